@@ -1,0 +1,57 @@
+use super::*;
+
+fn trusted() -> TrustedProxies {
+    TrustedProxies(vec!["127.0.0.0/8".parse().unwrap(), "10.0.0.0/8".parse().unwrap()])
+}
+
+fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+    lines.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect()
+}
+
+fn client(peer: &str, forwarded_for: &'static str) -> String {
+    let headers = headers(&[("x-forwarded-for", forwarded_for)]);
+    trusted().origin(peer.parse().unwrap(), Scheme::Http, "h", &headers).client.to_string()
+}
+
+#[test]
+fn the_client_is_the_rightmost_untrusted_address_and_only_for_a_trusted_peer() {
+    assert_eq!(client("127.0.0.1", "198.51.100.7"), "198.51.100.7");
+    assert_eq!(client("127.0.0.1", "203.0.113.66, 198.51.100.7, 10.1.2.3"), "198.51.100.7");
+    assert_eq!(client("192.0.2.10", "198.51.100.7"), "192.0.2.10");
+    assert_eq!(client("127.0.0.1", "198.51.100.7, garbage"), "127.0.0.1");
+    assert_eq!(client("::ffff:127.0.0.1", "198.51.100.7"), "198.51.100.7");
+}
+
+#[test]
+fn an_untrusted_peer_cannot_choose_scheme_or_host() {
+    let spoofed = headers(&[("x-forwarded-proto", "https"), ("x-forwarded-host", "evil.example")]);
+    let origin = trusted().origin("192.0.2.10".parse().unwrap(), Scheme::Http, "app.example", &spoofed);
+    assert_eq!((origin.scheme, origin.host.as_str()), (Scheme::Http, "app.example"));
+    let origin = trusted().origin("10.0.0.1".parse().unwrap(), Scheme::Http, "inner", &spoofed);
+    assert_eq!((origin.scheme, origin.host.as_str()), (Scheme::Https, "evil.example"));
+}
+
+#[test]
+fn a_host_that_is_missing_doubled_or_contradicted_is_none() {
+    let uri = |text: &str| text.parse::<http::Uri>().unwrap();
+    let one = headers(&[("host", "a")]);
+    assert_eq!(requested_host(&uri("/"), &one), Some("a"));
+    assert_eq!(requested_host(&uri("http://a/"), &one), Some("a"));
+    assert_eq!(requested_host(&uri("http://b/"), &one), None);
+    assert_eq!(requested_host(&uri("/"), &HeaderMap::new()), None);
+    let mut two = one.clone();
+    two.append("host", "a".parse().unwrap());
+    assert_eq!(requested_host(&uri("/"), &two), None);
+}
+
+#[test]
+fn the_access_url_is_an_origin_and_knows_its_default_port() {
+    let url = AccessUrl::parse("https://app.example").unwrap();
+    assert!(url.is_host("app.example") && url.is_host("APP.example:443") && !url.is_host("app.example:80"));
+    assert_eq!(url.at("/oauth2/callback"), "https://app.example/oauth2/callback");
+    let url = AccessUrl::parse("http://127.0.0.1:3000/").unwrap();
+    assert!(url.is_host("127.0.0.1:3000") && !url.is_host("127.0.0.1"));
+    for bad in ["app.example", "ftp://a", "https://a/b", "https://u:p@a", "https://a/?x"] {
+        assert!(AccessUrl::parse(bad).is_err(), "{bad}");
+    }
+}

@@ -1,0 +1,335 @@
+//! The composition root: the only place that builds the rooms and starts their tasks.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::Context;
+use hyper_rustls::ConfigBuilderExt;
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    address::Scheme,
+    clock::Clock,
+    config::{Checked, Keys},
+    forward::{self, Forwarder},
+    gateway::{self, Gateway, Health, Rooms},
+    oidc::{self, Provider},
+    policy::Policy,
+    renewal::{self, Renewer},
+    seal::KeyRing,
+    server,
+    session::{self, cache::SessionCache, cookie::Cookies},
+    sign_in::SignIn,
+    sign_out::SignOut,
+    store::{self, Store},
+    telemetry::metrics::Metrics,
+};
+
+/// The checked settings of every part.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Connections.
+    pub server: server::Settings,
+    /// Addresses and our own pages.
+    pub gateway: gateway::Settings,
+    /// The provider.
+    pub oidc: oidc::Settings,
+    /// When to renew.
+    pub renewal: renewal::Settings,
+    /// How long sessions live.
+    pub session: session::Settings,
+    /// Where they are kept.
+    pub store: store::Settings,
+    /// What seals tokens.
+    pub keys: KeyRing,
+    /// Who may pass.
+    pub policy: Policy,
+    /// The upstream.
+    pub forward: forward::Settings,
+    /// Where metrics are served.
+    pub metrics_address: Option<SocketAddr>,
+}
+
+impl Settings {
+    /// Settings that were checked; makes the key file if there is to be one.
+    ///
+    /// # Errors
+    /// The key file can be neither read nor made.
+    pub fn from_checked(checked: Checked) -> anyhow::Result<Self> {
+        let Checked { server, gateway, oidc, renewal, session, store, keys: from, policy, forward, telemetry } = checked;
+        Ok(Self { server, gateway, oidc, renewal, session, store, keys: keys(from)?, policy, forward, metrics_address: telemetry.metrics_address })
+    }
+}
+
+/// The keys that seal tokens.
+///
+/// # Errors
+/// The key file can be neither read nor made.
+pub fn keys(from: Keys) -> anyhow::Result<KeyRing> {
+    match from {
+        Keys::Given(ring) => Ok(ring),
+        Keys::File(path) => KeyRing::from_file(&path).with_context(|| format!("cannot use {}", path.display())),
+    }
+}
+
+/// A gateway that runs.
+#[derive(Debug)]
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Where its metrics are.
+    pub metrics_address: Option<SocketAddr>,
+    /// Its metrics.
+    pub metrics: Metrics,
+    drain_deadline: Duration,
+    draining: Arc<AtomicBool>,
+    stop_tunnels: CancellationToken,
+    stop: CancellationToken,
+    background: CancellationToken,
+    work: TaskTracker,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+/// The store is asked for its figures, and swept, this often.
+const HOUSEKEEPING: Duration = Duration::from_secs(15);
+/// Last-seen times are written this often.
+const FLUSH: Duration = Duration::from_secs(5);
+const SWEEP_BATCH: i64 = 500;
+/// The migrations are tried for this long before the start is given up.
+const STORE_PATIENCE: Duration = Duration::from_secs(30);
+/// After we say that we are unready, and before we stop accepting: time for load balancers to look.
+const UNREADY_FIRST: Duration = Duration::from_millis(500);
+
+/// Starts a gateway with `settings`.
+///
+/// # Errors
+/// The store cannot be brought up to date, or an address cannot be listened on.
+pub async fn start(settings: Settings, clock: Clock) -> anyhow::Result<Running> {
+    let metrics = Metrics::default();
+    let store = Store::open(&settings.store, settings.keys.clone(), metrics.clone()).context("cannot open the store")?;
+    migrate(&store).await?;
+    let listener = TcpListener::bind(settings.server.address).await.with_context(|| format!("cannot listen on {}", settings.server.address))?;
+    let address = listener.local_addr()?;
+    let metrics_listener = match settings.metrics_address {
+        Some(address) => Some(TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?),
+        None => None,
+    };
+    let metrics_address = metrics_listener.as_ref().map(TcpListener::local_addr).transpose()?;
+
+    let (work, background) = (TaskTracker::new(), CancellationToken::new());
+    let (stop, stop_tunnels, draining) = (CancellationToken::new(), CancellationToken::new(), Arc::new(AtomicBool::new(false)));
+    let tls = rustls::ClientConfig::builder().with_native_roots().context("cannot read the system's certificate authorities")?.with_no_client_auth();
+    let provider = Arc::new(Provider::new(settings.oidc, tls.clone(), clock.clone()));
+    let cache = Arc::new(SessionCache::default());
+    let renewer = Renewer::new(settings.renewal, Arc::clone(&provider), store.clone(), clock.clone(), metrics.clone(), work.clone());
+    let cookies = Cookies::for_https(settings.gateway.access.is_https());
+    let gateway = Arc::new(Gateway::new(Rooms {
+        cache: Arc::clone(&cache),
+        sessions: settings.session.clone(),
+        store: store.clone(),
+        renewer,
+        policy: settings.policy.clone(),
+        forwarder: Forwarder::new(settings.forward, tls, work.clone(), stop_tunnels.clone()),
+        sign_in: SignIn {
+            access: settings.gateway.access.clone(),
+            callback_path: format!("{}/callback", settings.gateway.prefix),
+            cookies,
+            sessions: settings.session.clone(),
+            provider: Arc::clone(&provider),
+            policy: settings.policy,
+            store: store.clone(),
+            keys: settings.keys,
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+        },
+        sign_out: SignOut { provider: Arc::clone(&provider), store: store.clone(), metrics: metrics.clone(), tasks: work.clone() },
+        health: Health { store: store.clone(), provider: Arc::clone(&provider), draining: Arc::clone(&draining) },
+        settings: settings.gateway,
+        clock: clock.clone(),
+        metrics: metrics.clone(),
+    }));
+
+    let tasks = Background { provider, store, cache, sessions: settings.session, clock, metrics: metrics.clone() };
+    tasks.start(&background, &work);
+    if let Some(listener) = metrics_listener {
+        work.spawn(serve_metrics(listener, metrics.clone(), background.clone()));
+    }
+    let handle = move |peer, request| Arc::clone(&gateway).handle(peer, Scheme::Http, request);
+    let serving = tokio::spawn(server::serve(listener, stop.clone(), handle));
+    tracing::info!(%address, "listening");
+    Ok(Running {
+        address,
+        metrics_address,
+        metrics,
+        drain_deadline: settings.server.drain_deadline,
+        draining,
+        stop_tunnels,
+        stop,
+        background,
+        work,
+        serving,
+    })
+}
+
+/// Migrates, waiting for a store that comes up beside us.
+#[expect(clippy::disallowed_methods, reason = "a deadline for a start has nothing to do with tokens' times")]
+async fn migrate(store: &Store) -> anyhow::Result<()> {
+    let deadline = tokio::time::Instant::now() + STORE_PATIENCE;
+    loop {
+        match tokio::time::timeout(STORE_PATIENCE, store.migrate()).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) if tokio::time::Instant::now() < deadline => {
+                tracing::warn!(error = format!("{:#}", anyhow::Error::from(error)), "the store is not ready; trying again");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            Ok(Err(error)) => return Err(error).context("the store could not be brought up to date"),
+            Err(_) => anyhow::bail!("the store did not answer"),
+        }
+    }
+}
+
+impl Running {
+    /// Stops: unready first, then no new connections, requests and tunnels to their end, and all within the
+    /// deadline. What has not finished by then is cut off. `false`: something was.
+    pub async fn stop(self) -> bool {
+        self.draining.store(true, Ordering::Release);
+        tokio::time::sleep(UNREADY_FIRST).await;
+        self.stop.cancel();
+        self.stop_tunnels.cancel();
+        let finish = async {
+            let _served = self.serving.await;
+            self.background.cancel();
+            self.work.close();
+            self.work.wait().await;
+        };
+        let finished = tokio::time::timeout(self.drain_deadline, finish).await.is_ok();
+        self.background.cancel();
+        if !finished {
+            tracing::warn!(deadline.seconds = self.drain_deadline.as_secs(), "requests were cut off because the shutdown deadline passed");
+        }
+        finished
+    }
+
+    /// Stops at once, as a crash would: nothing is finished, nothing is written.
+    pub fn abort(self) {
+        self.serving.abort();
+        self.stop.cancel();
+        self.background.cancel();
+    }
+}
+
+/// What runs beside the requests.
+#[derive(Clone)]
+struct Background {
+    provider: Arc<Provider>,
+    store: Store,
+    cache: Arc<SessionCache>,
+    sessions: session::Settings,
+    clock: Clock,
+    metrics: Metrics,
+}
+
+impl Background {
+    fn start(self, stop: &CancellationToken, tracker: &TaskTracker) {
+        let spawn = |task: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
+            let stop = stop.clone();
+            tracker.spawn(async move { stop.run_until_cancelled(task).await });
+        };
+        let all = self;
+        let this = all.clone();
+        spawn(Box::pin(async move { this.provider.keep_known().await }));
+        let this = all.clone();
+        spawn(Box::pin(async move {
+            let cache = Arc::clone(&this.cache);
+            this.store.watch(move |heard| cache.set_hears_changes(heard)).await;
+        }));
+        let this = all.clone();
+        spawn(Box::pin(async move { this.apply_changes().await }));
+        let this = all.clone();
+        spawn(Box::pin(async move { this.keep_house().await }));
+        // Not cancelled but told: what was seen last is still written.
+        let stop = stop.clone();
+        tracker.spawn(async move { all.write_last_seen(stop).await });
+    }
+
+    async fn apply_changes(&self) {
+        use tokio::sync::broadcast::error::RecvError;
+        let mut changes = self.store.changes();
+        loop {
+            match changes.recv().await {
+                Ok(change) => self.cache.apply(change),
+                Err(RecvError::Lagged(_)) => self.cache.apply(session::cache::Change::Everything),
+                Err(RecvError::Closed) => return,
+            }
+        }
+    }
+
+    async fn write_last_seen(&self, stop: CancellationToken) {
+        loop {
+            let stopped = stop.run_until_cancelled(tokio::time::sleep(FLUSH)).await.is_none();
+            let touched = self.cache.take_touched();
+            if !touched.is_empty()
+                && let Err(error) = self.store.touch(&touched).await
+            {
+                tracing::debug!(%error, "last-seen times could not be written; trying again");
+                self.cache.give_back(touched);
+            }
+            if stopped {
+                return;
+            }
+        }
+    }
+
+    async fn keep_house(&self) {
+        loop {
+            self.metrics.provider_ready(self.provider.is_ready());
+            match self.store.counts().await {
+                Ok(counts) => self.metrics.sessions(counts.sessions, counts.with_refresh_token),
+                Err(error) => tracing::debug!(%error, "the store could not be asked for its figures"),
+            }
+            self.sweep().await;
+            tokio::time::sleep(HOUSEKEEPING).await;
+        }
+    }
+
+    /// Removes what has expired, in batches so that no statement holds many rows for long.
+    async fn sweep(&self) {
+        let now = self.clock.now();
+        let created_before = now.minus(if self.sessions.sliding { self.sessions.absolute } else { self.sessions.idle.min(self.sessions.absolute) });
+        // Twice the granularity: last-seen times that a replica has not written yet must not cost a session.
+        let seen_before = now.minus(self.sessions.idle + 2 * self.sessions.granularity() + FLUSH);
+        loop {
+            match self.store.sweep(created_before, seen_before, now, SWEEP_BATCH).await {
+                Ok(0) => return,
+                Ok(removed) => tracing::debug!(removed, "swept expired rows"),
+                Err(error) => {
+                    tracing::debug!(%error, "expired rows could not be swept");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Metrics on a listener of their own, so that no route of the app's can show them.
+async fn serve_metrics(listener: TcpListener, metrics: Metrics, stop: CancellationToken) {
+    let answer = move || {
+        let metrics = metrics.clone();
+        async move {
+            let text = metrics.render().unwrap_or_default();
+            ([(http::header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
+        }
+    };
+    let pages = axum::Router::new().route("/metrics", axum::routing::get(answer));
+    let serving = axum::serve(listener, pages).with_graceful_shutdown(async move { stop.cancelled().await });
+    if let Err(error) = serving.await {
+        tracing::warn!(%error, "metrics are no longer served");
+    }
+}

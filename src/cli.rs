@@ -1,0 +1,109 @@
+//! The command line: a verb a file.
+
+mod config;
+mod demo;
+mod healthcheck;
+mod keys;
+mod migrate;
+mod serve;
+
+use std::{collections::BTreeMap, io::Write, process::ExitCode};
+
+use clap::{Arg, ArgMatches, Command};
+
+use crate::config::{Environment, Problems, table};
+
+/// The settings or the command line are wrong (`EX_USAGE`).
+const EXIT_USAGE: u8 = 64;
+/// Something that we need is not there (`EX_UNAVAILABLE`).
+const EXIT_UNAVAILABLE: u8 = 69;
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let matches = match command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => {
+            let _best_effort = error.print();
+            return if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    let result = match matches.subcommand() {
+        None | Some(("serve", _)) => serve::run(&environment(&matches)),
+        Some(("config", verb)) => config::run(&environment(&matches), verb.subcommand_name()),
+        Some(("demo", verb)) => demo::run(verb.get_one::<u16>("port").copied()),
+        Some(("healthcheck", _)) => healthcheck::run(&environment(&matches)),
+        Some(("keys", _)) => keys::generate(),
+        Some(("migrate", _)) => migrate::run(&environment(&matches)),
+        Some((_, _)) => Ok(()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say_error(&format!("evergate: {error:#}"));
+            ExitCode::from(if error.is::<Problems>() { EXIT_USAGE } else { EXIT_UNAVAILABLE })
+        }
+    }
+}
+
+fn command() -> Command {
+    let verb = |name: &'static str, about: &'static str| Command::new(name).about(about);
+    let config = verb("config", "Show the settings in effect and where each comes from")
+        .subcommand(verb("show", "The settings in effect (the default)"))
+        .subcommand(verb("example", "A configuration file with every setting and its default"))
+        .subcommand(verb("reference", "The settings reference as Markdown"));
+    let port = Arg::new("port").long("port").value_parser(clap::value_parser!(u16)).help("Where the demo listens; any free port if left out");
+    let secret_or_value = |key: &'static table::Key| if key.is_secret() { format!("{}-file", key.flag()) } else { key.flag() };
+    let flags = table::keys().map(|key| {
+        Arg::new(key.name).long(secret_or_value(key)).value_name("VALUE").global(true).hide_short_help(true).help(key.help).help_heading("Settings")
+    });
+    Command::new("evergate")
+        .about("An authenticating reverse proxy that keeps people logged in")
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand(verb("serve", "Run the gateway (the default)"))
+        .subcommand(verb("demo", "Run a provider, an app and the gateway between them on this machine").arg(port))
+        .subcommand(config)
+        .subcommand(verb("migrate", "Bring the database up to date and exit"))
+        .subcommand(verb("keys", "Keys that seal tokens").subcommand_required(true).subcommand(verb("generate", "Print a new key")))
+        .subcommand(verb("healthcheck", "Ask the gateway on this machine whether it is alive"))
+        .arg(Arg::new("config_path").long("config").value_name("FILE").global(true).help("A TOML file with settings"))
+        .args(flags)
+}
+
+/// What the process was given: its variables and the flags of `matches`.
+fn environment(matches: &ArgMatches) -> Environment {
+    // Global flags may stand behind the verb, where the innermost matches have them.
+    let mut innermost = matches;
+    while let Some((_, inner)) = innermost.subcommand() {
+        innermost = inner;
+    }
+    let flag = |name: &str| innermost.get_one::<String>(name).cloned();
+    let flags: BTreeMap<_, _> = table::keys()
+        .filter_map(|key| {
+            let name = if key.is_secret() { format!("{}_file", key.name) } else { key.name.to_owned() };
+            Some((name, flag(key.name)?))
+        })
+        .collect();
+    Environment::of_process(flags, flag("config_path"))
+}
+
+/// A runtime for one command.
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+}
+
+/// Prints to standard output; a reader that went away is no error.
+fn say(text: &str) {
+    let _best_effort = std::io::stdout().write_all(text.as_bytes());
+}
+
+fn say_error(text: &str) {
+    let _best_effort = writeln!(std::io::stderr(), "{}", text.trim_end());
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::command().debug_assert();
+    }
+}

@@ -1,0 +1,19 @@
+//! `evergate config`.
+
+use super::say;
+use crate::config::{Environment, Problems, check, print};
+
+/// Prints what was asked for. Settings that are wrong are shown all the same, with what is wrong.
+pub(super) fn run(environment: &Environment, what: Option<&str>) -> anyhow::Result<()> {
+    match what {
+        Some("example") => say(&print::example()),
+        Some("reference") => say(&print::reference()),
+        Some(_) | None => {
+            let mut problems = Problems::default();
+            let raw = environment.read(&mut problems);
+            say(&print::effective(&raw));
+            check(&raw, problems)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,25 @@
+//! `evergate migrate`.
+
+use anyhow::Context;
+
+use super::{block_on, say};
+use crate::{
+    app,
+    config::{Environment, Problems},
+    store::Store,
+    telemetry::metrics::Metrics,
+};
+
+/// Brings the database up to date.
+pub(super) fn run(environment: &Environment) -> anyhow::Result<()> {
+    let mut problems = Problems::default();
+    let raw = environment.read(&mut problems);
+    let (store, keys) = raw.store(problems)?;
+    let keys = app::keys(keys)?;
+    block_on(async {
+        let store = Store::open(&store, keys, Metrics::default()).context("cannot open the store")?;
+        store.migrate().await.context("the store could not be brought up to date")
+    })?;
+    say("the store is up to date\n");
+    Ok(())
+}

@@ -1,0 +1,15 @@
+//! From flags, environment and file to checked settings. Every problem is reported at once, with its key.
+//!
+//! [`table`] is the one list of settings: flags, environment names, the example file and the reference page
+//! all follow from it. [`sources`] reads, [`check`] understands, [`print`] shows.
+
+mod check;
+pub mod print;
+mod problem;
+mod sources;
+pub mod table;
+mod values;
+
+pub use check::{Checked, Keys, check};
+pub use problem::{Problem, Problems};
+pub use sources::{Environment, Raw};

@@ -1,0 +1,316 @@
+//! Understanding: texts become settings, and every text that cannot is a problem.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use ipnet::IpNet;
+use url::Url;
+
+use super::{Problems, Raw, sources::Source, values};
+use crate::{
+    address::{AccessUrl, TrustedProxies},
+    forward, gateway, oidc,
+    policy::Policy,
+    renewal,
+    seal::KeyRing,
+    secret::Secret,
+    server, session, store, telemetry,
+};
+
+/// Settings that are whole and make sense.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// Connections.
+    pub server: server::Settings,
+    /// Addresses and our own pages.
+    pub gateway: gateway::Settings,
+    /// The provider.
+    pub oidc: oidc::Settings,
+    /// When to renew.
+    pub renewal: renewal::Settings,
+    /// How long sessions live.
+    pub session: session::Settings,
+    /// Where they are kept.
+    pub store: store::Settings,
+    /// What seals tokens.
+    pub keys: Keys,
+    /// Who may pass.
+    pub policy: Policy,
+    /// The upstream.
+    pub forward: forward::Settings,
+    /// Logs and metrics.
+    pub telemetry: telemetry::Settings,
+}
+
+/// Where the sealing keys come from.
+#[derive(Clone, Debug)]
+pub enum Keys {
+    /// The settings.
+    Given(KeyRing),
+    /// A file beside the SQLite file, made at the first start.
+    File(PathBuf),
+}
+
+/// Checks all settings.
+///
+/// # Errors
+/// Every problem, those of `problems` first.
+pub fn check(raw: &Raw, problems: Problems) -> Result<Checked, Problems> {
+    let mut reader = Reader { raw, problems };
+    let (server, gateway) = (server(&mut reader), gateway(&mut reader));
+    let (oidc, policy) = oidc(&mut reader);
+    let (renewal, session) = (renewal(&mut reader), session(&mut reader));
+    let (store, keys) = store(&mut reader);
+    let (forward, telemetry) = (forward(&mut reader), telemetry(&mut reader));
+    let all = (server, gateway, oidc, renewal, session, store, keys, forward, telemetry);
+    match all {
+        (Some(server), Some(gateway), Some(oidc), Some(renewal), Some(session), Some(store), Some(keys), Some(forward), Some(telemetry))
+            if reader.problems.0.is_empty() =>
+        {
+            Ok(Checked { server, gateway, oidc, renewal, session, store, keys, policy, forward, telemetry })
+        }
+        _ => Err(reader.problems),
+    }
+}
+
+impl Raw {
+    /// Where a health check finds the server, whatever else is wrong with the settings.
+    pub fn own_address(&self) -> Option<(SocketAddr, String)> {
+        let mut reader = Reader { raw: self, problems: Problems::default() };
+        Some((reader.parsed("http_address", address)?, reader.parsed("path_prefix", prefix)?))
+    }
+
+    /// The store and its keys, for commands that need nothing else.
+    ///
+    /// # Errors
+    /// The problems of these settings.
+    pub fn store(&self, problems: Problems) -> Result<(store::Settings, Keys), Problems> {
+        let mut reader = Reader { raw: self, problems };
+        match store(&mut reader) {
+            (Some(store), Some(keys)) if reader.problems.0.is_empty() => Ok((store, keys)),
+            (_, _) => Err(reader.problems),
+        }
+    }
+}
+
+struct Reader<'a> {
+    raw: &'a Raw,
+    problems: Problems,
+}
+
+impl<'a> Reader<'a> {
+    fn text(&self, name: &str) -> Option<&'a str> {
+        self.raw.0.get(name).map(|given| given.text.as_str())
+    }
+
+    /// The name under which a setting was given, or would be.
+    fn name(&self, key: &str) -> String {
+        self.raw.0.get(key).map_or(&Source::Environment, |given| &given.source).name(key)
+    }
+
+    /// A setting that may be left out. `parse` says what is wrong as a sentence's end, without the value.
+    fn parsed<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        match parse(self.text(name)?) {
+            Ok(value) => Some(value),
+            Err(message) => {
+                self.problems.add(self.name(name), message);
+                None
+            }
+        }
+    }
+
+    fn required<T>(&mut self, name: &str, like: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        if self.text(name).is_none() {
+            self.problems.add(self.name(name), format!("is required, as in {like}"));
+        }
+        self.parsed(name, parse)
+    }
+
+    fn duration(&mut self, name: &str) -> Option<Duration> {
+        self.parsed(name, values::duration)
+    }
+
+    fn positive(&mut self, name: &str) -> Option<Duration> {
+        self.parsed(name, |text| match values::duration(text)? {
+            Duration::ZERO => Err("must be longer than 0".to_owned()),
+            duration => Ok(duration),
+        })
+    }
+
+    fn boolean(&mut self, name: &str) -> Option<bool> {
+        self.parsed(name, values::boolean)
+    }
+
+    fn number(&mut self, name: &str) -> Option<u32> {
+        self.parsed(name, |text| text.parse().ok().filter(|number| (1..=10_000).contains(number)).ok_or_else(|| "must be a whole number from 1 to 10000".to_owned()))
+    }
+
+    fn list(&self, name: &str) -> Vec<String> {
+        self.text(name).map(values::list).unwrap_or_default()
+    }
+
+    fn owned(&self, name: &str) -> Option<String> {
+        self.text(name).map(str::to_owned)
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "must be an IP address and a port like 0.0.0.0:3000".to_owned())
+}
+
+fn prefix(text: &str) -> Result<String, String> {
+    let text = text.trim_end_matches('/');
+    let plain = |character: char| character.is_ascii_alphanumeric() || matches!(character, '/' | '-' | '_' | '.' | '~');
+    if text.len() > 1 && text.starts_with('/') && text.chars().all(plain) && !text.contains("//") && !text.split('/').any(|part| matches!(part, "." | "..")) {
+        Ok(text.to_owned())
+    } else {
+        Err("must be a path like /oauth2".to_owned())
+    }
+}
+
+fn server(reader: &mut Reader<'_>) -> Option<server::Settings> {
+    let address = reader.parsed("http_address", address);
+    let drain_deadline = reader.positive("shutdown_timeout");
+    Some(server::Settings { address: address?, drain_deadline: drain_deadline? })
+}
+
+fn gateway(reader: &mut Reader<'_>) -> Option<gateway::Settings> {
+    let access = reader.required("access_url", "https://app.example.com", |text| AccessUrl::parse(text).map_err(str::to_owned));
+    let prefix = reader.parsed("path_prefix", prefix);
+    let trusted = reader.list("proxy_trusted_origins").iter().map(|text| network(text)).collect::<Option<Vec<_>>>();
+    if trusted.is_none() {
+        reader.problems.add(reader.name("proxy_trusted_origins"), "must be networks like 10.0.0.0/8,fd00::/8");
+    }
+    if trusted.iter().flatten().any(|net| net.prefix_len() == 0) {
+        reader.problems.add(reader.name("proxy_trusted_origins"), "must not trust every address: any client could then choose its own");
+    }
+    Some(gateway::Settings { access: access?, prefix: prefix?, trusted: TrustedProxies(trusted?) })
+}
+
+/// A network, or one address.
+fn network(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse::<std::net::IpAddr>().map(IpNet::from).ok())
+}
+
+fn oidc(reader: &mut Reader<'_>) -> (Option<oidc::Settings>, Policy) {
+    let issuer = reader.required("oidc_issuer_url", "https://idp.example.com", issuer);
+    let client_id = reader.required("oidc_client_id", "my-app", |text| Ok(text.to_owned()));
+    let scopes = reader.text("oidc_scopes").map(values::list);
+    let auth_params = reader.parsed("oidc_auth_url_params", values::map).unwrap_or_default();
+    let token_timeout = reader.positive("oidc_token_timeout");
+    let asks_groups = scopes.iter().flatten().any(|scope| scope == "groups");
+    let groups = reader.owned("oidc_group_field").or_else(|| asks_groups.then(|| "groups".to_owned()));
+    let policy = Policy {
+        email_domains: reader.list("oidc_email_domain").iter().map(|domain| domain.trim_start_matches('@').to_owned()).collect(),
+        allowed_groups: reader.list("oidc_allowed_groups"),
+    };
+    // A list that is there and holds nothing is a mistake that would open the door to everybody.
+    for (name, empty) in [("oidc_email_domain", policy.email_domains.is_empty()), ("oidc_allowed_groups", policy.allowed_groups.is_empty())] {
+        if reader.text(name).is_some() && empty {
+            reader.problems.add(reader.name(name), "is set and names nothing; leave it out to allow all");
+        }
+    }
+    if !policy.allowed_groups.is_empty() && groups.is_none() {
+        reader.problems.add(reader.name("oidc_allowed_groups"), "needs CODER_OIDC_GROUP_FIELD to say which claim holds the groups");
+    }
+    let ignore_email_verified = reader.boolean("oidc_ignore_email_verified");
+    let ignore_userinfo = reader.boolean("oidc_ignore_userinfo");
+    let settings = || {
+        Some(oidc::Settings {
+            issuer: issuer?,
+            client_id: client_id?,
+            client_secret: reader.text("oidc_client_secret").map(Secret::new),
+            scopes,
+            auth_params,
+            ignore_userinfo: ignore_userinfo?,
+            mapping: oidc::Mapping {
+                username: reader.owned("oidc_username_field")?,
+                email: reader.owned("oidc_email_field")?,
+                groups,
+                ignore_email_verified: ignore_email_verified?,
+            },
+            token_timeout: token_timeout?,
+        })
+    };
+    (settings(), policy)
+}
+
+fn issuer(text: &str) -> Result<String, String> {
+    let url = Url::parse(text).map_err(|_| "is not a URL".to_owned())?;
+    let loopback = match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        None => false,
+    };
+    match url.scheme() {
+        "https" => {}
+        "http" if loopback => {}
+        _ => return Err("must begin with https:// (http:// is for a provider on loopback only)".to_owned()),
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("must not have a query or fragment".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn renewal(reader: &mut Reader<'_>) -> Option<renewal::Settings> {
+    let renew_before = reader.positive("oidc_renew_before");
+    let outage_grace = reader.duration("oidc_outage_grace");
+    let max_concurrent = reader.number("oidc_max_concurrent_renewals");
+    Some(renewal::Settings { renew_before: renew_before?, outage_grace: outage_grace?, max_concurrent: usize::try_from(max_concurrent?).unwrap_or(usize::MAX) })
+}
+
+fn session(reader: &mut Reader<'_>) -> Option<session::Settings> {
+    let idle = reader.positive("session_duration");
+    let absolute = reader.positive("session_max_duration");
+    let disabled = reader.boolean("disable_session_expiry_refresh");
+    Some(session::Settings { idle: idle?, absolute: absolute?, sliding: !disabled? })
+}
+
+fn store(reader: &mut Reader<'_>) -> (Option<store::Settings>, Option<Keys>) {
+    let max_open = reader.number("pg_conn_max_open");
+    let url = reader.parsed("pg_connection_url", |text| {
+        let scheme = Url::parse(text).map_err(|_| "is not a URL like postgres://user:password@host/database".to_owned())?;
+        if matches!(scheme.scheme(), "postgres" | "postgresql") { Ok(Secret::new(text)) } else { Err("must begin with postgres://".to_owned()) }
+    });
+    let directory = reader.owned("data_dir").map(PathBuf::from);
+    let keys = reader.text("external_token_encryption_keys").map(values::list);
+    let keys = match keys {
+        Some(keys) => match KeyRing::from_base64(keys.iter().map(String::as_str)) {
+            Ok(ring) => Some(Keys::Given(ring)),
+            Err(error) => {
+                reader.problems.add(reader.name("external_token_encryption_keys"), format!("{error}; make one with: evergate keys generate"));
+                None
+            }
+        },
+        None if reader.text("pg_connection_url").is_some() => {
+            let message = "is required with Postgres, where tokens are sealed for all replicas; make a key with: evergate keys generate";
+            reader.problems.add(reader.name("external_token_encryption_keys"), message);
+            None
+        }
+        None => directory.as_ref().map(|directory| Keys::File(directory.join("token.key"))),
+    };
+    let store = match (reader.text("pg_connection_url"), url, max_open) {
+        (Some(_), Some(url), Some(max_open)) => Some(store::Settings::Postgres(store::PostgresSettings { url, max_open })),
+        (None, _, _) => directory.map(|directory| store::Settings::Sqlite(directory.join("evergate.sqlite"))),
+        (Some(_), _, _) => None,
+    };
+    (store, keys)
+}
+
+fn forward(reader: &mut Reader<'_>) -> Option<forward::Settings> {
+    let upstream = reader.required("upstream_url", "http://127.0.0.1:8080", |text| forward::Address::parse(text).map_err(|error| error.to_string()));
+    let timeout = reader.duration("upstream_timeout");
+    let pass_access_token = reader.boolean("pass_access_token");
+    Some(forward::Settings { upstream: upstream?, pass_access_token: pass_access_token?, timeout: Some(timeout?).filter(|timeout| !timeout.is_zero()) })
+}
+
+fn telemetry(reader: &mut Reader<'_>) -> Option<telemetry::Settings> {
+    let filter = reader.parsed("log_filter", |text| {
+        tracing_subscriber::EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|_| "must be a filter like info,evergate=debug".to_owned())
+    });
+    let json = reader.boolean("logging_json");
+    let address = reader.parsed("prometheus_address", address);
+    let enabled = reader.boolean("prometheus_enable");
+    Some(telemetry::Settings { json, filter: filter?, metrics_address: Some(address?).filter(|_| enabled == Some(true)) })
+}

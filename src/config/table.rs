@@ -1,0 +1,136 @@
+//! The settings, each once. Names are Coder's where Coder has the setting, and in Coder's style where not.
+
+/// One setting.
+#[derive(Debug)]
+pub struct Key {
+    /// Its key in the file; `oidc_scopes` is `CODER_OIDC_SCOPES` and `--oidc-scopes`.
+    pub name: &'static str,
+    /// What its value looks like.
+    pub kind: Kind,
+    /// The default, as it would be written; empty for none.
+    pub default: &'static str,
+    /// What it is for, in sentences.
+    pub help: &'static str,
+}
+
+/// What a value looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Any text.
+    Text,
+    /// A URL.
+    Url,
+    /// `host:port`.
+    Address,
+    /// `true` or `false`.
+    Bool,
+    /// A whole number.
+    Number,
+    /// `90s`, `15m`, `24h`, `30d`.
+    Duration,
+    /// Texts separated by commas.
+    List,
+    /// A JSON object of texts.
+    Map,
+    /// A text that is never shown; there is no flag for it, but one for a file that holds it.
+    Secret,
+}
+
+/// A heading of the reference, and its settings.
+#[derive(Debug)]
+pub struct Section {
+    /// The heading.
+    pub title: &'static str,
+    /// The settings.
+    pub keys: &'static [Key],
+}
+
+impl Key {
+    /// Its environment variable.
+    pub fn env(&self) -> String {
+        format!("CODER_{}", self.name.to_uppercase())
+    }
+
+    /// Its flag, without the dashes.
+    pub fn flag(&self) -> String {
+        self.name.replace('_', "-")
+    }
+
+    /// Whether its value must not be shown.
+    pub fn is_secret(&self) -> bool {
+        self.kind == Kind::Secret
+    }
+}
+
+/// All settings.
+pub fn keys() -> impl Iterator<Item = &'static Key> {
+    SECTIONS.iter().flat_map(|section| section.keys)
+}
+
+const fn key(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Key {
+    Key { name, kind, default, help }
+}
+
+/// All settings under their headings.
+pub const SECTIONS: &[Section] = &[
+    Section {
+        title: "Addresses",
+        keys: &[
+            key("access_url", Kind::Url, "", "Required. The address that browsers reach Evergate by: scheme, host and port, as in `https://app.example.com`. Cookies and the redirect URI (`<access URL>/oauth2/callback`, to be registered at the provider) follow from it. Over plain http cookies are not protected on the network."),
+            key("http_address", Kind::Address, "127.0.0.1:3000", "Where Evergate listens for HTTP/1.1 and HTTP/2."),
+            key("upstream_url", Kind::Url, "", "Required. The app: `http://host:port`, `https://host:port` or `unix:/path/to/socket`."),
+            key("upstream_timeout", Kind::Duration, "5m", "How long a request without a body waits for the head of the app's answer; then it is answered 504. `0` waits for ever. Bodies, streams and WebSockets have no limit."),
+            key("path_prefix", Kind::Text, "/oauth2", "Where Evergate's own pages are. The rest of the URL space is the app's."),
+            key("proxy_trusted_origins", Kind::List, "", "Networks (CIDR) of the proxies in front of Evergate, whose `X-Forwarded-For`, `-Proto` and `-Host` are believed. Everybody else's are replaced."),
+            key("pass_access_token", Kind::Bool, "false", "Whether the app gets the user's current access token in `X-Forwarded-Access-Token`."),
+        ],
+    },
+    Section {
+        title: "OpenID Connect",
+        keys: &[
+            key("oidc_issuer_url", Kind::Url, "", "Required. The provider's issuer, exactly as it writes it. https, except on loopback."),
+            key("oidc_client_id", Kind::Text, "", "Required. The client that Evergate is at the provider."),
+            key("oidc_client_secret", Kind::Secret, "", "The client's secret; none for a public client."),
+            key("oidc_scopes", Kind::List, "", "The scopes to ask for. Not set: `openid,profile,email`, and `offline_access` if the provider lists it; Google is asked for `access_type=offline` instead."),
+            key("oidc_auth_url_params", Kind::Map, "", "Further parameters of the authorization URL, as in `{\"prompt\":\"consent\"}`."),
+            key("oidc_ignore_userinfo", Kind::Bool, "false", "Whether the ID token alone says who somebody is, and user info is not asked for."),
+            key("oidc_email_domain", Kind::List, "", "Only users with an e-mail address of one of these domains may enter. The whole domain is compared."),
+            key("oidc_allowed_groups", Kind::List, "", "Only users in one of these groups may enter. Needs `oidc_group_field`."),
+            key("oidc_group_field", Kind::Text, "", "The claim that holds the groups. Not set: `groups` if that is among `oidc_scopes`, else none."),
+            key("oidc_username_field", Kind::Text, "preferred_username", "The claim for `X-Forwarded-Preferred-Username`."),
+            key("oidc_email_field", Kind::Text, "email", "The claim for `X-Forwarded-Email`."),
+            key("oidc_ignore_email_verified", Kind::Bool, "false", "Whether an e-mail address is accepted that the provider does not vouch for (`email_verified` is not true). Entra ID never vouches."),
+        ],
+    },
+    Section {
+        title: "Renewal",
+        keys: &[
+            key("oidc_renew_before", Kind::Duration, "1m", "How long before an access token expires it is renewed in the background; for short-lived tokens a third of their life."),
+            key("oidc_token_timeout", Kind::Duration, "30s", "How long a call to the token endpoint may take in all. A request waits 8 s for it at most; the call goes on without it."),
+            key("oidc_outage_grace", Kind::Duration, "1h", "How long after its access token expired a session is served with the last verified identity while the provider cannot renew it. `0` answers 503 instead. Nobody is logged out by an outage."),
+            key("oidc_max_concurrent_renewals", Kind::Number, "32", "How many renewals one replica makes at the same time."),
+        ],
+    },
+    Section {
+        title: "Sessions and storage",
+        keys: &[
+            key("session_duration", Kind::Duration, "24h", "A session ends when it was not used for this long."),
+            key("session_max_duration", Kind::Duration, "30d", "A session ends this long after login, whatever happens."),
+            key("disable_session_expiry_refresh", Kind::Bool, "false", "Whether a session ends `session_duration` after login even if it is used."),
+            key("pg_connection_url", Kind::Secret, "", "The Postgres that keeps grants and sessions, and that all replicas share. Not set: SQLite in `data_dir`."),
+            key("pg_conn_max_open", Kind::Number, "10", "Connections to Postgres of one replica."),
+            key("data_dir", Kind::Text, "evergate-data", "Where the SQLite file and its key file are, if there is no Postgres."),
+            key("external_token_encryption_keys", Kind::Secret, "", "Keys that seal tokens at rest: base64 of 32 bytes each, separated by commas; the first seals, all open. `evergate keys generate` makes one. Required with Postgres; without it SQLite makes a key file."),
+        ],
+    },
+    Section {
+        title: "Operations",
+        keys: &[
+            key("log_filter", Kind::Text, "info", "Which log lines are written, as in `info,evergate::access=off` or `evergate=debug`."),
+            key("logging_json", Kind::Bool, "", "Whether log lines are JSON. Not set: text on a terminal, JSON elsewhere."),
+            key("prometheus_enable", Kind::Bool, "false", "Whether metrics are served at `/metrics` of `prometheus_address`."),
+            key("prometheus_address", Kind::Address, "127.0.0.1:2112", "Where metrics are served."),
+            key("shutdown_timeout", Kind::Duration, "30s", "How long requests may take to finish after SIGTERM."),
+        ],
+    },
+];

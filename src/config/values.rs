@@ -1,0 +1,78 @@
+//! How texts become values.
+
+use std::{collections::BTreeMap, time::Duration};
+
+/// `true` and `false` in the spellings that Go accepts, as Coder does.
+pub(super) fn boolean(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err("must be true or false".to_owned()),
+    }
+}
+
+/// `1h30m`, `45s`, `30d`, `500ms`; `0` needs no unit.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "must be a duration like 45s, 15m, 24h or 30d".to_owned();
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let mut rest = text;
+    let mut total = Duration::ZERO;
+    while !rest.is_empty() {
+        let digits = rest.find(|character: char| !character.is_ascii_digit()).ok_or_else(wrong)?;
+        let (number, tail) = rest.split_at(digits);
+        let unit_length = tail.find(|character: char| character.is_ascii_digit()).unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(unit_length);
+        let number: u64 = number.parse().map_err(|_| wrong())?;
+        let part = match unit {
+            "ms" => Duration::from_millis(number),
+            "s" => Duration::from_secs(number),
+            "m" => seconds(number, 60).ok_or_else(wrong)?,
+            "h" => seconds(number, 3600).ok_or_else(wrong)?,
+            "d" => seconds(number, 86_400).ok_or_else(wrong)?,
+            "w" => seconds(number, 604_800).ok_or_else(wrong)?,
+            _ => return Err(wrong()),
+        };
+        total = total.checked_add(part).ok_or_else(wrong)?;
+        rest = tail;
+    }
+    if text.is_empty() { Err(wrong()) } else { Ok(total) }
+}
+
+/// A century at most: later arithmetic on times need not fear it.
+fn seconds(number: u64, unit: u64) -> Option<Duration> {
+    number.checked_mul(unit).filter(|seconds| *seconds <= 100 * 365 * 86_400).map(Duration::from_secs)
+}
+
+/// Texts separated by commas; blanks around them and empty ones do not count.
+pub(super) fn list(text: &str) -> Vec<String> {
+    text.split(',').map(str::trim).filter(|member| !member.is_empty()).map(str::to_owned).collect()
+}
+
+/// A JSON object of texts.
+pub(super) fn map(text: &str) -> Result<BTreeMap<String, String>, String> {
+    serde_json::from_str(text).map_err(|_| r#"must be a JSON object of texts like {"prompt":"consent"}"#.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_as_they_are_written() {
+        let hour = Duration::from_secs(3600);
+        for (text, expected) in [("24h", 24 * hour), ("1h30m", hour * 3 / 2), ("30d", 720 * hour), ("24h0m0s", 24 * hour), ("500ms", Duration::from_millis(500)), ("0", Duration::ZERO)] {
+            assert_eq!(duration(text), Ok(expected), "{text}");
+        }
+        for wrong in ["", "h", "10", "1x", "-1h", "1.5h", "99999999999999999999h", "9999999w", "1h x"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn lists_forgive_blanks() {
+        assert_eq!(list(" openid, profile ,,email "), ["openid", "profile", "email"]);
+        assert!(list(" , ").is_empty());
+    }
+}

@@ -1,0 +1,67 @@
+//! `evergate demo`: a small provider and a sample app, with a real gateway between them.
+//!
+//! The provider signs for real, rotates its refresh tokens and refuses a used one; the app knows only the
+//! headers that it is sent. Nothing here is used by the gateway itself.
+
+pub mod jwt;
+mod provider;
+mod sample_app;
+
+use std::{net::SocketAddr, path::Path, time::Duration};
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+
+use crate::{
+    app::{self, Running},
+    clock::Clock,
+    config::{Environment, Problems, check},
+};
+
+/// A demonstration that runs.
+#[derive(Debug)]
+pub struct Demo {
+    /// Where to point the browser.
+    pub url: String,
+    /// The provider's issuer.
+    pub issuer: String,
+    /// The gateway.
+    pub gateway: Running,
+}
+
+/// How long the provider's access tokens live.
+pub const ACCESS_TOKEN_LIFE: Duration = Duration::from_secs(30);
+
+/// Starts provider, app and gateway on loopback; the gateway keeps its data in `directory`.
+///
+/// # Errors
+/// A port is taken, or the directory cannot be written.
+pub async fn start(port: Option<u16>, directory: &Path) -> anyhow::Result<Demo> {
+    let listen = |port| TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port)));
+    let (idp, upstream) = (listen(0).await?, listen(0).await?);
+    let issuer = format!("http://{}", idp.local_addr()?);
+    // Another name than the provider's for the same machine: cookies do not tell ports apart.
+    let port = match port {
+        Some(port) => port,
+        None => listen(0).await?.local_addr()?.port(),
+    };
+    let url = format!("http://localhost:{port}");
+    let settings = [
+        ("access_url", url.clone()),
+        ("http_address", format!("127.0.0.1:{port}")),
+        ("upstream_url", format!("http://{}", upstream.local_addr()?)),
+        ("oidc_issuer_url", issuer.clone()),
+        ("oidc_client_id", provider::CLIENT_ID.to_owned()),
+        ("oidc_group_field", "groups".to_owned()),
+        ("data_dir", directory.display().to_string()),
+    ];
+    let environment = Environment { flags: settings.map(|(name, value)| (name.to_owned(), value)).into(), ..Environment::default() };
+    let mut problems = Problems::default();
+    let raw = environment.read(&mut problems);
+    let checked = check(&raw, problems)?;
+    let provider = provider::router(&issuer, &url)?;
+    tokio::spawn(async move { axum::serve(idp, provider).await });
+    tokio::spawn(async move { axum::serve(upstream, sample_app::router()).await });
+    let gateway = app::start(app::Settings::from_checked(checked)?, Clock::System).await.context("the gateway did not start")?;
+    Ok(Demo { url, issuer, gateway })
+}

@@ -1,0 +1,245 @@
+//! The demonstration's identity provider: two people, one client, tokens that live for seconds.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use axum::{
+    Form, Json, Router,
+    extract::{Query, State},
+    http::{HeaderMap, StatusCode, Uri, header},
+    response::{Html, IntoResponse, Redirect, Response},
+    routing::{get, post},
+};
+use base64::prelude::*;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use url::Url;
+
+use super::{ACCESS_TOKEN_LIFE, jwt::SigningKey};
+use crate::{
+    clock::Clock,
+    secret::{random_text, sha256},
+};
+
+pub(super) const CLIENT_ID: &str = "demo";
+const COOKIE: &str = "demo_provider_session";
+const CHOOSE: &str = include_str!("choose.html");
+
+struct Person {
+    id: &'static str,
+    name: &'static str,
+    groups: &'static [&'static str],
+}
+
+const PEOPLE: [Person; 2] = [
+    Person { id: "maya", name: "Maya Lindqvist", groups: &["engineering", "on-call"] },
+    Person { id: "tomas", name: "Tomás Rivera", groups: &["design"] },
+];
+
+struct Provider {
+    issuer: String,
+    app: String,
+    key: SigningKey,
+    state: Mutex<Memory>,
+}
+
+#[derive(Default)]
+struct Memory {
+    /// Who is logged in here, by the provider's own cookie.
+    sessions: HashMap<String, usize>,
+    codes: HashMap<String, Code>,
+    refresh_tokens: HashMap<String, usize>,
+    access_tokens: HashMap<String, usize>,
+}
+
+struct Code {
+    person: usize,
+    nonce: Option<String>,
+    challenge: String,
+    redirect_uri: String,
+}
+
+type Shared = State<Arc<Provider>>;
+
+/// The provider's pages. `app` is the only place that it sends people back to.
+pub(super) fn router(issuer: &str, app: &str) -> anyhow::Result<Router> {
+    let provider = Provider { issuer: issuer.to_owned(), app: app.to_owned(), key: SigningKey::generate("demo")?, state: Mutex::default() };
+    Ok(Router::new()
+        .route("/.well-known/openid-configuration", get(metadata))
+        .route("/jwks", get(jwks))
+        .route("/authorize", get(authorize))
+        .route("/token", post(token))
+        .route("/userinfo", get(userinfo))
+        .route("/revoke", post(revoke))
+        .route("/logout", get(logout))
+        .with_state(Arc::new(provider)))
+}
+
+impl Provider {
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An ID token and its companions for `person`, with a refresh token that replaces the one before.
+    fn issue(&self, person: usize, nonce: Option<&str>) -> Option<Json<Value>> {
+        let who = PEOPLE.get(person)?;
+        let now = Clock::System.now().seconds();
+        let (access, refresh) = (random_text::<24>(), random_text::<24>());
+        let mut claims = profile(who);
+        if let Some(members) = claims.as_object_mut() {
+            members.extend([
+                ("iss".to_owned(), json!(self.issuer)),
+                ("aud".to_owned(), json!(CLIENT_ID)),
+                ("iat".to_owned(), json!(now)),
+                ("exp".to_owned(), json!(now + 300)),
+            ]);
+            members.extend(nonce.map(|nonce| ("nonce".to_owned(), json!(nonce))));
+        }
+        let id_token = self.key.sign(&claims).ok()?;
+        let mut memory = self.memory();
+        memory.access_tokens.insert(access.clone(), person);
+        memory.refresh_tokens.insert(refresh.clone(), person);
+        Some(Json(json!({
+            "access_token": access, "token_type": "Bearer", "expires_in": ACCESS_TOKEN_LIFE.as_secs(),
+            "refresh_token": refresh, "id_token": id_token, "scope": "openid profile email offline_access",
+        })))
+    }
+}
+
+fn profile(who: &Person) -> Value {
+    json!({
+        "sub": who.id, "name": who.name, "preferred_username": who.id,
+        "email": format!("{}@example.com", who.id), "email_verified": true, "groups": who.groups,
+    })
+}
+
+async fn metadata(State(provider): Shared) -> Json<Value> {
+    let at = |path: &str| format!("{}/{path}", provider.issuer);
+    Json(json!({
+        "issuer": provider.issuer, "authorization_endpoint": at("authorize"), "token_endpoint": at("token"),
+        "userinfo_endpoint": at("userinfo"), "jwks_uri": at("jwks"), "revocation_endpoint": at("revoke"), "end_session_endpoint": at("logout"),
+        "response_types_supported": ["code"], "subject_types_supported": ["public"], "id_token_signing_alg_values_supported": ["ES256"],
+        "scopes_supported": ["openid", "profile", "email", "offline_access"], "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": true,
+    }))
+}
+
+async fn jwks(State(provider): Shared) -> Json<Value> {
+    Json(json!({"keys": [provider.key.jwk()]}))
+}
+
+#[derive(Deserialize)]
+struct Authorize {
+    client_id: String,
+    redirect_uri: String,
+    state: String,
+    nonce: Option<String>,
+    code_challenge: String,
+    /// Set by the page on which somebody is chosen.
+    person: Option<usize>,
+}
+
+/// Sends whoever is logged in here straight back; asks everybody else who they are.
+async fn authorize(State(provider): Shared, Query(query): Query<Authorize>, headers: HeaderMap, uri: Uri) -> Response {
+    if query.client_id != CLIENT_ID || !query.redirect_uri.starts_with(&format!("{}/", provider.app)) {
+        return (StatusCode::BAD_REQUEST, "unknown client or redirect_uri").into_response();
+    }
+    let known = session_of(&headers).and_then(|session| provider.memory().sessions.get(session).copied());
+    let Some(person) = query.person.filter(|person| *person < PEOPLE.len()).or(known) else {
+        return Html(choose_page(uri.query().unwrap_or_default())).into_response();
+    };
+    let (session, code) = (random_text::<24>(), random_text::<24>());
+    {
+        let mut memory = provider.memory();
+        memory.sessions.insert(session.clone(), person);
+        memory.codes.insert(code.clone(), Code { person, nonce: query.nonce, challenge: query.code_challenge, redirect_uri: query.redirect_uri.clone() });
+    }
+    let back = Url::parse_with_params(&query.redirect_uri, [("code", &code), ("state", &query.state), ("iss", &provider.issuer)]);
+    let Ok(back) = back else { return StatusCode::BAD_REQUEST.into_response() };
+    ([(header::SET_COOKIE, format!("{COOKIE}={session}; Path=/; HttpOnly; SameSite=Lax"))], Redirect::to(back.as_str())).into_response()
+}
+
+fn choose_page(query: &str) -> String {
+    let cards = PEOPLE.iter().enumerate().map(|(at, who)| {
+        let initial = who.name.chars().next().unwrap_or(' ');
+        let href = format!("/authorize?{query}&person={at}").replace('&', "&amp;").replace('"', "&quot;");
+        format!(r#"<a class="person" href="{href}"><span>{initial}</span><b>{}</b><small>{}</small></a>"#, who.name, who.groups.join(", "))
+    });
+    CHOOSE.replace("{people}", &cards.collect::<String>())
+}
+
+fn session_of(headers: &HeaderMap) -> Option<&str> {
+    let line = headers.get(header::COOKIE)?.to_str().ok()?;
+    line.split(';').filter_map(|pair| pair.trim().split_once('=')).find(|(name, _)| *name == COOKIE).map(|(_, value)| value)
+}
+
+#[derive(Deserialize)]
+struct TokenRequest {
+    grant_type: String,
+    client_id: Option<String>,
+    code: Option<String>,
+    code_verifier: Option<String>,
+    redirect_uri: Option<String>,
+    refresh_token: Option<String>,
+}
+
+async fn token(State(provider): Shared, Form(form): Form<TokenRequest>) -> Response {
+    let error = |code: &str| (StatusCode::BAD_REQUEST, Json(json!({"error": code}))).into_response();
+    if form.client_id.as_deref() != Some(CLIENT_ID) {
+        return error("invalid_client");
+    }
+    let issued = match form.grant_type.as_str() {
+        "authorization_code" => {
+            let code = form.code.and_then(|code| provider.memory().codes.remove(&code));
+            let proves = |code: &Code| form.code_verifier.as_deref().is_some_and(|verifier| BASE64_URL_SAFE_NO_PAD.encode(sha256(verifier.as_bytes())) == code.challenge);
+            match code {
+                Some(code) if proves(&code) && form.redirect_uri.as_deref() == Some(code.redirect_uri.as_str()) => provider.issue(code.person, code.nonce.as_deref()),
+                Some(_) | None => return error("invalid_grant"),
+            }
+        }
+        "refresh_token" => {
+            // One use: whoever comes second with the same token is refused.
+            let person = form.refresh_token.and_then(|token| provider.memory().refresh_tokens.remove(&token));
+            match person {
+                Some(person) => provider.issue(person, None),
+                None => return error("invalid_grant"),
+            }
+        }
+        _ => return error("unsupported_grant_type"),
+    };
+    issued.map_or_else(|| StatusCode::INTERNAL_SERVER_ERROR.into_response(), IntoResponse::into_response)
+}
+
+async fn userinfo(State(provider): Shared, headers: HeaderMap) -> Response {
+    let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let person = token.and_then(|token| provider.memory().access_tokens.get(token).copied());
+    match person.and_then(|person| PEOPLE.get(person)) {
+        Some(who) => Json(profile(who)).into_response(),
+        None => StatusCode::UNAUTHORIZED.into_response(),
+    }
+}
+
+#[derive(Deserialize)]
+struct Revoke {
+    token: String,
+}
+
+async fn revoke(State(provider): Shared, Form(form): Form<Revoke>) -> StatusCode {
+    provider.memory().refresh_tokens.remove(&form.token);
+    StatusCode::OK
+}
+
+#[derive(Deserialize)]
+struct Logout {
+    post_logout_redirect_uri: Option<String>,
+}
+
+async fn logout(State(provider): Shared, Query(query): Query<Logout>, headers: HeaderMap) -> Response {
+    if let Some(session) = session_of(&headers) {
+        provider.memory().sessions.remove(session);
+    }
+    let back = query.post_logout_redirect_uri.filter(|uri| uri.starts_with(&format!("{}/", provider.app))).unwrap_or_else(|| format!("{}/", provider.app));
+    Redirect::to(&back).into_response()
+}

@@ -1,0 +1,99 @@
+//! Just enough of WebSocket (RFC 6455) to end one properly: where its frames end, and what a close frame is.
+
+use http::HeaderValue;
+
+/// Whether a tunnel carries WebSocket frames.
+pub(super) fn is_websocket(protocol: &HeaderValue) -> bool {
+    protocol.as_bytes().eq_ignore_ascii_case(b"websocket")
+}
+
+/// Close, 1001 going away (section 7.4.1), as a server sends it.
+pub(super) const CLOSE_TO_CLIENT: &[u8] = &[0x88, 0x02, 0x03, 0xE9];
+/// The same as a client must send it: masked, here with the key zero.
+pub(super) const CLOSE_TO_SERVER: &[u8] = &[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xE9];
+
+/// Follows one direction's bytes, and knows whether they stand between two frames.
+#[derive(Debug, Default)]
+pub(super) struct Frames {
+    head: Vec<u8>,
+    payload_left: u64,
+}
+
+impl Frames {
+    /// Whether a frame of ours may be put in here.
+    pub(super) fn at_boundary(&self) -> bool {
+        self.head.is_empty() && self.payload_left == 0
+    }
+
+    /// Notes that `bytes` went by.
+    pub(super) fn pass(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            if self.payload_left > 0 {
+                let skipped = usize::try_from(self.payload_left).unwrap_or(usize::MAX).min(bytes.len());
+                bytes = bytes.get(skipped..).unwrap_or_default();
+                self.payload_left -= skipped as u64;
+            } else if let Some((first, rest)) = bytes.split_first() {
+                self.head.push(*first);
+                bytes = rest;
+                if let Some(length) = payload_length(&self.head) {
+                    self.payload_left = length;
+                    self.head.clear();
+                }
+            }
+        }
+    }
+}
+
+/// The payload's length once the whole head of a frame (section 5.2) is there.
+fn payload_length(head: &[u8]) -> Option<u64> {
+    let (mask, short) = (head.get(1)? & 0x80 != 0, head.get(1)? & 0x7F);
+    let extended = match short {
+        126 => 2,
+        127 => 8,
+        _ => 0,
+    };
+    if head.len() < 2 + extended + if mask { 4 } else { 0 } {
+        return None;
+    }
+    let wide = head.get(2..2 + extended)?.iter().fold(0, |length: u64, byte| length << 8 | u64::from(*byte));
+    Some(if extended == 0 { u64::from(short) } else { wide })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(mask: bool, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0x82];
+        let bit = if mask { 0x80 } else { 0 };
+        match length {
+            0..126 => bytes.push(bit | u8::try_from(length).unwrap()),
+            126..65_536 => {
+                bytes.push(bit | 126);
+                bytes.extend(u16::try_from(length).unwrap().to_be_bytes());
+            }
+            _ => {
+                bytes.push(bit | 127);
+                bytes.extend((length as u64).to_be_bytes());
+            }
+        }
+        bytes.extend(vec![7; if mask { 4 } else { 0 } + length]);
+        bytes
+    }
+
+    #[test]
+    fn frames_of_every_form_are_followed_however_they_are_cut() {
+        for (mask, length) in [(false, 0), (true, 0), (true, 5), (false, 125), (true, 126), (false, 300), (true, 70_000)] {
+            let bytes = frame(mask, length);
+            for cut in [1, 2, 3, 7, bytes.len()] {
+                let mut frames = Frames::default();
+                let mut passed = 0;
+                for piece in bytes.chunks(cut) {
+                    frames.pass(piece);
+                    passed += piece.len();
+                    assert_eq!(frames.at_boundary(), passed == bytes.len(), "mask {mask}, length {length}, cut {cut}, after {passed}");
+                }
+            }
+        }
+    }
+}

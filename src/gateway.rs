@@ -1,0 +1,209 @@
+//! The way of a request. [`Gateway::answer`] is every request's, and reads from top to bottom; each of its
+//! lines is a phase with a room of its own.
+
+mod exchange;
+mod own_pages;
+mod place;
+mod refusal;
+mod visitor;
+
+use std::{net::IpAddr, sync::Arc};
+
+use http::{HeaderValue, Request, Response, header};
+use http_body_util::Either;
+use hyper::body::Incoming;
+
+use crate::{
+    address::{AccessUrl, Scheme, TrustedProxies},
+    clock::Clock,
+    forward::{Forwarder, MARK},
+    policy::Policy,
+    renewal::Renewer,
+    session,
+    sign_in::{Redirect, SignIn, return_to::ReturnTo},
+    sign_out::SignOut,
+    store::Store,
+    telemetry::{logs::ACCESS, metrics::Metrics},
+};
+
+use exchange::{Asker, Exchange};
+use place::Place;
+use refusal::Refusal;
+use visitor::{Visitor, Visitors};
+
+pub use own_pages::Health;
+
+/// What the gateway itself is told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `CODER_ACCESS_URL`.
+    pub access: AccessUrl,
+    /// `CODER_PATH_PREFIX`: where our own pages are, without a slash at its end.
+    pub prefix: String,
+    /// `CODER_PROXY_TRUSTED_ORIGINS`.
+    pub trusted: TrustedProxies,
+}
+
+/// Everything that a request meets.
+#[derive(Debug)]
+pub struct Gateway {
+    settings: Settings,
+    visitors: Visitors,
+    renewer: Renewer,
+    policy: Policy,
+    forwarder: Forwarder,
+    sign_in: SignIn,
+    sign_out: SignOut,
+    health: Health,
+    metrics: Metrics,
+}
+
+/// The rooms that a gateway is made of.
+#[derive(Debug)]
+pub struct Rooms {
+    /// What it is told.
+    pub settings: Settings,
+    /// Sessions in memory.
+    pub cache: Arc<session::cache::SessionCache>,
+    /// Their limits.
+    pub sessions: session::Settings,
+    /// Sessions in the store.
+    pub store: Store,
+    /// The renewal engine.
+    pub renewer: Renewer,
+    /// Who may pass.
+    pub policy: Policy,
+    /// The way to the upstream.
+    pub forwarder: Forwarder,
+    /// Login.
+    pub sign_in: SignIn,
+    /// Logout.
+    pub sign_out: SignOut,
+    /// What readiness tells.
+    pub health: Health,
+    /// The time.
+    pub clock: Clock,
+    /// Counts requests.
+    pub metrics: Metrics,
+}
+
+/// A body of the upstream's, or one of ours.
+pub type Body = Either<Incoming, axum::body::Body>;
+
+impl Gateway {
+    /// A gateway of these rooms.
+    pub fn new(rooms: Rooms) -> Self {
+        let visitors = Visitors { cookies: rooms.sign_in.cookies, settings: rooms.sessions, cache: rooms.cache, store: rooms.store, clock: rooms.clock };
+        Self {
+            settings: rooms.settings,
+            visitors,
+            renewer: rooms.renewer,
+            policy: rooms.policy,
+            forwarder: rooms.forwarder,
+            sign_in: rooms.sign_in,
+            sign_out: rooms.sign_out,
+            health: rooms.health,
+            metrics: rooms.metrics,
+        }
+    }
+
+    /// The way of every request, and its one exit.
+    pub async fn handle(self: Arc<Self>, peer: IpAddr, scheme: Scheme, request: Request<Incoming>) -> Response<Body> {
+        let exchange = Exchange::begin(peer, scheme, &self.settings, &request);
+        let response = match self.answer(&exchange, request).await {
+            Ok(response) => response,
+            Err(refusal) => self.refuse(&exchange, refusal),
+        };
+        self.finish(&exchange, response)
+    }
+
+    async fn answer(self: &Arc<Self>, exchange: &Exchange, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+        let place = place::find(&self.settings, exchange, &request)?;
+        if let Place::Own = place {
+            return own_pages::answer(self, exchange, request).await.map(|response| response.map(Either::Right));
+        }
+        let visitor = self.visitors.recognise(request.headers()).await?;
+        let signed_in = match visitor {
+            Visitor::SignedIn(signed_in) => signed_in,
+            Visitor::Anonymous(reason) => return Err(self.ask_to_sign_in(exchange, reason, &request)),
+        };
+        let kept = match self.renewer.keep_fresh(Arc::clone(&signed_in.grant)).await {
+            Ok(kept) => kept,
+            Err(not_kept) => return Err(self.not_kept(exchange, not_kept, &request)),
+        };
+        let permit = self.policy.permit(&kept.grant.identity, kept.grant.passport(kept.stale))?;
+        self.visitors.seen(&signed_in);
+        let response = self.forwarder.forward(&permit, &exchange.origin, &exchange.id_header(), request).await?;
+        Ok(response.map(Either::Left))
+    }
+
+    /// The refusal for a grant that could not be kept fresh.
+    fn not_kept(&self, exchange: &Exchange, not_kept: crate::renewal::NotKept, request: &Request<Incoming>) -> Refusal {
+        use crate::renewal::NotKept;
+        match not_kept {
+            NotKept::SignInAgain(reason) => self.ask_to_sign_in(exchange, visitor::Reason::GrantEnded(reason), request),
+            NotKept::Gone => self.ask_to_sign_in(exchange, visitor::Reason::UnknownSession, request),
+            NotKept::Unavailable(wait) => Refusal::RenewalUnavailable(wait),
+        }
+    }
+
+    /// A navigation is sent to the provider and comes back to where it was going; everything else is told
+    /// where a login begins, because a redirect would reach no person.
+    fn ask_to_sign_in(&self, exchange: &Exchange, reason: visitor::Reason, request: &Request<Incoming>) -> Refusal {
+        match exchange.asker {
+            Asker::Navigation => {
+                let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+                match self.sign_in.begin(&ReturnTo::parse(path, &self.settings.access), request.headers()) {
+                    Ok(redirect) => Refusal::SignIn(reason, redirect),
+                    Err(error) => Refusal::ProviderUnavailable(error),
+                }
+            }
+            Asker::Other => Refusal::SignInNeeded(reason),
+        }
+    }
+
+    fn refuse(&self, exchange: &Exchange, refusal: Refusal) -> Response<Body> {
+        let login_url = self.sign_in.login_url(&format!("{}/start", self.settings.prefix));
+        refusal.into_response(exchange, &login_url).map(Either::Right)
+    }
+
+    /// Headers that are always set, one access line, the metrics.
+    fn finish(&self, exchange: &Exchange, response: Response<Body>) -> Response<Body> {
+        let took = exchange.elapsed();
+        let status = response.status();
+        self.metrics.request(status, took);
+        let answer = response.headers().get(MARK).and_then(|mark| mark.to_str().ok()).unwrap_or("upstream");
+        tracing::info!(
+            target: ACCESS,
+            {
+                http.method = exchange.method.as_str(), http.path = exchange.path(), http.status = status.as_u16(),
+                duration.us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX), client.ip = %exchange.origin.client,
+                request.id = exchange.id_text(), answer,
+            },
+            "request"
+        );
+        response
+    }
+}
+
+/// A 303 with cookies, marked as ours (RFC 9700 section 4.12: never 307, which would send a body along).
+fn redirect(redirect: &Redirect, mark: &'static str) -> Response<axum::body::Body> {
+    let mut response = Response::new(axum::body::Body::empty());
+    *response.status_mut() = http::StatusCode::SEE_OTHER;
+    own_headers(response.headers_mut(), mark);
+    if let Ok(location) = HeaderValue::from_str(&redirect.location) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    for cookie in &redirect.cookies {
+        response.headers_mut().append(header::SET_COOKIE, cookie.clone());
+    }
+    response
+}
+
+/// What every response that we make ourselves carries.
+fn own_headers(headers: &mut http::HeaderMap, mark: &'static str) {
+    headers.insert(MARK, HeaderValue::from_static(mark));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+}

@@ -1,0 +1,143 @@
+//! What is known of one request before anything is decided about it.
+
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
+
+use super::Settings;
+use crate::{
+    address::{Origin, Scheme, requested_host},
+    secret::random,
+};
+
+/// One request and its answer.
+#[derive(Clone, Debug)]
+pub(super) struct Exchange {
+    id: [u8; 8],
+    started: Instant,
+    pub(super) method: Method,
+    uri: Uri,
+    pub(super) origin: Origin,
+    /// Whether the request names its host once and without contradiction.
+    pub(super) names_host: bool,
+    pub(super) asker: Asker,
+    /// Whether the asker reads HTML rather than JSON.
+    pub(super) reads_html: bool,
+}
+
+/// Who asks, which decides whether a redirect to a login reaches a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// A browser that navigates its top-level page.
+    Navigation,
+    /// A script, a frame, an image, a form, a command-line tool.
+    Other,
+}
+
+impl Exchange {
+    #[expect(clippy::disallowed_methods, reason = "how long a request takes is measured, not decided by")]
+    pub(super) fn begin<B>(peer: IpAddr, scheme: Scheme, settings: &Settings, request: &Request<B>) -> Self {
+        let host = requested_host(request.uri(), request.headers());
+        Self {
+            id: random(),
+            started: Instant::now(),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            origin: settings.trusted.origin(peer, scheme, host.unwrap_or_default(), request.headers()),
+            names_host: host.is_some(),
+            asker: asker(request.method(), request.headers()),
+            reads_html: accepts_html(request.headers()),
+        }
+    }
+
+    /// The path, without its query, which may hold secrets.
+    pub(super) fn path(&self) -> &str {
+        self.uri.path()
+    }
+
+    pub(super) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn id_digits(&self) -> [u8; 16] {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [b'0'; 16];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(self.id) {
+            if let [high, low] = pair {
+                *high = DIGITS.get(usize::from(byte >> 4)).copied().unwrap_or(b'0');
+                *low = DIGITS.get(usize::from(byte & 15)).copied().unwrap_or(b'0');
+            }
+        }
+        text
+    }
+
+    /// The request id, for logs and pages.
+    pub(super) fn id_text(&self) -> String {
+        String::from_utf8_lossy(&self.id_digits()).into_owned()
+    }
+
+    /// The request id, for the upstream.
+    pub(super) fn id_header(&self) -> HeaderValue {
+        HeaderValue::from_bytes(&self.id_digits()).unwrap_or(HeaderValue::from_static("0"))
+    }
+}
+
+/// Judges by Fetch metadata where the browser sends them, and by older habits where not. Only GET and HEAD
+/// begin a login: anything else would lose what it carries.
+fn asker(method: &Method, headers: &HeaderMap) -> Asker {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let reads = matches!(*method, Method::GET | Method::HEAD);
+    if !reads || headers.contains_key(header::UPGRADE) {
+        return Asker::Other;
+    }
+    let navigates = match (text("sec-fetch-mode"), text("sec-fetch-dest")) {
+        (Some(mode), Some(dest)) => mode == "navigate" && dest == "document",
+        (Some(mode), None) => mode == "navigate",
+        (None, Some(dest)) => dest == "document",
+        (None, None) => accepts_html(headers) && !headers.contains_key("x-requested-with"),
+    };
+    if navigates { Asker::Navigation } else { Asker::Other }
+}
+
+fn accepts_html(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','))
+        .filter_map(|kind| kind.split(';').next())
+        .any(|kind| ["text/html", "application/xhtml+xml"].iter().any(|html| kind.trim().eq_ignore_ascii_case(html)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_top_level_navigation_is_sent_to_log_in() {
+        let judged = |method: Method, lines: &[(&'static str, &str)]| {
+            let headers = lines.iter().map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap())).collect();
+            asker(&method, &headers)
+        };
+        let html = ("accept", "text/html,application/xhtml+xml;q=0.9");
+        for lines in [&[html][..], &[("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")], &[("sec-fetch-mode", "navigate")]] {
+            assert_eq!(judged(Method::GET, lines), Asker::Navigation, "{lines:?}");
+            assert_eq!(judged(Method::POST, lines), Asker::Other, "{lines:?}");
+        }
+        for lines in [
+            &[][..],
+            &[("accept", "*/*")],
+            &[("accept", "application/json, text/plain, */*")],
+            &[html, ("x-requested-with", "XMLHttpRequest")],
+            &[html, ("upgrade", "websocket")],
+            &[html, ("sec-fetch-mode", "cors"), ("sec-fetch-dest", "empty")],
+            &[html, ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")],
+            &[html, ("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "image")],
+        ] {
+            assert_eq!(judged(Method::GET, lines), Asker::Other, "{lines:?}");
+        }
+    }
+}

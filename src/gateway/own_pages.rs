@@ -1,0 +1,209 @@
+//! Our own pages, under the prefix: `start`, `callback`, `sign_out`, `userinfo`, `healthz`, `readyz`.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::{DefaultBodyLimit, RawQuery, State},
+    routing::{any, get},
+};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use serde_json::json;
+use tower_cookies::{Cookie, CookieManagerLayer, Cookies as Jar};
+
+use super::{
+    Gateway,
+    exchange::Exchange,
+    redirect,
+    refusal::{Refusal, html, json as json_answer},
+    visitor::Visitor,
+};
+use crate::{
+    oidc::Provider,
+    pages::{Action, Page},
+    session::SessionHash,
+    sign_in::{Redirect, after_sign_out, return_from_query, return_to::ReturnTo},
+    sign_out::{Wish, wish},
+    store::Store,
+};
+
+/// What readiness is told from.
+#[derive(Clone, Debug)]
+pub struct Health {
+    /// Must answer.
+    pub store: Store,
+    /// Its state is shown; sessions are served without it.
+    pub provider: Arc<Provider>,
+    /// Set when we drain: unready first.
+    pub draining: Arc<AtomicBool>,
+}
+
+/// What a handler works with. Made for each request, so that nothing travels beside it.
+#[derive(Clone)]
+struct Asked {
+    gateway: Arc<Gateway>,
+    exchange: Exchange,
+}
+
+/// Forms of ours hold one short field.
+const LARGEST_FORM: usize = 16 * 1024;
+const READY_DEADLINE: Duration = Duration::from_secs(2);
+
+pub(super) async fn answer(gateway: &Arc<Gateway>, exchange: &Exchange, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+    let prefix = gateway.settings.prefix.as_str();
+    let pages = Router::new()
+        .route("/start", get(start))
+        .route("/callback", get(callback))
+        .route("/sign_out", any(sign_out))
+        .route("/userinfo", get(userinfo))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .fallback(|State(asked): State<Asked>| async move { asked.refuse(Refusal::NoSuchPage) })
+        .method_not_allowed_fallback(|State(asked): State<Asked>| async move { asked.refuse(Refusal::MethodNotAllowed) })
+        .layer(CookieManagerLayer::new())
+        .layer(DefaultBodyLimit::max(LARGEST_FORM));
+    let asked = Asked { gateway: Arc::clone(gateway), exchange: exchange.clone() };
+    let mut router = if prefix.is_empty() { pages } else { Router::new().nest(prefix, pages) }.with_state(asked);
+    match tower_service::Service::call(&mut router, request.map(Body::new)).await {
+        Ok(response) => Ok(response),
+        Err(infallible) => match infallible {},
+    }
+}
+
+impl Asked {
+    fn refuse(&self, refusal: Refusal) -> Response<Body> {
+        let login_url = self.gateway.sign_in.login_url(&format!("{}/start", self.gateway.settings.prefix));
+        refusal.into_response(&self.exchange, &login_url)
+    }
+
+    fn page(&self, page: &Page<'_>, mark: &'static str) -> Response<Body> {
+        html(page, StatusCode::OK, mark)
+    }
+}
+
+/// Begins a login by hand; `rd` says where it leads.
+async fn start(State(asked): State<Asked>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response<Body> {
+    let sign_in = &asked.gateway.sign_in;
+    let return_to = return_from_query(query.as_deref().unwrap_or_default(), &sign_in.access).unwrap_or_else(ReturnTo::front_page);
+    match sign_in.begin(&return_to, &headers) {
+        Ok(to) => redirect(&to, "sign_in"),
+        Err(error) => asked.refuse(Refusal::ProviderUnavailable(error)),
+    }
+}
+
+/// Where the provider sends the browser back to.
+async fn callback(State(asked): State<Asked>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response<Body> {
+    match asked.gateway.sign_in.complete(query.as_deref().unwrap_or_default(), &headers).await {
+        Ok(to) => redirect(&to, "signed_in"),
+        Err(error) => {
+            // Who went back in the history, or finished in another tab, is signed in all the same.
+            let again = matches!(error, crate::sign_in::CallbackError::UnknownAttempt(_));
+            match asked.gateway.visitors.recognise(&headers).await {
+                Ok(Visitor::SignedIn(_)) if again => {
+                    let location = asked.gateway.settings.access.at("/");
+                    redirect(&Redirect { location, cookies: Vec::new() }, "signed_in")
+                }
+                Ok(Visitor::SignedIn(_) | Visitor::Anonymous(_)) | Err(_) => asked.refuse(error.into()),
+            }
+        }
+    }
+}
+
+/// Ends the session, at once when our own pages ask and after a question when anybody else does.
+async fn sign_out(State(asked): State<Asked>, method: Method, jar: Jar, RawQuery(query): RawQuery, headers: HeaderMap, form: Bytes) -> Response<Body> {
+    let gateway = &asked.gateway;
+    if !matches!(method, Method::GET | Method::POST) {
+        return asked.refuse(Refusal::MethodNotAllowed);
+    }
+    let access = &gateway.settings.access;
+    let form = String::from_utf8_lossy(&form);
+    let return_to = return_from_query(&form, access).or_else(|| return_from_query(query.as_deref().unwrap_or_default(), access));
+    if wish(&method, &headers, access) == Wish::Doubtful {
+        let rd = return_to.as_ref().map_or("", ReturnTo::path);
+        let href = format!("{}/sign_out", gateway.settings.prefix);
+        let action = Action::Post { href: &href, label: "Sign out", field: ("rd", rd) };
+        let id = asked.exchange.id_text();
+        return asked.page(&Page { title: "Sign out?", text: "You will be signed out of this service.", action, request_id: &id }, "sign_out");
+    }
+    let back = access.at(return_to.as_ref().map_or("/", ReturnTo::path));
+    let end_session = match gateway.sign_in.cookies.session_value(&headers) {
+        Some(value) => match gateway.sign_out.end(SessionHash::of(value), &back).await {
+            Ok(end_session) => end_session,
+            Err(error) => return asked.refuse(error.into()),
+        },
+        None => None,
+    };
+    let name = gateway.sign_in.cookies.session();
+    let mut cookie = Cookie::build((name, "")).path("/").http_only(true).same_site(tower_cookies::cookie::SameSite::Lax).secure(access.is_https()).build();
+    cookie.make_removal();
+    jar.add(cookie);
+    match after_sign_out(end_session, return_to.as_ref(), access) {
+        Some(location) => redirect(&Redirect { location, cookies: Vec::new() }, "signed_out"),
+        None => {
+            let href = format!("{}/start", gateway.settings.prefix);
+            let id = asked.exchange.id_text();
+            let action = Action::Link { href: &href, label: "Sign in again" };
+            asked.page(&Page { title: "Signed out", text: "You are signed out of this service.", action, request_id: &id }, "signed_out")
+        }
+    }
+}
+
+/// Who the visitor is, for the app's scripts. Never a token.
+async fn userinfo(State(asked): State<Asked>, headers: HeaderMap) -> Response<Body> {
+    match asked.gateway.visitors.recognise(&headers).await {
+        Ok(Visitor::SignedIn(signed_in)) => {
+            let grant = &signed_in.grant;
+            let body = json!({
+                "user": grant.identity.subject,
+                "email": grant.identity.email,
+                "preferredUsername": grant.identity.username,
+                "groups": grant.identity.groups,
+                "accessTokenExpiresAt": grant.expires_at.seconds(),
+                "renewedAt": grant.renewed_at.seconds(),
+                "renewals": grant.generation,
+                "renewable": grant.has_refresh_token,
+            });
+            json_answer(&body, StatusCode::OK, "userinfo")
+        }
+        Ok(Visitor::Anonymous(reason)) => asked.refuse(Refusal::SignInNeeded(reason)),
+        Err(error) => asked.refuse(error.into()),
+    }
+}
+
+/// Alive: the process answers.
+async fn healthz() -> Response<Body> {
+    text(StatusCode::OK, "ok\n")
+}
+
+/// Ready: sessions can be served. The provider's state is told, but does not decide: without it nobody who is
+/// signed in needs to notice.
+async fn readyz(State(asked): State<Asked>) -> Response<Body> {
+    let health = &asked.gateway.health;
+    let draining = health.draining.load(Ordering::Acquire);
+    let store = matches!(tokio::time::timeout(READY_DEADLINE, health.store.ping()).await, Ok(Ok(())));
+    let ready = store && !draining;
+    let body = json!({
+        "ready": ready,
+        "draining": draining,
+        "store": if store { "ok" } else { "unavailable" },
+        "provider": if health.provider.is_ready() { "ok" } else { "not_reached" },
+        "client": if asked.gateway.renewer.client_is_refused() { "refused" } else { "ok" },
+    });
+    json_answer(&body, if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, "readyz")
+}
+
+fn text(status: StatusCode, body: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    super::own_headers(response.headers_mut(), "healthz");
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}

@@ -1,0 +1,103 @@
+//! Whose request it is.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+
+use crate::{
+    clock::Clock,
+    grant::{EndReason, Grant},
+    session::{
+        self, SessionHash,
+        cache::{Held, SessionCache},
+        cookie::Cookies,
+    },
+    store::{Store, StoreError},
+};
+
+/// Recognises visitors by their session cookie.
+#[derive(Debug)]
+pub(super) struct Visitors {
+    pub(super) cookies: Cookies,
+    pub(super) settings: session::Settings,
+    pub(super) cache: Arc<SessionCache>,
+    pub(super) store: Store,
+    pub(super) clock: Clock,
+}
+
+/// Who sends a request.
+#[derive(Debug)]
+pub(super) enum Visitor {
+    /// Nobody that we know, and why.
+    Anonymous(Reason),
+    /// Somebody with a session.
+    SignedIn(SignedIn),
+}
+
+/// A session within its limits, and its grant.
+#[derive(Debug)]
+pub(super) struct SignedIn {
+    session: Arc<Held>,
+    pub(super) grant: Arc<Grant>,
+}
+
+/// Why somebody must sign in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// The request carries no session cookie, or two.
+    NoSession,
+    /// Nobody has the session that it names: it was ended, or never was.
+    UnknownSession,
+    /// The session reached a limit.
+    SessionExpired,
+    /// The session's grant has ended.
+    GrantEnded(EndReason),
+}
+
+impl Reason {
+    /// Its name in answers and logs.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::NoSession => "no_session",
+            Self::UnknownSession => "unknown_session",
+            Self::SessionExpired => "session_expired",
+            Self::GrantEnded(EndReason::Dead) => "grant_dead",
+            Self::GrantEnded(EndReason::OutcomeUnknown) => "renewal_outcome_unknown",
+            Self::GrantEnded(EndReason::IdentityRefused) => "identity_refused",
+            Self::GrantEnded(EndReason::Expired) => "token_expired",
+        }
+    }
+}
+
+impl Visitors {
+    /// The visitor that the request's cookie names.
+    ///
+    /// A store that is away is an error and never an anonymous visitor: that would log people out (RF-19).
+    pub(super) async fn recognise(&self, headers: &HeaderMap) -> Result<Visitor, StoreError> {
+        let Some(value) = self.cookies.session_value(headers) else { return Ok(Visitor::Anonymous(Reason::NoSession)) };
+        let hash = SessionHash::of(value);
+        let now = self.clock.now();
+        let Some(session) = self.cache.session(hash, now, self.store.session(hash)).await? else {
+            return Ok(Visitor::Anonymous(Reason::UnknownSession));
+        };
+        if self.settings.reached(&session.session, SessionCache::last_seen(&session), now).is_some() && self.has_ended(hash).await? {
+            return Ok(Visitor::Anonymous(Reason::SessionExpired));
+        }
+        let id = session.session.grant;
+        let Some(grant) = self.cache.grant(id, now, self.store.grant(id)).await? else {
+            return Ok(Visitor::Anonymous(Reason::UnknownSession));
+        };
+        Ok(Visitor::SignedIn(SignedIn { session, grant }))
+    }
+
+    /// What memory takes for ended may have been used through another replica.
+    async fn has_ended(&self, hash: SessionHash) -> Result<bool, StoreError> {
+        let stored = self.store.session(hash).await?;
+        Ok(stored.is_none_or(|session| self.settings.reached(&session, session.last_seen, self.clock.now()).is_some()))
+    }
+
+    /// Notes that the session was used.
+    pub(super) fn seen(&self, signed_in: &SignedIn) {
+        self.cache.touch(&signed_in.session, &self.settings, self.clock.now());
+    }
+}

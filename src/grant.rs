@@ -1,0 +1,170 @@
+//! The grant: what one login at the provider gave us, and the state of its renewal.
+
+use std::{fmt, time::Duration};
+
+use crate::{
+    clock::Timestamp,
+    identity::{Identity, IdentityHeaders, Passport},
+    secret::{Secret, hex, random},
+};
+
+/// Names a grant: 128 random bits. Not a secret, so it may stand in logs.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct GrantId(pub [u8; 16]);
+
+/// Names one attempt at a renewal; the fence that its result must pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AttemptId(pub [u8; 16]);
+
+/// A grant as requests see it. The refresh token is not here: it is read from the store once the intent to
+/// present it is won, and never from a cache.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// Its name.
+    pub id: GrantId,
+    /// The provider that issued it.
+    pub issuer: String,
+    /// Who it speaks for.
+    pub identity: Identity,
+    /// The same as header lines.
+    pub headers: IdentityHeaders,
+    /// The newest access token.
+    pub access_token: Secret,
+    /// When that one expires.
+    pub expires_at: Timestamp,
+    /// How long it was good for when it was issued.
+    pub lifetime: Duration,
+    /// Whether it can be renewed at all.
+    pub has_refresh_token: bool,
+    /// The scopes that the provider said it granted, separated by spaces.
+    pub scopes: String,
+    /// Of the settings that it was obtained with.
+    pub fingerprint: String,
+    /// How often it has been renewed.
+    pub generation: i64,
+    /// When it was last renewed, or issued.
+    pub renewed_at: Timestamp,
+    /// What is known of how the provider rotates its refresh tokens.
+    pub rotation: Rotation,
+    /// How often the present refresh token has been presented.
+    pub presented: i64,
+    /// The attempt that holds the right to present the refresh token.
+    pub intent: Option<Intent>,
+    /// Not to be tried again before.
+    pub retry_at: Option<Timestamp>,
+    /// Set once it cannot be renewed any more.
+    pub ended: Option<Ended>,
+}
+
+/// A write-ahead intent as the store last saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Intent {
+    /// Whose it is.
+    pub attempt: AttemptId,
+    /// Its lease has run out by the database's clock: the holder died, or its outcome is unknown.
+    pub lapsed: bool,
+}
+
+/// Why a grant ended. Recorded in the store, so the texts are not to be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// The provider refused the refresh token for good.
+    Dead,
+    /// A refresh token was presented and no answer came that we could keep; presenting it again would look
+    /// like theft to a provider that rotates strictly.
+    OutcomeUnknown,
+    /// A renewal brought an ID token or user info that is not this user's, or not the provider's.
+    IdentityRefused,
+    /// The access token expired and there was no refresh token.
+    Expired,
+}
+
+/// The end of a grant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Why.
+    pub reason: EndReason,
+    /// The provider's `error` code, where it sent one.
+    pub code: Option<String>,
+}
+
+/// How a provider treats a refresh token that has been used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rotation {
+    /// No renewal has been seen yet.
+    Unknown,
+    /// The last renewal left the refresh token as it was.
+    Reusable,
+    /// The last renewal replaced it.
+    Rotating,
+}
+
+impl Grant {
+    /// What the upstream is told.
+    pub fn passport(&self, stale: bool) -> Passport {
+        Passport {
+            headers: self.headers.clone(),
+            access_token: self.access_token.clone(),
+            stale_since: stale.then_some(self.renewed_at),
+        }
+    }
+}
+
+impl GrantId {
+    /// A new name.
+    pub fn random() -> Self {
+        Self(random())
+    }
+}
+
+impl AttemptId {
+    /// A new name.
+    pub fn random() -> Self {
+        Self(random())
+    }
+}
+
+impl fmt::Display for GrantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex(&self.0))
+    }
+}
+
+impl fmt::Debug for GrantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl EndReason {
+    /// Its stored name, and its label in metrics and answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Dead => "dead",
+            Self::OutcomeUnknown => "outcome_unknown",
+            Self::IdentityRefused => "identity_refused",
+            Self::Expired => "expired",
+        }
+    }
+
+    /// The reason with this stored name.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Dead, Self::OutcomeUnknown, Self::IdentityRefused, Self::Expired].into_iter().find(|reason| reason.as_str() == text)
+    }
+}
+
+impl Rotation {
+    /// Its stored name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Reusable => "reusable",
+            Self::Rotating => "rotating",
+        }
+    }
+
+    /// The class with this stored name.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Unknown, Self::Reusable, Self::Rotating].into_iter().find(|rotation| rotation.as_str() == text)
+    }
+}

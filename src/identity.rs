@@ -1,0 +1,125 @@
+//! Who somebody is, and how that is told to an upstream.
+
+use http::{HeaderName, HeaderValue};
+use serde::{Deserialize, Serialize};
+
+use crate::{clock::Timestamp, secret::Secret};
+
+/// The verified claims that Evergate acts on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// `sub`: the provider's own, unchanging name for this person.
+    pub subject: String,
+    /// The claim that `CODER_OIDC_USERNAME_FIELD` names.
+    pub username: Option<String>,
+    /// The claim that `CODER_OIDC_EMAIL_FIELD` names.
+    pub email: Option<String>,
+    /// The claim that `CODER_OIDC_GROUP_FIELD` names.
+    pub groups: Vec<String>,
+}
+
+/// `X-Forwarded-User`: the subject.
+pub const USER: HeaderName = HeaderName::from_static("x-forwarded-user");
+/// `X-Forwarded-Email`.
+pub const EMAIL: HeaderName = HeaderName::from_static("x-forwarded-email");
+/// `X-Forwarded-Preferred-Username`.
+pub const USERNAME: HeaderName = HeaderName::from_static("x-forwarded-preferred-username");
+/// `X-Forwarded-Groups`, comma-separated.
+pub const GROUPS: HeaderName = HeaderName::from_static("x-forwarded-groups");
+/// `X-Forwarded-Access-Token`, only with `CODER_PASS_ACCESS_TOKEN`.
+pub const ACCESS_TOKEN: HeaderName = HeaderName::from_static("x-forwarded-access-token");
+/// `X-Evergate-Renewed-At`: seconds since the epoch of the last successful renewal, sent only while the
+/// identity is served on during an outage of the provider.
+pub const RENEWED_AT: HeaderName = HeaderName::from_static("x-evergate-renewed-at");
+
+/// An identity as header lines, rendered once per grant and shared by all its requests.
+#[derive(Clone, Debug, Default)]
+pub struct IdentityHeaders(Vec<(HeaderName, HeaderValue)>);
+
+impl IdentityHeaders {
+    /// Renders `identity`; a claim that is absent has no line.
+    pub fn render(identity: &Identity) -> Self {
+        let groups = identity.groups.iter().map(|group| escape(group, true)).collect::<Vec<_>>().join(",");
+        let lines = [
+            (USER, Some(identity.subject.as_str()), false),
+            (EMAIL, identity.email.as_deref(), false),
+            (USERNAME, identity.username.as_deref(), false),
+            (GROUPS, Some(groups.as_str()).filter(|groups| !groups.is_empty()), true),
+        ];
+        Self(
+            lines
+                .into_iter()
+                .filter_map(|(name, value, escaped)| {
+                    let value = value?;
+                    let text = if escaped { value.to_owned() } else { escape(value, false) };
+                    Some((name, HeaderValue::from_bytes(text.as_bytes()).ok()?))
+                })
+                .collect(),
+        )
+    }
+
+    /// The lines.
+    pub fn iter(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        self.0.iter().map(|(name, value)| (name, value))
+    }
+}
+
+/// Control characters, and within a list its separator, are percent-encoded: a claim's text must neither
+/// end a header line nor add a member to a list (CV-30, CV-33). Other characters go as UTF-8.
+fn escape(text: &str, in_list: bool) -> String {
+    use std::fmt::Write;
+    text.chars().fold(String::with_capacity(text.len()), |mut out, character| {
+        if character.is_ascii_control() || (in_list && matches!(character, ',' | '%')) {
+            let _infallible = write!(out, "%{:02X}", u32::from(character));
+        } else {
+            out.push(character);
+        }
+        out
+    })
+}
+
+/// What the upstream is told about a signed-in visitor.
+#[derive(Clone, Debug)]
+pub struct Passport {
+    /// The identity's header lines.
+    pub headers: IdentityHeaders,
+    /// The access token, for routes that pass it on.
+    pub access_token: Secret,
+    /// Set while the identity could not be renewed in time and is served on within the outage grace: the
+    /// moment at which it was last verified.
+    pub stale_since: Option<Timestamp>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rendered(identity: &Identity) -> Vec<String> {
+        IdentityHeaders::render(identity).iter().map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes()))).collect()
+    }
+
+    #[test]
+    fn absent_claims_have_no_header() {
+        let identity = Identity { subject: "s".into(), ..Identity::default() };
+        assert_eq!(rendered(&identity), ["x-forwarded-user: s"]);
+    }
+
+    #[test]
+    fn a_claim_can_neither_break_the_line_nor_add_a_group() {
+        let identity = Identity {
+            subject: "a\r\nX-Forwarded-Groups: admin".into(),
+            username: Some("Zoë".into()),
+            email: Some("z@example.com".into()),
+            groups: vec!["a,admin".into(), "50%".into()],
+        };
+        assert_eq!(
+            rendered(&identity),
+            [
+                "x-forwarded-user: a%0D%0AX-Forwarded-Groups: admin",
+                "x-forwarded-email: z@example.com",
+                "x-forwarded-preferred-username: Zoë",
+                "x-forwarded-groups: a%2Cadmin,50%25",
+            ]
+        );
+    }
+}

@@ -1,0 +1,56 @@
+//! The provider: what it says of itself, the calls we make to it, and what we believe of its answers.
+//!
+//! Discovery, keys and ID tokens are the `openidconnect` crate's. The token call is our own: whether a request
+//! took effect, which status came with which error, and how long to wait are what renewal decides by, and the
+//! crate's errors do not carry them.
+
+mod claims;
+mod discovery;
+mod http;
+mod login;
+mod preset;
+mod provider;
+mod token_call;
+mod verify;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::secret::Secret;
+
+pub use claims::{Claims, ClaimsError, Mapping};
+pub use http::FetchError;
+pub use login::{AuthorizationRequest, CallbackProof};
+pub use preset::{Plan, Preset};
+pub use provider::{Provider, ProviderError, Signed};
+pub use token_call::{TokenAnswer, TokenFailure};
+pub use verify::{Nonce, VerifyError};
+
+/// What the administrator says of the provider.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `CODER_OIDC_ISSUER_URL`, exactly as the provider writes it.
+    pub issuer: String,
+    /// `CODER_OIDC_CLIENT_ID`.
+    pub client_id: String,
+    /// `CODER_OIDC_CLIENT_SECRET`; `None` for a public client.
+    pub client_secret: Option<Secret>,
+    /// `CODER_OIDC_SCOPES`; `None` lets the preset choose.
+    pub scopes: Option<Vec<String>>,
+    /// `CODER_OIDC_AUTH_URL_PARAMS`.
+    pub auth_params: BTreeMap<String, String>,
+    /// `CODER_OIDC_IGNORE_USERINFO`.
+    pub ignore_userinfo: bool,
+    /// Which claims say who somebody is.
+    pub mapping: Mapping,
+    /// `CODER_OIDC_TOKEN_TIMEOUT`: how long a token call may take in all.
+    pub token_timeout: Duration,
+}
+
+/// An access token whose life the provider does not tell is taken to live this long.
+pub const DEFAULT_LIFETIME: Duration = Duration::from_secs(300);
+
+/// Clocks may differ by this much before a token is refused for its times.
+pub const LEEWAY: Duration = Duration::from_secs(60);
+
+/// How long the small calls (discovery, keys, user info, revocation) may take.
+const SHORT_CALL: Duration = Duration::from_secs(10);

@@ -1,0 +1,85 @@
+//! Our HTTP client for the provider: no redirects (a token must not follow one), a deadline for the whole
+//! call, a cap on the answer, and a connection of its own for each call, because a request that fails on a
+//! reused connection may or may not have arrived.
+
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::HttpsConnector;
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+
+const BODY_CAP: usize = 1024 * 1024;
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// A client for one provider.
+#[derive(Clone, Debug)]
+pub(super) struct HttpClient(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
+
+/// A whole answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+/// Why there is no answer. What matters of it is whether the request may have taken effect.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The request was surely not sent: no address, no connection, no TLS.
+    #[error("could not connect to the provider")]
+    NotSent(#[source] Arc<dyn std::error::Error + Send + Sync>),
+    /// It may have been.
+    #[error("the connection to the provider broke")]
+    Broken(#[source] Arc<dyn std::error::Error + Send + Sync>),
+    /// It may have been.
+    #[error("the provider did not answer within {} s", .0.as_secs())]
+    TimedOut(Duration),
+    /// It arrived, and the answer is no use.
+    #[error("the provider's answer is larger than {BODY_CAP} bytes or broke off")]
+    Unreadable(#[source] Arc<dyn std::error::Error + Send + Sync>),
+}
+
+impl HttpClient {
+    pub(super) fn new(tls: rustls::ClientConfig) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(CONNECT));
+        connector.enforce_http(false);
+        let connector =
+            hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(connector);
+        Self(Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector))
+    }
+
+    pub(super) async fn fetch(&self, request: Request<Full<Bytes>>, deadline: Duration) -> Result<Answer, FetchError> {
+        let call = async {
+            let response = self.0.request(request).await.map_err(|error| {
+                if error.is_connect() { FetchError::NotSent(Arc::new(error)) } else { FetchError::Broken(Arc::new(error)) }
+            })?;
+            let (head, body) = response.into_parts();
+            let body = Limited::new(body, BODY_CAP).collect().await.map_err(|error| FetchError::Unreadable(Arc::from(error)))?;
+            Ok(Answer { status: head.status, headers: head.headers, body: body.to_bytes() })
+        };
+        tokio::time::timeout(deadline, call).await.unwrap_or(Err(FetchError::TimedOut(deadline)))
+    }
+}
+
+/// The transport that the `openidconnect` crate is given, for the calls that it makes.
+impl<'c> openidconnect::AsyncHttpClient<'c> for HttpClient {
+    type Error = FetchError;
+    type Future = Pin<Box<dyn Future<Output = Result<openidconnect::HttpResponse, FetchError>> + Send + 'c>>;
+
+    fn call(&'c self, request: openidconnect::HttpRequest) -> Self::Future {
+        Box::pin(async move {
+            let answer = self.fetch(request.map(Full::from), super::SHORT_CALL).await?;
+            let mut response = http::Response::new(answer.body.to_vec());
+            *response.status_mut() = answer.status;
+            *response.headers_mut() = answer.headers;
+            Ok(response)
+        })
+    }
+}

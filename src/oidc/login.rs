@@ -1,0 +1,71 @@
+//! The authorization request and what its answer must prove (OIDC Core 3.1.2, RFC 7636, RFC 9207).
+
+use base64::prelude::*;
+use url::Url;
+
+use super::{discovery::Known, verify::same};
+use crate::secret::{Secret, random_text, sha256};
+
+/// A login that is about to begin: where to send the browser, and what must be kept until it returns.
+#[derive(Debug)]
+pub struct AuthorizationRequest {
+    /// The provider's authorization endpoint with all parameters.
+    pub url: Url,
+    /// What the answer will be held against.
+    pub proof: CallbackProof,
+}
+
+/// The secrets of one login, which stay with the browser that began it.
+#[derive(Clone, Debug)]
+pub struct CallbackProof {
+    /// `state`: comes back with the answer.
+    pub state: Secret,
+    /// `nonce`: comes back inside the ID token.
+    pub nonce: Secret,
+    /// PKCE's `code_verifier`: goes with the code.
+    pub verifier: Secret,
+}
+
+impl CallbackProof {
+    /// Fresh secrets of 256 bits each. `state_prefix` leads from the answer back to what was kept.
+    pub fn fresh(state_prefix: &str) -> Self {
+        Self {
+            state: Secret::new(format!("{state_prefix}.{}", random_text::<32>())),
+            nonce: Secret::new(random_text::<32>()),
+            verifier: Secret::new(random_text::<32>()),
+        }
+    }
+
+    /// Whether an answer's `state` is ours.
+    pub fn matches_state(&self, state: &str) -> bool {
+        same(self.state.expose(), state)
+    }
+}
+
+/// The request for `proof` at a provider. The parameters that make it safe come last and replace any of the
+/// administrator's of the same name (CV-20).
+pub(super) fn authorization_url(known: &Known, client_id: &str, redirect_uri: &str, proof: &CallbackProof) -> Url {
+    let challenge = BASE64_URL_SAFE_NO_PAD.encode(sha256(proof.verifier.expose().as_bytes()));
+    let scope = known.plan.scopes.join(" ");
+    let ours = [
+        ("response_type", "code"),
+        ("client_id", client_id),
+        ("redirect_uri", redirect_uri),
+        ("scope", &scope),
+        ("state", proof.state.expose()),
+        ("nonce", proof.nonce.expose()),
+        ("code_challenge", &challenge),
+        ("code_challenge_method", "S256"),
+    ];
+    let mut url = known.authorization.clone();
+    {
+        let mut query = url.query_pairs_mut();
+        for (name, value) in &known.plan.params {
+            if !ours.iter().any(|(own, _)| own == name) {
+                query.append_pair(name, value);
+            }
+        }
+        query.extend_pairs(ours);
+    }
+    url
+}

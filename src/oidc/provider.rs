@@ -1,0 +1,370 @@
+//! One provider: found in the background, asked when needed.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, header};
+use http_body_util::Full;
+use openidconnect::{IssuerUrl, core::CoreJsonWebKeySet};
+use url::Url;
+
+use super::{
+    Claims, ClaimsError, Nonce, SHORT_CALL, Settings, VerifyError,
+    discovery::{self, Known, Metadata},
+    http::{FetchError, HttpClient},
+    login::{self, AuthorizationRequest, CallbackProof},
+    preset::Plan,
+    token_call::{TokenAnswer, TokenEndpoint, TokenFailure},
+    verify,
+};
+use crate::{
+    clock::{Clock, Timestamp},
+    identity::Identity,
+    secret::{Secret, hex, sha256},
+};
+
+/// The provider, and all that we know of it.
+#[derive(Debug)]
+pub struct Provider {
+    settings: Settings,
+    http: HttpClient,
+    clock: Clock,
+    known: RwLock<Option<Arc<Known>>>,
+    keys: Mutex<Keys>,
+    fetching_keys: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct Keys {
+    set: Arc<CoreJsonWebKeySet>,
+    refetched_at: Option<Timestamp>,
+}
+
+/// Why the provider could not be asked, or its answer not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ProviderError {
+    /// It has not been found yet; discovery goes on in the background.
+    #[error("the provider has not been reached yet")]
+    NotReady,
+    /// The setting is not an issuer.
+    #[error("the issuer URL is malformed")]
+    Issuer,
+    /// Discovery failed.
+    #[error("discovery failed: {0}")]
+    Discovery(String),
+    /// The metadata name an endpoint that is missing, malformed or not https.
+    #[error("the provider's metadata have no usable {0} (https is required, except of a provider on loopback)")]
+    Metadata(&'static str),
+    /// A call to it failed.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The token endpoint refused.
+    #[error(transparent)]
+    Token(#[from] TokenFailure),
+    /// The ID token is not acceptable.
+    #[error(transparent)]
+    IdToken(#[from] VerifyError),
+    /// No ID token came with the code (OIDC Core section 3.1.3.3).
+    #[error("the token response has no id_token")]
+    NoIdToken,
+    /// User info was refused or unusable.
+    #[error("user info is unusable: {0}")]
+    UserInfo(&'static str),
+    /// User info speaks of somebody else (OIDC Core section 5.3.2).
+    #[error("user info is about another sub than the ID token")]
+    OtherSubject,
+    /// The claims make no identity.
+    #[error(transparent)]
+    Claims(#[from] ClaimsError),
+}
+
+/// Tokens of a login, with the identity that they prove.
+#[derive(Debug)]
+pub struct Signed {
+    /// The answer of the token endpoint.
+    pub answer: TokenAnswer,
+    /// Who logged in.
+    pub identity: Identity,
+}
+
+/// Not more often than this are keys fetched again for a token that names an unknown one (HP, CV-29).
+const KEY_REFETCH: Duration = Duration::from_secs(60);
+const DISCOVERY_RETRY: Duration = Duration::from_secs(30);
+const DISCOVERY_REFRESH: Duration = Duration::from_secs(86_400);
+
+impl Provider {
+    /// A provider that is not asked before [`Provider::keep_known`] runs.
+    pub fn new(settings: Settings, tls: rustls::ClientConfig, clock: Clock) -> Self {
+        Self { http: HttpClient::new(tls), settings, clock, known: RwLock::default(), keys: Mutex::default(), fetching_keys: tokio::sync::Mutex::default() }
+    }
+
+    /// Its issuer identifier.
+    pub fn issuer(&self) -> &str {
+        &self.settings.issuer
+    }
+
+    /// The client that we are to it.
+    pub fn client_id(&self) -> &str {
+        &self.settings.client_id
+    }
+
+    /// How long a token call may take in all.
+    pub fn token_timeout(&self) -> Duration {
+        self.settings.token_timeout
+    }
+
+    /// Of the settings that decide what a login brings. Grants with another one were obtained otherwise.
+    pub fn fingerprint(&self) -> String {
+        let settings = &self.settings;
+        let text = format!("{:?}", (&settings.issuer, &settings.client_id, &settings.scopes, &settings.auth_params, &settings.mapping, settings.ignore_userinfo));
+        hex(&sha256(text.as_bytes())).chars().take(16).collect()
+    }
+
+    /// Whether it has been found.
+    pub fn is_ready(&self) -> bool {
+        self.known().is_ok()
+    }
+
+    fn known(&self) -> Result<Arc<Known>, ProviderError> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or(ProviderError::NotReady)
+    }
+
+    /// Finds the provider, tries again while it is away, and looks anew once a day. Never ends.
+    pub async fn keep_known(&self) {
+        let mut wait = Duration::from_millis(250);
+        loop {
+            match self.discover().await {
+                Ok(plan) => {
+                    let scopes = plan.scopes.join(" ");
+                    let parameters = plan.params.keys().cloned().collect::<Vec<_>>().join(" ");
+                    tracing::info!(oidc.issuer = self.issuer(), oidc.scopes = scopes, oidc.parameters = parameters, "found the provider; {}", plan.note);
+                    tokio::time::sleep(DISCOVERY_REFRESH).await;
+                    wait = Duration::from_millis(250);
+                }
+                Err(error) => {
+                    tracing::warn!(
+                        oidc.issuer = self.issuer(), error = %error, retry.seconds = wait.as_secs_f64(),
+                        "cannot find the provider: sessions are served, logins and renewals wait"
+                    );
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(DISCOVERY_RETRY);
+                }
+            }
+        }
+    }
+
+    async fn discover(&self) -> Result<Plan, ProviderError> {
+        let issuer = IssuerUrl::new(self.settings.issuer.clone()).map_err(|_| ProviderError::Issuer)?;
+        let metadata = Metadata::discover_async(issuer, &self.http).await.map_err(|error| ProviderError::Discovery(causes(&error)))?;
+        let (known, keys) = discovery::accept(&self.settings, &metadata)?;
+        let plan = known.plan.clone();
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).set = Arc::new(keys);
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(known));
+        Ok(plan)
+    }
+
+    /// Begins a login whose answer comes to `redirect_uri`.
+    ///
+    /// # Errors
+    /// [`ProviderError::NotReady`].
+    pub fn authorize(&self, redirect_uri: &str, state_prefix: &str) -> Result<AuthorizationRequest, ProviderError> {
+        let known = self.known()?;
+        let proof = CallbackProof::fresh(state_prefix);
+        Ok(AuthorizationRequest { url: login::authorization_url(&known, self.client_id(), redirect_uri, &proof), proof })
+    }
+
+    /// Whether an answer may name `issuer` (RFC 9207 section 2.4): it must name ours, and must name one at all
+    /// when the provider says that it does.
+    ///
+    /// # Errors
+    /// [`ProviderError::NotReady`].
+    pub fn is_answer_from_us(&self, issuer: Option<&str>) -> Result<bool, ProviderError> {
+        let known = self.known()?;
+        Ok(match issuer {
+            Some(issuer) => issuer == known.issuer.as_str(),
+            None => !known.names_itself,
+        })
+    }
+
+    /// Exchanges a code for tokens and finds out who logged in.
+    ///
+    /// # Errors
+    /// Any [`ProviderError`] but those of discovery.
+    pub async fn exchange_code(&self, code: &str, redirect_uri: &str, proof: &CallbackProof) -> Result<Signed, ProviderError> {
+        let known = self.known()?;
+        let parameters =
+            [("grant_type", "authorization_code"), ("code", code), ("redirect_uri", redirect_uri), ("code_verifier", proof.verifier.expose())];
+        let answer = self.endpoint(&known, &known.token).request(&BTreeMap::from(parameters)).await?;
+        let token = answer.id_token.as_ref().ok_or(ProviderError::NoIdToken)?;
+        let mut claims = self.verify(&known, token, Nonce::Is(proof.nonce.expose())).await?;
+        if let Some(more) = self.userinfo(&known, &answer.access_token, subject(&claims)).await? {
+            claims.extend(more);
+        }
+        let identity = self.settings.mapping.identity(&claims)?;
+        Ok(Signed { answer, identity })
+    }
+
+    /// Presents a refresh token (RFC 6749 section 6).
+    ///
+    /// # Errors
+    /// [`TokenFailure`].
+    pub async fn refresh(&self, refresh_token: &Secret) -> Result<TokenAnswer, TokenFailure> {
+        let known = self.known().map_err(|_| TokenFailure::NotReady)?;
+        let parameters = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose())];
+        self.endpoint(&known, &known.token).request(&BTreeMap::from(parameters)).await
+    }
+
+    /// Who the answer of a renewal speaks for, `before` being who it was. `Ok(None)`: it could not be found out
+    /// now (keys or user info are away), so nothing changes.
+    ///
+    /// # Errors
+    /// The answer is not this user's or not this provider's; its tokens must not be used.
+    pub async fn identity_after_renewal(&self, answer: &TokenAnswer, before: &Identity) -> Result<Option<Identity>, ProviderError> {
+        let known = self.known()?;
+        let signed = match &answer.id_token {
+            Some(token) => match self.verify(&known, token, Nonce::NotAsked).await {
+                Ok(claims) => Some(claims),
+                Err(ProviderError::IdToken(VerifyError::UnknownKey) | ProviderError::Fetch(_)) => return Ok(None),
+                Err(error) => return Err(error),
+            },
+            None => None,
+        };
+        if signed.as_ref().is_some_and(|claims| subject(claims) != before.subject) {
+            return Err(ProviderError::OtherSubject);
+        }
+        let more = match self.userinfo(&known, &answer.access_token, &before.subject).await {
+            Ok(more) => more,
+            Err(ProviderError::OtherSubject) => return Err(ProviderError::OtherSubject),
+            Err(error) => {
+                tracing::debug!(%error, "user info could not be read after a renewal; the identity stays as it was");
+                return Ok(None);
+            }
+        };
+        // Claims are replaced only as a whole: a half of them would take away what only the other half has.
+        let expects_userinfo = known.userinfo.is_some() && !self.settings.ignore_userinfo;
+        let claims = match (signed, more) {
+            (Some(mut signed), Some(more)) => {
+                signed.extend(more);
+                signed
+            }
+            (Some(signed), None) if !expects_userinfo => signed,
+            (Some(_) | None, _) => return Ok(None),
+        };
+        Ok(Some(self.settings.mapping.identity(&claims)?))
+    }
+
+    /// Asks for a token's revocation (RFC 7009). `false`: the provider has no such endpoint.
+    ///
+    /// # Errors
+    /// The token may live on.
+    pub async fn revoke(&self, refresh_token: &Secret) -> Result<bool, ProviderError> {
+        let known = self.known()?;
+        let Some(url) = &known.revocation else { return Ok(false) };
+        let parameters = [("token", refresh_token.expose()), ("token_type_hint", "refresh_token")];
+        let request = self.endpoint(&known, url).form(&BTreeMap::from(parameters)).map_err(|_| ProviderError::Metadata("revocation_endpoint"))?;
+        let answer = self.http.fetch(request, SHORT_CALL).await?;
+        if answer.status.is_success() {
+            return Ok(true);
+        }
+        Err(TokenFailure::Refused { status: answer.status, code: None, retry_after: None }.into())
+    }
+
+    /// Where a browser logs out of the provider (RP-Initiated Logout 1.0 section 2), if it has such a place.
+    pub fn end_session(&self, id_token: Option<&Secret>, return_to: &str) -> Option<Url> {
+        let mut url = self.known().ok()?.end_session.clone()?;
+        {
+            let mut query = url.query_pairs_mut();
+            if let Some(token) = id_token {
+                query.append_pair("id_token_hint", token.expose());
+            }
+            query.append_pair("client_id", self.client_id()).append_pair("post_logout_redirect_uri", return_to);
+        }
+        Some(url)
+    }
+
+    fn endpoint<'a>(&'a self, known: &'a Known, url: &'a str) -> TokenEndpoint<'a> {
+        TokenEndpoint {
+            http: &self.http,
+            url,
+            auth: known.auth,
+            client_id: &self.settings.client_id,
+            client_secret: self.settings.client_secret.as_ref(),
+            deadline: self.settings.token_timeout,
+        }
+    }
+
+    async fn verify(&self, known: &Known, token: &Secret, nonce: Nonce<'_>) -> Result<Claims, ProviderError> {
+        let keys = self.keys();
+        let attempt = |keys| verify::verify(token.expose(), &known.issuer, self.client_id(), keys, nonce, self.clock.now());
+        match attempt(&keys) {
+            Err(VerifyError::UnknownKey) => {
+                let newer = self.newer_keys(known, &keys).await?;
+                Ok(attempt(&newer)?)
+            }
+            Ok(claims) => Ok(claims),
+            Err(refused) => Err(refused.into()),
+        }
+    }
+
+    fn keys(&self) -> Arc<CoreJsonWebKeySet> {
+        Arc::clone(&self.keys.lock().unwrap_or_else(PoisonError::into_inner).set)
+    }
+
+    /// Keys newer than `seen`: those that somebody else has just fetched, or by one fetch, at most one a
+    /// minute, counted before the fetch so that a failing endpoint is not hammered.
+    async fn newer_keys(&self, known: &Known, seen: &Arc<CoreJsonWebKeySet>) -> Result<Arc<CoreJsonWebKeySet>, ProviderError> {
+        let _one_at_a_time = self.fetching_keys.lock().await;
+        {
+            let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = self.clock.now();
+            let too_soon = keys.refetched_at.is_some_and(|at| now.since(at) < KEY_REFETCH);
+            if !Arc::ptr_eq(&keys.set, seen) || too_soon {
+                return Ok(Arc::clone(&keys.set));
+            }
+            keys.refetched_at = Some(now);
+        }
+        let fetched = CoreJsonWebKeySet::fetch_async(&known.jwks, &self.http).await.map_err(|error| ProviderError::Discovery(causes(&error)));
+        let set = Arc::new(fetched?);
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).set = Arc::clone(&set);
+        Ok(set)
+    }
+
+    /// User info for `subject`; `None` where it is not asked for. Claims that would name another token's
+    /// subject are refused; distributed claims are never followed.
+    async fn userinfo(&self, known: &Known, access_token: &Secret, subject: &str) -> Result<Option<Claims>, ProviderError> {
+        let Some(url) = known.userinfo.as_ref().filter(|_| !self.settings.ignore_userinfo) else { return Ok(None) };
+        let request = Request::get(url)
+            .header(header::AUTHORIZATION, format!("Bearer {}", access_token.expose()))
+            .header(header::ACCEPT, "application/json")
+            .body(Full::<Bytes>::default())
+            .map_err(|_| ProviderError::UserInfo("its address or the access token is malformed"))?;
+        let answer = self.http.fetch(request, SHORT_CALL).await?;
+        if !answer.status.is_success() {
+            return Err(ProviderError::UserInfo("the provider refused it"));
+        }
+        let claims: Claims = serde_json::from_slice(&answer.body)
+            .map_err(|_| ProviderError::UserInfo("it is not a JSON object (a signed answer is not supported; CODER_OIDC_IGNORE_USERINFO turns it off)"))?;
+        if claims.get("sub").and_then(serde_json::Value::as_str) != Some(subject) {
+            return Err(ProviderError::OtherSubject);
+        }
+        Ok(Some(claims))
+    }
+}
+
+fn subject(claims: &Claims) -> &str {
+    claims.get("sub").and_then(serde_json::Value::as_str).unwrap_or_default()
+}
+
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

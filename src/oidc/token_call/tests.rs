@@ -1,0 +1,65 @@
+use serde_json::json;
+
+use super::*;
+
+fn answer(status: u16, body: &str) -> Result<TokenAnswer, TokenFailure> {
+    read(&Answer { status: StatusCode::from_u16(status).unwrap(), headers: HeaderMap::new(), body: Bytes::copy_from_slice(body.as_bytes()) })
+}
+
+fn code(status: u16, body: &str) -> Option<String> {
+    match answer(status, body).unwrap_err() {
+        TokenFailure::Refused { code, .. } => code,
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn the_life_of_a_token_is_always_sensible() {
+    for absurd in [json!(0), json!(-1), json!("x"), json!(null), json!([3600]), json!("NaN"), json!("-1")] {
+        assert_eq!(expires_in(Some(&absurd)), DEFAULT_LIFETIME, "{absurd}");
+    }
+    assert_eq!(expires_in(None), DEFAULT_LIFETIME);
+    assert_eq!(expires_in(Some(&json!(30))), Duration::from_secs(30));
+    assert_eq!(expires_in(Some(&json!("3600"))), Duration::from_secs(3600));
+    assert_eq!(expires_in(Some(&json!(1e300))), Duration::from_secs(365 * 86_400));
+    assert_eq!(expires_in(Some(&json!("inf"))), Duration::from_secs(365 * 86_400));
+}
+
+#[test]
+fn an_error_member_decides_whatever_the_status() {
+    assert_eq!(code(400, r#"{"error":"invalid_grant"}"#).as_deref(), Some("invalid_grant"));
+    assert_eq!(code(200, r#"{"error":"bad_refresh_token"}"#).as_deref(), Some("bad_refresh_token"));
+    assert_eq!(code(200, r#"{"access_token":"a","error":"x"}"#).as_deref(), Some("x"));
+    assert_eq!(code(503, "<html>").as_deref(), None);
+    assert_eq!(code(302, "").as_deref(), None);
+    assert_eq!(code(400, "{\"error\":\"a\\nb\\u0000\"}").as_deref(), Some("ab"));
+}
+
+#[test]
+fn a_success_without_usable_tokens_is_told_from_one_with() {
+    for body in ["", "<html>", "[]", "{}", r#"{"access_token":""}"#, r#"{"access_token":"a","token_type":"DPoP"}"#, r#"{"access_token":"a b"}"#] {
+        assert!(matches!(answer(200, body), Err(TokenFailure::Unusable(_))), "{body}");
+    }
+    for kind in ["bearer", "BEARER", "Bearer"] {
+        let body = json!({"access_token": "a", "token_type": kind, "refresh_token": "r", "expires_in": 30, "extra": {}}).to_string();
+        let answer = answer(200, &body).unwrap();
+        assert_eq!(answer.refresh_token.unwrap().expose(), "r");
+        assert!(answer.id_token.is_none());
+    }
+    assert!(answer(200, r#"{"access_token":"a"}"#).is_ok());
+}
+
+#[test]
+fn retry_after_is_read_in_both_forms_and_bounded() {
+    let headers = |retry: &str| {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::RETRY_AFTER, retry.parse().unwrap());
+        headers.insert(header::DATE, "Mon, 23 Nov 2026 10:00:00 GMT".parse().unwrap());
+        headers
+    };
+    assert_eq!(retry_after(&headers("120")), Some(Duration::from_secs(120)));
+    assert_eq!(retry_after(&headers("Mon, 23 Nov 2026 10:00:30 GMT")), Some(Duration::from_secs(30)));
+    assert_eq!(retry_after(&headers("Mon, 23 Nov 2026 09:00:00 GMT")), Some(Duration::ZERO));
+    assert_eq!(retry_after(&headers("99999999")), Some(Duration::from_secs(86_400)));
+    assert_eq!(retry_after(&headers("soon")), None);
+}

@@ -1,0 +1,99 @@
+//! Who may pass. Pure: an identity goes in, a permit or a refusal comes out.
+
+use crate::identity::{Identity, Passport};
+
+/// The rule (`CODER_OIDC_EMAIL_DOMAIN`, `CODER_OIDC_ALLOWED_GROUPS`). An empty list allows all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// The domains that e-mail addresses may have.
+    pub email_domains: Vec<String>,
+    /// The groups of which a user must be in one.
+    pub allowed_groups: Vec<String>,
+}
+
+/// Why somebody may not pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// The e-mail address is missing or of another domain.
+    #[error("the e-mail address is not of an allowed domain")]
+    EmailDomain,
+    /// In none of the allowed groups.
+    #[error("the user is in none of the allowed groups")]
+    Group,
+}
+
+/// Proof that the rule let this request pass. Only [`Policy::permit`] makes one, and nothing is forwarded
+/// without one.
+#[derive(Debug)]
+pub struct Permit {
+    passport: Passport,
+}
+
+impl Permit {
+    /// What the upstream is told of who passed.
+    pub fn passport(&self) -> &Passport {
+        &self.passport
+    }
+}
+
+impl Policy {
+    /// Lets a request of `identity` pass.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub fn permit(&self, identity: &Identity, passport: Passport) -> Result<Permit, Denied> {
+        self.admit(identity)?;
+        Ok(Permit { passport })
+    }
+
+    /// Whether `identity` may have a session at all.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub fn admit(&self, identity: &Identity) -> Result<(), Denied> {
+        if !self.email_domains.is_empty() && !identity.email.as_deref().is_some_and(|email| self.is_allowed_email(email)) {
+            return Err(Denied::EmailDomain);
+        }
+        if !self.allowed_groups.is_empty() && !identity.groups.iter().any(|group| self.allowed_groups.contains(group)) {
+            return Err(Denied::Group);
+        }
+        Ok(())
+    }
+
+    /// The whole part after the only `@` must be an allowed domain: no suffixes, or `evil-example.com` would do.
+    fn is_allowed_email(&self, email: &str) -> bool {
+        match email.split_once('@') {
+            Some((user, domain)) if !user.is_empty() && !domain.contains('@') => {
+                self.email_domains.iter().any(|allowed| allowed.eq_ignore_ascii_case(domain))
+            }
+            Some(_) | None => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_email_domain_is_compared_whole() {
+        let policy = Policy { email_domains: vec!["example.com".into()], allowed_groups: vec![] };
+        let admits = |email: &str| policy.admit(&Identity { email: Some(email.into()), ..Identity::default() }).is_ok();
+        for allowed in ["a@example.com", "A@EXAMPLE.COM"] {
+            assert!(admits(allowed), "{allowed}");
+        }
+        for denied in ["a@evil-example.com", "a@sub.example.com", "a@example.com.evil", "a@evil.com@example.com", "example.com", "@example.com", ""] {
+            assert!(!admits(denied), "{denied}");
+        }
+        assert_eq!(policy.admit(&Identity::default()), Err(Denied::EmailDomain));
+    }
+
+    #[test]
+    fn one_allowed_group_is_enough_and_none_is_not() {
+        let policy = Policy { email_domains: vec![], allowed_groups: vec!["admins".into(), "ops".into()] };
+        let admits = |groups: &[&str]| policy.admit(&Identity { groups: groups.iter().map(|group| (*group).to_owned()).collect(), ..Identity::default() }).is_ok();
+        assert!(admits(&["staff", "ops"]));
+        assert!(!admits(&["staff"]) && !admits(&[]) && !admits(&["Ops"]) && !admits(&["admins,ops"]));
+        assert!(Policy::default().admit(&Identity::default()).is_ok());
+    }
+}

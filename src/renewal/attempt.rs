@@ -1,0 +1,237 @@
+//! One renewal, from the intent to the outcome.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::broadcast;
+
+use super::{
+    Engine, Outcome,
+    classify::{self, Class},
+    decision::may_follow,
+};
+use crate::{
+    clock::Timestamp,
+    grant::{AttemptId, EndReason, Grant, GrantId, Rotation},
+    oidc::{TokenAnswer, TokenFailure},
+    secret::Secret,
+    session::cache::Change,
+    store::{Fence, Presentable, Renewed, StoreError, Tokens},
+};
+
+/// Time for saving, after the longest token call. The lease covers both.
+const SAVING: Duration = Duration::from_secs(15);
+/// While another replica holds the intent, its row is read again after this long even if nothing is heard.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// New tokens are offered to the store this often and this long before they are given up.
+const SAVE_AGAIN: Duration = Duration::from_millis(500);
+const SAVE_TRIES: u32 = 1200;
+
+impl Engine {
+    /// Renews the grant unless it has been since `generation`.
+    pub(super) async fn renew(&self, id: GrantId, generation: i64) -> Outcome {
+        match self.try_renew(id, generation).await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                // No refresh token is presented whose outcome could not be saved.
+                tracing::warn!(grant.id = %id, %error, "a grant was not renewed because the store is away");
+                self.metrics.renewal("retry", "store_unavailable");
+                Outcome::Unavailable(Duration::from_secs(1))
+            }
+        }
+    }
+
+    async fn try_renew(&self, id: GrantId, generation: i64) -> Result<Outcome, StoreError> {
+        let mut changes = self.store.changes();
+        loop {
+            let Some(grant) = self.store.grant(id).await?.map(Arc::new) else { return Ok(Outcome::Gone) };
+            if grant.generation > generation {
+                return Ok(Outcome::Renewed(grant));
+            }
+            if grant.ended.is_some() {
+                return Ok(Outcome::Ended(grant));
+            }
+            let takes_over = match grant.intent {
+                None => None,
+                Some(intent) if !intent.lapsed => {
+                    wait_for_change(&mut changes, id).await;
+                    continue;
+                }
+                Some(intent) if may_follow(grant.rotation, grant.presented) => Some(intent.attempt),
+                Some(intent) => {
+                    self.give_up(&grant, intent.attempt).await?;
+                    continue;
+                }
+            };
+            let now = self.clock.now();
+            if let Some(at) = grant.retry_at.filter(|at| now < *at) {
+                return Ok(Outcome::Unavailable(at.since(now)));
+            }
+            let Ok(_slot) = self.slots.acquire().await else { return Ok(Outcome::Unavailable(LOOK_AGAIN)) };
+            if let Err(wait) = self.breaker.enter(self.clock.now()) {
+                return Ok(Outcome::Unavailable(wait));
+            }
+            let lease = self.provider.token_timeout() + SAVING;
+            match self.store.begin_renewal(id, generation, lease, takes_over).await {
+                Ok(Some(presentable)) => return self.present(&grant, presentable).await,
+                // Somebody else was faster; see what became of it.
+                Ok(None) => self.breaker.withdrawn(),
+                Err(error) => {
+                    self.breaker.withdrawn();
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Presents the refresh token and keeps what comes of it.
+    #[expect(clippy::disallowed_methods, reason = "how long a call took is measured, not decided by")]
+    async fn present(&self, grant: &Grant, presentable: Presentable) -> Result<Outcome, StoreError> {
+        let (asked_at, started) = (self.clock.now(), std::time::Instant::now());
+        let result = self.provider.refresh(&presentable.refresh_token).await;
+        self.metrics.provider_call("refresh", started.elapsed());
+        match result {
+            Ok(answer) => self.keep(grant, &presentable, answer, asked_at).await,
+            Err(failure) => self.fail(grant, presentable.attempt, &failure).await,
+        }
+    }
+
+    /// Saves the new tokens first, and looks at what they say after.
+    async fn keep(&self, grant: &Grant, presented: &Presentable, answer: TokenAnswer, asked_at: Timestamp) -> Result<Outcome, StoreError> {
+        if self.breaker.succeeded() {
+            tracing::info!(oidc.issuer = grant.issuer, "the provider renews grants again");
+        }
+        self.metrics.client_config_error(false);
+        let rotated = answer.refresh_token.as_ref().is_some_and(|new| *new != presented.refresh_token);
+        let renewed = Renewed {
+            tokens: Tokens {
+                access: answer.access_token.clone(),
+                refresh: answer.refresh_token.clone(),
+                id: answer.id_token.clone(),
+                // Counted from the question, so that a slow answer's token is not believed too long.
+                expires_at: asked_at.plus(answer.expires_in),
+                lifetime: answer.expires_in,
+            },
+            rotation: if rotated { Rotation::Rotating } else { Rotation::Reusable },
+            at: asked_at,
+        };
+        if !self.save(grant.id, presented.attempt, &renewed).await? {
+            // A logout won. What it could not know of must not live on.
+            self.metrics.renewal("ok", "logged_out_meanwhile");
+            self.revoke(answer.refresh_token.as_ref()).await;
+            return Ok(Outcome::Gone);
+        }
+        let generation = grant.generation + 1;
+        match self.provider.identity_after_renewal(&answer, &grant.identity).await {
+            Ok(Some(identity)) if identity != grant.identity => self.store.save_identity(grant.id, generation, &identity).await?,
+            Ok(Some(_) | None) => {}
+            Err(error) => {
+                self.store.end_grant(grant.id, Fence::Generation(generation), EndReason::IdentityRefused, None).await?;
+                self.report(grant, "dead", "identity_refused", &error);
+                self.revoke(answer.refresh_token.as_ref()).await;
+                return self.look(grant.id).await;
+            }
+        }
+        self.metrics.renewal("ok", if rotated { "rotated" } else { "kept" });
+        tracing::debug!(grant.id = %grant.id, grant.generation = generation, rotated, "renewed a grant");
+        self.look(grant.id).await
+    }
+
+    /// Saves, and goes on trying: the token that was presented may be spent, and these are all that is left.
+    async fn save(&self, id: GrantId, attempt: AttemptId, renewed: &Renewed) -> Result<bool, StoreError> {
+        let mut tries = 0;
+        loop {
+            match self.store.save_renewal(id, attempt, renewed).await {
+                Ok(saved) => return Ok(saved),
+                Err(error) if tries < SAVE_TRIES => {
+                    if tries == 0 {
+                        tracing::warn!(grant.id = %id, %error, "renewed tokens cannot be saved yet; trying on");
+                    }
+                    tries += 1;
+                    tokio::time::sleep(SAVE_AGAIN).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Does what the failure's class asks for.
+    async fn fail(&self, grant: &Grant, attempt: AttemptId, failure: &TokenFailure) -> Result<Outcome, StoreError> {
+        let class = classify::classify(failure);
+        let reason = classify::reason(failure);
+        let now = self.clock.now();
+        self.report(grant, class.as_str(), &reason, failure);
+        let retry_at = match class {
+            Class::Dead => {
+                self.breaker.succeeded();
+                self.metrics.client_config_error(false);
+                // Fenced: if the intent is not ours any more, another replica's renewal decides, not this answer.
+                self.store.end_grant(grant.id, Fence::Attempt(attempt), EndReason::Dead, Some(&reason)).await?;
+                return self.look(grant.id).await;
+            }
+            Class::Config => {
+                self.metrics.client_config_error(true);
+                self.breaker.failed(class, now)
+            }
+            Class::Retry(_) | Class::Ambiguous => self.breaker.failed(class, now),
+        };
+        match class {
+            Class::Dead | Class::Config | Class::Retry(_) => self.store.release_renewal(grant.id, attempt, Some(retry_at)).await?,
+            Class::Ambiguous => self.store.lapse_renewal(grant.id, attempt, Some(retry_at)).await?,
+        }
+        Ok(Outcome::Unavailable(retry_at.since(now)))
+    }
+
+    /// Ends a grant whose last attempt's outcome will never be known.
+    async fn give_up(&self, grant: &Grant, attempt: AttemptId) -> Result<(), StoreError> {
+        if self.store.give_up_renewal(grant.id, attempt).await? {
+            self.metrics.renewal("ambiguous", "outcome_unknown");
+            tracing::warn!(
+                grant.id = %grant.id, oidc.issuer = grant.issuer,
+                "failed to renew OIDC token: the outcome of an earlier attempt is unknown, and this provider's refresh tokens are good for one use; \
+                 the browser will sign in again by itself"
+            );
+        }
+        Ok(())
+    }
+
+    /// The grant as it stands now.
+    async fn look(&self, id: GrantId) -> Result<Outcome, StoreError> {
+        Ok(match self.store.grant(id).await?.map(Arc::new) {
+            None => Outcome::Gone,
+            Some(grant) if grant.ended.is_some() => Outcome::Ended(grant),
+            Some(grant) => Outcome::Renewed(grant),
+        })
+    }
+
+    async fn revoke(&self, refresh_token: Option<&Secret>) {
+        let Some(token) = refresh_token else { return };
+        if let Err(error) = self.provider.revoke(token).await {
+            tracing::warn!(%error, "could not revoke the refresh token of a grant that has ended");
+        }
+    }
+
+    /// The one line that a failed renewal leaves in the log.
+    fn report(&self, grant: &Grant, class: &'static str, reason: &str, error: &dyn std::error::Error) {
+        self.metrics.renewal(class, reason);
+        let cause = error.source().map(ToString::to_string);
+        tracing::warn!(
+            grant.id = %grant.id, oidc.issuer = grant.issuer, oidc.error = reason, renewal.outcome = class, error = %error, cause,
+            "failed to renew OIDC token: {reason}"
+        );
+    }
+}
+
+/// Waits until the grant is said to have changed, or [`LOOK_AGAIN`].
+async fn wait_for_change(changes: &mut broadcast::Receiver<Change>, id: GrantId) {
+    let heard = async {
+        loop {
+            match changes.recv().await {
+                Ok(Change::Grant(changed)) if changed != id => {}
+                Ok(Change::Session(_)) => {}
+                Ok(Change::Grant(_) | Change::Everything) | Err(broadcast::error::RecvError::Lagged(_)) => return,
+                Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+            }
+        }
+    };
+    let _either = tokio::time::timeout(LOOK_AGAIN, heard).await;
+}

@@ -1,0 +1,147 @@
+//! What keeps a provider in trouble from being hammered: after failures in a row, renewals pause for growing
+//! times or for as long as the provider says, and then one of them goes ahead to see.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use super::classify::Class;
+use crate::{clock::Timestamp, secret::random};
+
+/// The breaker of one provider.
+#[derive(Debug, Default)]
+pub(super) struct Breaker(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    failures: u32,
+    closed_until: Timestamp,
+    probing: bool,
+    client_refused: bool,
+}
+
+/// So many failures in a row are chance; more are an outage.
+const PATIENCE: u32 = 3;
+/// A refused client is asked for again once a minute.
+const CONFIG_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_secs(30);
+
+impl Breaker {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the last renewals failed.
+    pub(super) fn in_trouble(&self) -> bool {
+        self.state().failures > 0
+    }
+
+    /// Whether the last answers were that this client is refused.
+    pub(super) fn client_is_refused(&self) -> bool {
+        self.state().client_refused
+    }
+
+    /// Asks to make one call. Whoever may must report with [`Breaker::succeeded`], [`Breaker::failed`] or
+    /// [`Breaker::withdrawn`].
+    ///
+    /// # Errors
+    /// How long to wait.
+    pub(super) fn enter(&self, now: Timestamp) -> Result<(), Duration> {
+        let mut state = self.state();
+        if now < state.closed_until {
+            return Err(state.closed_until.since(now));
+        }
+        let half_open = state.client_refused || state.failures >= PATIENCE;
+        if half_open && state.probing {
+            return Err(Duration::from_secs(1));
+        }
+        state.probing = half_open;
+        Ok(())
+    }
+
+    /// The call was not made after all.
+    pub(super) fn withdrawn(&self) {
+        self.state().probing = false;
+    }
+
+    /// The provider answered as it should, were it with a dead grant. `true`: the trouble is over now.
+    pub(super) fn succeeded(&self) -> bool {
+        let mut state = self.state();
+        let recovered = state.failures > 0;
+        *state = State::default();
+        recovered
+    }
+
+    /// The call failed. Returns until when this grant is not to be tried again.
+    pub(super) fn failed(&self, class: Class, now: Timestamp) -> Timestamp {
+        let mut state = self.state();
+        state.failures = state.failures.saturating_add(1);
+        state.probing = false;
+        state.client_refused = class == Class::Config;
+        let pause = match class {
+            Class::Config => CONFIG_PAUSE,
+            Class::Retry(Some(wait)) => wait.max(Duration::from_millis(100)),
+            Class::Retry(None) | Class::Ambiguous | Class::Dead => back_off(state.failures),
+        };
+        let until = now.plus(pause);
+        let for_all = matches!(class, Class::Config | Class::Retry(Some(_))) || state.failures >= PATIENCE;
+        if for_all {
+            state.closed_until = state.closed_until.max(until);
+        }
+        until
+    }
+}
+
+/// Twice as long each time from half a second on, and half of it by chance, so that replicas spread.
+fn back_off(failures: u32) -> Duration {
+    let full = Duration::from_millis(500).saturating_mul(1 << failures.saturating_sub(1).min(10)).min(LONGEST);
+    let [chance] = random::<1>();
+    full / 2 + full / 2 * u32::from(chance) / 255
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_000_000);
+
+    #[test]
+    fn one_failure_stops_nobody_else_but_an_outage_lets_one_through_at_a_time() {
+        let breaker = Breaker::default();
+        breaker.failed(Class::Ambiguous, NOW);
+        assert!(breaker.enter(NOW).is_ok() && breaker.in_trouble());
+        breaker.failed(Class::Ambiguous, NOW);
+        breaker.failed(Class::Ambiguous, NOW);
+        assert!(breaker.enter(NOW).is_err());
+        let later = NOW.plus(LONGEST);
+        assert!(breaker.enter(later).is_ok());
+        assert!(breaker.enter(later).is_err(), "one probe at a time");
+        breaker.withdrawn();
+        assert!(breaker.enter(later).is_ok());
+        assert!(breaker.succeeded());
+        assert!(breaker.enter(later).is_ok() && breaker.enter(later).is_ok() && !breaker.in_trouble());
+    }
+
+    #[test]
+    fn the_providers_own_wait_is_honoured_at_once_and_a_refused_client_is_asked_for_once_a_minute() {
+        let breaker = Breaker::default();
+        breaker.failed(Class::Retry(Some(Duration::from_secs(20))), NOW);
+        assert_eq!(breaker.enter(NOW), Err(Duration::from_secs(20)));
+        let breaker = Breaker::default();
+        breaker.failed(Class::Config, NOW);
+        assert!(breaker.client_is_refused());
+        assert_eq!(breaker.enter(NOW), Err(CONFIG_PAUSE));
+        assert!(breaker.enter(NOW.plus(CONFIG_PAUSE)).is_ok());
+        assert!(breaker.enter(NOW.plus(CONFIG_PAUSE)).is_err());
+    }
+
+    #[test]
+    fn pauses_grow_and_are_bounded() {
+        for failures in 1..100 {
+            let pause = back_off(failures);
+            assert!(pause >= Duration::from_millis(250) && pause <= LONGEST, "{failures}: {pause:?}");
+        }
+        assert!(back_off(50) >= LONGEST / 2);
+    }
+}

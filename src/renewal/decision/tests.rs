@@ -1,0 +1,100 @@
+use super::*;
+use crate::{
+    grant::{Ended, GrantId},
+    identity::{Identity, IdentityHeaders},
+    secret::Secret,
+};
+
+const HOUR: Duration = Duration::from_secs(3600);
+const NOW: Timestamp = Timestamp(1_700_000_000_000);
+
+fn settings() -> Settings {
+    Settings { renew_before: Duration::from_secs(60), outage_grace: HOUR, max_concurrent: 1 }
+}
+
+/// An hour-long grant whose access token expires `left` seconds from now.
+fn grant(left: i64) -> Grant {
+    Grant {
+        id: GrantId([0; 16]),
+        issuer: String::new(),
+        identity: Identity::default(),
+        headers: IdentityHeaders::default(),
+        access_token: Secret::new(""),
+        expires_at: Timestamp(NOW.0 + left * 1000),
+        lifetime: HOUR,
+        has_refresh_token: true,
+        scopes: String::new(),
+        fingerprint: String::new(),
+        generation: 0,
+        renewed_at: NOW,
+        rotation: Rotation::Unknown,
+        presented: 0,
+        intent: None,
+        retry_at: None,
+        ended: None,
+    }
+}
+
+fn decided(grant: &Grant, in_trouble: bool) -> Decision {
+    decide(grant, &settings(), NOW, in_trouble)
+}
+
+#[test]
+fn a_grant_is_renewed_behind_in_the_soft_window_and_first_in_the_hard_one() {
+    let cases = [(3000, Decision::Serve), (61, Decision::Serve), (59, Decision::ServeAndRenew), (6, Decision::ServeAndRenew), (5, Decision::RenewFirst), (0, Decision::RenewFirst), (-90_000, Decision::RenewFirst)];
+    for (left, expected) in cases {
+        assert_eq!(decided(&grant(left), false), expected, "{left} s left");
+    }
+}
+
+#[test]
+fn the_windows_of_a_short_lived_token_are_shares_of_its_life() {
+    let short = |left| Grant { lifetime: Duration::from_secs(30), ..grant(left) };
+    assert_eq!(decided(&short(11), false), Decision::Serve);
+    assert_eq!(decided(&short(10), false), Decision::ServeAndRenew);
+    assert_eq!(decided(&short(3), false), Decision::RenewFirst);
+}
+
+#[test]
+fn grants_that_expire_together_are_not_all_renewed_at_once() {
+    let last = Grant { id: GrantId([255; 16]), ..grant(50) };
+    assert_eq!(decided(&last, false), Decision::Serve);
+    assert_eq!(decided(&grant(50), false), Decision::ServeAndRenew);
+    assert_eq!(decided(&Grant { expires_at: grant(44).expires_at, ..last }, false), Decision::ServeAndRenew);
+}
+
+#[test]
+fn during_trouble_nobody_waits_who_can_be_served() {
+    assert_eq!(decided(&grant(3), true), Decision::ServeAndRenew);
+    assert_eq!(decided(&grant(-1), true), Decision::ServeStaleAndRenew);
+    assert_eq!(decided(&grant(-3599), true), Decision::ServeStaleAndRenew);
+    assert_eq!(decided(&grant(-3600), true), Decision::RenewFirst, "the grace is over");
+    let backing_off = Grant { retry_at: Some(NOW.plus(HOUR)), ..grant(3) };
+    assert_eq!(decided(&backing_off, false), Decision::Serve);
+    let backed_off = Grant { retry_at: Some(NOW), ..grant(-1) };
+    assert_eq!(decided(&backed_off, false), Decision::ServeStaleAndRenew);
+}
+
+#[test]
+fn without_a_refresh_token_a_grant_lives_as_long_as_its_access_token() {
+    let without = |left| Grant { has_refresh_token: false, ..grant(left) };
+    assert_eq!(decided(&without(1), false), Decision::Serve);
+    assert_eq!(decided(&without(0), false), Decision::Expired);
+}
+
+#[test]
+fn an_ended_grant_is_over_except_that_an_unknown_outcome_lets_the_access_token_live_out() {
+    let ended = |reason, left| Grant { ended: Some(Ended { reason, code: None }), ..grant(left) };
+    for reason in [EndReason::Dead, EndReason::IdentityRefused, EndReason::Expired] {
+        assert_eq!(decided(&ended(reason, 3000), false), Decision::SignInAgain(reason));
+    }
+    assert_eq!(decided(&ended(EndReason::OutcomeUnknown, 1), false), Decision::Serve);
+    assert_eq!(decided(&ended(EndReason::OutcomeUnknown, 0), false), Decision::SignInAgain(EndReason::OutcomeUnknown));
+}
+
+#[test]
+fn a_token_that_rotates_is_never_presented_again_after_an_unknown_outcome() {
+    assert!(may_follow(Rotation::Reusable, 5));
+    assert!(may_follow(Rotation::Unknown, 1) && !may_follow(Rotation::Unknown, 2));
+    assert!(!may_follow(Rotation::Rotating, 0));
+}

@@ -1,0 +1,172 @@
+//! Encryption of what is stored or handed to a browser to keep: AES-256-GCM under a ring of keys.
+//!
+//! The first key seals, all of them open, so a key can be replaced while everything sealed under the old
+//! one stays readable. The additional data names the place (column and row, or cookie), so that a sealed
+//! value copied to another place does not open (RF-26).
+
+mod key_file;
+
+use std::{fmt, sync::Arc};
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use base64::prelude::*;
+
+use crate::secret::{random, sha256};
+
+pub use key_file::KeyFileError;
+
+const FORMAT: u8 = 1;
+const KEY_ID_LEN: usize = 4;
+
+/// Keys that seal and open.
+#[derive(Clone)]
+pub struct KeyRing {
+    seals: Arc<Key>,
+    opens: Arc<[Arc<Key>]>,
+}
+
+struct Key {
+    id: [u8; KEY_ID_LEN],
+    cipher: LessSafeKey,
+}
+
+/// Why a key or a sealed value was refused. Says nothing about their content.
+#[derive(Debug, thiserror::Error, PartialEq, Eq, Clone, Copy)]
+pub enum SealError {
+    /// No key was given.
+    #[error("no key was given")]
+    NoKey,
+    /// A key is not base64 of 32 bytes.
+    #[error("key {0} is not base64 of exactly 32 bytes")]
+    BadKey(usize),
+    /// The value is not of the sealed form.
+    #[error("the sealed value is malformed")]
+    Malformed,
+    /// The value was sealed under a key that is not on the ring.
+    #[error("the value was sealed under a key that is not on the ring")]
+    UnknownKey,
+    /// The value was changed, or belongs to another place.
+    #[error("the sealed value was altered or belongs to another row")]
+    Altered,
+}
+
+impl KeyRing {
+    /// A ring from base64 texts, the sealing key first.
+    ///
+    /// # Errors
+    /// [`SealError::NoKey`] or [`SealError::BadKey`] with the position, counted from 1.
+    pub fn from_base64<'a>(keys: impl IntoIterator<Item = &'a str>) -> Result<Self, SealError> {
+        let opens = keys
+            .into_iter()
+            .enumerate()
+            .map(|(at, text)| {
+                let bytes = BASE64_STANDARD.decode(text).map_err(|_| SealError::BadKey(at + 1))?;
+                let cipher = UnboundKey::new(&AES_256_GCM, &bytes).map_err(|_| SealError::BadKey(at + 1))?;
+                let mut id = [0; KEY_ID_LEN];
+                id.copy_from_slice(sha256(&[b"evergate key id", bytes.as_slice()].concat()).first_chunk().unwrap_or(&[0; KEY_ID_LEN]));
+                Ok(Arc::new(Key { id, cipher: LessSafeKey::new(cipher) }))
+            })
+            .collect::<Result<Arc<[_]>, SealError>>()?;
+        let seals = opens.first().cloned().ok_or(SealError::NoKey)?;
+        Ok(Self { seals, opens })
+    }
+
+    /// A fresh key in the form that [`KeyRing::from_base64`] reads.
+    pub fn generate() -> String {
+        BASE64_STANDARD.encode(random::<32>())
+    }
+
+    /// Seals `plain` for `place`.
+    ///
+    /// # Errors
+    /// [`SealError::Altered`] if the cipher itself fails, which it does only for texts of gigabytes.
+    pub fn seal(&self, place: &str, plain: &[u8]) -> Result<Vec<u8>, SealError> {
+        let nonce: [u8; NONCE_LEN] = random();
+        let mut sealed = Vec::with_capacity(1 + KEY_ID_LEN + NONCE_LEN + plain.len() + AES_256_GCM.tag_len());
+        sealed.push(FORMAT);
+        sealed.extend_from_slice(&self.seals.id);
+        sealed.extend_from_slice(&nonce);
+        let mut body = plain.to_vec();
+        self.seals
+            .cipher
+            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(place), &mut body)
+            .map_err(|_| SealError::Altered)?;
+        sealed.append(&mut body);
+        Ok(sealed)
+    }
+
+    /// Opens what was sealed for `place`.
+    ///
+    /// # Errors
+    /// Every [`SealError`] but those about keys.
+    pub fn open(&self, place: &str, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
+        let rest = sealed.strip_prefix(&[FORMAT]).ok_or(SealError::Malformed)?;
+        let (id, rest) = rest.split_first_chunk::<KEY_ID_LEN>().ok_or(SealError::Malformed)?;
+        let (nonce, body) = rest.split_first_chunk::<NONCE_LEN>().ok_or(SealError::Malformed)?;
+        let key = self.opens.iter().find(|key| &key.id == id).ok_or(SealError::UnknownKey)?;
+        let mut body = body.to_vec();
+        let plain = key
+            .cipher
+            .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(place), &mut body)
+            .map_err(|_| SealError::Altered)?;
+        Ok(plain.to_vec())
+    }
+}
+
+impl fmt::Debug for KeyRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyRing({} keys)", self.opens.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ring(keys: &[&str]) -> KeyRing {
+        KeyRing::from_base64(keys.iter().copied()).unwrap()
+    }
+
+    #[test]
+    fn what_is_sealed_for_one_place_opens_nowhere_else() {
+        let ring = ring(&[&KeyRing::generate()]);
+        let sealed = ring.seal("grants.refresh_token/a", b"token").unwrap();
+        assert_eq!(ring.open("grants.refresh_token/a", &sealed).unwrap(), b"token");
+        assert_eq!(ring.open("grants.refresh_token/b", &sealed), Err(SealError::Altered));
+        assert_eq!(ring.open("grants.access_token/a", &sealed), Err(SealError::Altered));
+    }
+
+    #[test]
+    fn an_old_key_still_opens_and_a_removed_one_is_named_as_the_cause() {
+        let (old, new) = (KeyRing::generate(), KeyRing::generate());
+        let sealed = ring(&[&old]).seal("x", b"token").unwrap();
+        assert_eq!(ring(&[&new, &old]).open("x", &sealed).unwrap(), b"token");
+        assert_eq!(ring(&[&new]).open("x", &sealed), Err(SealError::UnknownKey));
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_truncation_is_refused() {
+        let ring = ring(&[&KeyRing::generate()]);
+        let sealed = ring.seal("x", b"token").unwrap();
+        for at in 0..sealed.len() {
+            let mut bent = sealed.clone();
+            bent[at] ^= 1;
+            assert!(ring.open("x", &bent).is_err(), "byte {at}");
+            assert!(ring.open("x", &sealed[..at]).is_err(), "length {at}");
+        }
+    }
+
+    #[test]
+    fn the_same_text_never_seals_to_the_same_bytes() {
+        let ring = ring(&[&KeyRing::generate()]);
+        let all: std::collections::HashSet<_> = (0..1000).map(|_| ring.seal("x", b"same").unwrap()).collect();
+        assert_eq!(all.len(), 1000);
+    }
+
+    #[test]
+    fn a_key_of_the_wrong_length_is_refused_by_its_position() {
+        assert_eq!(KeyRing::from_base64([]).unwrap_err(), SealError::NoKey);
+        let short = BASE64_STANDARD.encode([0; 31]);
+        assert_eq!(KeyRing::from_base64([KeyRing::generate().as_str(), &short]).unwrap_err(), SealError::BadKey(2));
+    }
+}

@@ -1,0 +1,64 @@
+//! Values that must never be printed, and the randomness that new ones are made of.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+/// A text that is never shown: a token, a client secret, a database URL. `Debug` masks it, there is no
+/// `Display`, and the memory is wiped when it is dropped.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// Wraps a text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(Zeroizing::new(text.into()))
+    }
+
+    /// The text itself, for the one place that has to send it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+/// `N` bytes from the operating system's random source.
+#[expect(
+    clippy::panic,
+    reason = "a gateway that cannot draw randomness must stop: any value it went on with could be guessed"
+)]
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    match aws_lc_rs::rand::fill(&mut bytes) {
+        Ok(()) => bytes,
+        Err(_) => panic!("the system's random source failed"),
+    }
+}
+
+/// `N` random bytes as URL-safe base64 without padding.
+pub fn random_text<const N: usize>() -> String {
+    use base64::prelude::*;
+    BASE64_URL_SAFE_NO_PAD.encode(random::<N>())
+}
+
+/// SHA-256, under which secrets that we only compare are stored.
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+    let mut out = [0; 32];
+    out.copy_from_slice(digest.as_ref());
+    out
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    use fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _infallible = write!(text, "{byte:02x}");
+        text
+    })
+}

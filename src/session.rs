@@ -1,0 +1,111 @@
+//! The session: one browser, known by a random cookie value of which only the hash is kept.
+
+pub mod cache;
+pub mod cookie;
+
+use std::time::Duration;
+
+use crate::{clock::Timestamp, grant::GrantId, secret::{Secret, hex, random_text, sha256}};
+
+/// How long sessions live.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// `CODER_SESSION_DURATION`: without a request for this long, a session ends.
+    pub idle: Duration,
+    /// `CODER_SESSION_MAX_DURATION`: it ends this long after login whatever happens.
+    pub absolute: Duration,
+    /// False with `CODER_DISABLE_SESSION_EXPIRY_REFRESH`: requests do not prolong it.
+    pub sliding: bool,
+}
+
+/// SHA-256 of a session's cookie value; names the session in the store.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionHash(pub [u8; 32]);
+
+/// A session as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Its name.
+    pub hash: SessionHash,
+    /// The grant that it points to.
+    pub grant: GrantId,
+    /// The login.
+    pub created_at: Timestamp,
+    /// The last request, give or take [`Settings::granularity`].
+    pub last_seen: Timestamp,
+}
+
+/// Why a session has ended by its limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Nobody used it for the idle limit.
+    Idle,
+    /// It reached its absolute limit.
+    Absolute,
+}
+
+impl Settings {
+    /// How exactly last-seen times are kept: often enough for the limit, seldom enough that requests do not
+    /// write. The idle limit is lengthened by it, so that nobody is ever logged out early.
+    pub fn granularity(&self) -> Duration {
+        (self.idle / 20).clamp(Duration::from_secs(1), Duration::from_secs(60))
+    }
+
+    /// Which limit, if any, a session has reached at `now`.
+    pub fn reached(&self, session: &Session, last_seen: Timestamp, now: Timestamp) -> Option<Limit> {
+        if now >= session.created_at.plus(self.absolute) {
+            return Some(Limit::Absolute);
+        }
+        let (from, slack) = if self.sliding { (last_seen, self.granularity()) } else { (session.created_at, Duration::ZERO) };
+        (now >= from.plus(self.idle + slack)).then_some(Limit::Idle)
+    }
+}
+
+impl SessionHash {
+    /// The name of the session whose cookie holds `value`.
+    pub fn of(value: &str) -> Self {
+        Self(sha256(value.as_bytes()))
+    }
+
+    /// A new session: the cookie's value, shown once, and the name that is kept.
+    pub fn fresh() -> (Secret, Self) {
+        let value = random_text::<32>();
+        let hash = Self::of(&value);
+        (Secret::new(value), hash)
+    }
+
+    /// The beginning of the hash: enough to follow one session through the logs, too little to name it.
+    pub fn short(&self) -> String {
+        hex(self.0.first_chunk::<4>().unwrap_or(&[0; 4]))
+    }
+}
+
+impl std::fmt::Debug for SessionHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.short())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn reached(sliding: bool, created: Duration, seen: Duration) -> Option<Limit> {
+        let settings = Settings { idle: 24 * HOUR, absolute: 720 * HOUR, sliding };
+        let now = Timestamp(10_000_000_000);
+        let session = Session { hash: SessionHash([0; 32]), grant: GrantId([0; 16]), created_at: now.minus(created), last_seen: now };
+        settings.reached(&session, now.minus(seen), now)
+    }
+
+    #[test]
+    fn a_session_ends_at_its_idle_and_absolute_limits_and_never_early() {
+        assert_eq!(reached(true, 100 * HOUR, HOUR), None);
+        assert_eq!(reached(true, 100 * HOUR, 24 * HOUR), None, "within the granularity of last-seen times");
+        assert_eq!(reached(true, 100 * HOUR, 24 * HOUR + Duration::from_secs(60)), Some(Limit::Idle));
+        assert_eq!(reached(true, 720 * HOUR, Duration::ZERO), Some(Limit::Absolute));
+        assert_eq!(reached(false, 23 * HOUR, Duration::ZERO), None);
+        assert_eq!(reached(false, 24 * HOUR, Duration::ZERO), Some(Limit::Idle));
+    }
+}

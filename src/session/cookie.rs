@@ -1,0 +1,178 @@
+//! The cookies that are ours: their names, how they are set and cleared, and how they are found in a
+//! request and kept from the upstream.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, header};
+
+/// Names and attributes of our cookies, which follow from how browsers reach us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cookies {
+    /// Over https: the `__Host-` prefix (RFC 6265bis section 4.1.3.2) keeps sibling hosts from setting them.
+    Host,
+    /// Over plain http, where browsers refuse that prefix and `Secure`.
+    Plain,
+}
+
+/// Every cookie of ours begins with this, after the prefix.
+const OURS: &str = "evergate_";
+const ATTEMPT: &str = "evergate_login_";
+
+impl Cookies {
+    /// The cookies for an access URL.
+    pub fn for_https(https: bool) -> Self {
+        if https { Self::Host } else { Self::Plain }
+    }
+
+    /// The session cookie's name.
+    pub fn session(self) -> &'static str {
+        match self {
+            Self::Host => "__Host-evergate_session",
+            Self::Plain => "evergate_session",
+        }
+    }
+
+    /// The name of a login attempt's cookie.
+    pub fn attempt(self, id: &str) -> String {
+        match self {
+            Self::Host => format!("__Host-{ATTEMPT}{id}"),
+            Self::Plain => format!("{ATTEMPT}{id}"),
+        }
+    }
+
+    /// A `Set-Cookie` value that keeps `value` for `age`.
+    pub fn set(self, name: &str, value: &str, age: Duration) -> Option<HeaderValue> {
+        self.line(name, value, age.as_secs())
+    }
+
+    /// A `Set-Cookie` value that removes the cookie: same attributes, or browsers ignore it (CV-43).
+    pub fn clear(self, name: &str) -> Option<HeaderValue> {
+        self.line(name, "", 0)
+    }
+
+    fn line(self, name: &str, value: &str, age: u64) -> Option<HeaderValue> {
+        let secure = match self {
+            Self::Host => "; Secure",
+            Self::Plain => "",
+        };
+        HeaderValue::from_str(&format!("{name}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Lax{secure}")).ok()
+    }
+
+    /// The session cookie's value. Two of them are none: one was planted, and we cannot tell which.
+    pub fn session_value(self, headers: &HeaderMap) -> Option<&str> {
+        let mut values = pairs(headers).filter(|(name, _)| *name == self.session()).map(|(_, value)| value);
+        match (values.next(), values.next()) {
+            (Some(value), None) => Some(value),
+            (Some(first), Some(second)) if first == second => Some(first),
+            (Some(_) | None, _) => None,
+        }
+    }
+
+    /// The login attempts that this browser carries: id and value.
+    pub fn attempts(self, headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
+        pairs(headers).filter_map(move |(name, value)| {
+            let name = match self {
+                Self::Host => name.strip_prefix("__Host-")?,
+                Self::Plain => name,
+            };
+            Some((name.strip_prefix(ATTEMPT)?, value))
+        })
+    }
+}
+
+/// Removes our cookies, in either form, from what goes to the upstream, and joins several lines to one as
+/// HTTP/1.1 wants it (RFC 9113 section 8.2.3).
+pub fn strip_ours(headers: &mut HeaderMap) {
+    let mut lines = headers.get_all(header::COOKIE).iter();
+    let (Some(first), second) = (lines.next(), lines.next()) else { return };
+    if second.is_none() && !mentions_us(first.as_bytes()) {
+        return;
+    }
+    let kept: Vec<&[u8]> = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
+        .map(<[u8]>::trim_ascii)
+        .filter(|pair| !pair.is_empty() && !is_ours(pair))
+        .collect();
+    let joined = kept.join(&b"; "[..]);
+    if joined.is_empty() {
+        headers.remove(header::COOKIE);
+    } else if let Ok(value) = HeaderValue::from_bytes(&joined) {
+        headers.insert(header::COOKIE, value);
+    } else {
+        headers.remove(header::COOKIE);
+    }
+}
+
+fn mentions_us(line: &[u8]) -> bool {
+    line.windows(OURS.len()).any(|window| window.eq_ignore_ascii_case(OURS.as_bytes()))
+}
+
+fn is_ours(pair: &[u8]) -> bool {
+    let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii();
+    let name = match name.split_at_checked(7) {
+        Some((prefix, rest)) if prefix.eq_ignore_ascii_case(b"__Host-") => rest,
+        Some(_) | None => name,
+    };
+    name.get(..OURS.len()).is_some_and(|start| start.eq_ignore_ascii_case(OURS.as_bytes()))
+}
+
+fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(name, value)| (name.trim(), value.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[&str]) -> HeaderMap {
+        lines.iter().map(|line| (header::COOKIE, line.parse().unwrap())).collect()
+    }
+
+    fn stripped(lines: &[&str]) -> Vec<String> {
+        let mut headers = headers(lines);
+        strip_ours(&mut headers);
+        headers.get_all(header::COOKIE).iter().map(|line| line.to_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn our_cookies_never_reach_the_upstream_in_any_spelling() {
+        assert_eq!(stripped(&["a=1; b=2"]), ["a=1; b=2"]);
+        assert_eq!(stripped(&["a=1; evergate_session=x; b=2"]), ["a=1; b=2"]);
+        assert_eq!(stripped(&["__Host-evergate_session=x"]), [""; 0]);
+        assert_eq!(stripped(&["__host-EVERGATE_login_1=x;a=1"]), ["a=1"]);
+        assert_eq!(stripped(&["a=1", "evergate_session=x", "b=2"]), ["a=1; b=2"]);
+        assert_eq!(stripped(&["a=evergate_session; my_evergate_x=1"]), ["a=evergate_session; my_evergate_x=1"]);
+    }
+
+    #[test]
+    fn odd_cookie_headers_are_read_without_harm() {
+        for odd in ["", ";;", "=", "=x", "evergate_session", "; evergate_session ;", "a=1;;;evergate_session="] {
+            let headers = headers(&[odd]);
+            assert!(Cookies::Plain.session_value(&headers).is_none_or(str::is_empty), "{odd:?}");
+            stripped(&[odd]);
+        }
+    }
+
+    #[test]
+    fn two_different_session_cookies_are_none() {
+        assert_eq!(Cookies::Plain.session_value(&headers(&["evergate_session=a"])), Some("a"));
+        assert_eq!(Cookies::Plain.session_value(&headers(&["evergate_session=a; evergate_session=b"])), None);
+        assert_eq!(Cookies::Host.session_value(&headers(&["evergate_session=a"])), None, "without its prefix it is not ours");
+    }
+
+    #[test]
+    fn cookies_carry_every_protection_that_the_scheme_allows() {
+        let set = |cookies: Cookies| cookies.set(cookies.session(), "v", Duration::from_secs(9)).unwrap();
+        assert_eq!(set(Cookies::Host), "__Host-evergate_session=v; Path=/; Max-Age=9; HttpOnly; SameSite=Lax; Secure");
+        assert_eq!(set(Cookies::Plain), "evergate_session=v; Path=/; Max-Age=9; HttpOnly; SameSite=Lax");
+        assert_eq!(Cookies::Host.clear("__Host-evergate_session").unwrap(), "__Host-evergate_session=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax; Secure");
+    }
+}

@@ -1,0 +1,253 @@
+//! Login: from the first redirect to the session cookie.
+//!
+//! What must be kept between the two is sealed into a cookie of the browser that began it, so attempts cost
+//! the server nothing until they return, and each tab has its own.
+
+mod attempt;
+pub mod return_to;
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue};
+use url::{Url, form_urlencoded};
+
+use crate::{
+    address::AccessUrl,
+    clock::Clock,
+    grant::GrantId,
+    oidc::{Provider, ProviderError, Signed},
+    policy::{Denied, Policy},
+    seal::KeyRing,
+    session::{self, Session, SessionHash, cookie::Cookies},
+    store::{NewGrant, Store, StoreError, Tokens},
+    telemetry::metrics::Metrics,
+};
+
+use attempt::Attempt;
+use return_to::ReturnTo;
+
+/// The login workflow.
+#[derive(Debug)]
+pub struct SignIn {
+    /// Where browsers reach us.
+    pub access: AccessUrl,
+    /// The callback's path here, the redirect URI's end.
+    pub callback_path: String,
+    /// Our cookies.
+    pub cookies: Cookies,
+    /// How long sessions live; the cookie is kept no longer.
+    pub sessions: session::Settings,
+    /// The provider.
+    pub provider: Arc<Provider>,
+    /// Who may log in.
+    pub policy: Policy,
+    /// Where grants and sessions are kept.
+    pub store: Store,
+    /// Seals attempts.
+    pub keys: KeyRing,
+    /// The time.
+    pub clock: Clock,
+    /// Counts logins.
+    pub metrics: Metrics,
+}
+
+/// A redirect with the cookies that go with it.
+#[derive(Debug)]
+pub struct Redirect {
+    /// Where to, always absolute.
+    pub location: String,
+    /// `Set-Cookie` values.
+    pub cookies: Vec<HeaderValue>,
+}
+
+/// Why a login attempt that returned made no session.
+#[derive(Debug, thiserror::Error)]
+pub enum CallbackError {
+    /// A parameter is missing, doubled, or of a flow that we do not use.
+    #[error("the callback's parameters are not those of a code flow: {0}")]
+    Parameters(&'static str),
+    /// No attempt of this browser has this `state`, or it is too old, or it returned before.
+    #[error("the login attempt is not known to this browser: {0}")]
+    UnknownAttempt(&'static str),
+    /// The answer does not come from our provider (RFC 9207).
+    #[error("the answer names another issuer, or none")]
+    Issuer,
+    /// The provider answered that the login failed.
+    #[error("the provider refused the login: {0}")]
+    Refused(String),
+    /// The user, or somebody for them, declined.
+    #[error("the login was declined at the provider")]
+    Declined,
+    /// The provider could not be asked, or its answer is not to be believed.
+    #[error("the login could not be completed")]
+    Provider(#[from] ProviderError),
+    /// The user may not enter.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// The session could not be kept.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl SignIn {
+    fn redirect_uri(&self) -> String {
+        self.access.at(&self.callback_path)
+    }
+
+    /// Sends a browser to the provider, and back to `return_to` after.
+    ///
+    /// # Errors
+    /// [`ProviderError::NotReady`].
+    pub fn begin(&self, return_to: &ReturnTo, headers: &HeaderMap) -> Result<Redirect, ProviderError> {
+        let now = self.clock.now();
+        let id = attempt::new_id(now);
+        let request = self.provider.authorize(&self.redirect_uri(), &id)?;
+        let attempt = Attempt::new(&request.proof, return_to, now);
+        let mut cookies: Vec<_> = attempt::surplus(self.cookies.attempts(headers).map(|(id, _)| id))
+            .into_iter()
+            .filter_map(|id| self.cookies.clear(&self.cookies.attempt(id)))
+            .collect();
+        cookies.extend(attempt.seal(&self.keys, &id).and_then(|value| self.cookies.set(&self.cookies.attempt(&id), &value, attempt::LIFE)));
+        Ok(Redirect { location: request.url.into(), cookies })
+    }
+
+    /// Completes a login whose browser returned with `query`.
+    ///
+    /// # Errors
+    /// [`CallbackError`]; no session was made.
+    pub async fn complete(&self, query: &str, headers: &HeaderMap) -> Result<Redirect, CallbackError> {
+        let result = self.try_complete(query, headers).await;
+        self.metrics.login(match &result {
+            Ok(_) => "ok",
+            Err(CallbackError::Parameters(_) | CallbackError::UnknownAttempt(_)) => "unknown_attempt",
+            Err(CallbackError::Issuer | CallbackError::Refused(_)) => "refused",
+            Err(CallbackError::Declined) => "declined",
+            Err(CallbackError::Provider(_)) => "provider_error",
+            Err(CallbackError::Denied(_)) => "denied",
+            Err(CallbackError::Store(_)) => "store_error",
+        });
+        result
+    }
+
+    async fn try_complete(&self, query: &str, headers: &HeaderMap) -> Result<Redirect, CallbackError> {
+        let answer = Answer::parse(query)?;
+        let (id, attempt) = self.attempt_of(&answer.state, headers)?;
+        let proof = attempt.proof();
+        // The state is checked before the code is used, and an attempt returns once.
+        if !proof.matches_state(&answer.state) {
+            return Err(CallbackError::UnknownAttempt("its state is another one"));
+        }
+        let now = self.clock.now();
+        if now >= attempt.at().plus(attempt::LIFE) {
+            return Err(CallbackError::UnknownAttempt("it is too old"));
+        }
+        if !self.store.returned(attempt::hash(&answer.state), attempt.at().plus(attempt::LIFE)).await? {
+            return Err(CallbackError::UnknownAttempt("it has returned before"));
+        }
+        if !self.provider.is_answer_from_us(answer.issuer.as_deref())? {
+            return Err(CallbackError::Issuer);
+        }
+        let code = match (&answer.code, &answer.error) {
+            (_, Some(error)) if error == "access_denied" => return Err(CallbackError::Declined),
+            (_, Some(error)) => return Err(CallbackError::Refused(error.clone())),
+            (Some(code), None) => code,
+            (None, None) => return Err(CallbackError::Parameters("there is neither a code nor an error")),
+        };
+        let signed = self.provider.exchange_code(code, &self.redirect_uri(), &proof).await?;
+        self.policy.admit(&signed.identity)?;
+        let mut cookies = vec![self.keep(signed, headers).await?];
+        cookies.extend(self.cookies.clear(&self.cookies.attempt(&id)));
+        let return_to = ReturnTo::parse(attempt.return_to(), &self.access);
+        Ok(Redirect { location: self.access.at(return_to.path()), cookies })
+    }
+
+    /// Keeps the grant and a new session, and returns the session's cookie. Whatever session the browser
+    /// brought is replaced, so that a planted one is worth nothing.
+    async fn keep(&self, signed: Signed, headers: &HeaderMap) -> Result<HeaderValue, CallbackError> {
+        let now = self.clock.now();
+        let (value, hash) = SessionHash::fresh();
+        let answer = signed.answer;
+        let grant = NewGrant {
+            id: GrantId::random(),
+            issuer: self.provider.issuer().to_owned(),
+            client_id: self.provider.client_id().to_owned(),
+            identity: signed.identity,
+            scopes: answer.scope.unwrap_or_default(),
+            fingerprint: self.provider.fingerprint(),
+            tokens: Tokens {
+                access: answer.access_token,
+                refresh: answer.refresh_token,
+                id: answer.id_token,
+                expires_at: now.plus(answer.expires_in),
+                lifetime: answer.expires_in,
+            },
+        };
+        let session = Session { hash, grant: grant.id, created_at: now, last_seen: now };
+        let replaces = self.cookies.session_value(headers).map(SessionHash::of);
+        self.store.keep_login(&grant, &session, replaces).await?;
+        tracing::info!(
+            grant.id = %grant.id, session = hash.short(), grant.refreshable = grant.tokens.refresh.is_some(),
+            access_token.seconds = grant.tokens.lifetime.as_secs(), "logged in"
+        );
+        self.cookies
+            .set(self.cookies.session(), value.expose(), self.sessions.absolute)
+            .ok_or(CallbackError::Parameters("the session's cookie cannot be written"))
+    }
+
+    fn attempt_of(&self, state: &str, headers: &HeaderMap) -> Result<(String, Attempt), CallbackError> {
+        let id = state.split('.').next().unwrap_or_default();
+        let mut values = self.cookies.attempts(headers).filter(|(own, _)| *own == id).map(|(_, value)| value);
+        let value = values.next().ok_or(CallbackError::UnknownAttempt("this browser has no cookie of it"))?;
+        let attempt = Attempt::open(&self.keys, id, value).ok_or(CallbackError::UnknownAttempt("its cookie cannot be opened"))?;
+        Ok((id.to_owned(), attempt))
+    }
+
+    /// Where a script may send its user to log in.
+    pub fn login_url(&self, start_path: &str) -> String {
+        self.access.at(start_path)
+    }
+}
+
+/// The parameters of an authorization response (RFC 6749 section 4.1.2, RFC 9207).
+#[derive(Debug, Default)]
+struct Answer {
+    state: String,
+    code: Option<String>,
+    error: Option<String>,
+    issuer: Option<String>,
+}
+
+impl Answer {
+    fn parse(query: &str) -> Result<Self, CallbackError> {
+        let mut answer = Self::default();
+        let mut state = None;
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            let slot = match name.as_ref() {
+                "state" => &mut state,
+                "code" => &mut answer.code,
+                "error" => &mut answer.error,
+                "iss" => &mut answer.issuer,
+                // Tokens that come by the front channel are not from the provider but from whoever (CV-51).
+                "access_token" | "id_token" | "refresh_token" => return Err(CallbackError::Parameters("it carries a token")),
+                _ => continue,
+            };
+            if slot.replace(value.into_owned()).is_some() {
+                return Err(CallbackError::Parameters("one of them is there twice"));
+            }
+        }
+        answer.state = state.filter(|state| !state.is_empty()).ok_or(CallbackError::Parameters("there is no state"))?;
+        answer.error = answer.error.map(|error| error.chars().filter(char::is_ascii_graphic).take(64).collect());
+        Ok(answer)
+    }
+}
+
+/// Where `rd` (of `start` and `sign_out`) leads, or the front page.
+pub fn return_from_query(query: &str, access: &AccessUrl) -> Option<ReturnTo> {
+    let (_, rd) = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "rd")?;
+    Some(ReturnTo::parse(&rd, access))
+}
+
+/// The provider's place for logging out, with the way back.
+pub fn after_sign_out(end_session: Option<Url>, return_to: Option<&ReturnTo>, access: &AccessUrl) -> Option<String> {
+    end_session.map(String::from).or_else(|| Some(access.at(return_to?.path())))
+}

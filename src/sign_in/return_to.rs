@@ -1,0 +1,88 @@
+//! Where a visitor goes after login: only ever to a page of ours.
+
+use url::Url;
+
+use crate::address::AccessUrl;
+
+/// A path with its query under our own address. It is parsed, checked and written anew; what cannot be is the
+/// front page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReturnTo(String);
+
+/// A longer address does not fit into the cookie that keeps it.
+const LONGEST: usize = 1024;
+
+impl ReturnTo {
+    /// Reads an address that came from outside: a path, or a URL of our own origin.
+    pub fn parse(text: &str, access: &AccessUrl) -> Self {
+        Self::checked(text, access).unwrap_or_else(Self::front_page)
+    }
+
+    /// `/`.
+    pub fn front_page() -> Self {
+        Self("/".to_owned())
+    }
+
+    /// The path and query. Put behind our own address, never sent alone: `/.//evil.example` is a path that
+    /// browsers would otherwise take for a host.
+    pub fn path(&self) -> &str {
+        &self.0
+    }
+
+    fn checked(text: &str, access: &AccessUrl) -> Option<Self> {
+        // Browsers drop tabs and line ends and read a backslash as a slash; nothing honest holds them.
+        if text.len() > LONGEST || text.chars().any(|character| character.is_control() || character == '\\' || character == ' ') {
+            return None;
+        }
+        let url = if text.starts_with('/') {
+            if text.starts_with("//") {
+                return None;
+            }
+            access.as_url().join(text).ok()?
+        } else {
+            Url::parse(text).ok()?
+        };
+        let ours = access.as_url();
+        let same_origin = url.scheme() == ours.scheme() && url.host() == ours.host() && url.port() == ours.port();
+        if !same_origin || !url.username().is_empty() || url.password().is_some() || url.path().starts_with("//") {
+            return None;
+        }
+        Some(Self(match url.query() {
+            Some(query) => format!("{}?{query}", url.path()),
+            None => url.path().to_owned(),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn returned(text: &str) -> String {
+        ReturnTo::parse(text, &AccessUrl::parse("https://app.example").unwrap()).path().to_owned()
+    }
+
+    #[test]
+    fn pages_of_ours_are_kept_with_their_query() {
+        for same in ["/", "/a", "/a/b?c=d&e=%2F", "/a?next=https://evil.example", "/%09/evil.example", "/a%5c..", "/?rd=//evil"] {
+            assert_eq!(returned(same), same);
+        }
+        assert_eq!(returned("https://app.example/a?b#c"), "/a?b");
+        assert_eq!(returned("https://APP.example:443/a"), "/a");
+        assert_eq!(returned("/a/../b"), "/b");
+    }
+
+    #[test]
+    fn every_other_address_is_the_front_page() {
+        for evil in [
+            "", "a", "//evil.example", "/\\evil.example", "\\\\evil.example", "/\t/evil.example", "/\n/evil.example", "/ /evil.example", "/\u{b}/evil",
+            "/./\\evil.example", "/.//evil.example", "/a/..//evil.example", "/./../..//evil.example", "http://app.example/", "https://app.example:8443/",
+            "https://app.example.evil.example/", "https://evil.example/", "https://app.example@evil.example/", "https://u:p@app.example/",
+            "https://evilapp.example/", "javascript:alert(1)", "data:text/html,x", "https:evil.example", "https:/evil.example", "///evil.example",
+            "////evil.example", "https://app.example\\@evil.example", "//app.example@evil.example/", "https://app.example%2eevil.example/", "ftp://app.example/",
+        ] {
+            assert_eq!(returned(evil), "/", "{evil:?}");
+        }
+        assert_eq!(returned(&format!("/{}", "a".repeat(LONGEST))), "/");
+    }
+}

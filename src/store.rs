@@ -1,0 +1,405 @@
+//! Grants and sessions in Postgres or SQLite: one contract, two stores.
+//!
+//! Tokens are sealed on their way in and opened on their way out here, so that no caller can forget it.
+//! Every call is bounded: a store that does not answer is [`StoreError::Unavailable`], never a wait.
+
+mod postgres;
+mod rows;
+mod sqlite;
+mod statements;
+
+use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::sync::broadcast;
+
+use crate::{
+    clock::Timestamp,
+    grant::{AttemptId, EndReason, Grant, GrantId, Rotation},
+    identity::Identity,
+    seal::{KeyRing, SealError},
+    secret::Secret,
+    session::{Session, SessionHash, cache::Change},
+    telemetry::metrics::Metrics,
+};
+
+pub use postgres::PostgresSettings;
+
+/// Where grants and sessions are kept.
+#[derive(Clone, Debug)]
+pub enum Settings {
+    /// `CODER_PG_CONNECTION_URL` and its limits.
+    Postgres(PostgresSettings),
+    /// One file in `CODER_DATA_DIR`.
+    Sqlite(PathBuf),
+}
+
+/// How long one call may take, waiting for a connection included.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Why the store did not do as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It is away, or too slow. Whether a write took effect is unknown.
+    #[error("the store is unavailable")]
+    Unavailable(#[source] sqlx::Error),
+    /// It did not answer in time. Whether a write took effect is unknown.
+    #[error("the store did not answer within {} s", DEADLINE.as_secs())]
+    TimedOut,
+    /// A row holds what we never write.
+    #[error("the store holds a malformed {0}")]
+    Malformed(&'static str),
+    /// A token in a row cannot be opened.
+    #[error("a token in the store cannot be opened")]
+    Sealed(#[from] SealError),
+    /// The schema could not be brought up to date.
+    #[error("the migrations failed")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Unavailable(error)
+    }
+}
+
+/// The tokens of one answer of the provider.
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    /// For the upstream, and for user info.
+    pub access: Secret,
+    /// For the next renewal; `None` leaves the stored one in place.
+    pub refresh: Option<Secret>,
+    /// For RP-initiated logout (`id_token_hint`); `None` leaves the stored one in place.
+    pub id: Option<Secret>,
+    /// When the access token expires.
+    pub expires_at: Timestamp,
+    /// How long it is good for.
+    pub lifetime: Duration,
+}
+
+/// A grant as a login makes it.
+#[derive(Clone, Debug)]
+pub struct NewGrant {
+    /// Its name.
+    pub id: GrantId,
+    /// The provider's issuer identifier.
+    pub issuer: String,
+    /// The client that it was issued to.
+    pub client_id: String,
+    /// Who it speaks for.
+    pub identity: Identity,
+    /// The granted scopes, separated by spaces.
+    pub scopes: String,
+    /// Of the settings that it was obtained with.
+    pub fingerprint: String,
+    /// Its tokens.
+    pub tokens: Tokens,
+}
+
+/// What a won intent entitles to: presenting this refresh token once, under this name.
+#[derive(Debug)]
+pub struct Presentable {
+    /// The fence for the result.
+    pub attempt: AttemptId,
+    /// The refresh token, read after the intent was committed.
+    pub refresh_token: Secret,
+}
+
+/// What a renewal brought.
+#[derive(Clone, Debug)]
+pub struct Renewed {
+    /// The new tokens.
+    pub tokens: Tokens,
+    /// What the answer showed of the provider's rotation.
+    pub rotation: Rotation,
+    /// When it was.
+    pub at: Timestamp,
+}
+
+/// Which writer may still end a grant.
+#[derive(Clone, Copy, Debug)]
+pub enum Fence {
+    /// The one that holds this intent.
+    Attempt(AttemptId),
+    /// The one that saw this generation.
+    Generation(i64),
+}
+
+/// What is left to do at the provider for a session that ended.
+#[derive(Debug)]
+pub struct Farewell {
+    /// To be revoked: set when no other session uses the grant.
+    pub refresh_token: Option<Secret>,
+    /// For `id_token_hint`.
+    pub id_token: Option<Secret>,
+}
+
+/// Figures for the metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Sessions in the store.
+    pub sessions: i64,
+    /// Those whose grant holds a refresh token.
+    pub with_refresh_token: i64,
+}
+
+/// The store.
+#[derive(Clone, Debug)]
+pub struct Store {
+    backend: Backend,
+    metrics: Metrics,
+    keys: KeyRing,
+    changes: broadcast::Sender<Change>,
+}
+
+#[derive(Clone, Debug)]
+enum Backend {
+    Postgres(Arc<postgres::Postgres>),
+    Sqlite(Arc<sqlite::Sqlite>),
+}
+
+/// Runs one call on whichever backend there is, within [`DEADLINE`].
+macro_rules! on {
+    ($store:expr, $backend:ident => $call:expr) => {
+        match &$store.backend {
+            Backend::Postgres($backend) => bounded(&$store.metrics, $call).await,
+            Backend::Sqlite($backend) => bounded(&$store.metrics, $call).await,
+        }
+    };
+}
+
+async fn bounded<T>(metrics: &Metrics, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let timer = metrics.store_call();
+    let result = tokio::time::timeout(DEADLINE, call).await.unwrap_or(Err(StoreError::TimedOut));
+    timer.finish(result.is_ok());
+    result
+}
+
+fn place(column: &str, id: GrantId) -> String {
+    format!("grants.{column}/{id}")
+}
+
+impl Store {
+    /// Opens the store; for Postgres this does not connect yet, so that a gateway can start without it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the settings name no usable database.
+    pub fn open(settings: &Settings, keys: KeyRing, metrics: Metrics) -> Result<Self, StoreError> {
+        let backend = match settings {
+            Settings::Postgres(settings) => Backend::Postgres(Arc::new(postgres::Postgres::open(settings)?)),
+            Settings::Sqlite(path) => Backend::Sqlite(Arc::new(sqlite::Sqlite::open(path))),
+        };
+        Ok(Self { backend, metrics, keys, changes: broadcast::channel(4096).0 })
+    }
+
+    /// Brings the schema up to date. Replicas that start together take turns.
+    ///
+    /// # Errors
+    /// [`StoreError::Migration`].
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        match &self.backend {
+            Backend::Postgres(postgres) => postgres.migrate().await,
+            Backend::Sqlite(sqlite) => sqlite.migrate().await,
+        }
+    }
+
+    /// Changes as they are announced, this process's own included.
+    pub fn changes(&self) -> broadcast::Receiver<Change> {
+        self.changes.subscribe()
+    }
+
+    /// Listens for changes that other processes make, for ever. `heard` is told whether they can be heard.
+    pub async fn watch(&self, heard: impl Fn(bool) + Send + Sync) {
+        let announce = |change| self.announce(change);
+        match &self.backend {
+            Backend::Postgres(postgres) => postgres.watch(announce, heard).await,
+            Backend::Sqlite(sqlite) => sqlite.watch(announce, heard).await,
+        }
+    }
+
+    fn announce(&self, change: Change) {
+        // Nobody listening is no error: the command line has no cache.
+        let _nobody = self.changes.send(change);
+    }
+
+    /// Whether the store answers.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        on!(self, backend => backend.ping())
+    }
+
+    /// Keeps a login: its grant and its session, and the session that this browser had before ends.
+    ///
+    /// # Errors
+    /// Nothing was kept.
+    pub async fn keep_login(&self, grant: &NewGrant, session: &Session, replaces: Option<SessionHash>) -> Result<(), StoreError> {
+        let sealed = self.seal(grant.id, &grant.tokens)?;
+        let identity = rows::identity_to_text(&grant.identity)?;
+        on!(self, backend => backend.keep_login(grant, &identity, &sealed, session, replaces))?;
+        if let Some(hash) = replaces {
+            self.announce(Change::Session(hash));
+        }
+        Ok(())
+    }
+
+    /// The session of that name.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
+    pub async fn session(&self, hash: SessionHash) -> Result<Option<Session>, StoreError> {
+        on!(self, backend => backend.session(hash))
+    }
+
+    /// The grant of that name.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] but a failed migration.
+    pub async fn grant(&self, id: GrantId) -> Result<Option<Grant>, StoreError> {
+        let row = on!(self, backend => backend.grant(id))?;
+        row.map(|row| row.open(&self.keys)).transpose()
+    }
+
+    /// Writes the intent to present the refresh token of the grant's `generation`, for `lease` by the
+    /// database's clock, and reads the token. `takes_over` names a lapsed attempt that may be followed.
+    /// `None`: somebody else holds the intent, or the grant was renewed, ended or removed.
+    ///
+    /// # Errors
+    /// The intent may or may not have been written; it lapses by itself.
+    pub async fn begin_renewal(
+        &self,
+        id: GrantId,
+        generation: i64,
+        lease: Duration,
+        takes_over: Option<AttemptId>,
+    ) -> Result<Option<Presentable>, StoreError> {
+        let attempt = AttemptId::random();
+        let Some(sealed) = on!(self, backend => backend.begin_renewal(id, attempt, generation, lease, takes_over))? else {
+            return Ok(None);
+        };
+        let refresh_token = rows::open_text(&self.keys, &place("refresh_token", id), &sealed)?;
+        Ok(Some(Presentable { attempt, refresh_token }))
+    }
+
+    /// Saves what `attempt` brought, even after it was given up as unknown. `false`: the intent is not its any more (a logout removed the grant), and
+    /// nothing was saved.
+    ///
+    /// # Errors
+    /// Whether it was saved is unknown; asking again is safe.
+    pub async fn save_renewal(&self, id: GrantId, attempt: AttemptId, renewed: &Renewed) -> Result<bool, StoreError> {
+        let sealed = self.seal(id, &renewed.tokens)?;
+        let saved = on!(self, backend => backend.save_renewal(id, attempt, renewed, &sealed))?;
+        self.announce(Change::Grant(id));
+        Ok(saved)
+    }
+
+    /// Gives an intent back whose request surely had no effect. `retry_at`: not to be tried again before.
+    ///
+    /// # Errors
+    /// It lapses by itself then.
+    pub async fn release_renewal(&self, id: GrantId, attempt: AttemptId, retry_at: Option<Timestamp>) -> Result<(), StoreError> {
+        on!(self, backend => backend.release_renewal(id, attempt, retry_at))?;
+        self.announce(Change::Grant(id));
+        Ok(())
+    }
+
+    /// Marks an intent whose outcome is unknown as lapsed at once. `retry_at`: not to be followed before.
+    ///
+    /// # Errors
+    /// It lapses by itself then.
+    pub async fn lapse_renewal(&self, id: GrantId, attempt: AttemptId, retry_at: Option<Timestamp>) -> Result<(), StoreError> {
+        on!(self, backend => backend.lapse_renewal(id, attempt, retry_at))?;
+        self.announce(Change::Grant(id));
+        Ok(())
+    }
+
+    /// Ends a grant whose lapsed `attempt` must not be followed by another. `false`: something else happened
+    /// to it first.
+    ///
+    /// # Errors
+    /// Whether it ended is unknown.
+    pub async fn give_up_renewal(&self, id: GrantId, attempt: AttemptId) -> Result<bool, StoreError> {
+        let ended = on!(self, backend => backend.give_up_renewal(id, attempt))?;
+        self.announce(Change::Grant(id));
+        Ok(ended)
+    }
+
+    /// Ends a grant and wipes its refresh token. `false`: the fence did not hold, and nothing was changed.
+    ///
+    /// # Errors
+    /// Whether it ended is unknown.
+    pub async fn end_grant(&self, id: GrantId, fence: Fence, reason: EndReason, code: Option<&str>) -> Result<bool, StoreError> {
+        let ended = on!(self, backend => backend.end_grant(id, fence, reason, code))?;
+        self.announce(Change::Grant(id));
+        Ok(ended)
+    }
+
+    /// Replaces a grant's identity, unless it was renewed again since `generation`.
+    ///
+    /// # Errors
+    /// The old identity may have stayed.
+    pub async fn save_identity(&self, id: GrantId, generation: i64, identity: &Identity) -> Result<(), StoreError> {
+        let text = rows::identity_to_text(identity)?;
+        on!(self, backend => backend.save_identity(id, generation, &text))?;
+        self.announce(Change::Grant(id));
+        Ok(())
+    }
+
+    /// Ends a session, and with the last session of a grant the grant.
+    ///
+    /// # Errors
+    /// Whether it ended is unknown.
+    pub async fn end_session(&self, hash: SessionHash) -> Result<Option<Farewell>, StoreError> {
+        let Some((id, orphaned, refresh, id_token)) = on!(self, backend => backend.end_session(hash))? else { return Ok(None) };
+        self.announce(Change::Session(hash));
+        self.announce(Change::Grant(id));
+        let open = |column, sealed: Option<Vec<u8>>| sealed.map(|sealed| rows::open_text(&self.keys, &place(column, id), &sealed)).transpose();
+        Ok(Some(Farewell {
+            refresh_token: open("refresh_token", refresh.filter(|_| orphaned))?,
+            id_token: open("id_token", id_token)?,
+        }))
+    }
+
+    /// Writes when sessions were last seen; never backwards.
+    ///
+    /// # Errors
+    /// Some may have been written; writing them again is safe.
+    pub async fn touch(&self, seen: &[(SessionHash, Timestamp)]) -> Result<(), StoreError> {
+        on!(self, backend => backend.touch(seen))
+    }
+
+    /// Records that the login attempt with this hash has returned. `false`: it had before.
+    ///
+    /// # Errors
+    /// It may have been recorded.
+    pub async fn returned(&self, hash: [u8; 32], expires_at: Timestamp) -> Result<bool, StoreError> {
+        on!(self, backend => backend.returned(hash, expires_at))
+    }
+
+    /// Removes up to `batch` sessions that were created or last seen before the given times, grants that no
+    /// session points to, and returned attempts that expired before `now`. Returns how many rows went.
+    ///
+    /// # Errors
+    /// Some may have been removed.
+    pub async fn sweep(&self, created_before: Timestamp, seen_before: Timestamp, now: Timestamp, batch: i64) -> Result<u64, StoreError> {
+        on!(self, backend => backend.sweep(created_before, seen_before, now, batch))
+    }
+
+    /// Figures for the metrics.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
+    pub async fn counts(&self) -> Result<Counts, StoreError> {
+        on!(self, backend => backend.counts())
+    }
+
+    fn seal(&self, id: GrantId, tokens: &Tokens) -> Result<rows::SealedTokens, StoreError> {
+        let seal = |column, token: &Secret| self.keys.seal(&place(column, id), token.expose().as_bytes());
+        Ok(rows::SealedTokens {
+            access: seal("access_token", &tokens.access)?,
+            refresh: tokens.refresh.as_ref().map(|token| seal("refresh_token", token)).transpose()?,
+            id: tokens.id.as_ref().map(|token| seal("id_token", token)).transpose()?,
+        })
+    }
+}

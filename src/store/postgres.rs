@@ -1,0 +1,136 @@
+//! The store of production: several replicas on one Postgres, which share nothing else.
+
+use std::{str::FromStr, time::Duration};
+
+use sqlx::{
+    ConnectOptions, PgPool, Row,
+    migrate::{Migration, MigrationType, Migrator},
+    postgres::{PgConnectOptions, PgListener, PgPoolOptions, PgRow},
+};
+
+use super::{
+    Counts, Fence, NewGrant, Renewed, StoreError,
+    rows::{self, GrantRow, SealedTokens},
+    statements::implement_statements,
+};
+use crate::{
+    clock::{Timestamp, millis},
+    grant::{AttemptId, EndReason, GrantId},
+    secret::Secret,
+    session::{Session, SessionHash, cache::Change},
+};
+
+/// How to reach Postgres.
+#[derive(Clone, Debug)]
+pub struct PostgresSettings {
+    /// `CODER_PG_CONNECTION_URL`.
+    pub url: Secret,
+    /// `CODER_PG_CONN_MAX_OPEN`; one more is opened to listen for changes.
+    pub max_open: u32,
+}
+
+#[derive(Debug)]
+pub(super) struct Postgres {
+    pool: PgPool,
+}
+
+implement_statements!(Postgres, row: PgRow, now: "(EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT", lock: " FOR UPDATE");
+
+const CHANNEL: &str = "evergate_changes";
+/// How often an idle listening connection is asked whether it is alive, and how long it may take to say so.
+/// Together they stay under the second within which a revoked session is refused everywhere.
+const HEARTBEAT: Duration = Duration::from_millis(400);
+const HEARTBEAT_DEADLINE: Duration = Duration::from_millis(400);
+const RECONNECT: Duration = Duration::from_millis(250);
+
+impl Postgres {
+    pub(super) fn open(settings: &PostgresSettings) -> Result<Self, StoreError> {
+        let options = PgConnectOptions::from_str(settings.url.expose())?.application_name("evergate").disable_statement_logging();
+        let pool = PgPoolOptions::new()
+            .max_connections(settings.max_open.saturating_add(1))
+            .acquire_timeout(Duration::from_secs(3))
+            .connect_lazy_with(options);
+        Ok(Self { pool })
+    }
+
+    pub(super) async fn migrate(&self) -> Result<(), StoreError> {
+        let migrations = vec![Migration::new(
+            1,
+            "grants and sessions".into(),
+            MigrationType::Simple,
+            sqlx::SqlSafeStr::into_sql_str(include_str!("../../migrations/postgres/0001_grants_and_sessions.sql")),
+            false,
+        )];
+        // A newer replica may have migrated already; what it added, this one does not miss.
+        let migrator = Migrator { migrations: migrations.into(), ignore_missing: true, ..Migrator::DEFAULT };
+        Ok(migrator.run(&self.pool).await?)
+    }
+
+    pub(super) async fn watch(&self, announce: impl Fn(Change), heard: impl Fn(bool)) {
+        loop {
+            let error = match self.listen(&announce, &heard).await {
+                Ok(()) => None,
+                Err(error) => Some(error),
+            };
+            heard(false);
+            tracing::debug!(error = error.as_ref().map(tracing::field::display), "lost the connection that hears of changes");
+            tokio::time::sleep(RECONNECT).await;
+        }
+    }
+
+    /// Hears changes until the connection is lost.
+    async fn listen(&self, announce: &impl Fn(Change), heard: &impl Fn(bool)) -> Result<(), sqlx::Error> {
+        let mut listener = PgListener::connect_with(&self.pool).await?;
+        listener.eager_reconnect(false);
+        listener.listen(CHANNEL).await?;
+        // What happened while we were deaf is unknown, so `heard` drops everything that was cached.
+        heard(true);
+        loop {
+            match tokio::time::timeout(HEARTBEAT, listener.try_recv()).await {
+                Ok(Ok(Some(notification))) => announce(parse(notification.payload())),
+                Ok(Ok(None)) => return Ok(()),
+                Ok(Err(error)) => return Err(error),
+                Err(_quiet) => {
+                    let alive = sqlx::query("SELECT 1").execute(&mut listener);
+                    tokio::time::timeout(HEARTBEAT_DEADLINE, alive).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+                }
+            }
+        }
+    }
+}
+
+fn parse(payload: &str) -> Change {
+    let change = || match payload.split_once(' ')? {
+        ("grant", id) => Some(Change::Grant(GrantId(unhex(id)?))),
+        ("session", hash) => Some(Change::Session(SessionHash(unhex(hash)?))),
+        (_, _) => None,
+    };
+    // What an unknown announcement is about, a newer replica knows: drop everything rather than miss it.
+    change().unwrap_or(Change::Everything)
+}
+
+fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut out = [0; N];
+    if text.len() != 2 * N {
+        return None;
+    }
+    for (byte, at) in out.iter_mut().zip((0..).step_by(2)) {
+        *byte = u8::from_str_radix(text.get(at..at + 2)?, 16).ok()?;
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_announcement_names_its_record_and_an_unknown_one_means_everything() {
+        let id = GrantId([0xab; 16]);
+        assert_eq!(parse(&format!("grant {id}")), Change::Grant(id));
+        assert_eq!(parse(&format!("session {}", "01".repeat(32))), Change::Session(SessionHash([1; 32])));
+        for odd in ["", "grant", "grant xx", "session 01", "other 01"] {
+            assert_eq!(parse(odd), Change::Everything, "{odd:?}");
+        }
+    }
+}

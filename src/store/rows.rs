@@ -1,0 +1,92 @@
+//! Rows as they are stored, and their way to and from records.
+
+use std::time::Duration;
+
+use super::{StoreError, place};
+use crate::{
+    clock::Timestamp,
+    grant::{AttemptId, EndReason, Ended, Grant, GrantId, Intent, Rotation},
+    identity::{Identity, IdentityHeaders},
+    seal::KeyRing,
+    secret::Secret,
+};
+
+/// A grant's tokens as they are stored.
+#[derive(Debug)]
+pub(super) struct SealedTokens {
+    pub(super) access: Vec<u8>,
+    pub(super) refresh: Option<Vec<u8>>,
+    pub(super) id: Option<Vec<u8>>,
+}
+
+/// A row of `grants` as a request reads it.
+#[derive(Debug)]
+pub(super) struct GrantRow {
+    pub(super) id: GrantId,
+    pub(super) issuer: String,
+    pub(super) identity: String,
+    pub(super) scopes: String,
+    pub(super) fingerprint: String,
+    pub(super) access_token: Vec<u8>,
+    pub(super) has_refresh_token: bool,
+    pub(super) expires_at: i64,
+    pub(super) lifetime: i64,
+    pub(super) renewed_at: i64,
+    pub(super) generation: i64,
+    pub(super) rotation: String,
+    pub(super) presented: i64,
+    pub(super) attempt: Option<Vec<u8>>,
+    pub(super) lapsed: bool,
+    pub(super) retry_at: Option<i64>,
+    pub(super) ended_reason: Option<String>,
+    pub(super) ended_code: Option<String>,
+}
+
+impl GrantRow {
+    pub(super) fn open(self, keys: &KeyRing) -> Result<Grant, StoreError> {
+        let identity: Identity = serde_json::from_str(&self.identity).map_err(|_| StoreError::Malformed("identity"))?;
+        let lapsed = self.lapsed;
+        let intent = self.attempt.map(|bytes| Ok::<_, StoreError>(Intent { attempt: attempt_from(&bytes)?, lapsed })).transpose()?;
+        let code = self.ended_code;
+        let ended = self
+            .ended_reason
+            .map(|text| EndReason::parse(&text).ok_or(StoreError::Malformed("end reason")).map(|reason| Ended { reason, code }))
+            .transpose()?;
+        Ok(Grant {
+            id: self.id,
+            issuer: self.issuer,
+            headers: IdentityHeaders::render(&identity),
+            identity,
+            access_token: open_text(keys, &place("access_token", self.id), &self.access_token)?,
+            expires_at: Timestamp(self.expires_at),
+            lifetime: Duration::from_millis(u64::try_from(self.lifetime).unwrap_or(0)),
+            has_refresh_token: self.has_refresh_token,
+            scopes: self.scopes,
+            fingerprint: self.fingerprint,
+            generation: self.generation,
+            renewed_at: Timestamp(self.renewed_at),
+            rotation: Rotation::parse(&self.rotation).ok_or(StoreError::Malformed("rotation class"))?,
+            presented: self.presented,
+            intent,
+            retry_at: self.retry_at.map(Timestamp),
+            ended,
+        })
+    }
+}
+
+pub(super) fn open_text(keys: &KeyRing, place: &str, sealed: &[u8]) -> Result<Secret, StoreError> {
+    let plain = keys.open(place, sealed)?;
+    String::from_utf8(plain).map(Secret::new).map_err(|_| StoreError::Malformed("token"))
+}
+
+pub(super) fn identity_to_text(identity: &Identity) -> Result<String, StoreError> {
+    serde_json::to_string(identity).map_err(|_| StoreError::Malformed("identity"))
+}
+
+pub(super) fn grant_from(bytes: &[u8]) -> Result<GrantId, StoreError> {
+    bytes.try_into().map(GrantId).map_err(|_| StoreError::Malformed("grant id"))
+}
+
+fn attempt_from(bytes: &[u8]) -> Result<AttemptId, StoreError> {
+    bytes.try_into().map(AttemptId).map_err(|_| StoreError::Malformed("attempt id"))
+}

@@ -1,0 +1,92 @@
+//! The embedded store: one file, one gateway, no database to run.
+
+use std::{path::Path, time::Duration};
+
+use sqlx::{
+    ConnectOptions, Row, SqlitePool,
+    migrate::{Migration, MigrationType, Migrator},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
+};
+
+use super::{
+    Counts, Fence, NewGrant, Renewed, StoreError,
+    rows::{self, GrantRow, SealedTokens},
+    statements::implement_statements,
+};
+use crate::{
+    clock::{Timestamp, millis},
+    grant::{AttemptId, EndReason, GrantId},
+    session::{Session, SessionHash, cache::Change},
+};
+
+#[derive(Debug)]
+pub(super) struct Sqlite {
+    pool: SqlitePool,
+}
+
+// SQLite locks the whole file when a transaction first writes, which each of ours does before it reads.
+implement_statements!(Sqlite, row: SqliteRow, now: "CAST(unixepoch('subsec') * 1000 AS INTEGER)", lock: "");
+
+/// How often the file is asked whether another process wrote to it.
+const POLL: Duration = Duration::from_millis(400);
+
+impl Sqlite {
+    pub(super) fn open(path: &Path) -> Self {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // A saved refresh token must survive a power cut: the one before it is spent.
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(3))
+            .disable_statement_logging();
+        let pool = SqlitePoolOptions::new().max_connections(4).acquire_timeout(Duration::from_secs(3)).connect_lazy_with(options);
+        Self { pool }
+    }
+
+    pub(super) async fn migrate(&self) -> Result<(), StoreError> {
+        let migrations = vec![Migration::new(
+            1,
+            "grants and sessions".into(),
+            MigrationType::Simple,
+            sqlx::SqlSafeStr::into_sql_str(include_str!("../../migrations/sqlite/0001_grants_and_sessions.sql")),
+            false,
+        )];
+        let migrator = Migrator { migrations: migrations.into(), ignore_missing: true, ..Migrator::DEFAULT };
+        Ok(migrator.run(&self.pool).await?)
+    }
+
+    /// Another process (the command line) may change the file, and `data_version` tells. It also counts our
+    /// own pool's writes, which are announced more exactly, so an entry is at worst read once more.
+    pub(super) async fn watch(&self, announce: impl Fn(Change), heard: impl Fn(bool)) {
+        let mut last = None;
+        loop {
+            match self.version(&mut last).await {
+                Ok(changed) => {
+                    heard(true);
+                    if changed {
+                        announce(Change::Everything);
+                    }
+                }
+                Err(error) => {
+                    heard(false);
+                    tracing::debug!(%error, "cannot ask the database file for changes");
+                }
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Whether the file was written to since the last call.
+    async fn version(&self, last: &mut Option<(sqlx::pool::PoolConnection<sqlx::Sqlite>, i64)>) -> Result<bool, sqlx::Error> {
+        // The figure is comparable only on one connection, which is therefore kept.
+        let (mut connection, before) = match last.take() {
+            Some((connection, version)) => (connection, Some(version)),
+            None => (self.pool.acquire().await?, None),
+        };
+        let version: i64 = sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut *connection).await?;
+        *last = Some((connection, version));
+        Ok(before.is_some_and(|before| before != version))
+    }
+}

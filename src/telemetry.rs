@@ -1,0 +1,17 @@
+//! What operators see: logs and metrics. Knows nothing of the rest, so that every room may speak.
+
+pub mod logs;
+pub mod metrics;
+
+use std::net::SocketAddr;
+
+/// How Evergate reports on itself.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `CODER_LOGGING_JSON`; `None` chooses text on a terminal and JSON elsewhere.
+    pub json: Option<bool>,
+    /// `CODER_LOG_FILTER`, in the syntax of `tracing_subscriber::EnvFilter`.
+    pub filter: String,
+    /// `CODER_PROMETHEUS_ADDRESS` with `CODER_PROMETHEUS_ENABLE`.
+    pub metrics_address: Option<SocketAddr>,
+}

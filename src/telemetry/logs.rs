@@ -1,0 +1,29 @@
+//! Structured logs on standard error: text for people, JSON for machines.
+
+use std::io::IsTerminal;
+
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+use super::Settings;
+
+/// The target of access lines, so that a filter can turn them off: `evergate::access=off`.
+pub const ACCESS: &str = "evergate::access";
+
+/// Starts logging for the whole process. Lines are written by a thread of their own, so that no request
+/// waits for whoever reads them; the guard, when dropped, writes what is left.
+///
+/// # Errors
+/// The filter is malformed, or logging was started before.
+pub fn start(settings: &Settings) -> anyhow::Result<WorkerGuard> {
+    let (writer, guard) = NonBlockingBuilder::default().thread_name("logs").finish(std::io::stderr());
+    let filter = EnvFilter::try_new(&settings.filter)?;
+    let terminal = std::io::stderr().is_terminal();
+    let registry = tracing_subscriber::registry().with(filter);
+    if settings.json.unwrap_or(!terminal) {
+        registry.with(fmt::layer().json().flatten_event(true).with_current_span(false).with_span_list(false).with_writer(writer)).try_init()?;
+    } else {
+        registry.with(fmt::layer().with_ansi(terminal).with_writer(writer)).try_init()?;
+    }
+    Ok(guard)
+}

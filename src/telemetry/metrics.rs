@@ -1,0 +1,177 @@
+//! Prometheus metrics. One cheap handle is passed to whoever counts; there is no global registry.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use http::StatusCode;
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::{Registry, Unit},
+};
+
+/// The metrics of one process; cloning shares them.
+#[derive(Clone, Debug)]
+pub struct Metrics(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    registry: Registry,
+    requests: [Counter; 5],
+    request_seconds: Histogram,
+    logins: Family<Outcome, Counter>,
+    logouts: Counter,
+    renewals: Family<Renewal, Counter>,
+    provider_seconds: Family<Call, Histogram, fn() -> Histogram>,
+    store_seconds: Histogram,
+    store_failures: Counter,
+    sessions: Gauge,
+    sessions_with_refresh_token: Gauge,
+    provider_ready: Gauge,
+    client_config_error: Gauge,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Class {
+    status: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Renewal {
+    outcome: &'static str,
+    reason: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Call {
+    call: &'static str,
+}
+
+const SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+fn seconds() -> Histogram {
+    Histogram::new(SECONDS)
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("evergate");
+        let by_class = Family::<Class, Counter>::default();
+        let requests = ["1xx", "2xx", "3xx", "4xx", "5xx"].map(|status| by_class.get_or_create(&Class { status }).clone());
+        let inner = Inner {
+            requests,
+            request_seconds: seconds(),
+            logins: Family::default(),
+            logouts: Counter::default(),
+            renewals: Family::default(),
+            provider_seconds: Family::new_with_constructor(seconds as fn() -> Histogram),
+            store_seconds: seconds(),
+            store_failures: Counter::default(),
+            sessions: Gauge::default(),
+            sessions_with_refresh_token: Gauge::default(),
+            provider_ready: Gauge::default(),
+            client_config_error: Gauge::default(),
+            registry: Registry::default(),
+        };
+        registry.register("requests", "Requests by class of status", by_class);
+        registry.register_with_unit("request", "Time until the head of the answer", Unit::Seconds, inner.request_seconds.clone());
+        registry.register("logins", "Login attempts that returned, by outcome", inner.logins.clone());
+        registry.register("logouts", "Sessions that their users ended", inner.logouts.clone());
+        registry.register("renewals", "Renewals by outcome class and reason", inner.renewals.clone());
+        registry.register_with_unit("provider", "Calls to the provider", Unit::Seconds, inner.provider_seconds.clone());
+        registry.register_with_unit("store", "Calls to the store", Unit::Seconds, inner.store_seconds.clone());
+        registry.register("store_failures", "Calls to the store that failed", inner.store_failures.clone());
+        registry.register("sessions", "Sessions in the store", inner.sessions.clone());
+        registry.register("sessions_with_refresh_token", "Those whose grant can be renewed", inner.sessions_with_refresh_token.clone());
+        registry.register("provider_ready", "Whether discovery has succeeded", inner.provider_ready.clone());
+        registry.register("client_config_error", "Whether the provider refuses this client; needs a person", inner.client_config_error.clone());
+        Self(Arc::new(Inner { registry, ..inner }))
+    }
+}
+
+/// A call to the store that is being timed.
+#[derive(Debug)]
+pub struct StoreTimer<'a> {
+    metrics: &'a Inner,
+    started: Instant,
+}
+
+impl StoreTimer<'_> {
+    /// Counts the call.
+    pub fn finish(self, succeeded: bool) {
+        self.metrics.store_seconds.observe(self.started.elapsed().as_secs_f64());
+        if !succeeded {
+            self.metrics.store_failures.inc();
+        }
+    }
+}
+
+impl Metrics {
+    /// All metrics in the OpenMetrics text format.
+    ///
+    /// # Errors
+    /// None in practice: the writer is a string.
+    pub fn render(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.0.registry)?;
+        Ok(text)
+    }
+
+    /// Counts a request whose answer's head is ready.
+    pub fn request(&self, status: StatusCode, took: Duration) {
+        let class = usize::from(status.as_u16() / 100).saturating_sub(1);
+        if let Some(counter) = self.0.requests.get(class) {
+            counter.inc();
+        }
+        self.0.request_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Counts a login attempt that returned.
+    pub fn login(&self, outcome: &'static str) {
+        self.0.logins.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// Counts a logout.
+    pub fn logout(&self) {
+        self.0.logouts.inc();
+    }
+
+    /// Counts a renewal. `reason` is the provider's error code or one of our own words.
+    pub fn renewal(&self, outcome: &'static str, reason: &str) {
+        self.0.renewals.get_or_create(&Renewal { outcome, reason: reason.to_owned() }).inc();
+    }
+
+    /// Counts a call to the provider.
+    pub fn provider_call(&self, call: &'static str, took: Duration) {
+        self.0.provider_seconds.get_or_create(&Call { call }).observe(took.as_secs_f64());
+    }
+
+    /// Begins to time a call to the store.
+    #[expect(clippy::disallowed_methods, reason = "how long a call took is measured, not decided by")]
+    pub fn store_call(&self) -> StoreTimer<'_> {
+        StoreTimer { metrics: &self.0, started: Instant::now() }
+    }
+
+    /// Sets the figures that the store was asked for.
+    pub fn sessions(&self, all: i64, with_refresh_token: i64) {
+        self.0.sessions.set(all);
+        self.0.sessions_with_refresh_token.set(with_refresh_token);
+    }
+
+    /// Says whether the provider is known.
+    pub fn provider_ready(&self, ready: bool) {
+        self.0.provider_ready.set(i64::from(ready));
+    }
+
+    /// Says whether the provider refuses this client.
+    pub fn client_config_error(&self, refused: bool) {
+        self.0.client_config_error.set(i64::from(refused));
+    }
+}
