@@ -1,1 +1,21 @@
-fn main(){}
+//! All integration tests, in one binary; the modules are the table of contents.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail by panicking")]
+#![expect(unreachable_pub, reason = "the harness is a library to the tests beside it")]
+
+mod harness;
+
+mod architecture;
+mod config;
+mod database_contract;
+mod forward;
+mod login;
+mod login_attacks;
+mod logout;
+mod operations;
+mod peers;
+mod process;
+mod renewal;
+mod renewal_failures;
+mod replicas;
+mod sessions;

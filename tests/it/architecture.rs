@@ -1,0 +1,199 @@
+//! The walls of the house, kept by reading the sources.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Which room may know which. A room may always know itself.
+const VOCABULARY: [&str; 5] = ["identity", "address", "seal", "secret", "clock"];
+const ARROWS: &[(&str, &[&str])] = &[
+    ("cli", &["app", "config", "demo", "store", "telemetry"]),
+    ("demo", &["app", "config"]),
+    (
+        "app",
+        &["config", "server", "gateway", "sign_in", "sign_out", "renewal", "policy", "forward", "oidc", "session", "store", "telemetry"],
+    ),
+    // The settings of the parts are theirs; config alone builds them.
+    ("config", &["server", "gateway", "renewal", "policy", "forward", "oidc", "session", "store", "telemetry"]),
+    ("server", &[]),
+    ("gateway", &["sign_in", "sign_out", "renewal", "policy", "forward", "pages", "oidc", "grant", "session", "store", "telemetry"]),
+    ("sign_in", &["policy", "oidc", "grant", "session", "store", "telemetry"]),
+    ("sign_out", &["oidc", "session", "store", "telemetry"]),
+    ("renewal", &["oidc", "grant", "session", "store", "telemetry"]),
+    ("policy", &[]),
+    // The permit is the entry ticket, and our cookies' names are the session's.
+    ("forward", &["policy", "session"]),
+    ("pages", &[]),
+    ("oidc", &[]),
+    ("grant", &[]),
+    ("session", &["grant"]),
+    // Records and their tables.
+    ("store", &["grant", "session", "telemetry"]),
+    ("telemetry", &[]),
+    ("main", &["cli"]),
+    ("lib", &[]),
+];
+
+/// The only homes of outside crates.
+const HOMES: &[(&str, &[&str])] = &[
+    ("sqlx", &["store"]),
+    ("openidconnect", &["oidc"]),
+    ("figment", &["config"]),
+    ("clap", &["cli"]),
+    ("axum", &["gateway", "app", "demo"]),
+    ("tower_cookies", &["gateway"]),
+    ("anyhow", &["cli", "app", "demo", "telemetry"]),
+    ("prometheus_client", &["telemetry"]),
+    ("quick_cache", &["session"]),
+];
+
+/// Rooms that decide and do nothing else.
+const PURE: &[&str] = &[
+    "renewal/decision", "renewal/classify", "policy", "pages", "sign_in/return_to", "forward/scrub", "forward/hop", "forward/forwarded", "forward/websocket",
+    "session/cookie", "oidc/preset", "oidc/claims", "gateway/place", "config/values",
+];
+
+struct Source {
+    path: PathBuf,
+    room: String,
+    text: String,
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|kind| kind == "rs") {
+                let inside = path.strip_prefix(&root).unwrap().to_path_buf();
+                let room = inside.components().next().unwrap().as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned();
+                found.push(Source { text: fs::read_to_string(&path).unwrap(), path: inside, room });
+            }
+        }
+    }
+    assert!(found.len() > 40, "the sources are where this test looks");
+    found
+}
+
+/// The lines that run: neither comments nor tests.
+fn code(source: &Source) -> impl Iterator<Item = (usize, &str)> {
+    let is_tests = source.path.ends_with("tests.rs");
+    source.text.lines().enumerate().take_while(move |(_, line)| !is_tests && *line != "#[cfg(test)]").filter(|(_, line)| !line.trim_start().starts_with("//"))
+}
+
+/// The rooms that a source names after `crate::`, grouped imports included.
+fn rooms_named(source: &Source) -> Vec<(usize, String)> {
+    let mut named = Vec::new();
+    let mut in_group = false;
+    for (at, line) in code(source) {
+        let line = line.trim();
+        if in_group {
+            // Only the group's own level names rooms; deeper ones are indented further.
+            let deep = source.text.lines().nth(at).unwrap().starts_with("        ");
+            if !deep && line != "};" && line != "}" {
+                named.push((at, line.split([':', ',', ' ']).next().unwrap().to_owned()));
+            }
+            in_group = line != "};";
+            continue;
+        }
+        if line.ends_with("crate::{") {
+            in_group = true;
+            continue;
+        }
+        for part in line.split("crate::").skip(1) {
+            match part.strip_prefix('{') {
+                Some(group) => named.extend(top_level(group).into_iter().map(|room| (at, room))),
+                None => named.push((at, part.split(|character: char| !character.is_alphanumeric() && character != '_').next().unwrap().to_owned())),
+            }
+        }
+    }
+    named
+}
+
+/// The first words of a one-line group: `address::X, secret::{a, b}` is address and secret.
+fn top_level(group: &str) -> Vec<String> {
+    let mut depth = 0;
+    let mut words = vec![String::new()];
+    for character in group.chars() {
+        match character {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => words.push(String::new()),
+            other if depth == 0 => words.last_mut().unwrap().push(other),
+            _ => {}
+        }
+    }
+    words.iter().map(|word| word.trim().split("::").next().unwrap().to_owned()).filter(|word| !word.is_empty()).collect()
+}
+
+#[test]
+fn rooms_know_only_what_lies_below_them() {
+    let arrows: BTreeMap<_, _> = ARROWS.iter().copied().collect();
+    let mut broken = Vec::new();
+    for source in sources() {
+        let room = source.room.as_str();
+        let allowed = if VOCABULARY.contains(&room) { &[][..] } else { arrows.get(room).unwrap_or_else(|| panic!("{room} is no room that this test knows")) };
+        for (at, named) in rooms_named(&source) {
+            if named != room && !allowed.contains(&named.as_str()) && !VOCABULARY.contains(&named.as_str()) {
+                broken.push(format!("src/{}:{}: {room} must not know {named}", source.path.display(), at + 1));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "\n{}", broken.join("\n"));
+}
+
+#[test]
+fn outside_crates_stay_in_their_homes() {
+    let mut broken = Vec::new();
+    for source in sources() {
+        for (outside, homes) in HOMES {
+            let uses = |line: &str| line.contains(&format!("{outside}::")) || line.contains(&format!("use {outside}"));
+            for (at, line) in code(&source).filter(|(_, line)| uses(line)) {
+                if !homes.contains(&source.room.as_str()) {
+                    broken.push(format!("src/{}:{}: {outside} belongs to {homes:?}: {}", source.path.display(), at + 1, line.trim()));
+                }
+            }
+        }
+    }
+    assert!(broken.is_empty(), "\n{}", broken.join("\n"));
+}
+
+#[test]
+fn what_decides_does_nothing_else() {
+    let mut broken = Vec::new();
+    for source in sources() {
+        let module = source.path.with_extension("").display().to_string();
+        if PURE.contains(&module.as_str()) {
+            for (at, line) in code(&source).filter(|(_, line)| ["async fn", ".await", "tokio::", "std::fs", "std::net::Tcp", "Clock::", "random"].iter().any(|sign| line.contains(sign))) {
+                broken.push(format!("src/{}:{}: {module} is pure: {}", source.path.display(), at + 1, line.trim()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "\n{}", broken.join("\n"));
+}
+
+#[test]
+fn statuses_are_chosen_in_the_refusal_table_and_own_pages() {
+    for source in sources() {
+        let module = source.path.with_extension("").display().to_string();
+        let may = ["gateway/refusal", "gateway/own_pages", "gateway", "demo/provider", "demo/sample_app", "renewal/classify", "forward", "oidc/token_call", "oidc/http", "oidc/discovery", "telemetry/metrics"];
+        let chooses = code(&source).any(|(_, line)| line.contains("StatusCode::"));
+        assert!(!chooses || may.contains(&module.as_str()), "src/{module} chooses a status");
+    }
+}
+
+#[test]
+fn files_are_of_a_size_that_one_can_read() {
+    for source in sources() {
+        assert_ne!(source.path.file_name().unwrap(), "mod.rs", "foo.rs beside foo/ instead: {}", source.path.display());
+        let lines = source.text.lines().count();
+        assert!(lines <= 480, "src/{} has {lines} lines: what else lives in there?", source.path.display());
+    }
+}

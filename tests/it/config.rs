@@ -1,0 +1,191 @@
+//! Settings: where they come from, and what is said of wrong ones.
+
+use std::collections::BTreeMap;
+
+use evergate::config::{Checked, Environment, Problems, check, print, table};
+
+const WHOLE: [(&str, &str); 4] = [
+    ("CODER_ACCESS_URL", "https://app.example"),
+    ("CODER_UPSTREAM_URL", "http://127.0.0.1:8080"),
+    ("CODER_OIDC_ISSUER_URL", "https://idp.example"),
+    ("CODER_OIDC_CLIENT_ID", "app"),
+];
+
+fn environment(variables: &[(&str, &str)]) -> Environment {
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Environment { variables, ..Environment::default() }
+}
+
+fn checked(environment: &Environment) -> Result<Checked, Problems> {
+    let mut problems = Problems::default();
+    let raw = environment.read(&mut problems);
+    check(&raw, problems)
+}
+
+fn problems(variables: &[(&str, &str)]) -> String {
+    checked(&environment(variables)).unwrap_err().to_string()
+}
+
+fn whole_and(more: &[(&str, &str)]) -> Vec<(String, String)> {
+    WHOLE.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<BTreeMap<_, _>>().into_iter().collect()
+}
+
+fn with(more: &[(&str, &str)]) -> Result<Checked, Problems> {
+    let all = whole_and(more);
+    checked(&Environment { variables: all.into_iter().collect(), ..Environment::default() })
+}
+
+fn file(text: &str) -> (tempfile::NamedTempFile, String) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    let path = file.path().display().to_string();
+    (file, path)
+}
+
+#[test]
+fn without_any_setting_all_that_is_required_is_said_at_once() {
+    insta::assert_snapshot!(problems(&[]), @r"
+    there are 4 problems with the settings:
+      CODER_ACCESS_URL: is required, as in https://app.example.com
+      CODER_OIDC_ISSUER_URL: is required, as in https://idp.example.com
+      CODER_OIDC_CLIENT_ID: is required, as in my-app
+      CODER_UPSTREAM_URL: is required, as in http://127.0.0.1:8080
+    ");
+}
+
+#[test]
+fn every_problem_is_reported_with_its_key_and_what_would_be_right() {
+    let wrong = [
+        ("CODER_ACCESS_URL", "app.example"),
+        ("CODER_UPSTREAM_URL", "ftp://x"),
+        ("CODER_OIDC_ISSUER_URL", "http://idp.example"),
+        ("CODER_OIDC_CLIENT_ID", "app"),
+        ("CODER_HTTP_ADDRESS", "localhost"),
+        ("CODER_PATH_PREFIX", "oauth2"),
+        ("CODER_PROXY_TRUSTED_ORIGINS", "10.0.0.0/8,0.0.0.0/0"),
+        ("CODER_SESSION_DURATION", "soon"),
+        ("CODER_OIDC_ALLOWED_GROUPS", "admins"),
+        ("CODER_OIDC_AUTH_URL_PARAMS", "prompt=consent"),
+        ("CODER_OIDC_EMAIL_DOMAIN", ","),
+        ("CODER_PG_CONNECTION_URL", "mysql://u:hunter2@h/d"),
+        ("CODER_OIDC_SCOPE", "openid"),
+        ("CODER_OIDC_CLIENT_SECRETS", "hunter2"),
+        ("CODER_PROMETHEUS_ENABLE", "yes"),
+        ("CODER_LOG_FILTER", "evergate=loud=quiet"),
+    ];
+    let said = problems(&wrong);
+    assert!(!said.contains("hunter2"), "no secret is printed: {said}");
+    insta::assert_snapshot!(said, @r#"
+    there are 15 problems with the settings:
+      CODER_OIDC_CLIENT_SECRETS: there is no such setting; did you mean CODER_OIDC_CLIENT_SECRET?
+      CODER_OIDC_SCOPE: there is no such setting; did you mean CODER_OIDC_SCOPES?
+      CODER_HTTP_ADDRESS: must be an IP address and a port like 0.0.0.0:3000
+      CODER_ACCESS_URL: is not a URL
+      CODER_PATH_PREFIX: must be a path like /oauth2
+      CODER_PROXY_TRUSTED_ORIGINS: must not trust every address: any client could then choose its own
+      CODER_OIDC_ISSUER_URL: must begin with https:// (http:// is for a provider on loopback only)
+      CODER_OIDC_AUTH_URL_PARAMS: must be a JSON object of texts like {"prompt":"consent"}
+      CODER_OIDC_EMAIL_DOMAIN: is set and names nothing; leave it out to allow all
+      CODER_OIDC_ALLOWED_GROUPS: needs CODER_OIDC_GROUP_FIELD to say which claim holds the groups
+      CODER_SESSION_DURATION: must be a duration like 45s, 15m, 24h or 30d
+      CODER_PG_CONNECTION_URL: must begin with postgres://
+      CODER_EXTERNAL_TOKEN_ENCRYPTION_KEYS: is required with Postgres, where tokens are sealed for all replicas; make a key with: evergate keys generate
+      CODER_UPSTREAM_URL: must begin with http://, https:// or unix:
+      CODER_PROMETHEUS_ENABLE: must be true or false
+    "#);
+}
+
+#[test]
+fn a_flag_goes_before_the_environment_that_before_the_file_and_that_before_the_default() {
+    let (_file, path) = file("session_duration = \"1h\"\nsession_max_duration = \"2h\"\noidc_renew_before = \"10s\"\n");
+    let mut given = environment(&WHOLE);
+    given.variables.extend([("CODER_CONFIG_PATH".to_owned(), path), ("CODER_SESSION_MAX_DURATION".to_owned(), "3h".to_owned()), ("CODER_SESSION_DURATION".to_owned(), "4h".to_owned())]);
+    given.flags.insert("session_duration".to_owned(), "5h".to_owned());
+    let checked = checked(&given).unwrap();
+    let hours = |duration: std::time::Duration| duration.as_secs() / 3600;
+    assert_eq!((hours(checked.session.idle), hours(checked.session.absolute)), (5, 3));
+    assert_eq!((checked.renewal.renew_before.as_secs(), hours(checked.renewal.outage_grace)), (10, 1));
+}
+
+#[test]
+fn the_file_may_use_its_own_types_and_is_read_strictly() {
+    let (_file, path) = file("oidc_scopes = [\"openid\", \"groups\"]\npass_access_token = true\npg_conn_max_open = 3\n[oidc_auth_url_params]\nprompt = \"consent\"\n");
+    let mut given = environment(&WHOLE);
+    given.config_path = Some(path);
+    let settings = checked(&given).unwrap();
+    assert_eq!(settings.oidc.scopes.unwrap(), ["openid", "groups"]);
+    assert_eq!(settings.oidc.mapping.groups.as_deref(), Some("groups"), "as Coder has it");
+    assert!(settings.forward.pass_access_token);
+    assert_eq!(settings.oidc.auth_params["prompt"], "consent");
+
+    let (_file, path) = file("oidc_client_secret = \"hunter2\noidc_scopes = 3");
+    given.config_path = Some(path);
+    let said = checked(&given).unwrap_err().to_string();
+    assert!(said.contains("is not valid TOML") && !said.contains("hunter2"), "{said}");
+    let (_file, path) = file("oidc_scope = \"openid\"\n");
+    given.config_path = Some(path);
+    assert!(checked(&given).unwrap_err().to_string().contains("oidc_scope: there is no such setting; did you mean oidc_scopes?"));
+    given.config_path = Some("/nowhere/evergate.toml".to_owned());
+    assert!(checked(&given).unwrap_err().to_string().contains("cannot be read"));
+}
+
+#[test]
+fn a_secret_is_kept_to_the_letter_from_wherever_it_comes() {
+    for secret in ["0042", "true", "[x", "\"q\"", "1e5", " blank ", "a,b", "{}"] {
+        let settings = with(&[("CODER_OIDC_CLIENT_SECRET", secret)]).unwrap();
+        assert_eq!(settings.oidc.client_secret.unwrap().expose(), secret);
+        let (_file, path) = file(&format!("{secret}\n"));
+        let settings = with(&[("CODER_OIDC_CLIENT_SECRET_FILE", &path)]).unwrap();
+        assert_eq!(settings.oidc.client_secret.unwrap().expose(), secret);
+    }
+    let said = with(&[("CODER_OIDC_CLIENT_SECRET_FILE", "/nowhere"), ("CODER_OIDC_CLIENT_SECRET", "hunter2")]).unwrap_err().to_string();
+    assert!(said.contains("CODER_OIDC_CLIENT_SECRET_FILE: is set together with CODER_OIDC_CLIENT_SECRET") && !said.contains("hunter2"), "{said}");
+    assert!(with(&[("CODER_OIDC_CLIENT_SECRET_FILE", "/nowhere")]).unwrap_err().to_string().contains("the file /nowhere cannot be read"));
+}
+
+#[test]
+fn an_empty_variable_is_not_set() {
+    let settings = with(&[("CODER_OIDC_SCOPES", ""), ("CODER_PG_CONNECTION_URL", ""), ("CODER_OIDC_EMAIL_DOMAIN", "")]).unwrap();
+    assert!(settings.oidc.scopes.is_none() && settings.policy.email_domains.is_empty());
+}
+
+#[test]
+fn a_bad_key_is_said_by_its_position_and_never_shown() {
+    let said = with(&[("CODER_EXTERNAL_TOKEN_ENCRYPTION_KEYS", "aHVudGVyMg==")]).unwrap_err().to_string();
+    assert!(said.contains("key 1 is not base64 of exactly 32 bytes; make one with: evergate keys generate") && !said.contains("aHVudGVyMg"), "{said}");
+}
+
+#[test]
+fn settings_are_shown_with_their_sources_and_secrets_masked() {
+    let (_file, path) = file("oidc_scopes = [\"openid\"]\n");
+    let mut given = environment(&WHOLE);
+    given.variables.insert("CODER_OIDC_CLIENT_SECRET".to_owned(), "hunter2".to_owned());
+    given.config_path = Some(path.clone());
+    let shown = print::effective(&given.read(&mut Problems::default()));
+    assert!(!shown.contains("hunter2"));
+    for line in ["CODER_OIDC_CLIENT_SECRET=********  # environment", "CODER_HTTP_ADDRESS=127.0.0.1:3000  # default", &format!("CODER_OIDC_SCOPES=openid  # {path}"), "CODER_PG_CONNECTION_URL=  # not set"] {
+        assert!(shown.lines().any(|shown| shown == line), "{line} is not in\n{shown}");
+    }
+}
+
+#[test]
+fn the_example_file_and_the_reference_are_those_of_the_table() {
+    let read = |path: &str| std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap_or_default();
+    assert!(read("config/example.toml") == print::example(), "run: cargo run -- config example > config/example.toml");
+    assert!(read("docs/settings.md") == print::reference(), "run: cargo run -- config reference > docs/settings.md");
+}
+
+#[test]
+fn the_example_file_is_read_without_a_problem_once_its_lines_are_taken_in() {
+    let uncommented: String = print::example()
+        .lines()
+        .filter_map(|line| line.strip_prefix("# "))
+        .filter(|line| table::keys().any(|key| line.starts_with(&format!("{} = ", key.name))))
+        .filter(|line| !line.ends_with("= \"\"") && !line.ends_with("= []") && !line.ends_with("= {}"))
+        .fold(String::new(), |text, line| text + line + "\n");
+    assert!(uncommented.lines().count() > 15, "{uncommented}");
+    let (_file, path) = file(&uncommented);
+    let mut given = environment(&WHOLE);
+    given.config_path = Some(path);
+    checked(&given).unwrap();
+}

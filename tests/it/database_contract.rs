@@ -1,0 +1,267 @@
+//! The contract of the store: one suite, run on both.
+
+use std::time::Duration;
+
+use evergate::{
+    clock::Timestamp,
+    grant::{EndReason, GrantId, Rotation},
+    identity::Identity,
+    seal::KeyRing,
+    secret::Secret,
+    session::{Session, SessionHash},
+    store::{Fence, NewGrant, PostgresSettings, Renewed, Settings, Store, Tokens},
+    telemetry::metrics::Metrics,
+};
+
+use crate::harness::{Kind, postgres};
+
+const LEASE: Duration = Duration::from_secs(60);
+
+struct Place {
+    store: Store,
+    _directory: tempfile::TempDir,
+}
+
+async fn open(kind: Kind) -> Place {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = match kind {
+        Kind::Postgres => Settings::Postgres(PostgresSettings { url: Secret::new(postgres::fresh_database().await.0), max_open: 4 }),
+        Kind::Sqlite => Settings::Sqlite(directory.path().join("db.sqlite")),
+    };
+    let keys = KeyRing::from_base64([KeyRing::generate().as_str()]).unwrap();
+    let store = Store::open(&settings, keys, Metrics::default()).unwrap();
+    store.migrate().await.unwrap();
+    Place { store, _directory: directory }
+}
+
+/// Runs a test of the contract on each store.
+macro_rules! contract {
+    ($($name:ident($store:ident) $test:block)*) => {
+        $(
+            #[tokio::test]
+            async fn $name() {
+                for kind in [Kind::Sqlite, Kind::Postgres] {
+                    let place = open(kind).await;
+                    let $store = place.store.clone();
+                    $test
+                }
+            }
+        )*
+    };
+}
+
+fn tokens(name: &str) -> Tokens {
+    Tokens {
+        access: Secret::new(format!("access-{name}")),
+        refresh: Some(Secret::new(format!("refresh-{name}"))),
+        id: Some(Secret::new(format!("id-{name}"))),
+        expires_at: Timestamp(5000),
+        lifetime: Duration::from_secs(5),
+    }
+}
+
+fn new_grant() -> NewGrant {
+    NewGrant {
+        id: GrantId::random(),
+        issuer: "https://idp".into(),
+        client_id: "c".into(),
+        identity: Identity { subject: "s".into(), username: Some("ü".into()), email: None, groups: vec!["a".into()] },
+        scopes: "openid".into(),
+        fingerprint: "f".into(),
+        tokens: tokens("0"),
+    }
+}
+
+async fn login(store: &Store) -> (GrantId, SessionHash) {
+    let grant = new_grant();
+    let session = session_of(grant.id);
+    store.keep_login(&grant, &session, None).await.unwrap();
+    (grant.id, session.hash)
+}
+
+fn session_of(grant: GrantId) -> Session {
+    Session { hash: SessionHash::fresh().1, grant, created_at: Timestamp(1000), last_seen: Timestamp(1000) }
+}
+
+fn renewed(name: &str) -> Renewed {
+    Renewed { tokens: tokens(name), rotation: Rotation::Rotating, at: Timestamp(2000) }
+}
+
+contract! {
+    what_a_login_keeps_is_what_is_read(store) {
+        let grant = new_grant();
+        let session = session_of(grant.id);
+        store.keep_login(&grant, &session, None).await.unwrap();
+        assert_eq!(store.session(session.hash).await.unwrap(), Some(session));
+        let read = store.grant(grant.id).await.unwrap().unwrap();
+        assert_eq!((&read.identity, read.generation, read.rotation, read.presented), (&grant.identity, 0, Rotation::Unknown, 0));
+        assert_eq!((read.access_token.expose(), read.has_refresh_token, read.intent, read.ended), ("access-0", true, None, None));
+        assert_eq!((read.expires_at, read.lifetime), (Timestamp(5000), Duration::from_secs(5)));
+        assert!(store.session(SessionHash::fresh().1).await.unwrap().is_none() && store.grant(GrantId::random()).await.unwrap().is_none());
+    }
+    migrating_again_changes_nothing(store) {
+        let (id, _) = login(&store).await;
+        store.migrate().await.unwrap();
+        assert!(store.grant(id).await.unwrap().is_some());
+    }
+    a_login_replaces_the_browser_s_session_and_no_other(store) {
+        let ((_, old), (_, other)) = (login(&store).await, login(&store).await);
+        let grant = new_grant();
+        store.keep_login(&grant, &session_of(grant.id), Some(old)).await.unwrap();
+        assert!(store.session(old).await.unwrap().is_none());
+        assert!(store.session(other).await.unwrap().is_some());
+    }
+    only_one_attempt_holds_the_intent(store) {
+        let (id, _) = login(&store).await;
+        let won = store.begin_renewal(id, 0, LEASE, None).await.unwrap().unwrap();
+        assert_eq!(won.refresh_token.expose(), "refresh-0");
+        assert!(store.begin_renewal(id, 0, LEASE, None).await.unwrap().is_none());
+        assert!(store.begin_renewal(id, 0, LEASE, Some(won.attempt)).await.unwrap().is_none(), "its lease runs");
+        let read = store.grant(id).await.unwrap().unwrap();
+        assert!(read.intent.is_some_and(|intent| intent.attempt == won.attempt && !intent.lapsed) && read.presented == 1);
+    }
+    of_many_that_ask_at_once_one_wins(store) {
+        let (id, _) = login(&store).await;
+        let asking: Vec<_> = (0..20).map(|_| tokio::spawn({ let store = store.clone(); async move { store.begin_renewal(id, 0, LEASE, None).await } })).collect();
+        let mut won = 0;
+        for asked in asking {
+            won += usize::from(asked.await.unwrap().unwrap().is_some());
+        }
+        assert_eq!(won, 1);
+    }
+    a_saved_renewal_replaces_the_tokens_and_gives_the_intent_back(store) {
+        let (id, _) = login(&store).await;
+        let won = store.begin_renewal(id, 0, LEASE, None).await.unwrap().unwrap();
+        assert!(store.save_renewal(id, won.attempt, &renewed("1")).await.unwrap());
+        let read = store.grant(id).await.unwrap().unwrap();
+        assert_eq!((read.access_token.expose(), read.generation, read.intent, read.presented, read.rotation), ("access-1", 1, None, 0, Rotation::Rotating));
+        assert!(store.begin_renewal(id, 0, LEASE, None).await.unwrap().is_none(), "who saw the old generation has lost");
+        assert_eq!(store.begin_renewal(id, 1, LEASE, None).await.unwrap().unwrap().refresh_token.expose(), "refresh-1");
+    }
+    saving_twice_is_saving_once(store) {
+        let (id, _) = login(&store).await;
+        let won = store.begin_renewal(id, 0, LEASE, None).await.unwrap().unwrap();
+        assert!(store.save_renewal(id, won.attempt, &renewed("1")).await.unwrap());
+        assert!(store.save_renewal(id, won.attempt, &renewed("1")).await.unwrap(), "RF-20: the answer to the first may have been lost");
+        assert_eq!(store.grant(id).await.unwrap().unwrap().generation, 1);
+    }
+    a_renewal_without_a_new_refresh_token_keeps_the_old_one(store) {
+        let (id, _) = login(&store).await;
+        let won = store.begin_renewal(id, 0, LEASE, None).await.unwrap().unwrap();
+        let mut kept = renewed("1");
+        (kept.tokens.refresh, kept.tokens.id) = (None, None);
+        assert!(store.save_renewal(id, won.attempt, &kept).await.unwrap());
+        assert_eq!(store.begin_renewal(id, 1, LEASE, None).await.unwrap().unwrap().refresh_token.expose(), "refresh-0", "RF-12");
+    }
+    a_renewal_that_a_logout_overtook_is_not_saved(store) {
+        let (id, hash) = login(&store).await;
+        let won = store.begin_renewal(id, 0, LEASE, None).await.unwrap().unwrap();
+        let farewell = store.end_session(hash).await.unwrap().unwrap();
+        assert_eq!(farewell.refresh_token.unwrap().expose(), "refresh-0");
+        assert!(!store.save_renewal(id, won.attempt, &renewed("1")).await.unwrap());
+        assert!(store.grant(id).await.unwrap().is_none(), "nothing is resurrected");
+    }
+    a_lapsed_attempt_can_be_followed_and_its_own_result_comes_too_late(store) {
+        let (id, _) = login(&store).await;
+        let died = store.begin_renewal(id, 0, Duration::ZERO, None).await.unwrap().unwrap();
+        assert!(store.grant(id).await.unwrap().unwrap().intent.unwrap().lapsed);
+        assert!(store.begin_renewal(id, 0, LEASE, None).await.unwrap().is_none(), "only by whoever knows of it");
+        let follower = store.begin_renewal(id, 0, LEASE, Some(died.attempt)).await.unwrap().unwrap();
+        assert_eq!(store.grant(id).await.unwrap().unwrap().presented, 2);
+        assert!(!store.save_renewal(id, died.attempt, &renewed("late")).await.unwrap());
+        assert!(store.save_renewal(id, follower.attempt, &renewed("1")).await.unwrap());
+    }
+    a_released_intent_can_be_won_again_and_counts_as_never_presented(store) {
+        let (id, _) = login(&store).await;
+        let won = store.begin_renewal(id, 0, LEASE, None).await.unwrap().unwrap();
+        store.release_renewal(id, won.attempt, Some(Timestamp(7))).await.unwrap();
+        let read = store.grant(id).await.unwrap().unwrap();
+        assert_eq!((read.intent, read.presented, read.retry_at), (None, 0, Some(Timestamp(7))));
+        assert!(store.begin_renewal(id, 0, LEASE, None).await.unwrap().is_some());
+    }
+    an_unknown_outcome_that_becomes_known_is_kept_after_all(store) {
+        let (id, _) = login(&store).await;
+        let won = store.begin_renewal(id, 0, LEASE, None).await.unwrap().unwrap();
+        assert!(!store.give_up_renewal(id, won.attempt).await.unwrap(), "not while the lease runs");
+        store.lapse_renewal(id, won.attempt, None).await.unwrap();
+        assert!(store.give_up_renewal(id, won.attempt).await.unwrap());
+        assert_eq!(store.grant(id).await.unwrap().unwrap().ended.unwrap().reason, EndReason::OutcomeUnknown);
+        assert!(store.begin_renewal(id, 0, LEASE, Some(won.attempt)).await.unwrap().is_none());
+        assert!(store.save_renewal(id, won.attempt, &renewed("1")).await.unwrap());
+        let read = store.grant(id).await.unwrap().unwrap();
+        assert_eq!((read.ended, read.generation), (None, 1));
+    }
+    a_dead_grant_is_ended_by_its_own_attempt_alone_and_loses_its_token(store) {
+        let (id, _) = login(&store).await;
+        let won = store.begin_renewal(id, 0, LEASE, None).await.unwrap().unwrap();
+        let stranger = evergate::grant::AttemptId::random();
+        assert!(!store.end_grant(id, Fence::Attempt(stranger), EndReason::Dead, None).await.unwrap());
+        assert!(store.end_grant(id, Fence::Attempt(won.attempt), EndReason::Dead, Some("invalid_grant")).await.unwrap());
+        let read = store.grant(id).await.unwrap().unwrap();
+        let ended = read.ended.unwrap();
+        assert_eq!((ended.reason, ended.code.as_deref(), read.has_refresh_token), (EndReason::Dead, Some("invalid_grant"), false));
+        assert!(!store.save_renewal(id, won.attempt, &renewed("1")).await.unwrap());
+        assert!(!store.end_grant(id, Fence::Generation(0), EndReason::Expired, None).await.unwrap(), "it ends once");
+    }
+    an_identity_is_replaced_unless_a_newer_renewal_came_first(store) {
+        let (id, _) = login(&store).await;
+        let other = Identity { subject: "s".into(), ..Identity::default() };
+        store.save_identity(id, 9, &other).await.unwrap();
+        assert_ne!(store.grant(id).await.unwrap().unwrap().identity, other);
+        store.save_identity(id, 0, &other).await.unwrap();
+        assert_eq!(store.grant(id).await.unwrap().unwrap().identity, other);
+    }
+    a_grant_that_another_session_uses_outlives_a_logout(store) {
+        let grant = new_grant();
+        let first = session_of(grant.id);
+        store.keep_login(&grant, &first, None).await.unwrap();
+        // As a shared grant has it: a second session points to the first one's grant.
+        let mut second = new_grant();
+        second.id = GrantId::random();
+        let shared = Session { grant: grant.id, ..session_of(grant.id) };
+        store.keep_login(&second, &shared, None).await.unwrap();
+        let farewell = store.end_session(first.hash).await.unwrap().unwrap();
+        assert!(farewell.refresh_token.is_none() && farewell.id_token.is_some());
+        assert!(store.grant(grant.id).await.unwrap().is_some());
+        assert_eq!(store.end_session(shared.hash).await.unwrap().unwrap().refresh_token.unwrap().expose(), "refresh-0");
+        assert!(store.end_session(shared.hash).await.unwrap().is_none());
+    }
+    last_seen_times_never_go_backwards(store) {
+        let (_, hash) = login(&store).await;
+        store.touch(&[(hash, Timestamp(3000)), (SessionHash::fresh().1, Timestamp(3000))]).await.unwrap();
+        store.touch(&[(hash, Timestamp(2000))]).await.unwrap();
+        assert_eq!(store.session(hash).await.unwrap().unwrap().last_seen, Timestamp(3000));
+    }
+    an_attempt_returns_once(store) {
+        assert!(store.returned([1; 32], Timestamp(5)).await.unwrap());
+        assert!(!store.returned([1; 32], Timestamp(5)).await.unwrap());
+        assert!(store.returned([2; 32], Timestamp(5)).await.unwrap());
+    }
+    sweeping_removes_what_has_expired_in_batches_and_nothing_else(store) {
+        for _ in 0..5 {
+            login(&store).await;
+        }
+        let (young, kept) = login(&store).await;
+        store.touch(&[(kept, Timestamp(9000))]).await.unwrap();
+        store.returned([1; 32], Timestamp(5)).await.unwrap();
+        let mut removed = Vec::new();
+        loop {
+            match store.sweep(Timestamp(0), Timestamp(8000), Timestamp(6), 2).await.unwrap() {
+                0 => break,
+                some => removed.push(some),
+            }
+        }
+        assert!(removed.len() >= 3 && removed.iter().sum::<u64>() == 11, "{removed:?}");
+        assert!(store.session(kept).await.unwrap().is_some() && store.grant(young).await.unwrap().is_some());
+        let counts = store.counts().await.unwrap();
+        assert_eq!((counts.sessions, counts.with_refresh_token), (1, 1));
+    }
+    changes_are_announced(store) {
+        let mut changes = store.changes();
+        let (id, hash) = login(&store).await;
+        store.save_identity(id, 0, &Identity { subject: "s".into(), ..Identity::default() }).await.unwrap();
+        assert_eq!(changes.recv().await.unwrap(), evergate::session::cache::Change::Grant(id));
+        store.end_session(hash).await.unwrap();
+        assert_eq!(changes.recv().await.unwrap(), evergate::session::cache::Change::Session(hash));
+    }
+}

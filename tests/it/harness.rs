@@ -1,0 +1,233 @@
+//! A world for a test: a provider, an upstream, one or more gateways, and visitors.
+
+pub mod eventually;
+pub mod faults;
+pub mod idp;
+pub mod logs;
+pub mod postgres;
+pub mod upstream;
+pub mod visitor;
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+
+use evergate::{
+    app::{self, Running},
+    clock::Clock,
+    config::{Environment, Problems, check},
+    seal::KeyRing,
+};
+
+use faults::FaultProxy;
+use idp::Idp;
+use upstream::Upstream;
+use visitor::Visitor;
+
+/// The address that browsers know the gateways of a world by.
+pub const ACCESS: &str = "https://app.test";
+
+pub struct World {
+    pub idp: Arc<Idp>,
+    /// Between the gateways and the provider.
+    pub idp_line: FaultProxy,
+    pub upstream: Upstream,
+    /// Between the gateways and Postgres, if there is one.
+    pub store_line: Option<FaultProxy>,
+    pub replicas: Vec<Running>,
+    pub clock: Clock,
+    pub database: Database,
+    environment: Environment,
+    expects_reuse: bool,
+}
+
+/// Where a world's grants are kept.
+pub enum Database {
+    Postgres { url: String },
+    Sqlite { directory: tempfile::TempDir },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    Postgres,
+    Sqlite,
+}
+
+pub struct Builder {
+    kind: Kind,
+    replicas: usize,
+    settings: BTreeMap<String, String>,
+    clock: Clock,
+}
+
+impl World {
+    /// One gateway on SQLite, with a clock that stands still.
+    pub fn new() -> Builder {
+        logs::capture();
+        Builder { kind: Kind::Sqlite, replicas: 1, settings: BTreeMap::new(), clock: Clock::manual() }
+    }
+
+    pub async fn start() -> Self {
+        Self::new().start().await
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.replicas[0].address
+    }
+
+    /// A browser without cookies, at the first gateway.
+    pub fn visitor(&self) -> Visitor {
+        Visitor::new(self.address())
+    }
+
+    /// A browser that has logged in.
+    pub async fn signed_in(&self) -> Visitor {
+        let visitor = self.visitor();
+        visitor.log_in(&self.idp, "/").await;
+        visitor
+    }
+
+    /// Reuse of a refresh token is what this test is about; otherwise it fails the test that causes it.
+    pub fn expect_reuse(&mut self) {
+        self.expects_reuse = true;
+    }
+
+    /// Starts another gateway with the same settings and store.
+    pub async fn add_replica(&mut self) {
+        let running = replica(&self.environment, &self.clock).await;
+        self.replicas.push(running);
+    }
+
+    /// Replaces the gateways by new ones, with settings changed.
+    pub async fn restart_with(&mut self, settings: &[(&str, &str)]) {
+        self.environment.flags.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let count = self.replicas.len();
+        for running in self.replicas.drain(..) {
+            assert!(running.stop().await, "a gateway did not stop in time");
+        }
+        for _ in 0..count {
+            self.add_replica().await;
+        }
+    }
+
+    /// Runs a statement on the world's database.
+    pub async fn sql(&self, statement: &'static str) {
+        match &self.database {
+            Database::Postgres { url } => {
+                let pool = sqlx::PgPool::connect(url).await.unwrap();
+                sqlx::query(statement).execute(&pool).await.unwrap();
+                pool.close().await;
+            }
+            Database::Sqlite { directory } => {
+                let pool = sqlx::SqlitePool::connect(&format!("sqlite://{}/evergate.sqlite", directory.path().display())).await.unwrap();
+                sqlx::query(statement).execute(&pool).await.unwrap();
+                pool.close().await;
+            }
+        }
+    }
+}
+
+impl Builder {
+    pub fn on(mut self, kind: Kind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    pub fn replicas(mut self, count: usize) -> Self {
+        self.kind = Kind::Postgres;
+        self.replicas = count;
+        self
+    }
+
+    pub fn set(mut self, name: &str, value: &str) -> Self {
+        self.settings.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Lets time pass as it does.
+    pub fn real_time(mut self) -> Self {
+        self.clock = Clock::System;
+        self
+    }
+
+    pub async fn start(self) -> World {
+        self.start_with(|_| {}).await
+    }
+
+    /// Prepares the provider before the gateways see it.
+    pub async fn start_with(self, prepare: impl FnOnce(&Idp)) -> World {
+        let upstream = Upstream::start().await;
+        // The line's address is the issuer, so that every call can be cut.
+        let idp_line = FaultProxy::start().await;
+        let idp = Idp::start(idp_line.url(), self.clock.clone()).await;
+        idp_line.forward_to(idp.address);
+        prepare(&idp);
+        let (database, store_line) = match self.kind {
+            Kind::Postgres => {
+                let (url, address) = postgres::fresh_database().await;
+                let line = FaultProxy::start().await;
+                line.forward_to(address);
+                (Database::Postgres { url }, Some(line))
+            }
+            Kind::Sqlite => (Database::Sqlite { directory: tempfile::tempdir().unwrap() }, None),
+        };
+        let mut flags: BTreeMap<String, String> = [
+            ("access_url", ACCESS.to_owned()),
+            ("http_address", "127.0.0.1:0".to_owned()),
+            ("prometheus_enable", "true".to_owned()),
+            ("prometheus_address", "127.0.0.1:0".to_owned()),
+            ("upstream_url", format!("http://{}", upstream.address)),
+            ("oidc_issuer_url", idp_line.url()),
+            ("oidc_client_id", idp::CLIENT_ID.to_owned()),
+            ("oidc_client_secret", idp::CLIENT_SECRET.to_owned()),
+            ("oidc_group_field", "groups".to_owned()),
+            ("shutdown_timeout", "10s".to_owned()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into();
+        match &database {
+            Database::Postgres { url } => {
+                let line = store_line.as_ref().unwrap();
+                let mut through = url::Url::parse(url).unwrap();
+                through.set_port(Some(line.address.port())).unwrap();
+                flags.insert("pg_connection_url".to_owned(), through.into());
+                flags.insert("external_token_encryption_keys".to_owned(), KeyRing::generate());
+            }
+            Database::Sqlite { directory } => {
+                flags.insert("data_dir".to_owned(), directory.path().display().to_string());
+            }
+        }
+        flags.extend(self.settings);
+        let environment = Environment { flags, ..Environment::default() };
+        let mut world =
+            World { idp, idp_line, upstream, store_line, replicas: Vec::new(), clock: self.clock, database, environment, expects_reuse: false };
+        for _ in 0..self.replicas {
+            world.add_replica().await;
+        }
+        world
+    }
+}
+
+async fn replica(environment: &Environment, clock: &Clock) -> Running {
+    let mut problems = Problems::default();
+    let raw = environment.read(&mut problems);
+    let checked = check(&raw, problems).expect("the harness's settings are right");
+    let running = app::start(app::Settings::from_checked(checked).unwrap(), clock.clone()).await.unwrap();
+    let ready = Visitor::new(running.address);
+    eventually::eventually("the gateway finds its provider or says that it cannot", async || {
+        ready.get("/oauth2/readyz").await.text().contains("\"store\":\"ok\"")
+    })
+    .await;
+    running
+}
+
+impl Drop for World {
+    /// What must hold at the end of every test.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let told = self.upstream.everything();
+        assert!(!told.contains("evergate_session") && !told.contains("evergate_login"), "a cookie of ours reached the upstream");
+        assert!(self.expects_reuse || self.idp.reuses() == 0, "a used refresh token was presented again");
+        logs::assert_absent(&self.idp.secrets());
+    }
+}

@@ -1,0 +1,15 @@
+//! Waiting for an outcome, with a generous deadline.
+
+use std::{ops::AsyncFnMut, time::Duration};
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Waits until `holds` does.
+pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let wait = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(15)).await;
+        }
+    };
+    assert!(tokio::time::timeout(DEADLINE, wait).await.is_ok(), "it never came about: {what}");
+}

@@ -1,0 +1,107 @@
+//! A TCP line that can be cut, stalled and mended.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
+
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
+
+pub struct FaultProxy {
+    pub address: SocketAddr,
+    target: Arc<Mutex<Option<SocketAddr>>>,
+    line: watch::Sender<Line>,
+}
+
+/// The state of the line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Line {
+    /// Bytes pass both ways.
+    Whole,
+    /// Connections are closed, and new ones at once.
+    Cut,
+    /// Connections stay open and nothing passes.
+    Stalled,
+    /// What is sent arrives, and no answer comes back before the connection closes.
+    Mute,
+}
+
+impl FaultProxy {
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let target = Arc::new(Mutex::new(None));
+        let (line, state) = watch::channel(Line::Whole);
+        let towards = Arc::clone(&target);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let target = *towards.lock().unwrap();
+                if let Some(target) = target {
+                    tokio::spawn(relay(client, target, state.clone()));
+                }
+            }
+        });
+        Self { address, target, line }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub fn forward_to(&self, target: SocketAddr) {
+        *self.target.lock().unwrap() = Some(target);
+    }
+
+    pub fn cut(&self) {
+        self.line.send_replace(Line::Cut);
+    }
+
+    pub fn stall(&self) {
+        self.line.send_replace(Line::Stalled);
+    }
+
+    pub fn mute(&self) {
+        self.line.send_replace(Line::Mute);
+    }
+
+    pub fn mend(&self) {
+        self.line.send_replace(Line::Whole);
+    }
+}
+
+async fn relay(mut client: TcpStream, target: SocketAddr, mut line: watch::Receiver<Line>) {
+    if *line.borrow() == Line::Cut {
+        return;
+    }
+    let Ok(mut server) = TcpStream::connect(target).await else { return };
+    loop {
+        let state = *line.borrow_and_update();
+        match state {
+            Line::Whole => tokio::select! {
+                _ = tokio::io::copy_bidirectional(&mut client, &mut server) => return,
+                changed = line.changed() => if changed.is_err() { return },
+            },
+            Line::Cut => return,
+            Line::Stalled => if line.changed().await.is_err() { return },
+            Line::Mute => {
+                let (mut from_client, _) = client.split();
+                let (mut from_server, mut to_server) = server.split();
+                let swallow = async {
+                    // The answer is read, so that the request was surely handled, and goes no further.
+                    let mut first = [0; 1];
+                    let _answered = from_server.peek(&mut first).await;
+                };
+                let send = async {
+                    let _sent = tokio::io::copy(&mut from_client, &mut to_server).await;
+                    let _closed = to_server.shutdown().await;
+                    std::future::pending::<()>().await;
+                };
+                tokio::select! { () = swallow => return, () = send => return }
+            }
+        }
+    }
+}

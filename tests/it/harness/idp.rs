@@ -1,0 +1,268 @@
+//! An identity provider that signs for real, rotates as told, detects reuse, and misbehaves on request.
+
+mod endpoints;
+
+use std::{
+    collections::{HashMap, HashSet},
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use evergate::{clock::Clock, demo::jwt::SigningKey, secret::random_text};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use url::Url;
+
+pub const CLIENT_ID: &str = "gateway";
+pub const CLIENT_SECRET: &str = "s3cr%t:with+odd&characters";
+
+pub struct Idp {
+    pub address: SocketAddr,
+    issuer: String,
+    clock: Clock,
+    state: Mutex<State>,
+}
+
+/// How refresh tokens are treated once used (classes A to D).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rotation {
+    /// The same token for ever.
+    Reusable,
+    /// A new one each time, the one before good for this long.
+    Grace(Duration),
+    /// A new one each time; the one before revokes the family.
+    Strict,
+    /// One token ever, which is never replaced.
+    Single,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Endpoint {
+    Discovery,
+    Jwks,
+    /// The token endpoint, for codes.
+    Code,
+    /// The token endpoint, for refresh tokens.
+    Refresh,
+    Userinfo,
+    Revocation,
+}
+
+/// What an endpoint does instead of its work, or besides.
+#[derive(Clone, Debug)]
+pub enum Misbehaviour {
+    /// Answers this without doing anything.
+    Answer(u16, String, Vec<(&'static str, &'static str)>),
+    /// Does its work after a while.
+    Slow(Duration),
+    /// Does its work, and answers this instead of what came of it.
+    WorkThenAnswer(u16, String),
+    /// Answers without end.
+    Endless,
+}
+
+type Edit = Box<dyn Fn(&mut Value) + Send>;
+
+pub(super) struct State {
+    keys: Vec<SigningKey>,
+    published: Vec<Value>,
+    rotation: Rotation,
+    life: Option<Value>,
+    user: Value,
+    secret: String,
+    gives_refresh_tokens: bool,
+    metadata: Value,
+    misbehaviour: HashMap<Endpoint, Misbehaviour>,
+    calls: HashMap<Endpoint, usize>,
+    edit_id_token: Option<Edit>,
+    edit_header: Option<Edit>,
+    edit_answer: Option<Edit>,
+    edit_userinfo: Option<Edit>,
+    codes: HashMap<String, Value>,
+    refresh: HashMap<String, Token>,
+    revoked_families: HashSet<u64>,
+    families: u64,
+    access: HashMap<String, Value>,
+    revoked: Vec<String>,
+    reuses: usize,
+    issued: Vec<String>,
+    at_once: usize,
+    most_at_once: usize,
+}
+
+struct Token {
+    family: u64,
+    user: Value,
+    used_at: Option<i64>,
+}
+
+impl Idp {
+    pub async fn start(issuer: String, clock: Clock) -> Arc<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let key = SigningKey::generate("first").unwrap();
+        let state = State {
+            published: vec![key.jwk()],
+            keys: vec![key],
+            rotation: Rotation::Strict,
+            life: Some(json!(300)),
+            user: user("ann"),
+            secret: CLIENT_SECRET.to_owned(),
+            gives_refresh_tokens: true,
+            metadata: json!({}),
+            misbehaviour: HashMap::new(),
+            calls: HashMap::new(),
+            edit_id_token: None,
+            edit_header: None,
+            edit_answer: None,
+            edit_userinfo: None,
+            codes: HashMap::new(),
+            refresh: HashMap::new(),
+            revoked_families: HashSet::new(),
+            families: 0,
+            access: HashMap::new(),
+            revoked: Vec::new(),
+            reuses: 0,
+            issued: vec![CLIENT_SECRET.to_owned()],
+            at_once: 0,
+            most_at_once: 0,
+        };
+        let idp = Arc::new(Self { address: listener.local_addr().unwrap(), issuer, clock, state: Mutex::new(state) });
+        let pages = endpoints::router(Arc::clone(&idp));
+        tokio::spawn(async move { axum::serve(listener, pages).await });
+        idp
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    pub fn rotate_as(&self, rotation: Rotation) {
+        self.state().rotation = rotation;
+    }
+
+    /// What `expires_in` says; `None` leaves it out.
+    pub fn access_tokens_live(&self, life: Option<Value>) {
+        self.state().life = life;
+    }
+
+    pub fn log_in_as(&self, user: Value) {
+        self.state().user = user;
+    }
+
+    pub fn give_no_refresh_tokens(&self) {
+        self.state().gives_refresh_tokens = false;
+    }
+
+    pub fn change_secret(&self, secret: &str) {
+        self.state().secret = secret.to_owned();
+    }
+
+    /// Members that replace those of the discovery document; `null` removes one.
+    pub fn set_metadata(&self, members: Value) {
+        self.state().metadata = members;
+    }
+
+    pub fn misbehave(&self, endpoint: Endpoint, misbehaviour: Misbehaviour) {
+        self.state().misbehaviour.insert(endpoint, misbehaviour);
+    }
+
+    pub fn behave(&self, endpoint: Endpoint) {
+        self.state().misbehaviour.remove(&endpoint);
+    }
+
+    pub fn calls(&self, endpoint: Endpoint) -> usize {
+        self.state().calls.get(&endpoint).copied().unwrap_or_default()
+    }
+
+    pub fn most_at_once(&self) -> usize {
+        self.state().most_at_once
+    }
+
+    pub fn edit_id_token(&self, edit: impl Fn(&mut Value) + Send + 'static) {
+        self.state().edit_id_token = Some(Box::new(edit));
+    }
+
+    pub fn edit_header(&self, edit: impl Fn(&mut Value) + Send + 'static) {
+        self.state().edit_header = Some(Box::new(edit));
+    }
+
+    /// Edits answers of the token endpoint.
+    pub fn edit_answer(&self, edit: impl Fn(&mut Value) + Send + 'static) {
+        self.state().edit_answer = Some(Box::new(edit));
+    }
+
+    pub fn edit_userinfo(&self, edit: impl Fn(&mut Value) + Send + 'static) {
+        self.state().edit_userinfo = Some(Box::new(edit));
+    }
+
+    /// Signs with a new key from now on; published or not.
+    pub fn rotate_keys(&self, publish: bool) {
+        let mut state = self.state();
+        let key = SigningKey::generate(&random_text::<6>()).unwrap();
+        if publish {
+            state.published = vec![key.jwk()];
+        }
+        state.keys = vec![key];
+    }
+
+    /// Refuses every refresh token that was issued so far.
+    pub fn kill_grants(&self) {
+        let mut state = self.state();
+        state.revoked_families = state.refresh.values().map(|token| token.family).collect();
+    }
+
+    /// How often a used refresh token was presented where that means theft.
+    pub fn reuses(&self) -> usize {
+        self.state().reuses
+    }
+
+    /// Refresh tokens that were revoked by their client.
+    pub fn revoked(&self) -> Vec<String> {
+        self.state().revoked.clone()
+    }
+
+    /// Whether any refresh token would still be accepted.
+    pub fn has_live_refresh_token(&self) -> bool {
+        let state = self.state();
+        state.refresh.iter().any(|(token, entry)| {
+            entry.used_at.is_none() && !state.revoked_families.contains(&entry.family) && !state.revoked.contains(token)
+        })
+    }
+
+    /// Everything that no log and no table may hold.
+    pub fn secrets(&self) -> Vec<String> {
+        self.state().issued.clone()
+    }
+
+    /// Does at the authorization endpoint what the present user's browser would, without a prompt, and
+    /// returns where it is sent.
+    pub async fn authorize(&self, request: &Url) -> Url {
+        assert_eq!(format!("{}/authorize", self.issuer), format!("{}{}", request.origin().ascii_serialization(), request.path()));
+        let query: HashMap<_, _> = request.query_pairs().into_owned().collect();
+        assert_eq!(query["response_type"], "code");
+        assert_eq!(query["code_challenge_method"], "S256");
+        assert_eq!(query["client_id"], CLIENT_ID);
+        let code = random_text::<16>();
+        let mut state = self.state();
+        let details = json!({
+            "user": state.user, "nonce": query["nonce"], "challenge": query["code_challenge"], "redirect_uri": query["redirect_uri"],
+            "scope": query["scope"],
+        });
+        state.codes.insert(code.clone(), details);
+        state.issued.extend([code.clone(), query["state"].clone(), query["nonce"].clone()]);
+        Url::parse_with_params(&query["redirect_uri"], [("code", code.as_str()), ("state", &query["state"]), ("iss", &self.issuer)]).unwrap()
+    }
+}
+
+/// Somebody's claims.
+pub fn user(name: &str) -> Value {
+    json!({
+        "sub": format!("sub-{name}"), "preferred_username": name, "email": format!("{name}@example.com"), "email_verified": true,
+        "groups": ["staff"],
+    })
+}

@@ -1,0 +1,237 @@
+//! The provider's endpoints.
+
+use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
+
+use axum::{
+    Form, Json, Router,
+    body::Body,
+    extract::State as Shared,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use base64::prelude::*;
+use evergate::secret::{random_text, sha256};
+use serde_json::{Value, json};
+use url::form_urlencoded;
+
+use super::{CLIENT_ID, Endpoint, Idp, Misbehaviour, Rotation, State, Token};
+
+type Provider = Shared<Arc<Idp>>;
+type Fields = HashMap<String, String>;
+
+pub(super) fn router(idp: Arc<Idp>) -> Router {
+    Router::new()
+        .route("/.well-known/openid-configuration", get(metadata))
+        .route("/jwks", get(jwks))
+        .route("/token", post(token))
+        .route("/userinfo", get(userinfo))
+        .route("/revoke", post(revoke))
+        .with_state(idp)
+}
+
+/// Counts a call and does what the endpoint was told to; `work` is what it does when it behaves.
+async fn answer(idp: &Idp, endpoint: Endpoint, work: impl FnOnce() -> Response) -> Response {
+    let misbehaviour = {
+        let mut state = idp.state();
+        *state.calls.entry(endpoint).or_default() += 1;
+        state.at_once += 1;
+        state.most_at_once = state.most_at_once.max(state.at_once);
+        state.misbehaviour.get(&endpoint).cloned()
+    };
+    let response = match misbehaviour {
+        None => work(),
+        Some(Misbehaviour::Slow(duration)) => {
+            tokio::time::sleep(duration).await;
+            work()
+        }
+        Some(Misbehaviour::Answer(status, body, headers)) => {
+            let mut response = (StatusCode::from_u16(status).unwrap(), body).into_response();
+            for (name, value) in headers {
+                response.headers_mut().insert(name, value.parse().unwrap());
+            }
+            response
+        }
+        Some(Misbehaviour::WorkThenAnswer(status, body)) => {
+            work();
+            (StatusCode::from_u16(status).unwrap(), body).into_response()
+        }
+        Some(Misbehaviour::Endless) => {
+            let piece = || async {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                Some((Ok::<_, Infallible>(vec![b' '; 65_536]), ()))
+            };
+            Body::from_stream(futures_util::stream::unfold((), move |()| piece())).into_response()
+        }
+    };
+    idp.state().at_once -= 1;
+    response
+}
+
+async fn metadata(Shared(idp): Provider) -> Response {
+    let at = |path: &str| format!("{}/{path}", idp.issuer);
+    let mut document = json!({
+        "issuer": idp.issuer, "authorization_endpoint": at("authorize"), "token_endpoint": at("token"), "userinfo_endpoint": at("userinfo"),
+        "jwks_uri": at("jwks"), "revocation_endpoint": at("revoke"), "end_session_endpoint": at("end_session"),
+        "response_types_supported": ["code"], "subject_types_supported": ["public"], "id_token_signing_alg_values_supported": ["ES256"],
+        "scopes_supported": ["openid", "profile", "email", "offline_access"], "authorization_response_iss_parameter_supported": true,
+    });
+    for (name, value) in idp.state().metadata.as_object().unwrap() {
+        document[name] = value.clone();
+    }
+    document.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+    answer(&idp, Endpoint::Discovery, || Json(document).into_response()).await
+}
+
+async fn jwks(Shared(idp): Provider) -> Response {
+    let keys = idp.state().published.clone();
+    answer(&idp, Endpoint::Jwks, || Json(json!({"keys": keys})).into_response()).await
+}
+
+fn refuse(status: StatusCode, code: &str) -> Response {
+    (status, Json(json!({"error": code, "error_description": "as the test asked"}))).into_response()
+}
+
+async fn token(Shared(idp): Provider, headers: HeaderMap, Form(form): Form<Fields>) -> Response {
+    let kind = form.get("grant_type").map(String::as_str);
+    let endpoint = if kind == Some("refresh_token") { Endpoint::Refresh } else { Endpoint::Code };
+    answer(&idp, endpoint, || {
+        let mut state = idp.state();
+        if !authenticates(&state, &headers) {
+            return refuse(StatusCode::UNAUTHORIZED, "invalid_client");
+        }
+        match endpoint {
+            Endpoint::Refresh => refresh(&idp, &mut state, &form),
+            Endpoint::Code => code(&idp, &mut state, &form),
+            Endpoint::Discovery | Endpoint::Jwks | Endpoint::Userinfo | Endpoint::Revocation => unreachable!(),
+        }
+    })
+    .await
+}
+
+/// HTTP Basic with both parts form-encoded (RFC 6749 section 2.3.1).
+fn authenticates(state: &State, headers: &HeaderMap) -> bool {
+    let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let expected = format!("Basic {}", BASE64_STANDARD.encode(format!("{}:{}", encode(CLIENT_ID), encode(&state.secret))));
+    headers.get(header::AUTHORIZATION).is_some_and(|value| value.to_str().unwrap() == expected)
+}
+
+fn code(idp: &Idp, state: &mut State, form: &Fields) -> Response {
+    let Some(details) = form.get("code").and_then(|code| state.codes.remove(code)) else {
+        return refuse(StatusCode::BAD_REQUEST, "invalid_grant");
+    };
+    let verifier = form.get("code_verifier").map(String::as_str).unwrap_or_default();
+    state.issued.push(verifier.to_owned());
+    if BASE64_URL_SAFE_NO_PAD.encode(sha256(verifier.as_bytes())) != details["challenge"] || form.get("redirect_uri").map(String::as_str) != details["redirect_uri"].as_str() {
+        return refuse(StatusCode::BAD_REQUEST, "invalid_grant");
+    }
+    state.families += 1;
+    let family = state.families;
+    let offline = state.gives_refresh_tokens && details["scope"].as_str().unwrap().contains("offline_access");
+    let new = offline.then(|| fresh(state, family, &details["user"]));
+    issue(idp, state, &details["user"], new, details["nonce"].as_str())
+}
+
+fn refresh(idp: &Idp, state: &mut State, form: &Fields) -> Response {
+    let dead = || refuse(StatusCode::BAD_REQUEST, "invalid_grant");
+    let now = idp.clock.now().0;
+    let presented = form.get("refresh_token").cloned().unwrap_or_default();
+    let rotation = state.rotation;
+    if state.revoked.contains(&presented) {
+        return dead();
+    }
+    let Some(token) = state.refresh.get_mut(&presented) else { return dead() };
+    let (family, user, used_at) = (token.family, token.user.clone(), token.used_at);
+    if state.revoked_families.contains(&family) {
+        return dead();
+    }
+    let new = match (rotation, used_at) {
+        (Rotation::Reusable | Rotation::Single, _) => None,
+        (Rotation::Grace(grace), Some(at)) if now - at < i64::try_from(grace.as_millis()).unwrap() => Some(()),
+        (Rotation::Strict | Rotation::Grace(_), Some(_)) => {
+            state.reuses += 1;
+            state.revoked_families.insert(family);
+            return dead();
+        }
+        (Rotation::Strict | Rotation::Grace(_), None) => {
+            token.used_at = Some(now);
+            Some(())
+        }
+    };
+    let new = new.map(|()| fresh(state, family, &user));
+    issue(idp, state, &user, new, None)
+}
+
+fn fresh(state: &mut State, family: u64, user: &Value) -> String {
+    let token = format!("rt-{}", random_text::<24>());
+    state.refresh.insert(token.clone(), Token { family, user: user.clone(), used_at: None });
+    token
+}
+
+fn issue(idp: &Idp, state: &mut State, user: &Value, refresh: Option<String>, nonce: Option<&str>) -> Response {
+    let now = idp.clock.now().seconds();
+    let mut claims = user.clone();
+    claims["iss"] = json!(idp.issuer);
+    claims["aud"] = json!(CLIENT_ID);
+    claims["iat"] = json!(now);
+    claims["exp"] = json!(now + 300);
+    if let Some(nonce) = nonce {
+        claims["nonce"] = json!(nonce);
+    }
+    if let Some(edit) = &state.edit_id_token {
+        edit(&mut claims);
+    }
+    let key = state.keys.first().unwrap();
+    let mut header = json!({"alg": "ES256", "typ": "JWT", "kid": key.jwk()["kid"]});
+    if let Some(edit) = &state.edit_header {
+        edit(&mut header);
+    }
+    let id_token = key.sign_with_header(&header, &claims).unwrap();
+    let access = format!("at-{}", random_text::<24>());
+    state.access.insert(access.clone(), user.clone());
+    state.issued.extend([access.clone(), id_token.clone()]);
+    state.issued.extend(refresh.clone());
+    let mut answer = json!({"access_token": access, "token_type": "Bearer", "id_token": id_token});
+    if let Some(life) = &state.life {
+        answer["expires_in"] = life.clone();
+    }
+    if let Some(refresh) = refresh {
+        answer["refresh_token"] = json!(refresh);
+    }
+    if let Some(edit) = &state.edit_answer {
+        edit(&mut answer);
+    }
+    answer.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+    Json(answer).into_response()
+}
+
+async fn userinfo(Shared(idp): Provider, headers: HeaderMap) -> Response {
+    answer(&idp, Endpoint::Userinfo, || {
+        let state = idp.state();
+        let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().unwrap().strip_prefix("Bearer "));
+        match token.and_then(|token| state.access.get(token)) {
+            Some(user) => {
+                let mut claims = user.clone();
+                if let Some(edit) = &state.edit_userinfo {
+                    edit(&mut claims);
+                }
+                Json(claims).into_response()
+            }
+            None => StatusCode::UNAUTHORIZED.into_response(),
+        }
+    })
+    .await
+}
+
+async fn revoke(Shared(idp): Provider, headers: HeaderMap, Form(form): Form<Fields>) -> Response {
+    answer(&idp, Endpoint::Revocation, || {
+        let mut state = idp.state();
+        if !authenticates(&state, &headers) {
+            return refuse(StatusCode::UNAUTHORIZED, "invalid_client");
+        }
+        let token = form["token"].clone();
+        state.revoked.push(token);
+        StatusCode::OK.into_response()
+    })
+    .await
+}

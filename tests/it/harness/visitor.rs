@@ -1,0 +1,156 @@
+//! A browser, as far as these tests need one: it keeps cookies and says what browsers say of themselves.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use url::Url;
+
+use super::idp::Idp;
+
+#[derive(Clone)]
+pub struct Visitor {
+    address: SocketAddr,
+    cookies: Arc<Mutex<BTreeMap<String, String>>>,
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Reply {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {}", self.text()))
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub fn location(&self) -> Url {
+        assert_eq!(self.status, StatusCode::SEE_OTHER, "{} {}", self.status, self.text());
+        Url::parse(self.header("location")).expect("an absolute location")
+    }
+
+    /// Whether the upstream made it.
+    pub fn is_upstreams(&self) -> bool {
+        self.headers.contains_key("x-upstream") && !self.headers.contains_key("evergate-answer")
+    }
+
+    pub fn set_cookies(&self) -> Vec<&str> {
+        self.headers.get_all(header::SET_COOKIE).iter().map(|line| line.to_str().unwrap()).collect()
+    }
+}
+
+const NAVIGATION: [(&str, &str); 4] =
+    [("accept", "text/html,application/xhtml+xml"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document"), ("sec-fetch-site", "none")];
+const SCRIPT: [(&str, &str); 4] =
+    [("accept", "application/json"), ("sec-fetch-mode", "cors"), ("sec-fetch-dest", "empty"), ("sec-fetch-site", "same-origin")];
+
+impl Visitor {
+    pub fn new(address: SocketAddr) -> Self {
+        Self { address, cookies: Arc::default() }
+    }
+
+    /// The same browser, its requests reaching another replica.
+    pub fn at(&self, address: SocketAddr) -> Self {
+        Self { address, cookies: Arc::clone(&self.cookies) }
+    }
+
+    /// Another browser with the same cookies, as when they are copied.
+    pub fn copy(&self) -> Self {
+        Self { address: self.address, cookies: Arc::new(Mutex::new(self.cookies())) }
+    }
+
+    pub fn cookies(&self) -> BTreeMap<String, String> {
+        self.cookies.lock().unwrap().clone()
+    }
+
+    pub fn set_cookie(&self, name: &str, value: &str) {
+        self.cookies.lock().unwrap().insert(name.to_owned(), value.to_owned());
+    }
+
+    pub fn session(&self) -> Option<String> {
+        self.cookies().get("__Host-evergate_session").cloned()
+    }
+
+    /// Navigates.
+    pub async fn get(&self, path: &str) -> Reply {
+        self.send(Method::GET, path, &NAVIGATION, "").await
+    }
+
+    /// Asks as a page's script does.
+    pub async fn fetch(&self, path: &str) -> Reply {
+        self.send(Method::GET, path, &SCRIPT, "").await
+    }
+
+    /// Asks with these headers and no others.
+    pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+        self.try_send(method, path, headers, body).await.expect("an answer")
+    }
+
+    pub async fn try_send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Option<Reply> {
+        let stream = TcpStream::connect(self.address).await.ok()?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
+        let connection = tokio::spawn(connection);
+        let mut request = Request::builder().method(method).uri(path);
+        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+            request = request.header("host", "app.test");
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let cookies = self.cookies().iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ");
+        if !cookies.is_empty() {
+            request = request.header("cookie", cookies);
+        }
+        let request = request.body(Full::<Bytes>::from(body.to_owned())).unwrap();
+        let response = sender.send_request(request).await.ok()?;
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.ok()?.to_bytes();
+        connection.abort();
+        let reply = Reply { status: head.status, headers: head.headers, body };
+        self.keep_cookies(&reply);
+        Some(reply)
+    }
+
+    fn keep_cookies(&self, reply: &Reply) {
+        let mut jar = self.cookies.lock().unwrap();
+        for line in reply.set_cookies() {
+            let (pair, attributes) = line.split_once(';').unwrap_or((line, ""));
+            let (name, value) = pair.split_once('=').unwrap();
+            if attributes.contains("Max-Age=0") {
+                jar.remove(name);
+            } else {
+                jar.insert(name.to_owned(), value.to_owned());
+            }
+        }
+    }
+
+    /// Goes to `path`, through the provider as its present user, and back; returns the last redirect.
+    pub async fn log_in(&self, idp: &Idp, path: &str) -> Url {
+        let callback = idp.authorize(&self.get(path).await.location()).await;
+        let landed = self.get(&path_of(&callback)).await;
+        landed.location()
+    }
+}
+
+/// Path and query of a URL.
+pub fn path_of(url: &Url) -> String {
+    url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()))
+}

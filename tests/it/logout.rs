@@ -1,0 +1,93 @@
+//! Logging out: here first, then at the provider.
+
+use http::{Method, StatusCode};
+use serde_json::json;
+
+use crate::harness::{
+    ACCESS, Kind, World,
+    eventually::eventually,
+    idp::{Endpoint, Misbehaviour},
+};
+
+const OWN: [(&str, &str); 1] = [("sec-fetch-site", "same-origin")];
+
+#[tokio::test]
+async fn a_logout_ends_the_session_revokes_the_token_and_goes_through_the_provider() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let world = World::new().on(kind).start().await;
+        let visitor = world.signed_in().await;
+        let stolen = visitor.copy();
+        assert!(stolen.get("/").await.is_upstreams());
+        let to_provider = visitor.send(Method::POST, "/oauth2/sign_out", &OWN, "rd=%2Fbye").await.location();
+        assert!(to_provider.as_str().starts_with(&format!("{}/end_session?", world.idp.issuer())));
+        let query: std::collections::HashMap<_, _> = to_provider.query_pairs().into_owned().collect();
+        assert_eq!(query["post_logout_redirect_uri"], format!("{ACCESS}/bye"));
+        assert_eq!(query["client_id"], "gateway");
+        assert_eq!(query["id_token_hint"].split('.').count(), 3);
+        assert!(visitor.session().is_none(), "the cookie is removed");
+        assert_eq!(stolen.fetch("/").await.status, StatusCode::UNAUTHORIZED, "and a copy of it is worth nothing");
+        eventually("the refresh token is revoked", async || world.idp.revoked().len() == 1).await;
+    }
+}
+
+#[tokio::test]
+async fn a_link_of_the_app_logs_out_and_a_stranger_s_asks_first() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    for site in ["cross-site", "same-site", "none"] {
+        let page = visitor.send(Method::GET, "/oauth2/sign_out?rd=/bye", &[("sec-fetch-site", site), ("accept", "text/html")], "").await;
+        assert_eq!(page.status, StatusCode::OK);
+        assert!(page.text().contains("method=\"post\"") && page.text().contains("value=\"/bye\""), "{}", page.text());
+        assert!(page.header("content-security-policy").contains("frame-ancestors 'none'"));
+        let page = visitor.send(Method::POST, "/oauth2/sign_out", &[("sec-fetch-site", site)], "").await;
+        assert_eq!(page.status, StatusCode::OK, "a form on {site}");
+    }
+    assert_eq!(visitor.send(Method::POST, "/oauth2/sign_out", &[("origin", "https://evil.example")], "").await.status, StatusCode::OK);
+    assert!(visitor.get("/").await.is_upstreams(), "still signed in");
+    visitor.send(Method::GET, "/oauth2/sign_out", &OWN, "").await.location();
+    assert_eq!(visitor.fetch("/").await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn logout_leads_only_to_pages_of_ours() {
+    let world = World::new().start_with(|idp| idp.set_metadata(json!({"end_session_endpoint": null}))).await;
+    for evil in ["https://evil.example/", "//evil.example", "/\\evil.example", "/.//evil.example", "javascript:x"] {
+        let visitor = world.signed_in().await;
+        let encoded: String = url::form_urlencoded::byte_serialize(evil.as_bytes()).collect();
+        let landed = visitor.send(Method::POST, &format!("/oauth2/sign_out?rd={encoded}"), &OWN, "").await.location();
+        assert_eq!(landed.as_str(), format!("{ACCESS}/"), "{evil}");
+    }
+    let visitor = world.signed_in().await;
+    let page = visitor.send(Method::POST, "/oauth2/sign_out", &[("accept", "text/html"), OWN[0]], "").await;
+    assert!(page.status == StatusCode::OK && page.text().contains("Signed out") && visitor.session().is_none());
+}
+
+#[tokio::test]
+async fn a_provider_that_is_away_does_not_keep_anybody_signed_in() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    world.idp.misbehave(Endpoint::Revocation, Misbehaviour::Answer(503, String::new(), vec![]));
+    visitor.send(Method::POST, "/oauth2/sign_out", &OWN, "").await.location();
+    assert_eq!(visitor.fetch("/").await.status, StatusCode::UNAUTHORIZED);
+    eventually("revocation was tried", async || world.idp.calls(Endpoint::Revocation) >= 1).await;
+    world.idp.behave(Endpoint::Revocation);
+    eventually("and tried again", async || world.idp.revoked().len() == 1).await;
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_is_said_and_the_cookie_stays() {
+    let world = World::new().on(Kind::Postgres).start().await;
+    let visitor = world.signed_in().await;
+    world.store_line.as_ref().unwrap().cut();
+    let reply = visitor.send(Method::POST, "/oauth2/sign_out", &OWN, "").await;
+    assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(visitor.session().is_some(), "whoever believes to be signed out must be");
+}
+
+#[tokio::test]
+async fn signing_out_without_a_session_tells_the_provider_nothing() {
+    let world = World::start().await;
+    let reply = world.visitor().send(Method::POST, "/oauth2/sign_out", &[("accept", "text/html")], "").await;
+    assert_eq!(reply.status, StatusCode::OK);
+    assert_eq!(world.visitor().send(Method::DELETE, "/oauth2/sign_out", &[], "").await.status, StatusCode::METHOD_NOT_ALLOWED);
+}

@@ -1,0 +1,1 @@
+//! Providers and browsers that nobody here wrote.

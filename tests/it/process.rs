@@ -1,0 +1,139 @@
+//! The binary as a process: exit codes, signals, commands.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use crate::harness::{
+    eventually::eventually,
+    upstream::Upstream,
+    visitor::Visitor,
+};
+
+fn evergate(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_evergate"));
+    command.args(arguments).env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn run(arguments: &[&str]) -> (i32, String, String) {
+    let output = evergate(arguments).output().unwrap();
+    (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+fn terminate(child: &Child) {
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A gateway without a reachable provider, which starts all the same.
+fn serve(port: u16, upstream: &Upstream, directory: &std::path::Path) -> Command {
+    let mut command = evergate(&["serve", "--access-url", "http://localhost", "--oidc-issuer-url", "http://127.0.0.1:9", "--oidc-client-id", "app"]);
+    command
+        .env("CODER_HTTP_ADDRESS", format!("127.0.0.1:{port}"))
+        .env("CODER_UPSTREAM_URL", format!("http://{}", upstream.address))
+        .env("CODER_DATA_DIR", directory);
+    command
+}
+
+#[tokio::test]
+async fn it_starts_without_its_provider_answers_its_health_check_and_drains_on_sigterm() {
+    let (port, upstream, directory) = (free_port(), Upstream::start().await, tempfile::tempdir().unwrap());
+    let mut child = serve(port, &upstream, directory.path()).spawn().unwrap();
+    let visitor = Visitor::new(([127, 0, 0, 1], port).into());
+    eventually("it is ready", async || visitor.try_send(http::Method::GET, "/oauth2/readyz", &[], "").await.is_some_and(|reply| reply.status.is_success())).await;
+    let health = evergate(&["healthcheck", "--http-address", &format!("0.0.0.0:{port}")]).status().unwrap();
+    assert_eq!(health.code(), Some(0));
+    terminate(&child);
+    let mut log = String::new();
+    let status = tokio::task::spawn_blocking(move || {
+        child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        (child.wait().unwrap(), log)
+    });
+    let (status, log) = tokio::time::timeout(Duration::from_secs(30), status).await.unwrap().unwrap();
+    assert_eq!(status.code(), Some(0), "{log}");
+    for line in log.lines() {
+        serde_json::from_str::<serde_json::Value>(line).unwrap_or_else(|_| panic!("not a terminal, so each line is JSON: {line}"));
+    }
+    assert!(log.contains("\"message\":\"stopping\"") && log.contains("CODER_ACCESS_URL is plain http"), "{log}");
+    assert_eq!(evergate(&["healthcheck", "--http-address", &format!("127.0.0.1:{port}")]).status().unwrap().code(), Some(69));
+}
+
+#[test]
+fn wrong_settings_end_it_with_64_before_any_port_is_bound() {
+    let (code, out, error) = run(&["serve", "--oidc-scopes", "openid"]);
+    assert_eq!((code, out.as_str()), (64, ""));
+    assert!(error.contains("there are 4 problems with the settings") && error.contains("CODER_ACCESS_URL: is required"), "{error}");
+    assert_eq!(run(&["--no-such-flag"]).0, 64);
+    assert_eq!(run(&["--oidc-client-secret", "x"]).0, 64, "a secret has no flag: other users of the machine could read it");
+    assert_eq!(run(&["no-such-verb"]).0, 64);
+}
+
+#[test]
+fn a_postgres_that_is_away_ends_the_start_with_69() {
+    let output = evergate(&["migrate"])
+        .env("CODER_PG_CONNECTION_URL", "postgres://u:hunter2@127.0.0.1:9/d")
+        .env("CODER_EXTERNAL_TOKEN_ENCRYPTION_KEYS", evergate::seal::KeyRing::generate())
+        .output()
+        .unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(69), "{error}");
+    assert!(!error.contains("hunter2"));
+}
+
+#[test]
+fn keys_are_generated_and_commands_explain_themselves() {
+    let (code, key, _) = run(&["keys", "generate"]);
+    assert!(code == 0 && evergate::seal::KeyRing::from_base64([key.trim()]).is_ok());
+    assert_ne!(run(&["keys", "generate"]).1, key);
+    let (code, help, _) = run(&["--help"]);
+    assert!(code == 0 && help.contains("--oidc-client-secret-file") && help.contains("demo"), "{help}");
+    assert!(run(&["--version"]).1.starts_with("evergate "));
+    let (code, shown, error) = run(&["config", "--http-address", "127.0.0.1:1"]);
+    assert!(code == 64 && shown.contains("CODER_HTTP_ADDRESS=127.0.0.1:1  # flag") && error.contains("is required"), "{shown}{error}");
+}
+
+#[tokio::test]
+async fn the_demo_logs_in_renews_and_leaves_nothing_behind() {
+    let port = free_port();
+    let temporary = tempfile::tempdir().unwrap();
+    let mut child = evergate(&["demo", "--port", &port.to_string()]).env("TMPDIR", temporary.path()).spawn().unwrap();
+    let mut printed = BufReader::new(child.stdout.take().unwrap());
+    let (printed, url) = tokio::task::spawn_blocking(move || {
+        let mut line = String::new();
+        while !line.contains("http://localhost:") {
+            line.clear();
+            assert!(printed.read_line(&mut line).unwrap() > 0, "it ended before it said where it is");
+        }
+        (printed, line.trim().to_owned())
+    })
+    .await
+    .unwrap();
+    assert_eq!(url, format!("http://localhost:{port}"));
+    let host = format!("localhost:{port}");
+    let (visitor, navigation) = (Visitor::new(([127, 0, 0, 1], port).into()), [("accept", "text/html"), ("host", host.as_str())]);
+    let get = async |path: &str| visitor.send(http::Method::GET, path, &navigation, "").await;
+    eventually("the provider is found", async || get("/").await.status == http::StatusCode::SEE_OTHER).await;
+    let to_provider = get("/").await.location();
+    let provider = Visitor::new(to_provider.socket_addrs(|| None).unwrap()[0]);
+    let asked = provider.get(&crate::harness::visitor::path_of(&to_provider)).await.text();
+    assert!(asked.contains("Maya Lindqvist") && asked.contains("Tomás Rivera"));
+    let chosen = provider.get(&format!("{}&person=0", crate::harness::visitor::path_of(&to_provider))).await.location();
+    get(&crate::harness::visitor::path_of(&chosen)).await.location();
+    assert!(get("/").await.text().contains("Harbour Board"));
+    let told = get("/whoami").await.json();
+    assert_eq!(told["headers"]["x-forwarded-user"], "maya");
+    assert_eq!(get("/oauth2/userinfo").await.json()["renewable"], true);
+    assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 1);
+    terminate(&child);
+    let ended = tokio::task::spawn_blocking(move || child.wait().unwrap());
+    assert_eq!(tokio::time::timeout(Duration::from_secs(30), ended).await.unwrap().unwrap().code(), Some(0));
+    assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0, "it removes what it wrote");
+    drop(printed);
+}

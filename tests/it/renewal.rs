@@ -1,0 +1,159 @@
+//! Renewal when all is well.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::json;
+
+use crate::harness::{
+    World,
+    eventually::eventually,
+    idp::{Endpoint, Misbehaviour, Rotation},
+};
+
+const EXPIRED: Duration = Duration::from_secs(301);
+
+#[tokio::test]
+async fn an_expired_token_is_renewed_before_the_request_is_served() {
+    for rotation in [Rotation::Strict, Rotation::Grace(Duration::from_secs(60)), Rotation::Reusable, Rotation::Single] {
+        let world = World::new().start_with(|idp| idp.rotate_as(rotation)).await;
+        let visitor = world.signed_in().await;
+        for renewals in 1..=3 {
+            world.clock.advance(EXPIRED);
+            assert!(visitor.get("/").await.is_upstreams(), "{rotation:?}");
+            assert_eq!(world.idp.calls(Endpoint::Refresh), renewals, "{rotation:?}");
+        }
+        let info = visitor.fetch("/oauth2/userinfo").await.json();
+        assert_eq!((&info["renewals"], &info["renewable"]), (&json!(3), &json!(true)));
+    }
+}
+
+#[tokio::test]
+async fn in_the_soft_window_nobody_waits() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Slow(Duration::from_secs(2)));
+    world.clock.advance(Duration::from_secs(270));
+    let first = tokio::time::timeout(Duration::from_millis(1900), visitor.get("/")).await;
+    assert!(first.expect("the request did not wait for the provider").is_upstreams());
+    eventually("the renewal is kept", async || visitor.fetch("/oauth2/userinfo").await.json()["renewals"] == 1).await;
+    visitor.get("/").await;
+    assert_eq!(world.idp.calls(Endpoint::Refresh), 1);
+}
+
+#[tokio::test]
+async fn a_token_that_is_fresh_or_idle_is_not_renewed() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    visitor.get("/").await;
+    world.clock.advance(Duration::from_secs(200));
+    visitor.get("/").await;
+    assert_eq!(world.idp.calls(Endpoint::Refresh), 0);
+}
+
+#[tokio::test]
+async fn a_hundred_requests_on_an_expired_token_make_one_call() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Slow(Duration::from_millis(500)));
+    world.clock.advance(EXPIRED);
+    let requests: Vec<_> = (0..100).map(|_| tokio::spawn({ let visitor = visitor.clone(); async move { visitor.fetch("/").await } })).collect();
+    for request in requests {
+        assert!(request.await.unwrap().is_upstreams());
+    }
+    assert_eq!(world.idp.calls(Endpoint::Refresh), 1);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_cancels_nothing() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Slow(Duration::from_millis(700)));
+    world.clock.advance(EXPIRED);
+    let leaving = tokio::spawn({ let visitor = visitor.clone(); async move { visitor.get("/").await } });
+    eventually("the provider was asked", async || world.idp.calls(Endpoint::Refresh) == 1).await;
+    leaving.abort();
+    eventually("the renewal is kept", async || visitor.fetch("/oauth2/userinfo").await.json()["renewals"] == 1).await;
+    assert!(visitor.get("/").await.is_upstreams());
+    assert_eq!(world.idp.calls(Endpoint::Refresh), 1, "RF-21");
+}
+
+#[tokio::test]
+async fn a_missing_or_absurd_lifetime_is_neither_believed_nor_asked_for_at_every_request() {
+    for life in [None, Some(json!("300")), Some(json!(0)), Some(json!(-1)), Some(json!("soon")), Some(json!(1e300))] {
+        let world = World::new().start_with(|idp| idp.access_tokens_live(life.clone())).await;
+        let visitor = world.signed_in().await;
+        for _ in 0..5 {
+            assert!(visitor.get("/").await.is_upstreams(), "{life:?}");
+        }
+        assert_eq!(world.idp.calls(Endpoint::Refresh), 0, "RF-14 {life:?}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_refresh_token_the_session_lasts_as_long_as_the_access_token() {
+    let world = World::new().start_with(|idp| idp.give_no_refresh_tokens()).await;
+    let visitor = world.signed_in().await;
+    assert!(visitor.get("/").await.is_upstreams());
+    world.clock.advance(EXPIRED);
+    let script = visitor.fetch("/").await;
+    assert_eq!((script.status, script.json()["reason"].clone()), (StatusCode::UNAUTHORIZED, json!("token_expired")));
+    assert_eq!(visitor.get("/").await.status, StatusCode::SEE_OTHER, "RF-16");
+    let lines = crate::harness::logs::lines_with(&[world.idp.issuer(), "failed to renew OIDC token: token has expired"]);
+    assert_eq!(lines.len(), 1, "said once: {lines:?}");
+    visitor.log_in(&world.idp, "/").await;
+    assert!(visitor.get("/").await.is_upstreams());
+}
+
+#[tokio::test]
+async fn a_renewal_without_an_id_token_keeps_the_identity() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    world.idp.edit_answer(|answer| answer["id_token"] = json!(null));
+    world.clock.advance(EXPIRED);
+    visitor.get("/").await;
+    assert_eq!(world.upstream.last().header("x-forwarded-groups"), Some("staff"));
+}
+
+#[tokio::test]
+async fn a_renewal_that_speaks_of_somebody_else_ends_the_grant_and_its_new_token() {
+    for (what, edit) in [("HP-40 sub", "sub"), ("HP-41 iss", "iss"), ("aud", "aud")] {
+        let world = World::start().await;
+        let visitor = world.signed_in().await;
+        let member = edit.to_owned();
+        world.idp.edit_id_token(move |claims| claims[member.as_str()] = json!("https://somebody-else"));
+        world.clock.advance(EXPIRED);
+        let reply = visitor.fetch("/").await;
+        assert_eq!((reply.status, reply.json()["reason"].clone()), (StatusCode::UNAUTHORIZED, json!("identity_refused")), "{what}");
+        eventually("the new refresh token is revoked", async || !world.idp.has_live_refresh_token()).await;
+        assert!(world.upstream.requests().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn keys_or_user_info_that_are_away_at_a_renewal_lose_nothing() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    world.idp.rotate_keys(false);
+    world.idp.misbehave(Endpoint::Userinfo, Misbehaviour::Answer(500, String::new(), vec![]));
+    for renewals in 1..=2 {
+        world.clock.advance(EXPIRED);
+        assert!(visitor.get("/").await.is_upstreams());
+        assert_eq!(world.idp.calls(Endpoint::Refresh), renewals);
+        assert_eq!(world.upstream.last().header("x-forwarded-email"), Some("ann@example.com"));
+    }
+}
+
+#[tokio::test]
+async fn a_logout_during_a_renewal_wins_and_the_new_token_is_revoked() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Slow(Duration::from_millis(700)));
+    world.clock.advance(EXPIRED);
+    let waiting = tokio::spawn({ let visitor = visitor.copy(); async move { visitor.fetch("/").await } });
+    eventually("the provider was asked", async || world.idp.calls(Endpoint::Refresh) == 1).await;
+    visitor.send(http::Method::POST, "/oauth2/sign_out", &[], "").await;
+    assert_eq!(waiting.await.unwrap().status, StatusCode::UNAUTHORIZED, "RF-06");
+    eventually("every refresh token is revoked", async || !world.idp.has_live_refresh_token()).await;
+    assert_eq!(visitor.fetch("/").await.status, StatusCode::UNAUTHORIZED);
+}

@@ -1,0 +1,267 @@
+//! Renewal when things go wrong: nobody is logged out by anything but a dead grant.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::json;
+
+use crate::harness::{
+    Kind, World,
+    eventually::eventually,
+    idp::{Endpoint, Misbehaviour, Rotation},
+    logs::lines_with,
+};
+
+const SOFT: Duration = Duration::from_secs(280);
+const EXPIRED: Duration = Duration::from_secs(301);
+const GRACE: Duration = Duration::from_secs(3600);
+
+fn answers(status: u16, body: &str) -> Misbehaviour {
+    Misbehaviour::Answer(status, body.to_owned(), vec![])
+}
+
+#[tokio::test]
+async fn while_the_provider_fails_the_session_lives_through_token_and_grace_and_comes_back_by_itself() {
+    for status in [500, 502, 503, 429] {
+        let world = World::new().start_with(|idp| idp.rotate_as(Rotation::Reusable)).await;
+        let visitor = world.signed_in().await;
+        // One renewal first, so that the token is known to be reusable.
+        world.clock.advance(EXPIRED);
+        assert!(visitor.get("/").await.is_upstreams());
+
+        world.idp.misbehave(Endpoint::Refresh, answers(status, "away"));
+        world.clock.advance(SOFT);
+        assert!(visitor.get("/").await.is_upstreams(), "{status}: the token lives (RF-08)");
+        eventually("the provider was asked", async || world.idp.calls(Endpoint::Refresh) == 2).await;
+        world.clock.advance(Duration::from_secs(60));
+        assert!(visitor.get("/").await.is_upstreams(), "{status}: the grace runs");
+        let stale = world.upstream.last().header("x-evergate-renewed-at").map(|at| at.parse::<i64>().unwrap());
+        assert!(stale.is_some_and(|at| at < world.clock.now().seconds() - 300), "{status}: the upstream is told that the identity is stale");
+
+        world.clock.advance(GRACE);
+        let refused = visitor.get("/").await;
+        assert_eq!((refused.status, refused.header("evergate-answer")), (StatusCode::SERVICE_UNAVAILABLE, "renewal_unavailable"), "{status}: RF-09");
+        assert!(!refused.header("retry-after").is_empty() && refused.set_cookies().is_empty());
+
+        world.idp.behave(Endpoint::Refresh);
+        world.clock.advance(Duration::from_secs(61));
+        eventually("it is served again, without a login", async || visitor.get("/").await.is_upstreams()).await;
+        assert_eq!(world.upstream.last().header("x-evergate-renewed-at"), None);
+    }
+}
+
+#[tokio::test]
+async fn an_unreachable_provider_logs_nobody_out() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    world.idp_line.cut();
+    world.clock.advance(EXPIRED);
+    assert!(visitor.get("/").await.is_upstreams());
+    world.idp_line.mend();
+    world.clock.advance(Duration::from_secs(60));
+    eventually("it is renewed", async || {
+        visitor.get("/").await;
+        visitor.fetch("/oauth2/userinfo").await.json()["renewals"] == 1
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn without_grace_an_outage_is_an_honest_503() {
+    let world = World::new().set("oidc_outage_grace", "0").start().await;
+    let visitor = world.signed_in().await;
+    world.idp.misbehave(Endpoint::Refresh, answers(503, ""));
+    world.clock.advance(EXPIRED);
+    for reply in [visitor.get("/").await, visitor.fetch("/").await] {
+        assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    assert!(visitor.session().is_some());
+    world.idp.behave(Endpoint::Refresh);
+    world.clock.advance(Duration::from_secs(60));
+    eventually("it is served again", async || visitor.get("/").await.is_upstreams()).await;
+}
+
+#[tokio::test]
+async fn a_dead_grant_is_ended_once_and_never_tried_again() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    world.idp.kill_grants();
+    world.clock.advance(EXPIRED);
+    let script = visitor.fetch("/").await;
+    assert_eq!((script.status, script.json()["reason"].clone()), (StatusCode::UNAUTHORIZED, json!("grant_dead")));
+    for _ in 0..5 {
+        assert_eq!(visitor.get("/").await.status, StatusCode::SEE_OTHER, "RF-10: a navigation goes to the provider by itself");
+    }
+    assert_eq!(world.idp.calls(Endpoint::Refresh), 1);
+    let lines = lines_with(&[world.idp.issuer(), "failed to renew OIDC token: invalid_grant"]);
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    visitor.log_in(&world.idp, "/").await;
+    assert!(visitor.get("/").await.is_upstreams());
+}
+
+#[tokio::test]
+async fn a_wrong_client_secret_is_the_administrator_s_problem_and_not_the_users() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    world.idp.change_secret("rotated");
+    world.clock.advance(EXPIRED);
+    for _ in 0..10 {
+        assert!(visitor.get("/").await.is_upstreams(), "RF-11");
+    }
+    assert_eq!(world.idp.calls(Endpoint::Refresh), 1, "one probe a minute");
+    assert_eq!(world.visitor().get("/oauth2/readyz").await.json()["client"], "refused");
+    assert!(world.replicas[0].metrics.render().unwrap().contains("evergate_client_config_error 1"));
+    assert_eq!(lines_with(&[world.idp.issuer(), "failed to renew OIDC token: invalid_client"]).len(), 1);
+    world.idp.change_secret(crate::harness::idp::CLIENT_SECRET);
+    world.clock.advance(Duration::from_secs(61));
+    eventually("it is renewed", async || {
+        visitor.get("/").await;
+        visitor.fetch("/oauth2/userinfo").await.json()["renewals"] == 1
+    })
+    .await;
+    assert_eq!(world.visitor().get("/oauth2/readyz").await.json()["client"], "ok");
+}
+
+#[tokio::test]
+async fn answers_that_no_one_can_read_lose_no_session() {
+    let oddities = [
+        answers(200, ""), answers(200, "<html>"), answers(200, "[]"), answers(200, "{\"access_token\":"), answers(200, "{}"),
+        Misbehaviour::Answer(302, String::new(), vec![("location", "http://127.0.0.1:1/")]), answers(404, ""), answers(400, "nonsense"),
+        answers(418, "{\"error\":{}}"), Misbehaviour::Endless,
+    ];
+    for oddity in oddities {
+        let what = format!("{oddity:?}");
+        let world = World::new().start_with(|idp| idp.rotate_as(Rotation::Reusable)).await;
+        let visitor = world.signed_in().await;
+        world.idp.misbehave(Endpoint::Refresh, oddity);
+        world.clock.advance(SOFT);
+        assert!(visitor.get("/").await.is_upstreams(), "{what}");
+        eventually("the provider was asked", async || world.idp.calls(Endpoint::Refresh) == 1).await;
+        world.idp.behave(Endpoint::Refresh);
+        world.clock.advance(Duration::from_secs(120));
+        eventually("RF-15: it is renewed after", async || {
+            visitor.get("/").await;
+            visitor.fetch("/oauth2/userinfo").await.json()["renewals"] == 1
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_rotating_token_of_unknown_fate_is_not_presented_again_and_the_browser_signs_in_by_itself() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let world = World::new().on(kind).start().await;
+        let visitor = world.signed_in().await;
+        world.clock.advance(EXPIRED);
+        assert!(visitor.get("/").await.is_upstreams(), "one renewal shows that tokens rotate");
+        // The provider rotates, and its answer is lost.
+        world.idp.misbehave(Endpoint::Refresh, Misbehaviour::WorkThenAnswer(500, String::new()));
+        world.clock.advance(SOFT);
+        assert!(visitor.get("/").await.is_upstreams());
+        eventually("the provider was asked", async || world.idp.calls(Endpoint::Refresh) == 2).await;
+        world.idp.behave(Endpoint::Refresh);
+        world.clock.advance(Duration::from_secs(15));
+        assert!(visitor.get("/").await.is_upstreams(), "the access token still lives");
+        world.clock.advance(Duration::from_secs(120));
+        let script = eventually_refused(&visitor).await;
+        assert_eq!(script, "renewal_outcome_unknown");
+        assert_eq!(world.idp.calls(Endpoint::Refresh), 2, "RF-05: never presented again");
+        visitor.log_in(&world.idp, "/").await;
+        assert!(visitor.get("/").await.is_upstreams());
+    }
+}
+
+/// The reason of the 401 that a script gets in the end.
+async fn eventually_refused(visitor: &crate::harness::visitor::Visitor) -> String {
+    eventually("a script is told to sign in", async || visitor.fetch("/").await.status == StatusCode::UNAUTHORIZED).await;
+    visitor.fetch("/").await.json()["reason"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_lost_answer_of_a_provider_with_reusable_tokens_costs_nothing() {
+    let world = World::new().start_with(|idp| idp.rotate_as(Rotation::Reusable)).await;
+    let visitor = world.signed_in().await;
+    for lost in [Misbehaviour::WorkThenAnswer(502, String::new()), Misbehaviour::WorkThenAnswer(504, String::new())] {
+        let before = visitor.fetch("/oauth2/userinfo").await.json()["renewals"].as_i64().unwrap();
+        world.idp.misbehave(Endpoint::Refresh, lost);
+        world.clock.advance(EXPIRED);
+        assert!(visitor.get("/").await.is_upstreams(), "served within the grace");
+        world.idp.behave(Endpoint::Refresh);
+        world.clock.advance(Duration::from_secs(60));
+        eventually("the token is presented again", async || {
+            visitor.get("/").await;
+            visitor.fetch("/oauth2/userinfo").await.json()["renewals"] == before + 1
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_is_too_slow_is_not_waited_for_for_ever() {
+    let world = World::new().set("oidc_token_timeout", "1s").start_with(|idp| idp.rotate_as(Rotation::Reusable)).await;
+    let visitor = world.signed_in().await;
+    world.idp_line.stall();
+    world.clock.advance(EXPIRED);
+    assert!(visitor.get("/").await.is_upstreams(), "served within the grace");
+    assert_eq!(lines_with(&[world.idp.issuer(), "failed to renew OIDC token: timed_out"]).len(), 1);
+    world.idp_line.mend();
+    world.clock.advance(Duration::from_secs(60));
+    eventually("it is renewed", async || {
+        visitor.get("/").await;
+        visitor.fetch("/oauth2/userinfo").await.json()["renewals"] == 1
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn while_the_store_is_away_nothing_is_presented_and_nobody_is_logged_out() {
+    let world = World::new().on(Kind::Postgres).start().await;
+    let visitor = world.signed_in().await;
+    world.store_line.as_ref().unwrap().cut();
+    world.clock.advance(EXPIRED);
+    eventually("requests are told to wait", async || visitor.get("/").await.status == StatusCode::SERVICE_UNAVAILABLE).await;
+    let refused = visitor.get("/").await;
+    assert!(!refused.header("retry-after").is_empty() && refused.set_cookies().is_empty());
+    assert_eq!(visitor.fetch("/").await.status, StatusCode::SERVICE_UNAVAILABLE, "RF-19: not a 401");
+    assert_eq!(world.idp.calls(Endpoint::Refresh), 0, "no token is presented whose successor could not be saved");
+    assert_eq!(visitor.get("/oauth2/readyz").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(visitor.get("/oauth2/healthz").await.status, StatusCode::OK);
+    world.store_line.as_ref().unwrap().mend();
+    eventually("the same session is served", async || visitor.get("/").await.is_upstreams()).await;
+}
+
+#[tokio::test]
+async fn tokens_that_arrive_while_the_store_is_away_are_saved_when_it_is_back() {
+    let world = World::new().on(Kind::Postgres).start().await;
+    let visitor = world.signed_in().await;
+    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Slow(Duration::from_millis(500)));
+    world.clock.advance(EXPIRED);
+    let waiting = tokio::spawn({ let visitor = visitor.clone(); async move { visitor.get("/").await } });
+    eventually("the provider was asked", async || world.idp.calls(Endpoint::Refresh) == 1).await;
+    world.store_line.as_ref().unwrap().cut();
+    eventually("the answer could not be saved", async || !lines_with(&["renewed tokens cannot be saved yet"]).is_empty()).await;
+    world.store_line.as_ref().unwrap().mend();
+    let _first = waiting.await.unwrap();
+    eventually("the renewal is kept", async || visitor.get("/").await.is_upstreams()).await;
+    assert_eq!(world.idp.calls(Endpoint::Refresh), 1, "RF-20");
+    world.clock.advance(EXPIRED);
+    eventually("the next one too", async || visitor.get("/").await.is_upstreams()).await;
+    assert_eq!(world.idp.calls(Endpoint::Refresh), 2);
+}
+
+#[tokio::test]
+async fn renewals_of_many_grants_are_bounded() {
+    let world = World::new().set("oidc_max_concurrent_renewals", "3").start().await;
+    let mut visitors = Vec::new();
+    for _ in 0..20 {
+        visitors.push(world.signed_in().await);
+    }
+    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Slow(Duration::from_millis(100)));
+    world.clock.advance(EXPIRED);
+    let requests: Vec<_> = visitors.into_iter().map(|visitor| tokio::spawn(async move { visitor.get("/").await })).collect();
+    for request in requests {
+        assert!(request.await.unwrap().is_upstreams());
+    }
+    assert_eq!(world.idp.calls(Endpoint::Refresh), 20);
+    assert!(world.idp.most_at_once() <= 3, "RF-27");
+}

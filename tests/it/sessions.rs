@@ -1,0 +1,145 @@
+//! How long sessions live, on both stores.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::json;
+
+use crate::harness::{Database, Kind, World, eventually::eventually, visitor::Visitor};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+async fn reason(visitor: &Visitor) -> serde_json::Value {
+    let reply = visitor.fetch("/").await;
+    assert_eq!(reply.status, StatusCode::UNAUTHORIZED, "{}", reply.text());
+    reply.json()["reason"].clone()
+}
+
+#[tokio::test]
+async fn a_session_that_is_used_lives_on_and_one_that_is_idle_ends() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let world = World::new().on(kind).set("session_duration", "2h").start().await;
+        let visitor = world.signed_in().await;
+        for _ in 0..4 {
+            world.clock.advance(HOUR);
+            assert!(visitor.get("/").await.is_upstreams(), "{kind:?}");
+        }
+        world.clock.advance(2 * HOUR + Duration::from_secs(61));
+        assert_eq!(reason(&visitor).await, json!("session_expired"), "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_ends_at_its_absolute_limit_however_much_it_is_used() {
+    let world = World::new().set("session_max_duration", "3h").start().await;
+    let visitor = world.signed_in().await;
+    for _ in 0..2 {
+        world.clock.advance(HOUR);
+        assert!(visitor.get("/").await.is_upstreams());
+    }
+    world.clock.advance(HOUR);
+    assert_eq!(reason(&visitor).await, json!("session_expired"));
+}
+
+#[tokio::test]
+async fn without_expiry_refresh_a_session_ends_when_it_was_told_to() {
+    let world = World::new().set("session_duration", "2h").set("disable_session_expiry_refresh", "true").start().await;
+    let visitor = world.signed_in().await;
+    world.clock.advance(2 * HOUR - Duration::from_secs(1));
+    assert!(visitor.get("/").await.is_upstreams());
+    world.clock.advance(Duration::from_secs(1));
+    assert_eq!(reason(&visitor).await, json!("session_expired"));
+}
+
+#[tokio::test]
+async fn a_session_that_was_used_through_one_replica_is_not_idle_at_another() {
+    let mut world = World::new().replicas(2).set("session_duration", "2h").start().await;
+    let visitor = world.signed_in().await;
+    let other = visitor.at(world.replicas[1].address);
+    assert!(other.get("/").await.is_upstreams());
+    world.clock.advance(HOUR + HOUR / 2);
+    assert!(visitor.get("/").await.is_upstreams());
+    // What the first replica saw is written at the latest when it stops.
+    assert!(world.replicas.remove(0).stop().await);
+    world.clock.advance(HOUR);
+    assert!(other.get("/").await.is_upstreams());
+}
+
+#[tokio::test]
+async fn sessions_outlive_a_restart_and_a_crash() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let mut world = World::new().on(kind).start().await;
+        let visitor = world.signed_in().await;
+        world.restart_with(&[]).await;
+        assert!(visitor.at(world.address()).get("/").await.is_upstreams(), "{kind:?}");
+        world.replicas.remove(0).abort();
+        world.add_replica().await;
+        assert!(visitor.at(world.address()).get("/").await.is_upstreams(), "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn no_token_stands_in_the_database_as_it_is() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let world = World::new().on(kind).start().await;
+        let visitor = world.signed_in().await;
+        world.clock.advance(HOUR);
+        visitor.get("/").await;
+        let dump = match &world.database {
+            Database::Postgres { url } => {
+                let output = std::process::Command::new("pg_dump").arg(url).output().unwrap();
+                assert!(output.status.success());
+                output.stdout
+            }
+            Database::Sqlite { directory } => {
+                let files = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_none_or(|kind| kind != "key"));
+                files.flat_map(|path| std::fs::read(path).unwrap()).collect()
+            }
+        };
+        let holds = |text: &str| dump.windows(text.len()).any(|window| window == text.as_bytes());
+        let hex = |text: &str| text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+        assert!(holds("sub-ann"), "{kind:?}: the dump is a dump");
+        for secret in world.idp.secrets().iter().chain(visitor.session().iter()) {
+            assert!(!holds(secret) && !holds(&hex(secret)), "{kind:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_copied_to_another_row_does_not_open() {
+    let world = World::new().on(Kind::Postgres).start().await;
+    let (first, second) = (world.signed_in().await, world.signed_in().await);
+    world.sql("UPDATE grants SET access_token = (SELECT access_token FROM grants ORDER BY id LIMIT 1)").await;
+    let statuses = [first.get("/").await.status, second.get("/").await.status];
+    assert!(statuses.contains(&StatusCode::SERVICE_UNAVAILABLE), "RF-26: {statuses:?}");
+}
+
+#[tokio::test]
+async fn expired_rows_are_swept() {
+    let mut world = World::new().on(Kind::Postgres).set("session_duration", "1h").start().await;
+    for _ in 0..3 {
+        world.signed_in().await;
+    }
+    world.clock.advance(3 * HOUR);
+    let fresh = world.signed_in().await;
+    // A gateway sweeps when it starts, and then now and again.
+    world.add_replica().await;
+    let metrics = world.replicas[1].metrics.clone();
+    world.add_replica().await;
+    let last = world.replicas[2].metrics.clone();
+    eventually("one session is left", async || {
+        metrics.render().unwrap().contains("evergate_sessions 1\n") || last.render().unwrap().contains("evergate_sessions 1\n")
+    })
+    .await;
+    assert!(fresh.get("/").await.is_upstreams());
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn the_key_file_of_the_embedded_store_is_its_owner_s_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let world = World::start().await;
+    let Database::Sqlite { directory } = &world.database else { unreachable!() };
+    let mode = std::fs::metadata(directory.path().join("token.key")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
