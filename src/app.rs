@@ -64,7 +64,18 @@ impl Settings {
     /// The key file can be neither read nor made.
     pub fn from_checked(checked: Checked) -> anyhow::Result<Self> {
         let Checked { server, gateway, oidc, renewal, session, store, keys: from, policy, forward, telemetry } = checked;
-        Ok(Self { server, gateway, oidc, renewal, session, store, keys: keys(from)?, policy, forward, metrics_address: telemetry.metrics_address })
+        Ok(Self {
+            server,
+            gateway,
+            oidc,
+            renewal,
+            session,
+            store,
+            keys: keys(from)?,
+            policy,
+            forward,
+            metrics_address: telemetry.metrics_address,
+        })
     }
 }
 
@@ -115,7 +126,9 @@ pub async fn start(settings: Settings, clock: Clock) -> anyhow::Result<Running> 
     let metrics = Metrics::default();
     let store = Store::open(&settings.store, settings.keys.clone(), metrics.clone()).context("cannot open the store")?;
     migrate(&store).await?;
-    let listener = TcpListener::bind(settings.server.address).await.with_context(|| format!("cannot listen on {}", settings.server.address))?;
+    let listener = TcpListener::bind(settings.server.address)
+        .await
+        .with_context(|| format!("cannot listen on {}", settings.server.address))?;
     let address = listener.local_addr()?;
     let metrics_listener = match settings.metrics_address {
         Some(address) => Some(TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?),
@@ -125,10 +138,14 @@ pub async fn start(settings: Settings, clock: Clock) -> anyhow::Result<Running> 
 
     let (work, background) = (TaskTracker::new(), CancellationToken::new());
     let (stop, stop_tunnels, draining) = (CancellationToken::new(), CancellationToken::new(), Arc::new(AtomicBool::new(false)));
-    let tls = rustls::ClientConfig::builder().with_native_roots().context("cannot read the system's certificate authorities")?.with_no_client_auth();
+    let tls = rustls::ClientConfig::builder()
+        .with_native_roots()
+        .context("cannot read the system's certificate authorities")?
+        .with_no_client_auth();
     let provider = Arc::new(Provider::new(settings.oidc, tls.clone(), clock.clone()));
     let cache = Arc::new(SessionCache::default());
-    let renewer = Renewer::new(settings.renewal, Arc::clone(&provider), store.clone(), clock.clone(), metrics.clone(), work.clone());
+    let renewer =
+        Renewer::new(settings.renewal, Arc::clone(&provider), store.clone(), clock.clone(), metrics.clone(), work.clone());
     let cookies = Cookies::for_https(settings.gateway.access.is_https());
     let gateway = Arc::new(Gateway::new(Rooms {
         cache: Arc::clone(&cache),
@@ -149,7 +166,12 @@ pub async fn start(settings: Settings, clock: Clock) -> anyhow::Result<Running> 
             clock: clock.clone(),
             metrics: metrics.clone(),
         },
-        sign_out: SignOut { provider: Arc::clone(&provider), store: store.clone(), metrics: metrics.clone(), tasks: work.clone() },
+        sign_out: SignOut {
+            provider: Arc::clone(&provider),
+            store: store.clone(),
+            metrics: metrics.clone(),
+            tasks: work.clone(),
+        },
         health: Health { store: store.clone(), provider: Arc::clone(&provider), draining: Arc::clone(&draining) },
         settings: settings.gateway,
         clock: clock.clone(),
@@ -212,7 +234,10 @@ impl Running {
         let finished = tokio::time::timeout(self.drain_deadline, finish).await.is_ok();
         self.background.cancel();
         if !finished {
-            tracing::warn!(deadline.seconds = self.drain_deadline.as_secs(), "requests were cut off because the shutdown deadline passed");
+            tracing::warn!(
+                deadline.seconds = self.drain_deadline.as_secs(),
+                "requests were cut off because the shutdown deadline passed"
+            );
         }
         finished
     }
@@ -302,7 +327,11 @@ impl Background {
     /// Removes what has expired, in batches so that no statement holds many rows for long.
     async fn sweep(&self) {
         let now = self.clock.now();
-        let created_before = now.minus(if self.sessions.sliding { self.sessions.absolute } else { self.sessions.idle.min(self.sessions.absolute) });
+        let created_before = now.minus(if self.sessions.sliding {
+            self.sessions.absolute
+        } else {
+            self.sessions.idle.min(self.sessions.absolute)
+        });
         // Twice the granularity: last-seen times that a replica has not written yet must not cost a session.
         let seen_before = now.minus(self.sessions.idle + 2 * self.sessions.granularity() + FLUSH);
         loop {

@@ -51,10 +51,19 @@ fn command() -> Command {
         .subcommand(verb("show", "The settings in effect (the default)"))
         .subcommand(verb("example", "A configuration file with every setting and its default"))
         .subcommand(verb("reference", "The settings reference as Markdown"));
-    let port = Arg::new("port").long("port").value_parser(clap::value_parser!(u16)).help("Where the demo listens; any free port if left out");
+    let port = Arg::new("port")
+        .long("port")
+        .value_parser(clap::value_parser!(u16))
+        .help("Where the demo listens; any free port if left out");
     let secret_or_value = |key: &'static table::Key| if key.is_secret() { format!("{}-file", key.flag()) } else { key.flag() };
     let flags = table::keys().map(|key| {
-        Arg::new(key.name).long(secret_or_value(key)).value_name("VALUE").global(true).hide_short_help(true).help(key.help).help_heading("Settings")
+        Arg::new(key.name)
+            .long(secret_or_value(key))
+            .value_name("VALUE")
+            .global(true)
+            .hide_short_help(true)
+            .help(key.help)
+            .help_heading("Settings")
     });
     Command::new("evergate")
         .about("An authenticating reverse proxy that keeps people logged in")
@@ -63,7 +72,9 @@ fn command() -> Command {
         .subcommand(verb("demo", "Run a provider, an app and the gateway between them on this machine").arg(port))
         .subcommand(config)
         .subcommand(verb("migrate", "Bring the database up to date and exit"))
-        .subcommand(verb("keys", "Keys that seal tokens").subcommand_required(true).subcommand(verb("generate", "Print a new key")))
+        .subcommand(
+            verb("keys", "Keys that seal tokens").subcommand_required(true).subcommand(verb("generate", "Print a new key")),
+        )
         .subcommand(verb("healthcheck", "Ask the gateway on this machine whether it is alive"))
         .arg(Arg::new("config_path").long("config").value_name("FILE").global(true).help("A TOML file with settings"))
         .args(flags)

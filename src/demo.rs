@@ -55,7 +55,8 @@ pub async fn start(port: Option<u16>, directory: &Path) -> anyhow::Result<Demo> 
         ("oidc_group_field", "groups".to_owned()),
         ("data_dir", directory.display().to_string()),
     ];
-    let environment = Environment { flags: settings.map(|(name, value)| (name.to_owned(), value)).into(), ..Environment::default() };
+    let environment =
+        Environment { flags: settings.map(|(name, value)| (name.to_owned(), value)).into(), ..Environment::default() };
     let mut problems = Problems::default();
     let raw = environment.read(&mut problems);
     let checked = check(&raw, problems)?;

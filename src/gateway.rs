@@ -93,7 +93,13 @@ pub type Body = Either<Incoming, axum::body::Body>;
 impl Gateway {
     /// A gateway of these rooms.
     pub fn new(rooms: Rooms) -> Self {
-        let visitors = Visitors { cookies: rooms.sign_in.cookies, settings: rooms.sessions, cache: rooms.cache, store: rooms.store, clock: rooms.clock };
+        let visitors = Visitors {
+            cookies: rooms.sign_in.cookies,
+            settings: rooms.sessions,
+            cache: rooms.cache,
+            store: rooms.store,
+            clock: rooms.clock,
+        };
         Self {
             settings: rooms.settings,
             visitors,

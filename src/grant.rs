@@ -149,7 +149,9 @@ impl EndReason {
 
     /// The reason with this stored name.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Dead, Self::OutcomeUnknown, Self::IdentityRefused, Self::Expired].into_iter().find(|reason| reason.as_str() == text)
+        [Self::Dead, Self::OutcomeUnknown, Self::IdentityRefused, Self::Expired]
+            .into_iter()
+            .find(|reason| reason.as_str() == text)
     }
 }
 

@@ -95,7 +95,10 @@ mod tests {
     use super::*;
 
     fn rendered(identity: &Identity) -> Vec<String> {
-        IdentityHeaders::render(identity).iter().map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes()))).collect()
+        IdentityHeaders::render(identity)
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())))
+            .collect()
     }
 
     #[test]

@@ -9,26 +9,26 @@ pub mod app;
 pub mod server;
 
 pub mod gateway;
+pub mod renewal;
 pub mod sign_in;
 pub mod sign_out;
-pub mod renewal;
 
-pub mod policy;
 pub mod forward;
 pub mod pages;
+pub mod policy;
 
-pub mod oidc;
 pub mod grant;
+pub mod oidc;
 pub mod session;
 pub mod store;
 
-pub mod telemetry;
 pub mod config;
+pub mod telemetry;
 
-pub mod identity;
 pub mod address;
+pub mod clock;
+pub mod identity;
 pub mod seal;
 pub mod secret;
-pub mod clock;
 
 pub mod demo;

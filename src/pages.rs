@@ -48,13 +48,18 @@ impl Page<'_> {
             Action::Link { href, label } => format!(r#"<a class="button" href="{}">{}</a>"#, escape(href), escape(label)),
             Action::Post { href, label, field: (name, value) } => format!(
                 r#"<form method="post" action="{}"><input type="hidden" name="{}" value="{}"><button class="button">{}</button></form>"#,
-                escape(href), escape(name), escape(value), escape(label)
+                escape(href),
+                escape(name),
+                escape(value),
+                escape(label)
             ),
         };
         format!(
             "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
              <title>{title}</title>\n<style>{STYLE}</style>\n<main>\n<h1>{title}</h1>\n<p>{text}</p>\n{action}\n<footer>Request {id}</footer>\n</main>\n</html>\n",
-            title = escape(self.title), text = escape(self.text), id = escape(self.request_id)
+            title = escape(self.title),
+            text = escape(self.text),
+            id = escape(self.request_id)
         )
     }
 }
@@ -91,7 +96,12 @@ mod tests {
     #[test]
     fn no_text_of_a_page_is_markup() {
         let evil = "<script>alert('x')</script>\"&";
-        let page = Page { title: evil, text: evil, action: Action::Post { href: evil, label: evil, field: (evil, evil) }, request_id: evil };
+        let page = Page {
+            title: evil,
+            text: evil,
+            action: Action::Post { href: evil, label: evil, field: (evil, evil) },
+            request_id: evil,
+        };
         let html = page.html();
         assert!(!html.contains("<script") && !html.contains("alert('x')"), "{html}");
         assert_eq!(html.matches("&lt;script&gt;").count(), 8);

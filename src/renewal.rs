@@ -86,9 +86,26 @@ pub enum NotKept {
 
 impl Renewer {
     /// An engine for one provider. Renewals run on `tasks`, so that a shutdown can wait for them.
-    pub fn new(settings: Settings, provider: Arc<Provider>, store: Store, clock: Clock, metrics: Metrics, tasks: TaskTracker) -> Self {
+    pub fn new(
+        settings: Settings,
+        provider: Arc<Provider>,
+        store: Store,
+        clock: Clock,
+        metrics: Metrics,
+        tasks: TaskTracker,
+    ) -> Self {
         let slots = Semaphore::new(settings.max_concurrent);
-        Self(Arc::new(Engine { settings, provider, store, clock, metrics, flights: Flights::default(), breaker: Breaker::default(), slots, tasks }))
+        Self(Arc::new(Engine {
+            settings,
+            provider,
+            store,
+            clock,
+            metrics,
+            flights: Flights::default(),
+            breaker: Breaker::default(),
+            slots,
+            tasks,
+        }))
     }
 
     /// Whether the provider refuses this client, so that no grant can be renewed.
@@ -148,7 +165,9 @@ impl Engine {
             Some(Outcome::Renewed(grant)) => return Ok(Kept { grant, stale: false }),
             Some(Outcome::Gone) => return Err(NotKept::Gone),
             Some(Outcome::Ended(grant)) => match &grant.ended {
-                Some(ended) if !decision::may_live_out(ended.reason, &grant, self.clock.now()) => return Err(NotKept::SignInAgain(ended.reason)),
+                Some(ended) if !decision::may_live_out(ended.reason, &grant, self.clock.now()) => {
+                    return Err(NotKept::SignInAgain(ended.reason));
+                }
                 Some(_) | None => (grant, Duration::from_secs(1)),
             },
             Some(Outcome::Unavailable(wait)) => (grant, wait),

@@ -63,7 +63,9 @@ impl KeyRing {
                 let bytes = BASE64_STANDARD.decode(text).map_err(|_| SealError::BadKey(at + 1))?;
                 let cipher = UnboundKey::new(&AES_256_GCM, &bytes).map_err(|_| SealError::BadKey(at + 1))?;
                 let mut id = [0; KEY_ID_LEN];
-                id.copy_from_slice(sha256(&[b"evergate key id", bytes.as_slice()].concat()).first_chunk().unwrap_or(&[0; KEY_ID_LEN]));
+                id.copy_from_slice(
+                    sha256(&[b"evergate key id", bytes.as_slice()].concat()).first_chunk().unwrap_or(&[0; KEY_ID_LEN]),
+                );
                 Ok(Arc::new(Key { id, cipher: LessSafeKey::new(cipher) }))
             })
             .collect::<Result<Arc<[_]>, SealError>>()?;

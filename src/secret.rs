@@ -28,10 +28,7 @@ impl fmt::Debug for Secret {
 }
 
 /// `N` bytes from the operating system's random source.
-#[expect(
-    clippy::panic,
-    reason = "a gateway that cannot draw randomness must stop: any value it went on with could be guessed"
-)]
+#[expect(clippy::panic, reason = "a gateway that cannot draw randomness must stop: any value it went on with could be guessed")]
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     match aws_lc_rs::rand::fill(&mut bytes) {

@@ -5,7 +5,11 @@ pub mod cookie;
 
 use std::time::Duration;
 
-use crate::{clock::Timestamp, grant::GrantId, secret::{Secret, hex, random_text, sha256}};
+use crate::{
+    clock::Timestamp,
+    grant::GrantId,
+    secret::{Secret, hex, random_text, sha256},
+};
 
 /// How long sessions live.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,7 +99,8 @@ mod tests {
     fn reached(sliding: bool, created: Duration, seen: Duration) -> Option<Limit> {
         let settings = Settings { idle: 24 * HOUR, absolute: 720 * HOUR, sliding };
         let now = Timestamp(10_000_000_000);
-        let session = Session { hash: SessionHash([0; 32]), grant: GrantId([0; 16]), created_at: now.minus(created), last_seen: now };
+        let session =
+            Session { hash: SessionHash([0; 32]), grant: GrantId([0; 16]), created_at: now.minus(created), last_seen: now };
         settings.reached(&session, now.minus(seen), now)
     }
 

@@ -107,7 +107,9 @@ impl SignIn {
             .into_iter()
             .filter_map(|id| self.cookies.clear(&self.cookies.attempt(id)))
             .collect();
-        cookies.extend(attempt.seal(&self.keys, &id).and_then(|value| self.cookies.set(&self.cookies.attempt(&id), &value, attempt::LIFE)));
+        cookies.extend(
+            attempt.seal(&self.keys, &id).and_then(|value| self.cookies.set(&self.cookies.attempt(&id), &value, attempt::LIFE)),
+        );
         Ok(Redirect { location: request.url.into(), cookies })
     }
 

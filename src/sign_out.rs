@@ -60,7 +60,9 @@ async fn revoke(provider: Arc<Provider>, token: Secret) {
     for attempt in 1..=REVOCATION_TRIES {
         match provider.revoke(&token).await {
             Ok(_) => return,
-            Err(error) if attempt == REVOCATION_TRIES => tracing::warn!(%error, "could not revoke a refresh token at logout; it lives on at the provider"),
+            Err(error) if attempt == REVOCATION_TRIES => {
+                tracing::warn!(%error, "could not revoke a refresh token at logout; it lives on at the provider")
+            }
             Err(_) => tokio::time::sleep(Duration::from_secs(u64::from(attempt))).await,
         }
     }
@@ -88,7 +90,8 @@ mod tests {
     fn only_our_own_pages_log_a_user_out_without_asking() {
         let access = AccessUrl::parse("https://app.example").unwrap();
         let judged = |method: Method, lines: &[(&'static str, &str)]| {
-            let headers = lines.iter().map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap())).collect();
+            let headers =
+                lines.iter().map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap())).collect();
             wish(&method, &headers, &access)
         };
         assert_eq!(judged(Method::POST, &[("sec-fetch-site", "same-origin")]), Wish::Own);

@@ -354,7 +354,9 @@ impl Store {
         let Some((id, orphaned, refresh, id_token)) = on!(self, backend => backend.end_session(hash))? else { return Ok(None) };
         self.announce(Change::Session(hash));
         self.announce(Change::Grant(id));
-        let open = |column, sealed: Option<Vec<u8>>| sealed.map(|sealed| rows::open_text(&self.keys, &place(column, id), &sealed)).transpose();
+        let open = |column, sealed: Option<Vec<u8>>| {
+            sealed.map(|sealed| rows::open_text(&self.keys, &place(column, id), &sealed)).transpose()
+        };
         Ok(Some(Farewell {
             refresh_token: open("refresh_token", refresh.filter(|_| orphaned))?,
             id_token: open("id_token", id_token)?,
@@ -382,7 +384,13 @@ impl Store {
     ///
     /// # Errors
     /// Some may have been removed.
-    pub async fn sweep(&self, created_before: Timestamp, seen_before: Timestamp, now: Timestamp, batch: i64) -> Result<u64, StoreError> {
+    pub async fn sweep(
+        &self,
+        created_before: Timestamp,
+        seen_before: Timestamp,
+        now: Timestamp,
+        batch: i64,
+    ) -> Result<u64, StoreError> {
         on!(self, backend => backend.sweep(created_before, seen_before, now, batch))
     }
 

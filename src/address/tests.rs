@@ -39,7 +39,7 @@ fn a_host_that_is_missing_doubled_or_contradicted_is_none() {
     assert_eq!(requested_host(&uri("http://a/"), &one), Some("a"));
     assert_eq!(requested_host(&uri("http://b/"), &one), None);
     assert_eq!(requested_host(&uri("/"), &HeaderMap::new()), None);
-    let mut two = one.clone();
+    let mut two = one;
     two.append("host", "a".parse().unwrap());
     assert_eq!(requested_host(&uri("/"), &two), None);
 }

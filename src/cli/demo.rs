@@ -3,11 +3,16 @@
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{block_on, say};
-use crate::{demo, secret::random_text, telemetry::{self, logs}};
+use crate::{
+    demo,
+    secret::random_text,
+    telemetry::{self, logs},
+};
 
 /// Runs the demonstration until SIGTERM or SIGINT, and removes what it wrote.
 pub(super) fn run(port: Option<u16>) -> anyhow::Result<()> {
-    let settings = telemetry::Settings { json: None, filter: "info,evergate::access=off,evergate=debug".to_owned(), metrics_address: None };
+    let settings =
+        telemetry::Settings { json: None, filter: "info,evergate::access=off,evergate=debug".to_owned(), metrics_address: None };
     let _flushes_at_end = logs::start(&settings)?;
     let directory = std::env::temp_dir().join(format!("evergate-demo-{}", random_text::<6>()));
     let result = block_on(async {

@@ -1,6 +1,9 @@
 //! `evergate healthcheck`: for images that have no shell and no curl.
 
-use std::{net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr}, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
@@ -18,7 +21,9 @@ pub(super) fn run(environment: &Environment) -> anyhow::Result<()> {
     let (address, prefix) = raw.own_address().context("the settings do not say where the gateway listens")?;
     let address = SocketAddr::new(reachable(address.ip()), address.port());
     block_on(async {
-        tokio::time::timeout(DEADLINE, ask(address, &format!("{prefix}/healthz"))).await.context("the gateway did not answer in time")?
+        tokio::time::timeout(DEADLINE, ask(address, &format!("{prefix}/healthz")))
+            .await
+            .context("the gateway did not answer in time")?
     })
 }
 

@@ -63,9 +63,17 @@ pub fn check(raw: &Raw, problems: Problems) -> Result<Checked, Problems> {
     let (forward, telemetry) = (forward(&mut reader), telemetry(&mut reader));
     let all = (server, gateway, oidc, renewal, session, store, keys, forward, telemetry);
     match all {
-        (Some(server), Some(gateway), Some(oidc), Some(renewal), Some(session), Some(store), Some(keys), Some(forward), Some(telemetry))
-            if reader.problems.0.is_empty() =>
-        {
+        (
+            Some(server),
+            Some(gateway),
+            Some(oidc),
+            Some(renewal),
+            Some(session),
+            Some(store),
+            Some(keys),
+            Some(forward),
+            Some(telemetry),
+        ) if reader.problems.0.is_empty() => {
             Ok(Checked { server, gateway, oidc, renewal, session, store, keys, policy, forward, telemetry })
         }
         _ => Err(reader.problems),
@@ -141,7 +149,12 @@ impl<'a> Reader<'a> {
     }
 
     fn number(&mut self, name: &str) -> Option<u32> {
-        self.parsed(name, |text| text.parse().ok().filter(|number| (1..=10_000).contains(number)).ok_or_else(|| "must be a whole number from 1 to 10000".to_owned()))
+        self.parsed(name, |text| {
+            text.parse()
+                .ok()
+                .filter(|number| (1..=10_000).contains(number))
+                .ok_or_else(|| "must be a whole number from 1 to 10000".to_owned())
+        })
     }
 
     fn list(&self, name: &str) -> Vec<String> {
@@ -160,7 +173,12 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 fn prefix(text: &str) -> Result<String, String> {
     let text = text.trim_end_matches('/');
     let plain = |character: char| character.is_ascii_alphanumeric() || matches!(character, '/' | '-' | '_' | '.' | '~');
-    if text.len() > 1 && text.starts_with('/') && text.chars().all(plain) && !text.contains("//") && !text.split('/').any(|part| matches!(part, "." | "..")) {
+    if text.len() > 1
+        && text.starts_with('/')
+        && text.chars().all(plain)
+        && !text.contains("//")
+        && !text.split('/').any(|part| matches!(part, "." | ".."))
+    {
         Ok(text.to_owned())
     } else {
         Err("must be a path like /oauth2".to_owned())
@@ -181,7 +199,9 @@ fn gateway(reader: &mut Reader<'_>) -> Option<gateway::Settings> {
         reader.problems.add(reader.name("proxy_trusted_origins"), "must be networks like 10.0.0.0/8,fd00::/8");
     }
     if trusted.iter().flatten().any(|net| net.prefix_len() == 0) {
-        reader.problems.add(reader.name("proxy_trusted_origins"), "must not trust every address: any client could then choose its own");
+        reader
+            .problems
+            .add(reader.name("proxy_trusted_origins"), "must not trust every address: any client could then choose its own");
     }
     Some(gateway::Settings { access: access?, prefix: prefix?, trusted: TrustedProxies(trusted?) })
 }
@@ -204,13 +224,17 @@ fn oidc(reader: &mut Reader<'_>) -> (Option<oidc::Settings>, Policy) {
         allowed_groups: reader.list("oidc_allowed_groups"),
     };
     // A list that is there and holds nothing is a mistake that would open the door to everybody.
-    for (name, empty) in [("oidc_email_domain", policy.email_domains.is_empty()), ("oidc_allowed_groups", policy.allowed_groups.is_empty())] {
+    for (name, empty) in
+        [("oidc_email_domain", policy.email_domains.is_empty()), ("oidc_allowed_groups", policy.allowed_groups.is_empty())]
+    {
         if reader.text(name).is_some() && empty {
             reader.problems.add(reader.name(name), "is set and names nothing; leave it out to allow all");
         }
     }
     if !policy.allowed_groups.is_empty() && groups.is_none() {
-        reader.problems.add(reader.name("oidc_allowed_groups"), "needs CODER_OIDC_GROUP_FIELD to say which claim holds the groups");
+        reader
+            .problems
+            .add(reader.name("oidc_allowed_groups"), "needs CODER_OIDC_GROUP_FIELD to say which claim holds the groups");
     }
     let ignore_email_verified = reader.boolean("oidc_ignore_email_verified");
     let ignore_userinfo = reader.boolean("oidc_ignore_userinfo");
@@ -257,7 +281,11 @@ fn renewal(reader: &mut Reader<'_>) -> Option<renewal::Settings> {
     let renew_before = reader.positive("oidc_renew_before");
     let outage_grace = reader.duration("oidc_outage_grace");
     let max_concurrent = reader.number("oidc_max_concurrent_renewals");
-    Some(renewal::Settings { renew_before: renew_before?, outage_grace: outage_grace?, max_concurrent: usize::try_from(max_concurrent?).unwrap_or(usize::MAX) })
+    Some(renewal::Settings {
+        renew_before: renew_before?,
+        outage_grace: outage_grace?,
+        max_concurrent: usize::try_from(max_concurrent?).unwrap_or(usize::MAX),
+    })
 }
 
 fn session(reader: &mut Reader<'_>) -> Option<session::Settings> {
@@ -271,7 +299,11 @@ fn store(reader: &mut Reader<'_>) -> (Option<store::Settings>, Option<Keys>) {
     let max_open = reader.number("pg_conn_max_open");
     let url = reader.parsed("pg_connection_url", |text| {
         let scheme = Url::parse(text).map_err(|_| "is not a URL like postgres://user:password@host/database".to_owned())?;
-        if matches!(scheme.scheme(), "postgres" | "postgresql") { Ok(Secret::new(text)) } else { Err("must begin with postgres://".to_owned()) }
+        if matches!(scheme.scheme(), "postgres" | "postgresql") {
+            Ok(Secret::new(text))
+        } else {
+            Err("must begin with postgres://".to_owned())
+        }
     });
     let directory = reader.owned("data_dir").map(PathBuf::from);
     let keys = reader.text("external_token_encryption_keys").map(values::list);
@@ -279,12 +311,16 @@ fn store(reader: &mut Reader<'_>) -> (Option<store::Settings>, Option<Keys>) {
         Some(keys) => match KeyRing::from_base64(keys.iter().map(String::as_str)) {
             Ok(ring) => Some(Keys::Given(ring)),
             Err(error) => {
-                reader.problems.add(reader.name("external_token_encryption_keys"), format!("{error}; make one with: evergate keys generate"));
+                reader.problems.add(
+                    reader.name("external_token_encryption_keys"),
+                    format!("{error}; make one with: evergate keys generate"),
+                );
                 None
             }
         },
         None if reader.text("pg_connection_url").is_some() => {
-            let message = "is required with Postgres, where tokens are sealed for all replicas; make a key with: evergate keys generate";
+            let message =
+                "is required with Postgres, where tokens are sealed for all replicas; make a key with: evergate keys generate";
             reader.problems.add(reader.name("external_token_encryption_keys"), message);
             None
         }
@@ -299,15 +335,23 @@ fn store(reader: &mut Reader<'_>) -> (Option<store::Settings>, Option<Keys>) {
 }
 
 fn forward(reader: &mut Reader<'_>) -> Option<forward::Settings> {
-    let upstream = reader.required("upstream_url", "http://127.0.0.1:8080", |text| forward::Address::parse(text).map_err(|error| error.to_string()));
+    let upstream = reader.required("upstream_url", "http://127.0.0.1:8080", |text| {
+        forward::Address::parse(text).map_err(|error| error.to_string())
+    });
     let timeout = reader.duration("upstream_timeout");
     let pass_access_token = reader.boolean("pass_access_token");
-    Some(forward::Settings { upstream: upstream?, pass_access_token: pass_access_token?, timeout: Some(timeout?).filter(|timeout| !timeout.is_zero()) })
+    Some(forward::Settings {
+        upstream: upstream?,
+        pass_access_token: pass_access_token?,
+        timeout: Some(timeout?).filter(|timeout| !timeout.is_zero()),
+    })
 }
 
 fn telemetry(reader: &mut Reader<'_>) -> Option<telemetry::Settings> {
     let filter = reader.parsed("log_filter", |text| {
-        tracing_subscriber::EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|_| "must be a filter like info,evergate=debug".to_owned())
+        tracing_subscriber::EnvFilter::try_new(text)
+            .map(|_| text.to_owned())
+            .map_err(|_| "must be a filter like info,evergate=debug".to_owned())
     });
     let json = reader.boolean("logging_json");
     let address = reader.parsed("prometheus_address", address);

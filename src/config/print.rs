@@ -51,7 +51,8 @@ pub fn reference() -> String {
         let _infallible = write!(out, "\n## {}\n\n| variable | type | default | meaning |\n|---|---|---|---|\n", section.title);
         for key in section.keys {
             let default = if key.default.is_empty() { String::new() } else { format!("`{}`", key.default) };
-            let _infallible = writeln!(out, "| `{}` | {} | {default} | {} |", key.env(), kind(key.kind), key.help.replace('|', "\\|"));
+            let _infallible =
+                writeln!(out, "| `{}` | {} | {default} | {} |", key.env(), kind(key.kind), key.help.replace('|', "\\|"));
         }
     }
     out

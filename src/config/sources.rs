@@ -74,7 +74,8 @@ impl std::fmt::Display for Source {
 impl Environment {
     /// This process's variables.
     pub fn of_process(flags: BTreeMap<String, String>, config_path: Option<String>) -> Self {
-        let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
+        let variables =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
         Self { variables, flags, config_path }
     }
 
@@ -115,7 +116,8 @@ impl Environment {
     fn refuse_unknown(&self, figment: &Figment, path: Option<&str>, problems: &mut Problems) {
         let Ok(data) = figment.data() else { return };
         for (name, value) in data.values().flatten() {
-            let known = table::keys().any(|key| key.name == name || (key.is_secret() && name.strip_suffix(FILE_SUFFIX) == Some(key.name)));
+            let known = table::keys()
+                .any(|key| key.name == name || (key.is_secret() && name.strip_suffix(FILE_SUFFIX) == Some(key.name)));
             if !known {
                 let source = source_of(figment, value, path);
                 let hint = suggestion(name).map_or_else(String::new, |near| format!("; did you mean {}?", source.name(near)));
@@ -188,10 +190,13 @@ fn text_of(value: &Value) -> Option<String> {
     match value {
         Value::String(_, text) => Some(text.clone()),
         Value::Bool(_, value) => Some(value.to_string()),
-        Value::Num(_, number) => number.to_i128().map(|number| number.to_string()).or_else(|| number.to_u128().map(|number| number.to_string())),
+        Value::Num(_, number) => {
+            number.to_i128().map(|number| number.to_string()).or_else(|| number.to_u128().map(|number| number.to_string()))
+        }
         Value::Array(_, members) => members.iter().map(text_of).collect::<Option<Vec<_>>>().map(|members| members.join(",")),
         Value::Dict(_, members) => {
-            let object = members.iter().map(|(name, value)| Some((name.clone(), text_of(value)?.into()))).collect::<Option<_>>()?;
+            let object =
+                members.iter().map(|(name, value)| Some((name.clone(), text_of(value)?.into()))).collect::<Option<_>>()?;
             Some(serde_json::Value::Object(object).to_string())
         }
         Value::Char(_, _) | Value::Empty(_, _) => None,
@@ -209,7 +214,12 @@ fn suggestion(name: &str) -> Option<&'static str> {
 fn position(error: &figment::Error) -> String {
     let text = error.to_string();
     match text.find("line ") {
-        Some(at) => text.get(at..).unwrap_or_default().chars().take_while(|character| character.is_ascii_alphanumeric() || matches!(character, ' ' | ',')).collect(),
+        Some(at) => text
+            .get(at..)
+            .unwrap_or_default()
+            .chars()
+            .take_while(|character| character.is_ascii_alphanumeric() || matches!(character, ' ' | ','))
+            .collect(),
         None => "unknown position".to_owned(),
     }
 }

@@ -62,7 +62,14 @@ mod tests {
     #[test]
     fn durations_are_read_as_they_are_written() {
         let hour = Duration::from_secs(3600);
-        for (text, expected) in [("24h", 24 * hour), ("1h30m", hour * 3 / 2), ("30d", 720 * hour), ("24h0m0s", 24 * hour), ("500ms", Duration::from_millis(500)), ("0", Duration::ZERO)] {
+        for (text, expected) in [
+            ("24h", 24 * hour),
+            ("1h30m", hour * 3 / 2),
+            ("30d", 720 * hour),
+            ("24h0m0s", 24 * hour),
+            ("500ms", Duration::from_millis(500)),
+            ("0", Duration::ZERO),
+        ] {
             assert_eq!(duration(text), Ok(expected), "{text}");
         }
         for wrong in ["", "h", "10", "1x", "-1h", "1.5h", "99999999999999999999h", "9999999w", "1h x"] {

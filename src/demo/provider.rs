@@ -65,7 +65,8 @@ type Shared = State<Arc<Provider>>;
 
 /// The provider's pages. `app` is the only place that it sends people back to.
 pub(super) fn router(issuer: &str, app: &str) -> anyhow::Result<Router> {
-    let provider = Provider { issuer: issuer.to_owned(), app: app.to_owned(), key: SigningKey::generate("demo")?, state: Mutex::default() };
+    let provider =
+        Provider { issuer: issuer.to_owned(), app: app.to_owned(), key: SigningKey::generate("demo")?, state: Mutex::default() };
     Ok(Router::new()
         .route("/.well-known/openid-configuration", get(metadata))
         .route("/jwks", get(jwks))
@@ -154,18 +155,26 @@ async fn authorize(State(provider): Shared, Query(query): Query<Authorize>, head
     {
         let mut memory = provider.memory();
         memory.sessions.insert(session.clone(), person);
-        memory.codes.insert(code.clone(), Code { person, nonce: query.nonce, challenge: query.code_challenge, redirect_uri: query.redirect_uri.clone() });
+        memory.codes.insert(
+            code.clone(),
+            Code { person, nonce: query.nonce, challenge: query.code_challenge, redirect_uri: query.redirect_uri.clone() },
+        );
     }
     let back = Url::parse_with_params(&query.redirect_uri, [("code", &code), ("state", &query.state), ("iss", &provider.issuer)]);
     let Ok(back) = back else { return StatusCode::BAD_REQUEST.into_response() };
-    ([(header::SET_COOKIE, format!("{COOKIE}={session}; Path=/; HttpOnly; SameSite=Lax"))], Redirect::to(back.as_str())).into_response()
+    ([(header::SET_COOKIE, format!("{COOKIE}={session}; Path=/; HttpOnly; SameSite=Lax"))], Redirect::to(back.as_str()))
+        .into_response()
 }
 
 fn choose_page(query: &str) -> String {
     let cards = PEOPLE.iter().enumerate().map(|(at, who)| {
         let initial = who.name.chars().next().unwrap_or(' ');
         let href = format!("/authorize?{query}&person={at}").replace('&', "&amp;").replace('"', "&quot;");
-        format!(r#"<a class="person" href="{href}"><span>{initial}</span><b>{}</b><small>{}</small></a>"#, who.name, who.groups.join(", "))
+        format!(
+            r#"<a class="person" href="{href}"><span>{initial}</span><b>{}</b><small>{}</small></a>"#,
+            who.name,
+            who.groups.join(", ")
+        )
     });
     CHOOSE.replace("{people}", &cards.collect::<String>())
 }
@@ -193,9 +202,15 @@ async fn token(State(provider): Shared, Form(form): Form<TokenRequest>) -> Respo
     let issued = match form.grant_type.as_str() {
         "authorization_code" => {
             let code = form.code.and_then(|code| provider.memory().codes.remove(&code));
-            let proves = |code: &Code| form.code_verifier.as_deref().is_some_and(|verifier| BASE64_URL_SAFE_NO_PAD.encode(sha256(verifier.as_bytes())) == code.challenge);
+            let proves = |code: &Code| {
+                form.code_verifier
+                    .as_deref()
+                    .is_some_and(|verifier| BASE64_URL_SAFE_NO_PAD.encode(sha256(verifier.as_bytes())) == code.challenge)
+            };
             match code {
-                Some(code) if proves(&code) && form.redirect_uri.as_deref() == Some(code.redirect_uri.as_str()) => provider.issue(code.person, code.nonce.as_deref()),
+                Some(code) if proves(&code) && form.redirect_uri.as_deref() == Some(code.redirect_uri.as_str()) => {
+                    provider.issue(code.person, code.nonce.as_deref())
+                }
                 Some(_) | None => return error("invalid_grant"),
             }
         }
@@ -240,6 +255,9 @@ async fn logout(State(provider): Shared, Query(query): Query<Logout>, headers: H
     if let Some(session) = session_of(&headers) {
         provider.memory().sessions.remove(session);
     }
-    let back = query.post_logout_redirect_uri.filter(|uri| uri.starts_with(&format!("{}/", provider.app))).unwrap_or_else(|| format!("{}/", provider.app));
+    let back = query
+        .post_logout_redirect_uri
+        .filter(|uri| uri.starts_with(&format!("{}/", provider.app)))
+        .unwrap_or_else(|| format!("{}/", provider.app));
     Redirect::to(&back).into_response()
 }

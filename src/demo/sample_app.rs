@@ -21,12 +21,16 @@ use crate::clock::Clock;
 
 /// The app's pages.
 pub(super) fn router() -> Router {
-    Router::new().route("/", get(|| async { Html(include_str!("sample_app.html")) })).route("/whoami", get(whoami)).route("/clock", get(clock))
+    Router::new()
+        .route("/", get(|| async { Html(include_str!("sample_app.html")) }))
+        .route("/whoami", get(whoami))
+        .route("/clock", get(clock))
 }
 
 /// The headers that the gateway added.
 async fn whoami(headers: HeaderMap) -> Json<Value> {
-    let told = headers.iter().filter(|(name, _)| name.as_str().starts_with("x-forwarded") || name.as_str().starts_with("x-evergate"));
+    let told =
+        headers.iter().filter(|(name, _)| name.as_str().starts_with("x-forwarded") || name.as_str().starts_with("x-evergate"));
     let told = told.map(|(name, value)| (name.to_string(), Value::from(String::from_utf8_lossy(value.as_bytes()))));
     Json(json!({ "headers": told.collect::<serde_json::Map<_, _>>(), "cookies": headers.contains_key(header::COOKIE) }))
 }
@@ -40,7 +44,8 @@ async fn clock() -> Response {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     });
-    ([(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")], Body::new(Events(receiver))).into_response()
+    ([(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")], Body::new(Events(receiver)))
+        .into_response()
 }
 
 /// What the clock writes, as a body.

@@ -59,6 +59,13 @@ mod tests {
         rebuild(&mut headers, &Origin { client: chain[0], scheme: Scheme::Https, host: "app.example".into(), chain });
         assert_eq!(headers[FOR], "2001:db8::1, 10.0.0.1");
         assert_eq!(headers[header::FORWARDED], "for=\"[2001:db8::1]\", for=10.0.0.1;host=\"app.example\";proto=https");
-        assert_eq!((&headers[PROTO], &headers[HOST], &headers[header::HOST]), (&HeaderValue::from_static("https"), &HeaderValue::from_static("app.example"), &HeaderValue::from_static("app.example")));
+        assert_eq!(
+            (&headers[PROTO], &headers[HOST], &headers[header::HOST]),
+            (
+                &HeaderValue::from_static("https"),
+                &HeaderValue::from_static("app.example"),
+                &HeaderValue::from_static("app.example")
+            )
+        );
     }
 }

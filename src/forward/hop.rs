@@ -23,8 +23,18 @@ pub(super) fn remove(headers: &mut HeaderMap) {
         }
         headers.remove(header::CONNECTION);
     }
-    let trailers = headers.get(header::TE).is_some_and(|te| te.as_bytes().to_ascii_lowercase().windows(8).any(|word| word == b"trailers"));
-    for name in [KEEP_ALIVE, PROXY_CONNECTION, HTTP2_SETTINGS, header::TE, header::TRANSFER_ENCODING, header::UPGRADE, header::PROXY_AUTHENTICATE, header::PROXY_AUTHORIZATION] {
+    let trailers =
+        headers.get(header::TE).is_some_and(|te| te.as_bytes().to_ascii_lowercase().windows(8).any(|word| word == b"trailers"));
+    for name in [
+        KEEP_ALIVE,
+        PROXY_CONNECTION,
+        HTTP2_SETTINGS,
+        header::TE,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+        header::PROXY_AUTHENTICATE,
+        header::PROXY_AUTHORIZATION,
+    ] {
         headers.remove(name);
     }
     if trailers {
@@ -65,14 +75,22 @@ mod tests {
 
     #[test]
     fn the_hops_own_headers_and_those_it_lists_go_no_further() {
-        let mut map = headers(&[("connection", "close, X-Mine"), ("x-mine", "1"), ("keep-alive", "5"), ("te", "gzip, trailers"), ("upgrade", "x"), ("accept", "*/*")]);
+        let mut map = headers(&[
+            ("connection", "close, X-Mine"),
+            ("x-mine", "1"),
+            ("keep-alive", "5"),
+            ("te", "gzip, trailers"),
+            ("upgrade", "x"),
+            ("accept", "*/*"),
+        ]);
         remove(&mut map);
         assert_eq!(map, headers(&[("te", "trailers"), ("accept", "*/*")]));
     }
 
     #[test]
     fn a_client_cannot_take_framing_or_credentials_out_by_listing_them() {
-        let mut map = headers(&[("connection", "host, content-length, cookie"), ("host", "h"), ("content-length", "3"), ("cookie", "a=b")]);
+        let mut map =
+            headers(&[("connection", "host, content-length, cookie"), ("host", "h"), ("content-length", "3"), ("cookie", "a=b")]);
         remove(&mut map);
         assert_eq!(map, headers(&[("host", "h"), ("content-length", "3"), ("cookie", "a=b")]));
     }

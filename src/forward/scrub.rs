@@ -15,7 +15,9 @@ pub(super) fn identity(headers: &mut HeaderMap) {
 fn is_ours_to_say(name: &str) -> bool {
     // Nearly every header is told by its first letter.
     match name.as_bytes() {
-        [b'x', ..] => ["x-forwarded", "x-auth-request", "x-evergate", "x-real-ip", "x-request-id"].iter().any(|own| begins(name, own)),
+        [b'x', ..] => {
+            ["x-forwarded", "x-auth-request", "x-evergate", "x-real-ip", "x-request-id"].iter().any(|own| begins(name, own))
+        }
         [b'f', ..] => name == "forwarded",
         [b'e', ..] => begins(name, "evergate"),
         _ => false,
@@ -26,7 +28,9 @@ fn is_ours_to_say(name: &str) -> bool {
 fn begins(name: &str, own: &str) -> bool {
     let (name, own) = (name.as_bytes(), own.as_bytes());
     let same = |(a, b): (&u8, &u8)| a == b || (!a.is_ascii_alphanumeric() && *b == b'-');
-    name.len() >= own.len() && name.iter().zip(own).all(same) && name.get(own.len()).is_none_or(|next| !next.is_ascii_alphanumeric())
+    name.len() >= own.len()
+        && name.iter().zip(own).all(same)
+        && name.get(own.len()).is_none_or(|next| !next.is_ascii_alphanumeric())
 }
 
 #[cfg(test)]
@@ -36,15 +40,38 @@ mod tests {
     #[test]
     fn every_spelling_of_an_identity_header_is_removed_and_nothing_else() {
         for spoof in [
-            "x-forwarded-user", "X-Forwarded-User", "x_forwarded_user", "x-forwarded_groups", "x.forwarded.email", "x-forwarded-access-token",
-            "x-forwarded-for", "forwarded", "x-real-ip", "x_real_ip", "x-auth-request-user", "x-evergate-renewed-at", "x-forwarded", "x-request-id",
-            "x_forwarded-preferred_username", "evergate-answer",
+            "x-forwarded-user",
+            "X-Forwarded-User",
+            "x_forwarded_user",
+            "x-forwarded_groups",
+            "x.forwarded.email",
+            "x-forwarded-access-token",
+            "x-forwarded-for",
+            "forwarded",
+            "x-real-ip",
+            "x_real_ip",
+            "x-auth-request-user",
+            "x-evergate-renewed-at",
+            "x-forwarded",
+            "x-request-id",
+            "x_forwarded-preferred_username",
+            "evergate-answer",
         ] {
             let mut headers = HeaderMap::from_iter([(spoof.parse::<HeaderName>().unwrap(), "admin".parse().unwrap())]);
             identity(&mut headers);
             assert!(headers.is_empty(), "{spoof}");
         }
-        for own in ["x-forwardeduser", "x-custom", "x-requested-with", "from", "forwarded-x", "authorization", "x-realip", "expect", "etag"] {
+        for own in [
+            "x-forwardeduser",
+            "x-custom",
+            "x-requested-with",
+            "from",
+            "forwarded-x",
+            "authorization",
+            "x-realip",
+            "expect",
+            "etag",
+        ] {
             let mut headers = HeaderMap::from_iter([(own.parse::<HeaderName>().unwrap(), "v".parse().unwrap())]);
             identity(&mut headers);
             assert_eq!(headers.len(), 1, "{own}");

@@ -9,11 +9,17 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response, Uri, uri::{Authority, PathAndQuery, Scheme}};
+use http::{
+    Request, Response, Uri,
+    uri::{Authority, PathAndQuery, Scheme},
+};
 use hyper::body::Incoming;
 use hyper_rustls::HttpsConnector;
 use hyper_util::{
-    client::legacy::{self, connect::{Connected, Connection, HttpConnector}},
+    client::legacy::{
+        self,
+        connect::{Connected, Connection, HttpConnector},
+    },
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
 use tokio::net::UnixStream;
@@ -46,7 +52,11 @@ impl Address {
     pub fn parse(text: &str) -> Result<Self, BadAddress> {
         if let Some(path) = text.strip_prefix("unix:") {
             let path = PathBuf::from(path.strip_prefix("//").unwrap_or(path));
-            return if path.is_absolute() { Ok(Self::Unix(path)) } else { Err(BadAddress("must name the socket by its absolute path")) };
+            return if path.is_absolute() {
+                Ok(Self::Unix(path))
+            } else {
+                Err(BadAddress("must name the socket by its absolute path"))
+            };
         }
         let url = Url::parse(text).map_err(|_| BadAddress("is not a URL"))?;
         let scheme = match url.scheme() {
@@ -54,7 +64,12 @@ impl Address {
             "https" => Scheme::HTTPS,
             _ => return Err(BadAddress("must begin with http://, https:// or unix:")),
         };
-        if url.path() != "/" || url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
+        if url.path() != "/"
+            || url.query().is_some()
+            || url.fragment().is_some()
+            || !url.username().is_empty()
+            || url.password().is_some()
+        {
             return Err(BadAddress("must be scheme, host and port alone"));
         }
         let authority = url.authority().parse().map_err(|_| BadAddress("has no usable host"))?;
@@ -91,7 +106,11 @@ impl Client {
                 connector.set_connect_timeout(Some(CONNECT));
                 connector.set_nodelay(true);
                 connector.enforce_http(false);
-                let connector = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(connector);
+                let connector = hyper_rustls::HttpsConnectorBuilder::new()
+                    .with_tls_config(tls)
+                    .https_or_http()
+                    .enable_http1()
+                    .wrap_connector(connector);
                 Self { scheme: scheme.clone(), authority: authority.clone(), pool: Pool::Tcp(builder.build(connector)) }
             }
             Address::Unix(path) => Self {
@@ -148,7 +167,11 @@ impl Connection for UnixConnection {
 }
 
 impl hyper::rt::Read for UnixConnection {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: hyper::rt::ReadBufCursor<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: hyper::rt::ReadBufCursor<'_>,
+    ) -> Poll<std::io::Result<()>> {
         Pin::new(&mut self.0).poll_read(context, buffer)
     }
 }
@@ -173,7 +196,9 @@ mod tests {
 
     #[test]
     fn an_upstream_is_an_origin_or_a_socket() {
-        for good in ["http://127.0.0.1:8080", "https://app.internal", "http://[::1]:80/", "unix:/run/app.sock", "unix:///run/app.sock"] {
+        for good in
+            ["http://127.0.0.1:8080", "https://app.internal", "http://[::1]:80/", "unix:/run/app.sock", "unix:///run/app.sock"]
+        {
             assert!(Address::parse(good).is_ok(), "{good}");
         }
         assert_eq!(Address::parse("unix:///run/a"), Ok(Address::Unix("/run/a".into())));

@@ -91,7 +91,11 @@ mod tests {
                 for piece in bytes.chunks(cut) {
                     frames.pass(piece);
                     passed += piece.len();
-                    assert_eq!(frames.at_boundary(), passed == bytes.len(), "mask {mask}, length {length}, cut {cut}, after {passed}");
+                    assert_eq!(
+                        frames.at_boundary(),
+                        passed == bytes.len(),
+                        "mask {mask}, length {length}, cut {cut}, after {passed}"
+                    );
                 }
             }
         }

@@ -119,11 +119,14 @@ mod tests {
     #[test]
     fn only_a_top_level_navigation_is_sent_to_log_in() {
         let judged = |method: Method, lines: &[(&'static str, &str)]| {
-            let headers = lines.iter().map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap())).collect();
+            let headers =
+                lines.iter().map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap())).collect();
             asker(&method, &headers)
         };
         let html = ("accept", "text/html,application/xhtml+xml;q=0.9");
-        for lines in [&[html][..], &[("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")], &[("sec-fetch-mode", "navigate")]] {
+        for lines in
+            [&[html][..], &[("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")], &[("sec-fetch-mode", "navigate")]]
+        {
             assert_eq!(judged(Method::GET, lines), Asker::Navigation, "{lines:?}");
             assert_eq!(judged(Method::POST, lines), Asker::Other, "{lines:?}");
         }

@@ -57,7 +57,11 @@ struct Asked {
 const LARGEST_FORM: usize = 16 * 1024;
 const READY_DEADLINE: Duration = Duration::from_secs(2);
 
-pub(super) async fn answer(gateway: &Arc<Gateway>, exchange: &Exchange, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+pub(super) async fn answer(
+    gateway: &Arc<Gateway>,
+    exchange: &Exchange,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Refusal> {
     let prefix = gateway.settings.prefix.as_str();
     let pages = Router::new()
         .route("/start", get(start))
@@ -118,7 +122,14 @@ async fn callback(State(asked): State<Asked>, RawQuery(query): RawQuery, headers
 }
 
 /// Ends the session, at once when our own pages ask and after a question when anybody else does.
-async fn sign_out(State(asked): State<Asked>, method: Method, jar: Jar, RawQuery(query): RawQuery, headers: HeaderMap, form: Bytes) -> Response<Body> {
+async fn sign_out(
+    State(asked): State<Asked>,
+    method: Method,
+    jar: Jar,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    form: Bytes,
+) -> Response<Body> {
     let gateway = &asked.gateway;
     if !matches!(method, Method::GET | Method::POST) {
         return asked.refuse(Refusal::MethodNotAllowed);
@@ -131,7 +142,10 @@ async fn sign_out(State(asked): State<Asked>, method: Method, jar: Jar, RawQuery
         let href = format!("{}/sign_out", gateway.settings.prefix);
         let action = Action::Post { href: &href, label: "Sign out", field: ("rd", rd) };
         let id = asked.exchange.id_text();
-        return asked.page(&Page { title: "Sign out?", text: "You will be signed out of this service.", action, request_id: &id }, "sign_out");
+        return asked.page(
+            &Page { title: "Sign out?", text: "You will be signed out of this service.", action, request_id: &id },
+            "sign_out",
+        );
     }
     let back = access.at(return_to.as_ref().map_or("/", ReturnTo::path));
     let end_session = match gateway.sign_in.cookies.session_value(&headers) {
@@ -142,7 +156,12 @@ async fn sign_out(State(asked): State<Asked>, method: Method, jar: Jar, RawQuery
         None => None,
     };
     let name = gateway.sign_in.cookies.session();
-    let mut cookie = Cookie::build((name, "")).path("/").http_only(true).same_site(tower_cookies::cookie::SameSite::Lax).secure(access.is_https()).build();
+    let mut cookie = Cookie::build((name, ""))
+        .path("/")
+        .http_only(true)
+        .same_site(tower_cookies::cookie::SameSite::Lax)
+        .secure(access.is_https())
+        .build();
     cookie.make_removal();
     jar.add(cookie);
     match after_sign_out(end_session, return_to.as_ref(), access) {
@@ -151,7 +170,10 @@ async fn sign_out(State(asked): State<Asked>, method: Method, jar: Jar, RawQuery
             let href = format!("{}/start", gateway.settings.prefix);
             let id = asked.exchange.id_text();
             let action = Action::Link { href: &href, label: "Sign in again" };
-            asked.page(&Page { title: "Signed out", text: "You are signed out of this service.", action, request_id: &id }, "signed_out")
+            asked.page(
+                &Page { title: "Signed out", text: "You are signed out of this service.", action, request_id: &id },
+                "signed_out",
+            )
         }
     }
 }

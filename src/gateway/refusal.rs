@@ -5,11 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderValue, Response, StatusCode, header};
 
-use super::{
-    exchange::Exchange,
-    own_headers, redirect,
-    visitor::Reason,
-};
+use super::{exchange::Exchange, own_headers, redirect, visitor::Reason};
 use crate::{
     forward::ForwardError,
     oidc::ProviderError,
@@ -89,10 +85,17 @@ impl Refusal {
         match self {
             Self::BadRequest(_) => row(StatusCode::BAD_REQUEST, "bad_request", "Bad request", "The request is malformed."),
             Self::Misdirected => row(
-                StatusCode::MISDIRECTED_REQUEST, "misdirected_request", "Wrong address",
+                StatusCode::MISDIRECTED_REQUEST,
+                "misdirected_request",
+                "Wrong address",
                 "This service is not known by the address that was asked for. Its administrator sets the address with CODER_ACCESS_URL.",
             ),
-            Self::MethodNotAllowed => row(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed", "This method is not allowed here."),
+            Self::MethodNotAllowed => row(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "Method not allowed",
+                "This method is not allowed here.",
+            ),
             Self::NoSuchPage => row(StatusCode::NOT_FOUND, "not_found", "Not found", "There is no such page."),
             Self::SignIn(_, _) => row(StatusCode::SEE_OTHER, "sign_in", "Sign in", ""),
             Self::SignInNeeded(_) => Row {
@@ -101,28 +104,65 @@ impl Refusal {
             },
             Self::Denied(_) => Row {
                 offers_sign_in: true,
-                ..row(StatusCode::FORBIDDEN, "access_denied", "No access", "Your account may not use this service. If you have another account, sign in with that one.")
+                ..row(
+                    StatusCode::FORBIDDEN,
+                    "access_denied",
+                    "No access",
+                    "Your account may not use this service. If you have another account, sign in with that one.",
+                )
             },
             Self::StoreUnavailable(_) => Row {
                 retry_after: SOON,
-                ..row(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", "Just a moment", "The service cannot look up sessions right now. You are still signed in; please try again shortly.")
+                ..row(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "store_unavailable",
+                    "Just a moment",
+                    "The service cannot look up sessions right now. You are still signed in; please try again shortly.",
+                )
             },
             Self::RenewalUnavailable(wait) => Row {
                 retry_after: Some(*wait),
-                ..row(StatusCode::SERVICE_UNAVAILABLE, "renewal_unavailable", "Just a moment", "The sign-in service does not answer right now. You are still signed in; please try again shortly.")
+                ..row(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "renewal_unavailable",
+                    "Just a moment",
+                    "The sign-in service does not answer right now. You are still signed in; please try again shortly.",
+                )
             },
             Self::ProviderUnavailable(_) => Row {
                 retry_after: SOON,
-                ..row(StatusCode::SERVICE_UNAVAILABLE, "provider_unavailable", "Just a moment", "The sign-in service does not answer right now. Please try again shortly.")
+                ..row(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "provider_unavailable",
+                    "Just a moment",
+                    "The sign-in service does not answer right now. Please try again shortly.",
+                )
             },
             Self::Callback(error) => Row { offers_sign_in: true, ..callback_row(error, row) },
             Self::Upstream(ForwardError::Unreachable(_)) => Row {
                 retry_after: SOON,
-                ..row(StatusCode::BAD_GATEWAY, "upstream_unreachable", "The application is not running", "The application behind this gateway cannot be reached. Please try again shortly.")
+                ..row(
+                    StatusCode::BAD_GATEWAY,
+                    "upstream_unreachable",
+                    "The application is not running",
+                    "The application behind this gateway cannot be reached. Please try again shortly.",
+                )
             },
-            Self::Upstream(ForwardError::Broken(_)) => row(StatusCode::BAD_GATEWAY, "upstream_broken", "The application failed", "The application broke off before it answered."),
-            Self::Upstream(ForwardError::TimedOut) => row(StatusCode::GATEWAY_TIMEOUT, "upstream_timed_out", "The application is too slow", "The application did not answer in time."),
-            Self::Upstream(ForwardError::Target(_)) => row(StatusCode::BAD_REQUEST, "bad_request", "Bad request", "The request is malformed."),
+            Self::Upstream(ForwardError::Broken(_)) => row(
+                StatusCode::BAD_GATEWAY,
+                "upstream_broken",
+                "The application failed",
+                "The application broke off before it answered.",
+            ),
+            Self::Upstream(ForwardError::TimedOut) => row(
+                StatusCode::GATEWAY_TIMEOUT,
+                "upstream_timed_out",
+                "The application is too slow",
+                "The application did not answer in time.",
+            ),
+            Self::Upstream(ForwardError::Target(_)) => {
+                row(StatusCode::BAD_REQUEST, "bad_request", "Bad request", "The request is malformed.")
+            }
         }
     }
 
@@ -147,13 +187,23 @@ impl Refusal {
     fn log(&self, exchange: &Exchange) {
         let id = exchange.id_text();
         match self {
-            Self::SignIn(reason, _) | Self::SignInNeeded(reason) => tracing::debug!(request.id = id, reason = reason.as_str(), "sign-in needed"),
-            Self::Misdirected => tracing::info!(request.id = id, http.host = exchange.origin.host, "a request names another host than CODER_ACCESS_URL"),
+            Self::SignIn(reason, _) | Self::SignInNeeded(reason) => {
+                tracing::debug!(request.id = id, reason = reason.as_str(), "sign-in needed")
+            }
+            Self::Misdirected => tracing::info!(
+                request.id = id,
+                http.host = exchange.origin.host,
+                "a request names another host than CODER_ACCESS_URL"
+            ),
             Self::BadRequest(why) => tracing::debug!(request.id = id, why, "bad request"),
             Self::MethodNotAllowed | Self::NoSuchPage => {}
             Self::Denied(denied) => tracing::info!(request.id = id, %denied, "access denied"),
-            Self::StoreUnavailable(error) => tracing::error!(request.id = id, error = describe(error), "the store failed a request"),
-            Self::RenewalUnavailable(wait) => tracing::debug!(request.id = id, retry.seconds = wait.as_secs(), "a renewal is due and the provider is away"),
+            Self::StoreUnavailable(error) => {
+                tracing::error!(request.id = id, error = describe(error), "the store failed a request")
+            }
+            Self::RenewalUnavailable(wait) => {
+                tracing::debug!(request.id = id, retry.seconds = wait.as_secs(), "a renewal is due and the provider is away")
+            }
             Self::ProviderUnavailable(error) => tracing::warn!(request.id = id, error = describe(error), "a login cannot begin"),
             Self::Callback(error) => tracing::warn!(request.id = id, error = describe(error), "a login failed"),
             Self::Upstream(error) => tracing::warn!(request.id = id, error = describe(error), "the upstream failed a request"),
@@ -189,16 +239,31 @@ impl Refusal {
 
 fn callback_row(error: &CallbackError, row: impl Fn(StatusCode, &'static str, &'static str, &'static str) -> Row) -> Row {
     match error {
-        CallbackError::Parameters(_) => row(StatusCode::BAD_REQUEST, "bad_callback", "Sign-in failed", "The answer of the sign-in service is incomplete."),
+        CallbackError::Parameters(_) => {
+            row(StatusCode::BAD_REQUEST, "bad_callback", "Sign-in failed", "The answer of the sign-in service is incomplete.")
+        }
         CallbackError::UnknownAttempt(_) => row(
-            StatusCode::BAD_REQUEST, "unknown_login_attempt", "Sign-in expired",
+            StatusCode::BAD_REQUEST,
+            "unknown_login_attempt",
+            "Sign-in expired",
             "This sign-in was begun in another browser, too long ago, or has been completed already. Please begin again.",
         ),
-        CallbackError::Issuer => row(StatusCode::FORBIDDEN, "wrong_issuer", "Sign-in failed", "The answer does not come from this service's sign-in service."),
-        CallbackError::Declined => row(StatusCode::FORBIDDEN, "login_declined", "Sign-in declined", "The sign-in was declined. You can try again."),
-        CallbackError::Refused(_) => row(StatusCode::BAD_GATEWAY, "login_refused", "Sign-in failed", "The sign-in service reported an error."),
+        CallbackError::Issuer => row(
+            StatusCode::FORBIDDEN,
+            "wrong_issuer",
+            "Sign-in failed",
+            "The answer does not come from this service's sign-in service.",
+        ),
+        CallbackError::Declined => {
+            row(StatusCode::FORBIDDEN, "login_declined", "Sign-in declined", "The sign-in was declined. You can try again.")
+        }
+        CallbackError::Refused(_) => {
+            row(StatusCode::BAD_GATEWAY, "login_refused", "Sign-in failed", "The sign-in service reported an error.")
+        }
         CallbackError::Provider(error) => provider_row(error, row),
-        CallbackError::Denied(_) | CallbackError::Store(_) => row(StatusCode::FORBIDDEN, "access_denied", "No access", "Your account may not use this service."),
+        CallbackError::Denied(_) | CallbackError::Store(_) => {
+            row(StatusCode::FORBIDDEN, "access_denied", "No access", "Your account may not use this service.")
+        }
     }
 }
 
@@ -210,15 +275,24 @@ fn provider_row(error: &ProviderError, row: impl Fn(StatusCode, &'static str, &'
         | ProviderError::Metadata(_)
         | ProviderError::Fetch(_)
         | ProviderError::Token(_)
-        | ProviderError::UserInfo(_) => {
-            row(StatusCode::BAD_GATEWAY, "provider_error", "Sign-in failed", "The sign-in service could not complete the sign-in. Please try again.")
-        }
-        ProviderError::IdToken(_) | ProviderError::NoIdToken | ProviderError::OtherSubject => {
-            row(StatusCode::FORBIDDEN, "identity_refused", "Sign-in failed", "The sign-in service's answer could not be verified.")
-        }
-        ProviderError::Claims(_) => {
-            row(StatusCode::FORBIDDEN, "claims_refused", "No access", "Your account is missing something that this service needs, such as a verified e-mail address.")
-        }
+        | ProviderError::UserInfo(_) => row(
+            StatusCode::BAD_GATEWAY,
+            "provider_error",
+            "Sign-in failed",
+            "The sign-in service could not complete the sign-in. Please try again.",
+        ),
+        ProviderError::IdToken(_) | ProviderError::NoIdToken | ProviderError::OtherSubject => row(
+            StatusCode::FORBIDDEN,
+            "identity_refused",
+            "Sign-in failed",
+            "The sign-in service's answer could not be verified.",
+        ),
+        ProviderError::Claims(_) => row(
+            StatusCode::FORBIDDEN,
+            "claims_refused",
+            "No access",
+            "Your account is missing something that this service needs, such as a verified e-mail address.",
+        ),
     }
 }
 

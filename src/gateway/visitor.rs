@@ -80,7 +80,9 @@ impl Visitors {
         let Some(session) = self.cache.session(hash, now, self.store.session(hash)).await? else {
             return Ok(Visitor::Anonymous(Reason::UnknownSession));
         };
-        if self.settings.reached(&session.session, SessionCache::last_seen(&session), now).is_some() && self.has_ended(hash).await? {
+        if self.settings.reached(&session.session, SessionCache::last_seen(&session), now).is_some()
+            && self.has_ended(hash).await?
+        {
             return Ok(Visitor::Anonymous(Reason::SessionExpired));
         }
         let id = session.session.grant;

@@ -69,7 +69,9 @@ fn is_true(value: Option<&Value>) -> bool {
 /// A list of names, or one name alone.
 fn list(value: Option<&Value>) -> Vec<String> {
     match value {
-        Some(Value::Array(members)) => members.iter().filter_map(Value::as_str).filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+        Some(Value::Array(members)) => {
+            members.iter().filter_map(Value::as_str).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+        }
         Some(Value::String(name)) if !name.is_empty() => vec![name.clone()],
         Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) | None => Vec::new(),
     }
@@ -87,9 +89,19 @@ mod tests {
 
     #[test]
     fn claims_of_the_configured_names_become_the_identity() {
-        let mapping = Mapping { username: "nick".into(), email: "upn".into(), groups: Some("memberOf".into()), ignore_email_verified: true };
+        let mapping = Mapping {
+            username: "nick".into(),
+            email: "upn".into(),
+            groups: Some("memberOf".into()),
+            ignore_email_verified: true,
+        };
         let claims = json!({"sub": "1", "nick": "ann", "upn": "a@x.example", "memberOf": ["a", "", 3, "b"], "email": "other"});
-        let expected = Identity { subject: "1".into(), username: Some("ann".into()), email: Some("a@x.example".into()), groups: vec!["a".into(), "b".into()] };
+        let expected = Identity {
+            subject: "1".into(),
+            username: Some("ann".into()),
+            email: Some("a@x.example".into()),
+            groups: vec!["a".into(), "b".into()],
+        };
         assert_eq!(identity(&mapping, &claims).unwrap(), expected);
     }
 

@@ -3,20 +3,15 @@
 use openidconnect::{
     AdditionalProviderMetadata, IssuerUrl, ProviderMetadata,
     core::{
-        CoreAuthDisplay, CoreClaimName, CoreClaimType, CoreClientAuthMethod, CoreGrantType, CoreJsonWebKey,
-        CoreJsonWebKeySet, CoreJweContentEncryptionAlgorithm, CoreJweKeyManagementAlgorithm, CoreResponseMode, CoreResponseType,
+        CoreAuthDisplay, CoreClaimName, CoreClaimType, CoreClientAuthMethod, CoreGrantType, CoreJsonWebKey, CoreJsonWebKeySet,
+        CoreJweContentEncryptionAlgorithm, CoreJweKeyManagementAlgorithm, CoreResponseMode, CoreResponseType,
         CoreSubjectIdentifierType,
     },
 };
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::{
-    Settings,
-    preset::Plan,
-    provider::ProviderError,
-    token_call::ClientAuth,
-};
+use super::{Settings, preset::Plan, provider::ProviderError, token_call::ClientAuth};
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(super) struct Extras {
@@ -75,9 +70,9 @@ pub(super) fn accept(settings: &Settings, metadata: &Metadata) -> Result<(Known,
     };
     let token = metadata.token_endpoint().ok_or(ProviderError::Metadata("token_endpoint"))?.url().clone();
     let userinfo = metadata.userinfo_endpoint().map(|url| safe("userinfo_endpoint", url.url().clone())).transpose()?;
-    let basic = metadata
-        .token_endpoint_auth_methods_supported()
-        .is_none_or(|methods| methods.contains(&CoreClientAuthMethod::ClientSecretBasic) || !methods.contains(&CoreClientAuthMethod::ClientSecretPost));
+    let basic = metadata.token_endpoint_auth_methods_supported().is_none_or(|methods| {
+        methods.contains(&CoreClientAuthMethod::ClientSecretBasic) || !methods.contains(&CoreClientAuthMethod::ClientSecretPost)
+    });
     let scopes: Vec<String> = metadata.scopes_supported().into_iter().flatten().map(|scope| scope.as_str().to_owned()).collect();
     let known = Known {
         issuer: metadata.issuer().clone(),

@@ -69,7 +69,8 @@ impl Plan {
                 "the provider does not list offline_access; set CODER_OIDC_SCOPES if it gives refresh tokens for it all the same"
             }
         };
-        let asks_offline = scopes.iter().any(|scope| scope == OFFLINE) || params.get("access_type").is_some_and(|kind| kind == "offline");
+        let asks_offline =
+            scopes.iter().any(|scope| scope == OFFLINE) || params.get("access_type").is_some_and(|kind| kind == "offline");
         Self { preset, scopes, params, asks_offline, note }
     }
 }

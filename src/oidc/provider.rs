@@ -99,7 +99,14 @@ const DISCOVERY_REFRESH: Duration = Duration::from_secs(86_400);
 impl Provider {
     /// A provider that is not asked before [`Provider::keep_known`] runs.
     pub fn new(settings: Settings, tls: rustls::ClientConfig, clock: Clock) -> Self {
-        Self { http: HttpClient::new(tls), settings, clock, known: RwLock::default(), keys: Mutex::default(), fetching_keys: tokio::sync::Mutex::default() }
+        Self {
+            http: HttpClient::new(tls),
+            settings,
+            clock,
+            known: RwLock::default(),
+            keys: Mutex::default(),
+            fetching_keys: tokio::sync::Mutex::default(),
+        }
     }
 
     /// Its issuer identifier.
@@ -120,7 +127,17 @@ impl Provider {
     /// Of the settings that decide what a login brings. Grants with another one were obtained otherwise.
     pub fn fingerprint(&self) -> String {
         let settings = &self.settings;
-        let text = format!("{:?}", (&settings.issuer, &settings.client_id, &settings.scopes, &settings.auth_params, &settings.mapping, settings.ignore_userinfo));
+        let text = format!(
+            "{:?}",
+            (
+                &settings.issuer,
+                &settings.client_id,
+                &settings.scopes,
+                &settings.auth_params,
+                &settings.mapping,
+                settings.ignore_userinfo
+            )
+        );
         hex(&sha256(text.as_bytes())).chars().take(16).collect()
     }
 
@@ -141,7 +158,13 @@ impl Provider {
                 Ok(plan) => {
                     let scopes = plan.scopes.join(" ");
                     let parameters = plan.params.keys().cloned().collect::<Vec<_>>().join(" ");
-                    tracing::info!(oidc.issuer = self.issuer(), oidc.scopes = scopes, oidc.parameters = parameters, "found the provider; {}", plan.note);
+                    tracing::info!(
+                        oidc.issuer = self.issuer(),
+                        oidc.scopes = scopes,
+                        oidc.parameters = parameters,
+                        "found the provider; {}",
+                        plan.note
+                    );
                     tokio::time::sleep(DISCOVERY_REFRESH).await;
                     wait = Duration::from_millis(250);
                 }
@@ -159,7 +182,8 @@ impl Provider {
 
     async fn discover(&self) -> Result<Plan, ProviderError> {
         let issuer = IssuerUrl::new(self.settings.issuer.clone()).map_err(|_| ProviderError::Issuer)?;
-        let metadata = Metadata::discover_async(issuer, &self.http).await.map_err(|error| ProviderError::Discovery(causes(&error)))?;
+        let metadata =
+            Metadata::discover_async(issuer, &self.http).await.map_err(|error| ProviderError::Discovery(causes(&error)))?;
         let (known, keys) = discovery::accept(&self.settings, &metadata)?;
         let plan = known.plan.clone();
         self.keys.lock().unwrap_or_else(PoisonError::into_inner).set = Arc::new(keys);
@@ -196,8 +220,12 @@ impl Provider {
     /// Any [`ProviderError`] but those of discovery.
     pub async fn exchange_code(&self, code: &str, redirect_uri: &str, proof: &CallbackProof) -> Result<Signed, ProviderError> {
         let known = self.known()?;
-        let parameters =
-            [("grant_type", "authorization_code"), ("code", code), ("redirect_uri", redirect_uri), ("code_verifier", proof.verifier.expose())];
+        let parameters = [
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("redirect_uri", redirect_uri),
+            ("code_verifier", proof.verifier.expose()),
+        ];
         let answer = self.endpoint(&known, &known.token).request(&BTreeMap::from(parameters)).await?;
         let token = answer.id_token.as_ref().ok_or(ProviderError::NoIdToken)?;
         let mut claims = self.verify(&known, token, Nonce::Is(proof.nonce.expose())).await?;
@@ -223,7 +251,11 @@ impl Provider {
     ///
     /// # Errors
     /// The answer is not this user's or not this provider's; its tokens must not be used.
-    pub async fn identity_after_renewal(&self, answer: &TokenAnswer, before: &Identity) -> Result<Option<Identity>, ProviderError> {
+    pub async fn identity_after_renewal(
+        &self,
+        answer: &TokenAnswer,
+        before: &Identity,
+    ) -> Result<Option<Identity>, ProviderError> {
         let known = self.known()?;
         let signed = match &answer.id_token {
             Some(token) => match self.verify(&known, token, Nonce::NotAsked).await {
@@ -265,7 +297,10 @@ impl Provider {
         let known = self.known()?;
         let Some(url) = &known.revocation else { return Ok(false) };
         let parameters = [("token", refresh_token.expose()), ("token_type_hint", "refresh_token")];
-        let request = self.endpoint(&known, url).form(&BTreeMap::from(parameters)).map_err(|_| ProviderError::Metadata("revocation_endpoint"))?;
+        let request = self
+            .endpoint(&known, url)
+            .form(&BTreeMap::from(parameters))
+            .map_err(|_| ProviderError::Metadata("revocation_endpoint"))?;
         let answer = self.http.fetch(request, SHORT_CALL).await?;
         if answer.status.is_success() {
             return Ok(true);
@@ -327,7 +362,9 @@ impl Provider {
             }
             keys.refetched_at = Some(now);
         }
-        let fetched = CoreJsonWebKeySet::fetch_async(&known.jwks, &self.http).await.map_err(|error| ProviderError::Discovery(causes(&error)));
+        let fetched = CoreJsonWebKeySet::fetch_async(&known.jwks, &self.http)
+            .await
+            .map_err(|error| ProviderError::Discovery(causes(&error)));
         let set = Arc::new(fetched?);
         self.keys.lock().unwrap_or_else(PoisonError::into_inner).set = Arc::clone(&set);
         Ok(set)
@@ -346,8 +383,11 @@ impl Provider {
         if !answer.status.is_success() {
             return Err(ProviderError::UserInfo("the provider refused it"));
         }
-        let claims: Claims = serde_json::from_slice(&answer.body)
-            .map_err(|_| ProviderError::UserInfo("it is not a JSON object (a signed answer is not supported; CODER_OIDC_IGNORE_USERINFO turns it off)"))?;
+        let claims: Claims = serde_json::from_slice(&answer.body).map_err(|_| {
+            ProviderError::UserInfo(
+                "it is not a JSON object (a signed answer is not supported; CODER_OIDC_IGNORE_USERINFO turns it off)",
+            )
+        })?;
         if claims.get("sub").and_then(serde_json::Value::as_str) != Some(subject) {
             return Err(ProviderError::OtherSubject);
         }

@@ -1,6 +1,9 @@
 //! The token endpoint (RFC 6749 sections 4.1.3, 5 and 6).
 
-use std::{collections::BTreeMap, time::{Duration, SystemTime}};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
 
 use base64::prelude::*;
 use bytes::Bytes;

@@ -57,7 +57,11 @@ pub(super) fn verify(
         ])
         .set_time_fn(move || at(now.minus(LEEWAY)))
         .set_issue_time_verifier_fn(move |issued| {
-            if issued.timestamp_millis() > now.0.saturating_add(millis(LEEWAY)) { Err("it was issued in the future".to_owned()) } else { Ok(()) }
+            if issued.timestamp_millis() > now.0.saturating_add(millis(LEEWAY)) {
+                Err("it was issued in the future".to_owned())
+            } else {
+                Ok(())
+            }
         })
         // Further audiences are allowed, but then `azp` must name us; see below.
         .set_other_audience_verifier_fn(|_: &Audience| true);
@@ -67,10 +71,10 @@ pub(super) fn verify(
         (Nonce::Is(_), Some(_)) => Err("its nonce is another one".to_owned()),
         (Nonce::Is(_), None) => Err("it has no nonce".to_owned()),
     };
-    let claims = id_token.claims(&verifier, check_nonce).map_err(|error| match error {
-        ClaimsVerificationError::SignatureVerification(SignatureVerificationError::NoMatchingKey) => VerifyError::UnknownKey,
-        other => VerifyError::Refused(describe(&other)),
-    })?;
+    let unknown_key = ClaimsVerificationError::SignatureVerification(SignatureVerificationError::NoMatchingKey);
+    let claims = id_token
+        .claims(&verifier, check_nonce)
+        .map_err(|error| if error == unknown_key { VerifyError::UnknownKey } else { VerifyError::Refused(describe(&error)) })?;
     let party = claims.authorized_party().map(|party| party.as_str());
     match party {
         Some(party) if party != client_id => return Err(refused("its azp is another client")),

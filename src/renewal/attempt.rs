@@ -96,7 +96,13 @@ impl Engine {
     }
 
     /// Saves the new tokens first, and looks at what they say after.
-    async fn keep(&self, grant: &Grant, presented: &Presentable, answer: TokenAnswer, asked_at: Timestamp) -> Result<Outcome, StoreError> {
+    async fn keep(
+        &self,
+        grant: &Grant,
+        presented: &Presentable,
+        answer: TokenAnswer,
+        asked_at: Timestamp,
+    ) -> Result<Outcome, StoreError> {
         if self.breaker.succeeded() {
             tracing::info!(oidc.issuer = grant.issuer, "the provider renews grants again");
         }
@@ -175,7 +181,9 @@ impl Engine {
             Class::Retry(_) | Class::Ambiguous => self.breaker.failed(class, now),
         };
         match class {
-            Class::Dead | Class::Config | Class::Retry(_) => self.store.release_renewal(grant.id, attempt, Some(retry_at)).await?,
+            Class::Dead | Class::Config | Class::Retry(_) => {
+                self.store.release_renewal(grant.id, attempt, Some(retry_at)).await?
+            }
             Class::Ambiguous => self.store.lapse_renewal(grant.id, attempt, Some(retry_at)).await?,
         }
         Ok(Outcome::Unavailable(retry_at.since(now)))

@@ -40,7 +40,9 @@ pub(super) fn classify(failure: &TokenFailure) -> Class {
         TokenFailure::Unusable(_) => Class::Ambiguous,
         TokenFailure::Refused { status, code, retry_after } => match code.as_deref() {
             Some("invalid_grant" | "interaction_required" | "consent_required" | "login_required") => Class::Dead,
-            Some("invalid_client" | "unauthorized_client" | "unsupported_grant_type" | "invalid_request" | "invalid_scope") => Class::Config,
+            Some("invalid_client" | "unauthorized_client" | "unsupported_grant_type" | "invalid_request" | "invalid_scope") => {
+                Class::Config
+            }
             Some("temporarily_unavailable" | "slow_down") => Class::Retry(*retry_after),
             Some("server_error") => Class::Ambiguous,
             Some(_) | None => by_status(*status, *retry_after),
@@ -79,7 +81,11 @@ mod tests {
 
     fn refused(status: u16, code: &str) -> Class {
         let code = Some(code).filter(|code| !code.is_empty()).map(str::to_owned);
-        classify(&TokenFailure::Refused { status: StatusCode::from_u16(status).unwrap(), code, retry_after: Some(Duration::from_secs(7)) })
+        classify(&TokenFailure::Refused {
+            status: StatusCode::from_u16(status).unwrap(),
+            code,
+            retry_after: Some(Duration::from_secs(7)),
+        })
     }
 
     #[test]

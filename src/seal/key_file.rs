@@ -1,6 +1,11 @@
 //! The key of the embedded store: a file that is made once, readable by its owner alone.
 
-use std::{fs, io::Write, os::unix::fs::{DirBuilderExt, OpenOptionsExt}, path::Path};
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::Path,
+};
 
 use super::{KeyRing, SealError};
 

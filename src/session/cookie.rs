@@ -173,6 +173,9 @@ mod tests {
         let set = |cookies: Cookies| cookies.set(cookies.session(), "v", Duration::from_secs(9)).unwrap();
         assert_eq!(set(Cookies::Host), "__Host-evergate_session=v; Path=/; Max-Age=9; HttpOnly; SameSite=Lax; Secure");
         assert_eq!(set(Cookies::Plain), "evergate_session=v; Path=/; Max-Age=9; HttpOnly; SameSite=Lax");
-        assert_eq!(Cookies::Host.clear("__Host-evergate_session").unwrap(), "__Host-evergate_session=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax; Secure");
+        assert_eq!(
+            Cookies::Host.clear("__Host-evergate_session").unwrap(),
+            "__Host-evergate_session=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax; Secure"
+        );
     }
 }

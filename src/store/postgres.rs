@@ -68,10 +68,7 @@ impl Postgres {
 
     pub(super) async fn watch(&self, announce: impl Fn(Change), heard: impl Fn(bool)) {
         loop {
-            let error = match self.listen(&announce, &heard).await {
-                Ok(()) => None,
-                Err(error) => Some(error),
-            };
+            let error = self.listen(&announce, &heard).await.err();
             heard(false);
             tracing::debug!(error = error.as_ref().map(tracing::field::display), "lost the connection that hears of changes");
             tokio::time::sleep(RECONNECT).await;

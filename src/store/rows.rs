@@ -46,7 +46,8 @@ impl GrantRow {
     pub(super) fn open(self, keys: &KeyRing) -> Result<Grant, StoreError> {
         let identity: Identity = serde_json::from_str(&self.identity).map_err(|_| StoreError::Malformed("identity"))?;
         let lapsed = self.lapsed;
-        let intent = self.attempt.map(|bytes| Ok::<_, StoreError>(Intent { attempt: attempt_from(&bytes)?, lapsed })).transpose()?;
+        let intent =
+            self.attempt.map(|bytes| Ok::<_, StoreError>(Intent { attempt: attempt_from(&bytes)?, lapsed })).transpose()?;
         let code = self.ended_code;
         let ended = self
             .ended_reason

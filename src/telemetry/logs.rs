@@ -21,7 +21,9 @@ pub fn start(settings: &Settings) -> anyhow::Result<WorkerGuard> {
     let terminal = std::io::stderr().is_terminal();
     let registry = tracing_subscriber::registry().with(filter);
     if settings.json.unwrap_or(!terminal) {
-        registry.with(fmt::layer().json().flatten_event(true).with_current_span(false).with_span_list(false).with_writer(writer)).try_init()?;
+        registry
+            .with(fmt::layer().json().flatten_event(true).with_current_span(false).with_span_list(false).with_writer(writer))
+            .try_init()?;
     } else {
         registry.with(fmt::layer().with_ansi(terminal).with_writer(writer)).try_init()?;
     }

@@ -89,9 +89,17 @@ impl Default for Metrics {
         registry.register_with_unit("store", "Calls to the store", Unit::Seconds, inner.store_seconds.clone());
         registry.register("store_failures", "Calls to the store that failed", inner.store_failures.clone());
         registry.register("sessions", "Sessions in the store", inner.sessions.clone());
-        registry.register("sessions_with_refresh_token", "Those whose grant can be renewed", inner.sessions_with_refresh_token.clone());
+        registry.register(
+            "sessions_with_refresh_token",
+            "Those whose grant can be renewed",
+            inner.sessions_with_refresh_token.clone(),
+        );
         registry.register("provider_ready", "Whether discovery has succeeded", inner.provider_ready.clone());
-        registry.register("client_config_error", "Whether the provider refuses this client; needs a person", inner.client_config_error.clone());
+        registry.register(
+            "client_config_error",
+            "Whether the provider refuses this client; needs a person",
+            inner.client_config_error.clone(),
+        );
         Self(Arc::new(Inner { registry, ..inner }))
     }
 }

@@ -13,12 +13,28 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("demo", &["app", "config"]),
     (
         "app",
-        &["config", "server", "gateway", "sign_in", "sign_out", "renewal", "policy", "forward", "oidc", "session", "store", "telemetry"],
+        &[
+            "config",
+            "server",
+            "gateway",
+            "sign_in",
+            "sign_out",
+            "renewal",
+            "policy",
+            "forward",
+            "oidc",
+            "session",
+            "store",
+            "telemetry",
+        ],
     ),
     // The settings of the parts are theirs; config alone builds them.
     ("config", &["server", "gateway", "renewal", "policy", "forward", "oidc", "session", "store", "telemetry"]),
     ("server", &[]),
-    ("gateway", &["sign_in", "sign_out", "renewal", "policy", "forward", "pages", "oidc", "grant", "session", "store", "telemetry"]),
+    (
+        "gateway",
+        &["sign_in", "sign_out", "renewal", "policy", "forward", "pages", "oidc", "grant", "session", "store", "telemetry"],
+    ),
     ("sign_in", &["policy", "oidc", "grant", "session", "store", "telemetry"]),
     ("sign_out", &["oidc", "session", "store", "telemetry"]),
     ("renewal", &["oidc", "grant", "session", "store", "telemetry"]),
@@ -51,8 +67,20 @@ const HOMES: &[(&str, &[&str])] = &[
 
 /// Rooms that decide and do nothing else.
 const PURE: &[&str] = &[
-    "renewal/decision", "renewal/classify", "policy", "pages", "sign_in/return_to", "forward/scrub", "forward/hop", "forward/forwarded", "forward/websocket",
-    "session/cookie", "oidc/preset", "oidc/claims", "gateway/place", "config/values",
+    "renewal/decision",
+    "renewal/classify",
+    "policy",
+    "pages",
+    "sign_in/return_to",
+    "forward/scrub",
+    "forward/hop",
+    "forward/forwarded",
+    "forward/websocket",
+    "session/cookie",
+    "oidc/preset",
+    "oidc/claims",
+    "gateway/place",
+    "config/values",
 ];
 
 struct Source {
@@ -84,7 +112,12 @@ fn sources() -> Vec<Source> {
 /// The lines that run: neither comments nor tests.
 fn code(source: &Source) -> impl Iterator<Item = (usize, &str)> {
     let is_tests = source.path.ends_with("tests.rs");
-    source.text.lines().enumerate().take_while(move |(_, line)| !is_tests && *line != "#[cfg(test)]").filter(|(_, line)| !line.trim_start().starts_with("//"))
+    source
+        .text
+        .lines()
+        .enumerate()
+        .take_while(move |(_, line)| !is_tests && *line != "#[cfg(test)]")
+        .filter(|(_, line)| !line.trim_start().starts_with("//"))
 }
 
 /// The rooms that a source names after `crate::`, grouped imports included.
@@ -96,10 +129,10 @@ fn rooms_named(source: &Source) -> Vec<(usize, String)> {
         if in_group {
             // Only the group's own level names rooms; deeper ones are indented further.
             let deep = source.text.lines().nth(at).unwrap().starts_with("        ");
-            if !deep && line != "};" && line != "}" {
+            if !deep && !line.starts_with('}') {
                 named.push((at, line.split([':', ',', ' ']).next().unwrap().to_owned()));
             }
-            in_group = line != "};";
+            in_group = deep || line != "};";
             continue;
         }
         if line.ends_with("crate::{") {
@@ -109,7 +142,10 @@ fn rooms_named(source: &Source) -> Vec<(usize, String)> {
         for part in line.split("crate::").skip(1) {
             match part.strip_prefix('{') {
                 Some(group) => named.extend(top_level(group).into_iter().map(|room| (at, room))),
-                None => named.push((at, part.split(|character: char| !character.is_alphanumeric() && character != '_').next().unwrap().to_owned())),
+                None => named.push((
+                    at,
+                    part.split(|character: char| !character.is_alphanumeric() && character != '_').next().unwrap().to_owned(),
+                )),
             }
         }
     }
@@ -139,7 +175,11 @@ fn rooms_know_only_what_lies_below_them() {
     let mut broken = Vec::new();
     for source in sources() {
         let room = source.room.as_str();
-        let allowed = if VOCABULARY.contains(&room) { &[][..] } else { arrows.get(room).unwrap_or_else(|| panic!("{room} is no room that this test knows")) };
+        let allowed = if VOCABULARY.contains(&room) {
+            &[][..]
+        } else {
+            arrows.get(room).unwrap_or_else(|| panic!("{room} is no room that this test knows"))
+        };
         for (at, named) in rooms_named(&source) {
             if named != room && !allowed.contains(&named.as_str()) && !VOCABULARY.contains(&named.as_str()) {
                 broken.push(format!("src/{}:{}: {room} must not know {named}", source.path.display(), at + 1));
@@ -157,7 +197,12 @@ fn outside_crates_stay_in_their_homes() {
             let uses = |line: &str| line.contains(&format!("{outside}::")) || line.contains(&format!("use {outside}"));
             for (at, line) in code(&source).filter(|(_, line)| uses(line)) {
                 if !homes.contains(&source.room.as_str()) {
-                    broken.push(format!("src/{}:{}: {outside} belongs to {homes:?}: {}", source.path.display(), at + 1, line.trim()));
+                    broken.push(format!(
+                        "src/{}:{}: {outside} belongs to {homes:?}: {}",
+                        source.path.display(),
+                        at + 1,
+                        line.trim()
+                    ));
                 }
             }
         }
@@ -171,7 +216,11 @@ fn what_decides_does_nothing_else() {
     for source in sources() {
         let module = source.path.with_extension("").display().to_string();
         if PURE.contains(&module.as_str()) {
-            for (at, line) in code(&source).filter(|(_, line)| ["async fn", ".await", "tokio::", "std::fs", "std::net::Tcp", "Clock::", "random"].iter().any(|sign| line.contains(sign))) {
+            for (at, line) in code(&source).filter(|(_, line)| {
+                ["async fn", ".await", "tokio::", "std::fs", "std::net::Tcp", "Clock::", "random"]
+                    .iter()
+                    .any(|sign| line.contains(sign))
+            }) {
                 broken.push(format!("src/{}:{}: {module} is pure: {}", source.path.display(), at + 1, line.trim()));
             }
         }
@@ -183,7 +232,19 @@ fn what_decides_does_nothing_else() {
 fn statuses_are_chosen_in_the_refusal_table_and_own_pages() {
     for source in sources() {
         let module = source.path.with_extension("").display().to_string();
-        let may = ["gateway/refusal", "gateway/own_pages", "gateway", "demo/provider", "demo/sample_app", "renewal/classify", "forward", "oidc/token_call", "oidc/http", "oidc/discovery", "telemetry/metrics"];
+        let may = [
+            "gateway/refusal",
+            "gateway/own_pages",
+            "gateway",
+            "demo/provider",
+            "demo/sample_app",
+            "renewal/classify",
+            "forward",
+            "oidc/token_call",
+            "oidc/http",
+            "oidc/discovery",
+            "telemetry/metrics",
+        ];
         let chooses = code(&source).any(|(_, line)| line.contains("StatusCode::"));
         assert!(!chooses || may.contains(&module.as_str()), "src/{module} chooses a status");
     }

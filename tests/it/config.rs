@@ -27,7 +27,13 @@ fn problems(variables: &[(&str, &str)]) -> String {
 }
 
 fn whole_and(more: &[(&str, &str)]) -> Vec<(String, String)> {
-    WHOLE.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<BTreeMap<_, _>>().into_iter().collect()
+    WHOLE
+        .iter()
+        .chain(more)
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect::<BTreeMap<_, _>>()
+        .into_iter()
+        .collect()
 }
 
 fn with(more: &[(&str, &str)]) -> Result<Checked, Problems> {
@@ -76,7 +82,7 @@ fn every_problem_is_reported_with_its_key_and_what_would_be_right() {
     let said = problems(&wrong);
     assert!(!said.contains("hunter2"), "no secret is printed: {said}");
     insta::assert_snapshot!(said, @r#"
-    there are 15 problems with the settings:
+    there are 16 problems with the settings:
       CODER_OIDC_CLIENT_SECRETS: there is no such setting; did you mean CODER_OIDC_CLIENT_SECRET?
       CODER_OIDC_SCOPE: there is no such setting; did you mean CODER_OIDC_SCOPES?
       CODER_HTTP_ADDRESS: must be an IP address and a port like 0.0.0.0:3000
@@ -91,6 +97,7 @@ fn every_problem_is_reported_with_its_key_and_what_would_be_right() {
       CODER_PG_CONNECTION_URL: must begin with postgres://
       CODER_EXTERNAL_TOKEN_ENCRYPTION_KEYS: is required with Postgres, where tokens are sealed for all replicas; make a key with: evergate keys generate
       CODER_UPSTREAM_URL: must begin with http://, https:// or unix:
+      CODER_LOG_FILTER: must be a filter like info,evergate=debug
       CODER_PROMETHEUS_ENABLE: must be true or false
     "#);
 }
@@ -99,7 +106,11 @@ fn every_problem_is_reported_with_its_key_and_what_would_be_right() {
 fn a_flag_goes_before_the_environment_that_before_the_file_and_that_before_the_default() {
     let (_file, path) = file("session_duration = \"1h\"\nsession_max_duration = \"2h\"\noidc_renew_before = \"10s\"\n");
     let mut given = environment(&WHOLE);
-    given.variables.extend([("CODER_CONFIG_PATH".to_owned(), path), ("CODER_SESSION_MAX_DURATION".to_owned(), "3h".to_owned()), ("CODER_SESSION_DURATION".to_owned(), "4h".to_owned())]);
+    given.variables.extend([
+        ("CODER_CONFIG_PATH".to_owned(), path),
+        ("CODER_SESSION_MAX_DURATION".to_owned(), "3h".to_owned()),
+        ("CODER_SESSION_DURATION".to_owned(), "4h".to_owned()),
+    ]);
     given.flags.insert("session_duration".to_owned(), "5h".to_owned());
     let checked = checked(&given).unwrap();
     let hours = |duration: std::time::Duration| duration.as_secs() / 3600;
@@ -109,7 +120,9 @@ fn a_flag_goes_before_the_environment_that_before_the_file_and_that_before_the_d
 
 #[test]
 fn the_file_may_use_its_own_types_and_is_read_strictly() {
-    let (_file, path) = file("oidc_scopes = [\"openid\", \"groups\"]\npass_access_token = true\npg_conn_max_open = 3\n[oidc_auth_url_params]\nprompt = \"consent\"\n");
+    let (_file, path) = file(
+        "oidc_scopes = [\"openid\", \"groups\"]\npass_access_token = true\npg_conn_max_open = 3\n[oidc_auth_url_params]\nprompt = \"consent\"\n",
+    );
     let mut given = environment(&WHOLE);
     given.config_path = Some(path);
     let settings = checked(&given).unwrap();
@@ -138,9 +151,19 @@ fn a_secret_is_kept_to_the_letter_from_wherever_it_comes() {
         let settings = with(&[("CODER_OIDC_CLIENT_SECRET_FILE", &path)]).unwrap();
         assert_eq!(settings.oidc.client_secret.unwrap().expose(), secret);
     }
-    let said = with(&[("CODER_OIDC_CLIENT_SECRET_FILE", "/nowhere"), ("CODER_OIDC_CLIENT_SECRET", "hunter2")]).unwrap_err().to_string();
-    assert!(said.contains("CODER_OIDC_CLIENT_SECRET_FILE: is set together with CODER_OIDC_CLIENT_SECRET") && !said.contains("hunter2"), "{said}");
-    assert!(with(&[("CODER_OIDC_CLIENT_SECRET_FILE", "/nowhere")]).unwrap_err().to_string().contains("the file /nowhere cannot be read"));
+    let said =
+        with(&[("CODER_OIDC_CLIENT_SECRET_FILE", "/nowhere"), ("CODER_OIDC_CLIENT_SECRET", "hunter2")]).unwrap_err().to_string();
+    assert!(
+        said.contains("CODER_OIDC_CLIENT_SECRET_FILE: is set together with CODER_OIDC_CLIENT_SECRET")
+            && !said.contains("hunter2"),
+        "{said}"
+    );
+    assert!(
+        with(&[("CODER_OIDC_CLIENT_SECRET_FILE", "/nowhere")])
+            .unwrap_err()
+            .to_string()
+            .contains("the file /nowhere cannot be read")
+    );
 }
 
 #[test]
@@ -152,7 +175,11 @@ fn an_empty_variable_is_not_set() {
 #[test]
 fn a_bad_key_is_said_by_its_position_and_never_shown() {
     let said = with(&[("CODER_EXTERNAL_TOKEN_ENCRYPTION_KEYS", "aHVudGVyMg==")]).unwrap_err().to_string();
-    assert!(said.contains("key 1 is not base64 of exactly 32 bytes; make one with: evergate keys generate") && !said.contains("aHVudGVyMg"), "{said}");
+    assert!(
+        said.contains("key 1 is not base64 of exactly 32 bytes; make one with: evergate keys generate")
+            && !said.contains("aHVudGVyMg"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -163,7 +190,12 @@ fn settings_are_shown_with_their_sources_and_secrets_masked() {
     given.config_path = Some(path.clone());
     let shown = print::effective(&given.read(&mut Problems::default()));
     assert!(!shown.contains("hunter2"));
-    for line in ["CODER_OIDC_CLIENT_SECRET=********  # environment", "CODER_HTTP_ADDRESS=127.0.0.1:3000  # default", &format!("CODER_OIDC_SCOPES=openid  # {path}"), "CODER_PG_CONNECTION_URL=  # not set"] {
+    for line in [
+        "CODER_OIDC_CLIENT_SECRET=********  # environment",
+        "CODER_HTTP_ADDRESS=127.0.0.1:3000  # default",
+        &format!("CODER_OIDC_SCOPES=openid  # {path}"),
+        "CODER_PG_CONNECTION_URL=  # not set",
+    ] {
         assert!(shown.lines().any(|shown| shown == line), "{line} is not in\n{shown}");
     }
 }

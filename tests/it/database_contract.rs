@@ -25,7 +25,9 @@ struct Place {
 async fn open(kind: Kind) -> Place {
     let directory = tempfile::tempdir().unwrap();
     let settings = match kind {
-        Kind::Postgres => Settings::Postgres(PostgresSettings { url: Secret::new(postgres::fresh_database().await.0), max_open: 4 }),
+        Kind::Postgres => {
+            Settings::Postgres(PostgresSettings { url: Secret::new(postgres::fresh_database().await.0), max_open: 4 })
+        }
         Kind::Sqlite => Settings::Sqlite(directory.path().join("db.sqlite")),
     };
     let keys = KeyRing::from_base64([KeyRing::generate().as_str()]).unwrap();

@@ -30,9 +30,16 @@ async fn identity_headers_of_a_client_never_arrive_in_any_spelling() {
     let world = World::start().await;
     let visitor = world.signed_in().await;
     let spoofs = [
-        ("X-Forwarded-User", "admin"), ("x_forwarded_user", "admin"), ("X-Forwarded_Email", "admin@example.com"), ("X-FORWARDED-GROUPS", "admins"),
-        ("x-forwarded-access-token", "stolen"), ("X-Forwarded-Preferred-Username", "root"), ("x-evergate-renewed-at", "1"), ("x-auth-request-user", "admin"),
-        ("x-real-ip", "1.2.3.4"), ("connection", "close, X-Forwarded-User, x-forwarded-email"),
+        ("X-Forwarded-User", "admin"),
+        ("x_forwarded_user", "admin"),
+        ("X-Forwarded_Email", "admin@example.com"),
+        ("X-FORWARDED-GROUPS", "admins"),
+        ("x-forwarded-access-token", "stolen"),
+        ("X-Forwarded-Preferred-Username", "root"),
+        ("x-evergate-renewed-at", "1"),
+        ("x-auth-request-user", "admin"),
+        ("x-real-ip", "1.2.3.4"),
+        ("connection", "close, X-Forwarded-User, x-forwarded-email"),
     ];
     for path in ["/", "/public", "/oauth2x"] {
         visitor.send(Method::GET, path, &spoofs, "").await;
@@ -48,19 +55,32 @@ async fn identity_headers_of_a_client_never_arrive_in_any_spelling() {
 
 #[tokio::test]
 async fn forwarding_headers_are_written_anew_unless_a_trusted_proxy_wrote_them() {
-    let forged = [("x-forwarded-for", "203.0.113.9"), ("x-forwarded-proto", "gopher"), ("forwarded", "for=203.0.113.9"), ("x-forwarded-port", "1")];
+    let forged = [
+        ("x-forwarded-for", "203.0.113.9"),
+        ("x-forwarded-proto", "gopher"),
+        ("forwarded", "for=203.0.113.9"),
+        ("x-forwarded-port", "1"),
+    ];
     let world = World::start().await;
     let visitor = world.signed_in().await;
     visitor.send(Method::GET, "/", &forged, "").await;
     let seen = world.upstream.last();
     assert_eq!(seen.header("x-forwarded-for"), Some("127.0.0.1"));
-    assert_eq!((seen.header("x-forwarded-proto"), seen.header("x-forwarded-host"), seen.header("host")), (Some("http"), Some("app.test"), Some("app.test")));
+    assert_eq!(
+        (seen.header("x-forwarded-proto"), seen.header("x-forwarded-host"), seen.header("host")),
+        (Some("http"), Some("app.test"), Some("app.test"))
+    );
     assert_eq!(seen.header("forwarded"), Some("for=127.0.0.1;host=\"app.test\";proto=http"));
     assert_eq!(seen.header("x-forwarded-port"), None);
 
-    let world = World::new().set("proxy_trusted_origins", "127.0.0.0/8,10.0.0.0/8").start().await;
+    let world = World::build().set("proxy_trusted_origins", "127.0.0.0/8,10.0.0.0/8").start().await;
     let visitor = world.signed_in().await;
-    let behind = [("x-forwarded-for", "6.6.6.6, 198.51.100.7, 10.1.1.1"), ("x-forwarded-proto", "https"), ("x-forwarded-host", "app.test"), ("host", "inner:3000")];
+    let behind = [
+        ("x-forwarded-for", "6.6.6.6, 198.51.100.7, 10.1.1.1"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-host", "app.test"),
+        ("host", "inner:3000"),
+    ];
     assert!(visitor.send(Method::GET, "/", &behind, "").await.is_upstreams());
     let seen = world.upstream.last();
     assert_eq!(seen.header("x-forwarded-for"), Some("198.51.100.7, 10.1.1.1"));
@@ -96,7 +116,9 @@ async fn bodies_stream_both_ways() {
     let stream = TcpStream::connect(world.address()).await.unwrap();
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
-    let request = Request::get("/stream").header("host", "app.test").header("cookie", format!("__Host-evergate_session={}", visitor.session().unwrap()));
+    let request = Request::get("/stream")
+        .header("host", "app.test")
+        .header("cookie", format!("__Host-evergate_session={}", visitor.session().unwrap()));
     let mut answer = sender.send_request(request.body(Empty::<Bytes>::new()).unwrap()).await.unwrap();
     let first = answer.body_mut().frame().await.unwrap().unwrap().into_data().unwrap();
     assert_eq!(first, "first ", "the first piece is here before the last one is made");
@@ -111,7 +133,8 @@ async fn http_2_without_tls_is_spoken_too() {
     let world = World::start().await;
     let visitor = world.signed_in().await;
     let stream = TcpStream::connect(world.address()).await.unwrap();
-    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
     let request = Request::post("http://app.test/two")
         .header("cookie", "a=1")
@@ -156,7 +179,7 @@ async fn a_unix_socket_is_an_upstream_too() {
     let path = directory.path().join("app.sock");
     let listener = tokio::net::UnixListener::bind(&path).unwrap();
     tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(|| async { "by socket" })).await });
-    let world = World::new().set("upstream_url", &format!("unix:{}", path.display())).start().await;
+    let world = World::build().set("upstream_url", &format!("unix:{}", path.display())).start().await;
     let visitor = world.signed_in().await;
     for _ in 0..3 {
         assert_eq!(visitor.get("/").await.text(), "by socket");
@@ -168,7 +191,7 @@ async fn an_upstream_that_fails_is_told_apart() {
     let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = closed.local_addr().unwrap();
     drop(closed);
-    let world = World::new().set("upstream_url", &format!("http://{address}")).start().await;
+    let world = World::build().set("upstream_url", &format!("http://{address}")).start().await;
     let reply = world.signed_in().await.fetch("/").await;
     assert_eq!((reply.status, reply.header("evergate-answer")), (StatusCode::BAD_GATEWAY, "upstream_unreachable"));
 
@@ -179,11 +202,11 @@ async fn an_upstream_that_fails_is_told_apart() {
             let _read = stream.read(&mut [0; 10_000]).await;
         }
     });
-    let world = World::new().set("upstream_url", &format!("http://{address}")).start().await;
+    let world = World::build().set("upstream_url", &format!("http://{address}")).start().await;
     let reply = world.signed_in().await.fetch("/").await;
     assert_eq!((reply.status, reply.header("evergate-answer")), (StatusCode::BAD_GATEWAY, "upstream_broken"));
 
-    let world = World::new().set("upstream_timeout", "300ms").start().await;
+    let world = World::build().set("upstream_timeout", "300ms").start().await;
     let reply = world.signed_in().await.fetch("/gated").await;
     assert_eq!((reply.status, reply.header("evergate-answer")), (StatusCode::GATEWAY_TIMEOUT, "upstream_timed_out"));
 }
@@ -198,7 +221,7 @@ async fn an_answer_that_breaks_off_is_seen_to_be_broken() {
             let _sent = stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhalf \r\n").await;
         }
     });
-    let world = World::new().set("upstream_url", &format!("http://{address}")).start().await;
+    let world = World::build().set("upstream_url", &format!("http://{address}")).start().await;
     let visitor = world.signed_in().await;
     assert!(visitor.try_send(Method::GET, "/", &[], "").await.is_none(), "never a short answer that looks whole");
 }
@@ -217,13 +240,22 @@ async fn methods_and_targets_that_are_not_requests_for_a_page_are_refused() {
         ("GET / HTTP/1.0", "200"),
     ] {
         let mut stream = TcpStream::connect(world.address()).await.unwrap();
-        stream.write_all(format!("{line}\r\nHost: app.test\r\nCookie: {cookie}\r\nConnection: close\r\n\r\n").as_bytes()).await.unwrap();
+        stream
+            .write_all(format!("{line}\r\nHost: app.test\r\nCookie: {cookie}\r\nConnection: close\r\n\r\n").as_bytes())
+            .await
+            .unwrap();
         let mut answer = String::new();
         let _end = tokio::time::timeout(Duration::from_secs(10), stream.read_to_string(&mut answer)).await;
         assert!(answer.get(9..12) == Some(status), "{line}: {answer}");
     }
     let mut stream = TcpStream::connect(world.address()).await.unwrap();
-    stream.write_all(format!("GET / HTTP/1.1\r\nHost: app.test\r\nHost: evil.example\r\nCookie: {cookie}\r\nConnection: close\r\n\r\n").as_bytes()).await.unwrap();
+    stream
+        .write_all(
+            format!("GET / HTTP/1.1\r\nHost: app.test\r\nHost: evil.example\r\nCookie: {cookie}\r\nConnection: close\r\n\r\n")
+                .as_bytes(),
+        )
+        .await
+        .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
@@ -245,7 +277,12 @@ async fn framing_that_two_servers_could_read_differently_is_not_forwarded() {
         "Bad Name: x\r\n\r\n",
     ] {
         let mut stream = TcpStream::connect(world.address()).await.unwrap();
-        stream.write_all(format!("POST / HTTP/1.1\r\nHost: app.test\r\nCookie: {cookie}\r\nConnection: close\r\n{framing}").as_bytes()).await.unwrap();
+        stream
+            .write_all(
+                format!("POST / HTTP/1.1\r\nHost: app.test\r\nCookie: {cookie}\r\nConnection: close\r\n{framing}").as_bytes(),
+            )
+            .await
+            .unwrap();
         let mut answer = String::new();
         let _end = tokio::time::timeout(Duration::from_secs(10), stream.read_to_string(&mut answer)).await;
         assert!(!answer.contains("200 OK"), "{framing:?}: {answer}");
@@ -265,8 +302,14 @@ async fn draining_closes_websockets_properly_and_lets_requests_finish() {
     let mut socket = websocket(&world, &visitor).await;
     socket.send(Message::text("before")).await.unwrap();
     socket.next().await.unwrap().unwrap();
-    let under_way = tokio::spawn({ let visitor = visitor.clone(); async move { visitor.get("/gated").await } });
-    eventually("the request has reached the upstream", async || world.upstream.requests().iter().any(|seen| seen.target == "/gated")).await;
+    let under_way = tokio::spawn({
+        let visitor = visitor.clone();
+        async move { visitor.get("/gated").await }
+    });
+    eventually("the request has reached the upstream", async || {
+        world.upstream.requests().iter().any(|seen| seen.target == "/gated")
+    })
+    .await;
     let address = world.address();
     let stopping = tokio::spawn(world.replicas.remove(0).stop());
     let closed = socket.next().await.unwrap().unwrap();

@@ -36,7 +36,7 @@ pub struct World {
     pub clock: Clock,
     pub database: Database,
     environment: Environment,
-    expects_reuse: bool,
+    has_provider: bool,
 }
 
 /// Where a world's grants are kept.
@@ -56,17 +56,18 @@ pub struct Builder {
     replicas: usize,
     settings: BTreeMap<String, String>,
     clock: Clock,
+    has_provider: bool,
 }
 
 impl World {
     /// One gateway on SQLite, with a clock that stands still.
-    pub fn new() -> Builder {
+    pub fn build() -> Builder {
         logs::capture();
-        Builder { kind: Kind::Sqlite, replicas: 1, settings: BTreeMap::new(), clock: Clock::manual() }
+        Builder { kind: Kind::Sqlite, replicas: 1, settings: BTreeMap::new(), clock: Clock::manual(), has_provider: true }
     }
 
     pub async fn start() -> Self {
-        Self::new().start().await
+        Self::build().start().await
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -85,14 +86,9 @@ impl World {
         visitor
     }
 
-    /// Reuse of a refresh token is what this test is about; otherwise it fails the test that causes it.
-    pub fn expect_reuse(&mut self) {
-        self.expects_reuse = true;
-    }
-
     /// Starts another gateway with the same settings and store.
     pub async fn add_replica(&mut self) {
-        let running = replica(&self.environment, &self.clock).await;
+        let running = replica(&self.environment, &self.clock, self.has_provider && self.idp_line.is_whole()).await;
         self.replicas.push(running);
     }
 
@@ -117,7 +113,8 @@ impl World {
                 pool.close().await;
             }
             Database::Sqlite { directory } => {
-                let pool = sqlx::SqlitePool::connect(&format!("sqlite://{}/evergate.sqlite", directory.path().display())).await.unwrap();
+                let pool =
+                    sqlx::SqlitePool::connect(&format!("sqlite://{}/evergate.sqlite", directory.path().display())).await.unwrap();
                 sqlx::query(statement).execute(&pool).await.unwrap();
                 pool.close().await;
             }
@@ -142,9 +139,9 @@ impl Builder {
         self
     }
 
-    /// Lets time pass as it does.
-    pub fn real_time(mut self) -> Self {
-        self.clock = Clock::System;
+    /// The provider's metadata are not to be believed, so that the gateways never find it.
+    pub fn without_provider(mut self) -> Self {
+        self.has_provider = false;
         self
     }
 
@@ -157,7 +154,7 @@ impl Builder {
         let upstream = Upstream::start().await;
         // The line's address is the issuer, so that every call can be cut.
         let idp_line = FaultProxy::start().await;
-        let idp = Idp::start(idp_line.url(), self.clock.clone()).await;
+        let idp = Idp::start(&idp_line.url(), self.clock.clone()).await;
         idp_line.forward_to(idp.address);
         prepare(&idp);
         let (database, store_line) = match self.kind {
@@ -175,7 +172,7 @@ impl Builder {
             ("prometheus_enable", "true".to_owned()),
             ("prometheus_address", "127.0.0.1:0".to_owned()),
             ("upstream_url", format!("http://{}", upstream.address)),
-            ("oidc_issuer_url", idp_line.url()),
+            ("oidc_issuer_url", idp.issuer().to_owned()),
             ("oidc_client_id", idp::CLIENT_ID.to_owned()),
             ("oidc_client_secret", idp::CLIENT_SECRET.to_owned()),
             ("oidc_group_field", "groups".to_owned()),
@@ -197,8 +194,17 @@ impl Builder {
         }
         flags.extend(self.settings);
         let environment = Environment { flags, ..Environment::default() };
-        let mut world =
-            World { idp, idp_line, upstream, store_line, replicas: Vec::new(), clock: self.clock, database, environment, expects_reuse: false };
+        let mut world = World {
+            idp,
+            idp_line,
+            upstream,
+            store_line,
+            replicas: Vec::new(),
+            clock: self.clock,
+            database,
+            environment,
+            has_provider: self.has_provider,
+        };
         for _ in 0..self.replicas {
             world.add_replica().await;
         }
@@ -206,14 +212,16 @@ impl Builder {
     }
 }
 
-async fn replica(environment: &Environment, clock: &Clock) -> Running {
+async fn replica(environment: &Environment, clock: &Clock, finds_provider: bool) -> Running {
     let mut problems = Problems::default();
     let raw = environment.read(&mut problems);
     let checked = check(&raw, problems).expect("the harness's settings are right");
     let running = app::start(app::Settings::from_checked(checked).unwrap(), clock.clone()).await.unwrap();
     let ready = Visitor::new(running.address);
-    eventually::eventually("the gateway finds its provider or says that it cannot", async || {
-        ready.get("/oauth2/readyz").await.text().contains("\"store\":\"ok\"")
+    let prefix = environment.flags.get("path_prefix").map_or("/oauth2", String::as_str);
+    eventually::eventually("the gateway has its store and its provider", async || {
+        let state = ready.get(&format!("{prefix}/readyz")).await.json();
+        state["store"] == "ok" && (state["provider"] == "ok" || !finds_provider)
     })
     .await;
     running
@@ -227,7 +235,7 @@ impl Drop for World {
         }
         let told = self.upstream.everything();
         assert!(!told.contains("evergate_session") && !told.contains("evergate_login"), "a cookie of ours reached the upstream");
-        assert!(self.expects_reuse || self.idp.reuses() == 0, "a used refresh token was presented again");
+        assert_eq!(self.idp.reuses(), 0, "a used refresh token was presented again");
         logs::assert_absent(&self.idp.secrets());
     }
 }

@@ -3,12 +3,7 @@
 use http::{Method, StatusCode};
 use serde_json::json;
 
-use crate::harness::{
-    ACCESS, World,
-    eventually::eventually,
-    idp::user,
-    visitor::path_of,
-};
+use crate::harness::{ACCESS, World, eventually::eventually, idp::user, visitor::path_of};
 
 #[tokio::test]
 async fn a_visitor_is_sent_to_the_provider_and_back_to_the_page_that_they_asked_for() {
@@ -28,7 +23,8 @@ async fn the_upstream_is_told_who_it_is_and_never_sees_our_cookies() {
     visitor.set_cookie("theme", "dark");
     visitor.get("/").await;
     let seen = world.upstream.last();
-    let told = ["user", "email", "preferred-username", "groups"].map(|name| seen.header(&format!("x-forwarded-{name}")).map(str::to_owned));
+    let told = ["user", "email", "preferred-username", "groups"]
+        .map(|name| seen.header(&format!("x-forwarded-{name}")).map(str::to_owned));
     assert_eq!(told, ["sub-ann", "ann@example.com", "ann", "staff"].map(|text| Some(text.to_owned())));
     assert_eq!(seen.header("cookie"), Some("theme=dark"));
     assert_eq!(seen.header("x-forwarded-access-token"), None, "not unless configured");
@@ -36,7 +32,7 @@ async fn the_upstream_is_told_who_it_is_and_never_sees_our_cookies() {
 
 #[tokio::test]
 async fn the_access_token_is_passed_on_where_configured_and_is_always_the_current_one() {
-    let world = World::new().set("pass_access_token", "true").start().await;
+    let world = World::build().set("pass_access_token", "true").start().await;
     let visitor = world.signed_in().await;
     visitor.get("/").await;
     let first = world.upstream.last().header("x-forwarded-access-token").unwrap().to_owned();
@@ -64,7 +60,10 @@ async fn a_script_is_told_where_to_log_in_and_never_redirected() {
         assert!(answer.set_cookies().is_empty(), "only a navigation begins a login");
     }
     let answer = visitor.fetch("/api").await.json();
-    assert_eq!((&answer["error"], &answer["reason"], &answer["login_url"]), (&json!("sign_in_required"), &json!("no_session"), &json!(format!("{ACCESS}/oauth2/start"))));
+    assert_eq!(
+        (&answer["error"], &answer["reason"], &answer["login_url"]),
+        (&json!("sign_in_required"), &json!("no_session"), &json!(format!("{ACCESS}/oauth2/start")))
+    );
     assert!(world.upstream.requests().is_empty());
 }
 
@@ -140,7 +139,7 @@ async fn the_session_cookie_has_every_protection() {
 
 #[tokio::test]
 async fn over_plain_http_the_cookie_does_without_what_browsers_would_refuse() {
-    let world = World::new().set("access_url", "http://app.test").start().await;
+    let world = World::build().set("access_url", "http://app.test").start().await;
     let visitor = world.signed_in().await;
     assert!(visitor.cookies().contains_key("evergate_session"));
     assert!(visitor.get("/").await.is_upstreams());
@@ -148,9 +147,11 @@ async fn over_plain_http_the_cookie_does_without_what_browsers_would_refuse() {
 
 #[tokio::test]
 async fn only_users_of_an_allowed_domain_may_enter() {
-    let world = World::new().set("oidc_email_domain", "example.com,@other.example").start().await;
+    let world = World::build().set("oidc_email_domain", "example.com,@other.example").start().await;
     world.signed_in().await;
-    for (email, enters) in [("x@other.example", true), ("x@EXAMPLE.com", true), ("x@evilexample.com", false), ("x@example.com.evil", false)] {
+    for (email, enters) in
+        [("x@other.example", true), ("x@EXAMPLE.com", true), ("x@evilexample.com", false), ("x@example.com.evil", false)]
+    {
         let mut claims = user("x");
         claims["email"] = json!(email);
         world.idp.log_in_as(claims);
@@ -168,7 +169,7 @@ async fn only_users_of_an_allowed_domain_may_enter() {
 
 #[tokio::test]
 async fn only_members_of_an_allowed_group_may_enter_and_losing_it_locks_out() {
-    let world = World::new().set("oidc_allowed_groups", "staff,admins").start().await;
+    let world = World::build().set("oidc_allowed_groups", "staff,admins").start().await;
     let visitor = world.signed_in().await;
     assert!(visitor.get("/").await.is_upstreams());
     world.idp.edit_id_token(|claims| claims["groups"] = json!(["guests"]));
@@ -183,7 +184,7 @@ async fn only_members_of_an_allowed_group_may_enter_and_losing_it_locks_out() {
 #[tokio::test]
 async fn an_unverified_email_address_is_refused_unless_configured() {
     for (ignore, status) in [("false", StatusCode::FORBIDDEN), ("true", StatusCode::SEE_OTHER)] {
-        let world = World::new().set("oidc_ignore_email_verified", ignore).start().await;
+        let world = World::build().set("oidc_ignore_email_verified", ignore).start().await;
         let mut claims = user("eve");
         claims["email_verified"] = json!(false);
         world.idp.log_in_as(claims);
@@ -195,7 +196,7 @@ async fn an_unverified_email_address_is_refused_unless_configured() {
 
 #[tokio::test]
 async fn claims_have_the_configured_names_and_user_info_can_be_left_out() {
-    let world = World::new().set("oidc_username_field", "nick").set("oidc_ignore_userinfo", "true").start().await;
+    let world = World::build().set("oidc_username_field", "nick").set("oidc_ignore_userinfo", "true").start().await;
     let mut claims = user("ann");
     claims["nick"] = json!("annie");
     world.idp.log_in_as(claims);
@@ -206,7 +207,7 @@ async fn claims_have_the_configured_names_and_user_info_can_be_left_out() {
 
 #[tokio::test]
 async fn our_own_pages_can_be_moved() {
-    let world = World::new().set("path_prefix", "/_gate/auth").start_with(|_| {}).await;
+    let world = World::build().set("path_prefix", "/_gate/auth").start_with(|_| {}).await;
     let visitor = world.visitor();
     let to_provider = visitor.get("/").await.location();
     assert!(to_provider.query().unwrap().contains("redirect_uri=https%3A%2F%2Fapp.test%2F_gate%2Fauth%2Fcallback"));
@@ -249,6 +250,8 @@ async fn without_its_provider_a_gateway_serves_sessions_and_finds_it_when_it_is_
 async fn a_changed_setting_logs_nobody_out() {
     let mut world = World::start().await;
     let visitor = world.signed_in().await;
-    world.restart_with(&[("oidc_scopes", "openid,offline_access"), ("session_duration", "12h"), ("oidc_username_field", "email")]).await;
+    world
+        .restart_with(&[("oidc_scopes", "openid,offline_access"), ("session_duration", "12h"), ("oidc_username_field", "email")])
+        .await;
     assert!(visitor.at(world.address()).get("/").await.is_upstreams());
 }

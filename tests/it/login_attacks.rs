@@ -21,7 +21,8 @@ async fn callback(world: &World, visitor: &Visitor) -> Url {
 
 fn with(url: &Url, edit: impl Fn(&str, String) -> Option<String>) -> String {
     let mut changed = url.clone();
-    let pairs: Vec<_> = url.query_pairs().filter_map(|(name, value)| Some((name.to_string(), edit(&name, value.into_owned())?))).collect();
+    let pairs: Vec<_> =
+        url.query_pairs().filter_map(|(name, value)| Some((name.to_string(), edit(&name, value.into_owned())?))).collect();
     changed.query_pairs_mut().clear().extend_pairs(pairs);
     path_of(&changed)
 }
@@ -94,7 +95,8 @@ async fn an_answer_must_name_our_issuer() {
 
 #[tokio::test]
 async fn a_provider_that_does_not_name_itself_in_answers_is_no_error() {
-    let world = World::new().start_with(|idp| idp.set_metadata(json!({"authorization_response_iss_parameter_supported": null}))).await;
+    let world =
+        World::build().start_with(|idp| idp.set_metadata(json!({"authorization_response_iss_parameter_supported": null}))).await;
     let visitor = world.visitor();
     let own = callback(&world, &visitor).await;
     visitor.get(&with(&own, |name, value| (name != "iss").then_some(value))).await.location();
@@ -103,11 +105,21 @@ async fn a_provider_that_does_not_name_itself_in_answers_is_no_error() {
 #[tokio::test]
 async fn an_error_from_the_provider_is_shown_without_its_text() {
     let world = World::start().await;
-    for (error, status) in [("access_denied", StatusCode::FORBIDDEN), ("server_error", StatusCode::BAD_GATEWAY), ("<script>", StatusCode::BAD_GATEWAY)] {
+    for (error, status) in [
+        ("access_denied", StatusCode::FORBIDDEN),
+        ("server_error", StatusCode::BAD_GATEWAY),
+        ("<script>", StatusCode::BAD_GATEWAY),
+    ] {
         let visitor = world.visitor();
         let own = callback(&world, &visitor).await;
         let path = with(&own, |name, value| Some(if name == "code" { String::new() } else { value }));
-        let reply = visitor.get(&format!("{}&error={}&error_description=%3Cscript%3Ealert(1)%3C/script%3E", path.replace("code=&", ""), error.replace('<', "%3C").replace('>', "%3E"))).await;
+        let reply = visitor
+            .get(&format!(
+                "{}&error={}&error_description=%3Cscript%3Ealert(1)%3C/script%3E",
+                path.replace("code=&", ""),
+                error.replace('<', "%3C").replace('>', "%3E")
+            ))
+            .await;
         assert_eq!(reply.status, status, "{error}");
         assert!(!reply.text().contains("<script"), "{}", reply.text());
         assert_refused(&reply, &visitor, &world, error);
@@ -199,7 +211,11 @@ async fn new_signing_keys_are_fetched_once_and_not_at_every_stranger_s_wish() {
 #[tokio::test]
 async fn user_info_about_somebody_else_makes_no_session() {
     let world = World::start().await;
-    for edit in [|claims: &mut Value| claims["sub"] = json!("sub-admin"), |claims: &mut Value| *claims = json!([]), |claims: &mut Value| drop(claims.as_object_mut().unwrap().remove("sub"))] {
+    for edit in [
+        |claims: &mut Value| claims["sub"] = json!("sub-admin"),
+        |claims: &mut Value| *claims = json!([]),
+        |claims: &mut Value| drop(claims.as_object_mut().unwrap().remove("sub")),
+    ] {
         world.idp.edit_userinfo(edit);
         let visitor = world.visitor();
         let own = callback(&world, &visitor).await;
@@ -234,9 +250,17 @@ async fn a_token_endpoint_that_answers_nonsense_makes_no_session_and_no_harm() {
 
 #[tokio::test]
 async fn metadata_of_another_issuer_or_with_unsafe_endpoints_are_not_believed() {
-    for (member, value) in [("issuer", json!("https://evil.example")), ("token_endpoint", json!("http://evil.example/token")), ("jwks_uri", json!("ftp://x/")), ("revocation_endpoint", json!("http://192.0.2.1/"))] {
-        let world = World::new().start_with(|idp| idp.set_metadata(json!({member: value}))).await;
-        eventually("discovery was tried", async || world.idp.calls(Endpoint::Discovery) > 0 && world.visitor().get("/").await.status == StatusCode::SERVICE_UNAVAILABLE).await;
+    for (member, value) in [
+        ("issuer", json!("https://evil.example")),
+        ("token_endpoint", json!("http://evil.example/token")),
+        ("jwks_uri", json!("ftp://x/")),
+        ("revocation_endpoint", json!("http://192.0.2.1/")),
+    ] {
+        let world = World::build().without_provider().start_with(|idp| idp.set_metadata(json!({member: value}))).await;
+        eventually("discovery was tried", async || {
+            world.idp.calls(Endpoint::Discovery) > 0 && world.visitor().get("/").await.status == StatusCode::SERVICE_UNAVAILABLE
+        })
+        .await;
         assert_eq!(world.visitor().get("/oauth2/readyz").await.json()["provider"], "not_reached", "{member}");
     }
 }
@@ -245,8 +269,18 @@ async fn metadata_of_another_issuer_or_with_unsafe_endpoints_are_not_believed() 
 async fn login_leads_only_to_pages_of_ours() {
     let world = World::start().await;
     for evil in [
-        "https://evil.example/", "//evil.example/", "/\\evil.example", "/%09/evil.example", "/.//evil.example", "\\\\evil.example", "https:evil.example",
-        "javascript:alert(1)", "https://app.test@evil.example/", "https://app.test.evil.example/", "%2f%2fevil.example", "/\t/evil.example",
+        "https://evil.example/",
+        "//evil.example/",
+        "/\\evil.example",
+        "/%09/evil.example",
+        "/.//evil.example",
+        "\\\\evil.example",
+        "https:evil.example",
+        "javascript:alert(1)",
+        "https://app.test@evil.example/",
+        "https://app.test.evil.example/",
+        "%2f%2fevil.example",
+        "/\t/evil.example",
     ] {
         let visitor = world.visitor();
         let encoded: String = url::form_urlencoded::byte_serialize(evil.as_bytes()).collect();
@@ -258,14 +292,23 @@ async fn login_leads_only_to_pages_of_ours() {
     let visitor = world.visitor();
     assert_eq!(visitor.log_in(&world.idp, "/oauth2/start?rd=%2Fa%3Fb%3Dc").await.as_str(), format!("{ACCESS}/a?b=c"));
     let visitor = world.visitor();
-    assert_eq!(visitor.log_in(&world.idp, "/.//evil.example/x").await.as_str(), format!("{ACCESS}/"), "not even a path that was asked for");
+    assert_eq!(
+        visitor.log_in(&world.idp, "/.//evil.example/x").await.as_str(),
+        format!("{ACCESS}/"),
+        "not even a path that was asked for"
+    );
 }
 
 #[tokio::test]
 async fn neither_host_nor_forwarding_headers_choose_the_redirect_uri() {
     let world = World::start().await;
     let visitor = world.visitor();
-    let navigation = [("accept", "text/html"), ("x-forwarded-host", "evil.example"), ("x-forwarded-proto", "http"), ("forwarded", "host=evil.example")];
+    let navigation = [
+        ("accept", "text/html"),
+        ("x-forwarded-host", "evil.example"),
+        ("x-forwarded-proto", "http"),
+        ("forwarded", "host=evil.example"),
+    ];
     let to_provider = visitor.send(Method::GET, "/", &navigation, "").await.location();
     assert!(to_provider.query().unwrap().contains("redirect_uri=https%3A%2F%2Fapp.test%2Foauth2%2Fcallback"));
     for host in ["evil.example", "app.test.evil.example", "app.test:8443", "evil.example:443"] {
@@ -273,13 +316,28 @@ async fn neither_host_nor_forwarding_headers_choose_the_redirect_uri() {
         assert_eq!(reply.status, StatusCode::MISDIRECTED_REQUEST, "{host}");
         assert!(reply.set_cookies().is_empty());
     }
-    assert_eq!(visitor.send(Method::GET, "/", &[("accept", "text/html"), ("host", "app.test:443")], "").await.status, StatusCode::SEE_OTHER);
+    assert_eq!(
+        visitor.send(Method::GET, "/", &[("accept", "text/html"), ("host", "app.test:443")], "").await.status,
+        StatusCode::SEE_OTHER
+    );
 }
 
 #[tokio::test]
 async fn a_client_s_own_bearer_token_and_identity_prove_nothing() {
     let world = World::start().await;
-    let reply = world.visitor().send(Method::GET, "/", &[("authorization", "Bearer x"), ("x-forwarded-user", "admin"), ("cookie", "evergate_session=x; __Host-evergate_session=")], "").await;
+    let reply = world
+        .visitor()
+        .send(
+            Method::GET,
+            "/",
+            &[
+                ("authorization", "Bearer x"),
+                ("x-forwarded-user", "admin"),
+                ("cookie", "evergate_session=x; __Host-evergate_session="),
+            ],
+            "",
+        )
+        .await;
     assert_eq!(reply.status, StatusCode::UNAUTHORIZED, "CV-39");
     assert!(world.upstream.requests().is_empty());
 }

@@ -14,7 +14,7 @@ const OWN: [(&str, &str); 1] = [("sec-fetch-site", "same-origin")];
 #[tokio::test]
 async fn a_logout_ends_the_session_revokes_the_token_and_goes_through_the_provider() {
     for kind in [Kind::Sqlite, Kind::Postgres] {
-        let world = World::new().on(kind).start().await;
+        let world = World::build().on(kind).start().await;
         let visitor = world.signed_in().await;
         let stolen = visitor.copy();
         assert!(stolen.get("/").await.is_upstreams());
@@ -35,14 +35,18 @@ async fn a_link_of_the_app_logs_out_and_a_stranger_s_asks_first() {
     let world = World::start().await;
     let visitor = world.signed_in().await;
     for site in ["cross-site", "same-site", "none"] {
-        let page = visitor.send(Method::GET, "/oauth2/sign_out?rd=/bye", &[("sec-fetch-site", site), ("accept", "text/html")], "").await;
+        let page =
+            visitor.send(Method::GET, "/oauth2/sign_out?rd=/bye", &[("sec-fetch-site", site), ("accept", "text/html")], "").await;
         assert_eq!(page.status, StatusCode::OK);
         assert!(page.text().contains("method=\"post\"") && page.text().contains("value=\"/bye\""), "{}", page.text());
         assert!(page.header("content-security-policy").contains("frame-ancestors 'none'"));
         let page = visitor.send(Method::POST, "/oauth2/sign_out", &[("sec-fetch-site", site)], "").await;
         assert_eq!(page.status, StatusCode::OK, "a form on {site}");
     }
-    assert_eq!(visitor.send(Method::POST, "/oauth2/sign_out", &[("origin", "https://evil.example")], "").await.status, StatusCode::OK);
+    assert_eq!(
+        visitor.send(Method::POST, "/oauth2/sign_out", &[("origin", "https://evil.example")], "").await.status,
+        StatusCode::OK
+    );
     assert!(visitor.get("/").await.is_upstreams(), "still signed in");
     visitor.send(Method::GET, "/oauth2/sign_out", &OWN, "").await.location();
     assert_eq!(visitor.fetch("/").await.status, StatusCode::UNAUTHORIZED);
@@ -50,7 +54,7 @@ async fn a_link_of_the_app_logs_out_and_a_stranger_s_asks_first() {
 
 #[tokio::test]
 async fn logout_leads_only_to_pages_of_ours() {
-    let world = World::new().start_with(|idp| idp.set_metadata(json!({"end_session_endpoint": null}))).await;
+    let world = World::build().start_with(|idp| idp.set_metadata(json!({"end_session_endpoint": null}))).await;
     for evil in ["https://evil.example/", "//evil.example", "/\\evil.example", "/.//evil.example", "javascript:x"] {
         let visitor = world.signed_in().await;
         let encoded: String = url::form_urlencoded::byte_serialize(evil.as_bytes()).collect();
@@ -76,7 +80,7 @@ async fn a_provider_that_is_away_does_not_keep_anybody_signed_in() {
 
 #[tokio::test]
 async fn a_store_that_is_away_is_said_and_the_cookie_stays() {
-    let world = World::new().on(Kind::Postgres).start().await;
+    let world = World::build().on(Kind::Postgres).start().await;
     let visitor = world.signed_in().await;
     world.store_line.as_ref().unwrap().cut();
     let reply = visitor.send(Method::POST, "/oauth2/sign_out", &OWN, "").await;

@@ -2,12 +2,7 @@
 
 use std::time::Duration;
 
-use crate::harness::{
-    World,
-    eventually::eventually,
-    logs::lines_with,
-    visitor::Visitor,
-};
+use crate::harness::{World, eventually::eventually, logs::lines_with, visitor::Visitor};
 
 #[tokio::test]
 async fn metrics_tell_of_requests_logins_renewals_and_sessions_on_a_listener_of_their_own() {
@@ -20,9 +15,14 @@ async fn metrics_tell_of_requests_logins_renewals_and_sessions_on_a_listener_of_
     let metrics = Visitor::new(world.replicas[0].metrics_address.unwrap());
     let text = metrics.get("/metrics").await.text();
     for line in [
-        "evergate_requests_total{status=\"2xx\"}", "evergate_requests_total{status=\"4xx\"} 1", "evergate_logins_total{outcome=\"ok\"} 1",
-        "evergate_renewals_total{outcome=\"ok\",reason=\"rotated\"} 1", "evergate_provider_seconds_count{call=\"refresh\"} 1",
-        "evergate_store_seconds_count", "evergate_request_seconds_bucket", "evergate_client_config_error 0",
+        "evergate_requests_total{status=\"2xx\"}",
+        "evergate_requests_total{status=\"4xx\"} 1",
+        "evergate_logins_total{outcome=\"ok\"} 1",
+        "evergate_renewals_total{outcome=\"ok\",reason=\"rotated\"} 1",
+        "evergate_provider_seconds_count{call=\"refresh\"} 1",
+        "evergate_store_seconds_count",
+        "evergate_request_seconds_bucket",
+        "evergate_client_config_error 0",
     ] {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }
@@ -44,7 +44,10 @@ async fn each_request_has_one_access_line_with_its_id_and_without_its_query() {
     let lines = lines_with(&["evergate::access", &id]);
     assert_eq!(lines.len(), 1);
     let line: serde_json::Value = serde_json::from_str(&lines[0]).unwrap();
-    assert_eq!((&line["http.method"], &line["http.path"], &line["http.status"], &line["answer"]), (&"GET".into(), &"/one-line".into(), &200.into(), &"upstream".into()));
+    assert_eq!(
+        (&line["http.method"], &line["http.path"], &line["http.status"], &line["answer"]),
+        (&"GET".into(), &"/one-line".into(), &200.into(), &"upstream".into())
+    );
     assert!(lines_with(&["hush"]).is_empty());
     let refused = world.visitor().fetch("/refused").await.json();
     assert_eq!(lines_with(&["evergate::access", refused["request_id"].as_str().unwrap()]).len(), 1);
@@ -79,7 +82,11 @@ async fn one_line_at_start_says_what_will_be_asked_of_the_provider() {
     let world = World::start().await;
     let lines = lines_with(&[world.idp.issuer(), "found the provider"]);
     assert_eq!(lines.len(), 1, "{lines:?}");
-    assert!(lines[0].contains("offline_access is asked for, because the provider lists it") && lines[0].contains("openid profile email offline_access"), "{lines:?}");
+    assert!(
+        lines[0].contains("offline_access is asked for, because the provider lists it")
+            && lines[0].contains("openid profile email offline_access"),
+        "{lines:?}"
+    );
 }
 
 #[tokio::test]
@@ -87,7 +94,12 @@ async fn pages_of_ours_are_safe_to_show() {
     let world = World::start().await;
     let page = world.visitor().send(http::Method::GET, "/oauth2/callback", &[("accept", "text/html")], "").await;
     assert!(page.text().contains("<h1>Sign-in failed</h1>"));
-    for (name, value) in [("cache-control", "no-store"), ("x-content-type-options", "nosniff"), ("referrer-policy", "no-referrer"), ("content-type", "text/html; charset=utf-8")] {
+    for (name, value) in [
+        ("cache-control", "no-store"),
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+        ("content-type", "text/html; charset=utf-8"),
+    ] {
         assert_eq!(page.header(name), value);
     }
     assert!(page.header("content-security-policy").starts_with("default-src 'none'"));

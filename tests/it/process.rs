@@ -6,11 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crate::harness::{
-    eventually::eventually,
-    upstream::Upstream,
-    visitor::Visitor,
-};
+use crate::harness::{eventually::eventually, upstream::Upstream, visitor::Visitor};
 
 fn evergate(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_evergate"));
@@ -34,7 +30,15 @@ fn free_port() -> u16 {
 
 /// A gateway without a reachable provider, which starts all the same.
 fn serve(port: u16, upstream: &Upstream, directory: &std::path::Path) -> Command {
-    let mut command = evergate(&["serve", "--access-url", "http://localhost", "--oidc-issuer-url", "http://127.0.0.1:9", "--oidc-client-id", "app"]);
+    let mut command = evergate(&[
+        "serve",
+        "--access-url",
+        "http://localhost",
+        "--oidc-issuer-url",
+        "http://127.0.0.1:9",
+        "--oidc-client-id",
+        "app",
+    ]);
     command
         .env("CODER_HTTP_ADDRESS", format!("127.0.0.1:{port}"))
         .env("CODER_UPSTREAM_URL", format!("http://{}", upstream.address))
@@ -47,7 +51,10 @@ async fn it_starts_without_its_provider_answers_its_health_check_and_drains_on_s
     let (port, upstream, directory) = (free_port(), Upstream::start().await, tempfile::tempdir().unwrap());
     let mut child = serve(port, &upstream, directory.path()).spawn().unwrap();
     let visitor = Visitor::new(([127, 0, 0, 1], port).into());
-    eventually("it is ready", async || visitor.try_send(http::Method::GET, "/oauth2/readyz", &[], "").await.is_some_and(|reply| reply.status.is_success())).await;
+    eventually("it is ready", async || {
+        visitor.try_send(http::Method::GET, "/oauth2/readyz", &[], "").await.is_some_and(|reply| reply.status.is_success())
+    })
+    .await;
     let health = evergate(&["healthcheck", "--http-address", &format!("0.0.0.0:{port}")]).status().unwrap();
     assert_eq!(health.code(), Some(0));
     terminate(&child);
@@ -59,7 +66,8 @@ async fn it_starts_without_its_provider_answers_its_health_check_and_drains_on_s
     let (status, log) = tokio::time::timeout(Duration::from_secs(30), status).await.unwrap().unwrap();
     assert_eq!(status.code(), Some(0), "{log}");
     for line in log.lines() {
-        serde_json::from_str::<serde_json::Value>(line).unwrap_or_else(|_| panic!("not a terminal, so each line is JSON: {line}"));
+        serde_json::from_str::<serde_json::Value>(line)
+            .unwrap_or_else(|_| panic!("not a terminal, so each line is JSON: {line}"));
     }
     assert!(log.contains("\"message\":\"stopping\"") && log.contains("CODER_ACCESS_URL is plain http"), "{log}");
     assert_eq!(evergate(&["healthcheck", "--http-address", &format!("127.0.0.1:{port}")]).status().unwrap().code(), Some(69));
@@ -69,7 +77,10 @@ async fn it_starts_without_its_provider_answers_its_health_check_and_drains_on_s
 fn wrong_settings_end_it_with_64_before_any_port_is_bound() {
     let (code, out, error) = run(&["serve", "--oidc-scopes", "openid"]);
     assert_eq!((code, out.as_str()), (64, ""));
-    assert!(error.contains("there are 4 problems with the settings") && error.contains("CODER_ACCESS_URL: is required"), "{error}");
+    assert!(
+        error.contains("there are 4 problems with the settings") && error.contains("CODER_ACCESS_URL: is required"),
+        "{error}"
+    );
     assert_eq!(run(&["--no-such-flag"]).0, 64);
     assert_eq!(run(&["--oidc-client-secret", "x"]).0, 64, "a secret has no flag: other users of the machine could read it");
     assert_eq!(run(&["no-such-verb"]).0, 64);
@@ -96,7 +107,10 @@ fn keys_are_generated_and_commands_explain_themselves() {
     assert!(code == 0 && help.contains("--oidc-client-secret-file") && help.contains("demo"), "{help}");
     assert!(run(&["--version"]).1.starts_with("evergate "));
     let (code, shown, error) = run(&["config", "--http-address", "127.0.0.1:1"]);
-    assert!(code == 64 && shown.contains("CODER_HTTP_ADDRESS=127.0.0.1:1  # flag") && error.contains("is required"), "{shown}{error}");
+    assert!(
+        code == 64 && shown.contains("CODER_HTTP_ADDRESS=127.0.0.1:1  # flag") && error.contains("is required"),
+        "{shown}{error}"
+    );
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ const EXPIRED: Duration = Duration::from_secs(301);
 #[tokio::test]
 async fn an_expired_token_is_renewed_before_the_request_is_served() {
     for rotation in [Rotation::Strict, Rotation::Grace(Duration::from_secs(60)), Rotation::Reusable, Rotation::Single] {
-        let world = World::new().start_with(|idp| idp.rotate_as(rotation)).await;
+        let world = World::build().start_with(|idp| idp.rotate_as(rotation)).await;
         let visitor = world.signed_in().await;
         for renewals in 1..=3 {
             world.clock.advance(EXPIRED);
@@ -57,7 +57,14 @@ async fn a_hundred_requests_on_an_expired_token_make_one_call() {
     let visitor = world.signed_in().await;
     world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Slow(Duration::from_millis(500)));
     world.clock.advance(EXPIRED);
-    let requests: Vec<_> = (0..100).map(|_| tokio::spawn({ let visitor = visitor.clone(); async move { visitor.fetch("/").await } })).collect();
+    let requests: Vec<_> = (0..100)
+        .map(|_| {
+            tokio::spawn({
+                let visitor = visitor.clone();
+                async move { visitor.fetch("/").await }
+            })
+        })
+        .collect();
     for request in requests {
         assert!(request.await.unwrap().is_upstreams());
     }
@@ -70,7 +77,10 @@ async fn a_client_that_leaves_cancels_nothing() {
     let visitor = world.signed_in().await;
     world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Slow(Duration::from_millis(700)));
     world.clock.advance(EXPIRED);
-    let leaving = tokio::spawn({ let visitor = visitor.clone(); async move { visitor.get("/").await } });
+    let leaving = tokio::spawn({
+        let visitor = visitor.clone();
+        async move { visitor.get("/").await }
+    });
     eventually("the provider was asked", async || world.idp.calls(Endpoint::Refresh) == 1).await;
     leaving.abort();
     eventually("the renewal is kept", async || visitor.fetch("/oauth2/userinfo").await.json()["renewals"] == 1).await;
@@ -81,7 +91,7 @@ async fn a_client_that_leaves_cancels_nothing() {
 #[tokio::test]
 async fn a_missing_or_absurd_lifetime_is_neither_believed_nor_asked_for_at_every_request() {
     for life in [None, Some(json!("300")), Some(json!(0)), Some(json!(-1)), Some(json!("soon")), Some(json!(1e300))] {
-        let world = World::new().start_with(|idp| idp.access_tokens_live(life.clone())).await;
+        let world = World::build().start_with(|idp| idp.access_tokens_live(life.clone())).await;
         let visitor = world.signed_in().await;
         for _ in 0..5 {
             assert!(visitor.get("/").await.is_upstreams(), "{life:?}");
@@ -92,7 +102,7 @@ async fn a_missing_or_absurd_lifetime_is_neither_believed_nor_asked_for_at_every
 
 #[tokio::test]
 async fn without_a_refresh_token_the_session_lasts_as_long_as_the_access_token() {
-    let world = World::new().start_with(|idp| idp.give_no_refresh_tokens()).await;
+    let world = World::build().start_with(|idp| idp.give_no_refresh_tokens()).await;
     let visitor = world.signed_in().await;
     assert!(visitor.get("/").await.is_upstreams());
     world.clock.advance(EXPIRED);
@@ -124,7 +134,11 @@ async fn a_renewal_that_speaks_of_somebody_else_ends_the_grant_and_its_new_token
         world.idp.edit_id_token(move |claims| claims[member.as_str()] = json!("https://somebody-else"));
         world.clock.advance(EXPIRED);
         let reply = visitor.fetch("/").await;
-        assert_eq!((reply.status, reply.json()["reason"].clone()), (StatusCode::UNAUTHORIZED, json!("identity_refused")), "{what}");
+        assert_eq!(
+            (reply.status, reply.json()["reason"].clone()),
+            (StatusCode::UNAUTHORIZED, json!("identity_refused")),
+            "{what}"
+        );
         eventually("the new refresh token is revoked", async || !world.idp.has_live_refresh_token()).await;
         assert!(world.upstream.requests().is_empty());
     }
@@ -150,7 +164,10 @@ async fn a_logout_during_a_renewal_wins_and_the_new_token_is_revoked() {
     let visitor = world.signed_in().await;
     world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Slow(Duration::from_millis(700)));
     world.clock.advance(EXPIRED);
-    let waiting = tokio::spawn({ let visitor = visitor.copy(); async move { visitor.fetch("/").await } });
+    let waiting = tokio::spawn({
+        let visitor = visitor.copy();
+        async move { visitor.fetch("/").await }
+    });
     eventually("the provider was asked", async || world.idp.calls(Endpoint::Refresh) == 1).await;
     visitor.send(http::Method::POST, "/oauth2/sign_out", &[], "").await;
     assert_eq!(waiting.await.unwrap().status, StatusCode::UNAUTHORIZED, "RF-06");

@@ -14,7 +14,7 @@ const EXPIRED: Duration = Duration::from_secs(301);
 
 #[tokio::test]
 async fn a_hundred_requests_over_two_replicas_and_a_slow_strict_provider_make_one_call() {
-    let world = World::new().replicas(2).start().await;
+    let world = World::build().replicas(2).start().await;
     let visitor = world.signed_in().await;
     world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Slow(Duration::from_secs(3)));
     world.clock.advance(EXPIRED);
@@ -33,7 +33,7 @@ async fn a_hundred_requests_over_two_replicas_and_a_slow_strict_provider_make_on
 
 #[tokio::test]
 async fn a_request_that_read_its_session_before_the_renewal_uses_what_came_of_it() {
-    let world = World::new().replicas(3).start().await;
+    let world = World::build().replicas(3).start().await;
     let visitor = world.signed_in().await;
     for replica in &world.replicas {
         assert!(visitor.at(replica.address).get("/").await.is_upstreams(), "each has the old grant in memory");
@@ -49,7 +49,7 @@ async fn a_request_that_read_its_session_before_the_renewal_uses_what_came_of_it
 
 #[tokio::test]
 async fn a_session_that_was_ended_is_refused_by_every_replica_within_a_second() {
-    let world = World::new().replicas(2).start().await;
+    let world = World::build().replicas(2).start().await;
     let visitor = world.signed_in().await;
     let other = visitor.copy().at(world.replicas[1].address);
     assert!(other.get("/").await.is_upstreams());
@@ -64,7 +64,7 @@ async fn a_session_that_was_ended_is_refused_by_every_replica_within_a_second() 
 
 #[tokio::test]
 async fn a_replica_that_is_deaf_to_changes_asks_the_store_instead() {
-    let world = World::new().replicas(2).start().await;
+    let world = World::build().replicas(2).start().await;
     let visitor = world.signed_in().await;
     let other = visitor.copy().at(world.replicas[1].address);
     assert!(other.get("/").await.is_upstreams());
@@ -76,7 +76,7 @@ async fn a_replica_that_is_deaf_to_changes_asks_the_store_instead() {
 
 #[tokio::test]
 async fn a_row_that_is_removed_by_hand_is_missed_at_once() {
-    let world = World::new().replicas(2).start().await;
+    let world = World::build().replicas(2).start().await;
     let visitor = world.signed_in().await;
     assert!(visitor.get("/").await.is_upstreams());
     world.sql("DELETE FROM sessions").await;
@@ -85,14 +85,16 @@ async fn a_row_that_is_removed_by_hand_is_missed_at_once() {
 
 #[tokio::test]
 async fn a_replica_that_dies_in_the_middle_of_a_renewal_leaves_no_one_waiting_for_ever() {
-    let mut world = World::new().replicas(2).set("oidc_token_timeout", "1s").start().await;
+    let mut world = World::build().replicas(2).set("oidc_token_timeout", "1s").start().await;
     let visitor = world.signed_in().await;
     // The first renewal shows that tokens rotate; the second is lost with its replica.
     world.clock.advance(EXPIRED);
     assert!(visitor.get("/").await.is_upstreams());
     // As a killed process leaves it: an intent whose lease has run out, and a token that may be spent.
     world.clock.advance(EXPIRED);
-    world.sql("UPDATE grants SET attempt = decode('00112233445566778899aabbccddeeff', 'hex'), lease_until = 0, presented = 1").await;
+    world
+        .sql("UPDATE grants SET attempt = decode('00112233445566778899aabbccddeeff', 'hex'), lease_until = 0, presented = 1")
+        .await;
     world.replicas.remove(0).abort();
     let survivor = visitor.at(world.address());
     eventually("the survivor ends it", async || survivor.fetch("/").await.status == StatusCode::UNAUTHORIZED).await;
@@ -103,13 +105,27 @@ async fn a_replica_that_dies_in_the_middle_of_a_renewal_leaves_no_one_waiting_fo
 
 #[tokio::test]
 async fn an_intent_that_another_replica_holds_is_waited_for_and_not_followed() {
-    let world = World::new().replicas(2).start().await;
+    let world = World::build().replicas(2).start().await;
     let visitor = world.signed_in().await;
     world.clock.advance(EXPIRED);
     // Somebody else's attempt, alive by the database's clock.
     world.sql("UPDATE grants SET attempt = decode('00112233445566778899aabbccddeeff', 'hex'), lease_until = (EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT + 60000, presented = 1").await;
-    let waiting = tokio::spawn({ let visitor = visitor.clone(); async move { visitor.get("/").await } });
-    assert!(tokio::time::timeout(Duration::from_millis(700), &mut Box::pin(async { while world.idp.calls(Endpoint::Refresh) == 0 { tokio::task::yield_now().await } })).await.is_err());
+    let waiting = tokio::spawn({
+        let visitor = visitor.clone();
+        async move { visitor.get("/").await }
+    });
+    assert!(
+        tokio::time::timeout(
+            Duration::from_millis(700),
+            &mut Box::pin(async {
+                while world.idp.calls(Endpoint::Refresh) == 0 {
+                    tokio::task::yield_now().await
+                }
+            })
+        )
+        .await
+        .is_err()
+    );
     world.sql("UPDATE grants SET attempt = NULL, lease_until = NULL, presented = 0").await;
     assert!(waiting.await.unwrap().is_upstreams());
     assert_eq!(world.idp.calls(Endpoint::Refresh), 1);
@@ -119,7 +135,7 @@ async fn an_intent_that_another_replica_holds_is_waited_for_and_not_followed() {
 async fn a_key_ring_is_rotated_while_sessions_live() {
     use evergate::seal::KeyRing;
     let (old, new) = (KeyRing::generate(), KeyRing::generate());
-    let mut world = World::new().replicas(1).set("external_token_encryption_keys", &old).start().await;
+    let mut world = World::build().replicas(1).set("external_token_encryption_keys", &old).start().await;
     let visitor = world.signed_in().await;
     world.restart_with(&[("external_token_encryption_keys", &format!("{new},{old}"))]).await;
     let visitor = visitor.at(world.address());

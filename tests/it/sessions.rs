@@ -18,7 +18,7 @@ async fn reason(visitor: &Visitor) -> serde_json::Value {
 #[tokio::test]
 async fn a_session_that_is_used_lives_on_and_one_that_is_idle_ends() {
     for kind in [Kind::Sqlite, Kind::Postgres] {
-        let world = World::new().on(kind).set("session_duration", "2h").start().await;
+        let world = World::build().on(kind).set("session_duration", "2h").start().await;
         let visitor = world.signed_in().await;
         for _ in 0..4 {
             world.clock.advance(HOUR);
@@ -31,7 +31,7 @@ async fn a_session_that_is_used_lives_on_and_one_that_is_idle_ends() {
 
 #[tokio::test]
 async fn a_session_ends_at_its_absolute_limit_however_much_it_is_used() {
-    let world = World::new().set("session_max_duration", "3h").start().await;
+    let world = World::build().set("session_max_duration", "3h").start().await;
     let visitor = world.signed_in().await;
     for _ in 0..2 {
         world.clock.advance(HOUR);
@@ -43,7 +43,7 @@ async fn a_session_ends_at_its_absolute_limit_however_much_it_is_used() {
 
 #[tokio::test]
 async fn without_expiry_refresh_a_session_ends_when_it_was_told_to() {
-    let world = World::new().set("session_duration", "2h").set("disable_session_expiry_refresh", "true").start().await;
+    let world = World::build().set("session_duration", "2h").set("disable_session_expiry_refresh", "true").start().await;
     let visitor = world.signed_in().await;
     world.clock.advance(2 * HOUR - Duration::from_secs(1));
     assert!(visitor.get("/").await.is_upstreams());
@@ -53,7 +53,7 @@ async fn without_expiry_refresh_a_session_ends_when_it_was_told_to() {
 
 #[tokio::test]
 async fn a_session_that_was_used_through_one_replica_is_not_idle_at_another() {
-    let mut world = World::new().replicas(2).set("session_duration", "2h").start().await;
+    let mut world = World::build().replicas(2).set("session_duration", "2h").start().await;
     let visitor = world.signed_in().await;
     let other = visitor.at(world.replicas[1].address);
     assert!(other.get("/").await.is_upstreams());
@@ -68,7 +68,7 @@ async fn a_session_that_was_used_through_one_replica_is_not_idle_at_another() {
 #[tokio::test]
 async fn sessions_outlive_a_restart_and_a_crash() {
     for kind in [Kind::Sqlite, Kind::Postgres] {
-        let mut world = World::new().on(kind).start().await;
+        let mut world = World::build().on(kind).start().await;
         let visitor = world.signed_in().await;
         world.restart_with(&[]).await;
         assert!(visitor.at(world.address()).get("/").await.is_upstreams(), "{kind:?}");
@@ -81,7 +81,7 @@ async fn sessions_outlive_a_restart_and_a_crash() {
 #[tokio::test]
 async fn no_token_stands_in_the_database_as_it_is() {
     for kind in [Kind::Sqlite, Kind::Postgres] {
-        let world = World::new().on(kind).start().await;
+        let world = World::build().on(kind).start().await;
         let visitor = world.signed_in().await;
         world.clock.advance(HOUR);
         visitor.get("/").await;
@@ -92,7 +92,10 @@ async fn no_token_stands_in_the_database_as_it_is() {
                 output.stdout
             }
             Database::Sqlite { directory } => {
-                let files = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_none_or(|kind| kind != "key"));
+                let files = std::fs::read_dir(directory.path())
+                    .unwrap()
+                    .map(|entry| entry.unwrap().path())
+                    .filter(|path| path.extension().is_none_or(|kind| kind != "key"));
                 files.flat_map(|path| std::fs::read(path).unwrap()).collect()
             }
         };
@@ -107,7 +110,7 @@ async fn no_token_stands_in_the_database_as_it_is() {
 
 #[tokio::test]
 async fn a_token_that_is_copied_to_another_row_does_not_open() {
-    let world = World::new().on(Kind::Postgres).start().await;
+    let world = World::build().on(Kind::Postgres).start().await;
     let (first, second) = (world.signed_in().await, world.signed_in().await);
     world.sql("UPDATE grants SET access_token = (SELECT access_token FROM grants ORDER BY id LIMIT 1)").await;
     let statuses = [first.get("/").await.status, second.get("/").await.status];
@@ -116,7 +119,7 @@ async fn a_token_that_is_copied_to_another_row_does_not_open() {
 
 #[tokio::test]
 async fn expired_rows_are_swept() {
-    let mut world = World::new().on(Kind::Postgres).set("session_duration", "1h").start().await;
+    let mut world = World::build().on(Kind::Postgres).set("session_duration", "1h").start().await;
     for _ in 0..3 {
         world.signed_in().await;
     }
@@ -139,7 +142,7 @@ async fn expired_rows_are_swept() {
 async fn the_key_file_of_the_embedded_store_is_its_owner_s_alone() {
     use std::os::unix::fs::PermissionsExt;
     let world = World::start().await;
-    let Database::Sqlite { directory } = &world.database else { unreachable!() };
+    let Database::Sqlite { directory } = &world.database else { panic!("SQLite is the default") };
     let mode = std::fs::metadata(directory.path().join("token.key")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }

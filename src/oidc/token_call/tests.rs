@@ -3,14 +3,16 @@ use serde_json::json;
 use super::*;
 
 fn answer(status: u16, body: &str) -> Result<TokenAnswer, TokenFailure> {
-    read(&Answer { status: StatusCode::from_u16(status).unwrap(), headers: HeaderMap::new(), body: Bytes::copy_from_slice(body.as_bytes()) })
+    read(&Answer {
+        status: StatusCode::from_u16(status).unwrap(),
+        headers: HeaderMap::new(),
+        body: Bytes::copy_from_slice(body.as_bytes()),
+    })
 }
 
 fn code(status: u16, body: &str) -> Option<String> {
-    match answer(status, body).unwrap_err() {
-        TokenFailure::Refused { code, .. } => code,
-        other => panic!("{other}"),
-    }
+    let TokenFailure::Refused { code, .. } = answer(status, body).unwrap_err() else { panic!("{status} {body} is no refusal") };
+    code
 }
 
 #[test]
@@ -37,11 +39,20 @@ fn an_error_member_decides_whatever_the_status() {
 
 #[test]
 fn a_success_without_usable_tokens_is_told_from_one_with() {
-    for body in ["", "<html>", "[]", "{}", r#"{"access_token":""}"#, r#"{"access_token":"a","token_type":"DPoP"}"#, r#"{"access_token":"a b"}"#] {
+    for body in [
+        "",
+        "<html>",
+        "[]",
+        "{}",
+        r#"{"access_token":""}"#,
+        r#"{"access_token":"a","token_type":"DPoP"}"#,
+        r#"{"access_token":"a b"}"#,
+    ] {
         assert!(matches!(answer(200, body), Err(TokenFailure::Unusable(_))), "{body}");
     }
     for kind in ["bearer", "BEARER", "Bearer"] {
-        let body = json!({"access_token": "a", "token_type": kind, "refresh_token": "r", "expires_in": 30, "extra": {}}).to_string();
+        let body =
+            json!({"access_token": "a", "token_type": kind, "refresh_token": "r", "expires_in": 30, "extra": {}}).to_string();
         let answer = answer(200, &body).unwrap();
         assert_eq!(answer.refresh_token.unwrap().expose(), "r");
         assert!(answer.id_token.is_none());

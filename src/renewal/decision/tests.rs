@@ -41,7 +41,15 @@ fn decided(grant: &Grant, in_trouble: bool) -> Decision {
 
 #[test]
 fn a_grant_is_renewed_behind_in_the_soft_window_and_first_in_the_hard_one() {
-    let cases = [(3000, Decision::Serve), (61, Decision::Serve), (59, Decision::ServeAndRenew), (6, Decision::ServeAndRenew), (5, Decision::RenewFirst), (0, Decision::RenewFirst), (-90_000, Decision::RenewFirst)];
+    let cases = [
+        (3000, Decision::Serve),
+        (61, Decision::Serve),
+        (59, Decision::ServeAndRenew),
+        (6, Decision::ServeAndRenew),
+        (5, Decision::RenewFirst),
+        (0, Decision::RenewFirst),
+        (-90_000, Decision::RenewFirst),
+    ];
     for (left, expected) in cases {
         assert_eq!(decided(&grant(left), false), expected, "{left} s left");
     }

@@ -6,7 +6,6 @@ use std::{
 };
 
 use tokio::{
-    io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
     sync::watch,
 };
@@ -26,8 +25,6 @@ enum Line {
     Cut,
     /// Connections stay open and nothing passes.
     Stalled,
-    /// What is sent arrives, and no answer comes back before the connection closes.
-    Mute,
 }
 
 impl FaultProxy {
@@ -64,8 +61,8 @@ impl FaultProxy {
         self.line.send_replace(Line::Stalled);
     }
 
-    pub fn mute(&self) {
-        self.line.send_replace(Line::Mute);
+    pub fn is_whole(&self) -> bool {
+        *self.line.borrow() == Line::Whole
     }
 
     pub fn mend(&self) {
@@ -86,21 +83,10 @@ async fn relay(mut client: TcpStream, target: SocketAddr, mut line: watch::Recei
                 changed = line.changed() => if changed.is_err() { return },
             },
             Line::Cut => return,
-            Line::Stalled => if line.changed().await.is_err() { return },
-            Line::Mute => {
-                let (mut from_client, _) = client.split();
-                let (mut from_server, mut to_server) = server.split();
-                let swallow = async {
-                    // The answer is read, so that the request was surely handled, and goes no further.
-                    let mut first = [0; 1];
-                    let _answered = from_server.peek(&mut first).await;
-                };
-                let send = async {
-                    let _sent = tokio::io::copy(&mut from_client, &mut to_server).await;
-                    let _closed = to_server.shutdown().await;
-                    std::future::pending::<()>().await;
-                };
-                tokio::select! { () = swallow => return, () = send => return }
+            Line::Stalled => {
+                if line.changed().await.is_err() {
+                    return;
+                }
             }
         }
     }

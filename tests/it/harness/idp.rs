@@ -98,7 +98,11 @@ struct Token {
 }
 
 impl Idp {
-    pub async fn start(issuer: String, clock: Clock) -> Arc<Self> {
+    /// Reached at `url`. Its issuer has a path of its own, because ports come round again within one run and the
+    /// log is searched by issuer.
+    pub async fn start(url: &str, clock: Clock) -> Arc<Self> {
+        let path = format!("/{}", random_text::<6>());
+        let issuer = format!("{url}{path}");
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let key = SigningKey::generate("first").unwrap();
         let state = State {
@@ -128,7 +132,7 @@ impl Idp {
             most_at_once: 0,
         };
         let idp = Arc::new(Self { address: listener.local_addr().unwrap(), issuer, clock, state: Mutex::new(state) });
-        let pages = endpoints::router(Arc::clone(&idp));
+        let pages = axum::Router::new().nest(&path, endpoints::router(Arc::clone(&idp)));
         tokio::spawn(async move { axum::serve(listener, pages).await });
         idp
     }
@@ -255,7 +259,11 @@ impl Idp {
         });
         state.codes.insert(code.clone(), details);
         state.issued.extend([code.clone(), query["state"].clone(), query["nonce"].clone()]);
-        Url::parse_with_params(&query["redirect_uri"], [("code", code.as_str()), ("state", &query["state"]), ("iss", &self.issuer)]).unwrap()
+        Url::parse_with_params(
+            &query["redirect_uri"],
+            [("code", code.as_str()), ("state", &query["state"]), ("iss", &self.issuer)],
+        )
+        .unwrap()
     }
 }
 

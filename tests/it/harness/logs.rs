@@ -52,6 +52,10 @@ pub fn assert_absent(secrets: &[String]) {
     let lines = LINES.lock().unwrap();
     let all = String::from_utf8_lossy(&lines);
     for secret in secrets {
-        assert!(!all.contains(secret.as_str()), "a secret was logged: {}", all.lines().find(|line| line.contains(secret.as_str())).unwrap_or_default());
+        assert!(
+            !all.contains(secret.as_str()),
+            "a secret was logged: {}",
+            all.lines().find(|line| line.contains(secret.as_str())).unwrap_or_default()
+        );
     }
 }

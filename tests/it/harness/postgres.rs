@@ -13,7 +13,7 @@ use evergate::{
     store::{PostgresSettings, Settings, Store},
     telemetry::metrics::Metrics,
 };
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use sqlx::{Connection, Executor, PgConnection};
 use tokio::sync::OnceCell;
 use url::Url;
 
@@ -31,7 +31,8 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 pub async fn fresh_database() -> (String, SocketAddr) {
     let cluster = CLUSTER.get_or_init(start).await;
     let name = format!("evergate_{}_{}", cluster.run, COUNT.fetch_add(1, Ordering::Relaxed));
-    execute(&cluster.admin, format!("CREATE DATABASE {name} TEMPLATE evergate_{}_template STRATEGY = FILE_COPY", cluster.run)).await;
+    execute(&cluster.admin, format!("CREATE DATABASE {name} TEMPLATE evergate_{}_template STRATEGY = FILE_COPY", cluster.run))
+        .await;
     let mut url = cluster.admin.clone();
     url.set_path(&name);
     let address = SocketAddr::new(url.host_str().unwrap().parse().unwrap(), url.port().unwrap_or(5432));
@@ -67,9 +68,9 @@ async fn start() -> Cluster {
     Cluster { admin, run, _server: server }
 }
 
-#[expect(clippy::disallowed_types, reason = "the names of databases cannot be bound, and these are our own")]
+/// The names of databases cannot be bound, and these are our own.
 async fn execute(url: &Url, statement: String) {
     let mut connection = PgConnection::connect(url.as_str()).await.unwrap();
-    connection.execute(AssertSqlSafe(statement)).await.unwrap();
+    connection.execute(sqlx::AssertSqlSafe(statement)).await.unwrap();
     connection.close().await.unwrap();
 }

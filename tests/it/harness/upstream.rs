@@ -10,7 +10,7 @@ use axum::{
     body::{Body, Bytes},
     extract::{Request, State},
     http::{HeaderMap, StatusCode, header},
-    response::{IntoResponse, Response},
+    response::{AppendHeaders, IntoResponse, Response},
     routing::any,
 };
 use futures_util::{SinkExt, StreamExt};
@@ -60,7 +60,7 @@ impl Upstream {
             .route("/stream", any(stream))
             .route("/gated", any(gated))
             .route("/forged", any(|| async { ([("evergate-answer", "signed_in"), ("x-app", "1")], "forged") }))
-            .route("/cookies", any(|| async { ([(header::SET_COOKIE, "a=1"), (header::SET_COOKIE, "b=2")], "").into_response() }))
+            .route("/cookies", any(|| async { AppendHeaders([(header::SET_COOKIE, "a=1"), (header::SET_COOKIE, "b=2")]) }))
             .fallback(record)
             .with_state(Arc::clone(&seen));
         tokio::spawn(async move { axum::serve(listener, pages).await });
@@ -113,10 +113,12 @@ async fn gated(State(shared): State<Arc<Shared>>, request: Request) -> Response 
 async fn stream(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     note(&shared, request).await;
     let mut open = shared.gate.subscribe();
-    let pieces = futures_util::stream::once(async { Ok::<_, std::convert::Infallible>("first ") }).chain(futures_util::stream::once(async move {
-        let _opened = open.wait_for(|open| *open).await;
-        Ok("second")
-    }));
+    let pieces = futures_util::stream::once(async { Ok::<_, std::convert::Infallible>("first ") }).chain(
+        futures_util::stream::once(async move {
+            let _opened = open.wait_for(|open| *open).await;
+            Ok("second")
+        }),
+    );
     ([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(pieces)).into_response()
 }
 
@@ -135,5 +137,9 @@ async fn websocket(State(shared): State<Arc<Shared>>, mut request: Request) -> R
             }
         }
     });
-    (StatusCode::SWITCHING_PROTOCOLS, [("connection", "upgrade"), ("upgrade", "websocket"), ("sec-websocket-accept", accept.as_str())]).into_response()
+    (
+        StatusCode::SWITCHING_PROTOCOLS,
+        [("connection", "upgrade"), ("upgrade", "websocket"), ("sec-websocket-accept", accept.as_str())],
+    )
+        .into_response()
 }

@@ -57,8 +57,12 @@ impl Reply {
     }
 }
 
-const NAVIGATION: [(&str, &str); 4] =
-    [("accept", "text/html,application/xhtml+xml"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document"), ("sec-fetch-site", "none")];
+const NAVIGATION: [(&str, &str); 4] = [
+    ("accept", "text/html,application/xhtml+xml"),
+    ("sec-fetch-mode", "navigate"),
+    ("sec-fetch-dest", "document"),
+    ("sec-fetch-site", "none"),
+];
 const SCRIPT: [(&str, &str); 4] =
     [("accept", "application/json"), ("sec-fetch-mode", "cors"), ("sec-fetch-dest", "empty"), ("sec-fetch-site", "same-origin")];
 

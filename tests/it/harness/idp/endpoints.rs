@@ -100,11 +100,7 @@ async fn token(Shared(idp): Provider, headers: HeaderMap, Form(form): Form<Field
         if !authenticates(&state, &headers) {
             return refuse(StatusCode::UNAUTHORIZED, "invalid_client");
         }
-        match endpoint {
-            Endpoint::Refresh => refresh(&idp, &mut state, &form),
-            Endpoint::Code => code(&idp, &mut state, &form),
-            Endpoint::Discovery | Endpoint::Jwks | Endpoint::Userinfo | Endpoint::Revocation => unreachable!(),
-        }
+        if endpoint == Endpoint::Refresh { refresh(&idp, &mut state, &form) } else { code(&idp, &mut state, &form) }
     })
     .await
 }
@@ -122,7 +118,9 @@ fn code(idp: &Idp, state: &mut State, form: &Fields) -> Response {
     };
     let verifier = form.get("code_verifier").map(String::as_str).unwrap_or_default();
     state.issued.push(verifier.to_owned());
-    if BASE64_URL_SAFE_NO_PAD.encode(sha256(verifier.as_bytes())) != details["challenge"] || form.get("redirect_uri").map(String::as_str) != details["redirect_uri"].as_str() {
+    if BASE64_URL_SAFE_NO_PAD.encode(sha256(verifier.as_bytes())) != details["challenge"]
+        || form.get("redirect_uri").map(String::as_str) != details["redirect_uri"].as_str()
+    {
         return refuse(StatusCode::BAD_REQUEST, "invalid_grant");
     }
     state.families += 1;
