@@ -30,7 +30,9 @@ pub fn main() -> ExitCode {
     let result = match matches.subcommand() {
         None | Some(("serve", _)) => serve::run(&environment(&matches)),
         Some(("config", verb)) => config::run(&environment(&matches), verb.subcommand_name()),
-        Some(("demo", verb)) => demo::run(verb.get_one::<u16>("port").copied()),
+        Some(("demo", verb)) => {
+            demo::run(verb.get_one::<u16>("port").copied(), verb.get_one::<String>("app").map(String::as_str))
+        }
         Some(("healthcheck", _)) => healthcheck::run(&environment(&matches)),
         Some(("keys", _)) => keys::generate(),
         Some(("migrate", _)) => migrate::run(&environment(&matches)),
@@ -55,6 +57,7 @@ fn command() -> Command {
         .long("port")
         .value_parser(clap::value_parser!(u16))
         .help("Where the demo listens; any free port if left out");
+    let app = Arg::new("app").long("app").value_name("URL").help("An app of yours to stand in for the sample one");
     let secret_or_value = |key: &'static table::Key| if key.is_secret() { format!("{}-file", key.flag()) } else { key.flag() };
     let flags = table::keys().map(|key| {
         Arg::new(key.name)
@@ -69,7 +72,7 @@ fn command() -> Command {
         .about("An authenticating reverse proxy that keeps people logged in")
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand(verb("serve", "Run the gateway (the default)"))
-        .subcommand(verb("demo", "Run a provider, an app and the gateway between them on this machine").arg(port))
+        .subcommand(verb("demo", "Run a provider, an app and the gateway between them on this machine").args([port, app]))
         .subcommand(config)
         .subcommand(verb("migrate", "Bring the database up to date and exit"))
         .subcommand(

@@ -32,11 +32,12 @@ pub struct Demo {
 /// How long the provider's access tokens live.
 pub const ACCESS_TOKEN_LIFE: Duration = Duration::from_secs(30);
 
-/// Starts provider, app and gateway on loopback; the gateway keeps its data in `directory`.
+/// Starts provider, app and gateway on loopback; the gateway keeps its data in `directory`. `own_app` is the address of an
+/// app to stand in for the sample one.
 ///
 /// # Errors
 /// A port is taken, or the directory cannot be written.
-pub async fn start(port: Option<u16>, directory: &Path) -> anyhow::Result<Demo> {
+pub async fn start(port: Option<u16>, own_app: Option<&str>, directory: &Path) -> anyhow::Result<Demo> {
     let listen = |port| TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port)));
     let (idp, upstream) = (listen(0).await?, listen(0).await?);
     let issuer = format!("http://{}", idp.local_addr()?);
@@ -49,7 +50,7 @@ pub async fn start(port: Option<u16>, directory: &Path) -> anyhow::Result<Demo> 
     let settings = [
         ("access_url", url.clone()),
         ("http_address", format!("127.0.0.1:{port}")),
-        ("upstream_url", format!("http://{}", upstream.local_addr()?)),
+        ("upstream_url", own_app.map_or(format!("http://{}", upstream.local_addr()?), str::to_owned)),
         ("oidc_issuer_url", issuer.clone()),
         ("oidc_client_id", provider::CLIENT_ID.to_owned()),
         ("oidc_group_field", "groups".to_owned()),

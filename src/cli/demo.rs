@@ -10,14 +10,14 @@ use crate::{
 };
 
 /// Runs the demonstration until SIGTERM or SIGINT, and removes what it wrote.
-pub(super) fn run(port: Option<u16>) -> anyhow::Result<()> {
+pub(super) fn run(port: Option<u16>, own_app: Option<&str>) -> anyhow::Result<()> {
     let settings =
         telemetry::Settings { json: None, filter: "info,evergate::access=off,evergate=debug".to_owned(), metrics_address: None };
     let _flushes_at_end = logs::start(&settings)?;
     let directory = std::env::temp_dir().join(format!("evergate-demo-{}", random_text::<6>()));
     let result = block_on(async {
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let demo = demo::start(port, &directory).await?;
+        let demo = demo::start(port, own_app, &directory).await?;
         say(&format!(
             "\n  Evergate is between you and a sample app:\n\n      {}\n\n  Open it, choose a person, and stay: access tokens live {} s and are renewed as you go.\n  \
              The log below shows every renewal. The provider is at {}.\n  Ctrl-C ends everything and leaves nothing behind.\n\n",
