@@ -15,11 +15,13 @@
 //
 //   {"event":"interaction.started","prompt":"login"}           also "consent"
 //   {"event":"authorization.success","user":"maya"}            a code was issued
-//   {"event":"grant.success","user":"maya","grant_type":"authorization_code"}     a token call that succeeded
-//   {"event":"refresh_token.saved","user":"maya","rotations":0}
 //   {"event":"refresh_token.consumed","user":"maya","rotations":0}
+//   {"event":"refresh_token.saved","user":"maya","rotations":1}
+//   {"event":"grant.success","user":"maya","grant_type":"refresh_token"}         a token call that succeeded
+//   {"event":"refresh_token.destroyed","user":"maya","rotations":1}              by revocation, or by reuse
 //   {"event":"grant.error","grant_type":"refresh_token","error":"invalid_grant","detail":"refresh token already used"}
 //   {"event":"grant.revoked","by":"token"}                     by reuse; "revocation", "end_session_confirm", "stdin"
+//   {"event":"authorization.error","error":"access_denied","detail":"End-User aborted interaction"}
 //   {"event":"end_session.success"}
 //
 // To count token calls, count `grant.success` and `grant.error`.
@@ -29,8 +31,9 @@
 //   revoke     ends all grants, as an administrator would
 //   replay     presents the refresh token that was used last once more, as a thief would; this ends its grant
 //
-// A plain HTTP client logs in by these requests. It keeps cookies and follows no redirect by itself; every answer
-// is 303 unless it says otherwise, and ISSUER is where all of them go but the first and the last.
+// A plain HTTP client logs in by these requests. It keeps cookies by host and name, the latest value of each, and
+// follows no redirect by itself; every answer is 303 unless it says otherwise, and a Location may be relative. The
+// first needs `Accept: text/html`, and no `Sec-Fetch-Mode: cors` as some clients send it, or it is answered 401.
 //
 //   1. GET  the app                      -> ISSUER/auth?client_id=...&prompt=consent&...
 //   2. GET  that                         -> ISSUER/interaction/UID
@@ -41,7 +44,8 @@
 //   7. GET  that                         -> the redirect URI with code, state and iss
 //
 // `login` becomes `sub` and `preferred_username`, and the e-mail address is `login@example.com`, verified. With
-// the provider's cookies kept, a second login begins at the consent of step 6.
+// the provider's cookies kept, a second login begins at the consent of step 6. To decline instead:
+// GET ISSUER/interaction/UID/abort -> ISSUER/auth/UID -> the redirect URI with error=access_denied.
 //
 // Logout: GET the end_session_endpoint with `id_token_hint` and `post_logout_redirect_uri` answers 200 with a page
 // that has a hidden field `xsrf`; POST ISSUER/session/end/confirm xsrf=...&logout=yes -> the post-logout URI.
