@@ -169,6 +169,7 @@ pub async fn start(settings: Settings, clock: Clock) -> anyhow::Result<Running> 
         sign_out: SignOut {
             provider: Arc::clone(&provider),
             store: store.clone(),
+            signed_out_uri: settings.gateway.access.at(&format!("{}/signed_out", settings.gateway.prefix)),
             metrics: metrics.clone(),
             tasks: work.clone(),
         },

@@ -37,6 +37,8 @@ pub enum Action<'a> {
         label: &'a str,
         /// A hidden field.
         field: (&'a str, &'a str),
+        /// Where else to, and the link's text.
+        instead: (&'a str, &'a str),
     },
 }
 
@@ -46,12 +48,14 @@ impl Page<'_> {
         let action = match &self.action {
             Action::None => String::new(),
             Action::Link { href, label } => format!(r#"<a class="button" href="{}">{}</a>"#, escape(href), escape(label)),
-            Action::Post { href, label, field: (name, value) } => format!(
-                r#"<form method="post" action="{}"><input type="hidden" name="{}" value="{}"><button class="button">{}</button></form>"#,
+            Action::Post { href, label, field: (name, value), instead: (other, text) } => format!(
+                r#"<form method="post" action="{}"><input type="hidden" name="{}" value="{}"><button class="button">{}</button> <a href="{}">{}</a></form>"#,
                 escape(href),
                 escape(name),
                 escape(value),
-                escape(label)
+                escape(label),
+                escape(other),
+                escape(text)
             ),
         };
         format!(
@@ -99,11 +103,11 @@ mod tests {
         let page = Page {
             title: evil,
             text: evil,
-            action: Action::Post { href: evil, label: evil, field: (evil, evil) },
+            action: Action::Post { href: evil, label: evil, field: (evil, evil), instead: (evil, evil) },
             request_id: evil,
         };
         let html = page.html();
         assert!(!html.contains("<script") && !html.contains("alert('x')"), "{html}");
-        assert_eq!(html.matches("&lt;script&gt;").count(), 8);
+        assert_eq!(html.matches("&lt;script&gt;").count(), 10);
     }
 }

@@ -9,7 +9,7 @@ pub mod return_to;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue};
-use url::{Url, form_urlencoded};
+use url::form_urlencoded;
 
 use crate::{
     address::AccessUrl,
@@ -243,13 +243,8 @@ impl Answer {
     }
 }
 
-/// Where `rd` (of `start` and `sign_out`) leads, or the front page.
-pub fn return_from_query(query: &str, access: &AccessUrl) -> Option<ReturnTo> {
-    let (_, rd) = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "rd")?;
-    Some(ReturnTo::parse(&rd, access))
-}
-
-/// The provider's place for logging out, with the way back.
-pub fn after_sign_out(end_session: Option<Url>, return_to: Option<&ReturnTo>, access: &AccessUrl) -> Option<String> {
-    end_session.map(String::from).or_else(|| Some(access.at(return_to?.path())))
+/// Where the parameter `name` leads. One that is empty, as in a form that had none to pass on, is none.
+pub fn return_from(query: &str, name: &str, access: &AccessUrl) -> Option<ReturnTo> {
+    let (_, text) = form_urlencoded::parse(query.as_bytes()).find(|(found, text)| found == name && !text.is_empty())?;
+    Some(ReturnTo::parse(&text, access))
 }

@@ -22,6 +22,8 @@ pub struct SignOut {
     pub provider: Arc<Provider>,
     /// Where sessions are kept.
     pub store: Store,
+    /// Where the provider sends browsers after; to be registered there.
+    pub signed_out_uri: String,
     /// Counts logouts.
     pub metrics: Metrics,
     /// Where revocations run, so that a shutdown can wait for them.
@@ -45,14 +47,14 @@ impl SignOut {
     ///
     /// # Errors
     /// The session may live on; nothing was sent to the provider.
-    pub async fn end(&self, hash: SessionHash, return_to: &str) -> Result<Option<Url>, StoreError> {
+    pub async fn end(&self, hash: SessionHash, return_to: Option<&str>) -> Result<Option<Url>, StoreError> {
         let Some(farewell) = self.store.end_session(hash).await? else { return Ok(None) };
         self.metrics.logout();
         tracing::info!(session = hash.short(), "logged out");
         if let Some(token) = farewell.refresh_token {
             self.tasks.spawn(revoke(Arc::clone(&self.provider), token));
         }
-        Ok(self.provider.end_session(farewell.id_token.as_ref(), return_to))
+        Ok(self.provider.end_session(farewell.id_token.as_ref(), &self.signed_out_uri, return_to))
     }
 }
 

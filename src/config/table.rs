@@ -80,7 +80,7 @@ pub const SECTIONS: &[Section] = &[
                 "access_url",
                 Kind::Url,
                 "",
-                "Required. The address that browsers reach Evergate by: scheme, host and port, as in `https://app.example.com`. Cookies and the redirect URI (`<access URL>/oauth2/callback`, to be registered at the provider) follow from it. Over plain http cookies are not protected on the network.",
+                "Required. The address that browsers reach Evergate by: scheme, host and port, as in `https://app.example.com`. Two addresses under it are to be registered at the provider: `<access URL>/oauth2/callback` as redirect URI, `<access URL>/oauth2/signed_out` as post-logout redirect URI. Over plain http cookies are not protected on the network.",
             ),
             key("http_address", Kind::Address, "127.0.0.1:3000", "Where Evergate listens for HTTP/1.1 and HTTP/2."),
             key(

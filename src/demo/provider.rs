@@ -249,15 +249,18 @@ async fn revoke(State(provider): Shared, Form(form): Form<Revoke>) -> StatusCode
 #[derive(Deserialize)]
 struct Logout {
     post_logout_redirect_uri: Option<String>,
+    state: Option<String>,
 }
 
 async fn logout(State(provider): Shared, Query(query): Query<Logout>, headers: HeaderMap) -> Response {
     if let Some(session) = session_of(&headers) {
         provider.memory().sessions.remove(session);
     }
-    let back = query
-        .post_logout_redirect_uri
-        .filter(|uri| uri.starts_with(&format!("{}/", provider.app)))
-        .unwrap_or_else(|| format!("{}/", provider.app));
-    Redirect::to(&back).into_response()
+    let back = query.post_logout_redirect_uri.filter(|uri| uri.starts_with(&format!("{}/", provider.app)));
+    let back = Url::parse(&back.unwrap_or_else(|| format!("{}/", provider.app)));
+    let Ok(mut back) = back else { return StatusCode::BAD_REQUEST.into_response() };
+    if let Some(state) = query.state {
+        back.query_pairs_mut().append_pair("state", &state);
+    }
+    Redirect::to(back.as_str()).into_response()
 }

@@ -1,4 +1,4 @@
-//! Our own pages, under the prefix: `start`, `callback`, `sign_out`, `userinfo`, `healthz`, `readyz`.
+//! Our own pages, under the prefix: `start`, `callback`, `sign_out`, `signed_out`, `userinfo`, `healthz`, `readyz`.
 
 use std::{
     sync::{
@@ -30,7 +30,7 @@ use crate::{
     oidc::Provider,
     pages::{Action, Page},
     session::SessionHash,
-    sign_in::{Redirect, after_sign_out, return_from_query, return_to::ReturnTo},
+    sign_in::{Redirect, return_from, return_to::ReturnTo},
     sign_out::{Wish, wish},
     store::Store,
 };
@@ -67,6 +67,7 @@ pub(super) async fn answer(
         .route("/start", get(start))
         .route("/callback", get(callback))
         .route("/sign_out", any(sign_out))
+        .route("/signed_out", get(signed_out))
         .route("/userinfo", get(userinfo))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
@@ -88,6 +89,21 @@ impl Asked {
         refusal.into_response(&self.exchange, &login_url)
     }
 
+    /// The end of a logout: the page that was asked for, or one that says so. Never the app's front page by itself,
+    /// which would begin the next login.
+    fn after_sign_out(&self, return_to: Option<&ReturnTo>) -> Response<Body> {
+        if let Some(return_to) = return_to {
+            let location = self.gateway.settings.access.at(return_to.path());
+            return redirect(&Redirect { location, cookies: Vec::new() }, "signed_out");
+        }
+        let (href, id) = (format!("{}/start", self.gateway.settings.prefix), self.exchange.id_text());
+        let action = Action::Link { href: &href, label: "Sign in again" };
+        self.page(
+            &Page { title: "Signed out", text: "You are signed out of this service.", action, request_id: &id },
+            "signed_out",
+        )
+    }
+
     fn page(&self, page: &Page<'_>, mark: &'static str) -> Response<Body> {
         html(page, StatusCode::OK, mark)
     }
@@ -96,7 +112,7 @@ impl Asked {
 /// Begins a login by hand; `rd` says where it leads.
 async fn start(State(asked): State<Asked>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response<Body> {
     let sign_in = &asked.gateway.sign_in;
-    let return_to = return_from_query(query.as_deref().unwrap_or_default(), &sign_in.access).unwrap_or_else(ReturnTo::front_page);
+    let return_to = return_from(query.as_deref().unwrap_or_default(), "rd", &sign_in.access).unwrap_or_else(ReturnTo::front_page);
     match sign_in.begin(&return_to, &headers) {
         Ok(to) => redirect(&to, "sign_in"),
         Err(error) => asked.refuse(Refusal::ProviderUnavailable(error)),
@@ -136,20 +152,19 @@ async fn sign_out(
     }
     let access = &gateway.settings.access;
     let form = String::from_utf8_lossy(&form);
-    let return_to = return_from_query(&form, access).or_else(|| return_from_query(query.as_deref().unwrap_or_default(), access));
+    let return_to = return_from(&form, "rd", access).or_else(|| return_from(query.as_deref().unwrap_or_default(), "rd", access));
     if wish(&method, &headers, access) == Wish::Doubtful {
         let rd = return_to.as_ref().map_or("", ReturnTo::path);
         let href = format!("{}/sign_out", gateway.settings.prefix);
-        let action = Action::Post { href: &href, label: "Sign out", field: ("rd", rd) };
+        let action = Action::Post { href: &href, label: "Sign out", field: ("rd", rd), instead: ("/", "Stay signed in") };
         let id = asked.exchange.id_text();
         return asked.page(
             &Page { title: "Sign out?", text: "You will be signed out of this service.", action, request_id: &id },
             "sign_out",
         );
     }
-    let back = access.at(return_to.as_ref().map_or("/", ReturnTo::path));
     let end_session = match gateway.sign_in.cookies.session_value(&headers) {
-        Some(value) => match gateway.sign_out.end(SessionHash::of(value), &back).await {
+        Some(value) => match gateway.sign_out.end(SessionHash::of(value), return_to.as_ref().map(ReturnTo::path)).await {
             Ok(end_session) => end_session,
             Err(error) => return asked.refuse(error.into()),
         },
@@ -164,18 +179,17 @@ async fn sign_out(
         .build();
     cookie.make_removal();
     jar.add(cookie);
-    match after_sign_out(end_session, return_to.as_ref(), access) {
-        Some(location) => redirect(&Redirect { location, cookies: Vec::new() }, "signed_out"),
-        None => {
-            let href = format!("{}/start", gateway.settings.prefix);
-            let id = asked.exchange.id_text();
-            let action = Action::Link { href: &href, label: "Sign in again" };
-            asked.page(
-                &Page { title: "Signed out", text: "You are signed out of this service.", action, request_id: &id },
-                "signed_out",
-            )
-        }
+    match end_session {
+        Some(provider) => redirect(&Redirect { location: provider.into(), cookies: Vec::new() }, "signed_out"),
+        None => asked.after_sign_out(return_to.as_ref()),
     }
+}
+
+/// Where the provider sends a browser that has logged out there. One fixed address, because providers compare it with
+/// what is registered; where the visitor wanted to go comes back in `state`.
+async fn signed_out(State(asked): State<Asked>, RawQuery(query): RawQuery) -> Response<Body> {
+    let return_to = return_from(query.as_deref().unwrap_or_default(), "state", &asked.gateway.settings.access);
+    asked.after_sign_out(return_to.as_ref())
 }
 
 /// Who the visitor is, for the app's scripts. Never a token.

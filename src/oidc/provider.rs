@@ -309,14 +309,18 @@ impl Provider {
     }
 
     /// Where a browser logs out of the provider (RP-Initiated Logout 1.0 section 2), if it has such a place.
-    pub fn end_session(&self, id_token: Option<&Secret>, return_to: &str) -> Option<Url> {
+    /// `state` comes back with the browser.
+    pub fn end_session(&self, id_token: Option<&Secret>, back: &str, state: Option<&str>) -> Option<Url> {
         let mut url = self.known().ok()?.end_session.clone()?;
         {
             let mut query = url.query_pairs_mut();
             if let Some(token) = id_token {
                 query.append_pair("id_token_hint", token.expose());
             }
-            query.append_pair("client_id", self.client_id()).append_pair("post_logout_redirect_uri", return_to);
+            query.append_pair("client_id", self.client_id()).append_pair("post_logout_redirect_uri", back);
+            if let Some(state) = state {
+                query.append_pair("state", state);
+            }
         }
         Some(url)
     }

@@ -21,7 +21,10 @@ async fn a_logout_ends_the_session_revokes_the_token_and_goes_through_the_provid
         let to_provider = visitor.send(Method::POST, "/oauth2/sign_out", &OWN, "rd=%2Fbye").await.location();
         assert!(to_provider.as_str().starts_with(&format!("{}/end_session?", world.idp.issuer())));
         let query: std::collections::HashMap<_, _> = to_provider.query_pairs().into_owned().collect();
-        assert_eq!(query["post_logout_redirect_uri"], format!("{ACCESS}/bye"));
+        assert_eq!(query["post_logout_redirect_uri"], format!("{ACCESS}/oauth2/signed_out"), "one address, as it is registered");
+        assert_eq!(query["state"], "/bye");
+        let landed = visitor.get("/oauth2/signed_out?state=%2Fbye").await.location();
+        assert_eq!(landed.as_str(), format!("{ACCESS}/bye"));
         assert_eq!(query["client_id"], "gateway");
         assert_eq!(query["id_token_hint"].split('.').count(), 3);
         assert!(visitor.session().is_none(), "the cookie is removed");
@@ -61,8 +64,12 @@ async fn logout_leads_only_to_pages_of_ours() {
         let landed = visitor.send(Method::POST, &format!("/oauth2/sign_out?rd={encoded}"), &OWN, "").await.location();
         assert_eq!(landed.as_str(), format!("{ACCESS}/"), "{evil}");
     }
+    for evil in ["https%3A%2F%2Fevil.example", "%2F%2Fevil.example", "%2F.%2F%2Fevil.example"] {
+        let landed = world.visitor().get(&format!("/oauth2/signed_out?state={evil}")).await.location();
+        assert_eq!(landed.as_str(), format!("{ACCESS}/"), "{evil}");
+    }
     let visitor = world.signed_in().await;
-    let page = visitor.send(Method::POST, "/oauth2/sign_out", &[("accept", "text/html"), OWN[0]], "").await;
+    let page = visitor.send(Method::POST, "/oauth2/sign_out", &[("accept", "text/html"), OWN[0]], "rd=").await;
     assert!(page.status == StatusCode::OK && page.text().contains("Signed out") && visitor.session().is_none());
 }
 

@@ -1,1 +1,192 @@
-//! Providers and browsers that nobody here wrote.
+//! A provider and a browser that nobody here wrote.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    path::Path,
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use evergate::{
+    app::{self, Running},
+    clock::Clock,
+    config::{Environment, Problems, check},
+};
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+use url::Url;
+
+use crate::harness::{
+    eventually::eventually,
+    upstream::Upstream,
+    visitor::{Reply, Visitor, path_of},
+};
+
+const PEERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers");
+const ACCESS: &str = "http://app.test";
+
+/// npm's `oidc-provider`, certified by the OpenID Foundation. Ends with its standard input.
+struct Certified {
+    issuer: Url,
+    events: Arc<Mutex<Vec<Value>>>,
+    commands: ChildStdin,
+    _process: Child,
+}
+
+impl Certified {
+    fn start() -> Self {
+        let mut process = Command::new("node")
+            .args(["oidc-provider.mjs", "--access-token-seconds", "2", "--redirect-uri", &format!("{ACCESS}/oauth2/callback")])
+            .args(["--post-logout-redirect-uri", &format!("{ACCESS}/oauth2/signed_out")])
+            .current_dir(PEERS)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("node is installed");
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let first = lines.next().expect("it started; tests/run installs what it needs").unwrap();
+        let first: Value = serde_json::from_str(&first).unwrap();
+        let events: Arc<Mutex<Vec<Value>>> = Arc::default();
+        let noted = Arc::clone(&events);
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                noted.lock().unwrap().extend(serde_json::from_str::<Value>(&line));
+            }
+        });
+        let commands = process.stdin.take().unwrap();
+        Self { issuer: first["issuer"].as_str().unwrap().parse().unwrap(), events, commands, _process: process }
+    }
+
+    /// How many events have these members.
+    fn count(&self, members: &Value) -> usize {
+        let has = |event: &Value| members.as_object().unwrap().iter().all(|(name, value)| event[name] == *value);
+        self.events.lock().unwrap().iter().filter(|event| has(event)).count()
+    }
+
+    fn renewals(&self) -> usize {
+        self.count(&json!({"event": "grant.success", "grant_type": "refresh_token"}))
+    }
+
+    fn command(&mut self, command: &str) {
+        writeln!(self.commands, "{command}").unwrap();
+    }
+}
+
+/// Evergate before it, by the clock that both share.
+async fn gateway(idp: &Certified, upstream: &Upstream, directory: &Path) -> Running {
+    let settings = [
+        ("access_url", ACCESS),
+        ("http_address", "127.0.0.1:0"),
+        ("upstream_url", &format!("http://{}", upstream.address)),
+        ("oidc_issuer_url", idp.issuer.as_str().trim_end_matches('/')),
+        ("oidc_client_id", "evergate"),
+        ("oidc_client_secret", "not-much-of-a-secret"),
+        ("oidc_auth_url_params", r#"{"prompt":"consent"}"#),
+        ("data_dir", directory.to_str().unwrap()),
+    ];
+    let flags = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let environment = Environment { flags, ..Environment::default() };
+    let raw = environment.read(&mut Problems::default());
+    let checked = check(&raw, Problems::default()).unwrap();
+    let running = app::start(app::Settings::from_checked(checked).unwrap(), Clock::System).await.unwrap();
+    let visitor = Visitor::new(running.address);
+    eventually("the provider is found", async || visitor.get("/oauth2/readyz").await.json()["provider"] == "ok").await;
+    running
+}
+
+/// The same browser's half that talks to the provider.
+fn at_provider(idp: &Certified) -> Visitor {
+    Visitor::new(idp.issuer.socket_addrs(|| None).unwrap()[0])
+}
+
+/// Where a reply of the provider's leads; it writes relative addresses.
+fn next_of(idp: &Certified, reply: &Reply) -> Url {
+    idp.issuer.join(reply.header("location")).unwrap()
+}
+
+/// Logs in through the provider's own pages; the header of `oidc-provider.mjs` tells the steps.
+async fn log_in(visitor: &Visitor, provider: &Visitor, idp: &Certified) {
+    let host = format!("127.0.0.1:{}", idp.issuer.port().unwrap());
+    let form = [("content-type", "application/x-www-form-urlencoded"), ("host", host.as_str())];
+    let page = [("accept", "text/html"), ("host", host.as_str())];
+    let mut next = visitor.get("/deep?x=1").await.location();
+    for submitted in ["prompt=login&login=maya&password=any", "prompt=consent"] {
+        let asked = provider.send(Method::GET, &path_of(&next), &page, "").await;
+        let question = next_of(idp, &asked);
+        let answered = provider.send(Method::POST, &path_of(&question), &form, submitted).await;
+        next = next_of(idp, &answered);
+    }
+    let done = provider.send(Method::GET, &path_of(&next), &page, "").await;
+    let landed = visitor.get(&path_of(&next_of(idp, &done))).await.location();
+    assert_eq!(landed.as_str(), format!("{ACCESS}/deep?x=1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_certified_provider_users_log_in_stay_and_log_out() {
+    let (mut idp, upstream, directory) = (Certified::start(), Upstream::start().await, tempfile::tempdir().unwrap());
+    let running = gateway(&idp, &upstream, directory.path()).await;
+    let (visitor, provider) = (Visitor::new(running.address), at_provider(&idp));
+    log_in(&visitor, &provider, &idp).await;
+    visitor.get("/").await;
+    assert_eq!(upstream.last().header("x-forwarded-user"), Some("maya"));
+
+    // Two renewals and more, each once though many requests need it.
+    eventually("tokens of 2 s are renewed", async || {
+        let requests: Vec<_> = (0..10)
+            .map(|_| {
+                tokio::spawn({
+                    let visitor = visitor.clone();
+                    async move { visitor.fetch("/").await }
+                })
+            })
+            .collect();
+        for request in requests {
+            assert!(request.await.unwrap().is_upstreams());
+        }
+        idp.renewals() >= 3
+    })
+    .await;
+    assert_eq!(idp.count(&json!({"event": "grant.error"})), 0);
+    let info = visitor.fetch("/oauth2/userinfo").await.json();
+    assert!(info["renewals"].as_i64().unwrap() >= 2, "{info}");
+
+    // A thief presents a used token: the provider ends the grant, and only a login brings a new one.
+    idp.command("replay");
+    eventually("the provider noticed", async || idp.count(&json!({"event": "grant.revoked"})) > 0).await;
+    eventually("the grant is dead", async || {
+        let reply = visitor.fetch("/").await;
+        reply.status == StatusCode::UNAUTHORIZED && reply.json()["reason"] == "grant_dead"
+    })
+    .await;
+
+    let again = Visitor::new(running.address);
+    log_in(&again, &at_provider(&idp), &idp).await;
+    let revoked = idp.count(&json!({"event": "grant.revoked", "by": "revocation"}));
+    let to_provider = again.send(Method::POST, "/oauth2/sign_out", &[], "").await.location();
+    assert_eq!(to_provider.host_str(), idp.issuer.host_str());
+    assert_eq!(again.fetch("/").await.status, StatusCode::UNAUTHORIZED);
+    eventually("the refresh token is revoked", async || {
+        idp.count(&json!({"event": "grant.revoked", "by": "revocation"})) > revoked
+    })
+    .await;
+    let host = format!("127.0.0.1:{}", idp.issuer.port().unwrap());
+    let question = provider.send(Method::GET, &path_of(&to_provider), &[("accept", "text/html"), ("host", &host)], "").await;
+    assert_eq!(question.status, StatusCode::OK, "the post-logout address is the registered one: {}", question.text());
+    assert!(running.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_browser_the_demo_logs_in_renews_and_logs_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let demo = evergate::demo::start(None, None, directory.path()).await.unwrap();
+    let url = demo.url.clone();
+    let run = tokio::task::spawn_blocking(move || {
+        Command::new("node").args(["browser.mjs", &url]).current_dir(PEERS).stdin(Stdio::null()).output()
+    });
+    let output = tokio::time::timeout(Duration::from_secs(300), run).await.unwrap().unwrap().unwrap();
+    let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{told}");
+    assert!(demo.gateway.stop().await);
+}
