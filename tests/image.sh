@@ -84,6 +84,8 @@ rust_stand_in() {
 distroless_stand_in() {
     local tree=$work/distroless package
     mkdir -p "$tree" "$work/packages"
+    # Lists that are old name packages that the mirror no longer has.
+    apt-get update -qq
     (cd "$work/packages" && apt-get download -qq -o APT::Sandbox::User=root \
         base-files ca-certificates libc6 libgcc-s1 libstdc++6 netbase tzdata)
     for package in "$work"/packages/*.deb; do
