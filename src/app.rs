@@ -11,11 +11,10 @@ use std::{
 
 use anyhow::Context;
 use hyper_rustls::ConfigBuilderExt;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    address::Scheme,
     clock::Clock,
     config::{Checked, Keys},
     forward::{self, Forwarder},
@@ -26,7 +25,7 @@ use crate::{
     seal::KeyRing,
     server,
     session::{self, cache::SessionCache, cookie::Cookies},
-    sign_in::SignIn,
+    sign_in::{EXCHANGES, SignIn},
     sign_out::SignOut,
     store::{self, Store},
     telemetry::metrics::Metrics,
@@ -106,6 +105,7 @@ pub struct Running {
     background: CancellationToken,
     work: TaskTracker,
     serving: tokio::task::JoinHandle<()>,
+    renewer: Renewer,
 }
 
 /// The store is asked for its figures, and swept, this often.
@@ -113,6 +113,7 @@ const HOUSEKEEPING: Duration = Duration::from_secs(15);
 /// Last-seen times are written this often.
 const FLUSH: Duration = Duration::from_secs(5);
 const SWEEP_BATCH: i64 = 500;
+const TOUCH_BATCH: usize = 200;
 /// The migrations are tried for this long before the start is given up.
 const STORE_PATIENCE: Duration = Duration::from_secs(30);
 /// After we say that we are unready, and before we stop accepting: time for load balancers to look.
@@ -144,14 +145,13 @@ pub async fn start(settings: Settings, clock: Clock) -> anyhow::Result<Running> 
         .with_no_client_auth();
     let provider = Arc::new(Provider::new(settings.oidc, tls.clone(), clock.clone()));
     let cache = Arc::new(SessionCache::default());
-    let renewer =
-        Renewer::new(settings.renewal, Arc::clone(&provider), store.clone(), clock.clone(), metrics.clone(), work.clone());
+    let renewer = Renewer::new(settings.renewal, Arc::clone(&provider), store.clone(), clock.clone(), metrics.clone());
     let cookies = Cookies::for_https(settings.gateway.access.is_https());
     let gateway = Arc::new(Gateway::new(Rooms {
         cache: Arc::clone(&cache),
         sessions: settings.session.clone(),
         store: store.clone(),
-        renewer,
+        renewer: renewer.clone(),
         policy: settings.policy.clone(),
         forwarder: Forwarder::new(settings.forward, tls, work.clone(), stop_tunnels.clone()),
         sign_in: SignIn {
@@ -165,6 +165,7 @@ pub async fn start(settings: Settings, clock: Clock) -> anyhow::Result<Running> 
             keys: settings.keys,
             clock: clock.clone(),
             metrics: metrics.clone(),
+            exchanges: Semaphore::new(EXCHANGES),
         },
         sign_out: SignOut {
             provider: Arc::clone(&provider),
@@ -179,12 +180,20 @@ pub async fn start(settings: Settings, clock: Clock) -> anyhow::Result<Running> 
         metrics: metrics.clone(),
     }));
 
-    let tasks = Background { provider, store, cache, sessions: settings.session, clock, metrics: metrics.clone() };
+    let tasks = Background {
+        provider,
+        store,
+        cache,
+        sessions: settings.session,
+        clock,
+        metrics: metrics.clone(),
+        behind: Arc::default(),
+    };
     tasks.start(&background, &work);
     if let Some(listener) = metrics_listener {
         work.spawn(serve_metrics(listener, metrics.clone(), background.clone()));
     }
-    let handle = move |peer, request| Arc::clone(&gateway).handle(peer, Scheme::Http, request);
+    let handle = move |peer, request| Arc::clone(&gateway).handle(peer, request);
     let serving = tokio::spawn(server::serve(listener, stop.clone(), handle));
     tracing::info!(%address, "listening");
     Ok(Running {
@@ -198,6 +207,7 @@ pub async fn start(settings: Settings, clock: Clock) -> anyhow::Result<Running> 
         background,
         work,
         serving,
+        renewer,
     })
 }
 
@@ -220,7 +230,8 @@ async fn migrate(store: &Store) -> anyhow::Result<()> {
 
 impl Running {
     /// Stops: unready first, then no new connections, requests and tunnels to their end, and all within the
-    /// deadline. What has not finished by then is cut off. `false`: something was.
+    /// deadline. What has not finished by then is cut off, but for renewals: these are always saved. `false`:
+    /// something was cut off.
     pub async fn stop(self) -> bool {
         self.draining.store(true, Ordering::Release);
         tokio::time::sleep(UNREADY_FIRST).await;
@@ -240,7 +251,7 @@ impl Running {
                 "requests were cut off because the shutdown deadline passed"
             );
         }
-        finished
+        self.renewer.finish().await && finished
     }
 
     /// Stops at once, as a crash would: nothing is finished, nothing is written.
@@ -260,6 +271,8 @@ struct Background {
     sessions: session::Settings,
     clock: Clock,
     metrics: Metrics,
+    /// Last-seen times wait to be written.
+    behind: Arc<AtomicBool>,
 }
 
 impl Background {
@@ -300,13 +313,16 @@ impl Background {
     async fn write_last_seen(&self, stop: CancellationToken) {
         loop {
             let stopped = stop.run_until_cancelled(tokio::time::sleep(FLUSH)).await.is_none();
-            let touched = self.cache.take_touched();
-            if !touched.is_empty()
-                && let Err(error) = self.store.touch(&touched).await
-            {
-                tracing::debug!(%error, "last-seen times could not be written; trying again");
-                self.cache.give_back(touched);
+            let mut unwritten = Vec::new();
+            // In small pieces, each committed for itself, so that a slow store gets through them in the end.
+            for piece in self.cache.take_touched().chunks(TOUCH_BATCH) {
+                if let Err(error) = self.store.touch(piece).await {
+                    tracing::debug!(%error, "last-seen times could not be written; trying again");
+                    unwritten.extend_from_slice(piece);
+                }
             }
+            self.behind.store(!unwritten.is_empty(), Ordering::Release);
+            self.cache.give_back(unwritten);
             if stopped {
                 return;
             }
@@ -327,6 +343,10 @@ impl Background {
 
     /// Removes what has expired, in batches so that no statement holds many rows for long.
     async fn sweep(&self) {
+        // What looks idle in the store may have been used a moment ago.
+        if self.behind.load(Ordering::Acquire) {
+            return;
+        }
         let now = self.clock.now();
         let created_before = now.minus(if self.sessions.sliding {
             self.sessions.absolute

@@ -3,6 +3,7 @@
 //! The entry ticket is a [`Permit`]. Header rules stand by concept in their own files, each applied here in
 //! the order in which they protect each other.
 
+mod body;
 mod forwarded;
 mod hop;
 mod scrub;
@@ -100,7 +101,7 @@ impl Forwarder {
         }
 
         let waits = body.is_end_stream();
-        let answer = self.client.send(Request::from_parts(head, body));
+        let answer = self.client.send(Request::from_parts(head, body::WithoutTrailers(body)));
         let mut response = match self.settings.timeout.filter(|_| waits && upgrade.is_none()) {
             Some(timeout) => tokio::time::timeout(timeout, answer).await.map_err(|_| ForwardError::TimedOut)?,
             None => answer.await,
@@ -111,6 +112,7 @@ impl Forwarder {
         let protocol = response.headers().get(header::UPGRADE).cloned();
         hop::remove(response.headers_mut());
         response.headers_mut().remove(MARK);
+        cookie::strip_planted(response.headers_mut());
         if let (true, Some(client_side), Some(protocol)) = (upgraded, client_side, protocol) {
             hop::ask_upgrade(response.headers_mut(), &protocol);
             let upstream_side = hyper::upgrade::on(&mut response);

@@ -14,10 +14,10 @@ use http_body_util::Either;
 use hyper::body::Incoming;
 
 use crate::{
-    address::{AccessUrl, Scheme, TrustedProxies},
+    address::{AccessUrl, TrustedProxies},
     clock::Clock,
     forward::{Forwarder, MARK},
-    policy::Policy,
+    policy::{CrossOrigin, Denied, Policy},
     renewal::Renewer,
     session,
     sign_in::{Redirect, SignIn, return_to::ReturnTo},
@@ -42,6 +42,8 @@ pub struct Settings {
     pub prefix: String,
     /// `CODER_PROXY_TRUSTED_ORIGINS`.
     pub trusted: TrustedProxies,
+    /// `CODER_ALLOWED_ORIGINS`.
+    pub cross_origin: CrossOrigin,
 }
 
 /// Everything that a request meets.
@@ -114,8 +116,8 @@ impl Gateway {
     }
 
     /// The way of every request, and its one exit.
-    pub async fn handle(self: Arc<Self>, peer: IpAddr, scheme: Scheme, request: Request<Incoming>) -> Response<Body> {
-        let exchange = Exchange::begin(peer, scheme, &self.settings, &request);
+    pub async fn handle(self: Arc<Self>, peer: IpAddr, request: Request<Incoming>) -> Response<Body> {
+        let exchange = Exchange::begin(peer, &self.settings, &request);
         let response = match self.answer(&exchange, request).await {
             Ok(response) => response,
             Err(refusal) => self.refuse(&exchange, refusal),
@@ -133,12 +135,16 @@ impl Gateway {
             Visitor::SignedIn(signed_in) => signed_in,
             Visitor::Anonymous(reason) => return Err(self.ask_to_sign_in(exchange, reason, &request)),
         };
+        if !self.settings.cross_origin.allows(request.method(), request.headers(), &self.settings.access) {
+            return Err(Refusal::Denied(Denied::CrossOrigin));
+        }
+        // Whoever comes while the provider is away uses their session all the same.
+        self.visitors.seen(&signed_in);
         let kept = match self.renewer.keep_fresh(Arc::clone(&signed_in.grant)).await {
             Ok(kept) => kept,
             Err(not_kept) => return Err(self.not_kept(exchange, not_kept, &request)),
         };
         let permit = self.policy.permit(&kept.grant.identity, kept.grant.passport(kept.stale))?;
-        self.visitors.seen(&signed_in);
         let response = self.forwarder.forward(&permit, &exchange.origin, &exchange.id_header(), request).await?;
         Ok(response.map(Either::Left))
     }
@@ -182,7 +188,7 @@ impl Gateway {
         tracing::info!(
             target: ACCESS,
             {
-                http.method = exchange.method.as_str(), http.path = exchange.path(), http.status = status.as_u16(),
+                http.method = exchange.method.as_str(), http.path = exchange.path().as_ref(), http.status = status.as_u16(),
                 duration.us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX), client.ip = %exchange.origin.client,
                 request.id = exchange.id_text(), answer,
             },

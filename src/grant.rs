@@ -24,6 +24,8 @@ pub struct Grant {
     pub id: GrantId,
     /// The provider that issued it.
     pub issuer: String,
+    /// The client that it was issued to.
+    pub client_id: String,
     /// Who it speaks for.
     pub identity: Identity,
     /// The same as header lines.
@@ -77,6 +79,9 @@ pub enum EndReason {
     IdentityRefused,
     /// The access token expired and there was no refresh token.
     Expired,
+    /// It was issued by another provider, or to another client, than are configured now. Its refresh token is theirs
+    /// and is never sent to anybody else.
+    OtherProvider,
 }
 
 /// The end of a grant.
@@ -144,12 +149,13 @@ impl EndReason {
             Self::OutcomeUnknown => "outcome_unknown",
             Self::IdentityRefused => "identity_refused",
             Self::Expired => "expired",
+            Self::OtherProvider => "other_provider",
         }
     }
 
     /// The reason with this stored name.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Dead, Self::OutcomeUnknown, Self::IdentityRefused, Self::Expired]
+        [Self::Dead, Self::OutcomeUnknown, Self::IdentityRefused, Self::Expired, Self::OtherProvider]
             .into_iter()
             .find(|reason| reason.as_str() == text)
     }

@@ -1,6 +1,10 @@
 //! Who may pass. Pure: an identity goes in, a permit or a refusal comes out.
 
+mod cross_origin;
+
 use crate::identity::{Identity, Passport};
+
+pub use cross_origin::CrossOrigin;
 
 /// The rule (`CODER_OIDC_EMAIL_DOMAIN`, `CODER_OIDC_ALLOWED_GROUPS`). An empty list allows all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +21,9 @@ pub enum Denied {
     /// The e-mail address is missing or of another domain.
     #[error("the e-mail address is not of an allowed domain")]
     EmailDomain,
+    /// Another site's page sent the request.
+    #[error("another site's page sent a request that could change something")]
+    CrossOrigin,
     /// In none of the allowed groups.
     #[error("the user is in none of the allowed groups")]
     Group,

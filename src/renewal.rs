@@ -14,7 +14,13 @@ mod classify;
 mod decision;
 mod flight;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -28,7 +34,7 @@ use crate::{
 };
 
 use breaker::Breaker;
-use decision::Decision;
+use decision::{Decision, Fallback};
 use flight::Flights;
 
 /// When and how grants are renewed.
@@ -62,6 +68,7 @@ struct Engine {
     breaker: Breaker,
     slots: Semaphore,
     tasks: TaskTracker,
+    draining: AtomicBool,
 }
 
 /// A grant that a request may be served with.
@@ -85,15 +92,8 @@ pub enum NotKept {
 }
 
 impl Renewer {
-    /// An engine for one provider. Renewals run on `tasks`, so that a shutdown can wait for them.
-    pub fn new(
-        settings: Settings,
-        provider: Arc<Provider>,
-        store: Store,
-        clock: Clock,
-        metrics: Metrics,
-        tasks: TaskTracker,
-    ) -> Self {
+    /// An engine for one provider.
+    pub fn new(settings: Settings, provider: Arc<Provider>, store: Store, clock: Clock, metrics: Metrics) -> Self {
         let slots = Semaphore::new(settings.max_concurrent);
         Self(Arc::new(Engine {
             settings,
@@ -104,7 +104,8 @@ impl Renewer {
             flights: Flights::default(),
             breaker: Breaker::default(),
             slots,
-            tasks,
+            tasks: TaskTracker::new(),
+            draining: AtomicBool::new(false),
         }))
     }
 
@@ -119,15 +120,19 @@ impl Renewer {
     /// [`NotKept`].
     pub async fn keep_fresh(&self, grant: Arc<Grant>) -> Result<Kept, NotKept> {
         let engine = &self.0;
-        let decide = |grant: &Grant| decision::decide(grant, &engine.settings, engine.clock.now(), engine.breaker.in_trouble());
-        match decide(&grant) {
+        if grant.issuer != engine.provider.issuer() || grant.client_id != engine.provider.client_id() {
+            return Err(NotKept::SignInAgain(EndReason::OtherProvider));
+        }
+        let now = engine.clock.now();
+        match decision::decide(&grant, &engine.settings, now, engine.breaker.in_trouble(now)) {
             Decision::Serve => Ok(Kept { grant, stale: false }),
+            Decision::ServeStale => Ok(Kept { grant, stale: true }),
             Decision::ServeAndRenew => {
-                engine.start(&grant);
+                engine.start_unless_paused(&grant);
                 Ok(Kept { grant, stale: false })
             }
             Decision::ServeStaleAndRenew => {
-                engine.start(&grant);
+                engine.start_unless_paused(&grant);
                 Ok(Kept { grant, stale: true })
             }
             Decision::Expired => {
@@ -138,10 +143,21 @@ impl Renewer {
             Decision::RenewFirst => {
                 let flight = engine.start(&grant);
                 // The renewal goes on when the wait is over, or the client: it belongs to no request.
-                let outcome = tokio::time::timeout(HARD_WAIT, flight.outcome()).await;
-                engine.after(grant, outcome.ok())
+                let outcome = match tokio::time::timeout(HARD_WAIT, flight.outcome()).await {
+                    Ok(outcome) => outcome,
+                    Err(_) => engine.look_once_more(&grant).await,
+                };
+                engine.after(grant, outcome)
             }
         }
+    }
+
+    /// Begins no more renewals, and waits for those under way to be saved: a token that was presented has no other
+    /// copy of its successor. `false`: one did not come to its end within the longest time that it can take.
+    pub async fn finish(&self) -> bool {
+        self.0.draining.store(true, Ordering::Release);
+        self.0.tasks.close();
+        tokio::time::timeout(self.0.provider.token_timeout() + attempt::SAVING, self.0.tasks.wait()).await.is_ok()
     }
 }
 
@@ -159,24 +175,43 @@ enum Outcome {
 }
 
 impl Engine {
-    /// What a request that waited is told. `None`: it waited long enough.
-    fn after(&self, grant: Arc<Grant>, outcome: Option<Outcome>) -> Result<Kept, NotKept> {
-        let (grant, wait) = match outcome {
-            Some(Outcome::Renewed(grant)) => return Ok(Kept { grant, stale: false }),
-            Some(Outcome::Gone) => return Err(NotKept::Gone),
-            Some(Outcome::Ended(grant)) => match &grant.ended {
-                Some(ended) if !decision::may_live_out(ended.reason, &grant, self.clock.now()) => {
-                    return Err(NotKept::SignInAgain(ended.reason));
+    /// Renews in the background, unless nobody may ask the provider now.
+    fn start_unless_paused(self: &Arc<Self>, grant: &Grant) {
+        if self.breaker.pause(self.clock.now()).is_none() {
+            self.start(grant);
+        }
+    }
+
+    /// For a request whose wait is over: the tokens may be saved already, and only their claims be looked at still.
+    async fn look_once_more(&self, grant: &Grant) -> Outcome {
+        match self.store.grant(grant.id).await {
+            Ok(Some(newer)) if newer.ended.is_none() && newer.generation > grant.generation => Outcome::Renewed(Arc::new(newer)),
+            Ok(Some(_) | None) | Err(_) => Outcome::Unavailable(Duration::from_secs(1)),
+        }
+    }
+
+    /// What a request that waited is told.
+    fn after(&self, grant: Arc<Grant>, outcome: Outcome) -> Result<Kept, NotKept> {
+        let now = self.clock.now();
+        let (grant, fallback, wait) = match outcome {
+            Outcome::Renewed(grant) => return Ok(Kept { grant, stale: false }),
+            Outcome::Gone => return Err(NotKept::Gone),
+            Outcome::Unavailable(wait) => {
+                let fallback = decision::without_renewal(&grant, &self.settings, now);
+                (grant, fallback, wait)
+            }
+            Outcome::Ended(ended) => {
+                let reason = ended.ended.as_ref().map_or(EndReason::OutcomeUnknown, |ended| ended.reason);
+                match decision::live_out(reason, &ended, &self.settings, now, self.breaker.in_trouble(now)) {
+                    Fallback::Refuse => return Err(NotKept::SignInAgain(reason)),
+                    fallback @ (Fallback::Serve | Fallback::ServeStale) => (ended, fallback, Duration::ZERO),
                 }
-                Some(_) | None => (grant, Duration::from_secs(1)),
-            },
-            Some(Outcome::Unavailable(wait)) => (grant, wait),
-            None => (grant, Duration::from_secs(1)),
+            }
         };
-        match decision::without_renewal(&grant, &self.settings, self.clock.now()) {
-            decision::Fallback::Serve => Ok(Kept { grant, stale: false }),
-            decision::Fallback::ServeStale => Ok(Kept { grant, stale: true }),
-            decision::Fallback::Refuse => Err(NotKept::Unavailable(wait.max(Duration::from_secs(1)))),
+        match fallback {
+            Fallback::Serve => Ok(Kept { grant, stale: false }),
+            Fallback::ServeStale => Ok(Kept { grant, stale: true }),
+            Fallback::Refuse => Err(NotKept::Unavailable(wait.max(Duration::from_secs(1)))),
         }
     }
 

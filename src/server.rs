@@ -4,7 +4,10 @@ use std::{
     convert::Infallible,
     future::Future,
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -96,12 +99,26 @@ async fn connection<S, F, B>(
 {
     // Without it, small answers wait for the client's acknowledgement of the one before.
     let _best_effort = stream.set_nodelay(true);
+    let begun = Arc::new(AtomicBool::new(false));
+    let began = Arc::clone(&begun);
     let service = service_fn(move |request| {
+        began.store(true, Ordering::Relaxed);
         let answer = handle(peer.ip(), request);
         async move { Ok::<_, Infallible>(answer.await) }
     });
     let serving = watcher.watch(builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned());
-    if let Err(error) = serving.await {
+    // The server's own deadlines begin once it knows which protocol is spoken; before that, silence would last for ever.
+    let silence = async {
+        tokio::time::sleep(HEADER_DEADLINE).await;
+        if begun.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    };
+    let ended = tokio::select! {
+        ended = serving => ended,
+        () = silence => return,
+    };
+    if let Err(error) = ended {
         tracing::debug!(%error, client.ip = %peer.ip(), "a connection broke off");
     }
 }

@@ -9,6 +9,7 @@ pub mod return_to;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue};
+use tokio::sync::Semaphore;
 use url::form_urlencoded;
 
 use crate::{
@@ -49,7 +50,12 @@ pub struct SignIn {
     pub clock: Clock,
     /// Counts logins.
     pub metrics: Metrics,
+    /// So many codes may be exchanged at once ([`EXCHANGES`]): callbacks are anybody's to send.
+    pub exchanges: Semaphore,
 }
+
+/// How many codes are exchanged at once.
+pub const EXCHANGES: usize = 32;
 
 /// A redirect with the cookies that go with it.
 #[derive(Debug)]
@@ -81,6 +87,9 @@ pub enum CallbackError {
     /// The provider could not be asked, or its answer is not to be believed.
     #[error("the login could not be completed")]
     Provider(#[from] ProviderError),
+    /// More logins return at once than can be completed.
+    #[error("too many logins return at once")]
+    Busy,
     /// The user may not enter.
     #[error(transparent)]
     Denied(#[from] Denied),
@@ -103,13 +112,12 @@ impl SignIn {
         let id = attempt::new_id(now);
         let request = self.provider.authorize(&self.redirect_uri(), &id)?;
         let attempt = Attempt::new(&request.proof, return_to, now);
-        let mut cookies: Vec<_> = attempt::surplus(self.cookies.attempts(headers).map(|(id, _)| id))
+        let value = attempt.seal(&self.keys, &id).unwrap_or_default();
+        let mut cookies: Vec<_> = attempt::surplus(self.cookies.attempts(headers), value.len())
             .into_iter()
             .filter_map(|id| self.cookies.clear(&self.cookies.attempt(id)))
             .collect();
-        cookies.extend(
-            attempt.seal(&self.keys, &id).and_then(|value| self.cookies.set(&self.cookies.attempt(&id), &value, attempt::LIFE)),
-        );
+        cookies.extend(self.cookies.set(&self.cookies.attempt(&id), &value, attempt::LIFE));
         Ok(Redirect { location: request.url.into(), cookies })
     }
 
@@ -123,6 +131,7 @@ impl SignIn {
             Ok(_) => "ok",
             Err(CallbackError::Parameters(_) | CallbackError::UnknownAttempt(_)) => "unknown_attempt",
             Err(CallbackError::Issuer | CallbackError::Refused(_)) => "refused",
+            Err(CallbackError::Busy) => "busy",
             Err(CallbackError::Declined) => "declined",
             Err(CallbackError::Provider(_)) => "provider_error",
             Err(CallbackError::Denied(_)) => "denied",
@@ -143,6 +152,8 @@ impl SignIn {
         if now >= attempt.at().plus(attempt::LIFE) {
             return Err(CallbackError::UnknownAttempt("it is too old"));
         }
+        // Before the attempt is used up, so that who is turned away can come again.
+        let _one_of_few = self.exchanges.try_acquire().map_err(|_| CallbackError::Busy)?;
         if !self.store.returned(attempt::hash(&answer.state), attempt.at().plus(attempt::LIFE)).await? {
             return Err(CallbackError::UnknownAttempt("it has returned before"));
         }

@@ -71,11 +71,14 @@ async fn revoke(provider: Arc<Provider>, token: Secret) {
 }
 
 /// Judges by what browsers say of a request's origin (Fetch metadata, `Origin`). A link that a stranger plants
-/// must not log anybody out; an app's own link must.
+/// must not log anybody out, nor a picture or a prefetched page of our own; an app's own link must.
 pub fn wish(method: &Method, headers: &HeaderMap, access: &AccessUrl) -> Wish {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let clicked =
+        text("sec-fetch-mode") == Some("navigate") && text("sec-fetch-dest") == Some("document") && text("sec-purpose").is_none();
     match (method, text("sec-fetch-site"), text("origin")) {
-        (_, Some("same-origin"), _) => Wish::Own,
+        (&Method::POST, Some("same-origin"), _) => Wish::Own,
+        (_, Some("same-origin"), _) if clicked => Wish::Own,
         (_, Some(_), _) => Wish::Doubtful,
         (&Method::POST, None, Some(origin)) if origin == access.at("") => Wish::Own,
         // Neither header: no browser of today. SameSite=Lax kept the cookie from a foreign page's form.
@@ -97,7 +100,11 @@ mod tests {
             wish(&method, &headers, &access)
         };
         assert_eq!(judged(Method::POST, &[("sec-fetch-site", "same-origin")]), Wish::Own);
-        assert_eq!(judged(Method::GET, &[("sec-fetch-site", "same-origin")]), Wish::Own);
+        let link = [("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
+        assert_eq!(judged(Method::GET, &link), Wish::Own);
+        assert_eq!(judged(Method::GET, &[link[0], link[1], ("sec-fetch-dest", "iframe")]), Wish::Doubtful);
+        assert_eq!(judged(Method::GET, &[link[0], ("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "image")]), Wish::Doubtful);
+        assert_eq!(judged(Method::GET, &[link[0], link[1], link[2], ("sec-purpose", "prefetch")]), Wish::Doubtful);
         assert_eq!(judged(Method::POST, &[("origin", "https://app.example")]), Wish::Own);
         assert_eq!(judged(Method::POST, &[]), Wish::Own);
         for (method, lines) in [

@@ -96,15 +96,6 @@ pub struct NewGrant {
     pub tokens: Tokens,
 }
 
-/// What a won intent entitles to: presenting this refresh token once, under this name.
-#[derive(Debug)]
-pub struct Presentable {
-    /// The fence for the result.
-    pub attempt: AttemptId,
-    /// The refresh token, read after the intent was committed.
-    pub refresh_token: Secret,
-}
-
 /// What a renewal brought.
 #[derive(Clone, Debug)]
 pub struct Renewed {
@@ -187,7 +178,7 @@ impl Store {
     pub fn open(settings: &Settings, keys: KeyRing, metrics: Metrics) -> Result<Self, StoreError> {
         let backend = match settings {
             Settings::Postgres(settings) => Backend::Postgres(Arc::new(postgres::Postgres::open(settings)?)),
-            Settings::Sqlite(path) => Backend::Sqlite(Arc::new(sqlite::Sqlite::open(path))),
+            Settings::Sqlite(path) => Backend::Sqlite(Arc::new(sqlite::Sqlite::open(path)?)),
         };
         Ok(Self { backend, metrics, keys, changes: broadcast::channel(4096).0 })
     }
@@ -261,35 +252,38 @@ impl Store {
         row.map(|row| row.open(&self.keys)).transpose()
     }
 
-    /// Writes the intent to present the refresh token of the grant's `generation`, for `lease` by the
+    /// Writes the intent of `attempt` to present the refresh token of the grant's `generation`, for `lease` by the
     /// database's clock, and reads the token. `takes_over` names a lapsed attempt that may be followed.
     /// `None`: somebody else holds the intent, or the grant was renewed, ended or removed.
     ///
     /// # Errors
-    /// The intent may or may not have been written; it lapses by itself.
+    /// The intent may have been written; [`Store::release_renewal`] gives it back if it was.
     pub async fn begin_renewal(
         &self,
         id: GrantId,
+        attempt: AttemptId,
         generation: i64,
         lease: Duration,
         takes_over: Option<AttemptId>,
-    ) -> Result<Option<Presentable>, StoreError> {
-        let attempt = AttemptId::random();
-        let Some(sealed) = on!(self, backend => backend.begin_renewal(id, attempt, generation, lease, takes_over))? else {
-            return Ok(None);
-        };
-        let refresh_token = rows::open_text(&self.keys, &place("refresh_token", id), &sealed)?;
-        Ok(Some(Presentable { attempt, refresh_token }))
+    ) -> Result<Option<Secret>, StoreError> {
+        let sealed = on!(self, backend => backend.begin_renewal(id, attempt, generation, lease, takes_over))?;
+        sealed.map(|sealed| rows::open_text(&self.keys, &place("refresh_token", id), &sealed)).transpose()
     }
 
-    /// Saves what `attempt` brought, even after it was given up as unknown. `false`: the intent is not its any more (a logout removed the grant), and
-    /// nothing was saved.
+    /// Saves what `attempt` brought for the grant's `generation`, even after it was given up as unknown. `false`: the
+    /// grant was removed, ended, or renewed by somebody else, and nothing was saved.
     ///
     /// # Errors
     /// Whether it was saved is unknown; asking again is safe.
-    pub async fn save_renewal(&self, id: GrantId, attempt: AttemptId, renewed: &Renewed) -> Result<bool, StoreError> {
+    pub async fn save_renewal(
+        &self,
+        id: GrantId,
+        attempt: AttemptId,
+        generation: i64,
+        renewed: &Renewed,
+    ) -> Result<bool, StoreError> {
         let sealed = self.seal(id, &renewed.tokens)?;
-        let saved = on!(self, backend => backend.save_renewal(id, attempt, renewed, &sealed))?;
+        let saved = on!(self, backend => backend.save_renewal(id, attempt, generation, renewed, &sealed))?;
         self.announce(Change::Grant(id));
         Ok(saved)
     }

@@ -9,7 +9,7 @@ use super::{Problems, Raw, sources::Source, values};
 use crate::{
     address::{AccessUrl, TrustedProxies},
     forward, gateway, oidc,
-    policy::Policy,
+    policy::{CrossOrigin, Policy},
     renewal,
     seal::KeyRing,
     secret::Secret,
@@ -194,6 +194,15 @@ fn server(reader: &mut Reader<'_>) -> Option<server::Settings> {
 fn gateway(reader: &mut Reader<'_>) -> Option<gateway::Settings> {
     let access = reader.required("access_url", "https://app.example.com", |text| AccessUrl::parse(text).map_err(str::to_owned));
     let prefix = reader.parsed("path_prefix", prefix);
+    let origins = reader.list("allowed_origins");
+    let cross_origin = if origins.iter().any(|origin| origin == "*") { CrossOrigin::Any } else { CrossOrigin::Only(origins) };
+    if let CrossOrigin::Only(origins) = &cross_origin
+        && !origins.iter().all(|origin| AccessUrl::parse(origin).is_ok_and(|url| url.at("") == *origin))
+    {
+        reader
+            .problems
+            .add(reader.name("allowed_origins"), "must be origins like https://other.example.com, without a path, or *");
+    }
     let trusted = reader.list("proxy_trusted_origins").iter().map(|text| network(text)).collect::<Option<Vec<_>>>();
     if trusted.is_none() {
         reader.problems.add(reader.name("proxy_trusted_origins"), "must be networks like 10.0.0.0/8,fd00::/8");
@@ -203,7 +212,7 @@ fn gateway(reader: &mut Reader<'_>) -> Option<gateway::Settings> {
             .problems
             .add(reader.name("proxy_trusted_origins"), "must not trust every address: any client could then choose its own");
     }
-    Some(gateway::Settings { access: access?, prefix: prefix?, trusted: TrustedProxies(trusted?) })
+    Some(gateway::Settings { access: access?, prefix: prefix?, trusted: TrustedProxies(trusted?), cross_origin })
 }
 
 /// A network, or one address.

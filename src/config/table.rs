@@ -103,6 +103,12 @@ pub const SECTIONS: &[Section] = &[
                 "Networks (CIDR) of the proxies in front of Evergate, whose `X-Forwarded-For`, `-Proto` and `-Host` are believed. Everybody else's are replaced.",
             ),
             key(
+                "allowed_origins",
+                Kind::List,
+                "",
+                "Origins (`https://other.example.com`) whose pages may send the app requests that change something or open WebSockets, besides the access URL's own. `*` allows all and leaves the defence to the app. Others are answered 403.",
+            ),
+            key(
                 "pass_access_token",
                 Kind::Bool,
                 "false",

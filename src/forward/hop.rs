@@ -29,6 +29,7 @@ pub(super) fn remove(headers: &mut HeaderMap) {
         KEEP_ALIVE,
         PROXY_CONNECTION,
         HTTP2_SETTINGS,
+        header::TRAILER,
         header::TE,
         header::TRANSFER_ENCODING,
         header::UPGRADE,

@@ -11,17 +11,33 @@ pub(super) fn identity(headers: &mut HeaderMap) {
     }
 }
 
+/// What begins with one of these speaks of the client: who it is, where it comes from, what it asked a proxy for.
+/// `proxy` is what CGI turns into `HTTP_PROXY`.
+const OURS_TO_SAY: &[&str] = &[
+    "x-forwarded",
+    "x-auth-request",
+    "x-evergate",
+    "x-real-ip",
+    "x-request-id",
+    "x-client-ip",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-remote-user",
+    "x-ssl-client",
+    "forwarded",
+    "evergate",
+    "client-cert",
+    "ssl-client",
+    "remote-user",
+    "true-client-ip",
+    "proxy",
+];
+
 /// Header names are lower case in `http`.
 fn is_ours_to_say(name: &str) -> bool {
     // Nearly every header is told by its first letter.
-    match name.as_bytes() {
-        [b'x', ..] => {
-            ["x-forwarded", "x-auth-request", "x-evergate", "x-real-ip", "x-request-id"].iter().any(|own| begins(name, own))
-        }
-        [b'f', ..] => name == "forwarded",
-        [b'e', ..] => begins(name, "evergate"),
-        _ => false,
-    }
+    matches!(name.as_bytes(), [b'x' | b'f' | b'e' | b'c' | b's' | b'r' | b't' | b'p', ..])
+        && OURS_TO_SAY.iter().any(|own| begins(name, own))
 }
 
 /// Whether `name` begins with `own`, the separators being equal, and ends there or goes on after one.
@@ -56,22 +72,20 @@ mod tests {
             "x-request-id",
             "x_forwarded-preferred_username",
             "evergate-answer",
+            "client-cert",
+            "client-cert-chain",
+            "x-ssl-client-s-dn",
+            "ssl_client_verify",
+            "proxy",
+            "remote-user",
+            "true-client-ip",
+            "x-original-url",
         ] {
             let mut headers = HeaderMap::from_iter([(spoof.parse::<HeaderName>().unwrap(), "admin".parse().unwrap())]);
             identity(&mut headers);
             assert!(headers.is_empty(), "{spoof}");
         }
-        for own in [
-            "x-forwardeduser",
-            "x-custom",
-            "x-requested-with",
-            "from",
-            "forwarded-x",
-            "authorization",
-            "x-realip",
-            "expect",
-            "etag",
-        ] {
+        for own in ["x-forwardeduser", "x-custom", "x-requested-with", "from", "authorization", "x-realip", "expect", "etag"] {
             let mut headers = HeaderMap::from_iter([(own.parse::<HeaderName>().unwrap(), "v".parse().unwrap())]);
             identity(&mut headers);
             assert_eq!(headers.len(), 1, "{own}");

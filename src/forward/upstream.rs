@@ -25,6 +25,8 @@ use hyper_util::{
 use tokio::net::UnixStream;
 use url::Url;
 
+use super::body::WithoutTrailers;
+
 /// Where an upstream listens (`CODER_UPSTREAM_URL`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
@@ -92,8 +94,8 @@ pub(super) struct Client {
 
 #[derive(Debug)]
 enum Pool {
-    Tcp(legacy::Client<HttpsConnector<HttpConnector>, Incoming>),
-    Unix(legacy::Client<UnixConnector, Incoming>),
+    Tcp(legacy::Client<HttpsConnector<HttpConnector>, WithoutTrailers>),
+    Unix(legacy::Client<UnixConnector, WithoutTrailers>),
 }
 
 impl Client {
@@ -126,7 +128,7 @@ impl Client {
         Uri::builder().scheme(self.scheme.clone()).authority(self.authority.clone()).path_and_query(path).build()
     }
 
-    pub(super) async fn send(&self, request: Request<Incoming>) -> Result<Response<Incoming>, legacy::Error> {
+    pub(super) async fn send(&self, request: Request<WithoutTrailers>) -> Result<Response<Incoming>, legacy::Error> {
         match &self.pool {
             Pool::Tcp(client) => client.request(request).await,
             Pool::Unix(client) => client.request(request).await,

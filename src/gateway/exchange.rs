@@ -1,6 +1,7 @@
 //! What is known of one request before anything is decided about it.
 
 use std::{
+    borrow::Cow,
     net::IpAddr,
     time::{Duration, Instant},
 };
@@ -39,8 +40,10 @@ pub(super) enum Asker {
 
 impl Exchange {
     #[expect(clippy::disallowed_methods, reason = "how long a request takes is measured, not decided by")]
-    pub(super) fn begin<B>(peer: IpAddr, scheme: Scheme, settings: &Settings, request: &Request<B>) -> Self {
+    pub(super) fn begin<B>(peer: IpAddr, settings: &Settings, request: &Request<B>) -> Self {
         let host = requested_host(request.uri(), request.headers());
+        // Whoever ends TLS before us, the client spoke what the access URL says, unless a trusted proxy knows better.
+        let scheme = if settings.access.is_https() { Scheme::Https } else { Scheme::Http };
         Self {
             id: random(),
             started: Instant::now(),
@@ -54,8 +57,10 @@ impl Exchange {
     }
 
     /// The path, without its query, which may hold secrets.
-    pub(super) fn path(&self) -> &str {
-        self.uri.path()
+    pub(super) fn path(&self) -> Cow<'_, str> {
+        let path = self.uri.path();
+        // Control characters beyond ASCII could steer the terminal of whoever reads the log.
+        if path.is_ascii() { Cow::Borrowed(path) } else { Cow::Owned(path.escape_default().to_string()) }
     }
 
     pub(super) fn elapsed(&self) -> Duration {
@@ -90,7 +95,7 @@ impl Exchange {
 fn asker(method: &Method, headers: &HeaderMap) -> Asker {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let reads = matches!(*method, Method::GET | Method::HEAD);
-    if !reads || headers.contains_key(header::UPGRADE) {
+    if !reads || headers.contains_key(header::UPGRADE) || headers.contains_key("sec-purpose") {
         return Asker::Other;
     }
     let navigates = match (text("sec-fetch-mode"), text("sec-fetch-dest")) {

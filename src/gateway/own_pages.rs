@@ -10,8 +10,8 @@ use std::{
 
 use axum::{
     Router,
-    body::{Body, Bytes},
-    extract::{DefaultBodyLimit, RawQuery, State},
+    body::Body,
+    extract::{RawQuery, State},
     routing::{any, get},
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -55,6 +55,7 @@ struct Asked {
 
 /// Forms of ours hold one short field.
 const LARGEST_FORM: usize = 16 * 1024;
+const FORM_DEADLINE: Duration = Duration::from_secs(10);
 const READY_DEADLINE: Duration = Duration::from_secs(2);
 
 pub(super) async fn answer(
@@ -73,8 +74,7 @@ pub(super) async fn answer(
         .route("/readyz", get(readyz))
         .fallback(|State(asked): State<Asked>| async move { asked.refuse(Refusal::NoSuchPage) })
         .method_not_allowed_fallback(|State(asked): State<Asked>| async move { asked.refuse(Refusal::MethodNotAllowed) })
-        .layer(CookieManagerLayer::new())
-        .layer(DefaultBodyLimit::max(LARGEST_FORM));
+        .layer(CookieManagerLayer::new());
     let asked = Asked { gateway: Arc::clone(gateway), exchange: exchange.clone() };
     let mut router = if prefix.is_empty() { pages } else { Router::new().nest(prefix, pages) }.with_state(asked);
     match tower_service::Service::call(&mut router, request.map(Body::new)).await {
@@ -144,13 +144,17 @@ async fn sign_out(
     jar: Jar,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-    form: Bytes,
+    request: Request<Body>,
 ) -> Response<Body> {
     let gateway = &asked.gateway;
     if !matches!(method, Method::GET | Method::POST) {
         return asked.refuse(Refusal::MethodNotAllowed);
     }
     let access = &gateway.settings.access;
+    // Nobody needs long for a form of one field.
+    let Ok(Ok(form)) = tokio::time::timeout(FORM_DEADLINE, axum::body::to_bytes(request.into_body(), LARGEST_FORM)).await else {
+        return asked.refuse(Refusal::BadRequest("the form is too large, too slow, or broke off"));
+    };
     let form = String::from_utf8_lossy(&form);
     let return_to = return_from(&form, "rd", access).or_else(|| return_from(query.as_deref().unwrap_or_default(), "rd", access));
     if wish(&method, &headers, access) == Wish::Doubtful {
@@ -158,10 +162,11 @@ async fn sign_out(
         let href = format!("{}/sign_out", gateway.settings.prefix);
         let action = Action::Post { href: &href, label: "Sign out", field: ("rd", rd), instead: ("/", "Stay signed in") };
         let id = asked.exchange.id_text();
-        return asked.page(
-            &Page { title: "Sign out?", text: "You will be signed out of this service.", action, request_id: &id },
-            "sign_out",
-        );
+        let page = Page { title: "Sign out?", text: "You will be signed out of this service.", action, request_id: &id };
+        let mut response = asked.page(&page, "sign_out");
+        // Without a referrer browsers send no origin either, and the button's own post would look like a stranger's.
+        response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+        return response;
     }
     let end_session = match gateway.sign_in.cookies.session_value(&headers) {
         Some(value) => match gateway.sign_out.end(SessionHash::of(value), return_to.as_ref().map(ReturnTo::path)).await {

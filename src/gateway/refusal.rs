@@ -60,6 +60,7 @@ impl From<CallbackError> for Refusal {
             | CallbackError::Issuer
             | CallbackError::Refused(_)
             | CallbackError::Declined
+            | CallbackError::Busy
             | CallbackError::Provider(_)) => Self::Callback(other),
         }
     }
@@ -260,6 +261,15 @@ fn callback_row(error: &CallbackError, row: impl Fn(StatusCode, &'static str, &'
         CallbackError::Refused(_) => {
             row(StatusCode::BAD_GATEWAY, "login_refused", "Sign-in failed", "The sign-in service reported an error.")
         }
+        CallbackError::Busy => Row {
+            retry_after: SOON,
+            ..row(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "login_busy",
+                "Just a moment",
+                "Many people sign in right now. Please reload this page.",
+            )
+        },
         CallbackError::Provider(error) => provider_row(error, row),
         CallbackError::Denied(_) | CallbackError::Store(_) => {
             row(StatusCode::FORBIDDEN, "access_denied", "No access", "Your account may not use this service.")
@@ -273,6 +283,7 @@ fn provider_row(error: &ProviderError, row: impl Fn(StatusCode, &'static str, &'
         | ProviderError::Issuer
         | ProviderError::Discovery(_)
         | ProviderError::Metadata(_)
+        | ProviderError::Keys(_)
         | ProviderError::Fetch(_)
         | ProviderError::Token(_)
         | ProviderError::UserInfo(_) => row(

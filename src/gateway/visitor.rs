@@ -65,6 +65,7 @@ impl Reason {
             Self::GrantEnded(EndReason::OutcomeUnknown) => "renewal_outcome_unknown",
             Self::GrantEnded(EndReason::IdentityRefused) => "identity_refused",
             Self::GrantEnded(EndReason::Expired) => "token_expired",
+            Self::GrantEnded(EndReason::OtherProvider) => "other_provider",
         }
     }
 }

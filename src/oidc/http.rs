@@ -2,10 +2,16 @@
 //! call, a cap on the answer, and a connection of its own for each call, because a request that fails on a
 //! reused connection may or may not have arrived.
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::HttpsConnector;
 use hyper_util::{
@@ -14,11 +20,12 @@ use hyper_util::{
 };
 
 const BODY_CAP: usize = 1024 * 1024;
-const CONNECT: Duration = Duration::from_secs(5);
+/// For finding the address, connecting and TLS together. What does not get further than that was not sent.
+const CONNECT: Duration = Duration::from_secs(8);
 
 /// A client for one provider.
 #[derive(Clone, Debug)]
-pub(super) struct HttpClient(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
+pub(super) struct HttpClient(Client<Promptly<HttpsConnector<HttpConnector>>, Full<Bytes>>);
 
 /// A whole answer.
 #[derive(Debug)]
@@ -48,14 +55,13 @@ pub enum FetchError {
 impl HttpClient {
     pub(super) fn new(tls: rustls::ClientConfig) -> Self {
         let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(CONNECT));
         connector.enforce_http(false);
         let connector = hyper_rustls::HttpsConnectorBuilder::new()
             .with_tls_config(tls)
             .https_or_http()
             .enable_http1()
             .wrap_connector(connector);
-        Self(Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector))
+        Self(Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(Promptly(connector)))
     }
 
     pub(super) async fn fetch(&self, request: Request<Full<Bytes>>, deadline: Duration) -> Result<Answer, FetchError> {
@@ -68,6 +74,30 @@ impl HttpClient {
             Ok(Answer { status: head.status, headers: head.headers, body: body.to_bytes() })
         };
         tokio::time::timeout(deadline, call).await.unwrap_or(Err(FetchError::TimedOut(deadline)))
+    }
+}
+
+/// A connector that gives up in time, so that a slow name service or handshake is told from a slow answer.
+#[derive(Clone, Debug)]
+struct Promptly<C>(C);
+
+impl<C> tower_service::Service<Uri> for Promptly<C>
+where
+    C: tower_service::Service<Uri> + Send,
+    C::Future: Send + 'static,
+    C::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = C::Response;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+    type Future = Pin<Box<dyn Future<Output = Result<C::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.0.poll_ready(context).map_err(Into::into)
+    }
+
+    fn call(&mut self, target: Uri) -> Self::Future {
+        let connecting = self.0.call(target);
+        Box::pin(async move { tokio::time::timeout(CONNECT, connecting).await?.map_err(Into::into) })
     }
 }
 

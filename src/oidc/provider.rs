@@ -59,6 +59,9 @@ pub enum ProviderError {
     /// The metadata name an endpoint that is missing, malformed or not https.
     #[error("the provider's metadata have no usable {0} (https is required, except of a provider on loopback)")]
     Metadata(&'static str),
+    /// Its signing keys could not be fetched, so a token signed with a new one cannot be judged.
+    #[error("the provider's keys could not be fetched: {0}")]
+    Keys(String),
     /// A call to it failed.
     #[error(transparent)]
     Fetch(#[from] FetchError),
@@ -260,8 +263,11 @@ impl Provider {
         let signed = match &answer.id_token {
             Some(token) => match self.verify(&known, token, Nonce::NotAsked).await {
                 Ok(claims) => Some(claims),
-                Err(ProviderError::IdToken(VerifyError::UnknownKey) | ProviderError::Fetch(_)) => return Ok(None),
-                Err(error) => return Err(error),
+                Err(ProviderError::IdToken(VerifyError::Refused(why))) => return Err(VerifyError::Refused(why).into()),
+                Err(error) => {
+                    tracing::warn!(%error, "an ID token could not be judged after a renewal; the identity stays as it was");
+                    return Ok(None);
+                }
             },
             None => None,
         };
@@ -340,7 +346,7 @@ impl Provider {
         let keys = self.keys();
         let attempt = |keys| verify::verify(token.expose(), &known.issuer, self.client_id(), keys, nonce, self.clock.now());
         match attempt(&keys) {
-            Err(VerifyError::UnknownKey) => {
+            Err(VerifyError::Unverifiable) => {
                 let newer = self.newer_keys(known, &keys).await?;
                 Ok(attempt(&newer)?)
             }
@@ -366,9 +372,8 @@ impl Provider {
             }
             keys.refetched_at = Some(now);
         }
-        let fetched = CoreJsonWebKeySet::fetch_async(&known.jwks, &self.http)
-            .await
-            .map_err(|error| ProviderError::Discovery(causes(&error)));
+        let fetched =
+            CoreJsonWebKeySet::fetch_async(&known.jwks, &self.http).await.map_err(|error| ProviderError::Keys(causes(&error)));
         let set = Arc::new(fetched?);
         self.keys.lock().unwrap_or_else(PoisonError::into_inner).set = Arc::clone(&set);
         Ok(set)
@@ -392,8 +397,10 @@ impl Provider {
                 "it is not a JSON object (a signed answer is not supported; CODER_OIDC_IGNORE_USERINFO turns it off)",
             )
         })?;
-        if claims.get("sub").and_then(serde_json::Value::as_str) != Some(subject) {
-            return Err(ProviderError::OtherSubject);
+        match claims.get("sub").and_then(serde_json::Value::as_str) {
+            Some(found) if found == subject => {}
+            Some(_) => return Err(ProviderError::OtherSubject),
+            None => return Err(ProviderError::UserInfo("it has no sub")),
         }
         Ok(Some(claims))
     }

@@ -58,6 +58,9 @@ pub enum TokenFailure {
     Unusable(&'static str),
 }
 
+/// A provider that asks for more is asked again all the same: what is wrong there may be mended sooner.
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
+
 /// How a client says who it is (RFC 6749 section 2.3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ClientAuth {
@@ -152,14 +155,14 @@ fn safe_code(code: &str) -> String {
     code.chars().filter(|character| character.is_ascii_graphic()).take(64).collect()
 }
 
-/// `Retry-After` in either of its forms (RFC 9110 section 10.2.3), a day at most.
+/// `Retry-After` in either of its forms (RFC 9110 section 10.2.3), [`LONGEST_WAIT`] at most.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = match text.parse() {
         Ok(seconds) => Duration::from_secs(seconds),
         Err(_) => httpdate::parse_http_date(text).ok()?.duration_since(date(headers)?).unwrap_or_default(),
     };
-    Some(wait.min(Duration::from_secs(86_400)))
+    Some(wait.min(LONGEST_WAIT))
 }
 
 /// A date is read against the provider's own clock, which may differ from ours.

@@ -23,8 +23,10 @@ pub enum Nonce<'a> {
 /// Why an ID token is not believed. The texts are for the log.
 #[derive(Clone, PartialEq, Eq)]
 pub enum VerifyError {
-    /// It is signed with a key that we do not have; the provider may have new ones.
-    UnknownKey,
+    /// It is signed with a key that we do not have, or not by the one that it names; the provider may have new ones.
+    Unverifiable,
+    /// It is genuine, and by our clock expired or not yet issued.
+    Untimely(String),
     /// It is not acceptable.
     Refused(String),
 }
@@ -71,10 +73,7 @@ pub(super) fn verify(
         (Nonce::Is(_), Some(_)) => Err("its nonce is another one".to_owned()),
         (Nonce::Is(_), None) => Err("it has no nonce".to_owned()),
     };
-    let unknown_key = ClaimsVerificationError::SignatureVerification(SignatureVerificationError::NoMatchingKey);
-    let claims = id_token
-        .claims(&verifier, check_nonce)
-        .map_err(|error| if error == unknown_key { VerifyError::UnknownKey } else { VerifyError::Refused(describe(&error)) })?;
+    let claims = id_token.claims(&verifier, check_nonce).map_err(|error| judge(&error))?;
     let party = claims.authorized_party().map(|party| party.as_str());
     match party {
         Some(party) if party != client_id => return Err(refused("its azp is another client")),
@@ -90,6 +89,22 @@ pub(super) fn verify(
 /// Constant-time, so that a wrong value tells nothing of how wrong it is (CV-48).
 pub(crate) fn same(a: &str, b: &str) -> bool {
     aws_lc_rs::constant_time::verify_slices_are_equal(a.as_bytes(), b.as_bytes()).is_ok()
+}
+
+/// A token whose signature cannot be checked may be checkable with newer keys; one that is only untimely may be so by
+/// our own clock. At a login both are refused; at a renewal neither says that the user is somebody else.
+fn judge(error: &ClaimsVerificationError) -> VerifyError {
+    use SignatureVerificationError as Signature;
+    if let ClaimsVerificationError::SignatureVerification(
+        Signature::NoMatchingKey | Signature::AmbiguousKeyId(_) | Signature::CryptoError(_),
+    ) = error
+    {
+        VerifyError::Unverifiable
+    } else if let ClaimsVerificationError::Expired(_) = error {
+        VerifyError::Untimely(describe(error))
+    } else {
+        VerifyError::Refused(describe(error))
+    }
 }
 
 /// The library's error and its causes as one text; they name claims and times, never the token.
@@ -113,7 +128,8 @@ fn payload(token: &str) -> Option<Claims> {
 impl fmt::Display for VerifyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnknownKey => f.write_str("the ID token is signed with an unknown key"),
+            Self::Unverifiable => f.write_str("the ID token's signature cannot be verified with the provider's keys"),
+            Self::Untimely(why) => write!(f, "the ID token is untimely by this machine's clock: {why}"),
             Self::Refused(why) => write!(f, "the ID token is refused: {why}"),
         }
     }

@@ -1,12 +1,15 @@
 //! One renewal, from the intent to the outcome.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use tokio::sync::broadcast;
 
 use super::{
     Engine, Outcome,
-    classify::{self, Class},
+    classify::{self, Class, Whose},
     decision::may_follow,
 };
 use crate::{
@@ -15,20 +18,20 @@ use crate::{
     oidc::{TokenAnswer, TokenFailure},
     secret::Secret,
     session::cache::Change,
-    store::{Fence, Presentable, Renewed, StoreError, Tokens},
+    store::{Fence, Renewed, StoreError, Tokens},
 };
 
 /// Time for saving, after the longest token call. The lease covers both.
-const SAVING: Duration = Duration::from_secs(15);
+pub(super) const SAVING: Duration = Duration::from_secs(15);
 /// While another replica holds the intent, its row is read again after this long even if nothing is heard.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
-/// New tokens are offered to the store this often and this long before they are given up.
-const SAVE_AGAIN: Duration = Duration::from_millis(500);
-const SAVE_TRIES: u32 = 1200;
+/// What must be written is offered to the store this often and this long before it is given up.
+const WRITE_AGAIN: Duration = Duration::from_millis(500);
+const WRITE_TRIES: u32 = 1200;
 
 impl Engine {
     /// Renews the grant unless it has been since `generation`.
-    pub(super) async fn renew(&self, id: GrantId, generation: i64) -> Outcome {
+    pub(super) async fn renew(self: &Arc<Self>, id: GrantId, generation: i64) -> Outcome {
         match self.try_renew(id, generation).await {
             Ok(outcome) => outcome,
             Err(error) => {
@@ -40,15 +43,15 @@ impl Engine {
         }
     }
 
-    async fn try_renew(&self, id: GrantId, generation: i64) -> Result<Outcome, StoreError> {
+    async fn try_renew(self: &Arc<Self>, id: GrantId, generation: i64) -> Result<Outcome, StoreError> {
         let mut changes = self.store.changes();
         loop {
             let Some(grant) = self.store.grant(id).await?.map(Arc::new) else { return Ok(Outcome::Gone) };
-            if grant.generation > generation {
-                return Ok(Outcome::Renewed(grant));
-            }
             if grant.ended.is_some() {
                 return Ok(Outcome::Ended(grant));
+            }
+            if grant.generation > generation {
+                return Ok(Outcome::Renewed(grant));
             }
             let takes_over = match grant.intent {
                 None => None,
@@ -67,31 +70,47 @@ impl Engine {
                 return Ok(Outcome::Unavailable(at.since(now)));
             }
             let Ok(_slot) = self.slots.acquire().await else { return Ok(Outcome::Unavailable(LOOK_AGAIN)) };
+            if self.draining.load(Ordering::Acquire) {
+                return Ok(Outcome::Unavailable(LOOK_AGAIN));
+            }
             if let Err(wait) = self.breaker.enter(self.clock.now()) {
                 return Ok(Outcome::Unavailable(wait));
             }
-            let lease = self.provider.token_timeout() + SAVING;
-            match self.store.begin_renewal(id, generation, lease, takes_over).await {
-                Ok(Some(presentable)) => return self.present(&grant, presentable).await,
+            let (attempt, lease) = (AttemptId::random(), self.provider.token_timeout() + SAVING);
+            match self.store.begin_renewal(id, attempt, generation, lease, takes_over).await {
+                Ok(Some(token)) => return self.present(&grant, attempt, &token).await,
                 // Somebody else was faster; see what became of it.
                 Ok(None) => self.breaker.withdrawn(),
                 Err(error) => {
                     self.breaker.withdrawn();
+                    self.give_back(id, attempt);
                     return Err(error);
                 }
             }
         }
     }
 
+    /// Gives back, as soon as the store is there, an intent that may have been written and whose token was not
+    /// presented: left to lapse, it would look like one that was.
+    fn give_back(self: &Arc<Self>, id: GrantId, attempt: AttemptId) {
+        let engine = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let released = engine.insist("an intent", || engine.store.release_renewal(id, attempt, None)).await;
+            if let Err(error) = released {
+                tracing::warn!(grant.id = %id, %error, "an intent could not be given back");
+            }
+        });
+    }
+
     /// Presents the refresh token and keeps what comes of it.
     #[expect(clippy::disallowed_methods, reason = "how long a call took is measured, not decided by")]
-    async fn present(&self, grant: &Grant, presentable: Presentable) -> Result<Outcome, StoreError> {
+    async fn present(&self, grant: &Grant, attempt: AttemptId, refresh_token: &Secret) -> Result<Outcome, StoreError> {
         let (asked_at, started) = (self.clock.now(), std::time::Instant::now());
-        let result = self.provider.refresh(&presentable.refresh_token).await;
+        let result = self.provider.refresh(refresh_token).await;
         self.metrics.provider_call("refresh", started.elapsed());
         match result {
-            Ok(answer) => self.keep(grant, &presentable, answer, asked_at).await,
-            Err(failure) => self.fail(grant, presentable.attempt, &failure).await,
+            Ok(answer) => self.keep(grant, attempt, refresh_token, answer, asked_at).await,
+            Err(failure) => self.fail(grant, attempt, &failure).await,
         }
     }
 
@@ -99,7 +118,8 @@ impl Engine {
     async fn keep(
         &self,
         grant: &Grant,
-        presented: &Presentable,
+        attempt: AttemptId,
+        presented: &Secret,
         answer: TokenAnswer,
         asked_at: Timestamp,
     ) -> Result<Outcome, StoreError> {
@@ -107,7 +127,7 @@ impl Engine {
             tracing::info!(oidc.issuer = grant.issuer, "the provider renews grants again");
         }
         self.metrics.client_config_error(false);
-        let rotated = answer.refresh_token.as_ref().is_some_and(|new| *new != presented.refresh_token);
+        let rotated = answer.refresh_token.as_ref().is_some_and(|new| new != presented);
         let renewed = Renewed {
             tokens: Tokens {
                 access: answer.access_token.clone(),
@@ -120,42 +140,57 @@ impl Engine {
             rotation: if rotated { Rotation::Rotating } else { Rotation::Reusable },
             at: asked_at,
         };
-        if !self.save(grant.id, presented.attempt, &renewed).await? {
-            // A logout won. What it could not know of must not live on.
-            self.metrics.renewal("ok", "logged_out_meanwhile");
-            self.revoke(answer.refresh_token.as_ref()).await;
-            return Ok(Outcome::Gone);
+        let generation = grant.generation;
+        let save = || self.store.save_renewal(grant.id, attempt, generation, &renewed);
+        if !self.insist("renewed tokens", save).await? {
+            let found = self.look(grant.id).await?;
+            match &found {
+                // A logout won, or an end. What it could not know of must not live on.
+                Outcome::Gone | Outcome::Ended(_) => {
+                    self.metrics.renewal("ok", "logged_out_meanwhile");
+                    self.revoke(answer.refresh_token.as_ref()).await;
+                }
+                // Somebody followed this attempt and was faster. Both tokens are of one family, which must live.
+                Outcome::Renewed(_) | Outcome::Unavailable(_) => self.metrics.renewal("ok", "followed_meanwhile"),
+            }
+            return Ok(found);
         }
-        let generation = grant.generation + 1;
         match self.provider.identity_after_renewal(&answer, &grant.identity).await {
-            Ok(Some(identity)) if identity != grant.identity => self.store.save_identity(grant.id, generation, &identity).await?,
+            Ok(Some(identity)) if identity != grant.identity => {
+                if let Err(error) = self.store.save_identity(grant.id, generation + 1, &identity).await {
+                    tracing::warn!(grant.id = %grant.id, %error, "a changed identity could not be saved; the next renewal brings it again");
+                }
+            }
             Ok(Some(_) | None) => {}
             Err(error) => {
-                self.store.end_grant(grant.id, Fence::Generation(generation), EndReason::IdentityRefused, None).await?;
+                let end = || self.store.end_grant(grant.id, Fence::Generation(generation + 1), EndReason::IdentityRefused, None);
+                self.insist("the end of a grant", end).await?;
                 self.report(grant, "dead", "identity_refused", &error);
                 self.revoke(answer.refresh_token.as_ref()).await;
                 return self.look(grant.id).await;
             }
         }
         self.metrics.renewal("ok", if rotated { "rotated" } else { "kept" });
-        tracing::debug!(grant.id = %grant.id, grant.generation = generation, rotated, "renewed a grant");
+        tracing::debug!(grant.id = %grant.id, grant.generation = generation + 1, rotated, "renewed a grant");
         self.look(grant.id).await
     }
 
-    /// Saves, and goes on trying: the token that was presented may be spent, and these are all that is left.
-    async fn save(&self, id: GrantId, attempt: AttemptId, renewed: &Renewed) -> Result<bool, StoreError> {
+    /// Writes, and goes on trying while the store is away: of what was learnt from the provider there is no other copy.
+    async fn insist<T, F>(&self, what: &str, write: impl Fn() -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
         let mut tries = 0;
         loop {
-            match self.store.save_renewal(id, attempt, renewed).await {
-                Ok(saved) => return Ok(saved),
-                Err(error) if tries < SAVE_TRIES => {
+            match write().await {
+                Err(error) if tries < WRITE_TRIES => {
                     if tries == 0 {
-                        tracing::warn!(grant.id = %id, %error, "renewed tokens cannot be saved yet; trying on");
+                        tracing::warn!(%error, "{what} cannot be saved yet; trying on");
                     }
                     tries += 1;
-                    tokio::time::sleep(SAVE_AGAIN).await;
+                    tokio::time::sleep(WRITE_AGAIN).await;
                 }
-                Err(error) => return Err(error),
+                done => return done,
             }
         }
     }
@@ -166,25 +201,24 @@ impl Engine {
         let reason = classify::reason(failure);
         let now = self.clock.now();
         self.report(grant, class.as_str(), &reason, failure);
-        let retry_at = match class {
-            Class::Dead => {
-                self.breaker.succeeded();
-                self.metrics.client_config_error(false);
-                // Fenced: if the intent is not ours any more, another replica's renewal decides, not this answer.
-                self.store.end_grant(grant.id, Fence::Attempt(attempt), EndReason::Dead, Some(&reason)).await?;
-                return self.look(grant.id).await;
-            }
-            Class::Config => {
-                self.metrics.client_config_error(true);
-                self.breaker.failed(class, now)
-            }
-            Class::Retry(_) | Class::Ambiguous => self.breaker.failed(class, now),
-        };
+        if class == Class::Dead {
+            self.breaker.succeeded();
+            self.metrics.client_config_error(false);
+            // Fenced: if the intent is not ours any more, another replica's renewal decides, not this answer.
+            let end = || self.store.end_grant(grant.id, Fence::Attempt(attempt), EndReason::Dead, Some(&reason));
+            self.insist("the end of a grant", end).await?;
+            return self.look(grant.id).await;
+        }
+        let retry_at = self.breaker.failed(class, now);
+        if class == Class::Config(Whose::Client) {
+            self.metrics.client_config_error(true);
+        }
+        let (store, id, what) = (&self.store, grant.id, "the outcome of a renewal");
         match class {
-            Class::Dead | Class::Config | Class::Retry(_) => {
-                self.store.release_renewal(grant.id, attempt, Some(retry_at)).await?
+            Class::Ambiguous => self.insist(what, || store.lapse_renewal(id, attempt, Some(retry_at))).await?,
+            Class::Dead | Class::Config(_) | Class::Retry(_) => {
+                self.insist(what, || store.release_renewal(id, attempt, Some(retry_at))).await?;
             }
-            Class::Ambiguous => self.store.lapse_renewal(grant.id, attempt, Some(retry_at)).await?,
         }
         Ok(Outcome::Unavailable(retry_at.since(now)))
     }

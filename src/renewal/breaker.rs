@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::classify::Class;
+use super::classify::{Class, Whose};
 use crate::{clock::Timestamp, secret::random};
 
 /// The breaker of one provider.
@@ -16,6 +16,7 @@ pub(super) struct Breaker(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     failures: u32,
+    failed_at: Timestamp,
     closed_until: Timestamp,
     probing: bool,
     client_refused: bool,
@@ -25,16 +26,21 @@ struct State {
 const PATIENCE: u32 = 3;
 /// A refused client is asked for again once a minute.
 const CONFIG_PAUSE: Duration = Duration::from_secs(60);
+/// A failure says nothing of the provider after this.
+const TROUBLE: Duration = Duration::from_secs(90);
 const LONGEST: Duration = Duration::from_secs(30);
+/// However long one answer asks us to wait, somebody looks after this.
+const LONGEST_FOR_ALL: Duration = Duration::from_secs(60);
 
 impl Breaker {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the last renewals failed.
-    pub(super) fn in_trouble(&self) -> bool {
-        self.state().failures > 0
+    /// Whether the last renewals failed, and not so long ago that somebody should look again.
+    pub(super) fn in_trouble(&self, now: Timestamp) -> bool {
+        let state = self.state();
+        state.failures > 0 && now < state.failed_at.plus(TROUBLE)
     }
 
     /// Whether the last answers were that this client is refused.
@@ -73,23 +79,33 @@ impl Breaker {
         recovered
     }
 
+    /// How long nobody may call, as far as is known now.
+    pub(super) fn pause(&self, now: Timestamp) -> Option<Duration> {
+        let closed_until = self.state().closed_until;
+        (now < closed_until).then(|| closed_until.since(now))
+    }
+
     /// The call failed. Returns until when this grant is not to be tried again.
     pub(super) fn failed(&self, class: Class, now: Timestamp) -> Timestamp {
         let mut state = self.state();
-        state.failures = state.failures.saturating_add(1);
         state.probing = false;
-        state.client_refused = class == Class::Config;
+        // What concerns one grant says nothing of the others.
+        if class == Class::Config(Whose::Grant) {
+            return now.plus(CONFIG_PAUSE);
+        }
+        state.failures = state.failures.saturating_add(1);
+        state.failed_at = now;
+        state.client_refused = class == Class::Config(Whose::Client);
         let pause = match class {
-            Class::Config => CONFIG_PAUSE,
+            Class::Config(_) => CONFIG_PAUSE,
             Class::Retry(Some(wait)) => wait.max(Duration::from_millis(100)),
             Class::Retry(None) | Class::Ambiguous | Class::Dead => back_off(state.failures),
         };
-        let until = now.plus(pause);
-        let for_all = matches!(class, Class::Config | Class::Retry(Some(_))) || state.failures >= PATIENCE;
+        let for_all = matches!(class, Class::Config(_) | Class::Retry(Some(_))) || state.failures >= PATIENCE;
         if for_all {
-            state.closed_until = state.closed_until.max(until);
+            state.closed_until = state.closed_until.max(now.plus(pause.min(LONGEST_FOR_ALL)));
         }
-        until
+        now.plus(pause)
     }
 }
 
@@ -110,7 +126,7 @@ mod tests {
     fn one_failure_stops_nobody_else_but_an_outage_lets_one_through_at_a_time() {
         let breaker = Breaker::default();
         breaker.failed(Class::Ambiguous, NOW);
-        assert!(breaker.enter(NOW).is_ok() && breaker.in_trouble());
+        assert!(breaker.enter(NOW).is_ok() && breaker.in_trouble(NOW));
         breaker.failed(Class::Ambiguous, NOW);
         breaker.failed(Class::Ambiguous, NOW);
         assert!(breaker.enter(NOW).is_err());
@@ -120,7 +136,7 @@ mod tests {
         breaker.withdrawn();
         assert!(breaker.enter(later).is_ok());
         assert!(breaker.succeeded());
-        assert!(breaker.enter(later).is_ok() && breaker.enter(later).is_ok() && !breaker.in_trouble());
+        assert!(breaker.enter(later).is_ok() && breaker.enter(later).is_ok() && !breaker.in_trouble(later));
     }
 
     #[test]
@@ -129,11 +145,20 @@ mod tests {
         breaker.failed(Class::Retry(Some(Duration::from_secs(20))), NOW);
         assert_eq!(breaker.enter(NOW), Err(Duration::from_secs(20)));
         let breaker = Breaker::default();
-        breaker.failed(Class::Config, NOW);
+        breaker.failed(Class::Config(Whose::Client), NOW);
         assert!(breaker.client_is_refused());
         assert_eq!(breaker.enter(NOW), Err(CONFIG_PAUSE));
         assert!(breaker.enter(NOW.plus(CONFIG_PAUSE)).is_ok());
         assert!(breaker.enter(NOW.plus(CONFIG_PAUSE)).is_err());
+    }
+
+    #[test]
+    fn one_grants_oddity_and_one_answers_long_wait_do_not_stop_the_others() {
+        let breaker = Breaker::default();
+        assert_eq!(breaker.failed(Class::Config(Whose::Grant), NOW), NOW.plus(CONFIG_PAUSE));
+        assert!(breaker.enter(NOW).is_ok() && !breaker.in_trouble(NOW) && breaker.pause(NOW).is_none());
+        assert_eq!(breaker.failed(Class::Retry(Some(Duration::from_secs(600))), NOW), NOW.plus(Duration::from_secs(600)));
+        assert_eq!(breaker.pause(NOW), Some(LONGEST_FOR_ALL));
     }
 
     #[test]

@@ -12,12 +12,21 @@ use crate::oidc::{FetchError, TokenFailure};
 pub(super) enum Class {
     /// The provider ended the grant. Only this one ends it here.
     Dead,
-    /// The provider refuses this client, whoever the user is: a person must mend a setting.
-    Config,
+    /// A fault of settings, here or at the provider, which a person must mend.
+    Config(Whose),
     /// The request surely had no effect; try again, after this long if the provider says so.
     Retry(Option<Duration>),
     /// It may have had one.
     Ambiguous,
+}
+
+/// Whom a fault of settings concerns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// This client, whoever the user is.
+    Client,
+    /// This grant, as far as one answer can tell.
+    Grant,
 }
 
 impl Class {
@@ -25,7 +34,7 @@ impl Class {
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Dead => "dead",
-            Self::Config => "config",
+            Self::Config(_) => "config",
             Self::Retry(_) => "retry",
             Self::Ambiguous => "ambiguous",
         }
@@ -40,9 +49,8 @@ pub(super) fn classify(failure: &TokenFailure) -> Class {
         TokenFailure::Unusable(_) => Class::Ambiguous,
         TokenFailure::Refused { status, code, retry_after } => match code.as_deref() {
             Some("invalid_grant" | "interaction_required" | "consent_required" | "login_required") => Class::Dead,
-            Some("invalid_client" | "unauthorized_client" | "unsupported_grant_type" | "invalid_request" | "invalid_scope") => {
-                Class::Config
-            }
+            Some("invalid_client" | "unauthorized_client" | "unsupported_grant_type") => Class::Config(Whose::Client),
+            Some("invalid_request" | "invalid_scope") => Class::Config(Whose::Grant),
             Some("temporarily_unavailable" | "slow_down") => Class::Retry(*retry_after),
             Some("server_error") => Class::Ambiguous,
             Some(_) | None => by_status(*status, *retry_after),
@@ -55,8 +63,10 @@ fn by_status(status: StatusCode, retry_after: Option<Duration>) -> Class {
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Class::Retry(retry_after),
         StatusCode::REQUEST_TIMEOUT => Class::Ambiguous,
         status if status.is_server_error() => Class::Ambiguous,
-        // An error that nobody knows must not end a grant: it is taken for a fault of settings.
-        _ => Class::Config,
+        // No token endpoint there, or none that speaks to us.
+        StatusCode::NOT_FOUND | StatusCode::UNAUTHORIZED => Class::Config(Whose::Client),
+        // An error that nobody knows must neither end a grant nor stop the others.
+        _ => Class::Config(Whose::Grant),
     }
 }
 
@@ -90,6 +100,8 @@ mod tests {
 
     #[test]
     fn every_known_answer_has_its_class() {
+        const CLIENT: Class = Class::Config(Whose::Client);
+        const GRANT: Class = Class::Config(Whose::Grant);
         const RETRY: Class = Class::Retry(Some(Duration::from_secs(7)));
         let cases = [
             (400, "invalid_grant", Class::Dead),
@@ -98,17 +110,17 @@ mod tests {
             (400, "interaction_required", Class::Dead),
             (400, "consent_required", Class::Dead),
             (400, "login_required", Class::Dead),
-            (401, "invalid_client", Class::Config),
-            (400, "unauthorized_client", Class::Config),
-            (400, "unsupported_grant_type", Class::Config),
-            (400, "invalid_request", Class::Config),
-            (400, "invalid_scope", Class::Config),
-            (400, "", Class::Config),
-            (400, "never_heard_of", Class::Config),
-            (200, "never_heard_of", Class::Config),
-            (401, "", Class::Config),
-            (404, "", Class::Config),
-            (302, "", Class::Config),
+            (401, "invalid_client", CLIENT),
+            (400, "unauthorized_client", CLIENT),
+            (400, "unsupported_grant_type", CLIENT),
+            (400, "invalid_request", GRANT),
+            (400, "invalid_scope", GRANT),
+            (400, "", GRANT),
+            (400, "never_heard_of", GRANT),
+            (200, "never_heard_of", GRANT),
+            (401, "", CLIENT),
+            (404, "", CLIENT),
+            (302, "", GRANT),
             (429, "", RETRY),
             (503, "", RETRY),
             (400, "temporarily_unavailable", RETRY),

@@ -19,6 +19,8 @@ pub(super) enum Decision {
     RenewFirst,
     /// The provider is in trouble: serve it with the last verified identity, and try in the background.
     ServeStaleAndRenew,
+    /// The same, and it is too early to try again.
+    ServeStale,
     /// The access token expired and nothing can renew it.
     Expired,
     /// The grant has ended.
@@ -39,31 +41,43 @@ pub(super) enum Fallback {
 /// Tokens may be in flight while they expire, so the last seconds of a life are as good as none.
 const LAST_SECONDS: Duration = Duration::from_secs(5);
 
+/// A pause that lasts longer than any that we take was noted by a clock that went wrong.
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+
 pub(super) fn decide(grant: &Grant, settings: &Settings, now: Timestamp, in_trouble: bool) -> Decision {
     if let Some(ended) = &grant.ended {
-        return if may_live_out(ended.reason, grant, now) { Decision::Serve } else { Decision::SignInAgain(ended.reason) };
+        return match live_out(ended.reason, grant, settings, now, in_trouble) {
+            Fallback::Serve => Decision::Serve,
+            Fallback::ServeStale => Decision::ServeStale,
+            Fallback::Refuse => Decision::SignInAgain(ended.reason),
+        };
     }
     let alive = now < grant.expires_at;
     if !grant.has_refresh_token {
         return if alive { Decision::Serve } else { Decision::Expired };
     }
     let left = grant.expires_at.since(now);
-    if left > soft_window(grant, settings) {
+    // More left than it ever had: a clock was ahead when it was noted, and the figure says nothing.
+    let misdated = left > grant.lifetime;
+    if left > soft_window(grant, settings) && !misdated {
         return Decision::Serve;
     }
-    if grant.retry_at.is_some_and(|at| now < at) && alive {
+    let pause = grant.retry_at.map(|at| at.since(now)).filter(|pause| *pause <= LONGEST_PAUSE);
+    let paused = pause.is_some_and(|pause| !pause.is_zero());
+    if paused && alive {
         return Decision::Serve;
     }
     let hard_window = LAST_SECONDS.min(grant.lifetime / 10);
     if left > hard_window {
         return Decision::ServeAndRenew;
     }
-    if !in_trouble && grant.retry_at.is_none() {
+    if !in_trouble && pause.is_none() {
         return Decision::RenewFirst;
     }
     // Somebody has just tried in vain: nobody waits for the next try who can be served without it.
     match without_renewal(grant, settings, now) {
         Fallback::Serve => Decision::ServeAndRenew,
+        Fallback::ServeStale if paused => Decision::ServeStale,
         Fallback::ServeStale => Decision::ServeStaleAndRenew,
         Fallback::Refuse => Decision::RenewFirst,
     }
@@ -79,12 +93,17 @@ pub(super) fn without_renewal(grant: &Grant, settings: &Settings, now: Timestamp
     }
 }
 
-/// Whether an ended grant's access token may still be used. Of a refresh token whose fate is unknown the user
-/// is not to blame, and nobody has taken the access token back.
-pub(super) fn may_live_out(reason: EndReason, grant: &Grant, now: Timestamp) -> bool {
+/// What an ended grant is still good for. Of a refresh token whose fate is unknown the user is not to blame, and nobody
+/// has taken the access token back; nor is anybody sent to log in at a provider that is away.
+pub(super) fn live_out(reason: EndReason, grant: &Grant, settings: &Settings, now: Timestamp, in_trouble: bool) -> Fallback {
     match reason {
-        EndReason::OutcomeUnknown => now < grant.expires_at,
-        EndReason::Dead | EndReason::IdentityRefused | EndReason::Expired => false,
+        EndReason::OutcomeUnknown if now < grant.expires_at => Fallback::Serve,
+        EndReason::OutcomeUnknown if in_trouble => without_renewal(grant, settings, now),
+        EndReason::OutcomeUnknown
+        | EndReason::Dead
+        | EndReason::IdentityRefused
+        | EndReason::Expired
+        | EndReason::OtherProvider => Fallback::Refuse,
     }
 }
 

@@ -29,13 +29,16 @@ impl KeyRing {
         if let Some(folder) = path.parent() {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         }
-        match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-            Ok(mut file) => {
-                writeln!(file, "{}", Self::generate())?;
-                file.sync_all()?;
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error.into()),
+        if !path.exists() {
+            // Written aside and then given its name, which fails if somebody else was faster: whoever finds the file
+            // finds it whole.
+            let aside = path.with_extension(format!("{}.new", std::process::id()));
+            let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
+            writeln!(file, "{}", Self::generate())?;
+            file.sync_all()?;
+            let named = fs::hard_link(&aside, path);
+            fs::remove_file(&aside)?;
+            named.or_else(|error| if error.kind() == std::io::ErrorKind::AlreadyExists { Ok(()) } else { Err(error) })?;
         }
         let text = fs::read_to_string(path)?;
         Ok(Self::from_base64(text.lines().map(str::trim).filter(|line| !line.is_empty()))?)

@@ -58,14 +58,12 @@ impl Cookies {
         HeaderValue::from_str(&format!("{name}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Lax{secure}")).ok()
     }
 
-    /// The session cookie's value. Two of them are none: one was planted, and we cannot tell which.
+    /// The session cookie's value, if it has the form of one. Two different ones are none: one was planted, and we
+    /// cannot tell which.
     pub fn session_value(self, headers: &HeaderMap) -> Option<&str> {
         let mut values = pairs(headers).filter(|(name, _)| *name == self.session()).map(|(_, value)| value);
-        match (values.next(), values.next()) {
-            (Some(value), None) => Some(value),
-            (Some(first), Some(second)) if first == second => Some(first),
-            (Some(_) | None, _) => None,
-        }
+        let first = values.next().filter(|value| has_our_form(value))?;
+        values.all(|other| other == first).then_some(first)
     }
 
     /// The login attempts that this browser carries: id and value.
@@ -118,14 +116,32 @@ fn is_ours(pair: &[u8]) -> bool {
     name.get(..OURS.len()).is_some_and(|start| start.eq_ignore_ascii_case(OURS.as_bytes()))
 }
 
+/// Whether a text could be one of ours: 256 bits as base64. Nobody is asked about any other.
+fn has_our_form(text: &str) -> bool {
+    text.len() == 43 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+/// Cookies as pairs. Bytes, because one cookie of the app's that is not ASCII must not hide ours; and trimmed of ASCII
+/// blanks alone, because a sibling host may set a name that begins with a blank of another script and then with ours.
 fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
-    headers
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(';'))
-        .filter_map(|pair| pair.split_once('='))
-        .map(|(name, value)| (name.trim(), value.trim()))
+    headers.get_all(header::COOKIE).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b';')).filter_map(|pair| {
+        let at = pair.iter().position(|byte| *byte == b'=')?;
+        let (name, value) = (pair.get(..at)?, pair.get(at + 1..)?);
+        Some((std::str::from_utf8(name.trim_ascii()).ok()?, std::str::from_utf8(value.trim_ascii()).ok()?))
+    })
+}
+
+/// Removes what an upstream would set under our names: only we make sessions.
+pub fn strip_planted(headers: &mut HeaderMap) {
+    let lines = headers.get_all(header::SET_COOKIE);
+    if !lines.iter().any(|line| is_ours(line.as_bytes())) {
+        return;
+    }
+    let kept: Vec<HeaderValue> = lines.iter().filter(|line| !is_ours(line.as_bytes())).cloned().collect();
+    headers.remove(header::SET_COOKIE);
+    for line in kept {
+        headers.append(header::SET_COOKIE, line);
+    }
 }
 
 #[cfg(test)]
@@ -163,9 +179,38 @@ mod tests {
 
     #[test]
     fn two_different_session_cookies_are_none() {
-        assert_eq!(Cookies::Plain.session_value(&headers(&["evergate_session=a"])), Some("a"));
-        assert_eq!(Cookies::Plain.session_value(&headers(&["evergate_session=a; evergate_session=b"])), None);
-        assert_eq!(Cookies::Host.session_value(&headers(&["evergate_session=a"])), None, "without its prefix it is not ours");
+        let (a, b) = ("a".repeat(43), "b".repeat(43));
+        let value = |line: String| Cookies::Plain.session_value(&headers(&[&line])).map(str::to_owned);
+        assert_eq!(value(format!("evergate_session={a}")), Some(a.clone()));
+        assert_eq!(value(format!("evergate_session={a}; evergate_session={a}")), Some(a.clone()));
+        assert_eq!(value(format!("evergate_session={a}; evergate_session={b}")), None);
+        assert_eq!(value(format!("evergate_session={a}; evergate_session={a}; evergate_session={b}")), None);
+        assert_eq!(value("evergate_session=short".to_owned()), None);
+        let plain = headers(&[&format!("evergate_session={a}")]);
+        assert_eq!(Cookies::Host.session_value(&plain), None, "without its prefix it is not ours");
+    }
+
+    #[test]
+    fn a_cookie_in_another_script_neither_hides_ours_nor_passes_for_it() {
+        let a = "a".repeat(43);
+        let line = |bytes: Vec<u8>| HeaderMap::from_iter([(header::COOKIE, HeaderValue::from_bytes(&bytes).unwrap())]);
+        let beside = line(format!("name=Zoë; evergate_session={a}; \u{e9}=x").into_bytes());
+        assert_eq!(Cookies::Plain.session_value(&beside), Some(a.as_str()));
+        let latin = line([b"x=\xe9; evergate_session=", a.as_bytes()].concat());
+        assert_eq!(Cookies::Plain.session_value(&latin), Some(a.as_str()));
+        let planted = line(format!("\u{2000}evergate_session={a}").into_bytes());
+        assert_eq!(Cookies::Plain.session_value(&planted), None);
+    }
+
+    #[test]
+    fn an_upstream_cannot_set_cookies_of_ours() {
+        let mut headers = HeaderMap::new();
+        for line in ["a=1; Path=/", "evergate_session=x; Path=/", "__Host-evergate_login_1=x", "b=evergate_session"] {
+            headers.append(header::SET_COOKIE, line.parse().unwrap());
+        }
+        strip_planted(&mut headers);
+        let left: Vec<_> = headers.get_all(header::SET_COOKIE).iter().collect();
+        assert_eq!(left, ["a=1; Path=/", "b=evergate_session"]);
     }
 
     #[test]

@@ -16,8 +16,10 @@ use crate::{
 /// An attempt that has not returned by then never does.
 pub(super) const LIFE: Duration = Duration::from_secs(15 * 60);
 
-/// So many attempts may be open in one browser; the oldest give way.
+/// So many attempts may be open in one browser, and so many bytes may they take: proxies before us allow a request's
+/// head some 8 KiB. The oldest give way.
 const MOST: usize = 8;
+const MOST_BYTES: usize = 6 * 1024;
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct Attempt {
@@ -67,12 +69,18 @@ pub(super) fn new_id(now: Timestamp) -> String {
     format!("{:012x}{}", now.0, random_text::<6>())
 }
 
-/// The attempts that must go before another may begin.
-pub(super) fn surplus<'a>(ids: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-    let mut ids: Vec<_> = ids.collect();
-    ids.sort_unstable_by(|a, b| b.cmp(a));
-    ids.dedup();
-    ids.split_off(ids.len().min(MOST - 1))
+/// The attempts (id and cookie) that must go before one more of `length` may begin.
+pub(super) fn surplus<'a>(attempts: impl Iterator<Item = (&'a str, &'a str)>, length: usize) -> Vec<&'a str> {
+    let mut attempts: Vec<_> = attempts.collect();
+    attempts.sort_unstable_by(|(a, _), (b, _)| b.cmp(a));
+    attempts.dedup_by_key(|(id, _)| *id);
+    let mut bytes = length;
+    let kept = attempts.iter().take(MOST - 1).take_while(|(_, value)| {
+        bytes += value.len();
+        bytes <= MOST_BYTES
+    });
+    let kept = kept.count();
+    attempts.into_iter().skip(kept).map(|(id, _)| id).collect()
 }
 
 /// Under which an attempt's return is recorded.
@@ -91,9 +99,11 @@ mod tests {
     #[test]
     fn the_oldest_attempts_give_way() {
         let ids: Vec<String> = (0..10).map(|at| new_id(Timestamp(1_000_000 + at))).collect();
-        let surplus = surplus(ids.iter().map(String::as_str));
-        assert_eq!(surplus, [ids[2].as_str(), &ids[1], &ids[0]]);
-        assert!(super::surplus(ids.iter().take(7).map(String::as_str)).is_empty());
+        let with = |value: &'static str| ids.iter().map(move |id| (id.as_str(), value));
+        assert_eq!(surplus(with("short"), 5), [ids[2].as_str(), &ids[1], &ids[0]]);
+        assert!(surplus(with("short").take(7), 5).is_empty());
+        let long: &'static str = "x".repeat(2000).leak();
+        assert_eq!(surplus(with(long), 2000).len(), 8, "two long ones are left beside the new one");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::address::AccessUrl;
 pub struct ReturnTo(String);
 
 /// A longer address does not fit into the cookie that keeps it.
-const LONGEST: usize = 1024;
+const LONGEST: usize = 2048;
 
 impl ReturnTo {
     /// Reads an address that came from outside: a path, or a URL of our own origin.

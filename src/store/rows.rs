@@ -24,6 +24,7 @@ pub(super) struct SealedTokens {
 pub(super) struct GrantRow {
     pub(super) id: GrantId,
     pub(super) issuer: String,
+    pub(super) client_id: String,
     pub(super) identity: String,
     pub(super) scopes: String,
     pub(super) fingerprint: String,
@@ -56,6 +57,7 @@ impl GrantRow {
         Ok(Grant {
             id: self.id,
             issuer: self.issuer,
+            client_id: self.client_id,
             headers: IdentityHeaders::render(&identity),
             identity,
             access_token: open_text(keys, &place("access_token", self.id), &self.access_token)?,

@@ -1,6 +1,11 @@
 //! The embedded store: one file, one gateway, no database to run.
 
-use std::{path::Path, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::Path,
+    time::Duration,
+};
 
 use sqlx::{
     ConnectOptions, Row, SqlitePool,
@@ -31,10 +36,15 @@ implement_statements!(Sqlite, row: SqliteRow, now: "CAST(unixepoch('subsec') * 1
 const POLL: Duration = Duration::from_millis(400);
 
 impl Sqlite {
-    pub(super) fn open(path: &Path) -> Self {
+    /// Makes the file and its folder if they are not there, for their owner alone: names and addresses of people stand
+    /// in it. SQLite gives its companion files the same permissions.
+    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        if let Some(folder) = path.parent() {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(sqlx::Error::Io)?;
+        }
+        fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path).map_err(sqlx::Error::Io)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
-            .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             // A saved refresh token must survive a power cut: the one before it is spent.
             .synchronous(SqliteSynchronous::Full)
@@ -42,7 +52,7 @@ impl Sqlite {
             .busy_timeout(Duration::from_secs(3))
             .disable_statement_logging();
         let pool = SqlitePoolOptions::new().max_connections(4).acquire_timeout(Duration::from_secs(3)).connect_lazy_with(options);
-        Self { pool }
+        Ok(Self { pool })
     }
 
     pub(super) async fn migrate(&self) -> Result<(), StoreError> {

@@ -71,7 +71,7 @@ macro_rules! implement_statements {
 
             pub(super) async fn grant(&self, id: GrantId) -> Result<Option<GrantRow>, StoreError> {
                 let row: Option<$Row> = sqlx::query(concat!(
-                    "SELECT issuer, identity, scopes, fingerprint, access_token, refresh_token IS NOT NULL AS has_refresh_token, \
+                    "SELECT issuer, client_id, identity, scopes, fingerprint, access_token, refresh_token IS NOT NULL AS has_refresh_token, \
                      expires_at, lifetime, renewed_at, generation, rotation, presented, attempt, \
                      COALESCE(lease_until, 0) <= ", $now, " AS lapsed, retry_at, ended_reason, ended_code \
                      FROM grants WHERE id = $1"
@@ -83,6 +83,7 @@ macro_rules! implement_statements {
                 Ok(Some(GrantRow {
                     id,
                     issuer: row.try_get("issuer")?,
+                    client_id: row.try_get("client_id")?,
                     identity: row.try_get("identity")?,
                     scopes: row.try_get("scopes")?,
                     fingerprint: row.try_get("fingerprint")?,
@@ -131,14 +132,17 @@ macro_rules! implement_statements {
                 &self,
                 id: GrantId,
                 attempt: AttemptId,
+                generation: i64,
                 renewed: &Renewed,
                 sealed: &SealedTokens,
             ) -> Result<bool, StoreError> {
+                // Fenced by the generation, not by the intent: should a lapsed attempt have been followed by another, the
+                // tokens that come first are the ones to keep, and the follower fails its own fence.
                 let updated = sqlx::query(
                     "UPDATE grants SET access_token = $3, refresh_token = COALESCE($4, refresh_token), \
                      id_token = COALESCE($5, id_token), expires_at = $6, lifetime = $7, renewed_at = $8, rotation = $9, \
                      generation = generation + 1, attempt = NULL, lease_until = NULL, last_attempt = $2, presented = 0, \
-                     retry_at = NULL, ended_reason = NULL WHERE id = $1 AND attempt = $2 \
+                     retry_at = NULL, ended_reason = NULL WHERE id = $1 AND generation = $10 \
                      AND COALESCE(ended_reason, 'outcome_unknown') = 'outcome_unknown'",
                 )
                 .bind(&id.0[..])
@@ -150,6 +154,7 @@ macro_rules! implement_statements {
                 .bind(millis(renewed.tokens.lifetime))
                 .bind(renewed.at.0)
                 .bind(renewed.rotation.as_str())
+                .bind(generation)
                 .execute(&self.pool)
                 .await?
                 .rows_affected();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use evergate::{
     clock::Timestamp,
-    grant::{EndReason, GrantId, Rotation},
+    grant::{AttemptId, EndReason, GrantId, Rotation},
     identity::Identity,
     seal::KeyRing,
     secret::Secret,
@@ -89,6 +89,21 @@ fn renewed(name: &str) -> Renewed {
     Renewed { tokens: tokens(name), rotation: Rotation::Rotating, at: Timestamp(2000) }
 }
 
+struct Won {
+    attempt: AttemptId,
+    refresh_token: Secret,
+}
+
+/// Wins the intent, as one attempt.
+async fn begin(store: &Store, id: GrantId, generation: i64, lease: Duration, takes_over: Option<AttemptId>) -> Option<Won> {
+    let attempt = AttemptId::random();
+    store
+        .begin_renewal(id, attempt, generation, lease, takes_over)
+        .await
+        .unwrap()
+        .map(|refresh_token| Won { attempt, refresh_token })
+}
+
 contract! {
     what_a_login_keeps_is_what_is_read(store) {
         let grant = new_grant();
@@ -115,94 +130,96 @@ contract! {
     }
     only_one_attempt_holds_the_intent(store) {
         let (id, _) = login(&store).await;
-        let won = store.begin_renewal(id, 0, LEASE, None).await.unwrap().unwrap();
+        let won = begin(&store, id, 0, LEASE, None).await.unwrap();
         assert_eq!(won.refresh_token.expose(), "refresh-0");
-        assert!(store.begin_renewal(id, 0, LEASE, None).await.unwrap().is_none());
-        assert!(store.begin_renewal(id, 0, LEASE, Some(won.attempt)).await.unwrap().is_none(), "its lease runs");
+        assert!(begin(&store, id, 0, LEASE, None).await.is_none());
+        assert!(begin(&store, id, 0, LEASE, Some(won.attempt)).await.is_none(), "its lease runs");
         let read = store.grant(id).await.unwrap().unwrap();
         assert!(read.intent.is_some_and(|intent| intent.attempt == won.attempt && !intent.lapsed) && read.presented == 1);
     }
     of_many_that_ask_at_once_one_wins(store) {
         let (id, _) = login(&store).await;
-        let asking: Vec<_> = (0..20).map(|_| tokio::spawn({ let store = store.clone(); async move { store.begin_renewal(id, 0, LEASE, None).await } })).collect();
+        let asking: Vec<_> = (0..20).map(|_| tokio::spawn({ let store = store.clone(); async move { begin(&store, id, 0, LEASE, None).await } })).collect();
         let mut won = 0;
         for asked in asking {
-            won += usize::from(asked.await.unwrap().unwrap().is_some());
+            won += usize::from(asked.await.unwrap().is_some());
         }
         assert_eq!(won, 1);
     }
     a_saved_renewal_replaces_the_tokens_and_gives_the_intent_back(store) {
         let (id, _) = login(&store).await;
-        let won = store.begin_renewal(id, 0, LEASE, None).await.unwrap().unwrap();
-        assert!(store.save_renewal(id, won.attempt, &renewed("1")).await.unwrap());
+        let won = begin(&store, id, 0, LEASE, None).await.unwrap();
+        assert!(store.save_renewal(id, won.attempt, 0, &renewed("1")).await.unwrap());
         let read = store.grant(id).await.unwrap().unwrap();
         assert_eq!((read.access_token.expose(), read.generation, read.intent, read.presented, read.rotation), ("access-1", 1, None, 0, Rotation::Rotating));
-        assert!(store.begin_renewal(id, 0, LEASE, None).await.unwrap().is_none(), "who saw the old generation has lost");
-        assert_eq!(store.begin_renewal(id, 1, LEASE, None).await.unwrap().unwrap().refresh_token.expose(), "refresh-1");
+        assert!(begin(&store, id, 0, LEASE, None).await.is_none(), "who saw the old generation has lost");
+        assert_eq!(begin(&store, id, 1, LEASE, None).await.unwrap().refresh_token.expose(), "refresh-1");
     }
     saving_twice_is_saving_once(store) {
         let (id, _) = login(&store).await;
-        let won = store.begin_renewal(id, 0, LEASE, None).await.unwrap().unwrap();
-        assert!(store.save_renewal(id, won.attempt, &renewed("1")).await.unwrap());
-        assert!(store.save_renewal(id, won.attempt, &renewed("1")).await.unwrap(), "RF-20: the answer to the first may have been lost");
+        let won = begin(&store, id, 0, LEASE, None).await.unwrap();
+        assert!(store.save_renewal(id, won.attempt, 0, &renewed("1")).await.unwrap());
+        assert!(store.save_renewal(id, won.attempt, 0, &renewed("1")).await.unwrap(), "RF-20: the answer to the first may have been lost");
         assert_eq!(store.grant(id).await.unwrap().unwrap().generation, 1);
     }
     a_renewal_without_a_new_refresh_token_keeps_the_old_one(store) {
         let (id, _) = login(&store).await;
-        let won = store.begin_renewal(id, 0, LEASE, None).await.unwrap().unwrap();
+        let won = begin(&store, id, 0, LEASE, None).await.unwrap();
         let mut kept = renewed("1");
         (kept.tokens.refresh, kept.tokens.id) = (None, None);
-        assert!(store.save_renewal(id, won.attempt, &kept).await.unwrap());
-        assert_eq!(store.begin_renewal(id, 1, LEASE, None).await.unwrap().unwrap().refresh_token.expose(), "refresh-0", "RF-12");
+        assert!(store.save_renewal(id, won.attempt, 0, &kept).await.unwrap());
+        assert_eq!(begin(&store, id, 1, LEASE, None).await.unwrap().refresh_token.expose(), "refresh-0", "RF-12");
     }
     a_renewal_that_a_logout_overtook_is_not_saved(store) {
         let (id, hash) = login(&store).await;
-        let won = store.begin_renewal(id, 0, LEASE, None).await.unwrap().unwrap();
+        let won = begin(&store, id, 0, LEASE, None).await.unwrap();
         let farewell = store.end_session(hash).await.unwrap().unwrap();
         assert_eq!(farewell.refresh_token.unwrap().expose(), "refresh-0");
-        assert!(!store.save_renewal(id, won.attempt, &renewed("1")).await.unwrap());
+        assert!(!store.save_renewal(id, won.attempt, 0, &renewed("1")).await.unwrap());
         assert!(store.grant(id).await.unwrap().is_none(), "nothing is resurrected");
     }
-    a_lapsed_attempt_can_be_followed_and_its_own_result_comes_too_late(store) {
+    a_lapsed_attempt_can_be_followed_and_the_first_result_is_the_one_that_counts(store) {
         let (id, _) = login(&store).await;
-        let died = store.begin_renewal(id, 0, Duration::ZERO, None).await.unwrap().unwrap();
+        let died = begin(&store, id, 0, Duration::ZERO, None).await.unwrap();
         assert!(store.grant(id).await.unwrap().unwrap().intent.unwrap().lapsed);
-        assert!(store.begin_renewal(id, 0, LEASE, None).await.unwrap().is_none(), "only by whoever knows of it");
-        let follower = store.begin_renewal(id, 0, LEASE, Some(died.attempt)).await.unwrap().unwrap();
+        assert!(begin(&store, id, 0, LEASE, None).await.is_none(), "only by whoever knows of it");
+        let follower = begin(&store, id, 0, LEASE, Some(died.attempt)).await.unwrap();
         assert_eq!(store.grant(id).await.unwrap().unwrap().presented, 2);
-        assert!(!store.save_renewal(id, died.attempt, &renewed("late")).await.unwrap());
-        assert!(store.save_renewal(id, follower.attempt, &renewed("1")).await.unwrap());
+        assert!(store.save_renewal(id, died.attempt, 0, &renewed("late")).await.unwrap(), "tokens that exist are the ones to keep");
+        assert!(!store.save_renewal(id, follower.attempt, 0, &renewed("1")).await.unwrap());
+        assert!(!store.end_grant(id, Fence::Attempt(follower.attempt), EndReason::Dead, None).await.unwrap(), "a lost race is not a dead user");
+        assert_eq!(store.grant(id).await.unwrap().unwrap().access_token.expose(), "access-late");
     }
     a_released_intent_can_be_won_again_and_counts_as_never_presented(store) {
         let (id, _) = login(&store).await;
-        let won = store.begin_renewal(id, 0, LEASE, None).await.unwrap().unwrap();
+        let won = begin(&store, id, 0, LEASE, None).await.unwrap();
         store.release_renewal(id, won.attempt, Some(Timestamp(7))).await.unwrap();
         let read = store.grant(id).await.unwrap().unwrap();
         assert_eq!((read.intent, read.presented, read.retry_at), (None, 0, Some(Timestamp(7))));
-        assert!(store.begin_renewal(id, 0, LEASE, None).await.unwrap().is_some());
+        assert!(begin(&store, id, 0, LEASE, None).await.is_some());
     }
     an_unknown_outcome_that_becomes_known_is_kept_after_all(store) {
         let (id, _) = login(&store).await;
-        let won = store.begin_renewal(id, 0, LEASE, None).await.unwrap().unwrap();
+        let won = begin(&store, id, 0, LEASE, None).await.unwrap();
         assert!(!store.give_up_renewal(id, won.attempt).await.unwrap(), "not while the lease runs");
         store.lapse_renewal(id, won.attempt, None).await.unwrap();
         assert!(store.give_up_renewal(id, won.attempt).await.unwrap());
         assert_eq!(store.grant(id).await.unwrap().unwrap().ended.unwrap().reason, EndReason::OutcomeUnknown);
-        assert!(store.begin_renewal(id, 0, LEASE, Some(won.attempt)).await.unwrap().is_none());
-        assert!(store.save_renewal(id, won.attempt, &renewed("1")).await.unwrap());
+        assert!(begin(&store, id, 0, LEASE, Some(won.attempt)).await.is_none());
+        assert!(store.save_renewal(id, won.attempt, 0, &renewed("1")).await.unwrap());
         let read = store.grant(id).await.unwrap().unwrap();
         assert_eq!((read.ended, read.generation), (None, 1));
     }
     a_dead_grant_is_ended_by_its_own_attempt_alone_and_loses_its_token(store) {
         let (id, _) = login(&store).await;
-        let won = store.begin_renewal(id, 0, LEASE, None).await.unwrap().unwrap();
-        let stranger = evergate::grant::AttemptId::random();
+        let won = begin(&store, id, 0, LEASE, None).await.unwrap();
+        let stranger = AttemptId::random();
         assert!(!store.end_grant(id, Fence::Attempt(stranger), EndReason::Dead, None).await.unwrap());
         assert!(store.end_grant(id, Fence::Attempt(won.attempt), EndReason::Dead, Some("invalid_grant")).await.unwrap());
         let read = store.grant(id).await.unwrap().unwrap();
         let ended = read.ended.unwrap();
         assert_eq!((ended.reason, ended.code.as_deref(), read.has_refresh_token), (EndReason::Dead, Some("invalid_grant"), false));
-        assert!(!store.save_renewal(id, won.attempt, &renewed("1")).await.unwrap());
+        assert!(!store.save_renewal(id, won.attempt, 0, &renewed("1")).await.unwrap());
         assert!(!store.end_grant(id, Fence::Generation(0), EndReason::Expired, None).await.unwrap(), "it ends once");
     }
     an_identity_is_replaced_unless_a_newer_renewal_came_first(store) {

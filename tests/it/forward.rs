@@ -68,23 +68,23 @@ async fn forwarding_headers_are_written_anew_unless_a_trusted_proxy_wrote_them()
     assert_eq!(seen.header("x-forwarded-for"), Some("127.0.0.1"));
     assert_eq!(
         (seen.header("x-forwarded-proto"), seen.header("x-forwarded-host"), seen.header("host")),
-        (Some("http"), Some("app.test"), Some("app.test"))
+        (Some("https"), Some("app.test"), Some("app.test"))
     );
-    assert_eq!(seen.header("forwarded"), Some("for=127.0.0.1;host=\"app.test\";proto=http"));
+    assert_eq!(seen.header("forwarded"), Some("for=127.0.0.1;host=\"app.test\";proto=https"));
     assert_eq!(seen.header("x-forwarded-port"), None);
 
     let world = World::build().set("proxy_trusted_origins", "127.0.0.0/8,10.0.0.0/8").start().await;
     let visitor = world.signed_in().await;
     let behind = [
         ("x-forwarded-for", "6.6.6.6, 198.51.100.7, 10.1.1.1"),
-        ("x-forwarded-proto", "https"),
+        ("x-forwarded-proto", "http"),
         ("x-forwarded-host", "app.test"),
         ("host", "inner:3000"),
     ];
     assert!(visitor.send(Method::GET, "/", &behind, "").await.is_upstreams());
     let seen = world.upstream.last();
     assert_eq!(seen.header("x-forwarded-for"), Some("198.51.100.7, 10.1.1.1"));
-    assert_eq!((seen.header("x-forwarded-proto"), seen.header("host")), (Some("https"), Some("app.test")));
+    assert_eq!((seen.header("x-forwarded-proto"), seen.header("host")), (Some("http"), Some("app.test")));
 }
 
 #[tokio::test]
@@ -319,4 +319,72 @@ async fn draining_closes_websockets_properly_and_lets_requests_finish() {
     world.upstream.open_gate();
     assert_eq!(under_way.await.unwrap().text(), "through the gate");
     assert!(stopping.await.unwrap(), "and all within the deadline");
+}
+
+#[tokio::test]
+async fn a_foreign_page_changes_nothing_with_our_user_s_cookie() {
+    let world = World::build().set("allowed_origins", "https://friend.example").start().await;
+    let visitor = world.signed_in().await;
+    let evil = [("origin", "https://evil.app.test"), ("sec-fetch-site", "same-site")];
+    let refused = visitor.send(Method::POST, "/transfer", &evil, "all=1").await;
+    assert_eq!((refused.status, refused.header("evergate-answer")), (StatusCode::FORBIDDEN, "access_denied"));
+    let handshake =
+        [evil[0], ("connection", "upgrade"), ("upgrade", "websocket"), ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")];
+    assert_eq!(visitor.send(Method::GET, "/websocket", &handshake, "").await.status, StatusCode::FORBIDDEN);
+    assert!(world.upstream.requests().is_empty());
+    for origin in ["https://app.test", "https://friend.example"] {
+        assert!(visitor.send(Method::POST, "/transfer", &[("origin", origin)], "").await.is_upstreams(), "{origin}");
+    }
+}
+
+#[tokio::test]
+async fn trailers_of_a_request_say_nothing_to_the_upstream() {
+    let received = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let bytes = std::sync::Arc::clone(&received);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut buffer = vec![0; 10_000];
+            while let Ok(read) = stream.read(&mut buffer).await {
+                bytes.lock().unwrap().extend_from_slice(&buffer[..read]);
+                if read == 0 || bytes.lock().unwrap().ends_with(b"0\r\n\r\n") {
+                    break;
+                }
+            }
+            let _sent = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
+        }
+    });
+    let world = World::build().set("upstream_url", &format!("http://{address}")).start().await;
+    let visitor = world.signed_in().await;
+    let mut stream = TcpStream::connect(world.address()).await.unwrap();
+    let cookie = format!("__Host-evergate_session={}", visitor.session().unwrap());
+    let request = format!(
+        "POST / HTTP/1.1\r\nHost: app.test\r\nCookie: {cookie}\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\
+         Trailer: X-Forwarded-User\r\n\r\n3\r\nabc\r\n0\r\nX-Forwarded-User: admin\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let received = String::from_utf8_lossy(&received.lock().unwrap()).into_owned();
+    assert!(
+        received.contains("abc") && received.contains("sub-ann") && !received.contains("admin") && !received.contains("trailer"),
+        "{received}"
+    );
+}
+
+#[tokio::test]
+async fn a_cookie_in_another_script_locks_nobody_out() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    let cookie = format!("name=Zo\u{eb}; __Host-evergate_session={}", visitor.session().unwrap());
+    let mut stream = TcpStream::connect(world.address()).await.unwrap();
+    stream
+        .write_all(format!("GET / HTTP/1.1\r\nHost: app.test\r\nCookie: {cookie}\r\nConnection: close\r\n\r\n").as_bytes())
+        .await
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }

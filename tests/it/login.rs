@@ -255,3 +255,18 @@ async fn a_changed_setting_logs_nobody_out() {
         .await;
     assert!(visitor.at(world.address()).get("/").await.is_upstreams());
 }
+
+#[tokio::test]
+async fn a_grant_of_another_client_is_not_used_and_its_token_is_shown_to_nobody() {
+    let mut world = World::build().start().await;
+    let visitor = world.signed_in().await;
+    world.restart_with(&[("oidc_client_id", "another")]).await;
+    let visitor = visitor.at(world.address());
+    for advance in [0, 400] {
+        world.clock.advance(std::time::Duration::from_secs(advance));
+        let reply = visitor.fetch("/").await;
+        assert_eq!((reply.status, reply.json()["reason"].clone()), (StatusCode::UNAUTHORIZED, json!("other_provider")));
+        assert_eq!(visitor.get("/").await.status, StatusCode::SEE_OTHER, "a page goes through the provider by itself");
+    }
+    assert_eq!(world.idp.calls(crate::harness::idp::Endpoint::Refresh), 0);
+}

@@ -51,7 +51,15 @@ async fn a_link_of_the_app_logs_out_and_a_stranger_s_asks_first() {
         StatusCode::OK
     );
     assert!(visitor.get("/").await.is_upstreams(), "still signed in");
-    visitor.send(Method::GET, "/oauth2/sign_out", &OWN, "").await.location();
+    let picture = [OWN[0], ("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "image")];
+    assert_eq!(visitor.send(Method::GET, "/oauth2/sign_out", &picture, "").await.status, StatusCode::OK, "nor does a picture");
+    let question = visitor.get("/oauth2/sign_out").await;
+    assert_eq!(question.header("referrer-policy"), "same-origin", "or the button's own post would carry no origin");
+    let large = "x".repeat(20_000);
+    let refused = visitor.send(Method::POST, "/oauth2/sign_out", &OWN, &large).await;
+    assert_eq!((refused.status, refused.header("evergate-answer")), (StatusCode::BAD_REQUEST, "bad_request"));
+    let link = [OWN[0], ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
+    visitor.send(Method::GET, "/oauth2/sign_out", &link, "").await.location();
     assert_eq!(visitor.fetch("/").await.status, StatusCode::UNAUTHORIZED);
 }
 

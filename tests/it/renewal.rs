@@ -149,6 +149,7 @@ async fn keys_or_user_info_that_are_away_at_a_renewal_lose_nothing() {
     let world = World::start().await;
     let visitor = world.signed_in().await;
     world.idp.rotate_keys(false);
+    world.idp.misbehave(Endpoint::Jwks, Misbehaviour::Answer(503, String::new(), vec![]));
     world.idp.misbehave(Endpoint::Userinfo, Misbehaviour::Answer(500, String::new(), vec![]));
     for renewals in 1..=2 {
         world.clock.advance(EXPIRED);

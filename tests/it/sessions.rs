@@ -137,12 +137,15 @@ async fn expired_rows_are_swept() {
     assert!(fresh.get("/").await.is_upstreams());
 }
 
-#[cfg(unix)]
 #[tokio::test]
-async fn the_key_file_of_the_embedded_store_is_its_owner_s_alone() {
+async fn the_files_of_the_embedded_store_are_their_owner_s_alone() {
     use std::os::unix::fs::PermissionsExt;
     let world = World::start().await;
+    world.signed_in().await;
     let Database::Sqlite { directory } = &world.database else { panic!("SQLite is the default") };
-    let mode = std::fs::metadata(directory.path().join("token.key")).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
+    let files: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap()).collect();
+    assert!(files.len() >= 2, "{files:?}");
+    for file in files {
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", file.path());
+    }
 }

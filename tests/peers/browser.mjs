@@ -97,6 +97,10 @@ async function visit(context) {
   await typed.close();
 
   await page.getByRole('button', { name: 'Sign out' }).click();
+  await page.getByRole('heading', { name: 'Signed out' }).waitFor();
+  check('signing out ends at a page that says so', new URL(page.url()).pathname === '/oauth2/signed_out');
+  await shoot(page, 'signed-out');
+  await page.getByRole('link', { name: 'Sign in again' }).click();
   await provider(page).waitFor();
   check('after signing out the provider asks for a person again', true);
   await page.goto(url);
@@ -110,7 +114,7 @@ async function visit(context) {
   // The question's button posts from a page whose policy allows little, through a redirect to the provider.
   await page.goto(`${url}/oauth2/sign_out`);
   await page.getByRole('button', { name: 'Sign out' }).click();
-  await provider(page).waitFor();
+  await page.getByRole('heading', { name: 'Signed out' }).waitFor();
   check('the button of the question signs out', true);
 }
 

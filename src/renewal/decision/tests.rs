@@ -17,6 +17,7 @@ fn grant(left: i64) -> Grant {
     Grant {
         id: GrantId([0; 16]),
         issuer: String::new(),
+        client_id: String::new(),
         identity: Identity::default(),
         headers: IdentityHeaders::default(),
         access_token: Secret::new(""),
@@ -77,10 +78,23 @@ fn during_trouble_nobody_waits_who_can_be_served() {
     assert_eq!(decided(&grant(-1), true), Decision::ServeStaleAndRenew);
     assert_eq!(decided(&grant(-3599), true), Decision::ServeStaleAndRenew);
     assert_eq!(decided(&grant(-3600), true), Decision::RenewFirst, "the grace is over");
-    let backing_off = Grant { retry_at: Some(NOW.plus(HOUR)), ..grant(3) };
+    let soon = Some(NOW.plus(Duration::from_secs(30)));
+    let backing_off = Grant { retry_at: soon, ..grant(3) };
+    assert_eq!(decided(&Grant { retry_at: soon, ..grant(-1) }, false), Decision::ServeStale);
+    assert_eq!(
+        decided(&Grant { retry_at: Some(NOW.plus(24 * HOUR)), ..grant(-1) }, false),
+        Decision::RenewFirst,
+        "a clock went wrong"
+    );
     assert_eq!(decided(&backing_off, false), Decision::Serve);
     let backed_off = Grant { retry_at: Some(NOW), ..grant(-1) };
     assert_eq!(decided(&backed_off, false), Decision::ServeStaleAndRenew);
+}
+
+#[test]
+fn a_life_longer_than_was_given_is_the_work_of_a_wrong_clock() {
+    assert_eq!(decided(&grant(3600), false), Decision::Serve);
+    assert_eq!(decided(&grant(3601), false), Decision::ServeAndRenew);
 }
 
 #[test]
@@ -97,7 +111,10 @@ fn an_ended_grant_is_over_except_that_an_unknown_outcome_lets_the_access_token_l
         assert_eq!(decided(&ended(reason, 3000), false), Decision::SignInAgain(reason));
     }
     assert_eq!(decided(&ended(EndReason::OutcomeUnknown, 1), false), Decision::Serve);
-    assert_eq!(decided(&ended(EndReason::OutcomeUnknown, 0), false), Decision::SignInAgain(EndReason::OutcomeUnknown));
+    let unknown = |left, in_trouble| decided(&ended(EndReason::OutcomeUnknown, left), in_trouble);
+    assert_eq!(unknown(0, false), Decision::SignInAgain(EndReason::OutcomeUnknown));
+    assert_eq!(unknown(-1, true), Decision::ServeStale, "nobody is sent to a provider that is away");
+    assert_eq!(unknown(-3600, true), Decision::SignInAgain(EndReason::OutcomeUnknown));
 }
 
 #[test]
