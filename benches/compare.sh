@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 seconds=${1:-10}
 cargo build --locked --quiet --profile dist
 work=$(mktemp -d)
+chmod 755 "$work" # nginx serves as another user
 pids=()
 cleanup() { kill "${pids[@]}" 2>/dev/null || true; wait 2>/dev/null || true; rm -rf "$work"; }
 trap cleanup EXIT

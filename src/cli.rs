@@ -102,7 +102,12 @@ fn environment(matches: &ArgMatches) -> Environment {
 
 /// A runtime for one command.
 fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+    // On one core there is nobody to share work with, and the plain scheduler spends less on each request.
+    let mut builder = match std::thread::available_parallelism() {
+        Ok(cores) if cores.get() == 1 => tokio::runtime::Builder::new_current_thread(),
+        Ok(_) | Err(_) => tokio::runtime::Builder::new_multi_thread(),
+    };
+    builder.enable_all().build()?.block_on(work)
 }
 
 /// Prints to standard output; a reader that went away is no error.

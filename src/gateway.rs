@@ -5,6 +5,7 @@ mod exchange;
 mod own_pages;
 mod place;
 mod refusal;
+mod request_ids;
 mod visitor;
 
 use std::{net::IpAddr, sync::Arc};
@@ -32,6 +33,7 @@ use refusal::Refusal;
 use visitor::{Visitor, Visitors};
 
 pub use own_pages::Health;
+pub use request_ids::RequestIds;
 
 /// What the gateway itself is told.
 #[derive(Clone, Debug)]
@@ -44,6 +46,8 @@ pub struct Settings {
     pub trusted: TrustedProxies,
     /// `CODER_ALLOWED_ORIGINS`.
     pub cross_origin: CrossOrigin,
+    /// Names requests.
+    pub request_ids: RequestIds,
 }
 
 /// Everything that a request meets.

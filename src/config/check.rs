@@ -212,7 +212,13 @@ fn gateway(reader: &mut Reader<'_>) -> Option<gateway::Settings> {
             .problems
             .add(reader.name("proxy_trusted_origins"), "must not trust every address: any client could then choose its own");
     }
-    Some(gateway::Settings { access: access?, prefix: prefix?, trusted: TrustedProxies(trusted?), cross_origin })
+    Some(gateway::Settings {
+        access: access?,
+        prefix: prefix?,
+        trusted: TrustedProxies(trusted?),
+        cross_origin,
+        request_ids: gateway::RequestIds::default(),
+    })
 }
 
 /// A network, or one address.

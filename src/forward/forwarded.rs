@@ -1,7 +1,7 @@
 //! What the upstream is told about where a request came from: `X-Forwarded-*` and `Forwarded` (RFC 7239),
 //! written anew; the client's own were removed before.
 
-use std::net::IpAddr;
+use std::{fmt::Write, net::IpAddr};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
@@ -13,37 +13,30 @@ const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 pub(super) fn rebuild(headers: &mut HeaderMap, origin: &Origin) {
     let chain = if origin.chain.is_empty() { std::slice::from_ref(&origin.client) } else { &origin.chain };
-    let mut addresses = String::new();
-    let mut forwarded = String::new();
+    let mut addresses = String::with_capacity(16 * chain.len());
+    let mut forwarded = String::with_capacity(32 * chain.len() + origin.host.len() + 32);
     for address in chain {
-        if !addresses.is_empty() {
-            addresses.push_str(", ");
-            forwarded.push_str(", ");
-        }
-        addresses.push_str(&address.to_string());
-        forwarded.push_str("for=");
-        forwarded.push_str(&node(*address));
+        let separator = if addresses.is_empty() { "" } else { ", " };
+        let _infallible = write!(addresses, "{separator}{address}");
+        let _infallible = match address {
+            IpAddr::V4(address) => write!(forwarded, "{separator}for={address}"),
+            // As RFC 7239 section 6 writes it.
+            IpAddr::V6(address) => write!(forwarded, "{separator}for=\"[{address}]\""),
+        };
     }
     forwarded.push_str(";host=\"");
     forwarded.extend(origin.host.chars().filter(|character| !matches!(character, '"' | '\\')));
     forwarded.push_str("\";proto=");
     forwarded.push_str(origin.scheme.as_str());
-    for (name, value) in [(FOR, addresses), (header::FORWARDED, forwarded), (HOST, origin.host.clone())] {
+    for (name, value) in [(FOR, addresses), (header::FORWARDED, forwarded)] {
         if let Ok(value) = HeaderValue::try_from(value) {
             headers.insert(name, value);
         }
     }
     headers.insert(PROTO, HeaderValue::from_static(origin.scheme.as_str()));
     if let Ok(host) = HeaderValue::from_str(&origin.host) {
+        headers.insert(HOST, host.clone());
         headers.insert(header::HOST, host);
-    }
-}
-
-/// An address as RFC 7239 section 6 writes it.
-fn node(address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => format!("\"[{address}]\""),
     }
 }
 

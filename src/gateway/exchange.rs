@@ -9,15 +9,12 @@ use std::{
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
 
 use super::Settings;
-use crate::{
-    address::{Origin, Scheme, requested_host},
-    secret::random,
-};
+use crate::address::{Origin, Scheme, requested_host};
 
 /// One request and its answer.
 #[derive(Clone, Debug)]
 pub(super) struct Exchange {
-    id: [u8; 8],
+    id: u64,
     started: Instant,
     pub(super) method: Method,
     uri: Uri,
@@ -45,7 +42,7 @@ impl Exchange {
         // Whoever ends TLS before us, the client spoke what the access URL says, unless a trusted proxy knows better.
         let scheme = if settings.access.is_https() { Scheme::Https } else { Scheme::Http };
         Self {
-            id: random(),
+            id: settings.request_ids.next(),
             started: Instant::now(),
             method: request.method().clone(),
             uri: request.uri().clone(),
@@ -68,15 +65,12 @@ impl Exchange {
     }
 
     fn id_digits(&self) -> [u8; 16] {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = [b'0'; 16];
-        for (pair, byte) in text.chunks_exact_mut(2).zip(self.id) {
-            if let [high, low] = pair {
-                *high = DIGITS.get(usize::from(byte >> 4)).copied().unwrap_or(b'0');
-                *low = DIGITS.get(usize::from(byte & 15)).copied().unwrap_or(b'0');
-            }
+        let mut digits = [b'0'; 16];
+        for (at, digit) in digits.iter_mut().enumerate() {
+            let nibble = (self.id >> (60 - 4 * at)) & 15;
+            *digit = b"0123456789abcdef".get(usize::try_from(nibble).unwrap_or(0)).copied().unwrap_or(b'0');
         }
-        text
+        digits
     }
 
     /// The request id, for logs and pages.
