@@ -166,7 +166,10 @@ impl SignIn {
             (Some(code), None) => code,
             (None, None) => return Err(CallbackError::Parameters("there is neither a code nor an error")),
         };
-        let signed = self.provider.exchange_code(code, &self.redirect_uri(), &proof).await?;
+        let timer = self.metrics.provider_timer("code");
+        let signed = self.provider.exchange_code(code, &self.redirect_uri(), &proof).await;
+        timer.finish();
+        let signed = signed?;
         self.policy.admit(&signed.identity)?;
         let mut cookies = vec![self.keep(signed, headers).await?];
         cookies.extend(self.cookies.clear(&self.cookies.attempt(&id)));

@@ -121,6 +121,21 @@ impl StoreTimer<'_> {
     }
 }
 
+/// A call to the provider that is being timed.
+#[derive(Debug)]
+pub struct ProviderTimer<'a> {
+    metrics: &'a Inner,
+    call: &'static str,
+    started: Instant,
+}
+
+impl ProviderTimer<'_> {
+    /// Counts the call.
+    pub fn finish(self) {
+        self.metrics.provider_seconds.get_or_create(&Call { call: self.call }).observe(self.started.elapsed().as_secs_f64());
+    }
+}
+
 impl Metrics {
     /// All metrics in the OpenMetrics text format.
     ///
@@ -156,9 +171,10 @@ impl Metrics {
         self.0.renewals.get_or_create(&Renewal { outcome, reason: reason.to_owned() }).inc();
     }
 
-    /// Counts a call to the provider.
-    pub fn provider_call(&self, call: &'static str, took: Duration) {
-        self.0.provider_seconds.get_or_create(&Call { call }).observe(took.as_secs_f64());
+    /// Begins to time a call to the provider.
+    #[expect(clippy::disallowed_methods, reason = "how long a call took is measured, not decided by")]
+    pub fn provider_timer(&self, call: &'static str) -> ProviderTimer<'_> {
+        ProviderTimer { metrics: &self.0, call, started: Instant::now() }
     }
 
     /// Begins to time a call to the store.

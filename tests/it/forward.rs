@@ -302,12 +302,14 @@ async fn draining_closes_websockets_properly_and_lets_requests_finish() {
     let mut socket = websocket(&world, &visitor).await;
     socket.send(Message::text("before")).await.unwrap();
     socket.next().await.unwrap().unwrap();
-    let under_way = tokio::spawn({
-        let visitor = visitor.clone();
-        async move { visitor.get("/gated").await }
-    });
-    eventually("the request has reached the upstream", async || {
-        world.upstream.requests().iter().any(|seen| seen.target == "/gated")
+    let under_way: Vec<_> = (0..50)
+        .map(|_| {
+            let visitor = visitor.clone();
+            tokio::spawn(async move { visitor.get("/gated").await })
+        })
+        .collect();
+    eventually("the requests have reached the upstream", async || {
+        world.upstream.requests().iter().filter(|seen| seen.target == "/gated").count() == 50
     })
     .await;
     let address = world.address();
@@ -317,7 +319,9 @@ async fn draining_closes_websockets_properly_and_lets_requests_finish() {
     assert_eq!(u16::from(frame.code), 1001, "going away");
     eventually("nobody is let in any more", async || TcpStream::connect(address).await.is_err()).await;
     world.upstream.open_gate();
-    assert_eq!(under_way.await.unwrap().text(), "through the gate");
+    for request in under_way {
+        assert_eq!(request.await.unwrap().text(), "through the gate");
+    }
     assert!(stopping.await.unwrap(), "and all within the deadline");
 }
 

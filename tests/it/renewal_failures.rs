@@ -281,3 +281,56 @@ async fn renewals_of_many_grants_are_bounded() {
     assert_eq!(world.idp.calls(Endpoint::Refresh), 20);
     assert!(world.idp.most_at_once() <= 3, "RF-27");
 }
+
+#[tokio::test]
+async fn what_cannot_be_judged_at_a_renewal_ends_no_grant() {
+    type Edit = fn(&mut serde_json::Value);
+    let untimely: Edit = |claims| claims["iat"] = json!(claims["iat"].as_i64().unwrap() + 3600);
+    let expired: Edit = |claims| claims["exp"] = json!(claims["iat"].as_i64().unwrap() - 3600);
+    for (what, edit) in [("RF-23 our clock is behind", untimely), ("RF-23 our clock is ahead", expired)] {
+        let world = World::start().await;
+        let visitor = world.signed_in().await;
+        world.idp.edit_id_token(edit);
+        world.clock.advance(EXPIRED);
+        assert!(visitor.get("/").await.is_upstreams(), "{what}");
+        assert_eq!(world.upstream.last().header("x-forwarded-user"), Some("sub-ann"), "{what}");
+    }
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    world.idp.edit_userinfo(|claims| *claims = json!({"error": "temporarily_unavailable"}));
+    world.clock.advance(EXPIRED);
+    assert!(visitor.get("/").await.is_upstreams());
+    assert!(world.idp.has_live_refresh_token(), "and nothing is revoked");
+}
+
+#[tokio::test]
+async fn one_grant_s_odd_answer_stops_no_other() {
+    let world = World::start().await;
+    let (odd, other) = (world.signed_in().await, world.signed_in().await);
+    world.idp.misbehave(Endpoint::Refresh, answers(400, r#"{"error":"invalid_scope"}"#));
+    world.clock.advance(EXPIRED);
+    assert!(odd.get("/").await.is_upstreams(), "served within the grace");
+    world.idp.behave(Endpoint::Refresh);
+    assert!(other.get("/").await.is_upstreams());
+    assert_eq!(other.fetch("/oauth2/userinfo").await.json()["renewals"], 1);
+    comes_back(&world, &odd, 1).await;
+}
+
+#[tokio::test]
+async fn a_shutdown_waits_for_the_renewals_under_way_even_when_requests_are_cut_off() {
+    let mut world = World::build().set("shutdown_timeout", "1s").start().await;
+    let visitor = world.signed_in().await;
+    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Slow(Duration::from_secs(4)));
+    world.clock.advance(EXPIRED);
+    let waiting = tokio::spawn({
+        let visitor = visitor.clone();
+        async move { visitor.try_send(http::Method::GET, "/", &[], "").await }
+    });
+    eventually("the provider was asked", async || world.idp.calls(Endpoint::Refresh) == 1).await;
+    world.replicas.remove(0).stop().await;
+    drop(waiting);
+    world.add_replica().await;
+    let visitor = visitor.at(world.address());
+    assert!(visitor.get("/").await.is_upstreams());
+    assert_eq!(world.idp.calls(Endpoint::Refresh), 1, "what was presented was saved");
+}
