@@ -132,7 +132,9 @@ impl Gateway {
     async fn answer(self: &Arc<Self>, exchange: &Exchange, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
         let place = place::find(&self.settings, exchange, &request)?;
         if let Place::Own = place {
-            return own_pages::answer(self, exchange, request).await.map(|response| response.map(Either::Right));
+            // Boxed, as every way that few requests take: what is large there must not be carried by all.
+            let answer = Box::pin(own_pages::answer(self, exchange, request));
+            return answer.await.map(|response| response.map(Either::Right));
         }
         let visitor = self.visitors.recognise(request.headers()).await?;
         let signed_in = match visitor {

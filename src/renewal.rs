@@ -136,7 +136,7 @@ impl Renewer {
                 Ok(Kept { grant, stale: true })
             }
             Decision::Expired => {
-                engine.record_expiry(&grant).await;
+                Box::pin(engine.record_expiry(&grant)).await;
                 Err(NotKept::SignInAgain(EndReason::Expired))
             }
             Decision::SignInAgain(reason) => Err(NotKept::SignInAgain(reason)),
@@ -145,7 +145,7 @@ impl Renewer {
                 // The renewal goes on when the wait is over, or the client: it belongs to no request.
                 let outcome = match tokio::time::timeout(HARD_WAIT, flight.outcome()).await {
                     Ok(outcome) => outcome,
-                    Err(_) => engine.look_once_more(&grant).await,
+                    Err(_) => Box::pin(engine.look_once_more(&grant)).await,
                 };
                 engine.after(grant, outcome)
             }

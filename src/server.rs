@@ -115,6 +115,7 @@ async fn connection<S, F, B>(
         }
     };
     let ended = tokio::select! {
+        biased;
         ended = serving => ended,
         () = silence => return,
     };

@@ -78,7 +78,7 @@ impl Visitors {
         let Some(value) = self.cookies.session_value(headers) else { return Ok(Visitor::Anonymous(Reason::NoSession)) };
         let hash = SessionHash::of(value);
         let now = self.clock.now();
-        let Some(session) = self.cache.session(hash, now, self.store.session(hash)).await? else {
+        let Some(session) = self.cache.session(hash, now, || Box::pin(self.store.session(hash))).await? else {
             return Ok(Visitor::Anonymous(Reason::UnknownSession));
         };
         if self.settings.reached(&session.session, SessionCache::last_seen(&session), now).is_some()
@@ -87,7 +87,7 @@ impl Visitors {
             return Ok(Visitor::Anonymous(Reason::SessionExpired));
         }
         let id = session.session.grant;
-        let Some(grant) = self.cache.grant(id, now, self.store.grant(id)).await? else {
+        let Some(grant) = self.cache.grant(id, now, || Box::pin(self.store.grant(id))).await? else {
             return Ok(Visitor::Anonymous(Reason::UnknownSession));
         };
         Ok(Visitor::SignedIn(SignedIn { session, grant }))

@@ -74,7 +74,7 @@ impl SessionCache {
     ///
     /// # Errors
     /// What `load` says; nothing is kept then.
-    pub async fn session<E, F>(&self, hash: SessionHash, now: Timestamp, load: F) -> Result<Option<Arc<Held>>, E>
+    pub async fn session<E, F>(&self, hash: SessionHash, now: Timestamp, load: impl FnOnce() -> F) -> Result<Option<Arc<Held>>, E>
     where
         F: Future<Output = Result<Option<Session>, E>>,
     {
@@ -82,7 +82,7 @@ impl SessionCache {
             return Ok(Some(held));
         }
         let before = self.changes.load(Ordering::Acquire);
-        let Some(session) = load.await? else { return Ok(None) };
+        let Some(session) = load().await? else { return Ok(None) };
         let held = Arc::new(Held { seen: AtomicI64::new(session.last_seen.0), session, loaded_at: now });
         self.sessions.insert(hash, Arc::clone(&held));
         if self.changes.load(Ordering::Acquire) != before {
@@ -95,7 +95,7 @@ impl SessionCache {
     ///
     /// # Errors
     /// What `load` says; nothing is kept then.
-    pub async fn grant<E, F>(&self, id: GrantId, now: Timestamp, load: F) -> Result<Option<Arc<Grant>>, E>
+    pub async fn grant<E, F>(&self, id: GrantId, now: Timestamp, load: impl FnOnce() -> F) -> Result<Option<Arc<Grant>>, E>
     where
         F: Future<Output = Result<Option<Grant>, E>>,
     {
@@ -103,7 +103,7 @@ impl SessionCache {
             return Ok(Some(grant));
         }
         let before = self.changes.load(Ordering::Acquire);
-        let Some(grant) = load.await? else { return Ok(None) };
+        let Some(grant) = load().await? else { return Ok(None) };
         let grant = Arc::new(grant);
         self.grants.insert(id, (Arc::clone(&grant), now));
         if self.changes.load(Ordering::Acquire) != before {
@@ -185,14 +185,14 @@ mod tests {
     }
 
     async fn is_cached(cache: &SessionCache, now: Timestamp) -> bool {
-        cache.session(HASH, now, ready(Ok::<_, Infallible>(None))).await.unwrap().is_some()
+        cache.session(HASH, now, || ready(Ok::<_, Infallible>(None))).await.unwrap().is_some()
     }
 
     #[tokio::test]
     async fn a_load_that_overlaps_a_change_is_not_kept() {
         let cache = SessionCache::default();
         cache.set_hears_changes(true);
-        let load = async {
+        let load = || async {
             cache.apply(Change::Session(HASH));
             Ok::<_, Infallible>(Some(session()))
         };
@@ -204,12 +204,12 @@ mod tests {
     async fn entries_live_only_briefly_while_changes_are_not_heard_of() {
         let cache = SessionCache::default();
         let load = || ready(Ok::<_, Infallible>(Some(session())));
-        cache.session(HASH, NOW, load()).await.unwrap();
+        cache.session(HASH, NOW, load).await.unwrap();
         assert!(is_cached(&cache, NOW).await);
         assert!(!is_cached(&cache, NOW.plus(BLIND_LIFE)).await);
         cache.set_hears_changes(true);
         assert!(!is_cached(&cache, NOW).await, "what was loaded while deaf is dropped");
-        cache.session(HASH, NOW, load()).await.unwrap();
+        cache.session(HASH, NOW, load).await.unwrap();
         assert!(is_cached(&cache, NOW.plus(Duration::from_secs(3600))).await);
     }
 }
