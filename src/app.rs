@@ -17,66 +17,18 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     clock::Clock,
     config::{Checked, Keys},
-    forward::{self, Forwarder},
-    gateway::{self, Gateway, Health, Rooms},
-    oidc::{self, Provider},
-    policy::Policy,
-    renewal::{self, Renewer},
+    forward::Forwarder,
+    gateway::{Gateway, Health, Rooms},
+    oidc::Provider,
+    renewal::Renewer,
     seal::KeyRing,
     server,
     session::{self, cache::SessionCache, cookie::Cookies},
     sign_in::{EXCHANGES, SignIn},
     sign_out::SignOut,
-    store::{self, Store},
+    store::Store,
     telemetry::metrics::Metrics,
 };
-
-/// The checked settings of every part.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Connections.
-    pub server: server::Settings,
-    /// Addresses and our own pages.
-    pub gateway: gateway::Settings,
-    /// The provider.
-    pub oidc: oidc::Settings,
-    /// When to renew.
-    pub renewal: renewal::Settings,
-    /// How long sessions live.
-    pub session: session::Settings,
-    /// Where they are kept.
-    pub store: store::Settings,
-    /// What seals tokens.
-    pub keys: KeyRing,
-    /// Who may pass.
-    pub policy: Policy,
-    /// The upstream.
-    pub forward: forward::Settings,
-    /// Where metrics are served.
-    pub metrics_address: Option<SocketAddr>,
-}
-
-impl Settings {
-    /// Settings that were checked; makes the key file if there is to be one.
-    ///
-    /// # Errors
-    /// The key file can be neither read nor made.
-    pub fn from_checked(checked: Checked) -> anyhow::Result<Self> {
-        let Checked { server, gateway, oidc, renewal, session, store, keys: from, policy, forward, telemetry } = checked;
-        Ok(Self {
-            server,
-            gateway,
-            oidc,
-            renewal,
-            session,
-            store,
-            keys: keys(from)?,
-            policy,
-            forward,
-            metrics_address: telemetry.metrics_address,
-        })
-    }
-}
 
 /// The keys that seal tokens.
 ///
@@ -122,16 +74,16 @@ const UNREADY_FIRST: Duration = Duration::from_millis(500);
 /// Starts a gateway with `settings`.
 ///
 /// # Errors
-/// The store cannot be brought up to date, or an address cannot be listened on.
-pub async fn start(settings: Settings, clock: Clock) -> anyhow::Result<Running> {
-    let metrics = Metrics::default();
-    let store = Store::open(&settings.store, settings.keys.clone(), metrics.clone()).context("cannot open the store")?;
+/// There are no keys, the store cannot be brought up to date, or an address cannot be listened on.
+pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
+    let (metrics, keys) = (Metrics::default(), keys(settings.keys)?);
+    let store = Store::open(&settings.store, keys.clone(), metrics.clone()).context("cannot open the store")?;
     migrate(&store).await?;
     let listener = TcpListener::bind(settings.server.address)
         .await
         .with_context(|| format!("cannot listen on {}", settings.server.address))?;
     let address = listener.local_addr()?;
-    let metrics_listener = match settings.metrics_address {
+    let metrics_listener = match settings.telemetry.metrics_address {
         Some(address) => Some(TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?),
         None => None,
     };
@@ -162,7 +114,7 @@ pub async fn start(settings: Settings, clock: Clock) -> anyhow::Result<Running> 
             provider: Arc::clone(&provider),
             policy: settings.policy,
             store: store.clone(),
-            keys: settings.keys,
+            keys,
             clock: clock.clone(),
             metrics: metrics.clone(),
             exchanges: Semaphore::new(EXCHANGES),

@@ -6,6 +6,7 @@
 
 mod claims;
 mod discovery;
+mod error;
 mod http;
 mod login;
 mod preset;
@@ -18,10 +19,11 @@ use std::{collections::BTreeMap, time::Duration};
 use crate::secret::Secret;
 
 pub use claims::{Claims, ClaimsError, Mapping};
+pub use error::ProviderError;
 pub use http::FetchError;
 pub use login::{AuthorizationRequest, CallbackProof};
 pub use preset::{Plan, Preset};
-pub use provider::{Provider, ProviderError, Signed};
+pub use provider::{Provider, Signed};
 pub use token_call::{TokenAnswer, TokenFailure};
 pub use verify::{Nonce, VerifyError};
 

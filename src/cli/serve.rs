@@ -19,11 +19,10 @@ pub(super) fn run(environment: &Environment) -> anyhow::Result<()> {
     if !checked.gateway.access.is_https() {
         tracing::warn!("CODER_ACCESS_URL is plain http: session cookies can be read on the network between browsers and here");
     }
-    let settings = app::Settings::from_checked(checked)?;
     block_on(async {
         // Before anything is started: a signal that comes early must not kill what has begun.
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let running = app::start(settings, Clock::System).await?;
+        let running = app::start(checked, Clock::System).await?;
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}

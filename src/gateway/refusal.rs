@@ -13,6 +13,7 @@ use crate::{
     policy::Denied,
     sign_in::{CallbackError, Redirect},
     store::StoreError,
+    telemetry::logs::causes,
 };
 
 /// Why a request is not served.
@@ -200,14 +201,14 @@ impl Refusal {
             Self::MethodNotAllowed | Self::NoSuchPage => {}
             Self::Denied(denied) => tracing::info!(request.id = id, %denied, "access denied"),
             Self::StoreUnavailable(error) => {
-                tracing::error!(request.id = id, error = describe(error), "the store failed a request")
+                tracing::error!(request.id = id, error = causes(error), "the store failed a request")
             }
             Self::RenewalUnavailable(wait) => {
                 tracing::debug!(request.id = id, retry.seconds = wait.as_secs(), "a renewal is due and the provider is away")
             }
-            Self::ProviderUnavailable(error) => tracing::warn!(request.id = id, error = describe(error), "a login cannot begin"),
-            Self::Callback(error) => tracing::warn!(request.id = id, error = describe(error), "a login failed"),
-            Self::Upstream(error) => tracing::warn!(request.id = id, error = describe(error), "the upstream failed a request"),
+            Self::ProviderUnavailable(error) => tracing::warn!(request.id = id, error = causes(error), "a login cannot begin"),
+            Self::Callback(error) => tracing::warn!(request.id = id, error = causes(error), "a login failed"),
+            Self::Upstream(error) => tracing::warn!(request.id = id, error = causes(error), "the upstream failed a request"),
         }
     }
 
@@ -326,15 +327,4 @@ pub(super) fn json(body: &serde_json::Value, status: StatusCode, mark: &'static 
     own_headers(response.headers_mut(), mark);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
-}
-
-/// An error with its causes, for the log. None of our errors holds a secret.
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

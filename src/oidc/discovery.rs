@@ -11,7 +11,7 @@ use openidconnect::{
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::{Settings, preset::Plan, provider::ProviderError, token_call::ClientAuth};
+use super::{ProviderError, Settings, preset::Plan, token_call::ClientAuth};
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(super) struct Extras {

@@ -13,9 +13,9 @@ use openidconnect::{IssuerUrl, core::CoreJsonWebKeySet};
 use url::Url;
 
 use super::{
-    Claims, ClaimsError, Nonce, SHORT_CALL, Settings, VerifyError,
+    Claims, Nonce, ProviderError, SHORT_CALL, Settings, VerifyError,
     discovery::{self, Known, Metadata},
-    http::{FetchError, HttpClient},
+    http::HttpClient,
     login::{self, AuthorizationRequest, CallbackProof},
     preset::Plan,
     token_call::{TokenAnswer, TokenEndpoint, TokenFailure},
@@ -25,6 +25,7 @@ use crate::{
     clock::{Clock, Timestamp},
     identity::Identity,
     secret::{Secret, hex, sha256},
+    telemetry::logs::causes,
 };
 
 /// The provider, and all that we know of it.
@@ -42,47 +43,6 @@ pub struct Provider {
 struct Keys {
     set: Arc<CoreJsonWebKeySet>,
     refetched_at: Option<Timestamp>,
-}
-
-/// Why the provider could not be asked, or its answer not be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ProviderError {
-    /// It has not been found yet; discovery goes on in the background.
-    #[error("the provider has not been reached yet")]
-    NotReady,
-    /// The setting is not an issuer.
-    #[error("the issuer URL is malformed")]
-    Issuer,
-    /// Discovery failed.
-    #[error("discovery failed: {0}")]
-    Discovery(String),
-    /// The metadata name an endpoint that is missing, malformed or not https.
-    #[error("the provider's metadata have no usable {0} (https is required, except of a provider on loopback)")]
-    Metadata(&'static str),
-    /// Its signing keys could not be fetched, so a token signed with a new one cannot be judged.
-    #[error("the provider's keys could not be fetched: {0}")]
-    Keys(String),
-    /// A call to it failed.
-    #[error(transparent)]
-    Fetch(#[from] FetchError),
-    /// The token endpoint refused.
-    #[error(transparent)]
-    Token(#[from] TokenFailure),
-    /// The ID token is not acceptable.
-    #[error(transparent)]
-    IdToken(#[from] VerifyError),
-    /// No ID token came with the code (OIDC Core section 3.1.3.3).
-    #[error("the token response has no id_token")]
-    NoIdToken,
-    /// User info was refused or unusable.
-    #[error("user info is unusable: {0}")]
-    UserInfo(&'static str),
-    /// User info speaks of somebody else (OIDC Core section 5.3.2).
-    #[error("user info is about another sub than the ID token")]
-    OtherSubject,
-    /// The claims make no identity.
-    #[error(transparent)]
-    Claims(#[from] ClaimsError),
 }
 
 /// Tokens of a login, with the identity that they prove.
@@ -408,14 +368,4 @@ impl Provider {
 
 fn subject(claims: &Claims) -> &str {
     claims.get("sub").and_then(serde_json::Value::as_str).unwrap_or_default()
-}
-
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

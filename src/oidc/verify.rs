@@ -9,7 +9,10 @@ use openidconnect::{
 };
 
 use super::{Claims, LEEWAY};
-use crate::clock::{Timestamp, millis};
+use crate::{
+    clock::{Timestamp, millis},
+    telemetry::logs::causes,
+};
 
 /// What an ID token's `nonce` must be.
 #[derive(Clone, Copy, Debug)]
@@ -101,22 +104,10 @@ fn judge(error: &ClaimsVerificationError) -> VerifyError {
     {
         VerifyError::Unverifiable
     } else if let ClaimsVerificationError::Expired(_) = error {
-        VerifyError::Untimely(describe(error))
+        VerifyError::Untimely(causes(error))
     } else {
-        VerifyError::Refused(describe(error))
+        VerifyError::Refused(causes(error))
     }
-}
-
-/// The library's error and its causes as one text; they name claims and times, never the token.
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 /// All claims as they were signed; the library keeps only those that it knows.

@@ -29,3 +29,15 @@ pub fn start(settings: &Settings) -> anyhow::Result<WorkerGuard> {
     }
     Ok(guard)
 }
+
+/// An error and its causes as one text. None of our errors holds a secret.
+pub fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -42,7 +42,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     // The permit is the entry ticket, and our cookies' names are the session's.
     ("forward", &["policy", "session"]),
     ("pages", &[]),
-    ("oidc", &[]),
+    ("oidc", &["telemetry"]),
     ("grant", &[]),
     ("session", &["grant"]),
     // Records and their tables.

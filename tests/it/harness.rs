@@ -216,7 +216,7 @@ async fn replica(environment: &Environment, clock: &Clock, finds_provider: bool)
     let mut problems = Problems::default();
     let raw = environment.read(&mut problems);
     let checked = check(&raw, problems).expect("the harness's settings are right");
-    let running = app::start(app::Settings::from_checked(checked).unwrap(), clock.clone()).await.unwrap();
+    let running = app::start(checked, clock.clone()).await.unwrap();
     let ready = Visitor::new(running.address);
     let prefix = environment.flags.get("path_prefix").map_or("/oauth2", String::as_str);
     eventually::eventually("the gateway has its store and its provider", async || {

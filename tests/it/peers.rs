@@ -90,7 +90,7 @@ async fn gateway(idp: &Certified, upstream: &Upstream, directory: &Path) -> Runn
     let environment = Environment { flags, ..Environment::default() };
     let raw = environment.read(&mut Problems::default());
     let checked = check(&raw, Problems::default()).unwrap();
-    let running = app::start(app::Settings::from_checked(checked).unwrap(), Clock::System).await.unwrap();
+    let running = app::start(checked, Clock::System).await.unwrap();
     let visitor = Visitor::new(running.address);
     eventually("the provider is found", async || visitor.get("/oauth2/readyz").await.json()["provider"] == "ok").await;
     running

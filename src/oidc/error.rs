@@ -1,0 +1,44 @@
+//! What can go wrong between us and the provider.
+
+use super::{ClaimsError, FetchError, TokenFailure, VerifyError};
+
+/// Why the provider could not be asked, or its answer not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ProviderError {
+    /// It has not been found yet; discovery goes on in the background.
+    #[error("the provider has not been reached yet")]
+    NotReady,
+    /// The setting is not an issuer.
+    #[error("the issuer URL is malformed")]
+    Issuer,
+    /// Discovery failed.
+    #[error("discovery failed: {0}")]
+    Discovery(String),
+    /// The metadata name an endpoint that is missing, malformed or not https.
+    #[error("the provider's metadata have no usable {0} (https is required, except of a provider on loopback)")]
+    Metadata(&'static str),
+    /// Its signing keys could not be fetched, so a token signed with a new one cannot be judged.
+    #[error("the provider's keys could not be fetched: {0}")]
+    Keys(String),
+    /// A call to it failed.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The token endpoint refused.
+    #[error(transparent)]
+    Token(#[from] TokenFailure),
+    /// The ID token is not acceptable.
+    #[error(transparent)]
+    IdToken(#[from] VerifyError),
+    /// No ID token came with the code (OIDC Core section 3.1.3.3).
+    #[error("the token response has no id_token")]
+    NoIdToken,
+    /// User info was refused or unusable.
+    #[error("user info is unusable: {0}")]
+    UserInfo(&'static str),
+    /// User info speaks of somebody else (OIDC Core section 5.3.2).
+    #[error("user info is about another sub than the ID token")]
+    OtherSubject,
+    /// The claims make no identity.
+    #[error(transparent)]
+    Claims(#[from] ClaimsError),
+}
