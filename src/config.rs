@@ -1,7 +1,7 @@
 //! From flags, environment and file to checked settings. Every problem is reported at once, with its key.
 //!
 //! [`table`] is the one list of settings: flags, environment names, the example file and the reference page
-//! all follow from it. [`sources`] reads, [`check`] understands, [`print`] shows.
+//! all follow from it. [`sources`] reads, [`mod@check`] understands, [`mod@print`] shows.
 
 mod check;
 pub mod print;
