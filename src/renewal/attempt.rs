@@ -10,7 +10,7 @@ use tokio::sync::broadcast;
 use super::{
     Engine, Outcome,
     classify::{self, Class, Whose},
-    decision::may_follow,
+    decision::{may_follow, pause},
 };
 use crate::{
     clock::Timestamp,
@@ -65,9 +65,8 @@ impl Engine {
                     continue;
                 }
             };
-            let now = self.clock.now();
-            if let Some(at) = grant.retry_at.filter(|at| now < *at) {
-                return Ok(Outcome::Unavailable(at.since(now)));
+            if let Some(wait) = pause(&grant, self.clock.now()) {
+                return Ok(Outcome::Unavailable(wait));
             }
             let Ok(_slot) = self.slots.acquire().await else { return Ok(Outcome::Unavailable(LOOK_AGAIN)) };
             if self.draining.load(Ordering::Acquire) {

@@ -62,8 +62,7 @@ pub(super) fn decide(grant: &Grant, settings: &Settings, now: Timestamp, in_trou
     if left > soft_window(grant, settings) && !misdated {
         return Decision::Serve;
     }
-    let pause = grant.retry_at.map(|at| at.since(now)).filter(|pause| *pause <= LONGEST_PAUSE);
-    let paused = pause.is_some_and(|pause| !pause.is_zero());
+    let paused = pause(grant, now).is_some();
     if paused && alive {
         return Decision::Serve;
     }
@@ -71,7 +70,8 @@ pub(super) fn decide(grant: &Grant, settings: &Settings, now: Timestamp, in_trou
     if left > hard_window {
         return Decision::ServeAndRenew;
     }
-    if !in_trouble && pause.is_none() {
+    let just_failed = paused || grant.retry_at.is_some_and(|at| at <= now);
+    if !in_trouble && !just_failed {
         return Decision::RenewFirst;
     }
     // Somebody has just tried in vain: nobody waits for the next try who can be served without it.
@@ -81,6 +81,12 @@ pub(super) fn decide(grant: &Grant, settings: &Settings, now: Timestamp, in_trou
         Fallback::ServeStale => Decision::ServeStaleAndRenew,
         Fallback::Refuse => Decision::RenewFirst,
     }
+}
+
+/// How long this grant is not to be tried again.
+pub(super) fn pause(grant: &Grant, now: Timestamp) -> Option<Duration> {
+    let pause = grant.retry_at?.since(now);
+    (!pause.is_zero() && pause <= LONGEST_PAUSE).then_some(pause)
 }
 
 pub(super) fn without_renewal(grant: &Grant, settings: &Settings, now: Timestamp) -> Fallback {
