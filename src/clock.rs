@@ -32,11 +32,6 @@ impl Timestamp {
     pub fn seconds(self) -> i64 {
         self.0.div_euclid(1000)
     }
-
-    /// As the wall-clock type of the standard library.
-    pub fn system_time(self) -> SystemTime {
-        UNIX_EPOCH + Duration::from_millis(u64::try_from(self.0).unwrap_or(0))
-    }
 }
 
 /// A duration in milliseconds, saturating.

@@ -22,7 +22,6 @@ pub use claims::{Claims, ClaimsError, Mapping};
 pub use error::ProviderError;
 pub use http::FetchError;
 pub use login::{AuthorizationRequest, CallbackProof};
-pub use preset::{Plan, Preset};
 pub use provider::{Provider, Signed};
 pub use token_call::{TokenAnswer, TokenFailure};
 pub use verify::{Nonce, VerifyError};

@@ -6,7 +6,7 @@ use super::Settings;
 
 /// A provider whose habits differ from the standard's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Preset {
+pub(super) enum Preset {
     /// `https://accounts.google.com`: refuses `offline_access`, wants `access_type=offline` instead.
     Google,
     /// Any other.
@@ -15,31 +15,27 @@ pub enum Preset {
 
 /// What will be asked of the provider at each login.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plan {
-    /// Which provider it is.
-    pub preset: Preset,
+pub(super) struct Plan {
     /// The scopes, in order.
-    pub scopes: Vec<String>,
+    pub(super) scopes: Vec<String>,
     /// Further parameters of the authorization URL.
-    pub params: BTreeMap<String, String>,
-    /// Whether logins can be expected to bring a refresh token.
-    pub asks_offline: bool,
+    pub(super) params: BTreeMap<String, String>,
     /// What an administrator should know of it: one clause for the log line at start.
-    pub note: &'static str,
+    pub(super) note: &'static str,
 }
 
 const OFFLINE: &str = "offline_access";
 
 impl Preset {
     /// The preset for an issuer.
-    pub fn of(issuer: &str) -> Self {
+    fn of(issuer: &str) -> Self {
         if issuer.trim_end_matches('/') == "https://accounts.google.com" { Self::Google } else { Self::Generic }
     }
 }
 
 impl Plan {
     /// Decides what to ask for, from the settings and the provider's `scopes_supported`.
-    pub fn new(settings: &Settings, scopes_supported: &[String]) -> Self {
+    pub(super) fn new(settings: &Settings, scopes_supported: &[String]) -> Self {
         let preset = Preset::of(&settings.issuer);
         let mut params = settings.auth_params.clone();
         let mut scopes = settings.scopes.clone().unwrap_or_else(|| ["openid", "profile", "email"].map(str::to_owned).to_vec());
@@ -69,9 +65,7 @@ impl Plan {
                 "the provider does not list offline_access; set CODER_OIDC_SCOPES if it gives refresh tokens for it all the same"
             }
         };
-        let asks_offline =
-            scopes.iter().any(|scope| scope == OFFLINE) || params.get("access_type").is_some_and(|kind| kind == "offline");
-        Self { preset, scopes, params, asks_offline, note }
+        Self { scopes, params, note }
     }
 }
 
@@ -80,7 +74,7 @@ mod tests {
     use super::*;
     use crate::oidc::Mapping;
 
-    fn plan(issuer: &str, scopes: Option<&[&str]>, supported: &[&str]) -> (String, Option<String>, bool) {
+    fn plan(issuer: &str, scopes: Option<&[&str]>, supported: &[&str]) -> (String, Option<String>) {
         let settings = Settings {
             issuer: issuer.into(),
             client_id: "c".into(),
@@ -93,22 +87,22 @@ mod tests {
         };
         let supported: Vec<_> = supported.iter().map(|scope| (*scope).to_owned()).collect();
         let plan = Plan::new(&settings, &supported);
-        (plan.scopes.join(" "), plan.params.get("access_type").cloned(), plan.asks_offline)
+        (plan.scopes.join(" "), plan.params.get("access_type").cloned())
     }
 
     #[test]
     fn offline_access_is_asked_for_where_it_helps() {
         let offline = Some("offline".to_owned());
         let cases = [
-            ("https://idp.example", None, &["openid", OFFLINE][..], "openid profile email offline_access", None, true),
-            ("https://idp.example", None, &["openid"], "openid profile email", None, false),
-            ("https://idp.example", Some(&["email"][..]), &[OFFLINE], "openid email", None, false),
-            ("https://idp.example", Some(&["openid", OFFLINE]), &[], "openid offline_access", None, true),
-            ("https://accounts.google.com", None, &[], "openid profile email", offline.clone(), true),
-            ("https://accounts.google.com", Some(&["openid", OFFLINE]), &[], "openid", offline, true),
+            ("https://idp.example", None, &["openid", OFFLINE][..], "openid profile email offline_access", None),
+            ("https://idp.example", None, &["openid"], "openid profile email", None),
+            ("https://idp.example", Some(&["email"][..]), &[OFFLINE], "openid email", None),
+            ("https://idp.example", Some(&["openid", OFFLINE]), &[], "openid offline_access", None),
+            ("https://accounts.google.com", None, &[], "openid profile email", offline.clone()),
+            ("https://accounts.google.com", Some(&["openid", OFFLINE]), &[], "openid", offline),
         ];
-        for (issuer, scopes, supported, expected, access_type, asks_offline) in cases {
-            assert_eq!(plan(issuer, scopes, supported), (expected.to_owned(), access_type, asks_offline), "{issuer} {scopes:?}");
+        for (issuer, scopes, supported, expected, access_type) in cases {
+            assert_eq!(plan(issuer, scopes, supported), (expected.to_owned(), access_type), "{issuer} {scopes:?}");
         }
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::broadcast;
 
 use super::{
     Engine, Outcome,
-    classify::{self, Class, Whose},
+    classify::{self, Class},
     decision::{may_follow, pause},
 };
 use crate::{
@@ -208,9 +208,7 @@ impl Engine {
             return self.look(grant.id).await;
         }
         let retry_at = self.breaker.failed(class, now);
-        if class == Class::Config(Whose::Client) {
-            self.metrics.client_config_error(true);
-        }
+        self.metrics.client_config_error(self.breaker.client_is_refused());
         let (store, id, what) = (&self.store, grant.id, "the outcome of a renewal");
         match class {
             Class::Ambiguous => self.insist(what, || store.lapse_renewal(id, attempt, Some(retry_at))).await?,

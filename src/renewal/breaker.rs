@@ -95,7 +95,8 @@ impl Breaker {
         }
         state.failures = state.failures.saturating_add(1);
         state.failed_at = now;
-        state.client_refused = class == Class::Config(Whose::Client);
+        // Over when the provider answers as it should, not when it fails in another way.
+        state.client_refused |= class == Class::Config(Whose::Client);
         let pause = match class {
             Class::Config(_) => CONFIG_PAUSE,
             Class::Retry(Some(wait)) => wait.max(Duration::from_millis(100)),
@@ -147,6 +148,8 @@ mod tests {
         let breaker = Breaker::default();
         breaker.failed(Class::Config(Whose::Client), NOW);
         assert!(breaker.client_is_refused());
+        breaker.failed(Class::Ambiguous, NOW);
+        assert!(breaker.client_is_refused(), "an outage is no word about the client");
         assert_eq!(breaker.enter(NOW), Err(CONFIG_PAUSE));
         assert!(breaker.enter(NOW.plus(CONFIG_PAUSE)).is_ok());
         assert!(breaker.enter(NOW.plus(CONFIG_PAUSE)).is_err());
