@@ -134,17 +134,7 @@ async fn with_a_certified_provider_users_log_in_stay_and_log_out() {
 
     // Two renewals and more, each once though many requests need it.
     eventually("tokens of 2 s are renewed", async || {
-        let requests: Vec<_> = (0..10)
-            .map(|_| {
-                tokio::spawn({
-                    let visitor = visitor.clone();
-                    async move { visitor.fetch("/").await }
-                })
-            })
-            .collect();
-        for request in requests {
-            assert!(request.await.unwrap().is_upstreams());
-        }
+        assert!(visitor.fetch_at_once(10, "/").await.iter().all(Reply::is_upstreams));
         idp.renewals() >= 3
     })
     .await;

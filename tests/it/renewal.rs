@@ -9,6 +9,7 @@ use crate::harness::{
     World,
     eventually::eventually,
     idp::{Endpoint, Misbehaviour, Rotation},
+    visitor::Reply,
 };
 
 const EXPIRED: Duration = Duration::from_secs(301);
@@ -57,17 +58,7 @@ async fn a_hundred_requests_on_an_expired_token_make_one_call() {
     let visitor = world.signed_in().await;
     world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Slow(Duration::from_millis(500)));
     world.clock.advance(EXPIRED);
-    let requests: Vec<_> = (0..100)
-        .map(|_| {
-            tokio::spawn({
-                let visitor = visitor.clone();
-                async move { visitor.fetch("/").await }
-            })
-        })
-        .collect();
-    for request in requests {
-        assert!(request.await.unwrap().is_upstreams());
-    }
+    assert!(visitor.fetch_at_once(100, "/").await.iter().all(Reply::is_upstreams));
     assert_eq!(world.idp.calls(Endpoint::Refresh), 1);
 }
 

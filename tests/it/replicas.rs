@@ -68,7 +68,7 @@ async fn a_replica_that_is_deaf_to_changes_asks_the_store_instead() {
     let visitor = world.signed_in().await;
     let other = visitor.copy().at(world.replicas[1].address);
     assert!(other.get("/").await.is_upstreams());
-    world.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query ILIKE 'listen%' OR query = 'SELECT 1'").await;
+    world.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND (query ILIKE 'listen%' OR query = 'SELECT 1')").await;
     visitor.send(Method::POST, "/oauth2/sign_out", &[], "").await;
     world.clock.advance(Duration::from_millis(600));
     eventually("the other replica refuses it", async || other.fetch("/").await.status == StatusCode::UNAUTHORIZED).await;

@@ -103,6 +103,21 @@ impl Visitor {
         self.send(Method::GET, path, &SCRIPT, "").await
     }
 
+    /// Asks `count` times at once.
+    pub async fn fetch_at_once(&self, count: usize, path: &'static str) -> Vec<Reply> {
+        let asking: Vec<_> = (0..count)
+            .map(|_| {
+                let visitor = self.clone();
+                tokio::spawn(async move { visitor.fetch(path).await })
+            })
+            .collect();
+        let mut replies = Vec::new();
+        for asked in asking {
+            replies.push(asked.await.unwrap());
+        }
+        replies
+    }
+
     /// Asks with these headers and no others.
     pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
         self.try_send(method, path, headers, body).await.expect("an answer")
