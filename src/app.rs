@@ -26,7 +26,7 @@ use crate::{
     session::{self, cache::SessionCache, cookie::Cookies},
     sign_in::{EXCHANGES, SignIn},
     sign_out::SignOut,
-    store::Store,
+    store::{Expired, Store},
     telemetry::metrics::Metrics,
 };
 
@@ -39,6 +39,32 @@ pub fn keys(from: Keys) -> anyhow::Result<KeyRing> {
         Keys::Given(ring) => Ok(ring),
         Keys::File(path) => KeyRing::from_file(&path).with_context(|| format!("cannot use {}", path.display())),
     }
+}
+
+/// What an administrator's command works with: the store, and the way to end sessions in it and at the provider.
+///
+/// # Errors
+/// There are no keys, or the store cannot be opened.
+pub fn administer(settings: &Checked) -> anyhow::Result<(Store, SignOut)> {
+    let metrics = Metrics::default();
+    let store = Store::open(&settings.store, keys(settings.keys.clone())?, metrics.clone()).context("cannot open the store")?;
+    let provider = Arc::new(Provider::new(settings.oidc.clone(), tls()?, Clock::System));
+    let sign_out = SignOut {
+        provider,
+        store: store.clone(),
+        signed_out_uri: String::new(),
+        clock: Clock::System,
+        metrics,
+        tasks: TaskTracker::new(),
+    };
+    Ok((store, sign_out))
+}
+
+fn tls() -> anyhow::Result<rustls::ClientConfig> {
+    Ok(rustls::ClientConfig::builder()
+        .with_native_roots()
+        .context("cannot read the system's certificate authorities")?
+        .with_no_client_auth())
 }
 
 /// A gateway that runs.
@@ -58,6 +84,7 @@ pub struct Running {
     work: TaskTracker,
     serving: tokio::task::JoinHandle<()>,
     renewer: Renewer,
+    store: Store,
 }
 
 /// The store is asked for its figures, and swept, this often.
@@ -91,10 +118,7 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
 
     let (work, background) = (TaskTracker::new(), CancellationToken::new());
     let (stop, stop_tunnels, draining) = (CancellationToken::new(), CancellationToken::new(), Arc::new(AtomicBool::new(false)));
-    let tls = rustls::ClientConfig::builder()
-        .with_native_roots()
-        .context("cannot read the system's certificate authorities")?
-        .with_no_client_auth();
+    let tls = tls()?;
     let provider = Arc::new(Provider::new(settings.oidc, tls.clone(), clock.clone()));
     let cache = Arc::new(SessionCache::default());
     let renewer = Renewer::new(settings.renewal, Arc::clone(&provider), store.clone(), clock.clone(), metrics.clone());
@@ -123,6 +147,7 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
             provider: Arc::clone(&provider),
             store: store.clone(),
             signed_out_uri: settings.gateway.access.at(&format!("{}/signed_out", settings.gateway.prefix)),
+            clock: clock.clone(),
             metrics: metrics.clone(),
             tasks: work.clone(),
         },
@@ -132,11 +157,14 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
         metrics: metrics.clone(),
     }));
 
+    let kept_store = store.clone();
     let tasks = Background {
         provider,
         store,
         cache,
         sessions: settings.session,
+        event_retention: settings.event_retention,
+        renewer: renewer.clone(),
         clock,
         metrics: metrics.clone(),
         behind: Arc::default(),
@@ -160,6 +188,7 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
         work,
         serving,
         renewer,
+        store: kept_store,
     })
 }
 
@@ -203,7 +232,10 @@ impl Running {
                 "requests were cut off because the shutdown deadline passed"
             );
         }
-        self.renewer.finish().await && finished
+        let renewed = self.renewer.finish().await;
+        // What ended after the rest of the house had stopped is history too.
+        self.store.write_noted().await;
+        renewed && finished
     }
 
     /// Stops at once, as a crash would: nothing is finished, nothing is written.
@@ -221,6 +253,8 @@ struct Background {
     store: Store,
     cache: Arc<SessionCache>,
     sessions: session::Settings,
+    event_retention: Duration,
+    renewer: Renewer,
     clock: Clock,
     metrics: Metrics,
     /// Last-seen times wait to be written.
@@ -245,7 +279,11 @@ impl Background {
         spawn(Box::pin(async move { this.apply_changes().await }));
         let this = all.clone();
         spawn(Box::pin(async move { this.keep_house().await }));
-        // Not cancelled but told: what was seen last is still written.
+        let this = all.clone();
+        spawn(Box::pin(async move { this.renewer.keep_alive().await }));
+        // Not cancelled but told: what was noted and seen last is still written.
+        let (store, told) = (all.store.clone(), stop.clone());
+        tracker.spawn(async move { store.write_history(told).await });
         let stop = stop.clone();
         tracker.spawn(async move { all.write_last_seen(stop).await });
     }
@@ -307,8 +345,9 @@ impl Background {
         });
         // Twice the granularity: last-seen times that a replica has not written yet must not cost a session.
         let seen_before = now.minus(self.sessions.idle + 2 * self.sessions.granularity() + FLUSH);
+        let expired = Expired { created_before, seen_before, events_before: now.minus(self.event_retention), now };
         loop {
-            match self.store.sweep(created_before, seen_before, now, SWEEP_BATCH).await {
+            match self.store.sweep(&expired, SWEEP_BATCH).await {
                 Ok(0) => return,
                 Ok(removed) => tracing::debug!(removed, "swept expired rows"),
                 Err(error) => {

@@ -6,6 +6,7 @@ mod healthcheck;
 mod keys;
 mod migrate;
 mod serve;
+mod sessions;
 
 use std::{collections::BTreeMap, io::Write, process::ExitCode};
 
@@ -36,6 +37,7 @@ pub fn main() -> ExitCode {
         Some(("healthcheck", _)) => healthcheck::run(&environment(&matches)),
         Some(("keys", _)) => keys::generate(),
         Some(("migrate", _)) => migrate::run(&environment(&matches)),
+        Some(("sessions", verb)) => sessions::run(&environment(&matches), verb),
         Some((_, _)) => Ok(()),
     };
     match result {
@@ -78,6 +80,7 @@ fn command() -> Command {
         .subcommand(
             verb("keys", "Keys that seal tokens").subcommand_required(true).subcommand(verb("generate", "Print a new key")),
         )
+        .subcommand(sessions::command())
         .subcommand(verb("healthcheck", "Ask the gateway on this machine whether it is alive"))
         .arg(Arg::new("config_path").long("config").value_name("FILE").global(true).help("A TOML file with settings"))
         .args(flags)

@@ -18,10 +18,11 @@ use crate::{
     address::{AccessUrl, TrustedProxies},
     clock::Clock,
     forward::{Forwarder, MARK},
+    grant::Grant,
     policy::{CrossOrigin, Denied, Policy},
-    renewal::Renewer,
+    renewal::{NotKept, Renewer},
     session,
-    sign_in::{Redirect, SignIn, return_to::ReturnTo},
+    sign_in::{Pass, Redirect, SignIn, return_to::ReturnTo},
     sign_out::SignOut,
     store::Store,
     telemetry::{logs::ACCESS, metrics::Metrics},
@@ -139,7 +140,7 @@ impl Gateway {
         let visitor = self.visitors.recognise(request.headers()).await?;
         let signed_in = match visitor {
             Visitor::SignedIn(signed_in) => signed_in,
-            Visitor::Anonymous(reason) => return Err(self.ask_to_sign_in(exchange, reason, &request)),
+            Visitor::Anonymous(reason) => return Err(self.ask_to_sign_in(exchange, reason, None, &request)),
         };
         if !self.settings.cross_origin.allows(request.method(), request.headers(), &self.settings.access) {
             return Err(Refusal::Denied(Denied::CrossOrigin));
@@ -148,30 +149,47 @@ impl Gateway {
         self.visitors.seen(&signed_in);
         let kept = match self.renewer.keep_fresh(Arc::clone(&signed_in.grant)).await {
             Ok(kept) => kept,
-            Err(not_kept) => return Err(self.not_kept(exchange, not_kept, &request)),
+            Err(not_kept) => return Err(self.not_kept(exchange, not_kept, &signed_in.grant, &request)),
         };
+        let may_pass = exchange.views_a_page() && !self.renewer.provider_is_in_trouble();
+        if may_pass && self.sign_in.is_outdated(&kept.grant, request.headers()) {
+            return Err(self.ask_to_sign_in(exchange, visitor::Reason::SettingsChanged, Some(&kept.grant), &request));
+        }
         let permit = self.policy.permit(&kept.grant.identity, kept.grant.passport(kept.stale))?;
         let response = self.forwarder.forward(&permit, &exchange.origin, &exchange.id_header(), request).await?;
         Ok(response.map(Either::Left))
     }
 
     /// The refusal for a grant that could not be kept fresh.
-    fn not_kept(&self, exchange: &Exchange, not_kept: crate::renewal::NotKept, request: &Request<Incoming>) -> Refusal {
-        use crate::renewal::NotKept;
+    fn not_kept(&self, exchange: &Exchange, not_kept: NotKept, grant: &Grant, request: &Request<Incoming>) -> Refusal {
         match not_kept {
-            NotKept::SignInAgain(reason) => self.ask_to_sign_in(exchange, visitor::Reason::GrantEnded(reason), request),
-            NotKept::Gone => self.ask_to_sign_in(exchange, visitor::Reason::UnknownSession, request),
+            NotKept::SignInAgain(reason) => {
+                self.ask_to_sign_in(exchange, visitor::Reason::GrantEnded(reason), Some(grant), request)
+            }
+            NotKept::Gone => self.ask_to_sign_in(exchange, visitor::Reason::UnknownSession, None, request),
             NotKept::Unavailable(wait) => Refusal::RenewalUnavailable(wait),
         }
     }
 
-    /// A navigation is sent to the provider and comes back to where it was going; everything else is told
-    /// where a login begins, because a redirect would reach no person.
-    fn ask_to_sign_in(&self, exchange: &Exchange, reason: visitor::Reason, request: &Request<Incoming>) -> Refusal {
+    /// A navigation is sent to the provider and comes back to where it was going, silently if a session is to go on with
+    /// a new grant; everything else is told where a login begins, because a redirect would reach no person.
+    fn ask_to_sign_in(
+        &self,
+        exchange: &Exchange,
+        reason: visitor::Reason,
+        grant: Option<&Grant>,
+        request: &Request<Incoming>,
+    ) -> Refusal {
         match exchange.asker {
+            Asker::Navigation if reason.ended_by_itself() && grant.is_some_and(|grant| self.sign_in.goes_in_circles(grant)) => {
+                Refusal::SignInDoesNotLast(reason)
+            }
             Asker::Navigation => {
                 let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-                match self.sign_in.begin(&ReturnTo::parse(path, &self.settings.access), request.headers()) {
+                let return_to = ReturnTo::parse(path, &self.settings.access);
+                let pass = grant.map_or(Pass::Login, |_| self.sign_in.pass_for(request.headers()));
+                let hint = grant.filter(|_| pass == Pass::Silent).map(|grant| &grant.identity);
+                match self.sign_in.begin(&return_to, request.headers(), pass, hint) {
                     Ok(redirect) => Refusal::SignIn(reason, redirect),
                     Err(error) => Refusal::ProviderUnavailable(error),
                 }

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use crate::{
     clock::Timestamp,
     identity::{Identity, IdentityHeaders, Passport},
-    secret::{Secret, hex, random},
+    secret::{Secret, hex, random, sha256},
 };
 
 /// Names a grant: 128 random bits. Not a secret, so it may stand in logs.
@@ -41,15 +41,21 @@ pub struct Grant {
     /// The scopes that the provider said it granted, separated by spaces.
     pub scopes: String,
     /// Of the settings that it was obtained with.
-    pub fingerprint: String,
+    pub fingerprint: Fingerprint,
     /// How often it has been renewed.
     pub generation: i64,
+    /// When the login was that brought it.
+    pub created_at: Timestamp,
     /// When it was last renewed, or issued.
     pub renewed_at: Timestamp,
     /// What is known of how the provider rotates its refresh tokens.
     pub rotation: Rotation,
     /// How often the present refresh token has been presented.
     pub presented: i64,
+    /// How long ago that was last, by the database's clock.
+    pub presented_ago: Option<Duration>,
+    /// Until when the refresh token lives if it is not renewed, where that is known.
+    pub refresh_until: Option<Timestamp>,
     /// The attempt that holds the right to present the refresh token.
     pub intent: Option<Intent>,
     /// Not to be tried again before.
@@ -57,6 +63,11 @@ pub struct Grant {
     /// Set once it cannot be renewed any more.
     pub ended: Option<Ended>,
 }
+
+/// Names the settings that a grant was obtained with: first what was asked of the provider, then how its answer is read.
+/// A grant whose fingerprint is not the present one would be another if it were obtained now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fingerprint(String);
 
 /// A write-ahead intent as the store last saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +123,27 @@ impl Grant {
             access_token: self.access_token.clone(),
             stale_since: stale.then_some(self.renewed_at),
         }
+    }
+}
+
+impl Fingerprint {
+    /// So many characters of it say what was asked.
+    pub const ASKED: i32 = 8;
+
+    /// Of settings, written out in any way that tells them apart.
+    pub fn of(asked: &str, read: &str) -> Self {
+        let digest = |text: &str| hex(sha256(text.as_bytes()).first_chunk::<4>().unwrap_or(&[0; 4]));
+        Self(format!("{}{}", digest(asked), digest(read)))
+    }
+
+    /// As it was stored.
+    pub fn from_stored(text: String) -> Self {
+        Self(text)
+    }
+
+    /// As it is stored.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 

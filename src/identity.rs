@@ -18,6 +18,13 @@ pub struct Identity {
     pub groups: Vec<String>,
 }
 
+impl Identity {
+    /// What people call them: the e-mail address, else the user name, else the subject.
+    pub fn display(&self) -> &str {
+        self.email.as_deref().or(self.username.as_deref()).unwrap_or(&self.subject)
+    }
+}
+
 /// `X-Forwarded-User`: the subject.
 pub const USER: HeaderName = HeaderName::from_static("x-forwarded-user");
 /// `X-Forwarded-Email`.

@@ -18,6 +18,7 @@ pub mod pages;
 pub mod policy;
 
 pub mod grant;
+pub mod history;
 pub mod oidc;
 pub mod session;
 pub mod store;

@@ -9,6 +9,8 @@ mod discovery;
 mod error;
 mod http;
 mod login;
+mod logout_token;
+mod plan;
 mod preset;
 mod provider;
 mod token_call;
@@ -21,7 +23,9 @@ use crate::secret::Secret;
 pub use claims::{Claims, ClaimsError, Mapping};
 pub use error::ProviderError;
 pub use http::FetchError;
-pub use login::{AuthorizationRequest, CallbackProof};
+pub use login::{Ask, AuthorizationRequest, CallbackProof};
+pub use logout_token::LogoutToken;
+pub use preset::{Answer, Meaning, PRESETS, Preset, RotationClass};
 pub use provider::{Provider, Signed};
 pub use token_call::{TokenAnswer, TokenFailure};
 pub use verify::{Nonce, VerifyError};
@@ -31,10 +35,14 @@ pub use verify::{Nonce, VerifyError};
 pub struct Settings {
     /// `CODER_OIDC_ISSUER_URL`, exactly as the provider writes it.
     pub issuer: String,
+    /// `CODER_OIDC_PRESET`; `None` recognises the provider by its issuer.
+    pub preset: Option<&'static Preset>,
     /// `CODER_OIDC_CLIENT_ID`.
     pub client_id: String,
     /// `CODER_OIDC_CLIENT_SECRET`; `None` for a public client.
     pub client_secret: Option<Secret>,
+    /// `CODER_OIDC_CLIENT_SECRET_PREVIOUS`: the other one while a secret is being rotated.
+    pub previous_secret: Option<Secret>,
     /// `CODER_OIDC_SCOPES`; `None` lets the preset choose.
     pub scopes: Option<Vec<String>>,
     /// `CODER_OIDC_AUTH_URL_PARAMS`.
@@ -49,6 +57,10 @@ pub struct Settings {
 
 /// An access token whose life the provider does not tell is taken to live this long.
 pub const DEFAULT_LIFETIME: Duration = Duration::from_secs(300);
+
+/// Presented to see whether the token endpoint works and knows this client: nobody's refresh token, so that whatever
+/// becomes of it costs nobody anything.
+pub const PROBE: &str = "evergate-asks-whether-this-endpoint-answers";
 
 /// Clocks may differ by this much before a token is refused for its times.
 pub const LEEWAY: Duration = Duration::from_secs(60);

@@ -6,13 +6,14 @@
 //!
 //! [`decision`] says whether to renew, [`classify`] what an answer means; both are pure. [`attempt`] is one
 //! renewal from intent to outcome, [`flight`] makes it one per process, [`breaker`] keeps a provider in trouble
-//! from being hammered.
+//! from being hammered, [`slots`] one at its limit from being asked for more.
 
 mod attempt;
 mod breaker;
 mod classify;
 mod decision;
 mod flight;
+mod slots;
 
 use std::{
     sync::{
@@ -22,12 +23,12 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::{
     clock::Clock,
     grant::{EndReason, Grant},
+    history::Event,
     oidc::Provider,
     store::{Fence, Store},
     telemetry::metrics::Metrics,
@@ -36,6 +37,7 @@ use crate::{
 use breaker::Breaker;
 use decision::{Decision, Fallback};
 use flight::Flights;
+use slots::Slots;
 
 /// When and how grants are renewed.
 #[derive(Clone, Debug)]
@@ -66,7 +68,7 @@ struct Engine {
     metrics: Metrics,
     flights: Flights,
     breaker: Breaker,
-    slots: Semaphore,
+    slots: Slots,
     tasks: TaskTracker,
     draining: AtomicBool,
 }
@@ -91,10 +93,14 @@ pub enum NotKept {
     Unavailable(Duration),
 }
 
+/// Refresh tokens that are about to die for want of use are looked for this often, and so many at once.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+const KEEP_ALIVE_BATCH: i64 = 200;
+
 impl Renewer {
     /// An engine for one provider.
     pub fn new(settings: Settings, provider: Arc<Provider>, store: Store, clock: Clock, metrics: Metrics) -> Self {
-        let slots = Semaphore::new(settings.max_concurrent);
+        let slots = Slots::new(settings.max_concurrent);
         Self(Arc::new(Engine {
             settings,
             provider,
@@ -114,13 +120,18 @@ impl Renewer {
         self.0.breaker.client_is_refused()
     }
 
+    /// Whether the last renewals failed, so that nobody who can be served should be sent to the provider.
+    pub fn provider_is_in_trouble(&self) -> bool {
+        self.0.breaker.in_trouble(self.0.clock.now())
+    }
+
     /// The same grant if its tokens are fresh enough, or renewed, or served on.
     ///
     /// # Errors
     /// [`NotKept`].
     pub async fn keep_fresh(&self, grant: Arc<Grant>) -> Result<Kept, NotKept> {
         let engine = &self.0;
-        if grant.issuer != engine.provider.issuer() || grant.client_id != engine.provider.client_id() {
+        if !self.is_ours(&grant) {
             return Err(NotKept::SignInAgain(EndReason::OtherProvider));
         }
         let now = engine.clock.now();
@@ -150,6 +161,33 @@ impl Renewer {
                 engine.after(grant, outcome)
             }
         }
+    }
+
+    /// Renews, for ever, the grants whose refresh token would die soon for want of use though somebody uses them: those
+    /// of which the provider told how long it lives. Idle grants are left to die.
+    pub async fn keep_alive(&self) {
+        let engine = &self.0;
+        loop {
+            tokio::time::sleep(KEEP_ALIVE).await;
+            let due = match engine.store.due_to_keep_alive(engine.clock.now(), KEEP_ALIVE_BATCH).await {
+                Ok(due) => due,
+                Err(error) => {
+                    tracing::debug!(%error, "grants to be kept alive could not be looked for");
+                    continue;
+                }
+            };
+            for id in due {
+                match engine.store.grant(id).await {
+                    Ok(Some(grant)) if self.is_ours(&grant) => engine.start_unless_paused(&grant),
+                    Ok(Some(_) | None) | Err(_) => {}
+                }
+            }
+        }
+    }
+
+    /// A refresh token is presented to nobody but the provider that issued it, as the client that it was issued to.
+    fn is_ours(&self, grant: &Grant) -> bool {
+        grant.issuer == self.0.provider.issuer() && grant.client_id == self.0.provider.client_id()
     }
 
     /// Begins no more renewals, and waits for those under way to be saved: a token that was presented has no other
@@ -215,12 +253,18 @@ impl Engine {
         }
     }
 
+    /// Counts a renewal that came out in some way of ours, and puts it down in the grant's history.
+    fn count(&self, grant: &Grant, outcome: &'static str, reason: &str) {
+        self.metrics.renewal(outcome, reason);
+        self.store.note(Event::renewal(grant, self.clock.now(), outcome, reason));
+    }
+
     /// Records once that a grant without a refresh token has expired, and says so in the words that
     /// administrators are told to look for.
     async fn record_expiry(&self, grant: &Grant) {
         match self.store.end_grant(grant.id, Fence::Generation(grant.generation), EndReason::Expired, None).await {
             Ok(true) => {
-                self.metrics.renewal("dead", "no_refresh_token");
+                self.count(grant, "dead", "no_refresh_token");
                 tracing::warn!(
                     grant.id = %grant.id, oidc.issuer = grant.issuer,
                     "failed to renew OIDC token: token has expired, and the provider gave no refresh token for it"

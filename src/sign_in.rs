@@ -5,6 +5,7 @@
 
 mod attempt;
 pub mod return_to;
+mod silent;
 
 use std::sync::Arc;
 
@@ -16,15 +17,18 @@ use crate::{
     address::AccessUrl,
     clock::Clock,
     grant::GrantId,
-    oidc::{Provider, ProviderError, Signed},
+    history::{Event, Kind},
+    identity::Identity,
+    oidc::{Ask, CallbackProof, Provider, ProviderError, Signed},
     policy::{Denied, Policy},
     seal::KeyRing,
     session::{self, Session, SessionHash, cookie::Cookies},
-    store::{NewGrant, Store, StoreError, Tokens},
-    telemetry::metrics::Metrics,
+    store::{NewGrant, Seat, Seated, Sharing, Store, StoreError, Tokens},
+    telemetry::{logs::causes, metrics::Metrics},
 };
 
 use attempt::Attempt;
+pub use attempt::Pass;
 use return_to::ReturnTo;
 
 /// The login workflow.
@@ -103,21 +107,36 @@ impl SignIn {
         self.access.at(&self.callback_path)
     }
 
-    /// Sends a browser to the provider, and back to `return_to` after.
+    /// Sends a browser to the provider, and back to `return_to` after. `hint` says who its user was.
     ///
     /// # Errors
     /// [`ProviderError::NotReady`].
-    pub fn begin(&self, return_to: &ReturnTo, headers: &HeaderMap) -> Result<Redirect, ProviderError> {
+    pub fn begin(
+        &self,
+        return_to: &ReturnTo,
+        headers: &HeaderMap,
+        pass: Pass,
+        hint: Option<&Identity>,
+    ) -> Result<Redirect, ProviderError> {
         let now = self.clock.now();
         let id = attempt::new_id(now);
-        let request = self.provider.authorize(&self.redirect_uri(), &id)?;
-        let attempt = Attempt::new(&request.proof, return_to, now);
+        let prompt = match pass {
+            Pass::Login => None,
+            Pass::Silent => Some("none"),
+            Pass::Consent => Some("consent"),
+        };
+        let ask = Ask { prompt, login_hint: hint.map(Identity::display) };
+        let request = self.provider.authorize(&self.redirect_uri(), &id, ask)?;
+        let attempt = Attempt::new(&request.proof, return_to, pass, now);
         let value = attempt.seal(&self.keys, &id).unwrap_or_default();
         let mut cookies: Vec<_> = attempt::surplus(self.cookies.attempts(headers), value.len())
             .into_iter()
             .filter_map(|id| self.cookies.clear(&self.cookies.attempt(id)))
             .collect();
         cookies.extend(self.cookies.set(&self.cookies.attempt(&id), &value, attempt::LIFE));
+        if pass == Pass::Silent {
+            cookies.extend(self.cookies.set(self.cookies.returning(), "1", silent::NOT_AGAIN));
+        }
         Ok(Redirect { location: request.url.into(), cookies })
     }
 
@@ -160,6 +179,27 @@ impl SignIn {
         if !self.provider.is_answer_from_us(answer.issuer.as_deref())? {
             return Err(CallbackError::Issuer);
         }
+        let signed = self.exchange(&answer, &proof).await;
+        let return_to = ReturnTo::parse(attempt.return_to(), &self.access);
+        let mut redirect = match attempt.pass() {
+            Pass::Login => self.enter(signed?, None, &return_to, Pass::Login, headers).await?,
+            Pass::Silent => self.complete_silently(signed, &return_to, headers).await?,
+            Pass::Consent => match signed {
+                Ok(signed) => self.enter(signed, None, &return_to, Pass::Consent, headers).await?,
+                // The login before has made a session, which lasts as long as its access token.
+                Err(error) if self.standing(headers).await?.is_some() => {
+                    tracing::info!(error = causes(&error), "the provider gave no refresh token");
+                    self.back_to(&return_to)
+                }
+                Err(error) => return Err(error),
+            },
+        };
+        redirect.cookies.extend(self.cookies.clear(&self.cookies.attempt(&id)));
+        Ok(redirect)
+    }
+
+    /// The tokens for the answer's code, and who they speak for.
+    async fn exchange(&self, answer: &Answer, proof: &CallbackProof) -> Result<Signed, CallbackError> {
         let code = match (&answer.code, &answer.error) {
             (_, Some(error)) if error == "access_denied" => return Err(CallbackError::Declined),
             (_, Some(error)) => return Err(CallbackError::Refused(error.clone())),
@@ -167,21 +207,50 @@ impl SignIn {
             (None, None) => return Err(CallbackError::Parameters("there is neither a code nor an error")),
         };
         let timer = self.metrics.provider_timer("code");
-        let signed = self.provider.exchange_code(code, &self.redirect_uri(), &proof).await;
+        let signed = self.provider.exchange_code(code, &self.redirect_uri(), proof).await;
         timer.finish();
-        let signed = signed?;
-        self.policy.admit(&signed.identity)?;
-        let mut cookies = vec![self.keep(signed, headers).await?];
-        cookies.extend(self.cookies.clear(&self.cookies.attempt(&id)));
-        let return_to = ReturnTo::parse(attempt.return_to(), &self.access);
-        Ok(Redirect { location: self.access.at(return_to.path()), cookies })
+        Ok(signed?)
     }
 
-    /// Keeps the grant and a new session, and returns the session's cookie. Whatever session the browser
-    /// brought is replaced, so that a planted one is worth nothing.
-    async fn keep(&self, signed: Signed, headers: &HeaderMap) -> Result<HeaderValue, CallbackError> {
+    fn back_to(&self, return_to: &ReturnTo) -> Redirect {
+        Redirect { location: self.access.at(return_to.path()), cookies: Vec::new() }
+    }
+
+    /// Keeps the login for `seat` or a new session, and sends the browser on: to where it was going, or once more to a
+    /// provider that gives refresh tokens only with consent.
+    async fn enter(
+        &self,
+        signed: Signed,
+        seat: Option<SessionHash>,
+        return_to: &ReturnTo,
+        pass: Pass,
+        headers: &HeaderMap,
+    ) -> Result<Redirect, CallbackError> {
+        self.policy.admit(&signed.identity)?;
+        let identity = signed.identity.clone();
+        let Some((seated, cookie)) = self.keep(signed, seat, headers).await? else {
+            // The session was ended while its browser was away: whoever it is logs in like anybody.
+            return Ok(self.begin(return_to, headers, Pass::Login, None)?);
+        };
+        let mut redirect = if self.provider.preset().wants_consent && !seated.renewable && pass != Pass::Consent {
+            self.begin(return_to, headers, Pass::Consent, Some(&identity))?
+        } else {
+            self.back_to(return_to)
+        };
+        redirect.cookies.extend(cookie);
+        Ok(redirect)
+    }
+
+    /// Keeps the grant, for the session that is named or for a new one, and returns the new one's cookie. Whatever
+    /// session the browser brought is replaced then, so that a planted one is worth nothing. `None`: the named one was
+    /// ended meanwhile.
+    async fn keep(
+        &self,
+        signed: Signed,
+        seat: Option<SessionHash>,
+        headers: &HeaderMap,
+    ) -> Result<Option<(Seated, Option<HeaderValue>)>, CallbackError> {
         let now = self.clock.now();
-        let (value, hash) = SessionHash::fresh();
         let answer = signed.answer;
         let grant = NewGrant {
             id: GrantId::random(),
@@ -189,25 +258,42 @@ impl SignIn {
             client_id: self.provider.client_id().to_owned(),
             identity: signed.identity,
             scopes: answer.scope.unwrap_or_default(),
-            fingerprint: self.provider.fingerprint(),
+            fingerprint: self.provider.fingerprint().clone(),
+            provider_session: signed.provider_session,
             tokens: Tokens {
                 access: answer.access_token,
                 refresh: answer.refresh_token,
                 id: answer.id_token,
                 expires_at: now.plus(answer.expires_in),
                 lifetime: answer.expires_in,
+                refresh_life: answer.refresh_life.or(self.provider.preset().idle),
             },
         };
-        let session = Session { hash, grant: grant.id, created_at: now, last_seen: now };
+        let (value, fresh) = SessionHash::fresh();
+        let hash = seat.unwrap_or(fresh);
         let replaces = self.cookies.session_value(headers).map(SessionHash::of);
-        self.store.keep_login(&grant, &session, replaces).await?;
+        let session = Session { hash, grant: grant.id, created_at: now, last_seen: now };
+        let place = seat.map_or(Seat::New { session, replaces }, Seat::Kept);
+        let sharing = if self.provider.preset().shares_grants { Sharing::Shared } else { Sharing::Own };
+        let Some(seated) = self.store.keep_login(&grant, &place, sharing, now).await? else { return Ok(None) };
+        let reason = match (seat, seated.renewable) {
+            (Some(_), _) => "returned_silently",
+            (None, true) => "renewable",
+            (None, false) => "not_renewable",
+        };
+        self.store.note(Event::of(Kind::Login, seated.grant, &grant.identity, now).of_session(hash).because(reason));
         tracing::info!(
-            grant.id = %grant.id, session = hash.short(), grant.refreshable = grant.tokens.refresh.is_some(),
-            access_token.seconds = grant.tokens.lifetime.as_secs(), "logged in"
+            grant.id = %seated.grant, session = hash.short(), grant.refreshable = seated.renewable,
+            access_token.seconds = grant.tokens.lifetime.as_secs(), reason, "logged in"
         );
-        self.cookies
+        if seat.is_some() {
+            return Ok(Some((seated, None)));
+        }
+        let cookie = self
+            .cookies
             .set(self.cookies.session(), value.expose(), self.sessions.absolute)
-            .ok_or(CallbackError::Parameters("the session's cookie cannot be written"))
+            .ok_or(CallbackError::Parameters("the session's cookie cannot be written"))?;
+        Ok(Some((seated, Some(cookie))))
     }
 
     fn attempt_of(&self, state: &str, headers: &HeaderMap) -> Result<(String, Attempt), CallbackError> {

@@ -8,10 +8,12 @@ use url::Url;
 
 use crate::{
     address::AccessUrl,
-    oidc::Provider,
+    clock::Clock,
+    history::{Event, Kind},
+    oidc::{LEEWAY, LogoutToken, Provider},
     secret::Secret,
     session::SessionHash,
-    store::{Store, StoreError},
+    store::{Farewell, Store, StoreError, Whose},
     telemetry::metrics::Metrics,
 };
 
@@ -24,6 +26,8 @@ pub struct SignOut {
     pub store: Store,
     /// Where the provider sends browsers after; to be registered there.
     pub signed_out_uri: String,
+    /// The time.
+    pub clock: Clock,
     /// Counts logouts.
     pub metrics: Metrics,
     /// Where revocations run, so that a shutdown can wait for them.
@@ -39,31 +43,99 @@ pub enum Wish {
     Doubtful,
 }
 
-const REVOCATION_TRIES: u32 = 3;
+/// Who ends a session. Recorded in the history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The user, in this browser.
+    User,
+    /// The user, for all their browsers.
+    UserEverywhere,
+    /// An administrator.
+    Administrator,
+    /// The provider, which has logged the user out there.
+    Provider,
+}
 
-impl SignOut {
-    /// Ends the session, revokes its refresh token in the background unless another session uses it, and says
-    /// where the provider wants the browser to log out.
-    ///
-    /// # Errors
-    /// The session may live on; nothing was sent to the provider.
-    pub async fn end(&self, hash: SessionHash, return_to: Option<&str>) -> Result<Option<Url>, StoreError> {
-        let Some(farewell) = self.store.end_session(hash).await? else { return Ok(None) };
-        self.metrics.logout();
-        tracing::info!(session = hash.short(), "logged out");
-        if let Some(token) = farewell.refresh_token {
-            self.tasks.spawn(revoke(Arc::clone(&self.provider), token));
+impl By {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::UserEverywhere => "user_everywhere",
+            Self::Administrator => "administrator",
+            Self::Provider => "provider",
         }
-        Ok(self.provider.end_session(farewell.id_token.as_ref(), &self.signed_out_uri, return_to))
     }
 }
 
-async fn revoke(provider: Arc<Provider>, token: Secret) {
+const REVOCATION_TRIES: u32 = 3;
+
+impl SignOut {
+    /// Ends the session, for [`By::UserEverywhere`] all of its user's, revokes in the background the refresh tokens that
+    /// no other session uses, and says where the provider wants the browser to log out.
+    ///
+    /// # Errors
+    /// The session may live on; nothing was sent to the provider.
+    pub async fn end(&self, hash: SessionHash, by: By, return_to: Option<&str>) -> Result<Option<Url>, StoreError> {
+        let Some(farewell) = self.end_one(hash, by).await? else { return Ok(None) };
+        if by == By::UserEverywhere {
+            let whose = Whose {
+                issuer: self.provider.issuer(),
+                client_id: self.provider.client_id(),
+                subject: Some(&farewell.identity.subject),
+                provider_session: None,
+            };
+            for hash in self.store.sessions_of(whose).await? {
+                self.end_one(hash, by).await?;
+            }
+        }
+        Ok(self.provider.end_session(farewell.id_token.as_ref(), &self.signed_out_uri, return_to))
+    }
+
+    /// Ends the sessions of whoever the provider has logged out. Those that began after are not meant, so that a token that
+    /// is sent again does nothing.
+    ///
+    /// # Errors
+    /// Some sessions may live on; the provider may send the token again.
+    pub async fn end_by_provider(&self, token: &LogoutToken) -> Result<(), StoreError> {
+        let whose = Whose {
+            issuer: self.provider.issuer(),
+            client_id: self.provider.client_id(),
+            subject: token.subject.as_deref(),
+            provider_session: token.provider_session.as_deref(),
+        };
+        for hash in self.store.sessions_of(whose).await? {
+            let session = self.store.session(hash).await?;
+            if session.is_some_and(|session| session.created_at <= token.issued_at.plus(LEEWAY)) {
+                self.end_one(hash, By::Provider).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn end_one(&self, hash: SessionHash, by: By) -> Result<Option<Farewell>, StoreError> {
+        let Some(mut farewell) = self.store.end_session(hash).await? else { return Ok(None) };
+        self.metrics.logout();
+        tracing::info!(session = hash.short(), by = by.as_str(), "logged out");
+        let event = |kind| Event::of(kind, farewell.grant, &farewell.identity, self.clock.now()).of_session(hash);
+        self.store.note(event(Kind::Logout).because(by.as_str()));
+        let revocation = event(Kind::Revocation);
+        if let Some(token) = farewell.refresh_token.take() {
+            self.tasks.spawn(revoke(Arc::clone(&self.provider), self.store.clone(), token, revocation));
+        }
+        Ok(Some(farewell))
+    }
+}
+
+async fn revoke(provider: Arc<Provider>, store: Store, token: Secret, event: Event) {
     for attempt in 1..=REVOCATION_TRIES {
         match provider.revoke(&token).await {
-            Ok(_) => return,
+            Ok(revoked) => {
+                let outcome = if revoked { "ok" } else { "no_endpoint" };
+                return store.note(Event { outcome: outcome.to_owned(), ..event });
+            }
             Err(error) if attempt == REVOCATION_TRIES => {
-                tracing::warn!(%error, "could not revoke a refresh token at logout; it lives on at the provider")
+                tracing::warn!(%error, "could not revoke a refresh token at logout; it lives on at the provider");
+                return store.note(Event { outcome: "failed".to_owned(), ..event });
             }
             Err(_) => tokio::time::sleep(Duration::from_secs(u64::from(attempt))).await,
         }

@@ -3,6 +3,7 @@
 //! Tokens are sealed on their way in and opened on their way out here, so that no caller can forget it.
 //! Every call is bounded: a store that does not answer is [`StoreError::Unavailable`], never a wait.
 
+mod journal;
 mod postgres;
 mod records;
 mod rows;
@@ -16,6 +17,7 @@ use tokio::sync::broadcast;
 use crate::{
     clock::Timestamp,
     grant::{AttemptId, EndReason, Grant, GrantId},
+    history::Event,
     identity::Identity,
     seal::{KeyRing, SealError},
     secret::Secret,
@@ -24,7 +26,7 @@ use crate::{
 };
 
 pub use postgres::PostgresSettings;
-pub use records::{Counts, Farewell, Fence, NewGrant, Renewed, Tokens};
+pub use records::{Counts, Expired, Farewell, Fence, Listed, NewGrant, Renewed, Seat, Seated, Sharing, Tokens, Whose};
 
 /// Where grants and sessions are kept.
 #[derive(Clone, Debug)]
@@ -71,6 +73,7 @@ pub struct Store {
     metrics: Metrics,
     keys: KeyRing,
     changes: broadcast::Sender<Change>,
+    journal: Arc<journal::Journal>,
 }
 
 #[derive(Clone, Debug)]
@@ -83,11 +86,13 @@ enum Backend {
 macro_rules! on {
     ($store:expr, $backend:ident => $call:expr) => {
         match &$store.backend {
-            Backend::Postgres($backend) => bounded(&$store.metrics, $call).await,
-            Backend::Sqlite($backend) => bounded(&$store.metrics, $call).await,
+            $crate::store::Backend::Postgres($backend) => $crate::store::bounded(&$store.metrics, $call).await,
+            $crate::store::Backend::Sqlite($backend) => $crate::store::bounded(&$store.metrics, $call).await,
         }
     };
 }
+
+use on;
 
 async fn bounded<T>(metrics: &Metrics, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
     let timer = metrics.store_call();
@@ -110,7 +115,7 @@ impl Store {
             Settings::Postgres(settings) => Backend::Postgres(Arc::new(postgres::Postgres::open(settings)?)),
             Settings::Sqlite(path) => Backend::Sqlite(Arc::new(sqlite::Sqlite::open(path)?)),
         };
-        Ok(Self { backend, metrics, keys, changes: broadcast::channel(4096).0 })
+        Ok(Self { backend, metrics, keys, changes: broadcast::channel(4096).0, journal: Arc::default() })
     }
 
     /// Brings the schema up to date. Replicas that start together take turns.
@@ -151,18 +156,31 @@ impl Store {
         on!(self, backend => backend.ping())
     }
 
-    /// Keeps a login: its grant and its session, and the session that this browser had before ends.
+    /// Keeps a login: its grant, and the session that it is for. `None`: that session was ended meanwhile, and nothing
+    /// was kept. What it brings may be left out in favour of the user's grant, if the provider keeps one in all.
     ///
     /// # Errors
     /// Nothing was kept.
-    pub async fn keep_login(&self, grant: &NewGrant, session: &Session, replaces: Option<SessionHash>) -> Result<(), StoreError> {
+    pub async fn keep_login(
+        &self,
+        grant: &NewGrant,
+        seat: &Seat,
+        sharing: Sharing,
+        at: Timestamp,
+    ) -> Result<Option<Seated>, StoreError> {
         let sealed = self.seal(grant.id, &grant.tokens)?;
         let identity = rows::identity_to_text(&grant.identity)?;
-        on!(self, backend => backend.keep_login(grant, &identity, &sealed, session, replaces))?;
-        if let Some(hash) = replaces {
-            self.announce(Change::Session(hash));
+        let kept = on!(self, backend => backend.keep_login(grant, &identity, &sealed, seat, sharing, at))?;
+        let Some((seated, taken_over)) = kept else { return Ok(None) };
+        match seat {
+            Seat::New { replaces, .. } => replaces.iter().for_each(|hash| self.announce(Change::Session(*hash))),
+            Seat::Kept(hash) => self.announce(Change::Session(*hash)),
         }
-        Ok(())
+        taken_over.into_iter().for_each(|hash| self.announce(Change::Session(hash)));
+        if seated.grant != grant.id {
+            self.announce(Change::Grant(seated.grant));
+        }
+        Ok(Some(seated))
     }
 
     /// The session of that name.
@@ -275,16 +293,52 @@ impl Store {
     /// # Errors
     /// Whether it ended is unknown.
     pub async fn end_session(&self, hash: SessionHash) -> Result<Option<Farewell>, StoreError> {
-        let Some((id, orphaned, refresh, id_token)) = on!(self, backend => backend.end_session(hash))? else { return Ok(None) };
+        let Some(left) = on!(self, backend => backend.end_session(hash))? else { return Ok(None) };
         self.announce(Change::Session(hash));
-        self.announce(Change::Grant(id));
+        self.announce(Change::Grant(left.id));
         let open = |column, sealed: Option<Vec<u8>>| {
-            sealed.map(|sealed| rows::open_text(&self.keys, &place(column, id), &sealed)).transpose()
+            sealed.map(|sealed| rows::open_text(&self.keys, &place(column, left.id), &sealed)).transpose()
         };
         Ok(Some(Farewell {
-            refresh_token: open("refresh_token", refresh.filter(|_| orphaned))?,
-            id_token: open("id_token", id_token)?,
+            grant: left.id,
+            identity: rows::identity_from(&left.identity)?,
+            refresh_token: open("refresh_token", left.refresh.filter(|_| left.orphaned))?,
+            id_token: open("id_token", left.id_token)?,
         }))
+    }
+
+    /// The sessions of some person, or of a session of theirs at the provider.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
+    pub async fn sessions_of(&self, whose: Whose<'_>) -> Result<Vec<SessionHash>, StoreError> {
+        on!(self, backend => backend.sessions_of(whose))
+    }
+
+    /// All sessions with their grants, the last used first.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] but a failed migration.
+    pub async fn listed(&self) -> Result<Vec<Listed>, StoreError> {
+        let rows = on!(self, backend => backend.listed())?;
+        rows.into_iter().map(|(session, row)| Ok(Listed { session, grant: row.open(&self.keys)? })).collect()
+    }
+
+    /// The newest events of whoever or whatever has this name: a person (`who` or `sub`), a session or a grant; the newest
+    /// first, each with the replica that wrote it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`], [`StoreError::Malformed`].
+    pub async fn events(&self, name: &str, grant: Option<GrantId>, most: i64) -> Result<Vec<(Event, String)>, StoreError> {
+        on!(self, backend => backend.events(name, grant, most))
+    }
+
+    /// Up to `most` grants whose refresh token dies soon for want of use, though somebody uses them.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
+    pub async fn due_to_keep_alive(&self, now: Timestamp, most: i64) -> Result<Vec<GrantId>, StoreError> {
+        on!(self, backend => backend.due_to_keep_alive(now, most))
     }
 
     /// Writes when sessions were last seen; never backwards.
@@ -303,19 +357,14 @@ impl Store {
         on!(self, backend => backend.returned(hash, expires_at))
     }
 
-    /// Removes up to `batch` sessions that were created or last seen before the given times, grants that no
-    /// session points to, and returned attempts that expired before `now`. Returns how many rows went.
+    /// Removes up to `batch` each of sessions, login attempts and events that are too old, and of grants that no session
+    /// points to. Returns how many rows went. A session that goes leaves an event.
     ///
     /// # Errors
     /// Some may have been removed.
-    pub async fn sweep(
-        &self,
-        created_before: Timestamp,
-        seen_before: Timestamp,
-        now: Timestamp,
-        batch: i64,
-    ) -> Result<u64, StoreError> {
-        on!(self, backend => backend.sweep(created_before, seen_before, now, batch))
+    pub async fn sweep(&self, expired: &Expired, batch: i64) -> Result<u64, StoreError> {
+        let replica = self.journal.replica.as_str();
+        on!(self, backend => backend.sweep(expired, batch, replica))
     }
 
     /// Figures for the metrics.

@@ -29,6 +29,8 @@ pub struct Checked {
     pub renewal: renewal::Settings,
     /// How long sessions live.
     pub session: session::Settings,
+    /// How long their history is kept.
+    pub event_retention: Duration,
     /// Where they are kept.
     pub store: store::Settings,
     /// What seals tokens.
@@ -59,9 +61,10 @@ pub fn check(raw: &Raw, problems: Problems) -> Result<Checked, Problems> {
     let (server, gateway) = (server(&mut reader), gateway(&mut reader));
     let (oidc, policy) = oidc(&mut reader);
     let (renewal, session) = (renewal(&mut reader), session(&mut reader));
+    let event_retention = reader.positive("event_retention");
     let (store, keys) = store(&mut reader);
     let (forward, telemetry) = (forward(&mut reader), telemetry(&mut reader));
-    let all = (server, gateway, oidc, renewal, session, store, keys, forward, telemetry);
+    let all = (server, gateway, oidc, renewal, session, event_retention, store, keys, forward, telemetry);
     match all {
         (
             Some(server),
@@ -69,12 +72,13 @@ pub fn check(raw: &Raw, problems: Problems) -> Result<Checked, Problems> {
             Some(oidc),
             Some(renewal),
             Some(session),
+            Some(event_retention),
             Some(store),
             Some(keys),
             Some(forward),
             Some(telemetry),
         ) if reader.problems.0.is_empty() => {
-            Ok(Checked { server, gateway, oidc, renewal, session, store, keys, policy, forward, telemetry })
+            Ok(Checked { server, gateway, oidc, renewal, session, event_retention, store, keys, policy, forward, telemetry })
         }
         _ => Err(reader.problems),
     }
@@ -228,6 +232,12 @@ fn network(text: &str) -> Option<IpNet> {
 
 fn oidc(reader: &mut Reader<'_>) -> (Option<oidc::Settings>, Policy) {
     let issuer = reader.required("oidc_issuer_url", "https://idp.example.com", issuer);
+    let preset = reader.parsed("oidc_preset", |text| match text {
+        "auto" => Ok(None),
+        name => oidc::Preset::named(name).map(Some).ok_or_else(|| {
+            format!("must be auto or one of {}", oidc::PRESETS.iter().map(|preset| preset.name).collect::<Vec<_>>().join(", "))
+        }),
+    });
     let client_id = reader.required("oidc_client_id", "my-app", |text| Ok(text.to_owned()));
     let scopes = reader.text("oidc_scopes").map(values::list);
     let auth_params = reader.parsed("oidc_auth_url_params", values::map).unwrap_or_default();
@@ -251,13 +261,18 @@ fn oidc(reader: &mut Reader<'_>) -> (Option<oidc::Settings>, Policy) {
             .problems
             .add(reader.name("oidc_allowed_groups"), "needs CODER_OIDC_GROUP_FIELD to say which claim holds the groups");
     }
+    if reader.text("oidc_client_secret_previous").is_some() && reader.text("oidc_client_secret").is_none() {
+        reader.problems.add(reader.name("oidc_client_secret_previous"), "needs CODER_OIDC_CLIENT_SECRET, the new one");
+    }
     let ignore_email_verified = reader.boolean("oidc_ignore_email_verified");
     let ignore_userinfo = reader.boolean("oidc_ignore_userinfo");
     let settings = || {
         Some(oidc::Settings {
             issuer: issuer?,
+            preset: preset?,
             client_id: client_id?,
             client_secret: reader.text("oidc_client_secret").map(Secret::new),
+            previous_secret: reader.text("oidc_client_secret_previous").map(Secret::new),
             scopes,
             auth_params,
             ignore_userinfo: ignore_userinfo?,

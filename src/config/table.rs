@@ -125,8 +125,20 @@ pub const SECTIONS: &[Section] = &[
                 "",
                 "Required. The provider's issuer, exactly as it writes it. https, except on loopback.",
             ),
+            key(
+                "oidc_preset",
+                Kind::Text,
+                "auto",
+                "Which provider's habits to expect: `auto` recognises it by its issuer; else `google`, `entra`, `okta`, `keycloak`, `auth0`, `gitlab`, `pingfederate`, `pingone`, `onelogin`, `cognito`, `dex`, `authentik`, `authelia`, `zitadel`, `hydra`, `jumpcloud`, `adfs`, `github` or `generic`. To be named where the issuer does not tell, as with Authelia, PingFederate or a Hydra of your own.",
+            ),
             key("oidc_client_id", Kind::Text, "", "Required. The client that Evergate is at the provider."),
             key("oidc_client_secret", Kind::Secret, "", "The client's secret; none for a public client."),
+            key(
+                "oidc_client_secret_previous",
+                Kind::Secret,
+                "",
+                "The other secret while one is being rotated: set the new one as `oidc_client_secret` and the old one here, then rotate it at the provider whenever you like. Whichever is refused, the other is tried once.",
+            ),
             key(
                 "oidc_scopes",
                 Kind::List,
@@ -202,6 +214,12 @@ pub const SECTIONS: &[Section] = &[
                 Kind::Bool,
                 "false",
                 "Whether a session ends `session_duration` after login even if it is used.",
+            ),
+            key(
+                "event_retention",
+                Kind::Duration,
+                "30d",
+                "How long the history is kept: each login, renewal, logout and revocation, with its reason. `evergate sessions why` reads it.",
             ),
             key(
                 "pg_connection_url",

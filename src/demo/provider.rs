@@ -138,6 +138,7 @@ struct Authorize {
     state: String,
     nonce: Option<String>,
     code_challenge: String,
+    prompt: Option<String>,
     /// Set by the page on which somebody is chosen.
     person: Option<usize>,
 }
@@ -148,7 +149,15 @@ async fn authorize(State(provider): Shared, Query(query): Query<Authorize>, head
         return (StatusCode::BAD_REQUEST, "unknown client or redirect_uri").into_response();
     }
     let known = session_of(&headers).and_then(|session| provider.memory().sessions.get(session).copied());
+    let back = |answer: (&str, &str)| {
+        let back = [answer, ("state", &query.state), ("iss", &provider.issuer)];
+        Url::parse_with_params(&query.redirect_uri, back).ok()
+    };
     let Some(person) = query.person.filter(|person| *person < PEOPLE.len()).or(known) else {
+        if query.prompt.as_deref() == Some("none") {
+            return back(("error", "login_required"))
+                .map_or_else(|| StatusCode::BAD_REQUEST.into_response(), |back| Redirect::to(back.as_str()).into_response());
+        }
         return Html(choose_page(uri.query().unwrap_or_default())).into_response();
     };
     let (session, code) = (random_text::<24>(), random_text::<24>());
@@ -157,11 +166,15 @@ async fn authorize(State(provider): Shared, Query(query): Query<Authorize>, head
         memory.sessions.insert(session.clone(), person);
         memory.codes.insert(
             code.clone(),
-            Code { person, nonce: query.nonce, challenge: query.code_challenge, redirect_uri: query.redirect_uri.clone() },
+            Code {
+                person,
+                nonce: query.nonce.clone(),
+                challenge: query.code_challenge.clone(),
+                redirect_uri: query.redirect_uri.clone(),
+            },
         );
     }
-    let back = Url::parse_with_params(&query.redirect_uri, [("code", &code), ("state", &query.state), ("iss", &provider.issuer)]);
-    let Ok(back) = back else { return StatusCode::BAD_REQUEST.into_response() };
+    let Some(back) = back(("code", &code)) else { return StatusCode::BAD_REQUEST.into_response() };
     ([(header::SET_COOKIE, format!("{COOKIE}={session}; Path=/; HttpOnly; SameSite=Lax"))], Redirect::to(back.as_str()))
         .into_response()
 }

@@ -60,6 +60,11 @@ impl Exchange {
         if path.is_ascii() { Cow::Borrowed(path) } else { Cow::Owned(path.escape_default().to_string()) }
     }
 
+    /// Whether a person is about to see what this request brings.
+    pub(super) fn views_a_page(&self) -> bool {
+        self.asker == Asker::Navigation && self.method == Method::GET
+    }
+
     pub(super) fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }

@@ -1,4 +1,4 @@
-//! Our own pages, under the prefix: `start`, `callback`, `sign_out`, `signed_out`, `userinfo`, `healthz`, `readyz`.
+//! Our own pages, under the prefix: `start`, `callback`, `sign_out`, `signed_out`, `backchannel_logout`, `userinfo`, `healthz`, `readyz`.
 
 use std::{
     sync::{
@@ -12,7 +12,7 @@ use axum::{
     Router,
     body::Body,
     extract::{RawQuery, State},
-    routing::{any, get},
+    routing::{any, get, post},
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
@@ -27,11 +27,11 @@ use super::{
     visitor::Visitor,
 };
 use crate::{
-    oidc::Provider,
+    oidc::{Provider, ProviderError},
     pages::{Action, Page},
     session::SessionHash,
-    sign_in::{Redirect, return_from, return_to::ReturnTo},
-    sign_out::{Wish, wish},
+    sign_in::{Pass, Redirect, return_from, return_to::ReturnTo},
+    sign_out::{By, Wish, wish},
     store::Store,
 };
 
@@ -69,6 +69,7 @@ pub(super) async fn answer(
         .route("/callback", get(callback))
         .route("/sign_out", any(sign_out))
         .route("/signed_out", get(signed_out))
+        .route("/backchannel_logout", post(backchannel_logout))
         .route("/userinfo", get(userinfo))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
@@ -113,7 +114,7 @@ impl Asked {
 async fn start(State(asked): State<Asked>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response<Body> {
     let sign_in = &asked.gateway.sign_in;
     let return_to = return_from(query.as_deref().unwrap_or_default(), "rd", &sign_in.access).unwrap_or_else(ReturnTo::front_page);
-    match sign_in.begin(&return_to, &headers) {
+    match sign_in.begin(&return_to, &headers, Pass::Login, None) {
         Ok(to) => redirect(&to, "sign_in"),
         Err(error) => asked.refuse(Refusal::ProviderUnavailable(error)),
     }
@@ -156,20 +157,27 @@ async fn sign_out(
         return asked.refuse(Refusal::BadRequest("the form is too large, too slow, or broke off"));
     };
     let form = String::from_utf8_lossy(&form);
-    let return_to = return_from(&form, "rd", access).or_else(|| return_from(query.as_deref().unwrap_or_default(), "rd", access));
+    let query = query.as_deref().unwrap_or_default();
+    let return_to = return_from(&form, "rd", access).or_else(|| return_from(query, "rd", access));
+    let everywhere = url::form_urlencoded::parse(query.as_bytes()).any(|(name, value)| name == "everywhere" && value == "true");
+    let by = if everywhere { By::UserEverywhere } else { By::User };
     if wish(&method, &headers, access) == Wish::Doubtful {
         let rd = return_to.as_ref().map_or("", ReturnTo::path);
-        let href = format!("{}/sign_out", gateway.settings.prefix);
+        let href = format!("{}/sign_out{}", gateway.settings.prefix, if everywhere { "?everywhere=true" } else { "" });
         let action = Action::Post { href: &href, label: "Sign out", field: ("rd", rd), instead: ("/", "Stay signed in") };
         let id = asked.exchange.id_text();
-        let page = Page { title: "Sign out?", text: "You will be signed out of this service.", action, request_id: &id };
+        let text = match by {
+            By::UserEverywhere => "You will be signed out of this service in all your browsers.",
+            By::User | By::Administrator | By::Provider => "You will be signed out of this service.",
+        };
+        let page = Page { title: "Sign out?", text, action, request_id: &id };
         let mut response = asked.page(&page, "sign_out");
         // Without a referrer browsers send no origin either, and the button's own post would look like a stranger's.
         response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
         return response;
     }
     let end_session = match gateway.sign_in.cookies.session_value(&headers) {
-        Some(value) => match gateway.sign_out.end(SessionHash::of(value), return_to.as_ref().map(ReturnTo::path)).await {
+        Some(value) => match gateway.sign_out.end(SessionHash::of(value), by, return_to.as_ref().map(ReturnTo::path)).await {
             Ok(end_session) => end_session,
             Err(error) => return asked.refuse(error.into()),
         },
@@ -195,6 +203,27 @@ async fn sign_out(
 async fn signed_out(State(asked): State<Asked>, RawQuery(query): RawQuery) -> Response<Body> {
     let return_to = return_from(query.as_deref().unwrap_or_default(), "state", &asked.gateway.settings.access);
     asked.after_sign_out(return_to.as_ref())
+}
+
+/// Where the provider itself says that somebody has logged out there (OIDC Back-Channel Logout 1.0 section 2.5). It gets 200
+/// once their sessions have ended, 400 for a token that is not to be believed, and 503 when it should come again.
+async fn backchannel_logout(State(asked): State<Asked>, request: Request<Body>) -> Response<Body> {
+    let Ok(Ok(form)) = tokio::time::timeout(FORM_DEADLINE, axum::body::to_bytes(request.into_body(), LARGEST_FORM)).await else {
+        return asked.refuse(Refusal::BadRequest("the form is too large, too slow, or broke off"));
+    };
+    let mut tokens = url::form_urlencoded::parse(&form).filter(|(name, _)| name == "logout_token");
+    let (Some((_, token)), None) = (tokens.next(), tokens.next()) else {
+        return asked.refuse(Refusal::BadRequest("there is not one logout_token"));
+    };
+    let token = match asked.gateway.sign_out.provider.logged_out(&token).await {
+        Ok(token) => token,
+        Err(ProviderError::IdToken(error)) => return asked.refuse(Refusal::LogoutToken(error)),
+        Err(error) => return asked.refuse(Refusal::ProviderUnavailable(error)),
+    };
+    match asked.gateway.sign_out.end_by_provider(&token).await {
+        Ok(()) => json_answer(&json!({}), StatusCode::OK, "logged_out"),
+        Err(error) => asked.refuse(error.into()),
+    }
 }
 
 /// Who the visitor is, for the app's scripts. Never a token.

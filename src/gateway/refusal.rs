@@ -8,7 +8,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use super::{exchange::Exchange, own_headers, redirect, visitor::Reason};
 use crate::{
     forward::ForwardError,
-    oidc::ProviderError,
+    oidc::{ProviderError, VerifyError},
     pages::{Action, Page, content_security_policy},
     policy::Denied,
     sign_in::{CallbackError, Redirect},
@@ -25,6 +25,8 @@ pub(super) enum Refusal {
     NoSuchPage,
     SignIn(Reason, Redirect),
     SignInNeeded(Reason),
+    SignInDoesNotLast(Reason),
+    LogoutToken(VerifyError),
     Denied(Denied),
     StoreUnavailable(StoreError),
     RenewalUnavailable(Duration),
@@ -104,6 +106,18 @@ impl Refusal {
                 offers_sign_in: true,
                 ..row(StatusCode::UNAUTHORIZED, "sign_in_required", "Sign in", "You need to sign in to see this page.")
             },
+            Self::SignInDoesNotLast(_) => Row {
+                offers_sign_in: true,
+                ..row(
+                    StatusCode::BAD_GATEWAY,
+                    "sign_in_does_not_last",
+                    "Sign-in does not last",
+                    "The sign-in service signed you in, and ended it at once. Please try again; if it happens again, tell whoever runs this service.",
+                )
+            },
+            Self::LogoutToken(_) => {
+                row(StatusCode::BAD_REQUEST, "invalid_request", "Bad request", "The logout token is not acceptable.")
+            }
             Self::Denied(_) => Row {
                 offers_sign_in: true,
                 ..row(
@@ -171,11 +185,12 @@ impl Refusal {
     /// `reason` of the JSON: only for what the client can act on.
     fn reason(&self) -> Option<&'static str> {
         match self {
-            Self::SignIn(reason, _) | Self::SignInNeeded(reason) => Some(reason.as_str()),
+            Self::SignIn(reason, _) | Self::SignInNeeded(reason) | Self::SignInDoesNotLast(reason) => Some(reason.as_str()),
             Self::BadRequest(_)
             | Self::Misdirected
             | Self::MethodNotAllowed
             | Self::NoSuchPage
+            | Self::LogoutToken(_)
             | Self::Denied(_)
             | Self::StoreUnavailable(_)
             | Self::RenewalUnavailable(_)
@@ -192,6 +207,10 @@ impl Refusal {
             Self::SignIn(reason, _) | Self::SignInNeeded(reason) => {
                 tracing::debug!(request.id = id, reason = reason.as_str(), "sign-in needed")
             }
+            Self::SignInDoesNotLast(reason) => {
+                tracing::error!(request.id = id, reason = reason.as_str(), "a grant ended as soon as it was obtained")
+            }
+            Self::LogoutToken(error) => tracing::warn!(request.id = id, %error, "a logout token was refused"),
             Self::Misdirected => tracing::info!(
                 request.id = id,
                 http.host = exchange.origin.host,

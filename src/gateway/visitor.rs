@@ -9,7 +9,7 @@ use crate::{
     grant::{EndReason, Grant},
     session::{
         self, SessionHash,
-        cache::{Held, SessionCache},
+        cache::{Change, Held, SessionCache},
         cookie::Cookies,
     },
     store::{Store, StoreError},
@@ -52,15 +52,30 @@ pub(super) enum Reason {
     SessionExpired,
     /// The session's grant has ended.
     GrantEnded(EndReason),
+    /// The session's grant lives, and was obtained with other settings.
+    SettingsChanged,
 }
 
 impl Reason {
+    /// Whether a grant ended for a reason that the next one may have as well.
+    pub(super) fn ended_by_itself(self) -> bool {
+        match self {
+            Self::GrantEnded(EndReason::OtherProvider | EndReason::OutcomeUnknown)
+            | Self::NoSession
+            | Self::UnknownSession
+            | Self::SessionExpired
+            | Self::SettingsChanged => false,
+            Self::GrantEnded(EndReason::Dead | EndReason::IdentityRefused | EndReason::Expired) => true,
+        }
+    }
+
     /// Its name in answers and logs.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::NoSession => "no_session",
             Self::UnknownSession => "unknown_session",
             Self::SessionExpired => "session_expired",
+            Self::SettingsChanged => "settings_changed",
             Self::GrantEnded(EndReason::Dead) => "grant_dead",
             Self::GrantEnded(EndReason::OutcomeUnknown) => "renewal_outcome_unknown",
             Self::GrantEnded(EndReason::IdentityRefused) => "identity_refused",
@@ -87,10 +102,18 @@ impl Visitors {
             return Ok(Visitor::Anonymous(Reason::SessionExpired));
         }
         let id = session.session.grant;
-        let Some(grant) = self.cache.grant(id, now, || Box::pin(self.store.grant(id))).await? else {
+        if let Some(grant) = self.cache.grant(id, now, || Box::pin(self.store.grant(id))).await? {
+            return Ok(Visitor::SignedIn(SignedIn { session, grant }));
+        }
+        // The session may have moved to another grant a moment ago.
+        self.cache.apply(Change::Session(hash));
+        let Some(session) = self.cache.session(hash, now, || Box::pin(self.store.session(hash))).await? else {
             return Ok(Visitor::Anonymous(Reason::UnknownSession));
         };
-        Ok(Visitor::SignedIn(SignedIn { session, grant }))
+        Ok(match self.store.grant(session.session.grant).await? {
+            Some(grant) => Visitor::SignedIn(SignedIn { session, grant: Arc::new(grant) }),
+            None => Visitor::Anonymous(Reason::UnknownSession),
+        })
     }
 
     /// What memory takes for ended may have been used through another replica.

@@ -11,7 +11,7 @@ use openidconnect::{
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::{ProviderError, Settings, preset::Plan, token_call::ClientAuth};
+use super::{ProviderError, Settings, plan::Plan, preset::Preset, token_call::ClientAuth};
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(super) struct Extras {
@@ -21,6 +21,8 @@ pub(super) struct Extras {
     revocation_endpoint: Option<String>,
     #[serde(default)]
     authorization_response_iss_parameter_supported: bool,
+    #[serde(default)]
+    prompt_values_supported: Option<Vec<String>>,
 }
 
 impl AdditionalProviderMetadata for Extras {}
@@ -51,7 +53,9 @@ pub(super) struct Known {
     pub(super) end_session: Option<Url>,
     pub(super) jwks: openidconnect::JsonWebKeySetUrl,
     pub(super) names_itself: bool,
+    pub(super) answers_silently: bool,
     pub(super) auth: ClientAuth,
+    pub(super) preset: &'static Preset,
     pub(super) plan: Plan,
 }
 
@@ -74,6 +78,7 @@ pub(super) fn accept(settings: &Settings, metadata: &Metadata) -> Result<(Known,
         methods.contains(&CoreClientAuthMethod::ClientSecretBasic) || !methods.contains(&CoreClientAuthMethod::ClientSecretPost)
     });
     let scopes: Vec<String> = metadata.scopes_supported().into_iter().flatten().map(|scope| scope.as_str().to_owned()).collect();
+    let preset = settings.preset.unwrap_or_else(|| Preset::of(&settings.issuer, &scopes));
     let known = Known {
         issuer: metadata.issuer().clone(),
         authorization: safe("authorization_endpoint", metadata.authorization_endpoint().url().clone())?,
@@ -83,8 +88,10 @@ pub(super) fn accept(settings: &Settings, metadata: &Metadata) -> Result<(Known,
         end_session: optional("end_session_endpoint", &extras.end_session_endpoint)?,
         jwks: metadata.jwks_uri().clone(),
         names_itself: extras.authorization_response_iss_parameter_supported,
+        answers_silently: extras.prompt_values_supported.as_ref().is_none_or(|values| values.iter().any(|value| value == "none")),
         auth: if basic { ClientAuth::Basic } else { ClientAuth::Post },
-        plan: Plan::new(settings, &scopes),
+        preset,
+        plan: Plan::new(settings, preset, &scopes),
     };
     safe("jwks_uri", known.jwks.url().clone())?;
     Ok((known, metadata.jwks().clone()))

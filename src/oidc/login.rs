@@ -15,6 +15,15 @@ pub struct AuthorizationRequest {
     pub proof: CallbackProof,
 }
 
+/// What a login asks of the provider beyond the settings.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ask<'a> {
+    /// `prompt` (OIDC Core section 3.1.2.1): `none` for an answer without a word to the user.
+    pub prompt: Option<&'static str>,
+    /// `login_hint`: who the browser's user was, for a provider that knows several.
+    pub login_hint: Option<&'a str>,
+}
+
 /// The secrets of one login, which stay with the browser that began it.
 #[derive(Clone, Debug)]
 pub struct CallbackProof {
@@ -44,7 +53,7 @@ impl CallbackProof {
 
 /// The request for `proof` at a provider. The parameters that make it safe come last and replace any of the
 /// administrator's of the same name (CV-20).
-pub(super) fn authorization_url(known: &Known, client_id: &str, redirect_uri: &str, proof: &CallbackProof) -> Url {
+pub(super) fn authorization_url(known: &Known, client_id: &str, redirect_uri: &str, proof: &CallbackProof, ask: Ask<'_>) -> Url {
     let challenge = BASE64_URL_SAFE_NO_PAD.encode(sha256(proof.verifier.expose().as_bytes()));
     let scope = known.plan.scopes.join(" ");
     let ours = [
@@ -61,10 +70,13 @@ pub(super) fn authorization_url(known: &Known, client_id: &str, redirect_uri: &s
     {
         let mut query = url.query_pairs_mut();
         for (name, value) in &known.plan.params {
-            if !ours.iter().any(|(own, _)| own == name) {
+            let asked = (name == "prompt" && ask.prompt.is_some()) || (name == "login_hint" && ask.login_hint.is_some());
+            if !asked && !ours.iter().any(|(own, _)| own == name) {
                 query.append_pair(name, value);
             }
         }
+        query.extend_pairs(ask.prompt.map(|prompt| ("prompt", prompt)));
+        query.extend_pairs(ask.login_hint.map(|hint| ("login_hint", hint)));
         query.extend_pairs(ours);
     }
     url

@@ -1,108 +1,174 @@
-//! What we know of providers' habits, and the authorization request that follows from it.
+//! What we know of providers' habits where they differ from the standards', as data.
 
-use std::collections::BTreeMap;
+mod table;
 
-use super::Settings;
+use std::time::Duration;
 
-/// A provider whose habits differ from the standard's.
+use http::StatusCode;
+
+pub use table::PRESETS;
+
+/// One provider's habits.
+#[derive(Debug)]
+pub struct Preset {
+    /// Its name in `CODER_OIDC_PRESET`.
+    pub name: &'static str,
+    /// How its issuers look.
+    pub(super) issuers: &'static [Issuer],
+    /// A scope that only it lists in its metadata.
+    pub(super) scope: Option<&'static str>,
+    /// How it is asked for refresh tokens.
+    pub(super) offline: Offline,
+    /// What becomes of a refresh token that was used.
+    pub rotation: RotationClass,
+    /// Whether it keeps one refresh token for a user and client, whatever the number of logins.
+    pub shares_grants: bool,
+    /// Whether it gives a refresh token again only to who asks with `prompt=consent`.
+    pub wants_consent: bool,
+    /// How long a refresh token lives unused where its answers do not tell.
+    pub idle: Option<Duration>,
+    /// Answers to a renewal that mean something else than RFC 6749 has it.
+    pub answers: &'static [Answer],
+}
+
+/// How an issuer is recognised.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Issuer {
+    /// This one, with or without a slash at its end.
+    Is(&'static str),
+    /// Its host begins so.
+    HostBegins(&'static str),
+    /// Its host ends so.
+    HostEnds(&'static str),
+    /// Its path holds this.
+    Path(&'static str),
+    /// Its path ends so.
+    PathEnds(&'static str),
+}
+
+/// How a refresh token is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Preset {
-    /// `https://accounts.google.com`: refuses `offline_access`, wants `access_type=offline` instead.
-    Google,
-    /// Any other.
-    Generic,
+pub(super) enum Offline {
+    /// With the scope `offline_access`.
+    Scope,
+    /// With that scope if the provider lists it.
+    ScopeIfListed,
+    /// It comes by itself; the scope asks for another kind, and only the administrator does so.
+    ByItself,
+    /// It comes by itself, and the scope is refused.
+    NeverScope,
+    /// With this parameter of the authorization URL, and the scope is refused.
+    Parameter(&'static str, &'static str),
 }
 
-/// What will be asked of the provider at each login.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Plan {
-    /// The scopes, in order.
-    pub(super) scopes: Vec<String>,
-    /// Further parameters of the authorization URL.
-    pub(super) params: BTreeMap<String, String>,
-    /// What an administrator should know of it: one clause for the log line at start.
-    pub(super) note: &'static str,
+/// What becomes of a refresh token that was used (classes A to D).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RotationClass {
+    /// A: it stays good, whether or not a new one comes with each answer.
+    Reusable,
+    /// B: a new one replaces it, and it stays good for this long.
+    Grace(Duration),
+    /// C: a new one replaces it; whoever presents it again is taken for a thief.
+    Strict,
+    /// D: there is one ever, and it stays good.
+    Single,
+    /// A setting of the provider's decides; what renewals show is what counts.
+    Learnt,
 }
 
-const OFFLINE: &str = "offline_access";
+/// An answer to a renewal, and what it means.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer {
+    /// With this status, or any.
+    pub status: Option<StatusCode>,
+    /// With this `error`.
+    pub code: &'static str,
+    /// It means this.
+    pub means: Meaning,
+}
+
+/// What an answer says of the grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// It has ended.
+    Dead,
+    /// The client's settings are wrong.
+    Client,
+    /// Something about this grant needs a person; others are not concerned.
+    Grant,
+    /// Nothing; try again.
+    Retry,
+    /// Unknown: it may have been renewed.
+    Ambiguous,
+}
 
 impl Preset {
-    /// The preset for an issuer.
-    fn of(issuer: &str) -> Self {
-        if issuer.trim_end_matches('/') == "https://accounts.google.com" { Self::Google } else { Self::Generic }
+    /// The preset of this name.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        PRESETS.iter().find(|preset| preset.name == name)
     }
-}
 
-impl Plan {
-    /// Decides what to ask for, from the settings and the provider's `scopes_supported`.
-    pub(super) fn new(settings: &Settings, scopes_supported: &[String]) -> Self {
-        let preset = Preset::of(&settings.issuer);
-        let mut params = settings.auth_params.clone();
-        let mut scopes = settings.scopes.clone().unwrap_or_else(|| ["openid", "profile", "email"].map(str::to_owned).to_vec());
-        if !scopes.iter().any(|scope| scope == "openid") {
-            scopes.insert(0, "openid".to_owned());
-        }
-        let asked = scopes.iter().any(|scope| scope == OFFLINE);
-        let note = match preset {
-            Preset::Google => {
-                params.entry("access_type".to_owned()).or_insert_with(|| "offline".to_owned());
-                scopes.retain(|scope| scope != OFFLINE);
-                if asked {
-                    "offline_access was left out, because Google refuses it; access_type=offline asks for the refresh token instead"
-                } else {
-                    "access_type=offline asks for the refresh token, because Google has no offline_access"
-                }
-            }
-            Preset::Generic if asked => "offline_access is asked for, as configured",
-            Preset::Generic if settings.scopes.is_some() => {
-                "offline_access is not among the configured scopes; unless the provider gives refresh tokens without it, users log in again when their access token expires"
-            }
-            Preset::Generic if scopes_supported.iter().any(|scope| scope == OFFLINE) => {
-                scopes.push(OFFLINE.to_owned());
-                "offline_access is asked for, because the provider lists it"
-            }
-            Preset::Generic => {
-                "the provider does not list offline_access; set CODER_OIDC_SCOPES if it gives refresh tokens for it all the same"
-            }
+    /// The preset for an issuer and the scopes that its metadata list, if they are known yet.
+    pub(super) fn of(issuer: &str, scopes_supported: &[String]) -> &'static Self {
+        let url = url::Url::parse(issuer).ok();
+        let host = url.as_ref().and_then(url::Url::host_str).unwrap_or_default();
+        let path = url.as_ref().map(url::Url::path).unwrap_or_default();
+        let looks = |pattern: &Issuer| match pattern {
+            Issuer::Is(whole) => issuer.trim_end_matches('/') == *whole,
+            Issuer::HostBegins(begin) => host.starts_with(begin),
+            Issuer::HostEnds(end) => host.ends_with(end),
+            Issuer::Path(part) => path.contains(part),
+            Issuer::PathEnds(end) => path.trim_end_matches('/').ends_with(end),
         };
-        Self { scopes, params, note }
+        let lists = |preset: &&Self| preset.scope.is_some_and(|scope| scopes_supported.iter().any(|listed| listed == scope));
+        PRESETS
+            .iter()
+            .find(|preset| preset.issuers.iter().any(looks))
+            .or_else(|| PRESETS.iter().find(lists))
+            .unwrap_or(&table::GENERIC)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oidc::Mapping;
 
-    fn plan(issuer: &str, scopes: Option<&[&str]>, supported: &[&str]) -> (String, Option<String>) {
-        let settings = Settings {
-            issuer: issuer.into(),
-            client_id: "c".into(),
-            client_secret: None,
-            scopes: scopes.map(|scopes| scopes.iter().map(|scope| (*scope).to_owned()).collect()),
-            auth_params: BTreeMap::new(),
-            ignore_userinfo: false,
-            mapping: Mapping::default(),
-            token_timeout: std::time::Duration::from_secs(1),
-        };
-        let supported: Vec<_> = supported.iter().map(|scope| (*scope).to_owned()).collect();
-        let plan = Plan::new(&settings, &supported);
-        (plan.scopes.join(" "), plan.params.get("access_type").cloned())
+    #[test]
+    fn providers_are_recognised_by_their_issuer() {
+        let cases = [
+            ("https://accounts.google.com", "google"),
+            ("https://login.microsoftonline.com/0000/v2.0", "entra"),
+            ("https://login.microsoftonline.us/0000/v2.0", "entra"),
+            ("https://acme.okta.com/oauth2/default", "okta"),
+            ("https://id.example/realms/acme", "keycloak"),
+            ("https://id.example/auth/realms/acme", "keycloak"),
+            ("https://acme.eu.auth0.com/", "auth0"),
+            ("https://gitlab.com", "gitlab"),
+            ("https://auth.pingone.eu/0000/as", "pingone"),
+            ("https://acme.onelogin.com/oidc/2", "onelogin"),
+            ("https://cognito-idp.eu-west-1.amazonaws.com/pool", "cognito"),
+            ("https://id.example/dex", "dex"),
+            ("https://id.example/application/o/app/", "authentik"),
+            ("https://acme.zitadel.cloud", "zitadel"),
+            ("https://acme.projects.oryapis.com", "hydra"),
+            ("https://oauth.id.jumpcloud.com/", "jumpcloud"),
+            ("https://sts.example/adfs", "adfs"),
+            ("https://github.com", "github"),
+            ("https://id.example", "generic"),
+            ("https://accounts.google.com.evil.example", "generic"),
+            ("https://notokta.com.example", "generic"),
+        ];
+        for (issuer, name) in cases {
+            assert_eq!(Preset::of(issuer, &[]).name, name, "{issuer}");
+        }
+        assert_eq!(Preset::of("https://git.example", &["read_user".to_owned()]).name, "gitlab");
     }
 
     #[test]
-    fn offline_access_is_asked_for_where_it_helps() {
-        let offline = Some("offline".to_owned());
-        let cases = [
-            ("https://idp.example", None, &["openid", OFFLINE][..], "openid profile email offline_access", None),
-            ("https://idp.example", None, &["openid"], "openid profile email", None),
-            ("https://idp.example", Some(&["email"][..]), &[OFFLINE], "openid email", None),
-            ("https://idp.example", Some(&["openid", OFFLINE]), &[], "openid offline_access", None),
-            ("https://accounts.google.com", None, &[], "openid profile email", offline.clone()),
-            ("https://accounts.google.com", Some(&["openid", OFFLINE]), &[], "openid", offline),
-        ];
-        for (issuer, scopes, supported, expected, access_type) in cases {
-            assert_eq!(plan(issuer, scopes, supported), (expected.to_owned(), access_type), "{issuer} {scopes:?}");
+    fn every_preset_has_a_name_of_its_own() {
+        for preset in PRESETS {
+            assert_eq!(PRESETS.iter().filter(|other| other.name == preset.name).count(), 1, "{}", preset.name);
         }
+        assert!(Preset::named("auto").is_none());
     }
 }

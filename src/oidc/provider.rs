@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -13,18 +16,21 @@ use openidconnect::{IssuerUrl, core::CoreJsonWebKeySet};
 use url::Url;
 
 use super::{
-    Claims, Nonce, ProviderError, SHORT_CALL, Settings, VerifyError,
+    Claims, Nonce, PROBE, ProviderError, SHORT_CALL, Settings, VerifyError,
     discovery::{self, Known, Metadata},
     http::HttpClient,
-    login::{self, AuthorizationRequest, CallbackProof},
-    preset::Plan,
+    login::{self, Ask, AuthorizationRequest, CallbackProof},
+    logout_token::{self, LogoutToken},
+    plan::Plan,
+    preset::Preset,
     token_call::{TokenAnswer, TokenEndpoint, TokenFailure},
     verify,
 };
 use crate::{
     clock::{Clock, Timestamp},
+    grant::Fingerprint,
     identity::Identity,
-    secret::{Secret, hex, sha256},
+    secret::Secret,
     telemetry::logs::causes,
 };
 
@@ -37,6 +43,9 @@ pub struct Provider {
     known: RwLock<Option<Arc<Known>>>,
     keys: Mutex<Keys>,
     fetching_keys: tokio::sync::Mutex<()>,
+    /// The provider takes the previous client secret still, or takes it again.
+    takes_previous: AtomicBool,
+    fingerprint: Fingerprint,
 }
 
 #[derive(Debug, Default)]
@@ -52,6 +61,8 @@ pub struct Signed {
     pub answer: TokenAnswer,
     /// Who logged in.
     pub identity: Identity,
+    /// The provider's name for the browser's session there (`sid`), where it tells it.
+    pub provider_session: Option<String>,
 }
 
 /// Not more often than this are keys fetched again for a token that names an unknown one (HP, CV-29).
@@ -62,13 +73,17 @@ const DISCOVERY_REFRESH: Duration = Duration::from_secs(86_400);
 impl Provider {
     /// A provider that is not asked before [`Provider::keep_known`] runs.
     pub fn new(settings: Settings, tls: rustls::ClientConfig, clock: Clock) -> Self {
+        let asked = (&settings.issuer, &settings.client_id, &settings.scopes, &settings.auth_params);
+        let read = (&settings.mapping, settings.ignore_userinfo);
         Self {
+            fingerprint: Fingerprint::of(&format!("{asked:?}"), &format!("{read:?}")),
             http: HttpClient::new(tls),
             settings,
             clock,
             known: RwLock::default(),
             keys: Mutex::default(),
             fetching_keys: tokio::sync::Mutex::default(),
+            takes_previous: AtomicBool::new(false),
         }
     }
 
@@ -82,26 +97,25 @@ impl Provider {
         &self.settings.client_id
     }
 
+    /// What is known of its habits.
+    pub fn preset(&self) -> &'static Preset {
+        let settings = &self.settings;
+        self.known().map_or_else(|_| settings.preset.unwrap_or_else(|| Preset::of(&settings.issuer, &[])), |known| known.preset)
+    }
+
+    /// Whether it answers `prompt=none`, as far as is known: what OIDC Core requires, unless its metadata deny it.
+    pub fn answers_silently(&self) -> bool {
+        self.known().is_ok_and(|known| known.answers_silently)
+    }
+
     /// How long a token call may take in all.
     pub fn token_timeout(&self) -> Duration {
         self.settings.token_timeout
     }
 
     /// Of the settings that decide what a login brings. Grants with another one were obtained otherwise.
-    pub fn fingerprint(&self) -> String {
-        let settings = &self.settings;
-        let text = format!(
-            "{:?}",
-            (
-                &settings.issuer,
-                &settings.client_id,
-                &settings.scopes,
-                &settings.auth_params,
-                &settings.mapping,
-                settings.ignore_userinfo
-            )
-        );
-        hex(&sha256(text.as_bytes())).chars().take(16).collect()
+    pub fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
     }
 
     /// Whether it has been found.
@@ -125,6 +139,7 @@ impl Provider {
                         oidc.issuer = self.issuer(),
                         oidc.scopes = scopes,
                         oidc.parameters = parameters,
+                        oidc.preset = self.preset().name,
                         "found the provider; {}",
                         plan.note
                     );
@@ -143,6 +158,14 @@ impl Provider {
         }
     }
 
+    /// Finds the provider now.
+    ///
+    /// # Errors
+    /// Why it cannot be found.
+    pub async fn find(&self) -> Result<(), ProviderError> {
+        self.discover().await.map(|_plan| ())
+    }
+
     async fn discover(&self) -> Result<Plan, ProviderError> {
         let issuer = IssuerUrl::new(self.settings.issuer.clone()).map_err(|_| ProviderError::Issuer)?;
         let metadata =
@@ -158,10 +181,10 @@ impl Provider {
     ///
     /// # Errors
     /// [`ProviderError::NotReady`].
-    pub fn authorize(&self, redirect_uri: &str, state_prefix: &str) -> Result<AuthorizationRequest, ProviderError> {
+    pub fn authorize(&self, redirect_uri: &str, state_prefix: &str, ask: Ask<'_>) -> Result<AuthorizationRequest, ProviderError> {
         let known = self.known()?;
         let proof = CallbackProof::fresh(state_prefix);
-        Ok(AuthorizationRequest { url: login::authorization_url(&known, self.client_id(), redirect_uri, &proof), proof })
+        Ok(AuthorizationRequest { url: login::authorization_url(&known, self.client_id(), redirect_uri, &proof, ask), proof })
     }
 
     /// Whether an answer may name `issuer` (RFC 9207 section 2.4): it must name ours, and must name one at all
@@ -189,14 +212,15 @@ impl Provider {
             ("redirect_uri", redirect_uri),
             ("code_verifier", proof.verifier.expose()),
         ];
-        let answer = self.endpoint(&known, &known.token).request(&BTreeMap::from(parameters)).await?;
+        let answer = self.ask_for_tokens(&known, &BTreeMap::from(parameters)).await?;
         let token = answer.id_token.as_ref().ok_or(ProviderError::NoIdToken)?;
         let mut claims = self.verify(&known, token, Nonce::Is(proof.nonce.expose())).await?;
+        let provider_session = claims.get("sid").and_then(serde_json::Value::as_str).map(str::to_owned);
         if let Some(more) = self.userinfo(&known, &answer.access_token, subject(&claims)).await? {
             claims.extend(more);
         }
         let identity = self.settings.mapping.identity(&claims)?;
-        Ok(Signed { answer, identity })
+        Ok(Signed { answer, identity, provider_session })
     }
 
     /// Presents a refresh token (RFC 6749 section 6).
@@ -206,7 +230,38 @@ impl Provider {
     pub async fn refresh(&self, refresh_token: &Secret) -> Result<TokenAnswer, TokenFailure> {
         let known = self.known().map_err(|_| TokenFailure::NotReady)?;
         let parameters = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose())];
-        self.endpoint(&known, &known.token).request(&BTreeMap::from(parameters)).await
+        self.ask_for_tokens(&known, &BTreeMap::from(parameters)).await
+    }
+
+    /// Presents [`PROBE`], a refresh token that is nobody's.
+    ///
+    /// # Errors
+    /// What becomes of it; that it is refused is the best.
+    pub async fn probe(&self) -> Result<(), TokenFailure> {
+        self.refresh(&Secret::new(PROBE)).await.map(|_nobodys| ())
+    }
+
+    /// Asks the token endpoint, and once more with the other client secret if there is one and this one is refused: a
+    /// client that is not recognised has presented nothing. Both calls share one deadline.
+    #[expect(clippy::disallowed_methods, reason = "what is left of a deadline has nothing to do with tokens' times")]
+    async fn ask_for_tokens(&self, known: &Known, parameters: &BTreeMap<&str, &str>) -> Result<TokenAnswer, TokenFailure> {
+        let started = std::time::Instant::now();
+        let previous = self.takes_previous.load(Ordering::Acquire);
+        let first = self.endpoint(known, &known.token, previous).request(parameters).await;
+        let refused = first.as_ref().is_err_and(TokenFailure::is_about_the_secret);
+        if !refused || self.settings.previous_secret.is_none() {
+            return first;
+        }
+        let deadline = self.settings.token_timeout.saturating_sub(started.elapsed());
+        let second = TokenEndpoint { deadline, ..self.endpoint(known, &known.token, !previous) }.request(parameters).await;
+        if second.as_ref().is_err_and(TokenFailure::is_about_the_secret) {
+            return first;
+        }
+        if self.takes_previous.swap(!previous, Ordering::AcqRel) == previous {
+            let secret = if previous { "new" } else { "previous" };
+            tracing::info!(oidc.issuer = self.issuer(), "the provider takes the {secret} client secret");
+        }
+        second
     }
 
     /// Who the answer of a renewal speaks for, `before` being who it was. `Ok(None)`: it could not be found out
@@ -263,15 +318,35 @@ impl Provider {
         let known = self.known()?;
         let Some(url) = &known.revocation else { return Ok(false) };
         let parameters = [("token", refresh_token.expose()), ("token_type_hint", "refresh_token")];
+        let previous = self.takes_previous.load(Ordering::Acquire);
         let request = self
-            .endpoint(&known, url)
+            .endpoint(&known, url, previous)
             .form(&BTreeMap::from(parameters))
             .map_err(|_| ProviderError::Metadata("revocation_endpoint"))?;
         let answer = self.http.fetch(request, SHORT_CALL).await?;
         if answer.status.is_success() {
             return Ok(true);
         }
-        Err(TokenFailure::Refused { status: answer.status, code: None, retry_after: None }.into())
+        let refused = TokenFailure::Refused { status: answer.status, code: None, retry_after: None };
+        if refused.is_about_the_secret() && self.settings.previous_secret.is_some() {
+            // Whoever tries again does so with the other secret.
+            self.takes_previous.store(!previous, Ordering::Release);
+        }
+        Err(refused.into())
+    }
+
+    /// Whom the provider has logged out (OIDC Back-Channel Logout 1.0).
+    ///
+    /// # Errors
+    /// [`ProviderError::IdToken`] for a token that is not to be believed; any other, and it could not be judged.
+    pub async fn logged_out(&self, token: &str) -> Result<LogoutToken, ProviderError> {
+        let known = self.known()?;
+        let keys = self.keys();
+        let attempt = |keys| logout_token::verify(token, &known.issuer, self.client_id(), keys, self.clock.now());
+        match attempt(&keys) {
+            Err(VerifyError::Unverifiable) => Ok(attempt(&self.newer_keys(&known, &keys).await?)?),
+            judged => Ok(judged?),
+        }
     }
 
     /// Where a browser logs out of the provider (RP-Initiated Logout 1.0 section 2), if it has such a place.
@@ -291,13 +366,13 @@ impl Provider {
         Some(url)
     }
 
-    fn endpoint<'a>(&'a self, known: &'a Known, url: &'a str) -> TokenEndpoint<'a> {
+    fn endpoint<'a>(&'a self, known: &'a Known, url: &'a str, with_previous: bool) -> TokenEndpoint<'a> {
         TokenEndpoint {
             http: &self.http,
             url,
             auth: known.auth,
             client_id: &self.settings.client_id,
-            client_secret: self.settings.client_secret.as_ref(),
+            client_secret: if with_previous { &self.settings.previous_secret } else { &self.settings.client_secret }.as_ref(),
             deadline: self.settings.token_timeout,
         }
     }

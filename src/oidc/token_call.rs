@@ -29,6 +29,9 @@ pub struct TokenAnswer {
     pub id_token: Option<Secret>,
     /// `expires_in`, or [`DEFAULT_LIFETIME`] where it is missing or absurd.
     pub expires_in: Duration,
+    /// How long the refresh token lives if it is not used (`refresh_expires_in`, Keycloak; `refresh_token_expires_in`,
+    /// AD FS and others), when the provider says so.
+    pub refresh_life: Option<Duration>,
     /// `scope`, when it differs from what was asked.
     pub scope: Option<String>,
 }
@@ -56,6 +59,19 @@ pub enum TokenFailure {
     /// A success that holds no tokens that we can use.
     #[error("the provider's token response is unusable: {0}")]
     Unusable(&'static str),
+}
+
+impl TokenFailure {
+    /// Whether the provider does not know who we are, so that nothing was done with what we presented.
+    pub(super) fn is_about_the_secret(&self) -> bool {
+        match self {
+            Self::Refused { status, code, .. } => match code.as_deref() {
+                Some(code) => matches!(code, "invalid_client" | "incorrect_client_credentials"),
+                None => *status == StatusCode::UNAUTHORIZED,
+            },
+            Self::NotReady | Self::NoAnswer(_) | Self::Unusable(_) => false,
+        }
+    }
 }
 
 /// A provider that asks for more is asked again all the same: what is wrong there may be mended sooner.
@@ -130,24 +146,23 @@ fn read(answer: &Answer) -> Result<TokenAnswer, TokenFailure> {
         access_token: Secret::new(access_token),
         refresh_token: token("refresh_token"),
         id_token: token("id_token"),
-        expires_in: expires_in(members.get("expires_in")),
+        expires_in: seconds(members.get("expires_in")).unwrap_or(DEFAULT_LIFETIME),
+        refresh_life: seconds(members.get("refresh_expires_in").or_else(|| members.get("refresh_token_expires_in"))),
         scope: text("scope").map(str::to_owned),
     })
 }
 
-/// `expires_in` is a number of seconds; Entra has written it as a string. Without a sensible figure the token
-/// gets [`DEFAULT_LIFETIME`], so that it is neither renewed at every request nor believed for ever.
-fn expires_in(value: Option<&Value>) -> Duration {
+/// A number of seconds; Entra has written it as a string. An absurd figure is none, and an access token without one gets
+/// [`DEFAULT_LIFETIME`], so that it is neither renewed at every request nor believed for ever. Keycloak's 0 for a refresh
+/// token means that it has no limit.
+fn seconds(value: Option<&Value>) -> Option<Duration> {
     const YEAR: f64 = 365.0 * 86_400.0;
     let seconds = match value {
         Some(Value::Number(number)) => number.as_f64(),
         Some(Value::String(text)) => text.trim().parse::<f64>().ok(),
         Some(Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) | None => None,
     };
-    match seconds {
-        Some(seconds) if seconds >= 1.0 => Duration::from_secs_f64(seconds.min(YEAR)),
-        Some(_) | None => DEFAULT_LIFETIME,
-    }
+    seconds.filter(|seconds| *seconds >= 1.0).map(|seconds| Duration::from_secs_f64(seconds.min(YEAR)))
 }
 
 /// An error code is for logs and metrics: RFC 6749 allows it printable ASCII, and we some length of it.

@@ -34,6 +34,19 @@ pub enum VerifyError {
     Refused(String),
 }
 
+/// What tokens may be signed with: nothing that a shared secret, or none, would do for.
+pub(super) const ALGORITHMS: [CoreJwsSigningAlgorithm; 9] = [
+    CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256,
+    CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha384,
+    CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha512,
+    CoreJwsSigningAlgorithm::RsaSsaPssSha256,
+    CoreJwsSigningAlgorithm::RsaSsaPssSha384,
+    CoreJwsSigningAlgorithm::RsaSsaPssSha512,
+    CoreJwsSigningAlgorithm::EcdsaP256Sha256,
+    CoreJwsSigningAlgorithm::EcdsaP384Sha384,
+    CoreJwsSigningAlgorithm::EdDsa,
+];
+
 /// The claims of a token whose every check passed.
 pub(super) fn verify(
     token: &str,
@@ -49,17 +62,7 @@ pub(super) fn verify(
     // A public client's verifier has no secret to check an HMAC with, so a token "signed" with a public key's
     // bytes as the secret (HP-12) cannot pass, and neither can `none`.
     let verifier = CoreIdTokenVerifier::new_public_client(ClientId::new(client_id.to_owned()), issuer.clone(), (**keys).clone())
-        .set_allowed_algs([
-            CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256,
-            CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha384,
-            CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha512,
-            CoreJwsSigningAlgorithm::RsaSsaPssSha256,
-            CoreJwsSigningAlgorithm::RsaSsaPssSha384,
-            CoreJwsSigningAlgorithm::RsaSsaPssSha512,
-            CoreJwsSigningAlgorithm::EcdsaP256Sha256,
-            CoreJwsSigningAlgorithm::EcdsaP384Sha384,
-            CoreJwsSigningAlgorithm::EdDsa,
-        ])
+        .set_allowed_algs(ALGORITHMS)
         .set_time_fn(move || at(now.minus(LEEWAY)))
         .set_issue_time_verifier_fn(move |issued| {
             if issued.timestamp_millis() > now.0.saturating_add(millis(LEEWAY)) {

@@ -9,12 +9,14 @@ use tokio::sync::broadcast;
 
 use super::{
     Engine, Outcome,
+    breaker::{Failed, Leave},
     classify::{self, Class},
     decision::{may_follow, pause},
 };
 use crate::{
     clock::Timestamp,
     grant::{AttemptId, EndReason, Grant, GrantId, Rotation},
+    history::Event,
     oidc::{TokenAnswer, TokenFailure},
     secret::Secret,
     session::cache::Change,
@@ -59,7 +61,7 @@ impl Engine {
                     wait_for_change(&mut changes, id).await;
                     continue;
                 }
-                Some(intent) if may_follow(grant.rotation, grant.presented) => Some(intent.attempt),
+                Some(intent) if may_follow(self.provider.preset().rotation, &grant) => Some(intent.attempt),
                 Some(intent) => {
                     self.give_up(&grant, intent.attempt).await?;
                     continue;
@@ -68,12 +70,18 @@ impl Engine {
             if let Some(wait) = pause(&grant, self.clock.now()) {
                 return Ok(Outcome::Unavailable(wait));
             }
-            let Ok(_slot) = self.slots.acquire().await else { return Ok(Outcome::Unavailable(LOOK_AGAIN)) };
+            let Some(_slot) = self.slots.acquire().await else { return Ok(Outcome::Unavailable(LOOK_AGAIN)) };
             if self.draining.load(Ordering::Acquire) {
                 return Ok(Outcome::Unavailable(LOOK_AGAIN));
             }
-            if let Err(wait) = self.breaker.enter(self.clock.now()) {
-                return Ok(Outcome::Unavailable(wait));
+            match self.breaker.enter(self.clock.now()) {
+                Ok(Leave::Free) => {}
+                Ok(Leave::ToLook) => {
+                    if let Some(wait) = self.look_at_the_provider(&grant).await {
+                        return Ok(Outcome::Unavailable(wait));
+                    }
+                }
+                Err(wait) => return Ok(Outcome::Unavailable(wait)),
             }
             let (attempt, lease) = (AttemptId::random(), self.provider.token_timeout() + SAVING);
             match self.store.begin_renewal(id, attempt, generation, lease, takes_over).await {
@@ -101,14 +109,52 @@ impl Engine {
         });
     }
 
+    /// Looks, with a token that is nobody's, whether a provider in trouble can be asked again, so that no outage costs a
+    /// grant whose token is good for one use. How long to wait, if it cannot.
+    async fn look_at_the_provider(&self, grant: &Grant) -> Option<Duration> {
+        let failure = self.provider.probe().await.err()?;
+        let class = classify::classify(&failure, self.provider.preset().answers);
+        if classify::tells_nothing(&failure, class) {
+            return None;
+        }
+        let failed = self.failed(class, grant);
+        report(grant, class.as_str(), &classify::reason(&failure), &failure);
+        Some(failed.retry_at.since(self.clock.now()))
+    }
+
+    /// What a failure means for everybody, said once when an outage begins.
+    fn failed(&self, class: Class, grant: &Grant) -> Failed {
+        let failed = self.breaker.failed(class, self.clock.now());
+        self.metrics.client_config_error(self.breaker.client_is_refused());
+        if failed.outage_began {
+            self.metrics.provider_outage(true);
+            tracing::warn!(
+                oidc.issuer = grant.issuer,
+                grace.seconds = self.settings.outage_grace.as_secs(),
+                "the provider does not renew grants: sessions are served on with the identity last verified"
+            );
+        }
+        failed
+    }
+
+    /// The provider answered as it should.
+    fn answered(&self, grant: &Grant) {
+        if self.breaker.succeeded() {
+            self.metrics.provider_outage(false);
+            tracing::info!(oidc.issuer = grant.issuer, "the provider renews grants again");
+        }
+        self.metrics.client_config_error(false);
+        self.slots.succeeded();
+    }
+
     /// Presents the refresh token and keeps what comes of it.
     async fn present(&self, grant: &Grant, attempt: AttemptId, refresh_token: &Secret) -> Result<Outcome, StoreError> {
         let (asked_at, timer) = (self.clock.now(), self.metrics.provider_timer("refresh"));
         let result = self.provider.refresh(refresh_token).await;
-        timer.finish();
+        let took = timer.finish();
         match result {
-            Ok(answer) => self.keep(grant, attempt, refresh_token, answer, asked_at).await,
-            Err(failure) => self.fail(grant, attempt, &failure).await,
+            Ok(answer) => self.keep(grant, attempt, refresh_token, answer, Asked { at: asked_at, took }).await,
+            Err(failure) => self.fail(grant, attempt, &failure, took).await,
         }
     }
 
@@ -119,12 +165,9 @@ impl Engine {
         attempt: AttemptId,
         presented: &Secret,
         answer: TokenAnswer,
-        asked_at: Timestamp,
+        asked: Asked,
     ) -> Result<Outcome, StoreError> {
-        if self.breaker.succeeded() {
-            tracing::info!(oidc.issuer = grant.issuer, "the provider renews grants again");
-        }
-        self.metrics.client_config_error(false);
+        self.answered(grant);
         let rotated = answer.refresh_token.as_ref().is_some_and(|new| new != presented);
         let renewed = Renewed {
             tokens: Tokens {
@@ -132,11 +175,13 @@ impl Engine {
                 refresh: answer.refresh_token.clone(),
                 id: answer.id_token.clone(),
                 // Counted from the question, so that a slow answer's token is not believed too long.
-                expires_at: asked_at.plus(answer.expires_in),
+                expires_at: asked.at.plus(answer.expires_in),
                 lifetime: answer.expires_in,
+                refresh_life: answer.refresh_life.or(self.provider.preset().idle),
             },
+            scopes: answer.scope.clone(),
             rotation: if rotated { Rotation::Rotating } else { Rotation::Reusable },
-            at: asked_at,
+            at: asked.at,
         };
         let generation = grant.generation;
         let save = || self.store.save_renewal(grant.id, attempt, generation, &renewed);
@@ -145,11 +190,11 @@ impl Engine {
             match &found {
                 // A logout won, or an end. What it could not know of must not live on.
                 Outcome::Gone | Outcome::Ended(_) => {
-                    self.metrics.renewal("ok", "logged_out_meanwhile");
+                    self.count(grant, "ok", "logged_out_meanwhile");
                     self.revoke(answer.refresh_token.as_ref()).await;
                 }
                 // Somebody followed this attempt and was faster. Both tokens are of one family, which must live.
-                Outcome::Renewed(_) | Outcome::Unavailable(_) => self.metrics.renewal("ok", "followed_meanwhile"),
+                Outcome::Renewed(_) | Outcome::Unavailable(_) => self.count(grant, "ok", "followed_meanwhile"),
             }
             return Ok(found);
         }
@@ -163,12 +208,16 @@ impl Engine {
             Err(error) => {
                 let end = || self.store.end_grant(grant.id, Fence::Generation(generation + 1), EndReason::IdentityRefused, None);
                 self.insist("the end of a grant", end).await?;
-                self.report(grant, "dead", "identity_refused", &error);
+                self.count(grant, "dead", "identity_refused");
+                report(grant, "dead", "identity_refused", &error);
                 self.revoke(answer.refresh_token.as_ref()).await;
                 return self.look(grant.id).await;
             }
         }
-        self.metrics.renewal("ok", if rotated { "rotated" } else { "kept" });
+        let reason = if rotated { "rotated" } else { "kept" };
+        self.metrics.renewal("ok", reason);
+        let event = Event::renewal(grant, asked.at, "ok", reason);
+        self.store.note(Event { duration: Some(asked.took), rotated: Some(rotated), ..event });
         tracing::debug!(grant.id = %grant.id, grant.generation = generation + 1, rotated, "renewed a grant");
         self.look(grant.id).await
     }
@@ -194,21 +243,31 @@ impl Engine {
     }
 
     /// Does what the failure's class asks for.
-    async fn fail(&self, grant: &Grant, attempt: AttemptId, failure: &TokenFailure) -> Result<Outcome, StoreError> {
-        let class = classify::classify(failure);
+    async fn fail(
+        &self,
+        grant: &Grant,
+        attempt: AttemptId,
+        failure: &TokenFailure,
+        took: Duration,
+    ) -> Result<Outcome, StoreError> {
+        let class = classify::classify(failure, self.provider.preset().answers);
         let reason = classify::reason(failure);
         let now = self.clock.now();
-        self.report(grant, class.as_str(), &reason, failure);
+        self.metrics.renewal(class.as_str(), &reason);
+        let event = Event::renewal(grant, now, class.as_str(), &reason);
+        self.store.note(Event { code: classify::code(failure), duration: Some(took), ..event });
+        report(grant, class.as_str(), &reason, failure);
         if class == Class::Dead {
-            self.breaker.succeeded();
-            self.metrics.client_config_error(false);
+            self.answered(grant);
             // Fenced: if the intent is not ours any more, another replica's renewal decides, not this answer.
             let end = || self.store.end_grant(grant.id, Fence::Attempt(attempt), EndReason::Dead, Some(&reason));
             self.insist("the end of a grant", end).await?;
             return self.look(grant.id).await;
         }
-        let retry_at = self.breaker.failed(class, now);
-        self.metrics.client_config_error(self.breaker.client_is_refused());
+        if classify::is_too_many(failure) {
+            self.slots.throttled(now);
+        }
+        let retry_at = self.failed(class, grant).retry_at;
         let (store, id, what) = (&self.store, grant.id, "the outcome of a renewal");
         match class {
             Class::Ambiguous => self.insist(what, || store.lapse_renewal(id, attempt, Some(retry_at))).await?,
@@ -222,7 +281,7 @@ impl Engine {
     /// Ends a grant whose last attempt's outcome will never be known.
     async fn give_up(&self, grant: &Grant, attempt: AttemptId) -> Result<(), StoreError> {
         if self.store.give_up_renewal(grant.id, attempt).await? {
-            self.metrics.renewal("ambiguous", "outcome_unknown");
+            self.count(grant, "ambiguous", "outcome_unknown");
             tracing::warn!(
                 grant.id = %grant.id, oidc.issuer = grant.issuer,
                 "failed to renew OIDC token: the outcome of an earlier attempt is unknown, and this provider's refresh tokens are good for one use; \
@@ -247,16 +306,22 @@ impl Engine {
             tracing::warn!(%error, "could not revoke the refresh token of a grant that has ended");
         }
     }
+}
 
-    /// The one line that a failed renewal leaves in the log.
-    fn report(&self, grant: &Grant, class: &'static str, reason: &str, error: &dyn std::error::Error) {
-        self.metrics.renewal(class, reason);
-        let cause = error.source().map(ToString::to_string);
-        tracing::warn!(
-            grant.id = %grant.id, oidc.issuer = grant.issuer, oidc.error = reason, renewal.outcome = class, error = %error, cause,
-            "failed to renew OIDC token: {reason}"
-        );
-    }
+/// When the provider was asked, and how long it took.
+#[derive(Clone, Copy)]
+struct Asked {
+    at: Timestamp,
+    took: Duration,
+}
+
+/// The one line that a failed renewal leaves in the log.
+fn report(grant: &Grant, class: &'static str, reason: &str, error: &dyn std::error::Error) {
+    let cause = error.source().map(ToString::to_string);
+    tracing::warn!(
+        grant.id = %grant.id, oidc.issuer = grant.issuer, oidc.error = reason, renewal.outcome = class, error = %error, cause,
+        "failed to renew OIDC token: {reason}"
+    );
 }
 
 /// Waits until the grant is said to have changed, or [`LOOK_AGAIN`].

@@ -20,6 +20,25 @@ struct State {
     closed_until: Timestamp,
     probing: bool,
     client_refused: bool,
+    outage: bool,
+}
+
+/// The leave to make a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leave {
+    /// As everybody.
+    Free,
+    /// As the one who looks whether the trouble is over.
+    ToLook,
+}
+
+/// What a failure leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Failed {
+    /// Until when this grant is not to be tried again.
+    pub(super) retry_at: Timestamp,
+    /// With this failure an outage has begun.
+    pub(super) outage_began: bool,
 }
 
 /// So many failures in a row are chance; more are an outage.
@@ -53,7 +72,7 @@ impl Breaker {
     ///
     /// # Errors
     /// How long to wait.
-    pub(super) fn enter(&self, now: Timestamp) -> Result<(), Duration> {
+    pub(super) fn enter(&self, now: Timestamp) -> Result<Leave, Duration> {
         let mut state = self.state();
         if now < state.closed_until {
             return Err(state.closed_until.since(now));
@@ -63,7 +82,7 @@ impl Breaker {
             return Err(Duration::from_secs(1));
         }
         state.probing = half_open;
-        Ok(())
+        Ok(if half_open { Leave::ToLook } else { Leave::Free })
     }
 
     /// The call was not made after all.
@@ -71,10 +90,10 @@ impl Breaker {
         self.state().probing = false;
     }
 
-    /// The provider answered as it should, were it with a dead grant. `true`: the trouble is over now.
+    /// The provider answered as it should, were it with a dead grant. `true`: an outage is over now.
     pub(super) fn succeeded(&self) -> bool {
         let mut state = self.state();
-        let recovered = state.failures > 0;
+        let recovered = state.outage;
         *state = State::default();
         recovered
     }
@@ -85,13 +104,13 @@ impl Breaker {
         (now < closed_until).then(|| closed_until.since(now))
     }
 
-    /// The call failed. Returns until when this grant is not to be tried again.
-    pub(super) fn failed(&self, class: Class, now: Timestamp) -> Timestamp {
+    /// The call failed.
+    pub(super) fn failed(&self, class: Class, now: Timestamp) -> Failed {
         let mut state = self.state();
         state.probing = false;
         // What concerns one grant says nothing of the others.
         if class == Class::Config(Whose::Grant) {
-            return now.plus(CONFIG_PAUSE);
+            return Failed { retry_at: now.plus(CONFIG_PAUSE), outage_began: false };
         }
         state.failures = state.failures.saturating_add(1);
         state.failed_at = now;
@@ -103,10 +122,12 @@ impl Breaker {
             Class::Retry(None) | Class::Ambiguous | Class::Dead => back_off(state.failures),
         };
         let for_all = matches!(class, Class::Config(_) | Class::Retry(Some(_))) || state.failures >= PATIENCE;
+        let outage_began = for_all && !state.outage;
         if for_all {
+            state.outage = true;
             state.closed_until = state.closed_until.max(now.plus(pause.min(LONGEST_FOR_ALL)));
         }
-        now.plus(pause)
+        Failed { retry_at: now.plus(pause), outage_began }
     }
 }
 
@@ -128,11 +149,12 @@ mod tests {
         let breaker = Breaker::default();
         breaker.failed(Class::Ambiguous, NOW);
         assert!(breaker.enter(NOW).is_ok() && breaker.in_trouble(NOW));
-        breaker.failed(Class::Ambiguous, NOW);
-        breaker.failed(Class::Ambiguous, NOW);
+        assert!(!breaker.failed(Class::Ambiguous, NOW).outage_began);
+        assert!(breaker.failed(Class::Ambiguous, NOW).outage_began);
+        assert!(!breaker.failed(Class::Ambiguous, NOW).outage_began, "it is said once");
         assert!(breaker.enter(NOW).is_err());
         let later = NOW.plus(LONGEST);
-        assert!(breaker.enter(later).is_ok());
+        assert_eq!(breaker.enter(later), Ok(Leave::ToLook));
         assert!(breaker.enter(later).is_err(), "one probe at a time");
         breaker.withdrawn();
         assert!(breaker.enter(later).is_ok());
@@ -158,9 +180,12 @@ mod tests {
     #[test]
     fn one_grants_oddity_and_one_answers_long_wait_do_not_stop_the_others() {
         let breaker = Breaker::default();
-        assert_eq!(breaker.failed(Class::Config(Whose::Grant), NOW), NOW.plus(CONFIG_PAUSE));
+        assert_eq!(breaker.failed(Class::Config(Whose::Grant), NOW).retry_at, NOW.plus(CONFIG_PAUSE));
         assert!(breaker.enter(NOW).is_ok() && !breaker.in_trouble(NOW) && breaker.pause(NOW).is_none());
-        assert_eq!(breaker.failed(Class::Retry(Some(Duration::from_secs(600))), NOW), NOW.plus(Duration::from_secs(600)));
+        assert_eq!(
+            breaker.failed(Class::Retry(Some(Duration::from_secs(600))), NOW).retry_at,
+            NOW.plus(Duration::from_secs(600))
+        );
         assert_eq!(breaker.pause(NOW), Some(LONGEST_FOR_ALL));
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::oidc::{FetchError, TokenFailure};
+use crate::oidc::{Answer, FetchError, Meaning, TokenFailure};
 
 /// The class of a renewal that brought no tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,12 +41,24 @@ impl Class {
     }
 }
 
-pub(super) fn classify(failure: &TokenFailure) -> Class {
+/// The class of a failure, at a provider whose `answers` mean something of their own.
+pub(super) fn classify(failure: &TokenFailure, answers: &[Answer]) -> Class {
     match failure {
         TokenFailure::NotReady | TokenFailure::NoAnswer(FetchError::NotSent(_)) => Class::Retry(None),
         TokenFailure::NoAnswer(FetchError::Broken(_) | FetchError::TimedOut(_) | FetchError::Unreadable(_)) => Class::Ambiguous,
         // A success that we cannot read was a success.
         TokenFailure::Unusable(_) => Class::Ambiguous,
+        TokenFailure::Refused { status, code: Some(code), retry_after }
+            if let Some(means) = own_meaning(answers, *status, code) =>
+        {
+            match means {
+                Meaning::Dead => Class::Dead,
+                Meaning::Client => Class::Config(Whose::Client),
+                Meaning::Grant => Class::Config(Whose::Grant),
+                Meaning::Retry => Class::Retry(*retry_after),
+                Meaning::Ambiguous => Class::Ambiguous,
+            }
+        }
         TokenFailure::Refused { status, code, retry_after } => match code.as_deref() {
             Some("invalid_grant" | "interaction_required" | "consent_required" | "login_required") => Class::Dead,
             Some("invalid_client" | "unauthorized_client" | "unsupported_grant_type") => Class::Config(Whose::Client),
@@ -56,6 +68,11 @@ pub(super) fn classify(failure: &TokenFailure) -> Class {
             Some(_) | None => by_status(*status, *retry_after),
         },
     }
+}
+
+fn own_meaning(answers: &[Answer], status: StatusCode, code: &str) -> Option<Meaning> {
+    let fits = |answer: &&Answer| answer.code == code && answer.status.is_none_or(|only| only == status);
+    answers.iter().find(fits).map(|answer| answer.means)
 }
 
 fn by_status(status: StatusCode, retry_after: Option<Duration>) -> Class {
@@ -83,66 +100,35 @@ pub(super) fn reason(failure: &TokenFailure) -> String {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-
-    fn refused(status: u16, code: &str) -> Class {
-        let code = Some(code).filter(|code| !code.is_empty()).map(str::to_owned);
-        classify(&TokenFailure::Refused {
-            status: StatusCode::from_u16(status).unwrap(),
-            code,
-            retry_after: Some(Duration::from_secs(7)),
-        })
-    }
-
-    #[test]
-    fn every_known_answer_has_its_class() {
-        const CLIENT: Class = Class::Config(Whose::Client);
-        const GRANT: Class = Class::Config(Whose::Grant);
-        const RETRY: Class = Class::Retry(Some(Duration::from_secs(7)));
-        let cases = [
-            (400, "invalid_grant", Class::Dead),
-            (401, "invalid_grant", Class::Dead),
-            (403, "invalid_grant", Class::Dead),
-            (400, "interaction_required", Class::Dead),
-            (400, "consent_required", Class::Dead),
-            (400, "login_required", Class::Dead),
-            (401, "invalid_client", CLIENT),
-            (400, "unauthorized_client", CLIENT),
-            (400, "unsupported_grant_type", CLIENT),
-            (400, "invalid_request", GRANT),
-            (400, "invalid_scope", GRANT),
-            (400, "", GRANT),
-            (400, "never_heard_of", GRANT),
-            (200, "never_heard_of", GRANT),
-            (401, "", CLIENT),
-            (404, "", CLIENT),
-            (302, "", GRANT),
-            (429, "", RETRY),
-            (503, "", RETRY),
-            (400, "temporarily_unavailable", RETRY),
-            (400, "slow_down", RETRY),
-            (500, "", Class::Ambiguous),
-            (502, "", Class::Ambiguous),
-            (504, "", Class::Ambiguous),
-            (408, "", Class::Ambiguous),
-            (400, "server_error", Class::Ambiguous),
-        ];
-        for (status, code, expected) in cases {
-            assert_eq!(refused(status, code), expected, "{status} {code}");
-        }
-    }
-
-    #[test]
-    fn what_was_surely_not_sent_is_told_from_what_may_have_arrived() {
-        let cause = || Arc::from(Box::<dyn std::error::Error + Send + Sync>::from("x"));
-        assert_eq!(classify(&TokenFailure::NotReady), Class::Retry(None));
-        assert_eq!(classify(&FetchError::NotSent(cause()).into()), Class::Retry(None));
-        assert_eq!(classify(&FetchError::Broken(cause()).into()), Class::Ambiguous);
-        assert_eq!(classify(&FetchError::TimedOut(Duration::ZERO).into()), Class::Ambiguous);
-        assert_eq!(classify(&TokenFailure::Unusable("x")), Class::Ambiguous);
+/// The provider's own `error` code, if it sent one.
+pub(super) fn code(failure: &TokenFailure) -> Option<String> {
+    match failure {
+        TokenFailure::Refused { code, .. } => code.clone(),
+        TokenFailure::NotReady | TokenFailure::NoAnswer(_) | TokenFailure::Unusable(_) => None,
     }
 }
+
+/// Whether the provider says that it is asked too often.
+pub(super) fn is_too_many(failure: &TokenFailure) -> bool {
+    match failure {
+        TokenFailure::Refused { status, code, .. } => {
+            *status == StatusCode::TOO_MANY_REQUESTS || matches!(code.as_deref(), Some("slow_down" | "too_many_requests"))
+        }
+        TokenFailure::NotReady | TokenFailure::NoAnswer(_) | TokenFailure::Unusable(_) => false,
+    }
+}
+
+/// Whether the answer to a token that is nobody's leaves open how a real one would fare: refused as it should be, or with
+/// a status by which some providers fail over what they cannot read.
+pub(super) fn tells_nothing(failure: &TokenFailure, class: Class) -> bool {
+    match class {
+        Class::Dead | Class::Config(Whose::Grant) => true,
+        Class::Ambiguous => {
+            matches!(failure, TokenFailure::Refused { status, .. } if *status == StatusCode::INTERNAL_SERVER_ERROR)
+        }
+        Class::Config(Whose::Client) | Class::Retry(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ use super::Settings;
 use crate::{
     clock::Timestamp,
     grant::{EndReason, Grant, Rotation},
+    oidc::RotationClass,
 };
 
 /// What to do for a request.
@@ -113,13 +114,18 @@ pub(super) fn live_out(reason: EndReason, grant: &Grant, settings: &Settings, no
     }
 }
 
-/// Whether a refresh token may be presented again after an attempt of unknown outcome. Where none has been
-/// seen to rotate, once: if it had been consumed the login is due anyway, and else nobody notices.
-pub(super) fn may_follow(rotation: Rotation, presented: i64) -> bool {
-    match rotation {
-        Rotation::Reusable => true,
-        Rotation::Unknown => presented <= 1,
-        Rotation::Rotating => false,
+/// Whether a refresh token may be presented again after an attempt of unknown outcome: by what is known of the provider,
+/// and where its settings decide, by what its last renewal showed. Where nothing is known, once: if it had been
+/// consumed the login is due anyway, and else nobody notices.
+pub(super) fn may_follow(class: RotationClass, grant: &Grant) -> bool {
+    match (class, grant.rotation) {
+        (RotationClass::Reusable | RotationClass::Single, _)
+        | (RotationClass::Grace(_) | RotationClass::Learnt, Rotation::Reusable) => true,
+        (RotationClass::Grace(grace), Rotation::Rotating | Rotation::Unknown) => {
+            grant.presented_ago.is_some_and(|ago| ago < grace)
+        }
+        (RotationClass::Learnt, Rotation::Unknown) => grant.presented <= 1,
+        (RotationClass::Strict, _) | (RotationClass::Learnt, Rotation::Rotating) => false,
     }
 }
 

@@ -40,6 +40,19 @@ impl Cookies {
         }
     }
 
+    /// The name of the cookie that says that this browser was sent to the provider silently not long ago.
+    pub fn returning(self) -> &'static str {
+        match self {
+            Self::Host => "__Host-evergate_returning",
+            Self::Plain => "evergate_returning",
+        }
+    }
+
+    /// Whether the browser was.
+    pub fn is_returning(self, headers: &HeaderMap) -> bool {
+        pairs(headers).any(|(name, _)| name == self.returning())
+    }
+
     /// A `Set-Cookie` value that keeps `value` for `age`.
     pub fn set(self, name: &str, value: &str, age: Duration) -> Option<HeaderValue> {
         self.line(name, value, age.as_secs())

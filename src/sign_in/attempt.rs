@@ -28,16 +28,31 @@ pub(super) struct Attempt {
     verifier: String,
     return_to: String,
     at: i64,
+    #[serde(default)]
+    pass: Pass,
+}
+
+/// Why a browser is sent to the provider.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Pass {
+    /// To log in, with whatever the provider asks of its user.
+    #[default]
+    Login,
+    /// For a new grant, without a word to the user: their session is to go on.
+    Silent,
+    /// For the refresh token that the login before did not bring, which this provider gives with its user's consent.
+    Consent,
 }
 
 impl Attempt {
-    pub(super) fn new(proof: &CallbackProof, return_to: &ReturnTo, at: Timestamp) -> Self {
+    pub(super) fn new(proof: &CallbackProof, return_to: &ReturnTo, pass: Pass, at: Timestamp) -> Self {
         Self {
             state: proof.state.expose().to_owned(),
             nonce: proof.nonce.expose().to_owned(),
             verifier: proof.verifier.expose().to_owned(),
             return_to: return_to.path().to_owned(),
             at: at.0,
+            pass,
         }
     }
 
@@ -47,6 +62,10 @@ impl Attempt {
 
     pub(super) fn at(&self) -> Timestamp {
         Timestamp(self.at)
+    }
+
+    pub(super) fn pass(&self) -> Pass {
+        self.pass
     }
 
     pub(super) fn return_to(&self) -> &str {
@@ -109,7 +128,7 @@ mod tests {
     #[test]
     fn an_attempt_opens_under_its_own_name_alone() {
         let keys = KeyRing::from_base64([KeyRing::generate().as_str()]).unwrap();
-        let attempt = Attempt::new(&CallbackProof::fresh("id"), &ReturnTo::front_page(), Timestamp(5));
+        let attempt = Attempt::new(&CallbackProof::fresh("id"), &ReturnTo::front_page(), Pass::Login, Timestamp(5));
         let value = attempt.seal(&keys, "id").unwrap();
         assert_eq!(Attempt::open(&keys, "id", &value).unwrap().state, attempt.state);
         assert!(Attempt::open(&keys, "other", &value).is_none());

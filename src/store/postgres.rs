@@ -3,19 +3,20 @@
 use std::{str::FromStr, time::Duration};
 
 use sqlx::{
-    ConnectOptions, PgPool, Row,
+    ConnectOptions, PgConnection, PgPool, Row,
     migrate::{Migration, MigrationType, Migrator},
     postgres::{PgConnectOptions, PgListener, PgPoolOptions, PgRow},
 };
 
 use super::{
-    Counts, Fence, NewGrant, Renewed, StoreError,
-    rows::{self, GrantRow, SealedTokens},
-    statements::implement_statements,
+    Counts, Expired, Fence, NewGrant, Renewed, Seat, Seated, Sharing, StoreError, Whose,
+    rows::{self, GrantRow, LeftGrant, SealedTokens},
+    statements::{grant_columns, implement_grants, implement_history, implement_sessions, implement_statements},
 };
 use crate::{
     clock::{Timestamp, millis},
-    grant::{AttemptId, EndReason, GrantId},
+    grant::{AttemptId, EndReason, Fingerprint, GrantId},
+    history::{Event, Kind},
     secret::Secret,
     session::{Session, SessionHash, cache::Change},
 };
@@ -34,7 +35,10 @@ pub(super) struct Postgres {
     pool: PgPool,
 }
 
-implement_statements!(Postgres, row: PgRow, now: "(EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT", lock: " FOR UPDATE");
+implement_statements!(
+    Postgres, row: PgRow, connection: PgConnection, now: "(EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT", lock: " FOR UPDATE",
+    exclude: "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
+);
 
 const CHANNEL: &str = "evergate_changes";
 /// How often an idle listening connection is asked whether it is alive, and how long it may take to say so.
@@ -54,13 +58,17 @@ impl Postgres {
     }
 
     pub(super) async fn migrate(&self) -> Result<(), StoreError> {
-        let migrations = vec![Migration::new(
-            1,
-            "grants and sessions".into(),
-            MigrationType::Simple,
-            sqlx::SqlSafeStr::into_sql_str(include_str!("../../migrations/postgres/0001_grants_and_sessions.sql")),
-            false,
-        )];
+        let migration = |version, name: &'static str, text: &'static str| {
+            Migration::new(version, name.into(), MigrationType::Simple, sqlx::SqlSafeStr::into_sql_str(text), false)
+        };
+        let migrations = vec![
+            migration(1, "grants and sessions", include_str!("../../migrations/postgres/0001_grants_and_sessions.sql")),
+            migration(
+                2,
+                "history and shared grants",
+                include_str!("../../migrations/postgres/0002_history_and_shared_grants.sql"),
+            ),
+        ];
         // A newer replica may have migrated already; what it added, this one does not miss.
         let migrator = Migrator { migrations: migrations.into(), ignore_missing: true, ..Migrator::DEFAULT };
         Ok(migrator.run(&self.pool).await?)

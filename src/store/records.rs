@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use crate::{
     clock::Timestamp,
-    grant::{AttemptId, GrantId, Rotation},
+    grant::{AttemptId, Fingerprint, Grant, GrantId, Rotation},
     identity::Identity,
     secret::Secret,
+    session::{Session, SessionHash},
 };
 
 /// The tokens of one answer of the provider.
@@ -22,6 +23,8 @@ pub struct Tokens {
     pub expires_at: Timestamp,
     /// How long it is good for.
     pub lifetime: Duration,
+    /// How long the refresh token lives if it is not renewed, where that is known.
+    pub refresh_life: Option<Duration>,
 }
 
 /// A grant as a login makes it.
@@ -38,9 +41,65 @@ pub struct NewGrant {
     /// The granted scopes, separated by spaces.
     pub scopes: String,
     /// Of the settings that it was obtained with.
-    pub fingerprint: String,
+    pub fingerprint: Fingerprint,
+    /// The provider's name for the browser's session there (`sid`), for logouts that it announces.
+    pub provider_session: Option<String>,
     /// Its tokens.
     pub tokens: Tokens,
+}
+
+/// Which session a login is for.
+#[derive(Clone, Debug)]
+pub enum Seat {
+    /// A new one, and the one that this browser had before ends.
+    New {
+        /// The new one.
+        session: Session,
+        /// The one before.
+        replaces: Option<SessionHash>,
+    },
+    /// The one that this browser has, which stays as it is: the provider was passed for its grant's sake.
+    Kept(SessionHash),
+}
+
+/// How many live refresh tokens a provider keeps for one user and client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// One for each login.
+    Own,
+    /// One in all: a login without one joins the user's grant, and a login that brings one takes all sessions over.
+    Shared,
+}
+
+/// What became of a login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seated {
+    /// The grant that the session points to.
+    pub grant: GrantId,
+    /// Whether that can be renewed.
+    pub renewable: bool,
+}
+
+/// A session with its grant, as an administrator sees it.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// The session.
+    pub session: Session,
+    /// Its grant.
+    pub grant: Grant,
+}
+
+/// Whose sessions are meant.
+#[derive(Clone, Copy, Debug)]
+pub struct Whose<'a> {
+    /// At this provider,
+    pub issuer: &'a str,
+    /// as this client,
+    pub client_id: &'a str,
+    /// this person's, or anybody's,
+    pub subject: Option<&'a str>,
+    /// of this session at the provider, or any.
+    pub provider_session: Option<&'a str>,
 }
 
 /// What a renewal brought.
@@ -48,6 +107,8 @@ pub struct NewGrant {
 pub struct Renewed {
     /// The new tokens.
     pub tokens: Tokens,
+    /// The scopes that it names, where it names any.
+    pub scopes: Option<String>,
     /// What the answer showed of the provider's rotation.
     pub rotation: Rotation,
     /// When it was.
@@ -66,6 +127,10 @@ pub enum Fence {
 /// What is left to do at the provider for a session that ended.
 #[derive(Debug)]
 pub struct Farewell {
+    /// The grant that it pointed to.
+    pub grant: GrantId,
+    /// Whose it was.
+    pub identity: Identity,
     /// To be revoked: set when no other session uses the grant.
     pub refresh_token: Option<Secret>,
     /// For `id_token_hint`.
@@ -79,4 +144,17 @@ pub struct Counts {
     pub sessions: i64,
     /// Those whose grant holds a refresh token.
     pub with_refresh_token: i64,
+}
+
+/// What is too old to be kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Expired {
+    /// Sessions that began before.
+    pub created_before: Timestamp,
+    /// Sessions that were last seen before.
+    pub seen_before: Timestamp,
+    /// Events that happened before.
+    pub events_before: Timestamp,
+    /// The present; login attempts that have returned are remembered until they expire.
+    pub now: Timestamp,
 }

@@ -5,10 +5,11 @@ use std::time::Duration;
 use super::{StoreError, place};
 use crate::{
     clock::Timestamp,
-    grant::{AttemptId, EndReason, Ended, Grant, GrantId, Intent, Rotation},
+    grant::{AttemptId, EndReason, Ended, Fingerprint, Grant, GrantId, Intent, Rotation},
     identity::{Identity, IdentityHeaders},
     seal::KeyRing,
     secret::Secret,
+    session::SessionHash,
 };
 
 /// A grant's tokens as they are stored.
@@ -17,6 +18,17 @@ pub(super) struct SealedTokens {
     pub(super) access: Vec<u8>,
     pub(super) refresh: Option<Vec<u8>>,
     pub(super) id: Option<Vec<u8>>,
+}
+
+/// What is left of a grant when a session of it ends.
+#[derive(Debug)]
+pub(super) struct LeftGrant {
+    pub(super) id: GrantId,
+    /// It went with the session, which was its last.
+    pub(super) orphaned: bool,
+    pub(super) identity: String,
+    pub(super) refresh: Option<Vec<u8>>,
+    pub(super) id_token: Option<Vec<u8>>,
 }
 
 /// A row of `grants` as a request reads it.
@@ -32,10 +44,13 @@ pub(super) struct GrantRow {
     pub(super) has_refresh_token: bool,
     pub(super) expires_at: i64,
     pub(super) lifetime: i64,
+    pub(super) created_at: i64,
     pub(super) renewed_at: i64,
     pub(super) generation: i64,
     pub(super) rotation: String,
     pub(super) presented: i64,
+    pub(super) presented_ago: Option<i64>,
+    pub(super) refresh_until: Option<i64>,
     pub(super) attempt: Option<Vec<u8>>,
     pub(super) lapsed: bool,
     pub(super) retry_at: Option<i64>,
@@ -45,7 +60,7 @@ pub(super) struct GrantRow {
 
 impl GrantRow {
     pub(super) fn open(self, keys: &KeyRing) -> Result<Grant, StoreError> {
-        let identity: Identity = serde_json::from_str(&self.identity).map_err(|_| StoreError::Malformed("identity"))?;
+        let identity = identity_from(&self.identity)?;
         let lapsed = self.lapsed;
         let intent =
             self.attempt.map(|bytes| Ok::<_, StoreError>(Intent { attempt: attempt_from(&bytes)?, lapsed })).transpose()?;
@@ -62,19 +77,35 @@ impl GrantRow {
             identity,
             access_token: open_text(keys, &place("access_token", self.id), &self.access_token)?,
             expires_at: Timestamp(self.expires_at),
-            lifetime: Duration::from_millis(u64::try_from(self.lifetime).unwrap_or(0)),
+            lifetime: duration(self.lifetime),
             has_refresh_token: self.has_refresh_token,
             scopes: self.scopes,
-            fingerprint: self.fingerprint,
+            fingerprint: Fingerprint::from_stored(self.fingerprint),
             generation: self.generation,
+            created_at: Timestamp(self.created_at),
             renewed_at: Timestamp(self.renewed_at),
             rotation: Rotation::parse(&self.rotation).ok_or(StoreError::Malformed("rotation class"))?,
             presented: self.presented,
+            presented_ago: self.presented_ago.map(duration),
+            refresh_until: self.refresh_until.map(Timestamp),
             intent,
             retry_at: self.retry_at.map(Timestamp),
             ended,
         })
     }
+}
+
+/// A stored length of time; one that a clock made negative is none.
+pub(super) fn duration(millis: i64) -> Duration {
+    Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+}
+
+pub(super) fn identity_from(text: &str) -> Result<Identity, StoreError> {
+    serde_json::from_str(text).map_err(|_| StoreError::Malformed("identity"))
+}
+
+pub(super) fn session_hash_from(bytes: &[u8]) -> Result<SessionHash, StoreError> {
+    bytes.try_into().map(SessionHash).map_err(|_| StoreError::Malformed("session name"))
 }
 
 pub(super) fn open_text(keys: &KeyRing, place: &str, sealed: &[u8]) -> Result<Secret, StoreError> {

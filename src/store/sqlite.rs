@@ -8,19 +8,20 @@ use std::{
 };
 
 use sqlx::{
-    ConnectOptions, Row, SqlitePool,
+    ConnectOptions, Row, SqliteConnection, SqlitePool,
     migrate::{Migration, MigrationType, Migrator},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
 
 use super::{
-    Counts, Fence, NewGrant, Renewed, StoreError,
-    rows::{self, GrantRow, SealedTokens},
-    statements::implement_statements,
+    Counts, Expired, Fence, NewGrant, Renewed, Seat, Seated, Sharing, StoreError, Whose,
+    rows::{self, GrantRow, LeftGrant, SealedTokens},
+    statements::{grant_columns, implement_grants, implement_history, implement_sessions, implement_statements},
 };
 use crate::{
     clock::{Timestamp, millis},
-    grant::{AttemptId, EndReason, GrantId},
+    grant::{AttemptId, EndReason, Fingerprint, GrantId},
+    history::{Event, Kind},
     session::{Session, SessionHash, cache::Change},
 };
 
@@ -30,7 +31,10 @@ pub(super) struct Sqlite {
 }
 
 // SQLite locks the whole file when a transaction first writes, which each of ours does before it reads.
-implement_statements!(Sqlite, row: SqliteRow, now: "CAST(unixepoch('subsec') * 1000 AS INTEGER)", lock: "");
+implement_statements!(
+    Sqlite, row: SqliteRow, connection: SqliteConnection, now: "CAST(unixepoch('subsec') * 1000 AS INTEGER)", lock: "",
+    exclude: "SELECT $1"
+);
 
 /// How often the file is asked whether another process wrote to it.
 const POLL: Duration = Duration::from_millis(400);
@@ -56,13 +60,13 @@ impl Sqlite {
     }
 
     pub(super) async fn migrate(&self) -> Result<(), StoreError> {
-        let migrations = vec![Migration::new(
-            1,
-            "grants and sessions".into(),
-            MigrationType::Simple,
-            sqlx::SqlSafeStr::into_sql_str(include_str!("../../migrations/sqlite/0001_grants_and_sessions.sql")),
-            false,
-        )];
+        let migration = |version, name: &'static str, text: &'static str| {
+            Migration::new(version, name.into(), MigrationType::Simple, sqlx::SqlSafeStr::into_sql_str(text), false)
+        };
+        let migrations = vec![
+            migration(1, "grants and sessions", include_str!("../../migrations/sqlite/0001_grants_and_sessions.sql")),
+            migration(2, "history and shared grants", include_str!("../../migrations/sqlite/0002_history_and_shared_grants.sql")),
+        ];
         let migrator = Migrator { migrations: migrations.into(), ignore_missing: true, ..Migrator::DEFAULT };
         Ok(migrator.run(&self.pool).await?)
     }

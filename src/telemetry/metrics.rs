@@ -30,6 +30,7 @@ struct Inner {
     sessions: Gauge,
     sessions_with_refresh_token: Gauge,
     provider_ready: Gauge,
+    provider_outage: Gauge,
     client_config_error: Gauge,
 }
 
@@ -77,6 +78,7 @@ impl Default for Metrics {
             sessions: Gauge::default(),
             sessions_with_refresh_token: Gauge::default(),
             provider_ready: Gauge::default(),
+            provider_outage: Gauge::default(),
             client_config_error: Gauge::default(),
             registry: Registry::default(),
         };
@@ -95,6 +97,11 @@ impl Default for Metrics {
             inner.sessions_with_refresh_token.clone(),
         );
         registry.register("provider_ready", "Whether discovery has succeeded", inner.provider_ready.clone());
+        registry.register(
+            "provider_outage",
+            "Whether renewals fail and sessions are served on without",
+            inner.provider_outage.clone(),
+        );
         registry.register(
             "client_config_error",
             "Whether the provider refuses this client; needs a person",
@@ -130,9 +137,11 @@ pub struct ProviderTimer<'a> {
 }
 
 impl ProviderTimer<'_> {
-    /// Counts the call.
-    pub fn finish(self) {
-        self.metrics.provider_seconds.get_or_create(&Call { call: self.call }).observe(self.started.elapsed().as_secs_f64());
+    /// Counts the call and says how long it took.
+    pub fn finish(self) -> Duration {
+        let took = self.started.elapsed();
+        self.metrics.provider_seconds.get_or_create(&Call { call: self.call }).observe(took.as_secs_f64());
+        took
     }
 }
 
@@ -192,6 +201,11 @@ impl Metrics {
     /// Says whether the provider is known.
     pub fn provider_ready(&self, ready: bool) {
         self.0.provider_ready.set(i64::from(ready));
+    }
+
+    /// Says whether the provider renews no grants at present.
+    pub fn provider_outage(&self, outage: bool) {
+        self.0.provider_outage.set(i64::from(outage));
     }
 
     /// Says whether the provider refuses this client.

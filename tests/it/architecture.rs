@@ -9,7 +9,7 @@ use std::{
 /// Which room may know which. A room may always know itself.
 const VOCABULARY: [&str; 5] = ["identity", "address", "seal", "secret", "clock"];
 const ARROWS: &[(&str, &[&str])] = &[
-    ("cli", &["app", "config", "demo", "store", "telemetry"]),
+    ("cli", &["app", "config", "demo", "sign_out", "history", "grant", "session", "store", "telemetry"]),
     ("demo", &["app", "config"]),
     (
         "app",
@@ -35,18 +35,20 @@ const ARROWS: &[(&str, &[&str])] = &[
         "gateway",
         &["sign_in", "sign_out", "renewal", "policy", "forward", "pages", "oidc", "grant", "session", "store", "telemetry"],
     ),
-    ("sign_in", &["policy", "oidc", "grant", "session", "store", "telemetry"]),
-    ("sign_out", &["oidc", "session", "store", "telemetry"]),
-    ("renewal", &["oidc", "grant", "session", "store", "telemetry"]),
+    ("sign_in", &["policy", "oidc", "grant", "history", "session", "store", "telemetry"]),
+    ("sign_out", &["oidc", "history", "session", "store", "telemetry"]),
+    ("renewal", &["oidc", "grant", "history", "session", "store", "telemetry"]),
     ("policy", &[]),
     // The permit is the entry ticket, and our cookies' names are the session's.
     ("forward", &["policy", "session"]),
     ("pages", &[]),
-    ("oidc", &["telemetry"]),
+    // The fingerprint of the settings is a grant's.
+    ("oidc", &["grant", "telemetry"]),
     ("grant", &[]),
+    ("history", &["grant", "session"]),
     ("session", &["grant"]),
     // Records and their tables.
-    ("store", &["grant", "session", "telemetry"]),
+    ("store", &["grant", "history", "session", "telemetry"]),
     ("telemetry", &[]),
     ("main", &["cli"]),
     ("lib", &[]),
@@ -77,7 +79,9 @@ const PURE: &[&str] = &[
     "forward/forwarded",
     "forward/websocket",
     "session/cookie",
+    "oidc/plan",
     "oidc/preset",
+    "oidc/preset/table",
     "oidc/claims",
     "gateway/place",
     "config/values",
@@ -243,6 +247,7 @@ fn statuses_are_chosen_in_the_refusal_table_and_own_pages() {
             "oidc/token_call",
             "oidc/http",
             "oidc/discovery",
+            "oidc/preset/table",
             "telemetry/metrics",
         ];
         let chooses = code(&source).any(|(_, line)| line.contains("StatusCode::"));

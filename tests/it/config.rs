@@ -221,3 +221,11 @@ fn the_example_file_is_read_without_a_problem_once_its_lines_are_taken_in() {
     given.config_path = Some(path);
     checked(&given).unwrap();
 }
+
+#[test]
+fn the_reference_names_every_preset() {
+    let reference = print::reference();
+    for preset in evergate::oidc::PRESETS {
+        assert!(reference.contains(&format!("`{}`", preset.name)), "{}", preset.name);
+    }
+}

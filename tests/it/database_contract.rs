@@ -4,17 +4,20 @@ use std::time::Duration;
 
 use evergate::{
     clock::Timestamp,
-    grant::{AttemptId, EndReason, GrantId, Rotation},
+    grant::{AttemptId, EndReason, Fingerprint, GrantId, Rotation},
+    history::{self, Event},
     identity::Identity,
     seal::KeyRing,
     secret::Secret,
     session::{Session, SessionHash},
-    store::{Fence, NewGrant, PostgresSettings, Renewed, Settings, Store, Tokens},
+    store::{Expired, Fence, NewGrant, PostgresSettings, Renewed, Seat, Settings, Sharing, Store, Tokens, Whose},
     telemetry::metrics::Metrics,
 };
 
 use crate::harness::{Kind, postgres};
 
+const EXPIRED: Expired =
+    Expired { created_before: Timestamp(0), seen_before: Timestamp(8000), events_before: Timestamp(0), now: Timestamp(6) };
 const LEASE: Duration = Duration::from_secs(60);
 
 struct Place {
@@ -59,6 +62,7 @@ fn tokens(name: &str) -> Tokens {
         id: Some(Secret::new(format!("id-{name}"))),
         expires_at: Timestamp(5000),
         lifetime: Duration::from_secs(5),
+        refresh_life: None,
     }
 }
 
@@ -69,16 +73,23 @@ fn new_grant() -> NewGrant {
         client_id: "c".into(),
         identity: Identity { subject: "s".into(), username: Some("ü".into()), email: None, groups: vec!["a".into()] },
         scopes: "openid".into(),
-        fingerprint: "f".into(),
+        fingerprint: Fingerprint::of("asked", "read"),
+        provider_session: None,
         tokens: tokens("0"),
     }
+}
+
+async fn keep(store: &Store, grant: &NewGrant, session: Session, replaces: Option<SessionHash>) {
+    let at = session.created_at;
+    store.keep_login(grant, &Seat::New { session, replaces }, Sharing::Own, at).await.unwrap().expect("a new seat is free");
 }
 
 async fn login(store: &Store) -> (GrantId, SessionHash) {
     let grant = new_grant();
     let session = session_of(grant.id);
-    store.keep_login(&grant, &session, None).await.unwrap();
-    (grant.id, session.hash)
+    let hash = session.hash;
+    keep(store, &grant, session, None).await;
+    (grant.id, hash)
 }
 
 fn session_of(grant: GrantId) -> Session {
@@ -86,7 +97,7 @@ fn session_of(grant: GrantId) -> Session {
 }
 
 fn renewed(name: &str) -> Renewed {
-    Renewed { tokens: tokens(name), rotation: Rotation::Rotating, at: Timestamp(2000) }
+    Renewed { tokens: tokens(name), scopes: None, rotation: Rotation::Rotating, at: Timestamp(2000) }
 }
 
 struct Won {
@@ -108,7 +119,7 @@ contract! {
     what_a_login_keeps_is_what_is_read(store) {
         let grant = new_grant();
         let session = session_of(grant.id);
-        store.keep_login(&grant, &session, None).await.unwrap();
+        keep(&store, &grant, session.clone(), None).await;
         assert_eq!(store.session(session.hash).await.unwrap(), Some(session));
         let read = store.grant(grant.id).await.unwrap().unwrap();
         assert_eq!((&read.identity, read.generation, read.rotation, read.presented), (&grant.identity, 0, Rotation::Unknown, 0));
@@ -124,7 +135,7 @@ contract! {
     a_login_replaces_the_browser_s_session_and_no_other(store) {
         let ((_, old), (_, other)) = (login(&store).await, login(&store).await);
         let grant = new_grant();
-        store.keep_login(&grant, &session_of(grant.id), Some(old)).await.unwrap();
+        keep(&store, &grant, session_of(grant.id), Some(old)).await;
         assert!(store.session(old).await.unwrap().is_none());
         assert!(store.session(other).await.unwrap().is_some());
     }
@@ -233,17 +244,117 @@ contract! {
     a_grant_that_another_session_uses_outlives_a_logout(store) {
         let grant = new_grant();
         let first = session_of(grant.id);
-        store.keep_login(&grant, &first, None).await.unwrap();
-        // As a shared grant has it: a second session points to the first one's grant.
+        keep(&store, &grant, first.clone(), None).await;
+        // The provider keeps one refresh token a user, and gives the second login none.
         let mut second = new_grant();
-        second.id = GrantId::random();
-        let shared = Session { grant: grant.id, ..session_of(grant.id) };
-        store.keep_login(&second, &shared, None).await.unwrap();
+        second.tokens.refresh = None;
+        let shared = session_of(second.id);
+        let seat = Seat::New { session: shared.clone(), replaces: None };
+        let seated = store.keep_login(&second, &seat, Sharing::Shared, Timestamp(1000)).await.unwrap().unwrap();
+        assert_eq!((seated.grant, seated.renewable), (grant.id, true));
+        assert!(store.grant(second.id).await.unwrap().is_none(), "what it brought is not kept");
         let farewell = store.end_session(first.hash).await.unwrap().unwrap();
         assert!(farewell.refresh_token.is_none() && farewell.id_token.is_some());
         assert!(store.grant(grant.id).await.unwrap().is_some());
         assert_eq!(store.end_session(shared.hash).await.unwrap().unwrap().refresh_token.unwrap().expose(), "refresh-0");
         assert!(store.end_session(shared.hash).await.unwrap().is_none());
+    }
+    a_renewal_that_names_scopes_replaces_those_that_were_granted(store) {
+        let (id, _) = login(&store).await;
+        for (generation, scopes, expected) in [(0, Some("openid email"), "openid email"), (1, None, "openid email")] {
+            let attempt = AttemptId::random();
+            store.begin_renewal(id, attempt, generation, LEASE, None).await.unwrap().unwrap();
+            let renewed = Renewed { scopes: scopes.map(str::to_owned), ..renewed("1") };
+            assert!(store.save_renewal(id, attempt, generation, &renewed).await.unwrap());
+            assert_eq!(store.grant(id).await.unwrap().unwrap().scopes, expected);
+        }
+    }
+    a_login_joins_no_grant_that_was_obtained_otherwise_or_has_ended(store) {
+        let (ended, _) = login(&store).await;
+        store.end_grant(ended, Fence::Generation(0), EndReason::Dead, None).await.unwrap();
+        let mut other = new_grant();
+        other.fingerprint = Fingerprint::of("something else", "read");
+        keep(&store, &other, session_of(other.id), None).await;
+        let mut second = new_grant();
+        second.tokens.refresh = None;
+        let seat = Seat::New { session: session_of(second.id), replaces: None };
+        let seated = store.keep_login(&second, &seat, Sharing::Shared, Timestamp(1000)).await.unwrap().unwrap();
+        assert_eq!((seated.grant, seated.renewable), (second.id, false));
+    }
+    a_shared_login_that_brings_a_token_takes_the_users_sessions_over(store) {
+        let (older, session) = login(&store).await;
+        let newer = new_grant();
+        let seat = Seat::New { session: session_of(newer.id), replaces: None };
+        store.keep_login(&newer, &seat, Sharing::Shared, Timestamp(1000)).await.unwrap().unwrap();
+        assert_eq!(store.session(session).await.unwrap().unwrap().grant, newer.id);
+        assert!(store.grant(older).await.unwrap().is_some(), "a renewal under way may still want its row");
+    }
+    a_kept_seat_moves_to_the_new_grant_unless_its_session_was_ended(store) {
+        let (_, session) = login(&store).await;
+        let newer = new_grant();
+        let seated = store.keep_login(&newer, &Seat::Kept(session), Sharing::Own, Timestamp(2000)).await.unwrap();
+        assert_eq!(seated.unwrap().grant, newer.id);
+        assert_eq!(store.session(session).await.unwrap().unwrap().created_at, Timestamp(1000), "its absolute limit stays");
+        store.end_session(session).await.unwrap();
+        let third = new_grant();
+        assert!(store.keep_login(&third, &Seat::Kept(session), Sharing::Own, Timestamp(2000)).await.unwrap().is_none());
+        assert!(store.grant(third.id).await.unwrap().is_none(), "a logout is not undone");
+    }
+    sessions_are_found_by_their_user_and_by_the_providers_session(store) {
+        let mut grant = new_grant();
+        grant.provider_session = Some("sid-1".into());
+        keep(&store, &grant, session_of(grant.id), None).await;
+        login(&store).await;
+        let whose = |subject, provider_session| Whose { issuer: "https://idp", client_id: "c", subject, provider_session };
+        let found = async |whose| store.sessions_of(whose).await.unwrap().len();
+        assert_eq!(found(whose(Some("s"), None)).await, 2);
+        assert_eq!(found(whose(None, Some("sid-1"))).await, 1);
+        assert_eq!(found(whose(Some("other"), Some("sid-1"))).await, 0, "both must be right");
+        assert_eq!(found(Whose { issuer: "https://other", ..whose(Some("s"), None) }).await, 0);
+    }
+    a_used_grant_is_due_before_its_refresh_token_dies_and_an_idle_one_is_not(store) {
+        let life = Duration::from_secs(1800);
+        let mut grant = new_grant();
+        grant.tokens.refresh_life = Some(life);
+        keep(&store, &grant, session_of(grant.id), None).await;
+        let due = async |at: Timestamp| store.due_to_keep_alive(at, 10).await.unwrap();
+        let began = Timestamp(1000);
+        assert!(due(began.plus(life / 2)).await.is_empty(), "too early");
+        assert_eq!(due(began.plus(life * 4 / 5)).await, [grant.id]);
+        assert!(due(began.plus(life)).await.is_empty(), "too late");
+        let renewed = Renewed {
+            tokens: Tokens { refresh_life: Some(life), ..tokens("1") },
+            at: began.plus(life * 4 / 5),
+            ..renewed("1")
+        };
+        let attempt = AttemptId::random();
+        store.begin_renewal(grant.id, attempt, 0, LEASE, None).await.unwrap().unwrap();
+        assert!(store.save_renewal(grant.id, attempt, 0, &renewed).await.unwrap());
+        assert!(due(began.plus(life * 8 / 5)).await.is_empty(), "nobody has used it for a whole life of its token");
+    }
+    history_is_read_by_person_session_and_grant_the_newest_first(store) {
+        let identity = Identity { subject: "s".into(), email: Some("s@example.com".into()), ..Identity::default() };
+        let (grant, hash) = (GrantId::random(), SessionHash::fresh().1);
+        let login = Event::of(history::Kind::Login, grant, &identity, Timestamp(1)).of_session(hash);
+        let renewal = Event {
+            outcome: "dead".into(),
+            code: Some("invalid_grant".into()),
+            duration: Some(Duration::from_millis(12)),
+            rotated: Some(false),
+            ..Event::of(history::Kind::Renewal, grant, &identity, Timestamp(2))
+        };
+        store.note(login.clone());
+        store.note(renewal.clone());
+        store.write_noted().await;
+        let read = async |name: &str, grant| {
+            store.events(name, grant, 10).await.unwrap().into_iter().map(|(event, _)| event).collect::<Vec<_>>()
+        };
+        assert_eq!(read("s@example.com", None).await, [renewal.clone(), login.clone()]);
+        assert_eq!(read("s", None).await.len(), 2);
+        assert_eq!(read(&hash.short(), None).await, std::slice::from_ref(&login));
+        assert_eq!(read("nobody", Some(grant)).await, [renewal, login]);
+        let expired = Expired { events_before: Timestamp(1), ..EXPIRED };
+        assert_eq!(store.sweep(&expired, 10).await.unwrap(), 1, "an event lives as long as its retention");
     }
     last_seen_times_never_go_backwards(store) {
         let (_, hash) = login(&store).await;
@@ -265,19 +376,21 @@ contract! {
         store.returned([1; 32], Timestamp(5)).await.unwrap();
         let mut removed = Vec::new();
         loop {
-            match store.sweep(Timestamp(0), Timestamp(8000), Timestamp(6), 2).await.unwrap() {
+            match store.sweep(&EXPIRED, 2).await.unwrap() {
                 0 => break,
                 some => removed.push(some),
             }
         }
         assert!(removed.len() >= 3 && removed.iter().sum::<u64>() == 11, "{removed:?}");
         assert!(store.session(kept).await.unwrap().is_some() && store.grant(young).await.unwrap().is_some());
+        let limits = store.events("s", None, 100).await.unwrap();
+        assert!(limits.len() == 5 && limits.iter().all(|(event, _)| event.kind == history::Kind::Limit && event.reason == "idle"));
         let counts = store.counts().await.unwrap();
         assert_eq!((counts.sessions, counts.with_refresh_token), (1, 1));
     }
     changes_are_announced(store) {
-        let mut changes = store.changes();
         let (id, hash) = login(&store).await;
+        let mut changes = store.changes();
         store.save_identity(id, 0, &Identity { subject: "s".into(), ..Identity::default() }).await.unwrap();
         assert_eq!(changes.recv().await.unwrap(), evergate::session::cache::Change::Grant(id));
         store.end_session(hash).await.unwrap();

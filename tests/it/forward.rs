@@ -188,9 +188,10 @@ async fn a_unix_socket_is_an_upstream_too() {
 
 #[tokio::test]
 async fn an_upstream_that_fails_is_told_apart() {
-    let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    // Taken and not listened on, so that nothing else can be there.
+    let closed = tokio::net::TcpSocket::new_v4().unwrap();
+    closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = closed.local_addr().unwrap();
-    drop(closed);
     let world = World::build().set("upstream_url", &format!("http://{address}")).start().await;
     let reply = world.signed_in().await.fetch("/").await;
     assert_eq!((reply.status, reply.header("evergate-answer")), (StatusCode::BAD_GATEWAY, "upstream_unreachable"));

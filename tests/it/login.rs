@@ -253,7 +253,7 @@ async fn a_changed_setting_logs_nobody_out() {
     world
         .restart_with(&[("oidc_scopes", "openid,offline_access"), ("session_duration", "12h"), ("oidc_username_field", "email")])
         .await;
-    assert!(visitor.at(world.address()).get("/").await.is_upstreams());
+    assert!(visitor.at(world.address()).browse(&world.idp, "/").await.is_upstreams());
 }
 
 #[tokio::test]

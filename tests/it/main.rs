@@ -6,9 +6,12 @@
 mod harness;
 
 mod architecture;
+mod back_channel_logout;
 mod config;
+mod crash;
 mod database_contract;
 mod forward;
+mod history;
 mod login;
 mod login_attacks;
 mod logout;
@@ -17,5 +20,10 @@ mod peers;
 mod process;
 mod renewal;
 mod renewal_failures;
+mod renewal_knowledge;
 mod replicas;
+mod rules;
 mod sessions;
+mod shared_grants;
+mod silent_return;
+mod storm;

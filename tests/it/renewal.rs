@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::harness::{
     World,
     eventually::eventually,
-    idp::{Endpoint, Misbehaviour, Rotation},
+    idp::{Endpoint, Misbehaviour, Offline, Rotation},
     visitor::Reply,
 };
 
@@ -63,7 +63,7 @@ async fn a_hundred_requests_on_an_expired_token_make_one_call() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_cancels_nothing() {
+async fn rf_21_a_client_that_leaves_cancels_nothing() {
     let world = World::start().await;
     let visitor = world.signed_in().await;
     world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Slow(Duration::from_millis(700)));
@@ -80,7 +80,7 @@ async fn a_client_that_leaves_cancels_nothing() {
 }
 
 #[tokio::test]
-async fn a_missing_or_absurd_lifetime_is_neither_believed_nor_asked_for_at_every_request() {
+async fn rf_14_a_missing_or_absurd_lifetime_is_neither_believed_nor_asked_for_at_every_request() {
     for life in [None, Some(json!("300")), Some(json!(0)), Some(json!(-1)), Some(json!("soon")), Some(json!(1e300))] {
         let world = World::build().start_with(|idp| idp.access_tokens_live(life.clone())).await;
         let visitor = world.signed_in().await;
@@ -92,8 +92,8 @@ async fn a_missing_or_absurd_lifetime_is_neither_believed_nor_asked_for_at_every
 }
 
 #[tokio::test]
-async fn without_a_refresh_token_the_session_lasts_as_long_as_the_access_token() {
-    let world = World::build().start_with(|idp| idp.give_no_refresh_tokens()).await;
+async fn rf_16_without_a_refresh_token_the_session_lasts_as_long_as_the_access_token() {
+    let world = World::build().start_with(|idp| idp.give_refresh_tokens(Offline::Never)).await;
     let visitor = world.signed_in().await;
     assert!(visitor.get("/").await.is_upstreams());
     world.clock.advance(EXPIRED);
@@ -151,7 +151,7 @@ async fn keys_or_user_info_that_are_away_at_a_renewal_lose_nothing() {
 }
 
 #[tokio::test]
-async fn a_logout_during_a_renewal_wins_and_the_new_token_is_revoked() {
+async fn rf_06_a_logout_during_a_renewal_wins_and_the_new_token_is_revoked() {
     let world = World::start().await;
     let visitor = world.signed_in().await;
     world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Slow(Duration::from_millis(700)));

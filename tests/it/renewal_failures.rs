@@ -32,7 +32,7 @@ fn answers(status: u16, body: &str) -> Misbehaviour {
 }
 
 #[tokio::test]
-async fn while_the_provider_fails_the_session_lives_through_token_and_grace_and_comes_back_by_itself() {
+async fn rf_08_rf_09_while_the_provider_fails_the_session_lives_through_token_and_grace_and_comes_back_by_itself() {
     for status in [500, 502, 503, 429] {
         let world = World::build().start_with(|idp| idp.rotate_as(Rotation::Reusable)).await;
         let visitor = world.signed_in().await;
@@ -104,7 +104,7 @@ async fn without_grace_an_outage_is_an_honest_503() {
 }
 
 #[tokio::test]
-async fn a_dead_grant_is_ended_once_and_never_tried_again() {
+async fn rf_10_a_dead_grant_is_ended_once_and_never_tried_again() {
     let world = World::start().await;
     let visitor = world.signed_in().await;
     world.idp.kill_grants();
@@ -122,7 +122,7 @@ async fn a_dead_grant_is_ended_once_and_never_tried_again() {
 }
 
 #[tokio::test]
-async fn a_wrong_client_secret_is_the_administrator_s_problem_and_not_the_users() {
+async fn rf_11_a_wrong_client_secret_is_the_administrator_s_problem_and_not_the_users() {
     let world = World::start().await;
     let visitor = world.signed_in().await;
     world.idp.change_secret("rotated");
@@ -141,7 +141,7 @@ async fn a_wrong_client_secret_is_the_administrator_s_problem_and_not_the_users(
 }
 
 #[tokio::test]
-async fn answers_that_no_one_can_read_lose_no_session() {
+async fn rf_15_answers_that_no_one_can_read_lose_no_session() {
     let oddities = [
         answers(200, ""),
         answers(200, "<html>"),
@@ -169,7 +169,7 @@ async fn answers_that_no_one_can_read_lose_no_session() {
 }
 
 #[tokio::test]
-async fn a_rotating_token_of_unknown_fate_is_not_presented_again_and_the_browser_signs_in_by_itself() {
+async fn rf_05_a_rotating_token_of_unknown_fate_is_not_presented_again_and_the_browser_signs_in_by_itself() {
     for kind in [Kind::Sqlite, Kind::Postgres] {
         let world = World::build().on(kind).start().await;
         let visitor = world.signed_in().await;
@@ -227,7 +227,7 @@ async fn a_provider_that_is_too_slow_is_not_waited_for_for_ever() {
 }
 
 #[tokio::test]
-async fn while_the_store_is_away_nothing_is_presented_and_nobody_is_logged_out() {
+async fn rf_19_while_the_store_is_away_nothing_is_presented_and_nobody_is_logged_out() {
     let world = World::build().on(Kind::Postgres).start().await;
     let visitor = world.signed_in().await;
     world.store_line.as_ref().unwrap().cut();
@@ -244,7 +244,7 @@ async fn while_the_store_is_away_nothing_is_presented_and_nobody_is_logged_out()
 }
 
 #[tokio::test]
-async fn tokens_that_arrive_while_the_store_is_away_are_saved_when_it_is_back() {
+async fn rf_20_tokens_that_arrive_while_the_store_is_away_are_saved_when_it_is_back() {
     let world = World::build().on(Kind::Postgres).start().await;
     let visitor = world.signed_in().await;
     world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Slow(Duration::from_millis(500)));
@@ -266,7 +266,7 @@ async fn tokens_that_arrive_while_the_store_is_away_are_saved_when_it_is_back() 
 }
 
 #[tokio::test]
-async fn renewals_of_many_grants_are_bounded() {
+async fn rf_27_renewals_of_many_grants_are_bounded() {
     let world = World::build().set("oidc_max_concurrent_renewals", "3").start().await;
     let mut visitors = Vec::new();
     for _ in 0..20 {
@@ -283,7 +283,7 @@ async fn renewals_of_many_grants_are_bounded() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_judged_at_a_renewal_ends_no_grant() {
+async fn rf_23_what_cannot_be_judged_at_a_renewal_ends_no_grant() {
     type Edit = fn(&mut serde_json::Value);
     let untimely: Edit = |claims| claims["iat"] = json!(claims["iat"].as_i64().unwrap() + 3600);
     let expired: Edit = |claims| claims["exp"] = json!(claims["iat"].as_i64().unwrap() - 3600);

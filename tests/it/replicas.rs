@@ -13,7 +13,7 @@ use crate::harness::{
 const EXPIRED: Duration = Duration::from_secs(301);
 
 #[tokio::test]
-async fn a_hundred_requests_over_two_replicas_and_a_slow_strict_provider_make_one_call() {
+async fn rf_01_a_hundred_requests_over_two_replicas_and_a_slow_strict_provider_make_one_call() {
     let world = World::build().replicas(2).start().await;
     let visitor = world.signed_in().await;
     world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Slow(Duration::from_secs(3)));
@@ -32,7 +32,7 @@ async fn a_hundred_requests_over_two_replicas_and_a_slow_strict_provider_make_on
 }
 
 #[tokio::test]
-async fn a_request_that_read_its_session_before_the_renewal_uses_what_came_of_it() {
+async fn rf_03_a_request_that_read_its_session_before_the_renewal_uses_what_came_of_it() {
     let world = World::build().replicas(3).start().await;
     let visitor = world.signed_in().await;
     for replica in &world.replicas {
@@ -132,7 +132,7 @@ async fn an_intent_that_another_replica_holds_is_waited_for_and_not_followed() {
 }
 
 #[tokio::test]
-async fn a_key_ring_is_rotated_while_sessions_live() {
+async fn rf_25_a_key_ring_is_rotated_while_sessions_live() {
     use evergate::seal::KeyRing;
     let (old, new) = (KeyRing::generate(), KeyRing::generate());
     let mut world = World::build().replicas(1).set("external_token_encryption_keys", &old).start().await;

@@ -18,13 +18,13 @@ fn code(status: u16, body: &str) -> Option<String> {
 #[test]
 fn the_life_of_a_token_is_always_sensible() {
     for absurd in [json!(0), json!(-1), json!("x"), json!(null), json!([3600]), json!("NaN"), json!("-1")] {
-        assert_eq!(expires_in(Some(&absurd)), DEFAULT_LIFETIME, "{absurd}");
+        assert_eq!(seconds(Some(&absurd)), None, "{absurd}");
     }
-    assert_eq!(expires_in(None), DEFAULT_LIFETIME);
-    assert_eq!(expires_in(Some(&json!(30))), Duration::from_secs(30));
-    assert_eq!(expires_in(Some(&json!("3600"))), Duration::from_secs(3600));
-    assert_eq!(expires_in(Some(&json!(1e300))), Duration::from_secs(365 * 86_400));
-    assert_eq!(expires_in(Some(&json!("inf"))), Duration::from_secs(365 * 86_400));
+    assert_eq!(seconds(None), None);
+    assert_eq!(seconds(Some(&json!(30))), Some(Duration::from_secs(30)));
+    assert_eq!(seconds(Some(&json!("3600"))), Some(Duration::from_secs(3600)));
+    assert_eq!(seconds(Some(&json!(1e300))), Some(Duration::from_secs(365 * 86_400)));
+    assert_eq!(seconds(Some(&json!("inf"))), Some(Duration::from_secs(365 * 86_400)));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    grant::{Ended, GrantId},
+    grant::{Ended, Fingerprint, GrantId},
     identity::{Identity, IdentityHeaders},
     secret::Secret,
 };
@@ -25,8 +25,11 @@ fn grant(left: i64) -> Grant {
         lifetime: HOUR,
         has_refresh_token: true,
         scopes: String::new(),
-        fingerprint: String::new(),
+        fingerprint: Fingerprint::of("", ""),
         generation: 0,
+        created_at: Timestamp(0),
+        presented_ago: None,
+        refresh_until: None,
         renewed_at: NOW,
         rotation: Rotation::Unknown,
         presented: 0,
@@ -118,8 +121,27 @@ fn an_ended_grant_is_over_except_that_an_unknown_outcome_lets_the_access_token_l
 }
 
 #[test]
-fn a_token_that_rotates_is_never_presented_again_after_an_unknown_outcome() {
-    assert!(may_follow(Rotation::Reusable, 5));
-    assert!(may_follow(Rotation::Unknown, 1) && !may_follow(Rotation::Unknown, 2));
-    assert!(!may_follow(Rotation::Rotating, 0));
+fn a_token_is_presented_again_after_an_unknown_outcome_only_where_that_is_no_theft() {
+    use Rotation::{Reusable, Rotating, Unknown};
+    const GRACE: RotationClass = RotationClass::Grace(Duration::from_secs(30));
+    let follows = |class, rotation, presented, ago| {
+        let presented_ago = Some(Duration::from_secs(ago));
+        may_follow(class, &Grant { rotation, presented, presented_ago, ..grant(0) })
+    };
+    let cases = [
+        (RotationClass::Learnt, Reusable, 5, 900, true),
+        (RotationClass::Learnt, Unknown, 1, 900, true),
+        (RotationClass::Learnt, Unknown, 2, 900, false),
+        (RotationClass::Learnt, Rotating, 1, 0, false),
+        (RotationClass::Reusable, Rotating, 5, 900, true),
+        (RotationClass::Single, Unknown, 5, 900, true),
+        (RotationClass::Strict, Unknown, 1, 0, false),
+        (RotationClass::Strict, Reusable, 1, 0, false),
+        (GRACE, Rotating, 3, 29, true),
+        (GRACE, Unknown, 1, 30, false),
+        (GRACE, Reusable, 1, 900, true),
+    ];
+    for (class, rotation, presented, ago, expected) in cases {
+        assert_eq!(follows(class, rotation, presented, ago), expected, "{class:?} {rotation:?} {presented} {ago}");
+    }
 }

@@ -45,6 +45,8 @@ pub enum Endpoint {
     Code,
     /// The token endpoint, for refresh tokens.
     Refresh,
+    /// The same, with a refresh token that is nobody's; misbehaves as that does.
+    Probe,
     Userinfo,
     Revocation,
 }
@@ -56,8 +58,12 @@ pub enum Misbehaviour {
     Answer(u16, String, Vec<(&'static str, &'static str)>),
     /// Does its work after a while.
     Slow(Duration),
+    /// Does its work at once, and answers after a while.
+    SlowToAnswer(Duration),
     /// Does its work, and answers this instead of what came of it.
     WorkThenAnswer(u16, String),
+    /// Does its work after a while for so many at once, and answers 429 to more.
+    AtMost(usize, Duration),
     /// Answers without end.
     Endless,
 }
@@ -71,7 +77,6 @@ pub(super) struct State {
     life: Option<Value>,
     user: Value,
     secret: String,
-    gives_refresh_tokens: bool,
     metadata: Value,
     misbehaviour: HashMap<Endpoint, Misbehaviour>,
     calls: HashMap<Endpoint, usize>,
@@ -89,6 +94,26 @@ pub(super) struct State {
     issued: Vec<String>,
     at_once: usize,
     most_at_once: usize,
+    turned_away: usize,
+    /// Subjects whose browser is logged in here.
+    browsers: HashSet<String>,
+    wants_consent: bool,
+    prompts: usize,
+    passes: usize,
+    offline: Offline,
+}
+
+/// When a login brings a refresh token.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Offline {
+    /// With `offline_access`, each login its own.
+    Scope,
+    /// With `access_type=offline`, at the first login of a user, and whenever `prompt=consent` is asked (Google).
+    Consent,
+    /// With `offline_access`, and the user's older ones die (Dex).
+    Newest,
+    /// Never.
+    Never,
 }
 
 struct Token {
@@ -112,7 +137,6 @@ impl Idp {
             life: Some(json!(300)),
             user: user("ann"),
             secret: CLIENT_SECRET.to_owned(),
-            gives_refresh_tokens: true,
             metadata: json!({}),
             misbehaviour: HashMap::new(),
             calls: HashMap::new(),
@@ -130,6 +154,12 @@ impl Idp {
             issued: vec![CLIENT_SECRET.to_owned()],
             at_once: 0,
             most_at_once: 0,
+            turned_away: 0,
+            browsers: HashSet::new(),
+            wants_consent: false,
+            prompts: 0,
+            passes: 0,
+            offline: Offline::Scope,
         };
         let idp = Arc::new(Self { address: listener.local_addr().unwrap(), issuer, clock, state: Mutex::new(state) });
         let pages = axum::Router::new().nest(&path, endpoints::router(Arc::clone(&idp)));
@@ -158,8 +188,28 @@ impl Idp {
         self.state().user = user;
     }
 
-    pub fn give_no_refresh_tokens(&self) {
-        self.state().gives_refresh_tokens = false;
+    pub fn give_refresh_tokens(&self, offline: Offline) {
+        self.state().offline = offline;
+    }
+
+    /// Ends the provider's own sessions, so that the next login needs a person.
+    pub fn forget_browsers(&self) {
+        self.state().browsers.clear();
+    }
+
+    /// Whether a person must agree to the next login.
+    pub fn want_consent(&self, wants: bool) {
+        self.state().wants_consent = wants;
+    }
+
+    /// How often a person had to do something at the authorization endpoint.
+    pub fn prompts(&self) -> usize {
+        self.state().prompts
+    }
+
+    /// How often a browser came to the authorization endpoint.
+    pub fn passes(&self) -> usize {
+        self.state().passes
     }
 
     pub fn change_secret(&self, secret: &str) {
@@ -185,6 +235,39 @@ impl Idp {
 
     pub fn most_at_once(&self) -> usize {
         self.state().most_at_once
+    }
+
+    /// How often it answered 429 because of [`Misbehaviour::AtMost`].
+    pub fn turned_away(&self) -> usize {
+        self.state().turned_away
+    }
+
+    /// Calls under way.
+    pub fn at_once(&self) -> usize {
+        self.state().at_once
+    }
+
+    /// A logout token with these claims besides, or instead of, the usual ones; `null` leaves one out.
+    pub fn logout_token(&self, claims: Value, header: Value) -> String {
+        let state = self.state();
+        let now = self.clock.now().seconds();
+        let key = state.keys.first().unwrap();
+        let mut all = json!({
+            "iss": self.issuer, "aud": CLIENT_ID, "iat": now, "exp": now + 120, "jti": random_text::<8>(), "sub": state.user["sub"],
+            "events": {"http://schemas.openid.net/event/backchannel-logout": {}}, "ignored": true,
+        });
+        let mut head = json!({"alg": "ES256", "typ": "logout+jwt", "kid": key.jwk()["kid"]});
+        for (target, edits) in [(&mut all, claims), (&mut head, header)] {
+            for (name, value) in edits.as_object().unwrap() {
+                target[name] = value.clone();
+            }
+            target.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+        }
+        key.sign_with_header(&head, &all).unwrap()
+    }
+
+    pub fn start_counting_at_once(&self) {
+        self.state().most_at_once = 0;
     }
 
     pub fn edit_id_token(&self, edit: impl Fn(&mut Value) + Send + 'static) {
@@ -243,25 +326,43 @@ impl Idp {
         self.state().issued.clone()
     }
 
-    /// Does at the authorization endpoint what the present user's browser would, without a prompt, and
+    /// Does at the authorization endpoint what the present user's browser, and its person where one is needed, would;
     /// returns where it is sent.
     pub async fn authorize(&self, request: &Url) -> Url {
+        let user = self.state().user.clone();
+        self.authorize_as(&user, request).await
+    }
+
+    /// The same for somebody else.
+    pub async fn authorize_as(&self, user: &Value, request: &Url) -> Url {
         assert_eq!(format!("{}/authorize", self.issuer), format!("{}{}", request.origin().ascii_serialization(), request.path()));
         let query: HashMap<_, _> = request.query_pairs().into_owned().collect();
         assert_eq!(query["response_type"], "code");
         assert_eq!(query["code_challenge_method"], "S256");
         assert_eq!(query["client_id"], CLIENT_ID);
+        let prompt = query.get("prompt").map(String::as_str).unwrap_or_default();
         let code = random_text::<16>();
         let mut state = self.state();
-        let details = json!({
-            "user": state.user, "nonce": query["nonce"], "challenge": query["code_challenge"], "redirect_uri": query["redirect_uri"],
-            "scope": query["scope"],
-        });
-        state.codes.insert(code.clone(), details);
+        state.passes += 1;
         state.issued.extend([code.clone(), query["state"].clone(), query["nonce"].clone()]);
+        let known = state.browsers.contains(user["sub"].as_str().unwrap());
+        let asks = !known || state.wants_consent || matches!(prompt, "login" | "consent");
+        let answer = if asks && prompt == "none" {
+            ("error", if known { "consent_required" } else { "login_required" }.to_owned())
+        } else {
+            state.prompts += usize::from(asks);
+            state.wants_consent = false;
+            state.browsers.insert(user["sub"].as_str().unwrap().to_owned());
+            let details = json!({
+                "user": user, "nonce": query["nonce"], "challenge": query["code_challenge"], "redirect_uri": query["redirect_uri"],
+                "scope": query["scope"], "access_type": query.get("access_type"), "prompt": prompt,
+            });
+            state.codes.insert(code.clone(), details);
+            ("code", code)
+        };
         Url::parse_with_params(
             &query["redirect_uri"],
-            [("code", code.as_str()), ("state", &query["state"]), ("iss", &self.issuer)],
+            [(answer.0, answer.1.as_str()), ("state", &query["state"]), ("iss", &self.issuer)],
         )
         .unwrap()
     }

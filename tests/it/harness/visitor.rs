@@ -161,6 +161,20 @@ impl Visitor {
         }
     }
 
+    /// Goes to `path` as a browser does, through the provider and back as often as it is sent there, until a page comes.
+    pub async fn browse(&self, idp: &Idp, path: &str) -> Reply {
+        let mut reply = self.get(path).await;
+        for _ in 0..12 {
+            if reply.status != StatusCode::SEE_OTHER {
+                return reply;
+            }
+            let next = reply.location();
+            let here = if next.as_str().starts_with(idp.issuer()) { idp.authorize(&next).await } else { next };
+            reply = self.get(&path_of(&here)).await;
+        }
+        panic!("the browser was sent round in circles");
+    }
+
     /// Goes to `path`, through the provider as its present user, and back; returns the last redirect.
     pub async fn log_in(&self, idp: &Idp, path: &str) -> Url {
         let callback = idp.authorize(&self.get(path).await.location()).await;

@@ -11,11 +11,14 @@ use axum::{
     routing::{get, post},
 };
 use base64::prelude::*;
-use evergate::secret::{random_text, sha256};
+use evergate::{
+    oidc::PROBE,
+    secret::{random_text, sha256},
+};
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use super::{CLIENT_ID, Endpoint, Idp, Misbehaviour, Rotation, State, Token};
+use super::{CLIENT_ID, Endpoint, Idp, Misbehaviour, Offline, Rotation, State, Token};
 
 type Provider = Shared<Arc<Idp>>;
 type Fields = HashMap<String, String>;
@@ -37,13 +40,29 @@ async fn answer(idp: &Idp, endpoint: Endpoint, work: impl FnOnce() -> Response) 
         *state.calls.entry(endpoint).or_default() += 1;
         state.at_once += 1;
         state.most_at_once = state.most_at_once.max(state.at_once);
-        state.misbehaviour.get(&endpoint).cloned()
+        let behaves_as = if endpoint == Endpoint::Probe { Endpoint::Refresh } else { endpoint };
+        state.misbehaviour.get(&behaves_as).cloned()
     };
-    let response = match misbehaviour {
+    // Also when its client goes away, which ends the call where it stands.
+    let _under_way = UnderWay(idp);
+    match misbehaviour {
         None => work(),
         Some(Misbehaviour::Slow(duration)) => {
             tokio::time::sleep(duration).await;
             work()
+        }
+        Some(Misbehaviour::AtMost(most, duration)) => {
+            if idp.state().at_once > most {
+                idp.state().turned_away += 1;
+                return (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "1")]).into_response();
+            }
+            tokio::time::sleep(duration).await;
+            work()
+        }
+        Some(Misbehaviour::SlowToAnswer(duration)) => {
+            let response = work();
+            tokio::time::sleep(duration).await;
+            response
         }
         Some(Misbehaviour::Answer(status, body, headers)) => {
             let mut response = (StatusCode::from_u16(status).unwrap(), body).into_response();
@@ -63,9 +82,15 @@ async fn answer(idp: &Idp, endpoint: Endpoint, work: impl FnOnce() -> Response) 
             };
             Body::from_stream(futures_util::stream::unfold((), move |()| piece())).into_response()
         }
-    };
-    idp.state().at_once -= 1;
-    response
+    }
+}
+
+struct UnderWay<'a>(&'a Idp);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.state().at_once -= 1;
+    }
 }
 
 async fn metadata(Shared(idp): Provider) -> Response {
@@ -94,13 +119,17 @@ fn refuse(status: StatusCode, code: &str) -> Response {
 
 async fn token(Shared(idp): Provider, headers: HeaderMap, Form(form): Form<Fields>) -> Response {
     let kind = form.get("grant_type").map(String::as_str);
-    let endpoint = if kind == Some("refresh_token") { Endpoint::Refresh } else { Endpoint::Code };
+    let endpoint = match (kind, form.get("refresh_token").map(String::as_str)) {
+        (Some("refresh_token"), Some(PROBE)) => Endpoint::Probe,
+        (Some("refresh_token"), _) => Endpoint::Refresh,
+        _ => Endpoint::Code,
+    };
     answer(&idp, endpoint, || {
         let mut state = idp.state();
         if !authenticates(&state, &headers) {
             return refuse(StatusCode::UNAUTHORIZED, "invalid_client");
         }
-        if endpoint == Endpoint::Refresh { refresh(&idp, &mut state, &form) } else { code(&idp, &mut state, &form) }
+        if endpoint == Endpoint::Code { code(&idp, &mut state, &form) } else { refresh(&idp, &mut state, &form) }
     })
     .await
 }
@@ -125,9 +154,24 @@ fn code(idp: &Idp, state: &mut State, form: &Fields) -> Response {
     }
     state.families += 1;
     let family = state.families;
-    let offline = state.gives_refresh_tokens && details["scope"].as_str().unwrap().contains("offline_access");
-    let new = offline.then(|| fresh(state, family, &details["user"]));
-    issue(idp, state, &details["user"], new, details["nonce"].as_str())
+    let user = &details["user"];
+    let asked = details["scope"].as_str().unwrap().contains("offline_access");
+    let of_user = |token: &&Token| token.user["sub"] == user["sub"];
+    let offline = match state.offline {
+        Offline::Never => false,
+        Offline::Scope | Offline::Newest => asked,
+        Offline::Consent => {
+            details["access_type"] == "offline"
+                && (details["prompt"] == "consent" || !state.refresh.values().any(|token| of_user(&token)))
+        }
+    };
+    if offline && state.offline == Offline::Newest {
+        let older: Vec<_> =
+            state.refresh.values().filter(of_user).map(|token| token.family).filter(|older| *older != family).collect();
+        state.revoked_families.extend(older);
+    }
+    let new = offline.then(|| fresh(state, family, user));
+    issue(idp, state, user, new, details["nonce"].as_str())
 }
 
 fn refresh(idp: &Idp, state: &mut State, form: &Fields) -> Response {

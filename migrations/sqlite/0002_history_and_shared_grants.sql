@@ -1,0 +1,32 @@
+-- When the refresh token was last presented.
+ALTER TABLE grants ADD COLUMN presented_at INTEGER;
+-- Until when the refresh token lives if it is not renewed, and how long that was when it was issued.
+ALTER TABLE grants ADD COLUMN refresh_until INTEGER;
+ALTER TABLE grants ADD COLUMN refresh_life INTEGER;
+-- The provider's own name for the browser's session there (`sid`).
+ALTER TABLE grants ADD COLUMN provider_session TEXT;
+
+CREATE INDEX grants_by_refresh_until ON grants (refresh_until) WHERE refresh_until IS NOT NULL;
+CREATE INDEX grants_by_provider_session ON grants (provider_session) WHERE provider_session IS NOT NULL;
+
+-- One line of a grant's history each. It outlives the grant.
+CREATE TABLE events (
+    id       INTEGER PRIMARY KEY,
+    at       INTEGER NOT NULL,
+    kind     TEXT    NOT NULL,
+    grant_id BLOB    NOT NULL,
+    session  TEXT,
+    subject  TEXT    NOT NULL,
+    who      TEXT    NOT NULL,
+    outcome  TEXT    NOT NULL,
+    reason   TEXT    NOT NULL,
+    code     TEXT,
+    duration INTEGER,
+    rotated  INTEGER,
+    replica  TEXT    NOT NULL
+) STRICT;
+
+CREATE INDEX events_by_time ON events (at);
+CREATE INDEX events_by_grant ON events (grant_id);
+CREATE INDEX events_by_who ON events (who);
+CREATE INDEX events_by_subject ON events (subject);

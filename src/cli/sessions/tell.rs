@@ -1,0 +1,238 @@
+//! What `evergate sessions` prints, out of data.
+
+use std::fmt::Write;
+
+use serde_json::json;
+
+use crate::{
+    clock::Timestamp,
+    grant::{EndReason, Ended},
+    history::{Event, Kind},
+    session::{Limit, Settings},
+    store::Listed,
+};
+
+/// An event, and the replica that wrote it.
+pub(super) type Line = (Event, String);
+
+/// A time as people read it, in UTC.
+fn time(at: Timestamp) -> String {
+    chrono::DateTime::from_timestamp_millis(at.0).unwrap_or_default().format("%Y-%m-%d %H:%M:%SZ").to_string()
+}
+
+/// When a session ends if nobody uses it any more, and because of what.
+fn ends(listed: &Listed, limits: &Settings) -> (Timestamp, &'static str) {
+    let session = &listed.session;
+    let absolute = session.created_at.plus(limits.absolute);
+    let idle = if limits.sliding { session.last_seen.plus(limits.idle) } else { session.created_at.plus(limits.idle) };
+    if idle < absolute { (idle, "idle limit") } else { (absolute, "absolute limit") }
+}
+
+/// The state of a session in a word or two.
+fn state(listed: &Listed, limits: &Settings, now: Timestamp) -> String {
+    let grant = &listed.grant;
+    match (limits.reached(&listed.session, listed.session.last_seen, now), &grant.ended) {
+        (Some(Limit::Idle), _) => "idle limit reached".to_owned(),
+        (Some(Limit::Absolute), _) => "absolute limit reached".to_owned(),
+        (None, Some(ended)) => format!("grant ended: {}", ended.reason.as_str()),
+        (None, None) if now < grant.expires_at => "ok".to_owned(),
+        (None, None) if grant.has_refresh_token => "ok, to be renewed when used".to_owned(),
+        (None, None) => "token expired, not renewable".to_owned(),
+    }
+}
+
+/// A table, one line a session.
+pub(super) fn list(sessions: &[Listed], limits: &Settings, now: Timestamp) -> String {
+    let mut rows =
+        vec![["SESSION", "USER", "LOGIN", "LAST SEEN", "RENEWABLE", "LAST RENEWED", "RENEWALS", "STATE"].map(str::to_owned)];
+    rows.extend(sessions.iter().map(|listed| {
+        let grant = &listed.grant;
+        [
+            listed.session.hash.short(),
+            printable(grant.identity.display()),
+            time(listed.session.created_at),
+            time(listed.session.last_seen),
+            if grant.has_refresh_token { "yes" } else { "no" }.to_owned(),
+            time(grant.renewed_at),
+            grant.generation.to_string(),
+            state(listed, limits, now),
+        ]
+    }));
+    table(&rows)
+}
+
+/// What a provider wrote must not steer the terminal of whoever reads it.
+fn printable(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
+}
+
+fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let mut widths = [0; N];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    rows.iter().fold(String::new(), |mut out, row| {
+        let line = row.iter().zip(widths).fold(String::new(), |mut line, (cell, width)| {
+            let _infallible = write!(line, "{cell:width$}  ");
+            line
+        });
+        out.push_str(line.trim_end());
+        out.push('\n');
+        out
+    })
+}
+
+/// Each session at length, then the history, the newest first.
+pub(super) fn show(sessions: &[Listed], limits: &Settings, events: &[Line], now: Timestamp) -> String {
+    let mut out = String::new();
+    for listed in sessions {
+        let (session, grant) = (&listed.session, &listed.grant);
+        let (at, by) = ends(listed, limits);
+        let _infallible = write!(
+            out,
+            "session {}\n  user            {} (sub {})\n  grant           {}\n  state           {}\n  login           {}\n  last seen       {}\n  \
+             ends unused     {} ({by})\n  access token    expires {}\n  refresh token   {}\n  last renewed    {} ({} renewals, rotation {})\n\n",
+            session.hash.short(),
+            printable(grant.identity.display()),
+            printable(&grant.identity.subject),
+            grant.id,
+            state(listed, limits, now),
+            time(session.created_at),
+            time(session.last_seen),
+            time(at),
+            time(grant.expires_at),
+            match (grant.has_refresh_token, grant.refresh_until) {
+                (true, Some(until)) => format!("yes, lives until {} unless renewed", time(until)),
+                (true, None) => "yes".to_owned(),
+                (false, _) => "no".to_owned(),
+            },
+            time(grant.renewed_at),
+            grant.generation,
+            grant.rotation.as_str(),
+        );
+    }
+    out.push_str("history, the newest first\n");
+    for (event, replica) in events {
+        let took = event.duration.map(|duration| format!(" in {} ms", duration.as_millis())).unwrap_or_default();
+        let code = event.code.as_deref().map(|code| format!(" (provider: {code})")).unwrap_or_default();
+        let session = event.session.as_deref().map(|session| format!(" session {session}")).unwrap_or_default();
+        let _infallible = writeln!(
+            out,
+            "  {}  {:10} {} {}{code}{took}{session} grant {} on {replica}",
+            time(event.at),
+            event.kind.as_str(),
+            event.outcome,
+            event.reason,
+            event.grant
+        );
+    }
+    out
+}
+
+/// The same as data.
+pub(super) fn json(sessions: &[Listed], limits: &Settings, events: &[Line]) -> String {
+    let sessions: Vec<_> = sessions
+        .iter()
+        .map(|listed| {
+            let (session, grant) = (&listed.session, &listed.grant);
+            let (ends_at, ends_by) = ends(listed, limits);
+            json!({
+                "session": session.hash.short(), "grant": grant.id.to_string(), "user": grant.identity.subject,
+                "email": grant.identity.email, "preferredUsername": grant.identity.username,
+                "createdAt": session.created_at.seconds(), "lastSeenAt": session.last_seen.seconds(),
+                "endsAt": ends_at.seconds(), "endsBy": ends_by, "accessTokenExpiresAt": grant.expires_at.seconds(),
+                "renewable": grant.has_refresh_token, "renewedAt": grant.renewed_at.seconds(), "renewals": grant.generation,
+                "rotation": grant.rotation.as_str(), "refreshTokenUntil": grant.refresh_until.map(Timestamp::seconds),
+                "endedBecause": grant.ended.as_ref().map(|ended| ended.reason.as_str()),
+                "providerError": grant.ended.as_ref().and_then(|ended| ended.code.as_deref()),
+            })
+        })
+        .collect();
+    let events: Vec<_> = events
+        .iter()
+        .map(|(event, replica)| {
+            json!({
+                "at": event.at.seconds(), "kind": event.kind.as_str(), "grant": event.grant.to_string(), "session": event.session,
+                "user": event.subject, "outcome": event.outcome, "reason": event.reason, "providerError": event.code,
+                "milliseconds": event.duration.map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
+                "rotated": event.rotated, "replica": replica,
+            })
+        })
+        .collect();
+    format!("{}\n", json!({ "sessions": sessions, "events": events }))
+}
+
+/// In sentences: how it stands with each session, and what ended those that are gone.
+pub(super) fn why(sessions: &[Listed], limits: &Settings, events: &[Line], now: Timestamp) -> String {
+    let mut out = String::new();
+    for listed in sessions {
+        let (session, grant) = (listed.session.hash.short(), &listed.grant);
+        let _infallible = match (limits.reached(&listed.session, listed.session.last_seen, now), &grant.ended) {
+            (Some(limit), _) => writeln!(out, "Session {session} has ended: {}.", limit_sentence(limit)),
+            (None, Some(ended)) => writeln!(out, "Session {session} must pass the provider again: {}.", end_sentence(ended)),
+            (None, None) => {
+                let (at, by) = ends(listed, limits);
+                let renewal = if grant.has_refresh_token {
+                    format!("its grant was last renewed {} and is renewed when it is used", time(grant.renewed_at))
+                } else {
+                    format!("its grant has no refresh token and lasts until {}", time(grant.expires_at))
+                };
+                writeln!(out, "Session {session} is logged in; {renewal}. Unused, it ends {} by its {by}.", time(at))
+            }
+        };
+    }
+    let ends = events.iter().filter_map(|(event, _)| Some((event, ending(event)?)));
+    for (event, sentence) in ends {
+        let session = event.session.as_deref().map(|session| format!(" (session {session})")).unwrap_or_default();
+        let _infallible = writeln!(out, "{}{session}: {sentence}.", time(event.at));
+    }
+    if let Some((login, _)) = events.iter().find(|(event, _)| event.kind == Kind::Login) {
+        let _infallible = writeln!(out, "The last login was {}.", time(login.at));
+    }
+    out
+}
+
+fn limit_sentence(limit: Limit) -> &'static str {
+    match limit {
+        Limit::Idle => "nobody used it for CODER_SESSION_DURATION",
+        Limit::Absolute => "it reached CODER_SESSION_MAX_DURATION",
+    }
+}
+
+fn end_sentence(ended: &Ended) -> String {
+    let code = ended.code.as_deref().map(|code| format!(" ({code})")).unwrap_or_default();
+    match ended.reason {
+        EndReason::Dead => format!("the provider refused its refresh token{code}"),
+        EndReason::OutcomeUnknown => {
+            "the outcome of a renewal is unknown, and this provider's refresh tokens are good for one use".to_owned()
+        }
+        EndReason::IdentityRefused => "a renewal brought an identity that is not this user's".to_owned(),
+        EndReason::Expired => "its access token expired, and the provider gave no refresh token".to_owned(),
+        EndReason::OtherProvider => "it belongs to another provider or client than are configured now".to_owned(),
+    }
+}
+
+/// What an event ended, as a sentence; `None` if it ended nothing.
+fn ending(event: &Event) -> Option<String> {
+    match (event.kind, event.outcome.as_str(), event.reason.as_str()) {
+        (Kind::Logout, _, "user") => Some("the user logged out".to_owned()),
+        (Kind::Logout, _, "user_everywhere") => Some("the user logged out of all browsers".to_owned()),
+        (Kind::Logout, _, "provider") => Some("the user logged out at the provider, which said so".to_owned()),
+        (Kind::Logout, _, "administrator") => Some("an administrator ended the session".to_owned()),
+        (Kind::Logout, _, other) => Some(format!("the session was ended ({other})")),
+        (Kind::Limit, _, "idle") => Some(format!("the session ended: {}", limit_sentence(Limit::Idle))),
+        (Kind::Limit, _, _) => Some(format!("the session ended: {}", limit_sentence(Limit::Absolute))),
+        (Kind::Renewal, "dead", reason) => {
+            let reason = match reason {
+                "no_refresh_token" => EndReason::Expired,
+                "identity_refused" => EndReason::IdentityRefused,
+                _ => EndReason::Dead,
+            };
+            Some(end_sentence(&Ended { reason, code: event.code.clone() }))
+        }
+        (Kind::Renewal, _, "outcome_unknown") => Some(end_sentence(&Ended { reason: EndReason::OutcomeUnknown, code: None })),
+        (Kind::Renewal | Kind::Login | Kind::Revocation, _, _) => None,
+    }
+}

@@ -1,0 +1,131 @@
+//! How many renewals one replica makes at once: as many as are allowed, and fewer once the provider says that they are
+//! too many. Halved at each such answer and grown by one after as many successes as there are slots, so that replicas that
+//! know nothing of each other find what the provider bears together.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::clock::Timestamp;
+
+/// The slots of one provider.
+#[derive(Debug)]
+pub(super) struct Slots {
+    free: Semaphore,
+    most: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    limit: usize,
+    /// Slots that are in use and are not to come back.
+    surplus: usize,
+    successes: usize,
+    halved_at: Option<Timestamp>,
+}
+
+/// Answers that were under way together count once.
+const ONE_ROUND: Duration = Duration::from_secs(1);
+
+/// The right to make one renewal.
+#[derive(Debug)]
+pub(super) struct Slot<'a> {
+    slots: &'a Slots,
+    permit: Option<SemaphorePermit<'a>>,
+}
+
+impl Slots {
+    /// So many, at most.
+    pub(super) fn new(most: usize) -> Self {
+        let state = State { limit: most, surplus: 0, successes: 0, halved_at: None };
+        Self { free: Semaphore::new(most), most, state: Mutex::new(state) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for one, in the order of asking.
+    pub(super) async fn acquire(&self) -> Option<Slot<'_>> {
+        let permit = self.free.acquire().await.ok()?;
+        Some(Slot { slots: self, permit: Some(permit) })
+    }
+
+    /// The provider says that there are too many.
+    pub(super) fn throttled(&self, now: Timestamp) {
+        let mut state = self.state();
+        if state.halved_at.is_some_and(|at| now.since(at) < ONE_ROUND && now >= at) {
+            return;
+        }
+        let limit = (state.limit / 2).max(1);
+        let fewer = state.limit - limit;
+        let taken = self.free.forget_permits(fewer);
+        *state = State { limit, surplus: state.surplus + fewer - taken, successes: 0, halved_at: Some(now) };
+    }
+
+    /// One came out well.
+    pub(super) fn succeeded(&self) {
+        let mut state = self.state();
+        if state.limit == self.most {
+            return;
+        }
+        state.successes += 1;
+        if state.successes >= state.limit {
+            state.successes = 0;
+            state.limit += 1;
+            if state.surplus > 0 {
+                state.surplus -= 1;
+            } else {
+                self.free.add_permits(1);
+            }
+        }
+    }
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        let mut state = self.slots.state();
+        if state.surplus > 0 {
+            state.surplus -= 1;
+            if let Some(permit) = self.permit.take() {
+                permit.forget();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_000_000);
+
+    #[tokio::test]
+    async fn the_limit_is_halved_once_a_round_and_grows_back_with_success() {
+        let slots = Slots::new(8);
+        let figures = || {
+            let state = slots.state();
+            (state.limit, slots.free.available_permits(), state.surplus)
+        };
+        let held: Vec<_> = [slots.acquire().await, slots.acquire().await, slots.acquire().await].into_iter().flatten().collect();
+        slots.throttled(NOW);
+        slots.throttled(NOW);
+        assert_eq!(figures(), (4, 1, 0), "three are in use");
+        slots.throttled(NOW.plus(ONE_ROUND));
+        assert_eq!(figures(), (2, 0, 1));
+        drop(held);
+        assert_eq!(figures(), (2, 2, 0), "one did not come back");
+        for _ in 0..100 {
+            slots.succeeded();
+        }
+        assert_eq!(figures(), (8, 8, 0));
+        for round in 2..20 {
+            slots.throttled(NOW.plus(ONE_ROUND * round));
+        }
+        assert_eq!(slots.free.available_permits(), 1, "one is always left");
+    }
+}

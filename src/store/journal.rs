@@ -1,0 +1,82 @@
+//! The way of events into the store: noted at once by whoever makes them, written in batches by a task of their own, so
+//! that no renewal waits for its own history.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::{Store, on};
+use crate::{history::Event, secret::random_text};
+
+/// Events that wait to be written, and the name of the replica that they happened on.
+#[derive(Debug)]
+pub(super) struct Journal {
+    pub(super) replica: String,
+    waiting: Mutex<Vec<Event>>,
+    full: Notify,
+}
+
+/// Written at once when so many wait, and after this long in any case.
+const BATCH: usize = 100;
+const WRITE_AFTER: Duration = Duration::from_millis(500);
+/// While the store is away so many are kept; then the oldest are lost, and the log has their lines.
+const MOST: usize = 20_000;
+
+impl Default for Journal {
+    fn default() -> Self {
+        // Two replicas on one host, or the same one before and after a restart, are told apart.
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let host = host.trim();
+        let replica = format!("{}/{}", if host.is_empty() { "unnamed" } else { host }, random_text::<3>());
+        Self { replica, waiting: Mutex::default(), full: Notify::new() }
+    }
+}
+
+impl Store {
+    /// Notes an event, to be written soon.
+    pub fn note(&self, event: Event) {
+        let mut waiting = self.journal.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() >= MOST {
+            waiting.drain(..BATCH);
+        }
+        waiting.push(event);
+        if waiting.len() >= BATCH {
+            self.journal.full.notify_one();
+        }
+    }
+
+    /// Writes what was noted, until told to stop and then once more.
+    pub async fn write_history(&self, stop: CancellationToken) {
+        loop {
+            let stopped = tokio::select! {
+                () = stop.cancelled() => true,
+                () = self.journal.full.notified() => false,
+                () = tokio::time::sleep(WRITE_AFTER) => false,
+            };
+            self.write_noted().await;
+            if stopped {
+                return;
+            }
+        }
+    }
+
+    /// Writes what was noted; what cannot be written now waits on.
+    pub async fn write_noted(&self) {
+        let events = std::mem::take(&mut *self.journal.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut written = 0;
+        for batch in events.chunks(BATCH) {
+            let replica = self.journal.replica.as_str();
+            if let Err(error) = on!(self, backend => backend.record(batch, replica)) {
+                tracing::debug!(%error, waiting = events.len() - written, "events cannot be written yet");
+                break;
+            }
+            written += batch.len();
+        }
+        let rest = events.into_iter().skip(written);
+        self.journal.waiting.lock().unwrap_or_else(PoisonError::into_inner).splice(0..0, rest);
+    }
+}

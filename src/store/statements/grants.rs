@@ -1,0 +1,231 @@
+//! Statements on grants: reading one, and the steps of a renewal.
+
+/// What is read of a grant, for [`GrantRow`](crate::store::rows::GrantRow).
+macro_rules! grant_columns {
+    ($now:literal) => {
+        concat!(
+            "grants.issuer, grants.client_id, grants.identity, grants.scopes, grants.fingerprint, grants.access_token, \
+             grants.refresh_token IS NOT NULL AS has_refresh_token, grants.expires_at, grants.lifetime, \
+             grants.created_at AS granted_at, grants.renewed_at, grants.generation, grants.rotation, grants.presented, ",
+            $now,
+            " - grants.presented_at AS presented_ago, grants.refresh_until, grants.attempt, \
+             COALESCE(grants.lease_until, 0) <= ",
+            $now,
+            " AS lapsed, grants.retry_at, grants.ended_reason, grants.ended_code"
+        )
+    };
+}
+
+pub(in crate::store) use grant_columns;
+
+/// Implements the renewal's part of the contract.
+macro_rules! implement_grants {
+    ($Backend:ty, row: $Row:ty, now: $now:literal, lock: $lock:literal) => {
+        impl $Backend {
+            pub(super) async fn grant(&self, id: GrantId) -> Result<Option<GrantRow>, StoreError> {
+                let row: Option<$Row> = sqlx::query(concat!("SELECT ", grant_columns!($now), " FROM grants WHERE id = $1"))
+                    .bind(&id.0[..])
+                    .fetch_optional(&self.pool)
+                    .await?;
+                Ok(row.map(|row| Self::grant_row(id, &row)).transpose()?)
+            }
+
+            fn grant_row(id: GrantId, row: &$Row) -> Result<GrantRow, sqlx::Error> {
+                Ok(GrantRow {
+                    id,
+                    issuer: row.try_get("issuer")?,
+                    client_id: row.try_get("client_id")?,
+                    identity: row.try_get("identity")?,
+                    scopes: row.try_get("scopes")?,
+                    fingerprint: row.try_get("fingerprint")?,
+                    access_token: row.try_get("access_token")?,
+                    has_refresh_token: row.try_get("has_refresh_token")?,
+                    expires_at: row.try_get("expires_at")?,
+                    lifetime: row.try_get("lifetime")?,
+                    created_at: row.try_get("granted_at")?,
+                    renewed_at: row.try_get("renewed_at")?,
+                    generation: row.try_get("generation")?,
+                    rotation: row.try_get("rotation")?,
+                    presented: row.try_get("presented")?,
+                    presented_ago: row.try_get("presented_ago")?,
+                    refresh_until: row.try_get("refresh_until")?,
+                    attempt: row.try_get("attempt")?,
+                    lapsed: row.try_get("lapsed")?,
+                    retry_at: row.try_get("retry_at")?,
+                    ended_reason: row.try_get("ended_reason")?,
+                    ended_code: row.try_get("ended_code")?,
+                })
+            }
+
+            pub(super) async fn begin_renewal(
+                &self,
+                id: GrantId,
+                attempt: AttemptId,
+                generation: i64,
+                lease: Duration,
+                takes_over: Option<AttemptId>,
+            ) -> Result<Option<Vec<u8>>, StoreError> {
+                // One statement, committed on its own: the intent is on disk before the token is in our hands.
+                let row = sqlx::query(concat!(
+                    "UPDATE grants SET attempt = $2, lease_until = ", $now, " + $3, presented = presented + 1, \
+                     presented_at = ", $now, " \
+                     WHERE id = $1 AND generation = $4 AND ended_reason IS NULL AND refresh_token IS NOT NULL \
+                     AND (attempt IS NULL OR (attempt = $5 AND lease_until <= ", $now, ")) \
+                     RETURNING refresh_token"
+                ))
+                .bind(&id.0[..])
+                .bind(&attempt.0[..])
+                .bind(millis(lease))
+                .bind(generation)
+                .bind(takes_over.map(|attempt| attempt.0.to_vec()))
+                .fetch_optional(&self.pool)
+                .await?;
+                Ok(row.map(|row| row.try_get("refresh_token")).transpose()?)
+            }
+
+            pub(super) async fn save_renewal(
+                &self,
+                id: GrantId,
+                attempt: AttemptId,
+                generation: i64,
+                renewed: &Renewed,
+                sealed: &SealedTokens,
+            ) -> Result<bool, StoreError> {
+                // Fenced by the generation, not by the intent: should a lapsed attempt have been followed by another, the
+                // tokens that come first are the ones to keep, and the follower fails its own fence.
+                let updated = sqlx::query(
+                    "UPDATE grants SET access_token = $3, refresh_token = COALESCE($4, refresh_token), \
+                     id_token = COALESCE($5, id_token), expires_at = $6, lifetime = $7, renewed_at = $8, rotation = $9, \
+                     generation = generation + 1, attempt = NULL, lease_until = NULL, last_attempt = $2, presented = 0, \
+                     retry_at = NULL, ended_reason = NULL, refresh_until = $11, refresh_life = $12, \
+                     scopes = COALESCE($13, scopes) WHERE id = $1 AND generation = $10 \
+                     AND COALESCE(ended_reason, 'outcome_unknown') = 'outcome_unknown'",
+                )
+                .bind(&id.0[..])
+                .bind(&attempt.0[..])
+                .bind(&sealed.access)
+                .bind(sealed.refresh.as_ref())
+                .bind(sealed.id.as_ref())
+                .bind(renewed.tokens.expires_at.0)
+                .bind(millis(renewed.tokens.lifetime))
+                .bind(renewed.at.0)
+                .bind(renewed.rotation.as_str())
+                .bind(generation)
+                .bind(renewed.tokens.refresh_life.map(|life| renewed.at.plus(life).0))
+                .bind(renewed.tokens.refresh_life.map(millis))
+                .bind(renewed.scopes.as_ref())
+                .execute(&self.pool)
+                .await?
+                .rows_affected();
+                if updated > 0 {
+                    return Ok(true);
+                }
+                // An earlier try of ours may have been committed though its answer was lost (RF-20).
+                let ours = sqlx::query("SELECT 1 AS one FROM grants WHERE id = $1 AND last_attempt = $2")
+                    .bind(&id.0[..])
+                    .bind(&attempt.0[..])
+                    .fetch_optional(&self.pool)
+                    .await?;
+                Ok(ours.is_some())
+            }
+
+            pub(super) async fn release_renewal(
+                &self,
+                id: GrantId,
+                attempt: AttemptId,
+                retry_at: Option<Timestamp>,
+            ) -> Result<(), StoreError> {
+                sqlx::query(
+                    "UPDATE grants SET attempt = NULL, lease_until = NULL, presented = presented - 1, retry_at = $3 \
+                     WHERE id = $1 AND attempt = $2",
+                )
+                .bind(&id.0[..])
+                .bind(&attempt.0[..])
+                .bind(retry_at.map(|at| at.0))
+                .execute(&self.pool)
+                .await?;
+                Ok(())
+            }
+
+            pub(super) async fn lapse_renewal(
+                &self,
+                id: GrantId,
+                attempt: AttemptId,
+                retry_at: Option<Timestamp>,
+            ) -> Result<(), StoreError> {
+                sqlx::query("UPDATE grants SET lease_until = 0, retry_at = $3 WHERE id = $1 AND attempt = $2")
+                    .bind(&id.0[..])
+                    .bind(&attempt.0[..])
+                    .bind(retry_at.map(|at| at.0))
+                    .execute(&self.pool)
+                    .await?;
+                Ok(())
+            }
+
+            pub(super) async fn give_up_renewal(&self, id: GrantId, attempt: AttemptId) -> Result<bool, StoreError> {
+                // The attempt's name stays: should its outcome be saved after all, it is unknown no more.
+                let updated = sqlx::query(concat!(
+                    "UPDATE grants SET ended_reason = 'outcome_unknown' WHERE id = $1 AND attempt = $2 AND lease_until <= ", $now,
+                    " AND ended_reason IS NULL"
+                ))
+                .bind(&id.0[..])
+                .bind(&attempt.0[..])
+                .execute(&self.pool)
+                .await?
+                .rows_affected();
+                Ok(updated > 0)
+            }
+
+            pub(super) async fn end_grant(
+                &self,
+                id: GrantId,
+                fence: Fence,
+                reason: EndReason,
+                code: Option<&str>,
+            ) -> Result<bool, StoreError> {
+                let statement = match fence {
+                    Fence::Attempt(_) =>
+                        "UPDATE grants SET ended_reason = $2, ended_code = $3, refresh_token = NULL, attempt = NULL, \
+                         lease_until = NULL WHERE id = $1 AND attempt = $4 AND ended_reason IS NULL",
+                    Fence::Generation(_) =>
+                        "UPDATE grants SET ended_reason = $2, ended_code = $3, refresh_token = NULL, attempt = NULL, \
+                         lease_until = NULL WHERE id = $1 AND generation = $4 AND ended_reason IS NULL",
+                };
+                let query = sqlx::query(statement).bind(&id.0[..]).bind(reason.as_str()).bind(code);
+                let query = match fence {
+                    Fence::Attempt(attempt) => query.bind(attempt.0.to_vec()),
+                    Fence::Generation(generation) => query.bind(generation),
+                };
+                Ok(query.execute(&self.pool).await?.rows_affected() > 0)
+            }
+
+            pub(super) async fn save_identity(&self, id: GrantId, generation: i64, identity: &str) -> Result<(), StoreError> {
+                sqlx::query("UPDATE grants SET identity = $3 WHERE id = $1 AND generation = $2")
+                    .bind(&id.0[..])
+                    .bind(generation)
+                    .bind(identity)
+                    .execute(&self.pool)
+                    .await?;
+                Ok(())
+            }
+
+            /// Grants whose refresh token dies soon for want of use, though somebody used them within one life of it.
+            pub(super) async fn due_to_keep_alive(&self, now: Timestamp, most: i64) -> Result<Vec<GrantId>, StoreError> {
+                let rows = sqlx::query(
+                    "SELECT id FROM grants WHERE refresh_until > $1 AND refresh_until - refresh_life / 4 <= $1 \
+                     AND refresh_life >= 60000 AND refresh_token IS NOT NULL AND ended_reason IS NULL \
+                     AND COALESCE(retry_at, 0) <= $1 \
+                     AND EXISTS (SELECT 1 FROM sessions WHERE grant_id = grants.id AND last_seen > $1 - grants.refresh_life) \
+                     ORDER BY refresh_until LIMIT $2",
+                )
+                .bind(now.0)
+                .bind(most)
+                .fetch_all(&self.pool)
+                .await?;
+                rows.iter().map(|row| rows::grant_from(row.try_get("id")?)).collect()
+            }
+        }
+    };
+}
+
+pub(in crate::store) use implement_grants;

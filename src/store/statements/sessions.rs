@@ -1,0 +1,234 @@
+//! Statements on sessions: login, use, logout.
+
+/// Implements the sessions' part of the contract.
+macro_rules! implement_sessions {
+    ($Backend:ty, row: $Row:ty, now: $now:literal, lock: $lock:literal, exclude: $exclude:literal) => {
+        impl $Backend {
+            /// Keeps a login; `None` if its seat is taken away meanwhile. Also returns the sessions that were taken over.
+            pub(super) async fn keep_login(
+                &self,
+                grant: &NewGrant,
+                identity: &str,
+                sealed: &SealedTokens,
+                seat: &Seat,
+                sharing: Sharing,
+                at: Timestamp,
+            ) -> Result<Option<(Seated, Vec<SessionHash>)>, StoreError> {
+                let mut transaction = self.pool.begin().await?;
+                let brings_token = sealed.refresh.is_some();
+                let mut joined = None;
+                if sharing == Sharing::Shared {
+                    // One user's logins take turns, so that none misses the grant of another.
+                    sqlx::query($exclude)
+                        .bind(format!("{} {} {}", grant.issuer, grant.client_id, grant.identity.subject))
+                        .execute(&mut *transaction)
+                        .await?;
+                    if !brings_token {
+                        joined = sqlx::query(
+                            "UPDATE grants SET identity = $4, fingerprint = $5 WHERE ended_reason IS NULL AND id = \
+                             (SELECT id FROM grants WHERE issuer = $1 AND client_id = $2 AND subject = $3 AND ended_reason IS NULL \
+                             AND refresh_token IS NOT NULL AND substr(fingerprint, 1, $6) = substr($5, 1, $6) \
+                             ORDER BY renewed_at DESC LIMIT 1) RETURNING id",
+                        )
+                        .bind(&grant.issuer)
+                        .bind(&grant.client_id)
+                        .bind(&grant.identity.subject)
+                        .bind(identity)
+                        .bind(grant.fingerprint.as_str())
+                        .bind(Fingerprint::ASKED)
+                        .fetch_optional(&mut *transaction)
+                        .await?
+                        .map(|row| rows::grant_from(row.try_get("id")?))
+                        .transpose()?;
+                    }
+                }
+                let id = joined.unwrap_or(grant.id);
+                if joined.is_none() {
+                    sqlx::query(
+                        "INSERT INTO grants (id, issuer, client_id, subject, identity, scopes, fingerprint, access_token, \
+                         refresh_token, id_token, expires_at, lifetime, created_at, renewed_at, rotation, refresh_until, \
+                         refresh_life, provider_session) \
+                         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, 'unknown', $14, $15, $16)",
+                    )
+                    .bind(&grant.id.0[..])
+                    .bind(&grant.issuer)
+                    .bind(&grant.client_id)
+                    .bind(&grant.identity.subject)
+                    .bind(identity)
+                    .bind(&grant.scopes)
+                    .bind(grant.fingerprint.as_str())
+                    .bind(&sealed.access)
+                    .bind(sealed.refresh.as_ref())
+                    .bind(sealed.id.as_ref())
+                    .bind(grant.tokens.expires_at.0)
+                    .bind(millis(grant.tokens.lifetime))
+                    .bind(at.0)
+                    .bind(grant.tokens.refresh_life.map(|life| at.plus(life).0))
+                    .bind(grant.tokens.refresh_life.map(millis))
+                    .bind(grant.provider_session.as_ref())
+                    .execute(&mut *transaction)
+                    .await?;
+                }
+                match seat {
+                    Seat::New { session, replaces } => {
+                        sqlx::query("INSERT INTO sessions (hash, grant_id, created_at, last_seen) VALUES ($1, $2, $3, $4)")
+                            .bind(&session.hash.0[..])
+                            .bind(&id.0[..])
+                            .bind(session.created_at.0)
+                            .bind(session.last_seen.0)
+                            .execute(&mut *transaction)
+                            .await?;
+                        if let Some(hash) = replaces {
+                            sqlx::query("DELETE FROM sessions WHERE hash = $1")
+                                .bind(&hash.0[..])
+                                .execute(&mut *transaction)
+                                .await?;
+                        }
+                    }
+                    Seat::Kept(hash) => {
+                        let moved = sqlx::query("UPDATE sessions SET grant_id = $2, last_seen = $3 WHERE hash = $1")
+                            .bind(&hash.0[..])
+                            .bind(&id.0[..])
+                            .bind(at.0)
+                            .execute(&mut *transaction)
+                            .await?
+                            .rows_affected();
+                        if moved == 0 {
+                            transaction.rollback().await?;
+                            return Ok(None);
+                        }
+                    }
+                }
+                let mut taken_over = Vec::new();
+                if sharing == Sharing::Shared && brings_token {
+                    // The provider has ended their grants, or keeps one in all.
+                    let rows = sqlx::query(
+                        "UPDATE sessions SET grant_id = $1 WHERE grant_id IN (SELECT id FROM grants \
+                         WHERE issuer = $2 AND client_id = $3 AND subject = $4 AND id <> $1) RETURNING hash",
+                    )
+                    .bind(&id.0[..])
+                    .bind(&grant.issuer)
+                    .bind(&grant.client_id)
+                    .bind(&grant.identity.subject)
+                    .fetch_all(&mut *transaction)
+                    .await?;
+                    for row in rows {
+                        taken_over.push(rows::session_hash_from(row.try_get("hash")?)?);
+                    }
+                }
+                transaction.commit().await?;
+                Ok(Some((Seated { grant: id, renewable: joined.is_some() || brings_token }, taken_over)))
+            }
+
+            pub(super) async fn session(&self, hash: SessionHash) -> Result<Option<Session>, StoreError> {
+                let row = sqlx::query("SELECT grant_id, created_at, last_seen FROM sessions WHERE hash = $1")
+                    .bind(&hash.0[..])
+                    .fetch_optional(&self.pool)
+                    .await?;
+                let Some(row) = row else { return Ok(None) };
+                Ok(Some(Session {
+                    hash,
+                    grant: rows::grant_from(row.try_get("grant_id")?)?,
+                    created_at: Timestamp(row.try_get("created_at")?),
+                    last_seen: Timestamp(row.try_get("last_seen")?),
+                }))
+            }
+
+            /// The session's grant as it was left, and whether it went with the session.
+            pub(super) async fn end_session(&self, hash: SessionHash) -> Result<Option<LeftGrant>, StoreError> {
+                let mut transaction = self.pool.begin().await?;
+                let row = sqlx::query("DELETE FROM sessions WHERE hash = $1 RETURNING grant_id")
+                    .bind(&hash.0[..])
+                    .fetch_optional(&mut *transaction)
+                    .await?;
+                let Some(row) = row else { return Ok(None) };
+                let id = rows::grant_from(row.try_get("grant_id")?)?;
+                // The row is held while its sessions are counted, so that two last sessions cannot both stay.
+                let grant = sqlx::query(concat!("SELECT identity, refresh_token, id_token FROM grants WHERE id = $1", $lock))
+                    .bind(&id.0[..])
+                    .fetch_one(&mut *transaction)
+                    .await?;
+                let orphaned = sqlx::query("DELETE FROM grants WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM sessions WHERE grant_id = $1)")
+                    .bind(&id.0[..])
+                    .execute(&mut *transaction)
+                    .await?
+                    .rows_affected()
+                    > 0;
+                transaction.commit().await?;
+                Ok(Some(LeftGrant {
+                    id,
+                    orphaned,
+                    identity: grant.try_get("identity")?,
+                    refresh: grant.try_get("refresh_token")?,
+                    id_token: grant.try_get("id_token")?,
+                }))
+            }
+
+            pub(super) async fn touch(&self, seen: &[(SessionHash, Timestamp)]) -> Result<(), StoreError> {
+                let mut transaction = self.pool.begin().await?;
+                // In the order of the rows' names, so that two replicas cannot wait for each other.
+                let mut seen = seen.to_vec();
+                seen.sort_unstable_by_key(|(hash, _)| hash.0);
+                for (hash, at) in seen {
+                    sqlx::query("UPDATE sessions SET last_seen = $2 WHERE hash = $1 AND last_seen < $2")
+                        .bind(&hash.0[..])
+                        .bind(at.0)
+                        .execute(&mut *transaction)
+                        .await?;
+                }
+                transaction.commit().await?;
+                Ok(())
+            }
+
+            pub(super) async fn returned(&self, hash: [u8; 32], expires_at: Timestamp) -> Result<bool, StoreError> {
+                let inserted = sqlx::query("INSERT INTO returned_attempts (hash, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+                    .bind(&hash[..])
+                    .bind(expires_at.0)
+                    .execute(&self.pool)
+                    .await?
+                    .rows_affected();
+                Ok(inserted > 0)
+            }
+
+            pub(super) async fn sessions_of(&self, whose: Whose<'_>) -> Result<Vec<SessionHash>, StoreError> {
+                let rows = sqlx::query(
+                    "SELECT sessions.hash FROM sessions JOIN grants ON grants.id = sessions.grant_id \
+                     WHERE grants.issuer = $1 AND grants.client_id = $2 AND ($3 IS NULL OR grants.subject = $3) \
+                     AND ($4 IS NULL OR grants.provider_session = $4)",
+                )
+                .bind(whose.issuer)
+                .bind(whose.client_id)
+                .bind(whose.subject)
+                .bind(whose.provider_session)
+                .fetch_all(&self.pool)
+                .await?;
+                rows.iter().map(|row| rows::session_hash_from(row.try_get("hash")?)).collect()
+            }
+
+            /// All sessions, the last used first, with their grants.
+            pub(super) async fn listed(&self) -> Result<Vec<(Session, GrantRow)>, StoreError> {
+                let rows: Vec<$Row> = sqlx::query(concat!(
+                    "SELECT sessions.hash, sessions.grant_id, sessions.created_at AS began_at, sessions.last_seen, ",
+                    grant_columns!($now),
+                    " FROM sessions JOIN grants ON grants.id = sessions.grant_id ORDER BY sessions.last_seen DESC, sessions.hash"
+                ))
+                .fetch_all(&self.pool)
+                .await?;
+                rows.iter()
+                    .map(|row| {
+                        let grant = rows::grant_from(row.try_get("grant_id")?)?;
+                        let session = Session {
+                            hash: rows::session_hash_from(row.try_get("hash")?)?,
+                            grant,
+                            created_at: Timestamp(row.try_get("began_at")?),
+                            last_seen: Timestamp(row.try_get("last_seen")?),
+                        };
+                        Ok((session, Self::grant_row(grant, row)?))
+                    })
+                    .collect()
+            }
+        }
+    };
+}
+
+pub(in crate::store) use implement_sessions;

@@ -1,0 +1,137 @@
+//! Logouts that the provider announces (OIDC Back-Channel Logout 1.0; HP-47 to HP-54 and HP-61 to HP-72).
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::harness::{
+    Kind, World,
+    eventually::eventually,
+    idp::{Endpoint, Misbehaviour, user},
+    visitor::Reply,
+};
+
+const EXPIRED: Duration = Duration::from_secs(301);
+const FORM: [(&str, &str); 1] = [("content-type", "application/x-www-form-urlencoded")];
+
+async fn announce(world: &World, claims: Value, header: Value) -> Reply {
+    let token = world.idp.logout_token(claims, header);
+    world.visitor().send(Method::POST, "/oauth2/backchannel_logout", &FORM, &format!("logout_token={token}")).await
+}
+
+#[tokio::test]
+async fn a_logout_at_the_provider_ends_all_sessions_of_its_user_and_no_one_else_s() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let world = World::build().on(kind).start().await;
+        world.idp.log_in_as(user("bob"));
+        let bob = world.signed_in().await;
+        world.idp.log_in_as(user("ann"));
+        let (here, there) = (world.signed_in().await, world.signed_in().await);
+        let told = announce(&world, json!({}), json!({})).await;
+        assert_eq!((told.status, told.header("cache-control")), (StatusCode::OK, "no-store"));
+        for ann in [&here, &there] {
+            assert_eq!(ann.fetch("/").await.status, StatusCode::UNAUTHORIZED, "HP-65: by sub alone");
+        }
+        assert!(bob.get("/").await.is_upstreams());
+        let (_, why) = world.command(&["sessions", "why", "sub-bob"]).await;
+        assert!(why.contains("is logged in"), "{why}");
+    }
+}
+
+#[tokio::test]
+async fn a_logout_of_one_session_at_the_provider_ends_the_sessions_that_came_of_it() {
+    let world = World::start().await;
+    world.idp.edit_id_token(|claims| claims["sid"] = json!("sid-1"));
+    let first = world.signed_in().await;
+    world.idp.edit_id_token(|claims| claims["sid"] = json!("sid-2"));
+    let second = world.signed_in().await;
+    let refused = announce(&world, json!({"sid": "sid-1", "sub": "sub-bob"}), json!({})).await;
+    assert_eq!(refused.status, StatusCode::OK);
+    assert!(first.get("/").await.is_upstreams(), "HP-68: sid and sub must both be right");
+    announce(&world, json!({"sid": "sid-1", "sub": null}), json!({})).await;
+    assert_eq!(first.fetch("/").await.status, StatusCode::UNAUTHORIZED, "HP-66");
+    assert!(second.get("/").await.is_upstreams());
+}
+
+#[tokio::test]
+async fn a_logout_token_that_is_not_to_be_believed_ends_nothing() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    let now = world.clock.now().seconds();
+    let cases = [
+        ("HP-50 iss", json!({"iss": "https://other"}), json!({})),
+        ("HP-51 aud", json!({"aud": "other"}), json!({})),
+        ("HP-52 no event", json!({"events": null}), json!({})),
+        ("HP-53 wrong event", json!({"events": {"http://schemas.openid.net/event/foobar": {}}}), json!({})),
+        ("HP-54 nonce", json!({"nonce": "n"}), json!({})),
+        ("HP-61 no exp", json!({"exp": null}), json!({})),
+        ("HP-61 expired", json!({"exp": now - 61}), json!({})),
+        ("HP-62 no iat", json!({"iat": null}), json!({})),
+        ("of the future", json!({"iat": now + 120}), json!({})),
+        ("HP-63 no jti", json!({"jti": null}), json!({})),
+        ("HP-67 neither sub nor sid", json!({"sub": null}), json!({})),
+        ("HP-48 alg none", json!({}), json!({"alg": "none"})),
+        ("HP-49 wrong alg", json!({}), json!({"alg": "RS256"})),
+        ("shared secret", json!({}), json!({"alg": "HS256"})),
+        ("unknown key", json!({}), json!({"kid": "other"})),
+        ("crit", json!({}), json!({"crit": ["x"]})),
+        ("another kind of token", json!({}), json!({"typ": "at+jwt"})),
+    ];
+    for (what, claims, header) in cases {
+        let refused = announce(&world, claims, header).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{what}: {}", refused.text());
+    }
+    for (what, body) in [
+        ("HP-72 none", "a=b".to_owned()),
+        ("HP-72 two", "logout_token=a&logout_token=b".to_owned()),
+        ("garbage", "logout_token=a.b.c".to_owned()),
+        ("HP-72 too long", format!("logout_token={}", "a".repeat(20_000))),
+    ] {
+        let refused = world.visitor().send(Method::POST, "/oauth2/backchannel_logout", &FORM, &body).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{what}");
+    }
+    assert_eq!(world.visitor().get("/oauth2/backchannel_logout").await.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert!(visitor.get("/").await.is_upstreams());
+}
+
+#[tokio::test]
+async fn a_logout_token_that_is_sent_again_ends_no_later_session() {
+    let world = World::start().await;
+    world.signed_in().await;
+    let token = world.idp.logout_token(json!({"exp": world.clock.now().seconds() + 3600}), json!({}));
+    let send = async || {
+        world.visitor().send(Method::POST, "/oauth2/backchannel_logout", &FORM, &format!("logout_token={token}")).await.status
+    };
+    assert_eq!(send().await, StatusCode::OK);
+    world.clock.advance(Duration::from_secs(120));
+    let later = world.signed_in().await;
+    assert_eq!(send().await, StatusCode::OK, "HP-64");
+    assert!(later.get("/").await.is_upstreams());
+}
+
+#[tokio::test]
+async fn while_the_store_is_away_the_provider_is_told_to_come_again() {
+    let world = World::build().on(Kind::Postgres).start().await;
+    world.signed_in().await;
+    world.store_line.as_ref().unwrap().cut();
+    assert_eq!(announce(&world, json!({}), json!({})).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    world.store_line.as_ref().unwrap().mend();
+}
+
+#[tokio::test]
+async fn rf_07_a_logout_at_the_provider_during_a_renewal_wins_and_the_new_token_is_revoked() {
+    let world = World::build().replicas(2).start().await;
+    let visitor = world.signed_in().await;
+    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Slow(Duration::from_millis(700)));
+    world.clock.advance(EXPIRED);
+    let waiting = tokio::spawn({
+        let there = visitor.at(world.replicas[1].address);
+        async move { there.fetch("/").await }
+    });
+    eventually("the provider was asked", async || world.idp.calls(Endpoint::Refresh) == 1).await;
+    assert_eq!(announce(&world, json!({}), json!({})).await.status, StatusCode::OK);
+    assert_eq!(waiting.await.unwrap().status, StatusCode::UNAUTHORIZED);
+    eventually("every refresh token is revoked", async || !world.idp.has_live_refresh_token()).await;
+    assert_eq!(visitor.fetch("/").await.status, StatusCode::UNAUTHORIZED);
+}

@@ -1,0 +1,156 @@
+//! The rules of renewal (RF-01 to RF-28) that have no better home, and where each of them is tested.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::harness::{
+    Kind, World,
+    eventually::eventually,
+    idp::{Endpoint, Misbehaviour, Rotation, user},
+};
+
+const EXPIRED: Duration = Duration::from_secs(301);
+
+/// What Evergate does not keep yet: a session's end does not cut its long-lived connections.
+const NOT_YET: [u32; 1] = [28];
+
+#[test]
+fn every_rule_has_a_test_that_bears_its_name() {
+    let sources = ["renewal.rs", "renewal_failures.rs", "replicas.rs", "crash.rs", "back_channel_logout.rs", "rules.rs"]
+        .map(|file| std::fs::read_to_string(format!("{}/tests/it/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap());
+    let named: BTreeSet<u32> = sources
+        .iter()
+        .flat_map(|source| source.lines())
+        .filter(|line| line.contains("fn ") && line.contains("rf_"))
+        .flat_map(|line| line.split("rf_").skip(1).filter_map(|rest| rest.get(..2)?.parse().ok()))
+        .collect();
+    let missing: Vec<u32> = (1..=28).filter(|rule| !named.contains(rule)).collect();
+    assert_eq!(missing, NOT_YET);
+}
+
+#[tokio::test]
+async fn rf_02_a_provider_that_takes_twenty_seconds_is_asked_once() {
+    let world = World::build().replicas(2).set("oidc_outage_grace", "0").start().await;
+    let visitor = world.signed_in().await;
+    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Slow(Duration::from_secs(20)));
+    world.clock.advance(EXPIRED);
+    let (here, there) = (visitor.clone(), visitor.at(world.replicas[1].address));
+    let (first, second) = tokio::join!(here.fetch_at_once(10, "/"), there.fetch_at_once(10, "/"));
+    for reply in first.iter().chain(&second) {
+        assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE, "an honest answer after eight seconds");
+        assert!(!reply.header("retry-after").is_empty());
+    }
+    eventually("the renewal lands", async || here.fetch("/").await.is_upstreams() && there.fetch("/").await.is_upstreams()).await;
+    assert_eq!(world.idp.calls(Endpoint::Refresh), 1);
+}
+
+#[tokio::test]
+async fn rf_12_an_answer_without_a_refresh_token_keeps_the_one_that_we_have() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let world = World::build().on(kind).start_with(|idp| idp.rotate_as(Rotation::Single)).await;
+        let visitor = world.signed_in().await;
+        for _ in 0..3 {
+            world.clock.advance(EXPIRED);
+            assert!(visitor.get("/").await.is_upstreams());
+            assert_eq!(visitor.fetch("/oauth2/userinfo").await.json()["renewable"], true);
+        }
+    }
+}
+
+#[tokio::test]
+async fn rf_13_an_answer_with_the_same_refresh_token_is_as_good() {
+    let world = World::build().start_with(|idp| idp.rotate_as(Rotation::Reusable)).await;
+    let first = Arc::new(Mutex::new(Value::Null));
+    world.idp.edit_answer(move |answer| {
+        let mut first = first.lock().unwrap();
+        if first.is_null() {
+            *first = answer["refresh_token"].clone();
+        }
+        answer["refresh_token"] = first.clone();
+    });
+    let visitor = world.signed_in().await;
+    for renewals in 1..=3 {
+        world.clock.advance(EXPIRED);
+        assert!(visitor.get("/").await.is_upstreams());
+        assert_eq!(visitor.fetch("/oauth2/userinfo").await.json()["renewals"], renewals);
+    }
+}
+
+#[tokio::test]
+async fn rf_17_a_narrower_scope_is_noted_and_no_error() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    world.idp.edit_answer(|answer| answer["scope"] = json!("openid"));
+    world.clock.advance(EXPIRED);
+    assert!(visitor.get("/").await.is_upstreams());
+}
+
+#[tokio::test]
+async fn rf_18_a_token_type_is_read_in_any_case_and_an_unknown_one_is_not_used() {
+    for (kind, good) in [("bearer", true), ("BEARER", true), ("DPoP", false), ("mac", false)] {
+        let world = World::build().start_with(|idp| idp.rotate_as(Rotation::Reusable)).await;
+        let visitor = world.signed_in().await;
+        world.idp.edit_answer(move |answer| answer["token_type"] = json!(kind));
+        world.clock.advance(EXPIRED);
+        assert!(visitor.get("/").await.is_upstreams(), "{kind}: served, within the grace if need be");
+        assert_eq!(visitor.fetch("/oauth2/userinfo").await.json()["renewals"], i64::from(good), "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn rf_22_a_session_that_reaches_its_limit_during_a_renewal_is_not_prolonged_by_it() {
+    let world = World::build().set("session_max_duration", "280s").start().await;
+    let visitor = world.signed_in().await;
+    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Slow(Duration::from_millis(300)));
+    world.clock.advance(Duration::from_secs(275));
+    assert!(visitor.get("/").await.is_upstreams());
+    world.clock.advance(Duration::from_secs(6));
+    eventually("the renewal is over", async || world.idp.calls(Endpoint::Refresh) == 1 && world.idp.at_once() == 0).await;
+    let refused = visitor.fetch("/").await;
+    assert_eq!((refused.status, refused.json()["reason"].clone()), (StatusCode::UNAUTHORIZED, json!("session_expired")));
+}
+
+#[tokio::test]
+async fn rf_24_a_clock_that_jumps_ends_no_session_early_and_makes_none_immortal() {
+    let world = World::build().set("session_duration", "3h").start().await;
+    let visitor = world.signed_in().await;
+    for _ in 0..3 {
+        world.clock.advance(Duration::from_secs(2 * 3600));
+        assert!(visitor.get("/").await.is_upstreams(), "renewed and served");
+    }
+    // Back to where it was: what looks as if it were of the future is neither refused nor believed for ever.
+    world.sql("UPDATE grants SET expires_at = expires_at + 7200000, renewed_at = renewed_at + 7200000").await;
+    world.sql("UPDATE sessions SET last_seen = last_seen + 7200000, created_at = created_at + 7200000").await;
+    let before = world.idp.calls(Endpoint::Refresh);
+    assert!(visitor.get("/").await.is_upstreams());
+    eventually("a token of the future is renewed", async || {
+        visitor.get("/").await;
+        world.idp.calls(Endpoint::Refresh) > before
+    })
+    .await;
+    world.clock.advance(Duration::from_secs(6 * 3600));
+    assert_eq!(visitor.fetch("/").await.status, StatusCode::UNAUTHORIZED, "and the session ends when nobody uses it");
+}
+
+#[tokio::test]
+async fn rf_26_a_token_that_is_copied_from_one_row_to_another_cannot_be_opened() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let world = World::build().on(kind).set("pass_access_token", "true").start().await;
+        let ann = world.signed_in().await;
+        world.idp.log_in_as(user("bob"));
+        let bob = world.signed_in().await;
+        assert!(bob.get("/").await.is_upstreams());
+        world
+            .sql("UPDATE grants SET access_token = (SELECT access_token FROM grants WHERE subject = 'sub-bob') WHERE subject = 'sub-ann'")
+            .await;
+        let refused = ann.fetch("/").await;
+        assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE, "neither served as somebody else nor logged out");
+        assert!(bob.get("/").await.is_upstreams());
+    }
+}

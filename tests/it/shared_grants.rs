@@ -1,0 +1,128 @@
+//! Providers that keep one refresh token for a user, whatever the number of browsers; and what presets know of rotation.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+
+use crate::harness::{
+    Kind, World,
+    eventually::eventually,
+    idp::{Endpoint, Idp, Misbehaviour, Offline, Rotation},
+    logs::lines_with,
+    visitor::{Visitor, path_of},
+};
+
+const EXPIRED: Duration = Duration::from_secs(301);
+
+async fn google(kind: Kind) -> World {
+    let prepare = |idp: &Idp| {
+        idp.give_refresh_tokens(Offline::Consent);
+        idp.rotate_as(Rotation::Reusable);
+    };
+    World::build().on(kind).set("oidc_preset", "google").start_with(prepare).await
+}
+
+async fn is_renewed(visitor: &Visitor) -> bool {
+    visitor.fetch("/").await.is_upstreams() && visitor.fetch("/oauth2/userinfo").await.json()["renewable"] == true
+}
+
+#[tokio::test]
+async fn a_login_without_a_refresh_token_joins_the_user_s_grant() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let world = google(kind).await;
+        let first = world.visitor();
+        let request = first.get("/").await.location();
+        let asked: Vec<_> = request.query_pairs().into_owned().collect();
+        assert!(asked.contains(&("access_type".to_owned(), "offline".to_owned())));
+        assert!(!asked.iter().any(|(name, value)| name == "prompt" || value.contains("offline_access")), "{asked:?}");
+        first.browse(&world.idp, "/").await;
+        let second = world.visitor();
+        second.browse(&world.idp, "/").await;
+        assert_eq!(world.idp.prompts(), 1, "nobody is asked for consent again");
+        world.clock.advance(EXPIRED);
+        assert!(is_renewed(&first).await && is_renewed(&second).await);
+        assert_eq!(world.idp.calls(Endpoint::Refresh), 1, "one grant, one renewal");
+        first.send(Method::POST, "/oauth2/sign_out", &[], "").await;
+        assert_eq!(first.fetch("/").await.status, StatusCode::UNAUTHORIZED);
+        world.clock.advance(EXPIRED);
+        assert!(is_renewed(&second).await, "a logout leaves the grant to whoever still uses it");
+        second.send(Method::POST, "/oauth2/sign_out", &[], "").await;
+        eventually("the last one revokes it", async || !world.idp.has_live_refresh_token()).await;
+    }
+}
+
+#[tokio::test]
+async fn without_a_token_and_without_a_grant_to_join_the_browser_goes_back_once_for_consent() {
+    let world = google(Kind::Sqlite).await;
+    let visitor = world.visitor();
+    visitor.browse(&world.idp, "/").await;
+    // As after the loss of the database: the provider believes that we have a refresh token.
+    world.sql("DELETE FROM grants").await;
+    let (again, before) = (world.visitor(), world.idp.prompts());
+    assert!(again.browse(&world.idp, "/here").await.is_upstreams());
+    assert_eq!(world.idp.prompts(), before + 1);
+    world.clock.advance(EXPIRED);
+    assert!(is_renewed(&again).await);
+}
+
+#[tokio::test]
+async fn whoever_refuses_consent_is_let_in_for_as_long_as_the_access_token_lives() {
+    let world = google(Kind::Sqlite).await;
+    world.visitor().browse(&world.idp, "/").await;
+    world.sql("DELETE FROM grants").await;
+    let visitor = world.visitor();
+    let login = world.idp.authorize(&visitor.get("/").await.location()).await;
+    let consent = visitor.get(&path_of(&login)).await.location();
+    let query: std::collections::HashMap<_, _> = consent.query_pairs().into_owned().collect();
+    assert_eq!(query["prompt"], "consent");
+    let declined = format!("/oauth2/callback?error=access_denied&state={}&iss={}", query["state"], world.idp.issuer());
+    assert_eq!(visitor.get(&declined).await.location().path(), "/");
+    assert!(visitor.get("/").await.is_upstreams());
+    assert_eq!(visitor.fetch("/oauth2/userinfo").await.json()["renewable"], false);
+}
+
+#[tokio::test]
+async fn a_login_that_kills_an_older_token_takes_its_sessions_over() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let prepare = |idp: &Idp| idp.give_refresh_tokens(Offline::Newest);
+        let world = World::build().on(kind).set("oidc_preset", "dex").start_with(prepare).await;
+        let (first, second) = (world.signed_in().await, world.signed_in().await);
+        for _ in 0..2 {
+            world.clock.advance(EXPIRED);
+            assert!(is_renewed(&first).await && is_renewed(&second).await);
+        }
+        assert_eq!(world.idp.calls(Endpoint::Refresh), 2, "one grant, one renewal each time");
+        assert!(lines_with(&[world.idp.issuer(), "failed to renew"]).is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_asked_for_again_within_the_provider_s_grace_and_not_after() {
+    let prepare = |idp: &Idp| idp.rotate_as(Rotation::Grace(Duration::from_secs(60)));
+    for within in [true, false] {
+        let world = World::build().set("oidc_preset", "dex").start_with(prepare).await;
+        let visitor = world.signed_in().await;
+        world.clock.advance(EXPIRED);
+        assert!(visitor.get("/").await.is_upstreams());
+        world.idp.misbehave(Endpoint::Refresh, Misbehaviour::WorkThenAnswer(502, String::new()));
+        world.clock.advance(EXPIRED);
+        assert!(visitor.get("/").await.is_upstreams(), "served within the outage grace");
+        world.idp.behave(Endpoint::Refresh);
+        world.clock.advance(Duration::from_secs(2));
+        if within {
+            eventually("it is renewed by the same token", async || {
+                visitor.get("/").await.is_upstreams() && visitor.fetch("/oauth2/userinfo").await.json()["renewals"] == 2
+            })
+            .await;
+            assert_eq!(world.idp.passes(), 1);
+        } else {
+            // Time that passes on the database's clock.
+            world.sql("UPDATE grants SET presented_at = presented_at - 60000").await;
+            world.clock.advance(Duration::from_secs(90));
+            eventually("it is given up", async || visitor.fetch("/").await.status == StatusCode::UNAUTHORIZED).await;
+            assert_eq!(world.idp.calls(Endpoint::Refresh), 2, "never presented again");
+            assert!(visitor.browse(&world.idp, "/").await.is_upstreams());
+            assert_eq!(world.idp.prompts(), 1, "and nobody notices");
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The silent return: a session goes on with a new grant, and its user sees nothing of it.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use serde_json::json;
+use url::Url;
+
+use crate::harness::{
+    World,
+    idp::{Offline, user},
+    visitor::path_of,
+};
+
+const EXPIRED: Duration = Duration::from_secs(301);
+const FRAME: [(&str, &str); 3] = [("accept", "text/html"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")];
+
+fn prompt(request: &Url) -> Option<String> {
+    request.query_pairs().find(|(name, _)| name == "prompt").map(|(_, value)| value.into_owned())
+}
+
+#[tokio::test]
+async fn when_offline_access_is_added_every_user_has_a_refresh_token_after_their_next_page_view() {
+    let mut world = World::build().set("oidc_scopes", "openid,profile,email").start().await;
+    let visitor = world.signed_in().await;
+    assert_eq!(visitor.fetch("/oauth2/userinfo").await.json()["renewable"], false);
+    world.restart_with(&[("oidc_scopes", "openid,profile,email,offline_access")]).await;
+    let (visitor, session) = (visitor.at(world.address()), visitor.session());
+    assert!(visitor.fetch("/").await.is_upstreams(), "a script is served on");
+    assert!(visitor.send(Method::GET, "/", &FRAME, "").await.is_upstreams(), "a frame too");
+    assert!(visitor.send(Method::HEAD, "/", &[("accept", "text/html")], "").await.is_upstreams(), "and whoever only asks");
+    let request = visitor.get("/page?a=b").await.location();
+    assert_eq!(prompt(&request).as_deref(), Some("none"));
+    let back = visitor.get(&path_of(&world.idp.authorize(&request).await)).await.location();
+    assert_eq!(back.as_str(), "https://app.test/page?a=b");
+    assert!(visitor.get("/page?a=b").await.is_upstreams());
+    assert_eq!(visitor.fetch("/oauth2/userinfo").await.json()["renewable"], true);
+    assert_eq!(visitor.session(), session, "the session is the same, so that nothing under way is refused");
+    assert_eq!((world.idp.prompts(), world.idp.passes()), (1, 2));
+}
+
+#[tokio::test]
+async fn a_living_session_whose_user_the_provider_has_forgotten_goes_on_as_it_is() {
+    let mut world = World::build().set("oidc_scopes", "openid,profile,email").start().await;
+    let visitor = world.signed_in().await;
+    world.restart_with(&[("oidc_scopes", "openid,offline_access")]).await;
+    let visitor = visitor.at(world.address());
+    world.idp.forget_browsers();
+    assert!(visitor.browse(&world.idp, "/").await.is_upstreams());
+    assert_eq!((world.idp.prompts(), world.idp.passes()), (1, 2), "nobody was asked anything");
+    for _ in 0..3 {
+        assert!(visitor.get("/").await.is_upstreams(), "and is not sent there again at each page view");
+    }
+}
+
+#[tokio::test]
+async fn where_a_new_scope_needs_consent_its_user_is_asked_for_it_once() {
+    let mut world = World::build().set("oidc_scopes", "openid,profile,email").start().await;
+    let visitor = world.signed_in().await;
+    world.restart_with(&[("oidc_scopes", "openid,offline_access")]).await;
+    let visitor = visitor.at(world.address());
+    world.idp.want_consent(true);
+    assert!(visitor.browse(&world.idp, "/").await.is_upstreams());
+    assert_eq!((world.idp.prompts(), world.idp.passes()), (2, 3));
+    assert_eq!(visitor.fetch("/oauth2/userinfo").await.json()["renewable"], true);
+    assert!(visitor.get("/").await.is_upstreams());
+}
+
+#[tokio::test]
+async fn a_dead_grant_is_replaced_without_a_word_where_the_provider_knows_its_user() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    let session = visitor.session();
+    world.idp.kill_grants();
+    world.clock.advance(EXPIRED);
+    assert_eq!(visitor.fetch("/").await.status, StatusCode::UNAUTHORIZED, "a script is told");
+    assert_eq!(visitor.send(Method::GET, "/", &FRAME, "").await.status, StatusCode::UNAUTHORIZED, "a frame is told");
+    assert!(visitor.browse(&world.idp, "/").await.is_upstreams());
+    assert_eq!((world.idp.prompts(), world.idp.passes()), (1, 2));
+    assert_eq!(visitor.session(), session);
+    world.clock.advance(EXPIRED);
+    assert!(visitor.fetch("/").await.is_upstreams(), "the new grant is renewed as the old one was");
+}
+
+#[tokio::test]
+async fn a_dead_grant_whose_user_the_provider_has_forgotten_leads_to_a_login() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    world.idp.kill_grants();
+    world.idp.forget_browsers();
+    world.clock.advance(EXPIRED);
+    assert!(visitor.browse(&world.idp, "/deep?x=1").await.is_upstreams());
+    assert_eq!(world.upstream.last().target, "/deep?x=1");
+    assert_eq!((world.idp.prompts(), world.idp.passes()), (2, 3), "asked silently first, then as a login");
+}
+
+#[tokio::test]
+async fn a_provider_that_answers_nothing_silently_is_asked_for_a_login_at_once() {
+    let metadata = json!({"prompt_values_supported": ["login", "consent"]});
+    let world = World::build().start_with(|idp| idp.set_metadata(metadata)).await;
+    let visitor = world.signed_in().await;
+    world.idp.kill_grants();
+    world.clock.advance(EXPIRED);
+    assert_eq!(prompt(&visitor.get("/").await.location()), None);
+}
+
+#[tokio::test]
+async fn a_browser_that_came_back_from_the_provider_by_hand_is_not_sent_silently_again() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    world.idp.kill_grants();
+    world.clock.advance(EXPIRED);
+    assert_eq!(prompt(&visitor.get("/").await.location()).as_deref(), Some("none"));
+    assert_eq!(prompt(&visitor.get("/").await.location()), None, "the provider may have shown an error of its own");
+}
+
+#[tokio::test]
+async fn a_grant_that_ends_as_soon_as_it_is_obtained_is_told_and_not_followed_in_circles() {
+    let world = World::build()
+        .start_with(|idp| {
+            idp.give_refresh_tokens(Offline::Never);
+            idp.access_tokens_live(Some(json!(1)));
+        })
+        .await;
+    let visitor = world.signed_in().await;
+    world.clock.advance(Duration::from_secs(2));
+    let told = visitor.get("/").await;
+    assert_eq!((told.status, told.header("evergate-answer")), (StatusCode::BAD_GATEWAY, "sign_in_does_not_last"));
+    assert!(told.text().contains("/oauth2/start"), "a person may try again");
+}
+
+#[tokio::test]
+async fn somebody_else_s_login_at_the_provider_takes_no_living_session_over() {
+    let mut world = World::build().set("oidc_scopes", "openid,profile,email").start().await;
+    let visitor = world.signed_in().await;
+    world.restart_with(&[("oidc_scopes", "openid,offline_access")]).await;
+    let visitor = visitor.at(world.address());
+    world.idp.log_in_as(user("bob"));
+    let bob = world.visitor();
+    bob.log_in(&world.idp, "/").await;
+    assert!(visitor.browse(&world.idp, "/").await.is_upstreams());
+    assert_eq!(world.upstream.last().header("x-forwarded-user"), Some("sub-ann"));
+    // Once the session has nothing left, whoever is at the browser logs in, with a session of their own.
+    let session = visitor.session();
+    world.clock.advance(Duration::from_secs(700));
+    assert!(visitor.browse(&world.idp, "/").await.is_upstreams());
+    assert_eq!(world.upstream.last().header("x-forwarded-user"), Some("sub-bob"));
+    assert_ne!(visitor.session(), session);
+}
+
+#[tokio::test]
+async fn a_logout_while_the_browser_is_at_the_provider_is_not_undone() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    world.idp.kill_grants();
+    world.clock.advance(EXPIRED);
+    let callback = world.idp.authorize(&visitor.get("/").await.location()).await;
+    visitor.copy().send(Method::POST, "/oauth2/sign_out", &[], "").await;
+    let session = visitor.session();
+    visitor.get(&path_of(&callback)).await;
+    assert_ne!(visitor.session(), session, "it is a login of its own");
+}
