@@ -158,9 +158,11 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
     }));
 
     let kept_store = store.clone();
+    let handling = Arc::clone(&gateway);
     let tasks = Background {
         provider,
         store,
+        gateway,
         cache,
         sessions: settings.session,
         event_retention: settings.event_retention,
@@ -173,7 +175,7 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
     if let Some(listener) = metrics_listener {
         work.spawn(serve_metrics(listener, metrics.clone(), background.clone()));
     }
-    let handle = move |peer, request| Arc::clone(&gateway).handle(peer, request);
+    let handle = move |peer, request| Arc::clone(&handling).handle(peer, request);
     let serving = tokio::spawn(server::serve(listener, stop.clone(), handle));
     tracing::info!(%address, "listening");
     Ok(Running {
@@ -251,6 +253,7 @@ impl Running {
 struct Background {
     provider: Arc<Provider>,
     store: Store,
+    gateway: Arc<Gateway>,
     cache: Arc<SessionCache>,
     sessions: session::Settings,
     event_retention: Duration,
@@ -278,6 +281,8 @@ impl Background {
         let this = all.clone();
         spawn(Box::pin(async move { this.apply_changes().await }));
         let this = all.clone();
+        spawn(Box::pin(async move { this.gateway.cut_ended_connections().await }));
+        let this = all.clone();
         spawn(Box::pin(async move { this.keep_house().await }));
         let this = all.clone();
         spawn(Box::pin(async move { this.renewer.keep_alive().await }));
@@ -292,11 +297,13 @@ impl Background {
         use tokio::sync::broadcast::error::RecvError;
         let mut changes = self.store.changes();
         loop {
-            match changes.recv().await {
-                Ok(change) => self.cache.apply(change),
-                Err(RecvError::Lagged(_)) => self.cache.apply(session::cache::Change::Everything),
+            let change = match changes.recv().await {
+                Ok(change) => change,
+                Err(RecvError::Lagged(_)) => session::cache::Change::Everything,
                 Err(RecvError::Closed) => return,
-            }
+            };
+            self.cache.apply(change);
+            self.gateway.heard(change);
         }
     }
 

@@ -17,8 +17,14 @@ use http::{HeaderName, HeaderValue, Request, Response, Version, header, uri::Pat
 use hyper::body::{Body, Incoming};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{address::Origin, identity, policy::Permit, session::cookie};
+use crate::{
+    address::Origin,
+    identity,
+    policy::Permit,
+    session::{connections::Watch, cookie},
+};
 
+pub use body::Answer;
 pub use upstream::{Address, BadAddress};
 
 /// Where requests go.
@@ -70,7 +76,8 @@ impl Forwarder {
         Self { client: upstream::Client::new(&settings.upstream, tls), settings, tasks, draining }
     }
 
-    /// Sends `request` on and hands its answer back; both bodies stream.
+    /// Sends `request` on and hands its answer back; both bodies stream. What outlives the request is registered with
+    /// `watch`, and cut when the session ends.
     ///
     /// # Errors
     /// [`ForwardError`]; the answer's body may still break off later, which the client sees as such.
@@ -79,8 +86,9 @@ impl Forwarder {
         permit: &Permit,
         origin: &Origin,
         request_id: &HeaderValue,
+        watch: &Watch,
         mut request: Request<Incoming>,
-    ) -> Result<Response<Incoming>, ForwardError> {
+    ) -> Result<Response<Answer>, ForwardError> {
         let upgrade = hop::wanted_upgrade(&request);
         let client_side = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
         let (mut head, body) = request.into_parts();
@@ -116,9 +124,14 @@ impl Forwarder {
         if let (true, Some(client_side), Some(protocol)) = (upgraded, client_side, protocol) {
             hop::ask_upgrade(response.headers_mut(), &protocol);
             let upstream_side = hyper::upgrade::on(&mut response);
-            self.tasks.spawn(tunnel::run(client_side, upstream_side, websocket::is_websocket(&protocol), self.draining.clone()));
+            let tunnel = tunnel::Tunnel {
+                connection: watch.open(),
+                draining: self.draining.clone(),
+                is_websocket: websocket::is_websocket(&protocol),
+            };
+            self.tasks.spawn(tunnel.run(client_side, upstream_side));
         }
-        Ok(response)
+        Ok(response.map(|body| Answer::new(body, watch)))
     }
 
     /// Tells the upstream who passed.

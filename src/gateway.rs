@@ -1,6 +1,7 @@
 //! The way of a request. [`Gateway::answer`] is every request's, and reads from top to bottom; each of its
 //! lines is a phase with a room of its own.
 
+mod endings;
 mod exchange;
 mod own_pages;
 mod place;
@@ -17,11 +18,11 @@ use hyper::body::Incoming;
 use crate::{
     address::{AccessUrl, TrustedProxies},
     clock::Clock,
-    forward::{Forwarder, MARK},
+    forward::{self, Forwarder, MARK},
     grant::Grant,
     policy::{CrossOrigin, Denied, Policy},
     renewal::{NotKept, Renewer},
-    session,
+    session::{self, connections::Connections},
     sign_in::{Pass, Redirect, SignIn, return_to::ReturnTo},
     sign_out::SignOut,
     store::Store,
@@ -62,6 +63,8 @@ pub struct Gateway {
     sign_in: SignIn,
     sign_out: SignOut,
     health: Health,
+    connections: Arc<Connections>,
+    noted: endings::Noted,
     metrics: Metrics,
 }
 
@@ -95,11 +98,12 @@ pub struct Rooms {
 }
 
 /// A body of the upstream's, or one of ours.
-pub type Body = Either<Incoming, axum::body::Body>;
+pub type Body = Either<forward::Answer, axum::body::Body>;
 
 impl Gateway {
     /// A gateway of these rooms.
     pub fn new(rooms: Rooms) -> Self {
+        let connections = Arc::new(Connections::new(Arc::clone(&rooms.cache), rooms.sessions.clone(), rooms.clock.clone()));
         let visitors = Visitors {
             cookies: rooms.sign_in.cookies,
             settings: rooms.sessions,
@@ -116,6 +120,8 @@ impl Gateway {
             sign_in: rooms.sign_in,
             sign_out: rooms.sign_out,
             health: rooms.health,
+            connections,
+            noted: endings::Noted::default(),
             metrics: rooms.metrics,
         }
     }
@@ -156,7 +162,8 @@ impl Gateway {
             return Err(self.ask_to_sign_in(exchange, visitor::Reason::SettingsChanged, Some(&kept.grant), &request));
         }
         let permit = self.policy.permit(&kept.grant.identity, kept.grant.passport(kept.stale))?;
-        let response = self.forwarder.forward(&permit, &exchange.origin, &exchange.id_header(), request).await?;
+        let watch = self.connections.watch(signed_in.session);
+        let response = self.forwarder.forward(&permit, &exchange.origin, &exchange.id_header(), &watch, request).await?;
         Ok(response.map(Either::Left))
     }
 

@@ -55,6 +55,9 @@ pub struct Settings {
 /// How long a request waits for a renewal.
 pub const HARD_WAIT: Duration = Duration::from_secs(8);
 
+/// A request that waits for a provider at its limit asks again after this long at the least.
+const SHORTEST_WAIT: Duration = Duration::from_millis(100);
+
 /// The engine of one process. Cloning shares it.
 #[derive(Clone, Debug)]
 pub struct Renewer(Arc<Engine>);
@@ -152,9 +155,8 @@ impl Renewer {
             }
             Decision::SignInAgain(reason) => Err(NotKept::SignInAgain(reason)),
             Decision::RenewFirst => {
-                let flight = engine.start(&grant);
                 // The renewal goes on when the wait is over, or the client: it belongs to no request.
-                let outcome = match tokio::time::timeout(HARD_WAIT, flight.outcome()).await {
+                let outcome = match tokio::time::timeout(HARD_WAIT, engine.renewed(&grant)).await {
                     Ok(outcome) => outcome,
                     Err(_) => Box::pin(engine.look_once_more(&grant)).await,
                 };
@@ -208,7 +210,9 @@ enum Outcome {
     Ended(Arc<Grant>),
     /// It is not there any more.
     Gone,
-    /// Neither; to be tried again after this long.
+    /// Neither: the provider is at its limit, and is to be asked again after this long.
+    Busy(Duration),
+    /// Neither: something is away. To be tried again after this long.
     Unavailable(Duration),
 }
 
@@ -217,6 +221,20 @@ impl Engine {
     fn start_unless_paused(self: &Arc<Self>, grant: &Grant) {
         if self.breaker.pause(self.clock.now()).is_none() {
             self.start(grant);
+        }
+    }
+
+    /// What becomes of the grant's renewal. A provider that is at its limit is waited for by a request that cannot be served
+    /// without it; one that is away would be waited for in vain.
+    async fn renewed(self: &Arc<Self>, grant: &Grant) -> Outcome {
+        loop {
+            let outcome = self.start(grant).outcome().await;
+            let Outcome::Busy(wait) = outcome else { return outcome };
+            let refused = decision::without_renewal(grant, &self.settings, self.clock.now()) == Fallback::Refuse;
+            if !refused || wait >= HARD_WAIT {
+                return outcome;
+            }
+            tokio::time::sleep(wait.max(SHORTEST_WAIT)).await;
         }
     }
 
@@ -234,7 +252,7 @@ impl Engine {
         let (grant, fallback, wait) = match outcome {
             Outcome::Renewed(grant) => return Ok(Kept { grant, stale: false }),
             Outcome::Gone => return Err(NotKept::Gone),
-            Outcome::Unavailable(wait) => {
+            Outcome::Busy(wait) | Outcome::Unavailable(wait) => {
                 let fallback = decision::without_renewal(&grant, &self.settings, now);
                 (grant, fallback, wait)
             }

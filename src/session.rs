@@ -1,6 +1,7 @@
 //! The session: one browser, known by a random cookie value of which only the hash is kept.
 
 pub mod cache;
+pub mod connections;
 pub mod cookie;
 
 use std::time::Duration;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs a throw-away Postgres on a free loopback port: prints its URL, and stops when its standard input ends,
-# so that it never outlives whoever started it.
+# Runs a throw-away Postgres on a free loopback port: prints its URL, restarts it as after a crash at each line that says
+# so, and stops when its standard input ends, so that it never outlives whoever started it.
 set -euo pipefail
 
 bin=$(find /usr/lib/postgresql -maxdepth 2 -name bin 2>/dev/null | sort -V | tail -n 1)
@@ -18,8 +18,16 @@ trap cleanup EXIT
 cd "$directory"
 as_owner "$bin/initdb" -D "$directory/data" -U postgres -A trust --no-sync --no-locale -E UTF8 >/dev/null
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-# The data is worth nothing, so nothing waits for the disk.
-as_owner "$bin/pg_ctl" -D "$directory/data" -l "$directory/log" -w start >/dev/null -o "-p $port -h 127.0.0.1 -k $directory \
-  -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c autovacuum=off -c jit=off -c max_connections=400"
+# The data is worth nothing, so nothing waits for the disk; but what is committed outlives the server's own crash.
+start() {
+  as_owner "$bin/pg_ctl" -D "$directory/data" -l "$directory/log" -w start >/dev/null -o "-p $port -h 127.0.0.1 -k $directory \
+    -c fsync=off -c full_page_writes=off -c autovacuum=off -c jit=off -c max_connections=400"
+}
+start
 echo "postgres://postgres@127.0.0.1:$port/postgres"
-cat >/dev/null
+while read -r line; do
+  [ "$line" = restart ] || continue
+  as_owner "$bin/pg_ctl" -D "$directory/data" -m immediate -w stop >/dev/null
+  start
+  echo restarted
+done

@@ -7,10 +7,32 @@ pub(super) fn is_websocket(protocol: &HeaderValue) -> bool {
     protocol.as_bytes().eq_ignore_ascii_case(b"websocket")
 }
 
-/// Close, 1001 going away (section 7.4.1), as a server sends it.
-pub(super) const CLOSE_TO_CLIENT: &[u8] = &[0x88, 0x02, 0x03, 0xE9];
-/// The same as a client must send it: masked, here with the key zero.
-pub(super) const CLOSE_TO_SERVER: &[u8] = &[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xE9];
+/// Why a WebSocket is closed (section 7.4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Close {
+    /// 1001, "going away": we drain, and another replica will take the next one.
+    GoingAway,
+    /// 1008, "policy violation": the session has ended.
+    SessionEnded,
+}
+
+impl Close {
+    /// The frame as a server sends it.
+    pub(super) fn to_client(self) -> &'static [u8] {
+        match self {
+            Self::GoingAway => &[0x88, 0x02, 0x03, 0xE9],
+            Self::SessionEnded => &[0x88, 0x02, 0x03, 0xF0],
+        }
+    }
+
+    /// The same as a client must send it: masked, here with the key zero.
+    pub(super) fn to_server(self) -> &'static [u8] {
+        match self {
+            Self::GoingAway => &[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xE9],
+            Self::SessionEnded => &[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xF0],
+        }
+    }
+}
 
 /// Follows one direction's bytes, and knows whether they stand between two frames.
 #[derive(Debug, Default)]

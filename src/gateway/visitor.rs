@@ -6,7 +6,7 @@ use http::HeaderMap;
 
 use crate::{
     clock::Clock,
-    grant::{EndReason, Grant},
+    grant::{EndReason, Grant, GrantId},
     session::{
         self, SessionHash,
         cache::{Change, Held, SessionCache},
@@ -37,7 +37,7 @@ pub(super) enum Visitor {
 /// A session within its limits, and its grant.
 #[derive(Debug)]
 pub(super) struct SignedIn {
-    session: Arc<Held>,
+    pub(super) session: Arc<Held>,
     pub(super) grant: Arc<Grant>,
 }
 
@@ -114,6 +114,20 @@ impl Visitors {
             Some(grant) => Visitor::SignedIn(SignedIn { session, grant: Arc::new(grant) }),
             None => Visitor::Anonymous(Reason::UnknownSession),
         })
+    }
+
+    /// The grant of a session whose requests would be served; `None` if they would not. A grant whose outcome is unknown
+    /// is no word of the provider's against its user, so what is open stays open.
+    pub(super) async fn still_served(&self, hash: SessionHash) -> Result<Option<GrantId>, StoreError> {
+        let now = self.clock.now();
+        let Some(held) = self.cache.session(hash, now, || self.store.session(hash)).await? else { return Ok(None) };
+        if self.settings.reached(&held.session, SessionCache::last_seen(&held), now).is_some() && self.has_ended(hash).await? {
+            return Ok(None);
+        }
+        let id = held.session.grant;
+        let Some(grant) = self.cache.grant(id, now, || self.store.grant(id)).await? else { return Ok(None) };
+        let ended = grant.ended.as_ref().is_some_and(|ended| ended.reason != EndReason::OutcomeUnknown);
+        Ok((!ended).then_some(id))
     }
 
     /// What memory takes for ended may have been used through another replica.

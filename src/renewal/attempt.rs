@@ -68,7 +68,7 @@ impl Engine {
                 }
             };
             if let Some(wait) = pause(&grant, self.clock.now()) {
-                return Ok(Outcome::Unavailable(wait));
+                return Ok(self.told_to_wait(wait));
             }
             let Some(_slot) = self.slots.acquire().await else { return Ok(Outcome::Unavailable(LOOK_AGAIN)) };
             if self.draining.load(Ordering::Acquire) {
@@ -78,10 +78,10 @@ impl Engine {
                 Ok(Leave::Free) => {}
                 Ok(Leave::ToLook) => {
                     if let Some(wait) = self.look_at_the_provider(&grant).await {
-                        return Ok(Outcome::Unavailable(wait));
+                        return Ok(self.told_to_wait(wait));
                     }
                 }
-                Err(wait) => return Ok(Outcome::Unavailable(wait)),
+                Err(wait) => return Ok(self.told_to_wait(wait)),
             }
             let (attempt, lease) = (AttemptId::random(), self.provider.token_timeout() + SAVING);
             match self.store.begin_renewal(id, attempt, generation, lease, takes_over).await {
@@ -194,7 +194,7 @@ impl Engine {
                     self.revoke(answer.refresh_token.as_ref()).await;
                 }
                 // Somebody followed this attempt and was faster. Both tokens are of one family, which must live.
-                Outcome::Renewed(_) | Outcome::Unavailable(_) => self.count(grant, "ok", "followed_meanwhile"),
+                Outcome::Renewed(_) | Outcome::Busy(_) | Outcome::Unavailable(_) => self.count(grant, "ok", "followed_meanwhile"),
             }
             return Ok(found);
         }
@@ -275,7 +275,16 @@ impl Engine {
                 self.insist(what, || store.release_renewal(id, attempt, Some(retry_at))).await?;
             }
         }
-        Ok(Outcome::Unavailable(retry_at.since(now)))
+        Ok(self.told_to_wait(retry_at.since(now)))
+    }
+
+    /// Why the provider was not asked, or not with success: it is at its limit, or it is in trouble.
+    fn told_to_wait(&self, wait: Duration) -> Outcome {
+        if self.breaker.names_its_pause() || !self.breaker.in_trouble(self.clock.now()) {
+            Outcome::Busy(wait)
+        } else {
+            Outcome::Unavailable(wait)
+        }
     }
 
     /// Ends a grant whose last attempt's outcome will never be known.

@@ -21,6 +21,7 @@ struct State {
     probing: bool,
     client_refused: bool,
     outage: bool,
+    names_its_pause: bool,
 }
 
 /// The leave to make a call.
@@ -65,6 +66,11 @@ impl Breaker {
     /// Whether the last answers were that this client is refused.
     pub(super) fn client_is_refused(&self) -> bool {
         self.state().client_refused
+    }
+
+    /// Whether the last answer said when to come again, as of a provider that is at its limit and not away.
+    pub(super) fn names_its_pause(&self) -> bool {
+        self.state().names_its_pause
     }
 
     /// Asks to make one call. Whoever may must report with [`Breaker::succeeded`], [`Breaker::failed`] or
@@ -121,6 +127,7 @@ impl Breaker {
             Class::Retry(Some(wait)) => wait.max(Duration::from_millis(100)),
             Class::Retry(None) | Class::Ambiguous | Class::Dead => back_off(state.failures),
         };
+        state.names_its_pause = matches!(class, Class::Retry(Some(_)));
         let for_all = matches!(class, Class::Config(_) | Class::Retry(Some(_))) || state.failures >= PATIENCE;
         let outage_began = for_all && !state.outage;
         if for_all {
@@ -167,6 +174,9 @@ mod tests {
         let breaker = Breaker::default();
         breaker.failed(Class::Retry(Some(Duration::from_secs(20))), NOW);
         assert_eq!(breaker.enter(NOW), Err(Duration::from_secs(20)));
+        assert!(breaker.names_its_pause());
+        breaker.failed(Class::Ambiguous, NOW);
+        assert!(!breaker.names_its_pause());
         let breaker = Breaker::default();
         breaker.failed(Class::Config(Whose::Client), NOW);
         assert!(breaker.client_is_refused());

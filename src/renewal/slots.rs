@@ -1,6 +1,7 @@
 //! How many renewals one replica makes at once: as many as are allowed, and fewer once the provider says that they are
-//! too many. Halved at each such answer and grown by one after as many successes as there are slots, so that replicas that
-//! know nothing of each other find what the provider bears together.
+//! too many. As TCP does it (RFC 5681, slow start and congestion avoidance): at such an answer back to one, then twice as
+//! many with each round of successes up to half of what was too many, then one more a round. So replicas that know nothing
+//! of each other find what the provider bears together, and few calls are turned away on the way there.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -22,10 +23,12 @@ pub(super) struct Slots {
 #[derive(Debug)]
 struct State {
     limit: usize,
+    /// Up to here the limit doubles.
+    known_good: usize,
     /// Slots that are in use and are not to come back.
     surplus: usize,
     successes: usize,
-    halved_at: Option<Timestamp>,
+    throttled_at: Option<Timestamp>,
 }
 
 /// Answers that were under way together count once.
@@ -41,7 +44,7 @@ pub(super) struct Slot<'a> {
 impl Slots {
     /// So many, at most.
     pub(super) fn new(most: usize) -> Self {
-        let state = State { limit: most, surplus: 0, successes: 0, halved_at: None };
+        let state = State { limit: most, known_good: most, surplus: 0, successes: 0, throttled_at: None };
         Self { free: Semaphore::new(most), most, state: Mutex::new(state) }
     }
 
@@ -58,13 +61,12 @@ impl Slots {
     /// The provider says that there are too many.
     pub(super) fn throttled(&self, now: Timestamp) {
         let mut state = self.state();
-        if state.halved_at.is_some_and(|at| now.since(at) < ONE_ROUND && now >= at) {
+        if state.throttled_at.is_some_and(|at| now.since(at) < ONE_ROUND && now >= at) {
             return;
         }
-        let limit = (state.limit / 2).max(1);
-        let fewer = state.limit - limit;
+        let (known_good, fewer) = ((state.limit / 2).max(1), state.limit - 1);
         let taken = self.free.forget_permits(fewer);
-        *state = State { limit, surplus: state.surplus + fewer - taken, successes: 0, halved_at: Some(now) };
+        *state = State { limit: 1, known_good, surplus: state.surplus + fewer - taken, successes: 0, throttled_at: Some(now) };
     }
 
     /// One came out well.
@@ -74,7 +76,7 @@ impl Slots {
             return;
         }
         state.successes += 1;
-        if state.successes >= state.limit {
+        if state.limit < state.known_good || state.successes >= state.limit {
             state.successes = 0;
             state.limit += 1;
             if state.surplus > 0 {
@@ -105,7 +107,7 @@ mod tests {
     const NOW: Timestamp = Timestamp(1_000_000);
 
     #[tokio::test]
-    async fn the_limit_is_halved_once_a_round_and_grows_back_with_success() {
+    async fn the_limit_falls_to_one_once_a_round_and_grows_back_with_success() {
         let slots = Slots::new(8);
         let figures = || {
             let state = slots.state();
@@ -114,11 +116,18 @@ mod tests {
         let held: Vec<_> = [slots.acquire().await, slots.acquire().await, slots.acquire().await].into_iter().flatten().collect();
         slots.throttled(NOW);
         slots.throttled(NOW);
-        assert_eq!(figures(), (4, 1, 0), "three are in use");
-        slots.throttled(NOW.plus(ONE_ROUND));
-        assert_eq!(figures(), (2, 0, 1));
+        assert_eq!(figures(), (1, 0, 2), "three are in use");
         drop(held);
-        assert_eq!(figures(), (2, 2, 0), "one did not come back");
+        assert_eq!(figures(), (1, 1, 0), "two did not come back");
+        let limits: Vec<_> = (0..12)
+            .map(|_| {
+                slots.succeeded();
+                figures().0
+            })
+            .collect();
+        assert_eq!(limits, [2, 3, 4, 4, 4, 4, 5, 5, 5, 5, 5, 6], "at once to half of what was too many, then one a round");
+        slots.throttled(NOW.plus(ONE_ROUND));
+        assert_eq!(figures(), (1, 1, 0));
         for _ in 0..100 {
             slots.succeeded();
         }

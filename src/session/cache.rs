@@ -113,7 +113,7 @@ impl SessionCache {
     }
 
     fn may_be_used(&self, loaded_at: Timestamp, now: Timestamp) -> bool {
-        self.hears_changes.load(Ordering::Acquire) || now.since(loaded_at) < BLIND_LIFE
+        self.hears_changes() || now.since(loaded_at) < BLIND_LIFE
     }
 
     /// Drops what a change has made untrue.
@@ -132,6 +132,11 @@ impl SessionCache {
                 self.grants.clear();
             }
         }
+    }
+
+    /// Whether changes are being heard of.
+    pub fn hears_changes(&self) -> bool {
+        self.hears_changes.load(Ordering::Acquire)
     }
 
     /// Says whether changes are being heard of. What was loaded before they were cannot be trusted.

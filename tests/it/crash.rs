@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::harness::{
     World,
     eventually::eventually,
+    figure,
     idp::{Endpoint, Misbehaviour},
     process::Process,
     visitor::Visitor,
@@ -113,13 +114,9 @@ async fn rf_04_a_replica_that_is_killed_at_any_step_of_a_renewal_costs_nobody_a_
 
 /// Kills so many times as `CRASH_KILLS` says: `CRASH_KILLS=200 cargo test --test it -- crash --nocapture`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[expect(
-    clippy::disallowed_methods,
-    clippy::print_stdout,
-    reason = "how long a run is, and what it came to, are for whoever starts it"
-)]
+#[expect(clippy::print_stdout, reason = "what a run came to is for whoever starts it")]
 async fn replicas_that_are_killed_again_and_again_cost_nobody_a_login() {
-    let kills: usize = std::env::var("CRASH_KILLS").map_or(10, |kills| kills.parse().unwrap());
+    let kills = usize::try_from(figure("CRASH_KILLS", 10)).unwrap();
     let world = start().await;
     let mut processes = [world.process(None).await, world.process(None).await];
     let visitor = Visitor::new(processes[0].address);

@@ -13,17 +13,7 @@ use tokio::{
 };
 use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest};
 
-use crate::harness::{World, eventually::eventually, visitor::Visitor};
-
-type Socket = tokio_tungstenite::WebSocketStream<TcpStream>;
-
-async fn websocket(world: &World, visitor: &Visitor) -> Socket {
-    let mut request = "ws://app.test/websocket".into_client_request().unwrap();
-    request.headers_mut().insert("cookie", format!("__Host-evergate_session={}", visitor.session().unwrap()).parse().unwrap());
-    request.headers_mut().insert("x-forwarded-user", "admin".parse().unwrap());
-    let stream = TcpStream::connect(world.address()).await.unwrap();
-    tokio_tungstenite::client_async(request, stream).await.unwrap().0
-}
+use crate::harness::{World, eventually::eventually};
 
 #[tokio::test]
 async fn identity_headers_of_a_client_never_arrive_in_any_spelling() {
@@ -150,7 +140,7 @@ async fn http_2_without_tls_is_spoken_too() {
 async fn websockets_pass_both_ways_with_the_identity_of_their_user() {
     let world = World::start().await;
     let visitor = world.signed_in().await;
-    let mut socket = websocket(&world, &visitor).await;
+    let mut socket = visitor.websocket().await;
     for text in ["hello", &"x".repeat(100_000)] {
         socket.send(Message::text(text)).await.unwrap();
         assert_eq!(socket.next().await.unwrap().unwrap().into_text().unwrap().as_str(), text);
@@ -300,7 +290,7 @@ async fn framing_that_two_servers_could_read_differently_is_not_forwarded() {
 async fn draining_closes_websockets_properly_and_lets_requests_finish() {
     let mut world = World::start().await;
     let visitor = world.signed_in().await;
-    let mut socket = websocket(&world, &visitor).await;
+    let mut socket = visitor.websocket().await;
     socket.send(Message::text("before")).await.unwrap();
     socket.next().await.unwrap().unwrap();
     let under_way: Vec<_> = (0..50)

@@ -26,6 +26,12 @@ use visitor::Visitor;
 /// The address that browsers know the gateways of a world by.
 pub const ACCESS: &str = "https://app.test";
 
+/// A figure from the environment: how large a run is, is for whoever starts it to say.
+#[expect(clippy::disallowed_methods, reason = "tests have no settings")]
+pub fn figure(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap())
+}
+
 pub struct World {
     pub idp: Arc<Idp>,
     /// Between the gateways and the provider.
@@ -36,6 +42,8 @@ pub struct World {
     pub replicas: Vec<Running>,
     pub clock: Clock,
     pub database: Database,
+    /// A Postgres of its own, which may be restarted.
+    pub cluster: Option<postgres::Cluster>,
     environment: Environment,
     has_provider: bool,
 }
@@ -58,13 +66,21 @@ pub struct Builder {
     settings: BTreeMap<String, String>,
     clock: Clock,
     has_provider: bool,
+    own_postgres: bool,
 }
 
 impl World {
     /// One gateway on SQLite, with a clock that stands still.
     pub fn build() -> Builder {
         logs::capture();
-        Builder { kind: Kind::Sqlite, replicas: 1, settings: BTreeMap::new(), clock: Clock::manual(), has_provider: true }
+        Builder {
+            kind: Kind::Sqlite,
+            replicas: 1,
+            settings: BTreeMap::new(),
+            clock: Clock::manual(),
+            has_provider: true,
+            own_postgres: false,
+        }
     }
 
     pub async fn start() -> Self {
@@ -163,6 +179,12 @@ impl Builder {
         self
     }
 
+    /// On a Postgres that no other test uses.
+    pub fn on_own_postgres(mut self) -> Self {
+        self.own_postgres = true;
+        self.on(Kind::Postgres)
+    }
+
     /// The provider's metadata are not to be believed, so that the gateways never find it.
     pub fn without_provider(mut self) -> Self {
         self.has_provider = false;
@@ -181,9 +203,13 @@ impl Builder {
         let idp = Idp::start(&idp_line.url(), self.clock.clone()).await;
         idp_line.forward_to(idp.address);
         prepare(&idp);
+        let cluster = if self.own_postgres { Some(postgres::Cluster::start_own().await) } else { None };
         let (database, store_line) = match self.kind {
             Kind::Postgres => {
-                let (url, address) = postgres::fresh_database().await;
+                let (url, address) = match &cluster {
+                    Some(cluster) => cluster.fresh_database().await,
+                    None => postgres::fresh_database().await,
+                };
                 let line = FaultProxy::start().await;
                 line.forward_to(address);
                 (Database::Postgres { url }, Some(line))
@@ -226,6 +252,7 @@ impl Builder {
             replicas: Vec::new(),
             clock: self.clock,
             database,
+            cluster,
             environment,
             has_provider: self.has_provider,
         };

@@ -7,6 +7,7 @@ mod harness;
 
 mod architecture;
 mod back_channel_logout;
+mod chaos;
 mod config;
 mod crash;
 mod database_contract;
@@ -15,6 +16,7 @@ mod history;
 mod login;
 mod login_attacks;
 mod logout;
+mod long_lived;
 mod operations;
 mod peers;
 mod process;

@@ -91,6 +91,8 @@ pub(super) struct State {
     access: HashMap<String, Value>,
     revoked: Vec<String>,
     reuses: usize,
+    presented: usize,
+    renewed: usize,
     issued: Vec<String>,
     at_once: usize,
     most_at_once: usize,
@@ -151,6 +153,8 @@ impl Idp {
             access: HashMap::new(),
             revoked: Vec::new(),
             reuses: 0,
+            presented: 0,
+            renewed: 0,
             issued: vec![CLIENT_SECRET.to_owned()],
             at_once: 0,
             most_at_once: 0,
@@ -214,6 +218,13 @@ impl Idp {
 
     pub fn change_secret(&self, secret: &str) {
         self.state().secret = secret.to_owned();
+    }
+
+    /// Takes the other one of these.
+    pub fn rotate_secret(&self, secrets: &[&str; 2]) {
+        let mut state = self.state();
+        let other = if state.secret == secrets[0] { secrets[1] } else { secrets[0] };
+        state.secret = other.to_owned();
     }
 
     /// Members that replace those of the discovery document; `null` removes one.
@@ -306,6 +317,12 @@ impl Idp {
     /// How often a used refresh token was presented where that means theft.
     pub fn reuses(&self) -> usize {
         self.state().reuses
+    }
+
+    /// How many refresh tokens of its own it was shown by its client, and for how many of them it gave new tokens.
+    pub fn presented_and_renewed(&self) -> (usize, usize) {
+        let state = self.state();
+        (state.presented, state.renewed)
     }
 
     /// Refresh tokens that were revoked by their client.

@@ -58,6 +58,7 @@ impl Upstream {
         let pages = Router::new()
             .route("/websocket", any(websocket))
             .route("/stream", any(stream))
+            .route("/page", any(page))
             .route("/gated", any(gated))
             .route("/forged", any(|| async { ([("evergate-answer", "signed_in"), ("x-app", "1")], "forged") }))
             .route("/cookies", any(|| async { AppendHeaders([(header::SET_COOKIE, "a=1"), (header::SET_COOKIE, "b=2")]) }))
@@ -99,6 +100,12 @@ async fn record(State(shared): State<Arc<Shared>>, request: Request) -> Response
     let mut response = Response::new(Body::from(format!("{} {} {}", seen.method, seen.target, seen.body.len())));
     response.headers_mut().insert("x-upstream", "yes".parse().unwrap());
     response
+}
+
+/// Keeps nothing, for runs in which there would be too much; tells whether the identity is stale.
+async fn page(request: Request) -> Response {
+    let stale = if request.headers().contains_key("x-evergate-renewed-at") { "stale" } else { "fresh" };
+    ([("x-upstream", stale)], "a page").into_response()
 }
 
 /// Answers once the test says so.

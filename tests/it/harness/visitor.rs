@@ -7,10 +7,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
+use serde_json::Value;
 use tokio::net::TcpStream;
+use tokio_tungstenite::{WebSocketStream, tungstenite::client::IntoClientRequest};
 use url::Url;
 
 use super::idp::Idp;
@@ -19,6 +22,8 @@ use super::idp::Idp;
 pub struct Visitor {
     address: SocketAddr,
     cookies: Arc<Mutex<BTreeMap<String, String>>>,
+    /// Who sits before it; else the provider's present user.
+    person: Option<Arc<Value>>,
 }
 
 /// A whole answer.
@@ -34,7 +39,7 @@ impl Reply {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    pub fn json(&self) -> serde_json::Value {
+    pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {}", self.text()))
     }
 
@@ -68,17 +73,22 @@ const SCRIPT: [(&str, &str); 4] =
 
 impl Visitor {
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, cookies: Arc::default() }
+        Self { address, cookies: Arc::default(), person: None }
+    }
+
+    /// A browser of this person's.
+    pub fn of(address: SocketAddr, person: Value) -> Self {
+        Self { person: Some(Arc::new(person)), ..Self::new(address) }
     }
 
     /// The same browser, its requests reaching another replica.
     pub fn at(&self, address: SocketAddr) -> Self {
-        Self { address, cookies: Arc::clone(&self.cookies) }
+        Self { address, ..self.clone() }
     }
 
     /// Another browser with the same cookies, as when they are copied.
     pub fn copy(&self) -> Self {
-        Self { address: self.address, cookies: Arc::new(Mutex::new(self.cookies())) }
+        Self { cookies: Arc::new(Mutex::new(self.cookies())), ..self.clone() }
     }
 
     pub fn cookies(&self) -> BTreeMap<String, String> {
@@ -123,10 +133,29 @@ impl Visitor {
         self.try_send(method, path, headers, body).await.expect("an answer")
     }
 
+    /// Asks as a page's script does, if there is anybody to answer.
+    pub async fn try_fetch(&self, path: &str) -> Option<Reply> {
+        self.try_send(Method::GET, path, &SCRIPT, "").await
+    }
+
     pub async fn try_send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Option<Reply> {
+        let (head, body) = self.begin(method, path, headers, body).await?.into_parts();
+        let body = body.collect().await.ok()?.to_bytes();
+        let reply = Reply { status: head.status, headers: head.headers, body };
+        self.keep_cookies(&reply);
+        Some(reply)
+    }
+
+    /// Asks as a page's script does, and leaves the answer's body to be read.
+    pub async fn open(&self, path: &str) -> Response<Incoming> {
+        self.begin(Method::GET, path, &SCRIPT, "").await.expect("an answer")
+    }
+
+    /// Asks over a connection of its own, which ends when the answer's body does or is dropped.
+    async fn begin(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Option<Response<Incoming>> {
         let stream = TcpStream::connect(self.address).await.ok()?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
-        let connection = tokio::spawn(connection);
+        tokio::spawn(connection);
         let mut request = Request::builder().method(method).uri(path);
         if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
             request = request.header("host", "app.test");
@@ -139,13 +168,17 @@ impl Visitor {
             request = request.header("cookie", cookies);
         }
         let request = request.body(Full::<Bytes>::from(body.to_owned())).unwrap();
-        let response = sender.send_request(request).await.ok()?;
-        let (head, body) = response.into_parts();
-        let body = body.collect().await.ok()?.to_bytes();
-        connection.abort();
-        let reply = Reply { status: head.status, headers: head.headers, body };
-        self.keep_cookies(&reply);
-        Some(reply)
+        sender.send_request(request).await.ok()
+    }
+
+    /// Opens a WebSocket with this browser's session.
+    pub async fn websocket(&self) -> WebSocketStream<TcpStream> {
+        let mut request = "ws://app.test/websocket".into_client_request().unwrap();
+        let cookie = format!("__Host-evergate_session={}", self.session().unwrap());
+        request.headers_mut().insert("cookie", cookie.parse().unwrap());
+        request.headers_mut().insert("x-forwarded-user", "admin".parse().unwrap());
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        tokio_tungstenite::client_async(request, stream).await.unwrap().0
     }
 
     fn keep_cookies(&self, reply: &Reply) {
@@ -163,21 +196,32 @@ impl Visitor {
 
     /// Goes to `path` as a browser does, through the provider and back as often as it is sent there, until a page comes.
     pub async fn browse(&self, idp: &Idp, path: &str) -> Reply {
-        let mut reply = self.get(path).await;
+        self.try_browse(idp, path).await.expect("an answer")
+    }
+
+    pub async fn try_browse(&self, idp: &Idp, path: &str) -> Option<Reply> {
+        let mut reply = self.try_send(Method::GET, path, &NAVIGATION, "").await?;
         for _ in 0..12 {
             if reply.status != StatusCode::SEE_OTHER {
-                return reply;
+                return Some(reply);
             }
             let next = reply.location();
-            let here = if next.as_str().starts_with(idp.issuer()) { idp.authorize(&next).await } else { next };
-            reply = self.get(&path_of(&here)).await;
+            let here = if next.as_str().starts_with(idp.issuer()) { self.at_provider(idp, &next).await } else { next };
+            reply = self.try_send(Method::GET, &path_of(&here), &NAVIGATION, "").await?;
         }
         panic!("the browser was sent round in circles");
     }
 
+    async fn at_provider(&self, idp: &Idp, request: &Url) -> Url {
+        match &self.person {
+            Some(person) => idp.authorize_as(person, request).await,
+            None => idp.authorize(request).await,
+        }
+    }
+
     /// Goes to `path`, through the provider as its present user, and back; returns the last redirect.
     pub async fn log_in(&self, idp: &Idp, path: &str) -> Url {
-        let callback = idp.authorize(&self.get(path).await.location()).await;
+        let callback = self.at_provider(idp, &self.get(path).await.location()).await;
         let landed = self.get(&path_of(&callback)).await;
         landed.location()
     }

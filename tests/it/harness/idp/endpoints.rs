@@ -183,6 +183,7 @@ fn refresh(idp: &Idp, state: &mut State, form: &Fields) -> Response {
         return dead();
     }
     let Some(token) = state.refresh.get_mut(&presented) else { return dead() };
+    state.presented += 1;
     let (family, user, used_at) = (token.family, token.user.clone(), token.used_at);
     if state.revoked_families.contains(&family) {
         return dead();
@@ -201,6 +202,7 @@ fn refresh(idp: &Idp, state: &mut State, form: &Fields) -> Response {
         }
     };
     let new = new.map(|()| fresh(state, family, &user));
+    state.renewed += 1;
     issue(idp, state, &user, new, None)
 }
 

@@ -1,0 +1,208 @@
+//! Connections that outlive their request (WebSockets, event streams, long downloads), so that they can be cut when their
+//! session ends.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    SessionHash, Settings,
+    cache::{Held, SessionCache},
+};
+use crate::{clock::Clock, grant::GrantId};
+
+/// The long-lived connections of one replica.
+#[derive(Debug)]
+pub struct Connections {
+    cache: Arc<SessionCache>,
+    settings: Settings,
+    clock: Clock,
+    open: [Mutex<HashMap<SessionHash, Open>>; SHARDS],
+    count: AtomicUsize,
+}
+
+/// Connections that begin and end at once should not wait for each other.
+const SHARDS: usize = 16;
+
+/// Those of one session.
+#[derive(Debug)]
+struct Open {
+    held: Arc<Held>,
+    grant: GrantId,
+    connections: usize,
+    ended: CancellationToken,
+    /// Nobody has looked yet whether the session ended while the connection was being made.
+    is_new: bool,
+}
+
+/// The right to register connections of one visitor's.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    connections: Arc<Connections>,
+    held: Arc<Held>,
+}
+
+/// One long-lived connection. Dropping it says that it is over.
+#[derive(Debug)]
+pub struct Connection {
+    watch: Watch,
+    ended: CancellationToken,
+}
+
+/// What is known of a session that has connections.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    /// Its name.
+    pub hash: SessionHash,
+    /// The grant that it pointed to when it was last looked at.
+    pub grant: GrantId,
+    /// Not looked at yet.
+    pub is_new: bool,
+    /// By what this replica knows, it has reached a limit.
+    pub reached_a_limit: bool,
+}
+
+impl Connections {
+    /// None, for sessions within these limits.
+    pub fn new(cache: Arc<SessionCache>, settings: Settings, clock: Clock) -> Self {
+        Self { cache, settings, clock, open: Default::default(), count: AtomicUsize::new(0) }
+    }
+
+    fn shard(&self, hash: SessionHash) -> MutexGuard<'_, HashMap<SessionHash, Open>> {
+        let [first, ..] = hash.0;
+        let [zeroth, rest @ ..] = &self.open;
+        let shard = rest.get(usize::from(first) % SHARDS).unwrap_or(zeroth);
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For the session's requests.
+    pub fn watch(self: &Arc<Self>, held: Arc<Held>) -> Watch {
+        Watch { connections: Arc::clone(self), held }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// The sessions that have any.
+    pub fn sessions(&self) -> Vec<Seen> {
+        let now = self.clock.now();
+        let mut all = Vec::new();
+        for shard in &self.open {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            all.extend(shard.iter().map(|(hash, open)| Seen {
+                hash: *hash,
+                grant: open.grant,
+                is_new: open.is_new,
+                reached_a_limit: self.settings.reached(&open.held.session, SessionCache::last_seen(&open.held), now).is_some(),
+            }));
+        }
+        all
+    }
+
+    /// Notes that a session was looked at, and lives with this grant.
+    pub fn lives(&self, hash: SessionHash, grant: GrantId) {
+        if let Some(open) = self.shard(hash).get_mut(&hash) {
+            (open.grant, open.is_new) = (grant, false);
+        }
+    }
+
+    /// Cuts the connections of a session that has ended.
+    pub fn cut(&self, hash: SessionHash) {
+        if let Some(open) = self.shard(hash).remove(&hash) {
+            open.ended.cancel();
+        }
+    }
+}
+
+impl Watch {
+    /// Registers a connection.
+    pub fn open(&self) -> Connection {
+        let session = &self.held.session;
+        let mut shard = self.connections.shard(session.hash);
+        let open = shard.entry(session.hash).or_insert_with(|| Open {
+            held: Arc::clone(&self.held),
+            grant: session.grant,
+            connections: 0,
+            ended: CancellationToken::new(),
+            is_new: true,
+        });
+        open.connections += 1;
+        open.is_new = true;
+        self.connections.count.fetch_add(1, Ordering::Relaxed);
+        Connection { ended: open.ended.clone(), watch: self.clone() }
+    }
+}
+
+impl Connection {
+    /// Cancelled when its session has ended.
+    pub fn ended(&self) -> &CancellationToken {
+        &self.ended
+    }
+
+    /// Notes that its user sent something, which is use of the session as much as a request is.
+    pub fn used(&self) {
+        let connections = &self.watch.connections;
+        connections.cache.touch(&self.watch.held, &connections.settings, connections.clock.now());
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let connections = &self.watch.connections;
+        connections.count.fetch_sub(1, Ordering::Relaxed);
+        let hash = self.watch.held.session.hash;
+        let mut shard = connections.shard(hash);
+        if let Some(open) = shard.get_mut(&hash) {
+            open.connections = open.connections.saturating_sub(1);
+            if open.connections == 0 {
+                shard.remove(&hash);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, future::ready, time::Duration};
+
+    use super::*;
+    use crate::session::Session;
+
+    #[tokio::test]
+    async fn connections_are_cut_with_their_session_and_forgotten_with_their_last() {
+        let cache = Arc::new(SessionCache::default());
+        let clock = Clock::manual();
+        let hour = Duration::from_secs(3600);
+        let settings = Settings { idle: hour, absolute: 10 * hour, sliding: true };
+        let connections = Arc::new(Connections::new(Arc::clone(&cache), settings, clock.clone()));
+        let session =
+            Session { hash: SessionHash([7; 32]), grant: GrantId([1; 16]), created_at: clock.now(), last_seen: clock.now() };
+        let held = cache.session(session.hash, clock.now(), || ready(Ok::<_, Infallible>(Some(session.clone())))).await;
+        let watch = connections.watch(held.unwrap().unwrap());
+
+        let (first, second) = (watch.open(), watch.open());
+        assert_eq!((connections.count(), connections.sessions().len()), (2, 1));
+        assert!(connections.sessions().iter().all(|seen| seen.is_new && !seen.reached_a_limit));
+        connections.lives(session.hash, GrantId([2; 16]));
+        assert!(connections.sessions().iter().all(|seen| !seen.is_new && seen.grant == GrantId([2; 16])));
+        clock.advance(2 * hour);
+        assert!(connections.sessions().iter().all(|seen| seen.reached_a_limit));
+        first.used();
+        assert!(connections.sessions().iter().all(|seen| !seen.reached_a_limit), "what its user sends is use");
+        assert_eq!(cache.take_touched().len(), 1);
+
+        drop(first);
+        connections.cut(session.hash);
+        assert!(second.ended().is_cancelled());
+        drop(second);
+        assert_eq!((connections.count(), connections.sessions().len()), (0, 0));
+    }
+}

@@ -1,0 +1,169 @@
+//! Connections that outlive their request live as long as a request of their session would be served, and no longer.
+
+use std::time::{Duration, Instant};
+
+use futures_util::{SinkExt, StreamExt};
+use http::{Method, StatusCode};
+use http_body_util::BodyExt;
+use tokio::net::TcpStream;
+use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
+
+use crate::harness::{
+    Kind, World,
+    eventually::eventually,
+    idp::{Endpoint, Misbehaviour},
+    visitor::Visitor,
+};
+
+type Socket = WebSocketStream<TcpStream>;
+
+/// "Within a second", and what a loaded machine adds.
+const SOON: Duration = Duration::from_secs(3);
+
+async fn echoes(socket: &mut Socket) -> bool {
+    socket.send(Message::text("still there?")).await.is_ok() && matches!(socket.next().await, Some(Ok(Message::Text(_))))
+}
+
+/// The code of the close frame that comes.
+async fn closed_with(socket: &mut Socket) -> u16 {
+    let next = tokio::time::timeout(SOON, socket.next()).await.expect("it is closed in time");
+    let Some(Ok(Message::Close(Some(frame)))) = next else { panic!("{next:?}") };
+    frame.code.into()
+}
+
+/// An event stream of which the first piece has come.
+async fn stream(visitor: &Visitor) -> http::Response<hyper::body::Incoming> {
+    let mut response = visitor.open("/stream").await;
+    let first = response.body_mut().frame().await.unwrap().unwrap().into_data().unwrap();
+    assert_eq!(first, "first ");
+    response
+}
+
+/// How a stream goes on: with an error, because what was sent is not whole.
+async fn breaks_off(mut response: http::Response<hyper::body::Incoming>) -> bool {
+    let next = tokio::time::timeout(SOON, response.body_mut().frame()).await.expect("it ends in time");
+    next.is_some_and(|frame| frame.is_err())
+}
+
+#[tokio::test]
+async fn rf_28_a_logout_cuts_websockets_and_streams_on_every_replica_and_nobody_else_s() {
+    let world = World::build().replicas(2).start().await;
+    let (here, other) = (world.signed_in().await, world.signed_in().await);
+    let there = here.at(world.replicas[1].address);
+    let (mut first, mut second, mut others) = (here.websocket().await, there.websocket().await, other.websocket().await);
+    let (streams, others_stream) = ([stream(&here).await, stream(&there).await], stream(&other).await);
+    for socket in [&mut first, &mut second, &mut others] {
+        assert!(echoes(socket).await);
+    }
+    here.send(Method::POST, "/oauth2/sign_out", &[], "").await;
+    assert_eq!((closed_with(&mut first).await, closed_with(&mut second).await), (1008, 1008));
+    for stream in streams {
+        assert!(breaks_off(stream).await, "the client sees that it is not whole");
+    }
+    assert!(echoes(&mut others).await, "another browser's connections live on");
+    world.upstream.open_gate();
+    assert_eq!(others_stream.into_body().collect().await.unwrap().to_bytes(), "second");
+}
+
+#[tokio::test]
+async fn rf_28_an_access_token_that_expires_or_is_renewed_cuts_nothing() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let world = World::build().on(kind).start().await;
+        let visitor = world.signed_in().await;
+        let (mut socket, stream) = (visitor.websocket().await, stream(&visitor).await);
+        for _ in 0..3 {
+            world.clock.advance(Duration::from_secs(301));
+            assert!(echoes(&mut socket).await);
+            assert!(visitor.get("/").await.is_upstreams());
+        }
+        // Neither does an outage.
+        world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Answer(503, String::new(), vec![]));
+        world.clock.advance(Duration::from_secs(301));
+        visitor.get("/").await;
+        assert!(echoes(&mut socket).await);
+        world.upstream.open_gate();
+        assert_eq!(stream.into_body().collect().await.unwrap().to_bytes(), "second");
+    }
+}
+
+#[tokio::test]
+async fn a_grant_that_the_provider_ends_cuts_its_connections() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    let mut socket = visitor.websocket().await;
+    assert!(echoes(&mut socket).await);
+    world.idp.kill_grants();
+    world.clock.advance(Duration::from_secs(301));
+    assert_eq!(visitor.fetch("/").await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(closed_with(&mut socket).await, 1008);
+}
+
+#[tokio::test]
+async fn what_a_user_sends_over_a_websocket_is_use_and_silence_is_not() {
+    let world = World::build().set("session_duration", "1h").start().await;
+    let (talks, listens) = (world.signed_in().await, world.signed_in().await);
+    let (mut talking, mut listening) = (talks.websocket().await, listens.websocket().await);
+    for socket in [&mut talking, &mut listening] {
+        assert!(echoes(socket).await);
+    }
+    for _ in 0..3 {
+        world.clock.advance(Duration::from_secs(25 * 60));
+        assert!(echoes(&mut talking).await);
+    }
+    assert_eq!(closed_with(&mut listening).await, 1008, "nobody used it for an hour");
+    assert!(echoes(&mut talking).await);
+}
+
+#[tokio::test]
+async fn a_session_that_an_administrator_ends_loses_its_connections_in_a_running_gateway() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let world = World::build().on(kind).start().await;
+        let visitor = world.signed_in().await;
+        let mut socket = visitor.websocket().await;
+        assert!(echoes(&mut socket).await);
+        let (code, text) = world.command(&["sessions", "revoke", "ann@example.com"]).await;
+        assert_eq!(code, 0, "{text}");
+        assert_eq!(closed_with(&mut socket).await, 1008);
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_cuts_nothing_and_what_ended_meanwhile_is_cut_when_it_is_back() {
+    let world = World::build().replicas(2).start().await;
+    let (here, stays) = (world.signed_in().await, world.signed_in().await);
+    let (mut socket, mut staying) = (here.websocket().await, stays.websocket().await);
+    assert!(echoes(&mut socket).await && echoes(&mut staying).await);
+    let line = world.store_line.as_ref().unwrap();
+    line.cut();
+    eventually("the store is seen to be away", async || here.fetch("/").await.status == StatusCode::SERVICE_UNAVAILABLE).await;
+    assert!(echoes(&mut socket).await, "an outage of the store cuts nobody off");
+    // Ended while nobody heard of it.
+    world.sql("DELETE FROM sessions WHERE grant_id = (SELECT grant_id FROM sessions ORDER BY created_at, hash LIMIT 1)").await;
+    line.mend();
+    let began = Instant::now();
+    let (first, second) = tokio::join!(
+        tokio::time::timeout(Duration::from_secs(20), socket.next()),
+        tokio::time::timeout(Duration::from_secs(1), staying.next())
+    );
+    let closes = [first.ok(), second.ok()].into_iter().flatten().flatten().count();
+    assert_eq!(closes, 1, "the one whose session is gone, after {:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_cannot_keep_its_tunnel_open() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    let mut socket = visitor.websocket().await;
+    // Fills every buffer on the way, since nothing of the echo is read.
+    let flood = async {
+        loop {
+            if socket.send(Message::binary(vec![7; 1 << 20])).await.is_err() {
+                return;
+            }
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_millis(500), flood).await.is_err(), "it is stuck");
+    visitor.send(Method::POST, "/oauth2/sign_out", &[], "").await;
+    let over = async { while let Some(Ok(_)) = socket.next().await {} };
+    tokio::time::timeout(Duration::from_secs(10), over).await.expect("the connection is closed");
+}
