@@ -15,7 +15,7 @@ use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    clock::Clock,
+    clock::{Clock, Timestamp},
     config::{Checked, Keys},
     forward::Forwarder,
     gateway::{Gateway, Health, Rooms},
@@ -91,8 +91,10 @@ pub struct Running {
 const HOUSEKEEPING: Duration = Duration::from_secs(15);
 /// Last-seen times are written this often.
 const FLUSH: Duration = Duration::from_secs(5);
-const SWEEP_BATCH: i64 = 500;
+const SWEEP_BATCH: i64 = 100;
 const TOUCH_BATCH: usize = 200;
+/// Clocks that differ by more than this are no base to remove anything on.
+const SKEW: Duration = Duration::from_secs(60);
 /// The migrations are tried for this long before the start is given up.
 const STORE_PATIENCE: Duration = Duration::from_secs(30);
 /// After we say that we are unready, and before we stop accepting: time for load balancers to look.
@@ -338,6 +340,22 @@ impl Background {
         }
     }
 
+    /// Whether this machine's clock is the store's, give or take a minute. A machine that wakes up in another hour must not
+    /// sweep everybody's sessions away.
+    async fn agrees_with_the_store(&self, now: Timestamp) -> bool {
+        match self.store.now().await {
+            Ok(theirs) if now.since(theirs).max(theirs.since(now)) <= SKEW => true,
+            Ok(theirs) => {
+                tracing::warn!(
+                    skew.seconds = now.since(theirs).max(theirs.since(now)).as_secs(),
+                    "this machine's clock is not the store's; nothing is swept until they agree"
+                );
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
     /// Removes what has expired, in batches so that no statement holds many rows for long.
     async fn sweep(&self) {
         // What looks idle in the store may have been used a moment ago.
@@ -345,6 +363,11 @@ impl Background {
             return;
         }
         let now = self.clock.now();
+        if let Clock::System = self.clock
+            && !self.agrees_with_the_store(now).await
+        {
+            return;
+        }
         let created_before = now.minus(if self.sessions.sliding {
             self.sessions.absolute
         } else {

@@ -173,6 +173,7 @@ impl Gateway {
             NotKept::SignInAgain(reason) => {
                 self.ask_to_sign_in(exchange, visitor::Reason::GrantEnded(reason), Some(grant), request)
             }
+            NotKept::Refused => self.ask_to_sign_in(exchange, visitor::Reason::GrantRefused, Some(grant), request),
             NotKept::Gone => self.ask_to_sign_in(exchange, visitor::Reason::UnknownSession, None, request),
             NotKept::Unavailable(wait) => Refusal::RenewalUnavailable(wait),
         }
@@ -194,7 +195,7 @@ impl Gateway {
             Asker::Navigation => {
                 let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
                 let return_to = ReturnTo::parse(path, &self.settings.access);
-                let pass = grant.map_or(Pass::Login, |_| self.sign_in.pass_for(request.headers()));
+                let pass = grant.map_or(Pass::Login, |grant| self.sign_in.pass_for(grant, request.headers()));
                 let hint = grant.filter(|_| pass == Pass::Silent).map(|grant| &grant.identity);
                 match self.sign_in.begin(&return_to, request.headers(), pass, hint) {
                     Ok(redirect) => Refusal::SignIn(reason, redirect),

@@ -60,12 +60,14 @@ pub struct Grant {
     pub intent: Option<Intent>,
     /// Not to be tried again before.
     pub retry_at: Option<Timestamp>,
+    /// The provider's code, where it refused to renew this grant the last time and did not say that it is dead.
+    pub refused: Option<String>,
     /// Set once it cannot be renewed any more.
     pub ended: Option<Ended>,
 }
 
-/// Names the settings that a grant was obtained with: first what was asked of the provider, then how its answer is read.
-/// A grant whose fingerprint is not the present one would be another if it were obtained now.
+/// Names the settings that a grant was obtained with: what was asked of the provider, and how its answer was read. A grant
+/// whose fingerprint is not the present one would be another if it were obtained now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fingerprint(String);
 
@@ -127,13 +129,9 @@ impl Grant {
 }
 
 impl Fingerprint {
-    /// So many characters of it say what was asked.
-    pub const ASKED: i32 = 8;
-
     /// Of settings, written out in any way that tells them apart.
-    pub fn of(asked: &str, read: &str) -> Self {
-        let digest = |text: &str| hex(sha256(text.as_bytes()).first_chunk::<4>().unwrap_or(&[0; 4]));
-        Self(format!("{}{}", digest(asked), digest(read)))
+    pub fn of(settings: &str) -> Self {
+        Self(hex(sha256(settings.as_bytes()).first_chunk::<8>().unwrap_or(&[0; 8])))
     }
 
     /// As it was stored.

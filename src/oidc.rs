@@ -51,6 +51,8 @@ pub struct Settings {
     pub ignore_userinfo: bool,
     /// Which claims say who somebody is.
     pub mapping: Mapping,
+    /// `CODER_OIDC_REFRESH_TOKEN_GRACE`: how long a used refresh token may be presented again; `None` leaves it to the preset.
+    pub rotation_grace: Option<Duration>,
     /// `CODER_OIDC_TOKEN_TIMEOUT`: how long a token call may take in all.
     pub token_timeout: Duration,
 }

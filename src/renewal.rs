@@ -6,13 +6,14 @@
 //!
 //! [`decision`] says whether to renew, [`classify`] what an answer means; both are pure. [`attempt`] is one
 //! renewal from intent to outcome, [`flight`] makes it one per process, [`breaker`] keeps a provider in trouble
-//! from being hammered, [`slots`] one at its limit from being asked for more.
+//! from being hammered, [`slots`] one at its limit from being asked for more; [`health`] is what renewals show of it.
 
 mod attempt;
 mod breaker;
 mod classify;
 mod decision;
 mod flight;
+mod health;
 mod slots;
 
 use std::{
@@ -35,7 +36,7 @@ use crate::{
 };
 
 use breaker::Breaker;
-use decision::{Decision, Fallback};
+use decision::{Decision, Fallback, LiveOut};
 use flight::Flights;
 use slots::Slots;
 
@@ -74,6 +75,12 @@ struct Engine {
     slots: Slots,
     tasks: TaskTracker,
     draining: AtomicBool,
+    /// Whether any renewal brought another refresh token.
+    rotates: AtomicBool,
+    /// Whether what a look at the provider tells has been found out, and what.
+    has_learnt: AtomicBool,
+    refuses_properly: AtomicBool,
+    looking: tokio::sync::Mutex<()>,
 }
 
 /// A grant that a request may be served with.
@@ -90,6 +97,8 @@ pub struct Kept {
 pub enum NotKept {
     /// The user must pass the provider again, which may need no prompt.
     SignInAgain(EndReason),
+    /// The provider refuses to renew this grant, for a reason that is no death. Another grant may fare better.
+    Refused,
     /// The session was ended meanwhile.
     Gone,
     /// Neither renewed nor refused; to be tried again after this long. Nobody is logged out.
@@ -115,6 +124,10 @@ impl Renewer {
             slots,
             tasks: TaskTracker::new(),
             draining: AtomicBool::new(false),
+            rotates: AtomicBool::new(false),
+            has_learnt: AtomicBool::new(false),
+            refuses_properly: AtomicBool::new(false),
+            looking: tokio::sync::Mutex::default(),
         }))
     }
 
@@ -153,14 +166,15 @@ impl Renewer {
                 Box::pin(engine.record_expiry(&grant)).await;
                 Err(NotKept::SignInAgain(EndReason::Expired))
             }
-            Decision::SignInAgain(reason) => Err(NotKept::SignInAgain(reason)),
+            Decision::Refused => Err(NotKept::Refused),
+            Decision::SignInAgain(reason) => Box::pin(engine.without_grant(grant, reason)).await,
             Decision::RenewFirst => {
                 // The renewal goes on when the wait is over, or the client: it belongs to no request.
                 let outcome = match tokio::time::timeout(HARD_WAIT, engine.renewed(&grant)).await {
                     Ok(outcome) => outcome,
                     Err(_) => Box::pin(engine.look_once_more(&grant)).await,
                 };
-                engine.after(grant, outcome)
+                engine.after(grant, outcome).await
             }
         }
     }
@@ -210,6 +224,8 @@ enum Outcome {
     Ended(Arc<Grant>),
     /// It is not there any more.
     Gone,
+    /// Neither: the provider refuses this grant and does not say that it is dead.
+    Refused,
     /// Neither: the provider is at its limit, and is to be asked again after this long.
     Busy(Duration),
     /// Neither: something is away. To be tried again after this long.
@@ -247,27 +263,30 @@ impl Engine {
     }
 
     /// What a request that waited is told.
-    fn after(&self, grant: Arc<Grant>, outcome: Outcome) -> Result<Kept, NotKept> {
-        let now = self.clock.now();
-        let (grant, fallback, wait) = match outcome {
+    async fn after(self: &Arc<Self>, grant: Arc<Grant>, outcome: Outcome) -> Result<Kept, NotKept> {
+        let refused = match outcome {
             Outcome::Renewed(grant) => return Ok(Kept { grant, stale: false }),
             Outcome::Gone => return Err(NotKept::Gone),
-            Outcome::Busy(wait) | Outcome::Unavailable(wait) => {
-                let fallback = decision::without_renewal(&grant, &self.settings, now);
-                (grant, fallback, wait)
-            }
             Outcome::Ended(ended) => {
                 let reason = ended.ended.as_ref().map_or(EndReason::OutcomeUnknown, |ended| ended.reason);
-                match decision::live_out(reason, &ended, &self.settings, now, self.breaker.in_trouble(now)) {
-                    Fallback::Refuse => return Err(NotKept::SignInAgain(reason)),
-                    fallback @ (Fallback::Serve | Fallback::ServeStale) => (ended, fallback, Duration::ZERO),
-                }
+                return Box::pin(self.without_grant(ended, reason)).await;
             }
+            Outcome::Refused => NotKept::Refused,
+            Outcome::Busy(wait) | Outcome::Unavailable(wait) => NotKept::Unavailable(wait.max(Duration::from_secs(1))),
         };
-        match fallback {
+        match decision::without_renewal(&grant, &self.settings, self.clock.now()) {
             Fallback::Serve => Ok(Kept { grant, stale: false }),
             Fallback::ServeStale => Ok(Kept { grant, stale: true }),
-            Fallback::Refuse => Err(NotKept::Unavailable(wait.max(Duration::from_secs(1)))),
+            Fallback::Refuse => Err(refused),
+        }
+    }
+
+    /// What a request is told whose grant has ended.
+    async fn without_grant(self: &Arc<Self>, grant: Arc<Grant>, reason: EndReason) -> Result<Kept, NotKept> {
+        match decision::live_out(reason, &grant, &self.settings, self.clock.now()) {
+            LiveOut::Serve => Ok(Kept { grant, stale: false }),
+            LiveOut::UnlessTheProviderAnswers if !self.provider_answers(&grant).await => Ok(Kept { grant, stale: true }),
+            LiveOut::UnlessTheProviderAnswers | LiveOut::Over => Err(NotKept::SignInAgain(reason)),
         }
     }
 

@@ -122,7 +122,7 @@ impl SignIn {
         let id = attempt::new_id(now);
         let prompt = match pass {
             Pass::Login => None,
-            Pass::Silent => Some("none"),
+            Pass::Silent => self.provider.answers_silently().then_some("none"),
             Pass::Consent => Some("consent"),
         };
         let ask = Ask { prompt, login_hint: hint.map(Identity::display) };
@@ -172,7 +172,13 @@ impl SignIn {
             return Err(CallbackError::UnknownAttempt("it is too old"));
         }
         // Before the attempt is used up, so that who is turned away can come again.
-        let _one_of_few = self.exchanges.try_acquire().map_err(|_| CallbackError::Busy)?;
+        let return_to = ReturnTo::parse(attempt.return_to(), &self.access);
+        let _one_of_few = match self.exchanges.try_acquire() {
+            Ok(one) => one,
+            // It can do without, and is not sent again so soon.
+            Err(_) if attempt.pass() == Pass::Silent && self.goes_on(headers).await? => return Ok(self.back_to(&return_to)),
+            Err(_) => return Err(CallbackError::Busy),
+        };
         if !self.store.returned(attempt::hash(&answer.state), attempt.at().plus(attempt::LIFE)).await? {
             return Err(CallbackError::UnknownAttempt("it has returned before"));
         }
@@ -180,7 +186,6 @@ impl SignIn {
             return Err(CallbackError::Issuer);
         }
         let signed = self.exchange(&answer, &proof).await;
-        let return_to = ReturnTo::parse(attempt.return_to(), &self.access);
         let mut redirect = match attempt.pass() {
             Pass::Login => self.enter(signed?, None, &return_to, Pass::Login, headers).await?,
             Pass::Silent => self.complete_silently(signed, &return_to, headers).await?,
@@ -281,7 +286,11 @@ impl SignIn {
             (None, true) => "renewable",
             (None, false) => "not_renewable",
         };
-        self.store.note(Event::of(Kind::Login, seated.grant, &grant.identity, now).of_session(hash).because(reason));
+        let event = |kind, hash| Event::of(kind, seated.grant, &grant.identity, now).of_session(hash);
+        self.store.note(event(Kind::Login, hash).because(reason));
+        if let Some(replaced) = seated.replaced {
+            self.store.note(event(Kind::Logout, replaced).because("another_login"));
+        }
         tracing::info!(
             grant.id = %seated.grant, session = hash.short(), grant.refreshable = seated.renewable,
             access_token.seconds = grant.tokens.lifetime.as_secs(), reason, "logged in"

@@ -11,7 +11,7 @@ use crate::{
     clock::Clock,
     history::{Event, Kind},
     oidc::{LEEWAY, LogoutToken, Provider},
-    secret::Secret,
+    secret::{Secret, sha256},
     session::SessionHash,
     store::{Farewell, Store, StoreError, Whose},
     telemetry::metrics::Metrics,
@@ -76,23 +76,34 @@ impl SignOut {
     /// # Errors
     /// The session may live on; nothing was sent to the provider.
     pub async fn end(&self, hash: SessionHash, by: By, return_to: Option<&str>) -> Result<Option<Url>, StoreError> {
-        let Some(farewell) = self.end_one(hash, by).await? else { return Ok(None) };
         if by == By::UserEverywhere {
-            let whose = Whose {
-                issuer: self.provider.issuer(),
-                client_id: self.provider.client_id(),
-                subject: Some(&farewell.identity.subject),
-                provider_session: None,
-            };
-            for hash in self.store.sessions_of(whose).await? {
-                self.end_one(hash, by).await?;
-            }
+            self.end_others(hash, by).await?;
         }
+        let Some(farewell) = self.end_one(hash, by).await? else { return Ok(None) };
         Ok(self.provider.end_session(farewell.id_token.as_ref(), &self.signed_out_uri, return_to))
     }
 
-    /// Ends the sessions of whoever the provider has logged out. Those that began after are not meant, so that a token that
-    /// is sent again does nothing.
+    /// Ends the other sessions of a session's user. They go first, so that a store that fails in the middle leaves the one
+    /// with which its user can try again.
+    async fn end_others(&self, own: SessionHash, by: By) -> Result<(), StoreError> {
+        let Some(session) = self.store.session(own).await? else { return Ok(()) };
+        let Some(grant) = self.store.grant(session.grant).await? else { return Ok(()) };
+        let whose = Whose {
+            issuer: &grant.issuer,
+            client_id: &grant.client_id,
+            subject: Some(&grant.identity.subject),
+            provider_session: None,
+        };
+        for hash in self.store.sessions_of(whose).await? {
+            if hash != own {
+                self.end_one(hash, by).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the sessions of whoever the provider has logged out. Those that began after are not meant, and a token that was
+    /// obeyed does nothing when it comes again.
     ///
     /// # Errors
     /// Some sessions may live on; the provider may send the token again.
@@ -103,17 +114,27 @@ impl SignOut {
             subject: token.subject.as_deref(),
             provider_session: token.provider_session.as_deref(),
         };
+        let name = sha256(format!("logout token {} {}", self.provider.issuer(), token.id).as_bytes());
+        if self.store.has_returned(name).await? {
+            return Ok(());
+        }
         for hash in self.store.sessions_of(whose).await? {
             let session = self.store.session(hash).await?;
             if session.is_some_and(|session| session.created_at <= token.issued_at.plus(LEEWAY)) {
                 self.end_one(hash, By::Provider).await?;
             }
         }
+        // Only now: a token that could not be obeyed may come again.
+        self.store.returned(name, token.expires_at).await?;
         Ok(())
     }
 
     async fn end_one(&self, hash: SessionHash, by: By) -> Result<Option<Farewell>, StoreError> {
         let Some(mut farewell) = self.store.end_session(hash).await? else { return Ok(None) };
+        if farewell.issuer != self.provider.issuer() || farewell.client_id != self.provider.client_id() {
+            // Its tokens are another provider's, or another client's, and are shown to nobody else.
+            (farewell.refresh_token, farewell.id_token) = (None, None);
+        }
         self.metrics.logout();
         tracing::info!(session = hash.short(), by = by.as_str(), "logged out");
         let event = |kind| Event::of(kind, farewell.grant, &farewell.identity, self.clock.now()).of_session(hash);

@@ -26,7 +26,7 @@ use crate::{
 };
 
 pub use postgres::PostgresSettings;
-pub use records::{Counts, Expired, Farewell, Fence, Listed, NewGrant, Renewed, Seat, Seated, Sharing, Tokens, Whose};
+pub use records::{Counts, Expired, Farewell, Fence, Followed, Listed, NewGrant, Renewed, Seat, Seated, Sharing, Tokens, Whose};
 
 /// Where grants and sessions are kept.
 #[derive(Clone, Debug)]
@@ -58,6 +58,15 @@ pub enum StoreError {
     /// The schema could not be brought up to date.
     #[error("the migrations failed")]
     Migration(#[from] sqlx::migrate::MigrateError),
+}
+
+impl StoreError {
+    /// Whether the store is there and refuses what it was given, so that trying again is no use (SQLSTATE class 22, "data
+    /// exception", and class 23, "integrity constraint violation").
+    fn is_refusal(&self) -> bool {
+        let Self::Unavailable(sqlx::Error::Database(error)) = self else { return false };
+        error.code().is_some_and(|code| code.len() == 5 && (code.starts_with("22") || code.starts_with("23")))
+    }
 }
 
 impl From<sqlx::Error> for StoreError {
@@ -156,6 +165,14 @@ impl Store {
         on!(self, backend => backend.ping())
     }
 
+    /// The store's own time.
+    ///
+    /// # Errors
+    /// Why it does not tell.
+    pub async fn now(&self) -> Result<Timestamp, StoreError> {
+        on!(self, backend => backend.now())
+    }
+
     /// Keeps a login: its grant, and the session that it is for. `None`: that session was ended meanwhile, and nothing
     /// was kept. What it brings may be left out in favour of the user's grant, if the provider keeps one in all.
     ///
@@ -201,7 +218,8 @@ impl Store {
     }
 
     /// Writes the intent of `attempt` to present the refresh token of the grant's `generation`, for `lease` by the
-    /// database's clock, and reads the token. `takes_over` names a lapsed attempt that may be followed.
+    /// database's clock, and reads the token. `takes_over` names a lapsed attempt that may be followed, where that matters
+    /// only for so long after it presented the token.
     /// `None`: somebody else holds the intent, or the grant was renewed, ended or removed.
     ///
     /// # Errors
@@ -212,7 +230,7 @@ impl Store {
         attempt: AttemptId,
         generation: i64,
         lease: Duration,
-        takes_over: Option<AttemptId>,
+        takes_over: Option<Followed>,
     ) -> Result<Option<Secret>, StoreError> {
         let sealed = on!(self, backend => backend.begin_renewal(id, attempt, generation, lease, takes_over))?;
         sealed.map(|sealed| rows::open_text(&self.keys, &place("refresh_token", id), &sealed)).transpose()
@@ -236,12 +254,19 @@ impl Store {
         Ok(saved)
     }
 
-    /// Gives an intent back whose request surely had no effect. `retry_at`: not to be tried again before.
+    /// Gives an intent back whose request surely had no effect. `retry_at`: not to be tried again before. `refused`: the
+    /// provider's code, where it refused this grant without saying that it is dead.
     ///
     /// # Errors
     /// It lapses by itself then.
-    pub async fn release_renewal(&self, id: GrantId, attempt: AttemptId, retry_at: Option<Timestamp>) -> Result<(), StoreError> {
-        on!(self, backend => backend.release_renewal(id, attempt, retry_at))?;
+    pub async fn release_renewal(
+        &self,
+        id: GrantId,
+        attempt: AttemptId,
+        retry_at: Option<Timestamp>,
+        refused: Option<&str>,
+    ) -> Result<(), StoreError> {
+        on!(self, backend => backend.release_renewal(id, attempt, retry_at, refused))?;
         self.announce(Change::Grant(id));
         Ok(())
     }
@@ -301,6 +326,8 @@ impl Store {
         };
         Ok(Some(Farewell {
             grant: left.id,
+            issuer: left.issuer,
+            client_id: left.client_id,
             identity: rows::identity_from(&left.identity)?,
             refresh_token: open("refresh_token", left.refresh.filter(|_| left.orphaned))?,
             id_token: open("id_token", left.id_token)?,
@@ -349,12 +376,20 @@ impl Store {
         on!(self, backend => backend.touch(seen))
     }
 
-    /// Records that the login attempt with this hash has returned. `false`: it had before.
+    /// Records that the login attempt, or the logout token, with this hash has returned. `false`: it had before.
     ///
     /// # Errors
     /// It may have been recorded.
     pub async fn returned(&self, hash: [u8; 32], expires_at: Timestamp) -> Result<bool, StoreError> {
         on!(self, backend => backend.returned(hash, expires_at))
+    }
+
+    /// Whether [`Store::returned`] was told of this hash.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
+    pub async fn has_returned(&self, hash: [u8; 32]) -> Result<bool, StoreError> {
+        on!(self, backend => backend.has_returned(hash))
     }
 
     /// Removes up to `batch` each of sessions, login attempts and events that are too old, and of grants that no session

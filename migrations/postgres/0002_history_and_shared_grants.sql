@@ -5,11 +5,13 @@ ALTER TABLE grants ADD COLUMN presented_at BIGINT;
 -- Until when the refresh token lives if it is not renewed, and how long that was when it was issued.
 ALTER TABLE grants ADD COLUMN refresh_until BIGINT;
 ALTER TABLE grants ADD COLUMN refresh_life BIGINT;
+-- The provider refused to renew this grant, with this code, and did not say that it is dead.
+ALTER TABLE grants ADD COLUMN refused_code TEXT;
 -- The provider's own name for the browser's session there (`sid`).
-ALTER TABLE grants ADD COLUMN provider_session TEXT;
+ALTER TABLE sessions ADD COLUMN provider_session TEXT;
 
-CREATE INDEX grants_by_refresh_until ON grants (refresh_until) WHERE refresh_until IS NOT NULL;
-CREATE INDEX grants_by_provider_session ON grants (provider_session) WHERE provider_session IS NOT NULL;
+CREATE INDEX grants_to_keep_alive ON grants ((refresh_until - refresh_life / 4)) WHERE refresh_until IS NOT NULL;
+CREATE INDEX sessions_by_provider_session ON sessions (provider_session) WHERE provider_session IS NOT NULL;
 
 -- One line of a grant's history each. It outlives the grant.
 CREATE TABLE events (
@@ -32,6 +34,7 @@ CREATE INDEX events_by_time ON events (at);
 CREATE INDEX events_by_grant ON events (grant_id);
 CREATE INDEX events_by_who ON events (who);
 CREATE INDEX events_by_subject ON events (subject);
+CREATE INDEX events_by_session ON events (session) WHERE session IS NOT NULL;
 
 -- A session that moves to another grant is a change that caches must hear of; one that is only seen is not.
 CREATE TRIGGER sessions_announce_moves AFTER UPDATE OF grant_id ON sessions

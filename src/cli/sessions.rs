@@ -71,13 +71,24 @@ pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Resul
                 if let Err(error) = sign_out.provider.find().await {
                     say(&format!("the provider cannot be reached, so refresh tokens are not revoked there: {error}\n"));
                 }
+                let mut failures = 0;
                 for listed in &sessions {
-                    sign_out.end(listed.session.hash, By::Administrator, None).await.context("a session could not be ended")?;
-                    say(&format!("ended session {} of {}\n", listed.session.hash.short(), listed.grant.identity.display()));
+                    let name = listed.session.hash.short();
+                    match sign_out.end(listed.session.hash, By::Administrator, None).await {
+                        Ok(_) => say(&format!("ended session {name} of {}\n", tell::printable(listed.grant.identity.display()))),
+                        Err(error) => {
+                            failures += 1;
+                            say(&format!("session {name} could not be ended: {error}\n"));
+                        }
+                    }
                 }
+                // What has ended is revoked and written whatever became of the others.
                 sign_out.tasks.close();
                 sign_out.tasks.wait().await;
                 store.write_noted().await;
+                if failures > 0 {
+                    bail!("{failures} sessions could not be ended");
+                }
             }
         }
         Ok(())
@@ -88,7 +99,9 @@ pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Resul
 async fn found(store: &Store, name: Option<&str>) -> anyhow::Result<Vec<Listed>> {
     let mut sessions = store.listed().await.context("the sessions could not be read")?;
     if let Some(name) = name {
-        sessions.retain(|listed| is_meant(name, listed));
+        // A person's own name wins over the beginning of somebody else's session: neither must be taken for the other.
+        let is_a_person = sessions.iter().any(|listed| is_person(name, listed));
+        sessions.retain(|listed| if is_a_person { is_person(name, listed) } else { begins_so(name, listed) });
     }
     Ok(sessions)
 }
@@ -96,13 +109,16 @@ async fn found(store: &Store, name: Option<&str>) -> anyhow::Result<Vec<Listed>>
 /// The beginning of a name must be long enough to mean one.
 const SHORTEST: usize = 6;
 
-fn is_meant(name: &str, listed: &Listed) -> bool {
+fn is_person(name: &str, listed: &Listed) -> bool {
     let identity = &listed.grant.identity;
-    let person = identity.subject == name
+    identity.subject == name
         || identity.username.as_deref() == Some(name)
-        || identity.email.as_deref().is_some_and(|email| email.eq_ignore_ascii_case(name));
+        || identity.email.as_deref().is_some_and(|email| email.eq_ignore_ascii_case(name))
+}
+
+fn begins_so(name: &str, listed: &Listed) -> bool {
     let begins = |whole: String| name.len() >= SHORTEST && whole.starts_with(name);
-    person || begins(hex(&listed.session.hash.0)) || begins(listed.grant.id.to_string())
+    begins(hex(&listed.session.hash.0)) || begins(listed.grant.id.to_string())
 }
 
 /// The events of a person, a session or a grant, and of the grants of the sessions that were found.

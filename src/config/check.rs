@@ -242,6 +242,7 @@ fn oidc(reader: &mut Reader<'_>) -> (Option<oidc::Settings>, Policy) {
     let scopes = reader.text("oidc_scopes").map(values::list);
     let auth_params = reader.parsed("oidc_auth_url_params", values::map).unwrap_or_default();
     let token_timeout = reader.positive("oidc_token_timeout");
+    let rotation_grace = reader.duration("oidc_refresh_token_grace");
     let asks_groups = scopes.iter().flatten().any(|scope| scope == "groups");
     let groups = reader.owned("oidc_group_field").or_else(|| asks_groups.then(|| "groups".to_owned()));
     let policy = Policy {
@@ -282,6 +283,7 @@ fn oidc(reader: &mut Reader<'_>) -> (Option<oidc::Settings>, Policy) {
                 groups,
                 ignore_email_verified: ignore_email_verified?,
             },
+            rotation_grace,
             token_timeout: token_timeout?,
         })
     };

@@ -196,6 +196,12 @@ pub const SECTIONS: &[Section] = &[
                 "How long a call to the token endpoint may take in all. A request waits 8 s for it at most; the call goes on without it.",
             ),
             key(
+                "oidc_refresh_token_grace",
+                Kind::Duration,
+                "",
+                "How long the provider still accepts a refresh token after it was used, where it is configured to replace them with such a grace (Okta, Auth0, Cognito, PingOne). Within it, a renewal whose answer was lost is repeated. Not to be set higher than it is there.",
+            ),
+            key(
                 "oidc_outage_grace",
                 Kind::Duration,
                 "1h",

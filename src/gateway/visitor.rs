@@ -52,6 +52,8 @@ pub(super) enum Reason {
     SessionExpired,
     /// The session's grant has ended.
     GrantEnded(EndReason),
+    /// The provider refuses to renew the session's grant, and does not say that it is dead.
+    GrantRefused,
     /// The session's grant lives, and was obtained with other settings.
     SettingsChanged,
 }
@@ -65,7 +67,7 @@ impl Reason {
             | Self::UnknownSession
             | Self::SessionExpired
             | Self::SettingsChanged => false,
-            Self::GrantEnded(EndReason::Dead | EndReason::IdentityRefused | EndReason::Expired) => true,
+            Self::GrantRefused | Self::GrantEnded(EndReason::Dead | EndReason::IdentityRefused | EndReason::Expired) => true,
         }
     }
 
@@ -75,6 +77,7 @@ impl Reason {
             Self::NoSession => "no_session",
             Self::UnknownSession => "unknown_session",
             Self::SessionExpired => "session_expired",
+            Self::GrantRefused => "grant_refused",
             Self::SettingsChanged => "settings_changed",
             Self::GrantEnded(EndReason::Dead) => "grant_dead",
             Self::GrantEnded(EndReason::OutcomeUnknown) => "renewal_outcome_unknown",

@@ -29,8 +29,8 @@ impl Default for Mapping {
 /// Why claims make no identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClaimsError {
-    /// `sub` is missing or empty (OIDC Core section 2).
-    #[error("the claims have no sub")]
+    /// `sub` is missing, empty, or has control characters (OIDC Core section 2).
+    #[error("the claims have no usable sub")]
     NoSubject,
     /// The provider does not vouch for the e-mail address.
     #[error("the e-mail address is not verified (email_verified is not true; CODER_OIDC_IGNORE_EMAIL_VERIFIED accepts it)")]
@@ -53,8 +53,11 @@ impl Mapping {
     }
 }
 
+/// Text that can be a name. One with control characters is none: it could not stand in a header, and would steer the
+/// terminal of whoever reads it.
 fn text(claims: &Claims, field: &str) -> Option<String> {
-    claims.get(field)?.as_str().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
+    let text = claims.get(field)?.as_str()?.trim();
+    (!text.is_empty() && !text.contains(char::is_control)).then(|| text.to_owned())
 }
 
 /// Some providers (Entra, Cognito) write the boolean as a string.
@@ -123,6 +126,9 @@ mod tests {
     fn odd_claims_are_absent_and_a_missing_subject_is_refused() {
         assert_eq!(identity(&Mapping::default(), &json!({"sub": ""})), Err(ClaimsError::NoSubject));
         assert_eq!(identity(&Mapping::default(), &json!({"sub": 7})), Err(ClaimsError::NoSubject));
+        assert_eq!(identity(&Mapping::default(), &json!({"sub": "a\u{0}b"})), Err(ClaimsError::NoSubject));
+        let hidden = identity(&Mapping::default(), &json!({"sub": "1", "preferred_username": "a\u{1b}[2J"})).unwrap();
+        assert_eq!(hidden.username, None);
         let odd = identity(&Mapping::default(), &json!({"sub": "1", "preferred_username": {"a": 1}, "email": 9})).unwrap();
         assert_eq!((odd.username, odd.email), (None, None));
     }

@@ -41,6 +41,9 @@ pub enum FetchError {
     /// The request was surely not sent: no address, no connection, no TLS.
     #[error("could not connect to the provider")]
     NotSent(#[source] Arc<dyn std::error::Error + Send + Sync>),
+    /// It was not sent, because whoever answered could not prove to be the provider.
+    #[error("the provider's certificate is not trusted")]
+    Untrusted(#[source] Arc<dyn std::error::Error + Send + Sync>),
     /// It may have been.
     #[error("the connection to the provider broke")]
     Broken(#[source] Arc<dyn std::error::Error + Send + Sync>),
@@ -66,8 +69,10 @@ impl HttpClient {
 
     pub(super) async fn fetch(&self, request: Request<Full<Bytes>>, deadline: Duration) -> Result<Answer, FetchError> {
         let call = async {
-            let response = self.0.request(request).await.map_err(|error| {
-                if error.is_connect() { FetchError::NotSent(Arc::new(error)) } else { FetchError::Broken(Arc::new(error)) }
+            let response = self.0.request(request).await.map_err(|error| match error.is_connect() {
+                true if is_untrusted(&error) => FetchError::Untrusted(Arc::new(error)),
+                true => FetchError::NotSent(Arc::new(error)),
+                false => FetchError::Broken(Arc::new(error)),
             })?;
             let (head, body) = response.into_parts();
             let body = Limited::new(body, BODY_CAP).collect().await.map_err(|error| FetchError::Unreadable(Arc::from(error)))?;
@@ -75,6 +80,21 @@ impl HttpClient {
         };
         tokio::time::timeout(deadline, call).await.unwrap_or(Err(FetchError::TimedOut(deadline)))
     }
+}
+
+/// Whether a certificate is at the root of it.
+fn is_untrusted(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        // An I/O error names as its source not what it wraps, but the source of that.
+        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let tls = wrapped.and_then(|inner| inner.downcast_ref()).or_else(|| error.downcast_ref());
+        if matches!(tls, Some(rustls::Error::InvalidCertificate(_))) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// A connector that gives up in time, so that a slow name service or handshake is told from a slow answer.

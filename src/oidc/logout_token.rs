@@ -24,6 +24,10 @@ pub struct LogoutToken {
     pub provider_session: Option<String>,
     /// At this time.
     pub issued_at: Timestamp,
+    /// The token's own name (`jti`), by which it is known if it comes again.
+    pub id: String,
+    /// It is not believed any more after this.
+    pub expires_at: Timestamp,
 }
 
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
@@ -71,14 +75,12 @@ pub(super) fn verify(
     if claims.contains_key("nonce") {
         return Err(refused("it has a nonce"));
     }
-    if text("jti").is_none() {
-        return Err(refused("it has no jti"));
-    }
+    let id = text("jti").ok_or_else(|| refused("it has no jti"))?.to_owned();
     let (subject, provider_session) = (text("sub").map(str::to_owned), text("sid").map(str::to_owned));
     if subject.is_none() && provider_session.is_none() {
         return Err(refused("it has neither sub nor sid"));
     }
-    Ok(LogoutToken { subject, provider_session, issued_at })
+    Ok(LogoutToken { subject, provider_session, issued_at, id, expires_at: expires_at.plus(LEEWAY) })
 }
 
 /// By a key of the provider's and an algorithm that is no shared secret's.

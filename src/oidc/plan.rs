@@ -81,6 +81,7 @@ mod tests {
             client_secret: None,
             previous_secret: None,
             preset: None,
+            rotation_grace: None,
             scopes: scopes.map(|scopes| scopes.iter().map(|scope| (*scope).to_owned()).collect()),
             auth_params: BTreeMap::new(),
             ignore_userinfo: false,

@@ -74,6 +74,8 @@ pub enum RotationClass {
     Single,
     /// A setting of the provider's decides; what renewals show is what counts.
     Learnt,
+    /// The same, and a renewal of some grant has shown that tokens are replaced.
+    LearntRotating,
 }
 
 /// An answer to a renewal, and what it means.
@@ -100,6 +102,13 @@ pub enum Meaning {
     Retry,
     /// Unknown: it may have been renewed.
     Ambiguous,
+}
+
+impl RotationClass {
+    /// How long a used refresh token stays good, where that is known.
+    pub fn grace(self) -> Option<Duration> {
+        if let Self::Grace(grace) = self { Some(grace) } else { None }
+    }
 }
 
 impl Preset {

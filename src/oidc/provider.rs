@@ -22,7 +22,7 @@ use super::{
     login::{self, Ask, AuthorizationRequest, CallbackProof},
     logout_token::{self, LogoutToken},
     plan::Plan,
-    preset::Preset,
+    preset::{Preset, RotationClass},
     token_call::{TokenAnswer, TokenEndpoint, TokenFailure},
     verify,
 };
@@ -76,7 +76,7 @@ impl Provider {
         let asked = (&settings.issuer, &settings.client_id, &settings.scopes, &settings.auth_params);
         let read = (&settings.mapping, settings.ignore_userinfo);
         Self {
-            fingerprint: Fingerprint::of(&format!("{asked:?}"), &format!("{read:?}")),
+            fingerprint: Fingerprint::of(&format!("{asked:?} {read:?}")),
             http: HttpClient::new(tls),
             settings,
             clock,
@@ -106,6 +106,11 @@ impl Provider {
     /// Whether it answers `prompt=none`, as far as is known: what OIDC Core requires, unless its metadata deny it.
     pub fn answers_silently(&self) -> bool {
         self.known().is_ok_and(|known| known.answers_silently)
+    }
+
+    /// What becomes of a refresh token that was used: as the administrator knows it, or as the preset does.
+    pub fn rotation(&self) -> RotationClass {
+        self.settings.rotation_grace.map_or(self.preset().rotation, RotationClass::Grace)
     }
 
     /// How long a token call may take in all.
@@ -254,10 +259,12 @@ impl Provider {
         }
         let deadline = self.settings.token_timeout.saturating_sub(started.elapsed());
         let second = TokenEndpoint { deadline, ..self.endpoint(known, &known.token, !previous) }.request(parameters).await;
+        // Only an answer tells which secret it was for.
+        let answered = matches!(&second, Ok(_) | Err(TokenFailure::Refused { .. } | TokenFailure::Unusable(_)));
         if second.as_ref().is_err_and(TokenFailure::is_about_the_secret) {
             return first;
         }
-        if self.takes_previous.swap(!previous, Ordering::AcqRel) == previous {
+        if answered && self.takes_previous.swap(!previous, Ordering::AcqRel) == previous {
             let secret = if previous { "new" } else { "previous" };
             tracing::info!(oidc.issuer = self.issuer(), "the provider takes the {secret} client secret");
         }

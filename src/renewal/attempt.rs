@@ -9,18 +9,19 @@ use tokio::sync::broadcast;
 
 use super::{
     Engine, Outcome,
-    breaker::{Failed, Leave},
-    classify::{self, Class},
+    breaker::Leave,
+    classify::{self, Class, Whose},
     decision::{may_follow, pause},
+    health::report,
 };
 use crate::{
     clock::Timestamp,
     grant::{AttemptId, EndReason, Grant, GrantId, Rotation},
-    history::Event,
-    oidc::{TokenAnswer, TokenFailure},
+    history::{Event, Kind},
+    oidc::{RotationClass, TokenAnswer, TokenFailure},
     secret::Secret,
     session::cache::Change,
-    store::{Fence, Renewed, StoreError, Tokens},
+    store::{Fence, Followed, Renewed, StoreError, Tokens},
 };
 
 /// Time for saving, after the longest token call. The lease covers both.
@@ -30,6 +31,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// What must be written is offered to the store this often and this long before it is given up.
 const WRITE_AGAIN: Duration = Duration::from_millis(500);
 const WRITE_TRIES: u32 = 1200;
+/// What the store was told is done after this, or never.
+const SETTLED: Duration = Duration::from_secs(10);
 
 impl Engine {
     /// Renews the grant unless it has been since `generation`.
@@ -61,14 +64,14 @@ impl Engine {
                     wait_for_change(&mut changes, id).await;
                     continue;
                 }
-                Some(intent) if may_follow(self.provider.preset().rotation, &grant) => Some(intent.attempt),
+                Some(intent) if may_follow(self.rotation(), &grant) => Some(self.follow(intent.attempt, &grant)),
                 Some(intent) => {
                     self.give_up(&grant, intent.attempt).await?;
                     continue;
                 }
             };
             if let Some(wait) = pause(&grant, self.clock.now()) {
-                return Ok(self.told_to_wait(wait));
+                return Ok(self.paused(&grant, wait));
             }
             let Some(_slot) = self.slots.acquire().await else { return Ok(Outcome::Unavailable(LOOK_AGAIN)) };
             if self.draining.load(Ordering::Acquire) {
@@ -102,53 +105,35 @@ impl Engine {
     fn give_back(self: &Arc<Self>, id: GrantId, attempt: AttemptId) {
         let engine = Arc::clone(self);
         self.tasks.spawn(async move {
-            let released = engine.insist("an intent", || engine.store.release_renewal(id, attempt, None)).await;
-            if let Err(error) = released {
-                tracing::warn!(grant.id = %id, %error, "an intent could not be given back");
+            // Twice: what the store had not done when we gave up waiting, it may do a little later.
+            for wait in [Duration::ZERO, SETTLED] {
+                tokio::time::sleep(wait).await;
+                let released = engine.insist("an intent", || engine.store.release_renewal(id, attempt, None, None)).await;
+                if let Err(error) = released {
+                    tracing::warn!(grant.id = %id, %error, "an intent could not be given back");
+                }
             }
         });
     }
 
-    /// Looks, with a token that is nobody's, whether a provider in trouble can be asked again, so that no outage costs a
-    /// grant whose token is good for one use. How long to wait, if it cannot.
-    async fn look_at_the_provider(&self, grant: &Grant) -> Option<Duration> {
-        let failure = self.provider.probe().await.err()?;
-        let class = classify::classify(&failure, self.provider.preset().answers);
-        if classify::tells_nothing(&failure, class) {
-            return None;
-        }
-        let failed = self.failed(class, grant);
-        report(grant, class.as_str(), &classify::reason(&failure), &failure);
-        Some(failed.retry_at.since(self.clock.now()))
+    /// What is known of the provider's rotation; where only renewals show it, of all its grants.
+    fn rotation(&self) -> RotationClass {
+        let class = self.provider.rotation();
+        let shown = class == RotationClass::Learnt && self.rotates.load(Ordering::Relaxed);
+        if shown { RotationClass::LearntRotating } else { class }
     }
 
-    /// What a failure means for everybody, said once when an outage begins.
-    fn failed(&self, class: Class, grant: &Grant) -> Failed {
-        let failed = self.breaker.failed(class, self.clock.now());
-        self.metrics.client_config_error(self.breaker.client_is_refused());
-        if failed.outage_began {
-            self.metrics.provider_outage(true);
-            tracing::warn!(
-                oidc.issuer = grant.issuer,
-                grace.seconds = self.settings.outage_grace.as_secs(),
-                "the provider does not renew grants: sessions are served on with the identity last verified"
-            );
-        }
-        failed
-    }
-
-    /// The provider answered as it should.
-    fn answered(&self, grant: &Grant) {
-        if self.breaker.succeeded() {
-            self.metrics.provider_outage(false);
-            tracing::info!(oidc.issuer = grant.issuer, "the provider renews grants again");
-        }
-        self.metrics.client_config_error(false);
-        self.slots.succeeded();
+    /// The right to follow a lapsed attempt, which a grace ends wherever this renewal is held up.
+    fn follow(&self, attempt: AttemptId, grant: &Grant) -> Followed {
+        let within = match self.rotation().grace() {
+            Some(grace) if grant.rotation != Rotation::Reusable => Some(grace),
+            Some(_) | None => None,
+        };
+        Followed { attempt, within }
     }
 
     /// Presents the refresh token and keeps what comes of it.
-    async fn present(&self, grant: &Grant, attempt: AttemptId, refresh_token: &Secret) -> Result<Outcome, StoreError> {
+    async fn present(self: &Arc<Self>, grant: &Grant, attempt: AttemptId, refresh_token: &Secret) -> Result<Outcome, StoreError> {
         let (asked_at, timer) = (self.clock.now(), self.metrics.provider_timer("refresh"));
         let result = self.provider.refresh(refresh_token).await;
         let took = timer.finish();
@@ -160,15 +145,16 @@ impl Engine {
 
     /// Saves the new tokens first, and looks at what they say after.
     async fn keep(
-        &self,
+        self: &Arc<Self>,
         grant: &Grant,
         attempt: AttemptId,
         presented: &Secret,
         answer: TokenAnswer,
         asked: Asked,
     ) -> Result<Outcome, StoreError> {
-        self.answered(grant);
+        self.answered(&grant.issuer);
         let rotated = answer.refresh_token.as_ref().is_some_and(|new| new != presented);
+        self.rotates.fetch_or(rotated, Ordering::Relaxed);
         let renewed = Renewed {
             tokens: Tokens {
                 access: answer.access_token.clone(),
@@ -191,10 +177,12 @@ impl Engine {
                 // A logout won, or an end. What it could not know of must not live on.
                 Outcome::Gone | Outcome::Ended(_) => {
                     self.count(grant, "ok", "logged_out_meanwhile");
-                    self.revoke(answer.refresh_token.as_ref()).await;
+                    self.revoke(grant, answer.refresh_token.as_ref()).await;
                 }
                 // Somebody followed this attempt and was faster. Both tokens are of one family, which must live.
-                Outcome::Renewed(_) | Outcome::Busy(_) | Outcome::Unavailable(_) => self.count(grant, "ok", "followed_meanwhile"),
+                Outcome::Renewed(_) | Outcome::Refused | Outcome::Busy(_) | Outcome::Unavailable(_) => {
+                    self.count(grant, "ok", "followed_meanwhile")
+                }
             }
             return Ok(found);
         }
@@ -210,7 +198,7 @@ impl Engine {
                 self.insist("the end of a grant", end).await?;
                 self.count(grant, "dead", "identity_refused");
                 report(grant, "dead", "identity_refused", &error);
-                self.revoke(answer.refresh_token.as_ref()).await;
+                self.revoke(grant, answer.refresh_token.as_ref()).await;
                 return self.look(grant.id).await;
             }
         }
@@ -244,7 +232,7 @@ impl Engine {
 
     /// Does what the failure's class asks for.
     async fn fail(
-        &self,
+        self: &Arc<Self>,
         grant: &Grant,
         attempt: AttemptId,
         failure: &TokenFailure,
@@ -254,37 +242,32 @@ impl Engine {
         let reason = classify::reason(failure);
         let now = self.clock.now();
         self.metrics.renewal(class.as_str(), &reason);
-        let event = Event::renewal(grant, now, class.as_str(), &reason);
-        self.store.note(Event { code: classify::code(failure), duration: Some(took), ..event });
-        report(grant, class.as_str(), &reason, failure);
+        let event =
+            Event { code: classify::code(failure), duration: Some(took), ..Event::renewal(grant, now, class.as_str(), &reason) };
         if class == Class::Dead {
-            self.answered(grant);
+            report(grant, class.as_str(), &reason, failure);
+            self.answered(&grant.issuer);
             // Fenced: if the intent is not ours any more, another replica's renewal decides, not this answer.
             let end = || self.store.end_grant(grant.id, Fence::Attempt(attempt), EndReason::Dead, Some(&reason));
-            self.insist("the end of a grant", end).await?;
+            let event = if self.insist("the end of a grant", end).await? { event } else { event.because("a_lost_race") };
+            self.store.note(event);
             return self.look(grant.id).await;
         }
-        if classify::is_too_many(failure) {
-            self.slots.throttled(now);
-        }
-        let retry_at = self.failed(class, grant).retry_at;
+        self.store.note(event);
+        let retry_at = self.fault(grant, class, failure);
         let (store, id, what) = (&self.store, grant.id, "the outcome of a renewal");
+        let wait = retry_at.since(now);
         match class {
             Class::Ambiguous => self.insist(what, || store.lapse_renewal(id, attempt, Some(retry_at))).await?,
-            Class::Dead | Class::Config(_) | Class::Retry(_) => {
-                self.insist(what, || store.release_renewal(id, attempt, Some(retry_at))).await?;
+            Class::Config(Whose::Grant) => {
+                self.insist(what, || store.release_renewal(id, attempt, Some(retry_at), Some(&reason))).await?;
+                return Ok(Outcome::Refused);
+            }
+            Class::Dead | Class::Config(Whose::Client) | Class::Retry(_) => {
+                self.insist(what, || store.release_renewal(id, attempt, Some(retry_at), None)).await?;
             }
         }
-        Ok(self.told_to_wait(retry_at.since(now)))
-    }
-
-    /// Why the provider was not asked, or not with success: it is at its limit, or it is in trouble.
-    fn told_to_wait(&self, wait: Duration) -> Outcome {
-        if self.breaker.names_its_pause() || !self.breaker.in_trouble(self.clock.now()) {
-            Outcome::Busy(wait)
-        } else {
-            Outcome::Unavailable(wait)
-        }
+        Ok(self.told_to_wait(wait))
     }
 
     /// Ends a grant whose last attempt's outcome will never be known.
@@ -309,11 +292,18 @@ impl Engine {
         })
     }
 
-    async fn revoke(&self, refresh_token: Option<&Secret>) {
+    async fn revoke(&self, grant: &Grant, refresh_token: Option<&Secret>) {
         let Some(token) = refresh_token else { return };
-        if let Err(error) = self.provider.revoke(token).await {
-            tracing::warn!(%error, "could not revoke the refresh token of a grant that has ended");
-        }
+        let outcome = match self.provider.revoke(token).await {
+            Ok(true) => "ok",
+            Ok(false) => "no_endpoint",
+            Err(error) => {
+                tracing::warn!(%error, "could not revoke the refresh token of a grant that has ended");
+                "failed"
+            }
+        };
+        let event = Event::of(Kind::Revocation, grant.id, &grant.identity, self.clock.now()).because("renewed_too_late");
+        self.store.note(Event { outcome: outcome.to_owned(), ..event });
     }
 }
 
@@ -322,15 +312,6 @@ impl Engine {
 struct Asked {
     at: Timestamp,
     took: Duration,
-}
-
-/// The one line that a failed renewal leaves in the log.
-fn report(grant: &Grant, class: &'static str, reason: &str, error: &dyn std::error::Error) {
-    let cause = error.source().map(ToString::to_string);
-    tracing::warn!(
-        grant.id = %grant.id, oidc.issuer = grant.issuer, oidc.error = reason, renewal.outcome = class, error = %error, cause,
-        "failed to renew OIDC token: {reason}"
-    );
 }
 
 /// Waits until the grant is said to have changed, or [`LOOK_AGAIN`].

@@ -22,6 +22,7 @@ struct State {
     client_refused: bool,
     outage: bool,
     names_its_pause: bool,
+    answered_at: Option<Timestamp>,
 }
 
 /// The leave to make a call.
@@ -97,11 +98,16 @@ impl Breaker {
     }
 
     /// The provider answered as it should, were it with a dead grant. `true`: an outage is over now.
-    pub(super) fn succeeded(&self) -> bool {
+    pub(super) fn succeeded(&self, now: Timestamp) -> bool {
         let mut state = self.state();
         let recovered = state.outage;
-        *state = State::default();
+        *state = State { answered_at: Some(now), ..State::default() };
         recovered
+    }
+
+    /// Whether the provider has answered as it should since `then`.
+    pub(super) fn answered_since(&self, then: Timestamp) -> bool {
+        self.state().answered_at.is_some_and(|at| at >= then)
     }
 
     /// How long nobody may call, as far as is known now.
@@ -165,7 +171,7 @@ mod tests {
         assert!(breaker.enter(later).is_err(), "one probe at a time");
         breaker.withdrawn();
         assert!(breaker.enter(later).is_ok());
-        assert!(breaker.succeeded());
+        assert!(breaker.succeeded(later) && breaker.answered_since(later));
         assert!(breaker.enter(later).is_ok() && breaker.enter(later).is_ok() && !breaker.in_trouble(later));
     }
 

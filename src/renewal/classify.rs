@@ -45,6 +45,7 @@ impl Class {
 pub(super) fn classify(failure: &TokenFailure, answers: &[Answer]) -> Class {
     match failure {
         TokenFailure::NotReady | TokenFailure::NoAnswer(FetchError::NotSent(_)) => Class::Retry(None),
+        TokenFailure::NoAnswer(FetchError::Untrusted(_)) => Class::Config(Whose::Client),
         TokenFailure::NoAnswer(FetchError::Broken(_) | FetchError::TimedOut(_) | FetchError::Unreadable(_)) => Class::Ambiguous,
         // A success that we cannot read was a success.
         TokenFailure::Unusable(_) => Class::Ambiguous,
@@ -60,6 +61,8 @@ pub(super) fn classify(failure: &TokenFailure, answers: &[Answer]) -> Class {
             }
         }
         TokenFailure::Refused { status, code, retry_after } => match code.as_deref() {
+            // A server that fails may say anything of what it did.
+            Some(_) | None if status.is_server_error() => by_status(*status, *retry_after),
             Some("invalid_grant" | "interaction_required" | "consent_required" | "login_required") => Class::Dead,
             Some("invalid_client" | "unauthorized_client" | "unsupported_grant_type") => Class::Config(Whose::Client),
             Some("invalid_request" | "invalid_scope") => Class::Config(Whose::Grant),
@@ -92,6 +95,7 @@ pub(super) fn reason(failure: &TokenFailure) -> String {
     match failure {
         TokenFailure::NotReady => "provider_not_ready".to_owned(),
         TokenFailure::NoAnswer(FetchError::NotSent(_)) => "unreachable".to_owned(),
+        TokenFailure::NoAnswer(FetchError::Untrusted(_)) => "untrusted_certificate".to_owned(),
         TokenFailure::NoAnswer(FetchError::Broken(_)) => "connection_broken".to_owned(),
         TokenFailure::NoAnswer(FetchError::TimedOut(_)) => "timed_out".to_owned(),
         TokenFailure::NoAnswer(FetchError::Unreadable(_)) | TokenFailure::Unusable(_) => "unusable_answer".to_owned(),
@@ -119,12 +123,13 @@ pub(super) fn is_too_many(failure: &TokenFailure) -> bool {
 }
 
 /// Whether the answer to a token that is nobody's leaves open how a real one would fare: refused as it should be, or with
-/// a status by which some providers fail over what they cannot read.
-pub(super) fn tells_nothing(failure: &TokenFailure, class: Class) -> bool {
+/// a status by which some providers fail over what they cannot read, unless this one is known to refuse properly.
+pub(super) fn tells_nothing(failure: &TokenFailure, class: Class, refuses_properly: bool) -> bool {
     match class {
         Class::Dead | Class::Config(Whose::Grant) => true,
         Class::Ambiguous => {
-            matches!(failure, TokenFailure::Refused { status, .. } if *status == StatusCode::INTERNAL_SERVER_ERROR)
+            !refuses_properly
+                && matches!(failure, TokenFailure::Refused { status, .. } if *status == StatusCode::INTERNAL_SERVER_ERROR)
         }
         Class::Config(Whose::Client) | Class::Retry(_) => false,
     }

@@ -22,6 +22,8 @@ pub(super) enum Decision {
     ServeStaleAndRenew,
     /// The same, and it is too early to try again.
     ServeStale,
+    /// The provider refused this grant a moment ago, and nothing else serves it.
+    Refused,
     /// The access token expired and nothing can renew it.
     Expired,
     /// The grant has ended.
@@ -47,10 +49,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 
 pub(super) fn decide(grant: &Grant, settings: &Settings, now: Timestamp, in_trouble: bool) -> Decision {
     if let Some(ended) = &grant.ended {
-        return match live_out(ended.reason, grant, settings, now, in_trouble) {
-            Fallback::Serve => Decision::Serve,
-            Fallback::ServeStale => Decision::ServeStale,
-            Fallback::Refuse => Decision::SignInAgain(ended.reason),
+        return match live_out(ended.reason, grant, settings, now) {
+            LiveOut::Serve => Decision::Serve,
+            LiveOut::UnlessTheProviderAnswers if in_trouble => Decision::ServeStale,
+            LiveOut::UnlessTheProviderAnswers | LiveOut::Over => Decision::SignInAgain(ended.reason),
         };
     }
     let alive = now < grant.expires_at;
@@ -80,6 +82,7 @@ pub(super) fn decide(grant: &Grant, settings: &Settings, now: Timestamp, in_trou
         Fallback::Serve => Decision::ServeAndRenew,
         Fallback::ServeStale if paused => Decision::ServeStale,
         Fallback::ServeStale => Decision::ServeStaleAndRenew,
+        Fallback::Refuse if paused && grant.refused.is_some() => Decision::Refused,
         Fallback::Refuse => Decision::RenewFirst,
     }
 }
@@ -100,17 +103,26 @@ pub(super) fn without_renewal(grant: &Grant, settings: &Settings, now: Timestamp
     }
 }
 
-/// What an ended grant is still good for. Of a refresh token whose fate is unknown the user is not to blame, and nobody
-/// has taken the access token back; nor is anybody sent to log in at a provider that is away.
-pub(super) fn live_out(reason: EndReason, grant: &Grant, settings: &Settings, now: Timestamp, in_trouble: bool) -> Fallback {
+/// What an ended grant is still good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LiveOut {
+    /// Its access token lives, and nobody has taken it back.
+    Serve,
+    /// The grace lasts: the user is to pass the provider, unless that is away.
+    UnlessTheProviderAnswers,
+    /// Nothing.
+    Over,
+}
+
+/// Of a refresh token whose fate is unknown the user is not to blame.
+pub(super) fn live_out(reason: EndReason, grant: &Grant, settings: &Settings, now: Timestamp) -> LiveOut {
     match reason {
-        EndReason::OutcomeUnknown if now < grant.expires_at => Fallback::Serve,
-        EndReason::OutcomeUnknown if in_trouble => without_renewal(grant, settings, now),
-        EndReason::OutcomeUnknown
-        | EndReason::Dead
-        | EndReason::IdentityRefused
-        | EndReason::Expired
-        | EndReason::OtherProvider => Fallback::Refuse,
+        EndReason::OutcomeUnknown => match without_renewal(grant, settings, now) {
+            Fallback::Serve => LiveOut::Serve,
+            Fallback::ServeStale => LiveOut::UnlessTheProviderAnswers,
+            Fallback::Refuse => LiveOut::Over,
+        },
+        EndReason::Dead | EndReason::IdentityRefused | EndReason::Expired | EndReason::OtherProvider => LiveOut::Over,
     }
 }
 
@@ -125,7 +137,10 @@ pub(super) fn may_follow(class: RotationClass, grant: &Grant) -> bool {
             grant.presented_ago.is_some_and(|ago| ago < grace)
         }
         (RotationClass::Learnt, Rotation::Unknown) => grant.presented <= 1,
-        (RotationClass::Strict, _) | (RotationClass::Learnt, Rotation::Rotating) => false,
+        (RotationClass::LearntRotating, Rotation::Reusable) => true,
+        (RotationClass::LearntRotating, Rotation::Rotating | Rotation::Unknown)
+        | (RotationClass::Strict, _)
+        | (RotationClass::Learnt, Rotation::Rotating) => false,
     }
 }
 

@@ -22,9 +22,11 @@ pub(super) const NOT_AGAIN: Duration = Duration::from_secs(600);
 const TOO_SOON: Duration = Duration::from_secs(30);
 
 impl SignIn {
-    /// How a browser whose grant has ended passes the provider.
-    pub fn pass_for(&self, headers: &HeaderMap) -> Pass {
-        if self.provider.answers_silently() && !self.cookies.is_returning(headers) { Pass::Silent } else { Pass::Login }
+    /// How a browser passes the provider whose grant has ended or is to be replaced. Where the provider cannot be asked for
+    /// silence, only a session that lives keeps its place: its user may be asked something, and may come back without.
+    pub fn pass_for(&self, grant: &Grant, headers: &HeaderMap) -> Pass {
+        let may = self.provider.answers_silently() || grant.ended.is_none();
+        if may && !self.cookies.is_returning(headers) { Pass::Silent } else { Pass::Login }
     }
 
     /// Whether a grant ended so soon that sending its browser to the provider again would go round in circles.
@@ -35,7 +37,12 @@ impl SignIn {
     /// Whether a living grant was obtained with other settings, so that its browser's next page view is to bring another,
     /// and may now.
     pub fn is_outdated(&self, grant: &Grant, headers: &HeaderMap) -> bool {
-        grant.fingerprint != *self.provider.fingerprint() && self.pass_for(headers) == Pass::Silent
+        grant.fingerprint != *self.provider.fingerprint() && self.pass_for(grant, headers) == Pass::Silent
+    }
+
+    /// Whether this browser has a session that can go on as it is.
+    pub(super) async fn goes_on(&self, headers: &HeaderMap) -> Result<bool, StoreError> {
+        Ok(self.standing(headers).await?.is_some_and(|(_, grant)| self.lives(&grant)))
     }
 
     /// Completes a silent pass. Whatever came of it, a session that still stands goes on.

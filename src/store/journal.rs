@@ -9,7 +9,7 @@ use std::{
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{Store, on};
+use super::{Store, StoreError, on};
 use crate::{history::Event, secret::random_text};
 
 /// Events that wait to be written, and the name of the replica that they happened on.
@@ -64,13 +64,30 @@ impl Store {
         }
     }
 
+    /// Writes a batch; should the store refuse it, one by one, and leaves out what it refuses for itself.
+    async fn write(&self, batch: &[Event]) -> Result<(), StoreError> {
+        let replica = self.journal.replica.as_str();
+        match on!(self, backend => backend.record(batch, replica)) {
+            Err(error) if error.is_refusal() => {}
+            done => return done,
+        }
+        for event in batch {
+            match on!(self, backend => backend.record(std::slice::from_ref(event), replica)) {
+                Err(error) if error.is_refusal() => {
+                    tracing::warn!(%error, kind = event.kind.as_str(), grant.id = %event.grant, "the store refuses an event; it is left out");
+                }
+                done => done?,
+            }
+        }
+        Ok(())
+    }
+
     /// Writes what was noted; what cannot be written now waits on.
     pub async fn write_noted(&self) {
         let events = std::mem::take(&mut *self.journal.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         let mut written = 0;
         for batch in events.chunks(BATCH) {
-            let replica = self.journal.replica.as_str();
-            if let Err(error) = on!(self, backend => backend.record(batch, replica)) {
+            if let Err(error) = self.write(batch).await {
                 tracing::debug!(%error, waiting = events.len() - written, "events cannot be written yet");
                 break;
             }

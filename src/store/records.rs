@@ -78,6 +78,8 @@ pub struct Seated {
     pub grant: GrantId,
     /// Whether that can be renewed.
     pub renewable: bool,
+    /// The session that it took the place of, if that was there.
+    pub replaced: Option<SessionHash>,
 }
 
 /// A session with its grant, as an administrator sees it.
@@ -115,6 +117,15 @@ pub struct Renewed {
     pub at: Timestamp,
 }
 
+/// A lapsed attempt that another may follow.
+#[derive(Clone, Copy, Debug)]
+pub struct Followed {
+    /// Its name.
+    pub attempt: AttemptId,
+    /// How long after it presented the token that may be presented again, by the database's clock; `None` for ever.
+    pub within: Option<Duration>,
+}
+
 /// Which writer may still end a grant.
 #[derive(Clone, Copy, Debug)]
 pub enum Fence {
@@ -129,6 +140,10 @@ pub enum Fence {
 pub struct Farewell {
     /// The grant that it pointed to.
     pub grant: GrantId,
+    /// The provider that issued it.
+    pub issuer: String,
+    /// The client that it was issued to.
+    pub client_id: String,
     /// Whose it was.
     pub identity: Identity,
     /// To be revoked: set when no other session uses the grant.

@@ -26,6 +26,8 @@ pub(super) struct LeftGrant {
     pub(super) id: GrantId,
     /// It went with the session, which was its last.
     pub(super) orphaned: bool,
+    pub(super) issuer: String,
+    pub(super) client_id: String,
     pub(super) identity: String,
     pub(super) refresh: Option<Vec<u8>>,
     pub(super) id_token: Option<Vec<u8>>,
@@ -54,6 +56,7 @@ pub(super) struct GrantRow {
     pub(super) attempt: Option<Vec<u8>>,
     pub(super) lapsed: bool,
     pub(super) retry_at: Option<i64>,
+    pub(super) refused_code: Option<String>,
     pub(super) ended_reason: Option<String>,
     pub(super) ended_code: Option<String>,
 }
@@ -90,6 +93,7 @@ impl GrantRow {
             refresh_until: self.refresh_until.map(Timestamp),
             intent,
             retry_at: self.retry_at.map(Timestamp),
+            refused: self.refused_code,
             ended,
         })
     }

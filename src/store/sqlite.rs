@@ -14,13 +14,13 @@ use sqlx::{
 };
 
 use super::{
-    Counts, Expired, Fence, NewGrant, Renewed, Seat, Seated, Sharing, StoreError, Whose,
+    Counts, Expired, Fence, Followed, NewGrant, Renewed, Seat, Seated, Sharing, StoreError, Whose,
     rows::{self, GrantRow, LeftGrant, SealedTokens},
     statements::{grant_columns, implement_grants, implement_history, implement_sessions, implement_statements},
 };
 use crate::{
     clock::{Timestamp, millis},
-    grant::{AttemptId, EndReason, Fingerprint, GrantId},
+    grant::{AttemptId, EndReason, GrantId},
     history::{Event, Kind},
     session::{Session, SessionHash, cache::Change},
 };

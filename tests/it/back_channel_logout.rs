@@ -135,3 +135,33 @@ async fn rf_07_a_logout_at_the_provider_during_a_renewal_wins_and_the_new_token_
     eventually("every refresh token is revoked", async || !world.idp.has_live_refresh_token()).await;
     assert_eq!(visitor.fetch("/").await.status, StatusCode::UNAUTHORIZED);
 }
+
+#[tokio::test]
+async fn a_logout_token_that_comes_again_ends_no_session_that_began_since() {
+    let world = World::start().await;
+    let before = world.signed_in().await;
+    let token = world.idp.logout_token(json!({}), json!({}));
+    let announce = || async {
+        let form = format!("logout_token={token}");
+        world.visitor().send(Method::POST, "/oauth2/backchannel_logout", &FORM, &form).await.status
+    };
+    assert_eq!(announce().await, StatusCode::OK);
+    assert_eq!(before.fetch("/").await.status, StatusCode::UNAUTHORIZED);
+    let after = world.signed_in().await;
+    assert_eq!(announce().await, StatusCode::OK);
+    assert!(after.get("/").await.is_upstreams(), "the user has logged in again within the leeway of clocks");
+}
+
+#[tokio::test]
+async fn where_browsers_share_a_grant_each_keeps_the_provider_s_name_for_its_own_session() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let world = World::build().on(kind).set("oidc_preset", "dex").start().await;
+        world.idp.edit_id_token(|claims| claims["sid"] = json!("sid-1"));
+        let first = world.signed_in().await;
+        world.idp.edit_id_token(|claims| claims["sid"] = json!("sid-2"));
+        let second = world.signed_in().await;
+        announce(&world, json!({"sid": "sid-1"}), json!({})).await;
+        assert_eq!(first.fetch("/").await.status, StatusCode::UNAUTHORIZED);
+        assert!(second.get("/").await.is_upstreams());
+    }
+}

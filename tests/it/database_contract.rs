@@ -10,7 +10,7 @@ use evergate::{
     seal::KeyRing,
     secret::Secret,
     session::{Session, SessionHash},
-    store::{Expired, Fence, NewGrant, PostgresSettings, Renewed, Seat, Settings, Sharing, Store, Tokens, Whose},
+    store::{Expired, Fence, Followed, NewGrant, PostgresSettings, Renewed, Seat, Settings, Sharing, Store, Tokens, Whose},
     telemetry::metrics::Metrics,
 };
 
@@ -73,7 +73,7 @@ fn new_grant() -> NewGrant {
         client_id: "c".into(),
         identity: Identity { subject: "s".into(), username: Some("ü".into()), email: None, groups: vec!["a".into()] },
         scopes: "openid".into(),
-        fingerprint: Fingerprint::of("asked", "read"),
+        fingerprint: Fingerprint::of("asked read"),
         provider_session: None,
         tokens: tokens("0"),
     }
@@ -107,6 +107,17 @@ struct Won {
 
 /// Wins the intent, as one attempt.
 async fn begin(store: &Store, id: GrantId, generation: i64, lease: Duration, takes_over: Option<AttemptId>) -> Option<Won> {
+    let followed = takes_over.map(|attempt| Followed { attempt, within: None });
+    begin_following(store, id, generation, lease, followed).await
+}
+
+async fn begin_following(
+    store: &Store,
+    id: GrantId,
+    generation: i64,
+    lease: Duration,
+    takes_over: Option<Followed>,
+) -> Option<Won> {
     let attempt = AttemptId::random();
     store
         .begin_renewal(id, attempt, generation, lease, takes_over)
@@ -204,10 +215,31 @@ contract! {
     a_released_intent_can_be_won_again_and_counts_as_never_presented(store) {
         let (id, _) = login(&store).await;
         let won = begin(&store, id, 0, LEASE, None).await.unwrap();
-        store.release_renewal(id, won.attempt, Some(Timestamp(7))).await.unwrap();
+        store.release_renewal(id, won.attempt, Some(Timestamp(7)), Some("invalid_scope")).await.unwrap();
         let read = store.grant(id).await.unwrap().unwrap();
         assert_eq!((read.intent, read.presented, read.retry_at), (None, 0, Some(Timestamp(7))));
+        assert_eq!(read.refused.as_deref(), Some("invalid_scope"));
         assert!(begin(&store, id, 0, LEASE, None).await.is_some());
+    }
+    a_lapsed_attempt_is_followed_within_its_grace_and_not_after(store) {
+        let (id, _) = login(&store).await;
+        let lapsed = begin(&store, id, 0, Duration::ZERO, None).await.unwrap().attempt;
+        let follow = |within| begin_following(&store, id, 0, Duration::ZERO, Some(Followed { attempt: lapsed, within }));
+        assert!(follow(Some(Duration::ZERO)).await.is_none());
+        assert!(follow(Some(Duration::from_secs(60))).await.is_some());
+    }
+    an_event_that_the_store_refuses_does_not_keep_the_others_out(store) {
+        let event = |who: &str| {
+            let identity = Identity { subject: who.to_owned(), ..Identity::default() };
+            Event::of(history::Kind::Login, GrantId::random(), &identity, Timestamp(1))
+        };
+        for who in ["before", "nu\0l", "after"] {
+            store.note(event(who));
+        }
+        store.write_noted().await;
+        for who in ["before", "after"] {
+            assert_eq!(store.events(who, None, 5).await.unwrap().len(), 1, "{who}");
+        }
     }
     an_unknown_outcome_that_becomes_known_is_kept_after_all(store) {
         let (id, _) = login(&store).await;
@@ -269,12 +301,9 @@ contract! {
             assert_eq!(store.grant(id).await.unwrap().unwrap().scopes, expected);
         }
     }
-    a_login_joins_no_grant_that_was_obtained_otherwise_or_has_ended(store) {
+    a_login_joins_no_grant_that_has_ended(store) {
         let (ended, _) = login(&store).await;
         store.end_grant(ended, Fence::Generation(0), EndReason::Dead, None).await.unwrap();
-        let mut other = new_grant();
-        other.fingerprint = Fingerprint::of("something else", "read");
-        keep(&store, &other, session_of(other.id), None).await;
         let mut second = new_grant();
         second.tokens.refresh = None;
         let seat = Seat::New { session: session_of(second.id), replaces: None };

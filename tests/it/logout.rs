@@ -110,3 +110,16 @@ async fn signing_out_without_a_session_tells_the_provider_nothing() {
     assert_eq!(reply.status, StatusCode::OK);
     assert_eq!(world.visitor().send(Method::DELETE, "/oauth2/sign_out", &[], "").await.status, StatusCode::METHOD_NOT_ALLOWED);
 }
+
+#[tokio::test]
+async fn the_tokens_of_another_client_s_grant_are_shown_to_nobody_at_a_logout() {
+    let mut world = World::start().await;
+    let visitor = world.signed_in().await;
+    world.restart_with(&[("oidc_client_id", "another")]).await;
+    let visitor = visitor.at(world.address());
+    let to_provider = visitor.send(Method::POST, "/oauth2/sign_out", &OWN, "").await.location();
+    assert!(!to_provider.as_str().contains("id_token_hint"), "{to_provider}");
+    assert_eq!(visitor.fetch("/").await.status, StatusCode::UNAUTHORIZED);
+    let code = world.command(&["sessions", "why", "ann@example.com"]).await.0;
+    assert_eq!((code, world.idp.calls(Endpoint::Revocation)), (0, 0));
+}

@@ -334,3 +334,47 @@ async fn a_shutdown_waits_for_the_renewals_under_way_even_when_requests_are_cut_
     assert!(visitor.get("/").await.is_upstreams());
     assert_eq!(world.idp.calls(Endpoint::Refresh), 1, "what was presented was saved");
 }
+
+#[tokio::test]
+async fn a_grant_of_unknown_fate_is_served_on_by_every_replica_while_the_provider_is_away() {
+    let world = World::build().replicas(2).set("oidc_preset", "authelia").start().await;
+    let here = world.signed_in().await;
+    let there = here.at(world.replicas[1].address);
+    world.idp.misbehave(Endpoint::Refresh, answers(502, ""));
+    world.clock.advance(EXPIRED);
+    assert!(here.get("/").await.is_upstreams());
+    // Long after this replica saw the failure, and on one that never did.
+    for _ in 0..5 {
+        world.clock.advance(Duration::from_secs(200));
+        assert!(here.fetch("/").await.is_upstreams() && there.get("/").await.is_upstreams(), "nobody is sent there");
+    }
+    world.idp.behave(Endpoint::Refresh);
+    world.clock.advance(Duration::from_secs(200));
+    let session = here.session();
+    assert!(here.browse(&world.idp, "/").await.is_upstreams());
+    assert_eq!((here.session(), world.idp.passes(), world.idp.prompts()), (session, 2, 1), "and then silently");
+    assert_eq!(world.idp.calls(Endpoint::Refresh), 1, "looked at with a token that is nobody's");
+}
+
+#[tokio::test]
+async fn an_outage_of_statuses_500_costs_few_one_use_tokens_once_it_is_known_how_the_provider_refuses() {
+    let world = World::build().set("oidc_preset", "authelia").start().await;
+    let mut visitors = Vec::new();
+    for _ in 0..8 {
+        visitors.push(world.signed_in().await);
+    }
+    world.clock.advance(EXPIRED);
+    for visitor in &visitors {
+        assert!(visitor.get("/").await.is_upstreams());
+    }
+    eventually("it has been found out", async || world.idp.calls(Endpoint::Probe) == 1 && world.idp.at_once() == 0).await;
+    let before = world.idp.calls(Endpoint::Refresh);
+    world.idp.misbehave(Endpoint::Refresh, answers(500, ""));
+    world.clock.advance(EXPIRED);
+    for visitor in visitors.iter().cycle().take(80) {
+        world.clock.advance(Duration::from_secs(5));
+        visitor.get("/").await;
+    }
+    let presented = world.idp.calls(Endpoint::Refresh) - before;
+    assert!(presented <= 5, "{presented} tokens were presented in vain");
+}

@@ -126,3 +126,18 @@ async fn a_lost_answer_is_asked_for_again_within_the_provider_s_grace_and_not_af
         }
     }
 }
+
+#[tokio::test]
+async fn a_session_whose_grant_the_provider_ended_is_not_revived_by_a_login_elsewhere() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let prepare = |idp: &Idp| idp.give_refresh_tokens(Offline::Newest);
+        let world = World::build().on(kind).set("oidc_preset", "dex").start_with(prepare).await;
+        let stolen = world.signed_in().await;
+        world.idp.kill_grants();
+        world.clock.advance(EXPIRED);
+        assert_eq!(stolen.fetch("/").await.status, StatusCode::UNAUTHORIZED);
+        let own = world.signed_in().await;
+        assert!(is_renewed(&own).await);
+        assert_eq!(stolen.fetch("/").await.status, StatusCode::UNAUTHORIZED);
+    }
+}

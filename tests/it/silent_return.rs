@@ -7,8 +7,8 @@ use serde_json::json;
 use url::Url;
 
 use crate::harness::{
-    World,
-    idp::{Offline, user},
+    Kind, World,
+    idp::{Endpoint, Idp, Misbehaviour, Offline, user},
     visitor::path_of,
 };
 
@@ -159,4 +159,54 @@ async fn a_logout_while_the_browser_is_at_the_provider_is_not_undone() {
     let session = visitor.session();
     visitor.get(&path_of(&callback)).await;
     assert_ne!(visitor.session(), session, "it is a login of its own");
+}
+
+#[tokio::test]
+async fn an_answer_without_a_refresh_token_does_not_replace_a_grant_that_has_one() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let mut world = World::build().on(kind).start().await;
+        let visitor = world.signed_in().await;
+        // As a provider does that gives refresh tokens only with consent.
+        world.idp.give_refresh_tokens(Offline::Never);
+        world.restart_with(&[("oidc_username_field", "email")]).await;
+        let visitor = visitor.at(world.address());
+        assert!(visitor.browse(&world.idp, "/").await.is_upstreams());
+        assert_eq!(world.idp.passes(), 2, "it was sent there");
+        let about = visitor.fetch("/oauth2/userinfo").await.json();
+        assert_eq!((&about["renewable"], &about["preferredUsername"]), (&json!(true), &json!("ann@example.com")));
+        world.clock.advance(EXPIRED);
+        assert!(visitor.get("/").await.is_upstreams());
+        assert_eq!((world.idp.calls(Endpoint::Refresh), world.idp.passes()), (1, 2), "and is renewed as before");
+    }
+}
+
+#[tokio::test]
+async fn where_silence_cannot_be_asked_for_a_changed_setting_leads_through_the_provider_all_the_same() {
+    let prepare = |idp: &Idp| idp.set_metadata(json!({"prompt_values_supported": ["login", "consent"]}));
+    let mut world = World::build().set("oidc_scopes", "openid,profile,email").start_with(prepare).await;
+    let visitor = world.signed_in().await;
+    world.restart_with(&[("oidc_scopes", "openid,profile,email,offline_access")]).await;
+    let (visitor, session) = (visitor.at(world.address()), visitor.session());
+    let request = visitor.get("/").await.location();
+    assert_eq!(prompt(&request), None);
+    visitor.get(&path_of(&world.idp.authorize(&request).await)).await;
+    assert!(visitor.get("/").await.is_upstreams());
+    assert_eq!(visitor.fetch("/oauth2/userinfo").await.json()["renewable"], true);
+    assert_eq!((visitor.session(), world.idp.prompts()), (session, 1));
+}
+
+#[tokio::test]
+async fn a_grant_that_the_provider_refuses_without_calling_it_dead_locks_nobody_out() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    let odd = Misbehaviour::Answer(400, r#"{"error":"invalid_request"}"#.to_owned(), vec![]);
+    world.idp.misbehave(Endpoint::Refresh, odd);
+    world.clock.advance(EXPIRED);
+    assert!(visitor.get("/").await.is_upstreams(), "served within the grace");
+    world.clock.advance(Duration::from_secs(3600));
+    let script = visitor.fetch("/").await;
+    assert_eq!((script.status, &script.json()["reason"]), (StatusCode::UNAUTHORIZED, &json!("grant_refused")));
+    let session = visitor.session();
+    assert!(visitor.browse(&world.idp, "/").await.is_upstreams(), "and then goes on with another grant");
+    assert_eq!((visitor.session(), world.idp.prompts(), world.idp.passes()), (session, 1, 2));
 }

@@ -1,7 +1,7 @@
 //! Many grants that have expired together, in front of a provider that bears few calls at once.
 //!
 //! A small storm is a test. The large one, of which the documentation has the curve (`benches/storm.sh` draws it):
-//! `STORM_USERS=10000 STORM_SECONDS=60 STORM_MOST=50 cargo test --release --test it storm -- --nocapture`.
+//! `STORM_USERS=10000 STORM_SECONDS=60 STORM_MOST=50 STORM_CALL=400 cargo test --release --test it storm -- --nocapture`.
 
 use std::{
     sync::{
@@ -21,8 +21,6 @@ use crate::harness::{
     visitor::Visitor,
 };
 
-/// How long the provider takes for one call.
-const CALL: Duration = Duration::from_millis(200);
 /// What a request waits at most (8 s), and what a loaded machine adds.
 const LONGEST: Duration = Duration::from_secs(12);
 
@@ -58,6 +56,8 @@ async fn come(visitor: Visitor, after: Duration, now: Arc<Now>) -> Duration {
 #[expect(clippy::print_stdout, reason = "what a run came to is for whoever starts it")]
 async fn rf_27_a_storm_is_answered_honestly_and_passes_without_a_loop_of_429() {
     let users = usize::try_from(figure("STORM_USERS", 150)).unwrap();
+    // How long the provider takes for one call.
+    let call = Duration::from_millis(figure("STORM_CALL", 200));
     let (seconds, most) = (figure("STORM_SECONDS", 2), usize::try_from(figure("STORM_MOST", 10)).unwrap());
     // Without the grace everybody must be renewed to be served: the hardest case.
     let world = World::build().in_real_time().replicas(0).on_own_postgres().set("oidc_outage_grace", "0").start().await;
@@ -77,7 +77,7 @@ async fn rf_27_a_storm_is_answered_honestly_and_passes_without_a_loop_of_429() {
             assert!(login.await.unwrap());
         }
     }
-    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::AtMost(most, CALL));
+    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::AtMost(most, call));
     world.idp.start_counting_at_once();
     world.sql("UPDATE grants SET expires_at = expires_at - 3600000").await;
     for visitor in &visitors {
@@ -125,7 +125,7 @@ async fn rf_27_a_storm_is_answered_honestly_and_passes_without_a_loop_of_429() {
     println!(
         "{users} users in {seconds} s, {most} calls of {} ms at once: {} token calls, {turned_away} of them answered 429; {} answers of 503; \
          longest wait {:.1} s",
-        CALL.as_millis(),
+        call.as_millis(),
         world.idp.calls(Endpoint::Refresh),
         now.told_to_wait.load(Relaxed),
         longest.as_secs_f64()

@@ -62,8 +62,12 @@ pub(super) fn list(sessions: &[Listed], limits: &Settings, now: Timestamp) -> St
 }
 
 /// What a provider wrote must not steer the terminal of whoever reads it.
-fn printable(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
+pub(super) fn printable(text: &str) -> String {
+    // Controls, and the marks that turn the direction of writing around.
+    let steers = |character: char| {
+        character.is_control() || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|character| if steers(character) { '\u{fffd}' } else { character }).collect()
 }
 
 fn table<const N: usize>(rows: &[[String; N]]) -> String {
@@ -221,6 +225,7 @@ fn ending(event: &Event) -> Option<String> {
         (Kind::Logout, _, "user_everywhere") => Some("the user logged out of all browsers".to_owned()),
         (Kind::Logout, _, "provider") => Some("the user logged out at the provider, which said so".to_owned()),
         (Kind::Logout, _, "administrator") => Some("an administrator ended the session".to_owned()),
+        (Kind::Logout, _, "another_login") => Some("its browser logged in again, and has another session".to_owned()),
         (Kind::Logout, _, other) => Some(format!("the session was ended ({other})")),
         (Kind::Limit, _, "idle") => Some(format!("the session ended: {}", limit_sentence(Limit::Idle))),
         (Kind::Limit, _, _) => Some(format!("the session ended: {}", limit_sentence(Limit::Absolute))),

@@ -25,7 +25,7 @@ fn grant(left: i64) -> Grant {
         lifetime: HOUR,
         has_refresh_token: true,
         scopes: String::new(),
-        fingerprint: Fingerprint::of("", ""),
+        fingerprint: Fingerprint::of(""),
         generation: 0,
         created_at: Timestamp(0),
         presented_ago: None,
@@ -35,6 +35,7 @@ fn grant(left: i64) -> Grant {
         presented: 0,
         intent: None,
         retry_at: None,
+        refused: None,
         ended: None,
     }
 }

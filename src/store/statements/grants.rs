@@ -11,7 +11,7 @@ macro_rules! grant_columns {
             " - grants.presented_at AS presented_ago, grants.refresh_until, grants.attempt, \
              COALESCE(grants.lease_until, 0) <= ",
             $now,
-            " AS lapsed, grants.retry_at, grants.ended_reason, grants.ended_code"
+            " AS lapsed, grants.retry_at, grants.refused_code, grants.ended_reason, grants.ended_code"
         )
     };
 }
@@ -52,6 +52,7 @@ macro_rules! implement_grants {
                     attempt: row.try_get("attempt")?,
                     lapsed: row.try_get("lapsed")?,
                     retry_at: row.try_get("retry_at")?,
+                    refused_code: row.try_get("refused_code")?,
                     ended_reason: row.try_get("ended_reason")?,
                     ended_code: row.try_get("ended_code")?,
                 })
@@ -63,21 +64,23 @@ macro_rules! implement_grants {
                 attempt: AttemptId,
                 generation: i64,
                 lease: Duration,
-                takes_over: Option<AttemptId>,
+                takes_over: Option<Followed>,
             ) -> Result<Option<Vec<u8>>, StoreError> {
                 // One statement, committed on its own: the intent is on disk before the token is in our hands.
                 let row = sqlx::query(concat!(
                     "UPDATE grants SET attempt = $2, lease_until = ", $now, " + $3, presented = presented + 1, \
                      presented_at = ", $now, " \
                      WHERE id = $1 AND generation = $4 AND ended_reason IS NULL AND refresh_token IS NOT NULL \
-                     AND (attempt IS NULL OR (attempt = $5 AND lease_until <= ", $now, ")) \
+                     AND (attempt IS NULL OR (attempt = $5 AND lease_until <= ", $now, " \
+                     AND ($6 IS NULL OR presented_at > ", $now, " - $6))) \
                      RETURNING refresh_token"
                 ))
                 .bind(&id.0[..])
                 .bind(&attempt.0[..])
                 .bind(millis(lease))
                 .bind(generation)
-                .bind(takes_over.map(|attempt| attempt.0.to_vec()))
+                .bind(takes_over.map(|followed| followed.attempt.0.to_vec()))
+                .bind(takes_over.and_then(|followed| followed.within).map(millis))
                 .fetch_optional(&self.pool)
                 .await?;
                 Ok(row.map(|row| row.try_get("refresh_token")).transpose()?)
@@ -97,7 +100,7 @@ macro_rules! implement_grants {
                     "UPDATE grants SET access_token = $3, refresh_token = COALESCE($4, refresh_token), \
                      id_token = COALESCE($5, id_token), expires_at = $6, lifetime = $7, renewed_at = $8, rotation = $9, \
                      generation = generation + 1, attempt = NULL, lease_until = NULL, last_attempt = $2, presented = 0, \
-                     retry_at = NULL, ended_reason = NULL, refresh_until = $11, refresh_life = $12, \
+                     retry_at = NULL, refused_code = NULL, ended_reason = NULL, refresh_until = $11, refresh_life = $12, \
                      scopes = COALESCE($13, scopes) WHERE id = $1 AND generation = $10 \
                      AND COALESCE(ended_reason, 'outcome_unknown') = 'outcome_unknown'",
                 )
@@ -134,14 +137,16 @@ macro_rules! implement_grants {
                 id: GrantId,
                 attempt: AttemptId,
                 retry_at: Option<Timestamp>,
+                refused: Option<&str>,
             ) -> Result<(), StoreError> {
                 sqlx::query(
-                    "UPDATE grants SET attempt = NULL, lease_until = NULL, presented = presented - 1, retry_at = $3 \
-                     WHERE id = $1 AND attempt = $2",
+                    "UPDATE grants SET attempt = NULL, lease_until = NULL, presented = presented - 1, retry_at = $3, \
+                     refused_code = $4 WHERE id = $1 AND attempt = $2",
                 )
                 .bind(&id.0[..])
                 .bind(&attempt.0[..])
                 .bind(retry_at.map(|at| at.0))
+                .bind(refused)
                 .execute(&self.pool)
                 .await?;
                 Ok(())
@@ -216,7 +221,7 @@ macro_rules! implement_grants {
                      AND refresh_life >= 60000 AND refresh_token IS NOT NULL AND ended_reason IS NULL \
                      AND COALESCE(retry_at, 0) <= $1 \
                      AND EXISTS (SELECT 1 FROM sessions WHERE grant_id = grants.id AND last_seen > $1 - grants.refresh_life) \
-                     ORDER BY refresh_until LIMIT $2",
+                     ORDER BY refresh_until - refresh_life / 4 LIMIT $2",
                 )
                 .bind(now.0)
                 .bind(most)

@@ -16,39 +16,57 @@ macro_rules! implement_sessions {
             ) -> Result<Option<(Seated, Vec<SessionHash>)>, StoreError> {
                 let mut transaction = self.pool.begin().await?;
                 let brings_token = sealed.refresh.is_some();
-                let mut joined = None;
                 if sharing == Sharing::Shared {
-                    // One user's logins take turns, so that none misses the grant of another.
+                    // One user's logins take turns, so that none misses the grant of another; and their sessions are locked in
+                    // the order in which last-seen times are written, so that neither waits for the other.
                     sqlx::query($exclude)
                         .bind(format!("{} {} {}", grant.issuer, grant.client_id, grant.identity.subject))
                         .execute(&mut *transaction)
                         .await?;
-                    if !brings_token {
-                        joined = sqlx::query(
-                            "UPDATE grants SET identity = $4, fingerprint = $5 WHERE ended_reason IS NULL AND id = \
-                             (SELECT id FROM grants WHERE issuer = $1 AND client_id = $2 AND subject = $3 AND ended_reason IS NULL \
-                             AND refresh_token IS NOT NULL AND substr(fingerprint, 1, $6) = substr($5, 1, $6) \
-                             ORDER BY renewed_at DESC LIMIT 1) RETURNING id",
-                        )
-                        .bind(&grant.issuer)
-                        .bind(&grant.client_id)
-                        .bind(&grant.identity.subject)
-                        .bind(identity)
-                        .bind(grant.fingerprint.as_str())
-                        .bind(Fingerprint::ASKED)
-                        .fetch_optional(&mut *transaction)
-                        .await?
-                        .map(|row| rows::grant_from(row.try_get("id")?))
-                        .transpose()?;
-                    }
+                    sqlx::query(concat!(
+                        "SELECT sessions.hash FROM sessions WHERE grant_id IN (SELECT id FROM grants \
+                         WHERE issuer = $1 AND client_id = $2 AND subject = $3) ORDER BY hash", $lock
+                    ))
+                    .bind(&grant.issuer)
+                    .bind(&grant.client_id)
+                    .bind(&grant.identity.subject)
+                    .fetch_all(&mut *transaction)
+                    .await?;
+                }
+                let mut joined = None;
+                if !brings_token {
+                    // A refresh token that lives is worth more than an answer without one: the user's, where there is one in
+                    // all, or that of the session that is to go on.
+                    let kept = match seat {
+                        Seat::Kept(hash) => Some(hash.0.to_vec()),
+                        Seat::New { .. } => None,
+                    };
+                    joined = sqlx::query(
+                        "UPDATE grants SET identity = $4, fingerprint = $5 WHERE ended_reason IS NULL AND id = \
+                         (SELECT id FROM grants WHERE issuer = $1 AND client_id = $2 AND subject = $3 AND ended_reason IS NULL \
+                         AND refresh_token IS NOT NULL AND ($6 OR id = (SELECT grant_id FROM sessions WHERE hash = $7)) \
+                         ORDER BY renewed_at DESC LIMIT 1) RETURNING id",
+                    )
+                    .bind(&grant.issuer)
+                    .bind(&grant.client_id)
+                    .bind(&grant.identity.subject)
+                    .bind(identity)
+                    .bind(grant.fingerprint.as_str())
+                    .bind(sharing == Sharing::Shared)
+                    .bind(kept)
+                    .fetch_optional(&mut *transaction)
+                    .await?
+                    .map(|row| rows::grant_from(row.try_get("id")?))
+                    .transpose()?;
                 }
                 let id = joined.unwrap_or(grant.id);
+                let mut replaced = None;
                 if joined.is_none() {
                     sqlx::query(
                         "INSERT INTO grants (id, issuer, client_id, subject, identity, scopes, fingerprint, access_token, \
                          refresh_token, id_token, expires_at, lifetime, created_at, renewed_at, rotation, refresh_until, \
-                         refresh_life, provider_session) \
-                         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, 'unknown', $14, $15, $16)",
+                         refresh_life) \
+                         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, 'unknown', $14, $15)",
                     )
                     .bind(&grant.id.0[..])
                     .bind(&grant.issuer)
@@ -65,31 +83,39 @@ macro_rules! implement_sessions {
                     .bind(at.0)
                     .bind(grant.tokens.refresh_life.map(|life| at.plus(life).0))
                     .bind(grant.tokens.refresh_life.map(millis))
-                    .bind(grant.provider_session.as_ref())
                     .execute(&mut *transaction)
                     .await?;
                 }
                 match seat {
                     Seat::New { session, replaces } => {
-                        sqlx::query("INSERT INTO sessions (hash, grant_id, created_at, last_seen) VALUES ($1, $2, $3, $4)")
+                        sqlx::query(
+                            "INSERT INTO sessions (hash, grant_id, created_at, last_seen, provider_session) VALUES ($1, $2, $3, $4, $5)",
+                        )
                             .bind(&session.hash.0[..])
                             .bind(&id.0[..])
                             .bind(session.created_at.0)
                             .bind(session.last_seen.0)
+                            .bind(grant.provider_session.as_ref())
                             .execute(&mut *transaction)
                             .await?;
                         if let Some(hash) = replaces {
-                            sqlx::query("DELETE FROM sessions WHERE hash = $1")
+                            let gone = sqlx::query("DELETE FROM sessions WHERE hash = $1")
                                 .bind(&hash.0[..])
                                 .execute(&mut *transaction)
-                                .await?;
+                                .await?
+                                .rows_affected();
+                            replaced = (gone > 0).then_some(*hash);
                         }
                     }
                     Seat::Kept(hash) => {
-                        let moved = sqlx::query("UPDATE sessions SET grant_id = $2, last_seen = $3 WHERE hash = $1")
+                        let moved = sqlx::query(
+                            "UPDATE sessions SET grant_id = $2, last_seen = $3, provider_session = COALESCE($4, provider_session) \
+                             WHERE hash = $1",
+                        )
                             .bind(&hash.0[..])
                             .bind(&id.0[..])
                             .bind(at.0)
+                            .bind(grant.provider_session.as_ref())
                             .execute(&mut *transaction)
                             .await?
                             .rows_affected();
@@ -101,10 +127,12 @@ macro_rules! implement_sessions {
                 }
                 let mut taken_over = Vec::new();
                 if sharing == Sharing::Shared && brings_token {
-                    // The provider has ended their grants, or keeps one in all.
+                    // The provider has ended their grants by this login, or keeps one in all. A session whose grant had ended
+                    // before does not come to life by somebody's login elsewhere.
                     let rows = sqlx::query(
                         "UPDATE sessions SET grant_id = $1 WHERE grant_id IN (SELECT id FROM grants \
-                         WHERE issuer = $2 AND client_id = $3 AND subject = $4 AND id <> $1) RETURNING hash",
+                         WHERE issuer = $2 AND client_id = $3 AND subject = $4 AND id <> $1 \
+                         AND COALESCE(ended_reason, 'outcome_unknown') = 'outcome_unknown') RETURNING hash",
                     )
                     .bind(&id.0[..])
                     .bind(&grant.issuer)
@@ -117,7 +145,7 @@ macro_rules! implement_sessions {
                     }
                 }
                 transaction.commit().await?;
-                Ok(Some((Seated { grant: id, renewable: joined.is_some() || brings_token }, taken_over)))
+                Ok(Some((Seated { grant: id, renewable: joined.is_some() || brings_token, replaced }, taken_over)))
             }
 
             pub(super) async fn session(&self, hash: SessionHash) -> Result<Option<Session>, StoreError> {
@@ -144,7 +172,7 @@ macro_rules! implement_sessions {
                 let Some(row) = row else { return Ok(None) };
                 let id = rows::grant_from(row.try_get("grant_id")?)?;
                 // The row is held while its sessions are counted, so that two last sessions cannot both stay.
-                let grant = sqlx::query(concat!("SELECT identity, refresh_token, id_token FROM grants WHERE id = $1", $lock))
+                let grant = sqlx::query(concat!("SELECT issuer, client_id, identity, refresh_token, id_token FROM grants WHERE id = $1", $lock))
                     .bind(&id.0[..])
                     .fetch_one(&mut *transaction)
                     .await?;
@@ -158,6 +186,8 @@ macro_rules! implement_sessions {
                 Ok(Some(LeftGrant {
                     id,
                     orphaned,
+                    issuer: grant.try_get("issuer")?,
+                    client_id: grant.try_get("client_id")?,
                     identity: grant.try_get("identity")?,
                     refresh: grant.try_get("refresh_token")?,
                     id_token: grant.try_get("id_token")?,
@@ -190,11 +220,19 @@ macro_rules! implement_sessions {
                 Ok(inserted > 0)
             }
 
+            pub(super) async fn has_returned(&self, hash: [u8; 32]) -> Result<bool, StoreError> {
+                let found = sqlx::query("SELECT 1 AS one FROM returned_attempts WHERE hash = $1")
+                    .bind(&hash[..])
+                    .fetch_optional(&self.pool)
+                    .await?;
+                Ok(found.is_some())
+            }
+
             pub(super) async fn sessions_of(&self, whose: Whose<'_>) -> Result<Vec<SessionHash>, StoreError> {
                 let rows = sqlx::query(
                     "SELECT sessions.hash FROM sessions JOIN grants ON grants.id = sessions.grant_id \
                      WHERE grants.issuer = $1 AND grants.client_id = $2 AND ($3 IS NULL OR grants.subject = $3) \
-                     AND ($4 IS NULL OR grants.provider_session = $4)",
+                     AND ($4 IS NULL OR sessions.provider_session = $4)",
                 )
                 .bind(whose.issuer)
                 .bind(whose.client_id)

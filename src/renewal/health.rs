@@ -1,0 +1,125 @@
+//! What renewals show of the provider's health, and looks at it with a token that is nobody's.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use super::{
+    Engine, Outcome,
+    breaker::Failed,
+    classify::{self, Class},
+};
+use crate::{clock::Timestamp, grant::Grant, oidc::TokenFailure};
+
+/// A provider that answered so recently is there.
+const RECENTLY: Duration = Duration::from_secs(30);
+
+impl Engine {
+    /// The provider answered as it should.
+    pub(super) fn answered(self: &Arc<Self>, issuer: &str) {
+        if self.breaker.succeeded(self.clock.now()) {
+            self.metrics.provider_outage(false);
+            tracing::info!(oidc.issuer = issuer, "the provider renews grants again");
+        }
+        self.metrics.client_config_error(false);
+        self.slots.succeeded();
+        self.learn_what_a_look_tells();
+    }
+
+    /// What a failure means for everybody, said once when an outage begins.
+    pub(super) fn failed(&self, class: Class, issuer: &str) -> Failed {
+        let failed = self.breaker.failed(class, self.clock.now());
+        self.metrics.client_config_error(self.breaker.client_is_refused());
+        if failed.outage_began {
+            self.metrics.provider_outage(true);
+            tracing::warn!(
+                oidc.issuer = issuer,
+                grace.seconds = self.settings.outage_grace.as_secs(),
+                "the provider does not renew grants: sessions are served on with the identity last verified"
+            );
+        }
+        failed
+    }
+
+    /// Looks whether a provider in trouble can be asked again, so that no outage costs a grant whose token is good for one
+    /// use. How long to wait, if it cannot.
+    pub(super) async fn look_at_the_provider(&self, grant: &Grant) -> Option<Duration> {
+        let failure = self.provider.probe().await.err()?;
+        let class = classify::classify(&failure, self.provider.preset().answers);
+        if classify::tells_nothing(&failure, class, self.refuses_properly.load(Ordering::Relaxed)) {
+            return None;
+        }
+        let failed = self.failed(class, &grant.issuer);
+        report(grant, class.as_str(), &classify::reason(&failure), &failure);
+        Some(failed.retry_at.since(self.clock.now()))
+    }
+
+    /// Whether the provider is there, by what renewals showed, or by a look. For grants that no renewal can serve: nobody is
+    /// sent to a provider that is away.
+    pub(super) async fn provider_answers(self: &Arc<Self>, grant: &Grant) -> bool {
+        let _one_looks = self.looking.lock().await;
+        let now = self.clock.now();
+        if self.breaker.in_trouble(now) {
+            return false;
+        }
+        if self.breaker.answered_since(now.minus(RECENTLY)) {
+            return true;
+        }
+        if self.breaker.enter(now).is_err() {
+            return false;
+        }
+        let answers = self.look_at_the_provider(grant).await.is_none();
+        if answers {
+            self.answered(&grant.issuer);
+        }
+        answers
+    }
+
+    /// Finds out, once and while all is well, whether the provider refuses a token that is nobody's as it should. If it does,
+    /// another answer to a look is a sign of trouble; if not, only real tokens tell.
+    fn learn_what_a_look_tells(self: &Arc<Self>) {
+        if self.has_learnt.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let engine = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let Some(_slot) = engine.slots.acquire().await else { return };
+            let Err(failure) = engine.provider.probe().await else { return };
+            let class = classify::classify(&failure, engine.provider.preset().answers);
+            engine.refuses_properly.store(classify::tells_nothing(&failure, class, true), Ordering::Relaxed);
+        });
+    }
+
+    /// Why the provider was not asked, or not with success: it is at its limit, or it is in trouble.
+    pub(super) fn told_to_wait(&self, wait: Duration) -> Outcome {
+        if self.breaker.names_its_pause() || !self.breaker.in_trouble(self.clock.now()) {
+            Outcome::Busy(wait)
+        } else {
+            Outcome::Unavailable(wait)
+        }
+    }
+
+    /// What a grant's own pause comes to: a refusal of the provider's, or a wait.
+    pub(super) fn paused(&self, grant: &Grant, wait: Duration) -> Outcome {
+        if grant.refused.is_some() { Outcome::Refused } else { self.told_to_wait(wait) }
+    }
+
+    /// The one line that a failed renewal leaves in the log, and what it means for everybody.
+    pub(super) fn fault(&self, grant: &Grant, class: Class, failure: &TokenFailure) -> Timestamp {
+        report(grant, class.as_str(), &classify::reason(failure), failure);
+        if classify::is_too_many(failure) {
+            self.slots.throttled(self.clock.now());
+        }
+        self.failed(class, &grant.issuer).retry_at
+    }
+}
+
+/// The one line that a failed renewal leaves in the log.
+pub(super) fn report(grant: &Grant, class: &'static str, reason: &str, error: &dyn std::error::Error) {
+    let cause = error.source().map(ToString::to_string);
+    tracing::warn!(
+        grant.id = %grant.id, oidc.issuer = grant.issuer, oidc.error = reason, renewal.outcome = class, error = %error, cause,
+        "failed to renew OIDC token: {reason}"
+    );
+}
