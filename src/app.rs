@@ -1,5 +1,7 @@
 //! The composition root: the only place that builds the rooms and starts their tasks.
 
+mod background;
+
 use std::{
     net::SocketAddr,
     sync::{
@@ -15,7 +17,7 @@ use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    clock::{Clock, Timestamp},
+    clock::Clock,
     config::{Checked, Keys},
     forward::Forwarder,
     gateway::{Gateway, Health, Rooms},
@@ -23,12 +25,14 @@ use crate::{
     renewal::Renewer,
     seal::KeyRing,
     server,
-    session::{self, cache::SessionCache, cookie::Cookies},
+    session::{cache::SessionCache, cookie::Cookies},
     sign_in::{EXCHANGES, SignIn},
     sign_out::SignOut,
-    store::{Expired, Store},
+    store::Store,
     telemetry::metrics::Metrics,
 };
+
+use background::Background;
 
 /// The keys that seal tokens.
 ///
@@ -87,14 +91,6 @@ pub struct Running {
     store: Store,
 }
 
-/// The store is asked for its figures, and swept, this often.
-const HOUSEKEEPING: Duration = Duration::from_secs(15);
-/// Last-seen times are written this often.
-const FLUSH: Duration = Duration::from_secs(5);
-const SWEEP_BATCH: i64 = 100;
-const TOUCH_BATCH: usize = 200;
-/// Clocks that differ by more than this are no base to remove anything on.
-const SKEW: Duration = Duration::from_secs(60);
 /// The migrations are tried for this long before the start is given up.
 const STORE_PATIENCE: Duration = Duration::from_secs(30);
 /// After we say that we are unready, and before we stop accepting: time for load balancers to look.
@@ -247,145 +243,6 @@ impl Running {
         self.serving.abort();
         self.stop.cancel();
         self.background.cancel();
-    }
-}
-
-/// What runs beside the requests.
-#[derive(Clone)]
-struct Background {
-    provider: Arc<Provider>,
-    store: Store,
-    gateway: Arc<Gateway>,
-    cache: Arc<SessionCache>,
-    sessions: session::Settings,
-    event_retention: Duration,
-    renewer: Renewer,
-    clock: Clock,
-    metrics: Metrics,
-    /// Last-seen times wait to be written.
-    behind: Arc<AtomicBool>,
-}
-
-impl Background {
-    fn start(self, stop: &CancellationToken, tracker: &TaskTracker) {
-        let spawn = |task: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
-            let stop = stop.clone();
-            tracker.spawn(async move { stop.run_until_cancelled(task).await });
-        };
-        let all = self;
-        let this = all.clone();
-        spawn(Box::pin(async move { this.provider.keep_known().await }));
-        let this = all.clone();
-        spawn(Box::pin(async move {
-            let cache = Arc::clone(&this.cache);
-            this.store.watch(move |heard| cache.set_hears_changes(heard)).await;
-        }));
-        let this = all.clone();
-        spawn(Box::pin(async move { this.apply_changes().await }));
-        let this = all.clone();
-        spawn(Box::pin(async move { this.gateway.cut_ended_connections().await }));
-        let this = all.clone();
-        spawn(Box::pin(async move { this.keep_house().await }));
-        let this = all.clone();
-        spawn(Box::pin(async move { this.renewer.keep_alive().await }));
-        // Not cancelled but told: what was noted and seen last is still written.
-        let (store, told) = (all.store.clone(), stop.clone());
-        tracker.spawn(async move { store.write_history(told).await });
-        let stop = stop.clone();
-        tracker.spawn(async move { all.write_last_seen(stop).await });
-    }
-
-    async fn apply_changes(&self) {
-        use tokio::sync::broadcast::error::RecvError;
-        let mut changes = self.store.changes();
-        loop {
-            let change = match changes.recv().await {
-                Ok(change) => change,
-                Err(RecvError::Lagged(_)) => session::cache::Change::Everything,
-                Err(RecvError::Closed) => return,
-            };
-            self.cache.apply(change);
-            self.gateway.heard(change);
-        }
-    }
-
-    async fn write_last_seen(&self, stop: CancellationToken) {
-        loop {
-            let stopped = stop.run_until_cancelled(tokio::time::sleep(FLUSH)).await.is_none();
-            let mut unwritten = Vec::new();
-            // In small pieces, each committed for itself, so that a slow store gets through them in the end.
-            for piece in self.cache.take_touched().chunks(TOUCH_BATCH) {
-                if let Err(error) = self.store.touch(piece).await {
-                    tracing::debug!(%error, "last-seen times could not be written; trying again");
-                    unwritten.extend_from_slice(piece);
-                }
-            }
-            self.behind.store(!unwritten.is_empty(), Ordering::Release);
-            self.cache.give_back(unwritten);
-            if stopped {
-                return;
-            }
-        }
-    }
-
-    async fn keep_house(&self) {
-        loop {
-            self.metrics.provider_ready(self.provider.is_ready());
-            match self.store.counts().await {
-                Ok(counts) => self.metrics.sessions(counts.sessions, counts.with_refresh_token),
-                Err(error) => tracing::debug!(%error, "the store could not be asked for its figures"),
-            }
-            self.sweep().await;
-            tokio::time::sleep(HOUSEKEEPING).await;
-        }
-    }
-
-    /// Whether this machine's clock is the store's, give or take a minute. A machine that wakes up in another hour must not
-    /// sweep everybody's sessions away.
-    async fn agrees_with_the_store(&self, now: Timestamp) -> bool {
-        match self.store.now().await {
-            Ok(theirs) if now.since(theirs).max(theirs.since(now)) <= SKEW => true,
-            Ok(theirs) => {
-                tracing::warn!(
-                    skew.seconds = now.since(theirs).max(theirs.since(now)).as_secs(),
-                    "this machine's clock is not the store's; nothing is swept until they agree"
-                );
-                false
-            }
-            Err(_) => false,
-        }
-    }
-
-    /// Removes what has expired, in batches so that no statement holds many rows for long.
-    async fn sweep(&self) {
-        // What looks idle in the store may have been used a moment ago.
-        if self.behind.load(Ordering::Acquire) {
-            return;
-        }
-        let now = self.clock.now();
-        if let Clock::System = self.clock
-            && !self.agrees_with_the_store(now).await
-        {
-            return;
-        }
-        let created_before = now.minus(if self.sessions.sliding {
-            self.sessions.absolute
-        } else {
-            self.sessions.idle.min(self.sessions.absolute)
-        });
-        // Twice the granularity: last-seen times that a replica has not written yet must not cost a session.
-        let seen_before = now.minus(self.sessions.idle + 2 * self.sessions.granularity() + FLUSH);
-        let expired = Expired { created_before, seen_before, events_before: now.minus(self.event_retention), now };
-        loop {
-            match self.store.sweep(&expired, SWEEP_BATCH).await {
-                Ok(0) => return,
-                Ok(removed) => tracing::debug!(removed, "swept expired rows"),
-                Err(error) => {
-                    tracing::debug!(%error, "expired rows could not be swept");
-                    return;
-                }
-            }
-        }
     }
 }
 

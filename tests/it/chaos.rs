@@ -10,7 +10,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use http::StatusCode;
@@ -18,7 +18,7 @@ use serde_json::json;
 use tokio::sync::RwLock;
 
 use crate::harness::{
-    World,
+    Stopwatch, World,
     eventually::eventually,
     figure,
     idp::{CLIENT_SECRET, Endpoint, Misbehaviour, user},
@@ -140,7 +140,15 @@ impl Fault {
             Self::SecretRotated => world.idp.rotate_secret(&SECRETS),
             Self::StoreRestarted => tokio::task::block_in_place(|| world.cluster.as_ref().unwrap().restart()),
             Self::Killed(which) => replicas.kill(world, which).await,
-            _ => {}
+            Self::Unavailable
+            | Self::TooMany
+            | Self::ServerError
+            | Self::Gateway
+            | Self::NotJson
+            | Self::Endless
+            | Self::Slow
+            | Self::SlowToAnswer
+            | Self::DoneButFailed => {}
         }
         tokio::time::sleep(how_long).await;
         world.idp.behave(Endpoint::Userinfo);
@@ -173,7 +181,7 @@ async fn live(world: Arc<World>, replicas: Arc<Replicas>, visitor: Visitor, tall
     let which = usize::try_from(chance.below(2)).unwrap();
     let here = visitor.at(replicas.addresses[which]);
     let there = visitor.at(replicas.addresses[1 - which]);
-    let began = Instant::now();
+    let began = Stopwatch::start();
     let reply = match chance.below(10) {
         // Leaves before the answer.
         0 => {
@@ -263,7 +271,7 @@ async fn chaos_costs_nobody_a_login() {
         })
         .collect();
 
-    let (began, mut chance, mut struck) = (Instant::now(), Chance(seed), 0);
+    let (began, mut chance, mut struck) = (Stopwatch::start(), Chance(seed), 0);
     let mut left: Vec<Fault> = Vec::new();
     while began.elapsed() < Duration::from_secs(seconds) {
         if left.is_empty() {

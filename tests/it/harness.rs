@@ -9,7 +9,7 @@ pub mod process;
 pub mod upstream;
 pub mod visitor;
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use evergate::{
     app::{self, Running},
@@ -30,6 +30,20 @@ pub const ACCESS: &str = "https://app.test";
 #[expect(clippy::disallowed_methods, reason = "tests have no settings")]
 pub fn figure(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
+}
+
+/// Says how long something took; nothing is decided by it but whether that was too long.
+pub struct Stopwatch(std::time::Instant);
+
+impl Stopwatch {
+    #[expect(clippy::disallowed_methods, reason = "what is measured is real time")]
+    pub fn start() -> Self {
+        Self(std::time::Instant::now())
+    }
+
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
 }
 
 pub struct World {

@@ -1,6 +1,6 @@
 //! Connections that outlive their request live as long as a request of their session would be served, and no longer.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use http::{Method, StatusCode};
@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
 
 use crate::harness::{
-    Kind, World,
+    Kind, Stopwatch, World,
     eventually::eventually,
     idp::{Endpoint, Misbehaviour},
     visitor::Visitor,
@@ -140,7 +140,7 @@ async fn a_store_that_is_away_cuts_nothing_and_what_ended_meanwhile_is_cut_when_
     // Ended while nobody heard of it.
     world.sql("DELETE FROM sessions WHERE grant_id = (SELECT grant_id FROM sessions ORDER BY created_at, hash LIMIT 1)").await;
     line.mend();
-    let began = Instant::now();
+    let began = Stopwatch::start();
     let (first, second) = tokio::join!(
         tokio::time::timeout(Duration::from_secs(20), socket.next()),
         tokio::time::timeout(Duration::from_secs(1), staying.next())

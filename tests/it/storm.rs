@@ -8,13 +8,13 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use http::StatusCode;
 
 use crate::harness::{
-    World,
+    Stopwatch, World,
     eventually::eventually,
     figure,
     idp::{Endpoint, Misbehaviour, user},
@@ -37,7 +37,7 @@ async fn come(visitor: Visitor, after: Duration, now: Arc<Now>) -> Duration {
     tokio::time::sleep(after).await;
     let mut longest = Duration::ZERO;
     loop {
-        let began = Instant::now();
+        let began = Stopwatch::start();
         now.waiting.fetch_add(1, Relaxed);
         let reply = visitor.fetch("/page").await;
         now.waiting.fetch_sub(1, Relaxed);
@@ -97,7 +97,7 @@ async fn rf_27_a_storm_is_answered_honestly_and_passes_without_a_loop_of_429() {
         })
         .collect();
     let curve = tokio::spawn({
-        let (world, now, began) = (Arc::clone(&world), Arc::clone(&now), Instant::now());
+        let (world, now, began) = (Arc::clone(&world), Arc::clone(&now), Stopwatch::start());
         async move {
             println!("second,arrived,served,waiting,told to come again,calls at the provider,answers of 429");
             loop {
