@@ -11,4 +11,4 @@ STORM_USERS=10000 STORM_SECONDS=60 STORM_MOST=50 STORM_CALL=400 \
   cargo test --locked --release --test it storm:: -- --nocapture 2>/dev/null | tee "$log"
 sed -n '/^second,/,/^[0-9]* users/p' "$log" | grep -E '^(second|[0-9.]+),' |
   python3 benches/plot.py '10,000 expired grants in a minute, 50 calls of 400 ms at once' \
-    'arrived,served' 'waiting,calls at the provider' 'answers of 429,told to come again' >"${1:-docs/storm.svg}"
+    'arrived,served' 'waiting' 'calls at the provider' 'answers of 429,told to come again' >"${1:-docs/storm.svg}"

@@ -1,6 +1,6 @@
 //! Where Evergate is reached, and where a request comes from.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use http::{HeaderMap, HeaderName, header};
 use ipnet::IpNet;
@@ -70,6 +70,43 @@ impl AccessUrl {
             Some(_) => host,
         };
         host.eq_ignore_ascii_case(&self.authority)
+    }
+}
+
+/// The addresses that browsers know this gateway by: the access URL, and those of routes for other hosts. Each has its own
+/// cookies and its own redirect URI.
+#[derive(Clone, Debug)]
+pub struct Sites {
+    main: Arc<AccessUrl>,
+    others: Vec<Arc<AccessUrl>>,
+}
+
+impl Sites {
+    /// The access URL alone.
+    pub fn new(main: AccessUrl) -> Self {
+        Self { main: Arc::new(main), others: Vec::new() }
+    }
+
+    /// Adds another host, which is spoken to as the access URL is.
+    ///
+    /// # Errors
+    /// What is wrong with it, as a sentence's end.
+    pub fn add(&mut self, host: &str) -> Result<(), &'static str> {
+        let site = AccessUrl::parse(&format!("{}://{host}", self.main.scheme()))?;
+        if self.find(host).is_none() {
+            self.others.push(Arc::new(site));
+        }
+        Ok(())
+    }
+
+    /// The access URL.
+    pub fn main(&self) -> &Arc<AccessUrl> {
+        &self.main
+    }
+
+    /// The site that a `Host` value means.
+    pub fn find(&self, host: &str) -> Option<&Arc<AccessUrl>> {
+        std::iter::once(&self.main).chain(&self.others).find(|site| site.is_host(host))
     }
 }
 

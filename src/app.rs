@@ -12,7 +12,6 @@ use std::{
 };
 
 use anyhow::Context;
-use hyper_rustls::ConfigBuilderExt;
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -52,11 +51,11 @@ pub fn keys(from: Keys) -> anyhow::Result<KeyRing> {
 pub fn administer(settings: &Checked) -> anyhow::Result<(Store, SignOut)> {
     let metrics = Metrics::default();
     let store = Store::open(&settings.store, keys(settings.keys.clone())?, metrics.clone()).context("cannot open the store")?;
-    let provider = Arc::new(Provider::new(settings.oidc.clone(), tls()?, Clock::System));
+    let provider = Arc::new(Provider::new(settings.oidc.clone(), settings.provider_trust.client()?, Clock::System));
     let sign_out = SignOut {
         provider,
         store: store.clone(),
-        signed_out_uri: String::new(),
+        signed_out_path: String::new(),
         clock: Clock::System,
         metrics,
         tasks: TaskTracker::new(),
@@ -64,18 +63,38 @@ pub fn administer(settings: &Checked) -> anyhow::Result<(Store, SignOut)> {
     Ok((store, sign_out))
 }
 
-fn tls() -> anyhow::Result<rustls::ClientConfig> {
-    Ok(rustls::ClientConfig::builder()
-        .with_native_roots()
-        .context("cannot read the system's certificate authorities")?
-        .with_no_client_auth())
+/// Raises this process's limit of file descriptors as far as it may, and says what it is.
+fn raise_descriptor_limit() -> u64 {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // Where that is refused, the old limit holds.
+    let _refused = setrlimit(Resource::Nofile, rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum });
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
+
+/// How many connections may be open at once: each may need another to its upstream, and some descriptors are the house's.
+fn connections_for(descriptors: u64) -> usize {
+    let most = usize::try_from(descriptors.saturating_sub(128) / 2).unwrap_or(usize::MAX).clamp(16, Semaphore::MAX_PERMITS);
+    if most < FEW {
+        tracing::warn!(
+            descriptors,
+            connections.most = most,
+            "the limit of open files (ulimit -n) allows few connections at once; others wait until one ends"
+        );
+    }
+    most
+}
+
+/// Fewer connections than this are soon used up by a few browsers.
+const FEW: usize = 2_000;
 
 /// A gateway that runs.
 #[derive(Debug)]
 pub struct Running {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where it listens for TLS.
+    pub tls_address: Option<SocketAddr>,
     /// Where its metrics are.
     pub metrics_address: Option<SocketAddr>,
     /// Its metrics.
@@ -102,34 +121,41 @@ const UNREADY_FIRST: Duration = Duration::from_millis(500);
 /// There are no keys, the store cannot be brought up to date, or an address cannot be listened on.
 pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
     let (metrics, keys) = (Metrics::default(), keys(settings.keys)?);
+    let most_connections = connections_for(raise_descriptor_limit());
     let store = Store::open(&settings.store, keys.clone(), metrics.clone()).context("cannot open the store")?;
     migrate(&store).await?;
-    let listener = TcpListener::bind(settings.server.address)
-        .await
-        .with_context(|| format!("cannot listen on {}", settings.server.address))?;
-    let address = listener.local_addr()?;
+    let plain = server::Door { listener: listen(settings.server.address).await?, tls: None };
+    let address = plain.listener.local_addr()?;
+    let (secure, showing) = match &settings.server.tls {
+        Some((address, shown)) => {
+            let (config, showing) = shown.read().context("the certificates of CODER_TLS_CERT_FILE cannot be shown")?;
+            (Some(server::Door { listener: listen(*address).await?, tls: Some(Arc::new(config).into()) }), Some(showing))
+        }
+        None => (None, None),
+    };
+    let tls_address = secure.as_ref().map(|door| door.listener.local_addr()).transpose()?;
     let metrics_listener = match settings.telemetry.metrics_address {
-        Some(address) => Some(TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?),
+        Some(address) => Some(listen(address).await?),
         None => None,
     };
     let metrics_address = metrics_listener.as_ref().map(TcpListener::local_addr).transpose()?;
 
     let (work, background) = (TaskTracker::new(), CancellationToken::new());
     let (stop, stop_tunnels, draining) = (CancellationToken::new(), CancellationToken::new(), Arc::new(AtomicBool::new(false)));
-    let tls = tls()?;
-    let provider = Arc::new(Provider::new(settings.oidc, tls.clone(), clock.clone()));
+    let targets =
+        settings.targets.into_iter().map(|(target, trust)| Ok((target, trust.client()?))).collect::<anyhow::Result<_>>()?;
+    let provider = Arc::new(Provider::new(settings.oidc, settings.provider_trust.client()?, clock.clone()));
     let cache = Arc::new(SessionCache::default());
     let renewer = Renewer::new(settings.renewal, Arc::clone(&provider), store.clone(), clock.clone(), metrics.clone());
-    let cookies = Cookies::for_https(settings.gateway.access.is_https());
+    let cookies = Cookies::for_https(settings.gateway.sites.main().is_https());
     let gateway = Arc::new(Gateway::new(Rooms {
         cache: Arc::clone(&cache),
         sessions: settings.session.clone(),
         store: store.clone(),
         renewer: renewer.clone(),
         policy: settings.policy.clone(),
-        forwarder: Forwarder::new(settings.forward, tls, work.clone(), stop_tunnels.clone()),
+        forwarder: Forwarder::new(targets, work.clone(), stop_tunnels.clone()),
         sign_in: SignIn {
-            access: settings.gateway.access.clone(),
             callback_path: format!("{}/callback", settings.gateway.prefix),
             cookies,
             sessions: settings.session.clone(),
@@ -144,7 +170,7 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
         sign_out: SignOut {
             provider: Arc::clone(&provider),
             store: store.clone(),
-            signed_out_uri: settings.gateway.access.at(&format!("{}/signed_out", settings.gateway.prefix)),
+            signed_out_path: format!("{}/signed_out", settings.gateway.prefix),
             clock: clock.clone(),
             metrics: metrics.clone(),
             tasks: work.clone(),
@@ -174,10 +200,24 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
         work.spawn(serve_metrics(listener, metrics.clone(), background.clone()));
     }
     let handle = move |peer, request| Arc::clone(&handling).handle(peer, request);
-    let serving = tokio::spawn(server::serve(listener, stop.clone(), handle));
-    tracing::info!(%address, "listening");
+    if let Some(showing) = showing {
+        let stop = background.clone();
+        work.spawn(async move { stop.run_until_cancelled(showing.keep_read()).await });
+    }
+    let room = Arc::new(Semaphore::new(most_connections));
+    let serve = |door| server::serve(door, Arc::clone(&room), stop.clone(), handle.clone());
+    let (serving_plain, serving_secure) = (serve(plain), secure.map(serve));
+    let serving = tokio::spawn(async move {
+        tokio::join!(serving_plain, async {
+            if let Some(serving) = serving_secure {
+                serving.await;
+            }
+        });
+    });
+    tracing::info!(%address, tls.address = tls_address.map(tracing::field::display), connections.most = most_connections, "listening");
     Ok(Running {
         address,
+        tls_address,
         metrics_address,
         metrics,
         drain_deadline: settings.server.drain_deadline,
@@ -190,6 +230,10 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
         renewer,
         store: kept_store,
     })
+}
+
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
 }
 
 /// Migrates, waiting for a store that comes up beside us.

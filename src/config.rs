@@ -4,8 +4,10 @@
 //! all follow from it. [`sources`] reads, [`mod@check`] understands, [`mod@print`] shows.
 
 mod check;
+mod connections;
 pub mod print;
 mod problem;
+mod routes;
 mod sources;
 pub mod table;
 mod values;

@@ -4,6 +4,7 @@
 //! the order in which they protect each other.
 
 mod body;
+mod edits;
 mod forwarded;
 mod hop;
 mod scrub;
@@ -11,9 +12,13 @@ mod tunnel;
 mod upstream;
 mod websocket;
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
-use http::{HeaderName, HeaderValue, Request, Response, Version, header, uri::PathAndQuery};
+use base64::prelude::*;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header, request, uri::PathAndQuery};
 use hyper::body::{Body, Incoming};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -21,21 +26,51 @@ use crate::{
     address::Origin,
     identity,
     policy::Permit,
+    secret::random,
     session::{connections::Watch, cookie},
 };
 
-pub use body::Answer;
-pub use upstream::{Address, BadAddress};
+use body::{Limits, WithoutTrailers};
+use hop::Upgrade;
+use upstream::{Client, Kind};
 
-/// Where requests go.
+pub use body::Answer;
+pub use edits::Edits;
+pub use hop::is_extended_connect;
+pub use upstream::{Address, BadAddress, Protocol};
+
+/// One way to an upstream: where it leads, and what is done to requests and answers on it.
 #[derive(Clone, Debug)]
-pub struct Settings {
-    /// `CODER_UPSTREAM_URL`.
-    pub upstream: Address,
-    /// `CODER_PASS_ACCESS_TOKEN`.
+pub struct Target {
+    /// The upstream's addresses, taken in turn. One that cannot be reached is passed over.
+    pub upstreams: Vec<Address>,
+    /// What is spoken with them.
+    pub protocol: Protocol,
+    /// Taken off the path.
+    pub strip_prefix: String,
+    /// Whether the upstream is told its own name as `Host` rather than the one that the client asked for.
+    pub own_host: bool,
+    /// Whether it is given the access token (`CODER_PASS_ACCESS_TOKEN`).
     pub pass_access_token: bool,
-    /// `CODER_UPSTREAM_TIMEOUT`: how long a request without a body waits for the head of the answer.
-    pub timeout: Option<Duration>,
+    /// For requests.
+    pub request_edits: Edits,
+    /// For answers.
+    pub answer_edits: Edits,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+}
+
+/// How long an upstream may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To be connected to.
+    pub connect: Duration,
+    /// For the head of its answer, to a request without a body (`CODER_UPSTREAM_TIMEOUT`).
+    pub head: Option<Duration>,
+    /// Between two pieces of its answer.
+    pub idle: Option<Duration>,
+    /// For all of its answer.
+    pub total: Option<Duration>,
 }
 
 /// Marks every response that Evergate made itself; its value says which. An upstream's copy is removed.
@@ -56,91 +91,190 @@ pub enum ForwardError {
     /// No head of an answer came in time.
     #[error("the upstream did not answer in time")]
     TimedOut,
+    /// It changed to a protocol that nobody asked for.
+    #[error("the upstream changed the protocol unasked")]
+    Unasked,
+    /// The route leads nowhere.
+    #[error("the route has no upstream")]
+    NoUpstream,
     /// The request cannot be written as the upstream's.
     #[error("the request's target cannot be forwarded")]
     Target(#[source] http::Error),
 }
 
-/// Forwards permitted requests to one upstream.
+impl ForwardError {
+    fn of(error: hyper_util::client::legacy::Error) -> Self {
+        if error.is_connect() { Self::Unreachable(error) } else { Self::Broken(error) }
+    }
+}
+
+/// Forwards permitted requests.
 #[derive(Debug)]
 pub struct Forwarder {
-    settings: Settings,
-    client: upstream::Client,
+    ways: Vec<Way>,
     tasks: TaskTracker,
     draining: CancellationToken,
 }
 
+#[derive(Debug)]
+struct Way {
+    target: Target,
+    clients: Vec<Client>,
+    turn: AtomicUsize,
+}
+
+/// A request that is about to be sent.
+pub struct Outbound<'a> {
+    /// Proof that it may be.
+    pub permit: &'a Permit,
+    /// Which of the targets it goes to.
+    pub target: usize,
+    /// Where it came from.
+    pub origin: &'a Origin,
+    /// Its name.
+    pub id: HeaderValue,
+    /// What outlives it is registered here, if it is somebody's.
+    pub watch: Option<Watch>,
+    /// As the client sent it.
+    pub request: Request<Incoming>,
+}
+
 impl Forwarder {
-    /// A forwarder whose tunnels run on `tasks` and are closed when `draining` is cancelled.
-    pub fn new(settings: Settings, tls: rustls::ClientConfig, tasks: TaskTracker, draining: CancellationToken) -> Self {
-        Self { client: upstream::Client::new(&settings.upstream, tls), settings, tasks, draining }
+    /// A forwarder to `targets`, each with its TLS, whose tunnels run on `tasks` and are closed when `draining` is
+    /// cancelled.
+    pub fn new(targets: Vec<(Target, rustls::ClientConfig)>, tasks: TaskTracker, draining: CancellationToken) -> Self {
+        let way = |(target, tls): (Target, rustls::ClientConfig)| {
+            let client = |address| Client::new(address, target.protocol, target.timeouts.connect, &tls);
+            Way { clients: target.upstreams.iter().map(client).collect(), turn: AtomicUsize::new(0), target }
+        };
+        Self { ways: targets.into_iter().map(way).collect(), tasks, draining }
     }
 
-    /// Sends `request` on and hands its answer back; both bodies stream. What outlives the request is registered with
-    /// `watch`, and cut when the session ends.
+    /// Sends a request on and hands its answer back; both bodies stream. What outlives the request is cut when its session
+    /// ends.
     ///
     /// # Errors
     /// [`ForwardError`]; the answer's body may still break off later, which the client sees as such.
-    pub async fn forward(
-        &self,
-        permit: &Permit,
-        origin: &Origin,
-        request_id: &HeaderValue,
-        watch: &Watch,
-        mut request: Request<Incoming>,
-    ) -> Result<Response<Answer>, ForwardError> {
-        let upgrade = hop::wanted_upgrade(&request);
+    pub async fn forward(&self, outbound: Outbound<'_>) -> Result<Response<Answer>, ForwardError> {
+        let Outbound { permit, target, origin, id, watch, mut request } = outbound;
+        let way = self.ways.get(target).ok_or(ForwardError::NoUpstream)?;
+        let upgrade = Upgrade::wanted(&request);
         let client_side = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
         let (mut head, body) = request.into_parts();
-        let path = head.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
-        head.uri = self.client.target(path).map_err(ForwardError::Target)?;
+        let path = stripped(&head.uri, &way.target.strip_prefix).map_err(ForwardError::Target)?;
         head.version = Version::HTTP_11;
+        head.extensions.clear();
 
         // First what the client says about itself goes, even where `Connection` would have kept it from us;
         // then the hop's own headers; and only then is anything of ours added, which nothing can remove.
         scrub::identity(&mut head.headers);
         hop::remove(&mut head.headers);
         cookie::strip_ours(&mut head.headers);
+        way.target.request_edits.apply(&mut head.headers);
         forwarded::rebuild(&mut head.headers, origin);
-        self.introduce(permit, &mut head.headers);
-        head.headers.insert(REQUEST_ID, request_id.clone());
-        if let Some(protocol) = &upgrade {
-            hop::ask_upgrade(&mut head.headers, protocol);
+        way.introduce(permit, &mut head.headers);
+        head.headers.insert(REQUEST_ID, id);
+        if let Some(upgrade) = &upgrade {
+            upgrade.ask(&mut head.method, &mut head.headers, websocket_key);
         }
 
-        let waits = body.is_end_stream();
-        let answer = self.client.send(Request::from_parts(head, body::WithoutTrailers(body)));
-        let mut response = match self.settings.timeout.filter(|_| waits && upgrade.is_none()) {
-            Some(timeout) => tokio::time::timeout(timeout, answer).await.map_err(|_| ForwardError::TimedOut)?,
-            None => answer.await,
-        }
-        .map_err(|error| if error.is_connect() { ForwardError::Unreachable(error) } else { ForwardError::Broken(error) })?;
+        let kind = if upgrade.is_some() { Kind::Upgrade } else { Kind::Request };
+        let timeout = way.target.timeouts.head.filter(|_| body.is_end_stream() && kind == Kind::Request);
+        let sent = way.send(head, body, origin, path, kind);
+        let mut response = match timeout {
+            Some(timeout) => tokio::time::timeout(timeout, sent).await.map_err(|_| ForwardError::TimedOut)?,
+            None => sent.await,
+        }?;
 
-        let upgraded = response.status() == http::StatusCode::SWITCHING_PROTOCOLS;
+        let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let protocol = response.headers().get(header::UPGRADE).cloned();
-        hop::remove(response.headers_mut());
+        hop::remove_from_answer(response.headers_mut());
         response.headers_mut().remove(MARK);
         cookie::strip_planted(response.headers_mut());
-        if let (true, Some(client_side), Some(protocol)) = (upgraded, client_side, protocol) {
-            hop::ask_upgrade(response.headers_mut(), &protocol);
+        way.target.answer_edits.apply(response.headers_mut());
+        if upgraded {
+            let (Some(upgrade), Some(client_side), Some(protocol)) = (upgrade, client_side, protocol) else {
+                return Err(ForwardError::Unasked);
+            };
             let upstream_side = hyper::upgrade::on(&mut response);
+            upgrade.grant(&mut response, &protocol);
             let tunnel = tunnel::Tunnel {
-                connection: watch.open(),
+                connection: watch.as_ref().map(Watch::open),
                 draining: self.draining.clone(),
                 is_websocket: websocket::is_websocket(&protocol),
             };
             self.tasks.spawn(tunnel.run(client_side, upstream_side));
         }
-        Ok(response.map(|body| Answer::new(body, watch)))
+        let limits = Limits { idle: way.target.timeouts.idle, total: way.target.timeouts.total };
+        Ok(response.map(|body| Answer::new(body, watch.as_ref(), if upgraded { Limits::default() } else { limits })))
+    }
+}
+
+/// A fresh `Sec-WebSocket-Key`.
+fn websocket_key() -> HeaderValue {
+    HeaderValue::try_from(BASE64_STANDARD.encode(random::<16>())).unwrap_or(HeaderValue::from_static("AAAAAAAAAAAAAAAAAAAAAA=="))
+}
+
+/// The path without its prefix, and the query.
+fn stripped(uri: &http::Uri, prefix: &str) -> Result<PathAndQuery, http::Error> {
+    let whole = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    let rest = whole.strip_prefix(prefix).unwrap_or(whole);
+    let slash = if rest.starts_with('/') { "" } else { "/" };
+    Ok(PathAndQuery::try_from(format!("{slash}{rest}"))?)
+}
+
+impl Way {
+    /// Sends to the upstream whose turn it is. If that cannot be reached, nothing was sent, and a request without a body goes
+    /// to the next.
+    async fn send(
+        &self,
+        mut head: request::Parts,
+        body: Incoming,
+        origin: &Origin,
+        path: PathAndQuery,
+        kind: Kind,
+    ) -> Result<Response<Incoming>, ForwardError> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let mut order = (0..self.clients.len()).filter_map(|next| self.clients.get((turn + next) % self.clients.len()));
+        let mut client = order.next().ok_or(ForwardError::NoUpstream)?;
+        if body.is_end_stream() {
+            for next in order {
+                self.address(&mut head, client, origin, path.clone())?;
+                match client.send(Request::from_parts(head.clone(), WithoutTrailers::empty()), kind).await {
+                    Err(error) if error.is_connect() => client = next,
+                    done => return done.map_err(ForwardError::of),
+                }
+            }
+        }
+        self.address(&mut head, client, origin, path)?;
+        client.send(Request::from_parts(head, WithoutTrailers::of(body)), kind).await.map_err(ForwardError::of)
+    }
+
+    /// Writes whom the request is for.
+    fn address(
+        &self,
+        head: &mut request::Parts,
+        client: &Client,
+        origin: &Origin,
+        path: PathAndQuery,
+    ) -> Result<(), ForwardError> {
+        let host = if self.target.own_host { client.authority().as_str() } else { &origin.host };
+        head.uri = client.target(host, path).map_err(ForwardError::Target)?;
+        if self.target.own_host
+            && let Ok(host) = HeaderValue::from_str(host)
+        {
+            head.headers.insert(header::HOST, host);
+        }
+        Ok(())
     }
 
     /// Tells the upstream who passed.
-    fn introduce(&self, permit: &Permit, headers: &mut http::HeaderMap) {
-        let passport = permit.passport();
+    fn introduce(&self, permit: &Permit, headers: &mut HeaderMap) {
+        let Some(passport) = permit.passport() else { return };
         for (name, value) in passport.headers.iter() {
             headers.insert(name, value.clone());
         }
-        if self.settings.pass_access_token
+        if self.target.pass_access_token
             && let Ok(mut token) = HeaderValue::from_str(passport.access_token.expose())
         {
             token.set_sensitive(true);

@@ -9,20 +9,25 @@ mod refusal;
 mod request_ids;
 mod visitor;
 
-use std::{net::IpAddr, sync::Arc};
+use std::{sync::Arc, time::Duration};
 
 use http::{HeaderValue, Request, Response, header};
 use http_body_util::Either;
 use hyper::body::Incoming;
 
 use crate::{
-    address::{AccessUrl, TrustedProxies},
+    address::{Sites, TrustedProxies},
     clock::Clock,
-    forward::{self, Forwarder, MARK},
+    forward::{self, Forwarder, MARK, Outbound},
     grant::Grant,
-    policy::{CrossOrigin, Denied, Policy},
+    policy::{CrossOrigin, Denied, Permit, Policy},
     renewal::{NotKept, Renewer},
-    session::{self, connections::Connections},
+    routing::{Route, Routes},
+    server::Peer,
+    session::{
+        self,
+        connections::{Connections, Watch},
+    },
     sign_in::{Pass, Redirect, SignIn, return_to::ReturnTo},
     sign_out::SignOut,
     store::Store,
@@ -40,8 +45,16 @@ pub use request_ids::RequestIds;
 /// What the gateway itself is told.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// `CODER_ACCESS_URL`.
-    pub access: AccessUrl,
+    /// `CODER_ACCESS_URL`, and the hosts of routes.
+    pub sites: Sites,
+    /// Where requests lead.
+    pub routes: Routes,
+    /// `CODER_REDIRECT_TO_ACCESS_URL`: whether a request that names none of our addresses is sent to the access URL.
+    pub redirect_strays: bool,
+    /// `CODER_TLS_ENABLE`: whether we end TLS ourselves, so that plain text is an accident.
+    pub serves_tls: bool,
+    /// `CODER_STRICT_TRANSPORT_SECURITY`: the value of that header, where it is to be set.
+    pub strict_transport_security: Option<HeaderValue>,
     /// `CODER_PATH_PREFIX`: where our own pages are, without a slash at its end.
     pub prefix: String,
     /// `CODER_PROXY_TRUSTED_ORIGINS`.
@@ -97,6 +110,9 @@ pub struct Rooms {
     pub metrics: Metrics,
 }
 
+/// A strict route is tried again after this.
+const SOON: Duration = Duration::from_secs(2);
+
 /// A body of the upstream's, or one of ours.
 pub type Body = Either<forward::Answer, axum::body::Body>;
 
@@ -127,7 +143,7 @@ impl Gateway {
     }
 
     /// The way of every request, and its one exit.
-    pub async fn handle(self: Arc<Self>, peer: IpAddr, request: Request<Incoming>) -> Response<Body> {
+    pub async fn handle(self: Arc<Self>, peer: Peer, request: Request<Incoming>) -> Response<Body> {
         let exchange = Exchange::begin(peer, &self.settings, &request);
         let response = match self.answer(&exchange, request).await {
             Ok(response) => response,
@@ -138,17 +154,24 @@ impl Gateway {
 
     async fn answer(self: &Arc<Self>, exchange: &Exchange, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
         let place = place::find(&self.settings, exchange, &request)?;
-        if let Place::Own = place {
+        let route = match place {
+            Place::Route(route) => route,
             // Boxed, as every way that few requests take: what is large there must not be carried by all.
-            let answer = Box::pin(own_pages::answer(self, exchange, request));
-            return answer.await.map(|response| response.map(Either::Right));
+            Place::Own => {
+                let answer = Box::pin(own_pages::answer(self, exchange, request));
+                return answer.await.map(|response| response.map(Either::Right));
+            }
+        };
+        route.rule.takes(request.method())?;
+        if let Some(permit) = route.rule.permit_anybody() {
+            return self.forward(exchange, route, &permit, None, request).await;
         }
         let visitor = self.visitors.recognise(request.headers()).await?;
         let signed_in = match visitor {
             Visitor::SignedIn(signed_in) => signed_in,
             Visitor::Anonymous(reason) => return Err(self.ask_to_sign_in(exchange, reason, None, &request)),
         };
-        if !self.settings.cross_origin.allows(request.method(), request.headers(), &self.settings.access) {
+        if !self.settings.cross_origin.allows(request.method(), request.headers(), &exchange.site) {
             return Err(Refusal::Denied(Denied::CrossOrigin));
         }
         // Whoever comes while the provider is away uses their session all the same.
@@ -157,13 +180,27 @@ impl Gateway {
             Ok(kept) => kept,
             Err(not_kept) => return Err(self.not_kept(exchange, not_kept, &signed_in.grant, &request)),
         };
+        if kept.stale && !route.serves_stale {
+            return Err(Refusal::RenewalUnavailable(SOON));
+        }
         let may_pass = exchange.views_a_page() && !self.renewer.provider_is_in_trouble();
         if may_pass && self.sign_in.is_outdated(&kept.grant, request.headers()) {
             return Err(self.ask_to_sign_in(exchange, visitor::Reason::SettingsChanged, Some(&kept.grant), &request));
         }
-        let permit = self.policy.permit(&kept.grant.identity, kept.grant.passport(kept.stale))?;
-        let watch = self.connections.watch(signed_in.session);
-        let response = self.forwarder.forward(&permit, &exchange.origin, &exchange.id_header(), &watch, request).await?;
+        let permit = route.rule.permit(&self.policy, &kept.grant.identity, || kept.grant.passport(kept.stale))?;
+        self.forward(exchange, route, &permit, Some(self.connections.watch(signed_in.session)), request).await
+    }
+
+    async fn forward(
+        &self,
+        exchange: &Exchange,
+        route: &Route,
+        permit: &Permit,
+        watch: Option<Watch>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Refusal> {
+        let (origin, id) = (&exchange.origin, exchange.id_header());
+        let response = self.forwarder.forward(Outbound { permit, target: route.target, origin, id, watch, request }).await?;
         Ok(response.map(Either::Left))
     }
 
@@ -194,10 +231,10 @@ impl Gateway {
             }
             Asker::Navigation => {
                 let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-                let return_to = ReturnTo::parse(path, &self.settings.access);
+                let return_to = ReturnTo::parse(path, &exchange.site);
                 let pass = grant.map_or(Pass::Login, |grant| self.sign_in.pass_for(grant, request.headers()));
                 let hint = grant.filter(|_| pass == Pass::Silent).map(|grant| &grant.identity);
-                match self.sign_in.begin(&return_to, request.headers(), pass, hint) {
+                match self.sign_in.begin(&exchange.site, &return_to, request.headers(), pass, hint) {
                     Ok(redirect) => Refusal::SignIn(reason, redirect),
                     Err(error) => Refusal::ProviderUnavailable(error),
                 }
@@ -207,12 +244,15 @@ impl Gateway {
     }
 
     fn refuse(&self, exchange: &Exchange, refusal: Refusal) -> Response<Body> {
-        let login_url = self.sign_in.login_url(&format!("{}/start", self.settings.prefix));
+        let login_url = exchange.site.at(&format!("{}/start", self.settings.prefix));
         refusal.into_response(exchange, &login_url).map(Either::Right)
     }
 
     /// Headers that are always set, one access line, the metrics.
-    fn finish(&self, exchange: &Exchange, response: Response<Body>) -> Response<Body> {
+    fn finish(&self, exchange: &Exchange, mut response: Response<Body>) -> Response<Body> {
+        if let Some(value) = &self.settings.strict_transport_security {
+            response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, value.clone());
+        }
         let took = exchange.elapsed();
         let status = response.status();
         self.metrics.request(status, took);

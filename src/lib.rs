@@ -16,6 +16,7 @@ pub mod sign_out;
 pub mod forward;
 pub mod pages;
 pub mod policy;
+pub mod routing;
 
 pub mod grant;
 pub mod history;
@@ -31,5 +32,6 @@ pub mod clock;
 pub mod identity;
 pub mod seal;
 pub mod secret;
+pub mod tls;
 
 pub mod demo;

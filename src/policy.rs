@@ -2,6 +2,8 @@
 
 mod cross_origin;
 
+use http::Method;
+
 use crate::identity::{Identity, Passport};
 
 pub use cross_origin::CrossOrigin;
@@ -15,6 +17,22 @@ pub struct Policy {
     pub allowed_groups: Vec<String>,
 }
 
+/// What a route asks of who takes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    who: Who,
+    /// The methods that are allowed; an empty list allows all.
+    pub methods: Vec<Method>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Who {
+    /// Whoever it is. Nobody is recognised, and the upstream is told of nobody.
+    Anybody,
+    /// Who is signed in, and passes this besides what everybody must pass.
+    SignedIn(Policy),
+}
+
 /// Why somebody may not pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
@@ -24,35 +42,65 @@ pub enum Denied {
     /// Another site's page sent the request.
     #[error("another site's page sent a request that could change something")]
     CrossOrigin,
+    /// The route does not take this method.
+    #[error("the route does not take this method")]
+    Method,
     /// In none of the allowed groups.
     #[error("the user is in none of the allowed groups")]
     Group,
 }
 
-/// Proof that the rule let this request pass. Only [`Policy::permit`] makes one, and nothing is forwarded
-/// without one.
+/// Proof that the rule let this request pass. Only [`Rule`] makes one, and nothing is forwarded without one.
 #[derive(Debug)]
 pub struct Permit {
-    passport: Passport,
+    passport: Option<Passport>,
 }
 
 impl Permit {
-    /// What the upstream is told of who passed.
-    pub fn passport(&self) -> &Passport {
-        &self.passport
+    /// What the upstream is told of who passed; nothing of somebody who was not asked.
+    pub fn passport(&self) -> Option<&Passport> {
+        self.passport.as_ref()
+    }
+}
+
+impl Rule {
+    /// Anybody may pass.
+    pub fn public() -> Self {
+        Self { who: Who::Anybody, methods: Vec::new() }
+    }
+
+    /// Who is signed in may pass, and passes `policy` besides what everybody must pass.
+    pub fn signed_in(policy: Policy) -> Self {
+        Self { who: Who::SignedIn(policy), methods: Vec::new() }
+    }
+
+    /// Whether the route takes a method.
+    ///
+    /// # Errors
+    /// [`Denied::Method`].
+    pub fn takes(&self, method: &Method) -> Result<(), Denied> {
+        if self.methods.is_empty() || self.methods.contains(method) { Ok(()) } else { Err(Denied::Method) }
+    }
+
+    /// Lets a request pass if nobody needs to be known for it.
+    pub fn permit_anybody(&self) -> Option<Permit> {
+        matches!(self.who, Who::Anybody).then_some(Permit { passport: None })
+    }
+
+    /// Lets a request of `identity` pass, whom `everybody`'s policy lets pass too.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub fn permit(&self, everybody: &Policy, identity: &Identity, passport: impl FnOnce() -> Passport) -> Result<Permit, Denied> {
+        everybody.admit(identity)?;
+        if let Who::SignedIn(policy) = &self.who {
+            policy.admit(identity)?;
+        }
+        Ok(Permit { passport: Some(passport()) })
     }
 }
 
 impl Policy {
-    /// Lets a request of `identity` pass.
-    ///
-    /// # Errors
-    /// [`Denied`].
-    pub fn permit(&self, identity: &Identity, passport: Passport) -> Result<Permit, Denied> {
-        self.admit(identity)?;
-        Ok(Permit { passport })
-    }
-
     /// Whether `identity` may have a session at all.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Accepting connections, serving HTTP/1.1 and HTTP/2 on them, and ending them gracefully.
+//! Accepting connections, ending TLS, serving HTTP/1.1 and HTTP/2 on them, and ending them gracefully.
 
 use std::{
     convert::Infallible,
@@ -19,18 +19,47 @@ use hyper::{
 };
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::{
+        conn::auto,
+        graceful::{GracefulShutdown, Watcher},
+    },
 };
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use crate::tls::Shown;
+
 /// How connections are served.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// `CODER_HTTP_ADDRESS`.
     pub address: SocketAddr,
+    /// `CODER_TLS_ADDRESS` and the certificates that are shown there, with `CODER_TLS_ENABLE`.
+    pub tls: Option<(SocketAddr, Shown)>,
     /// `CODER_SHUTDOWN_TIMEOUT`: how long requests may take to finish when we are asked to stop.
     pub drain_deadline: Duration,
+}
+
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its address.
+    pub address: IpAddr,
+    /// Whether it speaks TLS with us.
+    pub is_secure: bool,
+}
+
+/// One way in.
+pub struct Door {
+    /// Where connections come.
+    pub listener: TcpListener,
+    /// Ends TLS on them.
+    pub tls: Option<TlsAcceptor>,
 }
 
 /// A client that has not sent a request's head by then sends none.
@@ -40,11 +69,14 @@ const LARGEST_HEAD: usize = 64 * 1024;
 const MOST_STREAMS: u32 = 200;
 /// When the process is out of file descriptors, accepting again at once would only burn time.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long a client may take to agree on TLS.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// Serves `listener` until `stop`, then lets what has begun finish.
-pub async fn serve<S, F, B>(listener: TcpListener, stop: CancellationToken, handle: S)
+/// Serves what comes by `door` until `stop`, then lets what has begun finish. No more connections are accepted at once than
+/// `room` has permits for; the others wait in the kernel's queue.
+pub async fn serve<S, F, B>(door: Door, room: Arc<Semaphore>, stop: CancellationToken, handle: S)
 where
-    S: Fn(IpAddr, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    S: Fn(Peer, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -52,11 +84,12 @@ where
     let connections = TaskTracker::new();
     let graceful = GracefulShutdown::new();
     let builder = Arc::new(builder());
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = stop.cancelled() => break,
-        };
+    let accept = || async {
+        // First the place, so that nobody is accepted whom nobody can serve.
+        let place = Arc::clone(&room).acquire_owned().await.ok()?;
+        Some((door.listener.accept().await, place))
+    };
+    while let Some(Some((accepted, place))) = stop.run_until_cancelled(accept()).await {
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -65,12 +98,43 @@ where
                 continue;
             }
         };
-        connections.spawn(connection(Arc::clone(&builder), stream, peer, graceful.watcher(), handle.clone()));
+        let (builder, tls, watcher, handle) = (Arc::clone(&builder), door.tls.clone(), graceful.watcher(), handle.clone());
+        connections.spawn(async move {
+            greet(builder, stream, peer, tls, watcher, handle).await;
+            drop(place);
+        });
     }
-    drop(listener);
+    drop(door.listener);
     graceful.shutdown().await;
     connections.close();
     connections.wait().await;
+}
+
+/// Agrees on TLS, if that is spoken here, and serves the connection.
+async fn greet<S, F, B>(
+    builder: Arc<auto::Builder<TokioExecutor>>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    watcher: Watcher,
+    handle: S,
+) where
+    S: Fn(Peer, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    // Without it, small answers wait for the client's acknowledgement of the one before.
+    let _best_effort = stream.set_nodelay(true);
+    let address = peer.ip();
+    let Some(tls) = tls else {
+        return connection(builder, stream, Peer { address, is_secure: false }, watcher, handle).await;
+    };
+    match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
+        Ok(Ok(stream)) => connection(builder, stream, Peer { address, is_secure: true }, watcher, handle).await,
+        Ok(Err(error)) => tracing::debug!(%error, client.ip = %address, "a client did not agree on TLS"),
+        Err(_) => tracing::debug!(client.ip = %address, "a client took too long to agree on TLS"),
+    }
 }
 
 fn builder() -> auto::Builder<TokioExecutor> {
@@ -79,6 +143,7 @@ fn builder() -> auto::Builder<TokioExecutor> {
     builder
         .http2()
         .timer(TokioTimer::new())
+        .enable_connect_protocol()
         .max_concurrent_streams(MOST_STREAMS)
         .max_header_list_size(u32::try_from(LARGEST_HEAD).unwrap_or(u32::MAX))
         .keep_alive_interval(Duration::from_secs(60));
@@ -87,23 +152,21 @@ fn builder() -> auto::Builder<TokioExecutor> {
 
 async fn connection<S, F, B>(
     builder: Arc<auto::Builder<TokioExecutor>>,
-    stream: TcpStream,
-    peer: SocketAddr,
-    watcher: hyper_util::server::graceful::Watcher,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Peer,
+    watcher: Watcher,
     handle: S,
 ) where
-    S: Fn(IpAddr, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    S: Fn(Peer, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    // Without it, small answers wait for the client's acknowledgement of the one before.
-    let _best_effort = stream.set_nodelay(true);
     let begun = Arc::new(AtomicBool::new(false));
     let began = Arc::clone(&begun);
     let service = service_fn(move |request| {
         began.store(true, Ordering::Relaxed);
-        let answer = handle(peer.ip(), request);
+        let answer = handle(peer, request);
         async move { Ok::<_, Infallible>(answer.await) }
     });
     let serving = watcher.watch(builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned());
@@ -120,6 +183,6 @@ async fn connection<S, F, B>(
         () = silence => return,
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, client.ip = %peer.ip(), "a connection broke off");
+        tracing::debug!(%error, client.ip = %peer.address, "a connection broke off");
     }
 }

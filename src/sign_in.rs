@@ -34,8 +34,6 @@ use return_to::ReturnTo;
 /// The login workflow.
 #[derive(Debug)]
 pub struct SignIn {
-    /// Where browsers reach us.
-    pub access: AccessUrl,
     /// The callback's path here, the redirect URI's end.
     pub callback_path: String,
     /// Our cookies.
@@ -103,16 +101,17 @@ pub enum CallbackError {
 }
 
 impl SignIn {
-    fn redirect_uri(&self) -> String {
-        self.access.at(&self.callback_path)
+    fn redirect_uri(&self, site: &AccessUrl) -> String {
+        site.at(&self.callback_path)
     }
 
-    /// Sends a browser to the provider, and back to `return_to` after. `hint` says who its user was.
+    /// Sends a browser of `site` to the provider, and back to `return_to` after. `hint` says who its user was.
     ///
     /// # Errors
     /// [`ProviderError::NotReady`].
     pub fn begin(
         &self,
+        site: &AccessUrl,
         return_to: &ReturnTo,
         headers: &HeaderMap,
         pass: Pass,
@@ -126,7 +125,7 @@ impl SignIn {
             Pass::Consent => Some("consent"),
         };
         let ask = Ask { prompt, login_hint: hint.map(Identity::display) };
-        let request = self.provider.authorize(&self.redirect_uri(), &id, ask)?;
+        let request = self.provider.authorize(&self.redirect_uri(site), &id, ask)?;
         let attempt = Attempt::new(&request.proof, return_to, pass, now);
         let value = attempt.seal(&self.keys, &id).unwrap_or_default();
         let mut cookies: Vec<_> = attempt::surplus(self.cookies.attempts(headers), value.len())
@@ -144,8 +143,8 @@ impl SignIn {
     ///
     /// # Errors
     /// [`CallbackError`]; no session was made.
-    pub async fn complete(&self, query: &str, headers: &HeaderMap) -> Result<Redirect, CallbackError> {
-        let result = self.try_complete(query, headers).await;
+    pub async fn complete(&self, site: &AccessUrl, query: &str, headers: &HeaderMap) -> Result<Redirect, CallbackError> {
+        let result = self.try_complete(At { site, headers }, query).await;
         self.metrics.login(match &result {
             Ok(_) => "ok",
             Err(CallbackError::Parameters(_) | CallbackError::UnknownAttempt(_)) => "unknown_attempt",
@@ -159,7 +158,8 @@ impl SignIn {
         result
     }
 
-    async fn try_complete(&self, query: &str, headers: &HeaderMap) -> Result<Redirect, CallbackError> {
+    async fn try_complete(&self, at: At<'_>, query: &str) -> Result<Redirect, CallbackError> {
+        let headers = at.headers;
         let answer = Answer::parse(query)?;
         let (id, attempt) = self.attempt_of(&answer.state, headers)?;
         let proof = attempt.proof();
@@ -172,11 +172,11 @@ impl SignIn {
             return Err(CallbackError::UnknownAttempt("it is too old"));
         }
         // Before the attempt is used up, so that who is turned away can come again.
-        let return_to = ReturnTo::parse(attempt.return_to(), &self.access);
+        let return_to = ReturnTo::parse(attempt.return_to(), at.site);
         let _one_of_few = match self.exchanges.try_acquire() {
             Ok(one) => one,
             // It can do without, and is not sent again so soon.
-            Err(_) if attempt.pass() == Pass::Silent && self.goes_on(headers).await? => return Ok(self.back_to(&return_to)),
+            Err(_) if attempt.pass() == Pass::Silent && self.goes_on(headers).await? => return Ok(at.back_to(&return_to)),
             Err(_) => return Err(CallbackError::Busy),
         };
         if !self.store.returned(attempt::hash(&answer.state), attempt.at().plus(attempt::LIFE)).await? {
@@ -185,16 +185,16 @@ impl SignIn {
         if !self.provider.is_answer_from_us(answer.issuer.as_deref())? {
             return Err(CallbackError::Issuer);
         }
-        let signed = self.exchange(&answer, &proof).await;
+        let signed = self.exchange(at.site, &answer, &proof).await;
         let mut redirect = match attempt.pass() {
-            Pass::Login => self.enter(signed?, None, &return_to, Pass::Login, headers).await?,
-            Pass::Silent => self.complete_silently(signed, &return_to, headers).await?,
+            Pass::Login => self.enter(at, signed?, None, &return_to, Pass::Login).await?,
+            Pass::Silent => self.complete_silently(at, signed, &return_to).await?,
             Pass::Consent => match signed {
-                Ok(signed) => self.enter(signed, None, &return_to, Pass::Consent, headers).await?,
+                Ok(signed) => self.enter(at, signed, None, &return_to, Pass::Consent).await?,
                 // The login before has made a session, which lasts as long as its access token.
                 Err(error) if self.standing(headers).await?.is_some() => {
                     tracing::info!(error = causes(&error), "the provider gave no refresh token");
-                    self.back_to(&return_to)
+                    at.back_to(&return_to)
                 }
                 Err(error) => return Err(error),
             },
@@ -204,7 +204,7 @@ impl SignIn {
     }
 
     /// The tokens for the answer's code, and who they speak for.
-    async fn exchange(&self, answer: &Answer, proof: &CallbackProof) -> Result<Signed, CallbackError> {
+    async fn exchange(&self, site: &AccessUrl, answer: &Answer, proof: &CallbackProof) -> Result<Signed, CallbackError> {
         let code = match (&answer.code, &answer.error) {
             (_, Some(error)) if error == "access_denied" => return Err(CallbackError::Declined),
             (_, Some(error)) => return Err(CallbackError::Refused(error.clone())),
@@ -212,35 +212,31 @@ impl SignIn {
             (None, None) => return Err(CallbackError::Parameters("there is neither a code nor an error")),
         };
         let timer = self.metrics.provider_timer("code");
-        let signed = self.provider.exchange_code(code, &self.redirect_uri(), proof).await;
+        let signed = self.provider.exchange_code(code, &self.redirect_uri(site), proof).await;
         timer.finish();
         Ok(signed?)
-    }
-
-    fn back_to(&self, return_to: &ReturnTo) -> Redirect {
-        Redirect { location: self.access.at(return_to.path()), cookies: Vec::new() }
     }
 
     /// Keeps the login for `seat` or a new session, and sends the browser on: to where it was going, or once more to a
     /// provider that gives refresh tokens only with consent.
     async fn enter(
         &self,
+        at: At<'_>,
         signed: Signed,
         seat: Option<SessionHash>,
         return_to: &ReturnTo,
         pass: Pass,
-        headers: &HeaderMap,
     ) -> Result<Redirect, CallbackError> {
         self.policy.admit(&signed.identity)?;
         let identity = signed.identity.clone();
-        let Some((seated, cookie)) = self.keep(signed, seat, headers).await? else {
+        let Some((seated, cookie)) = self.keep(signed, seat, at.headers).await? else {
             // The session was ended while its browser was away: whoever it is logs in like anybody.
-            return Ok(self.begin(return_to, headers, Pass::Login, None)?);
+            return Ok(self.begin(at.site, return_to, at.headers, Pass::Login, None)?);
         };
         let mut redirect = if self.provider.preset().wants_consent && !seated.renewable && pass != Pass::Consent {
-            self.begin(return_to, headers, Pass::Consent, Some(&identity))?
+            self.begin(at.site, return_to, at.headers, Pass::Consent, Some(&identity))?
         } else {
-            self.back_to(return_to)
+            at.back_to(return_to)
         };
         redirect.cookies.extend(cookie);
         Ok(redirect)
@@ -312,10 +308,18 @@ impl SignIn {
         let attempt = Attempt::open(&self.keys, id, value).ok_or(CallbackError::UnknownAttempt("its cookie cannot be opened"))?;
         Ok((id.to_owned(), attempt))
     }
+}
 
-    /// Where a script may send its user to log in.
-    pub fn login_url(&self, start_path: &str) -> String {
-        self.access.at(start_path)
+/// Where a browser has come back to, and with which headers.
+#[derive(Clone, Copy)]
+struct At<'a> {
+    site: &'a AccessUrl,
+    headers: &'a HeaderMap,
+}
+
+impl At<'_> {
+    fn back_to(&self, return_to: &ReturnTo) -> Redirect {
+        Redirect { location: self.site.at(return_to.path()), cookies: Vec::new() }
     }
 }
 

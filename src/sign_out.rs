@@ -24,8 +24,8 @@ pub struct SignOut {
     pub provider: Arc<Provider>,
     /// Where sessions are kept.
     pub store: Store,
-    /// Where the provider sends browsers after; to be registered there.
-    pub signed_out_uri: String,
+    /// The path that the provider sends browsers to after; to be registered there for each of our addresses.
+    pub signed_out_path: String,
     /// The time.
     pub clock: Clock,
     /// Counts logouts.
@@ -70,17 +70,23 @@ impl By {
 const REVOCATION_TRIES: u32 = 3;
 
 impl SignOut {
-    /// Ends the session, for [`By::UserEverywhere`] all of its user's, revokes in the background the refresh tokens that
+    /// Ends the session of a browser that comes from `site`, for [`By::UserEverywhere`] all of its user's, revokes in the background the refresh tokens that
     /// no other session uses, and says where the provider wants the browser to log out.
     ///
     /// # Errors
     /// The session may live on; nothing was sent to the provider.
-    pub async fn end(&self, hash: SessionHash, by: By, return_to: Option<&str>) -> Result<Option<Url>, StoreError> {
+    pub async fn end(
+        &self,
+        hash: SessionHash,
+        by: By,
+        site: &AccessUrl,
+        return_to: Option<&str>,
+    ) -> Result<Option<Url>, StoreError> {
         if by == By::UserEverywhere {
             self.end_others(hash, by).await?;
         }
         let Some(farewell) = self.end_one(hash, by).await? else { return Ok(None) };
-        Ok(self.provider.end_session(farewell.id_token.as_ref(), &self.signed_out_uri, return_to))
+        Ok(self.provider.end_session(farewell.id_token.as_ref(), &site.at(&self.signed_out_path), return_to))
     }
 
     /// Ends the other sessions of a session's user. They go first, so that a store that fails in the middle leaves the one

@@ -16,7 +16,7 @@ pub(super) fn run(environment: &Environment) -> anyhow::Result<()> {
     let raw = environment.read(&mut problems);
     let checked = check(&raw, problems)?;
     let _flushes_at_end = logs::start(&checked.telemetry)?;
-    if !checked.gateway.access.is_https() {
+    if !checked.gateway.sites.main().is_https() {
         tracing::warn!("CODER_ACCESS_URL is plain http: session cookies can be read on the network between browsers and here");
     }
     block_on(async {

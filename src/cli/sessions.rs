@@ -74,7 +74,7 @@ pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Resul
                 let mut failures = 0;
                 for listed in &sessions {
                     let name = listed.session.hash.short();
-                    match sign_out.end(listed.session.hash, By::Administrator, None).await {
+                    match sign_out.end(listed.session.hash, By::Administrator, settings.gateway.sites.main(), None).await {
                         Ok(_) => say(&format!("ended session {name} of {}\n", tell::printable(listed.grant.identity.display()))),
                         Err(error) => {
                             failures += 1;

@@ -5,15 +5,22 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use ipnet::IpNet;
 use url::Url;
 
-use super::{Problems, Raw, sources::Source, values};
+use super::{
+    Problems, Raw,
+    connections::{server, strict_transport_security, trust, upstream},
+    routes,
+    sources::Source,
+    values,
+};
 use crate::{
-    address::{AccessUrl, TrustedProxies},
+    address::{AccessUrl, Sites, TrustedProxies},
     forward, gateway, oidc,
     policy::{CrossOrigin, Policy},
     renewal,
     seal::KeyRing,
     secret::Secret,
     server, session, store, telemetry,
+    tls::Trust,
 };
 
 /// Settings that are whole and make sense.
@@ -37,8 +44,10 @@ pub struct Checked {
     pub keys: Keys,
     /// Who may pass.
     pub policy: Policy,
-    /// The upstream.
-    pub forward: forward::Settings,
+    /// Where the gateway's routes lead, each with whom it trusts.
+    pub targets: Vec<(forward::Target, Trust)>,
+    /// Whom we trust to be the provider.
+    pub provider_trust: Trust,
     /// Logs and metrics.
     pub telemetry: telemetry::Settings,
 }
@@ -58,13 +67,18 @@ pub enum Keys {
 /// Every problem, those of `problems` first.
 pub fn check(raw: &Raw, problems: Problems) -> Result<Checked, Problems> {
     let mut reader = Reader { raw, problems };
-    let (server, gateway) = (server(&mut reader), gateway(&mut reader));
+    let (server, provider_trust) = (server(&mut reader), trust(&mut reader, "oidc_ca_file", "tls_client"));
+    let upstream = upstream(&mut reader);
+    let (gateway, targets) = match gateway(&mut reader, upstream) {
+        Some((gateway, targets)) => (Some(gateway), targets),
+        None => (None, Vec::new()),
+    };
     let (oidc, policy) = oidc(&mut reader);
     let (renewal, session) = (renewal(&mut reader), session(&mut reader));
     let event_retention = reader.positive("event_retention");
     let (store, keys) = store(&mut reader);
-    let (forward, telemetry) = (forward(&mut reader), telemetry(&mut reader));
-    let all = (server, gateway, oidc, renewal, session, event_retention, store, keys, forward, telemetry);
+    let telemetry = telemetry(&mut reader);
+    let all = (server, gateway, oidc, renewal, session, event_retention, store, keys, telemetry);
     match all {
         (
             Some(server),
@@ -75,11 +89,21 @@ pub fn check(raw: &Raw, problems: Problems) -> Result<Checked, Problems> {
             Some(event_retention),
             Some(store),
             Some(keys),
-            Some(forward),
             Some(telemetry),
-        ) if reader.problems.0.is_empty() => {
-            Ok(Checked { server, gateway, oidc, renewal, session, event_retention, store, keys, policy, forward, telemetry })
-        }
+        ) if reader.problems.0.is_empty() => Ok(Checked {
+            server,
+            gateway,
+            oidc,
+            renewal,
+            session,
+            event_retention,
+            store,
+            keys,
+            policy,
+            targets,
+            provider_trust,
+            telemetry,
+        }),
         _ => Err(reader.problems),
     }
 }
@@ -104,23 +128,23 @@ impl Raw {
     }
 }
 
-struct Reader<'a> {
-    raw: &'a Raw,
-    problems: Problems,
+pub(super) struct Reader<'a> {
+    pub(super) raw: &'a Raw,
+    pub(super) problems: Problems,
 }
 
 impl<'a> Reader<'a> {
-    fn text(&self, name: &str) -> Option<&'a str> {
-        self.raw.0.get(name).map(|given| given.text.as_str())
+    pub(super) fn text(&self, name: &str) -> Option<&'a str> {
+        self.raw.given.get(name).map(|given| given.text.as_str())
     }
 
     /// The name under which a setting was given, or would be.
-    fn name(&self, key: &str) -> String {
-        self.raw.0.get(key).map_or(&Source::Environment, |given| &given.source).name(key)
+    pub(super) fn name(&self, key: &str) -> String {
+        self.raw.given.get(key).map_or(&Source::Environment, |given| &given.source).name(key)
     }
 
     /// A setting that may be left out. `parse` says what is wrong as a sentence's end, without the value.
-    fn parsed<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+    pub(super) fn parsed<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         match parse(self.text(name)?) {
             Ok(value) => Some(value),
             Err(message) => {
@@ -137,18 +161,18 @@ impl<'a> Reader<'a> {
         self.parsed(name, parse)
     }
 
-    fn duration(&mut self, name: &str) -> Option<Duration> {
+    pub(super) fn duration(&mut self, name: &str) -> Option<Duration> {
         self.parsed(name, values::duration)
     }
 
-    fn positive(&mut self, name: &str) -> Option<Duration> {
+    pub(super) fn positive(&mut self, name: &str) -> Option<Duration> {
         self.parsed(name, |text| match values::duration(text)? {
             Duration::ZERO => Err("must be longer than 0".to_owned()),
             duration => Ok(duration),
         })
     }
 
-    fn boolean(&mut self, name: &str) -> Option<bool> {
+    pub(super) fn boolean(&mut self, name: &str) -> Option<bool> {
         self.parsed(name, values::boolean)
     }
 
@@ -161,16 +185,16 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn list(&self, name: &str) -> Vec<String> {
+    pub(super) fn list(&self, name: &str) -> Vec<String> {
         self.text(name).map(values::list).unwrap_or_default()
     }
 
-    fn owned(&self, name: &str) -> Option<String> {
+    pub(super) fn owned(&self, name: &str) -> Option<String> {
         self.text(name).map(str::to_owned)
     }
 }
 
-fn address(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "must be an IP address and a port like 0.0.0.0:3000".to_owned())
 }
 
@@ -189,13 +213,9 @@ fn prefix(text: &str) -> Result<String, String> {
     }
 }
 
-fn server(reader: &mut Reader<'_>) -> Option<server::Settings> {
-    let address = reader.parsed("http_address", address);
-    let drain_deadline = reader.positive("shutdown_timeout");
-    Some(server::Settings { address: address?, drain_deadline: drain_deadline? })
-}
+type Targets = Vec<(forward::Target, Trust)>;
 
-fn gateway(reader: &mut Reader<'_>) -> Option<gateway::Settings> {
+fn gateway(reader: &mut Reader<'_>, upstream: Option<(forward::Target, Trust)>) -> Option<(gateway::Settings, Targets)> {
     let access = reader.required("access_url", "https://app.example.com", |text| AccessUrl::parse(text).map_err(str::to_owned));
     let prefix = reader.parsed("path_prefix", prefix);
     let origins = reader.list("allowed_origins");
@@ -216,13 +236,24 @@ fn gateway(reader: &mut Reader<'_>) -> Option<gateway::Settings> {
             .problems
             .add(reader.name("proxy_trusted_origins"), "must not trust every address: any client could then choose its own");
     }
-    Some(gateway::Settings {
-        access: access?,
+    let redirect_strays = reader.boolean("redirect_to_access_url");
+    let serves_tls = reader.boolean("tls_enable");
+    let strict_transport_security = strict_transport_security(reader);
+    // The routes' mistakes are told even if the access URL is one.
+    let mut sites = Sites::new(access.or_else(|| AccessUrl::parse("https://unknown.invalid").ok())?);
+    let (routes, targets) = routes::read(reader, &mut sites, upstream?);
+    let settings = gateway::Settings {
+        sites,
+        routes,
+        redirect_strays: redirect_strays?,
+        serves_tls: serves_tls?,
+        strict_transport_security: strict_transport_security?,
         prefix: prefix?,
         trusted: TrustedProxies(trusted?),
         cross_origin,
         request_ids: gateway::RequestIds::default(),
-    })
+    };
+    Some((settings, targets))
 }
 
 /// A network, or one address.
@@ -364,19 +395,6 @@ fn store(reader: &mut Reader<'_>) -> (Option<store::Settings>, Option<Keys>) {
         (Some(_), _, _) => None,
     };
     (store, keys)
-}
-
-fn forward(reader: &mut Reader<'_>) -> Option<forward::Settings> {
-    let upstream = reader.required("upstream_url", "http://127.0.0.1:8080", |text| {
-        forward::Address::parse(text).map_err(|error| error.to_string())
-    });
-    let timeout = reader.duration("upstream_timeout");
-    let pass_access_token = reader.boolean("pass_access_token");
-    Some(forward::Settings {
-        upstream: upstream?,
-        pass_access_token: pass_access_token?,
-        timeout: Some(timeout?).filter(|timeout| !timeout.is_zero()),
-    })
 }
 
 fn telemetry(reader: &mut Reader<'_>) -> Option<telemetry::Settings> {

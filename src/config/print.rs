@@ -3,15 +3,15 @@
 use std::fmt::Write;
 
 use super::{
-    Raw,
+    Raw, routes,
     table::{self, Key, Kind, SECTIONS},
 };
 
 /// The settings in effect with their sources; secrets are masked.
 pub fn effective(raw: &Raw) -> String {
     table::keys().fold(String::new(), |mut out, key| {
-        let (value, source) = match raw.0.get(key.name) {
-            Some(_) if key.is_secret() => ("********".to_owned(), raw.0.get(key.name).map(|given| given.source.to_string())),
+        let (value, source) = match raw.given.get(key.name) {
+            Some(_) if key.is_secret() => ("********".to_owned(), raw.given.get(key.name).map(|given| given.source.to_string())),
             Some(given) => (given.text.clone(), Some(given.source.to_string())),
             None => (String::new(), None),
         };
@@ -32,6 +32,11 @@ pub fn example() -> String {
         for key in section.keys {
             let _infallible = write!(out, "\n{}# {} = {}\n", comment(key.help), key.name, toml_default(key));
         }
+    }
+    let _infallible =
+        write!(out, "\n## Routes, which the file alone can hold: each with a place and where that leads.\n\n# [[route]]\n");
+    for (name, help) in routes::KEYS {
+        let _infallible = write!(out, "\n{}# {name} =\n", comment(help));
     }
     out
 }
@@ -54,6 +59,15 @@ pub fn reference() -> String {
             let _infallible =
                 writeln!(out, "| `{}` | {} | {default} | {} |", key.env(), kind(key.kind), key.help.replace('|', "\\|"));
         }
+    }
+    out.push_str(
+        "\n## Routes\n\n\
+         The file may hold `[[route]]` tables; `docs/data-plane.md` has examples. The longest path of the request's host wins, by\n\
+         whole segments, and what no route names goes to `CODER_UPSTREAM_URL`, if that is set, else 404.\n\n\
+         | key | meaning |\n|---|---|\n",
+    );
+    for (name, help) in routes::KEYS {
+        let _infallible = writeln!(out, "| `{name}` | {help} |");
     }
     out
 }

@@ -27,7 +27,11 @@ pub struct Environment {
 
 /// All settings as texts, with where each came from.
 #[derive(Clone, Debug, Default)]
-pub struct Raw(pub(super) BTreeMap<&'static str, Given>);
+pub struct Raw {
+    pub(super) given: BTreeMap<&'static str, Given>,
+    /// The file's `[[route]]` tables.
+    pub(super) routes: Vec<BTreeMap<String, Option<String>>>,
+}
 
 /// One setting's text.
 #[derive(Clone, Debug)]
@@ -48,6 +52,8 @@ pub(super) enum Source {
 const PREFIX: &str = "CODER_";
 const CONFIG_PATH: &str = "CODER_CONFIG_PATH";
 const FILE_SUFFIX: &str = "_file";
+/// The only setting that the file alone can hold.
+const ROUTES: &str = "route";
 
 impl Source {
     /// What an administrator would look for.
@@ -97,7 +103,8 @@ impl Environment {
             return Raw::default();
         }
         self.refuse_unknown(&figment, path.as_deref(), problems);
-        Raw(table::keys().filter_map(|key| Some((key.name, given(&figment, key, path.as_deref(), problems)?))).collect())
+        let given = table::keys().filter_map(|key| Some((key.name, given(&figment, key, path.as_deref(), problems)?))).collect();
+        Raw { given, routes: routes(&figment, problems) }
     }
 
     /// Our variables by their keys. One that is empty is not set, as in a compose file that passes it through.
@@ -116,8 +123,9 @@ impl Environment {
     fn refuse_unknown(&self, figment: &Figment, path: Option<&str>, problems: &mut Problems) {
         let Ok(data) = figment.data() else { return };
         for (name, value) in data.values().flatten() {
-            let known = table::keys()
-                .any(|key| key.name == name || (key.is_secret() && name.strip_suffix(FILE_SUFFIX) == Some(key.name)));
+            let known = (name == ROUTES && source_of(figment, value, path) != Source::Environment)
+                || table::keys()
+                    .any(|key| key.name == name || (key.is_secret() && name.strip_suffix(FILE_SUFFIX) == Some(key.name)));
             if !known {
                 let source = source_of(figment, value, path);
                 let hint = suggestion(name).map_or_else(String::new, |near| format!("; did you mean {}?", source.name(near)));
@@ -149,6 +157,17 @@ fn source_of(figment: &Figment, value: &Value, path: Option<&str>) -> Source {
         Some("environment") => Source::Environment,
         Some(_) | None => Source::File(path.unwrap_or_default().to_owned()),
     }
+}
+
+/// The tables of routes, each with its texts; `None` for one of a type that it cannot have.
+fn routes(figment: &Figment, problems: &mut Problems) -> Vec<BTreeMap<String, Option<String>>> {
+    let Ok(value) = figment.find_value(ROUTES) else { return Vec::new() };
+    let tables = value.as_array().and_then(|tables| tables.iter().map(Value::as_dict).collect::<Option<Vec<_>>>());
+    let Some(tables) = tables else {
+        problems.add(ROUTES, "must be tables, each under [[route]]");
+        return Vec::new();
+    };
+    tables.into_iter().map(|table| table.iter().map(|(name, value)| (name.clone(), text_of(value))).collect()).collect()
 }
 
 /// One setting, from the strongest source that has it.

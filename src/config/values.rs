@@ -2,12 +2,24 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use crate::forward::Protocol;
+
 /// `true` and `false` in the spellings that Go accepts, as Coder does.
 pub(super) fn boolean(text: &str) -> Result<bool, String> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
         _ => Err("must be true or false".to_owned()),
+    }
+}
+
+/// What is spoken with an upstream.
+pub(super) fn protocol(text: &str) -> Result<Protocol, String> {
+    match text {
+        "auto" => Ok(Protocol::Auto),
+        "http1" => Ok(Protocol::Http1),
+        "http2" => Ok(Protocol::Http2),
+        _ => Err("must be auto, http1 or http2".to_owned()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Headers that are one hop's own (RFC 9110 section 7.6.1), and the upgrade among them (section 7.8).
 
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -43,27 +43,79 @@ pub(super) fn remove(headers: &mut HeaderMap) {
     }
 }
 
-/// The protocol that a request wants to change to. HTTP/2 in plain text is not offered for a tunnel: what
-/// went through it would be requests that nobody had checked.
-pub(super) fn wanted_upgrade<B>(request: &Request<B>) -> Option<HeaderValue> {
-    if request.version() != Version::HTTP_11 {
-        return None;
+/// The same for an answer, which keeps the announcement of its trailers.
+pub(super) fn remove_from_answer(headers: &mut HeaderMap) {
+    let trailer = headers.remove(header::TRAILER);
+    remove(headers);
+    if let Some(trailer) = trailer {
+        headers.insert(header::TRAILER, trailer);
     }
-    let headers = request.headers();
-    let asks = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
-        .any(|word| word.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
-    let protocol = headers.get(header::UPGRADE).filter(|_| asks)?;
-    let to_http2 = protocol.as_bytes().to_ascii_lowercase().windows(2).any(|pair| pair == b"h2");
-    (!to_http2).then(|| protocol.clone())
 }
 
-/// Asks for, or grants, a change of protocol.
-pub(super) fn ask_upgrade(headers: &mut HeaderMap, protocol: &HeaderValue) {
-    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-    headers.insert(header::UPGRADE, protocol.clone());
+/// A wish to change the protocol of a connection, or of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Upgrade {
+    /// `Connection: upgrade` in HTTP/1.1 (RFC 9110 section 7.8), to this protocol.
+    Connection(HeaderValue),
+    /// A WebSocket on a stream of HTTP/2 (RFC 8441).
+    Stream,
+}
+
+impl Upgrade {
+    /// What a request wants. HTTP/2 in plain text is not offered for a tunnel: what went through it would be requests that
+    /// nobody had checked.
+    pub(super) fn wanted<B>(request: &Request<B>) -> Option<Self> {
+        if is_extended_connect(request) {
+            return Some(Self::Stream);
+        }
+        if request.version() != Version::HTTP_11 {
+            return None;
+        }
+        let headers = request.headers();
+        let asks = headers
+            .get_all(header::CONNECTION)
+            .iter()
+            .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+            .any(|word| word.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
+        let protocol = headers.get(header::UPGRADE).filter(|_| asks)?;
+        let to_http2 = protocol.as_bytes().to_ascii_lowercase().windows(2).any(|pair| pair == b"h2");
+        (!to_http2).then(|| Self::Connection(protocol.clone()))
+    }
+
+    /// Asks the upstream for it, in HTTP/1.1. `key` is random: RFC 6455 section 4.1 wants one, and in HTTP/2 nobody sends it.
+    pub(super) fn ask(&self, method: &mut Method, headers: &mut HeaderMap, key: impl FnOnce() -> HeaderValue) {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        match self {
+            Self::Connection(protocol) => {
+                headers.insert(header::UPGRADE, protocol.clone());
+            }
+            Self::Stream => {
+                *method = Method::GET;
+                headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+                headers.insert(header::SEC_WEBSOCKET_KEY, key());
+            }
+        }
+    }
+
+    /// Grants it to the client, as the upstream did to us.
+    pub(super) fn grant<B>(&self, response: &mut Response<B>, protocol: &HeaderValue) {
+        match self {
+            Self::Connection(_) => {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+                response.headers_mut().insert(header::UPGRADE, protocol.clone());
+            }
+            Self::Stream => {
+                *response.status_mut() = StatusCode::OK;
+                response.headers_mut().remove(header::SEC_WEBSOCKET_ACCEPT);
+            }
+        }
+    }
+}
+
+/// Whether a request opens a WebSocket on a stream of HTTP/2. Any other CONNECT is a wish to use us as a tunnel.
+pub fn is_extended_connect<B>(request: &Request<B>) -> bool {
+    let protocol = request.extensions().get::<hyper::ext::Protocol>();
+    request.method() == Method::CONNECT && protocol.is_some_and(|protocol| protocol.as_str().eq_ignore_ascii_case("websocket"))
 }
 
 #[cfg(test)]
@@ -102,7 +154,7 @@ mod tests {
             let mut request = Request::new(());
             *request.version_mut() = version;
             *request.headers_mut() = headers(lines);
-            wanted_upgrade(&request).is_some()
+            Upgrade::wanted(&request).is_some()
         };
         assert!(wanted(Version::HTTP_11, &[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")]));
         assert!(!wanted(Version::HTTP_11, &[("connection", "keep-alive"), ("upgrade", "websocket")]));

@@ -16,7 +16,8 @@ const BUFFER: usize = 16 * 1024;
 
 /// What a tunnel is, and what ends it.
 pub(super) struct Tunnel {
-    pub(super) connection: Connection,
+    /// Registered with its session, if it has one.
+    pub(super) connection: Option<Connection>,
     pub(super) draining: CancellationToken,
     pub(super) is_websocket: bool,
 }
@@ -34,7 +35,11 @@ impl Tunnel {
         let (from_client, to_client) = tokio::io::split(TokioIo::new(client));
         let (from_upstream, to_upstream) = tokio::io::split(TokioIo::new(upstream));
         let result = tokio::try_join!(
-            self.relay(from_client, to_upstream, Close::to_server, || self.connection.used()),
+            self.relay(from_client, to_upstream, Close::to_server, || {
+                if let Some(connection) = &self.connection {
+                    connection.used();
+                }
+            }),
             self.relay(from_upstream, to_client, Close::to_client, || {}),
         );
         if let Err(error) = result {
@@ -44,8 +49,14 @@ impl Tunnel {
 
     /// Waits until we are to end it, and says with which word.
     async fn to_be_closed(&self) -> Close {
+        let ended = async {
+            match &self.connection {
+                Some(connection) => connection.ended().cancelled().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            () = self.connection.ended().cancelled() => Close::SessionEnded,
+            () = ended => Close::SessionEnded,
             () = self.draining.cancelled() => Close::GoingAway,
         }
     }

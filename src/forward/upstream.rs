@@ -79,9 +79,22 @@ impl Address {
     }
 }
 
-const CONNECT: Duration = Duration::from_secs(10);
+/// What is spoken with an upstream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/2 where TLS negotiates it (ALPN), else HTTP/1.1.
+    #[default]
+    Auto,
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2, on plain text by prior knowledge (RFC 9113 section 3.3).
+    Http2,
+}
+
 /// Shorter than common servers keep idle connections, so that we seldom use one that is just being closed.
 const IDLE: Duration = Duration::from_secs(30);
+/// How often a connection of HTTP/2 is asked whether it is alive, and how long it may take to say so.
+const PING: Duration = Duration::from_secs(20);
 
 /// Sends requests to one upstream over pooled connections. A request is sent again only when it surely was
 /// never begun, on a connection that had been used before.
@@ -89,56 +102,145 @@ const IDLE: Duration = Duration::from_secs(30);
 pub(super) struct Client {
     scheme: Scheme,
     authority: Authority,
-    pool: Pool,
+    protocol: Protocol,
+    requests: Pool,
+    /// HTTP/2 has no upgrades, so these go over connections of HTTP/1.1.
+    upgrades: Pool,
 }
+
+type Tcp = legacy::Client<Fixed<HttpsConnector<HttpConnector>>, WithoutTrailers>;
 
 #[derive(Debug)]
 enum Pool {
-    Tcp(legacy::Client<HttpsConnector<HttpConnector>, WithoutTrailers>),
+    Tcp(Tcp),
     Unix(legacy::Client<UnixConnector, WithoutTrailers>),
 }
 
 impl Client {
-    pub(super) fn new(address: &Address, tls: rustls::ClientConfig) -> Self {
-        let mut builder = legacy::Client::builder(TokioExecutor::new());
-        builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).set_host(false);
+    pub(super) fn new(address: &Address, protocol: Protocol, connect: Duration, tls: &rustls::ClientConfig) -> Self {
+        let builder = |only_http2| {
+            let mut builder = legacy::Client::builder(TokioExecutor::new());
+            builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).set_host(false).http2_only(only_http2);
+            builder.timer(TokioTimer::new()).http2_keep_alive_interval(PING).http2_keep_alive_timeout(PING);
+            builder
+        };
+        let only_http2 = protocol == Protocol::Http2;
         match address {
             Address::Tcp { scheme, authority } => {
-                let mut connector = HttpConnector::new();
-                connector.set_connect_timeout(Some(CONNECT));
-                connector.set_nodelay(true);
-                connector.enforce_http(false);
-                let connector = hyper_rustls::HttpsConnectorBuilder::new()
-                    .with_tls_config(tls)
-                    .https_or_http()
-                    .enable_http1()
-                    .wrap_connector(connector);
-                Self { scheme: scheme.clone(), authority: authority.clone(), pool: Pool::Tcp(builder.build(connector)) }
+                let fixed = Uri::builder().scheme(scheme.clone()).authority(authority.clone()).path_and_query("/").build();
+                let target = fixed.unwrap_or_default();
+                let tcp = |protocol, only_http2| {
+                    let mut tcp = HttpConnector::new();
+                    tcp.set_connect_timeout(Some(connect));
+                    tcp.set_nodelay(true);
+                    tcp.enforce_http(false);
+                    let connector = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_or_http();
+                    let connector = match protocol {
+                        Protocol::Auto => connector.enable_all_versions().wrap_connector(tcp),
+                        Protocol::Http1 => connector.enable_http1().wrap_connector(tcp),
+                        Protocol::Http2 => connector.enable_http2().wrap_connector(tcp),
+                    };
+                    Pool::Tcp(builder(only_http2).build(Fixed { inner: connector, target: target.clone(), within: connect }))
+                };
+                Self {
+                    scheme: scheme.clone(),
+                    authority: authority.clone(),
+                    protocol,
+                    requests: tcp(protocol, only_http2),
+                    upgrades: tcp(Protocol::Http1, false),
+                }
             }
-            Address::Unix(path) => Self {
-                scheme: Scheme::HTTP,
-                authority: Authority::from_static("localhost"),
-                pool: Pool::Unix(builder.build(UnixConnector(Arc::new(path.clone())))),
-            },
+            Address::Unix(path) => {
+                let unix = |only_http2| {
+                    Pool::Unix(builder(only_http2).build(UnixConnector { path: Arc::new(path.clone()), within: connect }))
+                };
+                Self {
+                    scheme: Scheme::HTTP,
+                    authority: Authority::from_static("localhost"),
+                    protocol,
+                    requests: unix(only_http2),
+                    upgrades: unix(false),
+                }
+            }
         }
     }
 
-    /// The request target for `path` here. The upstream is ours to choose: nothing of it comes from a request.
-    pub(super) fn target(&self, path: PathAndQuery) -> Result<Uri, http::Error> {
-        Uri::builder().scheme(self.scheme.clone()).authority(self.authority.clone()).path_and_query(path).build()
+    /// Host and port here, for upstreams that are told their own name.
+    pub(super) fn authority(&self) -> &Authority {
+        &self.authority
     }
 
-    pub(super) async fn send(&self, request: Request<WithoutTrailers>) -> Result<Response<Incoming>, legacy::Error> {
-        match &self.pool {
+    /// The request target for `path` here. Where a connection leads is fixed, so `host` is what the upstream is told alone:
+    /// HTTP/2 has it in the target (`:authority`), HTTP/1.1 in its header.
+    pub(super) fn target(&self, host: &str, path: PathAndQuery) -> Result<Uri, http::Error> {
+        let told = host.parse::<Authority>().ok().filter(|_| self.may_speak_http2());
+        let authority = told.unwrap_or_else(|| self.authority.clone());
+        Uri::builder().scheme(self.scheme.clone()).authority(authority).path_and_query(path).build()
+    }
+
+    fn may_speak_http2(&self) -> bool {
+        match self.protocol {
+            Protocol::Http1 => false,
+            Protocol::Http2 => true,
+            Protocol::Auto => self.scheme == Scheme::HTTPS,
+        }
+    }
+
+    pub(super) async fn send(&self, request: Request<WithoutTrailers>, kind: Kind) -> Result<Response<Incoming>, legacy::Error> {
+        let pool = match kind {
+            Kind::Request => &self.requests,
+            Kind::Upgrade => &self.upgrades,
+        };
+        match pool {
             Pool::Tcp(client) => client.request(request).await,
             Pool::Unix(client) => client.request(request).await,
         }
     }
 }
 
+/// What a request wants of its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// An answer.
+    Request,
+    /// The connection.
+    Upgrade,
+}
+
+/// Connects to one address whatever it is asked for, within a time that covers name, connection and TLS.
+#[derive(Clone, Debug)]
+struct Fixed<C> {
+    inner: C,
+    target: Uri,
+    within: Duration,
+}
+
+impl<C> tower_service::Service<Uri> for Fixed<C>
+where
+    C: tower_service::Service<Uri>,
+    C::Future: Send + 'static,
+    C::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = C::Response;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+    type Future = Pin<Box<dyn Future<Output = Result<C::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context).map_err(Into::into)
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let (connecting, within) = (self.inner.call(self.target.clone()), self.within);
+        Box::pin(async move { tokio::time::timeout(within, connecting).await?.map_err(Into::into) })
+    }
+}
+
 /// Connects to one socket whatever it is asked for.
 #[derive(Clone, Debug)]
-struct UnixConnector(Arc<PathBuf>);
+struct UnixConnector {
+    path: Arc<PathBuf>,
+    within: Duration,
+}
 
 /// A connected socket.
 #[derive(Debug)]
@@ -154,9 +256,9 @@ impl tower_service::Service<Uri> for UnixConnector {
     }
 
     fn call(&mut self, _: Uri) -> Self::Future {
-        let path = Arc::clone(&self.0);
+        let (path, within) = (Arc::clone(&self.path), self.within);
         Box::pin(async move {
-            let stream = tokio::time::timeout(CONNECT, UnixStream::connect(path.as_path())).await??;
+            let stream = tokio::time::timeout(within, UnixStream::connect(path.as_path())).await??;
             Ok(UnixConnection(TokioIo::new(stream)))
         })
     }

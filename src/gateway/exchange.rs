@@ -2,14 +2,17 @@
 
 use std::{
     borrow::Cow,
-    net::IpAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
 
 use super::Settings;
-use crate::address::{Origin, Scheme, requested_host};
+use crate::{
+    address::{AccessUrl, Origin, Scheme, requested_host},
+    server::Peer,
+};
 
 /// One request and its answer.
 #[derive(Clone, Debug)]
@@ -19,6 +22,12 @@ pub(super) struct Exchange {
     pub(super) method: Method,
     uri: Uri,
     pub(super) origin: Origin,
+    /// The address of ours that it was sent to; the access URL where it names none of them.
+    pub(super) site: Arc<AccessUrl>,
+    /// Whether it names one.
+    pub(super) names_site: bool,
+    /// Whether it came in plain text although we offer TLS.
+    pub(super) is_in_plain_text: bool,
     /// Whether the request names its host once and without contradiction.
     pub(super) names_host: bool,
     pub(super) asker: Asker,
@@ -37,16 +46,23 @@ pub(super) enum Asker {
 
 impl Exchange {
     #[expect(clippy::disallowed_methods, reason = "how long a request takes is measured, not decided by")]
-    pub(super) fn begin<B>(peer: IpAddr, settings: &Settings, request: &Request<B>) -> Self {
+    pub(super) fn begin<B>(peer: Peer, settings: &Settings, request: &Request<B>) -> Self {
         let host = requested_host(request.uri(), request.headers());
-        // Whoever ends TLS before us, the client spoke what the access URL says, unless a trusted proxy knows better.
-        let scheme = if settings.access.is_https() { Scheme::Https } else { Scheme::Http };
+        // Where we end TLS, the connection tells what the client spoke. Where somebody does so before us, it spoke what the
+        // access URL says. A trusted proxy knows better in either case.
+        let speaks_tls = if settings.serves_tls { peer.is_secure } else { settings.sites.main().is_https() };
+        let scheme = if speaks_tls { Scheme::Https } else { Scheme::Http };
+        let origin = settings.trusted.origin(peer.address, scheme, host.unwrap_or_default(), request.headers());
+        let site = settings.sites.find(&origin.host);
         Self {
             id: settings.request_ids.next(),
             started: Instant::now(),
             method: request.method().clone(),
             uri: request.uri().clone(),
-            origin: settings.trusted.origin(peer, scheme, host.unwrap_or_default(), request.headers()),
+            site: Arc::clone(site.unwrap_or(settings.sites.main())),
+            names_site: site.is_some(),
+            is_in_plain_text: settings.serves_tls && origin.scheme == Scheme::Http && settings.sites.main().is_https(),
+            origin,
             names_host: host.is_some(),
             asker: asker(request.method(), request.headers()),
             reads_html: accepts_html(request.headers()),
@@ -58,6 +74,11 @@ impl Exchange {
         let path = self.uri.path();
         // Control characters beyond ASCII could steer the terminal of whoever reads the log.
         if path.is_ascii() { Cow::Borrowed(path) } else { Cow::Owned(path.escape_default().to_string()) }
+    }
+
+    /// The path with its query, as it was sent.
+    pub(super) fn path_and_query(&self) -> &str {
+        self.uri.path_and_query().map_or("/", |path| path.as_str())
     }
 
     /// Whether a person is about to see what this request brings.

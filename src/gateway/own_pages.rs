@@ -86,7 +86,7 @@ pub(super) async fn answer(
 
 impl Asked {
     fn refuse(&self, refusal: Refusal) -> Response<Body> {
-        let login_url = self.gateway.sign_in.login_url(&format!("{}/start", self.gateway.settings.prefix));
+        let login_url = self.exchange.site.at(&format!("{}/start", self.gateway.settings.prefix));
         refusal.into_response(&self.exchange, &login_url)
     }
 
@@ -94,7 +94,7 @@ impl Asked {
     /// which would begin the next login.
     fn after_sign_out(&self, return_to: Option<&ReturnTo>) -> Response<Body> {
         if let Some(return_to) = return_to {
-            let location = self.gateway.settings.access.at(return_to.path());
+            let location = self.exchange.site.at(return_to.path());
             return redirect(&Redirect { location, cookies: Vec::new() }, "signed_out");
         }
         let (href, id) = (format!("{}/start", self.gateway.settings.prefix), self.exchange.id_text());
@@ -113,8 +113,9 @@ impl Asked {
 /// Begins a login by hand; `rd` says where it leads.
 async fn start(State(asked): State<Asked>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response<Body> {
     let sign_in = &asked.gateway.sign_in;
-    let return_to = return_from(query.as_deref().unwrap_or_default(), "rd", &sign_in.access).unwrap_or_else(ReturnTo::front_page);
-    match sign_in.begin(&return_to, &headers, Pass::Login, None) {
+    let return_to =
+        return_from(query.as_deref().unwrap_or_default(), "rd", &asked.exchange.site).unwrap_or_else(ReturnTo::front_page);
+    match sign_in.begin(&asked.exchange.site, &return_to, &headers, Pass::Login, None) {
         Ok(to) => redirect(&to, "sign_in"),
         Err(error) => asked.refuse(Refusal::ProviderUnavailable(error)),
     }
@@ -122,14 +123,14 @@ async fn start(State(asked): State<Asked>, RawQuery(query): RawQuery, headers: H
 
 /// Where the provider sends the browser back to.
 async fn callback(State(asked): State<Asked>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response<Body> {
-    match asked.gateway.sign_in.complete(query.as_deref().unwrap_or_default(), &headers).await {
+    match asked.gateway.sign_in.complete(&asked.exchange.site, query.as_deref().unwrap_or_default(), &headers).await {
         Ok(to) => redirect(&to, "signed_in"),
         Err(error) => {
             // Who went back in the history, or finished in another tab, is signed in all the same.
             let again = matches!(error, crate::sign_in::CallbackError::UnknownAttempt(_));
             match asked.gateway.visitors.recognise(&headers).await {
                 Ok(Visitor::SignedIn(_)) if again => {
-                    let location = asked.gateway.settings.access.at("/");
+                    let location = asked.exchange.site.at("/");
                     redirect(&Redirect { location, cookies: Vec::new() }, "signed_in")
                 }
                 Ok(Visitor::SignedIn(_) | Visitor::Anonymous(_)) | Err(_) => asked.refuse(error.into()),
@@ -151,7 +152,7 @@ async fn sign_out(
     if !matches!(method, Method::GET | Method::POST) {
         return asked.refuse(Refusal::MethodNotAllowed);
     }
-    let access = &gateway.settings.access;
+    let access = &*asked.exchange.site;
     // Nobody needs long for a form of one field.
     let Ok(Ok(form)) = tokio::time::timeout(FORM_DEADLINE, axum::body::to_bytes(request.into_body(), LARGEST_FORM)).await else {
         return asked.refuse(Refusal::BadRequest("the form is too large, too slow, or broke off"));
@@ -177,10 +178,12 @@ async fn sign_out(
         return response;
     }
     let end_session = match gateway.sign_in.cookies.session_value(&headers) {
-        Some(value) => match gateway.sign_out.end(SessionHash::of(value), by, return_to.as_ref().map(ReturnTo::path)).await {
-            Ok(end_session) => end_session,
-            Err(error) => return asked.refuse(error.into()),
-        },
+        Some(value) => {
+            match gateway.sign_out.end(SessionHash::of(value), by, access, return_to.as_ref().map(ReturnTo::path)).await {
+                Ok(end_session) => end_session,
+                Err(error) => return asked.refuse(error.into()),
+            }
+        }
         None => None,
     };
     let name = gateway.sign_in.cookies.session();
@@ -201,7 +204,7 @@ async fn sign_out(
 /// Where the provider sends a browser that has logged out there. One fixed address, because providers compare it with
 /// what is registered; where the visitor wanted to go comes back in `state`.
 async fn signed_out(State(asked): State<Asked>, RawQuery(query): RawQuery) -> Response<Body> {
-    let return_to = return_from(query.as_deref().unwrap_or_default(), "state", &asked.gateway.settings.access);
+    let return_to = return_from(query.as_deref().unwrap_or_default(), "state", &asked.exchange.site);
     asked.after_sign_out(return_to.as_ref())
 }
 

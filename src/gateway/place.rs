@@ -3,19 +3,24 @@
 use http::{Method, Request};
 
 use super::{Settings, exchange::Exchange, refusal::Refusal};
+use crate::{
+    forward::is_extended_connect,
+    routing::{NoRoute, Route},
+};
 
 /// Where a request goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place<'a> {
     /// A page of ours.
     Own,
-    /// The app.
-    Upstream,
+    /// An app.
+    Route(&'a Route),
 }
 
-pub(super) fn find<B>(settings: &Settings, exchange: &Exchange, request: &Request<B>) -> Result<Place, Refusal> {
-    // Neither is a request for a page, and both have been used to look behind proxies.
-    if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+pub(super) fn find<'a, B>(settings: &'a Settings, exchange: &Exchange, request: &Request<B>) -> Result<Place<'a>, Refusal> {
+    // Neither is a request for a page, and both have been used to look behind proxies. A WebSocket on HTTP/2 is one.
+    let is_tunnel = *request.method() == Method::CONNECT && !is_extended_connect(request);
+    if is_tunnel || *request.method() == Method::TRACE {
         return Err(Refusal::MethodNotAllowed);
     }
     let path = request.uri().path();
@@ -32,8 +37,18 @@ pub(super) fn find<B>(settings: &Settings, exchange: &Exchange, request: &Reques
     }
     // Cookies and redirects belong to one address; under another, a session could not work and a page of the
     // app could be read by whoever points a name of theirs at us.
-    if !settings.access.is_host(&exchange.origin.host) {
-        return Err(Refusal::Misdirected);
+    if !exchange.names_site {
+        return Err(if settings.redirect_strays { Refusal::Elsewhere } else { Refusal::Misdirected });
     }
-    Ok(if own.is_some() { Place::Own } else { Place::Upstream })
+    if exchange.is_in_plain_text && settings.redirect_strays {
+        return Err(Refusal::Elsewhere);
+    }
+    if own.is_some() {
+        return Ok(Place::Own);
+    }
+    match settings.routes.find(exchange.site.authority(), path) {
+        Ok(route) => Ok(Place::Route(route)),
+        Err(NoRoute::Unknown) => Err(Refusal::NoSuchPage),
+        Err(NoRoute::Ambiguous) => Err(Refusal::BadRequest("the path can be read in more than one way")),
+    }
 }

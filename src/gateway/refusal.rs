@@ -21,6 +21,7 @@ use crate::{
 pub(super) enum Refusal {
     BadRequest(&'static str),
     Misdirected,
+    Elsewhere,
     MethodNotAllowed,
     NoSuchPage,
     SignIn(Reason, Redirect),
@@ -94,6 +95,7 @@ impl Refusal {
                 "Wrong address",
                 "This service is not known by the address that was asked for. Its administrator sets the address with CODER_ACCESS_URL.",
             ),
+            Self::Elsewhere => row(StatusCode::PERMANENT_REDIRECT, "elsewhere", "Elsewhere", "This service has another address."),
             Self::MethodNotAllowed => row(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method_not_allowed",
@@ -118,7 +120,13 @@ impl Refusal {
             Self::LogoutToken(_) => {
                 row(StatusCode::BAD_REQUEST, "invalid_request", "Bad request", "The logout token is not acceptable.")
             }
-            Self::Denied(_) => Row {
+            Self::Denied(Denied::Method) => row(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "Method not allowed",
+                "This method is not allowed here.",
+            ),
+            Self::Denied(Denied::CrossOrigin | Denied::EmailDomain | Denied::Group) => Row {
                 offers_sign_in: true,
                 ..row(
                     StatusCode::FORBIDDEN,
@@ -164,7 +172,7 @@ impl Refusal {
                     "The application behind this gateway cannot be reached. Please try again shortly.",
                 )
             },
-            Self::Upstream(ForwardError::Broken(_)) => row(
+            Self::Upstream(ForwardError::Broken(_) | ForwardError::Unasked | ForwardError::NoUpstream) => row(
                 StatusCode::BAD_GATEWAY,
                 "upstream_broken",
                 "The application failed",
@@ -188,6 +196,7 @@ impl Refusal {
             Self::SignIn(reason, _) | Self::SignInNeeded(reason) | Self::SignInDoesNotLast(reason) => Some(reason.as_str()),
             Self::BadRequest(_)
             | Self::Misdirected
+            | Self::Elsewhere
             | Self::MethodNotAllowed
             | Self::NoSuchPage
             | Self::LogoutToken(_)
@@ -217,7 +226,7 @@ impl Refusal {
                 "a request names another host than CODER_ACCESS_URL"
             ),
             Self::BadRequest(why) => tracing::debug!(request.id = id, why, "bad request"),
-            Self::MethodNotAllowed | Self::NoSuchPage => {}
+            Self::MethodNotAllowed | Self::NoSuchPage | Self::Elsewhere => {}
             Self::Denied(denied) => tracing::info!(request.id = id, %denied, "access denied"),
             Self::StoreUnavailable(error) => {
                 tracing::error!(request.id = id, error = causes(error), "the store failed a request")
@@ -238,6 +247,12 @@ impl Refusal {
         let reason = self.reason();
         if let Self::SignIn(_, to) = &self {
             return redirect(to, row.error);
+        }
+        if let Self::Elsewhere = &self {
+            let location = exchange.site.at(exchange.path_and_query());
+            let mut response = redirect(&Redirect { location, cookies: Vec::new() }, row.error);
+            *response.status_mut() = row.status;
+            return response;
         }
         let id = exchange.id_text();
         let mut response = if exchange.reads_html {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
-use super::{CallbackError, Pass, Redirect, SignIn, return_to::ReturnTo};
+use super::{At, CallbackError, Pass, Redirect, SignIn, return_to::ReturnTo};
 use crate::{
     grant::Grant,
     oidc::Signed,
@@ -48,11 +48,11 @@ impl SignIn {
     /// Completes a silent pass. Whatever came of it, a session that still stands goes on.
     pub(super) async fn complete_silently(
         &self,
+        at: At<'_>,
         signed: Result<Signed, CallbackError>,
         return_to: &ReturnTo,
-        headers: &HeaderMap,
     ) -> Result<Redirect, CallbackError> {
-        let standing = self.standing(headers).await?;
+        let standing = self.standing(at.headers).await?;
         let lives = standing.as_ref().is_some_and(|(_, grant)| self.lives(grant));
         let error = match signed {
             Ok(signed) => {
@@ -62,9 +62,9 @@ impl SignIn {
                 let seat = standing.as_ref().filter(same).map(|(session, _)| session.hash);
                 if seat.is_none() && lives {
                     // Somebody else is logged in at the provider now, which is no reason to end this session.
-                    return Ok(self.back_to(return_to));
+                    return Ok(at.back_to(return_to));
                 }
-                return self.enter(signed, seat, return_to, Pass::Silent, headers).await;
+                return self.enter(at, signed, seat, return_to, Pass::Silent).await;
             }
             Err(error) => error,
         };
@@ -82,9 +82,11 @@ impl SignIn {
         };
         match refused {
             // The user is known there, and only has to agree to what is asked for now.
-            Some("consent_required" | "interaction_required") => Ok(self.begin(return_to, headers, Pass::Login, None)?),
-            _ if lives => Ok(self.back_to(return_to)),
-            Some(_) => Ok(self.begin(return_to, headers, Pass::Login, None)?),
+            Some("consent_required" | "interaction_required") => {
+                Ok(self.begin(at.site, return_to, at.headers, Pass::Login, None)?)
+            }
+            _ if lives => Ok(at.back_to(return_to)),
+            Some(_) => Ok(self.begin(at.site, return_to, at.headers, Pass::Login, None)?),
             None => Err(error),
         }
     }

@@ -71,7 +71,20 @@ impl Postgres {
         ];
         // A newer replica may have migrated already; what it added, this one does not miss.
         let migrator = Migrator { migrations: migrations.into(), ignore_missing: true, ..Migrator::DEFAULT };
-        Ok(migrator.run(&self.pool).await?)
+        migrator.run(&self.pool).await?;
+        self.warn_of_lost_commits().await
+    }
+
+    /// An intent that is committed and lost in a crash of the server is a token that may be presented twice.
+    async fn warn_of_lost_commits(&self) -> Result<(), StoreError> {
+        let row = sqlx::query("SELECT current_setting('synchronous_commit') AS level").fetch_one(&self.pool).await?;
+        if row.try_get::<&str, _>("level")? == "off" {
+            tracing::warn!(
+                "synchronous_commit is off in this Postgres: after a crash of it, a refresh token that was spent may be presented again, \
+                 and a provider that rotates strictly ends that grant"
+            );
+        }
+        Ok(())
     }
 
     pub(super) async fn watch(&self, announce: impl Fn(Change), heard: impl Fn(bool)) {

@@ -26,15 +26,33 @@ const ARROWS: &[(&str, &[&str])] = &[
             "session",
             "store",
             "telemetry",
+            "tls",
         ],
     ),
     // The settings of the parts are theirs; config alone builds them.
-    ("config", &["server", "gateway", "renewal", "policy", "forward", "oidc", "session", "store", "telemetry"]),
-    ("server", &[]),
+    ("config", &["server", "gateway", "renewal", "policy", "routing", "forward", "oidc", "session", "store", "telemetry", "tls"]),
+    ("server", &["tls"]),
+    // The server says who the other end of a connection is.
     (
         "gateway",
-        &["sign_in", "sign_out", "renewal", "policy", "forward", "pages", "oidc", "grant", "session", "store", "telemetry"],
+        &[
+            "server",
+            "sign_in",
+            "sign_out",
+            "renewal",
+            "policy",
+            "routing",
+            "forward",
+            "pages",
+            "oidc",
+            "grant",
+            "session",
+            "store",
+            "telemetry",
+        ],
     ),
+    // A route's rule is the policy's.
+    ("routing", &["policy"]),
     ("sign_in", &["policy", "oidc", "grant", "history", "session", "store", "telemetry"]),
     ("sign_out", &["oidc", "history", "session", "store", "telemetry"]),
     ("renewal", &["oidc", "grant", "history", "session", "store", "telemetry"]),
@@ -50,6 +68,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     // Records and their tables.
     ("store", &["grant", "history", "session", "telemetry"]),
     ("telemetry", &[]),
+    ("tls", &["telemetry"]),
     ("main", &["cli"]),
     ("lib", &[]),
 ];
@@ -72,6 +91,8 @@ const PURE: &[&str] = &[
     "renewal/decision",
     "renewal/classify",
     "policy",
+    "routing",
+    "routing/path",
     "pages",
     "sign_in/return_to",
     "forward/scrub",
@@ -244,6 +265,8 @@ fn statuses_are_chosen_in_the_refusal_table_and_own_pages() {
             "demo/sample_app",
             "renewal/classify",
             "forward",
+            // A WebSocket on HTTP/2 is granted with 200 where HTTP/1.1 says 101.
+            "forward/hop",
             "oidc/token_call",
             "oidc/http",
             "oidc/discovery",

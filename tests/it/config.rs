@@ -52,10 +52,10 @@ fn file(text: &str) -> (tempfile::NamedTempFile, String) {
 fn without_any_setting_all_that_is_required_is_said_at_once() {
     insta::assert_snapshot!(problems(&[]), @r"
     there are 4 problems with the settings:
+      CODER_UPSTREAM_URL: is required, as in http://127.0.0.1:8080
       CODER_ACCESS_URL: is required, as in https://app.example.com
       CODER_OIDC_ISSUER_URL: is required, as in https://idp.example.com
       CODER_OIDC_CLIENT_ID: is required, as in my-app
-      CODER_UPSTREAM_URL: is required, as in http://127.0.0.1:8080
     ");
 }
 
@@ -86,6 +86,7 @@ fn every_problem_is_reported_with_its_key_and_what_would_be_right() {
       CODER_OIDC_CLIENT_SECRETS: there is no such setting; did you mean CODER_OIDC_CLIENT_SECRET?
       CODER_OIDC_SCOPE: there is no such setting; did you mean CODER_OIDC_SCOPES?
       CODER_HTTP_ADDRESS: must be an IP address and a port like 0.0.0.0:3000
+      CODER_UPSTREAM_URL: must begin with http://, https:// or unix:
       CODER_ACCESS_URL: is not a URL
       CODER_PATH_PREFIX: must be a path like /oauth2
       CODER_PROXY_TRUSTED_ORIGINS: must not trust every address: any client could then choose its own
@@ -96,7 +97,6 @@ fn every_problem_is_reported_with_its_key_and_what_would_be_right() {
       CODER_SESSION_DURATION: must be a duration like 45s, 15m, 24h or 30d
       CODER_PG_CONNECTION_URL: must begin with postgres://
       CODER_EXTERNAL_TOKEN_ENCRYPTION_KEYS: is required with Postgres, where tokens are sealed for all replicas; make a key with: evergate keys generate
-      CODER_UPSTREAM_URL: must begin with http://, https:// or unix:
       CODER_LOG_FILTER: must be a filter like info,evergate=debug
       CODER_PROMETHEUS_ENABLE: must be true or false
     "#);
@@ -128,7 +128,7 @@ fn the_file_may_use_its_own_types_and_is_read_strictly() {
     let settings = checked(&given).unwrap();
     assert_eq!(settings.oidc.scopes.unwrap(), ["openid", "groups"]);
     assert_eq!(settings.oidc.mapping.groups.as_deref(), Some("groups"), "as Coder has it");
-    assert!(settings.forward.pass_access_token);
+    assert!(settings.targets[0].0.pass_access_token);
     assert_eq!(settings.oidc.auth_params["prompt"], "consent");
 
     let (_file, path) = file("oidc_client_secret = \"hunter2\noidc_scopes = 3");
@@ -228,4 +228,54 @@ fn the_reference_names_every_preset() {
     for preset in evergate::oidc::PRESETS {
         assert!(reference.contains(&format!("`{}`", preset.name)), "{}", preset.name);
     }
+}
+
+#[test]
+fn every_problem_of_every_route_is_reported_and_routes_stand_in_the_file_alone() {
+    let (_file, path) = file(
+        r#"
+        [[route]]
+        path = "/a/../b"
+        upstream = "ftp://x"
+        rule = "public"
+        groups = ["admins"]
+        metods = ["GET"]
+
+        [[route]]
+        host = "https://other.example"
+        path = "/ok/"
+        protocol = "http3"
+        outage = "maybe"
+        set_headers = { "bad name" = "x" }
+        client_key_file = "key.pem"
+
+        [[route]]
+        path = "/twice"
+        timeout = 3.5
+
+        [[route]]
+        path = "/twice/"
+        "#,
+    );
+    let mut given = environment(&WHOLE);
+    given.config_path = Some(path);
+    insta::assert_snapshot!(checked(&given).unwrap_err(), @r#"
+    there are 11 problems with the settings:
+      route[1].metods: there is no such setting of a route; did you mean methods?
+      route[1].path: must be a path like /api, without escapes
+      route[1].rule: is public, so that groups and email_domains would be asked of nobody
+      route[1].upstream: must begin with http://, https:// or unix:
+      route[2].host: must be scheme, host and port alone, without a path
+      route[2].outage: must be grace or strict
+      route[2].protocol: must be auto, http1 or http2
+      route[2].set_headers: must be a table of headers, as in { X-App = "one" }
+      route[2].client_cert_file: and client_key_file go together
+      route[3].timeout: has a type that it cannot have
+      route[4]: has the host and path of a route before it
+    "#);
+    let (_file, path) = file("route = 3");
+    given.config_path = Some(path);
+    assert!(checked(&given).unwrap_err().to_string().contains("route: must be tables, each under [[route]]"));
+    let said = problems(&[("CODER_ROUTE", "x")]);
+    assert!(said.contains("CODER_ROUTE: there is no such setting"), "{said}");
 }

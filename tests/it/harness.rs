@@ -1,5 +1,6 @@
 //! A world for a test: a provider, an upstream, one or more gateways, and visitors.
 
+pub mod certificates;
 pub mod eventually;
 pub mod faults;
 pub mod idp;
@@ -60,6 +61,7 @@ pub struct World {
     pub cluster: Option<postgres::Cluster>,
     environment: Environment,
     has_provider: bool,
+    _files: tempfile::TempDir,
 }
 
 /// Where a world's grants are kept.
@@ -74,6 +76,9 @@ pub enum Kind {
     Sqlite,
 }
 
+/// Makes the text of routes from the address of the world's upstream.
+type Routes = Box<dyn Fn(&str) -> String>;
+
 pub struct Builder {
     kind: Kind,
     replicas: usize,
@@ -81,6 +86,7 @@ pub struct Builder {
     clock: Clock,
     has_provider: bool,
     own_postgres: bool,
+    routes: Option<Routes>,
 }
 
 impl World {
@@ -94,6 +100,7 @@ impl World {
             clock: Clock::manual(),
             has_provider: true,
             own_postgres: false,
+            routes: None,
         }
     }
 
@@ -140,6 +147,9 @@ impl World {
         let variables = self.environment.flags.iter().map(|(name, value)| (format!("CODER_{}", name.to_uppercase()), value));
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_evergate"));
         command.env_clear().envs(variables);
+        if let Some(path) = &self.environment.config_path {
+            command.env("CODER_CONFIG_PATH", path);
+        }
         command
     }
 
@@ -197,6 +207,12 @@ impl Builder {
     pub fn on_own_postgres(mut self) -> Self {
         self.own_postgres = true;
         self.on(Kind::Postgres)
+    }
+
+    /// With these `[[route]]` tables; the text is made when the address of the world's upstream is known.
+    pub fn routes(mut self, text: impl Fn(&str) -> String + 'static) -> Self {
+        self.routes = Some(Box::new(text));
+        self
     }
 
     /// The provider's metadata are not to be believed, so that the gateways never find it.
@@ -257,7 +273,13 @@ impl Builder {
             }
         }
         flags.extend(self.settings);
-        let environment = Environment { flags, ..Environment::default() };
+        let files = tempfile::tempdir().unwrap();
+        let config_path = self.routes.map(|text| {
+            let path = files.path().join("evergate.toml");
+            std::fs::write(&path, text(&format!("http://{}", upstream.address))).unwrap();
+            path.display().to_string()
+        });
+        let environment = Environment { flags, config_path, ..Environment::default() };
         let mut world = World {
             idp,
             idp_line,
@@ -269,6 +291,7 @@ impl Builder {
             cluster,
             environment,
             has_provider: self.has_provider,
+            _files: files,
         };
         for _ in 0..self.replicas {
             world.add_replica().await;

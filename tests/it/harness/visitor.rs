@@ -163,12 +163,17 @@ impl Visitor {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let cookies = self.cookies().iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ");
+        let cookies = self.cookie_header();
         if !cookies.is_empty() {
             request = request.header("cookie", cookies);
         }
         let request = request.body(Full::<Bytes>::from(body.to_owned())).unwrap();
         sender.send_request(request).await.ok()
+    }
+
+    /// The `Cookie` header's value.
+    pub fn cookie_header(&self) -> String {
+        self.cookies().iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
     }
 
     /// Opens a WebSocket with this browser's session.

@@ -1,0 +1,75 @@
+//! Which route a request takes: by the host that it names and the path that it asks for. Pure.
+//!
+//! The longest prefix wins, by whole segments. The rule and the upstream see the same path, as it was sent; a path that
+//! another server could read as one under another rule is refused ([`path`]).
+
+pub mod path;
+
+use crate::policy::Rule;
+
+use path::Readings;
+
+/// One route.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// The site's host and port as browsers name it; `None` is every site.
+    pub host: Option<String>,
+    /// The path and all below it; empty is every path. It begins with a slash and does not end with one.
+    pub prefix: String,
+    /// Who may take it.
+    pub rule: Rule,
+    /// Whether sessions are served on it while the provider is away (the outage grace).
+    pub serves_stale: bool,
+    /// Where it leads: one of the forwarder's targets.
+    pub target: usize,
+}
+
+/// All routes, the longest prefix first.
+#[derive(Clone, Debug)]
+pub struct Routes(Vec<Route>);
+
+/// Why a request takes no route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoRoute {
+    /// None leads there.
+    #[error("no route leads there")]
+    Unknown,
+    /// The path is not one that all servers read alike.
+    #[error("the path can be read in more than one way")]
+    Ambiguous,
+}
+
+impl Routes {
+    /// Orders them: those of one host before those of all, and the longest first.
+    pub fn new(mut routes: Vec<Route>) -> Self {
+        routes.sort_by_key(|route| (route.host.is_none(), std::cmp::Reverse(route.prefix.len())));
+        Self(routes)
+    }
+
+    /// The route of a request.
+    ///
+    /// # Errors
+    /// [`NoRoute`].
+    pub fn find(&self, host: &str, path: &str) -> Result<&Route, NoRoute> {
+        let readings = Readings::of(path).ok_or(NoRoute::Ambiguous)?;
+        let route = self.longest(host, |prefix| path.strip_prefix(prefix)).ok_or(NoRoute::Unknown)?;
+        let other = readings.other().filter(|_| self.0.len() > 1);
+        let found = other.and_then(|other| self.longest(host, |prefix| path::strip_prefix_loosely(other, prefix)));
+        match (other, found) {
+            // There is one way to read it, or one route.
+            (None, _) => Ok(route),
+            (Some(_), Some(found)) if found.rule == route.rule => Ok(route),
+            (Some(_), _) => Err(NoRoute::Ambiguous),
+        }
+    }
+
+    fn longest<'a>(&self, host: &str, rest: impl Fn(&str) -> Option<&'a str>) -> Option<&Route> {
+        self.0.iter().find(|route| {
+            route.host.as_deref().is_none_or(|own| own.eq_ignore_ascii_case(host))
+                && rest(&route.prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+use super::*;
+use crate::policy::Policy;
+
+fn route(host: Option<&str>, prefix: &str, rule: Rule, target: usize) -> Route {
+    Route { host: host.map(str::to_owned), prefix: prefix.into(), rule, serves_stale: true, target }
+}
+
+fn only(group: &str) -> Rule {
+    Rule::signed_in(Policy { allowed_groups: vec![group.into()], ..Policy::default() })
+}
+
+fn everybody() -> Rule {
+    Rule::signed_in(Policy::default())
+}
+
+/// A protected app with a public path, an administrators' path in that, and another app beside it.
+fn routes() -> Routes {
+    Routes::new(vec![
+        route(None, "", everybody(), 0),
+        route(None, "/public", Rule::public(), 1),
+        route(None, "/public/admin", only("admins"), 2),
+        route(None, "/api", everybody(), 3),
+        route(Some("other.example"), "", everybody(), 4),
+        route(Some("other.example"), "/public", Rule::public(), 5),
+    ])
+}
+
+#[test]
+fn the_longest_prefix_wins_by_whole_segments() {
+    let cases = [
+        ("app.example", "/", 0),
+        ("app.example", "/x", 0),
+        ("app.example", "/public", 1),
+        ("app.example", "/public/", 1),
+        ("app.example", "/public/x", 1),
+        ("app.example", "/publicity", 0),
+        ("app.example", "/public/admin", 2),
+        ("app.example", "/public/admin/x", 2),
+        ("app.example", "/public/administrators", 1),
+        ("app.example", "/api/v1", 3),
+        ("other.example", "/", 4),
+        ("OTHER.example", "/public/x", 5),
+        ("other.example", "/api", 4),
+        // Read differently, and under the same rule all the same.
+        ("app.example", "/api/v4/projects/group%2Fproject", 3),
+        ("app.example", "//api/x", 0),
+        ("app.example", "/a//b", 0),
+        ("app.example", "/Caf%C3%A9;v=1", 0),
+        ("app.example", "/public/%20x", 1),
+        ("app.example", "/public//x", 1),
+    ];
+    for (host, path, target) in cases {
+        assert_eq!(routes().find(host, path).map(|route| route.target), Ok(target), "{host}{path}");
+    }
+}
+
+#[test]
+fn a_path_that_leads_elsewhere_for_another_server_is_refused() {
+    for path in [
+        // Out of the public path into the protected app, and out of it into the administrators'.
+        "/public/..",
+        "/public/../secret",
+        "/public/./admin",
+        "/public/%2e%2e/secret",
+        "/public/%2E./secret",
+        "/public/..%2fsecret",
+        "/public/..%5csecret",
+        "/public\\..\\secret",
+        "/public/..;/secret",
+        "/public/..;x=y/secret",
+        "/public/%252e%252e/secret",
+        "/public%2f..%2fsecret",
+        "/public/%00",
+        "/public/%",
+        "/public/%zz",
+        "/public/%2",
+        // The same place for a server that decodes, merges, or does not tell cases apart.
+        "/public//admin",
+        "/public/%61dmin",
+        "/public%2fadmin",
+        "/public/admin%2fx",
+        "/public/ADMIN",
+        "/public/admin;x",
+        "//public/x",
+        "/%70ublic/x",
+        "/PUBLIC/x",
+        "/public%2fx",
+    ] {
+        assert_eq!(routes().find("app.example", path).map(|route| route.target), Err(NoRoute::Ambiguous), "{path}");
+    }
+}
+
+#[test]
+fn with_one_route_only_what_no_server_should_be_asked_for_is_refused() {
+    let one = Routes::new(vec![route(None, "", everybody(), 0)]);
+    for path in ["/a//b", "/a%2Fb", "/A/b;c", "/%E2%82%AC", "/a%252Fb", "/.well-known/x", "/a/..b", "/...", "/a.b/c."] {
+        assert!(one.find("app.example", path).is_ok(), "{path}");
+    }
+    for path in ["/..", "/a/%2e%2e", "/a/..%2fb", "/a/.", "/%", "/a%0", "/a%00b", "/a\\b", "/a/..%5Cb"] {
+        assert_eq!(one.find("app.example", path).map(|_| ()), Err(NoRoute::Ambiguous), "{path}");
+    }
+    let none = Routes::new(vec![route(None, "/app", everybody(), 0)]);
+    assert_eq!(none.find("app.example", "/other").map(|_| ()), Err(NoRoute::Unknown));
+}

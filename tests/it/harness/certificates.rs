@@ -1,0 +1,60 @@
+//! Certificates for a test, and browsers that trust them.
+
+use std::{path::PathBuf, sync::Arc};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+/// An authority, and a folder in which its certificates are.
+pub struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    folder: tempfile::TempDir,
+}
+
+impl Authority {
+    pub fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("ca.pem"), issuer.pem()).unwrap();
+        Self { issuer, folder }
+    }
+
+    /// Writes a certificate for these names, with its key.
+    pub fn issue(&self, file: &str, names: &[&str]) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let names = names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &self.issuer).unwrap();
+        let paths = [format!("{file}.pem"), format!("{file}.key")].map(|name| self.path(&name));
+        std::fs::write(&paths[1], key.serialize_pem()).unwrap();
+        std::fs::write(&paths[0], certificate.pem()).unwrap();
+        (paths[0].display().to_string(), paths[1].display().to_string())
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The file of the authority's own certificate.
+    pub fn ca_file(&self) -> String {
+        self.path("ca.pem").display().to_string()
+    }
+
+    /// Connects as a client that trusts this authority and offers these protocols.
+    pub async fn connect(
+        &self,
+        address: std::net::SocketAddr,
+        name: &str,
+        protocols: &[&str],
+    ) -> std::io::Result<TlsStream<TcpStream>> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.issuer.der().clone()).unwrap();
+        let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        let stream = TcpStream::connect(address).await?;
+        TlsConnector::from(Arc::new(config)).connect(ServerName::try_from(name.to_owned()).unwrap(), stream).await
+    }
+}

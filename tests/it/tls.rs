@@ -1,0 +1,175 @@
+//! TLS on every side: towards clients, towards apps, and towards the provider.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Empty, Full};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::{
+    RootCertStore, ServerConfig,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::WebPkiClientVerifier,
+};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::{TlsAcceptor, client::TlsStream};
+
+use crate::harness::{Builder, World, certificates::Authority, eventually::eventually, idp::Endpoint};
+
+fn secure_world(authority: &Authority) -> Builder {
+    let (first, key) = authority.issue("first", &["app.test"]);
+    let (second, second_key) = authority.issue("second", &["other.test", "*.wild.test"]);
+    World::build()
+        .set("tls_enable", "true")
+        .set("tls_address", "127.0.0.1:0")
+        .set("tls_cert_file", &format!("{first},{second}"))
+        .set("tls_key_file", &format!("{key},{second_key}"))
+        .set("strict_transport_security", "3600")
+        .set("strict_transport_security_options", "includeSubDomains")
+}
+
+/// The certificate that the server showed.
+fn shown(stream: &TlsStream<TcpStream>) -> Vec<u8> {
+    stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
+}
+
+async fn ask_by_http_2(stream: TlsStream<TcpStream>, cookie: &str, path: &str) -> Response<Bytes> {
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::get(format!("https://app.test{path}")).header("cookie", cookie).body(Empty::<Bytes>::new()).unwrap();
+    let (head, body) = sender.send_request(request).await.unwrap().into_parts();
+    Response::from_parts(head, body.collect().await.unwrap().to_bytes())
+}
+
+#[tokio::test]
+async fn clients_negotiate_http_2_or_1_1_and_are_shown_the_certificate_of_the_name_that_they_ask_for() {
+    let authority = Authority::new();
+    let world = secure_world(&authority).start().await;
+    let visitor = world.signed_in().await;
+    let address = world.replicas[0].tls_address.unwrap();
+    let by_h2 = authority.connect(address, "app.test", &["h2", "http/1.1"]).await.unwrap();
+    assert_eq!(by_h2.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let answer = ask_by_http_2(by_h2, &visitor.cookie_header(), "/over-tls").await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(answer.headers()["strict-transport-security"], "max-age=3600; includeSubDomains");
+    let seen = world.upstream.last();
+    assert_eq!((seen.header("x-forwarded-proto"), seen.header("x-forwarded-user")), (Some("https"), Some("sub-ann")));
+    let old = authority.connect(address, "app.test", &["http/1.1"]).await.unwrap();
+    assert_eq!(old.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+    let other = authority.connect(address, "other.test", &["h2"]).await.unwrap();
+    let wild = authority.connect(address, "any.wild.test", &["h2"]).await.unwrap();
+    assert_eq!(shown(&other), shown(&wild));
+    assert_ne!(shown(&other), shown(&old));
+    assert!(authority.connect(address, "third.test", &[]).await.is_err(), "the client finds that the certificate is another's");
+}
+
+#[tokio::test]
+async fn certificates_are_read_again_when_they_change_and_a_broken_file_changes_nothing() {
+    let authority = Authority::new();
+    let world = secure_world(&authority).start().await;
+    let address = world.replicas[0].tls_address.unwrap();
+    let before = shown(&authority.connect(address, "app.test", &[]).await.unwrap());
+    std::fs::write(authority.path("first.pem"), "no certificate").unwrap();
+    let said = "changed certificates cannot be used";
+    eventually("it is said", async || !crate::harness::logs::lines_with(&[said, "first.pem"]).is_empty()).await;
+    assert_eq!(shown(&authority.connect(address, "app.test", &[]).await.unwrap()), before);
+    authority.issue("first", &["app.test"]);
+    eventually("the new one is shown", async || shown(&authority.connect(address, "app.test", &[]).await.unwrap()) != before)
+        .await;
+}
+
+#[tokio::test]
+async fn plain_text_and_strays_are_sent_to_the_access_url() {
+    let authority = Authority::new();
+    let world = secure_world(&authority).set("redirect_to_access_url", "true").start().await;
+    let visitor = world.visitor();
+    let plain = visitor.send(http::Method::POST, "/form?a=b", &[], "x=y").await;
+    assert_eq!((plain.status, plain.header("location")), (StatusCode::PERMANENT_REDIRECT, "https://app.test/form?a=b"));
+    let stray = visitor.send(http::Method::GET, "//evil.example/x", &[("host", "evil.example")], "").await;
+    assert_eq!((stray.status, stray.header("location")), (StatusCode::PERMANENT_REDIRECT, "https://app.test//evil.example/x"));
+    assert_eq!(visitor.get("/oauth2/healthz").await.status, StatusCode::OK, "probes need no name");
+    assert!(world.upstream.requests().is_empty());
+}
+
+/// An app that speaks TLS, demands a client certificate, and says which protocol it was spoken to in.
+async fn secure_app(authority: &Authority, protocols: &[&str]) -> SocketAddr {
+    let (certificate, key) = authority.issue("app", &["localhost"]);
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(authority.ca_file()).unwrap()).unwrap();
+    let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build().unwrap();
+    let mut config = ServerConfig::builder()
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(vec![CertificateDer::from_pem_file(certificate).unwrap()], PrivateKeyDer::from_pem_file(key).unwrap())
+        .unwrap();
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, acceptor) = (listener.local_addr().unwrap(), TlsAcceptor::from(Arc::new(config)));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let Ok(stream) = acceptor.accept(stream).await else { return };
+                let service = service_fn(|request: Request<hyper::body::Incoming>| async move {
+                    let host = request.uri().authority().map(ToString::to_string);
+                    let host = host.or_else(|| Some(request.headers().get("host")?.to_str().unwrap().to_owned()));
+                    let text = format!("{:?} {}", request.version(), host.unwrap_or_default());
+                    let response = Response::builder().header("x-upstream", "yes").body(Full::<Bytes>::from(text)).unwrap();
+                    Ok::<_, std::convert::Infallible>(response)
+                });
+                let builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+                let _ended = builder.serve_connection(TokioIo::new(stream), service).await;
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn an_app_is_judged_by_its_own_authority_and_shown_our_certificate() {
+    for (protocols, spoken) in [(&["h2", "http/1.1"][..], "HTTP/2.0 app.test"), (&["http/1.1"], "HTTP/1.1 app.test")] {
+        let authority = Authority::new();
+        let app = secure_app(&authority, protocols).await;
+        let (certificate, key) = authority.issue("gateway", &["gateway.test"]);
+        let world = World::build()
+            .set("upstream_url", &format!("https://localhost:{}", app.port()))
+            .set("upstream_ca_file", &authority.ca_file())
+            .set("upstream_client_cert_file", &certificate)
+            .set("upstream_client_key_file", &key)
+            .start()
+            .await;
+        let visitor = world.signed_in().await;
+        for _ in 0..3 {
+            assert_eq!(visitor.get("/").await.text(), spoken);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_app_whose_certificate_is_not_to_be_trusted_is_not_spoken_to() {
+    let authority = Authority::new();
+    let app = secure_app(&authority, &["http/1.1"]).await;
+    let world = World::build().set("upstream_url", &format!("https://localhost:{}", app.port())).start().await;
+    let visitor = world.signed_in().await;
+    let answer = visitor.get("/").await;
+    assert_eq!((answer.status, answer.header("evergate-answer")), (StatusCode::BAD_GATEWAY, "upstream_unreachable"));
+}
+
+#[tokio::test]
+async fn a_provider_whose_certificate_is_not_to_be_trusted_is_an_alarm_and_logs_nobody_out() {
+    let authority = Authority::new();
+    let app = secure_app(&authority, &["http/1.1"]).await;
+    let mut world = World::build().start().await;
+    let visitor = world.signed_in().await;
+    // From now on the token endpoint is one that cannot prove who it is.
+    world.idp.set_metadata(serde_json::json!({"token_endpoint": format!("https://localhost:{}/token", app.port())}));
+    world.restart_with(&[]).await;
+    let visitor = visitor.at(world.address());
+    world.clock.advance(Duration::from_secs(301));
+    assert!(visitor.get("/").await.is_upstreams(), "served within the grace");
+    assert_eq!(visitor.fetch("/oauth2/readyz").await.json()["client"], "refused");
+    let said = crate::harness::logs::lines_with(&[world.idp.issuer(), "failed to renew OIDC token: untrusted_certificate"]);
+    assert!(!said.is_empty());
+    assert_eq!(world.idp.calls(Endpoint::Refresh), 0);
+}
