@@ -145,10 +145,12 @@ impl Gateway {
     /// The way of every request, and its one exit.
     pub async fn handle(self: Arc<Self>, peer: Peer, request: Request<Incoming>) -> Response<Body> {
         let exchange = Exchange::begin(peer, &self.settings, &request);
+        let mut left = Left { gateway: &self, exchange: &exchange, is_answered: false };
         let response = match self.answer(&exchange, request).await {
             Ok(response) => response,
             Err(refusal) => self.refuse(&exchange, refusal),
         };
+        left.is_answered = true;
         self.finish(&exchange, response)
     }
 
@@ -253,20 +255,42 @@ impl Gateway {
         if let Some(value) = &self.settings.strict_transport_security {
             response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, value.clone());
         }
-        let took = exchange.elapsed();
-        let status = response.status();
-        self.metrics.request(status, took);
         let answer = response.headers().get(MARK).and_then(|mark| mark.to_str().ok()).unwrap_or("upstream");
+        self.note(exchange, response.status().as_u16(), answer);
+        response
+    }
+
+    /// The access line, and the metrics.
+    fn note(&self, exchange: &Exchange, status: u16, answer: &str) {
+        let took = exchange.elapsed();
+        self.metrics.request(status, took);
         tracing::info!(
             target: ACCESS,
             {
-                http.method = exchange.method.as_str(), http.path = exchange.path().as_ref(), http.status = status.as_u16(),
+                http.method = exchange.method.as_str(), http.path = exchange.path().as_ref(), http.status = status,
                 duration.us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX), client.ip = %exchange.origin.client,
                 request.id = exchange.id_text(), answer,
             },
             "request"
         );
-        response
+    }
+}
+
+/// The client went away before its answer: nginx's 499, in the log alone.
+const CLIENT_LEFT: u16 = 499;
+
+/// Notes a request that is given up, because nobody waits for it, wherever it stood.
+struct Left<'a> {
+    gateway: &'a Gateway,
+    exchange: &'a Exchange,
+    is_answered: bool,
+}
+
+impl Drop for Left<'_> {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            self.gateway.note(self.exchange, CLIENT_LEFT, "client_left");
+        }
     }
 }
 

@@ -5,7 +5,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::StatusCode;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -156,9 +155,9 @@ impl Metrics {
         Ok(text)
     }
 
-    /// Counts a request whose answer's head is ready.
-    pub fn request(&self, status: StatusCode, took: Duration) {
-        let class = usize::from(status.as_u16() / 100).saturating_sub(1);
+    /// Counts a request whose answer's head is ready, or whose client has left.
+    pub fn request(&self, status: u16, took: Duration) {
+        let class = usize::from(status / 100).saturating_sub(1);
         if let Some(counter) = self.0.requests.get(class) {
             counter.inc();
         }

@@ -20,6 +20,7 @@ mod long_lived;
 mod operations;
 mod peers;
 mod process;
+mod protocols;
 mod renewal;
 mod renewal_failures;
 mod renewal_knowledge;

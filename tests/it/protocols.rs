@@ -1,0 +1,361 @@
+//! Protocols: what clients speak, what apps speak, and that neither notices what the other does.
+
+use std::{
+    convert::Infallible,
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    process::Stdio,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Empty, Full, StreamBody, combinators::BoxBody};
+use hyper::{
+    body::{Frame, Incoming},
+    ext::Protocol,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{Message, protocol::Role},
+};
+
+use crate::harness::{Stopwatch, World, eventually::eventually, logs::lines_with, visitor::Visitor};
+
+type Body = BoxBody<Bytes, Infallible>;
+
+fn whole(text: impl Into<Bytes>) -> Body {
+    Full::new(text.into()).boxed()
+}
+
+/// An app that speaks HTTP/2 by prior knowledge: echoes what it is sent, with trailers behind.
+async fn http2_app() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let service = service_fn(|request: Request<Incoming>| async move {
+                let authority = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+                let te = request.headers().get("te").is_some_and(|te| te == "trailers");
+                let version = format!("{:?} {authority} {te}", request.version());
+                let echoed = request.into_body().collect().await.unwrap().to_bytes();
+                let trailers = HeaderMap::from_iter([("x-trailer".parse().unwrap(), HeaderValue::from_static("behind"))]);
+                let frames = [Frame::data(echoed), Frame::trailers(trailers)].map(Ok::<_, Infallible>);
+                let body = BodyExt::boxed(StreamBody::new(futures_util::stream::iter(frames)));
+                Ok::<_, Infallible>(
+                    Response::builder().header("x-upstream", version).header("trailer", "x-trailer").body(body).unwrap(),
+                )
+            });
+            tokio::spawn(
+                hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service),
+            );
+        }
+    });
+    address
+}
+
+/// A connection of HTTP/2 by prior knowledge.
+async fn http2(address: SocketAddr) -> hyper::client::conn::http2::SendRequest<Body> {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
+fn request(visitor: &Visitor, method: Method, path: &str) -> http::request::Builder {
+    Request::builder().method(method).uri(format!("http://app.test{path}")).header("cookie", visitor.cookie_header())
+}
+
+/// Sends bytes and reads until the connection ends or nothing more comes.
+async fn raw(address: SocketAddr, bytes: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(bytes.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let mut buffer = [0; 16_384];
+    while let Ok(Ok(read)) = tokio::time::timeout(Duration::from_millis(1500), stream.read(&mut buffer)).await {
+        if read == 0 {
+            break;
+        }
+        answer.extend_from_slice(&buffer[..read]);
+    }
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn an_app_of_http_2_alone_is_reached_by_clients_of_either_version_and_its_trailers_arrive() {
+    let app = http2_app().await;
+    let world = World::build().set("upstream_url", &format!("http://{app}")).set("upstream_protocol", "http2").start().await;
+    let visitor = world.signed_in().await;
+    let old = visitor.send(Method::POST, "/", &[("te", "trailers"), ("sec-fetch-site", "same-origin")], "by 1.1").await;
+    assert_eq!((old.text().as_str(), old.header("x-upstream")), ("by 1.1", "HTTP/2.0 app.test true"));
+
+    let mut sender = http2(world.address()).await;
+    let sent = request(&visitor, Method::POST, "/").header("te", "trailers").body(whole("by 2")).unwrap();
+    let collected = sender.send_request(sent).await.unwrap().into_body().collect().await.unwrap();
+    assert_eq!(collected.trailers().unwrap()["x-trailer"], "behind");
+    assert_eq!(collected.to_bytes(), "by 2");
+
+    let cookie = visitor.cookie_header();
+    let by_chunks = raw(
+        world.address(),
+        &format!("GET / HTTP/1.1\r\nhost: app.test\r\ncookie: {cookie}\r\nte: trailers\r\nconnection: close, te\r\n\r\n"),
+    )
+    .await;
+    assert!(by_chunks.ends_with("0\r\nx-trailer: behind\r\n\r\n"), "{by_chunks}");
+}
+
+#[tokio::test]
+async fn a_websocket_on_a_stream_of_http_2_is_one_to_an_app_of_http_1_1() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    let open = async |visitor: &Visitor, origin: &'static str| {
+        let mut sender = http2(world.address()).await;
+        let opening = request(visitor, Method::CONNECT, "/websocket")
+            .extension(Protocol::from_static("websocket"))
+            .header("sec-websocket-version", "13")
+            .header("origin", origin)
+            .header("x-forwarded-user", "admin")
+            .body(Empty::new().boxed())
+            .unwrap();
+        // The connection lasts as long as its sender.
+        (sender.send_request(opening).await.unwrap(), sender)
+    };
+    let (response, _connection) = open(&visitor, "https://app.test").await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert!(response.headers().get("sec-websocket-accept").is_none() && response.headers().get("upgrade").is_none());
+    let stream = TokioIo::new(hyper::upgrade::on(response).await.unwrap());
+    let mut socket = WebSocketStream::from_raw_socket(stream, Role::Client, None).await;
+    for text in ["hello", &"x".repeat(100_000)] {
+        socket.send(Message::text(text)).await.unwrap();
+        assert_eq!(socket.next().await.unwrap().unwrap().into_text().unwrap().as_str(), text);
+    }
+    let seen = world.upstream.last();
+    assert_eq!((seen.method.as_str(), seen.header("x-forwarded-user")), ("GET", Some("sub-ann")));
+    assert_eq!(open(&visitor, "https://evil.example").await.0.status(), StatusCode::FORBIDDEN, "another site's page");
+    assert_eq!(open(&world.visitor(), "https://app.test").await.0.status(), StatusCode::UNAUTHORIZED);
+    visitor.send(Method::POST, "/oauth2/sign_out", &[], "").await;
+    let closed = tokio::time::timeout(Duration::from_secs(3), socket.next()).await.unwrap().unwrap().unwrap();
+    let Message::Close(Some(frame)) = closed else { panic!("{closed:?}") };
+    assert_eq!(u16::from(frame.code), 1008);
+}
+
+#[tokio::test]
+async fn connect_and_trace_are_refused_in_every_version() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    let mut sender = http2(world.address()).await;
+    let tunnel = Request::builder().method(Method::CONNECT).uri("app.test:443").body(Empty::new().boxed()).unwrap();
+    assert_eq!(sender.send_request(tunnel).await.unwrap().status(), StatusCode::METHOD_NOT_ALLOWED);
+    let other = request(&visitor, Method::CONNECT, "/x").extension(Protocol::from_static("connect-udp"));
+    assert_eq!(
+        sender.send_request(other.body(Empty::new().boxed()).unwrap()).await.unwrap().status(),
+        StatusCode::METHOD_NOT_ALLOWED
+    );
+    let trace = request(&visitor, Method::TRACE, "/").body(Empty::new().boxed()).unwrap();
+    assert_eq!(sender.send_request(trace).await.unwrap().status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert!(world.upstream.requests().is_empty());
+}
+
+#[tokio::test]
+async fn http_1_0_is_answered_in_its_own_way() {
+    let world = World::start().await;
+    let cookie = world.signed_in().await.cookie_header();
+    let answer = raw(world.address(), &format!("GET /old HTTP/1.0\r\nhost: app.test\r\ncookie: {cookie}\r\n\r\n")).await;
+    assert!(answer.starts_with("HTTP/1.0 200") && answer.ends_with("GET /old 0"), "{answer}");
+    assert!(!answer.to_lowercase().contains("transfer-encoding"), "{answer}");
+    let nameless = raw(world.address(), "GET / HTTP/1.0\r\n\r\n").await;
+    assert!(nameless.starts_with("HTTP/1.0 400"), "{nameless}");
+}
+
+/// An app that answers each connection with these bytes, once it has read a request's head.
+async fn scripted(answer: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut seen = Vec::new();
+                let mut buffer = [0; 4096];
+                while !seen.windows(4).any(|end| end == b"\r\n\r\n") {
+                    match stream.read(&mut buffer).await {
+                        Ok(read) if read > 0 => seen.extend_from_slice(&buffer[..read]),
+                        _ => return,
+                    }
+                }
+                let _sent = stream.write_all(answer.as_bytes()).await;
+                // Read on, so that what comes late does not reset what was said.
+                while matches!(stream.read(&mut buffer).await, Ok(read) if read > 0) {}
+            });
+        }
+    });
+    address
+}
+
+async fn in_front_of(app: SocketAddr, settings: &[(&str, &str)]) -> (World, Visitor) {
+    let world = settings.iter().fold(World::build(), |world, (name, value)| world.set(name, value));
+    let world = world.set("upstream_url", &format!("http://{app}")).start().await;
+    let visitor = world.signed_in().await;
+    (world, visitor)
+}
+
+#[tokio::test]
+async fn answers_without_a_body_have_none_and_those_without_a_length_end_with_the_connection() {
+    for (answer, status, text) in [
+        ("HTTP/1.1 204 No Content\r\nx-app: 1\r\n\r\n", 204, ""),
+        ("HTTP/1.1 304 Not Modified\r\netag: \"a\"\r\ncontent-length: 10\r\n\r\n", 304, ""),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nwhole", 200, "whole"),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2;ext=1\r\nde\r\n0\r\n\r\n", 200, "abcde"),
+        ("HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", 200, "ok"),
+    ] {
+        let (_world, visitor) = in_front_of(scripted(answer).await, &[]).await;
+        let reply = visitor.get("/").await;
+        assert_eq!((reply.status.as_u16(), reply.text().as_str()), (status, text), "{answer}");
+    }
+    let (_world, visitor) = in_front_of(scripted("HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n").await, &[]).await;
+    let head = visitor.send(Method::HEAD, "/", &[], "").await;
+    assert_eq!((head.header("content-length"), head.text().as_str()), ("7", ""));
+}
+
+#[tokio::test]
+async fn an_app_that_answers_before_it_has_read_the_body_is_heard() {
+    let app = scripted("HTTP/1.1 413 Content Too Large\r\ncontent-length: 3\r\n\r\nbig").await;
+    let (world, visitor) = in_front_of(app, &[]).await;
+    let cookie = visitor.cookie_header();
+    let answer = raw(
+        world.address(),
+        &format!(
+            "POST /upload HTTP/1.1\r\nhost: app.test\r\ncookie: {cookie}\r\ncontent-length: 1000000\r\n\r\n{}",
+            "x".repeat(1000)
+        ),
+    )
+    .await;
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("big"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_client_that_waits_to_be_told_to_go_on_is_told() {
+    let world = World::start().await;
+    let cookie = world.signed_in().await.cookie_header();
+    let mut stream = TcpStream::connect(world.address()).await.unwrap();
+    let head = format!(
+        "POST /slow HTTP/1.1\r\nhost: app.test\r\ncookie: {cookie}\r\ncontent-length: 4\r\nexpect: 100-continue\r\nconnection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut said = [0; 25];
+    tokio::time::timeout(Duration::from_secs(5), stream.read_exact(&mut said)).await.expect("it is told").unwrap();
+    assert_eq!(&said, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(b"body").await.unwrap();
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).await.unwrap();
+    assert!(rest.contains("POST /slow 4"), "{rest}");
+    // Whoever is not signed in is refused before they send anything.
+    let stranger =
+        raw(world.address(), "POST /slow HTTP/1.1\r\nhost: app.test\r\ncontent-length: 1000000\r\nexpect: 100-continue\r\n\r\n")
+            .await;
+    assert!(stranger.starts_with("HTTP/1.1 401"), "{stranger}");
+}
+
+#[tokio::test]
+async fn an_app_that_pauses_longer_than_it_may_is_cut_and_the_client_sees_it() {
+    let begun = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nbegun";
+    for settings in [[("upstream_idle_timeout", "300ms")], [("upstream_total_timeout", "300ms")]] {
+        let (_world, visitor) = in_front_of(scripted(begun).await, &settings).await;
+        let watch = Stopwatch::start();
+        assert!(visitor.try_send(Method::GET, "/", &[], "").await.is_none(), "a broken answer, never a short one");
+        assert!(watch.elapsed() < Duration::from_secs(5));
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_went_away_is_499_in_the_log() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    let waiting = tokio::time::timeout(Duration::from_millis(300), visitor.get("/gated")).await;
+    assert!(waiting.is_err());
+    eventually("it is noted", async || !lines_with(&["/gated", "\"http.status\":499", "client_left"]).is_empty()).await;
+}
+
+/// gRPC's own C core, as an app. Ends with its standard input.
+struct GrpcApp {
+    port: u16,
+    _process: std::process::Child,
+}
+
+fn grpc(arguments: &[&str]) -> std::process::Command {
+    let mut command = std::process::Command::new("python3");
+    command
+        .arg("grpc_peer.py")
+        .args(arguments)
+        .env("PYTHONPATH", "python")
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    command
+}
+
+impl GrpcApp {
+    fn start() -> Self {
+        let mut process = grpc(&["serve"]).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        Self { port: line.trim().parse().expect("it started; tests/run installs what it needs"), _process: process }
+    }
+}
+
+#[tokio::test]
+async fn grpc_calls_of_every_kind_pass_with_their_statuses_and_trailers() {
+    let app = GrpcApp::start();
+    let world = World::build()
+        .set("upstream_url", &format!("http://127.0.0.1:{}", app.port))
+        .set("upstream_protocol", "http2")
+        .start()
+        .await;
+    let cookie = world.signed_in().await.cookie_header();
+    let call = async |cookie: &str| {
+        let mut command = grpc(&["call", &world.address().port().to_string(), cookie]);
+        let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).expect("what came of it")
+    };
+    let expected = json!({
+        "unary": "hello for sub-ann", "trailer": "behind", "failing": ["FAILED_PRECONDITION", "no: ü"], "many": 1000,
+        "chat": ["ONE", "TWO", "THREE"],
+    });
+    assert_eq!(call(&cookie).await, expected);
+    assert_eq!(call("").await, json!({"refused": "UNAUTHENTICATED"}));
+}
+
+#[tokio::test]
+async fn a_tunnel_half_of_which_is_closed_goes_on_with_the_other() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let app = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = [0; 4096];
+        let _head = stream.read(&mut head).await.unwrap();
+        stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: custom\r\n\r\n").await.unwrap();
+        let mut said = String::new();
+        stream.read_to_string(&mut said).await.unwrap();
+        stream.write_all(format!("you said {said}").as_bytes()).await.unwrap();
+    });
+    let (world, visitor) = in_front_of(app, &[]).await;
+    let mut stream = TcpStream::connect(world.address()).await.unwrap();
+    let cookie = visitor.cookie_header();
+    let head = format!("GET /x HTTP/1.1\r\nhost: app.test\r\ncookie: {cookie}\r\nconnection: upgrade\r\nupgrade: custom\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut granted = [0; 12];
+    stream.read_exact(&mut granted).await.unwrap();
+    assert_eq!(&granted, b"HTTP/1.1 101");
+    stream.write_all(b"all of it").await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut rest = String::new();
+    tokio::time::timeout(Duration::from_secs(5), stream.read_to_string(&mut rest)).await.expect("it ends").unwrap();
+    assert!(rest.ends_with("you said all of it"), "{rest}");
+}
