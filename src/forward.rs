@@ -178,6 +178,11 @@ impl Forwarder {
             upgrade.ask(&mut head.method, &mut head.headers, websocket_key);
         }
 
+        if !body.is_end_stream() && body.size_hint().exact().is_none() {
+            // Said, because of some methods nobody expects a body, and it would be left out.
+            head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+
         let kind = if upgrade.is_some() { Kind::Upgrade } else { Kind::Request };
         let timeout = way.target.timeouts.head.filter(|_| body.is_end_stream() && kind == Kind::Request);
         let sent = way.send(head, body, origin, path, kind);

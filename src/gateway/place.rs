@@ -1,6 +1,6 @@
 //! Which place a request goes to.
 
-use http::{Method, Request};
+use http::{Method, Request, Version, header};
 
 use super::{Settings, exchange::Exchange, refusal::Refusal};
 use crate::{
@@ -22,6 +22,9 @@ pub(super) fn find<'a, B>(settings: &'a Settings, exchange: &Exchange, request: 
     let is_tunnel = *request.method() == Method::CONNECT && !is_extended_connect(request);
     if is_tunnel || *request.method() == Method::TRACE {
         return Err(Refusal::MethodNotAllowed);
+    }
+    if !is_plainly_framed(request) {
+        return Err(Refusal::BadRequest("its transfer coding is not chunked alone"));
     }
     let path = request.uri().path();
     if !path.starts_with('/') {
@@ -50,5 +53,16 @@ pub(super) fn find<'a, B>(settings: &'a Settings, exchange: &Exchange, request: 
         Ok(route) => Ok(Place::Route(route)),
         Err(NoRoute::Unknown) => Err(Refusal::NoSuchPage),
         Err(NoRoute::Ambiguous) => Err(Refusal::BadRequest("the path can be read in more than one way")),
+    }
+}
+
+/// Whether a body comes as it is or in chunks. Any other coding (RFC 9112 section 6.1) would have to be undone here, or be read
+/// by the app, and who does which is what smuggled requests live on.
+fn is_plainly_framed<B>(request: &Request<B>) -> bool {
+    let mut codings = request.headers().get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => request.version() == Version::HTTP_11 && coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => false,
     }
 }

@@ -30,5 +30,6 @@ mod rules;
 mod sessions;
 mod shared_grants;
 mod silent_return;
+mod smuggling;
 mod storm;
 mod tls;
