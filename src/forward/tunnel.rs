@@ -1,10 +1,10 @@
 //! An upgraded connection: bytes go both ways until a side ends, until its session does, or until we drain.
 
-use std::time::Duration;
+use std::{future::poll_fn, pin::Pin, time::Duration};
 
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
 use super::websocket::{Close, Frames};
@@ -70,22 +70,20 @@ impl Tunnel {
         passed: impl Fn(),
     ) -> std::io::Result<()> {
         let mut frames = Frames::default();
-        let mut buffer = vec![0; BUFFER];
         let mut closed = std::pin::pin!(self.to_be_closed());
         let why = loop {
-            let read = tokio::select! {
-                read = from.read(&mut buffer) => read?,
+            let bytes = tokio::select! {
+                bytes = read(&mut from) => bytes?,
                 why = &mut closed => break why,
             };
-            if read == 0 {
+            if bytes.is_empty() {
                 return to.shutdown().await;
             }
-            let bytes = buffer.get(..read).unwrap_or_default();
             if self.is_websocket {
-                frames.pass(bytes);
+                frames.pass(&bytes);
             }
             passed();
-            let mut writing = std::pin::pin!(to.write_all(bytes));
+            let mut writing = std::pin::pin!(to.write_all(&bytes));
             tokio::select! {
                 written = &mut writing => written?,
                 // Whoever does not read must not keep a tunnel open by that.
@@ -98,18 +96,31 @@ impl Tunnel {
         let goodbye = async {
             if self.is_websocket {
                 while !frames.at_boundary() {
-                    let read = from.read(&mut buffer).await?;
-                    let bytes = buffer.get(..read).filter(|bytes| !bytes.is_empty()).ok_or(std::io::ErrorKind::UnexpectedEof)?;
-                    frames.pass(bytes);
-                    to.write_all(bytes).await?;
+                    let bytes = read(&mut from).await?;
+                    if bytes.is_empty() {
+                        return Err(std::io::ErrorKind::UnexpectedEof.into());
+                    }
+                    frames.pass(&bytes);
+                    to.write_all(&bytes).await?;
                 }
                 to.write_all(frame(why)).await?;
             }
             to.shutdown().await?;
             // Read on to the end: a socket that is closed with bytes unread resets, and takes our last words along.
-            while from.read(&mut buffer).await? > 0 {}
+            while !read(&mut from).await?.is_empty() {}
             Ok(())
         };
         tokio::time::timeout(GOODBYE, goodbye).await.unwrap_or(Ok(()))
     }
+}
+
+/// What has come; nothing at the end. The buffer lives only while there is something to read, so that ten thousand idle
+/// tunnels hold none.
+async fn read(from: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Vec<u8>> {
+    poll_fn(|context| {
+        let mut space = [0; BUFFER];
+        let mut buffer = ReadBuf::new(&mut space);
+        Pin::new(&mut *from).poll_read(context, &mut buffer).map_ok(|()| buffer.filled().to_vec())
+    })
+    .await
 }

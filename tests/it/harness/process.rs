@@ -38,6 +38,10 @@ impl World {
 }
 
 impl Process {
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGKILL: nothing is finished, nothing is written.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
