@@ -93,6 +93,10 @@ impl Sites {
     /// What is wrong with it, as a sentence's end.
     pub fn add(&mut self, host: &str) -> Result<(), &'static str> {
         let site = AccessUrl::parse(&format!("{}://{host}", self.main.scheme()))?;
+        // Written otherwise, it would be found by nobody who asks for it as browsers do.
+        if !site.is_host(host) {
+            return Err("must be a host as browsers write it, as in app.example.com or app.example.com:8443");
+        }
         if self.find(host).is_none() {
             self.others.push(Arc::new(site));
         }

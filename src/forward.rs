@@ -13,13 +13,17 @@ mod upstream;
 mod websocket;
 
 use std::{
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use base64::prelude::*;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header, request, uri::PathAndQuery};
 use hyper::body::{Body, Incoming};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -37,6 +41,7 @@ use upstream::{Client, Kind};
 pub use body::Answer;
 pub use edits::Edits;
 pub use hop::is_extended_connect;
+pub use scrub::is_ours_to_say;
 pub use upstream::{Address, BadAddress, Protocol};
 
 /// One way to an upstream: where it leads, and what is done to requests and answers on it.
@@ -65,7 +70,7 @@ pub struct Target {
 pub struct Timeouts {
     /// To be connected to.
     pub connect: Duration,
-    /// For the head of its answer, to a request without a body (`CODER_UPSTREAM_TIMEOUT`).
+    /// For the head of its answer, from when it has the whole request (`CODER_UPSTREAM_TIMEOUT`).
     pub head: Option<Duration>,
     /// Between two pieces of its answer.
     pub idle: Option<Duration>,
@@ -123,6 +128,15 @@ struct Way {
     turn: AtomicUsize,
 }
 
+/// What goes with the part of a request that outlives it: a tunnel, or a long body.
+#[derive(Debug)]
+pub struct Beyond {
+    /// Where it is registered, if it is somebody's.
+    pub watch: Option<Watch>,
+    /// Its connection's place among those that may be open at once.
+    pub place: Arc<OwnedSemaphorePermit>,
+}
+
 /// A request that is about to be sent.
 pub struct Outbound<'a> {
     /// Proof that it may be.
@@ -133,8 +147,8 @@ pub struct Outbound<'a> {
     pub origin: &'a Origin,
     /// Its name.
     pub id: HeaderValue,
-    /// What outlives it is registered here, if it is somebody's.
-    pub watch: Option<Watch>,
+    /// What goes with what outlives it.
+    pub beyond: Beyond,
     /// As the client sent it.
     pub request: Request<Incoming>,
 }
@@ -156,7 +170,7 @@ impl Forwarder {
     /// # Errors
     /// [`ForwardError`]; the answer's body may still break off later, which the client sees as such.
     pub async fn forward(&self, outbound: Outbound<'_>) -> Result<Response<Answer>, ForwardError> {
-        let Outbound { permit, target, origin, id, watch, mut request } = outbound;
+        let Outbound { permit, target, origin, id, beyond, mut request } = outbound;
         let way = self.ways.get(target).ok_or(ForwardError::NoUpstream)?;
         let upgrade = Upgrade::wanted(&request);
         let client_side = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
@@ -184,12 +198,12 @@ impl Forwarder {
         }
 
         let kind = if upgrade.is_some() { Kind::Upgrade } else { Kind::Request };
-        let timeout = way.target.timeouts.head.filter(|_| body.is_end_stream() && kind == Kind::Request);
+        let (body, whole) = WithoutTrailers::of(body, beyond.watch.as_ref());
         let sent = way.send(head, body, origin, path, kind);
-        let mut response = match timeout {
-            Some(timeout) => tokio::time::timeout(timeout, sent).await.map_err(|_| ForwardError::TimedOut)?,
-            None => sent.await,
-        }?;
+        let mut response = match way.target.timeouts.head {
+            Some(timeout) => within(timeout, whole, sent).await?,
+            None => sent.await?,
+        };
 
         let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let protocol = response.headers().get(header::UPGRADE).cloned();
@@ -197,6 +211,10 @@ impl Forwarder {
         response.headers_mut().remove(MARK);
         cookie::strip_planted(response.headers_mut());
         way.target.answer_edits.apply(response.headers_mut());
+        if upgrade == Some(Upgrade::Stream) && !upgraded && response.status().is_success() {
+            // Any success is an open WebSocket to a client of HTTP/2 (RFC 8441 section 5), and this is none.
+            return Err(ForwardError::Unasked);
+        }
         if upgraded {
             let (Some(upgrade), Some(client_side), Some(protocol)) = (upgrade, client_side, protocol) else {
                 return Err(ForwardError::Unasked);
@@ -204,14 +222,41 @@ impl Forwarder {
             let upstream_side = hyper::upgrade::on(&mut response);
             upgrade.grant(&mut response, &protocol);
             let tunnel = tunnel::Tunnel {
-                connection: watch.as_ref().map(Watch::open),
+                connection: beyond.watch.as_ref().map(Watch::open),
+                _place: beyond.place,
                 draining: self.draining.clone(),
                 is_websocket: websocket::is_websocket(&protocol),
             };
             self.tasks.spawn(tunnel.run(client_side, upstream_side));
         }
         let limits = Limits { idle: way.target.timeouts.idle, total: way.target.timeouts.total };
-        Ok(response.map(|body| Answer::new(body, watch.as_ref(), if upgraded { Limits::default() } else { limits })))
+        let limits = if upgraded { Limits::default() } else { limits };
+        let is_stream =
+            response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(EVENT_STREAM));
+        let draining = is_stream.then(|| self.draining.clone());
+        Ok(response.map(|body| Answer::new(body, beyond.watch.as_ref(), draining, limits)))
+    }
+}
+
+/// The content type of streams that end when their server does (HTML section 9.2).
+const EVENT_STREAM: &[u8] = b"text/event-stream";
+
+/// Waits for the head of an answer, so long from when the request was `whole`.
+async fn within<T>(
+    timeout: Duration,
+    whole: Option<CancellationToken>,
+    sent: impl Future<Output = Result<T, ForwardError>>,
+) -> Result<T, ForwardError> {
+    let Some(whole) = whole else {
+        return tokio::time::timeout(timeout, sent).await.unwrap_or(Err(ForwardError::TimedOut));
+    };
+    let over = async {
+        whole.cancelled().await;
+        tokio::time::sleep(timeout).await;
+    };
+    tokio::select! {
+        answered = sent => answered,
+        () = over => Err(ForwardError::TimedOut),
     }
 }
 
@@ -234,7 +279,7 @@ impl Way {
     async fn send(
         &self,
         mut head: request::Parts,
-        body: Incoming,
+        body: WithoutTrailers,
         origin: &Origin,
         path: PathAndQuery,
         kind: Kind,
@@ -252,7 +297,7 @@ impl Way {
             }
         }
         self.address(&mut head, client, origin, path)?;
-        client.send(Request::from_parts(head, WithoutTrailers::of(body)), kind).await.map_err(ForwardError::of)
+        client.send(Request::from_parts(head, body), kind).await.map_err(ForwardError::of)
     }
 
     /// Writes whom the request is for.

@@ -16,18 +16,15 @@ use http_body_util::Either;
 use hyper::body::Incoming;
 
 use crate::{
-    address::{Sites, TrustedProxies},
+    address::{Scheme, Sites, TrustedProxies},
     clock::Clock,
-    forward::{self, Forwarder, MARK, Outbound},
+    forward::{self, Beyond, Forwarder, MARK, Outbound},
     grant::Grant,
     policy::{CrossOrigin, Denied, Permit, Policy},
     renewal::{NotKept, Renewer},
     routing::{Route, Routes},
     server::Peer,
-    session::{
-        self,
-        connections::{Connections, Watch},
-    },
+    session::{self, connections::Connections},
     sign_in::{Pass, Redirect, SignIn, return_to::ReturnTo},
     sign_out::SignOut,
     store::Store,
@@ -144,9 +141,9 @@ impl Gateway {
 
     /// The way of every request, and its one exit.
     pub async fn handle(self: Arc<Self>, peer: Peer, request: Request<Incoming>) -> Response<Body> {
-        let exchange = Exchange::begin(peer, &self.settings, &request);
+        let exchange = Exchange::begin(&peer, &self.settings, &request);
         let mut left = Left { gateway: &self, exchange: &exchange, is_answered: false };
-        let response = match self.answer(&exchange, request).await {
+        let response = match self.answer(&exchange, peer, request).await {
             Ok(response) => response,
             Err(refusal) => self.refuse(&exchange, refusal),
         };
@@ -154,7 +151,12 @@ impl Gateway {
         self.finish(&exchange, response)
     }
 
-    async fn answer(self: &Arc<Self>, exchange: &Exchange, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+    async fn answer(
+        self: &Arc<Self>,
+        exchange: &Exchange,
+        peer: Peer,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Refusal> {
         let place = place::find(&self.settings, exchange, &request)?;
         let route = match place {
             Place::Route(route) => route,
@@ -164,9 +166,9 @@ impl Gateway {
                 return answer.await.map(|response| response.map(Either::Right));
             }
         };
-        route.rule.takes(request.method())?;
+        route.rule.takes(&exchange.method, request.headers())?;
         if let Some(permit) = route.rule.permit_anybody() {
-            return self.forward(exchange, route, &permit, None, request).await;
+            return self.forward(exchange, route, &permit, Beyond { watch: None, place: peer.place }, request).await;
         }
         let visitor = self.visitors.recognise(request.headers()).await?;
         let signed_in = match visitor {
@@ -190,7 +192,8 @@ impl Gateway {
             return Err(self.ask_to_sign_in(exchange, visitor::Reason::SettingsChanged, Some(&kept.grant), &request));
         }
         let permit = route.rule.permit(&self.policy, &kept.grant.identity, || kept.grant.passport(kept.stale))?;
-        self.forward(exchange, route, &permit, Some(self.connections.watch(signed_in.session)), request).await
+        let watch = Some(self.connections.watch(signed_in.session));
+        self.forward(exchange, route, &permit, Beyond { watch, place: peer.place }, request).await
     }
 
     async fn forward(
@@ -198,11 +201,11 @@ impl Gateway {
         exchange: &Exchange,
         route: &Route,
         permit: &Permit,
-        watch: Option<Watch>,
+        beyond: Beyond,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Refusal> {
         let (origin, id) = (&exchange.origin, exchange.id_header());
-        let response = self.forwarder.forward(Outbound { permit, target: route.target, origin, id, watch, request }).await?;
+        let response = self.forwarder.forward(Outbound { permit, target: route.target, origin, id, beyond, request }).await?;
         Ok(response.map(Either::Left))
     }
 
@@ -252,7 +255,10 @@ impl Gateway {
 
     /// Headers that are always set, one access line, the metrics.
     fn finish(&self, exchange: &Exchange, mut response: Response<Body>) -> Response<Body> {
-        if let Some(value) = &self.settings.strict_transport_security {
+        // RFC 6797 section 7.2: not where anybody could have written it.
+        if let Some(value) = &self.settings.strict_transport_security
+            && exchange.origin.scheme == Scheme::Https
+        {
             response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, value.clone());
         }
         let answer = response.headers().get(MARK).and_then(|mark| mark.to_str().ok()).unwrap_or("upstream");

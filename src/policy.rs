@@ -2,7 +2,7 @@
 
 mod cross_origin;
 
-use http::Method;
+use http::{HeaderMap, Method};
 
 use crate::identity::{Identity, Passport};
 
@@ -63,6 +63,9 @@ impl Permit {
     }
 }
 
+/// Headers by which frameworks take a request for one of another method.
+const OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
+
 impl Rule {
     /// Anybody may pass.
     pub fn public() -> Self {
@@ -74,12 +77,16 @@ impl Rule {
         Self { who: Who::SignedIn(policy), methods: Vec::new() }
     }
 
-    /// Whether the route takes a method.
+    /// Whether the route takes a method. Where it does not take all, it takes none that frameworks read another from.
     ///
     /// # Errors
     /// [`Denied::Method`].
-    pub fn takes(&self, method: &Method) -> Result<(), Denied> {
-        if self.methods.is_empty() || self.methods.contains(method) { Ok(()) } else { Err(Denied::Method) }
+    pub fn takes(&self, method: &Method, headers: &HeaderMap) -> Result<(), Denied> {
+        if self.methods.is_empty() {
+            return Ok(());
+        }
+        let overridden = headers.keys().any(|name| OVERRIDES.contains(&name.as_str()));
+        if self.methods.contains(method) && !overridden { Ok(()) } else { Err(Denied::Method) }
     }
 
     /// Lets a request pass if nobody needs to be known for it.

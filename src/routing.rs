@@ -26,7 +26,11 @@ pub struct Route {
 
 /// All routes, the longest prefix first.
 #[derive(Clone, Debug)]
-pub struct Routes(Vec<Route>);
+pub struct Routes {
+    all: Vec<Route>,
+    /// Whether a prefix has letters that an app may take for others.
+    has_upper_case: bool,
+}
 
 /// Why a request takes no route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,7 +47,8 @@ impl Routes {
     /// Orders them: those of one host before those of all, and the longest first.
     pub fn new(mut routes: Vec<Route>) -> Self {
         routes.sort_by_key(|route| (route.host.is_none(), std::cmp::Reverse(route.prefix.len())));
-        Self(routes)
+        let has_upper_case = routes.iter().any(|route| route.prefix.contains(|letter: char| letter.is_ascii_uppercase()));
+        Self { all: routes, has_upper_case }
     }
 
     /// The route of a request.
@@ -53,18 +58,20 @@ impl Routes {
     pub fn find(&self, host: &str, path: &str) -> Result<&Route, NoRoute> {
         let readings = Readings::of(path).ok_or(NoRoute::Ambiguous)?;
         let route = self.longest(host, |prefix| path.strip_prefix(prefix)).ok_or(NoRoute::Unknown)?;
-        let other = readings.other().filter(|_| self.0.len() > 1);
+        let other = readings.other().or_else(|| self.has_upper_case.then_some(path)).filter(|_| self.all.len() > 1);
         let found = other.and_then(|other| self.longest(host, |prefix| path::strip_prefix_loosely(other, prefix)));
         match (other, found) {
             // There is one way to read it, or one route.
             (None, _) => Ok(route),
-            (Some(_), Some(found)) if found.rule == route.rule => Ok(route),
+            // The same route, not one with the same rule: between the two readings lie others, which lead no deeper than
+            // either and could lead to a third.
+            (Some(_), Some(found)) if std::ptr::eq(found, route) => Ok(route),
             (Some(_), _) => Err(NoRoute::Ambiguous),
         }
     }
 
     fn longest<'a>(&self, host: &str, rest: impl Fn(&str) -> Option<&'a str>) -> Option<&Route> {
-        self.0.iter().find(|route| {
+        self.all.iter().find(|route| {
             route.host.as_deref().is_none_or(|own| own.eq_ignore_ascii_case(host))
                 && rest(&route.prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         })

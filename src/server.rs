@@ -1,5 +1,7 @@
 //! Accepting connections, ending TLS, serving HTTP/1.1 and HTTP/2 on them, and ending them gracefully.
 
+mod prompt;
+
 use std::{
     convert::Infallible,
     future::Future,
@@ -27,12 +29,14 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::tls::Shown;
+
+use prompt::Prompt;
 
 /// How connections are served.
 #[derive(Clone, Debug)]
@@ -46,12 +50,15 @@ pub struct Settings {
 }
 
 /// The other end of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Peer {
     /// Its address.
     pub address: IpAddr,
     /// Whether it speaks TLS with us.
     pub is_secure: bool,
+    /// Its place among those that may be connected at once. Whatever outlives the serving of a connection, as a tunnel does,
+    /// keeps it.
+    pub place: Arc<OwnedSemaphorePermit>,
 }
 
 /// One way in.
@@ -66,7 +73,13 @@ pub struct Door {
 const HEADER_DEADLINE: Duration = Duration::from_secs(30);
 /// The longest head of a request.
 const LARGEST_HEAD: usize = 64 * 1024;
-const MOST_STREAMS: u32 = 200;
+const MOST_STREAMS: u32 = 100;
+/// A client that takes nothing of its answer for so long takes no more.
+const SLOWEST_READER: Duration = Duration::from_secs(60);
+/// Clients that vanished without a word are asked for after this, so often, so many times.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+const KEEPALIVE_AGAIN: Duration = Duration::from_secs(15);
+const KEEPALIVE_TRIES: u32 = 4;
 /// When the process is out of file descriptors, accepting again at once would only burn time.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long a client may take to agree on TLS.
@@ -100,8 +113,8 @@ where
         };
         let (builder, tls, watcher, handle) = (Arc::clone(&builder), door.tls.clone(), graceful.watcher(), handle.clone());
         connections.spawn(async move {
-            greet(builder, stream, peer, tls, watcher, handle).await;
-            drop(place);
+            keep_alive(&stream);
+            greet(builder, stream, peer, Arc::new(place), tls, watcher, handle).await;
         });
     }
     drop(door.listener);
@@ -110,11 +123,26 @@ where
     connections.wait().await;
 }
 
+/// Has the kernel ask whether the other end is still there.
+fn keep_alive(stream: &TcpStream) {
+    use rustix::net::sockopt;
+    let ask = || {
+        sockopt::set_socket_keepalive(stream, true)?;
+        sockopt::set_tcp_keepidle(stream, KEEPALIVE)?;
+        sockopt::set_tcp_keepintvl(stream, KEEPALIVE_AGAIN)?;
+        sockopt::set_tcp_keepcnt(stream, KEEPALIVE_TRIES)
+    };
+    if let Err(error) = ask() {
+        tracing::debug!(%error, "a connection cannot be kept alive");
+    }
+}
+
 /// Agrees on TLS, if that is spoken here, and serves the connection.
 async fn greet<S, F, B>(
     builder: Arc<auto::Builder<TokioExecutor>>,
     stream: TcpStream,
     peer: SocketAddr,
+    place: Arc<OwnedSemaphorePermit>,
     tls: Option<TlsAcceptor>,
     watcher: Watcher,
     handle: S,
@@ -128,10 +156,14 @@ async fn greet<S, F, B>(
     let _best_effort = stream.set_nodelay(true);
     let address = peer.ip();
     let Some(tls) = tls else {
-        return connection(builder, stream, Peer { address, is_secure: false }, watcher, handle).await;
+        let stream = Prompt::new(stream, SLOWEST_READER);
+        return connection(builder, stream, Peer { address, is_secure: false, place }, watcher, handle).await;
     };
     match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
-        Ok(Ok(stream)) => connection(builder, stream, Peer { address, is_secure: true }, watcher, handle).await,
+        Ok(Ok(stream)) => {
+            let stream = Prompt::new(stream, SLOWEST_READER);
+            connection(builder, stream, Peer { address, is_secure: true, place }, watcher, handle).await;
+        }
         Ok(Err(error)) => tracing::debug!(%error, client.ip = %address, "a client did not agree on TLS"),
         Err(_) => tracing::debug!(client.ip = %address, "a client took too long to agree on TLS"),
     }
@@ -162,14 +194,15 @@ async fn connection<S, F, B>(
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    let (serving, address) = (peer.clone(), peer.address);
     let begun = Arc::new(AtomicBool::new(false));
     let began = Arc::clone(&begun);
     let service = service_fn(move |request| {
         began.store(true, Ordering::Relaxed);
-        let answer = handle(peer, request);
+        let answer = handle(serving.clone(), request);
         async move { Ok::<_, Infallible>(answer.await) }
     });
-    let serving = watcher.watch(builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned());
+    let served = watcher.watch(builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned());
     // The server's own deadlines begin once it knows which protocol is spoken; before that, silence would last for ever.
     let silence = async {
         tokio::time::sleep(HEADER_DEADLINE).await;
@@ -179,10 +212,10 @@ async fn connection<S, F, B>(
     };
     let ended = tokio::select! {
         biased;
-        ended = serving => ended,
+        ended = served => ended,
         () = silence => return,
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, client.ip = %peer.address, "a connection broke off");
+        tracing::debug!(%error, client.ip = %address, "a connection broke off");
     }
 }

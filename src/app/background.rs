@@ -57,7 +57,13 @@ impl Background {
         let this = all.clone();
         spawn(Box::pin(async move {
             let cache = Arc::clone(&this.cache);
-            this.store.watch(move |heard| cache.set_hears_changes(heard)).await;
+            let gateway = Arc::clone(&this.gateway);
+            let hears = move |heard| {
+                cache.set_hears_changes(heard);
+                // What ended while nobody could hear of it is looked for.
+                gateway.heard(session::cache::Change::Everything);
+            };
+            this.store.watch(hears).await;
         }));
         let this = all.clone();
         spawn(Box::pin(async move { this.apply_changes().await }));

@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, Method};
 use super::{Problems, check::Reader, values};
 use crate::{
     address::Sites,
-    forward::{Address, Edits, Target},
+    forward::{Address, Edits, Target, is_ours_to_say},
     policy::{Policy, Rule},
     routing::{Route, Routes},
     tls::Trust,
@@ -44,7 +44,7 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ("client_cert_file", "As `CODER_UPSTREAM_CLIENT_CERT_FILE`."),
     ("client_key_file", "As `CODER_UPSTREAM_CLIENT_KEY_FILE`."),
     ("remove_headers", "Headers that are removed from requests."),
-    ("set_headers", "A table of headers that requests are given. Identity headers stay as Evergate sets them."),
+    ("set_headers", "A table of headers that requests are given. Those that are Evergate's own (`X-Forwarded-…`) cannot be set."),
     ("remove_answer_headers", "Headers that are removed from answers."),
     ("set_answer_headers", "A table of headers that answers are given."),
 ];
@@ -211,6 +211,9 @@ impl Table<'_> {
             };
             values::map(text).map_err(|_| wrong())?.into_iter().map(line).collect::<Result<Vec<_>, String>>()
         });
+        if lines.iter().flatten().any(|(name, _)| is_ours_to_say(name.as_str())) {
+            self.problem(set, "names a header that is Evergate's own to send");
+        }
         Edits { remove: names.unwrap_or_default(), set: lines.unwrap_or_default() }
     }
 

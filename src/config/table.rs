@@ -126,13 +126,13 @@ pub const SECTIONS: &[Section] = &[
                 "upstream_timeout",
                 Kind::Duration,
                 "5m",
-                "How long a request without a body waits for the head of the app's answer; then it is answered 504. `0` waits for ever. Bodies, streams and WebSockets have no limit.",
+                "How long a request that has been sent whole waits for the head of the app's answer; then it is answered 504. `0` waits for ever. Bodies, streams and WebSockets have no limit.",
             ),
             key(
                 "upstream_protocol",
                 Kind::Text,
-                "auto",
-                "What is spoken with the app: `http1`, `http2` (on plain text by prior knowledge, as gRPC servers do), or `auto`: HTTP/2 where TLS negotiates it, else HTTP/1.1.",
+                "http1",
+                "What is spoken with the app: `http1`, or `http2`, over TLS by ALPN and on plain text by prior knowledge, as gRPC servers speak it.",
             ),
             key(
                 "upstream_connect_timeout",

@@ -16,10 +16,9 @@ pub(super) fn boolean(text: &str) -> Result<bool, String> {
 /// What is spoken with an upstream.
 pub(super) fn protocol(text: &str) -> Result<Protocol, String> {
     match text {
-        "auto" => Ok(Protocol::Auto),
         "http1" => Ok(Protocol::Http1),
         "http2" => Ok(Protocol::Http2),
-        _ => Err("must be auto, http1 or http2".to_owned()),
+        _ => Err("must be http1 or http2".to_owned()),
     }
 }
 

@@ -9,47 +9,71 @@ use std::{
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::Sleep;
-use tokio_util::sync::WaitForCancellationFutureOwned;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::session::connections::{Connection, Watch};
 
 /// A body without its trailers. Some servers read a trailer as one more header, so a client could say there what is
-/// scrubbed from its headers; requests have no use for them (gRPC's stand in answers).
+/// scrubbed from its headers; requests have no use for them (gRPC's stand in answers). One that may take long breaks off when
+/// its session ends.
 #[derive(Debug)]
-pub(super) struct WithoutTrailers(Option<Incoming>);
+pub(super) struct WithoutTrailers {
+    body: Option<Incoming>,
+    watched: Option<Box<Watched>>,
+    whole: Option<CancellationToken>,
+}
 
 impl WithoutTrailers {
-    /// All of this but its trailers.
-    pub(super) fn of(body: Incoming) -> Self {
-        Self(Some(body))
+    /// All of this but its trailers, and what is cancelled when all of it has gone; nothing, if there is nothing to go.
+    pub(super) fn of(body: Incoming, watch: Option<&Watch>) -> (Self, Option<CancellationToken>) {
+        let whole = (!body.is_end_stream()).then(CancellationToken::new);
+        (Self { watched: Watched::new(&body, watch), body: Some(body), whole: whole.clone() }, whole)
     }
 
     /// Nothing.
     pub(super) fn empty() -> Self {
-        Self(None)
+        Self { body: None, watched: None, whole: None }
+    }
+}
+
+impl Drop for WithoutTrailers {
+    fn drop(&mut self) {
+        if let Some(whole) = &self.whole {
+            whole.cancel();
+        }
     }
 }
 
 impl Body for WithoutTrailers {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BrokenOff;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Some(body) = &mut self.0 else { return Poll::Ready(None) };
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        let this = &mut *self;
+        if this.watched.as_mut().is_some_and(|watched| watched.is_over(context)) {
+            return Poll::Ready(Some(Err(BrokenOff::SessionEnded)));
+        }
+        let Some(body) = &mut this.body else { return Poll::Ready(None) };
         loop {
             match ready!(Pin::new(&mut *body).poll_frame(context)) {
                 Some(Ok(frame)) if frame.is_trailers() => {}
-                other => return Poll::Ready(other),
+                Some(frame) => return Poll::Ready(Some(frame.map_err(BrokenOff::from))),
+                None => {
+                    if let Some(whole) = &this.whole {
+                        whole.cancel();
+                    }
+                    return Poll::Ready(None);
+                }
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(Body::is_end_stream)
+        self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint)
+        self.body.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint)
     }
 }
 
@@ -59,13 +83,29 @@ impl Body for WithoutTrailers {
 pub struct Answer {
     body: Incoming,
     watched: Option<Box<Watched>>,
+    draining: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     timed: Option<Box<Timed>>,
 }
 
+/// What ends a body besides its end.
 #[derive(Debug)]
 struct Watched {
     _connection: Connection,
     ended: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+impl Watched {
+    /// Registers a body that may take long, because nobody knows its length or it is large.
+    fn new(body: &Incoming, watch: Option<&Watch>) -> Option<Box<Self>> {
+        let is_short = body.is_end_stream() || body.size_hint().upper().is_some_and(|length| length <= SHORT);
+        let connection = watch.filter(|_| !is_short)?.open();
+        let ended = Box::pin(connection.ended().clone().cancelled_owned());
+        Some(Box::new(Self { _connection: connection, ended }))
+    }
+
+    fn is_over(&mut self, context: &mut Context<'_>) -> bool {
+        self.ended.as_mut().poll(context).is_ready()
+    }
 }
 
 /// How long an answer may take.
@@ -87,32 +127,31 @@ struct Timed {
 /// A body of a known length up to this is over soon enough.
 const SHORT: u64 = 1 << 20;
 
-/// Why an answer's body broke off.
+/// Why a body broke off.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokenOff {
-    /// The upstream's side did.
+    /// The other side did.
     #[error(transparent)]
-    Upstream(#[from] hyper::Error),
+    Other(#[from] hyper::Error),
     /// We did.
     #[error("the session has ended")]
     SessionEnded,
+    /// We did.
+    #[error("the gateway drains")]
+    Draining,
     /// We did.
     #[error("the upstream took longer than it may")]
     TooSlow,
 }
 
 impl Answer {
-    pub(super) fn new(body: Incoming, watch: Option<&Watch>, limits: Limits) -> Self {
-        let is_short = body.is_end_stream() || body.size_hint().upper().is_some_and(|length| length <= SHORT);
-        let watched = watch.filter(|_| !is_short).map(|watch| {
-            let connection = watch.open();
-            let ended = Box::pin(connection.ended().clone().cancelled_owned());
-            Box::new(Watched { _connection: connection, ended })
-        });
+    pub(super) fn new(body: Incoming, watch: Option<&Watch>, draining: Option<CancellationToken>, limits: Limits) -> Self {
+        let watched = Watched::new(&body, watch);
+        let draining = draining.map(|draining| Box::pin(draining.cancelled_owned()));
         let limited = (limits.idle.is_some() || limits.total.is_some()) && !body.is_end_stream();
         let sleep = |limit: Option<Duration>| limit.map(|limit| Box::pin(tokio::time::sleep(limit)));
         let timed = limited.then(|| Box::new(Timed { limits, idle: None, total: sleep(limits.total) }));
-        Self { body, watched, timed }
+        Self { body, watched, draining, timed }
     }
 }
 
@@ -135,10 +174,11 @@ impl Body for Answer {
     type Error = BrokenOff;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
-        if let Some(watched) = &mut self.watched
-            && watched.ended.as_mut().poll(context).is_ready()
-        {
+        if self.watched.as_mut().is_some_and(|watched| watched.is_over(context)) {
             return Poll::Ready(Some(Err(BrokenOff::SessionEnded)));
+        }
+        if self.draining.as_mut().is_some_and(|draining| draining.as_mut().poll(context).is_ready()) {
+            return Poll::Ready(Some(Err(BrokenOff::Draining)));
         }
         let frame = Pin::new(&mut self.body).poll_frame(context);
         if let Some(timed) = &mut self.timed

@@ -21,6 +21,7 @@ const OURS_TO_SAY: &[&str] = &[
     "x-request-id",
     "x-client-ip",
     "x-original-url",
+    "x-original-uri",
     "x-rewrite-url",
     "x-remote-user",
     "x-ssl-client",
@@ -33,8 +34,8 @@ const OURS_TO_SAY: &[&str] = &[
     "proxy",
 ];
 
-/// Header names are lower case in `http`.
-fn is_ours_to_say(name: &str) -> bool {
+/// Whether a header is one that only we may send. Header names are lower case in `http`.
+pub fn is_ours_to_say(name: &str) -> bool {
     // Nearly every header is told by its first letter.
     matches!(name.as_bytes(), [b'x' | b'f' | b'e' | b'c' | b's' | b'r' | b't' | b'p', ..])
         && OURS_TO_SAY.iter().any(|own| begins(name, own))

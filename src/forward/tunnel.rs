@@ -1,10 +1,11 @@
 //! An upgraded connection: bytes go both ways until a side ends, until its session does, or until we drain.
 
-use std::{future::poll_fn, pin::Pin, time::Duration};
+use std::{future::poll_fn, pin::Pin, sync::Arc, time::Duration};
 
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use super::websocket::{Close, Frames};
@@ -19,6 +20,7 @@ pub(super) struct Tunnel {
     /// Registered with its session, if it has one.
     pub(super) connection: Option<Connection>,
     pub(super) draining: CancellationToken,
+    pub(super) _place: Arc<OwnedSemaphorePermit>,
     pub(super) is_websocket: bool,
 }
 

@@ -4,7 +4,10 @@ use std::{
     future::Future,
     path::PathBuf,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -82,17 +85,24 @@ impl Address {
 /// What is spoken with an upstream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Protocol {
-    /// HTTP/2 where TLS negotiates it (ALPN), else HTTP/1.1.
-    #[default]
-    Auto,
     /// HTTP/1.1.
+    #[default]
     Http1,
-    /// HTTP/2, on plain text by prior knowledge (RFC 9113 section 3.3).
+    /// HTTP/2: over TLS by ALPN, on plain text by prior knowledge (RFC 9113 section 3.3). Never by itself, because all requests
+    /// of a few connections share what these bear, where each of HTTP/1.1 has its own.
     Http2,
 }
 
 /// Shorter than common servers keep idle connections, so that we seldom use one that is just being closed.
 const IDLE: Duration = Duration::from_secs(30);
+/// So many connections of HTTP/2 are kept, taken in turn: each bears some hundred requests at once.
+const HTTP2_CONNECTIONS: usize = 8;
+/// A client that reads slowly holds up its own answer alone: what one stream may have on its way is little, and what a
+/// connection may, no limit.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
+/// Peers that vanished without a word are noticed after this.
+const KEEPALIVE: Duration = Duration::from_secs(60);
 /// How often a connection of HTTP/2 is asked whether it is alive, and how long it may take to say so.
 const PING: Duration = Duration::from_secs(20);
 
@@ -103,7 +113,8 @@ pub(super) struct Client {
     scheme: Scheme,
     authority: Authority,
     protocol: Protocol,
-    requests: Pool,
+    requests: Vec<Pool>,
+    turn: AtomicUsize,
     /// HTTP/2 has no upgrades, so these go over connections of HTTP/1.1.
     upgrades: Pool,
 }
@@ -122,9 +133,11 @@ impl Client {
             let mut builder = legacy::Client::builder(TokioExecutor::new());
             builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).set_host(false).http2_only(only_http2);
             builder.timer(TokioTimer::new()).http2_keep_alive_interval(PING).http2_keep_alive_timeout(PING);
+            builder.http2_initial_stream_window_size(STREAM_WINDOW).http2_initial_connection_window_size(CONNECTION_WINDOW);
             builder
         };
         let only_http2 = protocol == Protocol::Http2;
+        let pools = if only_http2 { HTTP2_CONNECTIONS } else { 1 };
         match address {
             Address::Tcp { scheme, authority } => {
                 let fixed = Uri::builder().scheme(scheme.clone()).authority(authority.clone()).path_and_query("/").build();
@@ -133,10 +146,10 @@ impl Client {
                     let mut tcp = HttpConnector::new();
                     tcp.set_connect_timeout(Some(connect));
                     tcp.set_nodelay(true);
+                    tcp.set_keepalive(Some(KEEPALIVE));
                     tcp.enforce_http(false);
                     let connector = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_or_http();
                     let connector = match protocol {
-                        Protocol::Auto => connector.enable_all_versions().wrap_connector(tcp),
                         Protocol::Http1 => connector.enable_http1().wrap_connector(tcp),
                         Protocol::Http2 => connector.enable_http2().wrap_connector(tcp),
                     };
@@ -146,7 +159,8 @@ impl Client {
                     scheme: scheme.clone(),
                     authority: authority.clone(),
                     protocol,
-                    requests: tcp(protocol, only_http2),
+                    requests: (0..pools).map(|_| tcp(protocol, only_http2)).collect(),
+                    turn: AtomicUsize::new(0),
                     upgrades: tcp(Protocol::Http1, false),
                 }
             }
@@ -158,7 +172,8 @@ impl Client {
                     scheme: Scheme::HTTP,
                     authority: Authority::from_static("localhost"),
                     protocol,
-                    requests: unix(only_http2),
+                    requests: (0..pools).map(|_| unix(only_http2)).collect(),
+                    turn: AtomicUsize::new(0),
                     upgrades: unix(false),
                 }
             }
@@ -173,22 +188,17 @@ impl Client {
     /// The request target for `path` here. Where a connection leads is fixed, so `host` is what the upstream is told alone:
     /// HTTP/2 has it in the target (`:authority`), HTTP/1.1 in its header.
     pub(super) fn target(&self, host: &str, path: PathAndQuery) -> Result<Uri, http::Error> {
-        let told = host.parse::<Authority>().ok().filter(|_| self.may_speak_http2());
+        let told = host.parse::<Authority>().ok().filter(|_| self.protocol == Protocol::Http2);
         let authority = told.unwrap_or_else(|| self.authority.clone());
         Uri::builder().scheme(self.scheme.clone()).authority(authority).path_and_query(path).build()
     }
 
-    fn may_speak_http2(&self) -> bool {
-        match self.protocol {
-            Protocol::Http1 => false,
-            Protocol::Http2 => true,
-            Protocol::Auto => self.scheme == Scheme::HTTPS,
-        }
-    }
-
     pub(super) async fn send(&self, request: Request<WithoutTrailers>, kind: Kind) -> Result<Response<Incoming>, legacy::Error> {
         let pool = match kind {
-            Kind::Request => &self.requests,
+            Kind::Request => {
+                let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.requests.len().max(1);
+                self.requests.get(turn).unwrap_or(&self.upgrades)
+            }
             Kind::Upgrade => &self.upgrades,
         };
         match pool {

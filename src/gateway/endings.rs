@@ -63,7 +63,7 @@ impl Gateway {
             changed.sessions.extend(unsure.drain());
             for seen in self.connections.sessions().iter().filter(|seen| changed.concerns(seen)) {
                 match self.visitors.still_served(seen.hash).await {
-                    Ok(Some(grant)) => self.connections.lives(seen.hash, grant),
+                    Ok(Some(held)) => self.connections.lives(seen, held),
                     Ok(None) => {
                         tracing::info!(session = seen.hash.short(), "cut the connections of a session that has ended");
                         self.connections.cut(seen.hash);

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
 use super::Settings;
 use crate::{
     address::{AccessUrl, Origin, Scheme, requested_host},
+    forward::is_extended_connect,
     server::Peer,
 };
 
@@ -46,7 +47,7 @@ pub(super) enum Asker {
 
 impl Exchange {
     #[expect(clippy::disallowed_methods, reason = "how long a request takes is measured, not decided by")]
-    pub(super) fn begin<B>(peer: Peer, settings: &Settings, request: &Request<B>) -> Self {
+    pub(super) fn begin<B>(peer: &Peer, settings: &Settings, request: &Request<B>) -> Self {
         let host = requested_host(request.uri(), request.headers());
         // Where we end TLS, the connection tells what the client spoke. Where somebody does so before us, it spoke what the
         // access URL says. A trusted proxy knows better in either case.
@@ -57,7 +58,8 @@ impl Exchange {
         Self {
             id: settings.request_ids.next(),
             started: Instant::now(),
-            method: request.method().clone(),
+            // A WebSocket on HTTP/2 is what a GET is on HTTP/1.1.
+            method: if is_extended_connect(request) { Method::GET } else { request.method().clone() },
             uri: request.uri().clone(),
             site: Arc::clone(site.unwrap_or(settings.sites.main())),
             names_site: site.is_some(),

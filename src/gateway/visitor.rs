@@ -6,7 +6,7 @@ use http::HeaderMap;
 
 use crate::{
     clock::Clock,
-    grant::{EndReason, Grant, GrantId},
+    grant::{EndReason, Grant},
     session::{
         self, SessionHash,
         cache::{Change, Held, SessionCache},
@@ -100,7 +100,7 @@ impl Visitors {
             return Ok(Visitor::Anonymous(Reason::UnknownSession));
         };
         if self.settings.reached(&session.session, SessionCache::last_seen(&session), now).is_some()
-            && self.has_ended(hash).await?
+            && self.has_ended(&session).await?
         {
             return Ok(Visitor::Anonymous(Reason::SessionExpired));
         }
@@ -119,24 +119,25 @@ impl Visitors {
         })
     }
 
-    /// The grant of a session whose requests would be served; `None` if they would not. A grant whose outcome is unknown
+    /// A session whose requests would be served; `None` if they would not. A grant whose outcome is unknown
     /// is no word of the provider's against its user, so what is open stays open.
-    pub(super) async fn still_served(&self, hash: SessionHash) -> Result<Option<GrantId>, StoreError> {
+    pub(super) async fn still_served(&self, hash: SessionHash) -> Result<Option<Arc<Held>>, StoreError> {
         let now = self.clock.now();
         let Some(held) = self.cache.session(hash, now, || self.store.session(hash)).await? else { return Ok(None) };
-        if self.settings.reached(&held.session, SessionCache::last_seen(&held), now).is_some() && self.has_ended(hash).await? {
+        if self.settings.reached(&held.session, SessionCache::last_seen(&held), now).is_some() && self.has_ended(&held).await? {
             return Ok(None);
         }
         let id = held.session.grant;
         let Some(grant) = self.cache.grant(id, now, || self.store.grant(id)).await? else { return Ok(None) };
         let ended = grant.ended.as_ref().is_some_and(|ended| ended.reason != EndReason::OutcomeUnknown);
-        Ok((!ended).then_some(id))
+        Ok((!ended).then_some(held))
     }
 
     /// What memory takes for ended may have been used through another replica.
-    async fn has_ended(&self, hash: SessionHash) -> Result<bool, StoreError> {
-        let stored = self.store.session(hash).await?;
-        Ok(stored.is_none_or(|session| self.settings.reached(&session, session.last_seen, self.clock.now()).is_some()))
+    async fn has_ended(&self, held: &Held) -> Result<bool, StoreError> {
+        let Some(stored) = self.store.session(held.session.hash).await? else { return Ok(true) };
+        SessionCache::was_seen(held, stored.last_seen);
+        Ok(self.settings.reached(&stored, stored.last_seen, self.clock.now()).is_some())
     }
 
     /// Notes that the session was used.

@@ -19,6 +19,7 @@ fn routes() -> Routes {
         route(None, "", everybody(), 0),
         route(None, "/public", Rule::public(), 1),
         route(None, "/public/admin", only("admins"), 2),
+        route(None, "/public/admin/help", Rule::public(), 6),
         route(None, "/api", everybody(), 3),
         route(Some("other.example"), "", everybody(), 4),
         route(Some("other.example"), "/public", Rule::public(), 5),
@@ -43,7 +44,6 @@ fn the_longest_prefix_wins_by_whole_segments() {
         ("other.example", "/api", 4),
         // Read differently, and under the same rule all the same.
         ("app.example", "/api/v4/projects/group%2Fproject", 3),
-        ("app.example", "//api/x", 0),
         ("app.example", "/a//b", 0),
         ("app.example", "/Caf%C3%A9;v=1", 0),
         ("app.example", "/public/%20x", 1),
@@ -85,8 +85,23 @@ fn a_path_that_leads_elsewhere_for_another_server_is_refused() {
         "/%70ublic/x",
         "/PUBLIC/x",
         "/public%2fx",
+        "//api/x",
+        // Read half-way, they lead to a third route.
+        "/public/%61dmin/help;x",
+        "/public/%61dmin/HELP/x",
+        "/public/%61dmin//help/x",
     ] {
         assert_eq!(routes().find("app.example", path).map(|route| route.target), Err(NoRoute::Ambiguous), "{path}");
+    }
+}
+
+#[test]
+fn a_prefix_with_upper_case_is_that_of_an_app_that_may_not_tell_cases_apart() {
+    let routes = Routes::new(vec![route(None, "", everybody(), 0), route(None, "/Admin", only("admins"), 1)]);
+    assert_eq!(routes.find("app.example", "/Admin/x").map(|route| route.target), Ok(1));
+    assert_eq!(routes.find("app.example", "/other").map(|route| route.target), Ok(0));
+    for path in ["/admin/x", "/ADMIN", "/aDmin/x"] {
+        assert_eq!(routes.find("app.example", path).map(|route| route.target), Err(NoRoute::Ambiguous), "{path}");
     }
 }
 

@@ -151,6 +151,11 @@ impl SessionCache {
         Timestamp(held.seen.load(Ordering::Relaxed))
     }
 
+    /// Takes over what the store knows of other replicas' requests.
+    pub fn was_seen(held: &Held, at: Timestamp) {
+        held.seen.fetch_max(at.0, Ordering::Relaxed);
+    }
+
     /// Notes a request. Cheap: only the first one in [`Settings::granularity`] is put down to be written.
     pub fn touch(&self, held: &Held, settings: &Settings, now: Timestamp) {
         let seen = held.seen.load(Ordering::Relaxed);

@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -25,6 +25,7 @@ pub struct Connections {
     clock: Clock,
     open: [Mutex<HashMap<SessionHash, Open>>; SHARDS],
     count: AtomicUsize,
+    opened: AtomicU64,
 }
 
 /// Connections that begin and end at once should not wait for each other.
@@ -33,6 +34,10 @@ const SHARDS: usize = 16;
 /// Those of one session.
 #[derive(Debug)]
 struct Open {
+    /// Tells this entry from one that the same session had before.
+    id: u64,
+    /// Counts what was opened; what is opened while the session is looked at has not been looked at.
+    newest: u64,
     held: Arc<Held>,
     grant: GrantId,
     connections: usize,
@@ -52,6 +57,7 @@ pub struct Watch {
 #[derive(Debug)]
 pub struct Connection {
     watch: Watch,
+    entry: u64,
     ended: CancellationToken,
 }
 
@@ -62,6 +68,8 @@ pub struct Seen {
     pub hash: SessionHash,
     /// The grant that it pointed to when it was last looked at.
     pub grant: GrantId,
+    /// The newest of its connections.
+    newest: u64,
     /// Not looked at yet.
     pub is_new: bool,
     /// By what this replica knows, it has reached a limit.
@@ -71,7 +79,7 @@ pub struct Seen {
 impl Connections {
     /// None, for sessions within these limits.
     pub fn new(cache: Arc<SessionCache>, settings: Settings, clock: Clock) -> Self {
-        Self { cache, settings, clock, open: Default::default(), count: AtomicUsize::new(0) }
+        Self { cache, settings, clock, open: Default::default(), count: AtomicUsize::new(0), opened: AtomicU64::new(0) }
     }
 
     fn shard(&self, hash: SessionHash) -> MutexGuard<'_, HashMap<SessionHash, Open>> {
@@ -100,6 +108,7 @@ impl Connections {
             all.extend(shard.iter().map(|(hash, open)| Seen {
                 hash: *hash,
                 grant: open.grant,
+                newest: open.newest,
                 is_new: open.is_new,
                 reached_a_limit: self.settings.reached(&open.held.session, SessionCache::last_seen(&open.held), now).is_some(),
             }));
@@ -107,10 +116,12 @@ impl Connections {
         all
     }
 
-    /// Notes that a session was looked at, and lives with this grant.
-    pub fn lives(&self, hash: SessionHash, grant: GrantId) {
-        if let Some(open) = self.shard(hash).get_mut(&hash) {
-            (open.grant, open.is_new) = (grant, false);
+    /// Notes that a session was looked at as it was `seen`, and lives as `held` says.
+    pub fn lives(&self, seen: &Seen, held: Arc<Held>) {
+        if let Some(open) = self.shard(seen.hash).get_mut(&seen.hash) {
+            open.grant = held.session.grant;
+            open.is_new &= open.newest != seen.newest;
+            open.held = held;
         }
     }
 
@@ -126,8 +137,11 @@ impl Watch {
     /// Registers a connection.
     pub fn open(&self) -> Connection {
         let session = &self.held.session;
+        let number = self.connections.opened.fetch_add(1, Ordering::Relaxed);
         let mut shard = self.connections.shard(session.hash);
         let open = shard.entry(session.hash).or_insert_with(|| Open {
+            id: number,
+            newest: number,
             held: Arc::clone(&self.held),
             grant: session.grant,
             connections: 0,
@@ -136,8 +150,9 @@ impl Watch {
         });
         open.connections += 1;
         open.is_new = true;
+        open.newest = number;
         self.connections.count.fetch_add(1, Ordering::Relaxed);
-        Connection { ended: open.ended.clone(), watch: self.clone() }
+        Connection { entry: open.id, ended: open.ended.clone(), watch: self.clone() }
     }
 }
 
@@ -160,7 +175,7 @@ impl Drop for Connection {
         connections.count.fetch_sub(1, Ordering::Relaxed);
         let hash = self.watch.held.session.hash;
         let mut shard = connections.shard(hash);
-        if let Some(open) = shard.get_mut(&hash) {
+        if let Some(open) = shard.get_mut(&hash).filter(|open| open.id == self.entry) {
             open.connections = open.connections.saturating_sub(1);
             if open.connections == 0 {
                 shard.remove(&hash);
@@ -186,23 +201,29 @@ mod tests {
         let session =
             Session { hash: SessionHash([7; 32]), grant: GrantId([1; 16]), created_at: clock.now(), last_seen: clock.now() };
         let held = cache.session(session.hash, clock.now(), || ready(Ok::<_, Infallible>(Some(session.clone())))).await;
-        let watch = connections.watch(held.unwrap().unwrap());
+        let held = held.unwrap().unwrap();
+        let watch = connections.watch(Arc::clone(&held));
 
-        let (first, second) = (watch.open(), watch.open());
+        let first = watch.open();
+        let looked_at = connections.sessions()[0];
+        let second = watch.open();
         assert_eq!((connections.count(), connections.sessions().len()), (2, 1));
-        assert!(connections.sessions().iter().all(|seen| seen.is_new && !seen.reached_a_limit));
-        connections.lives(session.hash, GrantId([2; 16]));
-        assert!(connections.sessions().iter().all(|seen| !seen.is_new && seen.grant == GrantId([2; 16])));
+        connections.lives(&looked_at, Arc::clone(&held));
+        assert!(connections.sessions().iter().all(|seen| seen.is_new), "the second came while the session was looked at");
+        connections.lives(&connections.sessions()[0], held);
+        assert!(connections.sessions().iter().all(|seen| !seen.is_new && !seen.reached_a_limit));
         clock.advance(2 * hour);
         assert!(connections.sessions().iter().all(|seen| seen.reached_a_limit));
         first.used();
         assert!(connections.sessions().iter().all(|seen| !seen.reached_a_limit), "what its user sends is use");
         assert_eq!(cache.take_touched().len(), 1);
 
-        drop(first);
         connections.cut(session.hash);
-        assert!(second.ended().is_cancelled());
-        drop(second);
+        assert!(first.ended().is_cancelled() && second.ended().is_cancelled());
+        let late = watch.open();
+        drop((first, second));
+        assert_eq!(connections.sessions().len(), 1, "those that were cut take no later one along");
+        drop(late);
         assert_eq!((connections.count(), connections.sessions().len()), (0, 0));
     }
 }

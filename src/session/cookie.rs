@@ -121,6 +121,9 @@ fn mentions_us(line: &[u8]) -> bool {
 }
 
 fn is_ours(pair: &[u8]) -> bool {
+    // A cookie without a name comes back as its value alone, which may look like one with ours.
+    let pair = pair.trim_ascii();
+    let pair = pair.strip_prefix(b"=").unwrap_or(pair);
     let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii();
     let name = match name.split_at_checked(7) {
         Some((prefix, rest)) if prefix.eq_ignore_ascii_case(b"__Host-") => rest,

@@ -247,6 +247,7 @@ fn every_problem_of_every_route_is_reported_and_routes_stand_in_the_file_alone()
         protocol = "http3"
         outage = "maybe"
         set_headers = { "bad name" = "x" }
+        set_answer_headers = { X-Forwarded-User = "x" }
         client_key_file = "key.pem"
 
         [[route]]
@@ -255,22 +256,31 @@ fn every_problem_of_every_route_is_reported_and_routes_stand_in_the_file_alone()
 
         [[route]]
         path = "/twice/"
+
+        [[route]]
+        host = "other.example/"
+
+        [[route]]
+        host = "127.1"
         "#,
     );
     let mut given = environment(&WHOLE);
     given.config_path = Some(path);
     insta::assert_snapshot!(checked(&given).unwrap_err(), @r#"
-    there are 11 problems with the settings:
+    there are 14 problems with the settings:
       route[1].metods: there is no such setting of a route; did you mean methods?
       route[1].path: must be a path like /api, without escapes
       route[1].rule: is public, so that groups and email_domains would be asked of nobody
       route[1].upstream: must begin with http://, https:// or unix:
       route[2].host: must be scheme, host and port alone, without a path
       route[2].outage: must be grace or strict
-      route[2].protocol: must be auto, http1 or http2
+      route[2].protocol: must be http1 or http2
       route[2].set_headers: must be a table of headers, as in { X-App = "one" }
+      route[2].set_answer_headers: names a header that is Evergate's own to send
       route[2].client_cert_file: and client_key_file go together
       route[3].timeout: has a type that it cannot have
+      route[5].host: must be a host as browsers write it, as in app.example.com or app.example.com:8443
+      route[6].host: must be a host as browsers write it, as in app.example.com or app.example.com:8443
       route[4]: has the host and path of a route before it
     "#);
     let (_file, path) = file("route = 3");

@@ -49,7 +49,7 @@ async fn is_ended_after(address: SocketAddr, frames: &[u8]) -> bool {
         stream.write_all(&preface).await?;
         let (mut reading, mut writing) = stream.split();
         let read = async {
-            let mut buffer = [0; 65_536];
+            let mut buffer = vec![0; 65_536];
             while reading.read(&mut buffer).await? > 0 {}
             std::io::Result::Ok(())
         };

@@ -5,7 +5,10 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use http::{Method, StatusCode};
 use http_body_util::BodyExt;
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
 use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
 
 use crate::harness::{
@@ -166,4 +169,40 @@ async fn a_client_that_does_not_read_cannot_keep_its_tunnel_open() {
     visitor.send(Method::POST, "/oauth2/sign_out", &[], "").await;
     let over = async { while let Some(Ok(_)) = socket.next().await {} };
     tokio::time::timeout(Duration::from_secs(10), over).await.expect("the connection is closed");
+}
+
+#[tokio::test]
+async fn an_upload_that_is_still_under_way_when_its_session_ends_breaks_off() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let app = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut seen = Vec::new();
+        while !seen.ends_with(b"first\r\n") {
+            assert!(stream.read_buf(&mut seen).await.unwrap() > 0);
+        }
+        stream
+    });
+    let world = World::build().set("upstream_url", &format!("http://{address}")).start().await;
+    let visitor = world.signed_in().await;
+    let mut client = TcpStream::connect(world.address()).await.unwrap();
+    let cookie = visitor.cookie_header();
+    let head = format!(
+        "POST /upload HTTP/1.1\r\nhost: app.test\r\ncookie: {cookie}\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n"
+    );
+    client.write_all(head.as_bytes()).await.unwrap();
+    let mut app = app.await.unwrap();
+    visitor.send(Method::POST, "/oauth2/sign_out", &[], "").await;
+    let mut rest = Vec::new();
+    tokio::time::timeout(SOON, app.read_to_end(&mut rest)).await.expect("it ends in time").unwrap();
+    assert!(!rest.ends_with(b"0\r\n\r\n"), "the app sees that it is not whole");
+}
+
+#[tokio::test]
+async fn a_drain_does_not_wait_for_event_streams() {
+    let mut world = World::start().await;
+    let visitor = world.signed_in().await;
+    let stream = stream(&visitor).await;
+    assert!(world.replicas.remove(0).stop().await, "nothing had to be cut off by the deadline");
+    assert!(breaks_off(stream).await);
 }

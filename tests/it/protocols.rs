@@ -79,7 +79,7 @@ async fn raw(address: SocketAddr, bytes: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(bytes.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
-    let mut buffer = [0; 16_384];
+    let mut buffer = vec![0; 16_384];
     while let Ok(Ok(read)) = tokio::time::timeout(Duration::from_millis(1500), stream.read(&mut buffer)).await {
         if read == 0 {
             break;
@@ -358,4 +358,25 @@ async fn a_tunnel_half_of_which_is_closed_goes_on_with_the_other() {
     let mut rest = String::new();
     tokio::time::timeout(Duration::from_secs(5), stream.read_to_string(&mut rest)).await.expect("it ends").unwrap();
     assert!(rest.ends_with("you said all of it"), "{rest}");
+}
+
+#[tokio::test]
+async fn a_request_with_a_body_is_timed_from_its_end() {
+    let world = World::build().set("upstream_timeout", "400ms").start().await;
+    let visitor = world.signed_in().await;
+    let late = visitor.send(Method::POST, "/gated", &[("sec-fetch-site", "same-origin")], "a body").await;
+    assert_eq!((late.status, late.header("evergate-answer")), (StatusCode::GATEWAY_TIMEOUT, "upstream_timed_out"));
+}
+
+#[tokio::test]
+async fn an_answer_that_opens_no_websocket_is_none_on_http_2_either() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    let mut sender = http2(world.address()).await;
+    let opening = request(&visitor, Method::CONNECT, "/no-websocket-here")
+        .extension(Protocol::from_static("websocket"))
+        .header("origin", "https://app.test")
+        .body(Empty::new().boxed())
+        .unwrap();
+    assert_eq!(sender.send_request(opening).await.unwrap().status(), StatusCode::BAD_GATEWAY);
 }

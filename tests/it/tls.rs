@@ -128,12 +128,13 @@ async fn secure_app(authority: &Authority, protocols: &[&str]) -> SocketAddr {
 
 #[tokio::test]
 async fn an_app_is_judged_by_its_own_authority_and_shown_our_certificate() {
-    for (protocols, spoken) in [(&["h2", "http/1.1"][..], "HTTP/2.0 app.test"), (&["http/1.1"], "HTTP/1.1 app.test")] {
+    for (protocol, spoken) in [("http2", "HTTP/2.0 app.test"), ("http1", "HTTP/1.1 app.test")] {
         let authority = Authority::new();
-        let app = secure_app(&authority, protocols).await;
+        let app = secure_app(&authority, &["h2", "http/1.1"]).await;
         let (certificate, key) = authority.issue("gateway", &["gateway.test"]);
         let world = World::build()
             .set("upstream_url", &format!("https://localhost:{}", app.port()))
+            .set("upstream_protocol", protocol)
             .set("upstream_ca_file", &authority.ca_file())
             .set("upstream_client_cert_file", &certificate)
             .set("upstream_client_key_file", &key)
