@@ -7,6 +7,7 @@ mod body;
 mod edits;
 mod forwarded;
 mod hop;
+mod pool;
 mod scrub;
 mod tunnel;
 mod upstream;
@@ -36,6 +37,7 @@ use crate::{
 
 use body::{Limits, WithoutTrailers};
 use hop::Upgrade;
+use pool::Lease;
 use upstream::{Client, Kind};
 
 pub use body::Answer;
@@ -89,10 +91,10 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub enum ForwardError {
     /// No connection could be made; the request was not sent.
     #[error("the upstream cannot be reached")]
-    Unreachable(#[source] hyper_util::client::legacy::Error),
+    Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The connection broke before the head of an answer.
     #[error("the upstream broke the connection off")]
-    Broken(#[source] hyper_util::client::legacy::Error),
+    Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// No head of an answer came in time.
     #[error("the upstream did not answer in time")]
     TimedOut,
@@ -105,12 +107,6 @@ pub enum ForwardError {
     /// The request cannot be written as the upstream's.
     #[error("the request's target cannot be forwarded")]
     Target(#[source] http::Error),
-}
-
-impl ForwardError {
-    fn of(error: hyper_util::client::legacy::Error) -> Self {
-        if error.is_connect() { Self::Unreachable(error) } else { Self::Broken(error) }
-    }
 }
 
 /// Forwards permitted requests.
@@ -200,7 +196,7 @@ impl Forwarder {
         let kind = if upgrade.is_some() { Kind::Upgrade } else { Kind::Request };
         let (body, whole) = WithoutTrailers::of(body, beyond.watch.as_ref());
         let sent = way.send(head, body, origin, path, kind);
-        let mut response = match way.target.timeouts.head {
+        let (mut response, lease) = match way.target.timeouts.head {
             Some(timeout) => within(timeout, whole, sent).await?,
             None => sent.await?,
         };
@@ -234,7 +230,7 @@ impl Forwarder {
         let is_stream =
             response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(EVENT_STREAM));
         let draining = is_stream.then(|| self.draining.clone());
-        Ok(response.map(|body| Answer::new(body, beyond.watch.as_ref(), draining, limits)))
+        Ok(response.map(|body| Answer::new(body, lease.filter(|_| !upgraded), beyond.watch.as_ref(), draining, limits)))
     }
 }
 
@@ -267,6 +263,9 @@ fn websocket_key() -> HeaderValue {
 
 /// The path without its prefix, and the query.
 fn stripped(uri: &http::Uri, prefix: &str) -> Result<PathAndQuery, http::Error> {
+    if prefix.is_empty() {
+        return Ok(uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/")));
+    }
     let whole = uri.path_and_query().map_or("/", PathAndQuery::as_str);
     let rest = whole.strip_prefix(prefix).unwrap_or(whole);
     let slash = if rest.starts_with('/') { "" } else { "/" };
@@ -283,21 +282,21 @@ impl Way {
         origin: &Origin,
         path: PathAndQuery,
         kind: Kind,
-    ) -> Result<Response<Incoming>, ForwardError> {
+    ) -> Result<(Response<Incoming>, Option<Lease>), ForwardError> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let mut order = (0..self.clients.len()).filter_map(|next| self.clients.get((turn + next) % self.clients.len()));
         let mut client = order.next().ok_or(ForwardError::NoUpstream)?;
         if body.is_end_stream() {
             for next in order {
-                self.address(&mut head, client, origin, path.clone())?;
+                self.address(&mut head, client, origin, path.clone(), kind)?;
                 match client.send(Request::from_parts(head.clone(), WithoutTrailers::empty()), kind).await {
-                    Err(error) if error.is_connect() => client = next,
-                    done => return done.map_err(ForwardError::of),
+                    Err(ForwardError::Unreachable(_)) => client = next,
+                    done => return done,
                 }
             }
         }
-        self.address(&mut head, client, origin, path)?;
-        client.send(Request::from_parts(head, body), kind).await.map_err(ForwardError::of)
+        self.address(&mut head, client, origin, path, kind)?;
+        client.send(Request::from_parts(head, body), kind).await
     }
 
     /// Writes whom the request is for.
@@ -307,9 +306,10 @@ impl Way {
         client: &Client,
         origin: &Origin,
         path: PathAndQuery,
+        kind: Kind,
     ) -> Result<(), ForwardError> {
         let host = if self.target.own_host { client.authority().as_str() } else { &origin.host };
-        head.uri = client.target(host, path).map_err(ForwardError::Target)?;
+        head.uri = client.target(host, path, kind).map_err(ForwardError::Target)?;
         if self.target.own_host
             && let Ok(host) = HeaderValue::from_str(host)
         {

@@ -11,6 +11,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::Sleep;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use super::pool::Lease;
 use crate::session::connections::{Connection, Watch};
 
 /// A body without its trailers. Some servers read a trailer as one more header, so a client could say there what is
@@ -82,6 +83,8 @@ impl Body for WithoutTrailers {
 #[derive(Debug)]
 pub struct Answer {
     body: Incoming,
+    /// The connection that it comes over, to be given back when it has come.
+    lease: Option<Lease>,
     watched: Option<Box<Watched>>,
     draining: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     timed: Option<Box<Timed>>,
@@ -145,13 +148,32 @@ pub enum BrokenOff {
 }
 
 impl Answer {
-    pub(super) fn new(body: Incoming, watch: Option<&Watch>, draining: Option<CancellationToken>, limits: Limits) -> Self {
+    pub(super) fn new(
+        body: Incoming,
+        lease: Option<Lease>,
+        watch: Option<&Watch>,
+        draining: Option<CancellationToken>,
+        limits: Limits,
+    ) -> Self {
         let watched = Watched::new(&body, watch);
         let draining = draining.map(|draining| Box::pin(draining.cancelled_owned()));
         let limited = (limits.idle.is_some() || limits.total.is_some()) && !body.is_end_stream();
         let sleep = |limit: Option<Duration>| limit.map(|limit| Box::pin(tokio::time::sleep(limit)));
         let timed = limited.then(|| Box::new(Timed { limits, idle: None, total: sleep(limits.total) }));
-        Self { body, watched, draining, timed }
+        let mut answer = Self { body, lease, watched, draining, timed };
+        answer.give_back();
+        answer
+    }
+}
+
+impl Answer {
+    /// Gives the connection back, once nothing more is to come over it.
+    fn give_back(&mut self) {
+        if self.body.is_end_stream()
+            && let Some(lease) = self.lease.take()
+        {
+            lease.give_back();
+        }
     }
 }
 
@@ -185,6 +207,15 @@ impl Body for Answer {
             && timed.is_over(context, frame.is_pending())
         {
             return Poll::Ready(Some(Err(BrokenOff::TooSlow)));
+        }
+        match &frame {
+            Poll::Ready(None) => {
+                if let Some(lease) = self.lease.take() {
+                    lease.give_back();
+                }
+            }
+            Poll::Ready(Some(_)) => self.give_back(),
+            Poll::Pending => {}
         }
         frame.map_err(BrokenOff::from)
     }

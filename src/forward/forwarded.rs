@@ -1,7 +1,10 @@
 //! What the upstream is told about where a request came from: `X-Forwarded-*` and `Forwarded` (RFC 7239),
 //! written anew; the client's own were removed before.
 
-use std::{fmt::Write, net::IpAddr};
+use std::{
+    fmt::Write,
+    net::{IpAddr, Ipv4Addr},
+};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
@@ -17,12 +20,20 @@ pub(super) fn rebuild(headers: &mut HeaderMap, origin: &Origin) {
     let mut forwarded = String::with_capacity(32 * chain.len() + origin.host.len() + 32);
     for address in chain {
         let separator = if addresses.is_empty() { "" } else { ", " };
-        let _infallible = write!(addresses, "{separator}{address}");
-        let _infallible = match address {
-            IpAddr::V4(address) => write!(forwarded, "{separator}for={address}"),
-            // As RFC 7239 section 6 writes it.
-            IpAddr::V6(address) => write!(forwarded, "{separator}for=\"[{address}]\""),
-        };
+        addresses.push_str(separator);
+        forwarded.push_str(separator);
+        match address {
+            IpAddr::V4(address) => {
+                push_v4(&mut addresses, *address);
+                forwarded.push_str("for=");
+                push_v4(&mut forwarded, *address);
+            }
+            IpAddr::V6(address) => {
+                let _infallible = write!(addresses, "{address}");
+                // As RFC 7239 section 6 writes it.
+                let _infallible = write!(forwarded, "for=\"[{address}]\"");
+            }
+        }
     }
     forwarded.push_str(";host=\"");
     forwarded.extend(origin.host.chars().filter(|character| !matches!(character, '"' | '\\')));
@@ -40,10 +51,31 @@ pub(super) fn rebuild(headers: &mut HeaderMap, origin: &Origin) {
     }
 }
 
+/// Writes an address, which each request needs twice, without the formatter's machinery.
+fn push_v4(out: &mut String, address: Ipv4Addr) {
+    for (at, octet) in address.octets().into_iter().enumerate() {
+        if at > 0 {
+            out.push('.');
+        }
+        let digits = [octet / 100, octet / 10 % 10, octet % 10];
+        let first = digits.iter().position(|digit| *digit > 0).unwrap_or(2);
+        out.extend(digits.iter().skip(first).map(|digit| char::from(b'0' + digit)));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::address::Scheme;
+
+    #[test]
+    fn addresses_are_written_as_the_standard_library_writes_them() {
+        for octets in [[0, 0, 0, 0], [1, 10, 100, 101], [127, 0, 0, 1], [255, 250, 205, 9], [90, 99, 110, 200]] {
+            let mut out = String::new();
+            push_v4(&mut out, octets.into());
+            assert_eq!(out, Ipv4Addr::from(octets).to_string());
+        }
+    }
 
     #[test]
     fn the_origin_is_told_in_both_forms() {

@@ -28,7 +28,11 @@ use hyper_util::{
 use tokio::net::UnixStream;
 use url::Url;
 
-use super::body::WithoutTrailers;
+use super::{
+    ForwardError,
+    body::WithoutTrailers,
+    pool::{Lease, Pool},
+};
 
 /// Where an upstream listens (`CODER_UPSTREAM_URL`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,75 +110,77 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 /// How often a connection of HTTP/2 is asked whether it is alive, and how long it may take to say so.
 const PING: Duration = Duration::from_secs(20);
 
-/// Sends requests to one upstream over pooled connections. A request is sent again only when it surely was
-/// never begun, on a connection that had been used before.
+/// Sends requests to one upstream.
 #[derive(Debug)]
 pub(super) struct Client {
     scheme: Scheme,
     authority: Authority,
-    protocol: Protocol,
-    requests: Vec<Pool>,
-    turn: AtomicUsize,
-    /// HTTP/2 has no upgrades, so these go over connections of HTTP/1.1.
-    upgrades: Pool,
+    /// HTTP/2 has no upgrades, so those go over connections of HTTP/1.1 in any case.
+    http1: Http1,
+    http2: Option<Http2>,
 }
 
-type Tcp = legacy::Client<Fixed<HttpsConnector<HttpConnector>>, WithoutTrailers>;
+type Https = Fixed<HttpsConnector<HttpConnector>>;
 
 #[derive(Debug)]
-enum Pool {
-    Tcp(Tcp),
+enum Http1 {
+    Tcp(Pool<Https>),
+    Unix(Pool<UnixConnector>),
+}
+
+#[derive(Debug)]
+struct Http2 {
+    connections: Vec<Multiplexed>,
+    turn: AtomicUsize,
+}
+
+#[derive(Debug)]
+enum Multiplexed {
+    Tcp(legacy::Client<Https, WithoutTrailers>),
     Unix(legacy::Client<UnixConnector, WithoutTrailers>),
 }
 
 impl Client {
     pub(super) fn new(address: &Address, protocol: Protocol, connect: Duration, tls: &rustls::ClientConfig) -> Self {
-        let builder = |only_http2| {
-            let mut builder = legacy::Client::builder(TokioExecutor::new());
-            builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).set_host(false).http2_only(only_http2);
-            builder.timer(TokioTimer::new()).http2_keep_alive_interval(PING).http2_keep_alive_timeout(PING);
-            builder.http2_initial_stream_window_size(STREAM_WINDOW).http2_initial_connection_window_size(CONNECTION_WINDOW);
-            builder
+        let mut builder = legacy::Client::builder(TokioExecutor::new());
+        builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).set_host(false).http2_only(true);
+        builder.timer(TokioTimer::new()).http2_keep_alive_interval(PING).http2_keep_alive_timeout(PING);
+        builder.http2_initial_stream_window_size(STREAM_WINDOW).http2_initial_connection_window_size(CONNECTION_WINDOW);
+        let http2 = |connection: &dyn Fn() -> Multiplexed| {
+            let connections = (0..HTTP2_CONNECTIONS).map(|_| connection()).collect();
+            (protocol == Protocol::Http2).then_some(Http2 { connections, turn: AtomicUsize::new(0) })
         };
-        let only_http2 = protocol == Protocol::Http2;
-        let pools = if only_http2 { HTTP2_CONNECTIONS } else { 1 };
         match address {
             Address::Tcp { scheme, authority } => {
                 let fixed = Uri::builder().scheme(scheme.clone()).authority(authority.clone()).path_and_query("/").build();
                 let target = fixed.unwrap_or_default();
-                let tcp = |protocol, only_http2| {
+                let connector = |protocol| {
                     let mut tcp = HttpConnector::new();
                     tcp.set_connect_timeout(Some(connect));
                     tcp.set_nodelay(true);
                     tcp.set_keepalive(Some(KEEPALIVE));
                     tcp.enforce_http(false);
-                    let connector = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_or_http();
-                    let connector = match protocol {
-                        Protocol::Http1 => connector.enable_http1().wrap_connector(tcp),
-                        Protocol::Http2 => connector.enable_http2().wrap_connector(tcp),
+                    let https = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_or_http();
+                    let inner = match protocol {
+                        Protocol::Http1 => https.enable_http1().wrap_connector(tcp),
+                        Protocol::Http2 => https.enable_http2().wrap_connector(tcp),
                     };
-                    Pool::Tcp(builder(only_http2).build(Fixed { inner: connector, target: target.clone(), within: connect }))
+                    Fixed { inner, target: target.clone(), within: connect }
                 };
                 Self {
                     scheme: scheme.clone(),
                     authority: authority.clone(),
-                    protocol,
-                    requests: (0..pools).map(|_| tcp(protocol, only_http2)).collect(),
-                    turn: AtomicUsize::new(0),
-                    upgrades: tcp(Protocol::Http1, false),
+                    http1: Http1::Tcp(Pool::new(connector(Protocol::Http1))),
+                    http2: http2(&|| Multiplexed::Tcp(builder.build(connector(Protocol::Http2)))),
                 }
             }
             Address::Unix(path) => {
-                let unix = |only_http2| {
-                    Pool::Unix(builder(only_http2).build(UnixConnector { path: Arc::new(path.clone()), within: connect }))
-                };
+                let connector = || UnixConnector { path: Arc::new(path.clone()), within: connect };
                 Self {
                     scheme: Scheme::HTTP,
                     authority: Authority::from_static("localhost"),
-                    protocol,
-                    requests: (0..pools).map(|_| unix(only_http2)).collect(),
-                    turn: AtomicUsize::new(0),
-                    upgrades: unix(false),
+                    http1: Http1::Unix(Pool::new(connector())),
+                    http2: http2(&|| Multiplexed::Unix(builder.build(connector()))),
                 }
             }
         }
@@ -185,26 +191,41 @@ impl Client {
         &self.authority
     }
 
-    /// The request target for `path` here. Where a connection leads is fixed, so `host` is what the upstream is told alone:
-    /// HTTP/2 has it in the target (`:authority`), HTTP/1.1 in its header.
-    pub(super) fn target(&self, host: &str, path: PathAndQuery) -> Result<Uri, http::Error> {
-        let told = host.parse::<Authority>().ok().filter(|_| self.protocol == Protocol::Http2);
-        let authority = told.unwrap_or_else(|| self.authority.clone());
+    /// The request target for `path` here. HTTP/1.1 has the path alone in it, and the host in a header; HTTP/2 has both
+    /// (`:authority`). Where a connection leads is fixed, so that `host` is only what the upstream is told.
+    pub(super) fn target(&self, host: &str, path: PathAndQuery, kind: Kind) -> Result<Uri, http::Error> {
+        if self.http2.is_none() || kind == Kind::Upgrade {
+            return Ok(Uri::from(path));
+        }
+        let authority = host.parse::<Authority>().unwrap_or_else(|_| self.authority.clone());
         Uri::builder().scheme(self.scheme.clone()).authority(authority).path_and_query(path).build()
     }
 
-    pub(super) async fn send(&self, request: Request<WithoutTrailers>, kind: Kind) -> Result<Response<Incoming>, legacy::Error> {
-        let pool = match kind {
-            Kind::Request => {
-                let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.requests.len().max(1);
-                self.requests.get(turn).unwrap_or(&self.upgrades)
-            }
-            Kind::Upgrade => &self.upgrades,
-        };
-        match pool {
-            Pool::Tcp(client) => client.request(request).await,
-            Pool::Unix(client) => client.request(request).await,
+    /// Sends a request; with the answer comes the connection, if that is the answer's alone.
+    pub(super) async fn send(
+        &self,
+        request: Request<WithoutTrailers>,
+        kind: Kind,
+    ) -> Result<(Response<Incoming>, Option<Lease>), ForwardError> {
+        match (&self.http2, &self.http1) {
+            (Some(http2), _) if kind == Kind::Request => Ok((http2.send(request).await?, None)),
+            (_, Http1::Tcp(pool)) => pool.send(request).await.map(|(response, lease)| (response, Some(lease))),
+            (_, Http1::Unix(pool)) => pool.send(request).await.map(|(response, lease)| (response, Some(lease))),
         }
+    }
+}
+
+impl Http2 {
+    async fn send(&self, request: Request<WithoutTrailers>) -> Result<Response<Incoming>, ForwardError> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.connections.len().max(1);
+        let sent = match self.connections.get(turn).ok_or(ForwardError::NoUpstream)? {
+            Multiplexed::Tcp(client) => client.request(request).await,
+            Multiplexed::Unix(client) => client.request(request).await,
+        };
+        sent.map_err(|error| match error.is_connect() {
+            true => ForwardError::Unreachable(error.into()),
+            false => ForwardError::Broken(error.into()),
+        })
     }
 }
 

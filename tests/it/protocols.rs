@@ -5,6 +5,10 @@ use std::{
     io::{BufRead, BufReader},
     net::SocketAddr,
     process::Stdio,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -379,4 +383,74 @@ async fn an_answer_that_opens_no_websocket_is_none_on_http_2_either() {
         .body(Empty::new().boxed())
         .unwrap();
     assert_eq!(sender.send_request(opening).await.unwrap().status(), StatusCode::BAD_GATEWAY);
+}
+
+/// An app that answers `per_connection` requests on each connection and closes it then without a word; counts both.
+async fn closing_app(per_connection: usize) -> (SocketAddr, Arc<[AtomicUsize; 2]>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, counts) = (listener.local_addr().unwrap(), Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]));
+    let counted = Arc::clone(&counts);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            counted[0].fetch_add(1, Ordering::Relaxed);
+            let counted = Arc::clone(&counted);
+            tokio::spawn(async move {
+                let mut buffer = [0; 8192];
+                for _ in 0..per_connection {
+                    let mut seen = Vec::new();
+                    while !seen.windows(4).any(|end| end == b"\r\n\r\n") {
+                        match stream.read(&mut buffer).await {
+                            Ok(read) if read > 0 => seen.extend_from_slice(&buffer[..read]),
+                            _ => return,
+                        }
+                    }
+                    counted[1].fetch_add(1, Ordering::Relaxed);
+                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-upstream: 1\r\n\r\nok").await.unwrap();
+                }
+            });
+        }
+    });
+    (address, counts)
+}
+
+#[tokio::test]
+async fn connections_to_an_app_are_used_again_and_one_that_it_closed_costs_no_request() {
+    for (per_connection, most) in [(usize::MAX, 3), (1, 64), (3, 64)] {
+        let (app, counts) = closing_app(per_connection).await;
+        let (_world, visitor) = in_front_of(app, &[]).await;
+        for _ in 0..20 {
+            assert!(visitor.get("/").await.is_upstreams());
+            let posted = visitor.send(Method::POST, "/", &[("sec-fetch-site", "same-origin")], "").await;
+            assert!(posted.is_upstreams());
+        }
+        let [connections, requests] = [0, 1].map(|at| counts[at].load(Ordering::Relaxed));
+        assert_eq!(requests, 40, "none is lost, and none is sent twice");
+        assert!(connections <= most, "{connections} connections for {per_connection} requests each");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_before_its_request_is_sent_holds_up_nobody_else() {
+    // Answers each head at once, and never reads a body.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let app = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut kept = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = [0; 2048];
+            let _head = stream.read(&mut head).await;
+            let _sent = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-upstream: 1\r\n\r\nok").await;
+            kept.push(stream);
+        }
+    });
+    let (world, visitor) = in_front_of(app, &[]).await;
+    let cookie = visitor.cookie_header();
+    let mut slow = TcpStream::connect(world.address()).await.unwrap();
+    let head = format!("POST / HTTP/1.1\r\nhost: app.test\r\ncookie: {cookie}\r\ncontent-length: 900000\r\n\r\n");
+    slow.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    slow.read_exact(&mut answer).await.unwrap();
+    let watch = Stopwatch::start();
+    assert!(visitor.get("/").await.is_upstreams());
+    assert!(watch.elapsed() < Duration::from_secs(5));
 }
