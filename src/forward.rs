@@ -195,10 +195,10 @@ impl Forwarder {
 
         let kind = if upgrade.is_some() { Kind::Upgrade } else { Kind::Request };
         let (body, whole) = WithoutTrailers::of(body, beyond.watch.as_ref());
-        let sent = way.send(head, body, origin, path, kind);
+        let mut sent = std::pin::pin!(way.send(head, body, origin, path, kind));
         let (mut response, lease) = match way.target.timeouts.head {
-            Some(timeout) => within(timeout, whole, sent).await?,
-            None => sent.await?,
+            Some(timeout) => within(timeout, whole, sent.as_mut()).await?,
+            None => sent.as_mut().await?,
         };
 
         let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
@@ -289,7 +289,7 @@ impl Way {
         if body.is_end_stream() {
             for next in order {
                 self.address(&mut head, client, origin, path.clone(), kind)?;
-                match client.send(Request::from_parts(head.clone(), WithoutTrailers::empty()), kind).await {
+                match Box::pin(client.send(Request::from_parts(head.clone(), WithoutTrailers::empty()), kind)).await {
                     Err(ForwardError::Unreachable(_)) => client = next,
                     done => return done,
                 }

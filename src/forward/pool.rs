@@ -89,7 +89,8 @@ where
                 },
             }
         }
-        let mut sender = self.connect(request.uri().clone()).await?;
+        // Boxed, as what few requests need: all of them carry the rest.
+        let mut sender = Box::pin(self.connect(request.uri().clone())).await?;
         match sender.send_request(request).await {
             Ok(response) => Ok((response, self.lease(sender))),
             Err(error) => Err(ForwardError::Broken(error.into())),

@@ -208,7 +208,7 @@ impl Client {
         kind: Kind,
     ) -> Result<(Response<Incoming>, Option<Lease>), ForwardError> {
         match (&self.http2, &self.http1) {
-            (Some(http2), _) if kind == Kind::Request => Ok((http2.send(request).await?, None)),
+            (Some(http2), _) if kind == Kind::Request => Ok((Box::pin(http2.send(request)).await?, None)),
             (_, Http1::Tcp(pool)) => pool.send(request).await.map(|(response, lease)| (response, Some(lease))),
             (_, Http1::Unix(pool)) => pool.send(request).await.map(|(response, lease)| (response, Some(lease))),
         }

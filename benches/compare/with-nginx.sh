@@ -3,7 +3,7 @@
 # turn, load and upstream on the other; a 1 KiB answer at 64 connections. Prints requests per second, CPU microseconds of
 # the proxy per request, and resident memory. Needs nginx, wrk, curl, and two cores.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 seconds=${1:-10}
 cargo build --locked --quiet --profile dist
