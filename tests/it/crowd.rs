@@ -1,7 +1,7 @@
 //! A crowd: idle WebSockets and busy connections at once, and what one gateway needs for them.
 //!
 //! A small crowd is a test. The large one, of which the documentation has the figures:
-//! `CROWD_IDLE=10000 CROWD_BUSY=2000 cargo test --release --test it crowd -- --nocapture`.
+//! `CROWD_IDLE=7000 CROWD_BUSY=2000 cargo test --release --test it crowd -- --nocapture`.
 
 use std::{
     sync::{
