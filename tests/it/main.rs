@@ -35,3 +35,4 @@ mod silent_return;
 mod smuggling;
 mod storm;
 mod tls;
+mod transfer;
