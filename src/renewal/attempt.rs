@@ -177,7 +177,7 @@ impl Engine {
                 // A logout won, or an end. What it could not know of must not live on.
                 Outcome::Gone | Outcome::Ended(_) => {
                     self.count(grant, "ok", "logged_out_meanwhile");
-                    self.revoke(grant, answer.refresh_token.as_ref()).await;
+                    self.revoke(grant, answer.refresh_token.as_ref(), "logged_out_meanwhile").await;
                 }
                 // Somebody followed this attempt and was faster. Both tokens are of one family, which must live.
                 Outcome::Renewed(_) | Outcome::Refused | Outcome::Busy(_) | Outcome::Unavailable(_) => {
@@ -198,7 +198,7 @@ impl Engine {
                 self.insist("the end of a grant", end).await?;
                 self.count(grant, "dead", "identity_refused");
                 report(grant, "dead", "identity_refused", &error);
-                self.revoke(grant, answer.refresh_token.as_ref()).await;
+                self.revoke(grant, answer.refresh_token.as_ref(), "identity_refused").await;
                 return self.look(grant.id).await;
             }
         }
@@ -292,7 +292,7 @@ impl Engine {
         })
     }
 
-    async fn revoke(&self, grant: &Grant, refresh_token: Option<&Secret>) {
+    async fn revoke(&self, grant: &Grant, refresh_token: Option<&Secret>, reason: &str) {
         let Some(token) = refresh_token else { return };
         let outcome = match self.provider.revoke(token).await {
             Ok(true) => "ok",
@@ -302,7 +302,7 @@ impl Engine {
                 "failed"
             }
         };
-        let event = Event::of(Kind::Revocation, grant.id, &grant.identity, self.clock.now()).because("renewed_too_late");
+        let event = Event::of(Kind::Revocation, grant.id, &grant.identity, self.clock.now()).because(reason);
         self.store.note(Event { outcome: outcome.to_owned(), ..event });
     }
 }

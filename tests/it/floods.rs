@@ -67,7 +67,7 @@ async fn is_ended_after(address: SocketAddr, frames: &[u8]) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn streams_that_are_opened_and_reset_at_once_are_not_worked_on_for_ever() {
+async fn streams_that_are_opened_and_reset_at_once_keep_nobody_out() {
     let world = World::start().await;
     let visitor = world.signed_in().await;
     let mut frames = Vec::new();
