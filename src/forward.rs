@@ -4,9 +4,11 @@
 //! the order in which they protect each other.
 
 mod body;
+mod connect;
 mod edits;
 mod forwarded;
 mod hop;
+mod http1;
 mod pool;
 mod scrub;
 mod tunnel;
@@ -22,7 +24,7 @@ use std::{
 };
 
 use base64::prelude::*;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header, request, uri::PathAndQuery};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version, header, request, uri::PathAndQuery};
 use hyper::body::{Body, Incoming};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -37,8 +39,7 @@ use crate::{
 
 use body::{Limits, WithoutTrailers};
 use hop::Upgrade;
-use pool::Lease;
-use upstream::{Client, Kind};
+use upstream::{Client, Kind, Reply};
 
 pub use body::Answer;
 pub use edits::Edits;
@@ -149,6 +150,18 @@ pub struct Outbound<'a> {
     pub request: Request<Incoming>,
 }
 
+/// Header lines that only we write. What a client said under their names has been removed, and edits may not name them, so
+/// that they need not be looked up among the others.
+type Lines = Vec<(HeaderName, HeaderValue)>;
+
+/// A request as it goes to an upstream.
+#[derive(Debug)]
+struct Outgoing {
+    head: request::Parts,
+    ours: Lines,
+    body: WithoutTrailers,
+}
+
 impl Forwarder {
     /// A forwarder to `targets`, each with its TLS, whose tunnels run on `tasks` and are closed when `draining` is
     /// cancelled.
@@ -181,9 +194,10 @@ impl Forwarder {
         hop::remove(&mut head.headers);
         cookie::strip_ours(&mut head.headers);
         way.target.request_edits.apply(&mut head.headers);
-        forwarded::rebuild(&mut head.headers, origin);
-        way.introduce(permit, &mut head.headers);
-        head.headers.insert(REQUEST_ID, id);
+        let mut ours = Lines::with_capacity(16);
+        forwarded::tell(&mut head.headers, &mut ours, origin);
+        way.introduce(permit, &mut ours);
+        ours.push((REQUEST_ID, id));
         if let Some(upgrade) = &upgrade {
             upgrade.ask(&mut head.method, &mut head.headers, websocket_key);
         }
@@ -194,12 +208,8 @@ impl Forwarder {
         }
 
         let kind = if upgrade.is_some() { Kind::Upgrade } else { Kind::Request };
-        let (body, whole) = WithoutTrailers::of(body, beyond.watch.as_ref());
-        let mut sent = std::pin::pin!(way.send(head, body, origin, path, kind));
-        let (mut response, lease) = match way.target.timeouts.head {
-            Some(timeout) => within(timeout, whole, sent.as_mut()).await?,
-            None => sent.as_mut().await?,
-        };
+        let body = WithoutTrailers::of(body, beyond.watch.as_ref());
+        let (mut response, switched) = way.send(Outgoing { head, ours, body }, origin, path, kind).await?;
 
         let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let protocol = response.headers().get(header::UPGRADE).cloned();
@@ -212,10 +222,11 @@ impl Forwarder {
             return Err(ForwardError::Unasked);
         }
         if upgraded {
-            let (Some(upgrade), Some(client_side), Some(protocol)) = (upgrade, client_side, protocol) else {
+            let (Some(upgrade), Some(client_side), Some(protocol), Some(upstream_side)) =
+                (upgrade, client_side, protocol, switched)
+            else {
                 return Err(ForwardError::Unasked);
             };
-            let upstream_side = hyper::upgrade::on(&mut response);
             upgrade.grant(&mut response, &protocol);
             let tunnel = tunnel::Tunnel {
                 connection: beyond.watch.as_ref().map(Watch::open),
@@ -230,31 +241,12 @@ impl Forwarder {
         let is_stream =
             response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(EVENT_STREAM));
         let draining = is_stream.then(|| self.draining.clone());
-        Ok(response.map(|body| Answer::new(body, lease.filter(|_| !upgraded), beyond.watch.as_ref(), draining, limits)))
+        Ok(response.map(|body| Answer::new(body, beyond.watch.as_ref(), draining, limits)))
     }
 }
 
 /// The content type of streams that end when their server does (HTML section 9.2).
 const EVENT_STREAM: &[u8] = b"text/event-stream";
-
-/// Waits for the head of an answer, so long from when the request was `whole`.
-async fn within<T>(
-    timeout: Duration,
-    whole: Option<CancellationToken>,
-    sent: impl Future<Output = Result<T, ForwardError>>,
-) -> Result<T, ForwardError> {
-    let Some(whole) = whole else {
-        return tokio::time::timeout(timeout, sent).await.unwrap_or(Err(ForwardError::TimedOut));
-    };
-    let over = async {
-        whole.cancelled().await;
-        tokio::time::sleep(timeout).await;
-    };
-    tokio::select! {
-        answered = sent => answered,
-        () = over => Err(ForwardError::TimedOut),
-    }
-}
 
 /// A fresh `Sec-WebSocket-Key`.
 fn websocket_key() -> HeaderValue {
@@ -275,28 +267,23 @@ fn stripped(uri: &http::Uri, prefix: &str) -> Result<PathAndQuery, http::Error> 
 impl Way {
     /// Sends to the upstream whose turn it is. If that cannot be reached, nothing was sent, and a request without a body goes
     /// to the next.
-    async fn send(
-        &self,
-        mut head: request::Parts,
-        body: WithoutTrailers,
-        origin: &Origin,
-        path: PathAndQuery,
-        kind: Kind,
-    ) -> Result<(Response<Incoming>, Option<Lease>), ForwardError> {
+    async fn send(&self, mut outgoing: Outgoing, origin: &Origin, path: PathAndQuery, kind: Kind) -> Result<Reply, ForwardError> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let mut order = (0..self.clients.len()).filter_map(|next| self.clients.get((turn + next) % self.clients.len()));
         let mut client = order.next().ok_or(ForwardError::NoUpstream)?;
-        if body.is_end_stream() {
+        if outgoing.body.is_end_stream() {
             for next in order {
-                self.address(&mut head, client, origin, path.clone(), kind)?;
-                match Box::pin(client.send(Request::from_parts(head.clone(), WithoutTrailers::empty()), kind)).await {
+                self.address(&mut outgoing.head, client, origin, path.clone(), kind)?;
+                let (head, ours) = (outgoing.head.clone(), outgoing.ours.clone());
+                let request = Outgoing { head, ours, body: WithoutTrailers::empty() };
+                match Box::pin(client.send(request, kind, self.target.timeouts.head)).await {
                     Err(ForwardError::Unreachable(_)) => client = next,
                     done => return done,
                 }
             }
         }
-        self.address(&mut head, client, origin, path, kind)?;
-        client.send(Request::from_parts(head, body), kind).await
+        self.address(&mut outgoing.head, client, origin, path, kind)?;
+        client.send(outgoing, kind, self.target.timeouts.head).await
     }
 
     /// Writes whom the request is for.
@@ -319,19 +306,17 @@ impl Way {
     }
 
     /// Tells the upstream who passed.
-    fn introduce(&self, permit: &Permit, headers: &mut HeaderMap) {
+    fn introduce(&self, permit: &Permit, ours: &mut Lines) {
         let Some(passport) = permit.passport() else { return };
-        for (name, value) in passport.headers.iter() {
-            headers.insert(name, value.clone());
-        }
+        ours.extend(passport.headers.iter().cloned());
         if self.target.pass_access_token
             && let Ok(mut token) = HeaderValue::from_str(passport.access_token.expose())
         {
             token.set_sensitive(true);
-            headers.insert(identity::ACCESS_TOKEN, token);
+            ours.push((identity::ACCESS_TOKEN, token));
         }
         if let Some(since) = passport.stale_since {
-            headers.insert(identity::RENEWED_AT, HeaderValue::from(since.seconds()));
+            ours.push((identity::RENEWED_AT, HeaderValue::from(since.seconds())));
         }
     }
 }

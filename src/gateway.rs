@@ -24,7 +24,10 @@ use crate::{
     renewal::{NotKept, Renewer},
     routing::{Route, Routes},
     server::Peer,
-    session::{self, connections::Connections},
+    session::{
+        self,
+        connections::{Connections, Watch},
+    },
     sign_in::{Pass, Redirect, SignIn, return_to::ReturnTo},
     sign_out::SignOut,
     store::Store,
@@ -166,14 +169,28 @@ impl Gateway {
                 return answer.await.map(|response| response.map(Either::Right));
             }
         };
+        let (permit, watch) = self.admit(exchange, route, &request).await?;
+        let (origin, id) = (&exchange.origin, exchange.id_header());
+        let beyond = Beyond { watch, place: peer.place };
+        let outbound = Outbound { permit: &permit, target: route.target, origin, id, beyond, request };
+        Ok(self.forwarder.forward(outbound).await?.map(Either::Left))
+    }
+
+    /// Lets a request pass to its route, and says with what its long part is registered, if it is somebody's.
+    async fn admit(
+        self: &Arc<Self>,
+        exchange: &Exchange,
+        route: &Route,
+        request: &Request<Incoming>,
+    ) -> Result<(Permit, Option<Watch>), Refusal> {
         route.rule.takes(&exchange.method, request.headers())?;
         if let Some(permit) = route.rule.permit_anybody() {
-            return self.forward(exchange, route, &permit, Beyond { watch: None, place: peer.place }, request).await;
+            return Ok((permit, None));
         }
         let visitor = self.visitors.recognise(request.headers()).await?;
         let signed_in = match visitor {
             Visitor::SignedIn(signed_in) => signed_in,
-            Visitor::Anonymous(reason) => return Err(self.ask_to_sign_in(exchange, reason, None, &request)),
+            Visitor::Anonymous(reason) => return Err(self.ask_to_sign_in(exchange, reason, None, request)),
         };
         if !self.settings.cross_origin.allows(request.method(), request.headers(), &exchange.site) {
             return Err(Refusal::Denied(Denied::CrossOrigin));
@@ -182,31 +199,17 @@ impl Gateway {
         self.visitors.seen(&signed_in);
         let kept = match self.renewer.keep_fresh(Arc::clone(&signed_in.grant)).await {
             Ok(kept) => kept,
-            Err(not_kept) => return Err(self.not_kept(exchange, not_kept, &signed_in.grant, &request)),
+            Err(not_kept) => return Err(self.not_kept(exchange, not_kept, &signed_in.grant, request)),
         };
         if kept.stale && !route.serves_stale {
             return Err(Refusal::RenewalUnavailable(SOON));
         }
         let may_pass = exchange.views_a_page() && !self.renewer.provider_is_in_trouble();
         if may_pass && self.sign_in.is_outdated(&kept.grant, request.headers()) {
-            return Err(self.ask_to_sign_in(exchange, visitor::Reason::SettingsChanged, Some(&kept.grant), &request));
+            return Err(self.ask_to_sign_in(exchange, visitor::Reason::SettingsChanged, Some(&kept.grant), request));
         }
         let permit = route.rule.permit(&self.policy, &kept.grant.identity, || kept.grant.passport(kept.stale))?;
-        let watch = Some(self.connections.watch(signed_in.session));
-        self.forward(exchange, route, &permit, Beyond { watch, place: peer.place }, request).await
-    }
-
-    async fn forward(
-        &self,
-        exchange: &Exchange,
-        route: &Route,
-        permit: &Permit,
-        beyond: Beyond,
-        request: Request<Incoming>,
-    ) -> Result<Response<Body>, Refusal> {
-        let (origin, id) = (&exchange.origin, exchange.id_header());
-        let response = self.forwarder.forward(Outbound { permit, target: route.target, origin, id, beyond, request }).await?;
-        Ok(response.map(Either::Left))
+        Ok((permit, Some(self.connections.watch(signed_in.session))))
     }
 
     /// The refusal for a grant that could not be kept fresh.

@@ -1,5 +1,7 @@
 //! Who somebody is, and how that is told to an upstream.
 
+use std::sync::Arc;
+
 use http::{HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 
@@ -41,7 +43,7 @@ pub const RENEWED_AT: HeaderName = HeaderName::from_static("x-evergate-renewed-a
 
 /// An identity as header lines, rendered once per grant and shared by all its requests.
 #[derive(Clone, Debug, Default)]
-pub struct IdentityHeaders(Vec<(HeaderName, HeaderValue)>);
+pub struct IdentityHeaders(Arc<[(HeaderName, HeaderValue)]>);
 
 impl IdentityHeaders {
     /// Renders `identity`; a claim that is absent has no line.
@@ -66,8 +68,8 @@ impl IdentityHeaders {
     }
 
     /// The lines.
-    pub fn iter(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
-        self.0.iter().map(|(name, value)| (name, value))
+    pub fn iter(&self) -> impl Iterator<Item = &(HeaderName, HeaderValue)> {
+        self.0.iter()
     }
 }
 

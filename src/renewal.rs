@@ -170,11 +170,11 @@ impl Renewer {
             Decision::SignInAgain(reason) => Box::pin(engine.without_grant(grant, reason)).await,
             Decision::RenewFirst => {
                 // The renewal goes on when the wait is over, or the client: it belongs to no request.
-                let outcome = match tokio::time::timeout(HARD_WAIT, engine.renewed(&grant)).await {
+                let outcome = match Box::pin(tokio::time::timeout(HARD_WAIT, engine.renewed(&grant))).await {
                     Ok(outcome) => outcome,
                     Err(_) => Box::pin(engine.look_once_more(&grant)).await,
                 };
-                engine.after(grant, outcome).await
+                Box::pin(engine.after(grant, outcome)).await
             }
         }
     }

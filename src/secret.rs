@@ -1,18 +1,18 @@
 //! Values that must never be printed, and the randomness that new ones are made of.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use zeroize::Zeroizing;
 
 /// A text that is never shown: a token, a client secret, a database URL. `Debug` masks it, there is no
-/// `Display`, and the memory is wiped when it is dropped.
+/// `Display`, and the memory, which clones share, is wiped when the last of them is dropped.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Zeroizing<String>);
+pub struct Secret(Arc<Zeroizing<String>>);
 
 impl Secret {
     /// Wraps a text.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(Zeroizing::new(text.into()))
+        Self(Arc::new(Zeroizing::new(text.into())))
     }
 
     /// The text itself, for the one place that has to send it.

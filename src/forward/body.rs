@@ -1,6 +1,7 @@
 //! A request's body on its way to the upstream, and an answer's on its way back.
 
 use std::{
+    future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -11,7 +12,10 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::Sleep;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::pool::Lease;
+use super::{
+    ForwardError,
+    http1::{self, Receiving},
+};
 use crate::session::connections::{Connection, Watch};
 
 /// A body without its trailers. Some servers read a trailer as one more header, so a client could say there what is
@@ -25,10 +29,14 @@ pub(super) struct WithoutTrailers {
 }
 
 impl WithoutTrailers {
-    /// All of this but its trailers, and what is cancelled when all of it has gone; nothing, if there is nothing to go.
-    pub(super) fn of(body: Incoming, watch: Option<&Watch>) -> (Self, Option<CancellationToken>) {
-        let whole = (!body.is_end_stream()).then(CancellationToken::new);
-        (Self { watched: Watched::new(&body, watch), body: Some(body), whole: whole.clone() }, whole)
+    /// All of this but its trailers.
+    pub(super) fn of(body: Incoming, watch: Option<&Watch>) -> Self {
+        Self { watched: Watched::new(&body, watch), whole: None, body: Some(body) }
+    }
+
+    /// What is cancelled when all of it has gone; nothing, if there is nothing to go.
+    pub(super) fn whole(&mut self) -> Option<CancellationToken> {
+        (!self.is_end_stream()).then(|| self.whole.get_or_insert_default().clone())
     }
 
     /// Nothing.
@@ -78,13 +86,30 @@ impl Body for WithoutTrailers {
     }
 }
 
+/// Waits for the head of an answer, so long from when the request was `whole`.
+pub(super) async fn within<T>(
+    timeout: Option<Duration>,
+    whole: Option<CancellationToken>,
+    sent: impl Future<Output = Result<T, ForwardError>>,
+) -> Result<T, ForwardError> {
+    let Some(timeout) = timeout else { return sent.await };
+    let over = async {
+        if let Some(whole) = whole {
+            whole.cancelled().await;
+        }
+        tokio::time::sleep(timeout).await;
+    };
+    tokio::select! {
+        answered = sent => answered,
+        () = over => Err(ForwardError::TimedOut),
+    }
+}
+
 /// An answer's body. One that may take long, because nobody knows its length or it is large, breaks off when its session
 /// ends; and any when the upstream takes longer than it may. The client sees that it is not whole.
 #[derive(Debug)]
 pub struct Answer {
-    body: Incoming,
-    /// The connection that it comes over, to be given back when it has come.
-    lease: Option<Lease>,
+    body: Source,
     watched: Option<Box<Watched>>,
     draining: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     timed: Option<Box<Timed>>,
@@ -99,7 +124,7 @@ struct Watched {
 
 impl Watched {
     /// Registers a body that may take long, because nobody knows its length or it is large.
-    fn new(body: &Incoming, watch: Option<&Watch>) -> Option<Box<Self>> {
+    fn new(body: &impl Body, watch: Option<&Watch>) -> Option<Box<Self>> {
         let is_short = body.is_end_stream() || body.size_hint().upper().is_some_and(|length| length <= SHORT);
         let connection = watch.filter(|_| !is_short)?.open();
         let ended = Box::pin(connection.ended().clone().cancelled_owned());
@@ -133,9 +158,12 @@ const SHORT: u64 = 1 << 20;
 /// Why a body broke off.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokenOff {
-    /// The other side did.
+    /// The client did, or an upstream of HTTP/2.
     #[error(transparent)]
     Other(#[from] hyper::Error),
+    /// The upstream did.
+    #[error(transparent)]
+    Upstream(#[from] http1::Broken),
     /// We did.
     #[error("the session has ended")]
     SessionEnded,
@@ -148,31 +176,50 @@ pub enum BrokenOff {
 }
 
 impl Answer {
-    pub(super) fn new(
-        body: Incoming,
-        lease: Option<Lease>,
-        watch: Option<&Watch>,
-        draining: Option<CancellationToken>,
-        limits: Limits,
-    ) -> Self {
+    pub(super) fn new(body: Source, watch: Option<&Watch>, draining: Option<CancellationToken>, limits: Limits) -> Self {
         let watched = Watched::new(&body, watch);
         let draining = draining.map(|draining| Box::pin(draining.cancelled_owned()));
         let limited = (limits.idle.is_some() || limits.total.is_some()) && !body.is_end_stream();
         let sleep = |limit: Option<Duration>| limit.map(|limit| Box::pin(tokio::time::sleep(limit)));
         let timed = limited.then(|| Box::new(Timed { limits, idle: None, total: sleep(limits.total) }));
-        let mut answer = Self { body, lease, watched, draining, timed };
-        answer.give_back();
-        answer
+        Self { body, watched, draining, timed }
     }
 }
 
-impl Answer {
-    /// Gives the connection back, once nothing more is to come over it.
-    fn give_back(&mut self) {
-        if self.body.is_end_stream()
-            && let Some(lease) = self.lease.take()
-        {
-            lease.give_back();
+/// Where an answer's body comes from.
+#[derive(Debug)]
+pub(super) enum Source {
+    Http1(Receiving),
+    Http2(Incoming),
+    /// The connection speaks another protocol now.
+    Nothing,
+}
+
+impl Body for Source {
+    type Data = Bytes;
+    type Error = BrokenOff;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        match &mut *self {
+            Self::Http1(body) => Pin::new(body).poll_frame(context).map_err(BrokenOff::from),
+            Self::Http2(body) => Pin::new(body).poll_frame(context).map_err(BrokenOff::from),
+            Self::Nothing => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Http1(body) => body.is_end_stream(),
+            Self::Http2(body) => body.is_end_stream(),
+            Self::Nothing => true,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Http1(body) => body.size_hint(),
+            Self::Http2(body) => body.size_hint(),
+            Self::Nothing => SizeHint::with_exact(0),
         }
     }
 }
@@ -208,16 +255,7 @@ impl Body for Answer {
         {
             return Poll::Ready(Some(Err(BrokenOff::TooSlow)));
         }
-        match &frame {
-            Poll::Ready(None) => {
-                if let Some(lease) = self.lease.take() {
-                    lease.give_back();
-                }
-            }
-            Poll::Ready(Some(_)) => self.give_back(),
-            Poll::Pending => {}
-        }
-        frame.map_err(BrokenOff::from)
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

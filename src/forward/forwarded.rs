@@ -8,13 +8,14 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use super::Lines;
 use crate::address::Origin;
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-pub(super) fn rebuild(headers: &mut HeaderMap, origin: &Origin) {
+pub(super) fn tell(headers: &mut HeaderMap, ours: &mut Lines, origin: &Origin) {
     let chain = if origin.chain.is_empty() { std::slice::from_ref(&origin.client) } else { &origin.chain };
     let mut addresses = String::with_capacity(16 * chain.len());
     let mut forwarded = String::with_capacity(32 * chain.len() + origin.host.len() + 32);
@@ -41,12 +42,12 @@ pub(super) fn rebuild(headers: &mut HeaderMap, origin: &Origin) {
     forwarded.push_str(origin.scheme.as_str());
     for (name, value) in [(FOR, addresses), (header::FORWARDED, forwarded)] {
         if let Ok(value) = HeaderValue::try_from(value) {
-            headers.insert(name, value);
+            ours.push((name, value));
         }
     }
-    headers.insert(PROTO, HeaderValue::from_static(origin.scheme.as_str()));
+    ours.push((PROTO, HeaderValue::from_static(origin.scheme.as_str())));
     if let Ok(host) = HeaderValue::from_str(&origin.host) {
-        headers.insert(HOST, host.clone());
+        ours.push((HOST, host.clone()));
         headers.insert(header::HOST, host);
     }
 }
@@ -79,9 +80,10 @@ mod tests {
 
     #[test]
     fn the_origin_is_told_in_both_forms() {
-        let mut headers = HeaderMap::new();
+        let (mut headers, mut ours) = (HeaderMap::new(), Lines::new());
         let chain = vec!["2001:db8::1".parse().unwrap(), "10.0.0.1".parse().unwrap()];
-        rebuild(&mut headers, &Origin { client: chain[0], scheme: Scheme::Https, host: "app.example".into(), chain });
+        tell(&mut headers, &mut ours, &Origin { client: chain[0], scheme: Scheme::Https, host: "app.example".into(), chain });
+        headers.extend(ours);
         assert_eq!(headers[FOR], "2001:db8::1, 10.0.0.1");
         assert_eq!(headers[header::FORWARDED], "for=\"[2001:db8::1]\", for=10.0.0.1;host=\"app.example\";proto=https");
         assert_eq!(

@@ -2,28 +2,28 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
-
-const OWN: [HeaderName; 10] = [
-    header::CONNECTION,
-    KEEP_ALIVE,
-    PROXY_CONNECTION,
-    HTTP2_SETTINGS,
-    header::TRAILER,
-    header::TE,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-];
+/// Whether a header is one hop's own by its name.
+fn is_hops_own(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "http2-settings"
+            | "trailer"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+    )
+}
 
 /// Removes the hop's own headers and those that `Connection` lists. Identity headers of ours are added after
 /// this, so naming them in `Connection` does not help a client (CV: `Connection: X-Forwarded-User`).
 pub(super) fn remove(headers: &mut HeaderMap) {
     // One look at each name costs less than asking for ten that are seldom there.
-    let found: Vec<HeaderName> = headers.keys().filter(|name| OWN.contains(name)).cloned().collect();
+    let found: Vec<HeaderName> = headers.keys().filter(|name| is_hops_own(name)).cloned().collect();
     if found.is_empty() {
         return;
     }
@@ -31,7 +31,10 @@ pub(super) fn remove(headers: &mut HeaderMap) {
         .get_all(header::CONNECTION)
         .iter()
         .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .map(<[u8]>::trim_ascii)
+        // What nearly all say names no header that is not removed by itself.
+        .filter(|word| !word.eq_ignore_ascii_case(b"keep-alive") && !word.eq_ignore_ascii_case(b"close"))
+        .filter_map(|name| HeaderName::from_bytes(name).ok())
         // Framing and routing are not for a client to take from a request.
         .filter(|name| !matches!(*name, header::HOST | header::CONTENT_LENGTH | header::COOKIE | header::AUTHORIZATION))
         .collect();

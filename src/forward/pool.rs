@@ -1,121 +1,118 @@
 //! Connections of HTTP/1.1 to one upstream, each used for one request at a time and rested in between.
 //!
-//! A request is sent again only if it surely was not begun, on a connection that had rested: the upstream may have closed that
+//! A request is sent again only if nothing of it was sent, on a connection that had rested: the upstream may have closed that
 //! in the same moment.
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
-use http::{Request, Response, Uri};
-use hyper::{
-    body::Incoming,
-    client::conn::http1::{self, SendRequest},
+use super::{
+    ForwardError, Outgoing,
+    connect::Connector,
+    http1::{Answered, Connection, Failed, Rest, Sending, TakesBack},
 };
-use tokio::time::Instant;
-use tower_service::Service;
 
-use super::{ForwardError, body::WithoutTrailers};
-
-/// Shorter than common servers keep idle connections, so that we seldom use one that is just being closed.
-const LONGEST_REST: Duration = Duration::from_secs(30);
+/// Connections rest for this many [`TICK`]s at most: for less than common servers keep idle ones, so that we seldom use one
+/// that is just being closed.
+const LONGEST_REST: u32 = 6;
+/// How often resting connections are looked at.
+const TICK: Duration = Duration::from_secs(5);
 /// So many rest at most.
 const MOST_RESTING: usize = 1024;
 
-/// The connections to one upstream, made by `C`.
+/// The connections to one upstream.
 #[derive(Debug)]
-pub(super) struct Pool<C> {
-    connector: C,
+pub(super) struct Pool {
+    connector: Connector,
     resting: Arc<Resting>,
 }
 
 #[derive(Debug, Default)]
-struct Resting(Mutex<VecDeque<(SendRequest<WithoutTrailers>, Instant)>>);
-
-/// The connection that an answer comes over. Given back when all of the answer has come, and else closed with it.
-#[derive(Debug)]
-pub(super) struct Lease {
-    sender: SendRequest<WithoutTrailers>,
-    resting: Arc<Resting>,
+struct Resting {
+    /// With the tick of when it was given back. Those in front have rested longest.
+    connections: Mutex<VecDeque<(Box<Connection>, u32)>>,
+    now: AtomicU32,
 }
 
 impl Resting {
-    fn lock(&self) -> MutexGuard<'_, VecDeque<(SendRequest<WithoutTrailers>, Instant)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, VecDeque<(Box<Connection>, u32)>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The one that has rested for the shortest time. One that is not ready is still taking the rest of a request whose answer
-    /// came early, and nobody else waits for that.
-    fn wake(&self) -> Option<SendRequest<WithoutTrailers>> {
-        let mut resting = self.lock();
-        let at = resting.iter().rposition(|(sender, since)| sender.is_ready() && since.elapsed() < LONGEST_REST)?;
-        resting.remove(at).map(|(sender, _)| sender)
+    /// The one that has rested for the shortest time.
+    fn wake(&self) -> Option<Box<Connection>> {
+        loop {
+            let (mut connection, _) = self.lock().pop_back()?;
+            if connection.is_quiet() {
+                return Some(connection);
+            }
+        }
+    }
+
+    /// Closes those that have rested long enough, and those that the upstream has closed.
+    fn sweep(&self) {
+        let now = self.now.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        self.lock().retain_mut(|(connection, since)| now.wrapping_sub(*since) < LONGEST_REST && connection.is_quiet());
     }
 }
 
-impl Lease {
-    #[expect(clippy::disallowed_methods, reason = "how long a connection rests has nothing to do with tokens' times")]
-    pub(super) fn give_back(self) {
-        let mut resting = self.resting.lock();
-        // Those in front have rested longest.
-        while resting.front().is_some_and(|(sender, since)| sender.is_closed() || since.elapsed() >= LONGEST_REST)
-            || resting.len() >= MOST_RESTING
-        {
+impl TakesBack for Resting {
+    fn take_back(&self, connection: Box<Connection>) {
+        let now = self.now.load(Ordering::Relaxed);
+        let mut resting = self.lock();
+        if resting.len() >= MOST_RESTING {
             resting.pop_front();
         }
-        resting.push_back((self.sender, Instant::now()));
+        resting.push_back((connection, now));
     }
 }
 
-impl<C> Pool<C>
-where
-    C: Service<Uri> + Clone,
-    C::Response: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
-    C::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    pub(super) fn new(connector: C) -> Self {
-        Self { connector, resting: Arc::default() }
+impl Pool {
+    pub(super) fn new(connector: Connector) -> Self {
+        let resting = Arc::<Resting>::default();
+        tokio::spawn(sweep_now_and_then(Arc::downgrade(&resting)));
+        Self { connector, resting }
     }
 
-    pub(super) async fn send(&self, mut request: Request<WithoutTrailers>) -> Result<(Response<Incoming>, Lease), ForwardError> {
-        while let Some(mut sender) = self.resting.wake() {
-            match sender.try_send_request(request).await {
-                Ok(response) => return Ok((response, self.lease(sender))),
-                Err(mut failed) => match failed.take_message() {
-                    Some(unsent) => request = unsent,
-                    None => return Err(ForwardError::Broken(failed.into_error().into())),
-                },
+    /// Sends a request. The head of its answer must come `within` a time from when all of it was sent.
+    pub(super) async fn send(&self, outgoing: Outgoing, within: Option<Duration>) -> Result<Answered, ForwardError> {
+        let mut sending = Box::new(Sending::new(outgoing));
+        let rest = || Arc::clone(&self.resting) as Rest;
+        while let Some(connection) = self.resting.wake() {
+            match connection.ask(sending, within, rest()).await {
+                Ok(answered) => return Ok(answered),
+                Err(Failed::Unsent(unsent, _)) => sending = unsent,
+                Err(failed) => return Err(failed.into()),
             }
         }
         // Boxed, as what few requests need: all of them carry the rest.
-        let mut sender = Box::pin(self.connect(request.uri().clone())).await?;
-        match sender.send_request(request).await {
-            Ok(response) => Ok((response, self.lease(sender))),
-            Err(error) => Err(ForwardError::Broken(error.into())),
-        }
-    }
-
-    fn lease(&self, sender: SendRequest<WithoutTrailers>) -> Lease {
-        Lease { sender, resting: Arc::clone(&self.resting) }
-    }
-
-    async fn connect(&self, target: Uri) -> Result<SendRequest<WithoutTrailers>, ForwardError> {
-        let mut connector = self.connector.clone();
-        std::future::poll_fn(|context| connector.poll_ready(context)).await.map_err(unreachable)?;
-        let stream = connector.call(target).await.map_err(unreachable)?;
-        let (mut sender, connection) = http1::handshake(stream).await.map_err(unreachable)?;
-        tokio::spawn(async move {
-            if let Err(error) = connection.with_upgrades().await {
-                tracing::debug!(%error, "a connection to an upstream broke off");
-            }
-        });
-        sender.ready().await.map_err(unreachable)?;
-        Ok(sender)
+        let stream = Box::pin(self.connector.connect()).await.map_err(ForwardError::Unreachable)?;
+        Ok(Box::new(Connection::new(stream)).ask(sending, within, rest()).await?)
     }
 }
 
-fn unreachable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ForwardError {
-    ForwardError::Unreachable(error.into())
+impl From<Failed> for ForwardError {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Unsent(_, error) => Self::Broken(error.into()),
+            Failed::Broken(error) => Self::Broken(error.into()),
+            Failed::TimedOut => Self::TimedOut,
+        }
+    }
+}
+
+async fn sweep_now_and_then(resting: Weak<Resting>) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Some(resting) = resting.upgrade() else { return };
+        resting.sweep();
+    }
 }

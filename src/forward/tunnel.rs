@@ -8,7 +8,10 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
-use super::websocket::{Close, Frames};
+use super::{
+    http1,
+    websocket::{Close, Frames},
+};
 use crate::session::connections::Connection;
 
 /// How long a tunnel that we end may take to reach the end of a frame, and its peers to say good-bye.
@@ -25,17 +28,17 @@ pub(super) struct Tunnel {
 }
 
 impl Tunnel {
-    /// Runs once both sides have upgraded.
-    pub(super) async fn run(self, client: OnUpgrade, upstream: OnUpgrade) {
-        let (client, upstream) = match tokio::try_join!(client, upstream) {
-            Ok(sides) => sides,
+    /// Runs once the client has upgraded as well.
+    pub(super) async fn run(self, client: OnUpgrade, upstream: Box<http1::Connection>) {
+        let client = match client.await {
+            Ok(client) => client,
             Err(error) => {
                 tracing::debug!(%error, "an upgrade did not come about");
                 return;
             }
         };
         let (from_client, to_client) = tokio::io::split(TokioIo::new(client));
-        let (from_upstream, to_upstream) = tokio::io::split(TokioIo::new(upstream));
+        let (from_upstream, to_upstream) = tokio::io::split(upstream);
         let result = tokio::try_join!(
             self.relay(from_client, to_upstream, Close::to_server, || {
                 if let Some(connection) = &self.connection {

@@ -1,14 +1,8 @@
-//! The upstream's address, and the pool of connections to it.
+//! An upstream: its address, and how requests reach it.
 
 use std::{
-    future::Future,
     path::PathBuf,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    task::{Context, Poll},
+    sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -17,21 +11,18 @@ use http::{
     uri::{Authority, PathAndQuery, Scheme},
 };
 use hyper::body::Incoming;
-use hyper_rustls::HttpsConnector;
 use hyper_util::{
-    client::legacy::{
-        self,
-        connect::{Connected, Connection, HttpConnector},
-    },
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    client::legacy,
+    rt::{TokioExecutor, TokioTimer},
 };
-use tokio::net::UnixStream;
 use url::Url;
 
 use super::{
-    ForwardError,
-    body::WithoutTrailers,
-    pool::{Lease, Pool},
+    ForwardError, Outgoing,
+    body::{Source, WithoutTrailers, within},
+    connect::{self, Connector, Https, UnixConnector},
+    http1::{self, Answered},
+    pool::Pool,
 };
 
 /// Where an upstream listens (`CODER_UPSTREAM_URL`).
@@ -105,8 +96,6 @@ const HTTP2_CONNECTIONS: usize = 8;
 /// connection may, no limit.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
-/// Peers that vanished without a word are noticed after this.
-const KEEPALIVE: Duration = Duration::from_secs(60);
 /// How often a connection of HTTP/2 is asked whether it is alive, and how long it may take to say so.
 const PING: Duration = Duration::from_secs(20);
 
@@ -116,17 +105,12 @@ pub(super) struct Client {
     scheme: Scheme,
     authority: Authority,
     /// HTTP/2 has no upgrades, so those go over connections of HTTP/1.1 in any case.
-    http1: Http1,
+    http1: Pool,
     http2: Option<Http2>,
 }
 
-type Https = Fixed<HttpsConnector<HttpConnector>>;
-
-#[derive(Debug)]
-enum Http1 {
-    Tcp(Pool<Https>),
-    Unix(Pool<UnixConnector>),
-}
+/// The head of an answer, its body, and the connection if that speaks another protocol now.
+pub(super) type Reply = (Response<Source>, Option<Box<http1::Connection>>);
 
 #[derive(Debug)]
 struct Http2 {
@@ -141,7 +125,7 @@ enum Multiplexed {
 }
 
 impl Client {
-    pub(super) fn new(address: &Address, protocol: Protocol, connect: Duration, tls: &rustls::ClientConfig) -> Self {
+    pub(super) fn new(address: &Address, protocol: Protocol, within: Duration, tls: &rustls::ClientConfig) -> Self {
         let mut builder = legacy::Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).set_host(false).http2_only(true);
         builder.timer(TokioTimer::new()).http2_keep_alive_interval(PING).http2_keep_alive_timeout(PING);
@@ -152,34 +136,20 @@ impl Client {
         };
         match address {
             Address::Tcp { scheme, authority } => {
-                let fixed = Uri::builder().scheme(scheme.clone()).authority(authority.clone()).path_and_query("/").build();
-                let target = fixed.unwrap_or_default();
-                let connector = |protocol| {
-                    let mut tcp = HttpConnector::new();
-                    tcp.set_connect_timeout(Some(connect));
-                    tcp.set_nodelay(true);
-                    tcp.set_keepalive(Some(KEEPALIVE));
-                    tcp.enforce_http(false);
-                    let https = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_or_http();
-                    let inner = match protocol {
-                        Protocol::Http1 => https.enable_http1().wrap_connector(tcp),
-                        Protocol::Http2 => https.enable_http2().wrap_connector(tcp),
-                    };
-                    Fixed { inner, target: target.clone(), within: connect }
-                };
+                let connector = |protocol| connect::tcp(scheme, authority, protocol, within, tls);
                 Self {
                     scheme: scheme.clone(),
                     authority: authority.clone(),
-                    http1: Http1::Tcp(Pool::new(connector(Protocol::Http1))),
+                    http1: Pool::new(Connector::Tcp(connector(Protocol::Http1))),
                     http2: http2(&|| Multiplexed::Tcp(builder.build(connector(Protocol::Http2)))),
                 }
             }
             Address::Unix(path) => {
-                let connector = || UnixConnector { path: Arc::new(path.clone()), within: connect };
+                let connector = || connect::unix(path.clone(), within);
                 Self {
                     scheme: Scheme::HTTP,
                     authority: Authority::from_static("localhost"),
-                    http1: Http1::Unix(Pool::new(connector())),
+                    http1: Pool::new(Connector::Unix(connector())),
                     http2: http2(&|| Multiplexed::Unix(builder.build(connector()))),
                 }
             }
@@ -201,17 +171,21 @@ impl Client {
         Uri::builder().scheme(self.scheme.clone()).authority(authority).path_and_query(path).build()
     }
 
-    /// Sends a request; with the answer comes the connection, if that is the answer's alone.
-    pub(super) async fn send(
-        &self,
-        request: Request<WithoutTrailers>,
-        kind: Kind,
-    ) -> Result<(Response<Incoming>, Option<Lease>), ForwardError> {
-        match (&self.http2, &self.http1) {
-            (Some(http2), _) if kind == Kind::Request => Ok((Box::pin(http2.send(request)).await?, None)),
-            (_, Http1::Tcp(pool)) => pool.send(request).await.map(|(response, lease)| (response, Some(lease))),
-            (_, Http1::Unix(pool)) => pool.send(request).await.map(|(response, lease)| (response, Some(lease))),
+    /// Sends a request, the head of whose answer must come within `timeout` from when it was whole.
+    pub(super) async fn send(&self, outgoing: Outgoing, kind: Kind, timeout: Option<Duration>) -> Result<Reply, ForwardError> {
+        if let Some(http2) = &self.http2
+            && kind == Kind::Request
+        {
+            let Outgoing { mut head, ours, mut body } = outgoing;
+            head.headers.extend(ours);
+            let whole = body.whole();
+            let response = Box::pin(within(timeout, whole, http2.send(Request::from_parts(head, body)))).await?;
+            return Ok((response.map(Source::Http2), None));
         }
+        Ok(match self.http1.send(outgoing, timeout).await? {
+            Answered::Response(response) => (response.map(Source::Http1), None),
+            Answered::Switched(response, connection) => (response.map(|()| Source::Nothing), Some(connection)),
+        })
     }
 }
 
@@ -236,93 +210,6 @@ pub(super) enum Kind {
     Request,
     /// The connection.
     Upgrade,
-}
-
-/// Connects to one address whatever it is asked for, within a time that covers name, connection and TLS.
-#[derive(Clone, Debug)]
-struct Fixed<C> {
-    inner: C,
-    target: Uri,
-    within: Duration,
-}
-
-impl<C> tower_service::Service<Uri> for Fixed<C>
-where
-    C: tower_service::Service<Uri>,
-    C::Future: Send + 'static,
-    C::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    type Response = C::Response;
-    type Error = Box<dyn std::error::Error + Send + Sync>;
-    type Future = Pin<Box<dyn Future<Output = Result<C::Response, Self::Error>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(context).map_err(Into::into)
-    }
-
-    fn call(&mut self, _: Uri) -> Self::Future {
-        let (connecting, within) = (self.inner.call(self.target.clone()), self.within);
-        Box::pin(async move { tokio::time::timeout(within, connecting).await?.map_err(Into::into) })
-    }
-}
-
-/// Connects to one socket whatever it is asked for.
-#[derive(Clone, Debug)]
-struct UnixConnector {
-    path: Arc<PathBuf>,
-    within: Duration,
-}
-
-/// A connected socket.
-#[derive(Debug)]
-struct UnixConnection(TokioIo<UnixStream>);
-
-impl tower_service::Service<Uri> for UnixConnector {
-    type Response = UnixConnection;
-    type Error = std::io::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<UnixConnection, std::io::Error>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Uri) -> Self::Future {
-        let (path, within) = (Arc::clone(&self.path), self.within);
-        Box::pin(async move {
-            let stream = tokio::time::timeout(within, UnixStream::connect(path.as_path())).await??;
-            Ok(UnixConnection(TokioIo::new(stream)))
-        })
-    }
-}
-
-impl Connection for UnixConnection {
-    fn connected(&self) -> Connected {
-        Connected::new()
-    }
-}
-
-impl hyper::rt::Read for UnixConnection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: hyper::rt::ReadBufCursor<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, buffer)
-    }
-}
-
-impl hyper::rt::Write for UnixConnection {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
-    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 
 use super::Settings;
 use crate::{
@@ -112,19 +112,24 @@ impl Exchange {
     }
 }
 
+const SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+const REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
+
 /// Judges by Fetch metadata where the browser sends them, and by older habits where not. Only GET and HEAD
 /// begin a login: anything else would lose what it carries.
 fn asker(method: &Method, headers: &HeaderMap) -> Asker {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let reads = matches!(*method, Method::GET | Method::HEAD);
-    if !reads || headers.contains_key(header::UPGRADE) || headers.contains_key("sec-purpose") {
+    if !reads || headers.contains_key(header::UPGRADE) || headers.contains_key(SEC_PURPOSE) {
         return Asker::Other;
     }
-    let navigates = match (text("sec-fetch-mode"), text("sec-fetch-dest")) {
+    let navigates = match (text(&SEC_FETCH_MODE), text(&SEC_FETCH_DEST)) {
         (Some(mode), Some(dest)) => mode == "navigate" && dest == "document",
         (Some(mode), None) => mode == "navigate",
         (None, Some(dest)) => dest == "document",
-        (None, None) => accepts_html(headers) && !headers.contains_key("x-requested-with"),
+        (None, None) => accepts_html(headers) && !headers.contains_key(REQUESTED_WITH),
     };
     if navigates { Asker::Navigation } else { Asker::Other }
 }
@@ -146,8 +151,7 @@ mod tests {
     #[test]
     fn only_a_top_level_navigation_is_sent_to_log_in() {
         let judged = |method: Method, lines: &[(&'static str, &str)]| {
-            let headers =
-                lines.iter().map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap())).collect();
+            let headers = lines.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect();
             asker(&method, &headers)
         };
         let html = ("accept", "text/html,application/xhtml+xml;q=0.9");

@@ -50,7 +50,7 @@ impl Cookies {
 
     /// Whether the browser was.
     pub fn is_returning(self, headers: &HeaderMap) -> bool {
-        pairs(headers).any(|(name, _)| name == self.returning())
+        pairs(headers).any(|(name, _)| name == self.returning().as_bytes())
     }
 
     /// A `Set-Cookie` value that keeps `value` for `age`.
@@ -74,19 +74,20 @@ impl Cookies {
     /// The session cookie's value, if it has the form of one. Two different ones are none: one was planted, and we
     /// cannot tell which.
     pub fn session_value(self, headers: &HeaderMap) -> Option<&str> {
-        let mut values = pairs(headers).filter(|(name, _)| *name == self.session()).map(|(_, value)| value);
+        let mut values = pairs(headers).filter(|(name, _)| *name == self.session().as_bytes()).map(|(_, value)| value);
         let first = values.next().filter(|value| has_our_form(value))?;
-        values.all(|other| other == first).then_some(first)
+        if values.all(|other| other == first) { std::str::from_utf8(first).ok() } else { None }
     }
 
     /// The login attempts that this browser carries: id and value.
     pub fn attempts(self, headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
         pairs(headers).filter_map(move |(name, value)| {
             let name = match self {
-                Self::Host => name.strip_prefix("__Host-")?,
+                Self::Host => name.strip_prefix(b"__Host-")?,
                 Self::Plain => name,
             };
-            Some((name.strip_prefix(ATTEMPT)?, value))
+            let id = name.strip_prefix(ATTEMPT.as_bytes())?;
+            Some((std::str::from_utf8(id).ok()?, std::str::from_utf8(value).ok()?))
         })
     }
 }
@@ -133,17 +134,17 @@ fn is_ours(pair: &[u8]) -> bool {
 }
 
 /// Whether a text could be one of ours: 256 bits as base64. Nobody is asked about any other.
-fn has_our_form(text: &str) -> bool {
-    text.len() == 43 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+fn has_our_form(text: &[u8]) -> bool {
+    text.len() == 43 && text.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 /// Cookies as pairs. Bytes, because one cookie of the app's that is not ASCII must not hide ours; and trimmed of ASCII
 /// blanks alone, because a sibling host may set a name that begins with a blank of another script and then with ours.
-fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
+fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
     headers.get_all(header::COOKIE).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b';')).filter_map(|pair| {
         let at = pair.iter().position(|byte| *byte == b'=')?;
         let (name, value) = (pair.get(..at)?, pair.get(at + 1..)?);
-        Some((std::str::from_utf8(name.trim_ascii()).ok()?, std::str::from_utf8(value.trim_ascii()).ok()?))
+        Some((name.trim_ascii(), value.trim_ascii()))
     })
 }
 

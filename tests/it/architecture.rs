@@ -99,6 +99,8 @@ const PURE: &[&str] = &[
     "forward/hop",
     "forward/forwarded",
     "forward/websocket",
+    "forward/http1/head",
+    "forward/http1/chunks",
     "session/cookie",
     "oidc/plan",
     "oidc/preset",
@@ -267,6 +269,8 @@ fn statuses_are_chosen_in_the_refusal_table_and_own_pages() {
             "forward",
             // A WebSocket on HTTP/2 is granted with 200 where HTTP/1.1 says 101.
             "forward/hop",
+            // Which answers have a body is told by their status.
+            "forward/http1/head",
             "oidc/token_call",
             "oidc/http",
             "oidc/discovery",

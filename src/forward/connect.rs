@@ -1,0 +1,169 @@
+//! How an upstream is connected to.
+
+use std::{
+    future::{Future, poll_fn},
+    path::PathBuf,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::{
+    Uri,
+    uri::{Authority, Scheme},
+};
+use hyper_rustls::HttpsConnector;
+use hyper_util::{
+    client::legacy::connect::{Connected, Connection, HttpConnector},
+    rt::TokioIo,
+};
+use tokio::net::UnixStream;
+use tower_service::Service;
+
+use super::{http1::Stream, upstream::Protocol};
+
+/// Peers that vanished without a word are noticed after this.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// Connects over TCP, and TLS where the scheme says so.
+pub(super) type Https = Fixed<HttpsConnector<HttpConnector>>;
+
+/// Connects to one upstream, for HTTP/1.1.
+#[derive(Debug)]
+pub(super) enum Connector {
+    Tcp(Https),
+    Unix(UnixConnector),
+}
+
+type Unconnected = Box<dyn std::error::Error + Send + Sync>;
+
+impl Connector {
+    pub(super) async fn connect(&self) -> Result<Stream, Unconnected> {
+        match self {
+            Self::Tcp(connector) => {
+                let mut connector = connector.clone();
+                poll_fn(|context| connector.poll_ready(context)).await?;
+                Ok(connector.call(Uri::default()).await?.into())
+            }
+            Self::Unix(connector) => {
+                let UnixConnection(stream) = connector.clone().call(Uri::default()).await?;
+                Ok(Stream::Unix(stream.into_inner()))
+            }
+        }
+    }
+}
+
+/// Connects to `authority` and speaks `protocol` there.
+pub(super) fn tcp(
+    scheme: &Scheme,
+    authority: &Authority,
+    protocol: Protocol,
+    within: Duration,
+    tls: &rustls::ClientConfig,
+) -> Https {
+    let mut tcp = HttpConnector::new();
+    tcp.set_connect_timeout(Some(within));
+    tcp.set_nodelay(true);
+    tcp.set_keepalive(Some(KEEPALIVE));
+    tcp.enforce_http(false);
+    let https = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_or_http();
+    let inner = match protocol {
+        Protocol::Http1 => https.enable_http1().wrap_connector(tcp),
+        Protocol::Http2 => https.enable_http2().wrap_connector(tcp),
+    };
+    let target = Uri::builder().scheme(scheme.clone()).authority(authority.clone()).path_and_query("/").build();
+    Fixed { inner, target: target.unwrap_or_default(), within }
+}
+
+/// Connects to the socket at `path`.
+pub(super) fn unix(path: PathBuf, within: Duration) -> UnixConnector {
+    UnixConnector { path: Arc::new(path), within }
+}
+
+/// Connects to one address whatever it is asked for, within a time that covers name, connection and TLS.
+#[derive(Clone, Debug)]
+pub(super) struct Fixed<C> {
+    inner: C,
+    target: Uri,
+    within: Duration,
+}
+
+impl<C> Service<Uri> for Fixed<C>
+where
+    C: Service<Uri>,
+    C::Future: Send + 'static,
+    C::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = C::Response;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+    type Future = Pin<Box<dyn Future<Output = Result<C::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context).map_err(Into::into)
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let (connecting, within) = (self.inner.call(self.target.clone()), self.within);
+        Box::pin(async move { tokio::time::timeout(within, connecting).await?.map_err(Into::into) })
+    }
+}
+
+/// Connects to one socket whatever it is asked for.
+#[derive(Clone, Debug)]
+pub(super) struct UnixConnector {
+    path: Arc<PathBuf>,
+    within: Duration,
+}
+
+/// A connected socket.
+#[derive(Debug)]
+pub(super) struct UnixConnection(TokioIo<UnixStream>);
+
+impl Service<Uri> for UnixConnector {
+    type Response = UnixConnection;
+    type Error = std::io::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<UnixConnection, std::io::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let (path, within) = (Arc::clone(&self.path), self.within);
+        Box::pin(async move {
+            let stream = tokio::time::timeout(within, UnixStream::connect(path.as_path())).await??;
+            Ok(UnixConnection(TokioIo::new(stream)))
+        })
+    }
+}
+
+impl Connection for UnixConnection {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl hyper::rt::Read for UnixConnection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: hyper::rt::ReadBufCursor<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl hyper::rt::Write for UnixConnection {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}

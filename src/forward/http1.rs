@@ -1,0 +1,212 @@
+//! HTTP/1.1 towards an app (RFC 9112), on connections that carry one request at a time.
+//!
+//! A request is driven by whoever waits for its answer: its body is sent while the answer is read, without a task between the
+//! two. What cannot be read in one way alone is no answer.
+
+mod chunks;
+mod head;
+mod receiving;
+mod sending;
+mod stream;
+
+use std::{
+    future::{Future, poll_fn},
+    io,
+    pin::Pin,
+    task::{Context, Poll, Waker, ready},
+    time::Duration,
+};
+
+use bytes::BytesMut;
+use http::Response;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep},
+};
+
+use head::{Framing, Head};
+use sending::Unsent;
+
+pub(super) use receiving::{Receiving, Rest, TakesBack};
+pub(super) use sending::Sending;
+pub(super) use stream::Stream;
+
+/// Why there is no answer, or no whole one.
+#[derive(Debug, thiserror::Error)]
+pub enum Broken {
+    /// The connection broke.
+    #[error("its connection broke off")]
+    Connection(#[from] io::Error),
+    /// The connection ended where something had to follow.
+    #[error("its connection ended too early")]
+    Ended,
+    /// The answer cannot be read.
+    #[error("its answer is not HTTP/1.1")]
+    Malformed(#[from] httparse::Error),
+    /// The answer could be read in more than one way, or is too much.
+    #[error("its answer {0}")]
+    Unclear(&'static str),
+    /// What we were to send broke off.
+    #[error("the request's body broke off")]
+    Request(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Why a connection gave no answer to a request.
+pub(super) enum Failed {
+    /// The connection was dead, and nothing of the request went over it.
+    Unsent(Box<Sending>, io::Error),
+    /// It had been sent, in part at least.
+    Broken(Broken),
+    /// No head of an answer came in time.
+    TimedOut,
+}
+
+/// What came back.
+pub(super) enum Answered {
+    /// An answer.
+    Response(Response<Receiving>),
+    /// The connection, to speak another protocol on.
+    Switched(Response<()>, Box<Connection>),
+}
+
+/// So much is read at once: at first, and at most, when all that was asked for keeps coming.
+const APPETITE: (usize, usize) = (8 * 1024, 128 * 1024);
+
+/// A connection to an app, and what was read from it ahead.
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: Stream,
+    read: BytesMut,
+    appetite: usize,
+    /// Runs on from request to request, because setting it anew costs more than looking, now and then, whether it is time.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Connection {
+    pub(super) fn new(stream: Stream) -> Self {
+        Self { stream, read: BytesMut::new(), appetite: APPETITE.0, timer: None }
+    }
+
+    /// Whether the other end has neither closed the connection nor said anything unasked.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        let mut byte = [0];
+        let mut context = Context::from_waker(Waker::noop());
+        self.read.is_empty() && Pin::new(&mut self.stream).poll_read(&mut context, &mut ReadBuf::new(&mut byte)).is_pending()
+    }
+
+    /// Sends a request and waits for the head of its answer, so long `within` from when the request was whole. The connection
+    /// goes to `rest` after the answer, if it can bear another.
+    pub(super) async fn ask(
+        mut self: Box<Self>,
+        mut sending: Box<Sending>,
+        within: Option<Duration>,
+        rest: Rest,
+    ) -> Result<Answered, Failed> {
+        let mut deadline = None;
+        let mut lost = None;
+        let head = poll_fn(|context| {
+            if let Poll::Ready(sent) = sending.poll(&mut self.stream, context) {
+                match sent {
+                    Ok(()) => {}
+                    Err(Unsent::Body(error)) => return Poll::Ready(Err(Some(Broken::Request(error)))),
+                    // The app may have answered before it closed.
+                    Err(Unsent::Write(error)) => lost = Some(error),
+                }
+                if let Some(within) = within
+                    && self.is_late(&mut deadline, within, context)
+                {
+                    return Poll::Ready(Err(None));
+                }
+            }
+            self.poll_head(sending.is_for_head(), context).map_err(Some)
+        })
+        .await;
+        let head = match (head, lost) {
+            (Ok(head), _) => head,
+            (Err(_), Some(error)) if sending.is_untouched() => return Err(Failed::Unsent(sending, error)),
+            (Err(_), Some(error)) => return Err(Failed::Broken(error.into())),
+            (Err(Some(error)), None) => return Err(Failed::Broken(error)),
+            (Err(None), None) => return Err(Failed::TimedOut),
+        };
+        let Head { response, framing, persists } = head;
+        Ok(match framing {
+            Framing::Switched => Answered::Switched(response, self),
+            Framing::Body(framing) => {
+                let receiving = Receiving::new(framing, persists, self, sending, rest);
+                Answered::Response(response.map(|()| receiving))
+            }
+        })
+    }
+
+    /// Whether the time `within` which the head had to come, from the first call on, is over.
+    #[expect(clippy::disallowed_methods, reason = "how long an app may take has nothing to do with tokens' times")]
+    fn is_late(&mut self, deadline: &mut Option<Instant>, within: Duration, context: &mut Context<'_>) -> bool {
+        let deadline = *deadline.get_or_insert_with(|| Instant::now() + within);
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        while timer.as_mut().poll(context).is_ready() {
+            if timer.deadline() >= deadline {
+                self.timer = None;
+                return true;
+            }
+            timer.as_mut().reset(deadline);
+        }
+        false
+    }
+
+    fn poll_head(&mut self, to_head: bool, context: &mut Context<'_>) -> Poll<Result<Head, Broken>> {
+        loop {
+            if !self.read.is_empty()
+                && let Some(head) = head::read(&mut self.read, to_head)?
+            {
+                return Poll::Ready(Ok(head));
+            }
+            if ready!(self.poll_fill(context))? == 0 {
+                return Poll::Ready(Err(Broken::Ended));
+            }
+        }
+    }
+
+    /// Reads some more. At the end of the stream, nothing.
+    fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.read.capacity() - self.read.len() < self.appetite / 4 {
+            self.read.reserve(self.appetite);
+        }
+        let space = self.read.capacity() - self.read.len();
+        let got = ready!(std::pin::pin!(self.stream.read_buf(&mut self.read)).poll(context))?;
+        if got == space {
+            self.appetite = (self.appetite * 2).min(APPETITE.1);
+        } else if got < self.appetite / 4 {
+            self.appetite = (self.appetite / 2).max(APPETITE.0);
+        }
+        Poll::Ready(Ok(got))
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.read.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(context, buffer);
+        }
+        let ahead = self.read.len().min(buffer.remaining());
+        buffer.put_slice(&self.read.split_to(ahead));
+        if self.read.is_empty() {
+            // What was read ahead of a tunnel is read once.
+            self.read = BytesMut::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

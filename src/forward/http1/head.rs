@@ -1,0 +1,238 @@
+//! The head of a request as it is written (RFC 9112 section 3), and of an answer as it is read (sections 4 and 6.3).
+
+use std::mem::MaybeUninit;
+
+use bytes::{Buf, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use httparse::{ParserConfig, Status};
+use hyper::ext::ReasonPhrase;
+
+use super::Broken;
+
+/// The longest head of an answer.
+const LARGEST: usize = 128 * 1024;
+/// So many fields it may have.
+const MOST_FIELDS: usize = 128;
+
+/// Most heads of requests are shorter.
+const USUAL: usize = 2 * 1024;
+
+/// The head of an answer.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) response: Response<()>,
+    pub(super) framing: Framing,
+    /// Whether the connection bears another request after this (RFC 9112 section 9.3).
+    pub(super) persists: bool,
+}
+
+/// What follows the head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// A body.
+    Body(Length),
+    /// Another protocol.
+    Switched,
+}
+
+/// How the end of a body is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Length {
+    /// It has so many bytes.
+    Exact(u64),
+    /// It comes in chunks.
+    Chunked,
+    /// The connection ends with it.
+    UntilClose,
+}
+
+/// Writes the head of a request. That no line is split by what stands in it is what the types say.
+pub(super) fn write<'a>(
+    out: &mut BytesMut,
+    method: &Method,
+    target: &str,
+    lines: impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>,
+) {
+    out.reserve(USUAL);
+    for part in [method.as_str(), " ", target, " HTTP/1.1\r\n"] {
+        out.extend_from_slice(part.as_bytes());
+    }
+    for (name, value) in lines {
+        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            out.extend_from_slice(part);
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Takes the head of an answer off `buffer`, and interim ones before it; `None` if it is not all there yet. `to_head` says
+/// that a HEAD was asked, whose answer has no body whatever it says.
+pub(super) fn read(buffer: &mut BytesMut, to_head: bool) -> Result<Option<Head>, Broken> {
+    loop {
+        let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
+        let mut parsed = httparse::Response::new(&mut []);
+        let read = ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, buffer, &mut fields)?;
+        let Status::Complete(length) = read else {
+            return if buffer.len() < LARGEST { Ok(None) } else { Err(Broken::Unclear("has too long a head")) };
+        };
+        let status = StatusCode::from_u16(parsed.code.unwrap_or(0)).map_err(|_| Broken::Unclear("has no status"))?;
+        if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
+            buffer.advance(length);
+            continue;
+        }
+        let mut headers = HeaderMap::with_capacity(parsed.headers.len());
+        for field in &*parsed.headers {
+            // Neither fails: the parser has looked.
+            let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Broken::Unclear("has no header"))?;
+            let value = HeaderValue::from_bytes(field.value).map_err(|_| Broken::Unclear("has no header"))?;
+            headers.append(name, value);
+        }
+        let is_new = parsed.version == Some(1);
+        let framing = framing(status, &mut headers, is_new, to_head)?;
+        let persists = match is_new {
+            true => !says(&headers, b"close"),
+            false => says(&headers, b"keep-alive"),
+        } && framing != Framing::Body(Length::UntilClose);
+        let reason = parsed.reason.filter(|reason| status.canonical_reason() != Some(reason));
+        let reason = reason.and_then(|reason| ReasonPhrase::try_from(reason.to_owned()).ok());
+        buffer.advance(length);
+        let mut response = Response::new(());
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        if let Some(reason) = reason {
+            response.extensions_mut().insert(reason);
+        }
+        return Ok(Some(Head { response, framing, persists }));
+    }
+}
+
+/// Whether `Connection` has a word.
+fn says(headers: &HeaderMap, word: &[u8]) -> bool {
+    let mut lines = headers.get_all(header::CONNECTION).iter();
+    lines.any(|line| line.as_bytes().split(|byte| *byte == b',').any(|said| said.trim_ascii().eq_ignore_ascii_case(word)))
+}
+
+/// RFC 9112 section 6.3, but that whatever could be read in more than one way is refused.
+fn framing(status: StatusCode, headers: &mut HeaderMap, is_new: bool, to_head: bool) -> Result<Framing, Broken> {
+    let length = content_length(headers)?;
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let coding = match (codings.next(), codings.next()) {
+        (None, _) => None,
+        (Some(coding), None) if is_new && coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") => Some(coding),
+        (Some(_), _) => return Err(Broken::Unclear("has a transfer coding that is not chunked alone")),
+    };
+    if coding.is_some() && length.is_some() {
+        return Err(Broken::Unclear("has both a length and a transfer coding"));
+    }
+    if status == StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(Framing::Switched);
+    }
+    let has_no_body = to_head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    Ok(Framing::Body(match (coding, length) {
+        _ if has_no_body => Length::Exact(0),
+        (Some(_), _) => Length::Chunked,
+        (None, Some(length)) => Length::Exact(length),
+        (None, None) => Length::UntilClose,
+    }))
+}
+
+/// The length that an answer says, once. Several fields that say the same become one.
+fn content_length(headers: &mut HeaderMap) -> Result<Option<u64>, Broken> {
+    let mut lines = headers.get_all(header::CONTENT_LENGTH).iter();
+    let Some(first) = lines.next() else { return Ok(None) };
+    let is_number = !first.is_empty() && first.as_bytes().iter().all(u8::is_ascii_digit);
+    let length = first.to_str().ok().filter(|_| is_number).and_then(|text| text.parse().ok());
+    let length = length.ok_or(Broken::Unclear("has no usable length"))?;
+    let mut others = lines.peekable();
+    if others.peek().is_some() {
+        if others.any(|other| other != first) {
+            return Err(Broken::Unclear("has two lengths"));
+        }
+        let first = first.clone();
+        headers.insert(header::CONTENT_LENGTH, first);
+    }
+    Ok(Some(length))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_all(text: &str, to_head: bool) -> Result<Option<Head>, Broken> {
+        read(&mut BytesMut::from(text), to_head)
+    }
+
+    #[test]
+    fn a_bodys_end_is_told_in_one_way() {
+        use Length::{Chunked, Exact, UntilClose};
+        for (head, length) in [
+            ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n", Exact(5)),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 5\r\n\r\n", Exact(5)),
+            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n", Chunked),
+            ("HTTP/1.1 200 OK\r\n\r\n", UntilClose),
+            ("HTTP/1.1 204 No Content\r\ncontent-length: 5\r\n\r\n", Exact(0)),
+            ("HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\n\r\n", Exact(0)),
+            (
+                "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n",
+                Exact(1),
+            ),
+        ] {
+            let read = read_all(head, false).unwrap().unwrap();
+            assert_eq!(read.framing, Framing::Body(length), "{head}");
+            assert!(read.response.headers().get_all(header::CONTENT_LENGTH).iter().count() <= 1);
+        }
+        let head = read_all("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n", true).unwrap().unwrap();
+        assert_eq!(head.framing, Framing::Body(Exact(0)));
+        assert_eq!(head.response.headers()[header::CONTENT_LENGTH], "5");
+        let switched = read_all("HTTP/1.1 101 Switching\r\nupgrade: x\r\n\r\n", false).unwrap().unwrap();
+        assert_eq!(switched.framing, Framing::Switched);
+    }
+
+    #[test]
+    fn what_could_be_read_in_two_ways_is_no_answer() {
+        for head in [
+            "HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length: 5, 5\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length: +5\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length:\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length: 99999999999999999999\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: identity\r\n\r\n",
+            "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nx: a\r\n b\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nx : a\r\n\r\n",
+            "HTTP/1.1 099 Odd\r\n\r\n",
+            "HTTP/2 200 OK\r\n\r\n",
+            "SSH-2.0-OpenSSH\r\n",
+        ] {
+            assert!(read_all(head, false).is_err(), "{head}");
+        }
+    }
+
+    #[test]
+    fn a_connection_bears_another_request_only_if_both_versions_agree_on_it() {
+        for (head, persists) in [
+            ("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", true),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: x, Close\r\n\r\n", false),
+            ("HTTP/1.0 200 OK\r\ncontent-length: 0\r\n\r\n", false),
+            ("HTTP/1.0 200 OK\r\ncontent-length: 0\r\nconnection: keep-alive\r\n\r\n", true),
+            ("HTTP/1.1 200 OK\r\n\r\n", false),
+        ] {
+            assert_eq!(read_all(head, false).unwrap().unwrap().persists, persists, "{head}");
+        }
+    }
+
+    #[test]
+    fn a_head_in_parts_is_waited_for_and_one_without_end_is_not() {
+        let whole = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n";
+        for end in 0..whole.len() {
+            assert!(read_all(whole.get(..end).unwrap(), false).unwrap().is_none());
+        }
+        let endless = format!("HTTP/1.1 200 OK\r\nx: {}", "a".repeat(LARGEST));
+        assert!(read_all(&endless, false).is_err());
+        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: a\r\n".repeat(MOST_FIELDS + 1));
+        assert!(read_all(&many, false).is_err());
+    }
+}
