@@ -5,6 +5,7 @@
 
 mod harness;
 
+mod answers;
 mod architecture;
 mod back_channel_logout;
 mod chaos;
