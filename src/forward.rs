@@ -39,7 +39,7 @@ use crate::{
 
 use body::{Limits, WithoutTrailers};
 use hop::Upgrade;
-use upstream::{Client, Kind, Reply};
+use upstream::{Client, Kind, Reply, Room, Undelivered};
 
 pub use body::Answer;
 pub use edits::Edits;
@@ -64,6 +64,8 @@ pub struct Target {
     pub request_edits: Edits,
     /// For answers.
     pub answer_edits: Edits,
+    /// How many requests each upstream may have at once (`CODER_UPSTREAM_MAX_REQUESTS`).
+    pub max_requests: Option<usize>,
     /// How long things may take.
     pub timeouts: Timeouts,
 }
@@ -102,6 +104,9 @@ pub enum ForwardError {
     /// It changed to a protocol that nobody asked for.
     #[error("the upstream changed the protocol unasked")]
     Unasked,
+    /// All of the route's upstreams have as many requests as they may have.
+    #[error("the upstream has as many requests as it may have")]
+    Busy,
     /// The route leads nowhere.
     #[error("the route has no upstream")]
     NoUpstream,
@@ -162,12 +167,20 @@ struct Outgoing {
     body: WithoutTrailers,
 }
 
+impl Outgoing {
+    /// Another one, if it has no body.
+    fn copy(&self) -> Option<Self> {
+        let copy = || Self { head: self.head.clone(), ours: self.ours.clone(), body: WithoutTrailers::empty() };
+        self.body.is_end_stream().then(copy)
+    }
+}
+
 impl Forwarder {
     /// A forwarder to `targets`, each with its TLS, whose tunnels run on `tasks` and are closed when `draining` is
     /// cancelled.
     pub fn new(targets: Vec<(Target, rustls::ClientConfig)>, tasks: TaskTracker, draining: CancellationToken) -> Self {
         let way = |(target, tls): (Target, rustls::ClientConfig)| {
-            let client = |address| Client::new(address, target.protocol, target.timeouts.connect, &tls);
+            let client = |address| Client::new(address, &target, &tls);
             Way { clients: target.upstreams.iter().map(client).collect(), turn: AtomicUsize::new(0), target }
         };
         Self { ways: targets.into_iter().map(way).collect(), tasks, draining }
@@ -209,7 +222,7 @@ impl Forwarder {
 
         let kind = if upgrade.is_some() { Kind::Upgrade } else { Kind::Request };
         let body = WithoutTrailers::of(body, beyond.watch.as_ref());
-        let (mut response, switched) = way.send(Outgoing { head, ours, body }, origin, path, kind).await?;
+        let ((mut response, switched), room) = way.send(Outgoing { head, ours, body }, origin, path, kind).await?;
 
         let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let protocol = response.headers().get(header::UPGRADE).cloned();
@@ -231,17 +244,18 @@ impl Forwarder {
             let tunnel = tunnel::Tunnel {
                 connection: beyond.watch.as_ref().map(Watch::open),
                 _place: beyond.place,
+                _room: room,
                 draining: self.draining.clone(),
                 is_websocket: websocket::is_websocket(&protocol),
             };
             self.tasks.spawn(tunnel.run(client_side, upstream_side));
+            return Ok(response.map(|body| Answer::new(body, None, None, None, Limits::default())));
         }
         let limits = Limits { idle: way.target.timeouts.idle, total: way.target.timeouts.total };
-        let limits = if upgraded { Limits::default() } else { limits };
         let is_stream =
             response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(EVENT_STREAM));
         let draining = is_stream.then(|| self.draining.clone());
-        Ok(response.map(|body| Answer::new(body, beyond.watch.as_ref(), draining, limits)))
+        Ok(response.map(|body| Answer::new(body, beyond.watch.as_ref(), draining, room, limits)))
     }
 }
 
@@ -265,25 +279,27 @@ fn stripped(uri: &http::Uri, prefix: &str) -> Result<PathAndQuery, http::Error> 
 }
 
 impl Way {
-    /// Sends to the upstream whose turn it is. If that cannot be reached, nothing was sent, and a request without a body goes
-    /// to the next.
-    async fn send(&self, mut outgoing: Outgoing, origin: &Origin, path: PathAndQuery, kind: Kind) -> Result<Reply, ForwardError> {
+    /// Sends to the upstream whose turn it is, and to the next if that has no room or cannot be reached.
+    async fn send(
+        &self,
+        mut outgoing: Outgoing,
+        origin: &Origin,
+        path: PathAndQuery,
+        kind: Kind,
+    ) -> Result<(Reply, Option<Room>), ForwardError> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let mut order = (0..self.clients.len()).filter_map(|next| self.clients.get((turn + next) % self.clients.len()));
-        let mut client = order.next().ok_or(ForwardError::NoUpstream)?;
-        if outgoing.body.is_end_stream() {
-            for next in order {
-                self.address(&mut outgoing.head, client, origin, path.clone(), kind)?;
-                let (head, ours) = (outgoing.head.clone(), outgoing.ours.clone());
-                let request = Outgoing { head, ours, body: WithoutTrailers::empty() };
-                match Box::pin(client.send(request, kind, self.target.timeouts.head)).await {
-                    Err(ForwardError::Unreachable(_)) => client = next,
-                    done => return done,
-                }
+        let mut failed = if self.clients.is_empty() { ForwardError::NoUpstream } else { ForwardError::Busy };
+        for next in 0..self.clients.len() {
+            let Some(client) = self.clients.get((turn + next) % self.clients.len()) else { continue };
+            let Ok(room) = client.enter() else { continue };
+            self.address(&mut outgoing.head, client, origin, path.clone(), kind)?;
+            match client.send(outgoing, kind, self.target.timeouts.head).await {
+                Ok(reply) => return Ok((reply, room)),
+                Err(Undelivered { error, outgoing: Some(unsent) }) => (failed, outgoing) = (error, *unsent),
+                Err(Undelivered { error, outgoing: None }) => return Err(error),
             }
         }
-        self.address(&mut outgoing.head, client, origin, path, kind)?;
-        client.send(outgoing, kind, self.target.timeouts.head).await
+        Err(failed)
     }
 
     /// Writes whom the request is for.

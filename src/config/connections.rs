@@ -66,6 +66,7 @@ pub(super) fn upstream(reader: &mut Reader<'_>) -> Option<(forward::Target, Trus
     let protocol = reader.parsed("upstream_protocol", values::protocol);
     let (connect, head) = (reader.positive("upstream_connect_timeout"), reader.duration("upstream_timeout"));
     let (idle, total) = (reader.duration("upstream_idle_timeout"), reader.duration("upstream_total_timeout"));
+    let max_requests = reader.parsed("upstream_max_requests", values::limit);
     let pass_access_token = reader.boolean("pass_access_token");
     let trust = trust(reader, "upstream_ca_file", "upstream_client");
     let limit = |limit: Duration| Some(limit).filter(|limit| !limit.is_zero());
@@ -78,6 +79,7 @@ pub(super) fn upstream(reader: &mut Reader<'_>) -> Option<(forward::Target, Trus
         pass_access_token: pass_access_token?,
         request_edits: forward::Edits::default(),
         answer_edits: forward::Edits::default(),
+        max_requests: max_requests?,
         timeouts,
     };
     Some((target, trust))

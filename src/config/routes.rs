@@ -40,6 +40,7 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ("timeout", "As `CODER_UPSTREAM_TIMEOUT`."),
     ("idle_timeout", "As `CODER_UPSTREAM_IDLE_TIMEOUT`."),
     ("total_timeout", "As `CODER_UPSTREAM_TOTAL_TIMEOUT`."),
+    ("max_requests", "As `CODER_UPSTREAM_MAX_REQUESTS`, counted for this route alone."),
     ("ca_file", "As `CODER_UPSTREAM_CA_FILE`."),
     ("client_cert_file", "As `CODER_UPSTREAM_CLIENT_CERT_FILE`."),
     ("client_key_file", "As `CODER_UPSTREAM_CLIENT_KEY_FILE`."),
@@ -114,6 +115,7 @@ impl Table<'_> {
             pass_access_token: self.parsed("pass_access_token", values::boolean).unwrap_or(base.pass_access_token),
             request_edits: self.edits("remove_headers", "set_headers"),
             answer_edits: self.edits("remove_answer_headers", "set_answer_headers"),
+            max_requests: self.parsed("max_requests", values::limit).unwrap_or(base.max_requests),
             timeouts: crate::forward::Timeouts {
                 connect: self.parsed("connect_timeout", values::duration).unwrap_or(base.timeouts.connect),
                 head: self.limit("timeout", base.timeouts.head),

@@ -148,6 +148,12 @@ pub const SECTIONS: &[Section] = &[
             ),
             key("upstream_total_timeout", Kind::Duration, "0", "The same for the whole answer."),
             key(
+                "upstream_max_requests",
+                Kind::Number,
+                "0",
+                "How many requests each address of the app may have at once, WebSockets and streams among them; others are answered 503. `0` is no limit.",
+            ),
+            key(
                 "upstream_ca_file",
                 Kind::Text,
                 "",

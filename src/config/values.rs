@@ -56,6 +56,14 @@ fn seconds(number: u64, unit: u64) -> Option<Duration> {
     number.checked_mul(unit).filter(|seconds| *seconds <= 100 * 365 * 86_400).map(Duration::from_secs)
 }
 
+/// A number of things of which there may be no more; 0 is no limit.
+pub(super) fn limit(text: &str) -> Result<Option<usize>, String> {
+    match text.parse() {
+        Ok(most @ 0..=1_000_000) => Ok(Some(most).filter(|most| *most > 0)),
+        _ => Err("must be a whole number up to 1000000".to_owned()),
+    }
+}
+
 /// Texts separated by commas; blanks around them and empty ones do not count.
 pub(super) fn list(text: &str) -> Vec<String> {
     text.split(',').map(str::trim).filter(|member| !member.is_empty()).map(str::to_owned).collect()

@@ -15,6 +15,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use super::{
     ForwardError,
     http1::{self, Receiving},
+    upstream::Room,
 };
 use crate::session::connections::{Connection, Watch};
 
@@ -113,6 +114,8 @@ pub struct Answer {
     watched: Option<Box<Watched>>,
     draining: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     timed: Option<Box<Timed>>,
+    /// Its place among the requests that its upstream may have.
+    _room: Option<Room>,
 }
 
 /// What ends a body besides its end.
@@ -176,13 +179,19 @@ pub enum BrokenOff {
 }
 
 impl Answer {
-    pub(super) fn new(body: Source, watch: Option<&Watch>, draining: Option<CancellationToken>, limits: Limits) -> Self {
+    pub(super) fn new(
+        body: Source,
+        watch: Option<&Watch>,
+        draining: Option<CancellationToken>,
+        room: Option<Room>,
+        limits: Limits,
+    ) -> Self {
         let watched = Watched::new(&body, watch);
         let draining = draining.map(|draining| Box::pin(draining.cancelled_owned()));
         let limited = (limits.idle.is_some() || limits.total.is_some()) && !body.is_end_stream();
         let sleep = |limit: Option<Duration>| limit.map(|limit| Box::pin(tokio::time::sleep(limit)));
         let timed = limited.then(|| Box::new(Timed { limits, idle: None, total: sleep(limits.total) }));
-        Self { body, watched, draining, timed }
+        Self { body, watched, draining, timed, _room: room }
     }
 }
 

@@ -16,6 +16,7 @@ use super::{
     ForwardError, Outgoing,
     connect::Connector,
     http1::{Answered, Connection, Failed, Rest, Sending, TakesBack},
+    upstream::Undelivered,
 };
 
 /// Connections rest for this many [`TICK`]s at most: for less than common servers keep idle ones, so that we seldom use one
@@ -81,19 +82,30 @@ impl Pool {
     }
 
     /// Sends a request. The head of its answer must come `within` a time from when all of it was sent.
-    pub(super) async fn send(&self, outgoing: Outgoing, within: Option<Duration>) -> Result<Answered, ForwardError> {
+    pub(super) async fn send(&self, outgoing: Outgoing, within: Option<Duration>) -> Result<Answered, Undelivered> {
+        let mut connection = match self.connection().await {
+            Ok(connection) => connection,
+            Err(error) => return Err(Undelivered { error, outgoing: Some(Box::new(outgoing)) }),
+        };
         let mut sending = Box::new(Sending::new(outgoing));
-        let rest = || Arc::clone(&self.resting) as Rest;
-        while let Some(connection) = self.resting.wake() {
-            match connection.ask(sending, within, rest()).await {
+        loop {
+            match connection.ask(sending, within, Arc::clone(&self.resting) as Rest).await {
                 Ok(answered) => return Ok(answered),
                 Err(Failed::Unsent(unsent, _)) => sending = unsent,
-                Err(failed) => return Err(failed.into()),
+                Err(failed) => return Err(ForwardError::from(failed).into()),
             }
+            connection = Box::pin(self.connection()).await?;
+        }
+    }
+
+    /// One that rested, or a new one.
+    async fn connection(&self) -> Result<Box<Connection>, ForwardError> {
+        if let Some(connection) = self.resting.wake() {
+            return Ok(connection);
         }
         // Boxed, as what few requests need: all of them carry the rest.
         let stream = Box::pin(self.connector.connect()).await.map_err(ForwardError::Unreachable)?;
-        Ok(Box::new(Connection::new(stream)).ask(sending, within, rest()).await?)
+        Ok(Box::new(Connection::new(stream)))
     }
 }
 

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     http1,
+    upstream::Room,
     websocket::{Close, Frames},
 };
 use crate::session::connections::Connection;
@@ -24,6 +25,8 @@ pub(super) struct Tunnel {
     pub(super) connection: Option<Connection>,
     pub(super) draining: CancellationToken,
     pub(super) _place: Arc<OwnedSemaphorePermit>,
+    /// Its place among the requests that its upstream may have.
+    pub(super) _room: Option<Room>,
     pub(super) is_websocket: bool,
 }
 

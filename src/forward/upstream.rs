@@ -2,7 +2,10 @@
 
 use std::{
     path::PathBuf,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -10,15 +13,15 @@ use http::{
     Request, Response, Uri,
     uri::{Authority, PathAndQuery, Scheme},
 };
-use hyper::body::Incoming;
 use hyper_util::{
     client::legacy,
     rt::{TokioExecutor, TokioTimer},
 };
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use url::Url;
 
 use super::{
-    ForwardError, Outgoing,
+    ForwardError, Outgoing, Target,
     body::{Source, WithoutTrailers, within},
     connect::{self, Connector, Https, UnixConnector},
     http1::{self, Answered},
@@ -107,6 +110,7 @@ pub(super) struct Client {
     /// HTTP/2 has no upgrades, so those go over connections of HTTP/1.1 in any case.
     http1: Pool,
     http2: Option<Http2>,
+    room: Option<Arc<Semaphore>>,
 }
 
 /// The head of an answer, its body, and the connection if that speaks another protocol now.
@@ -125,7 +129,9 @@ enum Multiplexed {
 }
 
 impl Client {
-    pub(super) fn new(address: &Address, protocol: Protocol, within: Duration, tls: &rustls::ClientConfig) -> Self {
+    pub(super) fn new(address: &Address, target: &Target, tls: &rustls::ClientConfig) -> Self {
+        let (protocol, within) = (target.protocol, target.timeouts.connect);
+        let room = target.max_requests.map(|most| Arc::new(Semaphore::new(most)));
         let mut builder = legacy::Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).set_host(false).http2_only(true);
         builder.timer(TokioTimer::new()).http2_keep_alive_interval(PING).http2_keep_alive_timeout(PING);
@@ -142,6 +148,7 @@ impl Client {
                     authority: authority.clone(),
                     http1: Pool::new(Connector::Tcp(connector(Protocol::Http1))),
                     http2: http2(&|| Multiplexed::Tcp(builder.build(connector(Protocol::Http2)))),
+                    room,
                 }
             }
             Address::Unix(path) => {
@@ -151,6 +158,7 @@ impl Client {
                     authority: Authority::from_static("localhost"),
                     http1: Pool::new(Connector::Unix(connector())),
                     http2: http2(&|| Multiplexed::Unix(builder.build(connector()))),
+                    room,
                 }
             }
         }
@@ -171,16 +179,17 @@ impl Client {
         Uri::builder().scheme(self.scheme.clone()).authority(authority).path_and_query(path).build()
     }
 
+    /// Takes a place among the requests that this upstream may have, if there is a limit to them.
+    pub(super) fn enter(&self) -> Result<Option<Room>, TryAcquireError> {
+        self.room.as_ref().map(|room| Arc::clone(room).try_acquire_owned().map(Room)).transpose()
+    }
+
     /// Sends a request, the head of whose answer must come within `timeout` from when it was whole.
-    pub(super) async fn send(&self, outgoing: Outgoing, kind: Kind, timeout: Option<Duration>) -> Result<Reply, ForwardError> {
+    pub(super) async fn send(&self, outgoing: Outgoing, kind: Kind, timeout: Option<Duration>) -> Result<Reply, Undelivered> {
         if let Some(http2) = &self.http2
             && kind == Kind::Request
         {
-            let Outgoing { mut head, ours, mut body } = outgoing;
-            head.headers.extend(ours);
-            let whole = body.whole();
-            let response = Box::pin(within(timeout, whole, http2.send(Request::from_parts(head, body)))).await?;
-            return Ok((response.map(Source::Http2), None));
+            return Box::pin(http2.send(outgoing, timeout)).await;
         }
         Ok(match self.http1.send(outgoing, timeout).await? {
             Answered::Response(response) => (response.map(Source::Http1), None),
@@ -189,17 +198,46 @@ impl Client {
     }
 }
 
+/// A place among the requests that an upstream may have at once.
+#[derive(Debug)]
+pub(super) struct Room(#[expect(dead_code, reason = "it is held")] OwnedSemaphorePermit);
+
+/// A request that came to nothing, and the request itself, if nothing of it was sent.
+#[derive(Debug)]
+pub(super) struct Undelivered {
+    pub(super) error: ForwardError,
+    pub(super) outgoing: Option<Box<Outgoing>>,
+}
+
+impl From<ForwardError> for Undelivered {
+    fn from(error: ForwardError) -> Self {
+        Self { error, outgoing: None }
+    }
+}
+
 impl Http2 {
-    async fn send(&self, request: Request<WithoutTrailers>) -> Result<Response<Incoming>, ForwardError> {
+    async fn send(&self, outgoing: Outgoing, timeout: Option<Duration>) -> Result<Reply, Undelivered> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.connections.len().max(1);
-        let sent = match self.connections.get(turn).ok_or(ForwardError::NoUpstream)? {
-            Multiplexed::Tcp(client) => client.request(request).await,
-            Multiplexed::Unix(client) => client.request(request).await,
+        let connection = self.connections.get(turn).ok_or(ForwardError::NoUpstream)?;
+        // The connection is made, and fails, with the request in it; without a body it can be written again.
+        let again = outgoing.copy();
+        let Outgoing { mut head, ours, mut body } = outgoing;
+        head.headers.extend(ours);
+        let whole = body.whole();
+        let request = Request::from_parts(head, body);
+        let sent = async {
+            Ok(match connection {
+                Multiplexed::Tcp(client) => client.request(request).await,
+                Multiplexed::Unix(client) => client.request(request).await,
+            })
         };
-        sent.map_err(|error| match error.is_connect() {
-            true => ForwardError::Unreachable(error.into()),
-            false => ForwardError::Broken(error.into()),
-        })
+        match within(timeout, whole, sent).await? {
+            Ok(response) => Ok((response.map(Source::Http2), None)),
+            Err(error) if error.is_connect() => {
+                Err(Undelivered { error: ForwardError::Unreachable(error.into()), outgoing: again.map(Box::new) })
+            }
+            Err(error) => Err(ForwardError::Broken(error.into()).into()),
+        }
     }
 }
 

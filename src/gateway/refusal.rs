@@ -178,6 +178,15 @@ impl Refusal {
                 "The application failed",
                 "The application broke off before it answered.",
             ),
+            Self::Upstream(ForwardError::Busy) => Row {
+                retry_after: SOON,
+                ..row(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "upstream_busy",
+                    "The application is busy",
+                    "The application behind this gateway has as much to do as it may have. Please try again shortly.",
+                )
+            },
             Self::Upstream(ForwardError::TimedOut) => row(
                 StatusCode::GATEWAY_TIMEOUT,
                 "upstream_timed_out",

@@ -7,6 +7,7 @@ pub mod idp;
 pub mod logs;
 pub mod postgres;
 pub mod process;
+pub mod python;
 pub mod upstream;
 pub mod visitor;
 

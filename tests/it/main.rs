@@ -10,6 +10,7 @@ mod architecture;
 mod back_channel_logout;
 mod chaos;
 mod config;
+mod conformance;
 mod crash;
 mod crowd;
 mod database_contract;

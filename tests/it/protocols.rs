@@ -2,9 +2,7 @@
 
 use std::{
     convert::Infallible,
-    io::{BufRead, BufReader},
     net::SocketAddr,
-    process::Stdio,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -32,7 +30,13 @@ use tokio_tungstenite::{
     tungstenite::{Message, protocol::Role},
 };
 
-use crate::harness::{Stopwatch, World, eventually::eventually, logs::lines_with, visitor::Visitor};
+use crate::harness::{
+    Stopwatch, World,
+    eventually::eventually,
+    logs::lines_with,
+    python::{self, Served},
+    visitor::Visitor,
+};
 
 type Body = BoxBody<Bytes, Infallible>;
 
@@ -287,36 +291,9 @@ async fn a_client_that_went_away_is_499_in_the_log() {
     eventually("it is noted", async || !lines_with(&["/gated", "\"http.status\":499", "client_left"]).is_empty()).await;
 }
 
-/// gRPC's own C core, as an app. Ends with its standard input.
-struct GrpcApp {
-    port: u16,
-    _process: std::process::Child,
-}
-
-fn grpc(arguments: &[&str]) -> std::process::Command {
-    let mut command = std::process::Command::new("python3");
-    command
-        .arg("grpc_peer.py")
-        .args(arguments)
-        .env("PYTHONPATH", "python")
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped());
-    command
-}
-
-impl GrpcApp {
-    fn start() -> Self {
-        let mut process = grpc(&["serve"]).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        Self { port: line.trim().parse().expect("it started; tests/run installs what it needs"), _process: process }
-    }
-}
-
 #[tokio::test]
 async fn grpc_calls_of_every_kind_pass_with_their_statuses_and_trailers() {
-    let app = GrpcApp::start();
+    let app = Served::start("grpc_peer.py", &["serve"]);
     let world = World::build()
         .set("upstream_url", &format!("http://127.0.0.1:{}", app.port))
         .set("upstream_protocol", "http2")
@@ -324,8 +301,7 @@ async fn grpc_calls_of_every_kind_pass_with_their_statuses_and_trailers() {
         .await;
     let cookie = world.signed_in().await.cookie_header();
     let call = async |cookie: &str| {
-        let mut command = grpc(&["call", &world.address().port().to_string(), cookie]);
-        let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+        let output = python::run("grpc_peer.py", &["call", &world.address().port().to_string(), cookie]).await;
         serde_json::from_slice::<serde_json::Value>(&output.stdout).expect("what came of it")
     };
     let expected = json!({

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::harness::{
     World,
+    eventually::eventually,
     idp::{Endpoint, Misbehaviour, user},
     upstream::Upstream,
     visitor::path_of,
@@ -176,12 +177,46 @@ async fn several_upstreams_take_turns_and_one_that_is_away_is_passed_over() {
     let list = addresses.join(", ");
     let world = World::build().routes(move |_| format!("[[route]]\nupstream = [{list}]")).start().await;
     let ann = world.signed_in().await;
-    for _ in 0..30 {
-        assert!(ann.get("/").await.is_upstreams());
+    for number in 0..30 {
+        let method = if number % 2 == 0 { Method::GET } else { Method::POST };
+        let reply = ann.send(method, "/", &[("origin", "https://app.test")], "").await;
+        assert!(reply.is_upstreams());
     }
+    // Nothing of a body was sent to the one that is away, so that the next can have all of it.
+    for _ in 0..6 {
+        ann.send(Method::POST, "/echo", &[("origin", "https://app.test")], "all of it").await;
+    }
+    let echoed = [&first, &second].map(|upstream| upstream.requests().iter().filter(|seen| seen.body == "all of it").count());
+    assert_eq!(echoed.iter().sum::<usize>(), 6);
     let (one, two) = (first.requests().len(), second.requests().len());
-    assert_eq!(one + two, 30);
+    assert_eq!(one + two, 36);
     assert!(one >= 10 && two >= 10, "{one} and {two}");
+}
+
+#[tokio::test]
+async fn an_app_gets_no_more_requests_at_once_than_it_may_have() {
+    let world = World::build()
+        .set("upstream_max_requests", "2")
+        .routes(|app| format!("[[route]]\npath = \"/wide\"\nupstream = \"{app}\"\nmax_requests = 0"))
+        .start()
+        .await;
+    let ann = world.signed_in().await;
+    let held = [ann.websocket().await, ann.websocket().await];
+    let refused = ann.fetch("/").await;
+    assert_eq!((refused.status, refused.header("evergate-answer")), (StatusCode::SERVICE_UNAVAILABLE, "upstream_busy"));
+    assert_eq!(refused.header("retry-after"), "2");
+    assert!(ann.get("/wide/x").await.is_upstreams(), "each route counts for itself");
+    drop(held);
+    eventually("there is room again", || async { ann.get("/").await.is_upstreams() }).await;
+    let gated = [ann.clone(), ann.clone()].map(|ann| tokio::spawn(async move { ann.fetch("/gated").await }));
+    eventually("both wait", || async { world.upstream.requests().iter().filter(|seen| seen.target == "/gated").count() == 2 })
+        .await;
+    assert_eq!(ann.fetch("/").await.header("evergate-answer"), "upstream_busy");
+    world.upstream.open_gate();
+    for reply in gated {
+        assert_eq!(reply.await.unwrap().status, StatusCode::OK);
+    }
+    eventually("there is room again", || async { ann.get("/").await.is_upstreams() }).await;
 }
 
 #[tokio::test]
