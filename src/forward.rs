@@ -70,11 +70,13 @@ pub struct Target {
     pub timeouts: Timeouts,
 }
 
-/// How long an upstream may take.
+/// How long an upstream may take, and who asks it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// To be connected to.
     pub connect: Duration,
+    /// For a client that we do not know, between two pieces of its request's body (`CODER_CLIENT_BODY_TIMEOUT`).
+    pub body: Option<Duration>,
     /// For the head of its answer, from when it has the whole request (`CODER_UPSTREAM_TIMEOUT`).
     pub head: Option<Duration>,
     /// Between two pieces of its answer.
@@ -98,6 +100,9 @@ pub enum ForwardError {
     /// The connection broke before the head of an answer.
     #[error("the upstream broke the connection off")]
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What the client was to send broke off, or we broke it off.
+    #[error("the request's body did not come whole")]
+    Incomplete(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// No head of an answer came in time.
     #[error("the upstream did not answer in time")]
     TimedOut,
@@ -221,7 +226,7 @@ impl Forwarder {
         }
 
         let kind = if upgrade.is_some() { Kind::Upgrade } else { Kind::Request };
-        let body = WithoutTrailers::of(body, beyond.watch.as_ref());
+        let body = WithoutTrailers::of(body, beyond.watch.as_ref(), way.target.timeouts.body);
         let ((mut response, switched), room) = way.send(Outgoing { head, ours, body }, origin, path, kind).await?;
 
         let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;

@@ -67,10 +67,12 @@ pub(super) fn upstream(reader: &mut Reader<'_>) -> Option<(forward::Target, Trus
     let (connect, head) = (reader.positive("upstream_connect_timeout"), reader.duration("upstream_timeout"));
     let (idle, total) = (reader.duration("upstream_idle_timeout"), reader.duration("upstream_total_timeout"));
     let max_requests = reader.parsed("upstream_max_requests", values::limit);
+    let body = reader.duration("client_body_timeout");
     let pass_access_token = reader.boolean("pass_access_token");
     let trust = trust(reader, "upstream_ca_file", "upstream_client");
     let limit = |limit: Duration| Some(limit).filter(|limit| !limit.is_zero());
-    let timeouts = forward::Timeouts { connect: connect?, head: limit(head?), idle: limit(idle?), total: limit(total?) };
+    let timeouts =
+        forward::Timeouts { connect: connect?, body: limit(body?), head: limit(head?), idle: limit(idle?), total: limit(total?) };
     let target = forward::Target {
         upstreams,
         protocol: protocol?,

@@ -37,6 +37,7 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ("host_header", "`keep` (default): the app is told the host that the browser asked for; `upstream`: its own."),
     ("pass_access_token", "As `CODER_PASS_ACCESS_TOKEN`."),
     ("connect_timeout", "As `CODER_UPSTREAM_CONNECT_TIMEOUT`."),
+    ("body_timeout", "As `CODER_CLIENT_BODY_TIMEOUT`."),
     ("timeout", "As `CODER_UPSTREAM_TIMEOUT`."),
     ("idle_timeout", "As `CODER_UPSTREAM_IDLE_TIMEOUT`."),
     ("total_timeout", "As `CODER_UPSTREAM_TOTAL_TIMEOUT`."),
@@ -118,6 +119,7 @@ impl Table<'_> {
             max_requests: self.parsed("max_requests", values::limit).unwrap_or(base.max_requests),
             timeouts: crate::forward::Timeouts {
                 connect: self.parsed("connect_timeout", values::duration).unwrap_or(base.timeouts.connect),
+                body: self.limit("body_timeout", base.timeouts.body),
                 head: self.limit("timeout", base.timeouts.head),
                 idle: self.limit("idle_timeout", base.timeouts.idle),
                 total: self.limit("total_timeout", base.timeouts.total),

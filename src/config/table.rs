@@ -148,6 +148,12 @@ pub const SECTIONS: &[Section] = &[
             ),
             key("upstream_total_timeout", Kind::Duration, "0", "The same for the whole answer."),
             key(
+                "client_body_timeout",
+                Kind::Duration,
+                "60s",
+                "How long a client may pause within its request's body on a public route; then 408. `0` is for ever. Whoever is signed in may pause, as streams do.",
+            ),
+            key(
                 "upstream_max_requests",
                 Kind::Number,
                 "0",

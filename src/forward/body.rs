@@ -21,18 +21,20 @@ use crate::session::connections::{Connection, Watch};
 
 /// A body without its trailers. Some servers read a trailer as one more header, so a client could say there what is
 /// scrubbed from its headers; requests have no use for them (gRPC's stand in answers). One that may take long breaks off when
-/// its session ends.
+/// its session ends; one of somebody whom we do not know, when they pause for too long.
 #[derive(Debug)]
 pub(super) struct WithoutTrailers {
     body: Option<Incoming>,
     watched: Option<Box<Watched>>,
+    timed: Option<Box<Timed>>,
     whole: Option<CancellationToken>,
 }
 
 impl WithoutTrailers {
-    /// All of this but its trailers.
-    pub(super) fn of(body: Incoming, watch: Option<&Watch>) -> Self {
-        Self { watched: Watched::new(&body, watch), whole: None, body: Some(body) }
+    /// All of this but its trailers. Without a `watch` its sender is nobody that we know, who may pause no longer than `pause`.
+    pub(super) fn of(body: Incoming, watch: Option<&Watch>, pause: Option<Duration>) -> Self {
+        let limits = Limits { idle: pause.filter(|_| watch.is_none()), total: None };
+        Self { watched: Watched::new(&body, watch), timed: Timed::new(&body, limits), whole: None, body: Some(body) }
     }
 
     /// What is cancelled when all of it has gone; nothing, if there is nothing to go.
@@ -42,7 +44,7 @@ impl WithoutTrailers {
 
     /// Nothing.
     pub(super) fn empty() -> Self {
-        Self { body: None, watched: None, whole: None }
+        Self { body: None, watched: None, timed: None, whole: None }
     }
 }
 
@@ -65,7 +67,13 @@ impl Body for WithoutTrailers {
         }
         let Some(body) = &mut this.body else { return Poll::Ready(None) };
         loop {
-            match ready!(Pin::new(&mut *body).poll_frame(context)) {
+            let frame = Pin::new(&mut *body).poll_frame(context);
+            if let Some(timed) = &mut this.timed
+                && timed.is_over(context, frame.is_pending())
+            {
+                return Poll::Ready(Some(Err(BrokenOff::TooSlow)));
+            }
+            match ready!(frame) {
                 Some(Ok(frame)) if frame.is_trailers() => {}
                 Some(frame) => return Poll::Ready(Some(frame.map_err(BrokenOff::from))),
                 None => {
@@ -139,7 +147,7 @@ impl Watched {
     }
 }
 
-/// How long an answer may take.
+/// How long a body may take.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Limits {
     /// Between two pieces.
@@ -174,7 +182,7 @@ pub enum BrokenOff {
     #[error("the gateway drains")]
     Draining,
     /// We did.
-    #[error("the upstream took longer than it may")]
+    #[error("it took longer than it may")]
     TooSlow,
 }
 
@@ -188,9 +196,7 @@ impl Answer {
     ) -> Self {
         let watched = Watched::new(&body, watch);
         let draining = draining.map(|draining| Box::pin(draining.cancelled_owned()));
-        let limited = (limits.idle.is_some() || limits.total.is_some()) && !body.is_end_stream();
-        let sleep = |limit: Option<Duration>| limit.map(|limit| Box::pin(tokio::time::sleep(limit)));
-        let timed = limited.then(|| Box::new(Timed { limits, idle: None, total: sleep(limits.total) }));
+        let timed = Timed::new(&body, limits);
         Self { body, watched, draining, timed, _room: room }
     }
 }
@@ -234,7 +240,13 @@ impl Body for Source {
 }
 
 impl Timed {
-    /// Whether a time is over. The idle one runs only while we wait for the upstream, not while the client is slow.
+    fn new(body: &impl Body, limits: Limits) -> Option<Box<Self>> {
+        let limited = (limits.idle.is_some() || limits.total.is_some()) && !body.is_end_stream();
+        let sleep = |limit: Option<Duration>| limit.map(|limit| Box::pin(tokio::time::sleep(limit)));
+        limited.then(|| Box::new(Self { limits, idle: None, total: sleep(limits.total) }))
+    }
+
+    /// Whether a time is over. The idle one runs only while we wait for whom it comes from, not while the other side is slow.
     fn is_over(&mut self, context: &mut Context<'_>, waits: bool) -> bool {
         if !waits {
             self.idle = None;

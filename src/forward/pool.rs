@@ -15,7 +15,7 @@ use std::{
 use super::{
     ForwardError, Outgoing,
     connect::Connector,
-    http1::{Answered, Connection, Failed, Rest, Sending, TakesBack},
+    http1::{Answered, Broken, Connection, Failed, Rest, Sending, TakesBack},
     upstream::Undelivered,
 };
 
@@ -113,6 +113,7 @@ impl From<Failed> for ForwardError {
     fn from(failed: Failed) -> Self {
         match failed {
             Failed::Unsent(_, error) => Self::Broken(error.into()),
+            Failed::Broken(Broken::Request(error)) => Self::Incomplete(error),
             Failed::Broken(error) => Self::Broken(error.into()),
             Failed::TimedOut => Self::TimedOut,
         }

@@ -6,6 +6,11 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{
+    future,
+    stream::{self, StreamExt},
+};
+
 use super::Gateway;
 use crate::{
     grant::GrantId,
@@ -26,6 +31,8 @@ struct Changed {
 
 /// Looked for this often.
 const LOOK: Duration = Duration::from_millis(250);
+/// So many sessions are looked at together, which may each need the store.
+const AT_ONCE: usize = 8;
 
 impl Changed {
     fn concerns(&self, seen: &Seen) -> bool {
@@ -61,19 +68,25 @@ impl Gateway {
             // While changes are not heard of, memory says nothing; only the store does.
             changed.everything |= !self.visitors.cache.hears_changes();
             changed.sessions.extend(unsure.drain());
-            for seen in self.connections.sessions().iter().filter(|seen| changed.concerns(seen)) {
-                match self.visitors.still_served(seen.hash).await {
-                    Ok(Some(held)) => self.connections.lives(seen, held),
-                    Ok(None) => {
-                        tracing::info!(session = seen.hash.short(), "cut the connections of a session that has ended");
-                        self.connections.cut(seen.hash);
-                    }
-                    Err(error) => {
-                        tracing::debug!(error = causes(&error), "a session's connections live on while the store is away");
-                        unsure.insert(seen.hash);
-                    }
-                }
+            let concerned = self.connections.sessions().into_iter().filter(|seen| changed.concerns(seen));
+            let looks = stream::iter(concerned).map(|seen| self.look_after(seen)).buffer_unordered(AT_ONCE);
+            unsure = looks.filter_map(future::ready).collect().await;
+        }
+    }
+
+    /// Cuts a session's connections if it has ended. Says its name if that could not be found out.
+    async fn look_after(&self, seen: Seen) -> Option<SessionHash> {
+        match self.visitors.still_served(seen.hash).await {
+            Ok(Some(held)) => self.connections.lives(&seen, held),
+            Ok(None) => {
+                tracing::info!(session = seen.hash.short(), "cut the connections of a session that has ended");
+                self.connections.cut(seen.hash);
+            }
+            Err(error) => {
+                tracing::debug!(error = causes(&error), "a session's connections live on while the store is away");
+                return Some(seen.hash);
             }
         }
+        None
     }
 }

@@ -178,6 +178,12 @@ impl Refusal {
                 "The application failed",
                 "The application broke off before it answered.",
             ),
+            Self::Upstream(ForwardError::Incomplete(_)) => row(
+                StatusCode::REQUEST_TIMEOUT,
+                "request_incomplete",
+                "The request broke off",
+                "The rest of the request did not come, or was not wanted any more.",
+            ),
             Self::Upstream(ForwardError::Busy) => Row {
                 retry_after: SOON,
                 ..row(

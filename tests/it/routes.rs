@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use serde_json::json;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
+};
 
 use crate::harness::{
     World,
@@ -217,6 +221,32 @@ async fn an_app_gets_no_more_requests_at_once_than_it_may_have() {
         assert_eq!(reply.await.unwrap().status, StatusCode::OK);
     }
     eventually("there is room again", || async { ann.get("/").await.is_upstreams() }).await;
+}
+
+#[tokio::test]
+async fn whom_we_do_not_know_may_not_pause_for_long_within_a_body() {
+    let world = World::build()
+        .set("client_body_timeout", "300ms")
+        .routes(|_| "[[route]]\npath = \"/public\"\nrule = \"public\"".to_owned())
+        .start()
+        .await;
+    let cookie = world.signed_in().await.cookie_header();
+    let begin = async |path: &str| {
+        let mut stream = TcpStream::connect(world.address()).await.unwrap();
+        let head = format!("POST {path} HTTP/1.1\r\nhost: app.test\r\ncookie: {cookie}\r\ncontent-length: 8\r\n\r\nhalf");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream
+    };
+    let known = begin("/echo").await;
+    let mut answer = String::new();
+    begin("/public/echo").await.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("request_incomplete"), "{answer}");
+    // Whoever is signed in began earlier and pauses still.
+    let mut known = BufReader::new(known);
+    known.get_mut().write_all(b"half").await.unwrap();
+    answer.clear();
+    known.read_line(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
 }
 
 #[tokio::test]
