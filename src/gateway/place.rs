@@ -1,6 +1,6 @@
 //! Which place a request goes to.
 
-use http::{Method, Request, Version, header};
+use http::{HeaderValue, Method, Request, Version, header};
 
 use super::{Settings, exchange::Exchange, refusal::Refusal};
 use crate::{
@@ -25,6 +25,9 @@ pub(super) fn find<'a, B>(settings: &'a Settings, exchange: &Exchange, request: 
     }
     if !is_plainly_framed(request) {
         return Err(Refusal::BadRequest("its transfer coding is not chunked alone"));
+    }
+    if request.version() == Version::HTTP_2 && request.headers().values().any(begins_or_ends_blank) {
+        return Err(Refusal::BadRequest("a header begins or ends with a blank"));
     }
     let path = request.uri().path();
     if !path.starts_with('/') {
@@ -54,6 +57,12 @@ pub(super) fn find<'a, B>(settings: &'a Settings, exchange: &Exchange, request: 
         Err(NoRoute::Unknown) => Err(Refusal::NoSuchPage),
         Err(NoRoute::Ambiguous) => Err(Refusal::BadRequest("the path can be read in more than one way")),
     }
+}
+
+/// Malformed in HTTP/2 (RFC 9113 section 8.2.1), where nobody trims a field; an app of HTTP/1.1 would.
+fn begins_or_ends_blank(value: &HeaderValue) -> bool {
+    let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    is_blank(value.as_bytes().first()) || is_blank(value.as_bytes().last())
 }
 
 /// Whether a body comes as it is or in chunks. Any other coding (RFC 9112 section 6.1) would have to be undone here, or be read
