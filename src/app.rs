@@ -19,7 +19,7 @@ use crate::{
     clock::Clock,
     config::{Checked, Keys},
     forward::Forwarder,
-    gateway::{Gateway, Health, Rooms},
+    gateway::{Caller, Gateway, Health, Rooms},
     oidc::Provider,
     renewal::Renewer,
     seal::KeyRing,
@@ -199,13 +199,16 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
     if let Some(listener) = metrics_listener {
         work.spawn(serve_metrics(listener, metrics.clone(), background.clone()));
     }
-    let handle = move |peer, request| Arc::clone(&handling).handle(peer, request);
+    let welcome = move |peer: server::Peer| {
+        let (gateway, caller) = (Arc::clone(&handling), Arc::new(Caller::from(peer)));
+        move |request| Arc::clone(&gateway).handle(Arc::clone(&caller), request)
+    };
     if let Some(showing) = showing {
         let stop = background.clone();
         work.spawn(async move { stop.run_until_cancelled(showing.keep_read()).await });
     }
     let room = Arc::new(Semaphore::new(most_connections));
-    let serve = |door| server::serve(door, Arc::clone(&room), stop.clone(), handle.clone());
+    let serve = |door| server::serve(door, Arc::clone(&room), stop.clone(), welcome.clone());
     let (serving_plain, serving_secure) = (serve(plain), secure.map(serve));
     let serving = tokio::spawn(async move {
         tokio::join!(serving_plain, async {

@@ -81,6 +81,19 @@ pub struct Gateway {
     metrics: Metrics,
 }
 
+/// The other end of a connection, and whom its last request came from.
+#[derive(Debug)]
+pub struct Caller {
+    peer: Peer,
+    familiar: visitor::Familiar,
+}
+
+impl From<Peer> for Caller {
+    fn from(peer: Peer) -> Self {
+        Self { peer, familiar: visitor::Familiar::default() }
+    }
+}
+
 /// The rooms that a gateway is made of.
 #[derive(Debug)]
 pub struct Rooms {
@@ -143,10 +156,10 @@ impl Gateway {
     }
 
     /// The way of every request, and its one exit.
-    pub async fn handle(self: Arc<Self>, peer: Peer, request: Request<Incoming>) -> Response<Body> {
-        let exchange = Exchange::begin(&peer, &self.settings, &request);
+    pub async fn handle(self: Arc<Self>, caller: Arc<Caller>, request: Request<Incoming>) -> Response<Body> {
+        let exchange = Exchange::begin(&caller.peer, &self.settings, &request);
         let mut left = Left { gateway: &self, exchange: &exchange, is_answered: false };
-        let response = match self.answer(&exchange, peer, request).await {
+        let response = match self.answer(&exchange, &caller, request).await {
             Ok(response) => response,
             Err(refusal) => self.refuse(&exchange, refusal),
         };
@@ -157,7 +170,7 @@ impl Gateway {
     async fn answer(
         self: &Arc<Self>,
         exchange: &Exchange,
-        peer: Peer,
+        caller: &Caller,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Refusal> {
         let place = place::find(&self.settings, exchange, &request)?;
@@ -169,9 +182,9 @@ impl Gateway {
                 return answer.await.map(|response| response.map(Either::Right));
             }
         };
-        let (permit, watch) = self.admit(exchange, route, &request).await?;
+        let (permit, watch) = self.admit(exchange, caller, route, &request).await?;
         let (origin, id) = (&exchange.origin, exchange.id_header());
-        let beyond = Beyond { watch, place: peer.place };
+        let beyond = Beyond { watch, place: Arc::clone(&caller.peer.place) };
         let outbound = Outbound { permit: &permit, target: route.target, origin, id, beyond, request };
         Ok(self.forwarder.forward(outbound).await?.map(Either::Left))
     }
@@ -180,6 +193,7 @@ impl Gateway {
     async fn admit(
         self: &Arc<Self>,
         exchange: &Exchange,
+        caller: &Caller,
         route: &Route,
         request: &Request<Incoming>,
     ) -> Result<(Permit, Option<Watch>), Refusal> {
@@ -187,7 +201,7 @@ impl Gateway {
         if let Some(permit) = route.rule.permit_anybody() {
             return Ok((permit, None));
         }
-        let visitor = self.visitors.recognise(request.headers()).await?;
+        let visitor = self.visitors.recognise_again(request.headers(), &caller.familiar).await?;
         let signed_in = match visitor {
             Visitor::SignedIn(signed_in) => signed_in,
             Visitor::Anonymous(reason) => return Err(self.ask_to_sign_in(exchange, reason, None, request)),

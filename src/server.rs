@@ -85,11 +85,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long a client may take to agree on TLS.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// Serves what comes by `door` until `stop`, then lets what has begun finish. No more connections are accepted at once than
+/// Serves what comes by `door` until `stop`, then lets what has begun finish. `welcome` is asked for each connection what serves
+/// its requests. No more connections are accepted at once than
 /// `room` has permits for; the others wait in the kernel's queue.
-pub async fn serve<S, F, B>(door: Door, room: Arc<Semaphore>, stop: CancellationToken, handle: S)
+pub async fn serve<W, S, F, B>(door: Door, room: Arc<Semaphore>, stop: CancellationToken, welcome: W)
 where
-    S: Fn(Peer, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    W: Fn(Peer) -> S + Clone + Send + Sync + 'static,
+    S: Fn(Request<Incoming>) -> F + Send + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -111,10 +113,10 @@ where
                 continue;
             }
         };
-        let (builder, tls, watcher, handle) = (Arc::clone(&builder), door.tls.clone(), graceful.watcher(), handle.clone());
+        let (builder, tls, watcher, welcome) = (Arc::clone(&builder), door.tls.clone(), graceful.watcher(), welcome.clone());
         connections.spawn(async move {
             keep_alive(&stream);
-            greet(builder, stream, peer, Arc::new(place), tls, watcher, handle).await;
+            greet(builder, stream, peer, Arc::new(place), tls, watcher, welcome).await;
         });
     }
     drop(door.listener);
@@ -138,16 +140,17 @@ fn keep_alive(stream: &TcpStream) {
 }
 
 /// Agrees on TLS, if that is spoken here, and serves the connection.
-async fn greet<S, F, B>(
+async fn greet<W, S, F, B>(
     builder: Arc<auto::Builder<TokioExecutor>>,
     stream: TcpStream,
     peer: SocketAddr,
     place: Arc<OwnedSemaphorePermit>,
     tls: Option<TlsAcceptor>,
     watcher: Watcher,
-    handle: S,
+    welcome: W,
 ) where
-    S: Fn(Peer, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    W: Fn(Peer) -> S + Clone + Send + Sync + 'static,
+    S: Fn(Request<Incoming>) -> F + Send + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -157,12 +160,12 @@ async fn greet<S, F, B>(
     let address = peer.ip();
     let Some(tls) = tls else {
         let stream = Prompt::new(stream, SLOWEST_READER);
-        return connection(builder, stream, Peer { address, is_secure: false, place }, watcher, handle).await;
+        return connection(builder, stream, address, watcher, welcome(Peer { address, is_secure: false, place })).await;
     };
     match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
         Ok(Ok(stream)) => {
             let stream = Prompt::new(stream, SLOWEST_READER);
-            connection(builder, stream, Peer { address, is_secure: true, place }, watcher, handle).await;
+            connection(builder, stream, address, watcher, welcome(Peer { address, is_secure: true, place })).await;
         }
         Ok(Err(error)) => tracing::debug!(%error, client.ip = %address, "a client did not agree on TLS"),
         Err(_) => tracing::debug!(client.ip = %address, "a client took too long to agree on TLS"),
@@ -185,21 +188,20 @@ fn builder() -> auto::Builder<TokioExecutor> {
 async fn connection<S, F, B>(
     builder: Arc<auto::Builder<TokioExecutor>>,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    peer: Peer,
+    address: IpAddr,
     watcher: Watcher,
     handle: S,
 ) where
-    S: Fn(Peer, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    S: Fn(Request<Incoming>) -> F + Send + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let (serving, address) = (peer.clone(), peer.address);
     let begun = Arc::new(AtomicBool::new(false));
     let began = Arc::clone(&begun);
     let service = service_fn(move |request| {
         began.store(true, Ordering::Relaxed);
-        let answer = handle(serving.clone(), request);
+        let answer = handle(request);
         async move { Ok::<_, Infallible>(answer.await) }
     });
     let served = watcher.watch(builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned());

@@ -1,8 +1,8 @@
 //! Whose request it is.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue, header};
 
 use crate::{
     clock::Clock,
@@ -35,7 +35,7 @@ pub(super) enum Visitor {
 }
 
 /// A session within its limits, and its grant.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct SignedIn {
     pub(super) session: Arc<Held>,
     pub(super) grant: Arc<Grant>,
@@ -88,7 +88,57 @@ impl Reason {
     }
 }
 
+/// Whom a connection's last request came from. The next one nearly always carries the same cookies, and then nothing of them
+/// needs to be read, hashed or looked up, as long as no change was heard of.
+#[derive(Debug, Default)]
+pub(super) struct Familiar(Mutex<Option<Known>>);
+
+#[derive(Debug)]
+struct Known {
+    cookies: HeaderValue,
+    as_of: u64,
+    signed_in: SignedIn,
+}
+
+impl Familiar {
+    fn recall(&self, cookies: &HeaderValue, as_of: u64) -> Option<SignedIn> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.as_ref().filter(|known| known.as_of == as_of && known.cookies == cookies).map(|known| known.signed_in.clone())
+    }
+
+    fn note(&self, cookies: &HeaderValue, as_of: u64, signed_in: &SignedIn) {
+        let known = Known { cookies: cookies.clone(), as_of, signed_in: signed_in.clone() };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
+    }
+}
+
+/// The only line of cookies. HTTP/2 may bring several (RFC 9113 section 8.2.3), which are read one by one.
+fn only_line(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let mut lines = headers.get_all(header::COOKIE).iter();
+    let first = lines.next();
+    if lines.next().is_none() { first } else { None }
+}
+
 impl Visitors {
+    /// The visitor that the request's cookie names, on a connection whose last one is perhaps the same.
+    pub(super) async fn recognise_again(&self, headers: &HeaderMap, familiar: &Familiar) -> Result<Visitor, StoreError> {
+        // Asked before anything is looked up, so that no change in between is missed.
+        let (Some(as_of), Some(cookies)) = (self.cache.as_of(), only_line(headers)) else {
+            return Box::pin(self.recognise(headers)).await;
+        };
+        if let Some(signed_in) = familiar.recall(cookies, as_of) {
+            let (session, last_seen) = (&signed_in.session.session, SessionCache::last_seen(&signed_in.session));
+            if self.settings.reached(session, last_seen, self.clock.now()).is_none() {
+                return Ok(Visitor::SignedIn(signed_in));
+            }
+        }
+        let visitor = Box::pin(self.recognise(headers)).await?;
+        if let Visitor::SignedIn(signed_in) = &visitor {
+            familiar.note(cookies, as_of, signed_in);
+        }
+        Ok(visitor)
+    }
+
     /// The visitor that the request's cookie names.
     ///
     /// A store that is away is an error and never an anonymous visitor: that would log people out (RF-19).

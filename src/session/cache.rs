@@ -112,6 +112,12 @@ impl SessionCache {
         Ok(Some(grant))
     }
 
+    /// A name for what is in memory, which changes with every change that is heard of; `None` while they are not. What was
+    /// looked up after one was given out is as good as looked up again for as long as the same is given out.
+    pub fn as_of(&self) -> Option<u64> {
+        self.hears_changes().then(|| self.changes.load(Ordering::Acquire))
+    }
+
     fn may_be_used(&self, loaded_at: Timestamp, now: Timestamp) -> bool {
         self.hears_changes() || now.since(loaded_at) < BLIND_LIFE
     }

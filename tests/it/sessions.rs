@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use serde_json::json;
 
-use crate::harness::{Database, Kind, World, eventually::eventually, visitor::Visitor};
+use crate::harness::{Database, Kind, World, eventually::eventually, idp::user, visitor::Visitor};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -147,5 +147,59 @@ async fn the_files_of_the_embedded_store_are_their_owner_s_alone() {
     assert!(files.len() >= 2, "{files:?}");
     for file in files {
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", file.path());
+    }
+}
+
+/// One connection of HTTP/1.1, over which several browsers speak, as through a proxy before us.
+struct Shared(hyper::client::conn::http1::SendRequest<http_body_util::Empty<bytes::Bytes>>);
+
+impl Shared {
+    async fn to(world: &World) -> Self {
+        let stream = tokio::net::TcpStream::connect(world.address()).await.unwrap();
+        let (sender, connection) = hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        Self(sender)
+    }
+
+    async fn status(&mut self, cookie: &str) -> StatusCode {
+        let request = http::Request::get("/").header("host", "app.test").header("cookie", cookie);
+        self.0.ready().await.unwrap();
+        let response = self.0.send_request(request.body(http_body_util::Empty::new()).unwrap()).await.unwrap();
+        let status = response.status();
+        http_body_util::BodyExt::collect(response.into_body()).await.unwrap();
+        status
+    }
+}
+
+#[tokio::test]
+async fn on_one_connection_everybody_is_who_their_cookie_says_and_for_no_longer_than_they_are() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let world = World::build().on(kind).set("pass_access_token", "true").start().await;
+        let [ann, bob] = ["ann", "bob"].map(|name| Visitor::of(world.address(), user(name)));
+        ann.log_in(&world.idp, "/").await;
+        bob.log_in(&world.idp, "/").await;
+        let [as_ann, as_bob] = [&ann, &bob].map(Visitor::cookie_header);
+        let mut shared = Shared::to(&world).await;
+        for _ in 0..3 {
+            for (cookie, name) in [(&as_ann, "sub-ann"), (&as_ann, "sub-ann"), (&as_bob, "sub-bob")] {
+                assert_eq!(shared.status(cookie).await, StatusCode::OK, "{kind:?}");
+                assert_eq!(world.upstream.last().header("x-forwarded-user"), Some(name));
+            }
+            assert_eq!(shared.status("theme=dark").await, StatusCode::UNAUTHORIZED);
+        }
+        // What is known of somebody is as new as if they had come for the first time.
+        assert_eq!(shared.status(&as_bob).await, StatusCode::OK);
+        let before = world.upstream.last().header("x-forwarded-access-token").map(str::to_owned);
+        world.clock.advance(Duration::from_secs(301));
+        assert_eq!(shared.status(&as_bob).await, StatusCode::OK);
+        assert_ne!(world.upstream.last().header("x-forwarded-access-token").map(str::to_owned), before, "{kind:?}");
+        // Ended over another connection.
+        assert_eq!(shared.status(&as_bob).await, StatusCode::OK);
+        bob.send(Method::POST, "/oauth2/sign_out", &[("sec-fetch-site", "same-origin")], "").await;
+        eventually("bob is out", async || shared.status(&as_bob).await == StatusCode::UNAUTHORIZED).await;
+        // A limit is reached without anybody's saying so.
+        assert_eq!(shared.status(&as_ann).await, StatusCode::OK);
+        world.clock.advance(400 * 24 * HOUR);
+        assert_eq!(shared.status(&as_ann).await, StatusCode::UNAUTHORIZED);
     }
 }
