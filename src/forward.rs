@@ -43,7 +43,7 @@ use upstream::{Client, Kind, Reply, Room, Undelivered};
 
 pub use body::Answer;
 pub use edits::Edits;
-pub use hop::is_extended_connect;
+pub use hop::{frames, is_extended_connect};
 pub use scrub::is_ours_to_say;
 pub use upstream::{Address, BadAddress, Protocol};
 
@@ -218,11 +218,6 @@ impl Forwarder {
         ours.push((REQUEST_ID, id));
         if let Some(upgrade) = &upgrade {
             upgrade.ask(&mut head.method, &mut head.headers, websocket_key);
-        }
-
-        if !body.is_end_stream() && body.size_hint().exact().is_none() {
-            // Said, because of some methods nobody expects a body, and it would be left out.
-            head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
 
         let kind = if upgrade.is_some() { Kind::Upgrade } else { Kind::Request };

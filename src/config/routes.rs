@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, Method};
 use super::{Problems, check::Reader, values};
 use crate::{
     address::Sites,
-    forward::{Address, Edits, Target, is_ours_to_say},
+    forward::{Address, Edits, Target, frames, is_ours_to_say},
     policy::{Policy, Rule},
     routing::{Route, Routes},
     tls::Trust,
@@ -217,6 +217,12 @@ impl Table<'_> {
         });
         if lines.iter().flatten().any(|(name, _)| is_ours_to_say(name.as_str())) {
             self.problem(set, "names a header that is Evergate's own to send");
+        }
+        if names.iter().flatten().any(frames) {
+            self.problem(remove, "names a header that says how messages are sent, which is not for a route to change");
+        }
+        if lines.iter().flatten().any(|(name, _)| frames(name)) {
+            self.problem(set, "names a header that says how messages are sent, which is not for a route to change");
         }
         Edits { remove: names.unwrap_or_default(), set: lines.unwrap_or_default() }
     }

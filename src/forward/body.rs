@@ -42,6 +42,14 @@ impl WithoutTrailers {
         (!self.is_end_stream()).then(|| self.whole.get_or_insert_default().clone())
     }
 
+    /// Ready when its session has ended, also while nobody takes any of it.
+    pub(super) fn poll_cut(&mut self, context: &mut Context<'_>) -> Poll<BrokenOff> {
+        match self.watched.as_mut().is_some_and(|watched| watched.is_over(context)) {
+            true => Poll::Ready(BrokenOff::SessionEnded),
+            false => Poll::Pending,
+        }
+    }
+
     /// Nothing.
     pub(super) fn empty() -> Self {
         Self { body: None, watched: None, timed: None, whole: None }

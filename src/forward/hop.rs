@@ -19,6 +19,12 @@ fn is_hops_own(name: &HeaderName) -> bool {
     )
 }
 
+/// Whether a header says where a message ends, whom it is for, or is one hop's own: with another value, or without it, the
+/// message would be another one.
+pub fn frames(name: &HeaderName) -> bool {
+    is_hops_own(name) || *name == header::CONTENT_LENGTH || *name == header::HOST
+}
+
 /// Removes the hop's own headers and those that `Connection` lists. Identity headers of ours are added after
 /// this, so naming them in `Connection` does not help a client (CV: `Connection: X-Forwarded-User`).
 pub(super) fn remove(headers: &mut HeaderMap) {

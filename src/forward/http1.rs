@@ -12,7 +12,7 @@ mod stream;
 use std::{
     future::{Future, poll_fn},
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll, Waker, ready},
     time::Duration,
 };
@@ -89,9 +89,11 @@ impl Connection {
 
     /// Whether the other end has neither closed the connection nor said anything unasked.
     pub(super) fn is_quiet(&mut self) -> bool {
-        let mut byte = [0];
-        let mut context = Context::from_waker(Waker::noop());
-        self.read.is_empty() && Pin::new(&mut self.stream).poll_read(&mut context, &mut ReadBuf::new(&mut byte)).is_pending()
+        let (mut byte, stream) = ([0], &mut self.stream);
+        let look = poll_fn(|context| Pin::new(&mut *stream).poll_read(context, &mut ReadBuf::new(&mut byte)));
+        // Not within the task's budget: once that is spent, every connection would look quiet.
+        let look = pin!(tokio::task::unconstrained(look)).poll(&mut Context::from_waker(Waker::noop()));
+        self.read.is_empty() && look.is_pending()
     }
 
     /// Sends a request and waits for the head of its answer, so long `within` from when the request was whole. The connection
@@ -122,8 +124,9 @@ impl Connection {
         })
         .await;
         let head = match (head, lost) {
+            // What was read is no answer to a request of which nothing was sent.
+            (_, Some(error)) if sending.is_untouched() => return Err(Failed::Unsent(sending, error)),
             (Ok(head), _) => head,
-            (Err(_), Some(error)) if sending.is_untouched() => return Err(Failed::Unsent(sending, error)),
             (Err(_), Some(error)) => return Err(Failed::Broken(error.into())),
             (Err(Some(error)), None) => return Err(Failed::Broken(error)),
             (Err(None), None) => return Err(Failed::TimedOut),
@@ -141,7 +144,14 @@ impl Connection {
     /// Whether the time `within` which the head had to come, from the first call on, is over.
     #[expect(clippy::disallowed_methods, reason = "how long an app may take has nothing to do with tokens' times")]
     fn is_late(&mut self, deadline: &mut Option<Instant>, within: Duration, context: &mut Context<'_>) -> bool {
-        let deadline = *deadline.get_or_insert_with(|| Instant::now() + within);
+        let deadline = match deadline {
+            Some(deadline) => *deadline,
+            // One that no clock reaches is none.
+            None => match Instant::now().checked_add(within) {
+                Some(first) => *deadline.insert(first),
+                None => return false,
+            },
+        };
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
         while timer.as_mut().poll(context).is_ready() {
             if timer.deadline() >= deadline {
@@ -172,7 +182,7 @@ impl Connection {
             self.read.reserve(self.appetite);
         }
         let space = self.read.capacity() - self.read.len();
-        let got = ready!(std::pin::pin!(self.stream.read_buf(&mut self.read)).poll(context))?;
+        let got = ready!(pin!(self.stream.read_buf(&mut self.read)).poll(context))?;
         if got == space {
             self.appetite = (self.appetite * 2).min(APPETITE.1);
         } else if got < self.appetite / 4 {

@@ -83,29 +83,32 @@ impl Pool {
 
     /// Sends a request. The head of its answer must come `within` a time from when all of it was sent.
     pub(super) async fn send(&self, outgoing: Outgoing, within: Option<Duration>) -> Result<Answered, Undelivered> {
-        let mut connection = match self.connection().await {
-            Ok(connection) => connection,
-            Err(error) => return Err(Undelivered { error, outgoing: Some(Box::new(outgoing)) }),
-        };
         let mut sending = Box::new(Sending::new(outgoing));
         loop {
+            let rested = self.resting.wake();
+            let is_new = rested.is_none();
+            let connection = match rested {
+                Some(connection) => connection,
+                // Boxed, as what few requests need: all of them carry the rest.
+                None => match Box::pin(self.connector.connect()).await {
+                    Ok(stream) => Box::new(Connection::new(stream)),
+                    Err(error) => {
+                        let outgoing = sending.into_outgoing().map(Box::new);
+                        return Err(Undelivered { error: ForwardError::Unreachable(error), outgoing });
+                    }
+                },
+            };
             match connection.ask(sending, within, Arc::clone(&self.resting) as Rest).await {
                 Ok(answered) => return Ok(answered),
-                Err(Failed::Unsent(unsent, _)) => sending = unsent,
+                // One that had rested was just being closed. A new one that takes nothing says that there is no app.
+                Err(Failed::Unsent(unsent, _)) if !is_new => sending = unsent,
+                Err(Failed::Unsent(unsent, error)) => {
+                    let outgoing = unsent.into_outgoing().map(Box::new);
+                    return Err(Undelivered { error: ForwardError::Unreachable(error.into()), outgoing });
+                }
                 Err(failed) => return Err(ForwardError::from(failed).into()),
             }
-            connection = Box::pin(self.connection()).await?;
         }
-    }
-
-    /// One that rested, or a new one.
-    async fn connection(&self) -> Result<Box<Connection>, ForwardError> {
-        if let Some(connection) = self.resting.wake() {
-            return Ok(connection);
-        }
-        // Boxed, as what few requests need: all of them carry the rest.
-        let stream = Box::pin(self.connector.connect()).await.map_err(ForwardError::Unreachable)?;
-        Ok(Box::new(Connection::new(stream)))
     }
 }
 

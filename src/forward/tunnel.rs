@@ -91,7 +91,11 @@ impl Tunnel {
                 frames.pass(&bytes);
             }
             passed();
-            let mut writing = std::pin::pin!(to.write_all(&bytes));
+            // TLS holds back what the socket does not take until it is flushed.
+            let mut writing = std::pin::pin!(async {
+                to.write_all(&bytes).await?;
+                to.flush().await
+            });
             tokio::select! {
                 written = &mut writing => written?,
                 // Whoever does not read must not keep a tunnel open by that.

@@ -10,9 +10,10 @@ use std::{
 };
 
 use http::{
-    Request, Response, Uri,
+    Request, Response, Uri, header,
     uri::{Authority, PathAndQuery, Scheme},
 };
+use hyper::body::Body;
 use hyper_util::{
     client::legacy,
     rt::{TokioExecutor, TokioTimer},
@@ -223,6 +224,11 @@ impl Http2 {
         let again = outgoing.copy();
         let Outgoing { mut head, ours, mut body } = outgoing;
         head.headers.extend(ours);
+        // What a client said of its body goes on only if it is true.
+        head.headers.remove(header::TRANSFER_ENCODING);
+        if body.is_end_stream() || body.size_hint().exact().is_none() {
+            head.headers.remove(header::CONTENT_LENGTH);
+        }
         let whole = body.whole();
         let request = Request::from_parts(head, body);
         let sent = async {

@@ -253,6 +253,9 @@ fn every_problem_of_every_route_is_reported_and_routes_stand_in_the_file_alone()
         [[route]]
         path = "/twice"
         timeout = 3.5
+        remove_headers = ["content-length"]
+        set_headers = { Transfer-Encoding = "chunked" }
+        max_requests = -1
 
         [[route]]
         path = "/twice/"
@@ -267,7 +270,7 @@ fn every_problem_of_every_route_is_reported_and_routes_stand_in_the_file_alone()
     let mut given = environment(&WHOLE);
     given.config_path = Some(path);
     insta::assert_snapshot!(checked(&given).unwrap_err(), @r#"
-    there are 14 problems with the settings:
+    there are 17 problems with the settings:
       route[1].metods: there is no such setting of a route; did you mean methods?
       route[1].path: must be a path like /api, without escapes
       route[1].rule: is public, so that groups and email_domains would be asked of nobody
@@ -278,6 +281,9 @@ fn every_problem_of_every_route_is_reported_and_routes_stand_in_the_file_alone()
       route[2].set_headers: must be a table of headers, as in { X-App = "one" }
       route[2].set_answer_headers: names a header that is Evergate's own to send
       route[2].client_cert_file: and client_key_file go together
+      route[3].remove_headers: names a header that says how messages are sent, which is not for a route to change
+      route[3].set_headers: names a header that says how messages are sent, which is not for a route to change
+      route[3].max_requests: must be a whole number up to 1000000
       route[3].timeout: has a type that it cannot have
       route[5].host: must be a host as browsers write it, as in app.example.com or app.example.com:8443
       route[6].host: must be a host as browsers write it, as in app.example.com or app.example.com:8443

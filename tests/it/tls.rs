@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -12,10 +12,12 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     server::WebPkiClientVerifier,
 };
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::{TlsAcceptor, client::TlsStream};
 
 use crate::harness::{Builder, World, certificates::Authority, eventually::eventually, idp::Endpoint};
+
+const LONG_ENOUGH: Duration = Duration::from_secs(30);
 
 fn secure_world(authority: &Authority) -> Builder {
     let (first, key) = authority.issue("first", &["app.test"]);
@@ -85,9 +87,9 @@ async fn plain_text_and_strays_are_sent_to_the_access_url() {
     let authority = Authority::new();
     let world = secure_world(&authority).set("redirect_to_access_url", "true").start().await;
     let visitor = world.visitor();
-    let plain = visitor.send(http::Method::POST, "/form?a=b", &[], "x=y").await;
+    let plain = visitor.send(Method::POST, "/form?a=b", &[], "x=y").await;
     assert_eq!((plain.status, plain.header("location")), (StatusCode::PERMANENT_REDIRECT, "https://app.test/form?a=b"));
-    let stray = visitor.send(http::Method::GET, "//evil.example/x", &[("host", "evil.example")], "").await;
+    let stray = visitor.send(Method::GET, "//evil.example/x", &[("host", "evil.example")], "").await;
     assert_eq!((stray.status, stray.header("location")), (StatusCode::PERMANENT_REDIRECT, "https://app.test//evil.example/x"));
     assert_eq!(visitor.get("/oauth2/healthz").await.status, StatusCode::OK, "probes need no name");
     assert!(world.upstream.requests().is_empty());
@@ -104,7 +106,11 @@ async fn secure_app(authority: &Authority, protocols: &[&str]) -> SocketAddr {
         .with_single_cert(vec![CertificateDer::from_pem_file(certificate).unwrap()], PrivateKeyDer::from_pem_file(key).unwrap())
         .unwrap();
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let socket = TcpSocket::new_v4().unwrap();
+    // So that sockets hold little of what a slow app does not read.
+    socket.set_recv_buffer_size(32 * 1024).unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(128).unwrap();
     let (address, acceptor) = (listener.local_addr().unwrap(), TlsAcceptor::from(Arc::new(config)));
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
@@ -114,7 +120,13 @@ async fn secure_app(authority: &Authority, protocols: &[&str]) -> SocketAddr {
                 let service = service_fn(|request: Request<hyper::body::Incoming>| async move {
                     let host = request.uri().authority().map(ToString::to_string);
                     let host = host.or_else(|| Some(request.headers().get("host")?.to_str().unwrap().to_owned()));
-                    let text = format!("{:?} {}", request.version(), host.unwrap_or_default());
+                    let version = request.version();
+                    // A slow one: whatever is larger than what sockets hold waits for it.
+                    if request.uri().path() == "/slow" {
+                        tokio::time::sleep(Duration::from_millis(300)).await;
+                    }
+                    let length = request.into_body().collect().await.map_or(0, |body| body.to_bytes().len());
+                    let text = format!("{version:?} {} {length}", host.unwrap_or_default());
                     let response = Response::builder().header("x-upstream", "yes").body(Full::<Bytes>::from(text)).unwrap();
                     Ok::<_, std::convert::Infallible>(response)
                 });
@@ -126,23 +138,50 @@ async fn secure_app(authority: &Authority, protocols: &[&str]) -> SocketAddr {
     address
 }
 
+/// A world whose app is a secure one.
+async fn world_before(authority: &Authority, protocol: &str) -> World {
+    let app = secure_app(authority, &["h2", "http/1.1"]).await;
+    let (certificate, key) = authority.issue("gateway", &["gateway.test"]);
+    World::build()
+        .set("upstream_url", &format!("https://localhost:{}", app.port()))
+        .set("upstream_protocol", protocol)
+        .set("upstream_ca_file", &authority.ca_file())
+        .set("upstream_client_cert_file", &certificate)
+        .set("upstream_client_key_file", &key)
+        .start()
+        .await
+}
+
 #[tokio::test]
 async fn an_app_is_judged_by_its_own_authority_and_shown_our_certificate() {
-    for (protocol, spoken) in [("http2", "HTTP/2.0 app.test"), ("http1", "HTTP/1.1 app.test")] {
+    for (protocol, spoken) in [("http2", "HTTP/2.0 app.test 0"), ("http1", "HTTP/1.1 app.test 0")] {
         let authority = Authority::new();
-        let app = secure_app(&authority, &["h2", "http/1.1"]).await;
-        let (certificate, key) = authority.issue("gateway", &["gateway.test"]);
-        let world = World::build()
-            .set("upstream_url", &format!("https://localhost:{}", app.port()))
-            .set("upstream_protocol", protocol)
-            .set("upstream_ca_file", &authority.ca_file())
-            .set("upstream_client_cert_file", &certificate)
-            .set("upstream_client_key_file", &key)
-            .start()
-            .await;
+        let world = world_before(&authority, protocol).await;
         let visitor = world.signed_in().await;
         for _ in 0..3 {
             assert_eq!(visitor.get("/").await.text(), spoken);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_tls_holds_back_because_an_app_is_slow_reaches_it_all_the_same() {
+    let authority = Authority::new();
+    let world = world_before(&authority, "http1").await;
+    let visitor = world.signed_in().await;
+    // One of these ends while the sockets are full and less is left than TLS holds back.
+    for lengths in (1..=128).map(|number| 48 * 1024 * number).collect::<Vec<usize>>().chunks(16) {
+        let upload = |length: usize| {
+            let visitor = visitor.clone();
+            tokio::spawn(async move {
+                let body = "x".repeat(length);
+                let reply = visitor.send(Method::POST, "/slow", &[("origin", "https://app.test")], &body);
+                let reply = tokio::time::timeout(LONG_ENOUGH, reply).await.expect("all of it arrives");
+                assert_eq!(reply.text(), format!("HTTP/1.1 app.test {length}"));
+            })
+        };
+        for uploaded in lengths.iter().map(|length| upload(*length)).collect::<Vec<_>>() {
+            uploaded.await.unwrap();
         }
     }
 }

@@ -46,21 +46,43 @@ pub(super) enum Length {
     UntilClose,
 }
 
-/// Writes the head of a request. That no line is split by what stands in it is what the types say.
+/// How an app is told where a request's body ends (RFC 9112 section 6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framed {
+    /// There is none, or nothing more.
+    Nothing,
+    /// So many bytes are to follow.
+    Length(u64),
+    /// It comes in chunks.
+    Chunked,
+}
+
+/// Writes the head of a request. That no line is split by what stands in it is what the types say; that what is said of the
+/// body is true, and said once, is seen to here.
 pub(super) fn write<'a>(
     out: &mut BytesMut,
     method: &Method,
     target: &str,
     lines: impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>,
+    framed: Framed,
 ) {
     out.reserve(USUAL);
     for part in [method.as_str(), " ", target, " HTTP/1.1\r\n"] {
         out.extend_from_slice(part.as_bytes());
     }
-    for (name, value) in lines {
+    for (name, value) in lines.filter(|(name, _)| **name != header::CONTENT_LENGTH && **name != header::TRANSFER_ENCODING) {
         for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
             out.extend_from_slice(part);
         }
+    }
+    match framed {
+        Framed::Length(length) => out.extend_from_slice(format!("content-length: {length}\r\n").as_bytes()),
+        Framed::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        // Some servers wait for a length where these methods have no body (RFC 9110 section 8.6).
+        Framed::Nothing if matches!(*method, Method::POST | Method::PUT | Method::PATCH) => {
+            out.extend_from_slice(b"content-length: 0\r\n");
+        }
+        Framed::Nothing => {}
     }
     out.extend_from_slice(b"\r\n");
 }
@@ -160,6 +182,23 @@ mod tests {
 
     fn read_all(text: &str, to_head: bool) -> Result<Option<Head>, Broken> {
         read(&mut BytesMut::from(text), to_head)
+    }
+
+    #[test]
+    fn what_a_head_says_of_the_body_is_true_and_said_once() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [("content-length", "5"), ("content-length", ""), ("transfer-encoding", "chunked"), ("x-a", "b")] {
+            headers.append(name, value.parse().unwrap());
+        }
+        let written = |method, framed| {
+            let mut out = BytesMut::new();
+            write(&mut out, &method, "/p?q", headers.iter(), framed);
+            String::from_utf8(out.to_vec()).unwrap()
+        };
+        assert_eq!(written(Method::GET, Framed::Nothing), "GET /p?q HTTP/1.1\r\nx-a: b\r\n\r\n");
+        assert_eq!(written(Method::POST, Framed::Nothing), "POST /p?q HTTP/1.1\r\nx-a: b\r\ncontent-length: 0\r\n\r\n");
+        assert_eq!(written(Method::GET, Framed::Length(7)), "GET /p?q HTTP/1.1\r\nx-a: b\r\ncontent-length: 7\r\n\r\n");
+        assert_eq!(written(Method::PUT, Framed::Chunked), "PUT /p?q HTTP/1.1\r\nx-a: b\r\ntransfer-encoding: chunked\r\n\r\n");
     }
 
     #[test]

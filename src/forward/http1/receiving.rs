@@ -9,11 +9,13 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body, Frame, SizeHint};
+use tokio::sync::mpsc;
 
 use super::{
     APPETITE, Broken, Connection, Sending,
     chunks::{Chunks, Piece},
     head::Length,
+    sending::Unsent,
 };
 
 /// Takes connections that bear another request.
@@ -24,9 +26,21 @@ pub(in crate::forward) trait TakesBack: std::fmt::Debug + Send + Sync {
     fn take_back(&self, connection: Box<Connection>);
 }
 
-/// An answer's body, which sends the rest of the request meanwhile.
+/// An answer's body.
 #[derive(Debug)]
-pub(in crate::forward) struct Receiving {
+pub(in crate::forward) enum Receiving {
+    /// Read by whoever takes it.
+    Whole(Reading),
+    /// The app answered before it had the whole request. The rest is sent, and the answer read, by a task of its own, because
+    /// neither may wait for a client that does not take the other.
+    Early(mpsc::Receiver<Option<Result<Frame<Bytes>, Broken>>>),
+    /// All has come.
+    Ended,
+}
+
+/// An answer's body while it is read.
+#[derive(Debug)]
+pub(in crate::forward) struct Reading {
     /// Until all has come.
     over: Option<Over>,
     left: Left,
@@ -36,7 +50,8 @@ pub(in crate::forward) struct Receiving {
 #[derive(Debug)]
 struct Over {
     connection: Box<Connection>,
-    sending: Box<Sending>,
+    /// What is still to be sent of the request.
+    sending: Option<Box<Sending>>,
     persists: bool,
     rest: Rest,
 }
@@ -85,26 +100,105 @@ impl Receiving {
             Length::Chunked => Left::Chunks(Chunks::default()),
             Length::UntilClose => Left::UntilClose,
         };
-        let mut receiving = Self { over: Some(Over { connection, sending, persists, rest }), left };
+        let persists = persists && !sending.is_lost();
+        let sending = Some(sending).filter(|sending| !sending.is_lost() && !sending.is_whole());
+        let is_early = sending.is_some();
+        let mut reading = Reading { over: Some(Over { connection, sending, persists, rest }), left };
         if length == Length::Exact(0) {
-            receiving.finish();
+            reading.finish();
+            Self::Ended
+        } else if is_early {
+            let (give, take) = mpsc::channel(1);
+            tokio::spawn(reading.hand_on(give));
+            Self::Early(take)
+        } else {
+            Self::Whole(reading)
         }
-        receiving
+    }
+}
+
+impl Reading {
+    /// Hands the body on piece by piece, and sends the request meanwhile. Ends with whoever takes it.
+    async fn hand_on(mut self, give: mpsc::Sender<Option<Result<Frame<Bytes>, Broken>>>) {
+        loop {
+            let room = tokio::select! {
+                room = give.reserve() => room,
+                error = self.send_on() => {
+                    let _nobody_waits = give.send(Some(Err(error))).await;
+                    return;
+                }
+            };
+            let Ok(room) = room else { return };
+            let frame = tokio::select! {
+                frame = poll_fn(|context| self.poll_next(context)) => frame,
+                () = give.closed() => return,
+            };
+            let is_last = !matches!(frame, Some(Ok(_)));
+            room.send(frame);
+            if is_last {
+                return;
+            }
+        }
+    }
+
+    /// Sends the request for as long as this is waited for; comes back if its body breaks off.
+    async fn send_on(&mut self) -> Broken {
+        poll_fn(|context| match self.poll_send(context) {
+            Err(broken) => Poll::Ready(broken),
+            Ok(()) => Poll::Pending,
+        })
+        .await
+    }
+
+    /// Sends what can be sent now. A connection that takes no more may still bring the answer; an app that waits for the rest of
+    /// a body that broke off will not.
+    fn poll_send(&mut self, context: &mut Context<'_>) -> Result<(), Broken> {
+        let Some(over) = &mut self.over else { return Ok(()) };
+        let Some(sending) = &mut over.sending else { return Ok(()) };
+        match sending.poll(&mut over.connection.stream, context) {
+            Poll::Pending => {}
+            Poll::Ready(Ok(())) => over.sending = None,
+            Poll::Ready(Err(Unsent::Write(_))) => (over.sending, over.persists) = (None, false),
+            Poll::Ready(Err(Unsent::Body(error))) => {
+                self.over = None;
+                return Err(Broken::Request(error));
+            }
+        }
+        Ok(())
+    }
+
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        self.poll_send(context)?;
+        let Some(over) = &mut self.over else { return Poll::Ready(None) };
+        loop {
+            match self.left.next(&mut over.connection.read)? {
+                Next::Piece(frame) => return Poll::Ready(Some(Ok(frame))),
+                Next::Last(frame) => {
+                    self.finish();
+                    return Poll::Ready(frame.map(Ok));
+                }
+                Next::NotYet => {}
+            }
+            if ready!(over.connection.poll_fill(context))? == 0 {
+                let is_whole = matches!(self.left, Left::UntilClose);
+                self.over = None;
+                return Poll::Ready((!is_whole).then_some(Err(Broken::Ended)));
+            }
+        }
     }
 
     /// All of the answer has come.
     fn finish(&mut self) {
-        let Some(Over { mut connection, mut sending, persists, rest }) = self.over.take() else { return };
+        let Some(Over { mut connection, sending, persists, rest }) = self.over.take() else { return };
         // What follows an answer would be taken for the next one.
-        if !persists || sending.is_lost() || !connection.read.is_empty() {
+        if !persists || !connection.read.is_empty() {
             return;
         }
-        if connection.read.capacity() > APPETITE.0 {
+        // A little that is left of a large block holds all of it.
+        if connection.appetite > APPETITE.0 {
             connection.read = BytesMut::new();
         }
-        if sending.is_whole() {
-            return rest.take_back(connection);
-        }
+        let Some(mut sending) = sending else { return rest.take_back(connection) };
         // The app answered early, and may want the rest of the request all the same.
         tokio::spawn(async move {
             if poll_fn(|context| sending.poll(&mut connection.stream, context)).await.is_ok() && sending.is_whole() {
@@ -119,36 +213,36 @@ impl Body for Receiving {
     type Error = Broken;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let this = &mut *self;
-        let Some(over) = &mut this.over else { return Poll::Ready(None) };
-        // If it cannot be sent whole, the answer may be all the same.
-        let _kept_by_sending = over.sending.poll(&mut over.connection.stream, context);
-        loop {
-            match this.left.next(&mut over.connection.read)? {
-                Next::Piece(frame) => return Poll::Ready(Some(Ok(frame))),
-                Next::Last(frame) => {
-                    this.finish();
-                    return Poll::Ready(frame.map(Ok));
+        match &mut *self {
+            Self::Whole(reading) => reading.poll_next(context),
+            Self::Early(take) => {
+                let next = ready!(take.poll_recv(context));
+                // The end is said: that nothing follows is not enough.
+                let frame = next.unwrap_or(Some(Err(Broken::Ended)));
+                if frame.is_none() {
+                    *self = Self::Ended;
                 }
-                Next::NotYet => {}
+                Poll::Ready(frame)
             }
-            if ready!(over.connection.poll_fill(context))? == 0 {
-                let is_whole = matches!(this.left, Left::UntilClose);
-                this.over = None;
-                return Poll::Ready((!is_whole).then_some(Err(Broken::Ended)));
-            }
+            Self::Ended => Poll::Ready(None),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.over.is_none()
+        match self {
+            Self::Whole(reading) => reading.over.is_none(),
+            Self::Early(_) => false,
+            Self::Ended => true,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.left {
-            Left::Exact(left) => SizeHint::with_exact(*left),
-            Left::Chunks(_) | Left::UntilClose if self.over.is_none() => SizeHint::with_exact(0),
-            Left::Chunks(_) | Left::UntilClose => SizeHint::new(),
+        match self {
+            Self::Whole(Reading { left: Left::Exact(left), .. }) => SizeHint::with_exact(*left),
+            Self::Whole(reading) if reading.over.is_some() => SizeHint::new(),
+            Self::Whole(_) | Self::Ended => SizeHint::with_exact(0),
+            // What the head says of its length is what counts.
+            Self::Early(_) => SizeHint::new(),
         }
     }
 }

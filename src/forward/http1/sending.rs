@@ -8,12 +8,15 @@ use std::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::{HeaderValue, Method, header};
+use http::Method;
 use hyper::body::Body;
 use tokio::io::AsyncWriteExt;
 
-use super::{head, stream::Stream};
-use crate::forward::{Outgoing, body::WithoutTrailers};
+use super::{
+    head::{self, Framed},
+    stream::Stream,
+};
+use crate::forward::Outgoing;
 
 /// Pieces of a body up to this go out with what stands before them, in one piece of memory.
 const SMALL: usize = 8 * 1024;
@@ -21,25 +24,21 @@ const SMALL: usize = 8 * 1024;
 /// What is still to be sent of a request.
 #[derive(Debug)]
 pub(in crate::forward) struct Sending {
+    outgoing: Outgoing,
     /// Goes first.
     ready: BytesMut,
     /// Goes then, and after it the end of its chunk.
     piece: Bytes,
     after: &'static [u8],
-    body: Option<WithoutTrailers>,
-    framing: Framed,
-    is_for_head: bool,
+    /// What is still to come of the body.
+    framed: Framed,
+    /// Part of the body is among what was or is to be written.
+    has_taken: bool,
     has_begun: bool,
+    /// TLS may hold back what was written.
+    is_held_back: bool,
     /// It will never be whole.
     is_lost: bool,
-}
-
-/// How the app is told where the body ends (RFC 9112 section 6).
-#[derive(Clone, Copy, Debug)]
-enum Framed {
-    /// So many bytes are to follow.
-    Length(u64),
-    Chunked,
 }
 
 /// Why a request is not sent whole.
@@ -51,38 +50,39 @@ pub(super) enum Unsent {
 }
 
 impl Sending {
-    /// A request, framed as its head says.
+    /// A request, framed as its body is.
     pub(in crate::forward) fn new(outgoing: Outgoing) -> Self {
-        let Outgoing { head: request, ours, body } = outgoing;
-        let length = request.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let framing = match request.headers.contains_key(header::TRANSFER_ENCODING) {
-            true => Framed::Chunked,
-            false => Framed::Length(length.unwrap_or(0)),
+        let framed = match (outgoing.body.is_end_stream(), outgoing.body.size_hint().exact()) {
+            (true, _) => Framed::Nothing,
+            (false, Some(length)) => Framed::Length(length),
+            (false, None) => Framed::Chunked,
         };
         let mut ready = BytesMut::new();
-        let target = request.uri.path_and_query().map_or("/", |path| path.as_str());
-        // Some servers wait for a length where these methods have no body (RFC 9110 section 8.6).
-        let has_body = !body.is_end_stream() || length.is_some();
-        let expects = matches!(request.method, Method::POST | Method::PUT | Method::PATCH);
-        let nothing = HeaderValue::from_static("0");
-        let nothing = (!has_body && expects).then_some((&header::CONTENT_LENGTH, &nothing));
-        let lines = request.headers.iter().chain(nothing).chain(ours.iter().map(|(name, value)| (name, value)));
-        head::write(&mut ready, &request.method, target, lines);
+        let Outgoing { head, ours, .. } = &outgoing;
+        let lines = head.headers.iter().chain(ours.iter().map(|(name, value)| (name, value)));
+        let target = head.uri.path_and_query().map_or("/", |path| path.as_str());
+        head::write(&mut ready, &head.method, target, lines, framed);
         Self {
+            outgoing,
             ready,
             piece: Bytes::new(),
             after: b"",
-            body: (!body.is_end_stream() || length.is_some_and(|length| length > 0)).then_some(body),
-            framing,
-            is_for_head: request.method == Method::HEAD,
+            framed,
+            has_taken: false,
             has_begun: false,
+            is_held_back: false,
             is_lost: false,
         }
     }
 
+    /// The request as it was, if nothing was taken of its body.
+    pub(in crate::forward) fn into_outgoing(self) -> Option<Outgoing> {
+        (!self.has_taken).then_some(self.outgoing)
+    }
+
     /// Whether the answer to this has no body.
     pub(super) fn is_for_head(&self) -> bool {
-        self.is_for_head
+        self.outgoing.head.method == Method::HEAD
     }
 
     /// Whether nothing of it has left us.
@@ -97,7 +97,7 @@ impl Sending {
 
     /// Whether all of it has been sent.
     pub(super) fn is_whole(&self) -> bool {
-        self.body.is_none() && !self.has_bytes()
+        self.framed == Framed::Nothing && !self.has_bytes() && !self.is_held_back
     }
 
     fn has_bytes(&self) -> bool {
@@ -122,12 +122,8 @@ impl Sending {
     fn poll_all(&mut self, stream: &mut Stream, context: &mut Context<'_>) -> Poll<Result<(), Unsent>> {
         loop {
             // A short body goes out with its head.
-            if self.ready.len() < SMALL
-                && self.piece.is_empty()
-                && self.after.is_empty()
-                && let Some(body) = &mut self.body
-            {
-                match Pin::new(body).poll_frame(context) {
+            if self.framed != Framed::Nothing && self.ready.len() < SMALL && self.piece.is_empty() && self.after.is_empty() {
+                match Pin::new(&mut self.outgoing.body).poll_frame(context) {
                     Poll::Ready(Some(Ok(frame))) => {
                         if let Ok(data) = frame.into_data() {
                             self.take(data)?;
@@ -139,36 +135,49 @@ impl Sending {
                         self.finish()?;
                         continue;
                     }
-                    Poll::Pending if self.ready.is_empty() => return Poll::Pending,
+                    Poll::Pending if self.ready.is_empty() => {
+                        // Whoever waits for our answer to what was sent must have got it.
+                        ready!(self.poll_flush(stream, context))?;
+                        return Poll::Pending;
+                    }
                     Poll::Pending => {}
                 }
             }
             if !self.has_bytes() {
-                return Poll::Ready(Ok(()));
+                return self.poll_flush(stream, context);
             }
+            // A part of what is written over TLS may be out when the write of another part fails.
+            self.has_begun |= stream.holds_back();
             let written = if self.piece.is_empty() && self.after.is_empty() {
                 pin!(stream.write_buf(&mut self.ready)).poll(context)
             } else {
                 pin!(stream.write_buf(&mut (&mut self.ready).chain(&mut self.piece).chain(&mut self.after))).poll(context)
             };
-            match ready!(written) {
-                Ok(0) => return Poll::Ready(Err(Unsent::Write(io::ErrorKind::WriteZero.into()))),
-                Ok(_) => self.has_begun = true,
-                Err(error) => return Poll::Ready(Err(Unsent::Write(error))),
-            }
-            if !self.has_bytes() && self.body.is_none() {
-                // TLS may hold some of it back.
-                return pin!(stream.flush()).poll(context).map_err(Unsent::Write);
+            match written {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(Unsent::Write(io::ErrorKind::WriteZero.into()))),
+                Poll::Ready(Ok(_)) => (self.has_begun, self.is_held_back) = (true, stream.holds_back()),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(Unsent::Write(error))),
+                // An app that does not read must not keep alive what is to be cut.
+                Poll::Pending => return self.outgoing.body.poll_cut(context).map(|cut| Err(Unsent::Body(cut.into()))),
             }
         }
     }
 
+    fn poll_flush(&mut self, stream: &mut Stream, context: &mut Context<'_>) -> Poll<Result<(), Unsent>> {
+        if self.is_held_back {
+            ready!(pin!(stream.flush()).poll(context)).map_err(Unsent::Write)?;
+            self.is_held_back = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// Takes a piece of the body.
     fn take(&mut self, data: Bytes) -> Result<(), Unsent> {
-        match &mut self.framing {
+        self.has_taken = true;
+        match &mut self.framed {
             Framed::Length(left) => match left.checked_sub(data.len() as u64) {
                 Some(less) => *left = less,
-                None => return Err(Unsent::Body("its body is longer than it says".into())),
+                None => return Err(Unsent::Body("it is longer than it says".into())),
             },
             // An empty chunk would be the last one.
             Framed::Chunked if data.is_empty() => {}
@@ -176,6 +185,7 @@ impl Sending {
                 self.ready.extend_from_slice(format!("{:x}\r\n", data.len()).as_bytes());
                 self.after = b"\r\n";
             }
+            Framed::Nothing => return Err(Unsent::Body("it is longer than it says".into())),
         }
         if data.len() <= SMALL {
             self.ready.extend_from_slice(&data);
@@ -188,12 +198,12 @@ impl Sending {
 
     /// Ends the body.
     fn finish(&mut self) -> Result<(), Unsent> {
-        self.body = None;
-        match self.framing {
-            Framed::Length(0) => {}
-            Framed::Length(_) => return Err(Unsent::Body("its body is shorter than it says".into())),
+        match std::mem::replace(&mut self.framed, Framed::Nothing) {
+            Framed::Length(0) | Framed::Nothing => {}
+            Framed::Length(_) => return Err(Unsent::Body("it is shorter than it says".into())),
             Framed::Chunked => self.ready.extend_from_slice(b"0\r\n\r\n"),
         }
+        self.has_taken = true;
         Ok(())
     }
 }

@@ -34,6 +34,13 @@ impl From<MaybeHttpsStream<TokioIo<TcpStream>>> for Stream {
     }
 }
 
+impl Stream {
+    /// Whether what is written stays here until it is flushed, where the other end is slow.
+    pub(super) fn holds_back(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+}
+
 impl fmt::Debug for Stream {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
