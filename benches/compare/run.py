@@ -200,7 +200,7 @@ def idle_memory(peer, count=1000):
     head = f"GET /1k HTTP/1.1\r\nHost: localhost:{peer['port']}\r\n" + (f"Cookie: {peer['cookie']}\r\n" if peer["cookie"] else "") + "\r\n"
     before, held = resident(peer["process"]), []
     for _ in range(count):
-        connection = socket.create_connection(("127.0.0.1", peer["port"]))
+        connection = socket.create_connection(("127.0.0.1", peer["port"]), timeout=5)
         connection.sendall(head.encode())
         answer = b""
         while len(answer.partition(b"\r\n\r\n")[2]) < SIZES["1k"]:
@@ -236,16 +236,12 @@ def peers(upstream):
         return {"name": name, "port": ports[key], "process": process, "cookie": cookie}
 
     proxy = f"upstream app {{ server 127.0.0.1:{upstream}; keepalive 128; }} server {{ listen 127.0.0.1:PORT VERSION;"
-    proxy += " location / { proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection ''; TOLD } }"
-    # What Evergate tells every app about a request, and nginx only if it is asked to.
-    told = "proxy_set_header Host $http_host; proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Forwarded-Proto $scheme;"
-    told += " proxy_set_header X-Forwarded-Host $http_host; proxy_set_header X-Request-Id $request_id;"
-    told += " proxy_set_header Forwarded 'for=$remote_addr;host=\"$http_host\";proto=$scheme';"
-    for name, more in [("nginx, no authentication", ""), ("nginx, none, telling the app the origin", told)]:
-        for version, listens in [("HTTP/1.1", ""), ("HTTP/2", " http2")]:
-            ports["nginx"] = free_port()
-            server = proxy.replace("PORT", str(ports["nginx"])).replace("VERSION", listens).replace("TOLD", more)
-            yield {**peer(name, "nginx", nginx(f"nginx-{ports['nginx']}", server, PROXY), False), "versions": [version]}
+    proxy += " location / { proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection ''; } }"
+    for version, listens in [("HTTP/1.1", ""), ("HTTP/2", " http2")]:
+        ports["nginx"] = free_port()
+        server = proxy.replace("PORT", str(ports["nginx"])).replace("VERSION", listens)
+        process = nginx(f"nginx-{ports['nginx']}", server, PROXY)
+        yield {**peer("nginx, no authentication", "nginx", process, False), "versions": [version]}
 
     binary = ROOT / "target/dist/evergate"
 

@@ -37,8 +37,8 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         let (unit, tail) = tail.split_at(unit_length);
         let number: u64 = number.parse().map_err(|_| wrong())?;
         let part = match unit {
-            "ms" => Duration::from_millis(number),
-            "s" => Duration::from_secs(number),
+            "ms" => seconds(number / 1000, 1).ok_or_else(wrong)? + Duration::from_millis(number % 1000),
+            "s" => seconds(number, 1).ok_or_else(wrong)?,
             "m" => seconds(number, 60).ok_or_else(wrong)?,
             "h" => seconds(number, 3600).ok_or_else(wrong)?,
             "d" => seconds(number, 86_400).ok_or_else(wrong)?,
