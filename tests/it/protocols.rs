@@ -350,15 +350,33 @@ async fn a_request_with_a_body_is_timed_from_its_end() {
 
 #[tokio::test]
 async fn an_answer_that_opens_no_websocket_is_none_on_http_2_either() {
-    let world = World::start().await;
+    // One that switches without knowing what to: it does not answer the key, which the client never sees.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let ignorant = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let _asked = stream.read(&mut [0; 8192]).await;
+        let switching = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+        stream.write_all(switching).await.unwrap();
+        let _until_it_is_closed = stream.read(&mut [0; 8192]).await;
+    });
+    let world = World::build()
+        .routes(move |app| {
+            let ignorant = format!("[[route]]\npath = \"/ignorant\"\nupstream = \"http://{ignorant}\"");
+            format!("{ignorant}\n[[route]]\nupstream = \"{app}\"")
+        })
+        .start()
+        .await;
     let visitor = world.signed_in().await;
-    let mut sender = http2(world.address()).await;
-    let opening = request(&visitor, Method::CONNECT, "/no-websocket-here")
-        .extension(Protocol::from_static("websocket"))
-        .header("origin", "https://app.test")
-        .body(Empty::new().boxed())
-        .unwrap();
-    assert_eq!(sender.send_request(opening).await.unwrap().status(), StatusCode::BAD_GATEWAY);
+    for path in ["/no-websocket-here", "/ignorant"] {
+        let mut sender = http2(world.address()).await;
+        let opening = request(&visitor, Method::CONNECT, path)
+            .extension(Protocol::from_static("websocket"))
+            .header("origin", "https://app.test")
+            .body(Empty::new().boxed())
+            .unwrap();
+        assert_eq!(sender.send_request(opening).await.unwrap().status(), StatusCode::BAD_GATEWAY, "{path}");
+    }
 }
 
 /// An app that answers `per_connection` requests on each connection and closes it then without a word; counts both.
