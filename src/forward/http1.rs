@@ -133,7 +133,14 @@ impl Connection {
         };
         let Head { response, framing, persists } = head;
         Ok(match framing {
-            Framing::Switched => Answered::Switched(response, self),
+            Framing::Switched => {
+                // A tunnel may be idle for long, and needs neither the clock nor a buffer with nothing in it.
+                self.timer = None;
+                if self.read.is_empty() {
+                    self.read = BytesMut::new();
+                }
+                Answered::Switched(response, self)
+            }
             Framing::Body(framing) => {
                 let receiving = Receiving::new(framing, persists, self, sending, rest);
                 Answered::Response(response.map(|()| receiving))

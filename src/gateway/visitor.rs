@@ -107,7 +107,9 @@ impl Familiar {
     }
 
     fn note(&self, cookies: &HeaderValue, as_of: u64, signed_in: &SignedIn) {
-        let known = Known { cookies: cookies.clone(), as_of, signed_in: signed_in.clone() };
+        // A copy, because the line itself is part of a block of what was read, all of which it would hold.
+        let Ok(cookies) = HeaderValue::from_bytes(cookies.as_bytes()) else { return };
+        let known = Known { cookies, as_of, signed_in: signed_in.clone() };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
     }
 }
