@@ -86,8 +86,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Serves what comes by `door` until `stop`, then lets what has begun finish. `welcome` is asked for each connection what serves
-/// its requests. No more connections are accepted at once than
-/// `room` has permits for; the others wait in the kernel's queue.
+/// its requests. No more connections are accepted at once than `room` has permits for; the others wait in the kernel's queue.
 pub async fn serve<W, S, F, B>(door: Door, room: Arc<Semaphore>, stop: CancellationToken, welcome: W)
 where
     W: Fn(Peer) -> S + Clone + Send + Sync + 'static,

@@ -84,41 +84,41 @@ impl Pool {
     /// Sends a request. The head of its answer must come `within` a time from when all of it was sent.
     pub(super) async fn send(&self, outgoing: Outgoing, within: Option<Duration>) -> Result<Answered, Undelivered> {
         let mut sending = Box::new(Sending::new(outgoing));
-        loop {
-            let rested = self.resting.wake();
-            let is_new = rested.is_none();
-            let connection = match rested {
-                Some(connection) => connection,
-                // Boxed, as what few requests need: all of them carry the rest.
-                None => match Box::pin(self.connector.connect()).await {
-                    Ok(stream) => Box::new(Connection::new(stream)),
-                    Err(error) => {
-                        let outgoing = sending.into_outgoing().map(Box::new);
-                        return Err(Undelivered { error: ForwardError::Unreachable(error), outgoing });
-                    }
-                },
-            };
-            match connection.ask(sending, within, Arc::clone(&self.resting) as Rest).await {
-                Ok(answered) => return Ok(answered),
-                // One that had rested was just being closed. A new one that takes nothing says that there is no app.
-                Err(Failed::Unsent(unsent, _)) if !is_new => sending = unsent,
-                Err(Failed::Unsent(unsent, error)) => {
-                    let outgoing = unsent.into_outgoing().map(Box::new);
-                    return Err(Undelivered { error: ForwardError::Unreachable(error.into()), outgoing });
-                }
-                Err(failed) => return Err(ForwardError::from(failed).into()),
+        while let Some(rested) = self.resting.wake() {
+            match rested.ask(sending, within, Arc::clone(&self.resting) as Rest).await {
+                // It was just being closed.
+                Err(Failed::Unsent(unsent, _)) => sending = unsent,
+                answered => return answered.map_err(Undelivered::from),
             }
         }
+        // Boxed, as what few requests need: all of them carry the rest.
+        Box::pin(self.send_anew(sending, within)).await
+    }
+
+    /// The same on a new connection. One that takes nothing says that there is no app.
+    async fn send_anew(&self, sending: Box<Sending>, within: Option<Duration>) -> Result<Answered, Undelivered> {
+        let stream = match self.connector.connect().await {
+            Ok(stream) => stream,
+            Err(error) => return Err(Undelivered::unreachable(*sending, error)),
+        };
+        let new = Box::new(Connection::new(stream));
+        Ok(new.ask(sending, within, Arc::clone(&self.resting) as Rest).await?)
     }
 }
 
-impl From<Failed> for ForwardError {
+impl Undelivered {
+    fn unreachable(sending: Sending, error: Box<dyn std::error::Error + Send + Sync>) -> Self {
+        Self { error: ForwardError::Unreachable(error), outgoing: sending.into_outgoing().map(Box::new) }
+    }
+}
+
+impl From<Failed> for Undelivered {
     fn from(failed: Failed) -> Self {
         match failed {
-            Failed::Unsent(_, error) => Self::Broken(error.into()),
-            Failed::Broken(Broken::Request(error)) => Self::Incomplete(error),
-            Failed::Broken(error) => Self::Broken(error.into()),
-            Failed::TimedOut => Self::TimedOut,
+            Failed::Unsent(sending, error) => Self::unreachable(*sending, error.into()),
+            Failed::Broken(Broken::Request(error)) => ForwardError::Incomplete(error).into(),
+            Failed::Broken(error) => ForwardError::Broken(error.into()).into(),
+            Failed::TimedOut => ForwardError::TimedOut.into(),
         }
     }
 }
