@@ -6,6 +6,7 @@
 mod chunks;
 mod head;
 mod receiving;
+mod resting;
 mod sending;
 mod stream;
 
@@ -13,6 +14,7 @@ use std::{
     future::{Future, poll_fn},
     io,
     pin::{Pin, pin},
+    sync::Arc,
     task::{Context, Poll, Waker, ready},
     time::Duration,
 };
@@ -27,7 +29,8 @@ use tokio::{
 use head::{Framing, Head};
 use sending::Unsent;
 
-pub(super) use receiving::{Receiving, Rest, TakesBack};
+pub(super) use receiving::Receiving;
+pub(super) use resting::Resting;
 pub(super) use sending::Sending;
 pub(super) use stream::Stream;
 
@@ -102,7 +105,7 @@ impl Connection {
         mut self: Box<Self>,
         mut sending: Box<Sending>,
         within: Option<Duration>,
-        rest: Rest,
+        rest: Arc<Resting>,
     ) -> Result<Answered, Failed> {
         let mut deadline = None;
         let mut lost = None;

@@ -12,19 +12,11 @@ use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc;
 
 use super::{
-    APPETITE, Broken, Connection, Sending,
+    APPETITE, Broken, Connection, Resting, Sending,
     chunks::{Chunks, Piece},
     head::Length,
     sending::Unsent,
 };
-
-/// Takes connections that bear another request.
-pub(in crate::forward) type Rest = Arc<dyn TakesBack>;
-
-/// See [`Rest`].
-pub(in crate::forward) trait TakesBack: std::fmt::Debug + Send + Sync {
-    fn take_back(&self, connection: Box<Connection>);
-}
 
 /// An answer's body.
 #[derive(Debug)]
@@ -53,7 +45,7 @@ struct Over {
     /// What is still to be sent of the request.
     sending: Option<Box<Sending>>,
     persists: bool,
-    rest: Rest,
+    rest: Arc<Resting>,
 }
 
 #[derive(Debug)]
@@ -94,7 +86,13 @@ impl Left {
 }
 
 impl Receiving {
-    pub(super) fn new(length: Length, persists: bool, connection: Box<Connection>, sending: Box<Sending>, rest: Rest) -> Self {
+    pub(super) fn new(
+        length: Length,
+        persists: bool,
+        connection: Box<Connection>,
+        sending: Box<Sending>,
+        rest: Arc<Resting>,
+    ) -> Self {
         let left = match length {
             Length::Exact(bytes) => Left::Exact(bytes),
             Length::Chunked => Left::Chunks(Chunks::default()),
