@@ -1,6 +1,7 @@
 //! Accepting connections, ending TLS, serving HTTP/1.1 and HTTP/2 on them, and ending them gracefully.
 
 mod prompt;
+mod staged;
 
 use std::{
     convert::Infallible,
@@ -14,7 +15,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::{
     body::{Body, Incoming},
     service::service_fn,
@@ -37,6 +38,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::tls::Shown;
 
 use prompt::Prompt;
+use staged::{Patience, Staged};
 
 /// How connections are served.
 #[derive(Clone, Debug)]
@@ -76,6 +78,8 @@ const LARGEST_HEAD: usize = 64 * 1024;
 const MOST_STREAMS: u32 = 100;
 /// A client that takes nothing of its answer for so long takes no more.
 const SLOWEST_READER: Duration = Duration::from_secs(60);
+/// How long a client may go on sending what nobody reads, once it has its last answer.
+const PATIENCE: Patience = Patience { silent: Duration::from_secs(2), whole: Duration::from_secs(30) };
 /// Clients that vanished without a word are asked for after this, so often, so many times.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 const KEEPALIVE_AGAIN: Duration = Duration::from_secs(15);
@@ -196,12 +200,19 @@ async fn connection<S, F, B>(
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let begun = Arc::new(AtomicBool::new(false));
+    let (begun, is_tunnel) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let stream = Staged::new(stream, PATIENCE, Arc::clone(&is_tunnel));
     let began = Arc::clone(&begun);
     let service = service_fn(move |request| {
         began.store(true, Ordering::Relaxed);
-        let answer = handle(request);
-        async move { Ok::<_, Infallible>(answer.await) }
+        let (answer, is_tunnel) = (handle(request), Arc::clone(&is_tunnel));
+        async move {
+            let answer = answer.await;
+            if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+                is_tunnel.store(true, Ordering::Relaxed);
+            }
+            Ok::<_, Infallible>(answer)
+        }
     });
     let served = watcher.watch(builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned());
     // The server's own deadlines begin once it knows which protocol is spoken; before that, silence would last for ever.

@@ -7,7 +7,6 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
 use http::{Method, StatusCode};
@@ -16,7 +15,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::harness::{World, eventually::eventually};
+use crate::harness::{World, eventually::eventually, wire::app};
 
 /// An app whose answer to `/3` is the third of its answers, sent in pieces of so many bytes.
 struct App {
@@ -240,18 +239,6 @@ async fn an_app_is_told_that_a_post_has_no_body() {
     assert_eq!(lengths, [1, 0]);
 }
 
-/// What an app does with each connection.
-async fn app<F: Future<Output = ()> + Send>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            serve(stream).await;
-        }
-    });
-    address
-}
-
 #[tokio::test]
 async fn an_app_that_resets_every_connection_is_not_tried_for_ever() {
     let count = Arc::new(AtomicUsize::new(0));
@@ -271,61 +258,4 @@ async fn an_app_that_resets_every_connection_is_not_tried_for_ever() {
         assert!(["upstream_broken", "upstream_unreachable"].contains(&reply.header("evergate-answer")));
     }
     assert_eq!(count.load(Ordering::Relaxed), 20);
-}
-
-const MUCH: usize = 16 << 20;
-
-#[tokio::test]
-async fn a_client_that_sends_all_before_it_reads_gets_an_early_answer_however_large_both_are() {
-    // It answers as soon as it is asked, and reads at its own pace.
-    let address = app(|stream| async move {
-        let (mut from, mut to) = stream.into_split();
-        tokio::spawn(async move {
-            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {MUCH}\r\nconnection: close\r\n\r\n");
-            to.write_all(head.as_bytes()).await.unwrap();
-            to.write_all(&vec![b'y'; MUCH]).await.unwrap();
-        });
-        tokio::spawn(async move { tokio::io::copy(&mut from, &mut tokio::io::sink()).await });
-    })
-    .await;
-    let world = World::build().set("upstream_url", &format!("http://{address}")).start().await;
-    let cookie = world.signed_in().await.cookie_header();
-    let mut stream = TcpStream::connect(world.address()).await.unwrap();
-    let head =
-        format!("POST / HTTP/1.1\r\nhost: app.test\r\ncookie: {cookie}\r\nconnection: close\r\ncontent-length: {MUCH}\r\n\r\n");
-    let both = async {
-        stream.write_all(head.as_bytes()).await.unwrap();
-        stream.write_all(&vec![b'x'; MUCH]).await.unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await.unwrap();
-        answer
-    };
-    let answer = tokio::time::timeout(Duration::from_secs(30), both).await.expect("neither waits for the other");
-    assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n") && answer.ends_with(&[b'y'; 100]) && answer.len() > MUCH);
-}
-
-#[tokio::test]
-async fn a_body_that_breaks_off_after_an_early_answer_began_ends_that_too() {
-    let ended = Arc::new(AtomicUsize::new(0));
-    let noting = Arc::clone(&ended);
-    let address = app(move |mut stream| {
-        let noting = Arc::clone(&noting);
-        async move {
-            stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n").await.unwrap();
-            let _until_it_breaks = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
-            noting.fetch_add(1, Ordering::Relaxed);
-        }
-    })
-    .await;
-    let world = World::build()
-        .set("client_body_timeout", "300ms")
-        .routes(move |_| format!("[[route]]\nrule = \"public\"\nupstream = \"http://{address}\""))
-        .start()
-        .await;
-    let mut stream = TcpStream::connect(world.address()).await.unwrap();
-    stream.write_all(b"POST / HTTP/1.1\r\nhost: app.test\r\ncontent-length: 9\r\n\r\nhalf").await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.contains("first") && !answer.ends_with("0\r\n\r\n"), "{answer}");
-    eventually("the app is let go", async || ended.load(Ordering::Relaxed) == 1).await;
 }

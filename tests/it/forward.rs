@@ -13,7 +13,11 @@ use tokio::{
 };
 use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest};
 
-use crate::harness::{World, eventually::eventually};
+use crate::harness::{
+    World,
+    eventually::eventually,
+    wire::{app, read_head},
+};
 
 #[tokio::test]
 async fn identity_headers_of_a_client_never_arrive_in_any_spelling() {
@@ -186,13 +190,7 @@ async fn an_upstream_that_fails_is_told_apart() {
     let reply = world.signed_in().await.fetch("/").await;
     assert_eq!((reply.status, reply.header("evergate-answer")), (StatusCode::BAD_GATEWAY, "upstream_unreachable"));
 
-    let rude = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = rude.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = rude.accept().await {
-            let _read = stream.read(&mut [0; 10_000]).await;
-        }
-    });
+    let address = app(|mut stream| async move { drop(read_head(&mut stream).await) }).await;
     let world = World::build().set("upstream_url", &format!("http://{address}")).start().await;
     let reply = world.signed_in().await.fetch("/").await;
     assert_eq!((reply.status, reply.header("evergate-answer")), (StatusCode::BAD_GATEWAY, "upstream_broken"));
@@ -204,14 +202,11 @@ async fn an_upstream_that_fails_is_told_apart() {
 
 #[tokio::test]
 async fn an_answer_that_breaks_off_is_seen_to_be_broken() {
-    let rude = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = rude.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = rude.accept().await {
-            let _read = stream.read(&mut [0; 10_000]).await;
-            let _sent = stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhalf \r\n").await;
-        }
-    });
+    let address = app(|mut stream| async move {
+        let _head = read_head(&mut stream).await;
+        let _sent = stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhalf \r\n").await;
+    })
+    .await;
     let world = World::build().set("upstream_url", &format!("http://{address}")).start().await;
     let visitor = world.signed_in().await;
     assert!(visitor.try_send(Method::GET, "/", &[], "").await.is_none(), "never a short answer that looks whole");

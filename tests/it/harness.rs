@@ -10,6 +10,7 @@ pub mod process;
 pub mod python;
 pub mod upstream;
 pub mod visitor;
+pub mod wire;
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -20,6 +21,7 @@ use evergate::{
     seal::KeyRing,
 };
 
+use certificates::Authority;
 use faults::FaultProxy;
 use idp::Idp;
 use upstream::Upstream;
@@ -214,6 +216,15 @@ impl Builder {
     pub fn routes(mut self, text: impl Fn(&str) -> String + 'static) -> Self {
         self.routes = Some(Box::new(text));
         self
+    }
+
+    /// TLS is spoken as well, with a certificate of this authority.
+    pub fn secure(self, authority: &Authority) -> Self {
+        let (certificate, key) = authority.issue("front", &["app.test"]);
+        self.set("tls_enable", "true")
+            .set("tls_address", "127.0.0.1:0")
+            .set("tls_cert_file", &certificate)
+            .set("tls_key_file", &key)
     }
 
     /// The provider's metadata are not to be believed, so that the gateways never find it.

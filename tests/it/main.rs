@@ -14,6 +14,7 @@ mod conformance;
 mod crash;
 mod crowd;
 mod database_contract;
+mod early_answers;
 mod floods;
 mod forward;
 mod history;

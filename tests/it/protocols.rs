@@ -23,7 +23,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
 };
 use tokio_tungstenite::{
     WebSocketStream,
@@ -36,6 +36,7 @@ use crate::harness::{
     logs::lines_with,
     python::{self, Served},
     visitor::Visitor,
+    wire::{app, read_head},
 };
 
 type Body = BoxBody<Bytes, Infallible>;
@@ -46,28 +47,23 @@ fn whole(text: impl Into<Bytes>) -> Body {
 
 /// An app that speaks HTTP/2 by prior knowledge: echoes what it is sent, with trailers behind.
 async fn http2_app() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let service = service_fn(|request: Request<Incoming>| async move {
-                let authority = request.uri().authority().map(ToString::to_string).unwrap_or_default();
-                let te = request.headers().get("te").is_some_and(|te| te == "trailers");
-                let version = format!("{:?} {authority} {te}", request.version());
-                let echoed = request.into_body().collect().await.unwrap().to_bytes();
-                let trailers = HeaderMap::from_iter([("x-trailer".parse().unwrap(), HeaderValue::from_static("behind"))]);
-                let frames = [Frame::data(echoed), Frame::trailers(trailers)].map(Ok::<_, Infallible>);
-                let body = BodyExt::boxed(StreamBody::new(futures_util::stream::iter(frames)));
-                Ok::<_, Infallible>(
-                    Response::builder().header("x-upstream", version).header("trailer", "x-trailer").body(body).unwrap(),
-                )
-            });
-            tokio::spawn(
-                hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service),
-            );
-        }
-    });
-    address
+    app(|stream| async move {
+        let service = service_fn(|request: Request<Incoming>| async move {
+            let authority = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+            let te = request.headers().get("te").is_some_and(|te| te == "trailers");
+            let version = format!("{:?} {authority} {te}", request.version());
+            let echoed = request.into_body().collect().await.unwrap().to_bytes();
+            let trailers = HeaderMap::from_iter([("x-trailer".parse().unwrap(), HeaderValue::from_static("behind"))]);
+            let frames = [Frame::data(echoed), Frame::trailers(trailers)].map(Ok::<_, Infallible>);
+            let body = BodyExt::boxed(StreamBody::new(futures_util::stream::iter(frames)));
+            Ok::<_, Infallible>(
+                Response::builder().header("x-upstream", version).header("trailer", "x-trailer").body(body).unwrap(),
+            )
+        });
+        let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        let _ended = builder.serve_connection(TokioIo::new(stream), service).await;
+    })
+    .await
 }
 
 /// A connection of HTTP/2 by prior knowledge.
@@ -185,26 +181,15 @@ async fn http_1_0_is_answered_in_its_own_way() {
 
 /// An app that answers each connection with these bytes, once it has read a request's head.
 async fn scripted(answer: &'static str) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let mut seen = Vec::new();
-                let mut buffer = [0; 4096];
-                while !seen.windows(4).any(|end| end == b"\r\n\r\n") {
-                    match stream.read(&mut buffer).await {
-                        Ok(read) if read > 0 => seen.extend_from_slice(&buffer[..read]),
-                        _ => return,
-                    }
-                }
-                let _sent = stream.write_all(answer.as_bytes()).await;
-                // Read on, so that what comes late does not reset what was said.
-                while matches!(stream.read(&mut buffer).await, Ok(read) if read > 0) {}
-            });
+    app(move |mut stream| async move {
+        if read_head(&mut stream).await.is_none() {
+            return;
         }
-    });
-    address
+        let _sent = stream.write_all(answer.as_bytes()).await;
+        // Read on, so that what comes late does not reset what was said.
+        let _end = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+    })
+    .await
 }
 
 async fn in_front_of(app: SocketAddr, settings: &[(&str, &str)]) -> (World, Visitor) {
@@ -230,22 +215,6 @@ async fn answers_without_a_body_have_none_and_those_without_a_length_end_with_th
     let (_world, visitor) = in_front_of(scripted("HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n").await, &[]).await;
     let head = visitor.send(Method::HEAD, "/", &[], "").await;
     assert_eq!((head.header("content-length"), head.text().as_str()), ("7", ""));
-}
-
-#[tokio::test]
-async fn an_app_that_answers_before_it_has_read_the_body_is_heard() {
-    let app = scripted("HTTP/1.1 413 Content Too Large\r\ncontent-length: 3\r\n\r\nbig").await;
-    let (world, visitor) = in_front_of(app, &[]).await;
-    let cookie = visitor.cookie_header();
-    let answer = raw(
-        world.address(),
-        &format!(
-            "POST /upload HTTP/1.1\r\nhost: app.test\r\ncookie: {cookie}\r\ncontent-length: 1000000\r\n\r\n{}",
-            "x".repeat(1000)
-        ),
-    )
-    .await;
-    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("big"), "{answer}");
 }
 
 #[tokio::test]
@@ -314,17 +283,14 @@ async fn grpc_calls_of_every_kind_pass_with_their_statuses_and_trailers() {
 
 #[tokio::test]
 async fn a_tunnel_half_of_which_is_closed_goes_on_with_the_other() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let app = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        let mut head = [0; 4096];
-        let _head = stream.read(&mut head).await.unwrap();
+    let app = app(|mut stream| async move {
+        read_head(&mut stream).await.unwrap();
         stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: custom\r\n\r\n").await.unwrap();
         let mut said = String::new();
         stream.read_to_string(&mut said).await.unwrap();
         stream.write_all(format!("you said {said}").as_bytes()).await.unwrap();
-    });
+    })
+    .await;
     let (world, visitor) = in_front_of(app, &[]).await;
     let mut stream = TcpStream::connect(world.address()).await.unwrap();
     let cookie = visitor.cookie_header();
@@ -351,15 +317,7 @@ async fn a_request_with_a_body_is_timed_from_its_end() {
 #[tokio::test]
 async fn an_answer_that_opens_no_websocket_is_none_on_http_2_either() {
     // One that switches without knowing what to: it does not answer the key, which the client never sees.
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let ignorant = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        let _asked = stream.read(&mut [0; 8192]).await;
-        let switching = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
-        stream.write_all(switching).await.unwrap();
-        let _until_it_is_closed = stream.read(&mut [0; 8192]).await;
-    });
+    let ignorant = scripted("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n").await;
     let world = World::build()
         .routes(move |app| {
             let ignorant = format!("[[route]]\npath = \"/ignorant\"\nupstream = \"http://{ignorant}\"");
@@ -381,29 +339,22 @@ async fn an_answer_that_opens_no_websocket_is_none_on_http_2_either() {
 
 /// An app that answers `per_connection` requests on each connection and closes it then without a word; counts both.
 async fn closing_app(per_connection: usize) -> (SocketAddr, Arc<[AtomicUsize; 2]>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (address, counts) = (listener.local_addr().unwrap(), Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]));
+    let counts = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
     let counted = Arc::clone(&counts);
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            counted[0].fetch_add(1, Ordering::Relaxed);
-            let counted = Arc::clone(&counted);
-            tokio::spawn(async move {
-                let mut buffer = [0; 8192];
-                for _ in 0..per_connection {
-                    let mut seen = Vec::new();
-                    while !seen.windows(4).any(|end| end == b"\r\n\r\n") {
-                        match stream.read(&mut buffer).await {
-                            Ok(read) if read > 0 => seen.extend_from_slice(&buffer[..read]),
-                            _ => return,
-                        }
-                    }
-                    counted[1].fetch_add(1, Ordering::Relaxed);
-                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-upstream: 1\r\n\r\nok").await.unwrap();
+    let address = app(move |mut stream| {
+        counted[0].fetch_add(1, Ordering::Relaxed);
+        let counted = Arc::clone(&counted);
+        async move {
+            for _ in 0..per_connection {
+                if read_head(&mut stream).await.is_none() {
+                    return;
                 }
-            });
+                counted[1].fetch_add(1, Ordering::Relaxed);
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-upstream: 1\r\n\r\nok").await.unwrap();
+            }
         }
-    });
+    })
+    .await;
     (address, counts)
 }
 
@@ -421,30 +372,4 @@ async fn connections_to_an_app_are_used_again_and_one_that_it_closed_costs_no_re
         assert_eq!(requests, 40, "none is lost, and none is sent twice");
         assert!(connections <= most, "{connections} connections for {per_connection} requests each");
     }
-}
-
-#[tokio::test]
-async fn an_answer_that_comes_before_its_request_is_sent_holds_up_nobody_else() {
-    // Answers each head at once, and never reads a body.
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let app = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        let mut kept = Vec::new();
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let mut head = [0; 2048];
-            let _head = stream.read(&mut head).await;
-            let _sent = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-upstream: 1\r\n\r\nok").await;
-            kept.push(stream);
-        }
-    });
-    let (world, visitor) = in_front_of(app, &[]).await;
-    let cookie = visitor.cookie_header();
-    let mut slow = TcpStream::connect(world.address()).await.unwrap();
-    let head = format!("POST / HTTP/1.1\r\nhost: app.test\r\ncookie: {cookie}\r\ncontent-length: 900000\r\n\r\n");
-    slow.write_all(head.as_bytes()).await.unwrap();
-    let mut answer = [0; 12];
-    slow.read_exact(&mut answer).await.unwrap();
-    let watch = Stopwatch::start();
-    assert!(visitor.get("/").await.is_upstreams());
-    assert!(watch.elapsed() < Duration::from_secs(5));
 }

@@ -9,10 +9,10 @@ use std::{
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
 };
 
-use crate::harness::World;
+use crate::harness::{World, wire};
 
 /// What a strict app makes of the bytes that it is sent.
 #[derive(Clone, Default)]
@@ -25,16 +25,14 @@ struct StrictApp {
 
 impl StrictApp {
     async fn start(&self) -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
         let app = self.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let app = app.clone();
-                tokio::spawn(async move { app.serve(stream).await });
+        wire::app(move |stream| {
+            let app = app.clone();
+            async move {
+                let _ended = app.serve(stream).await;
             }
-        });
-        address
+        })
+        .await
     }
 
     async fn serve(&self, mut stream: TcpStream) -> Option<()> {

@@ -23,8 +23,7 @@ fn secure_world(authority: &Authority) -> Builder {
     let (first, key) = authority.issue("first", &["app.test"]);
     let (second, second_key) = authority.issue("second", &["other.test", "*.wild.test"]);
     World::build()
-        .set("tls_enable", "true")
-        .set("tls_address", "127.0.0.1:0")
+        .secure(authority)
         .set("tls_cert_file", &format!("{first},{second}"))
         .set("tls_key_file", &format!("{key},{second_key}"))
         .set("strict_transport_security", "3600")

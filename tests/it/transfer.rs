@@ -4,14 +4,16 @@
 //! A small transfer is a test. The large one, of which the documentation has the figures:
 //! `TRANSFER_MIB=10240 cargo test --release --test it transfer -- --nocapture`.
 
-use std::net::SocketAddr;
-
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
 };
 
-use crate::harness::{World, figure, visitor::Visitor};
+use crate::harness::{
+    World, figure,
+    visitor::Visitor,
+    wire::{app, read_head},
+};
 
 const MIB: usize = 1 << 20;
 
@@ -23,50 +25,33 @@ fn peak(process: u32) -> f64 {
 }
 
 /// An app that takes what it is sent, and then sends as much.
-async fn app() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let mut bytes = Vec::new();
-                let end = loop {
-                    if stream.read_buf(&mut bytes).await.unwrap_or(0) == 0 {
-                        return;
-                    }
-                    if let Some(end) = bytes.windows(4).position(|end| end == b"\r\n\r\n") {
-                        break end + 4;
-                    }
-                };
-                let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
-                let length = head.split("content-length: ").nth(1).and_then(|rest| rest.split("\r\n").next());
-                let length: usize = length.map_or(0, |length| length.parse().unwrap());
-                let mut buffer = vec![0; MIB];
-                let mut missing = length - (bytes.len() - end);
-                while missing > 0 {
-                    missing -= stream.read(&mut buffer).await.unwrap();
-                }
-                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nx-upstream: 1\r\n\r\n");
-                stream.write_all(head.as_bytes()).await.unwrap();
-                let mut missing = length;
-                while missing > 0 {
-                    let piece = missing.min(MIB);
-                    if stream.write_all(&buffer[..piece]).await.is_err() {
-                        return;
-                    }
-                    missing -= piece;
-                }
-            });
+async fn echo(mut stream: TcpStream) {
+    let Some((head, first)) = read_head(&mut stream).await else { return };
+    let head = head.to_lowercase();
+    let length = head.split("content-length: ").nth(1).and_then(|rest| rest.split("\r\n").next());
+    let length: usize = length.map_or(0, |length| length.parse().unwrap());
+    let mut buffer = vec![0; MIB];
+    let mut missing = length - first.len();
+    while missing > 0 {
+        missing -= stream.read(&mut buffer).await.unwrap();
+    }
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nx-upstream: 1\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut missing = length;
+    while missing > 0 {
+        let piece = missing.min(MIB);
+        if stream.write_all(&buffer[..piece]).await.is_err() {
+            return;
         }
-    });
-    address
+        missing -= piece;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[expect(clippy::print_stdout, reason = "what a run came to is for whoever starts it")]
 async fn a_large_body_needs_no_more_memory_than_a_small_one_in_either_direction() {
     let length = usize::try_from(figure("TRANSFER_MIB", 256)).unwrap() * MIB;
-    let app = app().await;
+    let app = app(echo).await;
     let world = World::build().in_real_time().replicas(0).set("upstream_url", &format!("http://{app}")).start().await;
     let process = world.process(None).await;
     let visitor = Visitor::new(process.address);
