@@ -15,7 +15,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use hyper::{
     body::{Body, Incoming},
     service::service_fn,
@@ -208,7 +208,8 @@ async fn connection<S, F, B>(
         let (answer, is_tunnel) = (handle(request), Arc::clone(&is_tunnel));
         async move {
             let answer = answer.await;
-            if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+            // No other informational status is an answer.
+            if answer.status().is_informational() {
                 is_tunnel.store(true, Ordering::Relaxed);
             }
             Ok::<_, Infallible>(answer)

@@ -24,7 +24,7 @@ impl Engine {
         }
         self.metrics.client_config_error(false);
         self.slots.succeeded();
-        self.learn_what_a_look_tells();
+        self.learn_what_a_look_tells(issuer);
     }
 
     /// What a failure means for everybody, said once when an outage begins.
@@ -78,16 +78,18 @@ impl Engine {
 
     /// Finds out, once and while all is well, whether the provider refuses a token that is nobody's as it should. If it does,
     /// another answer to a look is a sign of trouble; if not, only real tokens tell.
-    fn learn_what_a_look_tells(self: &Arc<Self>) {
+    fn learn_what_a_look_tells(self: &Arc<Self>, issuer: &str) {
         if self.has_learnt.swap(true, Ordering::Relaxed) {
             return;
         }
-        let engine = Arc::clone(self);
+        let (engine, issuer) = (Arc::clone(self), issuer.to_owned());
         self.tasks.spawn(async move {
             let Some(_slot) = engine.slots.acquire().await else { return };
             let Err(failure) = engine.provider.probe().await else { return };
             let class = classify::classify(&failure, engine.provider.preset().answers);
-            engine.refuses_properly.store(classify::tells_nothing(&failure, class, true), Ordering::Relaxed);
+            let properly = classify::tells_nothing(&failure, class, true);
+            engine.refuses_properly.store(properly, Ordering::Relaxed);
+            tracing::debug!(oidc.issuer = issuer, properly, "learnt how the provider refuses a token that is nobody's");
         });
     }
 

@@ -367,7 +367,8 @@ async fn an_outage_of_statuses_500_costs_few_one_use_tokens_once_it_is_known_how
     for visitor in &visitors {
         assert!(visitor.get("/").await.is_upstreams());
     }
-    eventually("it has been found out", async || world.idp.calls(Endpoint::Probe) == 1 && world.idp.at_once() == 0).await;
+    eventually("it has been found out", async || lines_with(&[world.idp.issuer(), "learnt how the provider refuses"]).len() == 1)
+        .await;
     let before = world.idp.calls(Endpoint::Refresh);
     world.idp.misbehave(Endpoint::Refresh, answers(500, ""));
     world.clock.advance(EXPIRED);
