@@ -135,12 +135,12 @@ struct Way {
     turn: AtomicUsize,
 }
 
-/// What goes with the part of a request that outlives it: a tunnel, or a long body.
+/// What goes with the parts of a request that outlive it: a tunnel, or a body.
 #[derive(Debug)]
 pub struct Beyond {
-    /// Where it is registered, if it is somebody's.
+    /// Where a long one is registered, if it is somebody's.
     pub watch: Option<Watch>,
-    /// Its connection's place among those that may be open at once.
+    /// Its connection's place among those that may be open at once, which each of them holds.
     pub place: Arc<OwnedSemaphorePermit>,
 }
 
@@ -174,8 +174,8 @@ struct Outgoing {
 
 impl Outgoing {
     /// Another one, if it has no body.
-    fn copy(&self) -> Option<Self> {
-        let copy = || Self { head: self.head.clone(), ours: self.ours.clone(), body: WithoutTrailers::empty() };
+    fn copy(&self) -> Option<Box<Self>> {
+        let copy = || Box::new(Self { head: self.head.clone(), ours: self.ours.clone(), body: WithoutTrailers::empty() });
         self.body.is_end_stream().then(copy)
     }
 }
@@ -212,7 +212,7 @@ impl Forwarder {
         hop::remove(&mut head.headers);
         cookie::strip_ours(&mut head.headers);
         way.target.request_edits.apply(&mut head.headers);
-        let mut ours = Lines::with_capacity(16);
+        let mut ours = Lines::with_capacity(USUAL_LINES);
         forwarded::tell(&mut head.headers, &mut ours, origin);
         way.introduce(permit, &mut ours);
         ours.push((REQUEST_ID, id));
@@ -222,13 +222,14 @@ impl Forwarder {
         let key = head.headers.get(header::SEC_WEBSOCKET_KEY).filter(|_| upgrade == Some(Upgrade::Stream)).cloned();
 
         let kind = if upgrade.is_some() { Kind::Upgrade } else { Kind::Request };
-        let body = WithoutTrailers::of(body, beyond.watch.as_ref(), way.target.timeouts.body);
-        let ((mut response, switched), room) = way.send(Outgoing { head, ours, body }, origin, path, kind).await?;
+        let body = WithoutTrailers::of(body, &beyond, way.target.timeouts.body);
+        // Boxed, because it is handed on from room to room.
+        let outgoing = Box::new(Outgoing { head, ours, body });
+        let ((mut response, switched), room) = way.send(outgoing, origin, path, kind).await?;
 
         let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let protocol = response.headers().get(header::UPGRADE).cloned();
         hop::remove_from_answer(response.headers_mut());
-        response.headers_mut().remove(MARK);
         cookie::strip_planted(response.headers_mut());
         way.target.answer_edits.apply(response.headers_mut());
         if upgrade == Some(Upgrade::Stream) && !upgraded && response.status().is_success() {
@@ -253,15 +254,18 @@ impl Forwarder {
                 is_websocket: websocket::is_websocket(&protocol),
             };
             self.tasks.spawn(tunnel.run(client_side, upstream_side));
-            return Ok(response.map(|body| Answer::new(body, None, None, None, Limits::default())));
+            return Ok(response.map(|_| Answer::nothing()));
         }
         let limits = Limits { idle: way.target.timeouts.idle, total: way.target.timeouts.total };
         let is_stream =
             response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(EVENT_STREAM));
         let draining = is_stream.then(|| self.draining.clone());
-        Ok(response.map(|body| Answer::new(body, beyond.watch.as_ref(), draining, room, limits)))
+        Ok(response.map(|body| Answer::new(body, beyond, room, draining, limits)))
     }
 }
+
+/// So many lines of ours a request usually has, and room for all that it may have.
+const USUAL_LINES: usize = 14;
 
 /// The content type of streams that end when their server does (HTML section 9.2).
 const EVENT_STREAM: &[u8] = b"text/event-stream";
@@ -286,7 +290,7 @@ impl Way {
     /// Sends to the upstream whose turn it is, and to the next if that has no room or cannot be reached.
     async fn send(
         &self,
-        mut outgoing: Outgoing,
+        mut outgoing: Box<Outgoing>,
         origin: &Origin,
         path: PathAndQuery,
         kind: Kind,
@@ -296,10 +300,11 @@ impl Way {
         for next in 0..self.clients.len() {
             let Some(client) = self.clients.get((turn + next) % self.clients.len()) else { continue };
             let Ok(room) = client.enter() else { continue };
+            outgoing.body.hold(room.clone());
             self.address(&mut outgoing.head, client, origin, path.clone(), kind)?;
             match client.send(outgoing, kind, self.target.timeouts.head).await {
                 Ok(reply) => return Ok((reply, room)),
-                Err(Undelivered { error, outgoing: Some(unsent) }) => (failed, outgoing) = (error, *unsent),
+                Err(Undelivered { error, outgoing: Some(unsent) }) => (failed, outgoing) = (error, unsent),
                 Err(Undelivered { error, outgoing: None }) => return Err(error),
             }
         }

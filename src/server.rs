@@ -1,5 +1,6 @@
 //! Accepting connections, ending TLS, serving HTTP/1.1 and HTTP/2 on them, and ending them gracefully.
 
+mod course;
 mod prompt;
 mod staged;
 
@@ -7,14 +8,13 @@ use std::{
     convert::Infallible,
     future::Future,
     net::{IpAddr, SocketAddr},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    pin::pin,
+    sync::Arc,
     time::Duration,
 };
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::{Request, Response};
 use hyper::{
     body::{Body, Incoming},
@@ -22,10 +22,7 @@ use hyper::{
 };
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{
-        conn::auto,
-        graceful::{GracefulShutdown, Watcher},
-    },
+    server::conn::auto,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -37,6 +34,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::tls::Shown;
 
+use course::{Course, Rest};
 use prompt::Prompt;
 use staged::{Patience, Staged};
 
@@ -58,8 +56,8 @@ pub struct Peer {
     pub address: IpAddr,
     /// Whether it speaks TLS with us.
     pub is_secure: bool,
-    /// Its place among those that may be connected at once. Whatever outlives the serving of a connection, as a tunnel does,
-    /// keeps it.
+    /// Its place among those that may be connected at once. Whatever is under way on the connection holds it, also where
+    /// that outlives the serving of requests, as a tunnel does: nobody else tells a connection in use from one at rest.
     pub place: Arc<OwnedSemaphorePermit>,
 }
 
@@ -71,8 +69,8 @@ pub struct Door {
     pub tls: Option<TlsAcceptor>,
 }
 
-/// A client that has not sent a request's head by then sends none.
-const HEADER_DEADLINE: Duration = Duration::from_secs(30);
+/// A client that has not sent a request's head in half a minute sends none; one that speaks HTTP/2 may think for three.
+const REST: Rest = Rest { look: Duration::from_secs(15), looks: 2, looks_http2: 12 };
 /// The longest head of a request.
 const LARGEST_HEAD: usize = 64 * 1024;
 const MOST_STREAMS: u32 = 100;
@@ -100,7 +98,6 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let connections = TaskTracker::new();
-    let graceful = GracefulShutdown::new();
     let builder = Arc::new(builder());
     let accept = || async {
         // First the place, so that nobody is accepted whom nobody can serve.
@@ -116,14 +113,14 @@ where
                 continue;
             }
         };
-        let (builder, tls, watcher, welcome) = (Arc::clone(&builder), door.tls.clone(), graceful.watcher(), welcome.clone());
+        let (builder, tls, stop, welcome) = (Arc::clone(&builder), door.tls.clone(), stop.clone(), welcome.clone());
         connections.spawn(async move {
             keep_alive(&stream);
-            greet(builder, stream, peer, Arc::new(place), tls, watcher, welcome).await;
+            let peer = Peer { address: peer.ip(), is_secure: tls.is_some(), place: Arc::new(place) };
+            greet(&builder, stream, peer, tls, &stop, welcome).await;
         });
     }
     drop(door.listener);
-    graceful.shutdown().await;
     connections.close();
     connections.wait().await;
 }
@@ -143,16 +140,14 @@ fn keep_alive(stream: &TcpStream) {
 }
 
 /// Agrees on TLS, if that is spoken here, and serves the connection.
-async fn greet<W, S, F, B>(
-    builder: Arc<auto::Builder<TokioExecutor>>,
+async fn greet<S, F, B>(
+    builder: &auto::Builder<TokioExecutor>,
     stream: TcpStream,
-    peer: SocketAddr,
-    place: Arc<OwnedSemaphorePermit>,
+    peer: Peer,
     tls: Option<TlsAcceptor>,
-    watcher: Watcher,
-    welcome: W,
+    stop: &CancellationToken,
+    welcome: impl FnOnce(Peer) -> S,
 ) where
-    W: Fn(Peer) -> S + Clone + Send + Sync + 'static,
     S: Fn(Request<Incoming>) -> F + Send + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
@@ -160,24 +155,18 @@ async fn greet<W, S, F, B>(
 {
     // Without it, small answers wait for the client's acknowledgement of the one before.
     let _best_effort = stream.set_nodelay(true);
-    let address = peer.ip();
-    let Some(tls) = tls else {
-        let stream = Prompt::new(stream, SLOWEST_READER);
-        return connection(builder, stream, address, watcher, welcome(Peer { address, is_secure: false, place })).await;
-    };
+    let Some(tls) = tls else { return connection(builder, Prompt::new(stream, SLOWEST_READER), peer, stop, welcome).await };
     match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
-        Ok(Ok(stream)) => {
-            let stream = Prompt::new(stream, SLOWEST_READER);
-            connection(builder, stream, address, watcher, welcome(Peer { address, is_secure: true, place })).await;
-        }
-        Ok(Err(error)) => tracing::debug!(%error, client.ip = %address, "a client did not agree on TLS"),
-        Err(_) => tracing::debug!(client.ip = %address, "a client took too long to agree on TLS"),
+        Ok(Ok(stream)) => connection(builder, Prompt::new(stream, SLOWEST_READER), peer, stop, welcome).await,
+        Ok(Err(error)) => tracing::debug!(%error, client.ip = %peer.address, "a client did not agree on TLS"),
+        Err(_) => tracing::debug!(client.ip = %peer.address, "a client took too long to agree on TLS"),
     }
 }
 
 fn builder() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_DEADLINE).max_buf_size(LARGEST_HEAD);
+    // A head that does not come is a connection that rests (`Course`).
+    builder.http1().header_read_timeout(None).max_buf_size(LARGEST_HEAD);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -188,47 +177,51 @@ fn builder() -> auto::Builder<TokioExecutor> {
     builder
 }
 
+/// Serves the requests of a connection until it ends, or has rested for too long, or is to end because we do.
 async fn connection<S, F, B>(
-    builder: Arc<auto::Builder<TokioExecutor>>,
+    builder: &auto::Builder<TokioExecutor>,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    address: IpAddr,
-    watcher: Watcher,
-    handle: S,
+    peer: Peer,
+    stop: &CancellationToken,
+    welcome: impl FnOnce(Peer) -> S,
 ) where
     S: Fn(Request<Incoming>) -> F + Send + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let (begun, is_tunnel) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-    let stream = Staged::new(stream, PATIENCE, Arc::clone(&is_tunnel));
-    let began = Arc::clone(&begun);
+    let (address, place, course) = (peer.address, Arc::clone(&peer.place), Arc::new(Course::default()));
+    let (handle, answering, answered) = (welcome(peer), Arc::clone(&place), Arc::clone(&course));
+    let idle = Arc::strong_count(&place);
     let service = service_fn(move |request| {
-        began.store(true, Ordering::Relaxed);
-        let (answer, is_tunnel) = (handle(request), Arc::clone(&is_tunnel));
-        async move {
-            let answer = answer.await;
-            // No other informational status is an answer.
-            if answer.status().is_informational() {
-                is_tunnel.store(true, Ordering::Relaxed);
-            }
-            Ok::<_, Infallible>(answer)
-        }
+        answered.begin(&request);
+        let (course, place) = (Arc::clone(&answered), Arc::clone(&answering));
+        // Not awaited in a block of its own, which would hold the future, a large one, twice.
+        handle(request).map(move |response| {
+            course.answer(&response);
+            drop(place);
+            Ok::<_, Infallible>(response)
+        })
     });
-    let served = watcher.watch(builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned());
-    // The server's own deadlines begin once it knows which protocol is spoken; before that, silence would last for ever.
-    let silence = async {
-        tokio::time::sleep(HEADER_DEADLINE).await;
-        if begun.load(Ordering::Relaxed) {
-            std::future::pending::<()>().await;
+    let stream = TokioIo::new(Staged::new(stream, PATIENCE, Arc::clone(&course)));
+    let mut served = pin!(builder.serve_connection_with_upgrades(stream, service).into_owned());
+    let mut stopped = pin!(stop.cancelled());
+    let mut is_ending = false;
+    loop {
+        let mut rested = pin!(course.rested(REST, &place, idle));
+        tokio::select! {
+            biased;
+            ended = served.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, client.ip = %address, "a connection broke off");
+                }
+                return;
+            }
+            () = stopped.as_mut(), if !is_ending => {}
+            () = rested.as_mut() => if is_ending { return },
         }
-    };
-    let ended = tokio::select! {
-        biased;
-        ended = served => ended,
-        () = silence => return,
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, client.ip = %address, "a connection broke off");
+        // What has begun is finished first. What never begins, as a head without an end, is given up at the next look.
+        served.as_mut().graceful_shutdown();
+        is_ending = true;
     }
 }

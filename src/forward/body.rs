@@ -3,17 +3,18 @@
 use std::{
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio::time::Sleep;
+use tokio::{sync::OwnedSemaphorePermit, time::Sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::{
-    ForwardError,
+    Beyond, ForwardError,
     http1::{self, Receiving},
     upstream::Room,
 };
@@ -28,13 +29,28 @@ pub(super) struct WithoutTrailers {
     watched: Option<Box<Watched>>,
     timed: Option<Box<Timed>>,
     whole: Option<CancellationToken>,
+    _place: Option<Arc<OwnedSemaphorePermit>>,
+    room: Option<Room>,
 }
 
 impl WithoutTrailers {
-    /// All of this but its trailers. Without a `watch` its sender is nobody that we know, who may pause no longer than `pause`.
-    pub(super) fn of(body: Incoming, watch: Option<&Watch>, pause: Option<Duration>) -> Self {
+    /// All of this but its trailers. Who sends it unwatched is nobody that we know, and may pause no longer than `pause`.
+    pub(super) fn of(body: Incoming, beyond: &Beyond, pause: Option<Duration>) -> Self {
+        let watch = beyond.watch.as_ref();
         let limits = Limits { idle: pause.filter(|_| watch.is_none()), total: None };
-        Self { watched: Watched::new(&body, watch), timed: Timed::new(&body, limits), whole: None, body: Some(body) }
+        Self {
+            watched: Watched::new(&body, watch),
+            timed: Timed::new(&body, limits),
+            whole: None,
+            _place: (!body.is_end_stream()).then(|| Arc::clone(&beyond.place)),
+            room: None,
+            body: Some(body),
+        }
+    }
+
+    /// Keeps its place with an upstream for as long as it is under way, which an early answer may not be any more.
+    pub(super) fn hold(&mut self, room: Option<Room>) {
+        self.room = room.filter(|_| !self.is_end_stream());
     }
 
     /// What is cancelled when all of it has gone; nothing, if there is nothing to go.
@@ -52,7 +68,7 @@ impl WithoutTrailers {
 
     /// Nothing.
     pub(super) fn empty() -> Self {
-        Self { body: None, watched: None, timed: None, whole: None }
+        Self { body: None, watched: None, timed: None, whole: None, _place: None, room: None }
     }
 }
 
@@ -130,7 +146,7 @@ pub struct Answer {
     watched: Option<Box<Watched>>,
     draining: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     timed: Option<Box<Timed>>,
-    /// Its place among the requests that its upstream may have.
+    _place: Option<Arc<OwnedSemaphorePermit>>,
     _room: Option<Room>,
 }
 
@@ -195,17 +211,23 @@ pub enum BrokenOff {
 }
 
 impl Answer {
+    /// One from an upstream, whose `room` it keeps while it lasts.
     pub(super) fn new(
         body: Source,
-        watch: Option<&Watch>,
-        draining: Option<CancellationToken>,
+        beyond: Beyond,
         room: Option<Room>,
+        draining: Option<CancellationToken>,
         limits: Limits,
     ) -> Self {
-        let watched = Watched::new(&body, watch);
+        let watched = Watched::new(&body, beyond.watch.as_ref());
         let draining = draining.map(|draining| Box::pin(draining.cancelled_owned()));
         let timed = Timed::new(&body, limits);
-        Self { body, watched, draining, timed, _room: room }
+        Self { body, watched, draining, timed, _place: Some(beyond.place), _room: room }
+    }
+
+    /// None, where the connection speaks another protocol now.
+    pub(super) fn nothing() -> Self {
+        Self { body: Source::Nothing, watched: None, draining: None, timed: None, _place: None, _room: None }
     }
 }
 

@@ -22,18 +22,18 @@ pub(super) fn tell(headers: &mut HeaderMap, ours: &mut Lines, origin: &Origin) {
     for address in chain {
         let separator = if addresses.is_empty() { "" } else { ", " };
         addresses.push_str(separator);
-        forwarded.push_str(separator);
+        let before = addresses.len();
         match address {
-            IpAddr::V4(address) => {
-                push_v4(&mut addresses, *address);
-                forwarded.push_str("for=");
-                push_v4(&mut forwarded, *address);
-            }
+            IpAddr::V4(address) => push_v4(&mut addresses, *address),
             IpAddr::V6(address) => {
                 let _infallible = write!(addresses, "{address}");
-                // As RFC 7239 section 6 writes it.
-                let _infallible = write!(forwarded, "for=\"[{address}]\"");
             }
+        }
+        let written = addresses.get(before..).unwrap_or_default();
+        // As RFC 7239 section 6 writes them.
+        let [before, after] = if address.is_ipv6() { ["for=\"[", "]\""] } else { ["for=", ""] };
+        for part in [separator, before, written, after] {
+            forwarded.push_str(part);
         }
     }
     forwarded.push_str(";host=\"");
@@ -52,7 +52,7 @@ pub(super) fn tell(headers: &mut HeaderMap, ours: &mut Lines, origin: &Origin) {
     }
 }
 
-/// Writes an address, which each request needs twice, without the formatter's machinery.
+/// Writes an address, as each request needs it, without the formatter's machinery.
 fn push_v4(out: &mut String, address: Ipv4Addr) {
     for (at, octet) in address.octets().into_iter().enumerate() {
         if at > 0 {

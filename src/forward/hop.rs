@@ -2,6 +2,8 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 
+use super::MARK;
+
 /// Whether a header is one hop's own by its name.
 fn is_hops_own(name: &HeaderName) -> bool {
     matches!(
@@ -28,8 +30,17 @@ pub fn frames(name: &HeaderName) -> bool {
 /// Removes the hop's own headers and those that `Connection` lists. Identity headers of ours are added after
 /// this, so naming them in `Connection` does not help a client (CV: `Connection: X-Forwarded-User`).
 pub(super) fn remove(headers: &mut HeaderMap) {
+    remove_all(headers, is_hops_own);
+}
+
+/// The same for an answer, which keeps the announcement of its trailers, and may not bear the mark of ours.
+pub(super) fn remove_from_answer(headers: &mut HeaderMap) {
+    remove_all(headers, |name| (is_hops_own(name) && *name != header::TRAILER) || *name == MARK);
+}
+
+fn remove_all(headers: &mut HeaderMap, is_own: impl Fn(&HeaderName) -> bool) {
     // One look at each name costs less than asking for ten that are seldom there.
-    let found: Vec<HeaderName> = headers.keys().filter(|name| is_hops_own(name)).cloned().collect();
+    let found: Vec<HeaderName> = headers.keys().filter(|name| is_own(name)).cloned().collect();
     if found.is_empty() {
         return;
     }
@@ -51,15 +62,6 @@ pub(super) fn remove(headers: &mut HeaderMap) {
     }
     if trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
-    }
-}
-
-/// The same for an answer, which keeps the announcement of its trailers.
-pub(super) fn remove_from_answer(headers: &mut HeaderMap) {
-    let trailer = headers.remove(header::TRAILER);
-    remove(headers);
-    if let Some(trailer) = trailer {
-        headers.insert(header::TRAILER, trailer);
     }
 }
 

@@ -57,7 +57,7 @@ pub enum Broken {
 /// Why a connection gave no answer to a request.
 pub(super) enum Failed {
     /// The connection was dead, and nothing of the request went over it.
-    Unsent(Box<Sending>, io::Error),
+    Unsent(Sending, io::Error),
     /// It had been sent, in part at least.
     Broken(Broken),
     /// No head of an answer came in time.
@@ -103,7 +103,7 @@ impl Connection {
     /// goes to `rest` after the answer, if it can bear another.
     pub(super) async fn ask(
         mut self: Box<Self>,
-        mut sending: Box<Sending>,
+        mut sending: Sending,
         within: Option<Duration>,
         rest: Arc<Resting>,
     ) -> Result<Answered, Failed> {

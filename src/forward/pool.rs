@@ -25,8 +25,8 @@ impl Pool {
     }
 
     /// Sends a request. The head of its answer must come `within` a time from when all of it was sent.
-    pub(super) async fn send(&self, outgoing: Outgoing, within: Option<Duration>) -> Result<Answered, Undelivered> {
-        let mut sending = Box::new(Sending::new(outgoing));
+    pub(super) async fn send(&self, outgoing: Box<Outgoing>, within: Option<Duration>) -> Result<Answered, Undelivered> {
+        let mut sending = Sending::new(outgoing);
         while let Some(rested) = self.resting.wake() {
             match rested.ask(sending, within, Arc::clone(&self.resting)).await {
                 // It was just being closed.
@@ -39,10 +39,10 @@ impl Pool {
     }
 
     /// The same on a new connection. One that takes nothing says that there is no app.
-    async fn send_anew(&self, sending: Box<Sending>, within: Option<Duration>) -> Result<Answered, Undelivered> {
+    async fn send_anew(&self, sending: Sending, within: Option<Duration>) -> Result<Answered, Undelivered> {
         let stream = match self.connector.connect().await {
             Ok(stream) => stream,
-            Err(error) => return Err(Undelivered::unreachable(*sending, error)),
+            Err(error) => return Err(Undelivered::unreachable(sending, error)),
         };
         let new = Box::new(Connection::new(stream));
         Ok(new.ask(sending, within, Arc::clone(&self.resting)).await?)
@@ -51,14 +51,14 @@ impl Pool {
 
 impl Undelivered {
     fn unreachable(sending: Sending, error: Box<dyn std::error::Error + Send + Sync>) -> Self {
-        Self { error: ForwardError::Unreachable(error), outgoing: sending.into_outgoing().map(Box::new) }
+        Self { error: ForwardError::Unreachable(error), outgoing: sending.into_outgoing() }
     }
 }
 
 impl From<Failed> for Undelivered {
     fn from(failed: Failed) -> Self {
         match failed {
-            Failed::Unsent(sending, error) => Self::unreachable(*sending, error.into()),
+            Failed::Unsent(sending, error) => Self::unreachable(sending, error.into()),
             Failed::Broken(Broken::Request(error)) => ForwardError::Incomplete(error).into(),
             Failed::Broken(error) => ForwardError::Broken(error.into()).into(),
             Failed::TimedOut => ForwardError::TimedOut.into(),

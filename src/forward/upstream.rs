@@ -182,11 +182,16 @@ impl Client {
 
     /// Takes a place among the requests that this upstream may have, if there is a limit to them.
     pub(super) fn enter(&self) -> Result<Option<Room>, TryAcquireError> {
-        self.room.as_ref().map(|room| Arc::clone(room).try_acquire_owned().map(Room)).transpose()
+        self.room.as_ref().map(|room| Arc::clone(room).try_acquire_owned().map(|room| Room(Arc::new(room)))).transpose()
     }
 
     /// Sends a request, the head of whose answer must come within `timeout` from when it was whole.
-    pub(super) async fn send(&self, outgoing: Outgoing, kind: Kind, timeout: Option<Duration>) -> Result<Reply, Undelivered> {
+    pub(super) async fn send(
+        &self,
+        outgoing: Box<Outgoing>,
+        kind: Kind,
+        timeout: Option<Duration>,
+    ) -> Result<Reply, Undelivered> {
         if let Some(http2) = &self.http2
             && kind == Kind::Request
         {
@@ -199,9 +204,9 @@ impl Client {
     }
 }
 
-/// A place among the requests that an upstream may have at once.
-#[derive(Debug)]
-pub(super) struct Room(#[expect(dead_code, reason = "it is held")] OwnedSemaphorePermit);
+/// A place among the requests that an upstream may have at once, held by whatever is under way of one.
+#[derive(Clone, Debug)]
+pub(super) struct Room(#[expect(dead_code, reason = "it is held")] Arc<OwnedSemaphorePermit>);
 
 /// A request that came to nothing, and the request itself, if nothing of it was sent.
 #[derive(Debug)]
@@ -217,12 +222,12 @@ impl From<ForwardError> for Undelivered {
 }
 
 impl Http2 {
-    async fn send(&self, outgoing: Outgoing, timeout: Option<Duration>) -> Result<Reply, Undelivered> {
+    async fn send(&self, outgoing: Box<Outgoing>, timeout: Option<Duration>) -> Result<Reply, Undelivered> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.connections.len().max(1);
         let connection = self.connections.get(turn).ok_or(ForwardError::NoUpstream)?;
         // The connection is made, and fails, with the request in it; without a body it can be written again.
         let again = outgoing.copy();
-        let Outgoing { mut head, ours, mut body } = outgoing;
+        let Outgoing { mut head, ours, mut body } = *outgoing;
         head.headers.extend(ours);
         // What a client said of its body goes on only if it is true.
         head.headers.remove(header::TRANSFER_ENCODING);
@@ -240,7 +245,7 @@ impl Http2 {
         match within(timeout, whole, sent).await? {
             Ok(response) => Ok((response.map(Source::Http2), None)),
             Err(error) if error.is_connect() => {
-                Err(Undelivered { error: ForwardError::Unreachable(error.into()), outgoing: again.map(Box::new) })
+                Err(Undelivered { error: ForwardError::Unreachable(error.into()), outgoing: again })
             }
             Err(error) => Err(ForwardError::Broken(error.into()).into()),
         }

@@ -6,10 +6,7 @@ use std::{
     io,
     mem::MaybeUninit,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -18,6 +15,8 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::Sleep,
 };
+
+use super::course::Course;
 
 /// How long the other end may take to be done as well.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +32,7 @@ pub(super) struct Patience {
 pub(super) struct Staged<S> {
     stream: S,
     patience: Patience,
-    is_tunnel: Arc<AtomicBool>,
+    course: Arc<Course>,
     /// Since our half is shut.
     waiting: Option<Waiting>,
 }
@@ -45,8 +44,8 @@ struct Waiting {
 }
 
 impl<S> Staged<S> {
-    pub(super) fn new(stream: S, patience: Patience, is_tunnel: Arc<AtomicBool>) -> Self {
-        Self { stream, patience, is_tunnel, waiting: None }
+    pub(super) fn new(stream: S, patience: Patience, course: Arc<Course>) -> Self {
+        Self { stream, patience, course, waiting: None }
     }
 }
 
@@ -87,7 +86,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Staged<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.waiting.is_none() {
             ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
-            if self.is_tunnel.load(Ordering::Relaxed) {
+            if self.course.is_tunnel() {
                 return Poll::Ready(Ok(()));
             }
         }
@@ -150,7 +149,9 @@ mod tests {
     #[tokio::test]
     async fn what_comes_over_a_tunnel_after_one_half_is_shut_is_not_lost() {
         let (mut ours, mut theirs) = staged(LONG, LONG);
-        ours.is_tunnel.store(true, Ordering::Relaxed);
+        let mut switching = http::Response::new(());
+        *switching.status_mut() = http::StatusCode::SWITCHING_PROTOCOLS;
+        ours.course.answer(&switching);
         ours.shutdown().await.unwrap();
         theirs.write_all(b"more").await.unwrap();
         drop(theirs);

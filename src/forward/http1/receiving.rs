@@ -43,7 +43,7 @@ pub(in crate::forward) struct Reading {
 struct Over {
     connection: Box<Connection>,
     /// What is still to be sent of the request.
-    sending: Option<Box<Sending>>,
+    sending: Option<Sending>,
     persists: bool,
     rest: Arc<Resting>,
 }
@@ -86,13 +86,7 @@ impl Left {
 }
 
 impl Receiving {
-    pub(super) fn new(
-        length: Length,
-        persists: bool,
-        connection: Box<Connection>,
-        sending: Box<Sending>,
-        rest: Arc<Resting>,
-    ) -> Self {
+    pub(super) fn new(length: Length, persists: bool, connection: Box<Connection>, sending: Sending, rest: Arc<Resting>) -> Self {
         let left = match length {
             Length::Exact(bytes) => Left::Exact(bytes),
             Length::Chunked => Left::Chunks(Chunks::default()),

@@ -24,7 +24,7 @@ const SMALL: usize = 8 * 1024;
 /// What is still to be sent of a request.
 #[derive(Debug)]
 pub(in crate::forward) struct Sending {
-    outgoing: Outgoing,
+    outgoing: Box<Outgoing>,
     /// Goes first.
     ready: BytesMut,
     /// Goes then, and after it the end of its chunk.
@@ -51,14 +51,14 @@ pub(super) enum Unsent {
 
 impl Sending {
     /// A request, framed as its body is.
-    pub(in crate::forward) fn new(outgoing: Outgoing) -> Self {
+    pub(in crate::forward) fn new(outgoing: Box<Outgoing>) -> Self {
         let framed = match (outgoing.body.is_end_stream(), outgoing.body.size_hint().exact()) {
             (true, _) => Framed::Nothing,
             (false, Some(length)) => Framed::Length(length),
             (false, None) => Framed::Chunked,
         };
         let mut ready = BytesMut::new();
-        let Outgoing { head, ours, .. } = &outgoing;
+        let Outgoing { head, ours, .. } = &*outgoing;
         let lines = head.headers.iter().chain(ours.iter().map(|(name, value)| (name, value)));
         let target = head.uri.path_and_query().map_or("/", |path| path.as_str());
         head::write(&mut ready, &head.method, target, lines, framed);
@@ -76,7 +76,7 @@ impl Sending {
     }
 
     /// The request as it was, if nothing was taken of its body.
-    pub(in crate::forward) fn into_outgoing(self) -> Option<Outgoing> {
+    pub(in crate::forward) fn into_outgoing(self) -> Option<Box<Outgoing>> {
         (!self.has_taken).then_some(self.outgoing)
     }
 
