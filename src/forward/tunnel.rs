@@ -1,6 +1,6 @@
 //! An upgraded connection: bytes go both ways until a side ends, until its session does, or until we drain.
 
-use std::{future::poll_fn, pin::Pin, sync::Arc, time::Duration};
+use std::{future::poll_fn, mem::MaybeUninit, pin::Pin, sync::Arc, time::Duration};
 
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
@@ -130,9 +130,38 @@ impl Tunnel {
 /// tunnels hold none.
 async fn read(from: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Vec<u8>> {
     poll_fn(|context| {
-        let mut space = [0; BUFFER];
-        let mut buffer = ReadBuf::new(&mut space);
+        let mut space = [MaybeUninit::uninit(); BUFFER];
+        let mut buffer = ReadBuf::uninit(&mut space);
         Pin::new(&mut *from).poll_read(context, &mut buffer).map_ok(|()| buffer.filled().to_vec())
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, BufWriter, duplex},
+        sync::Semaphore,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_side_holds_back_until_it_is_flushed_does_not_wait_for_more() {
+        let place = Arc::new(Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap());
+        let draining = CancellationToken::new();
+        let tunnel = Tunnel { connection: None, draining, _place: place, _room: None, is_websocket: false };
+        let ((from, mut client), (to, mut upstream)) = (duplex(64), duplex(64));
+        let relay = tunnel.relay(from, BufWriter::new(to), Close::to_server, || {});
+        let asked = async {
+            client.write_all(b"word").await.unwrap();
+            let mut heard = [0; 4];
+            upstream.read_exact(&mut heard).await.unwrap();
+            heard
+        };
+        tokio::select! {
+            ended = relay => panic!("nobody ended it: {ended:?}"),
+            heard = asked => assert_eq!(&heard, b"word"),
+        }
+    }
 }

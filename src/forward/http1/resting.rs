@@ -75,3 +75,52 @@ async fn sweep_now_and_then(resting: Weak<Resting>) {
         resting.sweep();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::UnixStream,
+    };
+
+    use super::*;
+    use crate::forward::http1::Stream;
+
+    fn connection(stream: UnixStream) -> Box<Connection> {
+        Box::new(Connection::new(Stream::Unix(stream)))
+    }
+
+    #[tokio::test]
+    async fn a_connection_rests_for_no_longer_than_it_may() {
+        let resting = Resting::default();
+        let (ours, mut app) = UnixStream::pair().unwrap();
+        resting.take_back(connection(ours));
+        for _ in 1..LONGEST_REST {
+            resting.sweep();
+        }
+        let rested = resting.wake().expect("it is still there");
+        resting.take_back(rested);
+        for _ in 0..LONGEST_REST {
+            resting.sweep();
+        }
+        assert!(resting.wake().is_none());
+        assert_eq!(app.read(&mut [0]).await.unwrap(), 0, "it is closed");
+    }
+
+    #[tokio::test]
+    async fn one_that_the_app_has_closed_or_speaks_on_is_used_no_more() {
+        let resting = Resting::default();
+        let [(closed, gone), (quiet, _still_there), (talkative, mut app)] = [(); 3].map(|()| UnixStream::pair().unwrap());
+        drop(gone);
+        app.write_all(b"HTTP/1.1 408 \r\n").await.unwrap();
+        for heard in [&closed, &talkative] {
+            heard.readable().await.unwrap();
+        }
+        for stream in [closed, quiet, talkative] {
+            resting.take_back(connection(stream));
+        }
+        resting.sweep();
+        assert_eq!(resting.lock().len(), 1);
+        assert!(resting.wake().is_some() && resting.wake().is_none());
+    }
+}
