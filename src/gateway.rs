@@ -267,7 +267,11 @@ impl Gateway {
 
     fn refuse(&self, exchange: &Exchange, refusal: Refusal) -> Response<Body> {
         let login_url = exchange.site.at(&format!("{}/start", self.settings.prefix));
-        let response = refusal.into_response(exchange, &login_url);
+        let mut response = refusal.into_response(exchange, &login_url);
+        if exchange.leaves_body {
+            // RFC 9112 section 9.6.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if exchange.method == http::Method::HEAD { without_body(response) } else { response }.map(Either::Right)
     }
 

@@ -3,6 +3,8 @@
 mod course;
 mod prompt;
 mod staged;
+#[cfg(test)]
+mod tests;
 
 use std::{
     convert::Infallible,
@@ -25,7 +27,7 @@ use hyper_util::{
     server::conn::auto,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
@@ -69,7 +71,7 @@ pub struct Door {
     pub tls: Option<TlsAcceptor>,
 }
 
-/// A client that has not sent a request's head in half a minute sends none; one that speaks HTTP/2 may think for three.
+/// A client that does not send a request's head for half a minute sends none; one that has spoken HTTP/2 may think for three.
 const REST: Rest = Rest { look: Duration::from_secs(15), looks: 2, looks_http2: 12 };
 /// The longest head of a request.
 const LARGEST_HEAD: usize = 64 * 1024;
@@ -77,7 +79,10 @@ const MOST_STREAMS: u32 = 100;
 /// A client that takes nothing of its answer for so long takes no more.
 const SLOWEST_READER: Duration = Duration::from_secs(60);
 /// How long a client may go on sending what nobody reads, once it has its last answer.
-const PATIENCE: Patience = Patience { silent: Duration::from_secs(2), whole: Duration::from_secs(30) };
+const PATIENCE: Patience =
+    Patience { silent: Duration::from_secs(5), whole: Duration::from_secs(30), stopping: Duration::from_secs(1) };
+/// What was connected to just before we were asked to stop may still ask something.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
 /// Clients that vanished without a word are asked for after this, so often, so many times.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 const KEEPALIVE_AGAIN: Duration = Duration::from_secs(15);
@@ -205,23 +210,32 @@ async fn connection<S, F, B>(
     });
     let stream = TokioIo::new(Staged::new(stream, PATIENCE, Arc::clone(&course)));
     let mut served = pin!(builder.serve_connection_with_upgrades(stream, service).into_owned());
-    let mut stopped = pin!(stop.cancelled());
+    let mut stopping = pin!(async {
+        stop.cancelled().await;
+        course.stop();
+        if !course.has_begun() {
+            tokio::time::sleep(FIRST_REQUEST).await;
+        }
+    });
     let mut is_ending = false;
-    loop {
+    let ended = loop {
         let mut rested = pin!(course.rested(REST, &place, idle));
         tokio::select! {
             biased;
-            ended = served.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!(%error, client.ip = %address, "a connection broke off");
-                }
-                return;
-            }
-            () = stopped.as_mut(), if !is_ending => {}
+            ended = served.as_mut() => break ended,
+            () = stopping.as_mut(), if !is_ending => {}
             () = rested.as_mut() => if is_ending { return },
         }
-        // What has begun is finished first. What never begins, as a head without an end, is given up at the next look.
+        // Answers that have begun are finished. Where that never comes to an end, as with a head that does not, the next rest
+        // is the last.
         served.as_mut().graceful_shutdown();
         is_ending = true;
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, client.ip = %address, "a connection broke off");
+    }
+    // Where an upgrade was asked for, hyper leaves it to whoever gets that to close the connection.
+    if let Some(Some(Ok(upgraded))) = course.refused_upgrade().map(FutureExt::now_or_never) {
+        let _closed = TokioIo::new(upgraded).shutdown().await;
     }
 }

@@ -29,7 +29,7 @@ pub(super) struct WithoutTrailers {
     watched: Option<Box<Watched>>,
     timed: Option<Box<Timed>>,
     whole: Option<CancellationToken>,
-    _place: Option<Arc<OwnedSemaphorePermit>>,
+    place: Option<Arc<OwnedSemaphorePermit>>,
     room: Option<Room>,
 }
 
@@ -42,7 +42,7 @@ impl WithoutTrailers {
             watched: Watched::new(&body, watch),
             timed: Timed::new(&body, limits),
             whole: None,
-            _place: (!body.is_end_stream()).then(|| Arc::clone(&beyond.place)),
+            place: (!body.is_end_stream()).then(|| Arc::clone(&beyond.place)),
             room: None,
             body: Some(body),
         }
@@ -51,6 +51,11 @@ impl WithoutTrailers {
     /// Keeps its place with an upstream for as long as it is under way, which an early answer may not be any more.
     pub(super) fn hold(&mut self, room: Option<Room>) {
         self.room = room.filter(|_| !self.is_end_stream());
+    }
+
+    /// Gives back what it holds, which its answer holds as well.
+    pub(super) fn hold_nothing(&mut self) {
+        (self.place, self.room) = (None, None);
     }
 
     /// What is cancelled when all of it has gone; nothing, if there is nothing to go.
@@ -68,7 +73,7 @@ impl WithoutTrailers {
 
     /// Nothing.
     pub(super) fn empty() -> Self {
-        Self { body: None, watched: None, timed: None, whole: None, _place: None, room: None }
+        Self { body: None, watched: None, timed: None, whole: None, place: None, room: None }
     }
 }
 

@@ -228,6 +228,8 @@ impl Http2 {
         // The connection is made, and fails, with the request in it; without a body it can be written again.
         let again = outgoing.copy();
         let Outgoing { mut head, ours, mut body } = *outgoing;
+        // What is sent after the end of the answer is out of our sight, and nobody's any more.
+        body.hold_nothing();
         head.headers.extend(ours);
         // What a client said of its body goes on only if it is true.
         head.headers.remove(header::TRANSFER_ENCODING);

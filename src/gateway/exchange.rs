@@ -6,7 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header};
+use hyper::body::Body;
 
 use super::Settings;
 use crate::{
@@ -34,6 +35,8 @@ pub(super) struct Exchange {
     pub(super) asker: Asker,
     /// Whether the asker reads HTML rather than JSON.
     pub(super) reads_html: bool,
+    /// Whether a refusal leaves a body unread, behind which no other request can be told on this connection.
+    pub(super) leaves_body: bool,
 }
 
 /// Who asks, which decides whether a redirect to a login reaches a person.
@@ -47,7 +50,7 @@ pub(super) enum Asker {
 
 impl Exchange {
     #[expect(clippy::disallowed_methods, reason = "how long a request takes is measured, not decided by")]
-    pub(super) fn begin<B>(peer: &Peer, settings: &Settings, request: &Request<B>) -> Self {
+    pub(super) fn begin<B: Body>(peer: &Peer, settings: &Settings, request: &Request<B>) -> Self {
         let host = requested_host(request.uri(), request.headers());
         // Where we end TLS, the connection tells what the client spoke. Where somebody does so before us, it spoke what the
         // access URL says. A trusted proxy knows better in either case.
@@ -68,6 +71,7 @@ impl Exchange {
             names_host: host.is_some(),
             asker: asker(request.method(), request.headers()),
             reads_html: accepts_html(request.headers()),
+            leaves_body: request.version() < Version::HTTP_2 && !request.body().is_end_stream(),
         }
     }
 

@@ -1,14 +1,15 @@
-//! The course of a connection: what its requests leave to be seen of it, and when it has rested for so long that it is ended.
+//! The course of a connection: what is seen of it, and when it has rested for so long that it is ended.
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use http::{Request, Response, Version};
+use hyper::upgrade::OnUpgrade;
 use tokio::sync::OwnedSemaphorePermit;
 
 /// How long a connection may rest. It is looked at now and then, because a timer for each request costs more, so that it may
@@ -17,9 +18,9 @@ use tokio::sync::OwnedSemaphorePermit;
 pub(super) struct Rest {
     /// How often it is looked at.
     pub(super) look: Duration,
-    /// So many looks in a row, where one request follows another: whoever sends none has as long for its head.
+    /// So many looks in a row: whoever sends no request has as long for its head.
     pub(super) looks: u32,
-    /// The same for HTTP/2, which clients keep for what they may want later.
+    /// The same once requests of HTTP/2 came, whose clients keep connections for what they may want later.
     pub(super) looks_http2: u32,
 }
 
@@ -29,13 +30,20 @@ pub(super) struct Course {
     begun: AtomicU64,
     is_http2: AtomicBool,
     is_tunnel: AtomicBool,
+    is_writing: AtomicBool,
+    is_stopping: AtomicBool,
+    refused: Mutex<Option<OnUpgrade>>,
 }
 
 impl Course {
     /// A request came.
     pub(super) fn begin<B>(&self, request: &Request<B>) {
+        let is_http2 = request.version() == Version::HTTP_2;
         if self.begun.fetch_add(1, Ordering::Relaxed) == 0 {
-            self.is_http2.store(request.version() == Version::HTTP_2, Ordering::Relaxed);
+            self.is_http2.store(is_http2, Ordering::Relaxed);
+        }
+        if !is_http2 && let Some(upgrade) = request.extensions().get::<OnUpgrade>() {
+            *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(upgrade.clone());
         }
     }
 
@@ -47,70 +55,52 @@ impl Course {
         }
     }
 
+    /// Whether any request came.
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Relaxed) > 0
+    }
+
     /// Whether another protocol is spoken now.
     pub(super) fn is_tunnel(&self) -> bool {
         self.is_tunnel.load(Ordering::Relaxed)
     }
 
-    /// Waits until the connection has rested for too long: no request comes, and nobody but its `idle` holders holds `place`,
-    /// as everybody does who has to do with a request that is under way.
+    /// An upgrade that a client asked for and did not get.
+    pub(super) fn refused_upgrade(&self) -> Option<OnUpgrade> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).take().filter(|_| !self.is_tunnel())
+    }
+
+    /// The other end has taken what was written, or has not yet.
+    pub(super) fn writes(&self, waits: bool) {
+        if self.is_writing.load(Ordering::Relaxed) != waits {
+            self.is_writing.store(waits, Ordering::Relaxed);
+        }
+    }
+
+    /// We are to stop.
+    pub(super) fn stop(&self) {
+        self.is_stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether we are.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the connection has rested for too long: no request comes, all that was written is on its way, and nobody
+    /// but its `idle` holders holds `place`, as everybody does who has to do with a request that is under way.
     pub(super) async fn rested(&self, rest: Rest, place: &Arc<OwnedSemaphorePermit>, idle: usize) {
-        let (mut begun, mut quiet) = (self.begun.load(Ordering::Relaxed), 0);
-        let is_too_long = |quiet| {
-            let http2 = self.is_http2.load(Ordering::Relaxed);
-            quiet >= if http2 { rest.looks_http2 } else { rest.looks }
-        };
-        while !is_too_long(quiet) {
+        let rests = || Arc::strong_count(place) <= idle && !self.is_writing.load(Ordering::Relaxed);
+        let (mut before, mut quiet) = ((self.begun.load(Ordering::Relaxed), rests()), 0);
+        loop {
             tokio::time::sleep(rest.look).await;
-            let before = std::mem::replace(&mut begun, self.begun.load(Ordering::Relaxed));
-            quiet = if begun == before && Arc::strong_count(place) <= idle { quiet + 1 } else { 0 };
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::sync::Semaphore;
-
-    use super::*;
-
-    const REST: Rest = Rest { look: Duration::from_millis(20), looks: 2, looks_http2: 1_000_000 };
-    const MANY_LOOKS: Duration = Duration::from_millis(300);
-
-    async fn ends(course: &Course, place: &Arc<OwnedSemaphorePermit>, within: Duration) -> bool {
-        tokio::time::timeout(within, course.rested(REST, place, 1)).await.is_ok()
-    }
-
-    #[tokio::test]
-    async fn a_connection_rests_when_nothing_comes_and_nothing_is_under_way() {
-        let place = Arc::new(Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap());
-        let course = Course::default();
-        let long = Duration::from_secs(30);
-        assert!(ends(&course, &place, long).await, "nothing ever came");
-        course.begin(&Request::new(()));
-        let under_way = Arc::clone(&place);
-        assert!(!ends(&course, &place, MANY_LOOKS).await, "an answer is under way");
-        drop(under_way);
-        assert!(ends(&course, &place, long).await);
-        let busy = async {
-            loop {
-                course.begin(&Request::new(()));
-                tokio::time::sleep(REST.look / 4).await;
+            let now = (self.begun.load(Ordering::Relaxed), rests());
+            // From one look to the next, so that what ended just before the first of them has its full time.
+            quiet = if now == before && now.1 { quiet + 1 } else { 0 };
+            before = now;
+            if quiet >= if self.is_http2.load(Ordering::Relaxed) { rest.looks_http2 } else { rest.looks } {
+                return;
             }
-        };
-        tokio::select! {
-            () = busy => {}
-            ended = ends(&course, &place, MANY_LOOKS) => assert!(!ended, "requests come"),
         }
-    }
-
-    #[tokio::test]
-    async fn one_of_http_2_may_rest_for_longer() {
-        let place = Arc::new(Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap());
-        let course = Course::default();
-        let mut request = Request::new(());
-        *request.version_mut() = Version::HTTP_2;
-        course.begin(&request);
-        assert!(!ends(&course, &place, MANY_LOOKS).await);
     }
 }

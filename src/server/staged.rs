@@ -25,6 +25,8 @@ pub(super) struct Patience {
     pub(super) silent: Duration,
     /// In all.
     pub(super) whole: Duration,
+    /// In all, once we are to stop.
+    pub(super) stopping: Duration,
 }
 
 /// A stream that is closed in stages, until it is a tunnel's: what comes over that once one half is shut is still wanted.
@@ -33,7 +35,8 @@ pub(super) struct Staged<S> {
     stream: S,
     patience: Patience,
     course: Arc<Course>,
-    /// Since our half is shut.
+    is_shut: bool,
+    /// Since the other end was found not to be done.
     waiting: Option<Waiting>,
 }
 
@@ -41,30 +44,51 @@ pub(super) struct Staged<S> {
 struct Waiting {
     silent: Pin<Box<Sleep>>,
     whole: Pin<Box<Sleep>>,
+    is_stopping: bool,
 }
 
 impl<S> Staged<S> {
     pub(super) fn new(stream: S, patience: Patience, course: Arc<Course>) -> Self {
-        Self { stream, patience, course, waiting: None }
+        Self { stream, patience, course, is_shut: false, waiting: None }
+    }
+
+    /// Passes on what became of a write, and tells whether the other end has yet to take it.
+    fn written<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        self.course.writes(written.is_pending());
+        written
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Staged<S> {
     /// Ready once nothing more comes, or for too long.
     fn poll_rest(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let Patience { silent, whole } = self.patience;
-        let sleep = |time| Box::pin(tokio::time::sleep(time));
-        let waiting = self.waiting.get_or_insert_with(|| Waiting { silent: sleep(silent), whole: sleep(whole) });
         let mut unread = [MaybeUninit::uninit(); 4096];
-        while waiting.whole.as_mut().poll(context).is_pending() {
+        loop {
             let mut unread = ReadBuf::uninit(&mut unread);
-            match Pin::new(&mut self.stream).poll_read(context, &mut unread) {
-                Poll::Ready(Ok(())) if !unread.filled().is_empty() => waiting.silent.set(tokio::time::sleep(silent)),
+            let is_silent = match Pin::new(&mut self.stream).poll_read(context, &mut unread) {
+                Poll::Ready(Ok(())) if !unread.filled().is_empty() => false,
                 Poll::Ready(Ok(()) | Err(_)) => return Poll::Ready(()),
-                Poll::Pending => return waiting.silent.as_mut().poll(context),
+                Poll::Pending => true,
+            };
+            let patience = self.patience;
+            let sleep = |time| Box::pin(tokio::time::sleep(time));
+            let waiting = self.waiting.get_or_insert_with(|| Waiting {
+                silent: sleep(patience.silent),
+                whole: sleep(patience.whole),
+                is_stopping: false,
+            });
+            if self.course.is_stopping() && !waiting.is_stopping {
+                waiting.is_stopping = true;
+                waiting.whole.set(tokio::time::sleep(patience.stopping));
             }
+            if waiting.whole.as_mut().poll(context).is_ready() {
+                return Poll::Ready(());
+            }
+            if is_silent {
+                return waiting.silent.as_mut().poll(context);
+            }
+            waiting.silent.set(tokio::time::sleep(patience.silent));
         }
-        Poll::Ready(())
     }
 }
 
@@ -76,19 +100,23 @@ impl<S: AsyncRead + Unpin> AsyncRead for Staged<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Staged<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.written(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.written(flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.waiting.is_none() {
-            ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
-            if self.course.is_tunnel() {
-                return Poll::Ready(Ok(()));
-            }
+        if !self.is_shut {
+            let shut = Pin::new(&mut self.stream).poll_shutdown(context);
+            ready!(self.written(shut))?;
+            self.is_shut = true;
+        }
+        if self.course.is_tunnel() {
+            return Poll::Ready(Ok(()));
         }
         self.poll_rest(context).map(Ok)
     }
@@ -98,7 +126,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Staged<S> {
         context: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, pieces);
+        self.written(written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -118,7 +147,7 @@ mod tests {
 
     fn staged(silent: Duration, whole: Duration) -> (Staged<DuplexStream>, DuplexStream) {
         let (ours, theirs) = duplex(64);
-        (Staged::new(ours, Patience { silent, whole }, Arc::default()), theirs)
+        (Staged::new(ours, Patience { silent, whole, stopping: SHORT }, Arc::default()), theirs)
     }
 
     #[tokio::test]
@@ -142,6 +171,21 @@ mod tests {
         let (mut ours, mut theirs) = staged(LONG, SHORT);
         let endless = tokio::spawn(async move { while theirs.write_all(b"x").await.is_ok() {} });
         ours.shutdown().await.unwrap();
+        drop(ours);
+        endless.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn nobody_is_waited_for_long_once_we_are_to_stop() {
+        let (mut ours, mut theirs) = staged(LONG, LONG);
+        let course = Arc::clone(&ours.course);
+        let endless = tokio::spawn(async move { while theirs.write_all(b"x").await.is_ok() {} });
+        let stopping = async {
+            tokio::time::sleep(SHORT).await;
+            course.stop();
+        };
+        let (shut, ()) = tokio::join!(ours.shutdown(), stopping);
+        shut.unwrap();
         drop(ours);
         endless.await.unwrap();
     }

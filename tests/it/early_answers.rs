@@ -62,10 +62,14 @@ async fn a_client_that_sends_all_before_it_reads_is_told_no_also_by_whoever_want
     let authority = Authority::new();
     let world = World::build().secure(&authority).set("upstream_url", &format!("http://{address}")).start().await;
     let cookie = world.signed_in().await.cookie_header();
-    // The app's no, and ours to strangers and to what cannot be read.
+    // The app's no, and ours to strangers, also where they ask for what they do not get, and to what cannot be read.
     let strange = "y".repeat(70_000);
-    for (headers, status) in [(format!("cookie: {cookie}"), "413"), ("x: y".to_owned(), "401"), (format!("x: {strange}"), "431")]
-    {
+    for (headers, status) in [
+        (format!("cookie: {cookie}"), "413"),
+        ("x: y".to_owned(), "401"),
+        ("connection: upgrade\r\nupgrade: h2c".to_owned(), "401"),
+        (format!("x: {strange}"), "431"),
+    ] {
         let head = format!("POST / HTTP/1.1\r\nhost: app.test\r\n{headers}\r\ncontent-length: {MUCH}\r\n\r\n");
         let plain = TcpStream::connect(world.address()).await.unwrap();
         let secure = authority.connect(world.replicas[0].tls_address.unwrap(), "app.test", &[]).await.unwrap();

@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -17,6 +18,9 @@ use super::{
     head::Length,
     sending::Unsent,
 };
+
+/// The rest of a request whose answer is over is given up when nothing of it was sent for so long.
+const STALLED: Duration = Duration::from_secs(30);
 
 /// An answer's body.
 #[derive(Debug)]
@@ -193,8 +197,16 @@ impl Reading {
         let Some(mut sending) = sending else { return rest.take_back(connection) };
         // The app answered early, and may want the rest of the request all the same.
         tokio::spawn(async move {
-            if poll_fn(|context| sending.poll(&mut connection.stream, context)).await.is_ok() && sending.is_whole() {
-                rest.take_back(connection);
+            let mut before = None;
+            // An app that takes no more of it does not keep it for ever, with all that holds on to it.
+            while before != Some(sending.written()) {
+                before = Some(sending.written());
+                let sent = poll_fn(|context| sending.poll(&mut connection.stream, context));
+                match tokio::time::timeout(STALLED, sent).await {
+                    Ok(Ok(())) if sending.is_whole() => return rest.take_back(connection),
+                    Ok(_) => return,
+                    Err(_) => {}
+                }
             }
         });
     }

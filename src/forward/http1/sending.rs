@@ -35,6 +35,8 @@ pub(in crate::forward) struct Sending {
     /// Part of the body is among what was or is to be written.
     has_taken: bool,
     has_begun: bool,
+    /// So many bytes went out.
+    written: u64,
     /// TLS may hold back what was written.
     is_held_back: bool,
     /// It will never be whole.
@@ -70,6 +72,7 @@ impl Sending {
             framed,
             has_taken: false,
             has_begun: false,
+            written: 0,
             is_held_back: false,
             is_lost: false,
         }
@@ -88,6 +91,11 @@ impl Sending {
     /// Whether nothing of it has left us.
     pub(super) fn is_untouched(&self) -> bool {
         !self.has_begun
+    }
+
+    /// How many bytes of it went out.
+    pub(super) fn written(&self) -> u64 {
+        self.written
     }
 
     /// Whether it will never be sent whole.
@@ -155,7 +163,10 @@ impl Sending {
             };
             match written {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(Unsent::Write(io::ErrorKind::WriteZero.into()))),
-                Poll::Ready(Ok(_)) => (self.has_begun, self.is_held_back) = (true, stream.holds_back()),
+                Poll::Ready(Ok(written)) => {
+                    (self.has_begun, self.is_held_back) = (true, stream.holds_back());
+                    self.written += written as u64;
+                }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(Unsent::Write(error))),
                 // An app that does not read must not keep alive what is to be cut.
                 Poll::Pending => return self.outgoing.body.poll_cut(context).map(|cut| Err(Unsent::Body(cut.into()))),
