@@ -37,7 +37,9 @@ pub(super) fn tell(headers: &mut HeaderMap, ours: &mut Lines, origin: &Origin) {
         }
     }
     forwarded.push_str(";host=\"");
-    forwarded.extend(origin.host.chars().filter(|character| !matches!(character, '"' | '\\')));
+    for part in origin.host.split(['"', '\\']) {
+        forwarded.push_str(part);
+    }
     forwarded.push_str("\";proto=");
     forwarded.push_str(origin.scheme.as_str());
     for (name, value) in [(FOR, addresses), (header::FORWARDED, forwarded)] {

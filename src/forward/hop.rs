@@ -85,14 +85,14 @@ impl Upgrade {
             return None;
         }
         let headers = request.headers();
+        let protocol = headers.get(header::UPGRADE)?;
         let asks = headers
             .get_all(header::CONNECTION)
             .iter()
             .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
             .any(|word| word.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
-        let protocol = headers.get(header::UPGRADE).filter(|_| asks)?;
         let to_http2 = protocol.as_bytes().to_ascii_lowercase().windows(2).any(|pair| pair == b"h2");
-        (!to_http2).then(|| Self::Connection(protocol.clone()))
+        (asks && !to_http2).then(|| Self::Connection(protocol.clone()))
     }
 
     /// Asks the upstream for it, in HTTP/1.1. `key` is random: RFC 6455 section 4.1 wants one, and in HTTP/2 nobody sends it.

@@ -58,6 +58,7 @@ impl Exchange {
         let scheme = if speaks_tls { Scheme::Https } else { Scheme::Http };
         let origin = settings.trusted.origin(peer.address, scheme, host.unwrap_or_default(), request.headers());
         let site = settings.sites.find(&origin.host);
+        let reads_html = accepts_html(request.headers());
         Self {
             id: settings.request_ids.next(),
             started: Instant::now(),
@@ -69,8 +70,8 @@ impl Exchange {
             is_in_plain_text: settings.serves_tls && origin.scheme == Scheme::Http && settings.sites.main().is_https(),
             origin,
             names_host: host.is_some(),
-            asker: asker(request.method(), request.headers()),
-            reads_html: accepts_html(request.headers()),
+            asker: asker(request.method(), request.headers(), reads_html),
+            reads_html,
             leaves_body: request.version() < Version::HTTP_2 && !request.body().is_end_stream(),
         }
     }
@@ -123,7 +124,7 @@ const REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
 
 /// Judges by Fetch metadata where the browser sends them, and by older habits where not. Only GET and HEAD
 /// begin a login: anything else would lose what it carries.
-fn asker(method: &Method, headers: &HeaderMap) -> Asker {
+fn asker(method: &Method, headers: &HeaderMap, reads_html: bool) -> Asker {
     let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let reads = matches!(*method, Method::GET | Method::HEAD);
     if !reads || headers.contains_key(header::UPGRADE) || headers.contains_key(SEC_PURPOSE) {
@@ -133,7 +134,7 @@ fn asker(method: &Method, headers: &HeaderMap) -> Asker {
         (Some(mode), Some(dest)) => mode == "navigate" && dest == "document",
         (Some(mode), None) => mode == "navigate",
         (None, Some(dest)) => dest == "document",
-        (None, None) => accepts_html(headers) && !headers.contains_key(REQUESTED_WITH),
+        (None, None) => reads_html && !headers.contains_key(REQUESTED_WITH),
     };
     if navigates { Asker::Navigation } else { Asker::Other }
 }
@@ -156,7 +157,7 @@ mod tests {
     fn only_a_top_level_navigation_is_sent_to_log_in() {
         let judged = |method: Method, lines: &[(&'static str, &str)]| {
             let headers = lines.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect();
-            asker(&method, &headers)
+            asker(&method, &headers, accepts_html(&headers))
         };
         let html = ("accept", "text/html,application/xhtml+xml;q=0.9");
         for lines in

@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, header};
+use http::{
+    HeaderMap, HeaderValue,
+    header::{self, Entry},
+};
 
 /// Names and attributes of our cookies, which follow from how browsers reach us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,30 +98,31 @@ impl Cookies {
 /// Removes our cookies, in either form, from what goes to the upstream, and joins several lines to one as
 /// HTTP/1.1 wants it (RFC 9113 section 8.2.3).
 pub fn strip_ours(headers: &mut HeaderMap) {
-    let mut lines = headers.get_all(header::COOKIE).iter();
-    let (Some(first), second) = (lines.next(), lines.next()) else { return };
-    if second.is_none() && !mentions_us(first.as_bytes()) {
+    let Entry::Occupied(mut cookies) = headers.entry(header::COOKIE) else { return };
+    let mut kept = Vec::with_capacity(cookies.get().len());
+    let mut is_as_it_was = cookies.iter().nth(1).is_none();
+    let pairs = cookies.iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b';')).map(<[u8]>::trim_ascii);
+    for pair in pairs.filter(|pair| !pair.is_empty()) {
+        if is_ours(pair) {
+            is_as_it_was = false;
+            continue;
+        }
+        if !kept.is_empty() {
+            kept.extend_from_slice(b"; ");
+        }
+        kept.extend_from_slice(pair);
+    }
+    if is_as_it_was {
         return;
     }
-    let kept: Vec<&[u8]> = headers
-        .get_all(header::COOKIE)
-        .iter()
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
-        .map(<[u8]>::trim_ascii)
-        .filter(|pair| !pair.is_empty() && !is_ours(pair))
-        .collect();
-    let joined = kept.join(&b"; "[..]);
-    if joined.is_empty() {
-        headers.remove(header::COOKIE);
-    } else if let Ok(value) = HeaderValue::from_bytes(&joined) {
-        headers.insert(header::COOKIE, value);
-    } else {
-        headers.remove(header::COOKIE);
+    match HeaderValue::try_from(kept) {
+        Ok(kept) if !kept.is_empty() => {
+            cookies.insert(kept);
+        }
+        Ok(_) | Err(_) => {
+            cookies.remove();
+        }
     }
-}
-
-fn mentions_us(line: &[u8]) -> bool {
-    line.windows(OURS.len()).any(|window| window.eq_ignore_ascii_case(OURS.as_bytes()))
 }
 
 fn is_ours(pair: &[u8]) -> bool {
