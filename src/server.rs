@@ -210,20 +210,21 @@ async fn connection<S, F, B>(
     });
     let stream = TokioIo::new(Staged::new(stream, PATIENCE, Arc::clone(&course)));
     let mut served = pin!(builder.serve_connection_with_upgrades(stream, service).into_owned());
-    let mut stopping = pin!(async {
+    let stopping = async {
         stop.cancelled().await;
         course.stop();
         if !course.has_begun() {
             tokio::time::sleep(FIRST_REQUEST).await;
         }
-    });
+    };
+    let mut stopping = pin!(stopping.fuse());
     let mut is_ending = false;
     let ended = loop {
         let mut rested = pin!(course.rested(REST, &place, idle));
         tokio::select! {
             biased;
             ended = served.as_mut() => break ended,
-            () = stopping.as_mut(), if !is_ending => {}
+            () = stopping.as_mut() => {}
             () = rested.as_mut() => if is_ending { return },
         }
         // Answers that have begun are finished. Where that never comes to an end, as with a head that does not, the next rest

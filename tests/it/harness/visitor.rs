@@ -8,12 +8,15 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, Empty, Full};
+use hyper::{body::Incoming, client::conn::http2::SendRequest, ext::Protocol, upgrade::Upgraded};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
-use tokio_tungstenite::{WebSocketStream, tungstenite::client::IntoClientRequest};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{client::IntoClientRequest, protocol::Role},
+};
 use url::Url;
 
 use super::idp::Idp;
@@ -184,6 +187,23 @@ impl Visitor {
         request.headers_mut().insert("x-forwarded-user", "admin".parse().unwrap());
         let stream = TcpStream::connect(self.address).await.unwrap();
         tokio_tungstenite::client_async(request, stream).await.unwrap().0
+    }
+
+    /// The same on a stream of a connection of HTTP/2 (RFC 8441).
+    pub async fn websocket_on(&self, connection: &mut SendRequest<Empty<Bytes>>) -> WebSocketStream<TokioIo<Upgraded>> {
+        let opening = Request::builder()
+            .method(Method::CONNECT)
+            .uri("http://app.test/websocket")
+            .header("cookie", self.cookie_header())
+            .header("sec-websocket-version", "13")
+            .extension(Protocol::from_static("websocket"))
+            .body(Empty::new())
+            .unwrap();
+        connection.ready().await.unwrap();
+        let opened = connection.send_request(opening).await.unwrap();
+        assert_eq!(opened.status(), StatusCode::OK);
+        let stream = TokioIo::new(hyper::upgrade::on(opened).await.unwrap());
+        WebSocketStream::from_raw_socket(stream, Role::Client, None).await
     }
 
     fn keep_cookies(&self, reply: &Reply) {
