@@ -22,14 +22,14 @@ pub(super) fn tell(headers: &mut HeaderMap, ours: &mut Lines, origin: &Origin) {
     for address in chain {
         let separator = if addresses.is_empty() { "" } else { ", " };
         addresses.push_str(separator);
-        let before = addresses.len();
+        let start = addresses.len();
         match address {
             IpAddr::V4(address) => push_v4(&mut addresses, *address),
             IpAddr::V6(address) => {
                 let _infallible = write!(addresses, "{address}");
             }
         }
-        let written = addresses.get(before..).unwrap_or_default();
+        let written = addresses.get(start..).unwrap_or_default();
         // As RFC 7239 section 6 writes them.
         let [before, after] = if address.is_ipv6() { ["for=\"[", "]\""] } else { ["for=", ""] };
         for part in [separator, before, written, after] {

@@ -194,21 +194,26 @@ impl Reading {
         if connection.appetite > APPETITE.0 {
             connection.read = BytesMut::new();
         }
-        let Some(mut sending) = sending else { return rest.take_back(connection) };
-        // The app answered early, and may want the rest of the request all the same.
-        tokio::spawn(async move {
-            let mut before = None;
-            // An app that takes no more of it does not keep it for ever, with all that holds on to it.
-            while before != Some(sending.written()) {
-                before = Some(sending.written());
-                let sent = poll_fn(|context| sending.poll(&mut connection.stream, context));
-                match tokio::time::timeout(STALLED, sent).await {
-                    Ok(Ok(())) if sending.is_whole() => return rest.take_back(connection),
-                    Ok(_) => return,
-                    Err(_) => {}
-                }
-            }
-        });
+        match sending {
+            None => rest.take_back(connection),
+            // The app answered early, and may want the rest of the request all the same.
+            Some(sending) => drop(tokio::spawn(send_the_rest(sending, connection, rest))),
+        }
+    }
+}
+
+/// Sends what is left of a request whose answer is over. An app that takes no more of it does not keep it for ever, with all
+/// that it holds.
+async fn send_the_rest(mut sending: Sending, mut connection: Box<Connection>, rest: Arc<Resting>) {
+    let mut before = None;
+    while before != Some(sending.written()) {
+        before = Some(sending.written());
+        let sent = poll_fn(|context| sending.poll(&mut connection.stream, context));
+        match tokio::time::timeout(STALLED, sent).await {
+            Ok(Ok(())) if sending.is_whole() => return rest.take_back(connection),
+            Ok(_) => return,
+            Err(_) => {}
+        }
     }
 }
 

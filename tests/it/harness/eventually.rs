@@ -5,11 +5,16 @@ use std::{ops::AsyncFnMut, time::Duration};
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Waits until `holds` does.
-pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub async fn eventually(what: &str, holds: impl AsyncFnMut() -> bool) {
+    eventually_within(DEADLINE, what, holds).await;
+}
+
+/// The same, where what is waited for takes long by itself.
+pub async fn eventually_within(deadline: Duration, what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let wait = async {
         while !holds().await {
             tokio::time::sleep(Duration::from_millis(15)).await;
         }
     };
-    assert!(tokio::time::timeout(DEADLINE, wait).await.is_ok(), "it never came about: {what}");
+    assert!(tokio::time::timeout(deadline, wait).await.is_ok(), "it never came about: {what}");
 }
