@@ -108,6 +108,8 @@ pub struct Running {
     serving: tokio::task::JoinHandle<()>,
     renewer: Renewer,
     store: Store,
+    /// Beats until the last renewal is saved.
+    heart: CancellationToken,
 }
 
 /// The migrations are tried for this long before the start is given up.
@@ -196,6 +198,9 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
         behind: Arc::default(),
     };
     tasks.start(&background, &work);
+    let heart = CancellationToken::new();
+    let (beating, beaten) = (kept_store.clone(), heart.clone());
+    tokio::spawn(async move { beaten.run_until_cancelled(beating.run_heartbeat()).await });
     if let Some(listener) = metrics_listener {
         work.spawn(serve_metrics(listener, metrics.clone(), background.clone()));
     }
@@ -232,6 +237,7 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
         serving,
         renewer,
         store: kept_store,
+        heart,
     })
 }
 
@@ -282,6 +288,8 @@ impl Running {
         let renewed = self.renewer.finish().await;
         // What ended after the rest of the house had stopped is history too.
         self.store.write_noted().await;
+        self.heart.cancel();
+        self.store.stop_heartbeat().await;
         renewed && finished
     }
 
@@ -290,6 +298,7 @@ impl Running {
         self.serving.abort();
         self.stop.cancel();
         self.background.cancel();
+        self.heart.cancel();
     }
 }
 

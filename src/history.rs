@@ -35,6 +35,8 @@ pub struct Event {
     pub duration: Option<Duration>,
     /// Whether the refresh token was replaced.
     pub rotated: Option<bool>,
+    /// More words, as the provider's own on an error: bounded, on one line, without secrets.
+    pub detail: Option<String>,
 }
 
 /// What kinds of events there are. Recorded in the store, so the names are not to be changed.
@@ -85,6 +87,7 @@ impl Event {
             code: None,
             duration: None,
             rotated: None,
+            detail: None,
         }
     }
 

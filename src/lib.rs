@@ -28,6 +28,7 @@ pub mod config;
 pub mod telemetry;
 
 pub mod address;
+pub mod backoff;
 pub mod clock;
 pub mod identity;
 pub mod seal;

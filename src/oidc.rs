@@ -5,9 +5,11 @@
 //! crate's errors do not carry them.
 
 mod claims;
+mod client_auth;
 mod discovery;
 mod error;
 mod http;
+mod introspection;
 mod login;
 mod logout_token;
 mod plan;
@@ -23,11 +25,12 @@ use crate::secret::Secret;
 pub use claims::{Claims, ClaimsError, Mapping};
 pub use error::ProviderError;
 pub use http::FetchError;
+pub use introspection::Introspection;
 pub use login::{Ask, AuthorizationRequest, CallbackProof};
 pub use logout_token::LogoutToken;
 pub use preset::{Answer, Meaning, PRESETS, Preset, RotationClass};
 pub use provider::{Provider, Signed};
-pub use token_call::{TokenAnswer, TokenFailure};
+pub use token_call::{TokenAnswer, TokenFailure, safe_description};
 pub use verify::{Nonce, VerifyError};
 
 /// What the administrator says of the provider.
@@ -53,6 +56,8 @@ pub struct Settings {
     pub mapping: Mapping,
     /// `CODER_OIDC_REFRESH_TOKEN_GRACE`: how long a used refresh token may be presented again; `None` leaves it to the preset.
     pub rotation_grace: Option<Duration>,
+    /// `CODER_OIDC_INTROSPECTION_URL`: where refresh tokens can be asked about; `None` leaves it to the metadata and the preset.
+    pub introspection: Option<url::Url>,
     /// `CODER_OIDC_TOKEN_TIMEOUT`: how long a token call may take in all.
     pub token_timeout: Duration,
 }

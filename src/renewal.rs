@@ -5,7 +5,8 @@
 //! client that leaves, a provider or a store that is away, a process that dies) logs anybody out.
 //!
 //! [`decision`] says whether to renew, [`classify`] what an answer means; both are pure. [`attempt`] is one
-//! renewal from intent to outcome, [`flight`] makes it one per process, [`breaker`] keeps a provider in trouble
+//! renewal from intent to outcome, [`flight`] makes it one per process, [`pending`] keeps what the store does not
+//! take yet, [`knowledge`] is what renewals have shown for good. [`breaker`] keeps a provider in trouble
 //! from being hammered, [`slots`] one at its limit from being asked for more; [`health`] is what renewals show of it.
 
 mod attempt;
@@ -14,11 +15,14 @@ mod classify;
 mod decision;
 mod flight;
 mod health;
+mod knowledge;
+mod outcome;
+mod pending;
 mod slots;
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -31,13 +35,15 @@ use crate::{
     grant::{EndReason, Grant},
     history::Event,
     oidc::Provider,
-    store::{Fence, Store},
+    store::{Fence, Knowledge, Store},
     telemetry::metrics::Metrics,
 };
 
 use breaker::Breaker;
+pub use breaker::ClientStanding;
 use decision::{Decision, Fallback, LiveOut};
 use flight::Flights;
+use pending::Pending;
 use slots::Slots;
 
 /// When and how grants are renewed.
@@ -75,11 +81,9 @@ struct Engine {
     slots: Slots,
     tasks: TaskTracker,
     draining: AtomicBool,
-    /// Whether any renewal brought another refresh token.
-    rotates: AtomicBool,
-    /// Whether what a look at the provider tells has been found out, and what.
-    has_learnt: AtomicBool,
-    refuses_properly: AtomicBool,
+    /// What this process knows to be in the store.
+    knowledge: Mutex<Knowledge>,
+    pending: Pending,
     looking: tokio::sync::Mutex<()>,
 }
 
@@ -124,16 +128,15 @@ impl Renewer {
             slots,
             tasks: TaskTracker::new(),
             draining: AtomicBool::new(false),
-            rotates: AtomicBool::new(false),
-            has_learnt: AtomicBool::new(false),
-            refuses_properly: AtomicBool::new(false),
+            knowledge: Mutex::default(),
+            pending: Pending::default(),
             looking: tokio::sync::Mutex::default(),
         }))
     }
 
-    /// Whether the provider refuses this client, so that no grant can be renewed.
-    pub fn client_is_refused(&self) -> bool {
-        self.0.breaker.client_is_refused()
+    /// What the provider thinks of this client; where it is refused, no grant can be renewed.
+    pub fn client_standing(&self) -> ClientStanding {
+        self.0.breaker.client_standing()
     }
 
     /// Whether the last renewals failed, so that nobody who can be served should be sent to the provider.
@@ -169,10 +172,14 @@ impl Renewer {
             Decision::Refused => Err(NotKept::Refused),
             Decision::SignInAgain(reason) => Box::pin(engine.without_grant(grant, reason)).await,
             Decision::RenewFirst => {
-                // The renewal goes on when the wait is over, or the client: it belongs to no request.
-                let outcome = match Box::pin(tokio::time::timeout(HARD_WAIT, engine.renewed(&grant))).await {
-                    Ok(outcome) => outcome,
-                    Err(_) => Box::pin(engine.look_once_more(&grant)).await,
+                let outcome = if engine.may_be_waited_for(&grant) {
+                    // The renewal goes on when the wait is over, or the client: it belongs to no request.
+                    match Box::pin(tokio::time::timeout(HARD_WAIT, engine.renewed(&grant))).await {
+                        Ok(outcome) => outcome,
+                        Err(_) => Box::pin(engine.look_once_more(&grant)).await,
+                    }
+                } else {
+                    Outcome::Unavailable(Duration::from_secs(1))
                 };
                 Box::pin(engine.after(grant, outcome)).await
             }
@@ -195,7 +202,9 @@ impl Renewer {
             for id in due {
                 match engine.store.grant(id).await {
                     Ok(Some(grant)) if self.is_ours(&grant) => engine.start_unless_paused(&grant),
-                    Ok(Some(_) | None) | Err(_) => {}
+                    Ok(Some(_) | None) => {}
+                    // The others would fare no better.
+                    Err(_) => break,
                 }
             }
         }
@@ -233,11 +242,17 @@ enum Outcome {
 }
 
 impl Engine {
-    /// Renews in the background, unless nobody may ask the provider now.
+    /// Renews in the background, unless nobody may ask the provider now, or nothing could be saved.
     fn start_unless_paused(self: &Arc<Self>, grant: &Grant) {
-        if self.breaker.pause(self.clock.now()).is_none() {
+        if self.breaker.pause(self.clock.now()).is_none() && self.may_be_waited_for(grant) {
             self.start(grant);
         }
+    }
+
+    /// Whether a grant's renewal can come about now, as far as is known: what it brings can be saved, nobody has waited for it
+    /// in vain, and the store has not just failed it.
+    fn may_be_waited_for(&self, grant: &Grant) -> bool {
+        self.store.is_writable() && !self.flights.is_hopeless(grant.id) && !self.pending.concerns(grant.id)
     }
 
     /// What becomes of the grant's renewal. A provider that is at its limit is waited for by a request that cannot be served
@@ -254,8 +269,10 @@ impl Engine {
         }
     }
 
-    /// For a request whose wait is over: the tokens may be saved already, and only their claims be looked at still.
+    /// For a request whose wait is over: the tokens may be saved already, and only their claims be looked at still. Who comes
+    /// next does not wait as well.
     async fn look_once_more(&self, grant: &Grant) -> Outcome {
+        self.flights.was_waited_for(grant.id);
         match self.store.grant(grant.id).await {
             Ok(Some(newer)) if newer.ended.is_none() && newer.generation > grant.generation => Outcome::Renewed(Arc::new(newer)),
             Ok(Some(_) | None) | Err(_) => Outcome::Unavailable(Duration::from_secs(1)),

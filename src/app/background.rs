@@ -100,7 +100,10 @@ impl Background {
             let mut unwritten = Vec::new();
             // In small pieces, each committed for itself, so that a slow store gets through them in the end.
             for piece in self.cache.take_touched().chunks(TOUCH_BATCH) {
-                if let Err(error) = self.store.touch(piece).await {
+                if !unwritten.is_empty() {
+                    // The store has just failed a piece, and would fail the others.
+                    unwritten.extend_from_slice(piece);
+                } else if let Err(error) = self.store.touch(piece).await {
                     tracing::debug!(%error, "last-seen times could not be written; trying again");
                     unwritten.extend_from_slice(piece);
                 }

@@ -274,6 +274,13 @@ fn oidc(reader: &mut Reader<'_>) -> (Option<oidc::Settings>, Policy) {
     let auth_params = reader.parsed("oidc_auth_url_params", values::map).unwrap_or_default();
     let token_timeout = reader.positive("oidc_token_timeout");
     let rotation_grace = reader.duration("oidc_refresh_token_grace");
+    let introspection = reader.text("oidc_introspection_url").and_then(|text| match issuer_url(text) {
+        Ok(url) => Some(url),
+        Err(problem) => {
+            reader.problems.add(reader.name("oidc_introspection_url"), problem);
+            None
+        }
+    });
     let asks_groups = scopes.iter().flatten().any(|scope| scope == "groups");
     let groups = reader.owned("oidc_group_field").or_else(|| asks_groups.then(|| "groups".to_owned()));
     let policy = Policy {
@@ -315,6 +322,7 @@ fn oidc(reader: &mut Reader<'_>) -> (Option<oidc::Settings>, Policy) {
                 ignore_email_verified: ignore_email_verified?,
             },
             rotation_grace,
+            introspection,
             token_timeout: token_timeout?,
         })
     };
@@ -322,6 +330,15 @@ fn oidc(reader: &mut Reader<'_>) -> (Option<oidc::Settings>, Policy) {
 }
 
 fn issuer(text: &str) -> Result<String, String> {
+    let url = issuer_url(text)?;
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("must not have a query or fragment".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// An address of the provider's. Tokens go there, so that nobody on the way may read them.
+fn issuer_url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|_| "is not a URL".to_owned())?;
     let loopback = match url.host() {
         Some(url::Host::Ipv4(address)) => address.is_loopback(),
@@ -334,10 +351,7 @@ fn issuer(text: &str) -> Result<String, String> {
         "http" if loopback => {}
         _ => return Err("must begin with https:// (http:// is for a provider on loopback only)".to_owned()),
     }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err("must not have a query or fragment".to_owned());
-    }
-    Ok(text.to_owned())
+    Ok(url)
 }
 
 fn renewal(reader: &mut Reader<'_>) -> Option<renewal::Settings> {

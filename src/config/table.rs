@@ -282,6 +282,12 @@ pub const SECTIONS: &[Section] = &[
                 "How long the provider still accepts a refresh token after it was used, where it is configured to replace them with such a grace (Okta, Auth0, Cognito, PingOne). Within it, a renewal whose answer was lost is repeated. Not to be set higher than it is there.",
             ),
             key(
+                "oidc_introspection_url",
+                Kind::Url,
+                "",
+                "Where the provider answers token introspection (RFC 7662) for refresh tokens. Not set: where its metadata say. Only a refresh token is asked about whose fate is unknown, because an answer was lost: if it is still active, it is used; else the browser passes the provider again.",
+            ),
+            key(
                 "oidc_outage_grace",
                 Kind::Duration,
                 "1h",

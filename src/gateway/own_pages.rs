@@ -29,16 +29,17 @@ use super::{
 use crate::{
     oidc::{Provider, ProviderError},
     pages::{Action, Page},
+    renewal::ClientStanding,
     session::SessionHash,
     sign_in::{Pass, Redirect, return_from, return_to::ReturnTo},
     sign_out::{By, Wish, wish},
-    store::Store,
+    store::{Condition, Store},
 };
 
 /// What readiness is told from.
 #[derive(Clone, Debug)]
 pub struct Health {
-    /// Must answer.
+    /// Must take writes.
     pub store: Store,
     /// Its state is shown; sessions are served without it.
     pub provider: Arc<Provider>,
@@ -56,7 +57,6 @@ struct Asked {
 /// Forms of ours hold one short field.
 const LARGEST_FORM: usize = 16 * 1024;
 const FORM_DEADLINE: Duration = Duration::from_secs(10);
-const READY_DEADLINE: Duration = Duration::from_secs(2);
 
 pub(super) async fn answer(
     gateway: &Arc<Gateway>,
@@ -261,14 +261,22 @@ async fn healthz() -> Response<Body> {
 async fn readyz(State(asked): State<Asked>) -> Response<Body> {
     let health = &asked.gateway.health;
     let draining = health.draining.load(Ordering::Acquire);
-    let store = matches!(tokio::time::timeout(READY_DEADLINE, health.store.ping()).await, Ok(Ok(())));
-    let ready = store && !draining;
+    let store = health.store.condition();
+    let ready = store == Condition::Writable && !draining;
     let body = json!({
         "ready": ready,
         "draining": draining,
-        "store": if store { "ok" } else { "unavailable" },
+        "store": match store {
+            Condition::Writable => "ok",
+            Condition::ReadOnly => "read_only",
+            Condition::Away => "unavailable",
+        },
         "provider": if health.provider.is_ready() { "ok" } else { "not_reached" },
-        "client": if asked.gateway.renewer.client_is_refused() { "refused" } else { "ok" },
+        "client": match asked.gateway.renewer.client_standing() {
+            ClientStanding::Accepted => "ok",
+            ClientStanding::Refused => "refused",
+            ClientStanding::Unknown => "unknown",
+        },
     });
     json_answer(&body, if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, "readyz")
 }

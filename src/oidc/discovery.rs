@@ -11,7 +11,7 @@ use openidconnect::{
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::{ProviderError, Settings, plan::Plan, preset::Preset, token_call::ClientAuth};
+use super::{ProviderError, Settings, client_auth::ClientAuth, plan::Plan, preset::Preset};
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(super) struct Extras {
@@ -19,6 +19,8 @@ pub(super) struct Extras {
     end_session_endpoint: Option<String>,
     #[serde(default)]
     revocation_endpoint: Option<String>,
+    #[serde(default)]
+    introspection_endpoint: Option<String>,
     #[serde(default)]
     authorization_response_iss_parameter_supported: bool,
     #[serde(default)]
@@ -50,6 +52,7 @@ pub(super) struct Known {
     pub(super) token: String,
     pub(super) userinfo: Option<String>,
     pub(super) revocation: Option<String>,
+    pub(super) introspection: Option<String>,
     pub(super) end_session: Option<Url>,
     pub(super) jwks: openidconnect::JsonWebKeySetUrl,
     pub(super) names_itself: bool,
@@ -85,6 +88,11 @@ pub(super) fn accept(settings: &Settings, metadata: &Metadata) -> Result<(Known,
         token: safe("token_endpoint", token)?.into(),
         userinfo: userinfo.map(Into::into),
         revocation: optional("revocation_endpoint", &extras.revocation_endpoint)?.map(Into::into),
+        introspection: match &settings.introspection {
+            Some(url) => Some(url.to_string()),
+            None if !preset.introspects => None,
+            None => optional("introspection_endpoint", &extras.introspection_endpoint)?.map(Into::into),
+        },
         end_session: optional("end_session_endpoint", &extras.end_session_endpoint)?,
         jwks: metadata.jwks_uri().clone(),
         names_itself: extras.authorization_response_iss_parameter_supported,

@@ -82,6 +82,7 @@ mod tests {
             previous_secret: None,
             preset: None,
             rotation_grace: None,
+            introspection: None,
             scopes: scopes.map(|scopes| scopes.iter().map(|scope| (*scope).to_owned()).collect()),
             auth_params: BTreeMap::new(),
             ignore_userinfo: false,

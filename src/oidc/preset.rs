@@ -21,6 +21,9 @@ pub struct Preset {
     pub(super) offline: Offline,
     /// What becomes of a refresh token that was used.
     pub rotation: RotationClass,
+    /// Whether introspection (RFC 7662) tells a good refresh token from a used one; where it calls every one inactive, it is not
+    /// worth asking.
+    pub introspects: bool,
     /// Whether it keeps one refresh token for a user and client, whatever the number of logins.
     pub shares_grants: bool,
     /// Whether it gives a refresh token again only to who asks with `prompt=consent`.
@@ -70,12 +73,12 @@ pub enum RotationClass {
     Grace(Duration),
     /// C: a new one replaces it; whoever presents it again is taken for a thief.
     Strict,
+    /// A new one replaces it; presenting it again is refused, and nothing else comes of it.
+    Unpunished,
     /// D: there is one ever, and it stays good.
     Single,
     /// A setting of the provider's decides; what renewals show is what counts.
     Learnt,
-    /// The same, and a renewal of some grant has shown that tokens are replaced.
-    LearntRotating,
 }
 
 /// An answer to a renewal, and what it means.

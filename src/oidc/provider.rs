@@ -1,11 +1,7 @@
 //! One provider: found in the background, asked when needed.
 
 use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -17,16 +13,19 @@ use url::Url;
 
 use super::{
     Claims, Nonce, PROBE, ProviderError, SHORT_CALL, Settings, VerifyError,
+    client_auth::{Credentials, Post},
     discovery::{self, Known, Metadata},
     http::HttpClient,
+    introspection::{self, Introspection},
     login::{self, Ask, AuthorizationRequest, CallbackProof},
     logout_token::{self, LogoutToken},
     plan::Plan,
     preset::{Preset, RotationClass},
-    token_call::{TokenAnswer, TokenEndpoint, TokenFailure},
+    token_call::{self, TokenAnswer, TokenFailure},
     verify,
 };
 use crate::{
+    backoff::back_off,
     clock::{Clock, Timestamp},
     grant::Fingerprint,
     identity::Identity,
@@ -43,8 +42,7 @@ pub struct Provider {
     known: RwLock<Option<Arc<Known>>>,
     keys: Mutex<Keys>,
     fetching_keys: tokio::sync::Mutex<()>,
-    /// The provider takes the previous client secret still, or takes it again.
-    takes_previous: AtomicBool,
+    credentials: Credentials,
     fingerprint: Fingerprint,
 }
 
@@ -67,7 +65,8 @@ pub struct Signed {
 
 /// Not more often than this are keys fetched again for a token that names an unknown one (HP, CV-29).
 const KEY_REFETCH: Duration = Duration::from_secs(60);
-const DISCOVERY_RETRY: Duration = Duration::from_secs(30);
+/// While the provider cannot be found it is looked for after pauses that grow between these.
+const DISCOVERY_RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 const DISCOVERY_REFRESH: Duration = Duration::from_secs(86_400);
 
 impl Provider {
@@ -78,12 +77,16 @@ impl Provider {
         Self {
             fingerprint: Fingerprint::of(&format!("{asked:?} {read:?}")),
             http: HttpClient::new(tls),
+            credentials: Credentials::new(
+                settings.client_id.clone(),
+                settings.client_secret.clone(),
+                settings.previous_secret.clone(),
+            ),
             settings,
             clock,
             known: RwLock::default(),
             keys: Mutex::default(),
             fetching_keys: tokio::sync::Mutex::default(),
-            takes_previous: AtomicBool::new(false),
         }
     }
 
@@ -134,7 +137,7 @@ impl Provider {
 
     /// Finds the provider, tries again while it is away, and looks anew once a day. Never ends.
     pub async fn keep_known(&self) {
-        let mut wait = Duration::from_millis(250);
+        let mut failures = 0_u32;
         loop {
             match self.discover().await {
                 Ok(plan) => {
@@ -149,15 +152,16 @@ impl Provider {
                         plan.note
                     );
                     tokio::time::sleep(DISCOVERY_REFRESH).await;
-                    wait = Duration::from_millis(250);
+                    failures = 0;
                 }
                 Err(error) => {
+                    failures = failures.saturating_add(1);
+                    let wait = back_off(failures, DISCOVERY_RETRY.0, DISCOVERY_RETRY.1);
                     tracing::warn!(
                         oidc.issuer = self.issuer(), error = %error, retry.seconds = wait.as_secs_f64(),
                         "cannot find the provider: sessions are served, logins and renewals wait"
                     );
                     tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(DISCOVERY_RETRY);
                 }
             }
         }
@@ -217,7 +221,7 @@ impl Provider {
             ("redirect_uri", redirect_uri),
             ("code_verifier", proof.verifier.expose()),
         ];
-        let answer = self.ask_for_tokens(&known, &BTreeMap::from(parameters)).await?;
+        let answer = self.ask_for_tokens(&known, &parameters).await?;
         let token = answer.id_token.as_ref().ok_or(ProviderError::NoIdToken)?;
         let mut claims = self.verify(&known, token, Nonce::Is(proof.nonce.expose())).await?;
         let provider_session = claims.get("sid").and_then(serde_json::Value::as_str).map(str::to_owned);
@@ -235,7 +239,14 @@ impl Provider {
     pub async fn refresh(&self, refresh_token: &Secret) -> Result<TokenAnswer, TokenFailure> {
         let known = self.known().map_err(|_| TokenFailure::NotReady)?;
         let parameters = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose())];
-        self.ask_for_tokens(&known, &BTreeMap::from(parameters)).await
+        self.ask_for_tokens(&known, &parameters).await
+    }
+
+    /// Whether the provider is there: whether it tells of itself. Nothing is presented to it.
+    pub async fn is_reachable(&self) -> bool {
+        let address = format!("{}/.well-known/openid-configuration", self.issuer().trim_end_matches('/'));
+        let Ok(request) = Request::get(address).body(Full::default()) else { return false };
+        self.http.fetch(request, SHORT_CALL).await.is_ok_and(|answer| answer.status.is_success())
     }
 
     /// Presents [`PROBE`], a refresh token that is nobody's.
@@ -246,29 +257,26 @@ impl Provider {
         self.refresh(&Secret::new(PROBE)).await.map(|_nobodys| ())
     }
 
-    /// Asks the token endpoint, and once more with the other client secret if there is one and this one is refused: a
-    /// client that is not recognised has presented nothing. Both calls share one deadline.
-    #[expect(clippy::disallowed_methods, reason = "what is left of a deadline has nothing to do with tokens' times")]
-    async fn ask_for_tokens(&self, known: &Known, parameters: &BTreeMap<&str, &str>) -> Result<TokenAnswer, TokenFailure> {
-        let started = std::time::Instant::now();
-        let previous = self.takes_previous.load(Ordering::Acquire);
-        let first = self.endpoint(known, &known.token, previous).request(parameters).await;
-        let refused = first.as_ref().is_err_and(TokenFailure::is_about_the_secret);
-        if !refused || self.settings.previous_secret.is_none() {
-            return first;
-        }
-        let deadline = self.settings.token_timeout.saturating_sub(started.elapsed());
-        let second = TokenEndpoint { deadline, ..self.endpoint(known, &known.token, !previous) }.request(parameters).await;
-        // Only an answer tells which secret it was for.
-        let answered = matches!(&second, Ok(_) | Err(TokenFailure::Refused { .. } | TokenFailure::Unusable(_)));
-        if second.as_ref().is_err_and(TokenFailure::is_about_the_secret) {
-            return first;
-        }
-        if answered && self.takes_previous.swap(!previous, Ordering::AcqRel) == previous {
-            let secret = if previous { "new" } else { "previous" };
-            tracing::info!(oidc.issuer = self.issuer(), "the provider takes the {secret} client secret");
-        }
-        second
+    /// Asks the token endpoint.
+    async fn ask_for_tokens(&self, known: &Known, parameters: &[(&str, &str)]) -> Result<TokenAnswer, TokenFailure> {
+        let post = Post { url: &known.token, auth: known.auth, parameters, deadline: self.settings.token_timeout };
+        let answer = self.credentials.post(&self.http, post).await?;
+        // The redirect URI and the grant type are no secrets, and masking them does no harm.
+        token_call::read(&answer, parameters.iter().map(|(_, value)| *value).chain(self.credentials.secrets()))
+    }
+
+    /// Whether a refresh token can be asked about without using it.
+    pub fn introspects(&self) -> bool {
+        self.known().is_ok_and(|known| known.introspection.is_some())
+    }
+
+    /// Asks whether a refresh token is still good, which uses nothing up (RFC 7662).
+    pub async fn introspect(&self, refresh_token: &Secret) -> Introspection {
+        let Ok(known) = self.known() else { return Introspection::Inconclusive("provider_not_ready") };
+        let Some(url) = &known.introspection else { return Introspection::Inconclusive("no_introspection") };
+        let parameters = [("token", refresh_token.expose()), ("token_type_hint", "refresh_token")];
+        let post = Post { url, auth: known.auth, parameters: &parameters, deadline: SHORT_CALL };
+        introspection::read(self.credentials.post(&self.http, post).await)
     }
 
     /// Who the answer of a renewal speaks for, `before` being who it was. `Ok(None)`: it could not be found out
@@ -325,21 +333,13 @@ impl Provider {
         let known = self.known()?;
         let Some(url) = &known.revocation else { return Ok(false) };
         let parameters = [("token", refresh_token.expose()), ("token_type_hint", "refresh_token")];
-        let previous = self.takes_previous.load(Ordering::Acquire);
-        let request = self
-            .endpoint(&known, url, previous)
-            .form(&BTreeMap::from(parameters))
-            .map_err(|_| ProviderError::Metadata("revocation_endpoint"))?;
-        let answer = self.http.fetch(request, SHORT_CALL).await?;
+        let post = Post { url, auth: known.auth, parameters: &parameters, deadline: SHORT_CALL };
+        let answer = self.credentials.post(&self.http, post).await?;
         if answer.status.is_success() {
             return Ok(true);
         }
-        let refused = TokenFailure::Refused { status: answer.status, code: None, retry_after: None };
-        if refused.is_about_the_secret() && self.settings.previous_secret.is_some() {
-            // Whoever tries again does so with the other secret.
-            self.takes_previous.store(!previous, Ordering::Release);
-        }
-        Err(refused.into())
+        let secrets = [refresh_token.expose()].into_iter().chain(self.credentials.secrets());
+        Err(token_call::refusal(&answer, secrets).into())
     }
 
     /// Whom the provider has logged out (OIDC Back-Channel Logout 1.0).
@@ -371,17 +371,6 @@ impl Provider {
             }
         }
         Some(url)
-    }
-
-    fn endpoint<'a>(&'a self, known: &'a Known, url: &'a str, with_previous: bool) -> TokenEndpoint<'a> {
-        TokenEndpoint {
-            http: &self.http,
-            url,
-            auth: known.auth,
-            client_id: &self.settings.client_id,
-            client_secret: if with_previous { &self.settings.previous_secret } else { &self.settings.client_secret }.as_ref(),
-            deadline: self.settings.token_timeout,
-        }
     }
 
     async fn verify(&self, known: &Known, token: &Secret, nonce: Nonce<'_>) -> Result<Claims, ProviderError> {

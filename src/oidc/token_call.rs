@@ -1,20 +1,13 @@
 //! The token endpoint (RFC 6749 sections 4.1.3, 5 and 6).
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
-use base64::prelude::*;
-use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode, header};
-use http_body_util::Full;
+use http::{HeaderMap, StatusCode, header};
 use serde_json::{Map, Value};
-use url::form_urlencoded;
 
 use super::{
     DEFAULT_LIFETIME,
-    http::{Answer, FetchError, HttpClient},
+    http::{Answer, FetchError},
 };
 use crate::secret::Secret;
 
@@ -47,12 +40,18 @@ pub enum TokenFailure {
     #[error(transparent)]
     NoAnswer(#[from] FetchError),
     /// The provider answered with an error, or with a status that is one.
-    #[error("the provider refused: status {status}{}", .code.as_deref().map(|code| format!(", error {code}")).unwrap_or_default())]
+    #[error(
+        "the provider refused: status {status}{}{}",
+        .code.as_deref().map(|code| format!(", error {code}")).unwrap_or_default(),
+        .description.as_deref().map(|said| format!(": {said}")).unwrap_or_default()
+    )]
     Refused {
         /// The status.
         status: StatusCode,
         /// The `error` member (RFC 6749 section 5.2), if there is one.
         code: Option<String>,
+        /// The `error_description` member, cut to a bounded length and cleaned of control characters and secrets.
+        description: Option<String>,
         /// `Retry-After`, if there is one.
         retry_after: Option<Duration>,
     },
@@ -61,76 +60,16 @@ pub enum TokenFailure {
     Unusable(&'static str),
 }
 
-impl TokenFailure {
-    /// Whether the provider does not know who we are, so that nothing was done with what we presented.
-    pub(super) fn is_about_the_secret(&self) -> bool {
-        match self {
-            Self::Refused { status, code, .. } => match code.as_deref() {
-                Some(code) => matches!(code, "invalid_client" | "incorrect_client_credentials"),
-                None => *status == StatusCode::UNAUTHORIZED,
-            },
-            Self::NotReady | Self::NoAnswer(_) | Self::Unusable(_) => false,
-        }
-    }
-}
-
 /// A provider that asks for more is asked again all the same: what is wrong there may be mended sooner.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
-/// How a client says who it is (RFC 6749 section 2.3.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ClientAuth {
-    Basic,
-    Post,
-}
-
-pub(super) struct TokenEndpoint<'a> {
-    pub(super) http: &'a HttpClient,
-    pub(super) url: &'a str,
-    pub(super) auth: ClientAuth,
-    pub(super) client_id: &'a str,
-    pub(super) client_secret: Option<&'a Secret>,
-    pub(super) deadline: Duration,
-}
-
-impl TokenEndpoint<'_> {
-    /// Presents a grant of any kind for tokens.
-    pub(super) async fn request(&self, parameters: &BTreeMap<&str, &str>) -> Result<TokenAnswer, TokenFailure> {
-        let request = self.form(parameters).map_err(|_| TokenFailure::Unusable("the endpoint's address is malformed"))?;
-        let answer = self.http.fetch(request, self.deadline).await?;
-        read(&answer)
-    }
-
-    /// A form post with this client's credentials; the revocation endpoint takes the same (RFC 7009 section 2.1).
-    pub(super) fn form(&self, parameters: &BTreeMap<&str, &str>) -> Result<Request<Full<Bytes>>, http::Error> {
-        let mut form = form_urlencoded::Serializer::new(String::new());
-        form.extend_pairs(parameters);
-        let mut request = Request::post(self.url)
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .header(header::ACCEPT, "application/json");
-        match (self.client_secret, self.auth) {
-            (None, _) => {
-                form.append_pair("client_id", self.client_id);
-            }
-            (Some(secret), ClientAuth::Post) => {
-                form.append_pair("client_id", self.client_id).append_pair("client_secret", secret.expose());
-            }
-            (Some(secret), ClientAuth::Basic) => {
-                let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-                let pair = format!("{}:{}", encode(self.client_id), encode(secret.expose()));
-                request = request.header(header::AUTHORIZATION, format!("Basic {}", BASE64_STANDARD.encode(pair)));
-            }
-        }
-        request.body(Full::from(form.finish()))
-    }
-}
-
-fn read(answer: &Answer) -> Result<TokenAnswer, TokenFailure> {
+/// Reads the answer to a token request. `secrets` are what was presented, which nothing that the provider says of it may
+/// repeat in a log.
+pub(super) fn read<'a>(answer: &Answer, secrets: impl Iterator<Item = &'a str>) -> Result<TokenAnswer, TokenFailure> {
     let members = serde_json::from_slice::<Map<String, Value>>(&answer.body);
-    let code = members.as_ref().ok().and_then(|members| members.get("error")?.as_str().map(safe_code));
     // GitHub answers errors with 200, so the member decides and not the status.
-    if code.is_some() || !answer.status.is_success() {
-        return Err(TokenFailure::Refused { status: answer.status, code, retry_after: retry_after(&answer.headers) });
+    if error_code(&answer.body).is_some() || !answer.status.is_success() {
+        return Err(refusal(answer, secrets));
     }
     let members = members.map_err(|_| TokenFailure::Unusable("it is not a JSON object"))?;
     let text = |name| members.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
@@ -152,6 +91,18 @@ fn read(answer: &Answer) -> Result<TokenAnswer, TokenFailure> {
     })
 }
 
+/// What an answer that is an error says.
+pub(super) fn refusal<'a>(answer: &Answer, secrets: impl Iterator<Item = &'a str>) -> TokenFailure {
+    let members = serde_json::from_slice::<Map<String, Value>>(&answer.body).unwrap_or_default();
+    let said = members.get("error_description").and_then(Value::as_str);
+    TokenFailure::Refused {
+        status: answer.status,
+        code: error_code(&answer.body),
+        description: said.and_then(|said| safe_description(said, secrets)),
+        retry_after: retry_after(&answer.headers),
+    }
+}
+
 /// A number of seconds; Entra has written it as a string. An absurd figure is none, and an access token without one gets
 /// [`DEFAULT_LIFETIME`], so that it is neither renewed at every request nor believed for ever. Keycloak's 0 for a refresh
 /// token means that it has no limit.
@@ -163,6 +114,35 @@ fn seconds(value: Option<&Value>) -> Option<Duration> {
         Some(Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) | None => None,
     };
     seconds.filter(|seconds| *seconds >= 1.0).map(|seconds| Duration::from_secs_f64(seconds.min(YEAR)))
+}
+
+/// The `error` member of an answer, if it has one. An empty one is none.
+pub(super) fn error_code(body: &[u8]) -> Option<String> {
+    let members = serde_json::from_slice::<Map<String, Value>>(body).ok()?;
+    members.get("error")?.as_str().map(safe_code).filter(|code| !code.is_empty())
+}
+
+/// The longest description that is kept. Ory Hydra's longest ones have some 450 characters.
+const LONGEST_DESCRIPTION: usize = 600;
+/// Whatever looks like a token is none of a log's business: so many characters in a row as tokens are made of.
+const TOKEN_LENGTH: usize = 40;
+
+/// What a provider says of an error in words of its own, for logs and the history: on one line, bounded, and without secrets.
+/// `None` if nothing is left.
+pub fn safe_description<'a>(text: &str, secrets: impl Iterator<Item = &'a str>) -> Option<String> {
+    let mut said = text.to_owned();
+    for secret in secrets.filter(|secret| !secret.is_empty()) {
+        said = said.replace(secret, "[secret]");
+    }
+    let is_token_like = |character: char| character.is_ascii_alphanumeric() || "-._~+/=".contains(character);
+    let mut words = Vec::new();
+    for word in said.split(|character: char| character.is_control() || character.is_whitespace()).filter(|word| !word.is_empty())
+    {
+        let longest = word.split(|character| !is_token_like(character)).map(str::len).max().unwrap_or(0);
+        words.push(if longest >= TOKEN_LENGTH { "[masked]" } else { word });
+    }
+    let said: String = words.join(" ").chars().take(LONGEST_DESCRIPTION).collect();
+    (!said.is_empty()).then_some(said)
 }
 
 /// An error code is for logs and metrics: RFC 6749 allows it printable ASCII, and we some length of it.

@@ -1,4 +1,4 @@
-//! One renewal, from the intent to the outcome.
+//! One attempt at a renewal, from the intent to the presentation of the refresh token. [`super::outcome`] is what comes of it.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -9,40 +9,62 @@ use tokio::sync::broadcast;
 
 use super::{
     Engine, Outcome,
-    breaker::Leave,
-    classify::{self, Class, Whose},
-    decision::{may_follow, pause},
-    health::report,
+    breaker::Admission,
+    classify::Class,
+    decision::{self, Fallback, Recovery, pause, recover},
+    outcome::{Asked, Presentation},
+    pending::Write,
 };
 use crate::{
-    clock::Timestamp,
-    grant::{AttemptId, EndReason, Grant, GrantId, Rotation},
-    history::{Event, Kind},
-    oidc::{RotationClass, TokenAnswer, TokenFailure},
+    grant::{AttemptId, Grant, GrantId},
+    history::Event,
+    oidc::Introspection,
     secret::Secret,
     session::cache::Change,
-    store::{Fence, Followed, Renewed, StoreError, Tokens},
+    store::{Followed, StoreError},
+    telemetry::logs::causes,
 };
 
-/// Time for saving, after the longest token call. The lease covers both.
+/// Time for what is asked before, and for saving, around the longest token call. The lease covers all three.
 pub(super) const SAVING: Duration = Duration::from_secs(15);
 /// While another replica holds the intent, its row is read again after this long even if nothing is heard.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
-/// What must be written is offered to the store this often and this long before it is given up.
-const WRITE_AGAIN: Duration = Duration::from_millis(500);
-const WRITE_TRIES: u32 = 1200;
-/// What the store was told is done after this, or never.
-const SETTLED: Duration = Duration::from_secs(10);
+/// So many times it is waited for before it is looked whether its holder lives, each time.
+const ROUNDS_TO_LOOK: u32 = 4;
+
+/// How a refresh token comes to be presented.
+#[derive(Clone, Copy)]
+enum Approach {
+    /// As one that nobody has presented.
+    First,
+    /// Again, after an attempt that had no outcome.
+    Again(Followed),
+    /// Again, if introspection says that it is still good.
+    IfActive(Followed),
+}
+
+impl Approach {
+    fn follows(self) -> Option<Followed> {
+        match self {
+            Self::First => None,
+            Self::Again(followed) | Self::IfActive(followed) => Some(followed),
+        }
+    }
+}
 
 impl Engine {
     /// Renews the grant unless it has been since `generation`.
     pub(super) async fn renew(self: &Arc<Self>, id: GrantId, generation: i64) -> Outcome {
         match self.try_renew(id, generation).await {
-            Ok(outcome) => outcome,
+            Ok(outcome) => {
+                self.flights.rested(id);
+                outcome
+            }
             Err(error) => {
-                // No refresh token is presented whose outcome could not be saved.
-                tracing::warn!(grant.id = %id, %error, "a grant was not renewed because the store is away");
+                // No refresh token is presented whose outcome could not be saved. When the store is away is said once, by its gate.
+                tracing::debug!(grant.id = %id, error = causes(&error), "a grant was not renewed because the store failed it");
                 self.metrics.renewal("retry", "store_unavailable");
+                self.flights.rest(id);
                 Outcome::Unavailable(Duration::from_secs(1))
             }
         }
@@ -50,6 +72,7 @@ impl Engine {
 
     async fn try_renew(self: &Arc<Self>, id: GrantId, generation: i64) -> Result<Outcome, StoreError> {
         let mut changes = self.store.changes();
+        let mut rounds = 0;
         loop {
             let Some(grant) = self.store.grant(id).await?.map(Arc::new) else { return Ok(Outcome::Gone) };
             if grant.ended.is_some() {
@@ -58,17 +81,22 @@ impl Engine {
             if grant.generation > generation {
                 return Ok(Outcome::Renewed(grant));
             }
-            let takes_over = match grant.intent {
-                None => None,
+            let approach = match grant.intent {
+                None => Approach::First,
                 Some(intent) if !intent.lapsed => {
-                    wait_for_change(&mut changes, id).await;
+                    rounds += 1;
+                    self.wait_for_owner(&mut changes, id, intent.attempt, rounds).await?;
                     continue;
                 }
-                Some(intent) if may_follow(self.rotation(), &grant) => Some(self.follow(intent.attempt, &grant)),
-                Some(intent) => {
-                    self.give_up(&grant, intent.attempt).await?;
-                    continue;
-                }
+                Some(intent) => match recover(self.rotation().await?, &grant, self.provider.introspects()) {
+                    Recovery::Reuse(within) => Approach::Again(Followed { attempt: intent.attempt, within }),
+                    Recovery::Introspect => Approach::IfActive(Followed { attempt: intent.attempt, within: None }),
+                    Recovery::Settle(wait) => return Ok(Outcome::Unavailable(wait)),
+                    Recovery::GiveUp => {
+                        self.give_up(&grant, intent.attempt).await?;
+                        continue;
+                    }
+                },
             };
             if let Some(wait) = pause(&grant, self.clock.now()) {
                 return Ok(self.paused(&grant, wait));
@@ -77,201 +105,119 @@ impl Engine {
             if self.draining.load(Ordering::Acquire) {
                 return Ok(Outcome::Unavailable(LOOK_AGAIN));
             }
-            match self.breaker.enter(self.clock.now()) {
-                Ok(Leave::Free) => {}
-                Ok(Leave::ToLook) => {
-                    if let Some(wait) = self.look_at_the_provider(&grant).await {
+            match self.breaker.enter(self.clock.now(), approach.follows().and_then(|followed| followed.within)) {
+                Ok(Admission::Normal) => {}
+                Ok(Admission::HalfOpenProbe) => {
+                    if let Some(wait) = self.probe_provider(&grant).await {
                         return Ok(self.told_to_wait(wait));
                     }
                 }
                 Err(wait) => return Ok(self.told_to_wait(wait)),
             }
-            let (attempt, lease) = (AttemptId::random(), self.provider.token_timeout() + SAVING);
-            match self.store.begin_renewal(id, attempt, generation, lease, takes_over).await {
-                Ok(Some(token)) => return self.present(&grant, attempt, &token).await,
-                // Somebody else was faster; see what became of it.
-                Ok(None) => self.breaker.withdrawn(),
-                Err(error) => {
-                    self.breaker.withdrawn();
-                    self.give_back(id, attempt);
-                    return Err(error);
-                }
+            if let Some(outcome) = self.attempt(&grant, approach).await? {
+                return Ok(outcome);
             }
         }
     }
 
-    /// Gives back, as soon as the store is there, an intent that may have been written and whose token was not
-    /// presented: left to lapse, it would look like one that was.
-    fn give_back(self: &Arc<Self>, id: GrantId, attempt: AttemptId) {
-        let engine = Arc::clone(self);
-        self.tasks.spawn(async move {
-            // Twice: what the store had not done when we gave up waiting, it may do a little later.
-            for wait in [Duration::ZERO, SETTLED] {
-                tokio::time::sleep(wait).await;
-                let released = engine.insist("an intent", || engine.store.release_renewal(id, attempt, None, None)).await;
-                if let Err(error) = released {
-                    tracing::warn!(grant.id = %id, %error, "an intent could not be given back");
-                }
+    /// Writes the intent and presents the refresh token. `None`: somebody else was faster.
+    async fn attempt(self: &Arc<Self>, grant: &Grant, approach: Approach) -> Result<Option<Outcome>, StoreError> {
+        let (id, attempt, lease) = (grant.id, AttemptId::random(), self.provider.token_timeout() + SAVING);
+        let token = match self.store.begin_renewal(id, attempt, grant.generation, lease, approach.follows()).await {
+            Ok(Some(token)) => token,
+            Ok(None) => {
+                self.breaker.withdrawn();
+                return Ok(None);
             }
-        });
-    }
-
-    /// What is known of the provider's rotation; where only renewals show it, of all its grants.
-    fn rotation(&self) -> RotationClass {
-        let class = self.provider.rotation();
-        let shown = class == RotationClass::Learnt && self.rotates.load(Ordering::Relaxed);
-        if shown { RotationClass::LearntRotating } else { class }
-    }
-
-    /// The right to follow a lapsed attempt, which a grace ends wherever this renewal is held up.
-    fn follow(&self, attempt: AttemptId, grant: &Grant) -> Followed {
-        let within = match self.rotation().grace() {
-            Some(grace) if grant.rotation != Rotation::Reusable => Some(grace),
-            Some(_) | None => None,
+            Err(error) => {
+                self.breaker.withdrawn();
+                if !error.nothing_was_written() {
+                    self.give_back(id, attempt);
+                }
+                return Err(error);
+            }
         };
-        Followed { attempt, within }
+        if let Approach::IfActive(_) = approach
+            && let Some(outcome) = self.introspect(grant, attempt, &token).await?
+        {
+            return Ok(Some(outcome));
+        }
+        let presented_ago = grant.presented_ago.filter(|_| approach.follows().is_some()).unwrap_or_default();
+        let presentation = Presentation { grant, attempt, is_repeated: matches!(approach, Approach::Again(_)), presented_ago };
+        self.present(presentation, &token).await.map(Some)
     }
 
     /// Presents the refresh token and keeps what comes of it.
-    async fn present(self: &Arc<Self>, grant: &Grant, attempt: AttemptId, refresh_token: &Secret) -> Result<Outcome, StoreError> {
+    async fn present(self: &Arc<Self>, presentation: Presentation<'_>, refresh_token: &Secret) -> Result<Outcome, StoreError> {
         let (asked_at, timer) = (self.clock.now(), self.metrics.provider_timer("refresh"));
         let result = self.provider.refresh(refresh_token).await;
         let took = timer.finish();
         match result {
-            Ok(answer) => self.keep(grant, attempt, refresh_token, answer, Asked { at: asked_at, took }).await,
-            Err(failure) => self.fail(grant, attempt, &failure, took).await,
+            Ok(answer) => self.keep(presentation, refresh_token, answer, Asked { at: asked_at, took }).await,
+            Err(failure) => self.fail(presentation, &failure, took).await,
         }
     }
 
-    /// Saves the new tokens first, and looks at what they say after.
-    async fn keep(
+    /// Asks whether a refresh token that was presented is still good. `None`: it is, and can be presented.
+    async fn introspect(
         self: &Arc<Self>,
         grant: &Grant,
         attempt: AttemptId,
-        presented: &Secret,
-        answer: TokenAnswer,
-        asked: Asked,
-    ) -> Result<Outcome, StoreError> {
-        self.answered(&grant.issuer);
-        let rotated = answer.refresh_token.as_ref().is_some_and(|new| new != presented);
-        self.rotates.fetch_or(rotated, Ordering::Relaxed);
-        let renewed = Renewed {
-            tokens: Tokens {
-                access: answer.access_token.clone(),
-                refresh: answer.refresh_token.clone(),
-                id: answer.id_token.clone(),
-                // Counted from the question, so that a slow answer's token is not believed too long.
-                expires_at: asked.at.plus(answer.expires_in),
-                lifetime: answer.expires_in,
-                refresh_life: answer.refresh_life.or(self.provider.preset().idle),
-            },
-            scopes: answer.scope.clone(),
-            rotation: if rotated { Rotation::Rotating } else { Rotation::Reusable },
-            at: asked.at,
+        refresh_token: &Secret,
+    ) -> Result<Option<Outcome>, StoreError> {
+        let timer = self.metrics.provider_timer("introspection");
+        let told = self.provider.introspect(refresh_token).await;
+        let took = timer.finish();
+        let note = |reason: &str| {
+            let event = Event::renewal(grant, self.clock.now(), Class::Ambiguous.as_str(), reason);
+            self.store.note(Event { duration: Some(took), ..event });
         };
-        let generation = grant.generation;
-        let save = || self.store.save_renewal(grant.id, attempt, generation, &renewed);
-        if !self.insist("renewed tokens", save).await? {
-            let found = self.look(grant.id).await?;
-            match &found {
-                // A logout won, or an end. What it could not know of must not live on.
-                Outcome::Gone | Outcome::Ended(_) => {
-                    self.count(grant, "ok", "logged_out_meanwhile");
-                    self.revoke(grant, answer.refresh_token.as_ref(), "logged_out_meanwhile").await;
-                }
-                // Somebody followed this attempt and was faster. Both tokens are of one family, which must live.
-                Outcome::Renewed(_) | Outcome::Refused | Outcome::Busy(_) | Outcome::Unavailable(_) => {
-                    self.count(grant, "ok", "followed_meanwhile")
-                }
+        match told {
+            Introspection::Active => {
+                note("introspected_active");
+                return Ok(None);
             }
-            return Ok(found);
-        }
-        match self.provider.identity_after_renewal(&answer, &grant.identity).await {
-            Ok(Some(identity)) if identity != grant.identity => {
-                if let Err(error) = self.store.save_identity(grant.id, generation + 1, &identity).await {
-                    tracing::warn!(grant.id = %grant.id, %error, "a changed identity could not be saved; the next renewal brings it again");
+            Introspection::Inconclusive(why) => note(why),
+            Introspection::Unavailable(why) => {
+                let now = self.clock.now();
+                tracing::debug!(grant.id = %grant.id, error = why, "a refresh token of unknown fate cannot be asked about now");
+                let retry_at = self.failed(Class::Retry(None), &grant.issuer).retry_at;
+                // Asked again for as long as its user can be served meanwhile.
+                if decision::without_renewal(grant, &self.settings, now) != Fallback::Refuse {
+                    self.write(grant.id, attempt, Write::Lapse(Some(retry_at))).await?;
+                    return Ok(Some(self.told_to_wait(retry_at.since(now))));
                 }
-            }
-            Ok(Some(_) | None) => {}
-            Err(error) => {
-                let end = || self.store.end_grant(grant.id, Fence::Generation(generation + 1), EndReason::IdentityRefused, None);
-                self.insist("the end of a grant", end).await?;
-                self.count(grant, "dead", "identity_refused");
-                report(grant, "dead", "identity_refused", &error);
-                self.revoke(grant, answer.refresh_token.as_ref(), "identity_refused").await;
-                return self.look(grant.id).await;
+                note("introspection_unavailable");
             }
         }
-        let reason = if rotated { "rotated" } else { "kept" };
-        self.metrics.renewal("ok", reason);
-        let event = Event::renewal(grant, asked.at, "ok", reason);
-        self.store.note(Event { duration: Some(asked.took), rotated: Some(rotated), ..event });
-        tracing::debug!(grant.id = %grant.id, grant.generation = generation + 1, rotated, "renewed a grant");
-        self.look(grant.id).await
+        self.breaker.withdrawn();
+        self.write(grant.id, attempt, Write::Lapse(None)).await?;
+        self.give_up(grant, attempt).await?;
+        Ok(Some(self.look(grant.id).await?))
     }
 
-    /// Writes, and goes on trying while the store is away: of what was learnt from the provider there is no other copy.
-    async fn insist<T, F>(&self, what: &str, write: impl Fn() -> F) -> Result<T, StoreError>
-    where
-        F: Future<Output = Result<T, StoreError>>,
-    {
-        let mut tries = 0;
-        loop {
-            match write().await {
-                Err(error) if tries < WRITE_TRIES => {
-                    if tries == 0 {
-                        tracing::warn!(%error, "{what} cannot be saved yet; trying on");
-                    }
-                    tries += 1;
-                    tokio::time::sleep(WRITE_AGAIN).await;
-                }
-                done => return done,
-            }
-        }
-    }
-
-    /// Does what the failure's class asks for.
-    async fn fail(
-        self: &Arc<Self>,
-        grant: &Grant,
+    /// Waits for what comes of another replica's attempt. Now and then it is looked whether that replica lives: a dead one's
+    /// lease need not be waited for.
+    async fn wait_for_owner(
+        &self,
+        changes: &mut broadcast::Receiver<Change>,
+        id: GrantId,
         attempt: AttemptId,
-        failure: &TokenFailure,
-        took: Duration,
-    ) -> Result<Outcome, StoreError> {
-        let class = classify::classify(failure, self.provider.preset().answers);
-        let reason = classify::reason(failure);
-        let now = self.clock.now();
-        self.metrics.renewal(class.as_str(), &reason);
-        let event =
-            Event { code: classify::code(failure), duration: Some(took), ..Event::renewal(grant, now, class.as_str(), &reason) };
-        if class == Class::Dead {
-            report(grant, class.as_str(), &reason, failure);
-            self.answered(&grant.issuer);
-            // Fenced: if the intent is not ours any more, another replica's renewal decides, not this answer.
-            let end = || self.store.end_grant(grant.id, Fence::Attempt(attempt), EndReason::Dead, Some(&reason));
-            let event = if self.insist("the end of a grant", end).await? { event } else { event.because("a_lost_race") };
-            self.store.note(event);
-            return self.look(grant.id).await;
+        round: u32,
+    ) -> Result<(), StoreError> {
+        if round.is_multiple_of(ROUNDS_TO_LOOK)
+            && self.store.knows_who_lives()
+            && self.store.expire_dead_owners_lease(id, attempt).await?
+        {
+            tracing::info!(grant.id = %id, "the replica that was renewing a grant is dead");
+            return Ok(());
         }
-        self.store.note(event);
-        let retry_at = self.fault(grant, class, failure);
-        let (store, id, what) = (&self.store, grant.id, "the outcome of a renewal");
-        let wait = retry_at.since(now);
-        match class {
-            Class::Ambiguous => self.insist(what, || store.lapse_renewal(id, attempt, Some(retry_at))).await?,
-            Class::Config(Whose::Grant) => {
-                self.insist(what, || store.release_renewal(id, attempt, Some(retry_at), Some(&reason))).await?;
-                return Ok(Outcome::Refused);
-            }
-            Class::Dead | Class::Config(Whose::Client) | Class::Retry(_) => {
-                self.insist(what, || store.release_renewal(id, attempt, Some(retry_at), None)).await?;
-            }
-        }
-        Ok(self.told_to_wait(wait))
+        wait_for_change(changes, id).await;
+        Ok(())
     }
 
     /// Ends a grant whose last attempt's outcome will never be known.
-    async fn give_up(&self, grant: &Grant, attempt: AttemptId) -> Result<(), StoreError> {
+    pub(super) async fn give_up(&self, grant: &Grant, attempt: AttemptId) -> Result<(), StoreError> {
         if self.store.give_up_renewal(grant.id, attempt).await? {
             self.count(grant, "ambiguous", "outcome_unknown");
             tracing::warn!(
@@ -284,34 +230,13 @@ impl Engine {
     }
 
     /// The grant as it stands now.
-    async fn look(&self, id: GrantId) -> Result<Outcome, StoreError> {
+    pub(super) async fn look(&self, id: GrantId) -> Result<Outcome, StoreError> {
         Ok(match self.store.grant(id).await?.map(Arc::new) {
             None => Outcome::Gone,
             Some(grant) if grant.ended.is_some() => Outcome::Ended(grant),
             Some(grant) => Outcome::Renewed(grant),
         })
     }
-
-    async fn revoke(&self, grant: &Grant, refresh_token: Option<&Secret>, reason: &str) {
-        let Some(token) = refresh_token else { return };
-        let outcome = match self.provider.revoke(token).await {
-            Ok(true) => "ok",
-            Ok(false) => "no_endpoint",
-            Err(error) => {
-                tracing::warn!(%error, "could not revoke the refresh token of a grant that has ended");
-                "failed"
-            }
-        };
-        let event = Event::of(Kind::Revocation, grant.id, &grant.identity, self.clock.now()).because(reason);
-        self.store.note(Event { outcome: outcome.to_owned(), ..event });
-    }
-}
-
-/// When the provider was asked, and how long it took.
-#[derive(Clone, Copy)]
-struct Asked {
-    at: Timestamp,
-    took: Duration,
 }
 
 /// Waits until the grant is said to have changed, or [`LOOK_AGAIN`].

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::classify::{Class, Whose};
-use crate::{clock::Timestamp, secret::random};
+use crate::{backoff::back_off, clock::Timestamp};
 
 /// The breaker of one provider.
 #[derive(Debug, Default)]
@@ -17,21 +17,34 @@ pub(super) struct Breaker(Mutex<State>);
 struct State {
     failures: u32,
     failed_at: Timestamp,
-    closed_until: Timestamp,
+    open_until: Timestamp,
     probing: bool,
     client_refused: bool,
+    /// The last answer that says anything of this client accepted it.
+    client_accepted: bool,
     outage: bool,
     names_its_pause: bool,
     answered_at: Option<Timestamp>,
 }
 
-/// The leave to make a call.
+/// How a call is let pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Leave {
+pub(super) enum Admission {
     /// As everybody.
-    Free,
+    Normal,
     /// As the one who looks whether the trouble is over.
-    ToLook,
+    HalfOpenProbe,
+}
+
+/// What the provider thinks of this client, as far as its answers tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientStanding {
+    /// No answer has told.
+    Unknown,
+    /// It is who it says it is.
+    Accepted,
+    /// It is not, or may not renew.
+    Refused,
 }
 
 /// What a failure leads to.
@@ -49,6 +62,8 @@ const PATIENCE: u32 = 3;
 const CONFIG_PAUSE: Duration = Duration::from_secs(60);
 /// A failure says nothing of the provider after this.
 const TROUBLE: Duration = Duration::from_secs(90);
+/// Pauses grow between these.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(30);
 /// However long one answer asks us to wait, somebody looks after this.
 const LONGEST_FOR_ALL: Duration = Duration::from_secs(60);
@@ -69,27 +84,43 @@ impl Breaker {
         self.state().client_refused
     }
 
+    /// What the last answers say of this client.
+    pub(super) fn client_standing(&self) -> ClientStanding {
+        let state = self.state();
+        match (state.client_refused, state.client_accepted) {
+            (true, _) => ClientStanding::Refused,
+            (false, true) => ClientStanding::Accepted,
+            (false, false) => ClientStanding::Unknown,
+        }
+    }
+
     /// Whether the last answer said when to come again, as of a provider that is at its limit and not away.
     pub(super) fn names_its_pause(&self) -> bool {
         self.state().names_its_pause
     }
 
     /// Asks to make one call. Whoever may must report with [`Breaker::succeeded`], [`Breaker::failed`] or
-    /// [`Breaker::withdrawn`].
+    /// [`Breaker::withdrawn`]. A call that can be made within a `window` alone, which may be over when the breaker's pause is,
+    /// is let pass, one at a time.
     ///
     /// # Errors
     /// How long to wait.
-    pub(super) fn enter(&self, now: Timestamp) -> Result<Leave, Duration> {
+    pub(super) fn enter(&self, now: Timestamp, window: Option<Duration>) -> Result<Admission, Duration> {
         let mut state = self.state();
-        if now < state.closed_until {
-            return Err(state.closed_until.since(now));
+        if now < state.open_until {
+            let pause = state.open_until.since(now);
+            if state.probing || state.client_refused || window.is_none_or(|window| pause < window) {
+                return Err(pause);
+            }
+            state.probing = true;
+            return Ok(Admission::Normal);
         }
         let half_open = state.client_refused || state.failures >= PATIENCE;
         if half_open && state.probing {
             return Err(Duration::from_secs(1));
         }
         state.probing = half_open;
-        Ok(if half_open { Leave::ToLook } else { Leave::Free })
+        Ok(if half_open { Admission::HalfOpenProbe } else { Admission::Normal })
     }
 
     /// The call was not made after all.
@@ -101,8 +132,19 @@ impl Breaker {
     pub(super) fn succeeded(&self, now: Timestamp) -> bool {
         let mut state = self.state();
         let recovered = state.outage;
-        *state = State { answered_at: Some(now), ..State::default() };
+        *state = State { answered_at: Some(now), client_accepted: true, ..State::default() };
         recovered
+    }
+
+    /// The provider was there, as far as could be seen without asking it for tokens.
+    pub(super) fn was_reached(&self, now: Timestamp) {
+        let mut state = self.state();
+        (state.answered_at, state.probing) = (Some(now), false);
+    }
+
+    /// Whether the provider failed the last time that it was asked for tokens.
+    pub(super) fn has_failed(&self) -> bool {
+        self.state().failures > 0
     }
 
     /// Whether the provider has answered as it should since `then`.
@@ -112,14 +154,18 @@ impl Breaker {
 
     /// How long nobody may call, as far as is known now.
     pub(super) fn pause(&self, now: Timestamp) -> Option<Duration> {
-        let closed_until = self.state().closed_until;
-        (now < closed_until).then(|| closed_until.since(now))
+        let open_until = self.state().open_until;
+        (now < open_until).then(|| open_until.since(now))
     }
 
     /// The call failed.
     pub(super) fn failed(&self, class: Class, now: Timestamp) -> Failed {
         let mut state = self.state();
         state.probing = false;
+        if class == Class::Config(Whose::Grant) || class == Class::Config(Whose::Client) {
+            // A refusal without a reason may be about this client.
+            state.client_accepted = false;
+        }
         // What concerns one grant says nothing of the others.
         if class == Class::Config(Whose::Grant) {
             return Failed { retry_at: now.plus(CONFIG_PAUSE), outage_began: false };
@@ -131,24 +177,17 @@ impl Breaker {
         let pause = match class {
             Class::Config(_) => CONFIG_PAUSE,
             Class::Retry(Some(wait)) => wait.max(Duration::from_millis(100)),
-            Class::Retry(None) | Class::Ambiguous | Class::Dead => back_off(state.failures),
+            Class::Retry(None) | Class::Ambiguous | Class::Dead => back_off(state.failures, FIRST_PAUSE, LONGEST),
         };
         state.names_its_pause = matches!(class, Class::Retry(Some(_)));
         let for_all = matches!(class, Class::Config(_) | Class::Retry(Some(_))) || state.failures >= PATIENCE;
         let outage_began = for_all && !state.outage;
         if for_all {
             state.outage = true;
-            state.closed_until = state.closed_until.max(now.plus(pause.min(LONGEST_FOR_ALL)));
+            state.open_until = state.open_until.max(now.plus(pause.min(LONGEST_FOR_ALL)));
         }
         Failed { retry_at: now.plus(pause), outage_began }
     }
-}
-
-/// Twice as long each time from half a second on, and half of it by chance, so that replicas spread.
-fn back_off(failures: u32) -> Duration {
-    let full = Duration::from_millis(500).saturating_mul(1 << failures.saturating_sub(1).min(10)).min(LONGEST);
-    let [chance] = random::<1>();
-    full / 2 + full / 2 * u32::from(chance) / 255
 }
 
 #[cfg(test)]
@@ -161,25 +200,25 @@ mod tests {
     fn one_failure_stops_nobody_else_but_an_outage_lets_one_through_at_a_time() {
         let breaker = Breaker::default();
         breaker.failed(Class::Ambiguous, NOW);
-        assert!(breaker.enter(NOW).is_ok() && breaker.in_trouble(NOW));
+        assert!(breaker.enter(NOW, None).is_ok() && breaker.in_trouble(NOW));
         assert!(!breaker.failed(Class::Ambiguous, NOW).outage_began);
         assert!(breaker.failed(Class::Ambiguous, NOW).outage_began);
         assert!(!breaker.failed(Class::Ambiguous, NOW).outage_began, "it is said once");
-        assert!(breaker.enter(NOW).is_err());
+        assert!(breaker.enter(NOW, None).is_err());
         let later = NOW.plus(LONGEST);
-        assert_eq!(breaker.enter(later), Ok(Leave::ToLook));
-        assert!(breaker.enter(later).is_err(), "one probe at a time");
+        assert_eq!(breaker.enter(later, None), Ok(Admission::HalfOpenProbe));
+        assert!(breaker.enter(later, None).is_err(), "one probe at a time");
         breaker.withdrawn();
-        assert!(breaker.enter(later).is_ok());
+        assert!(breaker.enter(later, None).is_ok());
         assert!(breaker.succeeded(later) && breaker.answered_since(later));
-        assert!(breaker.enter(later).is_ok() && breaker.enter(later).is_ok() && !breaker.in_trouble(later));
+        assert!(breaker.enter(later, None).is_ok() && breaker.enter(later, None).is_ok() && !breaker.in_trouble(later));
     }
 
     #[test]
     fn the_providers_own_wait_is_honoured_at_once_and_a_refused_client_is_asked_for_once_a_minute() {
         let breaker = Breaker::default();
         breaker.failed(Class::Retry(Some(Duration::from_secs(20))), NOW);
-        assert_eq!(breaker.enter(NOW), Err(Duration::from_secs(20)));
+        assert_eq!(breaker.enter(NOW, None), Err(Duration::from_secs(20)));
         assert!(breaker.names_its_pause());
         breaker.failed(Class::Ambiguous, NOW);
         assert!(!breaker.names_its_pause());
@@ -188,29 +227,20 @@ mod tests {
         assert!(breaker.client_is_refused());
         breaker.failed(Class::Ambiguous, NOW);
         assert!(breaker.client_is_refused(), "an outage is no word about the client");
-        assert_eq!(breaker.enter(NOW), Err(CONFIG_PAUSE));
-        assert!(breaker.enter(NOW.plus(CONFIG_PAUSE)).is_ok());
-        assert!(breaker.enter(NOW.plus(CONFIG_PAUSE)).is_err());
+        assert_eq!(breaker.enter(NOW, None), Err(CONFIG_PAUSE));
+        assert!(breaker.enter(NOW.plus(CONFIG_PAUSE), None).is_ok());
+        assert!(breaker.enter(NOW.plus(CONFIG_PAUSE), None).is_err());
     }
 
     #[test]
     fn one_grants_oddity_and_one_answers_long_wait_do_not_stop_the_others() {
         let breaker = Breaker::default();
         assert_eq!(breaker.failed(Class::Config(Whose::Grant), NOW).retry_at, NOW.plus(CONFIG_PAUSE));
-        assert!(breaker.enter(NOW).is_ok() && !breaker.in_trouble(NOW) && breaker.pause(NOW).is_none());
+        assert!(breaker.enter(NOW, None).is_ok() && !breaker.in_trouble(NOW) && breaker.pause(NOW).is_none());
         assert_eq!(
             breaker.failed(Class::Retry(Some(Duration::from_secs(600))), NOW).retry_at,
             NOW.plus(Duration::from_secs(600))
         );
         assert_eq!(breaker.pause(NOW), Some(LONGEST_FOR_ALL));
-    }
-
-    #[test]
-    fn pauses_grow_and_are_bounded() {
-        for failures in 1..100 {
-            let pause = back_off(failures);
-            assert!(pause >= Duration::from_millis(250) && pause <= LONGEST, "{failures}: {pause:?}");
-        }
-        assert!(back_off(50) >= LONGEST / 2);
     }
 }

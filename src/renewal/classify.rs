@@ -49,7 +49,7 @@ pub(super) fn classify(failure: &TokenFailure, answers: &[Answer]) -> Class {
         TokenFailure::NoAnswer(FetchError::Broken(_) | FetchError::TimedOut(_) | FetchError::Unreadable(_)) => Class::Ambiguous,
         // A success that we cannot read was a success.
         TokenFailure::Unusable(_) => Class::Ambiguous,
-        TokenFailure::Refused { status, code: Some(code), retry_after }
+        TokenFailure::Refused { status, code: Some(code), retry_after, .. }
             if let Some(means) = own_meaning(answers, *status, code) =>
         {
             match means {
@@ -60,7 +60,7 @@ pub(super) fn classify(failure: &TokenFailure, answers: &[Answer]) -> Class {
                 Meaning::Ambiguous => Class::Ambiguous,
             }
         }
-        TokenFailure::Refused { status, code, retry_after } => match code.as_deref() {
+        TokenFailure::Refused { status, code, retry_after, .. } => match code.as_deref() {
             // A server that fails may say anything of what it did.
             Some(_) | None if status.is_server_error() => by_status(*status, *retry_after),
             Some("invalid_grant" | "interaction_required" | "consent_required" | "login_required") => Class::Dead,
@@ -112,6 +112,14 @@ pub(super) fn code(failure: &TokenFailure) -> Option<String> {
     }
 }
 
+/// The provider's own words on it, if it sent any.
+pub(super) fn description(failure: &TokenFailure) -> Option<String> {
+    match failure {
+        TokenFailure::Refused { description, .. } => description.clone(),
+        TokenFailure::NotReady | TokenFailure::NoAnswer(_) | TokenFailure::Unusable(_) => None,
+    }
+}
+
 /// Whether the provider says that it is asked too often.
 pub(super) fn is_too_many(failure: &TokenFailure) -> bool {
     match failure {
@@ -124,11 +132,11 @@ pub(super) fn is_too_many(failure: &TokenFailure) -> bool {
 
 /// Whether the answer to a token that is nobody's leaves open how a real one would fare: refused as it should be, or with
 /// a status by which some providers fail over what they cannot read, unless this one is known to refuse properly.
-pub(super) fn tells_nothing(failure: &TokenFailure, class: Class, refuses_properly: bool) -> bool {
+pub(super) fn is_inconclusive(failure: &TokenFailure, class: Class, rejects_dummies: bool) -> bool {
     match class {
         Class::Dead | Class::Config(Whose::Grant) => true,
         Class::Ambiguous => {
-            !refuses_properly
+            !rejects_dummies
                 && matches!(failure, TokenFailure::Refused { status, .. } if *status == StatusCode::INTERNAL_SERVER_ERROR)
         }
         Class::Config(Whose::Client) | Class::Retry(_) => false,

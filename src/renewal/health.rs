@@ -1,14 +1,11 @@
-//! What renewals show of the provider's health, and looks at it with a token that is nobody's.
+//! What renewals show of the provider's health, and health probes with a dummy refresh token.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
 use super::{
     Engine, Outcome,
     breaker::Failed,
-    classify::{self, Class},
+    classify::{self, Class, Whose},
 };
 use crate::{clock::Timestamp, grant::Grant, oidc::TokenFailure};
 
@@ -17,14 +14,13 @@ const RECENTLY: Duration = Duration::from_secs(30);
 
 impl Engine {
     /// The provider answered as it should.
-    pub(super) fn answered(self: &Arc<Self>, issuer: &str) {
+    pub(super) fn answered(&self, issuer: &str) {
         if self.breaker.succeeded(self.clock.now()) {
             self.metrics.provider_outage(false);
             tracing::info!(oidc.issuer = issuer, "the provider renews grants again");
         }
         self.metrics.client_config_error(false);
         self.slots.succeeded();
-        self.learn_what_a_look_tells(issuer);
     }
 
     /// What a failure means for everybody, said once when an outage begins.
@@ -42,12 +38,17 @@ impl Engine {
         failed
     }
 
-    /// Looks whether a provider in trouble can be asked again, so that no outage costs a grant whose token is good for one
-    /// use. How long to wait, if it cannot.
-    pub(super) async fn look_at_the_provider(&self, grant: &Grant) -> Option<Duration> {
+    /// Probes with a dummy refresh token whether a provider in trouble can be asked again, so that no outage costs a grant whose
+    /// token is good for one use. How long to wait, if it cannot. A provider that is well is never probed so: each dummy is a
+    /// failed refresh in its audit log.
+    pub(super) async fn probe_provider(&self, grant: &Grant) -> Option<Duration> {
         let failure = self.provider.probe().await.err()?;
         let class = classify::classify(&failure, self.provider.preset().answers);
-        if classify::tells_nothing(&failure, class, self.refuses_properly.load(Ordering::Relaxed)) {
+        if matches!(class, Class::Dead | Class::Config(Whose::Grant)) {
+            self.learn_that_it_rejects_dummies().await;
+            return None;
+        }
+        if classify::is_inconclusive(&failure, class, self.rejects_dummies().await) {
             return None;
         }
         let failed = self.failed(class, &grant.issuer);
@@ -55,10 +56,11 @@ impl Engine {
         Some(failed.retry_at.since(self.clock.now()))
     }
 
-    /// Whether the provider is there, by what renewals showed, or by a look. For grants that no renewal can serve: nobody is
-    /// sent to a provider that is away.
-    pub(super) async fn provider_answers(self: &Arc<Self>, grant: &Grant) -> bool {
-        let _one_looks = self.looking.lock().await;
+    /// Whether the provider is there, by what renewals showed, or by asking. For a grant that no renewal can serve: nobody is
+    /// sent to a provider that is away. Where it failed the last time that anybody heard of it, here or on the replica that
+    /// lost this grant's answer, it is probed as in any outage; else it is only asked for its metadata.
+    pub(super) async fn provider_answers(&self, grant: &Grant) -> bool {
+        let _one_asks = self.looking.lock().await;
         let now = self.clock.now();
         if self.breaker.in_trouble(now) {
             return false;
@@ -66,31 +68,17 @@ impl Engine {
         if self.breaker.answered_since(now.minus(RECENTLY)) {
             return true;
         }
-        if self.breaker.enter(now).is_err() {
+        if self.breaker.enter(now, None).is_err() {
             return false;
         }
-        let answers = self.look_at_the_provider(grant).await.is_none();
-        if answers {
-            self.answered(&grant.issuer);
+        let failed = self.breaker.has_failed() || grant.retry_at.is_some();
+        let answers = if failed { self.probe_provider(grant).await.is_none() } else { self.provider.is_reachable().await };
+        match (answers, failed) {
+            (true, true) => self.answered(&grant.issuer),
+            (true, false) => self.breaker.was_reached(now),
+            (false, _) => self.breaker.withdrawn(),
         }
         answers
-    }
-
-    /// Finds out, once and while all is well, whether the provider refuses a token that is nobody's as it should. If it does,
-    /// another answer to a look is a sign of trouble; if not, only real tokens tell.
-    fn learn_what_a_look_tells(self: &Arc<Self>, issuer: &str) {
-        if self.has_learnt.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        let (engine, issuer) = (Arc::clone(self), issuer.to_owned());
-        self.tasks.spawn(async move {
-            let Some(_slot) = engine.slots.acquire().await else { return };
-            let Err(failure) = engine.provider.probe().await else { return };
-            let class = classify::classify(&failure, engine.provider.preset().answers);
-            let properly = classify::tells_nothing(&failure, class, true);
-            engine.refuses_properly.store(properly, Ordering::Relaxed);
-            tracing::debug!(oidc.issuer = issuer, properly, "learnt how the provider refuses a token that is nobody's");
-        });
     }
 
     /// Why the provider was not asked, or not with success: it is at its limit, or it is in trouble.

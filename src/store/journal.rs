@@ -9,8 +9,8 @@ use std::{
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{Store, StoreError, on};
-use crate::{history::Event, secret::random_text};
+use super::{Access, Store, StoreError, on};
+use crate::{backoff::back_off, history::Event, secret::random_text};
 
 /// Events that wait to be written, and the name of the replica that they happened on.
 #[derive(Debug)]
@@ -23,6 +23,7 @@ pub(super) struct Journal {
 /// Written at once when so many wait, and after this long in any case.
 const BATCH: usize = 100;
 const WRITE_AFTER: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// While the store is away so many are kept; then the oldest are lost, and the log has their lines.
 const MOST: usize = 20_000;
 
@@ -51,13 +52,19 @@ impl Store {
 
     /// Writes what was noted, until told to stop and then once more.
     pub async fn write_history(&self, stop: CancellationToken) {
+        let mut failures = 0;
         loop {
-            let stopped = tokio::select! {
-                () = stop.cancelled() => true,
-                () = self.journal.full.notified() => false,
-                () = tokio::time::sleep(WRITE_AFTER) => false,
+            let stopped = if failures > 0 {
+                // However much more is noted meanwhile, a store that fails is tried after pauses that grow.
+                stop.run_until_cancelled(tokio::time::sleep(back_off(failures, WRITE_AFTER, LONGEST_PAUSE))).await.is_none()
+            } else {
+                tokio::select! {
+                    () = stop.cancelled() => true,
+                    () = self.journal.full.notified() => false,
+                    () = tokio::time::sleep(WRITE_AFTER) => false,
+                }
             };
-            self.write_noted().await;
+            failures = if self.write_noted().await { 0 } else { failures + 1 };
             if stopped {
                 return;
             }
@@ -67,12 +74,12 @@ impl Store {
     /// Writes a batch; should the store refuse it, one by one, and leaves out what it refuses for itself.
     async fn write(&self, batch: &[Event]) -> Result<(), StoreError> {
         let replica = self.journal.replica.as_str();
-        match on!(self, backend => backend.record(batch, replica)) {
+        match on!(self, Access::Once, record(batch, replica)) {
             Err(error) if error.is_refusal() => {}
             done => return done,
         }
         for event in batch {
-            match on!(self, backend => backend.record(std::slice::from_ref(event), replica)) {
+            match on!(self, Access::Once, record(std::slice::from_ref(event), replica)) {
                 Err(error) if error.is_refusal() => {
                     tracing::warn!(%error, kind = event.kind.as_str(), grant.id = %event.grant, "the store refuses an event; it is left out");
                 }
@@ -82,8 +89,8 @@ impl Store {
         Ok(())
     }
 
-    /// Writes what was noted; what cannot be written now waits on.
-    pub async fn write_noted(&self) {
+    /// Writes what was noted; what cannot be written now waits on. `false`: something does.
+    pub async fn write_noted(&self) -> bool {
         let events = std::mem::take(&mut *self.journal.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         let mut written = 0;
         for batch in events.chunks(BATCH) {
@@ -93,7 +100,9 @@ impl Store {
             }
             written += batch.len();
         }
+        let is_all = written >= events.len();
         let rest = events.into_iter().skip(written);
         self.journal.waiting.lock().unwrap_or_else(PoisonError::into_inner).splice(0..0, rest);
+        is_all
     }
 }

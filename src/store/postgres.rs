@@ -1,19 +1,28 @@
 //! The store of production: several replicas on one Postgres, which share nothing else.
 
-use std::{str::FromStr, time::Duration};
+use std::{
+    str::FromStr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use sqlx::{
-    ConnectOptions, PgConnection, PgPool, Row,
+    ConnectOptions, Connection, PgConnection, PgPool, Row,
     migrate::{Migration, MigrationType, Migrator},
+    pool::PoolConnection,
     postgres::{PgConnectOptions, PgListener, PgPoolOptions, PgRow},
 };
 
 use super::{
-    Counts, Expired, Fence, Followed, NewGrant, Renewed, Seat, Seated, Sharing, StoreError, Whose,
+    Counts, Expired, Fence, Followed, Knowledge, NewGrant, Renewed, Seat, Seated, Sharing, StoreError, Whose,
     rows::{self, GrantRow, LeftGrant, SealedTokens},
     statements::{grant_columns, implement_grants, implement_history, implement_sessions, implement_statements},
 };
 use crate::{
+    backoff::back_off,
     clock::{Timestamp, millis},
     grant::{AttemptId, EndReason, GrantId},
     history::{Event, Kind},
@@ -33,6 +42,25 @@ pub struct PostgresSettings {
 #[derive(Debug)]
 pub(super) struct Postgres {
     pool: PgPool,
+    options: PgConnectOptions,
+    /// The heartbeat's own, so that it waits for nobody.
+    heart: tokio::sync::Mutex<Option<PgConnection>>,
+    condemned: Arc<Condemned>,
+}
+
+/// Until when connections were opened that are not to be used any more: they may lead to a server that was the primary.
+#[derive(Debug, Default)]
+struct Condemned(Mutex<Option<Instant>>);
+
+impl Condemned {
+    #[expect(clippy::disallowed_methods, reason = "the age of a connection has nothing to do with tokens' times")]
+    fn all_until_now(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn has(&self, age: Duration) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|until| until.elapsed() <= age)
+    }
 }
 
 implement_statements!(
@@ -45,16 +73,49 @@ const CHANNEL: &str = "evergate_changes";
 /// Together they stay under the second within which a revoked session is refused everywhere.
 const HEARTBEAT: Duration = Duration::from_millis(400);
 const HEARTBEAT_DEADLINE: Duration = Duration::from_millis(400);
-const RECONNECT: Duration = Duration::from_millis(250);
+/// While it cannot be opened it is tried after pauses that grow between these.
+const RECONNECT: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
 
 impl Postgres {
     pub(super) fn open(settings: &PostgresSettings) -> Result<Self, StoreError> {
         let options = PgConnectOptions::from_str(settings.url.expose())?.application_name("evergate").disable_statement_logging();
+        let condemned = Arc::<Condemned>::default();
+        let judged = Arc::clone(&condemned);
         let pool = PgPoolOptions::new()
             .max_connections(settings.max_open.saturating_add(1))
             .acquire_timeout(Duration::from_secs(3))
-            .connect_lazy_with(options);
-        Ok(Self { pool })
+            .before_acquire(move |_, connection| {
+                let usable = !judged.has(connection.age);
+                Box::pin(async move { Ok(usable) })
+            })
+            .connect_lazy_with(options.clone());
+        Ok(Self { pool, options, heart: tokio::sync::Mutex::default(), condemned })
+    }
+
+    /// One of the pool's connections.
+    pub(super) async fn connection(&self) -> Result<PoolConnection<sqlx::Postgres>, StoreError> {
+        Ok(self.pool.acquire().await?)
+    }
+
+    /// Closes, when they are next looked at, all connections that are open now.
+    pub(super) fn condemn(&self) {
+        self.condemned.all_until_now();
+    }
+
+    /// Writes the heartbeat, over a new connection if the one that it has is of no use: there may be another primary by now.
+    pub(super) async fn beat(&self, replica: &str) -> Result<(), StoreError> {
+        let mut heart = self.heart.lock().await;
+        if let Some(connection) = heart.as_mut() {
+            match Self::write_heartbeat(connection, replica).await {
+                Ok(()) => return Ok(()),
+                Err(_) => *heart = None,
+            }
+            self.condemn();
+        }
+        let mut connection = PgConnection::connect_with(&self.options).await?;
+        Self::write_heartbeat(&mut connection, replica).await?;
+        *heart = Some(connection);
+        Ok(())
     }
 
     pub(super) async fn migrate(&self) -> Result<(), StoreError> {
@@ -68,6 +129,7 @@ impl Postgres {
                 "history and shared grants",
                 include_str!("../../migrations/postgres/0002_history_and_shared_grants.sql"),
             ),
+            migration(3, "replicas and knowledge", include_str!("../../migrations/postgres/0003_replicas_and_knowledge.sql")),
         ];
         // A newer replica may have migrated already; what it added, this one does not miss.
         let migrator = Migrator { migrations: migrations.into(), ignore_missing: true, ..Migrator::DEFAULT };
@@ -88,11 +150,19 @@ impl Postgres {
     }
 
     pub(super) async fn watch(&self, announce: impl Fn(Change), heard: impl Fn(bool)) {
+        let failures = AtomicU32::new(0);
         loop {
-            let error = self.listen(&announce, &heard).await.err();
+            let told = |hears: bool| {
+                if hears {
+                    failures.store(0, Ordering::Relaxed);
+                }
+                heard(hears);
+            };
+            let error = self.listen(&announce, &told).await.err();
             heard(false);
             tracing::debug!(error = error.as_ref().map(tracing::field::display), "lost the connection that hears of changes");
-            tokio::time::sleep(RECONNECT).await;
+            let failed = failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+            tokio::time::sleep(back_off(failed, RECONNECT.0, RECONNECT.1)).await;
         }
     }
 

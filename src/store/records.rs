@@ -126,6 +126,15 @@ pub struct Followed {
     pub within: Option<Duration>,
 }
 
+/// What renewals have shown of a provider's habits, as far as anything has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Knowledge {
+    /// Whether a renewal of some grant replaced its refresh token.
+    pub rotates: Option<bool>,
+    /// Whether a refresh token that is nobody's is refused as it should be.
+    pub rejects_dummy: Option<bool>,
+}
+
 /// Which writer may still end a grant.
 #[derive(Clone, Copy, Debug)]
 pub enum Fence {

@@ -8,13 +8,14 @@ use std::{
 };
 
 use sqlx::{
-    ConnectOptions, Row, SqliteConnection, SqlitePool,
+    ConnectOptions, Connection, Row, SqliteConnection, SqlitePool,
     migrate::{Migration, MigrationType, Migrator},
+    pool::PoolConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
 
 use super::{
-    Counts, Expired, Fence, Followed, NewGrant, Renewed, Seat, Seated, Sharing, StoreError, Whose,
+    Counts, Expired, Fence, Followed, Knowledge, NewGrant, Renewed, Seat, Seated, Sharing, StoreError, Whose,
     rows::{self, GrantRow, LeftGrant, SealedTokens},
     statements::{grant_columns, implement_grants, implement_history, implement_sessions, implement_statements},
 };
@@ -59,6 +60,25 @@ impl Sqlite {
         Ok(Self { pool })
     }
 
+    /// One of the pool's connections.
+    pub(super) async fn connection(&self) -> Result<PoolConnection<sqlx::Sqlite>, StoreError> {
+        Ok(self.pool.acquire().await?)
+    }
+
+    /// All connections lead to the same file.
+    #[expect(clippy::unused_self, reason = "the contract's, which Postgres needs")]
+    pub(super) fn condemn(&self) {}
+
+    /// Writes the heartbeat.
+    pub(super) async fn beat(&self, replica: &str) -> Result<(), StoreError> {
+        let mut connection = self.connection().await?;
+        let done = Self::write_heartbeat(&mut connection, replica).await.map_err(StoreError::from);
+        if done.as_ref().is_err_and(StoreError::spoils_connection) {
+            connection.close_on_drop();
+        }
+        done
+    }
+
     pub(super) async fn migrate(&self) -> Result<(), StoreError> {
         let migration = |version, name: &'static str, text: &'static str| {
             Migration::new(version, name.into(), MigrationType::Simple, sqlx::SqlSafeStr::into_sql_str(text), false)
@@ -66,6 +86,7 @@ impl Sqlite {
         let migrations = vec![
             migration(1, "grants and sessions", include_str!("../../migrations/sqlite/0001_grants_and_sessions.sql")),
             migration(2, "history and shared grants", include_str!("../../migrations/sqlite/0002_history_and_shared_grants.sql")),
+            migration(3, "replicas and knowledge", include_str!("../../migrations/sqlite/0003_replicas_and_knowledge.sql")),
         ];
         let migrator = Migrator { migrations: migrations.into(), ignore_missing: true, ..Migrator::DEFAULT };
         Ok(migrator.run(&self.pool).await?)
@@ -93,7 +114,7 @@ impl Sqlite {
     }
 
     /// Whether the file was written to since the last call.
-    async fn version(&self, last: &mut Option<(sqlx::pool::PoolConnection<sqlx::Sqlite>, i64)>) -> Result<bool, sqlx::Error> {
+    async fn version(&self, last: &mut Option<(PoolConnection<sqlx::Sqlite>, i64)>) -> Result<bool, sqlx::Error> {
         // The figure is comparable only on one connection, which is therefore kept.
         let (mut connection, before) = match last.take() {
             Some((connection, version)) => (connection, Some(version)),

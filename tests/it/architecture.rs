@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Which room may know which. A room may always know itself.
-const VOCABULARY: [&str; 5] = ["identity", "address", "seal", "secret", "clock"];
+const VOCABULARY: [&str; 6] = ["identity", "address", "seal", "secret", "backoff", "clock"];
 const ARROWS: &[(&str, &[&str])] = &[
     ("cli", &["app", "config", "demo", "sign_out", "history", "grant", "session", "store", "telemetry"]),
     ("demo", &["app", "config"]),
@@ -90,6 +90,7 @@ const HOMES: &[(&str, &[&str])] = &[
 const PURE: &[&str] = &[
     "renewal/decision",
     "renewal/classify",
+    "store/error",
     "policy",
     "routing",
     "routing/path",
@@ -272,6 +273,8 @@ fn statuses_are_chosen_in_the_refusal_table_and_own_pages() {
             // Which answers have a body is told by their status.
             "forward/http1/head",
             "oidc/token_call",
+            "oidc/client_auth",
+            "oidc/introspection",
             "oidc/http",
             "oidc/discovery",
             "oidc/preset/table",

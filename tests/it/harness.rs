@@ -165,6 +165,19 @@ impl World {
         (output.status.code().unwrap(), String::from_utf8(printed).unwrap())
     }
 
+    /// Has the world's Postgres take writes or not; see [`postgres::set_read_only`].
+    pub async fn set_store_read_only(&self, read_only: bool, disconnect: bool) {
+        let Database::Postgres { url } = &self.database else { panic!("only Postgres can be told so") };
+        postgres::set_read_only(url, read_only, disconnect).await;
+    }
+
+    /// A figure of a gateway's metrics.
+    pub fn metric(&self, replica: usize, name: &str) -> f64 {
+        let text = self.replicas[replica].metrics.render().unwrap();
+        let line = text.lines().find(|line| line.split(' ').next() == Some(name));
+        line.and_then(|line| line.split(' ').next_back()).map_or(0.0, |figure| figure.parse().unwrap())
+    }
+
     /// Runs a statement on the world's database.
     pub async fn sql(&self, statement: &'static str) {
         match &self.database {

@@ -36,6 +36,8 @@ mod sessions;
 mod shared_grants;
 mod silent_return;
 mod smuggling;
+mod store_failures;
 mod storm;
 mod tls;
 mod transfer;
+mod unknown_fate;

@@ -100,7 +100,7 @@ async fn a_login_that_kills_an_older_token_takes_its_sessions_over() {
 async fn a_lost_answer_is_asked_for_again_within_the_provider_s_grace_and_not_after() {
     let prepare = |idp: &Idp| idp.rotate_as(Rotation::Grace(Duration::from_secs(60)));
     for within in [true, false] {
-        let world = World::build().set("oidc_preset", "dex").start_with(prepare).await;
+        let world = World::build().set("oidc_refresh_token_grace", "60s").start_with(prepare).await;
         let visitor = world.signed_in().await;
         world.clock.advance(EXPIRED);
         assert!(visitor.get("/").await.is_upstreams());

@@ -23,6 +23,7 @@ pub(super) const GENERIC: Preset = Preset {
     scope: None,
     offline: Offline::ScopeIfListed,
     rotation: RotationClass::Learnt,
+    introspects: true,
     shares_grants: false,
     wants_consent: false,
     idle: None,
@@ -104,8 +105,8 @@ pub const PRESETS: &[Preset] = &[
         name: "dex",
         issuers: &[Issuer::PathEnds("/dex")],
         offline: Offline::Scope,
-        // `reuseInterval` of its sample configuration.
-        rotation: RotationClass::Grace(Duration::from_secs(3)),
+        // Dex 2.45.1: an old token is 400 once `reuseInterval` is over, and its successor stays good.
+        rotation: RotationClass::Unpunished,
         shares_grants: true,
         idle: days(90),
         answers: &[
@@ -133,6 +134,8 @@ pub const PRESETS: &[Preset] = &[
     },
     Preset {
         name: "zitadel",
+        // zitadel/oidc v3.52: refresh tokens are inactive, good ones too.
+        introspects: false,
         issuers: &[Issuer::HostEnds(".zitadel.cloud")],
         offline: Offline::Scope,
         rotation: RotationClass::Strict,

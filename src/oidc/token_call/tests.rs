@@ -1,13 +1,33 @@
+use bytes::Bytes;
 use serde_json::json;
 
 use super::*;
 
 fn answer(status: u16, body: &str) -> Result<TokenAnswer, TokenFailure> {
-    read(&Answer {
+    let answer = Answer {
         status: StatusCode::from_u16(status).unwrap(),
         headers: HeaderMap::new(),
         body: Bytes::copy_from_slice(body.as_bytes()),
-    })
+    };
+    read(&answer, ["the-presented-token"].into_iter())
+}
+
+fn description(body: &str) -> Option<String> {
+    let TokenFailure::Refused { description, .. } = answer(400, body).unwrap_err() else { panic!("{body} is no refusal") };
+    description
+}
+
+#[test]
+fn a_description_is_on_one_line_bounded_and_without_secrets() {
+    let said = |text: &str| description(&json!({ "error": "invalid_request", "error_description": text }).to_string());
+    assert_eq!(said("DPoP proof is missing").as_deref(), Some("DPoP proof is missing"));
+    assert_eq!(said("a\r\n\u{1b}[2J  b").as_deref(), Some("a [2J b"));
+    assert_eq!(said("token the-presented-token is spent").as_deref(), Some("token [secret] is spent"));
+    assert_eq!(said(&format!("no session for {}", "aB3".repeat(20))).as_deref(), Some("no session for [masked]"));
+    assert_eq!(said(&"long ".repeat(1000)).unwrap().chars().count(), 600);
+    assert_eq!(said(" \n "), None);
+    assert_eq!(description(r#"{"error":"x"}"#), None);
+    assert_eq!(description(r#"{"error":"x","error_description":7}"#), None);
 }
 
 fn code(status: u16, body: &str) -> Option<String> {

@@ -9,8 +9,12 @@ const RETRY: Class = Class::Retry(Some(Duration::from_secs(7)));
 
 fn refused(preset: &str, status: u16, code: &str) -> Class {
     let code = Some(code).filter(|code| !code.is_empty()).map(str::to_owned);
-    let failure =
-        TokenFailure::Refused { status: StatusCode::from_u16(status).unwrap(), code, retry_after: Some(Duration::from_secs(7)) };
+    let failure = TokenFailure::Refused {
+        status: StatusCode::from_u16(status).unwrap(),
+        code,
+        description: None,
+        retry_after: Some(Duration::from_secs(7)),
+    };
     classify(&failure, Preset::named(preset).unwrap().answers)
 }
 

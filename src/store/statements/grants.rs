@@ -20,12 +20,12 @@ pub(in crate::store) use grant_columns;
 
 /// Implements the renewal's part of the contract.
 macro_rules! implement_grants {
-    ($Backend:ty, row: $Row:ty, now: $now:literal, lock: $lock:literal) => {
+    ($Backend:ty, row: $Row:ty, connection: $Connection:ty, now: $now:literal) => {
         impl $Backend {
-            pub(super) async fn grant(&self, id: GrantId) -> Result<Option<GrantRow>, StoreError> {
+            pub(super) async fn grant(connection: &mut $Connection, id: GrantId) -> Result<Option<GrantRow>, StoreError> {
                 let row: Option<$Row> = sqlx::query(concat!("SELECT ", grant_columns!($now), " FROM grants WHERE id = $1"))
                     .bind(&id.0[..])
-                    .fetch_optional(&self.pool)
+                    .fetch_optional(&mut *connection)
                     .await?;
                 Ok(row.map(|row| Self::grant_row(id, &row)).transpose()?)
             }
@@ -59,19 +59,22 @@ macro_rules! implement_grants {
             }
 
             pub(super) async fn begin_renewal(
-                &self,
+                connection: &mut $Connection,
                 id: GrantId,
                 attempt: AttemptId,
+                owner: &str,
                 generation: i64,
                 lease: Duration,
                 takes_over: Option<Followed>,
             ) -> Result<Option<Vec<u8>>, StoreError> {
-                // One statement, committed on its own: the intent is on disk before the token is in our hands.
+                // One statement, committed on its own: the intent is on disk before the token is in our hands. Asked again after
+                // a lost answer, it finds its own intent. A reuse interval runs from when the token was first presented.
                 let row = sqlx::query(concat!(
-                    "UPDATE grants SET attempt = $2, lease_until = ", $now, " + $3, presented = presented + 1, \
-                     presented_at = ", $now, " \
+                    "UPDATE grants SET attempt = $2, attempt_owner = $7, lease_until = ", $now, " + $3, \
+                     presented = CASE WHEN attempt = $2 THEN presented ELSE presented + 1 END, \
+                     presented_at = CASE WHEN attempt IS NOT NULL AND presented > 0 THEN presented_at ELSE ", $now, " END \
                      WHERE id = $1 AND generation = $4 AND ended_reason IS NULL AND refresh_token IS NOT NULL \
-                     AND (attempt IS NULL OR (attempt = $5 AND lease_until <= ", $now, " \
+                     AND (attempt IS NULL OR attempt = $2 OR (attempt = $5 AND lease_until <= ", $now, " \
                      AND ($6 IS NULL OR presented_at > ", $now, " - $6))) \
                      RETURNING refresh_token"
                 ))
@@ -81,13 +84,14 @@ macro_rules! implement_grants {
                 .bind(generation)
                 .bind(takes_over.map(|followed| followed.attempt.0.to_vec()))
                 .bind(takes_over.and_then(|followed| followed.within).map(millis))
-                .fetch_optional(&self.pool)
+                .bind(owner)
+                .fetch_optional(&mut *connection)
                 .await?;
                 Ok(row.map(|row| row.try_get("refresh_token")).transpose()?)
             }
 
             pub(super) async fn save_renewal(
-                &self,
+                connection: &mut $Connection,
                 id: GrantId,
                 attempt: AttemptId,
                 generation: i64,
@@ -117,7 +121,7 @@ macro_rules! implement_grants {
                 .bind(renewed.tokens.refresh_life.map(|life| renewed.at.plus(life).0))
                 .bind(renewed.tokens.refresh_life.map(millis))
                 .bind(renewed.scopes.as_ref())
-                .execute(&self.pool)
+                .execute(&mut *connection)
                 .await?
                 .rows_affected();
                 if updated > 0 {
@@ -127,13 +131,13 @@ macro_rules! implement_grants {
                 let ours = sqlx::query("SELECT 1 AS one FROM grants WHERE id = $1 AND last_attempt = $2")
                     .bind(&id.0[..])
                     .bind(&attempt.0[..])
-                    .fetch_optional(&self.pool)
+                    .fetch_optional(&mut *connection)
                     .await?;
                 Ok(ours.is_some())
             }
 
             pub(super) async fn release_renewal(
-                &self,
+                connection: &mut $Connection,
                 id: GrantId,
                 attempt: AttemptId,
                 retry_at: Option<Timestamp>,
@@ -147,13 +151,13 @@ macro_rules! implement_grants {
                 .bind(&attempt.0[..])
                 .bind(retry_at.map(|at| at.0))
                 .bind(refused)
-                .execute(&self.pool)
+                .execute(&mut *connection)
                 .await?;
                 Ok(())
             }
 
             pub(super) async fn lapse_renewal(
-                &self,
+                connection: &mut $Connection,
                 id: GrantId,
                 attempt: AttemptId,
                 retry_at: Option<Timestamp>,
@@ -162,12 +166,67 @@ macro_rules! implement_grants {
                     .bind(&id.0[..])
                     .bind(&attempt.0[..])
                     .bind(retry_at.map(|at| at.0))
-                    .execute(&self.pool)
+                    .execute(&mut *connection)
                     .await?;
                 Ok(())
             }
 
-            pub(super) async fn give_up_renewal(&self, id: GrantId, attempt: AttemptId) -> Result<bool, StoreError> {
+            pub(super) async fn expire_dead_owners_lease(
+                connection: &mut $Connection,
+                id: GrantId,
+                attempt: AttemptId,
+                dead_after: Duration,
+            ) -> Result<bool, StoreError> {
+                let updated = sqlx::query(concat!(
+                    "UPDATE grants SET lease_until = 0 WHERE id = $1 AND attempt = $2 AND attempt_owner IS NOT NULL \
+                     AND NOT EXISTS (SELECT 1 FROM replicas WHERE name = attempt_owner AND seen_at > ", $now, " - $3)"
+                ))
+                .bind(&id.0[..])
+                .bind(&attempt.0[..])
+                .bind(millis(dead_after))
+                .execute(&mut *connection)
+                .await?
+                .rows_affected();
+                Ok(updated > 0)
+            }
+
+            pub(super) async fn knowledge(
+                connection: &mut $Connection,
+                issuer: &str,
+                client_id: &str,
+            ) -> Result<Knowledge, StoreError> {
+                let row = sqlx::query("SELECT rotates, rejects_dummy FROM provider_knowledge WHERE issuer = $1 AND client_id = $2")
+                    .bind(issuer)
+                    .bind(client_id)
+                    .fetch_optional(&mut *connection)
+                    .await?;
+                let Some(row) = row else { return Ok(Knowledge::default()) };
+                Ok(Knowledge { rotates: row.try_get("rotates")?, rejects_dummy: row.try_get("rejects_dummy")? })
+            }
+
+            pub(super) async fn learn(
+                connection: &mut $Connection,
+                issuer: &str,
+                client_id: &str,
+                learnt: Knowledge,
+            ) -> Result<(), StoreError> {
+                sqlx::query(
+                    "INSERT INTO provider_knowledge (issuer, client_id, rotates, rejects_dummy) VALUES ($1, $2, $3, $4) \
+                     ON CONFLICT (issuer, client_id) DO UPDATE SET \
+                     rotates = CASE WHEN provider_knowledge.rotates THEN provider_knowledge.rotates \
+                     ELSE COALESCE(excluded.rotates, provider_knowledge.rotates) END, \
+                     rejects_dummy = COALESCE(excluded.rejects_dummy, provider_knowledge.rejects_dummy)",
+                )
+                .bind(issuer)
+                .bind(client_id)
+                .bind(learnt.rotates)
+                .bind(learnt.rejects_dummy)
+                .execute(&mut *connection)
+                .await?;
+                Ok(())
+            }
+
+            pub(super) async fn give_up_renewal(connection: &mut $Connection, id: GrantId, attempt: AttemptId) -> Result<bool, StoreError> {
                 // The attempt's name stays: should its outcome be saved after all, it is unknown no more.
                 let updated = sqlx::query(concat!(
                     "UPDATE grants SET ended_reason = 'outcome_unknown' WHERE id = $1 AND attempt = $2 AND lease_until <= ", $now,
@@ -175,14 +234,14 @@ macro_rules! implement_grants {
                 ))
                 .bind(&id.0[..])
                 .bind(&attempt.0[..])
-                .execute(&self.pool)
+                .execute(&mut *connection)
                 .await?
                 .rows_affected();
                 Ok(updated > 0)
             }
 
             pub(super) async fn end_grant(
-                &self,
+                connection: &mut $Connection,
                 id: GrantId,
                 fence: Fence,
                 reason: EndReason,
@@ -201,21 +260,21 @@ macro_rules! implement_grants {
                     Fence::Attempt(attempt) => query.bind(attempt.0.to_vec()),
                     Fence::Generation(generation) => query.bind(generation),
                 };
-                Ok(query.execute(&self.pool).await?.rows_affected() > 0)
+                Ok(query.execute(&mut *connection).await?.rows_affected() > 0)
             }
 
-            pub(super) async fn save_identity(&self, id: GrantId, generation: i64, identity: &str) -> Result<(), StoreError> {
+            pub(super) async fn save_identity(connection: &mut $Connection, id: GrantId, generation: i64, identity: &str) -> Result<(), StoreError> {
                 sqlx::query("UPDATE grants SET identity = $3 WHERE id = $1 AND generation = $2")
                     .bind(&id.0[..])
                     .bind(generation)
                     .bind(identity)
-                    .execute(&self.pool)
+                    .execute(&mut *connection)
                     .await?;
                 Ok(())
             }
 
             /// Grants whose refresh token dies soon for want of use, though somebody used them within one life of it.
-            pub(super) async fn due_to_keep_alive(&self, now: Timestamp, most: i64) -> Result<Vec<GrantId>, StoreError> {
+            pub(super) async fn due_to_keep_alive(connection: &mut $Connection, now: Timestamp, most: i64) -> Result<Vec<GrantId>, StoreError> {
                 let rows = sqlx::query(
                     "SELECT id FROM grants WHERE refresh_until > $1 AND refresh_until - refresh_life / 4 <= $1 \
                      AND refresh_life >= 60000 AND refresh_token IS NOT NULL AND ended_reason IS NULL \
@@ -225,7 +284,7 @@ macro_rules! implement_grants {
                 )
                 .bind(now.0)
                 .bind(most)
-                .fetch_all(&self.pool)
+                .fetch_all(&mut *connection)
                 .await?;
                 rows.iter().map(|row| rows::grant_from(row.try_get("id")?)).collect()
             }

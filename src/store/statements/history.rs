@@ -4,18 +4,28 @@
 macro_rules! implement_history {
     ($Backend:ty, row: $Row:ty, connection: $Connection:ty, now: $now:literal) => {
         impl $Backend {
-            pub(super) async fn ping(&self) -> Result<(), StoreError> {
-                sqlx::query("SELECT 1").execute(&self.pool).await?;
+            /// Writes that this replica lives.
+            async fn write_heartbeat(connection: &mut $Connection, replica: &str) -> Result<(), sqlx::Error> {
+                let beat = concat!(
+                    "INSERT INTO replicas (name, seen_at) VALUES ($1, ", $now, ") \
+                     ON CONFLICT (name) DO UPDATE SET seen_at = excluded.seen_at"
+                );
+                sqlx::query(beat).bind(replica).execute(&mut *connection).await?;
                 Ok(())
             }
 
-            pub(super) async fn now(&self) -> Result<Timestamp, StoreError> {
-                let row: $Row = sqlx::query(concat!("SELECT ", $now, " AS now")).fetch_one(&self.pool).await?;
+            pub(super) async fn forget_replica(connection: &mut $Connection, replica: &str) -> Result<(), StoreError> {
+                sqlx::query("DELETE FROM replicas WHERE name = $1").bind(replica).execute(&mut *connection).await?;
+                Ok(())
+            }
+
+            pub(super) async fn now(connection: &mut $Connection) -> Result<Timestamp, StoreError> {
+                let row: $Row = sqlx::query(concat!("SELECT ", $now, " AS now")).fetch_one(&mut *connection).await?;
                 Ok(Timestamp(row.try_get("now")?))
             }
 
-            pub(super) async fn record(&self, events: &[Event], replica: &str) -> Result<(), StoreError> {
-                let mut transaction = self.pool.begin().await?;
+            pub(super) async fn record(connection: &mut $Connection, events: &[Event], replica: &str) -> Result<(), StoreError> {
+                let mut transaction = connection.begin().await?;
                 for event in events {
                     Self::record_one(&mut transaction, event, replica).await?;
                 }
@@ -25,8 +35,8 @@ macro_rules! implement_history {
 
             async fn record_one(connection: &mut $Connection, event: &Event, replica: &str) -> Result<(), StoreError> {
                 sqlx::query(
-                    "INSERT INTO events (at, kind, grant_id, session, subject, who, outcome, reason, code, duration, rotated, replica) \
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+                    "INSERT INTO events (at, kind, grant_id, session, subject, who, outcome, reason, code, duration, rotated, replica, detail) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
                 )
                 .bind(event.at.0)
                 .bind(event.kind.as_str())
@@ -40,6 +50,7 @@ macro_rules! implement_history {
                 .bind(event.duration.map(millis))
                 .bind(event.rotated)
                 .bind(replica)
+                .bind(event.detail.as_ref())
                 .execute(connection)
                 .await?;
                 Ok(())
@@ -47,25 +58,31 @@ macro_rules! implement_history {
 
             /// The newest events of a person, a session or a grant, the newest first, and which replica wrote each.
             pub(super) async fn events(
-                &self,
+                connection: &mut $Connection,
                 name: &str,
                 grant: Option<GrantId>,
                 most: i64,
             ) -> Result<Vec<(Event, String)>, StoreError> {
                 let rows: Vec<$Row> = sqlx::query(
-                    "SELECT at, kind, grant_id, session, subject, who, outcome, reason, code, duration, rotated, replica FROM events \
+                    "SELECT at, kind, grant_id, session, subject, who, outcome, reason, code, duration, rotated, detail, replica FROM events \
                      WHERE who = $1 OR subject = $1 OR session = $1 OR grant_id = $2 ORDER BY at DESC, id DESC LIMIT $3",
                 )
                 .bind(name)
                 .bind(grant.map(|grant| grant.0.to_vec()))
                 .bind(most)
-                .fetch_all(&self.pool)
+                .fetch_all(&mut *connection)
                 .await?;
-                rows.iter()
-                    .map(|row| {
+                // A newer replica may write kinds of events that this one does not know.
+                let known = rows.iter().filter_map(|row| match row.try_get::<&str, _>("kind") {
+                    Ok(text) => Kind::parse(text).map(|kind| Ok((kind, row))),
+                    Err(error) => Some(Err(StoreError::from(error))),
+                });
+                known
+                    .map(|known| {
+                        let (kind, row) = known?;
                         let event = Event {
                             at: Timestamp(row.try_get("at")?),
-                            kind: Kind::parse(row.try_get("kind")?).ok_or(StoreError::Malformed("kind of event"))?,
+                            kind,
                             grant: rows::grant_from(row.try_get("grant_id")?)?,
                             session: row.try_get("session")?,
                             subject: row.try_get("subject")?,
@@ -75,14 +92,15 @@ macro_rules! implement_history {
                             code: row.try_get("code")?,
                             duration: row.try_get::<Option<i64>, _>("duration")?.map(rows::duration),
                             rotated: row.try_get("rotated")?,
+                            detail: row.try_get("detail")?,
                         };
                         Ok((event, row.try_get("replica")?))
                     })
                     .collect()
             }
 
-            pub(super) async fn sweep(&self, expired: &Expired, batch: i64, replica: &str) -> Result<u64, StoreError> {
-                let mut transaction = self.pool.begin().await?;
+            pub(super) async fn sweep(connection: &mut $Connection, expired: &Expired, batch: i64, replica: &str) -> Result<u64, StoreError> {
+                let mut transaction = connection.begin().await?;
                 let sessions = sqlx::query(
                     "DELETE FROM sessions WHERE hash IN \
                      (SELECT hash FROM sessions WHERE created_at <= $1 OR last_seen <= $2 LIMIT $3) \
@@ -114,7 +132,7 @@ macro_rules! implement_history {
                     " AND NOT EXISTS (SELECT 1 FROM sessions WHERE grant_id = grants.id) LIMIT $1)"
                 ))
                 .bind(batch)
-                .execute(&self.pool)
+                .execute(&mut *connection)
                 .await?
                 .rows_affected();
                 let attempts = sqlx::query(
@@ -122,24 +140,28 @@ macro_rules! implement_history {
                 )
                 .bind(expired.now.0)
                 .bind(batch)
-                .execute(&self.pool)
+                .execute(&mut *connection)
                 .await?
                 .rows_affected();
+                let replicas = sqlx::query(concat!("DELETE FROM replicas WHERE seen_at < ", $now, " - 86400000"))
+                    .execute(&mut *connection)
+                    .await?
+                    .rows_affected();
                 let events = sqlx::query("DELETE FROM events WHERE id IN (SELECT id FROM events WHERE at <= $1 ORDER BY at LIMIT $2)")
                     .bind(expired.events_before.0)
                     .bind(batch)
-                    .execute(&self.pool)
+                    .execute(&mut *connection)
                     .await?
                     .rows_affected();
-                Ok(u64::try_from(sessions.len()).unwrap_or(u64::MAX).saturating_add(grants + attempts + events))
+                Ok(u64::try_from(sessions.len()).unwrap_or(u64::MAX).saturating_add(grants + attempts + replicas + events))
             }
 
-            pub(super) async fn counts(&self) -> Result<Counts, StoreError> {
+            pub(super) async fn counts(connection: &mut $Connection) -> Result<Counts, StoreError> {
                 let row: $Row = sqlx::query(
                     "SELECT COUNT(*) AS sessions, COUNT(grants.refresh_token) AS with_refresh_token \
                      FROM sessions JOIN grants ON grants.id = sessions.grant_id",
                 )
-                .fetch_one(&self.pool)
+                .fetch_one(&mut *connection)
                 .await?;
                 Ok(Counts { sessions: row.try_get("sessions")?, with_refresh_token: row.try_get("with_refresh_token")? })
             }

@@ -2,11 +2,11 @@
 
 /// Implements the sessions' part of the contract.
 macro_rules! implement_sessions {
-    ($Backend:ty, row: $Row:ty, now: $now:literal, lock: $lock:literal, exclude: $exclude:literal) => {
+    ($Backend:ty, row: $Row:ty, connection: $Connection:ty, now: $now:literal, lock: $lock:literal, exclude: $exclude:literal) => {
         impl $Backend {
             /// Keeps a login; `None` if its seat is taken away meanwhile. Also returns the sessions that were taken over.
             pub(super) async fn keep_login(
-                &self,
+                connection: &mut $Connection,
                 grant: &NewGrant,
                 identity: &str,
                 sealed: &SealedTokens,
@@ -14,7 +14,7 @@ macro_rules! implement_sessions {
                 sharing: Sharing,
                 at: Timestamp,
             ) -> Result<Option<(Seated, Vec<SessionHash>)>, StoreError> {
-                let mut transaction = self.pool.begin().await?;
+                let mut transaction = connection.begin().await?;
                 let brings_token = sealed.refresh.is_some();
                 if sharing == Sharing::Shared {
                     // One user's logins take turns, so that none misses the grant of another; and their sessions are locked in
@@ -148,10 +148,10 @@ macro_rules! implement_sessions {
                 Ok(Some((Seated { grant: id, renewable: joined.is_some() || brings_token, replaced }, taken_over)))
             }
 
-            pub(super) async fn session(&self, hash: SessionHash) -> Result<Option<Session>, StoreError> {
+            pub(super) async fn session(connection: &mut $Connection, hash: SessionHash) -> Result<Option<Session>, StoreError> {
                 let row = sqlx::query("SELECT grant_id, created_at, last_seen FROM sessions WHERE hash = $1")
                     .bind(&hash.0[..])
-                    .fetch_optional(&self.pool)
+                    .fetch_optional(&mut *connection)
                     .await?;
                 let Some(row) = row else { return Ok(None) };
                 Ok(Some(Session {
@@ -163,8 +163,8 @@ macro_rules! implement_sessions {
             }
 
             /// The session's grant as it was left, and whether it went with the session.
-            pub(super) async fn end_session(&self, hash: SessionHash) -> Result<Option<LeftGrant>, StoreError> {
-                let mut transaction = self.pool.begin().await?;
+            pub(super) async fn end_session(connection: &mut $Connection, hash: SessionHash) -> Result<Option<LeftGrant>, StoreError> {
+                let mut transaction = connection.begin().await?;
                 let row = sqlx::query("DELETE FROM sessions WHERE hash = $1 RETURNING grant_id")
                     .bind(&hash.0[..])
                     .fetch_optional(&mut *transaction)
@@ -194,8 +194,8 @@ macro_rules! implement_sessions {
                 }))
             }
 
-            pub(super) async fn touch(&self, seen: &[(SessionHash, Timestamp)]) -> Result<(), StoreError> {
-                let mut transaction = self.pool.begin().await?;
+            pub(super) async fn touch(connection: &mut $Connection, seen: &[(SessionHash, Timestamp)]) -> Result<(), StoreError> {
+                let mut transaction = connection.begin().await?;
                 // In the order of the rows' names, so that two replicas cannot wait for each other.
                 let mut seen = seen.to_vec();
                 seen.sort_unstable_by_key(|(hash, _)| hash.0);
@@ -210,25 +210,25 @@ macro_rules! implement_sessions {
                 Ok(())
             }
 
-            pub(super) async fn returned(&self, hash: [u8; 32], expires_at: Timestamp) -> Result<bool, StoreError> {
+            pub(super) async fn returned(connection: &mut $Connection, hash: [u8; 32], expires_at: Timestamp) -> Result<bool, StoreError> {
                 let inserted = sqlx::query("INSERT INTO returned_attempts (hash, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING")
                     .bind(&hash[..])
                     .bind(expires_at.0)
-                    .execute(&self.pool)
+                    .execute(&mut *connection)
                     .await?
                     .rows_affected();
                 Ok(inserted > 0)
             }
 
-            pub(super) async fn has_returned(&self, hash: [u8; 32]) -> Result<bool, StoreError> {
+            pub(super) async fn has_returned(connection: &mut $Connection, hash: [u8; 32]) -> Result<bool, StoreError> {
                 let found = sqlx::query("SELECT 1 AS one FROM returned_attempts WHERE hash = $1")
                     .bind(&hash[..])
-                    .fetch_optional(&self.pool)
+                    .fetch_optional(&mut *connection)
                     .await?;
                 Ok(found.is_some())
             }
 
-            pub(super) async fn sessions_of(&self, whose: Whose<'_>) -> Result<Vec<SessionHash>, StoreError> {
+            pub(super) async fn sessions_of(connection: &mut $Connection, whose: Whose<'_>) -> Result<Vec<SessionHash>, StoreError> {
                 let rows = sqlx::query(
                     "SELECT sessions.hash FROM sessions JOIN grants ON grants.id = sessions.grant_id \
                      WHERE grants.issuer = $1 AND grants.client_id = $2 AND ($3 IS NULL OR grants.subject = $3) \
@@ -238,19 +238,19 @@ macro_rules! implement_sessions {
                 .bind(whose.client_id)
                 .bind(whose.subject)
                 .bind(whose.provider_session)
-                .fetch_all(&self.pool)
+                .fetch_all(&mut *connection)
                 .await?;
                 rows.iter().map(|row| rows::session_hash_from(row.try_get("hash")?)).collect()
             }
 
             /// All sessions, the last used first, with their grants.
-            pub(super) async fn listed(&self) -> Result<Vec<(Session, GrantRow)>, StoreError> {
+            pub(super) async fn listed(connection: &mut $Connection) -> Result<Vec<(Session, GrantRow)>, StoreError> {
                 let rows: Vec<$Row> = sqlx::query(concat!(
                     "SELECT sessions.hash, sessions.grant_id, sessions.created_at AS began_at, sessions.last_seen, ",
                     grant_columns!($now),
                     " FROM sessions JOIN grants ON grants.id = sessions.grant_id ORDER BY sessions.last_seen DESC, sessions.hash"
                 ))
-                .fetch_all(&self.pool)
+                .fetch_all(&mut *connection)
                 .await?;
                 rows.iter()
                     .map(|row| {

@@ -33,6 +33,8 @@ pub enum Rotation {
     Grace(Duration),
     /// A new one each time; the one before revokes the family.
     Strict,
+    /// A new one each time; the one before is refused, and nothing else comes of it (Dex).
+    Unpunished,
     /// One token ever, which is never replaced.
     Single,
 }
@@ -49,6 +51,7 @@ pub enum Endpoint {
     Probe,
     Userinfo,
     Revocation,
+    Introspection,
 }
 
 /// What an endpoint does instead of its work, or besides.
@@ -77,6 +80,10 @@ pub(super) struct State {
     life: Option<Value>,
     user: Value,
     secret: String,
+    /// What a client is told whose secret is wrong.
+    refuses_clients_with: String,
+    /// Whether introspection calls every refresh token inactive, good ones too.
+    introspects_badly: bool,
     metadata: Value,
     misbehaviour: HashMap<Endpoint, Misbehaviour>,
     calls: HashMap<Endpoint, usize>,
@@ -139,6 +146,8 @@ impl Idp {
             life: Some(json!(300)),
             user: user("ann"),
             secret: CLIENT_SECRET.to_owned(),
+            refuses_clients_with: "invalid_client".to_owned(),
+            introspects_badly: false,
             metadata: json!({}),
             misbehaviour: HashMap::new(),
             calls: HashMap::new(),
@@ -218,6 +227,18 @@ impl Idp {
 
     pub fn change_secret(&self, secret: &str) {
         self.state().secret = secret.to_owned();
+    }
+
+    /// The code for a client whose secret is wrong.
+    pub fn refuse_clients_with(&self, code: &str) {
+        self.state().refuses_clients_with = code.to_owned();
+    }
+
+    /// Has an introspection endpoint in its metadata, which tells the truth, or calls every refresh token inactive.
+    pub fn introspect(&self, truthfully: bool) {
+        let mut state = self.state();
+        state.introspects_badly = !truthfully;
+        state.metadata["introspection_endpoint"] = json!(format!("{}/introspect", self.issuer));
     }
 
     /// Takes the other one of these.

@@ -110,6 +110,19 @@ impl Cluster {
     }
 }
 
+/// Lets the database at `url` take writes or not, as far as connections that are opened from now on are concerned, and ends
+/// those that are open if told to.
+pub async fn set_read_only(url: &str, read_only: bool, disconnect: bool) {
+    let mut admin = Url::parse(url).unwrap();
+    let name = admin.path().trim_start_matches('/').to_owned();
+    admin.set_path("postgres");
+    let change = if read_only { "SET default_transaction_read_only = on" } else { "RESET default_transaction_read_only" };
+    execute(&admin, format!("ALTER DATABASE {name} {change}")).await;
+    if disconnect {
+        execute(&admin, format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")).await;
+    }
+}
+
 /// The names of databases cannot be bound, and these are our own.
 async fn execute(url: &Url, statement: String) {
     let mut connection = PgConnection::connect(url.as_str()).await.unwrap();

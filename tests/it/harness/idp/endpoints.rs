@@ -30,6 +30,7 @@ pub(super) fn router(idp: Arc<Idp>) -> Router {
         .route("/token", post(token))
         .route("/userinfo", get(userinfo))
         .route("/revoke", post(revoke))
+        .route("/introspect", post(introspect))
         .with_state(idp)
 }
 
@@ -127,7 +128,7 @@ async fn token(Shared(idp): Provider, headers: HeaderMap, Form(form): Form<Field
     answer(&idp, endpoint, || {
         let mut state = idp.state();
         if !authenticates(&state, &headers) {
-            return refuse(StatusCode::UNAUTHORIZED, "invalid_client");
+            return refuse(StatusCode::UNAUTHORIZED, &state.refuses_clients_with);
         }
         if endpoint == Endpoint::Code { code(&idp, &mut state, &form) } else { refresh(&idp, &mut state, &form) }
     })
@@ -191,12 +192,13 @@ fn refresh(idp: &Idp, state: &mut State, form: &Fields) -> Response {
     let new = match (rotation, used_at) {
         (Rotation::Reusable | Rotation::Single, _) => None,
         (Rotation::Grace(grace), Some(at)) if now - at < i64::try_from(grace.as_millis()).unwrap() => Some(()),
+        (Rotation::Unpunished, Some(_)) => return dead(),
         (Rotation::Strict | Rotation::Grace(_), Some(_)) => {
             state.reuses += 1;
             state.revoked_families.insert(family);
             return dead();
         }
-        (Rotation::Strict | Rotation::Grace(_), None) => {
+        (Rotation::Strict | Rotation::Grace(_) | Rotation::Unpunished, None) => {
             token.used_at = Some(now);
             Some(())
         }
@@ -271,11 +273,26 @@ async fn revoke(Shared(idp): Provider, headers: HeaderMap, Form(form): Form<Fiel
     answer(&idp, Endpoint::Revocation, || {
         let mut state = idp.state();
         if !authenticates(&state, &headers) {
-            return refuse(StatusCode::UNAUTHORIZED, "invalid_client");
+            return refuse(StatusCode::UNAUTHORIZED, &state.refuses_clients_with);
         }
         let token = form["token"].clone();
         state.revoked.push(token);
         StatusCode::OK.into_response()
+    })
+    .await
+}
+
+/// RFC 7662: asking uses nothing up.
+async fn introspect(Shared(idp): Provider, headers: HeaderMap, Form(form): Form<Fields>) -> Response {
+    answer(&idp, Endpoint::Introspection, || {
+        let state = idp.state();
+        if !authenticates(&state, &headers) {
+            return refuse(StatusCode::UNAUTHORIZED, &state.refuses_clients_with);
+        }
+        let presented = form.get("token").map(String::as_str).unwrap_or_default();
+        let lives = |token: &Token| token.used_at.is_none() && !state.revoked_families.contains(&token.family);
+        let active = state.refresh.get(presented).is_some_and(lives) && !state.revoked.iter().any(|token| token == presented);
+        Json(json!({ "active": active && !state.introspects_badly })).into_response()
     })
     .await
 }

@@ -1,0 +1,172 @@
+//! What comes of a refresh token that was presented: new tokens are saved, a refusal is judged.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    Engine, Outcome,
+    classify::{self, Class, Whose},
+    decision::{bounded_by_window, refusal_is_conclusive, window_left},
+    health::report,
+    pending::Write,
+};
+use crate::{
+    clock::Timestamp,
+    grant::{AttemptId, EndReason, Grant, Rotation},
+    history::{Event, Kind},
+    oidc::{TokenAnswer, TokenFailure},
+    secret::Secret,
+    store::{Fence, Renewed, StoreError, Tokens},
+};
+
+/// A refresh token that is presented.
+#[derive(Clone, Copy)]
+pub(super) struct Presentation<'a> {
+    pub(super) grant: &'a Grant,
+    pub(super) attempt: AttemptId,
+    /// It was presented before, and nobody knows what came of that.
+    pub(super) is_repeated: bool,
+    /// How long before that was first.
+    pub(super) presented_ago: Duration,
+}
+
+/// When the provider was asked, and how long it took.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    pub(super) at: Timestamp,
+    pub(super) took: Duration,
+}
+
+impl Engine {
+    /// Saves the new tokens first, and looks at what they say after.
+    pub(super) async fn keep(
+        self: &Arc<Self>,
+        presentation: Presentation<'_>,
+        presented: &Secret,
+        answer: TokenAnswer,
+        asked: Asked,
+    ) -> Result<Outcome, StoreError> {
+        let Presentation { grant, attempt, .. } = presentation;
+        self.answered(&grant.issuer);
+        let rotated = answer.refresh_token.as_ref().is_some_and(|new| new != presented);
+        let renewed = Renewed {
+            tokens: Tokens {
+                access: answer.access_token.clone(),
+                refresh: answer.refresh_token.clone(),
+                id: answer.id_token.clone(),
+                // Counted from the question, so that a slow answer's token is not believed too long.
+                expires_at: asked.at.plus(answer.expires_in),
+                lifetime: answer.expires_in,
+                refresh_life: answer.refresh_life.or(self.provider.preset().idle),
+            },
+            scopes: answer.scope.clone(),
+            rotation: if rotated { Rotation::Rotating } else { Rotation::Reusable },
+            at: asked.at,
+        };
+        let generation = grant.generation;
+        if !self.write(grant.id, attempt, Write::Save(generation, Arc::new(renewed))).await? {
+            let found = self.look(grant.id).await?;
+            match &found {
+                // A logout won, or an end. What it could not know of must not live on.
+                Outcome::Gone | Outcome::Ended(_) => {
+                    self.count(grant, "ok", "logged_out_meanwhile");
+                    self.revoke(grant, answer.refresh_token.as_ref(), "logged_out_meanwhile").await;
+                }
+                // Somebody followed this attempt and was faster. Both tokens are of one family, which must live.
+                Outcome::Renewed(_) | Outcome::Refused | Outcome::Busy(_) | Outcome::Unavailable(_) => {
+                    self.count(grant, "ok", "followed_meanwhile")
+                }
+            }
+            return Ok(found);
+        }
+        match self.provider.identity_after_renewal(&answer, &grant.identity).await {
+            Ok(Some(identity)) if identity != grant.identity => {
+                if let Err(error) = self.store.save_identity(grant.id, generation + 1, &identity).await {
+                    tracing::warn!(grant.id = %grant.id, %error, "a changed identity could not be saved; the next renewal brings it again");
+                }
+            }
+            Ok(Some(_) | None) => {}
+            Err(error) => {
+                let end = Write::End(Fence::Generation(generation + 1), EndReason::IdentityRefused, None);
+                self.write(grant.id, attempt, end).await?;
+                self.count(grant, "dead", "identity_refused");
+                report(grant, "dead", "identity_refused", &error);
+                self.revoke(grant, answer.refresh_token.as_ref(), "identity_refused").await;
+                return self.look(grant.id).await;
+            }
+        }
+        self.learn_rotation(rotated).await;
+        let reason = if rotated { "rotated" } else { "kept" };
+        self.metrics.renewal("ok", reason);
+        let event = Event::renewal(grant, asked.at, "ok", reason);
+        self.store.note(Event { duration: Some(asked.took), rotated: Some(rotated), ..event });
+        tracing::debug!(grant.id = %grant.id, grant.generation = generation + 1, rotated, "renewed a grant");
+        self.look(grant.id).await
+    }
+
+    /// Does what the failure's class asks for.
+    pub(super) async fn fail(
+        self: &Arc<Self>,
+        presentation: Presentation<'_>,
+        failure: &TokenFailure,
+        took: Duration,
+    ) -> Result<Outcome, StoreError> {
+        let Presentation { grant, attempt, is_repeated, presented_ago } = presentation;
+        let class = classify::classify(failure, self.provider.preset().answers);
+        let reason = classify::reason(failure);
+        let now = self.clock.now();
+        self.metrics.renewal(class.as_str(), &reason);
+        let event = Event {
+            code: classify::code(failure),
+            detail: classify::description(failure),
+            duration: Some(took),
+            ..Event::renewal(grant, now, class.as_str(), &reason)
+        };
+        if class == Class::Dead {
+            report(grant, class.as_str(), &reason, failure);
+            self.answered(&grant.issuer);
+            if is_repeated && !refusal_is_conclusive(self.rotation().await?, is_repeated) {
+                // It may have been renewed by the attempt before, whose answer was lost.
+                self.store.note(event.because("refused_when_repeated"));
+                self.write(grant.id, attempt, Write::Lapse(None)).await?;
+                self.give_up(grant, attempt).await?;
+                return self.look(grant.id).await;
+            }
+            // Fenced: if the intent is not ours any more, another replica's renewal decides, not this answer.
+            let end = Write::End(Fence::Attempt(attempt), EndReason::Dead, Some(reason));
+            let event = if self.write(grant.id, attempt, end).await? { event } else { event.because("a_lost_race") };
+            self.store.note(event);
+            return self.look(grant.id).await;
+        }
+        self.store.note(event);
+        let pause = self.fault(grant, class, failure).since(now);
+        // Where the token may be presented again for some time only, it is before that is over.
+        let pause = match class {
+            Class::Ambiguous => bounded_by_window(pause, window_left(self.provider.rotation(), presented_ago + took)),
+            Class::Dead | Class::Config(_) | Class::Retry(_) => pause,
+        };
+        let retry_at = now.plus(pause);
+        let write = match class {
+            Class::Ambiguous => Write::Lapse(Some(retry_at)),
+            Class::Config(Whose::Grant) => Write::Release(Some(retry_at), Some(reason)),
+            // The client's pause is the breaker's, so that it ends for all of its grants together.
+            Class::Config(Whose::Client) => Write::Release(None, None),
+            Class::Dead | Class::Retry(_) => Write::Release(Some(retry_at), None),
+        };
+        self.write(grant.id, attempt, write).await?;
+        Ok(if class == Class::Config(Whose::Grant) { Outcome::Refused } else { self.told_to_wait(pause) })
+    }
+
+    async fn revoke(&self, grant: &Grant, refresh_token: Option<&Secret>, reason: &str) {
+        let Some(token) = refresh_token else { return };
+        let outcome = match self.provider.revoke(token).await {
+            Ok(true) => "ok",
+            Ok(false) => "no_endpoint",
+            Err(error) => {
+                tracing::warn!(%error, "could not revoke the refresh token of a grant that has ended");
+                "failed"
+            }
+        };
+        let event = Event::of(Kind::Revocation, grant.id, &grant.identity, self.clock.now()).because(reason);
+        self.store.note(Event { outcome: outcome.to_owned(), ..event });
+    }
+}

@@ -1,0 +1,197 @@
+//! Writes that wait for the store. What a renewal brought has no other copy, so it is kept here until it is saved: by one worker
+//! for the whole process, which tries nothing while the store is known to take no writes, and pauses for longer each time.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures_util::stream::{self, StreamExt};
+use tokio::{sync::oneshot, time::Instant};
+
+use super::Engine;
+use crate::{
+    backoff::back_off,
+    clock::Timestamp,
+    grant::{AttemptId, EndReason, GrantId},
+    store::{Fence, Renewed, Store, StoreError},
+};
+
+/// What a renewal has to tell the store of its grant.
+#[derive(Clone, Debug)]
+pub(super) enum Write {
+    /// What it brought, for the grant's generation.
+    Save(i64, Arc<Renewed>),
+    /// The request surely had no effect: the intent is given back. Not to be tried again before; refused with this code.
+    Release(Option<Timestamp>, Option<String>),
+    /// The outcome is unknown: the intent lapses. Not to be tried again before.
+    Lapse(Option<Timestamp>),
+    /// The grant has ended, because of this and with the provider's code.
+    End(Fence, EndReason, Option<String>),
+}
+
+impl Write {
+    fn describe(&self) -> &'static str {
+        match self {
+            Self::Save(..) => "renewed tokens",
+            Self::Release(..) => "an intent that is given back",
+            Self::Lapse(_) => "an unknown outcome",
+            Self::End(..) => "the end of a grant",
+        }
+    }
+
+    /// Tells the store. Whether it took effect there, for those of which that matters.
+    async fn to(&self, store: &Store, id: GrantId, attempt: AttemptId) -> Result<bool, StoreError> {
+        match self {
+            Self::Save(generation, renewed) => store.save_renewal(id, attempt, *generation, renewed).await,
+            Self::Release(retry_at, refused) => {
+                store.release_renewal(id, attempt, *retry_at, refused.as_deref()).await.map(|()| true)
+            }
+            Self::Lapse(retry_at) => store.lapse_renewal(id, attempt, *retry_at).await.map(|()| true),
+            Self::End(fence, reason, code) => store.end_grant(id, *fence, *reason, code.as_deref()).await,
+        }
+    }
+}
+
+/// The writes that wait, one for each attempt.
+#[derive(Debug, Default)]
+pub(super) struct Pending(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: HashMap<AttemptId, Entry>,
+    has_worker: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    id: GrantId,
+    write: Write,
+    due: Instant,
+    /// Is written once more: what the store had not done when we gave up waiting, it may do a little later.
+    again: bool,
+    told: Option<oneshot::Sender<Result<bool, StoreError>>>,
+}
+
+/// So many are written together.
+const AT_ONCE: usize = 8;
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// What the store was told is done after this, or never.
+const SETTLED: Duration = Duration::from_secs(10);
+
+impl Pending {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether something of a grant has yet to be written, before which its refresh token must not be presented.
+    pub(super) fn concerns(&self, id: GrantId) -> bool {
+        let state = self.state();
+        !state.waiting.is_empty() && state.waiting.values().any(|entry| entry.id == id && (entry.told.is_some() || entry.again))
+    }
+}
+
+impl Engine {
+    /// Writes, and goes on trying while the store is away. Whether it took effect.
+    pub(super) async fn write(self: &Arc<Self>, id: GrantId, attempt: AttemptId, write: Write) -> Result<bool, StoreError> {
+        match write.to(&self.store, id, attempt).await {
+            Err(error) if !error.is_refusal() => {
+                tracing::info!(grant.id = %id, %error, "{} cannot be saved yet; it is kept until it can", write.describe());
+            }
+            done => return done,
+        }
+        let (tell, told) = oneshot::channel();
+        self.enqueue(id, attempt, write, Some(tell));
+        // The worker tells, or the process ends.
+        told.await.unwrap_or(Ok(false))
+    }
+
+    /// Gives back, as soon as the store is there, an intent that may have been written and whose token was not presented: left
+    /// to lapse, it would look like one that was.
+    pub(super) fn give_back(self: &Arc<Self>, id: GrantId, attempt: AttemptId) {
+        self.enqueue(id, attempt, Write::Release(None, None), None);
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "pauses have nothing to do with tokens' times")]
+    fn enqueue(
+        self: &Arc<Self>,
+        id: GrantId,
+        attempt: AttemptId,
+        write: Write,
+        told: Option<oneshot::Sender<Result<bool, StoreError>>>,
+    ) {
+        let again = told.is_none();
+        let mut state = self.pending.state();
+        state.waiting.insert(attempt, Entry { id, write, due: Instant::now(), again, told });
+        if !std::mem::replace(&mut state.has_worker, true) {
+            let engine = Arc::clone(self);
+            self.tasks.spawn(async move { engine.write_pending().await });
+        }
+    }
+
+    /// The one worker: writes until nothing waits.
+    async fn write_pending(&self) {
+        let mut failures = 0;
+        while let Some(pause) = self.pause_before_next(failures) {
+            tokio::time::sleep(pause).await;
+            self.store.until_writable().await;
+            let due = self.due();
+            let written = stream::iter(due)
+                .map(|(attempt, id, write)| async move { (attempt, write.to(&self.store, id, attempt).await) })
+                .buffer_unordered(AT_ONCE)
+                .collect::<Vec<_>>()
+                .await;
+            let mut has_failed = false;
+            for (attempt, result) in written {
+                has_failed |= !self.is_settled(attempt, result);
+            }
+            failures = if has_failed { failures + 1 } else { 0 };
+        }
+    }
+
+    /// How long to wait before the next round; `None`: nothing waits, and the worker is gone.
+    #[expect(clippy::disallowed_methods, reason = "pauses have nothing to do with tokens' times")]
+    fn pause_before_next(&self, failures: u32) -> Option<Duration> {
+        let mut state = self.pending.state();
+        let Some(first) = state.waiting.values().map(|entry| entry.due).min() else {
+            state.has_worker = false;
+            return None;
+        };
+        // While something waits for a store that fails otherwise than by being away, nothing else is tried sooner either.
+        let pause = if failures == 0 { Duration::ZERO } else { back_off(failures, FIRST_PAUSE, LONGEST_PAUSE) };
+        Some(pause.max(first.saturating_duration_since(Instant::now())))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "pauses have nothing to do with tokens' times")]
+    fn due(&self) -> Vec<(AttemptId, GrantId, Write)> {
+        let now = Instant::now();
+        let state = self.pending.state();
+        let due = state.waiting.iter().filter(|(_, entry)| entry.due <= now);
+        due.map(|(attempt, entry)| (*attempt, entry.id, entry.write.clone())).collect()
+    }
+
+    /// Notes what became of a write. `false`: it is tried again.
+    #[expect(clippy::disallowed_methods, reason = "pauses have nothing to do with tokens' times")]
+    fn is_settled(&self, attempt: AttemptId, result: Result<bool, StoreError>) -> bool {
+        let mut state = self.pending.state();
+        if result.as_ref().is_err_and(|error| !error.is_refusal()) {
+            return false;
+        }
+        let Some(mut entry) = state.waiting.remove(&attempt) else { return true };
+        if entry.again {
+            (entry.again, entry.due) = (false, Instant::now() + SETTLED);
+            state.waiting.insert(attempt, entry);
+            return true;
+        }
+        if let Err(error) = &result {
+            tracing::error!(grant.id = %entry.id, %error, "the store refuses {}", entry.write.describe());
+        }
+        if let Some(told) = entry.told {
+            // Whoever waited may have been dropped with its task.
+            let _nobody = told.send(result);
+        }
+        true
+    }
+}

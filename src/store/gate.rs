@@ -1,0 +1,226 @@
+//! What is known of the store's health, and the gate that every call passes: work towards a store that fails is bounded by its
+//! heartbeat, not by requests. While it is known to be away, or to take no writes, calls fail at once and nothing is sent.
+//!
+//! Only two things close the gate: a heartbeat that failed, and a server that says of itself that it takes no writes. A call
+//! that fails otherwise makes the next heartbeat come at once.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
+
+use super::error::{Fault, StoreError};
+use crate::telemetry::logs::causes;
+
+/// The condition of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// It reads and writes.
+    Writable,
+    /// It answers, and takes no writes.
+    ReadOnly,
+    /// It does not answer.
+    Away,
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Writable => "takes writes",
+            Self::ReadOnly => "takes no writes",
+            Self::Away => "is away",
+        })
+    }
+}
+
+/// What a call does, which decides whether it may pass and whether it may be asked again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Reads.
+    Read,
+    /// Writes, and may be asked again though it was perhaps carried out.
+    Repeatable,
+    /// Writes, and must not be carried out twice.
+    Once,
+}
+
+impl Access {
+    /// Whether a call that failed so may be asked again on another connection.
+    pub(super) fn may_repeat(self, fault: Fault) -> bool {
+        match fault {
+            Fault::Conflict | Fault::ReadOnly => true,
+            Fault::Broken => self != Self::Once,
+            Fault::Statement | Fault::Full | Fault::Unreached => false,
+        }
+    }
+}
+
+/// The gate of one store.
+#[derive(Debug)]
+pub(super) struct Gate {
+    state: watch::Sender<State>,
+    /// A heartbeat runs, which opens what was closed.
+    is_attended: AtomicBool,
+    suspicion: Notify,
+}
+
+#[derive(Clone, Debug)]
+struct State {
+    condition: Condition,
+    cause: Arc<str>,
+    since: Instant,
+}
+
+impl Default for Gate {
+    #[expect(clippy::disallowed_methods, reason = "how long the store has answered has nothing to do with tokens' times")]
+    fn default() -> Self {
+        let state = State { condition: Condition::Writable, cause: Arc::from(""), since: Instant::now() };
+        Self { state: watch::Sender::new(state), is_attended: AtomicBool::new(false), suspicion: Notify::new() }
+    }
+}
+
+impl Gate {
+    /// Lets a call pass.
+    ///
+    /// # Errors
+    /// [`StoreError::KnownUnavailable`]: it would fail.
+    pub(super) fn enter(&self, access: Access) -> Result<(), StoreError> {
+        let state = self.state.borrow();
+        match state.condition {
+            Condition::Writable => Ok(()),
+            Condition::ReadOnly if access == Access::Read => Ok(()),
+            condition @ (Condition::ReadOnly | Condition::Away) => {
+                Err(StoreError::KnownUnavailable { condition, cause: Arc::clone(&state.cause) })
+            }
+        }
+    }
+
+    /// What a call showed, once it was not to be asked again.
+    pub(super) fn called(&self, error: &StoreError) {
+        match error.fault() {
+            // The call was sent to more than one server or connection, and each said the same.
+            Fault::ReadOnly if self.is_attended.load(Ordering::Acquire) => self.close(Condition::ReadOnly, error),
+            Fault::ReadOnly | Fault::Full | Fault::Unreached | Fault::Broken => self.suspicion.notify_one(),
+            Fault::Statement | Fault::Conflict => {}
+        }
+    }
+
+    /// A heartbeat runs from now on.
+    pub(super) fn attend(&self) {
+        self.is_attended.store(true, Ordering::Release);
+    }
+
+    /// What a heartbeat showed.
+    pub(super) fn beat(&self, result: &Result<(), StoreError>) {
+        match result {
+            Ok(()) => self.open(),
+            Err(error) => match error.fault() {
+                Fault::ReadOnly | Fault::Full => self.close(Condition::ReadOnly, error),
+                // A heartbeat that is refused, as for want of a right, cannot be told from a store that takes no writes.
+                Fault::Statement | Fault::Conflict => self.close(Condition::ReadOnly, error),
+                Fault::Unreached | Fault::Broken => self.close(Condition::Away, error),
+            },
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "how long the store has answered has nothing to do with tokens' times")]
+    fn open(&self) {
+        self.state.send_if_modified(|state| {
+            if state.condition == Condition::Writable {
+                return false;
+            }
+            tracing::info!(outage.seconds = state.since.elapsed().as_secs_f64(), "the store takes writes again");
+            *state = State { condition: Condition::Writable, cause: Arc::from(""), since: Instant::now() };
+            true
+        });
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "how long the store has answered has nothing to do with tokens' times")]
+    fn close(&self, condition: Condition, error: &StoreError) {
+        self.state.send_if_modified(|state| {
+            if state.condition == condition {
+                return false;
+            }
+            let cause = causes(error);
+            let since = if state.condition == Condition::Writable { Instant::now() } else { state.since };
+            tracing::error!(cause, "the store {condition}: what needs it fails at once until it is back");
+            *state = State { condition, cause: Arc::from(cause), since };
+            true
+        });
+    }
+
+    /// What is known.
+    pub(super) fn condition(&self) -> Condition {
+        self.state.borrow().condition
+    }
+
+    /// Whether the store has taken writes for so long.
+    pub(super) fn is_steady(&self, long: Duration) -> bool {
+        let state = self.state.borrow();
+        state.condition == Condition::Writable && state.since.elapsed() >= long
+    }
+
+    /// Waits until the store takes writes, as far as is known.
+    pub(super) async fn until_writable(&self) {
+        let mut state = self.state.subscribe();
+        // The sender lives as long as this.
+        let _open = state.wait_for(|state| state.condition == Condition::Writable).await;
+    }
+
+    /// Waits until a call fails in a way that may be the store's.
+    pub(super) async fn suspected(&self) {
+        self.suspicion.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_only() -> StoreError {
+        StoreError::KnownUnavailable { condition: Condition::ReadOnly, cause: Arc::from("x") }
+    }
+
+    fn full() -> StoreError {
+        sqlx::Error::Io(std::io::ErrorKind::BrokenPipe.into()).into()
+    }
+
+    #[test]
+    fn one_failed_call_closes_nothing_and_a_failed_heartbeat_does() {
+        let gate = Gate::default();
+        gate.attend();
+        gate.called(&full());
+        assert!(gate.enter(Access::Once).is_ok());
+        gate.beat(&Err(full()));
+        assert_eq!(gate.condition(), Condition::Away);
+        for access in [Access::Read, Access::Repeatable, Access::Once] {
+            assert!(gate.enter(access).unwrap_err().nothing_was_written());
+        }
+        gate.beat(&Ok(()));
+        assert!(gate.enter(Access::Once).is_ok());
+    }
+
+    #[test]
+    fn a_store_that_takes_no_writes_is_read() {
+        let gate = Gate::default();
+        gate.close(Condition::ReadOnly, &read_only());
+        assert!(gate.enter(Access::Read).is_ok());
+        assert!(gate.enter(Access::Repeatable).is_err() && gate.enter(Access::Once).is_err());
+    }
+
+    #[test]
+    fn what_was_perhaps_carried_out_is_repeated_only_where_that_does_no_harm() {
+        assert!(Access::Read.may_repeat(Fault::Broken) && Access::Repeatable.may_repeat(Fault::Broken));
+        assert!(!Access::Once.may_repeat(Fault::Broken) && Access::Once.may_repeat(Fault::ReadOnly));
+        assert!(!Access::Read.may_repeat(Fault::Statement) && !Access::Read.may_repeat(Fault::Unreached));
+    }
+}

@@ -1,0 +1,126 @@
+//! A store that fails: what it costs meanwhile is bounded, and it is over when its cause is.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use serde_json::json;
+
+use crate::harness::{
+    Kind, World,
+    eventually::eventually,
+    idp::{Endpoint, Misbehaviour},
+    visitor::Visitor,
+};
+
+const EXPIRED: Duration = Duration::from_secs(301);
+
+async fn readiness(world: &World) -> serde_json::Value {
+    world.visitor().get("/oauth2/readyz").await.json()
+}
+
+async fn store_is(world: &World, state: &str) {
+    eventually(&format!("the store is {state}"), async || readiness(world).await["store"] == state).await;
+}
+
+async fn renewals(visitor: &Visitor) -> i64 {
+    visitor.fetch("/oauth2/userinfo").await.json()["renewals"].as_i64().unwrap_or_default()
+}
+
+/// The calls that reached the store, and failed there.
+fn failed_calls(world: &World) -> f64 {
+    world.metric(0, "evergate_store_failures_total")
+}
+
+#[tokio::test]
+async fn work_towards_a_store_that_takes_no_writes_is_bounded_and_over_when_it_takes_them_again() {
+    let world = World::build().on(Kind::Postgres).start().await;
+    let mut visitors = Vec::new();
+    for _ in 0..10 {
+        visitors.push(world.signed_in().await);
+    }
+    world.set_store_read_only(true, true).await;
+    world.clock.advance(EXPIRED);
+    let before = failed_calls(&world);
+    for round in 0..20 {
+        for visitor in &visitors {
+            let reply = visitor.get("/").await;
+            // The first requests may meet connections that have just been ended.
+            assert!(reply.is_upstreams() || round == 0 || reply.status == StatusCode::SERVICE_UNAVAILABLE, "{}", reply.status);
+        }
+    }
+    store_is(&world, "read_only").await;
+    let refused = failed_calls(&world) - before;
+    assert!(refused <= 60.0, "200 requests, {refused} calls that failed");
+    assert_eq!(world.idp.calls(Endpoint::Refresh), 0, "no token is presented whose successor could not be saved");
+    assert_eq!(world.visitor().get("/oauth2/readyz").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    // With the load taken away nothing is tried any more but the heartbeat, which is not counted among the calls.
+    let quiet = failed_calls(&world);
+    store_is(&world, "read_only").await;
+    assert!(failed_calls(&world) - quiet <= 5.0);
+
+    world.set_store_read_only(false, false).await;
+    store_is(&world, "ok").await;
+    for visitor in &visitors {
+        eventually("everybody is renewed", async || visitor.get("/").await.is_upstreams() && renewals(visitor).await == 1).await;
+    }
+    assert_eq!(world.idp.calls(Endpoint::Refresh), visitors.len(), "each once");
+    assert_eq!(world.idp.prompts(), 1, "nobody had to do anything");
+}
+
+#[tokio::test]
+async fn connections_that_can_only_read_are_closed_and_the_statement_is_asked_again() {
+    let world = World::build().on(Kind::Postgres).start().await;
+    let visitor = world.signed_in().await;
+    world.set_store_read_only(true, true).await;
+    store_is(&world, "read_only").await;
+    // Each of these is read over a connection that is opened now, and stays one that can only read.
+    let readers: Vec<_> = (0..8)
+        .map(|_| {
+            let stranger = world.visitor();
+            tokio::spawn(
+                async move { stranger.send(Method::GET, "/", &[("cookie", "__Host-evergate_session=nobodys")], "").await },
+            )
+        })
+        .collect();
+    for reader in readers {
+        reader.await.unwrap();
+    }
+    world.set_store_read_only(false, false).await;
+    store_is(&world, "ok").await;
+    world.clock.advance(EXPIRED);
+    eventually("the grant is renewed", async || visitor.get("/").await.is_upstreams() && renewals(&visitor).await == 1).await;
+    let out = visitor.send(Method::POST, "/oauth2/sign_out", &[], "").await;
+    assert!(out.status.is_redirection(), "{}", out.status);
+    assert!(!visitor.get("/").await.is_upstreams());
+}
+
+#[tokio::test]
+async fn a_dead_replicas_renewal_is_not_waited_for_longer_than_it_takes_to_know() {
+    let world = World::build()
+        .in_real_time()
+        .replicas(0)
+        .set("oidc_preset", "authelia")
+        .set("oidc_renew_before", "1s")
+        .start_with(|idp| idp.access_tokens_live(Some(json!(3))))
+        .await;
+    let (mut first, second) = (world.process(None).await, world.process(None).await);
+    let visitor = Visitor::new(first.address);
+    visitor.log_in(&world.idp, "/").await;
+    let there = visitor.at(second.address);
+    // Held for longer than the test lasts: the provider has done nothing when its client dies.
+    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Slow(Duration::from_secs(60)));
+    let dying = visitor.clone();
+    eventually("the first replica presents the token", async || {
+        let dying = dying.clone();
+        tokio::spawn(async move { dying.try_send(Method::GET, "/", &[], "").await });
+        world.idp.calls(Endpoint::Refresh) == 1
+    })
+    .await;
+    first.kill();
+    world.idp.behave(Endpoint::Refresh);
+    // One request may wait; those after it are served stale, or sent on, at once.
+    there.get("/").await;
+    let session = there.session();
+    eventually("the browser goes on with another grant", async || there.browse(&world.idp, "/").await.is_upstreams()).await;
+    assert_eq!((there.session(), world.idp.prompts()), (session, 1), "in the same session, without a question");
+}

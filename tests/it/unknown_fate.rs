@@ -1,0 +1,273 @@
+//! Refresh tokens of unknown fate: presented, and the answer was lost. They are asked about, or let be; never guessed.
+
+use std::time::Duration;
+
+use http::Method;
+use serde_json::json;
+
+use crate::harness::{
+    Kind, World,
+    eventually::eventually,
+    idp::{CLIENT_SECRET, Endpoint, Idp, Misbehaviour, Rotation},
+    logs::lines_with,
+    visitor::Visitor,
+};
+
+const EXPIRED: Duration = Duration::from_secs(301);
+
+/// Nothing of the request reached the provider.
+fn bad_gateway() -> Misbehaviour {
+    Misbehaviour::Answer(502, String::new(), vec![])
+}
+
+/// The provider has replaced the token, and its answer is lost.
+fn lost_answer() -> Misbehaviour {
+    Misbehaviour::WorkThenAnswer(502, String::new())
+}
+
+/// A world whose provider is known to rotate strictly and tells of refresh tokens.
+async fn introspecting(truthfully: bool) -> World {
+    World::build().set("oidc_preset", "authelia").start_with(move |idp: &Idp| idp.introspect(truthfully)).await
+}
+
+async fn lose(world: &World, visitor: &Visitor, how: Misbehaviour) {
+    let before = world.idp.calls(Endpoint::Refresh);
+    world.idp.misbehave(Endpoint::Refresh, how);
+    world.clock.advance(EXPIRED);
+    assert!(visitor.get("/").await.is_upstreams(), "served within the grace");
+    eventually("the token was presented", async || world.idp.calls(Endpoint::Refresh) == before + 1).await;
+    world.idp.behave(Endpoint::Refresh);
+    // One failure says nothing of the provider any more.
+    world.clock.advance(Duration::from_secs(91));
+}
+
+/// Events are written a moment after they happen.
+async fn history_says(world: &World, words: &str) {
+    eventually("it is in the history", async || world.command(&["sessions", "show", "ann@example.com"]).await.1.contains(words))
+        .await;
+}
+
+async fn renewals(visitor: &Visitor) -> i64 {
+    visitor.fetch("/oauth2/userinfo").await.json()["renewals"].as_i64().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_token_of_unknown_fate_that_is_still_active_is_renewed_and_nobody_passes_the_provider() {
+    let world = introspecting(true).await;
+    let visitor = world.signed_in().await;
+    lose(&world, &visitor, bad_gateway()).await;
+    eventually("it is renewed", async || visitor.get("/").await.is_upstreams() && renewals(&visitor).await == 1).await;
+    assert_eq!(world.idp.calls(Endpoint::Introspection), 1);
+    assert_eq!(world.idp.passes(), 1, "the login alone");
+    history_says(&world, "introspected_active").await;
+}
+
+#[tokio::test]
+async fn a_token_of_unknown_fate_that_is_not_active_is_never_presented_again() {
+    // A spent one is inactive; and one provider calls every one so, which tells nothing.
+    for (truthfully, lost) in [(true, lost_answer()), (false, bad_gateway())] {
+        let world = introspecting(truthfully).await;
+        let visitor = world.signed_in().await;
+        lose(&world, &visitor, lost).await;
+        let session = visitor.session();
+        eventually("the browser goes on with another grant", async || {
+            visitor.browse(&world.idp, "/").await.is_upstreams() && world.idp.passes() == 2
+        })
+        .await;
+        assert_eq!((visitor.session(), world.idp.prompts()), (session, 1), "silently");
+        assert_eq!((world.idp.calls(Endpoint::Introspection), world.idp.calls(Endpoint::Refresh)), (1, 1));
+        history_says(&world, "introspected_inactive").await;
+        history_says(&world, "outcome_unknown").await;
+    }
+}
+
+#[tokio::test]
+async fn a_healthy_grant_is_never_introspected_and_a_healthy_provider_never_sees_a_token_that_is_nobodys() {
+    let world = World::build().start_with(|idp: &Idp| idp.introspect(true)).await;
+    let visitor = world.signed_in().await;
+    for renewal in 1..4 {
+        world.clock.advance(EXPIRED);
+        assert!(visitor.get("/").await.is_upstreams());
+        assert_eq!(renewals(&visitor).await, renewal);
+    }
+    world.idp.kill_grants();
+    world.clock.advance(EXPIRED);
+    assert!(visitor.browse(&world.idp, "/").await.is_upstreams());
+    assert_eq!((world.idp.calls(Endpoint::Introspection), world.idp.calls(Endpoint::Probe)), (0, 0));
+}
+
+#[tokio::test]
+async fn an_introspection_that_the_provider_cannot_answer_now_is_made_again() {
+    let world = introspecting(true).await;
+    let visitor = world.signed_in().await;
+    world.idp.misbehave(Endpoint::Introspection, Misbehaviour::Answer(503, String::new(), vec![]));
+    lose(&world, &visitor, bad_gateway()).await;
+    eventually("it was asked", async || {
+        visitor.get("/").await;
+        world.idp.calls(Endpoint::Introspection) >= 1
+    })
+    .await;
+    world.idp.behave(Endpoint::Introspection);
+    eventually("it is renewed", async || {
+        world.clock.advance(Duration::from_secs(2));
+        visitor.get("/").await.is_upstreams() && renewals(&visitor).await == 1
+    })
+    .await;
+    assert_eq!(world.idp.passes(), 1, "the login alone");
+}
+
+#[tokio::test]
+async fn what_was_learnt_of_rotation_outlives_the_process_that_learnt_it() {
+    for kind in [Kind::Postgres, Kind::Sqlite] {
+        let mut world = World::build().on(kind).start().await;
+        let (teacher, visitor) = (world.signed_in().await, world.signed_in().await);
+        world.clock.advance(EXPIRED);
+        assert!(teacher.get("/").await.is_upstreams(), "one renewal shows that tokens rotate");
+        world.restart_with(&[]).await;
+        let visitor = visitor.at(world.address());
+        lose(&world, &visitor, lost_answer()).await;
+        assert_unknown(&world, &visitor, 2).await;
+    }
+}
+
+#[tokio::test]
+async fn what_one_replica_learnt_of_rotation_the_others_know() {
+    let world = World::build().replicas(2).start().await;
+    let (teacher, visitor) = (world.signed_in().await, world.signed_in().await.at(world.replicas[1].address));
+    world.clock.advance(EXPIRED);
+    assert!(teacher.get("/").await.is_upstreams());
+    lose(&world, &visitor, lost_answer()).await;
+    assert_unknown(&world, &visitor, 2).await;
+}
+
+#[tokio::test]
+async fn until_anything_is_known_of_rotation_a_token_of_unknown_fate_is_not_presented() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    lose(&world, &visitor, lost_answer()).await;
+    assert_unknown(&world, &visitor, 1).await;
+}
+
+/// The visitor goes on silently, and of the token nobody heard again.
+async fn assert_unknown(world: &World, visitor: &Visitor, calls: usize) {
+    let session = visitor.session();
+    let passes = world.idp.passes();
+    eventually("the browser goes on with another grant", async || {
+        visitor.browse(&world.idp, "/").await.is_upstreams() && world.idp.passes() == passes + 1
+    })
+    .await;
+    assert_eq!((visitor.session(), world.idp.prompts(), world.idp.calls(Endpoint::Refresh)), (session, 1, calls));
+}
+
+#[tokio::test]
+async fn where_reuse_is_not_punished_a_token_is_presented_until_there_is_an_answer() {
+    let world = World::build().set("oidc_preset", "dex").start_with(|idp: &Idp| idp.rotate_as(Rotation::Unpunished)).await;
+    let visitor = world.signed_in().await;
+    // As Dex on Postgres answers renewals that come together: the token is unhurt.
+    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Answer(500, r#"{"error":"invalid_request"}"#.to_owned(), vec![]));
+    world.clock.advance(EXPIRED);
+    eventually("it was presented again", async || {
+        world.clock.advance(Duration::from_secs(31));
+        visitor.get("/").await.is_upstreams() && world.idp.calls(Endpoint::Refresh) >= 3
+    })
+    .await;
+    world.idp.behave(Endpoint::Refresh);
+    eventually("it is renewed", async || {
+        world.clock.advance(Duration::from_secs(31));
+        visitor.get("/").await.is_upstreams() && renewals(&visitor).await == 1
+    })
+    .await;
+    assert_eq!(world.idp.passes(), 1, "the login alone");
+}
+
+#[tokio::test]
+async fn a_refusal_of_a_token_that_was_presented_before_is_unknown_and_the_access_token_is_lived_out() {
+    let world = World::build().set("oidc_preset", "dex").start_with(|idp: &Idp| idp.rotate_as(Rotation::Unpunished)).await;
+    let visitor = world.signed_in().await;
+    // Early: a quarter of a minute before the access token's end.
+    world.idp.misbehave(Endpoint::Refresh, lost_answer());
+    world.clock.advance(Duration::from_secs(284));
+    assert!(visitor.get("/").await.is_upstreams());
+    eventually("its answer is lost", async || world.idp.calls(Endpoint::Refresh) == 1).await;
+    world.idp.behave(Endpoint::Refresh);
+    world.clock.advance(Duration::from_secs(2));
+    eventually("it is presented again, and refused", async || {
+        assert!(visitor.get("/").await.is_upstreams());
+        !lines_with(&[world.idp.issuer(), "the outcome of an earlier attempt is unknown"]).is_empty()
+    })
+    .await;
+    assert_eq!(world.idp.calls(Endpoint::Refresh), 2);
+    assert!(visitor.get("/").await.is_upstreams(), "the access token lives");
+    assert_eq!(world.idp.passes(), 1);
+    world.clock.advance(Duration::from_secs(60));
+    assert!(visitor.browse(&world.idp, "/").await.is_upstreams(), "then the provider is passed");
+}
+
+#[tokio::test]
+async fn a_refused_secret_is_told_by_either_code_and_the_other_is_tried_on_every_kind_of_call() {
+    for code in ["unauthorized_client", "invalid_client", "access_denied"] {
+        let world = World::build()
+            .set("oidc_preset", "authelia")
+            .set("oidc_client_secret", "the-new-one")
+            .set("oidc_client_secret_previous", CLIENT_SECRET)
+            .start_with(move |idp: &Idp| {
+                idp.introspect(true);
+                idp.refuse_clients_with(code);
+            })
+            .await;
+        let visitor = world.signed_in().await;
+        world.idp.change_secret("the-new-one");
+        world.clock.advance(EXPIRED);
+        assert!(visitor.get("/").await.is_upstreams());
+        assert_eq!(renewals(&visitor).await, 1, "{code}");
+        lose(&world, &visitor, bad_gateway()).await;
+        world.idp.change_secret(CLIENT_SECRET);
+        eventually("it is introspected with the other secret", async || {
+            visitor.get("/").await.is_upstreams() && renewals(&visitor).await == 2
+        })
+        .await;
+        world.idp.change_secret("the-new-one");
+        visitor.send(Method::POST, "/oauth2/sign_out", &[], "").await;
+        eventually("it is revoked with the other secret", async || !world.idp.has_live_refresh_token()).await;
+        assert_eq!(world.idp.calls(Endpoint::Revocation), 2, "{code}: each secret once");
+    }
+}
+
+#[tokio::test]
+async fn a_corrected_client_secret_is_used_at_once_after_a_restart() {
+    let mut world = World::build().on(Kind::Postgres).start().await;
+    let visitor = world.signed_in().await;
+    world.idp.change_secret("rotated");
+    world.clock.advance(EXPIRED);
+    assert!(visitor.get("/").await.is_upstreams(), "served within the grace");
+    eventually("the client is refused", async || visitor.get("/oauth2/readyz").await.json()["client"] == "refused").await;
+    world.restart_with(&[("oidc_client_secret", "rotated")]).await;
+    let visitor = visitor.at(world.address());
+    // No time has passed.
+    eventually("it is renewed", async || visitor.get("/").await.is_upstreams() && renewals(&visitor).await == 1).await;
+}
+
+#[tokio::test]
+async fn what_the_provider_says_of_an_error_is_in_the_log_and_in_the_history_and_on_no_page() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    let said = "DPoP proof is missing\n for this\u{7} client";
+    let answer = json!({"error": "invalid_dpop_proof", "error_description": said}).to_string();
+    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Answer(400, answer.clone(), vec![]));
+    world.clock.advance(EXPIRED);
+    visitor.get("/").await;
+    let clean = "DPoP proof is missing for this client";
+    eventually("it is logged", async || !lines_with(&[world.idp.issuer(), "failed to renew", clean]).is_empty()).await;
+    for verb in ["why", "show"] {
+        eventually("it is in the history", async || {
+            world.command(&["sessions", verb, "ann@example.com"]).await.1.contains(clean)
+        })
+        .await;
+    }
+    // At a login too.
+    world.idp.misbehave(Endpoint::Code, Misbehaviour::Answer(400, answer, vec![]));
+    let stranger = world.visitor();
+    let page = stranger.browse(&world.idp, "/").await;
+    assert!(!page.is_upstreams() && !page.text().contains("DPoP"), "{}", page.text());
+    eventually("it is logged", async || !lines_with(&["a login failed", clean]).is_empty()).await;
+}
