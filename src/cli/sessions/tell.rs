@@ -28,16 +28,61 @@ fn ends(listed: &Listed, limits: &Settings) -> (Timestamp, &'static str) {
     if idle < absolute { (idle, "idle limit") } else { (absolute, "absolute limit") }
 }
 
+/// How it stands with a session at this moment.
+enum Standing<'a> {
+    /// It reached a limit.
+    Limit(Limit),
+    /// Its grant has ended.
+    Ended(&'a Ended),
+    /// The provider refused its grant the last time, with this code, and did not say that it is dead.
+    Refused(&'a str),
+    /// Its refresh token is not good any more, as far as the provider has told, because nobody used it since then.
+    RefreshTokenExpired(Timestamp),
+    /// A refresh token was presented, and its outcome is not known yet.
+    Unknown,
+    /// Its access token has expired, and is renewed when it is used.
+    Renewable,
+    /// Its access token has expired, and nothing renews it.
+    Expired,
+    /// Its access token lives.
+    Fresh,
+}
+
+fn standing<'a>(listed: &'a Listed, limits: &Settings, now: Timestamp) -> Standing<'a> {
+    let grant = &listed.grant;
+    if let Some(limit) = limits.reached(&listed.session, listed.session.last_seen, now) {
+        return Standing::Limit(limit);
+    }
+    if let Some(ended) = &grant.ended {
+        return Standing::Ended(ended);
+    }
+    if let Some(code) = &grant.refused {
+        return Standing::Refused(code);
+    }
+    if grant.intent.is_some_and(|intent| intent.lapsed) {
+        return Standing::Unknown;
+    }
+    let alive = now < grant.expires_at;
+    match (grant.has_refresh_token, grant.refresh_until) {
+        (true, Some(until)) if until <= now && !alive => Standing::RefreshTokenExpired(until),
+        _ if alive => Standing::Fresh,
+        (true, _) => Standing::Renewable,
+        (false, _) => Standing::Expired,
+    }
+}
+
 /// The state of a session in a word or two.
 fn state(listed: &Listed, limits: &Settings, now: Timestamp) -> String {
-    let grant = &listed.grant;
-    match (limits.reached(&listed.session, listed.session.last_seen, now), &grant.ended) {
-        (Some(Limit::Idle), _) => "idle limit reached".to_owned(),
-        (Some(Limit::Absolute), _) => "absolute limit reached".to_owned(),
-        (None, Some(ended)) => format!("grant ended: {}", ended.reason.as_str()),
-        (None, None) if now < grant.expires_at => "ok".to_owned(),
-        (None, None) if grant.has_refresh_token => "ok, to be renewed when used".to_owned(),
-        (None, None) => "token expired, not renewable".to_owned(),
+    match standing(listed, limits, now) {
+        Standing::Limit(Limit::Idle) => "idle limit reached".to_owned(),
+        Standing::Limit(Limit::Absolute) => "absolute limit reached".to_owned(),
+        Standing::Ended(ended) => format!("grant ended: {}", ended.reason.as_str()),
+        Standing::Refused(code) => format!("renewal refused: {}", printable(code)),
+        Standing::RefreshTokenExpired(_) => "refresh token expired unused".to_owned(),
+        Standing::Unknown => "renewal outcome unknown".to_owned(),
+        Standing::Fresh => "ok".to_owned(),
+        Standing::Renewable => "ok, to be renewed when used".to_owned(),
+        Standing::Expired => "token expired, not renewable".to_owned(),
     }
 }
 
@@ -120,7 +165,7 @@ pub(super) fn show(sessions: &[Listed], limits: &Settings, events: &[Line], now:
     out.push_str("history, the newest first\n");
     for (event, replica) in events {
         let took = event.duration.map(|duration| format!(" in {} ms", duration.as_millis())).unwrap_or_default();
-        let code = event.code.as_deref().map(|code| format!(" (provider: {code})")).unwrap_or_default();
+        let code = provider_words(event).map(|words| format!(" (provider: {words})")).unwrap_or_default();
         let session = event.session.as_deref().map(|session| format!(" session {session}")).unwrap_or_default();
         let _infallible = writeln!(
             out,
@@ -133,6 +178,15 @@ pub(super) fn show(sessions: &[Listed], limits: &Settings, events: &[Line], now:
         );
     }
     out
+}
+
+/// What the provider said, or what else there is to say of an event: its code, and its own words.
+fn provider_words(event: &Event) -> Option<String> {
+    match (event.code.as_deref(), event.detail.as_deref()) {
+        (Some(code), Some(detail)) => Some(format!("{}: {}", printable(code), printable(detail))),
+        (Some(words), None) | (None, Some(words)) => Some(printable(words)),
+        (None, None) => None,
+    }
 }
 
 /// The same as data.
@@ -161,7 +215,7 @@ pub(super) fn json(sessions: &[Listed], limits: &Settings, events: &[Line]) -> S
                 "at": event.at.seconds(), "kind": event.kind.as_str(), "grant": event.grant.to_string(), "session": event.session,
                 "user": event.subject, "outcome": event.outcome, "reason": event.reason, "providerError": event.code,
                 "milliseconds": event.duration.map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
-                "rotated": event.rotated, "replica": replica,
+                "rotated": event.rotated, "detail": event.detail, "replica": replica,
             })
         })
         .collect();
@@ -173,18 +227,44 @@ pub(super) fn why(sessions: &[Listed], limits: &Settings, events: &[Line], now: 
     let mut out = String::new();
     for listed in sessions {
         let (session, grant) = (listed.session.hash.short(), &listed.grant);
-        let _infallible = match (limits.reached(&listed.session, listed.session.last_seen, now), &grant.ended) {
-            (Some(limit), _) => writeln!(out, "Session {session} has ended: {}.", limit_sentence(limit)),
-            (None, Some(ended)) => writeln!(out, "Session {session} must pass the provider again: {}.", end_sentence(ended)),
-            (None, None) => {
-                let (at, by) = ends(listed, limits);
-                let renewal = if grant.has_refresh_token {
-                    format!("its grant was last renewed {} and is renewed when it is used", time(grant.renewed_at))
-                } else {
-                    format!("its grant has no refresh token and lasts until {}", time(grant.expires_at))
-                };
-                writeln!(out, "Session {session} is logged in; {renewal}. Unused, it ends {} by its {by}.", time(at))
+        let (at, by) = ends(listed, limits);
+        let unused = format!("Unused, it ends {} by its {by}.", time(at));
+        let _infallible = match standing(listed, limits, now) {
+            Standing::Limit(limit) => writeln!(out, "Session {session} has ended: {}.", limit_sentence(limit)),
+            Standing::Ended(ended) => {
+                writeln!(out, "Session {session} must pass the provider again: {}.", end_sentence(ended, None))
             }
+            Standing::Refused(code) => writeln!(
+                out,
+                "Session {session} must pass the provider again: the provider refuses to renew its grant ({}), and does not say \
+                 that it is dead.",
+                printable(code)
+            ),
+            Standing::RefreshTokenExpired(until) => writeln!(
+                out,
+                "Session {session} must pass the provider again: nobody used it, and its refresh token was good until {} unless renewed.",
+                time(until)
+            ),
+            Standing::Unknown => writeln!(
+                out,
+                "Session {session} is logged in until {}; what became of its last renewal is not known yet.",
+                time(grant.expires_at)
+            ),
+            Standing::Fresh | Standing::Renewable if grant.has_refresh_token => writeln!(
+                out,
+                "Session {session} is logged in; its grant was last renewed {} and is renewed when it is used. {unused}",
+                time(grant.renewed_at)
+            ),
+            Standing::Fresh | Standing::Renewable => writeln!(
+                out,
+                "Session {session} is logged in; its grant has no refresh token and lasts until {}. {unused}",
+                time(grant.expires_at)
+            ),
+            Standing::Expired => writeln!(
+                out,
+                "Session {session} must pass the provider again: its access token expired {}, and the provider gave no refresh token.",
+                time(grant.expires_at)
+            ),
         };
     }
     let ends = events.iter().filter_map(|(event, _)| Some((event, ending(event)?)));
@@ -205,8 +285,9 @@ fn limit_sentence(limit: Limit) -> &'static str {
     }
 }
 
-fn end_sentence(ended: &Ended) -> String {
-    let code = ended.code.as_deref().map(|code| format!(" ({code})")).unwrap_or_default();
+fn end_sentence(ended: &Ended, detail: Option<&str>) -> String {
+    let words = ended.code.iter().map(String::as_str).chain(detail).map(printable).collect::<Vec<_>>().join(": ");
+    let code = if words.is_empty() { words } else { format!(" ({words})") };
     match ended.reason {
         EndReason::Dead => format!("the provider refused its refresh token{code}"),
         EndReason::OutcomeUnknown => {
@@ -218,7 +299,7 @@ fn end_sentence(ended: &Ended) -> String {
     }
 }
 
-/// What an event ended, as a sentence; `None` if it ended nothing.
+/// What an event ended, or what a person must mend, as a sentence; `None` for any other.
 fn ending(event: &Event) -> Option<String> {
     match (event.kind, event.outcome.as_str(), event.reason.as_str()) {
         (Kind::Logout, _, "user") => Some("the user logged out".to_owned()),
@@ -235,9 +316,15 @@ fn ending(event: &Event) -> Option<String> {
                 "identity_refused" => EndReason::IdentityRefused,
                 _ => EndReason::Dead,
             };
-            Some(end_sentence(&Ended { reason, code: event.code.clone() }))
+            Some(end_sentence(&Ended { reason, code: event.code.clone() }, event.detail.as_deref()))
         }
-        (Kind::Renewal, _, "outcome_unknown") => Some(end_sentence(&Ended { reason: EndReason::OutcomeUnknown, code: None })),
+        (Kind::Renewal, _, "outcome_unknown") => {
+            Some(end_sentence(&Ended { reason: EndReason::OutcomeUnknown, code: None }, None))
+        }
+        (Kind::Renewal, "config", reason) => Some(format!(
+            "the provider refused to renew, which a person must mend ({})",
+            provider_words(event).unwrap_or_else(|| reason.to_owned())
+        )),
         (Kind::Renewal | Kind::Login | Kind::Revocation, _, _) => None,
     }
 }
