@@ -11,7 +11,12 @@ use openidconnect::{
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::{ProviderError, Settings, client_auth::ClientAuth, plan::Plan, preset::Preset};
+use super::{
+    ProviderError, Settings,
+    client_auth::ClientAuth,
+    plan::Plan,
+    preset::{Preset, RefreshIntrospection},
+};
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(super) struct Extras {
@@ -90,7 +95,7 @@ pub(super) fn accept(settings: &Settings, metadata: &Metadata) -> Result<(Known,
         revocation: optional("revocation_endpoint", &extras.revocation_endpoint)?.map(Into::into),
         introspection: match &settings.introspection {
             Some(url) => Some(url.to_string()),
-            None if !preset.introspects => None,
+            None if preset.introspection == RefreshIntrospection::Misleads => None,
             None => optional("introspection_endpoint", &extras.introspection_endpoint)?.map(Into::into),
         },
         end_session: optional("end_session_endpoint", &extras.end_session_endpoint)?,

@@ -21,9 +21,8 @@ pub struct Preset {
     pub(super) offline: Offline,
     /// What becomes of a refresh token that was used.
     pub rotation: RotationClass,
-    /// Whether introspection (RFC 7662) tells a good refresh token from a used one; where it calls every one inactive, it is not
-    /// worth asking.
-    pub introspects: bool,
+    /// What introspection (RFC 7662) is known to tell of its refresh tokens.
+    pub introspection: RefreshIntrospection,
     /// Whether it keeps one refresh token for a user and client, whatever the number of logins.
     pub shares_grants: bool,
     /// Whether it gives a refresh token again only to who asks with `prompt=consent`.
@@ -79,6 +78,17 @@ pub enum RotationClass {
     Single,
     /// A setting of the provider's decides; what renewals show is what counts.
     Learnt,
+}
+
+/// What introspection tells of refresh tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefreshIntrospection {
+    /// A good one is active and a used one is not; asking uses nothing up.
+    Works,
+    /// Nobody here has tried. That a token is active is believed all the same.
+    Untried,
+    /// Every one is called inactive, so that it is not worth asking.
+    Misleads,
 }
 
 /// An answer to a renewal, and what it means.

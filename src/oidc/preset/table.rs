@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::{Answer, Issuer, Meaning, Offline, Preset, RotationClass};
+use super::{Answer, Issuer, Meaning, Offline, Preset, RefreshIntrospection, RotationClass};
 
 const DAY: u64 = 86_400;
 
@@ -23,7 +23,7 @@ pub(super) const GENERIC: Preset = Preset {
     scope: None,
     offline: Offline::ScopeIfListed,
     rotation: RotationClass::Learnt,
-    introspects: true,
+    introspection: RefreshIntrospection::Untried,
     shares_grants: false,
     wants_consent: false,
     idle: None,
@@ -78,6 +78,8 @@ pub const PRESETS: &[Preset] = &[
         name: "keycloak",
         issuers: &[Issuer::Path("/realms/")],
         offline: Offline::ByItself,
+        // Keycloak 26.7.3: a fresh one is active, a used one is not, and asking uses nothing up and revokes nothing.
+        introspection: RefreshIntrospection::Works,
         // "Client no longer has requested consent from user".
         answers: &[answer("invalid_scope", Meaning::Dead)],
         ..GENERIC
@@ -135,7 +137,7 @@ pub const PRESETS: &[Preset] = &[
     Preset {
         name: "zitadel",
         // zitadel/oidc v3.52: refresh tokens are inactive, good ones too.
-        introspects: false,
+        introspection: RefreshIntrospection::Misleads,
         issuers: &[Issuer::HostEnds(".zitadel.cloud")],
         offline: Offline::Scope,
         rotation: RotationClass::Strict,
@@ -144,6 +146,8 @@ pub const PRESETS: &[Preset] = &[
     },
     Preset {
         name: "hydra",
+        // Ory Hydra 2.3.0: on its admin port alone, which metadata do not name (`CODER_OIDC_INTROSPECTION_URL`).
+        introspection: RefreshIntrospection::Works,
         issuers: &[Issuer::HostEnds(".projects.oryapis.com")],
         offline: Offline::Scope,
         rotation: RotationClass::Strict,
