@@ -76,7 +76,9 @@ impl Engine {
         match (answers, failed) {
             (true, true) => self.answered(&grant.issuer),
             (true, false) => self.breaker.was_reached(now),
-            (false, _) => self.breaker.withdrawn(),
+            // Who comes next need not find out again.
+            (false, false) => drop(self.failed(Class::Retry(None), &grant.issuer)),
+            (false, true) => {}
         }
         answers
     }
