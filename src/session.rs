@@ -3,6 +3,7 @@
 pub mod cache;
 pub mod connections;
 pub mod cookie;
+pub mod unrecorded;
 
 use std::time::Duration;
 

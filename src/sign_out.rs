@@ -1,5 +1,7 @@
 //! Logout: the session ends here first, then at the provider as far as it lets us.
 
+mod later;
+
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, Method};
@@ -12,13 +14,16 @@ use crate::{
     history::{Event, Kind},
     oidc::{LEEWAY, LogoutToken, Provider},
     secret::{Secret, sha256},
-    session::SessionHash,
+    session::{
+        SessionHash,
+        unrecorded::{Extent, UnrecordedEnds},
+    },
     store::{Farewell, Store, StoreError, Whose},
     telemetry::metrics::Metrics,
 };
 
 /// The logout workflow.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SignOut {
     /// The provider.
     pub provider: Arc<Provider>,
@@ -32,6 +37,8 @@ pub struct SignOut {
     pub metrics: Metrics,
     /// Where revocations run, so that a shutdown can wait for them.
     pub tasks: TaskTracker,
+    /// Ends that the store could not take, by which this replica goes already.
+    pub unrecorded: Arc<UnrecordedEnds>,
 }
 
 /// Whether a request to log out is the user's own wish.
@@ -70,11 +77,12 @@ impl By {
 const REVOCATION_TRIES: u32 = 3;
 
 impl SignOut {
-    /// Ends the session of a browser that comes from `site`, for [`By::UserEverywhere`] all of its user's, revokes in the background the refresh tokens that
-    /// no other session uses, and says where the provider wants the browser to log out.
+    /// Ends the session of a browser that comes from `site`, for [`By::UserEverywhere`] all of its user's, revokes in the
+    /// background the refresh tokens that no other session uses, and says where the provider wants the browser to log out. Where
+    /// the store cannot take the end of a user's session, it is over here all the same, and recorded later.
     ///
     /// # Errors
-    /// The session may live on; nothing was sent to the provider.
+    /// An administrator's; the session may live on, and nothing was sent to the provider.
     pub async fn end(
         &self,
         hash: SessionHash,
@@ -82,11 +90,28 @@ impl SignOut {
         site: &AccessUrl,
         return_to: Option<&str>,
     ) -> Result<Option<Url>, StoreError> {
+        let id_token = match self.end_recorded(hash, by).await {
+            Ok(Some(farewell)) => farewell.id_token,
+            Ok(None) => return Ok(None),
+            Err(error) => {
+                let extent = match by {
+                    By::User => Extent::Session,
+                    By::UserEverywhere => Extent::AllOfUser,
+                    By::Administrator | By::Provider => return Err(error),
+                };
+                self.end_later(hash, extent);
+                None
+            }
+        };
+        Ok(self.provider.end_session(id_token.as_ref(), &site.at(&self.signed_out_path), return_to))
+    }
+
+    /// Ends a session in the store, and its user's others where they are meant.
+    async fn end_recorded(&self, hash: SessionHash, by: By) -> Result<Option<Farewell>, StoreError> {
         if by == By::UserEverywhere {
             self.end_others(hash, by).await?;
         }
-        let Some(farewell) = self.end_one(hash, by).await? else { return Ok(None) };
-        Ok(self.provider.end_session(farewell.id_token.as_ref(), &site.at(&self.signed_out_path), return_to))
+        self.end_one(hash, by).await
     }
 
     /// Ends the other sessions of a session's user. They go first, so that a store that fails in the middle leaves the one

@@ -160,6 +160,11 @@ impl Store {
         result
     }
 
+    /// Announces, in this process alone, that a session has ended whose row is still there.
+    pub fn announce_end(&self, hash: SessionHash) {
+        self.announce(Change::Session(hash));
+    }
+
     /// This replica's name.
     fn replica(&self) -> &str {
         &self.journal.replica

@@ -16,7 +16,7 @@ use std::{
 
 use quick_cache::sync::Cache;
 
-use super::{Session, SessionHash, Settings};
+use super::{Session, SessionHash, Settings, unrecorded::UnrecordedEnds};
 use crate::{
     clock::Timestamp,
     grant::{Grant, GrantId},
@@ -46,6 +46,8 @@ pub struct SessionCache {
     changes: AtomicU64,
     hears_changes: AtomicBool,
     touched: Mutex<HashMap<SessionHash, Timestamp>>,
+    /// Of these no row tells yet that they have ended.
+    unrecorded: Arc<UnrecordedEnds>,
 }
 
 /// A cached session, and the last request of it that this replica saw.
@@ -65,6 +67,7 @@ impl Default for SessionCache {
             changes: AtomicU64::new(0),
             hears_changes: AtomicBool::new(false),
             touched: Mutex::default(),
+            unrecorded: Arc::default(),
         }
     }
 }
@@ -78,6 +81,9 @@ impl SessionCache {
     where
         F: Future<Output = Result<Option<Session>, E>>,
     {
+        if self.unrecorded.contains(&hash) {
+            return Ok(None);
+        }
         if let Some(held) = self.sessions.get(&hash).filter(|held| self.may_be_used(held.loaded_at, now)) {
             return Ok(Some(held));
         }
@@ -138,6 +144,11 @@ impl SessionCache {
                 self.grants.clear();
             }
         }
+    }
+
+    /// Sessions that have ended here and are not found any more, whatever the store says.
+    pub fn unrecorded(&self) -> &Arc<UnrecordedEnds> {
+        &self.unrecorded
     }
 
     /// Whether changes are being heard of.

@@ -94,13 +94,36 @@ async fn a_provider_that_is_away_does_not_keep_anybody_signed_in() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_away_is_said_and_the_cookie_stays() {
+async fn whoever_signs_out_while_the_store_is_away_is_signed_out_and_the_store_is_told_when_it_is_back() {
+    for everywhere in [false, true] {
+        let world = World::build().on(Kind::Postgres).start().await;
+        let (visitor, other) = (world.signed_in().await, world.signed_in().await);
+        let stolen = visitor.copy();
+        world.store_line.as_ref().unwrap().cut();
+        let path = if everywhere { "/oauth2/sign_out?everywhere=true" } else { "/oauth2/sign_out" };
+        let to_provider = visitor.send(Method::POST, path, &OWN, "").await.location();
+        assert!(to_provider.as_str().contains("end_session"), "{to_provider}");
+        assert_eq!(visitor.session(), None, "the cookie is gone");
+        assert_ne!(stolen.fetch("/").await.status, StatusCode::OK, "and worth nothing here");
+        world.store_line.as_ref().unwrap().mend();
+        eventually("the store is told", async || world.idp.revoked().len() == if everywhere { 2 } else { 1 }).await;
+        assert_eq!(stolen.fetch("/").await.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(other.fetch("/").await.is_upstreams(), !everywhere);
+    }
+}
+
+#[tokio::test]
+async fn whoever_signs_out_while_the_store_takes_no_writes_is_signed_out() {
     let world = World::build().on(Kind::Postgres).start().await;
     let visitor = world.signed_in().await;
-    world.store_line.as_ref().unwrap().cut();
-    let reply = visitor.send(Method::POST, "/oauth2/sign_out", &OWN, "").await;
-    assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert!(visitor.session().is_some(), "whoever believes to be signed out must be");
+    let stolen = visitor.copy();
+    world.set_store_read_only(true, true).await;
+    eventually("the store is read", async || visitor.fetch("/").await.is_upstreams()).await;
+    visitor.send(Method::POST, "/oauth2/sign_out", &OWN, "").await.location();
+    assert_eq!(stolen.fetch("/").await.status, StatusCode::UNAUTHORIZED, "though its row is there still");
+    world.set_store_read_only(false, false).await;
+    eventually("the store is told", async || world.idp.revoked().len() == 1).await;
+    assert_eq!(stolen.fetch("/").await.status, StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]
