@@ -31,6 +31,8 @@ pub struct Event {
     pub reason: String,
     /// The provider's `error` code, where it sent one.
     pub code: Option<String>,
+    /// What else was looked at, as the groups by which a login was denied.
+    pub detail: Option<String>,
     /// How long the provider took.
     pub duration: Option<Duration>,
     /// Whether the refresh token was replaced.
@@ -83,6 +85,7 @@ impl Event {
             outcome: "ok".to_owned(),
             reason: String::new(),
             code: None,
+            detail: None,
             duration: None,
             rotated: None,
         }

@@ -1,5 +1,7 @@
 //! Logout: the session ends here first, then at the provider as far as it lets us.
 
+mod journey;
+
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, Method};
@@ -11,6 +13,7 @@ use crate::{
     clock::Clock,
     history::{Event, Kind},
     oidc::{LEEWAY, LogoutToken, Provider},
+    seal::KeyRing,
     secret::{Secret, sha256},
     session::SessionHash,
     store::{Farewell, Store, StoreError, Whose},
@@ -26,6 +29,8 @@ pub struct SignOut {
     pub store: Store,
     /// The path that the provider sends browsers to after; to be registered there for each of our addresses.
     pub signed_out_path: String,
+    /// Seals where a browser goes after.
+    pub keys: KeyRing,
     /// The time.
     pub clock: Clock,
     /// Counts logouts.
@@ -86,7 +91,16 @@ impl SignOut {
             self.end_others(hash, by).await?;
         }
         let Some(farewell) = self.end_one(hash, by).await? else { return Ok(None) };
-        Ok(self.provider.end_session(farewell.id_token.as_ref(), &site.at(&self.signed_out_path), return_to))
+        if farewell.id_token.is_some() {
+            self.provider.look_for_keys().await;
+        }
+        let state = return_to.and_then(|path| journey::seal(&self.keys, path, self.clock.now()));
+        Ok(self.provider.end_session(farewell.id_token.as_ref(), &site.at(&self.signed_out_path), state.as_deref()))
+    }
+
+    /// Where a browser wanted to go that comes back from the provider with `state`; `None` unless that is ours.
+    pub fn destination(&self, state: &str) -> Option<String> {
+        journey::open(&self.keys, state, self.clock.now())
     }
 
     /// Ends the other sessions of a session's user. They go first, so that a store that fails in the middle leaves the one

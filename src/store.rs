@@ -217,6 +217,15 @@ impl Store {
         row.map(|row| row.open(&self.keys)).transpose()
     }
 
+    /// The last ID token of a grant, for `id_token_hint`.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] but a failed migration.
+    pub async fn id_token(&self, id: GrantId) -> Result<Option<Secret>, StoreError> {
+        let sealed = on!(self, backend => backend.id_token(id))?;
+        sealed.map(|sealed| rows::open_text(&self.keys, &place("id_token", id), &sealed)).transpose()
+    }
+
     /// Writes the intent of `attempt` to present the refresh token of the grant's `generation`, for `lease` by the
     /// database's clock, and reads the token. `takes_over` names a lapsed attempt that may be followed, where that matters
     /// only for so long after it presented the token.

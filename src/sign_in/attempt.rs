@@ -34,7 +34,7 @@ pub(super) struct Attempt {
 
 /// Why a browser is sent to the provider.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Pass {
+pub(super) enum Pass {
     /// To log in, with whatever the provider asks of its user.
     #[default]
     Login,

@@ -73,6 +73,7 @@ macro_rules! implement_history {
                             outcome: row.try_get("outcome")?,
                             reason: row.try_get("reason")?,
                             code: row.try_get("code")?,
+                            detail: None,
                             duration: row.try_get::<Option<i64>, _>("duration")?.map(rows::duration),
                             rotated: row.try_get("rotated")?,
                         };
