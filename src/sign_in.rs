@@ -173,6 +173,10 @@ impl SignIn {
             },
         };
         redirect.cookies.extend(self.cookies.clear(&self.cookies.attempt(&id)));
+        if attempt.rounds() > 0 {
+            let value = rounds::back_from(attempt.rounds(), now);
+            redirect.cookies.extend(self.cookies.set(self.cookies.rounds(), &value, rounds::REMEMBERED));
+        }
         Ok(redirect)
     }
 

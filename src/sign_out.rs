@@ -91,11 +91,8 @@ impl SignOut {
             self.end_others(hash, by).await?;
         }
         let Some(farewell) = self.end_one(hash, by).await? else { return Ok(None) };
-        if farewell.id_token.is_some() {
-            self.provider.look_for_keys().await;
-        }
         let state = return_to.and_then(|path| journey::seal(&self.keys, path, self.clock.now()));
-        Ok(self.provider.end_session(farewell.id_token.as_ref(), &site.at(&self.signed_out_path), state.as_deref()))
+        Ok(self.provider.end_session(farewell.id_token.as_ref(), &site.at(&self.signed_out_path), state.as_deref()).await)
     }
 
     /// Where a browser wanted to go that comes back from the provider with `state`; `None` unless that is ours.

@@ -128,7 +128,10 @@ async fn callback(State(asked): State<Asked>, RawQuery(query): RawQuery, headers
     let (sign_in, query) = (&asked.gateway.sign_in, query.as_deref().unwrap_or_default());
     let came_back = sign_in.came_back(query, &headers);
     let mut response = match sign_in.complete(&asked.exchange.site, query, &headers).await {
-        Ok(to) => redirect(&to, "signed_in"),
+        Ok(to) => {
+            asked.gateway.visitors.forget(&headers);
+            redirect(&to, "signed_in")
+        }
         Err(error) => {
             // Who went back in the history, or finished in another tab, is signed in all the same.
             let again = matches!(error, crate::sign_in::CallbackError::UnknownAttempt(_));

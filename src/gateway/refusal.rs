@@ -166,7 +166,7 @@ impl Refusal {
                     StatusCode::SERVICE_UNAVAILABLE,
                     "renewal_unavailable",
                     "Just a moment",
-                    "The sign-in service does not answer right now. You are still signed in; please try again shortly.",
+                    "Your sign-in cannot be renewed right now. You are still signed in; please try again shortly.",
                 )
             },
             Self::ProviderUnavailable(error) if error.is_configuration() => Row {

@@ -76,9 +76,6 @@ impl Gateway {
             Ok(redirect) => redirect,
             Err(error) => return Refusal::ProviderUnavailable(error),
         };
-        if grant.is_some() {
-            redirect.cookies.extend(sign_in.one_more_round(headers));
-        }
         if !matches!(purpose, Purpose::Silent(_)) {
             redirect.cookies.extend(sign_in.give_silence_up(headers));
         }

@@ -182,6 +182,14 @@ impl Visitors {
         Ok(self.settings.reached(&stored, stored.last_seen, self.clock.now()).is_some())
     }
 
+    /// Forgets what memory holds of the browser's session, which may point to another grant since it came back: its next request
+    /// may be here before the change is heard of.
+    pub(super) fn forget(&self, headers: &HeaderMap) {
+        if let Some(value) = self.cookies.session_value(headers) {
+            self.cache.apply(Change::Session(SessionHash::of(value)));
+        }
+    }
+
     /// Notes that the session was used.
     pub(super) fn seen(&self, signed_in: &SignedIn) {
         self.cache.touch(&signed_in.session, &self.settings, self.clock.now());

@@ -187,9 +187,10 @@ impl Provider {
 
     async fn try_discover(&self) -> Result<Plan, ProviderError> {
         let issuer = IssuerUrl::new(self.settings.issuer.clone()).map_err(|_| ProviderError::Issuer)?;
-        let metadata = Metadata::discover_async(issuer, &self.http).await.map_err(|error| match error {
-            DiscoveryError::Validation(why) => ProviderError::OtherIssuer(why),
-            other => ProviderError::Discovery(causes(&other)),
+        let metadata = Metadata::discover_async(issuer, &self.http).await.map_err(|error| {
+            // The library validates one thing: whose metadata they are.
+            let is_another = matches!(error, DiscoveryError::Validation(_));
+            if is_another { ProviderError::OtherIssuer(causes(&error)) } else { ProviderError::Discovery(causes(&error)) }
         })?;
         let (known, keys) = discovery::accept(&self.settings, &metadata)?;
         let plan = known.plan.clone();

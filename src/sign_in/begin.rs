@@ -23,6 +23,8 @@ pub enum Purpose<'a> {
     Login,
     /// The same, with the choice of another account than that of the provider's own session.
     AnotherAccount,
+    /// The same, because the grant of their session has come to its end: nobody's click may have begun it.
+    LoginAgain,
     /// For a grant to follow this one, without a word to the user.
     Silent(&'a Grant),
     /// For the refresh token that this person's login did not bring.
@@ -33,7 +35,7 @@ impl Purpose<'_> {
     /// As the attempt keeps it.
     fn pass(self) -> Pass {
         match self {
-            Self::Login | Self::AnotherAccount => Pass::Login,
+            Self::Login | Self::LoginAgain | Self::AnotherAccount => Pass::Login,
             Self::Silent(_) => Pass::Silent,
             Self::Consent(_) => Pass::Consent,
         }
@@ -56,7 +58,7 @@ impl SignIn {
         let id = attempt::new_id(now);
         let id_token = self.id_token_for(purpose).await;
         let ask = match purpose {
-            Purpose::Login => Ask::default(),
+            Purpose::Login | Purpose::LoginAgain => Ask::default(),
             Purpose::AnotherAccount => Ask { prompt: Some(self.provider.prompt_for_another_account()), ..Ask::default() },
             Purpose::Silent(grant) => Ask {
                 prompt: self.provider.answers_silently().then_some("none"),
@@ -66,7 +68,11 @@ impl SignIn {
             Purpose::Consent(identity) => Ask { prompt: Some("consent"), login_hint: Some(identity.display()), ..Ask::default() },
         };
         let request = self.provider.authorize(&self.redirect_uri(site), &id, ask)?;
-        let attempt = Attempt::new(&request.proof, return_to, purpose.pass(), now);
+        let rounds = match purpose {
+            Purpose::LoginAgain | Purpose::Silent(_) => self.rounds(headers).saturating_add(1),
+            Purpose::Login | Purpose::AnotherAccount | Purpose::Consent(_) => 0,
+        };
+        let attempt = Attempt::new(&request.proof, return_to, purpose.pass(), rounds, now);
         let value = attempt.seal(&self.keys, &id).unwrap_or_default();
         let mut cookies: Vec<_> = attempt::surplus(self.cookies.attempts(headers), value.len())
             .into_iter()

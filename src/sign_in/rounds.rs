@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 
-/// A round that begins later than this after the one before was somebody's click.
+/// A round that begins later than this after the return from the one before was somebody's click.
 const IN_A_ROW: Duration = Duration::from_secs(10);
 /// So many in a row are a circle.
 const CIRCLE: u32 = 3;
@@ -28,9 +28,9 @@ pub(super) fn is_circle(rounds: u32) -> bool {
     rounds >= CIRCLE
 }
 
-/// The cookie for one more.
-pub(super) fn one_more(rounds: u32, now: Timestamp) -> String {
-    format!("{}.{}", rounds.saturating_add(1), now.0)
+/// The cookie of a browser that comes back from a round, so many in a row.
+pub(super) fn back_from(rounds: u32, now: Timestamp) -> String {
+    format!("{rounds}.{}", now.0)
 }
 
 #[cfg(test)]
@@ -45,7 +45,7 @@ mod tests {
         for round in 0..3 {
             let made = in_a_row(cookie.as_deref(), at);
             assert_eq!((made, is_circle(made)), (round, false));
-            cookie = Some(one_more(made, at));
+            cookie = Some(back_from(made + 1, at));
         }
         assert!(is_circle(in_a_row(cookie.as_deref(), later(9))));
         assert_eq!(in_a_row(cookie.as_deref(), later(10)), 0, "somebody clicked");

@@ -40,7 +40,7 @@ impl SignIn {
     /// silence, only a session that lives keeps its place: its user may be asked something, and may come back without.
     pub fn purpose_for<'a>(&self, grant: &'a Grant, headers: &HeaderMap) -> Purpose<'a> {
         let may = self.provider.answers_silently() || grant.ended.is_none();
-        if may && self.silence(headers) == Silence::Allowed { Purpose::Silent(grant) } else { Purpose::Login }
+        if may && self.silence(headers) == Silence::Allowed { Purpose::Silent(grant) } else { Purpose::LoginAgain }
     }
 
     /// Whether a browser may be sent to the provider without anything being asked of its user.
@@ -65,15 +65,9 @@ impl SignIn {
         }
     }
 
-    /// The cookie for a browser that is sent to the provider because its grant has ended.
-    pub fn one_more_round(&self, headers: &HeaderMap) -> Option<HeaderValue> {
-        let value = rounds::one_more(self.rounds(headers), self.clock.now());
-        self.cookies.set(self.cookies.rounds(), &value, rounds::REMEMBERED)
-    }
-
     /// Notes that a silent attempt of this browser's never came back, if that is so and is not noted yet.
     pub fn give_silence_up(&self, headers: &HeaderMap) -> Option<HeaderValue> {
-        if self.silence(headers) != Silence::NeverCameBack {
+        if self.silence(headers) != Silence::NeverCameBack || !self.provider.answers_silently() {
             return None;
         }
         tracing::warn!(
@@ -100,7 +94,7 @@ impl SignIn {
         silence::silence(self.cookies.value(headers, self.cookies.returning()), self.provider.issuer(), self.clock.now())
     }
 
-    fn rounds(&self, headers: &HeaderMap) -> u32 {
+    pub(super) fn rounds(&self, headers: &HeaderMap) -> u32 {
         rounds::in_a_row(self.cookies.value(headers, self.cookies.rounds()), self.clock.now())
     }
 

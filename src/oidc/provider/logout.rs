@@ -17,8 +17,11 @@ const KEY_LOOK: Duration = Duration::from_secs(3);
 impl Provider {
     /// Where a browser logs out of the provider (RP-Initiated Logout 1.0 section 2), if it has such a place.
     /// `state` comes back with the browser.
-    pub fn end_session(&self, id_token: Option<&Secret>, back: &str, state: Option<&str>) -> Option<Url> {
+    pub async fn end_session(&self, id_token: Option<&Secret>, back: &str, state: Option<&str>) -> Option<Url> {
         let mut url = self.known().ok()?.end_session.clone()?;
+        if id_token.is_some() {
+            self.look_for_keys().await;
+        }
         {
             let mut query = url.query_pairs_mut();
             // A hint that the provider cannot verify any more would end on an error page of its own.
@@ -42,7 +45,7 @@ impl Provider {
 
     /// Looks for the provider's present keys before a logout, so that [`Provider::has_key_of`] speaks of now. Not more often
     /// than once a minute, and not at the cost of the fetches that logins need.
-    pub async fn look_for_keys(&self) {
+    async fn look_for_keys(&self) {
         let Ok(known) = self.known() else { return };
         {
             let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
