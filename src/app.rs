@@ -25,7 +25,7 @@ use crate::{
     seal::KeyRing,
     server,
     session::{cache::SessionCache, cookie::Cookies},
-    sign_in::{EXCHANGES, SignIn},
+    sign_in::{EXCHANGES, RefreshTokens, SignIn},
     sign_out::SignOut,
     store::Store,
     telemetry::metrics::Metrics,
@@ -50,12 +50,14 @@ pub fn keys(from: Keys) -> anyhow::Result<KeyRing> {
 /// There are no keys, or the store cannot be opened.
 pub fn administer(settings: &Checked) -> anyhow::Result<(Store, SignOut)> {
     let metrics = Metrics::default();
-    let store = Store::open(&settings.store, keys(settings.keys.clone())?, metrics.clone()).context("cannot open the store")?;
+    let keys = keys(settings.keys.clone())?;
+    let store = Store::open(&settings.store, keys.clone(), metrics.clone()).context("cannot open the store")?;
     let provider = Arc::new(Provider::new(settings.oidc.clone(), settings.provider_trust.client()?, Clock::System));
     let sign_out = SignOut {
         provider,
         store: store.clone(),
         signed_out_path: String::new(),
+        keys,
         clock: Clock::System,
         metrics,
         tasks: TaskTracker::new(),
@@ -165,15 +167,17 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
             provider: Arc::clone(&provider),
             policy: settings.policy,
             store: store.clone(),
-            keys,
+            keys: keys.clone(),
             clock: clock.clone(),
             metrics: metrics.clone(),
+            refresh_tokens: RefreshTokens::default(),
             exchanges: Semaphore::new(EXCHANGES),
         },
         sign_out: SignOut {
             provider: Arc::clone(&provider),
             store: store.clone(),
             signed_out_path: format!("{}/signed_out", settings.gateway.prefix),
+            keys,
             clock: clock.clone(),
             metrics: metrics.clone(),
             tasks: work.clone(),

@@ -1,15 +1,17 @@
 //! The way of a request. [`Gateway::answer`] is every request's, and reads from top to bottom; each of its
 //! lines is a phase with a room of its own.
 
+mod admission;
 mod endings;
 mod exchange;
 mod own_pages;
 mod place;
 mod refusal;
 mod request_ids;
+mod sending;
 mod visitor;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use http::{HeaderValue, Request, Response, header};
 use http_body_util::Either;
@@ -19,25 +21,25 @@ use crate::{
     address::{Scheme, Sites, TrustedProxies},
     clock::Clock,
     forward::{self, Beyond, Forwarder, MARK, Outbound},
-    grant::Grant,
-    policy::{CrossOrigin, Denied, Permit, Policy},
-    renewal::{NotKept, Renewer},
+    policy::{CrossOrigin, Permit, Policy, Rule},
+    renewal::Renewer,
     routing::{Route, Routes},
     server::Peer,
     session::{
         self,
         connections::{Connections, Watch},
     },
-    sign_in::{Pass, Redirect, SignIn, return_to::ReturnTo},
+    sign_in::{Redirect, SignIn},
     sign_out::SignOut,
     store::Store,
     telemetry::{logs::ACCESS, metrics::Metrics},
 };
 
-use exchange::{Asker, Exchange};
+use admission::{Inquiry, NotAdmitted};
+use exchange::Exchange;
 use place::Place;
 use refusal::Refusal;
-use visitor::{Visitor, Visitors};
+use visitor::Visitors;
 
 pub use own_pages::Health;
 pub use request_ids::RequestIds;
@@ -72,6 +74,8 @@ pub struct Gateway {
     visitors: Visitors,
     renewer: Renewer,
     policy: Policy,
+    /// The rule of our own pages about the visitor: signed in, and let pass by everybody's policy.
+    everybody: Rule,
     forwarder: Forwarder,
     sign_in: SignIn,
     sign_out: SignOut,
@@ -123,9 +127,6 @@ pub struct Rooms {
     pub metrics: Metrics,
 }
 
-/// A strict route is tried again after this.
-const SOON: Duration = Duration::from_secs(2);
-
 /// A body of the upstream's, or one of ours.
 pub type Body = Either<forward::Answer, axum::body::Body>;
 
@@ -145,6 +146,7 @@ impl Gateway {
             visitors,
             renewer: rooms.renewer,
             policy: rooms.policy,
+            everybody: Rule::signed_in(Policy::default()),
             forwarder: rooms.forwarder,
             sign_in: rooms.sign_in,
             sign_out: rooms.sign_out,
@@ -182,7 +184,7 @@ impl Gateway {
                 return answer.await.map(|response| response.map(Either::Right));
             }
         };
-        let (permit, watch) = self.admit(exchange, caller, route, &request).await?;
+        let (permit, watch) = self.permit(exchange, caller, route, &request).await?;
         let (origin, id) = (&exchange.origin, exchange.id_header());
         let beyond = Beyond { watch, place: Arc::clone(&caller.peer.place) };
         let outbound = Outbound { permit: &permit, target: route.target, origin, id, beyond, request };
@@ -190,8 +192,8 @@ impl Gateway {
     }
 
     /// Lets a request pass to its route, and says with what its long part is registered, if it is somebody's.
-    async fn admit(
-        self: &Arc<Self>,
+    async fn permit(
+        &self,
         exchange: &Exchange,
         caller: &Caller,
         route: &Route,
@@ -201,67 +203,12 @@ impl Gateway {
         if let Some(permit) = route.rule.permit_anybody() {
             return Ok((permit, None));
         }
-        let visitor = self.visitors.recognise_again(request.headers(), &caller.familiar).await?;
-        let signed_in = match visitor {
-            Visitor::SignedIn(signed_in) => signed_in,
-            Visitor::Anonymous(reason) => return Err(self.ask_to_sign_in(exchange, reason, None, request)),
-        };
-        if !self.settings.cross_origin.allows(request.method(), request.headers(), &exchange.site) {
-            return Err(Refusal::Denied(Denied::CrossOrigin));
-        }
-        // Whoever comes while the provider is away uses their session all the same.
-        self.visitors.seen(&signed_in);
-        let kept = match self.renewer.keep_fresh(Arc::clone(&signed_in.grant)).await {
-            Ok(kept) => kept,
-            Err(not_kept) => return Err(self.not_kept(exchange, not_kept, &signed_in.grant, request)),
-        };
-        if kept.stale && !route.serves_stale {
-            return Err(Refusal::RenewalUnavailable(SOON));
-        }
-        let may_pass = exchange.views_a_page() && !self.renewer.provider_is_in_trouble();
-        if may_pass && self.sign_in.is_outdated(&kept.grant, request.headers()) {
-            return Err(self.ask_to_sign_in(exchange, visitor::Reason::SettingsChanged, Some(&kept.grant), request));
-        }
-        let permit = route.rule.permit(&self.policy, &kept.grant.identity, || kept.grant.passport(kept.stale))?;
-        Ok((permit, Some(self.connections.watch(signed_in.session))))
-    }
-
-    /// The refusal for a grant that could not be kept fresh.
-    fn not_kept(&self, exchange: &Exchange, not_kept: NotKept, grant: &Grant, request: &Request<Incoming>) -> Refusal {
-        match not_kept {
-            NotKept::SignInAgain(reason) => {
-                self.ask_to_sign_in(exchange, visitor::Reason::GrantEnded(reason), Some(grant), request)
+        match self.admit(Inquiry::for_route(exchange, route, request, &caller.familiar)).await {
+            Ok(admitted) => Ok((admitted.permit, Some(self.connections.watch(admitted.signed_in.session)))),
+            Err(NotAdmitted::SignIn(reason, grant)) => {
+                Err(Box::pin(self.ask_to_sign_in(exchange, reason, grant, request.headers())).await)
             }
-            NotKept::Refused => self.ask_to_sign_in(exchange, visitor::Reason::GrantRefused, Some(grant), request),
-            NotKept::Gone => self.ask_to_sign_in(exchange, visitor::Reason::UnknownSession, None, request),
-            NotKept::Unavailable(wait) => Refusal::RenewalUnavailable(wait),
-        }
-    }
-
-    /// A navigation is sent to the provider and comes back to where it was going, silently if a session is to go on with
-    /// a new grant; everything else is told where a login begins, because a redirect would reach no person.
-    fn ask_to_sign_in(
-        &self,
-        exchange: &Exchange,
-        reason: visitor::Reason,
-        grant: Option<&Grant>,
-        request: &Request<Incoming>,
-    ) -> Refusal {
-        match exchange.asker {
-            Asker::Navigation if reason.ended_by_itself() && grant.is_some_and(|grant| self.sign_in.goes_in_circles(grant)) => {
-                Refusal::SignInDoesNotLast(reason)
-            }
-            Asker::Navigation => {
-                let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-                let return_to = ReturnTo::parse(path, &exchange.site);
-                let pass = grant.map_or(Pass::Login, |grant| self.sign_in.pass_for(grant, request.headers()));
-                let hint = grant.filter(|_| pass == Pass::Silent).map(|grant| &grant.identity);
-                match self.sign_in.begin(&exchange.site, &return_to, request.headers(), pass, hint) {
-                    Ok(redirect) => Refusal::SignIn(reason, redirect),
-                    Err(error) => Refusal::ProviderUnavailable(error),
-                }
-            }
-            Asker::Other => Refusal::SignInNeeded(reason),
+            Err(NotAdmitted::Refused(refusal)) => Err(refusal),
         }
     }
 

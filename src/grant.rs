@@ -146,6 +146,13 @@ impl Fingerprint {
 }
 
 impl GrantId {
+    /// What the history names in the place of a grant for the logins of a person that were denied, and so brought none. One for
+    /// each person, because a grant's name leads to all of its events.
+    pub fn of_denied(issuer: &str, subject: &str) -> Self {
+        let name = sha256(format!("denied logins of {subject} at {issuer}").as_bytes());
+        Self(*name.first_chunk().unwrap_or(&[0; 16]))
+    }
+
     /// A new name.
     pub fn random() -> Self {
         Self(random())

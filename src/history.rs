@@ -35,7 +35,7 @@ pub struct Event {
     pub duration: Option<Duration>,
     /// Whether the refresh token was replaced.
     pub rotated: Option<bool>,
-    /// More words, as the provider's own on an error: bounded, on one line, without secrets.
+    /// More words: the provider's own on an error, without secrets, or the groups by which a login was denied. On one line.
     pub detail: Option<String>,
 }
 

@@ -14,8 +14,12 @@ pub struct Identity {
     pub subject: String,
     /// The claim that `CODER_OIDC_USERNAME_FIELD` names.
     pub username: Option<String>,
-    /// The claim that `CODER_OIDC_EMAIL_FIELD` names.
+    /// The claim that `CODER_OIDC_EMAIL_FIELD` names, where the provider vouches for it or nobody asks whether it does.
     pub email: Option<String>,
+    /// The same claim where the provider does not vouch for it. A field of its own, so that no reader, an older replica among
+    /// them, takes it for an address that may be told to an app; a row that has none was written when there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unverified_email: Option<String>,
     /// The claim that `CODER_OIDC_GROUP_FIELD` names.
     pub groups: Vec<String>,
 }
@@ -23,7 +27,8 @@ pub struct Identity {
 impl Identity {
     /// What people call them: the e-mail address, else the user name, else the subject.
     pub fn display(&self) -> &str {
-        self.email.as_deref().or(self.username.as_deref()).unwrap_or(&self.subject)
+        let email = self.email.as_deref().or(self.unverified_email.as_deref());
+        email.or(self.username.as_deref()).unwrap_or(&self.subject)
     }
 }
 
@@ -117,12 +122,24 @@ mod tests {
     }
 
     #[test]
+    fn an_address_that_nobody_vouches_for_is_told_to_no_app_and_read_as_none_by_who_does_not_know_it() {
+        let identity = Identity { subject: "s".into(), unverified_email: Some("a@x".into()), ..Identity::default() };
+        assert_eq!(rendered(&identity), ["x-forwarded-user: s"]);
+        let written = serde_json::to_value(&identity).unwrap();
+        assert!(written["email"].is_null());
+        assert_eq!(serde_json::from_value::<Identity>(written).unwrap(), identity);
+        let old: Identity = serde_json::from_str(r#"{"subject":"s","username":null,"email":"a@x","groups":[]}"#).unwrap();
+        assert_eq!((old.email.as_deref(), old.unverified_email), (Some("a@x"), None), "it was verified when it was written");
+    }
+
+    #[test]
     fn a_claim_can_neither_break_the_line_nor_add_a_group() {
         let identity = Identity {
             subject: "a\r\nX-Forwarded-Groups: admin".into(),
             username: Some("Zoë".into()),
             email: Some("z@example.com".into()),
             groups: vec!["a,admin".into(), "50%".into()],
+            ..Identity::default()
         };
         assert_eq!(
             rendered(&identity),

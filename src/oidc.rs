@@ -50,6 +50,8 @@ pub struct Settings {
     pub scopes: Option<Vec<String>>,
     /// `CODER_OIDC_AUTH_URL_PARAMS`.
     pub auth_params: BTreeMap<String, String>,
+    /// `CODER_OIDC_SILENT_LOGIN`: whether `prompt=none` is asked; `None` leaves it to the preset and the metadata.
+    pub silent_login: Option<bool>,
     /// `CODER_OIDC_IGNORE_USERINFO`.
     pub ignore_userinfo: bool,
     /// Which claims say who somebody is.

@@ -36,8 +36,11 @@ enum Who {
 /// Why somebody may not pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
+    /// The provider does not vouch for the e-mail address.
+    #[error("the e-mail address is not verified (email_verified is not true; CODER_OIDC_IGNORE_EMAIL_VERIFIED accepts it)")]
+    EmailNotVerified,
     /// The e-mail address is missing or of another domain.
-    #[error("the e-mail address is not of an allowed domain")]
+    #[error("the e-mail address is not of an allowed domain (CODER_OIDC_EMAIL_DOMAIN, or the route's own)")]
     EmailDomain,
     /// Another site's page sent the request.
     #[error("another site's page sent a request that could change something")]
@@ -46,8 +49,21 @@ pub enum Denied {
     #[error("the route does not take this method")]
     Method,
     /// In none of the allowed groups.
-    #[error("the user is in none of the allowed groups")]
+    #[error("the user is in none of the allowed groups (CODER_OIDC_ALLOWED_GROUPS, or the route's own)")]
     Group,
+}
+
+impl Denied {
+    /// The rule's name in answers, in logs and in the history.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::EmailNotVerified => "email_not_verified",
+            Self::EmailDomain => "email_domain",
+            Self::CrossOrigin => "cross_origin",
+            Self::Method => "method",
+            Self::Group => "group",
+        }
+    }
 }
 
 /// Proof that the rule let this request pass. Only [`Rule`] makes one, and nothing is forwarded without one.
@@ -108,11 +124,14 @@ impl Rule {
 }
 
 impl Policy {
-    /// Whether `identity` may have a session at all.
+    /// Whether `identity` may pass. Asked at a login and of every request, of the identity that the last renewal brought.
     ///
     /// # Errors
     /// [`Denied`].
     pub fn admit(&self, identity: &Identity) -> Result<(), Denied> {
+        if identity.unverified_email.is_some() {
+            return Err(Denied::EmailNotVerified);
+        }
         if !self.email_domains.is_empty() && !identity.email.as_deref().is_some_and(|email| self.is_allowed_email(email)) {
             return Err(Denied::EmailDomain);
         }
@@ -156,6 +175,15 @@ mod tests {
             assert!(!admits(denied), "{denied}");
         }
         assert_eq!(policy.admit(&Identity::default()), Err(Denied::EmailDomain));
+    }
+
+    #[test]
+    fn an_address_that_nobody_vouches_for_is_refused_by_a_rule_of_its_own() {
+        let identity = Identity { unverified_email: Some("a@example.com".into()), ..Identity::default() };
+        for email_domains in [vec![], vec!["example.com".into()], vec!["other.example".into()]] {
+            let policy = Policy { email_domains, allowed_groups: vec![] };
+            assert_eq!(policy.admit(&identity), Err(Denied::EmailNotVerified));
+        }
     }
 
     #[test]

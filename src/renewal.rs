@@ -280,7 +280,7 @@ impl Engine {
     }
 
     /// What a request that waited is told.
-    async fn after(self: &Arc<Self>, grant: Arc<Grant>, outcome: Outcome) -> Result<Kept, NotKept> {
+    async fn after(self: &Arc<Self>, mut grant: Arc<Grant>, outcome: Outcome) -> Result<Kept, NotKept> {
         let refused = match outcome {
             Outcome::Renewed(grant) => return Ok(Kept { grant, stale: false }),
             Outcome::Gone => return Err(NotKept::Gone),
@@ -288,7 +288,13 @@ impl Engine {
                 let reason = ended.ended.as_ref().map_or(EndReason::OutcomeUnknown, |ended| ended.reason);
                 return Box::pin(self.without_grant(ended, reason)).await;
             }
-            Outcome::Refused => NotKept::Refused,
+            Outcome::Refused => {
+                // Its row says so now, and so must what is served with it.
+                if let Ok(Some(refused)) = self.store.grant(grant.id).await {
+                    grant = Arc::new(refused);
+                }
+                NotKept::Refused
+            }
             Outcome::Busy(wait) | Outcome::Unavailable(wait) => NotKept::Unavailable(wait.max(Duration::from_secs(1))),
         };
         match decision::without_renewal(&grant, &self.settings, self.clock.now()) {

@@ -3,8 +3,13 @@
 //! What must be kept between the two is sealed into a cookie of the browser that began it, so attempts cost
 //! the server nothing until they return, and each tab has its own.
 
+mod answer;
 mod attempt;
+mod begin;
+mod keep;
 pub mod return_to;
+mod rounds;
+mod silence;
 mod silent;
 
 use std::sync::Arc;
@@ -16,20 +21,21 @@ use url::form_urlencoded;
 use crate::{
     address::AccessUrl,
     clock::Clock,
-    grant::GrantId,
-    history::{Event, Kind},
-    identity::Identity,
-    oidc::{Ask, CallbackProof, Provider, ProviderError, Signed},
+    oidc::{CallbackProof, Provider, ProviderError, Signed},
     policy::{Denied, Policy},
     seal::KeyRing,
-    session::{self, Session, SessionHash, cookie::Cookies},
-    store::{NewGrant, Seat, Seated, Sharing, Store, StoreError, Tokens},
+    session::{self, cookie::Cookies},
+    store::{Store, StoreError},
     telemetry::{logs::causes, metrics::Metrics},
 };
 
-use attempt::Attempt;
-pub use attempt::Pass;
+use answer::Answer;
+use attempt::{Attempt, Pass};
 use return_to::ReturnTo;
+
+pub use begin::Purpose;
+pub use keep::RefreshTokens;
+pub use silent::Lasted;
 
 /// The login workflow.
 #[derive(Debug)]
@@ -52,6 +58,8 @@ pub struct SignIn {
     pub clock: Clock,
     /// Counts logins.
     pub metrics: Metrics,
+    /// Whether logins bring the refresh tokens that are asked for.
+    pub refresh_tokens: RefreshTokens,
     /// So many codes may be exchanged at once ([`EXCHANGES`]): callbacks are anybody's to send.
     pub exchanges: Semaphore,
 }
@@ -105,40 +113,6 @@ impl SignIn {
         site.at(&self.callback_path)
     }
 
-    /// Sends a browser of `site` to the provider, and back to `return_to` after. `hint` says who its user was.
-    ///
-    /// # Errors
-    /// [`ProviderError::NotReady`].
-    pub fn begin(
-        &self,
-        site: &AccessUrl,
-        return_to: &ReturnTo,
-        headers: &HeaderMap,
-        pass: Pass,
-        hint: Option<&Identity>,
-    ) -> Result<Redirect, ProviderError> {
-        let now = self.clock.now();
-        let id = attempt::new_id(now);
-        let prompt = match pass {
-            Pass::Login => None,
-            Pass::Silent => self.provider.answers_silently().then_some("none"),
-            Pass::Consent => Some("consent"),
-        };
-        let ask = Ask { prompt, login_hint: hint.map(Identity::display) };
-        let request = self.provider.authorize(&self.redirect_uri(site), &id, ask)?;
-        let attempt = Attempt::new(&request.proof, return_to, pass, now);
-        let value = attempt.seal(&self.keys, &id).unwrap_or_default();
-        let mut cookies: Vec<_> = attempt::surplus(self.cookies.attempts(headers), value.len())
-            .into_iter()
-            .filter_map(|id| self.cookies.clear(&self.cookies.attempt(id)))
-            .collect();
-        cookies.extend(self.cookies.set(&self.cookies.attempt(&id), &value, attempt::LIFE));
-        if pass == Pass::Silent {
-            cookies.extend(self.cookies.set(self.cookies.returning(), "1", silent::NOT_AGAIN));
-        }
-        Ok(Redirect { location: request.url.into(), cookies })
-    }
-
     /// Completes a login whose browser returned with `query`.
     ///
     /// # Errors
@@ -162,9 +136,8 @@ impl SignIn {
         let headers = at.headers;
         let answer = Answer::parse(query)?;
         let (id, attempt) = self.attempt_of(&answer.state, headers)?;
-        let proof = attempt.proof();
         // The state is checked before the code is used, and an attempt returns once.
-        if !proof.matches_state(&answer.state) {
+        if !attempt.proof().matches_state(&answer.state) {
             return Err(CallbackError::UnknownAttempt("its state is another one"));
         }
         let now = self.clock.now();
@@ -182,10 +155,10 @@ impl SignIn {
         if !self.store.returned(attempt::hash(&answer.state), attempt.at().plus(attempt::LIFE)).await? {
             return Err(CallbackError::UnknownAttempt("it has returned before"));
         }
-        if !self.provider.is_answer_from_us(answer.issuer.as_deref())? {
-            return Err(CallbackError::Issuer);
-        }
-        let signed = self.exchange(at.site, &answer, &proof).await;
+        let signed = match self.judge_issuer(&answer) {
+            Ok(()) => self.exchange(at.site, &answer, &attempt.proof()).await,
+            Err(error) => Err(error),
+        };
         let mut redirect = match attempt.pass() {
             Pass::Login => self.enter(at, signed?, None, &return_to, Pass::Login).await?,
             Pass::Silent => self.complete_silently(at, signed, &return_to).await?,
@@ -200,7 +173,22 @@ impl SignIn {
             },
         };
         redirect.cookies.extend(self.cookies.clear(&self.cookies.attempt(&id)));
+        if attempt.rounds() > 0 {
+            let value = rounds::back_from(attempt.rounds(), now);
+            redirect.cookies.extend(self.cookies.set(self.cookies.rounds(), &value, rounds::REMEMBERED));
+        }
         Ok(redirect)
+    }
+
+    /// Refuses an answer of another provider (RFC 9207 section 2.4). What is guarded is the code, which must not be taken to the
+    /// wrong token endpoint: an error that names nobody is an error all the same, and is told as one.
+    fn judge_issuer(&self, answer: &Answer) -> Result<(), CallbackError> {
+        let is_bare_error = answer.error.is_some() && answer.issuer.is_none();
+        if is_bare_error || self.provider.is_answer_from_us(answer.issuer.as_deref())? {
+            Ok(())
+        } else {
+            Err(CallbackError::Issuer)
+        }
     }
 
     /// The tokens for the answer's code, and who they speak for.
@@ -215,90 +203,6 @@ impl SignIn {
         let signed = self.provider.exchange_code(code, &self.redirect_uri(site), proof).await;
         timer.finish();
         Ok(signed?)
-    }
-
-    /// Keeps the login for `seat` or a new session, and sends the browser on: to where it was going, or once more to a
-    /// provider that gives refresh tokens only with consent.
-    async fn enter(
-        &self,
-        at: At<'_>,
-        signed: Signed,
-        seat: Option<SessionHash>,
-        return_to: &ReturnTo,
-        pass: Pass,
-    ) -> Result<Redirect, CallbackError> {
-        self.policy.admit(&signed.identity)?;
-        let identity = signed.identity.clone();
-        let Some((seated, cookie)) = self.keep(signed, seat, at.headers).await? else {
-            // The session was ended while its browser was away: whoever it is logs in like anybody.
-            return Ok(self.begin(at.site, return_to, at.headers, Pass::Login, None)?);
-        };
-        let mut redirect = if self.provider.preset().wants_consent && !seated.renewable && pass != Pass::Consent {
-            self.begin(at.site, return_to, at.headers, Pass::Consent, Some(&identity))?
-        } else {
-            at.back_to(return_to)
-        };
-        redirect.cookies.extend(cookie);
-        Ok(redirect)
-    }
-
-    /// Keeps the grant, for the session that is named or for a new one, and returns the new one's cookie. Whatever
-    /// session the browser brought is replaced then, so that a planted one is worth nothing. `None`: the named one was
-    /// ended meanwhile.
-    async fn keep(
-        &self,
-        signed: Signed,
-        seat: Option<SessionHash>,
-        headers: &HeaderMap,
-    ) -> Result<Option<(Seated, Option<HeaderValue>)>, CallbackError> {
-        let now = self.clock.now();
-        let answer = signed.answer;
-        let grant = NewGrant {
-            id: GrantId::random(),
-            issuer: self.provider.issuer().to_owned(),
-            client_id: self.provider.client_id().to_owned(),
-            identity: signed.identity,
-            scopes: answer.scope.unwrap_or_default(),
-            fingerprint: self.provider.fingerprint().clone(),
-            provider_session: signed.provider_session,
-            tokens: Tokens {
-                access: answer.access_token,
-                refresh: answer.refresh_token,
-                id: answer.id_token,
-                expires_at: now.plus(answer.expires_in),
-                lifetime: answer.expires_in,
-                refresh_life: answer.refresh_life.or(self.provider.preset().idle),
-            },
-        };
-        let (value, fresh) = SessionHash::fresh();
-        let hash = seat.unwrap_or(fresh);
-        let replaces = self.cookies.session_value(headers).map(SessionHash::of);
-        let session = Session { hash, grant: grant.id, created_at: now, last_seen: now };
-        let place = seat.map_or(Seat::New { session, replaces }, Seat::Kept);
-        let sharing = if self.provider.preset().shares_grants { Sharing::Shared } else { Sharing::Own };
-        let Some(seated) = self.store.keep_login(&grant, &place, sharing, now).await? else { return Ok(None) };
-        let reason = match (seat, seated.renewable) {
-            (Some(_), _) => "returned_silently",
-            (None, true) => "renewable",
-            (None, false) => "not_renewable",
-        };
-        let event = |kind, hash| Event::of(kind, seated.grant, &grant.identity, now).of_session(hash);
-        self.store.note(event(Kind::Login, hash).because(reason));
-        if let Some(replaced) = seated.replaced {
-            self.store.note(event(Kind::Logout, replaced).because("another_login"));
-        }
-        tracing::info!(
-            grant.id = %seated.grant, session = hash.short(), grant.refreshable = seated.renewable,
-            access_token.seconds = grant.tokens.lifetime.as_secs(), reason, "logged in"
-        );
-        if seat.is_some() {
-            return Ok(Some((seated, None)));
-        }
-        let cookie = self
-            .cookies
-            .set(self.cookies.session(), value.expose(), self.sessions.absolute)
-            .ok_or(CallbackError::Parameters("the session's cookie cannot be written"))?;
-        Ok(Some((seated, Some(cookie))))
     }
 
     fn attempt_of(&self, state: &str, headers: &HeaderMap) -> Result<(String, Attempt), CallbackError> {
@@ -320,39 +224,6 @@ struct At<'a> {
 impl At<'_> {
     fn back_to(&self, return_to: &ReturnTo) -> Redirect {
         Redirect { location: self.site.at(return_to.path()), cookies: Vec::new() }
-    }
-}
-
-/// The parameters of an authorization response (RFC 6749 section 4.1.2, RFC 9207).
-#[derive(Debug, Default)]
-struct Answer {
-    state: String,
-    code: Option<String>,
-    error: Option<String>,
-    issuer: Option<String>,
-}
-
-impl Answer {
-    fn parse(query: &str) -> Result<Self, CallbackError> {
-        let mut answer = Self::default();
-        let mut state = None;
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            let slot = match name.as_ref() {
-                "state" => &mut state,
-                "code" => &mut answer.code,
-                "error" => &mut answer.error,
-                "iss" => &mut answer.issuer,
-                // Tokens that come by the front channel are not from the provider but from whoever (CV-51).
-                "access_token" | "id_token" | "refresh_token" => return Err(CallbackError::Parameters("it carries a token")),
-                _ => continue,
-            };
-            if slot.replace(value.into_owned()).is_some() {
-                return Err(CallbackError::Parameters("one of them is there twice"));
-            }
-        }
-        answer.state = state.filter(|state| !state.is_empty()).ok_or(CallbackError::Parameters("there is no state"))?;
-        answer.error = answer.error.map(|error| error.chars().filter(char::is_ascii_graphic).take(64).collect());
-        Ok(answer)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Logout: the session ends here first, then at the provider as far as it lets us.
 
+mod journey;
 mod later;
 
 use std::{sync::Arc, time::Duration};
@@ -13,6 +14,7 @@ use crate::{
     clock::Clock,
     history::{Event, Kind},
     oidc::{LEEWAY, LogoutToken, Provider},
+    seal::KeyRing,
     secret::{Secret, sha256},
     session::{
         SessionHash,
@@ -31,6 +33,8 @@ pub struct SignOut {
     pub store: Store,
     /// The path that the provider sends browsers to after; to be registered there for each of our addresses.
     pub signed_out_path: String,
+    /// Seals where a browser goes after.
+    pub keys: KeyRing,
     /// The time.
     pub clock: Clock,
     /// Counts logouts.
@@ -103,7 +107,8 @@ impl SignOut {
                 None
             }
         };
-        Ok(self.provider.end_session(id_token.as_ref(), &site.at(&self.signed_out_path), return_to))
+        let state = return_to.and_then(|path| journey::seal(&self.keys, path, self.clock.now()));
+        Ok(self.provider.end_session(id_token.as_ref(), &site.at(&self.signed_out_path), state.as_deref()).await)
     }
 
     /// Ends a session in the store, and its user's others where they are meant.
@@ -112,6 +117,11 @@ impl SignOut {
             self.end_others(hash, by).await?;
         }
         self.end_one(hash, by).await
+    }
+
+    /// Where a browser wanted to go that comes back from the provider with `state`; `None` unless that is ours.
+    pub fn destination(&self, state: &str) -> Option<String> {
+        journey::open(&self.keys, state, self.clock.now())
     }
 
     /// Ends the other sessions of a session's user. They go first, so that a store that fails in the middle leaves the one

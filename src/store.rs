@@ -227,6 +227,15 @@ impl Store {
         row.map(|row| row.open(&self.keys)).transpose()
     }
 
+    /// The last ID token of a grant, for `id_token_hint`.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] but a failed migration.
+    pub async fn id_token(&self, id: GrantId) -> Result<Option<Secret>, StoreError> {
+        let sealed = on!(self, Access::Read, id_token(id))?;
+        sealed.map(|sealed| rows::open_text(&self.keys, &place("id_token", id), &sealed)).transpose()
+    }
+
     /// Ends a session, and with the last session of a grant the grant.
     ///
     /// # Errors

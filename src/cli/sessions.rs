@@ -113,7 +113,7 @@ fn is_person(name: &str, listed: &Listed) -> bool {
     let identity = &listed.grant.identity;
     identity.subject == name
         || identity.username.as_deref() == Some(name)
-        || identity.email.as_deref().is_some_and(|email| email.eq_ignore_ascii_case(name))
+        || identity.email.iter().chain(&identity.unverified_email).any(|email| email.eq_ignore_ascii_case(name))
 }
 
 fn begins_so(name: &str, listed: &Listed) -> bool {

@@ -305,6 +305,7 @@ fn oidc(reader: &mut Reader<'_>) -> (Option<oidc::Settings>, Policy) {
     }
     let ignore_email_verified = reader.boolean("oidc_ignore_email_verified");
     let ignore_userinfo = reader.boolean("oidc_ignore_userinfo");
+    let silent_login = reader.boolean("oidc_silent_login");
     let settings = || {
         Some(oidc::Settings {
             issuer: issuer?,
@@ -314,6 +315,7 @@ fn oidc(reader: &mut Reader<'_>) -> (Option<oidc::Settings>, Policy) {
             previous_secret: reader.text("oidc_client_secret_previous").map(Secret::new),
             scopes,
             auth_params,
+            silent_login,
             ignore_userinfo: ignore_userinfo?,
             mapping: oidc::Mapping {
                 username: reader.owned("oidc_username_field")?,

@@ -76,10 +76,13 @@ impl Gateway {
 
     /// Cuts a session's connections if it has ended. Says its name if that could not be found out.
     async fn look_after(&self, seen: Seen) -> Option<SessionHash> {
-        match self.visitors.still_served(seen.hash).await {
+        match self.visitors.still_served(seen.hash, &self.policy).await {
             Ok(Some(held)) => self.connections.lives(&seen, held),
             Ok(None) => {
-                tracing::info!(session = seen.hash.short(), "cut the connections of a session that has ended");
+                tracing::info!(
+                    session = seen.hash.short(),
+                    "cut the connections of a session that has ended, or whose user may not enter any more"
+                );
                 self.connections.cut(seen.hash);
             }
             Err(error) => {

@@ -21,6 +21,7 @@ use tower_cookies::{Cookie, CookieManagerLayer, Cookies as Jar};
 
 use super::{
     Gateway,
+    admission::{Inquiry, NotAdmitted},
     exchange::Exchange,
     redirect,
     refusal::{Refusal, html, json as json_answer},
@@ -31,7 +32,7 @@ use crate::{
     pages::{Action, Page},
     renewal::ClientStanding,
     session::SessionHash,
-    sign_in::{Pass, Redirect, return_from, return_to::ReturnTo},
+    sign_in::{Purpose, Redirect, return_from, return_to::ReturnTo},
     sign_out::{By, Wish, wish},
     store::{Condition, Store},
 };
@@ -110,12 +111,13 @@ impl Asked {
     }
 }
 
-/// Begins a login by hand; `rd` says where it leads.
+/// Begins a login by hand; `rd` says where it leads, and `another=true` that it is to be with another account.
 async fn start(State(asked): State<Asked>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response<Body> {
-    let sign_in = &asked.gateway.sign_in;
-    let return_to =
-        return_from(query.as_deref().unwrap_or_default(), "rd", &asked.exchange.site).unwrap_or_else(ReturnTo::front_page);
-    match sign_in.begin(&asked.exchange.site, &return_to, &headers, Pass::Login, None) {
+    let (sign_in, query) = (&asked.gateway.sign_in, query.as_deref().unwrap_or_default());
+    let return_to = return_from(query, "rd", &asked.exchange.site).unwrap_or_else(ReturnTo::front_page);
+    let another = url::form_urlencoded::parse(query.as_bytes()).any(|(name, value)| name == "another" && value == "true");
+    let purpose = if another { Purpose::AnotherAccount } else { Purpose::Login };
+    match sign_in.begin(&asked.exchange.site, &return_to, &headers, purpose).await {
         Ok(to) => redirect(&to, "sign_in"),
         Err(error) => asked.refuse(Refusal::ProviderUnavailable(error)),
     }
@@ -123,8 +125,13 @@ async fn start(State(asked): State<Asked>, RawQuery(query): RawQuery, headers: H
 
 /// Where the provider sends the browser back to.
 async fn callback(State(asked): State<Asked>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response<Body> {
-    match asked.gateway.sign_in.complete(&asked.exchange.site, query.as_deref().unwrap_or_default(), &headers).await {
-        Ok(to) => redirect(&to, "signed_in"),
+    let (sign_in, query) = (&asked.gateway.sign_in, query.as_deref().unwrap_or_default());
+    let came_back = sign_in.came_back(query, &headers);
+    let mut response = match sign_in.complete(&asked.exchange.site, query, &headers).await {
+        Ok(to) => {
+            asked.gateway.visitors.forget(&headers);
+            redirect(&to, "signed_in")
+        }
         Err(error) => {
             // Who went back in the history, or finished in another tab, is signed in all the same.
             let again = matches!(error, crate::sign_in::CallbackError::UnknownAttempt(_));
@@ -136,7 +143,12 @@ async fn callback(State(asked): State<Asked>, RawQuery(query): RawQuery, headers
                 Ok(Visitor::SignedIn(_) | Visitor::Anonymous(_)) | Err(_) => asked.refuse(error.into()),
             }
         }
+    };
+    // After the others, of which one may say that it was sent there.
+    if let Some(cookie) = came_back {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
     }
+    response
 }
 
 /// Ends the session, at once when our own pages ask and after a question when anybody else does.
@@ -202,9 +214,13 @@ async fn sign_out(
 }
 
 /// Where the provider sends a browser that has logged out there. One fixed address, because providers compare it with
-/// what is registered; where the visitor wanted to go comes back in `state`.
+/// what is registered; where the visitor wanted to go comes back in `state`, which
+/// leads nowhere unless it is ours.
 async fn signed_out(State(asked): State<Asked>, RawQuery(query): RawQuery) -> Response<Body> {
-    let return_to = return_from(query.as_deref().unwrap_or_default(), "state", &asked.exchange.site);
+    let query = query.as_deref().unwrap_or_default();
+    let state = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "state");
+    let to = state.and_then(|(_, state)| asked.gateway.sign_out.destination(&state));
+    let return_to = to.map(|to| ReturnTo::parse(&to, &asked.exchange.site));
     asked.after_sign_out(return_to.as_ref())
 }
 
@@ -229,26 +245,28 @@ async fn backchannel_logout(State(asked): State<Asked>, request: Request<Body>) 
     }
 }
 
-/// Who the visitor is, for the app's scripts. Never a token.
+/// Who the visitor is, for the app's scripts. Never a token. Whoever would be refused by the app's pages is refused here, for
+/// the same reason; and who asks is a script, so that nobody is sent to log in.
 async fn userinfo(State(asked): State<Asked>, headers: HeaderMap) -> Response<Body> {
-    match asked.gateway.visitors.recognise(&headers).await {
-        Ok(Visitor::SignedIn(signed_in)) => {
-            let grant = &signed_in.grant;
-            let body = json!({
-                "user": grant.identity.subject,
-                "email": grant.identity.email,
-                "preferredUsername": grant.identity.username,
-                "groups": grant.identity.groups,
-                "accessTokenExpiresAt": grant.expires_at.seconds(),
-                "renewedAt": grant.renewed_at.seconds(),
-                "renewals": grant.generation,
-                "renewable": grant.has_refresh_token,
-            });
-            json_answer(&body, StatusCode::OK, "userinfo")
-        }
-        Ok(Visitor::Anonymous(reason)) => asked.refuse(Refusal::SignInNeeded(reason)),
-        Err(error) => asked.refuse(error.into()),
-    }
+    let gateway = &asked.gateway;
+    let inquiry = Inquiry::about_the_visitor(&asked.exchange, &headers, &gateway.everybody);
+    let kept = match gateway.admit(inquiry).await {
+        Ok(admitted) => admitted.kept,
+        Err(NotAdmitted::SignIn(reason, _)) => return asked.refuse(Refusal::SignInNeeded(reason)),
+        Err(NotAdmitted::Refused(refusal)) => return asked.refuse(refusal),
+    };
+    let grant = &kept.grant;
+    let body = json!({
+        "user": grant.identity.subject,
+        "email": grant.identity.email,
+        "preferredUsername": grant.identity.username,
+        "groups": grant.identity.groups,
+        "accessTokenExpiresAt": grant.expires_at.seconds(),
+        "renewedAt": grant.renewed_at.seconds(),
+        "renewals": grant.generation,
+        "renewable": grant.has_refresh_token,
+    });
+    json_answer(&body, StatusCode::OK, "userinfo")
 }
 
 /// Alive: the process answers.
@@ -263,6 +281,7 @@ async fn readyz(State(asked): State<Asked>) -> Response<Body> {
     let draining = health.draining.load(Ordering::Acquire);
     let store = health.store.condition();
     let ready = store == Condition::Writable && !draining;
+    let provider = &health.provider;
     let body = json!({
         "ready": ready,
         "draining": draining,
@@ -271,7 +290,13 @@ async fn readyz(State(asked): State<Asked>) -> Response<Body> {
             Condition::ReadOnly => "read_only",
             Condition::Away => "unavailable",
         },
-        "provider": if health.provider.is_ready() { "ok" } else { "not_reached" },
+        "provider": if provider.is_ready() { "ok" } else { "not_reached" },
+        "provider_error": match (provider.is_ready(), provider.is_misconfigured()) {
+            (true, _) => None,
+            (false, true) => Some("configuration"),
+            (false, false) => Some("unreachable"),
+        },
+        "refresh_token": if asked.gateway.sign_in.refresh_tokens.are_missing() { "not_issued" } else { "ok" },
         "client": match asked.gateway.renewer.client_standing() {
             ClientStanding::Accepted => "ok",
             ClientStanding::Refused => "refused",

@@ -1,9 +1,11 @@
 //! Every way in which a request is not served, and the one table that says what the client sees of it. The
 //! client gets fixed text and a request id; the cause goes to the log.
 
+mod login;
+
 use std::time::Duration;
 
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 
 use super::{exchange::Exchange, own_headers, redirect, visitor::Reason};
 use crate::{
@@ -16,6 +18,8 @@ use crate::{
     telemetry::logs::causes,
 };
 
+use login::{callback_row, denied_row};
+
 /// Why a request is not served.
 #[derive(Debug)]
 pub(super) enum Refusal {
@@ -27,6 +31,7 @@ pub(super) enum Refusal {
     SignIn(Reason, Redirect),
     SignInNeeded(Reason),
     SignInDoesNotLast(Reason),
+    AccessWithdrawn(Reason),
     LogoutToken(VerifyError),
     Denied(Denied),
     StoreUnavailable(StoreError),
@@ -78,15 +83,29 @@ struct Row {
     title: &'static str,
     text: &'static str,
     retry_after: Option<Duration>,
-    /// Whether signing in (again) may help.
-    offers_sign_in: bool,
+    offers: Offer,
+}
+
+/// What a person can do about it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Offer {
+    /// Nothing.
+    Nothing,
+    /// Sign in, or again.
+    SignIn,
+    /// Sign in as somebody else.
+    AnotherAccount,
+    /// Ask for the same page once more.
+    TryAgain,
 }
 
 const SOON: Option<Duration> = Some(Duration::from_secs(2));
+/// A provider that cannot be used as it is configured is looked for again this often.
+const MENDED: Option<Duration> = Some(Duration::from_secs(30));
 
 impl Refusal {
     fn row(&self) -> Row {
-        let row = |status, error, title, text| Row { status, error, title, text, retry_after: None, offers_sign_in: false };
+        let row = |status, error, title, text| Row { status, error, title, text, retry_after: None, offers: Offer::Nothing };
         match self {
             Self::BadRequest(_) => row(StatusCode::BAD_REQUEST, "bad_request", "Bad request", "The request is malformed."),
             Self::Misdirected => row(
@@ -105,11 +124,11 @@ impl Refusal {
             Self::NoSuchPage => row(StatusCode::NOT_FOUND, "not_found", "Not found", "There is no such page."),
             Self::SignIn(_, _) => row(StatusCode::SEE_OTHER, "sign_in", "Sign in", ""),
             Self::SignInNeeded(_) => Row {
-                offers_sign_in: true,
+                offers: Offer::SignIn,
                 ..row(StatusCode::UNAUTHORIZED, "sign_in_required", "Sign in", "You need to sign in to see this page.")
             },
             Self::SignInDoesNotLast(_) => Row {
-                offers_sign_in: true,
+                offers: Offer::SignIn,
                 ..row(
                     StatusCode::BAD_GATEWAY,
                     "sign_in_does_not_last",
@@ -117,26 +136,22 @@ impl Refusal {
                     "The sign-in service signed you in, and ended it at once. Please try again; if it happens again, tell whoever runs this service.",
                 )
             },
+            Self::AccessWithdrawn(_) => Row {
+                offers: Offer::SignIn,
+                ..row(
+                    StatusCode::FORBIDDEN,
+                    "access_withdrawn",
+                    "No access",
+                    "The sign-in service has withdrawn your access shortly after you signed in. You can sign in again, or with another account.",
+                )
+            },
             Self::LogoutToken(_) => {
                 row(StatusCode::BAD_REQUEST, "invalid_request", "Bad request", "The logout token is not acceptable.")
             }
-            Self::Denied(Denied::Method) => row(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method_not_allowed",
-                "Method not allowed",
-                "This method is not allowed here.",
-            ),
-            Self::Denied(Denied::CrossOrigin | Denied::EmailDomain | Denied::Group) => Row {
-                offers_sign_in: true,
-                ..row(
-                    StatusCode::FORBIDDEN,
-                    "access_denied",
-                    "No access",
-                    "Your account may not use this service. If you have another account, sign in with that one.",
-                )
-            },
+            Self::Denied(denied) => denied_row(*denied, row),
             Self::StoreUnavailable(_) => Row {
                 retry_after: SOON,
+                offers: Offer::TryAgain,
                 ..row(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "store_unavailable",
@@ -146,15 +161,27 @@ impl Refusal {
             },
             Self::RenewalUnavailable(wait) => Row {
                 retry_after: Some(*wait),
+                offers: Offer::TryAgain,
                 ..row(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "renewal_unavailable",
                     "Just a moment",
-                    "The sign-in service does not answer right now. You are still signed in; please try again shortly.",
+                    "Your sign-in cannot be renewed right now. You are still signed in; please try again shortly.",
+                )
+            },
+            Self::ProviderUnavailable(error) if error.is_configuration() => Row {
+                retry_after: MENDED,
+                offers: Offer::TryAgain,
+                ..row(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "provider_misconfigured",
+                    "Sign-in is not set up correctly",
+                    "This service and its sign-in service are not configured to fit each other, which only an administrator can mend. Please tell whoever runs this service, and try again after.",
                 )
             },
             Self::ProviderUnavailable(_) => Row {
                 retry_after: SOON,
+                offers: Offer::TryAgain,
                 ..row(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "provider_unavailable",
@@ -162,7 +189,7 @@ impl Refusal {
                     "The sign-in service does not answer right now. Please try again shortly.",
                 )
             },
-            Self::Callback(error) => Row { offers_sign_in: true, ..callback_row(error, row) },
+            Self::Callback(error) => Row { offers: Offer::SignIn, ..callback_row(error, row) },
             Self::Upstream(ForwardError::Unreachable(_)) => Row {
                 retry_after: SOON,
                 ..row(
@@ -208,14 +235,17 @@ impl Refusal {
     /// `reason` of the JSON: only for what the client can act on.
     fn reason(&self) -> Option<&'static str> {
         match self {
-            Self::SignIn(reason, _) | Self::SignInNeeded(reason) | Self::SignInDoesNotLast(reason) => Some(reason.as_str()),
+            Self::SignIn(reason, _)
+            | Self::SignInNeeded(reason)
+            | Self::SignInDoesNotLast(reason)
+            | Self::AccessWithdrawn(reason) => Some(reason.as_str()),
+            Self::Denied(denied) => Some(denied.as_str()),
             Self::BadRequest(_)
             | Self::Misdirected
             | Self::Elsewhere
             | Self::MethodNotAllowed
             | Self::NoSuchPage
             | Self::LogoutToken(_)
-            | Self::Denied(_)
             | Self::StoreUnavailable(_)
             | Self::RenewalUnavailable(_)
             | Self::ProviderUnavailable(_)
@@ -234,6 +264,9 @@ impl Refusal {
             Self::SignInDoesNotLast(reason) => {
                 tracing::error!(request.id = id, reason = reason.as_str(), "a grant ended as soon as it was obtained")
             }
+            Self::AccessWithdrawn(reason) => {
+                tracing::info!(request.id = id, reason = reason.as_str(), "the provider ended a grant shortly after it gave it")
+            }
             Self::LogoutToken(error) => tracing::warn!(request.id = id, %error, "a logout token was refused"),
             Self::Misdirected => tracing::info!(
                 request.id = id,
@@ -242,7 +275,11 @@ impl Refusal {
             ),
             Self::BadRequest(why) => tracing::debug!(request.id = id, why, "bad request"),
             Self::MethodNotAllowed | Self::NoSuchPage | Self::Elsewhere => {}
-            Self::Denied(denied) => tracing::info!(request.id = id, %denied, "access denied"),
+            // Logged where it is judged, with what was judged.
+            Self::Denied(Denied::CrossOrigin) => {}
+            Self::Denied(denied @ (Denied::EmailNotVerified | Denied::EmailDomain | Denied::Group | Denied::Method)) => {
+                tracing::info!(request.id = id, reason = denied.as_str(), %denied, "access denied")
+            }
             Self::StoreUnavailable(error) => {
                 tracing::error!(request.id = id, error = causes(error), "the store failed a request")
             }
@@ -271,13 +308,21 @@ impl Refusal {
         }
         let id = exchange.id_text();
         let mut response = if exchange.reads_html {
-            let action = if row.offers_sign_in { Action::Link { href: login_url, label: "Sign in" } } else { Action::None };
+            let (another, again) = (format!("{login_url}?another=true"), exchange.site.at(exchange.path_and_query()));
+            let action = match row.offers {
+                Offer::SignIn => Action::Link { href: login_url, label: "Sign in" },
+                Offer::AnotherAccount => Action::Link { href: &another, label: "Use another account" },
+                // What a form carried is gone.
+                Offer::TryAgain if exchange.method == Method::GET => Action::Link { href: &again, label: "Try again" },
+                Offer::TryAgain | Offer::Nothing => Action::None,
+            };
             html(&Page { title: row.title, text: row.text, action, request_id: &id }, row.status, row.error)
         } else {
             let mut body = serde_json::json!({ "error": row.error, "message": row.text, "request_id": id });
             if let Some(members) = body.as_object_mut() {
                 members.extend(reason.map(|reason| ("reason".to_owned(), reason.into())));
-                members.extend(row.offers_sign_in.then(|| ("login_url".to_owned(), login_url.into())));
+                let signs_in = matches!(row.offers, Offer::SignIn | Offer::AnotherAccount);
+                members.extend(signs_in.then(|| ("login_url".to_owned(), login_url.into())));
             }
             json(&body, row.status, row.error)
         };
@@ -285,75 +330,6 @@ impl Refusal {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
         }
         response
-    }
-}
-
-fn callback_row(error: &CallbackError, row: impl Fn(StatusCode, &'static str, &'static str, &'static str) -> Row) -> Row {
-    match error {
-        CallbackError::Parameters(_) => {
-            row(StatusCode::BAD_REQUEST, "bad_callback", "Sign-in failed", "The answer of the sign-in service is incomplete.")
-        }
-        CallbackError::UnknownAttempt(_) => row(
-            StatusCode::BAD_REQUEST,
-            "unknown_login_attempt",
-            "Sign-in expired",
-            "This sign-in was begun in another browser, too long ago, or has been completed already. Please begin again.",
-        ),
-        CallbackError::Issuer => row(
-            StatusCode::FORBIDDEN,
-            "wrong_issuer",
-            "Sign-in failed",
-            "The answer does not come from this service's sign-in service.",
-        ),
-        CallbackError::Declined => {
-            row(StatusCode::FORBIDDEN, "login_declined", "Sign-in declined", "The sign-in was declined. You can try again.")
-        }
-        CallbackError::Refused(_) => {
-            row(StatusCode::BAD_GATEWAY, "login_refused", "Sign-in failed", "The sign-in service reported an error.")
-        }
-        CallbackError::Busy => Row {
-            retry_after: SOON,
-            ..row(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "login_busy",
-                "Just a moment",
-                "Many people sign in right now. Please reload this page.",
-            )
-        },
-        CallbackError::Provider(error) => provider_row(error, row),
-        CallbackError::Denied(_) | CallbackError::Store(_) => {
-            row(StatusCode::FORBIDDEN, "access_denied", "No access", "Your account may not use this service.")
-        }
-    }
-}
-
-fn provider_row(error: &ProviderError, row: impl Fn(StatusCode, &'static str, &'static str, &'static str) -> Row) -> Row {
-    match error {
-        ProviderError::NotReady
-        | ProviderError::Issuer
-        | ProviderError::Discovery(_)
-        | ProviderError::Metadata(_)
-        | ProviderError::Keys(_)
-        | ProviderError::Fetch(_)
-        | ProviderError::Token(_)
-        | ProviderError::UserInfo(_) => row(
-            StatusCode::BAD_GATEWAY,
-            "provider_error",
-            "Sign-in failed",
-            "The sign-in service could not complete the sign-in. Please try again.",
-        ),
-        ProviderError::IdToken(_) | ProviderError::NoIdToken | ProviderError::OtherSubject => row(
-            StatusCode::FORBIDDEN,
-            "identity_refused",
-            "Sign-in failed",
-            "The sign-in service's answer could not be verified.",
-        ),
-        ProviderError::Claims(_) => row(
-            StatusCode::FORBIDDEN,
-            "claims_refused",
-            "No access",
-            "Your account is missing something that this service needs, such as a verified e-mail address.",
-        ),
     }
 }
 

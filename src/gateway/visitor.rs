@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderValue, header};
 use crate::{
     clock::Clock,
     grant::{EndReason, Grant},
+    policy::Policy,
     session::{
         self, SessionHash,
         cache::{Change, Held, SessionCache},
@@ -59,18 +60,6 @@ pub(super) enum Reason {
 }
 
 impl Reason {
-    /// Whether a grant ended for a reason that the next one may have as well.
-    pub(super) fn ended_by_itself(self) -> bool {
-        match self {
-            Self::GrantEnded(EndReason::OtherProvider | EndReason::OutcomeUnknown)
-            | Self::NoSession
-            | Self::UnknownSession
-            | Self::SessionExpired
-            | Self::SettingsChanged => false,
-            Self::GrantRefused | Self::GrantEnded(EndReason::Dead | EndReason::IdentityRefused | EndReason::Expired) => true,
-        }
-    }
-
     /// Its name in answers and logs.
     pub(super) fn as_str(self) -> &'static str {
         match self {
@@ -172,8 +161,9 @@ impl Visitors {
     }
 
     /// A session whose requests would be served; `None` if they would not. A grant whose outcome is unknown
-    /// is no word of the provider's against its user, so what is open stays open.
-    pub(super) async fn still_served(&self, hash: SessionHash) -> Result<Option<Arc<Held>>, StoreError> {
+    /// is no word of the provider's against its user, so what is open stays open. Whom `everybody`'s policy would let pass no
+    /// more, by the identity that the last renewal brought, is not served; a route's own rule is asked of requests alone.
+    pub(super) async fn still_served(&self, hash: SessionHash, everybody: &Policy) -> Result<Option<Arc<Held>>, StoreError> {
         let now = self.clock.now();
         let Some(held) = self.cache.session(hash, now, || self.store.session(hash)).await? else { return Ok(None) };
         if self.settings.reached(&held.session, SessionCache::last_seen(&held), now).is_some() && self.has_ended(&held).await? {
@@ -182,7 +172,7 @@ impl Visitors {
         let id = held.session.grant;
         let Some(grant) = self.cache.grant(id, now, || self.store.grant(id)).await? else { return Ok(None) };
         let ended = grant.ended.as_ref().is_some_and(|ended| ended.reason != EndReason::OutcomeUnknown);
-        Ok((!ended).then_some(held))
+        Ok((!ended && everybody.admit(&grant.identity).is_ok()).then_some(held))
     }
 
     /// What memory takes for ended may have been used through another replica.
@@ -190,6 +180,14 @@ impl Visitors {
         let Some(stored) = self.store.session(held.session.hash).await? else { return Ok(true) };
         SessionCache::was_seen(held, stored.last_seen);
         Ok(self.settings.reached(&stored, stored.last_seen, self.clock.now()).is_some())
+    }
+
+    /// Forgets what memory holds of the browser's session, which may point to another grant since it came back: its next request
+    /// may be here before the change is heard of.
+    pub(super) fn forget(&self, headers: &HeaderMap) {
+        if let Some(value) = self.cookies.session_value(headers) {
+            self.cache.apply(Change::Session(SessionHash::of(value)));
+        }
     }
 
     /// Notes that the session was used.

@@ -32,31 +32,39 @@ pub enum ClaimsError {
     /// `sub` is missing, empty, or has control characters (OIDC Core section 2).
     #[error("the claims have no usable sub")]
     NoSubject,
-    /// The provider does not vouch for the e-mail address.
-    #[error("the e-mail address is not verified (email_verified is not true; CODER_OIDC_IGNORE_EMAIL_VERIFIED accepts it)")]
-    EmailNotVerified,
 }
 
 impl Mapping {
-    /// Reads an identity. Claims of an unexpected type count as absent.
+    /// Reads an identity. Claims of an unexpected type count as absent. Whether an e-mail address is vouched for is read and not
+    /// judged: it may be vouched for again, and who may enter is the policy's to say.
     ///
     /// # Errors
     /// [`ClaimsError`].
     pub fn identity(&self, claims: &Claims) -> Result<Identity, ClaimsError> {
         let subject = text(claims, "sub").ok_or(ClaimsError::NoSubject)?;
         let email = text(claims, &self.email);
-        if email.is_some() && !self.ignore_email_verified && !is_true(claims.get("email_verified")) {
-            return Err(ClaimsError::EmailNotVerified);
-        }
-        let groups = self.groups.as_ref().map(|field| list(claims.get(field))).unwrap_or_default();
-        Ok(Identity { subject, username: text(claims, &self.username), email, groups })
+        let vouched_for = self.ignore_email_verified || is_true(claims.get("email_verified"));
+        let (email, unverified_email) = if vouched_for { (email, None) } else { (None, email) };
+        let groups = self.groups.as_ref().map(|field| list(find(claims, field))).unwrap_or_default();
+        Ok(Identity { subject, username: text(claims, &self.username), email, unverified_email, groups })
     }
+}
+
+/// The claim of that name, which may have dots (`https://app.example/groups`); where there is none, the name is a path through
+/// objects (`realm_access.roles`), whose members' names may have dots too.
+fn find<'a>(claims: &'a Claims, field: &str) -> Option<&'a Value> {
+    claims.get(field).or_else(|| {
+        field.match_indices('.').find_map(|(at, _)| {
+            let (name, rest) = (field.get(..at)?, field.get(at + 1..)?);
+            find(claims.get(name)?.as_object()?, rest)
+        })
+    })
 }
 
 /// Text that can be a name. One with control characters is none: it could not stand in a header, and would steer the
 /// terminal of whoever reads it.
 fn text(claims: &Claims, field: &str) -> Option<String> {
-    let text = claims.get(field)?.as_str()?.trim();
+    let text = find(claims, field)?.as_str()?.trim();
     (!text.is_empty() && !text.contains(char::is_control)).then(|| text.to_owned())
 }
 
@@ -104,22 +112,63 @@ mod tests {
             username: Some("ann".into()),
             email: Some("a@x.example".into()),
             groups: vec!["a".into(), "b".into()],
+            ..Identity::default()
         };
         assert_eq!(identity(&mapping, &claims).unwrap(), expected);
     }
 
     #[test]
-    fn an_email_address_that_nobody_vouches_for_is_refused() {
+    fn a_field_is_a_claim_s_whole_name_first_and_else_a_path_through_objects() {
+        let claims = json!({
+            "sub": "1", "email_verified": true,
+            "realm_access": {"roles": ["a", "b"]},
+            "resource_access": {"my.client": {"roles": ["c"]}},
+            "https://x.example/groups": ["d"],
+            "a.b": ["whole"], "a": {"b": ["path"]},
+            "profile": {"nick": "ann", "mail": "ann@x.example"},
+            "text": "none", "list": [{"roles": ["e"]}],
+        });
+        for (field, groups) in [
+            ("realm_access.roles", &["a", "b"][..]),
+            ("resource_access.my.client.roles", &["c"]),
+            ("https://x.example/groups", &["d"]),
+            ("a.b", &["whole"]),
+            ("realm_access", &[]),
+            ("realm_access.", &[]),
+            (".roles", &[]),
+            ("realm_access.roles.0", &[]),
+            ("text.roles", &[]),
+            ("list.roles", &[]),
+            ("nothing.of.this", &[]),
+        ] {
+            let mapping = Mapping { groups: Some(field.into()), ..Mapping::default() };
+            assert_eq!(identity(&mapping, &claims).unwrap().groups, groups, "{field}");
+        }
+        let mapping = Mapping { username: "profile.nick".into(), email: "profile.mail".into(), ..Mapping::default() };
+        let read = identity(&mapping, &claims).unwrap();
+        assert_eq!((read.username.as_deref(), read.email.as_deref()), (Some("ann"), Some("ann@x.example")));
+    }
+
+    #[test]
+    fn an_email_address_that_nobody_vouches_for_is_kept_apart() {
+        let read = |mapping: &Mapping, claims: Value| {
+            let identity = identity(mapping, &claims).unwrap();
+            (identity.email, identity.unverified_email)
+        };
+        let address = Some("a@x".to_owned());
         let mapping = Mapping::default();
         for verified in [json!(true), json!("true"), json!("True")] {
-            assert!(identity(&mapping, &json!({"sub": "1", "email": "a@x", "email_verified": verified})).is_ok());
+            let claims = json!({"sub": "1", "email": "a@x", "email_verified": verified});
+            assert_eq!(read(&mapping, claims), (address.clone(), None));
         }
         for verified in [json!(false), json!("false"), json!(null), json!(1), json!([true])] {
-            let refused = identity(&mapping, &json!({"sub": "1", "email": "a@x", "email_verified": verified}));
-            assert_eq!(refused, Err(ClaimsError::EmailNotVerified));
+            let claims = json!({"sub": "1", "email": "a@x", "email_verified": verified});
+            assert_eq!(read(&mapping, claims.clone()), (None, address.clone()));
+            let ignoring = Mapping { ignore_email_verified: true, ..Mapping::default() };
+            assert_eq!(read(&ignoring, claims), (address.clone(), None));
         }
-        assert_eq!(identity(&mapping, &json!({"sub": "1", "email": "a@x"})), Err(ClaimsError::EmailNotVerified));
-        assert!(identity(&mapping, &json!({"sub": "1"})).is_ok());
+        assert_eq!(read(&mapping, json!({"sub": "1", "email": "a@x"})), (None, address));
+        assert_eq!(read(&mapping, json!({"sub": "1"})), (None, None));
     }
 
     #[test]

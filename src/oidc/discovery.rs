@@ -62,6 +62,8 @@ pub(super) struct Known {
     pub(super) jwks: openidconnect::JsonWebKeySetUrl,
     pub(super) names_itself: bool,
     pub(super) answers_silently: bool,
+    /// The `prompt` with which it lets its user choose another account.
+    pub(super) other_account: &'static str,
     pub(super) auth: ClientAuth,
     pub(super) preset: &'static Preset,
     pub(super) plan: Plan,
@@ -102,6 +104,12 @@ pub(super) fn accept(settings: &Settings, metadata: &Metadata) -> Result<(Known,
         jwks: metadata.jwks_uri().clone(),
         names_itself: extras.authorization_response_iss_parameter_supported,
         answers_silently: extras.prompt_values_supported.as_ref().is_none_or(|values| values.iter().any(|value| value == "none")),
+        other_account: if extras.prompt_values_supported.iter().flatten().any(|value| value == "select_account") {
+            "select_account"
+        } else {
+            // The one that every provider must know (OIDC Core section 15.1).
+            "login"
+        },
         auth: if basic { ClientAuth::Basic } else { ClientAuth::Post },
         preset,
         plan: Plan::new(settings, preset, &scopes),

@@ -8,6 +8,12 @@ pub enum ProviderError {
     /// It has not been found yet; discovery goes on in the background.
     #[error("the provider has not been reached yet")]
     NotReady,
+    /// It has not been found yet, for a reason that only an administrator can mend; the log of discovery has it.
+    #[error("the provider cannot be used as it is configured")]
+    Misconfigured,
+    /// The metadata are another issuer's than is configured.
+    #[error("the provider's metadata are not those of CODER_OIDC_ISSUER_URL: {0}")]
+    OtherIssuer(String),
     /// The setting is not an issuer.
     #[error("the issuer URL is malformed")]
     Issuer,
@@ -41,4 +47,23 @@ pub enum ProviderError {
     /// The claims make no identity.
     #[error(transparent)]
     Claims(#[from] ClaimsError),
+}
+
+impl ProviderError {
+    /// Whether trying again is in vain until somebody mends the settings, here or at the provider.
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Self::Misconfigured | Self::OtherIssuer(_) | Self::Issuer | Self::Metadata(_) => true,
+            Self::NotReady
+            | Self::Discovery(_)
+            | Self::Keys(_)
+            | Self::Fetch(_)
+            | Self::Token(_)
+            | Self::IdToken(_)
+            | Self::NoIdToken
+            | Self::UserInfo(_)
+            | Self::OtherSubject
+            | Self::Claims(_) => false,
+        }
+    }
 }

@@ -22,7 +22,13 @@ pub struct Ask<'a> {
     pub prompt: Option<&'static str>,
     /// `login_hint`: who the browser's user was, for a provider that knows several.
     pub login_hint: Option<&'a str>,
+    /// `id_token_hint` (OIDC Core section 3.1.2.1): an ID token of that user's, were it expired. Recommended with `prompt=none`,
+    /// and demanded by some.
+    pub id_token_hint: Option<&'a Secret>,
 }
+
+/// Servers and proxies take an address of this length at the least (RFC 9110 section 4.1 names it for a whole request line).
+const LONGEST: usize = 8 * 1024;
 
 /// The secrets of one login, which stay with the browser that began it.
 #[derive(Clone, Debug)]
@@ -70,7 +76,9 @@ pub(super) fn authorization_url(known: &Known, client_id: &str, redirect_uri: &s
     {
         let mut query = url.query_pairs_mut();
         for (name, value) in &known.plan.params {
-            let asked = (name == "prompt" && ask.prompt.is_some()) || (name == "login_hint" && ask.login_hint.is_some());
+            let asked = (name == "prompt" && ask.prompt.is_some())
+                || (name == "login_hint" && ask.login_hint.is_some())
+                || (name == "id_token_hint" && ask.id_token_hint.is_some());
             if !asked && !ours.iter().any(|(own, _)| own == name) {
                 query.append_pair(name, value);
             }
@@ -79,5 +87,8 @@ pub(super) fn authorization_url(known: &Known, client_id: &str, redirect_uri: &s
         query.extend_pairs(ask.login_hint.map(|hint| ("login_hint", hint)));
         query.extend_pairs(ours);
     }
-    url
+    let Some(hint) = ask.id_token_hint else { return url };
+    let mut hinted = url.clone();
+    hinted.query_pairs_mut().append_pair("id_token_hint", hint.expose());
+    if hinted.as_str().len() > LONGEST { url } else { hinted }
 }

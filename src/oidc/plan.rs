@@ -85,6 +85,7 @@ mod tests {
             introspection: None,
             scopes: scopes.map(|scopes| scopes.iter().map(|scope| (*scope).to_owned()).collect()),
             auth_params: BTreeMap::new(),
+            silent_login: None,
             ignore_userinfo: false,
             mapping: Mapping::default(),
             token_timeout: std::time::Duration::from_secs(1),

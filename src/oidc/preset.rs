@@ -27,6 +27,8 @@ pub struct Preset {
     pub shares_grants: bool,
     /// Whether it gives a refresh token again only to who asks with `prompt=consent`.
     pub wants_consent: bool,
+    /// Whether it answers `prompt=none` (OIDC Core section 3.1.2.1) by sending the browser back, and not with a page of its own.
+    pub answers_prompt_none: bool,
     /// How long a refresh token lives unused where its answers do not tell.
     pub idle: Option<Duration>,
     /// Answers to a renewal that mean something else than RFC 6749 has it.
@@ -175,6 +177,9 @@ mod tests {
             ("https://acme.projects.oryapis.com", "hydra"),
             ("https://oauth.id.jumpcloud.com/", "jumpcloud"),
             ("https://sts.example/adfs", "adfs"),
+            ("https://id.example/o", "django-oauth-toolkit"),
+            ("https://id.example/o/", "django-oauth-toolkit"),
+            ("https://id.example/foo", "generic"),
             ("https://github.com", "github"),
             ("https://id.example", "generic"),
             ("https://accounts.google.com.evil.example", "generic"),

@@ -1,15 +1,20 @@
 //! One provider: found in the background, asked when needed.
 
+mod asking;
+mod logout;
+
 use std::{
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use bytes::Bytes;
 use http::{Request, header};
 use http_body_util::Full;
-use openidconnect::{IssuerUrl, core::CoreJsonWebKeySet};
-use url::Url;
+use openidconnect::{DiscoveryError, IssuerUrl, core::CoreJsonWebKeySet};
 
 use super::{
     Claims, Nonce, PROBE, ProviderError, SHORT_CALL, Settings, VerifyError,
@@ -43,6 +48,8 @@ pub struct Provider {
     keys: Mutex<Keys>,
     fetching_keys: tokio::sync::Mutex<()>,
     credentials: Credentials,
+    /// The last discovery failed by what the settings or the metadata say, and not because nobody answered.
+    misconfigured: AtomicBool,
     fingerprint: Fingerprint,
 }
 
@@ -50,6 +57,8 @@ pub struct Provider {
 struct Keys {
     set: Arc<CoreJsonWebKeySet>,
     refetched_at: Option<Timestamp>,
+    /// When they were last looked for at a logout.
+    looked_at: Option<Timestamp>,
 }
 
 /// Tokens of a login, with the identity that they prove.
@@ -87,6 +96,7 @@ impl Provider {
             known: RwLock::default(),
             keys: Mutex::default(),
             fetching_keys: tokio::sync::Mutex::default(),
+            misconfigured: AtomicBool::new(false),
         }
     }
 
@@ -104,11 +114,6 @@ impl Provider {
     pub fn preset(&self) -> &'static Preset {
         let settings = &self.settings;
         self.known().map_or_else(|_| settings.preset.unwrap_or_else(|| Preset::of(&settings.issuer, &[])), |known| known.preset)
-    }
-
-    /// Whether it answers `prompt=none`, as far as is known: what OIDC Core requires, unless its metadata deny it.
-    pub fn answers_silently(&self) -> bool {
-        self.known().is_ok_and(|known| known.answers_silently)
     }
 
     /// What becomes of a refresh token that was used: as the administrator knows it, or as the preset does.
@@ -132,7 +137,13 @@ impl Provider {
     }
 
     fn known(&self) -> Result<Arc<Known>, ProviderError> {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or(ProviderError::NotReady)
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).clone();
+        known.ok_or_else(|| if self.is_misconfigured() { ProviderError::Misconfigured } else { ProviderError::NotReady })
+    }
+
+    /// Whether it could not be found, the last time that it was looked for, for a reason that only an administrator can mend.
+    pub fn is_misconfigured(&self) -> bool {
+        self.misconfigured.load(Ordering::Acquire)
     }
 
     /// Finds the provider, tries again while it is away, and looks anew once a day. Never ends.
@@ -176,9 +187,18 @@ impl Provider {
     }
 
     async fn discover(&self) -> Result<Plan, ProviderError> {
+        let found = self.try_discover().await;
+        self.misconfigured.store(found.as_ref().is_err_and(ProviderError::is_configuration), Ordering::Release);
+        found
+    }
+
+    async fn try_discover(&self) -> Result<Plan, ProviderError> {
         let issuer = IssuerUrl::new(self.settings.issuer.clone()).map_err(|_| ProviderError::Issuer)?;
-        let metadata =
-            Metadata::discover_async(issuer, &self.http).await.map_err(|error| ProviderError::Discovery(causes(&error)))?;
+        let metadata = Metadata::discover_async(issuer, &self.http).await.map_err(|error| {
+            // The library validates one thing: whose metadata they are.
+            let is_another = matches!(error, DiscoveryError::Validation(_));
+            if is_another { ProviderError::OtherIssuer(causes(&error)) } else { ProviderError::Discovery(causes(&error)) }
+        })?;
         let (known, keys) = discovery::accept(&self.settings, &metadata)?;
         let plan = known.plan.clone();
         self.keys.lock().unwrap_or_else(PoisonError::into_inner).set = Arc::new(keys);
@@ -354,23 +374,6 @@ impl Provider {
             Err(VerifyError::Unverifiable) => Ok(attempt(&self.newer_keys(&known, &keys).await?)?),
             judged => Ok(judged?),
         }
-    }
-
-    /// Where a browser logs out of the provider (RP-Initiated Logout 1.0 section 2), if it has such a place.
-    /// `state` comes back with the browser.
-    pub fn end_session(&self, id_token: Option<&Secret>, back: &str, state: Option<&str>) -> Option<Url> {
-        let mut url = self.known().ok()?.end_session.clone()?;
-        {
-            let mut query = url.query_pairs_mut();
-            if let Some(token) = id_token {
-                query.append_pair("id_token_hint", token.expose());
-            }
-            query.append_pair("client_id", self.client_id()).append_pair("post_logout_redirect_uri", back);
-            if let Some(state) = state {
-                query.append_pair("state", state);
-            }
-        }
-        Some(url)
     }
 
     async fn verify(&self, known: &Known, token: &Secret, nonce: Nonce<'_>) -> Result<Claims, ProviderError> {

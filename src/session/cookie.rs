@@ -43,7 +43,7 @@ impl Cookies {
         }
     }
 
-    /// The name of the cookie that says that this browser was sent to the provider silently not long ago.
+    /// The name of the cookie that says when this browser was sent to the provider silently, and whether it came back.
     pub fn returning(self) -> &'static str {
         match self {
             Self::Host => "__Host-evergate_returning",
@@ -51,9 +51,18 @@ impl Cookies {
         }
     }
 
-    /// Whether the browser was.
-    pub fn is_returning(self, headers: &HeaderMap) -> bool {
-        pairs(headers).any(|(name, _)| name == self.returning().as_bytes())
+    /// The name of the cookie that counts how often this browser was sent to the provider in a row.
+    pub fn rounds(self) -> &'static str {
+        match self {
+            Self::Host => "__Host-evergate_rounds",
+            Self::Plain => "evergate_rounds",
+        }
+    }
+
+    /// What the browser has under one of these names.
+    pub fn value<'a>(self, headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+        let (_, value) = pairs(headers).find(|(found, _)| *found == name.as_bytes())?;
+        std::str::from_utf8(value).ok()
     }
 
     /// A `Set-Cookie` value that keeps `value` for `age`.

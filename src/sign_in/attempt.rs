@@ -30,11 +30,14 @@ pub(super) struct Attempt {
     at: i64,
     #[serde(default)]
     pass: Pass,
+    /// How many rounds through the provider this one makes in a row that nobody's click began.
+    #[serde(default)]
+    rounds: u32,
 }
 
 /// Why a browser is sent to the provider.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Pass {
+pub(super) enum Pass {
     /// To log in, with whatever the provider asks of its user.
     #[default]
     Login,
@@ -45,7 +48,7 @@ pub enum Pass {
 }
 
 impl Attempt {
-    pub(super) fn new(proof: &CallbackProof, return_to: &ReturnTo, pass: Pass, at: Timestamp) -> Self {
+    pub(super) fn new(proof: &CallbackProof, return_to: &ReturnTo, pass: Pass, rounds: u32, at: Timestamp) -> Self {
         Self {
             state: proof.state.expose().to_owned(),
             nonce: proof.nonce.expose().to_owned(),
@@ -53,6 +56,7 @@ impl Attempt {
             return_to: return_to.path().to_owned(),
             at: at.0,
             pass,
+            rounds,
         }
     }
 
@@ -66,6 +70,10 @@ impl Attempt {
 
     pub(super) fn pass(&self) -> Pass {
         self.pass
+    }
+
+    pub(super) fn rounds(&self) -> u32 {
+        self.rounds
     }
 
     pub(super) fn return_to(&self) -> &str {
@@ -128,7 +136,7 @@ mod tests {
     #[test]
     fn an_attempt_opens_under_its_own_name_alone() {
         let keys = KeyRing::from_base64([KeyRing::generate().as_str()]).unwrap();
-        let attempt = Attempt::new(&CallbackProof::fresh("id"), &ReturnTo::front_page(), Pass::Login, Timestamp(5));
+        let attempt = Attempt::new(&CallbackProof::fresh("id"), &ReturnTo::front_page(), Pass::Login, 0, Timestamp(5));
         let value = attempt.seal(&keys, "id").unwrap();
         assert_eq!(Attempt::open(&keys, "id", &value).unwrap().state, attempt.state);
         assert!(Attempt::open(&keys, "other", &value).is_none());

@@ -3,9 +3,14 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 
-use super::{At, CallbackError, Pass, Redirect, SignIn, return_to::ReturnTo};
+use super::{
+    Answer, At, CallbackError, Pass, Purpose, Redirect, SignIn,
+    return_to::ReturnTo,
+    rounds,
+    silence::{self, Silence},
+};
 use crate::{
     grant::Grant,
     oidc::Signed,
@@ -14,30 +19,83 @@ use crate::{
     telemetry::logs::causes,
 };
 
-/// A browser that has been sent silently is not sent so again for this long, whatever came of it: neither a provider that
-/// shows an error of its own, nor two replicas with different settings, must keep anybody from their page.
-pub(super) const NOT_AGAIN: Duration = Duration::from_secs(600);
+/// A grant that its provider ends so soon after it gave it would only be followed by another such.
+const SOON: Duration = Duration::from_secs(30);
+/// Nobody clicks so soon after a login: what ends in between was over before it was used.
+const AT_ONCE: Duration = Duration::from_secs(3);
 
-/// A grant that ended so soon after it was obtained would only be followed by another such.
-const TOO_SOON: Duration = Duration::from_secs(30);
+/// How soon after its login a grant came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lasted {
+    /// It was over before its user could do anything, or the rounds through the provider lead nowhere.
+    NoTime,
+    /// A few seconds, within which a provider may have thought better of it.
+    Shortly,
+    /// As long as any.
+    Long,
+}
 
 impl SignIn {
-    /// How a browser passes the provider whose grant has ended or is to be replaced. Where the provider cannot be asked for
+    /// What a browser passes the provider for whose grant has ended or is to be replaced. Where the provider cannot be asked for
     /// silence, only a session that lives keeps its place: its user may be asked something, and may come back without.
-    pub fn pass_for(&self, grant: &Grant, headers: &HeaderMap) -> Pass {
+    pub fn purpose_for<'a>(&self, grant: &'a Grant, headers: &HeaderMap) -> Purpose<'a> {
         let may = self.provider.answers_silently() || grant.ended.is_none();
-        if may && !self.cookies.is_returning(headers) { Pass::Silent } else { Pass::Login }
+        if may && self.silence(headers) == Silence::Allowed { Purpose::Silent(grant) } else { Purpose::LoginAgain }
     }
 
-    /// Whether a grant ended so soon that sending its browser to the provider again would go round in circles.
-    pub fn goes_in_circles(&self, grant: &Grant) -> bool {
-        self.clock.now().since(grant.created_at) < TOO_SOON
+    /// Whether a browser may be sent to the provider without anything being asked of its user.
+    pub fn may_be_silent(&self, headers: &HeaderMap) -> bool {
+        self.provider.answers_silently() && self.silence(headers) == Silence::Allowed
     }
 
     /// Whether a living grant was obtained with other settings, so that its browser's next page view is to bring another,
     /// and may now.
     pub fn is_outdated(&self, grant: &Grant, headers: &HeaderMap) -> bool {
-        grant.fingerprint != *self.provider.fingerprint() && self.pass_for(grant, headers) == Pass::Silent
+        grant.fingerprint != *self.provider.fingerprint() && matches!(self.purpose_for(grant, headers), Purpose::Silent(_))
+    }
+
+    /// How long a grant lasted that has ended, also by what its browser has just been through.
+    pub fn lasted(&self, grant: &Grant, headers: &HeaderMap) -> Lasted {
+        let now = self.clock.now();
+        match now.since(grant.created_at) {
+            _ if rounds::is_circle(self.rounds(headers)) => Lasted::NoTime,
+            age if age < AT_ONCE => Lasted::NoTime,
+            age if age < SOON => Lasted::Shortly,
+            _ => Lasted::Long,
+        }
+    }
+
+    /// Notes that a silent attempt of this browser's never came back, if that is so and is not noted yet.
+    pub fn give_silence_up(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+        if self.silence(headers) != Silence::NeverCameBack || !self.provider.answers_silently() {
+            return None;
+        }
+        tracing::warn!(
+            oidc.issuer = self.provider.issuer(),
+            "a browser that was sent to the provider silently (prompt=none) never came back, and is not sent so again; \
+             CODER_OIDC_SILENT_LOGIN=false turns it off for all"
+        );
+        let off = silence::off(self.provider.issuer(), self.clock.now());
+        self.cookies.set(self.cookies.returning(), &off, silence::REMEMBERED)
+    }
+
+    /// Notes that a silent attempt of this browser's has come back, whatever came of it.
+    pub fn came_back(&self, query: &str, headers: &HeaderMap) -> Option<HeaderValue> {
+        let answer = Answer::parse(query).ok()?;
+        let (_, attempt) = self.attempt_of(&answer.state, headers).ok()?;
+        if attempt.pass() != Pass::Silent || !attempt.proof().matches_state(&answer.state) {
+            return None;
+        }
+        let back = silence::back(self.provider.issuer(), self.clock.now());
+        self.cookies.set(self.cookies.returning(), &back, silence::REMEMBERED)
+    }
+
+    fn silence(&self, headers: &HeaderMap) -> Silence {
+        silence::silence(self.cookies.value(headers, self.cookies.returning()), self.provider.issuer(), self.clock.now())
+    }
+
+    pub(super) fn rounds(&self, headers: &HeaderMap) -> u32 {
+        rounds::in_a_row(self.cookies.value(headers, self.cookies.rounds()), self.clock.now())
     }
 
     /// Whether this browser has a session that can go on as it is.
@@ -69,25 +127,23 @@ impl SignIn {
             Err(error) => error,
         };
         tracing::info!(error = causes(&error), session.lives = lives, "the provider did not answer a silent login with one");
-        let refused = match &error {
-            CallbackError::Refused(code) => Some(code.as_str()),
-            CallbackError::Declined => Some("access_denied"),
-            CallbackError::Parameters(_)
-            | CallbackError::UnknownAttempt(_)
+        // The user is known there, and only has to agree to what is asked for now.
+        let wants_a_word =
+            matches!(&error, CallbackError::Refused(code) if code == "consent_required" || code == "interaction_required");
+        if lives && !wants_a_word {
+            return Ok(at.back_to(return_to));
+        }
+        match error {
+            // Who may enter and where sessions are kept is not the provider's to say.
+            CallbackError::Denied(_) | CallbackError::Store(_) => Err(error),
+            // As if it had not been asked: whoever it is logs in like anybody.
+            CallbackError::Refused(_)
+            | CallbackError::Declined
             | CallbackError::Issuer
-            | CallbackError::Provider(_)
+            | CallbackError::Parameters(_)
+            | CallbackError::UnknownAttempt(_)
             | CallbackError::Busy
-            | CallbackError::Denied(_)
-            | CallbackError::Store(_) => None,
-        };
-        match refused {
-            // The user is known there, and only has to agree to what is asked for now.
-            Some("consent_required" | "interaction_required") => {
-                Ok(self.begin(at.site, return_to, at.headers, Pass::Login, None)?)
-            }
-            _ if lives => Ok(at.back_to(return_to)),
-            Some(_) => Ok(self.begin(at.site, return_to, at.headers, Pass::Login, None)?),
-            None => Err(error),
+            | CallbackError::Provider(_) => Ok(self.begin(at.site, return_to, at.headers, Purpose::Login).await?),
         }
     }
 

@@ -96,6 +96,8 @@ const PURE: &[&str] = &[
     "routing/path",
     "pages",
     "sign_in/return_to",
+    "sign_in/rounds",
+    "sign_in/silence",
     "forward/scrub",
     "forward/hop",
     "forward/forwarded",
@@ -262,6 +264,7 @@ fn statuses_are_chosen_in_the_refusal_table_and_own_pages() {
         let module = source.path.with_extension("").display().to_string();
         let may = [
             "gateway/refusal",
+            "gateway/refusal/login",
             "gateway/own_pages",
             "gateway",
             "demo/provider",

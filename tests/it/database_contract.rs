@@ -71,7 +71,7 @@ fn new_grant() -> NewGrant {
         id: GrantId::random(),
         issuer: "https://idp".into(),
         client_id: "c".into(),
-        identity: Identity { subject: "s".into(), username: Some("ü".into()), email: None, groups: vec!["a".into()] },
+        identity: Identity { subject: "s".into(), username: Some("ü".into()), groups: vec!["a".into()], ..Identity::default() },
         scopes: "openid".into(),
         fingerprint: Fingerprint::of("asked read"),
         provider_session: None,

@@ -19,11 +19,11 @@ const EXPIRED: Duration = Duration::from_secs(301);
 const REUSABLE: &str = "entra";
 const GRACE: Duration = Duration::from_secs(3600);
 
-/// Goes on as a user would, while time passes, until the grant has been renewed so often.
+/// Goes on as a user's page would by its scripts, while time passes, until the grant has been renewed so often.
 async fn comes_back(world: &World, visitor: &Visitor, renewals: i64) {
     eventually("the grant is renewed", async || {
         world.clock.advance(Duration::from_secs(1));
-        assert!(visitor.get("/").await.is_upstreams());
+        assert!(visitor.fetch("/").await.is_upstreams());
         visitor.fetch("/oauth2/userinfo").await.json()["renewals"].as_i64().unwrap() >= renewals
     })
     .await;
@@ -316,7 +316,7 @@ async fn one_grant_s_odd_answer_stops_no_other() {
     let (odd, other) = (world.signed_in().await, world.signed_in().await);
     world.idp.misbehave(Endpoint::Refresh, answers(400, r#"{"error":"invalid_scope"}"#));
     world.clock.advance(EXPIRED);
-    assert!(odd.get("/").await.is_upstreams(), "served within the grace");
+    assert!(odd.fetch("/").await.is_upstreams(), "served within the grace");
     world.idp.behave(Endpoint::Refresh);
     assert!(other.get("/").await.is_upstreams());
     assert_eq!(other.fetch("/oauth2/userinfo").await.json()["renewals"], 1);

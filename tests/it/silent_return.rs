@@ -9,14 +9,27 @@ use url::Url;
 use crate::harness::{
     Kind, World,
     idp::{Endpoint, Idp, Misbehaviour, Offline, user},
+    logs::lines_with,
     visitor::path_of,
 };
 
 const EXPIRED: Duration = Duration::from_secs(301);
 const FRAME: [(&str, &str); 3] = [("accept", "text/html"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")];
 
+fn parameter(request: &Url, name: &str) -> Option<String> {
+    request.query_pairs().find(|(found, _)| found == name).map(|(_, value)| value.into_owned())
+}
+
 fn prompt(request: &Url) -> Option<String> {
-    request.query_pairs().find(|(name, _)| name == "prompt").map(|(_, value)| value.into_owned())
+    parameter(request, "prompt")
+}
+
+/// The same answer with another issuer, or none.
+fn naming(answer: &Url, issuer: Option<&str>) -> String {
+    let mut changed = answer.clone();
+    let pairs: Vec<_> = answer.query_pairs().into_owned().filter(|(name, _)| name != "iss").collect();
+    changed.query_pairs_mut().clear().extend_pairs(pairs).extend_pairs(issuer.map(|issuer| ("iss", issuer)));
+    path_of(&changed)
 }
 
 #[tokio::test]
@@ -202,11 +215,209 @@ async fn a_grant_that_the_provider_refuses_without_calling_it_dead_locks_nobody_
     let odd = Misbehaviour::Answer(400, r#"{"error":"invalid_request"}"#.to_owned(), vec![]);
     world.idp.misbehave(Endpoint::Refresh, odd);
     world.clock.advance(EXPIRED);
-    assert!(visitor.get("/").await.is_upstreams(), "served within the grace");
+    assert!(visitor.fetch("/").await.is_upstreams(), "a script is served within the grace");
     world.clock.advance(Duration::from_secs(3600));
     let script = visitor.fetch("/").await;
     assert_eq!((script.status, &script.json()["reason"]), (StatusCode::UNAUTHORIZED, &json!("grant_refused")));
     let session = visitor.session();
-    assert!(visitor.browse(&world.idp, "/").await.is_upstreams(), "and then goes on with another grant");
+    assert!(visitor.browse(&world.idp, "/").await.is_upstreams(), "a person goes on with another grant");
     assert_eq!((visitor.session(), world.idp.prompts(), world.idp.passes()), (session, 1, 2));
+}
+
+#[tokio::test]
+async fn the_next_page_view_of_a_refused_grant_goes_on_with_another_at_once_and_scripts_are_served_on() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    // As Glewlwyd refuses.
+    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Answer(400, r#"{"error":"invalid_request"}"#.to_owned(), vec![]));
+    world.clock.advance(EXPIRED);
+    let session = visitor.session();
+    let request = visitor.get("/page").await.location();
+    assert_eq!(prompt(&request).as_deref(), Some("none"));
+    assert!(visitor.fetch("/").await.is_upstreams(), "a script is served while the browser is away");
+    visitor.get(&path_of(&world.idp.authorize(&request).await)).await.location();
+    assert_eq!(visitor.get("/page").await.header("x-upstream"), "fresh", "with a token that lives");
+    assert_eq!((visitor.session(), world.idp.prompts(), world.idp.passes()), (session, 1, 2));
+}
+
+#[tokio::test]
+async fn a_refused_grant_whose_user_the_provider_has_forgotten_is_served_within_the_grace_all_the_same() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Answer(400, r#"{"error":"invalid_request"}"#.to_owned(), vec![]));
+    world.idp.forget_browsers();
+    world.clock.advance(EXPIRED);
+    for _ in 0..3 {
+        assert!(visitor.browse(&world.idp, "/").await.is_upstreams());
+    }
+    assert_eq!((world.idp.prompts(), world.idp.passes()), (1, 2), "asked silently, once");
+}
+
+#[tokio::test]
+async fn an_error_that_answers_a_silent_attempt_is_never_worse_than_none() {
+    for issuer in [None, Some("https://evil.example"), Some("")] {
+        // A living session goes on,
+        let mut world = World::build().set("oidc_scopes", "openid,profile,email").start().await;
+        let visitor = world.signed_in().await;
+        world.restart_with(&[("oidc_scopes", "openid,offline_access")]).await;
+        let visitor = visitor.at(world.address());
+        world.idp.forget_browsers();
+        let answer = world.idp.authorize(&visitor.get("/page").await.location()).await;
+        assert_eq!(parameter(&answer, "error").as_deref(), Some("login_required"));
+        assert_eq!(visitor.get(&naming(&answer, issuer)).await.location().path(), "/page", "{issuer:?}");
+        assert!(visitor.get("/page").await.is_upstreams());
+        // and others get the provider's form.
+        let world = World::start().await;
+        let visitor = world.signed_in().await;
+        world.idp.kill_grants();
+        world.idp.forget_browsers();
+        world.clock.advance(EXPIRED);
+        let answer = world.idp.authorize(&visitor.get("/page").await.location()).await;
+        let login = visitor.get(&naming(&answer, issuer)).await.location();
+        assert_eq!((login.path().ends_with("/authorize"), prompt(&login)), (true, None), "{issuer:?}");
+        let back = world.idp.authorize(&login).await;
+        assert_eq!(visitor.get(&path_of(&back)).await.location().path(), "/page");
+    }
+}
+
+#[tokio::test]
+async fn a_code_of_another_issuer_is_not_taken_silently_either() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    world.idp.kill_grants();
+    world.clock.advance(EXPIRED);
+    let before = world.idp.calls(Endpoint::Code);
+    let answer = world.idp.authorize(&visitor.get("/").await.location()).await;
+    assert!(parameter(&answer, "code").is_some());
+    let login = visitor.get(&naming(&answer, Some("https://evil.example"))).await.location();
+    assert_eq!((prompt(&login), world.idp.calls(Endpoint::Code)), (None, before), "its user logs in instead");
+}
+
+#[tokio::test]
+async fn an_error_without_an_issuer_is_told_as_the_error_that_it_is_and_one_of_another_is_refused() {
+    let world = World::start().await;
+    for (issuer, mark) in [(None, "login_declined"), (Some("https://evil.example"), "wrong_issuer")] {
+        let visitor = world.visitor();
+        let mut answer = world.idp.authorize(&visitor.get("/").await.location()).await;
+        let state = parameter(&answer, "state").unwrap();
+        answer.query_pairs_mut().clear().append_pair("error", "access_denied").append_pair("state", &state);
+        let told = visitor.get(&naming(&answer, issuer)).await;
+        assert_eq!((told.status, told.header("evergate-answer")), (StatusCode::FORBIDDEN, mark));
+    }
+}
+
+#[tokio::test]
+async fn a_silent_attempt_says_by_the_last_id_token_whose_answer_is_asked_for() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let world = World::build().on(kind).start().await;
+        let login = world.visitor().get("/").await.location();
+        assert_eq!(parameter(&login, "id_token_hint"), None, "a login does not");
+        let visitor = world.signed_in().await;
+        world.idp.kill_grants();
+        world.clock.advance(EXPIRED);
+        let request = visitor.get("/").await.location();
+        let hint = parameter(&request, "id_token_hint").unwrap();
+        assert!(world.idp.secrets().contains(&hint), "the one that was stored, though it has expired");
+        assert_eq!(
+            (prompt(&request).as_deref(), parameter(&request, "login_hint").as_deref()),
+            (Some("none"), Some("ann@example.com"))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_hint_that_would_make_the_address_too_long_is_left_out_and_so_is_one_whose_key_is_gone() {
+    let world = World::build().start_with(|idp| idp.edit_id_token(|claims| claims["large"] = json!("x".repeat(7000)))).await;
+    let visitor = world.signed_in().await;
+    world.idp.kill_grants();
+    world.clock.advance(EXPIRED);
+    let request = visitor.get("/").await.location();
+    assert_eq!((prompt(&request).as_deref(), parameter(&request, "id_token_hint")), (Some("none"), None));
+
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    world.idp.rotate_keys(true);
+    world.signed_in().await;
+    world.idp.kill_grants();
+    world.clock.advance(EXPIRED);
+    let request = visitor.get("/").await.location();
+    assert_eq!((prompt(&request).as_deref(), parameter(&request, "id_token_hint")), (Some("none"), None));
+}
+
+#[tokio::test]
+async fn the_id_token_of_another_client_is_shown_to_nobody() {
+    let mut world = World::start().await;
+    let visitor = world.signed_in().await;
+    world.restart_with(&[("oidc_client_id", "another")]).await;
+    let request = visitor.at(world.address()).get("/").await.location();
+    assert_eq!((prompt(&request).as_deref(), parameter(&request, "id_token_hint")), (Some("none"), None));
+}
+
+#[tokio::test]
+async fn a_silent_attempt_that_never_came_back_is_not_made_again_in_that_browser() {
+    let world = World::start().await;
+    let (visitor, other) = (world.signed_in().await, world.signed_in().await);
+    world.idp.kill_grants();
+    world.clock.advance(EXPIRED);
+    assert_eq!(prompt(&visitor.get("/").await.location()).as_deref(), Some("none"));
+    // The provider shows a page of its own, and an hour later somebody looks at the app again.
+    world.clock.advance(Duration::from_secs(3600));
+    let said = || lines_with(&[world.idp.issuer(), "never came back", "CODER_OIDC_SILENT_LOGIN"]).len();
+    for _ in 0..3 {
+        assert_eq!(prompt(&visitor.get("/").await.location()), None, "the plain login comes instead");
+        assert_eq!(said(), 1);
+        world.clock.advance(Duration::from_secs(3600));
+    }
+    assert!(visitor.browse(&world.idp, "/").await.is_upstreams());
+    world.idp.kill_grants();
+    world.clock.advance(EXPIRED);
+    assert_eq!(prompt(&visitor.get("/").await.location()), None, "nor for the grant after");
+    assert_eq!(prompt(&other.get("/").await.location()).as_deref(), Some("none"), "another browser is asked once itself");
+}
+
+#[tokio::test]
+async fn a_living_session_whose_silent_attempt_never_came_back_goes_on_as_it_is() {
+    let mut world = World::build().set("oidc_scopes", "openid,profile,email").start().await;
+    let visitor = world.signed_in().await;
+    world.idp.access_tokens_live(Some(json!(86_400)));
+    let visitor = {
+        visitor.log_in(&world.idp, "/oauth2/start").await;
+        visitor
+    };
+    world.restart_with(&[("oidc_scopes", "openid,profile,email,offline_access")]).await;
+    let visitor = visitor.at(world.address());
+    assert_eq!(prompt(&visitor.get("/").await.location()).as_deref(), Some("none"));
+    for _ in 0..3 {
+        world.clock.advance(Duration::from_secs(3600));
+        assert!(visitor.get("/").await.is_upstreams(), "it is not sent there again every ten minutes");
+    }
+}
+
+#[tokio::test]
+async fn a_silent_attempt_that_came_back_may_be_made_again() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    for _ in 0..2 {
+        world.idp.kill_grants();
+        world.clock.advance(Duration::from_secs(700));
+        let request = visitor.get("/").await.location();
+        assert_eq!(prompt(&request).as_deref(), Some("none"));
+        visitor.get(&path_of(&world.idp.authorize(&request).await)).await.location();
+        assert!(visitor.get("/").await.is_upstreams());
+    }
+}
+
+#[tokio::test]
+async fn silent_attempts_are_turned_off_by_a_setting_and_by_a_preset() {
+    for (setting, value, expected) in [
+        ("oidc_silent_login", "false", None),
+        ("oidc_preset", "django-oauth-toolkit", None),
+        ("oidc_silent_login", "true", Some("none")),
+    ] {
+        let world = World::build().set(setting, value).start().await;
+        let visitor = world.signed_in().await;
+        world.idp.kill_grants();
+        world.clock.advance(EXPIRED);
+        assert_eq!(prompt(&visitor.get("/").await.location()).as_deref(), expected, "{setting}={value}");
+    }
 }

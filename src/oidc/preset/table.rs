@@ -26,6 +26,7 @@ pub(super) const GENERIC: Preset = Preset {
     introspection: RefreshIntrospection::Untried,
     shares_grants: false,
     wants_consent: false,
+    answers_prompt_none: true,
     idle: None,
     answers: &[],
 };
@@ -167,6 +168,15 @@ pub const PRESETS: &[Preset] = &[
         issuers: &[Issuer::PathEnds("/adfs")],
         offline: Offline::ByItself,
         rotation: RotationClass::Single,
+        ..GENERIC
+    },
+    Preset {
+        // Mounted at `/o/` by its documentation.
+        name: "django-oauth-toolkit",
+        issuers: &[Issuer::PathEnds("/o")],
+        offline: Offline::ByItself,
+        // Its metadata list `none`, and it answers with an internal error (500).
+        answers_prompt_none: false,
         ..GENERIC
     },
     Preset {

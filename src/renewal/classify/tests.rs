@@ -70,6 +70,7 @@ fn every_known_answer_of_every_known_provider_has_its_class() {
         ("jumpcloud", 400, "invalid_grant", Class::Dead),
         ("jumpcloud", 400, "invalid_request", RETRY),
         ("adfs", 400, "invalid_grant", Class::Dead),
+        ("django-oauth-toolkit", 400, "invalid_grant", Class::Dead),
         ("github", 200, "bad_refresh_token", Class::Dead),
         ("github", 200, "incorrect_client_credentials", CLIENT),
         ("github", 200, "unverified_user_email", GRANT),

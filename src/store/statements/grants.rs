@@ -30,6 +30,12 @@ macro_rules! implement_grants {
                 Ok(row.map(|row| Self::grant_row(id, &row)).transpose()?)
             }
 
+            pub(super) async fn id_token(connection: &mut $Connection, id: GrantId) -> Result<Option<Vec<u8>>, StoreError> {
+                let row: Option<$Row> =
+                    sqlx::query("SELECT id_token FROM grants WHERE id = $1").bind(&id.0[..]).fetch_optional(&mut *connection).await?;
+                Ok(row.map(|row| row.try_get("id_token")).transpose()?.flatten())
+            }
+
             fn grant_row(id: GrantId, row: &$Row) -> Result<GrantRow, sqlx::Error> {
                 Ok(GrantRow {
                     id,

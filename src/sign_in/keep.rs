@@ -1,0 +1,197 @@
+//! Keeps what a login brought: the grant, and the session that points to it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use http::{HeaderMap, HeaderValue};
+
+use super::{At, CallbackError, Pass, Purpose, Redirect, SignIn, return_to::ReturnTo};
+use crate::{
+    grant::GrantId,
+    history::{Event, Kind},
+    identity::Identity,
+    oidc::{Provider, Signed},
+    policy::Denied,
+    session::{Session, SessionHash},
+    store::{NewGrant, Seat, Seated, Sharing, Tokens},
+};
+
+/// Whether this provider's logins bring the refresh tokens that are asked for, as far as this process has seen.
+#[derive(Debug, Default)]
+pub struct RefreshTokens {
+    are_missing: AtomicBool,
+}
+
+impl RefreshTokens {
+    /// Whether the last login brought none although one was asked for.
+    pub fn are_missing(&self) -> bool {
+        self.are_missing.load(Ordering::Acquire)
+    }
+
+    /// Notes what a login brought, and says once what to do about one that is missing.
+    fn note(&self, provider: &Provider, is_there: bool) {
+        let Some(asked_by) = provider.asks_for_refresh_tokens() else { return };
+        if self.are_missing.swap(!is_there, Ordering::AcqRel) || is_there {
+            return;
+        }
+        let remedy = if provider.asks_for_consent() {
+            "the provider must allow this client to have refresh tokens (the grant type refresh_token)"
+        } else {
+            "set CODER_OIDC_AUTH_URL_PARAMS={\"prompt\":\"consent\"}, because providers give them only with their user's consent (OpenID Connect Core section 11), and allow this client to have them there (the grant type refresh_token)"
+        };
+        tracing::warn!(
+            oidc.issuer = provider.issuer(),
+            "a login brought no refresh token although {asked_by} asks for one, so users log in again when their access token expires: {remedy}"
+        );
+    }
+}
+
+/// No more than this is written down of what a provider says.
+const LONGEST_DETAIL: usize = 1000;
+
+impl SignIn {
+    /// Puts a login that a rule denied down in the history, with what the rule looked at: the log names nobody.
+    fn note_denied(&self, identity: &Identity, denied: Denied) {
+        let grant = GrantId::of_denied(self.provider.issuer(), &identity.subject);
+        let event = Event::of(Kind::Login, grant, identity, self.clock.now()).because(denied.as_str());
+        self.store.note(Event { outcome: "denied".to_owned(), detail: looked_at(identity, denied), ..event });
+    }
+
+    /// Keeps the login for `seat` or a new session, and sends the browser on: to where it was going, or once more to a
+    /// provider that gives refresh tokens only with consent.
+    pub(super) async fn enter(
+        &self,
+        at: At<'_>,
+        signed: Signed,
+        seat: Option<SessionHash>,
+        return_to: &ReturnTo,
+        pass: Pass,
+    ) -> Result<Redirect, CallbackError> {
+        if let Err(denied) = self.policy.admit(&signed.identity) {
+            self.note_denied(&signed.identity, denied);
+            // A session that is there already is judged by its requests, each by the identity of today.
+            if seat.is_none() {
+                return Err(denied.into());
+            }
+        }
+        let identity = signed.identity.clone();
+        let brought_one = signed.answer.refresh_token.is_some();
+        let Some((seated, cookie)) = self.keep(signed, seat, at.headers).await? else {
+            // The session was ended while its browser was away: whoever it is logs in like anybody.
+            return Ok(self.begin(at.site, return_to, at.headers, Purpose::Login).await?);
+        };
+        let asks_again = self.provider.preset().wants_consent && !seated.renewable && pass != Pass::Consent;
+        if !asks_again {
+            self.refresh_tokens.note(&self.provider, brought_one || seated.renewable);
+        }
+        let mut redirect = if asks_again {
+            self.begin(at.site, return_to, at.headers, Purpose::Consent(&identity)).await?
+        } else {
+            at.back_to(return_to)
+        };
+        redirect.cookies.extend(cookie);
+        Ok(redirect)
+    }
+
+    /// Keeps the grant, for the session that is named or for a new one, and returns the new one's cookie. Whatever
+    /// session the browser brought is replaced then, so that a planted one is worth nothing. `None`: the named one was
+    /// ended meanwhile.
+    async fn keep(
+        &self,
+        signed: Signed,
+        seat: Option<SessionHash>,
+        headers: &HeaderMap,
+    ) -> Result<Option<(Seated, Option<HeaderValue>)>, CallbackError> {
+        let now = self.clock.now();
+        let answer = signed.answer;
+        let grant = NewGrant {
+            id: GrantId::random(),
+            issuer: self.provider.issuer().to_owned(),
+            client_id: self.provider.client_id().to_owned(),
+            identity: signed.identity,
+            scopes: answer.scope.unwrap_or_default(),
+            fingerprint: self.provider.fingerprint().clone(),
+            provider_session: signed.provider_session,
+            tokens: Tokens {
+                access: answer.access_token,
+                refresh: answer.refresh_token,
+                id: answer.id_token,
+                expires_at: now.plus(answer.expires_in),
+                lifetime: answer.expires_in,
+                refresh_life: answer.refresh_life.or(self.provider.preset().idle),
+            },
+        };
+        let (value, fresh) = SessionHash::fresh();
+        let hash = seat.unwrap_or(fresh);
+        let replaces = self.cookies.session_value(headers).map(SessionHash::of);
+        let session = Session { hash, grant: grant.id, created_at: now, last_seen: now };
+        let place = seat.map_or(Seat::New { session, replaces }, Seat::Kept);
+        let sharing = if self.provider.preset().shares_grants { Sharing::Shared } else { Sharing::Own };
+        let Some(seated) = self.store.keep_login(&grant, &place, sharing, now).await? else { return Ok(None) };
+        let reason = match (seat, seated.renewable) {
+            (Some(_), _) => "returned_silently",
+            (None, true) => "renewable",
+            (None, false) => "not_renewable",
+        };
+        let event = |kind, hash| Event::of(kind, seated.grant, &grant.identity, now).of_session(hash);
+        self.store.note(event(Kind::Login, hash).because(reason));
+        if let Some(replaced) = seated.replaced {
+            self.store.note(event(Kind::Logout, replaced).because("another_login"));
+        }
+        tracing::info!(
+            grant.id = %seated.grant, session = hash.short(), grant.refreshable = seated.renewable,
+            access_token.seconds = grant.tokens.lifetime.as_secs(), reason, "logged in"
+        );
+        if seat.is_some() {
+            return Ok(Some((seated, None)));
+        }
+        let cookie = self
+            .cookies
+            .set(self.cookies.session(), value.expose(), self.sessions.absolute)
+            .ok_or(CallbackError::Parameters("the session's cookie cannot be written"))?;
+        Ok(Some((seated, Some(cookie))))
+    }
+}
+
+/// What a rule looked at.
+fn looked_at(identity: &Identity, denied: Denied) -> Option<String> {
+    let domain = |email: &Option<String>| match email.as_deref() {
+        Some(email) => format!("e-mail domain: {}", email.rsplit('@').next().unwrap_or_default()),
+        None => "no e-mail address".to_owned(),
+    };
+    let text = match denied {
+        Denied::EmailNotVerified => domain(&identity.unverified_email),
+        Denied::EmailDomain => domain(&identity.email),
+        Denied::Group if identity.groups.is_empty() => "no groups".to_owned(),
+        Denied::Group => format!("groups: {}", identity.groups.join(", ")),
+        Denied::CrossOrigin | Denied::Method => return None,
+    };
+    Some(text.chars().take(LONGEST_DETAIL).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_history_says_what_a_rule_looked_at_and_not_without_end() {
+        let identity = Identity {
+            email: Some("a@x.example".into()),
+            unverified_email: Some("b@y.example".into()),
+            groups: vec!["one".into(), "two".into()],
+            ..Identity::default()
+        };
+        let nobody = Identity::default();
+        for (identity, denied, expected) in [
+            (&identity, Denied::EmailNotVerified, Some("e-mail domain: y.example")),
+            (&identity, Denied::EmailDomain, Some("e-mail domain: x.example")),
+            (&nobody, Denied::EmailDomain, Some("no e-mail address")),
+            (&identity, Denied::Group, Some("groups: one, two")),
+            (&nobody, Denied::Group, Some("no groups")),
+            (&identity, Denied::CrossOrigin, None),
+        ] {
+            assert_eq!(looked_at(identity, denied).as_deref(), expected, "{denied}");
+        }
+        let many = Identity { groups: vec!["g".repeat(50); 100], ..Identity::default() };
+        assert_eq!(looked_at(&many, Denied::Group).unwrap().len(), LONGEST_DETAIL);
+    }
+}
