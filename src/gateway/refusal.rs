@@ -280,6 +280,10 @@ impl Refusal {
             Self::Denied(denied @ (Denied::EmailNotVerified | Denied::EmailDomain | Denied::Group | Denied::Method)) => {
                 tracing::info!(request.id = id, reason = denied.as_str(), %denied, "access denied")
             }
+            // That the store is away is said once, when it is found out.
+            Self::StoreUnavailable(error @ StoreError::KnownUnavailable { .. }) => {
+                tracing::debug!(request.id = id, error = causes(error), "the store is known to be away")
+            }
             Self::StoreUnavailable(error) => {
                 tracing::error!(request.id = id, error = causes(error), "the store failed a request")
             }
