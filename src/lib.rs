@@ -30,6 +30,7 @@ pub mod telemetry;
 pub mod address;
 pub mod clock;
 pub mod identity;
+pub mod jose;
 pub mod seal;
 pub mod secret;
 pub mod tls;

@@ -233,7 +233,10 @@ impl SignIn {
             // The session was ended while its browser was away: whoever it is logs in like anybody.
             return Ok(self.begin(at.site, return_to, at.headers, Pass::Login, None)?);
         };
-        let mut redirect = if self.provider.preset().wants_consent && !seated.renewable && pass != Pass::Consent {
+        if pass == Pass::Consent {
+            self.provider.note_consent(seated.renewable);
+        }
+        let mut redirect = if self.provider.wants_consent() && !seated.renewable && pass != Pass::Consent {
             self.begin(at.site, return_to, at.headers, Pass::Consent, Some(&identity))?
         } else {
             at.back_to(return_to)

@@ -1,5 +1,7 @@
 //! What can go wrong between us and the provider.
 
+use http::StatusCode;
+
 use super::{ClaimsError, FetchError, TokenFailure, VerifyError};
 
 /// Why the provider could not be asked, or its answer not be used.
@@ -14,6 +16,14 @@ pub enum ProviderError {
     /// Discovery failed.
     #[error("discovery failed: {0}")]
     Discovery(String),
+    /// The provider's metadata name another issuer than the setting (OIDC Discovery 1.0 section 4.3).
+    #[error("the provider calls itself {found}, and CODER_OIDC_ISSUER_URL is {expected}; they must be alike to the last slash")]
+    IssuerMismatch {
+        /// The setting.
+        expected: String,
+        /// What the metadata say.
+        found: String,
+    },
     /// The metadata name an endpoint that is missing, malformed or not https.
     #[error("the provider's metadata have no usable {0} (https is required, except of a provider on loopback)")]
     Metadata(&'static str),
@@ -27,14 +37,23 @@ pub enum ProviderError {
     #[error(transparent)]
     Token(#[from] TokenFailure),
     /// The ID token is not acceptable.
-    #[error(transparent)]
+    #[error("the ID token is not accepted: {0}")]
     IdToken(#[from] VerifyError),
+    /// A logout token is not acceptable.
+    #[error("the logout token is not accepted: {0}")]
+    LogoutToken(#[source] VerifyError),
     /// No ID token came with the code (OIDC Core section 3.1.3.3).
     #[error("the token response has no id_token")]
     NoIdToken,
-    /// User info was refused or unusable.
+    /// There was no user info.
+    #[error("user info could not be fetched")]
+    UserInfoFetch(#[source] FetchError),
+    /// User info was refused.
+    #[error("user info was refused with status {}", .0.as_u16())]
+    UserInfoRefused(StatusCode),
+    /// User info is unusable.
     #[error("user info is unusable: {0}")]
-    UserInfo(&'static str),
+    UserInfo(String),
     /// User info speaks of somebody else (OIDC Core section 5.3.2).
     #[error("user info is about another sub than the ID token")]
     OtherSubject,

@@ -127,7 +127,8 @@ impl TokenEndpoint<'_> {
 
 fn read(answer: &Answer) -> Result<TokenAnswer, TokenFailure> {
     let members = serde_json::from_slice::<Map<String, Value>>(&answer.body);
-    let code = members.as_ref().ok().and_then(|members| members.get("error")?.as_str().map(safe_code));
+    let code =
+        members.as_ref().ok().and_then(|members| members.get("error")?.as_str().map(safe_code)).filter(|code| !code.is_empty());
     // GitHub answers errors with 200, so the member decides and not the status.
     if code.is_some() || !answer.status.is_success() {
         return Err(TokenFailure::Refused { status: answer.status, code, retry_after: retry_after(&answer.headers) });
@@ -139,7 +140,7 @@ fn read(answer: &Answer) -> Result<TokenAnswer, TokenFailure> {
     if !access_token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(TokenFailure::Unusable("its access_token has characters that no token has"));
     }
-    if !text("token_type").is_none_or(|kind| kind.eq_ignore_ascii_case("bearer")) {
+    if !text("token_type").is_none_or(|kind| kind.trim().eq_ignore_ascii_case("bearer")) {
         return Err(TokenFailure::Unusable("its token_type is not Bearer"));
     }
     Ok(TokenAnswer {

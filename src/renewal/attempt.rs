@@ -12,16 +12,17 @@ use super::{
     breaker::Leave,
     classify::{self, Class, Whose},
     decision::{may_follow, pause},
-    health::report,
+    health::{report, report_unverified},
 };
 use crate::{
     clock::Timestamp,
     grant::{AttemptId, EndReason, Grant, GrantId, Rotation},
     history::{Event, Kind},
-    oidc::{RotationClass, TokenAnswer, TokenFailure},
+    identity::Identity,
+    oidc::{Judgement, RotationClass, TokenAnswer, TokenFailure},
     secret::Secret,
     session::cache::Change,
-    store::{Fence, Followed, Renewed, StoreError, Tokens},
+    store::{Fence, Followed, Renewed, StoreError, Tokens, Unverified},
 };
 
 /// Time for saving, after the longest token call. The lease covers both.
@@ -33,6 +34,8 @@ const WRITE_AGAIN: Duration = Duration::from_millis(500);
 const WRITE_TRIES: u32 = 1200;
 /// What the store was told is done after this, or never.
 const SETTLED: Duration = Duration::from_secs(10);
+/// A grant whose renewal could not be verified is renewed again after this long, whatever its access token's life.
+const VERIFY_AGAIN: Duration = Duration::from_secs(60);
 
 impl Engine {
     /// Renews the grant unless it has been since `generation`.
@@ -155,6 +158,11 @@ impl Engine {
         self.answered(&grant.issuer);
         let rotated = answer.refresh_token.as_ref().is_some_and(|new| new != presented);
         self.rotates.fetch_or(rotated, Ordering::Relaxed);
+        // What can be judged without asking anybody is judged before it is saved, which takes microseconds: no replica hands on
+        // an access token that may be somebody else's, and a good one needs no second write.
+        let first = self.provider.look_at(&answer, &grant.identity);
+        let since = grant.unverified_since.unwrap_or(asked.at);
+        let unverified = Unverified { since, retry_at: asked.at.plus(VERIFY_AGAIN) };
         let renewed = Renewed {
             tokens: Tokens {
                 access: answer.access_token.clone(),
@@ -168,6 +176,7 @@ impl Engine {
             scopes: answer.scope.clone(),
             rotation: if rotated { Rotation::Rotating } else { Rotation::Reusable },
             at: asked.at,
+            unverified: first.is_unverified().then_some(unverified),
         };
         let generation = grant.generation;
         let save = || self.store.save_renewal(grant.id, attempt, generation, &renewed);
@@ -186,14 +195,22 @@ impl Engine {
             }
             return Ok(found);
         }
-        match self.provider.identity_after_renewal(&answer, &grant.identity).await {
-            Ok(Some(identity)) if identity != grant.identity => {
-                if let Err(error) = self.store.save_identity(grant.id, generation + 1, &identity).await {
-                    tracing::warn!(grant.id = %grant.id, %error, "a changed identity could not be saved; the next renewal brings it again");
-                }
+        let was_unverified = first.is_unverified();
+        let judgement = self.provider.judge(&answer, &grant.identity, first).await;
+        let unverified = match judgement {
+            Judgement::Verified(identity) => {
+                self.keep_identity(grant, generation + 1, &identity, was_unverified).await?;
+                false
             }
-            Ok(Some(_) | None) => {}
-            Err(error) => {
+            Judgement::CannotTell(error) => {
+                if !was_unverified {
+                    let mark = || self.store.mark_unverified(grant.id, generation + 1, since);
+                    self.insist("that a renewal is not verified", mark).await?;
+                }
+                report_unverified(grant, &error);
+                true
+            }
+            Judgement::SomebodyElse(error) => {
                 let end = || self.store.end_grant(grant.id, Fence::Generation(generation + 1), EndReason::IdentityRefused, None);
                 self.insist("the end of a grant", end).await?;
                 self.count(grant, "dead", "identity_refused");
@@ -201,13 +218,37 @@ impl Engine {
                 self.revoke(grant, answer.refresh_token.as_ref(), "identity_refused").await;
                 return self.look(grant.id).await;
             }
-        }
-        let reason = if rotated { "rotated" } else { "kept" };
+        };
+        let reason = match (unverified, rotated) {
+            (true, _) => "unverified",
+            (false, true) => "rotated",
+            (false, false) => "kept",
+        };
         self.metrics.renewal("ok", reason);
         let event = Event::renewal(grant, asked.at, "ok", reason);
         self.store.note(Event { duration: Some(asked.took), rotated: Some(rotated), ..event });
         tracing::debug!(grant.id = %grant.id, grant.generation = generation + 1, rotated, "renewed a grant");
         self.look(grant.id).await
+    }
+
+    /// Keeps what a renewal says of its user. That it is verified at last must be saved; of a changed description the next
+    /// renewal brings another copy.
+    async fn keep_identity(
+        &self,
+        grant: &Grant,
+        generation: i64,
+        identity: &Identity,
+        was_unverified: bool,
+    ) -> Result<(), StoreError> {
+        let save = || self.store.save_identity(grant.id, generation, identity);
+        if was_unverified {
+            self.insist("that a renewal is verified", save).await?;
+        } else if *identity != grant.identity
+            && let Err(error) = save().await
+        {
+            tracing::warn!(grant.id = %grant.id, %error, "a changed identity could not be saved; the next renewal brings it again");
+        }
+        Ok(())
     }
 
     /// Writes, and goes on trying while the store is away: of what was learnt from the provider there is no other copy.

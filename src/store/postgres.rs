@@ -68,6 +68,11 @@ impl Postgres {
                 "history and shared grants",
                 include_str!("../../migrations/postgres/0002_history_and_shared_grants.sql"),
             ),
+            migration(
+                3,
+                "what real providers broke",
+                include_str!("../../migrations/postgres/0003_what_real_providers_broke.sql"),
+            ),
         ];
         // A newer replica may have migrated already; what it added, this one does not miss.
         let migrator = Migrator { migrations: migrations.into(), ignore_missing: true, ..Migrator::DEFAULT };

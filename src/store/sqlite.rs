@@ -66,6 +66,7 @@ impl Sqlite {
         let migrations = vec![
             migration(1, "grants and sessions", include_str!("../../migrations/sqlite/0001_grants_and_sessions.sql")),
             migration(2, "history and shared grants", include_str!("../../migrations/sqlite/0002_history_and_shared_grants.sql")),
+            migration(3, "what real providers broke", include_str!("../../migrations/sqlite/0003_what_real_providers_broke.sql")),
         ];
         let migrator = Migrator { migrations: migrations.into(), ignore_missing: true, ..Migrator::DEFAULT };
         Ok(migrator.run(&self.pool).await?)

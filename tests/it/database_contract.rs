@@ -97,7 +97,7 @@ fn session_of(grant: GrantId) -> Session {
 }
 
 fn renewed(name: &str) -> Renewed {
-    Renewed { tokens: tokens(name), scopes: None, rotation: Rotation::Rotating, at: Timestamp(2000) }
+    Renewed { tokens: tokens(name), scopes: None, rotation: Rotation::Rotating, at: Timestamp(2000), unverified: None }
 }
 
 struct Won {

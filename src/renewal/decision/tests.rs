@@ -36,6 +36,7 @@ fn grant(left: i64) -> Grant {
         intent: None,
         retry_at: None,
         refused: None,
+        unverified_since: None,
         ended: None,
     }
 }
