@@ -10,7 +10,7 @@ mod object;
 mod token;
 
 pub use algorithm::Algorithm;
-pub use key::KeySet;
+pub use key::{KeySet, Names};
 pub use object::{Object, object};
 pub use token::{Accepted, Token};
 

@@ -10,6 +10,15 @@ use super::{Algorithm, JoseError, object};
 #[derive(Debug, Default)]
 pub struct KeySet(Vec<Key>);
 
+/// Which names of keys a token may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// Those of the set.
+    Known,
+    /// Any: Ory Hydra's renewed ID tokens name the key that signed the first one, which may be gone.
+    Any,
+}
+
 #[derive(Debug)]
 pub(super) struct Key {
     pub(super) id: Option<String>,
@@ -57,11 +66,18 @@ impl KeySet {
         self.0.is_empty()
     }
 
-    /// Those that a token of this algorithm may be signed with, the one that it names first. A name is no more than a hint:
-    /// Ory Hydra's renewed ID tokens name the key before the one that signed them.
-    pub(super) fn fitting<'a>(&'a self, algorithm: Algorithm, id: Option<&'a str>) -> impl Iterator<Item = &'a Key> {
+    /// Those that a token of this algorithm may be signed with, the one that it names first, and then the others: some name a
+    /// key and sign with the next. Where it names none of the set, only keys without a name may be meant, unless strange
+    /// names are taken too.
+    pub(super) fn fitting<'a>(
+        &'a self,
+        algorithm: Algorithm,
+        id: Option<&'a str>,
+        names: Names,
+    ) -> impl Iterator<Item = &'a Key> {
         let is_named = move |key: &&Key| id.is_some() && key.id.as_deref() == id;
-        let fits = move |key: &&Key| key.fits(algorithm);
+        let is_known = id.is_none() || names == Names::Any || self.0.iter().any(|key| is_named(&key));
+        let fits = move |key: &&Key| key.fits(algorithm) && (is_known || key.id.is_none());
         let named = self.0.iter().filter(fits).filter(is_named);
         named.chain(self.0.iter().filter(fits).filter(move |key| !is_named(key)))
     }

@@ -4,7 +4,7 @@ use aws_lc_rs::hmac;
 use base64::prelude::*;
 use serde_json::Value;
 
-use super::{Algorithm, JoseError, KeySet, Object, object};
+use super::{Algorithm, JoseError, KeySet, Names, Object, object};
 use crate::secret::Secret;
 
 /// A token in the compact form, parsed and not verified.
@@ -24,6 +24,8 @@ pub struct Accepted<'a> {
     pub algorithms: &'a [Algorithm],
     /// Public keys, for algorithms that have them.
     pub keys: &'a KeySet,
+    /// Whether a name that is none of theirs is taken.
+    pub names: Names,
     /// Secrets, for algorithms that need one. Never a key of the set: it is public.
     pub secrets: &'a [&'a Secret],
 }
@@ -84,15 +86,15 @@ impl<'a> Token<'a> {
         let algorithm = self.algorithm(accepted.algorithms)?;
         let verified = match algorithm.shortest_secret() {
             Some(shortest) => self.by_secret(algorithm, shortest, accepted.secrets),
-            None => self.by_key(algorithm, accepted.keys),
+            None => self.by_key(algorithm, accepted.keys, accepted.names),
         };
         verified.map(|()| (self.payload, algorithm))
     }
 
-    fn by_key(&self, algorithm: Algorithm, keys: &KeySet) -> Result<(), JoseError> {
+    fn by_key(&self, algorithm: Algorithm, keys: &KeySet, names: Names) -> Result<(), JoseError> {
         let id = self.header.members.get("kid").and_then(Value::as_str);
         let (mut tried, mut weak, mut named_is_weak) = (0, None, false);
-        for key in keys.fitting(algorithm, id).take(MOST_TRIES) {
+        for key in keys.fitting(algorithm, id, names).take(MOST_TRIES) {
             if let Some(bits) = key.weakness() {
                 weak = weak.or(Some(bits));
                 named_is_weak |= id.is_some() && key.id.as_deref() == id;

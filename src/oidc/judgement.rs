@@ -41,7 +41,7 @@ impl Provider {
     /// Looks at an answer with the keys at hand. Asks nobody, so that it can come before the answer is saved.
     pub fn look_at(&self, answer: &TokenAnswer, before: &Identity) -> FirstLook {
         let (Some(token), Ok(known)) = (&answer.id_token, self.known()) else { return FirstLook(Ok(None)) };
-        let signed = self.signed_by(token.expose(), &known.algorithms, &self.keys.known());
+        let signed = self.signed_by(token.expose(), &known.algorithms, &self.keys.known(), Purpose::Renewal);
         FirstLook(self.judge_id_token(&known, signed, answer, Some(before), Nonce::NotAsked).map(Some))
     }
 

@@ -11,7 +11,7 @@ use std::{
 use super::{Provider, ProviderError, discovery::Known};
 use crate::{
     clock::Timestamp,
-    jose::{Accepted, Algorithm, JoseError, KeySet, Object, Token},
+    jose::{Accepted, Algorithm, JoseError, KeySet, Names, Object, Token},
     secret::Secret,
 };
 
@@ -30,6 +30,13 @@ impl Purpose {
             Self::Login => Duration::from_secs(3),
             Self::Renewal => Duration::from_secs(30),
             Self::Logout => Duration::from_secs(10),
+        }
+    }
+
+    fn names(self) -> Names {
+        match self {
+            Self::Login | Self::Logout => Names::Known,
+            Self::Renewal => Names::Any,
         }
     }
 }
@@ -69,10 +76,10 @@ impl Provider {
         purpose: Purpose,
     ) -> Result<Result<(Object, Algorithm), JoseError>, ProviderError> {
         let keys = self.keys.known();
-        match self.signed_by(token, algorithms, &keys) {
+        match self.signed_by(token, algorithms, &keys, purpose) {
             Err(error) if error.may_need_newer_keys() => {
                 let newer = self.newer_keys(known, &keys, purpose).await?;
-                Ok(self.signed_by(token, algorithms, &newer))
+                Ok(self.signed_by(token, algorithms, &newer, purpose))
             }
             judged => Ok(judged),
         }
@@ -84,10 +91,11 @@ impl Provider {
         token: &str,
         algorithms: &[Algorithm],
         keys: &KeySet,
+        purpose: Purpose,
     ) -> Result<(Object, Algorithm), JoseError> {
         let secrets: Vec<&Secret> =
             [&self.settings.client_secret, &self.settings.previous_secret].into_iter().flatten().collect();
-        Token::parse(token)?.verify(Accepted { algorithms, keys, secrets: &secrets })
+        Token::parse(token)?.verify(Accepted { algorithms, keys, names: purpose.names(), secrets: &secrets })
     }
 
     /// Keys newer than `seen`: those that somebody else has just fetched, or by one fetch, counted before it is made so that

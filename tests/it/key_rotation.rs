@@ -31,10 +31,9 @@ async fn login_ends_with(world: &World) -> StatusCode {
 async fn each_key_that_fits_is_tried() {
     let (key, other) = (Signer::generate("RS256", "a").jwk(), Signer::generate("ES256", "a").jwk());
     let world = World::start().await;
-    let cases: [(&str, fn(&Value, &Value) -> Vec<Value>); 5] = [
+    let cases: [(&str, fn(&Value, &Value) -> Vec<Value>); 4] = [
         ("a key without a name", |own, _| vec![with(own, &json!({"kid": null, "alg": null, "use": null}))]),
         ("two keys of one name", |own, other| vec![other.clone(), own.clone()]),
-        ("another name than the token's", |own, _| vec![with(own, &json!({"kid": "new"}))]),
         ("the token's name on another key", |own, other| vec![other.clone(), with(own, &json!({"kid": "new"}))]),
         ("beside broken ones and other kinds", |own, _| {
             vec![
@@ -67,10 +66,9 @@ async fn each_key_that_fits_is_tried() {
 async fn a_renewed_token_with_the_old_key_s_name_and_the_new_key_s_signature_is_verified() {
     let world = World::build().set("pass_access_token", "true").start().await;
     let visitor = world.signed_in().await;
-    let old = world.idp.published();
-    for rotation in ["second", "third"] {
+    for (rotation, old) in [("second", world.idp.published()), ("third", vec![])] {
         let key = Signer::generate("ES256", rotation);
-        let published = [vec![key.jwk()], old.clone()].concat();
+        let published = [vec![key.jwk()], old].concat();
         world.idp.sign_with(key, &published);
         world.idp.edit_header(|header| header["kid"] = json!("first"));
         world.clock.advance(EXPIRED);
@@ -136,7 +134,7 @@ async fn a_short_rsa_key_is_refused_and_the_log_says_why() {
     let world = World::start().await;
     let own = Signer::generate("RS256", "long");
     // 1024 bits, in a set by itself.
-    let short = with(&own.jwk(), &json!({"n": "_".repeat(171)}));
+    let short = with(&own.jwk(), &json!({"n": format!("{}8", "_".repeat(170))}));
     world.idp.sign_with(own, &[short]);
     assert_eq!(login_ends_with(&world).await, StatusCode::FORBIDDEN);
     assert!(!lines_with(&["an RSA key of 1024 bits; fewer than 2048 are not accepted"]).is_empty());

@@ -72,8 +72,8 @@ async fn consent_is_asked_for_where_a_login_was_to_bring_a_refresh_token_and_bro
     let prompts = json!({"prompt_values_supported": ["none", "login", "consent"]});
     let world = World::build().start_with(|idp| idp.set_metadata(prompts)).await;
     world.idp.edit_answer(|answer| drop(answer.as_object_mut().unwrap().remove("refresh_token")));
-    world.signed_in().await;
+    assert!(world.visitor().browse(&world.idp, "/").await.is_upstreams());
     assert_eq!(world.idp.passes(), 2, "once without, and once with consent");
-    world.signed_in().await;
+    assert!(world.visitor().browse(&world.idp, "/").await.is_upstreams());
     assert_eq!(world.idp.passes(), 3, "nobody agrees at each login for nothing");
 }

@@ -147,3 +147,26 @@ fn a_token_is_presented_again_after_an_unknown_outcome_only_where_that_is_no_the
         assert_eq!(follows(class, rotation, presented, ago), expected, "{class:?} {rotation:?} {presented} {ago}");
     }
 }
+
+#[test]
+fn an_unverified_grant_is_served_stale_within_the_grace_whatever_its_access_token_s_life() {
+    let now = |seconds: i64| Timestamp(NOW.0 - seconds * 1000);
+    let cases = [
+        // Seconds since it could not be verified, left of the access token, paused, in trouble.
+        ((10, 3000, true, false), Decision::ServeStale),
+        ((70, 3000, false, false), Decision::ServeStaleAndRenew),
+        ((70, -1, false, false), Decision::RenewFirst),
+        ((70, -1, false, true), Decision::ServeStaleAndRenew),
+        ((70, -1, true, true), Decision::ServeStale),
+        ((3601, 3000, false, false), Decision::RenewFirst),
+        ((3601, 3000, true, true), Decision::RenewFirst),
+    ];
+    for (case, expected) in cases {
+        let (since, left, paused, in_trouble) = case;
+        let retry_at = Some(if paused { Timestamp(NOW.0 + 5000) } else { now(1) });
+        let grant = Grant { unverified_since: Some(now(since)), retry_at, ..grant(left) };
+        assert_eq!(decided(&grant, in_trouble), expected, "{case:?}");
+    }
+    let over = Grant { unverified_since: Some(now(3601)), ..grant(3000) };
+    assert_eq!(without_renewal(&over, &settings(), NOW), Fallback::Refuse, "never a logout, and never a token");
+}
