@@ -27,7 +27,7 @@ impl Provider {
     pub async fn keep_known(&self) {
         let mut wait = FIRST_RETRY;
         loop {
-            match self.find().await {
+            match self.find_with_keys().await {
                 Ok(()) => {
                     tokio::time::sleep(DISCOVERY_REFRESH).await;
                     wait = FIRST_RETRY;
@@ -48,10 +48,16 @@ impl Provider {
         }
     }
 
-    /// Finds the provider now.
+    /// After [`ProviderError::Keys`] all is known but the keys, which are fetched when a token needs them.
+    async fn find_with_keys(&self) -> Result<(), ProviderError> {
+        self.find().await?;
+        self.fetch_keys(&*self.known()?).await.map(|_keys| ())
+    }
+
+    /// Finds the provider now; its keys are left for when they are needed.
     ///
     /// # Errors
-    /// Why it cannot be found. After [`ProviderError::Keys`] all is known but its keys, which are fetched when they are needed.
+    /// Why it cannot be found.
     pub async fn find(&self) -> Result<(), ProviderError> {
         let found = self.fetch_metadata().await.and_then(|metadata| Known::read(&self.settings, &metadata));
         let known = match found {
@@ -67,7 +73,7 @@ impl Provider {
         if before.is_none_or(|before| before.demands != known.demands || before.plan != known.plan) {
             self.tell(&known);
         }
-        self.fetch_keys(&known).await.map(|_keys| ())
+        Ok(())
     }
 
     /// What an administrator should know of what was found.

@@ -22,16 +22,19 @@ fn with(jwk: &Value, members: &Value) -> Value {
     jwk
 }
 
-/// The status of a stranger's callback-less login: the page that a login ends at.
+/// The status of a stranger's login: the page that a login ends at.
 async fn login_ends_with(world: &World) -> StatusCode {
     world.visitor().browse(&world.idp, "/").await.status
 }
+
+/// What is published, of the key that signs and another one.
+type Publish = fn(&Value, &Value) -> Vec<Value>;
 
 #[tokio::test]
 async fn each_key_that_fits_is_tried() {
     let (key, other) = (Signer::generate("RS256", "a").jwk(), Signer::generate("ES256", "a").jwk());
     let world = World::start().await;
-    let cases: [(&str, fn(&Value, &Value) -> Vec<Value>); 4] = [
+    let cases: [(&str, Publish); 4] = [
         ("a key without a name", |own, _| vec![with(own, &json!({"kid": null, "alg": null, "use": null}))]),
         ("two keys of one name", |own, other| vec![other.clone(), own.clone()]),
         ("the token's name on another key", |own, other| vec![other.clone(), with(own, &json!({"kid": "new"}))]),

@@ -15,6 +15,8 @@ use crate::harness::{
 const EXPIRED: Duration = Duration::from_secs(301);
 const LONG_SECRET: &str = "a client secret of more than thirty-two bytes";
 
+type Edit = fn(&mut Value);
+
 async fn login_ends_with(world: &World) -> StatusCode {
     world.visitor().browse(&world.idp, "/").await.status
 }
@@ -92,7 +94,7 @@ async fn a_token_signed_with_a_key_of_the_set_as_secret_makes_no_session() {
 #[tokio::test]
 async fn what_decides_is_checked_at_login() {
     let world = World::start().await;
-    let edits: [(&str, fn(&mut Value)); 4] = [
+    let edits: [(&str, Edit); 4] = [
         ("nbf", |claims| claims["nbf"] = json!(claims["iat"].as_i64().unwrap() + 3600)),
         ("at_hash", |claims| claims["at_hash"] = json!("AAAAAAAAAAAAAAAAAAAAAA")),
         ("azp", |claims| claims["azp"] = json!("other")),
@@ -109,14 +111,14 @@ async fn what_decides_is_checked_at_login() {
     assert_eq!(login_ends_with(&world).await, StatusCode::OK, "two of what nobody needs");
 }
 
-fn gzip(body: Vec<u8>) -> (Vec<u8>, Option<&'static str>) {
+fn gzip(body: &[u8]) -> (Vec<u8>, Option<&'static str>) {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(&body).unwrap();
+    encoder.write_all(body).unwrap();
     (encoder.finish().unwrap(), Some("gzip"))
 }
 
-fn marked(body: Vec<u8>) -> (Vec<u8>, Option<&'static str>) {
-    ([b"\xef\xbb\xbf".to_vec(), body].concat(), None)
+fn marked(body: &[u8]) -> (Vec<u8>, Option<&'static str>) {
+    ([b"\xef\xbb\xbf", body].concat(), None)
 }
 
 #[tokio::test]
@@ -148,7 +150,7 @@ async fn signed_user_info_is_verified_and_read() {
         world.clock.advance(EXPIRED);
     }
     for (what, edit) in [
-        ("another issuer", (|claims| claims["iss"] = json!("https://evil.example")) as fn(&mut Value)),
+        ("another issuer", (|claims| claims["iss"] = json!("https://evil.example")) as Edit),
         ("another audience", |claims| claims["aud"] = json!("other")),
         ("another sub", |claims| claims["sub"] = json!("sub-bob")),
     ] {

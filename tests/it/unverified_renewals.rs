@@ -19,8 +19,10 @@ fn world() -> Builder {
     World::build().set("pass_access_token", "true")
 }
 
+type Change = fn(&Idp);
+
 /// What a provider's bad deploy makes of its ID tokens, and the provider put right again.
-fn spoilt() -> Vec<(&'static str, fn(&Idp))> {
+fn spoilt() -> Vec<(&'static str, Change)> {
     fn edit(idp: &Idp, edit: fn(&mut serde_json::Value)) {
         idp.edit_id_token(edit);
     }
@@ -146,7 +148,6 @@ async fn all_replicas_know_what_could_not_be_verified() {
 /// Who has proven to be somebody else is another matter, whatever else is odd about the token.
 #[tokio::test]
 async fn a_genuine_token_or_user_info_of_somebody_else_ends_the_grant() {
-    type Change = fn(&Idp);
     let changes: [(&str, Change); 3] = [
         ("another sub, and a slash after the issuer", |idp| {
             idp.edit_id_token(|claims| {

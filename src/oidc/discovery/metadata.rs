@@ -68,7 +68,8 @@ pub enum Demand {
 impl Known {
     /// Reads and checks metadata.
     pub(in crate::oidc) fn read(settings: &Settings, metadata: &Metadata) -> Result<Self, ProviderError> {
-        let issuer = metadata.text("issuer").ok_or(ProviderError::Metadata("issuer"))?;
+        // Compared to the last character, so read as it stands.
+        let issuer = metadata.0.get("issuer").and_then(Value::as_str).ok_or(ProviderError::Metadata("issuer"))?;
         if issuer != settings.issuer {
             return Err(ProviderError::IssuerMismatch { expected: settings.issuer.clone(), found: safe(issuer) });
         }
@@ -158,7 +159,7 @@ fn demands(settings: &Settings, metadata: &Metadata) -> Vec<Demand> {
     let signing = metadata.list("id_token_signing_alg_values_supported");
     let signs = !algorithms(signing.as_deref(), settings).is_empty();
     let nothing_but_none = signing.as_ref().is_some_and(|names| names.iter().all(|name| name == "none"));
-    let encrypts = metadata.list("id_token_encryption_alg_values_supported").is_some();
+    let encrypts_alone = nothing_but_none && metadata.list("id_token_encryption_alg_values_supported").is_some();
     let lacks = |name: &str, needed: &[&str]| {
         metadata.list(name).is_some_and(|members| !members.iter().any(|member| needed.contains(&member.as_str())))
     };
@@ -174,8 +175,8 @@ fn demands(settings: &Settings, metadata: &Metadata) -> Vec<Demand> {
     let all = [
         (metadata.is_set("require_pushed_authorization_requests"), Demand::PushedAuthorizationRequests),
         (metadata.is_set("require_signed_request_object"), Demand::SignedRequests),
-        (!signs && encrypts && nothing_but_none, Demand::EncryptedIdTokens),
-        (!signs && !(encrypts && nothing_but_none), Demand::SigningAlgorithm),
+        (!signs && encrypts_alone, Demand::EncryptedIdTokens),
+        (!signs && !encrypts_alone, Demand::SigningAlgorithm),
         (unknown_client, Demand::ClientAuthentication),
         (no_code, Demand::CodeFlow),
     ];

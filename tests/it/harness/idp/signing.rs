@@ -23,7 +23,7 @@ use super::{CLIENT_ID, Idp, State};
 pub struct Signer {
     algorithm: &'static str,
     jwk: Value,
-    sign: Box<dyn Fn(&[u8]) -> Vec<u8> + Send>,
+    sign: Sign,
 }
 
 fn encoded(bytes: &[u8]) -> String {
@@ -105,12 +105,12 @@ fn ed25519() -> (Value, Sign) {
 }
 
 /// How an answer of the token endpoint is written; its bytes, and its `Content-Encoding`.
-pub type Pack = fn(Vec<u8>) -> (Vec<u8>, Option<&'static str>);
+pub type Pack = fn(&[u8]) -> (Vec<u8>, Option<&'static str>);
 
 /// An answer of the token endpoint as it is sent.
 pub(super) fn written(state: &State, answer: &Value) -> Response {
     let Some(pack) = state.pack else { return Json(answer).into_response() };
-    let (body, coding) = pack(answer.to_string().into_bytes());
+    let (body, coding) = pack(answer.to_string().as_bytes());
     let mut response = body.into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, "application/json".parse().unwrap());
     if let Some(coding) = coding {
