@@ -336,7 +336,8 @@ impl Way {
         let Some(passport) = permit.passport() else { return };
         ours.extend(passport.headers.iter().cloned());
         if self.target.pass_access_token
-            && let Ok(mut token) = HeaderValue::from_str(passport.access_token.expose())
+            && let Some(token) = &passport.access_token
+            && let Ok(mut token) = HeaderValue::from_str(token.expose())
         {
             token.set_sensitive(true);
             ours.push((identity::ACCESS_TOKEN, token));

@@ -62,6 +62,9 @@ pub struct Grant {
     pub retry_at: Option<Timestamp>,
     /// The provider's code, where it refused to renew this grant the last time and did not say that it is dead.
     pub refused: Option<String>,
+    /// Since when renewals bring ID tokens that cannot be verified, so that the identity is the one before, and the access token
+    /// is nobody's as far as is known.
+    pub unverified_since: Option<Timestamp>,
     /// Set once it cannot be renewed any more.
     pub ended: Option<Ended>,
 }
@@ -122,8 +125,8 @@ impl Grant {
     pub fn passport(&self, stale: bool) -> Passport {
         Passport {
             headers: self.headers.clone(),
-            access_token: self.access_token.clone(),
-            stale_since: stale.then_some(self.renewed_at),
+            access_token: self.unverified_since.is_none().then(|| self.access_token.clone()),
+            stale_since: stale.then_some(self.unverified_since.unwrap_or(self.renewed_at)),
         }
     }
 }

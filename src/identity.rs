@@ -97,8 +97,8 @@ fn escape(text: &str, in_list: bool) -> String {
 pub struct Passport {
     /// The identity's header lines.
     pub headers: IdentityHeaders,
-    /// The access token, for routes that pass it on.
-    pub access_token: Secret,
+    /// The access token, for routes that pass it on; `None` while it is not known to be this visitor's.
+    pub access_token: Option<Secret>,
     /// Set while the identity could not be renewed in time and is served on within the outage grace: the
     /// moment at which it was last verified.
     pub stale_since: Option<Timestamp>,

@@ -31,6 +31,7 @@ pub mod address;
 pub mod backoff;
 pub mod clock;
 pub mod identity;
+pub mod jose;
 pub mod seal;
 pub mod secret;
 pub mod tls;

@@ -1,8 +1,9 @@
 //! The provider: what it says of itself, the calls we make to it, and what we believe of its answers.
 //!
-//! Discovery, keys and ID tokens are the `openidconnect` crate's. The token call is our own: whether a request
+//! The issuer's and PKCE's forms are the `openidconnect` crate's. The token call is our own: whether a request
 //! took effect, which status came with which error, and how long to wait are what renewal decides by, and the
-//! crate's errors do not carry them.
+//! crate's errors do not carry them. So are metadata and tokens' claims: the crate reads all of them into types, and what
+//! nobody needs must keep nobody out. Signatures are checked in [`jose`](crate::jose).
 
 mod claims;
 mod client_auth;
@@ -10,12 +11,16 @@ mod discovery;
 mod error;
 mod http;
 mod introspection;
+mod judgement;
+mod keys;
 mod login;
 mod logout_token;
+mod merge;
 mod plan;
 mod preset;
 mod provider;
 mod token_call;
+mod user_info;
 mod verify;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -23,9 +28,11 @@ use std::{collections::BTreeMap, time::Duration};
 use crate::secret::Secret;
 
 pub use claims::{Claims, ClaimsError, Mapping};
+pub use discovery::Demand;
 pub use error::ProviderError;
 pub use http::FetchError;
 pub use introspection::Introspection;
+pub use judgement::{FirstLook, Judgement};
 pub use login::{Ask, AuthorizationRequest, CallbackProof};
 pub use logout_token::LogoutToken;
 pub use preset::{Answer, Meaning, PRESETS, Preset, RotationClass};

@@ -62,6 +62,9 @@ pub struct Settings {
 /// How long a request waits for a renewal.
 pub const HARD_WAIT: Duration = Duration::from_secs(8);
 
+/// A request that cannot be served now is to come again after this long at the least.
+const SOON: Duration = Duration::from_secs(1);
+
 /// A request that waits for a provider at its limit asks again after this long at the least.
 const SHORTEST_WAIT: Duration = Duration::from_millis(100);
 
@@ -179,7 +182,7 @@ impl Renewer {
                         Err(_) => Box::pin(engine.look_once_more(&grant)).await,
                     }
                 } else {
-                    Outcome::Unavailable(Duration::from_secs(1))
+                    Outcome::Unavailable(SOON)
                 };
                 Box::pin(engine.after(grant, outcome)).await
             }
@@ -275,14 +278,20 @@ impl Engine {
         self.flights.was_waited_for(grant.id);
         match self.store.grant(grant.id).await {
             Ok(Some(newer)) if newer.ended.is_none() && newer.generation > grant.generation => Outcome::Renewed(Arc::new(newer)),
-            Ok(Some(_) | None) | Err(_) => Outcome::Unavailable(Duration::from_secs(1)),
+            Ok(Some(_) | None) | Err(_) => Outcome::Unavailable(SOON),
         }
     }
 
     /// What a request that waited is told.
     async fn after(self: &Arc<Self>, mut grant: Arc<Grant>, outcome: Outcome) -> Result<Kept, NotKept> {
         let refused = match outcome {
-            Outcome::Renewed(grant) => return Ok(Kept { grant, stale: false }),
+            Outcome::Renewed(grant) if grant.unverified_since.is_none() => return Ok(Kept { grant, stale: false }),
+            Outcome::Renewed(unverified) => {
+                return match decision::without_renewal(&unverified, &self.settings, self.clock.now()) {
+                    Fallback::Serve | Fallback::ServeStale => Ok(Kept { grant: unverified, stale: true }),
+                    Fallback::Refuse => Err(NotKept::Unavailable(SOON)),
+                };
+            }
             Outcome::Gone => return Err(NotKept::Gone),
             Outcome::Ended(ended) => {
                 let reason = ended.ended.as_ref().map_or(EndReason::OutcomeUnknown, |ended| ended.reason);
@@ -295,7 +304,7 @@ impl Engine {
                 }
                 NotKept::Refused
             }
-            Outcome::Busy(wait) | Outcome::Unavailable(wait) => NotKept::Unavailable(wait.max(Duration::from_secs(1))),
+            Outcome::Busy(wait) | Outcome::Unavailable(wait) => NotKept::Unavailable(wait.max(SOON)),
         };
         match decision::without_renewal(&grant, &self.settings, self.clock.now()) {
             Fallback::Serve => Ok(Kept { grant, stale: false }),

@@ -34,7 +34,8 @@ pub use error::StoreError;
 pub use gate::Condition;
 pub use postgres::PostgresSettings;
 pub use records::{
-    Counts, Expired, Farewell, Fence, Followed, Knowledge, Listed, NewGrant, Renewed, Seat, Seated, Sharing, Tokens, Whose,
+    Counts, Expired, Farewell, Fence, Followed, Knowledge, Listed, NewGrant, Renewed, Seat, Seated, Sharing, Tokens, Unverified,
+    Whose,
 };
 
 /// Where grants and sessions are kept.

@@ -271,7 +271,7 @@ fn oidc(reader: &mut Reader<'_>) -> (Option<oidc::Settings>, Policy) {
     });
     let client_id = reader.required("oidc_client_id", "my-app", |text| Ok(text.to_owned()));
     let scopes = reader.text("oidc_scopes").map(values::list);
-    let auth_params = reader.parsed("oidc_auth_url_params", values::map).unwrap_or_default();
+    let auth_params = reader.parsed("oidc_auth_url_params", values::auth_params).unwrap_or_default();
     let token_timeout = reader.positive("oidc_token_timeout");
     let rotation_grace = reader.duration("oidc_refresh_token_grace");
     let introspection = reader.text("oidc_introspection_url").and_then(|text| match issuer_url(text) {

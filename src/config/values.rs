@@ -74,9 +74,40 @@ pub(super) fn map(text: &str) -> Result<BTreeMap<String, String>, String> {
     serde_json::from_str(text).map_err(|_| r#"must be a JSON object of texts like {"prompt":"consent"}"#.to_owned())
 }
 
+/// Parameters of the authorization URL, but none with which every login would fail.
+pub(super) fn auth_params(text: &str) -> Result<BTreeMap<String, String>, String> {
+    let params = map(text)?;
+    let value = |name: &str| params.get(name).map(|value| value.trim().to_ascii_lowercase()).unwrap_or_default();
+    if !matches!(value("response_mode").as_str(), "" | "query") {
+        return Err(
+            "must not set response_mode: the answer is taken from the query alone, so that every login would fail".to_owned()
+        );
+    }
+    if value("prompt").split_whitespace().any(|prompt| prompt == "none") {
+        return Err("must not set prompt to none: nobody who is not signed in at the provider could log in".to_owned());
+    }
+    Ok(params)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parameters_with_which_every_login_would_fail_are_refused() {
+        for good in [r#"{"prompt":"consent"}"#, r#"{"response_mode":"query","prompt":"select_account login"}"#, "{}"] {
+            assert!(auth_params(good).is_ok(), "{good}");
+        }
+        for (bad, named) in [
+            (r#"{"response_mode":"form_post"}"#, "response_mode"),
+            (r#"{"response_mode":"fragment"}"#, "response_mode"),
+            (r#"{"response_mode":"query.jwt"}"#, "response_mode"),
+            (r#"{"prompt":"none"}"#, "prompt"),
+            ("[]", "JSON object"),
+        ] {
+            assert!(auth_params(bad).unwrap_err().contains(named), "{bad}");
+        }
+    }
 
     #[test]
     fn durations_are_read_as_they_are_written() {

@@ -236,7 +236,7 @@ async fn backchannel_logout(State(asked): State<Asked>, request: Request<Body>) 
     };
     let token = match asked.gateway.sign_out.provider.logged_out(&token).await {
         Ok(token) => token,
-        Err(ProviderError::IdToken(error)) => return asked.refuse(Refusal::LogoutToken(error)),
+        Err(ProviderError::LogoutToken(error)) => return asked.refuse(Refusal::LogoutToken(error)),
         Err(error) => return asked.refuse(Refusal::ProviderUnavailable(error)),
     };
     match asked.gateway.sign_out.end_by_provider(&token).await {

@@ -1,128 +1,119 @@
-//! What the provider says of itself (OIDC Discovery 1.0, RFC 8414), checked once and kept.
+//! Finding the provider: its metadata and its keys, fetched in the background and anew once a day.
 
-use openidconnect::{
-    AdditionalProviderMetadata, IssuerUrl, ProviderMetadata,
-    core::{
-        CoreAuthDisplay, CoreClaimName, CoreClaimType, CoreClientAuthMethod, CoreGrantType, CoreJsonWebKey, CoreJsonWebKeySet,
-        CoreJweContentEncryptionAlgorithm, CoreJweKeyManagementAlgorithm, CoreResponseMode, CoreResponseType,
-        CoreSubjectIdentifierType,
-    },
-};
-use serde::{Deserialize, Serialize};
-use url::Url;
+mod metadata;
 
-use super::{
-    ProviderError, Settings,
-    client_auth::ClientAuth,
-    plan::Plan,
-    preset::{Preset, RefreshIntrospection},
+use std::{
+    sync::{Arc, PoisonError, atomic::Ordering},
+    time::Duration,
 };
 
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub(super) struct Extras {
-    #[serde(default)]
-    end_session_endpoint: Option<String>,
-    #[serde(default)]
-    revocation_endpoint: Option<String>,
-    #[serde(default)]
-    introspection_endpoint: Option<String>,
-    #[serde(default)]
-    authorization_response_iss_parameter_supported: bool,
-    #[serde(default)]
-    prompt_values_supported: Option<Vec<String>>,
-}
+use bytes::Bytes;
+use http::{Request, StatusCode, header};
+use http_body_util::Full;
+use openidconnect::IssuerUrl;
 
-impl AdditionalProviderMetadata for Extras {}
+use super::{Provider, ProviderError, SHORT_CALL};
+use crate::{backoff::back_off, telemetry::logs::causes};
 
-pub(super) type Metadata = ProviderMetadata<
-    Extras,
-    CoreAuthDisplay,
-    CoreClientAuthMethod,
-    CoreClaimName,
-    CoreClaimType,
-    CoreGrantType,
-    CoreJweContentEncryptionAlgorithm,
-    CoreJweKeyManagementAlgorithm,
-    CoreJsonWebKey,
-    CoreResponseMode,
-    CoreResponseType,
-    CoreSubjectIdentifierType,
->;
+pub use metadata::Demand;
+pub(super) use metadata::{Known, Metadata};
 
-/// The part of the metadata that we act on.
-#[derive(Clone, Debug)]
-pub(super) struct Known {
-    pub(super) issuer: IssuerUrl,
-    pub(super) authorization: Url,
-    pub(super) token: String,
-    pub(super) userinfo: Option<String>,
-    pub(super) revocation: Option<String>,
-    pub(super) introspection: Option<String>,
-    pub(super) end_session: Option<Url>,
-    pub(super) jwks: openidconnect::JsonWebKeySetUrl,
-    pub(super) names_itself: bool,
-    pub(super) answers_silently: bool,
-    /// The `prompt` with which it lets its user choose another account.
-    pub(super) other_account: &'static str,
-    pub(super) auth: ClientAuth,
-    pub(super) preset: &'static Preset,
-    pub(super) plan: Plan,
-}
+/// While the provider cannot be found it is looked for after pauses that grow between these.
+const DISCOVERY_RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
+const DISCOVERY_REFRESH: Duration = Duration::from_secs(86_400);
 
-/// Checks the metadata; the issuer was compared when it was fetched.
-pub(super) fn accept(settings: &Settings, metadata: &Metadata) -> Result<(Known, CoreJsonWebKeySet), ProviderError> {
-    let extras = metadata.additional_metadata();
-    let lenient = Url::parse(&settings.issuer).is_ok_and(|issuer| is_loopback(&issuer));
-    let safe = |name: &'static str, url: Url| {
-        // A provider on this machine may speak plain http; any other would show tokens to the network.
-        let http = url.scheme() == "http" && lenient && is_loopback(&url);
-        if url.scheme() == "https" || http { Ok(url) } else { Err(ProviderError::Metadata(name)) }
-    };
-    let optional = |name, text: &Option<String>| match text {
-        Some(text) => safe(name, Url::parse(text).map_err(|_| ProviderError::Metadata(name))?).map(Some),
-        None => Ok(None),
-    };
-    let token = metadata.token_endpoint().ok_or(ProviderError::Metadata("token_endpoint"))?.url().clone();
-    let userinfo = metadata.userinfo_endpoint().map(|url| safe("userinfo_endpoint", url.url().clone())).transpose()?;
-    let basic = metadata.token_endpoint_auth_methods_supported().is_none_or(|methods| {
-        methods.contains(&CoreClientAuthMethod::ClientSecretBasic) || !methods.contains(&CoreClientAuthMethod::ClientSecretPost)
-    });
-    let scopes: Vec<String> = metadata.scopes_supported().into_iter().flatten().map(|scope| scope.as_str().to_owned()).collect();
-    let preset = settings.preset.unwrap_or_else(|| Preset::of(&settings.issuer, &scopes));
-    let known = Known {
-        issuer: metadata.issuer().clone(),
-        authorization: safe("authorization_endpoint", metadata.authorization_endpoint().url().clone())?,
-        token: safe("token_endpoint", token)?.into(),
-        userinfo: userinfo.map(Into::into),
-        revocation: optional("revocation_endpoint", &extras.revocation_endpoint)?.map(Into::into),
-        introspection: match &settings.introspection {
-            Some(url) => Some(url.to_string()),
-            None if preset.introspection == RefreshIntrospection::Misleads => None,
-            None => optional("introspection_endpoint", &extras.introspection_endpoint)?.map(Into::into),
-        },
-        end_session: optional("end_session_endpoint", &extras.end_session_endpoint)?,
-        jwks: metadata.jwks_uri().clone(),
-        names_itself: extras.authorization_response_iss_parameter_supported,
-        answers_silently: extras.prompt_values_supported.as_ref().is_none_or(|values| values.iter().any(|value| value == "none")),
-        other_account: if extras.prompt_values_supported.iter().flatten().any(|value| value == "select_account") {
-            "select_account"
-        } else {
-            // The one that every provider must know (OIDC Core section 15.1).
-            "login"
-        },
-        auth: if basic { ClientAuth::Basic } else { ClientAuth::Post },
-        preset,
-        plan: Plan::new(settings, preset, &scopes),
-    };
-    safe("jwks_uri", known.jwks.url().clone())?;
-    Ok((known, metadata.jwks().clone()))
-}
+impl Provider {
+    /// Finds the provider, tries again while it is away, and looks anew once a day. Never ends.
+    pub async fn keep_known(&self) {
+        let mut failures = 0_u32;
+        loop {
+            match self.find_with_keys().await {
+                Ok(()) => {
+                    tokio::time::sleep(DISCOVERY_REFRESH).await;
+                    failures = 0;
+                }
+                Err(error) => {
+                    failures = failures.saturating_add(1);
+                    let wait = back_off(failures, DISCOVERY_RETRY.0, DISCOVERY_RETRY.1);
+                    let waiting = if matches!(error, ProviderError::Keys(_)) {
+                        "found the provider, and not its keys: logins wait for them"
+                    } else {
+                        "cannot find the provider: sessions are served, logins and renewals wait"
+                    };
+                    tracing::warn!(
+                        oidc.issuer = self.issuer(), error = %error, retry.seconds = wait.as_secs_f64(), "{waiting}"
+                    );
+                    tokio::time::sleep(wait).await;
+                }
+            }
+        }
+    }
 
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        None => false,
+    /// After [`ProviderError::Keys`] all is known but the keys, which are fetched when a token needs them.
+    async fn find_with_keys(&self) -> Result<(), ProviderError> {
+        self.find().await?;
+        self.fetch_keys(&*self.known()?).await.map(|_keys| ())
+    }
+
+    /// Finds the provider now; its keys are left for when they are needed.
+    ///
+    /// # Errors
+    /// Why it cannot be found.
+    pub async fn find(&self) -> Result<(), ProviderError> {
+        let found = self.fetch_metadata().await.and_then(|metadata| Known::read(&self.settings, &metadata));
+        let known = match found {
+            Ok(known) => known,
+            Err(error) => {
+                self.misconfigured.store(error.is_configuration(), Ordering::Release);
+                let mut mismatch = self.mismatch.write().unwrap_or_else(PoisonError::into_inner);
+                *mismatch = if let ProviderError::IssuerMismatch { found, .. } = &error { Some(found.clone()) } else { None };
+                return Err(error);
+            }
+        };
+        let known = Arc::new(known);
+        let before = self.known.write().unwrap_or_else(PoisonError::into_inner).replace(Arc::clone(&known));
+        if before.is_none_or(|before| before.demands != known.demands || before.plan != known.plan) {
+            self.tell(&known);
+        }
+        Ok(())
+    }
+
+    /// What an administrator should know of what was found.
+    fn tell(&self, known: &Known) {
+        let scopes = known.plan.scopes.join(" ");
+        let parameters = known.plan.params.keys().cloned().collect::<Vec<_>>().join(" ");
+        tracing::info!(
+            oidc.issuer = self.issuer(),
+            oidc.scopes = scopes,
+            oidc.parameters = parameters,
+            oidc.preset = known.preset.name,
+            "found the provider; {}",
+            known.plan.note
+        );
+        for demand in &known.demands {
+            tracing::error!(oidc.issuer = self.issuer(), "logins will fail because of what the provider demands: {demand}");
+        }
+    }
+
+    async fn fetch_metadata(&self) -> Result<Metadata, ProviderError> {
+        let url = IssuerUrl::new(self.settings.issuer.clone())
+            .and_then(|issuer| issuer.join(".well-known/openid-configuration"))
+            .map_err(|_| ProviderError::Issuer)?;
+        let body = self.fetch_document(url.as_str()).await.map_err(ProviderError::Discovery)?;
+        Metadata::parse(&body).ok_or_else(|| ProviderError::Discovery("its answer is not a JSON object".to_owned()))
+    }
+
+    /// A public document of the provider's. The error is for the log.
+    pub(super) async fn fetch_document(&self, url: &str) -> Result<Bytes, String> {
+        let request = Request::get(url)
+            .header(header::ACCEPT, "application/json")
+            .body(Full::<Bytes>::default())
+            .map_err(|_| "its address is malformed".to_owned())?;
+        let answer = self.http.fetch(request, SHORT_CALL).await.map_err(|error| causes(&error))?;
+        match answer.status {
+            StatusCode::OK => Ok(answer.body),
+            status if status.is_redirection() => Err(format!("it answered status {status}, and redirects are not followed")),
+            status => Err(format!("it answered status {status}")),
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! What can go wrong between us and the provider.
 
+use http::StatusCode;
+
 use super::{ClaimsError, FetchError, TokenFailure, VerifyError};
 
 /// Why the provider could not be asked, or its answer not be used.
@@ -11,15 +13,20 @@ pub enum ProviderError {
     /// It has not been found yet, for a reason that only an administrator can mend; the log of discovery has it.
     #[error("the provider cannot be used as it is configured")]
     Misconfigured,
-    /// The metadata are another issuer's than is configured.
-    #[error("the provider's metadata are not those of CODER_OIDC_ISSUER_URL: {0}")]
-    OtherIssuer(String),
     /// The setting is not an issuer.
     #[error("the issuer URL is malformed")]
     Issuer,
     /// Discovery failed.
     #[error("discovery failed: {0}")]
     Discovery(String),
+    /// The provider's metadata name another issuer than the setting (OIDC Discovery 1.0 section 4.3).
+    #[error("the provider calls itself {found}, and CODER_OIDC_ISSUER_URL is {expected}; they must be alike to the last slash")]
+    IssuerMismatch {
+        /// The setting.
+        expected: String,
+        /// What the metadata say.
+        found: String,
+    },
     /// The metadata name an endpoint that is missing, malformed or not https.
     #[error("the provider's metadata have no usable {0} (https is required, except of a provider on loopback)")]
     Metadata(&'static str),
@@ -33,14 +40,23 @@ pub enum ProviderError {
     #[error(transparent)]
     Token(#[from] TokenFailure),
     /// The ID token is not acceptable.
-    #[error(transparent)]
+    #[error("the ID token is not accepted: {0}")]
     IdToken(#[from] VerifyError),
+    /// A logout token is not acceptable.
+    #[error("the logout token is not accepted: {0}")]
+    LogoutToken(#[source] VerifyError),
     /// No ID token came with the code (OIDC Core section 3.1.3.3).
     #[error("the token response has no id_token")]
     NoIdToken,
-    /// User info was refused or unusable.
+    /// There was no user info.
+    #[error("user info could not be fetched")]
+    UserInfoFetch(#[source] FetchError),
+    /// User info was refused.
+    #[error("user info was refused with status {}", .0.as_u16())]
+    UserInfoRefused(StatusCode),
+    /// User info is unusable.
     #[error("user info is unusable: {0}")]
-    UserInfo(&'static str),
+    UserInfo(String),
     /// User info speaks of somebody else (OIDC Core section 5.3.2).
     #[error("user info is about another sub than the ID token")]
     OtherSubject,
@@ -53,14 +69,17 @@ impl ProviderError {
     /// Whether trying again is in vain until somebody mends the settings, here or at the provider.
     pub fn is_configuration(&self) -> bool {
         match self {
-            Self::Misconfigured | Self::OtherIssuer(_) | Self::Issuer | Self::Metadata(_) => true,
+            Self::Misconfigured | Self::IssuerMismatch { .. } | Self::Issuer | Self::Metadata(_) => true,
             Self::NotReady
             | Self::Discovery(_)
             | Self::Keys(_)
             | Self::Fetch(_)
             | Self::Token(_)
             | Self::IdToken(_)
+            | Self::LogoutToken(_)
             | Self::NoIdToken
+            | Self::UserInfoFetch(_)
+            | Self::UserInfoRefused(_)
             | Self::UserInfo(_)
             | Self::OtherSubject
             | Self::Claims(_) => false,

@@ -1,9 +1,11 @@
 //! Our HTTP client for the provider: no redirects (a token must not follow one), a deadline for the whole
 //! call, a cap on the answer, and a connection of its own for each call, because a request that fails on a
-//! reused connection may or may not have arrived.
+//! reused connection may or may not have arrived. An answer is asked for as it is, and unpacked if it comes packed all the
+//! same: with it a refresh token has been spent.
 
 use std::{
     future::Future,
+    io::Read,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -11,7 +13,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode, Uri};
+use flate2::read::{MultiGzDecoder, ZlibDecoder};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::HttpsConnector;
 use hyper_util::{
@@ -51,8 +54,19 @@ pub enum FetchError {
     #[error("the provider did not answer within {} s", .0.as_secs())]
     TimedOut(Duration),
     /// It arrived, and the answer is no use.
-    #[error("the provider's answer is larger than {BODY_CAP} bytes or broke off")]
+    #[error("the provider's answer cannot be read")]
     Unreadable(#[source] Arc<dyn std::error::Error + Send + Sync>),
+}
+
+/// What makes an answer unreadable, besides a connection that breaks.
+#[derive(Debug, thiserror::Error)]
+enum Unreadable {
+    #[error("it is larger than {BODY_CAP} bytes")]
+    TooLarge,
+    #[error(
+        "it is compressed in a way that was not asked for and is not supported ({0}); whatever stands before the provider must leave its answers as they are"
+    )]
+    Coding(String),
 }
 
 impl HttpClient {
@@ -67,7 +81,8 @@ impl HttpClient {
         Self(Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(Promptly(connector)))
     }
 
-    pub(super) async fn fetch(&self, request: Request<Full<Bytes>>, deadline: Duration) -> Result<Answer, FetchError> {
+    pub(super) async fn fetch(&self, mut request: Request<Full<Bytes>>, deadline: Duration) -> Result<Answer, FetchError> {
+        request.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let call = async {
             let response = self.0.request(request).await.map_err(|error| match error.is_connect() {
                 true if is_untrusted(&error) => FetchError::Untrusted(Arc::new(error)),
@@ -76,7 +91,8 @@ impl HttpClient {
             })?;
             let (head, body) = response.into_parts();
             let body = Limited::new(body, BODY_CAP).collect().await.map_err(|error| FetchError::Unreadable(Arc::from(error)))?;
-            Ok(Answer { status: head.status, headers: head.headers, body: body.to_bytes() })
+            let body = unpacked(&head.headers, body.to_bytes())?;
+            Ok(Answer { status: head.status, headers: head.headers, body })
         };
         tokio::time::timeout(deadline, call).await.unwrap_or(Err(FetchError::TimedOut(deadline)))
     }
@@ -120,18 +136,85 @@ where
     }
 }
 
-/// The transport that the `openidconnect` crate is given, for the calls that it makes.
-impl<'c> openidconnect::AsyncHttpClient<'c> for HttpClient {
-    type Error = FetchError;
-    type Future = Pin<Box<dyn Future<Output = Result<openidconnect::HttpResponse, FetchError>> + Send + 'c>>;
+/// The answer itself: unpacked, and without the mark (BOM) that some editors begin a file with. What it is packed in is told by
+/// its first bytes, which no JSON begins with, rather than by its headers, which a proxy may have dropped.
+fn unpacked(headers: &HeaderMap, body: Bytes) -> Result<Bytes, FetchError> {
+    let coding = headers.get(header::CONTENT_ENCODING).and_then(|coding| coding.to_str().ok()).unwrap_or_default();
+    let coding = coding.trim().to_ascii_lowercase();
+    let looks_like_json = body.trim_ascii_start().first().is_some_and(u8::is_ascii_punctuation);
+    let plain = if body.starts_with(&[0x1f, 0x8b]) {
+        whole(MultiGzDecoder::new(&*body))?
+    } else if coding == "deflate" && !looks_like_json {
+        whole(ZlibDecoder::new(&*body))?
+    } else if matches!(coding.as_str(), "" | "identity" | "gzip" | "x-gzip" | "deflate") || body.is_empty() {
+        body
+    } else {
+        let coding = coding.chars().filter(char::is_ascii_graphic).take(32).collect();
+        return Err(FetchError::Unreadable(Arc::new(Unreadable::Coding(coding))));
+    };
+    Ok(if plain.starts_with(b"\xef\xbb\xbf") { plain.slice(3..) } else { plain })
+}
 
-    fn call(&'c self, request: openidconnect::HttpRequest) -> Self::Future {
-        Box::pin(async move {
-            let answer = self.fetch(request.map(Full::from), super::SHORT_CALL).await?;
-            let mut response = http::Response::new(answer.body.to_vec());
-            *response.status_mut() = answer.status;
-            *response.headers_mut() = answer.headers;
-            Ok(response)
-        })
+/// What comes out of a packed answer, up to the cap: a small one may unpack to any size.
+fn whole(decoder: impl Read) -> Result<Bytes, FetchError> {
+    let mut plain = Vec::new();
+    let cap = BODY_CAP as u64;
+    let size = decoder.take(cap + 1).read_to_end(&mut plain).map_err(|error| FetchError::Unreadable(Arc::new(error)))?;
+    if size > BODY_CAP {
+        return Err(FetchError::Unreadable(Arc::new(Unreadable::TooLarge)));
+    }
+    Ok(plain.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::{
+        Compression,
+        write::{GzEncoder, ZlibEncoder},
+    };
+
+    use super::*;
+
+    fn headers(coding: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        if !coding.is_empty() {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_str(coding).unwrap());
+        }
+        headers
+    }
+
+    fn gzip(text: &[u8]) -> Bytes {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap().into()
+    }
+
+    #[test]
+    fn an_answer_is_read_however_it_is_packed() {
+        let mut zlib = ZlibEncoder::new(Vec::new(), Compression::default());
+        zlib.write_all(b"{}").unwrap();
+        let zlib = Bytes::from(zlib.finish().unwrap());
+        let cases = [
+            ("", Bytes::from_static(b"{}")),
+            ("identity", Bytes::from_static(b"{}")),
+            ("gzip", gzip(b"{}")),
+            ("x-gzip", gzip(b"{}")),
+            ("", gzip(b"{}")),
+            // Unpacked on the way by somebody who left the header.
+            ("gzip", Bytes::from_static(b"{}")),
+            ("deflate", zlib),
+            ("deflate", Bytes::from_static(b"{}")),
+            ("", Bytes::from_static(b"\xef\xbb\xbf{}")),
+            ("gzip", gzip(b"\xef\xbb\xbf{}")),
+        ];
+        for (coding, body) in cases {
+            assert_eq!(&*unpacked(&headers(coding), body.clone()).unwrap(), b"{}", "{coding} {body:?}");
+        }
+        let foreign = unpacked(&headers("br"), Bytes::from_static(b"\x0b\x01")).unwrap_err();
+        assert!(crate::telemetry::logs::causes(&foreign).contains("(br)"), "{foreign}");
+        assert!(matches!(unpacked(&headers("gzip"), gzip(&vec![b' '; BODY_CAP + 1])), Err(FetchError::Unreadable(_))));
+        assert!(matches!(unpacked(&headers("gzip"), gzip(b"{}").slice(..12)), Err(FetchError::Unreadable(_))));
     }
 }

@@ -1,10 +1,10 @@
 //! The authorization request and what its answer must prove (OIDC Core 3.1.2, RFC 7636, RFC 9207).
 
-use base64::prelude::*;
+use openidconnect::{PkceCodeChallenge, PkceCodeVerifier};
 use url::Url;
 
 use super::{discovery::Known, verify::same};
-use crate::secret::{Secret, random_text, sha256};
+use crate::secret::{Secret, random_text};
 
 /// A login that is about to begin: where to send the browser, and what must be kept until it returns.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ impl CallbackProof {
 /// The request for `proof` at a provider. The parameters that make it safe come last and replace any of the
 /// administrator's of the same name (CV-20).
 pub(super) fn authorization_url(known: &Known, client_id: &str, redirect_uri: &str, proof: &CallbackProof, ask: Ask<'_>) -> Url {
-    let challenge = BASE64_URL_SAFE_NO_PAD.encode(sha256(proof.verifier.expose().as_bytes()));
+    let challenge = PkceCodeChallenge::from_code_verifier_sha256(&PkceCodeVerifier::new(proof.verifier.expose().to_owned()));
     let scope = known.plan.scopes.join(" ");
     let ours = [
         ("response_type", "code"),
@@ -69,8 +69,8 @@ pub(super) fn authorization_url(known: &Known, client_id: &str, redirect_uri: &s
         ("scope", &scope),
         ("state", proof.state.expose()),
         ("nonce", proof.nonce.expose()),
-        ("code_challenge", &challenge),
-        ("code_challenge_method", "S256"),
+        ("code_challenge", challenge.as_str()),
+        ("code_challenge_method", challenge.method().as_str()),
     ];
     let mut url = known.authorization.clone();
     {

@@ -24,7 +24,12 @@ impl Plan {
     /// Decides what to ask for, from the settings, the provider's habits and its `scopes_supported`.
     pub(super) fn new(settings: &Settings, preset: &Preset, scopes_supported: &[String]) -> Self {
         let mut params = settings.auth_params.clone();
-        let mut scopes = settings.scopes.clone().unwrap_or_else(|| ["openid", "profile", "email"].map(str::to_owned).to_vec());
+        // A scope that the provider does not know can make it refuse every login; one that an administrator names is theirs.
+        let usual = ["profile", "email"]
+            .into_iter()
+            .filter(|scope| scopes_supported.is_empty() || scopes_supported.iter().any(|listed| listed == scope));
+        let usual = || ["openid"].into_iter().chain(usual).map(str::to_owned).collect();
+        let mut scopes: Vec<String> = settings.scopes.clone().unwrap_or_else(usual);
         if !scopes.iter().any(|scope| scope == "openid") {
             scopes.insert(0, "openid".to_owned());
         }
@@ -67,6 +72,10 @@ impl Plan {
         };
         Self { scopes, params, note }
     }
+
+    pub(super) fn asks_offline_access(&self) -> bool {
+        self.scopes.iter().any(|scope| scope == OFFLINE)
+    }
 }
 
 #[cfg(test)]
@@ -99,15 +108,24 @@ mod tests {
     fn offline_access_is_asked_for_where_it_helps() {
         let offline = Some("offline".to_owned());
         let cases = [
-            ("https://idp.example", None, &["openid", OFFLINE][..], "openid profile email offline_access", None),
-            ("https://idp.example", None, &["openid"], "openid profile email", None),
-            ("https://idp.example", Some(&["email"][..]), &[OFFLINE], "openid email", None),
+            (
+                "https://idp.example",
+                None,
+                &["openid", "profile", "email", OFFLINE][..],
+                "openid profile email offline_access",
+                None,
+            ),
+            ("https://idp.example", None, &["openid", "profile", "email"], "openid profile email", None),
+            ("https://idp.example", None, &["openid"], "openid", None),
+            ("https://idp.example", None, &["email", OFFLINE], "openid email offline_access", None),
+            ("https://idp.example", Some(&["openid", "profile"][..]), &["openid"], "openid profile", None),
+            ("https://idp.example", Some(&["email"]), &[OFFLINE], "openid email", None),
             ("https://idp.example", Some(&["openid", OFFLINE]), &[], "openid offline_access", None),
             ("https://accounts.google.com", None, &[], "openid profile email", offline.clone()),
             ("https://accounts.google.com", Some(&["openid", OFFLINE]), &[], "openid", offline),
             ("https://acme.okta.com", None, &[], "openid profile email offline_access", None),
             ("https://gitlab.com", Some(&["openid", OFFLINE]), &[OFFLINE], "openid", None),
-            ("https://id.example/realms/x", None, &[OFFLINE], "openid profile email", None),
+            ("https://id.example/realms/x", None, &["profile", "email", OFFLINE], "openid profile email", None),
             ("https://id.example/realms/x", Some(&["openid", OFFLINE]), &[OFFLINE], "openid offline_access", None),
         ];
         for (issuer, scopes, supported, expected, access_type) in cases {

@@ -11,54 +11,48 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use http::{Request, header};
+use http::Request;
 use http_body_util::Full;
-use openidconnect::{DiscoveryError, IssuerUrl, core::CoreJsonWebKeySet};
 
 use super::{
-    Claims, Nonce, PROBE, ProviderError, SHORT_CALL, Settings, VerifyError,
+    Demand, PROBE, ProviderError, SHORT_CALL, Settings,
     client_auth::{Credentials, Post},
-    discovery::{self, Known, Metadata},
+    discovery::Known,
     http::HttpClient,
     introspection::{self, Introspection},
+    keys::{Keys, Purpose},
     login::{self, Ask, AuthorizationRequest, CallbackProof},
     logout_token::{self, LogoutToken},
-    plan::Plan,
+    merge::merge,
     preset::{Preset, RotationClass},
     token_call::{self, TokenAnswer, TokenFailure},
-    verify,
 };
 use crate::{
-    backoff::back_off,
-    clock::{Clock, Timestamp},
+    clock::Clock,
     grant::Fingerprint,
     identity::Identity,
+    jose::{Algorithm, JoseError, Token},
     secret::Secret,
-    telemetry::logs::causes,
 };
 
 /// The provider, and all that we know of it.
 #[derive(Debug)]
 pub struct Provider {
-    settings: Settings,
-    http: HttpClient,
-    clock: Clock,
-    known: RwLock<Option<Arc<Known>>>,
-    keys: Mutex<Keys>,
-    fetching_keys: tokio::sync::Mutex<()>,
+    pub(super) settings: Settings,
+    pub(super) http: HttpClient,
+    pub(super) clock: Clock,
+    pub(super) known: RwLock<Option<Arc<Known>>>,
+    /// What the provider called itself when it was last looked for, where that is another issuer than the setting's.
+    pub(super) mismatch: RwLock<Option<String>>,
+    pub(super) keys: Keys,
+    /// What its last ID token was signed with.
+    signed_with: Mutex<Option<Algorithm>>,
     credentials: Credentials,
     /// The last discovery failed by what the settings or the metadata say, and not because nobody answered.
-    misconfigured: AtomicBool,
+    pub(super) misconfigured: AtomicBool,
+    /// A login with `prompt=consent` brought no refresh token either.
+    consent_is_in_vain: AtomicBool,
     fingerprint: Fingerprint,
-}
-
-#[derive(Debug, Default)]
-struct Keys {
-    set: Arc<CoreJsonWebKeySet>,
-    refetched_at: Option<Timestamp>,
-    /// When they were last looked for at a logout.
-    looked_at: Option<Timestamp>,
 }
 
 /// Tokens of a login, with the identity that they prove.
@@ -71,12 +65,6 @@ pub struct Signed {
     /// The provider's name for the browser's session there (`sid`), where it tells it.
     pub provider_session: Option<String>,
 }
-
-/// Not more often than this are keys fetched again for a token that names an unknown one (HP, CV-29).
-const KEY_REFETCH: Duration = Duration::from_secs(60);
-/// While the provider cannot be found it is looked for after pauses that grow between these.
-const DISCOVERY_RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
-const DISCOVERY_REFRESH: Duration = Duration::from_secs(86_400);
 
 impl Provider {
     /// A provider that is not asked before [`Provider::keep_known`] runs.
@@ -94,9 +82,11 @@ impl Provider {
             settings,
             clock,
             known: RwLock::default(),
-            keys: Mutex::default(),
-            fetching_keys: tokio::sync::Mutex::default(),
+            mismatch: RwLock::default(),
+            keys: Keys::default(),
+            signed_with: Mutex::default(),
             misconfigured: AtomicBool::new(false),
+            consent_is_in_vain: AtomicBool::new(false),
         }
     }
 
@@ -136,9 +126,32 @@ impl Provider {
         self.known().is_ok()
     }
 
-    fn known(&self) -> Result<Arc<Known>, ProviderError> {
+    /// What it demands that we cannot do, so that logins fail.
+    pub fn demands(&self) -> Vec<Demand> {
+        self.known().map(|known| known.demands.clone()).unwrap_or_default()
+    }
+
+    /// Whether a login that was to bring a refresh token, and brought none, is worth repeating with `prompt=consent`: the
+    /// provider is known for it, or leaves `offline_access` out without consent, as OIDC Core section 11 has it, and says
+    /// that consent can be asked for. Not where that was of no use before: nobody is to agree at each login for nothing.
+    pub fn wants_consent(&self) -> bool {
+        let Ok(known) = self.known() else { return false };
+        let might_help = known.asks_consent && known.plan.asks_offline_access();
+        known.preset.wants_consent || (might_help && !self.consent_is_in_vain.load(Ordering::Relaxed))
+    }
+
+    /// A login with `prompt=consent` brought a refresh token, or none.
+    pub fn note_consent(&self, helped: bool) {
+        self.consent_is_in_vain.store(!helped, Ordering::Relaxed);
+    }
+
+    pub(super) fn known(&self) -> Result<Arc<Known>, ProviderError> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner).clone();
-        known.ok_or_else(|| if self.is_misconfigured() { ProviderError::Misconfigured } else { ProviderError::NotReady })
+        known.ok_or_else(|| match self.mismatch.read().unwrap_or_else(PoisonError::into_inner).clone() {
+            Some(found) => ProviderError::IssuerMismatch { expected: self.settings.issuer.clone(), found },
+            None if self.is_misconfigured() => ProviderError::Misconfigured,
+            None => ProviderError::NotReady,
+        })
     }
 
     /// Whether it could not be found, the last time that it was looked for, for a reason that only an administrator can mend.
@@ -146,64 +159,13 @@ impl Provider {
         self.misconfigured.load(Ordering::Acquire)
     }
 
-    /// Finds the provider, tries again while it is away, and looks anew once a day. Never ends.
-    pub async fn keep_known(&self) {
-        let mut failures = 0_u32;
-        loop {
-            match self.discover().await {
-                Ok(plan) => {
-                    let scopes = plan.scopes.join(" ");
-                    let parameters = plan.params.keys().cloned().collect::<Vec<_>>().join(" ");
-                    tracing::info!(
-                        oidc.issuer = self.issuer(),
-                        oidc.scopes = scopes,
-                        oidc.parameters = parameters,
-                        oidc.preset = self.preset().name,
-                        "found the provider; {}",
-                        plan.note
-                    );
-                    tokio::time::sleep(DISCOVERY_REFRESH).await;
-                    failures = 0;
-                }
-                Err(error) => {
-                    failures = failures.saturating_add(1);
-                    let wait = back_off(failures, DISCOVERY_RETRY.0, DISCOVERY_RETRY.1);
-                    tracing::warn!(
-                        oidc.issuer = self.issuer(), error = %error, retry.seconds = wait.as_secs_f64(),
-                        "cannot find the provider: sessions are served, logins and renewals wait"
-                    );
-                    tokio::time::sleep(wait).await;
-                }
-            }
-        }
+    pub(super) fn note_algorithm(&self, algorithm: Algorithm) {
+        *self.signed_with.lock().unwrap_or_else(PoisonError::into_inner) = Some(algorithm);
     }
 
-    /// Finds the provider now.
-    ///
-    /// # Errors
-    /// Why it cannot be found.
-    pub async fn find(&self) -> Result<(), ProviderError> {
-        self.discover().await.map(|_plan| ())
-    }
-
-    async fn discover(&self) -> Result<Plan, ProviderError> {
-        let found = self.try_discover().await;
-        self.misconfigured.store(found.as_ref().is_err_and(ProviderError::is_configuration), Ordering::Release);
-        found
-    }
-
-    async fn try_discover(&self) -> Result<Plan, ProviderError> {
-        let issuer = IssuerUrl::new(self.settings.issuer.clone()).map_err(|_| ProviderError::Issuer)?;
-        let metadata = Metadata::discover_async(issuer, &self.http).await.map_err(|error| {
-            // The library validates one thing: whose metadata they are.
-            let is_another = matches!(error, DiscoveryError::Validation(_));
-            if is_another { ProviderError::OtherIssuer(causes(&error)) } else { ProviderError::Discovery(causes(&error)) }
-        })?;
-        let (known, keys) = discovery::accept(&self.settings, &metadata)?;
-        let plan = known.plan.clone();
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner).set = Arc::new(keys);
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(known));
-        Ok(plan)
+    /// What the provider's last ID token was signed with, if this process has seen one.
+    fn signed_with(&self) -> Option<Algorithm> {
+        *self.signed_with.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins a login whose answer comes to `redirect_uri`.
@@ -224,7 +186,7 @@ impl Provider {
     pub fn is_answer_from_us(&self, issuer: Option<&str>) -> Result<bool, ProviderError> {
         let known = self.known()?;
         Ok(match issuer {
-            Some(issuer) => issuer == known.issuer.as_str(),
+            Some(issuer) => issuer == known.issuer,
             None => !known.names_itself,
         })
     }
@@ -242,11 +204,11 @@ impl Provider {
             ("code_verifier", proof.verifier.expose()),
         ];
         let answer = self.ask_for_tokens(&known, &parameters).await?;
-        let token = answer.id_token.as_ref().ok_or(ProviderError::NoIdToken)?;
-        let mut claims = self.verify(&known, token, Nonce::Is(proof.nonce.expose())).await?;
-        let provider_session = claims.get("sid").and_then(serde_json::Value::as_str).map(str::to_owned);
-        if let Some(more) = self.userinfo(&known, &answer.access_token, subject(&claims)).await? {
-            claims.extend(more);
+        let mut claims = self.verify_login(&known, &answer, proof.nonce.expose()).await?.members;
+        let text = |name| claims.get(name).and_then(serde_json::Value::as_str);
+        let (subject, provider_session) = (text("sub").unwrap_or_default(), text("sid").map(str::to_owned));
+        if let Some(more) = self.userinfo(&known, &answer.access_token, subject, Purpose::Login).await? {
+            claims = merge(claims, more, &self.settings.mapping);
         }
         let identity = self.settings.mapping.identity(&claims)?;
         Ok(Signed { answer, identity, provider_session })
@@ -299,52 +261,6 @@ impl Provider {
         introspection::read(self.credentials.post(&self.http, post).await)
     }
 
-    /// Who the answer of a renewal speaks for, `before` being who it was. `Ok(None)`: it could not be found out
-    /// now (keys or user info are away), so nothing changes.
-    ///
-    /// # Errors
-    /// The answer is not this user's or not this provider's; its tokens must not be used.
-    pub async fn identity_after_renewal(
-        &self,
-        answer: &TokenAnswer,
-        before: &Identity,
-    ) -> Result<Option<Identity>, ProviderError> {
-        let known = self.known()?;
-        let signed = match &answer.id_token {
-            Some(token) => match self.verify(&known, token, Nonce::NotAsked).await {
-                Ok(claims) => Some(claims),
-                Err(ProviderError::IdToken(VerifyError::Refused(why))) => return Err(VerifyError::Refused(why).into()),
-                Err(error) => {
-                    tracing::warn!(%error, "an ID token could not be judged after a renewal; the identity stays as it was");
-                    return Ok(None);
-                }
-            },
-            None => None,
-        };
-        if signed.as_ref().is_some_and(|claims| subject(claims) != before.subject) {
-            return Err(ProviderError::OtherSubject);
-        }
-        let more = match self.userinfo(&known, &answer.access_token, &before.subject).await {
-            Ok(more) => more,
-            Err(ProviderError::OtherSubject) => return Err(ProviderError::OtherSubject),
-            Err(error) => {
-                tracing::debug!(%error, "user info could not be read after a renewal; the identity stays as it was");
-                return Ok(None);
-            }
-        };
-        // Claims are replaced only as a whole: a half of them would take away what only the other half has.
-        let expects_userinfo = known.userinfo.is_some() && !self.settings.ignore_userinfo;
-        let claims = match (signed, more) {
-            (Some(mut signed), Some(more)) => {
-                signed.extend(more);
-                signed
-            }
-            (Some(signed), None) if !expects_userinfo => signed,
-            (Some(_) | None, _) => return Ok(None),
-        };
-        Ok(Some(self.settings.mapping.identity(&claims)?))
-    }
-
     /// Asks for a token's revocation (RFC 7009). `false`: the provider has no such endpoint.
     ///
     /// # Errors
@@ -365,81 +281,19 @@ impl Provider {
     /// Whom the provider has logged out (OIDC Back-Channel Logout 1.0).
     ///
     /// # Errors
-    /// [`ProviderError::IdToken`] for a token that is not to be believed; any other, and it could not be judged.
+    /// [`ProviderError::LogoutToken`] for a token that is not to be believed; any other, and it could not be judged.
     pub async fn logged_out(&self, token: &str) -> Result<LogoutToken, ProviderError> {
         let known = self.known()?;
-        let keys = self.keys();
-        let attempt = |keys| logout_token::verify(token, &known.issuer, self.client_id(), keys, self.clock.now());
-        match attempt(&keys) {
-            Err(VerifyError::Unverifiable) => Ok(attempt(&self.newer_keys(&known, &keys).await?)?),
-            judged => Ok(judged?),
-        }
+        let refused = |error: JoseError| ProviderError::LogoutToken(error.into());
+        let parsed = Token::parse(token).map_err(refused)?;
+        // Anybody can send one: what it says is looked at before its signature, for which keys may be fetched.
+        let logout = logout_token::judge(&parsed, &known.issuer, self.client_id(), self.clock.now())
+            .map_err(ProviderError::LogoutToken)?;
+        // The provider may have several keys, but it signs this client's tokens with one algorithm (section 2.6).
+        let seen = self.signed_with().filter(|algorithm| known.algorithms.contains(algorithm));
+        let algorithms = seen.as_ref().map_or(known.algorithms.as_slice(), std::slice::from_ref);
+        parsed.algorithm(algorithms).map_err(refused)?;
+        self.signed(&known, token, algorithms, Purpose::Logout).await?.map_err(refused)?;
+        Ok(logout)
     }
-
-    async fn verify(&self, known: &Known, token: &Secret, nonce: Nonce<'_>) -> Result<Claims, ProviderError> {
-        let keys = self.keys();
-        let attempt = |keys| verify::verify(token.expose(), &known.issuer, self.client_id(), keys, nonce, self.clock.now());
-        match attempt(&keys) {
-            Err(VerifyError::Unverifiable) => {
-                let newer = self.newer_keys(known, &keys).await?;
-                Ok(attempt(&newer)?)
-            }
-            Ok(claims) => Ok(claims),
-            Err(refused) => Err(refused.into()),
-        }
-    }
-
-    fn keys(&self) -> Arc<CoreJsonWebKeySet> {
-        Arc::clone(&self.keys.lock().unwrap_or_else(PoisonError::into_inner).set)
-    }
-
-    /// Keys newer than `seen`: those that somebody else has just fetched, or by one fetch, at most one a
-    /// minute, counted before the fetch so that a failing endpoint is not hammered.
-    async fn newer_keys(&self, known: &Known, seen: &Arc<CoreJsonWebKeySet>) -> Result<Arc<CoreJsonWebKeySet>, ProviderError> {
-        let _one_at_a_time = self.fetching_keys.lock().await;
-        {
-            let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-            let now = self.clock.now();
-            let too_soon = keys.refetched_at.is_some_and(|at| now.since(at) < KEY_REFETCH);
-            if !Arc::ptr_eq(&keys.set, seen) || too_soon {
-                return Ok(Arc::clone(&keys.set));
-            }
-            keys.refetched_at = Some(now);
-        }
-        let fetched =
-            CoreJsonWebKeySet::fetch_async(&known.jwks, &self.http).await.map_err(|error| ProviderError::Keys(causes(&error)));
-        let set = Arc::new(fetched?);
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner).set = Arc::clone(&set);
-        Ok(set)
-    }
-
-    /// User info for `subject`; `None` where it is not asked for. Claims that would name another token's
-    /// subject are refused; distributed claims are never followed.
-    async fn userinfo(&self, known: &Known, access_token: &Secret, subject: &str) -> Result<Option<Claims>, ProviderError> {
-        let Some(url) = known.userinfo.as_ref().filter(|_| !self.settings.ignore_userinfo) else { return Ok(None) };
-        let request = Request::get(url)
-            .header(header::AUTHORIZATION, format!("Bearer {}", access_token.expose()))
-            .header(header::ACCEPT, "application/json")
-            .body(Full::<Bytes>::default())
-            .map_err(|_| ProviderError::UserInfo("its address or the access token is malformed"))?;
-        let answer = self.http.fetch(request, SHORT_CALL).await?;
-        if !answer.status.is_success() {
-            return Err(ProviderError::UserInfo("the provider refused it"));
-        }
-        let claims: Claims = serde_json::from_slice(&answer.body).map_err(|_| {
-            ProviderError::UserInfo(
-                "it is not a JSON object (a signed answer is not supported; CODER_OIDC_IGNORE_USERINFO turns it off)",
-            )
-        })?;
-        match claims.get("sub").and_then(serde_json::Value::as_str) {
-            Some(found) if found == subject => {}
-            Some(_) => return Err(ProviderError::OtherSubject),
-            None => return Err(ProviderError::UserInfo("it has no sub")),
-        }
-        Ok(Some(claims))
-    }
-}
-
-fn subject(claims: &Claims) -> &str {
-    claims.get("sub").and_then(serde_json::Value::as_str).unwrap_or_default()
 }

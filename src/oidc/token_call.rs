@@ -78,7 +78,7 @@ pub(super) fn read<'a>(answer: &Answer, secrets: impl Iterator<Item = &'a str>) 
     if !access_token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(TokenFailure::Unusable("its access_token has characters that no token has"));
     }
-    if !text("token_type").is_none_or(|kind| kind.eq_ignore_ascii_case("bearer")) {
+    if !text("token_type").is_none_or(|kind| kind.trim().eq_ignore_ascii_case("bearer")) {
         return Err(TokenFailure::Unusable("its token_type is not Bearer"));
     }
     Ok(TokenAnswer {

@@ -1,17 +1,13 @@
-//! What we believe of an ID token (OIDC Core section 3.1.3.7, and 12.2 for one that a renewal brings).
-
-use std::{fmt, sync::Arc};
+//! What we believe of an ID token whose signature is good (OIDC Core section 3.1.3.7, and 12.2 for one that a renewal brings).
+//! Each claim that decides is read on its own; no other is looked at.
 
 use base64::prelude::*;
-use openidconnect::{
-    Audience, ClaimsVerificationError, ClientId, IssuerUrl, SignatureVerificationError,
-    core::{CoreIdToken, CoreIdTokenVerifier, CoreJsonWebKeySet, CoreJwsSigningAlgorithm},
-};
+use serde_json::Value;
 
-use super::{Claims, LEEWAY};
+use super::LEEWAY;
 use crate::{
-    clock::{Timestamp, millis},
-    telemetry::logs::causes,
+    clock::Timestamp,
+    jose::{Algorithm, JoseError, Object},
 };
 
 /// What an ID token's `nonce` must be.
@@ -23,73 +19,145 @@ pub enum Nonce<'a> {
     NotAsked,
 }
 
-/// Why an ID token is not believed. The texts are for the log.
-#[derive(Clone, PartialEq, Eq)]
+/// Why a token of the provider's is not believed. The texts are for the log.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyError {
-    /// It is signed with a key that we do not have, or not by the one that it names; the provider may have new ones.
-    Unverifiable,
-    /// It is genuine, and by our clock expired or not yet issued.
-    Untimely(String),
-    /// It is not acceptable.
-    Refused(String),
+    /// Whose it is cannot be told.
+    #[error(transparent)]
+    Signature(#[from] JoseError),
+    /// It is genuine, and by our clock expired or not yet good.
+    #[error("by this machine's clock, {0}")]
+    Untimely(&'static str),
+    /// It is genuine and not acceptable.
+    #[error("{0}")]
+    Refused(&'static str),
+    /// It is genuine and speaks for somebody else, or to somebody else: no way of spelling could be behind it.
+    #[error("{0}")]
+    SomebodyElse(&'static str),
 }
 
-/// What tokens may be signed with: nothing that a shared secret, or none, would do for.
-pub(super) const ALGORITHMS: [CoreJwsSigningAlgorithm; 9] = [
-    CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256,
-    CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha384,
-    CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha512,
-    CoreJwsSigningAlgorithm::RsaSsaPssSha256,
-    CoreJwsSigningAlgorithm::RsaSsaPssSha384,
-    CoreJwsSigningAlgorithm::RsaSsaPssSha512,
-    CoreJwsSigningAlgorithm::EcdsaP256Sha256,
-    CoreJwsSigningAlgorithm::EcdsaP384Sha384,
-    CoreJwsSigningAlgorithm::EdDsa,
-];
+/// What a token is held against.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Expected<'a> {
+    pub(super) issuer: &'a str,
+    pub(super) client_id: &'a str,
+    /// At a renewal: who it was.
+    pub(super) subject: Option<&'a str>,
+    pub(super) nonce: Nonce<'a>,
+    /// The access token that came with it, and its algorithm (for `at_hash`).
+    pub(super) access_token: &'a str,
+    pub(super) algorithm: Algorithm,
+    pub(super) now: Timestamp,
+}
 
-/// The claims of a token whose every check passed.
-pub(super) fn verify(
-    token: &str,
-    issuer: &IssuerUrl,
-    client_id: &str,
-    keys: &Arc<CoreJsonWebKeySet>,
-    nonce: Nonce<'_>,
-    now: Timestamp,
-) -> Result<Claims, VerifyError> {
-    let refused = |what: &str| VerifyError::Refused(what.to_owned());
-    let id_token: CoreIdToken = token.parse().map_err(|_| refused("it is not a signed JWT with the claims that are required"))?;
-    let at = |time: Timestamp| chrono::DateTime::from_timestamp_millis(time.0).unwrap_or_default();
-    // A public client's verifier has no secret to check an HMAC with, so a token "signed" with a public key's
-    // bytes as the secret (HP-12) cannot pass, and neither can `none`.
-    let verifier = CoreIdTokenVerifier::new_public_client(ClientId::new(client_id.to_owned()), issuer.clone(), (**keys).clone())
-        .set_allowed_algs(ALGORITHMS)
-        .set_time_fn(move || at(now.minus(LEEWAY)))
-        .set_issue_time_verifier_fn(move |issued| {
-            if issued.timestamp_millis() > now.0.saturating_add(millis(LEEWAY)) {
-                Err("it was issued in the future".to_owned())
-            } else {
-                Ok(())
-            }
-        })
-        // Further audiences are allowed, but then `azp` must name us; see below.
-        .set_other_audience_verifier_fn(|_: &Audience| true);
-    let check_nonce = |found: Option<&openidconnect::Nonce>| match (nonce, found) {
-        (Nonce::NotAsked, _) => Ok(()),
-        (Nonce::Is(expected), Some(found)) if same(expected, found.secret()) => Ok(()),
-        (Nonce::Is(_), Some(_)) => Err("its nonce is another one".to_owned()),
-        (Nonce::Is(_), None) => Err("it has no nonce".to_owned()),
-    };
-    let claims = id_token.claims(&verifier, check_nonce).map_err(|error| judge(&error))?;
-    let party = claims.authorized_party().map(|party| party.as_str());
-    match party {
-        Some(party) if party != client_id => return Err(refused("its azp is another client")),
-        None if claims.audiences().len() > 1 => return Err(refused("it has several audiences and no azp")),
+/// Claims that decide. Of one that stands there twice, two readers may take different ones.
+const JUDGED: [&str; 9] = ["iss", "sub", "aud", "exp", "iat", "nbf", "nonce", "azp", "at_hash"];
+
+/// Judges the claims of a token whose signature is good.
+pub(super) fn judge(token: &Object, expected: Expected<'_>) -> Result<(), VerifyError> {
+    let refused = |what| Err(VerifyError::Refused(what));
+    if token.repeated.iter().any(|name| JUDGED.contains(&name.as_str())) {
+        return refused("one of its claims stands there twice");
+    }
+    let text = |name: &str| token.members.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let (issuer, audiences, subject) = (text("iss"), audiences(token), text("sub"));
+    // First what proves that it is somebody else's, so that nothing smaller hides it.
+    if issuer.is_some_and(|issuer| !is_spelling_of(issuer, expected.issuer)) {
+        return Err(VerifyError::SomebodyElse("its iss is another issuer"));
+    }
+    if !audiences.is_empty() && !audiences.iter().any(|audience| is_spelling_of(audience, expected.client_id)) {
+        return Err(VerifyError::SomebodyElse("its aud is another client"));
+    }
+    let Some(subject) = subject else { return refused("it has no sub, an empty one, or one that is no text") };
+    if expected.subject.is_some_and(|before| before != subject) {
+        return Err(VerifyError::SomebodyElse("its sub is another one than at login"));
+    }
+    if issuer != Some(expected.issuer) {
+        return refused("it has no iss, or one that is spelled otherwise than CODER_OIDC_ISSUER_URL");
+    }
+    if !audiences.contains(&expected.client_id) {
+        return refused("it has no aud, or one that is spelled otherwise than the client id");
+    }
+    match text("azp") {
+        Some(party) if party != expected.client_id => return refused("its azp is another client"),
+        None if audiences.len() > 1 => return refused("it has several audiences and no azp"),
         Some(_) | None => {}
     }
-    if claims.subject().as_str().is_empty() {
-        return Err(refused("its sub is empty"));
+    match (expected.nonce, text("nonce")) {
+        (Nonce::NotAsked, _) => {}
+        (Nonce::Is(nonce), Some(found)) if same(nonce, found) => {}
+        (Nonce::Is(_), Some(_)) => return refused("its nonce is another one"),
+        (Nonce::Is(_), None) => return refused("it has no nonce"),
     }
-    payload(token).ok_or_else(|| refused("its payload is not a JSON object"))
+    if !is_hash_of(text("at_hash"), expected.access_token, expected.algorithm) {
+        return refused("its at_hash is another access token's");
+    }
+    timely(token, expected.now)
+}
+
+/// `exp`, `iat` and `nbf`, with [`LEEWAY`].
+fn timely(token: &Object, now: Timestamp) -> Result<(), VerifyError> {
+    let Some(expires_at) = time(token, "exp") else { return Err(VerifyError::Refused("it has no exp that is a time")) };
+    let Some(issued_at) = time(token, "iat") else { return Err(VerifyError::Refused("it has no iat that is a time")) };
+    if now >= expires_at.plus(LEEWAY) {
+        return Err(VerifyError::Untimely("it has expired"));
+    }
+    if issued_at > now.plus(LEEWAY) {
+        return Err(VerifyError::Untimely("it was issued in the future"));
+    }
+    if time(token, "nbf").is_some_and(|from| from > now.plus(LEEWAY)) {
+        return Err(VerifyError::Untimely("it is not good yet (nbf)"));
+    }
+    Ok(())
+}
+
+/// A claim that is a NumericDate (RFC 7519 section 2), which may have a fraction.
+pub(super) fn time(token: &Object, name: &str) -> Option<Timestamp> {
+    match token.members.get(name)? {
+        Value::Number(number) => match number.as_i64() {
+            Some(seconds) => seconds.checked_mul(1000).map(Timestamp),
+            None => number.as_f64().and_then(millis).map(Timestamp),
+        },
+        Value::Null | Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// Seconds in milliseconds, where that is a time that anybody could mean.
+fn millis(seconds: f64) -> Option<i64> {
+    const LONGEST: f64 = 253_402_300_800.0;
+    #[expect(clippy::cast_possible_truncation, reason = "its size was looked at")]
+    let millis = (seconds * 1000.0) as i64;
+    (seconds.abs() < LONGEST).then_some(millis)
+}
+
+/// Whom it is for: one text, or a list.
+pub(super) fn audiences(token: &Object) -> Vec<&str> {
+    match token.members.get("aud") {
+        Some(Value::String(audience)) if !audience.is_empty() => vec![audience],
+        Some(Value::Array(audiences)) => audiences.iter().filter_map(Value::as_str).filter(|one| !one.is_empty()).collect(),
+        Some(Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) | None => Vec::new(),
+    }
+}
+
+/// Whether two names may be meant for one: they differ in case, scheme, the scheme's port or a slash at the end. What is no
+/// more than that is refused all the same, but proves nobody to be somebody else.
+fn is_spelling_of(found: &str, expected: &str) -> bool {
+    let plain = |name: &str| {
+        let name = name.trim().to_ascii_lowercase();
+        let name = name.split_once("://").map_or(name.as_str(), |(_, rest)| rest).trim_end_matches('/');
+        let (host, path) = name.split_once('/').unwrap_or((name, ""));
+        let host = host.strip_suffix(":443").or_else(|| host.strip_suffix(":80")).unwrap_or(host);
+        format!("{host}/{path}")
+    };
+    plain(found) == plain(expected)
+}
+
+/// `at_hash` (OIDC Core section 3.1.3.8): the left half of the access token's hash, where it is there.
+fn is_hash_of(found: Option<&str>, access_token: &str, algorithm: Algorithm) -> bool {
+    let (Some(found), Some(hash)) = (found, algorithm.hash()) else { return true };
+    let digest = aws_lc_rs::digest::digest(hash, access_token.as_bytes());
+    let half = digest.as_ref().split_at(digest.as_ref().len() / 2).0;
+    same(found.trim_end_matches('='), &BASE64_URL_SAFE_NO_PAD.encode(half))
 }
 
 /// Constant-time, so that a wrong value tells nothing of how wrong it is (CV-48).
@@ -97,48 +165,5 @@ pub(crate) fn same(a: &str, b: &str) -> bool {
     aws_lc_rs::constant_time::verify_slices_are_equal(a.as_bytes(), b.as_bytes()).is_ok()
 }
 
-/// A token whose signature cannot be checked may be checkable with newer keys; one that is only untimely may be so by
-/// our own clock. At a login both are refused; at a renewal neither says that the user is somebody else.
-fn judge(error: &ClaimsVerificationError) -> VerifyError {
-    use SignatureVerificationError as Signature;
-    if let ClaimsVerificationError::SignatureVerification(
-        Signature::NoMatchingKey | Signature::AmbiguousKeyId(_) | Signature::CryptoError(_),
-    ) = error
-    {
-        VerifyError::Unverifiable
-    } else if let ClaimsVerificationError::Expired(_) = error {
-        VerifyError::Untimely(causes(error))
-    } else {
-        VerifyError::Refused(causes(error))
-    }
-}
-
-/// The name of the key (`kid`) that a token says it is signed with. Nothing is believed for it.
-pub(super) fn key_named_by(token: &str) -> Option<String> {
-    let header: Claims = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(token.split('.').next()?).ok()?).ok()?;
-    header.get("kid")?.as_str().map(str::to_owned)
-}
-
-/// All claims as they were signed; the library keeps only those that it knows.
-fn payload(token: &str) -> Option<Claims> {
-    let part = token.split('.').nth(1)?;
-    serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(part).ok()?).ok()
-}
-
-impl fmt::Display for VerifyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unverifiable => f.write_str("the ID token's signature cannot be verified with the provider's keys"),
-            Self::Untimely(why) => write!(f, "the ID token is untimely by this machine's clock: {why}"),
-            Self::Refused(why) => write!(f, "the ID token is refused: {why}"),
-        }
-    }
-}
-
-impl fmt::Debug for VerifyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl std::error::Error for VerifyError {}
+#[cfg(test)]
+mod tests;

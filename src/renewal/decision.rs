@@ -55,6 +55,9 @@ pub(super) fn decide(grant: &Grant, settings: &Settings, now: Timestamp, in_trou
             LiveOut::UnlessTheProviderAnswers | LiveOut::Over => Decision::SignInAgain(ended.reason),
         };
     }
+    if grant.unverified_since.is_some() {
+        return until_verified(grant, settings, now, in_trouble);
+    }
     let alive = now < grant.expires_at;
     if !grant.has_refresh_token {
         return if alive { Decision::Serve } else { Decision::Expired };
@@ -87,6 +90,16 @@ pub(super) fn decide(grant: &Grant, settings: &Settings, now: Timestamp, in_trou
     }
 }
 
+/// For a grant whose newest tokens could not be verified: its access token is good for nothing, so that its life does not
+/// count, and the next renewal may bring what can be verified.
+fn until_verified(grant: &Grant, settings: &Settings, now: Timestamp, in_trouble: bool) -> Decision {
+    match without_renewal(grant, settings, now) {
+        Fallback::Serve | Fallback::ServeStale if pause(grant, now).is_some() => Decision::ServeStale,
+        Fallback::Serve | Fallback::ServeStale if in_trouble || now < grant.expires_at => Decision::ServeStaleAndRenew,
+        Fallback::Serve | Fallback::ServeStale | Fallback::Refuse => Decision::RenewFirst,
+    }
+}
+
 /// How long this grant is not to be tried again.
 pub(super) fn pause(grant: &Grant, now: Timestamp) -> Option<Duration> {
     let pause = grant.retry_at?.since(now);
@@ -94,9 +107,11 @@ pub(super) fn pause(grant: &Grant, now: Timestamp) -> Option<Duration> {
 }
 
 pub(super) fn without_renewal(grant: &Grant, settings: &Settings, now: Timestamp) -> Fallback {
-    if now < grant.expires_at {
+    // The grace counts from when the identity could not be verified any more, or else not be renewed.
+    let stale_from = grant.unverified_since.unwrap_or(grant.expires_at);
+    if now < stale_from && grant.unverified_since.is_none() {
         Fallback::Serve
-    } else if now < grant.expires_at.plus(settings.outage_grace) {
+    } else if now < stale_from.plus(settings.outage_grace) {
         Fallback::ServeStale
     } else {
         Fallback::Refuse

@@ -7,7 +7,12 @@ use super::{
     breaker::Failed,
     classify::{self, Class, Whose},
 };
-use crate::{clock::Timestamp, grant::Grant, oidc::TokenFailure};
+use crate::{
+    clock::Timestamp,
+    grant::Grant,
+    oidc::{ProviderError, TokenFailure},
+    telemetry::logs::causes,
+};
 
 /// A provider that answered so recently is there.
 const RECENTLY: Duration = Duration::from_secs(30);
@@ -105,6 +110,16 @@ impl Engine {
         }
         self.failed(class, &grant.issuer).retry_at
     }
+}
+
+/// The one line of a renewal whose tokens are kept and whose user cannot be told. It needs a person: nobody is logged out, and
+/// nobody is served for longer than the grace.
+pub(super) fn report_unverified(grant: &Grant, error: &ProviderError) {
+    tracing::error!(
+        grant.id = %grant.id, oidc.issuer = grant.issuer, error = causes(error),
+        "a renewal could not be verified: its tokens are kept, and the identity from before is served, marked stale, until a \
+         renewal can be verified or CODER_OIDC_OUTAGE_GRACE is over"
+    );
 }
 
 /// The one line that a failed renewal leaves in the log.

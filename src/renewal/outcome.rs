@@ -6,17 +6,21 @@ use super::{
     Engine, Outcome,
     classify::{self, Class, Whose},
     decision::{bounded_by_window, refusal_is_conclusive, window_left},
-    health::report,
+    health::{report, report_unverified},
     pending::Write,
 };
 use crate::{
     clock::Timestamp,
     grant::{AttemptId, EndReason, Grant, Rotation},
     history::{Event, Kind},
-    oidc::{TokenAnswer, TokenFailure},
+    identity::Identity,
+    oidc::{Judgement, TokenAnswer, TokenFailure},
     secret::Secret,
-    store::{Fence, Renewed, StoreError, Tokens},
+    store::{Fence, Renewed, StoreError, Tokens, Unverified},
 };
+
+/// A grant whose renewal could not be verified is renewed again after this long, whatever its access token's life.
+const VERIFY_AGAIN: Duration = Duration::from_secs(60);
 
 /// A refresh token that is presented.
 #[derive(Clone, Copy)]
@@ -48,6 +52,11 @@ impl Engine {
         let Presentation { grant, attempt, .. } = presentation;
         self.answered(&grant.issuer);
         let rotated = answer.refresh_token.as_ref().is_some_and(|new| new != presented);
+        // What can be judged without asking anybody is judged before it is saved, which takes microseconds: no replica hands on
+        // an access token that may be somebody else's, and a good one needs no second write.
+        let first = self.provider.look_at(&answer, &grant.identity);
+        let since = grant.unverified_since.unwrap_or(asked.at);
+        let unverified = Unverified { since, retry_at: asked.at.plus(VERIFY_AGAIN) };
         let renewed = Renewed {
             tokens: Tokens {
                 access: answer.access_token.clone(),
@@ -61,6 +70,7 @@ impl Engine {
             scopes: answer.scope.clone(),
             rotation: if rotated { Rotation::Rotating } else { Rotation::Reusable },
             at: asked.at,
+            unverified: first.is_unverified().then_some(unverified),
         };
         let generation = grant.generation;
         if !self.write(grant.id, attempt, Write::Save(generation, Arc::new(renewed))).await? {
@@ -78,14 +88,20 @@ impl Engine {
             }
             return Ok(found);
         }
-        match self.provider.identity_after_renewal(&answer, &grant.identity).await {
-            Ok(Some(identity)) if identity != grant.identity => {
-                if let Err(error) = self.store.save_identity(grant.id, generation + 1, &identity).await {
-                    tracing::warn!(grant.id = %grant.id, %error, "a changed identity could not be saved; the next renewal brings it again");
-                }
+        let was_unverified = first.is_unverified();
+        let is_unverified = match self.provider.judge(&answer, &grant.identity, first).await {
+            Judgement::Verified(identity) => {
+                self.keep_identity(presentation, &identity, was_unverified).await?;
+                false
             }
-            Ok(Some(_) | None) => {}
-            Err(error) => {
+            Judgement::CannotTell(error) => {
+                if !was_unverified {
+                    self.write(grant.id, attempt, Write::Unverified(generation + 1, since)).await?;
+                }
+                report_unverified(grant, &error);
+                true
+            }
+            Judgement::SomebodyElse(error) => {
                 let end = Write::End(Fence::Generation(generation + 1), EndReason::IdentityRefused, None);
                 self.write(grant.id, attempt, end).await?;
                 self.count(grant, "dead", "identity_refused");
@@ -93,14 +109,38 @@ impl Engine {
                 self.revoke(grant, answer.refresh_token.as_ref(), "identity_refused").await;
                 return self.look(grant.id).await;
             }
-        }
+        };
         self.learn_rotation(rotated).await;
-        let reason = if rotated { "rotated" } else { "kept" };
+        let reason = match (is_unverified, rotated) {
+            (true, _) => "unverified",
+            (false, true) => "rotated",
+            (false, false) => "kept",
+        };
         self.metrics.renewal("ok", reason);
         let event = Event::renewal(grant, asked.at, "ok", reason);
         self.store.note(Event { duration: Some(asked.took), rotated: Some(rotated), ..event });
         tracing::debug!(grant.id = %grant.id, grant.generation = generation + 1, rotated, "renewed a grant");
         self.look(grant.id).await
+    }
+
+    /// Keeps what a renewal says of its user. That it is verified at last must be saved; of a changed description the next
+    /// renewal brings another copy.
+    async fn keep_identity(
+        self: &Arc<Self>,
+        presentation: Presentation<'_>,
+        identity: &Identity,
+        was_unverified: bool,
+    ) -> Result<(), StoreError> {
+        let Presentation { grant, attempt, .. } = presentation;
+        let generation = grant.generation + 1;
+        if was_unverified {
+            self.write(grant.id, attempt, Write::Identity(generation, Arc::new(identity.clone()))).await?;
+        } else if *identity != grant.identity
+            && let Err(error) = self.store.save_identity(grant.id, generation, identity).await
+        {
+            tracing::warn!(grant.id = %grant.id, %error, "a changed identity could not be saved; the next renewal brings it again");
+        }
+        Ok(())
     }
 
     /// Does what the failure's class asks for.

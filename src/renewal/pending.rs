@@ -15,6 +15,7 @@ use crate::{
     backoff::back_off,
     clock::Timestamp,
     grant::{AttemptId, EndReason, GrantId},
+    identity::Identity,
     store::{Fence, Renewed, Store, StoreError},
 };
 
@@ -27,6 +28,10 @@ pub(super) enum Write {
     Release(Option<Timestamp>, Option<String>),
     /// The outcome is unknown: the intent lapses. Not to be tried again before.
     Lapse(Option<Timestamp>),
+    /// What it brought for this generation cannot be verified, since then.
+    Unverified(i64, Timestamp),
+    /// Who it speaks for, for this generation, verified at last.
+    Identity(i64, Arc<Identity>),
     /// The grant has ended, because of this and with the provider's code.
     End(Fence, EndReason, Option<String>),
 }
@@ -37,6 +42,8 @@ impl Write {
             Self::Save(..) => "renewed tokens",
             Self::Release(..) => "an intent that is given back",
             Self::Lapse(_) => "an unknown outcome",
+            Self::Unverified(..) => "that a renewal is not verified",
+            Self::Identity(..) => "that a renewal is verified",
             Self::End(..) => "the end of a grant",
         }
     }
@@ -49,6 +56,8 @@ impl Write {
                 store.release_renewal(id, attempt, *retry_at, refused.as_deref()).await.map(|()| true)
             }
             Self::Lapse(retry_at) => store.lapse_renewal(id, attempt, *retry_at).await.map(|()| true),
+            Self::Unverified(generation, since) => store.mark_unverified(id, *generation, *since).await.map(|()| true),
+            Self::Identity(generation, identity) => store.save_identity(id, *generation, identity).await.map(|()| true),
             Self::End(fence, reason, code) => store.end_grant(id, *fence, *reason, code.as_deref()).await,
         }
     }

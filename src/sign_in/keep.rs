@@ -79,7 +79,10 @@ impl SignIn {
             // The session was ended while its browser was away: whoever it is logs in like anybody.
             return Ok(self.begin(at.site, return_to, at.headers, Purpose::Login).await?);
         };
-        let asks_again = self.provider.preset().wants_consent && !seated.renewable && pass != Pass::Consent;
+        if pass == Pass::Consent {
+            self.provider.note_consent(seated.renewable);
+        }
+        let asks_again = self.provider.wants_consent() && !seated.renewable && pass != Pass::Consent;
         if !asks_again {
             self.refresh_tokens.note(&self.provider, brought_one || seated.renewable);
         }

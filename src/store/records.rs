@@ -115,6 +115,17 @@ pub struct Renewed {
     pub rotation: Rotation,
     /// When it was.
     pub at: Timestamp,
+    /// Set where it cannot be told yet that it is the same person's.
+    pub unverified: Option<Unverified>,
+}
+
+/// What a renewal brought could not be verified when it was saved.
+#[derive(Clone, Copy, Debug)]
+pub struct Unverified {
+    /// Since when that is so.
+    pub since: Timestamp,
+    /// The next renewal, which may bring what can be verified, is not to come before.
+    pub retry_at: Timestamp,
 }
 
 /// A lapsed attempt that another may follow.

@@ -99,13 +99,23 @@ impl Store {
         Ok(ended)
     }
 
-    /// Replaces a grant's identity, unless it was renewed again since `generation`.
+    /// Replaces a grant's identity by one that is verified, unless it was renewed again since `generation`.
     ///
     /// # Errors
     /// The old identity may have stayed.
     pub async fn save_identity(&self, id: GrantId, generation: i64, identity: &Identity) -> Result<(), StoreError> {
         let text = rows::identity_to_text(identity)?;
         on!(self, Access::Repeatable, save_identity(id, generation, &text))?;
+        self.announce(Change::Grant(id));
+        Ok(())
+    }
+
+    /// Notes that what the renewal to `generation` brought cannot be verified, since `at` unless it was so before.
+    ///
+    /// # Errors
+    /// It may not have been noted.
+    pub async fn mark_unverified(&self, id: GrantId, generation: i64, at: Timestamp) -> Result<(), StoreError> {
+        on!(self, Access::Repeatable, mark_unverified(id, generation, at))?;
         self.announce(Change::Grant(id));
         Ok(())
     }

@@ -57,6 +57,7 @@ pub(super) struct GrantRow {
     pub(super) lapsed: bool,
     pub(super) retry_at: Option<i64>,
     pub(super) refused_code: Option<String>,
+    pub(super) unverified_since: Option<i64>,
     pub(super) ended_reason: Option<String>,
     pub(super) ended_code: Option<String>,
 }
@@ -94,6 +95,7 @@ impl GrantRow {
             intent,
             retry_at: self.retry_at.map(Timestamp),
             refused: self.refused_code,
+            unverified_since: self.unverified_since.map(Timestamp),
             ended,
         })
     }

@@ -60,8 +60,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     // The permit is the entry ticket, and our cookies' names are the session's.
     ("forward", &["policy", "session"]),
     ("pages", &[]),
-    // The fingerprint of the settings is a grant's.
-    ("oidc", &["grant", "telemetry"]),
+    // The fingerprint of the settings is a grant's; signatures are checked in one place.
+    ("oidc", &["grant", "jose", "telemetry"]),
+    ("jose", &[]),
     ("grant", &[]),
     ("history", &["grant", "session"]),
     ("session", &["grant"]),
@@ -109,6 +110,15 @@ const PURE: &[&str] = &[
     "oidc/preset",
     "oidc/preset/table",
     "oidc/claims",
+    "oidc/discovery/metadata",
+    "oidc/logout_token",
+    "oidc/merge",
+    "oidc/verify",
+    "jose",
+    "jose/algorithm",
+    "jose/key",
+    "jose/object",
+    "jose/token",
     "gateway/place",
     "config/values",
 ];
@@ -280,6 +290,8 @@ fn statuses_are_chosen_in_the_refusal_table_and_own_pages() {
             "oidc/introspection",
             "oidc/http",
             "oidc/discovery",
+            "oidc/user_info",
+            "oidc/error",
             "oidc/preset/table",
             "telemetry/metrics",
         ];

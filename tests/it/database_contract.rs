@@ -10,7 +10,9 @@ use evergate::{
     seal::KeyRing,
     secret::Secret,
     session::{Session, SessionHash},
-    store::{Expired, Fence, Followed, NewGrant, PostgresSettings, Renewed, Seat, Settings, Sharing, Store, Tokens, Whose},
+    store::{
+        Expired, Fence, Followed, NewGrant, PostgresSettings, Renewed, Seat, Settings, Sharing, Store, Tokens, Unverified, Whose,
+    },
     telemetry::metrics::Metrics,
 };
 
@@ -97,7 +99,7 @@ fn session_of(grant: GrantId) -> Session {
 }
 
 fn renewed(name: &str) -> Renewed {
-    Renewed { tokens: tokens(name), scopes: None, rotation: Rotation::Rotating, at: Timestamp(2000) }
+    Renewed { tokens: tokens(name), scopes: None, rotation: Rotation::Rotating, at: Timestamp(2000), unverified: None }
 }
 
 struct Won {
@@ -300,6 +302,34 @@ contract! {
             assert!(store.save_renewal(id, attempt, generation, &renewed).await.unwrap());
             assert_eq!(store.grant(id).await.unwrap().unwrap().scopes, expected);
         }
+    }
+    a_renewal_that_was_not_verified_stays_so_until_its_identity_is(store) {
+        let (id, _) = login(&store).await;
+        let (since, retry_at) = (Timestamp(2000), Timestamp(62_000));
+        let renew = async |generation, unverified| {
+            let attempt = AttemptId::random();
+            store.begin_renewal(id, attempt, generation, LEASE, None).await.unwrap().unwrap();
+            assert!(store.save_renewal(id, attempt, generation, &Renewed { unverified, ..renewed("1") }).await.unwrap());
+            let grant = store.grant(id).await.unwrap().unwrap();
+            (grant.unverified_since, grant.retry_at)
+        };
+        let state = async || {
+            let grant = store.grant(id).await.unwrap().unwrap();
+            (grant.unverified_since, grant.retry_at)
+        };
+        assert_eq!(renew(0, None).await, (None, None));
+        assert_eq!(renew(1, Some(Unverified { since, retry_at })).await, (Some(since), Some(retry_at)));
+        let identity = Identity { subject: "s".into(), ..Identity::default() };
+        store.save_identity(id, 1, &identity).await.unwrap();
+        assert_eq!(state().await, (Some(since), Some(retry_at)), "of an older generation");
+        store.save_identity(id, 2, &identity).await.unwrap();
+        assert_eq!(state().await, (None, None));
+        store.mark_unverified(id, 1, since).await.unwrap();
+        assert_eq!(state().await.0, None, "of an older generation");
+        store.mark_unverified(id, 2, since).await.unwrap();
+        store.mark_unverified(id, 2, retry_at).await.unwrap();
+        assert_eq!(state().await.0, Some(since), "since the first");
+        assert_eq!(renew(2, None).await, (None, None), "a renewal that is verified when it is saved");
     }
     a_login_joins_no_grant_that_has_ended(store) {
         let (ended, _) = login(&store).await;

@@ -88,25 +88,29 @@ fn provider_row(error: &ProviderError, row: impl Fn(StatusCode, &'static str, &'
     match error {
         ProviderError::NotReady
         | ProviderError::Misconfigured
-        | ProviderError::OtherIssuer(_)
+        | ProviderError::IssuerMismatch { .. }
         | ProviderError::Issuer
         | ProviderError::Discovery(_)
         | ProviderError::Metadata(_)
         | ProviderError::Keys(_)
         | ProviderError::Fetch(_)
         | ProviderError::Token(_)
+        | ProviderError::UserInfoFetch(_)
+        | ProviderError::UserInfoRefused(_)
         | ProviderError::UserInfo(_) => row(
             StatusCode::BAD_GATEWAY,
             "provider_error",
             "Sign-in failed",
             "The sign-in service could not complete the sign-in. Please try again.",
         ),
-        ProviderError::IdToken(_) | ProviderError::NoIdToken | ProviderError::OtherSubject => row(
-            StatusCode::FORBIDDEN,
-            "identity_refused",
-            "Sign-in failed",
-            "The sign-in service's answer could not be verified.",
-        ),
+        ProviderError::IdToken(_) | ProviderError::LogoutToken(_) | ProviderError::NoIdToken | ProviderError::OtherSubject => {
+            row(
+                StatusCode::FORBIDDEN,
+                "identity_refused",
+                "Sign-in failed",
+                "The sign-in service's answer could not be verified.",
+            )
+        }
         ProviderError::Claims(_) => {
             row(StatusCode::FORBIDDEN, "claims_refused", "No access", "The sign-in service does not say who you are.")
         }

@@ -1,15 +1,11 @@
 //! Logging out at the provider, and whether it can still verify what it is shown.
 
-use std::{
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
-use openidconnect::{JsonWebKey as _, core::CoreJsonWebKeySet};
 use url::Url;
 
-use super::{KEY_REFETCH, Provider};
-use crate::{oidc::verify, secret::Secret};
+use super::Provider;
+use crate::{jose::Token, oidc::keys::Purpose, secret::Secret};
 
 /// A logout waits no longer than this to know the provider's keys.
 const KEY_LOOK: Duration = Duration::from_secs(3);
@@ -39,25 +35,15 @@ impl Provider {
     /// Whether the key that signed an ID token is among the provider's, as far as they are known here. One that names no key
     /// is given the benefit of the doubt.
     pub fn has_key_of(&self, id_token: &Secret) -> bool {
-        verify::key_named_by(id_token.expose())
-            .is_none_or(|name| self.keys().keys().iter().any(|key| key.key_id().is_none_or(|id| id.as_str() == name)))
+        let Ok(token) = Token::parse(id_token.expose()) else { return false };
+        token.key_name().is_none_or(|name| self.keys.known().may_have(name))
     }
 
-    /// Looks for the provider's present keys before a logout, so that [`Provider::has_key_of`] speaks of now. Not more often
-    /// than once a minute, and not at the cost of the fetches that logins need.
+    /// Looks for the provider's present keys before a logout, so that [`Provider::has_key_of`] speaks of now. Where they cannot
+    /// be had, those that are known decide.
     async fn look_for_keys(&self) {
         let Ok(known) = self.known() else { return };
-        {
-            let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-            let now = self.clock.now();
-            if keys.looked_at.is_some_and(|at| now.since(at) < KEY_REFETCH) {
-                return;
-            }
-            keys.looked_at = Some(now);
-        }
-        let fetching = CoreJsonWebKeySet::fetch_async(&known.jwks, &self.http);
-        if let Ok(Ok(set)) = tokio::time::timeout(KEY_LOOK, fetching).await {
-            self.keys.lock().unwrap_or_else(PoisonError::into_inner).set = Arc::new(set);
-        }
+        let seen = self.keys.known();
+        let _in_time = tokio::time::timeout(KEY_LOOK, self.newer_keys(&known, &seen, Purpose::LogoutHint)).await;
     }
 }

@@ -36,6 +36,7 @@ fn grant(left: i64) -> Grant {
         intent: None,
         retry_at: None,
         refused: None,
+        unverified_since: None,
         ended: None,
     }
 }
@@ -173,4 +174,27 @@ fn a_pause_ends_within_the_window_in_which_a_token_may_be_presented_again() {
     assert_eq!(bounded_by_window(pause, window_left(grace, Duration::from_secs(2))), Duration::from_secs(4));
     assert_eq!(bounded_by_window(pause, window_left(grace, Duration::from_secs(12))), Duration::ZERO);
     assert_eq!(bounded_by_window(pause, window_left(RotationClass::Unpunished, Duration::ZERO)), pause);
+}
+
+#[test]
+fn an_unverified_grant_is_served_stale_within_the_grace_whatever_its_access_token_s_life() {
+    let now = |seconds: i64| Timestamp(NOW.0 - seconds * 1000);
+    let cases = [
+        // Seconds since it could not be verified, left of the access token, paused, in trouble.
+        ((10, 3000, true, false), Decision::ServeStale),
+        ((70, 3000, false, false), Decision::ServeStaleAndRenew),
+        ((70, -1, false, false), Decision::RenewFirst),
+        ((70, -1, false, true), Decision::ServeStaleAndRenew),
+        ((70, -1, true, true), Decision::ServeStale),
+        ((3601, 3000, false, false), Decision::RenewFirst),
+        ((3601, 3000, true, true), Decision::RenewFirst),
+    ];
+    for (case, expected) in cases {
+        let (since, left, paused, in_trouble) = case;
+        let retry_at = Some(if paused { Timestamp(NOW.0 + 5000) } else { now(1) });
+        let grant = Grant { unverified_since: Some(now(since)), retry_at, ..grant(left) };
+        assert_eq!(decided(&grant, in_trouble), expected, "{case:?}");
+    }
+    let over = Grant { unverified_since: Some(now(3601)), ..grant(3000) };
+    assert_eq!(without_renewal(&over, &settings(), NOW), Fallback::Refuse, "never a logout, and never a token");
 }

@@ -11,7 +11,7 @@ macro_rules! grant_columns {
             " - grants.presented_at AS presented_ago, grants.refresh_until, grants.attempt, \
              COALESCE(grants.lease_until, 0) <= ",
             $now,
-            " AS lapsed, grants.retry_at, grants.refused_code, grants.ended_reason, grants.ended_code"
+            " AS lapsed, grants.retry_at, grants.refused_code, grants.unverified_since, grants.ended_reason, grants.ended_code"
         )
     };
 }
@@ -59,6 +59,7 @@ macro_rules! implement_grants {
                     lapsed: row.try_get("lapsed")?,
                     retry_at: row.try_get("retry_at")?,
                     refused_code: row.try_get("refused_code")?,
+                    unverified_since: row.try_get("unverified_since")?,
                     ended_reason: row.try_get("ended_reason")?,
                     ended_code: row.try_get("ended_code")?,
                 })
@@ -110,8 +111,8 @@ macro_rules! implement_grants {
                     "UPDATE grants SET access_token = $3, refresh_token = COALESCE($4, refresh_token), \
                      id_token = COALESCE($5, id_token), expires_at = $6, lifetime = $7, renewed_at = $8, rotation = $9, \
                      generation = generation + 1, attempt = NULL, lease_until = NULL, last_attempt = $2, presented = 0, \
-                     retry_at = NULL, refused_code = NULL, ended_reason = NULL, refresh_until = $11, refresh_life = $12, \
-                     scopes = COALESCE($13, scopes) WHERE id = $1 AND generation = $10 \
+                     retry_at = $15, refused_code = NULL, ended_reason = NULL, refresh_until = $11, refresh_life = $12, \
+                     scopes = COALESCE($13, scopes), unverified_since = $14 WHERE id = $1 AND generation = $10 \
                      AND COALESCE(ended_reason, 'outcome_unknown') = 'outcome_unknown'",
                 )
                 .bind(&id.0[..])
@@ -127,6 +128,8 @@ macro_rules! implement_grants {
                 .bind(renewed.tokens.refresh_life.map(|life| renewed.at.plus(life).0))
                 .bind(renewed.tokens.refresh_life.map(millis))
                 .bind(renewed.scopes.as_ref())
+                .bind(renewed.unverified.map(|unverified| unverified.since.0))
+                .bind(renewed.unverified.map(|unverified| unverified.retry_at.0))
                 .execute(&mut *connection)
                 .await?
                 .rows_affected();
@@ -270,12 +273,29 @@ macro_rules! implement_grants {
             }
 
             pub(super) async fn save_identity(connection: &mut $Connection, id: GrantId, generation: i64, identity: &str) -> Result<(), StoreError> {
-                sqlx::query("UPDATE grants SET identity = $3 WHERE id = $1 AND generation = $2")
-                    .bind(&id.0[..])
-                    .bind(generation)
-                    .bind(identity)
-                    .execute(&mut *connection)
-                    .await?;
+                // With the pause that not being able to verify it made, if there was one.
+                sqlx::query(
+                    "UPDATE grants SET identity = $3, \
+                     retry_at = CASE WHEN unverified_since IS NULL THEN retry_at END, unverified_since = NULL \
+                     WHERE id = $1 AND generation = $2",
+                )
+                .bind(&id.0[..])
+                .bind(generation)
+                .bind(identity)
+                .execute(&mut *connection)
+                .await?;
+                Ok(())
+            }
+
+            pub(super) async fn mark_unverified(connection: &mut $Connection, id: GrantId, generation: i64, at: Timestamp) -> Result<(), StoreError> {
+                sqlx::query(
+                    "UPDATE grants SET unverified_since = COALESCE(unverified_since, $3) WHERE id = $1 AND generation = $2",
+                )
+                .bind(&id.0[..])
+                .bind(generation)
+                .bind(at.0)
+                .execute(&mut *connection)
+                .await?;
                 Ok(())
             }
 

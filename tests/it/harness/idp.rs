@@ -1,6 +1,7 @@
 //! An identity provider that signs for real, rotates as told, detects reuse, and misbehaves on request.
 
 mod endpoints;
+mod signing;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -9,10 +10,12 @@ use std::{
     time::Duration,
 };
 
-use evergate::{clock::Clock, demo::jwt::SigningKey, secret::random_text};
+use evergate::{clock::Clock, secret::random_text};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use url::Url;
+
+pub use signing::{Pack, Signer};
 
 pub const CLIENT_ID: &str = "gateway";
 pub const CLIENT_SECRET: &str = "s3cr%t:with+odd&characters";
@@ -74,7 +77,7 @@ pub enum Misbehaviour {
 type Edit = Box<dyn Fn(&mut Value) + Send>;
 
 pub(super) struct State {
-    keys: Vec<SigningKey>,
+    keys: Vec<Signer>,
     published: Vec<Value>,
     rotation: Rotation,
     life: Option<Value>,
@@ -91,6 +94,9 @@ pub(super) struct State {
     edit_header: Option<Edit>,
     edit_answer: Option<Edit>,
     edit_userinfo: Option<Edit>,
+    edit_payload: Option<Box<dyn Fn(String) -> String + Send>>,
+    signs_userinfo: bool,
+    pack: Option<Pack>,
     codes: HashMap<String, Value>,
     refresh: HashMap<String, Token>,
     revoked_families: HashSet<u64>,
@@ -138,7 +144,7 @@ impl Idp {
         let path = format!("/{}", random_text::<6>());
         let issuer = format!("{url}{path}");
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let key = SigningKey::generate("first").unwrap();
+        let key = Signer::generate("ES256", "first");
         let state = State {
             published: vec![key.jwk()],
             keys: vec![key],
@@ -155,6 +161,9 @@ impl Idp {
             edit_header: None,
             edit_answer: None,
             edit_userinfo: None,
+            edit_payload: None,
+            signs_userinfo: false,
+            pack: None,
             codes: HashMap::new(),
             refresh: HashMap::new(),
             revoked_families: HashSet::new(),
@@ -288,14 +297,14 @@ impl Idp {
             "iss": self.issuer, "aud": CLIENT_ID, "iat": now, "exp": now + 120, "jti": random_text::<8>(), "sub": state.user["sub"],
             "events": {"http://schemas.openid.net/event/backchannel-logout": {}}, "ignored": true,
         });
-        let mut head = json!({"alg": "ES256", "typ": "logout+jwt", "kid": key.jwk()["kid"]});
+        let mut head = json!({"alg": key.algorithm(), "typ": "logout+jwt", "kid": key.jwk()["kid"]});
         for (target, edits) in [(&mut all, claims), (&mut head, header)] {
             for (name, value) in edits.as_object().unwrap() {
                 target[name] = value.clone();
             }
             target.as_object_mut().unwrap().retain(|_, value| !value.is_null());
         }
-        key.sign_with_header(&head, &all).unwrap()
+        key.sign_with_header(&head, &all)
     }
 
     pub fn start_counting_at_once(&self) {
@@ -322,7 +331,7 @@ impl Idp {
     /// Signs with a new key from now on; published or not.
     pub fn rotate_keys(&self, publish: bool) {
         let mut state = self.state();
-        let key = SigningKey::generate(&random_text::<6>()).unwrap();
+        let key = Signer::generate("ES256", &random_text::<6>());
         if publish {
             state.published = vec![key.jwk()];
         }

@@ -18,7 +18,7 @@ use evergate::{
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use super::{CLIENT_ID, Endpoint, Idp, Misbehaviour, Offline, Rotation, State, Token};
+use super::{CLIENT_ID, Endpoint, Idp, Misbehaviour, Offline, Rotation, State, Token, signing};
 
 type Provider = Shared<Arc<Idp>>;
 type Fields = HashMap<String, String>;
@@ -99,7 +99,7 @@ async fn metadata(Shared(idp): Provider) -> Response {
     let mut document = json!({
         "issuer": idp.issuer, "authorization_endpoint": at("authorize"), "token_endpoint": at("token"), "userinfo_endpoint": at("userinfo"),
         "jwks_uri": at("jwks"), "revocation_endpoint": at("revoke"), "end_session_endpoint": at("end_session"),
-        "response_types_supported": ["code"], "subject_types_supported": ["public"], "id_token_signing_alg_values_supported": ["ES256"],
+        "response_types_supported": ["code"], "subject_types_supported": ["public"], "id_token_signing_alg_values_supported": ["ES256", "RS256", "PS256", "ES384", "ES512", "EdDSA"],
         "scopes_supported": ["openid", "profile", "email", "offline_access"], "authorization_response_iss_parameter_supported": true,
     });
     for (name, value) in idp.state().metadata.as_object().unwrap() {
@@ -228,11 +228,13 @@ fn issue(idp: &Idp, state: &mut State, user: &Value, refresh: Option<String>, no
         edit(&mut claims);
     }
     let key = state.keys.first().unwrap();
-    let mut header = json!({"alg": "ES256", "typ": "JWT", "kid": key.jwk()["kid"]});
+    let mut header = json!({"alg": key.algorithm(), "typ": "JWT", "kid": key.jwk()["kid"]});
     if let Some(edit) = &state.edit_header {
         edit(&mut header);
     }
-    let id_token = key.sign_with_header(&header, &claims).unwrap();
+    let payload = claims.to_string();
+    let payload = state.edit_payload.as_ref().map_or(payload.clone(), |edit| edit(payload));
+    let id_token = key.sign_text(&header, &payload);
     let access = format!("at-{}", random_text::<24>());
     state.access.insert(access.clone(), user.clone());
     state.issued.extend([access.clone(), id_token.clone()]);
@@ -248,7 +250,7 @@ fn issue(idp: &Idp, state: &mut State, user: &Value, refresh: Option<String>, no
         edit(&mut answer);
     }
     answer.as_object_mut().unwrap().retain(|_, value| !value.is_null());
-    Json(answer).into_response()
+    signing::written(state, &answer)
 }
 
 async fn userinfo(Shared(idp): Provider, headers: HeaderMap) -> Response {
@@ -261,7 +263,7 @@ async fn userinfo(Shared(idp): Provider, headers: HeaderMap) -> Response {
                 if let Some(edit) = &state.edit_userinfo {
                     edit(&mut claims);
                 }
-                Json(claims).into_response()
+                signing::userinfo(&idp, &state, claims)
             }
             None => StatusCode::UNAUTHORIZED.into_response(),
         }

@@ -1,0 +1,118 @@
+//! Signature algorithms (RFC 7518 section 3.1, RFC 8037).
+
+use aws_lc_rs::digest;
+
+/// An algorithm that signatures can be checked with. `none` is not among them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    Rs256,
+    /// The same with SHA-384.
+    Rs384,
+    /// The same with SHA-512.
+    Rs512,
+    /// RSASSA-PSS with SHA-256.
+    Ps256,
+    /// The same with SHA-384.
+    Ps384,
+    /// The same with SHA-512.
+    Ps512,
+    /// ECDSA on P-256 with SHA-256.
+    Es256,
+    /// ECDSA on P-384 with SHA-384.
+    Es384,
+    /// ECDSA on P-521 with SHA-512.
+    Es512,
+    /// Ed25519.
+    EdDsa,
+    /// HMAC with SHA-256 and a secret that both sides know.
+    Hs256,
+    /// The same with SHA-384.
+    Hs384,
+    /// The same with SHA-512.
+    Hs512,
+}
+
+impl Algorithm {
+    /// Those whose keys are public.
+    pub const ASYMMETRIC: [Self; 10] = [
+        Self::Rs256,
+        Self::Rs384,
+        Self::Rs512,
+        Self::Ps256,
+        Self::Ps384,
+        Self::Ps512,
+        Self::Es256,
+        Self::Es384,
+        Self::Es512,
+        Self::EdDsa,
+    ];
+
+    /// The algorithm of this `alg`. `Ed25519` is RFC 9864's name for the only curve of `EdDSA` that is in use.
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "RS256" => Self::Rs256,
+            "RS384" => Self::Rs384,
+            "RS512" => Self::Rs512,
+            "PS256" => Self::Ps256,
+            "PS384" => Self::Ps384,
+            "PS512" => Self::Ps512,
+            "ES256" => Self::Es256,
+            "ES384" => Self::Es384,
+            "ES512" => Self::Es512,
+            "EdDSA" | "Ed25519" => Self::EdDsa,
+            "HS256" => Self::Hs256,
+            "HS384" => Self::Hs384,
+            "HS512" => Self::Hs512,
+            _ => return None,
+        })
+    }
+
+    /// Its `alg`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rs256 => "RS256",
+            Self::Rs384 => "RS384",
+            Self::Rs512 => "RS512",
+            Self::Ps256 => "PS256",
+            Self::Ps384 => "PS384",
+            Self::Ps512 => "PS512",
+            Self::Es256 => "ES256",
+            Self::Es384 => "ES384",
+            Self::Es512 => "ES512",
+            Self::EdDsa => "EdDSA",
+            Self::Hs256 => "HS256",
+            Self::Hs384 => "HS384",
+            Self::Hs512 => "HS512",
+        }
+    }
+
+    /// The shortest secret that it may be used with, where it needs one (RFC 7518 section 3.2).
+    pub fn shortest_secret(self) -> Option<usize> {
+        match self {
+            Self::Hs256 => Some(32),
+            Self::Hs384 => Some(48),
+            Self::Hs512 => Some(64),
+            Self::Rs256
+            | Self::Rs384
+            | Self::Rs512
+            | Self::Ps256
+            | Self::Ps384
+            | Self::Ps512
+            | Self::Es256
+            | Self::Es384
+            | Self::Es512
+            | Self::EdDsa => None,
+        }
+    }
+
+    /// The hash that `at_hash` is made with (OIDC Core section 3.1.3.6); providers do not agree on one for Ed25519.
+    pub fn hash(self) -> Option<&'static digest::Algorithm> {
+        match self {
+            Self::Rs256 | Self::Ps256 | Self::Es256 | Self::Hs256 => Some(&digest::SHA256),
+            Self::Rs384 | Self::Ps384 | Self::Es384 | Self::Hs384 => Some(&digest::SHA384),
+            Self::Rs512 | Self::Ps512 | Self::Es512 | Self::Hs512 => Some(&digest::SHA512),
+            Self::EdDsa => None,
+        }
+    }
+}

@@ -1,0 +1,111 @@
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::*;
+use crate::{oidc::Mapping, secret::Secret};
+
+fn settings() -> Settings {
+    Settings {
+        issuer: "https://id.example".into(),
+        client_id: "c".into(),
+        client_secret: Some(Secret::new("short")),
+        previous_secret: None,
+        preset: None,
+        rotation_grace: None,
+        introspection: None,
+        silent_login: None,
+        scopes: None,
+        auth_params: BTreeMap::new(),
+        ignore_userinfo: false,
+        mapping: Mapping::default(),
+        token_timeout: std::time::Duration::from_secs(1),
+    }
+}
+
+fn read_with(settings: &Settings, edits: &Value) -> Result<Known, ProviderError> {
+    let mut document = json!({
+        "issuer": "https://id.example", "authorization_endpoint": "https://id.example/a", "token_endpoint": "https://id.example/t",
+        "jwks_uri": "https://id.example/k",
+    });
+    document.as_object_mut().unwrap().extend(edits.as_object().unwrap().clone());
+    Known::read(settings, &Metadata::parse(document.to_string().as_bytes()).unwrap())
+}
+
+fn read(edits: &Value) -> Result<Known, ProviderError> {
+    read_with(&settings(), edits)
+}
+
+#[test]
+fn members_that_nobody_needs_are_not_read_and_empty_ones_are_absent() {
+    let odd = json!({
+        "op_policy_uri": "", "registration_endpoint": "", "response_types_supported": "code", "claims_supported": 7,
+        "subject_types_supported": null, "userinfo_endpoint": "", "end_session_endpoint": null, "revocation_endpoint": ["x"],
+        "introspection_endpoint": " ", "scopes_supported": "openid email", "id_token_signing_alg_values_supported": [],
+        "token_endpoint_auth_methods_supported": {}, "prompt_values_supported": [], "code_challenge_methods_supported": true,
+        "authorization_response_iss_parameter_supported": "no", "grant_types_supported": [],
+    });
+    let known = read(&odd).unwrap();
+    assert_eq!((known.userinfo, known.revocation, known.introspection, known.end_session), (None, None, None, None));
+    assert_eq!((known.names_itself, known.answers_silently, known.asks_consent), (false, true, false));
+    assert_eq!(known.algorithms, Algorithm::ASYMMETRIC);
+    assert_eq!(known.plan.scopes, ["openid", "email"]);
+    assert_eq!(known.demands, []);
+}
+
+#[test]
+fn a_member_that_is_needed_is_named_when_it_is_wrong() {
+    for (name, value) in [
+        ("authorization_endpoint", json!(null)),
+        ("token_endpoint", json!("")),
+        ("token_endpoint", json!("http://id.example/t")),
+        ("jwks_uri", json!("ftp://id.example/k")),
+        ("jwks_uri", json!("http://127.0.0.1/k")),
+        ("userinfo_endpoint", json!("/userinfo")),
+        ("revocation_endpoint", json!("http://192.0.2.1/")),
+        ("introspection_endpoint", json!("http://192.0.2.1/")),
+    ] {
+        let error = read(&json!({name: value})).unwrap_err();
+        assert!(matches!(error, ProviderError::Metadata(named) if named == name), "{name}: {error}");
+    }
+    let other = read(&json!({"issuer": "https://id.example/"})).unwrap_err();
+    assert!(matches!(other, ProviderError::IssuerMismatch { found, .. } if found == "https://id.example/"));
+    let ignoring = Settings { ignore_userinfo: true, ..settings() };
+    assert!(read_with(&ignoring, &json!({"userinfo_endpoint": "/userinfo"})).is_ok(), "what is not asked for need not be right");
+}
+
+#[test]
+fn a_shared_secret_serves_where_the_metadata_list_it_and_it_is_long_enough() {
+    let long = Settings { previous_secret: Some(Secret::new("0123456789abcdef0123456789abcdef")), ..settings() };
+    let listed = json!({"id_token_signing_alg_values_supported": ["RS256", "HS256", "HS512", "ES256K", "none"]});
+    assert_eq!(read_with(&long, &listed).unwrap().algorithms, [Algorithm::Rs256, Algorithm::Hs256]);
+    assert_eq!(read(&listed).unwrap().algorithms, [Algorithm::Rs256]);
+    assert_eq!(read_with(&long, &json!({})).unwrap().algorithms, Algorithm::ASYMMETRIC);
+}
+
+#[test]
+fn demands_that_cannot_be_met_are_known_from_the_start() {
+    let cases = [
+        (json!({}), vec![]),
+        (json!({"require_pushed_authorization_requests": true}), vec![Demand::PushedAuthorizationRequests]),
+        (json!({"require_signed_request_object": true}), vec![Demand::SignedRequests]),
+        (json!({"id_token_signing_alg_values_supported": ["ES256K"]}), vec![Demand::SigningAlgorithm]),
+        (json!({"id_token_signing_alg_values_supported": ["HS256"]}), vec![Demand::SigningAlgorithm]),
+        (
+            json!({"id_token_signing_alg_values_supported": ["none"], "id_token_encryption_alg_values_supported": ["RSA-OAEP"]}),
+            vec![Demand::EncryptedIdTokens],
+        ),
+        (
+            json!({"id_token_encryption_alg_values_supported": ["RSA-OAEP"], "userinfo_signing_alg_values_supported": ["RS256"]}),
+            vec![],
+        ),
+        (json!({"token_endpoint_auth_methods_supported": ["private_key_jwt"]}), vec![Demand::ClientAuthentication]),
+        (json!({"token_endpoint_auth_methods_supported": ["client_secret_post"]}), vec![]),
+        (json!({"response_types_supported": ["id_token"]}), vec![Demand::CodeFlow]),
+        (json!({"response_modes_supported": ["form_post"]}), vec![Demand::CodeFlow]),
+        (json!({"response_modes_supported": ["form_post", "query"], "grant_types_supported": ["authorization_code"]}), vec![]),
+    ];
+    for (edits, expected) in cases {
+        assert_eq!(read(&edits).unwrap().demands, expected, "{edits}");
+    }
+}

@@ -1,0 +1,128 @@
+use serde_json::{Map, json};
+
+use super::*;
+
+const NOW: i64 = 1_700_000_000;
+
+fn object(members: &Value) -> Object {
+    Object { members: members.as_object().unwrap().clone(), repeated: Vec::new() }
+}
+
+fn good() -> Map<String, Value> {
+    let claims = json!({"iss": "https://id.example/a", "aud": "client", "sub": "ann", "iat": NOW, "exp": NOW + 60, "nonce": "n"});
+    claims.as_object().unwrap().clone()
+}
+
+fn judged(edits: &Value, subject: Option<&str>) -> Result<(), VerifyError> {
+    let mut claims = good();
+    claims.extend(edits.as_object().unwrap().clone());
+    claims.retain(|_, value| *value != json!("(absent)"));
+    let expected = Expected {
+        issuer: "https://id.example/a",
+        client_id: "client",
+        subject,
+        nonce: if subject.is_some() { Nonce::NotAsked } else { Nonce::Is("n") },
+        access_token: "at",
+        algorithm: Algorithm::Rs256,
+        now: Timestamp(NOW * 1000),
+    };
+    judge(&object(&Value::Object(claims)), expected)
+}
+
+#[test]
+fn claims_that_nobody_needs_are_not_looked_at() {
+    let odd = json!({
+        "updated_at": "2026-01-01T00:00:00Z", "acr": 1, "address": "1 Main St", "preferred_username": 77, "auth_time": "yesterday",
+        "amr": "pwd", "email_verified": "yes", "birthdate": [], "locale": {"a": 1}, "phone_number_verified": 3, "c_hash": 4,
+        "iat": 1_700_000_000.5, "nbf": "now", "azp": null, "at_hash": 7,
+    });
+    assert_eq!(judged(&odd, None), Ok(()));
+    assert_eq!(judged(&odd, Some("ann")), Ok(()));
+}
+
+#[test]
+fn a_claim_that_decides_must_be_right() {
+    let refused = [
+        json!({"iss": "(absent)"}),
+        json!({"iss": "https://id.example/a/"}),
+        json!({"iss": ["https://id.example/a"]}),
+        json!({"aud": "(absent)"}),
+        json!({"aud": []}),
+        json!({"aud": ["client", "other"]}),
+        json!({"aud": ["client", "other"], "azp": "other"}),
+        json!({"azp": "other"}),
+        json!({"sub": "(absent)"}),
+        json!({"sub": ""}),
+        json!({"sub": 7}),
+        json!({"exp": "(absent)"}),
+        json!({"exp": "soon"}),
+        json!({"exp": 1e300}),
+        json!({"iat": "(absent)"}),
+        json!({"nonce": "m"}),
+        json!({"nonce": "(absent)"}),
+        json!({"at_hash": "other"}),
+    ];
+    for edits in refused {
+        assert!(matches!(judged(&edits, None), Err(VerifyError::Refused(_))), "{edits}");
+    }
+    for edits in [json!({"exp": NOW - 61}), json!({"iat": NOW + 61}), json!({"nbf": NOW + 61})] {
+        assert!(matches!(judged(&edits, None), Err(VerifyError::Untimely(_))), "{edits}");
+    }
+    let half = BASE64_URL_SAFE_NO_PAD.encode(&crate::secret::sha256(b"at")[..16]);
+    for edits in [
+        json!({"aud": ["client"]}),
+        json!({"aud": ["client", "other"], "azp": "client"}),
+        json!({"exp": NOW - 59}),
+        json!({"nbf": NOW + 59}),
+        json!({"at_hash": half}),
+    ] {
+        assert_eq!(judged(&edits, None), Ok(()), "{edits}");
+    }
+    let twice = Object { repeated: vec!["sub".to_owned()], ..object(&Value::Object(good())) };
+    let expected = Expected {
+        issuer: "https://id.example/a",
+        client_id: "client",
+        subject: None,
+        nonce: Nonce::NotAsked,
+        access_token: "at",
+        algorithm: Algorithm::EdDsa,
+        now: Timestamp(NOW * 1000),
+    };
+    assert!(matches!(judge(&twice, expected), Err(VerifyError::Refused(_))));
+    let harmless = Object { repeated: vec!["address".to_owned()], ..twice };
+    assert_eq!(judge(&harmless, expected), Ok(()));
+}
+
+#[test]
+fn only_what_cannot_be_a_matter_of_spelling_proves_somebody_else() {
+    let others = [
+        json!({"sub": "bob"}),
+        json!({"sub": "ann "}),
+        json!({"iss": "https://id.example/b"}),
+        json!({"iss": "https://evil.example/a"}),
+        json!({"aud": "other"}),
+        json!({"aud": ["other", "another"]}),
+        // Nothing smaller hides it.
+        json!({"sub": "bob", "exp": 1, "iss": "https://id.example/a/"}),
+    ];
+    for edits in others {
+        assert!(matches!(judged(&edits, Some("ann")), Err(VerifyError::SomebodyElse(_))), "{edits}");
+    }
+    let unclear = [
+        json!({"iss": "https://id.example/a/"}),
+        json!({"iss": "http://id.example/a"}),
+        json!({"iss": "id.example/a"}),
+        json!({"iss": "HTTPS://ID.example:443/a"}),
+        json!({"iss": 7}),
+        json!({"iss": ""}),
+        json!({"aud": ["client", "other"]}),
+        json!({"aud": "Client"}),
+        json!({"aud": {}}),
+        json!({"aud": ""}),
+        json!({"sub": 7}),
+        json!({"sub": null}),
+    ];
+    for edits in unclear {
+        assert!(matches!(judged(&edits, Some("ann")), Err(VerifyError::Refused(_))), "{edits}");
+    }
+}

@@ -1,0 +1,79 @@
+//! Metadata of all sorts: what nobody needs keeps nobody out, and what is needed and wrong is named.
+
+use http::StatusCode;
+use serde_json::json;
+
+use crate::harness::{World, eventually::eventually, idp::Endpoint, logs::lines_with};
+
+#[tokio::test]
+async fn members_that_nobody_needs_keep_nobody_out() {
+    let odd = json!({
+        "op_policy_uri": "", "registration_endpoint": "", "op_tos_uri": 7, "service_documentation": "not an address",
+        "claims_supported": "sub email", "response_modes_supported": "query", "grant_types_supported": "authorization_code",
+        "subject_types_supported": {}, "display_values_supported": [7], "request_parameter_supported": "yes",
+        "token_endpoint_auth_methods_supported": "client_secret_basic", "acr_values_supported": null, "introspection_endpoint": "",
+        "id_token_encryption_alg_values_supported": ["RSA-OAEP"], "mtls_endpoint_aliases": [],
+    });
+    let mut world = World::build().start_with(|idp| idp.set_metadata(odd)).await;
+    world.signed_in().await;
+    world.restart_with(&[]).await;
+    world.signed_in().await;
+    assert!(lines_with(&[world.idp.issuer(), "\"ERROR\""]).is_empty());
+}
+
+#[tokio::test]
+async fn an_issuer_that_is_spelled_otherwise_is_named() {
+    let world = World::build()
+        .without_provider()
+        .start_with(|idp| idp.set_metadata(json!({"issuer": format!("{}/", idp.issuer())})))
+        .await;
+    eventually("the log says which", async || {
+        !lines_with(&[&format!("the provider calls itself {}/,", world.idp.issuer()), "CODER_OIDC_ISSUER_URL"]).is_empty()
+    })
+    .await;
+    assert_eq!(world.idp.calls(Endpoint::Jwks), 0);
+}
+
+#[tokio::test]
+async fn demands_that_cannot_be_met_are_told_at_the_start() {
+    let cases = [
+        (json!({"require_pushed_authorization_requests": true}), "turn require_pushed_authorization_requests off"),
+        (json!({"require_signed_request_object": true}), "turn require_signed_request_object off"),
+        (json!({"id_token_signing_alg_values_supported": ["HS256"]}), "HS256 needs a client secret of 32 bytes"),
+        (
+            json!({"id_token_signing_alg_values_supported": ["none"], "id_token_encryption_alg_values_supported": ["RSA-OAEP"]}),
+            "it encrypts ID tokens",
+        ),
+        (json!({"token_endpoint_auth_methods_supported": ["private_key_jwt"]}), "allow client_secret_basic"),
+    ];
+    for (metadata, remedy) in cases {
+        let world = World::build().start_with(|idp| idp.set_metadata(metadata.clone())).await;
+        assert_eq!(lines_with(&[world.idp.issuer(), "\"ERROR\"", remedy]).len(), 1, "{metadata}");
+    }
+}
+
+#[tokio::test]
+async fn usual_scopes_that_the_provider_does_not_list_are_left_out() {
+    for (supported, expected) in [
+        (json!(["openid"]), "openid"),
+        (json!(["openid", "email", "offline_access"]), "openid email offline_access"),
+        (json!([]), "openid profile email"),
+    ] {
+        let world = World::build().start_with(|idp| idp.set_metadata(json!({"scopes_supported": supported.clone()}))).await;
+        let to_provider = world.visitor().get("/").await.location();
+        let scope = to_provider.query_pairs().find(|(name, _)| name == "scope").unwrap().1.into_owned();
+        assert_eq!(scope, expected, "{supported}");
+        assert_eq!(world.visitor().browse(&world.idp, "/").await.status, StatusCode::OK);
+    }
+}
+
+#[tokio::test]
+async fn consent_is_asked_for_where_a_login_was_to_bring_a_refresh_token_and_brought_none() {
+    let prompts = json!({"prompt_values_supported": ["none", "login", "consent"]});
+    let world = World::build().start_with(|idp| idp.set_metadata(prompts)).await;
+    world.idp.edit_answer(|answer| drop(answer.as_object_mut().unwrap().remove("refresh_token")));
+    assert!(world.visitor().browse(&world.idp, "/").await.is_upstreams());
+    assert_eq!(world.idp.passes(), 2, "once without, and once with consent");
+    assert!(world.visitor().browse(&world.idp, "/").await.is_upstreams());
+    assert_eq!(world.idp.passes(), 3, "nobody agrees at each login for nothing");
+}

@@ -1,0 +1,241 @@
+//! Tokens and answers of all sorts: what nobody needs decides nothing, and what decides is checked.
+
+use std::{io::Write, time::Duration};
+
+use flate2::{Compression, write::GzEncoder};
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::harness::{
+    World,
+    idp::{Endpoint, Misbehaviour, Pack, Signer},
+    logs::lines_with,
+};
+
+const EXPIRED: Duration = Duration::from_secs(301);
+const LONG_SECRET: &str = "a client secret of more than thirty-two bytes";
+
+type Edit = fn(&mut Value);
+
+async fn login_ends_with(world: &World) -> StatusCode {
+    world.visitor().browse(&world.idp, "/").await.status
+}
+
+#[tokio::test]
+async fn claims_that_nobody_needs_decide_nothing_at_login_or_renewal() {
+    let world = World::start().await;
+    let odd = json!({
+        "updated_at": "2026-11-25T10:00:00.000Z", "acr": 1, "amr": "pwd", "address": "1 Main St", "preferred_username": 77,
+        "phone_number_verified": "no", "auth_time": "never", "birthdate": 1970, "zoneinfo": [], "locale": {}, "c_hash": 1, "at_hash": 2,
+        "azp": null, "profile": "not an address", "picture": "", "nbf": "now",
+    });
+    world.idp.edit_id_token(move |claims| claims.as_object_mut().unwrap().extend(odd.as_object().unwrap().clone()));
+    world.idp.edit_userinfo(|claims| drop(claims.as_object_mut().unwrap().remove("preferred_username")));
+    let visitor = world.signed_in().await;
+    for _ in 0..2 {
+        assert!(visitor.get("/").await.is_upstreams());
+        let seen = world.upstream.last();
+        assert_eq!(seen.header("x-forwarded-email"), Some("ann@example.com"));
+        assert_eq!(seen.header("x-forwarded-preferred-username"), None, "of an unexpected type, so absent");
+        assert_eq!(seen.header("x-evergate-renewed-at"), None);
+        world.clock.advance(EXPIRED);
+    }
+}
+
+#[tokio::test]
+async fn every_algorithm_with_a_public_key_is_accepted_at_login_and_renewal() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    for algorithm in ["RS256", "PS256", "ES384", "ES512", "EdDSA"] {
+        world.idp.change_algorithm(algorithm);
+        world.clock.advance(EXPIRED);
+        assert!(visitor.get("/").await.is_upstreams(), "{algorithm}");
+        assert_eq!(world.upstream.last().header("x-evergate-renewed-at"), None, "{algorithm}");
+        assert_eq!(login_ends_with(&world).await, StatusCode::OK, "{algorithm}");
+    }
+}
+
+#[tokio::test]
+async fn a_shared_secret_signs_where_the_metadata_list_it_and_it_is_long_enough() {
+    let cases = [
+        (LONG_SECRET, json!(["RS256", "HS256"]), StatusCode::OK),
+        (LONG_SECRET, json!(["RS256"]), StatusCode::FORBIDDEN),
+        (LONG_SECRET, json!(null), StatusCode::FORBIDDEN),
+        ("short", json!(["RS256", "HS256"]), StatusCode::FORBIDDEN),
+    ];
+    for (secret, listed, expected) in cases {
+        let world = World::build()
+            .set("oidc_client_secret", secret)
+            .start_with(|idp| {
+                idp.change_secret(secret);
+                idp.set_metadata(json!({"id_token_signing_alg_values_supported": listed.clone()}));
+                idp.sign_with(Signer::with_secret(secret), &[]);
+            })
+            .await;
+        assert_eq!(login_ends_with(&world).await, expected, "{secret} {listed}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_signed_with_a_key_of_the_set_as_secret_makes_no_session() {
+    let public = Signer::generate("RS256", "a").jwk();
+    let world = World::build()
+        .set("oidc_client_secret", LONG_SECRET)
+        .start_with(|idp| {
+            idp.change_secret(LONG_SECRET);
+            idp.set_metadata(json!({"id_token_signing_alg_values_supported": ["RS256", "HS256"]}));
+            let published = [public.clone(), json!({"kty": "oct", "k": "AAAA", "kid": "b"})];
+            idp.sign_with(Signer::with_secret(public["n"].as_str().unwrap()), &published);
+        })
+        .await;
+    assert_eq!(login_ends_with(&world).await, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn what_decides_is_checked_at_login() {
+    let world = World::start().await;
+    let edits: [(&str, Edit); 4] = [
+        ("nbf", |claims| claims["nbf"] = json!(claims["iat"].as_i64().unwrap() + 3600)),
+        ("at_hash", |claims| claims["at_hash"] = json!("AAAAAAAAAAAAAAAAAAAAAA")),
+        ("azp", |claims| claims["azp"] = json!("other")),
+        ("exp", |claims| claims["exp"] = json!("soon")),
+    ];
+    for (what, edit) in edits {
+        world.idp.edit_id_token(edit);
+        assert_eq!(login_ends_with(&world).await, StatusCode::FORBIDDEN, "{what}");
+    }
+    world.idp.edit_id_token(|_| {});
+    world.idp.edit_payload(|payload| payload.replacen('{', r#"{"sub":"sub-admin","#, 1));
+    assert_eq!(login_ends_with(&world).await, StatusCode::FORBIDDEN, "two subs");
+    world.idp.edit_payload(|payload| payload.replacen('{', r#"{"address":1,"address":2,"#, 1));
+    assert_eq!(login_ends_with(&world).await, StatusCode::OK, "two of what nobody needs");
+}
+
+fn gzip(body: &[u8]) -> (Vec<u8>, Option<&'static str>) {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(body).unwrap();
+    (encoder.finish().unwrap(), Some("gzip"))
+}
+
+fn marked(body: &[u8]) -> (Vec<u8>, Option<&'static str>) {
+    ([b"\xef\xbb\xbf", body].concat(), None)
+}
+
+#[tokio::test]
+async fn an_answer_is_read_however_it_is_written_and_spends_no_refresh_token_in_vain() {
+    let world = World::start().await;
+    let packs: [(&str, Option<Pack>); 3] = [("gzip", Some(gzip)), ("a BOM", Some(marked)), ("an empty error", None)];
+    for (what, pack) in packs {
+        world.idp.pack(pack);
+        world.idp.edit_answer(|answer| {
+            answer["error"] = json!("");
+            answer["token_type"] = json!(" BEARER ");
+        });
+        let visitor = world.signed_in().await;
+        world.clock.advance(EXPIRED);
+        assert!(visitor.get("/").await.is_upstreams(), "{what}");
+        assert_eq!(world.upstream.last().header("x-evergate-renewed-at"), None, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn signed_user_info_is_verified_and_read() {
+    let world = World::start().await;
+    world.idp.edit_id_token(|claims| drop(claims.as_object_mut().unwrap().remove("groups")));
+    world.idp.sign_userinfo(true);
+    let visitor = world.signed_in().await;
+    for _ in 0..2 {
+        assert!(visitor.get("/").await.is_upstreams());
+        assert_eq!(world.upstream.last().header("x-forwarded-groups"), Some("staff"));
+        world.clock.advance(EXPIRED);
+    }
+    for (what, edit) in [
+        ("another issuer", (|claims| claims["iss"] = json!("https://evil.example")) as Edit),
+        ("another audience", |claims| claims["aud"] = json!("other")),
+        ("another sub", |claims| claims["sub"] = json!("sub-bob")),
+    ] {
+        world.idp.edit_userinfo(edit);
+        assert_ne!(login_ends_with(&world).await, StatusCode::OK, "{what}");
+    }
+    world.idp.edit_userinfo(|_| {});
+    world.idp.edit_header(|_| {});
+    world.idp.misbehave(Endpoint::Userinfo, Misbehaviour::Answer(200, "eyJhbGciOiJub25lIn0.e30.".to_owned(), vec![]));
+    assert_eq!(login_ends_with(&world).await, StatusCode::BAD_GATEWAY);
+    assert!(!lines_with(&["user info is unusable: it is a signed answer, and its algorithm none is not accepted"]).is_empty());
+}
+
+#[tokio::test]
+async fn the_log_says_which_call_was_refused_with_which_status() {
+    let world = World::start().await;
+    world.idp.misbehave(Endpoint::Userinfo, Misbehaviour::Answer(403, String::new(), vec![]));
+    assert_eq!(login_ends_with(&world).await, StatusCode::BAD_GATEWAY);
+    assert!(!lines_with(&["user info was refused with status 403"]).is_empty());
+}
+
+#[tokio::test]
+async fn null_and_empty_claims_of_user_info_take_nothing_away() {
+    let world = World::start().await;
+    world.idp.edit_userinfo(|claims| {
+        *claims = json!({"sub": claims["sub"], "email": null, "email_verified": null, "groups": null, "preferred_username": ""});
+    });
+    let visitor = world.signed_in().await;
+    assert!(visitor.get("/").await.is_upstreams());
+    let seen = world.upstream.last();
+    assert_eq!(seen.header("x-forwarded-email"), Some("ann@example.com"));
+    assert_eq!(seen.header("x-forwarded-groups"), Some("staff"));
+    assert_eq!(seen.header("x-forwarded-preferred-username"), Some("ann"));
+}
+
+#[tokio::test]
+async fn an_address_is_verified_by_the_document_that_it_stands_in() {
+    let world = World::build().set("oidc_email_domain", "example.com,corp.example").start().await;
+    world.idp.edit_userinfo(|claims| *claims = json!({"sub": claims["sub"], "email": "boss@corp.example"}));
+    let visitor = world.visitor();
+    let reply = visitor.browse(&world.idp, "/").await;
+    assert_eq!(reply.status, StatusCode::FORBIDDEN, "nobody vouches for it");
+    world.idp.edit_userinfo(|claims| {
+        *claims = json!({"sub": claims["sub"], "email": "boss@corp.example", "email_verified": true});
+    });
+    assert_eq!(login_ends_with(&world).await, StatusCode::OK);
+}
+
+const FORM: [(&str, &str); 1] = [("content-type", "application/x-www-form-urlencoded")];
+
+async fn announce(world: &World, token: &str) -> StatusCode {
+    world.visitor().send(Method::POST, "/oauth2/backchannel_logout", &FORM, &format!("logout_token={token}")).await.status
+}
+
+/// Ory Hydra's.
+#[tokio::test]
+async fn a_fresh_logout_token_without_exp_logs_out_once() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    let now = world.clock.now().seconds();
+    let old = world.idp.logout_token(json!({"exp": null, "iat": now - 181}), json!({}));
+    assert_eq!(announce(&world, &old).await, StatusCode::BAD_REQUEST);
+    assert!(visitor.get("/").await.is_upstreams());
+    let fresh = world.idp.logout_token(json!({"exp": null}), json!({}));
+    assert_eq!(announce(&world, &fresh).await, StatusCode::OK);
+    assert_eq!(visitor.fetch("/").await.status, StatusCode::UNAUTHORIZED);
+    let visitor = world.signed_in().await;
+    assert_eq!(announce(&world, &fresh).await, StatusCode::OK);
+    assert!(visitor.get("/").await.is_upstreams(), "it is remembered, and does nothing when it comes again");
+}
+
+#[tokio::test]
+async fn a_logout_token_is_signed_as_the_provider_s_id_tokens_are() {
+    let world = World::start().await;
+    let (rs256, es256) = (Signer::generate("RS256", "r"), Signer::generate("ES256", "e"));
+    let published = [rs256.jwk(), es256.jwk()];
+    world.idp.sign_with(rs256, &published);
+    let visitor = world.signed_in().await;
+    world.idp.sign_with(es256, &published);
+    assert_eq!(announce(&world, &world.idp.logout_token(json!({}), json!({}))).await, StatusCode::BAD_REQUEST);
+    assert!(visitor.get("/").await.is_upstreams());
+    assert!(!lines_with(&["a logout token was refused", "its algorithm ES256 is not accepted"]).is_empty());
+    assert!(lines_with(&["a logout token was refused", "ID token"]).is_empty());
+    // The provider's ID tokens are ES256 from now on, and so are its logout tokens.
+    world.signed_in().await;
+    assert_eq!(announce(&world, &world.idp.logout_token(json!({}), json!({}))).await, StatusCode::OK);
+    assert_eq!(visitor.fetch("/").await.status, StatusCode::UNAUTHORIZED);
+}
