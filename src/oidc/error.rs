@@ -14,6 +14,9 @@ pub enum ProviderError {
     /// The metadata are another issuer's than is configured.
     #[error("the provider's metadata are not those of CODER_OIDC_ISSUER_URL: {0}")]
     OtherIssuer(String),
+    /// Somebody answers at the issuer's address, and has no metadata there.
+    #[error("there are no metadata at the address of CODER_OIDC_ISSUER_URL: {0}")]
+    NoMetadata(String),
     /// The setting is not an issuer.
     #[error("the issuer URL is malformed")]
     Issuer,
@@ -53,7 +56,7 @@ impl ProviderError {
     /// Whether trying again is in vain until somebody mends the settings, here or at the provider.
     pub fn is_configuration(&self) -> bool {
         match self {
-            Self::Misconfigured | Self::OtherIssuer(_) | Self::Issuer | Self::Metadata(_) => true,
+            Self::Misconfigured | Self::OtherIssuer(_) | Self::NoMetadata(_) | Self::Issuer | Self::Metadata(_) => true,
             Self::NotReady
             | Self::Discovery(_)
             | Self::Keys(_)

@@ -188,9 +188,17 @@ impl Provider {
     async fn try_discover(&self) -> Result<Plan, ProviderError> {
         let issuer = IssuerUrl::new(self.settings.issuer.clone()).map_err(|_| ProviderError::Issuer)?;
         let metadata = Metadata::discover_async(issuer, &self.http).await.map_err(|error| {
-            // The library validates one thing: whose metadata they are.
-            let is_another = matches!(error, DiscoveryError::Validation(_));
-            if is_another { ProviderError::OtherIssuer(causes(&error)) } else { ProviderError::Discovery(causes(&error)) }
+            let cause = causes(&error);
+            if let DiscoveryError::Validation(_) = error {
+                // The library validates one thing: whose metadata they are.
+                ProviderError::OtherIssuer(cause)
+            } else if let DiscoveryError::Response(status, ..) = error
+                && matches!(status.as_u16(), 400..=404 | 410)
+            {
+                ProviderError::NoMetadata(cause)
+            } else {
+                ProviderError::Discovery(cause)
+            }
         })?;
         let (known, keys) = discovery::accept(&self.settings, &metadata)?;
         let plan = known.plan.clone();
