@@ -12,7 +12,7 @@ use http::{Request, StatusCode, header};
 use http_body_util::Full;
 use openidconnect::IssuerUrl;
 
-use super::{Provider, ProviderError, SHORT_CALL};
+use super::{FetchError, Provider, ProviderError, SHORT_CALL};
 use crate::{backoff::back_off, telemetry::logs::causes};
 
 pub use metadata::Demand;
@@ -99,21 +99,40 @@ impl Provider {
         let url = IssuerUrl::new(self.settings.issuer.clone())
             .and_then(|issuer| issuer.join(".well-known/openid-configuration"))
             .map_err(|_| ProviderError::Issuer)?;
-        let body = self.fetch_document(url.as_str()).await.map_err(ProviderError::Discovery)?;
+        let body = self.fetch_document(url.as_str()).await.map_err(|error| match error {
+            // Somebody is there who knows of no such thing, and will not by waiting.
+            DocumentError::Refused(status) if matches!(status.as_u16(), 400..=404 | 410) => {
+                ProviderError::NoMetadata(error.to_string())
+            }
+            error => ProviderError::Discovery(causes(&error)),
+        })?;
         Metadata::parse(&body).ok_or_else(|| ProviderError::Discovery("its answer is not a JSON object".to_owned()))
     }
 
-    /// A public document of the provider's. The error is for the log.
-    pub(super) async fn fetch_document(&self, url: &str) -> Result<Bytes, String> {
+    /// A public document of the provider's.
+    pub(super) async fn fetch_document(&self, url: &str) -> Result<Bytes, DocumentError> {
         let request = Request::get(url)
             .header(header::ACCEPT, "application/json")
             .body(Full::<Bytes>::default())
-            .map_err(|_| "its address is malformed".to_owned())?;
-        let answer = self.http.fetch(request, SHORT_CALL).await.map_err(|error| causes(&error))?;
+            .map_err(|_| DocumentError::Address)?;
+        let answer = self.http.fetch(request, SHORT_CALL).await?;
         match answer.status {
             StatusCode::OK => Ok(answer.body),
-            status if status.is_redirection() => Err(format!("it answered status {status}, and redirects are not followed")),
-            status => Err(format!("it answered status {status}")),
+            status if status.is_redirection() => Err(DocumentError::Redirected(status)),
+            status => Err(DocumentError::Refused(status)),
         }
     }
+}
+
+/// Why a public document of the provider's could not be had.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DocumentError {
+    #[error("its address is malformed")]
+    Address,
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    #[error("it answered status {0}, and redirects are not followed")]
+    Redirected(StatusCode),
+    #[error("it answered status {0}")]
+    Refused(StatusCode),
 }

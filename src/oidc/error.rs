@@ -13,6 +13,9 @@ pub enum ProviderError {
     /// It has not been found yet, for a reason that only an administrator can mend; the log of discovery has it.
     #[error("the provider cannot be used as it is configured")]
     Misconfigured,
+    /// Somebody answers at the issuer's address, and has no metadata there.
+    #[error("there are no metadata at the address of CODER_OIDC_ISSUER_URL: {0}")]
+    NoMetadata(String),
     /// The setting is not an issuer.
     #[error("the issuer URL is malformed")]
     Issuer,
@@ -69,7 +72,7 @@ impl ProviderError {
     /// Whether trying again is in vain until somebody mends the settings, here or at the provider.
     pub fn is_configuration(&self) -> bool {
         match self {
-            Self::Misconfigured | Self::IssuerMismatch { .. } | Self::Issuer | Self::Metadata(_) => true,
+            Self::Misconfigured | Self::IssuerMismatch { .. } | Self::NoMetadata(_) | Self::Issuer | Self::Metadata(_) => true,
             Self::NotReady
             | Self::Discovery(_)
             | Self::Keys(_)

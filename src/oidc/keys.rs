@@ -13,6 +13,7 @@ use crate::{
     clock::Timestamp,
     jose::{Accepted, Algorithm, JoseError, KeySet, Names, Object, Token},
     secret::Secret,
+    telemetry::logs::causes,
 };
 
 /// What keys are needed for.
@@ -123,7 +124,7 @@ impl Provider {
 
     /// Fetches the keys. The address was checked when it was read.
     pub(super) async fn fetch_keys(&self, known: &Known) -> Result<Arc<KeySet>, ProviderError> {
-        let document = self.fetch_document(&known.jwks).await.map_err(ProviderError::Keys)?;
+        let document = self.fetch_document(&known.jwks).await.map_err(|error| ProviderError::Keys(causes(&error)))?;
         let set = KeySet::parse(&document).map_err(|error| ProviderError::Keys(error.to_string()))?;
         if set.is_empty() {
             tracing::warn!(oidc.issuer = self.issuer(), "the provider publishes no key that a signature could be checked with");

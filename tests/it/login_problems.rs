@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::harness::{
     World,
     eventually::eventually,
-    idp::{Idp, Offline},
+    idp::{Endpoint, Idp, Misbehaviour, Offline},
     logs::lines_with,
 };
 
@@ -42,6 +42,16 @@ async fn a_provider_that_is_away_is_no_matter_of_configuration() {
     assert_eq!((page.status, page.header("evergate-answer")), (StatusCode::SERVICE_UNAVAILABLE, "provider_unavailable"));
     assert!(page.text().contains(r#"href="https://app.test/a">Try again"#), "{}", page.text());
     assert_eq!(world.visitor().get("/oauth2/readyz").await.json()["provider_error"], "unreachable");
+}
+
+#[tokio::test]
+async fn an_address_without_metadata_is_a_matter_of_configuration_and_a_provider_that_fails_is_not() {
+    for (status, error) in [(404, "configuration"), (503, "unreachable"), (429, "unreachable")] {
+        let prepare = |idp: &Idp| idp.misbehave(Endpoint::Discovery, Misbehaviour::Answer(status, String::new(), vec![]));
+        let world = World::build().without_provider().start_with(prepare).await;
+        eventually("discovery was tried", async || world.idp.calls(Endpoint::Discovery) > 1).await;
+        assert_eq!(world.visitor().get("/oauth2/readyz").await.json()["provider_error"], error, "{status}");
+    }
 }
 
 #[tokio::test]

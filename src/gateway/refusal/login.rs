@@ -89,6 +89,7 @@ fn provider_row(error: &ProviderError, row: impl Fn(StatusCode, &'static str, &'
         ProviderError::NotReady
         | ProviderError::Misconfigured
         | ProviderError::IssuerMismatch { .. }
+        | ProviderError::NoMetadata(_)
         | ProviderError::Issuer
         | ProviderError::Discovery(_)
         | ProviderError::Metadata(_)
