@@ -299,11 +299,13 @@ impl Gateway {
 
     fn refuse(&self, exchange: &Exchange, refusal: Refusal) -> Answered {
         let login_url = exchange.site.at(&format!("{}/start", self.settings.prefix));
+        // Nobody says what else such a client sends.
+        let closes = exchange.leaves_body || (exchange.version < Version::HTTP_2 && matches!(refusal, Refusal::HeadTooLarge));
         let mut response = refusal.into_response(exchange, &login_url);
         if exchange.call.is_some_and(|call| call.is_past(exchange.elapsed())) {
             response = grpc::too_late();
         }
-        if exchange.leaves_body {
+        if closes {
             // RFC 9112 section 9.6.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

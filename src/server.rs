@@ -259,7 +259,10 @@ async fn connection<S, F, B>(
             biased;
             ended = served.as_mut() => break ended,
             () = stopping.as_mut() => {}
-            () = rested.as_mut() => if is_ending { return },
+            () = rested.as_mut() => if is_ending {
+                tracing::debug!(client.ip = %address, "a connection on which no request came to its end was cut");
+                return;
+            },
         }
         // Answers that have begun are finished. Where that never comes to an end, as with a head that does not, the next rest
         // is the last.

@@ -229,6 +229,15 @@ impl From<ForwardError> for Undelivered {
 
 impl Http2 {
     async fn send(&self, outgoing: Box<Outgoing>, timeout: Option<Duration>) -> Result<Reply, Undelivered> {
+        match self.send_once(outgoing, timeout).await {
+            // Its connection was just being left.
+            Err(Undelivered { error: ForwardError::Broken(_), outgoing: Some(again) }) => self.send_once(again, timeout).await,
+            sent => sent,
+        }
+    }
+
+    /// Sends on the connection whose turn it is. The request comes back if nothing was done about it.
+    async fn send_once(&self, outgoing: Box<Outgoing>, timeout: Option<Duration>) -> Result<Reply, Undelivered> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.connections.len().max(1);
         let connection = self.connections.get(turn).ok_or(ForwardError::NoUpstream)?;
         // The connection is made, and fails, with the request in it; without a body it can be written again.
@@ -259,11 +268,12 @@ impl Http2 {
                 Err(Undelivered { error: ForwardError::Unreachable(error.into()), outgoing: again })
             }
             Err(error) => Err(match Fault::of(&error) {
-                Fault::Reset => ForwardError::Reset(error.into()),
-                Fault::Request => ForwardError::Incomplete(error.into()),
-                Fault::GoAway | Fault::Other => ForwardError::Broken(error.into()),
-            }
-            .into()),
+                Fault::Reset => ForwardError::Reset(error.into()).into(),
+                Fault::Request => ForwardError::Incomplete(error.into()).into(),
+                // Nothing was done about streams beyond those that a GOAWAY names (RFC 9113 section 6.8).
+                Fault::GoAway => Undelivered { error: ForwardError::Broken(error.into()), outgoing: again },
+                Fault::Other => ForwardError::Broken(error.into()).into(),
+            }),
         }
     }
 }

@@ -37,9 +37,13 @@ pub(super) struct Course {
     refused: Mutex<Option<OnUpgrade>>,
     phase: AtomicU8,
     broken: AtomicU8,
+    empty: AtomicU8,
     /// Interim answers.
     pub(super) queue: Queue,
 }
+
+/// h2, as a client, ends a connection for a hundred.
+const MOST_EMPTY: u8 = 64;
 
 /// Nobody has asked for what is written over HTTP/1 now.
 const UNASKED: u8 = 0;
@@ -107,6 +111,12 @@ impl Course {
             1 => Some(Break::InStages),
             _ => Some(Break::AtOnce),
         }
+    }
+
+    /// Whether another empty frame of data may be sent on this connection of HTTP/2.
+    pub(super) fn may_send_empty(&self) -> bool {
+        let more = |sent: u8| sent.checked_add(1).filter(|sent| *sent <= MOST_EMPTY);
+        self.empty.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
     /// Whether any request came.

@@ -1,8 +1,9 @@
 //! An answer on its way to the client, of which nothing is lost where it breaks off: the head and all that came of the body go
 //! out first, and then its connection, or its stream, breaks. hyper drops what it has not written yet when a body fails.
 //!
-//! Over HTTP/1 the connection breaks below hyper, once that has handed over all that it had ([`super::staged`]). Over HTTP/2 an
-//! empty frame of data is sent behind the others, and the failure waits until that has left.
+//! Over HTTP/1 the connection breaks below hyper, once that has handed over all that it had ([`super::staged`]). Over HTTP/2 the
+//! failure waits until the memory of the last piece is given back, which is when it has been written, behind the head and all
+//! pieces before it.
 
 use std::{
     error::Error,
@@ -10,7 +11,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -30,6 +31,8 @@ pub(super) struct Relayed<B> {
     body: Option<B>,
     course: Arc<Course>,
     end: End,
+    /// What has not left of an answer over HTTP/2, if it came in pieces.
+    sent: Option<Arc<Sent>>,
     broken: Option<Box<Broken>>,
     patience: Duration,
 }
@@ -67,7 +70,28 @@ impl<B: Body> Relayed<B> {
             _ if is_measured() => End::Framing,
             _ => End::Connection,
         };
-        response.map(|body| Self { body: Some(body), course, end, broken: None, patience })
+        response.map(|body| Self { body: Some(body), course, end, sent: None, broken: None, patience })
+    }
+}
+
+impl<B> Relayed<B> {
+    /// A piece whose leaving is seen.
+    fn follow(&mut self, data: Bytes) -> Bytes {
+        let sent = self.sent.get_or_insert_default();
+        sent.pieces.fetch_add(1, Ordering::Relaxed);
+        Bytes::from_owner(Piece { data, sent: Arc::clone(sent) })
+    }
+
+    /// Fails when all that came has left. Where that is the head alone, an empty piece goes behind it, but not on and on: clients
+    /// end a connection on which many come.
+    fn break_stream(&mut self, error: Failure, context: &mut Context<'_>) -> Poll<Result<Frame<Bytes>, Failure>> {
+        let empty = (self.sent.is_none() && self.course.may_send_empty()).then(|| self.follow(Bytes::new()));
+        let (sent, patience) = (self.sent.take().unwrap_or_default(), Box::pin(tokio::time::sleep(self.patience)));
+        let broken = self.broken.insert(Box::new(Broken { error: Some(error), sent, patience }));
+        match empty {
+            Some(empty) => Poll::Ready(Ok(Frame::data(empty))),
+            None => broken.poll(context).map(Err),
+        }
     }
 }
 
@@ -91,18 +115,12 @@ where
             return broken.poll(context).map(|error| Some(Err(error)));
         }
         let Some(body) = &mut this.body else { return Poll::Pending };
-        match ready!(Pin::new(body).poll_frame(context)) {
+        match ready!(Pin::new(&mut *body).poll_frame(context)) {
             Some(Err(error)) => {
                 // With all that it holds.
                 this.body = None;
                 let how = match this.end {
-                    End::Stream => {
-                        let sent = Arc::<Sent>::default();
-                        let last = Bytes::from_owner(Last(Arc::clone(&sent)));
-                        let patience = Box::pin(tokio::time::sleep(this.patience));
-                        this.broken = Some(Box::new(Broken { error: Some(error.into()), sent, patience }));
-                        return Poll::Ready(Some(Ok(Frame::data(last))));
-                    }
+                    End::Stream => return this.break_stream(error.into(), context).map(Some),
                     End::Framing => Break::InStages,
                     // To end it properly would be to say that this was all.
                     End::Connection => Break::AtOnce,
@@ -110,6 +128,10 @@ where
                 // hyper flushes whenever a body has nothing for it, and what is below it breaks off behind that.
                 this.course.break_off(how);
                 Poll::Pending
+            }
+            // Nothing breaks off behind the last piece.
+            Some(Ok(frame)) if this.end == End::Stream && frame.is_data() && !body.is_end_stream() => {
+                Poll::Ready(Some(Ok(frame.map_data(|data| this.follow(data)))))
             }
             frame => Poll::Ready(frame.map(|frame| frame.map_err(Into::into))),
         }
@@ -128,32 +150,36 @@ impl Broken {
     /// The failure, when all that came before it has left, or for too long did not.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Failure> {
         self.sent.waiting.register(context.waker());
-        if !self.sent.is_over.load(Ordering::Acquire) {
+        if self.sent.pieces.load(Ordering::Acquire) > 0 {
             ready!(self.patience.as_mut().poll(context));
         }
         Poll::Ready(self.error.take().unwrap_or_else(|| "it has failed".into()))
     }
 }
 
-/// Whether the last frame has left.
+/// So many pieces have not left.
 #[derive(Debug, Default)]
 struct Sent {
-    is_over: AtomicBool,
+    pieces: AtomicUsize,
     waiting: AtomicWaker,
 }
 
-/// The memory of an empty frame, which is dropped when that is written, behind all frames before it.
-struct Last(Arc<Sent>);
+/// The memory of a piece, which is dropped when all of it is written.
+struct Piece {
+    data: Bytes,
+    sent: Arc<Sent>,
+}
 
-impl AsRef<[u8]> for Last {
+impl AsRef<[u8]> for Piece {
     fn as_ref(&self) -> &[u8] {
-        &[]
+        &self.data
     }
 }
 
-impl Drop for Last {
+impl Drop for Piece {
     fn drop(&mut self) {
-        self.0.is_over.store(true, Ordering::Release);
-        self.0.waiting.wake();
+        if self.sent.pieces.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.sent.waiting.wake();
+        }
     }
 }

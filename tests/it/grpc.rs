@@ -16,8 +16,8 @@ use crate::harness::{
     wire::app,
 };
 
-/// Longer than pings were apart when we sent any.
-const QUIET: Duration = Duration::from_secs(25);
+/// Longer than pings were apart when we sent any, and than a connection to an app rests before it is closed.
+const QUIET: Duration = Duration::from_secs(40);
 
 /// An app that is quiet for a while before it answers a call, and then says how often it was pinged meanwhile.
 async fn quiet_app(quiet: Duration) -> SocketAddr {
