@@ -40,6 +40,7 @@ mod shared_grants;
 mod silent_return;
 mod smuggling;
 mod storm;
+mod targets;
 mod tls;
 mod transfer;
 mod unreadable;
