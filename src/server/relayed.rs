@@ -37,6 +37,9 @@ pub(super) struct Relayed<B> {
     patience: Duration,
 }
 
+/// In which a head leaves, where nothing says when it has.
+const A_MOMENT: Duration = Duration::from_millis(100);
+
 /// How its end is told to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
@@ -85,8 +88,18 @@ impl<B> Relayed<B> {
     /// Fails when all that came has left. Where that is the head alone, an empty piece goes behind it, but not on and on: clients
     /// end a connection on which many come.
     fn break_stream(&mut self, error: Failure, context: &mut Context<'_>) -> Poll<Result<Frame<Bytes>, Failure>> {
-        let empty = (self.sent.is_none() && self.course.may_send_empty()).then(|| self.follow(Bytes::new()));
-        let (sent, patience) = (self.sent.take().unwrap_or_default(), Box::pin(tokio::time::sleep(self.patience)));
+        let is_head_alone = self.sent.is_none();
+        let empty = is_head_alone.then(|| self.follow(Bytes::new()));
+        let sent = self.sent.take().unwrap_or_default();
+        let (empty, patience) = match empty {
+            Some(empty) if self.course.may_send_empty() => (Some(empty), self.patience),
+            Some(_) => {
+                sent.pieces.fetch_add(1, Ordering::Relaxed);
+                (None, A_MOMENT)
+            }
+            None => (None, self.patience),
+        };
+        let patience = Box::pin(tokio::time::sleep(patience));
         let broken = self.broken.insert(Box::new(Broken { error: Some(error), sent, patience }));
         match empty {
             Some(empty) => Poll::Ready(Ok(Frame::data(empty))),
