@@ -4,6 +4,7 @@ WORKDIR /build
 # The dependencies are built under an empty crate, in a layer that stays until Cargo.lock changes. The test is
 # there because Cargo.toml names its file; tests themselves are not part of the build.
 COPY Cargo.toml Cargo.lock ./
+COPY vendor vendor
 RUN mkdir -p src tests/it \
     && touch src/lib.rs \
     && echo 'fn main() {}' > src/main.rs \

@@ -212,7 +212,11 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
     }
     let welcome = move |peer: server::Peer| {
         let (gateway, caller) = (Arc::clone(&handling), Arc::new(Caller::from(peer)));
-        move |request| Arc::clone(&gateway).handle(Arc::clone(&caller), request)
+        let (refusing, unread) = (Arc::clone(&gateway), Arc::clone(&caller));
+        server::Serving {
+            answer: move |request| Arc::clone(&gateway).handle(Arc::clone(&caller), request),
+            refuse: Box::new(move |status| refusing.refuse_unread(&unread, status)),
+        }
     };
     if let Some(showing) = showing {
         let stop = background.clone();

@@ -24,7 +24,7 @@ use std::{
 };
 
 use base64::prelude::*;
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version, header, request, uri::PathAndQuery};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header, request, uri::PathAndQuery};
 use hyper::body::{Body, Incoming};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -41,7 +41,7 @@ use body::{Limits, WithoutTrailers};
 use hop::Upgrade;
 use upstream::{Client, Kind, Reply, Room, Undelivered};
 
-pub use body::Answer;
+pub use body::{Answer, BrokenOff};
 pub use edits::Edits;
 pub use hop::{frames, is_extended_connect};
 pub use scrub::is_ours_to_say;
@@ -83,6 +83,8 @@ pub struct Timeouts {
     pub idle: Option<Duration>,
     /// For all of its answer.
     pub total: Option<Duration>,
+    /// Between two pings on a connection of HTTP/2 (`CODER_UPSTREAM_HTTP2_PING`).
+    pub ping: Option<Duration>,
 }
 
 /// Marks every response that Evergate made itself; its value says which. An upstream's copy is removed.
@@ -97,6 +99,9 @@ pub enum ForwardError {
     /// No connection could be made; the request was not sent.
     #[error("the upstream cannot be reached")]
     Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It reset the request's stream (HTTP/2), as gRPC servers do at a call's deadline.
+    #[error("the upstream reset the stream")]
+    Reset(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The connection broke before the head of an answer.
     #[error("the upstream broke the connection off")]
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -144,6 +149,9 @@ pub struct Beyond {
     pub place: Arc<OwnedSemaphorePermit>,
 }
 
+/// Takes interim answers (RFC 9110 section 15.2) on their way to the client.
+pub type Interim<'a> = Option<&'a (dyn Fn(Response<()>) + Send + Sync)>;
+
 /// A request that is about to be sent.
 pub struct Outbound<'a> {
     /// Proof that it may be.
@@ -156,6 +164,8 @@ pub struct Outbound<'a> {
     pub id: HeaderValue,
     /// What goes with what outlives it.
     pub beyond: Beyond,
+    /// What takes interim answers, if its client can be sent any.
+    pub interim: Interim<'a>,
     /// As the client sent it.
     pub request: Request<Incoming>,
 }
@@ -197,7 +207,7 @@ impl Forwarder {
     /// # Errors
     /// [`ForwardError`]; the answer's body may still break off later, which the client sees as such.
     pub async fn forward(&self, outbound: Outbound<'_>) -> Result<Response<Answer>, ForwardError> {
-        let Outbound { permit, target, origin, id, beyond, mut request } = outbound;
+        let Outbound { permit, target, origin, id, beyond, interim, mut request } = outbound;
         let way = self.ways.get(target).ok_or(ForwardError::NoUpstream)?;
         let upgrade = Upgrade::wanted(&request);
         let client_side = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
@@ -225,13 +235,13 @@ impl Forwarder {
         let body = WithoutTrailers::of(body, &beyond, way.target.timeouts.body);
         // Boxed, because it is handed on from room to room.
         let outgoing = Box::new(Outgoing { head, ours, body });
-        let ((mut response, switched), room) = way.send(outgoing, origin, path, kind).await?;
+        let pass = interim.map(|pass| move |response| way.pass_interim(response, pass));
+        let interim: Interim<'_> = pass.as_ref().map(|pass| pass as _);
+        let ((mut response, switched), room) = way.send(outgoing, origin, path, kind, interim).await?;
 
         let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let protocol = response.headers().get(header::UPGRADE).cloned();
-        hop::remove_from_answer(response.headers_mut());
-        cookie::strip_planted(response.headers_mut());
-        way.target.answer_edits.apply(response.headers_mut());
+        way.scrub(response.headers_mut());
         if upgrade == Some(Upgrade::Stream) && !upgraded && response.status().is_success() {
             // Any success is an open WebSocket to a client of HTTP/2 (RFC 8441 section 5), and this is none.
             return Err(ForwardError::Unasked);
@@ -295,6 +305,7 @@ impl Way {
         origin: &Origin,
         path: PathAndQuery,
         kind: Kind,
+        interim: Interim<'_>,
     ) -> Result<(Reply, Option<Room>), ForwardError> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let mut failed = if self.clients.is_empty() { ForwardError::NoUpstream } else { ForwardError::Busy };
@@ -303,13 +314,30 @@ impl Way {
             let Ok(room) = client.enter() else { continue };
             outgoing.body.hold(room.clone());
             self.address(&mut outgoing.head, client, origin, path.clone(), kind)?;
-            match client.send(outgoing, kind, self.target.timeouts.head).await {
+            match client.send(outgoing, kind, self.target.timeouts.head, interim).await {
                 Ok(reply) => return Ok((reply, room)),
                 Err(Undelivered { error, outgoing: Some(unsent) }) => (failed, outgoing) = (error, unsent),
                 Err(Undelivered { error, outgoing: None }) => return Err(error),
             }
         }
         Err(failed)
+    }
+
+    /// Removes from an answer what is not for the client, or not from the app.
+    fn scrub(&self, headers: &mut HeaderMap) {
+        hop::remove_from_answer(headers);
+        cookie::strip_planted(headers);
+        self.target.answer_edits.apply(headers);
+    }
+
+    /// Passes an interim answer on, but for 100, which is between us and the app: we tell the client ourselves when to go on.
+    fn pass_interim(&self, mut response: Response<()>, pass: &(dyn Fn(Response<()>) + Send + Sync)) {
+        if response.status() == StatusCode::CONTINUE {
+            return;
+        }
+        self.scrub(response.headers_mut());
+        hop::remove_framing(response.headers_mut());
+        pass(response);
     }
 
     /// Writes whom the request is for.

@@ -1,9 +1,11 @@
 //! The way of a request. [`Gateway::answer`] is every request's, and reads from top to bottom; each of its
 //! lines is a phase with a room of its own.
 
+mod access_line;
 mod admission;
 mod endings;
 mod exchange;
+mod grpc;
 mod own_pages;
 mod place;
 mod refusal;
@@ -11,20 +13,22 @@ mod request_ids;
 mod sending;
 mod visitor;
 
-use std::sync::Arc;
+use std::{future::poll_fn, sync::Arc};
 
-use http::{HeaderValue, Request, Response, header};
-use http_body_util::Either;
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::{HeaderValue, Method, Request, Response, Uri, Version, header};
+use http_body_util::{BodyExt, Either, Empty};
 use hyper::body::{Body as _, Incoming};
 
 use crate::{
     address::{Scheme, Sites, TrustedProxies},
     clock::Clock,
-    forward::{self, Beyond, Forwarder, MARK, Outbound},
+    forward::{self, Beyond, ForwardError, Forwarder, Interim, MARK, Outbound},
     policy::{CrossOrigin, Permit, Policy, Rule},
     renewal::Renewer,
     routing::{Route, Routes},
-    server::Peer,
+    server::{Peer, Reset},
     session::{
         self,
         connections::{Connections, Watch},
@@ -32,7 +36,7 @@ use crate::{
     sign_in::{Redirect, SignIn},
     sign_out::SignOut,
     store::Store,
-    telemetry::{logs::ACCESS, metrics::Metrics},
+    telemetry::metrics::Metrics,
 };
 
 use admission::{Inquiry, NotAdmitted};
@@ -41,6 +45,7 @@ use place::Place;
 use refusal::Refusal;
 use visitor::Visitors;
 
+pub use access_line::Body;
 pub use own_pages::Health;
 pub use request_ids::RequestIds;
 
@@ -128,7 +133,7 @@ pub struct Rooms {
 }
 
 /// A body of the upstream's, or one of ours.
-pub type Body = Either<forward::Answer, axum::body::Body>;
+type Answered = Response<Either<forward::Answer, axum::body::Body>>;
 
 impl Gateway {
     /// A gateway of these rooms.
@@ -158,15 +163,40 @@ impl Gateway {
     }
 
     /// The way of every request, and its one exit.
-    pub async fn handle(self: Arc<Self>, caller: Arc<Caller>, request: Request<Incoming>) -> Response<Body> {
+    ///
+    /// # Errors
+    /// The upstream reset the request's stream, as the client is to see.
+    pub async fn handle(self: Arc<Self>, caller: Arc<Caller>, request: Request<Incoming>) -> Result<Response<Body>, Reset> {
         let exchange = Exchange::begin(&caller.peer, &self.settings, &request);
         let mut left = Left { gateway: &self, exchange: &exchange, is_answered: false };
         let response = match self.answer(&exchange, &caller, request).await {
             Ok(response) => response,
+            Err(Refusal::Upstream(ForwardError::Reset(error))) if exchange.version == Version::HTTP_2 => {
+                left.is_answered = true;
+                self.note_unanswered(&exchange, UPSTREAM_RESET, "upstream_reset");
+                return Err(Reset(error));
+            }
             Err(refusal) => self.refuse(&exchange, refusal),
         };
+        if caller.peer.interims.are_waiting() {
+            poll_fn(|context| caller.peer.interims.poll_sent(context)).await;
+        }
         left.is_answered = true;
-        self.finish(&exchange, response)
+        drop(left);
+        Ok(self.finish(exchange, response))
+    }
+
+    /// Answers a request that cannot be read, of which the server says this status.
+    pub fn refuse_unread(&self, caller: &Caller, status: u16) -> Response<Bytes> {
+        let mut unread = Request::new(Empty::<Bytes>::new());
+        // Nothing is known of it.
+        *unread.method_mut() = Method::from_bytes(b"-").unwrap_or_default();
+        *unread.uri_mut() = Uri::from_static("-");
+        let exchange = Exchange::begin(&caller.peer, &self.settings, &unread);
+        let refused = self.refuse(&exchange, Refusal::Unreadable(status));
+        let (head, body) = self.finish(exchange, refused).into_parts();
+        let body = body.collect().now_or_never().and_then(Result::ok).map(|whole| whole.to_bytes());
+        Response::from_parts(head, body.unwrap_or_default())
     }
 
     async fn answer(
@@ -174,7 +204,7 @@ impl Gateway {
         exchange: &Exchange,
         caller: &Caller,
         request: Request<Incoming>,
-    ) -> Result<Response<Body>, Refusal> {
+    ) -> Result<Answered, Refusal> {
         let place = place::find(&self.settings, exchange, &request)?;
         let route = match place {
             Place::Route(route) => route,
@@ -187,7 +217,9 @@ impl Gateway {
         let (permit, watch) = self.permit(exchange, caller, route, &request).await?;
         let (origin, id) = (&exchange.origin, exchange.id_header());
         let beyond = Beyond { watch, place: Arc::clone(&caller.peer.place) };
-        let outbound = Outbound { permit: &permit, target: route.target, origin, id, beyond, request };
+        let send = |interim| caller.peer.interims.send(&interim);
+        let interim: Interim<'_> = if exchange.version == Version::HTTP_11 { Some(&send) } else { None };
+        let outbound = Outbound { permit: &permit, target: route.target, origin, id, beyond, interim, request };
         Ok(self.forwarder.forward(outbound).await?.map(Either::Left))
     }
 
@@ -212,47 +244,45 @@ impl Gateway {
         }
     }
 
-    fn refuse(&self, exchange: &Exchange, refusal: Refusal) -> Response<Body> {
+    fn refuse(&self, exchange: &Exchange, refusal: Refusal) -> Answered {
         let login_url = exchange.site.at(&format!("{}/start", self.settings.prefix));
+        // Nobody says what else such a client sends.
+        let closes = exchange.leaves_body || (exchange.version < Version::HTTP_2 && matches!(refusal, Refusal::HeadTooLarge));
         let mut response = refusal.into_response(exchange, &login_url);
-        if exchange.leaves_body {
+        if exchange.call.is_some_and(|call| call.is_past(exchange.elapsed())) {
+            response = grpc::too_late();
+        }
+        if closes {
             // RFC 9112 section 9.6.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        if exchange.method == http::Method::HEAD { without_body(response) } else { response }.map(Either::Right)
+        if exchange.method == Method::HEAD { without_body(response) } else { response }.map(Either::Right)
     }
 
-    /// Headers that are always set, one access line, the metrics.
-    fn finish(&self, exchange: &Exchange, mut response: Response<Body>) -> Response<Body> {
+    /// Headers that are always set, the metrics, and one access line when the answer has ended.
+    fn finish(&self, exchange: Exchange, mut response: Answered) -> Response<Body> {
         // RFC 6797 section 7.2: not where anybody could have written it.
         if let Some(value) = &self.settings.strict_transport_security
             && exchange.origin.scheme == Scheme::Https
         {
             response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, value.clone());
         }
-        let answer = response.headers().get(MARK).and_then(|mark| mark.to_str().ok()).unwrap_or("upstream");
-        self.note(exchange, response.status().as_u16(), answer);
-        response
+        let took = exchange.elapsed();
+        self.metrics.request(response.status().as_u16(), took);
+        access_line::follow(exchange, took, response)
     }
 
-    /// The access line, and the metrics.
-    fn note(&self, exchange: &Exchange, status: u16, answer: &str) {
-        let took = exchange.elapsed();
-        self.metrics.request(status, took);
-        tracing::info!(
-            target: ACCESS,
-            {
-                http.method = exchange.method.as_str(), http.path = exchange.path().as_ref(), http.status = status,
-                duration.us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX), client.ip = %exchange.origin.client,
-                request.id = exchange.id_text(), answer,
-            },
-            "request"
-        );
+    /// The access line, and the metrics, of a request that has no answer.
+    fn note_unanswered(&self, exchange: &Exchange, status: u16, why: &'static str) {
+        self.metrics.request(status, exchange.elapsed());
+        access_line::unanswered(exchange, status, why);
     }
 }
 
 /// The client went away before its answer: nginx's 499, in the log alone.
 const CLIENT_LEFT: u16 = 499;
+/// The stream was reset instead of being answered, as the app had done: in the log alone.
+const UPSTREAM_RESET: u16 = 502;
 
 /// Notes a request that is given up, because nobody waits for it, wherever it stood.
 struct Left<'a> {
@@ -264,7 +294,7 @@ struct Left<'a> {
 impl Drop for Left<'_> {
     fn drop(&mut self) {
         if !self.is_answered {
-            self.gateway.note(self.exchange, CLIENT_LEFT, "client_left");
+            self.gateway.note_unanswered(self.exchange, CLIENT_LEFT, access_line::CLIENT_LEFT);
         }
     }
 }

@@ -1,13 +1,17 @@
 //! Accepting connections, ending TLS, serving HTTP/1.1 and HTTP/2 on them, and ending them gracefully.
 
+mod agreed;
 mod course;
+mod interims;
 mod prompt;
+mod relayed;
 mod staged;
 #[cfg(test)]
 mod tests;
+mod written;
 
 use std::{
-    convert::Infallible,
+    error::Error,
     future::Future,
     net::{IpAddr, SocketAddr},
     pin::pin,
@@ -23,7 +27,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioExecutor, TokioIo},
     server::conn::auto,
 };
 use tokio::{
@@ -36,9 +40,14 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::tls::Shown;
 
-use course::{Course, Rest};
+use agreed::Agreed;
+use course::Rest;
 use prompt::Prompt;
+use relayed::Relayed;
 use staged::{Patience, Staged};
+
+pub use interims::Interims;
+pub use staged::Refuse;
 
 /// How connections are served.
 #[derive(Clone, Debug)]
@@ -61,7 +70,22 @@ pub struct Peer {
     /// Its place among those that may be connected at once. Whatever is under way on the connection holds it, also where
     /// that outlives the serving of requests, as a tunnel does: nobody else tells a connection in use from one at rest.
     pub place: Arc<OwnedSemaphorePermit>,
+    /// Takes interim answers to a request of HTTP/1.1.
+    pub interims: Interims,
 }
+
+/// What serves a connection.
+pub struct Serving<S> {
+    /// Answers each of its requests.
+    pub answer: S,
+    /// Answers one that cannot be read.
+    pub refuse: Refuse,
+}
+
+/// A stream of HTTP/2 is reset instead of being answered, with the code that the cause bears, if that is a reset.
+#[derive(Debug, thiserror::Error)]
+#[error("the stream is reset")]
+pub struct Reset(#[source] pub Box<dyn Error + Send + Sync>);
 
 /// One way in.
 pub struct Door {
@@ -73,8 +97,13 @@ pub struct Door {
 
 /// A client that does not send a request's head for half a minute sends none; one that has spoken HTTP/2 may think for three.
 const REST: Rest = Rest { look: Duration::from_secs(15), looks: 2, looks_http2: 12 };
-/// The longest head of a request.
-const LARGEST_HEAD: usize = 64 * 1024;
+/// The longest head of a request, in either version.
+pub const LARGEST_HEAD: usize = 64 * 1024;
+/// The same for HTTP/2, where 32 bytes are added to each line (RFC 9113 section 6.5.2). More than [`LARGEST_HEAD`] without those
+/// is refused in words of ours.
+const LARGEST_HEAD_HTTP2: u32 = 4 * 64 * 1024;
+/// So many lines it may have.
+pub const MOST_LINES: usize = 512;
 const MOST_STREAMS: u32 = 100;
 /// A client that takes nothing of its answer for so long takes no more.
 const SLOWEST_READER: Duration = Duration::from_secs(60);
@@ -96,11 +125,11 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// its requests. No more connections are accepted at once than `room` has permits for; the others wait in the kernel's queue.
 pub async fn serve<W, S, F, B>(door: Door, room: Arc<Semaphore>, stop: CancellationToken, welcome: W)
 where
-    W: Fn(Peer) -> S + Clone + Send + Sync + 'static,
+    W: Fn(Peer) -> Serving<S> + Clone + Send + Sync + 'static,
     S: Fn(Request<Incoming>) -> F + Send + 'static,
-    F: Future<Output = Response<B>> + Send + 'static,
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    F: Future<Output = Result<Response<B>, Reset>> + Send + 'static,
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let connections = TaskTracker::new();
     let builder = Arc::new(builder());
@@ -121,7 +150,8 @@ where
         let (builder, tls, stop, welcome) = (Arc::clone(&builder), door.tls.clone(), stop.clone(), welcome.clone());
         connections.spawn(async move {
             keep_alive(&stream);
-            let peer = Peer { address: peer.ip(), is_secure: tls.is_some(), place: Arc::new(place) };
+            let (place, interims) = (Arc::new(place), Interims::default());
+            let peer = Peer { address: peer.ip(), is_secure: tls.is_some(), place, interims };
             greet(&builder, stream, peer, tls, &stop, welcome).await;
         });
     }
@@ -151,18 +181,23 @@ async fn greet<S, F, B>(
     peer: Peer,
     tls: Option<TlsAcceptor>,
     stop: &CancellationToken,
-    welcome: impl FnOnce(Peer) -> S,
+    welcome: impl FnOnce(Peer) -> Serving<S>,
 ) where
     S: Fn(Request<Incoming>) -> F + Send + 'static,
-    F: Future<Output = Response<B>> + Send + 'static,
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    F: Future<Output = Result<Response<B>, Reset>> + Send + 'static,
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     // Without it, small answers wait for the client's acknowledgement of the one before.
     let _best_effort = stream.set_nodelay(true);
-    let Some(tls) = tls else { return connection(builder, Prompt::new(stream, SLOWEST_READER), peer, stop, welcome).await };
+    let Some(tls) = tls else {
+        return connection(builder, Prompt::new(stream, SLOWEST_READER), None, peer, stop, welcome).await;
+    };
     match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
-        Ok(Ok(stream)) => connection(builder, Prompt::new(stream, SLOWEST_READER), peer, stop, welcome).await,
+        Ok(Ok(stream)) => {
+            let agreed = Agreed::on(stream.get_ref().1.alpn_protocol());
+            connection(builder, Prompt::new(stream, SLOWEST_READER), Some(agreed), peer, stop, welcome).await;
+        }
         Ok(Err(error)) => tracing::debug!(%error, client.ip = %peer.address, "a client did not agree on TLS"),
         Err(_) => tracing::debug!(client.ip = %peer.address, "a client took too long to agree on TLS"),
     }
@@ -171,14 +206,10 @@ async fn greet<S, F, B>(
 fn builder() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     // A head that does not come is a connection that rests (`Course`).
-    builder.http1().header_read_timeout(None).max_buf_size(LARGEST_HEAD);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .enable_connect_protocol()
-        .max_concurrent_streams(MOST_STREAMS)
-        .max_header_list_size(u32::try_from(LARGEST_HEAD).unwrap_or(u32::MAX))
-        .keep_alive_interval(Duration::from_secs(60));
+    builder.http1().header_read_timeout(None).max_buf_size(LARGEST_HEAD).max_headers(MOST_LINES);
+    // No pings: some clients answer one only when they next read, and what is merely quiet must not end. Who vanished is found
+    // by the kernel.
+    builder.http2().enable_connect_protocol().max_concurrent_streams(MOST_STREAMS).max_header_list_size(LARGEST_HEAD_HTTP2);
     builder
 }
 
@@ -186,29 +217,32 @@ fn builder() -> auto::Builder<TokioExecutor> {
 async fn connection<S, F, B>(
     builder: &auto::Builder<TokioExecutor>,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    agreed: Option<Agreed>,
     peer: Peer,
     stop: &CancellationToken,
-    welcome: impl FnOnce(Peer) -> S,
+    welcome: impl FnOnce(Peer) -> Serving<S>,
 ) where
     S: Fn(Request<Incoming>) -> F + Send + 'static,
-    F: Future<Output = Response<B>> + Send + 'static,
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    F: Future<Output = Result<Response<B>, Reset>> + Send + 'static,
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let (address, place, course) = (peer.address, Arc::clone(&peer.place), Arc::new(Course::default()));
-    let (handle, answering, answered) = (welcome(peer), Arc::clone(&place), Arc::clone(&course));
+    let (address, place, course) = (peer.address, Arc::clone(&peer.place), Arc::clone(&peer.interims.0));
+    let Serving { answer, refuse } = welcome(peer);
+    let (answering, answered) = (Arc::clone(&place), Arc::clone(&course));
     let idle = Arc::strong_count(&place);
-    let service = service_fn(move |request| {
+    let service = service_fn(move |request: Request<Incoming>| {
         answered.begin(&request);
-        let (course, place) = (Arc::clone(&answered), Arc::clone(&answering));
+        let (course, place, version) = (Arc::clone(&answered), Arc::clone(&answering), request.version());
         // Not awaited in a block of its own, which would hold the future, a large one, twice.
-        handle(request).map(move |response| {
+        answer(request).map(move |response| {
+            let response = response?;
             course.answer(&response);
             drop(place);
-            Ok::<_, Infallible>(response)
+            Ok::<_, Reset>(Relayed::answer(version, course, SLOWEST_READER, response))
         })
     });
-    let stream = TokioIo::new(Staged::new(stream, PATIENCE, Arc::clone(&course)));
+    let stream = TokioIo::new(Staged::new(stream, PATIENCE, Arc::clone(&course), agreed, refuse));
     let mut served = pin!(builder.serve_connection_with_upgrades(stream, service).into_owned());
     let stopping = async {
         stop.cancelled().await;
@@ -225,7 +259,10 @@ async fn connection<S, F, B>(
             biased;
             ended = served.as_mut() => break ended,
             () = stopping.as_mut() => {}
-            () = rested.as_mut() => if is_ending { return },
+            () = rested.as_mut() => if is_ending {
+                tracing::debug!(client.ip = %address, "a connection on which no request came to its end was cut");
+                return;
+            },
         }
         // Answers that have begun are finished. Where that never comes to an end, as with a head that does not, the next rest
         // is the last.

@@ -54,6 +54,9 @@ pub(super) fn trust(reader: &mut Reader<'_>, ca_file: &str, client: &str) -> Tru
     }
 }
 
+/// What gRPC servers allow by default.
+const SHORTEST_PING: Duration = Duration::from_secs(300);
+
 /// The target that `CODER_UPSTREAM_*` describe, which routes of the file begin from. Without an address, if that is not set.
 pub(super) fn upstream(reader: &mut Reader<'_>) -> Option<(forward::Target, Trust)> {
     let upstreams: Vec<_> = reader
@@ -66,13 +69,25 @@ pub(super) fn upstream(reader: &mut Reader<'_>) -> Option<(forward::Target, Trus
     let protocol = reader.parsed("upstream_protocol", values::protocol);
     let (connect, head) = (reader.positive("upstream_connect_timeout"), reader.duration("upstream_timeout"));
     let (idle, total) = (reader.duration("upstream_idle_timeout"), reader.duration("upstream_total_timeout"));
+    let ping = reader.duration("upstream_http2_ping");
+    if ping.is_some_and(|ping| !ping.is_zero() && ping < SHORTEST_PING) {
+        reader
+            .problems
+            .add(reader.name("upstream_http2_ping"), "must be 0, or 5m or more: gRPC servers end a connection for less");
+    }
     let max_requests = reader.parsed("upstream_max_requests", values::limit);
     let body = reader.duration("client_body_timeout");
     let pass_access_token = reader.boolean("pass_access_token");
     let trust = trust(reader, "upstream_ca_file", "upstream_client");
     let limit = |limit: Duration| Some(limit).filter(|limit| !limit.is_zero());
-    let timeouts =
-        forward::Timeouts { connect: connect?, body: limit(body?), head: limit(head?), idle: limit(idle?), total: limit(total?) };
+    let timeouts = forward::Timeouts {
+        connect: connect?,
+        body: limit(body?),
+        head: limit(head?),
+        idle: limit(idle?),
+        total: limit(total?),
+        ping: limit(ping?),
+    };
     let target = forward::Target {
         upstreams,
         protocol: protocol?,

@@ -123,6 +123,7 @@ impl Table<'_> {
                 head: self.limit("timeout", base.timeouts.head),
                 idle: self.limit("idle_timeout", base.timeouts.idle),
                 total: self.limit("total_timeout", base.timeouts.total),
+                ping: base.timeouts.ping,
             },
         };
         if target.upstreams.is_empty() {

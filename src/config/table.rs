@@ -135,6 +135,12 @@ pub const SECTIONS: &[Section] = &[
                 "What is spoken with the app: `http1`, or `http2`, over TLS by ALPN and on plain text by prior knowledge, as gRPC servers speak it.",
             ),
             key(
+                "upstream_http2_ping",
+                Kind::Duration,
+                "0",
+                "How often a connection of HTTP/2 to the app is asked whether it is alive: `5m` or more, because gRPC servers end one that is asked more often, with every call on it. `0` asks never; an app that vanished is found by TCP keep-alive, within two minutes.",
+            ),
+            key(
                 "upstream_connect_timeout",
                 Kind::Duration,
                 "10s",

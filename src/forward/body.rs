@@ -1,6 +1,7 @@
 //! A request's body on its way to the upstream, and an answer's on its way back.
 
 use std::{
+    error::Error,
     future::Future,
     pin::Pin,
     sync::Arc,
@@ -16,7 +17,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use super::{
     Beyond, ForwardError,
     http1::{self, Receiving},
-    upstream::Room,
+    upstream::{Fault, Room},
 };
 use crate::session::connections::{Connection, Watch};
 
@@ -104,7 +105,7 @@ impl Body for WithoutTrailers {
             }
             match ready!(frame) {
                 Some(Ok(frame)) if frame.is_trailers() => {}
-                Some(frame) => return Poll::Ready(Some(frame.map_err(BrokenOff::from))),
+                Some(frame) => return Poll::Ready(Some(frame.map_err(BrokenOff::Client))),
                 None => {
                     if let Some(whole) = &this.whole {
                         whole.cancel();
@@ -198,12 +199,24 @@ const SHORT: u64 = 1 << 20;
 /// Why a body broke off.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokenOff {
-    /// The client did, or an upstream of HTTP/2.
+    /// The client did.
     #[error(transparent)]
-    Other(#[from] hyper::Error),
-    /// The upstream did.
+    Client(hyper::Error),
+    /// An upstream of HTTP/1.1 did, or what was to be sent to it.
     #[error(transparent)]
     Upstream(#[from] http1::Broken),
+    /// An upstream of HTTP/2 reset the stream. Its code is passed on with the cause.
+    #[error(transparent)]
+    Reset(hyper::Error),
+    /// An upstream of HTTP/2 left its connection. What it said of that is not about this stream.
+    #[error("the upstream left the connection: {0}")]
+    GoAway(String),
+    /// The connection to an upstream of HTTP/2 broke.
+    #[error("the connection to the upstream broke off: {0}")]
+    Connection(String),
+    /// An upstream of HTTP/2 stopped before the end of its answer, as if that were nothing.
+    #[error("the upstream stopped before the end of its answer")]
+    Unfinished,
     /// We did.
     #[error("the session has ended")]
     SessionEnded,
@@ -213,6 +226,45 @@ pub enum BrokenOff {
     /// We did.
     #[error("it took longer than it may")]
     TooSlow,
+}
+
+impl BrokenOff {
+    /// Why the answer ended, in a word, for the access line.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Client(_) | Self::Upstream(http1::Broken::Request(_)) => "request_incomplete",
+            Self::Upstream(
+                http1::Broken::Connection(_) | http1::Broken::Ended | http1::Broken::Malformed(_) | http1::Broken::Unclear(_),
+            )
+            | Self::Connection(_)
+            | Self::Unfinished => "upstream_broken",
+            Self::Reset(_) => "upstream_reset",
+            Self::GoAway(_) => "goaway",
+            Self::SessionEnded => "session_ended",
+            Self::Draining => "draining",
+            Self::TooSlow => "too_slow",
+        }
+    }
+
+    /// By an upstream of HTTP/2.
+    fn http2(error: hyper::Error) -> Self {
+        match Fault::of(&error) {
+            Fault::Reset => Self::Reset(error),
+            Fault::GoAway => Self::GoAway(causes(&error)),
+            Fault::Request => Self::Client(error),
+            Fault::Other => Self::Connection(causes(&error)),
+        }
+    }
+}
+
+/// An error and its causes as one text.
+fn causes(error: &dyn Error) -> String {
+    let (mut text, mut source) = (error.to_string(), error.source());
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
 }
 
 impl Answer {
@@ -252,7 +304,12 @@ impl Body for Source {
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         match &mut *self {
             Self::Http1(body) => Pin::new(body).poll_frame(context).map_err(BrokenOff::from),
-            Self::Http2(body) => Pin::new(body).poll_frame(context).map_err(BrokenOff::from),
+            Self::Http2(body) => match ready!(Pin::new(&mut *body).poll_frame(context)) {
+                Some(frame) => Poll::Ready(Some(frame.map_err(BrokenOff::http2))),
+                // A reset that claims to be no error (RFC 9113 section 8.1) ends no answer that is not whole.
+                None if body.is_end_stream() => Poll::Ready(None),
+                None => Poll::Ready(Some(Err(BrokenOff::Unfinished))),
+            },
             Self::Nothing => Poll::Ready(None),
         }
     }

@@ -23,8 +23,15 @@ use tower_service::Service;
 
 use super::{http1::Stream, upstream::Protocol};
 
-/// Peers that vanished without a word are noticed after this.
+/// Apps that vanished without a word are asked for by the kernel after this, so often, so many times: within two minutes one
+/// is known to be gone. That costs an app nothing, where pings of HTTP/2 do.
 const KEEPALIVE: Duration = Duration::from_secs(60);
+const KEEPALIVE_AGAIN: Duration = Duration::from_secs(15);
+const KEEPALIVE_TRIES: u32 = 4;
+/// The kernel asks nothing while bytes wait to be acknowledged, and sends those again for a quarter of an hour. A connection of
+/// HTTP/2 bears the requests of many, and its other end reads whatever each of them does.
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED: Duration = Duration::from_secs(120);
 
 /// Connects over TCP, and TLS where the scheme says so.
 pub(super) type Https = Fixed<HttpsConnector<HttpConnector>>;
@@ -66,6 +73,10 @@ pub(super) fn tcp(
     tcp.set_connect_timeout(Some(within));
     tcp.set_nodelay(true);
     tcp.set_keepalive(Some(KEEPALIVE));
+    tcp.set_keepalive_interval(Some(KEEPALIVE_AGAIN));
+    tcp.set_keepalive_retries(Some(KEEPALIVE_TRIES));
+    #[cfg(target_os = "linux")]
+    tcp.set_tcp_user_timeout((protocol == Protocol::Http2).then_some(UNACKNOWLEDGED));
     tcp.enforce_http(false);
     let https = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_or_http();
     let inner = match protocol {

@@ -38,6 +38,13 @@ pub(super) fn remove_from_answer(headers: &mut HeaderMap) {
     remove_all(headers, |name| (is_hops_own(name) && *name != header::TRAILER) || *name == MARK);
 }
 
+/// Removes what speaks of a body, from an answer that has none.
+pub(super) fn remove_framing(headers: &mut HeaderMap) {
+    for name in [header::CONTENT_LENGTH, header::TRAILER] {
+        headers.remove(name);
+    }
+}
+
 fn remove_all(headers: &mut HeaderMap, is_own: impl Fn(&HeaderName) -> bool) {
     // One look at each name costs less than asking for ten that are seldom there.
     let found: Vec<HeaderName> = headers.keys().filter(|name| is_own(name)).cloned().collect();

@@ -26,9 +26,12 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use head::{Framing, Head};
+use super::Interim;
+
+use head::{Framing, Head, Read};
 use sending::Unsent;
 
+pub(super) use head::{LARGEST as LARGEST_HEAD, MOST_FIELDS as MOST_LINES};
 pub(super) use receiving::Receiving;
 pub(super) use resting::Resting;
 pub(super) use sending::Sending;
@@ -99,12 +102,13 @@ impl Connection {
         self.read.is_empty() && look.is_pending()
     }
 
-    /// Sends a request and waits for the head of its answer, so long `within` from when the request was whole. The connection
-    /// goes to `rest` after the answer, if it can bear another.
+    /// Sends a request and waits for the head of its answer, so long `within` from when the request was whole. What comes before
+    /// that goes to `interim`. The connection goes to `rest` after the answer, if it can bear another.
     pub(super) async fn ask(
         mut self: Box<Self>,
         mut sending: Sending,
         within: Option<Duration>,
+        interim: Interim<'_>,
         rest: Arc<Resting>,
     ) -> Result<Answered, Failed> {
         let mut deadline = None;
@@ -123,7 +127,7 @@ impl Connection {
                     return Poll::Ready(Err(None));
                 }
             }
-            self.poll_head(sending.is_for_head(), context).map_err(Some)
+            self.poll_head(sending.is_for_head(), interim, context).map_err(Some)
         })
         .await;
         let head = match (head, lost) {
@@ -173,12 +177,16 @@ impl Connection {
         false
     }
 
-    fn poll_head(&mut self, to_head: bool, context: &mut Context<'_>) -> Poll<Result<Head, Broken>> {
+    fn poll_head(&mut self, to_head: bool, interim: Interim<'_>, context: &mut Context<'_>) -> Poll<Result<Head, Broken>> {
         loop {
-            if !self.read.is_empty()
-                && let Some(head) = head::read(&mut self.read, to_head)?
+            while !self.read.is_empty()
+                && let Some(read) = head::read(&mut self.read, to_head)?
             {
-                return Poll::Ready(Ok(head));
+                match (read, interim) {
+                    (Read::Answer(head), _) => return Poll::Ready(Ok(head)),
+                    (Read::Interim(head), Some(pass)) => pass(head),
+                    (Read::Interim(_), None) => {}
+                }
             }
             if ready!(self.poll_fill(context))? == 0 {
                 return Poll::Ready(Err(Broken::Ended));

@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    ForwardError, Outgoing,
+    ForwardError, Interim, Outgoing,
     connect::Connector,
     http1::{Answered, Broken, Connection, Failed, Resting, Sending},
     upstream::Undelivered,
@@ -25,27 +25,32 @@ impl Pool {
     }
 
     /// Sends a request. The head of its answer must come `within` a time from when all of it was sent.
-    pub(super) async fn send(&self, outgoing: Box<Outgoing>, within: Option<Duration>) -> Result<Answered, Undelivered> {
+    pub(super) async fn send(
+        &self,
+        outgoing: Box<Outgoing>,
+        within: Option<Duration>,
+        interim: Interim<'_>,
+    ) -> Result<Answered, Undelivered> {
         let mut sending = Sending::new(outgoing);
         while let Some(rested) = self.resting.wake() {
-            match rested.ask(sending, within, Arc::clone(&self.resting)).await {
+            match rested.ask(sending, within, interim, Arc::clone(&self.resting)).await {
                 // It was just being closed.
                 Err(Failed::Unsent(unsent, _)) => sending = unsent,
                 answered => return answered.map_err(Undelivered::from),
             }
         }
         // Boxed, as what few requests need: all of them carry the rest.
-        Box::pin(self.send_anew(sending, within)).await
+        Box::pin(self.send_anew(sending, within, interim)).await
     }
 
     /// The same on a new connection. One that takes nothing says that there is no app.
-    async fn send_anew(&self, sending: Sending, within: Option<Duration>) -> Result<Answered, Undelivered> {
+    async fn send_anew(&self, sending: Sending, within: Option<Duration>, interim: Interim<'_>) -> Result<Answered, Undelivered> {
         let stream = match self.connector.connect().await {
             Ok(stream) => stream,
             Err(error) => return Err(Undelivered::unreachable(sending, error)),
         };
         let new = Box::new(Connection::new(stream));
-        Ok(new.ask(sending, within, Arc::clone(&self.resting)).await?)
+        Ok(new.ask(sending, within, interim, Arc::clone(&self.resting)).await?)
     }
 }
 

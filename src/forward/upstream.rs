@@ -22,7 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use url::Url;
 
 use super::{
-    ForwardError, Outgoing, Target,
+    ForwardError, Interim, Outgoing, Target,
     body::{Source, WithoutTrailers, within},
     connect::{self, Connector, Https, UnixConnector},
     http1::{self, Answered},
@@ -100,8 +100,11 @@ const HTTP2_CONNECTIONS: usize = 8;
 /// connection may, no limit.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
-/// How often a connection of HTTP/2 is asked whether it is alive, and how long it may take to say so.
-const PING: Duration = Duration::from_secs(20);
+/// The longest head of an answer over HTTP/2, where 32 bytes are added to each line (RFC 9113 section 6.5.2): no less than
+/// HTTP/1.1 may have.
+const LARGEST_HEAD: u32 = http1::LARGEST_HEAD + 32 * http1::MOST_LINES;
+/// How long an app may take to answer a ping, where those are asked for.
+const PONG: Duration = Duration::from_secs(20);
 
 /// Sends requests to one upstream.
 #[derive(Debug)]
@@ -135,7 +138,9 @@ impl Client {
         let room = target.max_requests.map(|most| Arc::new(Semaphore::new(most)));
         let mut builder = legacy::Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).set_host(false).http2_only(true);
-        builder.timer(TokioTimer::new()).http2_keep_alive_interval(PING).http2_keep_alive_timeout(PING);
+        // By default none: gRPC servers end a connection, with all calls on it, for more than one in five minutes.
+        builder.timer(TokioTimer::new()).http2_keep_alive_interval(target.timeouts.ping).http2_keep_alive_timeout(PONG);
+        builder.http2_max_header_list_size(LARGEST_HEAD);
         builder.http2_initial_stream_window_size(STREAM_WINDOW).http2_initial_connection_window_size(CONNECTION_WINDOW);
         let http2 = |connection: &dyn Fn() -> Multiplexed| {
             let connections = (0..HTTP2_CONNECTIONS).map(|_| connection()).collect();
@@ -191,13 +196,14 @@ impl Client {
         outgoing: Box<Outgoing>,
         kind: Kind,
         timeout: Option<Duration>,
+        interim: Interim<'_>,
     ) -> Result<Reply, Undelivered> {
         if let Some(http2) = &self.http2
             && kind == Kind::Request
         {
             return Box::pin(http2.send(outgoing, timeout)).await;
         }
-        Ok(match self.http1.send(outgoing, timeout).await? {
+        Ok(match self.http1.send(outgoing, timeout, interim).await? {
             Answered::Response(response) => (response.map(Source::Http1), None),
             Answered::Switched(response, connection) => (response.map(|()| Source::Nothing), Some(connection)),
         })
@@ -223,6 +229,15 @@ impl From<ForwardError> for Undelivered {
 
 impl Http2 {
     async fn send(&self, outgoing: Box<Outgoing>, timeout: Option<Duration>) -> Result<Reply, Undelivered> {
+        match self.send_once(outgoing, timeout).await {
+            // Its connection was just being left.
+            Err(Undelivered { error: ForwardError::Broken(_), outgoing: Some(again) }) => self.send_once(again, timeout).await,
+            sent => sent,
+        }
+    }
+
+    /// Sends on the connection whose turn it is. The request comes back if nothing was done about it.
+    async fn send_once(&self, outgoing: Box<Outgoing>, timeout: Option<Duration>) -> Result<Reply, Undelivered> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.connections.len().max(1);
         let connection = self.connections.get(turn).ok_or(ForwardError::NoUpstream)?;
         // The connection is made, and fails, with the request in it; without a body it can be written again.
@@ -245,12 +260,50 @@ impl Http2 {
             })
         };
         match within(timeout, whole, sent).await? {
+            Ok(response) if response.headers().len() > http1::MOST_LINES as usize => {
+                Err(ForwardError::Broken("its answer has too many lines".into()).into())
+            }
             Ok(response) => Ok((response.map(Source::Http2), None)),
             Err(error) if error.is_connect() => {
                 Err(Undelivered { error: ForwardError::Unreachable(error.into()), outgoing: again })
             }
-            Err(error) => Err(ForwardError::Broken(error.into()).into()),
+            Err(error) => Err(match Fault::of(&error) {
+                Fault::Reset => ForwardError::Reset(error.into()).into(),
+                Fault::Request => ForwardError::Incomplete(error.into()).into(),
+                // Nothing was done about streams beyond those that a GOAWAY names (RFC 9113 section 6.8).
+                Fault::GoAway => Undelivered { error: ForwardError::Broken(error.into()), outgoing: again },
+                Fault::Other => ForwardError::Broken(error.into()).into(),
+            }),
         }
+    }
+}
+
+/// How a request to an upstream of HTTP/2 failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// It reset the stream.
+    Reset,
+    /// It said that it takes no more of the connection's streams (GOAWAY).
+    GoAway,
+    /// The request's body broke off, so that we reset the stream.
+    Request,
+    /// Its connection broke, or what came over it could not be read.
+    Other,
+}
+
+impl Fault {
+    pub(super) fn of(error: &(dyn std::error::Error + 'static)) -> Self {
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            match error.downcast_ref::<h2::Error>() {
+                Some(error) if error.is_reset() && error.is_remote() => return Self::Reset,
+                Some(error) if error.is_go_away() && error.is_remote() => return Self::GoAway,
+                Some(error) if error.is_reset() && !error.is_library() => return Self::Request,
+                Some(_) => return Self::Other,
+                None => cause = error.source(),
+            }
+        }
+        Self::Other
     }
 }
 

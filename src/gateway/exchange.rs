@@ -9,7 +9,7 @@ use std::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header};
 use hyper::body::Body;
 
-use super::Settings;
+use super::{Settings, grpc::Call};
 use crate::{
     address::{AccessUrl, Origin, Scheme, requested_host},
     forward::is_extended_connect,
@@ -37,6 +37,10 @@ pub(super) struct Exchange {
     pub(super) reads_html: bool,
     /// Whether a refusal leaves a body unread, behind which no other request can be told on this connection.
     pub(super) leaves_body: bool,
+    /// What its client speaks.
+    pub(super) version: Version,
+    /// The call of gRPC that it is.
+    pub(super) call: Option<Call>,
 }
 
 /// Who asks, which decides whether a redirect to a login reaches a person.
@@ -72,6 +76,8 @@ impl Exchange {
             names_host: host.is_some(),
             asker: asker(request.method(), request.headers(), reads_html),
             reads_html,
+            version: request.version(),
+            call: Call::of(request),
             leaves_body: request.version() < Version::HTTP_2 && !request.body().is_end_stream(),
         }
     }

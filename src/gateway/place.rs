@@ -6,6 +6,7 @@ use super::{Settings, exchange::Exchange, refusal::Refusal};
 use crate::{
     forward::is_extended_connect,
     routing::{NoRoute, Route},
+    server::{LARGEST_HEAD, MOST_LINES},
 };
 
 /// Where a request goes.
@@ -28,6 +29,10 @@ pub(super) fn find<'a, B>(settings: &'a Settings, exchange: &Exchange, request: 
     }
     if request.version() == Version::HTTP_2 && request.headers().values().any(begins_or_ends_blank) {
         return Err(Refusal::BadRequest("a header begins or ends with a blank"));
+    }
+    // What reads them allows some more, where that comes in one piece.
+    if request.headers().len() > MOST_LINES || length(request) > LARGEST_HEAD {
+        return Err(Refusal::HeadTooLarge);
     }
     let path = request.uri().path();
     if !path.starts_with('/') {
@@ -57,6 +62,12 @@ pub(super) fn find<'a, B>(settings: &'a Settings, exchange: &Exchange, request: 
         Err(NoRoute::Unknown) => Err(Refusal::NoSuchPage),
         Err(NoRoute::Ambiguous) => Err(Refusal::BadRequest("the path can be read in more than one way")),
     }
+}
+
+/// How long the head would be in HTTP/1.1.
+fn length<B>(request: &Request<B>) -> usize {
+    let lines = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+    request.uri().path_and_query().map_or(0, |path| path.as_str().len()) + lines.sum::<usize>()
 }
 
 /// Malformed in HTTP/2 (RFC 9113 section 8.2.1), where nobody trims a field; an app of HTTP/1.1 would.

@@ -24,6 +24,9 @@ use login::{callback_row, denied_row};
 #[derive(Debug)]
 pub(super) enum Refusal {
     BadRequest(&'static str),
+    /// The server cannot read it, and says this status of it.
+    Unreadable(u16),
+    HeadTooLarge,
     Misdirected,
     Elsewhere,
     MethodNotAllowed,
@@ -107,7 +110,18 @@ impl Refusal {
     fn row(&self) -> Row {
         let row = |status, error, title, text| Row { status, error, title, text, retry_after: None, offers: Offer::Nothing };
         match self {
-            Self::BadRequest(_) => row(StatusCode::BAD_REQUEST, "bad_request", "Bad request", "The request is malformed."),
+            Self::HeadTooLarge | Self::Unreadable(431) => row(
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "head_too_large",
+                "Request too large",
+                "The header of the request is larger than it may be.",
+            ),
+            Self::Unreadable(414) => {
+                row(StatusCode::URI_TOO_LONG, "target_too_long", "Address too long", "The address is longer than it may be.")
+            }
+            Self::BadRequest(_) | Self::Unreadable(_) => {
+                row(StatusCode::BAD_REQUEST, "bad_request", "Bad request", "The request is malformed.")
+            }
             Self::Misdirected => row(
                 StatusCode::MISDIRECTED_REQUEST,
                 "misdirected_request",
@@ -199,7 +213,9 @@ impl Refusal {
                     "The application behind this gateway cannot be reached. Please try again shortly.",
                 )
             },
-            Self::Upstream(ForwardError::Broken(_) | ForwardError::Unasked | ForwardError::NoUpstream) => row(
+            Self::Upstream(
+                ForwardError::Broken(_) | ForwardError::Reset(_) | ForwardError::Unasked | ForwardError::NoUpstream,
+            ) => row(
                 StatusCode::BAD_GATEWAY,
                 "upstream_broken",
                 "The application failed",
@@ -241,6 +257,8 @@ impl Refusal {
             | Self::AccessWithdrawn(reason) => Some(reason.as_str()),
             Self::Denied(denied) => Some(denied.as_str()),
             Self::BadRequest(_)
+            | Self::Unreadable(_)
+            | Self::HeadTooLarge
             | Self::Misdirected
             | Self::Elsewhere
             | Self::MethodNotAllowed
@@ -274,6 +292,8 @@ impl Refusal {
                 "a request names another host than CODER_ACCESS_URL"
             ),
             Self::BadRequest(why) => tracing::debug!(request.id = id, why, "bad request"),
+            Self::Unreadable(status) => tracing::debug!(request.id = id, status, "a request that cannot be read"),
+            Self::HeadTooLarge => tracing::debug!(request.id = id, "a request with too large a head"),
             Self::MethodNotAllowed | Self::NoSuchPage | Self::Elsewhere => {}
             // Logged where it is judged, with what was judged.
             Self::Denied(Denied::CrossOrigin) => {}

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -11,6 +11,8 @@ use std::{
 use http::{Request, Response, Version};
 use hyper::upgrade::OnUpgrade;
 use tokio::sync::OwnedSemaphorePermit;
+
+use super::interims::Queue;
 
 /// How long a connection may rest. It is looked at now and then, because a timer for each request costs more, so that it may
 /// be up to one look longer.
@@ -33,12 +35,37 @@ pub(super) struct Course {
     is_writing: AtomicBool,
     is_stopping: AtomicBool,
     refused: Mutex<Option<OnUpgrade>>,
+    phase: AtomicU8,
+    broken: AtomicU8,
+    empty: AtomicU8,
+    /// Interim answers.
+    pub(super) queue: Queue,
+}
+
+/// h2, as a client, ends a connection for a hundred.
+const MOST_EMPTY: u8 = 64;
+
+/// Nobody has asked for what is written over HTTP/1 now.
+const UNASKED: u8 = 0;
+/// It belongs to an answer.
+const ANSWERING: u8 = 1;
+/// It belongs to one that hyper has whole, and has not written yet.
+const ANSWERED: u8 = 2;
+
+/// How a connection ends whose answer broke off, once what came of it is out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Break {
+    /// As others do: what the client still sends must not cost it what it has been sent.
+    InStages,
+    /// Without a word, because any would say that the answer is whole.
+    AtOnce,
 }
 
 impl Course {
     /// A request came.
     pub(super) fn begin<B>(&self, request: &Request<B>) {
         let is_http2 = request.version() == Version::HTTP_2;
+        self.phase.store(ANSWERING, Ordering::Relaxed);
         if self.begun.fetch_add(1, Ordering::Relaxed) == 0 {
             self.is_http2.store(is_http2, Ordering::Relaxed);
         }
@@ -53,6 +80,43 @@ impl Course {
         if response.status().is_informational() {
             self.is_tunnel.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// hyper has all of an answer, or needs no more of it.
+    pub(super) fn answer_ends(&self) {
+        self.phase.store(ANSWERED, Ordering::Relaxed);
+    }
+
+    /// All that hyper had is written.
+    pub(super) fn is_flushed(&self) {
+        if self.phase.load(Ordering::Relaxed) == ANSWERED {
+            self.phase.store(UNASKED, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether what hyper writes is its own, to a request that it cannot read.
+    pub(super) fn is_unasked(&self) -> bool {
+        self.phase.load(Ordering::Relaxed) == UNASKED && !self.is_tunnel() && !self.is_http2.load(Ordering::Relaxed)
+    }
+
+    /// The answer broke off: the connection is to end when what came of it is out.
+    pub(super) fn break_off(&self, how: Break) {
+        self.broken.store(if how == Break::InStages { 1 } else { 2 }, Ordering::Relaxed);
+    }
+
+    /// Whether one did.
+    pub(super) fn broken(&self) -> Option<Break> {
+        match self.broken.load(Ordering::Relaxed) {
+            0 => None,
+            1 => Some(Break::InStages),
+            _ => Some(Break::AtOnce),
+        }
+    }
+
+    /// Whether another empty frame of data may be sent on this connection of HTTP/2.
+    pub(super) fn may_send_empty(&self) -> bool {
+        let more = |sent: u8| sent.checked_add(1).filter(|sent| *sent <= MOST_EMPTY);
+        self.empty.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
     /// Whether any request came.

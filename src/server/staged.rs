@@ -1,6 +1,9 @@
 //! Closing in stages (RFC 9112, section 9.6). Whoever still sends what nobody will read, as the rest of an upload that was answered
 //! early, would lose the answer to the reset that a closed socket sends back: so we say that we are done, and take what still
 //! comes for a while.
+//!
+//! This is also where we come in between hyper and the client, where hyper knows no other way: an answer that broke off is
+//! broken here, interim answers are written here, and so is what a request is told that cannot be read.
 
 use std::{
     io,
@@ -11,12 +14,21 @@ use std::{
     time::Duration,
 };
 
+use bytes::{Buf, Bytes};
+use http::Response;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::Sleep,
 };
 
-use super::course::Course;
+use super::{
+    agreed::{Agreed, Judgement},
+    course::{Break, Course},
+    written,
+};
+
+/// Answers a request that cannot be read, in the place of hyper, which says this status of it.
+pub type Refuse = Box<dyn Fn(u16) -> Response<Bytes> + Send>;
 
 /// How long the other end may take to be done as well.
 #[derive(Clone, Copy, Debug)]
@@ -30,11 +42,15 @@ pub(super) struct Patience {
 }
 
 /// A stream that is closed in stages, until it is a tunnel's: what comes over that once one half is shut is still wanted.
-#[derive(Debug)]
 pub(super) struct Staged<S> {
     stream: S,
     patience: Patience,
     course: Arc<Course>,
+    /// Until the client's first bytes have kept to it.
+    agreed: Option<Agreed>,
+    refuse: Refuse,
+    /// What is written instead of hyper's own refusal.
+    refusal: Option<Bytes>,
     is_shut: bool,
     /// Since the other end was found not to be done.
     waiting: Option<Waiting>,
@@ -48,8 +64,9 @@ struct Waiting {
 }
 
 impl<S> Staged<S> {
-    pub(super) fn new(stream: S, patience: Patience, course: Arc<Course>) -> Self {
-        Self { stream, patience, course, is_shut: false, waiting: None }
+    /// Over which nothing is spoken but what was `agreed` on, if anything was.
+    pub(super) fn new(stream: S, patience: Patience, course: Arc<Course>, agreed: Option<Agreed>, refuse: Refuse) -> Self {
+        Self { stream, patience, course, agreed, refuse, refusal: None, is_shut: false, waiting: None }
     }
 
     /// Passes on what became of a write, and tells whether the other end has yet to take it.
@@ -60,6 +77,41 @@ impl<S> Staged<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Staged<S> {
+    /// Writes our own refusal if `bytes`, of `length` with what follows them, are hyper's; nothing, if they are an answer.
+    fn poll_refusal(&mut self, context: &mut Context<'_>, bytes: &[u8], length: usize) -> Option<Poll<io::Result<usize>>> {
+        if self.refusal.is_none() {
+            let status = written::status(bytes)?;
+            self.refusal = Some(written::last(&(self.refuse)(status), bytes));
+        }
+        let refusal = self.refusal.as_mut()?;
+        while !refusal.is_empty() {
+            let written = Pin::new(&mut self.stream).poll_write(context, refusal);
+            self.course.writes(written.is_pending());
+            match written {
+                Poll::Ready(Ok(0)) => return Some(Poll::Ready(Err(io::ErrorKind::WriteZero.into()))),
+                Poll::Ready(Ok(written)) => refusal.advance(written),
+                failed @ (Poll::Ready(Err(_)) | Poll::Pending) => return Some(failed),
+            }
+        }
+        Some(Poll::Ready(Ok(length)))
+    }
+
+    /// Writes interim answers, while hyper has nothing to write.
+    fn poll_interims(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let (course, stream) = (Arc::clone(&self.course), &mut self.stream);
+        let written = course.queue.poll_write(|bytes| Pin::new(&mut *stream).poll_write(context, bytes));
+        self.written(written)
+    }
+
+    /// Ends a connection whose answer broke off; what came of that is out.
+    fn poll_break(&mut self, context: &mut Context<'_>, how: Break) -> Poll<io::Result<()>> {
+        if how == Break::InStages {
+            // However that ends, it ends.
+            let _shut = ready!(Pin::new(&mut *self).poll_shutdown(context));
+        }
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, "an answer broke off")))
+    }
+
     /// Ready once nothing more comes, or for too long.
     fn poll_rest(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let mut unread = [MaybeUninit::uninit(); 4096];
@@ -94,19 +146,43 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Staged<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for Staged<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        if let Some(agreed) = &mut self.agreed {
+            match agreed.judge(buffer.filled().get(before..).unwrap_or_default()) {
+                Judgement::Undecided => {}
+                Judgement::Kept => self.agreed = None,
+                Judgement::Broken => {
+                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "another protocol than was agreed on")));
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Staged<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.course.is_unasked()
+            && let Some(refused) = self.poll_refusal(context, bytes, bytes.len())
+        {
+            return refused;
+        }
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.written(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.course.queue.is_waiting() {
+            ready!(self.poll_interims(context))?;
+        }
         let flushed = Pin::new(&mut self.stream).poll_flush(context);
-        self.written(flushed)
+        ready!(self.written(flushed))?;
+        self.course.is_flushed();
+        match self.course.broken() {
+            None => Poll::Ready(Ok(())),
+            Some(how) => self.poll_break(context, how),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -126,6 +202,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Staged<S> {
         context: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.course.is_unasked()
+            && let Some(first) = pieces.first()
+            && let Some(refused) = self.poll_refusal(context, first, pieces.iter().map(|piece| piece.len()).sum())
+        {
+            return refused;
+        }
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, pieces);
         self.written(written)
     }
@@ -147,7 +229,8 @@ mod tests {
 
     fn staged(silent: Duration, whole: Duration) -> (Staged<DuplexStream>, DuplexStream) {
         let (ours, theirs) = duplex(64);
-        (Staged::new(ours, Patience { silent, whole, stopping: SHORT }, Arc::default()), theirs)
+        let refuse: Refuse = Box::new(|_| Response::new(Bytes::new()));
+        (Staged::new(ours, Patience { silent, whole, stopping: SHORT }, Arc::default(), None, refuse), theirs)
     }
 
     #[tokio::test]
@@ -193,7 +276,7 @@ mod tests {
     #[tokio::test]
     async fn what_comes_over_a_tunnel_after_one_half_is_shut_is_not_lost() {
         let (mut ours, mut theirs) = staged(LONG, LONG);
-        let mut switching = http::Response::new(());
+        let mut switching = Response::new(());
         *switching.status_mut() = http::StatusCode::SWITCHING_PROTOCOLS;
         ours.course.answer(&switching);
         ours.shutdown().await.unwrap();

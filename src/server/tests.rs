@@ -30,19 +30,21 @@ fn serve(body: &'static [u8]) -> Served {
     let (stopped, counted) = (stop.clone(), Arc::clone(&requests));
     let task = tokio::spawn(async move {
         let place = Arc::new(Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap());
-        let peer = Peer { address: "127.0.0.1".parse().unwrap(), is_secure: false, place };
-        let welcome = |peer: Peer| {
-            move |request: Request<Incoming>| {
+        let address = "127.0.0.1".parse().unwrap();
+        let peer = Peer { address, is_secure: false, place, interims: Interims::default() };
+        let welcome = |peer: Peer| Serving {
+            refuse: Box::new(|_| Response::new(Bytes::from_static(b"unreadable"))),
+            answer: move |request: Request<Incoming>| {
                 let _until_the_connection_ends = &peer;
                 counted.fetch_add(1, Ordering::Relaxed);
                 let seconds: u32 = request.uri().path().trim_start_matches('/').parse().unwrap_or(0);
                 async move {
                     sleep(SECOND * seconds).await;
-                    Response::new(Full::new(Bytes::from_static(body)))
+                    Ok(Response::new(Full::new(Bytes::from_static(body))))
                 }
-            }
+            },
         };
-        connection(&builder(), Prompt::new(ours, SLOWEST_READER), peer, &stopped, welcome).await;
+        connection(&builder(), Prompt::new(ours, SLOWEST_READER), None, peer, &stopped, welcome).await;
     });
     Served { client, task, stop, requests }
 }
@@ -139,6 +141,31 @@ async fn a_connection_of_http_2_is_kept_for_minutes_and_ended_then_however_it_an
     timeout(MINUTE * 4, task).await.expect("it has an end").unwrap();
     let (_unused, task) = serve(b"served").http2().await;
     timeout(MINUTE * 2, task).await.expect("one without a request has an end sooner").unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_of_http_2_that_neither_reads_nor_speaks_for_long_is_not_ended_while_it_waits() {
+    let served = serve(b"served");
+    let (mut sender, mut driven) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(served.client)).await.unwrap();
+    let answer = tokio::spawn(async move { sender.send_request(request("/500")).await.map(|answer| answer.status()) });
+    assert!(timeout(SECOND, &mut driven).await.is_err(), "it has asked");
+    sleep(SECOND * 400).await;
+    tokio::spawn(driven);
+    assert!(answer.await.unwrap().unwrap().is_success());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_cannot_be_read_is_answered_in_words_of_ours() {
+    for before in ["", "GET / HTTP/1.1\r\nhost: a\r\n\r\n"] {
+        let mut served = serve(b"served");
+        served.client.write_all(format!("{before}GET / HTTP/1.1\r\nx: a\r\n b\r\n\r\n").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        served.client.read_to_string(&mut answer).await.unwrap();
+        let (first, last) = answer.split_at(answer.rfind("HTTP/1.1 ").unwrap());
+        assert!(last.starts_with("HTTP/1.1 200 OK\r\n") && last.ends_with("\r\nconnection: close\r\n\r\nunreadable"), "{answer}");
+        assert_eq!(first.ends_with("served"), !before.is_empty(), "{answer}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

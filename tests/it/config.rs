@@ -103,6 +103,17 @@ fn every_problem_is_reported_with_its_key_and_what_would_be_right() {
 }
 
 #[test]
+fn pings_that_grpc_servers_punish_are_a_problem() {
+    for (given, expected) in [("0", None), ("5m", Some(300)), ("1h", Some(3600))] {
+        let target = &with(&[("CODER_UPSTREAM_HTTP2_PING", given)]).unwrap().targets[0].0;
+        assert_eq!(target.timeouts.ping.map(|ping| ping.as_secs()), expected);
+    }
+    assert_eq!(with(&[]).unwrap().targets[0].0.timeouts.ping, None);
+    let said = with(&[("CODER_UPSTREAM_HTTP2_PING", "20s")]).unwrap_err().to_string();
+    assert!(said.contains("CODER_UPSTREAM_HTTP2_PING: must be 0, or 5m or more"), "{said}");
+}
+
+#[test]
 fn a_flag_goes_before_the_environment_that_before_the_file_and_that_before_the_default() {
     let (_file, path) = file("session_duration = \"1h\"\nsession_max_duration = \"2h\"\noidc_renew_before = \"10s\"\n");
     let mut given = environment(&WHOLE);

@@ -3,6 +3,7 @@
 pub mod certificates;
 pub mod eventually;
 pub mod faults;
+pub mod frames;
 pub mod idp;
 pub mod logs;
 pub mod postgres;

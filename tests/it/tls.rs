@@ -12,7 +12,10 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     server::WebPkiClientVerifier,
 };
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+};
 use tokio_rustls::{TlsAcceptor, client::TlsStream};
 
 use crate::harness::{Builder, World, certificates::Authority, eventually::eventually, idp::Endpoint};
@@ -64,6 +67,30 @@ async fn clients_negotiate_http_2_or_1_1_and_are_shown_the_certificate_of_the_na
     assert_eq!(shown(&other), shown(&wild));
     assert_ne!(shown(&other), shown(&old));
     assert!(authority.connect(address, "third.test", &[]).await.is_err(), "the client finds that the certificate is another's");
+}
+
+#[tokio::test]
+async fn over_tls_nothing_is_spoken_but_what_was_agreed_on() {
+    let authority = Authority::new();
+    let world = secure_world(&authority).start().await;
+    let address = world.replicas[0].tls_address.unwrap();
+    let preface = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), vec![0, 0, 0, 4, 0, 0, 0, 0, 0]].concat();
+    let request = b"GET /oauth2/healthz HTTP/1.1\r\nhost: app.test\r\nconnection: close\r\n\r\n".to_vec();
+    for (offered, bytes, is_served) in [
+        (&["h2"][..], &preface, true),
+        (&["h2"], &request, false),
+        (&["http/1.1"], &preface, false),
+        (&["http/1.1"], &request, true),
+        // By prior knowledge HTTP/2 is for plain text alone (RFC 9113 section 3.3).
+        (&[], &preface, false),
+        (&[], &request, true),
+    ] {
+        let mut stream = authority.connect(address, "app.test", offered).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        let mut answer = Vec::new();
+        let read = tokio::time::timeout(LONG_ENOUGH, stream.read_buf(&mut answer)).await.expect("it is served or ended");
+        assert_eq!(read.unwrap_or(0) > 0, is_served, "{offered:?} {:?}", String::from_utf8_lossy(&answer));
+    }
 }
 
 #[tokio::test]

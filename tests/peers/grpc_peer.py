@@ -3,10 +3,13 @@
 
 grpc_peer.py serve                    prints its port, and serves until its standard input ends
 grpc_peer.py call PORT COOKIE         calls it through a gateway, and prints what came of each kind of call as JSON
+grpc_peer.py deadlines PORT COOKIE    makes calls that the app does not answer in time, and counts how they ended as JSON
 """
 
 import json
 import sys
+import time
+from collections import Counter
 from concurrent import futures
 
 import grpc
@@ -35,10 +38,17 @@ def chat(requests, context):
         yield request.upper()
 
 
+def slow(request, context):
+    while context.is_active():
+        time.sleep(0.01)
+    return request
+
+
 def serve():
     server = grpc.server(futures.ThreadPoolExecutor(8))
     methods = {
         "Unary": grpc.unary_unary_rpc_method_handler(unary),
+        "Slow": grpc.unary_unary_rpc_method_handler(slow),
         "Failing": grpc.unary_unary_rpc_method_handler(failing),
         "Many": grpc.unary_stream_rpc_method_handler(many),
         "Chat": grpc.stream_stream_rpc_method_handler(chat),
@@ -76,8 +86,21 @@ def call(port, cookie):
     print(json.dumps(said))
 
 
+def deadlines(port, cookie):
+    ended = Counter()
+    with grpc.insecure_channel(f"127.0.0.1:{port}", [("grpc.default_authority", "app.test")]) as channel:
+        for _ in range(60):
+            try:
+                channel.unary_unary("/test.Echo/Slow")(b"", timeout=0.05, metadata=(("cookie", cookie),))
+            except grpc.RpcError as error:
+                ended[error.code().name] += 1
+    print(json.dumps(ended))
+
+
 if sys.argv[1] == "serve":
     serve()
+elif sys.argv[1] == "deadlines":
+    deadlines(sys.argv[2], sys.argv[3])
 else:
     try:
         call(sys.argv[2], sys.argv[3])

@@ -6,10 +6,11 @@ use httparse::{EMPTY_HEADER, Status};
 
 use super::Broken;
 
-/// The longest extension of a chunk, which nobody reads, and the longest trailers.
+/// The longest extension of a chunk, which nobody reads.
 const LONGEST_EXTENSION: usize = 4 * 1024;
-const LARGEST_TRAILERS: usize = 16 * 1024;
-const MOST_TRAILERS: usize = 32;
+/// The longest trailers: as long as a head, as they may be in HTTP/2.
+const LARGEST_TRAILERS: usize = super::head::LARGEST as usize;
+const MOST_TRAILERS: usize = super::head::MOST_FIELDS as usize;
 
 /// What is next in a body.
 #[derive(Debug, PartialEq, Eq)]

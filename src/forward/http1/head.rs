@@ -10,9 +10,9 @@ use hyper::ext::ReasonPhrase;
 use super::Broken;
 
 /// The longest head of an answer.
-const LARGEST: usize = 128 * 1024;
-/// So many fields it may have.
-const MOST_FIELDS: usize = 128;
+pub(in crate::forward) const LARGEST: u32 = 128 * 1024;
+/// So many fields it may have: bytes are the limit, and these keep what is made of them in bounds.
+pub(in crate::forward) const MOST_FIELDS: u32 = 512;
 
 /// Most heads of requests are shorter.
 const USUAL: usize = 2 * 1024;
@@ -24,6 +24,15 @@ pub(super) struct Head {
     pub(super) framing: Framing,
     /// Whether the connection bears another request after this (RFC 9112 section 9.3).
     pub(super) persists: bool,
+}
+
+/// What was read.
+#[derive(Debug)]
+pub(super) enum Read {
+    /// An interim answer (RFC 9110 section 15.2).
+    Interim(Response<()>),
+    /// The answer's.
+    Answer(Head),
 }
 
 /// What follows the head.
@@ -87,45 +96,45 @@ pub(super) fn write<'a>(
     out.extend_from_slice(b"\r\n");
 }
 
-/// Takes the head of an answer off `buffer`, and interim ones before it; `None` if it is not all there yet. `to_head` says
+/// Takes the next head off `buffer`, which is an interim one or the answer's; `None` if it is not all there yet. `to_head` says
 /// that a HEAD was asked, whose answer has no body whatever it says.
-pub(super) fn read(buffer: &mut BytesMut, to_head: bool) -> Result<Option<Head>, Broken> {
-    loop {
-        let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
-        let mut parsed = httparse::Response::new(&mut []);
-        let read = ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, buffer, &mut fields)?;
-        let Status::Complete(length) = read else {
-            return if buffer.len() < LARGEST { Ok(None) } else { Err(Broken::Unclear("has too long a head")) };
-        };
-        let status = StatusCode::from_u16(parsed.code.unwrap_or(0)).map_err(|_| Broken::Unclear("has no status"))?;
-        if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
-            buffer.advance(length);
-            continue;
-        }
-        let mut headers = HeaderMap::with_capacity(parsed.headers.len());
-        for field in &*parsed.headers {
-            // Neither fails: the parser has looked.
-            let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Broken::Unclear("has no header"))?;
-            let value = HeaderValue::from_bytes(field.value).map_err(|_| Broken::Unclear("has no header"))?;
-            headers.append(name, value);
-        }
-        let is_new = parsed.version == Some(1);
-        let framing = framing(status, &mut headers, is_new, to_head)?;
-        let persists = match is_new {
-            true => !says(&headers, b"close"),
-            false => says(&headers, b"keep-alive"),
-        } && framing != Framing::Body(Length::UntilClose);
-        let reason = parsed.reason.filter(|reason| status.canonical_reason() != Some(reason));
-        let reason = reason.and_then(|reason| ReasonPhrase::try_from(reason.to_owned()).ok());
-        buffer.advance(length);
-        let mut response = Response::new(());
-        *response.status_mut() = status;
-        *response.headers_mut() = headers;
-        if let Some(reason) = reason {
-            response.extensions_mut().insert(reason);
-        }
-        return Ok(Some(Head { response, framing, persists }));
+pub(super) fn read(buffer: &mut BytesMut, to_head: bool) -> Result<Option<Read>, Broken> {
+    let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS as usize];
+    let mut parsed = httparse::Response::new(&mut []);
+    let read = ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, buffer, &mut fields)?;
+    let length = match read {
+        Status::Complete(length) if length <= LARGEST as usize => length,
+        Status::Partial if buffer.len() < LARGEST as usize => return Ok(None),
+        Status::Complete(_) | Status::Partial => return Err(Broken::Unclear("has too long a head")),
+    };
+    let status = StatusCode::from_u16(parsed.code.unwrap_or(0)).map_err(|_| Broken::Unclear("has no status"))?;
+    let mut headers = HeaderMap::with_capacity(parsed.headers.len());
+    for field in &*parsed.headers {
+        // Neither fails: the parser has looked.
+        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Broken::Unclear("has no header"))?;
+        let value = HeaderValue::from_bytes(field.value).map_err(|_| Broken::Unclear("has no header"))?;
+        headers.append(name, value);
     }
+    let mut response = Response::new(());
+    *response.status_mut() = status;
+    if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
+        *response.headers_mut() = headers;
+        buffer.advance(length);
+        return Ok(Some(Read::Interim(response)));
+    }
+    let is_new = parsed.version == Some(1);
+    let framing = framing(status, &mut headers, is_new, to_head)?;
+    let persists = match is_new {
+        true => !says(&headers, b"close"),
+        false => says(&headers, b"keep-alive"),
+    } && framing != Framing::Body(Length::UntilClose);
+    *response.headers_mut() = headers;
+    let reason = parsed.reason.filter(|reason| status.canonical_reason() != Some(reason));
+    if let Some(reason) = reason.and_then(|reason| ReasonPhrase::try_from(reason.to_owned()).ok()) {
+        response.extensions_mut().insert(reason);
+    }
+    buffer.advance(length);
+    Ok(Some(Read::Answer(Head { response, framing, persists })))
 }
 
 /// Whether `Connection` has a word.
@@ -181,7 +190,14 @@ mod tests {
     use super::*;
 
     fn read_all(text: &str, to_head: bool) -> Result<Option<Head>, Broken> {
-        read(&mut BytesMut::from(text), to_head)
+        let mut buffer = BytesMut::from(text);
+        loop {
+            match read(&mut buffer, to_head)? {
+                None => return Ok(None),
+                Some(Read::Answer(head)) => return Ok(Some(head)),
+                Some(Read::Interim(_)) => {}
+            }
+        }
     }
 
     #[test]
@@ -269,9 +285,12 @@ mod tests {
         for end in 0..whole.len() {
             assert!(read_all(whole.get(..end).unwrap(), false).unwrap().is_none());
         }
-        let endless = format!("HTTP/1.1 200 OK\r\nx: {}", "a".repeat(LARGEST));
+        let endless = format!("HTTP/1.1 200 OK\r\nx: {}", "a".repeat(LARGEST as usize));
         assert!(read_all(&endless, false).is_err());
-        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: a\r\n".repeat(MOST_FIELDS + 1));
-        assert!(read_all(&many, false).is_err());
+        let lines = |count| format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: a\r\n".repeat(count));
+        assert!(read_all(&lines(MOST_FIELDS as usize), false).unwrap().is_some());
+        assert!(read_all(&lines(MOST_FIELDS as usize + 1), false).is_err());
+        let long = format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "a".repeat(LARGEST as usize));
+        assert!(read_all(&long, false).is_err(), "also where it comes all at once");
     }
 }

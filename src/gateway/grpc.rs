@@ -1,0 +1,115 @@
+//! Calls of gRPC, as far as a proxy has to know them: how long their client waits, and how one ends that is not answered in time
+//! (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>). Every other refusal of ours has a status of HTTP that gRPC
+//! clients know the meaning of.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version, header};
+
+use super::own_headers;
+
+/// How a call ended, in its trailers, or in a head that is all of its answer.
+const STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+
+/// The mark of an answer that comes too late.
+const DEADLINE: &str = "deadline_exceeded";
+const DEADLINE_EXCEEDED: HeaderValue = HeaderValue::from_static("4");
+
+/// A call.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Call {
+    /// How long its client waits, if it says so.
+    timeout: Option<Duration>,
+}
+
+impl Call {
+    /// The call that a request is, if it is one.
+    pub(super) fn of<B>(request: &Request<B>) -> Option<Self> {
+        if request.version() != Version::HTTP_2 || *request.method() != Method::POST {
+            return None;
+        }
+        let kind = request.headers().get(header::CONTENT_TYPE)?.as_bytes().strip_prefix(b"application/grpc")?;
+        let is_call = matches!(kind.first(), None | Some(b'+' | b';'));
+        is_call.then(|| Self { timeout: request.headers().get(TIMEOUT).and_then(|value| timeout(value.to_str().ok()?)) })
+    }
+
+    /// Whether its client has given it up by now.
+    pub(super) fn is_past(self, elapsed: Duration) -> bool {
+        self.timeout.is_some_and(|timeout| elapsed >= timeout)
+    }
+}
+
+/// `grpc-timeout`: up to eight digits, and a unit.
+fn timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let is_number = (1..=8).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_digit());
+    let amount: u64 = digits.parse().ok().filter(|_| is_number)?;
+    Some(match unit {
+        "H" => Duration::from_secs(amount * 3600),
+        "M" => Duration::from_secs(amount * 60),
+        "S" => Duration::from_secs(amount),
+        "m" => Duration::from_millis(amount),
+        "u" => Duration::from_micros(amount),
+        "n" => Duration::from_nanos(amount),
+        _ => return None,
+    })
+}
+
+/// What a call is answered with when its time is over: a head that is the whole answer.
+pub(super) fn too_late() -> Response<axum::body::Body> {
+    let mut response = Response::new(axum::body::Body::empty());
+    own_headers(response.headers_mut(), DEADLINE);
+    for (name, value) in [
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/grpc")),
+        (STATUS, DEADLINE_EXCEEDED),
+        (MESSAGE, HeaderValue::from_static("the deadline of the call has passed")),
+    ] {
+        response.headers_mut().insert(name, value);
+    }
+    response
+}
+
+/// How a call ended, by its trailers or by a head that is all of its answer.
+pub(super) fn status(headers: &HeaderMap) -> Option<u32> {
+    headers.get(STATUS)?.to_str().ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_says_how_long_its_client_waits() {
+        for (text, expected) in [
+            ("1S", Some(Duration::from_secs(1))),
+            ("100m", Some(Duration::from_millis(100))),
+            ("99999999H", Some(Duration::from_secs(99_999_999 * 3600))),
+            ("5u", Some(Duration::from_micros(5))),
+            ("7n", Some(Duration::from_nanos(7))),
+            ("2M", Some(Duration::from_secs(120))),
+            ("123456789S", None),
+            ("S", None),
+            ("1", None),
+            ("", None),
+            ("+1S", None),
+            ("1ü", None),
+        ] {
+            assert_eq!(timeout(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_a_post_of_http_2_with_its_content_type_is_a_call() {
+        let is_call = |version, method: &str, kind: &str| {
+            let request = Request::builder().version(version).method(method).header("content-type", kind).body(()).unwrap();
+            Call::of(&request).is_some()
+        };
+        for kind in ["application/grpc", "application/grpc+proto", "application/grpc;charset=x"] {
+            assert!(is_call(Version::HTTP_2, "POST", kind), "{kind}");
+            assert!(!is_call(Version::HTTP_11, "POST", kind) && !is_call(Version::HTTP_2, "GET", kind));
+        }
+        assert!(!is_call(Version::HTTP_2, "POST", "application/grpc-web") && !is_call(Version::HTTP_2, "POST", "text/plain"));
+    }
+}

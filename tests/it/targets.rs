@@ -1,0 +1,107 @@
+//! Request targets that should be percent-encoded and are not: what cannot be read in two ways reaches the app byte for byte.
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Empty;
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::harness::{
+    World,
+    frames::{self, Frames},
+    wire::{app, read_head},
+};
+
+const TARGETS: [&str; 12] = [
+    r#"/?q={"a":1}"#,
+    "/?q=<b>&r=a>b",
+    r"/?q=\^|[]`~'",
+    "/?q=%zz&r=%",
+    "/?q=ü&r=日本",
+    "/?a//b/../c",
+    "/?q=a?b",
+    r#"/{"a":1}"#,
+    "/a<b>c",
+    "/a^b`c|d",
+    "/ü",
+    "/?",
+];
+
+/// Asks for each of them over each version, with a cookie.
+async fn ask_for_all(world: &World) {
+    let cookie = world.signed_in().await.cookie_header();
+    for target in TARGETS {
+        let mut stream = TcpStream::connect(world.address()).await.unwrap();
+        let head = format!("GET {target} HTTP/1.1\r\nhost: app.test\r\ncookie: {cookie}\r\nconnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{target} {answer}");
+        let mut client = Frames::connect(world.address()).await;
+        client.ask(1, &cookie, target, &[]).await;
+        while client.next().await.expect(target).kind != frames::HEADERS {}
+    }
+}
+
+fn seen(targets: &Mutex<Vec<String>>) -> Vec<String> {
+    targets.lock().unwrap().drain(..).collect()
+}
+
+fn each_twice() -> Vec<String> {
+    TARGETS.iter().flat_map(|target| [(*target).to_owned(), (*target).to_owned()]).collect()
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_in_two_ways_reaches_the_app_byte_for_byte_over_every_version() {
+    let targets = Arc::new(Mutex::new(Vec::new()));
+    let noting = Arc::clone(&targets);
+    let old = app(move |mut stream| {
+        let noting = Arc::clone(&noting);
+        async move {
+            while let Some((head, _)) = read_head(&mut stream).await {
+                noting.lock().unwrap().push(head.split(' ').nth(1).unwrap().to_owned());
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+            }
+        }
+    })
+    .await;
+    let noting = Arc::clone(&targets);
+    let new = app(move |stream| {
+        let noting = Arc::clone(&noting);
+        async move {
+            let service = service_fn(move |request: Request<Incoming>| {
+                noting.lock().unwrap().push(request.uri().path_and_query().unwrap().as_str().to_owned());
+                async { Ok::<_, std::convert::Infallible>(Response::new(Empty::<Bytes>::new())) }
+            });
+            let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            let _ended = builder.serve_connection(TokioIo::new(stream), service).await;
+        }
+    })
+    .await;
+    for (address, protocol) in [(old, "http1"), (new, "http2")] {
+        let settings = [("upstream_url", format!("http://{address}")), ("upstream_protocol", protocol.to_owned())];
+        let world = settings.iter().fold(World::build(), |world, (name, value)| world.set(name, value)).start().await;
+        ask_for_all(&world).await;
+        assert_eq!(seen(&targets), each_twice(), "{protocol}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_whose_address_has_such_bytes_is_come_back_to_after_a_login() {
+    let world = World::start().await;
+    let visitor = world.visitor();
+    let page = visitor.browse(&world.idp, "/page?q={%22a%22:1}").await;
+    assert!(page.status.is_success());
+    let mut stream = TcpStream::connect(world.address()).await.unwrap();
+    let head = "GET /?q={\"a\":\"<b>\"} HTTP/1.1\r\nhost: app.test\r\naccept: text/html\r\nconnection: close\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 303 "), "{answer}");
+}
