@@ -94,6 +94,9 @@ impl SignOut {
         site: &AccessUrl,
         return_to: Option<&str>,
     ) -> Result<Option<Url>, StoreError> {
+        // First, so that nothing stands between the end of the session and the answer that says so: what is open on the page is
+        // cut by then.
+        self.provider.look_for_keys().await;
         let id_token = match self.end_recorded(hash, by).await {
             Ok(Some(farewell)) => farewell.id_token,
             Ok(None) => return Ok(None),
@@ -108,7 +111,7 @@ impl SignOut {
             }
         };
         let state = return_to.and_then(|path| journey::seal(&self.keys, path, self.clock.now()));
-        Ok(self.provider.end_session(id_token.as_ref(), &site.at(&self.signed_out_path), state.as_deref()).await)
+        Ok(self.provider.end_session(id_token.as_ref(), &site.at(&self.signed_out_path), state.as_deref()))
     }
 
     /// Ends a session in the store, and its user's others where they are meant.

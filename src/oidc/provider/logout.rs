@@ -12,12 +12,9 @@ const KEY_LOOK: Duration = Duration::from_secs(3);
 
 impl Provider {
     /// Where a browser logs out of the provider (RP-Initiated Logout 1.0 section 2), if it has such a place.
-    /// `state` comes back with the browser.
-    pub async fn end_session(&self, id_token: Option<&Secret>, back: &str, state: Option<&str>) -> Option<Url> {
+    /// `state` comes back with the browser. To be asked after [`Provider::look_for_keys`].
+    pub fn end_session(&self, id_token: Option<&Secret>, back: &str, state: Option<&str>) -> Option<Url> {
         let mut url = self.known().ok()?.end_session.clone()?;
-        if id_token.is_some() {
-            self.look_for_keys().await;
-        }
         {
             let mut query = url.query_pairs_mut();
             // A hint that the provider cannot verify any more would end on an error page of its own.
@@ -41,7 +38,7 @@ impl Provider {
 
     /// Looks for the provider's present keys before a logout, so that [`Provider::has_key_of`] speaks of now. Where they cannot
     /// be had, those that are known decide.
-    async fn look_for_keys(&self) {
+    pub async fn look_for_keys(&self) {
         let Ok(known) = self.known() else { return };
         let seen = self.keys.known();
         let _in_time = tokio::time::timeout(KEY_LOOK, self.newer_keys(&known, &seen, Purpose::LogoutHint)).await;
