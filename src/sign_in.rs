@@ -89,8 +89,13 @@ pub enum CallbackError {
     #[error("the answer names another issuer, or none")]
     Issuer,
     /// The provider answered that the login failed.
-    #[error("the provider refused the login: {0}")]
-    Refused(String),
+    #[error("the provider refused the login: {code}{}", .description.as_deref().map(|said| format!(": {said}")).unwrap_or_default())]
+    Refused {
+        /// Its `error` code.
+        code: String,
+        /// Its own words, for the log alone.
+        description: Option<String>,
+    },
     /// The user, or somebody for them, declined.
     #[error("the login was declined at the provider")]
     Declined,
@@ -122,7 +127,7 @@ impl SignIn {
         self.metrics.login(match &result {
             Ok(_) => "ok",
             Err(CallbackError::Parameters(_) | CallbackError::UnknownAttempt(_)) => "unknown_attempt",
-            Err(CallbackError::Issuer | CallbackError::Refused(_)) => "refused",
+            Err(CallbackError::Issuer | CallbackError::Refused { .. }) => "refused",
             Err(CallbackError::Busy) => "busy",
             Err(CallbackError::Declined) => "declined",
             Err(CallbackError::Provider(_)) => "provider_error",
@@ -194,8 +199,10 @@ impl SignIn {
     /// The tokens for the answer's code, and who they speak for.
     async fn exchange(&self, site: &AccessUrl, answer: &Answer, proof: &CallbackProof) -> Result<Signed, CallbackError> {
         let code = match (&answer.code, &answer.error) {
-            (_, Some(error)) if error == "access_denied" => return Err(CallbackError::Declined),
-            (_, Some(error)) => return Err(CallbackError::Refused(error.clone())),
+            (_, Some(code)) if code == "access_denied" => return Err(CallbackError::Declined),
+            (_, Some(code)) => {
+                return Err(CallbackError::Refused { code: code.clone(), description: answer.description.clone() });
+            }
             (Some(code), None) => code,
             (None, None) => return Err(CallbackError::Parameters("there is neither a code nor an error")),
         };

@@ -70,7 +70,7 @@ impl From<CallbackError> for Refusal {
             other @ (CallbackError::Parameters(_)
             | CallbackError::UnknownAttempt(_)
             | CallbackError::Issuer
-            | CallbackError::Refused(_)
+            | CallbackError::Refused { .. }
             | CallbackError::Declined
             | CallbackError::Busy
             | CallbackError::Provider(_)) => Self::Callback(other),

@@ -104,7 +104,10 @@ impl Provider {
             DocumentError::Refused(status) if matches!(status.as_u16(), 400..=404 | 410) => {
                 ProviderError::NoMetadata(error.to_string())
             }
-            error => ProviderError::Discovery(causes(&error)),
+            error @ (DocumentError::Address
+            | DocumentError::Fetch(_)
+            | DocumentError::Redirected(_)
+            | DocumentError::Refused(_)) => ProviderError::Discovery(causes(&error)),
         })?;
         Metadata::parse(&body).ok_or_else(|| ProviderError::Discovery("its answer is not a JSON object".to_owned()))
     }

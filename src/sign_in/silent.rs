@@ -129,7 +129,7 @@ impl SignIn {
         tracing::info!(error = causes(&error), session.lives = lives, "the provider did not answer a silent login with one");
         // The user is known there, and only has to agree to what is asked for now.
         let wants_a_word =
-            matches!(&error, CallbackError::Refused(code) if code == "consent_required" || code == "interaction_required");
+            matches!(&error, CallbackError::Refused { code, .. } if code == "consent_required" || code == "interaction_required");
         if lives && !wants_a_word {
             return Ok(at.back_to(return_to));
         }
@@ -137,7 +137,7 @@ impl SignIn {
             // Who may enter and where sessions are kept is not the provider's to say.
             CallbackError::Denied(_) | CallbackError::Store(_) => Err(error),
             // As if it had not been asked: whoever it is logs in like anybody.
-            CallbackError::Refused(_)
+            CallbackError::Refused { .. }
             | CallbackError::Declined
             | CallbackError::Issuer
             | CallbackError::Parameters(_)

@@ -13,6 +13,7 @@ mod chaos;
 mod config;
 mod conformance;
 mod crash;
+mod credentials;
 mod crowd;
 mod database_contract;
 mod early_answers;

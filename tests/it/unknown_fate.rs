@@ -2,13 +2,10 @@
 
 use std::time::Duration;
 
-use http::Method;
-use serde_json::json;
-
 use crate::harness::{
     Kind, World,
     eventually::eventually,
-    idp::{CLIENT_SECRET, Endpoint, Idp, Misbehaviour, Rotation},
+    idp::{Endpoint, Idp, Misbehaviour, Rotation},
     logs::lines_with,
     visitor::Visitor,
 };
@@ -30,12 +27,18 @@ async fn introspecting(truthfully: bool) -> World {
     World::build().set("oidc_preset", "authelia").start_with(move |idp: &Idp| idp.introspect(truthfully)).await
 }
 
+/// How often a renewal has failed.
+fn failures(world: &World) -> usize {
+    lines_with(&[world.idp.issuer(), "failed to renew OIDC token: status_502"]).len()
+}
+
+/// Presents the visitor's refresh token, and loses the answer.
 async fn lose(world: &World, visitor: &Visitor, how: Misbehaviour) {
-    let before = world.idp.calls(Endpoint::Refresh);
+    let before = failures(world);
     world.idp.misbehave(Endpoint::Refresh, how);
     world.clock.advance(EXPIRED);
     assert!(visitor.get("/").await.is_upstreams(), "served within the grace");
-    eventually("the token was presented", async || world.idp.calls(Endpoint::Refresh) == before + 1).await;
+    eventually("the answer is lost", async || failures(world) == before + 1).await;
     world.idp.behave(Endpoint::Refresh);
     // One failure says nothing of the provider any more.
     world.clock.advance(Duration::from_secs(91));
@@ -188,7 +191,7 @@ async fn a_refusal_of_a_token_that_was_presented_before_is_unknown_and_the_acces
     world.idp.misbehave(Endpoint::Refresh, lost_answer());
     world.clock.advance(Duration::from_secs(284));
     assert!(visitor.get("/").await.is_upstreams());
-    eventually("its answer is lost", async || world.idp.calls(Endpoint::Refresh) == 1).await;
+    eventually("its answer is lost", async || failures(&world) == 1).await;
     world.idp.behave(Endpoint::Refresh);
     world.clock.advance(Duration::from_secs(2));
     eventually("it is presented again, and refused", async || {
@@ -201,73 +204,4 @@ async fn a_refusal_of_a_token_that_was_presented_before_is_unknown_and_the_acces
     assert_eq!(world.idp.passes(), 1);
     world.clock.advance(Duration::from_secs(60));
     assert!(visitor.browse(&world.idp, "/").await.is_upstreams(), "then the provider is passed");
-}
-
-#[tokio::test]
-async fn a_refused_secret_is_told_by_either_code_and_the_other_is_tried_on_every_kind_of_call() {
-    for code in ["unauthorized_client", "invalid_client", "access_denied"] {
-        let world = World::build()
-            .set("oidc_preset", "authelia")
-            .set("oidc_client_secret", "the-new-one")
-            .set("oidc_client_secret_previous", CLIENT_SECRET)
-            .start_with(move |idp: &Idp| {
-                idp.introspect(true);
-                idp.refuse_clients_with(code);
-            })
-            .await;
-        let visitor = world.signed_in().await;
-        world.idp.change_secret("the-new-one");
-        world.clock.advance(EXPIRED);
-        assert!(visitor.get("/").await.is_upstreams());
-        assert_eq!(renewals(&visitor).await, 1, "{code}");
-        lose(&world, &visitor, bad_gateway()).await;
-        world.idp.change_secret(CLIENT_SECRET);
-        eventually("it is introspected with the other secret", async || {
-            visitor.get("/").await.is_upstreams() && renewals(&visitor).await == 2
-        })
-        .await;
-        world.idp.change_secret("the-new-one");
-        visitor.send(Method::POST, "/oauth2/sign_out", &[], "").await;
-        eventually("it is revoked with the other secret", async || !world.idp.has_live_refresh_token()).await;
-        assert_eq!(world.idp.calls(Endpoint::Revocation), 2, "{code}: each secret once");
-    }
-}
-
-#[tokio::test]
-async fn a_corrected_client_secret_is_used_at_once_after_a_restart() {
-    let mut world = World::build().on(Kind::Postgres).start().await;
-    let visitor = world.signed_in().await;
-    world.idp.change_secret("rotated");
-    world.clock.advance(EXPIRED);
-    assert!(visitor.get("/").await.is_upstreams(), "served within the grace");
-    eventually("the client is refused", async || visitor.get("/oauth2/readyz").await.json()["client"] == "refused").await;
-    world.restart_with(&[("oidc_client_secret", "rotated")]).await;
-    let visitor = visitor.at(world.address());
-    // No time has passed.
-    eventually("it is renewed", async || visitor.get("/").await.is_upstreams() && renewals(&visitor).await == 1).await;
-}
-
-#[tokio::test]
-async fn what_the_provider_says_of_an_error_is_in_the_log_and_in_the_history_and_on_no_page() {
-    let world = World::start().await;
-    let visitor = world.signed_in().await;
-    let said = "DPoP proof is missing\n for this\u{7} client";
-    let answer = json!({"error": "invalid_dpop_proof", "error_description": said}).to_string();
-    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Answer(400, answer.clone(), vec![]));
-    world.clock.advance(EXPIRED);
-    visitor.get("/").await;
-    let clean = "DPoP proof is missing for this client";
-    eventually("it is logged", async || !lines_with(&[world.idp.issuer(), "failed to renew", clean]).is_empty()).await;
-    for verb in ["why", "show"] {
-        eventually("it is in the history", async || {
-            world.command(&["sessions", verb, "ann@example.com"]).await.1.contains(clean)
-        })
-        .await;
-    }
-    // At a login too.
-    world.idp.misbehave(Endpoint::Code, Misbehaviour::Answer(400, answer, vec![]));
-    let stranger = world.visitor();
-    let page = stranger.browse(&world.idp, "/").await;
-    assert!(!page.is_upstreams() && !page.text().contains("DPoP"), "{}", page.text());
-    eventually("it is logged", async || !lines_with(&["a login failed", clean]).is_empty()).await;
 }

@@ -272,7 +272,7 @@ pub(super) fn why(sessions: &[Listed], limits: &Settings, events: &[Line], now: 
         let session = event.session.as_deref().map(|session| format!(" (session {session})")).unwrap_or_default();
         let _infallible = writeln!(out, "{}{session}: {sentence}.", time(event.at));
     }
-    if let Some((login, _)) = events.iter().find(|(event, _)| event.kind == Kind::Login) {
+    if let Some((login, _)) = events.iter().find(|(event, _)| event.kind == Kind::Login && event.outcome != DENIED) {
         let _infallible = writeln!(out, "The last login was {}.", time(login.at));
     }
     out
@@ -299,9 +299,16 @@ fn end_sentence(ended: &Ended, detail: Option<&str>) -> String {
     }
 }
 
+/// The outcome of a login that a rule denied.
+const DENIED: &str = "denied";
+
 /// What an event ended, or what a person must mend, as a sentence; `None` for any other.
 fn ending(event: &Event) -> Option<String> {
     match (event.kind, event.outcome.as_str(), event.reason.as_str()) {
+        (Kind::Login, DENIED, rule) => {
+            let looked_at = event.detail.as_deref().map(|detail| format!("; {}", printable(detail))).unwrap_or_default();
+            Some(format!("a login was denied by the rule {rule}{looked_at}"))
+        }
         (Kind::Logout, _, "user") => Some("the user logged out".to_owned()),
         (Kind::Logout, _, "user_everywhere") => Some("the user logged out of all browsers".to_owned()),
         (Kind::Logout, _, "provider") => Some("the user logged out at the provider, which said so".to_owned()),

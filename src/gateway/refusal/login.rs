@@ -61,7 +61,7 @@ pub(super) fn callback_row(
         CallbackError::Declined => {
             row(StatusCode::FORBIDDEN, "login_declined", "Sign-in declined", "The sign-in was declined. You can try again.")
         }
-        CallbackError::Refused(_) => {
+        CallbackError::Refused { .. } => {
             row(StatusCode::BAD_GATEWAY, "login_refused", "Sign-in failed", "The sign-in service reported an error.")
         }
         CallbackError::Busy => Row {
