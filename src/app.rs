@@ -61,7 +61,7 @@ pub fn administer(settings: &Checked) -> anyhow::Result<(Store, SignOut)> {
         clock: Clock::System,
         metrics,
         tasks: TaskTracker::new(),
-        unrecorded: Arc::default(),
+        cache: Arc::default(),
     };
     Ok((store, sign_out))
 }
@@ -181,7 +181,7 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
             clock: clock.clone(),
             metrics: metrics.clone(),
             tasks: work.clone(),
-            unrecorded: Arc::clone(cache.unrecorded()),
+            cache: Arc::clone(&cache),
         },
         health: Health { store: store.clone(), provider: Arc::clone(&provider), draining: Arc::clone(&draining) },
         settings: settings.gateway,

@@ -248,8 +248,9 @@ impl Gateway {
         let login_url = exchange.site.at(&format!("{}/start", self.settings.prefix));
         // Nobody says what else such a client sends.
         let closes = exchange.leaves_body || (exchange.version < Version::HTTP_2 && matches!(refusal, Refusal::HeadTooLarge));
+        let may_be_late = refusal.may_come_of_lateness();
         let mut response = refusal.into_response(exchange, &login_url);
-        if exchange.call.is_some_and(|call| call.is_past(exchange.elapsed())) {
+        if may_be_late && exchange.call.is_some_and(|call| call.is_past(exchange.elapsed())) {
             response = grpc::too_late();
         }
         if closes {

@@ -9,6 +9,7 @@ use crate::{clock::Timestamp, secret::Secret};
 
 /// The verified claims that Evergate acts on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Stored", into = "Stored")]
 pub struct Identity {
     /// `sub`: the provider's own, unchanging name for this person.
     pub subject: String,
@@ -16,12 +17,50 @@ pub struct Identity {
     pub username: Option<String>,
     /// The claim that `CODER_OIDC_EMAIL_FIELD` names, where the provider vouches for it or nobody asks whether it does.
     pub email: Option<String>,
-    /// The same claim where the provider does not vouch for it. A field of its own, so that no reader, an older replica among
-    /// them, takes it for an address that may be told to an app; a row that has none was written when there was none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The same claim where the provider does not vouch for it. A field of its own, so that nobody takes it for an address that
+    /// may be told to an app.
     pub unverified_email: Option<String>,
     /// The claim that `CODER_OIDC_GROUP_FIELD` names.
     pub groups: Vec<String>,
+}
+
+/// An identity as it is stored. One whose address is not verified is written so that an older replica, which knows of no such
+/// rule and would let its user pass, cannot read it.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Stored {
+    Unverified { unverified: Claims, unverified_email: String },
+    Plain(Claims),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Claims {
+    subject: String,
+    username: Option<String>,
+    email: Option<String>,
+    groups: Vec<String>,
+}
+
+impl From<Identity> for Stored {
+    fn from(identity: Identity) -> Self {
+        let Identity { subject, username, email, unverified_email, groups } = identity;
+        let claims = Claims { subject, username, email, groups };
+        match unverified_email {
+            Some(unverified_email) => Self::Unverified { unverified: claims, unverified_email },
+            None => Self::Plain(claims),
+        }
+    }
+}
+
+impl From<Stored> for Identity {
+    fn from(stored: Stored) -> Self {
+        let (claims, unverified_email) = match stored {
+            Stored::Unverified { unverified, unverified_email } => (unverified, Some(unverified_email)),
+            Stored::Plain(claims) => (claims, None),
+        };
+        let Claims { subject, username, email, groups } = claims;
+        Self { subject, username, email, unverified_email, groups }
+    }
 }
 
 impl Identity {
@@ -113,6 +152,21 @@ mod tests {
             .iter()
             .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())))
             .collect()
+    }
+
+    #[test]
+    fn an_identity_is_read_as_it_was_written_and_one_that_is_not_verified_by_no_older_replica() {
+        let verified =
+            Identity { subject: "s".into(), email: Some("a@x".into()), groups: vec!["g".into()], ..Identity::default() };
+        let unverified = Identity { email: None, unverified_email: Some("a@x".into()), ..verified.clone() };
+        for identity in [&verified, &unverified] {
+            let text = serde_json::to_string(identity).unwrap();
+            assert_eq!(&serde_json::from_str::<Identity>(&text).unwrap(), identity, "{text}");
+        }
+        let old = r#"{"subject":"s","username":null,"email":"a@x","groups":["g"]}"#;
+        assert_eq!(serde_json::to_string(&verified).unwrap(), old, "as releases before have written it");
+        let text = serde_json::to_string(&unverified).unwrap();
+        assert!(serde_json::from_str::<Claims>(&text).is_err(), "{text}");
     }
 
     #[test]

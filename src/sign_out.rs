@@ -16,10 +16,7 @@ use crate::{
     oidc::{LEEWAY, LogoutToken, Provider},
     seal::KeyRing,
     secret::{Secret, sha256},
-    session::{
-        SessionHash,
-        unrecorded::{Extent, UnrecordedEnds},
-    },
+    session::{SessionHash, cache::SessionCache, unrecorded::Extent},
     store::{Farewell, Store, StoreError, Whose},
     telemetry::metrics::Metrics,
 };
@@ -41,8 +38,8 @@ pub struct SignOut {
     pub metrics: Metrics,
     /// Where revocations run, so that a shutdown can wait for them.
     pub tasks: TaskTracker,
-    /// Ends that the store could not take, by which this replica goes already.
-    pub unrecorded: Arc<UnrecordedEnds>,
+    /// Sessions in memory, and those that have ended here and not in the store yet.
+    pub cache: Arc<SessionCache>,
 }
 
 /// Whether a request to log out is the user's own wish.
@@ -83,10 +80,11 @@ const REVOCATION_TRIES: u32 = 3;
 impl SignOut {
     /// Ends the session of a browser that comes from `site`, for [`By::UserEverywhere`] all of its user's, revokes in the
     /// background the refresh tokens that no other session uses, and says where the provider wants the browser to log out. Where
-    /// the store cannot take the end of a user's session, it is over here all the same, and recorded later.
+    /// the store cannot take the end of a user's session, it is over here all the same, and recorded later. A browser that leaves
+    /// meanwhile is signed out as well.
     ///
     /// # Errors
-    /// An administrator's; the session may live on, and nothing was sent to the provider.
+    /// The session may live on, and nothing was sent to the provider.
     pub async fn end(
         &self,
         hash: SessionHash,
@@ -94,6 +92,15 @@ impl SignOut {
         site: &AccessUrl,
         return_to: Option<&str>,
     ) -> Result<Option<Url>, StoreError> {
+        let back = site.at(&self.signed_out_path);
+        let state = return_to.and_then(|path| journey::seal(&self.keys, path, self.clock.now()));
+        let this = self.clone();
+        let ending = self.tasks.spawn(async move { this.end_here(hash, by, &back, state.as_deref()).await });
+        // It fails only where the process ends.
+        ending.await.unwrap_or(Ok(None))
+    }
+
+    async fn end_here(&self, hash: SessionHash, by: By, back: &str, state: Option<&str>) -> Result<Option<Url>, StoreError> {
         // First, so that nothing stands between the end of the session and the answer that says so: what is open on the page is
         // cut by then.
         self.provider.look_for_keys().await;
@@ -106,12 +113,11 @@ impl SignOut {
                     By::UserEverywhere => Extent::AllOfUser,
                     By::Administrator | By::Provider => return Err(error),
                 };
-                self.end_later(hash, extent);
+                self.end_later(hash, extent, error).await?;
                 None
             }
         };
-        let state = return_to.and_then(|path| journey::seal(&self.keys, path, self.clock.now()));
-        Ok(self.provider.end_session(id_token.as_ref(), &site.at(&self.signed_out_path), state.as_deref()))
+        Ok(self.provider.end_session(id_token.as_ref(), back, state))
     }
 
     /// Ends a session in the store, and its user's others where they are meant.

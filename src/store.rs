@@ -85,10 +85,15 @@ macro_rules! on {
     (@ $store:expr, $access:expr, $backend:ident, $Backend:ty, $call:ident($($argument:expr),*)) => {{
         let access: $crate::store::Access = $access;
         let call = async {
-            let mut repeats = 0..$crate::store::MOST_REPEATS;
+            let (deadline, mut repeats) = ($crate::store::deadline(), 0..$crate::store::MOST_REPEATS);
             loop {
-                let mut connection = $backend.connection().await?;
-                let done = <$Backend>::$call(&mut connection, $($argument),*).await;
+                let Ok(connected) = tokio::time::timeout_at(deadline, $backend.connection()).await else {
+                    break Err($crate::store::StoreError::Unconnected(sqlx::Error::PoolTimedOut));
+                };
+                let mut connection = connected?;
+                // Within the connection's life: one on which a call hangs must not go back to the pool.
+                let done = tokio::time::timeout_at(deadline, <$Backend>::$call(&mut connection, $($argument),*)).await;
+                let done = done.unwrap_or(Err($crate::store::StoreError::TimedOut($crate::store::DEADLINE)));
                 let Err(error) = &done else { break done };
                 if error.spoils_connection() {
                     connection.close_on_drop();
@@ -96,16 +101,23 @@ macro_rules! on {
                 if error.condemns_all() {
                     $backend.condemn();
                 }
-                if !access.may_repeat(error.fault()) || repeats.next().is_none() {
+                let is_late = matches!(error, $crate::store::StoreError::TimedOut(_));
+                if is_late || !access.may_repeat(error.fault()) || repeats.next().is_none() {
                     break done;
                 }
             }
         };
-        $store.bounded(access, call).await
+        $store.passed(access, call).await
     }};
 }
 
 use on;
+
+/// When a call that begins now must be done.
+#[expect(clippy::disallowed_methods, reason = "how long a call may take has nothing to do with tokens' times")]
+fn deadline() -> tokio::time::Instant {
+    tokio::time::Instant::now() + DEADLINE
+}
 
 fn place(column: &str, id: GrantId) -> String {
     format!("grants.{column}/{id}")
@@ -149,11 +161,11 @@ impl Store {
         }
     }
 
-    /// Runs a call that the gate lets pass, for so long and no longer.
-    async fn bounded<T>(&self, access: Access, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    /// Runs a call that the gate lets pass.
+    async fn passed<T>(&self, access: Access, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         self.gate.enter(access)?;
         let timer = self.metrics.store_call();
-        let result = tokio::time::timeout(DEADLINE, call).await.unwrap_or(Err(StoreError::TimedOut(DEADLINE)));
+        let result = call.await;
         timer.finish(result.is_ok());
         if let Err(error) = &result {
             self.gate.called(error);

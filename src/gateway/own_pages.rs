@@ -25,7 +25,6 @@ use super::{
     exchange::Exchange,
     redirect,
     refusal::{Refusal, html, json as json_answer},
-    visitor::Visitor,
 };
 use crate::{
     oidc::{Provider, ProviderError},
@@ -133,14 +132,15 @@ async fn callback(State(asked): State<Asked>, RawQuery(query): RawQuery, headers
             redirect(&to, "signed_in")
         }
         Err(error) => {
-            // Who went back in the history, or finished in another tab, is signed in all the same.
+            // Who went back in the history, or finished in another tab, is signed in all the same; and only who would be let
+            // pass, or they would come round again.
             let again = matches!(error, crate::sign_in::CallbackError::UnknownAttempt(_));
-            match asked.gateway.visitors.recognise(&headers).await {
-                Ok(Visitor::SignedIn(_)) if again => {
-                    let location = asked.exchange.site.at("/");
-                    redirect(&Redirect { location, cookies: Vec::new() }, "signed_in")
-                }
-                Ok(Visitor::SignedIn(_) | Visitor::Anonymous(_)) | Err(_) => asked.refuse(error.into()),
+            let inquiry = Inquiry::about_the_visitor(&asked.exchange, &headers, &asked.gateway.everybody);
+            if again && asked.gateway.admit(inquiry).await.is_ok() {
+                let location = asked.exchange.site.at("/");
+                redirect(&Redirect { location, cookies: Vec::new() }, "signed_in")
+            } else {
+                asked.refuse(error.into())
             }
         }
     };

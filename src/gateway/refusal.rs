@@ -272,6 +272,28 @@ impl Refusal {
         }
     }
 
+    /// Whether it may be because time was up: what is wrong with a request is wrong at any time.
+    pub(super) fn may_come_of_lateness(&self) -> bool {
+        match self {
+            Self::Upstream(_) | Self::RenewalUnavailable(_) | Self::StoreUnavailable(_) => true,
+            Self::BadRequest(_)
+            | Self::Unreadable(_)
+            | Self::HeadTooLarge
+            | Self::Misdirected
+            | Self::Elsewhere
+            | Self::MethodNotAllowed
+            | Self::NoSuchPage
+            | Self::SignIn(_, _)
+            | Self::SignInNeeded(_)
+            | Self::SignInDoesNotLast(_)
+            | Self::AccessWithdrawn(_)
+            | Self::LogoutToken(_)
+            | Self::Denied(_)
+            | Self::ProviderUnavailable(_)
+            | Self::Callback(_) => false,
+        }
+    }
+
     /// The cause, once, where it is handled.
     fn log(&self, exchange: &Exchange) {
         let id = exchange.id_text();

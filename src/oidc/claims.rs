@@ -48,11 +48,26 @@ impl Mapping {
         let groups = self.groups.as_ref().map(|field| list(find(claims, field))).unwrap_or_default();
         Ok(Identity { subject, username: text(claims, &self.username), email, unverified_email, groups })
     }
+
+    /// The identity `before`, as far as these claims do not take something back: the ID token's, while user info cannot be read.
+    /// Groups that it names are all there are, and an address that it does not vouch for any more is not vouched for.
+    pub fn tightened(&self, before: &Identity, claims: &Claims) -> Identity {
+        let mut identity = before.clone();
+        if let Some(groups) = self.groups.as_ref().and_then(|field| find(claims, field)).filter(|value| value.is_array()) {
+            let left = list(Some(groups));
+            identity.groups.retain(|group| left.contains(group));
+        }
+        let denied = !self.ignore_email_verified && claims.get("email_verified").is_some_and(|value| !is_true(Some(value)));
+        if denied && text(claims, &self.email) == identity.email && identity.email.is_some() {
+            identity.unverified_email = identity.email.take();
+        }
+        identity
+    }
 }
 
 /// The claim of that name, which may have dots (`https://app.example/groups`); where there is none, the name is a path through
 /// objects (`realm_access.roles`), whose members' names may have dots too.
-fn find<'a>(claims: &'a Claims, field: &str) -> Option<&'a Value> {
+pub(super) fn find<'a>(claims: &'a Claims, field: &str) -> Option<&'a Value> {
     claims.get(field).or_else(|| {
         field.match_indices('.').find_map(|(at, _)| {
             let (name, rest) = (field.get(..at)?, field.get(at + 1..)?);
@@ -180,5 +195,22 @@ mod tests {
         assert_eq!(hidden.username, None);
         let odd = identity(&Mapping::default(), &json!({"sub": "1", "preferred_username": {"a": 1}, "email": 9})).unwrap();
         assert_eq!((odd.username, odd.email), (None, None));
+    }
+
+    #[test]
+    fn while_user_info_is_away_the_id_token_takes_back_and_gives_nothing() {
+        let mapping = Mapping { groups: Some("groups".into()), ..Mapping::default() };
+        let before = Identity {
+            subject: "1".into(),
+            email: Some("a@x".into()),
+            groups: vec!["staff".into(), "admins".into()],
+            ..Identity::default()
+        };
+        let tightened = |claims: &Value| mapping.tightened(&before, claims.as_object().unwrap());
+        assert_eq!(tightened(&json!({"groups": ["staff", "owners"]})).groups, ["staff"]);
+        assert_eq!(tightened(&json!({"sub": "1"})), before, "what it does not speak of stays");
+        let denied = tightened(&json!({"email": "a@x", "email_verified": false}));
+        assert_eq!((denied.email, denied.unverified_email.as_deref()), (None, Some("a@x")));
+        assert_eq!(tightened(&json!({"email": "b@x", "email_verified": false})), before, "that is about another address");
     }
 }

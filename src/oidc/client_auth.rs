@@ -39,6 +39,9 @@ pub(super) struct Credentials {
     uses_previous: AtomicBool,
 }
 
+/// With less time than this left, the other secret is not tried: a clear refusal is worth more than a call that was cut off.
+const SHORTEST_TRY: Duration = Duration::from_secs(1);
+
 /// One authenticated form post.
 #[derive(Clone, Copy)]
 pub(super) struct Post<'a> {
@@ -69,11 +72,15 @@ impl Credentials {
             return Ok(first);
         }
         let left = post.deadline.saturating_sub(started.elapsed());
+        if left < SHORTEST_TRY {
+            return Ok(first);
+        }
         let second = http.fetch(self.form(post, !with_previous)?, left).await?;
         if is_about_credentials(&second) {
             return Ok(first);
         }
-        if self.uses_previous.swap(!with_previous, Ordering::AcqRel) == with_previous {
+        // A server that fails says nothing of either secret.
+        if !second.status.is_server_error() && self.uses_previous.swap(!with_previous, Ordering::AcqRel) == with_previous {
             let secret = if with_previous { "new" } else { "previous" };
             tracing::info!("the provider takes the {secret} client secret");
         }

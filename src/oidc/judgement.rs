@@ -74,7 +74,8 @@ impl Provider {
                 tracing::warn!(
                     oidc.issuer = self.issuer(), %error, "user info could not be read after a renewal; the identity stays as it was"
                 );
-                return Judgement::Verified(Box::new(before.clone()));
+                let says = signed.map(|signed| self.settings.mapping.tightened(before, &signed));
+                return Judgement::Verified(Box::new(says.unwrap_or_else(|| before.clone())));
             }
         };
         // Claims are replaced only as a whole: a half of them would take away what only the other half has.

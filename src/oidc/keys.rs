@@ -85,6 +85,12 @@ impl Provider {
         match self.signed_by(token, algorithms, &keys, purpose) {
             Err(error) if error.may_need_newer_keys() => {
                 let newer = self.newer_keys(known, &keys, purpose).await?;
+                let names_unknown_key =
+                    || Token::parse(token).is_ok_and(|token| token.key_name().is_some_and(|id| !keys.may_have(id)));
+                if purpose == Purpose::Logout && Arc::ptr_eq(&newer, &keys) && names_unknown_key() {
+                    // Anybody may have spent the fetch. A genuine token is told to come again, not refused for good.
+                    return Err(ProviderError::Keys("they were fetched a moment ago".to_owned()));
+                }
                 Ok(self.signed_by(token, algorithms, &newer, purpose))
             }
             judged => Ok(judged),

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Claims, Mapping};
+use super::{Claims, Mapping, claims::find};
 
 const VERIFIED: &str = "email_verified";
 
@@ -22,7 +22,8 @@ pub(super) fn merge(mut signed: Claims, more: Claims, mapping: &Mapping) -> Clai
     };
     signed.retain(|name, value| usable(name, value));
     let mut more: Claims = more.into_iter().filter(|(name, value)| usable(name, value)).collect();
-    match (signed.get(&mapping.email), more.get(&mapping.email)) {
+    // A field may be a path, which leads to the same place in both or to none.
+    match (find(&signed, &mapping.email), find(&more, &mapping.email)) {
         // The same address, and only the ID token says whether it is verified.
         (Some(before), Some(newer)) if before == newer && !more.contains_key(VERIFIED) => {}
         (_, Some(_)) => drop(signed.remove(VERIFIED)),
@@ -79,6 +80,11 @@ mod tests {
             let object = |value: &Value| value.as_object().unwrap().clone();
             assert_eq!(merge(object(&whole), object(&more), &mapping), object(&expected), "{what}");
         }
+        let by_path = Mapping { email: "profile.mail".to_owned(), ..Mapping::default() };
+        let (mine, theirs) =
+            (json!({"email_verified": true, "profile": {"mail": "me@x"}}), json!({"profile": {"mail": "boss@x"}}));
+        let merged = merge(mine.as_object().unwrap().clone(), theirs.as_object().unwrap().clone(), &by_path);
+        assert_eq!(Value::Object(merged), theirs, "nobody vouches for the other address, wherever it stands");
         let unsure = json!({"email": "a@x", "email_verified": false});
         let vouched = json!({"email_verified": true});
         let merged = merge(unsure.as_object().unwrap().clone(), vouched.as_object().unwrap().clone(), &mapping);

@@ -120,6 +120,14 @@ pub enum Meaning {
 }
 
 impl RotationClass {
+    /// Whether presenting a used refresh token again may be taken for theft.
+    pub fn may_be_strict(self) -> bool {
+        match self {
+            Self::Strict | Self::Learnt => true,
+            Self::Reusable | Self::Grace(_) | Self::Unpunished | Self::Single => false,
+        }
+    }
+
     /// How long a used refresh token stays good, where that is known.
     pub fn grace(self) -> Option<Duration> {
         if let Self::Grace(grace) = self { Some(grace) } else { None }

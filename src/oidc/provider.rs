@@ -254,7 +254,7 @@ impl Provider {
 
     /// Asks whether a refresh token is still good, which uses nothing up (RFC 7662).
     pub async fn introspect(&self, refresh_token: &Secret) -> Introspection {
-        let Ok(known) = self.known() else { return Introspection::Inconclusive("provider_not_ready") };
+        let Ok(known) = self.known() else { return Introspection::Unavailable("the provider is not known yet".to_owned()) };
         let Some(url) = &known.introspection else { return Introspection::Inconclusive("no_introspection") };
         let parameters = [("token", refresh_token.expose()), ("token_type_hint", "refresh_token")];
         let post = Post { url, auth: known.auth, parameters: &parameters, deadline: SHORT_CALL };
@@ -289,9 +289,14 @@ impl Provider {
         // Anybody can send one: what it says is looked at before its signature, for which keys may be fetched.
         let logout = logout_token::judge(&parsed, &known.issuer, self.client_id(), self.clock.now())
             .map_err(ProviderError::LogoutToken)?;
-        // The provider may have several keys, but it signs this client's tokens with one algorithm (section 2.6).
-        let seen = self.signed_with().filter(|algorithm| known.algorithms.contains(algorithm));
-        let algorithms = seen.as_ref().map_or(known.algorithms.as_slice(), std::slice::from_ref);
+        // The provider may have several keys, but it signs this client's tokens with one algorithm (section 2.6). Before one is
+        // seen, no secret signs a logout token: the previous one may be in other hands already.
+        let public = |algorithm: &&Algorithm| algorithm.shortest_secret().is_none();
+        let algorithms: Vec<Algorithm> = match self.signed_with().filter(|algorithm| known.algorithms.contains(algorithm)) {
+            Some(seen) => vec![seen],
+            None => known.algorithms.iter().filter(public).copied().collect(),
+        };
+        let algorithms = algorithms.as_slice();
         parsed.algorithm(algorithms).map_err(refused)?;
         self.signed(&known, token, algorithms, Purpose::Logout).await?.map_err(refused)?;
         Ok(logout)

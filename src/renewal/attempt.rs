@@ -16,6 +16,8 @@ use super::{
     pending::Write,
 };
 use crate::{
+    backoff::back_off,
+    clock::Stopwatch,
     grant::{AttemptId, Grant, GrantId},
     history::Event,
     oidc::Introspection,
@@ -31,6 +33,13 @@ pub(super) const SAVING: Duration = Duration::from_secs(15);
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// So many times it is waited for before it is looked whether its holder lives, each time.
 const ROUNDS_TO_LOOK: u32 = 4;
+
+/// A token is presented no later than this after its intent: well before the replica can be taken for dead.
+const LATEST: Duration = Duration::from_secs(3);
+/// So often a token of unknown fate is asked about in vain.
+const MOST_QUESTIONS: i64 = 12;
+/// And between these pauses, which grow.
+const QUESTION_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// How a refresh token comes to be presented.
 #[derive(Clone, Copy)]
@@ -49,6 +58,12 @@ impl Approach {
             Self::First => None,
             Self::Again(followed) | Self::IfActive(followed) => Some(followed),
         }
+    }
+
+    /// For how long the token may still be presented, where that ends.
+    fn window(self, grant: &Grant) -> Option<Duration> {
+        let within = self.follows()?.within?;
+        Some(within.saturating_sub(grant.presented_ago.unwrap_or_default()))
     }
 }
 
@@ -88,7 +103,9 @@ impl Engine {
                     self.wait_for_owner(&mut changes, id, intent.attempt, rounds).await?;
                     continue;
                 }
-                Some(intent) => match recover(self.rotation().await?, &grant, self.provider.introspects()) {
+                // Whether it can be asked about is known once the provider has been found.
+                Some(_) if !self.provider.is_ready() => return Ok(Outcome::Unavailable(LOOK_AGAIN)),
+                Some(intent) => match recover(self.rotation(&grant).await?, &grant, self.provider.introspects()) {
                     Recovery::Reuse(within) => Approach::Again(Followed { attempt: intent.attempt, within }),
                     Recovery::Introspect => Approach::IfActive(Followed { attempt: intent.attempt, within: None }),
                     Recovery::Settle(wait) => return Ok(Outcome::Unavailable(wait)),
@@ -105,7 +122,7 @@ impl Engine {
             if self.draining.load(Ordering::Acquire) {
                 return Ok(Outcome::Unavailable(LOOK_AGAIN));
             }
-            match self.breaker.enter(self.clock.now(), approach.follows().and_then(|followed| followed.within)) {
+            match self.breaker.enter(self.clock.now(), approach.window(&grant)) {
                 Ok(Admission::Normal) => {}
                 Ok(Admission::HalfOpenProbe) => {
                     if let Some(wait) = self.probe_provider(&grant).await {
@@ -137,13 +154,21 @@ impl Engine {
                 return Err(error);
             }
         };
+        let begun = Stopwatch::start();
         if let Approach::IfActive(_) = approach
             && let Some(outcome) = self.introspect(grant, attempt, &token).await?
         {
             return Ok(Some(outcome));
         }
-        let presented_ago = grant.presented_ago.filter(|_| approach.follows().is_some()).unwrap_or_default();
-        let presentation = Presentation { grant, attempt, is_repeated: matches!(approach, Approach::Again(_)), presented_ago };
+        if begun.elapsed() > LATEST {
+            // This process stood still, or introspection took long: by now others may take it for dead, and its intent over.
+            self.breaker.withdrawn();
+            self.write(id, attempt, Write::Release(None, None)).await?;
+            return Ok(Some(Outcome::Unavailable(LOOK_AGAIN)));
+        }
+        let is_repeated = approach.follows().is_some();
+        let presented_ago = grant.presented_ago.filter(|_| is_repeated).unwrap_or_default();
+        let presentation = Presentation { grant, attempt, is_repeated, presented_ago };
         self.present(presentation, &token).await.map(Some)
     }
 
@@ -181,11 +206,15 @@ impl Engine {
             Introspection::Unavailable(why) => {
                 let now = self.clock.now();
                 tracing::debug!(grant.id = %grant.id, error = why, "a refresh token of unknown fate cannot be asked about now");
-                let retry_at = self.failed(Class::Retry(None), &grant.issuer).retry_at;
-                // Asked again for as long as its user can be served meanwhile.
-                if decision::without_renewal(grant, &self.settings, now) != Fallback::Refuse {
-                    self.write(grant.id, attempt, Write::Lapse(Some(retry_at))).await?;
-                    return Ok(Some(self.told_to_wait(retry_at.since(now))));
+                // Asked again for as long as its user can be served meanwhile. It says nothing of the token endpoint, and so
+                // nothing to the breaker.
+                let is_served = decision::without_renewal(grant, &self.settings, now) != Fallback::Refuse;
+                if is_served && grant.presented < MOST_QUESTIONS {
+                    self.breaker.withdrawn();
+                    let times = u32::try_from(grant.presented).unwrap_or(0);
+                    let pause = back_off(times, QUESTION_PAUSE.0, QUESTION_PAUSE.1);
+                    self.write(grant.id, attempt, Write::Lapse(Some(now.plus(pause)))).await?;
+                    return Ok(Some(self.told_to_wait(pause)));
                 }
                 note("introspection_unavailable");
             }

@@ -183,13 +183,13 @@ fn may_reuse_token(class: RotationClass, grant: &Grant) -> bool {
     }
 }
 
-/// What is known of a provider's rotation: where its settings decide, what any of its renewals has shown. One that has ever
-/// replaced a token is taken for strict.
-pub(super) fn known_rotation(class: RotationClass, rotates: Option<bool>) -> RotationClass {
-    match (class, rotates) {
-        (RotationClass::Learnt, Some(true)) => RotationClass::Strict,
-        (RotationClass::Learnt, Some(false)) => RotationClass::Reusable,
-        (class, _) => class,
+/// What is known of a provider's rotation: where its settings decide, what any of its renewals has shown, this grant's own
+/// among them. One that has ever replaced a token is taken for strict.
+pub(super) fn known_rotation(class: RotationClass, rotates: Option<bool>, own: Rotation) -> RotationClass {
+    match (class, rotates, own) {
+        (RotationClass::Learnt, Some(true), _) | (RotationClass::Learnt, _, Rotation::Rotating) => RotationClass::Strict,
+        (RotationClass::Learnt, Some(false), Rotation::Reusable | Rotation::Unknown) => RotationClass::Reusable,
+        (class, _, _) => class,
     }
 }
 

@@ -43,7 +43,7 @@ struct Rest {
 }
 
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 /// A failure says nothing any more this long after its pause.
 const FORGOTTEN: Duration = Duration::from_secs(60);
 /// With so many grants at rest, those whose time is over are looked for.

@@ -1,6 +1,6 @@
 //! What renewals show of the provider's health, and health probes with a dummy refresh token.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     Engine, Outcome,
@@ -62,9 +62,16 @@ impl Engine {
     }
 
     /// Whether the provider is there, by what renewals showed, or by asking. For a grant that no renewal can serve: nobody is
-    /// sent to a provider that is away. Where it failed the last time that anybody heard of it, here or on the replica that
-    /// lost this grant's answer, it is probed as in any outage; else it is only asked for its metadata.
-    pub(super) async fn provider_answers(&self, grant: &Grant) -> bool {
+    /// sent to a provider that is away.
+    pub(super) async fn provider_answers(self: &Arc<Self>, grant: &Arc<Grant>) -> bool {
+        // A task of its own: a client that leaves must not take the breaker's one probe with it.
+        let (engine, grant) = (Arc::clone(self), Arc::clone(grant));
+        self.tasks.spawn(async move { engine.ask_provider(&grant).await }).await.unwrap_or(false)
+    }
+
+    /// Where the provider failed the last time that anybody heard of it, here or on the replica that lost this grant's answer, it
+    /// is probed as in any outage; else it is only asked for its metadata.
+    async fn ask_provider(&self, grant: &Grant) -> bool {
         let _one_asks = self.looking.lock().await;
         let now = self.clock.now();
         if self.breaker.in_trouble(now) {

@@ -3,19 +3,20 @@
 
 use super::{Engine, decision::known_rotation};
 use crate::{
+    grant::Grant,
     oidc::RotationClass,
     store::{Knowledge, StoreError},
 };
 
 impl Engine {
-    /// What is known of the provider's rotation by now, here or on any other replica.
-    pub(super) async fn rotation(&self) -> Result<RotationClass, StoreError> {
+    /// What is known of the provider's rotation by now, here or on any other replica, as it concerns this grant.
+    pub(super) async fn rotation(&self, grant: &Grant) -> Result<RotationClass, StoreError> {
         let class = self.provider.rotation();
         if class != RotationClass::Learnt {
             return Ok(class);
         }
         let known = self.store.knowledge(self.provider.issuer(), self.provider.client_id()).await?;
-        Ok(known_rotation(class, known.rotates))
+        Ok(known_rotation(class, known.rotates, grant.rotation))
     }
 
     /// Keeps what a renewal has shown of the provider's rotation, if that is news.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     Engine, Outcome,
     classify::{self, Class, Whose},
-    decision::{bounded_by_window, refusal_is_conclusive, window_left},
+    decision::{SETTLED, bounded_by_window, refusal_is_conclusive, window_left},
     health::{report, report_unverified},
     pending::Write,
 };
@@ -14,7 +14,7 @@ use crate::{
     grant::{AttemptId, EndReason, Grant, Rotation},
     history::{Event, Kind},
     identity::Identity,
-    oidc::{Judgement, TokenAnswer, TokenFailure},
+    oidc::{Judgement, RotationClass, TokenAnswer, TokenFailure},
     secret::Secret,
     store::{Fence, Renewed, StoreError, Tokens, Unverified},
 };
@@ -164,7 +164,9 @@ impl Engine {
         if class == Class::Dead {
             report(grant, class.as_str(), &reason, failure);
             self.answered(&grant.issuer);
-            if is_repeated && !refusal_is_conclusive(self.rotation().await?, is_repeated) {
+            // Where the store cannot tell what is known, nothing is.
+            let rotation = self.rotation(grant).await.unwrap_or(RotationClass::Strict);
+            if !refusal_is_conclusive(rotation, is_repeated) {
                 // It may have been renewed by the attempt before, whose answer was lost.
                 self.store.note(event.because("refused_when_repeated"));
                 self.write(grant.id, attempt, Write::Lapse(None)).await?;
@@ -181,6 +183,8 @@ impl Engine {
         let pause = self.fault(grant, class, failure).since(now);
         // Where the token may be presented again for some time only, it is before that is over.
         let pause = match class {
+            // A token that will be asked about may still be on its way through the provider.
+            Class::Ambiguous if self.provider.introspects() && self.provider.rotation().may_be_strict() => pause.max(SETTLED),
             Class::Ambiguous => bounded_by_window(pause, window_left(self.provider.rotation(), presented_ago + took)),
             Class::Dead | Class::Config(_) | Class::Retry(_) => pause,
         };

@@ -8,7 +8,10 @@ use std::{
 };
 
 use futures_util::stream::{self, StreamExt};
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::Instant,
+};
 
 use super::Engine;
 use crate::{
@@ -65,7 +68,11 @@ impl Write {
 
 /// The writes that wait, one for each attempt.
 #[derive(Debug, Default)]
-pub(super) struct Pending(Mutex<State>);
+pub(super) struct Pending {
+    state: Mutex<State>,
+    /// Something new waits.
+    added: Notify,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -78,6 +85,7 @@ struct Entry {
     id: GrantId,
     write: Write,
     due: Instant,
+    failures: u32,
     /// Is written once more: what the store had not done when we gave up waiting, it may do a little later.
     again: bool,
     told: Option<oneshot::Sender<Result<bool, StoreError>>>,
@@ -86,13 +94,13 @@ struct Entry {
 /// So many are written together.
 const AT_ONCE: usize = 8;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 /// What the store was told is done after this, or never.
 const SETTLED: Duration = Duration::from_secs(10);
 
 impl Pending {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether something of a grant has yet to be written, before which its refresh token must not be presented.
@@ -133,44 +141,34 @@ impl Engine {
     ) {
         let again = told.is_none();
         let mut state = self.pending.state();
-        state.waiting.insert(attempt, Entry { id, write, due: Instant::now(), again, told });
+        state.waiting.insert(attempt, Entry { id, write, due: Instant::now(), failures: 0, again, told });
+        self.pending.added.notify_one();
         if !std::mem::replace(&mut state.has_worker, true) {
             let engine = Arc::clone(self);
             self.tasks.spawn(async move { engine.write_pending().await });
         }
     }
 
-    /// The one worker: writes until nothing waits.
+    /// The one worker: writes what is due until nothing waits. What is new does not wait for what has failed.
     async fn write_pending(&self) {
-        let mut failures = 0;
-        while let Some(pause) = self.pause_before_next(failures) {
-            tokio::time::sleep(pause).await;
+        while let Some(next) = self.next_due() {
+            let _due_or_new = tokio::time::timeout_at(next, self.pending.added.notified()).await;
             self.store.until_writable().await;
-            let due = self.due();
-            let written = stream::iter(due)
+            let mut written = stream::iter(self.due())
                 .map(|(attempt, id, write)| async move { (attempt, write.to(&self.store, id, attempt).await) })
-                .buffer_unordered(AT_ONCE)
-                .collect::<Vec<_>>()
-                .await;
-            let mut has_failed = false;
-            for (attempt, result) in written {
-                has_failed |= !self.is_settled(attempt, result);
+                .buffer_unordered(AT_ONCE);
+            while let Some((attempt, result)) = written.next().await {
+                self.settle(attempt, result);
             }
-            failures = if has_failed { failures + 1 } else { 0 };
         }
     }
 
-    /// How long to wait before the next round; `None`: nothing waits, and the worker is gone.
-    #[expect(clippy::disallowed_methods, reason = "pauses have nothing to do with tokens' times")]
-    fn pause_before_next(&self, failures: u32) -> Option<Duration> {
+    /// When the next write is due; `None`: nothing waits, and the worker is gone.
+    fn next_due(&self) -> Option<Instant> {
         let mut state = self.pending.state();
-        let Some(first) = state.waiting.values().map(|entry| entry.due).min() else {
-            state.has_worker = false;
-            return None;
-        };
-        // While something waits for a store that fails otherwise than by being away, nothing else is tried sooner either.
-        let pause = if failures == 0 { Duration::ZERO } else { back_off(failures, FIRST_PAUSE, LONGEST_PAUSE) };
-        Some(pause.max(first.saturating_duration_since(Instant::now())))
+        let next = state.waiting.values().map(|entry| entry.due).min();
+        state.has_worker = next.is_some();
+        next
     }
 
     #[expect(clippy::disallowed_methods, reason = "pauses have nothing to do with tokens' times")]
@@ -181,26 +179,31 @@ impl Engine {
         due.map(|(attempt, entry)| (*attempt, entry.id, entry.write.clone())).collect()
     }
 
-    /// Notes what became of a write. `false`: it is tried again.
+    /// Notes what became of a write.
     #[expect(clippy::disallowed_methods, reason = "pauses have nothing to do with tokens' times")]
-    fn is_settled(&self, attempt: AttemptId, result: Result<bool, StoreError>) -> bool {
+    fn settle(&self, attempt: AttemptId, result: Result<bool, StoreError>) {
         let mut state = self.pending.state();
-        if result.as_ref().is_err_and(|error| !error.is_refusal()) {
-            return false;
-        }
-        let Some(mut entry) = state.waiting.remove(&attempt) else { return true };
-        if entry.again {
-            (entry.again, entry.due) = (false, Instant::now() + SETTLED);
-            state.waiting.insert(attempt, entry);
-            return true;
-        }
-        if let Err(error) = &result {
-            tracing::error!(grant.id = %entry.id, %error, "the store refuses {}", entry.write.describe());
+        let Some(mut entry) = state.waiting.remove(&attempt) else { return };
+        match &result {
+            Err(error) if error.is_refusal() => {
+                tracing::error!(grant.id = %entry.id, %error, "the store refuses {}", entry.write.describe());
+            }
+            Err(_) => {
+                entry.failures = entry.failures.saturating_add(1);
+                entry.due = Instant::now() + back_off(entry.failures, FIRST_PAUSE, LONGEST_PAUSE);
+                state.waiting.insert(attempt, entry);
+                return;
+            }
+            Ok(_) if entry.again => {
+                (entry.again, entry.failures, entry.due) = (false, 0, Instant::now() + SETTLED);
+                state.waiting.insert(attempt, entry);
+                return;
+            }
+            Ok(_) => {}
         }
         if let Some(told) = entry.told {
             // Whoever waited may have been dropped with its task.
             let _nobody = told.send(result);
         }
-        true
     }
 }

@@ -43,6 +43,8 @@ pub enum Change {
 pub struct SessionCache {
     sessions: Cache<SessionHash, Arc<Held>>,
     grants: Cache<GrantId, (Arc<Grant>, Timestamp)>,
+    /// Sessions that were there when they were last looked at, which is remembered also while nothing of them can be trusted.
+    existing: Cache<SessionHash, ()>,
     changes: AtomicU64,
     hears_changes: AtomicBool,
     touched: Mutex<HashMap<SessionHash, Timestamp>>,
@@ -64,6 +66,7 @@ impl Default for SessionCache {
         Self {
             sessions: Cache::new(CAPACITY),
             grants: Cache::new(CAPACITY),
+            existing: Cache::new(CAPACITY),
             changes: AtomicU64::new(0),
             hears_changes: AtomicBool::new(false),
             touched: Mutex::default(),
@@ -91,6 +94,7 @@ impl SessionCache {
         let Some(session) = load().await? else { return Ok(None) };
         let held = Arc::new(Held { seen: AtomicI64::new(session.last_seen.0), session, loaded_at: now });
         self.sessions.insert(hash, Arc::clone(&held));
+        self.existing.insert(hash, ());
         if self.changes.load(Ordering::Acquire) != before {
             self.sessions.remove(&hash);
         }
@@ -138,12 +142,18 @@ impl SessionCache {
             }
             Change::Session(hash) => {
                 self.sessions.remove(&hash);
+                self.existing.remove(&hash);
             }
             Change::Everything => {
                 self.sessions.clear();
                 self.grants.clear();
             }
         }
+    }
+
+    /// Whether a session was there when it was last looked at, as far as this replica has heard since.
+    pub fn knows(&self, hash: &SessionHash) -> bool {
+        self.existing.peek(hash).is_some()
     }
 
     /// Sessions that have ended here and are not found any more, whatever the store says.

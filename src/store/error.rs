@@ -12,6 +12,12 @@ pub enum StoreError {
     /// It is away, or too slow, or takes no writes. [`StoreError::nothing_was_written`] says whether that is certain.
     #[error("the store is unavailable")]
     Unavailable(#[source] sqlx::Error),
+    /// No connection to it was to be had, so that it was not asked.
+    #[error("the store cannot be connected to")]
+    Unconnected(#[source] sqlx::Error),
+    /// It did not say whether it committed. Whether a write took effect is unknown.
+    #[error("the store did not confirm a commit")]
+    Commit(#[source] sqlx::Error),
     /// It was not asked, because it is known to be away or to take no writes.
     #[error("the store {condition}: {cause}")]
     KnownUnavailable {
@@ -38,6 +44,8 @@ pub enum StoreError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     /// The store is there and refuses what it was given: trying again is no use, and nothing was written.
+    Refused,
+    /// The statement failed in a way that concerns no other, and nothing was written. Somebody may mend it, as a missing right.
     Statement,
     /// The statement met another, and nothing was written: it may be asked again.
     Conflict,
@@ -47,6 +55,9 @@ pub(super) enum Fault {
     Full,
     /// No connection was to be had, so nothing was sent.
     Unreached,
+    /// The server ended the connection, as it does when it stops or an administrator says so. What it was asked then was most
+    /// probably not done.
+    Terminated,
     /// The connection broke, or the time was up. Whether anything was written is unknown.
     Broken,
 }
@@ -55,21 +66,22 @@ impl StoreError {
     /// Whether it is certain that a write that failed so has changed nothing, now or later.
     pub fn nothing_was_written(&self) -> bool {
         match self.fault() {
-            Fault::Statement | Fault::Conflict | Fault::ReadOnly | Fault::Full | Fault::Unreached => true,
-            Fault::Broken => false,
+            Fault::Refused | Fault::Statement | Fault::Conflict | Fault::ReadOnly | Fault::Full | Fault::Unreached => true,
+            Fault::Terminated | Fault::Broken => false,
         }
     }
 
-    /// Whether the store is there and refuses what it was given, so that trying again is no use.
+    /// Whether the store is there and refuses what it was given, so that trying again is no use. Whatever somebody may mend is
+    /// none: what is kept for the store is kept until then.
     pub fn is_refusal(&self) -> bool {
-        self.fault() == Fault::Statement
+        self.fault() == Fault::Refused
     }
 
     /// Whether the connection that it came over is of no further use.
     pub(super) fn spoils_connection(&self) -> bool {
         match self.fault() {
-            Fault::ReadOnly | Fault::Full | Fault::Broken => true,
-            Fault::Statement | Fault::Conflict | Fault::Unreached => false,
+            Fault::ReadOnly | Fault::Full | Fault::Terminated | Fault::Broken => true,
+            Fault::Refused | Fault::Statement | Fault::Conflict | Fault::Unreached => false,
         }
     }
 
@@ -82,9 +94,15 @@ impl StoreError {
     pub(super) fn fault(&self) -> Fault {
         match self {
             Self::Unavailable(error) => judge(error),
-            Self::KnownUnavailable { .. } => Fault::Unreached,
+            // Also where the server says so itself, as when the password is wrong for a while.
+            Self::Unconnected(_) | Self::KnownUnavailable { .. } => Fault::Unreached,
+            Self::Commit(error) => {
+                let fault = judge(error);
+                if fault == Fault::Terminated { Fault::Broken } else { fault }
+            }
             Self::TimedOut(_) => Fault::Broken,
-            Self::Malformed(_) | Self::Sealed(_) | Self::Migration(_) => Fault::Statement,
+            Self::Migration(_) => Fault::Statement,
+            Self::Malformed(_) | Self::Sealed(_) => Fault::Refused,
         }
     }
 }
@@ -106,7 +124,7 @@ fn judge(error: &sqlx::Error) -> Fault {
         | sqlx::Error::ColumnNotFound(_)
         | sqlx::Error::ColumnDecode { .. }
         | sqlx::Error::Encode(_)
-        | sqlx::Error::Decode(_) => Fault::Statement,
+        | sqlx::Error::Decode(_) => Fault::Refused,
         // Of an error that nobody here knows nothing is certain.
         _ => Fault::Broken,
     }
@@ -121,8 +139,10 @@ fn by_code(code: &str) -> Fault {
         "25006" => Fault::ReadOnly,
         // A server that starts, stops or is full of connections says so instead of taking one.
         "57P03" | "53300" => Fault::Unreached,
-        "57P01" | "57P02" | "57P05" | "57014" => Fault::Broken,
+        "57P01" | "57P02" | "57P05" => Fault::Terminated,
+        "57014" | "40003" => Fault::Broken,
         "40001" | "40P01" | "55P03" => Fault::Conflict,
+        _ if code.starts_with("22") || code.starts_with("23") => Fault::Refused,
         _ if code.starts_with("53") => Fault::Full,
         _ if code.starts_with("08") || code.starts_with("58") || code.starts_with("XX") => Fault::Broken,
         _ => Fault::Statement,
@@ -137,6 +157,9 @@ fn by_sqlite_code(code: &str) -> Fault {
     const IOERR: u32 = 10;
     const FULL: u32 = 13;
     const CANTOPEN: u32 = 14;
+    const TOOBIG: u32 = 18;
+    const CONSTRAINT: u32 = 19;
+    const MISMATCH: u32 = 20;
     match code.parse::<u32>().map(|code| code & 0xff) {
         Ok(BUSY | LOCKED) => Fault::Conflict,
         Ok(READONLY) => Fault::ReadOnly,
@@ -144,6 +167,7 @@ fn by_sqlite_code(code: &str) -> Fault {
         Ok(FULL) => Fault::Full,
         Ok(IOERR) => Fault::Broken,
         Ok(CANTOPEN) => Fault::Unreached,
+        Ok(TOOBIG | CONSTRAINT | MISMATCH) => Fault::Refused,
         Ok(_) | Err(_) => Fault::Statement,
     }
 }
@@ -156,8 +180,9 @@ mod tests {
     fn a_code_says_what_it_proves() {
         for (code, fault) in [
             ("25006", Fault::ReadOnly),
-            ("57P01", Fault::Broken),
-            ("57P02", Fault::Broken),
+            ("57P01", Fault::Terminated),
+            ("57P02", Fault::Terminated),
+            ("40003", Fault::Broken),
             ("57P03", Fault::Unreached),
             ("53300", Fault::Unreached),
             ("53100", Fault::Full),
@@ -166,8 +191,8 @@ mod tests {
             ("08006", Fault::Broken),
             ("XX000", Fault::Broken),
             ("58030", Fault::Broken),
-            ("22021", Fault::Statement),
-            ("23505", Fault::Statement),
+            ("22021", Fault::Refused),
+            ("23505", Fault::Refused),
             ("42501", Fault::Statement),
             ("42P01", Fault::Statement),
             ("5", Fault::Conflict),
@@ -176,7 +201,7 @@ mod tests {
             ("13", Fault::Full),
             ("778", Fault::Broken),
             ("14", Fault::Unreached),
-            ("1555", Fault::Statement),
+            ("1555", Fault::Refused),
             ("odd", Fault::Statement),
         ] {
             assert_eq!(by_code(code), fault, "{code}");
@@ -191,5 +216,7 @@ mod tests {
         let known = StoreError::KnownUnavailable { condition: Condition::ReadOnly, cause: "x".into() };
         assert!(known.nothing_was_written() && !known.is_refusal());
         assert!(StoreError::from(sqlx::Error::RowNotFound).is_refusal());
+        let commit = StoreError::Commit(sqlx::Error::Io(std::io::ErrorKind::BrokenPipe.into()));
+        assert!(!commit.nothing_was_written() && !commit.is_refusal());
     }
 }

@@ -57,9 +57,9 @@ impl Access {
     /// Whether a call that failed so may be asked again on another connection.
     pub(super) fn may_repeat(self, fault: Fault) -> bool {
         match fault {
-            Fault::Conflict | Fault::ReadOnly => true,
+            Fault::Conflict | Fault::ReadOnly | Fault::Terminated => true,
             Fault::Broken => self != Self::Once,
-            Fault::Statement | Fault::Full | Fault::Unreached => false,
+            Fault::Refused | Fault::Statement | Fault::Full | Fault::Unreached => false,
         }
     }
 }
@@ -109,8 +109,8 @@ impl Gate {
         match error.fault() {
             // The call was sent to more than one server or connection, and each said the same.
             Fault::ReadOnly if self.is_attended.load(Ordering::Acquire) => self.close(Condition::ReadOnly, error),
-            Fault::ReadOnly | Fault::Full | Fault::Unreached | Fault::Broken => self.suspicion.notify_one(),
-            Fault::Statement | Fault::Conflict => {}
+            Fault::ReadOnly | Fault::Full | Fault::Unreached | Fault::Terminated | Fault::Broken => self.suspicion.notify_one(),
+            Fault::Refused | Fault::Statement | Fault::Conflict => {}
         }
     }
 
@@ -119,16 +119,11 @@ impl Gate {
         self.is_attended.store(true, Ordering::Release);
     }
 
-    /// What a heartbeat showed.
-    pub(super) fn beat(&self, result: &Result<(), StoreError>) {
+    /// A heartbeat succeeded, or left the store in this condition.
+    pub(super) fn beat(&self, result: &Result<(), (Condition, StoreError)>) {
         match result {
             Ok(()) => self.open(),
-            Err(error) => match error.fault() {
-                Fault::ReadOnly | Fault::Full => self.close(Condition::ReadOnly, error),
-                // A heartbeat that is refused, as for want of a right, cannot be told from a store that takes no writes.
-                Fault::Statement | Fault::Conflict => self.close(Condition::ReadOnly, error),
-                Fault::Unreached | Fault::Broken => self.close(Condition::Away, error),
-            },
+            Err((condition, error)) => self.close(*condition, error),
         }
     }
 
@@ -190,7 +185,7 @@ mod tests {
         StoreError::KnownUnavailable { condition: Condition::ReadOnly, cause: Arc::from("x") }
     }
 
-    fn full() -> StoreError {
+    fn broken() -> StoreError {
         sqlx::Error::Io(std::io::ErrorKind::BrokenPipe.into()).into()
     }
 
@@ -198,9 +193,9 @@ mod tests {
     fn one_failed_call_closes_nothing_and_a_failed_heartbeat_does() {
         let gate = Gate::default();
         gate.attend();
-        gate.called(&full());
+        gate.called(&broken());
         assert!(gate.enter(Access::Once).is_ok());
-        gate.beat(&Err(full()));
+        gate.beat(&Err((Condition::Away, broken())));
         assert_eq!(gate.condition(), Condition::Away);
         for access in [Access::Read, Access::Repeatable, Access::Once] {
             assert!(gate.enter(access).unwrap_err().nothing_was_written());
@@ -221,6 +216,7 @@ mod tests {
     fn what_was_perhaps_carried_out_is_repeated_only_where_that_does_no_harm() {
         assert!(Access::Read.may_repeat(Fault::Broken) && Access::Repeatable.may_repeat(Fault::Broken));
         assert!(!Access::Once.may_repeat(Fault::Broken) && Access::Once.may_repeat(Fault::ReadOnly));
+        assert!(Access::Once.may_repeat(Fault::Terminated) && !Access::Once.may_repeat(Fault::Broken));
         assert!(!Access::Read.may_repeat(Fault::Statement) && !Access::Read.may_repeat(Fault::Unreached));
     }
 }

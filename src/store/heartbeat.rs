@@ -44,7 +44,8 @@ impl Store {
         }
     }
 
-    async fn beat(&self) -> Result<(), StoreError> {
+    /// Beats once. Where that fails, the store may still be read.
+    async fn beat(&self) -> Result<(), (Condition, StoreError)> {
         let replica = self.replica();
         let beat = async {
             match &self.backend {
@@ -52,7 +53,25 @@ impl Store {
                 Backend::Sqlite(sqlite) => sqlite.beat(replica).await,
             }
         };
-        tokio::time::timeout(DEADLINE, beat).await.unwrap_or(Err(StoreError::TimedOut(DEADLINE)))
+        let error = match tokio::time::timeout(DEADLINE, beat).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error,
+            Err(_) => {
+                // Whatever its connection hangs on, the pool's may hang on as well.
+                if let Backend::Postgres(postgres) = &self.backend {
+                    postgres.condemn();
+                }
+                StoreError::TimedOut(DEADLINE)
+            }
+        };
+        let read = async {
+            match &self.backend {
+                Backend::Postgres(postgres) => postgres.can_be_read().await,
+                Backend::Sqlite(sqlite) => sqlite.can_be_read().await,
+            }
+        };
+        let is_read = tokio::time::timeout(DEADLINE, read).await.unwrap_or(false);
+        Err((if is_read { Condition::ReadOnly } else { Condition::Away }, error))
     }
 
     /// What is known of the store's health.

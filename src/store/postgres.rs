@@ -18,7 +18,7 @@ use sqlx::{
 
 use super::{
     Counts, Expired, Fence, Followed, Knowledge, NewGrant, Renewed, Seat, Seated, Sharing, StoreError, Whose,
-    rows::{self, GrantRow, LeftGrant, SealedTokens},
+    rows::{self, GrantRow, LeftGrant, SealedTokens, owned},
     statements::{grant_columns, implement_grants, implement_history, implement_sessions, implement_statements},
 };
 use crate::{
@@ -35,7 +35,7 @@ use crate::{
 pub struct PostgresSettings {
     /// `CODER_PG_CONNECTION_URL`.
     pub url: Secret,
-    /// `CODER_PG_CONN_MAX_OPEN`; one more is opened to listen for changes.
+    /// `CODER_PG_CONN_MAX_OPEN`; one more is opened to listen for changes, and one for the heartbeat.
     pub max_open: u32,
 }
 
@@ -94,7 +94,7 @@ impl Postgres {
 
     /// One of the pool's connections.
     pub(super) async fn connection(&self) -> Result<PoolConnection<sqlx::Postgres>, StoreError> {
-        Ok(self.pool.acquire().await?)
+        self.pool.acquire().await.map_err(StoreError::Unconnected)
     }
 
     /// Closes, when they are next looked at, all connections that are open now.
@@ -102,20 +102,35 @@ impl Postgres {
         self.condemned.all_until_now();
     }
 
-    /// Writes the heartbeat, over a new connection if the one that it has is of no use: there may be another primary by now.
+    /// Writes the heartbeat, over a new connection if the one that it has is of no use: there may be another primary by now. Where
+    /// there is no room for one more, it goes over one of the pool's.
     pub(super) async fn beat(&self, replica: &str) -> Result<(), StoreError> {
+        // Taken, so that one on which a beat hangs is not used again.
         let mut heart = self.heart.lock().await;
-        if let Some(connection) = heart.as_mut() {
-            match Self::write_heartbeat(connection, replica).await {
-                Ok(()) => return Ok(()),
-                Err(_) => *heart = None,
+        if let Some(mut connection) = heart.take() {
+            if Self::write_heartbeat(&mut connection, replica).await.is_ok() {
+                *heart = Some(connection);
+                return Ok(());
             }
             self.condemn();
         }
-        let mut connection = PgConnection::connect_with(&self.options).await?;
-        Self::write_heartbeat(&mut connection, replica).await?;
-        *heart = Some(connection);
-        Ok(())
+        match PgConnection::connect_with(&self.options).await {
+            Ok(mut connection) => {
+                Self::write_heartbeat(&mut connection, replica).await?;
+                *heart = Some(connection);
+                Ok(())
+            }
+            Err(error) => {
+                let mut pooled = self.pool.acquire().await.map_err(|_| StoreError::Unconnected(error))?;
+                Ok(Self::write_heartbeat(&mut pooled, replica).await?)
+            }
+        }
+    }
+
+    /// Whether the database answers at all.
+    pub(super) async fn can_be_read(&self) -> bool {
+        let Ok(mut connection) = PgConnection::connect_with(&self.options).await else { return false };
+        sqlx::query("SELECT 1").execute(&mut connection).await.is_ok()
     }
 
     pub(super) async fn migrate(&self) -> Result<(), StoreError> {

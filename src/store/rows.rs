@@ -8,7 +8,7 @@ use crate::{
     grant::{AttemptId, EndReason, Ended, Fingerprint, Grant, GrantId, Intent, Rotation},
     identity::{Identity, IdentityHeaders},
     seal::KeyRing,
-    secret::Secret,
+    secret::{Secret, hex},
     session::SessionHash,
 };
 
@@ -125,6 +125,12 @@ pub(super) fn identity_to_text(identity: &Identity) -> Result<String, StoreError
 
 pub(super) fn grant_from(bytes: &[u8]) -> Result<GrantId, StoreError> {
     bytes.try_into().map(GrantId).map_err(|_| StoreError::Malformed("grant id"))
+}
+
+/// What the owner of an attempt is stored with: an older replica writes attempts without their owner, and what it leaves there
+/// of an earlier one must not be taken for it.
+pub(super) fn owned(attempt: AttemptId) -> String {
+    format!("{}/", hex(&attempt.0))
 }
 
 fn attempt_from(bytes: &[u8]) -> Result<AttemptId, StoreError> {

@@ -16,7 +16,7 @@ use sqlx::{
 
 use super::{
     Counts, Expired, Fence, Followed, Knowledge, NewGrant, Renewed, Seat, Seated, Sharing, StoreError, Whose,
-    rows::{self, GrantRow, LeftGrant, SealedTokens},
+    rows::{self, GrantRow, LeftGrant, SealedTokens, owned},
     statements::{grant_columns, implement_grants, implement_history, implement_sessions, implement_statements},
 };
 use crate::{
@@ -62,7 +62,13 @@ impl Sqlite {
 
     /// One of the pool's connections.
     pub(super) async fn connection(&self) -> Result<PoolConnection<sqlx::Sqlite>, StoreError> {
-        Ok(self.pool.acquire().await?)
+        self.pool.acquire().await.map_err(StoreError::Unconnected)
+    }
+
+    /// Whether the file can be read.
+    pub(super) async fn can_be_read(&self) -> bool {
+        let Ok(mut connection) = self.connection().await else { return false };
+        sqlx::query("SELECT COUNT(*) FROM replicas").execute(&mut *connection).await.is_ok()
     }
 
     /// All connections lead to the same file.

@@ -113,9 +113,10 @@ async fn a_stranger_s_logout_token_does_not_spend_the_login_s_fetch() {
     }
     assert_eq!(world.idp.calls(Endpoint::Jwks), before, "no keys are fetched for what is not for us");
     let token = world.idp.logout_token(json!({}), json!({"kid": "unknown"}));
-    for _ in 0..3 {
+    // The first one is judged by the newest keys; what comes so soon after may be of newer ones still, and is to come again.
+    for expected in [StatusCode::BAD_REQUEST, StatusCode::SERVICE_UNAVAILABLE, StatusCode::SERVICE_UNAVAILABLE] {
         let forged = format!("{}.AAAA", token.rsplit_once('.').unwrap().0);
-        assert_eq!(post(forged).await, StatusCode::BAD_REQUEST);
+        assert_eq!(post(forged).await, expected);
     }
     assert_eq!(world.idp.calls(Endpoint::Jwks), before + 1, "and not at every stranger's wish");
     world.idp.rotate_keys(true);

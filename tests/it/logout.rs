@@ -94,6 +94,7 @@ async fn whoever_signs_out_while_the_store_is_away_is_signed_out_and_the_store_i
     for everywhere in [false, true] {
         let world = World::build().on(Kind::Postgres).start().await;
         let (visitor, other) = (world.signed_in().await, world.signed_in().await);
+        assert!(visitor.get("/").await.is_upstreams());
         let stolen = visitor.copy();
         world.store_line.as_ref().unwrap().cut();
         let path = if everywhere { "/oauth2/sign_out?everywhere=true" } else { "/oauth2/sign_out" };

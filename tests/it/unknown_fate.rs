@@ -205,3 +205,28 @@ async fn a_refusal_of_a_token_that_was_presented_before_is_unknown_and_the_acces
     world.clock.advance(Duration::from_secs(60));
     assert!(visitor.browse(&world.idp, "/").await.is_upstreams(), "then the provider is passed");
 }
+
+#[tokio::test]
+async fn an_attempt_that_had_no_effect_does_not_make_an_earlier_one_forgotten() {
+    let grace = Duration::from_secs(60);
+    let prepare = move |idp: &Idp| idp.rotate_as(Rotation::Grace(grace));
+    for kind in [Kind::Postgres, Kind::Sqlite] {
+        let world = World::build().on(kind).set("oidc_refresh_token_grace", "60s").start_with(prepare).await;
+        let visitor = world.signed_in().await;
+        lose(&world, &visitor, lost_answer()).await;
+        // Presented again, and surely to no effect.
+        world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Answer(503, String::new(), vec![]));
+        eventually("it was presented again", async || {
+            visitor.get("/").await;
+            world.idp.calls(Endpoint::Refresh) == 2
+        })
+        .await;
+        let told = "failed to renew OIDC token: status_503";
+        eventually("it is told", async || !lines_with(&[world.idp.issuer(), told]).is_empty()).await;
+        world.idp.behave(Endpoint::Refresh);
+        // Then the interval passes, on the database's clock.
+        world.sql("UPDATE grants SET presented_at = presented_at - 60000").await;
+        world.clock.advance(Duration::from_secs(91));
+        assert_unknown(&world, &visitor, 2).await;
+    }
+}

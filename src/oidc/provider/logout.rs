@@ -40,6 +40,9 @@ impl Provider {
     /// be had, those that are known decide.
     pub async fn look_for_keys(&self) {
         let Ok(known) = self.known() else { return };
+        if known.end_session.is_none() {
+            return;
+        }
         let seen = self.keys.known();
         let _in_time = tokio::time::timeout(KEY_LOOK, self.newer_keys(&known, &seen, Purpose::LogoutHint)).await;
     }

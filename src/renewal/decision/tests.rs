@@ -153,11 +153,13 @@ fn a_token_of_unknown_fate_is_presented_again_only_where_that_is_no_theft_and_el
 
 #[test]
 fn what_any_renewal_has_shown_decides_where_a_setting_of_the_providers_does() {
-    let known = |rotates| known_rotation(RotationClass::Learnt, rotates);
+    let known = |rotates| known_rotation(RotationClass::Learnt, rotates, Rotation::Unknown);
     assert_eq!(known(None), RotationClass::Learnt);
     assert_eq!(known(Some(true)), RotationClass::Strict);
     assert_eq!(known(Some(false)), RotationClass::Reusable);
-    assert_eq!(known_rotation(RotationClass::Unpunished, Some(true)), RotationClass::Unpunished);
+    let own = |rotates| known_rotation(RotationClass::Learnt, rotates, Rotation::Rotating);
+    assert_eq!((own(None), own(Some(false))), (RotationClass::Strict, RotationClass::Strict), "its own renewal has shown it");
+    assert_eq!(known_rotation(RotationClass::Unpunished, Some(true), Rotation::Rotating), RotationClass::Unpunished);
 }
 
 #[test]

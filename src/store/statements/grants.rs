@@ -91,7 +91,7 @@ macro_rules! implement_grants {
                 .bind(generation)
                 .bind(takes_over.map(|followed| followed.attempt.0.to_vec()))
                 .bind(takes_over.and_then(|followed| followed.within).map(millis))
-                .bind(owner)
+                .bind(owned(attempt) + owner)
                 .fetch_optional(&mut *connection)
                 .await?;
                 Ok(row.map(|row| row.try_get("refresh_token")).transpose()?)
@@ -110,7 +110,7 @@ macro_rules! implement_grants {
                 let updated = sqlx::query(
                     "UPDATE grants SET access_token = $3, refresh_token = COALESCE($4, refresh_token), \
                      id_token = COALESCE($5, id_token), expires_at = $6, lifetime = $7, renewed_at = $8, rotation = $9, \
-                     generation = generation + 1, attempt = NULL, lease_until = NULL, last_attempt = $2, presented = 0, \
+                     generation = generation + 1, attempt = NULL, attempt_owner = NULL, lease_until = NULL, last_attempt = $2, presented = 0, \
                      retry_at = $15, refused_code = NULL, ended_reason = NULL, refresh_until = $11, refresh_life = $12, \
                      scopes = COALESCE($13, scopes), unverified_since = $14 WHERE id = $1 AND generation = $10 \
                      AND COALESCE(ended_reason, 'outcome_unknown') = 'outcome_unknown'",
@@ -153,13 +153,16 @@ macro_rules! implement_grants {
                 refused: Option<&str>,
             ) -> Result<(), StoreError> {
                 sqlx::query(
-                    "UPDATE grants SET attempt = NULL, lease_until = NULL, presented = presented - 1, retry_at = $3, \
-                     refused_code = $4 WHERE id = $1 AND attempt = $2",
+                    "UPDATE grants SET attempt = CASE WHEN presented > 1 THEN $5 END, lease_until = CASE WHEN presented > 1 THEN 0 END, \
+                     attempt_owner = NULL, presented = presented - 1, retry_at = $3, refused_code = $4 \
+                     WHERE id = $1 AND attempt = $2",
                 )
                 .bind(&id.0[..])
                 .bind(&attempt.0[..])
                 .bind(retry_at.map(|at| at.0))
                 .bind(refused)
+                // What was presented before this attempt is still of unknown fate, under a name that no other write has.
+                .bind(AttemptId::random().0.to_vec())
                 .execute(&mut *connection)
                 .await?;
                 Ok(())
@@ -187,12 +190,13 @@ macro_rules! implement_grants {
                 dead_after: Duration,
             ) -> Result<bool, StoreError> {
                 let updated = sqlx::query(concat!(
-                    "UPDATE grants SET lease_until = 0 WHERE id = $1 AND attempt = $2 AND attempt_owner IS NOT NULL \
-                     AND NOT EXISTS (SELECT 1 FROM replicas WHERE name = attempt_owner AND seen_at > ", $now, " - $3)"
+                    "UPDATE grants SET lease_until = 0 WHERE id = $1 AND attempt = $2 AND attempt_owner LIKE $4 || '%' \
+                     AND NOT EXISTS (SELECT 1 FROM replicas WHERE attempt_owner = $4 || name AND seen_at > ", $now, " - $3)"
                 ))
                 .bind(&id.0[..])
                 .bind(&attempt.0[..])
                 .bind(millis(dead_after))
+                .bind(owned(attempt))
                 .execute(&mut *connection)
                 .await?
                 .rows_affected();
@@ -259,10 +263,10 @@ macro_rules! implement_grants {
                 let statement = match fence {
                     Fence::Attempt(_) =>
                         "UPDATE grants SET ended_reason = $2, ended_code = $3, refresh_token = NULL, attempt = NULL, \
-                         lease_until = NULL WHERE id = $1 AND attempt = $4 AND ended_reason IS NULL",
+                         attempt_owner = NULL, lease_until = NULL WHERE id = $1 AND attempt = $4 AND ended_reason IS NULL",
                     Fence::Generation(_) =>
                         "UPDATE grants SET ended_reason = $2, ended_code = $3, refresh_token = NULL, attempt = NULL, \
-                         lease_until = NULL WHERE id = $1 AND generation = $4 AND ended_reason IS NULL",
+                         attempt_owner = NULL, lease_until = NULL WHERE id = $1 AND generation = $4 AND ended_reason IS NULL",
                 };
                 let query = sqlx::query(statement).bind(&id.0[..]).bind(reason.as_str()).bind(code);
                 let query = match fence {

@@ -29,7 +29,7 @@ macro_rules! implement_history {
                 for event in events {
                     Self::record_one(&mut transaction, event, replica).await?;
                 }
-                transaction.commit().await?;
+                transaction.commit().await.map_err(StoreError::Commit)?;
                 Ok(())
             }
 
@@ -125,7 +125,7 @@ macro_rules! implement_history {
                         .because(if too_old { "absolute" } else { "idle" });
                     Self::record_one(&mut transaction, &event, replica).await?;
                 }
-                transaction.commit().await?;
+                transaction.commit().await.map_err(StoreError::Commit)?;
                 // A grant under an intent is left: its renewal is still to be saved or revoked.
                 let grants = sqlx::query(concat!(
                     "DELETE FROM grants WHERE id IN (SELECT id FROM grants WHERE COALESCE(lease_until, 0) <= ", $now,

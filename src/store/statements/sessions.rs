@@ -144,7 +144,7 @@ macro_rules! implement_sessions {
                         taken_over.push(rows::session_hash_from(row.try_get("hash")?)?);
                     }
                 }
-                transaction.commit().await?;
+                transaction.commit().await.map_err(StoreError::Commit)?;
                 Ok(Some((Seated { grant: id, renewable: joined.is_some() || brings_token, replaced }, taken_over)))
             }
 
@@ -182,7 +182,7 @@ macro_rules! implement_sessions {
                     .await?
                     .rows_affected()
                     > 0;
-                transaction.commit().await?;
+                transaction.commit().await.map_err(StoreError::Commit)?;
                 Ok(Some(LeftGrant {
                     id,
                     orphaned,
@@ -206,7 +206,7 @@ macro_rules! implement_sessions {
                         .execute(&mut *transaction)
                         .await?;
                 }
-                transaction.commit().await?;
+                transaction.commit().await.map_err(StoreError::Commit)?;
                 Ok(())
             }
 

@@ -14,6 +14,8 @@ pub struct FaultProxy {
     pub address: SocketAddr,
     target: Arc<Mutex<Option<SocketAddr>>>,
     line: watch::Sender<Line>,
+    /// Counts how often the connections that were open then were stranded.
+    strandings: watch::Sender<u64>,
 }
 
 /// The state of the line.
@@ -33,16 +35,26 @@ impl FaultProxy {
         let address = listener.local_addr().unwrap();
         let target = Arc::new(Mutex::new(None));
         let (line, state) = watch::channel(Line::Whole);
+        let (strandings, stranded) = watch::channel(0);
         let towards = Arc::clone(&target);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let target = *towards.lock().unwrap();
                 if let Some(target) = target {
-                    tokio::spawn(relay(client, target, state.clone()));
+                    let (state, mut stranded) = (state.clone(), stranded.clone());
+                    stranded.mark_unchanged();
+                    tokio::spawn(async move {
+                        tokio::select! {
+                            biased;
+                            // Both ends stay open, and nobody will ever hear of them again.
+                            Ok(()) = stranded.changed() => std::future::pending().await,
+                            () = relay(client, target, state) => {}
+                        }
+                    });
                 }
             }
         });
-        Self { address, target, line }
+        Self { address, target, line, strandings }
     }
 
     pub fn url(&self) -> String {
@@ -59,6 +71,11 @@ impl FaultProxy {
 
     pub fn stall(&self) {
         self.line.send_replace(Line::Stalled);
+    }
+
+    /// What is connected now hangs for ever, as where a machine lost its power; new connections pass.
+    pub fn strand(&self) {
+        self.strandings.send_modify(|count| *count += 1);
     }
 
     pub fn is_whole(&self) -> bool {
