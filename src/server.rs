@@ -103,7 +103,7 @@ pub const LARGEST_HEAD: usize = 64 * 1024;
 /// is refused in words of ours.
 const LARGEST_HEAD_HTTP2: u32 = 4 * 64 * 1024;
 /// So many lines it may have.
-pub const MOST_LINES: usize = 200;
+pub const MOST_LINES: usize = 256;
 const MOST_STREAMS: u32 = 100;
 /// A client that takes nothing of its answer for so long takes no more.
 const SLOWEST_READER: Duration = Duration::from_secs(60);

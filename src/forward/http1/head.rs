@@ -12,7 +12,7 @@ use super::Broken;
 /// The longest head of an answer.
 pub(in crate::forward) const LARGEST: u32 = 128 * 1024;
 /// So many fields it may have: bytes are the limit, and these keep what is made of them in bounds.
-pub(in crate::forward) const MOST_FIELDS: u32 = 200;
+pub(in crate::forward) const MOST_FIELDS: u32 = 256;
 
 /// Most heads of requests are shorter.
 const USUAL: usize = 2 * 1024;
