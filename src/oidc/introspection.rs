@@ -11,7 +11,9 @@ use crate::telemetry::logs::causes;
 pub enum Introspection {
     /// It is good (RFC 7662 section 2.2: `active` is true), so it was not used.
     Active,
-    /// Nothing: some providers call even a good one inactive, and others refuse to be asked.
+    /// Nothing of the token, for some providers call even a good one inactive; but the provider answers.
+    Inactive,
+    /// Nothing: some providers refuse to be asked.
     Inconclusive(&'static str),
     /// The provider could not be asked now, because of this.
     Unavailable(String),
@@ -31,7 +33,7 @@ pub(super) fn read(answer: Result<Answer, FetchError>) -> Introspection {
     }
     match serde_json::from_slice::<Map<String, Value>>(&answer.body).ok().as_ref().and_then(|members| members.get("active")) {
         Some(Value::Bool(true)) => Introspection::Active,
-        Some(Value::Bool(false)) => Introspection::Inconclusive("introspected_inactive"),
+        Some(Value::Bool(false)) => Introspection::Inactive,
         Some(Value::Null | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_)) | None => {
             Introspection::Inconclusive("introspection_unreadable")
         }
@@ -52,8 +54,8 @@ mod tests {
             read(Ok(Answer { status, headers: HeaderMap::new(), body: Bytes::from(body) }))
         };
         assert!(matches!(judged(200, r#"{"active":true}"#), Introspection::Active));
+        assert!(matches!(judged(200, r#"{"active":false}"#), Introspection::Inactive), "spent, or one that calls all of them so");
         for (status, body) in [
-            (200, r#"{"active":false}"#),
             (200, r#"{"active":"true"}"#),
             (200, r#"{"active":1}"#),
             (200, "[]"),

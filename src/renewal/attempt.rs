@@ -202,6 +202,11 @@ impl Engine {
                 note("introspected_active");
                 return Ok(None);
             }
+            Introspection::Inactive => {
+                // Whoever is served with this grant can be sent to the provider at once, for it is not away.
+                self.breaker.was_heard();
+                note("introspected_inactive");
+            }
             Introspection::Inconclusive(why) => note(why),
             Introspection::Unavailable(why) => {
                 let now = self.clock.now();

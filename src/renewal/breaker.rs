@@ -23,6 +23,8 @@ struct State {
     /// The last answer that says anything of this client accepted it.
     client_accepted: bool,
     outage: bool,
+    /// Since the last failure it answered another question as it should.
+    heard: bool,
     names_its_pause: bool,
     answered_at: Option<Timestamp>,
 }
@@ -73,10 +75,11 @@ impl Breaker {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the last renewals failed, and not so long ago that somebody should look again.
+    /// Whether the last renewals failed, and not so long ago that somebody should look again. Of a provider that answers other
+    /// questions, one failure is chance, and failures in a row are trouble all the same.
     pub(super) fn in_trouble(&self, now: Timestamp) -> bool {
         let state = self.state();
-        state.failures > 0 && now < state.failed_at.plus(TROUBLE)
+        state.failures > 0 && now < state.failed_at.plus(TROUBLE) && (state.outage || !state.heard)
     }
 
     /// Whether the last answers were that this client is refused.
@@ -142,6 +145,11 @@ impl Breaker {
         (state.answered_at, state.probing) = (Some(now), false);
     }
 
+    /// The provider answered a question about a token as it should.
+    pub(super) fn was_heard(&self) {
+        self.state().heard = true;
+    }
+
     /// Whether the provider failed the last time that it was asked for tokens.
     pub(super) fn has_failed(&self) -> bool {
         self.state().failures > 0
@@ -171,7 +179,7 @@ impl Breaker {
             return Failed { retry_at: now.plus(CONFIG_PAUSE), outage_began: false };
         }
         state.failures = state.failures.saturating_add(1);
-        state.failed_at = now;
+        (state.failed_at, state.heard) = (now, false);
         // Over when the provider answers as it should, not when it fails in another way.
         state.client_refused |= class == Class::Config(Whose::Client);
         let pause = match class {
@@ -212,6 +220,19 @@ mod tests {
         assert!(breaker.enter(later, None).is_ok());
         assert!(breaker.succeeded(later) && breaker.answered_since(later));
         assert!(breaker.enter(later, None).is_ok() && breaker.enter(later, None).is_ok() && !breaker.in_trouble(later));
+    }
+
+    #[test]
+    fn a_provider_that_answers_other_questions_is_not_away_for_one_failure() {
+        let breaker = Breaker::default();
+        breaker.failed(Class::Ambiguous, NOW);
+        breaker.was_heard();
+        assert!(!breaker.in_trouble(NOW));
+        breaker.failed(Class::Ambiguous, NOW);
+        assert!(breaker.in_trouble(NOW), "until it is heard again");
+        breaker.failed(Class::Ambiguous, NOW);
+        breaker.was_heard();
+        assert!(breaker.in_trouble(NOW), "failures in a row are an outage of renewals");
     }
 
     #[test]

@@ -33,14 +33,18 @@ fn failures(world: &World) -> usize {
 }
 
 /// Presents the visitor's refresh token, and loses the answer.
-async fn lose(world: &World, visitor: &Visitor, how: Misbehaviour) {
+async fn lose_just_now(world: &World, visitor: &Visitor, how: Misbehaviour) {
     let before = failures(world);
     world.idp.misbehave(Endpoint::Refresh, how);
     world.clock.advance(EXPIRED);
     assert!(visitor.get("/").await.is_upstreams(), "served within the grace");
     eventually("the answer is lost", async || failures(world) == before + 1).await;
     world.idp.behave(Endpoint::Refresh);
-    // One failure says nothing of the provider any more.
+}
+
+/// The same, so long ago that the failure says nothing of the provider any more.
+async fn lose(world: &World, visitor: &Visitor, how: Misbehaviour) {
+    lose_just_now(world, visitor, how).await;
     world.clock.advance(Duration::from_secs(91));
 }
 
@@ -82,6 +86,19 @@ async fn a_token_of_unknown_fate_that_is_not_active_is_never_presented_again() {
         history_says(&world, "introspected_inactive").await;
         history_says(&world, "outcome_unknown").await;
     }
+}
+
+#[tokio::test]
+async fn a_provider_that_has_just_called_a_token_inactive_is_not_away_and_the_browser_is_sent_there_at_once() {
+    let world = introspecting(true).await;
+    let visitor = world.signed_in().await;
+    lose_just_now(&world, &visitor, lost_answer()).await;
+    world.clock.advance(Duration::from_secs(10));
+    eventually("the browser goes on with another grant", async || {
+        visitor.browse(&world.idp, "/").await.is_upstreams() && world.idp.passes() == 2
+    })
+    .await;
+    assert_eq!(world.idp.prompts(), 1, "silently");
 }
 
 #[tokio::test]
