@@ -1,21 +1,20 @@
 //! The store of production: several replicas on one Postgres, which share nothing else.
 
+mod pool;
+
 use std::{
     str::FromStr,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
-    time::{Duration, Instant},
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 
 use sqlx::{
-    ConnectOptions, Connection, PgConnection, PgPool, Row,
+    ConnectOptions, Connection, PgConnection, Row,
     migrate::{Migration, MigrationType, Migrator},
-    pool::PoolConnection,
-    postgres::{PgConnectOptions, PgListener, PgPoolOptions, PgRow},
+    postgres::{PgConnectOptions, PgListener, PgRow},
 };
 
+use self::pool::{Held, Pool};
 use super::{
     Counts, Expired, Fence, Followed, Knowledge, NewGrant, Renewed, Seat, Seated, Sharing, StoreError, Whose,
     rows::{self, GrantRow, LeftGrant, SealedTokens, owned},
@@ -41,26 +40,10 @@ pub struct PostgresSettings {
 
 #[derive(Debug)]
 pub(super) struct Postgres {
-    pool: PgPool,
+    pool: Pool,
     options: PgConnectOptions,
     /// The heartbeat's own, so that it waits for nobody.
     heart: tokio::sync::Mutex<Option<PgConnection>>,
-    condemned: Arc<Condemned>,
-}
-
-/// Until when connections were opened that are not to be used any more: they may lead to a server that was the primary.
-#[derive(Debug, Default)]
-struct Condemned(Mutex<Option<Instant>>);
-
-impl Condemned {
-    #[expect(clippy::disallowed_methods, reason = "the age of a connection has nothing to do with tokens' times")]
-    fn all_until_now(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-    }
-
-    fn has(&self, age: Duration) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|until| until.elapsed() <= age)
-    }
 }
 
 implement_statements!(
@@ -79,27 +62,18 @@ const RECONNECT: (Duration, Duration) = (Duration::from_millis(250), Duration::f
 impl Postgres {
     pub(super) fn open(settings: &PostgresSettings) -> Result<Self, StoreError> {
         let options = PgConnectOptions::from_str(settings.url.expose())?.application_name("evergate").disable_statement_logging();
-        let condemned = Arc::<Condemned>::default();
-        let judged = Arc::clone(&condemned);
-        let pool = PgPoolOptions::new()
-            .max_connections(settings.max_open.saturating_add(1))
-            .acquire_timeout(Duration::from_secs(3))
-            .before_acquire(move |_, connection| {
-                let usable = !judged.has(connection.age);
-                Box::pin(async move { Ok(usable) })
-            })
-            .connect_lazy_with(options.clone());
-        Ok(Self { pool, options, heart: tokio::sync::Mutex::default(), condemned })
+        let pool = Pool::new(options.clone(), settings.max_open);
+        Ok(Self { pool, options, heart: tokio::sync::Mutex::default() })
     }
 
     /// One of the pool's connections.
-    pub(super) async fn connection(&self) -> Result<PoolConnection<sqlx::Postgres>, StoreError> {
-        self.pool.acquire().await.map_err(StoreError::Unconnected)
+    pub(super) async fn connection(&self) -> Result<Held<'_>, StoreError> {
+        self.pool.connection().await.map_err(StoreError::Unconnected)
     }
 
     /// Closes, when they are next looked at, all connections that are open now.
     pub(super) fn condemn(&self) {
-        self.condemned.all_until_now();
+        self.pool.condemn();
     }
 
     /// Writes the heartbeat, over a new connection if the one that it has is of no use: there may be another primary by now. Where
@@ -121,7 +95,7 @@ impl Postgres {
                 Ok(())
             }
             Err(error) => {
-                let mut pooled = self.pool.acquire().await.map_err(|_| StoreError::Unconnected(error))?;
+                let mut pooled = self.pool.connections().acquire().await.map_err(|_| StoreError::Unconnected(error))?;
                 Ok(Self::write_heartbeat(&mut pooled, replica).await?)
             }
         }
@@ -148,13 +122,13 @@ impl Postgres {
         ];
         // A newer replica may have migrated already; what it added, this one does not miss.
         let migrator = Migrator { migrations: migrations.into(), ignore_missing: true, ..Migrator::DEFAULT };
-        migrator.run(&self.pool).await?;
+        migrator.run(self.pool.connections()).await?;
         self.warn_of_lost_commits().await
     }
 
     /// An intent that is committed and lost in a crash of the server is a token that may be presented twice.
     async fn warn_of_lost_commits(&self) -> Result<(), StoreError> {
-        let row = sqlx::query("SELECT current_setting('synchronous_commit') AS level").fetch_one(&self.pool).await?;
+        let row = sqlx::query("SELECT current_setting('synchronous_commit') AS level").fetch_one(self.pool.connections()).await?;
         if row.try_get::<&str, _>("level")? == "off" {
             tracing::warn!(
                 "synchronous_commit is off in this Postgres: after a crash of it, a refresh token that was spent may be presented again, \
@@ -183,7 +157,7 @@ impl Postgres {
 
     /// Hears changes until the connection is lost.
     async fn listen(&self, announce: &impl Fn(Change), heard: &impl Fn(bool)) -> Result<(), sqlx::Error> {
-        let mut listener = PgListener::connect_with(&self.pool).await?;
+        let mut listener = PgListener::connect_with(self.pool.connections()).await?;
         listener.eager_reconnect(false);
         listener.listen(CHANNEL).await?;
         // What happened while we were deaf is unknown, so `heard` drops everything that was cached.

@@ -110,6 +110,38 @@ async fn connections_that_hang_are_not_kept() {
 }
 
 #[tokio::test]
+async fn a_store_that_is_slow_to_connect_to_is_connected_to_under_load() {
+    let world = World::build().on(Kind::Postgres).set("pg_conn_max_open", "2").start().await;
+    let line = world.store_line.as_ref().unwrap();
+    let ask = |stranger: Visitor| async move {
+        let cookie = format!("__Host-evergate_session={}", evergate::secret::random_text::<32>());
+        stranger.send(Method::GET, "/", &[("cookie", &cookie)], "").await.status
+    };
+    // Whoever comes needs a connection, and they go on to come while there is none.
+    let strangers: Vec<_> = (0..100).map(|_| world.visitor()).collect();
+    let load = tokio::spawn(async move {
+        let mut pace = tokio::time::interval(Duration::from_millis(10));
+        for stranger in strangers.iter().cycle() {
+            pace.tick().await;
+            tokio::spawn(ask(stranger.clone()));
+        }
+    });
+    line.connect_in(Duration::from_millis(300));
+    line.strand();
+    eventually("nobody gets a connection", async || ask(world.visitor()).await == StatusCode::SERVICE_UNAVAILABLE).await;
+    eventually("everybody gets one", async || {
+        for _ in 0..20 {
+            if ask(world.visitor()).await == StatusCode::SERVICE_UNAVAILABLE {
+                return false;
+            }
+        }
+        true
+    })
+    .await;
+    load.abort();
+}
+
+#[tokio::test]
 async fn a_strangers_cookie_costs_nothing_while_the_store_is_away() {
     let world = World::build().on(Kind::Postgres).start().await;
     world.store_line.as_ref().unwrap().cut();

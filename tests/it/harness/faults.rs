@@ -1,8 +1,9 @@
-//! A TCP line that can be cut, stalled and mended.
+//! A TCP line that can be cut, stalled, slowed down and mended.
 
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use tokio::{
@@ -16,6 +17,8 @@ pub struct FaultProxy {
     line: watch::Sender<Line>,
     /// Counts how often the connections that were open then were stranded.
     strandings: watch::Sender<u64>,
+    /// How long a new connection takes.
+    to_connect: Arc<Mutex<Duration>>,
 }
 
 /// The state of the line.
@@ -36,25 +39,28 @@ impl FaultProxy {
         let target = Arc::new(Mutex::new(None));
         let (line, state) = watch::channel(Line::Whole);
         let (strandings, stranded) = watch::channel(0);
-        let towards = Arc::clone(&target);
+        let to_connect = Arc::<Mutex<Duration>>::default();
+        let (towards, takes) = (Arc::clone(&target), Arc::clone(&to_connect));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let target = *towards.lock().unwrap();
+                let takes = *takes.lock().unwrap();
                 if let Some(target) = target {
                     let (state, mut stranded) = (state.clone(), stranded.clone());
                     stranded.mark_unchanged();
                     tokio::spawn(async move {
+                        // By reference, so that it keeps both ends open when nobody asks any more what becomes of it.
+                        let mut relayed = std::pin::pin!(relay(client, target, state, takes));
                         tokio::select! {
                             biased;
-                            // Both ends stay open, and nobody will ever hear of them again.
                             Ok(()) = stranded.changed() => std::future::pending().await,
-                            () = relay(client, target, state) => {}
+                            () = &mut relayed => {}
                         }
                     });
                 }
             }
         });
-        Self { address, target, line, strandings }
+        Self { address, target, line, strandings, to_connect }
     }
 
     pub fn url(&self) -> String {
@@ -78,6 +84,11 @@ impl FaultProxy {
         self.strandings.send_modify(|count| *count += 1);
     }
 
+    /// From now on a connection takes this long to be made, as to a busy server.
+    pub fn connect_in(&self, time: Duration) {
+        *self.to_connect.lock().unwrap() = time;
+    }
+
     pub fn is_whole(&self) -> bool {
         *self.line.borrow() == Line::Whole
     }
@@ -87,10 +98,11 @@ impl FaultProxy {
     }
 }
 
-async fn relay(mut client: TcpStream, target: SocketAddr, mut line: watch::Receiver<Line>) {
+async fn relay(mut client: TcpStream, target: SocketAddr, mut line: watch::Receiver<Line>, to_connect: Duration) {
     if *line.borrow() == Line::Cut {
         return;
     }
+    tokio::time::sleep(to_connect).await;
     let Ok(mut server) = TcpStream::connect(target).await else { return };
     loop {
         let state = *line.borrow_and_update();
