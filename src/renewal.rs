@@ -31,7 +31,7 @@ use std::{
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    clock::Clock,
+    clock::{Clock, Timestamp},
     grant::{EndReason, Grant},
     history::Event,
     oidc::Provider,
@@ -88,6 +88,8 @@ struct Engine {
     knowledge: Mutex<Knowledge>,
     pending: Pending,
     looking: tokio::sync::Mutex<()>,
+    /// When the log was last told of a renewal that could not be verified.
+    unverified_told_at: Mutex<Option<Timestamp>>,
 }
 
 /// A grant that a request may be served with.
@@ -134,6 +136,7 @@ impl Renewer {
             knowledge: Mutex::default(),
             pending: Pending::default(),
             looking: tokio::sync::Mutex::default(),
+            unverified_told_at: Mutex::default(),
         }))
     }
 

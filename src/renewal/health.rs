@@ -1,6 +1,9 @@
 //! What renewals show of the provider's health, and health probes with a dummy refresh token.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use super::{
     Engine, Outcome,
@@ -16,6 +19,8 @@ use crate::{
 
 /// A provider that answered so recently is there.
 const RECENTLY: Duration = Duration::from_secs(30);
+/// Renewals that cannot be verified are told of this often.
+const ALARM: Duration = Duration::from_secs(60);
 
 impl Engine {
     /// The provider answered as it should.
@@ -117,16 +122,23 @@ impl Engine {
         }
         self.failed(class, &grant.issuer).retry_at
     }
-}
 
-/// The one line of a renewal whose tokens are kept and whose user cannot be told. It needs a person: nobody is logged out, and
-/// nobody is served for longer than the grace.
-pub(super) fn report_unverified(grant: &Grant, error: &ProviderError) {
-    tracing::error!(
-        grant.id = %grant.id, oidc.issuer = grant.issuer, error = causes(error),
-        "a renewal could not be verified: its tokens are kept, and the identity from before is served, marked stale, until a \
-         renewal can be verified or CODER_OIDC_OUTAGE_GRACE is over"
-    );
+    /// The line of a renewal whose tokens are kept and whose user cannot be told. It needs a person: nobody is logged out, and
+    /// nobody is served for longer than the grace. One a minute is enough, for what is wrong is wrong for all users at once.
+    pub(super) fn report_unverified(&self, grant: &Grant, error: &ProviderError) {
+        let now = self.clock.now();
+        let mut told_at = self.unverified_told_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if told_at.is_some_and(|at| now < at.plus(ALARM)) {
+            tracing::debug!(grant.id = %grant.id, error = causes(error), "another renewal could not be verified");
+            return;
+        }
+        *told_at = Some(now);
+        tracing::error!(
+            grant.id = %grant.id, oidc.issuer = grant.issuer, error = causes(error),
+            "a renewal could not be verified: its tokens are kept, and the identity from before is served, marked stale, until a \
+             renewal can be verified or CODER_OIDC_OUTAGE_GRACE is over"
+        );
+    }
 }
 
 /// The one line that a failed renewal leaves in the log.

@@ -6,7 +6,7 @@ use super::{
     Engine, Outcome,
     classify::{self, Class, Whose},
     decision::{SETTLED, bounded_by_window, refusal_is_conclusive, window_left},
-    health::{report, report_unverified},
+    health::report,
     pending::Write,
 };
 use crate::{
@@ -98,7 +98,7 @@ impl Engine {
                 if !was_unverified {
                     self.write(grant.id, attempt, Write::Unverified(generation + 1, since)).await?;
                 }
-                report_unverified(grant, &error);
+                self.report_unverified(grant, &error);
                 true
             }
             Judgement::SomebodyElse(error) => {

@@ -91,6 +91,25 @@ async fn what_cannot_be_judged_ends_nothing_gives_nothing_away_and_heals() {
 }
 
 #[tokio::test]
+async fn of_all_renewals_that_cannot_be_verified_the_log_tells_once_a_minute() {
+    let world = world().start().await;
+    let mut visitors = Vec::new();
+    for _ in 0..5 {
+        visitors.push(world.signed_in().await);
+    }
+    world.idp.edit_header(|header| header["alg"] = json!("XX1"));
+    world.clock.advance(EXPIRED);
+    for alarms in 1..=2 {
+        for visitor in &visitors {
+            assert!(visitor.get("/").await.is_upstreams());
+        }
+        assert_eq!(world.idp.calls(Endpoint::Refresh), alarms * visitors.len());
+        assert_eq!(lines_with(&[world.idp.issuer(), "ERROR", "a renewal could not be verified"]).len(), alarms);
+        world.clock.advance(EXPIRED);
+    }
+}
+
+#[tokio::test]
 async fn a_renewal_that_could_not_be_verified_is_tried_again_before_its_access_token_ends() {
     let world = world().start().await;
     let visitor = world.signed_in().await;
