@@ -35,7 +35,7 @@ use crate::{
     grant::{EndReason, Grant},
     history::Event,
     oidc::Provider,
-    store::{Fence, Knowledge, Store},
+    store::{Fence, Store},
     telemetry::metrics::Metrics,
 };
 
@@ -43,6 +43,7 @@ use breaker::Breaker;
 pub use breaker::ClientStanding;
 use decision::{Decision, Fallback, LiveOut};
 use flight::Flights;
+use knowledge::Learnt;
 use pending::Pending;
 use slots::Slots;
 
@@ -84,8 +85,7 @@ struct Engine {
     slots: Slots,
     tasks: TaskTracker,
     draining: AtomicBool,
-    /// What this process knows to be in the store.
-    knowledge: Mutex<Knowledge>,
+    learnt: Mutex<Learnt>,
     pending: Pending,
     looking: tokio::sync::Mutex<()>,
     /// When the log was last told of a renewal that could not be verified.
@@ -133,7 +133,7 @@ impl Renewer {
             slots,
             tasks: TaskTracker::new(),
             draining: AtomicBool::new(false),
-            knowledge: Mutex::default(),
+            learnt: Mutex::default(),
             pending: Pending::default(),
             looking: tokio::sync::Mutex::default(),
             unverified_told_at: Mutex::default(),

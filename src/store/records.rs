@@ -146,6 +146,14 @@ pub struct Knowledge {
     pub rejects_dummy: Option<bool>,
 }
 
+impl Knowledge {
+    /// Adds what was learnt since. That it rotates is never forgotten.
+    pub fn add(&mut self, learnt: Self) {
+        self.rotates = if self.rotates == Some(true) { self.rotates } else { learnt.rotates.or(self.rotates) };
+        self.rejects_dummy = learnt.rejects_dummy.or(self.rejects_dummy);
+    }
+}
+
 /// Which writer may still end a grant.
 #[derive(Clone, Copy, Debug)]
 pub enum Fence {
