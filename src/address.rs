@@ -1,6 +1,9 @@
 //! Where Evergate is reached, and where a request comes from.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use http::{HeaderMap, HeaderName, header};
 use ipnet::IpNet;
@@ -162,7 +165,7 @@ impl TrustedProxies {
 
     /// Whence a request comes: `peer` is the socket's other end, `host` and `scheme` what the request itself
     /// says. Forwarding headers are read only when `peer` is a trusted proxy.
-    pub fn origin(&self, peer: IpAddr, scheme: Scheme, host: &str, headers: &HeaderMap) -> Origin {
+    pub fn origin(&self, peer: IpAddr, scheme: Scheme, host: &str, headers: &HeaderMap, sites: &Sites) -> Origin {
         let peer = peer.to_canonical();
         let direct = Origin { client: peer, scheme, host: host.to_owned(), chain: Vec::new() };
         if self.0.is_empty() || !self.trusts(peer) {
@@ -171,12 +174,12 @@ impl TrustedProxies {
         let chain = self.vouched(headers);
         Origin {
             client: chain.first().copied().unwrap_or(peer),
-            scheme: match last(headers, &FORWARDED_PROTO) {
+            scheme: match nth_last(headers, &FORWARDED_PROTO, chain.len()) {
                 Some(proto) if proto.eq_ignore_ascii_case("https") => Scheme::Https,
                 Some(proto) if proto.eq_ignore_ascii_case("http") => Scheme::Http,
                 Some(_) | None => scheme,
             },
-            host: last(headers, &FORWARDED_HOST).map_or(direct.host, str::to_owned),
+            host: forwarded_host(headers, sites).map_or(direct.host, str::to_owned),
             chain,
         }
     }
@@ -188,7 +191,7 @@ impl TrustedProxies {
         let mut vouched = Vec::new();
         for text in all.collect::<Vec<_>>().into_iter().rev() {
             // What cannot be read as an address was not written by a proxy of ours; nothing left of it counts.
-            let Ok(address) = text.trim().parse::<IpAddr>() else { break };
+            let Some(address) = address_of(text) else { break };
             vouched.push(address.to_canonical());
             if !self.trusts(address) {
                 break;
@@ -199,9 +202,29 @@ impl TrustedProxies {
     }
 }
 
-fn last<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    let line = headers.get_all(name).iter().next_back()?.to_str().ok()?;
-    line.rsplit(',').next().map(str::trim).filter(|value| !value.is_empty())
+/// The words of a list that several proxies may have added to.
+fn listed<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a str> {
+    let lines = headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(str::trim).filter(|word| !word.is_empty()).collect()
+}
+
+/// The word of the proxy that stands so many from the end, as the client's own address does; the last where there are not so many.
+fn nth_last<'a>(headers: &'a HeaderMap, name: &HeaderName, nth: usize) -> Option<&'a str> {
+    let words = listed(headers, name);
+    words.len().checked_sub(nth.max(1)).and_then(|at| words.get(at)).or(words.last()).copied()
+}
+
+/// The host that proxies say was asked for: the last that is one of ours, because one between them may have another name.
+fn forwarded_host<'a>(headers: &'a HeaderMap, sites: &Sites) -> Option<&'a str> {
+    let words = listed(headers, &FORWARDED_HOST);
+    words.iter().rev().find(|host| sites.find(host).is_some()).or(words.last()).copied()
+}
+
+/// An address as proxies write it: some add the port, and put brackets around one of IPv6 then.
+fn address_of(text: &str) -> Option<IpAddr> {
+    let text = text.trim().trim_matches('"');
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    bare.unwrap_or(text).parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|socket| socket.ip()))
 }
 
 /// The host that a request names: of the URI when it has one (absolute form, HTTP/2), else of `Host`.

@@ -56,6 +56,8 @@ pub struct Target {
     pub protocol: Protocol,
     /// Taken off the path.
     pub strip_prefix: String,
+    /// Protocols besides WebSocket that clients may change to.
+    pub upgrades: Vec<String>,
     /// Whether the upstream is told its own name as `Host` rather than the one that the client asked for.
     pub own_host: bool,
     /// Whether it is given the access token (`CODER_PASS_ACCESS_TOKEN`).
@@ -209,7 +211,7 @@ impl Forwarder {
     pub async fn forward(&self, outbound: Outbound<'_>) -> Result<Response<Answer>, ForwardError> {
         let Outbound { permit, target, origin, id, beyond, interim, mut request } = outbound;
         let way = self.ways.get(target).ok_or(ForwardError::NoUpstream)?;
-        let upgrade = Upgrade::wanted(&request);
+        let upgrade = Upgrade::wanted(&request, &way.target.upgrades);
         let client_side = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
         let (mut head, body) = request.into_parts();
         let path = stripped(&head.uri, &way.target.strip_prefix).map_err(ForwardError::Target)?;
@@ -293,8 +295,8 @@ fn stripped(uri: &http::Uri, prefix: &str) -> Result<PathAndQuery, http::Error> 
     }
     let whole = uri.path_and_query().map_or("/", PathAndQuery::as_str);
     let rest = whole.strip_prefix(prefix).unwrap_or(whole);
-    let slash = if rest.starts_with('/') { "" } else { "/" };
-    Ok(PathAndQuery::try_from(format!("{slash}{rest}"))?)
+    // Never with two slashes, between which some would read a host.
+    Ok(PathAndQuery::try_from(format!("/{}", rest.trim_start_matches('/')))?)
 }
 
 impl Way {

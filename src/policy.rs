@@ -4,7 +4,10 @@ mod cross_origin;
 
 use http::{HeaderMap, Method};
 
-use crate::identity::{Identity, Passport};
+use crate::{
+    folding,
+    identity::{Identity, Passport},
+};
 
 pub use cross_origin::CrossOrigin;
 
@@ -101,7 +104,7 @@ impl Rule {
         if self.methods.is_empty() {
             return Ok(());
         }
-        let overridden = headers.keys().any(|name| OVERRIDES.contains(&name.as_str()));
+        let overridden = headers.keys().any(|name| OVERRIDES.iter().any(|own| folding::are_same(name.as_str(), own)));
         if self.methods.contains(method) && !overridden { Ok(()) } else { Err(Denied::Method) }
     }
 

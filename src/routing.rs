@@ -58,15 +58,20 @@ impl Routes {
     pub fn find(&self, host: &str, path: &str) -> Result<&Route, NoRoute> {
         let readings = Readings::of(path).ok_or(NoRoute::Ambiguous)?;
         let route = self.longest(host, |prefix| path.strip_prefix(prefix)).ok_or(NoRoute::Unknown)?;
-        let other = readings.other().or_else(|| self.has_upper_case.then_some(path)).filter(|_| self.all.len() > 1);
-        let found = other.and_then(|other| self.longest(host, |prefix| path::strip_prefix_loosely(other, prefix)));
-        match (other, found) {
-            // There is one way to read it, or one route.
-            (None, _) => Ok(route),
-            // The same route, not one with the same rule: between the two readings lie others, which lead no deeper than
-            // either and could lead to a third.
-            (Some(_), Some(found)) if std::ptr::eq(found, route) => Ok(route),
-            (Some(_), _) => Err(NoRoute::Ambiguous),
+        if self.all.len() == 1 {
+            return Ok(route);
+        }
+        let as_sent = self.has_upper_case.then_some(path);
+        let is_the_same = |reading: &str| {
+            let found = self.longest(host, |prefix| path::strip_prefix_loosely(reading, prefix));
+            // The same route, not one with the same rule: between two readings lie others, which lead no deeper than either
+            // and could lead to a third.
+            found.is_some_and(|found| std::ptr::eq(found, route))
+        };
+        if readings.others().iter().map(String::as_str).chain(as_sent).all(is_the_same) {
+            Ok(route)
+        } else {
+            Err(NoRoute::Ambiguous)
         }
     }
 

@@ -8,9 +8,13 @@ fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
     lines.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect()
 }
 
+fn sites() -> Sites {
+    Sites::new(AccessUrl::parse("https://app.example").unwrap())
+}
+
 fn client(peer: &str, forwarded_for: &'static str) -> String {
     let headers = headers(&[("x-forwarded-for", forwarded_for)]);
-    trusted().origin(peer.parse().unwrap(), Scheme::Http, "h", &headers).client.to_string()
+    trusted().origin(peer.parse().unwrap(), Scheme::Http, "h", &headers, &sites()).client.to_string()
 }
 
 #[test]
@@ -23,11 +27,45 @@ fn the_client_is_the_rightmost_untrusted_address_and_only_for_a_trusted_peer() {
 }
 
 #[test]
+fn an_address_is_read_with_its_port_and_brackets() {
+    for (written, read) in [
+        ("203.0.113.9:51234", "203.0.113.9"),
+        ("[2001:db8::1]:443", "2001:db8::1"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("\"[2001:db8::1]:443\"", "2001:db8::1"),
+        ("203.0.113.9:51234, 10.1.2.3:80", "203.0.113.9"),
+        ("[::ffff:203.0.113.9]:1", "203.0.113.9"),
+        ("203.0.113.9:port", "127.0.0.1"),
+        ("unknown", "127.0.0.1"),
+    ] {
+        assert_eq!(client("127.0.0.1", written), read, "{written}");
+    }
+}
+
+#[test]
+fn of_several_proxies_the_one_before_the_client_tells_what_it_asked_for() {
+    for (lines, scheme, host) in [
+        (vec![("x-forwarded-host", "app.example, middle.internal")], Scheme::Http, "app.example"),
+        (vec![("x-forwarded-host", "APP.example:443, middle.internal")], Scheme::Http, "APP.example:443"),
+        (vec![("x-forwarded-host", "evil.example, app.example")], Scheme::Http, "app.example"),
+        (vec![("x-forwarded-host", "evil.example, other.example")], Scheme::Http, "other.example"),
+        (vec![("x-forwarded-proto", "https, http"), ("x-forwarded-for", "192.0.2.1, 10.0.0.2")], Scheme::Https, "inner"),
+        (vec![("x-forwarded-proto", "https, http"), ("x-forwarded-for", "192.0.2.1")], Scheme::Http, "inner"),
+        (vec![("x-forwarded-proto", "https"), ("x-forwarded-for", "192.0.2.1, 10.0.0.2")], Scheme::Https, "inner"),
+        (vec![("x-forwarded-proto", " , ")], Scheme::Http, "inner"),
+    ] {
+        let origin = trusted().origin("10.0.0.1".parse().unwrap(), Scheme::Http, "inner", &headers(&lines), &sites());
+        assert_eq!((origin.scheme, origin.host.as_str()), (scheme, host), "{lines:?}");
+    }
+}
+
+#[test]
 fn an_untrusted_peer_cannot_choose_scheme_or_host() {
     let spoofed = headers(&[("x-forwarded-proto", "https"), ("x-forwarded-host", "evil.example")]);
-    let origin = trusted().origin("192.0.2.10".parse().unwrap(), Scheme::Http, "app.example", &spoofed);
+    let origin = trusted().origin("192.0.2.10".parse().unwrap(), Scheme::Http, "app.example", &spoofed, &sites());
     assert_eq!((origin.scheme, origin.host.as_str()), (Scheme::Http, "app.example"));
-    let origin = trusted().origin("10.0.0.1".parse().unwrap(), Scheme::Http, "inner", &spoofed);
+    let origin = trusted().origin("10.0.0.1".parse().unwrap(), Scheme::Http, "inner", &spoofed, &sites());
     assert_eq!((origin.scheme, origin.host.as_str()), (Scheme::Https, "evil.example"));
 }
 

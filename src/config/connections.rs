@@ -92,6 +92,7 @@ pub(super) fn upstream(reader: &mut Reader<'_>) -> Option<(forward::Target, Trus
         upstreams,
         protocol: protocol?,
         strip_prefix: String::new(),
+        upgrades: Vec::new(),
         own_host: false,
         pass_access_token: pass_access_token?,
         request_edits: forward::Edits::default(),

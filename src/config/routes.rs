@@ -34,6 +34,10 @@ pub(super) const KEYS: &[(&str, &str)] = &[
         "`grace` (default) serves sessions during an outage of the provider (`CODER_OIDC_OUTAGE_GRACE`); `strict` answers 503.",
     ),
     ("strip_prefix", "Whether `path` is taken off before the app sees it. Default false."),
+    (
+        "upgrades",
+        "Protocols besides WebSocket that a client may change to (`Upgrade`), as in `[\"tcp\"]` for container shells. What goes through is not looked at, on a public route for anybody. HTTP and TLS cannot be named.",
+    ),
     ("host_header", "`keep` (default): the app is told the host that the browser asked for; `upstream`: its own."),
     ("pass_access_token", "As `CODER_PASS_ACCESS_TOKEN`."),
     ("connect_timeout", "As `CODER_UPSTREAM_CONNECT_TIMEOUT`."),
@@ -112,6 +116,7 @@ impl Table<'_> {
             upstreams: self.upstreams().unwrap_or_else(|| base.upstreams.clone()),
             protocol: self.parsed("protocol", values::protocol).unwrap_or(base.protocol),
             strip_prefix: if strip_prefix { prefix } else { String::new() },
+            upgrades: self.upgrades(),
             own_host,
             pass_access_token: self.parsed("pass_access_token", values::boolean).unwrap_or(base.pass_access_token),
             request_edits: self.edits("remove_headers", "set_headers"),
@@ -176,6 +181,22 @@ impl Table<'_> {
             Some(limit) => Some(limit).filter(|limit| !limit.is_zero()),
             None => default,
         }
+    }
+
+    /// Requests that nobody had checked would go through a tunnel of HTTP.
+    fn upgrades(&mut self) -> Vec<String> {
+        let names = self.list("upgrades");
+        let is_request = |name: &String| {
+            let name = name.to_ascii_lowercase();
+            ["http", "h2", "h3", "tls"].iter().any(|start| name.starts_with(start))
+        };
+        if names.iter().any(is_request) {
+            self.problem("upgrades", "names HTTP or TLS, through which requests would pass that nobody has checked");
+        }
+        if !names.iter().all(|name| HeaderName::from_bytes(name.replace('/', "-").as_bytes()).is_ok()) {
+            self.problem("upgrades", "must be names of protocols, as in [\"tcp\"]");
+        }
+        names
     }
 
     fn upstreams(&mut self) -> Option<Vec<Address>> {

@@ -2,23 +2,51 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::folding;
+
 /// What is done to the headers of a message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Edits {
-    /// Removed first.
+    /// Removed first, in every spelling that some app would read as one.
     pub remove: Vec<HeaderName>,
-    /// Then set, in place of any of the same name.
+    /// Then set, in place of any of the same name in any spelling.
     pub set: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Edits {
     /// Does it.
     pub(super) fn apply(&self, headers: &mut HeaderMap) {
-        for name in &self.remove {
+        if self.remove.is_empty() && self.set.is_empty() {
+            return;
+        }
+        let is_named = |name: &HeaderName| {
+            let mut named = self.remove.iter().chain(self.set.iter().map(|(name, _)| name));
+            named.any(|own| folding::are_same(own.as_str(), name.as_str()))
+        };
+        let named: Vec<HeaderName> = headers.keys().filter(|name| is_named(name)).cloned().collect();
+        for name in named {
             headers.remove(name);
         }
         for (name, value) in &self.set {
             headers.insert(name, value.clone());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_removed_or_set_is_so_in_every_spelling() {
+        let name = HeaderName::from_static;
+        let edits =
+            Edits { remove: vec![name("x-webauth-user")], set: vec![(name("x-tenant"), HeaderValue::from_static("ours"))] };
+        let given = ["x-webauth-user", "x_webauth_user", "x-webauth_user", "x-tenant", "x_tenant", "x.tenant", "x-webauth-users"];
+        let mut headers: HeaderMap = given.map(|given| (name(given), HeaderValue::from_static("theirs"))).into_iter().collect();
+        edits.apply(&mut headers);
+        let mut left: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        left.sort_unstable();
+        assert_eq!(left, [("x-tenant", "ours"), ("x-webauth-users", "theirs")]);
     }
 }

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 
-use super::MARK;
+use super::{MARK, websocket::is_websocket};
 
 /// Whether a header is one hop's own by its name.
 fn is_hops_own(name: &HeaderName) -> bool {
@@ -82,9 +82,9 @@ pub(super) enum Upgrade {
 }
 
 impl Upgrade {
-    /// What a request wants. HTTP/2 in plain text is not offered for a tunnel: what went through it would be requests that
-    /// nobody had checked.
-    pub(super) fn wanted<B>(request: &Request<B>) -> Option<Self> {
+    /// What a request wants, of WebSocket and `others`. What an app and its client make of any other protocol is theirs alone, so
+    /// that a route must name it; the request is sent on without the wish (RFC 9110 section 7.8).
+    pub(super) fn wanted<B>(request: &Request<B>, others: &[String]) -> Option<Self> {
         if is_extended_connect(request) {
             return Some(Self::Stream);
         }
@@ -98,8 +98,9 @@ impl Upgrade {
             .iter()
             .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
             .any(|word| word.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
-        let to_http2 = protocol.as_bytes().to_ascii_lowercase().windows(2).any(|pair| pair == b"h2");
-        (asks && !to_http2).then(|| Self::Connection(protocol.clone()))
+        let is_offered = is_websocket(protocol)
+            || others.iter().any(|other| protocol.as_bytes().trim_ascii().eq_ignore_ascii_case(other.as_bytes()));
+        (asks && headers.get_all(header::UPGRADE).iter().count() == 1 && is_offered).then(|| Self::Connection(protocol.clone()))
     }
 
     /// Asks the upstream for it, in HTTP/1.1. `key` is random: RFC 6455 section 4.1 wants one, and in HTTP/2 nobody sends it.
@@ -169,17 +170,22 @@ mod tests {
     }
 
     #[test]
-    fn an_upgrade_is_asked_for_in_http_1_1_and_never_to_http_2() {
+    fn an_upgrade_is_asked_for_in_http_1_1_to_a_websocket_or_what_a_route_names() {
         let wanted = |version, lines: &[(&str, &str)]| {
             let mut request = Request::new(());
             *request.version_mut() = version;
             *request.headers_mut() = headers(lines);
-            Upgrade::wanted(&request).is_some()
+            Upgrade::wanted(&request, &["tcp".to_owned()]).is_some()
         };
         assert!(wanted(Version::HTTP_11, &[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")]));
         assert!(!wanted(Version::HTTP_11, &[("connection", "keep-alive"), ("upgrade", "websocket")]));
         assert!(!wanted(Version::HTTP_10, &[("connection", "upgrade"), ("upgrade", "websocket")]));
         assert!(!wanted(Version::HTTP_11, &[("connection", "upgrade, http2-settings"), ("upgrade", "h2c")]));
         assert!(!wanted(Version::HTTP_11, &[("connection", "upgrade"), ("upgrade", "websocket, H2C")]));
+        assert!(!wanted(Version::HTTP_11, &[("connection", "upgrade"), ("upgrade", "websocket"), ("upgrade", "h2c")]));
+        assert!(wanted(Version::HTTP_11, &[("connection", "upgrade"), ("upgrade", "TCP")]));
+        for other in ["TLS/1.0", "HTTP/2.0", "foo", "tcp2", ""] {
+            assert!(!wanted(Version::HTTP_11, &[("connection", "upgrade"), ("upgrade", other)]), "{other}");
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use http::{HeaderMap, HeaderName};
 
+use crate::folding;
+
 /// Removes identity and forwarding headers that the client sent, in every spelling that some server would
 /// read as one: CGI and its heirs map every character that is no letter or digit to the same one.
 pub(super) fn identity(headers: &mut HeaderMap) {
@@ -38,16 +40,7 @@ const OURS_TO_SAY: &[&str] = &[
 pub fn is_ours_to_say(name: &str) -> bool {
     // Nearly every header is told by its first letter.
     matches!(name.as_bytes(), [b'x' | b'f' | b'e' | b'c' | b's' | b'r' | b't' | b'p', ..])
-        && OURS_TO_SAY.iter().any(|own| begins(name, own))
-}
-
-/// Whether `name` begins with `own`, the separators being equal, and ends there or goes on after one.
-fn begins(name: &str, own: &str) -> bool {
-    let (name, own) = (name.as_bytes(), own.as_bytes());
-    let same = |(a, b): (&u8, &u8)| a == b || (!a.is_ascii_alphanumeric() && *b == b'-');
-    name.len() >= own.len()
-        && name.iter().zip(own).all(same)
-        && name.get(own.len()).is_none_or(|next| !next.is_ascii_alphanumeric())
+        && OURS_TO_SAY.iter().any(|own| folding::begins(name, own))
 }
 
 #[cfg(test)]

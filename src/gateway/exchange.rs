@@ -60,8 +60,9 @@ impl Exchange {
         // access URL says. A trusted proxy knows better in either case.
         let speaks_tls = if settings.serves_tls { peer.is_secure } else { settings.sites.main().is_https() };
         let scheme = if speaks_tls { Scheme::Https } else { Scheme::Http };
-        let origin = settings.trusted.origin(peer.address, scheme, host.unwrap_or_default(), request.headers());
-        let site = settings.sites.find(&origin.host);
+        let (host_name, sites) = (host.unwrap_or_default(), &settings.sites);
+        let origin = settings.trusted.origin(peer.address, scheme, host_name, request.headers(), sites);
+        let site = sites.find(&origin.host);
         let reads_html = accepts_html(request.headers());
         Self {
             id: settings.request_ids.next(),

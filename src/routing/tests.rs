@@ -48,6 +48,13 @@ fn the_longest_prefix_wins_by_whole_segments() {
         ("app.example", "/Caf%C3%A9;v=1", 0),
         ("app.example", "/public/%20x", 1),
         ("app.example", "/public//x", 1),
+        ("app.example", "/public/why%3F", 1),
+        ("app.example", "/public/c%23/x", 1),
+        ("app.example", "/public/a%20b/", 1),
+        ("app.example", "/public/wait...", 1),
+        ("app.example", "/public/https://x/y", 1),
+        ("app.example", "/public/https:%2F%2Fx%2Fadmin", 1),
+        ("app.example", "/b.c/d", 0),
     ];
     for (host, path, target) in cases {
         assert_eq!(routes().find(host, path).map(|route| route.target), Ok(target), "{host}{path}");
@@ -86,6 +93,45 @@ fn a_path_that_leads_elsewhere_for_another_server_is_refused() {
         "/PUBLIC/x",
         "/public%2fx",
         "//api/x",
+        // The same place for a server that takes the first segment for a host, as PHP's parse_url and Node's URL do.
+        "//x/public/admin",
+        "//x/api",
+        "///x/public",
+        "//user:pw@x:80/public/admin",
+        "/%2fx/public/admin",
+        "/%252f/x/api",
+        // For one that cuts what it has decoded at a query or a fragment.
+        "/public/admin%3f",
+        "/public/admin%3Fx/y",
+        "/public/admin%23x",
+        "/public/admin%253fx",
+        "/api%3f/../x",
+        "//x%3f/api",
+        // For one that takes blanks, or dots, off a segment's end.
+        "/public/admin%20",
+        "/public/admin%20/x",
+        "/public/%20admin",
+        "/public/admin%c2%a0",
+        "/public/admin%E3%80%80/x",
+        "/public/admin%e2%80%83;x",
+        "/public/admin.",
+        "/public/admin./x",
+        "/public/admin.%20/x",
+        "/public/..%20/x",
+        "/public/%20../x",
+        "/public/..%c2%a0",
+        // For one that reads what no encoder writes, or letters of another form.
+        "/public%c0%afadmin",
+        "/public/%c0%ae%c0%ae/x",
+        "/public/%ef%bd%81dmin",
+        "/public/\u{ff41}dmin",
+        // For a regular expression whose end is that of a line, and for whoever cuts at any control character.
+        "/public/admin%0a",
+        "/public/admin%0d%0ax",
+        "/x%0a/public/admin",
+        "/public/admin%09",
+        "/public/admin%7f",
+        "/public/admin%250a",
         // Read half-way, they lead to a third route.
         "/public/%61dmin/help;x",
         "/public/%61dmin/HELP/x",
@@ -108,10 +154,23 @@ fn a_prefix_with_upper_case_is_that_of_an_app_that_may_not_tell_cases_apart() {
 #[test]
 fn with_one_route_only_what_no_server_should_be_asked_for_is_refused() {
     let one = Routes::new(vec![route(None, "", everybody(), 0)]);
-    for path in ["/a//b", "/a%2Fb", "/A/b;c", "/%E2%82%AC", "/a%252Fb", "/.well-known/x", "/a/..b", "/...", "/a.b/c."] {
+    for path in [
+        "/a//b",
+        "/a%2Fb",
+        "/A/b;c",
+        "/%E2%82%AC",
+        "/a%252Fb",
+        "/.well-known/x",
+        "/a/..b",
+        "/...",
+        "/a.b/c.",
+        "//x/y",
+        "/a%20",
+        "/a%3fb",
+    ] {
         assert!(one.find("app.example", path).is_ok(), "{path}");
     }
-    for path in ["/..", "/a/%2e%2e", "/a/..%2fb", "/a/.", "/%", "/a%0", "/a%00b", "/a\\b", "/a/..%5Cb"] {
+    for path in ["/..", "/a/%2e%2e", "/a/..%2fb", "/a/.", "/%", "/a%0", "/a%00b", "/a%0ab", "/a\\b", "/a/..%5Cb"] {
         assert_eq!(one.find("app.example", path).map(|_| ()), Err(NoRoute::Ambiguous), "{path}");
     }
     let none = Routes::new(vec![route(None, "/app", everybody(), 0)]);

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Which room may know which. A room may always know itself.
-const VOCABULARY: [&str; 6] = ["identity", "address", "seal", "secret", "backoff", "clock"];
+const VOCABULARY: [&str; 7] = ["identity", "address", "seal", "secret", "backoff", "clock", "folding"];
 const ARROWS: &[(&str, &[&str])] = &[
     ("cli", &["app", "config", "demo", "sign_out", "history", "grant", "session", "store", "telemetry"]),
     ("demo", &["app", "config"]),

@@ -291,7 +291,9 @@ async fn a_tunnel_half_of_which_is_closed_goes_on_with_the_other() {
         stream.write_all(format!("you said {said}").as_bytes()).await.unwrap();
     })
     .await;
-    let (world, visitor) = in_front_of(app, &[]).await;
+    let world =
+        World::build().routes(move |_| format!("[[route]]\nupstream = \"http://{app}\"\nupgrades = [\"custom\"]")).start().await;
+    let visitor = world.signed_in().await;
     let mut stream = TcpStream::connect(world.address()).await.unwrap();
     let cookie = visitor.cookie_header();
     let head = format!("GET /x HTTP/1.1\r\nhost: app.test\r\ncookie: {cookie}\r\nconnection: upgrade\r\nupgrade: custom\r\n\r\n");

@@ -83,11 +83,14 @@ async fn each_path_has_its_app_and_its_rule() {
     assert!(ann.get("/read/x").await.is_upstreams());
     let refused = ann.send(Method::POST, "/read/x", &[("origin", "https://app.test")], "").await;
     assert_eq!(refused.status, StatusCode::METHOD_NOT_ALLOWED);
-    let another = ann.send(Method::GET, "/read/x", &[("x-http-method-override", "DELETE")], "").await;
-    assert_eq!(another.status, StatusCode::METHOD_NOT_ALLOWED, "nor by another name");
+    for name in ["x-http-method-override", "X_HTTP_Method_Override", "x.method-override", "X-HTTP_Method"] {
+        let another = ann.send(Method::GET, "/read/x", &[(name, "DELETE")], "").await;
+        assert_eq!(another.status, StatusCode::METHOD_NOT_ALLOWED, "nor by another name: {name}");
+    }
 
     let before = world.upstream.requests().len();
-    let answer = ann.send(Method::GET, "/api/v1/things?a=%2F", &[HTML, ("accept-language", "de")], "").await;
+    let theirs = [HTML, ("accept-language", "de"), ("Accept_Language", "de"), ("x_tenant", "two"), ("X.Tenant", "three")];
+    let answer = ann.send(Method::GET, "/api/v1/things?a=%2F", &theirs, "").await;
     assert!(answer.is_upstreams());
     let seen = other.last();
     assert_eq!(seen.target, "/v1/things?a=%2F", "without the prefix");
@@ -95,6 +98,9 @@ async fn each_path_has_its_app_and_its_rule() {
     assert_eq!(seen.header("x-forwarded-host"), Some("app.test"));
     assert_eq!((seen.header("x-tenant"), seen.header("accept-language")), (Some("one"), None));
     assert_eq!(seen.header("x-forwarded-user"), Some("sub-ann"));
+    assert!(["accept_language", "x_tenant", "x.tenant"].iter().all(|name| seen.header(name).is_none()), "nor as CGI reads them");
+    ann.get("/api//x/admin").await;
+    assert_eq!(other.last().target, "/x/admin", "never as a host and a path");
     assert_eq!(answer.header("x-frame-options"), "DENY");
     assert_eq!(ann.get("/api").await.text(), "GET / 0");
     assert_eq!(world.upstream.requests().len(), before, "the first app saw nothing of it");
@@ -119,16 +125,22 @@ async fn a_path_that_two_servers_read_differently_is_refused_and_one_that_is_onl
         "/public/%00",
         "/public/%zz",
         "/public%2fx",
+        "//x/admin",
+        "/%2f/x/admin",
+        "/public/..%20/admin",
+        "/public/%0a",
     ] {
         for visitor in [&stranger, &ann] {
             assert_eq!(visitor.fetch(path).await.status, StatusCode::BAD_REQUEST, "{path}");
         }
     }
-    for path in ["//admin", "/%61dmin/x", "/ADMIN", "/admin%2fx", "/x/..;a/admin"] {
+    for path in
+        ["//admin", "/%61dmin/x", "/ADMIN", "/admin%2fx", "/x/..;a/admin", "/admin%3f", "/admin%20", "/admin%0a", "/x%0a/admin"]
+    {
         assert_eq!(ann.fetch(path).await.status, StatusCode::BAD_REQUEST, "{path}");
     }
     assert_eq!(world.upstream.requests().len(), before);
-    for path in ["/files/a%2Fb", "/a//b", "/Caf%C3%A9", "/a;b=c", "/.well-known/x", "/public/a%20b"] {
+    for path in ["/files/a%2Fb", "/a//b", "/Caf%C3%A9", "/a;b=c", "/.well-known/x", "/public/a%20b", "/a%3fb", "/public/c%23"] {
         assert!(ann.get(path).await.is_upstreams(), "{path}");
         assert_eq!(world.upstream.last().target, path, "as it was sent");
     }
@@ -155,6 +167,31 @@ async fn a_host_of_a_route_has_its_own_login_and_its_own_cookies() {
         visitor.send(Method::POST, "/oauth2/sign_out", &[("host", "other.test"), ("sec-fetch-site", "same-origin")], "").await;
     let back = out.location().query_pairs().find(|(name, _)| name == "post_logout_redirect_uri").unwrap().1.into_owned();
     assert_eq!(back, "https://other.test/oauth2/signed_out");
+}
+
+#[tokio::test]
+async fn a_client_changes_to_a_websocket_or_to_what_a_route_names_and_to_nothing_else() {
+    let world = World::build()
+        .routes(|app| {
+            format!("[[route]]\npath = \"/public\"\nrule = \"public\"\n[[route]]\npath = \"/shell\"\nrule = \"public\"\nupgrades = [\"tcp\"]\nupstream = \"{app}\"")
+        })
+        .start()
+        .await;
+    let stranger = world.visitor();
+    for (path, protocol, passes) in [
+        ("/public/x", "foo", false),
+        ("/public/x", "TLS/1.0", false),
+        ("/public/x", "HTTP/2.0", false),
+        ("/public/x", "h2c", false),
+        ("/public/x", "tcp", false),
+        ("/shell/x", "tcp", true),
+        ("/shell/x", "foo", false),
+    ] {
+        let asked = [("connection", "upgrade"), ("upgrade", protocol)];
+        // An app may ignore the wish (RFC 9110 section 7.8), and so may we.
+        assert!(stranger.send(Method::GET, path, &asked, "").await.is_upstreams(), "{path} {protocol}");
+        assert_eq!(world.upstream.last().header("upgrade"), passes.then_some(protocol), "{path} {protocol}");
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,37 @@
+//! Header names as CGI and its heirs read them (RFC 3875 section 4.1.18): every character that is no letter or digit is the same
+//! one. Whatever looks for a header in order to keep it from an app compares names so, or another spelling gets through.
+
+/// Whether two names, in lower case as `http` has them, are one to such an app.
+pub fn are_same(one: &str, other: &str) -> bool {
+    one.len() == other.len() && begins(one, other)
+}
+
+/// Whether `name` begins with `start`, and ends there or goes on after a separator.
+pub fn begins(name: &str, start: &str) -> bool {
+    let (name, start) = (name.as_bytes(), start.as_bytes());
+    let same = |(a, b): (&u8, &u8)| a == b || (!a.is_ascii_alphanumeric() && !b.is_ascii_alphanumeric());
+    name.len() >= start.len()
+        && name.iter().zip(start).all(same)
+        && name.get(start.len()).is_none_or(|next| !next.is_ascii_alphanumeric())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn separators_are_one_and_everything_else_is_itself() {
+        for (one, other, same) in [
+            ("x-tenant", "x_tenant", true),
+            ("x_tenant", "x-tenant", true),
+            ("x.tenant", "x!tenant", true),
+            ("x-tenant", "x-tenants", false),
+            ("x-tenant", "xtenant", false),
+            ("x-tenant-", "x-tenant", false),
+            ("x-1", "x-2", false),
+        ] {
+            assert_eq!(are_same(one, other), same, "{one} {other}");
+        }
+        assert!(begins("x_forwarded.for", "x-forwarded") && !begins("x-forwardedfor", "x-forwarded"));
+    }
+}
