@@ -24,7 +24,7 @@ use crate::{
     renewal::Renewer,
     seal::KeyRing,
     server,
-    session::{cache::SessionCache, cookie::Cookies},
+    session::cache::SessionCache,
     sign_in::{EXCHANGES, RefreshTokens, SignIn},
     sign_out::SignOut,
     store::Store,
@@ -152,14 +152,14 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
     let provider = Arc::new(Provider::new(settings.oidc, settings.provider_trust.client()?, clock.clone()));
     let cache = Arc::new(SessionCache::default());
     let renewer = Renewer::new(settings.renewal, Arc::clone(&provider), store.clone(), clock.clone(), metrics.clone());
-    let cookies = Cookies::for_https(settings.gateway.sites.main().is_https());
+    let cookies = settings.gateway.cookies.clone();
     let gateway = Arc::new(Gateway::new(Rooms {
         cache: Arc::clone(&cache),
         sessions: settings.session.clone(),
         store: store.clone(),
         renewer: renewer.clone(),
         policy: settings.policy.clone(),
-        forwarder: Forwarder::new(targets, work.clone(), stop_tunnels.clone()),
+        forwarder: Forwarder::new(targets, &cookies, work.clone(), stop_tunnels.clone()),
         sign_in: SignIn {
             callback_path: format!("{}/callback", settings.gateway.prefix),
             cookies,

@@ -34,7 +34,7 @@ use crate::{
     identity,
     policy::Permit,
     secret::random,
-    session::{connections::Watch, cookie},
+    session::{connections::Watch, cookie::Cookies},
 };
 
 use body::{Limits, WithoutTrailers};
@@ -138,6 +138,7 @@ pub struct Forwarder {
 #[derive(Debug)]
 struct Way {
     target: Target,
+    cookies: Cookies,
     clients: Vec<Client>,
     turn: AtomicUsize,
 }
@@ -195,10 +196,16 @@ impl Outgoing {
 impl Forwarder {
     /// A forwarder to `targets`, each with its TLS, whose tunnels run on `tasks` and are closed when `draining` is
     /// cancelled.
-    pub fn new(targets: Vec<(Target, rustls::ClientConfig)>, tasks: TaskTracker, draining: CancellationToken) -> Self {
+    pub fn new(
+        targets: Vec<(Target, rustls::ClientConfig)>,
+        cookies: &Cookies,
+        tasks: TaskTracker,
+        draining: CancellationToken,
+    ) -> Self {
         let way = |(target, tls): (Target, rustls::ClientConfig)| {
             let client = |address| Client::new(address, &target, &tls);
-            Way { clients: target.upstreams.iter().map(client).collect(), turn: AtomicUsize::new(0), target }
+            let clients = target.upstreams.iter().map(client).collect();
+            Way { clients, cookies: cookies.clone(), turn: AtomicUsize::new(0), target }
         };
         Self { ways: targets.into_iter().map(way).collect(), tasks, draining }
     }
@@ -222,7 +229,7 @@ impl Forwarder {
         // then the hop's own headers; and only then is anything of ours added, which nothing can remove.
         scrub::identity(&mut head.headers);
         hop::remove(&mut head.headers);
-        cookie::strip_ours(&mut head.headers);
+        way.cookies.strip_ours(&mut head.headers);
         way.target.request_edits.apply(&mut head.headers);
         let mut ours = Lines::with_capacity(MOST_LINES);
         forwarded::tell(&mut head.headers, &mut ours, origin);
@@ -328,7 +335,7 @@ impl Way {
     /// Removes from an answer what is not for the client, or not from the app.
     fn scrub(&self, headers: &mut HeaderMap) {
         hop::remove_from_answer(headers);
-        cookie::strip_planted(headers);
+        self.cookies.strip_planted(headers);
         self.target.answer_edits.apply(headers);
     }
 

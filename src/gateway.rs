@@ -11,6 +11,7 @@ mod place;
 mod refusal;
 mod request_ids;
 mod sending;
+mod tries;
 mod visitor;
 
 use std::{future::poll_fn, sync::Arc};
@@ -32,6 +33,7 @@ use crate::{
     session::{
         self,
         connections::{Connections, Watch},
+        cookie::Cookies,
     },
     sign_in::{Redirect, SignIn},
     sign_out::SignOut,
@@ -42,7 +44,7 @@ use crate::{
 use admission::{Inquiry, NotAdmitted};
 use exchange::Exchange;
 use place::Place;
-use refusal::Refusal;
+use refusal::{Refusal, Ways};
 use visitor::Visitors;
 
 pub use access_line::Body;
@@ -64,6 +66,8 @@ pub struct Settings {
     pub strict_transport_security: Option<HeaderValue>,
     /// `CODER_PATH_PREFIX`: where our own pages are, without a slash at its end.
     pub prefix: String,
+    /// Ours, by `CODER_COOKIE_NAME`.
+    pub cookies: Cookies,
     /// `CODER_PROXY_TRUSTED_ORIGINS`.
     pub trusted: TrustedProxies,
     /// `CODER_ALLOWED_ORIGINS`.
@@ -140,7 +144,7 @@ impl Gateway {
     pub fn new(rooms: Rooms) -> Self {
         let connections = Arc::new(Connections::new(Arc::clone(&rooms.cache), rooms.sessions.clone(), rooms.clock.clone()));
         let visitors = Visitors {
-            cookies: rooms.sign_in.cookies,
+            cookies: rooms.settings.cookies.clone(),
             settings: rooms.sessions,
             cache: rooms.cache,
             store: rooms.store,
@@ -244,12 +248,17 @@ impl Gateway {
         }
     }
 
+    /// Where logins begin at the address that was asked.
+    fn start_of(&self, exchange: &Exchange) -> String {
+        exchange.site.at(&format!("{}/start", self.settings.prefix))
+    }
+
     fn refuse(&self, exchange: &Exchange, refusal: Refusal) -> Answered {
-        let login_url = exchange.site.at(&format!("{}/start", self.settings.prefix));
+        let ways = Ways::of_the_app(exchange, self.start_of(exchange), &self.settings.cookies);
         // Nobody says what else such a client sends.
         let closes = exchange.leaves_body || (exchange.version < Version::HTTP_2 && matches!(refusal, Refusal::HeadTooLarge));
         let may_be_late = refusal.may_come_of_lateness();
-        let mut response = refusal.into_response(exchange, &login_url);
+        let mut response = refusal.into_response(&ways);
         if may_be_late && exchange.call.is_some_and(|call| call.is_past(exchange.elapsed())) {
             response = grpc::too_late();
         }

@@ -33,7 +33,7 @@ pub use error::ProviderError;
 pub use http::FetchError;
 pub use introspection::Introspection;
 pub use judgement::{FirstLook, Judgement};
-pub use login::{Ask, AuthorizationRequest, CallbackProof};
+pub use login::{Ask, CallbackProof};
 pub use logout_token::LogoutToken;
 pub use preset::{Answer, Meaning, PRESETS, Preset, RotationClass};
 pub use provider::{Provider, Signed};

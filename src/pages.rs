@@ -1,6 +1,6 @@
 //! Our own pages, out of data alone. They load nothing from anywhere, and every text in them is escaped.
 
-use std::fmt::Write;
+use std::{fmt::Write, time::Duration};
 
 const STYLE: &str = include_str!("pages/style.css");
 
@@ -13,6 +13,8 @@ pub struct Page<'a> {
     pub text: &'a str,
     /// What the visitor can do about it.
     pub action: Action<'a>,
+    /// After this it is asked for again by itself.
+    pub again_after: Option<Duration>,
     /// Shown small, so that a report of the page leads to its line in the log.
     pub request_id: &'a str,
 }
@@ -58,9 +60,11 @@ impl Page<'_> {
                 escape(text)
             ),
         };
+        let again = self.again_after.map(|pause| format!("<meta http-equiv=\"refresh\" content=\"{}\">\n", pause.as_secs()));
         format!(
             "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-             <title>{title}</title>\n<style>{STYLE}</style>\n<main>\n<h1>{title}</h1>\n<p>{text}</p>\n{action}\n<footer>Request {id}</footer>\n</main>\n</html>\n",
+             {again}<title>{title}</title>\n<style>{STYLE}</style>\n<main>\n<h1>{title}</h1>\n<p>{text}</p>\n{action}\n<footer>Request {id}</footer>\n</main>\n</html>\n",
+            again = again.unwrap_or_default(),
             title = escape(self.title),
             text = escape(self.text),
             id = escape(self.request_id)
@@ -104,6 +108,7 @@ mod tests {
             title: evil,
             text: evil,
             action: Action::Post { href: evil, label: evil, field: (evil, evil), instead: (evil, evil) },
+            again_after: None,
             request_id: evil,
         };
         let html = page.html();

@@ -1,12 +1,14 @@
 //! Login: from the first redirect to the session cookie.
 //!
-//! What must be kept between the two is sealed into a cookie of the browser that began it, so attempts cost
-//! the server nothing until they return, and each tab has its own.
+//! What must be kept between the two travels sealed in `state`, so attempts cost the server nothing until they return, and each
+//! tab has its own.
 
 mod answer;
 mod attempt;
 mod begin;
+mod failed;
 mod keep;
+mod parked;
 pub mod return_to;
 mod rounds;
 mod silence;
@@ -34,6 +36,7 @@ use attempt::{Attempt, Pass};
 use return_to::ReturnTo;
 
 pub use begin::Purpose;
+pub use failed::Failed;
 pub use keep::RefreshTokens;
 pub use silent::Lasted;
 
@@ -121,8 +124,8 @@ impl SignIn {
     /// Completes a login whose browser returned with `query`.
     ///
     /// # Errors
-    /// [`CallbackError`]; no session was made.
-    pub async fn complete(&self, site: &AccessUrl, query: &str, headers: &HeaderMap) -> Result<Redirect, CallbackError> {
+    /// [`Failed`]; no session was made.
+    pub async fn complete(&self, site: &AccessUrl, query: &str, headers: &HeaderMap) -> Result<Redirect, Failed> {
         let result = self.try_complete(At { site, headers }, query).await;
         self.metrics.login(match &result {
             Ok(_) => "ok",
@@ -134,34 +137,36 @@ impl SignIn {
             Err(CallbackError::Denied(_)) => "denied",
             Err(CallbackError::Store(_)) => "store_error",
         });
-        result
+        match result {
+            Ok(redirect) => Ok(redirect),
+            Err(error) => Err(self.failed(error, site, query).await),
+        }
     }
 
     async fn try_complete(&self, at: At<'_>, query: &str) -> Result<Redirect, CallbackError> {
         let headers = at.headers;
         let answer = Answer::parse(query)?;
-        let (id, attempt) = self.attempt_of(&answer.state, headers)?;
-        // The state is checked before the code is used, and an attempt returns once.
-        if !attempt.proof().matches_state(&answer.state) {
-            return Err(CallbackError::UnknownAttempt("its state is another one"));
-        }
+        let attempt = self.attempt_of(&answer)?;
+        // Before the code is used, and an attempt returns once.
+        let binding = attempt.binding_in(&self.cookies, headers);
+        let binding = binding.ok_or(CallbackError::UnknownAttempt("this browser did not begin it, or has completed another"))?;
         let now = self.clock.now();
         if now >= attempt.at().plus(attempt::LIFE) {
             return Err(CallbackError::UnknownAttempt("it is too old"));
         }
         // Before the attempt is used up, so that who is turned away can come again.
-        let return_to = ReturnTo::parse(attempt.return_to(), at.site);
+        let return_to = self.destination(&attempt, at.site).await;
         let _one_of_few = match self.exchanges.try_acquire() {
             Ok(one) => one,
             // It can do without, and is not sent again so soon.
             Err(_) if attempt.pass() == Pass::Silent && self.goes_on(headers).await? => return Ok(at.back_to(&return_to)),
             Err(_) => return Err(CallbackError::Busy),
         };
-        if !self.store.returned(attempt::hash(&answer.state), attempt.at().plus(attempt::LIFE)).await? {
+        if !self.store.returned(attempt.name("returned"), attempt.at().plus(attempt::LIFE)).await? {
             return Err(CallbackError::UnknownAttempt("it has returned before"));
         }
         let signed = match self.judge_issuer(&answer) {
-            Ok(()) => self.exchange(at.site, &answer, &attempt.proof()).await,
+            Ok(()) => self.exchange(at.site, &answer, &attempt.proof(&answer.state, &binding)).await,
             Err(error) => Err(error),
         };
         let mut redirect = match attempt.pass() {
@@ -177,7 +182,11 @@ impl SignIn {
                 Err(error) => return Err(error),
             },
         };
-        redirect.cookies.extend(self.cookies.clear(&self.cookies.attempt(&id)));
+        if redirect.location.starts_with(&at.site.at("/")) {
+            // Nobody begins anything with what is left of the others: who comes back with them is signed in.
+            let names = self.cookies.bindings(headers).map(|(name, _)| name);
+            redirect.cookies.extend(names.filter_map(|name| self.cookies.clear(name)));
+        }
         if attempt.rounds() > 0 {
             let value = rounds::back_from(attempt.rounds(), now);
             redirect.cookies.extend(self.cookies.set(self.cookies.rounds(), &value, rounds::REMEMBERED));
@@ -212,12 +221,8 @@ impl SignIn {
         Ok(signed?)
     }
 
-    fn attempt_of(&self, state: &str, headers: &HeaderMap) -> Result<(String, Attempt), CallbackError> {
-        let id = state.split('.').next().unwrap_or_default();
-        let mut values = self.cookies.attempts(headers).filter(|(own, _)| *own == id).map(|(_, value)| value);
-        let value = values.next().ok_or(CallbackError::UnknownAttempt("this browser has no cookie of it"))?;
-        let attempt = Attempt::open(&self.keys, id, value).ok_or(CallbackError::UnknownAttempt("its cookie cannot be opened"))?;
-        Ok((id.to_owned(), attempt))
+    fn attempt_of(&self, answer: &Answer) -> Result<Attempt, CallbackError> {
+        Attempt::open(&self.keys, &answer.state).ok_or(CallbackError::UnknownAttempt("its state is not one of ours"))
     }
 }
 

@@ -320,6 +320,22 @@ impl Store {
         on!(self, Access::Once, returned(hash, expires_at))
     }
 
+    /// Keeps a sealed address for a login attempt, unless `most` are kept already: `false`.
+    ///
+    /// # Errors
+    /// It may have been kept, which does no harm.
+    pub async fn park(&self, name: [u8; 32], sealed: &[u8], expires_at: Timestamp, most: i64) -> Result<bool, StoreError> {
+        on!(self, Access::Repeatable, park(name, sealed, expires_at, most))
+    }
+
+    /// The address that [`Store::park`] was given under this name.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
+    pub async fn parked(&self, name: [u8; 32]) -> Result<Option<Vec<u8>>, StoreError> {
+        on!(self, Access::Read, parked(name))
+    }
+
     /// Whether [`Store::returned`] was told of this hash.
     ///
     /// # Errors

@@ -19,7 +19,12 @@ use crate::{
     renewal,
     seal::KeyRing,
     secret::Secret,
-    server, session, store, telemetry,
+    server,
+    session::{
+        self,
+        cookie::{Cookies, LONGEST_NAME},
+    },
+    store, telemetry,
     tls::Trust,
 };
 
@@ -213,11 +218,21 @@ fn prefix(text: &str) -> Result<String, String> {
     }
 }
 
+/// What the names of cookies can begin with (RFC 6265 section 4.1.1).
+fn cookie_name(text: &str) -> Result<String, String> {
+    let plain = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.');
+    if (1..=LONGEST_NAME).contains(&text.len()) && text.chars().all(plain) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("must be up to {LONGEST_NAME} letters, digits, dots, dashes and underscores, as in evergate"))
+    }
+}
+
 type Targets = Vec<(forward::Target, Trust)>;
 
 fn gateway(reader: &mut Reader<'_>, upstream: Option<(forward::Target, Trust)>) -> Option<(gateway::Settings, Targets)> {
     let access = reader.required("access_url", "https://app.example.com", |text| AccessUrl::parse(text).map_err(str::to_owned));
-    let prefix = reader.parsed("path_prefix", prefix);
+    let (prefix, cookie_name) = (reader.parsed("path_prefix", prefix), reader.parsed("cookie_name", cookie_name));
     let origins = reader.list("allowed_origins");
     let cross_origin = if origins.iter().any(|origin| origin == "*") { CrossOrigin::Any } else { CrossOrigin::Only(origins) };
     if let CrossOrigin::Only(origins) = &cross_origin
@@ -242,6 +257,7 @@ fn gateway(reader: &mut Reader<'_>, upstream: Option<(forward::Target, Trust)>) 
     // The routes' mistakes are told even if the access URL is one.
     let mut sites = Sites::new(access.or_else(|| AccessUrl::parse("https://unknown.invalid").ok())?);
     let (routes, targets) = routes::read(reader, &mut sites, upstream?);
+    let cookies = Cookies::new(sites.main().is_https(), &cookie_name?);
     let settings = gateway::Settings {
         sites,
         routes,
@@ -249,6 +265,7 @@ fn gateway(reader: &mut Reader<'_>, upstream: Option<(forward::Target, Trust)>) 
         serves_tls: serves_tls?,
         strict_transport_security: strict_transport_security?,
         prefix: prefix?,
+        cookies,
         trusted: TrustedProxies(trusted?),
         cross_origin,
         request_ids: gateway::RequestIds::default(),

@@ -1,5 +1,7 @@
 //! The settings, each once. Names are Coder's where Coder has the setting, and in Coder's style where not.
 
+use crate::session::cookie::DEFAULT_NAME;
+
 /// One setting.
 #[derive(Debug)]
 pub struct Key {
@@ -174,6 +176,12 @@ pub const SECTIONS: &[Section] = &[
             key("upstream_client_cert_file", Kind::Text, "", "PEM file of a certificate that Evergate shows the app."),
             key("upstream_client_key_file", Kind::Text, "", "PEM file of its key."),
             key("path_prefix", Kind::Text, "/oauth2", "Where Evergate's own pages are. The rest of the URL space is the app's."),
+            key(
+                "cookie_name",
+                Kind::Text,
+                DEFAULT_NAME,
+                "What the names of Evergate's cookies begin with. Two on one host name, on different ports, need different ones: browsers do not tell cookies apart by port.",
+            ),
             key(
                 "proxy_trusted_origins",
                 Kind::List,

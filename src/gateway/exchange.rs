@@ -9,7 +9,7 @@ use std::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header};
 use hyper::body::Body;
 
-use super::{Settings, grpc::Call};
+use super::{Settings, grpc::Call, tries};
 use crate::{
     address::{AccessUrl, Origin, Scheme, requested_host},
     forward::is_extended_connect,
@@ -35,6 +35,12 @@ pub(super) struct Exchange {
     pub(super) asker: Asker,
     /// Whether the asker reads HTML rather than JSON.
     pub(super) reads_html: bool,
+    /// Whether it is certain that no person is about to see the answer as a page: the browser says so, or only fetches it ahead.
+    pub(super) is_no_page: bool,
+    /// The page that a form was sent from, as its browser says.
+    pub(super) referer: Option<HeaderValue>,
+    /// How often a page of ours has just tried again by itself.
+    pub(super) tries: u32,
     /// Whether a refusal leaves a body unread, behind which no other request can be told on this connection.
     pub(super) leaves_body: bool,
     /// What its client speaks.
@@ -64,6 +70,8 @@ impl Exchange {
         let origin = settings.trusted.origin(peer.address, scheme, host_name, request.headers(), sites);
         let site = sites.find(&origin.host);
         let reads_html = accepts_html(request.headers());
+        let asker = asker(request.method(), request.headers(), reads_html);
+        let sends_form = reads_html && !matches!(*request.method(), Method::GET | Method::HEAD);
         Self {
             id: settings.request_ids.next(),
             started: Instant::now(),
@@ -75,8 +83,11 @@ impl Exchange {
             is_in_plain_text: settings.serves_tls && origin.scheme == Scheme::Http && settings.sites.main().is_https(),
             origin,
             names_host: host.is_some(),
-            asker: asker(request.method(), request.headers(), reads_html),
+            asker,
             reads_html,
+            is_no_page: is_no_page(request.headers()),
+            referer: sends_form.then(|| request.headers().get(header::REFERER).cloned()).flatten(),
+            tries: if asker == Asker::Navigation { tries::just_made(&settings.cookies, request.headers()) } else { 0 },
             version: request.version(),
             call: Call::of(request),
             leaves_body: request.version() < Version::HTTP_2 && !request.body().is_end_stream(),
@@ -127,6 +138,9 @@ impl Exchange {
 const SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+const PURPOSE: HeaderName = HeaderName::from_static("purpose");
+const X_PURPOSE: HeaderName = HeaderName::from_static("x-purpose");
+const X_MOZ: HeaderName = HeaderName::from_static("x-moz");
 const REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
 
 /// Judges by Fetch metadata where the browser sends them, and by older habits where not. Only GET and HEAD
@@ -134,16 +148,31 @@ const REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
 fn asker(method: &Method, headers: &HeaderMap, reads_html: bool) -> Asker {
     let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let reads = matches!(*method, Method::GET | Method::HEAD);
-    if !reads || headers.contains_key(header::UPGRADE) || headers.contains_key(SEC_PURPOSE) {
+    if !reads || headers.contains_key(header::UPGRADE) || is_fetched_ahead(headers) {
         return Asker::Other;
     }
     let navigates = match (text(&SEC_FETCH_MODE), text(&SEC_FETCH_DEST)) {
         (Some(mode), Some(dest)) => mode == "navigate" && dest == "document",
         (Some(mode), None) => mode == "navigate",
         (None, Some(dest)) => dest == "document",
-        (None, None) => reads_html && !headers.contains_key(REQUESTED_WITH),
+        // The views of apps on Android send their app's name.
+        (None, None) => reads_html && text(&REQUESTED_WITH).is_none_or(|with| !with.eq_ignore_ascii_case("XMLHttpRequest")),
     };
     if navigates { Asker::Navigation } else { Asker::Other }
+}
+
+/// Whether Fetch metadata say that this is no top-level navigation, or a page is fetched ahead of one.
+fn is_no_page(headers: &HeaderMap) -> bool {
+    let is_other = |name: &HeaderName, own: &[u8]| headers.get(name).is_some_and(|value| value.as_bytes() != own);
+    is_other(&SEC_FETCH_MODE, b"navigate") || is_other(&SEC_FETCH_DEST, b"document") || is_fetched_ahead(headers)
+}
+
+/// Whether a browser fetches what its user may never ask for. Each of these names has been some browser's.
+fn is_fetched_ahead(headers: &HeaderMap) -> bool {
+    [SEC_PURPOSE, PURPOSE, X_PURPOSE, X_MOZ].iter().filter_map(|name| headers.get(name)).any(|value| {
+        let value = value.as_bytes().to_ascii_lowercase();
+        [&b"prefetch"[..], b"prerender", b"preview"].iter().any(|word| value.starts_with(word))
+    })
 }
 
 fn accepts_html(headers: &HeaderMap) -> bool {
@@ -167,9 +196,12 @@ mod tests {
             asker(&method, &headers, accepts_html(&headers))
         };
         let html = ("accept", "text/html,application/xhtml+xml;q=0.9");
-        for lines in
-            [&[html][..], &[("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")], &[("sec-fetch-mode", "navigate")]]
-        {
+        for lines in [
+            &[html][..],
+            &[("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")],
+            &[("sec-fetch-mode", "navigate")],
+            &[html, ("x-requested-with", "com.example.mail")],
+        ] {
             assert_eq!(judged(Method::GET, lines), Asker::Navigation, "{lines:?}");
             assert_eq!(judged(Method::POST, lines), Asker::Other, "{lines:?}");
         }
@@ -179,6 +211,10 @@ mod tests {
             &[("accept", "application/json, text/plain, */*")],
             &[html, ("x-requested-with", "XMLHttpRequest")],
             &[html, ("upgrade", "websocket")],
+            &[html, ("sec-purpose", "prefetch;prerender")],
+            &[html, ("purpose", "prefetch")],
+            &[html, ("x-purpose", "preview")],
+            &[html, ("x-moz", "prefetch")],
             &[html, ("sec-fetch-mode", "cors"), ("sec-fetch-dest", "empty")],
             &[html, ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")],
             &[html, ("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "image")],

@@ -24,16 +24,17 @@ use super::{
     admission::{Inquiry, NotAdmitted},
     exchange::Exchange,
     redirect,
-    refusal::{Refusal, html, json as json_answer},
+    refusal::{Refusal, Ways, html, json as json_answer},
 };
 use crate::{
     oidc::{Provider, ProviderError},
     pages::{Action, Page},
     renewal::ClientStanding,
     session::SessionHash,
-    sign_in::{Purpose, Redirect, return_from, return_to::ReturnTo},
+    sign_in::{Failed, Purpose, Redirect, return_from, return_to::ReturnTo},
     sign_out::{By, Wish, wish},
     store::{Condition, Store},
+    telemetry::logs::causes,
 };
 
 /// What readiness is told from.
@@ -86,8 +87,38 @@ pub(super) async fn answer(
 
 impl Asked {
     fn refuse(&self, refusal: Refusal) -> Response<Body> {
-        let login_url = self.exchange.site.at(&format!("{}/start", self.gateway.settings.prefix));
-        refusal.into_response(&self.exchange, &login_url)
+        self.refuse_back_to(None, refusal)
+    }
+
+    /// Refuses, and lets a login that is begun from here lead to `return_to`.
+    fn refuse_back_to(&self, return_to: Option<ReturnTo>, refusal: Refusal) -> Response<Body> {
+        let (start, cookies) = (self.gateway.start_of(&self.exchange), &self.gateway.settings.cookies);
+        refusal.into_response(&Ways { exchange: &self.exchange, start, return_to, cookies })
+    }
+
+    /// Where the parameter `name` leads, if we would serve it.
+    fn return_from(&self, query: &str, name: &str) -> Option<ReturnTo> {
+        let site = &self.exchange.site;
+        let return_to = return_from(query, name, site)?;
+        let path = return_to.path().split('?').next().unwrap_or_default();
+        let is_served = self.gateway.settings.routes.find(site.authority(), path).is_ok();
+        Some(if is_served { return_to } else { ReturnTo::front_page() })
+    }
+
+    /// What becomes of a browser whose login came to nothing.
+    async fn after_failed_login(&self, failed: Failed, headers: &HeaderMap) -> Response<Body> {
+        // Who went back in the history, or finished in another tab, is signed in all the same; and only who would be let
+        // pass, or they would come round again.
+        let inquiry = Inquiry::about_the_visitor(&self.exchange, headers, &self.gateway.everybody);
+        if failed.is_of_another_attempt() && self.gateway.admit(inquiry).await.is_ok() {
+            let location = self.exchange.site.at(failed.return_to.as_ref().map_or("/", ReturnTo::path));
+            return redirect(&Redirect { location, cookies: Vec::new() }, "signed_in");
+        }
+        if let Some(again) = self.gateway.sign_in.begin_again(&failed, &self.exchange.site, headers).await {
+            tracing::info!(request.id = self.exchange.id_text(), error = causes(&failed.error), "a login begins again");
+            return redirect(&again, "sign_in");
+        }
+        self.refuse_back_to(failed.return_to, failed.error.into())
     }
 
     /// The end of a logout: the page that was asked for, or one that says so. Never the app's front page by itself,
@@ -99,10 +130,8 @@ impl Asked {
         }
         let (href, id) = (format!("{}/start", self.gateway.settings.prefix), self.exchange.id_text());
         let action = Action::Link { href: &href, label: "Sign in again" };
-        self.page(
-            &Page { title: "Signed out", text: "You are signed out of this service.", action, request_id: &id },
-            "signed_out",
-        )
+        let text = "You are signed out of this service.";
+        self.page(&Page { title: "Signed out", text, action, again_after: None, request_id: &id }, "signed_out")
     }
 
     fn page(&self, page: &Page<'_>, mark: &'static str) -> Response<Body> {
@@ -113,36 +142,31 @@ impl Asked {
 /// Begins a login by hand; `rd` says where it leads, and `another=true` that it is to be with another account.
 async fn start(State(asked): State<Asked>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response<Body> {
     let (sign_in, query) = (&asked.gateway.sign_in, query.as_deref().unwrap_or_default());
-    let return_to = return_from(query, "rd", &asked.exchange.site).unwrap_or_else(ReturnTo::front_page);
+    if asked.exchange.is_no_page {
+        return asked.refuse(Refusal::NoPage);
+    }
+    let return_to = asked.return_from(query, "rd").unwrap_or_else(ReturnTo::front_page);
     let another = url::form_urlencoded::parse(query.as_bytes()).any(|(name, value)| name == "another" && value == "true");
     let purpose = if another { Purpose::AnotherAccount } else { Purpose::Login };
     match sign_in.begin(&asked.exchange.site, &return_to, &headers, purpose).await {
         Ok(to) => redirect(&to, "sign_in"),
-        Err(error) => asked.refuse(Refusal::ProviderUnavailable(error)),
+        Err(error) => asked.refuse_back_to(Some(return_to), Refusal::ProviderUnavailable(error)),
     }
 }
 
 /// Where the provider sends the browser back to.
 async fn callback(State(asked): State<Asked>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response<Body> {
     let (sign_in, query) = (&asked.gateway.sign_in, query.as_deref().unwrap_or_default());
+    if asked.exchange.is_no_page {
+        return asked.refuse(Refusal::NoPage);
+    }
     let came_back = sign_in.came_back(query, &headers);
     let mut response = match sign_in.complete(&asked.exchange.site, query, &headers).await {
         Ok(to) => {
             asked.gateway.visitors.forget(&headers);
             redirect(&to, "signed_in")
         }
-        Err(error) => {
-            // Who went back in the history, or finished in another tab, is signed in all the same; and only who would be let
-            // pass, or they would come round again.
-            let again = matches!(error, crate::sign_in::CallbackError::UnknownAttempt(_));
-            let inquiry = Inquiry::about_the_visitor(&asked.exchange, &headers, &asked.gateway.everybody);
-            if again && asked.gateway.admit(inquiry).await.is_ok() {
-                let location = asked.exchange.site.at("/");
-                redirect(&Redirect { location, cookies: Vec::new() }, "signed_in")
-            } else {
-                asked.refuse(error.into())
-            }
-        }
+        Err(failed) => asked.after_failed_login(failed, &headers).await,
     };
     // After the others, of which one may say that it was sent there.
     if let Some(cookie) = came_back {
@@ -171,7 +195,7 @@ async fn sign_out(
     };
     let form = String::from_utf8_lossy(&form);
     let query = query.as_deref().unwrap_or_default();
-    let return_to = return_from(&form, "rd", access).or_else(|| return_from(query, "rd", access));
+    let return_to = asked.return_from(&form, "rd").or_else(|| asked.return_from(query, "rd"));
     let everywhere = url::form_urlencoded::parse(query.as_bytes()).any(|(name, value)| name == "everywhere" && value == "true");
     let by = if everywhere { By::UserEverywhere } else { By::User };
     if wish(&method, &headers, access) == Wish::Doubtful {
@@ -183,7 +207,7 @@ async fn sign_out(
             By::UserEverywhere => "You will be signed out of this service in all your browsers.",
             By::User | By::Administrator | By::Provider => "You will be signed out of this service.",
         };
-        let page = Page { title: "Sign out?", text, action, request_id: &id };
+        let page = Page { title: "Sign out?", text, action, again_after: None, request_id: &id };
         let mut response = asked.page(&page, "sign_out");
         // Without a referrer browsers send no origin either, and the button's own post would look like a stranger's.
         response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
@@ -198,7 +222,7 @@ async fn sign_out(
         }
         None => None,
     };
-    let name = gateway.sign_in.cookies.session();
+    let name = gateway.settings.cookies.session().to_owned();
     let mut cookie = Cookie::build((name, ""))
         .path("/")
         .http_only(true)
@@ -207,10 +231,14 @@ async fn sign_out(
         .build();
     cookie.make_removal();
     jar.add(cookie);
-    match end_session {
+    // Who signs out and in again has made a click.
+    let rounds = gateway.settings.cookies.clear(gateway.settings.cookies.rounds());
+    let mut response = match end_session {
         Some(provider) => redirect(&Redirect { location: provider.into(), cookies: Vec::new() }, "signed_out"),
         None => asked.after_sign_out(return_to.as_ref()),
-    }
+    };
+    response.headers_mut().extend(rounds.map(|cookie| (header::SET_COOKIE, cookie)));
+    response
 }
 
 /// Where the provider sends a browser that has logged out there. One fixed address, because providers compare it with

@@ -1,17 +1,17 @@
 //! Every way in which a request is not served, and the one table that says what the client sees of it. The
 //! client gets fixed text and a request id; the cause goes to the log.
 
+mod answer;
 mod login;
 
 use std::time::Duration;
 
-use http::{HeaderValue, Method, Response, StatusCode, header};
+use http::StatusCode;
 
-use super::{exchange::Exchange, own_headers, redirect, visitor::Reason};
+use super::{exchange::Exchange, visitor::Reason};
 use crate::{
     forward::ForwardError,
     oidc::{ProviderError, VerifyError},
-    pages::{Action, Page, content_security_policy},
     policy::Denied,
     sign_in::{CallbackError, Redirect},
     store::StoreError,
@@ -19,6 +19,8 @@ use crate::{
 };
 
 use login::{callback_row, denied_row};
+
+pub(super) use answer::{Ways, html, json};
 
 /// Why a request is not served.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub(super) enum Refusal {
     SignIn(Reason, Redirect),
     SignInNeeded(Reason),
     SignInDoesNotLast(Reason),
+    SignInNotKept(Reason),
+    NoPage,
     AccessWithdrawn(Reason),
     LogoutToken(VerifyError),
     Denied(Denied),
@@ -150,6 +154,21 @@ impl Refusal {
                     "The sign-in service signed you in, and ended it at once. Please try again; if it happens again, tell whoever runs this service.",
                 )
             },
+            Self::SignInNotKept(_) => Row {
+                offers: Offer::SignIn,
+                ..row(
+                    StatusCode::BAD_REQUEST,
+                    "sign_in_not_kept",
+                    "Sign-in does not last",
+                    "You signed in, and your browser did not keep it, or kept two of them. Please delete this site's cookies, allow it to keep new ones, and sign in again.",
+                )
+            },
+            Self::NoPage => row(
+                StatusCode::FORBIDDEN,
+                "navigation_required",
+                "Request refused",
+                "A sign-in begins and ends in a page of its own, not within another.",
+            ),
             Self::AccessWithdrawn(_) => Row {
                 offers: Offer::SignIn,
                 ..row(
@@ -170,7 +189,7 @@ impl Refusal {
                     StatusCode::SERVICE_UNAVAILABLE,
                     "store_unavailable",
                     "Just a moment",
-                    "The service cannot look up sessions right now. You are still signed in; please try again shortly.",
+                    "The service cannot look up who is signed in right now. Nobody is signed out by that; please try again shortly.",
                 )
             },
             Self::RenewalUnavailable(wait) => Row {
@@ -203,9 +222,11 @@ impl Refusal {
                     "The sign-in service does not answer right now. Please try again shortly.",
                 )
             },
+            Self::Callback(CallbackError::Busy) => Row { offers: Offer::TryAgain, ..callback_row(&CallbackError::Busy, row) },
             Self::Callback(error) => Row { offers: Offer::SignIn, ..callback_row(error, row) },
             Self::Upstream(ForwardError::Unreachable(_)) => Row {
                 retry_after: SOON,
+                offers: Offer::TryAgain,
                 ..row(
                     StatusCode::BAD_GATEWAY,
                     "upstream_unreachable",
@@ -215,12 +236,15 @@ impl Refusal {
             },
             Self::Upstream(
                 ForwardError::Broken(_) | ForwardError::Reset(_) | ForwardError::Unasked | ForwardError::NoUpstream,
-            ) => row(
-                StatusCode::BAD_GATEWAY,
-                "upstream_broken",
-                "The application failed",
-                "The application broke off before it answered.",
-            ),
+            ) => Row {
+                offers: Offer::TryAgain,
+                ..row(
+                    StatusCode::BAD_GATEWAY,
+                    "upstream_broken",
+                    "The application failed",
+                    "The application broke off before it answered.",
+                )
+            },
             Self::Upstream(ForwardError::Incomplete(_)) => row(
                 StatusCode::REQUEST_TIMEOUT,
                 "request_incomplete",
@@ -229,6 +253,7 @@ impl Refusal {
             ),
             Self::Upstream(ForwardError::Busy) => Row {
                 retry_after: SOON,
+                offers: Offer::TryAgain,
                 ..row(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "upstream_busy",
@@ -236,12 +261,15 @@ impl Refusal {
                     "The application behind this gateway has as much to do as it may have. Please try again shortly.",
                 )
             },
-            Self::Upstream(ForwardError::TimedOut) => row(
-                StatusCode::GATEWAY_TIMEOUT,
-                "upstream_timed_out",
-                "The application is too slow",
-                "The application did not answer in time.",
-            ),
+            Self::Upstream(ForwardError::TimedOut) => Row {
+                offers: Offer::TryAgain,
+                ..row(
+                    StatusCode::GATEWAY_TIMEOUT,
+                    "upstream_timed_out",
+                    "The application is too slow",
+                    "The application did not answer in time.",
+                )
+            },
             Self::Upstream(ForwardError::Target(_)) => {
                 row(StatusCode::BAD_REQUEST, "bad_request", "Bad request", "The request is malformed.")
             }
@@ -254,6 +282,7 @@ impl Refusal {
             Self::SignIn(reason, _)
             | Self::SignInNeeded(reason)
             | Self::SignInDoesNotLast(reason)
+            | Self::SignInNotKept(reason)
             | Self::AccessWithdrawn(reason) => Some(reason.as_str()),
             Self::Denied(denied) => Some(denied.as_str()),
             Self::BadRequest(_)
@@ -263,6 +292,7 @@ impl Refusal {
             | Self::Elsewhere
             | Self::MethodNotAllowed
             | Self::NoSuchPage
+            | Self::NoPage
             | Self::LogoutToken(_)
             | Self::StoreUnavailable(_)
             | Self::RenewalUnavailable(_)
@@ -286,6 +316,8 @@ impl Refusal {
             | Self::SignIn(_, _)
             | Self::SignInNeeded(_)
             | Self::SignInDoesNotLast(_)
+            | Self::SignInNotKept(_)
+            | Self::NoPage
             | Self::AccessWithdrawn(_)
             | Self::LogoutToken(_)
             | Self::Denied(_)
@@ -304,6 +336,11 @@ impl Refusal {
             Self::SignInDoesNotLast(reason) => {
                 tracing::error!(request.id = id, reason = reason.as_str(), "a grant ended as soon as it was obtained")
             }
+            Self::SignInNotKept(reason) => tracing::warn!(
+                request.id = id,
+                reason = reason.as_str(),
+                "a browser has signed in again and again and brings no session cookie, or two different ones"
+            ),
             Self::AccessWithdrawn(reason) => {
                 tracing::info!(request.id = id, reason = reason.as_str(), "the provider ended a grant shortly after it gave it")
             }
@@ -316,7 +353,7 @@ impl Refusal {
             Self::BadRequest(why) => tracing::debug!(request.id = id, why, "bad request"),
             Self::Unreadable(status) => tracing::debug!(request.id = id, status, "a request that cannot be read"),
             Self::HeadTooLarge => tracing::debug!(request.id = id, "a request with too large a head"),
-            Self::MethodNotAllowed | Self::NoSuchPage | Self::Elsewhere => {}
+            Self::MethodNotAllowed | Self::NoSuchPage | Self::NoPage | Self::Elsewhere => {}
             // Logged where it is judged, with what was judged.
             Self::Denied(Denied::CrossOrigin) => {}
             Self::Denied(denied @ (Denied::EmailNotVerified | Denied::EmailDomain | Denied::Group | Denied::Method)) => {
@@ -337,65 +374,4 @@ impl Refusal {
             Self::Upstream(error) => tracing::warn!(request.id = id, error = causes(error), "the upstream failed a request"),
         }
     }
-
-    /// Logs the cause and makes the answer.
-    pub(super) fn into_response(self, exchange: &Exchange, login_url: &str) -> Response<axum::body::Body> {
-        self.log(exchange);
-        let row = self.row();
-        let reason = self.reason();
-        if let Self::SignIn(_, to) = &self {
-            return redirect(to, row.error);
-        }
-        if let Self::Elsewhere = &self {
-            let location = exchange.site.at(exchange.path_and_query());
-            let mut response = redirect(&Redirect { location, cookies: Vec::new() }, row.error);
-            *response.status_mut() = row.status;
-            return response;
-        }
-        let id = exchange.id_text();
-        let mut response = if exchange.reads_html {
-            let (another, again) = (format!("{login_url}?another=true"), exchange.site.at(exchange.path_and_query()));
-            let action = match row.offers {
-                Offer::SignIn => Action::Link { href: login_url, label: "Sign in" },
-                Offer::AnotherAccount => Action::Link { href: &another, label: "Use another account" },
-                // What a form carried is gone.
-                Offer::TryAgain if exchange.method == Method::GET => Action::Link { href: &again, label: "Try again" },
-                Offer::TryAgain | Offer::Nothing => Action::None,
-            };
-            html(&Page { title: row.title, text: row.text, action, request_id: &id }, row.status, row.error)
-        } else {
-            let mut body = serde_json::json!({ "error": row.error, "message": row.text, "request_id": id });
-            if let Some(members) = body.as_object_mut() {
-                members.extend(reason.map(|reason| ("reason".to_owned(), reason.into())));
-                let signs_in = matches!(row.offers, Offer::SignIn | Offer::AnotherAccount);
-                members.extend(signs_in.then(|| ("login_url".to_owned(), login_url.into())));
-            }
-            json(&body, row.status, row.error)
-        };
-        if let Some(wait) = row.retry_after {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
-        }
-        response
-    }
-}
-
-/// A page of ours.
-pub(super) fn html(page: &Page<'_>, status: StatusCode, mark: &'static str) -> Response<axum::body::Body> {
-    let mut response = Response::new(axum::body::Body::from(page.html()));
-    *response.status_mut() = status;
-    own_headers(response.headers_mut(), mark);
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    if let Ok(policy) = HeaderValue::try_from(content_security_policy()) {
-        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
-    }
-    response
-}
-
-/// A JSON answer of ours.
-pub(super) fn json(body: &serde_json::Value, status: StatusCode, mark: &'static str) -> Response<axum::body::Body> {
-    let mut response = Response::new(axum::body::Body::from(body.to_string()));
-    *response.status_mut() = status;
-    own_headers(response.headers_mut(), mark);
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
 }

@@ -66,12 +66,14 @@ impl Gateway {
         let grant = grant.as_deref();
         let lasted = grant.map_or(Lasted::Long, |grant| sign_in.lasted(grant, headers));
         match next(reason, lasted) {
+            // Nobody clicks so fast: the session that a login brings does not come back with the next request.
+            Next::Provider if sign_in.goes_in_circles(headers) => return Refusal::SignInNotKept(reason),
             Next::Provider => {}
             Next::Withdrawn => return Refusal::AccessWithdrawn(reason),
             Next::Circle => return Refusal::SignInDoesNotLast(reason),
         }
         let return_to = ReturnTo::parse(exchange.path_and_query(), site);
-        let purpose = grant.map_or(Purpose::Login, |grant| sign_in.purpose_for(grant, headers));
+        let purpose = grant.map_or(Purpose::LoginOnTheWay, |grant| sign_in.purpose_for(grant, headers));
         let mut redirect = match sign_in.begin(site, &return_to, headers, purpose).await {
             Ok(redirect) => redirect,
             Err(error) => return Refusal::ProviderUnavailable(error),

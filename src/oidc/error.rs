@@ -69,6 +69,34 @@ pub enum ProviderError {
 }
 
 impl ProviderError {
+    /// Whether the same login may well succeed a moment later, with nobody doing anything about it.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Keys(_) | Self::Fetch(_) | Self::UserInfoFetch(_) => true,
+            Self::UserInfoRefused(status) => status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS,
+            Self::Token(TokenFailure::Refused { status, code, .. }) => {
+                // A code that is refused is used up or too old, and another is had for the asking.
+                let is_of_code = code.as_deref() == Some("invalid_grant");
+                status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS || is_of_code
+            }
+            Self::Token(TokenFailure::NoAnswer(_) | TokenFailure::Unusable(_)) => true,
+            Self::Token(TokenFailure::NotReady)
+            | Self::NotReady
+            | Self::Misconfigured
+            | Self::NoMetadata(_)
+            | Self::Issuer
+            | Self::Discovery(_)
+            | Self::IssuerMismatch { .. }
+            | Self::Metadata(_)
+            | Self::IdToken(_)
+            | Self::LogoutToken(_)
+            | Self::NoIdToken
+            | Self::UserInfo(_)
+            | Self::OtherSubject
+            | Self::Claims(_) => false,
+        }
+    }
+
     /// Whether trying again is in vain until somebody mends the settings, here or at the provider.
     pub fn is_configuration(&self) -> bool {
         match self {

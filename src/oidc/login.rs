@@ -3,17 +3,8 @@
 use openidconnect::{PkceCodeChallenge, PkceCodeVerifier};
 use url::Url;
 
-use super::{discovery::Known, verify::same};
-use crate::secret::{Secret, random_text};
-
-/// A login that is about to begin: where to send the browser, and what must be kept until it returns.
-#[derive(Debug)]
-pub struct AuthorizationRequest {
-    /// The provider's authorization endpoint with all parameters.
-    pub url: Url,
-    /// What the answer will be held against.
-    pub proof: CallbackProof,
-}
+use super::discovery::Known;
+use crate::secret::Secret;
 
 /// What a login asks of the provider beyond the settings.
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,7 +21,7 @@ pub struct Ask<'a> {
 /// Servers and proxies take an address of this length at the least (RFC 9110 section 4.1 names it for a whole request line).
 const LONGEST: usize = 8 * 1024;
 
-/// The secrets of one login, which stay with the browser that began it.
+/// What one login's answer is held against. Whoever makes it gives nonce and verifier 256 bits of chance each.
 #[derive(Clone, Debug)]
 pub struct CallbackProof {
     /// `state`: comes back with the answer.
@@ -39,22 +30,6 @@ pub struct CallbackProof {
     pub nonce: Secret,
     /// PKCE's `code_verifier`: goes with the code.
     pub verifier: Secret,
-}
-
-impl CallbackProof {
-    /// Fresh secrets of 256 bits each. `state_prefix` leads from the answer back to what was kept.
-    pub fn fresh(state_prefix: &str) -> Self {
-        Self {
-            state: Secret::new(format!("{state_prefix}.{}", random_text::<32>())),
-            nonce: Secret::new(random_text::<32>()),
-            verifier: Secret::new(random_text::<32>()),
-        }
-    }
-
-    /// Whether an answer's `state` is ours.
-    pub fn matches_state(&self, state: &str) -> bool {
-        same(self.state.expose(), state)
-    }
 }
 
 /// The request for `proof` at a provider. The parameters that make it safe come last and replace any of the

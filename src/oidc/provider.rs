@@ -14,6 +14,8 @@ use std::{
 use http::Request;
 use http_body_util::Full;
 
+use url::Url;
+
 use super::{
     Demand, PROBE, ProviderError, SHORT_CALL, Settings,
     client_auth::{Credentials, Post},
@@ -21,7 +23,7 @@ use super::{
     http::HttpClient,
     introspection::{self, Introspection},
     keys::{Keys, Purpose},
-    login::{self, Ask, AuthorizationRequest, CallbackProof},
+    login::{self, Ask, CallbackProof},
     logout_token::{self, LogoutToken},
     merge::merge,
     preset::{Preset, RotationClass},
@@ -168,14 +170,13 @@ impl Provider {
         *self.signed_with.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins a login whose answer comes to `redirect_uri`.
+    /// Where a login begins whose answer comes to `redirect_uri` and is held against `proof`.
     ///
     /// # Errors
     /// [`ProviderError::NotReady`].
-    pub fn authorize(&self, redirect_uri: &str, state_prefix: &str, ask: Ask<'_>) -> Result<AuthorizationRequest, ProviderError> {
+    pub fn authorize(&self, redirect_uri: &str, proof: &CallbackProof, ask: Ask<'_>) -> Result<Url, ProviderError> {
         let known = self.known()?;
-        let proof = CallbackProof::fresh(state_prefix);
-        Ok(AuthorizationRequest { url: login::authorization_url(&known, self.client_id(), redirect_uri, &proof, ask), proof })
+        Ok(login::authorization_url(&known, self.client_id(), redirect_uri, proof, ask))
     }
 
     /// Whether an answer may name `issuer` (RFC 9207 section 2.4): it must name ours, and must name one at all

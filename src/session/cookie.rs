@@ -1,149 +1,172 @@
 //! The cookies that are ours: their names, how they are set and cleared, and how they are found in a
 //! request and kept from the upstream.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::{
     HeaderMap, HeaderValue,
     header::{self, Entry},
 };
 
-/// Names and attributes of our cookies, which follow from how browsers reach us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cookies {
-    /// Over https: the `__Host-` prefix (RFC 6265bis section 4.1.3.2) keeps sibling hosts from setting them.
-    Host,
-    /// Over plain http, where browsers refuse that prefix and `Secure`.
-    Plain,
+/// Names and attributes of our cookies, which follow from how browsers reach us and from `CODER_COOKIE_NAME`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cookies {
+    /// Over https: the `__Host-` prefix (RFC 6265bis section 4.1.3.2) keeps sibling hosts from setting them. Over plain http
+    /// browsers refuse that prefix and `Secure`.
+    is_host: bool,
+    base: Arc<str>,
+    session: Arc<str>,
+    returning: Arc<str>,
+    rounds: Arc<str>,
+    tries: Arc<str>,
+    binding: Arc<str>,
 }
 
-/// Every cookie of ours begins with this, after the prefix.
-const OURS: &str = "evergate_";
-const ATTEMPT: &str = "evergate_login_";
+/// What the names begin with, after the prefix, unless that is set.
+pub const DEFAULT_NAME: &str = "evergate";
+
+/// And how long that may be.
+pub const LONGEST_NAME: usize = 16;
+
+/// So many logins that begin at once in a browser without any cookie of ours can each have their own; together these cookies stay
+/// under 3 KiB.
+const BINDINGS: u8 = 64;
 
 impl Cookies {
-    /// The cookies for an access URL.
-    pub fn for_https(https: bool) -> Self {
-        if https { Self::Host } else { Self::Plain }
+    /// The cookies for an access URL, whose names begin with `base`.
+    pub fn new(is_https: bool, base: &str) -> Self {
+        let name = |what: &str| format!("{}{base}_{what}", if is_https { "__Host-" } else { "" }).into();
+        Self {
+            is_host: is_https,
+            base: base.into(),
+            session: name("session"),
+            returning: name("returning"),
+            rounds: name("rounds"),
+            tries: name("tries"),
+            binding: name("login_"),
+        }
     }
 
     /// The session cookie's name.
-    pub fn session(self) -> &'static str {
-        match self {
-            Self::Host => "__Host-evergate_session",
-            Self::Plain => "evergate_session",
-        }
-    }
-
-    /// The name of a login attempt's cookie.
-    pub fn attempt(self, id: &str) -> String {
-        match self {
-            Self::Host => format!("__Host-{ATTEMPT}{id}"),
-            Self::Plain => format!("{ATTEMPT}{id}"),
-        }
+    pub fn session(&self) -> &str {
+        &self.session
     }
 
     /// The name of the cookie that says when this browser was sent to the provider silently, and whether it came back.
-    pub fn returning(self) -> &'static str {
-        match self {
-            Self::Host => "__Host-evergate_returning",
-            Self::Plain => "evergate_returning",
-        }
+    pub fn returning(&self) -> &str {
+        &self.returning
     }
 
     /// The name of the cookie that counts how often this browser was sent to the provider in a row.
-    pub fn rounds(self) -> &'static str {
-        match self {
-            Self::Host => "__Host-evergate_rounds",
-            Self::Plain => "evergate_rounds",
-        }
+    pub fn rounds(&self) -> &str {
+        &self.rounds
+    }
+
+    /// The name of the cookie that counts how often a page of ours has tried again by itself.
+    pub fn tries(&self) -> &str {
+        &self.tries
+    }
+
+    /// The name of a cookie that binds logins to this browser; which one is chance.
+    pub fn binding(&self, chance: u8) -> String {
+        format!("{}{}", self.binding, chance % BINDINGS)
+    }
+
+    /// The cookies of this browser that bind logins to it: names and values.
+    pub fn bindings<'a>(&'a self, headers: &'a HeaderMap) -> impl Iterator<Item = (&'a str, &'a str)> {
+        pairs(headers).filter_map(|(name, value)| {
+            let (name, value) = (std::str::from_utf8(name).ok()?, std::str::from_utf8(value).ok()?);
+            name.starts_with(&*self.binding).then_some((name, value))
+        })
     }
 
     /// What the browser has under one of these names.
-    pub fn value<'a>(self, headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    pub fn value<'a>(&self, headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
         let (_, value) = pairs(headers).find(|(found, _)| *found == name.as_bytes())?;
         std::str::from_utf8(value).ok()
     }
 
     /// A `Set-Cookie` value that keeps `value` for `age`.
-    pub fn set(self, name: &str, value: &str, age: Duration) -> Option<HeaderValue> {
+    pub fn set(&self, name: &str, value: &str, age: Duration) -> Option<HeaderValue> {
         self.line(name, value, age.as_secs())
     }
 
     /// A `Set-Cookie` value that removes the cookie: same attributes, or browsers ignore it (CV-43).
-    pub fn clear(self, name: &str) -> Option<HeaderValue> {
+    pub fn clear(&self, name: &str) -> Option<HeaderValue> {
         self.line(name, "", 0)
     }
 
-    fn line(self, name: &str, value: &str, age: u64) -> Option<HeaderValue> {
-        let secure = match self {
-            Self::Host => "; Secure",
-            Self::Plain => "",
-        };
+    fn line(&self, name: &str, value: &str, age: u64) -> Option<HeaderValue> {
+        let secure = if self.is_host { "; Secure" } else { "" };
         HeaderValue::from_str(&format!("{name}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Lax{secure}")).ok()
     }
 
     /// The session cookie's value, if it has the form of one. Two different ones are none: one was planted, and we
     /// cannot tell which.
-    pub fn session_value(self, headers: &HeaderMap) -> Option<&str> {
+    pub fn session_value<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
         let mut values = pairs(headers).filter(|(name, _)| *name == self.session().as_bytes()).map(|(_, value)| value);
         let first = values.next().filter(|value| has_our_form(value))?;
         if values.all(|other| other == first) { std::str::from_utf8(first).ok() } else { None }
     }
 
-    /// The login attempts that this browser carries: id and value.
-    pub fn attempts(self, headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
-        pairs(headers).filter_map(move |(name, value)| {
-            let name = match self {
-                Self::Host => name.strip_prefix(b"__Host-")?,
-                Self::Plain => name,
-            };
-            let id = name.strip_prefix(ATTEMPT.as_bytes())?;
-            Some((std::str::from_utf8(id).ok()?, std::str::from_utf8(value).ok()?))
+    /// Removes our cookies, in either form, from what goes to the upstream, and joins several lines to one as
+    /// HTTP/1.1 wants it (RFC 9113 section 8.2.3).
+    pub fn strip_ours(&self, headers: &mut HeaderMap) {
+        let Entry::Occupied(mut cookies) = headers.entry(header::COOKIE) else { return };
+        let mut kept = Vec::with_capacity(cookies.get().len());
+        let mut is_as_it_was = cookies.iter().nth(1).is_none();
+        let pairs = cookies.iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b';')).map(<[u8]>::trim_ascii);
+        for pair in pairs.filter(|pair| !pair.is_empty()) {
+            if self.is_ours(pair) {
+                is_as_it_was = false;
+                continue;
+            }
+            if !kept.is_empty() {
+                kept.extend_from_slice(b"; ");
+            }
+            kept.extend_from_slice(pair);
+        }
+        if is_as_it_was {
+            return;
+        }
+        match HeaderValue::try_from(kept) {
+            Ok(kept) if !kept.is_empty() => {
+                cookies.insert(kept);
+            }
+            Ok(_) | Err(_) => {
+                cookies.remove();
+            }
+        }
+    }
+
+    /// Removes what an upstream would set under our names: only we make sessions.
+    pub fn strip_planted(&self, headers: &mut HeaderMap) {
+        let lines = headers.get_all(header::SET_COOKIE);
+        if !lines.iter().any(|line| self.is_ours(line.as_bytes())) {
+            return;
+        }
+        let kept: Vec<HeaderValue> = lines.iter().filter(|line| !self.is_ours(line.as_bytes())).cloned().collect();
+        headers.remove(header::SET_COOKIE);
+        for line in kept {
+            headers.append(header::SET_COOKIE, line);
+        }
+    }
+
+    /// Whether a cookie is ours, or of another Evergate with names of its own on the same host, by how it begins.
+    fn is_ours(&self, pair: &[u8]) -> bool {
+        // A cookie without a name comes back as its value alone, which may look like one with ours.
+        let pair = pair.trim_ascii();
+        let pair = pair.strip_prefix(b"=").unwrap_or(pair);
+        let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii();
+        let name = match name.split_at_checked(7) {
+            Some((prefix, rest)) if prefix.eq_ignore_ascii_case(b"__Host-") => rest,
+            Some(_) | None => name,
+        };
+        [&*self.base, DEFAULT_NAME].iter().any(|base| {
+            let (start, rest) = name.split_at_checked(base.len()).unwrap_or_default();
+            start.eq_ignore_ascii_case(base.as_bytes()) && !start.is_empty() && rest.starts_with(b"_")
         })
     }
-}
-
-/// Removes our cookies, in either form, from what goes to the upstream, and joins several lines to one as
-/// HTTP/1.1 wants it (RFC 9113 section 8.2.3).
-pub fn strip_ours(headers: &mut HeaderMap) {
-    let Entry::Occupied(mut cookies) = headers.entry(header::COOKIE) else { return };
-    let mut kept = Vec::with_capacity(cookies.get().len());
-    let mut is_as_it_was = cookies.iter().nth(1).is_none();
-    let pairs = cookies.iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b';')).map(<[u8]>::trim_ascii);
-    for pair in pairs.filter(|pair| !pair.is_empty()) {
-        if is_ours(pair) {
-            is_as_it_was = false;
-            continue;
-        }
-        if !kept.is_empty() {
-            kept.extend_from_slice(b"; ");
-        }
-        kept.extend_from_slice(pair);
-    }
-    if is_as_it_was {
-        return;
-    }
-    match HeaderValue::try_from(kept) {
-        Ok(kept) if !kept.is_empty() => {
-            cookies.insert(kept);
-        }
-        Ok(_) | Err(_) => {
-            cookies.remove();
-        }
-    }
-}
-
-fn is_ours(pair: &[u8]) -> bool {
-    // A cookie without a name comes back as its value alone, which may look like one with ours.
-    let pair = pair.trim_ascii();
-    let pair = pair.strip_prefix(b"=").unwrap_or(pair);
-    let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii();
-    let name = match name.split_at_checked(7) {
-        Some((prefix, rest)) if prefix.eq_ignore_ascii_case(b"__Host-") => rest,
-        Some(_) | None => name,
-    };
-    name.get(..OURS.len()).is_some_and(|start| start.eq_ignore_ascii_case(OURS.as_bytes()))
 }
 
 /// Whether a text could be one of ours: 256 bits as base64. Nobody is asked about any other.
@@ -161,30 +184,23 @@ fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
     })
 }
 
-/// Removes what an upstream would set under our names: only we make sessions.
-pub fn strip_planted(headers: &mut HeaderMap) {
-    let lines = headers.get_all(header::SET_COOKIE);
-    if !lines.iter().any(|line| is_ours(line.as_bytes())) {
-        return;
-    }
-    let kept: Vec<HeaderValue> = lines.iter().filter(|line| !is_ours(line.as_bytes())).cloned().collect();
-    headers.remove(header::SET_COOKIE);
-    for line in kept {
-        headers.append(header::SET_COOKIE, line);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn headers(lines: &[&str]) -> HeaderMap {
         lines.iter().map(|line| (header::COOKIE, line.parse().unwrap())).collect()
     }
 
+    fn plain() -> Cookies {
+        Cookies::new(false, DEFAULT_NAME)
+    }
+
     fn stripped(lines: &[&str]) -> Vec<String> {
         let mut headers = headers(lines);
-        strip_ours(&mut headers);
+        plain().strip_ours(&mut headers);
         headers.get_all(header::COOKIE).iter().map(|line| line.to_str().unwrap().to_owned()).collect()
     }
 
@@ -202,7 +218,7 @@ mod tests {
     fn odd_cookie_headers_are_read_without_harm() {
         for odd in ["", ";;", "=", "=x", "evergate_session", "; evergate_session ;", "a=1;;;evergate_session="] {
             let headers = headers(&[odd]);
-            assert!(Cookies::Plain.session_value(&headers).is_none_or(str::is_empty), "{odd:?}");
+            assert!(plain().session_value(&headers).is_none_or(str::is_empty), "{odd:?}");
             stripped(&[odd]);
         }
     }
@@ -210,14 +226,14 @@ mod tests {
     #[test]
     fn two_different_session_cookies_are_none() {
         let (a, b) = ("a".repeat(43), "b".repeat(43));
-        let value = |line: String| Cookies::Plain.session_value(&headers(&[&line])).map(str::to_owned);
+        let value = |line: String| plain().session_value(&headers(&[&line])).map(str::to_owned);
         assert_eq!(value(format!("evergate_session={a}")), Some(a.clone()));
         assert_eq!(value(format!("evergate_session={a}; evergate_session={a}")), Some(a.clone()));
         assert_eq!(value(format!("evergate_session={a}; evergate_session={b}")), None);
         assert_eq!(value(format!("evergate_session={a}; evergate_session={a}; evergate_session={b}")), None);
         assert_eq!(value("evergate_session=short".to_owned()), None);
         let plain = headers(&[&format!("evergate_session={a}")]);
-        assert_eq!(Cookies::Host.session_value(&plain), None, "without its prefix it is not ours");
+        assert_eq!(Cookies::new(true, DEFAULT_NAME).session_value(&plain), None, "without its prefix it is not ours");
     }
 
     #[test]
@@ -225,11 +241,11 @@ mod tests {
         let a = "a".repeat(43);
         let line = |bytes: Vec<u8>| HeaderMap::from_iter([(header::COOKIE, HeaderValue::from_bytes(&bytes).unwrap())]);
         let beside = line(format!("name=Zoë; evergate_session={a}; \u{e9}=x").into_bytes());
-        assert_eq!(Cookies::Plain.session_value(&beside), Some(a.as_str()));
+        assert_eq!(plain().session_value(&beside), Some(a.as_str()));
         let latin = line([b"x=\xe9; evergate_session=", a.as_bytes()].concat());
-        assert_eq!(Cookies::Plain.session_value(&latin), Some(a.as_str()));
+        assert_eq!(plain().session_value(&latin), Some(a.as_str()));
         let planted = line(format!("\u{2000}evergate_session={a}").into_bytes());
-        assert_eq!(Cookies::Plain.session_value(&planted), None);
+        assert_eq!(plain().session_value(&planted), None);
     }
 
     #[test]
@@ -238,7 +254,7 @@ mod tests {
         for line in ["a=1; Path=/", "evergate_session=x; Path=/", "__Host-evergate_login_1=x", "b=evergate_session"] {
             headers.append(header::SET_COOKIE, line.parse().unwrap());
         }
-        strip_planted(&mut headers);
+        plain().strip_planted(&mut headers);
         let left: Vec<_> = headers.get_all(header::SET_COOKIE).iter().collect();
         assert_eq!(left, ["a=1; Path=/", "b=evergate_session"]);
     }
@@ -246,11 +262,33 @@ mod tests {
     #[test]
     fn cookies_carry_every_protection_that_the_scheme_allows() {
         let set = |cookies: Cookies| cookies.set(cookies.session(), "v", Duration::from_secs(9)).unwrap();
-        assert_eq!(set(Cookies::Host), "__Host-evergate_session=v; Path=/; Max-Age=9; HttpOnly; SameSite=Lax; Secure");
-        assert_eq!(set(Cookies::Plain), "evergate_session=v; Path=/; Max-Age=9; HttpOnly; SameSite=Lax");
         assert_eq!(
-            Cookies::Host.clear("__Host-evergate_session").unwrap(),
+            set(Cookies::new(true, DEFAULT_NAME)),
+            "__Host-evergate_session=v; Path=/; Max-Age=9; HttpOnly; SameSite=Lax; Secure"
+        );
+        assert_eq!(set(plain()), "evergate_session=v; Path=/; Max-Age=9; HttpOnly; SameSite=Lax");
+        assert_eq!(
+            Cookies::new(true, DEFAULT_NAME).clear("__Host-evergate_session").unwrap(),
             "__Host-evergate_session=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax; Secure"
         );
+    }
+
+    #[test]
+    fn two_of_us_on_one_host_have_cookies_of_their_own() {
+        let (one, other) = (Cookies::new(true, "one"), Cookies::new(true, "other"));
+        assert_eq!((one.session(), other.session()), ("__Host-one_session", "__Host-other_session"));
+        let mut lines = headers(&["one_session=a; other_session=b; __Host-one_login_7=c; evergate_session=d; ones=e"]);
+        one.strip_ours(&mut lines);
+        assert_eq!(lines[header::COOKIE], "other_session=b; ones=e");
+    }
+
+    #[test]
+    fn all_of_ours_together_stay_under_four_kibibytes() {
+        let cookies = Cookies::new(true, &"n".repeat(LONGEST_NAME));
+        let names: BTreeSet<_> = (0..=u8::MAX).map(|chance| cookies.binding(chance)).collect();
+        let others = [cookies.session(), cookies.returning(), cookies.rounds(), cookies.tries()];
+        let length = |name: &str, value: usize| name.len() + "=; ".len() + value;
+        let bindings: usize = names.iter().map(|name| length(name, 16)).sum();
+        assert!(bindings + others.map(|name| length(name, 43)).iter().sum::<usize>() <= 4096);
     }
 }

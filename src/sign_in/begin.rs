@@ -4,7 +4,7 @@ use http::HeaderMap;
 
 use super::{
     Pass, Redirect, SignIn,
-    attempt::{self, Attempt},
+    attempt::{self, Attempt, Beginning, Binding, LONGEST_CARRIED},
     return_to::ReturnTo,
     silence,
 };
@@ -23,8 +23,10 @@ pub enum Purpose<'a> {
     Login,
     /// The same, with the choice of another account than that of the provider's own session.
     AnotherAccount,
-    /// The same, because the grant of their session has come to its end: nobody's click may have begun it.
-    LoginAgain,
+    /// The same, of a browser that was on its way to a page: nobody's click may have begun it.
+    LoginOnTheWay,
+    /// The same, after an attempt that came to nothing. None follows it by itself.
+    LoginOnceMore,
     /// For a grant to follow this one, without a word to the user.
     Silent(&'a Grant),
     /// For the refresh token that this person's login did not bring.
@@ -35,7 +37,7 @@ impl Purpose<'_> {
     /// As the attempt keeps it.
     fn pass(self) -> Pass {
         match self {
-            Self::Login | Self::LoginAgain | Self::AnotherAccount => Pass::Login,
+            Self::Login | Self::LoginOnTheWay | Self::LoginOnceMore | Self::AnotherAccount => Pass::Login,
             Self::Silent(_) => Pass::Silent,
             Self::Consent(_) => Pass::Consent,
         }
@@ -54,11 +56,9 @@ impl SignIn {
         headers: &HeaderMap,
         purpose: Purpose<'_>,
     ) -> Result<Redirect, ProviderError> {
-        let now = self.clock.now();
-        let id = attempt::new_id(now);
         let id_token = self.id_token_for(purpose).await;
         let ask = match purpose {
-            Purpose::Login | Purpose::LoginAgain => Ask::default(),
+            Purpose::Login | Purpose::LoginOnTheWay | Purpose::LoginOnceMore => Ask::default(),
             Purpose::AnotherAccount => Ask { prompt: Some(self.provider.prompt_for_another_account()), ..Ask::default() },
             Purpose::Silent(grant) => Ask {
                 prompt: self.provider.answers_silently().then_some("none"),
@@ -67,23 +67,24 @@ impl SignIn {
             },
             Purpose::Consent(identity) => Ask { prompt: Some("consent"), login_hint: Some(identity.display()), ..Ask::default() },
         };
-        let request = self.provider.authorize(&self.redirect_uri(site), &id, ask)?;
         let rounds = match purpose {
-            Purpose::LoginAgain | Purpose::Silent(_) => self.rounds(headers).saturating_add(1),
+            Purpose::LoginOnTheWay | Purpose::LoginOnceMore | Purpose::Silent(_) => self.rounds(headers).saturating_add(1),
             Purpose::Login | Purpose::AnotherAccount | Purpose::Consent(_) => 0,
         };
-        let attempt = Attempt::new(&request.proof, return_to, purpose.pass(), rounds, now);
-        let value = attempt.seal(&self.keys, &id).unwrap_or_default();
-        let mut cookies: Vec<_> = attempt::surplus(self.cookies.attempts(headers), value.len())
-            .into_iter()
-            .filter_map(|id| self.cookies.clear(&self.cookies.attempt(id)))
-            .collect();
-        cookies.extend(self.cookies.set(&self.cookies.attempt(&id), &value, attempt::LIFE));
+        let (now, is_second) = (self.clock.now(), matches!(purpose, Purpose::LoginOnceMore));
+        let (name, binding) = Binding::of_or_new(&self.cookies, headers);
+        let mut attempt = Attempt::new(&binding, Beginning { at: now, pass: purpose.pass(), rounds, is_second });
+        if return_to.path().len() <= LONGEST_CARRIED || !self.park(&attempt, return_to).await {
+            attempt.carry(&return_to.if_no_longer_than(LONGEST_CARRIED));
+        }
+        let state = attempt.seal(&self.keys).unwrap_or_default();
+        let url = self.provider.authorize(&self.redirect_uri(site), &attempt.proof(&state, &binding), ask)?;
+        let mut cookies: Vec<_> = self.cookies.set(&name, binding.value(), attempt::LIFE).into_iter().collect();
         if let Purpose::Silent(_) = purpose {
             let sent = silence::sent(self.provider.issuer(), now);
             cookies.extend(self.cookies.set(self.cookies.returning(), &sent, silence::REMEMBERED));
         }
-        Ok(Redirect { location: request.url.into(), cookies })
+        Ok(Redirect { location: url.into(), cookies })
     }
 
     /// The ID token that says to the provider whose silence is asked for. Only one of its own, for this client, whose key it

@@ -9,13 +9,18 @@ use crate::address::AccessUrl;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReturnTo(String);
 
-/// A longer address does not fit into the cookie that keeps it.
-const LONGEST: usize = 2048;
+/// As long as any that servers are sure to take (RFC 9110 section 4.1).
+const LONGEST: usize = 8 * 1024;
 
 impl ReturnTo {
     /// Reads an address that came from outside: a path, or a URL of our own origin.
     pub fn parse(text: &str, access: &AccessUrl) -> Self {
         Self::checked(text, access).unwrap_or_else(Self::front_page)
+    }
+
+    /// The page of ours whose address a browser names as the one that it comes from.
+    pub fn of_page(address: &str, access: &AccessUrl) -> Option<Self> {
+        Self::checked(address, access)
     }
 
     /// `/`.
@@ -29,9 +34,16 @@ impl ReturnTo {
         &self.0
     }
 
+    /// This, or the front page if it is longer.
+    pub fn if_no_longer_than(&self, length: usize) -> Self {
+        if self.0.len() <= length { self.clone() } else { Self::front_page() }
+    }
+
     fn checked(text: &str, access: &AccessUrl) -> Option<Self> {
-        // Browsers drop tabs and line ends and read a backslash as a slash; nothing honest holds them.
-        if text.len() > LONGEST || text.chars().any(|character| character.is_control() || character == '\\' || character == ' ') {
+        // Browsers drop tabs and line ends, and read a backslash as a slash before the query; nothing honest holds them there.
+        let path = text.split(['?', '#']).next().unwrap_or_default();
+        let is_odd = |character: char| character.is_control() || character == ' ';
+        if text.len() > LONGEST || text.chars().any(is_odd) || path.contains('\\') {
             return None;
         }
         let url = if text.starts_with('/') {
@@ -64,7 +76,16 @@ mod tests {
 
     #[test]
     fn pages_of_ours_are_kept_with_their_query() {
-        for same in ["/", "/a", "/a/b?c=d&e=%2F", "/a?next=https://evil.example", "/%09/evil.example", "/a%5c..", "/?rd=//evil"] {
+        for same in [
+            "/",
+            "/a",
+            "/a/b?c=d&e=%2F",
+            "/a?next=https://evil.example",
+            "/%09/evil.example",
+            "/a%5c..",
+            "/?rd=//evil",
+            r"/a?file=C:\dir\x",
+        ] {
             assert_eq!(returned(same), same);
         }
         assert_eq!(returned("https://app.example/a?b#c"), "/a?b");

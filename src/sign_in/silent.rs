@@ -40,7 +40,7 @@ impl SignIn {
     /// silence, only a session that lives keeps its place: its user may be asked something, and may come back without.
     pub fn purpose_for<'a>(&self, grant: &'a Grant, headers: &HeaderMap) -> Purpose<'a> {
         let may = self.provider.answers_silently() || grant.ended.is_none();
-        if may && self.silence(headers) == Silence::Allowed { Purpose::Silent(grant) } else { Purpose::LoginAgain }
+        if may && self.silence(headers) == Silence::Allowed { Purpose::Silent(grant) } else { Purpose::LoginOnTheWay }
     }
 
     /// Whether a browser may be sent to the provider without anything being asked of its user.
@@ -58,7 +58,7 @@ impl SignIn {
     pub fn lasted(&self, grant: &Grant, headers: &HeaderMap) -> Lasted {
         let now = self.clock.now();
         match now.since(grant.created_at) {
-            _ if rounds::is_circle(self.rounds(headers)) => Lasted::NoTime,
+            _ if self.goes_in_circles(headers) => Lasted::NoTime,
             age if age < AT_ONCE => Lasted::NoTime,
             age if age < SOON => Lasted::Shortly,
             _ => Lasted::Long,
@@ -82,8 +82,8 @@ impl SignIn {
     /// Notes that a silent attempt of this browser's has come back, whatever came of it.
     pub fn came_back(&self, query: &str, headers: &HeaderMap) -> Option<HeaderValue> {
         let answer = Answer::parse(query).ok()?;
-        let (_, attempt) = self.attempt_of(&answer.state, headers).ok()?;
-        if attempt.pass() != Pass::Silent || !attempt.proof().matches_state(&answer.state) {
+        let attempt = self.attempt_of(&answer).ok()?;
+        if attempt.pass() != Pass::Silent || attempt.binding_in(&self.cookies, headers).is_none() {
             return None;
         }
         let back = silence::back(self.provider.issuer(), self.clock.now());
@@ -92,6 +92,11 @@ impl SignIn {
 
     fn silence(&self, headers: &HeaderMap) -> Silence {
         silence::silence(self.cookies.value(headers, self.cookies.returning()), self.provider.issuer(), self.clock.now())
+    }
+
+    /// Whether this browser has just been through the provider so often that once more leads nowhere.
+    pub fn goes_in_circles(&self, headers: &HeaderMap) -> bool {
+        rounds::is_circle(self.rounds(headers))
     }
 
     pub(super) fn rounds(&self, headers: &HeaderMap) -> u32 {

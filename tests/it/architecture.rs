@@ -274,6 +274,7 @@ fn statuses_are_chosen_in_the_refusal_table_and_own_pages() {
         let module = source.path.with_extension("").display().to_string();
         let may = [
             "gateway/refusal",
+            "gateway/refusal/answer",
             "gateway/refusal/login",
             "gateway/own_pages",
             "gateway",

@@ -84,7 +84,8 @@ async fn several_tabs_log_in_at_once() {
     assert_eq!(visitor.get(&path_of(&second)).await.location().path(), "/two");
     assert_eq!(visitor.get(&path_of(&first)).await.location().path(), "/one");
     assert!(visitor.get("/").await.is_upstreams());
-    assert_eq!(visitor.cookies().len(), 1, "no attempt is left over: {:?}", visitor.cookies().keys());
+    let left: Vec<_> = visitor.cookies().into_keys().filter(|name| name.contains("login")).collect();
+    assert!(left.is_empty(), "no attempt is left over: {left:?}");
 }
 
 #[tokio::test]
@@ -94,7 +95,7 @@ async fn attempts_that_never_return_do_not_pile_up() {
     for _ in 0..20 {
         visitor.get("/").await.location();
     }
-    assert_eq!(visitor.cookies().len(), 8);
+    assert_eq!(visitor.cookies().len(), 1, "one after the other, they share what binds them to the browser");
     visitor.log_in(&world.idp, "/").await;
     assert!(visitor.get("/").await.is_upstreams());
 }
@@ -106,7 +107,7 @@ async fn a_tab_whose_login_was_finished_by_another_is_not_shown_an_error() {
     let callback = world.idp.authorize(&visitor.get("/page").await.location()).await;
     visitor.get(&path_of(&callback)).await;
     let again = visitor.get(&path_of(&callback)).await;
-    assert_eq!(again.location().as_str(), format!("{ACCESS}/"));
+    assert_eq!(again.location().as_str(), format!("{ACCESS}/page"));
     assert!(visitor.get("/").await.is_upstreams());
 }
 

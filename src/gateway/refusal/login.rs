@@ -70,7 +70,7 @@ pub(super) fn callback_row(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "login_busy",
                 "Just a moment",
-                "Many people sign in right now. Please reload this page.",
+                "Many people sign in right now. This page tries again by itself.",
             )
         },
         CallbackError::Provider(error) => provider_row(error, row),

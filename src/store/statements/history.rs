@@ -143,6 +143,11 @@ macro_rules! implement_history {
                 .execute(&mut *connection)
                 .await?
                 .rows_affected();
+                let parked = sqlx::query("DELETE FROM parked_addresses WHERE expires_at <= $1")
+                    .bind(expired.now.0)
+                    .execute(&mut *connection)
+                    .await?
+                    .rows_affected();
                 let replicas = sqlx::query(concat!("DELETE FROM replicas WHERE seen_at < ", $now, " - 86400000"))
                     .execute(&mut *connection)
                     .await?
@@ -153,7 +158,7 @@ macro_rules! implement_history {
                     .execute(&mut *connection)
                     .await?
                     .rows_affected();
-                Ok(u64::try_from(sessions.len()).unwrap_or(u64::MAX).saturating_add(grants + attempts + replicas + events))
+                Ok(u64::try_from(sessions.len()).unwrap_or(u64::MAX).saturating_add(grants + attempts + parked + replicas + events))
             }
 
             pub(super) async fn counts(connection: &mut $Connection) -> Result<Counts, StoreError> {

@@ -228,6 +228,36 @@ macro_rules! implement_sessions {
                 Ok(found.is_some())
             }
 
+            pub(super) async fn park(
+                connection: &mut $Connection,
+                name: [u8; 32],
+                sealed: &[u8],
+                expires_at: Timestamp,
+                most: i64,
+            ) -> Result<bool, StoreError> {
+                let inserted = sqlx::query(
+                    "INSERT INTO parked_addresses (name, sealed, expires_at) SELECT $1, $2, $3 \
+                     WHERE (SELECT COUNT(*) FROM parked_addresses) < $4 \
+                     ON CONFLICT (name) DO UPDATE SET expires_at = excluded.expires_at",
+                )
+                .bind(&name[..])
+                .bind(sealed)
+                .bind(expires_at.0)
+                .bind(most)
+                .execute(&mut *connection)
+                .await?
+                .rows_affected();
+                Ok(inserted > 0)
+            }
+
+            pub(super) async fn parked(connection: &mut $Connection, name: [u8; 32]) -> Result<Option<Vec<u8>>, StoreError> {
+                let row: Option<$Row> = sqlx::query("SELECT sealed FROM parked_addresses WHERE name = $1")
+                    .bind(&name[..])
+                    .fetch_optional(&mut *connection)
+                    .await?;
+                Ok(row.map(|row| row.try_get("sealed")).transpose()?)
+            }
+
             pub(super) async fn sessions_of(connection: &mut $Connection, whose: Whose<'_>) -> Result<Vec<SessionHash>, StoreError> {
                 let rows = sqlx::query(
                     "SELECT sessions.hash FROM sessions JOIN grants ON grants.id = sessions.grant_id \

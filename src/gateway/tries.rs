@@ -1,0 +1,28 @@
+//! Pages that try again by themselves, after pauses that grow. A cookie counts, because a page without script cannot; it is gone
+//! when somebody has left the page.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue};
+
+use crate::session::cookie::Cookies;
+
+/// The first pause and the longest, in seconds.
+const PAUSES: (u64, u64) = (2, 60);
+/// A page is asked for again within this, besides the pause.
+const LATE: Duration = Duration::from_secs(15);
+
+/// How often the page that is asked for now has just tried again.
+pub(super) fn just_made(cookies: &Cookies, headers: &HeaderMap) -> u32 {
+    cookies.value(headers, cookies.tries()).and_then(|count| count.parse().ok()).unwrap_or(0)
+}
+
+/// How long a page waits that has tried so often.
+pub(super) fn pause(tries: u32) -> Duration {
+    Duration::from_secs(PAUSES.0.saturating_mul(1 << tries.min(10)).min(PAUSES.1))
+}
+
+/// The cookie that counts one more.
+pub(super) fn one_more(cookies: &Cookies, tries: u32) -> Option<HeaderValue> {
+    cookies.set(cookies.tries(), &tries.saturating_add(1).min(99).to_string(), pause(tries) + LATE)
+}

@@ -1,0 +1,57 @@
+//! A login that came to nothing, and what becomes of its browser.
+
+use http::HeaderMap;
+
+use super::{Answer, CallbackError, Purpose, Redirect, SignIn, return_to::ReturnTo};
+use crate::address::AccessUrl;
+
+/// A login that came to nothing.
+#[derive(Debug)]
+pub struct Failed {
+    /// Why.
+    pub error: CallbackError,
+    /// Where it led, if its attempt is one of ours, whosever it is.
+    pub return_to: Option<ReturnTo>,
+    may_begin_again: bool,
+}
+
+impl Failed {
+    /// Whether it says nothing of who is at the browser, who may have signed in another way.
+    pub fn is_of_another_attempt(&self) -> bool {
+        matches!(self.error, CallbackError::UnknownAttempt(_))
+    }
+}
+
+impl CallbackError {
+    /// Whether the next attempt may well fare better, with nobody doing anything about it.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::UnknownAttempt(_) => true,
+            Self::Provider(error) => error.may_pass(),
+            Self::Parameters(_)
+            | Self::Issuer
+            | Self::Refused { .. }
+            | Self::Declined
+            | Self::Busy
+            | Self::Denied(_)
+            | Self::Store(_) => false,
+        }
+    }
+}
+
+impl SignIn {
+    /// What is left of a login that failed.
+    pub(super) async fn failed(&self, error: CallbackError, site: &AccessUrl, query: &str) -> Failed {
+        let attempt = Answer::parse(query).ok().and_then(|answer| self.attempt_of(&answer).ok());
+        let Some(attempt) = attempt else { return Failed { error, return_to: None, may_begin_again: false } };
+        let may_begin_again = !attempt.is_second() && error.may_pass();
+        Failed { error, return_to: Some(self.destination(&attempt, site).await), may_begin_again }
+    }
+
+    /// Sends a browser to the provider once more, to the page that it was on its way to: its attempt was too old, or was
+    /// overtaken by another tab's, or the provider failed for a moment. Never twice in a row.
+    pub async fn begin_again(&self, failed: &Failed, site: &AccessUrl, headers: &HeaderMap) -> Option<Redirect> {
+        let return_to = failed.return_to.as_ref().filter(|_| failed.may_begin_again)?;
+        self.begin(site, return_to, headers, Purpose::LoginOnceMore).await.ok()
+    }
+}

@@ -1,0 +1,42 @@
+//! Addresses that are too long to travel with their login attempts, parked in the store until those return. Few are, so that
+//! nobody can fill the store with them.
+
+use super::{
+    SignIn,
+    attempt::{Attempt, LIFE},
+    return_to::ReturnTo,
+};
+use crate::address::AccessUrl;
+
+/// So many are parked at once: some sixteen megabytes at the most.
+const MOST: i64 = 2000;
+const PLACE: &str = "parked address";
+
+impl SignIn {
+    /// Parks the address to which an attempt leads. `false`: it leads to the front page instead.
+    pub(super) async fn park(&self, attempt: &Attempt, return_to: &ReturnTo) -> bool {
+        let Ok(sealed) = self.keys.seal(PLACE, return_to.path().as_bytes()) else { return false };
+        // Kept for longer than the attempt, which may begin again when it is too old.
+        let expires_at = attempt.at().plus(2 * LIFE);
+        match self.store.park(attempt.name(PLACE), &sealed, expires_at, MOST).await {
+            Ok(is_parked) => is_parked,
+            Err(error) => {
+                tracing::debug!(%error, "the long address of a page could not be kept for a login");
+                false
+            }
+        }
+    }
+
+    /// Where an attempt leads.
+    pub(super) async fn destination(&self, attempt: &Attempt, site: &AccessUrl) -> ReturnTo {
+        let path = match attempt.return_to() {
+            Some(path) => Some(path.to_owned()),
+            None => {
+                let sealed = self.store.parked(attempt.name(PLACE)).await.ok().flatten();
+                let plain = sealed.and_then(|sealed| self.keys.open(PLACE, &sealed).ok());
+                plain.and_then(|plain| String::from_utf8(plain).ok())
+            }
+        };
+        path.map_or_else(ReturnTo::front_page, |path| ReturnTo::parse(&path, site))
+    }
+}
