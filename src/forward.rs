@@ -5,6 +5,7 @@
 
 mod body;
 mod connect;
+mod cut;
 mod edits;
 mod forwarded;
 mod hop;
@@ -113,6 +114,9 @@ pub enum ForwardError {
     /// No head of an answer came in time.
     #[error("the upstream did not answer in time")]
     TimedOut,
+    /// The session ended while its answer was waited for.
+    #[error("the session has ended")]
+    SessionEnded,
     /// It changed to a protocol that nobody asked for.
     #[error("the upstream changed the protocol unasked")]
     Unasked,
@@ -246,7 +250,12 @@ impl Forwarder {
         let outgoing = Box::new(Outgoing { head, ours, body });
         let pass = interim.map(|pass| move |response| way.pass_interim(response, pass));
         let interim: Interim<'_> = pass.as_ref().map(|pass| pass as _);
-        let ((mut response, switched), room) = way.send(outgoing, origin, path, kind, interim).await?;
+        let answered = tokio::select! {
+            biased;
+            answered = way.send(outgoing, origin, path, kind, interim) => answered,
+            () = cut::session_ended(beyond.watch.as_ref()) => Err(ForwardError::SessionEnded),
+        };
+        let ((mut response, switched), room) = answered?;
 
         let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let protocol = response.headers().get(header::UPGRADE).cloned();

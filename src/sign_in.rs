@@ -170,10 +170,10 @@ impl SignIn {
             Err(error) => Err(error),
         };
         let mut redirect = match attempt.pass() {
-            Pass::Login => self.enter(at, signed?, None, &return_to, Pass::Login).await?,
-            Pass::Silent => self.complete_silently(at, signed, &return_to).await?,
+            Pass::Login => self.enter(at, signed?, None, &return_to, &attempt).await?,
+            Pass::Silent => self.complete_silently(at, signed, &return_to, &attempt).await?,
             Pass::Consent => match signed {
-                Ok(signed) => self.enter(at, signed, None, &return_to, Pass::Consent).await?,
+                Ok(signed) => self.enter(at, signed, None, &return_to, &attempt).await?,
                 // The login before has made a session, which lasts as long as its access token.
                 Err(error) if self.standing(headers).await?.is_some() => {
                     tracing::info!(error = causes(&error), "the provider gave no refresh token");

@@ -168,6 +168,8 @@ impl SignOut {
         if self.store.has_returned(name).await? {
             return Ok(());
         }
+        // First, so that a login that is just being kept is either found or finds this.
+        self.store.remember_logout(whose, self.clock.now()).await?;
         for hash in self.store.sessions_of(whose).await? {
             let session = self.store.session(hash).await?;
             if session.is_some_and(|session| session.created_at <= token.issued_at.plus(LEEWAY)) {

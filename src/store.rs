@@ -4,6 +4,7 @@
 //! Every call is bounded: a store that does not answer is [`StoreError::Unavailable`], never a wait.
 
 mod error;
+mod farewells;
 mod gate;
 mod heartbeat;
 mod journal;

@@ -16,18 +16,17 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::{
     Beyond, ForwardError,
+    cut::{self, Watched},
     http1::{self, Receiving},
     upstream::{Fault, Room},
 };
-use crate::session::connections::{Connection, Watch};
 
 /// A body without its trailers. Some servers read a trailer as one more header, so a client could say there what is
-/// scrubbed from its headers; requests have no use for them (gRPC's stand in answers). One that may take long breaks off when
-/// its session ends; one of somebody whom we do not know, when they pause for too long.
+/// scrubbed from its headers; requests have no use for them (gRPC's stand in answers). It breaks off when its session ends; that of somebody whom we do not know, when they pause for too long.
 #[derive(Debug)]
 pub(super) struct WithoutTrailers {
     body: Option<Incoming>,
-    watched: Option<Box<Watched>>,
+    watched: Option<Watched>,
     timed: Option<Box<Timed>>,
     whole: Option<CancellationToken>,
     place: Option<Arc<OwnedSemaphorePermit>>,
@@ -66,10 +65,7 @@ impl WithoutTrailers {
 
     /// Ready when its session has ended, also while nobody takes any of it.
     pub(super) fn poll_cut(&mut self, context: &mut Context<'_>) -> Poll<BrokenOff> {
-        match self.watched.as_mut().is_some_and(|watched| watched.is_over(context)) {
-            true => Poll::Ready(BrokenOff::SessionEnded),
-            false => Poll::Pending,
-        }
+        cut::poll_cut(self.watched.as_mut(), context).map(|()| BrokenOff::SessionEnded)
     }
 
     /// Nothing.
@@ -98,6 +94,9 @@ impl Body for WithoutTrailers {
         let Some(body) = &mut this.body else { return Poll::Ready(None) };
         loop {
             let frame = Pin::new(&mut *body).poll_frame(context);
+            if frame.is_pending() && this.watched.as_mut().is_some_and(|watched| watched.waits(context)) {
+                return Poll::Ready(Some(Err(BrokenOff::SessionEnded)));
+            }
             if let Some(timed) = &mut this.timed
                 && timed.is_over(context, frame.is_pending())
             {
@@ -144,37 +143,16 @@ pub(super) async fn within<T>(
     }
 }
 
-/// An answer's body. One that may take long, because nobody knows its length or it is large, breaks off when its session
-/// ends; and any when the upstream takes longer than it may. The client sees that it is not whole.
+/// An answer's body. It breaks off when its session ends, and when the upstream takes longer than it may. The client sees that
+/// it is not whole.
 #[derive(Debug)]
 pub struct Answer {
     body: Source,
-    watched: Option<Box<Watched>>,
+    watched: Option<Watched>,
     draining: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     timed: Option<Box<Timed>>,
     _place: Option<Arc<OwnedSemaphorePermit>>,
     _room: Option<Room>,
-}
-
-/// What ends a body besides its end.
-#[derive(Debug)]
-struct Watched {
-    _connection: Connection,
-    ended: Pin<Box<WaitForCancellationFutureOwned>>,
-}
-
-impl Watched {
-    /// Registers a body that may take long, because nobody knows its length or it is large.
-    fn new(body: &impl Body, watch: Option<&Watch>) -> Option<Box<Self>> {
-        let is_short = body.is_end_stream() || body.size_hint().upper().is_some_and(|length| length <= SHORT);
-        let connection = watch.filter(|_| !is_short)?.open();
-        let ended = Box::pin(connection.ended().clone().cancelled_owned());
-        Some(Box::new(Self { _connection: connection, ended }))
-    }
-
-    fn is_over(&mut self, context: &mut Context<'_>) -> bool {
-        self.ended.as_mut().poll(context).is_ready()
-    }
 }
 
 /// How long a body may take.
@@ -192,9 +170,6 @@ struct Timed {
     idle: Option<Pin<Box<Sleep>>>,
     total: Option<Pin<Box<Sleep>>>,
 }
-
-/// A body of a known length up to this is over soon enough.
-const SHORT: u64 = 1 << 20;
 
 /// Why a body broke off.
 #[derive(Debug, thiserror::Error)]
@@ -363,6 +338,9 @@ impl Body for Answer {
             return Poll::Ready(Some(Err(BrokenOff::Draining)));
         }
         let frame = Pin::new(&mut self.body).poll_frame(context);
+        if frame.is_pending() && self.watched.as_mut().is_some_and(|watched| watched.waits(context)) {
+            return Poll::Ready(Some(Err(BrokenOff::SessionEnded)));
+        }
         if let Some(timed) = &mut self.timed
             && timed.is_over(context, frame.is_pending())
         {

@@ -40,6 +40,7 @@ impl Changed {
             || seen.is_new
             || seen.reached_a_limit
             || self.sessions.contains(&seen.hash)
+            || self.sessions.contains(&seen.current)
             || self.grants.contains(&seen.grant)
     }
 }
@@ -76,7 +77,7 @@ impl Gateway {
 
     /// Cuts a session's connections if it has ended. Says its name if that could not be found out.
     async fn look_after(&self, seen: Seen) -> Option<SessionHash> {
-        match self.visitors.still_served(seen.hash, &self.policy).await {
+        match self.visitors.still_served(seen.current, &self.policy).await {
             Ok(Some(held)) => self.connections.lives(&seen, held),
             Ok(None) => {
                 tracing::info!(

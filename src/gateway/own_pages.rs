@@ -33,7 +33,7 @@ use crate::{
     session::SessionHash,
     sign_in::{Failed, Purpose, Redirect, return_from, return_to::ReturnTo},
     sign_out::{By, Wish, wish},
-    store::{Condition, Store},
+    store::{Condition, Store, StoreError},
     telemetry::logs::causes,
 };
 
@@ -134,6 +134,30 @@ impl Asked {
         self.page(&Page { title: "Signed out", text, action, again_after: None, request_id: &id }, "signed_out")
     }
 
+    /// A page with a button that signs out.
+    fn sign_out_page(&self, (title, text): (&str, &str), by: By, return_to: Option<&ReturnTo>) -> Response<Body> {
+        let everywhere = if by == By::UserEverywhere { "?everywhere=true" } else { "" };
+        let (rd, id) = (return_to.map_or("", ReturnTo::path), self.exchange.id_text());
+        let href = format!("{}/sign_out{everywhere}", self.gateway.settings.prefix);
+        let action = Action::Post { href: &href, label: "Sign out", field: ("rd", rd), instead: ("/", "Stay signed in") };
+        let mut response = self.page(&Page { title, text, action, again_after: None, request_id: &id }, "sign_out");
+        // Without a referrer browsers send no origin either, and the button's own post would look like a stranger's.
+        response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+        response
+    }
+
+    /// The session may live on: its user must know, and can try again.
+    fn not_signed_out(&self, error: StoreError, by: By, return_to: Option<&ReturnTo>) -> Response<Body> {
+        if !self.exchange.reads_html {
+            return self.refuse(error.into());
+        }
+        tracing::warn!(request.id = self.exchange.id_text(), error = causes(&error), "a session could not be ended");
+        let text = "The service cannot end your session right now: you are not signed out yet. Please try again shortly.";
+        let mut response = self.sign_out_page(("Not signed out", text), by, return_to);
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        response
+    }
+
     fn page(&self, page: &Page<'_>, mark: &'static str) -> Response<Body> {
         html(page, StatusCode::OK, mark)
     }
@@ -199,25 +223,17 @@ async fn sign_out(
     let everywhere = url::form_urlencoded::parse(query.as_bytes()).any(|(name, value)| name == "everywhere" && value == "true");
     let by = if everywhere { By::UserEverywhere } else { By::User };
     if wish(&method, &headers, access) == Wish::Doubtful {
-        let rd = return_to.as_ref().map_or("", ReturnTo::path);
-        let href = format!("{}/sign_out{}", gateway.settings.prefix, if everywhere { "?everywhere=true" } else { "" });
-        let action = Action::Post { href: &href, label: "Sign out", field: ("rd", rd), instead: ("/", "Stay signed in") };
-        let id = asked.exchange.id_text();
         let text = match by {
             By::UserEverywhere => "You will be signed out of this service in all your browsers.",
             By::User | By::Administrator | By::Provider => "You will be signed out of this service.",
         };
-        let page = Page { title: "Sign out?", text, action, again_after: None, request_id: &id };
-        let mut response = asked.page(&page, "sign_out");
-        // Without a referrer browsers send no origin either, and the button's own post would look like a stranger's.
-        response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
-        return response;
+        return asked.sign_out_page(("Sign out?", text), by, return_to.as_ref());
     }
     let end_session = match gateway.sign_in.cookies.session_value(&headers) {
         Some(value) => {
             match gateway.sign_out.end(SessionHash::of(value), by, access, return_to.as_ref().map(ReturnTo::path)).await {
                 Ok(end_session) => end_session,
-                Err(error) => return asked.refuse(error.into()),
+                Err(error) => return asked.not_signed_out(error, by, return_to.as_ref()),
             }
         }
         None => None,

@@ -62,7 +62,8 @@ impl From<Denied> for Refusal {
 
 impl From<ForwardError> for Refusal {
     fn from(error: ForwardError) -> Self {
-        Self::Upstream(error)
+        let has_ended = matches!(error, ForwardError::SessionEnded);
+        if has_ended { Self::SignInNeeded(Reason::UnknownSession) } else { Self::Upstream(error) }
     }
 }
 
@@ -235,7 +236,11 @@ impl Refusal {
                 )
             },
             Self::Upstream(
-                ForwardError::Broken(_) | ForwardError::Reset(_) | ForwardError::Unasked | ForwardError::NoUpstream,
+                ForwardError::Broken(_)
+                | ForwardError::Reset(_)
+                | ForwardError::Unasked
+                | ForwardError::NoUpstream
+                | ForwardError::SessionEnded,
             ) => Row {
                 offers: Offer::TryAgain,
                 ..row(

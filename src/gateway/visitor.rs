@@ -165,7 +165,7 @@ impl Visitors {
     /// more, by the identity that the last renewal brought, is not served; a route's own rule is asked of requests alone.
     pub(super) async fn still_served(&self, hash: SessionHash, everybody: &Policy) -> Result<Option<Arc<Held>>, StoreError> {
         let now = self.clock.now();
-        let Some(held) = self.cache.session(hash, now, || self.store.session(hash)).await? else { return Ok(None) };
+        let Some(held) = self.held_or_successor(hash).await? else { return Ok(None) };
         if self.settings.reached(&held.session, SessionCache::last_seen(&held), now).is_some() && self.has_ended(&held).await? {
             return Ok(None);
         }
@@ -173,6 +173,17 @@ impl Visitors {
         let Some(grant) = self.cache.grant(id, now, || self.store.grant(id)).await? else { return Ok(None) };
         let ended = grant.ended.as_ref().is_some_and(|ended| ended.reason != EndReason::OutcomeUnknown);
         Ok((!ended && everybody.admit(&grant.identity).is_ok()).then_some(held))
+    }
+
+    /// The session, or the one that its user's next login in the same browser made in its place.
+    async fn held_or_successor(&self, hash: SessionHash) -> Result<Option<Arc<Held>>, StoreError> {
+        let now = self.clock.now();
+        let held = self.cache.session(hash, now, || self.store.session(hash)).await?;
+        if held.is_some() || self.cache.unrecorded().contains(&hash) {
+            return Ok(held);
+        }
+        let Some(next) = self.store.successor(hash).await? else { return Ok(None) };
+        self.cache.session(next.hash, now, || std::future::ready(Ok(Some(next)))).await
     }
 
     /// What memory takes for ended may have been used through another replica.

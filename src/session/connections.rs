@@ -64,8 +64,10 @@ pub struct Connection {
 /// What is known of a session that has connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen {
-    /// Its name.
+    /// Its name when its connections were made.
     pub hash: SessionHash,
+    /// Its name by now: its user may have logged in again in the same browser.
+    pub current: SessionHash,
     /// The grant that it pointed to when it was last looked at.
     pub grant: GrantId,
     /// The newest of its connections.
@@ -107,6 +109,7 @@ impl Connections {
             let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             all.extend(shard.iter().map(|(hash, open)| Seen {
                 hash: *hash,
+                current: open.held.session.hash,
                 grant: open.grant,
                 newest: open.newest,
                 is_new: open.is_new,

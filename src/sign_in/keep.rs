@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::{HeaderMap, HeaderValue};
 
-use super::{At, CallbackError, Pass, Purpose, Redirect, SignIn, return_to::ReturnTo};
+use super::{At, Attempt, CallbackError, Pass, Purpose, Redirect, SignIn, return_to::ReturnTo};
 use crate::{
     grant::GrantId,
     history::{Event, Kind},
@@ -12,7 +12,7 @@ use crate::{
     oidc::{Provider, Signed},
     policy::Denied,
     session::{Session, SessionHash},
-    store::{NewGrant, Seat, Seated, Sharing, Tokens},
+    store::{NewGrant, Seat, Seated, Sharing, Tokens, Whose},
 };
 
 /// Whether this provider's logins bring the refresh tokens that are asked for, as far as this process has seen.
@@ -64,7 +64,7 @@ impl SignIn {
         signed: Signed,
         seat: Option<SessionHash>,
         return_to: &ReturnTo,
-        pass: Pass,
+        attempt: &Attempt,
     ) -> Result<Redirect, CallbackError> {
         if let Err(denied) = self.policy.admit(&signed.identity) {
             self.note_denied(&signed.identity, denied);
@@ -73,12 +73,13 @@ impl SignIn {
                 return Err(denied.into());
             }
         }
-        let identity = signed.identity.clone();
+        let (pass, identity, provider_session) = (attempt.pass(), signed.identity.clone(), signed.provider_session.clone());
         let brought_one = signed.answer.refresh_token.is_some();
         let Some((seated, cookie)) = self.keep(signed, seat, at.headers).await? else {
             // The session was ended while its browser was away: whoever it is logs in like anybody.
             return Ok(self.begin(at.site, return_to, at.headers, Purpose::Login).await?);
         };
+        self.refuse_who_was_logged_out(&identity, provider_session.as_deref(), seated.session, attempt).await?;
         if pass == Pass::Consent {
             self.provider.note_consent(seated.renewable);
         }
@@ -93,6 +94,25 @@ impl SignIn {
         };
         redirect.cookies.extend(cookie);
         Ok(redirect)
+    }
+
+    /// Ends the session at once of somebody whom the provider has logged out while their login was under way. Looked at when the
+    /// session is kept, so that a logout either finds it or is found.
+    async fn refuse_who_was_logged_out(
+        &self,
+        identity: &Identity,
+        provider_session: Option<&str>,
+        session: SessionHash,
+        attempt: &Attempt,
+    ) -> Result<(), CallbackError> {
+        let (issuer, client_id) = (self.provider.issuer(), self.provider.client_id());
+        let whose = Whose { issuer, client_id, subject: Some(&identity.subject), provider_session };
+        if !self.store.was_logged_out_since(whose, attempt.at()).await? {
+            return Ok(());
+        }
+        self.store.end_session(session).await?;
+        tracing::info!(session = session.short(), "the provider logged a user out while their login was under way");
+        Err(CallbackError::UnknownAttempt("the provider has logged its user out since it began"))
     }
 
     /// Keeps the grant, for the session that is named or for a new one, and returns the new one's cookie. Whatever

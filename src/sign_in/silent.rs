@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue};
 
 use super::{
-    Answer, At, CallbackError, Pass, Purpose, Redirect, SignIn,
+    Answer, At, Attempt, CallbackError, Pass, Purpose, Redirect, SignIn,
     return_to::ReturnTo,
     rounds,
     silence::{self, Silence},
@@ -114,6 +114,7 @@ impl SignIn {
         at: At<'_>,
         signed: Result<Signed, CallbackError>,
         return_to: &ReturnTo,
+        attempt: &Attempt,
     ) -> Result<Redirect, CallbackError> {
         let standing = self.standing(at.headers).await?;
         let lives = standing.as_ref().is_some_and(|(_, grant)| self.lives(grant));
@@ -127,7 +128,7 @@ impl SignIn {
                     // Somebody else is logged in at the provider now, which is no reason to end this session.
                     return Ok(at.back_to(return_to));
                 }
-                return self.enter(at, signed, seat, return_to, Pass::Silent).await;
+                return self.enter(at, signed, seat, return_to, attempt).await;
             }
             Err(error) => error,
         };

@@ -119,7 +119,7 @@ impl Postgres {
                 include_str!("../../migrations/postgres/0002_history_and_shared_grants.sql"),
             ),
             migration(3, "replicas and knowledge", include_str!("../../migrations/postgres/0003_replicas_and_knowledge.sql")),
-            migration(4, "long addresses", include_str!("../../migrations/postgres/0004_long_addresses.sql")),
+            migration(4, "logins under way", include_str!("../../migrations/postgres/0004_logins_under_way.sql")),
         ];
         // A newer replica may have migrated already; what it added, this one does not miss.
         let migrator = Migrator { migrations: migrations.into(), ignore_missing: true, ..Migrator::DEFAULT };

@@ -74,7 +74,9 @@ pub enum Sharing {
 /// What became of a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seated {
-    /// The grant that the session points to.
+    /// The session.
+    pub session: SessionHash,
+    /// The grant that it points to.
     pub grant: GrantId,
     /// Whether that can be renewed.
     pub renewable: bool,

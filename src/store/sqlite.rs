@@ -93,7 +93,7 @@ impl Sqlite {
             migration(1, "grants and sessions", include_str!("../../migrations/sqlite/0001_grants_and_sessions.sql")),
             migration(2, "history and shared grants", include_str!("../../migrations/sqlite/0002_history_and_shared_grants.sql")),
             migration(3, "replicas and knowledge", include_str!("../../migrations/sqlite/0003_replicas_and_knowledge.sql")),
-            migration(4, "long addresses", include_str!("../../migrations/sqlite/0004_long_addresses.sql")),
+            migration(4, "logins under way", include_str!("../../migrations/sqlite/0004_logins_under_way.sql")),
         ];
         let migrator = Migrator { migrations: migrations.into(), ignore_missing: true, ..Migrator::DEFAULT };
         Ok(migrator.run(&self.pool).await?)

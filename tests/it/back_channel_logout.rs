@@ -9,7 +9,7 @@ use crate::harness::{
     Kind, World,
     eventually::eventually,
     idp::{Endpoint, Misbehaviour, user},
-    visitor::Reply,
+    visitor::{Reply, path_of},
 };
 
 const EXPIRED: Duration = Duration::from_secs(301);
@@ -36,6 +36,26 @@ async fn a_logout_at_the_provider_ends_all_sessions_of_its_user_and_no_one_else_
         assert!(bob.get("/").await.is_upstreams());
         let (_, why) = world.command(&["sessions", "why", "sub-bob"]).await;
         assert!(why.contains("is logged in"), "{why}");
+    }
+}
+
+#[tokio::test]
+async fn a_logout_at_the_provider_that_comes_before_the_login_s_callback_is_not_forgotten() {
+    for (kind, claims) in [(Kind::Sqlite, json!({})), (Kind::Postgres, json!({"sid": "sid-1", "sub": null}))] {
+        let world = World::build().on(kind).start().await;
+        world.idp.edit_id_token(|claims| claims["sid"] = json!("sid-1"));
+        let visitor = world.visitor();
+        let callback = world.idp.authorize(&visitor.get("/page").await.location()).await;
+        world.clock.advance(Duration::from_secs(5));
+        assert_eq!(announce(&world, claims, json!({})).await.status, StatusCode::OK);
+        world.clock.advance(Duration::from_secs(20));
+        let again = visitor.get(&path_of(&callback)).await.location();
+        assert!(again.as_str().starts_with(world.idp.issuer()), "it is for the provider to say who is there now: {again}");
+        assert!(visitor.session().is_none());
+        // Who logs in there again is let in.
+        world.idp.edit_id_token(|claims| claims["sid"] = json!("sid-2"));
+        visitor.get(&path_of(&world.idp.authorize(&again).await)).await.location();
+        assert!(visitor.get("/page").await.is_upstreams());
     }
 }
 

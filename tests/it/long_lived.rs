@@ -69,6 +69,86 @@ async fn rf_28_a_logout_cuts_websockets_and_streams_on_every_replica_and_nobody_
 }
 
 #[tokio::test]
+async fn what_is_held_back_of_a_body_is_cut_with_its_session_however_short_it_is() {
+    let world = World::start().await;
+    let (ann, bob) = (world.signed_in().await, world.signed_in().await);
+    let begin = async |visitor: &Visitor| {
+        let mut stream = TcpStream::connect(world.address()).await.unwrap();
+        let cookie = visitor.cookie_header();
+        let head = format!(
+            "POST /echo HTTP/1.1\r\nhost: app.test\r\ncookie: {cookie}\r\norigin: https://app.test\r\ncontent-length: 8\r\n\r\nall but"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream
+    };
+    let mut held_back = Vec::new();
+    for _ in 0..20 {
+        held_back.push(begin(&ann).await);
+    }
+    let mut others = begin(&bob).await;
+    // What the app answers only later, with a body of a known length.
+    let mut waits = Vec::new();
+    for path in ["/gated", "/half"] {
+        let waiting = ann.copy();
+        waits.push(tokio::spawn(async move { waiting.try_fetch(path).await }));
+    }
+    eventually("both wait for the app", async || {
+        let seen = world.upstream.requests();
+        ["/gated", "/half"].iter().all(|path| seen.iter().any(|seen| seen.target == *path))
+    })
+    .await;
+    ann.send(Method::POST, "/oauth2/sign_out", &[("sec-fetch-site", "same-origin")], "").await;
+    for mut stream in held_back {
+        let mut answer = String::new();
+        let ended = tokio::time::timeout(SOON, stream.read_to_string(&mut answer)).await.expect("it is cut in time");
+        assert!(ended.is_err() || !answer.contains("HTTP/1.1 200"), "{answer}");
+        let _closed = stream.write_all(b"!").await;
+    }
+    for waiting in waits {
+        let reply = tokio::time::timeout(SOON, waiting).await.expect("it is cut in time").unwrap();
+        assert!(reply.is_none_or(|reply| reply.status == StatusCode::UNAUTHORIZED));
+    }
+    others.write_all(b"!").await.unwrap();
+    let mut first = [0; 12];
+    others.read_exact(&mut first).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200", "another browser's goes on");
+    let whole = world.upstream.requests().iter().filter(|seen| seen.body == "all but!").count();
+    assert_eq!(whole, 1, "and nothing of the others was carried out");
+}
+
+#[tokio::test]
+async fn a_second_login_in_the_same_browser_cuts_nothing_of_its_user_s_and_its_logout_does() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let world = World::build().on(kind).start().await;
+        let ann = world.signed_in().await;
+        let (mut socket, stream) = (ann.websocket().await, stream(&ann).await);
+        let first = ann.session();
+        for _ in 0..2 {
+            ann.log_in(&world.idp, "/oauth2/start").await;
+            assert_ne!(ann.session(), first);
+            // As long as it may take to cut what has ended, and longer.
+            let cut = tokio::time::timeout(Duration::from_millis(1500), socket.next()).await;
+            assert!(cut.is_err(), "{cut:?}");
+            assert!(echoes(&mut socket).await);
+        }
+        ann.send(Method::POST, "/oauth2/sign_out", &[("sec-fetch-site", "same-origin")], "").await;
+        assert_eq!(closed_with(&mut socket).await, 1008);
+        assert!(breaks_off(stream).await);
+    }
+}
+
+#[tokio::test]
+async fn another_person_s_login_in_the_same_browser_cuts_what_was_open() {
+    let world = World::start().await;
+    let browser = world.signed_in().await;
+    let mut socket = browser.websocket().await;
+    assert!(echoes(&mut socket).await);
+    world.idp.log_in_as(crate::harness::idp::user("bob"));
+    browser.log_in(&world.idp, "/oauth2/start").await;
+    assert_eq!(closed_with(&mut socket).await, 1008);
+}
+
+#[tokio::test]
 async fn rf_28_an_access_token_that_expires_or_is_renewed_cuts_nothing() {
     for kind in [Kind::Sqlite, Kind::Postgres] {
         let world = World::build().on(kind).start().await;

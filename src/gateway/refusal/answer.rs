@@ -98,10 +98,12 @@ impl Refusal {
     }
 
     fn for_scripts(&self, row: &Row, ways: &Ways<'_>) -> Response<axum::body::Body> {
-        let message = match self {
-            Self::SignInNeeded(Reason::NoSession) => "You are not signed in. Reload the page to sign in.",
-            Self::SignInNeeded(_) => "Your session has ended. Reload the page to sign in again.",
-            _ => row.text,
+        let message = if matches!(self, Self::SignInNeeded(Reason::NoSession)) {
+            "You are not signed in. Reload the page to sign in."
+        } else if matches!(self, Self::SignInNeeded(_)) {
+            "Your session has ended. Reload the page to sign in again."
+        } else {
+            row.text
         };
         let mut body = serde_json::json!({ "error": row.error, "message": message, "request_id": ways.exchange.id_text() });
         if let Some(members) = body.as_object_mut() {

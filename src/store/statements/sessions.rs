@@ -89,13 +89,19 @@ macro_rules! implement_sessions {
                 match seat {
                     Seat::New { session, replaces } => {
                         sqlx::query(
-                            "INSERT INTO sessions (hash, grant_id, created_at, last_seen, provider_session) VALUES ($1, $2, $3, $4, $5)",
+                            "INSERT INTO sessions (hash, grant_id, created_at, last_seen, provider_session, follows) \
+                             VALUES ($1, $2, $3, $4, $5, (SELECT sessions.hash FROM sessions JOIN grants ON grants.id = grant_id \
+                             WHERE sessions.hash = $6 AND issuer = $7 AND client_id = $8 AND subject = $9))",
                         )
                             .bind(&session.hash.0[..])
                             .bind(&id.0[..])
                             .bind(session.created_at.0)
                             .bind(session.last_seen.0)
                             .bind(grant.provider_session.as_ref())
+                            .bind(replaces.map(|hash| hash.0.to_vec()))
+                            .bind(&grant.issuer)
+                            .bind(&grant.client_id)
+                            .bind(&grant.identity.subject)
                             .execute(&mut *transaction)
                             .await?;
                         if let Some(hash) = replaces {
@@ -145,21 +151,36 @@ macro_rules! implement_sessions {
                     }
                 }
                 transaction.commit().await.map_err(StoreError::Commit)?;
-                Ok(Some((Seated { grant: id, renewable: joined.is_some() || brings_token, replaced }, taken_over)))
+                let session = match seat {
+                    Seat::New { session, .. } => session.hash,
+                    Seat::Kept(hash) => *hash,
+                };
+                Ok(Some((Seated { session, grant: id, renewable: joined.is_some() || brings_token, replaced }, taken_over)))
             }
 
             pub(super) async fn session(connection: &mut $Connection, hash: SessionHash) -> Result<Option<Session>, StoreError> {
-                let row = sqlx::query("SELECT grant_id, created_at, last_seen FROM sessions WHERE hash = $1")
+                let row: Option<$Row> = sqlx::query("SELECT hash, grant_id, created_at, last_seen FROM sessions WHERE hash = $1")
                     .bind(&hash.0[..])
                     .fetch_optional(&mut *connection)
                     .await?;
-                let Some(row) = row else { return Ok(None) };
-                Ok(Some(Session {
-                    hash,
+                row.as_ref().map(Self::session_of).transpose()
+            }
+
+            pub(super) async fn successor(connection: &mut $Connection, hash: SessionHash) -> Result<Option<Session>, StoreError> {
+                let row: Option<$Row> = sqlx::query("SELECT hash, grant_id, created_at, last_seen FROM sessions WHERE follows = $1")
+                    .bind(&hash.0[..])
+                    .fetch_optional(&mut *connection)
+                    .await?;
+                row.as_ref().map(Self::session_of).transpose()
+            }
+
+            fn session_of(row: &$Row) -> Result<Session, StoreError> {
+                Ok(Session {
+                    hash: rows::session_hash_from(row.try_get("hash")?)?,
                     grant: rows::grant_from(row.try_get("grant_id")?)?,
                     created_at: Timestamp(row.try_get("created_at")?),
                     last_seen: Timestamp(row.try_get("last_seen")?),
-                }))
+                })
             }
 
             /// The session's grant as it was left, and whether it went with the session.
@@ -218,6 +239,34 @@ macro_rules! implement_sessions {
                     .await?
                     .rows_affected();
                 Ok(inserted > 0)
+            }
+
+            /// The same for what may be told again, later each time.
+            pub(super) async fn remember(connection: &mut $Connection, name: [u8; 32], until: Timestamp) -> Result<(), StoreError> {
+                sqlx::query(
+                    "INSERT INTO returned_attempts (hash, expires_at) VALUES ($1, $2) ON CONFLICT (hash) DO UPDATE \
+                     SET expires_at = CASE WHEN returned_attempts.expires_at > excluded.expires_at \
+                     THEN returned_attempts.expires_at ELSE excluded.expires_at END",
+                )
+                .bind(&name[..])
+                .bind(until.0)
+                .execute(&mut *connection)
+                .await?;
+                Ok(())
+            }
+
+            /// Until when the latest of these is remembered.
+            pub(super) async fn remembered_until(
+                connection: &mut $Connection,
+                names: [[u8; 32]; 3],
+            ) -> Result<Option<Timestamp>, StoreError> {
+                let row: $Row = sqlx::query("SELECT MAX(expires_at) AS until FROM returned_attempts WHERE hash IN ($1, $2, $3)")
+                    .bind(&names[0][..])
+                    .bind(&names[1][..])
+                    .bind(&names[2][..])
+                    .fetch_one(&mut *connection)
+                    .await?;
+                Ok(row.try_get::<Option<i64>, _>("until")?.map(Timestamp))
             }
 
             pub(super) async fn has_returned(connection: &mut $Connection, hash: [u8; 32]) -> Result<bool, StoreError> {

@@ -58,6 +58,7 @@ impl Upstream {
         let pages = Router::new()
             .route("/websocket", any(websocket))
             .route("/stream", any(stream))
+            .route("/half", any(half))
             .route("/page", any(page))
             .route("/gated", any(gated))
             .route("/forged", any(|| async { ([("evergate-answer", "signed_in"), ("x-app", "1")], "forged") }))
@@ -127,6 +128,12 @@ async fn stream(State(shared): State<Arc<Shared>>, request: Request) -> Response
         }),
     );
     ([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(pieces)).into_response()
+}
+
+/// The same, of a length that is known.
+async fn half(state: State<Arc<Shared>>, request: Request) -> Response {
+    let (_, body) = stream(state, request).await.into_parts();
+    ([(header::CONTENT_LENGTH, "first second".len())], body).into_response()
 }
 
 /// Echoes.

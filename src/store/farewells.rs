@@ -1,0 +1,49 @@
+//! Ends that concern what is not there yet, or not any more: logouts at the provider that come before the login that they mean,
+//! and sessions that another login of the same browser's followed.
+
+use std::time::Duration;
+
+use super::{Access, Store, StoreError, Whose, on};
+use crate::{
+    clock::Timestamp,
+    secret::sha256,
+    session::{Session, SessionHash},
+};
+
+/// As long as a login may be under way.
+const REMEMBERED: Duration = Duration::from_secs(15 * 60);
+
+impl Store {
+    /// Remembers that the provider has logged somebody out, for logins that are under way.
+    ///
+    /// # Errors
+    /// It may have been remembered; remembering it again does no harm.
+    pub async fn remember_logout(&self, whose: Whose<'_>, at: Timestamp) -> Result<(), StoreError> {
+        on!(self, Access::Repeatable, remember(name(whose), at.plus(REMEMBERED)))
+    }
+
+    /// Whether the provider has logged somebody out since `then`, by their session there or altogether.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
+    pub async fn was_logged_out_since(&self, whose: Whose<'_>, then: Timestamp) -> Result<bool, StoreError> {
+        let person = Whose { provider_session: None, ..whose };
+        let session = Whose { subject: None, ..whose };
+        let names = [name(whose), name(person), name(if whose.provider_session.is_some() { session } else { person })];
+        let until = on!(self, Access::Read, remembered_until(names))?;
+        Ok(until.is_some_and(|until| until > then.plus(REMEMBERED)))
+    }
+
+    /// The session that took the place of this one when its user logged in again in the same browser.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
+    pub async fn successor(&self, hash: SessionHash) -> Result<Option<Session>, StoreError> {
+        on!(self, Access::Read, successor(hash))
+    }
+}
+
+fn name(whose: Whose<'_>) -> [u8; 32] {
+    let Whose { issuer, client_id, subject, provider_session } = whose;
+    sha256(format!("{:?}", ("logged out at the provider", issuer, client_id, subject, provider_session)).as_bytes())
+}
