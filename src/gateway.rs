@@ -248,13 +248,8 @@ impl Gateway {
         }
     }
 
-    /// Where logins begin at the address that was asked.
-    fn start_of(&self, exchange: &Exchange) -> String {
-        exchange.site.at(&format!("{}/start", self.settings.prefix))
-    }
-
     fn refuse(&self, exchange: &Exchange, refusal: Refusal) -> Answered {
-        let ways = Ways::of_the_app(exchange, self.start_of(exchange), &self.settings.cookies);
+        let ways = Ways::of_the_app(exchange, &self.settings);
         // Nobody says what else such a client sends.
         let closes = exchange.leaves_body || (exchange.version < Version::HTTP_2 && matches!(refusal, Refusal::HeadTooLarge));
         let may_be_late = refusal.may_come_of_lateness();

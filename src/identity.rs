@@ -118,17 +118,36 @@ impl IdentityHeaders {
 }
 
 /// Control characters, and within a list its separator, are percent-encoded: a claim's text must neither
-/// end a header line nor add a member to a list (CV-30, CV-33). Other characters go as UTF-8.
+/// end a header line nor add a member to a list (CV-30, CV-33). So are blanks at the ends, which whoever reads a header takes off,
+/// so that two people would be one; and a percent sign that could be taken for one of these. Other characters go as UTF-8.
 fn escape(text: &str, in_list: bool) -> String {
     use std::fmt::Write;
-    text.chars().fold(String::with_capacity(text.len()), |mut out, character| {
-        if character.is_ascii_control() || (in_list && matches!(character, ',' | '%')) {
-            let _infallible = write!(out, "%{:02X}", u32::from(character));
+    let inner = text.trim();
+    let start = text.len() - text.trim_start().len();
+    let is_inner = |at: usize| (start..start + inner.len()).contains(&at);
+    let mut out = String::with_capacity(text.len());
+    for (at, character) in text.char_indices() {
+        let rest = text.get(at..).unwrap_or_default();
+        let must = character.is_ascii_control()
+            || !is_inner(at)
+            || (character == '%' && (in_list || is_escape_of_ours(rest)))
+            || (in_list && character == ',');
+        if must {
+            character.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| {
+                let _infallible = write!(out, "%{byte:02X}");
+            });
         } else {
             out.push(character);
         }
-        out
-    })
+    }
+    out
+}
+
+/// Whether a text begins as one that [`escape`] has written: of a control character, a blank, a percent sign, or beyond ASCII.
+fn is_escape_of_ours(text: &str) -> bool {
+    let digits = text.get(1..3).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+    let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+    byte.is_some_and(|byte| byte <= b' ' || byte == b'%' || byte >= 0x7F)
 }
 
 /// What the upstream is told about a signed-in visitor.
@@ -184,6 +203,24 @@ mod tests {
         assert_eq!(serde_json::from_value::<Identity>(written).unwrap(), identity);
         let old: Identity = serde_json::from_str(r#"{"subject":"s","username":null,"email":"a@x","groups":[]}"#).unwrap();
         assert_eq!((old.email.as_deref(), old.unverified_email), (Some("a@x"), None), "it was verified when it was written");
+    }
+
+    #[test]
+    fn two_people_are_never_one_by_a_blank() {
+        let told = |subject: &str, group: &str| {
+            rendered(&Identity { subject: subject.into(), groups: vec![group.into()], ..Identity::default() })
+        };
+        for (subject, group, user, groups) in [
+            ("ann", "admin", "ann", "admin"),
+            ("ann ", " admin", "ann%20", "%20admin"),
+            (" ann", "admin ", "%20ann", "admin%20"),
+            ("ann\u{a0}", "ad min", "ann%C2%A0", "ad min"),
+            ("ann%20", "admin%20", "ann%2520", "admin%2520"),
+            ("ann%2520", "a", "ann%252520", "a"),
+            ("auth0|7%7C", "50%", "auth0|7%7C", "50%25"),
+        ] {
+            assert_eq!(told(subject, group), [format!("x-forwarded-user: {user}"), format!("x-forwarded-groups: {groups}")]);
+        }
     }
 
     #[test]

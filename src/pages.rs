@@ -13,8 +13,8 @@ pub struct Page<'a> {
     pub text: &'a str,
     /// What the visitor can do about it.
     pub action: Action<'a>,
-    /// After this it is asked for again by itself.
-    pub again_after: Option<Duration>,
+    /// After which pause it goes on by itself, and where to.
+    pub again: Option<(Duration, &'a str)>,
     /// Shown small, so that a report of the page leads to its line in the log.
     pub request_id: &'a str,
 }
@@ -60,7 +60,9 @@ impl Page<'_> {
                 escape(text)
             ),
         };
-        let again = self.again_after.map(|pause| format!("<meta http-equiv=\"refresh\" content=\"{}\">\n", pause.as_secs()));
+        let again = self
+            .again
+            .map(|(pause, to)| format!("<meta http-equiv=\"refresh\" content=\"{}; url={}\">\n", pause.as_secs(), escape(to)));
         format!(
             "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
              {again}<title>{title}</title>\n<style>{STYLE}</style>\n<main>\n<h1>{title}</h1>\n<p>{text}</p>\n{action}\n<footer>Request {id}</footer>\n</main>\n</html>\n",
@@ -108,7 +110,7 @@ mod tests {
             title: evil,
             text: evil,
             action: Action::Post { href: evil, label: evil, field: (evil, evil), instead: (evil, evil) },
-            again_after: None,
+            again: None,
             request_id: evil,
         };
         let html = page.html();

@@ -1,4 +1,4 @@
-//! Our own pages, under the prefix: `start`, `callback`, `sign_out`, `signed_out`, `backchannel_logout`, `userinfo`, `healthz`, `readyz`.
+//! Our own pages, under the prefix: `start`, `callback`, `again`, `sign_out`, `signed_out`, `backchannel_logout`, `userinfo`, `healthz`, `readyz`.
 
 use std::{
     sync::{
@@ -25,6 +25,7 @@ use super::{
     exchange::Exchange,
     redirect,
     refusal::{Refusal, Ways, html, json as json_answer},
+    tries,
 };
 use crate::{
     oidc::{Provider, ProviderError},
@@ -68,6 +69,7 @@ pub(super) async fn answer(
     let pages = Router::new()
         .route("/start", get(start))
         .route("/callback", get(callback))
+        .route("/again", get(again))
         .route("/sign_out", any(sign_out))
         .route("/signed_out", get(signed_out))
         .route("/backchannel_logout", post(backchannel_logout))
@@ -92,8 +94,7 @@ impl Asked {
 
     /// Refuses, and lets a login that is begun from here lead to `return_to`.
     fn refuse_back_to(&self, return_to: Option<ReturnTo>, refusal: Refusal) -> Response<Body> {
-        let (start, cookies) = (self.gateway.start_of(&self.exchange), &self.gateway.settings.cookies);
-        refusal.into_response(&Ways { exchange: &self.exchange, start, return_to, cookies })
+        refusal.into_response(&Ways::of(&self.exchange, &self.gateway.settings, return_to))
     }
 
     /// Where the parameter `name` leads, if we would serve it.
@@ -131,7 +132,7 @@ impl Asked {
         let (href, id) = (format!("{}/start", self.gateway.settings.prefix), self.exchange.id_text());
         let action = Action::Link { href: &href, label: "Sign in again" };
         let text = "You are signed out of this service.";
-        self.page(&Page { title: "Signed out", text, action, again_after: None, request_id: &id }, "signed_out")
+        self.page(&Page { title: "Signed out", text, action, again: None, request_id: &id }, "signed_out")
     }
 
     /// A page with a button that signs out.
@@ -140,7 +141,7 @@ impl Asked {
         let (rd, id) = (return_to.map_or("", ReturnTo::path), self.exchange.id_text());
         let href = format!("{}/sign_out{everywhere}", self.gateway.settings.prefix);
         let action = Action::Post { href: &href, label: "Sign out", field: ("rd", rd), instead: ("/", "Stay signed in") };
-        let mut response = self.page(&Page { title, text, action, again_after: None, request_id: &id }, "sign_out");
+        let mut response = self.page(&Page { title, text, action, again: None, request_id: &id }, "sign_out");
         // Without a referrer browsers send no origin either, and the button's own post would look like a stranger's.
         response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
         response
@@ -197,6 +198,16 @@ async fn callback(State(asked): State<Asked>, RawQuery(query): RawQuery, headers
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
     response
+}
+
+/// Leads back to a page of a failure that tries again by itself, and counts.
+async fn again(State(asked): State<Asked>, RawQuery(query): RawQuery) -> Response<Body> {
+    let query = query.as_deref().unwrap_or_default();
+    let number = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "n");
+    let tries = number.and_then(|(_, number)| number.parse().ok()).unwrap_or(0);
+    let return_to = return_from(query, "rd", &asked.exchange.site).unwrap_or_else(ReturnTo::front_page);
+    let cookies = tries::cookie(&asked.gateway.settings.cookies, tries).into_iter().collect();
+    redirect(&Redirect { location: asked.exchange.site.at(return_to.path()), cookies }, "again")
 }
 
 /// Ends the session, at once when our own pages ask and after a question when anybody else does.
@@ -336,6 +347,7 @@ async fn readyz(State(asked): State<Asked>) -> Response<Body> {
         },
         "provider": if provider.is_ready() { "ok" } else { "not_reached" },
         "provider_error": match (provider.is_ready(), provider.is_misconfigured()) {
+            (true, _) if provider.is_missing_an_endpoint() => Some("endpoint_not_found"),
             (true, _) => None,
             (false, true) => Some("configuration"),
             (false, false) => Some("unreachable"),

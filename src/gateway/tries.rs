@@ -1,5 +1,5 @@
-//! Pages that try again by themselves, after pauses that grow. A cookie counts, because a page without script cannot; it is gone
-//! when somebody has left the page.
+//! Pages that try again by themselves, after pauses that grow. A cookie counts, because a page without script cannot. It is set on
+//! the way back to the page alone, for an answer of a failure sets none, and it is gone when somebody has left the page.
 
 use std::time::Duration;
 
@@ -22,7 +22,8 @@ pub(super) fn pause(tries: u32) -> Duration {
     Duration::from_secs(PAUSES.0.saturating_mul(1 << tries.min(10)).min(PAUSES.1))
 }
 
-/// The cookie that counts one more.
-pub(super) fn one_more(cookies: &Cookies, tries: u32) -> Option<HeaderValue> {
-    cookies.set(cookies.tries(), &tries.saturating_add(1).min(99).to_string(), pause(tries) + LATE)
+/// The cookie that says how often.
+pub(super) fn cookie(cookies: &Cookies, tries: u32) -> Option<HeaderValue> {
+    let tries = tries.min(99);
+    cookies.set(cookies.tries(), &tries.to_string(), pause(tries) + LATE)
 }

@@ -76,11 +76,11 @@ pub(super) fn find<'a>(claims: &'a Claims, field: &str) -> Option<&'a Value> {
     })
 }
 
-/// Text that can be a name. One with control characters is none: it could not stand in a header, and would steer the
-/// terminal of whoever reads it.
+/// Text that can be a name, byte for byte: `ann` and `ann ` are two people. One with control characters is none: it could not
+/// stand in a header, and would steer the terminal of whoever reads it.
 fn text(claims: &Claims, field: &str) -> Option<String> {
-    let text = find(claims, field)?.as_str()?.trim();
-    (!text.is_empty() && !text.contains(char::is_control)).then(|| text.to_owned())
+    let text = find(claims, field)?.as_str()?;
+    (!text.trim().is_empty() && !text.contains(char::is_control)).then(|| text.to_owned())
 }
 
 /// Some providers (Entra, Cognito) write the boolean as a string.
@@ -189,7 +189,10 @@ mod tests {
     #[test]
     fn odd_claims_are_absent_and_a_missing_subject_is_refused() {
         assert_eq!(identity(&Mapping::default(), &json!({"sub": ""})), Err(ClaimsError::NoSubject));
+        assert_eq!(identity(&Mapping::default(), &json!({"sub": " "})), Err(ClaimsError::NoSubject));
         assert_eq!(identity(&Mapping::default(), &json!({"sub": 7})), Err(ClaimsError::NoSubject));
+        let verbatim = identity(&Mapping::default(), &json!({"sub": "ann ", "preferred_username": " Ann"})).unwrap();
+        assert_eq!((verbatim.subject.as_str(), verbatim.username.as_deref()), ("ann ", Some(" Ann")));
         assert_eq!(identity(&Mapping::default(), &json!({"sub": "a\u{0}b"})), Err(ClaimsError::NoSubject));
         let hidden = identity(&Mapping::default(), &json!({"sub": "1", "preferred_username": "a\u{1b}[2J"})).unwrap();
         assert_eq!(hidden.username, None);

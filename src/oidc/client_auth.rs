@@ -67,7 +67,7 @@ impl Credentials {
     pub(super) async fn post(&self, http: &HttpClient, post: Post<'_>) -> Result<Answer, FetchError> {
         let started = std::time::Instant::now();
         let with_previous = self.uses_previous.load(Ordering::Acquire);
-        let first = http.fetch(self.form(post, with_previous)?, post.deadline).await?;
+        let first = http.ask(self.form(post, with_previous)?, post.deadline).await?;
         if self.previous.is_none() || !is_about_credentials(&first) {
             return Ok(first);
         }
@@ -75,7 +75,7 @@ impl Credentials {
         if left < SHORTEST_TRY {
             return Ok(first);
         }
-        let second = http.fetch(self.form(post, !with_previous)?, left).await?;
+        let second = http.ask(self.form(post, !with_previous)?, left).await?;
         if is_about_credentials(&second) {
             return Ok(first);
         }

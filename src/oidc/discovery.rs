@@ -21,6 +21,8 @@ pub(super) use metadata::{Known, Metadata};
 /// While the provider cannot be found it is looked for after pauses that grow between these.
 const DISCOVERY_RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 const DISCOVERY_REFRESH: Duration = Duration::from_secs(86_400);
+/// Metadata that are known already are read again no more often than this.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 impl Provider {
     /// Finds the provider, tries again while it is away, and looks anew once a day. Never ends.
@@ -29,8 +31,13 @@ impl Provider {
         loop {
             match self.find_with_keys().await {
                 Ok(()) => {
-                    tokio::time::sleep(DISCOVERY_REFRESH).await;
+                    self.until_to_look_again().await;
                     failures = 0;
+                }
+                // Sessions and logins go on with what is known.
+                Err(error) if self.is_ready() => {
+                    tracing::warn!(oidc.issuer = self.issuer(), error = %error, "the provider's metadata cannot be read again");
+                    tokio::time::sleep(LOOK_AGAIN).await;
                 }
                 Err(error) => {
                     failures = failures.saturating_add(1);
@@ -46,6 +53,26 @@ impl Provider {
                     tokio::time::sleep(wait).await;
                 }
             }
+        }
+    }
+
+    /// Until the metadata are to be read again: once a day, and when an endpoint is not where they say, once a minute at most.
+    async fn until_to_look_again(&self) {
+        let looked_at = self.clock.now();
+        let gone = async {
+            loop {
+                self.http.endpoint_is_gone().await;
+                if self.clock.now() >= looked_at.plus(LOOK_AGAIN) {
+                    break;
+                }
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(DISCOVERY_REFRESH) => {}
+            () = gone => tracing::warn!(
+                oidc.issuer = self.issuer(),
+                "an endpoint of the provider's is not where its metadata said; they are read again"
+            ),
         }
     }
 
@@ -72,10 +99,28 @@ impl Provider {
         };
         let known = Arc::new(known);
         let before = self.known.write().unwrap_or_else(PoisonError::into_inner).replace(Arc::clone(&known));
+        if let Some(before) = &before {
+            self.tell_changes(before, &known);
+        }
         if before.is_none_or(|before| before.demands != known.demands || before.plan != known.plan) {
             self.tell(&known);
         }
         Ok(())
+    }
+
+    /// Which endpoints have other addresses now.
+    fn tell_changes(&self, before: &Known, now: &Known) {
+        let changed = now.endpoints().into_iter().zip(before.endpoints()).filter(|(now, before)| now != before);
+        for ((endpoint, now), (_, before)) in changed {
+            self.http.has_new_addresses();
+            tracing::warn!(
+                oidc.issuer = self.issuer(),
+                endpoint,
+                before,
+                now,
+                "an endpoint of the provider's has another address"
+            );
+        }
     }
 
     /// What an administrator should know of what was found.
@@ -99,7 +144,7 @@ impl Provider {
         let url = IssuerUrl::new(self.settings.issuer.clone())
             .and_then(|issuer| issuer.join(".well-known/openid-configuration"))
             .map_err(|_| ProviderError::Issuer)?;
-        let body = self.fetch_document(url.as_str()).await.map_err(|error| match error {
+        let body = self.fetch_document(url.as_str(), Document::Metadata).await.map_err(|error| match error {
             // Somebody is there who knows of no such thing, and will not by waiting.
             DocumentError::Refused(status) if matches!(status.as_u16(), 400..=404 | 410) => {
                 ProviderError::NoMetadata(error.to_string())
@@ -113,18 +158,30 @@ impl Provider {
     }
 
     /// A public document of the provider's.
-    pub(super) async fn fetch_document(&self, url: &str) -> Result<Bytes, DocumentError> {
+    pub(super) async fn fetch_document(&self, url: &str, whose: Document) -> Result<Bytes, DocumentError> {
         let request = Request::get(url)
             .header(header::ACCEPT, "application/json")
             .body(Full::<Bytes>::default())
             .map_err(|_| DocumentError::Address)?;
-        let answer = self.http.fetch(request, SHORT_CALL).await?;
+        let answer = match whose {
+            Document::Metadata => self.http.fetch(request, SHORT_CALL).await?,
+            Document::Keys => self.http.ask(request, SHORT_CALL).await?,
+        };
         match answer.status {
             StatusCode::OK => Ok(answer.body),
             status if status.is_redirection() => Err(DocumentError::Redirected(status)),
             status => Err(DocumentError::Refused(status)),
         }
     }
+}
+
+/// Which public document.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Document {
+    /// The metadata, whose address is the issuer's.
+    Metadata,
+    /// The keys, whose address the metadata name.
+    Keys,
 }
 
 /// Why a public document of the provider's could not be had.

@@ -7,7 +7,10 @@ use std::{
     future::Future,
     io::Read,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -21,14 +24,20 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
+use tokio::sync::Notify;
 
 const BODY_CAP: usize = 1024 * 1024;
 /// For finding the address, connecting and TLS together. What does not get further than that was not sent.
 const CONNECT: Duration = Duration::from_secs(8);
 
 /// A client for one provider.
-#[derive(Clone, Debug)]
-pub(super) struct HttpClient(Client<Promptly<HttpsConnector<HttpConnector>>, Full<Bytes>>);
+#[derive(Debug)]
+pub(super) struct HttpClient {
+    client: Client<Promptly<HttpsConnector<HttpConnector>>, Full<Bytes>>,
+    /// Something was asked where nobody knows of it, or nobody is there: it may have another address by now.
+    gone: Notify,
+    is_missing: AtomicBool,
+}
 
 /// A whole answer.
 #[derive(Debug)]
@@ -78,13 +87,45 @@ impl HttpClient {
             .https_or_http()
             .enable_http1()
             .wrap_connector(connector);
-        Self(Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(Promptly(connector)))
+        let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(Promptly(connector));
+        Self { client, gone: Notify::new(), is_missing: AtomicBool::new(false) }
+    }
+
+    /// Asks one of the endpoints that the provider's metadata name.
+    pub(super) async fn ask(&self, request: Request<Full<Bytes>>, deadline: Duration) -> Result<Answer, FetchError> {
+        let answer = self.fetch(request, deadline).await;
+        match &answer {
+            Ok(answer) if matches!(answer.status.as_u16(), 404 | 405 | 410) => {
+                self.is_missing.store(true, Ordering::Release);
+                self.gone.notify_one();
+            }
+            Ok(answer) if answer.status.is_success() => self.is_missing.store(false, Ordering::Release),
+            Err(FetchError::NotSent(_)) => self.gone.notify_one(),
+            Ok(_)
+            | Err(FetchError::Untrusted(_) | FetchError::Broken(_) | FetchError::TimedOut(_) | FetchError::Unreadable(_)) => {}
+        }
+        answer
+    }
+
+    /// Waits until an endpoint may have another address.
+    pub(super) async fn endpoint_is_gone(&self) {
+        self.gone.notified().await;
+    }
+
+    /// Whether the last answer that says anything of it was that there is no such endpoint.
+    pub(super) fn is_missing_an_endpoint(&self) -> bool {
+        self.is_missing.load(Ordering::Acquire)
+    }
+
+    /// The addresses have been read anew.
+    pub(super) fn has_new_addresses(&self) {
+        self.is_missing.store(false, Ordering::Release);
     }
 
     pub(super) async fn fetch(&self, mut request: Request<Full<Bytes>>, deadline: Duration) -> Result<Answer, FetchError> {
         request.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let call = async {
-            let response = self.0.request(request).await.map_err(|error| match error.is_connect() {
+            let response = self.client.request(request).await.map_err(|error| match error.is_connect() {
                 true if is_untrusted(&error) => FetchError::Untrusted(Arc::new(error)),
                 true => FetchError::NotSent(Arc::new(error)),
                 false => FetchError::Broken(Arc::new(error)),

@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use super::{Provider, ProviderError, discovery::Known};
+use super::{
+    Provider, ProviderError,
+    discovery::{Document, Known},
+};
 use crate::{
     clock::Timestamp,
     jose::{Accepted, Algorithm, JoseError, KeySet, Names, Object, Token},
@@ -130,7 +133,8 @@ impl Provider {
 
     /// Fetches the keys. The address was checked when it was read.
     pub(super) async fn fetch_keys(&self, known: &Known) -> Result<Arc<KeySet>, ProviderError> {
-        let document = self.fetch_document(&known.jwks).await.map_err(|error| ProviderError::Keys(causes(&error)))?;
+        let document =
+            self.fetch_document(&known.jwks, Document::Keys).await.map_err(|error| ProviderError::Keys(causes(&error)))?;
         let set = KeySet::parse(&document).map_err(|error| ProviderError::Keys(error.to_string()))?;
         if set.is_empty() {
             tracing::warn!(oidc.issuer = self.issuer(), "the provider publishes no key that a signature could be checked with");

@@ -128,6 +128,11 @@ impl Provider {
         self.known().is_ok()
     }
 
+    /// Whether it was asked for something at an address of its metadata where there is no such thing.
+    pub fn is_missing_an_endpoint(&self) -> bool {
+        self.http.is_missing_an_endpoint()
+    }
+
     /// What it demands that we cannot do, so that logins fail.
     pub fn demands(&self) -> Vec<Demand> {
         self.known().map(|known| known.demands.clone()).unwrap_or_default()
@@ -243,9 +248,10 @@ impl Provider {
     /// Asks the token endpoint.
     async fn ask_for_tokens(&self, known: &Known, parameters: &[(&str, &str)]) -> Result<TokenAnswer, TokenFailure> {
         let post = Post { url: &known.token, auth: known.auth, parameters, deadline: self.settings.token_timeout };
+        let asked_at = self.clock.now();
         let answer = self.credentials.post(&self.http, post).await?;
         // The redirect URI and the grant type are no secrets, and masking them does no harm.
-        token_call::read(&answer, parameters.iter().map(|(_, value)| *value).chain(self.credentials.secrets()))
+        token_call::read(&answer, asked_at, parameters.iter().map(|(_, value)| *value).chain(self.credentials.secrets()))
     }
 
     /// Whether a refresh token can be asked about without using it.

@@ -9,7 +9,7 @@ use super::{
     DEFAULT_LIFETIME,
     http::{Answer, FetchError},
 };
-use crate::secret::Secret;
+use crate::{clock::Timestamp, secret::Secret};
 
 /// A successful answer.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub struct TokenAnswer {
     pub refresh_token: Option<Secret>,
     /// `id_token`, when the provider sent one.
     pub id_token: Option<Secret>,
+    /// When it was asked for, from which its times count: a slow answer's token must not be believed for too long.
+    pub asked_at: Timestamp,
     /// `expires_in`, or [`DEFAULT_LIFETIME`] where it is missing or absurd.
     pub expires_in: Duration,
     /// How long the refresh token lives if it is not used (`refresh_expires_in`, Keycloak; `refresh_token_expires_in`,
@@ -27,6 +29,13 @@ pub struct TokenAnswer {
     pub refresh_life: Option<Duration>,
     /// `scope`, when it differs from what was asked.
     pub scope: Option<String>,
+}
+
+impl TokenAnswer {
+    /// Until when the access token may be used.
+    pub fn expires_at(&self) -> Timestamp {
+        self.asked_at.plus(self.expires_in)
+    }
 }
 
 /// Why a token call brought no tokens. Says what is known of the request's effect; what that means is for
@@ -65,7 +74,11 @@ const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
 /// Reads the answer to a token request. `secrets` are what was presented, which nothing that the provider says of it may
 /// repeat in a log.
-pub(super) fn read<'a>(answer: &Answer, secrets: impl Iterator<Item = &'a str>) -> Result<TokenAnswer, TokenFailure> {
+pub(super) fn read<'a>(
+    answer: &Answer,
+    asked_at: Timestamp,
+    secrets: impl Iterator<Item = &'a str>,
+) -> Result<TokenAnswer, TokenFailure> {
     let members = serde_json::from_slice::<Map<String, Value>>(&answer.body);
     // GitHub answers errors with 200, so the member decides and not the status.
     if error_code(&answer.body).is_some() || !answer.status.is_success() {
@@ -82,6 +95,7 @@ pub(super) fn read<'a>(answer: &Answer, secrets: impl Iterator<Item = &'a str>) 
         return Err(TokenFailure::Unusable("its token_type is not Bearer"));
     }
     Ok(TokenAnswer {
+        asked_at,
         access_token: Secret::new(access_token),
         refresh_token: token("refresh_token"),
         id_token: token("id_token"),

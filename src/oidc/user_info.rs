@@ -27,7 +27,7 @@ impl Provider {
             .header(header::ACCEPT, "application/json, application/jwt;q=0.9")
             .body(Full::<Bytes>::default())
             .map_err(|_| ProviderError::UserInfo("its address or the access token is malformed".to_owned()))?;
-        let answer = self.http.fetch(request, SHORT_CALL).await.map_err(ProviderError::UserInfoFetch)?;
+        let answer = self.http.ask(request, SHORT_CALL).await.map_err(ProviderError::UserInfoFetch)?;
         if !answer.status.is_success() {
             return Err(ProviderError::UserInfoRefused(answer.status));
         }

@@ -83,8 +83,9 @@ fn by_status(status: StatusCode, retry_after: Option<Duration>) -> Class {
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Class::Retry(retry_after),
         StatusCode::REQUEST_TIMEOUT => Class::Ambiguous,
         status if status.is_server_error() => Class::Ambiguous,
-        // No token endpoint there, or none that speaks to us.
-        StatusCode::NOT_FOUND | StatusCode::UNAUTHORIZED => Class::Config(Whose::Client),
+        StatusCode::UNAUTHORIZED => Class::Config(Whose::Client),
+        // There is no token endpoint. It may have another address, which is looked for.
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::GONE => Class::Retry(None),
         // An error that nobody knows must neither end a grant nor stop the others.
         _ => Class::Config(Whose::Grant),
     }

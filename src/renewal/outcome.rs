@@ -62,8 +62,7 @@ impl Engine {
                 access: answer.access_token.clone(),
                 refresh: answer.refresh_token.clone(),
                 id: answer.id_token.clone(),
-                // Counted from the question, so that a slow answer's token is not believed too long.
-                expires_at: asked.at.plus(answer.expires_in),
+                expires_at: answer.expires_at(),
                 lifetime: answer.expires_in,
                 refresh_life: answer.refresh_life.or(self.provider.preset().idle),
             },

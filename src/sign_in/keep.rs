@@ -126,6 +126,7 @@ impl SignIn {
     ) -> Result<Option<(Seated, Option<HeaderValue>)>, CallbackError> {
         let now = self.clock.now();
         let answer = signed.answer;
+        let expires_at = answer.expires_at();
         let grant = NewGrant {
             id: GrantId::random(),
             issuer: self.provider.issuer().to_owned(),
@@ -135,10 +136,10 @@ impl SignIn {
             fingerprint: self.provider.fingerprint().clone(),
             provider_session: signed.provider_session,
             tokens: Tokens {
+                expires_at,
                 access: answer.access_token,
                 refresh: answer.refresh_token,
                 id: answer.id_token,
-                expires_at: now.plus(answer.expires_in),
                 lifetime: answer.expires_in,
                 refresh_life: answer.refresh_life.or(self.provider.preset().idle),
             },

@@ -47,7 +47,7 @@ async fn a_callback_that_this_browser_did_not_ask_for_never_reaches_the_token_en
     let attempts = [
         with(&own, |name, value| (name != "state").then_some(value)),
         with(&own, |name, value| Some(if name == "state" { format!("{value}x") } else { value })),
-        with(&own, |name, value| Some(if name == "state" { value[..value.len() / 2].to_owned() } else { value })),
+        with(&own, |name, value| Some(if name == "state" { value.chars().take(value.len() / 2).collect() } else { value })),
         with(&own, |name, value| Some(if name == "state" { String::new() } else { value })),
         format!("{}&state=x", path_of(&own)),
         format!("{}&code={foreign_code}", path_of(&own)),

@@ -223,14 +223,19 @@ async fn pages_of_a_failure_try_again_by_themselves_after_pauses_that_grow() {
     let ann = world.signed_in().await;
     let pause = |text: &str| {
         let (_, rest) = text.split_once("http-equiv=\"refresh\" content=\"").unwrap_or_else(|| panic!("{text}"));
-        rest.split('"').next().unwrap().parse::<u64>().unwrap()
+        let (pause, to) = rest.split_once("; url=").unwrap();
+        (pause.parse::<u64>().unwrap(), to.split('"').next().unwrap().replace("&amp;", "&"))
     };
     let mut pauses = Vec::new();
     for _ in 0..7 {
         let page = ann.get("/report?a=b").await;
         assert_eq!(page.status, StatusCode::BAD_GATEWAY);
         assert!(page.text().contains("href=\"https://app.test/report?a=b\">Try again"), "{}", page.text());
-        pauses.push(pause(&page.text()));
+        assert!(page.set_cookies().is_empty(), "a failure sets none");
+        let (seconds, again) = pause(&page.text());
+        pauses.push(seconds);
+        let back = ann.get(again.strip_prefix(ACCESS).unwrap()).await.location();
+        assert_eq!(back.as_str(), format!("{ACCESS}/report?a=b"));
     }
     assert_eq!(pauses, [2, 4, 8, 16, 32, 60, 60]);
     assert!(!ann.fetch("/report").await.text().contains("refresh"));

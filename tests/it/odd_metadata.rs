@@ -1,5 +1,7 @@
 //! Metadata of all sorts: what nobody needs keeps nobody out, and what is needed and wrong is named.
 
+use std::time::Duration;
+
 use http::StatusCode;
 use serde_json::json;
 
@@ -19,6 +21,39 @@ async fn members_that_nobody_needs_keep_nobody_out() {
     world.restart_with(&[]).await;
     world.signed_in().await;
     assert!(lines_with(&[world.idp.issuer(), "\"ERROR\""]).is_empty());
+}
+
+#[tokio::test]
+async fn an_endpoint_that_has_moved_is_found_at_its_new_address_within_a_minute_and_nobody_is_logged_out() {
+    let world = World::build().set("oidc_outage_grace", "1h").start().await;
+    let visitor = world.signed_in().await;
+    world.clock.advance(Duration::from_secs(301));
+    world.idp.move_token_endpoint();
+    let before = world.idp.calls(Endpoint::Discovery);
+    assert!(visitor.get("/").await.is_upstreams(), "served on");
+    let state = world.visitor().get("/oauth2/readyz").await.json();
+    assert_ne!(state["client"], json!("refused"), "nobody has said a word of the client");
+    assert_eq!((&state["provider"], &state["provider_error"]), (&json!("ok"), &json!("endpoint_not_found")));
+    for _ in 0..10 {
+        world.clock.advance(Duration::from_secs(2));
+        assert!(visitor.get("/").await.is_upstreams(), "served on");
+    }
+    assert!(world.idp.calls(Endpoint::Discovery) <= before + 1, "it is not looked for without end");
+    world.idp.tell_where_it_moved();
+    eventually("it is found", async || {
+        world.clock.advance(Duration::from_secs(5));
+        visitor.get("/").await;
+        world.idp.calls(Endpoint::Refresh) > 0
+    })
+    .await;
+    assert!(!lines_with(&[world.idp.issuer(), "has another address", "token_endpoint", "/moved/token"]).is_empty());
+    eventually("renewed", async || {
+        world.clock.advance(Duration::from_secs(5));
+        visitor.get("/").await.is_upstreams() && world.upstream.last().header("x-evergate-renewed-at").is_none()
+    })
+    .await;
+    world.signed_in().await;
+    assert_eq!(world.visitor().get("/oauth2/readyz").await.json()["provider_error"], json!(null));
 }
 
 #[tokio::test]

@@ -43,6 +43,45 @@ async fn claims_that_nobody_needs_decide_nothing_at_login_or_renewal() {
 }
 
 #[tokio::test]
+async fn people_and_groups_whose_names_differ_by_a_blank_are_not_one() {
+    let world = World::build().set("oidc_group_field", "groups").set("oidc_allowed_groups", "staff, admin").start().await;
+    world.idp.edit_userinfo(|_| {});
+    let login = async |sub: &str, groups: Value| {
+        let mut person = crate::harness::idp::user("ann");
+        (person["sub"], person["groups"]) = (json!(sub), groups);
+        world.idp.log_in_as(person);
+        let visitor = world.visitor();
+        visitor.browse(&world.idp, "/").await;
+        visitor
+    };
+    let (plain, blank) = (login("ann", json!(["staff"])).await, login("ann ", json!(["staff", " admin"])).await);
+    for _ in 0..2 {
+        for (visitor, user, groups) in [(&plain, "ann", "staff"), (&blank, "ann%20", "staff,%20admin")] {
+            assert!(visitor.get("/").await.is_upstreams(), "{user}");
+            let seen = world.upstream.last();
+            assert_eq!((seen.header("x-forwarded-user"), seen.header("x-forwarded-groups")), (Some(user), Some(groups)));
+        }
+        world.clock.advance(EXPIRED);
+    }
+    let outsider = login("eve", json!([" admin"])).await;
+    assert_eq!(outsider.get("/").await.status, StatusCode::SEE_OTHER, "whose group is another one");
+}
+
+#[tokio::test]
+async fn a_slow_login_s_access_token_is_not_believed_for_longer_than_it_lives() {
+    let world = World::start().await;
+    let clock = world.clock.clone();
+    world.idp.access_tokens_live(Some(json!(60)));
+    world.idp.edit_userinfo(move |_| clock.advance(Duration::from_secs(40)));
+    let visitor = world.visitor();
+    visitor.log_in(&world.idp, "/").await;
+    world.idp.edit_userinfo(|_| {});
+    let told = visitor.fetch("/oauth2/userinfo").await.json();
+    let left = told["accessTokenExpiresAt"].as_i64().unwrap() - world.clock.now().seconds();
+    assert!(left <= 20 || told["renewals"].as_i64() > Some(0), "{told}");
+}
+
+#[tokio::test]
 async fn every_algorithm_with_a_public_key_is_accepted_at_login_and_renewal() {
     let world = World::start().await;
     let visitor = world.signed_in().await;

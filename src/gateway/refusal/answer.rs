@@ -6,6 +6,7 @@ use url::form_urlencoded::byte_serialize;
 use super::{Offer, Refusal, Row};
 use crate::{
     gateway::{
+        Settings,
         exchange::{Asker, Exchange},
         own_headers, redirect, tries,
         visitor::Reason,
@@ -20,6 +21,8 @@ pub(in crate::gateway) struct Ways<'a> {
     pub(in crate::gateway) exchange: &'a Exchange,
     /// Where logins begin.
     pub(in crate::gateway) start: String,
+    /// Where pages try again by themselves.
+    pub(in crate::gateway) again: String,
     /// The page that a login begun from here leads to.
     pub(in crate::gateway) return_to: Option<ReturnTo>,
     pub(in crate::gateway) cookies: &'a Cookies,
@@ -27,13 +30,19 @@ pub(in crate::gateway) struct Ways<'a> {
 
 impl<'a> Ways<'a> {
     /// For a page of the app's: back to itself, or to the page whose form was sent.
-    pub(in crate::gateway) fn of_the_app(exchange: &'a Exchange, start: String, cookies: &'a Cookies) -> Self {
+    pub(in crate::gateway) fn of_the_app(exchange: &'a Exchange, settings: &'a Settings) -> Self {
         let site = &exchange.site;
         let return_to = match &exchange.method {
             &Method::GET | &Method::HEAD => Some(ReturnTo::parse(exchange.path_and_query(), site)),
             _ => exchange.referer.as_ref().and_then(|page| page.to_str().ok()).and_then(|page| ReturnTo::of_page(page, site)),
         };
-        Self { exchange, start, return_to, cookies }
+        Self::of(exchange, settings, return_to)
+    }
+
+    /// With logins that lead to `return_to`.
+    pub(in crate::gateway) fn of(exchange: &'a Exchange, settings: &'a Settings, return_to: Option<ReturnTo>) -> Self {
+        let own = |page: &str| exchange.site.at(&format!("{}/{page}", settings.prefix));
+        Self { exchange, start: own("start"), again: own("again"), return_to, cookies: &settings.cookies }
     }
 
     /// Where a login begins that comes back here.
@@ -89,12 +98,14 @@ impl Refusal {
             row.text
         };
         let reloads = tries_again && exchange.asker == Asker::Navigation;
-        let again_after = reloads.then(|| tries::pause(exchange.tries));
-        let mut response = html(&Page { title: row.title, text, action, again_after, request_id: &id }, row.status, row.error);
-        if reloads && let Some(cookie) = tries::one_more(ways.cookies, exchange.tries) {
-            response.headers_mut().append(header::SET_COOKIE, cookie);
-        }
-        response
+        let by_itself = format!(
+            "{}?n={}&rd={}",
+            ways.again,
+            exchange.tries.saturating_add(1),
+            byte_serialize(exchange.path_and_query().as_bytes()).collect::<String>()
+        );
+        let again = reloads.then(|| (tries::pause(exchange.tries), by_itself.as_str()));
+        html(&Page { title: row.title, text, action, again, request_id: &id }, row.status, row.error)
     }
 
     fn for_scripts(&self, row: &Row, ways: &Ways<'_>) -> Response<axum::body::Body> {

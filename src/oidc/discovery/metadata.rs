@@ -41,6 +41,21 @@ pub(in crate::oidc) struct Known {
     pub(in crate::oidc) demands: Vec<Demand>,
 }
 
+impl Known {
+    /// The endpoints' names in the metadata, and their addresses.
+    pub(in crate::oidc) fn endpoints(&self) -> [(&'static str, Option<&str>); 7] {
+        [
+            ("authorization_endpoint", Some(self.authorization.as_str())),
+            ("token_endpoint", Some(&self.token)),
+            ("userinfo_endpoint", self.userinfo.as_deref()),
+            ("revocation_endpoint", self.revocation.as_deref()),
+            ("introspection_endpoint", self.introspection.as_deref()),
+            ("end_session_endpoint", self.end_session.as_ref().map(Url::as_str)),
+            ("jwks_uri", Some(&self.jwks)),
+        ]
+    }
+}
+
 /// Something that the provider demands and we cannot do, so that logins fail until its settings are changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Demand {

@@ -9,7 +9,7 @@ fn answer(status: u16, body: &str) -> Result<TokenAnswer, TokenFailure> {
         headers: HeaderMap::new(),
         body: Bytes::copy_from_slice(body.as_bytes()),
     };
-    read(&answer, ["the-presented-token"].into_iter())
+    read(&answer, Timestamp(0), ["the-presented-token"].into_iter())
 }
 
 fn description(body: &str) -> Option<String> {

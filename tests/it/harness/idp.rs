@@ -89,6 +89,7 @@ pub(super) struct State {
     introspects_badly: bool,
     metadata: Value,
     misbehaviour: HashMap<Endpoint, Misbehaviour>,
+    has_moved: bool,
     calls: HashMap<Endpoint, usize>,
     edit_id_token: Option<Edit>,
     edit_header: Option<Edit>,
@@ -156,6 +157,7 @@ impl Idp {
             introspects_badly: false,
             metadata: json!({}),
             misbehaviour: HashMap::new(),
+            has_moved: false,
             calls: HashMap::new(),
             edit_id_token: None,
             edit_header: None,
@@ -260,6 +262,16 @@ impl Idp {
     /// Members that replace those of the discovery document; `null` removes one.
     pub fn set_metadata(&self, members: Value) {
         self.state().metadata = members;
+    }
+
+    /// The token endpoint has another address, which the metadata do not name yet.
+    pub fn move_token_endpoint(&self) {
+        self.state().has_moved = true;
+    }
+
+    /// They do now.
+    pub fn tell_where_it_moved(&self) {
+        self.set_metadata(json!({"token_endpoint": format!("{}/moved/token", self.issuer())}));
     }
 
     pub fn misbehave(&self, endpoint: Endpoint, misbehaviour: Misbehaviour) {

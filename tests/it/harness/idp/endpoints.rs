@@ -6,7 +6,7 @@ use axum::{
     Form, Json, Router,
     body::Body,
     extract::State as Shared,
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, StatusCode, Uri, header},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -28,6 +28,7 @@ pub(super) fn router(idp: Arc<Idp>) -> Router {
         .route("/.well-known/openid-configuration", get(metadata))
         .route("/jwks", get(jwks))
         .route("/token", post(token))
+        .route("/moved/token", post(token))
         .route("/userinfo", get(userinfo))
         .route("/revoke", post(revoke))
         .route("/introspect", post(introspect))
@@ -118,7 +119,10 @@ fn refuse(status: StatusCode, code: &str) -> Response {
     (status, Json(json!({"error": code, "error_description": "as the test asked"}))).into_response()
 }
 
-async fn token(Shared(idp): Provider, headers: HeaderMap, Form(form): Form<Fields>) -> Response {
+async fn token(Shared(idp): Provider, uri: Uri, headers: HeaderMap, Form(form): Form<Fields>) -> Response {
+    if uri.path().contains("/moved/") != idp.state().has_moved {
+        return StatusCode::NOT_FOUND.into_response();
+    }
     let kind = form.get("grant_type").map(String::as_str);
     let endpoint = match (kind, form.get("refresh_token").map(String::as_str)) {
         (Some("refresh_token"), Some(PROBE)) => Endpoint::Probe,
