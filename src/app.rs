@@ -153,6 +153,16 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
     let cache = Arc::new(SessionCache::default());
     let renewer = Renewer::new(settings.renewal, Arc::clone(&provider), store.clone(), clock.clone(), metrics.clone());
     let cookies = settings.gateway.cookies.clone();
+    let sign_out = SignOut {
+        provider: Arc::clone(&provider),
+        store: store.clone(),
+        signed_out_path: format!("{}/signed_out", settings.gateway.prefix),
+        keys: keys.clone(),
+        clock: clock.clone(),
+        metrics: metrics.clone(),
+        tasks: work.clone(),
+        cache: Arc::clone(&cache),
+    };
     let gateway = Arc::new(Gateway::new(Rooms {
         cache: Arc::clone(&cache),
         sessions: settings.session.clone(),
@@ -167,22 +177,13 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
             provider: Arc::clone(&provider),
             policy: settings.policy,
             store: store.clone(),
-            keys: keys.clone(),
+            keys,
             clock: clock.clone(),
             metrics: metrics.clone(),
             refresh_tokens: RefreshTokens::default(),
             exchanges: Semaphore::new(EXCHANGES),
         },
-        sign_out: SignOut {
-            provider: Arc::clone(&provider),
-            store: store.clone(),
-            signed_out_path: format!("{}/signed_out", settings.gateway.prefix),
-            keys,
-            clock: clock.clone(),
-            metrics: metrics.clone(),
-            tasks: work.clone(),
-            cache: Arc::clone(&cache),
-        },
+        sign_out: sign_out.clone(),
         health: Health { store: store.clone(), provider: Arc::clone(&provider), draining: Arc::clone(&draining) },
         settings: settings.gateway,
         clock: clock.clone(),
@@ -199,6 +200,7 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
         sessions: settings.session,
         event_retention: settings.event_retention,
         renewer: renewer.clone(),
+        sign_out,
         clock,
         metrics: metrics.clone(),
         behind: Arc::default(),

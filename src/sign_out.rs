@@ -2,8 +2,9 @@
 
 mod journey;
 mod later;
+mod revoking;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use http::{HeaderMap, Method};
 use tokio_util::task::TaskTracker;
@@ -15,7 +16,7 @@ use crate::{
     history::{Event, Kind},
     oidc::{LEEWAY, LogoutToken, Provider},
     seal::KeyRing,
-    secret::{Secret, sha256},
+    secret::sha256,
     session::{SessionHash, cache::SessionCache, unrecorded::Extent},
     store::{Farewell, Store, StoreError, Whose},
     telemetry::metrics::Metrics,
@@ -74,8 +75,6 @@ impl By {
         }
     }
 }
-
-const REVOCATION_TRIES: u32 = 3;
 
 impl SignOut {
     /// Ends the session of a browser that comes from `site`, for [`By::UserEverywhere`] all of its user's, revokes in the
@@ -184,34 +183,16 @@ impl SignOut {
     async fn end_one(&self, hash: SessionHash, by: By) -> Result<Option<Farewell>, StoreError> {
         let Some(mut farewell) = self.store.end_session(hash).await? else { return Ok(None) };
         if farewell.issuer != self.provider.issuer() || farewell.client_id != self.provider.client_id() {
-            // Its tokens are another provider's, or another client's, and are shown to nobody else.
-            (farewell.refresh_token, farewell.id_token) = (None, None);
+            // Its token is another provider's, or another client's, and is shown to nobody else.
+            farewell.id_token = None;
         }
         self.metrics.logout();
         tracing::info!(session = hash.short(), by = by.as_str(), "logged out");
-        let event = |kind| Event::of(kind, farewell.grant, &farewell.identity, self.clock.now()).of_session(hash);
-        self.store.note(event(Kind::Logout).because(by.as_str()));
-        let revocation = event(Kind::Revocation);
-        if let Some(token) = farewell.refresh_token.take() {
-            self.tasks.spawn(revoke(Arc::clone(&self.provider), self.store.clone(), token, revocation));
-        }
+        let event = Event::of(Kind::Logout, farewell.grant, &farewell.identity, self.clock.now()).of_session(hash);
+        self.store.note(event.because(by.as_str()));
+        let this = self.clone();
+        self.tasks.spawn(async move { this.revoke_due().await });
         Ok(Some(farewell))
-    }
-}
-
-async fn revoke(provider: Arc<Provider>, store: Store, token: Secret, event: Event) {
-    for attempt in 1..=REVOCATION_TRIES {
-        match provider.revoke(&token).await {
-            Ok(revoked) => {
-                let outcome = if revoked { "ok" } else { "no_endpoint" };
-                return store.note(Event { outcome: outcome.to_owned(), ..event });
-            }
-            Err(error) if attempt == REVOCATION_TRIES => {
-                tracing::warn!(%error, "could not revoke a refresh token at logout; it lives on at the provider");
-                return store.note(Event { outcome: "failed".to_owned(), ..event });
-            }
-            Err(_) => tokio::time::sleep(Duration::from_secs(u64::from(attempt))).await,
-        }
     }
 }
 

@@ -11,6 +11,7 @@ mod journal;
 mod postgres;
 mod records;
 mod renewals;
+mod revocations;
 mod rows;
 mod sqlite;
 mod statements;
@@ -38,6 +39,7 @@ pub use records::{
     Counts, Expired, Farewell, Fence, Followed, Knowledge, Listed, NewGrant, Renewed, Seat, Seated, Sharing, Tokens, Unverified,
     Whose,
 };
+pub use revocations::{Revocation, Unkept};
 
 /// Where grants and sessions are kept.
 #[derive(Clone, Debug)]
@@ -266,7 +268,6 @@ impl Store {
             issuer: left.issuer,
             client_id: left.client_id,
             identity: rows::identity_from(&left.identity)?,
-            refresh_token: open("refresh_token", left.refresh.filter(|_| left.orphaned))?,
             id_token: open("id_token", left.id_token)?,
         }))
     }

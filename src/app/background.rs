@@ -16,6 +16,7 @@ use crate::{
     oidc::Provider,
     renewal::Renewer,
     session::{self, cache::SessionCache},
+    sign_out::SignOut,
     store::{Expired, Store},
     telemetry::metrics::Metrics,
 };
@@ -39,6 +40,7 @@ pub(super) struct Background {
     pub(super) sessions: session::Settings,
     pub(super) event_retention: Duration,
     pub(super) renewer: Renewer,
+    pub(super) sign_out: SignOut,
     pub(super) clock: Clock,
     pub(super) metrics: Metrics,
     /// Last-seen times wait to be written.
@@ -67,6 +69,8 @@ impl Background {
         }));
         let this = all.clone();
         spawn(Box::pin(async move { this.apply_changes().await }));
+        let this = all.clone();
+        spawn(Box::pin(async move { this.sign_out.keep_revoking().await }));
         let this = all.clone();
         spawn(Box::pin(async move { this.gateway.cut_ended_connections().await }));
         let this = all.clone();

@@ -67,9 +67,11 @@ pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Resul
                 if sessions.is_empty() {
                     bail!("nobody by that name has a session here");
                 }
-                // Sessions end here even if the provider cannot be reached; its refresh tokens are then left to die.
+                // Sessions end here even if the provider cannot be reached.
                 if let Err(error) = sign_out.provider.find().await {
-                    say(&format!("the provider cannot be reached, so refresh tokens are not revoked there: {error}\n"));
+                    say(&format!(
+                        "the provider cannot be reached; refresh tokens are revoked there by the next gateway that runs: {error}\n"
+                    ));
                 }
                 let mut failures = 0;
                 for listed in &sessions {

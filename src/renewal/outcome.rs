@@ -12,11 +12,12 @@ use super::{
 use crate::{
     clock::Timestamp,
     grant::{AttemptId, EndReason, Grant, Rotation},
-    history::{Event, Kind},
+    history::Event,
     identity::Identity,
     oidc::{Judgement, RotationClass, TokenAnswer, TokenFailure},
     secret::Secret,
-    store::{Fence, Renewed, StoreError, Tokens, Unverified},
+    store::{Fence, Renewed, StoreError, Tokens, Unkept, Unverified},
+    telemetry::logs::causes,
 };
 
 /// A grant whose renewal could not be verified is renewed again after this long, whatever its access token's life.
@@ -201,15 +202,10 @@ impl Engine {
 
     async fn revoke(&self, grant: &Grant, refresh_token: Option<&Secret>, reason: &str) {
         let Some(token) = refresh_token else { return };
-        let outcome = match self.provider.revoke(token).await {
-            Ok(true) => "ok",
-            Ok(false) => "no_endpoint",
-            Err(error) => {
-                tracing::warn!(%error, "could not revoke the refresh token of a grant that has ended");
-                "failed"
-            }
-        };
-        let event = Event::of(Kind::Revocation, grant.id, &grant.identity, self.clock.now()).because(reason);
-        self.store.note(Event { outcome: outcome.to_owned(), ..event });
+        let (issuer, client_id) = (self.provider.issuer(), self.provider.client_id());
+        let unkept = Unkept { issuer, client_id, identity: &grant.identity, provider_session: None, reason };
+        if let Err(error) = self.store.revoke_later(grant.id, token, unkept).await {
+            tracing::warn!(error = causes(&error), "the refresh token of a grant that has ended lives on at the provider");
+        }
     }
 }

@@ -12,7 +12,8 @@ use crate::{
     oidc::{Provider, Signed},
     policy::Denied,
     session::{Session, SessionHash},
-    store::{NewGrant, Seat, Seated, Sharing, Tokens, Whose},
+    store::{NewGrant, Seat, Seated, Sharing, Tokens, Unkept, Whose},
+    telemetry::logs::causes,
 };
 
 /// Whether this provider's logins bring the refresh tokens that are asked for, as far as this process has seen.
@@ -56,6 +57,22 @@ impl SignIn {
         self.store.note(Event { outcome: "denied".to_owned(), detail: looked_at(identity, denied), ..event });
     }
 
+    /// Nobody uses what a denied login brought.
+    async fn revoke_denied(&self, signed: &Signed) {
+        let Some(token) = &signed.answer.refresh_token else { return };
+        let unkept = Unkept {
+            issuer: self.provider.issuer(),
+            client_id: self.provider.client_id(),
+            identity: &signed.identity,
+            provider_session: signed.provider_session.as_deref(),
+            reason: "denied",
+        };
+        let grant = GrantId::of_denied(unkept.issuer, &signed.identity.subject);
+        if let Err(error) = self.store.revoke_later(grant, token, unkept).await {
+            tracing::warn!(error = causes(&error), "the refresh token of a denied login lives on at the provider");
+        }
+    }
+
     /// Keeps the login for `seat` or a new session, and sends the browser on: to where it was going, or once more to a
     /// provider that gives refresh tokens only with consent.
     pub(super) async fn enter(
@@ -70,6 +87,7 @@ impl SignIn {
             self.note_denied(&signed.identity, denied);
             // A session that is there already is judged by its requests, each by the identity of today.
             if seat.is_none() {
+                self.revoke_denied(&signed).await;
                 return Err(denied.into());
             }
         }

@@ -17,8 +17,11 @@ use sqlx::{
 use self::pool::{Held, Pool};
 use super::{
     Counts, Expired, Fence, Followed, Knowledge, NewGrant, Renewed, Seat, Seated, Sharing, StoreError, Whose,
+    revocations::{DueRevocation, NewRevocation},
     rows::{self, GrantRow, LeftGrant, SealedTokens, owned},
-    statements::{grant_columns, implement_grants, implement_history, implement_sessions, implement_statements},
+    statements::{
+        grant_columns, implement_grants, implement_history, implement_revocations, implement_sessions, implement_statements,
+    },
 };
 use crate::{
     backoff::back_off,
@@ -119,7 +122,7 @@ impl Postgres {
                 include_str!("../../migrations/postgres/0002_history_and_shared_grants.sql"),
             ),
             migration(3, "replicas and knowledge", include_str!("../../migrations/postgres/0003_replicas_and_knowledge.sql")),
-            migration(4, "logins under way", include_str!("../../migrations/postgres/0004_logins_under_way.sql")),
+            migration(4, "logins and revocations", include_str!("../../migrations/postgres/0004_logins_and_revocations.sql")),
         ];
         // A newer replica may have migrated already; what it added, this one does not miss.
         let migrator = Migrator { migrations: migrations.into(), ignore_missing: true, ..Migrator::DEFAULT };

@@ -176,8 +176,6 @@ pub struct Farewell {
     pub client_id: String,
     /// Whose it was.
     pub identity: Identity,
-    /// To be revoked: set when no other session uses the grant.
-    pub refresh_token: Option<Secret>,
     /// For `id_token_hint`.
     pub id_token: Option<Secret>,
 }

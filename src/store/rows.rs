@@ -24,12 +24,9 @@ pub(super) struct SealedTokens {
 #[derive(Debug)]
 pub(super) struct LeftGrant {
     pub(super) id: GrantId,
-    /// It went with the session, which was its last.
-    pub(super) orphaned: bool,
     pub(super) issuer: String,
     pub(super) client_id: String,
     pub(super) identity: String,
-    pub(super) refresh: Option<Vec<u8>>,
     pub(super) id_token: Option<Vec<u8>>,
 }
 

@@ -16,8 +16,11 @@ use sqlx::{
 
 use super::{
     Counts, Expired, Fence, Followed, Knowledge, NewGrant, Renewed, Seat, Seated, Sharing, StoreError, Whose,
+    revocations::{DueRevocation, NewRevocation},
     rows::{self, GrantRow, LeftGrant, SealedTokens, owned},
-    statements::{grant_columns, implement_grants, implement_history, implement_sessions, implement_statements},
+    statements::{
+        grant_columns, implement_grants, implement_history, implement_revocations, implement_sessions, implement_statements,
+    },
 };
 use crate::{
     clock::{Timestamp, millis},
@@ -93,7 +96,7 @@ impl Sqlite {
             migration(1, "grants and sessions", include_str!("../../migrations/sqlite/0001_grants_and_sessions.sql")),
             migration(2, "history and shared grants", include_str!("../../migrations/sqlite/0002_history_and_shared_grants.sql")),
             migration(3, "replicas and knowledge", include_str!("../../migrations/sqlite/0003_replicas_and_knowledge.sql")),
-            migration(4, "logins under way", include_str!("../../migrations/sqlite/0004_logins_under_way.sql")),
+            migration(4, "logins and revocations", include_str!("../../migrations/sqlite/0004_logins_and_revocations.sql")),
         ];
         let migrator = Migrator { migrations: migrations.into(), ignore_missing: true, ..Migrator::DEFAULT };
         Ok(migrator.run(&self.pool).await?)

@@ -40,6 +40,7 @@ mod renewal;
 mod renewal_failures;
 mod renewal_knowledge;
 mod replicas;
+mod revocations;
 mod routes;
 mod rules;
 mod sessions;

@@ -126,15 +126,9 @@ macro_rules! implement_history {
                     Self::record_one(&mut transaction, &event, replica).await?;
                 }
                 transaction.commit().await.map_err(StoreError::Commit)?;
-                // A grant under an intent is left: its renewal is still to be saved or revoked.
-                let grants = sqlx::query(concat!(
-                    "DELETE FROM grants WHERE id IN (SELECT id FROM grants WHERE COALESCE(lease_until, 0) <= ", $now,
-                    " AND NOT EXISTS (SELECT 1 FROM sessions WHERE grant_id = grants.id) LIMIT $1)"
-                ))
-                .bind(batch)
-                .execute(&mut *connection)
-                .await?
-                .rows_affected();
+                let mut transaction = connection.begin().await?;
+                let grants = Self::remove_orphans(&mut transaction, None, None, batch).await?;
+                transaction.commit().await.map_err(StoreError::Commit)?;
                 let attempts = sqlx::query(
                     "DELETE FROM returned_attempts WHERE hash IN (SELECT hash FROM returned_attempts WHERE expires_at <= $1 LIMIT $2)",
                 )

@@ -65,8 +65,8 @@ macro_rules! implement_sessions {
                     sqlx::query(
                         "INSERT INTO grants (id, issuer, client_id, subject, identity, scopes, fingerprint, access_token, \
                          refresh_token, id_token, expires_at, lifetime, created_at, renewed_at, rotation, refresh_until, \
-                         refresh_life) \
-                         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, 'unknown', $14, $15)",
+                         refresh_life, provider_session) \
+                         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, 'unknown', $14, $15, $16)",
                     )
                     .bind(&grant.id.0[..])
                     .bind(&grant.issuer)
@@ -83,6 +83,7 @@ macro_rules! implement_sessions {
                     .bind(at.0)
                     .bind(grant.tokens.refresh_life.map(|life| at.plus(life).0))
                     .bind(grant.tokens.refresh_life.map(millis))
+                    .bind(grant.provider_session.as_ref())
                     .execute(&mut *transaction)
                     .await?;
                 }
@@ -183,7 +184,7 @@ macro_rules! implement_sessions {
                 })
             }
 
-            /// The session's grant as it was left, and whether it went with the session.
+            /// The session's grant as it was left. It goes with its last session, and its refresh token is to be revoked.
             pub(super) async fn end_session(connection: &mut $Connection, hash: SessionHash) -> Result<Option<LeftGrant>, StoreError> {
                 let mut transaction = connection.begin().await?;
                 let row = sqlx::query("DELETE FROM sessions WHERE hash = $1 RETURNING grant_id")
@@ -193,24 +194,17 @@ macro_rules! implement_sessions {
                 let Some(row) = row else { return Ok(None) };
                 let id = rows::grant_from(row.try_get("grant_id")?)?;
                 // The row is held while its sessions are counted, so that two last sessions cannot both stay.
-                let grant = sqlx::query(concat!("SELECT issuer, client_id, identity, refresh_token, id_token FROM grants WHERE id = $1", $lock))
+                let grant = sqlx::query(concat!("SELECT issuer, client_id, identity, id_token FROM grants WHERE id = $1", $lock))
                     .bind(&id.0[..])
                     .fetch_one(&mut *transaction)
                     .await?;
-                let orphaned = sqlx::query("DELETE FROM grants WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM sessions WHERE grant_id = $1)")
-                    .bind(&id.0[..])
-                    .execute(&mut *transaction)
-                    .await?
-                    .rows_affected()
-                    > 0;
+                Self::remove_orphans(&mut transaction, Some(id), Some(hash.short()), 1).await?;
                 transaction.commit().await.map_err(StoreError::Commit)?;
                 Ok(Some(LeftGrant {
                     id,
-                    orphaned,
                     issuer: grant.try_get("issuer")?,
                     client_id: grant.try_get("client_id")?,
                     identity: grant.try_get("identity")?,
-                    refresh: grant.try_get("refresh_token")?,
                     id_token: grant.try_get("id_token")?,
                 }))
             }

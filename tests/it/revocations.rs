@@ -1,0 +1,82 @@
+//! Refresh tokens that nobody uses any more are revoked at the provider, whatever happens on the way.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use serde_json::json;
+
+use crate::harness::{
+    Kind, World,
+    eventually::{eventually, eventually_within},
+    idp::{Endpoint, Misbehaviour, user},
+};
+
+/// Sessions are swept every 15 s.
+const SWEPT: Duration = Duration::from_secs(60);
+
+async fn sign_out(visitor: &crate::harness::visitor::Visitor) {
+    visitor.send(Method::POST, "/oauth2/sign_out", &[("sec-fetch-site", "same-origin")], "").await;
+}
+
+#[tokio::test]
+async fn a_revocation_survives_an_outage_of_the_provider_and_a_restart() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let mut world = World::build().on(kind).start().await;
+        let visitor = world.signed_in().await;
+        world.idp.misbehave(Endpoint::Revocation, Misbehaviour::Answer(503, String::new(), vec![]));
+        sign_out(&visitor).await;
+        eventually("it was tried", async || world.idp.calls(Endpoint::Revocation) >= 1).await;
+        world.restart_with(&[]).await;
+        assert!(world.idp.has_live_refresh_token());
+        world.idp.behave(Endpoint::Revocation);
+        eventually_within(SWEPT, "it is revoked", async || !world.idp.has_live_refresh_token()).await;
+    }
+}
+
+#[tokio::test]
+async fn the_refresh_token_of_a_denied_login_is_revoked() {
+    let world = World::build().set("oidc_group_field", "groups").set("oidc_allowed_groups", "admins").start().await;
+    let denied = world.visitor().browse(&world.idp, "/").await;
+    assert_eq!(denied.status, StatusCode::FORBIDDEN);
+    eventually("it is revoked", async || !world.idp.has_live_refresh_token()).await;
+}
+
+#[tokio::test]
+async fn the_refresh_token_of_a_session_that_another_login_replaced_is_revoked_and_the_new_one_lives() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    visitor.log_in(&world.idp, "/oauth2/start").await;
+    eventually_within(SWEPT, "the first is revoked", async || world.idp.revoked().len() == 1).await;
+    world.clock.advance(Duration::from_secs(301));
+    assert!(visitor.get("/").await.is_upstreams());
+    assert_eq!(world.idp.calls(Endpoint::Refresh), 1, "with the second, which is renewed");
+}
+
+#[tokio::test]
+async fn where_a_revocation_ends_a_whole_session_at_the_provider_none_that_is_in_use_is_ended_so() {
+    let world = World::start().await;
+    world.idp.edit_id_token(|claims| claims["sid"] = json!("the-same"));
+    let visitor = world.signed_in().await;
+    visitor.log_in(&world.idp, "/oauth2/start").await;
+    eventually_within(SWEPT, "it was looked at", async || {
+        let (_, told) = world.command(&["sessions", "why", "sub-ann", "--json"]).await;
+        let (_, told_in_words) = world.command(&["sessions", "show", "sub-ann"]).await;
+        told.contains("in_use") || told_in_words.contains("in_use") || told_in_words.contains("in use")
+    })
+    .await;
+    assert!(world.idp.revoked().is_empty());
+    assert!(visitor.get("/").await.is_upstreams());
+    sign_out(&visitor).await;
+    eventually("a logout revokes it all the same", async || world.idp.revoked().len() == 1).await;
+}
+
+#[tokio::test]
+async fn the_refresh_token_of_a_session_that_reached_its_limit_is_revoked() {
+    let mut world = World::build().set("session_duration", "1h").start().await;
+    world.idp.log_in_as(user("bob"));
+    world.signed_in().await;
+    world.clock.advance(Duration::from_secs(2 * 3600));
+    // A gateway sweeps when it starts.
+    world.restart_with(&[]).await;
+    eventually_within(SWEPT, "it is revoked", async || !world.idp.has_live_refresh_token()).await;
+}
