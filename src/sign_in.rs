@@ -6,6 +6,7 @@
 mod answer;
 mod attempt;
 mod begin;
+mod exchanges;
 mod failed;
 mod keep;
 mod parked;
@@ -14,10 +15,9 @@ mod rounds;
 mod silence;
 mod silent;
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use http::{HeaderMap, HeaderValue};
-use tokio::sync::Semaphore;
 use url::form_urlencoded;
 
 use crate::{
@@ -36,6 +36,7 @@ use attempt::{Attempt, Pass};
 use return_to::ReturnTo;
 
 pub use begin::Purpose;
+pub use exchanges::Exchanges;
 pub use failed::Failed;
 pub use keep::RefreshTokens;
 pub use silent::Lasted;
@@ -63,12 +64,9 @@ pub struct SignIn {
     pub metrics: Metrics,
     /// Whether logins bring the refresh tokens that are asked for.
     pub refresh_tokens: RefreshTokens,
-    /// So many codes may be exchanged at once ([`EXCHANGES`]): callbacks are anybody's to send.
-    pub exchanges: Semaphore,
+    /// Whose codes are exchanged now: callbacks are anybody's to send.
+    pub exchanges: Exchanges,
 }
-
-/// How many codes are exchanged at once.
-pub const EXCHANGES: usize = 32;
 
 /// A redirect with the cookies that go with it.
 #[derive(Debug)]
@@ -125,8 +123,8 @@ impl SignIn {
     ///
     /// # Errors
     /// [`Failed`]; no session was made.
-    pub async fn complete(&self, site: &AccessUrl, query: &str, headers: &HeaderMap) -> Result<Redirect, Failed> {
-        let result = self.try_complete(At { site, headers }, query).await;
+    pub async fn complete(&self, at: At<'_>, query: &str) -> Result<Redirect, Failed> {
+        let result = self.try_complete(at, query).await;
         self.metrics.login(match &result {
             Ok(_) => "ok",
             Err(CallbackError::Parameters(_) | CallbackError::UnknownAttempt(_)) => "unknown_attempt",
@@ -139,7 +137,7 @@ impl SignIn {
         });
         match result {
             Ok(redirect) => Ok(redirect),
-            Err(error) => Err(self.failed(error, site, query).await),
+            Err(error) => Err(self.failed(error, at.site, query).await),
         }
     }
 
@@ -156,11 +154,11 @@ impl SignIn {
         }
         // Before the attempt is used up, so that who is turned away can come again.
         let return_to = self.destination(&attempt, at.site).await;
-        let _one_of_few = match self.exchanges.try_acquire() {
-            Ok(one) => one,
+        let _turn = match self.exchanges.turn(at.client).await {
+            Some(turn) => turn,
             // It can do without, and is not sent again so soon.
-            Err(_) if attempt.pass() == Pass::Silent && self.goes_on(headers).await? => return Ok(at.back_to(&return_to)),
-            Err(_) => return Err(CallbackError::Busy),
+            None if attempt.pass() == Pass::Silent && self.goes_on(headers).await? => return Ok(at.back_to(&return_to)),
+            None => return Err(CallbackError::Busy),
         };
         if !self.store.returned(attempt.name("returned"), attempt.at().plus(attempt::LIFE)).await? {
             return Err(CallbackError::UnknownAttempt("it has returned before"));
@@ -227,10 +225,14 @@ impl SignIn {
 }
 
 /// Where a browser has come back to, and with which headers.
-#[derive(Clone, Copy)]
-struct At<'a> {
-    site: &'a AccessUrl,
-    headers: &'a HeaderMap,
+#[derive(Clone, Copy, Debug)]
+pub struct At<'a> {
+    /// The address of ours that it came back to.
+    pub site: &'a AccessUrl,
+    /// What it sent.
+    pub headers: &'a HeaderMap,
+    /// Whence it comes.
+    pub client: IpAddr,
 }
 
 impl At<'_> {

@@ -32,7 +32,7 @@ use crate::{
     pages::{Action, Page},
     renewal::ClientStanding,
     session::SessionHash,
-    sign_in::{Failed, Purpose, Redirect, return_from, return_to::ReturnTo},
+    sign_in::{At, Failed, Purpose, Redirect, return_from, return_to::ReturnTo},
     sign_out::{By, Wish, wish},
     store::{Condition, Store, StoreError},
     telemetry::logs::causes,
@@ -186,7 +186,8 @@ async fn callback(State(asked): State<Asked>, RawQuery(query): RawQuery, headers
         return asked.refuse(Refusal::NoPage);
     }
     let came_back = sign_in.came_back(query, &headers);
-    let mut response = match sign_in.complete(&asked.exchange.site, query, &headers).await {
+    let at = At { site: &asked.exchange.site, headers: &headers, client: asked.exchange.origin.client };
+    let mut response = match sign_in.complete(at, query).await {
         Ok(to) => {
             asked.gateway.visitors.forget(&headers);
             redirect(&to, "signed_in")

@@ -2,12 +2,18 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use http::{Method, StatusCode};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
-use crate::harness::{Stopwatch, World, visitor::Visitor};
+use crate::harness::{
+    Stopwatch, World,
+    eventually::eventually,
+    idp::{Endpoint, Misbehaviour},
+    visitor::Visitor,
+};
 
 /// How long somebody else's request may take meanwhile, on a loaded machine.
 const PROMPTLY: Duration = Duration::from_secs(5);
@@ -142,4 +148,35 @@ async fn silent_and_slow_connections_in_numbers_keep_nobody_out() {
         held.push(stream);
     }
     is_served_promptly(&visitor).await;
+}
+
+#[tokio::test]
+async fn bogus_codes_of_strangers_keep_no_login_out() {
+    let world = World::build().set("proxy_trusted_origins", "127.0.0.0/8").start().await;
+    let signed_in = world.signed_in().await;
+    world.idp.misbehave(Endpoint::Code, Misbehaviour::Slow(Duration::from_secs(3)));
+    let stranger = [("accept", "text/html"), ("x-forwarded-for", "203.0.113.9")];
+    let mut flood = Vec::new();
+    for _ in 0..40 {
+        let attacker = world.visitor();
+        let request = attacker.send(Method::GET, "/", &stranger, "").await.location();
+        let state = request.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
+        let issuer: String = url::form_urlencoded::byte_serialize(world.idp.issuer().as_bytes()).collect();
+        let callback = format!("/oauth2/callback?code=bogus&state={state}&iss={issuer}");
+        flood.push(tokio::spawn(async move { attacker.send(Method::GET, &callback, &stranger, "").await.status }));
+    }
+    eventually("the flood is under way", async || world.idp.calls(Endpoint::Code) > 1).await;
+    let visitor = world.visitor();
+    visitor.log_in(&world.idp, "/page").await;
+    assert!(visitor.get("/page").await.is_upstreams(), "a real login is served meanwhile");
+    world.clock.advance(Duration::from_secs(301));
+    is_served_promptly(&signed_in).await;
+    assert!(world.idp.at_once() <= 8 + 1, "and the provider sees few at once");
+    for attack in flood {
+        assert_ne!(attack.await.unwrap(), StatusCode::OK);
+    }
+    // One that began no attempt of its browser's is no call at all.
+    let before = world.idp.calls(Endpoint::Code);
+    world.visitor().get("/oauth2/callback?code=bogus&state=made-up").await;
+    assert_eq!(world.idp.calls(Endpoint::Code), before);
 }

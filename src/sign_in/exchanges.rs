@@ -1,0 +1,136 @@
+//! How many codes are exchanged at once. Anybody can begin a login and come back with a code of their own making, each of which
+//! is a call to the provider: so there is a bound for all, a share for each client address, and a short queue.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// So many are exchanged at once: apart from renewals, which have slots of their own.
+const MOST: usize = 32;
+/// So many of one client address; a provider answers in a fraction of a second, so that a whole office can log in with these.
+const SHARE: usize = 8;
+/// So many of one address may wait for them.
+const QUEUE: usize = 64;
+/// And for so long. Somebody stands before the page.
+const PATIENCE: Duration = Duration::from_secs(6);
+
+/// The exchanges of one process.
+#[derive(Debug)]
+pub struct Exchanges {
+    all: Arc<Semaphore>,
+    shares: Arc<Mutex<HashMap<IpAddr, Share>>>,
+}
+
+#[derive(Debug)]
+struct Share {
+    slots: Arc<Semaphore>,
+    here: usize,
+}
+
+/// The right to exchange one code, as long as it is held.
+#[derive(Debug)]
+pub(super) struct Turn {
+    _slots: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
+    address: IpAddr,
+    shares: Arc<Mutex<HashMap<IpAddr, Share>>>,
+}
+
+impl Default for Exchanges {
+    fn default() -> Self {
+        Self { all: Arc::new(Semaphore::new(MOST)), shares: Arc::default() }
+    }
+}
+
+impl Exchanges {
+    /// Waits for the turn of a client at `address`. `None`: too many of that address wait, or it took too long.
+    pub(super) async fn turn(&self, address: IpAddr) -> Option<Turn> {
+        let address = network(address);
+        let slots = {
+            let mut shares = lock(&self.shares);
+            let share = shares.entry(address).or_insert_with(|| Share { slots: Arc::new(Semaphore::new(SHARE)), here: 0 });
+            if share.here >= SHARE + QUEUE {
+                return None;
+            }
+            share.here += 1;
+            Arc::clone(&share.slots)
+        };
+        // From here on it is counted, also if its client leaves.
+        let mut turn = Turn { _slots: None, address, shares: Arc::clone(&self.shares) };
+        let waiting = async { Some((slots.acquire_owned().await.ok()?, Arc::clone(&self.all).acquire_owned().await.ok()?)) };
+        turn._slots = Some(tokio::time::timeout(PATIENCE, waiting).await.ok()??);
+        Some(turn)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut shares = lock(&self.shares);
+        if let Some(share) = shares.get_mut(&self.address) {
+            share.here = share.here.saturating_sub(1);
+            if share.here == 0 {
+                shares.remove(&self.address);
+            }
+        }
+    }
+}
+
+fn lock(shares: &Mutex<HashMap<IpAddr, Share>>) -> MutexGuard<'_, HashMap<IpAddr, Share>> {
+    shares.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What one client has for itself: an address, or the half of one of IPv6 that a network gets.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) & !u128::from(u64::MAX)).into(),
+        IpAddr::V4(address) => address.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn one_address_cannot_take_the_turns_of_the_others() {
+        let exchanges = Exchanges::default();
+        let (many, one) = ("2001:db8::1".parse().unwrap(), "192.0.2.1".parse().unwrap());
+        let mut held = Vec::new();
+        for last in 0..SHARE {
+            let neighbour = format!("2001:db8::{last:x}:1").parse().unwrap();
+            held.push(exchanges.turn(neighbour).await.unwrap());
+        }
+        assert!(exchanges.turn(many).await.is_none(), "of one network, after a while");
+        assert!(exchanges.turn(one).await.is_some());
+        held.pop();
+        assert!(exchanges.turn(many).await.is_some(), "whose turn comes when another's is over");
+        drop(held);
+        assert!(lock(&exchanges.shares).is_empty(), "nothing is left of who has gone");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_queue_is_short() {
+        let exchanges = Arc::new(Exchanges::default());
+        let address = "192.0.2.1".parse().unwrap();
+        let waiting: Vec<_> = (0..SHARE + QUEUE + 10)
+            .map(|_| {
+                let exchanges = Arc::clone(&exchanges);
+                tokio::spawn(async move {
+                    let turn = exchanges.turn(address).await;
+                    let came = turn.is_some();
+                    tokio::time::sleep(Duration::from_secs(60)).await;
+                    came
+                })
+            })
+            .collect();
+        let mut came = 0;
+        for one in waiting {
+            came += usize::from(one.await.unwrap());
+        }
+        assert_eq!(came, SHARE);
+    }
+}
