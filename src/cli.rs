@@ -35,7 +35,7 @@ pub fn main() -> ExitCode {
             demo::run(verb.get_one::<u16>("port").copied(), verb.get_one::<String>("app").map(String::as_str))
         }
         Some(("healthcheck", _)) => healthcheck::run(&environment(&matches)),
-        Some(("keys", _)) => keys::generate(),
+        Some(("keys", verb)) => keys::run(&environment(&matches), verb),
         Some(("migrate", _)) => migrate::run(&environment(&matches)),
         Some(("sessions", verb)) => sessions::run(&environment(&matches), verb),
         Some((_, _)) => Ok(()),
@@ -77,9 +77,7 @@ fn command() -> Command {
         .subcommand(verb("demo", "Run a provider, an app and the gateway between them on this machine").args([port, app]))
         .subcommand(config)
         .subcommand(verb("migrate", "Bring the database up to date and exit"))
-        .subcommand(
-            verb("keys", "Keys that seal tokens").subcommand_required(true).subcommand(verb("generate", "Print a new key")),
-        )
+        .subcommand(keys::command())
         .subcommand(sessions::command())
         .subcommand(verb("healthcheck", "Ask the gateway on this machine whether it is alive"))
         .arg(Arg::new("config_path").long("config").value_name("FILE").global(true).help("A TOML file with settings"))

@@ -5,6 +5,7 @@ use std::{fmt, time::Duration};
 use crate::{
     clock::Timestamp,
     identity::{Identity, IdentityHeaders, Passport},
+    seal::KeyId,
     secret::{Secret, hex, random, sha256},
 };
 
@@ -65,6 +66,8 @@ pub struct Grant {
     /// Since when renewals bring ID tokens that cannot be verified, so that the identity is the one before, and the access token
     /// is nobody's as far as is known.
     pub unverified_since: Option<Timestamp>,
+    /// The key under which its tokens were sealed, if this process does not have it. The access token is empty then.
+    pub missing_key: Option<KeyId>,
     /// Set once it cannot be renewed any more.
     pub ended: Option<Ended>,
 }
@@ -95,6 +98,8 @@ pub enum EndReason {
     IdentityRefused,
     /// The access token expired and there was no refresh token.
     Expired,
+    /// Its tokens were sealed under a key that nobody has any more. Never stored.
+    KeyLost,
     /// It was issued by another provider, or to another client, than are configured now. Its refresh token is theirs
     /// and is never sent to anybody else.
     OtherProvider,
@@ -125,7 +130,7 @@ impl Grant {
     pub fn passport(&self, stale: bool) -> Passport {
         Passport {
             headers: self.headers.clone(),
-            access_token: self.unverified_since.is_none().then(|| self.access_token.clone()),
+            access_token: (self.unverified_since.is_none() && self.missing_key.is_none()).then(|| self.access_token.clone()),
             stale_since: stale.then_some(self.unverified_since.unwrap_or(self.renewed_at)),
         }
     }
@@ -190,6 +195,7 @@ impl EndReason {
             Self::IdentityRefused => "identity_refused",
             Self::Expired => "expired",
             Self::OtherProvider => "other_provider",
+            Self::KeyLost => "key_lost",
         }
     }
 

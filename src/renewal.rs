@@ -7,7 +7,7 @@
 //! [`decision`] says whether to renew, [`classify`] what an answer means; both are pure. [`attempt`] is one
 //! renewal from intent to outcome, [`flight`] makes it one per process, [`pending`] keeps what the store does not
 //! take yet, [`knowledge`] is what renewals have shown for good. [`breaker`] keeps a provider in trouble
-//! from being hammered, [`slots`] one at its limit from being asked for more; [`health`] is what renewals show of it.
+//! from being hammered, [`slots`] one at its limit from being asked for more; [`health`] is what renewals show of it. [`missing_key`] is what becomes of a grant without its key.
 
 mod attempt;
 mod breaker;
@@ -16,6 +16,7 @@ mod decision;
 mod flight;
 mod health;
 mod knowledge;
+mod missing_key;
 mod outcome;
 mod pending;
 mod slots;
@@ -158,6 +159,9 @@ impl Renewer {
         let engine = &self.0;
         if !self.is_ours(&grant) {
             return Err(NotKept::SignInAgain(EndReason::OtherProvider));
+        }
+        if let Some(key) = grant.missing_key {
+            return Box::pin(engine.without_tokens(grant, key)).await;
         }
         let now = engine.clock.now();
         match decision::decide(&grant, &engine.settings, now, engine.breaker.in_trouble(now)) {

@@ -11,7 +11,7 @@ use std::{fmt, sync::Arc};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use base64::prelude::*;
 
-use crate::secret::{random, sha256};
+use crate::secret::{hex, random, sha256};
 
 pub use key_file::KeyFileError;
 
@@ -25,8 +25,30 @@ pub struct KeyRing {
     opens: Arc<[Arc<Key>]>,
 }
 
+/// The name of a key, which tells nothing of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KeyId([u8; KEY_ID_LEN]);
+
+impl KeyId {
+    /// The same, as bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// As it stands in what was sealed.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex(&self.0))
+    }
+}
+
 struct Key {
-    id: [u8; KEY_ID_LEN],
+    id: KeyId,
     cipher: LessSafeKey,
 }
 
@@ -43,8 +65,8 @@ pub enum SealError {
     #[error("the sealed value is malformed")]
     Malformed,
     /// The value was sealed under a key that is not on the ring.
-    #[error("the value was sealed under a key that is not on the ring")]
-    UnknownKey,
+    #[error("the value was sealed under key {0}, which is not on the ring")]
+    UnknownKey(KeyId),
     /// The value was changed, or belongs to another place.
     #[error("the sealed value was altered or belongs to another row")]
     Altered,
@@ -66,11 +88,29 @@ impl KeyRing {
                 id.copy_from_slice(
                     sha256(&[b"evergate key id", bytes.as_slice()].concat()).first_chunk().unwrap_or(&[0; KEY_ID_LEN]),
                 );
-                Ok(Arc::new(Key { id, cipher: LessSafeKey::new(cipher) }))
+                Ok(Arc::new(Key { id: KeyId(id), cipher: LessSafeKey::new(cipher) }))
             })
             .collect::<Result<Arc<[_]>, SealError>>()?;
         let seals = opens.first().cloned().ok_or(SealError::NoKey)?;
         Ok(Self { seals, opens })
+    }
+
+    /// The key that seals.
+    pub fn sealing(&self) -> KeyId {
+        self.seals.id
+    }
+
+    /// All keys, the sealing one first.
+    pub fn ids(&self) -> impl Iterator<Item = KeyId> {
+        self.opens.iter().map(|key| key.id)
+    }
+
+    /// Seals anew, under the sealing key, what was sealed for `place`.
+    ///
+    /// # Errors
+    /// Those of [`KeyRing::open`].
+    pub fn reseal(&self, place: &str, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
+        self.seal(place, &self.open(place, sealed)?)
     }
 
     /// A fresh key in the form that [`KeyRing::from_base64`] reads.
@@ -86,7 +126,7 @@ impl KeyRing {
         let nonce: [u8; NONCE_LEN] = random();
         let mut sealed = Vec::with_capacity(1 + KEY_ID_LEN + NONCE_LEN + plain.len() + AES_256_GCM.tag_len());
         sealed.push(FORMAT);
-        sealed.extend_from_slice(&self.seals.id);
+        sealed.extend_from_slice(&self.seals.id.0);
         sealed.extend_from_slice(&nonce);
         let mut body = plain.to_vec();
         self.seals
@@ -105,7 +145,8 @@ impl KeyRing {
         let rest = sealed.strip_prefix(&[FORMAT]).ok_or(SealError::Malformed)?;
         let (id, rest) = rest.split_first_chunk::<KEY_ID_LEN>().ok_or(SealError::Malformed)?;
         let (nonce, body) = rest.split_first_chunk::<NONCE_LEN>().ok_or(SealError::Malformed)?;
-        let key = self.opens.iter().find(|key| &key.id == id).ok_or(SealError::UnknownKey)?;
+        let id = KeyId(*id);
+        let key = self.opens.iter().find(|key| key.id == id).ok_or(SealError::UnknownKey(id))?;
         let mut body = body.to_vec();
         let plain = key
             .cipher
@@ -143,7 +184,12 @@ mod tests {
         let (old, new) = (KeyRing::generate(), KeyRing::generate());
         let sealed = ring(&[&old]).seal("x", b"token").unwrap();
         assert_eq!(ring(&[&new, &old]).open("x", &sealed).unwrap(), b"token");
-        assert_eq!(ring(&[&new]).open("x", &sealed), Err(SealError::UnknownKey));
+        let lost = ring(&[&old]).sealing();
+        assert_eq!(ring(&[&new]).open("x", &sealed), Err(SealError::UnknownKey(lost)));
+        let both = ring(&[&new, &old]);
+        let anew = both.reseal("x", &sealed).unwrap();
+        assert_eq!(ring(&[&new]).open("x", &anew).unwrap(), b"token");
+        assert_eq!(both.ids().collect::<Vec<_>>(), [both.sealing(), lost]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod farewells;
 mod gate;
 mod heartbeat;
 mod journal;
+mod keys;
 mod postgres;
 mod records;
 mod renewals;
@@ -16,7 +17,12 @@ mod rows;
 mod sqlite;
 mod statements;
 
-use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use tokio::sync::broadcast;
 
@@ -34,6 +40,7 @@ use gate::{Access, Gate};
 
 pub use error::StoreError;
 pub use gate::Condition;
+pub use keys::{Resealed, SealedUnder};
 pub use postgres::PostgresSettings;
 pub use records::{
     Counts, Expired, Farewell, Fence, Followed, Knowledge, Listed, NewGrant, Renewed, Seat, Seated, Sharing, Tokens, Unverified,
@@ -64,6 +71,7 @@ pub struct Store {
     changes: broadcast::Sender<Change>,
     journal: Arc<journal::Journal>,
     gate: Arc<Gate>,
+    missing_keys: Arc<Mutex<Vec<SealedUnder>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -136,7 +144,15 @@ impl Store {
             Settings::Postgres(settings) => Backend::Postgres(Arc::new(postgres::Postgres::open(settings)?)),
             Settings::Sqlite(path) => Backend::Sqlite(Arc::new(sqlite::Sqlite::open(path)?)),
         };
-        Ok(Self { backend, metrics, keys, changes: broadcast::channel(4096).0, journal: Arc::default(), gate: Arc::default() })
+        Ok(Self {
+            backend,
+            metrics,
+            keys,
+            changes: broadcast::channel(4096).0,
+            journal: Arc::default(),
+            gate: Arc::default(),
+            missing_keys: Arc::default(),
+        })
     }
 
     /// Brings the schema up to date. Replicas that start together take turns.
@@ -260,15 +276,14 @@ impl Store {
         let Some(left) = on!(self, Access::Once, end_session(hash))? else { return Ok(None) };
         self.announce(Change::Session(hash));
         self.announce(Change::Grant(left.id));
-        let open = |column, sealed: Option<Vec<u8>>| {
-            sealed.map(|sealed| rows::open_text(&self.keys, &place(column, left.id), &sealed)).transpose()
-        };
+        // One that cannot be read any more keeps nobody from signing out.
+        let open = |column, sealed: Option<Vec<u8>>| rows::open_text(&self.keys, &place(column, left.id), &sealed?).ok();
         Ok(Some(Farewell {
             grant: left.id,
             issuer: left.issuer,
             client_id: left.client_id,
             identity: rows::identity_from(&left.identity)?,
-            id_token: open("id_token", left.id_token)?,
+            id_token: open("id_token", left.id_token),
         }))
     }
 
@@ -286,7 +301,14 @@ impl Store {
     /// Any [`StoreError`] but a failed migration.
     pub async fn listed(&self) -> Result<Vec<Listed>, StoreError> {
         let rows = on!(self, Access::Read, listed())?;
-        rows.into_iter().map(|(session, row)| Ok(Listed { session, grant: row.open(&self.keys)? })).collect()
+        let read = |(session, row): (Session, rows::GrantRow)| {
+            // One row that nobody can read must not hide the others.
+            let grant = row.open(&self.keys).inspect_err(|error| {
+                tracing::error!(session = session.hash.short(), %error, "a session's grant cannot be read, and is left out");
+            });
+            Some(Listed { session, grant: grant.ok()? })
+        };
+        Ok(rows.into_iter().filter_map(read).collect())
     }
 
     /// The newest events of whoever or whatever has this name: a person (`who` or `sub`), a session or a grant; the newest

@@ -23,6 +23,8 @@ use crate::{
 
 /// The store is asked for its figures, and swept, this often.
 const HOUSEKEEPING: Duration = Duration::from_secs(15);
+/// All rows are read for it.
+const LOOK_FOR_KEYS: Duration = Duration::from_secs(3600);
 /// Last-seen times are written this often.
 const FLUSH: Duration = Duration::from_secs(5);
 const SWEEP_BATCH: i64 = 100;
@@ -69,6 +71,8 @@ impl Background {
         }));
         let this = all.clone();
         spawn(Box::pin(async move { this.apply_changes().await }));
+        let this = all.clone();
+        spawn(Box::pin(async move { this.look_for_missing_keys().await }));
         let this = all.clone();
         spawn(Box::pin(async move { this.sign_out.keep_revoking().await }));
         let this = all.clone();
@@ -117,6 +121,19 @@ impl Background {
             if stopped {
                 return;
             }
+        }
+    }
+
+    async fn look_for_missing_keys(&self) {
+        loop {
+            let pause = match self.store.look_for_missing_keys().await {
+                Ok(()) => LOOK_FOR_KEYS,
+                Err(error) => {
+                    tracing::debug!(%error, "it cannot be looked which keys are missing");
+                    HOUSEKEEPING
+                }
+            };
+            tokio::time::sleep(pause).await;
         }
     }
 

@@ -32,6 +32,9 @@ pub(super) fn command() -> Command {
         .subcommand(Command::new("list").about("All sessions, or those of one person").args([name(), json()]))
         .subcommand(Command::new("show").about("Sessions with their history").args([name().required(true), json()]))
         .subcommand(Command::new("why").about("Why somebody is logged in or out, in sentences").arg(name().required(true)))
+        .subcommand(Command::new("restored").about(
+            "After the database was restored from a backup, before gateways start: mark all refresh tokens as possibly used since",
+        ))
         .subcommand(
             Command::new("revoke")
                 .about("End sessions, here and at the provider")
@@ -47,6 +50,11 @@ pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Resul
     let name = arguments.try_get_one::<String>("name").ok().flatten().map(String::as_str);
     block_on(async {
         let (store, sign_out) = app::administer(&settings)?;
+        if verb == "restored" {
+            let marked = store.mark_restored().await?;
+            say(&format!("{marked} refresh tokens are marked as possibly used since the backup\n"));
+            return Ok(());
+        }
         let sessions = found(&store, name).await?;
         let now = Clock::System.now();
         match verb {

@@ -12,7 +12,7 @@ use super::{
     visitor::{Familiar, Reason, SignedIn, Visitor},
 };
 use crate::{
-    grant::Grant,
+    grant::{EndReason, Grant},
     policy::{CrossOrigin, Denied, Permit, Rule},
     renewal::{Kept, NotKept},
     routing::Route,
@@ -124,6 +124,9 @@ impl Gateway {
         // The provider answers and will not renew it: another grant may fare better, and the grace is for outages.
         if may_pass && kept.stale && kept.grant.refused.is_some() && self.sign_in.may_be_silent(headers) {
             return Err(NotAdmitted::SignIn(Reason::GrantRefused, Some(kept.grant)));
+        }
+        if may_pass && kept.grant.missing_key.is_some() && Box::pin(self.renewer.has_lost_its_key(&kept.grant)).await {
+            return Err(NotAdmitted::SignIn(Reason::GrantEnded(EndReason::KeyLost), Some(kept.grant)));
         }
         if kept.stale && !serves_stale {
             return Err(Refusal::RenewalUnavailable(SOON).into());

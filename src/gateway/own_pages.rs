@@ -346,6 +346,8 @@ async fn readyz(State(asked): State<Asked>) -> Response<Body> {
             Condition::ReadOnly => "read_only",
             Condition::Away => "unavailable",
         },
+        "missing_keys": health.store.missing_keys().iter().map(|under| (under.key.to_string(), under.grants.into()))
+            .collect::<serde_json::Map<_, _>>(),
         "provider": if provider.is_ready() { "ok" } else { "not_reached" },
         "provider_error": match (provider.is_ready(), provider.is_misconfigured()) {
             (true, _) if provider.is_missing_an_endpoint() => Some("endpoint_not_found"),

@@ -42,7 +42,7 @@ fn next(reason: Reason, lasted: Lasted) -> Next {
             | Reason::UnknownSession
             | Reason::SessionExpired
             | Reason::SettingsChanged
-            | Reason::GrantEnded(EndReason::OutcomeUnknown | EndReason::OtherProvider),
+            | Reason::GrantEnded(EndReason::OutcomeUnknown | EndReason::OtherProvider | EndReason::KeyLost),
             _,
         ) => Next::Provider,
     }
@@ -99,6 +99,7 @@ mod tests {
             (Reason::GrantRefused, [Next::Circle, Next::Provider, Next::Provider]),
             (ended(EndReason::OutcomeUnknown), [Next::Provider; 3]),
             (ended(EndReason::OtherProvider), [Next::Provider; 3]),
+            (ended(EndReason::KeyLost), [Next::Provider; 3]),
             (Reason::NoSession, [Next::Provider; 3]),
             (Reason::UnknownSession, [Next::Provider; 3]),
             (Reason::SessionExpired, [Next::Provider; 3]),

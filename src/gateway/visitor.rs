@@ -73,6 +73,7 @@ impl Reason {
             Self::GrantEnded(EndReason::IdentityRefused) => "identity_refused",
             Self::GrantEnded(EndReason::Expired) => "token_expired",
             Self::GrantEnded(EndReason::OtherProvider) => "other_provider",
+            Self::GrantEnded(EndReason::KeyLost) => "key_lost",
         }
     }
 }

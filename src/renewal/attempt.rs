@@ -93,6 +93,10 @@ impl Engine {
             if grant.ended.is_some() {
                 return Ok(Outcome::Ended(grant));
             }
+            if grant.missing_key.is_some() {
+                // No intent is written for a token that cannot be presented.
+                return Ok(Outcome::Unavailable(LOOK_AGAIN));
+            }
             if grant.generation > generation {
                 return Ok(Outcome::Renewed(grant));
             }

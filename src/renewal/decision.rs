@@ -137,7 +137,9 @@ pub(super) fn live_out(reason: EndReason, grant: &Grant, settings: &Settings, no
             Fallback::ServeStale => LiveOut::UnlessTheProviderAnswers,
             Fallback::Refuse => LiveOut::Over,
         },
-        EndReason::Dead | EndReason::IdentityRefused | EndReason::Expired | EndReason::OtherProvider => LiveOut::Over,
+        EndReason::Dead | EndReason::IdentityRefused | EndReason::Expired | EndReason::OtherProvider | EndReason::KeyLost => {
+            LiveOut::Over
+        }
     }
 }
 

@@ -166,6 +166,8 @@ impl SignIn {
     /// Whether a grant still serves requests, or can be renewed to.
     fn lives(&self, grant: &Grant) -> bool {
         let ours = grant.issuer == self.provider.issuer() && grant.client_id == self.provider.client_id();
-        ours && grant.ended.is_none() && (grant.has_refresh_token || self.clock.now() < grant.expires_at)
+        ours && grant.ended.is_none()
+            && grant.missing_key.is_none()
+            && (grant.has_refresh_token || self.clock.now() < grant.expires_at)
     }
 }

@@ -46,11 +46,11 @@ impl Store {
 
     /// Beats once. Where that fails, the store may still be read.
     async fn beat(&self) -> Result<(), (Condition, StoreError)> {
-        let replica = self.replica();
+        let (replica, keys) = (self.replica(), self.key_names());
         let beat = async {
             match &self.backend {
-                Backend::Postgres(postgres) => postgres.beat(replica).await,
-                Backend::Sqlite(sqlite) => sqlite.beat(replica).await,
+                Backend::Postgres(postgres) => postgres.beat(replica, &keys).await,
+                Backend::Sqlite(sqlite) => sqlite.beat(replica, &keys).await,
             }
         };
         let error = match tokio::time::timeout(DEADLINE, beat).await {

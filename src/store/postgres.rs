@@ -17,10 +17,12 @@ use sqlx::{
 use self::pool::{Held, Pool};
 use super::{
     Counts, Expired, Fence, Followed, Knowledge, NewGrant, Renewed, Seat, Seated, Sharing, StoreError, Whose,
+    keys::Sealed,
     revocations::{DueRevocation, NewRevocation},
     rows::{self, GrantRow, LeftGrant, SealedTokens, owned},
     statements::{
-        grant_columns, implement_grants, implement_history, implement_revocations, implement_sessions, implement_statements,
+        grant_columns, implement_grants, implement_history, implement_keys, implement_revocations, implement_sessions,
+        implement_statements,
     },
 };
 use crate::{
@@ -28,6 +30,7 @@ use crate::{
     clock::{Timestamp, millis},
     grant::{AttemptId, EndReason, GrantId},
     history::{Event, Kind},
+    seal::KeyId,
     secret::Secret,
     session::{Session, SessionHash, cache::Change},
 };
@@ -81,11 +84,11 @@ impl Postgres {
 
     /// Writes the heartbeat, over a new connection if the one that it has is of no use: there may be another primary by now. Where
     /// there is no room for one more, it goes over one of the pool's.
-    pub(super) async fn beat(&self, replica: &str) -> Result<(), StoreError> {
+    pub(super) async fn beat(&self, replica: &str, keys: &str) -> Result<(), StoreError> {
         // Taken, so that one on which a beat hangs is not used again.
         let mut heart = self.heart.lock().await;
         if let Some(mut connection) = heart.take() {
-            if Self::write_heartbeat(&mut connection, replica).await.is_ok() {
+            if Self::write_heartbeat(&mut connection, replica, keys).await.is_ok() {
                 *heart = Some(connection);
                 return Ok(());
             }
@@ -93,13 +96,13 @@ impl Postgres {
         }
         match PgConnection::connect_with(&self.options).await {
             Ok(mut connection) => {
-                Self::write_heartbeat(&mut connection, replica).await?;
+                Self::write_heartbeat(&mut connection, replica, keys).await?;
                 *heart = Some(connection);
                 Ok(())
             }
             Err(error) => {
                 let mut pooled = self.pool.connections().acquire().await.map_err(|_| StoreError::Unconnected(error))?;
-                Ok(Self::write_heartbeat(&mut pooled, replica).await?)
+                Ok(Self::write_heartbeat(&mut pooled, replica, keys).await?)
             }
         }
     }
@@ -122,7 +125,11 @@ impl Postgres {
                 include_str!("../../migrations/postgres/0002_history_and_shared_grants.sql"),
             ),
             migration(3, "replicas and knowledge", include_str!("../../migrations/postgres/0003_replicas_and_knowledge.sql")),
-            migration(4, "logins and revocations", include_str!("../../migrations/postgres/0004_logins_and_revocations.sql")),
+            migration(
+                4,
+                "logins, revocations and keys",
+                include_str!("../../migrations/postgres/0004_logins_revocations_and_keys.sql"),
+            ),
         ];
         // A newer replica may have migrated already; what it added, this one does not miss.
         let migrator = Migrator { migrations: migrations.into(), ignore_missing: true, ..Migrator::DEFAULT };

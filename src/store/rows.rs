@@ -7,7 +7,7 @@ use crate::{
     clock::Timestamp,
     grant::{AttemptId, EndReason, Ended, Fingerprint, Grant, GrantId, Intent, Rotation},
     identity::{Identity, IdentityHeaders},
-    seal::KeyRing,
+    seal::{KeyRing, SealError},
     secret::{Secret, hex},
     session::SessionHash,
 };
@@ -70,13 +70,19 @@ impl GrantRow {
             .ended_reason
             .map(|text| EndReason::parse(&text).ok_or(StoreError::Malformed("end reason")).map(|reason| Ended { reason, code }))
             .transpose()?;
+        let (access_token, missing_key) = match open_text(keys, &place("access_token", self.id), &self.access_token) {
+            Ok(token) => (token, None),
+            Err(StoreError::Sealed(SealError::UnknownKey(key))) => (Secret::new(""), Some(key)),
+            Err(error) => return Err(error),
+        };
         Ok(Grant {
             id: self.id,
             issuer: self.issuer,
             client_id: self.client_id,
             headers: IdentityHeaders::render(&identity),
             identity,
-            access_token: open_text(keys, &place("access_token", self.id), &self.access_token)?,
+            access_token,
+            missing_key,
             expires_at: Timestamp(self.expires_at),
             lifetime: duration(self.lifetime),
             has_refresh_token: self.has_refresh_token,

@@ -16,16 +16,19 @@ use sqlx::{
 
 use super::{
     Counts, Expired, Fence, Followed, Knowledge, NewGrant, Renewed, Seat, Seated, Sharing, StoreError, Whose,
+    keys::Sealed,
     revocations::{DueRevocation, NewRevocation},
     rows::{self, GrantRow, LeftGrant, SealedTokens, owned},
     statements::{
-        grant_columns, implement_grants, implement_history, implement_revocations, implement_sessions, implement_statements,
+        grant_columns, implement_grants, implement_history, implement_keys, implement_revocations, implement_sessions,
+        implement_statements,
     },
 };
 use crate::{
     clock::{Timestamp, millis},
     grant::{AttemptId, EndReason, GrantId},
     history::{Event, Kind},
+    seal::KeyId,
     session::{Session, SessionHash, cache::Change},
 };
 
@@ -79,9 +82,9 @@ impl Sqlite {
     pub(super) fn condemn(&self) {}
 
     /// Writes the heartbeat.
-    pub(super) async fn beat(&self, replica: &str) -> Result<(), StoreError> {
+    pub(super) async fn beat(&self, replica: &str, keys: &str) -> Result<(), StoreError> {
         let mut connection = self.connection().await?;
-        let done = Self::write_heartbeat(&mut connection, replica).await.map_err(StoreError::from);
+        let done = Self::write_heartbeat(&mut connection, replica, keys).await.map_err(StoreError::from);
         if done.as_ref().is_err_and(StoreError::spoils_connection) {
             connection.close_on_drop();
         }
@@ -96,7 +99,11 @@ impl Sqlite {
             migration(1, "grants and sessions", include_str!("../../migrations/sqlite/0001_grants_and_sessions.sql")),
             migration(2, "history and shared grants", include_str!("../../migrations/sqlite/0002_history_and_shared_grants.sql")),
             migration(3, "replicas and knowledge", include_str!("../../migrations/sqlite/0003_replicas_and_knowledge.sql")),
-            migration(4, "logins and revocations", include_str!("../../migrations/sqlite/0004_logins_and_revocations.sql")),
+            migration(
+                4,
+                "logins, revocations and keys",
+                include_str!("../../migrations/sqlite/0004_logins_revocations_and_keys.sql"),
+            ),
         ];
         let migrator = Migrator { migrations: migrations.into(), ignore_missing: true, ..Migrator::DEFAULT };
         Ok(migrator.run(&self.pool).await?)

@@ -4,11 +4,13 @@
 
 mod grants;
 mod history;
+mod keys;
 mod revocations;
 mod sessions;
 
 pub(in crate::store) use grants::{grant_columns, implement_grants};
 pub(in crate::store) use history::implement_history;
+pub(in crate::store) use keys::implement_keys;
 pub(in crate::store) use revocations::implement_revocations;
 pub(in crate::store) use sessions::implement_sessions;
 
@@ -22,6 +24,7 @@ macro_rules! implement_statements {
         implement_grants!($Backend, row: $Row, connection: $Connection, now: $now);
         implement_sessions!($Backend, row: $Row, connection: $Connection, now: $now, lock: $lock, exclude: $exclude);
         implement_history!($Backend, row: $Row, connection: $Connection, now: $now);
+        implement_keys!($Backend, row: $Row, connection: $Connection, now: $now);
         implement_revocations!($Backend, row: $Row, connection: $Connection, now: $now, lock: $lock);
     };
 }

@@ -134,9 +134,14 @@ impl World {
         self.replicas.push(running);
     }
 
+    /// Changes settings for the gateways that come next.
+    pub fn change(&mut self, settings: &[(&str, &str)]) {
+        self.environment.flags.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    }
+
     /// Replaces the gateways by new ones, with settings changed.
     pub async fn restart_with(&mut self, settings: &[(&str, &str)]) {
-        self.environment.flags.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        self.change(settings);
         let count = self.replicas.len();
         for running in self.replicas.drain(..) {
             assert!(running.stop().await, "a gateway did not stop in time");

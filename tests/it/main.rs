@@ -29,6 +29,7 @@ mod login_attacks;
 mod login_problems;
 mod logout;
 mod long_lived;
+mod lost_keys;
 mod lost_logins;
 mod odd_metadata;
 mod odd_tokens;

@@ -295,6 +295,7 @@ fn end_sentence(ended: &Ended, detail: Option<&str>) -> String {
         }
         EndReason::IdentityRefused => "a renewal brought an identity that is not this user's".to_owned(),
         EndReason::Expired => "its access token expired, and the provider gave no refresh token".to_owned(),
+        EndReason::KeyLost => "its tokens were sealed under a key that is not there any more".to_owned(),
         EndReason::OtherProvider => "it belongs to another provider or client than are configured now".to_owned(),
     }
 }

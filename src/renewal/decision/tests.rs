@@ -37,6 +37,7 @@ fn grant(left: i64) -> Grant {
         retry_at: None,
         refused: None,
         unverified_since: None,
+        missing_key: None,
         ended: None,
     }
 }

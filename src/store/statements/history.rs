@@ -5,12 +5,12 @@ macro_rules! implement_history {
     ($Backend:ty, row: $Row:ty, connection: $Connection:ty, now: $now:literal) => {
         impl $Backend {
             /// Writes that this replica lives.
-            async fn write_heartbeat(connection: &mut $Connection, replica: &str) -> Result<(), sqlx::Error> {
+            async fn write_heartbeat(connection: &mut $Connection, replica: &str, keys: &str) -> Result<(), sqlx::Error> {
                 let beat = concat!(
-                    "INSERT INTO replicas (name, seen_at) VALUES ($1, ", $now, ") \
-                     ON CONFLICT (name) DO UPDATE SET seen_at = excluded.seen_at"
+                    "INSERT INTO replicas (name, keys, seen_at) VALUES ($1, $2, ", $now, ") \
+                     ON CONFLICT (name) DO UPDATE SET seen_at = excluded.seen_at, keys = excluded.keys"
                 );
-                sqlx::query(beat).bind(replica).execute(&mut *connection).await?;
+                sqlx::query(beat).bind(replica).bind(keys).execute(&mut *connection).await?;
                 Ok(())
             }
 

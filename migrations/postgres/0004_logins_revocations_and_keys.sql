@@ -33,3 +33,6 @@ CREATE TABLE revocations (
 );
 
 CREATE INDEX revocations_by_due ON revocations (due_at);
+
+-- Which keys each replica has, by their names; NULL where it does not say.
+ALTER TABLE replicas ADD COLUMN keys TEXT;

@@ -1,0 +1,139 @@
+//! Which keys the tokens in the store were sealed under, who has them, and the way from one to the next.
+
+use std::sync::PoisonError;
+
+use super::{Access, Store, StoreError, heartbeat::DEAD_AFTER, on, place};
+use crate::{
+    grant::GrantId,
+    seal::{KeyId, SealError},
+};
+
+/// How many grants were sealed under one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SealedUnder {
+    /// The key.
+    pub key: KeyId,
+    /// So many.
+    pub grants: i64,
+    /// Whether it is on our ring.
+    pub is_known: bool,
+}
+
+/// What came of sealing some grants anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resealed {
+    /// They are sealed under the sealing key now.
+    pub done: u64,
+    /// They were renewed or ended meanwhile, and are looked at again.
+    pub changed: u64,
+    /// They cannot be opened.
+    pub unreadable: u64,
+    /// The last that was looked at; nothing at the end.
+    pub last: Option<GrantId>,
+}
+
+/// The tokens of a grant as they are stored, to be sealed anew.
+#[derive(Debug)]
+pub(super) struct Sealed {
+    pub(super) id: GrantId,
+    pub(super) generation: i64,
+    pub(super) access: Vec<u8>,
+    pub(super) refresh: Option<Vec<u8>>,
+    pub(super) id_token: Option<Vec<u8>>,
+}
+
+impl Store {
+    /// The names of our keys, as the heartbeat tells them.
+    pub(super) fn key_names(&self) -> String {
+        self.keys.ids().map(|id| id.to_string()).collect::<Vec<_>>().join(",")
+    }
+
+    /// The key that seals here.
+    pub fn sealing_key(&self) -> KeyId {
+        self.keys.sealing()
+    }
+
+    /// How many grants were sealed under which key. Reads all rows.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
+    pub async fn sealed_under(&self) -> Result<Vec<SealedUnder>, StoreError> {
+        let found = on!(self, Access::Read, sealed_under())?;
+        let named = |(bytes, grants): (Vec<u8>, i64)| {
+            let key = KeyId::from_bytes(&bytes)?;
+            Some(SealedUnder { key, grants, is_known: self.keys.ids().any(|known| known == key) })
+        };
+        Ok(found.into_iter().filter_map(named).collect())
+    }
+
+    /// Looks which keys are missing here, and says so in the log and to whoever asks [`Store::missing_keys`].
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
+    pub async fn look_for_missing_keys(&self) -> Result<(), StoreError> {
+        let missing: Vec<SealedUnder> = self.sealed_under().await?.into_iter().filter(|under| !under.is_known).collect();
+        for under in &missing {
+            tracing::error!(
+                key = %under.key, grants = under.grants,
+                "tokens were sealed under a key that is not among CODER_EXTERNAL_TOKEN_ENCRYPTION_KEYS: their users sign in again, \
+                 silently where the provider allows it; if the key is not lost, put it back behind the first"
+            );
+        }
+        *self.missing_keys.lock().unwrap_or_else(PoisonError::into_inner) = missing;
+        Ok(())
+    }
+
+    /// The keys that were missing when it was last looked.
+    pub fn missing_keys(&self) -> Vec<SealedUnder> {
+        self.missing_keys.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether another replica that lives has this key, or does not say which it has.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
+    pub async fn others_may_have(&self, key: KeyId) -> Result<bool, StoreError> {
+        let others = on!(self, Access::Read, keys_of_others(self.replica(), DEAD_AFTER))?;
+        let name = key.to_string();
+        Ok(others.iter().any(|keys| keys.as_deref().is_none_or(|keys| keys.split(',').any(|known| known == name))))
+    }
+
+    /// Seals up to `most` grants behind `after` anew that are not sealed under the sealing key. Gateways may run meanwhile.
+    ///
+    /// # Errors
+    /// Some may have been sealed anew; it is safe to begin again anywhere.
+    pub async fn reseal(&self, after: Option<GrantId>, most: i64) -> Result<Resealed, StoreError> {
+        let sealing = self.keys.sealing();
+        let found = on!(self, Access::Read, sealed_otherwise(sealing, after, most))?;
+        let mut resealed = Resealed { last: found.last().map(|sealed| sealed.id), ..Resealed::default() };
+        for sealed in found {
+            let Ok(anew) = self.sealed_anew(&sealed) else {
+                resealed.unreadable += 1;
+                continue;
+            };
+            let kept = on!(self, Access::Repeatable, keep_resealed(&sealed, &anew))?;
+            *if kept { &mut resealed.done } else { &mut resealed.changed } += 1;
+        }
+        Ok(resealed)
+    }
+
+    fn sealed_anew(&self, sealed: &Sealed) -> Result<Sealed, SealError> {
+        let anew = |column, token: &Vec<u8>| self.keys.reseal(&place(column, sealed.id), token);
+        Ok(Sealed {
+            id: sealed.id,
+            generation: sealed.generation,
+            access: anew("access_token", &sealed.access)?,
+            refresh: sealed.refresh.as_ref().map(|token| anew("refresh_token", token)).transpose()?,
+            id_token: sealed.id_token.as_ref().map(|token| anew("id_token", token)).transpose()?,
+        })
+    }
+
+    /// Marks all grants as of unknown fate, because the store was restored from a backup: their refresh tokens may have been
+    /// used since. Returns how many.
+    ///
+    /// # Errors
+    /// Some may have been marked; marking them again does no harm.
+    pub async fn mark_restored(&self) -> Result<u64, StoreError> {
+        on!(self, Access::Repeatable, mark_restored())
+    }
+}

@@ -1,0 +1,101 @@
+//! Keys that seal tokens: a lost one is told of and logs nobody out, and the way from one to the next is whole.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use serde_json::json;
+
+use evergate::seal::KeyRing;
+
+use crate::harness::{Kind, World, eventually::eventually, idp::Rotation, logs::lines_with};
+
+const KEYS: &str = "external_token_encryption_keys";
+const EXPIRED: Duration = Duration::from_secs(301);
+
+#[tokio::test]
+async fn a_grant_whose_key_is_gone_for_good_goes_on_with_another_silently() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let (old, new) = (KeyRing::generate(), KeyRing::generate());
+        let mut world = World::build().on(kind).set(KEYS, &old).start().await;
+        let (first, second) = (world.signed_in().await, world.signed_in().await);
+        world.restart_with(&[(KEYS, &new)]).await;
+        let here = first.at(world.address());
+        let session = here.session();
+        assert_eq!(here.fetch("/").await.status, StatusCode::OK, "a script is served on meanwhile");
+        eventually("readiness tells", async || {
+            let state = world.visitor().get("/oauth2/readyz").await;
+            state.status == StatusCode::OK
+                && state.json()["missing_keys"].as_object().is_some_and(|keys| keys.values().any(|count| *count == json!(2)))
+        })
+        .await;
+        assert!(!lines_with(&["is not among CODER_EXTERNAL_TOKEN_ENCRYPTION_KEYS"]).is_empty());
+        let page = here.browse(&world.idp, "/page").await;
+        assert!(page.is_upstreams());
+        assert_eq!((here.session(), world.idp.prompts()), (session, 1), "without a word, in the same session");
+        world.clock.advance(EXPIRED);
+        assert!(here.get("/page").await.is_upstreams() && world.upstream.last().header("x-evergate-renewed-at").is_none());
+        // What nobody can open keeps nobody from anything else.
+        let (code, listed) = world.command(&["sessions", "list"]).await;
+        assert!(code == 0 && listed.matches("ann@example.com").count() == 2, "{code} {listed}");
+        let there = second.at(world.address());
+        there.send(Method::POST, "/oauth2/sign_out", &[("sec-fetch-site", "same-origin")], "").await;
+        assert_eq!(there.fetch("/").await.status, StatusCode::UNAUTHORIZED);
+    }
+}
+
+#[tokio::test]
+async fn while_another_replica_has_the_key_nobody_is_sent_away_for_it() {
+    let (old, new) = (KeyRing::generate(), KeyRing::generate());
+    let mut world = World::build().on(Kind::Postgres).set(KEYS, &old).start().await;
+    let visitor = world.signed_in().await;
+    world.change(&[(KEYS, &new)]);
+    world.add_replica().await;
+    let there = visitor.at(world.replicas[1].address);
+    assert!(there.get("/page").await.is_upstreams(), "by who they are, for as long as the token lives");
+    assert_eq!(there.get("/oauth2/userinfo").await.status, StatusCode::OK);
+    world.clock.advance(EXPIRED + Duration::from_secs(4 * 3600));
+    assert_eq!(there.get("/page").await.status, StatusCode::SERVICE_UNAVAILABLE, "and then by the replica that can renew it");
+    assert!(visitor.get("/page").await.is_upstreams());
+    assert_eq!((world.idp.prompts(), world.idp.passes()), (1, 1), "only for its login");
+}
+
+#[tokio::test]
+async fn keys_are_rotated_without_anybody_noticing() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let (old, new) = (KeyRing::generate(), KeyRing::generate());
+        let mut world = World::build().on(kind).set(KEYS, &old).start().await;
+        let visitors = [world.signed_in().await, world.signed_in().await];
+        let both = format!("{new},{old}");
+        world.restart_with(&[(KEYS, &both)]).await;
+        let (code, status) = world.command(&["keys", "status"]).await;
+        assert!(code == 0 && status.contains("opens") && status.contains("2 grants"), "{status}");
+        let (code, told) = world.command(&["keys", "reseal"]).await;
+        assert!(code == 0 && told.contains("sealed anew: 2"), "{told}");
+        let (_, again) = world.command(&["keys", "reseal"]).await;
+        assert!(again.contains("sealed anew: 0") && !again.contains("opens"), "{again}");
+        world.restart_with(&[(KEYS, &new)]).await;
+        world.clock.advance(EXPIRED);
+        for visitor in &visitors {
+            assert!(visitor.at(world.address()).get("/").await.is_upstreams());
+        }
+        assert_eq!((world.idp.prompts(), world.idp.calls(crate::harness::idp::Endpoint::Refresh)), (1, 2));
+    }
+}
+
+#[tokio::test]
+async fn after_a_restore_no_spent_refresh_token_is_presented() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let mut world =
+            World::build().on(kind).set("oidc_preset", "authelia").start_with(|idp| idp.rotate_as(Rotation::Strict)).await;
+        let visitor = world.signed_in().await;
+        let (code, told) = world.command(&["sessions", "restored"]).await;
+        assert!(code == 0 && told.starts_with("1 refresh tokens"), "{told}");
+        world.restart_with(&[]).await;
+        world.clock.advance(EXPIRED);
+        let here = visitor.at(world.address());
+        let session = here.session();
+        assert!(here.browse(&world.idp, "/page").await.is_upstreams());
+        assert_eq!(here.session(), session);
+        assert_eq!(world.idp.calls(crate::harness::idp::Endpoint::Refresh), 0, "another grant was brought instead, silently");
+    }
+}
