@@ -56,23 +56,22 @@ impl Routes {
     /// # Errors
     /// [`NoRoute`].
     pub fn find(&self, host: &str, path: &str) -> Result<&Route, NoRoute> {
-        let readings = Readings::of(path).ok_or(NoRoute::Ambiguous)?;
+        let mut readings = Readings::of(path).ok_or(NoRoute::Ambiguous)?.into_others();
         let route = self.longest(host, |prefix| path.strip_prefix(prefix)).ok_or(NoRoute::Unknown)?;
         if self.all.len() == 1 {
             return Ok(route);
         }
         let as_sent = self.has_upper_case.then_some(path);
+        let rest = path.get(route.prefix.len()..).unwrap_or_default();
+        let behind = Readings::behind(rest).ok_or(NoRoute::Ambiguous)?.into_others();
+        readings.extend(behind.into_iter().map(|reading| route.prefix.clone() + &reading));
         let is_the_same = |reading: &str| {
             let found = self.longest(host, |prefix| path::strip_prefix_loosely(reading, prefix));
             // The same route, not one with the same rule: between two readings lie others, which lead no deeper than either
             // and could lead to a third.
             found.is_some_and(|found| std::ptr::eq(found, route))
         };
-        if readings.others().iter().map(String::as_str).chain(as_sent).all(is_the_same) {
-            Ok(route)
-        } else {
-            Err(NoRoute::Ambiguous)
-        }
+        if readings.iter().map(String::as_str).chain(as_sent).all(is_the_same) { Ok(route) } else { Err(NoRoute::Ambiguous) }
     }
 
     fn longest<'a>(&self, host: &str, rest: impl Fn(&str) -> Option<&'a str>) -> Option<&Route> {

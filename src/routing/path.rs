@@ -27,11 +27,12 @@ impl Readings {
         let mut others = Vec::new();
         let mut decoded = Cow::Borrowed(path.as_bytes());
         for _ in 0..=MOST_DECODINGS {
-            let text = text_of(&decoded);
-            if has_traps(&text) {
-                return None;
+            for text in texts_of(&decoded) {
+                if has_traps(&text) {
+                    return None;
+                }
+                read(&text, &mut others);
             }
-            read(&text, &mut others);
             let further = decode(&decoded);
             if further == *decoded {
                 break;
@@ -43,9 +44,23 @@ impl Readings {
         Some(Self { others })
     }
 
+    /// The ways to read what is behind a route's prefix, which is all that an app sees where the prefix is taken off.
+    ///
+    /// Two are for here alone, because a prefix with a script's name or a plus means just that: a script's name may be left out,
+    /// as CGI does (RFC 3875 section 4.1.5; `/index.php/x` is the page `/x` of many an app), and a plus may be a blank, as in forms.
+    pub fn behind(rest: &str) -> Option<Self> {
+        let mut others = Self::of(rest)?.others;
+        if rest.contains('+') {
+            others.extend(Self::of(&rest.replace('+', " "))?.others);
+        }
+        let shorter: Vec<_> = others.iter().map(String::as_str).chain([rest]).filter_map(without_script).collect();
+        others.extend(shorter);
+        Some(Self { others })
+    }
+
     /// The other ways, in which cases do not count.
-    pub fn others(&self) -> &[String] {
-        &self.others
+    pub fn into_others(self) -> Vec<String> {
+        self.others
     }
 }
 
@@ -64,9 +79,23 @@ fn escapes_are_whole(path: &str) -> bool {
         .all(|(at, _)| path.as_bytes().get(at + 1..at + 3).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)))
 }
 
-/// Bytes as a careless server reads them: two bytes that encode one ASCII character (which no encoder writes) are that character,
-/// and letters of full width are those of ASCII.
-fn text_of(bytes: &[u8]) -> String {
+/// Bytes as careless servers read them. What is not UTF-8 is Latin-1 to some, and nothing at all to others.
+fn texts_of(bytes: &[u8]) -> Vec<String> {
+    let mut texts = vec![narrow(&String::from_utf8_lossy(&without_overlong(bytes)))];
+    if str::from_utf8(bytes).is_err() {
+        let (mut latin, mut rid) = (String::new(), String::new());
+        for chunk in bytes.utf8_chunks() {
+            latin.push_str(chunk.valid());
+            latin.extend(chunk.invalid().iter().map(|byte| char::from(*byte)));
+            rid.push_str(chunk.valid());
+        }
+        texts.extend([narrow(&latin), narrow(&rid)]);
+    }
+    texts
+}
+
+/// Two bytes that encode one ASCII character, which no encoder writes, are that character.
+fn without_overlong(bytes: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     while let Some((first, after)) = rest.split_first() {
@@ -79,14 +108,28 @@ fn text_of(bytes: &[u8]) -> String {
             (byte, _) => plain.push(*byte),
         }
     }
-    let narrow = |letter: char| match u32::from(letter) {
-        wide @ 0xFF01..=0xFF5E => char::from_u32(wide - 0xFF01 + 0x21).unwrap_or(letter),
-        // The two letters beyond ASCII that are of ASCII in another case.
-        0x212A => 'k',
-        0x017F => 's',
-        _ => letter,
-    };
-    String::from_utf8_lossy(&plain).chars().map(narrow).collect()
+    plain
+}
+
+/// Letters of full width are those of ASCII, and so are those that are in another case (`ı`, `ſ`, `ﬁ`).
+fn narrow(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match u32::from(letter) {
+            0..0x80 => out.push(letter),
+            wide @ 0xFF01..=0xFF5E => out.push(char::from_u32(wide - 0xFF01 + 0x21).unwrap_or(letter)),
+            // In lower case it has a second dot for most, but not for all.
+            0x130 => out.push('i'),
+            _ if letter.to_uppercase().all(|upper| upper.is_ascii()) => out.extend(letter.to_uppercase()),
+            _ => out.extend(letter.to_lowercase()),
+        }
+    }
+    out
+}
+
+/// What some take off the ends: blanks, and what is one to JavaScript or was one in older versions of Unicode.
+fn is_blank(letter: char) -> bool {
+    letter.is_whitespace() || matches!(letter, '\u{180E}' | '\u{200B}' | '\u{FEFF}')
 }
 
 /// A control character, or a segment that means "here" or "above".
@@ -95,7 +138,7 @@ fn has_traps(path: &str) -> bool {
         || path
             .split(['/', '\\', '?', '#'])
             .filter_map(|segment| segment.split(';').next())
-            .any(|segment| matches!(segment.trim(), "." | ".."))
+            .any(|segment| matches!(segment.trim_matches(is_blank), "." | ".."))
 }
 
 /// Decodes once; an escape that is none stays as it is.
@@ -140,12 +183,29 @@ fn without_host(path: &str) -> Option<&str> {
     rest.find(['/', '\\']).map_or(Some("/"), |at| rest.get(at..))
 }
 
+/// The path without the first segment that names a script and has something behind it.
+fn without_script(path: &str) -> Option<String> {
+    let is_script = |segment: &str| {
+        let ending = segment.rsplit_once('.').map(|(_, ending)| ending);
+        ending.is_some_and(|ending| ["php", "cgi", "fcgi", "pl", "py"].iter().any(|script| ending.eq_ignore_ascii_case(script)))
+    };
+    let mut start = 0;
+    for segment in path.split_inclusive('/') {
+        let end = start + segment.len();
+        if segment.strip_suffix('/').is_some_and(is_script) {
+            return Some([path.get(..start)?, path.get(end..)?].concat());
+        }
+        start = end;
+    }
+    None
+}
+
 /// Segments without their parameters and without blanks and dots at their ends, empty ones left out; backslashes are slashes.
 fn resolve(decoded: &str) -> String {
     let mut out = String::with_capacity(decoded.len());
     for segment in decoded.split(['/', '\\']) {
-        let segment = segment.split(';').next().unwrap_or_default().trim();
-        let segment = segment.trim_end_matches(|letter: char| letter == '.' || letter.is_whitespace());
+        let segment = segment.split(';').next().unwrap_or_default().trim_start_matches(is_blank);
+        let segment = segment.trim_end_matches(|letter: char| letter == '.' || is_blank(letter));
         if !segment.is_empty() {
             out.push('/');
             out.push_str(segment);

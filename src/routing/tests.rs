@@ -55,6 +55,10 @@ fn the_longest_prefix_wins_by_whole_segments() {
         ("app.example", "/public/https://x/y", 1),
         ("app.example", "/public/https:%2F%2Fx%2Fadmin", 1),
         ("app.example", "/b.c/d", 0),
+        ("app.example", "/public/c++", 1),
+        ("app.example", "/public/index.php/x", 1),
+        ("app.example", "/public/index.php", 1),
+        ("app.example", "/caf%e9/x", 0),
     ];
     for (host, path, target) in cases {
         assert_eq!(routes().find(host, path).map(|route| route.target), Ok(target), "{host}{path}");
@@ -125,6 +129,30 @@ fn a_path_that_leads_elsewhere_for_another_server_is_refused() {
         "/public/%c0%ae%c0%ae/x",
         "/public/%ef%bd%81dmin",
         "/public/\u{ff41}dmin",
+        // For one that takes bytes that are not UTF-8 for Latin-1, in which these are blanks, or leaves them out.
+        "/public/admin%a0",
+        "/public/admin%85/x",
+        "/public/%a0admin",
+        "/public/ad%ffmin",
+        "/public/ad%c2min/x",
+        "/public/ad%c0%afmin",
+        "/public/.%ff./x",
+        // For one to whom letters are of ASCII in another case, and signs are blanks.
+        "/public/adm%c4%b1n",
+        "/public/ADM%c4%b0N",
+        "/public/admin%ef%bb%bf",
+        "/public/admin%e2%80%8b/x",
+        "/public/admin+",
+        "/public/+admin/x",
+        "/public/..+/x",
+        // For one that is a script, whose name is in the path.
+        "/index.php/api",
+        "/public/index.php/admin",
+        "/public/x.CGI/admin/x",
+        "/public/index.php//admin",
+        // For one that sees only what is behind the prefix.
+        "/public/%2fx/admin",
+        "/public/%5c%5cx/admin",
         // For a regular expression whose end is that of a line, and for whoever cuts at any control character.
         "/public/admin%0a",
         "/public/admin%0d%0ax",
@@ -148,6 +176,18 @@ fn a_prefix_with_upper_case_is_that_of_an_app_that_may_not_tell_cases_apart() {
     assert_eq!(routes.find("app.example", "/other").map(|route| route.target), Ok(0));
     for path in ["/admin/x", "/ADMIN", "/aDmin/x"] {
         assert_eq!(routes.find("app.example", path).map(|route| route.target), Err(NoRoute::Ambiguous), "{path}");
+    }
+}
+
+#[test]
+fn a_prefix_may_be_a_script_or_have_a_plus() {
+    let routes = Routes::new(vec![
+        route(None, "", everybody(), 0),
+        route(None, "/index.php", Rule::public(), 1),
+        route(None, "/c++", Rule::public(), 2),
+    ]);
+    for (path, target) in [("/index.php", 1), ("/index.php/x", 1), ("/c++", 2), ("/c++/x", 2), ("/x", 0)] {
+        assert_eq!(routes.find("app.example", path).map(|route| route.target), Ok(target), "{path}");
     }
 }
 

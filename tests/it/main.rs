@@ -37,6 +37,7 @@ mod operations;
 mod peers;
 mod process;
 mod protocols;
+mod readings;
 mod renewal;
 mod renewal_failures;
 mod renewal_knowledge;
