@@ -106,9 +106,9 @@ pub enum CallbackError {
     /// More logins return at once than can be completed.
     #[error("too many logins return at once")]
     Busy,
-    /// The user may not enter.
-    #[error(transparent)]
-    Denied(#[from] Denied),
+    /// The user, who is called this, may not enter.
+    #[error("{0}")]
+    Denied(#[source] Denied, String),
     /// The session could not be kept.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -132,7 +132,7 @@ impl SignIn {
             Err(CallbackError::Busy) => "busy",
             Err(CallbackError::Declined) => "declined",
             Err(CallbackError::Provider(_)) => "provider_error",
-            Err(CallbackError::Denied(_)) => "denied",
+            Err(CallbackError::Denied(_, _)) => "denied",
             Err(CallbackError::Store(_)) => "store_error",
         });
         match result {

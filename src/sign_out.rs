@@ -99,6 +99,12 @@ impl SignOut {
         ending.await.unwrap_or(Ok(None))
     }
 
+    /// Where the provider ends a session of its own, for a browser of `site` that has none here.
+    pub fn at_provider(&self, site: &AccessUrl, return_to: Option<&str>) -> Option<Url> {
+        let state = return_to.and_then(|path| journey::seal(&self.keys, path, self.clock.now()));
+        self.provider.end_session(None, &site.at(&self.signed_out_path), state.as_deref())
+    }
+
     async fn end_here(&self, hash: SessionHash, by: By, back: &str, state: Option<&str>) -> Result<Option<Url>, StoreError> {
         // First, so that nothing stands between the end of the session and the answer that says so: what is open on the page is
         // cut by then.

@@ -85,12 +85,6 @@ impl From<Refusal> for NotAdmitted {
     }
 }
 
-impl From<Denied> for NotAdmitted {
-    fn from(denied: Denied) -> Self {
-        Self::Refused(denied.into())
-    }
-}
-
 impl From<StoreError> for NotAdmitted {
     fn from(error: StoreError) -> Self {
         Self::Refused(error.into())
@@ -134,7 +128,10 @@ impl Gateway {
         if may_pass && self.sign_in.is_outdated(&kept.grant, headers) {
             return Err(NotAdmitted::SignIn(Reason::SettingsChanged, Some(kept.grant)));
         }
-        let permit = rule.permit(&self.policy, &kept.grant.identity, || kept.grant.passport(kept.stale))?;
+        let identity = &kept.grant.identity;
+        let permit = rule
+            .permit(&self.policy, identity, || kept.grant.passport(kept.stale))
+            .map_err(|denied| Refusal::Denied(denied, Some(identity.display().to_owned())))?;
         Ok(Admitted { permit, signed_in, kept })
     }
 
@@ -154,7 +151,7 @@ impl Gateway {
             allowed_origins = allowed,
             "a page of another site sent a request that could change something; CODER_ALLOWED_ORIGINS names the origins that may"
         );
-        Refusal::Denied(Denied::CrossOrigin)
+        Refusal::Denied(Denied::CrossOrigin, None)
     }
 }
 

@@ -248,7 +248,8 @@ async fn sign_out(
                 Err(error) => return asked.not_signed_out(error, by, return_to.as_ref()),
             }
         }
-        None => None,
+        // Who has no session here may have one there all the same, as the wrong account that was refused.
+        None => gateway.sign_out.at_provider(access, return_to.as_ref().map(ReturnTo::path)),
     };
     let name = gateway.settings.cookies.session().to_owned();
     let mut cookie = Cookie::build((name, ""))

@@ -40,7 +40,8 @@ pub(super) enum Refusal {
     NoPage,
     AccessWithdrawn(Reason),
     LogoutToken(VerifyError),
-    Denied(Denied),
+    /// By a rule, whom their account calls this; nobody where the rule asks for nobody.
+    Denied(Denied, Option<String>),
     StoreUnavailable(StoreError),
     RenewalUnavailable(Duration),
     ProviderUnavailable(ProviderError),
@@ -56,7 +57,7 @@ impl From<StoreError> for Refusal {
 
 impl From<Denied> for Refusal {
     fn from(denied: Denied) -> Self {
-        Self::Denied(denied)
+        Self::Denied(denied, None)
     }
 }
 
@@ -71,7 +72,7 @@ impl From<CallbackError> for Refusal {
     fn from(error: CallbackError) -> Self {
         match error {
             CallbackError::Store(error) => Self::StoreUnavailable(error),
-            CallbackError::Denied(denied) => Self::Denied(denied),
+            CallbackError::Denied(denied, account) => Self::Denied(denied, Some(account)),
             other @ (CallbackError::Parameters(_)
             | CallbackError::UnknownAttempt(_)
             | CallbackError::Issuer
@@ -182,7 +183,7 @@ impl Refusal {
             Self::LogoutToken(_) => {
                 row(StatusCode::BAD_REQUEST, "invalid_request", "Bad request", "The logout token is not acceptable.")
             }
-            Self::Denied(denied) => denied_row(*denied, row),
+            Self::Denied(denied, _) => denied_row(*denied, row),
             Self::StoreUnavailable(_) => Row {
                 retry_after: SOON,
                 offers: Offer::TryAgain,
@@ -289,7 +290,7 @@ impl Refusal {
             | Self::SignInDoesNotLast(reason)
             | Self::SignInNotKept(reason)
             | Self::AccessWithdrawn(reason) => Some(reason.as_str()),
-            Self::Denied(denied) => Some(denied.as_str()),
+            Self::Denied(denied, _) => Some(denied.as_str()),
             Self::BadRequest(_)
             | Self::Unreadable(_)
             | Self::HeadTooLarge
@@ -325,7 +326,7 @@ impl Refusal {
             | Self::NoPage
             | Self::AccessWithdrawn(_)
             | Self::LogoutToken(_)
-            | Self::Denied(_)
+            | Self::Denied(_, _)
             | Self::ProviderUnavailable(_)
             | Self::Callback(_) => false,
         }
@@ -360,8 +361,8 @@ impl Refusal {
             Self::HeadTooLarge => tracing::debug!(request.id = id, "a request with too large a head"),
             Self::MethodNotAllowed | Self::NoSuchPage | Self::NoPage | Self::Elsewhere => {}
             // Logged where it is judged, with what was judged.
-            Self::Denied(Denied::CrossOrigin) => {}
-            Self::Denied(denied @ (Denied::EmailNotVerified | Denied::EmailDomain | Denied::Group | Denied::Method)) => {
+            Self::Denied(Denied::CrossOrigin, _) => {}
+            Self::Denied(denied @ (Denied::EmailNotVerified | Denied::EmailDomain | Denied::Group | Denied::Method), _) => {
                 tracing::info!(request.id = id, reason = denied.as_str(), %denied, "access denied")
             }
             // That the store is away is said once, when it is found out.

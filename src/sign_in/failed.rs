@@ -33,7 +33,7 @@ impl CallbackError {
             | Self::Refused { .. }
             | Self::Declined
             | Self::Busy
-            | Self::Denied(_)
+            | Self::Denied(_, _)
             | Self::Store(_) => false,
         }
     }

@@ -88,7 +88,7 @@ impl SignIn {
             // A session that is there already is judged by its requests, each by the identity of today.
             if seat.is_none() {
                 self.revoke_denied(&signed).await;
-                return Err(denied.into());
+                return Err(CallbackError::Denied(denied, signed.identity.display().to_owned()));
             }
         }
         let (pass, identity, provider_session) = (attempt.pass(), signed.identity.clone(), signed.provider_session.clone());

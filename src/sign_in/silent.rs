@@ -141,7 +141,7 @@ impl SignIn {
         }
         match error {
             // Who may enter and where sessions are kept is not the provider's to say.
-            CallbackError::Denied(_) | CallbackError::Store(_) => Err(error),
+            CallbackError::Denied(_, _) | CallbackError::Store(_) => Err(error),
             // As if it had not been asked: whoever it is logs in like anybody.
             CallbackError::Refused { .. }
             | CallbackError::Declined

@@ -6,7 +6,7 @@ use http::{Method, StatusCode};
 
 use crate::harness::{
     ACCESS, World,
-    idp::{Endpoint, Misbehaviour},
+    idp::{Endpoint, Misbehaviour, user},
     visitor::{Visitor, path_of},
 };
 
@@ -241,4 +241,30 @@ async fn pages_of_a_failure_try_again_by_themselves_after_pauses_that_grow() {
     assert!(!ann.fetch("/report").await.text().contains("refresh"));
     let posted = [("accept", "text/html"), ("sec-fetch-site", "same-origin")];
     assert!(!ann.send(Method::POST, "/report", &posted, "x").await.text().contains("http-equiv"), "a form is not sent again");
+}
+
+#[tokio::test]
+async fn a_wrong_account_is_no_dead_end() {
+    let world = World::build().set("oidc_allowed_groups", "admins").set("oidc_group_field", "groups").start().await;
+    let visitor = world.visitor();
+    let page = visitor.browse(&world.idp, "/wanted?a=b").await;
+    assert_eq!(page.status, StatusCode::FORBIDDEN);
+    let text = page.text();
+    assert!(text.contains("signed in as ann@example.com"), "{text}");
+    let (_, rest) = text.split_once("class=\"button\" href=\"").unwrap();
+    let button = rest.split('"').next().unwrap().replace("&amp;", "&");
+    assert!(button.contains("another=true") && button.contains("rd=%2Fwanted%3Fa%3Db"), "{button}");
+    let request = visitor.get(button.strip_prefix(ACCESS).unwrap()).await.location();
+    assert!(request.query_pairs().any(|(name, value)| name == "prompt" && (value == "select_account" || value == "login")));
+    world.idp.log_in_as({
+        let mut admin = user("bob");
+        admin["groups"] = serde_json::json!(["admins"]);
+        admin
+    });
+    let landed = visitor.get(&path_of(&world.idp.authorize(&request).await)).await.location();
+    assert_eq!(landed.as_str(), format!("{ACCESS}/wanted?a=b"));
+    // Whoever was refused has no session here, and one at the provider.
+    let refused = world.visitor();
+    let out = refused.send(Method::POST, "/oauth2/sign_out", &[("sec-fetch-site", "same-origin")], "").await.location();
+    assert!(out.as_str().starts_with(world.idp.issuer()), "{out}");
 }

@@ -97,6 +97,11 @@ impl Refusal {
         } else {
             row.text
         };
+        let named = if let Self::Denied(_, Some(account)) = self {
+            format!("{text} You are signed in as {account}.")
+        } else {
+            text.to_owned()
+        };
         let reloads = tries_again && exchange.asker == Asker::Navigation;
         let by_itself = format!(
             "{}?n={}&rd={}",
@@ -105,7 +110,7 @@ impl Refusal {
             byte_serialize(exchange.path_and_query().as_bytes()).collect::<String>()
         );
         let again = reloads.then(|| (tries::pause(exchange.tries), by_itself.as_str()));
-        html(&Page { title: row.title, text, action, again, request_id: &id }, row.status, row.error)
+        html(&Page { title: row.title, text: &named, action, again, request_id: &id }, row.status, row.error)
     }
 
     fn for_scripts(&self, row: &Row, ways: &Ways<'_>) -> Response<axum::body::Body> {

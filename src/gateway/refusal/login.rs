@@ -74,7 +74,7 @@ pub(super) fn callback_row(
             )
         },
         CallbackError::Provider(error) => provider_row(error, row),
-        CallbackError::Denied(denied) => denied_row(*denied, row),
+        CallbackError::Denied(denied, _) => denied_row(*denied, row),
         CallbackError::Store(_) => row(
             StatusCode::SERVICE_UNAVAILABLE,
             "store_unavailable",
