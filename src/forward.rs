@@ -25,7 +25,9 @@ use std::{
 };
 
 use base64::prelude::*;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header, request, uri::PathAndQuery};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header, request, uri::PathAndQuery,
+};
 use hyper::body::{Body, Incoming};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -187,13 +189,23 @@ struct Outgoing {
     head: request::Parts,
     ours: Lines,
     body: WithoutTrailers,
+    /// An app may have got it before, over a connection that ended without an answer. It is sent once more, over a new one.
+    is_repeated: bool,
 }
 
 impl Outgoing {
     /// Another one, if it has no body.
     fn copy(&self) -> Option<Box<Self>> {
-        let copy = || Box::new(Self { head: self.head.clone(), ours: self.ours.clone(), body: WithoutTrailers::empty() });
-        self.body.is_end_stream().then(copy)
+        let (head, ours, is_repeated) = (self.head.clone(), self.ours.clone(), self.is_repeated);
+        self.body.is_end_stream().then(|| Box::new(Self { head, ours, body: WithoutTrailers::empty(), is_repeated }))
+    }
+
+    /// The request to be sent once more though an app may have got it, if that can do no harm: its method is safe (RFC 9110
+    /// sections 9.2.1 and 9.2.2), it has no body, and this is not the second time. A proxy does so for no other, because only
+    /// its client knows what it meant by one (RFC 9112 section 9.3.1).
+    fn again(self: Box<Self>) -> Option<Box<Self>> {
+        let is_safe = matches!(self.head.method, Method::GET | Method::HEAD | Method::OPTIONS);
+        (is_safe && self.body.is_end_stream() && !self.is_repeated).then(|| Box::new(Self { is_repeated: true, ..*self }))
     }
 }
 
@@ -247,7 +259,7 @@ impl Forwarder {
         let kind = if upgrade.is_some() { Kind::Upgrade } else { Kind::Request };
         let body = WithoutTrailers::of(body, &beyond, way.target.timeouts.body);
         // Boxed, because it is handed on from room to room.
-        let outgoing = Box::new(Outgoing { head, ours, body });
+        let outgoing = Box::new(Outgoing { head, ours, body, is_repeated: false });
         let pass = interim.map(|pass| move |response| way.pass_interim(response, pass));
         let interim: Interim<'_> = pass.as_ref().map(|pass| pass as _);
         let answered = tokio::select! {

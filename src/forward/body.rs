@@ -224,10 +224,10 @@ impl BrokenOff {
     /// By an upstream of HTTP/2.
     fn http2(error: hyper::Error) -> Self {
         match Fault::of(&error) {
-            Fault::Reset => Self::Reset(error),
+            Fault::Reset | Fault::Refused => Self::Reset(error),
             Fault::GoAway => Self::GoAway(causes(&error)),
             Fault::Request => Self::Client(error),
-            Fault::Other => Self::Connection(causes(&error)),
+            Fault::Ended | Fault::Other => Self::Connection(causes(&error)),
         }
     }
 }

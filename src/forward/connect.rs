@@ -4,18 +4,21 @@ use std::{
     future::{Future, poll_fn},
     path::PathBuf,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
 
 use http::{
-    Uri,
+    Extensions, Uri,
     uri::{Authority, Scheme},
 };
 use hyper_rustls::HttpsConnector;
 use hyper_util::{
-    client::legacy::connect::{Connected, Connection, HttpConnector},
+    client::legacy::connect::{Connected, Connection, HttpConnector, HttpInfo},
     rt::TokioIo,
 };
 use tokio::net::UnixStream;
@@ -54,7 +57,7 @@ impl Connector {
                 Ok(connector.call(Uri::default()).await?.into())
             }
             Self::Unix(connector) => {
-                let UnixConnection(stream) = connector.clone().call(Uri::default()).await?;
+                let UnixConnection(stream, _) = connector.clone().call(Uri::default()).await?;
                 Ok(Stream::Unix(stream.into_inner()))
             }
         }
@@ -89,8 +92,18 @@ pub(super) fn tcp(
 
 /// Connects to the socket at `path`.
 pub(super) fn unix(path: PathBuf, within: Duration) -> UnixConnector {
-    UnixConnector { path: Arc::new(path), within }
+    UnixConnector { path: Arc::new(path), within, made: Arc::default() }
 }
+
+/// The number of the connection that something came over, which no other to its upstream has at the same time.
+pub(super) fn number(about: &Extensions) -> Option<u64> {
+    let port = about.get::<HttpInfo>().map(|info| u64::from(info.local_addr().port()));
+    port.or_else(|| about.get::<Number>().map(|Number(number)| *number))
+}
+
+/// The number of a connection whose end here has no name.
+#[derive(Clone, Copy, Debug)]
+struct Number(u64);
 
 /// Connects to one address whatever it is asked for, within a time that covers name, connection and TLS.
 #[derive(Clone, Debug)]
@@ -125,11 +138,13 @@ where
 pub(super) struct UnixConnector {
     path: Arc<PathBuf>,
     within: Duration,
+    /// How many it has made.
+    made: Arc<AtomicU64>,
 }
 
 /// A connected socket.
 #[derive(Debug)]
-pub(super) struct UnixConnection(TokioIo<UnixStream>);
+pub(super) struct UnixConnection(TokioIo<UnixStream>, Number);
 
 impl Service<Uri> for UnixConnector {
     type Response = UnixConnection;
@@ -142,16 +157,17 @@ impl Service<Uri> for UnixConnector {
 
     fn call(&mut self, _: Uri) -> Self::Future {
         let (path, within) = (Arc::clone(&self.path), self.within);
+        let number = Number(self.made.fetch_add(1, Ordering::Relaxed) + 1);
         Box::pin(async move {
             let stream = tokio::time::timeout(within, UnixStream::connect(path.as_path())).await??;
-            Ok(UnixConnection(TokioIo::new(stream)))
+            Ok(UnixConnection(TokioIo::new(stream), number))
         })
     }
 }
 
 impl Connection for UnixConnection {
     fn connected(&self) -> Connected {
-        Connected::new()
+        Connected::new().extra(self.1)
     }
 }
 

@@ -57,10 +57,23 @@ pub enum Broken {
     Request(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+impl Broken {
+    /// Whether the connection ended, rather than that what came over it is of no use (over TLS, where it is not what was sent).
+    fn is_end(&self) -> bool {
+        match self {
+            Self::Connection(error) => error.kind() != io::ErrorKind::InvalidData,
+            Self::Ended => true,
+            Self::Malformed(_) | Self::Unclear(_) | Self::Request(_) => false,
+        }
+    }
+}
+
 /// Why a connection gave no answer to a request.
 pub(super) enum Failed {
     /// The connection was dead, and nothing of the request went over it.
     Unsent(Sending, io::Error),
+    /// The connection ended before anything came over it. The app may have got the request.
+    Unanswered(Sending, Broken),
     /// It had been sent, in part at least.
     Broken(Broken),
     /// No head of an answer came in time.
@@ -113,6 +126,7 @@ impl Connection {
     ) -> Result<Answered, Failed> {
         let mut deadline = None;
         let mut lost = None;
+        let mut is_silent = true;
         let head = poll_fn(|context| {
             if let Poll::Ready(sent) = sending.poll(&mut self.stream, context) {
                 match sent {
@@ -127,18 +141,21 @@ impl Connection {
                     return Poll::Ready(Err(None));
                 }
             }
-            self.poll_head(sending.is_for_head(), interim, context).map_err(Some)
+            self.poll_head(sending.is_for_head(), interim, &mut is_silent, context).map_err(Some)
         })
         .await;
         let head = match (head, lost) {
             // What was read is no answer to a request of which nothing was sent.
             (_, Some(error)) if sending.is_untouched() => return Err(Failed::Unsent(sending, error)),
             (Ok(head), _) => head,
+            (Err(Some(ended)), lost) if is_silent && ended.is_end() => {
+                return Err(Failed::Unanswered(sending, lost.map_or(ended, Broken::from)));
+            }
             (Err(_), Some(error)) => return Err(Failed::Broken(error.into())),
             (Err(Some(error)), None) => return Err(Failed::Broken(error)),
             (Err(None), None) => return Err(Failed::TimedOut),
         };
-        let Head { response, framing, persists } = head;
+        let Head { response, framing, rest: longest } = head;
         Ok(match framing {
             Framing::Switched => {
                 // A tunnel may be idle for long, and needs neither the clock nor a buffer with nothing in it.
@@ -149,7 +166,7 @@ impl Connection {
                 Answered::Switched(response, self)
             }
             Framing::Body(framing) => {
-                let receiving = Receiving::new(framing, persists, self, sending, rest);
+                let receiving = Receiving::new(framing, longest, self, sending, rest);
                 Answered::Response(response.map(|()| receiving))
             }
         })
@@ -177,7 +194,13 @@ impl Connection {
         false
     }
 
-    fn poll_head(&mut self, to_head: bool, interim: Interim<'_>, context: &mut Context<'_>) -> Poll<Result<Head, Broken>> {
+    fn poll_head(
+        &mut self,
+        to_head: bool,
+        interim: Interim<'_>,
+        is_silent: &mut bool,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Head, Broken>> {
         loop {
             while !self.read.is_empty()
                 && let Some(read) = head::read(&mut self.read, to_head)?
@@ -191,6 +214,7 @@ impl Connection {
             if ready!(self.poll_fill(context))? == 0 {
                 return Poll::Ready(Err(Broken::Ended));
             }
+            *is_silent = false;
         }
     }
 

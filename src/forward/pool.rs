@@ -1,7 +1,8 @@
 //! Connections of HTTP/1.1 to one upstream, each used for one request at a time and rested in between.
 //!
-//! A request is sent again only if nothing of it was sent, on a connection that had rested: the upstream may have closed that
-//! in the same moment.
+//! The upstream may close a connection that had rested in the moment in which a request goes out on it. Whatever the request is, it
+//! is sent on if nothing of it was sent; a safe one without a body also if it was, once, when the connection ended before the
+//! first byte of an answer.
 
 use std::{sync::Arc, time::Duration};
 
@@ -31,11 +32,19 @@ impl Pool {
         within: Option<Duration>,
         interim: Interim<'_>,
     ) -> Result<Answered, Undelivered> {
+        let is_repeated = outgoing.is_repeated;
         let mut sending = Sending::new(outgoing);
-        while let Some(rested) = self.resting.wake() {
+        // What is repeated goes over a new connection: another that has rested may be as dead as the first.
+        while !is_repeated && let Some(rested) = self.resting.wake() {
             match rested.ask(sending, within, interim, Arc::clone(&self.resting)).await {
                 // It was just being closed.
                 Err(Failed::Unsent(unsent, _)) => sending = unsent,
+                Err(Failed::Unanswered(unanswered, error)) => {
+                    let Some(again) = unanswered.again() else { return Err(ForwardError::Broken(error.into()).into()) };
+                    tracing::debug!(%error, "a connection that had rested ended without an answer; the request is sent once more");
+                    sending = again;
+                    break;
+                }
                 answered => return answered.map_err(Undelivered::from),
             }
         }
@@ -65,7 +74,7 @@ impl From<Failed> for Undelivered {
         match failed {
             Failed::Unsent(sending, error) => Self::unreachable(sending, error.into()),
             Failed::Broken(Broken::Request(error)) => ForwardError::Incomplete(error).into(),
-            Failed::Broken(error) => ForwardError::Broken(error.into()).into(),
+            Failed::Unanswered(_, error) | Failed::Broken(error) => ForwardError::Broken(error.into()).into(),
             Failed::TimedOut => ForwardError::TimedOut.into(),
         }
     }

@@ -1,16 +1,17 @@
 //! An upstream: its address, and how requests reach it.
 
 use std::{
+    io,
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use http::{
-    Request, Response, Uri, header,
+    Extensions, Request, Response, Uri, header,
     uri::{Authority, PathAndQuery, Scheme},
 };
 use hyper::body::Body;
@@ -92,7 +93,8 @@ pub enum Protocol {
     Http2,
 }
 
-/// Shorter than common servers keep idle connections, so that we seldom use one that is just being closed.
+/// A connection of HTTP/2 rests for so long. One that is just being closed says which requests it still takes (GOAWAY), so that
+/// unlike those of HTTP/1.1 it may rest as long as its app lets it.
 const IDLE: Duration = Duration::from_secs(30);
 /// So many connections of HTTP/2 are kept, taken in turn: each bears some hundred requests at once.
 const HTTP2_CONNECTIONS: usize = 8;
@@ -122,8 +124,16 @@ pub(super) type Reply = (Response<Source>, Option<Box<http1::Connection>>);
 
 #[derive(Debug)]
 struct Http2 {
-    connections: Vec<Multiplexed>,
+    connections: Vec<Shared>,
     turn: AtomicUsize,
+}
+
+/// One connection, made anew when it ends.
+#[derive(Debug)]
+struct Shared {
+    client: Multiplexed,
+    /// The number of the last that has answered a request; 0 for none.
+    answered: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -143,7 +153,8 @@ impl Client {
         builder.http2_max_header_list_size(LARGEST_HEAD);
         builder.http2_initial_stream_window_size(STREAM_WINDOW).http2_initial_connection_window_size(CONNECTION_WINDOW);
         let http2 = |connection: &dyn Fn() -> Multiplexed| {
-            let connections = (0..HTTP2_CONNECTIONS).map(|_| connection()).collect();
+            let shared = |_| Shared { client: connection(), answered: AtomicU64::new(0) };
+            let connections = (0..HTTP2_CONNECTIONS).map(shared).collect();
             (protocol == Protocol::Http2).then_some(Http2 { connections, turn: AtomicUsize::new(0) })
         };
         match address {
@@ -229,20 +240,28 @@ impl From<ForwardError> for Undelivered {
 
 impl Http2 {
     async fn send(&self, outgoing: Box<Outgoing>, timeout: Option<Duration>) -> Result<Reply, Undelivered> {
-        match self.send_once(outgoing, timeout).await {
-            // Its connection was just being left.
-            Err(Undelivered { error: ForwardError::Broken(_), outgoing: Some(again) }) => self.send_once(again, timeout).await,
+        let turn = self.next_turn();
+        match self.send_once(turn, outgoing, timeout).await {
+            Err(Undelivered { error: ForwardError::Broken(_) | ForwardError::Reset(_), outgoing: Some(again) }) => {
+                // One that has ended is made anew. One that is just being left, or that takes no more, is not asked again.
+                let turn = if again.is_repeated { turn } else { self.next_turn() };
+                self.send_once(turn, again, timeout).await
+            }
             sent => sent,
         }
     }
 
-    /// Sends on the connection whose turn it is. The request comes back if nothing was done about it.
-    async fn send_once(&self, outgoing: Box<Outgoing>, timeout: Option<Duration>) -> Result<Reply, Undelivered> {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.connections.len().max(1);
+    fn next_turn(&self) -> usize {
+        self.turn.fetch_add(1, Ordering::Relaxed) % self.connections.len().max(1)
+    }
+
+    /// Sends on the connection whose turn it is. The request comes back if nothing was done about it, or if it may be sent once
+    /// more whatever was done.
+    async fn send_once(&self, turn: usize, outgoing: Box<Outgoing>, timeout: Option<Duration>) -> Result<Reply, Undelivered> {
         let connection = self.connections.get(turn).ok_or(ForwardError::NoUpstream)?;
         // The connection is made, and fails, with the request in it; without a body it can be written again.
         let again = outgoing.copy();
-        let Outgoing { mut head, ours, mut body } = *outgoing;
+        let Outgoing { mut head, ours, mut body, .. } = *outgoing;
         // What is sent after the end of the answer is out of our sight, and nobody's any more.
         body.hold_nothing();
         head.headers.extend(ours);
@@ -254,12 +273,16 @@ impl Http2 {
         let whole = body.whole();
         let request = Request::from_parts(head, body);
         let sent = async {
-            Ok(match connection {
+            Ok(match &connection.client {
                 Multiplexed::Tcp(client) => client.request(request).await,
                 Multiplexed::Unix(client) => client.request(request).await,
             })
         };
-        match within(timeout, whole, sent).await? {
+        let sent = within(timeout, whole, sent).await?;
+        if let Some(number) = sent.as_ref().ok().and_then(|response| connect::number(response.extensions())) {
+            connection.answered.store(number, Ordering::Relaxed);
+        }
+        match sent {
             Ok(response) if response.headers().len() > http1::MOST_LINES as usize => {
                 Err(ForwardError::Broken("its answer has too many lines".into()).into())
             }
@@ -272,9 +295,27 @@ impl Http2 {
                 Fault::Request => ForwardError::Incomplete(error.into()).into(),
                 // Nothing was done about streams beyond those that a GOAWAY names (RFC 9113 section 6.8).
                 Fault::GoAway => Undelivered { error: ForwardError::Broken(error.into()), outgoing: again },
+                // Nor about one that is refused (section 8.7).
+                Fault::Refused => Undelivered { error: ForwardError::Reset(error.into()), outgoing: again },
+                // Whether anything was done is not known.
+                Fault::Ended => {
+                    let again = again.filter(|_| connection.has_answered_on(&error)).and_then(Outgoing::again);
+                    Undelivered { error: ForwardError::Broken(error.into()), outgoing: again }
+                }
                 Fault::Other => ForwardError::Broken(error.into()).into(),
             }),
         }
+    }
+}
+
+impl Shared {
+    /// Whether the connection of a request that failed had answered one before.
+    fn has_answered_on(&self, error: &legacy::Error) -> bool {
+        let mut about = Extensions::new();
+        if let Some(connected) = error.connect_info() {
+            connected.get_extras(&mut about);
+        }
+        connect::number(&about).is_some_and(|number| number == self.answered.load(Ordering::Relaxed))
     }
 }
 
@@ -283,11 +324,15 @@ impl Http2 {
 pub(super) enum Fault {
     /// It reset the stream.
     Reset,
+    /// It reset the stream, and says that it did nothing about the request (REFUSED_STREAM).
+    Refused,
     /// It said that it takes no more of the connection's streams (GOAWAY).
     GoAway,
     /// The request's body broke off, so that we reset the stream.
     Request,
-    /// Its connection broke, or what came over it could not be read.
+    /// Its connection ended.
+    Ended,
+    /// What came over its connection could not be read.
     Other,
 }
 
@@ -296,9 +341,17 @@ impl Fault {
         let mut cause = Some(error);
         while let Some(error) = cause {
             match error.downcast_ref::<h2::Error>() {
-                Some(error) if error.is_reset() && error.is_remote() => return Self::Reset,
+                Some(error) if error.is_reset() && error.is_remote() => {
+                    return if error.reason() == Some(h2::Reason::REFUSED_STREAM) { Self::Refused } else { Self::Reset };
+                }
                 Some(error) if error.is_go_away() && error.is_remote() => return Self::GoAway,
                 Some(error) if error.is_reset() && !error.is_library() => return Self::Request,
+                Some(_) => return Self::Other,
+                None => {}
+            }
+            // hyper takes these out of h2's. What is invalid came over TLS and is not what was sent.
+            match error.downcast_ref::<io::Error>() {
+                Some(error) if error.kind() != io::ErrorKind::InvalidData => return Self::Ended,
                 Some(_) => return Self::Other,
                 None => cause = error.source(),
             }

@@ -41,6 +41,7 @@ mod readings;
 mod renewal;
 mod renewal_failures;
 mod renewal_knowledge;
+mod repeats;
 mod replicas;
 mod revocations;
 mod routes;

@@ -1,6 +1,6 @@
 //! The head of a request as it is written (RFC 9112 section 3), and of an answer as it is read (sections 4 and 6.3).
 
-use std::mem::MaybeUninit;
+use std::{mem::MaybeUninit, time::Duration};
 
 use bytes::{Buf, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
@@ -14,6 +14,12 @@ pub(in crate::forward) const LARGEST: u32 = 128 * 1024;
 /// So many fields it may have: bytes are the limit, and these keep what is made of them in bounds.
 pub(in crate::forward) const MOST_FIELDS: u32 = 256;
 
+/// Shorter than common servers let a connection rest that say nothing of it: for Node.js and uvicorn that is five seconds.
+const USUAL_REST: Duration = Duration::from_secs(4);
+/// No connection rests for longer, whatever its app says.
+const LONGEST_REST: Duration = Duration::from_secs(30);
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+
 /// Most heads of requests are shorter.
 const USUAL: usize = 2 * 1024;
 
@@ -22,8 +28,9 @@ const USUAL: usize = 2 * 1024;
 pub(super) struct Head {
     pub(super) response: Response<()>,
     pub(super) framing: Framing,
-    /// Whether the connection bears another request after this (RFC 9112 section 9.3).
-    pub(super) persists: bool,
+    /// How long the connection may rest after this before it bears another request; nothing, if it bears none (RFC 9112 section
+    /// 9.3).
+    pub(super) rest: Option<Duration>,
 }
 
 /// What was read.
@@ -128,19 +135,34 @@ pub(super) fn read(buffer: &mut BytesMut, to_head: bool) -> Result<Option<Read>,
         true => !says(&headers, b"close"),
         false => says(&headers, b"keep-alive"),
     } && framing != Framing::Body(Length::UntilClose);
+    let rest = longest_rest(&headers).filter(|_| persists);
     *response.headers_mut() = headers;
     let reason = parsed.reason.filter(|reason| status.canonical_reason() != Some(reason));
     if let Some(reason) = reason.and_then(|reason| ReasonPhrase::try_from(reason.to_owned()).ok()) {
         response.extensions_mut().insert(reason);
     }
     buffer.advance(length);
-    Ok(Some(Read::Answer(Head { response, framing, persists })))
+    Ok(Some(Read::Answer(Head { response, framing, rest })))
 }
 
 /// Whether `Connection` has a word.
 fn says(headers: &HeaderMap, word: &[u8]) -> bool {
     let mut lines = headers.get_all(header::CONNECTION).iter();
     lines.any(|line| line.as_bytes().split(|byte| *byte == b',').any(|said| said.trim_ascii().eq_ignore_ascii_case(word)))
+}
+
+/// How long an app lets its connection rest, by what it says (`Keep-Alive: timeout=5, max=100`, RFC 2068 section 19.7.1.1, which RFC
+/// 9112 appendix C.2.2 refers to) or by what is usual. A second less than it says, for what is on its way; of a single one, half.
+fn longest_rest(headers: &HeaderMap) -> Option<Duration> {
+    let lines = headers.get_all(KEEP_ALIVE).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    let said = lines.filter_map(|parameter| {
+        let (name, value) = std::str::from_utf8(parameter).ok()?.split_once('=')?;
+        let seconds = value.trim().trim_matches('"').parse().ok()?;
+        name.trim().eq_ignore_ascii_case("timeout").then_some(Duration::from_secs(seconds))
+    });
+    let Some(said) = said.min() else { return Some(USUAL_REST) };
+    let rest = said.saturating_sub((said / 2).min(Duration::from_secs(1))).min(LONGEST_REST);
+    (!rest.is_zero()).then_some(rest)
 }
 
 /// RFC 9112 section 6.3, but that whatever could be read in more than one way is refused.
@@ -275,8 +297,36 @@ mod tests {
             ("HTTP/1.0 200 OK\r\ncontent-length: 0\r\nconnection: keep-alive\r\n\r\n", true),
             ("HTTP/1.1 200 OK\r\n\r\n", false),
         ] {
-            assert_eq!(read_all(head, false).unwrap().unwrap().persists, persists, "{head}");
+            assert_eq!(read_all(head, false).unwrap().unwrap().rest, persists.then_some(USUAL_REST), "{head}");
         }
+    }
+
+    #[test]
+    fn a_connection_rests_for_less_than_its_app_says() {
+        let rest = |said: &str| {
+            let lines: String = said.split('|').map(|line| format!("keep-alive: {line}\r\n")).collect();
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n{lines}\r\n");
+            read_all(&head, false).unwrap().unwrap().rest
+        };
+        for (said, milliseconds) in [
+            ("timeout=5", 4_000),
+            ("timeout=5, max=100", 4_000),
+            ("max=100 , Timeout = \"10\"", 9_000),
+            ("timeout=2", 1_000),
+            ("timeout=1", 500),
+            ("timeout=20|timeout=10", 9_000),
+            ("timeout=75", 30_000),
+            ("timeout=18446744073709551615", 30_000),
+            // What says nothing that can be read.
+            ("timeout", 4_000),
+            ("timeout=soon", 4_000),
+            ("timeout=-1", 4_000),
+            ("", 4_000),
+        ] {
+            assert_eq!(rest(said), Some(Duration::from_millis(milliseconds)), "{said}");
+        }
+        assert_eq!(rest("timeout=0"), None);
+        assert_eq!(rest("timeout=5|timeout=0"), None);
     }
 
     #[test]

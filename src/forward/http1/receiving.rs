@@ -48,7 +48,8 @@ struct Over {
     connection: Box<Connection>,
     /// What is still to be sent of the request.
     sending: Option<Sending>,
-    persists: bool,
+    /// How long the connection may rest after this, if it bears another request.
+    longest: Option<Duration>,
     rest: Arc<Resting>,
 }
 
@@ -90,16 +91,22 @@ impl Left {
 }
 
 impl Receiving {
-    pub(super) fn new(length: Length, persists: bool, connection: Box<Connection>, sending: Sending, rest: Arc<Resting>) -> Self {
+    pub(super) fn new(
+        length: Length,
+        longest: Option<Duration>,
+        connection: Box<Connection>,
+        sending: Sending,
+        rest: Arc<Resting>,
+    ) -> Self {
         let left = match length {
             Length::Exact(bytes) => Left::Exact(bytes),
             Length::Chunked => Left::Chunks(Chunks::default()),
             Length::UntilClose => Left::UntilClose,
         };
-        let persists = persists && !sending.is_lost();
+        let longest = longest.filter(|_| !sending.is_lost());
         let sending = Some(sending).filter(|sending| !sending.is_lost() && !sending.is_whole());
         let is_early = sending.is_some();
-        let mut reading = Reading { over: Some(Over { connection, sending, persists, rest }), left };
+        let mut reading = Reading { over: Some(Over { connection, sending, longest, rest }), left };
         if length == Length::Exact(0) {
             reading.finish();
             Self::Ended
@@ -154,7 +161,7 @@ impl Reading {
         match sending.poll(&mut over.connection.stream, context) {
             Poll::Pending => {}
             Poll::Ready(Ok(())) => over.sending = None,
-            Poll::Ready(Err(Unsent::Write(_))) => (over.sending, over.persists) = (None, false),
+            Poll::Ready(Err(Unsent::Write(_))) => (over.sending, over.longest) = (None, None),
             Poll::Ready(Err(Unsent::Body(error))) => {
                 self.over = None;
                 return Err(Broken::Request(error));
@@ -185,32 +192,30 @@ impl Reading {
 
     /// All of the answer has come.
     fn finish(&mut self) {
-        let Some(Over { mut connection, sending, persists, rest }) = self.over.take() else { return };
+        let Some(Over { mut connection, sending, longest, rest }) = self.over.take() else { return };
         // What follows an answer would be taken for the next one.
-        if !persists || !connection.read.is_empty() {
-            return;
-        }
+        let Some(longest) = longest.filter(|_| connection.read.is_empty()) else { return };
         // A little that is left of a large block holds all of it.
         if connection.appetite > APPETITE.0 {
             connection.read = BytesMut::new();
         }
         match sending {
-            None => rest.take_back(connection),
+            None => rest.take_back(connection, longest),
             // The app answered early, and may want the rest of the request all the same.
-            Some(sending) => drop(tokio::spawn(send_the_rest(sending, connection, rest))),
+            Some(sending) => drop(tokio::spawn(send_the_rest(sending, connection, longest, rest))),
         }
     }
 }
 
 /// Sends what is left of a request whose answer is over. An app that takes no more of it does not keep it for ever, with all
 /// that it holds.
-async fn send_the_rest(mut sending: Sending, mut connection: Box<Connection>, rest: Arc<Resting>) {
+async fn send_the_rest(mut sending: Sending, mut connection: Box<Connection>, longest: Duration, rest: Arc<Resting>) {
     let mut before = None;
     while before != Some(sending.written()) {
         before = Some(sending.written());
         let sent = poll_fn(|context| sending.poll(&mut connection.stream, context));
         match tokio::time::timeout(STALLED, sent).await {
-            Ok(Ok(())) if sending.is_whole() => return rest.take_back(connection),
+            Ok(Ok(())) if sending.is_whole() => return rest.take_back(connection, longest),
             Ok(_) => return,
             Err(_) => {}
         }

@@ -2,29 +2,36 @@
 
 use std::{
     collections::VecDeque,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
+use tokio::time::Instant;
+
 use super::Connection;
 
-/// Connections rest for this many [`TICK`]s at most: for less than common servers keep idle ones, so that we seldom use one
-/// that is just being closed.
-const LONGEST_REST: u32 = 6;
-/// How often resting connections are looked at.
-const TICK: Duration = Duration::from_secs(5);
+/// How often resting connections are looked at. None is used beyond its time, however long ago that was.
+const TICK: Duration = Duration::from_secs(1);
 /// So many rest at most.
 const MOST_RESTING: usize = 1024;
 
 /// Connections between two requests.
 #[derive(Debug, Default)]
 pub(in crate::forward) struct Resting {
-    /// With the tick of when it was given back. Those in front have rested longest.
-    connections: Mutex<VecDeque<(Box<Connection>, u32)>>,
-    now: AtomicU32,
+    /// Those in front have rested longest.
+    connections: Mutex<VecDeque<Rested>>,
+}
+
+#[derive(Debug)]
+struct Rested {
+    connection: Box<Connection>,
+    until: Instant,
+}
+
+impl Rested {
+    fn is_usable(&mut self, now: Instant) -> bool {
+        now < self.until && self.connection.is_quiet()
+    }
 }
 
 impl Resting {
@@ -35,35 +42,40 @@ impl Resting {
         resting
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<(Box<Connection>, u32)>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Rested>> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The one that has rested for the shortest time.
     pub(in crate::forward) fn wake(&self) -> Option<Box<Connection>> {
         loop {
-            let (mut connection, _) = self.lock().pop_back()?;
-            if connection.is_quiet() {
-                return Some(connection);
+            let mut rested = self.lock().pop_back()?;
+            if rested.is_usable(now()) {
+                return Some(rested.connection);
             }
         }
     }
 
     /// Closes those that have rested long enough, and those that the upstream has closed.
     fn sweep(&self) {
-        let now = self.now.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-        self.lock().retain_mut(|(connection, since)| now.wrapping_sub(*since) < LONGEST_REST && connection.is_quiet());
+        let now = now();
+        self.lock().retain_mut(|rested| rested.is_usable(now));
     }
 
-    /// Takes one that bears another request.
-    pub(super) fn take_back(&self, connection: Box<Connection>) {
-        let now = self.now.load(Ordering::Relaxed);
+    /// Takes one that bears another request within this time.
+    pub(super) fn take_back(&self, connection: Box<Connection>, longest: Duration) {
+        let until = now() + longest;
         let mut resting = self.lock();
         if resting.len() >= MOST_RESTING {
             resting.pop_front();
         }
-        resting.push_back((connection, now));
+        resting.push_back(Rested { connection, until });
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long an app lets connections rest has nothing to do with tokens' times")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 async fn sweep_now_and_then(resting: Weak<Resting>) {
@@ -86,25 +98,36 @@ mod tests {
     use super::*;
     use crate::forward::http1::Stream;
 
+    const SECOND: Duration = Duration::from_secs(1);
+
     fn connection(stream: UnixStream) -> Box<Connection> {
         Box::new(Connection::new(Stream::Unix(stream)))
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_connection_rests_for_no_longer_than_it_may() {
         let resting = Resting::default();
         let (ours, mut app) = UnixStream::pair().unwrap();
-        resting.take_back(connection(ours));
-        for _ in 1..LONGEST_REST {
-            resting.sweep();
-        }
+        resting.take_back(connection(ours), 4 * SECOND);
+        tokio::time::advance(3 * SECOND).await;
+        resting.sweep();
         let rested = resting.wake().expect("it is still there");
-        resting.take_back(rested);
-        for _ in 0..LONGEST_REST {
-            resting.sweep();
-        }
-        assert!(resting.wake().is_none());
+        resting.take_back(rested, 4 * SECOND);
+        tokio::time::advance(3 * SECOND).await;
+        let rested = resting.wake().expect("its time begins anew with each rest");
+        resting.take_back(rested, 4 * SECOND);
+        tokio::time::advance(4 * SECOND).await;
+        assert!(resting.wake().is_none(), "whether or not anybody has swept");
         assert_eq!(app.read(&mut [0]).await.unwrap(), 0, "it is closed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_wakes_is_closed_by_and_by() {
+        let resting = Resting::swept();
+        let (ours, mut app) = UnixStream::pair().unwrap();
+        resting.take_back(connection(ours), 4 * SECOND);
+        assert_eq!(app.read(&mut [0]).await.unwrap(), 0, "it is closed");
+        assert!(resting.lock().is_empty());
     }
 
     #[tokio::test]
@@ -117,7 +140,7 @@ mod tests {
             heard.readable().await.unwrap();
         }
         for stream in [closed, quiet, talkative] {
-            resting.take_back(connection(stream));
+            resting.take_back(connection(stream), 4 * SECOND);
         }
         resting.sweep();
         assert_eq!(resting.lock().len(), 1);

@@ -83,6 +83,11 @@ impl Sending {
         (!self.has_taken).then_some(self.outgoing)
     }
 
+    /// The request as it is sent once more, if it may be. A body that has been taken looks as if there had been none.
+    pub(in crate::forward) fn again(self) -> Option<Self> {
+        self.into_outgoing()?.again().map(Self::new)
+    }
+
     /// Whether the answer to this has no body.
     pub(super) fn is_for_head(&self) -> bool {
         self.outgoing.head.method == Method::HEAD
