@@ -29,6 +29,7 @@ use crate::{
     sign_out::SignOut,
     store::Store,
     telemetry::metrics::Metrics,
+    tls::Showing,
 };
 
 use background::Background;
@@ -102,6 +103,8 @@ pub struct Running {
     pub metrics_address: Option<SocketAddr>,
     /// Its metrics.
     pub metrics: Metrics,
+    /// Certificates that are shown, with TLS.
+    showing: Option<Arc<Showing>>,
     drain_deadline: Duration,
     draining: Arc<AtomicBool>,
     stop_tunnels: CancellationToken,
@@ -220,7 +223,7 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
             refuse: Box::new(move |status| refusing.refuse_unread(&unread, status)),
         }
     };
-    if let Some(showing) = showing {
+    if let Some(showing) = showing.clone() {
         let stop = background.clone();
         work.spawn(async move { stop.run_until_cancelled(showing.keep_read()).await });
     }
@@ -240,6 +243,7 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
         tls_address,
         metrics_address,
         metrics,
+        showing,
         drain_deadline: settings.server.drain_deadline,
         draining,
         stop_tunnels,
@@ -275,6 +279,16 @@ async fn migrate(store: &Store) -> anyhow::Result<()> {
 }
 
 impl Running {
+    /// Reads the certificates of `CODER_TLS_CERT_FILE` again without waiting for them to change.
+    pub fn read_certificates_again(&self) {
+        match &self.showing {
+            Some(showing) => {
+                let _is_logged = showing.read_again();
+            }
+            None => tracing::info!("there are no certificates to read again, because CODER_TLS_ENABLE is not set"),
+        }
+    }
+
     /// Stops: unready first, then no new connections, requests and tunnels to their end, and all within the
     /// deadline. What has not finished by then is cut off, but for renewals: these are always saved. `false`:
     /// something was cut off.

@@ -7,6 +7,7 @@ mod keys;
 mod migrate;
 mod serve;
 mod sessions;
+mod signals;
 
 use std::{collections::BTreeMap, io::Write, process::ExitCode};
 

@@ -1,22 +1,20 @@
 //! `evergate demo`.
 
-use tokio::signal::unix::{SignalKind, signal};
-
-use super::{block_on, say};
+use super::{block_on, say, signals::Signals};
 use crate::{
     demo,
     secret::random_text,
     telemetry::{self, logs},
 };
 
-/// Runs the demonstration until SIGTERM or SIGINT, and removes what it wrote.
+/// Runs the demonstration until a signal comes, also that its terminal has gone, and removes what it wrote.
 pub(super) fn run(port: Option<u16>, own_app: Option<&str>) -> anyhow::Result<()> {
     let settings =
         telemetry::Settings { json: None, filter: "info,evergate::access=off,evergate=debug".to_owned(), metrics_address: None };
     let _flushes_at_end = logs::start(&settings)?;
     let directory = std::env::temp_dir().join(format!("evergate-demo-{}", random_text::<6>()));
     let result = block_on(async {
-        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let mut signals = Signals::take()?;
         let demo = demo::start(port, own_app, &directory).await?;
         say(&format!(
             "\n  Evergate is between you and a sample app:\n\n      {}\n\n  Open it, choose a person, and stay: access tokens live {} s and are renewed as you go.\n  \
@@ -25,10 +23,7 @@ pub(super) fn run(port: Option<u16>, own_app: Option<&str>) -> anyhow::Result<()
             demo::ACCESS_TOKEN_LIFE.as_secs(),
             demo.issuer
         ));
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        signals.next().await;
         demo.gateway.stop().await;
         Ok(())
     });

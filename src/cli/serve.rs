@@ -1,8 +1,9 @@
 //! `evergate serve`.
 
-use tokio::signal::unix::{SignalKind, signal};
-
-use super::block_on;
+use super::{
+    block_on,
+    signals::{Signal, Signals},
+};
 use crate::{
     app,
     clock::Clock,
@@ -10,7 +11,7 @@ use crate::{
     telemetry::logs,
 };
 
-/// Runs the gateway until SIGTERM or SIGINT.
+/// Runs the gateway until SIGTERM, SIGINT or SIGQUIT.
 pub(super) fn run(environment: &Environment) -> anyhow::Result<()> {
     let mut problems = Problems::default();
     let raw = environment.read(&mut problems);
@@ -21,13 +22,18 @@ pub(super) fn run(environment: &Environment) -> anyhow::Result<()> {
     }
     block_on(async {
         // Before anything is started: a signal that comes early must not kill what has begun.
-        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let mut signals = Signals::take()?;
         let running = app::start(checked, Clock::System).await?;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tracing::info!("stopping");
+        let signal = loop {
+            match signals.next().await {
+                Signal::HangUp => {
+                    tracing::info!("SIGHUP asks for the certificates to be read again");
+                    running.read_certificates_again();
+                }
+                Signal::Stop(name) => break name,
+            }
+        };
+        tracing::info!(signal, "stopping");
         running.stop().await;
         Ok(())
     })

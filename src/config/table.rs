@@ -101,7 +101,7 @@ pub const SECTIONS: &[Section] = &[
                 "tls_cert_file",
                 Kind::List,
                 "",
-                "PEM files of certificates, each with its chain. Which is shown is decided by the name that a client asks for (SNI); the first is shown to others. Files that change are read again; one that cannot be used does not replace one that can.",
+                "PEM files of certificates, each with its chain. Which is shown is decided by the name that a client asks for (SNI); the first is shown to others. Files that change are read again, at once on SIGHUP; one that cannot be used does not replace one that can.",
             ),
             key("tls_key_file", Kind::List, "", "PEM files of their keys, in the same order."),
             key("tls_min_version", Kind::Text, "tls12", "The oldest version that is spoken: `tls12` or `tls13`."),

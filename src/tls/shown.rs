@@ -101,16 +101,24 @@ impl Showing {
             if refused.as_ref() == Some(&now) || self.state.read().unwrap_or_else(PoisonError::into_inner).read_at == now {
                 continue;
             }
-            match read(&self.files) {
-                Ok(state) => {
-                    *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
-                    tracing::info!("certificates were read again");
-                    refused = None;
-                }
-                Err(error) => {
-                    tracing::error!(error = causes(&error), "changed certificates cannot be used; the old ones are shown on");
-                    refused = Some(now);
-                }
+            refused = self.read_again().is_err().then_some(now);
+        }
+    }
+
+    /// Reads the files again, whether or not they have changed. What cannot be used does not replace what can, and is in the log.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub fn read_again(&self) -> Result<(), TlsError> {
+        match read(&self.files) {
+            Ok(state) => {
+                *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
+                tracing::info!("certificates were read again");
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(error = causes(&error), "changed certificates cannot be used; the old ones are shown on");
+                Err(error)
             }
         }
     }

@@ -3,10 +3,11 @@
 use std::{
     io::{BufRead, BufReader, Read},
     process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
-use crate::harness::{eventually::eventually, upstream::Upstream, visitor::Visitor};
+use crate::harness::{certificates::Authority, eventually::eventually, upstream::Upstream, visitor::Visitor};
 
 fn evergate(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_evergate"));
@@ -19,8 +20,12 @@ fn run(arguments: &[&str]) -> (i32, String, String) {
     (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
 }
 
+fn send(signal: &str, child: &Child) {
+    assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+}
+
 fn terminate(child: &Child) {
-    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    send("-TERM", child);
 }
 
 /// A port that was free a moment ago.
@@ -71,6 +76,49 @@ async fn it_starts_without_its_provider_answers_its_health_check_and_drains_on_s
     }
     assert!(log.contains("\"message\":\"stopping\"") && log.contains("CODER_ACCESS_URL is plain http"), "{log}");
     assert_eq!(evergate(&["healthcheck", "--http-address", &format!("127.0.0.1:{port}")]).status().unwrap().code(), Some(69));
+}
+
+#[tokio::test]
+async fn sighup_has_certificates_read_again_and_every_signal_that_ends_it_drains_first() {
+    let authority = Authority::new();
+    let (certificate, key) = authority.issue("front", &["app.test"]);
+    for (number, signal) in ["-QUIT", "-INT", "-TERM"].into_iter().enumerate() {
+        let (port, upstream, directory) = (free_port(), Upstream::start().await, tempfile::tempdir().unwrap());
+        let mut command = serve(port, &upstream, directory.path());
+        command
+            .env("CODER_TLS_ENABLE", "true")
+            .env("CODER_TLS_ADDRESS", "127.0.0.1:0")
+            .env("CODER_TLS_CERT_FILE", &certificate)
+            .env("CODER_TLS_KEY_FILE", &key);
+        let mut child = command.spawn().unwrap();
+        let (log, stderr) = (Arc::new(Mutex::new(String::new())), child.stderr.take().unwrap());
+        let noting = Arc::clone(&log);
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines() {
+                noting.lock().unwrap().push_str(&line.unwrap());
+            }
+        });
+        let visitor = Visitor::new(([127, 0, 0, 1], port).into());
+        let is_up = async || {
+            let reply = visitor.try_send(http::Method::GET, "/oauth2/readyz", &[], "").await;
+            reply.is_some_and(|reply| reply.status.is_success())
+        };
+        eventually("it is ready", is_up).await;
+        for _ in 0..=number {
+            send("-HUP", &child);
+        }
+        // They have not changed, so that nothing else has them read.
+        eventually("it has read them", async || log.lock().unwrap().contains("certificates were read again")).await;
+        assert!(is_up().await, "and serves on");
+        send(signal, &child);
+        // Another, and one that it takes for nothing by then, do not cut the drain off.
+        eventually("it drains", async || log.lock().unwrap().contains("\"message\":\"stopping\"")).await;
+        send(signal, &child);
+        send("-HUP", &child);
+        let ended = tokio::task::spawn_blocking(move || child.wait().unwrap());
+        let status = tokio::time::timeout(Duration::from_secs(30), ended).await.unwrap().unwrap();
+        assert_eq!(status.code(), Some(0), "{signal} {}", log.lock().unwrap());
+    }
 }
 
 #[test]

@@ -109,6 +109,20 @@ async fn certificates_are_read_again_when_they_change_and_a_broken_file_changes_
 }
 
 #[tokio::test]
+async fn certificates_that_are_asked_to_be_read_again_are_shown_at_once() {
+    let authority = Authority::new();
+    let world = secure_world(&authority).start().await;
+    let address = world.replicas[0].tls_address.unwrap();
+    let before = shown(&authority.connect(address, "app.test", &[]).await.unwrap());
+    std::fs::write(authority.path("first.pem"), "no certificate").unwrap();
+    world.replicas[0].read_certificates_again();
+    assert_eq!(shown(&authority.connect(address, "app.test", &[]).await.unwrap()), before);
+    authority.issue("first", &["app.test"]);
+    world.replicas[0].read_certificates_again();
+    assert_ne!(shown(&authority.connect(address, "app.test", &[]).await.unwrap()), before);
+}
+
+#[tokio::test]
 async fn plain_text_and_strays_are_sent_to_the_access_url() {
     let authority = Authority::new();
     let world = secure_world(&authority).set("redirect_to_access_url", "true").start().await;
