@@ -18,7 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     clock::Clock,
     config::{Checked, Keys},
-    forward::Forwarder,
+    forward::{Drain, Forwarder},
     gateway::{Caller, Gateway, Health, Rooms},
     oidc::Provider,
     renewal::Renewer,
@@ -107,7 +107,7 @@ pub struct Running {
     showing: Option<Arc<Showing>>,
     drain_deadline: Duration,
     draining: Arc<AtomicBool>,
-    stop_tunnels: CancellationToken,
+    drain: Drain,
     stop: CancellationToken,
     background: CancellationToken,
     work: TaskTracker,
@@ -149,7 +149,8 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
     let metrics_address = metrics_listener.as_ref().map(TcpListener::local_addr).transpose()?;
 
     let (work, background) = (TaskTracker::new(), CancellationToken::new());
-    let (stop, stop_tunnels, draining) = (CancellationToken::new(), CancellationToken::new(), Arc::new(AtomicBool::new(false)));
+    let (stop, draining) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
+    let drain = Drain::new(settings.server.drain_deadline);
     let targets =
         settings.targets.into_iter().map(|(target, trust)| Ok((target, trust.client()?))).collect::<anyhow::Result<_>>()?;
     let provider = Arc::new(Provider::new(settings.oidc, settings.provider_trust.client()?, clock.clone()));
@@ -172,7 +173,7 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
         store: store.clone(),
         renewer: renewer.clone(),
         policy: settings.policy.clone(),
-        forwarder: Forwarder::new(targets, &cookies, work.clone(), stop_tunnels.clone()),
+        forwarder: Forwarder::new(targets, &cookies, work.clone(), drain.clone()),
         sign_in: SignIn {
             callback_path: format!("{}/callback", settings.gateway.prefix),
             cookies,
@@ -246,7 +247,7 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
         showing,
         drain_deadline: settings.server.drain_deadline,
         draining,
-        stop_tunnels,
+        drain,
         stop,
         background,
         work,
@@ -289,14 +290,14 @@ impl Running {
         }
     }
 
-    /// Stops: unready first, then no new connections, requests and tunnels to their end, and all within the
-    /// deadline. What has not finished by then is cut off, but for renewals: these are always saved. `false`:
-    /// something was cut off.
+    /// Stops: unready first, then no new connections, requests to their end, tunnels and event streams one after the other in
+    /// the second half of the drain, and all within the deadline. What has not finished by then is cut off, but for renewals:
+    /// these are always saved. `false`: something was cut off.
     pub async fn stop(self) -> bool {
         self.draining.store(true, Ordering::Release);
         tokio::time::sleep(UNREADY_FIRST).await;
         self.stop.cancel();
-        self.stop_tunnels.cancel();
+        self.drain.begin();
         let finish = async {
             let _served = self.serving.await;
             self.background.cancel();

@@ -55,6 +55,8 @@ pub async fn start(port: Option<u16>, own_app: Option<&str>, directory: &Path) -
         ("oidc_client_id", provider::CLIENT_ID.to_owned()),
         ("oidc_group_field", "groups".to_owned()),
         ("data_dir", directory.display().to_string()),
+        // Whoever ends it wants it gone, and nobody takes its WebSockets over.
+        ("shutdown_timeout", "2s".to_owned()),
     ];
     let environment =
         Environment { flags: settings.map(|(name, value)| (name.to_owned(), value)).into(), ..Environment::default() };

@@ -6,6 +6,7 @@
 mod body;
 mod connect;
 mod cut;
+mod drain;
 mod edits;
 mod forwarded;
 mod hop;
@@ -30,7 +31,7 @@ use http::{
 };
 use hyper::body::{Body, Incoming};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 
 use crate::{
     address::Origin,
@@ -45,6 +46,7 @@ use hop::Upgrade;
 use upstream::{Client, Kind, Reply, Room, Undelivered};
 
 pub use body::{Answer, BrokenOff};
+pub use drain::Drain;
 pub use edits::Edits;
 pub use hop::{frames, is_extended_connect};
 pub use scrub::is_ours_to_say;
@@ -138,7 +140,7 @@ pub enum ForwardError {
 pub struct Forwarder {
     ways: Vec<Way>,
     tasks: TaskTracker,
-    draining: CancellationToken,
+    drain: Drain,
 }
 
 #[derive(Debug)]
@@ -210,20 +212,15 @@ impl Outgoing {
 }
 
 impl Forwarder {
-    /// A forwarder to `targets`, each with its TLS, whose tunnels run on `tasks` and are closed when `draining` is
-    /// cancelled.
-    pub fn new(
-        targets: Vec<(Target, rustls::ClientConfig)>,
-        cookies: &Cookies,
-        tasks: TaskTracker,
-        draining: CancellationToken,
-    ) -> Self {
+    /// A forwarder to `targets`, each with its TLS, which are shown no cookies of ours; its tunnels run on `tasks` and end with the
+    /// `drain`.
+    pub fn new(targets: Vec<(Target, rustls::ClientConfig)>, cookies: &Cookies, tasks: TaskTracker, drain: Drain) -> Self {
         let way = |(target, tls): (Target, rustls::ClientConfig)| {
             let client = |address| Client::new(address, &target, &tls);
             let clients = target.upstreams.iter().map(client).collect();
             Way { clients, cookies: cookies.clone(), turn: AtomicUsize::new(0), target }
         };
-        Self { ways: targets.into_iter().map(way).collect(), tasks, draining }
+        Self { ways: targets.into_iter().map(way).collect(), tasks, drain }
     }
 
     /// Sends a request on and hands its answer back; both bodies stream. What outlives the request is cut when its session
@@ -290,7 +287,7 @@ impl Forwarder {
                 connection: beyond.watch.as_ref().map(Watch::open),
                 _place: beyond.place,
                 _room: room,
-                draining: self.draining.clone(),
+                turn: self.drain.turn(),
                 is_websocket: websocket::is_websocket(&protocol),
             };
             self.tasks.spawn(tunnel.run(client_side, upstream_side));
@@ -299,8 +296,8 @@ impl Forwarder {
         let limits = Limits { idle: way.target.timeouts.idle, total: way.target.timeouts.total };
         let is_stream =
             response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(EVENT_STREAM));
-        let draining = is_stream.then(|| self.draining.clone());
-        Ok(response.map(|body| Answer::new(body, beyond, room, draining, limits)))
+        let turn = is_stream.then(|| self.drain.turn());
+        Ok(response.map(|body| Answer::new(body, beyond, room, turn, limits)))
     }
 }
 

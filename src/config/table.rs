@@ -366,7 +366,12 @@ pub const SECTIONS: &[Section] = &[
             key("logging_json", Kind::Bool, "", "Whether log lines are JSON. Not set: text on a terminal, JSON elsewhere."),
             key("prometheus_enable", Kind::Bool, "false", "Whether metrics are served at `/metrics` of `prometheus_address`."),
             key("prometheus_address", Kind::Address, "127.0.0.1:2112", "Where metrics are served."),
-            key("shutdown_timeout", Kind::Duration, "30s", "How long requests may take to finish after SIGTERM."),
+            key(
+                "shutdown_timeout",
+                Kind::Duration,
+                "30s",
+                "How long the process may take to stop after SIGTERM, SIGINT or SIGQUIT: requests finish, and in the second half WebSockets (close code 1012) and event streams end one after the other (docs/deploys.md). It stops as soon as nothing is left to wait for.",
+            ),
         ],
     },
 ];

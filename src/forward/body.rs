@@ -12,11 +12,12 @@ use std::{
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::{sync::OwnedSemaphorePermit, time::Sleep};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Beyond, ForwardError,
     cut::{self, Watched},
+    drain::{Coming, Turn},
     http1::{self, Receiving},
     upstream::{Fault, Room},
 };
@@ -149,7 +150,7 @@ pub(super) async fn within<T>(
 pub struct Answer {
     body: Source,
     watched: Option<Watched>,
-    draining: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    draining: Option<Coming>,
     timed: Option<Box<Timed>>,
     _place: Option<Arc<OwnedSemaphorePermit>>,
     _room: Option<Room>,
@@ -243,16 +244,10 @@ fn causes(error: &dyn Error) -> String {
 }
 
 impl Answer {
-    /// One from an upstream, whose `room` it keeps while it lasts.
-    pub(super) fn new(
-        body: Source,
-        beyond: Beyond,
-        room: Option<Room>,
-        draining: Option<CancellationToken>,
-        limits: Limits,
-    ) -> Self {
+    /// One from an upstream, whose `room` it keeps while it lasts. If it has a `turn`, a drain ends it.
+    pub(super) fn new(body: Source, beyond: Beyond, room: Option<Room>, turn: Option<Turn>, limits: Limits) -> Self {
         let watched = Watched::new(&body, beyond.watch.as_ref());
-        let draining = draining.map(|draining| Box::pin(draining.cancelled_owned()));
+        let draining = turn.map(Turn::coming);
         let timed = Timed::new(&body, limits);
         Self { body, watched, draining, timed, _place: Some(beyond.place), _room: room }
     }
@@ -334,7 +329,7 @@ impl Body for Answer {
         if self.watched.as_mut().is_some_and(|watched| watched.is_over(context)) {
             return Poll::Ready(Some(Err(BrokenOff::SessionEnded)));
         }
-        if self.draining.as_mut().is_some_and(|draining| draining.as_mut().poll(context).is_ready()) {
+        if self.draining.as_mut().is_some_and(|draining| draining.poll(context).is_ready()) {
             return Poll::Ready(Some(Err(BrokenOff::Draining)));
         }
         let frame = Pin::new(&mut self.body).poll_frame(context);

@@ -1,4 +1,4 @@
-//! An upgraded connection: bytes go both ways until a side ends, until its session does, or until we drain.
+//! An upgraded connection: bytes go both ways until a side ends, until its session does, or when its turn comes in a drain.
 
 use std::{future::poll_fn, mem::MaybeUninit, pin::Pin, sync::Arc, time::Duration};
 
@@ -6,24 +6,23 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio_util::sync::CancellationToken;
 
 use super::{
+    drain::{GOODBYE, Turn},
     http1,
     upstream::Room,
     websocket::{Close, Frames},
 };
 use crate::session::connections::Connection;
 
-/// How long a tunnel that we end may take to reach the end of a frame, and its peers to say good-bye.
-const GOODBYE: Duration = Duration::from_secs(2);
 const BUFFER: usize = 16 * 1024;
 
 /// What a tunnel is, and what ends it.
 pub(super) struct Tunnel {
     /// Registered with its session, if it has one.
     pub(super) connection: Option<Connection>,
-    pub(super) draining: CancellationToken,
+    /// When it ends if we drain: one moment for both directions.
+    pub(super) turn: Turn,
     pub(super) _place: Arc<OwnedSemaphorePermit>,
     /// Its place among the requests that its upstream may have.
     pub(super) _room: Option<Room>,
@@ -55,8 +54,8 @@ impl Tunnel {
         }
     }
 
-    /// Waits until we are to end it, and says with which word.
-    async fn to_be_closed(&self) -> Close {
+    /// Waits until we are to end it, and says with which word, and how long it may then take to say good-bye.
+    async fn to_be_closed(&self) -> (Close, Duration) {
         let ended = async {
             match &self.connection {
                 Some(connection) => connection.ended().cancelled().await,
@@ -64,8 +63,8 @@ impl Tunnel {
             }
         };
         tokio::select! {
-            () = ended => Close::SessionEnded,
-            () = self.draining.cancelled() => Close::GoingAway,
+            () = ended => (Close::SessionEnded, GOODBYE),
+            () = self.turn.comes() => (Close::ServiceRestart, self.turn.goodbye()),
         }
     }
 
@@ -74,12 +73,12 @@ impl Tunnel {
         &self,
         mut from: impl AsyncRead + Unpin,
         mut to: impl AsyncWrite + Unpin,
-        frame: fn(Close) -> &'static [u8],
+        frame: fn(Close) -> Vec<u8>,
         passed: impl Fn(),
     ) -> std::io::Result<()> {
         let mut frames = Frames::default();
         let mut closed = std::pin::pin!(self.to_be_closed());
-        let why = loop {
+        let (why, goodbye_within) = loop {
             let bytes = tokio::select! {
                 bytes = read(&mut from) => bytes?,
                 why = &mut closed => break why,
@@ -100,7 +99,7 @@ impl Tunnel {
                 written = &mut writing => written?,
                 // Whoever does not read must not keep a tunnel open by that.
                 why = &mut closed => {
-                    tokio::time::timeout(GOODBYE, writing).await??;
+                    tokio::time::timeout(why.1, writing).await??;
                     break why;
                 }
             }
@@ -115,14 +114,14 @@ impl Tunnel {
                     frames.pass(&bytes);
                     to.write_all(&bytes).await?;
                 }
-                to.write_all(frame(why)).await?;
+                to.write_all(&frame(why)).await?;
             }
             to.shutdown().await?;
             // Read on to the end: a socket that is closed with bytes unread resets, and takes our last words along.
             while !read(&mut from).await?.is_empty() {}
             Ok(())
         };
-        tokio::time::timeout(GOODBYE, goodbye).await.unwrap_or(Ok(()))
+        tokio::time::timeout(goodbye_within, goodbye).await.unwrap_or(Ok(()))
     }
 }
 
@@ -145,12 +144,13 @@ mod tests {
     };
 
     use super::*;
+    use crate::forward::Drain;
 
     #[tokio::test]
     async fn what_a_side_holds_back_until_it_is_flushed_does_not_wait_for_more() {
         let place = Arc::new(Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap());
-        let draining = CancellationToken::new();
-        let tunnel = Tunnel { connection: None, draining, _place: place, _room: None, is_websocket: false };
+        let turn = Drain::new(Duration::from_secs(30)).turn();
+        let tunnel = Tunnel { connection: None, turn, _place: place, _room: None, is_websocket: false };
         let ((from, mut client), (to, mut upstream)) = (duplex(64), duplex(64));
         let relay = tunnel.relay(from, BufWriter::new(to), Close::to_server, || {});
         let asked = async {

@@ -17,31 +17,40 @@ pub(super) fn accepts(key: &HeaderValue, accept: Option<&HeaderValue>) -> bool {
     accept.is_some_and(|accept| accept.as_bytes() == proof.as_bytes())
 }
 
-/// Why a WebSocket is closed (section 7.4.1).
+/// Why a WebSocket is closed (section 7.4.1, and the registry of section 11.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Close {
-    /// 1001, "going away": we drain, and another replica will take the next one.
-    GoingAway,
-    /// 1008, "policy violation": the session has ended.
+    /// We drain, and another replica will take the next one.
+    ServiceRestart,
+    /// The session has ended.
     SessionEnded,
 }
 
 impl Close {
-    /// The frame as a server sends it.
-    pub(super) fn to_client(self) -> &'static [u8] {
+    /// The frame as a server sends it. 1012, "service restart", has clients come again that take 1001, "going away", for a user who
+    /// left; 1008 is "policy violation".
+    pub(super) fn to_client(self) -> Vec<u8> {
         match self {
-            Self::GoingAway => &[0x88, 0x02, 0x03, 0xE9],
-            Self::SessionEnded => &[0x88, 0x02, 0x03, 0xF0],
+            Self::ServiceRestart => frame(1012, "service restart", None),
+            Self::SessionEnded => frame(1008, "session ended", None),
         }
     }
 
-    /// The same as a client must send it: masked, here with the key zero.
-    pub(super) fn to_server(self) -> &'static [u8] {
+    /// The frame as a client sends it, masked. It is the client who leaves its app, as when a user closes the page: 1001.
+    pub(super) fn to_server(self) -> Vec<u8> {
         match self {
-            Self::GoingAway => &[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xE9],
-            Self::SessionEnded => &[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xF0],
+            Self::ServiceRestart => frame(1001, "", Some([0; 4])),
+            Self::SessionEnded => frame(1008, "session ended", Some([0; 4])),
         }
     }
+}
+
+/// A close frame (section 5.5.1). A mask of zero leaves the payload as it is.
+fn frame(code: u16, reason: &str, mask: Option<[u8; 4]>) -> Vec<u8> {
+    let payload = [&code.to_be_bytes(), reason.as_bytes()].concat();
+    // Reasons are ours, and short.
+    let length = u8::try_from(payload.len()).unwrap_or(0) | if mask.is_some() { 0x80 } else { 0 };
+    [&[0x88, length][..], mask.as_ref().map_or(&[][..], |mask| &mask[..]), &payload].concat()
 }
 
 /// Follows one direction's bytes, and knows whether they stand between two frames.
@@ -103,7 +112,15 @@ mod tests {
         assert!(!accepts(&key, Some(&HeaderValue::from_static("s3pPLMBiTxaQ9kYGzzhZRbK+xOp="))) && !accepts(&key, None));
     }
 
-    fn frame(mask: bool, length: usize) -> Vec<u8> {
+    #[test]
+    fn close_frames_bear_their_code_and_a_reason() {
+        assert_eq!(Close::ServiceRestart.to_client(), b"\x88\x11\x03\xF4service restart");
+        assert_eq!(Close::ServiceRestart.to_server(), b"\x88\x82\0\0\0\0\x03\xE9");
+        assert_eq!(Close::SessionEnded.to_client(), b"\x88\x0F\x03\xF0session ended");
+        assert_eq!(Close::SessionEnded.to_server(), b"\x88\x8F\0\0\0\0\x03\xF0session ended");
+    }
+
+    fn data(mask: bool, length: usize) -> Vec<u8> {
         let mut bytes = vec![0x82];
         let bit = if mask { 0x80 } else { 0 };
         match length {
@@ -124,7 +141,7 @@ mod tests {
     #[test]
     fn frames_of_every_form_are_followed_however_they_are_cut() {
         for (mask, length) in [(false, 0), (true, 0), (true, 5), (false, 125), (true, 126), (false, 300), (true, 70_000)] {
-            let bytes = frame(mask, length);
+            let bytes = data(mask, length);
             for cut in [1, 2, 3, 7, bytes.len()] {
                 let mut frames = Frames::default();
                 let mut passed = 0;

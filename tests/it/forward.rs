@@ -302,7 +302,7 @@ async fn draining_closes_websockets_properly_and_lets_requests_finish() {
     let stopping = tokio::spawn(world.replicas.remove(0).stop());
     let closed = socket.next().await.unwrap().unwrap();
     let Message::Close(Some(frame)) = closed else { panic!("{closed:?}") };
-    assert_eq!(u16::from(frame.code), 1001, "going away");
+    assert_eq!(u16::from(frame.code), 1012, "service restart");
     eventually("nobody is let in any more", async || TcpStream::connect(address).await.is_err()).await;
     world.upstream.open_gate();
     for request in under_way {

@@ -27,10 +27,11 @@ async fn echoes(socket: &mut Socket) -> bool {
     socket.send(Message::text("still there?")).await.is_ok() && matches!(socket.next().await, Some(Ok(Message::Text(_))))
 }
 
-/// The code of the close frame that comes.
+/// The code of the close frame that comes, which says the same in words.
 async fn closed_with(socket: &mut Socket) -> u16 {
     let next = tokio::time::timeout(SOON, socket.next()).await.expect("it is closed in time");
     let Some(Ok(Message::Close(Some(frame)))) = next else { panic!("{next:?}") };
+    assert_eq!(frame.reason.as_str(), "session ended");
     frame.code.into()
 }
 

@@ -16,6 +16,7 @@ mod crash;
 mod credentials;
 mod crowd;
 mod database_contract;
+mod draining;
 mod early_answers;
 mod floods;
 mod forward;

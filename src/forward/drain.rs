@@ -1,0 +1,142 @@
+//! The end of tunnels and event streams when we drain. Each ends at a moment of its own, so that their clients do not all come back at
+//! the same one; none before others are known to take them, and all before the drain's deadline.
+
+use std::{
+    fmt,
+    future::{Future, pending},
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::secret::random;
+
+/// The longest time at a drain's end that is left for good-byes.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long a tunnel may take to reach the end of a frame, and then again its peers to say good-bye.
+pub(super) const GOODBYE: Duration = Duration::from_secs(2);
+
+/// A drain, which begins when somebody says so.
+#[derive(Clone, Debug)]
+pub struct Drain(Arc<State>);
+
+#[derive(Debug)]
+struct State {
+    lasts: Duration,
+    began: OnceLock<Instant>,
+    begun: CancellationToken,
+}
+
+impl Drain {
+    /// One that `lasts` so long at most. If that is no time, everything ends when it begins.
+    pub fn new(lasts: Duration) -> Self {
+        Self(Arc::new(State { lasts, began: OnceLock::new(), begun: CancellationToken::new() }))
+    }
+
+    /// Begins it.
+    #[expect(clippy::disallowed_methods, reason = "a drain's deadline has nothing to do with tokens' times")]
+    pub fn begin(&self) {
+        self.0.began.get_or_init(Instant::now);
+        self.0.begun.cancel();
+    }
+
+    /// The turn of something that it ends.
+    pub(super) fn turn(&self) -> Turn {
+        let chance = f64::from(u32::from_be_bytes(random())) / f64::from(u32::MAX);
+        Turn { after: moment(self.0.lasts, chance), drain: self.clone() }
+    }
+}
+
+/// The moment within a drain at which one thing ends.
+#[derive(Clone, Debug)]
+pub(super) struct Turn {
+    drain: Drain,
+    after: Duration,
+}
+
+impl Turn {
+    /// Waits for it.
+    pub(super) async fn comes(&self) {
+        let State { began, begun, .. } = &*self.drain.0;
+        begun.cancelled().await;
+        match began.get().and_then(|began| began.checked_add(self.after)) {
+            Some(moment) => tokio::time::sleep_until(moment).await,
+            // One that no clock reaches.
+            None => pending().await,
+        }
+    }
+
+    /// The same for whoever polls.
+    pub(super) fn coming(self) -> Coming {
+        Coming(Box::pin(async move { self.comes().await }))
+    }
+
+    /// [`GOODBYE`], or what a short drain has of it.
+    pub(super) fn goodbye(&self) -> Duration {
+        GOODBYE.min(self.drain.0.lasts / 16)
+    }
+}
+
+/// A turn that is waited for.
+pub(super) struct Coming(Pin<Box<dyn Future<Output = ()> + Send + Sync>>);
+
+impl Coming {
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().poll(context)
+    }
+}
+
+impl fmt::Debug for Coming {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Coming")
+    }
+}
+
+/// The moment that falls to a `chance` between 0 and 1: in the second half, before which load balancers have seen that we are
+/// unready, and before the last quarter, or what of it good-byes take.
+fn moment(lasts: Duration, chance: f64) -> Duration {
+    let (first, last) = (lasts / 2, lasts.saturating_sub((lasts / 4).min(LAST_WORDS)));
+    first + last.saturating_sub(first).mul_f64(chance)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_lie_in_the_second_half_and_leave_time_for_good_byes() {
+        for (lasts, first, last) in [(0, 0, 0), (8, 4, 6), (30, 15, 25), (600, 300, 595)] {
+            let at = |chance| moment(Duration::from_secs(lasts), chance).as_secs();
+            assert_eq!((at(0.0), at(1.0)), (first, last), "{lasts}");
+        }
+        for lasts in [0, 1, 8, 30, 600].map(Duration::from_secs) {
+            let goodbye = Drain::new(lasts).turn().goodbye();
+            assert!(moment(lasts, 1.0) + 2 * goodbye <= lasts, "{lasts:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_after_a_drain_began_ends_no_later_for_that() {
+        let second = Duration::from_secs(1);
+        let drain = Drain::new(8 * second);
+        let early = drain.turn();
+        assert!(tokio::time::timeout(60 * second, early.comes()).await.is_err(), "it has not begun");
+        drain.begin();
+        assert!(tokio::time::timeout(3 * second, early.comes()).await.is_err(), "it is too early");
+        let late = drain.turn();
+        tokio::time::timeout(4 * second, async { tokio::join!(early.comes(), late.coming().0) }).await.expect("within 7 s");
+        drain.begin();
+        tokio::time::timeout(second, drain.turn().comes()).await.expect("it begins once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_without_time_ends_everything_when_it_begins() {
+        let drain = Drain::new(Duration::ZERO);
+        drain.begin();
+        assert!(tokio::time::timeout(Duration::from_millis(10), drain.turn().comes()).await.is_ok());
+    }
+}

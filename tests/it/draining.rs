@@ -1,0 +1,87 @@
+//! What outlives its request when a gateway is replaced by another, as on a deploy.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use http_body_util::BodyExt;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::harness::{Stopwatch, World, eventually::eventually};
+
+/// How long the drain may take, and when its second half begins: half a second after it is asked for, the gateway stops accepting.
+const DRAIN: (&str, Duration) = ("8s", Duration::from_millis(4_500));
+
+/// The moments, from first to last, lie in the second half and not all at once.
+fn are_spread(mut moments: Vec<Duration>) {
+    moments.sort();
+    let (first, last) = (moments[0], moments[moments.len() - 1]);
+    assert!(first >= DRAIN.1, "{moments:?}");
+    assert!(last - first > Duration::from_millis(50), "{moments:?}");
+}
+
+#[tokio::test]
+async fn a_deploy_has_websockets_come_again_each_at_a_moment_of_its_own_and_all_before_the_deadline() {
+    let mut world = World::build().set("shutdown_timeout", DRAIN.0).start().await;
+    let visitor = world.signed_in().await;
+    let mut sockets = Vec::new();
+    for _ in 0..8 {
+        sockets.push(visitor.websocket().await);
+    }
+    // One that neither reads nor answers holds nobody up.
+    let _silent = visitor.websocket().await;
+    let watch = Stopwatch::start();
+    let stopping = tokio::spawn(world.replicas.remove(0).stop());
+    let closed = sockets.into_iter().map(async |mut socket| {
+        // It is used to the last.
+        eventually("the drain has begun", async || watch.elapsed() > Duration::from_secs(1)).await;
+        socket.send(Message::text("still there?")).await.unwrap();
+        assert!(matches!(socket.next().await, Some(Ok(Message::Text(_)))));
+        let Some(Ok(Message::Close(Some(frame)))) = socket.next().await else { panic!("it is told why") };
+        assert_eq!((u16::from(frame.code), frame.reason.as_str()), (1012, "service restart"));
+        watch.elapsed()
+    });
+    are_spread(futures_util::future::join_all(closed).await);
+    assert!(stopping.await.unwrap(), "nothing had to be cut off by the deadline");
+}
+
+#[tokio::test]
+async fn a_deploy_ends_event_streams_each_at_a_moment_of_its_own_and_all_before_the_deadline() {
+    let mut world = World::build().set("shutdown_timeout", DRAIN.0).start().await;
+    let visitor = world.signed_in().await;
+    let mut streams = Vec::new();
+    for _ in 0..8 {
+        let mut stream = visitor.open("/stream").await;
+        assert!(stream.body_mut().frame().await.unwrap().is_ok());
+        streams.push(stream);
+    }
+    let watch = Stopwatch::start();
+    let stopping = tokio::spawn(world.replicas.remove(0).stop());
+    let ended = streams.into_iter().map(async |mut stream| {
+        assert!(stream.body_mut().frame().await.unwrap().is_err(), "the client sees that it is not whole");
+        watch.elapsed()
+    });
+    are_spread(futures_util::future::join_all(ended).await);
+    assert!(stopping.await.unwrap(), "nothing had to be cut off by the deadline");
+}
+
+#[tokio::test]
+async fn a_session_that_ends_in_a_drain_ends_its_websockets_as_ever() {
+    let mut world = World::build().set("shutdown_timeout", "60s").replicas(2).start().await;
+    let visitor = world.signed_in().await;
+    let mut socket = visitor.websocket().await;
+    let there = visitor.at(world.replicas[1].address);
+    let stopping = tokio::spawn(world.replicas.remove(0).stop());
+    there.send(http::Method::POST, "/oauth2/sign_out", &[], "").await;
+    let closed = tokio::time::timeout(Duration::from_secs(20), socket.next()).await.expect("not only when its turn comes");
+    let Some(Ok(Message::Close(Some(frame)))) = closed else { panic!("{closed:?}") };
+    assert_eq!((u16::from(frame.code), frame.reason.as_str()), (1008, "session ended"));
+    assert!(stopping.await.unwrap());
+}
+
+#[tokio::test]
+async fn a_drain_lasts_no_longer_than_what_it_waits_for() {
+    let mut world = World::build().set("shutdown_timeout", "10m").start().await;
+    assert!(world.signed_in().await.get("/").await.is_upstreams());
+    let stopped = tokio::time::timeout(Duration::from_secs(60), world.replicas.remove(0).stop());
+    assert!(stopped.await.expect("there is nothing to wait for"));
+}
