@@ -11,6 +11,7 @@ mod edits;
 mod forwarded;
 mod hop;
 mod http1;
+mod outgoing;
 mod pool;
 mod scrub;
 mod tunnel;
@@ -26,10 +27,8 @@ use std::{
 };
 
 use base64::prelude::*;
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header, request, uri::PathAndQuery,
-};
-use hyper::body::{Body, Incoming};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header, request, uri::PathAndQuery};
+use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::TaskTracker;
 
@@ -43,6 +42,7 @@ use crate::{
 
 use body::{Limits, WithoutTrailers};
 use hop::Upgrade;
+use outgoing::{Lines, Outgoing};
 use upstream::{Client, Kind, Reply, Room, Undelivered};
 
 pub use body::{Answer, BrokenOff};
@@ -179,36 +179,6 @@ pub struct Outbound<'a> {
     pub interim: Interim<'a>,
     /// As the client sent it.
     pub request: Request<Incoming>,
-}
-
-/// Header lines that only we write. What a client said under their names has been removed, and edits may not name them, so
-/// that they need not be looked up among the others.
-type Lines = Vec<(HeaderName, HeaderValue)>;
-
-/// A request as it goes to an upstream.
-#[derive(Debug)]
-struct Outgoing {
-    head: request::Parts,
-    ours: Lines,
-    body: WithoutTrailers,
-    /// An app may have got it before, over a connection that ended without an answer. It is sent once more, over a new one.
-    is_repeated: bool,
-}
-
-impl Outgoing {
-    /// Another one, if it has no body.
-    fn copy(&self) -> Option<Box<Self>> {
-        let (head, ours, is_repeated) = (self.head.clone(), self.ours.clone(), self.is_repeated);
-        self.body.is_end_stream().then(|| Box::new(Self { head, ours, body: WithoutTrailers::empty(), is_repeated }))
-    }
-
-    /// The request to be sent once more though an app may have got it, if that can do no harm: its method is safe (RFC 9110
-    /// sections 9.2.1 and 9.2.2), it has no body, and this is not the second time. A proxy does so for no other, because only
-    /// its client knows what it meant by one (RFC 9112 section 9.3.1).
-    fn again(self: Box<Self>) -> Option<Box<Self>> {
-        let is_safe = matches!(self.head.method, Method::GET | Method::HEAD | Method::OPTIONS);
-        (is_safe && self.body.is_end_stream() && !self.is_repeated).then(|| Box::new(Self { is_repeated: true, ..*self }))
-    }
 }
 
 impl Forwarder {
