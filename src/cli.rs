@@ -13,7 +13,7 @@ use std::{collections::BTreeMap, io::Write, process::ExitCode};
 
 use clap::{Arg, ArgMatches, Command};
 
-use crate::config::{Environment, Problems, table};
+use crate::config::{Environment, Problem, Problems, table};
 
 /// The settings or the command line are wrong (`EX_USAGE`).
 const EXIT_USAGE: u8 = 64;
@@ -115,6 +115,11 @@ fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<
 /// Prints to standard output; a reader that went away is no error.
 fn say(text: &str) {
     let _best_effort = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// Says what is odd about the settings, where nothing is logged.
+fn say_warnings(warnings: &[Problem]) {
+    warnings.iter().for_each(|warning| say_error(&format!("evergate: warning: {warning}")));
 }
 
 fn say_error(text: &str) {

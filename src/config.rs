@@ -10,6 +10,7 @@ mod problem;
 mod routes;
 mod sources;
 pub mod table;
+mod unknown;
 mod values;
 
 pub use check::{Checked, Keys, check};

@@ -1,6 +1,6 @@
 //! `evergate config`.
 
-use super::say;
+use super::{say, say_warnings};
 use crate::config::{Environment, Problems, check, print};
 
 /// Prints what was asked for. Settings that are wrong are shown all the same, with what is wrong.
@@ -12,7 +12,13 @@ pub(super) fn run(environment: &Environment, what: Option<&str>) -> anyhow::Resu
             let mut problems = Problems::default();
             let raw = environment.read(&mut problems);
             say(&print::effective(&raw));
-            check(&raw, problems)?;
+            match check(&raw, problems) {
+                Ok(checked) => say_warnings(&checked.warnings),
+                Err(problems) => {
+                    say_warnings(raw.warnings());
+                    return Err(problems.into());
+                }
+            }
         }
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! `evergate serve`.
 
 use super::{
-    block_on,
+    block_on, say_warnings,
     signals::{Signal, Signals},
 };
 use crate::{
@@ -15,8 +15,12 @@ use crate::{
 pub(super) fn run(environment: &Environment) -> anyhow::Result<()> {
     let mut problems = Problems::default();
     let raw = environment.read(&mut problems);
-    let checked = check(&raw, problems)?;
+    // Before there is a log: they may explain the problems.
+    let checked = check(&raw, problems).inspect_err(|_| say_warnings(raw.warnings()))?;
     let _flushes_at_end = logs::start(&checked.telemetry)?;
+    for warning in &checked.warnings {
+        tracing::warn!(setting = warning.key, "{warning}");
+    }
     if !checked.gateway.sites.main().is_https() {
         tracing::warn!("CODER_ACCESS_URL is plain http: session cookies can be read on the network between browsers and here");
     }

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use url::Url;
 
 use super::{
-    Problems, Raw,
+    Problem, Problems, Raw,
     connections::{server, strict_transport_security, trust, upstream},
     routes,
     sources::Source,
@@ -55,6 +55,8 @@ pub struct Checked {
     pub provider_trust: Trust,
     /// Logs and metrics.
     pub telemetry: telemetry::Settings,
+    /// What is odd, and keeps nothing from working.
+    pub warnings: Vec<Problem>,
 }
 
 /// Where the sealing keys come from.
@@ -108,12 +110,18 @@ pub fn check(raw: &Raw, problems: Problems) -> Result<Checked, Problems> {
             targets,
             provider_trust,
             telemetry,
+            warnings: raw.warnings.clone(),
         }),
         _ => Err(reader.problems),
     }
 }
 
 impl Raw {
+    /// What is odd about how settings were given, and keeps nothing from working.
+    pub fn warnings(&self) -> &[Problem] {
+        &self.warnings
+    }
+
     /// Where a health check finds the server, whatever else is wrong with the settings.
     pub fn own_address(&self) -> Option<(SocketAddr, String)> {
         let mut reader = Reader { raw: self, problems: Problems::default() };

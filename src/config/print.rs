@@ -50,7 +50,11 @@ pub fn reference() -> String {
          `CODER_OIDC_SCOPES` is `--oidc-scopes` as a flag and `oidc_scopes` in the file. A variable that is empty is not set.\n\
          Lists are separated by commas; durations are written like `45s`, `15m`, `24h`, `30d`.\n\n\
          A secret can also be named by a file that holds it, with `_FILE` behind the name; it has no flag of its own, because other\n\
-         users of a machine can read flags. Wrong and unknown settings are reported all at once, and nothing is started (exit code 64).\n",
+         users of a machine can read flags.\n\n\
+         Wrong settings are reported all at once, and nothing is started (exit code 64). So are unknown names in the file and among\n\
+         the flags, and unknown variables that are written like a setting. Other `CODER_` variables are ignored, with one warning at\n\
+         the start that names them: Kubernetes writes some for each Service that is called `coder` or `coder-…`, and a Coder\n\
+         workspace has its own.\n",
     );
     for section in SECTIONS {
         let _infallible = write!(out, "\n## {}\n\n| variable | type | default | meaning |\n|---|---|---|---|\n", section.title);

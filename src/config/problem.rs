@@ -11,6 +11,12 @@ pub struct Problem {
     pub message: String,
 }
 
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.key, self.message)
+    }
+}
+
 /// All problems of one start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problems(pub Vec<Problem>);
@@ -28,7 +34,7 @@ impl fmt::Display for Problems {
             1 => writeln!(f, "there is a problem with the settings:")?,
             many => writeln!(f, "there are {many} problems with the settings:")?,
         }
-        self.0.iter().try_for_each(|problem| writeln!(f, "  {}: {}", problem.key, problem.message))
+        self.0.iter().try_for_each(|problem| writeln!(f, "  {problem}"))
     }
 }
 

@@ -10,8 +10,9 @@ use figment::{
 };
 
 use super::{
-    Problems,
+    Problem, Problems,
     table::{self, Key},
+    unknown,
 };
 
 /// What a process is given.
@@ -31,6 +32,8 @@ pub struct Raw {
     pub(super) given: BTreeMap<&'static str, Given>,
     /// The file's `[[route]]` tables.
     pub(super) routes: Vec<BTreeMap<String, Option<String>>>,
+    /// What is odd, and keeps nothing from working.
+    pub(super) warnings: Vec<Problem>,
 }
 
 /// One setting's text.
@@ -88,51 +91,79 @@ impl Environment {
     /// Reads all settings. What is unknown, or cannot be read, is a problem.
     pub fn read(&self, problems: &mut Problems) -> Raw {
         let path = self.config_path.clone().or_else(|| self.variables.get(CONFIG_PATH).cloned()).filter(|path| !path.is_empty());
-        let mut figment = Figment::new();
+        let mut file = Figment::new();
         if let Some(path) = &path {
             match std::fs::metadata(path) {
-                Ok(_) => figment = figment.merge(Toml::file_exact(path)),
+                Ok(_) => file = file.merge(Toml::file_exact(path)),
                 Err(error) => problems.add(CONFIG_PATH, format!("the file {path} cannot be read: {error}")),
             }
         }
-        let figment = figment.merge(self.layer("environment", self.variables())).merge(self.layer("flag", self.flags.clone()));
-        if let Err(error) = figment.data() {
+        if let Err(error) = file.data() {
             // The parser's own message quotes the line that it stumbles over, which may hold a secret.
             let at = path.as_deref().unwrap_or_default();
             problems.add(CONFIG_PATH, format!("the file {at} is not valid TOML ({})", position(&error)));
             return Raw::default();
         }
-        self.refuse_unknown(&figment, path.as_deref(), problems);
+        refuse_unknown(&file, path.as_deref(), problems);
+        let warnings = self.judge_unknown(problems).into_iter().collect();
+        let figment = file.merge(layer("environment", self.variables())).merge(layer("flag", self.flags.clone()));
         let given = table::keys().filter_map(|key| Some((key.name, given(&figment, key, path.as_deref(), problems)?))).collect();
-        Raw { given, routes: routes(&figment, problems) }
+        Raw { given, routes: routes(&figment, problems), warnings }
     }
 
-    /// Our variables by their keys. One that is empty is not set, as in a compose file that passes it through.
+    /// Our variables by their keys.
     fn variables(&self) -> BTreeMap<String, String> {
+        self.ours().map(|(_, key, value)| (key, value.to_owned())).collect()
+    }
+
+    /// Our variables: name, key and value. One that is empty is not set, as in a compose file that passes it through.
+    fn ours(&self) -> impl Iterator<Item = (&str, String, &str)> {
         self.variables
             .iter()
-            .filter(|(name, value)| name.starts_with(PREFIX) && name.as_str() != CONFIG_PATH && !value.is_empty())
-            .filter_map(|(name, value)| Some((name.strip_prefix(PREFIX)?.to_lowercase(), value.clone())))
-            .collect()
+            .filter(|(name, value)| name.as_str() != CONFIG_PATH && !value.is_empty())
+            .filter_map(|(name, value)| Some((name.as_str(), name.strip_prefix(PREFIX)?.to_lowercase(), value.as_str())))
     }
 
-    fn layer(&self, name: &'static str, values: BTreeMap<String, String>) -> Layer {
-        Layer { name, values }
-    }
-
-    fn refuse_unknown(&self, figment: &Figment, path: Option<&str>, problems: &mut Problems) {
-        let Ok(data) = figment.data() else { return };
-        for (name, value) in data.values().flatten() {
-            let known = (name == ROUTES && source_of(figment, value, path) != Source::Environment)
-                || table::keys()
-                    .any(|key| key.name == name || (key.is_secret() && name.strip_suffix(FILE_SUFFIX) == Some(key.name)));
-            if !known {
-                let source = source_of(figment, value, path);
-                let hint = suggestion(name).map_or_else(String::new, |near| format!("; did you mean {}?", source.name(near)));
-                problems.add(source.name(name), format!("there is no such setting{hint}"));
+    /// Variables and flags that are no settings. Variables may be others', which is said in one warning, without their values;
+    /// only what somebody wrote for us, by all appearance, is a problem.
+    fn judge_unknown(&self, problems: &mut Problems) -> Option<Problem> {
+        let mut foreign = Vec::new();
+        for (name, key, value) in self.ours().filter(|(_, key, _)| !is_known(key)) {
+            match unknown::meant(&key).filter(|_| !unknown::is_kubernetes(&key, value)) {
+                Some(near) => no_such_setting(&Source::Environment, &key, Some(near), problems),
+                None if key == ROUTES => no_such_setting(&Source::Environment, &key, None, problems),
+                None => foreign.push(name),
             }
         }
+        for name in self.flags.keys().filter(|name| !is_known(name)) {
+            no_such_setting(&Source::Flag, name, unknown::meant(name), problems);
+        }
+        let message = format!("variables that are no settings of Evergate's are ignored: {}", foreign.join(", "));
+        (!foreign.is_empty()).then(|| Problem { key: format!("{PREFIX}*"), message })
     }
+}
+
+/// Whether a setting has this name, or is a secret that a file of this name may hold.
+fn is_known(name: &str) -> bool {
+    table::keys().any(|key| key.name == name || (key.is_secret() && name.strip_suffix(FILE_SUFFIX) == Some(key.name)))
+}
+
+/// The file is ours alone: whatever is unknown there is a mistake.
+fn refuse_unknown(file: &Figment, path: Option<&str>, problems: &mut Problems) {
+    let Ok(data) = file.data() else { return };
+    let source = Source::File(path.unwrap_or_default().to_owned());
+    for name in data.values().flatten().map(|(name, _)| name).filter(|name| *name != ROUTES && !is_known(name)) {
+        no_such_setting(&source, name, unknown::meant(name), problems);
+    }
+}
+
+fn no_such_setting(source: &Source, name: &str, near: Option<&str>, problems: &mut Problems) {
+    let hint = near.map_or_else(String::new, |near| format!("; did you mean {}?", source.name(near)));
+    problems.add(source.name(name), format!("there is no such setting{hint}"));
+}
+
+fn layer(name: &'static str, values: BTreeMap<String, String>) -> Layer {
+    Layer { name, values }
 }
 
 struct Layer {
@@ -220,14 +251,6 @@ fn text_of(value: &Value) -> Option<String> {
         }
         Value::Char(_, _) | Value::Empty(_, _) => None,
     }
-}
-
-fn suggestion(name: &str) -> Option<&'static str> {
-    table::keys()
-        .map(|key| (strsim::damerau_levenshtein(name, key.name), key.name))
-        .filter(|(distance, near)| *distance <= 3.max(near.len() / 4))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, near)| near)
 }
 
 fn position(error: &figment::Error) -> String {

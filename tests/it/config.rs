@@ -103,6 +103,49 @@ fn every_problem_is_reported_with_its_key_and_what_would_be_right() {
 }
 
 #[test]
+fn variables_that_others_write_are_named_in_one_warning_and_those_that_are_meant_for_us_are_problems() {
+    let others = [
+        ("CODER_AGENT_TOKEN", "hunter2"),
+        ("CODER_PG_PORT_5432_TCP", "tcp://10.96.0.8:5432"),
+        ("CODER_PG_SERVICE_HOST", "10.96.0.8"),
+        ("CODER_PORT", "tcp://10.96.0.7:80"),
+        ("CODER_PORT_80_TCP_ADDR", "10.96.0.7"),
+        ("CODER_SERVICE_HOST", "10.96.0.7"),
+        ("CODER_SERVICE_PORT_HTTP", "80"),
+        ("CODER_UPSTREAM_PORT", "tcp://10.96.0.9:80"),
+        ("CODER_USERNAME", "ann"),
+        ("CODER_WORKSPACE_NAME", "dev"),
+    ];
+    let said: Vec<_> = with(&others).unwrap().warnings.iter().map(ToString::to_string).collect();
+    let names = others.map(|(name, _)| name).join(", ");
+    assert_eq!(said, [format!("CODER_*: variables that are no settings of Evergate's are ignored: {names}")]);
+    assert!(with(&[]).unwrap().warnings.is_empty());
+
+    let mistakes = [("CODER_ALLOWED_GROUPS", "admins"), ("CODER_UPSTREAM_URLS", "http://x"), ("CODER_USERNAME", "ann")];
+    insta::assert_snapshot!(with(&mistakes).unwrap_err(), @r"
+    there are 2 problems with the settings:
+      CODER_ALLOWED_GROUPS: there is no such setting; did you mean CODER_OIDC_ALLOWED_GROUPS?
+      CODER_UPSTREAM_URLS: there is no such setting; did you mean CODER_UPSTREAM_URL?
+    ");
+}
+
+#[test]
+fn an_unknown_name_in_the_file_or_among_the_flags_is_a_problem_whatever_it_is_like() {
+    let (_file, path) = file("workspace_name = \"dev\"\nport_80_tcp_addr = \"10.96.0.7\"\n");
+    let mut given = environment(&WHOLE);
+    given.config_path = Some(path);
+    // The same name elsewhere does not hide it.
+    given.variables.insert("CODER_WORKSPACE_NAME".to_owned(), "dev".to_owned());
+    given.flags.insert("agent_token".to_owned(), "hunter2".to_owned());
+    insta::assert_snapshot!(checked(&given).unwrap_err(), @r"
+    there are 3 problems with the settings:
+      port_80_tcp_addr: there is no such setting
+      workspace_name: there is no such setting
+      --agent-token: there is no such setting
+    ");
+}
+
+#[test]
 fn pings_that_grpc_servers_punish_are_a_problem() {
     for (given, expected) in [("0", None), ("5m", Some(300)), ("1h", Some(3600))] {
         let target = &with(&[("CODER_UPSTREAM_HTTP2_PING", given)]).unwrap().targets[0].0;

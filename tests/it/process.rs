@@ -121,6 +121,28 @@ async fn sighup_has_certificates_read_again_and_every_signal_that_ends_it_drains
     }
 }
 
+#[tokio::test]
+async fn it_starts_beside_variables_of_others_and_names_them_without_their_values() {
+    let (port, upstream, directory) = (free_port(), Upstream::start().await, tempfile::tempdir().unwrap());
+    let child = serve(port, &upstream, directory.path())
+        .env("CODER_PORT", "tcp://10.96.0.7:80")
+        .env("CODER_AGENT_TOKEN", "hunter2")
+        .spawn()
+        .unwrap();
+    let visitor = Visitor::new(([127, 0, 0, 1], port).into());
+    eventually("it is ready", async || {
+        visitor.try_send(http::Method::GET, "/oauth2/readyz", &[], "").await.is_some_and(|reply| reply.status.is_success())
+    })
+    .await;
+    terminate(&child);
+    let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap());
+    let output = tokio::time::timeout(Duration::from_secs(30), output).await.unwrap().unwrap();
+    let log = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("CODER_AGENT_TOKEN")).collect();
+    assert_eq!(lines.len(), 1, "{log}");
+    assert!(lines[0].contains("\"WARN\"") && lines[0].contains("CODER_PORT") && !log.contains("hunter2"), "{log}");
+}
+
 #[test]
 fn wrong_settings_end_it_with_64_before_any_port_is_bound() {
     let (code, out, error) = run(&["serve", "--oidc-scopes", "openid"]);

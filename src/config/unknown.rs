@@ -1,0 +1,160 @@
+//! Names that are no settings: which of them are mistakes, and which are somebody else's.
+//!
+//! Coder's names are ours, so its variables are found beside ours: Kubernetes writes a handful for each Service that is
+//! called `coder` or `coder-something`, and a workspace has its own. A mistake must still be told from these: a rule that
+//! is misspelt and ignored would open the door.
+
+use super::table;
+
+/// The setting that somebody meant who wrote this name (`oidc_scope`), if there is one that is written like it: with few
+/// letters changed, with the first word or others left out, or with words behind it.
+pub(super) fn meant(name: &str) -> Option<&'static str> {
+    table::keys()
+        .filter_map(|key| Some((distance(name, key.name)?, key.name)))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, near)| near)
+}
+
+/// How far apart two names are; `None`: one is not meant for the other.
+fn distance(name: &str, setting: &str) -> Option<usize> {
+    // `allowed_groups` is meant for `oidc_allowed_groups`, but one word is too little to tell: `url` is a workspace's own.
+    let tail = setting.split_once('_').map(|(_, tail)| tail).filter(|tail| tail.contains('_'));
+    let typed = [Some(setting), tail].into_iter().flatten().filter_map(|candidate| {
+        let distance = strsim::damerau_levenshtein(name, candidate);
+        (distance <= (candidate.len() / 5).max(2)).then_some(distance)
+    });
+    let is_longer = name.strip_prefix(setting).is_some_and(|rest| rest.starts_with('_'));
+    let words = is_longer || (name.contains('_') && has_words(setting, name));
+    typed.min().or_else(|| words.then(|| name.len().abs_diff(setting.len())))
+}
+
+/// Whether the words of `few` are words of `many`, in the same order.
+fn has_words(many: &str, few: &str) -> bool {
+    let mut words = many.split('_');
+    few.split('_').all(|word| words.any(|one| one == word))
+}
+
+/// Whether Kubernetes writes such a variable for a Service, whose name the part before these words is: `PORT=tcp://…`,
+/// `SERVICE_HOST`, `SERVICE_PORT_HTTP`, `PORT_80_TCP_ADDR`. They are nobody's mistake, however near they come.
+pub(super) fn is_kubernetes(name: &str, value: &str) -> bool {
+    let words: Vec<_> = name.split('_').collect();
+    let is_protocol = |word: &str| matches!(word, "tcp" | "udp" | "sctp");
+    let is_number = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+    match words.as_slice() {
+        [.., "service", "host"] => true,
+        [.., "port"] if value.split_once("://").is_some_and(|(scheme, _)| is_protocol(scheme)) => true,
+        [.., "port", number, protocol] | [.., "port", number, protocol, "proto" | "port" | "addr"]
+            if is_number(number) && is_protocol(protocol) =>
+        {
+            true
+        }
+        words => words.windows(2).any(|pair| pair == ["service", "port"]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_like_a_setting_is_meant_for_it() {
+        for (name, setting) in [
+            ("oidc_scope", "oidc_scopes"),
+            ("oidc_client_secrets", "oidc_client_secret"),
+            ("odic_client_id", "oidc_client_id"),
+            ("oidc_issuer", "oidc_issuer_url"),
+            ("oidc_groups", "oidc_allowed_groups"),
+            ("allowed_groups", "oidc_allowed_groups"),
+            ("email_domains", "oidc_email_domain"),
+            ("oidc_client_id_file", "oidc_client_id"),
+            ("oidc_client_secret_file_path", "oidc_client_secret"),
+            ("pg_connection", "pg_connection_url"),
+            ("acess_url", "access_url"),
+            ("session_max_durations", "session_max_duration"),
+        ] {
+            assert_eq!(meant(name), Some(setting), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_a_workspace_a_server_of_coders_or_kubernetes_has_is_no_mistake() {
+        for name in [
+            // A workspace's.
+            "url",
+            "username",
+            "user_token",
+            "session_token",
+            "workspace_name",
+            "workspace_id",
+            "workspace_owner_name",
+            "workspace_owner_email",
+            "workspace_agent_name",
+            "workspace_template_name",
+            "workspace_access_port",
+            "agent_token",
+            "agent_url",
+            "agent_auth",
+            "agent_log_dir",
+            "agent_prometheus_address",
+            "script_data_dir",
+            "script_bin_dir",
+            "proc_prio_mgmt",
+            "config_dir",
+            "owner_session_token",
+            // A server's.
+            "wildcard_access_url",
+            "cache_directory",
+            "pg_conn_max_idle",
+            "pg_auth",
+            "derp_server_enable",
+            "derp_server_relay_url",
+            "oidc_sign_in_text",
+            "oidc_icon_url",
+            "oidc_allow_signups",
+            "oidc_group_mapping",
+            "oidc_user_role_field",
+            "tls_client_auth",
+            "proxy_trusted_headers",
+            "telemetry_enable",
+            "telemetry_url",
+            "ssh_hostname_prefix",
+            "max_token_lifetime",
+            "rate_limit_api",
+            "secure_auth_cookie",
+            "oauth2_github_client_id",
+            "oauth2_github_client_secret",
+            "disable_password_auth",
+            "provisioner_daemons",
+        ] {
+            assert_eq!(meant(name), None, "{name}");
+        }
+        for (name, value) in [
+            ("port", "tcp://10.96.0.7:80"),
+            ("service_host", "10.96.0.7"),
+            ("service_port", "80"),
+            ("service_port_http", "80"),
+            ("port_80_tcp", "tcp://10.96.0.7:80"),
+            ("port_80_tcp_addr", "10.96.0.7"),
+            ("port_80_tcp_port", "80"),
+            ("port_80_tcp_proto", "tcp"),
+            ("pg_service_host", "10.96.0.8"),
+            ("pg_port_5432_tcp", "tcp://10.96.0.8:5432"),
+            ("upstream_port", "tcp://10.96.0.9:80"),
+            ("dns_port_53_udp_addr", "10.96.0.9"),
+        ] {
+            assert!(is_kubernetes(name, value), "{name}");
+        }
+        for (name, value) in [("port", "3000"), ("http_port", "80"), ("oidc_scope", "openid"), ("port_http_tcp", "x")] {
+            assert!(!is_kubernetes(name, value), "{name}");
+        }
+    }
+
+    #[test]
+    fn no_setting_has_a_name_that_kubernetes_could_write() {
+        for key in table::keys() {
+            for name in [key.name.to_owned(), format!("{}_file", key.name)] {
+                assert!(!is_kubernetes(&name, "tcp://10.96.0.7:80"), "a Service could write {}", name);
+            }
+        }
+    }
+}
