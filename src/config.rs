@@ -10,6 +10,7 @@ mod problem;
 mod routes;
 mod sources;
 pub mod table;
+mod texts;
 mod unknown;
 mod values;
 

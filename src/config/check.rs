@@ -151,6 +151,11 @@ impl<'a> Reader<'a> {
         self.raw.given.get(name).map(|given| given.text.as_str())
     }
 
+    /// Whether a setting was given, though what was given may be unreadable, which has been said.
+    pub(super) fn is_given(&self, name: &str) -> bool {
+        self.raw.given.contains_key(name) || self.raw.unreadable.contains(name)
+    }
+
     /// The name under which a setting was given, or would be.
     pub(super) fn name(&self, key: &str) -> String {
         self.raw.given.get(key).map_or(&Source::Environment, |given| &given.source).name(key)
@@ -168,7 +173,7 @@ impl<'a> Reader<'a> {
     }
 
     fn required<T>(&mut self, name: &str, like: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
-        if self.text(name).is_none() {
+        if !self.is_given(name) {
             self.problems.add(self.name(name), format!("is required, as in {like}"));
         }
         self.parsed(name, parse)
@@ -320,12 +325,12 @@ fn oidc(reader: &mut Reader<'_>) -> (Option<oidc::Settings>, Policy) {
             reader.problems.add(reader.name(name), "is set and names nothing; leave it out to allow all");
         }
     }
-    if !policy.allowed_groups.is_empty() && groups.is_none() {
+    if !policy.allowed_groups.is_empty() && groups.is_none() && !reader.is_given("oidc_group_field") {
         reader
             .problems
             .add(reader.name("oidc_allowed_groups"), "needs CODER_OIDC_GROUP_FIELD to say which claim holds the groups");
     }
-    if reader.text("oidc_client_secret_previous").is_some() && reader.text("oidc_client_secret").is_none() {
+    if reader.is_given("oidc_client_secret_previous") && !reader.is_given("oidc_client_secret") {
         reader.problems.add(reader.name("oidc_client_secret_previous"), "needs CODER_OIDC_CLIENT_SECRET, the new one");
     }
     let ignore_email_verified = reader.boolean("oidc_ignore_email_verified");
@@ -422,7 +427,8 @@ fn store(reader: &mut Reader<'_>) -> (Option<store::Settings>, Option<Keys>) {
                 None
             }
         },
-        None if reader.text("pg_connection_url").is_some() => {
+        None if reader.is_given("external_token_encryption_keys") => None,
+        None if reader.is_given("pg_connection_url") => {
             let message =
                 "is required with Postgres, where tokens are sealed for all replicas; make a key with: evergate keys generate";
             reader.problems.add(reader.name("external_token_encryption_keys"), message);

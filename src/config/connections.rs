@@ -45,7 +45,7 @@ fn tls(reader: &mut Reader<'_>) -> Option<Option<(SocketAddr, Shown)>> {
 pub(super) fn trust(reader: &mut Reader<'_>, ca_file: &str, client: &str) -> Trust {
     let [certificate, key] = [format!("{client}_cert_file"), format!("{client}_key_file")];
     let both = (reader.owned(&certificate), reader.owned(&key));
-    if both.0.is_some() != both.1.is_some() {
+    if reader.is_given(&certificate) != reader.is_given(&key) {
         reader.problems.add(reader.name(&certificate), format!("and {} go together", reader.name(&key)));
     }
     Trust {
@@ -63,7 +63,7 @@ pub(super) fn upstream(reader: &mut Reader<'_>) -> Option<(forward::Target, Trus
         .parsed("upstream_url", |text| forward::Address::parse(text).map_err(|error| error.to_string()))
         .into_iter()
         .collect();
-    if upstreams.is_empty() && reader.text("upstream_url").is_none() && reader.raw.routes.is_empty() {
+    if upstreams.is_empty() && !reader.is_given("upstream_url") && reader.raw.routes.is_empty() {
         reader.problems.add(reader.name("upstream_url"), "is required, as in http://127.0.0.1:8080");
     }
     let protocol = reader.parsed("upstream_protocol", values::protocol);

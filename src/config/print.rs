@@ -35,7 +35,7 @@ pub fn example() -> String {
     }
     let _infallible =
         write!(out, "\n## Routes, which the file alone can hold: each with a place and where that leads.\n\n# [[route]]\n");
-    for (name, help) in routes::KEYS {
+    for (name, _, help) in routes::KEYS {
         let _infallible = write!(out, "\n{}# {name} =\n", comment(help));
     }
     out
@@ -50,7 +50,8 @@ pub fn reference() -> String {
          `CODER_OIDC_SCOPES` is `--oidc-scopes` as a flag and `oidc_scopes` in the file. A variable that is empty is not set.\n\
          Lists are separated by commas; durations are written like `45s`, `15m`, `24h`, `30d`.\n\n\
          A secret can also be named by a file that holds it, with `_FILE` behind the name; it has no flag of its own, because other\n\
-         users of a machine can read flags.\n\n\
+         users of a machine can read flags. Such a file is taken to the letter, but for a line's end behind it and a byte order mark;\n\
+         quotes, blanks and empty lines around a secret are said at the start. An empty one is an error.\n\n\
          Wrong settings are reported all at once, and nothing is started (exit code 64). So are unknown names in the file and among\n\
          the flags, and unknown variables that are written like a setting. Other `CODER_` variables are ignored, with one warning at\n\
          the start that names them: Kubernetes writes some for each Service that is called `coder` or `coder-…`, and a Coder\n\
@@ -70,7 +71,7 @@ pub fn reference() -> String {
          whole segments, and what no route names goes to `CODER_UPSTREAM_URL`, if that is set, else 404.\n\n\
          | key | meaning |\n|---|---|\n",
     );
-    for (name, help) in routes::KEYS {
+    for (name, _, help) in routes::KEYS {
         let _infallible = writeln!(out, "| `{name}` | {help} |");
     }
     out
@@ -87,6 +88,7 @@ fn kind(kind: Kind) -> &'static str {
         Kind::List => "list",
         Kind::Map => "JSON object",
         Kind::Secret => "secret",
+        Kind::Secrets => "list of secrets",
     }
 }
 
@@ -96,7 +98,7 @@ fn toml_default(key: &Key) -> String {
         Kind::Bool | Kind::Number => key.default.to_owned(),
         Kind::List => "[]".to_owned(),
         Kind::Map => "{}".to_owned(),
-        Kind::Text | Kind::Url | Kind::Address | Kind::Duration | Kind::Secret => format!("\"{}\"", key.default),
+        Kind::Text | Kind::Url | Kind::Address | Kind::Duration | Kind::Secret | Kind::Secrets => format!("\"{}\"", key.default),
     }
 }
 

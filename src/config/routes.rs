@@ -1,10 +1,10 @@
 //! The file's routes: `[[route]]` tables, each a place and where it leads.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
 
-use super::{Problems, check::Reader, values};
+use super::{Problems, check::Reader, sources::RouteTable, table::Kind, values};
 use crate::{
     address::Sites,
     forward::{Address, Edits, Target, frames, is_ours_to_say},
@@ -14,51 +14,59 @@ use crate::{
 };
 
 /// The keys of a route.
-pub(super) const KEYS: &[(&str, &str)] = &[
+pub(super) const KEYS: &[(&str, Kind, &str)] = &[
     (
         "host",
+        Kind::Text,
         "The host, with its port unless that is the scheme's own. It becomes an address of Evergate's beside the access URL: register its `/oauth2/callback` and `/oauth2/signed_out` too. Without it, the route is every host's.",
     ),
-    ("path", "The path, and all below it by whole segments; the longest wins. Default `/`."),
+    ("path", Kind::Text, "The path, and all below it by whole segments; the longest wins. Default `/`."),
     (
         "upstream",
+        Kind::List,
         "One address or several, taken in turn; one that cannot be reached is passed over. Default `CODER_UPSTREAM_URL`.",
     ),
-    ("protocol", "As `CODER_UPSTREAM_PROTOCOL`."),
-    ("rule", "`signed_in` (default) or `public`: nobody is recognised, and the app is told of nobody."),
-    ("groups", "Only members of one of these groups."),
-    ("email_domains", "Only addresses of one of these domains."),
-    ("methods", "Only these methods; others are answered 405."),
+    ("protocol", Kind::Text, "As `CODER_UPSTREAM_PROTOCOL`."),
+    ("rule", Kind::Text, "`signed_in` (default) or `public`: nobody is recognised, and the app is told of nobody."),
+    ("groups", Kind::List, "Only members of one of these groups."),
+    ("email_domains", Kind::List, "Only addresses of one of these domains."),
+    ("methods", Kind::List, "Only these methods; others are answered 405."),
     (
         "outage",
+        Kind::Text,
         "`grace` (default) serves sessions during an outage of the provider (`CODER_OIDC_OUTAGE_GRACE`); `strict` answers 503.",
     ),
-    ("strip_prefix", "Whether `path` is taken off before the app sees it. Default false."),
+    ("strip_prefix", Kind::Bool, "Whether `path` is taken off before the app sees it. Default false."),
     (
         "upgrades",
+        Kind::List,
         "Protocols besides WebSocket that a client may change to (`Upgrade`), as in `[\"tcp\"]` for container shells. What goes through is not looked at, on a public route for anybody. HTTP and TLS cannot be named.",
     ),
-    ("host_header", "`keep` (default): the app is told the host that the browser asked for; `upstream`: its own."),
-    ("pass_access_token", "As `CODER_PASS_ACCESS_TOKEN`."),
-    ("connect_timeout", "As `CODER_UPSTREAM_CONNECT_TIMEOUT`."),
-    ("body_timeout", "As `CODER_CLIENT_BODY_TIMEOUT`."),
-    ("timeout", "As `CODER_UPSTREAM_TIMEOUT`."),
-    ("idle_timeout", "As `CODER_UPSTREAM_IDLE_TIMEOUT`."),
-    ("total_timeout", "As `CODER_UPSTREAM_TOTAL_TIMEOUT`."),
-    ("max_requests", "As `CODER_UPSTREAM_MAX_REQUESTS`, counted for this route alone."),
-    ("ca_file", "As `CODER_UPSTREAM_CA_FILE`."),
-    ("client_cert_file", "As `CODER_UPSTREAM_CLIENT_CERT_FILE`."),
-    ("client_key_file", "As `CODER_UPSTREAM_CLIENT_KEY_FILE`."),
-    ("remove_headers", "Headers that are removed from requests."),
-    ("set_headers", "A table of headers that requests are given. Those that are Evergate's own (`X-Forwarded-…`) cannot be set."),
-    ("remove_answer_headers", "Headers that are removed from answers."),
-    ("set_answer_headers", "A table of headers that answers are given."),
+    ("host_header", Kind::Text, "`keep` (default): the app is told the host that the browser asked for; `upstream`: its own."),
+    ("pass_access_token", Kind::Bool, "As `CODER_PASS_ACCESS_TOKEN`."),
+    ("connect_timeout", Kind::Duration, "As `CODER_UPSTREAM_CONNECT_TIMEOUT`."),
+    ("body_timeout", Kind::Duration, "As `CODER_CLIENT_BODY_TIMEOUT`."),
+    ("timeout", Kind::Duration, "As `CODER_UPSTREAM_TIMEOUT`."),
+    ("idle_timeout", Kind::Duration, "As `CODER_UPSTREAM_IDLE_TIMEOUT`."),
+    ("total_timeout", Kind::Duration, "As `CODER_UPSTREAM_TOTAL_TIMEOUT`."),
+    ("max_requests", Kind::Number, "As `CODER_UPSTREAM_MAX_REQUESTS`, counted for this route alone."),
+    ("ca_file", Kind::Text, "As `CODER_UPSTREAM_CA_FILE`."),
+    ("client_cert_file", Kind::Text, "As `CODER_UPSTREAM_CLIENT_CERT_FILE`."),
+    ("client_key_file", Kind::Text, "As `CODER_UPSTREAM_CLIENT_KEY_FILE`."),
+    ("remove_headers", Kind::List, "Headers that are removed from requests."),
+    (
+        "set_headers",
+        Kind::Map,
+        "A table of headers that requests are given. Those that are Evergate's own (`X-Forwarded-…`) cannot be set.",
+    ),
+    ("remove_answer_headers", Kind::List, "Headers that are removed from answers."),
+    ("set_answer_headers", Kind::Map, "A table of headers that answers are given."),
 ];
 
 /// One table while it is read.
 struct Table<'a> {
     number: usize,
-    given: &'a BTreeMap<String, Option<String>>,
+    given: &'a RouteTable,
     problems: &'a mut Problems,
 }
 
@@ -89,15 +97,15 @@ pub(super) fn read(reader: &mut Reader<'_>, sites: &mut Sites, upstream: (Target
 impl Table<'_> {
     fn read(&mut self, sites: &mut Sites, upstream: &(Target, Trust), target: usize) -> (Route, (Target, Trust)) {
         for name in self.given.keys() {
-            if !KEYS.iter().any(|(key, _)| key == name) {
-                let near = KEYS.iter().map(|(key, _)| *key).min_by_key(|key| strsim::damerau_levenshtein(key, name));
+            if !KEYS.iter().any(|(key, ..)| key == name) {
+                let near = KEYS.iter().map(|(key, ..)| *key).min_by_key(|key| strsim::damerau_levenshtein(key, name));
                 let hint = near
                     .filter(|near| strsim::damerau_levenshtein(near, name) <= 3)
                     .map(|near| format!("; did you mean {near}?"));
                 self.problem(name, format!("there is no such setting of a route{}", hint.unwrap_or_default()));
             }
         }
-        let host = self.text("host").map(str::to_ascii_lowercase);
+        let host = self.parsed("host", |host| Ok(host.to_ascii_lowercase()));
         if let Some(host) = &host
             && let Err(error) = sites.add(host)
         {
@@ -142,20 +150,14 @@ impl Table<'_> {
         self.problems.add(format!("route[{}].{key}", self.number), message.into());
     }
 
-    fn text(&self, key: &str) -> Option<&str> {
-        self.given.get(key)?.as_deref()
-    }
-
     fn parsed<T>(&mut self, key: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
-        let message = match self.given.get(key)? {
-            None => "has a type that it cannot have".to_owned(),
-            Some(text) => match parse(text) {
-                Ok(value) => return Some(value),
-                Err(message) => message,
-            },
-        };
-        self.problem(key, message);
-        None
+        match self.given.get(key)?.as_deref().map_err(|message: &String| message.clone()).and_then(parse) {
+            Ok(value) => Some(value),
+            Err(message) => {
+                self.problem(key, message);
+                None
+            }
+        }
     }
 
     /// Whether one of two words is the first, which is the default.
@@ -250,13 +252,13 @@ impl Table<'_> {
     }
 
     fn trust(&mut self, base: &Trust) -> Trust {
-        let file = |table: &Self, key: &str| table.text(key).map(std::path::PathBuf::from);
-        let client = (file(self, "client_cert_file"), file(self, "client_key_file"));
-        if client.0.is_some() != client.1.is_some() {
+        let mut file = |key: &str| self.parsed(key, |path| Ok(std::path::PathBuf::from(path)));
+        let (ca_file, client) = (file("ca_file"), (file("client_cert_file"), file("client_key_file")));
+        if self.given.contains_key("client_cert_file") != self.given.contains_key("client_key_file") {
             self.problem("client_cert_file", "and client_key_file go together");
         }
         Trust {
-            ca_file: file(self, "ca_file").or_else(|| base.ca_file.clone()),
+            ca_file: ca_file.or_else(|| base.ca_file.clone()),
             client: client.0.zip(client.1).or_else(|| base.client.clone()),
         }
     }

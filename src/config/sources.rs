@@ -1,7 +1,7 @@
 //! Reading: flag > environment > file > default, by figment. Values are kept as the texts that they were
 //! given as; figment's own environment provider would turn a secret `0042` into the number 42 and print it.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::{BTreeMap, BTreeSet};
 
 use figment::{
     Figment, Metadata, Profile, Provider,
@@ -11,7 +11,8 @@ use figment::{
 
 use super::{
     Problem, Problems,
-    table::{self, Key},
+    table::{self, Key, Kind},
+    texts::{secret, text_of},
     unknown,
 };
 
@@ -20,6 +21,8 @@ use super::{
 pub struct Environment {
     /// Environment variables.
     pub variables: BTreeMap<String, String>,
+    /// Names of variables that are not UTF-8, or whose value is not.
+    pub not_utf8: BTreeSet<String>,
     /// Flags, by the key's name.
     pub flags: BTreeMap<String, String>,
     /// `--config`.
@@ -30,11 +33,16 @@ pub struct Environment {
 #[derive(Clone, Debug, Default)]
 pub struct Raw {
     pub(super) given: BTreeMap<&'static str, Given>,
+    /// Settings that were given and cannot be read, of which it must not be said as well that they are missing.
+    pub(super) unreadable: BTreeSet<&'static str>,
     /// The file's `[[route]]` tables.
-    pub(super) routes: Vec<BTreeMap<String, Option<String>>>,
+    pub(super) routes: Vec<RouteTable>,
     /// What is odd, and keeps nothing from working.
     pub(super) warnings: Vec<Problem>,
 }
+
+/// The texts of a `[[route]]` table, or what each must be.
+pub(super) type RouteTable = BTreeMap<String, Result<String, String>>;
 
 /// One setting's text.
 #[derive(Clone, Debug)]
@@ -83,9 +91,19 @@ impl std::fmt::Display for Source {
 impl Environment {
     /// This process's variables.
     pub fn of_process(flags: BTreeMap<String, String>, config_path: Option<String>) -> Self {
-        let variables =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
-        Self { variables, flags, config_path }
+        let mut environment = Self { flags, config_path, ..Self::default() };
+        for (name, value) in std::env::vars_os() {
+            let shown = name.to_string_lossy().into_owned();
+            match (name.into_string(), value.into_string()) {
+                (Ok(name), Ok(value)) => {
+                    environment.variables.insert(name, value);
+                }
+                (Err(_), _) | (_, Err(_)) => {
+                    environment.not_utf8.insert(shown);
+                }
+            }
+        }
+        environment
     }
 
     /// Reads all settings. What is unknown, or cannot be read, is a problem.
@@ -107,8 +125,26 @@ impl Environment {
         refuse_unknown(&file, path.as_deref(), problems);
         let warnings = self.judge_unknown(problems).into_iter().collect();
         let figment = file.merge(layer("environment", self.variables())).merge(layer("flag", self.flags.clone()));
-        let given = table::keys().filter_map(|key| Some((key.name, given(&figment, key, path.as_deref(), problems)?))).collect();
-        Raw { given, routes: routes(&figment, problems), warnings }
+        let unreadable = self.refuse_not_utf8(problems);
+        let mut reading = Reading { figment: &figment, path: path.as_deref(), problems, warnings, unreadable };
+        let given = table::keys().filter_map(|key| Some((key.name, reading.setting(key)?))).collect();
+        let Reading { warnings, unreadable, problems, .. } = reading;
+        Raw { given, unreadable, routes: routes(&figment, problems), warnings }
+    }
+
+    /// Variables that are not text: which settings cannot be read because of them.
+    fn refuse_not_utf8(&self, problems: &mut Problems) -> BTreeSet<&'static str> {
+        let mut unreadable = BTreeSet::new();
+        for (name, key, _) in self.not_utf8().filter(|(name, key, _)| *name == CONFIG_PATH || is_known(key)) {
+            problems.add(name, "is not UTF-8 text");
+            let is_for = |setting: &&Key| setting.name == key || key.strip_suffix(FILE_SUFFIX) == Some(setting.name);
+            unreadable.extend(table::keys().filter(is_for).map(|setting| setting.name));
+        }
+        unreadable
+    }
+
+    fn not_utf8(&self) -> impl Iterator<Item = (&str, String, &str)> {
+        self.not_utf8.iter().filter_map(|name| Some((name.as_str(), name.strip_prefix(PREFIX)?.to_lowercase(), "")))
     }
 
     /// Our variables by their keys.
@@ -128,11 +164,13 @@ impl Environment {
     /// only what somebody wrote for us, by all appearance, is a problem.
     fn judge_unknown(&self, problems: &mut Problems) -> Option<Problem> {
         let mut foreign = Vec::new();
-        for (name, key, value) in self.ours().filter(|(_, key, _)| !is_known(key)) {
+        for (name, key, value) in self.ours().chain(self.not_utf8()).filter(|(_, key, _)| !is_known(key)) {
             match unknown::meant(&key).filter(|_| !unknown::is_kubernetes(&key, value)) {
                 Some(near) => no_such_setting(&Source::Environment, &key, Some(near), problems),
                 None if key == ROUTES => no_such_setting(&Source::Environment, &key, None, problems),
-                None => foreign.push(name),
+                None if name == CONFIG_PATH => {}
+                // As it can be shown: whoever starts us chooses what is in it.
+                None => foreign.push(name.escape_debug().to_string()),
             }
         }
         for name in self.flags.keys().filter(|name| !is_known(name)) {
@@ -190,66 +228,87 @@ fn source_of(figment: &Figment, value: &Value, path: Option<&str>) -> Source {
     }
 }
 
-/// The tables of routes, each with its texts; `None` for one of a type that it cannot have.
-fn routes(figment: &Figment, problems: &mut Problems) -> Vec<BTreeMap<String, Option<String>>> {
+/// The tables of routes, each with its texts.
+fn routes(figment: &Figment, problems: &mut Problems) -> Vec<RouteTable> {
     let Ok(value) = figment.find_value(ROUTES) else { return Vec::new() };
     let tables = value.as_array().and_then(|tables| tables.iter().map(Value::as_dict).collect::<Option<Vec<_>>>());
     let Some(tables) = tables else {
         problems.add(ROUTES, "must be tables, each under [[route]]");
         return Vec::new();
     };
-    tables.into_iter().map(|table| table.iter().map(|(name, value)| (name.clone(), text_of(value))).collect()).collect()
+    // What has no kind has no setting either, which is said elsewhere.
+    let kind = |name: &str| route_keys().find(|(key, _)| *key == name).map_or(Kind::Text, |(_, kind)| kind);
+    tables
+        .into_iter()
+        .map(|table| table.iter().map(|(name, value)| (name.clone(), text_of(kind(name), value))).collect())
+        .collect()
 }
 
-/// One setting, from the strongest source that has it.
-fn given(figment: &Figment, key: &Key, path: Option<&str>, problems: &mut Problems) -> Option<Given> {
-    let found = |name: &str| figment.find_value(name).ok().map(|value| (source_of(figment, &value, path), value));
-    let direct = found(key.name);
-    let file_name = format!("{}{FILE_SUFFIX}", key.name);
-    if key.is_secret()
-        && let Some((source, value)) = found(&file_name)
-    {
-        if direct.is_some() {
-            problems.add(source.name(&file_name), format!("is set together with {}; one of them must go", source.name(key.name)));
-            return None;
-        }
-        let file = text_of(&value)?;
-        return match std::fs::read_to_string(Path::new(&file)) {
-            Ok(text) => Some(Given { text: text.trim_end_matches(['\n', '\r']).to_owned(), source }),
-            Err(error) => {
-                problems.add(source.name(&file_name), format!("the file {file} cannot be read: {error}"));
-                None
-            }
-        };
-    }
-    match direct {
-        Some((source, value)) => match text_of(&value) {
-            Some(text) => Some(Given { text, source }),
-            None => {
-                problems.add(source.name(key.name), "has a type that it cannot have");
-                None
-            }
-        },
-        None if key.default.is_empty() => None,
-        None => Some(Given { text: key.default.to_owned(), source: Source::Default }),
-    }
+fn route_keys() -> impl Iterator<Item = (&'static str, Kind)> {
+    super::routes::KEYS.iter().map(|(name, kind, _)| (*name, *kind))
 }
 
-/// A value of the file as the text that the environment would hold.
-fn text_of(value: &Value) -> Option<String> {
-    match value {
-        Value::String(_, text) => Some(text.clone()),
-        Value::Bool(_, value) => Some(value.to_string()),
-        Value::Num(_, number) => {
-            number.to_i128().map(|number| number.to_string()).or_else(|| number.to_u128().map(|number| number.to_string()))
+/// All settings while they are read.
+struct Reading<'a> {
+    figment: &'a Figment,
+    path: Option<&'a str>,
+    problems: &'a mut Problems,
+    warnings: Vec<Problem>,
+    unreadable: BTreeSet<&'static str>,
+}
+
+impl Reading<'_> {
+    /// One setting, from the strongest source that has it.
+    fn setting(&mut self, key: &'static Key) -> Option<Given> {
+        let direct = self.find(key.name);
+        let file_name = format!("{}{FILE_SUFFIX}", key.name);
+        match (direct, self.find(&file_name).filter(|_| key.is_secret())) {
+            (Some((direct, _)), Some((source, _))) => {
+                let message = format!("is set together with {}; one of them must go", direct.name(key.name));
+                self.refuse(key, source.name(&file_name), message)
+            }
+            (None, Some((source, value))) => {
+                let name = source.name(&file_name);
+                let text = text_of(Kind::Text, &value).and_then(|path| match std::fs::read_to_string(&path) {
+                    Ok(text) => Ok(text.trim_end_matches(['\n', '\r']).to_owned()),
+                    Err(error) => Err(format!("the file {path} cannot be read: {error}")),
+                });
+                self.secret(key, name, text).map(|text| Given { text, source })
+            }
+            (Some((source, value)), None) => {
+                let (name, text) = (source.name(key.name), text_of(key.kind, &value));
+                let text = if key.is_secret() {
+                    self.secret(key, name, text)
+                } else {
+                    text.map_or_else(|message| self.refuse(key, name, message), Some)
+                };
+                text.map(|text| Given { text, source })
+            }
+            (None, None) if key.default.is_empty() => None,
+            (None, None) => Some(Given { text: key.default.to_owned(), source: Source::Default }),
         }
-        Value::Array(_, members) => members.iter().map(text_of).collect::<Option<Vec<_>>>().map(|members| members.join(",")),
-        Value::Dict(_, members) => {
-            let object =
-                members.iter().map(|(name, value)| Some((name.clone(), text_of(value)?.into()))).collect::<Option<_>>()?;
-            Some(serde_json::Value::Object(object).to_string())
+    }
+
+    fn find(&self, name: &str) -> Option<(Source, Value)> {
+        let value = self.figment.find_value(name).ok()?;
+        Some((source_of(self.figment, &value, self.path), value))
+    }
+
+    fn secret(&mut self, key: &'static Key, name: String, text: Result<String, String>) -> Option<String> {
+        match text.and_then(|text| secret(key.kind, &text).map_err(str::to_owned)) {
+            Ok(read) => {
+                self.warnings
+                    .extend(read.oddities.iter().map(|oddity| Problem { key: name.clone(), message: (*oddity).to_owned() }));
+                Some(read.text)
+            }
+            Err(message) => self.refuse(key, name, message),
         }
-        Value::Char(_, _) | Value::Empty(_, _) => None,
+    }
+
+    fn refuse<T>(&mut self, key: &'static Key, name: String, message: String) -> Option<T> {
+        self.unreadable.insert(key.name);
+        self.problems.add(name, message);
+        None
     }
 }
 

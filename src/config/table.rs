@@ -36,6 +36,8 @@ pub enum Kind {
     Map,
     /// A text that is never shown; there is no flag for it, but one for a file that holds it.
     Secret,
+    /// Such texts separated by commas.
+    Secrets,
 }
 
 /// A heading of the reference, and its settings.
@@ -60,7 +62,7 @@ impl Key {
 
     /// Whether its value must not be shown.
     pub fn is_secret(&self) -> bool {
-        self.kind == Kind::Secret
+        matches!(self.kind, Kind::Secret | Kind::Secrets)
     }
 }
 
@@ -348,7 +350,7 @@ pub const SECTIONS: &[Section] = &[
             key("data_dir", Kind::Text, "evergate-data", "Where the SQLite file and its key file are, if there is no Postgres."),
             key(
                 "external_token_encryption_keys",
-                Kind::Secret,
+                Kind::Secrets,
                 "",
                 "Keys that seal tokens at rest: base64 of 32 bytes each, separated by commas; the first seals, all open. `evergate keys generate` makes one. Required with Postgres; without it SQLite makes a key file.",
             ),

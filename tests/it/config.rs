@@ -221,6 +221,94 @@ fn a_secret_is_kept_to_the_letter_from_wherever_it_comes() {
 }
 
 #[test]
+fn whatever_is_of_a_wrong_type_in_the_file_is_a_problem_in_every_setting() {
+    for key in table::keys() {
+        let names = [key.name.to_owned(), format!("{}_file", key.name)];
+        for name in names.iter().take(if key.is_secret() { 2 } else { 1 }) {
+            for value in ["1.5", "nan", "1979-05-27", "[[\"a\"]]", "[1.5]", "{ a = [\"b\"] }", "[\"a,b\"]"] {
+                let (_file, path) = file(&format!("{name} = {value}\n"));
+                let mut given = environment(&WHOLE);
+                // It goes before the file.
+                given.variables.retain(|variable, _| *variable != key.env());
+                given.config_path = Some(path);
+                let Err(said) = checked(&given) else { panic!("{name} = {value} is passed over") };
+                let about: Vec<_> = said.0.iter().filter(|problem| problem.key == *name).collect();
+                assert_eq!(about.len(), 1, "{name} = {value}: {said}");
+                let missing = format!("{}: is required", key.env());
+                assert!(!said.to_string().contains(&missing), "{name} = {value}: {said}");
+            }
+        }
+    }
+}
+
+#[test]
+fn whatever_is_of_a_wrong_type_in_a_route_is_a_problem() {
+    let (_file, path) = file(
+        "[[route]]\nhost = 1\nca_file = 1.5\nclient_cert_file = [\"a\"]\nclient_key_file = true\ngroups = [\"a,b\"]\n\
+         strip_prefix = 1.5\nset_headers = [\"a\"]\nmax_requests = 1.0\n",
+    );
+    let mut given = environment(&WHOLE);
+    given.config_path = Some(path);
+    insta::assert_snapshot!(checked(&given).unwrap_err(), @r#"
+    there are 8 problems with the settings:
+      route[1].host: must be a text in quotes
+      route[1].groups: has a member with a comma in it, which stands between members
+      route[1].strip_prefix: must be true or false
+      route[1].set_headers: must be a table of texts like { one = "two" }
+      route[1].max_requests: must be a whole number
+      route[1].ca_file: must be a text in quotes
+      route[1].client_cert_file: must be a text in quotes
+      route[1].client_key_file: must be a text in quotes
+    "#);
+}
+
+#[test]
+fn a_secret_that_cannot_be_had_is_a_problem_and_never_makes_a_client_a_public_one() {
+    for (given, said) in [("", "holds nothing"), ("\n\n", "holds nothing"), ("\u{feff}\n", "holds nothing")] {
+        let (_file, path) = file(given);
+        let problems = with(&[("CODER_OIDC_CLIENT_SECRET_FILE", &path)]).unwrap_err().to_string();
+        assert!(problems.contains(&format!("CODER_OIDC_CLIENT_SECRET_FILE: {said}")), "{problems}");
+    }
+    assert!(
+        with(&[("CODER_OIDC_CLIENT_SECRET", " ")]).unwrap_err().to_string().contains("CODER_OIDC_CLIENT_SECRET: holds nothing")
+    );
+    let (_file, path) = file("oidc_client_secret = 1.5\noidc_client_secret_previous_file = 1.5\nsession_duration = 1.5\n");
+    let mut given = environment(&WHOLE);
+    given.config_path = Some(path);
+    given.not_utf8 = ["CODER_PG_CONNECTION_URL", "CODER_OIDC_CLIENT_ID", "CODER_WORKSPACE_NAME"].map(str::to_owned).into();
+    given.variables.remove("CODER_OIDC_CLIENT_ID");
+    insta::assert_snapshot!(checked(&given).unwrap_err(), @r#"
+    there are 6 problems with the settings:
+      CODER_OIDC_CLIENT_ID: is not UTF-8 text
+      CODER_PG_CONNECTION_URL: is not UTF-8 text
+      oidc_client_secret: must be a text in quotes
+      oidc_client_secret_previous_file: must be a text in quotes
+      session_duration: must be a duration in quotes like "45s"
+      CODER_EXTERNAL_TOKEN_ENCRYPTION_KEYS: is required with Postgres, where tokens are sealed for all replicas; make a key with: evergate keys generate
+    "#);
+}
+
+#[test]
+fn what_looks_like_a_slip_in_a_secret_is_said_and_the_secret_is_not() {
+    for (given, kept, said) in [
+        ("\u{feff}hunter2\n", "hunter2", "begins with a byte order mark, which is left out"),
+        ("\"hunter2\"\n", "\"hunter2\"", "is in quotes, which are taken for a part of it"),
+        ("\nhunter2\n", "\nhunter2", "has blanks or empty lines around it, which are taken for a part of it"),
+        ("hunter2\n\nhunter3\r\n", "hunter2\n\nhunter3", "has several lines, which are taken for one secret"),
+    ] {
+        let (_file, path) = file(given);
+        let settings = with(&[("CODER_OIDC_CLIENT_SECRET_FILE", &path)]).unwrap();
+        assert_eq!(settings.oidc.client_secret.unwrap().expose(), kept);
+        let warnings: Vec<_> = settings.warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(warnings, [format!("CODER_OIDC_CLIENT_SECRET_FILE: {said}")]);
+    }
+    let settings = with(&[("CODER_OIDC_CLIENT_SECRET", "hunter2\n")]).unwrap();
+    assert_eq!(settings.warnings.len(), 1, "no line's end belongs to a variable");
+    let (_file, path) = file("hunter2\r\n");
+    assert!(with(&[("CODER_OIDC_CLIENT_SECRET_FILE", &path)]).unwrap().warnings.is_empty());
+}
+
+#[test]
 fn an_empty_variable_is_not_set() {
     let settings = with(&[("CODER_OIDC_SCOPES", ""), ("CODER_PG_CONNECTION_URL", ""), ("CODER_OIDC_EMAIL_DOMAIN", "")]).unwrap();
     assert!(settings.oidc.scopes.is_none() && settings.policy.email_domains.is_empty());
@@ -338,7 +426,7 @@ fn every_problem_of_every_route_is_reported_and_routes_stand_in_the_file_alone()
       route[3].remove_headers: names a header that says how messages are sent, which is not for a route to change
       route[3].set_headers: names a header that says how messages are sent, which is not for a route to change
       route[3].max_requests: must be a whole number up to 1000000
-      route[3].timeout: has a type that it cannot have
+      route[3].timeout: must be a duration in quotes like "45s"
       route[5].host: must be a host as browsers write it, as in app.example.com or app.example.com:8443
       route[6].host: must be a host as browsers write it, as in app.example.com or app.example.com:8443
       route[4]: has the host and path of a route before it

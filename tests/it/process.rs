@@ -157,6 +157,24 @@ fn wrong_settings_end_it_with_64_before_any_port_is_bound() {
 }
 
 #[test]
+fn a_variable_that_is_not_utf_8_is_a_problem_like_all_others() {
+    use std::os::unix::ffi::OsStrExt;
+    let broken = std::ffi::OsStr::from_bytes(b"hunter2\xff");
+    let output = evergate(&["serve"])
+        .envs([("CODER_OIDC_CLIENT_SECRET", broken), ("CODER_CONFIG_PATH", broken), ("CODER_AGENT_TOKEN", broken)])
+        .output()
+        .unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(64), "{error}");
+    for said in
+        ["CODER_OIDC_CLIENT_SECRET: is not UTF-8 text", "CODER_CONFIG_PATH: is not UTF-8 text", "are ignored: CODER_AGENT_TOKEN"]
+    {
+        assert!(error.contains(said), "{error}");
+    }
+    assert!(error.contains("there are 6 problems") && !error.contains("hunter2"), "{error}");
+}
+
+#[test]
 fn a_postgres_that_is_away_ends_the_start_with_69() {
     let output = evergate(&["migrate"])
         .env("CODER_PG_CONNECTION_URL", "postgres://u:hunter2@127.0.0.1:9/d")

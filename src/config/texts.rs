@@ -1,0 +1,130 @@
+//! Values of the file as the texts that the environment would hold, and secrets as they were given. What is of another type
+//! than the setting's is a problem and never passed over: without its secret a client would be a public one.
+
+use figment::value::Value;
+
+use super::table::Kind;
+
+/// A value as a text.
+///
+/// # Errors
+/// What it must be, without the value.
+pub(super) fn text_of(kind: Kind, value: &Value) -> Result<String, String> {
+    let text = match (kind, value) {
+        (_, Value::String(_, text)) => Some(text.clone()),
+        (Kind::Bool, Value::Bool(_, _)) | (Kind::Bool | Kind::Number | Kind::Duration, Value::Num(_, _)) => plain(value),
+        (Kind::List | Kind::Secrets, Value::Array(_, members)) => return list(members),
+        (Kind::Map, Value::Dict(_, members)) => object(members),
+        (_, _) => None,
+    };
+    text.ok_or_else(|| must_be(kind).to_owned())
+}
+
+fn must_be(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Text | Kind::Url | Kind::Address | Kind::Secret => "must be a text in quotes",
+        Kind::Duration => "must be a duration in quotes like \"45s\"",
+        Kind::Bool => "must be true or false",
+        Kind::Number => "must be a whole number",
+        Kind::List | Kind::Secrets => "must be a list of texts like [\"one\", \"two\"]",
+        Kind::Map => "must be a table of texts like { one = \"two\" }",
+    }
+}
+
+/// A text, a whole number, or true or false.
+fn plain(value: &Value) -> Option<String> {
+    match value {
+        Value::String(_, text) => Some(text.clone()),
+        Value::Bool(_, value) => Some(value.to_string()),
+        Value::Num(_, number) => {
+            number.to_i128().map(|number| number.to_string()).or_else(|| number.to_u128().map(|number| number.to_string()))
+        }
+        Value::Array(_, _) | Value::Dict(_, _) | Value::Char(_, _) | Value::Empty(_, _) => None,
+    }
+}
+
+fn list(members: &[Value]) -> Result<String, String> {
+    let texts = members.iter().map(Value::as_str).collect::<Option<Vec<_>>>().ok_or_else(|| must_be(Kind::List).to_owned())?;
+    // It would become two, and two groups may enter where one was meant.
+    if texts.iter().any(|text| text.contains(',')) {
+        return Err("has a member with a comma in it, which stands between members".to_owned());
+    }
+    Ok(texts.join(","))
+}
+
+/// A table's members; a date is one too, to whoever reads it, under a name that nobody writes.
+fn object(members: &figment::value::Dict) -> Option<String> {
+    let member = |(name, value): (&String, &Value)| Some((name.clone(), plain(value)?.into()));
+    let object = members.iter().map(member).collect::<Option<serde_json::Map<_, _>>>()?;
+    (!members.keys().any(|name| name.starts_with("$__"))).then(|| serde_json::Value::Object(object).to_string())
+}
+
+/// A secret as it is used.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct SecretText {
+    pub(super) text: String,
+    /// What is odd about it, in words that show nothing of it.
+    pub(super) oddities: Vec<&'static str>,
+}
+
+/// Reads a secret. It is kept to the letter, for nobody can tell what belongs to it: only a byte order mark is surely an
+/// editor's. What looks like a slip is said, because the provider will only say that the secret is wrong.
+///
+/// # Errors
+/// There is nothing in it.
+pub(super) fn secret(kind: Kind, given: &str) -> Result<SecretText, &'static str> {
+    let mut oddities = Vec::new();
+    let text = given.strip_prefix('\u{feff}').map_or(given, |text| {
+        oddities.push("begins with a byte order mark, which is left out");
+        text
+    });
+    if text.trim().is_empty() {
+        return Err("holds nothing");
+    }
+    // The members of a list are freed of blanks, and must be base64.
+    if kind == Kind::Secret {
+        let quoted = |quote: char| text.len() > 1 && text.starts_with(quote) && text.ends_with(quote);
+        if quoted('"') || quoted('\'') {
+            oddities.push("is in quotes, which are taken for a part of it");
+        }
+        if text.trim() != text {
+            oddities.push("has blanks or empty lines around it, which are taken for a part of it");
+        }
+        if text.trim().contains(['\n', '\r']) {
+            oddities.push("has several lines, which are taken for one secret");
+        }
+    }
+    Ok(SecretText { text: text.to_owned(), oddities })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_kept_to_the_letter_and_what_looks_like_a_slip_is_said() {
+        for (given, text, oddities) in [
+            ("plain", "plain", &[][..]),
+            ("in ner", "in ner", &[]),
+            ("it's", "it's", &[]),
+            ("\"", "\"", &[]),
+            ("\u{feff}plain", "plain", &["begins with a byte order mark, which is left out"]),
+            ("\"quoted\"", "\"quoted\"", &["is in quotes, which are taken for a part of it"]),
+            ("'quoted'", "'quoted'", &["is in quotes, which are taken for a part of it"]),
+            (" plain", " plain", &["has blanks or empty lines around it, which are taken for a part of it"]),
+            ("\nplain", "\nplain", &["has blanks or empty lines around it, which are taken for a part of it"]),
+            ("plain\n", "plain\n", &["has blanks or empty lines around it, which are taken for a part of it"]),
+            ("two\nlines", "two\nlines", &["has several lines, which are taken for one secret"]),
+        ] {
+            assert_eq!(
+                secret(Kind::Secret, given),
+                Ok(SecretText { text: text.to_owned(), oddities: oddities.to_vec() }),
+                "{given:?}"
+            );
+        }
+        assert!(secret(Kind::Secrets, "one,\ntwo").is_ok_and(|read| read.oddities.is_empty()), "a list may have lines");
+        for empty in ["", " ", "\n\n", "\u{feff}", "\u{feff}\n"] {
+            assert_eq!(secret(Kind::Secret, empty), Err("holds nothing"), "{empty:?}");
+        }
+    }
+}
