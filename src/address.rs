@@ -50,6 +50,12 @@ impl AccessUrl {
         &self.authority
     }
 
+    /// The host as certificates name it: an address of IPv6 has no brackets there.
+    pub fn host(&self) -> &str {
+        let host = self.url.host_str().unwrap_or_default();
+        host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+    }
+
     /// The scheme.
     pub fn scheme(&self) -> &str {
         self.url.scheme()
@@ -111,9 +117,14 @@ impl Sites {
         &self.main
     }
 
+    /// All of them, the access URL first.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<AccessUrl>> {
+        std::iter::once(&self.main).chain(&self.others)
+    }
+
     /// The site that a `Host` value means.
     pub fn find(&self, host: &str) -> Option<&Arc<AccessUrl>> {
-        std::iter::once(&self.main).chain(&self.others).find(|site| site.is_host(host))
+        self.all().find(|site| site.is_host(host))
     }
 }
 

@@ -3,6 +3,7 @@
 mod background;
 
 use std::{
+    collections::BTreeSet,
     net::SocketAddr,
     sync::{
         Arc,
@@ -136,7 +137,9 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
     let address = plain.listener.local_addr()?;
     let (secure, showing) = match &settings.server.tls {
         Some((address, shown)) => {
-            let (config, showing) = shown.read().context("the certificates of CODER_TLS_CERT_FILE cannot be shown")?;
+            let hosts = settings.gateway.sites.all().map(|site| site.host().to_owned()).collect();
+            let (config, showing) =
+                shown.read(hosts, clock.clone()).context("the certificates of CODER_TLS_CERT_FILE cannot be shown")?;
             (Some(server::Door { listener: listen(*address).await?, tls: Some(Arc::new(config).into()) }), Some(showing))
         }
         None => (None, None),
@@ -151,6 +154,13 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
     let (work, background) = (TaskTracker::new(), CancellationToken::new());
     let (stop, draining) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
     let drain = Drain::new(settings.server.drain_deadline);
+    let mut told = BTreeSet::new();
+    for trust in settings.targets.iter().map(|(_, trust)| trust).chain([&settings.provider_trust]) {
+        // Once, however many routes show it.
+        if trust.client.as_ref().is_some_and(|(chain, _)| told.insert(chain)) {
+            trust.warn_of_dates(clock.now());
+        }
+    }
     let targets =
         settings.targets.into_iter().map(|(target, trust)| Ok((target, trust.client()?))).collect::<anyhow::Result<_>>()?;
     let provider = Arc::new(Provider::new(settings.oidc, settings.provider_trust.client()?, clock.clone()));
@@ -188,7 +198,12 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
             exchanges: Exchanges::default(),
         },
         sign_out: sign_out.clone(),
-        health: Health { store: store.clone(), provider: Arc::clone(&provider), draining: Arc::clone(&draining) },
+        health: Health {
+            store: store.clone(),
+            provider: Arc::clone(&provider),
+            certificates: showing.clone(),
+            draining: Arc::clone(&draining),
+        },
         settings: settings.gateway,
         clock: clock.clone(),
         metrics: metrics.clone(),

@@ -74,6 +74,8 @@ pub struct Settings {
     pub cross_origin: CrossOrigin,
     /// Names requests.
     pub request_ids: RequestIds,
+    /// Routes ask for groups, and no claim is known that holds them.
+    pub lacks_group_claim: bool,
 }
 
 /// Everything that a request meets.

@@ -1,5 +1,6 @@
 //! Certificates: those that we trust and show as a client, and those that we show as a server.
 
+mod certificate;
 mod shown;
 
 use std::{
@@ -13,6 +14,9 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 
+use crate::clock::Timestamp;
+
+pub use certificate::CertificateState;
 pub use shown::{MinVersion, Showing, Shown};
 
 /// Whom we trust as a client of the provider or of an upstream, and who we say that we are.
@@ -63,6 +67,17 @@ impl Trust {
             Some((chain, key)) => builder
                 .with_client_auth_cert(certificates(chain)?, private_key(key)?)
                 .map_err(|error| TlsError::Unusable(chain.clone(), error)),
+        }
+    }
+}
+
+impl Trust {
+    /// Says that whoever looks at its dates will refuse the certificate that we show as a client, where that is so.
+    pub fn warn_of_dates(&self, now: Timestamp) {
+        let Some((chain, _)) = &self.client else { return };
+        let first = certificates(chain).ok().and_then(|chain| chain.into_iter().next());
+        if let Some(fault) = first.and_then(|first| certificate::wrong_dates(&first, now)) {
+            tracing::warn!(tls.file = %chain.display(), "the client certificate {} will be refused, because it {fault}", chain.display());
         }
     }
 }

@@ -73,7 +73,7 @@ pub enum Keys {
 /// # Errors
 /// Every problem, those of `problems` first.
 pub fn check(raw: &Raw, problems: Problems) -> Result<Checked, Problems> {
-    let mut reader = Reader { raw, problems };
+    let mut reader = Reader { raw, problems, warnings: raw.warnings.clone() };
     let (server, provider_trust) = (server(&mut reader), trust(&mut reader, "oidc_ca_file", "tls_client"));
     let upstream = upstream(&mut reader);
     let (gateway, targets) = match gateway(&mut reader, upstream) {
@@ -81,6 +81,11 @@ pub fn check(raw: &Raw, problems: Problems) -> Result<Checked, Problems> {
         None => (None, Vec::new()),
     };
     let (oidc, policy) = oidc(&mut reader);
+    let lacks_group_claim = oidc.as_ref().is_some_and(|oidc| oidc.mapping.groups.is_none()) && reader.asks_routes_groups();
+    if lacks_group_claim {
+        reader.warn("oidc_group_field", "is not set, so that nobody may take the routes that ask for groups");
+    }
+    let gateway = gateway.map(|gateway| gateway::Settings { lacks_group_claim, ..gateway });
     let (renewal, session) = (renewal(&mut reader), session(&mut reader));
     let event_retention = reader.positive("event_retention");
     let (store, keys) = store(&mut reader);
@@ -110,7 +115,7 @@ pub fn check(raw: &Raw, problems: Problems) -> Result<Checked, Problems> {
             targets,
             provider_trust,
             telemetry,
-            warnings: raw.warnings.clone(),
+            warnings: reader.warnings,
         }),
         _ => Err(reader.problems),
     }
@@ -124,7 +129,7 @@ impl Raw {
 
     /// Where a health check finds the server, whatever else is wrong with the settings.
     pub fn own_address(&self) -> Option<(SocketAddr, String)> {
-        let mut reader = Reader { raw: self, problems: Problems::default() };
+        let mut reader = Reader { raw: self, problems: Problems::default(), warnings: Vec::new() };
         Some((reader.parsed("http_address", address)?, reader.parsed("path_prefix", prefix)?))
     }
 
@@ -133,7 +138,7 @@ impl Raw {
     /// # Errors
     /// The problems of these settings.
     pub fn store(&self, problems: Problems) -> Result<(store::Settings, Keys), Problems> {
-        let mut reader = Reader { raw: self, problems };
+        let mut reader = Reader { raw: self, problems, warnings: Vec::new() };
         match store(&mut reader) {
             (Some(store), Some(keys)) if reader.problems.0.is_empty() => Ok((store, keys)),
             (_, _) => Err(reader.problems),
@@ -144,11 +149,22 @@ impl Raw {
 pub(super) struct Reader<'a> {
     pub(super) raw: &'a Raw,
     pub(super) problems: Problems,
+    pub(super) warnings: Vec<Problem>,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn text(&self, name: &str) -> Option<&'a str> {
         self.raw.given.get(name).map(|given| given.text.as_str())
+    }
+
+    /// Notes what is odd about a setting and keeps nothing from working.
+    pub(super) fn warn(&mut self, name: &str, message: impl Into<String>) {
+        self.warnings.push(Problem { key: self.name(name), message: message.into() });
+    }
+
+    /// Whether a route lets only members of groups pass.
+    fn asks_routes_groups(&self) -> bool {
+        self.raw.routes.iter().any(|table| table.contains_key("groups"))
     }
 
     /// Whether a setting was given, though what was given may be unreadable, which has been said.
@@ -267,6 +283,9 @@ fn gateway(reader: &mut Reader<'_>, upstream: Option<(forward::Target, Trust)>) 
     let redirect_strays = reader.boolean("redirect_to_access_url");
     let serves_tls = reader.boolean("tls_enable");
     let strict_transport_security = strict_transport_security(reader);
+    if serves_tls == Some(true) && access.as_ref().is_some_and(|access| !access.is_https()) {
+        reader.warn("tls_enable", "is set, and CODER_ACCESS_URL is http: browsers are sent there, to plain text");
+    }
     // The routes' mistakes are told even if the access URL is one.
     let mut sites = Sites::new(access.or_else(|| AccessUrl::parse("https://unknown.invalid").ok())?);
     let (routes, targets) = routes::read(reader, &mut sites, upstream?);
@@ -282,6 +301,8 @@ fn gateway(reader: &mut Reader<'_>, upstream: Option<(forward::Target, Trust)>) 
         trusted: TrustedProxies(trusted?),
         cross_origin,
         request_ids: gateway::RequestIds::default(),
+        // Nothing is known of claims here.
+        lacks_group_claim: false,
     };
     Some((settings, targets))
 }

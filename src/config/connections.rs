@@ -36,6 +36,9 @@ fn tls(reader: &mut Reader<'_>) -> Option<Option<(SocketAddr, Shown)>> {
             "must name as many files as CODER_TLS_KEY_FILE, and one at least, with CODER_TLS_ENABLE",
         );
     }
+    if !enabled && !certificates.is_empty() {
+        reader.warn("tls_cert_file", "is shown to nobody, because CODER_TLS_ENABLE is not set");
+    }
     let files = certificates.into_iter().map(PathBuf::from).zip(keys.into_iter().map(PathBuf::from)).collect();
     let shown = Shown { files, min_version: min_version? };
     Some(enabled.then_some((address?, shown)))

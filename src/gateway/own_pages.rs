@@ -36,6 +36,7 @@ use crate::{
     sign_out::{By, Wish, wish},
     store::{Condition, Store, StoreError},
     telemetry::logs::causes,
+    tls::{CertificateState, Showing},
 };
 
 /// What readiness is told from.
@@ -45,6 +46,8 @@ pub struct Health {
     pub store: Store,
     /// Its state is shown; sessions are served without it.
     pub provider: Arc<Provider>,
+    /// What clients find of them is shown, where TLS is spoken here.
+    pub certificates: Option<Arc<Showing>>,
     /// Set when we drain: unready first.
     pub draining: Arc<AtomicBool>,
 }
@@ -331,14 +334,14 @@ async fn healthz() -> Response<Body> {
     text(StatusCode::OK, "ok\n")
 }
 
-/// Ready: sessions can be served. The provider's state is told, but does not decide: without it nobody who is
-/// signed in needs to notice.
+/// Ready: sessions can be served. The rest is told and does not decide: without the provider nobody who is signed in needs to
+/// notice, and whoever is not served because of a certificate or a rule would not be by another replica either.
 async fn readyz(State(asked): State<Asked>) -> Response<Body> {
     let health = &asked.gateway.health;
     let draining = health.draining.load(Ordering::Acquire);
     let store = health.store.condition();
     let ready = store == Condition::Writable && !draining;
-    let provider = &health.provider;
+    let (provider, settings) = (&health.provider, &asked.gateway.settings);
     let body = json!({
         "ready": ready,
         "draining": draining,
@@ -362,6 +365,14 @@ async fn readyz(State(asked): State<Asked>) -> Response<Body> {
             ClientStanding::Refused => "refused",
             ClientStanding::Unknown => "unknown",
         },
+        "certificate": health.certificates.as_ref().map(|shown| match shown.certificate_state() {
+            CertificateState::Good => "ok",
+            CertificateState::WrongName => "wrong_name",
+            CertificateState::NotYetValid(_) => "not_yet_valid",
+            CertificateState::Expired(_) => "expired",
+        }),
+        "access_url": if settings.serves_tls && !settings.sites.main().is_https() { "plain_http" } else { "ok" },
+        "groups": if settings.lacks_group_claim { "no_claim" } else { "ok" },
     });
     json_answer(&body, if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, "readyz")
 }

@@ -149,12 +149,13 @@ impl Provider {
             DocumentError::Refused(status) if matches!(status.as_u16(), 400..=404 | 410) => {
                 ProviderError::NoMetadata(error.to_string())
             }
-            error @ (DocumentError::Address
-            | DocumentError::Fetch(_)
-            | DocumentError::Redirected(_)
-            | DocumentError::Refused(_)) => ProviderError::Discovery(causes(&error)),
+            DocumentError::Redirected(_) => ProviderError::NoMetadata(error.to_string()),
+            DocumentError::Fetch(FetchError::Untrusted(_)) => ProviderError::Untrusted(causes(&error)),
+            error @ (DocumentError::Address | DocumentError::Fetch(_) | DocumentError::Refused(_)) => {
+                ProviderError::Discovery(causes(&error))
+            }
         })?;
-        Metadata::parse(&body).ok_or_else(|| ProviderError::Discovery("its answer is not a JSON object".to_owned()))
+        Metadata::parse(&body).ok_or_else(|| ProviderError::NoMetadata("its answer is not a JSON object".to_owned()))
     }
 
     /// A public document of the provider's.

@@ -16,6 +16,9 @@ pub enum ProviderError {
     /// Somebody answers at the issuer's address, and has no metadata there.
     #[error("there are no metadata at the address of CODER_OIDC_ISSUER_URL: {0}")]
     NoMetadata(String),
+    /// Its certificate does not prove that it is the issuer.
+    #[error("the certificate at the address of CODER_OIDC_ISSUER_URL is not to be trusted: {0}")]
+    Untrusted(String),
     /// The setting is not an issuer.
     #[error("the issuer URL is malformed")]
     Issuer,
@@ -100,7 +103,12 @@ impl ProviderError {
     /// Whether trying again is in vain until somebody mends the settings, here or at the provider.
     pub fn is_configuration(&self) -> bool {
         match self {
-            Self::Misconfigured | Self::IssuerMismatch { .. } | Self::NoMetadata(_) | Self::Issuer | Self::Metadata(_) => true,
+            Self::Misconfigured
+            | Self::IssuerMismatch { .. }
+            | Self::NoMetadata(_)
+            | Self::Untrusted(_)
+            | Self::Issuer
+            | Self::Metadata(_) => true,
             Self::NotReady
             | Self::Discovery(_)
             | Self::Keys(_)

@@ -15,8 +15,12 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use super::{TlsError, certificates, private_key};
-use crate::telemetry::logs::causes;
+use super::{
+    TlsError,
+    certificate::{CertificateState, judge, server_name},
+    certificates, private_key,
+};
+use crate::{clock::Clock, telemetry::logs::causes};
 
 /// Which certificates are shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +44,9 @@ pub enum MinVersion {
 #[derive(Debug)]
 pub struct Showing {
     files: Vec<(PathBuf, PathBuf)>,
+    /// Those that browsers know us by.
+    hosts: Vec<String>,
+    clock: Clock,
     state: RwLock<State>,
 }
 
@@ -53,12 +60,13 @@ struct State {
 const LOOK: Duration = Duration::from_secs(2);
 
 impl Shown {
-    /// Reads the files.
+    /// Reads the files, for browsers that come to `hosts`.
     ///
     /// # Errors
     /// [`TlsError`].
-    pub fn read(&self) -> Result<(ServerConfig, Arc<Showing>), TlsError> {
-        let showing = Arc::new(Showing { files: self.files.clone(), state: RwLock::new(read(&self.files)?) });
+    pub fn read(&self, hosts: Vec<String>, clock: Clock) -> Result<(ServerConfig, Arc<Showing>), TlsError> {
+        let state = RwLock::new(read(&self.files)?);
+        let showing = Arc::new(Showing { files: self.files.clone(), hosts, clock, state });
         let versions: &[&rustls::SupportedProtocolVersion] = match self.min_version {
             MinVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
             MinVersion::Tls13 => &[&rustls::version::TLS13],
@@ -92,10 +100,50 @@ fn changed_at(files: &[(PathBuf, PathBuf)]) -> Vec<Option<SystemTime>> {
 }
 
 impl Showing {
-    /// Reads the files again, for ever, when they have changed. What cannot be used does not replace what can.
+    /// The worst that clients of our hosts find now.
+    pub fn certificate_state(&self) -> CertificateState {
+        self.judged().into_iter().max().unwrap_or(CertificateState::Good)
+    }
+
+    /// What clients of each of our hosts find now.
+    fn judged(&self) -> Vec<CertificateState> {
+        let (state, now) = (self.state.read().unwrap_or_else(PoisonError::into_inner), self.clock.now());
+        let judged = self.hosts.iter().map(|host| {
+            let name = server_name(host);
+            // No client sends the name of a bare address (RFC 6066 section 3).
+            let sent = name.as_ref().filter(|name| matches!(name, ServerName::DnsName(_)));
+            let shown = state.chosen(sent).and_then(|key| key.end_entity_cert().ok());
+            shown.map_or(CertificateState::WrongName, |shown| judge(shown, name.as_ref(), now))
+        });
+        judged.collect()
+    }
+
+    /// Says of which hosts it has changed what their clients find, and returns what they find.
+    fn tell(&self, told: &[CertificateState]) -> Vec<CertificateState> {
+        let judged = self.judged();
+        for (at, (host, state)) in self.hosts.iter().zip(&judged).enumerate() {
+            let before = told.get(at).unwrap_or(&CertificateState::Good);
+            if before == state {
+                continue;
+            }
+            match state.fault() {
+                None => tracing::info!(tls.host = host, "the certificate that clients of {host} are shown is good again"),
+                Some(fault) => tracing::warn!(
+                    tls.host = host,
+                    "clients of {host} will refuse the certificate of CODER_TLS_CERT_FILE that they are shown, because it {fault}"
+                ),
+            }
+        }
+        judged
+    }
+
+    /// Reads the files again, for ever, when they have changed. What cannot be used does not replace what can. Says what
+    /// clients find, at first and whenever that changes, as it does by itself when a certificate expires.
     pub async fn keep_read(&self) {
         let mut refused: Option<Vec<Option<SystemTime>>> = None;
+        let mut told = Vec::new();
         loop {
+            told = self.tell(&told);
             tokio::time::sleep(LOOK).await;
             let now = changed_at(&self.files);
             if refused.as_ref() == Some(&now) || self.state.read().unwrap_or_else(PoisonError::into_inner).read_at == now {
@@ -124,14 +172,20 @@ impl Showing {
     }
 }
 
-impl ResolvesServerCert for Showing {
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        let name = hello.server_name().and_then(|name| ServerName::try_from(name).ok());
+impl State {
+    /// The certificate for who asks for this name, or for none.
+    fn chosen(&self, name: Option<&ServerName<'_>>) -> Option<&Arc<CertifiedKey>> {
         let is_for = |key: &&Arc<CertifiedKey>| {
             let certificate = key.end_entity_cert().ok().and_then(|certificate| ParsedCertificate::try_from(certificate).ok());
-            certificate.zip(name.as_ref()).is_some_and(|(certificate, name)| verify_server_name(&certificate, name).is_ok())
+            certificate.zip(name).is_some_and(|(certificate, name)| verify_server_name(&certificate, name).is_ok())
         };
-        state.keys.iter().find(is_for).or_else(|| state.keys.first()).cloned()
+        self.keys.iter().find(is_for).or_else(|| self.keys.first())
+    }
+}
+
+impl ResolvesServerCert for Showing {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let name = hello.server_name().and_then(|name| ServerName::try_from(name).ok());
+        self.state.read().unwrap_or_else(PoisonError::into_inner).chosen(name.as_ref()).cloned()
     }
 }

@@ -32,11 +32,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     // The settings of the parts are theirs; config alone builds them.
     ("config", &["server", "gateway", "renewal", "policy", "routing", "forward", "oidc", "session", "store", "telemetry", "tls"]),
     ("server", &["tls"]),
-    // The server says who the other end of a connection is.
+    // The server says who the other end of a connection is, and readiness tells of the certificates that are shown.
     (
         "gateway",
         &[
             "server",
+            "tls",
             "sign_in",
             "sign_out",
             "renewal",

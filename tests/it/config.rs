@@ -146,6 +146,32 @@ fn an_unknown_name_in_the_file_or_among_the_flags_is_a_problem_whatever_it_is_li
 }
 
 #[test]
+fn what_is_set_and_leads_nowhere_is_a_warning() {
+    let (_file, path) = file("[[route]]\npath = \"/admin\"\ngroups = [\"admins\"]\n");
+    let said = |more: &[(&str, &str)]| {
+        let variables = whole_and(more).into_iter().collect();
+        let given = Environment { variables, config_path: Some(path.clone()), ..Environment::default() };
+        checked(&given).unwrap().warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let no_claim = "CODER_OIDC_GROUP_FIELD: is not set, so that nobody may take the routes that ask for groups";
+    assert_eq!(said(&[]), [no_claim]);
+    assert!(said(&[("CODER_OIDC_GROUP_FIELD", "roles")]).is_empty());
+    assert!(said(&[("CODER_OIDC_SCOPES", "openid,groups")]).is_empty());
+    let tls = [
+        ("CODER_OIDC_GROUP_FIELD", "roles"),
+        ("CODER_ACCESS_URL", "http://app.example"),
+        ("CODER_TLS_CERT_FILE", "cert.pem"),
+        ("CODER_TLS_KEY_FILE", "key.pem"),
+    ];
+    assert_eq!(said(&tls), ["CODER_TLS_CERT_FILE: is shown to nobody, because CODER_TLS_ENABLE is not set"]);
+    let enabled = [&tls[..], &[("CODER_TLS_ENABLE", "true")]].concat();
+    assert_eq!(
+        said(&enabled),
+        ["CODER_TLS_ENABLE: is set, and CODER_ACCESS_URL is http: browsers are sent there, to plain text"]
+    );
+}
+
+#[test]
 fn pings_that_grpc_servers_punish_are_a_problem() {
     for (given, expected) in [("0", None), ("5m", Some(300)), ("1h", Some(3600))] {
         let target = &with(&[("CODER_UPSTREAM_HTTP2_PING", given)]).unwrap().targets[0].0;

@@ -87,6 +87,7 @@ pub struct Builder {
     kind: Kind,
     replicas: usize,
     settings: BTreeMap<String, String>,
+    left_out: Vec<&'static str>,
     clock: Clock,
     has_provider: bool,
     own_postgres: bool,
@@ -101,6 +102,7 @@ impl World {
             kind: Kind::Sqlite,
             replicas: 1,
             settings: BTreeMap::new(),
+            left_out: Vec::new(),
             clock: Clock::manual(),
             has_provider: true,
             own_postgres: false,
@@ -219,9 +221,21 @@ impl Builder {
         self
     }
 
+    /// Leaves out what worlds have otherwise.
+    pub fn without(mut self, name: &'static str) -> Self {
+        self.left_out.push(name);
+        self
+    }
+
     /// For gateways that are processes of their own, which no clock of ours moves.
     pub fn in_real_time(mut self) -> Self {
         self.clock = Clock::System;
+        self
+    }
+
+    /// With this clock.
+    pub fn by(mut self, clock: Clock) -> Self {
+        self.clock = clock;
         self
     }
 
@@ -303,6 +317,7 @@ impl Builder {
                 flags.insert("data_dir".to_owned(), directory.path().display().to_string());
             }
         }
+        flags.retain(|name, _| !self.left_out.contains(&name.as_str()));
         flags.extend(self.settings);
         let files = tempfile::tempdir().unwrap();
         let config_path = self.routes.map(|text| {

@@ -46,11 +46,23 @@ async fn a_provider_that_is_away_is_no_matter_of_configuration() {
 
 #[tokio::test]
 async fn an_address_without_metadata_is_a_matter_of_configuration_and_a_provider_that_fails_is_not() {
-    for (status, error) in [(404, "configuration"), (503, "unreachable"), (429, "unreachable")] {
-        let prepare = |idp: &Idp| idp.misbehave(Endpoint::Discovery, Misbehaviour::Answer(status, String::new(), vec![]));
+    for (status, error) in
+        // A page instead of metadata is another site's, as is a redirect.
+        [
+            (404, "configuration"),
+            (200, "configuration"),
+            (301, "configuration"),
+            (503, "unreachable"),
+            (429, "unreachable"),
+        ]
+    {
+        let page = "<!doctype html>".to_owned();
+        let prepare = |idp: &Idp| idp.misbehave(Endpoint::Discovery, Misbehaviour::Answer(status, page, vec![]));
         let world = World::build().without_provider().start_with(prepare).await;
         eventually("discovery was tried", async || world.idp.calls(Endpoint::Discovery) > 1).await;
-        assert_eq!(world.visitor().get("/oauth2/readyz").await.json()["provider_error"], error, "{status}");
+        let reply = world.visitor().get("/oauth2/readyz").await;
+        assert_eq!(reply.json()["provider_error"], error, "{status}");
+        assert_eq!((reply.status, &reply.json()["ready"]), (StatusCode::OK, &json!(true)), "sessions can be served");
     }
 }
 

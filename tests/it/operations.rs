@@ -64,6 +64,19 @@ async fn liveness_and_readiness_answer_by_any_name() {
 }
 
 #[tokio::test]
+async fn readiness_tells_of_routes_that_nobody_may_take() {
+    let routes = |upstream: &str| format!("[[route]]\npath = \"/admin\"\ngroups = [\"admins\"]\nupstream = \"{upstream}\"\n");
+    for (world, told) in [
+        (World::build().routes(routes).start().await, "ok"),
+        (World::build().without("oidc_group_field").routes(routes).start().await, "no_claim"),
+        (World::build().without("oidc_group_field").start().await, "ok"),
+    ] {
+        let reply = world.visitor().get("/oauth2/readyz").await;
+        assert_eq!((&reply.json()["groups"], reply.status), (&told.into(), http::StatusCode::OK), "the other routes are served");
+    }
+}
+
+#[tokio::test]
 async fn a_draining_gateway_is_unready_first() {
     let mut world = World::start().await;
     let address = world.address();

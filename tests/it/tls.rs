@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, client::TlsStream};
 
-use crate::harness::{Builder, World, certificates::Authority, eventually::eventually, idp::Endpoint};
+use crate::harness::{Builder, World, certificates::Authority, eventually::eventually, idp::Endpoint, logs::lines_with};
 
 const LONG_ENOUGH: Duration = Duration::from_secs(30);
 
@@ -101,7 +101,7 @@ async fn certificates_are_read_again_when_they_change_and_a_broken_file_changes_
     let before = shown(&authority.connect(address, "app.test", &[]).await.unwrap());
     std::fs::write(authority.path("first.pem"), "no certificate").unwrap();
     let said = "changed certificates cannot be used";
-    eventually("it is said", async || !crate::harness::logs::lines_with(&[said, "first.pem"]).is_empty()).await;
+    eventually("it is said", async || !lines_with(&[said, "first.pem"]).is_empty()).await;
     assert_eq!(shown(&authority.connect(address, "app.test", &[]).await.unwrap()), before);
     authority.issue("first", &["app.test"]);
     eventually("the new one is shown", async || shown(&authority.connect(address, "app.test", &[]).await.unwrap()) != before)
@@ -120,6 +120,87 @@ async fn certificates_that_are_asked_to_be_read_again_are_shown_at_once() {
     authority.issue("first", &["app.test"]);
     world.replicas[0].read_certificates_again();
     assert_ne!(shown(&authority.connect(address, "app.test", &[]).await.unwrap()), before);
+}
+
+#[tokio::test]
+async fn what_clients_find_of_the_certificate_is_said_and_shown_at_the_time_of_asking() {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let (authority, clock) = (Authority::new(), evergate::clock::Clock::manual());
+    let now = clock.now();
+    // A name that no other test has, by which its lines in the log are found.
+    let host = "judged.app.test";
+    let (certificate, key) = authority.issue_for("front", &[host], now.plus(DAY)..now.plus(3 * DAY));
+    let world = World::build()
+        .by(clock)
+        .set("access_url", &format!("https://{host}"))
+        .set("tls_enable", "true")
+        .set("tls_address", "127.0.0.1:0")
+        .set("tls_cert_file", &certificate)
+        .set("tls_key_file", &key)
+        .start()
+        .await;
+    let shown = async || world.visitor().get("/oauth2/readyz").await;
+    let lines = |found: &str| lines_with(&["WARN", "clients of judged.app.test will refuse the certificate", found]).len();
+    assert_eq!(shown().await.json()["certificate"], "not_yet_valid");
+    eventually("it is said", async || lines("is not valid before") == 1).await;
+    world.clock.advance(2 * DAY);
+    assert_eq!(shown().await.json()["certificate"], "ok");
+    world.clock.advance(2 * DAY);
+    let reply = shown().await;
+    assert_eq!((&reply.json()["certificate"], reply.status), (&"expired".into(), StatusCode::OK), "sessions are served");
+    eventually("it is said when it expires", async || lines("expired at") == 1).await;
+    authority.issue("front", &["another.test"]);
+    eventually("another name is read", async || shown().await.json()["certificate"] == "wrong_name").await;
+    eventually("it is said", async || lines("has not its name") == 1).await;
+    authority.issue("front", &["*.app.test"]);
+    eventually("a wildcard has the name", async || shown().await.json()["certificate"] == "ok").await;
+    eventually("it is said", async || !lines_with(&["INFO", "clients of judged.app.test are shown is good again"]).is_empty())
+        .await;
+    assert_eq!(lines(""), 3, "each once");
+}
+
+#[tokio::test]
+async fn a_client_certificate_that_has_expired_is_said_at_the_start() {
+    let (authority, clock) = (Authority::new(), evergate::clock::Clock::manual());
+    let hour = Duration::from_secs(3600);
+    let (old, old_key) = authority.issue_for("client", &["gateway.test"], clock.now().minus(2 * hour)..clock.now().minus(hour));
+    let _world = World::build()
+        .by(clock)
+        .set("tls_client_cert_file", &old)
+        .set("tls_client_key_file", &old_key)
+        .set("upstream_client_cert_file", &authority.issue("good", &["gateway.test"]).0)
+        .set("upstream_client_key_file", &authority.path("good.key").display().to_string())
+        .start()
+        .await;
+    assert_eq!(lines_with(&["WARN", &old, "will be refused, because it expired at"]).len(), 1);
+    assert!(lines_with(&["WARN", &authority.path("good.pem").display().to_string()]).is_empty());
+}
+
+#[tokio::test]
+async fn the_certificate_of_each_site_is_the_one_that_its_clients_are_shown() {
+    let authority = Authority::new();
+    for (names, state) in [(["app.test", "docs.test"], "ok"), (["app.test", "other.test"], "wrong_name")] {
+        let (first, first_key) = authority.issue("first", &names[..1]);
+        let (second, second_key) = authority.issue("second", &names[1..]);
+        let world = World::build()
+            .secure(&authority)
+            .set("tls_cert_file", &format!("{first},{second}"))
+            .set("tls_key_file", &format!("{first_key},{second_key}"))
+            .routes(|upstream| format!("[[route]]\nhost = \"docs.test\"\nupstream = \"{upstream}\"\n"))
+            .start()
+            .await;
+        assert_eq!(world.visitor().get("/oauth2/readyz").await.json()["certificate"], state);
+    }
+    let world = World::start().await;
+    assert!(world.visitor().get("/oauth2/readyz").await.json()["certificate"].is_null(), "TLS is ended elsewhere");
+}
+
+#[tokio::test]
+async fn tls_beside_an_access_url_in_plain_text_is_shown() {
+    let authority = Authority::new();
+    let world = World::build().secure(&authority).set("access_url", "http://app.test").start().await;
+    let reply = world.visitor().get("/oauth2/readyz").await;
+    assert_eq!((&reply.json()["access_url"], reply.status), (&"plain_http".into(), StatusCode::OK));
 }
 
 #[tokio::test]
@@ -249,7 +330,7 @@ async fn a_provider_whose_certificate_is_not_to_be_trusted_is_an_alarm_and_logs_
     world.clock.advance(Duration::from_secs(301));
     assert!(visitor.get("/").await.is_upstreams(), "served within the grace");
     assert_eq!(visitor.fetch("/oauth2/readyz").await.json()["client"], "refused");
-    let said = crate::harness::logs::lines_with(&[world.idp.issuer(), "failed to renew OIDC token: untrusted_certificate"]);
+    let said = lines_with(&[world.idp.issuer(), "failed to renew OIDC token: untrusted_certificate"]);
     assert!(!said.is_empty());
     assert_eq!(world.idp.calls(Endpoint::Refresh), 0);
 }

@@ -90,6 +90,7 @@ fn provider_row(error: &ProviderError, row: impl Fn(StatusCode, &'static str, &'
         | ProviderError::Misconfigured
         | ProviderError::IssuerMismatch { .. }
         | ProviderError::NoMetadata(_)
+        | ProviderError::Untrusted(_)
         | ProviderError::Issuer
         | ProviderError::Discovery(_)
         | ProviderError::Metadata(_)

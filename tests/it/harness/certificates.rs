@@ -1,8 +1,9 @@
 //! Certificates for a test, and browsers that trust them.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{ops::Range, path::PathBuf, sync::Arc, time::Duration};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use evergate::clock::Timestamp;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -25,9 +26,24 @@ impl Authority {
 
     /// Writes a certificate for these names, with its key.
     pub fn issue(&self, file: &str, names: &[&str]) -> (String, String) {
+        self.write(file, &Self::params(names))
+    }
+
+    /// The same for a certificate that is valid for this time alone.
+    pub fn issue_for(&self, file: &str, names: &[&str], valid: Range<Timestamp>) -> (String, String) {
+        let time = |at: Timestamp| date_time_ymd(1970, 1, 1) + Duration::from_secs(at.seconds().try_into().unwrap());
+        let mut params = Self::params(names);
+        (params.not_before, params.not_after) = (time(valid.start), time(valid.end));
+        self.write(file, &params)
+    }
+
+    fn params(names: &[&str]) -> CertificateParams {
+        CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap()
+    }
+
+    fn write(&self, file: &str, params: &CertificateParams) -> (String, String) {
         let key = KeyPair::generate().unwrap();
-        let names = names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &self.issuer).unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let paths = [format!("{file}.pem"), format!("{file}.key")].map(|name| self.path(&name));
         std::fs::write(&paths[1], key.serialize_pem()).unwrap();
         std::fs::write(&paths[0], certificate.pem()).unwrap();
