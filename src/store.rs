@@ -105,10 +105,8 @@ macro_rules! on {
                 // Within the connection's life: one on which a call hangs must not go back to the pool.
                 let done = tokio::time::timeout_at(deadline, <$Backend>::$call(&mut connection, $($argument),*)).await;
                 let done = done.unwrap_or(Err($crate::store::StoreError::TimedOut($crate::store::DEADLINE)));
+                connection.settle(&done);
                 let Err(error) = &done else { break done };
-                if error.spoils_connection() {
-                    connection.close_on_drop();
-                }
                 if error.condemns_all() {
                     $backend.condemn();
                 }

@@ -12,7 +12,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const DEADLINE: Duration = Duration::from_secs(2);
 /// While it fails it is tried after pauses that grow between these.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Calls that fail make it beat sooner, but not more often than this.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 /// A replica whose heart has not beaten for so long is taken for dead, by whoever has seen the store work for as long.

@@ -55,8 +55,7 @@ impl Store {
         let mut failures = 0;
         loop {
             let stopped = if failures > 0 {
-                // However much more is noted meanwhile, a store that fails is tried after pauses that grow.
-                stop.run_until_cancelled(tokio::time::sleep(back_off(failures, WRITE_AFTER, LONGEST_PAUSE))).await.is_none()
+                stop.run_until_cancelled(self.until_worth_trying(failures)).await.is_none()
             } else {
                 tokio::select! {
                     () = stop.cancelled() => true,
@@ -68,6 +67,16 @@ impl Store {
             if stopped {
                 return;
             }
+        }
+    }
+
+    /// However much more is noted meanwhile, a store that fails is tried after pauses that grow, and one that is known to take no
+    /// writes when it takes them again.
+    async fn until_worth_trying(&self, failures: u32) {
+        if self.is_writable() {
+            tokio::time::sleep(back_off(failures, WRITE_AFTER, LONGEST_PAUSE)).await;
+        } else {
+            self.until_writable().await;
         }
     }
 

@@ -1,5 +1,7 @@
 //! The embedded store: one file, one gateway, no database to run.
 
+mod held;
+
 use std::{
     fs,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
@@ -10,9 +12,10 @@ use std::{
 use sqlx::{
     ConnectOptions, Connection, Row, SqliteConnection, SqlitePool,
     migrate::{Migration, MigrationType, Migrator},
-    pool::PoolConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
+
+use held::Held;
 
 use super::{
     Counts, Expired, Fence, Followed, Knowledge, NewGrant, Renewed, Seat, Seated, Sharing, StoreError, Whose,
@@ -67,14 +70,16 @@ impl Sqlite {
     }
 
     /// One of the pool's connections.
-    pub(super) async fn connection(&self) -> Result<PoolConnection<sqlx::Sqlite>, StoreError> {
-        self.pool.acquire().await.map_err(StoreError::Unconnected)
+    pub(super) async fn connection(&self) -> Result<Held, StoreError> {
+        self.pool.acquire().await.map(Held::new).map_err(StoreError::Unconnected)
     }
 
     /// Whether the file can be read.
     pub(super) async fn can_be_read(&self) -> bool {
         let Ok(mut connection) = self.connection().await else { return false };
-        sqlx::query("SELECT COUNT(*) FROM replicas").execute(&mut *connection).await.is_ok()
+        let done = sqlx::query("SELECT COUNT(*) FROM replicas").execute(&mut *connection).await.map_err(StoreError::from);
+        connection.settle(&done);
+        done.is_ok()
     }
 
     /// All connections lead to the same file.
@@ -85,9 +90,7 @@ impl Sqlite {
     pub(super) async fn beat(&self, replica: &str, keys: &str) -> Result<(), StoreError> {
         let mut connection = self.connection().await?;
         let done = Self::write_heartbeat(&mut connection, replica, keys).await.map_err(StoreError::from);
-        if done.as_ref().is_err_and(StoreError::spoils_connection) {
-            connection.close_on_drop();
-        }
+        connection.settle(&done);
         done
     }
 
@@ -131,11 +134,11 @@ impl Sqlite {
     }
 
     /// Whether the file was written to since the last call.
-    async fn version(&self, last: &mut Option<(PoolConnection<sqlx::Sqlite>, i64)>) -> Result<bool, sqlx::Error> {
+    async fn version(&self, last: &mut Option<(Held, i64)>) -> Result<bool, StoreError> {
         // The figure is comparable only on one connection, which is therefore kept.
         let (mut connection, before) = match last.take() {
             Some((connection, version)) => (connection, Some(version)),
-            None => (self.pool.acquire().await?, None),
+            None => (self.connection().await?, None),
         };
         let version: i64 = sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut *connection).await?;
         *last = Some((connection, version));

@@ -20,6 +20,7 @@ mod draining;
 mod early_answers;
 mod floods;
 mod forward;
+mod full_disk;
 mod grpc;
 mod history;
 mod interim_answers;

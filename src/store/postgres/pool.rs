@@ -17,6 +17,8 @@ use sqlx::{
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::store::StoreError;
+
 /// How long a place is waited for, and how long it may take to connect then. What is left of a call's time is its own.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 const LONGEST_CONNECT: Duration = Duration::from_secs(2);
@@ -46,6 +48,15 @@ impl Deref for Held<'_> {
 impl DerefMut for Held<'_> {
     fn deref_mut(&mut self) -> &mut Self::Target {
         &mut self.connection
+    }
+}
+
+impl Held<'_> {
+    /// What became of the call: whether the connection is of further use.
+    pub(in crate::store) fn settle<T>(&mut self, done: &Result<T, StoreError>) {
+        if done.as_ref().is_err_and(StoreError::spoils_connection) {
+            self.connection.close_on_drop();
+        }
     }
 }
 

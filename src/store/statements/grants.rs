@@ -76,7 +76,7 @@ macro_rules! implement_grants {
             ) -> Result<Option<Vec<u8>>, StoreError> {
                 // One statement, committed on its own: the intent is on disk before the token is in our hands. Asked again after
                 // a lost answer, it finds its own intent. A reuse interval runs from when the token was first presented.
-                let row = sqlx::query(concat!(
+                let rows = sqlx::query(concat!(
                     "UPDATE grants SET attempt = $2, attempt_owner = $7, lease_until = ", $now, " + $3, \
                      presented = CASE WHEN attempt = $2 THEN presented ELSE presented + 1 END, \
                      presented_at = CASE WHEN attempt IS NOT NULL AND presented > 0 THEN presented_at ELSE ", $now, " END \
@@ -92,9 +92,11 @@ macro_rules! implement_grants {
                 .bind(takes_over.map(|followed| followed.attempt.0.to_vec()))
                 .bind(takes_over.and_then(|followed| followed.within).map(millis))
                 .bind(owned(attempt) + owner)
-                .fetch_optional(&mut *connection)
+                // All rows, of which there is one at most: SQLite commits after the last, and sqlx hears nothing of a commit that
+                // failed if it was asked for the first alone.
+                .fetch_all(&mut *connection)
                 .await?;
-                Ok(row.map(|row| row.try_get("refresh_token")).transpose()?)
+                Ok(rows.first().map(|row| row.try_get("refresh_token")).transpose()?)
             }
 
             pub(super) async fn save_renewal(

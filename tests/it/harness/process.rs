@@ -2,8 +2,10 @@
 
 use std::{
     net::SocketAddr,
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
 };
+
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use super::{World, eventually::eventually, visitor::Visitor};
 
@@ -30,9 +32,13 @@ impl World {
     pub fn spawn_process(&self, port: Option<u16>) -> Process {
         let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let address = SocketAddr::from(([127, 0, 0, 1], port.unwrap_or_else(free)));
-        let mut command = self.binary();
+        let binary = self.binary();
+        // A write that meets the limit of a file's size fails, as on a full disk, instead of ending the process.
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "trap '' XFSZ; exec \"$0\" serve"]).arg(binary.get_program()).env_clear();
+        command.envs(binary.get_envs().filter_map(|(name, value)| Some((name, value?))));
         command.env("CODER_HTTP_ADDRESS", address.to_string()).env("CODER_PROMETHEUS_ENABLE", "false");
-        let child = command.arg("serve").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         Process { address, child }
     }
 }
@@ -40,6 +46,13 @@ impl World {
 impl Process {
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Has every write to a file fail, as on a full disk, or lets them succeed again. It is the process's own limit, because a
+    /// file system of a test's own cannot be mounted everywhere.
+    pub fn set_disk_full(&self, is_full: bool) {
+        let id = Pid::from_raw(self.id().try_into().unwrap());
+        prlimit(id, Resource::Fsize, Rlimit { current: is_full.then_some(0), maximum: None }).unwrap();
     }
 
     /// SIGKILL: nothing is finished, nothing is written.
