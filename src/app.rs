@@ -195,6 +195,7 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
             clock: clock.clone(),
             metrics: metrics.clone(),
             refresh_tokens: RefreshTokens::default(),
+            parking: tokio::sync::Mutex::default(),
             exchanges: Exchanges::default(),
         },
         sign_out: sign_out.clone(),

@@ -22,7 +22,7 @@ use url::form_urlencoded;
 
 use crate::{
     address::AccessUrl,
-    clock::Clock,
+    clock::{Clock, Timestamp},
     oidc::{CallbackProof, Provider, ProviderError, Signed},
     policy::{Denied, Policy},
     seal::KeyRing,
@@ -64,6 +64,8 @@ pub struct SignIn {
     pub metrics: Metrics,
     /// Whether logins bring the refresh tokens that are asked for.
     pub refresh_tokens: RefreshTokens,
+    /// Taken by who parks an address; until when there is no room for more.
+    pub parking: tokio::sync::Mutex<Timestamp>,
     /// Whose codes are exchanged now: callbacks are anybody's to send.
     pub exchanges: Exchanges,
 }
@@ -75,6 +77,8 @@ pub struct Redirect {
     pub location: String,
     /// `Set-Cookie` values.
     pub cookies: Vec<HeaderValue>,
+    /// A login has come to its end with it.
+    pub is_complete: bool,
 }
 
 /// Why a login attempt that returned made no session.
@@ -180,7 +184,7 @@ impl SignIn {
                 Err(error) => return Err(error),
             },
         };
-        if redirect.location.starts_with(&at.site.at("/")) {
+        if redirect.is_complete {
             // Nobody begins anything with what is left of the others: who comes back with them is signed in.
             let names = self.cookies.bindings(headers).map(|(name, _)| name);
             redirect.cookies.extend(names.filter_map(|name| self.cookies.clear(name)));
@@ -237,7 +241,7 @@ pub struct At<'a> {
 
 impl At<'_> {
     fn back_to(&self, return_to: &ReturnTo) -> Redirect {
-        Redirect { location: self.site.at(return_to.path()), cookies: Vec::new() }
+        Redirect { location: self.site.at(return_to.path()), cookies: Vec::new(), is_complete: true }
     }
 }
 

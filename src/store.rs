@@ -46,7 +46,7 @@ pub use records::{
     Counts, Expired, Farewell, Fence, Followed, Knowledge, Listed, NewGrant, Renewed, Seat, Seated, Sharing, Tokens, Unverified,
     Whose,
 };
-pub use revocations::{Revocation, Unkept};
+pub use revocations::{Revocation, Token, Unkept};
 
 /// Where grants and sessions are kept.
 #[derive(Clone, Debug)]

@@ -1,3 +1,7 @@
+-- The provider's name for the session there that a grant came of; NULL where it is not known, as of older grants. Grants come before
+-- sessions, as they do where a login is kept, so that neither waits for the other.
+ALTER TABLE grants ADD COLUMN provider_session TEXT;
+
 -- Addresses of pages that are too long to travel with their login attempts, sealed.
 CREATE TABLE parked_addresses (
     name BYTEA PRIMARY KEY,
@@ -12,9 +16,6 @@ ALTER TABLE sessions ADD COLUMN follows BYTEA;
 
 CREATE INDEX sessions_by_follows ON sessions (follows) WHERE follows IS NOT NULL;
 
--- The provider's name for the session there that a grant came of.
-ALTER TABLE grants ADD COLUMN provider_session TEXT;
-
 -- Refresh tokens that are to be revoked at the provider, sealed as they were in their grant.
 CREATE TABLE revocations (
     id BYTEA PRIMARY KEY,
@@ -27,6 +28,8 @@ CREATE TABLE revocations (
     identity TEXT NOT NULL,
     refresh_token BYTEA NOT NULL,
     reason TEXT NOT NULL,
+    -- It is let be where it would hurt a grant that is in use.
+    sparing BOOLEAN NOT NULL,
     tries INTEGER NOT NULL,
     due_at BIGINT NOT NULL,
     expires_at BIGINT NOT NULL

@@ -9,6 +9,8 @@ use crate::session::cookie::Cookies;
 
 /// The first pause and the longest, in seconds.
 const PAUSES: (u64, u64) = (2, 60);
+/// A page that nobody looks at any more gives up after so many.
+pub(super) const MOST: u32 = 30;
 /// A page is asked for again within this, besides the pause.
 const LATE: Duration = Duration::from_secs(15);
 

@@ -26,6 +26,9 @@ pub(super) struct Visitors {
     pub(super) clock: Clock,
 }
 
+/// So many logins in one browser are followed from one to the next.
+const MOST_SUCCESSORS: usize = 8;
+
 /// Who sends a request.
 #[derive(Debug)]
 pub(super) enum Visitor {
@@ -183,8 +186,16 @@ impl Visitors {
         if held.is_some() || self.cache.unrecorded().contains(&hash) {
             return Ok(held);
         }
-        let Some(next) = self.store.successor(hash).await? else { return Ok(None) };
-        self.cache.session(next.hash, now, || std::future::ready(Ok(Some(next)))).await
+        // Several tabs may have come back one after the other, each with the cookie of before.
+        let mut last = None;
+        let mut of = hash;
+        for _ in 0..MOST_SUCCESSORS {
+            let Some(next) = self.store.successor(of).await? else { break };
+            of = next.hash;
+            last = Some(next);
+        }
+        let Some(last) = last else { return Ok(None) };
+        self.cache.session(last.hash, now, || std::future::ready(Ok(Some(last)))).await
     }
 
     /// What memory takes for ended may have been used through another replica.

@@ -72,6 +72,13 @@ pub enum ProviderError {
 }
 
 impl ProviderError {
+    /// Whether the provider refuses, and would refuse the same again: a client's error (RFC 9110 section 15.5) that is not about
+    /// who we are or how often we ask.
+    pub fn is_final(&self) -> bool {
+        let Self::Token(TokenFailure::Refused { status, .. }) = self else { return false };
+        status.is_client_error() && !matches!(status.as_u16(), 401 | 404 | 405 | 408 | 410 | 429)
+    }
+
     /// Whether the same login may well succeed a moment later, with nobody doing anything about it.
     pub fn may_pass(&self) -> bool {
         match self {
@@ -89,6 +96,7 @@ impl ProviderError {
             | Self::NoMetadata(_)
             | Self::Issuer
             | Self::Discovery(_)
+            | Self::Untrusted(_)
             | Self::IssuerMismatch { .. }
             | Self::Metadata(_)
             | Self::IdToken(_)

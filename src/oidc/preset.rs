@@ -25,6 +25,8 @@ pub struct Preset {
     pub introspection: RefreshIntrospection,
     /// Whether it keeps one refresh token for a user and client, whatever the number of logins.
     pub shares_grants: bool,
+    /// Whether a revocation ends all of a user's refresh tokens for the client (Auth0 deletes the grant where the tenant has it so).
+    pub revokes_all: bool,
     /// Whether it gives a refresh token again only to who asks with `prompt=consent`.
     pub wants_consent: bool,
     /// Whether it answers `prompt=none` (OIDC Core section 3.1.2.1) by sending the browser back, and not with a page of its own.

@@ -168,7 +168,11 @@ impl Connection {
     /// Notes that its user sent something, which is use of the session as much as a request is.
     pub fn used(&self) {
         let connections = &self.watch.connections;
-        connections.cache.touch(&self.watch.held, &connections.settings, connections.clock.now());
+        let hash = self.watch.held.session.hash;
+        // Its session may have followed the one with which it was opened.
+        let held = connections.shard(hash).get(&hash).filter(|open| open.id == self.entry).map(|open| Arc::clone(&open.held));
+        let held = held.as_ref().unwrap_or(&self.watch.held);
+        connections.cache.touch(held, &connections.settings, connections.clock.now());
     }
 }
 

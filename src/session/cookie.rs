@@ -76,7 +76,8 @@ impl Cookies {
     pub fn bindings<'a>(&'a self, headers: &'a HeaderMap) -> impl Iterator<Item = (&'a str, &'a str)> {
         pairs(headers).filter_map(|(name, value)| {
             let (name, value) = (std::str::from_utf8(name).ok()?, std::str::from_utf8(value).ok()?);
-            name.starts_with(&*self.binding).then_some((name, value))
+            let number = name.strip_prefix(&*self.binding)?;
+            (!number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit())).then_some((name, value))
         })
     }
 

@@ -178,7 +178,7 @@ mod tests {
     fn an_attempt_is_worth_something_in_its_own_browser_alone() {
         let (keys, cookies) = (KeyRing::from_base64([KeyRing::generate().as_str()]).unwrap(), Cookies::new(true, "evergate"));
         let (name, binding) = Binding::of_or_new(&cookies, &HeaderMap::new());
-        let own = with(&format!("__Host-evergate_login_other=x; {name}={}", binding.value()));
+        let own = with(&format!("__Host-evergate_login_other=x; __Host-evergate_login_=x; {name}={}", binding.value()));
         assert_eq!(Binding::of_or_new(&cookies, &own).0, name, "the next login shares it");
         let mut attempt = Attempt::new(&binding, BEGINNING);
         attempt.carry(&ReturnTo::front_page());

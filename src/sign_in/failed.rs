@@ -39,11 +39,21 @@ impl CallbackError {
     }
 }
 
+/// Whether a provider seems to have sent this.
+fn has_code(query: &str) -> bool {
+    Answer::parse(query).is_ok_and(|answer| answer.code.is_some())
+}
+
 impl SignIn {
     /// What is left of a login that failed.
     pub(super) async fn failed(&self, error: CallbackError, site: &AccessUrl, query: &str) -> Failed {
         let attempt = Answer::parse(query).ok().and_then(|answer| self.attempt_of(&answer).ok());
-        let Some(attempt) = attempt else { return Failed { error, return_to: None, may_begin_again: false } };
+        let Some(attempt) = attempt else {
+            // One that an older release began, or a replica with a newer key. What it led to is not known.
+            let is_of_somebody = matches!(&error, CallbackError::UnknownAttempt(_)) && has_code(query);
+            let return_to = is_of_somebody.then(ReturnTo::front_page);
+            return Failed { error, return_to, may_begin_again: is_of_somebody };
+        };
         let may_begin_again = !attempt.is_second() && error.may_pass();
         Failed { error, return_to: Some(self.destination(&attempt, site).await), may_begin_again }
     }

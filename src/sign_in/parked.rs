@@ -1,6 +1,8 @@
 //! Addresses that are too long to travel with their login attempts, parked in the store until those return. Few are, so that
 //! nobody can fill the store with them.
 
+use std::time::Duration;
+
 use super::{
     SignIn,
     attempt::{Attempt, LIFE},
@@ -10,16 +12,30 @@ use crate::address::AccessUrl;
 
 /// So many are parked at once: some sixteen megabytes at the most.
 const MOST: i64 = 2000;
+/// How long it is waited for those before.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+/// Where there is no room, it is not looked again for so long.
+const FULL_FOR: Duration = Duration::from_secs(10);
 const PLACE: &str = "parked address";
 
 impl SignIn {
     /// Parks the address to which an attempt leads. `false`: it leads to the front page instead.
     pub(super) async fn park(&self, attempt: &Attempt, return_to: &ReturnTo) -> bool {
+        // One at a time, and none while there is no room: strangers must not keep the store busy with it.
+        let Ok(mut full_until) = tokio::time::timeout(LONGEST_WAIT, self.parking.lock()).await else { return false };
+        if attempt.at() < *full_until {
+            return false;
+        }
         let Ok(sealed) = self.keys.seal(PLACE, return_to.path().as_bytes()) else { return false };
         // Kept for longer than the attempt, which may begin again when it is too old.
         let expires_at = attempt.at().plus(2 * LIFE);
         match self.store.park(attempt.name(PLACE), &sealed, expires_at, MOST).await {
-            Ok(is_parked) => is_parked,
+            Ok(is_parked) => {
+                if !is_parked {
+                    *full_until = attempt.at().plus(FULL_FOR);
+                }
+                is_parked
+            }
             Err(error) => {
                 tracing::debug!(%error, "the long address of a page could not be kept for a login");
                 false

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::SignOut;
 use crate::{
     backoff::back_off,
-    store::{Revocation, StoreError},
+    store::{Revocation, StoreError, Token},
     telemetry::logs::causes,
 };
 
@@ -17,6 +17,8 @@ const LEASE: Duration = Duration::from_secs(300);
 const LOOK: Duration = Duration::from_secs(5);
 /// A token that could not be revoked is tried again after pauses that grow between these.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
+/// So often is one tried that may be let be.
+const MOST_TRIES: u32 = 20;
 /// So many failures are told of in the log and the history.
 const PATIENCE: u32 = 3;
 
@@ -55,18 +57,34 @@ impl SignOut {
 
     async fn revoke(&self, revocation: &Revocation) -> Result<(), StoreError> {
         let (provider, now) = (&self.provider, self.clock.now());
-        let shared = provider.preset().shares_grants;
+        let preset = provider.preset();
+        // What it would end may also be another gateway's, whose sessions are not known here.
+        let reaches_all = preset.shares_grants || preset.revokes_all;
         let over = async |outcome: &str| {
             self.store.note(revocation.event(now, outcome));
             self.store.forget_revocation(revocation).await
         };
-        let Some(token) = &revocation.token else { return over("failed").await };
-        if revocation.spares_others && self.store.would_hurt(revocation, provider.issuer(), provider.client_id(), shared).await? {
+        let token = match &revocation.token {
+            Token::Known(token) => token,
+            // A replica that has the key may.
+            Token::KeyMissing => return self.store.put_revocation_off(revocation, PAUSES.1).await,
+            Token::Dead => return over("failed").await,
+        };
+        let (issuer, client_id) = (provider.issuer(), provider.client_id());
+        let is_let_be = (revocation.nobody_asked && reaches_all)
+            || (revocation.spares_others && self.store.would_hurt(revocation, issuer, client_id, reaches_all).await?);
+        if is_let_be {
             return over("in_use").await;
         }
         match provider.revoke(token).await {
             Ok(true) => over("ok").await,
             Ok(false) => over("no_endpoint").await,
+            // Asked again, it would say the same.
+            Err(error) if error.is_final() => {
+                tracing::warn!(error = causes(&error), "the provider refuses to revoke a refresh token, which lives on there");
+                over("failed").await
+            }
+            Err(_) if revocation.spares_others && revocation.tries >= MOST_TRIES => over("failed").await,
             Err(error) => {
                 if revocation.tries == PATIENCE {
                     tracing::warn!(

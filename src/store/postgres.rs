@@ -18,7 +18,7 @@ use self::pool::{Held, Pool};
 use super::{
     Counts, Expired, Fence, Followed, Knowledge, NewGrant, Renewed, Seat, Seated, Sharing, StoreError, Whose,
     keys::Sealed,
-    revocations::{DueRevocation, NewRevocation},
+    revocations::{DueRevocation, LEFT_FOR, NewRevocation},
     rows::{self, GrantRow, LeftGrant, SealedTokens, owned},
     statements::{
         grant_columns, implement_grants, implement_history, implement_keys, implement_revocations, implement_sessions,

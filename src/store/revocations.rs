@@ -8,6 +8,7 @@ use crate::{
     grant::GrantId,
     history::{Event, Kind},
     identity::Identity,
+    seal::SealError,
     secret::{Secret, random},
 };
 
@@ -23,7 +24,15 @@ pub(super) struct NewRevocation {
     pub(super) provider_session: Option<String>,
     pub(super) identity: String,
     pub(super) reason: String,
+    /// It is let be where it would hurt another grant.
+    pub(super) sparing: bool,
+    /// Not before.
+    pub(super) after: Duration,
 }
+
+/// A grant that nobody asked to end is left for a while: its user may be about to come back with the session at the provider that
+/// its revocation would end.
+pub(super) const LEFT_FOR: Duration = Duration::from_secs(60);
 
 /// One that is due, as it is stored.
 #[derive(Debug)]
@@ -36,6 +45,7 @@ pub(super) struct DueRevocation {
     pub(super) identity: String,
     pub(super) sealed: Vec<u8>,
     pub(super) reason: String,
+    pub(super) sparing: bool,
     pub(super) tries: i32,
     pub(super) expired: bool,
 }
@@ -44,11 +54,13 @@ pub(super) struct DueRevocation {
 #[derive(Debug)]
 pub struct Revocation {
     id: Vec<u8>,
-    /// The token; `None` if it can no longer be read, or is dead by itself.
-    pub token: Option<Secret>,
+    /// The token.
+    pub token: Token,
     /// So often it has been tried, with this time.
     pub tries: u32,
-    /// Nobody asked for it: its grant was left, or never used. It is let be where that would hurt another one.
+    /// Nobody asked for it: its grant was left, or never used.
+    pub nobody_asked: bool,
+    /// It is let be where it would hurt another grant: nobody asked for it, or it comes late, when its user may be back.
     pub spares_others: bool,
     subject: String,
     provider_session: Option<String>,
@@ -81,8 +93,16 @@ pub struct Unkept<'a> {
     pub reason: &'a str,
 }
 
-/// Why a token is revoked that nobody asked to revoke.
-const SPARING: [&str; 2] = ["left", "denied"];
+/// A refresh token that is to be revoked.
+#[derive(Debug)]
+pub enum Token {
+    /// It can be.
+    Known(Secret),
+    /// It was sealed under a key that this replica does not have.
+    KeyMissing,
+    /// It is dead by itself, or was altered.
+    Dead,
+}
 
 impl Store {
     /// Puts down a token that no grant keeps.
@@ -101,6 +121,8 @@ impl Store {
             provider_session: unkept.provider_session.map(str::to_owned),
             identity: rows::identity_to_text(unkept.identity)?,
             reason: unkept.reason.to_owned(),
+            sparing: true,
+            after: Duration::ZERO,
         };
         on!(self, Access::Repeatable, revoke_later(&revocation, &sealed, None))
     }
@@ -118,12 +140,18 @@ impl Store {
     ) -> Result<Vec<Revocation>, StoreError> {
         let due = on!(self, Access::Once, due_revocations(issuer, client_id, lease, most))?;
         let read = |due: DueRevocation| {
-            let token = rows::open_text(&self.keys, &place("refresh_token", due.grant), &due.sealed);
+            let token = match rows::open_text(&self.keys, &place("refresh_token", due.grant), &due.sealed) {
+                Ok(token) if !due.expired => Token::Known(token),
+                Err(StoreError::Sealed(SealError::UnknownKey(_))) if !due.expired => Token::KeyMissing,
+                Ok(_) | Err(_) => Token::Dead,
+            };
+            let tries = u32::try_from(due.tries).unwrap_or(1);
             Revocation {
                 id: due.id,
-                token: token.ok().filter(|_| !due.expired),
-                tries: u32::try_from(due.tries).unwrap_or(1),
-                spares_others: SPARING.contains(&due.reason.as_str()),
+                token,
+                tries,
+                nobody_asked: due.sparing,
+                spares_others: due.sparing || tries > 1,
                 subject: due.subject,
                 provider_session: due.provider_session,
                 grant: due.grant,

@@ -89,7 +89,11 @@ async fn keep(store: &Store, grant: &NewGrant, session: Session, replaces: Optio
 /// What is due to be revoked, and taken by that.
 async fn to_be_revoked(store: &Store) -> Vec<String> {
     let due = store.due_revocations("https://idp", "c", LEASE, 10).await.unwrap();
-    due.into_iter().map(|revocation| revocation.token.unwrap().expose().to_owned()).collect()
+    let token = |revocation: evergate::store::Revocation| match revocation.token {
+        evergate::store::Token::Known(token) => token.expose().to_owned(),
+        other @ (evergate::store::Token::KeyMissing | evergate::store::Token::Dead) => panic!("{other:?}"),
+    };
+    due.into_iter().map(token).collect()
 }
 
 async fn login(store: &Store) -> (GrantId, SessionHash) {

@@ -163,7 +163,8 @@ async fn only_users_of_an_allowed_domain_may_enter() {
         assert_eq!(visitor.session().is_some(), enters, "{email}");
         if !enters {
             assert_eq!(landed.status, StatusCode::FORBIDDEN);
-            assert!(!landed.text().contains("example.com"), "which domains are allowed is nobody's business");
+            let rest = landed.text().replace(email, "");
+            assert!(!rest.contains("example.com"), "which domains are allowed is nobody's business");
         }
     }
 }

@@ -64,7 +64,7 @@ impl Refusal {
         }
         if let Self::Elsewhere = &self {
             let location = exchange.site.at(exchange.path_and_query());
-            let mut response = redirect(&Redirect { location, cookies: Vec::new() }, row.error);
+            let mut response = redirect(&Redirect { location, cookies: Vec::new(), is_complete: false }, row.error);
             *response.status_mut() = row.status;
             return response;
         }
@@ -102,7 +102,7 @@ impl Refusal {
         } else {
             text.to_owned()
         };
-        let reloads = tries_again && exchange.asker == Asker::Navigation;
+        let reloads = tries_again && exchange.asker == Asker::Navigation && exchange.tries < tries::MOST;
         let by_itself = format!(
             "{}?n={}&rd={}",
             ways.again,

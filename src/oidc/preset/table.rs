@@ -25,6 +25,7 @@ pub(super) const GENERIC: Preset = Preset {
     rotation: RotationClass::Learnt,
     introspection: RefreshIntrospection::Untried,
     shares_grants: false,
+    revokes_all: false,
     wants_consent: false,
     answers_prompt_none: true,
     idle: None,
@@ -85,7 +86,14 @@ pub const PRESETS: &[Preset] = &[
         answers: &[answer("invalid_scope", Meaning::Dead)],
         ..GENERIC
     },
-    Preset { name: "auth0", issuers: &[Issuer::HostEnds(".auth0.com")], offline: Offline::Scope, idle: days(30), ..GENERIC },
+    Preset {
+        name: "auth0",
+        issuers: &[Issuer::HostEnds(".auth0.com")],
+        offline: Offline::Scope,
+        revokes_all: true,
+        idle: days(30),
+        ..GENERIC
+    },
     Preset {
         name: "gitlab",
         issuers: &[Issuer::Is("https://gitlab.com")],

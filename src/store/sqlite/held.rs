@@ -75,7 +75,7 @@ mod tests {
                 connection.settle::<()>(&Err(failure));
             }
             drop(connection);
-            sqlite.beat("one").await.unwrap();
+            sqlite.beat("one", "").await.unwrap();
             write_from_elsewhere(&file).await.unwrap();
         }
     }

@@ -137,6 +137,7 @@ macro_rules! implement_history {
                 .execute(&mut *connection)
                 .await?
                 .rows_affected();
+                let revocations = Self::forget_dead_revocations(&mut *connection).await?;
                 let parked = sqlx::query("DELETE FROM parked_addresses WHERE expires_at <= $1")
                     .bind(expired.now.0)
                     .execute(&mut *connection)
@@ -152,7 +153,7 @@ macro_rules! implement_history {
                     .execute(&mut *connection)
                     .await?
                     .rows_affected();
-                Ok(u64::try_from(sessions.len()).unwrap_or(u64::MAX).saturating_add(grants + attempts + parked + replicas + events))
+                Ok(u64::try_from(sessions.len()).unwrap_or(u64::MAX).saturating_add(grants + attempts + parked + revocations + replicas + events))
             }
 
             pub(super) async fn counts(connection: &mut $Connection) -> Result<Counts, StoreError> {

@@ -33,6 +33,8 @@ macro_rules! implement_revocations {
                         provider_session: row.try_get("provider_session")?,
                         identity: row.try_get("identity")?,
                         reason: if only.is_some() { "" } else { "left" }.to_owned(),
+                        sparing: only.is_none(),
+                        after: if only.is_some() { Duration::ZERO } else { LEFT_FOR },
                     };
                     Self::revoke_later(transaction, &revocation, &token, row.try_get("refresh_until")?).await?;
                 }
@@ -48,8 +50,8 @@ macro_rules! implement_revocations {
             ) -> Result<(), StoreError> {
                 sqlx::query(concat!(
                     "INSERT INTO revocations (id, grant_id, session, issuer, client_id, subject, provider_session, identity, \
-                     refresh_token, reason, tries, due_at, expires_at) \
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, ", $now, ", COALESCE($11, ", $now, " + 2592000000)) \
+                     refresh_token, reason, sparing, tries, due_at, expires_at) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $12, 0, ", $now, " + $13, COALESCE($11, ", $now, " + 2592000000)) \
                      ON CONFLICT (id) DO NOTHING"
                 ))
                 .bind(&revocation.id)
@@ -63,6 +65,8 @@ macro_rules! implement_revocations {
                 .bind(sealed)
                 .bind(&revocation.reason)
                 .bind(until)
+                .bind(revocation.sparing)
+                .bind(millis(revocation.after))
                 .execute(&mut *connection)
                 .await?;
                 Ok(())
@@ -78,8 +82,8 @@ macro_rules! implement_revocations {
             ) -> Result<Vec<DueRevocation>, StoreError> {
                 let rows = sqlx::query(concat!(
                     "UPDATE revocations SET tries = tries + 1, due_at = ", $now, " + $3 WHERE id IN (SELECT id FROM revocations \
-                     WHERE issuer = $1 AND client_id = $2 AND due_at <= ", $now, " ORDER BY due_at LIMIT $4", $lock, ") \
-                     RETURNING id, grant_id, session, subject, provider_session, identity, refresh_token, reason, tries, \
+                     WHERE issuer = $1 AND client_id = $2 AND due_at <= ", $now, " ORDER BY sparing, tries, due_at LIMIT $4", $lock, ") \
+                     RETURNING id, grant_id, session, subject, provider_session, identity, refresh_token, reason, sparing, tries, \
                      CASE WHEN expires_at <= ", $now, " THEN 1 ELSE 0 END AS expired"
                 ))
                 .bind(issuer)
@@ -99,6 +103,7 @@ macro_rules! implement_revocations {
                             identity: row.try_get("identity")?,
                             sealed: row.try_get("refresh_token")?,
                             reason: row.try_get("reason")?,
+                            sparing: row.try_get("sparing")?,
                             tries: row.try_get("tries")?,
                             expired: row.try_get::<i32, _>("expired")? != 0,
                         })
@@ -106,7 +111,7 @@ macro_rules! implement_revocations {
                     .collect()
             }
 
-            /// Whether a living grant of this person's could be hurt: any, or one of the same session at the provider.
+            /// Whether a living grant of this person's could be hurt: any, or one of what may be the same session at the provider.
             pub(super) async fn is_in_use(
                 connection: &mut $Connection,
                 whose: Whose<'_>,
@@ -115,7 +120,7 @@ macro_rules! implement_revocations {
                 let found = sqlx::query(
                     "SELECT 1 AS one FROM grants JOIN sessions ON sessions.grant_id = grants.id \
                      WHERE issuer = $1 AND client_id = $2 AND subject = $3 AND ended_reason IS NULL \
-                     AND ($4 OR sessions.provider_session = $5) LIMIT 1",
+                     AND ($4 OR $5 IS NULL OR sessions.provider_session IS NULL OR sessions.provider_session = $5) LIMIT 1",
                 )
                 .bind(whose.issuer)
                 .bind(whose.client_id)
@@ -125,6 +130,15 @@ macro_rules! implement_revocations {
                 .fetch_optional(&mut *connection)
                 .await?;
                 Ok(found.is_some())
+            }
+
+            /// Removes those whose token is dead by itself, also of a provider that nobody asks any more.
+            pub(super) async fn forget_dead_revocations(connection: &mut $Connection) -> Result<u64, StoreError> {
+                let gone = sqlx::query(concat!("DELETE FROM revocations WHERE expires_at <= ", $now, " - 86400000"))
+                    .execute(&mut *connection)
+                    .await?
+                    .rows_affected();
+                Ok(gone)
             }
 
             /// It is over with this one.

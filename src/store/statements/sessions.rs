@@ -92,7 +92,7 @@ macro_rules! implement_sessions {
                         sqlx::query(
                             "INSERT INTO sessions (hash, grant_id, created_at, last_seen, provider_session, follows) \
                              VALUES ($1, $2, $3, $4, $5, (SELECT sessions.hash FROM sessions JOIN grants ON grants.id = grant_id \
-                             WHERE sessions.hash = $6 AND issuer = $7 AND client_id = $8 AND subject = $9))",
+                             WHERE (sessions.hash = $6 OR follows = $6) AND issuer = $7 AND client_id = $8 AND subject = $9 LIMIT 1))",
                         )
                             .bind(&session.hash.0[..])
                             .bind(&id.0[..])
@@ -106,12 +106,19 @@ macro_rules! implement_sessions {
                             .execute(&mut *transaction)
                             .await?;
                         if let Some(hash) = replaces {
-                            let gone = sqlx::query("DELETE FROM sessions WHERE hash = $1")
-                                .bind(&hash.0[..])
-                                .execute(&mut *transaction)
-                                .await?
-                                .rows_affected();
-                            replaced = (gone > 0).then_some(*hash);
+                            // Of two tabs that come back with one cookie the second finds what the first has made in its place.
+                            let before = sqlx::query(
+                                "DELETE FROM sessions WHERE hash <> $2 AND (hash = $1 OR (follows = $1 AND grant_id IN \
+                                 (SELECT id FROM grants WHERE issuer = $3 AND client_id = $4 AND subject = $5))) RETURNING hash",
+                            )
+                            .bind(&hash.0[..])
+                            .bind(&session.hash.0[..])
+                            .bind(&grant.issuer)
+                            .bind(&grant.client_id)
+                            .bind(&grant.identity.subject)
+                            .fetch_all(&mut *transaction)
+                            .await?;
+                            replaced = (!before.is_empty()).then_some(*hash);
                         }
                     }
                     Seat::Kept(hash) => {
