@@ -141,7 +141,7 @@ impl SignIn {
         });
         match result {
             Ok(redirect) => Ok(redirect),
-            Err(error) => Err(self.failed(error, at.site, query).await),
+            Err(error) => Err(self.failed(error, at, query).await),
         }
     }
 

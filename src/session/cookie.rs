@@ -110,6 +110,15 @@ impl Cookies {
         if values.all(|other| other == first) { std::str::from_utf8(first).ok() } else { None }
     }
 
+    /// Whether this browser is on its way through a login that the release before began, which named a cookie for each.
+    pub fn has_attempt_of_before(&self, headers: &HeaderMap) -> bool {
+        let is_one = |name: &[u8]| {
+            let id = name.strip_prefix(self.binding.as_bytes()).unwrap_or_default();
+            id.len() == 20 && id.iter().take(12).all(u8::is_ascii_hexdigit)
+        };
+        pairs(headers).any(|(name, _)| is_one(name))
+    }
+
     /// Removes our cookies, in either form, from what goes to the upstream, and joins several lines to one as
     /// HTTP/1.1 wants it (RFC 9113 section 8.2.3).
     pub fn strip_ours(&self, headers: &mut HeaderMap) {

@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 
-use super::{Answer, CallbackError, Purpose, Redirect, SignIn, return_to::ReturnTo};
+use super::{Answer, At, CallbackError, Purpose, Redirect, SignIn, return_to::ReturnTo};
 use crate::address::AccessUrl;
 
 /// A login that came to nothing.
@@ -39,23 +39,19 @@ impl CallbackError {
     }
 }
 
-/// Whether a provider seems to have sent this.
-fn has_code(query: &str) -> bool {
-    Answer::parse(query).is_ok_and(|answer| answer.code.is_some())
-}
-
 impl SignIn {
     /// What is left of a login that failed.
-    pub(super) async fn failed(&self, error: CallbackError, site: &AccessUrl, query: &str) -> Failed {
+    pub(super) async fn failed(&self, error: CallbackError, at: At<'_>, query: &str) -> Failed {
         let attempt = Answer::parse(query).ok().and_then(|answer| self.attempt_of(&answer).ok());
         let Some(attempt) = attempt else {
-            // One that an older release began, or a replica with a newer key. What it led to is not known.
-            let is_of_somebody = matches!(&error, CallbackError::UnknownAttempt(_)) && has_code(query);
-            let return_to = is_of_somebody.then(ReturnTo::front_page);
-            return Failed { error, return_to, may_begin_again: is_of_somebody };
+            // One that the release before began, which kept what it led to where nobody looks any more.
+            let is_of_before =
+                matches!(&error, CallbackError::UnknownAttempt(_)) && self.cookies.has_attempt_of_before(at.headers);
+            let return_to = is_of_before.then(ReturnTo::front_page);
+            return Failed { error, return_to, may_begin_again: is_of_before };
         };
         let may_begin_again = !attempt.is_second() && error.may_pass();
-        Failed { error, return_to: Some(self.destination(&attempt, site).await), may_begin_again }
+        Failed { error, return_to: Some(self.destination(&attempt, at.site).await), may_begin_again }
     }
 
     /// Sends a browser to the provider once more, to the page that it was on its way to: its attempt was too old, or was

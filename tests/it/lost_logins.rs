@@ -268,3 +268,16 @@ async fn a_wrong_account_is_no_dead_end() {
     let out = refused.send(Method::POST, "/oauth2/sign_out", &[("sec-fetch-site", "same-origin")], "").await.location();
     assert!(out.as_str().starts_with(world.idp.issuer()), "{out}");
 }
+
+#[tokio::test]
+async fn a_login_that_the_release_before_began_begins_again() {
+    let world = World::start().await;
+    let visitor = world.visitor();
+    let callback = "/oauth2/callback?code=c&state=0193a5c7d8e9AbCdEfGh.x";
+    assert_eq!(visitor.get(callback).await.status, StatusCode::BAD_REQUEST, "it is nobody's");
+    visitor.set_cookie("__Host-evergate_login_0193a5c7d8e9AbCdEfGh", "sealed-otherwise");
+    let again = visitor.get(callback).await.location();
+    assert!(again.as_str().starts_with(world.idp.issuer()), "{again}");
+    visitor.get(&path_of(&world.idp.authorize(&again).await)).await.location();
+    assert!(visitor.get("/").await.is_upstreams());
+}
