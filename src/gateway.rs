@@ -237,6 +237,11 @@ impl Gateway {
         route: &Route,
         request: &Request<Incoming>,
     ) -> Result<(Permit, Option<Watch>), Refusal> {
+        if let Some(asked) = self.settings.cross_origin.preflight(&exchange.method, request.headers())
+            && request.body().is_end_stream()
+        {
+            return Ok((route.rule.permit_preflight(&asked, request.headers())?, None));
+        }
         route.rule.takes(&exchange.method, request.headers())?;
         if let Some(permit) = route.rule.permit_anybody() {
             return Ok((permit, None));
@@ -258,6 +263,9 @@ impl Gateway {
         let mut response = refusal.into_response(&ways);
         if may_be_late && exchange.call.is_some_and(|call| call.is_past(exchange.elapsed())) {
             response = grpc::too_late();
+        }
+        if let Some(origin) = &exchange.friend {
+            refusal::let_read(response.headers_mut(), origin);
         }
         if closes {
             // RFC 9112 section 9.6.

@@ -113,6 +113,15 @@ impl Rule {
         matches!(self.who, Who::Anybody).then_some(Permit { passport: None })
     }
 
+    /// Lets a preflight pass that asks about `method`, as nobody's.
+    ///
+    /// # Errors
+    /// [`Denied::Method`].
+    pub fn permit_preflight(&self, method: &Method, headers: &HeaderMap) -> Result<Permit, Denied> {
+        self.takes(method, headers)?;
+        Ok(Permit { passport: None })
+    }
+
     /// Lets a request of `identity` pass, whom `everybody`'s policy lets pass too.
     ///
     /// # Errors

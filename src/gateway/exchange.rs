@@ -39,6 +39,8 @@ pub(super) struct Exchange {
     pub(super) is_no_page: bool,
     /// The page that a form was sent from, as its browser says.
     pub(super) referer: Option<HeaderValue>,
+    /// The other site's origin that the request comes from, if it is one that may ask.
+    pub(super) friend: Option<HeaderValue>,
     /// How often a page of ours has just tried again by itself.
     pub(super) tries: u32,
     /// Whether a refusal leaves a body unread, behind which no other request can be told on this connection.
@@ -87,6 +89,7 @@ impl Exchange {
             reads_html,
             is_no_page: is_no_page(request.headers()),
             referer: sends_form.then(|| request.headers().get(header::REFERER).cloned()).flatten(),
+            friend: settings.cross_origin.friend(request.headers()).cloned(),
             tries: if asker == Asker::Navigation { tries::just_made(&settings.cookies, request.headers()) } else { 0 },
             version: request.version(),
             call: Call::of(request),

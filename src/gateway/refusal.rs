@@ -20,7 +20,7 @@ use crate::{
 
 use login::{callback_row, denied_row};
 
-pub(super) use answer::{Ways, html, json};
+pub(super) use answer::{Ways, html, json, let_read};
 
 /// Why a request is not served.
 #[derive(Debug)]

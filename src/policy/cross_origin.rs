@@ -3,7 +3,7 @@
 //! `SameSite=Lax` keeps the cookie from foreign sites' forms and scripts, but not from those of sibling hosts, and not from
 //! the handshake of a WebSocket that such a page opens. The apps behind us have no login code, so seldom a defence either.
 
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 
 use crate::address::AccessUrl;
 
@@ -20,14 +20,14 @@ impl CrossOrigin {
     /// Whether a request may pass. Reading is let through: what a foreign page may see of the answer is the browser's to
     /// decide. Programs that are no browsers send neither header.
     pub fn allows(&self, method: &Method, headers: &HeaderMap, access: &AccessUrl) -> bool {
-        let Self::Only(origins) = self else { return true };
+        let Self::Only(_) = self else { return true };
         let reads = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) && !headers.contains_key(header::UPGRADE);
         if reads {
             return true;
         }
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let origin = text("origin");
-        if origin.is_some_and(|origin| origin == access.at("") || origins.iter().any(|allowed| allowed == origin)) {
+        if origin.is_some_and(|origin| origin == access.at("")) || self.friend(headers).is_some() {
             return true;
         }
         match text("sec-fetch-site") {
@@ -35,6 +35,28 @@ impl CrossOrigin {
             Some(site) => matches!(site, "same-origin" | "none"),
             None => origin.is_none(),
         }
+    }
+}
+
+impl CrossOrigin {
+    /// The origin that a request names, if it is one of those that are allowed by name.
+    pub fn friend<'a>(&self, headers: &'a HeaderMap) -> Option<&'a HeaderValue> {
+        let Self::Only(origins) = self else { return None };
+        let origin = headers.get(header::ORIGIN)?;
+        origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()).then_some(origin)
+    }
+
+    /// The method that a preflight of an allowed origin asks about (Fetch section 4.8). Browsers send it without cookies, so that
+    /// nobody can be known for it; what they may do is for the app to say.
+    pub fn preflight(&self, method: &Method, headers: &HeaderMap) -> Option<Method> {
+        let names_nobody = ![header::COOKIE, header::AUTHORIZATION].iter().any(|name| headers.contains_key(name));
+        let is_friend = match self {
+            Self::Only(_) => self.friend(headers).is_some(),
+            Self::Any => headers.contains_key(header::ORIGIN),
+        };
+        let asked = headers.get(header::ACCESS_CONTROL_REQUEST_METHOD)?;
+        let is_preflight = *method == Method::OPTIONS && names_nobody && is_friend;
+        is_preflight.then(|| Method::from_bytes(asked.as_bytes()).ok()).flatten()
     }
 }
 

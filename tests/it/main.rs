@@ -14,6 +14,7 @@ mod config;
 mod conformance;
 mod crash;
 mod credentials;
+mod cross_origin;
 mod crowd;
 mod database_contract;
 mod draining;

@@ -1,6 +1,6 @@
 //! The answer that a refusal makes: a page for people, JSON for scripts.
 
-use http::{HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use url::form_urlencoded::byte_serialize;
 
 use super::{Offer, Refusal, Row};
@@ -136,6 +136,16 @@ impl Refusal {
 fn challenge(ways: &Ways<'_>) -> Option<HeaderValue> {
     let (start, cookie) = (&ways.start, ways.cookies.session());
     HeaderValue::try_from(format!("Cookie realm=\"Evergate\", form-action=\"{start}\", cookie-name=\"{cookie}\"")).ok()
+}
+
+/// Lets scripts of an allowed origin read the answer, as they may read the app's (Fetch section 3.2): else a 401 is no more to them
+/// than a failure.
+pub(in crate::gateway) fn let_read(headers: &mut HeaderMap, origin: &HeaderValue) {
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    let exposed = HeaderValue::from_static("evergate-answer, retry-after, www-authenticate");
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+    headers.append(header::VARY, HeaderValue::from_static("origin"));
 }
 
 /// A page of ours.

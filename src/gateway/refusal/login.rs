@@ -15,7 +15,7 @@ pub(super) fn denied_row(denied: Denied, row: impl Fn(StatusCode, &'static str, 
             StatusCode::FORBIDDEN,
             "access_denied",
             "Request refused",
-            "A page of another site sent this request, which that site may not do here. Nothing was changed, and you are still signed in.",
+            "A page of another site, or one that hides where it comes from (Referrer-Policy: no-referrer), sent this request, which may not be done here. Nothing was changed, and you are still signed in.",
         ),
         Denied::EmailNotVerified => Row {
             offers: Offer::SignIn,

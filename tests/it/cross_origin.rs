@@ -1,0 +1,73 @@
+//! Pages of other origins that an administrator allows.
+
+use http::{Method, StatusCode};
+
+use crate::harness::World;
+
+const FRIEND: &str = "https://friend.example";
+
+fn preflight(origin: &'static str, method: &'static str) -> Vec<(&'static str, &'static str)> {
+    vec![
+        ("origin", origin),
+        ("access-control-request-method", method),
+        ("access-control-request-headers", "content-type"),
+        ("sec-fetch-mode", "cors"),
+        ("x-forwarded-user", "admin"),
+    ]
+}
+
+#[tokio::test]
+async fn a_preflight_of_an_allowed_origin_reaches_the_app_without_identity_and_no_other_does() {
+    let world = World::build()
+        .set("allowed_origins", FRIEND)
+        .routes(|app| format!("[[route]]\npath = \"/read\"\nmethods = [\"GET\"]\nupstream = \"{app}\""))
+        .start()
+        .await;
+    let stranger = world.visitor();
+    assert!(stranger.send(Method::OPTIONS, "/api", &preflight(FRIEND, "PUT"), "").await.is_upstreams());
+    let seen = world.upstream.last();
+    assert_eq!((seen.method.as_str(), seen.header("origin"), seen.header("x-forwarded-user")), ("OPTIONS", Some(FRIEND), None));
+    assert!(stranger.send(Method::OPTIONS, "/read", &preflight(FRIEND, "GET"), "").await.is_upstreams());
+    let before = world.upstream.requests().len();
+    let refused = stranger.send(Method::OPTIONS, "/read", &preflight(FRIEND, "DELETE"), "").await;
+    assert_eq!(refused.status, StatusCode::METHOD_NOT_ALLOWED, "which the route does not take");
+    for (headers, body) in [
+        (preflight("https://evil.example", "PUT"), ""),
+        (preflight("https://friend.example.evil", "PUT"), ""),
+        (preflight("null", "PUT"), ""),
+        (vec![("origin", FRIEND)], ""),
+        ([preflight(FRIEND, "PUT"), vec![("cookie", "a=b")]].concat(), ""),
+        ([preflight(FRIEND, "PUT"), vec![("authorization", "Bearer x")]].concat(), ""),
+        (preflight(FRIEND, "PUT"), "a body"),
+    ] {
+        let refused = stranger.send(Method::OPTIONS, "/api", &headers, body).await;
+        assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{headers:?}");
+    }
+    assert_eq!(stranger.send(Method::POST, "/api", &preflight(FRIEND, "PUT"), "").await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(world.upstream.requests().len(), before);
+}
+
+#[tokio::test]
+async fn what_we_refuse_to_an_allowed_origin_it_can_read() {
+    let world = World::build().set("allowed_origins", FRIEND).start().await;
+    let visitor = world.visitor();
+    let asked =
+        async |origin: &str| visitor.send(Method::GET, "/api", &[("origin", origin), ("sec-fetch-mode", "cors")], "").await;
+    let told = asked(FRIEND).await;
+    assert_eq!(told.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(told.header("access-control-allow-origin"), FRIEND);
+    assert_eq!((told.header("access-control-allow-credentials"), told.header("vary")), ("true", "origin"));
+    assert!(told.header("access-control-expose-headers").contains("www-authenticate"));
+    for stranger in ["https://evil.example", "null"] {
+        assert_eq!(asked(stranger).await.header("access-control-allow-origin"), "", "{stranger}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_hides_where_it_comes_from_is_told_what_keeps_its_form_out() {
+    let world = World::build().set("access_url", "http://app.test").start().await;
+    let ann = world.signed_in().await;
+    let page = ann.send(Method::POST, "/save", &[("origin", "null"), ("accept", "text/html")], "x").await;
+    assert_eq!(page.status, StatusCode::FORBIDDEN);
+    assert!(page.text().contains("no-referrer") && !page.text().contains("account"), "{}", page.text());
+}
