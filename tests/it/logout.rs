@@ -124,10 +124,15 @@ async fn whoever_signs_out_while_the_store_takes_no_writes_is_signed_out() {
 }
 
 #[tokio::test]
-async fn signing_out_without_a_session_tells_the_provider_nothing() {
+async fn signing_out_without_a_session_here_reaches_the_provider_which_may_have_one() {
     let world = World::start().await;
-    let reply = world.visitor().send(Method::POST, "/oauth2/sign_out", &[("accept", "text/html")], "").await;
-    assert_eq!(reply.status, StatusCode::OK);
+    let to_provider =
+        world.visitor().send(Method::POST, "/oauth2/sign_out?rd=%2Fbye", &[("accept", "text/html")], "").await.location();
+    assert!(
+        to_provider.as_str().starts_with(world.idp.issuer()) && !to_provider.as_str().contains("id_token_hint"),
+        "{to_provider}"
+    );
+    assert!(to_provider.query_pairs().any(|(name, value)| name == "state" && !value.is_empty()));
     assert_eq!(world.visitor().send(Method::DELETE, "/oauth2/sign_out", &[], "").await.status, StatusCode::METHOD_NOT_ALLOWED);
 }
 
