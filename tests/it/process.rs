@@ -3,14 +3,11 @@
 use std::{
     io::{BufRead, BufReader, Read},
     process::{Child, Command, Stdio},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU16, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
-use crate::harness::{certificates::Authority, eventually::eventually, upstream::Upstream, visitor::Visitor};
+use crate::harness::{certificates::Authority, eventually::eventually, process::free_port, upstream::Upstream, visitor::Visitor};
 
 fn evergate(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_evergate"));
@@ -29,19 +26,6 @@ fn send(signal: &str, child: &Child) {
 
 fn terminate(child: &Child) {
     send("-TERM", child);
-}
-
-/// A free port below those that the system gives to whoever asks for any, as all the other tests do: none of them takes it before
-/// the process has it.
-fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = 20_000 + u16::try_from(std::process::id() % 8_000).unwrap();
-    loop {
-        let port = first + NEXT.fetch_add(1, Ordering::Relaxed);
-        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
 }
 
 /// A gateway without a reachable provider, which starts all the same.

@@ -3,11 +3,25 @@
 use std::{
     net::SocketAddr,
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
 };
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use super::{World, eventually::eventually, visitor::Visitor};
+
+/// A free port below those that the system gives to whoever asks for any, as all the other tests do: none of them takes it before
+/// the process has it.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 20_000 + u16::try_from(std::process::id() % 8_000).unwrap();
+    loop {
+        let port = first + NEXT.fetch_add(1, Ordering::Relaxed);
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
 
 pub struct Process {
     pub address: SocketAddr,
@@ -30,8 +44,7 @@ impl World {
 
     /// The same without the wait.
     pub fn spawn_process(&self, port: Option<u16>) -> Process {
-        let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let address = SocketAddr::from(([127, 0, 0, 1], port.unwrap_or_else(free)));
+        let address = SocketAddr::from(([127, 0, 0, 1], port.unwrap_or_else(free_port)));
         let binary = self.binary();
         // A write that meets the limit of a file's size fails, as on a full disk, instead of ending the process.
         let mut command = Command::new("/bin/sh");
