@@ -35,8 +35,6 @@ pub(super) struct Exchange {
     pub(super) asker: Asker,
     /// Whether the asker reads HTML rather than JSON.
     pub(super) reads_html: bool,
-    /// Whether it is certain that no person is about to see the answer as a page: the browser says so, or only fetches it ahead.
-    pub(super) is_no_page: bool,
     /// The page that a form was sent from, as its browser says.
     pub(super) referer: Option<HeaderValue>,
     /// The other site's origin that the request comes from, if it is one that may ask.
@@ -87,7 +85,6 @@ impl Exchange {
             names_host: host.is_some(),
             asker,
             reads_html,
-            is_no_page: is_no_page(request.headers()),
             referer: sends_form.then(|| request.headers().get(header::REFERER).cloned()).flatten(),
             friend: settings.cross_origin.friend(request.headers()).cloned(),
             tries: if asker == Asker::Navigation { tries::just_made(&settings.cookies, request.headers()) } else { 0 },
@@ -151,7 +148,7 @@ const REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
 fn asker(method: &Method, headers: &HeaderMap, reads_html: bool) -> Asker {
     let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let reads = matches!(*method, Method::GET | Method::HEAD);
-    if !reads || headers.contains_key(header::UPGRADE) || is_fetched_ahead(headers) {
+    if !reads || headers.contains_key(header::UPGRADE) {
         return Asker::Other;
     }
     let navigates = match (text(&SEC_FETCH_MODE), text(&SEC_FETCH_DEST)) {
@@ -161,11 +158,12 @@ fn asker(method: &Method, headers: &HeaderMap, reads_html: bool) -> Asker {
         // The views of apps on Android send their app's name.
         (None, None) => reads_html && text(&REQUESTED_WITH).is_none_or(|with| !with.eq_ignore_ascii_case("XMLHttpRequest")),
     };
-    if navigates { Asker::Navigation } else { Asker::Other }
+    if navigates && !is_fetched_ahead(headers) { Asker::Navigation } else { Asker::Other }
 }
 
-/// Whether Fetch metadata say that this is no top-level navigation, or a page is fetched ahead of one.
-fn is_no_page(headers: &HeaderMap) -> bool {
+/// Whether it is certain that no person is about to see the answer as a page: Fetch metadata say that this is no top-level
+/// navigation, or a page is fetched ahead of one.
+pub(super) fn is_no_page(headers: &HeaderMap) -> bool {
     let is_other = |name: &HeaderName, own: &[u8]| headers.get(name).is_some_and(|value| value.as_bytes() != own);
     is_other(&SEC_FETCH_MODE, b"navigate") || is_other(&SEC_FETCH_DEST, b"document") || is_fetched_ahead(headers)
 }

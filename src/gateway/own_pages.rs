@@ -22,7 +22,7 @@ use tower_cookies::{Cookie, CookieManagerLayer, Cookies as Jar};
 use super::{
     Gateway,
     admission::{Inquiry, NotAdmitted},
-    exchange::Exchange,
+    exchange::{Exchange, is_no_page},
     redirect,
     refusal::{Refusal, Ways, html, json as json_answer},
     tries,
@@ -170,7 +170,7 @@ impl Asked {
 /// Begins a login by hand; `rd` says where it leads, and `another=true` that it is to be with another account.
 async fn start(State(asked): State<Asked>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response<Body> {
     let (sign_in, query) = (&asked.gateway.sign_in, query.as_deref().unwrap_or_default());
-    if asked.exchange.is_no_page {
+    if is_no_page(&headers) {
         return asked.refuse(Refusal::NoPage);
     }
     let return_to = asked.return_from(query, "rd").unwrap_or_else(ReturnTo::front_page);
@@ -185,7 +185,7 @@ async fn start(State(asked): State<Asked>, RawQuery(query): RawQuery, headers: H
 /// Where the provider sends the browser back to.
 async fn callback(State(asked): State<Asked>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response<Body> {
     let (sign_in, query) = (&asked.gateway.sign_in, query.as_deref().unwrap_or_default());
-    if asked.exchange.is_no_page {
+    if is_no_page(&headers) {
         return asked.refuse(Refusal::NoPage);
     }
     let came_back = sign_in.came_back(query, &headers);
