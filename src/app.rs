@@ -112,6 +112,7 @@ pub struct Running {
     stop: CancellationToken,
     background: CancellationToken,
     work: TaskTracker,
+    tunnels: TaskTracker,
     serving: tokio::task::JoinHandle<()>,
     renewer: Renewer,
     store: Store,
@@ -151,7 +152,7 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
     };
     let metrics_address = metrics_listener.as_ref().map(TcpListener::local_addr).transpose()?;
 
-    let (work, background) = (TaskTracker::new(), CancellationToken::new());
+    let (work, tunnels, background) = (TaskTracker::new(), TaskTracker::new(), CancellationToken::new());
     let (stop, draining) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
     let drain = Drain::new(settings.server.drain_deadline);
     let mut told = BTreeSet::new();
@@ -183,7 +184,7 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
         store: store.clone(),
         renewer: renewer.clone(),
         policy: settings.policy.clone(),
-        forwarder: Forwarder::new(targets, &cookies, work.clone(), drain.clone()),
+        forwarder: Forwarder::new(targets, &cookies, tunnels.clone(), drain.clone()),
         sign_in: SignIn {
             callback_path: format!("{}/callback", settings.gateway.prefix),
             cookies,
@@ -267,6 +268,7 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
         stop,
         background,
         work,
+        tunnels,
         serving,
         renewer,
         store: kept_store,
@@ -316,6 +318,9 @@ impl Running {
         self.drain.begin();
         let finish = async {
             let _served = self.serving.await;
+            self.tunnels.close();
+            self.tunnels.wait().await;
+            // Only now: while a tunnel is open, it is heard of when its session ends.
             self.background.cancel();
             self.work.close();
             self.work.wait().await;

@@ -69,8 +69,10 @@ async fn a_session_that_ends_in_a_drain_ends_its_websockets_as_ever() {
     let mut world = World::build().set("shutdown_timeout", "60s").replicas(2).start().await;
     let visitor = world.signed_in().await;
     let mut socket = visitor.websocket().await;
-    let there = visitor.at(world.replicas[1].address);
+    let (here, there) = (world.address(), visitor.at(world.replicas[1].address));
     let stopping = tokio::spawn(world.replicas.remove(0).stop());
+    // Nobody is served there any more by then, but for the socket.
+    eventually("it is stopping", async || tokio::net::TcpStream::connect(here).await.is_err()).await;
     there.send(http::Method::POST, "/oauth2/sign_out", &[], "").await;
     let closed = tokio::time::timeout(Duration::from_secs(20), socket.next()).await.expect("not only when its turn comes");
     let Some(Ok(Message::Close(Some(frame)))) = closed else { panic!("{closed:?}") };

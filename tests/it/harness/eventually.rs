@@ -2,7 +2,7 @@
 
 use std::{ops::AsyncFnMut, time::Duration};
 
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Waits until `holds` does.
 pub async fn eventually(what: &str, holds: impl AsyncFnMut() -> bool) {
