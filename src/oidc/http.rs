@@ -7,10 +7,7 @@ use std::{
     future::Future,
     io::Read,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -36,7 +33,8 @@ pub(super) struct HttpClient {
     client: Client<Promptly<HttpsConnector<HttpConnector>>, Full<Bytes>>,
     /// Something was asked where nobody knows of it, or nobody is there: it may have another address by now.
     gone: Notify,
-    is_missing: AtomicBool,
+    /// The address at which there was nothing.
+    missing: Mutex<Option<Uri>>,
 }
 
 /// A whole answer.
@@ -88,18 +86,20 @@ impl HttpClient {
             .enable_http1()
             .wrap_connector(connector);
         let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(Promptly(connector));
-        Self { client, gone: Notify::new(), is_missing: AtomicBool::new(false) }
+        Self { client, gone: Notify::new(), missing: Mutex::default() }
     }
 
     /// Asks one of the endpoints that the provider's metadata name.
     pub(super) async fn ask(&self, request: Request<Full<Bytes>>, deadline: Duration) -> Result<Answer, FetchError> {
+        let address = request.uri().clone();
         let answer = self.fetch(request, deadline).await;
         match &answer {
             Ok(answer) if matches!(answer.status.as_u16(), 404 | 405 | 410) => {
-                self.is_missing.store(true, Ordering::Release);
+                *self.missing() = Some(address);
                 self.gone.notify_one();
             }
-            Ok(answer) if answer.status.is_success() => self.is_missing.store(false, Ordering::Release),
+            // What another endpoint answers says nothing of this one.
+            Ok(answer) if answer.status.is_success() => drop(self.missing().take_if(|missing| *missing == address)),
             Err(FetchError::NotSent(_)) => self.gone.notify_one(),
             Ok(_)
             | Err(FetchError::Untrusted(_) | FetchError::Broken(_) | FetchError::TimedOut(_) | FetchError::Unreadable(_)) => {}
@@ -114,12 +114,16 @@ impl HttpClient {
 
     /// Whether the last answer that says anything of it was that there is no such endpoint.
     pub(super) fn is_missing_an_endpoint(&self) -> bool {
-        self.is_missing.load(Ordering::Acquire)
+        self.missing().is_some()
     }
 
     /// The addresses have been read anew.
     pub(super) fn has_new_addresses(&self) {
-        self.is_missing.store(false, Ordering::Release);
+        *self.missing() = None;
+    }
+
+    fn missing(&self) -> MutexGuard<'_, Option<Uri>> {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) async fn fetch(&self, mut request: Request<Full<Bytes>>, deadline: Duration) -> Result<Answer, FetchError> {
