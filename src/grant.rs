@@ -66,7 +66,7 @@ pub struct Grant {
     /// Since when renewals bring ID tokens that cannot be verified, so that the identity is the one before, and the access token
     /// is nobody's as far as is known.
     pub unverified_since: Option<Timestamp>,
-    /// The key under which its tokens were sealed, if this process does not have it. The access token is empty then.
+    /// The key under which one of its tokens was sealed, if this process does not have it. The access token may be empty then.
     pub missing_key: Option<KeyId>,
     /// Set once it cannot be renewed any more.
     pub ended: Option<Ended>,

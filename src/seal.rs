@@ -29,18 +29,6 @@ pub struct KeyRing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyId([u8; KEY_ID_LEN]);
 
-impl KeyId {
-    /// The same, as bytes.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// As it stands in what was sealed.
-    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        bytes.try_into().ok().map(Self)
-    }
-}
-
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex(&self.0))
@@ -103,6 +91,17 @@ impl KeyRing {
     /// All keys, the sealing one first.
     pub fn ids(&self) -> impl Iterator<Item = KeyId> {
         self.opens.iter().map(|key| key.id)
+    }
+
+    /// The key that something was sealed under; `None` for what is not of the sealed form.
+    pub fn key_of(sealed: &[u8]) -> Option<KeyId> {
+        let id = sealed.strip_prefix(&[FORMAT])?.first_chunk()?;
+        Some(KeyId(*id))
+    }
+
+    /// Whether a key is on the ring.
+    pub fn has(&self, key: KeyId) -> bool {
+        self.opens.iter().any(|known| known.id == key)
     }
 
     /// Seals anew, under the sealing key, what was sealed for `place`.

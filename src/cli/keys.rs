@@ -1,5 +1,7 @@
 //! `evergate keys`.
 
+use std::collections::BTreeMap;
+
 use clap::{ArgMatches, Command};
 
 use super::{block_on, say};
@@ -7,12 +9,14 @@ use crate::{
     app,
     config::{Environment, Problems},
     seal::KeyRing,
-    store::{Resealed, Store},
+    store::{Resealed, SealedUnder, Store, StoreError},
     telemetry::metrics::Metrics,
 };
 
-/// So many grants are sealed anew between two looks at the store.
+/// So many grants are looked at at once.
 const BATCH: i64 = 100;
+/// All are looked at again for as long as some change meanwhile, but not without end.
+const MOST_PASSES: usize = 5;
 
 pub(super) fn command() -> Command {
     Command::new("keys")
@@ -43,11 +47,18 @@ fn open(environment: &Environment) -> anyhow::Result<Store> {
 
 async fn status(store: &Store) -> anyhow::Result<()> {
     let sealing = store.sealing_key();
-    let all = store.sealed_under().await?;
-    if !all.iter().any(|under| under.key == sealing) {
-        say(&format!("{sealing}  seals: no grants yet\n"));
+    let mut all = BTreeMap::from([(sealing, SealedUnder { key: sealing, grants: 0, is_known: true })]);
+    let mut after = None;
+    loop {
+        let (some, last) = store.sealed_under(after, BATCH).await?;
+        for under in some {
+            let counted = all.entry(under.key).or_insert(SealedUnder { grants: 0, ..under });
+            counted.grants += under.grants;
+        }
+        let Some(last) = last else { break };
+        after = Some(last);
     }
-    for under in all {
+    for under in all.values() {
         let role = match (under.key == sealing, under.is_known) {
             (true, _) => "seals",
             (false, true) => "opens; `evergate keys reseal` makes it unnecessary",
@@ -59,21 +70,30 @@ async fn status(store: &Store) -> anyhow::Result<()> {
 }
 
 async fn reseal(store: &Store) -> anyhow::Result<()> {
-    let (mut after, mut all) = (None, Resealed::default());
-    loop {
-        let some = store.reseal(after, BATCH).await?;
-        all.done += some.done;
-        all.unreadable += some.unreadable;
-        // What changed meanwhile was sealed under the first key by whoever changed it, unless that is an older gateway.
-        all.changed += some.changed;
-        match some.last {
-            Some(last) => after = Some(last),
-            None => break,
+    let mut done = 0;
+    for _ in 0..MOST_PASSES {
+        let pass = pass(store).await?;
+        done += pass.done;
+        if pass.changed == 0 {
+            say(&format!("sealed anew: {done}; cannot be opened: {}\n", pass.unreadable));
+            return status(store).await;
         }
     }
-    say(&format!(
-        "sealed anew: {}; renewed or ended meanwhile: {}; cannot be opened: {}\n",
-        all.done, all.changed, all.unreadable
-    ));
+    say(&format!("sealed anew: {done}; some grants are renewed too often, so begin again\n"));
     status(store).await
+}
+
+/// Looks at every grant once.
+async fn pass(store: &Store) -> Result<Resealed, StoreError> {
+    let mut all = Resealed::default();
+    loop {
+        let some = store.reseal(all.last, BATCH).await?;
+        all.done += some.done;
+        all.unreadable += some.unreadable;
+        all.changed += some.changed;
+        if some.last.is_none() {
+            return Ok(all);
+        }
+        all.last = some.last;
+    }
 }

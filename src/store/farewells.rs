@@ -10,8 +10,8 @@ use crate::{
     session::{Session, SessionHash},
 };
 
-/// As long as a login may be under way.
-const REMEMBERED: Duration = Duration::from_secs(15 * 60);
+/// For so long, in which every login that was under way must have come back.
+pub const REMEMBERED: Duration = Duration::from_secs(15 * 60);
 
 impl Store {
     /// Remembers that the provider has logged somebody out, for logins that are under way.

@@ -1,12 +1,18 @@
 //! Which keys the tokens in the store were sealed under, who has them, and the way from one to the next.
 
-use std::sync::PoisonError;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::PoisonError,
+};
 
 use super::{Access, Store, StoreError, heartbeat::DEAD_AFTER, on, place};
 use crate::{
     grant::GrantId,
-    seal::{KeyId, SealError},
+    seal::{KeyId, KeyRing, SealError},
 };
+
+/// So many grants are looked at for keys that are missing.
+const LOOKED_AT: i64 = 1000;
 
 /// How many grants were sealed under one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +30,7 @@ pub struct SealedUnder {
 pub struct Resealed {
     /// They are sealed under the sealing key now.
     pub done: u64,
-    /// They were renewed or ended meanwhile, and are looked at again.
+    /// They were renewed or ended meanwhile, and are to be looked at again: a renewal may leave a token as it was.
     pub changed: u64,
     /// They cannot be opened.
     pub unreadable: u64,
@@ -42,6 +48,14 @@ pub(super) struct Sealed {
     pub(super) id_token: Option<Vec<u8>>,
 }
 
+impl Sealed {
+    /// The keys of its tokens, each once.
+    fn keys(&self) -> impl Iterator<Item = KeyId> {
+        let tokens = [Some(&self.access), self.refresh.as_ref(), self.id_token.as_ref()];
+        tokens.into_iter().flatten().filter_map(|sealed| KeyRing::key_of(sealed)).collect::<BTreeSet<_>>().into_iter()
+    }
+}
+
 impl Store {
     /// The names of our keys, as the heartbeat tells them.
     pub(super) fn key_names(&self) -> String {
@@ -53,25 +67,32 @@ impl Store {
         self.keys.sealing()
     }
 
-    /// How many grants were sealed under which key. Reads all rows.
+    /// How many of up to `most` grants behind `after` have a token that was sealed under which key, and the last of them.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
-    pub async fn sealed_under(&self) -> Result<Vec<SealedUnder>, StoreError> {
-        let found = on!(self, Access::Read, sealed_under())?;
-        let named = |(bytes, grants): (Vec<u8>, i64)| {
-            let key = KeyId::from_bytes(&bytes)?;
-            Some(SealedUnder { key, grants, is_known: self.keys.ids().any(|known| known == key) })
-        };
-        Ok(found.into_iter().filter_map(named).collect())
+    pub async fn sealed_under(
+        &self,
+        after: Option<GrantId>,
+        most: i64,
+    ) -> Result<(Vec<SealedUnder>, Option<GrantId>), StoreError> {
+        let found = on!(self, Access::Read, sealed_tokens(after, most))?;
+        let mut counts = BTreeMap::new();
+        for key in found.iter().flat_map(Sealed::keys) {
+            *counts.entry(key).or_insert(0) += 1;
+        }
+        let counts = counts.into_iter().map(|(key, grants)| SealedUnder { key, grants, is_known: self.keys.has(key) });
+        Ok((counts.collect(), found.last().map(|sealed| sealed.id)))
     }
 
-    /// Looks which keys are missing here, and says so in the log and to whoever asks [`Store::missing_keys`].
+    /// Looks which keys are missing here, and says so in the log and to whoever asks [`Store::missing_keys`]. Only the first of
+    /// very many grants are looked at: their names are chance, so that a key of many is among them.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
     pub async fn look_for_missing_keys(&self) -> Result<(), StoreError> {
-        let missing: Vec<SealedUnder> = self.sealed_under().await?.into_iter().filter(|under| !under.is_known).collect();
+        let (counts, _) = self.sealed_under(None, LOOKED_AT).await?;
+        let missing: Vec<SealedUnder> = counts.into_iter().filter(|under| !under.is_known).collect();
         for under in &missing {
             tracing::error!(
                 key = %under.key, grants = under.grants,
@@ -98,15 +119,16 @@ impl Store {
         Ok(others.iter().any(|keys| keys.as_deref().is_none_or(|keys| keys.split(',').any(|known| known == name))))
     }
 
-    /// Seals up to `most` grants behind `after` anew that are not sealed under the sealing key. Gateways may run meanwhile.
+    /// Looks at up to `most` grants behind `after`, and seals those anew of which a token is not sealed under the sealing key.
+    /// Gateways may run meanwhile.
     ///
     /// # Errors
     /// Some may have been sealed anew; it is safe to begin again anywhere.
     pub async fn reseal(&self, after: Option<GrantId>, most: i64) -> Result<Resealed, StoreError> {
         let sealing = self.keys.sealing();
-        let found = on!(self, Access::Read, sealed_otherwise(sealing, after, most))?;
+        let found = on!(self, Access::Read, sealed_tokens(after, most))?;
         let mut resealed = Resealed { last: found.last().map(|sealed| sealed.id), ..Resealed::default() };
-        for sealed in found {
+        for sealed in found.into_iter().filter(|sealed| sealed.keys().any(|key| key != sealing)) {
             let Ok(anew) = self.sealed_anew(&sealed) else {
                 resealed.unreadable += 1;
                 continue;

@@ -30,7 +30,6 @@ use crate::{
     clock::{Timestamp, millis},
     grant::{AttemptId, EndReason, GrantId},
     history::{Event, Kind},
-    seal::KeyId,
     secret::Secret,
     session::{Session, SessionHash, cache::Change},
 };

@@ -127,18 +127,12 @@ impl Store {
         on!(self, Access::Repeatable, revoke_later(&revocation, &sealed, None))
     }
 
-    /// Takes up to `most` that are due at this provider. Whoever takes one has `lease` to say what came of it.
+    /// Takes one that is due at this provider. Whoever takes it has `lease` to say what came of it.
     ///
     /// # Errors
-    /// Some may have been taken, and are due again after `lease`.
-    pub async fn due_revocations(
-        &self,
-        issuer: &str,
-        client_id: &str,
-        lease: Duration,
-        most: i64,
-    ) -> Result<Vec<Revocation>, StoreError> {
-        let due = on!(self, Access::Once, due_revocations(issuer, client_id, lease, most))?;
+    /// One may have been taken, and is due again after `lease`.
+    pub async fn due_revocation(&self, issuer: &str, client_id: &str, lease: Duration) -> Result<Option<Revocation>, StoreError> {
+        let due = on!(self, Access::Once, due_revocation(issuer, client_id, lease))?;
         let read = |due: DueRevocation| {
             let token = match rows::open_text(&self.keys, &place("refresh_token", due.grant), &due.sealed) {
                 Ok(token) if !due.expired => Token::Known(token),
@@ -160,7 +154,7 @@ impl Store {
                 reason: due.reason,
             }
         };
-        Ok(due.into_iter().map(read).collect())
+        Ok(due.map(read))
     }
 
     /// Whether its revocation could end a grant of the same person's that is in use: any where a provider keeps one for all, and

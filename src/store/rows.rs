@@ -40,7 +40,8 @@ pub(super) struct GrantRow {
     pub(super) scopes: String,
     pub(super) fingerprint: String,
     pub(super) access_token: Vec<u8>,
-    pub(super) has_refresh_token: bool,
+    /// The refresh token's form and key, if there is one; the token itself is not read.
+    pub(super) refresh_token_head: Option<Vec<u8>>,
     pub(super) expires_at: i64,
     pub(super) lifetime: i64,
     pub(super) created_at: i64,
@@ -70,8 +71,11 @@ impl GrantRow {
             .ended_reason
             .map(|text| EndReason::parse(&text).ok_or(StoreError::Malformed("end reason")).map(|reason| Ended { reason, code }))
             .transpose()?;
+        // A renewal that brings no new refresh token leaves the old one as it was sealed.
+        let refresh_key = self.refresh_token_head.as_deref().and_then(KeyRing::key_of);
+        let missing_key = refresh_key.filter(|key| !keys.has(*key));
         let (access_token, missing_key) = match open_text(keys, &place("access_token", self.id), &self.access_token) {
-            Ok(token) => (token, None),
+            Ok(token) => (token, missing_key),
             Err(StoreError::Sealed(SealError::UnknownKey(key))) => (Secret::new(""), Some(key)),
             Err(error) => return Err(error),
         };
@@ -85,7 +89,7 @@ impl GrantRow {
             missing_key,
             expires_at: Timestamp(self.expires_at),
             lifetime: duration(self.lifetime),
-            has_refresh_token: self.has_refresh_token,
+            has_refresh_token: self.refresh_token_head.is_some(),
             scopes: self.scopes,
             fingerprint: Fingerprint::from_stored(self.fingerprint),
             generation: self.generation,

@@ -31,7 +31,6 @@ use crate::{
     clock::{Timestamp, millis},
     grant::{AttemptId, EndReason, GrantId},
     history::{Event, Kind},
-    seal::KeyId,
     session::{Session, SessionHash, cache::Change},
 };
 

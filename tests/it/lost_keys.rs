@@ -99,3 +99,33 @@ async fn after_a_restore_no_spent_refresh_token_is_presented() {
         assert_eq!(world.idp.calls(crate::harness::idp::Endpoint::Refresh), 0, "another grant was brought instead, silently");
     }
 }
+
+#[tokio::test]
+async fn a_refresh_token_that_renewals_left_as_it_was_is_counted_and_sealed_anew() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let (old, new) = (KeyRing::generate(), KeyRing::generate());
+        let start = |idp: &crate::harness::idp::Idp| idp.rotate_as(Rotation::Reusable);
+        let mut world = World::build().on(kind).set(KEYS, &old).start_with(start).await;
+        let visitor = world.signed_in().await;
+        let renew = async |world: &World| {
+            world.clock.advance(EXPIRED);
+            assert!(visitor.at(world.address()).get("/").await.is_upstreams());
+            assert!(world.upstream.last().header("x-evergate-renewed-at").is_none());
+        };
+        world.restart_with(&[(KEYS, &format!("{new},{old}"))]).await;
+        renew(&world).await;
+        let (_, status) = world.command(&["keys", "status"]).await;
+        assert!(status.contains("opens") && status.matches("1 grants").count() == 2, "under both: {status}");
+        // Without the old key it is known not to be renewable, and no intent is written for it.
+        world.restart_with(&[(KEYS, &new)]).await;
+        let here = visitor.at(world.address());
+        world.clock.advance(EXPIRED);
+        assert!(here.fetch("/").await.is_upstreams(), "by who it is");
+        world.restart_with(&[(KEYS, &format!("{new},{old}"))]).await;
+        renew(&world).await;
+        assert!(world.command(&["keys", "reseal"]).await.1.contains("sealed anew: 1"));
+        world.restart_with(&[(KEYS, &new)]).await;
+        renew(&world).await;
+        assert_eq!((world.idp.prompts(), world.idp.passes()), (1, 1), "and nobody noticed");
+    }
+}

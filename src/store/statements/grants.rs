@@ -5,7 +5,7 @@ macro_rules! grant_columns {
     ($now:literal) => {
         concat!(
             "grants.issuer, grants.client_id, grants.identity, grants.scopes, grants.fingerprint, grants.access_token, \
-             grants.refresh_token IS NOT NULL AS has_refresh_token, grants.expires_at, grants.lifetime, \
+             substr(grants.refresh_token, 1, 5) AS refresh_token_head, grants.expires_at, grants.lifetime, \
              grants.created_at AS granted_at, grants.renewed_at, grants.generation, grants.rotation, grants.presented, ",
             $now,
             " - grants.presented_at AS presented_ago, grants.refresh_until, grants.attempt, \
@@ -45,7 +45,7 @@ macro_rules! implement_grants {
                     scopes: row.try_get("scopes")?,
                     fingerprint: row.try_get("fingerprint")?,
                     access_token: row.try_get("access_token")?,
-                    has_refresh_token: row.try_get("has_refresh_token")?,
+                    refresh_token_head: row.try_get("refresh_token_head")?,
                     expires_at: row.try_get("expires_at")?,
                     lifetime: row.try_get("lifetime")?,
                     created_at: row.try_get("granted_at")?,

@@ -72,27 +72,26 @@ macro_rules! implement_revocations {
                 Ok(())
             }
 
-            /// Those that are due, each taken for `lease`, after which somebody else may try.
-            pub(super) async fn due_revocations(
+            /// One that is due, taken for `lease`, after which somebody else may try: people's own sign-outs first.
+            pub(super) async fn due_revocation(
                 connection: &mut $Connection,
                 issuer: &str,
                 client_id: &str,
                 lease: Duration,
-                most: i64,
-            ) -> Result<Vec<DueRevocation>, StoreError> {
+            ) -> Result<Option<DueRevocation>, StoreError> {
+                // Read to its end, because SQLite commits what returns rows after the last of them.
                 let rows = sqlx::query(concat!(
                     "UPDATE revocations SET tries = tries + 1, due_at = ", $now, " + $3 WHERE id IN (SELECT id FROM revocations \
-                     WHERE issuer = $1 AND client_id = $2 AND due_at <= ", $now, " ORDER BY sparing, tries, due_at LIMIT $4", $lock, ") \
+                     WHERE issuer = $1 AND client_id = $2 AND due_at <= ", $now, " ORDER BY sparing, tries, due_at LIMIT 1", $lock, ") \
                      RETURNING id, grant_id, session, subject, provider_session, identity, refresh_token, reason, sparing, tries, \
                      CASE WHEN expires_at <= ", $now, " THEN 1 ELSE 0 END AS expired"
                 ))
                 .bind(issuer)
                 .bind(client_id)
                 .bind(millis(lease))
-                .bind(most)
                 .fetch_all(&mut *connection)
                 .await?;
-                rows.iter()
+                rows.first()
                     .map(|row: &$Row| {
                         Ok(DueRevocation {
                             id: row.try_get("id")?,
@@ -108,7 +107,7 @@ macro_rules! implement_revocations {
                             expired: row.try_get::<i32, _>("expired")? != 0,
                         })
                     })
-                    .collect()
+                    .transpose()
             }
 
             /// Whether a living grant of this person's could be hurt: any, or one of what may be the same session at the provider.
