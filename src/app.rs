@@ -26,7 +26,7 @@ use crate::{
     seal::KeyRing,
     server,
     session::cache::SessionCache,
-    sign_in::{Exchanges, RefreshTokens, SignIn},
+    sign_in::{Exchanges, Parking, RefreshTokens, SignIn},
     sign_out::SignOut,
     store::Store,
     telemetry::metrics::Metrics,
@@ -63,6 +63,7 @@ pub fn administer(settings: &Checked) -> anyhow::Result<(Store, SignOut)> {
         clock: Clock::System,
         metrics,
         tasks: TaskTracker::new(),
+        revocations: Arc::default(),
         cache: Arc::default(),
     };
     Ok((store, sign_out))
@@ -176,6 +177,7 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
         clock: clock.clone(),
         metrics: metrics.clone(),
         tasks: work.clone(),
+        revocations: Arc::default(),
         cache: Arc::clone(&cache),
     };
     let gateway = Arc::new(Gateway::new(Rooms {
@@ -196,7 +198,7 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
             clock: clock.clone(),
             metrics: metrics.clone(),
             refresh_tokens: RefreshTokens::default(),
-            parking: tokio::sync::Mutex::default(),
+            parking: Parking::default(),
             exchanges: Exchanges::default(),
         },
         sign_out: sign_out.clone(),

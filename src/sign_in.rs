@@ -22,7 +22,7 @@ use url::form_urlencoded;
 
 use crate::{
     address::AccessUrl,
-    clock::{Clock, Timestamp},
+    clock::Clock,
     oidc::{CallbackProof, Provider, ProviderError, Signed},
     policy::{Denied, Policy},
     seal::KeyRing,
@@ -39,6 +39,7 @@ pub use begin::Purpose;
 pub use exchanges::Exchanges;
 pub use failed::Failed;
 pub use keep::RefreshTokens;
+pub use parked::Parking;
 pub use silent::Lasted;
 
 /// The login workflow.
@@ -64,8 +65,8 @@ pub struct SignIn {
     pub metrics: Metrics,
     /// Whether logins bring the refresh tokens that are asked for.
     pub refresh_tokens: RefreshTokens,
-    /// Taken by who parks an address; until when there is no room for more.
-    pub parking: tokio::sync::Mutex<Timestamp>,
+    /// Where long addresses are kept.
+    pub parking: Parking,
     /// Whose codes are exchanged now: callbacks are anybody's to send.
     pub exchanges: Exchanges,
 }
@@ -77,8 +78,6 @@ pub struct Redirect {
     pub location: String,
     /// `Set-Cookie` values.
     pub cookies: Vec<HeaderValue>,
-    /// A login has come to its end with it.
-    pub is_complete: bool,
 }
 
 /// Why a login attempt that returned made no session.
@@ -161,7 +160,7 @@ impl SignIn {
         let _turn = match self.exchanges.turn(at.client).await {
             Some(turn) => turn,
             // It can do without, and is not sent again so soon.
-            None if attempt.pass() == Pass::Silent && self.goes_on(headers).await? => return Ok(at.back_to(&return_to)),
+            None if attempt.pass() == Pass::Silent && self.goes_on(headers).await? => return Ok(self.back_to(at, &return_to)),
             None => return Err(CallbackError::Busy),
         };
         if !self.store.returned(attempt.name("returned"), attempt.at().plus(attempt::LIFE)).await? {
@@ -179,16 +178,11 @@ impl SignIn {
                 // The login before has made a session, which lasts as long as its access token.
                 Err(error) if self.standing(headers).await?.is_some() => {
                     tracing::info!(error = causes(&error), "the provider gave no refresh token");
-                    at.back_to(&return_to)
+                    self.back_to(at, &return_to)
                 }
                 Err(error) => return Err(error),
             },
         };
-        if redirect.is_complete {
-            // Nobody begins anything with what is left of the others: who comes back with them is signed in.
-            let names = self.cookies.bindings(headers).map(|(name, _)| name);
-            redirect.cookies.extend(names.filter_map(|name| self.cookies.clear(name)));
-        }
         if attempt.rounds() > 0 {
             let value = rounds::back_from(attempt.rounds(), now);
             redirect.cookies.extend(self.cookies.set(self.cookies.rounds(), &value, rounds::REMEMBERED));
@@ -223,6 +217,14 @@ impl SignIn {
         Ok(signed?)
     }
 
+    /// The end of a login, at the page that it led to. Nobody begins anything with what is left of the browser's other attempts: who
+    /// comes back with them is signed in.
+    fn back_to(&self, at: At<'_>, return_to: &ReturnTo) -> Redirect {
+        let names = self.cookies.bindings(at.headers).map(|(name, _)| name);
+        let cookies = names.filter_map(|name| self.cookies.clear(name)).collect();
+        Redirect { location: at.site.at(return_to.path()), cookies }
+    }
+
     fn attempt_of(&self, answer: &Answer) -> Result<Attempt, CallbackError> {
         Attempt::open(&self.keys, &answer.state).ok_or(CallbackError::UnknownAttempt("its state is not one of ours"))
     }
@@ -237,12 +239,6 @@ pub struct At<'a> {
     pub headers: &'a HeaderMap,
     /// Whence it comes.
     pub client: IpAddr,
-}
-
-impl At<'_> {
-    fn back_to(&self, return_to: &ReturnTo) -> Redirect {
-        Redirect { location: self.site.at(return_to.path()), cookies: Vec::new(), is_complete: true }
-    }
 }
 
 /// Where the parameter `name` leads. One that is empty, as in a form that had none to pass on, is none.

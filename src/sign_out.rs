@@ -7,6 +7,7 @@ mod revoking;
 use std::sync::Arc;
 
 use http::{HeaderMap, Method};
+use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
@@ -39,6 +40,8 @@ pub struct SignOut {
     pub metrics: Metrics,
     /// Where revocations run, so that a shutdown can wait for them.
     pub tasks: TaskTracker,
+    /// Somebody has just left a refresh token to be revoked.
+    pub revocations: Arc<Notify>,
     /// Sessions in memory, and those that have ended here and not in the store yet.
     pub cache: Arc<SessionCache>,
 }
@@ -196,8 +199,7 @@ impl SignOut {
         tracing::info!(session = hash.short(), by = by.as_str(), "logged out");
         let event = Event::of(Kind::Logout, farewell.grant, &farewell.identity, self.clock.now()).of_session(hash);
         self.store.note(event.because(by.as_str()));
-        let this = self.clone();
-        self.tasks.spawn(async move { this.revoke_due().await });
+        self.revocations.notify_one();
         Ok(Some(farewell))
     }
 }

@@ -39,6 +39,7 @@ use crate::{
 use gate::{Access, Gate};
 
 pub use error::StoreError;
+pub use farewells::REMEMBERED as LOGOUTS_REMEMBERED;
 pub use gate::Condition;
 pub use keys::{Resealed, SealedUnder};
 pub use postgres::PostgresSettings;

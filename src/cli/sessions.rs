@@ -95,6 +95,7 @@ pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Resul
                 // What has ended is revoked and written whatever became of the others.
                 sign_out.tasks.close();
                 sign_out.tasks.wait().await;
+                sign_out.revoke_due().await;
                 store.write_noted().await;
                 if failures > 0 {
                     bail!("{failures} sessions could not be ended");

@@ -116,7 +116,7 @@ impl Asked {
         let inquiry = Inquiry::about_the_visitor(&self.exchange, headers, &self.gateway.everybody);
         if failed.is_of_another_attempt() && self.gateway.admit(inquiry).await.is_ok() {
             let location = self.exchange.site.at(failed.return_to.as_ref().map_or("/", ReturnTo::path));
-            return redirect(&Redirect { location, cookies: Vec::new(), is_complete: false }, "signed_in");
+            return redirect(&Redirect { location, cookies: Vec::new() }, "signed_in");
         }
         if let Some(again) = self.gateway.sign_in.begin_again(&failed, &self.exchange.site, headers).await {
             tracing::info!(request.id = self.exchange.id_text(), error = causes(&failed.error), "a login begins again");
@@ -130,7 +130,7 @@ impl Asked {
     fn after_sign_out(&self, return_to: Option<&ReturnTo>) -> Response<Body> {
         if let Some(return_to) = return_to {
             let location = self.exchange.site.at(return_to.path());
-            return redirect(&Redirect { location, cookies: Vec::new(), is_complete: false }, "signed_out");
+            return redirect(&Redirect { location, cookies: Vec::new() }, "signed_out");
         }
         let (href, id) = (format!("{}/start", self.gateway.settings.prefix), self.exchange.id_text());
         let action = Action::Link { href: &href, label: "Sign in again" };
@@ -211,7 +211,7 @@ async fn again(State(asked): State<Asked>, RawQuery(query): RawQuery) -> Respons
     let tries = number.and_then(|(_, number)| number.parse().ok()).unwrap_or(0);
     let return_to = return_from(query, "rd", &asked.exchange.site).unwrap_or_else(ReturnTo::front_page);
     let cookies = tries::cookie(&asked.gateway.settings.cookies, tries).into_iter().collect();
-    redirect(&Redirect { location: asked.exchange.site.at(return_to.path()), cookies, is_complete: false }, "again")
+    redirect(&Redirect { location: asked.exchange.site.at(return_to.path()), cookies }, "again")
 }
 
 /// Ends the session, at once when our own pages ask and after a question when anybody else does.
@@ -266,9 +266,7 @@ async fn sign_out(
     // Who signs out and in again has made a click.
     let rounds = gateway.settings.cookies.clear(gateway.settings.cookies.rounds());
     let mut response = match end_session {
-        Some(provider) => {
-            redirect(&Redirect { location: provider.into(), cookies: Vec::new(), is_complete: false }, "signed_out")
-        }
+        Some(provider) => redirect(&Redirect { location: provider.into(), cookies: Vec::new() }, "signed_out"),
         None => asked.after_sign_out(return_to.as_ref()),
     };
     response.headers_mut().extend(rounds.map(|cookie| (header::SET_COOKIE, cookie)));

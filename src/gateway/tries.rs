@@ -29,3 +29,24 @@ pub(super) fn cookie(cookies: &Cookies, tries: u32) -> Option<HeaderValue> {
     let tries = tries.min(99);
     cookies.set(cookies.tries(), &tries.to_string(), pause(tries) + LATE)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_minute_and_what_a_browser_says_is_bounded() {
+        assert_eq!([0, 1, 4, 5, 6, u32::MAX].map(|tries| pause(tries).as_secs()), [2, 4, 32, 60, 60, 60]);
+        let cookies = Cookies::new(true, "evergate");
+        let told = |cookie: &str| {
+            let headers = HeaderMap::from_iter([(http::header::COOKIE, HeaderValue::from_str(cookie).unwrap())]);
+            just_made(&cookies, &headers)
+        };
+        for (cookie, tries) in
+            [("__Host-evergate_tries=7", 7), ("__Host-evergate_tries=-1", 0), ("evergate_tries=7", 0), ("x=7", 0)]
+        {
+            assert_eq!(told(cookie), tries, "{cookie}");
+        }
+        assert!(cookie(&cookies, u32::MAX).unwrap().to_str().unwrap().starts_with("__Host-evergate_tries=99;"));
+    }
+}

@@ -75,8 +75,9 @@ impl ProviderError {
     /// Whether the provider refuses, and would refuse the same again: a client's error (RFC 9110 section 15.5) that is not about
     /// who we are or how often we ask.
     pub fn is_final(&self) -> bool {
-        let Self::Token(TokenFailure::Refused { status, .. }) = self else { return false };
-        status.is_client_error() && !matches!(status.as_u16(), 401 | 404 | 405 | 408 | 410 | 429)
+        let Self::Token(TokenFailure::Refused { status, code, .. }) = self else { return false };
+        let is_about_us = matches!(code.as_deref(), Some("invalid_client" | "unauthorized_client"));
+        status.is_client_error() && !is_about_us && !matches!(status.as_u16(), 401 | 404 | 405 | 408 | 410 | 429)
     }
 
     /// Whether the same login may well succeed a moment later, with nobody doing anything about it.

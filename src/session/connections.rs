@@ -225,6 +225,14 @@ mod tests {
         assert!(connections.sessions().iter().all(|seen| !seen.reached_a_limit), "what its user sends is use");
         assert_eq!(cache.take_touched().len(), 1);
 
+        // Its user logs in again in the same browser: what they send is use of the session that followed.
+        let next = Session { hash: SessionHash([8; 32]), last_seen: clock.now(), ..session.clone() };
+        let follows = cache.session(next.hash, clock.now(), || ready(Ok::<_, Infallible>(Some(next.clone())))).await;
+        connections.lives(&connections.sessions()[0], follows.unwrap().unwrap());
+        clock.advance(hour / 2);
+        first.used();
+        assert_eq!(cache.take_touched().into_iter().map(|(hash, _)| hash).collect::<Vec<_>>(), [next.hash]);
+
         connections.cut(session.hash);
         assert!(first.ended().is_cancelled() && second.ended().is_cancelled());
         let late = watch.open();

@@ -84,7 +84,7 @@ impl SignIn {
             let sent = silence::sent(self.provider.issuer(), now);
             cookies.extend(self.cookies.set(self.cookies.returning(), &sent, silence::REMEMBERED));
         }
-        Ok(Redirect { location: url.into(), cookies, is_complete: false })
+        Ok(Redirect { location: url.into(), cookies })
     }
 
     /// The ID token that says to the provider whose silence is asked for. Only one of its own, for this client, whose key it

@@ -108,7 +108,7 @@ impl SignIn {
         let mut redirect = if asks_again {
             self.begin(at.site, return_to, at.headers, Purpose::Consent(&identity)).await?
         } else {
-            at.back_to(return_to)
+            self.back_to(at, return_to)
         };
         redirect.cookies.extend(cookie);
         Ok(redirect)

@@ -8,7 +8,7 @@ use super::{
     attempt::{Attempt, LIFE},
     return_to::ReturnTo,
 };
-use crate::address::AccessUrl;
+use crate::{address::AccessUrl, clock::Timestamp};
 
 /// So many are parked at once: some sixteen megabytes at the most.
 const MOST: i64 = 2000;
@@ -18,11 +18,15 @@ const LONGEST_WAIT: Duration = Duration::from_secs(2);
 const FULL_FOR: Duration = Duration::from_secs(10);
 const PLACE: &str = "parked address";
 
+/// Who parks an address holds this, and it tells until when there is no room for more.
+#[derive(Debug, Default)]
+pub struct Parking(tokio::sync::Mutex<Timestamp>);
+
 impl SignIn {
     /// Parks the address to which an attempt leads. `false`: it leads to the front page instead.
     pub(super) async fn park(&self, attempt: &Attempt, return_to: &ReturnTo) -> bool {
         // One at a time, and none while there is no room: strangers must not keep the store busy with it.
-        let Ok(mut full_until) = tokio::time::timeout(LONGEST_WAIT, self.parking.lock()).await else { return false };
+        let Ok(mut full_until) = tokio::time::timeout(LONGEST_WAIT, self.parking.0.lock()).await else { return false };
         if attempt.at() < *full_until {
             return false;
         }

@@ -126,7 +126,7 @@ impl SignIn {
                 let seat = standing.as_ref().filter(same).map(|(session, _)| session.hash);
                 if seat.is_none() && lives {
                     // Somebody else is logged in at the provider now, which is no reason to end this session.
-                    return Ok(at.back_to(return_to));
+                    return Ok(self.back_to(at, return_to));
                 }
                 return self.enter(at, signed, seat, return_to, attempt).await;
             }
@@ -137,7 +137,7 @@ impl SignIn {
         let wants_a_word =
             matches!(&error, CallbackError::Refused { code, .. } if code == "consent_required" || code == "interaction_required");
         if lives && !wants_a_word {
-            return Ok(at.back_to(return_to));
+            return Ok(self.back_to(at, return_to));
         }
         match error {
             // Who may enter and where sessions are kept is not the provider's to say.

@@ -10,9 +10,8 @@ use crate::{
     telemetry::logs::causes,
 };
 
-/// So many are taken at once, for longer than they take.
-const BATCH: i64 = 16;
-const LEASE: Duration = Duration::from_secs(300);
+/// Whoever takes one has so long to say what came of it.
+const LEASE: Duration = Duration::from_secs(60);
 /// Looked for this often, besides whenever a session ends here.
 const LOOK: Duration = Duration::from_secs(5);
 /// A token that could not be revoked is tried again after pauses that grow between these.
@@ -22,52 +21,64 @@ const MOST_TRIES: u32 = 20;
 /// So many failures are told of in the log and the history.
 const PATIENCE: u32 = 3;
 
+/// A replica that has the key of a token has so long to take it.
+const ELSEWHERE: Duration = Duration::from_secs(60);
+
+/// How a round of revocations goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Went {
+    On,
+    /// The provider fails.
+    NoFurther,
+}
+
 impl SignOut {
-    /// Revokes what is due, for ever.
+    /// Revokes what is due, for ever, and sooner when a session ends here.
     pub async fn keep_revoking(&self) {
         loop {
             self.store.until_writable().await;
             self.revoke_due().await;
-            tokio::time::sleep(LOOK).await;
+            let _sooner = tokio::time::timeout(LOOK, self.revocations.notified()).await;
         }
     }
 
-    /// Revokes what is due now, until nothing is.
+    /// Revokes what is due now, one after the other, until nothing is or the provider fails: the others need not find that out too.
     pub async fn revoke_due(&self) {
         let provider = &self.provider;
         if !provider.is_ready() {
             return;
         }
         loop {
-            let due = match self.store.due_revocations(provider.issuer(), provider.client_id(), LEASE, BATCH).await {
-                Ok(due) if due.is_empty() => return,
-                Ok(due) => due,
-                Err(error) => {
-                    tracing::debug!(error = causes(&error), "it cannot be looked which refresh tokens are to be revoked");
-                    return;
-                }
+            let due = self.store.due_revocation(provider.issuer(), provider.client_id(), LEASE).await;
+            let done = match due {
+                Ok(Some(revocation)) => self.revoke(&revocation).await,
+                Ok(None) => return,
+                Err(error) => Err(error),
             };
-            for revocation in &due {
-                if let Err(error) = self.revoke(revocation).await {
-                    tracing::debug!(error = causes(&error), "what came of a revocation could not be kept; it is tried again");
+            match done {
+                Ok(Went::On) => {}
+                Ok(Went::NoFurther) => return,
+                Err(error) => {
+                    tracing::debug!(error = causes(&error), "the store failed a revocation, which is tried again");
+                    return;
                 }
             }
         }
     }
 
-    async fn revoke(&self, revocation: &Revocation) -> Result<(), StoreError> {
+    async fn revoke(&self, revocation: &Revocation) -> Result<Went, StoreError> {
         let (provider, now) = (&self.provider, self.clock.now());
         let preset = provider.preset();
         // What it would end may also be another gateway's, whose sessions are not known here.
         let reaches_all = preset.shares_grants || preset.revokes_all;
         let over = async |outcome: &str| {
             self.store.note(revocation.event(now, outcome));
-            self.store.forget_revocation(revocation).await
+            self.store.forget_revocation(revocation).await.map(|()| Went::On)
         };
         let token = match &revocation.token {
             Token::Known(token) => token,
             // A replica that has the key may.
-            Token::KeyMissing => return self.store.put_revocation_off(revocation, PAUSES.1).await,
+            Token::KeyMissing => return self.store.put_revocation_off(revocation, ELSEWHERE).await.map(|()| Went::On),
             Token::Dead => return over("failed").await,
         };
         let (issuer, client_id) = (provider.issuer(), provider.client_id());
@@ -93,7 +104,8 @@ impl SignOut {
                     );
                     self.store.note(revocation.event(now, "failed"));
                 }
-                self.store.put_revocation_off(revocation, back_off(revocation.tries, PAUSES.0, PAUSES.1)).await
+                let pause = back_off(revocation.tries, PAUSES.0, PAUSES.1);
+                self.store.put_revocation_off(revocation, pause).await.map(|()| Went::NoFurther)
             }
         }
     }

@@ -11,7 +11,8 @@ use evergate::{
     secret::Secret,
     session::{Session, SessionHash},
     store::{
-        Expired, Fence, Followed, NewGrant, PostgresSettings, Renewed, Seat, Settings, Sharing, Store, Tokens, Unverified, Whose,
+        Expired, Fence, Followed, NewGrant, PostgresSettings, Renewed, Seat, Settings, Sharing, Store, Token, Tokens, Unverified,
+        Whose,
     },
     telemetry::metrics::Metrics,
 };
@@ -88,12 +89,14 @@ async fn keep(store: &Store, grant: &NewGrant, session: Session, replaces: Optio
 
 /// What is due to be revoked, and taken by that.
 async fn to_be_revoked(store: &Store) -> Vec<String> {
-    let due = store.due_revocations("https://idp", "c", LEASE, 10).await.unwrap();
-    let token = |revocation: evergate::store::Revocation| match revocation.token {
-        evergate::store::Token::Known(token) => token.expose().to_owned(),
-        other @ (evergate::store::Token::KeyMissing | evergate::store::Token::Dead) => panic!("{other:?}"),
-    };
-    due.into_iter().map(token).collect()
+    let mut tokens = Vec::new();
+    while let Some(revocation) = store.due_revocation("https://idp", "c", LEASE).await.unwrap() {
+        match revocation.token {
+            Token::Known(token) => tokens.push(token.expose().to_owned()),
+            other @ (Token::KeyMissing | Token::Dead) => panic!("{other:?}"),
+        }
+    }
+    tokens
 }
 
 async fn login(store: &Store) -> (GrantId, SessionHash) {
@@ -285,6 +288,21 @@ contract! {
         assert_ne!(store.grant(id).await.unwrap().unwrap().identity, other);
         store.save_identity(id, 0, &other).await.unwrap();
         assert_eq!(store.grant(id).await.unwrap().unwrap().identity, other);
+    }
+    of_two_tabs_that_come_back_with_one_cookie_the_second_replaces_what_the_first_has_made(store) {
+        let grants = [new_grant(), new_grant(), new_grant(), new_grant()];
+        let [before, first, second, other] = [0, 1, 2, 3].map(|at: usize| session_of(grants[at].id));
+        keep(&store, &grants[0], before.clone(), None).await;
+        keep(&store, &grants[1], first.clone(), Some(before.hash)).await;
+        assert_eq!(store.successor(before.hash).await.unwrap().unwrap().hash, first.hash, "its connections live on");
+        keep(&store, &grants[2], second.clone(), Some(before.hash)).await;
+        assert!(store.session(first.hash).await.unwrap().is_none(), "no browser has it any more");
+        assert_eq!(store.successor(first.hash).await.unwrap().unwrap().hash, second.hash);
+        // Whoever else comes with that cookie takes nothing over, and ends nothing of its owner's.
+        let mut stranger = grants[3].clone();
+        stranger.identity.subject = "another".into();
+        keep(&store, &stranger, other.clone(), Some(before.hash)).await;
+        assert!(store.session(second.hash).await.unwrap().is_some() && store.successor(second.hash).await.unwrap().is_none());
     }
     a_grant_that_another_session_uses_outlives_a_logout(store) {
         let grant = new_grant();

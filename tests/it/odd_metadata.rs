@@ -41,7 +41,7 @@ async fn an_endpoint_that_has_moved_is_found_at_its_new_address_within_a_minute_
         world.clock.advance(Duration::from_secs(2));
         assert!(visitor.get("/").await.is_upstreams(), "served on");
     }
-    assert!(world.idp.calls(Endpoint::Discovery) <= before + 3, "it is not looked for without end");
+    assert!(world.idp.calls(Endpoint::Discovery) <= before + 1, "it is not looked for without end");
     world.idp.tell_where_it_moved();
     eventually("it is found", async || {
         world.clock.advance(Duration::from_secs(5));

@@ -83,3 +83,37 @@ async fn the_refresh_token_of_a_session_that_reached_its_limit_is_revoked() {
     world.restart_with(&[]).await;
     eventually_within(SWEPT, "it is revoked", async || !world.idp.has_live_refresh_token()).await;
 }
+
+#[tokio::test]
+async fn a_sign_out_that_is_late_ends_no_login_that_came_after_it() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    world.idp.misbehave(Endpoint::Revocation, Misbehaviour::Answer(503, String::new(), vec![]));
+    sign_out(&visitor).await;
+    eventually("it was tried", async || world.idp.calls(Endpoint::Revocation) >= 1).await;
+    visitor.log_in(&world.idp, "/oauth2/start").await;
+    world.idp.behave(Endpoint::Revocation);
+    eventually_within(SWEPT, "it is let be", async || world.command(&["sessions", "show", "sub-ann"]).await.1.contains("in_use"))
+        .await;
+    assert!(world.idp.revoked().is_empty(), "the provider may end both with it");
+    assert!(visitor.get("/").await.is_upstreams());
+}
+
+#[tokio::test]
+async fn a_provider_that_refuses_to_revoke_is_not_asked_again_and_one_that_fails_is_asked_for_one_token_at_a_time() {
+    let world = World::start().await;
+    world.idp.misbehave(Endpoint::Revocation, Misbehaviour::Answer(400, r#"{"error":"unsupported_token_type"}"#.into(), vec![]));
+    sign_out(&world.signed_in().await).await;
+    eventually("it is over", async || world.command(&["sessions", "show", "sub-ann"]).await.1.contains("failed")).await;
+    assert_eq!(world.idp.calls(Endpoint::Revocation), 1);
+    world.idp.misbehave(Endpoint::Revocation, Misbehaviour::Slow(Duration::from_millis(200)));
+    let mut visitors = Vec::new();
+    for number in 0..12 {
+        world.idp.log_in_as(user(&format!("number-{number}")));
+        visitors.push(world.signed_in().await);
+    }
+    world.idp.start_counting_at_once();
+    futures_util::future::join_all(visitors.iter().map(sign_out)).await;
+    eventually("all are revoked", async || !world.idp.has_live_refresh_token() || world.idp.revoked().len() >= 12).await;
+    assert_eq!(world.idp.most_at_once(), 1, "however many sign out together");
+}

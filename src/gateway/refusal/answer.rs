@@ -64,7 +64,7 @@ impl Refusal {
         }
         if let Self::Elsewhere = &self {
             let location = exchange.site.at(exchange.path_and_query());
-            let mut response = redirect(&Redirect { location, cookies: Vec::new(), is_complete: false }, row.error);
+            let mut response = redirect(&Redirect { location, cookies: Vec::new() }, row.error);
             *response.status_mut() = row.status;
             return response;
         }

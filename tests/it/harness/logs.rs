@@ -2,19 +2,21 @@
 
 use std::{
     io::Write,
-    sync::{Mutex, Once},
+    sync::{Arc, Mutex, Once},
 };
 
 use tracing_subscriber::fmt::MakeWriter;
 
-static LINES: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+/// Each write is a line.
+static LINES: Mutex<Vec<Arc<str>>> = Mutex::new(Vec::new());
 static ONCE: Once = Once::new();
 
 struct Writer;
 
 impl Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        LINES.lock().unwrap().extend_from_slice(bytes);
+        let line: Arc<str> = String::from_utf8_lossy(bytes).into();
+        LINES.lock().unwrap().push(line);
         Ok(bytes.len())
     }
 
@@ -40,22 +42,25 @@ pub fn capture() {
     });
 }
 
-/// The lines that hold every one of these texts.
-pub fn lines_with(texts: &[&str]) -> Vec<String> {
-    let lines = LINES.lock().unwrap();
-    let all = String::from_utf8_lossy(&lines);
-    all.lines().filter(|line| texts.iter().all(|text| line.contains(text))).map(str::to_owned).collect()
+/// The lines until now. They are searched without the lock, which every test needs for each of its lines.
+fn lines() -> Vec<Arc<str>> {
+    LINES.lock().unwrap().clone()
 }
 
-/// No log line holds any of these.
-pub fn assert_absent(secrets: &[String]) {
-    let lines = LINES.lock().unwrap();
-    let all = String::from_utf8_lossy(&lines);
-    for secret in secrets {
-        assert!(
-            !all.contains(secret.as_str()),
-            "a secret was logged: {}",
-            all.lines().find(|line| line.contains(secret.as_str())).unwrap_or_default()
-        );
+/// The lines that hold every one of these texts.
+pub fn lines_with(texts: &[&str]) -> Vec<String> {
+    let holds = |line: &Arc<str>| texts.iter().all(|text| line.contains(text));
+    lines().into_iter().filter(holds).map(|line| line.trim_end().to_owned()).collect()
+}
+
+/// How many there are.
+pub fn count() -> usize {
+    LINES.lock().unwrap().len()
+}
+
+/// No log line holds any of these, which were made when there were as many lines as `since`.
+pub fn assert_absent(secrets: &[String], since: usize) {
+    for line in lines().into_iter().skip(since) {
+        assert!(!secrets.iter().any(|secret| line.contains(secret.as_str())), "a secret was logged: {line}");
     }
 }
