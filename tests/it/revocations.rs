@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::harness::{
     Kind, World,
-    eventually::{eventually, eventually_within},
+    eventually::{eventually, eventually_within, looking_each},
     idp::{Endpoint, Misbehaviour, user},
 };
 
@@ -16,6 +16,12 @@ const SWEPT: Duration = Duration::from_secs(180);
 
 async fn sign_out(visitor: &crate::harness::visitor::Visitor) {
     visitor.send(Method::POST, "/oauth2/sign_out", &[("sec-fetch-site", "same-origin")], "").await;
+}
+
+/// The history of Ann says so.
+async fn is_told(world: &World, outcome: &str) {
+    let told = async || world.command(&["sessions", "show", "sub-ann"]).await.1.contains(outcome);
+    looking_each(Duration::from_secs(1), SWEPT, outcome, told).await;
 }
 
 #[tokio::test]
@@ -57,20 +63,18 @@ async fn the_refresh_token_of_a_session_that_another_login_replaced_is_revoked_a
 #[tokio::test]
 async fn where_a_revocation_ends_a_whole_session_at_the_provider_none_that_is_in_use_is_ended_so() {
     // The same session there, and one of which nobody knows whether it is.
-    for sid in [json!("the-same"), json!(null)] {
+    let cases = [json!("the-same"), json!(null)].map(async |sid| {
         let world = World::start().await;
         world.idp.edit_id_token(move |claims| claims["sid"] = sid.clone());
         let visitor = world.signed_in().await;
         visitor.log_in(&world.idp, "/oauth2/start").await;
-        eventually_within(SWEPT, "it was looked at", async || {
-            world.command(&["sessions", "show", "sub-ann"]).await.1.contains("in_use")
-        })
-        .await;
+        is_told(&world, "in_use").await;
         assert!(world.idp.revoked().is_empty());
         assert!(visitor.get("/").await.is_upstreams());
         sign_out(&visitor).await;
         eventually("a logout revokes it all the same", async || world.idp.revoked().len() == 1).await;
-    }
+    });
+    futures_util::future::join_all(cases).await;
 }
 
 #[tokio::test]
@@ -93,8 +97,7 @@ async fn a_sign_out_that_is_late_ends_no_login_that_came_after_it() {
     eventually("it was tried", async || world.idp.calls(Endpoint::Revocation) >= 1).await;
     visitor.log_in(&world.idp, "/oauth2/start").await;
     world.idp.behave(Endpoint::Revocation);
-    eventually_within(SWEPT, "it is let be", async || world.command(&["sessions", "show", "sub-ann"]).await.1.contains("in_use"))
-        .await;
+    is_told(&world, "in_use").await;
     assert!(world.idp.revoked().is_empty(), "the provider may end both with it");
     assert!(visitor.get("/").await.is_upstreams());
 }
@@ -104,7 +107,7 @@ async fn a_provider_that_refuses_to_revoke_is_not_asked_again_and_one_that_fails
     let world = World::start().await;
     world.idp.misbehave(Endpoint::Revocation, Misbehaviour::Answer(400, r#"{"error":"unsupported_token_type"}"#.into(), vec![]));
     sign_out(&world.signed_in().await).await;
-    eventually("it is over", async || world.command(&["sessions", "show", "sub-ann"]).await.1.contains("failed")).await;
+    is_told(&world, "failed").await;
     assert_eq!(world.idp.calls(Endpoint::Revocation), 1);
     world.idp.misbehave(Endpoint::Revocation, Misbehaviour::Slow(Duration::from_millis(200)));
     let mut visitors = Vec::new();
