@@ -117,16 +117,20 @@ async fn a_store_that_is_slow_to_connect_to_is_connected_to_under_load() {
         let cookie = format!("__Host-evergate_session={}", evergate::secret::random_text::<32>());
         stranger.send(Method::GET, "/", &[("cookie", &cookie)], "").await.status
     };
-    // Whoever comes needs a connection, and they go on to come while there is none.
-    let strangers: Vec<_> = (0..100).map(|_| world.visitor()).collect();
-    let load = tokio::spawn(async move {
-        let mut pace = tokio::time::interval(Duration::from_millis(10));
-        for stranger in strangers.iter().cycle() {
-            pace.tick().await;
-            tokio::spawn(ask(stranger.clone()));
-        }
-    });
-    line.connect_in(Duration::from_millis(300));
+    // Everybody needs a connection and asks again after each answer: no more are under way than there are, on any machine.
+    // They begin one after the other, so that at any time somebody has nearly waited for as long as is waited at all.
+    let load: Vec<_> = (0..20)
+        .map(|nth| {
+            let stranger = world.visitor();
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(100) * nth).await;
+                loop {
+                    ask(stranger.clone()).await;
+                }
+            })
+        })
+        .collect();
+    line.connect_in(Duration::from_millis(500));
     line.strand();
     eventually("nobody gets a connection", async || ask(world.visitor()).await == StatusCode::SERVICE_UNAVAILABLE).await;
     eventually("everybody gets one", async || {
@@ -138,7 +142,7 @@ async fn a_store_that_is_slow_to_connect_to_is_connected_to_under_load() {
         true
     })
     .await;
-    load.abort();
+    load.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
 #[tokio::test]
