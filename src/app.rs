@@ -1,4 +1,4 @@
-//! The composition root: the only place that builds the rooms and starts their tasks.
+//! The composition root: the only place that builds the components and starts their tasks.
 
 mod background;
 
@@ -17,10 +17,12 @@ use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    admission::Admission,
     clock::Clock,
     config::{Checked, Keys},
+    endpoints::{self, Endpoints, health::Health},
     forward::{Drain, Forwarder},
-    gateway::{Caller, Gateway, Health, Rooms},
+    gateway::{self, Caller, Gateway},
     oidc::Provider,
     renewal::Renewer,
     seal::KeyRing,
@@ -31,6 +33,7 @@ use crate::{
     store::Store,
     telemetry::metrics::Metrics,
     tls::Showing,
+    visitor::{Sources, Visitors},
 };
 
 use background::Background;
@@ -139,7 +142,7 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
     let address = plain.listener.local_addr()?;
     let (secure, showing) = match &settings.server.tls {
         Some((address, shown)) => {
-            let hosts = settings.gateway.sites.all().map(|site| site.host().to_owned()).collect();
+            let hosts = settings.gateway.exchange.sites.all().map(|site| site.host().to_owned()).collect();
             let (config, showing) =
                 shown.read(hosts, clock.clone()).context("the certificates of CODER_TLS_CERT_FILE cannot be shown")?;
             (Some(server::Door { listener: listen(*address).await?, tls: Some(Arc::new(config).into()) }), Some(showing))
@@ -168,7 +171,8 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
     let provider = Arc::new(Provider::new(settings.oidc, settings.provider_trust.client()?, clock.clone()));
     let cache = Arc::new(SessionCache::default());
     let renewer = Renewer::new(settings.renewal, Arc::clone(&provider), store.clone(), clock.clone(), metrics.clone());
-    let cookies = settings.gateway.cookies.clone();
+    let exchange = &settings.gateway.exchange;
+    let cookies = exchange.cookies.clone();
     let sign_out = SignOut {
         provider: Arc::clone(&provider),
         store: store.clone(),
@@ -180,45 +184,64 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
         revocations: Arc::default(),
         cache: Arc::clone(&cache),
     };
-    let gateway = Arc::new(Gateway::new(Rooms {
+    let visitors = Arc::new(Visitors::new(Sources {
+        cookies: cookies.clone(),
+        settings: settings.session.clone(),
         cache: Arc::clone(&cache),
-        sessions: settings.session.clone(),
         store: store.clone(),
-        renewer: renewer.clone(),
         policy: settings.policy.clone(),
-        forwarder: Forwarder::new(targets, &cookies, tunnels.clone(), drain.clone()),
-        sign_in: SignIn {
-            callback_path: format!("{}/callback", settings.gateway.prefix),
-            cookies,
-            sessions: settings.session.clone(),
-            provider: Arc::clone(&provider),
-            policy: settings.policy,
-            store: store.clone(),
-            keys,
-            clock: clock.clone(),
-            metrics: metrics.clone(),
-            refresh_tokens: RefreshTokens::default(),
-            parking: Parking::default(),
-            exchanges: Exchanges::default(),
-        },
+        clock: clock.clone(),
+    }));
+    let sign_in = Arc::new(SignIn {
+        callback_path: format!("{}/callback", settings.gateway.prefix),
+        cookies: cookies.clone(),
+        sessions: settings.session.clone(),
+        provider: Arc::clone(&provider),
+        policy: settings.policy.clone(),
+        store: store.clone(),
+        keys,
+        clock: clock.clone(),
+        metrics: metrics.clone(),
+        refresh_tokens: RefreshTokens::default(),
+        parking: Parking::default(),
+        exchanges: Exchanges::default(),
+    });
+    let admission = Arc::new(Admission {
+        visitors: Arc::clone(&visitors),
+        renewer: renewer.clone(),
+        sign_in: Arc::clone(&sign_in),
+        policy: settings.policy,
+        cross_origin: exchange.cross_origin.clone(),
+    });
+    let endpoints = Endpoints::new(endpoints::Components {
+        prefix: settings.gateway.prefix.clone(),
+        routes: settings.gateway.routes.clone(),
+        cookies: cookies.clone(),
+        admission: Arc::clone(&admission),
+        sign_in,
         sign_out: sign_out.clone(),
         health: Health {
             store: store.clone(),
             provider: Arc::clone(&provider),
             certificates: showing.clone(),
             draining: Arc::clone(&draining),
+            access_url_is_plain_http: exchange.serves_tls && !exchange.sites.main().is_https(),
+            lacks_group_claim: settings.gateway.lacks_group_claim,
         },
+    });
+    let gateway = Arc::new(Gateway::new(gateway::Components {
         settings: settings.gateway,
-        clock: clock.clone(),
+        admission,
+        endpoints,
+        forwarder: Forwarder::new(targets, &cookies, tunnels.clone(), drain.clone()),
         metrics: metrics.clone(),
     }));
 
     let kept_store = store.clone();
-    let handling = Arc::clone(&gateway);
     let tasks = Background {
         provider,
         store,
-        gateway,
+        visitors,
         cache,
         sessions: settings.session,
         event_retention: settings.event_retention,
@@ -236,7 +259,7 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
         work.spawn(serve_metrics(listener, metrics.clone(), background.clone()));
     }
     let welcome = move |peer: server::Peer| {
-        let (gateway, caller) = (Arc::clone(&handling), Arc::new(Caller::from(peer)));
+        let (gateway, caller) = (Arc::clone(&gateway), Arc::new(Caller::from(peer)));
         let (refusing, unread) = (Arc::clone(&gateway), Arc::clone(&caller));
         server::Serving {
             answer: move |request| Arc::clone(&gateway).handle(Arc::clone(&caller), request),

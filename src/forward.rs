@@ -37,7 +37,7 @@ use crate::{
     identity,
     policy::Permit,
     secret::random,
-    session::{connections::Watch, cookie::Cookies},
+    session::{cookie::Cookies, live::Watch},
 };
 
 use body::{Limits, WithoutTrailers};

@@ -9,6 +9,15 @@ pub mod app;
 pub mod server;
 
 pub mod gateway;
+
+pub mod endpoints;
+
+pub mod admission;
+pub mod refusal;
+
+pub mod exchange;
+pub mod visitor;
+
 pub mod renewal;
 pub mod sign_in;
 pub mod sign_out;

@@ -95,7 +95,7 @@ struct Engine {
 
 /// A grant that a request may be served with.
 #[derive(Debug)]
-pub struct Kept {
+pub struct Usable {
     /// The grant.
     pub grant: Arc<Grant>,
     /// Its access token has expired and the provider cannot renew it now: it is served on within the grace.
@@ -104,7 +104,7 @@ pub struct Kept {
 
 /// Why a request cannot be served with its grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotKept {
+pub enum Unusable {
     /// The user must pass the provider again, which may need no prompt.
     SignInAgain(EndReason),
     /// The provider refuses to renew this grant, for a reason that is no death. Another grant may fare better.
@@ -154,32 +154,32 @@ impl Renewer {
     /// The same grant if its tokens are fresh enough, or renewed, or served on.
     ///
     /// # Errors
-    /// [`NotKept`].
-    pub async fn keep_fresh(&self, grant: Arc<Grant>) -> Result<Kept, NotKept> {
+    /// [`Unusable`].
+    pub async fn keep_fresh(&self, grant: Arc<Grant>) -> Result<Usable, Unusable> {
         let engine = &self.0;
         if !self.is_ours(&grant) {
-            return Err(NotKept::SignInAgain(EndReason::OtherProvider));
+            return Err(Unusable::SignInAgain(EndReason::OtherProvider));
         }
         if let Some(key) = grant.missing_key {
             return Box::pin(engine.without_tokens(grant, key)).await;
         }
         let now = engine.clock.now();
         match decision::decide(&grant, &engine.settings, now, engine.breaker.in_trouble(now)) {
-            Decision::Serve => Ok(Kept { grant, stale: false }),
-            Decision::ServeStale => Ok(Kept { grant, stale: true }),
+            Decision::Serve => Ok(Usable { grant, stale: false }),
+            Decision::ServeStale => Ok(Usable { grant, stale: true }),
             Decision::ServeAndRenew => {
                 engine.start_unless_paused(&grant);
-                Ok(Kept { grant, stale: false })
+                Ok(Usable { grant, stale: false })
             }
             Decision::ServeStaleAndRenew => {
                 engine.start_unless_paused(&grant);
-                Ok(Kept { grant, stale: true })
+                Ok(Usable { grant, stale: true })
             }
             Decision::Expired => {
                 Box::pin(engine.record_expiry(&grant)).await;
-                Err(NotKept::SignInAgain(EndReason::Expired))
+                Err(Unusable::SignInAgain(EndReason::Expired))
             }
-            Decision::Refused => Err(NotKept::Refused),
+            Decision::Refused => Err(Unusable::Refused),
             Decision::SignInAgain(reason) => Box::pin(engine.without_grant(grant, reason)).await,
             Decision::RenewFirst => {
                 let outcome = if engine.may_be_waited_for(&grant) {
@@ -290,16 +290,16 @@ impl Engine {
     }
 
     /// What a request that waited is told.
-    async fn after(self: &Arc<Self>, mut grant: Arc<Grant>, outcome: Outcome) -> Result<Kept, NotKept> {
+    async fn after(self: &Arc<Self>, mut grant: Arc<Grant>, outcome: Outcome) -> Result<Usable, Unusable> {
         let refused = match outcome {
-            Outcome::Renewed(grant) if grant.unverified_since.is_none() => return Ok(Kept { grant, stale: false }),
+            Outcome::Renewed(grant) if grant.unverified_since.is_none() => return Ok(Usable { grant, stale: false }),
             Outcome::Renewed(unverified) => {
                 return match decision::without_renewal(&unverified, &self.settings, self.clock.now()) {
-                    Fallback::Serve | Fallback::ServeStale => Ok(Kept { grant: unverified, stale: true }),
-                    Fallback::Refuse => Err(NotKept::Unavailable(SOON)),
+                    Fallback::Serve | Fallback::ServeStale => Ok(Usable { grant: unverified, stale: true }),
+                    Fallback::Refuse => Err(Unusable::Unavailable(SOON)),
                 };
             }
-            Outcome::Gone => return Err(NotKept::Gone),
+            Outcome::Gone => return Err(Unusable::Gone),
             Outcome::Ended(ended) => {
                 let reason = ended.ended.as_ref().map_or(EndReason::OutcomeUnknown, |ended| ended.reason);
                 return Box::pin(self.without_grant(ended, reason)).await;
@@ -309,23 +309,23 @@ impl Engine {
                 if let Ok(Some(refused)) = self.store.grant(grant.id).await {
                     grant = Arc::new(refused);
                 }
-                NotKept::Refused
+                Unusable::Refused
             }
-            Outcome::Busy(wait) | Outcome::Unavailable(wait) => NotKept::Unavailable(wait.max(SOON)),
+            Outcome::Busy(wait) | Outcome::Unavailable(wait) => Unusable::Unavailable(wait.max(SOON)),
         };
         match decision::without_renewal(&grant, &self.settings, self.clock.now()) {
-            Fallback::Serve => Ok(Kept { grant, stale: false }),
-            Fallback::ServeStale => Ok(Kept { grant, stale: true }),
+            Fallback::Serve => Ok(Usable { grant, stale: false }),
+            Fallback::ServeStale => Ok(Usable { grant, stale: true }),
             Fallback::Refuse => Err(refused),
         }
     }
 
     /// What a request is told whose grant has ended.
-    async fn without_grant(self: &Arc<Self>, grant: Arc<Grant>, reason: EndReason) -> Result<Kept, NotKept> {
+    async fn without_grant(self: &Arc<Self>, grant: Arc<Grant>, reason: EndReason) -> Result<Usable, Unusable> {
         match decision::live_out(reason, &grant, &self.settings, self.clock.now()) {
-            LiveOut::Serve => Ok(Kept { grant, stale: false }),
-            LiveOut::UnlessTheProviderAnswers if !self.provider_answers(&grant).await => Ok(Kept { grant, stale: true }),
-            LiveOut::UnlessTheProviderAnswers | LiveOut::Over => Err(NotKept::SignInAgain(reason)),
+            LiveOut::Serve => Ok(Usable { grant, stale: false }),
+            LiveOut::UnlessTheProviderAnswers if !self.provider_answers(&grant).await => Ok(Usable { grant, stale: true }),
+            LiveOut::UnlessTheProviderAnswers | LiveOut::Over => Err(Unusable::SignInAgain(reason)),
         }
     }
 

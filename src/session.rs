@@ -1,8 +1,8 @@
 //! The session: one browser, known by a random cookie value of which only the hash is kept.
 
 pub mod cache;
-pub mod connections;
 pub mod cookie;
+pub mod live;
 pub mod unrecorded;
 
 use std::time::Duration;

@@ -40,7 +40,7 @@ pub use exchanges::Exchanges;
 pub use failed::Failed;
 pub use keep::RefreshTokens;
 pub use parked::Parking;
-pub use silent::Lasted;
+pub use silent::{BrowserHistory, Lasted};
 
 /// The login workflow.
 #[derive(Debug)]
@@ -126,7 +126,7 @@ impl SignIn {
     ///
     /// # Errors
     /// [`Failed`]; no session was made.
-    pub async fn complete(&self, at: At<'_>, query: &str) -> Result<Redirect, Failed> {
+    pub async fn complete(&self, at: ReturningBrowser<'_>, query: &str) -> Result<Redirect, Failed> {
         let result = self.try_complete(at, query).await;
         self.metrics.login(match &result {
             Ok(_) => "ok",
@@ -144,7 +144,7 @@ impl SignIn {
         }
     }
 
-    async fn try_complete(&self, at: At<'_>, query: &str) -> Result<Redirect, CallbackError> {
+    async fn try_complete(&self, at: ReturningBrowser<'_>, query: &str) -> Result<Redirect, CallbackError> {
         let headers = at.headers;
         let answer = Answer::parse(query)?;
         let attempt = self.attempt_of(&answer)?;
@@ -219,7 +219,7 @@ impl SignIn {
 
     /// The end of a login, at the page that it led to. Nobody begins anything with what is left of the browser's other attempts: who
     /// comes back with them is signed in.
-    fn back_to(&self, at: At<'_>, return_to: &ReturnTo) -> Redirect {
+    fn back_to(&self, at: ReturningBrowser<'_>, return_to: &ReturnTo) -> Redirect {
         let names = self.cookies.bindings(at.headers).map(|(name, _)| name);
         let cookies = names.filter_map(|name| self.cookies.clear(name)).collect();
         Redirect { location: at.site.at(return_to.path()), cookies }
@@ -232,7 +232,7 @@ impl SignIn {
 
 /// Where a browser has come back to, and with which headers.
 #[derive(Clone, Copy, Debug)]
-pub struct At<'a> {
+pub struct ReturningBrowser<'a> {
     /// The address of ours that it came back to.
     pub site: &'a AccessUrl,
     /// What it sent.

@@ -48,16 +48,16 @@ pub struct SignOut {
 
 /// Whether a request to log out is the user's own wish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum LogoutRequest {
     /// It comes from a page of ours or of the app.
-    Own,
-    /// It may come from anywhere, so the user is asked.
-    Doubtful,
+    Intended,
+    /// It may be forged (logout CSRF), so the user is asked.
+    NeedsConfirmation,
 }
 
 /// Who ends a session. Recorded in the history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum By {
+pub enum LogoutInitiator {
     /// The user, in this browser.
     User,
     /// The user, for all their browsers.
@@ -68,7 +68,7 @@ pub enum By {
     Provider,
 }
 
-impl By {
+impl LogoutInitiator {
     fn as_str(self) -> &'static str {
         match self {
             Self::User => "user",
@@ -80,7 +80,7 @@ impl By {
 }
 
 impl SignOut {
-    /// Ends the session of a browser that comes from `site`, for [`By::UserEverywhere`] all of its user's, revokes in the
+    /// Ends the session of a browser that comes from `site`, for [`LogoutInitiator::UserEverywhere`] all of its user's, revokes in the
     /// background the refresh tokens that no other session uses, and says where the provider wants the browser to log out. Where
     /// the store cannot take the end of a user's session, it is over here all the same, and recorded later. A browser that leaves
     /// meanwhile is signed out as well.
@@ -90,7 +90,7 @@ impl SignOut {
     pub async fn end(
         &self,
         hash: SessionHash,
-        by: By,
+        by: LogoutInitiator,
         site: &AccessUrl,
         return_to: Option<&str>,
     ) -> Result<Option<Url>, StoreError> {
@@ -108,7 +108,13 @@ impl SignOut {
         self.provider.end_session(None, &site.at(&self.signed_out_path), state.as_deref())
     }
 
-    async fn end_here(&self, hash: SessionHash, by: By, back: &str, state: Option<&str>) -> Result<Option<Url>, StoreError> {
+    async fn end_here(
+        &self,
+        hash: SessionHash,
+        by: LogoutInitiator,
+        back: &str,
+        state: Option<&str>,
+    ) -> Result<Option<Url>, StoreError> {
         // First, so that nothing stands between the end of the session and the answer that says so: what is open on the page is
         // cut by then.
         self.provider.look_for_keys().await;
@@ -117,9 +123,9 @@ impl SignOut {
             Ok(None) => return Ok(None),
             Err(error) => {
                 let extent = match by {
-                    By::User => Extent::Session,
-                    By::UserEverywhere => Extent::AllOfUser,
-                    By::Administrator | By::Provider => return Err(error),
+                    LogoutInitiator::User => Extent::Session,
+                    LogoutInitiator::UserEverywhere => Extent::AllOfUser,
+                    LogoutInitiator::Administrator | LogoutInitiator::Provider => return Err(error),
                 };
                 self.end_later(hash, extent, error).await?;
                 None
@@ -129,8 +135,8 @@ impl SignOut {
     }
 
     /// Ends a session in the store, and its user's others where they are meant.
-    async fn end_recorded(&self, hash: SessionHash, by: By) -> Result<Option<Farewell>, StoreError> {
-        if by == By::UserEverywhere {
+    async fn end_recorded(&self, hash: SessionHash, by: LogoutInitiator) -> Result<Option<Farewell>, StoreError> {
+        if by == LogoutInitiator::UserEverywhere {
             self.end_others(hash, by).await?;
         }
         self.end_one(hash, by).await
@@ -143,7 +149,7 @@ impl SignOut {
 
     /// Ends the other sessions of a session's user. They go first, so that a store that fails in the middle leaves the one
     /// with which its user can try again.
-    async fn end_others(&self, own: SessionHash, by: By) -> Result<(), StoreError> {
+    async fn end_others(&self, own: SessionHash, by: LogoutInitiator) -> Result<(), StoreError> {
         let Some(session) = self.store.session(own).await? else { return Ok(()) };
         let Some(grant) = self.store.grant(session.grant).await? else { return Ok(()) };
         let whose = Whose {
@@ -181,7 +187,7 @@ impl SignOut {
         for hash in self.store.sessions_of(whose).await? {
             let session = self.store.session(hash).await?;
             if session.is_some_and(|session| session.created_at <= token.issued_at.plus(LEEWAY)) {
-                self.end_one(hash, By::Provider).await?;
+                self.end_one(hash, LogoutInitiator::Provider).await?;
             }
         }
         // Only now: a token that could not be obeyed may come again.
@@ -189,7 +195,7 @@ impl SignOut {
         Ok(())
     }
 
-    async fn end_one(&self, hash: SessionHash, by: By) -> Result<Option<Farewell>, StoreError> {
+    async fn end_one(&self, hash: SessionHash, by: LogoutInitiator) -> Result<Option<Farewell>, StoreError> {
         let Some(mut farewell) = self.store.end_session(hash).await? else { return Ok(None) };
         if farewell.issuer != self.provider.issuer() || farewell.client_id != self.provider.client_id() {
             // Its token is another provider's, or another client's, and is shown to nobody else.
@@ -204,20 +210,23 @@ impl SignOut {
     }
 }
 
-/// Judges by what browsers say of a request's origin (Fetch metadata, `Origin`). A link that a stranger plants
-/// must not log anybody out, nor a picture or a prefetched page of our own; an app's own link must.
-pub fn wish(method: &Method, headers: &HeaderMap, access: &AccessUrl) -> Wish {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let clicked =
-        text("sec-fetch-mode") == Some("navigate") && text("sec-fetch-dest") == Some("document") && text("sec-purpose").is_none();
-    match (method, text("sec-fetch-site"), text("origin")) {
-        (&Method::POST, Some("same-origin"), _) => Wish::Own,
-        (_, Some("same-origin"), _) if clicked => Wish::Own,
-        (_, Some(_), _) => Wish::Doubtful,
-        (&Method::POST, None, Some(origin)) if origin == access.at("") => Wish::Own,
-        // Neither header: no browser of today. SameSite=Lax kept the cookie from a foreign page's form.
-        (&Method::POST, None, None) => Wish::Own,
-        (_, None, _) => Wish::Doubtful,
+impl LogoutRequest {
+    /// Judges by what browsers say of a request's origin (Fetch metadata, `Origin`). A link that a stranger plants
+    /// must not log anybody out, nor a picture or a prefetched page of our own; an app's own link must.
+    pub fn judge(method: &Method, headers: &HeaderMap, access: &AccessUrl) -> Self {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let clicked = text("sec-fetch-mode") == Some("navigate")
+            && text("sec-fetch-dest") == Some("document")
+            && text("sec-purpose").is_none();
+        match (method, text("sec-fetch-site"), text("origin")) {
+            (&Method::POST, Some("same-origin"), _) => Self::Intended,
+            (_, Some("same-origin"), _) if clicked => Self::Intended,
+            (_, Some(_), _) => Self::NeedsConfirmation,
+            (&Method::POST, None, Some(origin)) if origin == access.at("") => Self::Intended,
+            // Neither header: no browser of today. SameSite=Lax kept the cookie from a foreign page's form.
+            (&Method::POST, None, None) => Self::Intended,
+            (_, None, _) => Self::NeedsConfirmation,
+        }
     }
 }
 
@@ -231,16 +240,22 @@ mod tests {
         let judged = |method: Method, lines: &[(&'static str, &str)]| {
             let headers =
                 lines.iter().map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap())).collect();
-            wish(&method, &headers, &access)
+            LogoutRequest::judge(&method, &headers, &access)
         };
-        assert_eq!(judged(Method::POST, &[("sec-fetch-site", "same-origin")]), Wish::Own);
+        assert_eq!(judged(Method::POST, &[("sec-fetch-site", "same-origin")]), LogoutRequest::Intended);
         let link = [("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
-        assert_eq!(judged(Method::GET, &link), Wish::Own);
-        assert_eq!(judged(Method::GET, &[link[0], link[1], ("sec-fetch-dest", "iframe")]), Wish::Doubtful);
-        assert_eq!(judged(Method::GET, &[link[0], ("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "image")]), Wish::Doubtful);
-        assert_eq!(judged(Method::GET, &[link[0], link[1], link[2], ("sec-purpose", "prefetch")]), Wish::Doubtful);
-        assert_eq!(judged(Method::POST, &[("origin", "https://app.example")]), Wish::Own);
-        assert_eq!(judged(Method::POST, &[]), Wish::Own);
+        assert_eq!(judged(Method::GET, &link), LogoutRequest::Intended);
+        assert_eq!(judged(Method::GET, &[link[0], link[1], ("sec-fetch-dest", "iframe")]), LogoutRequest::NeedsConfirmation);
+        assert_eq!(
+            judged(Method::GET, &[link[0], ("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "image")]),
+            LogoutRequest::NeedsConfirmation
+        );
+        assert_eq!(
+            judged(Method::GET, &[link[0], link[1], link[2], ("sec-purpose", "prefetch")]),
+            LogoutRequest::NeedsConfirmation
+        );
+        assert_eq!(judged(Method::POST, &[("origin", "https://app.example")]), LogoutRequest::Intended);
+        assert_eq!(judged(Method::POST, &[]), LogoutRequest::Intended);
         for (method, lines) in [
             (Method::GET, &[][..]),
             (Method::GET, &[("sec-fetch-site", "none")]),
@@ -251,7 +266,7 @@ mod tests {
             (Method::POST, &[("origin", "https://evil.example")]),
             (Method::POST, &[("origin", "null")]),
         ] {
-            assert_eq!(judged(method.clone(), lines), Wish::Doubtful, "{method} {lines:?}");
+            assert_eq!(judged(method.clone(), lines), LogoutRequest::NeedsConfirmation, "{method} {lines:?}");
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Tokens are sealed on their way in and opened on their way out here, so that no caller can forget it.
 //! Every call is bounded: a store that does not answer is [`StoreError::Unavailable`], never a wait.
 
+mod change;
 mod error;
 mod farewells;
 mod gate;
@@ -32,12 +33,13 @@ use crate::{
     history::Event,
     seal::KeyRing,
     secret::Secret,
-    session::{Session, SessionHash, cache::Change},
+    session::{Session, SessionHash},
     telemetry::metrics::Metrics,
 };
 
 use gate::{Access, Gate};
 
+pub use change::Change;
 pub use error::StoreError;
 pub use farewells::REMEMBERED as LOGOUTS_REMEMBERED;
 pub use gate::Condition;

@@ -12,13 +12,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     clock::{Clock, Timestamp},
-    gateway::Gateway,
     oidc::Provider,
     renewal::Renewer,
     session::{self, cache::SessionCache},
     sign_out::SignOut,
-    store::{Expired, Store},
+    store::{Change, Expired, Store},
     telemetry::metrics::Metrics,
+    visitor::Visitors,
 };
 
 /// The store is asked for its figures, and swept, this often.
@@ -37,7 +37,7 @@ const SKEW: Duration = Duration::from_secs(60);
 pub(super) struct Background {
     pub(super) provider: Arc<Provider>,
     pub(super) store: Store,
-    pub(super) gateway: Arc<Gateway>,
+    pub(super) visitors: Arc<Visitors>,
     pub(super) cache: Arc<SessionCache>,
     pub(super) sessions: session::Settings,
     pub(super) event_retention: Duration,
@@ -60,13 +60,8 @@ impl Background {
         spawn(Box::pin(async move { this.provider.keep_known().await }));
         let this = all.clone();
         spawn(Box::pin(async move {
-            let cache = Arc::clone(&this.cache);
-            let gateway = Arc::clone(&this.gateway);
-            let hears = move |heard| {
-                cache.set_hears_changes(heard);
-                // What ended while nobody could hear of it is looked for.
-                gateway.heard(session::cache::Change::Everything);
-            };
+            let visitors = Arc::clone(&this.visitors);
+            let hears = move |connected| visitors.set_listener_connected(connected);
             this.store.watch(hears).await;
         }));
         let this = all.clone();
@@ -76,7 +71,7 @@ impl Background {
         let this = all.clone();
         spawn(Box::pin(async move { this.sign_out.keep_revoking().await }));
         let this = all.clone();
-        spawn(Box::pin(async move { this.gateway.cut_ended_connections().await }));
+        spawn(Box::pin(async move { this.visitors.cut_ended_connections().await }));
         let this = all.clone();
         spawn(Box::pin(async move { this.keep_house().await }));
         let this = all.clone();
@@ -94,11 +89,10 @@ impl Background {
         loop {
             let change = match changes.recv().await {
                 Ok(change) => change,
-                Err(RecvError::Lagged(_)) => session::cache::Change::Everything,
+                Err(RecvError::Lagged(_)) => Change::Everything,
                 Err(RecvError::Closed) => return,
             };
-            self.cache.apply(change);
-            self.gateway.heard(change);
+            self.visitors.apply(change);
         }
     }
 

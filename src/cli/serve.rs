@@ -21,7 +21,7 @@ pub(super) fn run(environment: &Environment) -> anyhow::Result<()> {
     for warning in &checked.warnings {
         tracing::warn!(setting = warning.key, "{warning}");
     }
-    if !checked.gateway.sites.main().is_https() {
+    if !checked.gateway.exchange.sites.main().is_https() {
         tracing::warn!("CODER_ACCESS_URL is plain http: session cookies can be read on the network between browsers and here");
     }
     block_on(async {

@@ -11,7 +11,7 @@ use crate::{
     clock::Clock,
     config::{Environment, Problems, check},
     secret::hex,
-    sign_out::By,
+    sign_out::LogoutInitiator,
     store::{Listed, Store},
 };
 
@@ -84,7 +84,10 @@ pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Resul
                 let mut failures = 0;
                 for listed in &sessions {
                     let name = listed.session.hash.short();
-                    match sign_out.end(listed.session.hash, By::Administrator, settings.gateway.sites.main(), None).await {
+                    match sign_out
+                        .end(listed.session.hash, LogoutInitiator::Administrator, settings.gateway.exchange.sites.main(), None)
+                        .await
+                    {
                         Ok(_) => say(&format!("ended session {name} of {}\n", tell::printable(listed.grant.identity.display()))),
                         Err(error) => {
                             failures += 1;

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     address::{AccessUrl, Sites, TrustedProxies},
-    forward, gateway, oidc,
+    exchange, forward, gateway, oidc,
     policy::{CrossOrigin, Policy},
     renewal,
     seal::KeyRing,
@@ -291,16 +291,18 @@ fn gateway(reader: &mut Reader<'_>, upstream: Option<(forward::Target, Trust)>) 
     let (routes, targets) = routes::read(reader, &mut sites, upstream?);
     let cookies = Cookies::new(sites.main().is_https(), &cookie_name?);
     let settings = gateway::Settings {
-        sites,
+        exchange: exchange::Settings {
+            sites,
+            serves_tls: serves_tls?,
+            trusted: TrustedProxies(trusted?),
+            cross_origin,
+            cookies,
+            request_ids: exchange::RequestIds::default(),
+        },
         routes,
-        redirect_strays: redirect_strays?,
-        serves_tls: serves_tls?,
+        redirect_unknown_hosts: redirect_strays?,
         strict_transport_security: strict_transport_security?,
         prefix: prefix?,
-        cookies,
-        trusted: TrustedProxies(trusted?),
-        cross_origin,
-        request_ids: gateway::RequestIds::default(),
         // Nothing is known of claims here.
         lacks_group_claim: false,
     };

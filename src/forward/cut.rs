@@ -10,7 +10,7 @@ use std::{
 use hyper::body::Body;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use crate::session::connections::{Connection, Watch};
+use crate::session::live::{Connection, Watch};
 
 /// An answer that is waited for this long is registered with its session.
 const LONG: Duration = Duration::from_millis(500);

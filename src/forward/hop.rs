@@ -1,6 +1,6 @@
 //! Headers that are one hop's own (RFC 9110 section 7.6.1), and the upgrade among them (section 7.8).
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 
 use super::{MARK, websocket::is_websocket};
 
@@ -85,7 +85,7 @@ impl Upgrade {
     /// What a request wants, of WebSocket and `others`. What an app and its client make of any other protocol is theirs alone, so
     /// that a route must name it; the request is sent on without the wish (RFC 9110 section 7.8).
     pub(super) fn wanted<B>(request: &Request<B>, others: &[String]) -> Option<Self> {
-        if is_extended_connect(request) {
+        if is_extended_connect(request.method(), request.extensions()) {
             return Some(Self::Stream);
         }
         if request.version() != Version::HTTP_11 {
@@ -134,9 +134,9 @@ impl Upgrade {
 }
 
 /// Whether a request opens a WebSocket on a stream of HTTP/2. Any other CONNECT is a wish to use us as a tunnel.
-pub fn is_extended_connect<B>(request: &Request<B>) -> bool {
-    let protocol = request.extensions().get::<hyper::ext::Protocol>();
-    request.method() == Method::CONNECT && protocol.is_some_and(|protocol| protocol.as_str().eq_ignore_ascii_case("websocket"))
+pub fn is_extended_connect(method: &Method, extensions: &Extensions) -> bool {
+    let protocol = extensions.get::<hyper::ext::Protocol>();
+    *method == Method::CONNECT && protocol.is_some_and(|protocol| protocol.as_str().eq_ignore_ascii_case("websocket"))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::{
     upstream::Room,
     websocket::{Close, Frames},
 };
-use crate::session::connections::Connection;
+use crate::session::live::Connection;
 
 const BUFFER: usize = 16 * 1024;
 

@@ -11,8 +11,8 @@ use http::{HeaderValue, Method, Response};
 use http_body_util::Either;
 use hyper::body::{Body as _, Frame, SizeHint};
 
-use super::{exchange::Exchange, grpc};
 use crate::{
+    exchange::{Exchange, grpc_status},
     forward::{self, BrokenOff, MARK},
     telemetry::logs::{ACCESS, causes},
 };
@@ -53,7 +53,7 @@ pub(super) fn follow(exchange: Exchange, head: Duration, response: Response<Sour
     let (is_over, length) = (response.body().is_end_stream(), response.body().size_hint().exact());
     let mark = response.headers().get(MARK).cloned();
     let has_no_body = is_over || exchange.method == Method::HEAD || matches!(response.status().as_u16(), 101 | 204 | 304);
-    let grpc = if is_over && exchange.call.is_some() { grpc::status(response.headers()) } else { None };
+    let grpc = if is_over && exchange.call.is_some() { grpc_status(response.headers()) } else { None };
     let line = Line { exchange, status: response.status().as_u16(), mark, head, sent: 0, length, grpc };
     if has_no_body {
         line.write(COMPLETE);
@@ -105,7 +105,7 @@ impl Body {
         let is_over = match frame {
             Some(Ok(frame)) => {
                 line.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
-                line.grpc = frame.trailers_ref().and_then(grpc::status);
+                line.grpc = frame.trailers_ref().and_then(grpc_status);
                 is_over || frame.is_trailers()
             }
             Some(Err(error)) => {

@@ -1,4 +1,5 @@
-//! Requests that another site's page sends with our user's cookie (draft-ietf-oauth-browser-based-apps section 6.1.3.3).
+//! Protection against CSRF and cross-site WebSocket hijacking: requests that another site's page sends with our user's cookie
+//! (draft-ietf-oauth-browser-based-apps section 6.1.3.3).
 //!
 //! `SameSite=Lax` keeps the cookie from foreign sites' forms and scripts, but not from those of sibling hosts, and not from
 //! the handshake of a WebSocket that such a page opens. The apps behind us have no login code, so seldom a defence either.
@@ -19,15 +20,15 @@ pub enum CrossOrigin {
 impl CrossOrigin {
     /// Whether a request may pass. Reading is let through: what a foreign page may see of the answer is the browser's to
     /// decide. Programs that are no browsers send neither header.
-    pub fn allows(&self, method: &Method, headers: &HeaderMap, access: &AccessUrl) -> bool {
+    pub fn allows(&self, method: &Method, asks_for_upgrade: bool, headers: &HeaderMap, access: &AccessUrl) -> bool {
         let Self::Only(_) = self else { return true };
-        let reads = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) && !headers.contains_key(header::UPGRADE);
+        let reads = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) && !asks_for_upgrade;
         if reads {
             return true;
         }
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let origin = text("origin");
-        if origin.is_some_and(|origin| origin == access.at("")) || self.friend(headers).is_some() {
+        if origin.is_some_and(|origin| origin == access.at("")) || self.allowed_origin(headers).is_some() {
             return true;
         }
         match text("sec-fetch-site") {
@@ -40,7 +41,7 @@ impl CrossOrigin {
 
 impl CrossOrigin {
     /// The origin that a request names, if it is one of those that are allowed by name.
-    pub fn friend<'a>(&self, headers: &'a HeaderMap) -> Option<&'a HeaderValue> {
+    pub fn allowed_origin<'a>(&self, headers: &'a HeaderMap) -> Option<&'a HeaderValue> {
         let Self::Only(origins) = self else { return None };
         let origin = headers.get(header::ORIGIN)?;
         origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()).then_some(origin)
@@ -50,12 +51,12 @@ impl CrossOrigin {
     /// nobody can be known for it; what they may do is for the app to say.
     pub fn preflight(&self, method: &Method, headers: &HeaderMap) -> Option<Method> {
         let names_nobody = ![header::COOKIE, header::AUTHORIZATION].iter().any(|name| headers.contains_key(name));
-        let is_friend = match self {
-            Self::Only(_) => self.friend(headers).is_some(),
+        let is_allowed = match self {
+            Self::Only(_) => self.allowed_origin(headers).is_some(),
             Self::Any => headers.contains_key(header::ORIGIN),
         };
         let asked = headers.get(header::ACCESS_CONTROL_REQUEST_METHOD)?;
-        let is_preflight = *method == Method::OPTIONS && names_nobody && is_friend;
+        let is_preflight = *method == Method::OPTIONS && names_nobody && is_allowed;
         is_preflight.then(|| Method::from_bytes(asked.as_bytes()).ok()).flatten()
     }
 }
@@ -69,9 +70,9 @@ mod tests {
         let access = AccessUrl::parse("https://app.example").unwrap();
         let rule = CrossOrigin::Only(vec!["https://friend.example".to_owned()]);
         let allows = |method: Method, lines: &[(&'static str, &str)]| {
-            let headers =
+            let headers: HeaderMap =
                 lines.iter().map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap())).collect();
-            rule.allows(&method, &headers, &access)
+            rule.allows(&method, headers.contains_key(header::UPGRADE), &headers, &access)
         };
         let upgrade = ("upgrade", "websocket");
         for (method, lines) in [
@@ -95,7 +96,7 @@ mod tests {
             (Method::GET, &[upgrade, ("origin", "https://app.example.evil"), ("sec-fetch-site", "cross-site")]),
         ] {
             assert!(!allows(method.clone(), lines), "{method} {lines:?}");
-            assert!(CrossOrigin::Any.allows(&method, &HeaderMap::new(), &access));
+            assert!(CrossOrigin::Any.allows(&method, false, &HeaderMap::new(), &access));
         }
     }
 }

@@ -22,8 +22,7 @@ use crate::{
     history::Event,
     oidc::Introspection,
     secret::Secret,
-    session::cache::Change,
-    store::{Followed, StoreError},
+    store::{Change, Followed, StoreError},
     telemetry::logs::causes,
 };
 

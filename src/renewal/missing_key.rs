@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Engine, Kept, NotKept, Renewer,
+    Engine, Renewer, Unusable, Usable,
     decision::{self, Fallback},
 };
 use crate::{
@@ -17,12 +17,12 @@ const ELSEWHERE: Duration = Duration::from_secs(1);
 
 impl Engine {
     /// Serves what can be served without tokens.
-    pub(super) async fn without_tokens(&self, grant: Arc<Grant>, key: KeyId) -> Result<Kept, NotKept> {
+    pub(super) async fn without_tokens(&self, grant: Arc<Grant>, key: KeyId) -> Result<Usable, Unusable> {
         match decision::without_renewal(&grant, &self.settings, self.clock.now()) {
-            Fallback::Serve => Ok(Kept { grant, stale: false }),
-            Fallback::ServeStale => Ok(Kept { grant, stale: true }),
-            Fallback::Refuse if self.nobody_has(key).await => Err(NotKept::SignInAgain(EndReason::KeyLost)),
-            Fallback::Refuse => Err(NotKept::Unavailable(ELSEWHERE)),
+            Fallback::Serve => Ok(Usable { grant, stale: false }),
+            Fallback::ServeStale => Ok(Usable { grant, stale: true }),
+            Fallback::Refuse if self.nobody_has(key).await => Err(Unusable::SignInAgain(EndReason::KeyLost)),
+            Fallback::Refuse => Err(Unusable::Unavailable(ELSEWHERE)),
         }
     }
 

@@ -1,11 +1,14 @@
-//! The cookies that are ours: their names, how they are set and cleared, and how they are found in a
-//! request and kept from the upstream.
+//! Our cookies: their names, how they are set and cleared, and how they are found in a request and kept from the upstream.
 
 use std::{sync::Arc, time::Duration};
 
 use http::{
     HeaderMap, HeaderValue,
     header::{self, Entry},
+};
+use tower_cookies::{
+    Cookie,
+    cookie::{self, SameSite},
 };
 
 /// Names and attributes of our cookies, which follow from how browsers reach us and from `CODER_COOKIE_NAME`.
@@ -89,17 +92,23 @@ impl Cookies {
 
     /// A `Set-Cookie` value that keeps `value` for `age`.
     pub fn set(&self, name: &str, value: &str, age: Duration) -> Option<HeaderValue> {
-        self.line(name, value, age.as_secs())
+        self.line(name, value, age)
     }
 
-    /// A `Set-Cookie` value that removes the cookie: same attributes, or browsers ignore it (CV-43).
+    /// A `Set-Cookie` value that removes the cookie: it has the same attributes, or browsers would keep
+    /// the old one (RFC 6265 section 5.3).
     pub fn clear(&self, name: &str) -> Option<HeaderValue> {
-        self.line(name, "", 0)
+        self.line(name, "", Duration::ZERO)
     }
 
-    fn line(&self, name: &str, value: &str, age: u64) -> Option<HeaderValue> {
-        let secure = if self.is_host { "; Secure" } else { "" };
-        HeaderValue::from_str(&format!("{name}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Lax{secure}")).ok()
+    fn line(&self, name: &str, value: &str, age: Duration) -> Option<HeaderValue> {
+        let cookie = Cookie::build((name, value))
+            .path("/")
+            .max_age(cookie::time::Duration::try_from(age).ok()?)
+            .http_only(true)
+            .same_site(SameSite::Lax)
+            .secure(self.is_host);
+        HeaderValue::try_from(cookie.to_string()).ok()
     }
 
     /// The session cookie's value, if it has the form of one. Two different ones are none: one was planted, and we
@@ -274,12 +283,12 @@ mod tests {
         let set = |cookies: Cookies| cookies.set(cookies.session(), "v", Duration::from_secs(9)).unwrap();
         assert_eq!(
             set(Cookies::new(true, DEFAULT_NAME)),
-            "__Host-evergate_session=v; Path=/; Max-Age=9; HttpOnly; SameSite=Lax; Secure"
+            "__Host-evergate_session=v; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=9"
         );
-        assert_eq!(set(plain()), "evergate_session=v; Path=/; Max-Age=9; HttpOnly; SameSite=Lax");
+        assert_eq!(set(plain()), "evergate_session=v; HttpOnly; SameSite=Lax; Path=/; Max-Age=9");
         assert_eq!(
             Cookies::new(true, DEFAULT_NAME).clear("__Host-evergate_session").unwrap(),
-            "__Host-evergate_session=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax; Secure"
+            "__Host-evergate_session=; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=0"
         );
     }
 

@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 
-use super::{Answer, At, CallbackError, Purpose, Redirect, SignIn, return_to::ReturnTo};
+use super::{Answer, CallbackError, Purpose, Redirect, ReturningBrowser, SignIn, return_to::ReturnTo};
 use crate::address::AccessUrl;
 
 /// A login that came to nothing.
@@ -41,7 +41,7 @@ impl CallbackError {
 
 impl SignIn {
     /// What is left of a login that failed.
-    pub(super) async fn failed(&self, error: CallbackError, at: At<'_>, query: &str) -> Failed {
+    pub(super) async fn failed(&self, error: CallbackError, at: ReturningBrowser<'_>, query: &str) -> Failed {
         let attempt = Answer::parse(query).ok().and_then(|answer| self.attempt_of(&answer).ok());
         let Some(attempt) = attempt else {
             // One that the release before began, which kept what it led to where nobody looks any more.

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::{HeaderMap, HeaderValue};
 
-use super::{At, Attempt, CallbackError, Pass, Purpose, Redirect, SignIn, return_to::ReturnTo};
+use super::{Attempt, CallbackError, Pass, Purpose, Redirect, ReturningBrowser, SignIn, return_to::ReturnTo};
 use crate::{
     grant::GrantId,
     history::{Event, Kind},
@@ -77,7 +77,7 @@ impl SignIn {
     /// provider that gives refresh tokens only with consent.
     pub(super) async fn enter(
         &self,
-        at: At<'_>,
+        at: ReturningBrowser<'_>,
         signed: Signed,
         seat: Option<SessionHash>,
         return_to: &ReturnTo,

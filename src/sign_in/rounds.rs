@@ -6,8 +6,8 @@ use crate::clock::Timestamp;
 
 /// A round that begins later than this after the return from the one before was somebody's click.
 const IN_A_ROW: Duration = Duration::from_secs(10);
-/// So many in a row are a circle.
-const CIRCLE: u32 = 3;
+/// So many in a row are a redirect loop.
+const LOOP: u32 = 3;
 /// How long the cookie is kept.
 pub(super) const REMEMBERED: Duration = Duration::from_secs(60);
 
@@ -23,9 +23,9 @@ pub(super) fn in_a_row(cookie: Option<&str>, now: Timestamp) -> u32 {
     }
 }
 
-/// Whether so many lead nowhere.
-pub(super) fn is_circle(rounds: u32) -> bool {
-    rounds >= CIRCLE
+/// Whether so many in a row are a redirect loop.
+pub(super) fn is_loop(rounds: u32) -> bool {
+    rounds >= LOOP
 }
 
 /// The cookie of a browser that comes back from a round, so many in a row.
@@ -44,10 +44,10 @@ mod tests {
         let mut cookie = None;
         for round in 0..3 {
             let made = in_a_row(cookie.as_deref(), at);
-            assert_eq!((made, is_circle(made)), (round, false));
+            assert_eq!((made, is_loop(made)), (round, false));
             cookie = Some(back_from(made + 1, at));
         }
-        assert!(is_circle(in_a_row(cookie.as_deref(), later(9))));
+        assert!(is_loop(in_a_row(cookie.as_deref(), later(9))));
         assert_eq!(in_a_row(cookie.as_deref(), later(10)), 0, "somebody clicked");
         for odd in ["", "3", "x.y", "-1.1000000", "3.", ".1000000"] {
             assert_eq!(in_a_row(Some(odd), at), 0, "{odd:?}");

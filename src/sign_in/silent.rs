@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue};
 
 use super::{
-    Answer, At, Attempt, CallbackError, Pass, Purpose, Redirect, SignIn,
+    Answer, Attempt, CallbackError, Pass, Purpose, Redirect, ReturningBrowser, SignIn,
     return_to::ReturnTo,
     rounds,
     silence::{self, Silence},
@@ -27,7 +27,7 @@ const AT_ONCE: Duration = Duration::from_secs(3);
 /// How soon after its login a grant came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lasted {
-    /// It was over before its user could do anything, or the rounds through the provider lead nowhere.
+    /// It was over before its user could do anything.
     NoTime,
     /// A few seconds, within which a provider may have thought better of it.
     Shortly,
@@ -35,33 +35,39 @@ pub enum Lasted {
     Long,
 }
 
+/// What a browser has been through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BrowserHistory {
+    /// Whether it may be sent to the provider silently: no silent attempt was made a moment ago, and the last one came back.
+    pub may_be_silent: bool,
+    /// How long its grant lasted, or has lasted so far; [`Lasted::Long`] without one.
+    pub grant_lasted: Lasted,
+    /// Whether it has just been through the provider so often that once more leads nowhere.
+    pub is_redirect_loop: bool,
+}
+
 impl SignIn {
-    /// What a browser passes the provider for whose grant has ended or is to be replaced. Where the provider cannot be asked for
-    /// silence, only a session that lives keeps its place: its user may be asked something, and may come back without.
-    pub fn purpose_for<'a>(&self, grant: &'a Grant, headers: &HeaderMap) -> Purpose<'a> {
-        let may = self.provider.answers_silently() || grant.ended.is_none();
-        if may && self.silence(headers) == Silence::Allowed { Purpose::Silent(grant) } else { Purpose::LoginOnTheWay }
+    /// Whether the provider may be asked for silent re-authentication.
+    pub fn supports_prompt_none(&self) -> bool {
+        self.provider.answers_silently()
     }
 
-    /// Whether a browser may be sent to the provider without anything being asked of its user.
-    pub fn may_be_silent(&self, headers: &HeaderMap) -> bool {
-        self.provider.answers_silently() && self.silence(headers) == Silence::Allowed
+    /// Whether a grant was obtained with other settings than those of now.
+    pub fn has_changed_since(&self, grant: &Grant) -> bool {
+        grant.fingerprint != *self.provider.fingerprint()
     }
 
-    /// Whether a living grant was obtained with other settings, so that its browser's next page view is to bring another,
-    /// and may now.
-    pub fn is_outdated(&self, grant: &Grant, headers: &HeaderMap) -> bool {
-        grant.fingerprint != *self.provider.fingerprint() && matches!(self.purpose_for(grant, headers), Purpose::Silent(_))
-    }
-
-    /// How long a grant lasted that has ended, also by what its browser has just been through.
-    pub fn lasted(&self, grant: &Grant, headers: &HeaderMap) -> Lasted {
+    /// What a browser has been through, by its cookies and by its grant.
+    pub fn history_of(&self, headers: &HeaderMap, grant: Option<&Grant>) -> BrowserHistory {
         let now = self.clock.now();
-        match now.since(grant.created_at) {
-            _ if self.goes_in_circles(headers) => Lasted::NoTime,
-            age if age < AT_ONCE => Lasted::NoTime,
-            age if age < SOON => Lasted::Shortly,
-            _ => Lasted::Long,
+        BrowserHistory {
+            may_be_silent: self.silence(headers) == Silence::Allowed,
+            grant_lasted: match grant.map(|grant| now.since(grant.created_at)) {
+                Some(age) if age < AT_ONCE => Lasted::NoTime,
+                Some(age) if age < SOON => Lasted::Shortly,
+                Some(_) | None => Lasted::Long,
+            },
+            is_redirect_loop: rounds::is_loop(self.rounds(headers)),
         }
     }
 
@@ -94,11 +100,6 @@ impl SignIn {
         silence::silence(self.cookies.value(headers, self.cookies.returning()), self.provider.issuer(), self.clock.now())
     }
 
-    /// Whether this browser has just been through the provider so often that once more leads nowhere.
-    pub fn goes_in_circles(&self, headers: &HeaderMap) -> bool {
-        rounds::is_circle(self.rounds(headers))
-    }
-
     pub(super) fn rounds(&self, headers: &HeaderMap) -> u32 {
         rounds::in_a_row(self.cookies.value(headers, self.cookies.rounds()), self.clock.now())
     }
@@ -111,7 +112,7 @@ impl SignIn {
     /// Completes a silent pass. Whatever came of it, a session that still stands goes on.
     pub(super) async fn complete_silently(
         &self,
-        at: At<'_>,
+        at: ReturningBrowser<'_>,
         signed: Result<Signed, CallbackError>,
         return_to: &ReturnTo,
         attempt: &Attempt,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{By, SignOut};
+use super::{LogoutInitiator, SignOut};
 use crate::{
     backoff::back_off,
     session::{
@@ -67,8 +67,8 @@ impl SignOut {
     /// Records one end. Where a row of a user cannot be read, so that their other sessions are not found, at least this one ends.
     async fn record_end(&self, hash: SessionHash, extent: Extent) -> Result<(), StoreError> {
         let by = match extent {
-            Extent::Session => By::User,
-            Extent::AllOfUser => By::UserEverywhere,
+            Extent::Session => LogoutInitiator::User,
+            Extent::AllOfUser => LogoutInitiator::UserEverywhere,
         };
         match self.end_recorded(hash, by).await {
             Err(error) if error.is_refusal() => {

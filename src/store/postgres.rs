@@ -16,7 +16,7 @@ use sqlx::{
 
 use self::pool::{Held, Pool};
 use super::{
-    Counts, Expired, Fence, Followed, Knowledge, NewGrant, Renewed, Seat, Seated, Sharing, StoreError, Whose,
+    Change, Counts, Expired, Fence, Followed, Knowledge, NewGrant, Renewed, Seat, Seated, Sharing, StoreError, Whose,
     keys::Sealed,
     revocations::{DueRevocation, LEFT_FOR, NewRevocation},
     rows::{self, GrantRow, LeftGrant, SealedTokens, owned},
@@ -31,7 +31,7 @@ use crate::{
     grant::{AttemptId, EndReason, GrantId},
     history::{Event, Kind},
     secret::Secret,
-    session::{Session, SessionHash, cache::Change},
+    session::{Session, SessionHash},
 };
 
 /// How to reach Postgres.

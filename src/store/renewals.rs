@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use super::{Access, Fence, Followed, Knowledge, Renewed, Store, StoreError, heartbeat::DEAD_AFTER, on, place, rows};
+use super::{Access, Change, Fence, Followed, Knowledge, Renewed, Store, StoreError, heartbeat::DEAD_AFTER, on, place, rows};
 use crate::{
     clock::Timestamp,
     grant::{AttemptId, EndReason, GrantId},
     identity::Identity,
     secret::Secret,
-    session::cache::Change,
 };
 
 impl Store {

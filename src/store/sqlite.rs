@@ -18,7 +18,7 @@ use sqlx::{
 use held::Held;
 
 use super::{
-    Counts, Expired, Fence, Followed, Knowledge, NewGrant, Renewed, Seat, Seated, Sharing, StoreError, Whose,
+    Change, Counts, Expired, Fence, Followed, Knowledge, NewGrant, Renewed, Seat, Seated, Sharing, StoreError, Whose,
     keys::Sealed,
     revocations::{DueRevocation, LEFT_FOR, NewRevocation},
     rows::{self, GrantRow, LeftGrant, SealedTokens, owned},
@@ -31,7 +31,7 @@ use crate::{
     clock::{Timestamp, millis},
     grant::{AttemptId, EndReason, GrantId},
     history::{Event, Kind},
-    session::{Session, SessionHash, cache::Change},
+    session::{Session, SessionHash},
 };
 
 #[derive(Debug)]

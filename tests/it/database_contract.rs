@@ -481,8 +481,8 @@ contract! {
         let (id, hash) = login(&store).await;
         let mut changes = store.changes();
         store.save_identity(id, 0, &Identity { subject: "s".into(), ..Identity::default() }).await.unwrap();
-        assert_eq!(changes.recv().await.unwrap(), evergate::session::cache::Change::Grant(id));
+        assert_eq!(changes.recv().await.unwrap(), evergate::store::Change::Grant(id));
         store.end_session(hash).await.unwrap();
-        assert_eq!(changes.recv().await.unwrap(), evergate::session::cache::Change::Session(hash));
+        assert_eq!(changes.recv().await.unwrap(), evergate::store::Change::Session(hash));
     }
 }

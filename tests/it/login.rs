@@ -134,7 +134,7 @@ async fn the_session_cookie_has_every_protection() {
     let line = landed.set_cookies().into_iter().find(|line| line.starts_with("__Host-evergate_session=")).unwrap().to_owned();
     let (pair, attributes) = line.split_once("; ").unwrap();
     assert_eq!(pair.len(), "__Host-evergate_session=".len() + 43, "256 bits as base64");
-    assert_eq!(attributes, "Path=/; Max-Age=2592000; HttpOnly; SameSite=Lax; Secure");
+    assert_eq!(attributes, "HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=2592000");
     assert_eq!((landed.header("cache-control"), landed.header("referrer-policy")), ("no-store", "no-referrer"));
 }
 

@@ -1,48 +1,49 @@
-//! The answer that a refusal makes: a page for people, JSON for scripts.
+//! Responses that Evergate makes itself: pages for people, JSON for scripts, redirects.
 
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use url::form_urlencoded::byte_serialize;
 
-use super::{Offer, Refusal, Row};
+use super::{
+    Refusal,
+    table::{Offer, Row},
+};
 use crate::{
-    gateway::{
-        Settings,
-        exchange::{Asker, Exchange},
-        own_headers, redirect, tries,
-        visitor::Reason,
-    },
+    exchange::{Exchange, MAX_AUTO_RETRIES, RequestKind, auto_retry_delay},
+    forward::MARK,
     pages::{Action, Page, content_security_policy},
     session::cookie::Cookies,
     sign_in::{Redirect, return_to::ReturnTo},
+    visitor::SignInReason,
 };
 
-/// Where an answer can lead whoever reads it.
-pub(in crate::gateway) struct Ways<'a> {
-    pub(in crate::gateway) exchange: &'a Exchange,
+/// Where a response can lead whoever reads it.
+#[derive(Debug)]
+pub struct Links<'a> {
+    exchange: &'a Exchange,
     /// Where logins begin.
-    pub(in crate::gateway) start: String,
-    /// Where pages try again by themselves.
-    pub(in crate::gateway) again: String,
+    start: String,
+    /// Where error pages reload themselves through.
+    again: String,
     /// The page that a login begun from here leads to.
-    pub(in crate::gateway) return_to: Option<ReturnTo>,
-    pub(in crate::gateway) cookies: &'a Cookies,
+    return_to: Option<ReturnTo>,
+    cookies: &'a Cookies,
 }
 
-impl<'a> Ways<'a> {
-    /// For a page of the app's: back to itself, or to the page whose form was sent.
-    pub(in crate::gateway) fn of_the_app(exchange: &'a Exchange, settings: &'a Settings) -> Self {
+impl<'a> Links<'a> {
+    /// For a page of the app's: back to itself, or to the page whose form was sent. `prefix` is the path of our own pages.
+    pub fn of_the_app(exchange: &'a Exchange, prefix: &str, cookies: &'a Cookies) -> Self {
         let site = &exchange.site;
         let return_to = match &exchange.method {
             &Method::GET | &Method::HEAD => Some(ReturnTo::parse(exchange.path_and_query(), site)),
             _ => exchange.referer.as_ref().and_then(|page| page.to_str().ok()).and_then(|page| ReturnTo::of_page(page, site)),
         };
-        Self::of(exchange, settings, return_to)
+        Self::to(exchange, prefix, cookies, return_to)
     }
 
     /// With logins that lead to `return_to`.
-    pub(in crate::gateway) fn of(exchange: &'a Exchange, settings: &'a Settings, return_to: Option<ReturnTo>) -> Self {
-        let own = |page: &str| exchange.site.at(&format!("{}/{page}", settings.prefix));
-        Self { exchange, start: own("start"), again: own("again"), return_to, cookies: &settings.cookies }
+    pub fn to(exchange: &'a Exchange, prefix: &str, cookies: &'a Cookies, return_to: Option<ReturnTo>) -> Self {
+        let own = |page: &str| exchange.site.at(&format!("{prefix}/{page}"));
+        Self { exchange, start: own("start"), again: own("again"), return_to, cookies }
     }
 
     /// Where a login begins that comes back here.
@@ -54,34 +55,34 @@ impl<'a> Ways<'a> {
 }
 
 impl Refusal {
-    /// Logs the cause and makes the answer.
-    pub(in crate::gateway) fn into_response(self, ways: &Ways<'_>) -> Response<axum::body::Body> {
-        let exchange = ways.exchange;
+    /// Logs the cause and makes the response.
+    pub fn into_response(self, links: &Links<'_>) -> Response<axum::body::Body> {
+        let exchange = links.exchange;
         self.log(exchange);
         let row = self.row();
         if let Self::SignIn(_, to) = &self {
             return redirect(to, row.error);
         }
-        if let Self::Elsewhere = &self {
+        if let Self::RedirectToAccessUrl = &self {
             let location = exchange.site.at(exchange.path_and_query());
             let mut response = redirect(&Redirect { location, cookies: Vec::new() }, row.error);
             *response.status_mut() = row.status;
             return response;
         }
-        let mut response = if exchange.reads_html { self.page(&row, ways) } else { self.for_scripts(&row, ways) };
+        let mut response = if exchange.reads_html { self.page(&row, links) } else { self.for_scripts(&row, links) };
         if let Some(wait) = row.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
         }
         if row.status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().extend(challenge(ways).map(|challenge| (header::WWW_AUTHENTICATE, challenge)));
+            response.headers_mut().extend(challenge(links).map(|challenge| (header::WWW_AUTHENTICATE, challenge)));
         }
         response
     }
 
-    fn page(&self, row: &Row, ways: &Ways<'_>) -> Response<axum::body::Body> {
-        let exchange = ways.exchange;
+    fn page(&self, row: &Row, links: &Links<'_>) -> Response<axum::body::Body> {
+        let exchange = links.exchange;
         let (id, again) = (exchange.id_text(), exchange.site.at(exchange.path_and_query()));
-        let (sign_in, another) = (ways.sign_in(false), ways.sign_in(true));
+        let (sign_in, another) = (links.sign_in(false), links.sign_in(true));
         let lost_a_form = matches!(self, Self::SignInNeeded(_)) && !matches!(exchange.method, Method::GET | Method::HEAD);
         // What a form carried is gone, and is not sent again by itself.
         let tries_again = row.offers == Offer::TryAgain && exchange.method == Method::GET;
@@ -102,30 +103,30 @@ impl Refusal {
         } else {
             text.to_owned()
         };
-        let reloads = tries_again && exchange.asker == Asker::Navigation && exchange.tries < tries::MOST;
+        let reloads = tries_again && exchange.kind == RequestKind::PageNavigation && exchange.auto_retries < MAX_AUTO_RETRIES;
         let by_itself = format!(
             "{}?n={}&rd={}",
-            ways.again,
-            exchange.tries.saturating_add(1),
+            links.again,
+            exchange.auto_retries.saturating_add(1),
             byte_serialize(exchange.path_and_query().as_bytes()).collect::<String>()
         );
-        let again = reloads.then(|| (tries::pause(exchange.tries), by_itself.as_str()));
+        let again = reloads.then(|| (auto_retry_delay(exchange.auto_retries), by_itself.as_str()));
         html(&Page { title: row.title, text: &named, action, again, request_id: &id }, row.status, row.error)
     }
 
-    fn for_scripts(&self, row: &Row, ways: &Ways<'_>) -> Response<axum::body::Body> {
-        let message = if matches!(self, Self::SignInNeeded(Reason::NoSession)) {
+    fn for_scripts(&self, row: &Row, links: &Links<'_>) -> Response<axum::body::Body> {
+        let message = if matches!(self, Self::SignInNeeded(SignInReason::NoSession)) {
             "You are not signed in. Reload the page to sign in."
         } else if matches!(self, Self::SignInNeeded(_)) {
             "Your session has ended. Reload the page to sign in again."
         } else {
             row.text
         };
-        let mut body = serde_json::json!({ "error": row.error, "message": message, "request_id": ways.exchange.id_text() });
+        let mut body = serde_json::json!({ "error": row.error, "message": message, "request_id": links.exchange.id_text() });
         if let Some(members) = body.as_object_mut() {
             members.extend(self.reason().map(|reason| ("reason".to_owned(), reason.into())));
             let signs_in = matches!(row.offers, Offer::SignIn | Offer::AnotherAccount);
-            members.extend(signs_in.then(|| ("login_url".to_owned(), ways.start.as_str().into())));
+            members.extend(signs_in.then(|| ("login_url".to_owned(), links.start.as_str().into())));
         }
         json(&body, row.status, row.error)
     }
@@ -133,14 +134,14 @@ impl Refusal {
 
 /// How one signs in here (RFC 9110 section 15.5.2 demands that a 401 says it): by a cookie, which a login brings. No registered
 /// scheme means that, and any of those would make some clients ask for a password or send a token.
-fn challenge(ways: &Ways<'_>) -> Option<HeaderValue> {
-    let (start, cookie) = (&ways.start, ways.cookies.session());
+fn challenge(links: &Links<'_>) -> Option<HeaderValue> {
+    let (start, cookie) = (&links.start, links.cookies.session());
     HeaderValue::try_from(format!("Cookie realm=\"Evergate\", form-action=\"{start}\", cookie-name=\"{cookie}\"")).ok()
 }
 
-/// Lets scripts of an allowed origin read the answer, as they may read the app's (Fetch section 3.2): else a 401 is no more to them
-/// than a failure.
-pub(in crate::gateway) fn let_read(headers: &mut HeaderMap, origin: &HeaderValue) {
+/// Lets scripts of an allowed origin read the response, as they may read the app's (CORS, Fetch section 3.2): else a 401 is no more
+/// to them than a network failure.
+pub fn allow_cors(headers: &mut HeaderMap, origin: &HeaderValue) {
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
     headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
     let exposed = HeaderValue::from_static("evergate-answer, retry-after, www-authenticate");
@@ -148,8 +149,8 @@ pub(in crate::gateway) fn let_read(headers: &mut HeaderMap, origin: &HeaderValue
     headers.append(header::VARY, HeaderValue::from_static("origin"));
 }
 
-/// A page of ours.
-pub(in crate::gateway) fn html(page: &Page<'_>, status: StatusCode, mark: &'static str) -> Response<axum::body::Body> {
+/// A page.
+pub fn html(page: &Page<'_>, status: StatusCode, mark: &'static str) -> Response<axum::body::Body> {
     let mut response = Response::new(axum::body::Body::from(page.html()));
     *response.status_mut() = status;
     own_headers(response.headers_mut(), mark);
@@ -160,11 +161,47 @@ pub(in crate::gateway) fn html(page: &Page<'_>, status: StatusCode, mark: &'stat
     response
 }
 
-/// A JSON answer of ours.
-pub(in crate::gateway) fn json(body: &serde_json::Value, status: StatusCode, mark: &'static str) -> Response<axum::body::Body> {
+/// JSON.
+pub fn json(body: &serde_json::Value, status: StatusCode, mark: &'static str) -> Response<axum::body::Body> {
     let mut response = Response::new(axum::body::Body::from(body.to_string()));
     *response.status_mut() = status;
     own_headers(response.headers_mut(), mark);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
+}
+
+/// A 303 with cookies (RFC 9700 section 4.12: never 307, which would send a body along).
+pub fn redirect(redirect: &Redirect, mark: &'static str) -> Response<axum::body::Body> {
+    let mut response = Response::new(axum::body::Body::empty());
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    own_headers(response.headers_mut(), mark);
+    if let Ok(location) = HeaderValue::from_str(&redirect.location) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    for cookie in &redirect.cookies {
+        response.headers_mut().append(header::SET_COOKIE, cookie.clone());
+    }
+    response
+}
+
+/// The response to a gRPC call whose deadline has passed: a head that is the whole response.
+pub fn grpc_deadline_exceeded() -> Response<axum::body::Body> {
+    let mut response = Response::new(axum::body::Body::empty());
+    own_headers(response.headers_mut(), "deadline_exceeded");
+    for (name, value) in [
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/grpc")),
+        (HeaderName::from_static("grpc-status"), HeaderValue::from_static("4")),
+        (HeaderName::from_static("grpc-message"), HeaderValue::from_static("the deadline of the call has passed")),
+    ] {
+        response.headers_mut().insert(name, value);
+    }
+    response
+}
+
+/// Sets what every response carries that Evergate makes itself; `mark` says which it is.
+pub fn own_headers(headers: &mut HeaderMap, mark: &'static str) {
+    headers.insert(MARK, HeaderValue::from_static(mark));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }

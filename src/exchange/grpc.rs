@@ -1,42 +1,34 @@
-//! Calls of gRPC, as far as a proxy has to know them: how long their client waits, and how one ends that is not answered in time
-//! (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>). Every other refusal of ours has a status of HTTP that gRPC
-//! clients know the meaning of.
+//! gRPC calls, as far as a proxy has to know them: how long their client waits, and how they end
+//! (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version, header};
+use http::{HeaderMap, HeaderName, Method, Version, header, request};
 
-use super::own_headers;
-
-/// How a call ended, in its trailers, or in a head that is all of its answer.
+/// How a call ended, in its trailers, or in a head that is the whole response.
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
-const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
-
-/// The mark of an answer that comes too late.
-const DEADLINE: &str = "deadline_exceeded";
-const DEADLINE_EXCEEDED: HeaderValue = HeaderValue::from_static("4");
 
 /// A call.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Call {
+pub struct Call {
     /// How long its client waits, if it says so.
     timeout: Option<Duration>,
 }
 
 impl Call {
     /// The call that a request is, if it is one.
-    pub(super) fn of<B>(request: &Request<B>) -> Option<Self> {
-        if request.version() != Version::HTTP_2 || *request.method() != Method::POST {
+    pub(super) fn of(head: &request::Parts) -> Option<Self> {
+        if head.version != Version::HTTP_2 || head.method != Method::POST {
             return None;
         }
-        let kind = request.headers().get(header::CONTENT_TYPE)?.as_bytes().strip_prefix(b"application/grpc")?;
+        let kind = head.headers.get(header::CONTENT_TYPE)?.as_bytes().strip_prefix(b"application/grpc")?;
         let is_call = matches!(kind.first(), None | Some(b'+' | b';'));
-        is_call.then(|| Self { timeout: request.headers().get(TIMEOUT).and_then(|value| timeout(value.to_str().ok()?)) })
+        is_call.then(|| Self { timeout: head.headers.get(TIMEOUT).and_then(|value| timeout(value.to_str().ok()?)) })
     }
 
     /// Whether its client has given it up by now.
-    pub(super) fn is_past(self, elapsed: Duration) -> bool {
+    pub fn is_past(self, elapsed: Duration) -> bool {
         self.timeout.is_some_and(|timeout| elapsed >= timeout)
     }
 }
@@ -57,22 +49,8 @@ fn timeout(text: &str) -> Option<Duration> {
     })
 }
 
-/// What a call is answered with when its time is over: a head that is the whole answer.
-pub(super) fn too_late() -> Response<axum::body::Body> {
-    let mut response = Response::new(axum::body::Body::empty());
-    own_headers(response.headers_mut(), DEADLINE);
-    for (name, value) in [
-        (header::CONTENT_TYPE, HeaderValue::from_static("application/grpc")),
-        (STATUS, DEADLINE_EXCEEDED),
-        (MESSAGE, HeaderValue::from_static("the deadline of the call has passed")),
-    ] {
-        response.headers_mut().insert(name, value);
-    }
-    response
-}
-
-/// How a call ended, by its trailers or by a head that is all of its answer.
-pub(super) fn status(headers: &HeaderMap) -> Option<u32> {
+/// How a call ended, by its trailers or by a head that is the whole response.
+pub fn status(headers: &HeaderMap) -> Option<u32> {
     headers.get(STATUS)?.to_str().ok()?.parse().ok()
 }
 
@@ -103,8 +81,8 @@ mod tests {
     #[test]
     fn only_a_post_of_http_2_with_its_content_type_is_a_call() {
         let is_call = |version, method: &str, kind: &str| {
-            let request = Request::builder().version(version).method(method).header("content-type", kind).body(()).unwrap();
-            Call::of(&request).is_some()
+            let request = http::Request::builder().version(version).method(method).header("content-type", kind).body(()).unwrap();
+            Call::of(&request.into_parts().0).is_some()
         };
         for kind in ["application/grpc", "application/grpc+proto", "application/grpc;charset=x"] {
             assert!(is_call(Version::HTTP_2, "POST", kind), "{kind}");

@@ -1,103 +1,29 @@
-//! Every way in which a request is not served, and the one table that says what the client sees of it. The
-//! client gets fixed text and a request id; the cause goes to the log.
-
-mod answer;
-mod login;
+//! The table that says what the client sees of each refusal.
 
 use std::time::Duration;
 
 use http::StatusCode;
 
-use super::{exchange::Exchange, visitor::Reason};
-use crate::{
-    forward::ForwardError,
-    oidc::{ProviderError, VerifyError},
-    policy::Denied,
-    sign_in::{CallbackError, Redirect},
-    store::StoreError,
-    telemetry::logs::causes,
+use super::{
+    Refusal,
+    login::{callback_row, denied_row},
 };
-
-use login::{callback_row, denied_row};
-
-pub(super) use answer::{Ways, html, json, let_read};
-
-/// Why a request is not served.
-#[derive(Debug)]
-pub(super) enum Refusal {
-    BadRequest(&'static str),
-    /// The server cannot read it, and says this status of it.
-    Unreadable(u16),
-    HeadTooLarge,
-    Misdirected,
-    Elsewhere,
-    MethodNotAllowed,
-    NoSuchPage,
-    SignIn(Reason, Redirect),
-    SignInNeeded(Reason),
-    SignInDoesNotLast(Reason),
-    SignInNotKept(Reason),
-    NoPage,
-    AccessWithdrawn(Reason),
-    LogoutToken(VerifyError),
-    /// By a rule, whom their account calls this; nobody where the rule asks for nobody.
-    Denied(Denied, Option<String>),
-    StoreUnavailable(StoreError),
-    RenewalUnavailable(Duration),
-    ProviderUnavailable(ProviderError),
-    Callback(CallbackError),
-    Upstream(ForwardError),
-}
-
-impl From<StoreError> for Refusal {
-    fn from(error: StoreError) -> Self {
-        Self::StoreUnavailable(error)
-    }
-}
-
-impl From<Denied> for Refusal {
-    fn from(denied: Denied) -> Self {
-        Self::Denied(denied, None)
-    }
-}
-
-impl From<ForwardError> for Refusal {
-    fn from(error: ForwardError) -> Self {
-        let has_ended = matches!(error, ForwardError::SessionEnded);
-        if has_ended { Self::SignInNeeded(Reason::UnknownSession) } else { Self::Upstream(error) }
-    }
-}
-
-impl From<CallbackError> for Refusal {
-    fn from(error: CallbackError) -> Self {
-        match error {
-            CallbackError::Store(error) => Self::StoreUnavailable(error),
-            CallbackError::Denied(denied, account) => Self::Denied(denied, Some(account)),
-            other @ (CallbackError::Parameters(_)
-            | CallbackError::UnknownAttempt(_)
-            | CallbackError::Issuer
-            | CallbackError::Refused { .. }
-            | CallbackError::Declined
-            | CallbackError::Busy
-            | CallbackError::Provider(_)) => Self::Callback(other),
-        }
-    }
-}
+use crate::{forward::ForwardError, sign_in::CallbackError};
 
 /// What the client sees.
-struct Row {
-    status: StatusCode,
-    /// `error` of the JSON, and the mark in the header.
-    error: &'static str,
-    title: &'static str,
-    text: &'static str,
-    retry_after: Option<Duration>,
-    offers: Offer,
+pub(super) struct Row {
+    pub(super) status: StatusCode,
+    /// `error` of the JSON, and the value of the `Evergate-Response` header.
+    pub(super) error: &'static str,
+    pub(super) title: &'static str,
+    pub(super) text: &'static str,
+    pub(super) retry_after: Option<Duration>,
+    pub(super) offers: Offer,
 }
 
 /// What a person can do about it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Offer {
+pub(super) enum Offer {
     /// Nothing.
     Nothing,
     /// Sign in, or again.
@@ -108,12 +34,13 @@ enum Offer {
     TryAgain,
 }
 
-const SOON: Option<Duration> = Some(Duration::from_secs(2));
-/// A provider that cannot be used as it is configured is looked for again this often.
-const MENDED: Option<Duration> = Some(Duration::from_secs(30));
+pub(super) const SOON: Option<Duration> = Some(Duration::from_secs(2));
+/// Discovery of a provider that cannot be used as it is configured is retried this often.
+const RECONFIGURED: Option<Duration> = Some(Duration::from_secs(30));
 
 impl Refusal {
-    fn row(&self) -> Row {
+    /// What the client sees.
+    pub(super) fn row(&self) -> Row {
         let row = |status, error, title, text| Row { status, error, title, text, retry_after: None, offers: Offer::Nothing };
         match self {
             Self::HeadTooLarge | Self::Unreadable(431) => row(
@@ -134,7 +61,9 @@ impl Refusal {
                 "Wrong address",
                 "This service is not known by the address that was asked for. Its administrator sets the address with CODER_ACCESS_URL.",
             ),
-            Self::Elsewhere => row(StatusCode::PERMANENT_REDIRECT, "elsewhere", "Elsewhere", "This service has another address."),
+            Self::RedirectToAccessUrl => {
+                row(StatusCode::PERMANENT_REDIRECT, "elsewhere", "Elsewhere", "This service has another address.")
+            }
             Self::MethodNotAllowed => row(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method_not_allowed",
@@ -205,7 +134,7 @@ impl Refusal {
                 )
             },
             Self::ProviderUnavailable(error) if error.is_configuration() => Row {
-                retry_after: MENDED,
+                retry_after: RECONFIGURED,
                 offers: Offer::TryAgain,
                 ..row(
                     StatusCode::SERVICE_UNAVAILABLE,
@@ -283,7 +212,7 @@ impl Refusal {
     }
 
     /// `reason` of the JSON: only for what the client can act on.
-    fn reason(&self) -> Option<&'static str> {
+    pub(super) fn reason(&self) -> Option<&'static str> {
         match self {
             Self::SignIn(reason, _)
             | Self::SignInNeeded(reason)
@@ -295,7 +224,7 @@ impl Refusal {
             | Self::Unreadable(_)
             | Self::HeadTooLarge
             | Self::Misdirected
-            | Self::Elsewhere
+            | Self::RedirectToAccessUrl
             | Self::MethodNotAllowed
             | Self::NoSuchPage
             | Self::NoPage
@@ -305,79 +234,6 @@ impl Refusal {
             | Self::ProviderUnavailable(_)
             | Self::Callback(_)
             | Self::Upstream(_) => None,
-        }
-    }
-
-    /// Whether it may be because time was up: what is wrong with a request is wrong at any time.
-    pub(super) fn may_come_of_lateness(&self) -> bool {
-        match self {
-            Self::Upstream(_) | Self::RenewalUnavailable(_) | Self::StoreUnavailable(_) => true,
-            Self::BadRequest(_)
-            | Self::Unreadable(_)
-            | Self::HeadTooLarge
-            | Self::Misdirected
-            | Self::Elsewhere
-            | Self::MethodNotAllowed
-            | Self::NoSuchPage
-            | Self::SignIn(_, _)
-            | Self::SignInNeeded(_)
-            | Self::SignInDoesNotLast(_)
-            | Self::SignInNotKept(_)
-            | Self::NoPage
-            | Self::AccessWithdrawn(_)
-            | Self::LogoutToken(_)
-            | Self::Denied(_, _)
-            | Self::ProviderUnavailable(_)
-            | Self::Callback(_) => false,
-        }
-    }
-
-    /// The cause, once, where it is handled.
-    fn log(&self, exchange: &Exchange) {
-        let id = exchange.id_text();
-        match self {
-            Self::SignIn(reason, _) | Self::SignInNeeded(reason) => {
-                tracing::debug!(request.id = id, reason = reason.as_str(), "sign-in needed")
-            }
-            Self::SignInDoesNotLast(reason) => {
-                tracing::error!(request.id = id, reason = reason.as_str(), "a grant ended as soon as it was obtained")
-            }
-            Self::SignInNotKept(reason) => tracing::warn!(
-                request.id = id,
-                reason = reason.as_str(),
-                "a browser has signed in again and again and brings no session cookie, or two different ones"
-            ),
-            Self::AccessWithdrawn(reason) => {
-                tracing::info!(request.id = id, reason = reason.as_str(), "the provider ended a grant shortly after it gave it")
-            }
-            Self::LogoutToken(error) => tracing::warn!(request.id = id, %error, "a logout token was refused"),
-            Self::Misdirected => tracing::info!(
-                request.id = id,
-                http.host = exchange.origin.host,
-                "a request names another host than CODER_ACCESS_URL"
-            ),
-            Self::BadRequest(why) => tracing::debug!(request.id = id, why, "bad request"),
-            Self::Unreadable(status) => tracing::debug!(request.id = id, status, "a request that cannot be read"),
-            Self::HeadTooLarge => tracing::debug!(request.id = id, "a request with too large a head"),
-            Self::MethodNotAllowed | Self::NoSuchPage | Self::NoPage | Self::Elsewhere => {}
-            // Logged where it is judged, with what was judged.
-            Self::Denied(Denied::CrossOrigin, _) => {}
-            Self::Denied(denied @ (Denied::EmailNotVerified | Denied::EmailDomain | Denied::Group | Denied::Method), _) => {
-                tracing::info!(request.id = id, reason = denied.as_str(), %denied, "access denied")
-            }
-            // That the store is away is said once, when it is found out.
-            Self::StoreUnavailable(error @ StoreError::KnownUnavailable { .. }) => {
-                tracing::debug!(request.id = id, error = causes(error), "the store is known to be away")
-            }
-            Self::StoreUnavailable(error) => {
-                tracing::error!(request.id = id, error = causes(error), "the store failed a request")
-            }
-            Self::RenewalUnavailable(wait) => {
-                tracing::debug!(request.id = id, retry.seconds = wait.as_secs(), "a renewal is due and the provider is away")
-            }
-            Self::ProviderUnavailable(error) => tracing::warn!(request.id = id, error = causes(error), "a login cannot begin"),
-            Self::Callback(error) => tracing::warn!(request.id = id, error = causes(error), "a login failed"),
-            Self::Upstream(error) => tracing::warn!(request.id = id, error = causes(error), "the upstream failed a request"),
         }
     }
 }

@@ -1,8 +1,8 @@
-//! What is seen of a login that came to nothing, and of a rule that let somebody not pass.
+//! The table's rows for logins that failed and for rules that do not let somebody pass.
 
 use http::StatusCode;
 
-use super::{Offer, Row, SOON};
+use super::table::{Offer, Row, SOON};
 use crate::{oidc::ProviderError, policy::Denied, sign_in::CallbackError};
 
 pub(super) fn denied_row(denied: Denied, row: impl Fn(StatusCode, &'static str, &'static str, &'static str) -> Row) -> Row {

@@ -1,4 +1,4 @@
-//! Names for requests: different for a very long time, in no order that shows how many there are.
+//! Request ids: unique for a very long time, in no order that shows how many requests there are.
 
 use std::sync::{
     Arc,
@@ -20,7 +20,7 @@ impl Default for RequestIds {
 }
 
 impl RequestIds {
-    /// The next id: a counter from a random start, mixed by the steps of SplitMix64, each of which can be undone, so
+    /// Returns the next id: a counter from a random start, mixed by the steps of SplitMix64, each of which can be undone, so
     /// that no two counts give the same id.
     pub(super) fn next(&self) -> u64 {
         let count = self.counter.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);

@@ -1,0 +1,237 @@
+//! Who may pass: the one judgement for routes and for our own pages.
+//!
+//! It is asked with what a request's head says, and answers with a permit or a refusal. It needs no body, so whatever wants to
+//! know who may pass can ask it.
+
+mod next_step;
+
+use std::{sync::Arc, time::Duration};
+
+use http::HeaderMap;
+
+use crate::{
+    exchange::Exchange,
+    grant::{EndReason, Grant},
+    policy::{CrossOrigin, Denied, Permit, Policy, Rule},
+    refusal::Refusal,
+    renewal::{Renewer, Unusable, Usable},
+    routing::Route,
+    sign_in::{Purpose, SignIn, return_to::ReturnTo},
+    store::StoreError,
+    visitor::{ConnectionMemo, SignInReason, SignedIn, Visitor, Visitors},
+};
+
+use next_step::{Facts, Need, NextStep};
+
+/// Judges requests.
+#[derive(Debug)]
+pub struct Admission {
+    /// Recognises who sends a request.
+    pub visitors: Arc<Visitors>,
+    /// Keeps their grants fresh.
+    pub renewer: Renewer,
+    /// Sends browsers to a login.
+    pub sign_in: Arc<SignIn>,
+    /// The policy that every user must pass.
+    pub policy: Policy,
+    /// Whose pages may send requests that change something.
+    pub cross_origin: CrossOrigin,
+}
+
+/// What is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Inquiry<'a> {
+    exchange: &'a Exchange,
+    headers: &'a HeaderMap,
+    rule: &'a Rule,
+    /// Whether an outage of the provider is bridged with the last verified identity.
+    serves_stale: bool,
+    /// Whether a person is about to see the response, whom nothing keeps from a redirect through the provider.
+    views_a_page: bool,
+    /// For a request that uses the session: whom its connection's last request came from.
+    memo: Option<&'a ConnectionMemo>,
+}
+
+/// A request that may pass.
+#[derive(Debug)]
+pub struct Admitted {
+    /// Proof of it.
+    pub permit: Permit,
+    /// Whose request it is.
+    pub signed_in: SignedIn,
+    /// The grant that it is served with.
+    pub usable: Usable,
+}
+
+/// Why a request may not pass.
+#[derive(Debug)]
+pub enum NotAdmitted {
+    /// Its user must sign in first; the grant that they had, if any.
+    SignIn(SignInReason, Option<Arc<Grant>>),
+    /// Signing in does not help, or not now.
+    Refused(Refusal),
+}
+
+/// A strict route is tried again after this.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// No more of an origin than this is logged.
+const LOGGED_ORIGIN: usize = 256;
+
+impl<'a> Inquiry<'a> {
+    /// Whether a request may pass to its route.
+    pub fn for_route(exchange: &'a Exchange, headers: &'a HeaderMap, route: &'a Route, memo: &'a ConnectionMemo) -> Self {
+        Self {
+            exchange,
+            headers,
+            rule: &route.rule,
+            serves_stale: route.serves_stale,
+            views_a_page: exchange.views_a_page(),
+            memo: Some(memo),
+        }
+    }
+
+    /// Whether a request's visitor passes `rule`. To ask is no use of the session.
+    pub fn about_the_visitor(exchange: &'a Exchange, headers: &'a HeaderMap, rule: &'a Rule) -> Self {
+        Self { exchange, headers, rule, serves_stale: true, views_a_page: false, memo: None }
+    }
+}
+
+impl From<Refusal> for NotAdmitted {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<StoreError> for NotAdmitted {
+    fn from(error: StoreError) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+impl Admission {
+    /// Judges a request whose user must be known: authentication, CSRF, a fresh grant, the rule.
+    ///
+    /// # Errors
+    /// [`NotAdmitted`].
+    pub async fn admit(&self, inquiry: Inquiry<'_>) -> Result<Admitted, NotAdmitted> {
+        let Inquiry { exchange, headers, rule, serves_stale, views_a_page, memo } = inquiry;
+        let visitor = match memo {
+            Some(memo) => self.visitors.recognise_on_connection(headers, memo).await?,
+            None => Box::pin(self.visitors.recognise(headers)).await?,
+        };
+        let signed_in = match visitor {
+            Visitor::SignedIn(signed_in) => signed_in,
+            Visitor::Anonymous(reason) => return Err(NotAdmitted::SignIn(reason, None)),
+        };
+        if !self.cross_origin.allows(&exchange.method, exchange.asks_for_upgrade, headers, &exchange.site) {
+            return Err(self.refuse_cross_origin(exchange, headers).into());
+        }
+        if memo.is_some() {
+            // A request during an outage of the provider is use of the session all the same.
+            self.visitors.touch(&signed_in);
+        }
+        let usable = match self.renewer.keep_fresh(Arc::clone(&signed_in.grant)).await {
+            Ok(usable) => usable,
+            Err(unusable) => return Err(not_admitted_with(unusable, signed_in.grant)),
+        };
+        if views_a_page && let Some(reason) = self.reason_to_replace(exchange, headers, &usable).await {
+            return Err(NotAdmitted::SignIn(reason, Some(usable.grant)));
+        }
+        if usable.stale && !serves_stale {
+            return Err(Refusal::RenewalUnavailable(RETRY_AFTER).into());
+        }
+        let identity = &usable.grant.identity;
+        let permit = rule
+            .permit(&self.policy, identity, || usable.grant.passport(usable.stale))
+            .map_err(|denied| Refusal::Denied(denied, Some(identity.display().to_owned())))?;
+        Ok(Admitted { permit, signed_in, usable })
+    }
+
+    /// Why the browser of a usable grant should get another one from the provider all the same, now that its user views a page.
+    async fn reason_to_replace(&self, exchange: &Exchange, headers: &HeaderMap, usable: &Usable) -> Option<SignInReason> {
+        let grant = &usable.grant;
+        let reason = if usable.stale && grant.refused.is_some() {
+            // The provider answers and does not renew it: another grant may fare better, and the grace is for outages.
+            SignInReason::GrantRefused
+        } else if grant.missing_key.is_some() && Box::pin(self.renewer.has_lost_its_key(grant)).await {
+            SignInReason::GrantEnded(EndReason::KeyLost)
+        } else if self.sign_in.has_changed_since(grant) {
+            SignInReason::SettingsChanged
+        } else {
+            return None;
+        };
+        if self.renewer.provider_is_in_trouble() {
+            return None;
+        }
+        let step = next_step::decide(reason, Need::Optional, self.facts(exchange, headers, Some(grant)));
+        matches!(step, NextStep::LogIn | NextStep::LogInSilently).then_some(reason)
+    }
+
+    /// Sends a browser that must sign in where it belongs: a page navigation to the provider and back to its page, silently if its
+    /// session is to go on with a new grant. Anything else is told where a login begins, because a redirect would reach no person.
+    pub async fn send_to_login(
+        &self,
+        exchange: &Exchange,
+        headers: &HeaderMap,
+        reason: SignInReason,
+        grant: Option<Arc<Grant>>,
+    ) -> Refusal {
+        let grant = grant.as_deref();
+        let purpose = match (next_step::decide(reason, Need::Required, self.facts(exchange, headers, grant)), grant) {
+            (NextStep::LogInSilently, Some(grant)) => Purpose::Silent(grant),
+            (NextStep::LogIn | NextStep::LogInSilently, _) => Purpose::LoginOnTheWay,
+            (NextStep::TellToSignIn | NextStep::Serve, _) => return Refusal::SignInNeeded(reason),
+            (NextStep::AccessWithdrawn, _) => return Refusal::AccessWithdrawn(reason),
+            (NextStep::GrantDoesNotLast, _) => return Refusal::SignInDoesNotLast(reason),
+            (NextStep::CookieNotKept, _) => return Refusal::SignInNotKept(reason),
+        };
+        let return_to = ReturnTo::parse(exchange.path_and_query(), &exchange.site);
+        let mut redirect = match self.sign_in.begin(&exchange.site, &return_to, headers, purpose).await {
+            Ok(redirect) => redirect,
+            Err(error) => return Refusal::ProviderUnavailable(error),
+        };
+        if !matches!(purpose, Purpose::Silent(_)) {
+            redirect.cookies.extend(self.sign_in.give_silence_up(headers));
+        }
+        Refusal::SignIn(reason, redirect)
+    }
+
+    fn facts(&self, exchange: &Exchange, headers: &HeaderMap, grant: Option<&Grant>) -> Facts {
+        Facts {
+            kind: exchange.kind,
+            has_living_grant: grant.map(|grant| grant.ended.is_none()),
+            supports_prompt_none: self.sign_in.supports_prompt_none(),
+            history: self.sign_in.history_of(headers, grant),
+        }
+    }
+
+    /// Refuses another site's request, and logs what its administrator needs to know.
+    fn refuse_cross_origin(&self, exchange: &Exchange, headers: &HeaderMap) -> Refusal {
+        let allowed = match &self.cross_origin {
+            CrossOrigin::Only(origins) => origins.join(" "),
+            CrossOrigin::Any => "*".to_owned(),
+        };
+        let origin = headers.get(http::header::ORIGIN).and_then(|origin| origin.to_str().ok()).unwrap_or_default();
+        let origin: String = origin.chars().take(LOGGED_ORIGIN).collect();
+        tracing::info!(
+            request.id = exchange.id_text(),
+            http.request.method = exchange.method.as_str(),
+            url.path = exchange.path().as_ref(),
+            http.request.header.origin = origin,
+            allowed_origins = allowed,
+            "cross-site request refused: a page of another site sent a request that could change something; \
+             CODER_ALLOWED_ORIGINS names the origins that may"
+        );
+        Refusal::Denied(Denied::CrossOrigin, None)
+    }
+}
+
+/// What becomes of a request whose grant cannot be used.
+fn not_admitted_with(unusable: Unusable, grant: Arc<Grant>) -> NotAdmitted {
+    match unusable {
+        Unusable::SignInAgain(reason) => NotAdmitted::SignIn(SignInReason::GrantEnded(reason), Some(grant)),
+        Unusable::Refused => NotAdmitted::SignIn(SignInReason::GrantRefused, Some(grant)),
+        Unusable::Gone => NotAdmitted::SignIn(SignInReason::UnknownSession, None),
+        Unusable::Unavailable(wait) => Refusal::RenewalUnavailable(wait).into(),
+    }
+}

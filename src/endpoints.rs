@@ -1,0 +1,215 @@
+//! Our own pages, under `CODER_PATH_PREFIX`: a table of what there is, and a file for each part.
+//!
+//! An endpoint gets the components that it needs, answers with a response of its own or with a refusal, and renders no refusal
+//! itself.
+
+pub mod health;
+mod login;
+mod logout;
+mod userinfo;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Response, request};
+use hyper::body::Incoming;
+
+use crate::{
+    admission::{Admission, Admitted, Inquiry, NotAdmitted},
+    exchange::Exchange,
+    policy::{Policy, Rule},
+    refusal::Refusal,
+    routing::Routes,
+    session::cookie::Cookies,
+    sign_in::{SignIn, return_from, return_to::ReturnTo},
+    sign_out::SignOut,
+};
+
+use health::Health;
+
+/// What endpoints work with.
+#[derive(Debug)]
+pub struct Components {
+    /// `CODER_PATH_PREFIX`, without a slash at its end.
+    pub prefix: String,
+    /// Which pages of apps a login may lead to.
+    pub routes: Routes,
+    /// The names of our cookies.
+    pub cookies: Cookies,
+    /// Who may pass.
+    pub admission: Arc<Admission>,
+    /// Login.
+    pub sign_in: Arc<SignIn>,
+    /// Logout.
+    pub sign_out: SignOut,
+    /// What readiness tells.
+    pub health: Health,
+}
+
+/// The endpoints of a gateway.
+#[derive(Debug)]
+pub struct Endpoints {
+    components: Components,
+    /// The rule for whoever an endpoint is about: signed in, and let pass by the policy for every user.
+    everybody: Rule,
+}
+
+/// An entry of the table. A path that has GET has HEAD as well.
+struct Endpoint {
+    path: &'static str,
+    methods: &'static [Method],
+    who: Who,
+    page: Page,
+}
+
+/// Who may ask.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Who {
+    /// Anybody: the endpoint judges for itself.
+    Anybody,
+    /// Whoever the app's pages would be shown to. Others are told to sign in, and are not redirected.
+    SignedIn,
+}
+
+#[derive(Clone, Copy)]
+enum Page {
+    Start,
+    Callback,
+    Again,
+    SignOut,
+    SignedOut,
+    BackchannelLogout,
+    UserInfo,
+    Liveness,
+    Readiness,
+}
+
+const GET: &[Method] = &[Method::GET, Method::HEAD];
+const POST: &[Method] = &[Method::POST];
+const FORM: &[Method] = &[Method::GET, Method::POST];
+
+const TABLE: [Endpoint; 9] = [
+    Endpoint { path: "/start", methods: GET, who: Who::Anybody, page: Page::Start },
+    Endpoint { path: "/callback", methods: GET, who: Who::Anybody, page: Page::Callback },
+    Endpoint { path: "/again", methods: GET, who: Who::Anybody, page: Page::Again },
+    Endpoint { path: "/sign_out", methods: FORM, who: Who::Anybody, page: Page::SignOut },
+    Endpoint { path: "/signed_out", methods: GET, who: Who::Anybody, page: Page::SignedOut },
+    Endpoint { path: "/backchannel_logout", methods: POST, who: Who::Anybody, page: Page::BackchannelLogout },
+    Endpoint { path: "/userinfo", methods: GET, who: Who::SignedIn, page: Page::UserInfo },
+    Endpoint { path: "/healthz", methods: GET, who: Who::Anybody, page: Page::Liveness },
+    Endpoint { path: "/readyz", methods: GET, who: Who::Anybody, page: Page::Readiness },
+];
+
+/// Whether a path below the prefix is a health probe's. Probes ask by whatever address they find us at.
+pub fn is_probe(path: &str) -> bool {
+    TABLE.iter().any(|endpoint| endpoint.path == path && matches!(endpoint.page, Page::Liveness | Page::Readiness))
+}
+
+/// A request to an endpoint.
+struct Call<'a> {
+    exchange: &'a Exchange,
+    headers: &'a HeaderMap,
+    query: &'a str,
+}
+
+/// An endpoint's refusal, and what its response carries besides.
+#[derive(Debug)]
+pub struct Refused {
+    /// Why.
+    pub refusal: Refusal,
+    /// The page that a login begun from the refusal's page leads to.
+    pub return_to: Option<ReturnTo>,
+    /// `Set-Cookie` values.
+    pub cookies: Vec<HeaderValue>,
+}
+
+impl<R: Into<Refusal>> From<R> for Refused {
+    fn from(refusal: R) -> Self {
+        Self { refusal: refusal.into(), return_to: None, cookies: Vec::new() }
+    }
+}
+
+/// Our forms hold one short field.
+const LARGEST_FORM: usize = 16 * 1024;
+const FORM_DEADLINE: Duration = Duration::from_secs(10);
+
+impl Endpoints {
+    /// The endpoints with these components.
+    pub fn new(components: Components) -> Self {
+        Self { components, everybody: Rule::signed_in(Policy::default()) }
+    }
+
+    /// Answers a request whose path below the prefix is `path`.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub async fn respond(
+        &self,
+        exchange: &Exchange,
+        path: &str,
+        head: &request::Parts,
+        body: Incoming,
+    ) -> Result<Response<Body>, Refused> {
+        let endpoint = TABLE.iter().find(|endpoint| endpoint.path == path).ok_or(Refusal::NoSuchPage)?;
+        if !endpoint.methods.contains(&exchange.method) {
+            return Err(Refusal::MethodNotAllowed.into());
+        }
+        let call = Call { exchange, headers: &head.headers, query: head.uri.query().unwrap_or_default() };
+        let admitted = match endpoint.who {
+            Who::Anybody => None,
+            Who::SignedIn => Some(self.admit(&call).await?),
+        };
+        match (endpoint.page, admitted) {
+            (Page::Start, _) => self.start(call).await,
+            (Page::Callback, _) => self.callback(call).await,
+            (Page::Again, _) => Ok(self.again(&call)),
+            (Page::SignOut, _) => self.sign_out(call, body).await,
+            (Page::SignedOut, _) => Ok(self.signed_out(&call)),
+            (Page::BackchannelLogout, _) => self.backchannel_logout(body).await,
+            (Page::UserInfo, Some(admitted)) => Ok(userinfo::respond(&admitted)),
+            // The table says that it is for whoever is signed in.
+            (Page::UserInfo, None) => Err(Refusal::NoSuchPage.into()),
+            (Page::Liveness, _) => Ok(health::alive()),
+            (Page::Readiness, _) => Ok(self.components.health.ready(&self.components)),
+        }
+    }
+
+    /// The visitor, if the app's pages would be shown to them.
+    async fn admit(&self, call: &Call<'_>) -> Result<Admitted, Refusal> {
+        let inquiry = Inquiry::about_the_visitor(call.exchange, call.headers, &self.everybody);
+        self.components.admission.admit(inquiry).await.map_err(|not_admitted| match not_admitted {
+            NotAdmitted::SignIn(reason, _) => Refusal::SignInNeeded(reason),
+            NotAdmitted::Refused(refusal) => refusal,
+        })
+    }
+}
+
+impl Call<'_> {
+    /// The parameter `name` of the query.
+    fn parameter(&self, name: &str) -> Option<String> {
+        url::form_urlencoded::parse(self.query.as_bytes()).find(|(found, _)| found == name).map(|(_, value)| value.into_owned())
+    }
+
+    /// Whether the query says `name=true`.
+    fn flag(&self, name: &str) -> bool {
+        url::form_urlencoded::parse(self.query.as_bytes()).any(|(found, value)| found == name && value == "true")
+    }
+
+    /// Where the parameter `rd` of `parameters` leads, if a route serves that; the front page else. `None`: there is none.
+    fn return_to(&self, parameters: &str, routes: &Routes) -> Option<ReturnTo> {
+        let site = &self.exchange.site;
+        let return_to = return_from(parameters, "rd", site)?;
+        let path = return_to.path().split('?').next().unwrap_or_default();
+        let is_served = routes.find(site.authority(), path).is_ok();
+        Some(if is_served { return_to } else { ReturnTo::front_page() })
+    }
+}
+
+/// Reads a form, for which nobody needs long.
+async fn read_form(body: Incoming) -> Result<Bytes, Refusal> {
+    match tokio::time::timeout(FORM_DEADLINE, axum::body::to_bytes(Body::new(body), LARGEST_FORM)).await {
+        Ok(Ok(form)) => Ok(form),
+        Ok(Err(_)) | Err(_) => Err(Refusal::BadRequest("the form is too large, too slow, or broke off")),
+    }
+}

@@ -1,0 +1,88 @@
+//! `healthz` and `readyz`: the probes of orchestrators and load balancers.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use axum::body::Body;
+use http::{HeaderValue, Response, StatusCode, header};
+use serde_json::json;
+
+use super::Components;
+use crate::{
+    oidc::Provider,
+    refusal::response::{json as json_response, own_headers},
+    renewal::ClientStanding,
+    store::{Condition, Store},
+    tls::{CertificateState, Showing},
+};
+
+/// What readiness is told from.
+#[derive(Clone, Debug)]
+pub struct Health {
+    /// Must take writes.
+    pub store: Store,
+    /// Its state is told; sessions are served without it.
+    pub provider: Arc<Provider>,
+    /// The state of the served certificates is told, where TLS is terminated here.
+    pub certificates: Option<Arc<Showing>>,
+    /// Set during a drain: unready first.
+    pub draining: Arc<AtomicBool>,
+    /// Whether browsers reach us in plain text although TLS is terminated here.
+    pub access_url_is_plain_http: bool,
+    /// Whether routes ask for groups and no claim is known that holds them.
+    pub lacks_group_claim: bool,
+}
+
+/// Liveness: the process answers.
+pub(super) fn alive() -> Response<Body> {
+    let mut response = Response::new(Body::from("ok\n"));
+    own_headers(response.headers_mut(), "healthz");
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+impl Health {
+    /// Readiness: sessions can be served. The rest is told and does not decide: without the provider nobody who is signed in needs
+    /// to notice, and whoever is not served because of a certificate or a rule would not be by another replica either.
+    pub(super) fn ready(&self, components: &Components) -> Response<Body> {
+        let draining = self.draining.load(Ordering::Acquire);
+        let store = self.store.condition();
+        let ready = store == Condition::Writable && !draining;
+        let provider = &self.provider;
+        let body = json!({
+            "ready": ready,
+            "draining": draining,
+            "store": match store {
+                Condition::Writable => "ok",
+                Condition::ReadOnly => "read_only",
+                Condition::Away => "unavailable",
+            },
+            "missing_keys": self.store.missing_keys().iter().map(|under| (under.key.to_string(), under.grants.into()))
+                .collect::<serde_json::Map<_, _>>(),
+            "provider": if provider.is_ready() { "ok" } else { "not_reached" },
+            "provider_error": match (provider.is_ready(), provider.is_misconfigured()) {
+                (true, _) if provider.is_missing_an_endpoint() => Some("endpoint_not_found"),
+                (true, _) => None,
+                (false, true) => Some("configuration"),
+                (false, false) => Some("unreachable"),
+            },
+            "refresh_token": if components.sign_in.refresh_tokens.are_missing() { "not_issued" } else { "ok" },
+            "client": match components.admission.renewer.client_standing() {
+                ClientStanding::Accepted => "ok",
+                ClientStanding::Refused => "refused",
+                ClientStanding::Unknown => "unknown",
+            },
+            "certificate": self.certificates.as_ref().map(|served| match served.certificate_state() {
+                CertificateState::Good => "ok",
+                CertificateState::WrongName => "wrong_name",
+                CertificateState::NotYetValid(_) => "not_yet_valid",
+                CertificateState::Expired(_) => "expired",
+            }),
+            "access_url": if self.access_url_is_plain_http { "plain_http" } else { "ok" },
+            "groups": if self.lacks_group_claim { "no_claim" } else { "ok" },
+        });
+        json_response(&body, if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, "readyz")
+    }
+}

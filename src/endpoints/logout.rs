@@ -1,0 +1,135 @@
+//! `sign_out`, `signed_out` and `backchannel_logout`.
+
+use axum::body::Body;
+use http::{HeaderValue, Response, StatusCode, header};
+use hyper::body::Incoming;
+use serde_json::json;
+
+use super::{Call, Endpoints, Refused, read_form};
+use crate::{
+    oidc::ProviderError,
+    pages::{Action, Page},
+    refusal::{
+        Refusal,
+        response::{html, json as json_response, redirect},
+    },
+    session::SessionHash,
+    sign_in::{Redirect, return_to::ReturnTo},
+    sign_out::{LogoutInitiator, LogoutRequest},
+    store::StoreError,
+    telemetry::logs::causes,
+};
+
+impl Endpoints {
+    /// Ends the session: immediately when our own or the app's pages ask, and after a question when anybody else does.
+    pub(super) async fn sign_out(&self, call: Call<'_>, body: Incoming) -> Result<Response<Body>, Refused> {
+        let (components, exchange) = (&self.components, call.exchange);
+        let form = read_form(body).await?;
+        let form = String::from_utf8_lossy(&form);
+        let routes = &components.routes;
+        let return_to = call.return_to(&form, routes).or_else(|| call.return_to(call.query, routes));
+        let initiator = if call.flag("everywhere") { LogoutInitiator::UserEverywhere } else { LogoutInitiator::User };
+        if LogoutRequest::judge(&exchange.method, call.headers, &exchange.site) == LogoutRequest::NeedsConfirmation {
+            let text = match initiator {
+                LogoutInitiator::UserEverywhere => "You will be signed out of this service in all your browsers.",
+                LogoutInitiator::User | LogoutInitiator::Administrator | LogoutInitiator::Provider => {
+                    "You will be signed out of this service."
+                }
+            };
+            return Ok(self.confirmation(&call, ("Sign out?", text), initiator, return_to.as_ref()));
+        }
+        let path = return_to.as_ref().map(ReturnTo::path);
+        let end_session = match components.cookies.session_value(call.headers) {
+            Some(value) => match components.sign_out.end(SessionHash::of(value), initiator, &exchange.site, path).await {
+                Ok(end_session) => end_session,
+                Err(error) if exchange.reads_html => {
+                    return Ok(self.not_signed_out(&call, &error, initiator, return_to.as_ref()));
+                }
+                Err(error) => return Err(error.into()),
+            },
+            // Who has no session here may have one there all the same, as the wrong account that was refused.
+            None => components.sign_out.at_provider(&exchange.site, path),
+        };
+        let mut response = match end_session {
+            Some(provider) => redirect(&Redirect { location: provider.into(), cookies: Vec::new() }, "signed_out"),
+            None => self.after_sign_out(&call, return_to.as_ref()),
+        };
+        // Who signs out and in again has clicked: the next login is no round of a redirect loop.
+        let cookies = &components.cookies;
+        let removed = [cookies.session(), cookies.rounds()].into_iter().filter_map(|name| cookies.clear(name));
+        response.headers_mut().extend(removed.map(|cookie| (header::SET_COOKIE, cookie)));
+        Ok(response)
+    }
+
+    /// Receives a browser that has logged out at the provider. One fixed address, because providers compare it with what is
+    /// registered; where the user wanted to go comes back in `state`, which leads nowhere unless we sealed it.
+    pub(super) fn signed_out(&self, call: &Call<'_>) -> Response<Body> {
+        let to = call.parameter("state").and_then(|state| self.components.sign_out.destination(&state));
+        let return_to = to.map(|to| ReturnTo::parse(&to, &call.exchange.site));
+        self.after_sign_out(call, return_to.as_ref())
+    }
+
+    /// Receives the provider's message that somebody has logged out there (OIDC Back-Channel Logout 1.0 section 2.5). It gets 200
+    /// once their sessions have ended, 400 for a token that is not to be believed, and 503 when it should come again.
+    pub(super) async fn backchannel_logout(&self, body: Incoming) -> Result<Response<Body>, Refused> {
+        let form = read_form(body).await?;
+        let mut tokens = url::form_urlencoded::parse(&form).filter(|(name, _)| name == "logout_token");
+        let (Some((_, token)), None) = (tokens.next(), tokens.next()) else {
+            return Err(Refusal::BadRequest("there is not one logout_token").into());
+        };
+        let sign_out = &self.components.sign_out;
+        let token = match sign_out.provider.logged_out(&token).await {
+            Ok(token) => token,
+            Err(ProviderError::LogoutToken(error)) => return Err(Refusal::LogoutToken(error).into()),
+            Err(error) => return Err(Refusal::ProviderUnavailable(error).into()),
+        };
+        sign_out.end_by_provider(&token).await.map_err(Refusal::from)?;
+        Ok(json_response(&json!({}), StatusCode::OK, "logged_out"))
+    }
+
+    /// The end of a logout: the page that was asked for, or one that says so. Never the app's front page by itself, which would
+    /// begin the next login.
+    fn after_sign_out(&self, call: &Call<'_>, return_to: Option<&ReturnTo>) -> Response<Body> {
+        if let Some(return_to) = return_to {
+            let location = call.exchange.site.at(return_to.path());
+            return redirect(&Redirect { location, cookies: Vec::new() }, "signed_out");
+        }
+        let (href, id) = (format!("{}/start", self.components.prefix), call.exchange.id_text());
+        let action = Action::Link { href: &href, label: "Sign in again" };
+        let text = "You are signed out of this service.";
+        html(&Page { title: "Signed out", text, action, again: None, request_id: &id }, StatusCode::OK, "signed_out")
+    }
+
+    /// A page with a button that signs out.
+    fn confirmation(
+        &self,
+        call: &Call<'_>,
+        (title, text): (&str, &str),
+        initiator: LogoutInitiator,
+        return_to: Option<&ReturnTo>,
+    ) -> Response<Body> {
+        let everywhere = if initiator == LogoutInitiator::UserEverywhere { "?everywhere=true" } else { "" };
+        let (rd, id) = (return_to.map_or("", ReturnTo::path), call.exchange.id_text());
+        let href = format!("{}/sign_out{everywhere}", self.components.prefix);
+        let action = Action::Post { href: &href, label: "Sign out", field: ("rd", rd), instead: ("/", "Stay signed in") };
+        let mut response = html(&Page { title, text, action, again: None, request_id: &id }, StatusCode::OK, "sign_out");
+        // Without a referrer browsers send no origin either, and the button's own post would look like a stranger's.
+        response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+        response
+    }
+
+    /// The session may live on: its user must know, and can try again.
+    fn not_signed_out(
+        &self,
+        call: &Call<'_>,
+        error: &StoreError,
+        initiator: LogoutInitiator,
+        return_to: Option<&ReturnTo>,
+    ) -> Response<Body> {
+        tracing::warn!(request.id = call.exchange.id_text(), error = causes(error), "a session could not be ended");
+        let text = "The service cannot end your session right now: you are not signed out yet. Please try again shortly.";
+        let mut response = self.confirmation(call, ("Not signed out", text), initiator, return_to);
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        response
+    }
+}

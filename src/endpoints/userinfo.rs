@@ -1,0 +1,22 @@
+//! `userinfo`: who the visitor is, for the app's scripts. Never a token.
+
+use axum::body::Body;
+use http::{Response, StatusCode};
+use serde_json::json;
+
+use crate::{admission::Admitted, refusal::response::json as json_response};
+
+pub(super) fn respond(admitted: &Admitted) -> Response<Body> {
+    let grant = &admitted.usable.grant;
+    let body = json!({
+        "user": grant.identity.subject,
+        "email": grant.identity.email,
+        "preferredUsername": grant.identity.username,
+        "groups": grant.identity.groups,
+        "accessTokenExpiresAt": grant.expires_at.seconds(),
+        "renewedAt": grant.renewed_at.seconds(),
+        "renewals": grant.generation,
+        "renewable": grant.has_refresh_token,
+    });
+    json_response(&body, StatusCode::OK, "userinfo")
+}

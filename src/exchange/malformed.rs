@@ -1,0 +1,68 @@
+//! Heads that are refused before anybody asks where they lead: what two servers could read differently (HTTP request smuggling),
+//! and what is no request for a page.
+
+use http::{HeaderValue, Method, Version, header, request};
+
+use super::Exchange;
+use crate::server::{LARGEST_HEAD, MOST_LINES};
+
+/// Why a head is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    /// A method that nothing here takes.
+    Method,
+    /// The head is larger than it may be.
+    TooLarge,
+    /// It is malformed in this way.
+    Because(&'static str),
+}
+
+impl Malformed {
+    /// Checks the head of `exchange`.
+    ///
+    /// # Errors
+    /// [`Malformed`].
+    pub fn check(exchange: &Exchange, head: &request::Parts) -> Result<(), Self> {
+        // Neither asks for a page, and both have been used to look behind proxies.
+        if matches!(exchange.method, Method::CONNECT | Method::TRACE) {
+            return Err(Self::Method);
+        }
+        if !is_plainly_framed(head) {
+            return Err(Self::Because("its transfer coding is not chunked alone"));
+        }
+        if head.version == Version::HTTP_2 && head.headers.values().any(has_outer_whitespace) {
+            return Err(Self::Because("a header begins or ends with a blank"));
+        }
+        // The parser allows some more, where that comes in one piece.
+        if head.headers.len() > MOST_LINES || length(head) > LARGEST_HEAD {
+            return Err(Self::TooLarge);
+        }
+        if !head.uri.path().starts_with('/') {
+            return Err(Self::Because("the request target is not a path"));
+        }
+        Ok(())
+    }
+}
+
+/// How long the head would be in HTTP/1.1.
+fn length(head: &request::Parts) -> usize {
+    let lines = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+    head.uri.path_and_query().map_or(0, |path| path.as_str().len()) + lines.sum::<usize>()
+}
+
+/// Malformed in HTTP/2 (RFC 9113 section 8.2.1), where nobody trims a field value; an app of HTTP/1.1 would.
+fn has_outer_whitespace(value: &HeaderValue) -> bool {
+    let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    is_blank(value.as_bytes().first()) || is_blank(value.as_bytes().last())
+}
+
+/// Whether a body comes as it is or chunked. Any other coding (RFC 9112 section 6.1) would have to be decoded here, or by the app;
+/// who does which is what request smuggling lives on.
+fn is_plainly_framed(head: &request::Parts) -> bool {
+    let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => head.version == Version::HTTP_11 && coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => false,
+    }
+}

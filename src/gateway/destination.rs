@@ -1,0 +1,52 @@
+//! Where a request leads.
+
+use http::request;
+
+use super::Settings;
+use crate::{
+    endpoints,
+    exchange::{Exchange, Malformed},
+    refusal::Refusal,
+    routing::{NoRoute, Route},
+};
+
+/// Where a request leads.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Destination<'a> {
+    /// To one of our own pages, with this path below the prefix.
+    Endpoint(&'a str),
+    /// To an app.
+    Route(&'a Route),
+}
+
+pub(super) fn find<'a>(
+    settings: &'a Settings,
+    exchange: &'a Exchange,
+    head: &request::Parts,
+) -> Result<Destination<'a>, Refusal> {
+    Malformed::check(exchange, head)?;
+    let path = exchange.raw_path();
+    let own = path.strip_prefix(settings.prefix.as_str()).filter(|rest| rest.is_empty() || rest.starts_with('/'));
+    if let Some(own) = own.filter(|path| endpoints::is_probe(path)) {
+        return Ok(Destination::Endpoint(own));
+    }
+    if !exchange.names_host {
+        return Err(Refusal::BadRequest("the request names no host, or several"));
+    }
+    // Cookies and redirects belong to one site. Under another name a session could not work, and a page of the app could be read by
+    // whoever points a name of theirs at us (DNS rebinding).
+    if !exchange.names_site {
+        return Err(if settings.redirect_unknown_hosts { Refusal::RedirectToAccessUrl } else { Refusal::Misdirected });
+    }
+    if exchange.is_in_plain_text && settings.redirect_unknown_hosts {
+        return Err(Refusal::RedirectToAccessUrl);
+    }
+    if let Some(own) = own {
+        return Ok(Destination::Endpoint(own));
+    }
+    match settings.routes.find(exchange.site.authority(), path) {
+        Ok(route) => Ok(Destination::Route(route)),
+        Err(NoRoute::Unknown) => Err(Refusal::NoSuchPage),
+        Err(NoRoute::Ambiguous) => Err(Refusal::BadRequest("the path can be read in more than one way")),
+    }
+}

@@ -1,0 +1,175 @@
+//! Recognises who sends a request, and cuts what they have open when their session ends.
+//!
+//! Authentication is by session cookie. [`Visitors::recognise`] answers "who is it", [`ConnectionMemo`] answers it again for the
+//! next request of the same connection, and `recheck` answers it for connections that outlive their request.
+
+mod memo;
+mod reason;
+mod recheck;
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+
+use crate::{
+    clock::Clock,
+    grant::Grant,
+    policy::Policy,
+    session::{
+        self, SessionHash,
+        cache::{CachedSession, SessionCache},
+        cookie::Cookies,
+        live::{LiveSessions, Watch},
+    },
+    store::{Change, Store, StoreError},
+};
+
+use recheck::PendingChanges;
+
+pub use memo::ConnectionMemo;
+pub use reason::SignInReason;
+
+/// Who sends a request.
+#[derive(Debug)]
+pub enum Visitor {
+    /// Nobody that we know, and why.
+    Anonymous(SignInReason),
+    /// Somebody with a session.
+    SignedIn(SignedIn),
+}
+
+/// A session within its limits, and its grant.
+#[derive(Clone, Debug)]
+pub struct SignedIn {
+    /// The session.
+    pub session: Arc<CachedSession>,
+    /// The grant that it points to.
+    pub grant: Arc<Grant>,
+}
+
+/// Where sessions are found, and by which rules they are served.
+#[derive(Debug)]
+pub struct Sources {
+    /// The names of our cookies.
+    pub cookies: Cookies,
+    /// How long sessions live.
+    pub settings: session::Settings,
+    /// Sessions and grants in memory.
+    pub cache: Arc<SessionCache>,
+    /// Sessions and grants in the store.
+    pub store: Store,
+    /// The policy that every user must pass, also for what they have open.
+    pub policy: Policy,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// Recognises visitors by their session cookie, and knows which sessions have connections open.
+#[derive(Debug)]
+pub struct Visitors {
+    sources: Sources,
+    live: Arc<LiveSessions>,
+    pending: PendingChanges,
+}
+
+impl Visitors {
+    /// Recognises by what is found in `sources`.
+    pub fn new(sources: Sources) -> Self {
+        let live = LiveSessions::new(Arc::clone(&sources.cache), sources.settings.clone(), sources.clock.clone());
+        Self { sources, live: Arc::new(live), pending: PendingChanges::default() }
+    }
+
+    /// Recognises the visitor on a connection whose last request probably was theirs too.
+    ///
+    /// # Errors
+    /// The store is away; see [`Visitors::recognise`].
+    pub async fn recognise_on_connection(&self, headers: &HeaderMap, memo: &ConnectionMemo) -> Result<Visitor, StoreError> {
+        // Read before anything is looked up, so that no change in between is missed.
+        let (Some(epoch), Some(cookies)) = (self.sources.cache.epoch(), memo::only_cookie_line(headers)) else {
+            return Box::pin(self.recognise(headers)).await;
+        };
+        if let Some(signed_in) = memo.recall(cookies, epoch) {
+            let (session, last_seen) = (&signed_in.session.session, SessionCache::last_seen(&signed_in.session));
+            if self.sources.settings.reached(session, last_seen, self.sources.clock.now()).is_none() {
+                return Ok(Visitor::SignedIn(signed_in));
+            }
+        }
+        let visitor = Box::pin(self.recognise(headers)).await?;
+        if let Visitor::SignedIn(signed_in) = &visitor {
+            memo.remember(cookies, epoch, signed_in);
+        }
+        Ok(visitor)
+    }
+
+    /// Recognises the visitor by the request's session cookie.
+    ///
+    /// # Errors
+    /// The store is away. That never makes an anonymous visitor, because it would log people out.
+    pub async fn recognise(&self, headers: &HeaderMap) -> Result<Visitor, StoreError> {
+        let Sources { cookies, settings, cache, store, clock, .. } = &self.sources;
+        let Some(value) = cookies.session_value(headers) else { return Ok(Visitor::Anonymous(SignInReason::NoSession)) };
+        let (hash, now) = (SessionHash::of(value), clock.now());
+        let Some(session) = cache.session(hash, now, || Box::pin(store.session(hash))).await? else {
+            return Ok(Visitor::Anonymous(SignInReason::UnknownSession));
+        };
+        let has_reached_a_limit = settings.reached(&session.session, SessionCache::last_seen(&session), now).is_some();
+        if has_reached_a_limit && self.has_expired(&session).await? {
+            return Ok(Visitor::Anonymous(SignInReason::SessionExpired));
+        }
+        let id = session.session.grant;
+        if let Some(grant) = cache.grant(id, now, || Box::pin(store.grant(id))).await? {
+            return Ok(Visitor::SignedIn(SignedIn { session, grant }));
+        }
+        // The session may have moved to another grant a moment ago.
+        cache.forget_session(hash);
+        let Some(session) = cache.session(hash, now, || Box::pin(store.session(hash))).await? else {
+            return Ok(Visitor::Anonymous(SignInReason::UnknownSession));
+        };
+        Ok(match store.grant(session.session.grant).await? {
+            Some(grant) => Visitor::SignedIn(SignedIn { session, grant: Arc::new(grant) }),
+            None => Visitor::Anonymous(SignInReason::UnknownSession),
+        })
+    }
+
+    /// Whether a session that memory takes for expired really is: it may have been used through another replica.
+    async fn has_expired(&self, cached: &CachedSession) -> Result<bool, StoreError> {
+        let Some(stored) = self.sources.store.session(cached.session.hash).await? else { return Ok(true) };
+        SessionCache::was_seen(cached, stored.last_seen);
+        Ok(self.sources.settings.reached(&stored, stored.last_seen, self.sources.clock.now()).is_some())
+    }
+
+    /// Records that the session was used.
+    pub fn touch(&self, signed_in: &SignedIn) {
+        self.sources.cache.touch(&signed_in.session, &self.sources.settings, self.sources.clock.now());
+    }
+
+    /// The right to register connections that are cut when the session ends.
+    pub fn watch(&self, signed_in: SignedIn) -> Watch {
+        self.live.watch(signed_in.session)
+    }
+
+    /// Forgets what memory holds of the browser's session. A login may just have given it another grant, and the browser's next
+    /// request may arrive before the announcement of that change.
+    pub fn forget(&self, headers: &HeaderMap) {
+        if let Some(value) = self.sources.cookies.session_value(headers) {
+            self.sources.cache.forget_session(SessionHash::of(value));
+        }
+    }
+
+    /// Takes over an announced change: memory forgets what it made untrue, and what its sessions have open is checked.
+    pub fn apply(&self, change: Change) {
+        let cache = &self.sources.cache;
+        match change {
+            Change::Grant(id) => cache.forget_grant(id),
+            Change::Session(hash) => cache.forget_session(hash),
+            Change::Everything => cache.forget_everything(),
+        }
+        self.check_after(change);
+    }
+
+    /// Takes over whether announcements arrive. What ended while they did not is looked for.
+    pub fn set_listener_connected(&self, connected: bool) {
+        self.sources.cache.set_listener_connected(connected);
+        self.check_after(Change::Everything);
+    }
+}

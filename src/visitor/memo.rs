@@ -1,0 +1,40 @@
+//! Whom a connection's last request came from.
+
+use std::sync::{Mutex, PoisonError};
+
+use http::{HeaderMap, HeaderValue, header};
+
+use super::SignedIn;
+
+/// What one connection remembers of its last visitor. The next request nearly always carries the same cookies; then none of them
+/// is parsed, hashed or looked up, as long as no change was announced in between.
+#[derive(Debug, Default)]
+pub struct ConnectionMemo(Mutex<Option<Memo>>);
+
+#[derive(Debug)]
+struct Memo {
+    cookies: HeaderValue,
+    epoch: u64,
+    signed_in: SignedIn,
+}
+
+impl ConnectionMemo {
+    pub(super) fn recall(&self, cookies: &HeaderValue, epoch: u64) -> Option<SignedIn> {
+        let memo = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        memo.as_ref().filter(|memo| memo.epoch == epoch && memo.cookies == cookies).map(|memo| memo.signed_in.clone())
+    }
+
+    pub(super) fn remember(&self, cookies: &HeaderValue, epoch: u64, signed_in: &SignedIn) {
+        // A copy: the line itself would keep the whole block alive that was read from the socket.
+        let Ok(cookies) = HeaderValue::from_bytes(cookies.as_bytes()) else { return };
+        let memo = Memo { cookies, epoch, signed_in: signed_in.clone() };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(memo);
+    }
+}
+
+/// The request's only line of cookies. HTTP/2 may bring several (RFC 9113 section 8.2.3), which are read one by one.
+pub(super) fn only_cookie_line(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let mut lines = headers.get_all(header::COOKIE).iter();
+    let first = lines.next();
+    if lines.next().is_none() { first } else { None }
+}
