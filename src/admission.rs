@@ -142,7 +142,7 @@ impl Admission {
         }
         let identity = &usable.grant.identity;
         let permit = rule
-            .permit(&self.policy, identity, || usable.grant.passport(usable.stale))
+            .permit(&self.policy, identity, || usable.grant.forwarded_identity(usable.stale))
             .map_err(|denied| Refusal::Denied(denied, Some(identity.display().to_owned())))?;
         Ok(Admitted { permit, signed_in, usable })
     }

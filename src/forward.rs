@@ -8,12 +8,12 @@ mod connect;
 mod cut;
 mod drain;
 mod edits;
-mod forwarded;
-mod hop;
+mod forwarding_headers;
+mod hop_by_hop;
 mod http1;
 mod outgoing;
 mod pool;
-mod scrub;
+mod reserved_headers;
 mod tunnel;
 mod upstream;
 mod websocket;
@@ -40,16 +40,16 @@ use crate::{
     session::{cookie::Cookies, live::Watch},
 };
 
-use body::{Limits, WithoutTrailers};
-use hop::Upgrade;
-use outgoing::{Lines, Outgoing};
-use upstream::{Client, Kind, Reply, Room, Undelivered};
+use body::{BodyTimeouts, RequestBody};
+use hop_by_hop::Upgrade;
+use outgoing::{Outgoing, OwnHeaders};
+use upstream::{Reply, SendMode, Undelivered, UpstreamClient, UpstreamSlot};
 
-pub use body::{Answer, BrokenOff};
+pub use body::{BodyError, ResponseBody};
 pub use drain::Drain;
 pub use edits::Edits;
-pub use hop::{frames, is_extended_connect};
-pub use scrub::is_ours_to_say;
+pub use hop_by_hop::{is_extended_connect, is_framing_header};
+pub use reserved_headers::is_reserved_header;
 pub use upstream::{Address, BadAddress, Protocol};
 
 /// One way to an upstream: where it leads, and what is done to requests and answers on it.
@@ -94,8 +94,10 @@ pub struct Timeouts {
     pub ping: Option<Duration>,
 }
 
-/// Marks every response that Evergate made itself; its value says which. An upstream's copy is removed.
-pub const MARK: HeaderName = HeaderName::from_static("evergate-answer");
+/// `Evergate-Response`: marks every response that Evergate made itself; its value says which. An upstream's copy is removed.
+pub const RESPONSE_MARK: HeaderName = HeaderName::from_static("evergate-response");
+/// `Evergate-Answer`: the name of [`RESPONSE_MARK`] in earlier releases, sent beside it for one more release.
+pub const OLD_RESPONSE_MARK: HeaderName = HeaderName::from_static("evergate-answer");
 
 /// `X-Request-Id`: the same as in our access line.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -123,7 +125,7 @@ pub enum ForwardError {
     SessionEnded,
     /// It changed to a protocol that nobody asked for.
     #[error("the upstream changed the protocol unasked")]
-    Unasked,
+    UnexpectedUpgrade,
     /// All of the route's upstreams have as many requests as they may have.
     #[error("the upstream has as many requests as it may have")]
     Busy,
@@ -138,22 +140,22 @@ pub enum ForwardError {
 /// Forwards permitted requests.
 #[derive(Debug)]
 pub struct Forwarder {
-    ways: Vec<Way>,
+    backends: Vec<Backend>,
     tasks: TaskTracker,
     drain: Drain,
 }
 
 #[derive(Debug)]
-struct Way {
+struct Backend {
     target: Target,
     cookies: Cookies,
-    clients: Vec<Client>,
+    clients: Vec<UpstreamClient>,
     turn: AtomicUsize,
 }
 
 /// What goes with the parts of a request that outlive it: a tunnel, or a body.
 #[derive(Debug)]
-pub struct Beyond {
+pub struct RequestGuards {
     /// Where a long one is registered, if it is somebody's.
     pub watch: Option<Watch>,
     /// Its connection's place among those that may be open at once, which each of them holds.
@@ -161,7 +163,7 @@ pub struct Beyond {
 }
 
 /// Takes interim answers (RFC 9110 section 15.2) on their way to the client.
-pub type Interim<'a> = Option<&'a (dyn Fn(Response<()>) + Send + Sync)>;
+pub type InterimHandler<'a> = Option<&'a (dyn Fn(Response<()>) + Send + Sync)>;
 
 /// A request that is about to be sent.
 pub struct Outbound<'a> {
@@ -174,23 +176,23 @@ pub struct Outbound<'a> {
     /// Its name.
     pub id: HeaderValue,
     /// What goes with what outlives it.
-    pub beyond: Beyond,
+    pub guards: RequestGuards,
     /// What takes interim answers, if its client can be sent any.
-    pub interim: Interim<'a>,
+    pub interim: InterimHandler<'a>,
     /// As the client sent it.
     pub request: Request<Incoming>,
 }
 
 impl Forwarder {
-    /// A forwarder to `targets`, each with its TLS, which are shown no cookies of ours; its tunnels run on `tasks` and end with the
+    /// A forwarder to `targets`, each with its TLS, which are shown no cookies of own_headers; its tunnels run on `tasks` and end with the
     /// `drain`.
     pub fn new(targets: Vec<(Target, rustls::ClientConfig)>, cookies: &Cookies, tasks: TaskTracker, drain: Drain) -> Self {
-        let way = |(target, tls): (Target, rustls::ClientConfig)| {
-            let client = |address| Client::new(address, &target, &tls);
+        let backend = |(target, tls): (Target, rustls::ClientConfig)| {
+            let client = |address| UpstreamClient::new(address, &target, &tls);
             let clients = target.upstreams.iter().map(client).collect();
-            Way { clients, cookies: cookies.clone(), turn: AtomicUsize::new(0), target }
+            Backend { clients, cookies: cookies.clone(), turn: AtomicUsize::new(0), target }
         };
-        Self { ways: targets.into_iter().map(way).collect(), tasks, drain }
+        Self { backends: targets.into_iter().map(backend).collect(), tasks, drain }
     }
 
     /// Sends a request on and hands its answer back; both bodies stream. What outlives the request is cut when its session
@@ -198,82 +200,82 @@ impl Forwarder {
     ///
     /// # Errors
     /// [`ForwardError`]; the answer's body may still break off later, which the client sees as such.
-    pub async fn forward(&self, outbound: Outbound<'_>) -> Result<Response<Answer>, ForwardError> {
-        let Outbound { permit, target, origin, id, beyond, interim, mut request } = outbound;
-        let way = self.ways.get(target).ok_or(ForwardError::NoUpstream)?;
-        let upgrade = Upgrade::wanted(&request, &way.target.upgrades);
+    pub async fn forward(&self, outbound: Outbound<'_>) -> Result<Response<ResponseBody>, ForwardError> {
+        let Outbound { permit, target, origin, id, guards, interim, mut request } = outbound;
+        let backend = self.backends.get(target).ok_or(ForwardError::NoUpstream)?;
+        let upgrade = Upgrade::requested(&request, &backend.target.upgrades);
         let client_side = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
         let (mut head, body) = request.into_parts();
-        let path = stripped(&head.uri, &way.target.strip_prefix).map_err(ForwardError::Target)?;
+        let path = stripped(&head.uri, &backend.target.strip_prefix).map_err(ForwardError::Target)?;
         head.version = Version::HTTP_11;
         head.extensions.clear();
 
         // First what the client says about itself goes, even where `Connection` would have kept it from us;
         // then the hop's own headers; and only then is anything of ours added, which nothing can remove.
-        scrub::identity(&mut head.headers);
-        hop::remove(&mut head.headers);
-        way.cookies.strip_ours(&mut head.headers);
-        way.target.request_edits.apply(&mut head.headers);
-        let mut ours = Lines::with_capacity(MOST_LINES);
-        forwarded::tell(&mut head.headers, &mut ours, origin);
-        way.introduce(permit, &mut ours);
-        ours.push((REQUEST_ID, id));
+        reserved_headers::remove_reserved_headers(&mut head.headers);
+        hop_by_hop::remove(&mut head.headers);
+        backend.cookies.strip_reserved_cookies(&mut head.headers);
+        backend.target.request_edits.apply(&mut head.headers);
+        let mut own_headers = OwnHeaders::with_capacity(MAX_OWN_HEADERS);
+        forwarding_headers::write_forwarding_headers(&mut head.headers, &mut own_headers, origin);
+        backend.add_identity_headers(permit, &mut own_headers);
+        own_headers.push((REQUEST_ID, id));
         if let Some(upgrade) = &upgrade {
-            upgrade.ask(&mut head.method, &mut head.headers, websocket_key);
+            upgrade.write_to_upstream(&mut head.method, &mut head.headers, websocket_key);
         }
         let key = head.headers.get(header::SEC_WEBSOCKET_KEY).filter(|_| upgrade == Some(Upgrade::Stream)).cloned();
 
-        let kind = if upgrade.is_some() { Kind::Upgrade } else { Kind::Request };
-        let body = WithoutTrailers::of(body, &beyond, way.target.timeouts.body);
-        // Boxed, because it is handed on from room to room.
-        let outgoing = Box::new(Outgoing { head, ours, body, is_repeated: false });
-        let pass = interim.map(|pass| move |response| way.pass_interim(response, pass));
-        let interim: Interim<'_> = pass.as_ref().map(|pass| pass as _);
+        let mode = if upgrade.is_some() { SendMode::Upgrade } else { SendMode::Request };
+        let body = RequestBody::of(body, &guards, backend.target.timeouts.body);
+        // Boxed, because it is handed on from slot to slot.
+        let outgoing = Box::new(Outgoing { head, own_headers, body, is_repeated: false });
+        let pass = interim.map(|pass| move |response| backend.pass_interim(response, pass));
+        let interim: InterimHandler<'_> = pass.as_ref().map(|pass| pass as _);
         let answered = tokio::select! {
             biased;
-            answered = way.send(outgoing, origin, path, kind, interim) => answered,
-            () = cut::session_ended(beyond.watch.as_ref()) => Err(ForwardError::SessionEnded),
+            answered = backend.send(outgoing, origin, path, mode, interim) => answered,
+            () = cut::session_ended(guards.watch.as_ref()) => Err(ForwardError::SessionEnded),
         };
-        let ((mut response, switched), room) = answered?;
+        let ((mut response, switched), slot) = answered?;
 
         let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let protocol = response.headers().get(header::UPGRADE).cloned();
-        way.scrub(response.headers_mut());
+        backend.scrub(response.headers_mut());
         if upgrade == Some(Upgrade::Stream) && !upgraded && response.status().is_success() {
             // Any success is an open WebSocket to a client of HTTP/2 (RFC 8441 section 5), and this is none.
-            return Err(ForwardError::Unasked);
+            return Err(ForwardError::UnexpectedUpgrade);
         }
         if upgraded {
             let (Some(upgrade), Some(client_side), Some(protocol), Some(upstream_side)) =
                 (upgrade, client_side, protocol, switched)
             else {
-                return Err(ForwardError::Unasked);
+                return Err(ForwardError::UnexpectedUpgrade);
             };
             if key.is_some_and(|key| !websocket::accepts(&key, response.headers().get(header::SEC_WEBSOCKET_ACCEPT))) {
-                return Err(ForwardError::Unasked);
+                return Err(ForwardError::UnexpectedUpgrade);
             }
-            upgrade.grant(&mut response, &protocol);
+            upgrade.accept(&mut response, &protocol);
             let tunnel = tunnel::Tunnel {
-                connection: beyond.watch.as_ref().map(Watch::open),
-                _place: beyond.place,
-                _room: room,
-                turn: self.drain.turn(),
+                connection: guards.watch.as_ref().map(Watch::open),
+                _place: guards.place,
+                _slot: slot,
+                scheduled_end: self.drain.schedule_end(),
                 is_websocket: websocket::is_websocket(&protocol),
             };
             self.tasks.spawn(tunnel.run(client_side, upstream_side));
-            return Ok(response.map(|_| Answer::nothing()));
+            return Ok(response.map(|_| ResponseBody::nothing()));
         }
-        let limits = Limits { idle: way.target.timeouts.idle, total: way.target.timeouts.total };
+        let limits = BodyTimeouts { idle: backend.target.timeouts.idle, total: backend.target.timeouts.total };
         let is_stream =
             response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(EVENT_STREAM));
-        let turn = is_stream.then(|| self.drain.turn());
-        Ok(response.map(|body| Answer::new(body, beyond, room, turn, limits)))
+        let turn = is_stream.then(|| self.drain.schedule_end());
+        Ok(response.map(|body| ResponseBody::new(body, guards, slot, turn, limits)))
     }
 }
 
 /// So many lines of ours a request has at most: where it came from in four, who sends it in four, their token, since when they
 /// could not be verified again, and its name.
-const MOST_LINES: usize = 11;
+const MAX_OWN_HEADERS: usize = 11;
 
 /// The content type of streams that end when their server does (HTML section 9.2).
 const EVENT_STREAM: &[u8] = b"text/event-stream";
@@ -294,25 +296,25 @@ fn stripped(uri: &http::Uri, prefix: &str) -> Result<PathAndQuery, http::Error> 
     Ok(PathAndQuery::try_from(format!("/{}", rest.trim_start_matches('/')))?)
 }
 
-impl Way {
-    /// Sends to the upstream whose turn it is, and to the next if that has no room or cannot be reached.
+impl Backend {
+    /// Sends to the upstream whose turn it is, and to the next if that has no slot or cannot be reached.
     async fn send(
         &self,
         mut outgoing: Box<Outgoing>,
         origin: &Origin,
         path: PathAndQuery,
-        kind: Kind,
-        interim: Interim<'_>,
-    ) -> Result<(Reply, Option<Room>), ForwardError> {
+        mode: SendMode,
+        interim: InterimHandler<'_>,
+    ) -> Result<(Reply, Option<UpstreamSlot>), ForwardError> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let mut failed = if self.clients.is_empty() { ForwardError::NoUpstream } else { ForwardError::Busy };
         for next in 0..self.clients.len() {
             let Some(client) = self.clients.get((turn + next) % self.clients.len()) else { continue };
-            let Ok(room) = client.enter() else { continue };
-            outgoing.body.hold(room.clone());
-            self.address(&mut outgoing.head, client, origin, path.clone(), kind)?;
-            match client.send(outgoing, kind, self.target.timeouts.head, interim).await {
-                Ok(reply) => return Ok((reply, room)),
+            let Ok(slot) = client.try_acquire_slot() else { continue };
+            outgoing.body.hold_slot(slot.clone());
+            self.address(&mut outgoing.head, client, origin, path.clone(), mode)?;
+            match client.send(outgoing, mode, self.target.timeouts.head, interim).await {
+                Ok(reply) => return Ok((reply, slot)),
                 Err(Undelivered { error, outgoing: Some(unsent) }) => (failed, outgoing) = (error, unsent),
                 Err(Undelivered { error, outgoing: None }) => return Err(error),
             }
@@ -322,8 +324,8 @@ impl Way {
 
     /// Removes from an answer what is not for the client, or not from the app.
     fn scrub(&self, headers: &mut HeaderMap) {
-        hop::remove_from_answer(headers);
-        self.cookies.strip_planted(headers);
+        hop_by_hop::remove_from_answer(headers);
+        self.cookies.strip_reserved_set_cookies(headers);
         self.target.answer_edits.apply(headers);
     }
 
@@ -333,7 +335,7 @@ impl Way {
             return;
         }
         self.scrub(response.headers_mut());
-        hop::remove_framing(response.headers_mut());
+        hop_by_hop::remove_framing(response.headers_mut());
         pass(response);
     }
 
@@ -341,13 +343,13 @@ impl Way {
     fn address(
         &self,
         head: &mut request::Parts,
-        client: &Client,
+        client: &UpstreamClient,
         origin: &Origin,
         path: PathAndQuery,
-        kind: Kind,
+        mode: SendMode,
     ) -> Result<(), ForwardError> {
         let host = if self.target.own_host { client.authority().as_str() } else { &origin.host };
-        head.uri = client.target(host, path, kind).map_err(ForwardError::Target)?;
+        head.uri = client.target(host, path, mode).map_err(ForwardError::Target)?;
         if self.target.own_host
             && let Ok(host) = HeaderValue::from_str(host)
         {
@@ -357,18 +359,18 @@ impl Way {
     }
 
     /// Tells the upstream who passed.
-    fn introduce(&self, permit: &Permit, ours: &mut Lines) {
-        let Some(passport) = permit.passport() else { return };
-        ours.extend(passport.headers.iter().cloned());
+    fn add_identity_headers(&self, permit: &Permit, own_headers: &mut OwnHeaders) {
+        let Some(forwarded_identity) = permit.forwarded_identity() else { return };
+        own_headers.extend(forwarded_identity.headers.iter().cloned());
         if self.target.pass_access_token
-            && let Some(token) = &passport.access_token
+            && let Some(token) = &forwarded_identity.access_token
             && let Ok(mut token) = HeaderValue::from_str(token.expose())
         {
             token.set_sensitive(true);
-            ours.push((identity::ACCESS_TOKEN, token));
+            own_headers.push((identity::ACCESS_TOKEN, token));
         }
-        if let Some(since) = passport.stale_since {
-            ours.push((identity::RENEWED_AT, HeaderValue::from(since.seconds())));
+        if let Some(since) = forwarded_identity.stale_since {
+            own_headers.push((identity::RENEWED_AT, HeaderValue::from(since.seconds())));
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     admission::{Admission, Inquiry, NotAdmitted},
     endpoints::{Endpoints, Refused},
     exchange::{self, Exchange},
-    forward::{self, Beyond, ForwardError, Forwarder, Interim, Outbound},
+    forward::{self, ForwardError, Forwarder, InterimHandler, Outbound, RequestGuards},
     policy::Permit,
     refusal::{
         Links, Refusal,
@@ -84,7 +84,7 @@ impl From<Peer> for Caller {
 }
 
 /// A response of the upstream's, or one of ours.
-type Answered = Response<Either<forward::Answer, axum::body::Body>>;
+type Answered = Response<Either<forward::ResponseBody, axum::body::Body>>;
 
 impl Gateway {
     /// A gateway of these components.
@@ -144,11 +144,11 @@ impl Gateway {
         };
         let (permit, watch) = self.permit(exchange, &caller.memo, route, &head.headers, body.is_end_stream()).await?;
         let (origin, id) = (&exchange.origin, exchange.id_header());
-        let beyond = Beyond { watch, place: Arc::clone(&caller.peer.place) };
+        let guards = RequestGuards { watch, place: Arc::clone(&caller.peer.place) };
         let send = |interim| caller.peer.interims.send(&interim);
-        let interim: Interim<'_> = if exchange.version == Version::HTTP_11 { Some(&send) } else { None };
+        let interim: InterimHandler<'_> = if exchange.version == Version::HTTP_11 { Some(&send) } else { None };
         let request = Request::from_parts(head, body);
-        let outbound = Outbound { permit: &permit, target: route.target, origin, id, beyond, interim, request };
+        let outbound = Outbound { permit: &permit, target: route.target, origin, id, guards, interim, request };
         Ok(self.0.forwarder.forward(outbound).await.map_err(Refusal::from)?.map(Either::Left))
     }
 

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use crate::{
     clock::Timestamp,
-    identity::{Identity, IdentityHeaders, Passport},
+    identity::{ForwardedIdentity, Identity, IdentityHeaders},
     seal::KeyId,
     secret::{Secret, hex, random, sha256},
 };
@@ -127,8 +127,8 @@ pub enum Rotation {
 
 impl Grant {
     /// What the upstream is told.
-    pub fn passport(&self, stale: bool) -> Passport {
-        Passport {
+    pub fn forwarded_identity(&self, stale: bool) -> ForwardedIdentity {
+        ForwardedIdentity {
             headers: self.headers.clone(),
             access_token: (self.unverified_since.is_none() && self.missing_key.is_none()).then(|| self.access_token.clone()),
             stale_since: stale.then_some(self.unverified_since.unwrap_or(self.renewed_at)),

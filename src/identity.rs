@@ -152,7 +152,7 @@ fn is_escape_of_ours(text: &str) -> bool {
 
 /// What the upstream is told about a signed-in visitor.
 #[derive(Clone, Debug)]
-pub struct Passport {
+pub struct ForwardedIdentity {
     /// The identity's header lines.
     pub headers: IdentityHeaders,
     /// The access token, for routes that pass it on; `None` while it is not known to be this visitor's.

@@ -39,7 +39,7 @@ pub mod telemetry;
 pub mod address;
 pub mod backoff;
 pub mod clock;
-pub mod folding;
+pub mod header_names;
 pub mod identity;
 pub mod jose;
 pub mod seal;

@@ -5,8 +5,8 @@ mod cross_origin;
 use http::{HeaderMap, Method};
 
 use crate::{
-    folding,
-    identity::{Identity, Passport},
+    header_names,
+    identity::{ForwardedIdentity, Identity},
 };
 
 pub use cross_origin::CrossOrigin;
@@ -72,13 +72,13 @@ impl Denied {
 /// Proof that the rule let this request pass. Only [`Rule`] makes one, and nothing is forwarded without one.
 #[derive(Debug)]
 pub struct Permit {
-    passport: Option<Passport>,
+    forwarded_identity: Option<ForwardedIdentity>,
 }
 
 impl Permit {
     /// What the upstream is told of who passed; nothing of somebody who was not asked.
-    pub fn passport(&self) -> Option<&Passport> {
-        self.passport.as_ref()
+    pub fn forwarded_identity(&self) -> Option<&ForwardedIdentity> {
+        self.forwarded_identity.as_ref()
     }
 }
 
@@ -104,13 +104,13 @@ impl Rule {
         if self.methods.is_empty() {
             return Ok(());
         }
-        let overridden = headers.keys().any(|name| OVERRIDES.iter().any(|own| folding::are_same(name.as_str(), own)));
+        let overridden = headers.keys().any(|name| OVERRIDES.iter().any(|own| header_names::are_equivalent(name.as_str(), own)));
         if self.methods.contains(method) && !overridden { Ok(()) } else { Err(Denied::Method) }
     }
 
     /// Lets a request pass if nobody needs to be known for it.
     pub fn permit_anybody(&self) -> Option<Permit> {
-        matches!(self.who, Who::Anybody).then_some(Permit { passport: None })
+        matches!(self.who, Who::Anybody).then_some(Permit { forwarded_identity: None })
     }
 
     /// Lets a preflight pass that asks about `method`, as nobody's.
@@ -119,19 +119,24 @@ impl Rule {
     /// [`Denied::Method`].
     pub fn permit_preflight(&self, method: &Method, headers: &HeaderMap) -> Result<Permit, Denied> {
         self.takes(method, headers)?;
-        Ok(Permit { passport: None })
+        Ok(Permit { forwarded_identity: None })
     }
 
     /// Lets a request of `identity` pass, whom `everybody`'s policy lets pass too.
     ///
     /// # Errors
     /// [`Denied`].
-    pub fn permit(&self, everybody: &Policy, identity: &Identity, passport: impl FnOnce() -> Passport) -> Result<Permit, Denied> {
+    pub fn permit(
+        &self,
+        everybody: &Policy,
+        identity: &Identity,
+        forwarded_identity: impl FnOnce() -> ForwardedIdentity,
+    ) -> Result<Permit, Denied> {
         everybody.admit(identity)?;
         if let Who::SignedIn(policy) = &self.who {
             policy.admit(identity)?;
         }
-        Ok(Permit { passport: Some(passport()) })
+        Ok(Permit { forwarded_identity: Some(forwarded_identity()) })
     }
 }
 

@@ -1,13 +1,13 @@
 //! Which route a request takes: by the host that it names and the path that it asks for. Pure.
 //!
 //! The longest prefix wins, by whole segments. The rule and the upstream see the same path, as it was sent; a path that
-//! another server could read as one under another rule is refused ([`path`]).
+//! another server could read as one under another rule is refused ([`interpretations`]).
 
-pub mod path;
+pub mod interpretations;
 
 use crate::policy::Rule;
 
-use path::Readings;
+use interpretations::Interpretations;
 
 /// One route.
 #[derive(Clone, Debug)]
@@ -56,22 +56,26 @@ impl Routes {
     /// # Errors
     /// [`NoRoute`].
     pub fn find(&self, host: &str, path: &str) -> Result<&Route, NoRoute> {
-        let mut readings = Readings::of(path).ok_or(NoRoute::Ambiguous)?.into_others();
+        let mut interpretations = Interpretations::of(path).ok_or(NoRoute::Ambiguous)?.into_others();
         let route = self.longest(host, |prefix| path.strip_prefix(prefix)).ok_or(NoRoute::Unknown)?;
         if self.all.len() == 1 {
             return Ok(route);
         }
         let as_sent = self.has_upper_case.then_some(path);
         let rest = path.get(route.prefix.len()..).unwrap_or_default();
-        let behind = Readings::behind(rest).ok_or(NoRoute::Ambiguous)?.into_others();
-        readings.extend(behind.into_iter().map(|reading| route.prefix.clone() + &reading));
-        let is_the_same = |reading: &str| {
-            let found = self.longest(host, |prefix| path::strip_prefix_loosely(reading, prefix));
-            // The same route, not one with the same rule: between two readings lie others, which lead no deeper than either
+        let behind = Interpretations::behind(rest).ok_or(NoRoute::Ambiguous)?.into_others();
+        interpretations.extend(behind.into_iter().map(|interpretation| route.prefix.clone() + &interpretation));
+        let is_the_same = |interpretation: &str| {
+            let found = self.longest(host, |prefix| interpretations::strip_prefix_ignoring_case(interpretation, prefix));
+            // The same route, not one with the same rule: between two interpretations lie others, which lead no deeper than either
             // and could lead to a third.
             found.is_some_and(|found| std::ptr::eq(found, route))
         };
-        if readings.iter().map(String::as_str).chain(as_sent).all(is_the_same) { Ok(route) } else { Err(NoRoute::Ambiguous) }
+        if interpretations.iter().map(String::as_str).chain(as_sent).all(is_the_same) {
+            Ok(route)
+        } else {
+            Err(NoRoute::Ambiguous)
+        }
     }
 
     fn longest<'a>(&self, host: &str, rest: impl Fn(&str) -> Option<&'a str>) -> Option<&Route> {

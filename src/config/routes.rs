@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, Method};
 use super::{Problems, check::Reader, sources::RouteTable, table::Kind, values};
 use crate::{
     address::Sites,
-    forward::{Address, Edits, Target, frames, is_ours_to_say},
+    forward::{Address, Edits, Target, is_framing_header, is_reserved_header},
     policy::{Policy, Rule},
     routing::{Route, Routes},
     tls::Trust,
@@ -239,13 +239,13 @@ impl Table<'_> {
             };
             values::map(text).map_err(|_| wrong())?.into_iter().map(line).collect::<Result<Vec<_>, String>>()
         });
-        if lines.iter().flatten().any(|(name, _)| is_ours_to_say(name.as_str())) {
+        if lines.iter().flatten().any(|(name, _)| is_reserved_header(name.as_str())) {
             self.problem(set, "names a header that is Evergate's own to send");
         }
-        if names.iter().flatten().any(frames) {
+        if names.iter().flatten().any(is_framing_header) {
             self.problem(remove, "names a header that says how messages are sent, which is not for a route to change");
         }
-        if lines.iter().flatten().any(|(name, _)| frames(name)) {
+        if lines.iter().flatten().any(|(name, _)| is_framing_header(name)) {
             self.problem(set, "names a header that says how messages are sent, which is not for a route to change");
         }
         Edits { remove: names.unwrap_or_default(), set: lines.unwrap_or_default() }

@@ -15,48 +15,48 @@ use tokio::{sync::OwnedSemaphorePermit, time::Sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Beyond, ForwardError,
-    cut::{self, Watched},
-    drain::{Coming, Turn},
-    http1::{self, Receiving},
-    upstream::{Fault, Room},
+    ForwardError, RequestGuards,
+    cut::{self, SessionCut},
+    drain::{ScheduledEnd, ScheduledEndFuture},
+    http1::{self, Http1ResponseBody},
+    upstream::{Http2Failure, UpstreamSlot},
 };
 
 /// A body without its trailers. Some servers read a trailer as one more header, so a client could say there what is
 /// scrubbed from its headers; requests have no use for them (gRPC's stand in answers). It breaks off when its session ends; that of somebody whom we do not know, when they pause for too long.
 #[derive(Debug)]
-pub(super) struct WithoutTrailers {
+pub(super) struct RequestBody {
     body: Option<Incoming>,
-    watched: Option<Watched>,
-    timed: Option<Box<Timed>>,
+    watched: Option<SessionCut>,
+    deadlines: Option<Box<Deadlines>>,
     whole: Option<CancellationToken>,
     place: Option<Arc<OwnedSemaphorePermit>>,
-    room: Option<Room>,
+    slot: Option<UpstreamSlot>,
 }
 
-impl WithoutTrailers {
+impl RequestBody {
     /// All of this but its trailers. Who sends it unwatched is nobody that we know, and may pause no longer than `pause`.
-    pub(super) fn of(body: Incoming, beyond: &Beyond, pause: Option<Duration>) -> Self {
-        let watch = beyond.watch.as_ref();
-        let limits = Limits { idle: pause.filter(|_| watch.is_none()), total: None };
+    pub(super) fn of(body: Incoming, guards: &RequestGuards, pause: Option<Duration>) -> Self {
+        let watch = guards.watch.as_ref();
+        let limits = BodyTimeouts { idle: pause.filter(|_| watch.is_none()), total: None };
         Self {
-            watched: Watched::new(&body, watch),
-            timed: Timed::new(&body, limits),
+            watched: SessionCut::new(&body, watch),
+            deadlines: Deadlines::new(&body, limits),
             whole: None,
-            place: (!body.is_end_stream()).then(|| Arc::clone(&beyond.place)),
-            room: None,
+            place: (!body.is_end_stream()).then(|| Arc::clone(&guards.place)),
+            slot: None,
             body: Some(body),
         }
     }
 
     /// Keeps its place with an upstream for as long as it is under way, which an early answer may not be any more.
-    pub(super) fn hold(&mut self, room: Option<Room>) {
-        self.room = room.filter(|_| !self.is_end_stream());
+    pub(super) fn hold_slot(&mut self, slot: Option<UpstreamSlot>) {
+        self.slot = slot.filter(|_| !self.is_end_stream());
     }
 
     /// Gives back what it holds, which its answer holds as well.
-    pub(super) fn hold_nothing(&mut self) {
-        (self.place, self.room) = (None, None);
+    pub(super) fn release_guards(&mut self) {
+        (self.place, self.slot) = (None, None);
     }
 
     /// What is cancelled when all of it has gone; nothing, if there is nothing to go.
@@ -65,17 +65,17 @@ impl WithoutTrailers {
     }
 
     /// Ready when its session has ended, also while nobody takes any of it.
-    pub(super) fn poll_cut(&mut self, context: &mut Context<'_>) -> Poll<BrokenOff> {
-        cut::poll_cut(self.watched.as_mut(), context).map(|()| BrokenOff::SessionEnded)
+    pub(super) fn poll_cut(&mut self, context: &mut Context<'_>) -> Poll<BodyError> {
+        cut::poll_cut(self.watched.as_mut(), context).map(|()| BodyError::SessionEnded)
     }
 
     /// Nothing.
     pub(super) fn empty() -> Self {
-        Self { body: None, watched: None, timed: None, whole: None, place: None, room: None }
+        Self { body: None, watched: None, deadlines: None, whole: None, place: None, slot: None }
     }
 }
 
-impl Drop for WithoutTrailers {
+impl Drop for RequestBody {
     fn drop(&mut self) {
         if let Some(whole) = &self.whole {
             whole.cancel();
@@ -83,29 +83,29 @@ impl Drop for WithoutTrailers {
     }
 }
 
-impl Body for WithoutTrailers {
+impl Body for RequestBody {
     type Data = Bytes;
-    type Error = BrokenOff;
+    type Error = BodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
         if this.watched.as_mut().is_some_and(|watched| watched.is_over(context)) {
-            return Poll::Ready(Some(Err(BrokenOff::SessionEnded)));
+            return Poll::Ready(Some(Err(BodyError::SessionEnded)));
         }
         let Some(body) = &mut this.body else { return Poll::Ready(None) };
         loop {
             let frame = Pin::new(&mut *body).poll_frame(context);
             if frame.is_pending() && this.watched.as_mut().is_some_and(|watched| watched.waits(context)) {
-                return Poll::Ready(Some(Err(BrokenOff::SessionEnded)));
+                return Poll::Ready(Some(Err(BodyError::SessionEnded)));
             }
-            if let Some(timed) = &mut this.timed
-                && timed.is_over(context, frame.is_pending())
+            if let Some(deadlines) = &mut this.deadlines
+                && deadlines.is_over(context, frame.is_pending())
             {
-                return Poll::Ready(Some(Err(BrokenOff::TooSlow)));
+                return Poll::Ready(Some(Err(BodyError::TooSlow)));
             }
             match ready!(frame) {
                 Some(Ok(frame)) if frame.is_trailers() => {}
-                Some(frame) => return Poll::Ready(Some(frame.map_err(BrokenOff::Client))),
+                Some(frame) => return Poll::Ready(Some(frame.map_err(BodyError::Client))),
                 None => {
                     if let Some(whole) = &this.whole {
                         whole.cancel();
@@ -147,18 +147,18 @@ pub(super) async fn within<T>(
 /// An answer's body. It breaks off when its session ends, and when the upstream takes longer than it may. The client sees that
 /// it is not whole.
 #[derive(Debug)]
-pub struct Answer {
+pub struct ResponseBody {
     body: Source,
-    watched: Option<Watched>,
-    draining: Option<Coming>,
-    timed: Option<Box<Timed>>,
+    watched: Option<SessionCut>,
+    draining: Option<ScheduledEndFuture>,
+    deadlines: Option<Box<Deadlines>>,
     _place: Option<Arc<OwnedSemaphorePermit>>,
-    _room: Option<Room>,
+    _room: Option<UpstreamSlot>,
 }
 
 /// How long a body may take.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Limits {
+pub(super) struct BodyTimeouts {
     /// Between two pieces.
     pub(super) idle: Option<Duration>,
     /// In all.
@@ -166,21 +166,21 @@ pub(super) struct Limits {
 }
 
 #[derive(Debug)]
-struct Timed {
-    limits: Limits,
+struct Deadlines {
+    limits: BodyTimeouts,
     idle: Option<Pin<Box<Sleep>>>,
     total: Option<Pin<Box<Sleep>>>,
 }
 
 /// Why a body broke off.
 #[derive(Debug, thiserror::Error)]
-pub enum BrokenOff {
+pub enum BodyError {
     /// The client did.
     #[error(transparent)]
     Client(hyper::Error),
     /// An upstream of HTTP/1.1 did, or what was to be sent to it.
     #[error(transparent)]
-    Upstream(#[from] http1::Broken),
+    Upstream(#[from] http1::Http1Error),
     /// An upstream of HTTP/2 reset the stream. Its code is passed on with the cause.
     #[error(transparent)]
     Reset(hyper::Error),
@@ -204,13 +204,16 @@ pub enum BrokenOff {
     TooSlow,
 }
 
-impl BrokenOff {
+impl BodyError {
     /// Why the answer ended, in a word, for the access line.
     pub fn word(&self) -> &'static str {
         match self {
-            Self::Client(_) | Self::Upstream(http1::Broken::Request(_)) => "request_incomplete",
+            Self::Client(_) | Self::Upstream(http1::Http1Error::Request(_)) => "request_incomplete",
             Self::Upstream(
-                http1::Broken::Connection(_) | http1::Broken::Ended | http1::Broken::Malformed(_) | http1::Broken::Unclear(_),
+                http1::Http1Error::Connection(_)
+                | http1::Http1Error::Ended
+                | http1::Http1Error::Malformed(_)
+                | http1::Http1Error::AmbiguousFraming(_),
             )
             | Self::Connection(_)
             | Self::Unfinished => "upstream_broken",
@@ -224,11 +227,11 @@ impl BrokenOff {
 
     /// By an upstream of HTTP/2.
     fn http2(error: hyper::Error) -> Self {
-        match Fault::of(&error) {
-            Fault::Reset | Fault::Refused => Self::Reset(error),
-            Fault::GoAway => Self::GoAway(causes(&error)),
-            Fault::Request => Self::Client(error),
-            Fault::Ended | Fault::Other => Self::Connection(causes(&error)),
+        match Http2Failure::of(&error) {
+            Http2Failure::Reset | Http2Failure::Refused => Self::Reset(error),
+            Http2Failure::GoAway => Self::GoAway(causes(&error)),
+            Http2Failure::Request => Self::Client(error),
+            Http2Failure::Ended | Http2Failure::Other => Self::Connection(causes(&error)),
         }
     }
 }
@@ -243,25 +246,31 @@ fn causes(error: &dyn Error) -> String {
     text
 }
 
-impl Answer {
-    /// One from an upstream, whose `room` it keeps while it lasts. If it has a `turn`, a drain ends it.
-    pub(super) fn new(body: Source, beyond: Beyond, room: Option<Room>, turn: Option<Turn>, limits: Limits) -> Self {
-        let watched = Watched::new(&body, beyond.watch.as_ref());
-        let draining = turn.map(Turn::coming);
-        let timed = Timed::new(&body, limits);
-        Self { body, watched, draining, timed, _place: Some(beyond.place), _room: room }
+impl ResponseBody {
+    /// One from an upstream, whose `slot` it keeps while it lasts. If it has a `turn`, a drain ends it.
+    pub(super) fn new(
+        body: Source,
+        guards: RequestGuards,
+        slot: Option<UpstreamSlot>,
+        turn: Option<ScheduledEnd>,
+        limits: BodyTimeouts,
+    ) -> Self {
+        let watched = SessionCut::new(&body, guards.watch.as_ref());
+        let draining = turn.map(ScheduledEnd::into_future);
+        let deadlines = Deadlines::new(&body, limits);
+        Self { body, watched, draining, deadlines, _place: Some(guards.place), _room: slot }
     }
 
     /// None, where the connection speaks another protocol now.
     pub(super) fn nothing() -> Self {
-        Self { body: Source::Nothing, watched: None, draining: None, timed: None, _place: None, _room: None }
+        Self { body: Source::Nothing, watched: None, draining: None, deadlines: None, _place: None, _room: None }
     }
 }
 
 /// Where an answer's body comes from.
 #[derive(Debug)]
 pub(super) enum Source {
-    Http1(Receiving),
+    Http1(Http1ResponseBody),
     Http2(Incoming),
     /// The connection speaks another protocol now.
     Nothing,
@@ -269,16 +278,16 @@ pub(super) enum Source {
 
 impl Body for Source {
     type Data = Bytes;
-    type Error = BrokenOff;
+    type Error = BodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut *self {
-            Self::Http1(body) => Pin::new(body).poll_frame(context).map_err(BrokenOff::from),
+            Self::Http1(body) => Pin::new(body).poll_frame(context).map_err(BodyError::from),
             Self::Http2(body) => match ready!(Pin::new(&mut *body).poll_frame(context)) {
-                Some(frame) => Poll::Ready(Some(frame.map_err(BrokenOff::http2))),
+                Some(frame) => Poll::Ready(Some(frame.map_err(BodyError::http2))),
                 // A reset that claims to be no error (RFC 9113 section 8.1) ends no answer that is not whole.
                 None if body.is_end_stream() => Poll::Ready(None),
-                None => Poll::Ready(Some(Err(BrokenOff::Unfinished))),
+                None => Poll::Ready(Some(Err(BodyError::Unfinished))),
             },
             Self::Nothing => Poll::Ready(None),
         }
@@ -301,8 +310,8 @@ impl Body for Source {
     }
 }
 
-impl Timed {
-    fn new(body: &impl Body, limits: Limits) -> Option<Box<Self>> {
+impl Deadlines {
+    fn new(body: &impl Body, limits: BodyTimeouts) -> Option<Box<Self>> {
         let limited = (limits.idle.is_some() || limits.total.is_some()) && !body.is_end_stream();
         let sleep = |limit: Option<Duration>| limit.map(|limit| Box::pin(tokio::time::sleep(limit)));
         limited.then(|| Box::new(Self { limits, idle: None, total: sleep(limits.total) }))
@@ -321,25 +330,25 @@ impl Timed {
     }
 }
 
-impl Body for Answer {
+impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = BrokenOff;
+    type Error = BodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if self.watched.as_mut().is_some_and(|watched| watched.is_over(context)) {
-            return Poll::Ready(Some(Err(BrokenOff::SessionEnded)));
+            return Poll::Ready(Some(Err(BodyError::SessionEnded)));
         }
         if self.draining.as_mut().is_some_and(|draining| draining.poll(context).is_ready()) {
-            return Poll::Ready(Some(Err(BrokenOff::Draining)));
+            return Poll::Ready(Some(Err(BodyError::Draining)));
         }
         let frame = Pin::new(&mut self.body).poll_frame(context);
         if frame.is_pending() && self.watched.as_mut().is_some_and(|watched| watched.waits(context)) {
-            return Poll::Ready(Some(Err(BrokenOff::SessionEnded)));
+            return Poll::Ready(Some(Err(BodyError::SessionEnded)));
         }
-        if let Some(timed) = &mut self.timed
-            && timed.is_over(context, frame.is_pending())
+        if let Some(deadlines) = &mut self.deadlines
+            && deadlines.is_over(context, frame.is_pending())
         {
-            return Poll::Ready(Some(Err(BrokenOff::TooSlow)));
+            return Poll::Ready(Some(Err(BodyError::TooSlow)));
         }
         frame
     }

@@ -17,7 +17,7 @@ const LONG: Duration = Duration::from_millis(500);
 
 /// A body that breaks off when its session ends. It is registered once it has to be waited for, which most never have.
 #[derive(Debug)]
-pub(super) struct Watched {
+pub(super) struct SessionCut {
     watch: Watch,
     registered: Option<Box<Registered>>,
 }
@@ -28,7 +28,7 @@ struct Registered {
     ended: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
-impl Watched {
+impl SessionCut {
     /// For a body that may have to be waited for.
     pub(super) fn new(body: &impl Body, watch: Option<&Watch>) -> Option<Self> {
         let watch = watch.filter(|_| !body.is_end_stream())?.clone();
@@ -61,6 +61,6 @@ pub(super) async fn session_ended(watch: Option<&Watch>) {
 }
 
 /// Ready when the session of a body that nobody takes has ended.
-pub(super) fn poll_cut(watched: Option<&mut Watched>, context: &mut Context<'_>) -> Poll<()> {
+pub(super) fn poll_cut(watched: Option<&mut SessionCut>, context: &mut Context<'_>) -> Poll<()> {
     if watched.is_some_and(|watched| watched.waits(context)) { Poll::Ready(()) } else { Poll::Pending }
 }

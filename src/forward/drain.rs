@@ -16,9 +16,9 @@ use tokio_util::sync::CancellationToken;
 use crate::secret::random;
 
 /// The longest time at a drain's end that is left for good-byes.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+const CLOSE_RESERVE: Duration = Duration::from_secs(5);
 /// How long a tunnel may take to reach the end of a frame, and then again its peers to say good-bye.
-pub(super) const GOODBYE: Duration = Duration::from_secs(2);
+pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A drain, which begins when somebody says so.
 #[derive(Clone, Debug)]
@@ -45,22 +45,22 @@ impl Drain {
     }
 
     /// The turn of something that it ends.
-    pub(super) fn turn(&self) -> Turn {
+    pub(super) fn schedule_end(&self) -> ScheduledEnd {
         let chance = f64::from(u32::from_be_bytes(random())) / f64::from(u32::MAX);
-        Turn { after: moment(self.0.lasts, chance), drain: self.clone() }
+        ScheduledEnd { after: moment(self.0.lasts, chance), drain: self.clone() }
     }
 }
 
 /// The moment within a drain at which one thing ends.
 #[derive(Clone, Debug)]
-pub(super) struct Turn {
+pub(super) struct ScheduledEnd {
     drain: Drain,
     after: Duration,
 }
 
-impl Turn {
+impl ScheduledEnd {
     /// Waits for it.
-    pub(super) async fn comes(&self) {
+    pub(super) async fn wait(&self) {
         let State { began, begun, .. } = &*self.drain.0;
         begun.cancelled().await;
         match began.get().and_then(|began| began.checked_add(self.after)) {
@@ -71,35 +71,35 @@ impl Turn {
     }
 
     /// The same for whoever polls.
-    pub(super) fn coming(self) -> Coming {
-        Coming(Box::pin(async move { self.comes().await }))
+    pub(super) fn into_future(self) -> ScheduledEndFuture {
+        ScheduledEndFuture(Box::pin(async move { self.wait().await }))
     }
 
-    /// [`GOODBYE`], or what a short drain has of it.
-    pub(super) fn goodbye(&self) -> Duration {
-        GOODBYE.min(self.drain.0.lasts / 16)
+    /// [`CLOSE_TIMEOUT`], or what a short drain has of it.
+    pub(super) fn close_timeout(&self) -> Duration {
+        CLOSE_TIMEOUT.min(self.drain.0.lasts / 16)
     }
 }
 
 /// A turn that is waited for.
-pub(super) struct Coming(Pin<Box<dyn Future<Output = ()> + Send + Sync>>);
+pub(super) struct ScheduledEndFuture(Pin<Box<dyn Future<Output = ()> + Send + Sync>>);
 
-impl Coming {
+impl ScheduledEndFuture {
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.0.as_mut().poll(context)
     }
 }
 
-impl fmt::Debug for Coming {
+impl fmt::Debug for ScheduledEndFuture {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Coming")
+        formatter.write_str("ScheduledEndFuture")
     }
 }
 
 /// The moment that falls to a `chance` between 0 and 1: in the second half, before which load balancers have seen that we are
 /// unready, and before the last quarter, or what of it good-byes take.
 fn moment(lasts: Duration, chance: f64) -> Duration {
-    let (first, last) = (lasts / 2, lasts.saturating_sub((lasts / 4).min(LAST_WORDS)));
+    let (first, last) = (lasts / 2, lasts.saturating_sub((lasts / 4).min(CLOSE_RESERVE)));
     first + last.saturating_sub(first).mul_f64(chance)
 }
 
@@ -114,7 +114,7 @@ mod tests {
             assert_eq!((at(0.0), at(1.0)), (first, last), "{lasts}");
         }
         for lasts in [0, 1, 8, 30, 600].map(Duration::from_secs) {
-            let goodbye = Drain::new(lasts).turn().goodbye();
+            let goodbye = Drain::new(lasts).schedule_end().close_timeout();
             assert!(moment(lasts, 1.0) + 2 * goodbye <= lasts, "{lasts:?}");
         }
     }
@@ -123,20 +123,20 @@ mod tests {
     async fn what_comes_after_a_drain_began_ends_no_later_for_that() {
         let second = Duration::from_secs(1);
         let drain = Drain::new(8 * second);
-        let early = drain.turn();
-        assert!(tokio::time::timeout(60 * second, early.comes()).await.is_err(), "it has not begun");
+        let early = drain.schedule_end();
+        assert!(tokio::time::timeout(60 * second, early.wait()).await.is_err(), "it has not begun");
         drain.begin();
-        assert!(tokio::time::timeout(3 * second, early.comes()).await.is_err(), "it is too early");
-        let late = drain.turn();
-        tokio::time::timeout(4 * second, async { tokio::join!(early.comes(), late.coming().0) }).await.expect("within 7 s");
+        assert!(tokio::time::timeout(3 * second, early.wait()).await.is_err(), "it is too early");
+        let late = drain.schedule_end();
+        tokio::time::timeout(4 * second, async { tokio::join!(early.wait(), late.into_future().0) }).await.expect("within 7 s");
         drain.begin();
-        tokio::time::timeout(second, drain.turn().comes()).await.expect("it begins once");
+        tokio::time::timeout(second, drain.schedule_end().wait()).await.expect("it begins once");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_drain_without_time_ends_everything_when_it_begins() {
         let drain = Drain::new(Duration::ZERO);
         drain.begin();
-        assert!(tokio::time::timeout(Duration::from_millis(10), drain.turn().comes()).await.is_ok());
+        assert!(tokio::time::timeout(Duration::from_millis(10), drain.schedule_end().wait()).await.is_ok());
     }
 }

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::folding;
+use crate::header_names;
 
 /// What is done to the headers of a message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,7 +21,7 @@ impl Edits {
         }
         let is_named = |name: &HeaderName| {
             let mut named = self.remove.iter().chain(self.set.iter().map(|(name, _)| name));
-            named.any(|own| folding::are_same(own.as_str(), name.as_str()))
+            named.any(|own| header_names::are_equivalent(own.as_str(), name.as_str()))
         };
         let named: Vec<HeaderName> = headers.keys().filter(|name| is_named(name)).cloned().collect();
         for name in named {

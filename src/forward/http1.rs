@@ -5,10 +5,10 @@
 
 mod chunks;
 mod head;
-mod receiving;
-mod resting;
-mod sending;
-mod stream;
+mod idle_pool;
+mod request_writer;
+mod response_body;
+mod transport;
 
 use std::{
     future::{Future, poll_fn},
@@ -26,20 +26,20 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use super::Interim;
+use super::InterimHandler;
 
 use head::{Framing, Head, Read};
-use sending::Unsent;
+use request_writer::Unsent;
 
-pub(super) use head::{LARGEST as LARGEST_HEAD, MOST_FIELDS as MOST_LINES};
-pub(super) use receiving::Receiving;
-pub(super) use resting::Resting;
-pub(super) use sending::Sending;
-pub(super) use stream::Stream;
+pub(super) use head::{MAX_FIELDS, MAX_HEAD_BYTES};
+pub(super) use idle_pool::IdlePool;
+pub(super) use request_writer::RequestWriter;
+pub(super) use response_body::Http1ResponseBody;
+pub(super) use transport::Stream;
 
 /// Why there is no answer, or no whole one.
 #[derive(Debug, thiserror::Error)]
-pub enum Broken {
+pub enum Http1Error {
     /// The connection broke.
     #[error("its connection broke off")]
     Connection(#[from] io::Error),
@@ -51,63 +51,63 @@ pub enum Broken {
     Malformed(#[from] httparse::Error),
     /// The answer could be read in more than one way, or is too much.
     #[error("its answer {0}")]
-    Unclear(&'static str),
+    AmbiguousFraming(&'static str),
     /// What we were to send broke off.
     #[error("the request's body broke off")]
     Request(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-impl Broken {
+impl Http1Error {
     /// Whether the connection ended, rather than that what came over it is of no use (over TLS, where it is not what was sent).
     fn is_end(&self) -> bool {
         match self {
             Self::Connection(error) => error.kind() != io::ErrorKind::InvalidData,
             Self::Ended => true,
-            Self::Malformed(_) | Self::Unclear(_) | Self::Request(_) => false,
+            Self::Malformed(_) | Self::AmbiguousFraming(_) | Self::Request(_) => false,
         }
     }
 }
 
 /// Why a connection gave no answer to a request.
-pub(super) enum Failed {
+pub(super) enum SendError {
     /// The connection was dead, and nothing of the request went over it.
-    Unsent(Sending, io::Error),
+    Unsent(RequestWriter, io::Error),
     /// The connection ended before anything came over it. The app may have got the request.
-    Unanswered(Sending, Broken),
+    Unanswered(RequestWriter, Http1Error),
     /// It had been sent, in part at least.
-    Broken(Broken),
+    Broken(Http1Error),
     /// No head of an answer came in time.
     TimedOut,
 }
 
 /// What came back.
-pub(super) enum Answered {
+pub(super) enum Http1Reply {
     /// An answer.
-    Response(Response<Receiving>),
+    Response(Response<Http1ResponseBody>),
     /// The connection, to speak another protocol on.
     Switched(Response<()>, Box<Connection>),
 }
 
 /// So much is read at once: at first, and at most, when all that was asked for keeps coming.
-const APPETITE: (usize, usize) = (8 * 1024, 128 * 1024);
+const READ_BUFFER: (usize, usize) = (8 * 1024, 128 * 1024);
 
 /// A connection to an app, and what was read from it ahead.
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: Stream,
     read: BytesMut,
-    appetite: usize,
+    read_size: usize,
     /// Runs on from request to request, because setting it anew costs more than looking, now and then, whether it is time.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Connection {
     pub(super) fn new(stream: Stream) -> Self {
-        Self { stream, read: BytesMut::new(), appetite: APPETITE.0, timer: None }
+        Self { stream, read: BytesMut::new(), read_size: READ_BUFFER.0, timer: None }
     }
 
     /// Whether the other end has neither closed the connection nor said anything unasked.
-    pub(super) fn is_quiet(&mut self) -> bool {
+    pub(super) fn is_reusable(&mut self) -> bool {
         let (mut byte, stream) = ([0], &mut self.stream);
         let look = poll_fn(|context| Pin::new(&mut *stream).poll_read(context, &mut ReadBuf::new(&mut byte)));
         // Not within the task's budget: once that is spent, every connection would look quiet.
@@ -117,21 +117,21 @@ impl Connection {
 
     /// Sends a request and waits for the head of its answer, so long `within` from when the request was whole. What comes before
     /// that goes to `interim`. The connection goes to `rest` after the answer, if it can bear another.
-    pub(super) async fn ask(
+    pub(super) async fn send_request(
         mut self: Box<Self>,
-        mut sending: Sending,
+        mut writer: RequestWriter,
         within: Option<Duration>,
-        interim: Interim<'_>,
-        rest: Arc<Resting>,
-    ) -> Result<Answered, Failed> {
+        interim: InterimHandler<'_>,
+        rest: Arc<IdlePool>,
+    ) -> Result<Http1Reply, SendError> {
         let mut deadline = None;
         let mut lost = None;
         let mut is_silent = true;
         let head = poll_fn(|context| {
-            if let Poll::Ready(sent) = sending.poll(&mut self.stream, context) {
+            if let Poll::Ready(sent) = writer.poll(&mut self.stream, context) {
                 match sent {
                     Ok(()) => {}
-                    Err(Unsent::Body(error)) => return Poll::Ready(Err(Some(Broken::Request(error)))),
+                    Err(Unsent::Body(error)) => return Poll::Ready(Err(Some(Http1Error::Request(error)))),
                     // The app may have answered before it closed.
                     Err(Unsent::Write(error)) => lost = Some(error),
                 }
@@ -141,21 +141,21 @@ impl Connection {
                     return Poll::Ready(Err(None));
                 }
             }
-            self.poll_head(sending.is_for_head(), interim, &mut is_silent, context).map_err(Some)
+            self.poll_head(writer.is_for_head(), interim, &mut is_silent, context).map_err(Some)
         })
         .await;
         let head = match (head, lost) {
             // What was read is no answer to a request of which nothing was sent.
-            (_, Some(error)) if sending.is_untouched() => return Err(Failed::Unsent(sending, error)),
+            (_, Some(error)) if writer.is_untouched() => return Err(SendError::Unsent(writer, error)),
             (Ok(head), _) => head,
             (Err(Some(ended)), lost) if is_silent && ended.is_end() => {
-                return Err(Failed::Unanswered(sending, lost.map_or(ended, Broken::from)));
+                return Err(SendError::Unanswered(writer, lost.map_or(ended, Http1Error::from)));
             }
-            (Err(_), Some(error)) => return Err(Failed::Broken(error.into())),
-            (Err(Some(error)), None) => return Err(Failed::Broken(error)),
-            (Err(None), None) => return Err(Failed::TimedOut),
+            (Err(_), Some(error)) => return Err(SendError::Broken(error.into())),
+            (Err(Some(error)), None) => return Err(SendError::Broken(error)),
+            (Err(None), None) => return Err(SendError::TimedOut),
         };
-        let Head { response, framing, rest: longest } = head;
+        let Head { response, framing, rest: idle_limit } = head;
         Ok(match framing {
             Framing::Switched => {
                 // A tunnel may be idle for long, and needs neither the clock nor a buffer with nothing in it.
@@ -163,11 +163,11 @@ impl Connection {
                 if self.read.is_empty() {
                     self.read = BytesMut::new();
                 }
-                Answered::Switched(response, self)
+                Http1Reply::Switched(response, self)
             }
             Framing::Body(framing) => {
-                let receiving = Receiving::new(framing, longest, self, sending, rest);
-                Answered::Response(response.map(|()| receiving))
+                let body = Http1ResponseBody::new(framing, idle_limit, self, writer, rest);
+                Http1Reply::Response(response.map(|()| body))
             }
         })
     }
@@ -197,10 +197,10 @@ impl Connection {
     fn poll_head(
         &mut self,
         to_head: bool,
-        interim: Interim<'_>,
+        interim: InterimHandler<'_>,
         is_silent: &mut bool,
         context: &mut Context<'_>,
-    ) -> Poll<Result<Head, Broken>> {
+    ) -> Poll<Result<Head, Http1Error>> {
         loop {
             while !self.read.is_empty()
                 && let Some(read) = head::read(&mut self.read, to_head)?
@@ -212,7 +212,7 @@ impl Connection {
                 }
             }
             if ready!(self.poll_fill(context))? == 0 {
-                return Poll::Ready(Err(Broken::Ended));
+                return Poll::Ready(Err(Http1Error::Ended));
             }
             *is_silent = false;
         }
@@ -220,15 +220,15 @@ impl Connection {
 
     /// Reads some more. At the end of the stream, nothing.
     fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.read.capacity() - self.read.len() < self.appetite / 4 {
-            self.read.reserve(self.appetite);
+        if self.read.capacity() - self.read.len() < self.read_size / 4 {
+            self.read.reserve(self.read_size);
         }
         let space = self.read.capacity() - self.read.len();
         let got = ready!(pin!(self.stream.read_buf(&mut self.read)).poll(context))?;
         if got == space {
-            self.appetite = (self.appetite * 2).min(APPETITE.1);
-        } else if got < self.appetite / 4 {
-            self.appetite = (self.appetite / 2).max(APPETITE.0);
+            self.read_size = (self.read_size * 2).min(READ_BUFFER.1);
+        } else if got < self.read_size / 4 {
+            self.read_size = (self.read_size / 2).max(READ_BUFFER.0);
         }
         Poll::Ready(Ok(got))
     }

@@ -3,18 +3,18 @@
 use http::{HeaderName, HeaderValue, Method, request};
 use hyper::body::Body;
 
-use super::body::WithoutTrailers;
+use super::body::RequestBody;
 
 /// Header lines that only we write. What a client said under their names has been removed, and edits may not name them, so
 /// that they need not be looked up among the others.
-pub(super) type Lines = Vec<(HeaderName, HeaderValue)>;
+pub(super) type OwnHeaders = Vec<(HeaderName, HeaderValue)>;
 
 /// A request as it goes to an upstream.
 #[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) head: request::Parts,
-    pub(super) ours: Lines,
-    pub(super) body: WithoutTrailers,
+    pub(super) own_headers: OwnHeaders,
+    pub(super) body: RequestBody,
     /// An app may have got it before, over a connection that ended without an answer. It is sent once more, over a new one.
     pub(super) is_repeated: bool,
 }
@@ -22,8 +22,8 @@ pub(super) struct Outgoing {
 impl Outgoing {
     /// Another one, if it has no body.
     pub(super) fn copy(&self) -> Option<Box<Self>> {
-        let (head, ours, is_repeated) = (self.head.clone(), self.ours.clone(), self.is_repeated);
-        self.body.is_end_stream().then(|| Box::new(Self { head, ours, body: WithoutTrailers::empty(), is_repeated }))
+        let (head, own_headers, is_repeated) = (self.head.clone(), self.own_headers.clone(), self.is_repeated);
+        self.body.is_end_stream().then(|| Box::new(Self { head, own_headers, body: RequestBody::empty(), is_repeated }))
     }
 
     /// The request to be sent once more though an app may have got it, if that can do no harm: its method is safe (RFC 9110

@@ -7,9 +7,9 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    ForwardError, Interim, Outgoing,
+    ForwardError, InterimHandler, Outgoing,
     connect::Connector,
-    http1::{Answered, Broken, Connection, Failed, Resting, Sending},
+    http1::{Connection, Http1Error, Http1Reply, IdlePool, RequestWriter, SendError},
     upstream::Undelivered,
 };
 
@@ -17,12 +17,12 @@ use super::{
 #[derive(Debug)]
 pub(super) struct Pool {
     connector: Connector,
-    resting: Arc<Resting>,
+    pool: Arc<IdlePool>,
 }
 
 impl Pool {
     pub(super) fn new(connector: Connector) -> Self {
-        Self { connector, resting: Resting::swept() }
+        Self { connector, pool: IdlePool::with_reaper() }
     }
 
     /// Sends a request. The head of its answer must come `within` a time from when all of it was sent.
@@ -30,52 +30,57 @@ impl Pool {
         &self,
         outgoing: Box<Outgoing>,
         within: Option<Duration>,
-        interim: Interim<'_>,
-    ) -> Result<Answered, Undelivered> {
+        interim: InterimHandler<'_>,
+    ) -> Result<Http1Reply, Undelivered> {
         let is_repeated = outgoing.is_repeated;
-        let mut sending = Sending::new(outgoing);
+        let mut writer = RequestWriter::new(outgoing);
         // What is repeated goes over a new connection: another that has rested may be as dead as the first.
-        while !is_repeated && let Some(rested) = self.resting.wake() {
-            match rested.ask(sending, within, interim, Arc::clone(&self.resting)).await {
+        while !is_repeated && let Some(rested) = self.pool.checkout() {
+            match rested.send_request(writer, within, interim, Arc::clone(&self.pool)).await {
                 // It was just being closed.
-                Err(Failed::Unsent(unsent, _)) => sending = unsent,
-                Err(Failed::Unanswered(unanswered, error)) => {
+                Err(SendError::Unsent(unsent, _)) => writer = unsent,
+                Err(SendError::Unanswered(unanswered, error)) => {
                     let Some(again) = unanswered.again() else { return Err(ForwardError::Broken(error.into()).into()) };
                     tracing::debug!(%error, "a connection that had rested ended without an answer; the request is sent once more");
-                    sending = again;
+                    writer = again;
                     break;
                 }
                 answered => return answered.map_err(Undelivered::from),
             }
         }
         // Boxed, as what few requests need: all of them carry the rest.
-        Box::pin(self.send_anew(sending, within, interim)).await
+        Box::pin(self.send_anew(writer, within, interim)).await
     }
 
     /// The same on a new connection. One that takes nothing says that there is no app.
-    async fn send_anew(&self, sending: Sending, within: Option<Duration>, interim: Interim<'_>) -> Result<Answered, Undelivered> {
+    async fn send_anew(
+        &self,
+        writer: RequestWriter,
+        within: Option<Duration>,
+        interim: InterimHandler<'_>,
+    ) -> Result<Http1Reply, Undelivered> {
         let stream = match self.connector.connect().await {
             Ok(stream) => stream,
-            Err(error) => return Err(Undelivered::unreachable(sending, error)),
+            Err(error) => return Err(Undelivered::unreachable(writer, error)),
         };
         let new = Box::new(Connection::new(stream));
-        Ok(new.ask(sending, within, interim, Arc::clone(&self.resting)).await?)
+        Ok(new.send_request(writer, within, interim, Arc::clone(&self.pool)).await?)
     }
 }
 
 impl Undelivered {
-    fn unreachable(sending: Sending, error: Box<dyn std::error::Error + Send + Sync>) -> Self {
-        Self { error: ForwardError::Unreachable(error), outgoing: sending.into_outgoing() }
+    fn unreachable(writer: RequestWriter, error: Box<dyn std::error::Error + Send + Sync>) -> Self {
+        Self { error: ForwardError::Unreachable(error), outgoing: writer.into_outgoing() }
     }
 }
 
-impl From<Failed> for Undelivered {
-    fn from(failed: Failed) -> Self {
+impl From<SendError> for Undelivered {
+    fn from(failed: SendError) -> Self {
         match failed {
-            Failed::Unsent(sending, error) => Self::unreachable(sending, error.into()),
-            Failed::Broken(Broken::Request(error)) => ForwardError::Incomplete(error).into(),
-            Failed::Unanswered(_, error) | Failed::Broken(error) => ForwardError::Broken(error.into()).into(),
-            Failed::TimedOut => ForwardError::TimedOut.into(),
+            SendError::Unsent(writer, error) => Self::unreachable(writer, error.into()),
+            SendError::Broken(Http1Error::Request(error)) => ForwardError::Incomplete(error).into(),
+            SendError::Unanswered(_, error) | SendError::Broken(error) => ForwardError::Broken(error.into()).into(),
+            SendError::TimedOut => ForwardError::TimedOut.into(),
         }
     }
 }

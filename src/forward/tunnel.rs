@@ -1,4 +1,4 @@
-//! An upgraded connection: bytes go both ways until a side ends, until its session does, or when its turn comes in a drain.
+//! An upgraded connection: bytes go both backends until a side ends, until its session does, or when its scheduled_end comes in a drain.
 
 use std::{future::poll_fn, mem::MaybeUninit, pin::Pin, sync::Arc, time::Duration};
 
@@ -8,10 +8,10 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
-    drain::{GOODBYE, Turn},
+    drain::{CLOSE_TIMEOUT, ScheduledEnd},
     http1,
-    upstream::Room,
-    websocket::{Close, Frames},
+    upstream::UpstreamSlot,
+    websocket::{Close, FrameTracker},
 };
 use crate::session::live::Connection;
 
@@ -22,10 +22,10 @@ pub(super) struct Tunnel {
     /// Registered with its session, if it has one.
     pub(super) connection: Option<Connection>,
     /// When it ends if we drain: one moment for both directions.
-    pub(super) turn: Turn,
+    pub(super) scheduled_end: ScheduledEnd,
     pub(super) _place: Arc<OwnedSemaphorePermit>,
     /// Its place among the requests that its upstream may have.
-    pub(super) _room: Option<Room>,
+    pub(super) _slot: Option<UpstreamSlot>,
     pub(super) is_websocket: bool,
 }
 
@@ -55,7 +55,7 @@ impl Tunnel {
     }
 
     /// Waits until we are to end it, and says with which word, and how long it may then take to say good-bye.
-    async fn to_be_closed(&self) -> (Close, Duration) {
+    async fn closing(&self) -> (Close, Duration) {
         let ended = async {
             match &self.connection {
                 Some(connection) => connection.ended().cancelled().await,
@@ -63,8 +63,8 @@ impl Tunnel {
             }
         };
         tokio::select! {
-            () = ended => (Close::SessionEnded, GOODBYE),
-            () = self.turn.comes() => (Close::ServiceRestart, self.turn.goodbye()),
+            () = ended => (Close::SessionEnded, CLOSE_TIMEOUT),
+            () = self.scheduled_end.wait() => (Close::ServiceRestart, self.scheduled_end.close_timeout()),
         }
     }
 
@@ -74,10 +74,10 @@ impl Tunnel {
         mut from: impl AsyncRead + Unpin,
         mut to: impl AsyncWrite + Unpin,
         frame: fn(Close) -> Vec<u8>,
-        passed: impl Fn(),
+        on_bytes: impl Fn(),
     ) -> std::io::Result<()> {
-        let mut frames = Frames::default();
-        let mut closed = std::pin::pin!(self.to_be_closed());
+        let mut frames = FrameTracker::default();
+        let mut closed = std::pin::pin!(self.closing());
         let (why, goodbye_within) = loop {
             let bytes = tokio::select! {
                 bytes = read(&mut from) => bytes?,
@@ -87,9 +87,9 @@ impl Tunnel {
                 return to.shutdown().await;
             }
             if self.is_websocket {
-                frames.pass(&bytes);
+                frames.advance(&bytes);
             }
-            passed();
+            on_bytes();
             // TLS holds back what the socket does not take until it is flushed.
             let mut writing = std::pin::pin!(async {
                 to.write_all(&bytes).await?;
@@ -111,7 +111,7 @@ impl Tunnel {
                     if bytes.is_empty() {
                         return Err(std::io::ErrorKind::UnexpectedEof.into());
                     }
-                    frames.pass(&bytes);
+                    frames.advance(&bytes);
                     to.write_all(&bytes).await?;
                 }
                 to.write_all(&frame(why)).await?;
@@ -149,8 +149,8 @@ mod tests {
     #[tokio::test]
     async fn what_a_side_holds_back_until_it_is_flushed_does_not_wait_for_more() {
         let place = Arc::new(Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap());
-        let turn = Drain::new(Duration::from_secs(30)).turn();
-        let tunnel = Tunnel { connection: None, turn, _place: place, _room: None, is_websocket: false };
+        let scheduled_end = Drain::new(Duration::from_secs(30)).schedule_end();
+        let tunnel = Tunnel { connection: None, scheduled_end, _place: place, _slot: None, is_websocket: false };
         let ((from, mut client), (to, mut upstream)) = (duplex(64), duplex(64));
         let relay = tunnel.relay(from, BufWriter::new(to), Close::to_server, || {});
         let asked = async {

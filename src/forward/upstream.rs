@@ -23,10 +23,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use url::Url;
 
 use super::{
-    ForwardError, Interim, Outgoing, Target,
-    body::{Source, WithoutTrailers, within},
+    ForwardError, InterimHandler, Outgoing, Target,
+    body::{RequestBody, Source, within},
     connect::{self, Connector, Https, UnixConnector},
-    http1::{self, Answered},
+    http1::{self, Http1Reply},
     pool::Pool,
 };
 
@@ -102,21 +102,21 @@ const HTTP2_CONNECTIONS: usize = 8;
 /// connection may, no limit.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
-/// The longest head of an answer over HTTP/2, where 32 bytes are added to each line (RFC 9113 section 6.5.2): no less than
+/// The idle_limit head of an answer over HTTP/2, where 32 bytes are added to each line (RFC 9113 section 6.5.2): no less than
 /// HTTP/1.1 may have.
-const LARGEST_HEAD: u32 = http1::LARGEST_HEAD + 32 * http1::MOST_LINES;
+const MAX_HEAD_BYTES: u32 = http1::MAX_HEAD_BYTES + 32 * http1::MAX_FIELDS;
 /// How long an app may take to answer a ping, where those are asked for.
 const PONG: Duration = Duration::from_secs(20);
 
 /// Sends requests to one upstream.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(super) struct UpstreamClient {
     scheme: Scheme,
     authority: Authority,
     /// HTTP/2 has no upgrades, so those go over connections of HTTP/1.1 in any case.
     http1: Pool,
     http2: Option<Http2>,
-    room: Option<Arc<Semaphore>>,
+    slot: Option<Arc<Semaphore>>,
 }
 
 /// The head of an answer, its body, and the connection if that speaks another protocol now.
@@ -138,19 +138,19 @@ struct Shared {
 
 #[derive(Debug)]
 enum Multiplexed {
-    Tcp(legacy::Client<Https, WithoutTrailers>),
-    Unix(legacy::Client<UnixConnector, WithoutTrailers>),
+    Tcp(legacy::Client<Https, RequestBody>),
+    Unix(legacy::Client<UnixConnector, RequestBody>),
 }
 
-impl Client {
+impl UpstreamClient {
     pub(super) fn new(address: &Address, target: &Target, tls: &rustls::ClientConfig) -> Self {
         let (protocol, within) = (target.protocol, target.timeouts.connect);
-        let room = target.max_requests.map(|most| Arc::new(Semaphore::new(most)));
+        let slot = target.max_requests.map(|most| Arc::new(Semaphore::new(most)));
         let mut builder = legacy::Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).set_host(false).http2_only(true);
         // By default none: gRPC servers end a connection, with all calls on it, for more than one in five minutes.
         builder.timer(TokioTimer::new()).http2_keep_alive_interval(target.timeouts.ping).http2_keep_alive_timeout(PONG);
-        builder.http2_max_header_list_size(LARGEST_HEAD);
+        builder.http2_max_header_list_size(MAX_HEAD_BYTES);
         builder.http2_initial_stream_window_size(STREAM_WINDOW).http2_initial_connection_window_size(CONNECTION_WINDOW);
         let http2 = |connection: &dyn Fn() -> Multiplexed| {
             let shared = |_| Shared { client: connection(), answered: AtomicU64::new(0) };
@@ -165,7 +165,7 @@ impl Client {
                     authority: authority.clone(),
                     http1: Pool::new(Connector::Tcp(connector(Protocol::Http1))),
                     http2: http2(&|| Multiplexed::Tcp(builder.build(connector(Protocol::Http2)))),
-                    room,
+                    slot,
                 }
             }
             Address::Unix(path) => {
@@ -175,7 +175,7 @@ impl Client {
                     authority: Authority::from_static("localhost"),
                     http1: Pool::new(Connector::Unix(connector())),
                     http2: http2(&|| Multiplexed::Unix(builder.build(connector()))),
-                    room,
+                    slot,
                 }
             }
         }
@@ -188,8 +188,8 @@ impl Client {
 
     /// The request target for `path` here. HTTP/1.1 has the path alone in it, and the host in a header; HTTP/2 has both
     /// (`:authority`). Where a connection leads is fixed, so that `host` is only what the upstream is told.
-    pub(super) fn target(&self, host: &str, path: PathAndQuery, kind: Kind) -> Result<Uri, http::Error> {
-        if self.http2.is_none() || kind == Kind::Upgrade {
+    pub(super) fn target(&self, host: &str, path: PathAndQuery, mode: SendMode) -> Result<Uri, http::Error> {
+        if self.http2.is_none() || mode == SendMode::Upgrade {
             return Ok(Uri::from(path));
         }
         let authority = host.parse::<Authority>().unwrap_or_else(|_| self.authority.clone());
@@ -197,33 +197,33 @@ impl Client {
     }
 
     /// Takes a place among the requests that this upstream may have, if there is a limit to them.
-    pub(super) fn enter(&self) -> Result<Option<Room>, TryAcquireError> {
-        self.room.as_ref().map(|room| Arc::clone(room).try_acquire_owned().map(|room| Room(Arc::new(room)))).transpose()
+    pub(super) fn try_acquire_slot(&self) -> Result<Option<UpstreamSlot>, TryAcquireError> {
+        self.slot.as_ref().map(|slot| Arc::clone(slot).try_acquire_owned().map(|slot| UpstreamSlot(Arc::new(slot)))).transpose()
     }
 
     /// Sends a request, the head of whose answer must come within `timeout` from when it was whole.
     pub(super) async fn send(
         &self,
         outgoing: Box<Outgoing>,
-        kind: Kind,
+        mode: SendMode,
         timeout: Option<Duration>,
-        interim: Interim<'_>,
+        interim: InterimHandler<'_>,
     ) -> Result<Reply, Undelivered> {
         if let Some(http2) = &self.http2
-            && kind == Kind::Request
+            && mode == SendMode::Request
         {
             return Box::pin(http2.send(outgoing, timeout)).await;
         }
         Ok(match self.http1.send(outgoing, timeout, interim).await? {
-            Answered::Response(response) => (response.map(Source::Http1), None),
-            Answered::Switched(response, connection) => (response.map(|()| Source::Nothing), Some(connection)),
+            Http1Reply::Response(response) => (response.map(Source::Http1), None),
+            Http1Reply::Switched(response, connection) => (response.map(|()| Source::Nothing), Some(connection)),
         })
     }
 }
 
 /// A place among the requests that an upstream may have at once, held by whatever is under way of one.
 #[derive(Clone, Debug)]
-pub(super) struct Room(#[expect(dead_code, reason = "it is held")] Arc<OwnedSemaphorePermit>);
+pub(super) struct UpstreamSlot(#[expect(dead_code, reason = "it is held")] Arc<OwnedSemaphorePermit>);
 
 /// A request that came to nothing, and the request itself, if nothing of it was sent.
 #[derive(Debug)]
@@ -261,10 +261,10 @@ impl Http2 {
         let connection = self.connections.get(turn).ok_or(ForwardError::NoUpstream)?;
         // The connection is made, and fails, with the request in it; without a body it can be written again.
         let again = outgoing.copy();
-        let Outgoing { mut head, ours, mut body, .. } = *outgoing;
+        let Outgoing { mut head, own_headers, mut body, .. } = *outgoing;
         // What is sent after the end of the answer is out of our sight, and nobody's any more.
-        body.hold_nothing();
-        head.headers.extend(ours);
+        body.release_guards();
+        head.headers.extend(own_headers);
         // What a client said of its body goes on only if it is true.
         head.headers.remove(header::TRANSFER_ENCODING);
         if body.is_end_stream() || body.size_hint().exact().is_none() {
@@ -283,26 +283,26 @@ impl Http2 {
             connection.answered.store(number, Ordering::Relaxed);
         }
         match sent {
-            Ok(response) if response.headers().len() > http1::MOST_LINES as usize => {
+            Ok(response) if response.headers().len() > http1::MAX_FIELDS as usize => {
                 Err(ForwardError::Broken("its answer has too many lines".into()).into())
             }
             Ok(response) => Ok((response.map(Source::Http2), None)),
             Err(error) if error.is_connect() => {
                 Err(Undelivered { error: ForwardError::Unreachable(error.into()), outgoing: again })
             }
-            Err(error) => Err(match Fault::of(&error) {
-                Fault::Reset => ForwardError::Reset(error.into()).into(),
-                Fault::Request => ForwardError::Incomplete(error.into()).into(),
-                // Nothing was done about streams beyond those that a GOAWAY names (RFC 9113 section 6.8).
-                Fault::GoAway => Undelivered { error: ForwardError::Broken(error.into()), outgoing: again },
+            Err(error) => Err(match Http2Failure::of(&error) {
+                Http2Failure::Reset => ForwardError::Reset(error.into()).into(),
+                Http2Failure::Request => ForwardError::Incomplete(error.into()).into(),
+                // Nothing was done about streams guards those that a GOAWAY names (RFC 9113 section 6.8).
+                Http2Failure::GoAway => Undelivered { error: ForwardError::Broken(error.into()), outgoing: again },
                 // Nor about one that is refused (section 8.7).
-                Fault::Refused => Undelivered { error: ForwardError::Reset(error.into()), outgoing: again },
+                Http2Failure::Refused => Undelivered { error: ForwardError::Reset(error.into()), outgoing: again },
                 // Whether anything was done is not known.
-                Fault::Ended => {
+                Http2Failure::Ended => {
                     let again = again.filter(|_| connection.has_answered_on(&error)).and_then(Outgoing::again);
                     Undelivered { error: ForwardError::Broken(error.into()), outgoing: again }
                 }
-                Fault::Other => ForwardError::Broken(error.into()).into(),
+                Http2Failure::Other => ForwardError::Broken(error.into()).into(),
             }),
         }
     }
@@ -321,7 +321,7 @@ impl Shared {
 
 /// How a request to an upstream of HTTP/2 failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum Http2Failure {
     /// It reset the stream.
     Reset,
     /// It reset the stream, and says that it did nothing about the request (REFUSED_STREAM).
@@ -336,7 +336,7 @@ pub(super) enum Fault {
     Other,
 }
 
-impl Fault {
+impl Http2Failure {
     pub(super) fn of(error: &(dyn std::error::Error + 'static)) -> Self {
         let mut cause = Some(error);
         while let Some(error) = cause {
@@ -362,7 +362,7 @@ impl Fault {
 
 /// What a request wants of its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum SendMode {
     /// An answer.
     Request,
     /// The connection.

@@ -48,26 +48,26 @@ impl Close {
 /// A close frame (section 5.5.1). A mask of zero leaves the payload as it is.
 fn frame(code: u16, reason: &str, mask: Option<[u8; 4]>) -> Vec<u8> {
     let payload = [&code.to_be_bytes(), reason.as_bytes()].concat();
-    // Reasons are ours, and short.
+    // Reasons are own_headers, and short.
     let length = u8::try_from(payload.len()).unwrap_or(0) | if mask.is_some() { 0x80 } else { 0 };
     [&[0x88, length][..], mask.as_ref().map_or(&[][..], |mask| &mask[..]), &payload].concat()
 }
 
 /// Follows one direction's bytes, and knows whether they stand between two frames.
 #[derive(Debug, Default)]
-pub(super) struct Frames {
+pub(super) struct FrameTracker {
     head: Vec<u8>,
     payload_left: u64,
 }
 
-impl Frames {
+impl FrameTracker {
     /// Whether a frame of ours may be put in here.
     pub(super) fn at_boundary(&self) -> bool {
         self.head.is_empty() && self.payload_left == 0
     }
 
     /// Notes that `bytes` went by.
-    pub(super) fn pass(&mut self, mut bytes: &[u8]) {
+    pub(super) fn advance(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             if self.payload_left > 0 {
                 let skipped = usize::try_from(self.payload_left).unwrap_or(usize::MAX).min(bytes.len());
@@ -143,10 +143,10 @@ mod tests {
         for (mask, length) in [(false, 0), (true, 0), (true, 5), (false, 125), (true, 126), (false, 300), (true, 70_000)] {
             let bytes = data(mask, length);
             for cut in [1, 2, 3, 7, bytes.len()] {
-                let mut frames = Frames::default();
+                let mut frames = FrameTracker::default();
                 let mut passed = 0;
                 for piece in bytes.chunks(cut) {
-                    frames.pass(piece);
+                    frames.advance(piece);
                     passed += piece.len();
                     assert_eq!(
                         frames.at_boundary(),

@@ -13,7 +13,7 @@ use hyper::body::{Body as _, Frame, SizeHint};
 
 use crate::{
     exchange::{Exchange, grpc_status},
-    forward::{self, BrokenOff, MARK},
+    forward::{self, BodyError, RESPONSE_MARK},
     telemetry::logs::{ACCESS, causes},
 };
 
@@ -39,7 +39,7 @@ pub(super) struct Line {
 }
 
 /// A body of the app's, or one of ours.
-type Source = Either<forward::Answer, axum::body::Body>;
+type Source = Either<forward::ResponseBody, axum::body::Body>;
 
 /// An answer's body, which writes the line when it ends.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ pub struct Body {
 /// Has the line written when this answer ends, whose head took so long.
 pub(super) fn follow(exchange: Exchange, head: Duration, response: Response<Source>) -> Response<Body> {
     let (is_over, length) = (response.body().is_end_stream(), response.body().size_hint().exact());
-    let mark = response.headers().get(MARK).cloned();
+    let mark = response.headers().get(RESPONSE_MARK).cloned();
     let has_no_body = is_over || exchange.method == Method::HEAD || matches!(response.status().as_u16(), 101 | 204 | 304);
     let grpc = if is_over && exchange.call.is_some() { grpc_status(response.headers()) } else { None };
     let line = Line { exchange, status: response.status().as_u16(), mark, head, sent: 0, length, grpc };
@@ -85,7 +85,7 @@ impl Line {
     }
 
     /// The answer broke off.
-    fn write_broken(&self, error: &BrokenOff) {
+    fn write_broken(&self, error: &BodyError) {
         let (id, sent, error, end) = (self.exchange.id_text(), self.sent, causes(error), error.word());
         match end {
             "upstream_broken" | "goaway" | "too_slow" => {
@@ -99,7 +99,7 @@ impl Line {
 
 impl Body {
     /// Keeps count, and writes the line when there is an end.
-    fn note(&mut self, frame: Option<&Result<Frame<Bytes>, BrokenOff>>) {
+    fn note(&mut self, frame: Option<&Result<Frame<Bytes>, BodyError>>) {
         let is_over = self.source.is_end_stream();
         let Some(line) = &mut self.line else { return };
         let is_over = match frame {

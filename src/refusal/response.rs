@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     exchange::{Exchange, MAX_AUTO_RETRIES, RequestKind, auto_retry_delay},
-    forward::MARK,
+    forward::{OLD_RESPONSE_MARK, RESPONSE_MARK},
     pages::{Action, Page, content_security_policy},
     session::cookie::Cookies,
     sign_in::{Redirect, return_to::ReturnTo},
@@ -144,7 +144,7 @@ fn challenge(links: &Links<'_>) -> Option<HeaderValue> {
 pub fn allow_cors(headers: &mut HeaderMap, origin: &HeaderValue) {
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
     headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-    let exposed = HeaderValue::from_static("evergate-answer, retry-after, www-authenticate");
+    let exposed = HeaderValue::from_static("evergate-response, evergate-answer, retry-after, www-authenticate");
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
     headers.append(header::VARY, HeaderValue::from_static("origin"));
 }
@@ -200,7 +200,8 @@ pub fn grpc_deadline_exceeded() -> Response<axum::body::Body> {
 
 /// Sets what every response carries that Evergate makes itself; `mark` says which it is.
 pub fn own_headers(headers: &mut HeaderMap, mark: &'static str) {
-    headers.insert(MARK, HeaderValue::from_static(mark));
+    headers.insert(RESPONSE_MARK, HeaderValue::from_static(mark));
+    headers.insert(OLD_RESPONSE_MARK, HeaderValue::from_static(mark));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -168,7 +168,7 @@ impl Refusal {
             Self::Upstream(
                 ForwardError::Broken(_)
                 | ForwardError::Reset(_)
-                | ForwardError::Unasked
+                | ForwardError::UnexpectedUpgrade
                 | ForwardError::NoUpstream
                 | ForwardError::SessionEnded,
             ) => Row {

@@ -130,7 +130,7 @@ impl Cookies {
 
     /// Removes our cookies, in either form, from what goes to the upstream, and joins several lines to one as
     /// HTTP/1.1 wants it (RFC 9113 section 8.2.3).
-    pub fn strip_ours(&self, headers: &mut HeaderMap) {
+    pub fn strip_reserved_cookies(&self, headers: &mut HeaderMap) {
         let Entry::Occupied(mut cookies) = headers.entry(header::COOKIE) else { return };
         let mut kept = Vec::with_capacity(cookies.get().len());
         let mut is_as_it_was = cookies.iter().nth(1).is_none();
@@ -159,7 +159,7 @@ impl Cookies {
     }
 
     /// Removes what an upstream would set under our names: only we make sessions.
-    pub fn strip_planted(&self, headers: &mut HeaderMap) {
+    pub fn strip_reserved_set_cookies(&self, headers: &mut HeaderMap) {
         let lines = headers.get_all(header::SET_COOKIE);
         if !lines.iter().any(|line| self.is_ours(line.as_bytes())) {
             return;
@@ -219,7 +219,7 @@ mod tests {
 
     fn stripped(lines: &[&str]) -> Vec<String> {
         let mut headers = headers(lines);
-        plain().strip_ours(&mut headers);
+        plain().strip_reserved_cookies(&mut headers);
         headers.get_all(header::COOKIE).iter().map(|line| line.to_str().unwrap().to_owned()).collect()
     }
 
@@ -273,7 +273,7 @@ mod tests {
         for line in ["a=1; Path=/", "evergate_session=x; Path=/", "__Host-evergate_login_1=x", "b=evergate_session"] {
             headers.append(header::SET_COOKIE, line.parse().unwrap());
         }
-        plain().strip_planted(&mut headers);
+        plain().strip_reserved_set_cookies(&mut headers);
         let left: Vec<_> = headers.get_all(header::SET_COOKIE).iter().collect();
         assert_eq!(left, ["a=1; Path=/", "b=evergate_session"]);
     }
@@ -297,7 +297,7 @@ mod tests {
         let (one, other) = (Cookies::new(true, "one"), Cookies::new(true, "other"));
         assert_eq!((one.session(), other.session()), ("__Host-one_session", "__Host-other_session"));
         let mut lines = headers(&["one_session=a; other_session=b; __Host-one_login_7=c; evergate_session=d; ones=e"]);
-        one.strip_ours(&mut lines);
+        one.strip_reserved_cookies(&mut lines);
         assert_eq!(lines[header::COOKIE], "other_session=b; ones=e");
     }
 

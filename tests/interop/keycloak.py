@@ -368,7 +368,7 @@ def an_address_that_is_no_longer_verified_is_403_and_verified_again_200_without_
     realm.change_user(emailVerified=False)
     realm.expire()
     denied = eventually("requests are refused", lambda: (found := browser.fetch(realm.url + "/")).status != 200 and found, 10)
-    assert (denied.status, denied.headers.get("Evergate-Answer")) == (403, "access_denied"), str(denied)
+    assert (denied.status, denied.headers.get("Evergate-Response")) == (403, "access_denied"), str(denied)
     before = len(realm.renewals())
     realm.expire()
     denied = browser.fetch(realm.url + "/")

@@ -103,7 +103,7 @@ class Load:
     @staticmethod
     def _outcome(user, answer):
         if "x-user" not in answer.headers:
-            return f"{answer.status} {answer.headers.get('evergate-answer', '')}"
+            return f"{answer.status} {answer.headers.get('evergate-response', '')}"
         if answer.headers["x-user"] != user.name:
             return f"somebody else's identity ({answer.headers['x-user']!r})"
         return "stale" if answer.headers["x-stale"] == "1" else "fresh"
@@ -137,7 +137,7 @@ class Load:
         outcome = self._outcome(user, answer)
         # A page that offers nothing but a button asks somebody to do something, too.
         if typed or answer.status in (400, 401, 403, 404, 502):
-            page = f"{answer.status} {answer.headers.get('evergate-answer')} at {url.split('?')[0]}"
+            page = f"{answer.status} {answer.headers.get('evergate-response')} at {url.split('?')[0]}"
             where = "the provider's form" if typed else page
             self.typed.append(Entry(time.time(), user.name, where))
             user.loads_page = not typed

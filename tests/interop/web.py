@@ -96,7 +96,7 @@ class Answer:
             text = str({name: value for name, value in self.json()["headers"].items() if name.startswith(("x-forwarded-", "x-evergate-"))})
         else:
             text = " ".join(re.sub("<(style|script).*?</\\1>|<[^>]*>", " ", self.text, flags=re.DOTALL).split())
-        return f"{way}{self.status} {self.url[:160]} ({self.headers.get('Evergate-Answer')}): {text[:300]}"
+        return f"{way}{self.status} {self.url[:160]} ({self.headers.get('Evergate-Response')}): {text[:300]}"
 
 
 class _Forms(html.parser.HTMLParser):

@@ -120,7 +120,11 @@ async fn an_app_s_malformed_answers_are_502_and_nobody_gets_the_rest_of_another_
         let visitor = world.signed_in().await;
         for (number, answer) in malformed.iter().enumerate() {
             let reply = visitor.get(&format!("/{number}")).await;
-            assert_eq!((reply.status, reply.header("evergate-answer")), (StatusCode::BAD_GATEWAY, "upstream_broken"), "{answer}");
+            assert_eq!(
+                (reply.status, reply.header("evergate-response")),
+                (StatusCode::BAD_GATEWAY, "upstream_broken"),
+                "{answer}"
+            );
         }
     }
     // More than one answer to one request: the second is not the next user's.
@@ -255,7 +259,7 @@ async fn an_app_that_resets_every_connection_is_not_tried_for_ever() {
     for _ in 0..20 {
         let reply = visitor.get("/").await;
         assert_eq!(reply.status, StatusCode::BAD_GATEWAY);
-        assert!(["upstream_broken", "upstream_unreachable"].contains(&reply.header("evergate-answer")));
+        assert!(["upstream_broken", "upstream_unreachable"].contains(&reply.header("evergate-response")));
     }
     assert_eq!(count.load(Ordering::Relaxed), 20);
 }

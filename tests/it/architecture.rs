@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Which room may know which. A room may always know itself.
-const VOCABULARY: [&str; 7] = ["identity", "address", "seal", "secret", "backoff", "clock", "folding"];
+const VOCABULARY: [&str; 7] = ["identity", "address", "seal", "secret", "backoff", "clock", "header_names"];
 const ARROWS: &[(&str, &[&str])] = &[
     ("cli", &["app", "config", "demo", "sign_out", "history", "grant", "session", "store", "telemetry"]),
     ("demo", &["app", "config"]),
@@ -135,14 +135,14 @@ const PURE: &[&str] = &[
     "store/error",
     "policy",
     "routing",
-    "routing/path",
+    "routing/interpretations",
     "pages",
     "sign_in/return_to",
     "sign_in/rounds",
     "sign_in/silence",
-    "forward/scrub",
-    "forward/hop",
-    "forward/forwarded",
+    "forward/reserved_headers",
+    "forward/hop_by_hop",
+    "forward/forwarding_headers",
     "forward/websocket",
     "forward/http1/head",
     "forward/http1/chunks",
@@ -331,7 +331,7 @@ fn statuses_are_chosen_in_the_refusal_table_and_own_pages() {
             "renewal/classify",
             "forward",
             // A WebSocket on HTTP/2 is granted with 200 where HTTP/1.1 says 101.
-            "forward/hop",
+            "forward/hop_by_hop",
             // Which answers have a body is told by their status.
             "forward/http1/head",
             "oidc/token_call",

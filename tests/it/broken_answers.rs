@@ -228,7 +228,7 @@ async fn an_app_s_reset_is_passed_on_with_its_code() {
             assert!(line.contains("\"end\":\"upstream_reset\""), "{line}");
             if number == 0 {
                 let old = visitor.get(&path).await;
-                assert_eq!((old.status, old.header("evergate-answer")), (StatusCode::BAD_GATEWAY, "upstream_broken"));
+                assert_eq!((old.status, old.header("evergate-response")), (StatusCode::BAD_GATEWAY, "upstream_broken"));
             }
         }
     }

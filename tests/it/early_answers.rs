@@ -160,7 +160,7 @@ async fn an_upload_that_its_app_takes_no_more_of_holds_its_place_and_not_for_eve
     }
     let stuck = tokio::spawn(async move { stream.write_all(&vec![b'x'; MUCH]).await });
     for _ in 0..50 {
-        assert_eq!(visitor.get("/").await.header("evergate-answer"), "upstream_busy", "its answer is over, and it is not");
+        assert_eq!(visitor.get("/").await.header("evergate-response"), "upstream_busy", "its answer is over, and it is not");
     }
     eventually_within(Duration::from_secs(120), "it is given up", async || visitor.get("/").await.is_upstreams()).await;
     stuck.abort();

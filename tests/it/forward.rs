@@ -100,7 +100,7 @@ async fn an_upstream_cannot_pass_its_answers_off_as_ours() {
     let world = World::start().await;
     let visitor = world.signed_in().await;
     let reply = visitor.get("/forged").await;
-    assert_eq!((reply.header("x-app"), reply.header("evergate-answer")), ("1", ""));
+    assert_eq!((reply.header("x-app"), reply.header("evergate-response"), reply.header("evergate-answer")), ("1", "", ""));
 }
 
 #[tokio::test]
@@ -188,16 +188,16 @@ async fn an_upstream_that_fails_is_told_apart() {
     let address = closed.local_addr().unwrap();
     let world = World::build().set("upstream_url", &format!("http://{address}")).start().await;
     let reply = world.signed_in().await.fetch("/").await;
-    assert_eq!((reply.status, reply.header("evergate-answer")), (StatusCode::BAD_GATEWAY, "upstream_unreachable"));
+    assert_eq!((reply.status, reply.header("evergate-response")), (StatusCode::BAD_GATEWAY, "upstream_unreachable"));
 
     let address = app(|mut stream| async move { drop(read_head(&mut stream).await) }).await;
     let world = World::build().set("upstream_url", &format!("http://{address}")).start().await;
     let reply = world.signed_in().await.fetch("/").await;
-    assert_eq!((reply.status, reply.header("evergate-answer")), (StatusCode::BAD_GATEWAY, "upstream_broken"));
+    assert_eq!((reply.status, reply.header("evergate-response")), (StatusCode::BAD_GATEWAY, "upstream_broken"));
 
     let world = World::build().set("upstream_timeout", "300ms").start().await;
     let reply = world.signed_in().await.fetch("/gated").await;
-    assert_eq!((reply.status, reply.header("evergate-answer")), (StatusCode::GATEWAY_TIMEOUT, "upstream_timed_out"));
+    assert_eq!((reply.status, reply.header("evergate-response")), (StatusCode::GATEWAY_TIMEOUT, "upstream_timed_out"));
 }
 
 #[tokio::test]
@@ -317,7 +317,8 @@ async fn a_foreign_page_changes_nothing_with_our_user_s_cookie() {
     let visitor = world.signed_in().await;
     let evil = [("origin", "https://evil.app.test"), ("sec-fetch-site", "same-site")];
     let refused = visitor.send(Method::POST, "/transfer", &evil, "all=1").await;
-    assert_eq!((refused.status, refused.header("evergate-answer")), (StatusCode::FORBIDDEN, "access_denied"));
+    assert_eq!((refused.status, refused.header("evergate-response")), (StatusCode::FORBIDDEN, "access_denied"));
+    assert_eq!(refused.header("evergate-answer"), "access_denied", "the header's old name is sent for one more release");
     let handshake =
         [evil[0], ("connection", "upgrade"), ("upgrade", "websocket"), ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")];
     assert_eq!(visitor.send(Method::GET, "/websocket", &handshake, "").await.status, StatusCode::FORBIDDEN);

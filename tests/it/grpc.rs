@@ -80,7 +80,7 @@ async fn a_refusal_of_ours_to_a_call_whose_time_is_over_is_a_status_of_grpc() {
     let (late, _) = call(&world, "/test.Late/Unary", &cookie, "100m").await;
     assert_eq!((late.status, &late.headers["grpc-status"]), (StatusCode::OK, &http::HeaderValue::from_static("4")));
     assert_eq!(
-        (&late.headers["content-type"], &late.headers["evergate-answer"]),
+        (&late.headers["content-type"], &late.headers["evergate-response"]),
         (&http::HeaderValue::from_static("application/grpc"), &http::HeaderValue::from_static("deadline_exceeded"),)
     );
     let line = lines_with(&["evergate::access", "/test.Late/Unary"]).pop().unwrap();

@@ -44,7 +44,7 @@ async fn a_rule_never_ends_a_grant() {
         vouch(&world, false);
         world.clock.advance(EXPIRED);
         let page = visitor.get("/").await;
-        assert_eq!((page.status, page.header("evergate-answer")), (StatusCode::FORBIDDEN, "access_denied"));
+        assert_eq!((page.status, page.header("evergate-response")), (StatusCode::FORBIDDEN, "access_denied"));
         assert!(page.text().contains("has not verified your e-mail address"), "{}", page.text());
         for path in ["/", "/oauth2/userinfo"] {
             assert_eq!(told(&visitor.fetch(path).await), (StatusCode::FORBIDDEN, json!("email_not_verified")), "{path}");
@@ -85,7 +85,7 @@ async fn each_denial_has_a_message_of_its_own() {
         let mut claims = user("eve");
         claims[member] = value;
         let (_, page) = login_of(&world, &claims).await;
-        assert_eq!((page.status, page.header("evergate-answer")), (StatusCode::FORBIDDEN, "access_denied"), "{member}");
+        assert_eq!((page.status, page.header("evergate-response")), (StatusCode::FORBIDDEN, "access_denied"), "{member}");
         let text = page.text();
         assert!(text.contains(words) && text.contains("/oauth2/start"), "{member}: {text}");
         let account = claims["email"].as_str().unwrap();
@@ -218,7 +218,7 @@ async fn whoever_is_disabled_shortly_after_their_login_is_told_that_they_may_not
     world.idp.kill_grants();
     world.clock.advance(Duration::from_secs(9));
     let page = visitor.get("/").await;
-    assert_eq!((page.status, page.header("evergate-answer")), (StatusCode::FORBIDDEN, "access_withdrawn"));
+    assert_eq!((page.status, page.header("evergate-response")), (StatusCode::FORBIDDEN, "access_withdrawn"));
     assert!(page.text().contains("withdrawn your access") && page.text().contains("/oauth2/start"), "{}", page.text());
     assert_eq!(told(&visitor.fetch("/").await), (StatusCode::UNAUTHORIZED, json!("grant_dead")));
     world.clock.advance(Duration::from_secs(60));
@@ -255,7 +255,7 @@ async fn only_rounds_that_nobody_s_click_began_are_told_as_a_sign_in_that_does_n
         }
         assert_eq!(told.is_some(), goes_round, "{pause} s");
         if let Some(told) = told {
-            assert_eq!((told.status, told.header("evergate-answer")), (StatusCode::BAD_GATEWAY, "sign_in_does_not_last"));
+            assert_eq!((told.status, told.header("evergate-response")), (StatusCode::BAD_GATEWAY, "sign_in_does_not_last"));
             assert!(world.idp.passes() <= 4, "{} rounds", world.idp.passes());
         }
     }

@@ -56,7 +56,7 @@ async fn a_script_is_told_where_to_log_in_and_never_redirected() {
     ];
     for answer in answers {
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
-        assert_eq!(answer.header("evergate-answer"), "sign_in_required");
+        assert_eq!(answer.header("evergate-response"), "sign_in_required");
         assert!(answer.set_cookies().is_empty(), "only a navigation begins a login");
     }
     let answer = visitor.fetch("/api").await.json();
@@ -240,7 +240,7 @@ async fn without_its_provider_a_gateway_serves_sessions_and_finds_it_when_it_is_
     let visitor = visitor.at(world.address());
     assert!(visitor.get("/").await.is_upstreams());
     let refused = world.visitor().get("/").await;
-    assert_eq!((refused.status, refused.header("evergate-answer")), (StatusCode::SERVICE_UNAVAILABLE, "provider_unavailable"));
+    assert_eq!((refused.status, refused.header("evergate-response")), (StatusCode::SERVICE_UNAVAILABLE, "provider_unavailable"));
     assert!(!refused.header("retry-after").is_empty());
     world.idp_line.mend();
     let newcomer = world.visitor();

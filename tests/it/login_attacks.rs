@@ -31,7 +31,7 @@ fn assert_refused(reply: &Reply, visitor: &Visitor, world: &World, what: &str) {
     assert!(reply.status.is_client_error() || reply.status == StatusCode::BAD_GATEWAY, "{what}: {}", reply.status);
     assert!(visitor.session().is_none(), "{what}");
     assert!(world.upstream.requests().is_empty(), "{what}");
-    assert!(!reply.header("evergate-answer").is_empty(), "{what}");
+    assert!(!reply.header("evergate-response").is_empty(), "{what}");
 }
 
 #[tokio::test]

@@ -16,15 +16,17 @@ async fn what_only_an_administrator_can_mend_is_told_as_that_and_can_be_tried_ag
         let what = metadata.to_string();
         let world = World::build().without_provider().start_with(|idp| idp.set_metadata(metadata)).await;
         let visitor = world.visitor();
-        eventually("discovery was tried", async || visitor.get("/").await.header("evergate-answer") == "provider_misconfigured")
-            .await;
+        eventually("discovery was tried", async || {
+            visitor.get("/").await.header("evergate-response") == "provider_misconfigured"
+        })
+        .await;
         let page = visitor.get("/reports?tab=b").await;
         assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE, "{what}");
         assert!(!page.header("retry-after").is_empty());
         let text = page.text();
         assert!(text.contains("administrator") && !text.contains("does not answer"), "{text}");
         assert!(text.contains(r#"href="https://app.test/reports?tab=b">Try again"#), "{text}");
-        assert_eq!(visitor.get("/oauth2/start").await.header("evergate-answer"), "provider_misconfigured");
+        assert_eq!(visitor.get("/oauth2/start").await.header("evergate-response"), "provider_misconfigured");
         let state = visitor.get("/oauth2/readyz").await.json();
         assert_eq!((&state["provider"], &state["provider_error"]), (&json!("not_reached"), &json!("configuration")), "{what}");
         assert!(!lines_with(&[world.idp.issuer(), "cannot find the provider"]).is_empty(), "the cause is in the log");
@@ -39,7 +41,7 @@ async fn a_provider_that_is_away_is_no_matter_of_configuration() {
     world.idp_line.cut();
     world.restart_with(&[]).await;
     let page = world.visitor().get("/a").await;
-    assert_eq!((page.status, page.header("evergate-answer")), (StatusCode::SERVICE_UNAVAILABLE, "provider_unavailable"));
+    assert_eq!((page.status, page.header("evergate-response")), (StatusCode::SERVICE_UNAVAILABLE, "provider_unavailable"));
     assert!(page.text().contains(r#"href="https://app.test/a">Try again"#), "{}", page.text());
     assert_eq!(world.visitor().get("/oauth2/readyz").await.json()["provider_error"], "unreachable");
 }

@@ -57,7 +57,7 @@ async fn a_link_of_the_app_logs_out_and_a_stranger_s_asks_first() {
     assert_eq!(question.header("referrer-policy"), "same-origin", "or the button's own post would carry no origin");
     let large = "x".repeat(20_000);
     let refused = visitor.send(Method::POST, "/oauth2/sign_out", &OWN, &large).await;
-    assert_eq!((refused.status, refused.header("evergate-answer")), (StatusCode::BAD_REQUEST, "bad_request"));
+    assert_eq!((refused.status, refused.header("evergate-response")), (StatusCode::BAD_REQUEST, "bad_request"));
     let link = [OWN[0], ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
     visitor.send(Method::GET, "/oauth2/sign_out", &link, "").await.location();
     assert_eq!(visitor.fetch("/").await.status, StatusCode::UNAUTHORIZED);
@@ -154,7 +154,7 @@ async fn a_state_that_is_not_ours_leads_nowhere() {
     let world = World::start().await;
     for planted in ["", "state=", "state=xyz", "state=%2Fbye", "state=https%3A%2F%2Fevil.example", "state=%2F%2Fevil.example"] {
         let page = world.visitor().get(&format!("/oauth2/signed_out?{planted}")).await;
-        assert_eq!((page.status, page.header("evergate-answer")), (StatusCode::OK, "signed_out"), "{planted}");
+        assert_eq!((page.status, page.header("evergate-response")), (StatusCode::OK, "signed_out"), "{planted}");
         assert!(page.text().contains("You are signed out"), "{planted}");
     }
     let visitor = world.signed_in().await;

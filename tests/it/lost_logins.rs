@@ -31,7 +31,11 @@ async fn only_a_top_level_navigation_begins_or_ends_a_login() {
     ] {
         for path in ["/oauth2/start", "/oauth2/callback?code=x&state=y"] {
             let reply = visitor.send(Method::GET, path, &metadata, "").await;
-            assert_eq!((reply.status, reply.header("evergate-answer")), (StatusCode::FORBIDDEN, "navigation_required"), "{path}");
+            assert_eq!(
+                (reply.status, reply.header("evergate-response")),
+                (StatusCode::FORBIDDEN, "navigation_required"),
+                "{path}"
+            );
         }
         let page = visitor.send(Method::GET, "/page", &metadata, "").await;
         assert_eq!(page.status, StatusCode::UNAUTHORIZED, "{metadata:?}");
@@ -123,7 +127,7 @@ async fn a_provider_that_fails_for_a_moment_loses_no_login_and_one_that_goes_on_
     let again = visitor.get(&path_of(&login)).await.location();
     assert!(again.as_str().starts_with(world.idp.issuer()), "{again}");
     let failed = visitor.get(&path_of(&world.idp.authorize(&again).await)).await;
-    assert_eq!((failed.status, failed.header("evergate-answer")), (StatusCode::BAD_GATEWAY, "provider_error"));
+    assert_eq!((failed.status, failed.header("evergate-response")), (StatusCode::BAD_GATEWAY, "provider_error"));
     assert!(failed.text().contains("/oauth2/start?rd=%2Fwanted%3Fa%3Db"), "{}", failed.text());
     world.idp.behave(Endpoint::Code);
     let landed = visitor.log_in(&world.idp, "/oauth2/start?rd=%2Fwanted%3Fa%3Db").await;
@@ -136,7 +140,7 @@ async fn a_browser_that_keeps_no_cookies_is_told_so_after_a_second_attempt() {
     let login = world.idp.authorize(&world.visitor().get("/wanted").await.location()).await;
     let again = world.visitor().get(&path_of(&login)).await.location();
     let refused = world.visitor().get(&path_of(&world.idp.authorize(&again).await)).await;
-    assert_eq!((refused.status, refused.header("evergate-answer")), (StatusCode::BAD_REQUEST, "unknown_login_attempt"));
+    assert_eq!((refused.status, refused.header("evergate-response")), (StatusCode::BAD_REQUEST, "unknown_login_attempt"));
     assert!(refused.text().contains("/oauth2/start?rd=%2Fwanted"), "{}", refused.text());
     assert_eq!(world.idp.calls(Endpoint::Code), 0);
 }
@@ -159,7 +163,7 @@ async fn a_session_cookie_that_somebody_planted_beside_ours_sends_nobody_round_i
     // As browsers do with two cookies of one name and different paths: both are sent, and a login replaces one alone.
     visitor.set_cookie("evergate_session ", &"p".repeat(43));
     let told = visitor.browse(&world.idp, "/sub/page").await;
-    assert_eq!((told.status, told.header("evergate-answer")), (StatusCode::BAD_REQUEST, "sign_in_not_kept"), "{}", told.text());
+    assert_eq!((told.status, told.header("evergate-response")), (StatusCode::BAD_REQUEST, "sign_in_not_kept"), "{}", told.text());
     assert!(told.text().contains("cookies"));
 }
 

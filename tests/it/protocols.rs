@@ -313,7 +313,7 @@ async fn a_request_with_a_body_is_timed_from_its_end() {
     let world = World::build().set("upstream_timeout", "400ms").start().await;
     let visitor = world.signed_in().await;
     let late = visitor.send(Method::POST, "/gated", &[("sec-fetch-site", "same-origin")], "a body").await;
-    assert_eq!((late.status, late.header("evergate-answer")), (StatusCode::GATEWAY_TIMEOUT, "upstream_timed_out"));
+    assert_eq!((late.status, late.header("evergate-response")), (StatusCode::GATEWAY_TIMEOUT, "upstream_timed_out"));
 }
 
 #[tokio::test]

@@ -57,7 +57,7 @@ async fn rf_08_rf_09_while_the_provider_fails_the_session_lives_through_token_an
         world.clock.advance(GRACE);
         let refused = visitor.get("/").await;
         assert_eq!(
-            (refused.status, refused.header("evergate-answer")),
+            (refused.status, refused.header("evergate-response")),
             (StatusCode::SERVICE_UNAVAILABLE, "renewal_unavailable"),
             "{status}: RF-09"
         );

@@ -74,7 +74,7 @@ fn asked_for(asked: &Asked, target: &str) -> Vec<usize> {
 }
 
 fn is_broken(reply: &Reply) -> bool {
-    (reply.status, reply.header("evergate-answer")) == (StatusCode::BAD_GATEWAY, "upstream_broken")
+    (reply.status, reply.header("evergate-response")) == (StatusCode::BAD_GATEWAY, "upstream_broken")
 }
 
 #[tokio::test]

@@ -203,7 +203,7 @@ async fn a_strict_route_serves_no_stale_identity_and_the_others_do() {
     world.clock.advance(Duration::from_secs(301));
     assert!(ann.get("/").await.is_upstreams(), "within the grace");
     let strict = ann.fetch("/api/x").await;
-    assert_eq!((strict.status, strict.header("evergate-answer")), (StatusCode::SERVICE_UNAVAILABLE, "renewal_unavailable"));
+    assert_eq!((strict.status, strict.header("evergate-response")), (StatusCode::SERVICE_UNAVAILABLE, "renewal_unavailable"));
     assert!(!strict.header("retry-after").is_empty());
     assert!(world.visitor().send(Method::GET, "/public/x", &[HTML], "").await.is_upstreams());
 }
@@ -244,7 +244,7 @@ async fn an_app_gets_no_more_requests_at_once_than_it_may_have() {
     let ann = world.signed_in().await;
     let held = [ann.websocket().await, ann.websocket().await];
     let refused = ann.fetch("/").await;
-    assert_eq!((refused.status, refused.header("evergate-answer")), (StatusCode::SERVICE_UNAVAILABLE, "upstream_busy"));
+    assert_eq!((refused.status, refused.header("evergate-response")), (StatusCode::SERVICE_UNAVAILABLE, "upstream_busy"));
     assert_eq!(refused.header("retry-after"), "2");
     assert!(ann.get("/wide/x").await.is_upstreams(), "each route counts for itself");
     drop(held);
@@ -252,7 +252,7 @@ async fn an_app_gets_no_more_requests_at_once_than_it_may_have() {
     let gated = [ann.clone(), ann.clone()].map(|ann| tokio::spawn(async move { ann.fetch("/gated").await }));
     eventually("both wait", || async { world.upstream.requests().iter().filter(|seen| seen.target == "/gated").count() == 2 })
         .await;
-    assert_eq!(ann.fetch("/").await.header("evergate-answer"), "upstream_busy");
+    assert_eq!(ann.fetch("/").await.header("evergate-response"), "upstream_busy");
     world.upstream.open_gate();
     for reply in gated {
         assert_eq!(reply.await.unwrap().status, StatusCode::OK);

@@ -138,7 +138,7 @@ async fn a_grant_that_ends_as_soon_as_it_is_obtained_is_told_and_not_followed_in
     let visitor = world.signed_in().await;
     world.clock.advance(Duration::from_secs(2));
     let told = visitor.get("/").await;
-    assert_eq!((told.status, told.header("evergate-answer")), (StatusCode::BAD_GATEWAY, "sign_in_does_not_last"));
+    assert_eq!((told.status, told.header("evergate-response")), (StatusCode::BAD_GATEWAY, "sign_in_does_not_last"));
     assert!(told.text().contains("/oauth2/start"), "a person may try again");
 }
 
@@ -302,7 +302,7 @@ async fn an_error_without_an_issuer_is_told_as_the_error_that_it_is_and_one_of_a
         let state = parameter(&answer, "state").unwrap();
         answer.query_pairs_mut().clear().append_pair("error", "access_denied").append_pair("state", &state);
         let told = visitor.get(&naming(&answer, issuer)).await;
-        assert_eq!((told.status, told.header("evergate-answer")), (StatusCode::FORBIDDEN, mark));
+        assert_eq!((told.status, told.header("evergate-response")), (StatusCode::FORBIDDEN, mark));
     }
 }
 

@@ -314,7 +314,7 @@ async fn an_app_whose_certificate_is_not_to_be_trusted_is_not_spoken_to() {
     let world = World::build().set("upstream_url", &format!("https://localhost:{}", app.port())).start().await;
     let visitor = world.signed_in().await;
     let answer = visitor.get("/").await;
-    assert_eq!((answer.status, answer.header("evergate-answer")), (StatusCode::BAD_GATEWAY, "upstream_unreachable"));
+    assert_eq!((answer.status, answer.header("evergate-response")), (StatusCode::BAD_GATEWAY, "upstream_unreachable"));
 }
 
 #[tokio::test]

@@ -59,7 +59,7 @@ async fn a_request_that_cannot_be_read_is_refused_by_name_and_leaves_a_line() {
             let is_target = what == "a long target" && head.starts_with("HTTP/1.1 414 ");
             let (status, answer) = if is_target { (414, "target_too_long") } else { (status, answer) };
             assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{what}: {answered}");
-            assert!(head.contains(&format!("evergate-answer: {answer}\r\n")), "{what}: {head}");
+            assert!(head.contains(&format!("evergate-response: {answer}\r\n")), "{what}: {head}");
             assert!(head.contains("\r\nconnection: close") && head.contains("\r\ndate: "), "{what}: {head}");
             assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{what}: {head}");
             let body: serde_json::Value = serde_json::from_str(body).unwrap();

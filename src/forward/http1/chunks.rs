@@ -4,17 +4,17 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use httparse::{EMPTY_HEADER, Status};
 
-use super::Broken;
+use super::Http1Error;
 
-/// The longest extension of a chunk, which nobody reads.
-const LONGEST_EXTENSION: usize = 4 * 1024;
-/// The longest trailers: as long as a head, as they may be in HTTP/2.
-const LARGEST_TRAILERS: usize = super::head::LARGEST as usize;
-const MOST_TRAILERS: usize = super::head::MOST_FIELDS as usize;
+/// The idle_limit extension of a chunk, which nobody reads.
+const MAX_CHUNK_LINE: usize = 4 * 1024;
+/// The idle_limit trailers: as long as a head, as they may be in HTTP/2.
+const MAX_TRAILER_BYTES: usize = super::head::MAX_HEAD_BYTES as usize;
+const MAX_TRAILERS: usize = super::head::MAX_FIELDS as usize;
 
 /// What is next in a body.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Piece {
+pub(super) enum Decoded {
     Data(Bytes),
     /// Its trailers; nothing follows.
     Trailers(HeaderMap),
@@ -24,7 +24,7 @@ pub(super) enum Piece {
 
 /// Reads chunks.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) enum Chunks {
+pub(super) enum ChunkDecoder {
     /// Before a chunk's size.
     #[default]
     Size,
@@ -36,9 +36,9 @@ pub(super) enum Chunks {
     Trailers,
 }
 
-impl Chunks {
+impl ChunkDecoder {
     /// Takes what is next off `buffer`; `None` if it is not there yet.
-    pub(super) fn next(&mut self, buffer: &mut BytesMut) -> Result<Option<Piece>, Broken> {
+    pub(super) fn next(&mut self, buffer: &mut BytesMut) -> Result<Option<Decoded>, Http1Error> {
         loop {
             match self {
                 Self::Size => {
@@ -55,7 +55,7 @@ impl Chunks {
                     if *left == 0 {
                         *self = Self::DataEnd;
                     }
-                    return Ok(Some(Piece::Data(buffer.split_to(here).freeze())));
+                    return Ok(Some(Decoded::Data(buffer.split_to(here).freeze())));
                 }
                 Self::DataEnd => match &**buffer {
                     [b'\r', b'\n', ..] => {
@@ -63,7 +63,7 @@ impl Chunks {
                         *self = Self::Size;
                     }
                     [] | [b'\r'] => return Ok(None),
-                    [..] => return Err(Broken::Unclear("has more in a chunk than it says")),
+                    [..] => return Err(Http1Error::AmbiguousFraming("has more in a chunk than it says")),
                 },
                 Self::Trailers => return trailers(buffer),
             }
@@ -72,17 +72,17 @@ impl Chunks {
 }
 
 /// A chunk's size, and how long the line is that says it.
-fn size(buffer: &[u8]) -> Result<Option<(u64, usize)>, Broken> {
-    const UNUSABLE: Broken = Broken::Unclear("has no usable size of a chunk");
+fn size(buffer: &[u8]) -> Result<Option<(u64, usize)>, Http1Error> {
+    const UNUSABLE: Http1Error = Http1Error::AmbiguousFraming("has no usable size of a chunk");
     let Some(end) = buffer.iter().position(|byte| *byte == b'\n') else {
-        return if buffer.len() <= LONGEST_EXTENSION {
+        return if buffer.len() <= MAX_CHUNK_LINE {
             Ok(None)
         } else {
-            Err(Broken::Unclear("has too long a line before a chunk"))
+            Err(Http1Error::AmbiguousFraming("has too long a line before a chunk"))
         };
     };
     let line = buffer.get(..end).and_then(|line| line.strip_suffix(b"\r")).ok_or(UNUSABLE)?;
-    if line.len() > LONGEST_EXTENSION || line.contains(&b'\r') {
+    if line.len() > MAX_CHUNK_LINE || line.contains(&b'\r') {
         return Err(UNUSABLE);
     }
     let digits = line.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii_end();
@@ -94,23 +94,27 @@ fn size(buffer: &[u8]) -> Result<Option<(u64, usize)>, Broken> {
     Ok(Some((size, end + 1)))
 }
 
-fn trailers(buffer: &mut BytesMut) -> Result<Option<Piece>, Broken> {
+fn trailers(buffer: &mut BytesMut) -> Result<Option<Decoded>, Http1Error> {
     if buffer.starts_with(b"\r\n") {
         buffer.advance(2);
-        return Ok(Some(Piece::End));
+        return Ok(Some(Decoded::End));
     }
-    let mut fields = [EMPTY_HEADER; MOST_TRAILERS];
+    let mut fields = [EMPTY_HEADER; MAX_TRAILERS];
     let Status::Complete((length, fields)) = httparse::parse_headers(buffer, &mut fields)? else {
-        return if buffer.len() <= LARGEST_TRAILERS { Ok(None) } else { Err(Broken::Unclear("has too long trailers")) };
+        return if buffer.len() <= MAX_TRAILER_BYTES {
+            Ok(None)
+        } else {
+            Err(Http1Error::AmbiguousFraming("has too long trailers"))
+        };
     };
     let mut map = HeaderMap::with_capacity(fields.len());
     for field in fields {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Broken::Unclear("has no trailer"))?;
-        let value = HeaderValue::from_bytes(field.value).map_err(|_| Broken::Unclear("has no trailer"))?;
+        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Http1Error::AmbiguousFraming("has no trailer"))?;
+        let value = HeaderValue::from_bytes(field.value).map_err(|_| Http1Error::AmbiguousFraming("has no trailer"))?;
         map.append(name, value);
     }
     buffer.advance(length);
-    Ok(Some(Piece::Trailers(map)))
+    Ok(Some(Decoded::Trailers(map)))
 }
 
 #[cfg(test)]
@@ -118,15 +122,15 @@ mod tests {
     use super::*;
 
     /// Reads `text`, which comes in pieces of `step` bytes.
-    fn read(text: &str, step: usize) -> Result<(String, Option<HeaderMap>, usize), Broken> {
-        let (mut chunks, mut buffer, mut body) = (Chunks::default(), BytesMut::new(), String::new());
+    fn read(text: &str, step: usize) -> Result<(String, Option<HeaderMap>, usize), Http1Error> {
+        let (mut chunks, mut buffer, mut body) = (ChunkDecoder::default(), BytesMut::new(), String::new());
         let mut more = text.as_bytes().chunks(step);
         loop {
             match chunks.next(&mut buffer)? {
-                Some(Piece::Data(data)) => body.push_str(std::str::from_utf8(&data).unwrap()),
-                Some(Piece::Trailers(map)) => return Ok((body, Some(map), buffer.len())),
-                Some(Piece::End) => return Ok((body, None, buffer.len())),
-                None => buffer.extend_from_slice(more.next().ok_or(Broken::Ended)?),
+                Some(Decoded::Data(data)) => body.push_str(std::str::from_utf8(&data).unwrap()),
+                Some(Decoded::Trailers(map)) => return Ok((body, Some(map), buffer.len())),
+                Some(Decoded::End) => return Ok((body, None, buffer.len())),
+                None => buffer.extend_from_slice(more.next().ok_or(Http1Error::Ended)?),
             }
         }
     }
@@ -160,11 +164,11 @@ mod tests {
             "1\r\na\r\n0\r\nx : y\r\n\r\n",
         ] {
             for step in [1, 100] {
-                assert!(matches!(read(odd, step), Err(Broken::Unclear(_) | Broken::Malformed(_))), "{odd:?}");
+                assert!(matches!(read(odd, step), Err(Http1Error::AmbiguousFraming(_) | Http1Error::Malformed(_))), "{odd:?}");
             }
         }
-        for endless in [format!("1;{}", "a".repeat(LONGEST_EXTENSION)), format!("0\r\nx: {}", "a".repeat(LARGEST_TRAILERS))] {
-            assert!(matches!(read(&endless, 1000), Err(Broken::Unclear(_))));
+        for endless in [format!("1;{}", "a".repeat(MAX_CHUNK_LINE)), format!("0\r\nx: {}", "a".repeat(MAX_TRAILER_BYTES))] {
+            assert!(matches!(read(&endless, 1000), Err(Http1Error::AmbiguousFraming(_))));
         }
     }
 }

@@ -7,17 +7,17 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, hea
 use httparse::{ParserConfig, Status};
 use hyper::ext::ReasonPhrase;
 
-use super::Broken;
+use super::Http1Error;
 
-/// The longest head of an answer.
-pub(in crate::forward) const LARGEST: u32 = 128 * 1024;
+/// The idle_limit head of an answer.
+pub(in crate::forward) const MAX_HEAD_BYTES: u32 = 128 * 1024;
 /// So many fields it may have: bytes are the limit, and these keep what is made of them in bounds.
-pub(in crate::forward) const MOST_FIELDS: u32 = 256;
+pub(in crate::forward) const MAX_FIELDS: u32 = 256;
 
 /// Shorter than common servers let a connection rest that say nothing of it: for Node.js and uvicorn that is five seconds.
-const USUAL_REST: Duration = Duration::from_secs(4);
+const DEFAULT_IDLE_LIMIT: Duration = Duration::from_secs(4);
 /// No connection rests for longer, whatever its app says.
-const LONGEST_REST: Duration = Duration::from_secs(30);
+const MAX_IDLE_LIMIT: Duration = Duration::from_secs(30);
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// Most heads of requests are shorter.
@@ -46,14 +46,14 @@ pub(super) enum Read {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
     /// A body.
-    Body(Length),
+    Body(BodyLength),
     /// Another protocol.
     Switched,
 }
 
 /// How the end of a body is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Length {
+pub(super) enum BodyLength {
     /// It has so many bytes.
     Exact(u64),
     /// It comes in chunks.
@@ -64,7 +64,7 @@ pub(super) enum Length {
 
 /// How an app is told where a request's body ends (RFC 9112 section 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Framed {
+pub(super) enum RequestFraming {
     /// There is none, or nothing more.
     Nothing,
     /// So many bytes are to follow.
@@ -80,7 +80,7 @@ pub(super) fn write<'a>(
     method: &Method,
     target: &str,
     lines: impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>,
-    framed: Framed,
+    framed: RequestFraming,
 ) {
     out.reserve(USUAL);
     for part in [method.as_str(), " ", target, " HTTP/1.1\r\n"] {
@@ -92,34 +92,34 @@ pub(super) fn write<'a>(
         }
     }
     match framed {
-        Framed::Length(length) => out.extend_from_slice(format!("content-length: {length}\r\n").as_bytes()),
-        Framed::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        RequestFraming::Length(length) => out.extend_from_slice(format!("content-length: {length}\r\n").as_bytes()),
+        RequestFraming::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         // Some servers wait for a length where these methods have no body (RFC 9110 section 8.6).
-        Framed::Nothing if matches!(*method, Method::POST | Method::PUT | Method::PATCH) => {
+        RequestFraming::Nothing if matches!(*method, Method::POST | Method::PUT | Method::PATCH) => {
             out.extend_from_slice(b"content-length: 0\r\n");
         }
-        Framed::Nothing => {}
+        RequestFraming::Nothing => {}
     }
     out.extend_from_slice(b"\r\n");
 }
 
 /// Takes the next head off `buffer`, which is an interim one or the answer's; `None` if it is not all there yet. `to_head` says
 /// that a HEAD was asked, whose answer has no body whatever it says.
-pub(super) fn read(buffer: &mut BytesMut, to_head: bool) -> Result<Option<Read>, Broken> {
-    let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS as usize];
+pub(super) fn read(buffer: &mut BytesMut, to_head: bool) -> Result<Option<Read>, Http1Error> {
+    let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS as usize];
     let mut parsed = httparse::Response::new(&mut []);
     let read = ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, buffer, &mut fields)?;
     let length = match read {
-        Status::Complete(length) if length <= LARGEST as usize => length,
-        Status::Partial if buffer.len() < LARGEST as usize => return Ok(None),
-        Status::Complete(_) | Status::Partial => return Err(Broken::Unclear("has too long a head")),
+        Status::Complete(length) if length <= MAX_HEAD_BYTES as usize => length,
+        Status::Partial if buffer.len() < MAX_HEAD_BYTES as usize => return Ok(None),
+        Status::Complete(_) | Status::Partial => return Err(Http1Error::AmbiguousFraming("has too long a head")),
     };
-    let status = StatusCode::from_u16(parsed.code.unwrap_or(0)).map_err(|_| Broken::Unclear("has no status"))?;
+    let status = StatusCode::from_u16(parsed.code.unwrap_or(0)).map_err(|_| Http1Error::AmbiguousFraming("has no status"))?;
     let mut headers = HeaderMap::with_capacity(parsed.headers.len());
     for field in &*parsed.headers {
         // Neither fails: the parser has looked.
-        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Broken::Unclear("has no header"))?;
-        let value = HeaderValue::from_bytes(field.value).map_err(|_| Broken::Unclear("has no header"))?;
+        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Http1Error::AmbiguousFraming("has no header"))?;
+        let value = HeaderValue::from_bytes(field.value).map_err(|_| Http1Error::AmbiguousFraming("has no header"))?;
         headers.append(name, value);
     }
     let mut response = Response::new(());
@@ -134,8 +134,8 @@ pub(super) fn read(buffer: &mut BytesMut, to_head: bool) -> Result<Option<Read>,
     let persists = match is_new {
         true => !says(&headers, b"close"),
         false => says(&headers, b"keep-alive"),
-    } && framing != Framing::Body(Length::UntilClose);
-    let rest = longest_rest(&headers).filter(|_| persists);
+    } && framing != Framing::Body(BodyLength::UntilClose);
+    let rest = idle_limit(&headers).filter(|_| persists);
     *response.headers_mut() = headers;
     let reason = parsed.reason.filter(|reason| status.canonical_reason() != Some(reason));
     if let Some(reason) = reason.and_then(|reason| ReasonPhrase::try_from(reason.to_owned()).ok()) {
@@ -153,53 +153,53 @@ fn says(headers: &HeaderMap, word: &[u8]) -> bool {
 
 /// How long an app lets its connection rest, by what it says (`Keep-Alive: timeout=5, max=100`, RFC 2068 section 19.7.1.1, which RFC
 /// 9112 appendix C.2.2 refers to) or by what is usual. A second less than it says, for what is on its way; of a single one, half.
-fn longest_rest(headers: &HeaderMap) -> Option<Duration> {
+fn idle_limit(headers: &HeaderMap) -> Option<Duration> {
     let lines = headers.get_all(KEEP_ALIVE).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
     let said = lines.filter_map(|parameter| {
         let (name, value) = std::str::from_utf8(parameter).ok()?.split_once('=')?;
         let seconds = value.trim().trim_matches('"').parse().ok()?;
         name.trim().eq_ignore_ascii_case("timeout").then_some(Duration::from_secs(seconds))
     });
-    let Some(said) = said.min() else { return Some(USUAL_REST) };
-    let rest = said.saturating_sub((said / 2).min(Duration::from_secs(1))).min(LONGEST_REST);
+    let Some(said) = said.min() else { return Some(DEFAULT_IDLE_LIMIT) };
+    let rest = said.saturating_sub((said / 2).min(Duration::from_secs(1))).min(MAX_IDLE_LIMIT);
     (!rest.is_zero()).then_some(rest)
 }
 
 /// RFC 9112 section 6.3, but that whatever could be read in more than one way is refused.
-fn framing(status: StatusCode, headers: &mut HeaderMap, is_new: bool, to_head: bool) -> Result<Framing, Broken> {
+fn framing(status: StatusCode, headers: &mut HeaderMap, is_new: bool, to_head: bool) -> Result<Framing, Http1Error> {
     let length = content_length(headers)?;
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     let coding = match (codings.next(), codings.next()) {
         (None, _) => None,
         (Some(coding), None) if is_new && coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") => Some(coding),
-        (Some(_), _) => return Err(Broken::Unclear("has a transfer coding that is not chunked alone")),
+        (Some(_), _) => return Err(Http1Error::AmbiguousFraming("has a transfer coding that is not chunked alone")),
     };
     if coding.is_some() && length.is_some() {
-        return Err(Broken::Unclear("has both a length and a transfer coding"));
+        return Err(Http1Error::AmbiguousFraming("has both a length and a transfer coding"));
     }
     if status == StatusCode::SWITCHING_PROTOCOLS {
         return Ok(Framing::Switched);
     }
     let has_no_body = to_head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     Ok(Framing::Body(match (coding, length) {
-        _ if has_no_body => Length::Exact(0),
-        (Some(_), _) => Length::Chunked,
-        (None, Some(length)) => Length::Exact(length),
-        (None, None) => Length::UntilClose,
+        _ if has_no_body => BodyLength::Exact(0),
+        (Some(_), _) => BodyLength::Chunked,
+        (None, Some(length)) => BodyLength::Exact(length),
+        (None, None) => BodyLength::UntilClose,
     }))
 }
 
 /// The length that an answer says, once. Several fields that say the same become one.
-fn content_length(headers: &mut HeaderMap) -> Result<Option<u64>, Broken> {
+fn content_length(headers: &mut HeaderMap) -> Result<Option<u64>, Http1Error> {
     let mut lines = headers.get_all(header::CONTENT_LENGTH).iter();
     let Some(first) = lines.next() else { return Ok(None) };
     let is_number = !first.is_empty() && first.as_bytes().iter().all(u8::is_ascii_digit);
     let length = first.to_str().ok().filter(|_| is_number).and_then(|text| text.parse().ok());
-    let length = length.ok_or(Broken::Unclear("has no usable length"))?;
+    let length = length.ok_or(Http1Error::AmbiguousFraming("has no usable length"))?;
     let mut others = lines.peekable();
     if others.peek().is_some() {
         if others.any(|other| other != first) {
-            return Err(Broken::Unclear("has two lengths"));
+            return Err(Http1Error::AmbiguousFraming("has two lengths"));
         }
         let first = first.clone();
         headers.insert(header::CONTENT_LENGTH, first);
@@ -211,7 +211,7 @@ fn content_length(headers: &mut HeaderMap) -> Result<Option<u64>, Broken> {
 mod tests {
     use super::*;
 
-    fn read_all(text: &str, to_head: bool) -> Result<Option<Head>, Broken> {
+    fn read_all(text: &str, to_head: bool) -> Result<Option<Head>, Http1Error> {
         let mut buffer = BytesMut::from(text);
         loop {
             match read(&mut buffer, to_head)? {
@@ -233,15 +233,18 @@ mod tests {
             write(&mut out, &method, "/p?q", headers.iter(), framed);
             String::from_utf8(out.to_vec()).unwrap()
         };
-        assert_eq!(written(Method::GET, Framed::Nothing), "GET /p?q HTTP/1.1\r\nx-a: b\r\n\r\n");
-        assert_eq!(written(Method::POST, Framed::Nothing), "POST /p?q HTTP/1.1\r\nx-a: b\r\ncontent-length: 0\r\n\r\n");
-        assert_eq!(written(Method::GET, Framed::Length(7)), "GET /p?q HTTP/1.1\r\nx-a: b\r\ncontent-length: 7\r\n\r\n");
-        assert_eq!(written(Method::PUT, Framed::Chunked), "PUT /p?q HTTP/1.1\r\nx-a: b\r\ntransfer-encoding: chunked\r\n\r\n");
+        assert_eq!(written(Method::GET, RequestFraming::Nothing), "GET /p?q HTTP/1.1\r\nx-a: b\r\n\r\n");
+        assert_eq!(written(Method::POST, RequestFraming::Nothing), "POST /p?q HTTP/1.1\r\nx-a: b\r\ncontent-length: 0\r\n\r\n");
+        assert_eq!(written(Method::GET, RequestFraming::Length(7)), "GET /p?q HTTP/1.1\r\nx-a: b\r\ncontent-length: 7\r\n\r\n");
+        assert_eq!(
+            written(Method::PUT, RequestFraming::Chunked),
+            "PUT /p?q HTTP/1.1\r\nx-a: b\r\ntransfer-encoding: chunked\r\n\r\n"
+        );
     }
 
     #[test]
     fn a_bodys_end_is_told_in_one_way() {
-        use Length::{Chunked, Exact, UntilClose};
+        use BodyLength::{Chunked, Exact, UntilClose};
         for (head, length) in [
             ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n", Exact(5)),
             ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 5\r\n\r\n", Exact(5)),
@@ -297,7 +300,7 @@ mod tests {
             ("HTTP/1.0 200 OK\r\ncontent-length: 0\r\nconnection: keep-alive\r\n\r\n", true),
             ("HTTP/1.1 200 OK\r\n\r\n", false),
         ] {
-            assert_eq!(read_all(head, false).unwrap().unwrap().rest, persists.then_some(USUAL_REST), "{head}");
+            assert_eq!(read_all(head, false).unwrap().unwrap().rest, persists.then_some(DEFAULT_IDLE_LIMIT), "{head}");
         }
     }
 
@@ -335,12 +338,12 @@ mod tests {
         for end in 0..whole.len() {
             assert!(read_all(whole.get(..end).unwrap(), false).unwrap().is_none());
         }
-        let endless = format!("HTTP/1.1 200 OK\r\nx: {}", "a".repeat(LARGEST as usize));
+        let endless = format!("HTTP/1.1 200 OK\r\nx: {}", "a".repeat(MAX_HEAD_BYTES as usize));
         assert!(read_all(&endless, false).is_err());
         let lines = |count| format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: a\r\n".repeat(count));
-        assert!(read_all(&lines(MOST_FIELDS as usize), false).unwrap().is_some());
-        assert!(read_all(&lines(MOST_FIELDS as usize + 1), false).is_err());
-        let long = format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "a".repeat(LARGEST as usize));
+        assert!(read_all(&lines(MAX_FIELDS as usize), false).unwrap().is_some());
+        assert!(read_all(&lines(MAX_FIELDS as usize + 1), false).is_err());
+        let long = format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "a".repeat(MAX_HEAD_BYTES as usize));
         assert!(read_all(&long, false).is_err(), "also where it comes all at once");
     }
 }

@@ -61,7 +61,12 @@ impl Upstream {
             .route("/half", any(half))
             .route("/page", any(page))
             .route("/gated", any(gated))
-            .route("/forged", any(|| async { ([("evergate-answer", "signed_in"), ("x-app", "1")], "forged") }))
+            .route(
+                "/forged",
+                any(|| async {
+                    ([("evergate-response", "signed_in"), ("evergate-answer", "signed_in"), ("x-app", "1")], "forged")
+                }),
+            )
             .route("/cookies", any(|| async { AppendHeaders([(header::SET_COOKIE, "a=1"), (header::SET_COOKIE, "b=2")]) }))
             .fallback(record)
             .with_state(Arc::clone(&seen));

@@ -57,7 +57,7 @@ impl Reply {
 
     /// Whether the upstream made it.
     pub fn is_upstreams(&self) -> bool {
-        self.headers.contains_key("x-upstream") && !self.headers.contains_key("evergate-answer")
+        self.headers.contains_key("x-upstream") && !self.headers.contains_key("evergate-response")
     }
 
     pub fn set_cookies(&self) -> Vec<&str> {

@@ -2,12 +2,12 @@
 //! one. Whatever looks for a header in order to keep it from an app compares names so, or another spelling gets through.
 
 /// Whether two names, in lower case as `http` has them, are one to such an app.
-pub fn are_same(one: &str, other: &str) -> bool {
-    one.len() == other.len() && begins(one, other)
+pub fn are_equivalent(one: &str, other: &str) -> bool {
+    one.len() == other.len() && has_prefix(one, other)
 }
 
 /// Whether `name` begins with `start`, and ends there or goes on after a separator.
-pub fn begins(name: &str, start: &str) -> bool {
+pub fn has_prefix(name: &str, start: &str) -> bool {
     let (name, start) = (name.as_bytes(), start.as_bytes());
     let same = |(a, b): (&u8, &u8)| a == b || (!a.is_ascii_alphanumeric() && !b.is_ascii_alphanumeric());
     name.len() >= start.len()
@@ -30,8 +30,8 @@ mod tests {
             ("x-tenant-", "x-tenant", false),
             ("x-1", "x-2", false),
         ] {
-            assert_eq!(are_same(one, other), same, "{one} {other}");
+            assert_eq!(are_equivalent(one, other), same, "{one} {other}");
         }
-        assert!(begins("x_forwarded.for", "x-forwarded") && !begins("x-forwardedfor", "x-forwarded"));
+        assert!(has_prefix("x_forwarded.for", "x-forwarded") && !has_prefix("x-forwardedfor", "x-forwarded"));
     }
 }

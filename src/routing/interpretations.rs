@@ -5,14 +5,14 @@ use std::borrow::Cow;
 
 /// The ways in which some server would read a path, where they are not the path itself.
 #[derive(Debug)]
-pub struct Readings {
+pub struct Interpretations {
     others: Vec<String>,
 }
 
 /// So often is a path decoded; what is still encoded then, nobody decodes.
-const MOST_DECODINGS: usize = 3;
+const MAX_DECODINGS: usize = 3;
 
-impl Readings {
+impl Interpretations {
     /// `None` for a path that no server should be asked for: one with dot segments however they are written (`..`,
     /// `%2e%2e`, `..%2f`, `..\`, `..;x`, `..%20`), with a control character, a backslash, or an escape that is none.
     pub fn of(path: &str) -> Option<Self> {
@@ -21,14 +21,14 @@ impl Readings {
         if is_plain && !path.contains("//") && !path.contains("/.") && !path.contains("./") && !path.ends_with('.') {
             return Some(Self { others: Vec::new() });
         }
-        if path.contains('\\') || !escapes_are_whole(path) {
+        if path.contains('\\') || !has_valid_escapes(path) {
             return None;
         }
         let mut others = Vec::new();
         let mut decoded = Cow::Borrowed(path.as_bytes());
-        for _ in 0..=MOST_DECODINGS {
-            for text in texts_of(&decoded) {
-                if has_traps(&text) {
+        for _ in 0..=MAX_DECODINGS {
+            for text in decode_text(&decoded) {
+                if has_forbidden_segments(&text) {
                     return None;
                 }
                 read(&text, &mut others);
@@ -64,14 +64,14 @@ impl Readings {
     }
 }
 
-/// The rest of a reading behind a prefix, which is compared without case.
-pub fn strip_prefix_loosely<'a>(reading: &'a str, prefix: &str) -> Option<&'a str> {
-    let head = reading.get(..prefix.len())?;
-    head.eq_ignore_ascii_case(prefix).then(|| reading.get(prefix.len()..)).flatten()
+/// The rest of a interpretation behind a prefix, which is compared without case.
+pub fn strip_prefix_ignoring_case<'a>(interpretation: &'a str, prefix: &str) -> Option<&'a str> {
+    let head = interpretation.get(..prefix.len())?;
+    head.eq_ignore_ascii_case(prefix).then(|| interpretation.get(prefix.len()..)).flatten()
 }
 
 /// Every `%` is followed by two hexadecimal digits (RFC 3986 section 2.1).
-fn escapes_are_whole(path: &str) -> bool {
+fn has_valid_escapes(path: &str) -> bool {
     path.as_bytes()
         .iter()
         .enumerate()
@@ -80,8 +80,8 @@ fn escapes_are_whole(path: &str) -> bool {
 }
 
 /// Bytes as careless servers read them. What is not UTF-8 is Latin-1 to some, and nothing at all to others.
-fn texts_of(bytes: &[u8]) -> Vec<String> {
-    let mut texts = vec![narrow(&String::from_utf8_lossy(&without_overlong(bytes)))];
+fn decode_text(bytes: &[u8]) -> Vec<String> {
+    let mut texts = vec![fold_to_ascii(&String::from_utf8_lossy(&decode_overlong(bytes)))];
     if str::from_utf8(bytes).is_err() {
         let (mut latin, mut rid) = (String::new(), String::new());
         for chunk in bytes.utf8_chunks() {
@@ -89,13 +89,13 @@ fn texts_of(bytes: &[u8]) -> Vec<String> {
             latin.extend(chunk.invalid().iter().map(|byte| char::from(*byte)));
             rid.push_str(chunk.valid());
         }
-        texts.extend([narrow(&latin), narrow(&rid)]);
+        texts.extend([fold_to_ascii(&latin), fold_to_ascii(&rid)]);
     }
     texts
 }
 
 /// Two bytes that encode one ASCII character, which no encoder writes, are that character.
-fn without_overlong(bytes: &[u8]) -> Vec<u8> {
+fn decode_overlong(bytes: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     while let Some((first, after)) = rest.split_first() {
@@ -112,7 +112,7 @@ fn without_overlong(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Letters of full width are those of ASCII, and so are those that are in another case (`ı`, `ſ`, `ﬁ`).
-fn narrow(text: &str) -> String {
+fn fold_to_ascii(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
         match u32::from(letter) {
@@ -133,7 +133,7 @@ fn is_blank(letter: char) -> bool {
 }
 
 /// A control character, or a segment that means "here" or "above".
-fn has_traps(path: &str) -> bool {
+fn has_forbidden_segments(path: &str) -> bool {
     path.bytes().any(|byte| byte.is_ascii_control())
         || path
             .split(['/', '\\', '?', '#'])

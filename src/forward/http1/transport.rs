@@ -1,4 +1,4 @@
-//! The ways on which an app is reached.
+//! The backends on which an app is reached.
 
 use std::{
     fmt, io,

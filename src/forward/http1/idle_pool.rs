@@ -10,44 +10,44 @@ use tokio::time::Instant;
 
 use super::Connection;
 
-/// How often resting connections are looked at. None is used beyond its time, however long ago that was.
+/// How often pool connections are looked at. None is used guards its time, however long ago that was.
 const TICK: Duration = Duration::from_secs(1);
 /// So many rest at most.
-const MOST_RESTING: usize = 1024;
+const MAX_IDLE: usize = 1024;
 
 /// Connections between two requests.
 #[derive(Debug, Default)]
-pub(in crate::forward) struct Resting {
-    /// Those in front have rested longest.
-    connections: Mutex<VecDeque<Rested>>,
+pub(in crate::forward) struct IdlePool {
+    /// Those in front have rested idle_limit.
+    connections: Mutex<VecDeque<IdleConnection>>,
 }
 
 #[derive(Debug)]
-struct Rested {
+struct IdleConnection {
     connection: Box<Connection>,
     until: Instant,
 }
 
-impl Rested {
+impl IdleConnection {
     fn is_usable(&mut self, now: Instant) -> bool {
-        now < self.until && self.connection.is_quiet()
+        now < self.until && self.connection.is_reusable()
     }
 }
 
-impl Resting {
+impl IdlePool {
     /// None as yet, which are looked at now and then for as long as anybody needs them.
-    pub(in crate::forward) fn swept() -> Arc<Self> {
-        let resting = Arc::<Self>::default();
-        tokio::spawn(sweep_now_and_then(Arc::downgrade(&resting)));
-        resting
+    pub(in crate::forward) fn with_reaper() -> Arc<Self> {
+        let pool = Arc::<Self>::default();
+        tokio::spawn(reap_periodically(Arc::downgrade(&pool)));
+        pool
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Rested>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<IdleConnection>> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The one that has rested for the shortest time.
-    pub(in crate::forward) fn wake(&self) -> Option<Box<Connection>> {
+    pub(in crate::forward) fn checkout(&self) -> Option<Box<Connection>> {
         loop {
             let mut rested = self.lock().pop_back()?;
             if rested.is_usable(now()) {
@@ -57,19 +57,19 @@ impl Resting {
     }
 
     /// Closes those that have rested long enough, and those that the upstream has closed.
-    fn sweep(&self) {
+    fn reap(&self) {
         let now = now();
         self.lock().retain_mut(|rested| rested.is_usable(now));
     }
 
     /// Takes one that bears another request within this time.
-    pub(super) fn take_back(&self, connection: Box<Connection>, longest: Duration) {
-        let until = now() + longest;
-        let mut resting = self.lock();
-        if resting.len() >= MOST_RESTING {
-            resting.pop_front();
+    pub(super) fn release(&self, connection: Box<Connection>, idle_limit: Duration) {
+        let until = now() + idle_limit;
+        let mut pool = self.lock();
+        if pool.len() >= MAX_IDLE {
+            pool.pop_front();
         }
-        resting.push_back(Rested { connection, until });
+        pool.push_back(IdleConnection { connection, until });
     }
 }
 
@@ -78,13 +78,13 @@ fn now() -> Instant {
     Instant::now()
 }
 
-async fn sweep_now_and_then(resting: Weak<Resting>) {
+async fn reap_periodically(pool: Weak<IdlePool>) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let Some(resting) = resting.upgrade() else { return };
-        resting.sweep();
+        let Some(pool) = pool.upgrade() else { return };
+        pool.reap();
     }
 }
 
@@ -106,33 +106,33 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_rests_for_no_longer_than_it_may() {
-        let resting = Resting::default();
-        let (ours, mut app) = UnixStream::pair().unwrap();
-        resting.take_back(connection(ours), 4 * SECOND);
+        let pool = IdlePool::default();
+        let (near, mut app) = UnixStream::pair().unwrap();
+        pool.release(connection(near), 4 * SECOND);
         tokio::time::advance(3 * SECOND).await;
-        resting.sweep();
-        let rested = resting.wake().expect("it is still there");
-        resting.take_back(rested, 4 * SECOND);
+        pool.reap();
+        let rested = pool.checkout().expect("it is still there");
+        pool.release(rested, 4 * SECOND);
         tokio::time::advance(3 * SECOND).await;
-        let rested = resting.wake().expect("its time begins anew with each rest");
-        resting.take_back(rested, 4 * SECOND);
+        let rested = pool.checkout().expect("its time begins anew with each rest");
+        pool.release(rested, 4 * SECOND);
         tokio::time::advance(4 * SECOND).await;
-        assert!(resting.wake().is_none(), "whether or not anybody has swept");
+        assert!(pool.checkout().is_none(), "whether or not anybody has with_reaper");
         assert_eq!(app.read(&mut [0]).await.unwrap(), 0, "it is closed");
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_nobody_wakes_is_closed_by_and_by() {
-        let resting = Resting::swept();
-        let (ours, mut app) = UnixStream::pair().unwrap();
-        resting.take_back(connection(ours), 4 * SECOND);
+        let pool = IdlePool::with_reaper();
+        let (near, mut app) = UnixStream::pair().unwrap();
+        pool.release(connection(near), 4 * SECOND);
         assert_eq!(app.read(&mut [0]).await.unwrap(), 0, "it is closed");
-        assert!(resting.lock().is_empty());
+        assert!(pool.lock().is_empty());
     }
 
     #[tokio::test]
     async fn one_that_the_app_has_closed_or_speaks_on_is_used_no_more() {
-        let resting = Resting::default();
+        let pool = IdlePool::default();
         let [(closed, gone), (quiet, _still_there), (talkative, mut app)] = [(); 3].map(|()| UnixStream::pair().unwrap());
         drop(gone);
         app.write_all(b"HTTP/1.1 408 \r\n").await.unwrap();
@@ -140,10 +140,10 @@ mod tests {
             heard.readable().await.unwrap();
         }
         for stream in [closed, quiet, talkative] {
-            resting.take_back(connection(stream), 4 * SECOND);
+            pool.release(connection(stream), 4 * SECOND);
         }
-        resting.sweep();
-        assert_eq!(resting.lock().len(), 1);
-        assert!(resting.wake().is_some() && resting.wake().is_none());
+        pool.reap();
+        assert_eq!(pool.lock().len(), 1);
+        assert!(pool.checkout().is_some() && pool.checkout().is_none());
     }
 }

@@ -13,10 +13,10 @@ use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc;
 
 use super::{
-    APPETITE, Broken, Connection, Resting, Sending,
-    chunks::{Chunks, Piece},
-    head::Length,
-    sending::Unsent,
+    Connection, Http1Error, IdlePool, READ_BUFFER, RequestWriter,
+    chunks::{ChunkDecoder, Decoded},
+    head::BodyLength,
+    request_writer::Unsent,
 };
 
 /// The rest of a request whose answer is over is given up when nothing of it was sent for so long.
@@ -24,12 +24,12 @@ const STALLED: Duration = Duration::from_secs(30);
 
 /// An answer's body.
 #[derive(Debug)]
-pub(in crate::forward) enum Receiving {
+pub(in crate::forward) enum Http1ResponseBody {
     /// Read by whoever takes it.
     Whole(Reading),
     /// The app answered before it had the whole request. The rest is sent, and the answer read, by a task of its own, because
     /// neither may wait for a client that does not take the other.
-    Early(mpsc::Receiver<Option<Result<Frame<Bytes>, Broken>>>),
+    Early(mpsc::Receiver<Option<Result<Frame<Bytes>, Http1Error>>>),
     /// All has come.
     Ended,
 }
@@ -47,22 +47,22 @@ pub(in crate::forward) struct Reading {
 struct Over {
     connection: Box<Connection>,
     /// What is still to be sent of the request.
-    sending: Option<Sending>,
+    writer: Option<RequestWriter>,
     /// How long the connection may rest after this, if it bears another request.
-    longest: Option<Duration>,
-    rest: Arc<Resting>,
+    idle_limit: Option<Duration>,
+    rest: Arc<IdlePool>,
 }
 
 #[derive(Debug)]
 enum Left {
     Exact(u64),
-    Chunks(Chunks),
+    ChunkDecoder(ChunkDecoder),
     UntilClose,
 }
 
 /// What is next in a body.
 enum Next {
-    Piece(Frame<Bytes>),
+    Decoded(Frame<Bytes>),
     /// Nothing follows.
     Last(Option<Frame<Bytes>>),
     /// It is not here yet.
@@ -70,12 +70,12 @@ enum Next {
 }
 
 impl Left {
-    fn next(&mut self, read: &mut BytesMut) -> Result<Next, Broken> {
+    fn next(&mut self, read: &mut BytesMut) -> Result<Next, Http1Error> {
         Ok(match self {
-            Self::Chunks(chunks) => match chunks.next(read)? {
-                Some(Piece::Data(data)) => Next::Piece(Frame::data(data)),
-                Some(Piece::Trailers(trailers)) => Next::Last(Some(Frame::trailers(trailers))),
-                Some(Piece::End) => Next::Last(None),
+            Self::ChunkDecoder(chunks) => match chunks.next(read)? {
+                Some(Decoded::Data(data)) => Next::Decoded(Frame::data(data)),
+                Some(Decoded::Trailers(trailers)) => Next::Last(Some(Frame::trailers(trailers))),
+                Some(Decoded::End) => Next::Last(None),
                 None => Next::NotYet,
             },
             Self::Exact(_) | Self::UntilClose if read.is_empty() => Next::NotYet,
@@ -83,31 +83,31 @@ impl Left {
                 let here = usize::try_from(*left).unwrap_or(usize::MAX).min(read.len());
                 *left -= here as u64;
                 let frame = Frame::data(read.split_to(here).freeze());
-                if *left == 0 { Next::Last(Some(frame)) } else { Next::Piece(frame) }
+                if *left == 0 { Next::Last(Some(frame)) } else { Next::Decoded(frame) }
             }
-            Self::UntilClose => Next::Piece(Frame::data(read.split().freeze())),
+            Self::UntilClose => Next::Decoded(Frame::data(read.split().freeze())),
         })
     }
 }
 
-impl Receiving {
+impl Http1ResponseBody {
     pub(super) fn new(
-        length: Length,
-        longest: Option<Duration>,
+        length: BodyLength,
+        idle_limit: Option<Duration>,
         connection: Box<Connection>,
-        sending: Sending,
-        rest: Arc<Resting>,
+        writer: RequestWriter,
+        rest: Arc<IdlePool>,
     ) -> Self {
         let left = match length {
-            Length::Exact(bytes) => Left::Exact(bytes),
-            Length::Chunked => Left::Chunks(Chunks::default()),
-            Length::UntilClose => Left::UntilClose,
+            BodyLength::Exact(bytes) => Left::Exact(bytes),
+            BodyLength::Chunked => Left::ChunkDecoder(ChunkDecoder::default()),
+            BodyLength::UntilClose => Left::UntilClose,
         };
-        let longest = longest.filter(|_| !sending.is_lost());
-        let sending = Some(sending).filter(|sending| !sending.is_lost() && !sending.is_whole());
-        let is_early = sending.is_some();
-        let mut reading = Reading { over: Some(Over { connection, sending, longest, rest }), left };
-        if length == Length::Exact(0) {
+        let idle_limit = idle_limit.filter(|_| !writer.is_lost());
+        let writer = Some(writer).filter(|writer| !writer.is_lost() && !writer.is_whole());
+        let is_early = writer.is_some();
+        let mut reading = Reading { over: Some(Over { connection, writer, idle_limit, rest }), left };
+        if length == BodyLength::Exact(0) {
             reading.finish();
             Self::Ended
         } else if is_early {
@@ -122,7 +122,7 @@ impl Receiving {
 
 impl Reading {
     /// Hands the body on piece by piece, and sends the request meanwhile. Ends with whoever takes it.
-    async fn hand_on(mut self, give: mpsc::Sender<Option<Result<Frame<Bytes>, Broken>>>) {
+    async fn hand_on(mut self, give: mpsc::Sender<Option<Result<Frame<Bytes>, Http1Error>>>) {
         loop {
             let room = tokio::select! {
                 room = give.reserve() => room,
@@ -145,7 +145,7 @@ impl Reading {
     }
 
     /// Sends the request for as long as this is waited for; comes back if its body breaks off.
-    async fn send_on(&mut self) -> Broken {
+    async fn send_on(&mut self) -> Http1Error {
         poll_fn(|context| match self.poll_send(context) {
             Err(broken) => Poll::Ready(broken),
             Ok(()) => Poll::Pending,
@@ -155,27 +155,27 @@ impl Reading {
 
     /// Sends what can be sent now. A connection that takes no more may still bring the answer; an app that waits for the rest of
     /// a body that broke off will not.
-    fn poll_send(&mut self, context: &mut Context<'_>) -> Result<(), Broken> {
+    fn poll_send(&mut self, context: &mut Context<'_>) -> Result<(), Http1Error> {
         let Some(over) = &mut self.over else { return Ok(()) };
-        let Some(sending) = &mut over.sending else { return Ok(()) };
-        match sending.poll(&mut over.connection.stream, context) {
+        let Some(writer) = &mut over.writer else { return Ok(()) };
+        match writer.poll(&mut over.connection.stream, context) {
             Poll::Pending => {}
-            Poll::Ready(Ok(())) => over.sending = None,
-            Poll::Ready(Err(Unsent::Write(_))) => (over.sending, over.longest) = (None, None),
+            Poll::Ready(Ok(())) => over.writer = None,
+            Poll::Ready(Err(Unsent::Write(_))) => (over.writer, over.idle_limit) = (None, None),
             Poll::Ready(Err(Unsent::Body(error))) => {
                 self.over = None;
-                return Err(Broken::Request(error));
+                return Err(Http1Error::Request(error));
             }
         }
         Ok(())
     }
 
-    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Http1Error>>> {
         self.poll_send(context)?;
         let Some(over) = &mut self.over else { return Poll::Ready(None) };
         loop {
             match self.left.next(&mut over.connection.read)? {
-                Next::Piece(frame) => return Poll::Ready(Some(Ok(frame))),
+                Next::Decoded(frame) => return Poll::Ready(Some(Ok(frame))),
                 Next::Last(frame) => {
                     self.finish();
                     return Poll::Ready(frame.map(Ok));
@@ -185,54 +185,54 @@ impl Reading {
             if ready!(over.connection.poll_fill(context))? == 0 {
                 let is_whole = matches!(self.left, Left::UntilClose);
                 self.over = None;
-                return Poll::Ready((!is_whole).then_some(Err(Broken::Ended)));
+                return Poll::Ready((!is_whole).then_some(Err(Http1Error::Ended)));
             }
         }
     }
 
     /// All of the answer has come.
     fn finish(&mut self) {
-        let Some(Over { mut connection, sending, longest, rest }) = self.over.take() else { return };
+        let Some(Over { mut connection, writer, idle_limit, rest }) = self.over.take() else { return };
         // What follows an answer would be taken for the next one.
-        let Some(longest) = longest.filter(|_| connection.read.is_empty()) else { return };
+        let Some(idle_limit) = idle_limit.filter(|_| connection.read.is_empty()) else { return };
         // A little that is left of a large block holds all of it.
-        if connection.appetite > APPETITE.0 {
+        if connection.read_size > READ_BUFFER.0 {
             connection.read = BytesMut::new();
         }
-        match sending {
-            None => rest.take_back(connection, longest),
+        match writer {
+            None => rest.release(connection, idle_limit),
             // The app answered early, and may want the rest of the request all the same.
-            Some(sending) => drop(tokio::spawn(send_the_rest(sending, connection, longest, rest))),
+            Some(writer) => drop(tokio::spawn(send_the_rest(writer, connection, idle_limit, rest))),
         }
     }
 }
 
 /// Sends what is left of a request whose answer is over. An app that takes no more of it does not keep it for ever, with all
 /// that it holds.
-async fn send_the_rest(mut sending: Sending, mut connection: Box<Connection>, longest: Duration, rest: Arc<Resting>) {
+async fn send_the_rest(mut writer: RequestWriter, mut connection: Box<Connection>, idle_limit: Duration, rest: Arc<IdlePool>) {
     let mut before = None;
-    while before != Some(sending.written()) {
-        before = Some(sending.written());
-        let sent = poll_fn(|context| sending.poll(&mut connection.stream, context));
+    while before != Some(writer.written()) {
+        before = Some(writer.written());
+        let sent = poll_fn(|context| writer.poll(&mut connection.stream, context));
         match tokio::time::timeout(STALLED, sent).await {
-            Ok(Ok(())) if sending.is_whole() => return rest.take_back(connection, longest),
+            Ok(Ok(())) if writer.is_whole() => return rest.release(connection, idle_limit),
             Ok(_) => return,
             Err(_) => {}
         }
     }
 }
 
-impl Body for Receiving {
+impl Body for Http1ResponseBody {
     type Data = Bytes;
-    type Error = Broken;
+    type Error = Http1Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Http1Error>>> {
         match &mut *self {
             Self::Whole(reading) => reading.poll_next(context),
             Self::Early(take) => {
                 let next = ready!(take.poll_recv(context));
                 // The end is said: that nothing follows is not enough.
-                let frame = next.unwrap_or(Some(Err(Broken::Ended)));
+                let frame = next.unwrap_or(Some(Err(Http1Error::Ended)));
                 if frame.is_none() {
                     *self = Self::Ended;
                 }

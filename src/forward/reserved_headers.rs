@@ -2,12 +2,12 @@
 
 use http::{HeaderMap, HeaderName};
 
-use crate::folding;
+use crate::header_names;
 
 /// Removes identity and forwarding headers that the client sent, in every spelling that some server would
 /// read as one: CGI and its heirs map every character that is no letter or digit to the same one.
-pub(super) fn identity(headers: &mut HeaderMap) {
-    let suspects: Vec<HeaderName> = headers.keys().filter(|name| is_ours_to_say(name.as_str())).cloned().collect();
+pub(super) fn remove_reserved_headers(headers: &mut HeaderMap) {
+    let suspects: Vec<HeaderName> = headers.keys().filter(|name| is_reserved_header(name.as_str())).cloned().collect();
     for name in suspects {
         headers.remove(name);
     }
@@ -15,7 +15,7 @@ pub(super) fn identity(headers: &mut HeaderMap) {
 
 /// What begins with one of these speaks of the client: who it is, where it comes from, what it asked a proxy for.
 /// `proxy` is what CGI turns into `HTTP_PROXY`.
-const OURS_TO_SAY: &[&str] = &[
+const RESERVED_HEADERS: &[&str] = &[
     "x-forwarded",
     "x-auth-request",
     "x-evergate",
@@ -37,10 +37,10 @@ const OURS_TO_SAY: &[&str] = &[
 ];
 
 /// Whether a header is one that only we may send. Header names are lower case in `http`.
-pub fn is_ours_to_say(name: &str) -> bool {
+pub fn is_reserved_header(name: &str) -> bool {
     // Nearly every header is told by its first letter.
     matches!(name.as_bytes(), [b'x' | b'f' | b'e' | b'c' | b's' | b'r' | b't' | b'p', ..])
-        && OURS_TO_SAY.iter().any(|own| folding::begins(name, own))
+        && RESERVED_HEADERS.iter().any(|own| header_names::has_prefix(name, own))
 }
 
 #[cfg(test)]
@@ -65,6 +65,7 @@ mod tests {
             "x-forwarded",
             "x-request-id",
             "x_forwarded-preferred_username",
+            "evergate-response",
             "evergate-answer",
             "client-cert",
             "client-cert-chain",
@@ -76,12 +77,12 @@ mod tests {
             "x-original-url",
         ] {
             let mut headers = HeaderMap::from_iter([(spoof.parse::<HeaderName>().unwrap(), "admin".parse().unwrap())]);
-            identity(&mut headers);
+            remove_reserved_headers(&mut headers);
             assert!(headers.is_empty(), "{spoof}");
         }
         for own in ["x-forwardeduser", "x-custom", "x-requested-with", "from", "authorization", "x-realip", "expect", "etag"] {
             let mut headers = HeaderMap::from_iter([(own.parse::<HeaderName>().unwrap(), "v".parse().unwrap())]);
-            identity(&mut headers);
+            remove_reserved_headers(&mut headers);
             assert_eq!(headers.len(), 1, "{own}");
         }
     }

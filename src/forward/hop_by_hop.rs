@@ -2,10 +2,10 @@
 
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 
-use super::{MARK, websocket::is_websocket};
+use super::{OLD_RESPONSE_MARK, RESPONSE_MARK, websocket::is_websocket};
 
 /// Whether a header is one hop's own by its name.
-fn is_hops_own(name: &HeaderName) -> bool {
+fn is_hop_by_hop(name: &HeaderName) -> bool {
     matches!(
         name.as_str(),
         "connection"
@@ -23,19 +23,21 @@ fn is_hops_own(name: &HeaderName) -> bool {
 
 /// Whether a header says where a message ends, whom it is for, or is one hop's own: with another value, or without it, the
 /// message would be another one.
-pub fn frames(name: &HeaderName) -> bool {
-    is_hops_own(name) || *name == header::CONTENT_LENGTH || *name == header::HOST
+pub fn is_framing_header(name: &HeaderName) -> bool {
+    is_hop_by_hop(name) || *name == header::CONTENT_LENGTH || *name == header::HOST
 }
 
 /// Removes the hop's own headers and those that `Connection` lists. Identity headers of ours are added after
 /// this, so naming them in `Connection` does not help a client (CV: `Connection: X-Forwarded-User`).
 pub(super) fn remove(headers: &mut HeaderMap) {
-    remove_all(headers, is_hops_own);
+    remove_all(headers, is_hop_by_hop);
 }
 
-/// The same for an answer, which keeps the announcement of its trailers, and may not bear the mark of ours.
+/// The same for an answer, which keeps the announcement of its trailers, and may not bear the mark of own_headers.
 pub(super) fn remove_from_answer(headers: &mut HeaderMap) {
-    remove_all(headers, |name| (is_hops_own(name) && *name != header::TRAILER) || *name == MARK);
+    remove_all(headers, |name| {
+        (is_hop_by_hop(name) && *name != header::TRAILER) || *name == RESPONSE_MARK || *name == OLD_RESPONSE_MARK
+    });
 }
 
 /// Removes what speaks of a body, from an answer that has none.
@@ -84,7 +86,7 @@ pub(super) enum Upgrade {
 impl Upgrade {
     /// What a request wants, of WebSocket and `others`. What an app and its client make of any other protocol is theirs alone, so
     /// that a route must name it; the request is sent on without the wish (RFC 9110 section 7.8).
-    pub(super) fn wanted<B>(request: &Request<B>, others: &[String]) -> Option<Self> {
+    pub(super) fn requested<B>(request: &Request<B>, others: &[String]) -> Option<Self> {
         if is_extended_connect(request.method(), request.extensions()) {
             return Some(Self::Stream);
         }
@@ -104,7 +106,7 @@ impl Upgrade {
     }
 
     /// Asks the upstream for it, in HTTP/1.1. `key` is random: RFC 6455 section 4.1 wants one, and in HTTP/2 nobody sends it.
-    pub(super) fn ask(&self, method: &mut Method, headers: &mut HeaderMap, key: impl FnOnce() -> HeaderValue) {
+    pub(super) fn write_to_upstream(&self, method: &mut Method, headers: &mut HeaderMap, key: impl FnOnce() -> HeaderValue) {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         match self {
             Self::Connection(protocol) => {
@@ -119,7 +121,7 @@ impl Upgrade {
     }
 
     /// Grants it to the client, as the upstream did to us.
-    pub(super) fn grant<B>(&self, response: &mut Response<B>, protocol: &HeaderValue) {
+    pub(super) fn accept<B>(&self, response: &mut Response<B>, protocol: &HeaderValue) {
         match self {
             Self::Connection(_) => {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
@@ -175,7 +177,7 @@ mod tests {
             let mut request = Request::new(());
             *request.version_mut() = version;
             *request.headers_mut() = headers(lines);
-            Upgrade::wanted(&request, &["tcp".to_owned()]).is_some()
+            Upgrade::requested(&request, &["tcp".to_owned()]).is_some()
         };
         assert!(wanted(Version::HTTP_11, &[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")]));
         assert!(!wanted(Version::HTTP_11, &[("connection", "keep-alive"), ("upgrade", "websocket")]));

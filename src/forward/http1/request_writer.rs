@@ -13,8 +13,8 @@ use hyper::body::Body;
 use tokio::io::AsyncWriteExt;
 
 use super::{
-    head::{self, Framed},
-    stream::Stream,
+    head::{self, RequestFraming},
+    transport::Stream,
 };
 use crate::forward::Outgoing;
 
@@ -23,7 +23,7 @@ const SMALL: usize = 8 * 1024;
 
 /// What is still to be sent of a request.
 #[derive(Debug)]
-pub(in crate::forward) struct Sending {
+pub(in crate::forward) struct RequestWriter {
     outgoing: Box<Outgoing>,
     /// Goes first.
     ready: BytesMut,
@@ -31,7 +31,7 @@ pub(in crate::forward) struct Sending {
     piece: Bytes,
     after: &'static [u8],
     /// What is still to come of the body.
-    framed: Framed,
+    framed: RequestFraming,
     /// Part of the body is among what was or is to be written.
     has_taken: bool,
     has_begun: bool,
@@ -51,17 +51,17 @@ pub(super) enum Unsent {
     Write(io::Error),
 }
 
-impl Sending {
+impl RequestWriter {
     /// A request, framed as its body is.
     pub(in crate::forward) fn new(outgoing: Box<Outgoing>) -> Self {
         let framed = match (outgoing.body.is_end_stream(), outgoing.body.size_hint().exact()) {
-            (true, _) => Framed::Nothing,
-            (false, Some(length)) => Framed::Length(length),
-            (false, None) => Framed::Chunked,
+            (true, _) => RequestFraming::Nothing,
+            (false, Some(length)) => RequestFraming::Length(length),
+            (false, None) => RequestFraming::Chunked,
         };
         let mut ready = BytesMut::new();
-        let Outgoing { head, ours, .. } = &*outgoing;
-        let lines = head.headers.iter().chain(ours.iter().map(|(name, value)| (name, value)));
+        let Outgoing { head, own_headers, .. } = &*outgoing;
+        let lines = head.headers.iter().chain(own_headers.iter().map(|(name, value)| (name, value)));
         let target = head.uri.path_and_query().map_or("/", |path| path.as_str());
         head::write(&mut ready, &head.method, target, lines, framed);
         Self {
@@ -110,7 +110,7 @@ impl Sending {
 
     /// Whether all of it has been sent.
     pub(super) fn is_whole(&self) -> bool {
-        self.framed == Framed::Nothing && !self.has_bytes() && !self.is_held_back
+        self.framed == RequestFraming::Nothing && !self.has_bytes() && !self.is_held_back
     }
 
     fn has_bytes(&self) -> bool {
@@ -135,7 +135,11 @@ impl Sending {
     fn poll_all(&mut self, stream: &mut Stream, context: &mut Context<'_>) -> Poll<Result<(), Unsent>> {
         loop {
             // A short body goes out with its head.
-            if self.framed != Framed::Nothing && self.ready.len() < SMALL && self.piece.is_empty() && self.after.is_empty() {
+            if self.framed != RequestFraming::Nothing
+                && self.ready.len() < SMALL
+                && self.piece.is_empty()
+                && self.after.is_empty()
+            {
                 match Pin::new(&mut self.outgoing.body).poll_frame(context) {
                     Poll::Ready(Some(Ok(frame))) => {
                         if let Ok(data) = frame.into_data() {
@@ -191,17 +195,17 @@ impl Sending {
     fn take(&mut self, data: Bytes) -> Result<(), Unsent> {
         self.has_taken = true;
         match &mut self.framed {
-            Framed::Length(left) => match left.checked_sub(data.len() as u64) {
+            RequestFraming::Length(left) => match left.checked_sub(data.len() as u64) {
                 Some(less) => *left = less,
                 None => return Err(Unsent::Body("it is longer than it says".into())),
             },
             // An empty chunk would be the last one.
-            Framed::Chunked if data.is_empty() => {}
-            Framed::Chunked => {
+            RequestFraming::Chunked if data.is_empty() => {}
+            RequestFraming::Chunked => {
                 self.ready.extend_from_slice(format!("{:x}\r\n", data.len()).as_bytes());
                 self.after = b"\r\n";
             }
-            Framed::Nothing => return Err(Unsent::Body("it is longer than it says".into())),
+            RequestFraming::Nothing => return Err(Unsent::Body("it is longer than it says".into())),
         }
         if data.len() <= SMALL {
             self.ready.extend_from_slice(&data);
@@ -214,10 +218,10 @@ impl Sending {
 
     /// Ends the body.
     fn finish(&mut self) -> Result<(), Unsent> {
-        match std::mem::replace(&mut self.framed, Framed::Nothing) {
-            Framed::Length(0) | Framed::Nothing => {}
-            Framed::Length(_) => return Err(Unsent::Body("it is shorter than it says".into())),
-            Framed::Chunked => self.ready.extend_from_slice(b"0\r\n\r\n"),
+        match std::mem::replace(&mut self.framed, RequestFraming::Nothing) {
+            RequestFraming::Length(0) | RequestFraming::Nothing => {}
+            RequestFraming::Length(_) => return Err(Unsent::Body("it is shorter than it says".into())),
+            RequestFraming::Chunked => self.ready.extend_from_slice(b"0\r\n\r\n"),
         }
         self.has_taken = true;
         Ok(())

@@ -8,14 +8,14 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use super::Lines;
+use super::OwnHeaders;
 use crate::address::Origin;
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-pub(super) fn tell(headers: &mut HeaderMap, ours: &mut Lines, origin: &Origin) {
+pub(super) fn write_forwarding_headers(headers: &mut HeaderMap, own_headers: &mut OwnHeaders, origin: &Origin) {
     let chain = if origin.chain.is_empty() { std::slice::from_ref(&origin.client) } else { &origin.chain };
     let mut addresses = String::with_capacity(16 * chain.len());
     let mut forwarded = String::with_capacity(32 * chain.len() + origin.host.len() + 32);
@@ -44,12 +44,12 @@ pub(super) fn tell(headers: &mut HeaderMap, ours: &mut Lines, origin: &Origin) {
     forwarded.push_str(origin.scheme.as_str());
     for (name, value) in [(FOR, addresses), (header::FORWARDED, forwarded)] {
         if let Ok(value) = HeaderValue::try_from(value) {
-            ours.push((name, value));
+            own_headers.push((name, value));
         }
     }
-    ours.push((PROTO, HeaderValue::from_static(origin.scheme.as_str())));
+    own_headers.push((PROTO, HeaderValue::from_static(origin.scheme.as_str())));
     if let Ok(host) = HeaderValue::from_str(&origin.host) {
-        ours.push((HOST, host.clone()));
+        own_headers.push((HOST, host.clone()));
         headers.insert(header::HOST, host);
     }
 }
@@ -82,10 +82,14 @@ mod tests {
 
     #[test]
     fn the_origin_is_told_in_both_forms() {
-        let (mut headers, mut ours) = (HeaderMap::new(), Lines::new());
+        let (mut headers, mut own_headers) = (HeaderMap::new(), OwnHeaders::new());
         let chain = vec!["2001:db8::1".parse().unwrap(), "10.0.0.1".parse().unwrap()];
-        tell(&mut headers, &mut ours, &Origin { client: chain[0], scheme: Scheme::Https, host: "app.example".into(), chain });
-        headers.extend(ours);
+        write_forwarding_headers(
+            &mut headers,
+            &mut own_headers,
+            &Origin { client: chain[0], scheme: Scheme::Https, host: "app.example".into(), chain },
+        );
+        headers.extend(own_headers);
         assert_eq!(headers[FOR], "2001:db8::1, 10.0.0.1");
         assert_eq!(headers[header::FORWARDED], "for=\"[2001:db8::1]\", for=10.0.0.1;host=\"app.example\";proto=https");
         assert_eq!(
