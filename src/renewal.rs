@@ -1,13 +1,22 @@
-//! The renewal of grants: what Evergate is for.
+//! Token refresh, the renewal of grants: what Evergate is for.
 //!
-//! A visitor's grant goes in, and one whose tokens are good enough comes out, or the reason why not. Among all
-//! tasks and all replicas exactly one presents a refresh token, and nothing that goes wrong on the way (a
-//! client that leaves, a provider or a store that is away, a process that dies) logs anybody out.
+//! A visitor's grant goes in, and one whose tokens are good enough comes out, or the reason why not. Among all tasks and all replicas
+//! exactly one presents a refresh token, and nothing that goes wrong (a client that leaves, a provider or a store that is away, a
+//! process that dies) logs anybody out.
 //!
-//! [`decision`] says whether to renew, [`classify`] what an answer means; both are pure. [`attempt`] is one
-//! renewal from intent to outcome, [`flight`] makes it one per process, [`pending`] keeps what the store does not
-//! take yet, [`knowledge`] is what renewals have shown for good. [`breaker`] keeps a provider in trouble
-//! from being hammered, [`slots`] one at its limit from being asked for more; [`health`] is what renewals show of it. [`missing_key`] is what becomes of a grant without its key.
+//! | module | what it does |
+//! |---|---|
+//! | [`decision`] | decides what to do for a request; pure |
+//! | [`recovery`] | decides whether a token may be presented again after an expired lease; pure |
+//! | [`classify`] | says what a failed token response means; pure |
+//! | [`attempt`], [`outcome`] | one attempt, from the intent to its outcome |
+//! | [`flight`] | single-flight: one attempt for a grant in a process |
+//! | [`pending`] | keeps writes that the store does not take yet, and retries them |
+//! | [`breaker`] | circuit breaker: pauses calls to a provider that fails |
+//! | [`slots`] | rate limit: how many calls are made concurrently |
+//! | [`health`] | health probes, and what failures mean for everybody |
+//! | [`knowledge`] | what token refreshes have shown of the provider, kept in the store |
+//! | [`missing_key`] | grants whose encryption key is lost |
 
 mod attempt;
 mod breaker;
@@ -19,6 +28,7 @@ mod knowledge;
 mod missing_key;
 mod outcome;
 mod pending;
+mod recovery;
 mod slots;
 
 use std::{
@@ -42,9 +52,9 @@ use crate::{
 
 use breaker::Breaker;
 pub use breaker::ClientStanding;
-use decision::{Decision, Fallback, LiveOut};
+use decision::{Decision, RemainingUse};
 use flight::Flights;
-use knowledge::Learnt;
+use knowledge::Observed;
 use pending::Pending;
 use slots::Slots;
 
@@ -61,13 +71,13 @@ pub struct Settings {
     pub max_concurrent: usize,
 }
 
-/// How long a request waits for a renewal.
-pub const HARD_WAIT: Duration = Duration::from_secs(8);
+/// How long a request waits for a blocking refresh.
+pub const BLOCKING_WAIT: Duration = Duration::from_secs(8);
 
-/// A request that cannot be served now is to come again after this long at the least.
-const SOON: Duration = Duration::from_secs(1);
+/// The shortest `Retry-After` of a request that cannot be served now.
+const MIN_RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// A request that waits for a provider at its limit asks again after this long at the least.
+/// The shortest pause of a request that waits for a provider at its rate limit.
 const SHORTEST_WAIT: Duration = Duration::from_millis(100);
 
 /// The engine of one process. Cloning shares it.
@@ -86,7 +96,7 @@ struct Engine {
     slots: Slots,
     tasks: TaskTracker,
     draining: AtomicBool,
-    learnt: Mutex<Learnt>,
+    observed: Mutex<Observed>,
     pending: Pending,
     looking: tokio::sync::Mutex<()>,
     /// When the log was last told of a renewal that could not be verified.
@@ -115,7 +125,7 @@ pub enum Unusable {
     Unavailable(Duration),
 }
 
-/// Refresh tokens that are about to die for want of use are looked for this often, and so many at once.
+/// How often refresh tokens near their idle expiry are looked for, and how many are refreshed then.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_BATCH: i64 = 200;
 
@@ -134,7 +144,7 @@ impl Renewer {
             slots,
             tasks: TaskTracker::new(),
             draining: AtomicBool::new(false),
-            learnt: Mutex::default(),
+            observed: Mutex::default(),
             pending: Pending::default(),
             looking: tokio::sync::Mutex::default(),
             unverified_told_at: Mutex::default(),
@@ -151,7 +161,7 @@ impl Renewer {
         self.0.breaker.in_trouble(self.0.clock.now())
     }
 
-    /// The same grant if its tokens are fresh enough, or renewed, or served on.
+    /// Returns the grant as it is if its tokens are fresh enough, or refreshed, or to be served stale.
     ///
     /// # Errors
     /// [`Unusable`].
@@ -165,15 +175,11 @@ impl Renewer {
         }
         let now = engine.clock.now();
         match decision::decide(&grant, &engine.settings, now, engine.breaker.in_trouble(now)) {
-            Decision::Serve => Ok(Usable { grant, stale: false }),
-            Decision::ServeStale => Ok(Usable { grant, stale: true }),
-            Decision::ServeAndRenew => {
-                engine.start_unless_paused(&grant);
-                Ok(Usable { grant, stale: false })
-            }
-            Decision::ServeStaleAndRenew => {
-                engine.start_unless_paused(&grant);
-                Ok(Usable { grant, stale: true })
+            Decision::Serve { stale, refresh } => {
+                if refresh {
+                    engine.start_unless_paused(&grant);
+                }
+                Ok(Usable { grant, stale })
             }
             Decision::Expired => {
                 Box::pin(engine.record_expiry(&grant)).await;
@@ -181,24 +187,24 @@ impl Renewer {
             }
             Decision::Refused => Err(Unusable::Refused),
             Decision::SignInAgain(reason) => Box::pin(engine.without_grant(grant, reason)).await,
-            Decision::RenewFirst => {
+            Decision::RefreshFirst => {
                 let outcome = if engine.may_be_waited_for(&grant) {
                     // The renewal goes on when the wait is over, or the client: it belongs to no request.
-                    match Box::pin(tokio::time::timeout(HARD_WAIT, engine.renewed(&grant))).await {
+                    match Box::pin(tokio::time::timeout(BLOCKING_WAIT, engine.renewed(&grant))).await {
                         Ok(outcome) => outcome,
                         Err(_) => Box::pin(engine.look_once_more(&grant)).await,
                     }
                 } else {
-                    Outcome::Unavailable(SOON)
+                    Outcome::Unavailable(MIN_RETRY_AFTER)
                 };
                 Box::pin(engine.after(grant, outcome)).await
             }
         }
     }
 
-    /// Renews, for ever, the grants whose refresh token would die soon for want of use though somebody uses them: those
-    /// of which the provider told how long it lives. Idle grants are left to die.
-    pub async fn keep_alive(&self) {
+    /// Refreshes, for as long as it runs, the grants in use whose refresh token would soon reach its idle expiry: those of which
+    /// the provider tells how long it lives. Grants that nobody uses are left to expire.
+    pub async fn refresh_before_idle_expiry(&self) {
         let engine = &self.0;
         loop {
             tokio::time::sleep(KEEP_ALIVE).await;
@@ -271,8 +277,8 @@ impl Engine {
         loop {
             let outcome = self.start(grant).outcome().await;
             let Outcome::Busy(wait) = outcome else { return outcome };
-            let refused = decision::without_renewal(grant, &self.settings, self.clock.now()) == Fallback::Refuse;
-            if !refused || wait >= HARD_WAIT {
+            let refused = decision::remaining_use(grant, &self.settings, self.clock.now()) == RemainingUse::None;
+            if !refused || wait >= BLOCKING_WAIT {
                 return outcome;
             }
             tokio::time::sleep(wait.max(SHORTEST_WAIT)).await;
@@ -285,7 +291,7 @@ impl Engine {
         self.flights.was_waited_for(grant.id);
         match self.store.grant(grant.id).await {
             Ok(Some(newer)) if newer.ended.is_none() && newer.generation > grant.generation => Outcome::Renewed(Arc::new(newer)),
-            Ok(Some(_) | None) | Err(_) => Outcome::Unavailable(SOON),
+            Ok(Some(_) | None) | Err(_) => Outcome::Unavailable(MIN_RETRY_AFTER),
         }
     }
 
@@ -294,9 +300,9 @@ impl Engine {
         let refused = match outcome {
             Outcome::Renewed(grant) if grant.unverified_since.is_none() => return Ok(Usable { grant, stale: false }),
             Outcome::Renewed(unverified) => {
-                return match decision::without_renewal(&unverified, &self.settings, self.clock.now()) {
-                    Fallback::Serve | Fallback::ServeStale => Ok(Usable { grant: unverified, stale: true }),
-                    Fallback::Refuse => Err(Unusable::Unavailable(SOON)),
+                return match decision::remaining_use(&unverified, &self.settings, self.clock.now()) {
+                    RemainingUse::Live | RemainingUse::Grace => Ok(Usable { grant: unverified, stale: true }),
+                    RemainingUse::None => Err(Unusable::Unavailable(MIN_RETRY_AFTER)),
                 };
             }
             Outcome::Gone => return Err(Unusable::Gone),
@@ -311,21 +317,22 @@ impl Engine {
                 }
                 Unusable::Refused
             }
-            Outcome::Busy(wait) | Outcome::Unavailable(wait) => Unusable::Unavailable(wait.max(SOON)),
+            Outcome::Busy(wait) | Outcome::Unavailable(wait) => Unusable::Unavailable(wait.max(MIN_RETRY_AFTER)),
         };
-        match decision::without_renewal(&grant, &self.settings, self.clock.now()) {
-            Fallback::Serve => Ok(Usable { grant, stale: false }),
-            Fallback::ServeStale => Ok(Usable { grant, stale: true }),
-            Fallback::Refuse => Err(refused),
+        match decision::remaining_use(&grant, &self.settings, self.clock.now()) {
+            RemainingUse::Live => Ok(Usable { grant, stale: false }),
+            RemainingUse::Grace => Ok(Usable { grant, stale: true }),
+            RemainingUse::None => Err(refused),
         }
     }
 
     /// What a request is told whose grant has ended.
     async fn without_grant(self: &Arc<Self>, grant: Arc<Grant>, reason: EndReason) -> Result<Usable, Unusable> {
-        match decision::live_out(reason, &grant, &self.settings, self.clock.now()) {
-            LiveOut::Serve => Ok(Usable { grant, stale: false }),
-            LiveOut::UnlessTheProviderAnswers if !self.provider_answers(&grant).await => Ok(Usable { grant, stale: true }),
-            LiveOut::UnlessTheProviderAnswers | LiveOut::Over => Err(Unusable::SignInAgain(reason)),
+        match decision::remaining_use_after_end(reason, &grant, &self.settings, self.clock.now()) {
+            RemainingUse::Live => Ok(Usable { grant, stale: false }),
+            // Nobody is sent to a provider that is away.
+            RemainingUse::Grace if !self.provider_answers(&grant).await => Ok(Usable { grant, stale: true }),
+            RemainingUse::Grace | RemainingUse::None => Err(Unusable::SignInAgain(reason)),
         }
     }
 

@@ -73,9 +73,9 @@ impl Background {
         let this = all.clone();
         spawn(Box::pin(async move { this.visitors.cut_ended_connections().await }));
         let this = all.clone();
-        spawn(Box::pin(async move { this.keep_house().await }));
+        spawn(Box::pin(async move { this.run_housekeeping().await }));
         let this = all.clone();
-        spawn(Box::pin(async move { this.renewer.keep_alive().await }));
+        spawn(Box::pin(async move { this.renewer.refresh_before_idle_expiry().await }));
         // Not cancelled but told: what was noted and seen last is still written.
         let (store, told) = (all.store.clone(), stop.clone());
         tracker.spawn(async move { store.write_history(told).await });
@@ -131,7 +131,7 @@ impl Background {
         }
     }
 
-    async fn keep_house(&self) {
+    async fn run_housekeeping(&self) {
         loop {
             self.metrics.provider_ready(self.provider.is_ready());
             match self.store.counts().await {

@@ -9,11 +9,13 @@ use tokio::sync::broadcast;
 
 use super::{
     Engine, Outcome,
-    breaker::Admission,
-    classify::Class,
-    decision::{self, Fallback, Recovery, pause, recover},
-    outcome::{Asked, Presentation},
+    breaker::CallKind,
+    classify::FailureClass,
+    decision::{self, RemainingUse, pause},
+    outcome::{CallTiming, Presentation},
     pending::Write,
+    recovery::{self, Plan, Recovery, recover},
+    slots::Slot,
 };
 use crate::{
     backoff::back_off,
@@ -28,34 +30,34 @@ use crate::{
 
 /// Time for what is asked before, and for saving, around the longest token call. The lease covers all three.
 pub(super) const SAVING: Duration = Duration::from_secs(15);
-/// While another replica holds the intent, its row is read again after this long even if nothing is heard.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
-/// So many times it is waited for before it is looked whether its holder lives, each time.
-const ROUNDS_TO_LOOK: u32 = 4;
+/// While another replica holds the intent, its row is read again after this long even without an announcement.
+const RECHECK: Duration = Duration::from_millis(250);
+/// After so many rounds of waiting, each time, it is checked whether the holder lives.
+const ROUNDS_TO_CHECK: u32 = 4;
 
 /// A token is presented no later than this after its intent: well before the replica can be taken for dead.
-const LATEST: Duration = Duration::from_secs(3);
-/// So often a token of unknown fate is asked about in vain.
-const MOST_QUESTIONS: i64 = 12;
-/// And between these pauses, which grow.
-const QUESTION_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+const MAX_INTENT_AGE: Duration = Duration::from_secs(3);
+/// After so many presentations a token of unknown fate is not asked about any more.
+const MAX_INTROSPECTIONS: i64 = 12;
+/// The shortest and the longest pause between introspections.
+const INTROSPECTION_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
-/// How a refresh token comes to be presented.
+/// How a refresh token is presented.
 #[derive(Clone, Copy)]
-enum Approach {
-    /// As one that nobody has presented.
+enum TokenUse {
+    /// For the first time.
     First,
     /// Again, after an attempt that had no outcome.
     Again(Followed),
-    /// Again, if introspection says that it is still good.
+    /// Again, if introspection says that it is still active.
     IfActive(Followed),
 }
 
-impl Approach {
+impl TokenUse {
     fn follows(self) -> Option<Followed> {
         match self {
             Self::First => None,
-            Self::Again(followed) | Self::IfActive(followed) => Some(followed),
+            Self::Again(expired) | Self::IfActive(expired) => Some(expired),
         }
     }
 
@@ -64,6 +66,16 @@ impl Approach {
         let within = self.follows()?.within?;
         Some(within.saturating_sub(grant.presented_ago.unwrap_or_default()))
     }
+}
+
+/// What becomes of a token whose last attempt's lease expired.
+enum Recovered {
+    /// It is presented in this way.
+    Use(TokenUse),
+    /// Its grant has ended: nobody will know its fate.
+    Abandoned,
+    /// It cannot be decided yet; to be tried again after this long.
+    NotYet(Duration),
 }
 
 impl Engine {
@@ -85,65 +97,77 @@ impl Engine {
     }
 
     async fn try_renew(self: &Arc<Self>, id: GrantId, generation: i64) -> Result<Outcome, StoreError> {
-        let mut changes = self.store.changes();
-        let mut rounds = 0;
+        let (mut changes, mut rounds) = (self.store.changes(), 0);
         loop {
             let Some(grant) = self.store.grant(id).await?.map(Arc::new) else { return Ok(Outcome::Gone) };
-            if grant.ended.is_some() {
-                return Ok(Outcome::Ended(grant));
-            }
-            if grant.missing_key.is_some() {
+            let token_use = match recovery::plan(&grant, generation) {
+                Plan::Ended => return Ok(Outcome::Ended(grant)),
+                Plan::Renewed => return Ok(Outcome::Renewed(grant)),
                 // No intent is written for a token that cannot be presented.
-                return Ok(Outcome::Unavailable(LOOK_AGAIN));
-            }
-            if grant.generation > generation {
-                return Ok(Outcome::Renewed(grant));
-            }
-            let approach = match grant.intent {
-                None => Approach::First,
-                Some(intent) if !intent.lapsed => {
+                Plan::KeyMissing => return Ok(Outcome::Unavailable(RECHECK)),
+                Plan::WaitFor(attempt) => {
                     rounds += 1;
-                    self.wait_for_owner(&mut changes, id, intent.attempt, rounds).await?;
+                    self.wait_for_holder(&mut changes, id, attempt, rounds).await?;
                     continue;
                 }
-                // Whether it can be asked about is known once the provider has been found.
-                Some(_) if !self.provider.is_ready() => return Ok(Outcome::Unavailable(LOOK_AGAIN)),
-                Some(intent) => match recover(self.rotation(&grant).await?, &grant, self.provider.introspects()) {
-                    Recovery::Reuse(within) => Approach::Again(Followed { attempt: intent.attempt, within }),
-                    Recovery::Introspect => Approach::IfActive(Followed { attempt: intent.attempt, within: None }),
-                    Recovery::Settle(wait) => return Ok(Outcome::Unavailable(wait)),
-                    Recovery::GiveUp => {
-                        self.give_up(&grant, intent.attempt).await?;
-                        continue;
-                    }
+                Plan::RetryAfter(attempt) => match self.recover(&grant, attempt).await? {
+                    Recovered::Use(token_use) => token_use,
+                    Recovered::Abandoned => continue,
+                    Recovered::NotYet(wait) => return Ok(Outcome::Unavailable(wait)),
                 },
+                Plan::Present => TokenUse::First,
             };
-            if let Some(wait) = pause(&grant, self.clock.now()) {
-                return Ok(self.paused(&grant, wait));
-            }
-            let Some(_slot) = self.slots.acquire().await else { return Ok(Outcome::Unavailable(LOOK_AGAIN)) };
-            if self.draining.load(Ordering::Acquire) {
-                return Ok(Outcome::Unavailable(LOOK_AGAIN));
-            }
-            match self.breaker.enter(self.clock.now(), approach.window(&grant)) {
-                Ok(Admission::Normal) => {}
-                Ok(Admission::HalfOpenProbe) => {
-                    if let Some(wait) = self.probe_provider(&grant).await {
-                        return Ok(self.told_to_wait(wait));
-                    }
-                }
-                Err(wait) => return Ok(self.told_to_wait(wait)),
-            }
-            if let Some(outcome) = self.attempt(&grant, approach).await? {
+            let _slot = match self.ask_to_call(&grant, token_use).await {
+                Ok(slot) => slot,
+                Err(outcome) => return Ok(outcome),
+            };
+            if let Some(outcome) = self.attempt(&grant, token_use).await? {
                 return Ok(outcome);
             }
         }
     }
 
+    /// Decides on the token of an attempt whose lease expired, by what is known of the provider.
+    async fn recover(self: &Arc<Self>, grant: &Grant, attempt: AttemptId) -> Result<Recovered, StoreError> {
+        if !self.provider.is_ready() {
+            // Whether it introspects is known once it has been found.
+            return Ok(Recovered::NotYet(RECHECK));
+        }
+        Ok(match recover(self.rotation(grant).await?, grant, self.provider.introspects()) {
+            Recovery::Reuse(within) => Recovered::Use(TokenUse::Again(Followed { attempt, within })),
+            Recovery::Introspect => Recovered::Use(TokenUse::IfActive(Followed { attempt, within: None })),
+            Recovery::Settle(wait) => Recovered::NotYet(wait),
+            Recovery::GiveUp => {
+                self.abandon_attempt(grant, attempt).await?;
+                Recovered::Abandoned
+            }
+        })
+    }
+
+    /// Asks for a call to the provider: the grant is not backing off, a slot is free, this process is not draining, and the circuit
+    /// breaker lets it pass.
+    async fn ask_to_call(self: &Arc<Self>, grant: &Grant, token_use: TokenUse) -> Result<Slot<'_>, Outcome> {
+        if let Some(wait) = pause(grant, self.clock.now()) {
+            return Err(self.paused(grant, wait));
+        }
+        let slot = self.slots.acquire().await.ok_or(Outcome::Unavailable(RECHECK))?;
+        if self.draining.load(Ordering::Acquire) {
+            return Err(Outcome::Unavailable(RECHECK));
+        }
+        match self.breaker.enter(self.clock.now(), token_use.window(grant)) {
+            Ok(CallKind::Normal) => Ok(slot),
+            Ok(CallKind::HalfOpenProbe) => match self.probe_provider(grant).await {
+                Some(wait) => Err(self.told_to_wait(wait)),
+                None => Ok(slot),
+            },
+            Err(wait) => Err(self.told_to_wait(wait)),
+        }
+    }
+
     /// Writes the intent and presents the refresh token. `None`: somebody else was faster.
-    async fn attempt(self: &Arc<Self>, grant: &Grant, approach: Approach) -> Result<Option<Outcome>, StoreError> {
+    async fn attempt(self: &Arc<Self>, grant: &Grant, token_use: TokenUse) -> Result<Option<Outcome>, StoreError> {
         let (id, attempt, lease) = (grant.id, AttemptId::random(), self.provider.token_timeout() + SAVING);
-        let token = match self.store.begin_renewal(id, attempt, grant.generation, lease, approach.follows()).await {
+        let token = match self.store.begin_renewal(id, attempt, grant.generation, lease, token_use.follows()).await {
             Ok(Some(token)) => token,
             Ok(None) => {
                 self.breaker.withdrawn();
@@ -152,24 +176,24 @@ impl Engine {
             Err(error) => {
                 self.breaker.withdrawn();
                 if !error.nothing_was_written() {
-                    self.give_back(id, attempt);
+                    self.release_intent(id, attempt);
                 }
                 return Err(error);
             }
         };
         let begun = Stopwatch::start();
-        if let Approach::IfActive(_) = approach
+        if let TokenUse::IfActive(_) = token_use
             && let Some(outcome) = self.introspect(grant, attempt, &token).await?
         {
             return Ok(Some(outcome));
         }
-        if begun.elapsed() > LATEST {
+        if begun.elapsed() > MAX_INTENT_AGE {
             // This process stood still, or introspection took long: by now others may take it for dead, and its intent over.
             self.breaker.withdrawn();
-            self.write(id, attempt, Write::Release(None, None)).await?;
-            return Ok(Some(Outcome::Unavailable(LOOK_AGAIN)));
+            self.save_with_retry(id, attempt, Write::Release(None, None)).await?;
+            return Ok(Some(Outcome::Unavailable(RECHECK)));
         }
-        let is_repeated = approach.follows().is_some();
+        let is_repeated = token_use.follows().is_some();
         let presented_ago = grant.presented_ago.filter(|_| is_repeated).unwrap_or_default();
         let presentation = Presentation { grant, attempt, is_repeated, presented_ago };
         self.present(presentation, &token).await.map(Some)
@@ -181,7 +205,7 @@ impl Engine {
         let result = self.provider.refresh(refresh_token).await;
         let took = timer.finish();
         match result {
-            Ok(answer) => self.keep(presentation, refresh_token, answer, Asked { at: asked_at, took }).await,
+            Ok(answer) => self.keep(presentation, refresh_token, answer, CallTiming { at: asked_at, took }).await,
             Err(failure) => self.fail(presentation, &failure, took).await,
         }
     }
@@ -197,7 +221,7 @@ impl Engine {
         let told = self.provider.introspect(refresh_token).await;
         let took = timer.finish();
         let note = |reason: &str| {
-            let event = Event::renewal(grant, self.clock.now(), Class::Ambiguous.as_str(), reason);
+            let event = Event::renewal(grant, self.clock.now(), FailureClass::Ambiguous.as_str(), reason);
             self.store.note(Event { duration: Some(took), ..event });
         };
         match told {
@@ -214,35 +238,35 @@ impl Engine {
             Introspection::Unavailable(why) => {
                 let now = self.clock.now();
                 tracing::debug!(grant.id = %grant.id, error = why, "a refresh token of unknown fate cannot be asked about now");
-                // Asked again for as long as its user can be served meanwhile. It says nothing of the token endpoint, and so
+                // CallTiming again for as long as its user can be served meanwhile. It says nothing of the token endpoint, and so
                 // nothing to the breaker.
-                let is_served = decision::without_renewal(grant, &self.settings, now) != Fallback::Refuse;
-                if is_served && grant.presented < MOST_QUESTIONS {
+                let is_served = decision::remaining_use(grant, &self.settings, now) != RemainingUse::None;
+                if is_served && grant.presented < MAX_INTROSPECTIONS {
                     self.breaker.withdrawn();
                     let times = u32::try_from(grant.presented).unwrap_or(0);
-                    let pause = back_off(times, QUESTION_PAUSE.0, QUESTION_PAUSE.1);
-                    self.write(grant.id, attempt, Write::Lapse(Some(now.plus(pause)))).await?;
+                    let pause = back_off(times, INTROSPECTION_PAUSE.0, INTROSPECTION_PAUSE.1);
+                    self.save_with_retry(grant.id, attempt, Write::Lapse(Some(now.plus(pause)))).await?;
                     return Ok(Some(self.told_to_wait(pause)));
                 }
                 note("introspection_unavailable");
             }
         }
         self.breaker.withdrawn();
-        self.write(grant.id, attempt, Write::Lapse(None)).await?;
-        self.give_up(grant, attempt).await?;
+        self.save_with_retry(grant.id, attempt, Write::Lapse(None)).await?;
+        self.abandon_attempt(grant, attempt).await?;
         Ok(Some(self.look(grant.id).await?))
     }
 
     /// Waits for what comes of another replica's attempt. Now and then it is looked whether that replica lives: a dead one's
     /// lease need not be waited for.
-    async fn wait_for_owner(
+    async fn wait_for_holder(
         &self,
         changes: &mut broadcast::Receiver<Change>,
         id: GrantId,
         attempt: AttemptId,
         round: u32,
     ) -> Result<(), StoreError> {
-        if round.is_multiple_of(ROUNDS_TO_LOOK)
+        if round.is_multiple_of(ROUNDS_TO_CHECK)
             && self.store.knows_who_lives()
             && self.store.expire_dead_owners_lease(id, attempt).await?
         {
@@ -254,7 +278,7 @@ impl Engine {
     }
 
     /// Ends a grant whose last attempt's outcome will never be known.
-    pub(super) async fn give_up(&self, grant: &Grant, attempt: AttemptId) -> Result<(), StoreError> {
+    pub(super) async fn abandon_attempt(&self, grant: &Grant, attempt: AttemptId) -> Result<(), StoreError> {
         if self.store.give_up_renewal(grant.id, attempt).await? {
             self.count(grant, "ambiguous", "outcome_unknown");
             tracing::warn!(
@@ -276,7 +300,7 @@ impl Engine {
     }
 }
 
-/// Waits until the grant is said to have changed, or [`LOOK_AGAIN`].
+/// Waits until the grant is said to have changed, or [`RECHECK`].
 async fn wait_for_change(changes: &mut broadcast::Receiver<Change>, id: GrantId) {
     let heard = async {
         loop {
@@ -288,5 +312,5 @@ async fn wait_for_change(changes: &mut broadcast::Receiver<Change>, id: GrantId)
             }
         }
     };
-    let _either = tokio::time::timeout(LOOK_AGAIN, heard).await;
+    let _either = tokio::time::timeout(RECHECK, heard).await;
 }

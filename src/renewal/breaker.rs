@@ -1,20 +1,20 @@
-//! What keeps a provider in trouble from being hammered: after failures in a row, renewals pause for growing
-//! times or for as long as the provider says, and then one of them goes ahead to see.
+//! The circuit breaker of a provider. After failures in a row it opens: token refreshes pause, with exponential back-off or for as
+//! long as the provider says (`Retry-After`). Then it is half open, and one probe finds out whether the outage is over.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use super::classify::{Class, Whose};
+use super::classify::{ConfigScope, FailureClass};
 use crate::{backoff::back_off, clock::Timestamp};
 
 /// The breaker of one provider.
 #[derive(Debug, Default)]
-pub(super) struct Breaker(Mutex<State>);
+pub(super) struct Breaker(Mutex<BreakerState>);
 
 #[derive(Debug, Default)]
-struct State {
+struct BreakerState {
     failures: u32,
     failed_at: Timestamp,
     open_until: Timestamp,
@@ -23,18 +23,18 @@ struct State {
     /// The last answer that says anything of this client accepted it.
     client_accepted: bool,
     outage: bool,
-    /// Since the last failure it answered another question as it should.
+    /// Whether it answered another endpoint's request properly since the last failure.
     heard: bool,
     names_its_pause: bool,
     answered_at: Option<Timestamp>,
 }
 
-/// How a call is let pass.
+/// How a call may be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Admission {
-    /// As everybody.
+pub(super) enum CallKind {
+    /// As any other.
     Normal,
-    /// As the one who looks whether the trouble is over.
+    /// As the one that finds out whether the outage is over.
     HalfOpenProbe,
 }
 
@@ -51,27 +51,27 @@ pub enum ClientStanding {
 
 /// What a failure leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Failed {
+pub(super) struct FailureEffect {
     /// Until when this grant is not to be tried again.
     pub(super) retry_at: Timestamp,
     /// With this failure an outage has begun.
     pub(super) outage_began: bool,
 }
 
-/// So many failures in a row are chance; more are an outage.
-const PATIENCE: u32 = 3;
-/// A refused client is asked for again once a minute.
+/// After so many failures in a row the breaker opens.
+const FAILURE_THRESHOLD: u32 = 3;
+/// A refused client is probed once a minute.
 const CONFIG_PAUSE: Duration = Duration::from_secs(60);
-/// A failure says nothing of the provider after this.
-const TROUBLE: Duration = Duration::from_secs(90);
-/// Pauses grow between these.
+/// After this long a failure says nothing of the provider any more.
+const FAILURE_TTL: Duration = Duration::from_secs(90);
+/// The first and the longest pause of the back-off.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST: Duration = Duration::from_secs(30);
-/// However long one answer asks us to wait, somebody looks after this.
-const LONGEST_FOR_ALL: Duration = Duration::from_secs(60);
+const MAX_BACKOFF: Duration = Duration::from_secs(30);
+/// However long one `Retry-After` is, a probe is made after this long.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 impl Breaker {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, BreakerState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -79,7 +79,7 @@ impl Breaker {
     /// questions, one failure is chance, and failures in a row are trouble all the same.
     pub(super) fn in_trouble(&self, now: Timestamp) -> bool {
         let state = self.state();
-        state.failures > 0 && now < state.failed_at.plus(TROUBLE) && (state.outage || !state.heard)
+        state.failures > 0 && now < state.failed_at.plus(FAILURE_TTL) && (state.outage || !state.heard)
     }
 
     /// Whether the last answers were that this client is refused.
@@ -108,7 +108,7 @@ impl Breaker {
     ///
     /// # Errors
     /// How long to wait.
-    pub(super) fn enter(&self, now: Timestamp, window: Option<Duration>) -> Result<Admission, Duration> {
+    pub(super) fn enter(&self, now: Timestamp, window: Option<Duration>) -> Result<CallKind, Duration> {
         let mut state = self.state();
         if now < state.open_until {
             let pause = state.open_until.since(now);
@@ -116,14 +116,14 @@ impl Breaker {
                 return Err(pause);
             }
             state.probing = true;
-            return Ok(Admission::Normal);
+            return Ok(CallKind::Normal);
         }
-        let half_open = state.client_refused || state.failures >= PATIENCE;
+        let half_open = state.client_refused || state.failures >= FAILURE_THRESHOLD;
         if half_open && state.probing {
             return Err(Duration::from_secs(1));
         }
         state.probing = half_open;
-        Ok(if half_open { Admission::HalfOpenProbe } else { Admission::Normal })
+        Ok(if half_open { CallKind::HalfOpenProbe } else { CallKind::Normal })
     }
 
     /// The call was not made after all.
@@ -135,7 +135,7 @@ impl Breaker {
     pub(super) fn succeeded(&self, now: Timestamp) -> bool {
         let mut state = self.state();
         let recovered = state.outage;
-        *state = State { answered_at: Some(now), client_accepted: true, ..State::default() };
+        *state = BreakerState { answered_at: Some(now), client_accepted: true, ..BreakerState::default() };
         recovered
     }
 
@@ -167,34 +167,37 @@ impl Breaker {
     }
 
     /// The call failed.
-    pub(super) fn failed(&self, class: Class, now: Timestamp) -> Failed {
+    pub(super) fn failed(&self, class: FailureClass, now: Timestamp) -> FailureEffect {
         let mut state = self.state();
         state.probing = false;
-        if class == Class::Config(Whose::Grant) || class == Class::Config(Whose::Client) {
+        if class == FailureClass::Config(ConfigScope::Grant) || class == FailureClass::Config(ConfigScope::Client) {
             // A refusal without a reason may be about this client.
             state.client_accepted = false;
         }
         // What concerns one grant says nothing of the others.
-        if class == Class::Config(Whose::Grant) {
-            return Failed { retry_at: now.plus(CONFIG_PAUSE), outage_began: false };
+        if class == FailureClass::Config(ConfigScope::Grant) {
+            return FailureEffect { retry_at: now.plus(CONFIG_PAUSE), outage_began: false };
         }
         state.failures = state.failures.saturating_add(1);
         (state.failed_at, state.heard) = (now, false);
         // Over when the provider answers as it should, not when it fails in another way.
-        state.client_refused |= class == Class::Config(Whose::Client);
+        state.client_refused |= class == FailureClass::Config(ConfigScope::Client);
         let pause = match class {
-            Class::Config(_) => CONFIG_PAUSE,
-            Class::Retry(Some(wait)) => wait.max(Duration::from_millis(100)),
-            Class::Retry(None) | Class::Ambiguous | Class::Dead => back_off(state.failures, FIRST_PAUSE, LONGEST),
+            FailureClass::Config(_) => CONFIG_PAUSE,
+            FailureClass::Retry(Some(wait)) => wait.max(Duration::from_millis(100)),
+            FailureClass::Retry(None) | FailureClass::Ambiguous | FailureClass::Dead => {
+                back_off(state.failures, FIRST_PAUSE, MAX_BACKOFF)
+            }
         };
-        state.names_its_pause = matches!(class, Class::Retry(Some(_)));
-        let for_all = matches!(class, Class::Config(_) | Class::Retry(Some(_))) || state.failures >= PATIENCE;
+        state.names_its_pause = matches!(class, FailureClass::Retry(Some(_)));
+        let for_all =
+            matches!(class, FailureClass::Config(_) | FailureClass::Retry(Some(_))) || state.failures >= FAILURE_THRESHOLD;
         let outage_began = for_all && !state.outage;
         if for_all {
             state.outage = true;
-            state.open_until = state.open_until.max(now.plus(pause.min(LONGEST_FOR_ALL)));
+            state.open_until = state.open_until.max(now.plus(pause.min(MAX_RETRY_AFTER)));
         }
-        Failed { retry_at: now.plus(pause), outage_began }
+        FailureEffect { retry_at: now.plus(pause), outage_began }
     }
 }
 
@@ -207,14 +210,14 @@ mod tests {
     #[test]
     fn one_failure_stops_nobody_else_but_an_outage_lets_one_through_at_a_time() {
         let breaker = Breaker::default();
-        breaker.failed(Class::Ambiguous, NOW);
+        breaker.failed(FailureClass::Ambiguous, NOW);
         assert!(breaker.enter(NOW, None).is_ok() && breaker.in_trouble(NOW));
-        assert!(!breaker.failed(Class::Ambiguous, NOW).outage_began);
-        assert!(breaker.failed(Class::Ambiguous, NOW).outage_began);
-        assert!(!breaker.failed(Class::Ambiguous, NOW).outage_began, "it is said once");
+        assert!(!breaker.failed(FailureClass::Ambiguous, NOW).outage_began);
+        assert!(breaker.failed(FailureClass::Ambiguous, NOW).outage_began);
+        assert!(!breaker.failed(FailureClass::Ambiguous, NOW).outage_began, "it is said once");
         assert!(breaker.enter(NOW, None).is_err());
-        let later = NOW.plus(LONGEST);
-        assert_eq!(breaker.enter(later, None), Ok(Admission::HalfOpenProbe));
+        let later = NOW.plus(MAX_BACKOFF);
+        assert_eq!(breaker.enter(later, None), Ok(CallKind::HalfOpenProbe));
         assert!(breaker.enter(later, None).is_err(), "one probe at a time");
         breaker.withdrawn();
         assert!(breaker.enter(later, None).is_ok());
@@ -225,12 +228,12 @@ mod tests {
     #[test]
     fn a_provider_that_answers_other_questions_is_not_away_for_one_failure() {
         let breaker = Breaker::default();
-        breaker.failed(Class::Ambiguous, NOW);
+        breaker.failed(FailureClass::Ambiguous, NOW);
         breaker.was_heard();
         assert!(!breaker.in_trouble(NOW));
-        breaker.failed(Class::Ambiguous, NOW);
+        breaker.failed(FailureClass::Ambiguous, NOW);
         assert!(breaker.in_trouble(NOW), "until it is heard again");
-        breaker.failed(Class::Ambiguous, NOW);
+        breaker.failed(FailureClass::Ambiguous, NOW);
         breaker.was_heard();
         assert!(breaker.in_trouble(NOW), "failures in a row are an outage of renewals");
     }
@@ -238,15 +241,15 @@ mod tests {
     #[test]
     fn the_providers_own_wait_is_honoured_at_once_and_a_refused_client_is_asked_for_once_a_minute() {
         let breaker = Breaker::default();
-        breaker.failed(Class::Retry(Some(Duration::from_secs(20))), NOW);
+        breaker.failed(FailureClass::Retry(Some(Duration::from_secs(20))), NOW);
         assert_eq!(breaker.enter(NOW, None), Err(Duration::from_secs(20)));
         assert!(breaker.names_its_pause());
-        breaker.failed(Class::Ambiguous, NOW);
+        breaker.failed(FailureClass::Ambiguous, NOW);
         assert!(!breaker.names_its_pause());
         let breaker = Breaker::default();
-        breaker.failed(Class::Config(Whose::Client), NOW);
+        breaker.failed(FailureClass::Config(ConfigScope::Client), NOW);
         assert!(breaker.client_is_refused());
-        breaker.failed(Class::Ambiguous, NOW);
+        breaker.failed(FailureClass::Ambiguous, NOW);
         assert!(breaker.client_is_refused(), "an outage is no word about the client");
         assert_eq!(breaker.enter(NOW, None), Err(CONFIG_PAUSE));
         assert!(breaker.enter(NOW.plus(CONFIG_PAUSE), None).is_ok());
@@ -256,12 +259,12 @@ mod tests {
     #[test]
     fn one_grants_oddity_and_one_answers_long_wait_do_not_stop_the_others() {
         let breaker = Breaker::default();
-        assert_eq!(breaker.failed(Class::Config(Whose::Grant), NOW).retry_at, NOW.plus(CONFIG_PAUSE));
+        assert_eq!(breaker.failed(FailureClass::Config(ConfigScope::Grant), NOW).retry_at, NOW.plus(CONFIG_PAUSE));
         assert!(breaker.enter(NOW, None).is_ok() && !breaker.in_trouble(NOW) && breaker.pause(NOW).is_none());
         assert_eq!(
-            breaker.failed(Class::Retry(Some(Duration::from_secs(600))), NOW).retry_at,
+            breaker.failed(FailureClass::Retry(Some(Duration::from_secs(600))), NOW).retry_at,
             NOW.plus(Duration::from_secs(600))
         );
-        assert_eq!(breaker.pause(NOW), Some(LONGEST_FOR_ALL));
+        assert_eq!(breaker.pause(NOW), Some(MAX_RETRY_AFTER));
     }
 }

@@ -9,11 +9,11 @@ use crate::oidc::{Answer, FetchError, Meaning, TokenFailure};
 
 /// The class of a renewal that brought no tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Class {
+pub(super) enum FailureClass {
     /// The provider ended the grant. Only this one ends it here.
     Dead,
     /// A fault of settings, here or at the provider, which a person must mend.
-    Config(Whose),
+    Config(ConfigScope),
     /// The request surely had no effect; try again, after this long if the provider says so.
     Retry(Option<Duration>),
     /// It may have had one.
@@ -22,14 +22,14 @@ pub(super) enum Class {
 
 /// Whom a fault of settings concerns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Whose {
+pub(super) enum ConfigScope {
     /// This client, whoever the user is.
     Client,
     /// This grant, as far as one answer can tell.
     Grant,
 }
 
-impl Class {
+impl FailureClass {
     /// Its label in logs and metrics.
     pub(super) fn as_str(self) -> &'static str {
         match self {
@@ -42,32 +42,36 @@ impl Class {
 }
 
 /// The class of a failure, at a provider whose `answers` mean something of their own.
-pub(super) fn classify(failure: &TokenFailure, answers: &[Answer]) -> Class {
+pub(super) fn classify(failure: &TokenFailure, answers: &[Answer]) -> FailureClass {
     match failure {
-        TokenFailure::NotReady | TokenFailure::NoAnswer(FetchError::NotSent(_)) => Class::Retry(None),
-        TokenFailure::NoAnswer(FetchError::Untrusted(_)) => Class::Config(Whose::Client),
-        TokenFailure::NoAnswer(FetchError::Broken(_) | FetchError::TimedOut(_) | FetchError::Unreadable(_)) => Class::Ambiguous,
+        TokenFailure::NotReady | TokenFailure::NoAnswer(FetchError::NotSent(_)) => FailureClass::Retry(None),
+        TokenFailure::NoAnswer(FetchError::Untrusted(_)) => FailureClass::Config(ConfigScope::Client),
+        TokenFailure::NoAnswer(FetchError::Broken(_) | FetchError::TimedOut(_) | FetchError::Unreadable(_)) => {
+            FailureClass::Ambiguous
+        }
         // A success that we cannot read was a success.
-        TokenFailure::Unusable(_) => Class::Ambiguous,
+        TokenFailure::Unusable(_) => FailureClass::Ambiguous,
         TokenFailure::Refused { status, code: Some(code), retry_after, .. }
             if let Some(means) = own_meaning(answers, *status, code) =>
         {
             match means {
-                Meaning::Dead => Class::Dead,
-                Meaning::Client => Class::Config(Whose::Client),
-                Meaning::Grant => Class::Config(Whose::Grant),
-                Meaning::Retry => Class::Retry(*retry_after),
-                Meaning::Ambiguous => Class::Ambiguous,
+                Meaning::Dead => FailureClass::Dead,
+                Meaning::Client => FailureClass::Config(ConfigScope::Client),
+                Meaning::Grant => FailureClass::Config(ConfigScope::Grant),
+                Meaning::Retry => FailureClass::Retry(*retry_after),
+                Meaning::Ambiguous => FailureClass::Ambiguous,
             }
         }
         TokenFailure::Refused { status, code, retry_after, .. } => match code.as_deref() {
             // A server that fails may say anything of what it did.
             Some(_) | None if status.is_server_error() => by_status(*status, *retry_after),
-            Some("invalid_grant" | "interaction_required" | "consent_required" | "login_required") => Class::Dead,
-            Some("invalid_client" | "unauthorized_client" | "unsupported_grant_type") => Class::Config(Whose::Client),
-            Some("invalid_request" | "invalid_scope") => Class::Config(Whose::Grant),
-            Some("temporarily_unavailable" | "slow_down") => Class::Retry(*retry_after),
-            Some("server_error") => Class::Ambiguous,
+            Some("invalid_grant" | "interaction_required" | "consent_required" | "login_required") => FailureClass::Dead,
+            Some("invalid_client" | "unauthorized_client" | "unsupported_grant_type") => {
+                FailureClass::Config(ConfigScope::Client)
+            }
+            Some("invalid_request" | "invalid_scope") => FailureClass::Config(ConfigScope::Grant),
+            Some("temporarily_unavailable" | "slow_down") => FailureClass::Retry(*retry_after),
+            Some("server_error") => FailureClass::Ambiguous,
             Some(_) | None => by_status(*status, *retry_after),
         },
     }
@@ -78,16 +82,16 @@ fn own_meaning(answers: &[Answer], status: StatusCode, code: &str) -> Option<Mea
     answers.iter().find(fits).map(|answer| answer.means)
 }
 
-fn by_status(status: StatusCode, retry_after: Option<Duration>) -> Class {
+fn by_status(status: StatusCode, retry_after: Option<Duration>) -> FailureClass {
     match status {
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Class::Retry(retry_after),
-        StatusCode::REQUEST_TIMEOUT => Class::Ambiguous,
-        status if status.is_server_error() => Class::Ambiguous,
-        StatusCode::UNAUTHORIZED => Class::Config(Whose::Client),
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => FailureClass::Retry(retry_after),
+        StatusCode::REQUEST_TIMEOUT => FailureClass::Ambiguous,
+        status if status.is_server_error() => FailureClass::Ambiguous,
+        StatusCode::UNAUTHORIZED => FailureClass::Config(ConfigScope::Client),
         // There is no token endpoint. It may have another address, which is looked for.
-        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::GONE => Class::Retry(None),
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::GONE => FailureClass::Retry(None),
         // An error that nobody knows must neither end a grant nor stop the others.
-        _ => Class::Config(Whose::Grant),
+        _ => FailureClass::Config(ConfigScope::Grant),
     }
 }
 
@@ -133,14 +137,14 @@ pub(super) fn is_too_many(failure: &TokenFailure) -> bool {
 
 /// Whether the answer to a token that is nobody's leaves open how a real one would fare: refused as it should be, or with
 /// a status by which some providers fail over what they cannot read, unless this one is known to refuse properly.
-pub(super) fn is_inconclusive(failure: &TokenFailure, class: Class, rejects_dummies: bool) -> bool {
+pub(super) fn is_inconclusive(failure: &TokenFailure, class: FailureClass, rejects_dummies: bool) -> bool {
     match class {
-        Class::Dead | Class::Config(Whose::Grant) => true,
-        Class::Ambiguous => {
+        FailureClass::Dead | FailureClass::Config(ConfigScope::Grant) => true,
+        FailureClass::Ambiguous => {
             !rejects_dummies
                 && matches!(failure, TokenFailure::Refused { status, .. } if *status == StatusCode::INTERNAL_SERVER_ERROR)
         }
-        Class::Config(Whose::Client) | Class::Retry(_) => false,
+        FailureClass::Config(ConfigScope::Client) | FailureClass::Retry(_) => false,
     }
 }
 

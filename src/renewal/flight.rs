@@ -20,10 +20,10 @@ use crate::{
 
 /// The renewals that are under way, and the grants whose renewal the store has just failed.
 #[derive(Debug, Default)]
-pub(super) struct Flights(Mutex<State>);
+pub(super) struct Flights(Mutex<FlightState>);
 
 #[derive(Debug, Default)]
-struct State {
+struct FlightState {
     under_way: HashMap<GrantId, Flight>,
     resting: HashMap<GrantId, Rest>,
 }
@@ -61,7 +61,7 @@ impl Flight {
 }
 
 impl Flights {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, FlightState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -7,8 +7,8 @@ use std::{
 
 use super::{
     Engine, Outcome,
-    breaker::Failed,
-    classify::{self, Class, Whose},
+    breaker::FailureEffect,
+    classify::{self, ConfigScope, FailureClass},
 };
 use crate::{
     clock::Timestamp,
@@ -34,7 +34,7 @@ impl Engine {
     }
 
     /// What a failure means for everybody, said once when an outage begins.
-    pub(super) fn failed(&self, class: Class, issuer: &str) -> Failed {
+    pub(super) fn failed(&self, class: FailureClass, issuer: &str) -> FailureEffect {
         let failed = self.breaker.failed(class, self.clock.now());
         self.metrics.client_config_error(self.breaker.client_is_refused());
         if failed.outage_began {
@@ -54,7 +54,7 @@ impl Engine {
     pub(super) async fn probe_provider(&self, grant: &Grant) -> Option<Duration> {
         let failure = self.provider.probe().await.err()?;
         let class = classify::classify(&failure, self.provider.preset().answers);
-        if matches!(class, Class::Dead | Class::Config(Whose::Grant)) {
+        if matches!(class, FailureClass::Dead | FailureClass::Config(ConfigScope::Grant)) {
             self.learn_that_it_rejects_dummies().await;
             return None;
         }
@@ -94,7 +94,7 @@ impl Engine {
             (true, true) => self.answered(&grant.issuer),
             (true, false) => self.breaker.was_reached(now),
             // Who comes next need not find out again.
-            (false, false) => drop(self.failed(Class::Retry(None), &grant.issuer)),
+            (false, false) => drop(self.failed(FailureClass::Retry(None), &grant.issuer)),
             (false, true) => {}
         }
         answers
@@ -115,7 +115,7 @@ impl Engine {
     }
 
     /// The one line that a failed renewal leaves in the log, and what it means for everybody.
-    pub(super) fn fault(&self, grant: &Grant, class: Class, failure: &TokenFailure) -> Timestamp {
+    pub(super) fn fault(&self, grant: &Grant, class: FailureClass, failure: &TokenFailure) -> Timestamp {
         report(grant, class.as_str(), &classify::reason(failure), failure);
         if classify::is_too_many(failure) {
             self.slots.throttled(self.clock.now());

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Engine, Renewer, Unusable, Usable,
-    decision::{self, Fallback},
+    decision::{self, RemainingUse},
 };
 use crate::{
     grant::{EndReason, Grant},
@@ -18,11 +18,11 @@ const ELSEWHERE: Duration = Duration::from_secs(1);
 impl Engine {
     /// Serves what can be served without tokens.
     pub(super) async fn without_tokens(&self, grant: Arc<Grant>, key: KeyId) -> Result<Usable, Unusable> {
-        match decision::without_renewal(&grant, &self.settings, self.clock.now()) {
-            Fallback::Serve => Ok(Usable { grant, stale: false }),
-            Fallback::ServeStale => Ok(Usable { grant, stale: true }),
-            Fallback::Refuse if self.nobody_has(key).await => Err(Unusable::SignInAgain(EndReason::KeyLost)),
-            Fallback::Refuse => Err(Unusable::Unavailable(ELSEWHERE)),
+        match decision::remaining_use(&grant, &self.settings, self.clock.now()) {
+            RemainingUse::Live => Ok(Usable { grant, stale: false }),
+            RemainingUse::Grace => Ok(Usable { grant, stale: true }),
+            RemainingUse::None if self.nobody_has(key).await => Err(Unusable::SignInAgain(EndReason::KeyLost)),
+            RemainingUse::None => Err(Unusable::Unavailable(ELSEWHERE)),
         }
     }
 

@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Engine, Outcome,
-    classify::{self, Class, Whose},
-    decision::{SETTLED, bounded_by_window, refusal_is_conclusive, window_left},
+    classify::{self, ConfigScope, FailureClass},
     health::report,
     pending::Write,
+    recovery::{SETTLED, bounded_by_window, refusal_is_conclusive, window_left},
 };
 use crate::{
     clock::Timestamp,
@@ -36,7 +36,7 @@ pub(super) struct Presentation<'a> {
 
 /// When the provider was asked, and how long it took.
 #[derive(Clone, Copy)]
-pub(super) struct Asked {
+pub(super) struct CallTiming {
     pub(super) at: Timestamp,
     pub(super) took: Duration,
 }
@@ -48,7 +48,7 @@ impl Engine {
         presentation: Presentation<'_>,
         presented: &Secret,
         answer: TokenAnswer,
-        asked: Asked,
+        asked: CallTiming,
     ) -> Result<Outcome, StoreError> {
         let Presentation { grant, attempt, .. } = presentation;
         self.answered(&grant.issuer);
@@ -73,7 +73,7 @@ impl Engine {
             unverified: first.is_unverified().then_some(unverified),
         };
         let generation = grant.generation;
-        if !self.write(grant.id, attempt, Write::Save(generation, Arc::new(renewed))).await? {
+        if !self.save_with_retry(grant.id, attempt, Write::Save(generation, Arc::new(renewed))).await? {
             let found = self.look(grant.id).await?;
             match &found {
                 // A logout won, or an end. What it could not know of must not live on.
@@ -96,14 +96,14 @@ impl Engine {
             }
             Judgement::CannotTell(error) => {
                 if !was_unverified {
-                    self.write(grant.id, attempt, Write::Unverified(generation + 1, since)).await?;
+                    self.save_with_retry(grant.id, attempt, Write::Unverified(generation + 1, since)).await?;
                 }
                 self.report_unverified(grant, &error);
                 true
             }
             Judgement::SomebodyElse(error) => {
                 let end = Write::End(Fence::Generation(generation + 1), EndReason::IdentityRefused, None);
-                self.write(grant.id, attempt, end).await?;
+                self.save_with_retry(grant.id, attempt, end).await?;
                 self.count(grant, "dead", "identity_refused");
                 report(grant, "dead", "identity_refused", &error);
                 self.revoke(grant, answer.refresh_token.as_ref(), "identity_refused").await;
@@ -134,7 +134,7 @@ impl Engine {
         let Presentation { grant, attempt, .. } = presentation;
         let generation = grant.generation + 1;
         if was_unverified {
-            self.write(grant.id, attempt, Write::Identity(generation, Arc::new(identity.clone()))).await?;
+            self.save_with_retry(grant.id, attempt, Write::Identity(generation, Arc::new(identity.clone()))).await?;
         } else if *identity != grant.identity
             && let Err(error) = self.store.save_identity(grant.id, generation, identity).await
         {
@@ -161,7 +161,7 @@ impl Engine {
             duration: Some(took),
             ..Event::renewal(grant, now, class.as_str(), &reason)
         };
-        if class == Class::Dead {
+        if class == FailureClass::Dead {
             report(grant, class.as_str(), &reason, failure);
             self.answered(&grant.issuer);
             // Where the store cannot tell what is known, nothing is.
@@ -169,13 +169,13 @@ impl Engine {
             if !refusal_is_conclusive(rotation, is_repeated) {
                 // It may have been renewed by the attempt before, whose answer was lost.
                 self.store.note(event.because("refused_when_repeated"));
-                self.write(grant.id, attempt, Write::Lapse(None)).await?;
-                self.give_up(grant, attempt).await?;
+                self.save_with_retry(grant.id, attempt, Write::Lapse(None)).await?;
+                self.abandon_attempt(grant, attempt).await?;
                 return self.look(grant.id).await;
             }
             // Fenced: if the intent is not ours any more, another replica's renewal decides, not this answer.
             let end = Write::End(Fence::Attempt(attempt), EndReason::Dead, Some(reason));
-            let event = if self.write(grant.id, attempt, end).await? { event } else { event.because("a_lost_race") };
+            let event = if self.save_with_retry(grant.id, attempt, end).await? { event } else { event.because("a_lost_race") };
             self.store.note(event);
             return self.look(grant.id).await;
         }
@@ -184,20 +184,22 @@ impl Engine {
         // Where the token may be presented again for some time only, it is before that is over.
         let pause = match class {
             // A token that will be asked about may still be on its way through the provider.
-            Class::Ambiguous if self.provider.introspects() && self.provider.rotation().may_be_strict() => pause.max(SETTLED),
-            Class::Ambiguous => bounded_by_window(pause, window_left(self.provider.rotation(), presented_ago + took)),
-            Class::Dead | Class::Config(_) | Class::Retry(_) => pause,
+            FailureClass::Ambiguous if self.provider.introspects() && self.provider.rotation().may_be_strict() => {
+                pause.max(SETTLED)
+            }
+            FailureClass::Ambiguous => bounded_by_window(pause, window_left(self.provider.rotation(), presented_ago + took)),
+            FailureClass::Dead | FailureClass::Config(_) | FailureClass::Retry(_) => pause,
         };
         let retry_at = now.plus(pause);
         let write = match class {
-            Class::Ambiguous => Write::Lapse(Some(retry_at)),
-            Class::Config(Whose::Grant) => Write::Release(Some(retry_at), Some(reason)),
+            FailureClass::Ambiguous => Write::Lapse(Some(retry_at)),
+            FailureClass::Config(ConfigScope::Grant) => Write::Release(Some(retry_at), Some(reason)),
             // The client's pause is the breaker's, so that it ends for all of its grants together.
-            Class::Config(Whose::Client) => Write::Release(None, None),
-            Class::Dead | Class::Retry(_) => Write::Release(Some(retry_at), None),
+            FailureClass::Config(ConfigScope::Client) => Write::Release(None, None),
+            FailureClass::Dead | FailureClass::Retry(_) => Write::Release(Some(retry_at), None),
         };
-        self.write(grant.id, attempt, write).await?;
-        Ok(if class == Class::Config(Whose::Grant) { Outcome::Refused } else { self.told_to_wait(pause) })
+        self.save_with_retry(grant.id, attempt, write).await?;
+        Ok(if class == FailureClass::Config(ConfigScope::Grant) { Outcome::Refused } else { self.told_to_wait(pause) })
     }
 
     async fn revoke(&self, grant: &Grant, refresh_token: Option<&Secret>, reason: &str) {

@@ -69,13 +69,13 @@ impl Write {
 /// The writes that wait, one for each attempt.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    state: Mutex<State>,
+    state: Mutex<PendingState>,
     /// Something new waits.
     added: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct PendingState {
     waiting: HashMap<AttemptId, Entry>,
     has_worker: bool,
 }
@@ -99,7 +99,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 const SETTLED: Duration = Duration::from_secs(10);
 
 impl Pending {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, PendingState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -112,7 +112,12 @@ impl Pending {
 
 impl Engine {
     /// Writes, and goes on trying while the store is away. Whether it took effect.
-    pub(super) async fn write(self: &Arc<Self>, id: GrantId, attempt: AttemptId, write: Write) -> Result<bool, StoreError> {
+    pub(super) async fn save_with_retry(
+        self: &Arc<Self>,
+        id: GrantId,
+        attempt: AttemptId,
+        write: Write,
+    ) -> Result<bool, StoreError> {
         match write.to(&self.store, id, attempt).await {
             Err(error) if !error.is_refusal() => {
                 tracing::info!(grant.id = %id, %error, "{} cannot be saved yet; it is kept until it can", write.describe());
@@ -127,7 +132,7 @@ impl Engine {
 
     /// Gives back, as soon as the store is there, an intent that may have been written and whose token was not presented: left
     /// to lapse, it would look like one that was.
-    pub(super) fn give_back(self: &Arc<Self>, id: GrantId, attempt: AttemptId) {
+    pub(super) fn release_intent(self: &Arc<Self>, id: GrantId, attempt: AttemptId) {
         self.enqueue(id, attempt, Write::Release(None, None), None);
     }
 

@@ -17,11 +17,11 @@ use crate::clock::Timestamp;
 pub(super) struct Slots {
     free: Semaphore,
     most: usize,
-    state: Mutex<State>,
+    state: Mutex<SlotState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct SlotState {
     limit: usize,
     /// Up to here the limit doubles.
     known_good: usize,
@@ -44,11 +44,11 @@ pub(super) struct Slot<'a> {
 impl Slots {
     /// So many, at most.
     pub(super) fn new(most: usize) -> Self {
-        let state = State { limit: most, known_good: most, surplus: 0, successes: 0, throttled_at: None };
+        let state = SlotState { limit: most, known_good: most, surplus: 0, successes: 0, throttled_at: None };
         Self { free: Semaphore::new(most), most, state: Mutex::new(state) }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, SlotState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -66,7 +66,8 @@ impl Slots {
         }
         let (known_good, fewer) = ((state.limit / 2).max(1), state.limit - 1);
         let taken = self.free.forget_permits(fewer);
-        *state = State { limit: 1, known_good, surplus: state.surplus + fewer - taken, successes: 0, throttled_at: Some(now) };
+        *state =
+            SlotState { limit: 1, known_good, surplus: state.surplus + fewer - taken, successes: 0, throttled_at: Some(now) };
     }
 
     /// One came out well.

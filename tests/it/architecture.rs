@@ -131,6 +131,7 @@ const HOMES: &[(&str, &[&str])] = &[
 /// Rooms that decide and do nothing else.
 const PURE: &[&str] = &[
     "renewal/decision",
+    "renewal/recovery",
     "renewal/classify",
     "store/error",
     "policy",

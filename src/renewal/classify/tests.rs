@@ -3,11 +3,11 @@ use std::sync::Arc;
 use super::*;
 use crate::oidc::{PRESETS, Preset};
 
-const CLIENT: Class = Class::Config(Whose::Client);
-const GRANT: Class = Class::Config(Whose::Grant);
-const RETRY: Class = Class::Retry(Some(Duration::from_secs(7)));
+const CLIENT: FailureClass = FailureClass::Config(ConfigScope::Client);
+const GRANT: FailureClass = FailureClass::Config(ConfigScope::Grant);
+const RETRY: FailureClass = FailureClass::Retry(Some(Duration::from_secs(7)));
 
-fn refused(preset: &str, status: u16, code: &str) -> Class {
+fn refused(preset: &str, status: u16, code: &str) -> FailureClass {
     let code = Some(code).filter(|code| !code.is_empty()).map(str::to_owned);
     let failure = TokenFailure::Refused {
         status: StatusCode::from_u16(status).unwrap(),
@@ -22,56 +22,56 @@ fn refused(preset: &str, status: u16, code: &str) -> Class {
 #[test]
 fn every_known_answer_of_every_known_provider_has_its_class() {
     let cases = [
-        ("google", 400, "invalid_grant", Class::Dead),
-        ("google", 400, "invalid_rapt", Class::Dead),
+        ("google", 400, "invalid_grant", FailureClass::Dead),
+        ("google", 400, "invalid_rapt", FailureClass::Dead),
         ("google", 400, "deleted_client", CLIENT),
         ("google", 401, "disabled_client", CLIENT),
         ("google", 403, "org_internal", CLIENT),
         ("google", 400, "admin_policy_enforced", GRANT),
         ("google", 401, "unauthorized_client", CLIENT),
-        ("entra", 400, "invalid_grant", Class::Dead),
-        ("entra", 400, "interaction_required", Class::Dead),
-        ("entra", 400, "consent_required", Class::Dead),
-        ("entra", 400, "login_required", Class::Dead),
+        ("entra", 400, "invalid_grant", FailureClass::Dead),
+        ("entra", 400, "interaction_required", FailureClass::Dead),
+        ("entra", 400, "consent_required", FailureClass::Dead),
+        ("entra", 400, "login_required", FailureClass::Dead),
         ("entra", 401, "invalid_client", CLIENT),
         ("entra", 400, "unauthorized_client", CLIENT),
         ("entra", 503, "temporarily_unavailable", RETRY),
-        ("okta", 400, "invalid_grant", Class::Dead),
+        ("okta", 400, "invalid_grant", FailureClass::Dead),
         ("okta", 400, "access_denied", GRANT),
         ("okta", 429, "", RETRY),
-        ("keycloak", 400, "invalid_grant", Class::Dead),
-        ("keycloak", 400, "invalid_scope", Class::Dead),
+        ("keycloak", 400, "invalid_grant", FailureClass::Dead),
+        ("keycloak", 400, "invalid_scope", FailureClass::Dead),
         ("keycloak", 401, "unauthorized_client", CLIENT),
         ("keycloak", 401, "invalid_client", CLIENT),
-        ("auth0", 403, "invalid_grant", Class::Dead),
+        ("auth0", 403, "invalid_grant", FailureClass::Dead),
         ("auth0", 403, "unauthorized_client", CLIENT),
         ("auth0", 429, "too_many_requests", RETRY),
-        ("gitlab", 400, "invalid_grant", Class::Dead),
-        ("gitlab", 401, "invalid_grant", Class::Dead),
+        ("gitlab", 400, "invalid_grant", FailureClass::Dead),
+        ("gitlab", 401, "invalid_grant", FailureClass::Dead),
         ("gitlab", 400, "invalid_scope", GRANT),
-        ("pingfederate", 400, "invalid_grant", Class::Dead),
+        ("pingfederate", 400, "invalid_grant", FailureClass::Dead),
         ("pingfederate", 400, "unauthorized_client", CLIENT),
-        ("pingone", 400, "invalid_grant", Class::Dead),
-        ("onelogin", 400, "invalid_grant", Class::Dead),
+        ("pingone", 400, "invalid_grant", FailureClass::Dead),
+        ("onelogin", 400, "invalid_grant", FailureClass::Dead),
         ("onelogin", 400, "invalid_request", GRANT),
-        ("cognito", 400, "invalid_grant", Class::Dead),
+        ("cognito", 400, "invalid_grant", FailureClass::Dead),
         ("cognito", 400, "invalid_scope", GRANT),
-        ("dex", 400, "invalid_request", Class::Dead),
-        ("dex", 500, "invalid_request", Class::Ambiguous),
-        ("dex", 400, "invalid_grant", Class::Dead),
-        ("authentik", 400, "invalid_grant", Class::Dead),
+        ("dex", 400, "invalid_request", FailureClass::Dead),
+        ("dex", 500, "invalid_request", FailureClass::Ambiguous),
+        ("dex", 400, "invalid_grant", FailureClass::Dead),
+        ("authentik", 400, "invalid_grant", FailureClass::Dead),
         ("authentik", 400, "invalid_scope", GRANT),
         ("authentik", 400, "invalid_client", CLIENT),
-        ("authelia", 400, "invalid_grant", Class::Dead),
+        ("authelia", 400, "invalid_grant", FailureClass::Dead),
         ("authelia", 400, "invalid_scope", GRANT),
-        ("zitadel", 400, "invalid_grant", Class::Dead),
-        ("hydra", 400, "invalid_grant", Class::Dead),
+        ("zitadel", 400, "invalid_grant", FailureClass::Dead),
+        ("hydra", 400, "invalid_grant", FailureClass::Dead),
         ("hydra", 400, "invalid_request", RETRY),
-        ("jumpcloud", 400, "invalid_grant", Class::Dead),
+        ("jumpcloud", 400, "invalid_grant", FailureClass::Dead),
         ("jumpcloud", 400, "invalid_request", RETRY),
-        ("adfs", 400, "invalid_grant", Class::Dead),
-        ("django-oauth-toolkit", 400, "invalid_grant", Class::Dead),
-        ("github", 200, "bad_refresh_token", Class::Dead),
+        ("adfs", 400, "invalid_grant", FailureClass::Dead),
+        ("django-oauth-toolkit", 400, "invalid_grant", FailureClass::Dead),
+        ("github", 200, "bad_refresh_token", FailureClass::Dead),
         ("github", 200, "incorrect_client_credentials", CLIENT),
         ("github", 200, "unverified_user_email", GRANT),
     ];
@@ -86,12 +86,12 @@ fn every_known_answer_of_every_known_provider_has_its_class() {
 #[test]
 fn every_answer_of_the_standard_has_its_class() {
     let cases = [
-        (400, "invalid_grant", Class::Dead),
-        (401, "invalid_grant", Class::Dead),
-        (403, "invalid_grant", Class::Dead),
-        (400, "interaction_required", Class::Dead),
-        (400, "consent_required", Class::Dead),
-        (400, "login_required", Class::Dead),
+        (400, "invalid_grant", FailureClass::Dead),
+        (401, "invalid_grant", FailureClass::Dead),
+        (403, "invalid_grant", FailureClass::Dead),
+        (400, "interaction_required", FailureClass::Dead),
+        (400, "consent_required", FailureClass::Dead),
+        (400, "login_required", FailureClass::Dead),
         (401, "invalid_client", CLIENT),
         (400, "unauthorized_client", CLIENT),
         (400, "unsupported_grant_type", CLIENT),
@@ -101,19 +101,19 @@ fn every_answer_of_the_standard_has_its_class() {
         (400, "never_heard_of", GRANT),
         (200, "never_heard_of", GRANT),
         (401, "", CLIENT),
-        (404, "", Class::Retry(None)),
-        (405, "", Class::Retry(None)),
-        (410, "", Class::Retry(None)),
+        (404, "", FailureClass::Retry(None)),
+        (405, "", FailureClass::Retry(None)),
+        (410, "", FailureClass::Retry(None)),
         (302, "", GRANT),
         (429, "", RETRY),
         (503, "", RETRY),
         (400, "temporarily_unavailable", RETRY),
         (400, "slow_down", RETRY),
-        (500, "", Class::Ambiguous),
-        (502, "", Class::Ambiguous),
-        (504, "", Class::Ambiguous),
-        (408, "", Class::Ambiguous),
-        (400, "server_error", Class::Ambiguous),
+        (500, "", FailureClass::Ambiguous),
+        (502, "", FailureClass::Ambiguous),
+        (504, "", FailureClass::Ambiguous),
+        (408, "", FailureClass::Ambiguous),
+        (400, "server_error", FailureClass::Ambiguous),
     ];
     for (status, code, expected) in cases {
         assert_eq!(refused("generic", status, code), expected, "{status} {code}");
@@ -123,9 +123,9 @@ fn every_answer_of_the_standard_has_its_class() {
 #[test]
 fn what_was_surely_not_sent_is_told_from_what_may_have_arrived() {
     let cause = || Arc::from(Box::<dyn std::error::Error + Send + Sync>::from("x"));
-    assert_eq!(classify(&TokenFailure::NotReady, &[]), Class::Retry(None));
-    assert_eq!(classify(&FetchError::NotSent(cause()).into(), &[]), Class::Retry(None));
-    assert_eq!(classify(&FetchError::Broken(cause()).into(), &[]), Class::Ambiguous);
-    assert_eq!(classify(&FetchError::TimedOut(Duration::ZERO).into(), &[]), Class::Ambiguous);
-    assert_eq!(classify(&TokenFailure::Unusable("x"), &[]), Class::Ambiguous);
+    assert_eq!(classify(&TokenFailure::NotReady, &[]), FailureClass::Retry(None));
+    assert_eq!(classify(&FetchError::NotSent(cause()).into(), &[]), FailureClass::Retry(None));
+    assert_eq!(classify(&FetchError::Broken(cause()).into(), &[]), FailureClass::Ambiguous);
+    assert_eq!(classify(&FetchError::TimedOut(Duration::ZERO).into(), &[]), FailureClass::Ambiguous);
+    assert_eq!(classify(&TokenFailure::Unusable("x"), &[]), FailureClass::Ambiguous);
 }
