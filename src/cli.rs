@@ -61,8 +61,9 @@ fn command() -> Command {
         .value_parser(clap::value_parser!(u16))
         .help("Where the demo listens; any free port if left out");
     let app = Arg::new("app").long("app").value_name("URL").help("An app of yours to stand in for the sample one");
-    let secret_or_value = |key: &'static table::Key| if key.is_secret() { format!("{}-file", key.flag()) } else { key.flag() };
-    let flags = table::keys().map(|key| {
+    let secret_or_value =
+        |key: &'static table::Setting| if key.is_secret() { format!("{}-file", key.flag()) } else { key.flag() };
+    let flags = table::all().map(|key| {
         Arg::new(key.name)
             .long(secret_or_value(key))
             .value_name("VALUE")
@@ -93,7 +94,7 @@ fn environment(matches: &ArgMatches) -> Environment {
         innermost = inner;
     }
     let flag = |name: &str| innermost.get_one::<String>(name).cloned();
-    let flags: BTreeMap<_, _> = table::keys()
+    let flags: BTreeMap<_, _> = table::all()
         .filter_map(|key| {
             let name = if key.is_secret() { format!("{}_file", key.name) } else { key.name.to_owned() };
             Some((name, flag(key.name)?))

@@ -5,11 +5,20 @@
 
 mod check;
 mod connections;
+mod forward;
+mod gateway;
+mod oidc;
+mod policy;
 pub mod print;
 mod problem;
+mod renewal;
 mod routes;
+mod server;
+mod session;
 mod sources;
+mod store;
 pub mod table;
+mod telemetry;
 mod texts;
 mod unknown;
 mod values;

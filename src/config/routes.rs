@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
 
-use super::{Problems, check::Reader, sources::RouteTable, table::Kind, values};
+use super::{Problems, check::Reader, sources::RouteTable, table::ValueType, values};
 use crate::{
     address::Sites,
     forward::{Address, Edits, Target, is_framing_header, is_reserved_header},
@@ -14,53 +14,57 @@ use crate::{
 };
 
 /// The keys of a route.
-pub(super) const KEYS: &[(&str, Kind, &str)] = &[
+pub(super) const KEYS: &[(&str, ValueType, &str)] = &[
     (
         "host",
-        Kind::Text,
+        ValueType::Text,
         "The host, with its port unless that is the scheme's own. It becomes an address of Evergate's beside the access URL: register its `/oauth2/callback` and `/oauth2/signed_out` too. Without it, the route is every host's.",
     ),
-    ("path", Kind::Text, "The path, and all below it by whole segments; the longest wins. Default `/`."),
+    ("path", ValueType::Text, "The path, and all below it by whole segments; the longest wins. Default `/`."),
     (
         "upstream",
-        Kind::List,
+        ValueType::List,
         "One address or several, taken in turn; one that cannot be reached is passed over. Default `CODER_UPSTREAM_URL`.",
     ),
-    ("protocol", Kind::Text, "As `CODER_UPSTREAM_PROTOCOL`."),
-    ("rule", Kind::Text, "`signed_in` (default) or `public`: nobody is recognised, and the app is told of nobody."),
-    ("groups", Kind::List, "Only members of one of these groups."),
-    ("email_domains", Kind::List, "Only addresses of one of these domains."),
-    ("methods", Kind::List, "Only these methods; others are answered 405."),
+    ("protocol", ValueType::Text, "As `CODER_UPSTREAM_PROTOCOL`."),
+    ("rule", ValueType::Text, "`signed_in` (default) or `public`: nobody is recognised, and the app is told of nobody."),
+    ("groups", ValueType::List, "Only members of one of these groups."),
+    ("email_domains", ValueType::List, "Only addresses of one of these domains."),
+    ("methods", ValueType::List, "Only these methods; others are answered 405."),
     (
         "outage",
-        Kind::Text,
+        ValueType::Text,
         "`grace` (default) serves sessions during an outage of the provider (`CODER_OIDC_OUTAGE_GRACE`); `strict` answers 503.",
     ),
-    ("strip_prefix", Kind::Bool, "Whether `path` is taken off before the app sees it. Default false."),
+    ("strip_prefix", ValueType::Bool, "Whether `path` is taken off before the app sees it. Default false."),
     (
         "upgrades",
-        Kind::List,
+        ValueType::List,
         "Protocols besides WebSocket that a client may change to (`Upgrade`), as in `[\"tcp\"]` for container shells. What goes through is not looked at, on a public route for anybody. HTTP and TLS cannot be named.",
     ),
-    ("host_header", Kind::Text, "`keep` (default): the app is told the host that the browser asked for; `upstream`: its own."),
-    ("pass_access_token", Kind::Bool, "As `CODER_PASS_ACCESS_TOKEN`."),
-    ("connect_timeout", Kind::Duration, "As `CODER_UPSTREAM_CONNECT_TIMEOUT`."),
-    ("body_timeout", Kind::Duration, "As `CODER_CLIENT_BODY_TIMEOUT`."),
-    ("timeout", Kind::Duration, "As `CODER_UPSTREAM_TIMEOUT`."),
-    ("idle_timeout", Kind::Duration, "As `CODER_UPSTREAM_IDLE_TIMEOUT`."),
-    ("total_timeout", Kind::Duration, "As `CODER_UPSTREAM_TOTAL_TIMEOUT`."),
-    ("max_requests", Kind::Number, "As `CODER_UPSTREAM_MAX_REQUESTS`, counted for this route alone."),
-    ("ca_file", Kind::Text, "As `CODER_UPSTREAM_CA_FILE`."),
-    ("client_cert_file", Kind::Text, "As `CODER_UPSTREAM_CLIENT_CERT_FILE`."),
-    ("client_key_file", Kind::Text, "As `CODER_UPSTREAM_CLIENT_KEY_FILE`."),
-    ("remove_headers", Kind::List, "Headers that are removed from requests."),
+    (
+        "host_header",
+        ValueType::Text,
+        "`keep` (default): the app is told the host that the browser asked for; `upstream`: its own.",
+    ),
+    ("pass_access_token", ValueType::Bool, "As `CODER_PASS_ACCESS_TOKEN`."),
+    ("connect_timeout", ValueType::Duration, "As `CODER_UPSTREAM_CONNECT_TIMEOUT`."),
+    ("body_timeout", ValueType::Duration, "As `CODER_CLIENT_BODY_TIMEOUT`."),
+    ("timeout", ValueType::Duration, "As `CODER_UPSTREAM_TIMEOUT`."),
+    ("idle_timeout", ValueType::Duration, "As `CODER_UPSTREAM_IDLE_TIMEOUT`."),
+    ("total_timeout", ValueType::Duration, "As `CODER_UPSTREAM_TOTAL_TIMEOUT`."),
+    ("max_requests", ValueType::Number, "As `CODER_UPSTREAM_MAX_REQUESTS`, counted for this route alone."),
+    ("ca_file", ValueType::Text, "As `CODER_UPSTREAM_CA_FILE`."),
+    ("client_cert_file", ValueType::Text, "As `CODER_UPSTREAM_CLIENT_CERT_FILE`."),
+    ("client_key_file", ValueType::Text, "As `CODER_UPSTREAM_CLIENT_KEY_FILE`."),
+    ("remove_headers", ValueType::List, "Headers that are removed from requests."),
     (
         "set_headers",
-        Kind::Map,
+        ValueType::Map,
         "A table of headers that requests are given. Those that are Evergate's own (`X-Forwarded-…`) cannot be set.",
     ),
-    ("remove_answer_headers", Kind::List, "Headers that are removed from answers."),
-    ("set_answer_headers", Kind::Map, "A table of headers that answers are given."),
+    ("remove_answer_headers", ValueType::List, "Headers that are removed from answers."),
+    ("set_answer_headers", ValueType::Map, "A table of headers that answers are given."),
 ];
 
 /// One table while it is read.

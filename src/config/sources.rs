@@ -11,7 +11,7 @@ use figment::{
 
 use super::{
     Problem, Problems,
-    table::{self, Key, Kind},
+    table::{self, Setting, ValueType},
     texts::{secret, text_of},
     unknown,
 };
@@ -127,7 +127,7 @@ impl Environment {
         let figment = file.merge(layer("environment", self.variables())).merge(layer("flag", self.flags.clone()));
         let unreadable = self.refuse_not_utf8(problems);
         let mut reading = Reading { figment: &figment, path: path.as_deref(), problems, warnings, unreadable };
-        let given = table::keys().filter_map(|key| Some((key.name, reading.setting(key)?))).collect();
+        let given = table::all().filter_map(|key| Some((key.name, reading.setting(key)?))).collect();
         let Reading { warnings, unreadable, problems, .. } = reading;
         Raw { given, unreadable, routes: routes(&figment, problems), warnings }
     }
@@ -137,8 +137,8 @@ impl Environment {
         let mut unreadable = BTreeSet::new();
         for (name, key, _) in self.not_utf8().filter(|(name, key, _)| *name == CONFIG_PATH || is_known(key)) {
             problems.add(name, "is not UTF-8 text");
-            let is_for = |setting: &&Key| setting.name == key || key.strip_suffix(FILE_SUFFIX) == Some(setting.name);
-            unreadable.extend(table::keys().filter(is_for).map(|setting| setting.name));
+            let is_for = |setting: &&Setting| setting.name == key || key.strip_suffix(FILE_SUFFIX) == Some(setting.name);
+            unreadable.extend(table::all().filter(is_for).map(|setting| setting.name));
         }
         unreadable
     }
@@ -183,7 +183,7 @@ impl Environment {
 
 /// Whether a setting has this name, or is a secret that a file of this name may hold.
 fn is_known(name: &str) -> bool {
-    table::keys().any(|key| key.name == name || (key.is_secret() && name.strip_suffix(FILE_SUFFIX) == Some(key.name)))
+    table::all().any(|key| key.name == name || (key.is_secret() && name.strip_suffix(FILE_SUFFIX) == Some(key.name)))
 }
 
 /// The file is ours alone: whatever is unknown there is a mistake.
@@ -237,14 +237,14 @@ fn routes(figment: &Figment, problems: &mut Problems) -> Vec<RouteTable> {
         return Vec::new();
     };
     // What has no kind has no setting either, which is said elsewhere.
-    let kind = |name: &str| route_keys().find(|(key, _)| *key == name).map_or(Kind::Text, |(_, kind)| kind);
+    let kind = |name: &str| route_keys().find(|(key, _)| *key == name).map_or(ValueType::Text, |(_, kind)| kind);
     tables
         .into_iter()
         .map(|table| table.iter().map(|(name, value)| (name.clone(), text_of(kind(name), value))).collect())
         .collect()
 }
 
-fn route_keys() -> impl Iterator<Item = (&'static str, Kind)> {
+fn route_keys() -> impl Iterator<Item = (&'static str, ValueType)> {
     super::routes::KEYS.iter().map(|(name, kind, _)| (*name, *kind))
 }
 
@@ -259,7 +259,7 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     /// One setting, from the strongest source that has it.
-    fn setting(&mut self, key: &'static Key) -> Option<Given> {
+    fn setting(&mut self, key: &'static Setting) -> Option<Given> {
         let direct = self.find(key.name);
         let file_name = format!("{}{FILE_SUFFIX}", key.name);
         match (direct, self.find(&file_name).filter(|_| key.is_secret())) {
@@ -269,14 +269,14 @@ impl Reading<'_> {
             }
             (None, Some((source, value))) => {
                 let name = source.name(&file_name);
-                let text = text_of(Kind::Text, &value).and_then(|path| match std::fs::read_to_string(&path) {
+                let text = text_of(ValueType::Text, &value).and_then(|path| match std::fs::read_to_string(&path) {
                     Ok(text) => Ok(text.trim_end_matches(['\n', '\r']).to_owned()),
                     Err(error) => Err(format!("the file {path} cannot be read: {error}")),
                 });
                 self.secret(key, name, text).map(|text| Given { text, source })
             }
             (Some((source, value)), None) => {
-                let (name, text) = (source.name(key.name), text_of(key.kind, &value));
+                let (name, text) = (source.name(key.name), text_of(key.value_type, &value));
                 let text = if key.is_secret() {
                     self.secret(key, name, text)
                 } else {
@@ -294,8 +294,8 @@ impl Reading<'_> {
         Some((source_of(self.figment, &value, self.path), value))
     }
 
-    fn secret(&mut self, key: &'static Key, name: String, text: Result<String, String>) -> Option<String> {
-        match text.and_then(|text| secret(key.kind, &text).map_err(str::to_owned)) {
+    fn secret(&mut self, key: &'static Setting, name: String, text: Result<String, String>) -> Option<String> {
+        match text.and_then(|text| secret(key.value_type, &text).map_err(str::to_owned)) {
             Ok(read) => {
                 self.warnings
                     .extend(read.oddities.iter().map(|oddity| Problem { key: name.clone(), message: (*oddity).to_owned() }));
@@ -305,7 +305,7 @@ impl Reading<'_> {
         }
     }
 
-    fn refuse<T>(&mut self, key: &'static Key, name: String, message: String) -> Option<T> {
+    fn refuse<T>(&mut self, key: &'static Setting, name: String, message: String) -> Option<T> {
         self.unreadable.insert(key.name);
         self.problems.add(name, message);
         None

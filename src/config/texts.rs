@@ -3,31 +3,33 @@
 
 use figment::value::Value;
 
-use super::table::Kind;
+use super::table::ValueType;
 
 /// A value as a text.
 ///
 /// # Errors
 /// What it must be, without the value.
-pub(super) fn text_of(kind: Kind, value: &Value) -> Result<String, String> {
+pub(super) fn text_of(kind: ValueType, value: &Value) -> Result<String, String> {
     let text = match (kind, value) {
         (_, Value::String(_, text)) => Some(text.clone()),
-        (Kind::Bool, Value::Bool(_, _)) | (Kind::Bool | Kind::Number | Kind::Duration, Value::Num(_, _)) => plain(value),
-        (Kind::List | Kind::Secrets, Value::Array(_, members)) => return list(members),
-        (Kind::Map, Value::Dict(_, members)) => object(members),
+        (ValueType::Bool, Value::Bool(_, _)) | (ValueType::Bool | ValueType::Number | ValueType::Duration, Value::Num(_, _)) => {
+            plain(value)
+        }
+        (ValueType::List | ValueType::Secrets, Value::Array(_, members)) => return list(members),
+        (ValueType::Map, Value::Dict(_, members)) => object(members),
         (_, _) => None,
     };
     text.ok_or_else(|| must_be(kind).to_owned())
 }
 
-fn must_be(kind: Kind) -> &'static str {
+fn must_be(kind: ValueType) -> &'static str {
     match kind {
-        Kind::Text | Kind::Url | Kind::Address | Kind::Secret => "must be a text in quotes",
-        Kind::Duration => "must be a duration in quotes like \"45s\"",
-        Kind::Bool => "must be true or false",
-        Kind::Number => "must be a whole number",
-        Kind::List | Kind::Secrets => "must be a list of texts like [\"one\", \"two\"]",
-        Kind::Map => "must be a table of texts like { one = \"two\" }",
+        ValueType::Text | ValueType::Url | ValueType::Address | ValueType::Secret => "must be a text in quotes",
+        ValueType::Duration => "must be a duration in quotes like \"45s\"",
+        ValueType::Bool => "must be true or false",
+        ValueType::Number => "must be a whole number",
+        ValueType::List | ValueType::Secrets => "must be a list of texts like [\"one\", \"two\"]",
+        ValueType::Map => "must be a table of texts like { one = \"two\" }",
     }
 }
 
@@ -44,7 +46,8 @@ fn plain(value: &Value) -> Option<String> {
 }
 
 fn list(members: &[Value]) -> Result<String, String> {
-    let texts = members.iter().map(Value::as_str).collect::<Option<Vec<_>>>().ok_or_else(|| must_be(Kind::List).to_owned())?;
+    let texts =
+        members.iter().map(Value::as_str).collect::<Option<Vec<_>>>().ok_or_else(|| must_be(ValueType::List).to_owned())?;
     // It would become two, and two groups may enter where one was meant.
     if texts.iter().any(|text| text.contains(',')) {
         return Err("has a member with a comma in it, which stands between members".to_owned());
@@ -72,7 +75,7 @@ pub(super) struct SecretText {
 ///
 /// # Errors
 /// There is nothing in it.
-pub(super) fn secret(kind: Kind, given: &str) -> Result<SecretText, &'static str> {
+pub(super) fn secret(kind: ValueType, given: &str) -> Result<SecretText, &'static str> {
     let mut oddities = Vec::new();
     let text = given.strip_prefix('\u{feff}').map_or(given, |text| {
         oddities.push("begins with a byte order mark, which is left out");
@@ -82,7 +85,7 @@ pub(super) fn secret(kind: Kind, given: &str) -> Result<SecretText, &'static str
         return Err("holds nothing");
     }
     // The members of a list are freed of blanks, and must be base64.
-    if kind == Kind::Secret {
+    if kind == ValueType::Secret {
         let quoted = |quote: char| text.len() > 1 && text.starts_with(quote) && text.ends_with(quote);
         if quoted('"') || quoted('\'') {
             oddities.push("is in quotes, which are taken for a part of it");
@@ -117,14 +120,14 @@ mod tests {
             ("two\nlines", "two\nlines", &["has several lines, which are taken for one secret"]),
         ] {
             assert_eq!(
-                secret(Kind::Secret, given),
+                secret(ValueType::Secret, given),
                 Ok(SecretText { text: text.to_owned(), oddities: oddities.to_vec() }),
                 "{given:?}"
             );
         }
-        assert!(secret(Kind::Secrets, "one,\ntwo").is_ok_and(|read| read.oddities.is_empty()), "a list may have lines");
+        assert!(secret(ValueType::Secrets, "one,\ntwo").is_ok_and(|read| read.oddities.is_empty()), "a list may have lines");
         for empty in ["", " ", "\n\n", "\u{feff}", "\u{feff}\n"] {
-            assert_eq!(secret(Kind::Secret, empty), Err("holds nothing"), "{empty:?}");
+            assert_eq!(secret(ValueType::Secret, empty), Err("holds nothing"), "{empty:?}");
         }
     }
 }

@@ -9,7 +9,7 @@ use super::table;
 /// The setting that somebody meant who wrote this name (`oidc_scope`), if there is one that is written like it: with few
 /// letters changed, with the first word or others left out, or with words behind it.
 pub(super) fn meant(name: &str) -> Option<&'static str> {
-    table::keys()
+    table::all()
         .filter_map(|key| Some((distance(name, key.name)?, key.name)))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, near)| near)
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn no_setting_has_a_name_that_kubernetes_could_write() {
-        for key in table::keys() {
+        for key in table::all() {
             for name in [key.name.to_owned(), format!("{}_file", key.name)] {
                 assert!(!is_kubernetes(&name, "tcp://10.96.0.7:80"), "a Service could write {}", name);
             }

@@ -248,7 +248,7 @@ fn a_secret_is_kept_to_the_letter_from_wherever_it_comes() {
 
 #[test]
 fn whatever_is_of_a_wrong_type_in_the_file_is_a_problem_in_every_setting() {
-    for key in table::keys() {
+    for key in table::all() {
         let names = [key.name.to_owned(), format!("{}_file", key.name)];
         for name in names.iter().take(if key.is_secret() { 2 } else { 1 }) {
             for value in ["1.5", "nan", "1979-05-27", "[[\"a\"]]", "[1.5]", "{ a = [\"b\"] }", "[\"a,b\"]"] {
@@ -380,7 +380,7 @@ fn the_example_file_is_read_without_a_problem_once_its_lines_are_taken_in() {
     let uncommented: String = print::example()
         .lines()
         .filter_map(|line| line.strip_prefix("# "))
-        .filter(|line| table::keys().any(|key| line.starts_with(&format!("{} = ", key.name))))
+        .filter(|line| table::all().any(|key| line.starts_with(&format!("{} = ", key.name))))
         .filter(|line| !line.ends_with("= \"\"") && !line.ends_with("= []") && !line.ends_with("= {}"))
         .fold(String::new(), |text, line| text + line + "\n");
     assert!(uncommented.lines().count() > 15, "{uncommented}");

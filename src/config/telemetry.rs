@@ -1,0 +1,20 @@
+//! Settings of `telemetry`: logs and metrics.
+
+use super::table::{Section, Setting, ValueType, setting};
+
+/// The settings under their heading.
+pub(super) const SECTION: Section =
+    Section { title: "Operations", settings: &[&LOG_FILTER, &LOGGING_JSON, &PROMETHEUS_ENABLE, &PROMETHEUS_ADDRESS] };
+
+const LOG_FILTER: Setting = setting(
+    "log_filter",
+    ValueType::Text,
+    "info",
+    "Which log lines are written, as in `info,evergate::access=off` or `evergate=debug`.",
+);
+const LOGGING_JSON: Setting =
+    setting("logging_json", ValueType::Bool, "", "Whether log lines are JSON. Not set: text on a terminal, JSON elsewhere.");
+const PROMETHEUS_ENABLE: Setting =
+    setting("prometheus_enable", ValueType::Bool, "false", "Whether metrics are served at `/metrics` of `prometheus_address`.");
+const PROMETHEUS_ADDRESS: Setting =
+    setting("prometheus_address", ValueType::Address, "127.0.0.1:2112", "Where metrics are served.");
