@@ -19,7 +19,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     admission::Admission,
     clock::Clock,
-    config::{Checked, Keys},
+    config::{Checked, EncryptionKeys},
     endpoints::{self, Endpoints, health::Health},
     forward::{Drain, Forwarder},
     gateway::{self, Caller, Gateway},
@@ -42,10 +42,10 @@ use background::Background;
 ///
 /// # Errors
 /// The key file can be neither read nor made.
-pub fn keys(from: Keys) -> anyhow::Result<KeyRing> {
+pub fn keys(from: EncryptionKeys) -> anyhow::Result<KeyRing> {
     match from {
-        Keys::Given(ring) => Ok(ring),
-        Keys::File(path) => KeyRing::from_file(&path).with_context(|| format!("cannot use {}", path.display())),
+        EncryptionKeys::Given(ring) => Ok(ring),
+        EncryptionKeys::File(path) => KeyRing::from_file(&path).with_context(|| format!("cannot use {}", path.display())),
     }
 }
 

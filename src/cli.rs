@@ -13,7 +13,7 @@ use std::{collections::BTreeMap, io::Write, process::ExitCode};
 
 use clap::{Arg, ArgMatches, Command};
 
-use crate::config::{Environment, Problem, Problems, table};
+use crate::config::{Environment, Problem, Problems, Setting, table};
 
 /// The settings or the command line are wrong (`EX_USAGE`).
 const EXIT_USAGE: u8 = 64;
@@ -61,8 +61,7 @@ fn command() -> Command {
         .value_parser(clap::value_parser!(u16))
         .help("Where the demo listens; any free port if left out");
     let app = Arg::new("app").long("app").value_name("URL").help("An app of yours to stand in for the sample one");
-    let secret_or_value =
-        |key: &'static table::Setting| if key.is_secret() { format!("{}-file", key.flag()) } else { key.flag() };
+    let secret_or_value = |key: &'static Setting| if key.is_secret() { format!("{}-file", key.flag()) } else { key.flag() };
     let flags = table::all().map(|key| {
         Arg::new(key.name)
             .long(secret_or_value(key))

@@ -1,28 +1,39 @@
-//! From flags, environment and file to checked settings. Every problem is reported at once, with its key.
+//! From flags, environment variables and the file to checked settings. All problems are reported at once, each with the
+//! setting's name.
 //!
-//! [`table`] is the one list of settings: flags, environment names, the example file and the reference page
-//! all follow from it. [`sources`] reads, [`mod@check`] understands, [`mod@print`] shows.
+//! A module's settings are declared and read in the file of its name: a new setting is a declaration there, its place in the
+//! `SECTION` above it, and the line that reads it. The [`table`] of all of them is what flags, environment variables,
+//! `config/example.toml` and `docs/settings.md` are made from.
 
 mod check;
-mod connections;
+pub mod print;
+mod sources;
+mod texts;
+mod unknown;
+
+pub mod table;
+
 mod forward;
 mod gateway;
 mod oidc;
 mod policy;
-pub mod print;
-mod problem;
 mod renewal;
 mod routes;
 mod server;
 mod session;
-mod sources;
 mod store;
-pub mod table;
 mod telemetry;
-mod texts;
-mod unknown;
+mod tls;
+
+mod problem;
+mod raw;
+mod reader;
+mod setting;
 mod values;
 
-pub use check::{Checked, Keys, check};
+pub use check::{Checked, check};
 pub use problem::{Problem, Problems};
-pub use sources::{Environment, Raw};
+pub use raw::Raw;
+pub use setting::{Section, Setting, ValueType};
+pub use sources::Environment;
+pub use store::EncryptionKeys;

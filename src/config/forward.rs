@@ -1,6 +1,14 @@
 //! Settings of `forward`: the app behind Evergate, which routes of the file begin from.
 
-use super::table::{Section, Setting, ValueType, setting};
+use std::time::Duration;
+
+use super::{
+    reader::Reader,
+    setting::{Section, Setting, ValueType, setting},
+    tls::trust,
+    values,
+};
+use crate::{forward, tls::Trust};
 
 /// The settings under their heading.
 pub(super) const SECTION: Section = Section {
@@ -87,3 +95,62 @@ const PASS_ACCESS_TOKEN: Setting = setting(
     "false",
     "Whether the app gets the user's current access token in `X-Forwarded-Access-Token`.",
 );
+
+/// A target, and the certificates that its connections trust and present.
+pub(super) type TrustedTarget = (forward::Target, Trust);
+
+/// The shortest interval between pings that gRPC servers allow by default.
+const MIN_HTTP2_PING: Duration = Duration::from_secs(300);
+
+/// The target that `CODER_UPSTREAM_*` describe, from which the file's routes inherit. It has no address if none is set.
+pub(super) fn read(reader: &mut Reader<'_>) -> Option<TrustedTarget> {
+    let upstreams: Vec<_> = reader
+        .parsed(&UPSTREAM_URL, |text| forward::Address::parse(text).map_err(|error| error.to_string()))
+        .into_iter()
+        .collect();
+    if upstreams.is_empty() && !reader.is_given(&UPSTREAM_URL) && reader.routes().is_empty() {
+        reader.problem(&UPSTREAM_URL, "is required, as in http://127.0.0.1:8080");
+    }
+    let protocol = reader.parsed(&UPSTREAM_PROTOCOL, protocol);
+    let (connect, head) = (reader.positive(&UPSTREAM_CONNECT_TIMEOUT), reader.duration(&UPSTREAM_TIMEOUT));
+    let (idle, total) = (reader.duration(&UPSTREAM_IDLE_TIMEOUT), reader.duration(&UPSTREAM_TOTAL_TIMEOUT));
+    let ping = reader.duration(&UPSTREAM_HTTP2_PING);
+    if ping.is_some_and(|ping| !ping.is_zero() && ping < MIN_HTTP2_PING) {
+        reader.problem(&UPSTREAM_HTTP2_PING, "must be 0, or 5m or more: gRPC servers end a connection for less");
+    }
+    let max_requests = reader.parsed(&UPSTREAM_MAX_REQUESTS, values::limit);
+    let body = reader.duration(&CLIENT_BODY_TIMEOUT);
+    let pass_access_token = reader.boolean(&PASS_ACCESS_TOKEN);
+    let trust = trust(reader, &UPSTREAM_CA_FILE, &UPSTREAM_CLIENT_CERT_FILE, &UPSTREAM_CLIENT_KEY_FILE);
+    let limit = |limit: Duration| Some(limit).filter(|limit| !limit.is_zero());
+    let timeouts = forward::Timeouts {
+        connect: connect?,
+        body: limit(body?),
+        head: limit(head?),
+        idle: limit(idle?),
+        total: limit(total?),
+        ping: limit(ping?),
+    };
+    let target = forward::Target {
+        upstreams,
+        protocol: protocol?,
+        strip_prefix: String::new(),
+        upgrades: Vec::new(),
+        own_host: false,
+        pass_access_token: pass_access_token?,
+        request_edits: forward::Edits::default(),
+        answer_edits: forward::Edits::default(),
+        max_requests: max_requests?,
+        timeouts,
+    };
+    Some((target, trust))
+}
+
+/// The HTTP version that an upstream speaks.
+pub(super) fn protocol(text: &str) -> Result<forward::Protocol, String> {
+    match text {
+        "http1" => Ok(forward::Protocol::Http1),
+        "http2" => Ok(forward::Protocol::Http2),
+        _ => Err("must be http1 or http2".to_owned()),
+    }
+}

@@ -1,7 +1,20 @@
 //! Settings of `gateway`: the addresses that browsers know, and what is asked of every request.
 
-use super::table::{Section, Setting, ValueType, setting};
-use crate::session::cookie::DEFAULT_NAME;
+use http::HeaderValue;
+use ipnet::IpNet;
+
+use super::{
+    forward::TrustedTarget,
+    reader::Reader,
+    routes, server,
+    setting::{Section, Setting, ValueType, setting},
+};
+use crate::{
+    address::{AccessUrl, Sites, TrustedProxies},
+    exchange, gateway,
+    policy::CrossOrigin,
+    session::cookie::{Cookies, DEFAULT_NAME, LONGEST_NAME},
+};
 
 /// The settings under their heading.
 pub(super) const SECTION: Section = Section {
@@ -24,7 +37,7 @@ const ACCESS_URL: Setting = setting(
     "",
     "Required. The address that browsers reach Evergate by: scheme, host and port, as in `https://app.example.com`. Two addresses under it are to be registered at the provider: `<access URL>/oauth2/callback` as redirect URI, `<access URL>/oauth2/signed_out` as post-logout redirect URI. Over plain http cookies are not protected on the network.",
 );
-const PATH_PREFIX: Setting =
+pub(super) const PATH_PREFIX: Setting =
     setting("path_prefix", ValueType::Text, "/oauth2", "Where Evergate's own pages are. The rest of the URL space is the app's.");
 const REDIRECT_TO_ACCESS_URL: Setting = setting(
     "redirect_to_access_url",
@@ -58,3 +71,108 @@ const ALLOWED_ORIGINS: Setting = setting(
     "",
     "Origins (`https://other.example.com`) whose pages may send the app requests that change something or open WebSockets, besides the access URL's own. `*` allows all and leaves the defence to the app. Others are answered 403.",
 );
+
+/// The gateway's settings, and the targets that its routes lead to. `default_target` is what `CODER_UPSTREAM_*` describe.
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    default_target: Option<TrustedTarget>,
+) -> Option<(gateway::Settings, Vec<TrustedTarget>)> {
+    let access_url =
+        reader.required(&ACCESS_URL, "https://app.example.com", |text| AccessUrl::parse(text).map_err(str::to_owned));
+    let (path_prefix, cookie_name) = (reader.parsed(&PATH_PREFIX, path_prefix), reader.parsed(&COOKIE_NAME, cookie_name));
+    let cross_origin = cross_origin(reader);
+    let trusted_proxies = trusted_proxies(reader);
+    let redirect_unknown_hosts = reader.boolean(&REDIRECT_TO_ACCESS_URL);
+    let serves_tls = reader.boolean(&server::TLS_ENABLE);
+    let strict_transport_security = strict_transport_security(reader);
+    if serves_tls == Some(true) && access_url.as_ref().is_some_and(|url| !url.is_https()) {
+        reader.warn(&server::TLS_ENABLE, "is set, and CODER_ACCESS_URL is http: browsers are sent there, to plain text");
+    }
+    // The routes are read even if the access URL is unusable, so that their mistakes are reported with it.
+    let mut sites = Sites::new(access_url.or_else(|| AccessUrl::parse("https://unknown.invalid").ok())?);
+    let (routes, targets) = routes::read(reader, &mut sites, default_target?);
+    let cookies = Cookies::new(sites.main().is_https(), &cookie_name?);
+    let settings = gateway::Settings {
+        exchange: exchange::Settings {
+            sites,
+            serves_tls: serves_tls?,
+            trusted: trusted_proxies?,
+            cross_origin,
+            cookies,
+            request_ids: exchange::RequestIds::default(),
+        },
+        routes,
+        redirect_unknown_hosts: redirect_unknown_hosts?,
+        strict_transport_security: strict_transport_security?,
+        prefix: path_prefix?,
+        // The claims belong to the provider's settings; `check` fills this in.
+        lacks_group_claim: false,
+    };
+    Some((settings, targets))
+}
+
+/// The path of Evergate's own pages, without a slash at its end.
+pub(super) fn path_prefix(text: &str) -> Result<String, String> {
+    let text = text.trim_end_matches('/');
+    let plain = |character: char| character.is_ascii_alphanumeric() || matches!(character, '/' | '-' | '_' | '.' | '~');
+    if text.len() > 1
+        && text.starts_with('/')
+        && text.chars().all(plain)
+        && !text.contains("//")
+        && !text.split('/').any(|part| matches!(part, "." | ".."))
+    {
+        Ok(text.to_owned())
+    } else {
+        Err("must be a path like /oauth2".to_owned())
+    }
+}
+
+/// A cookie name is a token (RFC 6265 section 4.1.1); only its plain characters are allowed here.
+fn cookie_name(text: &str) -> Result<String, String> {
+    let plain = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.');
+    if (1..=LONGEST_NAME).contains(&text.len()) && text.chars().all(plain) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("must be up to {LONGEST_NAME} letters, digits, dots, dashes and underscores, as in evergate"))
+    }
+}
+
+fn cross_origin(reader: &mut Reader<'_>) -> CrossOrigin {
+    let origins = reader.list(&ALLOWED_ORIGINS);
+    if origins.iter().any(|origin| origin == "*") {
+        return CrossOrigin::Any;
+    }
+    if !origins.iter().all(|origin| AccessUrl::parse(origin).is_ok_and(|url| url.at("") == *origin)) {
+        reader.problem(&ALLOWED_ORIGINS, "must be origins like https://other.example.com, without a path, or *");
+    }
+    CrossOrigin::Only(origins)
+}
+
+fn trusted_proxies(reader: &mut Reader<'_>) -> Option<TrustedProxies> {
+    let networks = reader.list(&PROXY_TRUSTED_ORIGINS).iter().map(|text| network(text)).collect::<Option<Vec<_>>>();
+    if networks.is_none() {
+        reader.problem(&PROXY_TRUSTED_ORIGINS, "must be networks like 10.0.0.0/8,fd00::/8");
+    }
+    if networks.iter().flatten().any(|network| network.prefix_len() == 0) {
+        reader.problem(&PROXY_TRUSTED_ORIGINS, "must not trust every address: any client could then choose its own");
+    }
+    networks.map(TrustedProxies)
+}
+
+/// A network, or one address.
+fn network(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse::<std::net::IpAddr>().map(IpNet::from).ok())
+}
+
+/// The header's value (RFC 6797 section 6.1); `Some(None)` where the header is not sent.
+fn strict_transport_security(reader: &mut Reader<'_>) -> Option<Option<HeaderValue>> {
+    let seconds = reader.parsed(&STRICT_TRANSPORT_SECURITY, |text| {
+        text.parse::<u32>().map_err(|_| "must be a whole number of seconds".to_owned())
+    })?;
+    let options = reader.list(&STRICT_TRANSPORT_SECURITY_OPTIONS);
+    if !options.iter().all(|option| matches!(option.as_str(), "includeSubDomains" | "preload")) {
+        reader.problem(&STRICT_TRANSPORT_SECURITY_OPTIONS, "must be includeSubDomains, preload or both");
+    }
+    let value = options.iter().fold(format!("max-age={seconds}"), |value, option| format!("{value}; {option}"));
+    Some(HeaderValue::try_from(value).ok().filter(|_| seconds > 0))
+}

@@ -1,6 +1,16 @@
 //! Settings of `oidc`: the provider, the client that Evergate is there, and the claims.
 
-use super::table::{Section, Setting, ValueType, setting};
+use std::collections::BTreeMap;
+
+use url::Url;
+
+use super::{
+    reader::Reader,
+    setting::{Section, Setting, ValueType, setting},
+    tls::trust,
+    values,
+};
+use crate::{oidc, secret::Secret, tls::Trust};
 
 /// The settings under their heading.
 pub(super) const SECTION: Section = Section {
@@ -83,7 +93,7 @@ const IGNORE_USERINFO: Setting = setting(
     "false",
     "Whether the ID token alone says who somebody is, and user info is not asked for.",
 );
-const GROUP_FIELD: Setting = setting(
+pub(super) const GROUP_FIELD: Setting = setting(
     "oidc_group_field",
     ValueType::Text,
     "",
@@ -121,3 +131,123 @@ const INTROSPECTION_URL: Setting = setting(
     "",
     "Where the provider answers token introspection (RFC 7662) for refresh tokens. Not set: where its metadata say. Only a refresh token is asked about whose fate is unknown, because an answer was lost: if it is still active, it is used; else the browser passes the provider again.",
 );
+
+/// The provider's settings.
+pub(super) fn read(reader: &mut Reader<'_>) -> Option<oidc::Settings> {
+    let issuer = reader.required(&ISSUER_URL, "https://idp.example.com", issuer);
+    let preset = reader.parsed(&PRESET, preset);
+    let client_id = reader.required(&CLIENT_ID, "my-app", |text| Ok(text.to_owned()));
+    let scopes = reader.text(&SCOPES).map(values::list);
+    let auth_params = reader.parsed(&AUTH_URL_PARAMS, auth_params).unwrap_or_default();
+    let token_timeout = reader.positive(&TOKEN_TIMEOUT);
+    let reuse_interval = reader.duration(&REFRESH_TOKEN_GRACE);
+    let introspection_url = reader.parsed(&INTROSPECTION_URL, provider_url);
+    let groups = groups_claim(reader);
+    if reader.is_given(&CLIENT_SECRET_PREVIOUS) && !reader.is_given(&CLIENT_SECRET) {
+        reader.problem(&CLIENT_SECRET_PREVIOUS, "needs CODER_OIDC_CLIENT_SECRET, the new one");
+    }
+    let ignore_email_verified = reader.boolean(&IGNORE_EMAIL_VERIFIED);
+    let ignore_userinfo = reader.boolean(&IGNORE_USERINFO);
+    let silent_login = reader.boolean(&SILENT_LOGIN);
+    Some(oidc::Settings {
+        issuer: issuer?,
+        preset: preset?,
+        client_id: client_id?,
+        client_secret: reader.text(&CLIENT_SECRET).map(Secret::new),
+        previous_secret: reader.text(&CLIENT_SECRET_PREVIOUS).map(Secret::new),
+        scopes,
+        auth_params,
+        silent_login,
+        ignore_userinfo: ignore_userinfo?,
+        mapping: oidc::Mapping {
+            username: reader.owned(&USERNAME_FIELD)?,
+            email: reader.owned(&EMAIL_FIELD)?,
+            groups,
+            ignore_email_verified: ignore_email_verified?,
+        },
+        rotation_grace: reuse_interval,
+        introspection: introspection_url,
+        token_timeout: token_timeout?,
+    })
+}
+
+/// The CA bundle and the client certificate of connections to the provider.
+pub(super) fn provider_trust(reader: &mut Reader<'_>) -> Trust {
+    trust(reader, &CA_FILE, &TLS_CLIENT_CERT_FILE, &TLS_CLIENT_KEY_FILE)
+}
+
+/// The claim that holds the groups: as configured, or `groups` where the scope of that name is requested.
+pub(super) fn groups_claim(reader: &Reader<'_>) -> Option<String> {
+    let requests_groups = || reader.list(&SCOPES).iter().any(|scope| scope == "groups");
+    reader.owned(&GROUP_FIELD).or_else(|| requests_groups().then(|| "groups".to_owned()))
+}
+
+fn preset(text: &str) -> Result<Option<&'static oidc::Preset>, String> {
+    match text {
+        "auto" => Ok(None),
+        name => oidc::Preset::named(name).map(Some).ok_or_else(|| {
+            format!("must be auto or one of {}", oidc::PRESETS.iter().map(|preset| preset.name).collect::<Vec<_>>().join(", "))
+        }),
+    }
+}
+
+fn issuer(text: &str) -> Result<String, String> {
+    let url = provider_url(text)?;
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("must not have a query or fragment".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// An address of the provider's. Tokens are sent there, so it must be https except on loopback.
+fn provider_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|_| "is not a URL".to_owned())?;
+    let loopback = match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        None => false,
+    };
+    match url.scheme() {
+        "https" => {}
+        "http" if loopback => {}
+        _ => return Err("must begin with https:// (http:// is for a provider on loopback only)".to_owned()),
+    }
+    Ok(url)
+}
+
+/// Parameters of the authorization URL, except those with which every login would fail.
+fn auth_params(text: &str) -> Result<BTreeMap<String, String>, String> {
+    let params = values::map(text)?;
+    let value = |name: &str| params.get(name).map(|value| value.trim().to_ascii_lowercase()).unwrap_or_default();
+    if !matches!(value("response_mode").as_str(), "" | "query") {
+        return Err(
+            "must not set response_mode: the answer is taken from the query alone, so that every login would fail".to_owned()
+        );
+    }
+    if value("prompt").split_whitespace().any(|prompt| prompt == "none") {
+        return Err("must not set prompt to none: nobody who is not signed in at the provider could log in".to_owned());
+    }
+    Ok(params)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_with_which_every_login_would_fail_are_refused() {
+        for good in [r#"{"prompt":"consent"}"#, r#"{"response_mode":"query","prompt":"select_account login"}"#, "{}"] {
+            assert!(auth_params(good).is_ok(), "{good}");
+        }
+        for (bad, named) in [
+            (r#"{"response_mode":"form_post"}"#, "response_mode"),
+            (r#"{"response_mode":"fragment"}"#, "response_mode"),
+            (r#"{"response_mode":"query.jwt"}"#, "response_mode"),
+            (r#"{"prompt":"none"}"#, "prompt"),
+            ("[]", "JSON object"),
+        ] {
+            assert!(auth_params(bad).unwrap_err().contains(named), "{bad}");
+        }
+    }
+}

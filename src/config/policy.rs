@@ -1,6 +1,11 @@
 //! Settings of `policy`: who may enter.
 
-use super::table::{Section, Setting, ValueType, setting};
+use super::{
+    oidc::{GROUP_FIELD, groups_claim},
+    reader::Reader,
+    setting::{Section, Setting, ValueType, setting},
+};
+use crate::policy::Policy;
 
 /// The settings under their heading.
 pub(super) const SECTION: Section = Section { title: "Access", settings: &[&EMAIL_DOMAIN, &ALLOWED_GROUPS] };
@@ -13,3 +18,23 @@ const EMAIL_DOMAIN: Setting = setting(
 );
 const ALLOWED_GROUPS: Setting =
     setting("oidc_allowed_groups", ValueType::List, "", "Only users in one of these groups may enter. Needs `oidc_group_field`.");
+
+/// The policy that applies to everybody, whatever the route.
+pub(super) fn read(reader: &mut Reader<'_>) -> Policy {
+    let policy = Policy {
+        email_domains: reader.list(&EMAIL_DOMAIN).iter().map(|domain| domain.trim_start_matches('@').to_owned()).collect(),
+        allowed_groups: reader.list(&ALLOWED_GROUPS),
+    };
+    // A list that is given and names nothing is a mistake that would let everybody in.
+    for (setting, is_empty) in
+        [(&EMAIL_DOMAIN, policy.email_domains.is_empty()), (&ALLOWED_GROUPS, policy.allowed_groups.is_empty())]
+    {
+        if reader.text(setting).is_some() && is_empty {
+            reader.problem(setting, "is set and names nothing; leave it out to allow all");
+        }
+    }
+    if !policy.allowed_groups.is_empty() && groups_claim(reader).is_none() && !reader.is_given(&GROUP_FIELD) {
+        reader.problem(&ALLOWED_GROUPS, "needs CODER_OIDC_GROUP_FIELD to say which claim holds the groups");
+    }
+    policy
+}

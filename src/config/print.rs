@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use super::{
     Raw, routes,
-    table::{self, SECTIONS, Setting, ValueType},
+    setting::{Setting, ValueType},
+    table::{self, SECTIONS},
 };
 
 /// The settings in effect with their sources; secrets are masked.
@@ -35,8 +36,8 @@ pub fn example() -> String {
     }
     let _infallible =
         write!(out, "\n## Routes, which the file alone can hold: each with a place and where that leads.\n\n# [[route]]\n");
-    for (name, _, help) in routes::KEYS {
-        let _infallible = write!(out, "\n{}# {name} =\n", comment(help));
+    for key in routes::KEYS {
+        let _infallible = write!(out, "\n{}# {} =\n", comment(key.help), key.name);
     }
     out
 }
@@ -61,8 +62,13 @@ pub fn reference() -> String {
         let _infallible = write!(out, "\n## {}\n\n| variable | type | default | meaning |\n|---|---|---|---|\n", section.title);
         for key in section.settings {
             let default = if key.default.is_empty() { String::new() } else { format!("`{}`", key.default) };
-            let _infallible =
-                writeln!(out, "| `{}` | {} | {default} | {} |", key.env(), kind(key.value_type), key.help.replace('|', "\\|"));
+            let _infallible = writeln!(
+                out,
+                "| `{}` | {} | {default} | {} |",
+                key.env(),
+                type_name(key.value_type),
+                key.help.replace('|', "\\|")
+            );
         }
     }
     out.push_str(
@@ -71,14 +77,14 @@ pub fn reference() -> String {
          whole segments, and what no route names goes to `CODER_UPSTREAM_URL`, if that is set, else 404.\n\n\
          | key | meaning |\n|---|---|\n",
     );
-    for (name, _, help) in routes::KEYS {
-        let _infallible = writeln!(out, "| `{name}` | {help} |");
+    for key in routes::KEYS {
+        let _infallible = writeln!(out, "| `{}` | {} |", key.name, key.help);
     }
     out
 }
 
-fn kind(kind: ValueType) -> &'static str {
-    match kind {
+fn type_name(value_type: ValueType) -> &'static str {
+    match value_type {
         ValueType::Text => "text",
         ValueType::Url => "URL",
         ValueType::Address => "address",

@@ -1,6 +1,10 @@
 //! Settings of `renewal`: when access tokens are renewed, and what an outage of the provider means.
 
-use super::table::{Section, Setting, ValueType, setting};
+use super::{
+    reader::Reader,
+    setting::{Section, Setting, ValueType, setting},
+};
+use crate::renewal;
 
 /// The settings under their heading.
 pub(super) const SECTION: Section =
@@ -20,3 +24,15 @@ const OUTAGE_GRACE: Setting = setting(
 );
 const MAX_CONCURRENT_RENEWALS: Setting =
     setting("oidc_max_concurrent_renewals", ValueType::Number, "32", "How many renewals one replica makes at the same time.");
+
+/// The renewal engine's settings.
+pub(super) fn read(reader: &mut Reader<'_>) -> Option<renewal::Settings> {
+    let renew_before = reader.positive(&RENEW_BEFORE);
+    let outage_grace = reader.duration(&OUTAGE_GRACE);
+    let max_concurrent = reader.number(&MAX_CONCURRENT_RENEWALS);
+    Some(renewal::Settings {
+        renew_before: renew_before?,
+        outage_grace: outage_grace?,
+        max_concurrent: usize::try_from(max_concurrent?).unwrap_or(usize::MAX),
+    })
+}

@@ -1,6 +1,16 @@
 //! Settings of `server`: where clients connect, and how the server stops.
 
-use super::table::{Section, Setting, ValueType, setting};
+use std::{net::SocketAddr, path::PathBuf};
+
+use super::{
+    reader::Reader,
+    setting::{Section, Setting, ValueType, setting},
+    values,
+};
+use crate::{
+    server,
+    tls::{MinVersion, Shown},
+};
 
 /// The settings under their heading.
 pub(super) const SECTION: Section = Section {
@@ -8,9 +18,9 @@ pub(super) const SECTION: Section = Section {
     settings: &[&HTTP_ADDRESS, &TLS_ENABLE, &TLS_ADDRESS, &TLS_CERT_FILE, &TLS_KEY_FILE, &TLS_MIN_VERSION, &SHUTDOWN_TIMEOUT],
 };
 
-const HTTP_ADDRESS: Setting =
+pub(super) const HTTP_ADDRESS: Setting =
     setting("http_address", ValueType::Address, "127.0.0.1:3000", "Where Evergate listens for HTTP/1.1 and HTTP/2.");
-const TLS_ENABLE: Setting = setting(
+pub(super) const TLS_ENABLE: Setting = setting(
     "tls_enable",
     ValueType::Bool,
     "false",
@@ -37,3 +47,32 @@ const SHUTDOWN_TIMEOUT: Setting = setting(
     "30s",
     "How long the process may take to stop after SIGTERM, SIGINT or SIGQUIT: requests finish, and in the second half WebSockets (close code 1012) and event streams end one after the other (docs/deploys.md). It stops as soon as nothing is left to wait for.",
 );
+
+/// The server's settings.
+pub(super) fn read(reader: &mut Reader<'_>) -> Option<server::Settings> {
+    let address = reader.parsed(&HTTP_ADDRESS, values::address);
+    let drain_deadline = reader.positive(&SHUTDOWN_TIMEOUT);
+    let tls = tls(reader);
+    Some(server::Settings { address: address?, tls: tls?, drain_deadline: drain_deadline? })
+}
+
+/// Where TLS is terminated, and with which certificates; `Some(None)` where it is not.
+fn tls(reader: &mut Reader<'_>) -> Option<Option<(SocketAddr, Shown)>> {
+    let enabled = reader.boolean(&TLS_ENABLE)?;
+    let address = reader.parsed(&TLS_ADDRESS, values::address);
+    let min_version = reader.parsed(&TLS_MIN_VERSION, |text| match text {
+        "tls12" => Ok(MinVersion::Tls12),
+        "tls13" => Ok(MinVersion::Tls13),
+        _ => Err("must be tls12 or tls13".to_owned()),
+    });
+    let (certificates, keys) = (reader.list(&TLS_CERT_FILE), reader.list(&TLS_KEY_FILE));
+    if enabled && (certificates.is_empty() || certificates.len() != keys.len()) {
+        reader.problem(&TLS_CERT_FILE, "must name as many files as CODER_TLS_KEY_FILE, and one at least, with CODER_TLS_ENABLE");
+    }
+    if !enabled && !certificates.is_empty() {
+        reader.warn(&TLS_CERT_FILE, "is shown to nobody, because CODER_TLS_ENABLE is not set");
+    }
+    let files = certificates.into_iter().map(PathBuf::from).zip(keys.into_iter().map(PathBuf::from)).collect();
+    let shown = Shown { files, min_version: min_version? };
+    Some(enabled.then_some((address?, shown)))
+}

@@ -1,6 +1,10 @@
 //! Settings of `session`: how long sessions live.
 
-use super::table::{Section, Setting, ValueType, setting};
+use super::{
+    reader::Reader,
+    setting::{Section, Setting, ValueType, setting},
+};
+use crate::session;
 
 /// The settings under their heading.
 pub(super) const SECTION: Section =
@@ -16,3 +20,11 @@ const DISABLE_SESSION_EXPIRY_REFRESH: Setting = setting(
     "false",
     "Whether a session ends `session_duration` after login even if it is used.",
 );
+
+/// The sessions' settings.
+pub(super) fn read(reader: &mut Reader<'_>) -> Option<session::Settings> {
+    let idle = reader.positive(&SESSION_DURATION);
+    let absolute = reader.positive(&SESSION_MAX_DURATION);
+    let disabled = reader.boolean(&DISABLE_SESSION_EXPIRY_REFRESH);
+    Some(session::Settings { idle: idle?, absolute: absolute?, sliding: !disabled? })
+}

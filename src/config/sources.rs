@@ -11,7 +11,10 @@ use figment::{
 
 use super::{
     Problem, Problems,
-    table::{self, Setting, ValueType},
+    raw::{ENVIRONMENT_PREFIX, Given, Raw, RouteTable, Source},
+    routes,
+    setting::{Setting, ValueType},
+    table,
     texts::{secret, text_of},
     unknown,
 };
@@ -29,64 +32,10 @@ pub struct Environment {
     pub config_path: Option<String>,
 }
 
-/// All settings as texts, with where each came from.
-#[derive(Clone, Debug, Default)]
-pub struct Raw {
-    pub(super) given: BTreeMap<&'static str, Given>,
-    /// Settings that were given and cannot be read, of which it must not be said as well that they are missing.
-    pub(super) unreadable: BTreeSet<&'static str>,
-    /// The file's `[[route]]` tables.
-    pub(super) routes: Vec<RouteTable>,
-    /// What is odd, and keeps nothing from working.
-    pub(super) warnings: Vec<Problem>,
-}
-
-/// The texts of a `[[route]]` table, or what each must be.
-pub(super) type RouteTable = BTreeMap<String, Result<String, String>>;
-
-/// One setting's text.
-#[derive(Clone, Debug)]
-pub(super) struct Given {
-    pub(super) text: String,
-    pub(super) source: Source,
-}
-
-/// Where a setting came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Source {
-    Flag,
-    Environment,
-    File(String),
-    Default,
-}
-
-const PREFIX: &str = "CODER_";
 const CONFIG_PATH: &str = "CODER_CONFIG_PATH";
 const FILE_SUFFIX: &str = "_file";
 /// The only setting that the file alone can hold.
 const ROUTES: &str = "route";
-
-impl Source {
-    /// What an administrator would look for.
-    pub(super) fn name(&self, key: &str) -> String {
-        match self {
-            Self::Flag => format!("--{}", key.replace('_', "-")),
-            Self::Environment | Self::Default => format!("{PREFIX}{}", key.to_uppercase()),
-            Self::File(_) => key.to_owned(),
-        }
-    }
-}
-
-impl std::fmt::Display for Source {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Flag => f.write_str("flag"),
-            Self::Environment => f.write_str("environment"),
-            Self::File(path) => f.write_str(path),
-            Self::Default => f.write_str("default"),
-        }
-    }
-}
 
 impl Environment {
     /// This process's variables.
@@ -129,7 +78,7 @@ impl Environment {
         let mut reading = Reading { figment: &figment, path: path.as_deref(), problems, warnings, unreadable };
         let given = table::all().filter_map(|key| Some((key.name, reading.setting(key)?))).collect();
         let Reading { warnings, unreadable, problems, .. } = reading;
-        Raw { given, unreadable, routes: routes(&figment, problems), warnings }
+        Raw { given, unreadable, routes: route_tables(&figment, problems), warnings }
     }
 
     /// Variables that are not text: which settings cannot be read because of them.
@@ -144,7 +93,7 @@ impl Environment {
     }
 
     fn not_utf8(&self) -> impl Iterator<Item = (&str, String, &str)> {
-        self.not_utf8.iter().filter_map(|name| Some((name.as_str(), name.strip_prefix(PREFIX)?.to_lowercase(), "")))
+        self.not_utf8.iter().filter_map(|name| Some((name.as_str(), name.strip_prefix(ENVIRONMENT_PREFIX)?.to_lowercase(), "")))
     }
 
     /// Our variables by their keys.
@@ -154,10 +103,9 @@ impl Environment {
 
     /// Our variables: name, key and value. One that is empty is not set, as in a compose file that passes it through.
     fn ours(&self) -> impl Iterator<Item = (&str, String, &str)> {
-        self.variables
-            .iter()
-            .filter(|(name, value)| name.as_str() != CONFIG_PATH && !value.is_empty())
-            .filter_map(|(name, value)| Some((name.as_str(), name.strip_prefix(PREFIX)?.to_lowercase(), value.as_str())))
+        self.variables.iter().filter(|(name, value)| name.as_str() != CONFIG_PATH && !value.is_empty()).filter_map(
+            |(name, value)| Some((name.as_str(), name.strip_prefix(ENVIRONMENT_PREFIX)?.to_lowercase(), value.as_str())),
+        )
     }
 
     /// Variables and flags that are no settings. Variables may be others', which is said in one warning, without their values;
@@ -177,7 +125,7 @@ impl Environment {
             no_such_setting(&Source::Flag, name, unknown::meant(name), problems);
         }
         let message = format!("variables that are no settings of Evergate's are ignored: {}", foreign.join(", "));
-        (!foreign.is_empty()).then(|| Problem { key: format!("{PREFIX}*"), message })
+        (!foreign.is_empty()).then(|| Problem { key: format!("{ENVIRONMENT_PREFIX}*"), message })
     }
 }
 
@@ -229,23 +177,17 @@ fn source_of(figment: &Figment, value: &Value, path: Option<&str>) -> Source {
 }
 
 /// The tables of routes, each with its texts.
-fn routes(figment: &Figment, problems: &mut Problems) -> Vec<RouteTable> {
+fn route_tables(figment: &Figment, problems: &mut Problems) -> Vec<RouteTable> {
     let Ok(value) = figment.find_value(ROUTES) else { return Vec::new() };
     let tables = value.as_array().and_then(|tables| tables.iter().map(Value::as_dict).collect::<Option<Vec<_>>>());
     let Some(tables) = tables else {
         problems.add(ROUTES, "must be tables, each under [[route]]");
         return Vec::new();
     };
-    // What has no kind has no setting either, which is said elsewhere.
-    let kind = |name: &str| route_keys().find(|(key, _)| *key == name).map_or(ValueType::Text, |(_, kind)| kind);
-    tables
-        .into_iter()
-        .map(|table| table.iter().map(|(name, value)| (name.clone(), text_of(kind(name), value))).collect())
-        .collect()
-}
-
-fn route_keys() -> impl Iterator<Item = (&'static str, ValueType)> {
-    super::routes::KEYS.iter().map(|(name, kind, _)| (*name, *kind))
+    // An unknown key is reported where the table is understood.
+    let type_of = |name: &str| routes::KEYS.iter().find(|key| key.name == name).map_or(ValueType::Text, |key| key.value_type);
+    let texts = |table: &Dict| table.iter().map(|(name, value)| (name.clone(), text_of(type_of(name), value))).collect();
+    tables.into_iter().map(texts).collect()
 }
 
 /// All settings while they are read.

@@ -1,6 +1,15 @@
 //! Settings of `store`: where grants, sessions and their history are kept, and what encrypts their tokens.
 
-use super::table::{Section, Setting, ValueType, setting};
+use std::{path::PathBuf, time::Duration};
+
+use url::Url;
+
+use super::{
+    reader::Reader,
+    setting::{Section, Setting, ValueType, setting},
+    values,
+};
+use crate::{seal::KeyRing, secret::Secret, store};
 
 /// The settings under their heading.
 pub(super) const SECTION: Section = Section {
@@ -29,3 +38,62 @@ const EVENT_RETENTION: Setting = setting(
     "30d",
     "How long the history is kept: each login, renewal, logout and revocation, with its reason. `evergate sessions why` reads it.",
 );
+
+/// Where the keys that encrypt tokens at rest come from.
+#[derive(Clone, Debug)]
+pub enum EncryptionKeys {
+    /// The settings.
+    Given(KeyRing),
+    /// A file beside the SQLite file, made at the first start.
+    File(PathBuf),
+}
+
+/// The store's settings and its encryption keys.
+pub(super) fn read(reader: &mut Reader<'_>) -> (Option<store::Settings>, Option<EncryptionKeys>) {
+    let max_open = reader.number(&PG_CONN_MAX_OPEN);
+    let url = reader.parsed(&PG_CONNECTION_URL, postgres_url);
+    let directory = reader.owned(&DATA_DIR).map(PathBuf::from);
+    let keys = encryption_keys(reader, directory.as_ref());
+    let store = match (reader.text(&PG_CONNECTION_URL), url, max_open) {
+        (Some(_), Some(url), Some(max_open)) => Some(store::Settings::Postgres(store::PostgresSettings { url, max_open })),
+        (None, _, _) => directory.map(|directory| store::Settings::Sqlite(directory.join("evergate.sqlite"))),
+        (Some(_), _, _) => None,
+    };
+    (store, keys)
+}
+
+/// How long events are kept.
+pub(super) fn event_retention(reader: &mut Reader<'_>) -> Option<Duration> {
+    reader.positive(&EVENT_RETENTION)
+}
+
+fn postgres_url(text: &str) -> Result<Secret, String> {
+    let url = Url::parse(text).map_err(|_| "is not a URL like postgres://user:password@host/database".to_owned())?;
+    if matches!(url.scheme(), "postgres" | "postgresql") {
+        Ok(Secret::new(text))
+    } else {
+        Err("must begin with postgres://".to_owned())
+    }
+}
+
+fn encryption_keys(reader: &mut Reader<'_>, directory: Option<&PathBuf>) -> Option<EncryptionKeys> {
+    if let Some(keys) = reader.text(&EXTERNAL_TOKEN_ENCRYPTION_KEYS).map(values::list) {
+        return match KeyRing::from_base64(keys.iter().map(String::as_str)) {
+            Ok(ring) => Some(EncryptionKeys::Given(ring)),
+            Err(error) => {
+                reader.problem(&EXTERNAL_TOKEN_ENCRYPTION_KEYS, format!("{error}; make one with: evergate keys generate"));
+                None
+            }
+        };
+    }
+    if reader.is_given(&EXTERNAL_TOKEN_ENCRYPTION_KEYS) {
+        return None;
+    }
+    if reader.is_given(&PG_CONNECTION_URL) {
+        let message =
+            "is required with Postgres, where tokens are sealed for all replicas; make a key with: evergate keys generate";
+        reader.problem(&EXTERNAL_TOKEN_ENCRYPTION_KEYS, message);
+        return None;
+    }
+    directory.map(|directory| EncryptionKeys::File(directory.join("token.key")))
+}

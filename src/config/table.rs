@@ -1,81 +1,11 @@
-//! The table of all settings: the sections that each module's settings make. Names are Coder's where Coder has the setting,
-//! and in Coder's style where it has none.
+//! The table of all settings: the concatenation of what the modules declare. Names are Coder's where Coder has the setting, and
+//! in Coder's style where it has none.
 
-use super::{forward, gateway, oidc, policy, renewal, server, session, store, telemetry};
-
-/// One setting.
-#[derive(Debug)]
-pub struct Setting {
-    /// Its key in the file; `oidc_scopes` is `CODER_OIDC_SCOPES` and `--oidc-scopes`.
-    pub name: &'static str,
-    /// What its value looks like.
-    pub value_type: ValueType,
-    /// The default, as it would be written; empty for none.
-    pub default: &'static str,
-    /// What it is for, in sentences.
-    pub help: &'static str,
-}
-
-/// What a value looks like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ValueType {
-    /// Any text.
-    Text,
-    /// A URL.
-    Url,
-    /// `host:port`.
-    Address,
-    /// `true` or `false`.
-    Bool,
-    /// A whole number.
-    Number,
-    /// `90s`, `15m`, `24h`, `30d`.
-    Duration,
-    /// Texts separated by commas.
-    List,
-    /// A JSON object of texts.
-    Map,
-    /// A text that is never shown; there is no flag for it, but one for a file that holds it.
-    Secret,
-    /// Such texts separated by commas.
-    Secrets,
-}
-
-/// One module's settings, under a heading of the reference.
-#[derive(Debug)]
-pub struct Section {
-    /// The heading.
-    pub title: &'static str,
-    /// The settings.
-    pub settings: &'static [&'static Setting],
-}
-
-impl Setting {
-    /// Its environment variable.
-    pub fn env(&self) -> String {
-        format!("CODER_{}", self.name.to_uppercase())
-    }
-
-    /// Its flag, without the dashes.
-    pub fn flag(&self) -> String {
-        self.name.replace('_', "-")
-    }
-
-    /// Whether its value must not be shown.
-    pub fn is_secret(&self) -> bool {
-        matches!(self.value_type, ValueType::Secret | ValueType::Secrets)
-    }
-}
-
-/// All settings.
-pub fn all() -> impl Iterator<Item = &'static Setting> {
-    SECTIONS.iter().flat_map(|section| section.settings.iter().copied())
-}
-
-/// Declares a setting.
-pub(super) const fn setting(name: &'static str, value_type: ValueType, default: &'static str, help: &'static str) -> Setting {
-    Setting { name, value_type, default, help }
-}
+use super::{
+    forward, gateway, oidc, policy, renewal, server, session,
+    setting::{Section, Setting},
+    store, telemetry,
+};
 
 /// All settings under their headings, in the order of the reference.
 pub const SECTIONS: &[&Section] = &[
@@ -89,3 +19,25 @@ pub const SECTIONS: &[&Section] = &[
     &store::SECTION,
     &telemetry::SECTION,
 ];
+
+/// All settings.
+pub fn all() -> impl Iterator<Item = &'static Setting> {
+    SECTIONS.iter().flat_map(|section| section.settings.iter().copied())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::routes;
+
+    #[test]
+    fn every_setting_that_is_declared_is_in_the_table() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config");
+        let sources = std::fs::read_dir(folder).unwrap().map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
+        let declared: usize = sources.map(|source| source.matches(": Setting =").count()).sum();
+        assert_eq!(declared - 1, all().count() + routes::KEYS.len(), "without the one in this test");
+        for setting in all() {
+            assert_eq!(all().filter(|other| other.name == setting.name).count(), 1, "{}", setting.name);
+        }
+    }
+}

@@ -1,6 +1,11 @@
 //! Settings of `telemetry`: logs and metrics.
 
-use super::table::{Section, Setting, ValueType, setting};
+use super::{
+    reader::Reader,
+    setting::{Section, Setting, ValueType, setting},
+    values,
+};
+use crate::telemetry;
 
 /// The settings under their heading.
 pub(super) const SECTION: Section =
@@ -18,3 +23,16 @@ const PROMETHEUS_ENABLE: Setting =
     setting("prometheus_enable", ValueType::Bool, "false", "Whether metrics are served at `/metrics` of `prometheus_address`.");
 const PROMETHEUS_ADDRESS: Setting =
     setting("prometheus_address", ValueType::Address, "127.0.0.1:2112", "Where metrics are served.");
+
+/// The settings of logs and metrics.
+pub(super) fn read(reader: &mut Reader<'_>) -> Option<telemetry::Settings> {
+    let filter = reader.parsed(&LOG_FILTER, |text| {
+        tracing_subscriber::EnvFilter::try_new(text)
+            .map(|_| text.to_owned())
+            .map_err(|_| "must be a filter like info,evergate=debug".to_owned())
+    });
+    let json = reader.boolean(&LOGGING_JSON);
+    let address = reader.parsed(&PROMETHEUS_ADDRESS, values::address);
+    let enabled = reader.boolean(&PROMETHEUS_ENABLE);
+    Some(telemetry::Settings { json, filter: filter?, metrics_address: Some(address?).filter(|_| enabled == Some(true)) })
+}

@@ -3,14 +3,14 @@
 
 use figment::value::Value;
 
-use super::table::ValueType;
+use super::setting::ValueType;
 
 /// A value as a text.
 ///
 /// # Errors
 /// What it must be, without the value.
-pub(super) fn text_of(kind: ValueType, value: &Value) -> Result<String, String> {
-    let text = match (kind, value) {
+pub(super) fn text_of(value_type: ValueType, value: &Value) -> Result<String, String> {
+    let text = match (value_type, value) {
         (_, Value::String(_, text)) => Some(text.clone()),
         (ValueType::Bool, Value::Bool(_, _)) | (ValueType::Bool | ValueType::Number | ValueType::Duration, Value::Num(_, _)) => {
             plain(value)
@@ -19,11 +19,11 @@ pub(super) fn text_of(kind: ValueType, value: &Value) -> Result<String, String> 
         (ValueType::Map, Value::Dict(_, members)) => object(members),
         (_, _) => None,
     };
-    text.ok_or_else(|| must_be(kind).to_owned())
+    text.ok_or_else(|| must_be(value_type).to_owned())
 }
 
-fn must_be(kind: ValueType) -> &'static str {
-    match kind {
+fn must_be(value_type: ValueType) -> &'static str {
+    match value_type {
         ValueType::Text | ValueType::Url | ValueType::Address | ValueType::Secret => "must be a text in quotes",
         ValueType::Duration => "must be a duration in quotes like \"45s\"",
         ValueType::Bool => "must be true or false",
@@ -75,7 +75,7 @@ pub(super) struct SecretText {
 ///
 /// # Errors
 /// There is nothing in it.
-pub(super) fn secret(kind: ValueType, given: &str) -> Result<SecretText, &'static str> {
+pub(super) fn secret(value_type: ValueType, given: &str) -> Result<SecretText, &'static str> {
     let mut oddities = Vec::new();
     let text = given.strip_prefix('\u{feff}').map_or(given, |text| {
         oddities.push("begins with a byte order mark, which is left out");
@@ -85,7 +85,7 @@ pub(super) fn secret(kind: ValueType, given: &str) -> Result<SecretText, &'stati
         return Err("holds nothing");
     }
     // The members of a list are freed of blanks, and must be base64.
-    if kind == ValueType::Secret {
+    if value_type == ValueType::Secret {
         let quoted = |quote: char| text.len() > 1 && text.starts_with(quote) && text.ends_with(quote);
         if quoted('"') || quoted('\'') {
             oddities.push("is in quotes, which are taken for a part of it");

@@ -1,8 +1,6 @@
 //! How texts become values.
 
-use std::{collections::BTreeMap, time::Duration};
-
-use crate::forward::Protocol;
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 /// `true` and `false` in the spellings that Go accepts, as Coder does.
 pub(super) fn boolean(text: &str) -> Result<bool, String> {
@@ -10,15 +8,6 @@ pub(super) fn boolean(text: &str) -> Result<bool, String> {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
         _ => Err("must be true or false".to_owned()),
-    }
-}
-
-/// What is spoken with an upstream.
-pub(super) fn protocol(text: &str) -> Result<Protocol, String> {
-    match text {
-        "http1" => Ok(Protocol::Http1),
-        "http2" => Ok(Protocol::Http2),
-        _ => Err("must be http1 or http2".to_owned()),
     }
 }
 
@@ -74,40 +63,14 @@ pub(super) fn map(text: &str) -> Result<BTreeMap<String, String>, String> {
     serde_json::from_str(text).map_err(|_| r#"must be a JSON object of texts like {"prompt":"consent"}"#.to_owned())
 }
 
-/// Parameters of the authorization URL, but none with which every login would fail.
-pub(super) fn auth_params(text: &str) -> Result<BTreeMap<String, String>, String> {
-    let params = map(text)?;
-    let value = |name: &str| params.get(name).map(|value| value.trim().to_ascii_lowercase()).unwrap_or_default();
-    if !matches!(value("response_mode").as_str(), "" | "query") {
-        return Err(
-            "must not set response_mode: the answer is taken from the query alone, so that every login would fail".to_owned()
-        );
-    }
-    if value("prompt").split_whitespace().any(|prompt| prompt == "none") {
-        return Err("must not set prompt to none: nobody who is not signed in at the provider could log in".to_owned());
-    }
-    Ok(params)
+/// Where to listen.
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "must be an IP address and a port like 0.0.0.0:3000".to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn parameters_with_which_every_login_would_fail_are_refused() {
-        for good in [r#"{"prompt":"consent"}"#, r#"{"response_mode":"query","prompt":"select_account login"}"#, "{}"] {
-            assert!(auth_params(good).is_ok(), "{good}");
-        }
-        for (bad, named) in [
-            (r#"{"response_mode":"form_post"}"#, "response_mode"),
-            (r#"{"response_mode":"fragment"}"#, "response_mode"),
-            (r#"{"response_mode":"query.jwt"}"#, "response_mode"),
-            (r#"{"prompt":"none"}"#, "prompt"),
-            ("[]", "JSON object"),
-        ] {
-            assert!(auth_params(bad).unwrap_err().contains(named), "{bad}");
-        }
-    }
 
     #[test]
     fn durations_are_read_as_they_are_written() {

@@ -1,0 +1,73 @@
+//! All settings as texts, before anything is understood of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Problem;
+
+/// All settings as texts, each with its source.
+#[derive(Clone, Debug, Default)]
+pub struct Raw {
+    /// By the setting's name.
+    pub(super) given: BTreeMap<&'static str, Given>,
+    /// Settings that were given and cannot be read, so that they must not be reported as missing too.
+    pub(super) unreadable: BTreeSet<&'static str>,
+    /// The file's `[[route]]` tables.
+    pub(super) routes: Vec<RouteTable>,
+    /// Oddities that prevent nothing from working.
+    pub(super) warnings: Vec<Problem>,
+}
+
+/// The texts of a `[[route]]` table by key; `Err` says what the value must be.
+pub(super) type RouteTable = BTreeMap<String, Result<String, String>>;
+
+/// One setting's text.
+#[derive(Clone, Debug)]
+pub(super) struct Given {
+    pub(super) text: String,
+    pub(super) source: Source,
+}
+
+/// Where a setting came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// A command-line flag.
+    Flag,
+    /// An environment variable.
+    Environment,
+    /// The configuration file of this path.
+    File(String),
+    /// The default.
+    Default,
+}
+
+/// What the names of environment variables begin with.
+pub(super) const ENVIRONMENT_PREFIX: &str = "CODER_";
+
+impl Raw {
+    /// Oddities in how settings were given that prevent nothing from working.
+    pub fn warnings(&self) -> &[Problem] {
+        &self.warnings
+    }
+}
+
+impl Source {
+    /// The setting's name as an administrator would look for it in this source.
+    pub(super) fn name(&self, setting: &str) -> String {
+        match self {
+            Self::Flag => format!("--{}", setting.replace('_', "-")),
+            Self::Environment | Self::Default => format!("{ENVIRONMENT_PREFIX}{}", setting.to_uppercase()),
+            Self::File(_) => setting.to_owned(),
+        }
+    }
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Flag => f.write_str("flag"),
+            Self::Environment => f.write_str("environment"),
+            Self::File(path) => f.write_str(path),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}

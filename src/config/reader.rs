@@ -1,0 +1,117 @@
+//! Reads settings by their declarations, and collects every problem and warning on the way.
+
+use std::time::Duration;
+
+use super::{
+    Problem, Problems,
+    raw::{Raw, RouteTable, Source},
+    setting::Setting,
+    values,
+};
+
+/// Reads settings; whatever is wrong with one is noted, and reading goes on.
+pub(super) struct Reader<'a> {
+    raw: &'a Raw,
+    pub(super) problems: Problems,
+    pub(super) warnings: Vec<Problem>,
+}
+
+impl<'a> Reader<'a> {
+    /// A reader of `raw`, which adds to the problems that were found so far.
+    pub(super) fn new(raw: &'a Raw, problems: Problems) -> Self {
+        Self { raw, problems, warnings: raw.warnings.clone() }
+    }
+
+    /// The setting's text, if it was given or has a default.
+    pub(super) fn text(&self, setting: &Setting) -> Option<&'a str> {
+        self.raw.given.get(setting.name).map(|given| given.text.as_str())
+    }
+
+    /// The setting's text as a value of its own.
+    pub(super) fn owned(&self, setting: &Setting) -> Option<String> {
+        self.text(setting).map(str::to_owned)
+    }
+
+    /// The members of a list; none if it was not given.
+    pub(super) fn list(&self, setting: &Setting) -> Vec<String> {
+        self.text(setting).map(values::list).unwrap_or_default()
+    }
+
+    /// The file's `[[route]]` tables.
+    pub(super) fn routes(&self) -> &'a [RouteTable] {
+        &self.raw.routes
+    }
+
+    /// Whether the setting was given, even if its value is unreadable, which is reported where it is read.
+    pub(super) fn is_given(&self, setting: &Setting) -> bool {
+        self.raw.given.contains_key(setting.name) || self.raw.unreadable.contains(setting.name)
+    }
+
+    /// The name under which the setting was given, or would be.
+    pub(super) fn name(&self, setting: &Setting) -> String {
+        self.raw.given.get(setting.name).map_or(&Source::Environment, |given| &given.source).name(setting.name)
+    }
+
+    /// Notes a problem, after which nothing is started.
+    pub(super) fn problem(&mut self, setting: &Setting, message: impl Into<String>) {
+        self.problems.add(self.name(setting), message.into());
+    }
+
+    /// Notes something odd that prevents nothing from working.
+    pub(super) fn warn(&mut self, setting: &Setting, message: impl Into<String>) {
+        self.warnings.push(Problem { key: self.name(setting), message: message.into() });
+    }
+
+    /// A setting that may be left out. `parse` returns the rest of a sentence that begins with the setting's name and does not
+    /// repeat the value.
+    pub(super) fn parsed<T>(&mut self, setting: &Setting, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        match parse(self.text(setting)?) {
+            Ok(value) => Some(value),
+            Err(message) => {
+                self.problem(setting, message);
+                None
+            }
+        }
+    }
+
+    /// A setting that must be given, as in `example`.
+    pub(super) fn required<T>(
+        &mut self,
+        setting: &Setting,
+        example: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        if !self.is_given(setting) {
+            self.problem(setting, format!("is required, as in {example}"));
+        }
+        self.parsed(setting, parse)
+    }
+
+    /// A duration, which may be 0.
+    pub(super) fn duration(&mut self, setting: &Setting) -> Option<Duration> {
+        self.parsed(setting, values::duration)
+    }
+
+    /// A duration longer than 0.
+    pub(super) fn positive(&mut self, setting: &Setting) -> Option<Duration> {
+        self.parsed(setting, |text| match values::duration(text)? {
+            Duration::ZERO => Err("must be longer than 0".to_owned()),
+            duration => Ok(duration),
+        })
+    }
+
+    /// `true` or `false`.
+    pub(super) fn boolean(&mut self, setting: &Setting) -> Option<bool> {
+        self.parsed(setting, values::boolean)
+    }
+
+    /// A number of things, of which there must be one at least.
+    pub(super) fn number(&mut self, setting: &Setting) -> Option<u32> {
+        self.parsed(setting, |text| {
+            text.parse()
+                .ok()
+                .filter(|number| (1..=10_000).contains(number))
+                .ok_or_else(|| "must be a whole number from 1 to 10000".to_owned())
+        })
+    }
+}

@@ -1,0 +1,70 @@
+//! How a setting is declared.
+
+/// One setting.
+#[derive(Debug)]
+pub struct Setting {
+    /// Its key in the file; `oidc_scopes` is `CODER_OIDC_SCOPES` and `--oidc-scopes`.
+    pub name: &'static str,
+    /// What its value looks like.
+    pub value_type: ValueType,
+    /// The default, as it would be written; empty for none.
+    pub default: &'static str,
+    /// What it is for, in sentences.
+    pub help: &'static str,
+}
+
+/// What a value looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValueType {
+    /// Any text.
+    Text,
+    /// A URL.
+    Url,
+    /// `host:port`.
+    Address,
+    /// `true` or `false`.
+    Bool,
+    /// A whole number.
+    Number,
+    /// `90s`, `15m`, `24h`, `30d`.
+    Duration,
+    /// Texts separated by commas.
+    List,
+    /// A JSON object of texts.
+    Map,
+    /// A text that is never shown; there is no flag for it, but one for a file that holds it.
+    Secret,
+    /// Such texts separated by commas.
+    Secrets,
+}
+
+/// One module's settings, under a heading of the reference.
+#[derive(Debug)]
+pub struct Section {
+    /// The heading.
+    pub title: &'static str,
+    /// The settings.
+    pub settings: &'static [&'static Setting],
+}
+
+impl Setting {
+    /// Its environment variable.
+    pub fn env(&self) -> String {
+        format!("CODER_{}", self.name.to_uppercase())
+    }
+
+    /// Its flag, without the dashes.
+    pub fn flag(&self) -> String {
+        self.name.replace('_', "-")
+    }
+
+    /// Whether its value must not be shown.
+    pub fn is_secret(&self) -> bool {
+        matches!(self.value_type, ValueType::Secret | ValueType::Secrets)
+    }
+}
+
+/// Declares a setting.
+pub(super) const fn setting(name: &'static str, value_type: ValueType, default: &'static str, help: &'static str) -> Setting {
+    Setting { name, value_type, default, help }
+}
