@@ -1,9 +1,8 @@
 //! `evergate demo`: a small provider and a sample app, with a real gateway between them.
 //!
-//! The provider signs for real, rotates its refresh tokens and refuses a used one; the app knows only the
-//! headers that it is sent. Nothing here is used by the gateway itself.
+//! The provider signs its tokens, rotates refresh tokens and refuses a used one; the app knows only the headers that it is
+//! sent. The gateway itself uses nothing of this.
 
-pub mod jwt;
 mod provider;
 mod sample_app;
 
@@ -18,10 +17,10 @@ use crate::{
     config::{Environment, Problems, check},
 };
 
-/// A demonstration that runs.
+/// A running demonstration.
 #[derive(Debug)]
 pub struct Demo {
-    /// Where to point the browser.
+    /// The URL for the browser.
     pub url: String,
     /// The provider's issuer.
     pub issuer: String,
@@ -41,7 +40,7 @@ pub async fn start(port: Option<u16>, own_app: Option<&str>, directory: &Path) -
     let listen = |port| TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port)));
     let (idp, upstream) = (listen(0).await?, listen(0).await?);
     let issuer = format!("http://{}", idp.local_addr()?);
-    // Another name than the provider's for the same machine: cookies do not tell ports apart.
+    // The gateway's host name differs from the provider's, because cookies are not separated by port.
     let port = match port {
         Some(port) => port,
         None => listen(0).await?.local_addr()?.port(),
@@ -55,7 +54,7 @@ pub async fn start(port: Option<u16>, own_app: Option<&str>, directory: &Path) -
         ("oidc_client_id", provider::CLIENT_ID.to_owned()),
         ("oidc_group_field", "groups".to_owned()),
         ("data_dir", directory.display().to_string()),
-        // Whoever ends it wants it gone, and nobody takes its WebSockets over.
+        // A demonstration should stop quickly; no replica takes its WebSockets over.
         ("shutdown_timeout", "2s".to_owned()),
     ];
     let environment =

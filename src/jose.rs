@@ -1,35 +1,38 @@
-//! Signed tokens (JWS, RFC 7515): the one place that parses them and checks their signatures.
+//! Signed tokens (JWS, RFC 7515): the one place that parses, verifies and signs them.
 //!
-//! A signature is checked over the bytes that were signed, with a key whose type, algorithm and use fit. Of the claims
-//! nothing is parsed into a type here: whoever needs one reads it on its own, so that a claim that nobody needs decides
-//! nothing. A key of a set that is broken or of a kind that is not known is skipped; it takes nothing from the others.
+//! A signature is verified over the bytes that were signed, with a key whose type, algorithm and use fit. Claims are not parsed
+//! into types here: a caller reads those that it needs, so that a malformed claim that nobody needs does no harm. A key of a set
+//! that is malformed or of an unknown type is skipped and does not affect the others.
 
 mod algorithm;
 mod key;
 mod object;
+mod signing_key;
 mod token;
 
 pub use algorithm::Algorithm;
-pub use key::{KeySet, Names};
-pub use object::{Object, object};
-pub use token::{Accepted, Token};
+pub use key::{KeySet, UnknownKeyIds};
+pub use object::JsonObject;
+pub use signing_key::{SigningError, SigningKey};
+pub use token::{SignedToken, VerificationOptions};
 
-/// Why a token is not accepted, or a key set not read. The texts are for the log and hold nothing of the token but names.
+/// Why a token is not accepted, or a key set cannot be read. The texts are for the log; of the token they hold only the names
+/// of its algorithm and key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JoseError {
-    /// There are not three parts in base64url with a JSON object for a header.
+    /// It is not three parts in base64url of which the first is a JSON object.
     #[error("it is not a signed JWT")]
     Malformed,
-    /// There are five parts.
+    /// It has five parts, so it is encrypted (JWE).
     #[error("it is encrypted, which is not supported; have the provider sign it only")]
     Encrypted,
     /// Its header has `crit` (RFC 7515 section 4.1.11).
     #[error("it demands an extension (crit)")]
     Extension,
-    /// Its algorithm is unknown, or may not be used here.
+    /// Its algorithm is unknown or not accepted.
     #[error("its algorithm {0} is not accepted")]
     Algorithm(String),
-    /// No key of the set fits. The provider may have newer ones.
+    /// No key of the set fits its algorithm and `kid`. The provider may have newer keys.
     #[error("no key of the provider fits it ({algorithm}, key id {})", .id.as_deref().unwrap_or("not named"))]
     NoKey {
         /// Its `alg`.
@@ -37,19 +40,19 @@ pub enum JoseError {
         /// Its `kid`.
         id: Option<String>,
     },
-    /// The only keys that fit are too short to be worth anything.
+    /// The only keys that fit are too short to be secure.
     #[error("it is signed with an RSA key of {0} bits; fewer than 2048 are not accepted")]
     WeakKey(usize),
-    /// No key that fits has signed it. The provider may have newer ones.
+    /// None of the keys that fit verifies it. The provider may have newer keys.
     #[error("its signature is by none of the {0} keys that fit it")]
     BadSignature(usize),
-    /// It is signed with a shared secret, and with none of ours that is long enough.
+    /// It is signed with HMAC, and none of the client secrets that are long enough verifies it.
     #[error("its signature is by none of the {0} client secrets that are long enough for it")]
     Secret(usize),
-    /// What was signed is no JSON object.
+    /// Its payload is not a JSON object.
     #[error("its payload is not a JSON object")]
     Payload,
-    /// The document that should hold keys does not.
+    /// The document is not a key set.
     #[error("it is not a JSON object with a list of keys")]
     KeySet,
 }

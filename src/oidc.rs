@@ -1,46 +1,49 @@
-//! The provider: what it says of itself, the calls we make to it, and what we believe of its answers.
+//! The OpenID provider: its metadata, the calls to it, and the verification of what it returns.
 //!
-//! The issuer's and PKCE's forms are the `openidconnect` crate's. The token call is our own: whether a request
-//! took effect, which status came with which error, and how long to wait are what renewal decides by, and the
-//! crate's errors do not carry them. So are metadata and tokens' claims: the crate reads all of them into types, and what
-//! nobody needs must keep nobody out. Signatures are checked in [`jose`](crate::jose).
+//! The issuer URL and PKCE are the `openidconnect` crate's. The token call is Evergate's own: renewal decides by whether a
+//! request took effect, which status came with which error and how long to wait, which the crate's errors do not carry.
+//! Metadata and claims are read here too: the crate parses all of them into types, so that a member that nobody needs could
+//! make logins fail. Signatures are verified in [`jose`](crate::jose).
 
+mod authorization;
+mod back_channel_logout;
 mod claims;
 mod client_auth;
+mod client_credentials;
 mod discovery;
 mod error;
 mod http;
+mod id_token;
 mod introspection;
-mod judgement;
 mod keys;
-mod login;
+mod logout;
 mod logout_token;
 mod merge;
-mod plan;
 mod preset;
 mod provider;
+mod refresh_verification;
+mod revocation;
 mod token_call;
-mod user_info;
-mod verify;
+mod userinfo;
 
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::secret::Secret;
 
-pub use claims::{Claims, ClaimsError, Mapping};
-pub use discovery::Demand;
+pub use authorization::{AuthorizationOptions, CallbackProof};
+pub use claims::{ClaimMapping, Claims, ClaimsError};
+pub use discovery::UnsupportedRequirement;
 pub use error::ProviderError;
 pub use http::FetchError;
+pub use id_token::VerifyError;
 pub use introspection::Introspection;
-pub use judgement::{FirstLook, Judgement};
-pub use login::{Ask, CallbackProof};
 pub use logout_token::LogoutToken;
-pub use preset::{Answer, Meaning, PRESETS, Preset, RotationClass};
-pub use provider::{Provider, Signed};
-pub use token_call::{TokenAnswer, TokenFailure, safe_description};
-pub use verify::{Nonce, VerifyError};
+pub use preset::{ErrorMeaning, ErrorRule, PRESETS, Preset, RefreshTokenRotation};
+pub use provider::Provider;
+pub use refresh_verification::{LocalVerdict, RefreshVerdict};
+pub use token_call::{TokenFailure, TokenResponse, VerifiedLogin, safe_description};
 
-/// What the administrator says of the provider.
+/// The administrator's settings of the provider.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// `CODER_OIDC_ISSUER_URL`, exactly as the provider writes it.
@@ -51,35 +54,57 @@ pub struct Settings {
     pub client_id: String,
     /// `CODER_OIDC_CLIENT_SECRET`; `None` for a public client.
     pub client_secret: Option<Secret>,
-    /// `CODER_OIDC_CLIENT_SECRET_PREVIOUS`: the other one while a secret is being rotated.
+    /// `CODER_OIDC_CLIENT_SECRET_PREVIOUS`: the other secret while one is being rotated.
     pub previous_secret: Option<Secret>,
-    /// `CODER_OIDC_SCOPES`; `None` lets the preset choose.
+    /// `CODER_OIDC_SCOPES`; `None` leaves them to the preset and the metadata.
     pub scopes: Option<Vec<String>>,
     /// `CODER_OIDC_AUTH_URL_PARAMS`.
     pub auth_params: BTreeMap<String, String>,
-    /// `CODER_OIDC_SILENT_LOGIN`: whether `prompt=none` is asked; `None` leaves it to the preset and the metadata.
+    /// `CODER_OIDC_SILENT_LOGIN`: whether `prompt=none` is used; `None` leaves it to the preset and the metadata.
     pub silent_login: Option<bool>,
     /// `CODER_OIDC_IGNORE_USERINFO`.
     pub ignore_userinfo: bool,
-    /// Which claims say who somebody is.
-    pub mapping: Mapping,
+    /// Which claims hold the identity.
+    pub mapping: ClaimMapping,
     /// `CODER_OIDC_REFRESH_TOKEN_GRACE`: how long a used refresh token may be presented again; `None` leaves it to the preset.
-    pub rotation_grace: Option<Duration>,
-    /// `CODER_OIDC_INTROSPECTION_URL`: where refresh tokens can be asked about; `None` leaves it to the metadata and the preset.
-    pub introspection: Option<url::Url>,
-    /// `CODER_OIDC_TOKEN_TIMEOUT`: how long a token call may take in all.
+    pub refresh_token_reuse_interval: Option<Duration>,
+    /// `CODER_OIDC_INTROSPECTION_URL`; `None` leaves it to the metadata and the preset.
+    pub introspection_url: Option<url::Url>,
+    /// `CODER_OIDC_TOKEN_TIMEOUT`: the deadline of a whole token call.
     pub token_timeout: Duration,
 }
 
-/// An access token whose life the provider does not tell is taken to live this long.
+/// The assumed life of an access token whose response does not tell it.
 pub const DEFAULT_LIFETIME: Duration = Duration::from_secs(300);
 
-/// Presented to see whether the token endpoint works and knows this client: nobody's refresh token, so that whatever
-/// becomes of it costs nobody anything.
-pub const PROBE: &str = "evergate-asks-whether-this-endpoint-answers";
+/// The refresh token of a health probe, which shows whether the token endpoint works and accepts this client. It was never
+/// issued, so whatever becomes of it affects no grant.
+pub const DUMMY_REFRESH_TOKEN: &str = "evergate-asks-whether-this-endpoint-answers";
 
-/// Clocks may differ by this much before a token is refused for its times.
+/// How far clocks may differ before a token is refused for its times.
 pub const LEEWAY: Duration = Duration::from_secs(60);
 
-/// How long the small calls (discovery, keys, user info, revocation) may take.
-const SHORT_CALL: Duration = Duration::from_secs(10);
+/// The deadline of calls other than token calls: discovery, keys, user info, revocation, introspection.
+const SHORT_CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+impl Settings {
+    /// A public client's settings, all others at their defaults.
+    fn of_test(issuer: &str) -> Self {
+        Self {
+            issuer: issuer.into(),
+            preset: None,
+            client_id: "c".into(),
+            client_secret: None,
+            previous_secret: None,
+            scopes: None,
+            auth_params: BTreeMap::new(),
+            silent_login: None,
+            ignore_userinfo: false,
+            mapping: ClaimMapping::default(),
+            refresh_token_reuse_interval: None,
+            introspection_url: None,
+            token_timeout: Duration::from_secs(1),
+        }
+    }
+}

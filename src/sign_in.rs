@@ -23,7 +23,7 @@ use url::form_urlencoded;
 use crate::{
     address::AccessUrl,
     clock::Clock,
-    oidc::{CallbackProof, Provider, ProviderError, Signed},
+    oidc::{CallbackProof, Provider, ProviderError, VerifiedLogin},
     policy::{Denied, Policy},
     seal::KeyRing,
     session::{self, cookie::Cookies},
@@ -194,7 +194,7 @@ impl SignIn {
     /// wrong token endpoint: an error that names nobody is an error all the same, and is told as one.
     fn judge_issuer(&self, answer: &Answer) -> Result<(), CallbackError> {
         let is_bare_error = answer.error.is_some() && answer.issuer.is_none();
-        if is_bare_error || self.provider.is_answer_from_us(answer.issuer.as_deref())? {
+        if is_bare_error || self.provider.is_response_issuer(answer.issuer.as_deref())? {
             Ok(())
         } else {
             Err(CallbackError::Issuer)
@@ -202,7 +202,7 @@ impl SignIn {
     }
 
     /// The tokens for the answer's code, and who they speak for.
-    async fn exchange(&self, site: &AccessUrl, answer: &Answer, proof: &CallbackProof) -> Result<Signed, CallbackError> {
+    async fn exchange(&self, site: &AccessUrl, answer: &Answer, proof: &CallbackProof) -> Result<VerifiedLogin, CallbackError> {
         let code = match (&answer.code, &answer.error) {
             (_, Some(code)) if code == "access_denied" => return Err(CallbackError::Declined),
             (_, Some(code)) => {

@@ -105,7 +105,7 @@ impl SignOut {
     /// Where the provider ends a session of its own, for a browser of `site` that has none here.
     pub fn at_provider(&self, site: &AccessUrl, return_to: Option<&str>) -> Option<Url> {
         let state = return_to.and_then(|path| journey::seal(&self.keys, path, self.clock.now()));
-        self.provider.end_session(None, &site.at(&self.signed_out_path), state.as_deref())
+        self.provider.end_session_url(None, &site.at(&self.signed_out_path), state.as_deref())
     }
 
     async fn end_here(
@@ -117,7 +117,7 @@ impl SignOut {
     ) -> Result<Option<Url>, StoreError> {
         // First, so that nothing stands between the end of the session and the answer that says so: what is open on the page is
         // cut by then.
-        self.provider.look_for_keys().await;
+        self.provider.refresh_keys_before_logout().await;
         let id_token = match self.end_recorded(hash, by).await {
             Ok(Some(farewell)) => farewell.id_token,
             Ok(None) => return Ok(None),
@@ -131,7 +131,7 @@ impl SignOut {
                 None
             }
         };
-        Ok(self.provider.end_session(id_token.as_ref(), back, state))
+        Ok(self.provider.end_session_url(id_token.as_ref(), back, state))
     }
 
     /// Ends a session in the store, and its user's others where they are meant.

@@ -57,7 +57,7 @@ impl Background {
         };
         let all = self;
         let this = all.clone();
-        spawn(Box::pin(async move { this.provider.keep_known().await }));
+        spawn(Box::pin(async move { this.provider.run_discovery().await }));
         let this = all.clone();
         spawn(Box::pin(async move {
             let visitors = Arc::clone(&this.visitors);

@@ -76,7 +76,7 @@ pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Resul
                     bail!("nobody by that name has a session here");
                 }
                 // Sessions end here even if the provider cannot be reached.
-                if let Err(error) = sign_out.provider.find().await {
+                if let Err(error) = sign_out.provider.discover().await {
                     say(&format!(
                         "the provider cannot be reached; refresh tokens are revoked there by the next gateway that runs: {error}\n"
                     ));

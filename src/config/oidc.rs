@@ -159,14 +159,14 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<oidc::Settings> {
         auth_params,
         silent_login,
         ignore_userinfo: ignore_userinfo?,
-        mapping: oidc::Mapping {
+        mapping: oidc::ClaimMapping {
             username: reader.owned(&USERNAME_FIELD)?,
             email: reader.owned(&EMAIL_FIELD)?,
             groups,
             ignore_email_verified: ignore_email_verified?,
         },
-        rotation_grace: reuse_interval,
-        introspection: introspection_url,
+        refresh_token_reuse_interval: reuse_interval,
+        introspection_url,
         token_timeout: token_timeout?,
     })
 }

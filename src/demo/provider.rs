@@ -17,9 +17,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{ACCESS_TOKEN_LIFE, jwt::SigningKey};
+use super::ACCESS_TOKEN_LIFE;
 use crate::{
     clock::Clock,
+    jose::SigningKey,
     secret::{random_text, sha256},
 };
 
@@ -47,7 +48,7 @@ struct Provider {
 
 #[derive(Default)]
 struct Memory {
-    /// Who is logged in here, by the provider's own cookie.
+    /// The person of each session at the provider, by the session cookie's value.
     sessions: HashMap<String, usize>,
     codes: HashMap<String, Code>,
     refresh_tokens: HashMap<String, usize>,
@@ -63,7 +64,7 @@ struct Code {
 
 type Shared = State<Arc<Provider>>;
 
-/// The provider's pages. `app` is the only place that it sends people back to.
+/// The provider's endpoints. `app` is the only origin that it redirects browsers to.
 pub(super) fn router(issuer: &str, app: &str) -> anyhow::Result<Router> {
     let provider =
         Provider { issuer: issuer.to_owned(), app: app.to_owned(), key: SigningKey::generate("demo")?, state: Mutex::default() };
@@ -83,7 +84,7 @@ impl Provider {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An ID token and its companions for `person`, with a refresh token that replaces the one before.
+    /// The token response for `person`, with a new refresh token.
     fn issue(&self, person: usize, nonce: Option<&str>) -> Option<Json<Value>> {
         let who = PEOPLE.get(person)?;
         let now = Clock::System.now().seconds();
@@ -139,11 +140,11 @@ struct Authorize {
     nonce: Option<String>,
     code_challenge: String,
     prompt: Option<String>,
-    /// Set by the page on which somebody is chosen.
+    /// Set by the page on which the person is chosen.
     person: Option<usize>,
 }
 
-/// Sends whoever is logged in here straight back; asks everybody else who they are.
+/// Redirects a browser with a session straight back, and lets any other choose a person.
 async fn authorize(State(provider): Shared, Query(query): Query<Authorize>, headers: HeaderMap, uri: Uri) -> Response {
     if query.client_id != CLIENT_ID || !query.redirect_uri.starts_with(&format!("{}/", provider.app)) {
         return (StatusCode::BAD_REQUEST, "unknown client or redirect_uri").into_response();
@@ -228,7 +229,7 @@ async fn token(State(provider): Shared, Form(form): Form<TokenRequest>) -> Respo
             }
         }
         "refresh_token" => {
-            // One use: whoever comes second with the same token is refused.
+            // A refresh token is good for one use; a second one is refused.
             let person = form.refresh_token.and_then(|token| provider.memory().refresh_tokens.remove(&token));
             match person {
                 Some(person) => provider.issue(person, None),

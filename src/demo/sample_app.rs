@@ -1,4 +1,4 @@
-//! The demonstration's app: it has no login code, and knows of its users what the gateway tells it.
+//! The demonstration's app: it has no login code, and knows its users by the gateway's headers.
 
 use std::{
     convert::Infallible,
@@ -35,11 +35,11 @@ async fn whoami(headers: HeaderMap) -> Json<Value> {
     Json(json!({ "headers": told.collect::<serde_json::Map<_, _>>(), "cookies": headers.contains_key(header::COOKIE) }))
 }
 
-/// A clock as server-sent events: one answer that goes on while tokens come and go.
+/// A clock as Server-Sent Events: one response that continues while tokens are renewed.
 async fn clock() -> Response {
     let (events, receiver) = tokio::sync::mpsc::channel(1);
     tokio::spawn(async move {
-        // Ends when nobody listens any more.
+        // The task ends when the client has gone.
         while events.send(Bytes::from(format!("data: {}\n\n", Clock::System.now().0))).await.is_ok() {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
@@ -48,7 +48,7 @@ async fn clock() -> Response {
         .into_response()
 }
 
-/// What the clock writes, as a body.
+/// The clock's events as a body.
 struct Events(tokio::sync::mpsc::Receiver<Bytes>);
 
 impl hyper::body::Body for Events {

@@ -78,7 +78,7 @@ impl Endpoints {
             return Err(Refusal::BadRequest("there is not one logout_token").into());
         };
         let sign_out = &self.components.sign_out;
-        let token = match sign_out.provider.logged_out(&token).await {
+        let token = match sign_out.provider.verify_logout_token(&token).await {
             Ok(token) => token,
             Err(ProviderError::LogoutToken(error)) => return Err(Refusal::LogoutToken(error).into()),
             Err(error) => return Err(Refusal::ProviderUnavailable(error).into()),

@@ -2,20 +2,20 @@
 
 use aws_lc_rs::digest;
 
-/// An algorithm that signatures can be checked with. `none` is not among them.
+/// A supported signature algorithm. `none` is not among them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
     /// RSASSA-PKCS1-v1_5 with SHA-256.
     Rs256,
-    /// The same with SHA-384.
+    /// RSASSA-PKCS1-v1_5 with SHA-384.
     Rs384,
-    /// The same with SHA-512.
+    /// RSASSA-PKCS1-v1_5 with SHA-512.
     Rs512,
     /// RSASSA-PSS with SHA-256.
     Ps256,
-    /// The same with SHA-384.
+    /// RSASSA-PSS with SHA-384.
     Ps384,
-    /// The same with SHA-512.
+    /// RSASSA-PSS with SHA-512.
     Ps512,
     /// ECDSA on P-256 with SHA-256.
     Es256,
@@ -25,16 +25,16 @@ pub enum Algorithm {
     Es512,
     /// Ed25519.
     EdDsa,
-    /// HMAC with SHA-256 and a secret that both sides know.
+    /// HMAC with SHA-256 and the client secret.
     Hs256,
-    /// The same with SHA-384.
+    /// HMAC with SHA-384 and the client secret.
     Hs384,
-    /// The same with SHA-512.
+    /// HMAC with SHA-512 and the client secret.
     Hs512,
 }
 
 impl Algorithm {
-    /// Those whose keys are public.
+    /// The algorithms with public keys.
     pub const ASYMMETRIC: [Self; 10] = [
         Self::Rs256,
         Self::Rs384,
@@ -48,8 +48,8 @@ impl Algorithm {
         Self::EdDsa,
     ];
 
-    /// The algorithm of this `alg`. `Ed25519` is RFC 9864's name for the only curve of `EdDSA` that is in use.
-    pub fn named(name: &str) -> Option<Self> {
+    /// The algorithm with this `alg`. `Ed25519` is RFC 9864's name for the only curve of `EdDSA` that is in use.
+    pub fn from_name(name: &str) -> Option<Self> {
         Some(match name {
             "RS256" => Self::Rs256,
             "RS384" => Self::Rs384,
@@ -68,7 +68,7 @@ impl Algorithm {
         })
     }
 
-    /// Its `alg`.
+    /// The algorithm's `alg`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Rs256 => "RS256",
@@ -87,8 +87,8 @@ impl Algorithm {
         }
     }
 
-    /// The shortest secret that it may be used with, where it needs one (RFC 7518 section 3.2).
-    pub fn shortest_secret(self) -> Option<usize> {
+    /// The least length of the secret in bytes, for an HMAC (RFC 7518 section 3.2).
+    pub fn min_secret_len(self) -> Option<usize> {
         match self {
             Self::Hs256 => Some(32),
             Self::Hs384 => Some(48),
@@ -106,7 +106,7 @@ impl Algorithm {
         }
     }
 
-    /// The hash that `at_hash` is made with (OIDC Core section 3.1.3.6); providers do not agree on one for Ed25519.
+    /// The hash function of `at_hash` (OIDC Core section 3.1.3.6); providers do not agree on one for Ed25519.
     pub fn hash(self) -> Option<&'static digest::Algorithm> {
         match self {
             Self::Rs256 | Self::Ps256 | Self::Es256 | Self::Hs256 => Some(&digest::SHA256),

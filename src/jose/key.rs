@@ -4,25 +4,26 @@ use aws_lc_rs::signature::{self, RsaParameters, RsaPublicKeyComponents, Unparsed
 use base64::prelude::*;
 use serde_json::{Map, Value};
 
-use super::{Algorithm, JoseError, object};
+use super::{Algorithm, JoseError, JsonObject};
 
-/// Public keys, each read on its own.
+/// A set of public keys.
 #[derive(Debug, Default)]
-pub struct KeySet(Vec<Key>);
+pub struct KeySet(Vec<VerificationKey>);
 
-/// Which names of keys a token may have.
+/// What happens to a token that names a key (`kid`) that is not in the set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Names {
-    /// Those of the set.
-    Known,
-    /// Any: Ory Hydra's renewed ID tokens name the key that signed the first one, which may be gone.
-    Any,
+pub enum UnknownKeyIds {
+    /// Only keys without an identifier are tried.
+    Reject,
+    /// All keys are tried: Ory Hydra's refreshed ID tokens name the key that signed the first one, which may be gone.
+    Accept,
 }
 
+/// One public key (RFC 7517 section 4).
 #[derive(Debug)]
-pub(super) struct Key {
+pub(super) struct VerificationKey {
     pub(super) id: Option<String>,
-    /// The only algorithm that it is for, where it says so.
+    /// The only algorithm that the key may be used with (`alg`), if it says.
     algorithm: Option<String>,
     material: Material,
 }
@@ -41,54 +42,55 @@ enum Curve {
     P521,
 }
 
-/// More keys than this no provider has.
-const MOST_KEYS: usize = 128;
-const FEWEST_BITS: usize = 2048;
+/// Further keys of a set are ignored; no provider has so many.
+const MAX_KEYS: usize = 128;
+/// The least size of an RSA key in bits.
+const MIN_RSA_BITS: usize = 2048;
 
 impl KeySet {
-    /// Reads a set. Keys that are no use for signatures, or broken, are left out.
+    /// Parses a set (RFC 7517 section 5). Keys that are malformed or not for signatures are left out.
     ///
     /// # Errors
     /// [`JoseError::KeySet`].
     pub fn parse(text: &[u8]) -> Result<Self, JoseError> {
-        let document = object(text).ok_or(JoseError::KeySet)?;
+        let document = JsonObject::parse(text).ok_or(JoseError::KeySet)?;
         let Some(Value::Array(keys)) = document.members.get("keys") else { return Err(JoseError::KeySet) };
-        Ok(Self(keys.iter().take(MOST_KEYS).filter_map(|key| Key::read(key.as_object()?)).collect()))
+        Ok(Self(keys.iter().take(MAX_KEYS).filter_map(|key| VerificationKey::read(key.as_object()?)).collect()))
     }
 
-    /// How many there are.
+    /// The number of keys.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is none.
+    /// Whether there is no key.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether a key of this name may be among them: one has it, or has none.
-    pub fn may_have(&self, name: &str) -> bool {
+    /// Whether the key with this identifier may be in the set: a key has it, or a key has none.
+    pub fn may_contain(&self, name: &str) -> bool {
         self.0.iter().any(|key| key.id.as_deref().is_none_or(|id| id == name))
     }
 
-    /// Those that a token of this algorithm may be signed with, the one that it names first, and then the others: some name a
-    /// key and sign with the next. Where it names none of the set, only keys without a name may be meant, unless strange
-    /// names are taken too.
-    pub(super) fn fitting<'a>(
+    /// The keys that may have signed a token of this algorithm: first the one that it names, then the others, because some
+    /// providers name a key and sign with the next one. If it names none of the set, only keys without an identifier are
+    /// candidates, unless unknown identifiers are accepted.
+    pub(super) fn candidates<'a>(
         &'a self,
         algorithm: Algorithm,
         id: Option<&'a str>,
-        names: Names,
-    ) -> impl Iterator<Item = &'a Key> {
-        let is_named = move |key: &&Key| id.is_some() && key.id.as_deref() == id;
-        let is_known = id.is_none() || names == Names::Any || self.0.iter().any(|key| is_named(&key));
-        let fits = move |key: &&Key| key.fits(algorithm) && (is_known || key.id.is_none());
+        unknown_key_ids: UnknownKeyIds,
+    ) -> impl Iterator<Item = &'a VerificationKey> {
+        let is_named = move |key: &&VerificationKey| id.is_some() && key.id.as_deref() == id;
+        let is_known = id.is_none() || unknown_key_ids == UnknownKeyIds::Accept || self.0.iter().any(|key| is_named(&key));
+        let fits = move |key: &&VerificationKey| key.fits(algorithm) && (is_known || key.id.is_none());
         let named = self.0.iter().filter(fits).filter(is_named);
         named.chain(self.0.iter().filter(fits).filter(move |key| !is_named(key)))
     }
 }
 
-impl Key {
+impl VerificationKey {
     fn read(key: &Map<String, Value>) -> Option<Self> {
         let text = |name: &str| key.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
         if text("use").is_some_and(|purpose| purpose != "sig") {
@@ -98,12 +100,12 @@ impl Key {
         if key.get("key_ops").and_then(Value::as_array).is_some_and(|operations| !may_verify(operations)) {
             return None;
         }
-        // Some pad what RFC 7515 has without padding.
+        // Some providers pad base64url, which RFC 7515 section 2 has without padding.
         let bytes = |name: &str| BASE64_URL_SAFE_NO_PAD.decode(text(name)?.trim_end_matches('=')).ok();
         let material = match (text("kty")?, text("crv")) {
             ("RSA", _) => Material::Rsa { modulus: without_zeros(bytes("n")?), exponent: without_zeros(bytes("e")?) },
             ("EC", Some(name)) => {
-                let curve = Curve::named(name)?;
+                let curve = Curve::from_name(name)?;
                 let size = curve.size();
                 let mut point = vec![4];
                 point.extend(padded(bytes("x")?, size)?);
@@ -111,14 +113,14 @@ impl Key {
                 Material::Ec { curve, point }
             }
             ("OKP", Some("Ed25519")) => Material::Ed25519(bytes("x")?),
-            // A shared secret does not belong into a public document, and is never taken from one.
+            // A symmetric key in a public document is no secret, so it is never used.
             (_, _) => return None,
         };
         Some(Self { id: text("kid").map(str::to_owned), algorithm: text("alg").map(str::to_owned), material })
     }
 
     fn fits(&self, algorithm: Algorithm) -> bool {
-        if self.algorithm.as_deref().is_some_and(|name| Algorithm::named(name) != Some(algorithm)) {
+        if self.algorithm.as_deref().is_some_and(|name| Algorithm::from_name(name) != Some(algorithm)) {
             return false;
         }
         match algorithm {
@@ -133,15 +135,16 @@ impl Key {
         }
     }
 
-    /// How many bits it has, where that is too few.
-    pub(super) fn weakness(&self) -> Option<usize> {
+    /// The size in bits of an RSA key that is too short to be accepted.
+    pub(super) fn rejected_rsa_bits(&self) -> Option<usize> {
         let Material::Rsa { modulus, .. } = &self.material else { return None };
         let zeros = modulus.first().map_or(0, |byte| byte.leading_zeros() as usize);
         let bits = modulus.len() * 8 - zeros;
-        (bits < FEWEST_BITS).then_some(bits)
+        (bits < MIN_RSA_BITS).then_some(bits)
     }
 
-    pub(super) fn has_signed(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
+    /// Whether the key verifies `signature` over `message`.
+    pub(super) fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
         let simple = |algorithm: &'static dyn VerificationAlgorithm, key: &[u8]| {
             UnparsedPublicKey::new(algorithm, key).verify(message, signature).is_ok()
         };
@@ -159,7 +162,7 @@ impl Key {
 }
 
 impl Curve {
-    fn named(name: &str) -> Option<Self> {
+    fn from_name(name: &str) -> Option<Self> {
         match name {
             "P-256" => Some(Self::P256),
             "P-384" => Some(Self::P384),
@@ -168,7 +171,7 @@ impl Curve {
         }
     }
 
-    /// Of a coordinate, in bytes.
+    /// The length of a coordinate in bytes.
     fn size(self) -> usize {
         match self {
             Self::P256 => 32,
@@ -200,7 +203,7 @@ fn without_zeros(number: Vec<u8>) -> Vec<u8> {
     number.into_iter().skip_while(|byte| *byte == 0).collect()
 }
 
-/// A coordinate at its full length: some write it as a number, without the zeros that it begins with, or with one more.
+/// A coordinate at its full length: some providers write it as a number, without leading zeros or with one more.
 fn padded(coordinate: Vec<u8>, size: usize) -> Option<Vec<u8>> {
     let number = without_zeros(coordinate);
     let missing = size.checked_sub(number.len())?;

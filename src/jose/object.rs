@@ -1,4 +1,4 @@
-//! A JSON object whose members are read one by one.
+//! A JSON object that remembers which members were repeated.
 
 use std::fmt;
 
@@ -8,32 +8,34 @@ use serde::{
 };
 use serde_json::{Map, Value};
 
-/// The members, and which of them stood there more than once.
+/// A JSON object's members, and which of them were repeated.
 #[derive(Clone, Debug, Default)]
-pub struct Object {
-    /// By name; of several with one name the last (RFC 7519 section 4).
+pub struct JsonObject {
+    /// The members by name; of a repeated one the last (RFC 7519 section 4).
     pub members: Map<String, Value>,
-    /// Names that came more than once. Two readers may take different ones, so that what decides must not be among them.
+    /// The names of repeated members. Two readers may take different values, so a member that matters must not be among them.
     pub repeated: Vec<String>,
 }
 
-/// Reads one; `None` for anything else.
-pub fn object(text: &[u8]) -> Option<Object> {
-    serde_json::from_slice(text).ok()
+impl JsonObject {
+    /// Parses an object; `None` for anything else.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        serde_json::from_slice(text).ok()
+    }
 }
 
-impl<'de> Deserialize<'de> for Object {
+impl<'de> Deserialize<'de> for JsonObject {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Members;
         impl<'de> Visitor<'de> for Members {
-            type Value = Object;
+            type Value = JsonObject;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
-                let mut object = Object::default();
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<JsonObject, A::Error> {
+                let mut object = JsonObject::default();
                 while let Some((name, value)) = map.next_entry::<String, Value>()? {
                     if object.members.insert(name.clone(), value).is_some() {
                         object.repeated.push(name);

@@ -59,12 +59,12 @@ fn set(keys: &[&Value]) -> KeySet {
 }
 
 fn verified(token: &str, keys: &KeySet) -> Result<Algorithm, JoseError> {
-    verified_by(token, keys, Names::Known)
+    verified_by(token, keys, UnknownKeyIds::Reject)
 }
 
-fn verified_by(token: &str, keys: &KeySet, names: Names) -> Result<Algorithm, JoseError> {
-    let accepted = Accepted { algorithms: &Algorithm::ASYMMETRIC, keys, names, secrets: &[] };
-    Token::parse(token)?.verify(accepted).map(|(_, algorithm)| algorithm)
+fn verified_by(token: &str, keys: &KeySet, unknown_key_ids: UnknownKeyIds) -> Result<Algorithm, JoseError> {
+    let accepted = VerificationOptions { algorithms: &Algorithm::ASYMMETRIC, keys, unknown_key_ids, secrets: &[] };
+    SignedToken::parse(token)?.verify(accepted).map(|(_, algorithm)| algorithm)
 }
 
 fn with(jwk: &Value, members: &Value) -> Value {
@@ -126,7 +126,7 @@ fn a_key_s_name_is_a_hint_and_its_purpose_is_not() {
     }
     let strange = set(&[&with(&jwk, &b)]);
     assert!(matches!(verified(&named("a"), &strange), Err(JoseError::NoKey { .. })), "a name that no key of the set has");
-    assert_eq!(verified_by(&named("a"), &strange, Names::Any), Ok(Algorithm::Es256));
+    assert_eq!(verified_by(&named("a"), &strange, UnknownKeyIds::Accept), Ok(Algorithm::Es256));
     for members in [json!({"use": "enc"}), json!({"key_ops": ["sign"]}), json!({"alg": "ES384"}), json!({"crv": "P-384"})] {
         assert!(matches!(verified(&nameless, &set(&[&with(&jwk, &members)])), Err(JoseError::NoKey { .. })), "{members}");
     }
@@ -159,7 +159,10 @@ fn a_shared_secret_serves_where_it_is_accepted_and_long_enough_and_a_public_key_
     let symmetric = json!({"kty": "oct", "k": encoded(long.as_bytes())});
     let keys = set(&[&symmetric, &jwk]);
     let verified = |token: &str, algorithms: &[Algorithm], secrets: &[&Secret]| {
-        Token::parse(token).unwrap().verify(Accepted { algorithms, keys: &keys, names: Names::Any, secrets }).map(drop)
+        SignedToken::parse(token)
+            .unwrap()
+            .verify(VerificationOptions { algorithms, keys: &keys, unknown_key_ids: UnknownKeyIds::Accept, secrets })
+            .map(drop)
     };
     assert_eq!(verified(&sign(long), &[Algorithm::Hs256], &[&short_secret, &long_secret]), Ok(()));
     assert_eq!(verified(&sign("short"), &[Algorithm::Hs256], &[&short_secret]), Err(JoseError::Secret(0)));
@@ -192,6 +195,6 @@ fn what_is_no_signed_token_is_said_to_be_none() {
     let twice = format!("{signed}.{}", encoded(&sign(signed.as_bytes())));
     assert!(matches!(verified(&twice, &keys), Err(JoseError::Algorithm(_))), "two readers could take different ones");
     let repeated = token(&json!({"alg": "EdDSA"}), r#"{"sub":"a","x":1,"sub":"b"}"#, &sign);
-    let read = Token::parse(&repeated).unwrap();
+    let read = SignedToken::parse(&repeated).unwrap();
     assert_eq!(read.unverified().repeated, ["sub"]);
 }

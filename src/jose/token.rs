@@ -1,40 +1,40 @@
-//! One signed token.
+//! A signed token in the compact form (RFC 7515 section 7.1).
 
 use aws_lc_rs::hmac;
 use base64::prelude::*;
 use serde_json::Value;
 
-use super::{Algorithm, JoseError, KeySet, Names, Object, object};
+use super::{Algorithm, JoseError, JsonObject, KeySet, UnknownKeyIds};
 use crate::secret::Secret;
 
-/// A token in the compact form, parsed and not verified.
+/// A token that is parsed and not verified yet.
 #[derive(Debug)]
-pub struct Token<'a> {
-    header: Object,
-    /// Header and payload as they were signed.
+pub struct SignedToken<'a> {
+    header: JsonObject,
+    /// Header and payload, as the text that was signed.
     signed: &'a str,
-    payload: Object,
+    payload: JsonObject,
     signature: Vec<u8>,
 }
 
-/// What a token may be verified with.
+/// What a token is verified with.
 #[derive(Clone, Copy, Debug)]
-pub struct Accepted<'a> {
-    /// These algorithms.
+pub struct VerificationOptions<'a> {
+    /// The accepted algorithms.
     pub algorithms: &'a [Algorithm],
-    /// Public keys, for algorithms that have them.
+    /// The public keys.
     pub keys: &'a KeySet,
-    /// Whether a name that is none of theirs is taken.
-    pub names: Names,
-    /// Secrets, for algorithms that need one. Never a key of the set: it is public.
+    /// Whether a token may name a key that is not in the set.
+    pub unknown_key_ids: UnknownKeyIds,
+    /// The secrets for HMAC. A key of the set is never used as a secret, because it is public.
     pub secrets: &'a [&'a Secret],
 }
 
-/// So many keys are tried for one token.
-const MOST_TRIES: usize = 16;
+/// The most keys that are tried for one token.
+const MAX_KEYS_TRIED: usize = 16;
 
-impl<'a> Token<'a> {
-    /// Takes a token apart.
+impl<'a> SignedToken<'a> {
+    /// Parses a token.
     ///
     /// # Errors
     /// Any [`JoseError`] that needs no key.
@@ -48,65 +48,65 @@ impl<'a> Token<'a> {
         let (signed, signature) = token.rsplit_once('.').ok_or(JoseError::Malformed)?;
         let (header, payload) = signed.split_once('.').ok_or(JoseError::Malformed)?;
         let decode = |part: &str| BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| JoseError::Malformed);
-        let header = object(&decode(header)?).ok_or(JoseError::Malformed)?;
+        let header = JsonObject::parse(&decode(header)?).ok_or(JoseError::Malformed)?;
         if header.members.contains_key("crit") {
             return Err(JoseError::Extension);
         }
-        let payload = object(&decode(payload)?).ok_or(JoseError::Payload)?;
+        let payload = JsonObject::parse(&decode(payload)?).ok_or(JoseError::Payload)?;
         Ok(Self { header, signed, payload, signature: decode(signature)? })
     }
 
-    /// Its `typ`, in lower case and without `application/` (RFC 7515 section 4.1.9).
-    pub fn kind(&self) -> Option<String> {
-        let kind = self.header.members.get("typ")?.as_str()?.to_ascii_lowercase();
-        Some(kind.strip_prefix("application/").map(str::to_owned).unwrap_or(kind))
+    /// The header's `typ`, in lower case and without `application/` (RFC 7515 section 4.1.9).
+    pub fn typ(&self) -> Option<String> {
+        let typ = self.header.members.get("typ")?.as_str()?.to_ascii_lowercase();
+        Some(typ.strip_prefix("application/").map(str::to_owned).unwrap_or(typ))
     }
 
-    /// The name of the key (`kid`) that it says it is signed with. Nothing is believed for it.
-    pub fn key_name(&self) -> Option<&str> {
+    /// The header's `kid`, which proves nothing.
+    pub fn key_id(&self) -> Option<&str> {
         self.header.members.get("kid")?.as_str()
     }
 
-    /// What it says, which nobody may have signed: for turning it away before its signature is looked at.
-    pub fn unverified(&self) -> &Object {
+    /// The claims before verification, which anybody may have written. They serve to refuse a token early.
+    pub fn unverified(&self) -> &JsonObject {
         &self.payload
     }
 
-    /// Its algorithm, if it is one of those accepted.
+    /// The header's `alg`, if it is an accepted algorithm.
     ///
     /// # Errors
     /// [`JoseError::Algorithm`].
     pub fn algorithm(&self, accepted: &[Algorithm]) -> Result<Algorithm, JoseError> {
-        // Readers of a header that names two algorithms would not agree.
+        // Two readers of a header with repeated members may take different algorithms.
         let name = self.header.members.get("alg").and_then(Value::as_str).filter(|_| self.header.repeated.is_empty());
-        let found = name.and_then(Algorithm::named).filter(|algorithm| accepted.contains(algorithm));
+        let found = name.and_then(Algorithm::from_name).filter(|algorithm| accepted.contains(algorithm));
         found.ok_or_else(|| JoseError::Algorithm(safe(name.unwrap_or("(none)"))))
     }
 
-    /// What it says, signed by a key or a secret that fits, and the algorithm that it was signed with.
+    /// Verifies the signature, and returns the claims and the algorithm.
     ///
     /// # Errors
     /// [`JoseError`].
-    pub fn verify(self, accepted: Accepted<'_>) -> Result<(Object, Algorithm), JoseError> {
+    pub fn verify(self, accepted: VerificationOptions<'_>) -> Result<(JsonObject, Algorithm), JoseError> {
         let algorithm = self.algorithm(accepted.algorithms)?;
-        let verified = match algorithm.shortest_secret() {
-            Some(shortest) => self.by_secret(algorithm, shortest, accepted.secrets),
-            None => self.by_key(algorithm, accepted.keys, accepted.names),
+        let verified = match algorithm.min_secret_len() {
+            Some(shortest) => self.verify_with_secrets(algorithm, shortest, accepted.secrets),
+            None => self.verify_with_keys(algorithm, accepted.keys, accepted.unknown_key_ids),
         };
         verified.map(|()| (self.payload, algorithm))
     }
 
-    fn by_key(&self, algorithm: Algorithm, keys: &KeySet, names: Names) -> Result<(), JoseError> {
+    fn verify_with_keys(&self, algorithm: Algorithm, keys: &KeySet, unknown_key_ids: UnknownKeyIds) -> Result<(), JoseError> {
         let id = self.header.members.get("kid").and_then(Value::as_str);
         let (mut tried, mut weak, mut named_is_weak) = (0, None, false);
-        for key in keys.fitting(algorithm, id, names).take(MOST_TRIES) {
-            if let Some(bits) = key.weakness() {
+        for key in keys.candidates(algorithm, id, unknown_key_ids).take(MAX_KEYS_TRIED) {
+            if let Some(bits) = key.rejected_rsa_bits() {
                 weak = weak.or(Some(bits));
                 named_is_weak |= id.is_some() && key.id.as_deref() == id;
                 continue;
             }
             tried += 1;
-            if key.has_signed(algorithm, self.signed.as_bytes(), &self.signature) {
+            if key.verifies(algorithm, self.signed.as_bytes(), &self.signature) {
                 return Ok(());
             }
         }
@@ -117,7 +117,7 @@ impl<'a> Token<'a> {
         })
     }
 
-    fn by_secret(&self, algorithm: Algorithm, shortest: usize, secrets: &[&Secret]) -> Result<(), JoseError> {
+    fn verify_with_secrets(&self, algorithm: Algorithm, shortest: usize, secrets: &[&Secret]) -> Result<(), JoseError> {
         let hash = match algorithm {
             Algorithm::Hs384 => hmac::HMAC_SHA384,
             Algorithm::Hs512 => hmac::HMAC_SHA512,
@@ -138,13 +138,13 @@ impl<'a> Token<'a> {
         if long_enough.clone().any(signed) {
             Ok(())
         } else {
-            // No newer key would help.
+            // Newer keys of the provider would not help.
             Err(JoseError::Secret(long_enough.count()))
         }
     }
 }
 
-/// A name that somebody else wrote, for the log.
+/// A name from the token, made safe for the log.
 fn safe(name: &str) -> String {
     name.chars().filter(char::is_ascii_graphic).take(64).collect()
 }

@@ -1,15 +1,15 @@
-//! From claims to an identity.
+//! Reads an identity from claims.
 
 use serde_json::{Map, Value};
 
 use crate::identity::Identity;
 
-/// Claims of an ID token or of user info, as the provider wrote them.
+/// The claims of an ID token or of user info, as the provider wrote them.
 pub type Claims = Map<String, Value>;
 
-/// Which claims say who somebody is.
+/// Which claims hold the parts of an identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mapping {
+pub struct ClaimMapping {
     /// `CODER_OIDC_USERNAME_FIELD`.
     pub username: String,
     /// `CODER_OIDC_EMAIL_FIELD`.
@@ -20,7 +20,7 @@ pub struct Mapping {
     pub ignore_email_verified: bool,
 }
 
-impl Default for Mapping {
+impl Default for ClaimMapping {
     fn default() -> Self {
         Self { username: "preferred_username".into(), email: "email".into(), groups: None, ignore_email_verified: false }
     }
@@ -34,28 +34,28 @@ pub enum ClaimsError {
     NoSubject,
 }
 
-impl Mapping {
-    /// Reads an identity. Claims of an unexpected type count as absent. Whether an e-mail address is vouched for is read and not
-    /// judged: it may be vouched for again, and who may enter is the policy's to say.
+impl ClaimMapping {
+    /// Reads an identity. Claims of an unexpected type count as absent. An e-mail address that is not verified is kept apart
+    /// and not refused here: it may be verified later, and who may enter is the policy's decision.
     ///
     /// # Errors
     /// [`ClaimsError`].
     pub fn identity(&self, claims: &Claims) -> Result<Identity, ClaimsError> {
         let subject = text(claims, "sub").ok_or(ClaimsError::NoSubject)?;
         let email = text(claims, &self.email);
-        let vouched_for = self.ignore_email_verified || is_true(claims.get("email_verified"));
-        let (email, unverified_email) = if vouched_for { (email, None) } else { (None, email) };
+        let is_verified = self.ignore_email_verified || is_true(claims.get("email_verified"));
+        let (email, unverified_email) = if is_verified { (email, None) } else { (None, email) };
         let groups = self.groups.as_ref().map(|field| list(find(claims, field))).unwrap_or_default();
         Ok(Identity { subject, username: text(claims, &self.username), email, unverified_email, groups })
     }
 
-    /// The identity `before`, as far as these claims do not take something back: the ID token's, while user info cannot be read.
-    /// Groups that it names are all there are, and an address that it does not vouch for any more is not vouched for.
-    pub fn tightened(&self, before: &Identity, claims: &Claims) -> Identity {
+    /// The identity `before`, reduced by what these claims withdraw. Used with the ID token's claims while user info cannot be
+    /// read: groups that they do not list are removed, and an e-mail address that they call unverified becomes unverified.
+    pub fn restricted_by(&self, before: &Identity, claims: &Claims) -> Identity {
         let mut identity = before.clone();
         if let Some(groups) = self.groups.as_ref().and_then(|field| find(claims, field)).filter(|value| value.is_array()) {
-            let left = list(Some(groups));
-            identity.groups.retain(|group| left.contains(group));
+            let remaining = list(Some(groups));
+            identity.groups.retain(|group| remaining.contains(group));
         }
         let denied = !self.ignore_email_verified && claims.get("email_verified").is_some_and(|value| !is_true(Some(value)));
         if denied && text(claims, &self.email) == identity.email && identity.email.is_some() {
@@ -65,7 +65,7 @@ impl Mapping {
     }
 }
 
-/// The claim of that name, which may have dots (`https://app.example/groups`); where there is none, the name is a path through
+/// The claim of that name, which may have dots (`https://app.example/groups`). If there is none, the name is a path through
 /// objects (`realm_access.roles`), whose members' names may have dots too.
 pub(super) fn find<'a>(claims: &'a Claims, field: &str) -> Option<&'a Value> {
     claims.get(field).or_else(|| {
@@ -76,8 +76,8 @@ pub(super) fn find<'a>(claims: &'a Claims, field: &str) -> Option<&'a Value> {
     })
 }
 
-/// Text that can be a name, byte for byte: `ann` and `ann ` are two people. One with control characters is none: it could not
-/// stand in a header, and would steer the terminal of whoever reads it.
+/// A text claim, unchanged: `ann` and `ann ` are two people. A text with control characters counts as absent, because it cannot
+/// be sent in a header and would control the terminal of whoever reads it.
 fn text(claims: &Claims, field: &str) -> Option<String> {
     let text = find(claims, field)?.as_str()?;
     (!text.trim().is_empty() && !text.contains(char::is_control)).then(|| text.to_owned())
@@ -92,7 +92,7 @@ fn is_true(value: Option<&Value>) -> bool {
     }
 }
 
-/// A list of names, or one name alone.
+/// A list of names; one name alone is a list of one.
 fn list(value: Option<&Value>) -> Vec<String> {
     match value {
         Some(Value::Array(members)) => {
@@ -109,13 +109,13 @@ mod tests {
 
     use super::*;
 
-    fn identity(mapping: &Mapping, claims: &Value) -> Result<Identity, ClaimsError> {
+    fn identity(mapping: &ClaimMapping, claims: &Value) -> Result<Identity, ClaimsError> {
         mapping.identity(claims.as_object().unwrap())
     }
 
     #[test]
     fn claims_of_the_configured_names_become_the_identity() {
-        let mapping = Mapping {
+        let mapping = ClaimMapping {
             username: "nick".into(),
             email: "upn".into(),
             groups: Some("memberOf".into()),
@@ -156,22 +156,22 @@ mod tests {
             ("list.roles", &[]),
             ("nothing.of.this", &[]),
         ] {
-            let mapping = Mapping { groups: Some(field.into()), ..Mapping::default() };
+            let mapping = ClaimMapping { groups: Some(field.into()), ..ClaimMapping::default() };
             assert_eq!(identity(&mapping, &claims).unwrap().groups, groups, "{field}");
         }
-        let mapping = Mapping { username: "profile.nick".into(), email: "profile.mail".into(), ..Mapping::default() };
+        let mapping = ClaimMapping { username: "profile.nick".into(), email: "profile.mail".into(), ..ClaimMapping::default() };
         let read = identity(&mapping, &claims).unwrap();
         assert_eq!((read.username.as_deref(), read.email.as_deref()), (Some("ann"), Some("ann@x.example")));
     }
 
     #[test]
     fn an_email_address_that_nobody_vouches_for_is_kept_apart() {
-        let read = |mapping: &Mapping, claims: Value| {
+        let read = |mapping: &ClaimMapping, claims: Value| {
             let identity = identity(mapping, &claims).unwrap();
             (identity.email, identity.unverified_email)
         };
         let address = Some("a@x".to_owned());
-        let mapping = Mapping::default();
+        let mapping = ClaimMapping::default();
         for verified in [json!(true), json!("true"), json!("True")] {
             let claims = json!({"sub": "1", "email": "a@x", "email_verified": verified});
             assert_eq!(read(&mapping, claims), (address.clone(), None));
@@ -179,7 +179,7 @@ mod tests {
         for verified in [json!(false), json!("false"), json!(null), json!(1), json!([true])] {
             let claims = json!({"sub": "1", "email": "a@x", "email_verified": verified});
             assert_eq!(read(&mapping, claims.clone()), (None, address.clone()));
-            let ignoring = Mapping { ignore_email_verified: true, ..Mapping::default() };
+            let ignoring = ClaimMapping { ignore_email_verified: true, ..ClaimMapping::default() };
             assert_eq!(read(&ignoring, claims), (address.clone(), None));
         }
         assert_eq!(read(&mapping, json!({"sub": "1", "email": "a@x"})), (None, address));
@@ -188,32 +188,32 @@ mod tests {
 
     #[test]
     fn odd_claims_are_absent_and_a_missing_subject_is_refused() {
-        assert_eq!(identity(&Mapping::default(), &json!({"sub": ""})), Err(ClaimsError::NoSubject));
-        assert_eq!(identity(&Mapping::default(), &json!({"sub": " "})), Err(ClaimsError::NoSubject));
-        assert_eq!(identity(&Mapping::default(), &json!({"sub": 7})), Err(ClaimsError::NoSubject));
-        let verbatim = identity(&Mapping::default(), &json!({"sub": "ann ", "preferred_username": " Ann"})).unwrap();
+        assert_eq!(identity(&ClaimMapping::default(), &json!({"sub": ""})), Err(ClaimsError::NoSubject));
+        assert_eq!(identity(&ClaimMapping::default(), &json!({"sub": " "})), Err(ClaimsError::NoSubject));
+        assert_eq!(identity(&ClaimMapping::default(), &json!({"sub": 7})), Err(ClaimsError::NoSubject));
+        let verbatim = identity(&ClaimMapping::default(), &json!({"sub": "ann ", "preferred_username": " Ann"})).unwrap();
         assert_eq!((verbatim.subject.as_str(), verbatim.username.as_deref()), ("ann ", Some(" Ann")));
-        assert_eq!(identity(&Mapping::default(), &json!({"sub": "a\u{0}b"})), Err(ClaimsError::NoSubject));
-        let hidden = identity(&Mapping::default(), &json!({"sub": "1", "preferred_username": "a\u{1b}[2J"})).unwrap();
+        assert_eq!(identity(&ClaimMapping::default(), &json!({"sub": "a\u{0}b"})), Err(ClaimsError::NoSubject));
+        let hidden = identity(&ClaimMapping::default(), &json!({"sub": "1", "preferred_username": "a\u{1b}[2J"})).unwrap();
         assert_eq!(hidden.username, None);
-        let odd = identity(&Mapping::default(), &json!({"sub": "1", "preferred_username": {"a": 1}, "email": 9})).unwrap();
+        let odd = identity(&ClaimMapping::default(), &json!({"sub": "1", "preferred_username": {"a": 1}, "email": 9})).unwrap();
         assert_eq!((odd.username, odd.email), (None, None));
     }
 
     #[test]
     fn while_user_info_is_away_the_id_token_takes_back_and_gives_nothing() {
-        let mapping = Mapping { groups: Some("groups".into()), ..Mapping::default() };
+        let mapping = ClaimMapping { groups: Some("groups".into()), ..ClaimMapping::default() };
         let before = Identity {
             subject: "1".into(),
             email: Some("a@x".into()),
             groups: vec!["staff".into(), "admins".into()],
             ..Identity::default()
         };
-        let tightened = |claims: &Value| mapping.tightened(&before, claims.as_object().unwrap());
-        assert_eq!(tightened(&json!({"groups": ["staff", "owners"]})).groups, ["staff"]);
-        assert_eq!(tightened(&json!({"sub": "1"})), before, "what it does not speak of stays");
-        let denied = tightened(&json!({"email": "a@x", "email_verified": false}));
+        let restricted_by = |claims: &Value| mapping.restricted_by(&before, claims.as_object().unwrap());
+        assert_eq!(restricted_by(&json!({"groups": ["staff", "owners"]})).groups, ["staff"]);
+        assert_eq!(restricted_by(&json!({"sub": "1"})), before, "what it does not speak of stays");
+        let denied = restricted_by(&json!({"email": "a@x", "email_verified": false}));
         assert_eq!((denied.email, denied.unverified_email.as_deref()), (None, Some("a@x")));
-        assert_eq!(tightened(&json!({"email": "b@x", "email_verified": false})), before, "that is about another address");
+        assert_eq!(restricted_by(&json!({"email": "b@x", "email_verified": false})), before, "that is about another address");
     }
 }

@@ -1,4 +1,4 @@
-//! Finding the provider: its metadata and its keys, fetched in the background and anew once a day.
+//! Discovery (OIDC Discovery 1.0): the provider's metadata and keys, fetched in the background and again once a day.
 
 mod metadata;
 
@@ -12,32 +12,34 @@ use http::{Request, StatusCode, header};
 use http_body_util::Full;
 use openidconnect::IssuerUrl;
 
-use super::{FetchError, Provider, ProviderError, SHORT_CALL};
+use super::{FetchError, Provider, ProviderError, SHORT_CALL_TIMEOUT};
 use crate::{backoff::back_off, telemetry::logs::causes};
 
-pub use metadata::Demand;
-pub(super) use metadata::{Known, Metadata};
+use metadata::MetadataDocument;
 
-/// While the provider cannot be found it is looked for after pauses that grow between these.
+pub(super) use metadata::ProviderMetadata;
+pub use metadata::UnsupportedRequirement;
+
+/// The shortest and the longest pause between attempts while discovery fails.
 const DISCOVERY_RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
-const DISCOVERY_REFRESH: Duration = Duration::from_secs(86_400);
-/// Metadata that are known already are read again no more often than this.
-const LOOK_AGAIN: Duration = Duration::from_secs(60);
+const REFRESH_INTERVAL: Duration = Duration::from_secs(86_400);
+/// The shortest time between two reads of metadata once they are known.
+const MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(60);
 
 impl Provider {
-    /// Finds the provider, tries again while it is away, and looks anew once a day. Never ends.
-    pub async fn keep_known(&self) {
+    /// Discovers the provider, retries while that fails, and reads the metadata again once a day. Never returns.
+    pub async fn run_discovery(&self) {
         let mut failures = 0_u32;
         loop {
-            match self.find_with_keys().await {
+            match self.discover_with_keys().await {
                 Ok(()) => {
-                    self.until_to_look_again().await;
+                    self.wait_for_next_discovery().await;
                     failures = 0;
                 }
-                // Sessions and logins go on with what is known.
+                // Sessions and logins continue with the metadata that are known.
                 Err(error) if self.is_ready() => {
                     tracing::warn!(oidc.issuer = self.issuer(), error = %error, "the provider's metadata cannot be read again");
-                    tokio::time::sleep(LOOK_AGAIN).await;
+                    tokio::time::sleep(MIN_REFRESH_INTERVAL).await;
                 }
                 Err(error) => {
                     failures = failures.saturating_add(1);
@@ -56,63 +58,68 @@ impl Provider {
         }
     }
 
-    /// Until the metadata are to be read again: once a day, and when an endpoint is not where they say, once a minute at most.
-    async fn until_to_look_again(&self) {
-        let looked_at = self.clock.now();
-        let gone = async {
+    /// Waits until the metadata are due to be read again: after a day, or after an endpoint was not found at its address, but
+    /// not more than once a minute.
+    async fn wait_for_next_discovery(&self) {
+        let read_at = self.clock.now();
+        let endpoint_lost = async {
             loop {
-                self.http.endpoint_is_gone().await;
-                if self.clock.now() >= looked_at.plus(LOOK_AGAIN) {
+                self.http.endpoint_lost().await;
+                if self.clock.now() >= read_at.plus(MIN_REFRESH_INTERVAL) {
                     break;
                 }
             }
         };
         tokio::select! {
-            () = tokio::time::sleep(DISCOVERY_REFRESH) => {}
-            () = gone => tracing::warn!(
+            () = tokio::time::sleep(REFRESH_INTERVAL) => {}
+            () = endpoint_lost => tracing::warn!(
                 oidc.issuer = self.issuer(),
                 "an endpoint of the provider's is not where its metadata said; they are read again"
             ),
         }
     }
 
-    /// After [`ProviderError::Keys`] all is known but the keys, which are fetched when a token needs them.
-    async fn find_with_keys(&self) -> Result<(), ProviderError> {
-        self.find().await?;
-        self.fetch_keys(&*self.known()?).await.map(|_keys| ())
+    /// Discovers the provider and fetches its keys. After [`ProviderError::Keys`] only the keys are missing, which are fetched
+    /// when a token needs them.
+    async fn discover_with_keys(&self) -> Result<(), ProviderError> {
+        self.discover().await?;
+        self.fetch_keys(&*self.metadata()?).await.map(|_keys| ())
     }
 
-    /// Finds the provider now; its keys are left for when they are needed.
+    /// Reads the metadata now. The keys are fetched when they are needed.
     ///
     /// # Errors
-    /// Why it cannot be found.
-    pub async fn find(&self) -> Result<(), ProviderError> {
-        let found = self.fetch_metadata().await.and_then(|metadata| Known::read(&self.settings, &metadata));
-        let known = match found {
-            Ok(known) => known,
+    /// Why discovery failed.
+    pub async fn discover(&self) -> Result<(), ProviderError> {
+        let found = self.fetch_metadata().await.and_then(|document| ProviderMetadata::read(&self.settings, &document));
+        let metadata = match found {
+            Ok(metadata) => metadata,
             Err(error) => {
                 self.misconfigured.store(error.is_configuration(), Ordering::Release);
-                let mut mismatch = self.mismatch.write().unwrap_or_else(PoisonError::into_inner);
+                let mut mismatch = self.mismatching_issuer.write().unwrap_or_else(PoisonError::into_inner);
                 *mismatch = if let ProviderError::IssuerMismatch { found, .. } = &error { Some(found.clone()) } else { None };
                 return Err(error);
             }
         };
-        let known = Arc::new(known);
-        let before = self.known.write().unwrap_or_else(PoisonError::into_inner).replace(Arc::clone(&known));
+        let metadata = Arc::new(metadata);
+        let before = self.metadata.write().unwrap_or_else(PoisonError::into_inner).replace(Arc::clone(&metadata));
         if let Some(before) = &before {
-            self.tell_changes(before, &known);
+            self.log_endpoint_changes(before, &metadata);
         }
-        if before.is_none_or(|before| before.demands != known.demands || before.plan != known.plan) {
-            self.tell(&known);
+        if before.is_none_or(|before| {
+            before.unsupported_requirements != metadata.unsupported_requirements
+                || before.authorization_params != metadata.authorization_params
+        }) {
+            self.log_metadata(&metadata);
         }
         Ok(())
     }
 
-    /// Which endpoints have other addresses now.
-    fn tell_changes(&self, before: &Known, now: &Known) {
+    /// Logs which endpoints have moved to other addresses.
+    fn log_endpoint_changes(&self, before: &ProviderMetadata, now: &ProviderMetadata) {
         let changed = now.endpoints().into_iter().zip(before.endpoints()).filter(|(now, before)| now != before);
         for ((endpoint, now), (_, before)) in changed {
-            self.http.has_new_addresses();
+            self.http.endpoints_changed();
             tracing::warn!(
                 oidc.issuer = self.issuer(),
                 endpoint,
@@ -123,29 +130,36 @@ impl Provider {
         }
     }
 
-    /// What an administrator should know of what was found.
-    fn tell(&self, known: &Known) {
-        let scopes = known.plan.scopes.join(" ");
-        let parameters = known.plan.params.keys().cloned().collect::<Vec<_>>().join(" ");
+    /// Logs what an administrator should know about the metadata.
+    fn log_metadata(&self, metadata: &ProviderMetadata) {
+        let scopes = metadata.authorization_params.scopes.join(" ");
+        let parameters = metadata.authorization_params.extra.keys().cloned().collect::<Vec<_>>().join(" ");
         tracing::info!(
             oidc.issuer = self.issuer(),
             oidc.scopes = scopes,
             oidc.parameters = parameters,
-            oidc.preset = known.preset.name,
+            oidc.preset = metadata.preset.name,
             "found the provider; {}",
-            known.plan.note
+            metadata.authorization_params.note
         );
-        for demand in &known.demands {
-            tracing::error!(oidc.issuer = self.issuer(), "logins will fail because of what the provider demands: {demand}");
+        for requirement in &metadata.unsupported_requirements {
+            tracing::error!(oidc.issuer = self.issuer(), "logins will fail because of what the provider demands: {requirement}");
         }
     }
 
-    async fn fetch_metadata(&self) -> Result<Metadata, ProviderError> {
+    /// Whether the provider serves its metadata. Nothing is presented to it.
+    pub async fn is_reachable(&self) -> bool {
+        let address = format!("{}/.well-known/openid-configuration", self.issuer().trim_end_matches('/'));
+        let Ok(request) = Request::get(address).body(Full::default()) else { return false };
+        self.http.send(request, SHORT_CALL_TIMEOUT).await.is_ok_and(|response| response.status.is_success())
+    }
+
+    async fn fetch_metadata(&self) -> Result<MetadataDocument, ProviderError> {
         let url = IssuerUrl::new(self.settings.issuer.clone())
             .and_then(|issuer| issuer.join(".well-known/openid-configuration"))
             .map_err(|_| ProviderError::Issuer)?;
         let body = self.fetch_document(url.as_str(), Document::Metadata).await.map_err(|error| match error {
-            // Somebody is there who knows of no such thing, and will not by waiting.
+            // A server is there and has no such document; waiting does not change that.
             DocumentError::Refused(status) if matches!(status.as_u16(), 400..=404 | 410) => {
                 ProviderError::NoMetadata(error.to_string())
             }
@@ -155,37 +169,37 @@ impl Provider {
                 ProviderError::Discovery(causes(&error))
             }
         })?;
-        Metadata::parse(&body).ok_or_else(|| ProviderError::NoMetadata("its answer is not a JSON object".to_owned()))
+        MetadataDocument::parse(&body).ok_or_else(|| ProviderError::NoMetadata("its answer is not a JSON object".to_owned()))
     }
 
-    /// A public document of the provider's.
-    pub(super) async fn fetch_document(&self, url: &str, whose: Document) -> Result<Bytes, DocumentError> {
+    /// Fetches a public document of the provider's.
+    pub(super) async fn fetch_document(&self, url: &str, document: Document) -> Result<Bytes, DocumentError> {
         let request = Request::get(url)
             .header(header::ACCEPT, "application/json")
             .body(Full::<Bytes>::default())
             .map_err(|_| DocumentError::Address)?;
-        let answer = match whose {
-            Document::Metadata => self.http.fetch(request, SHORT_CALL).await?,
-            Document::Keys => self.http.ask(request, SHORT_CALL).await?,
+        let response = match document {
+            Document::Metadata => self.http.send(request, SHORT_CALL_TIMEOUT).await?,
+            Document::Keys => self.http.call_endpoint(request, SHORT_CALL_TIMEOUT).await?,
         };
-        match answer.status {
-            StatusCode::OK => Ok(answer.body),
+        match response.status {
+            StatusCode::OK => Ok(response.body),
             status if status.is_redirection() => Err(DocumentError::Redirected(status)),
             status => Err(DocumentError::Refused(status)),
         }
     }
 }
 
-/// Which public document.
+/// A public document of the provider's.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Document {
-    /// The metadata, whose address is the issuer's.
+    /// The metadata, whose address follows from the issuer.
     Metadata,
     /// The keys, whose address the metadata name.
     Keys,
 }
 
-/// Why a public document of the provider's could not be had.
+/// Why a public document could not be fetched.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DocumentError {
     #[error("its address is malformed")]

@@ -1,31 +1,31 @@
-//! What can go wrong between us and the provider.
+//! Everything that can go wrong with the provider.
 
 use http::StatusCode;
 
 use super::{ClaimsError, FetchError, TokenFailure, VerifyError};
 
-/// Why the provider could not be asked, or its answer not be used.
+/// Why the provider could not be called, or why its response cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ProviderError {
-    /// It has not been found yet; discovery goes on in the background.
+    /// Discovery has not succeeded yet; it continues in the background.
     #[error("the provider has not been reached yet")]
     NotReady,
-    /// It has not been found yet, for a reason that only an administrator can mend; the log of discovery has it.
+    /// Discovery has not succeeded, for a reason that only an administrator can fix; discovery has logged it.
     #[error("the provider cannot be used as it is configured")]
     Misconfigured,
-    /// Somebody answers at the issuer's address, and has no metadata there.
+    /// A server responds at the issuer's address and has no metadata there.
     #[error("there are no metadata at the address of CODER_OIDC_ISSUER_URL: {0}")]
     NoMetadata(String),
-    /// Its certificate does not prove that it is the issuer.
+    /// The certificate does not prove that the server is the issuer.
     #[error("the certificate at the address of CODER_OIDC_ISSUER_URL is not to be trusted: {0}")]
     Untrusted(String),
-    /// The setting is not an issuer.
+    /// The setting is not an issuer URL.
     #[error("the issuer URL is malformed")]
     Issuer,
     /// Discovery failed.
     #[error("discovery failed: {0}")]
     Discovery(String),
-    /// The provider's metadata name another issuer than the setting (OIDC Discovery 1.0 section 4.3).
+    /// The metadata name another issuer than the setting (OIDC Discovery 1.0 section 4.3).
     #[error("the provider calls itself {found}, and CODER_OIDC_ISSUER_URL is {expected}; they must be alike to the last slash")]
     IssuerMismatch {
         /// The setting.
@@ -33,13 +33,13 @@ pub enum ProviderError {
         /// What the metadata say.
         found: String,
     },
-    /// The metadata name an endpoint that is missing, malformed or not https.
+    /// This endpoint is missing from the metadata, malformed or not https.
     #[error("the provider's metadata have no usable {0} (https is required, except of a provider on loopback)")]
     Metadata(&'static str),
-    /// Its signing keys could not be fetched, so a token signed with a new one cannot be judged.
+    /// The signing keys could not be fetched, so a token that is signed with a new one cannot be verified.
     #[error("the provider's keys could not be fetched: {0}")]
     Keys(String),
-    /// A call to it failed.
+    /// A call failed.
     #[error(transparent)]
     Fetch(#[from] FetchError),
     /// The token endpoint refused.
@@ -51,19 +51,19 @@ pub enum ProviderError {
     /// A logout token is not acceptable.
     #[error("the logout token is not accepted: {0}")]
     LogoutToken(#[source] VerifyError),
-    /// No ID token came with the code (OIDC Core section 3.1.3.3).
+    /// The code's token response has no ID token (OIDC Core section 3.1.3.3).
     #[error("the token response has no id_token")]
     NoIdToken,
-    /// There was no user info.
+    /// User info could not be fetched.
     #[error("user info could not be fetched")]
     UserInfoFetch(#[source] FetchError),
-    /// User info was refused.
+    /// The userinfo endpoint responded with this status.
     #[error("user info was refused with status {}", .0.as_u16())]
     UserInfoRefused(StatusCode),
     /// User info is unusable.
     #[error("user info is unusable: {0}")]
     UserInfo(String),
-    /// User info speaks of somebody else (OIDC Core section 5.3.2).
+    /// User info is about another subject (OIDC Core section 5.3.2).
     #[error("user info is about another sub than the ID token")]
     OtherSubject,
     /// The claims make no identity.
@@ -72,25 +72,25 @@ pub enum ProviderError {
 }
 
 impl ProviderError {
-    /// Whether the provider refuses, and would refuse the same again: a client's error (RFC 9110 section 15.5) that is not about
-    /// who we are or how often we ask.
+    /// Whether the provider refuses, and would refuse the same again: a client error (RFC 9110 section 15.5) that is not about
+    /// client authentication or the request rate.
     pub fn is_final(&self) -> bool {
         let Self::Token(TokenFailure::Refused { status, code, .. }) = self else { return false };
-        let is_about_us = matches!(code.as_deref(), Some("invalid_client" | "unauthorized_client"));
-        status.is_client_error() && !is_about_us && !matches!(status.as_u16(), 401 | 404 | 405 | 408 | 410 | 429)
+        let is_about_client = matches!(code.as_deref(), Some("invalid_client" | "unauthorized_client"));
+        status.is_client_error() && !is_about_client && !matches!(status.as_u16(), 401 | 404 | 405 | 408 | 410 | 429)
     }
 
-    /// Whether the same login may well succeed a moment later, with nobody doing anything about it.
+    /// Whether the same login may succeed a moment later without anybody fixing anything.
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Keys(_) | Self::Fetch(_) | Self::UserInfoFetch(_) => true,
             Self::UserInfoRefused(status) => status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS,
             Self::Token(TokenFailure::Refused { status, code, .. }) => {
-                // A code that is refused is used up or too old, and another is had for the asking.
+                // A refused code is used up or too old, and a new login brings another.
                 let is_of_code = code.as_deref() == Some("invalid_grant");
                 status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS || is_of_code
             }
-            Self::Token(TokenFailure::NoAnswer(_) | TokenFailure::Unusable(_)) => true,
+            Self::Token(TokenFailure::NoResponse(_) | TokenFailure::Unusable(_)) => true,
             Self::Token(TokenFailure::NotReady)
             | Self::NotReady
             | Self::Misconfigured
@@ -109,7 +109,7 @@ impl ProviderError {
         }
     }
 
-    /// Whether trying again is in vain until somebody mends the settings, here or at the provider.
+    /// Whether a retry fails until somebody fixes the settings, here or at the provider.
     pub fn is_configuration(&self) -> bool {
         match self {
             Self::Misconfigured

@@ -1,7 +1,6 @@
-//! Our HTTP client for the provider: no redirects (a token must not follow one), a deadline for the whole
-//! call, a cap on the answer, and a connection of its own for each call, because a request that fails on a
-//! reused connection may or may not have arrived. An answer is asked for as it is, and unpacked if it comes packed all the
-//! same: with it a refresh token has been spent.
+//! The HTTP client for the provider: no redirects (a token must not follow one), a deadline for the whole call, a size limit
+//! for the response, and a new connection for each call, because a request that fails on a reused connection may or may not
+//! have arrived. Compression is not requested, but a compressed response is decompressed: a refresh token was spent for it.
 
 use std::{
     future::Future,
@@ -23,52 +22,52 @@ use hyper_util::{
 };
 use tokio::sync::Notify;
 
-const BODY_CAP: usize = 1024 * 1024;
-/// For finding the address, connecting and TLS together. What does not get further than that was not sent.
-const CONNECT: Duration = Duration::from_secs(8);
+const MAX_BODY_BYTES: usize = 1024 * 1024;
+/// The deadline for name resolution, TCP and TLS together. A request that gets no further was not sent.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// A client for one provider.
 #[derive(Debug)]
 pub(super) struct HttpClient {
-    client: Client<Promptly<HttpsConnector<HttpConnector>>, Full<Bytes>>,
-    /// Something was asked where nobody knows of it, or nobody is there: it may have another address by now.
-    gone: Notify,
-    /// The address at which there was nothing.
-    missing: Mutex<Option<Uri>>,
+    client: Client<ConnectTimeout<HttpsConnector<HttpConnector>>, Full<Bytes>>,
+    /// An endpoint was not found, or nothing listens at its address: it may have moved.
+    endpoint_lost: Notify,
+    /// The address at which an endpoint was not found.
+    missing_endpoint: Mutex<Option<Uri>>,
 }
 
-/// A whole answer.
+/// A complete response.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct HttpResponse {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
 }
 
-/// Why there is no answer. What matters of it is whether the request may have taken effect.
+/// Why there is no response. Callers decide by whether the request may have taken effect.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// The request was surely not sent: no address, no connection, no TLS.
+    /// The request was certainly not sent: no address, no connection or no TLS.
     #[error("could not connect to the provider")]
     NotSent(#[source] Arc<dyn std::error::Error + Send + Sync>),
-    /// It was not sent, because whoever answered could not prove to be the provider.
+    /// It was not sent, because the server could not prove that it is the provider.
     #[error("the provider's certificate is not trusted")]
     Untrusted(#[source] Arc<dyn std::error::Error + Send + Sync>),
-    /// It may have been.
+    /// It may have been sent.
     #[error("the connection to the provider broke")]
     Broken(#[source] Arc<dyn std::error::Error + Send + Sync>),
-    /// It may have been.
+    /// It may have been sent.
     #[error("the provider did not answer within {} s", .0.as_secs())]
     TimedOut(Duration),
-    /// It arrived, and the answer is no use.
+    /// It arrived, and the response is unusable.
     #[error("the provider's answer cannot be read")]
     Unreadable(#[source] Arc<dyn std::error::Error + Send + Sync>),
 }
 
-/// What makes an answer unreadable, besides a connection that breaks.
+/// What makes a response unreadable, besides a connection that breaks.
 #[derive(Debug, thiserror::Error)]
 enum Unreadable {
-    #[error("it is larger than {BODY_CAP} bytes")]
+    #[error("it is larger than {MAX_BODY_BYTES} bytes")]
     TooLarge,
     #[error(
         "it is compressed in a way that was not asked for and is not supported ({0}); whatever stands before the provider must leave its answers as they are"
@@ -85,48 +84,52 @@ impl HttpClient {
             .https_or_http()
             .enable_http1()
             .wrap_connector(connector);
-        let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(Promptly(connector));
-        Self { client, gone: Notify::new(), missing: Mutex::default() }
+        let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(ConnectTimeout(connector));
+        Self { client, endpoint_lost: Notify::new(), missing_endpoint: Mutex::default() }
     }
 
-    /// Asks one of the endpoints that the provider's metadata name.
-    pub(super) async fn ask(&self, request: Request<Full<Bytes>>, deadline: Duration) -> Result<Answer, FetchError> {
+    /// Calls an endpoint whose address is from the metadata, and notes whether there is one.
+    pub(super) async fn call_endpoint(
+        &self,
+        request: Request<Full<Bytes>>,
+        deadline: Duration,
+    ) -> Result<HttpResponse, FetchError> {
         let address = request.uri().clone();
-        let answer = self.fetch(request, deadline).await;
-        match &answer {
-            Ok(answer) if matches!(answer.status.as_u16(), 404 | 405 | 410) => {
-                *self.missing() = Some(address);
-                self.gone.notify_one();
+        let response = self.send(request, deadline).await;
+        match &response {
+            Ok(response) if matches!(response.status.as_u16(), 404 | 405 | 410) => {
+                *self.missing_endpoint() = Some(address);
+                self.endpoint_lost.notify_one();
             }
-            // What another endpoint answers says nothing of this one.
-            Ok(answer) if answer.status.is_success() => drop(self.missing().take_if(|missing| *missing == address)),
-            Err(FetchError::NotSent(_)) => self.gone.notify_one(),
+            // Only a success of the same endpoint shows that it is not missing.
+            Ok(response) if response.status.is_success() => drop(self.missing_endpoint().take_if(|missing| *missing == address)),
+            Err(FetchError::NotSent(_)) => self.endpoint_lost.notify_one(),
             Ok(_)
             | Err(FetchError::Untrusted(_) | FetchError::Broken(_) | FetchError::TimedOut(_) | FetchError::Unreadable(_)) => {}
         }
-        answer
+        response
     }
 
-    /// Waits until an endpoint may have another address.
-    pub(super) async fn endpoint_is_gone(&self) {
-        self.gone.notified().await;
+    /// Waits until an endpoint may have moved.
+    pub(super) async fn endpoint_lost(&self) {
+        self.endpoint_lost.notified().await;
     }
 
-    /// Whether the last answer that says anything of it was that there is no such endpoint.
+    /// Whether an endpoint was not found and has not succeeded since.
     pub(super) fn is_missing_an_endpoint(&self) -> bool {
-        self.missing().is_some()
+        self.missing_endpoint().is_some()
     }
 
-    /// The addresses have been read anew.
-    pub(super) fn has_new_addresses(&self) {
-        *self.missing() = None;
+    /// Notes that the metadata name new addresses.
+    pub(super) fn endpoints_changed(&self) {
+        *self.missing_endpoint() = None;
     }
 
-    fn missing(&self) -> MutexGuard<'_, Option<Uri>> {
-        self.missing.lock().unwrap_or_else(PoisonError::into_inner)
+    fn missing_endpoint(&self) -> MutexGuard<'_, Option<Uri>> {
+        self.missing_endpoint.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) async fn fetch(&self, mut request: Request<Full<Bytes>>, deadline: Duration) -> Result<Answer, FetchError> {
+    pub(super) async fn send(&self, mut request: Request<Full<Bytes>>, deadline: Duration) -> Result<HttpResponse, FetchError> {
         request.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let call = async {
             let response = self.client.request(request).await.map_err(|error| match error.is_connect() {
@@ -135,15 +138,16 @@ impl HttpClient {
                 false => FetchError::Broken(Arc::new(error)),
             })?;
             let (head, body) = response.into_parts();
-            let body = Limited::new(body, BODY_CAP).collect().await.map_err(|error| FetchError::Unreadable(Arc::from(error)))?;
-            let body = unpacked(&head.headers, body.to_bytes())?;
-            Ok(Answer { status: head.status, headers: head.headers, body })
+            let body =
+                Limited::new(body, MAX_BODY_BYTES).collect().await.map_err(|error| FetchError::Unreadable(Arc::from(error)))?;
+            let body = decompressed(&head.headers, body.to_bytes())?;
+            Ok(HttpResponse { status: head.status, headers: head.headers, body })
         };
         tokio::time::timeout(deadline, call).await.unwrap_or(Err(FetchError::TimedOut(deadline)))
     }
 }
 
-/// Whether a certificate is at the root of it.
+/// Whether an untrusted certificate is the root cause.
 fn is_untrusted(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -157,11 +161,11 @@ fn is_untrusted(error: &(dyn std::error::Error + 'static)) -> bool {
     false
 }
 
-/// A connector that gives up in time, so that a slow name service or handshake is told from a slow answer.
+/// A connector with a deadline, so that slow name resolution or a slow handshake is told from a slow response.
 #[derive(Clone, Debug)]
-struct Promptly<C>(C);
+struct ConnectTimeout<C>(C);
 
-impl<C> tower_service::Service<Uri> for Promptly<C>
+impl<C> tower_service::Service<Uri> for ConnectTimeout<C>
 where
     C: tower_service::Service<Uri> + Send,
     C::Future: Send + 'static,
@@ -177,20 +181,20 @@ where
 
     fn call(&mut self, target: Uri) -> Self::Future {
         let connecting = self.0.call(target);
-        Box::pin(async move { tokio::time::timeout(CONNECT, connecting).await?.map_err(Into::into) })
+        Box::pin(async move { tokio::time::timeout(CONNECT_TIMEOUT, connecting).await?.map_err(Into::into) })
     }
 }
 
-/// The answer itself: unpacked, and without the mark (BOM) that some editors begin a file with. What it is packed in is told by
-/// its first bytes, which no JSON begins with, rather than by its headers, which a proxy may have dropped.
-fn unpacked(headers: &HeaderMap, body: Bytes) -> Result<Bytes, FetchError> {
+/// The body, decompressed and without a byte order mark. Gzip is recognised by its first bytes, with which no JSON begins, and
+/// not by the headers, which a proxy may have dropped.
+fn decompressed(headers: &HeaderMap, body: Bytes) -> Result<Bytes, FetchError> {
     let coding = headers.get(header::CONTENT_ENCODING).and_then(|coding| coding.to_str().ok()).unwrap_or_default();
     let coding = coding.trim().to_ascii_lowercase();
     let looks_like_json = body.trim_ascii_start().first().is_some_and(u8::is_ascii_punctuation);
     let plain = if body.starts_with(&[0x1f, 0x8b]) {
-        whole(MultiGzDecoder::new(&*body))?
+        read_to_limit(MultiGzDecoder::new(&*body))?
     } else if coding == "deflate" && !looks_like_json {
-        whole(ZlibDecoder::new(&*body))?
+        read_to_limit(ZlibDecoder::new(&*body))?
     } else if matches!(coding.as_str(), "" | "identity" | "gzip" | "x-gzip" | "deflate") || body.is_empty() {
         body
     } else {
@@ -200,12 +204,12 @@ fn unpacked(headers: &HeaderMap, body: Bytes) -> Result<Bytes, FetchError> {
     Ok(if plain.starts_with(b"\xef\xbb\xbf") { plain.slice(3..) } else { plain })
 }
 
-/// What comes out of a packed answer, up to the cap: a small one may unpack to any size.
-fn whole(decoder: impl Read) -> Result<Bytes, FetchError> {
+/// Reads decompressed data up to the limit: a small body may decompress to any size.
+fn read_to_limit(decoder: impl Read) -> Result<Bytes, FetchError> {
     let mut plain = Vec::new();
-    let cap = BODY_CAP as u64;
+    let cap = MAX_BODY_BYTES as u64;
     let size = decoder.take(cap + 1).read_to_end(&mut plain).map_err(|error| FetchError::Unreadable(Arc::new(error)))?;
-    if size > BODY_CAP {
+    if size > MAX_BODY_BYTES {
         return Err(FetchError::Unreadable(Arc::new(Unreadable::TooLarge)));
     }
     Ok(plain.into())
@@ -255,11 +259,11 @@ mod tests {
             ("gzip", gzip(b"\xef\xbb\xbf{}")),
         ];
         for (coding, body) in cases {
-            assert_eq!(&*unpacked(&headers(coding), body.clone()).unwrap(), b"{}", "{coding} {body:?}");
+            assert_eq!(&*decompressed(&headers(coding), body.clone()).unwrap(), b"{}", "{coding} {body:?}");
         }
-        let foreign = unpacked(&headers("br"), Bytes::from_static(b"\x0b\x01")).unwrap_err();
+        let foreign = decompressed(&headers("br"), Bytes::from_static(b"\x0b\x01")).unwrap_err();
         assert!(crate::telemetry::logs::causes(&foreign).contains("(br)"), "{foreign}");
-        assert!(matches!(unpacked(&headers("gzip"), gzip(&vec![b' '; BODY_CAP + 1])), Err(FetchError::Unreadable(_))));
-        assert!(matches!(unpacked(&headers("gzip"), gzip(b"{}").slice(..12)), Err(FetchError::Unreadable(_))));
+        assert!(matches!(decompressed(&headers("gzip"), gzip(&vec![b' '; MAX_BODY_BYTES + 1])), Err(FetchError::Unreadable(_))));
+        assert!(matches!(decompressed(&headers("gzip"), gzip(b"{}").slice(..12)), Err(FetchError::Unreadable(_))));
     }
 }

@@ -1,7 +1,7 @@
-//! The provider's keys: kept, and fetched again for a token that they do not fit.
+//! The provider's keys: cached, and fetched again for a token that none of them verifies.
 //!
-//! Who can cause a fetch differs: a login's token comes from the token endpoint, a logout token from anybody. So each
-//! purpose has a budget of its own, and what one of them spends in vain the others still have.
+//! Who can cause a fetch differs: a login's token comes from the token endpoint, a logout token from anybody. So each purpose
+//! has a rate limit of its own, and fetches that one of them wastes do not delay the others.
 
 use std::{
     sync::{Arc, PoisonError, RwLock},
@@ -10,28 +10,28 @@ use std::{
 
 use super::{
     Provider, ProviderError,
-    discovery::{Document, Known},
+    discovery::{Document, ProviderMetadata},
 };
 use crate::{
     clock::Timestamp,
-    jose::{Accepted, Algorithm, JoseError, KeySet, Names, Object, Token},
+    jose::{Algorithm, JoseError, JsonObject, KeySet, SignedToken, UnknownKeyIds, VerificationOptions},
     secret::Secret,
     telemetry::logs::causes,
 };
 
-/// What keys are needed for.
+/// What a signature is verified for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(super) enum KeyPurpose {
     Login,
     Renewal,
     Logout,
-    /// To know whether the provider can still verify a token that it is about to be shown.
+    /// To tell whether the provider can still verify an `id_token_hint`.
     LogoutHint,
 }
 
-impl Purpose {
-    /// Keys are not fetched more often than this.
-    fn pause(self) -> Duration {
+impl KeyPurpose {
+    /// The shortest time between two fetches.
+    fn min_fetch_interval(self) -> Duration {
         match self {
             Self::Login => Duration::from_secs(3),
             Self::Renewal => Duration::from_secs(30),
@@ -40,101 +40,108 @@ impl Purpose {
         }
     }
 
-    fn names(self) -> Names {
+    fn unknown_key_ids(self) -> UnknownKeyIds {
         match self {
-            Self::Login | Self::Logout | Self::LogoutHint => Names::Known,
-            Self::Renewal => Names::Any,
+            Self::Login | Self::Logout | Self::LogoutHint => UnknownKeyIds::Reject,
+            Self::Renewal => UnknownKeyIds::Accept,
         }
     }
 }
 
+/// The keys that were last fetched, and the rate limits of fetching them.
 #[derive(Debug, Default)]
-pub(super) struct Keys {
+pub(super) struct KeyCache {
     set: RwLock<Arc<KeySet>>,
-    login: Budget,
-    renewal: Budget,
-    logout: Budget,
-    logout_hint: Budget,
+    login: FetchLimit,
+    renewal: FetchLimit,
+    logout: FetchLimit,
+    logout_hint: FetchLimit,
 }
 
-/// When a fetch was last begun; held while one goes on, so that others with the same purpose wait for it.
-type Budget = tokio::sync::Mutex<Option<Timestamp>>;
+/// When a fetch last started; locked during a fetch, so that others with the same purpose wait for it.
+type FetchLimit = tokio::sync::Mutex<Option<Timestamp>>;
 
-impl Keys {
-    pub(super) fn known(&self) -> Arc<KeySet> {
+impl KeyCache {
+    /// The cached keys.
+    pub(super) fn current(&self) -> Arc<KeySet> {
         Arc::clone(&self.set.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn budget(&self, purpose: Purpose) -> &Budget {
+    fn fetch_limit(&self, purpose: KeyPurpose) -> &FetchLimit {
         match purpose {
-            Purpose::Login => &self.login,
-            Purpose::Renewal => &self.renewal,
-            Purpose::Logout => &self.logout,
-            Purpose::LogoutHint => &self.logout_hint,
+            KeyPurpose::Login => &self.login,
+            KeyPurpose::Renewal => &self.renewal,
+            KeyPurpose::Logout => &self.logout,
+            KeyPurpose::LogoutHint => &self.logout_hint,
         }
     }
 }
 
 impl Provider {
-    /// What a token says, if it is signed by the provider: by the keys that we have, or else by newer ones.
-    pub(super) async fn signed(
+    /// Verifies a token's signature by the cached keys, or else by newer ones, and returns its claims and its algorithm.
+    pub(super) async fn verify_signature(
         &self,
-        known: &Known,
+        metadata: &ProviderMetadata,
         token: &str,
         algorithms: &[Algorithm],
-        purpose: Purpose,
-    ) -> Result<Result<(Object, Algorithm), JoseError>, ProviderError> {
-        let keys = self.keys.known();
-        match self.signed_by(token, algorithms, &keys, purpose) {
+        purpose: KeyPurpose,
+    ) -> Result<Result<(JsonObject, Algorithm), JoseError>, ProviderError> {
+        let keys = self.keys.current();
+        match self.verify_signature_with(token, algorithms, &keys, purpose) {
             Err(error) if error.may_need_newer_keys() => {
-                let newer = self.newer_keys(known, &keys, purpose).await?;
+                let newer = self.newer_keys(metadata, &keys, purpose).await?;
                 let names_unknown_key =
-                    || Token::parse(token).is_ok_and(|token| token.key_name().is_some_and(|id| !keys.may_have(id)));
-                if purpose == Purpose::Logout && Arc::ptr_eq(&newer, &keys) && names_unknown_key() {
-                    // Anybody may have spent the fetch. A genuine token is told to come again, not refused for good.
+                    || SignedToken::parse(token).is_ok_and(|token| token.key_id().is_some_and(|id| !keys.may_contain(id)));
+                if purpose == KeyPurpose::Logout && Arc::ptr_eq(&newer, &keys) && names_unknown_key() {
+                    // Anybody may have used up the rate limit, so a token that may be genuine is not refused for good.
                     return Err(ProviderError::Keys("they were fetched a moment ago".to_owned()));
                 }
-                Ok(self.signed_by(token, algorithms, &newer, purpose))
+                Ok(self.verify_signature_with(token, algorithms, &newer, purpose))
             }
             judged => Ok(judged),
         }
     }
 
-    /// The same by these keys alone; asks nobody.
-    pub(super) fn signed_by(
+    /// Verifies a token's signature by these keys alone, without a call.
+    pub(super) fn verify_signature_with(
         &self,
         token: &str,
         algorithms: &[Algorithm],
         keys: &KeySet,
-        purpose: Purpose,
-    ) -> Result<(Object, Algorithm), JoseError> {
+        purpose: KeyPurpose,
+    ) -> Result<(JsonObject, Algorithm), JoseError> {
         let secrets: Vec<&Secret> =
             [&self.settings.client_secret, &self.settings.previous_secret].into_iter().flatten().collect();
-        Token::parse(token)?.verify(Accepted { algorithms, keys, names: purpose.names(), secrets: &secrets })
+        SignedToken::parse(token)?.verify(VerificationOptions {
+            algorithms,
+            keys,
+            unknown_key_ids: purpose.unknown_key_ids(),
+            secrets: &secrets,
+        })
     }
 
-    /// Keys newer than `seen`: those that somebody else has just fetched, or by one fetch, counted before it is made so that
-    /// a failing endpoint is not hammered.
+    /// Keys newer than `seen`: those that another task has just fetched, or else by a fetch. The rate limit counts a fetch when
+    /// it starts, so that a failing endpoint is not hammered.
     pub(super) async fn newer_keys(
         &self,
-        known: &Known,
+        metadata: &ProviderMetadata,
         seen: &Arc<KeySet>,
-        purpose: Purpose,
+        purpose: KeyPurpose,
     ) -> Result<Arc<KeySet>, ProviderError> {
-        let mut fetched_at = self.keys.budget(purpose).lock().await;
-        let (newest, now) = (self.keys.known(), self.clock.now());
-        let too_soon = fetched_at.is_some_and(|at| now.since(at) < purpose.pause());
+        let mut fetched_at = self.keys.fetch_limit(purpose).lock().await;
+        let (newest, now) = (self.keys.current(), self.clock.now());
+        let too_soon = fetched_at.is_some_and(|at| now.since(at) < purpose.min_fetch_interval());
         if !Arc::ptr_eq(&newest, seen) || too_soon {
             return Ok(newest);
         }
         *fetched_at = Some(now);
-        self.fetch_keys(known).await
+        self.fetch_keys(metadata).await
     }
 
-    /// Fetches the keys. The address was checked when it was read.
-    pub(super) async fn fetch_keys(&self, known: &Known) -> Result<Arc<KeySet>, ProviderError> {
+    /// Fetches the keys. Their address was checked when the metadata were read.
+    pub(super) async fn fetch_keys(&self, metadata: &ProviderMetadata) -> Result<Arc<KeySet>, ProviderError> {
         let document =
-            self.fetch_document(&known.jwks, Document::Keys).await.map_err(|error| ProviderError::Keys(causes(&error)))?;
+            self.fetch_document(&metadata.jwks_uri, Document::Keys).await.map_err(|error| ProviderError::Keys(causes(&error)))?;
         let set = KeySet::parse(&document).map_err(|error| ProviderError::Keys(error.to_string()))?;
         if set.is_empty() {
             tracing::warn!(oidc.issuer = self.issuer(), "the provider publishes no key that a signature could be checked with");

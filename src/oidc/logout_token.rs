@@ -1,4 +1,4 @@
-//! What we believe of a logout token (OIDC Back-Channel Logout 1.0 sections 2.4 and 2.6).
+//! Validation of a logout token's claims (OpenID Connect Back-Channel Logout 1.0 sections 2.4 and 2.6).
 
 use std::time::Duration;
 
@@ -6,40 +6,45 @@ use serde_json::Value;
 
 use super::{
     LEEWAY,
-    verify::{VerifyError, audiences, time},
+    id_token::{VerifyError, audiences, time},
 };
-use crate::{clock::Timestamp, jose::Token};
+use crate::{clock::Timestamp, jose::SignedToken};
 
-/// Whom the provider has logged out.
+/// Who was logged out at the provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogoutToken {
-    /// This person.
+    /// The user (`sub`), if the token names one.
     pub subject: Option<String>,
-    /// In this session at the provider; in all if there is none.
+    /// The session at the provider (`sid`); without it, all of the user's sessions ended.
     pub provider_session: Option<String>,
-    /// At this time.
+    /// When the token was issued.
     pub issued_at: Timestamp,
-    /// The token's own name (`jti`), by which it is known if it comes again.
+    /// The token's identifier (`jti`), by which a replay is recognised.
     pub id: String,
-    /// It is not believed any more after this.
+    /// When the token stops being acceptable.
     pub expires_at: Timestamp,
 }
 
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
-/// A token without `exp` (Ory Hydra sends none) is believed for so long after it was issued: what section 2.4 recommends.
-const LIFE: Duration = Duration::from_secs(120);
+/// How long a token without `exp` (Ory Hydra sends none) is acceptable after it was issued; section 2.4 recommends this.
+const DEFAULT_TOKEN_LIFE: Duration = Duration::from_secs(120);
 
-/// Claims that decide, besides `events`, which must be an object of one kind.
-const JUDGED: [&str; 9] = ["iss", "aud", "iat", "exp", "jti", "sub", "sid", "nonce", "events"];
+/// The claims that are validated. A token that repeats one is refused, because two readers may take different values.
+const VALIDATED_CLAIMS: [&str; 9] = ["iss", "aud", "iat", "exp", "jti", "sub", "sid", "nonce", "events"];
 
-/// Judges all but the signature.
-pub(super) fn judge(token: &Token<'_>, issuer: &str, client_id: &str, now: Timestamp) -> Result<LogoutToken, VerifyError> {
+/// Validates everything except the signature.
+pub(super) fn validate(
+    token: &SignedToken<'_>,
+    issuer: &str,
+    client_id: &str,
+    now: Timestamp,
+) -> Result<LogoutToken, VerifyError> {
     let refused = |what| Err(VerifyError::Refused(what));
-    if token.kind().is_some_and(|kind| !["jwt", "logout+jwt"].contains(&kind.as_str())) {
+    if token.typ().is_some_and(|typ| !["jwt", "logout+jwt"].contains(&typ.as_str())) {
         return refused("its typ is another token's");
     }
     let claims = token.unverified();
-    if claims.repeated.iter().any(|name| JUDGED.contains(&name.as_str())) {
+    if claims.repeated.iter().any(|name| VALIDATED_CLAIMS.contains(&name.as_str())) {
         return refused("one of its claims stands there twice");
     }
     let text = |name: &str| claims.members.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
@@ -51,7 +56,7 @@ pub(super) fn judge(token: &Token<'_>, issuer: &str, client_id: &str, now: Times
     }
     let Some(issued_at) = time(claims, "iat") else { return refused("it has no iat that is a time") };
     let expires_at = match claims.members.get("exp") {
-        Some(Value::Null) | None => issued_at.plus(LIFE),
+        Some(Value::Null) | None => issued_at.plus(DEFAULT_TOKEN_LIFE),
         Some(_) => match time(claims, "exp") {
             Some(expires_at) => expires_at,
             None => return refused("its exp is no time"),
@@ -59,12 +64,12 @@ pub(super) fn judge(token: &Token<'_>, issuer: &str, client_id: &str, now: Times
     }
     .plus(LEEWAY);
     if now >= expires_at {
-        return Err(VerifyError::Untimely("it has expired, or has no exp and is older than two minutes"));
+        return Err(VerifyError::OutsideValidity("it has expired, or has no exp and is older than two minutes"));
     }
     if issued_at > now.plus(LEEWAY) {
-        return Err(VerifyError::Untimely("it was issued in the future"));
+        return Err(VerifyError::OutsideValidity("it was issued in the future"));
     }
-    // What sets it apart from an ID token, which is signed with the same keys.
+    // An ID token is signed with the same keys; this claim tells the two apart.
     if !claims.members.get("events").and_then(|events| events.get(EVENT)).is_some_and(Value::is_object) {
         return refused("it has no logout event");
     }

@@ -1,15 +1,15 @@
-//! One set of claims out of the ID token's and user info's.
+//! Merges the claims of the ID token and of user info.
 
 use serde_json::Value;
 
-use super::{Claims, Mapping, claims::find};
+use super::{ClaimMapping, Claims, claims::find};
 
 const VERIFIED: &str = "email_verified";
 
-/// The ID token's claims, and over them user info's, which are newer. A claim that is null or empty is absent (OIDC Core section
-/// 5.3.2), and so is a mapped one of a type that it cannot have. The e-mail address and what vouches for it come from one
-/// document: one that vouches for its own address says nothing of another's.
-pub(super) fn merge(mut signed: Claims, more: Claims, mapping: &Mapping) -> Claims {
+/// The ID token's claims, overridden by user info's, which are newer. A claim that is null or empty counts as absent (OIDC Core
+/// section 5.3.2), and so does a mapped claim of a type that it cannot have. The e-mail address and `email_verified` are taken
+/// from the same document, because each document speaks only of its own address.
+pub(super) fn merge(mut signed: Claims, userinfo: Claims, mapping: &ClaimMapping) -> Claims {
     let usable = |name: &str, value: &Value| {
         let is_name = name == mapping.email || name == mapping.username;
         let is_list = mapping.groups.as_deref() == Some(name);
@@ -21,20 +21,20 @@ pub(super) fn merge(mut signed: Claims, more: Claims, mapping: &Mapping) -> Clai
         }
     };
     signed.retain(|name, value| usable(name, value));
-    let mut more: Claims = more.into_iter().filter(|(name, value)| usable(name, value)).collect();
-    // A field may be a path, which leads to the same place in both or to none.
-    match (find(&signed, &mapping.email), find(&more, &mapping.email)) {
-        // The same address, and only the ID token says whether it is verified.
-        (Some(before), Some(newer)) if before == newer && !more.contains_key(VERIFIED) => {}
+    let mut userinfo: Claims = userinfo.into_iter().filter(|(name, value)| usable(name, value)).collect();
+    // A mapped claim may be a path, which is resolved in both documents.
+    match (find(&signed, &mapping.email), find(&userinfo, &mapping.email)) {
+        // The addresses are the same, and only the ID token tells whether it is verified.
+        (Some(before), Some(newer)) if before == newer && !userinfo.contains_key(VERIFIED) => {}
         (_, Some(_)) => drop(signed.remove(VERIFIED)),
-        (Some(_), None) => drop(more.remove(VERIFIED)),
+        (Some(_), None) => drop(userinfo.remove(VERIFIED)),
         (None, None) => {}
     }
-    // What only the ID token can say.
+    // Claims about the ID token itself.
     for name in ["iss", "aud", "azp", "exp", "iat", "nonce", "sid"] {
-        more.remove(name);
+        userinfo.remove(name);
     }
-    signed.extend(more);
+    signed.extend(userinfo);
     signed
 }
 
@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn null_and_empty_are_absent_and_an_address_comes_with_what_vouches_for_it() {
-        let mapping = Mapping { groups: Some("groups".to_owned()), ..Mapping::default() };
+        let mapping = ClaimMapping { groups: Some("groups".to_owned()), ..ClaimMapping::default() };
         let whole = json!({"email": "a@x", "email_verified": true, "groups": ["g"], "preferred_username": "ann"});
         let cases = [
             ("nothing more", json!({}), whole.clone()),
@@ -80,7 +80,7 @@ mod tests {
             let object = |value: &Value| value.as_object().unwrap().clone();
             assert_eq!(merge(object(&whole), object(&more), &mapping), object(&expected), "{what}");
         }
-        let by_path = Mapping { email: "profile.mail".to_owned(), ..Mapping::default() };
+        let by_path = ClaimMapping { email: "profile.mail".to_owned(), ..ClaimMapping::default() };
         let (mine, theirs) =
             (json!({"email_verified": true, "profile": {"mail": "me@x"}}), json!({"profile": {"mail": "boss@x"}}));
         let merged = merge(mine.as_object().unwrap().clone(), theirs.as_object().unwrap().clone(), &by_path);

@@ -1,4 +1,4 @@
-//! What we know of providers' habits where they differ from the standards', as data.
+//! Presets: how well-known providers deviate from the standards, as data.
 
 mod table;
 
@@ -8,153 +8,156 @@ use http::StatusCode;
 
 pub use table::PRESETS;
 
-/// One provider's habits.
+/// One provider's quirks.
 #[derive(Debug)]
 pub struct Preset {
-    /// Its name in `CODER_OIDC_PRESET`.
+    /// The preset's name in `CODER_OIDC_PRESET`.
     pub name: &'static str,
-    /// How its issuers look.
-    pub(super) issuers: &'static [Issuer],
-    /// A scope that only it lists in its metadata.
-    pub(super) scope: Option<&'static str>,
-    /// How it is asked for refresh tokens.
-    pub(super) offline: Offline,
-    /// What becomes of a refresh token that was used.
-    pub rotation: RotationClass,
-    /// What introspection (RFC 7662) is known to tell of its refresh tokens.
+    /// What the provider's issuers look like.
+    pub(super) issuers: &'static [IssuerPattern],
+    /// A scope that only this provider lists in its metadata.
+    pub(super) distinctive_scope: Option<&'static str>,
+    /// How a login requests a refresh token.
+    pub(super) offline_access: OfflineAccess,
+    /// What becomes of a refresh token after its use.
+    pub rotation: RefreshTokenRotation,
+    /// What introspection (RFC 7662) tells about its refresh tokens.
     pub introspection: RefreshIntrospection,
-    /// Whether it keeps one refresh token for a user and client, whatever the number of logins.
-    pub shares_grants: bool,
-    /// Whether a revocation ends all of a user's refresh tokens for the client (Auth0 deletes the grant where the tenant has it so).
-    pub revokes_all: bool,
-    /// Whether it gives a refresh token again only to who asks with `prompt=consent`.
-    pub wants_consent: bool,
-    /// Whether it answers `prompt=none` (OIDC Core section 3.1.2.1) by sending the browser back, and not with a page of its own.
-    pub answers_prompt_none: bool,
-    /// How long a refresh token lives unused where its answers do not tell.
-    pub idle: Option<Duration>,
-    /// Answers to a renewal that mean something else than RFC 6749 has it.
-    pub answers: &'static [Answer],
+    /// Whether all logins of a user at a client share one refresh token.
+    pub shares_refresh_tokens: bool,
+    /// Whether a revocation ends all of the user's refresh tokens at the client (an Auth0 tenant may be configured to delete the
+    /// grant).
+    pub revocation_ends_all_grants: bool,
+    /// Whether it issues a further refresh token only after `prompt=consent`.
+    pub requires_prompt_consent: bool,
+    /// Whether it answers `prompt=none` by redirecting the browser back (OIDC Core section 3.1.2.1), and not with a page of its
+    /// own.
+    pub supports_prompt_none: bool,
+    /// How long a refresh token lives unused, if the token response does not tell.
+    pub idle_expiry: Option<Duration>,
+    /// Error responses to a refresh whose meaning differs from RFC 6749.
+    pub error_rules: &'static [ErrorRule],
 }
 
-/// How an issuer is recognised.
+/// A pattern of issuers.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Issuer {
-    /// This one, with or without a slash at its end.
-    Is(&'static str),
-    /// Its host begins so.
-    HostBegins(&'static str),
-    /// Its host ends so.
-    HostEnds(&'static str),
-    /// Its path holds this.
-    Path(&'static str),
-    /// Its path ends so.
-    PathEnds(&'static str),
+pub(super) enum IssuerPattern {
+    /// This issuer, with or without a slash at its end.
+    Exact(&'static str),
+    /// The host begins with this.
+    HostPrefix(&'static str),
+    /// The host ends with this.
+    HostSuffix(&'static str),
+    /// The path contains this.
+    PathContains(&'static str),
+    /// The path ends with this.
+    PathSuffix(&'static str),
 }
 
-/// How a refresh token is asked for.
+/// How a login requests a refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Offline {
+pub(super) enum OfflineAccess {
     /// With the scope `offline_access`.
     Scope,
-    /// With that scope if the provider lists it.
-    ScopeIfListed,
-    /// It comes by itself; the scope asks for another kind, and only the administrator does so.
-    ByItself,
-    /// It comes by itself, and the scope is refused.
-    NeverScope,
-    /// With this parameter of the authorization URL, and the scope is refused.
+    /// With that scope if the metadata list it.
+    ScopeIfSupported,
+    /// Not at all: every login brings one. The scope requests another kind, which is left to the administrator.
+    Implicit,
+    /// Not at all: every login brings one, and the scope is refused.
+    ImplicitWithoutScope,
+    /// With this parameter of the authorization URL; the scope is refused.
     Parameter(&'static str, &'static str),
 }
 
-/// What becomes of a refresh token that was used (classes A to D).
+/// What becomes of a refresh token after its use (RFC 9700 section 4.14.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RotationClass {
-    /// A: it stays good, whether or not a new one comes with each answer.
+pub enum RefreshTokenRotation {
+    /// It stays valid, even if each response brings a new one.
     Reusable,
-    /// B: a new one replaces it, and it stays good for this long.
-    Grace(Duration),
-    /// C: a new one replaces it; whoever presents it again is taken for a thief.
-    Strict,
-    /// A new one replaces it; presenting it again is refused, and nothing else comes of it.
-    Unpunished,
-    /// D: there is one ever, and it stays good.
-    Single,
-    /// A setting of the provider's decides; what renewals show is what counts.
-    Learnt,
+    /// A new one replaces it, and it stays valid for this reuse interval.
+    ReuseInterval(Duration),
+    /// A new one replaces it, and a second use counts as theft, which revokes the grant.
+    ReuseDetection,
+    /// A new one replaces it; a second use is refused and has no other consequence.
+    SingleUse,
+    /// No new one is ever issued, and it stays valid.
+    NonRotating,
+    /// The provider's configuration decides, so the behaviour is observed at renewals.
+    Observed,
 }
 
-/// What introspection tells of refresh tokens.
+/// What introspection tells about refresh tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefreshIntrospection {
-    /// A good one is active and a used one is not; asking uses nothing up.
+    /// A valid token is active and a used one is not; the call uses nothing up.
     Works,
-    /// Nobody here has tried. That a token is active is believed all the same.
-    Untried,
-    /// Every one is called inactive, so that it is not worth asking.
-    Misleads,
+    /// The provider has not been tested. An active token is believed to be valid all the same.
+    Untested,
+    /// Every token is called inactive, so introspection is not used.
+    Unreliable,
 }
 
-/// An answer to a renewal, and what it means.
+/// An error response to a refresh, and its meaning.
 #[derive(Clone, Copy, Debug)]
-pub struct Answer {
-    /// With this status, or any.
+pub struct ErrorRule {
+    /// The status; `None` matches any.
     pub status: Option<StatusCode>,
-    /// With this `error`.
+    /// The `error` member.
     pub code: &'static str,
-    /// It means this.
-    pub means: Meaning,
+    /// The meaning.
+    pub meaning: ErrorMeaning,
 }
 
-/// What an answer says of the grant.
+/// What an error response means for the grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Meaning {
-    /// It has ended.
+pub enum ErrorMeaning {
+    /// The grant has ended.
     Dead,
-    /// The client's settings are wrong.
+    /// The client's settings are wrong, here or at the provider.
     Client,
-    /// Something about this grant needs a person; others are not concerned.
+    /// This grant needs an administrator's attention; others are not affected.
     Grant,
-    /// Nothing; try again.
+    /// Nothing; the refresh is tried again.
     Retry,
-    /// Unknown: it may have been renewed.
+    /// Unknown: the token may have been used.
     Ambiguous,
 }
 
-impl RotationClass {
-    /// Whether presenting a used refresh token again may be taken for theft.
-    pub fn may_be_strict(self) -> bool {
+impl RefreshTokenRotation {
+    /// Whether a second use of a refresh token may count as theft.
+    pub fn may_detect_reuse(self) -> bool {
         match self {
-            Self::Strict | Self::Learnt => true,
-            Self::Reusable | Self::Grace(_) | Self::Unpunished | Self::Single => false,
+            Self::ReuseDetection | Self::Observed => true,
+            Self::Reusable | Self::ReuseInterval(_) | Self::SingleUse | Self::NonRotating => false,
         }
     }
 
-    /// How long a used refresh token stays good, where that is known.
-    pub fn grace(self) -> Option<Duration> {
-        if let Self::Grace(grace) = self { Some(grace) } else { None }
+    /// How long a used refresh token stays valid, if that is known.
+    pub fn reuse_interval(self) -> Option<Duration> {
+        if let Self::ReuseInterval(grace) = self { Some(grace) } else { None }
     }
 }
 
 impl Preset {
-    /// The preset of this name.
+    /// The preset with this name.
     pub fn named(name: &str) -> Option<&'static Self> {
         PRESETS.iter().find(|preset| preset.name == name)
     }
 
-    /// The preset for an issuer and the scopes that its metadata list, if they are known yet.
+    /// The preset for an issuer and the scopes in its metadata, which are empty before discovery.
     pub(super) fn of(issuer: &str, scopes_supported: &[String]) -> &'static Self {
         let url = url::Url::parse(issuer).ok();
         let host = url.as_ref().and_then(url::Url::host_str).unwrap_or_default();
         let path = url.as_ref().map(url::Url::path).unwrap_or_default();
-        let looks = |pattern: &Issuer| match pattern {
-            Issuer::Is(whole) => issuer.trim_end_matches('/') == *whole,
-            Issuer::HostBegins(begin) => host.starts_with(begin),
-            Issuer::HostEnds(end) => host.ends_with(end),
-            Issuer::Path(part) => path.contains(part),
-            Issuer::PathEnds(end) => path.trim_end_matches('/').ends_with(end),
+        let looks = |pattern: &IssuerPattern| match pattern {
+            IssuerPattern::Exact(whole) => issuer.trim_end_matches('/') == *whole,
+            IssuerPattern::HostPrefix(begin) => host.starts_with(begin),
+            IssuerPattern::HostSuffix(end) => host.ends_with(end),
+            IssuerPattern::PathContains(part) => path.contains(part),
+            IssuerPattern::PathSuffix(end) => path.trim_end_matches('/').ends_with(end),
         };
-        let lists = |preset: &&Self| preset.scope.is_some_and(|scope| scopes_supported.iter().any(|listed| listed == scope));
+        let lists =
+            |preset: &&Self| preset.distinctive_scope.is_some_and(|scope| scopes_supported.iter().any(|listed| listed == scope));
         PRESETS
             .iter()
             .find(|preset| preset.issuers.iter().any(looks))

@@ -133,7 +133,7 @@ impl Engine {
             // Whether it introspects is known once it has been found.
             return Ok(Recovered::NotYet(RECHECK));
         }
-        Ok(match recover(self.rotation(grant).await?, grant, self.provider.introspects()) {
+        Ok(match recover(self.rotation(grant).await?, grant, self.provider.supports_introspection()) {
             Recovery::Reuse(within) => Recovered::Use(TokenUse::Again(Followed { attempt, within })),
             Recovery::Introspect => Recovered::Use(TokenUse::IfActive(Followed { attempt, within: None })),
             Recovery::Settle(wait) => Recovered::NotYet(wait),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::oidc::{Answer, FetchError, Meaning, TokenFailure};
+use crate::oidc::{ErrorMeaning, ErrorRule, FetchError, TokenFailure};
 
 /// The class of a renewal that brought no tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,11 +42,11 @@ impl FailureClass {
 }
 
 /// The class of a failure, at a provider whose `answers` mean something of their own.
-pub(super) fn classify(failure: &TokenFailure, answers: &[Answer]) -> FailureClass {
+pub(super) fn classify(failure: &TokenFailure, answers: &[ErrorRule]) -> FailureClass {
     match failure {
-        TokenFailure::NotReady | TokenFailure::NoAnswer(FetchError::NotSent(_)) => FailureClass::Retry(None),
-        TokenFailure::NoAnswer(FetchError::Untrusted(_)) => FailureClass::Config(ConfigScope::Client),
-        TokenFailure::NoAnswer(FetchError::Broken(_) | FetchError::TimedOut(_) | FetchError::Unreadable(_)) => {
+        TokenFailure::NotReady | TokenFailure::NoResponse(FetchError::NotSent(_)) => FailureClass::Retry(None),
+        TokenFailure::NoResponse(FetchError::Untrusted(_)) => FailureClass::Config(ConfigScope::Client),
+        TokenFailure::NoResponse(FetchError::Broken(_) | FetchError::TimedOut(_) | FetchError::Unreadable(_)) => {
             FailureClass::Ambiguous
         }
         // A success that we cannot read was a success.
@@ -55,11 +55,11 @@ pub(super) fn classify(failure: &TokenFailure, answers: &[Answer]) -> FailureCla
             if let Some(means) = own_meaning(answers, *status, code) =>
         {
             match means {
-                Meaning::Dead => FailureClass::Dead,
-                Meaning::Client => FailureClass::Config(ConfigScope::Client),
-                Meaning::Grant => FailureClass::Config(ConfigScope::Grant),
-                Meaning::Retry => FailureClass::Retry(*retry_after),
-                Meaning::Ambiguous => FailureClass::Ambiguous,
+                ErrorMeaning::Dead => FailureClass::Dead,
+                ErrorMeaning::Client => FailureClass::Config(ConfigScope::Client),
+                ErrorMeaning::Grant => FailureClass::Config(ConfigScope::Grant),
+                ErrorMeaning::Retry => FailureClass::Retry(*retry_after),
+                ErrorMeaning::Ambiguous => FailureClass::Ambiguous,
             }
         }
         TokenFailure::Refused { status, code, retry_after, .. } => match code.as_deref() {
@@ -77,9 +77,9 @@ pub(super) fn classify(failure: &TokenFailure, answers: &[Answer]) -> FailureCla
     }
 }
 
-fn own_meaning(answers: &[Answer], status: StatusCode, code: &str) -> Option<Meaning> {
-    let fits = |answer: &&Answer| answer.code == code && answer.status.is_none_or(|only| only == status);
-    answers.iter().find(fits).map(|answer| answer.means)
+fn own_meaning(answers: &[ErrorRule], status: StatusCode, code: &str) -> Option<ErrorMeaning> {
+    let fits = |answer: &&ErrorRule| answer.code == code && answer.status.is_none_or(|only| only == status);
+    answers.iter().find(fits).map(|rule| rule.meaning)
 }
 
 fn by_status(status: StatusCode, retry_after: Option<Duration>) -> FailureClass {
@@ -99,11 +99,11 @@ fn by_status(status: StatusCode, retry_after: Option<Duration>) -> FailureClass 
 pub(super) fn reason(failure: &TokenFailure) -> String {
     match failure {
         TokenFailure::NotReady => "provider_not_ready".to_owned(),
-        TokenFailure::NoAnswer(FetchError::NotSent(_)) => "unreachable".to_owned(),
-        TokenFailure::NoAnswer(FetchError::Untrusted(_)) => "untrusted_certificate".to_owned(),
-        TokenFailure::NoAnswer(FetchError::Broken(_)) => "connection_broken".to_owned(),
-        TokenFailure::NoAnswer(FetchError::TimedOut(_)) => "timed_out".to_owned(),
-        TokenFailure::NoAnswer(FetchError::Unreadable(_)) | TokenFailure::Unusable(_) => "unusable_answer".to_owned(),
+        TokenFailure::NoResponse(FetchError::NotSent(_)) => "unreachable".to_owned(),
+        TokenFailure::NoResponse(FetchError::Untrusted(_)) => "untrusted_certificate".to_owned(),
+        TokenFailure::NoResponse(FetchError::Broken(_)) => "connection_broken".to_owned(),
+        TokenFailure::NoResponse(FetchError::TimedOut(_)) => "timed_out".to_owned(),
+        TokenFailure::NoResponse(FetchError::Unreadable(_)) | TokenFailure::Unusable(_) => "unusable_answer".to_owned(),
         TokenFailure::Refused { code: Some(code), .. } => code.clone(),
         TokenFailure::Refused { status, code: None, .. } => format!("status_{}", status.as_u16()),
     }
@@ -113,7 +113,7 @@ pub(super) fn reason(failure: &TokenFailure) -> String {
 pub(super) fn code(failure: &TokenFailure) -> Option<String> {
     match failure {
         TokenFailure::Refused { code, .. } => code.clone(),
-        TokenFailure::NotReady | TokenFailure::NoAnswer(_) | TokenFailure::Unusable(_) => None,
+        TokenFailure::NotReady | TokenFailure::NoResponse(_) | TokenFailure::Unusable(_) => None,
     }
 }
 
@@ -121,7 +121,7 @@ pub(super) fn code(failure: &TokenFailure) -> Option<String> {
 pub(super) fn description(failure: &TokenFailure) -> Option<String> {
     match failure {
         TokenFailure::Refused { description, .. } => description.clone(),
-        TokenFailure::NotReady | TokenFailure::NoAnswer(_) | TokenFailure::Unusable(_) => None,
+        TokenFailure::NotReady | TokenFailure::NoResponse(_) | TokenFailure::Unusable(_) => None,
     }
 }
 
@@ -131,7 +131,7 @@ pub(super) fn is_too_many(failure: &TokenFailure) -> bool {
         TokenFailure::Refused { status, code, .. } => {
             *status == StatusCode::TOO_MANY_REQUESTS || matches!(code.as_deref(), Some("slow_down" | "too_many_requests"))
         }
-        TokenFailure::NotReady | TokenFailure::NoAnswer(_) | TokenFailure::Unusable(_) => false,
+        TokenFailure::NotReady | TokenFailure::NoResponse(_) | TokenFailure::Unusable(_) => false,
     }
 }
 

@@ -53,7 +53,7 @@ impl Engine {
     /// failed refresh in its audit log.
     pub(super) async fn probe_provider(&self, grant: &Grant) -> Option<Duration> {
         let failure = self.provider.probe().await.err()?;
-        let class = classify::classify(&failure, self.provider.preset().answers);
+        let class = classify::classify(&failure, self.provider.preset().error_rules);
         if matches!(class, FailureClass::Dead | FailureClass::Config(ConfigScope::Grant)) {
             self.learn_that_it_rejects_dummies().await;
             return None;

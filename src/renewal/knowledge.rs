@@ -6,7 +6,7 @@ use std::sync::{MutexGuard, PoisonError};
 use super::{Engine, recovery::known_rotation};
 use crate::{
     grant::Grant,
-    oidc::RotationClass,
+    oidc::RefreshTokenRotation,
     store::{Knowledge, StoreError},
 };
 
@@ -21,9 +21,9 @@ pub(super) struct Observed {
 
 impl Engine {
     /// What is known of the provider's rotation by now, here or on any other replica, as it concerns this grant.
-    pub(super) async fn rotation(&self, grant: &Grant) -> Result<RotationClass, StoreError> {
+    pub(super) async fn rotation(&self, grant: &Grant) -> Result<RefreshTokenRotation, StoreError> {
         let class = self.provider.rotation();
-        if class != RotationClass::Learnt {
+        if class != RefreshTokenRotation::Observed {
             return Ok(class);
         }
         let mut known = self.store.knowledge(self.provider.issuer(), self.provider.client_id()).await?;

@@ -14,7 +14,7 @@ use crate::{
     grant::{AttemptId, EndReason, Grant, Rotation},
     history::Event,
     identity::Identity,
-    oidc::{Judgement, RotationClass, TokenAnswer, TokenFailure},
+    oidc::{RefreshTokenRotation, RefreshVerdict, TokenFailure, TokenResponse},
     secret::Secret,
     store::{Fence, Renewed, StoreError, Tokens, Unkept, Unverified},
     telemetry::logs::causes,
@@ -47,7 +47,7 @@ impl Engine {
         self: &Arc<Self>,
         presentation: Presentation<'_>,
         presented: &Secret,
-        answer: TokenAnswer,
+        answer: TokenResponse,
         asked: CallTiming,
     ) -> Result<Outcome, StoreError> {
         let Presentation { grant, attempt, .. } = presentation;
@@ -55,7 +55,7 @@ impl Engine {
         let rotated = answer.refresh_token.as_ref().is_some_and(|new| new != presented);
         // What can be judged without asking anybody is judged before it is saved, which takes microseconds: no replica hands on
         // an access token that may be somebody else's, and a good one needs no second write.
-        let first = self.provider.look_at(&answer, &grant.identity);
+        let first = self.provider.verify_refresh_locally(&answer, &grant.identity);
         let since = grant.unverified_since.unwrap_or(asked.at);
         let unverified = Unverified { since, retry_at: asked.at.plus(VERIFY_AGAIN) };
         let renewed = Renewed {
@@ -65,7 +65,7 @@ impl Engine {
                 id: answer.id_token.clone(),
                 expires_at: answer.expires_at(),
                 lifetime: answer.expires_in,
-                refresh_life: answer.refresh_life.or(self.provider.preset().idle),
+                refresh_life: answer.refresh_expires_in.or(self.provider.preset().idle_expiry),
             },
             scopes: answer.scope.clone(),
             rotation: if rotated { Rotation::Rotating } else { Rotation::Reusable },
@@ -89,19 +89,19 @@ impl Engine {
             return Ok(found);
         }
         let was_unverified = first.is_unverified();
-        let is_unverified = match self.provider.judge(&answer, &grant.identity, first).await {
-            Judgement::Verified(identity) => {
+        let is_unverified = match self.provider.verify_refresh(&answer, &grant.identity, first).await {
+            RefreshVerdict::Verified(identity) => {
                 self.keep_identity(presentation, &identity, was_unverified).await?;
                 false
             }
-            Judgement::CannotTell(error) => {
+            RefreshVerdict::Inconclusive(error) => {
                 if !was_unverified {
                     self.save_with_retry(grant.id, attempt, Write::Unverified(generation + 1, since)).await?;
                 }
                 self.report_unverified(grant, &error);
                 true
             }
-            Judgement::SomebodyElse(error) => {
+            RefreshVerdict::SubjectMismatch(error) => {
                 let end = Write::End(Fence::Generation(generation + 1), EndReason::IdentityRefused, None);
                 self.save_with_retry(grant.id, attempt, end).await?;
                 self.count(grant, "dead", "identity_refused");
@@ -151,7 +151,7 @@ impl Engine {
         took: Duration,
     ) -> Result<Outcome, StoreError> {
         let Presentation { grant, attempt, is_repeated, presented_ago } = presentation;
-        let class = classify::classify(failure, self.provider.preset().answers);
+        let class = classify::classify(failure, self.provider.preset().error_rules);
         let reason = classify::reason(failure);
         let now = self.clock.now();
         self.metrics.renewal(class.as_str(), &reason);
@@ -165,7 +165,7 @@ impl Engine {
             report(grant, class.as_str(), &reason, failure);
             self.answered(&grant.issuer);
             // Where the store cannot tell what is known, nothing is.
-            let rotation = self.rotation(grant).await.unwrap_or(RotationClass::Strict);
+            let rotation = self.rotation(grant).await.unwrap_or(RefreshTokenRotation::ReuseDetection);
             if !refusal_is_conclusive(rotation, is_repeated) {
                 // It may have been renewed by the attempt before, whose answer was lost.
                 self.store.note(event.because("refused_when_repeated"));
@@ -184,7 +184,7 @@ impl Engine {
         // Where the token may be presented again for some time only, it is before that is over.
         let pause = match class {
             // A token that will be asked about may still be on its way through the provider.
-            FailureClass::Ambiguous if self.provider.introspects() && self.provider.rotation().may_be_strict() => {
+            FailureClass::Ambiguous if self.provider.supports_introspection() && self.provider.rotation().may_detect_reuse() => {
                 pause.max(SETTLED)
             }
             FailureClass::Ambiguous => bounded_by_window(pause, window_left(self.provider.rotation(), presented_ago + took)),

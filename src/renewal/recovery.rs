@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     grant::{AttemptId, Grant, Rotation},
-    oidc::RotationClass,
+    oidc::RefreshTokenRotation,
 };
 
 /// What an attempt at a token refresh does next, by the grant's row alone.
@@ -59,10 +59,10 @@ pub(super) enum Recovery {
 pub(super) const SETTLED: Duration = Duration::from_secs(5);
 
 /// What becomes of the refresh token of a grant whose attempt's lease expired.
-pub(super) fn recover(class: RotationClass, grant: &Grant, introspects: bool) -> Recovery {
+pub(super) fn recover(class: RefreshTokenRotation, grant: &Grant, introspects: bool) -> Recovery {
     let ago = grant.presented_ago.unwrap_or_default();
     if may_reuse_token(class, grant) {
-        return Recovery::Reuse(class.grace().filter(|_| grant.rotation != Rotation::Reusable));
+        return Recovery::Reuse(class.reuse_interval().filter(|_| grant.rotation != Rotation::Reusable));
     }
     match (introspects, SETTLED.saturating_sub(ago)) {
         (false, _) => Recovery::GiveUp,
@@ -73,30 +73,34 @@ pub(super) fn recover(class: RotationClass, grant: &Grant, introspects: bool) ->
 
 /// Whether a refresh token may be presented again after an attempt of unknown outcome: by what is known of the provider,
 /// and where its settings decide, by what renewals have shown. Where nothing is known, it may not.
-fn may_reuse_token(class: RotationClass, grant: &Grant) -> bool {
+fn may_reuse_token(class: RefreshTokenRotation, grant: &Grant) -> bool {
     match (class, grant.rotation) {
-        (RotationClass::Reusable | RotationClass::Single | RotationClass::Unpunished, _)
-        | (RotationClass::Grace(_) | RotationClass::Learnt, Rotation::Reusable) => true,
-        (RotationClass::Grace(grace), Rotation::Rotating | Rotation::Unknown) => {
+        (RefreshTokenRotation::Reusable | RefreshTokenRotation::NonRotating | RefreshTokenRotation::SingleUse, _)
+        | (RefreshTokenRotation::ReuseInterval(_) | RefreshTokenRotation::Observed, Rotation::Reusable) => true,
+        (RefreshTokenRotation::ReuseInterval(grace), Rotation::Rotating | Rotation::Unknown) => {
             grant.presented_ago.is_some_and(|ago| ago < grace)
         }
-        (RotationClass::Strict, _) | (RotationClass::Learnt, Rotation::Rotating | Rotation::Unknown) => false,
+        (RefreshTokenRotation::ReuseDetection, _) | (RefreshTokenRotation::Observed, Rotation::Rotating | Rotation::Unknown) => {
+            false
+        }
     }
 }
 
 /// What is known of a provider's rotation: where its settings decide, what any of its renewals has shown, this grant's own
 /// among them. One that has ever replaced a token is taken for strict.
-pub(super) fn known_rotation(class: RotationClass, rotates: Option<bool>, own: Rotation) -> RotationClass {
+pub(super) fn known_rotation(class: RefreshTokenRotation, rotates: Option<bool>, own: Rotation) -> RefreshTokenRotation {
     match (class, rotates, own) {
-        (RotationClass::Learnt, Some(true), _) | (RotationClass::Learnt, _, Rotation::Rotating) => RotationClass::Strict,
-        (RotationClass::Learnt, Some(false), Rotation::Reusable | Rotation::Unknown) => RotationClass::Reusable,
+        (RefreshTokenRotation::Observed, Some(true), _) | (RefreshTokenRotation::Observed, _, Rotation::Rotating) => {
+            RefreshTokenRotation::ReuseDetection
+        }
+        (RefreshTokenRotation::Observed, Some(false), Rotation::Reusable | Rotation::Unknown) => RefreshTokenRotation::Reusable,
         (class, _, _) => class,
     }
 }
 
 /// Whether a refusal tells that a token is dead. That of one that was presented before may only say that it was used then.
-pub(super) fn refusal_is_conclusive(class: RotationClass, is_repeated: bool) -> bool {
-    !is_repeated || matches!(class, RotationClass::Reusable | RotationClass::Single)
+pub(super) fn refusal_is_conclusive(class: RefreshTokenRotation, is_repeated: bool) -> bool {
+    !is_repeated || matches!(class, RefreshTokenRotation::Reusable | RefreshTokenRotation::NonRotating)
 }
 
 /// How long a pause may be before a token is presented again: it must end within the window in which that is allowed.
@@ -105,8 +109,8 @@ pub(super) fn bounded_by_window(pause: Duration, window: Option<Duration>) -> Du
 }
 
 /// How much is left of the time in which a token that was presented `ago` may be presented again; `None`: no end is known.
-pub(super) fn window_left(class: RotationClass, ago: Duration) -> Option<Duration> {
-    class.grace().map(|grace| grace.saturating_sub(ago))
+pub(super) fn window_left(class: RefreshTokenRotation, ago: Duration) -> Option<Duration> {
+    class.reuse_interval().map(|grace| grace.saturating_sub(ago))
 }
 
 #[cfg(test)]

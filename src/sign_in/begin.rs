@@ -12,7 +12,7 @@ use crate::{
     address::AccessUrl,
     grant::Grant,
     identity::Identity,
-    oidc::{Ask, ProviderError},
+    oidc::{AuthorizationOptions, ProviderError},
     secret::Secret,
 };
 
@@ -58,14 +58,20 @@ impl SignIn {
     ) -> Result<Redirect, ProviderError> {
         let id_token = self.id_token_for(purpose).await;
         let ask = match purpose {
-            Purpose::Login | Purpose::LoginOnTheWay | Purpose::LoginOnceMore => Ask::default(),
-            Purpose::AnotherAccount => Ask { prompt: Some(self.provider.prompt_for_another_account()), ..Ask::default() },
-            Purpose::Silent(grant) => Ask {
-                prompt: self.provider.answers_silently().then_some("none"),
+            Purpose::Login | Purpose::LoginOnTheWay | Purpose::LoginOnceMore => AuthorizationOptions::default(),
+            Purpose::AnotherAccount => {
+                AuthorizationOptions { prompt: Some(self.provider.account_selection_prompt()), ..AuthorizationOptions::default() }
+            }
+            Purpose::Silent(grant) => AuthorizationOptions {
+                prompt: self.provider.supports_prompt_none().then_some("none"),
                 login_hint: Some(grant.identity.display()),
                 id_token_hint: id_token.as_ref(),
             },
-            Purpose::Consent(identity) => Ask { prompt: Some("consent"), login_hint: Some(identity.display()), ..Ask::default() },
+            Purpose::Consent(identity) => AuthorizationOptions {
+                prompt: Some("consent"),
+                login_hint: Some(identity.display()),
+                ..AuthorizationOptions::default()
+            },
         };
         let rounds = match purpose {
             Purpose::LoginOnTheWay | Purpose::LoginOnceMore | Purpose::Silent(_) => self.rounds(headers).saturating_add(1),
@@ -78,7 +84,7 @@ impl SignIn {
             attempt.carry(&return_to.if_no_longer_than(LONGEST_CARRIED));
         }
         let state = attempt.seal(&self.keys).unwrap_or_default();
-        let url = self.provider.authorize(&self.redirect_uri(site), &attempt.proof(&state, &binding), ask)?;
+        let url = self.provider.authorization_url(&self.redirect_uri(site), &attempt.proof(&state, &binding), ask)?;
         let mut cookies: Vec<_> = self.cookies.set(&name, binding.value(), attempt::LIFE).into_iter().collect();
         if let Purpose::Silent(_) = purpose {
             let sent = silence::sent(self.provider.issuer(), now);
@@ -92,10 +98,10 @@ impl SignIn {
     async fn id_token_for(&self, purpose: Purpose<'_>) -> Option<Secret> {
         let Purpose::Silent(grant) = purpose else { return None };
         let ours = grant.issuer == self.provider.issuer() && grant.client_id == self.provider.client_id();
-        if !ours || !self.provider.answers_silently() {
+        if !ours || !self.provider.supports_prompt_none() {
             return None;
         }
         let token = self.store.id_token(grant.id).await.ok().flatten()?;
-        self.provider.has_key_of(&token).then_some(token)
+        self.provider.may_have_key_of(&token).then_some(token)
     }
 }

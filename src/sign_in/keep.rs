@@ -9,7 +9,7 @@ use crate::{
     grant::GrantId,
     history::{Event, Kind},
     identity::Identity,
-    oidc::{Provider, Signed},
+    oidc::{Provider, VerifiedLogin},
     policy::Denied,
     session::{Session, SessionHash},
     store::{NewGrant, Seat, Seated, Sharing, Tokens, Unkept, Whose},
@@ -30,11 +30,11 @@ impl RefreshTokens {
 
     /// Notes what a login brought, and says once what to do about one that is missing.
     fn note(&self, provider: &Provider, is_there: bool) {
-        let Some(asked_by) = provider.asks_for_refresh_tokens() else { return };
+        let Some(asked_by) = provider.offline_access_request() else { return };
         if self.are_missing.swap(!is_there, Ordering::AcqRel) || is_there {
             return;
         }
-        let remedy = if provider.asks_for_consent() {
+        let remedy = if provider.always_prompts_for_consent() {
             "the provider must allow this client to have refresh tokens (the grant type refresh_token)"
         } else {
             "set CODER_OIDC_AUTH_URL_PARAMS={\"prompt\":\"consent\"}, because providers give them only with their user's consent (OpenID Connect Core section 11), and allow this client to have them there (the grant type refresh_token)"
@@ -58,8 +58,8 @@ impl SignIn {
     }
 
     /// Nobody uses what a denied login brought.
-    async fn revoke_denied(&self, signed: &Signed) {
-        let Some(token) = &signed.answer.refresh_token else { return };
+    async fn revoke_denied(&self, signed: &VerifiedLogin) {
+        let Some(token) = &signed.tokens.refresh_token else { return };
         let unkept = Unkept {
             issuer: self.provider.issuer(),
             client_id: self.provider.client_id(),
@@ -78,7 +78,7 @@ impl SignIn {
     pub(super) async fn enter(
         &self,
         at: ReturningBrowser<'_>,
-        signed: Signed,
+        signed: VerifiedLogin,
         seat: Option<SessionHash>,
         return_to: &ReturnTo,
         attempt: &Attempt,
@@ -92,16 +92,16 @@ impl SignIn {
             }
         }
         let (pass, identity, provider_session) = (attempt.pass(), signed.identity.clone(), signed.provider_session.clone());
-        let brought_one = signed.answer.refresh_token.is_some();
+        let brought_one = signed.tokens.refresh_token.is_some();
         let Some((seated, cookie)) = self.keep(signed, seat, at.headers).await? else {
             // The session was ended while its browser was away: whoever it is logs in like anybody.
             return Ok(self.begin(at.site, return_to, at.headers, Purpose::Login).await?);
         };
         self.refuse_who_was_logged_out(&identity, provider_session.as_deref(), seated.session, attempt).await?;
         if pass == Pass::Consent {
-            self.provider.note_consent(seated.renewable);
+            self.provider.record_consent_outcome(seated.renewable);
         }
-        let asks_again = self.provider.wants_consent() && !seated.renewable && pass != Pass::Consent;
+        let asks_again = self.provider.should_prompt_for_consent() && !seated.renewable && pass != Pass::Consent;
         if !asks_again {
             self.refresh_tokens.note(&self.provider, brought_one || seated.renewable);
         }
@@ -138,12 +138,12 @@ impl SignIn {
     /// ended meanwhile.
     async fn keep(
         &self,
-        signed: Signed,
+        signed: VerifiedLogin,
         seat: Option<SessionHash>,
         headers: &HeaderMap,
     ) -> Result<Option<(Seated, Option<HeaderValue>)>, CallbackError> {
         let now = self.clock.now();
-        let answer = signed.answer;
+        let answer = signed.tokens;
         let expires_at = answer.expires_at();
         let grant = NewGrant {
             id: GrantId::random(),
@@ -159,7 +159,7 @@ impl SignIn {
                 refresh: answer.refresh_token,
                 id: answer.id_token,
                 lifetime: answer.expires_in,
-                refresh_life: answer.refresh_life.or(self.provider.preset().idle),
+                refresh_life: answer.refresh_expires_in.or(self.provider.preset().idle_expiry),
             },
         };
         let (value, fresh) = SessionHash::fresh();
@@ -167,7 +167,7 @@ impl SignIn {
         let replaces = self.cookies.session_value(headers).map(SessionHash::of);
         let session = Session { hash, grant: grant.id, created_at: now, last_seen: now };
         let place = seat.map_or(Seat::New { session, replaces }, Seat::Kept);
-        let sharing = if self.provider.preset().shares_grants { Sharing::Shared } else { Sharing::Own };
+        let sharing = if self.provider.preset().shares_refresh_tokens { Sharing::Shared } else { Sharing::Own };
         let Some(seated) = self.store.keep_login(&grant, &place, sharing, now).await? else { return Ok(None) };
         let reason = match (seat, seated.renewable) {
             (Some(_), _) => "returned_silently",

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     grant::Grant,
-    oidc::Signed,
+    oidc::VerifiedLogin,
     session::{Session, SessionHash},
     store::StoreError,
     telemetry::logs::causes,
@@ -49,7 +49,7 @@ pub struct BrowserHistory {
 impl SignIn {
     /// Whether the provider may be asked for silent re-authentication.
     pub fn supports_prompt_none(&self) -> bool {
-        self.provider.answers_silently()
+        self.provider.supports_prompt_none()
     }
 
     /// Whether a grant was obtained with other settings than those of now.
@@ -73,7 +73,7 @@ impl SignIn {
 
     /// Notes that a silent attempt of this browser's never came back, if that is so and is not noted yet.
     pub fn give_silence_up(&self, headers: &HeaderMap) -> Option<HeaderValue> {
-        if self.silence(headers) != Silence::NeverCameBack || !self.provider.answers_silently() {
+        if self.silence(headers) != Silence::NeverCameBack || !self.provider.supports_prompt_none() {
             return None;
         }
         tracing::warn!(
@@ -113,7 +113,7 @@ impl SignIn {
     pub(super) async fn complete_silently(
         &self,
         at: ReturningBrowser<'_>,
-        signed: Result<Signed, CallbackError>,
+        signed: Result<VerifiedLogin, CallbackError>,
         return_to: &ReturnTo,
         attempt: &Attempt,
     ) -> Result<Redirect, CallbackError> {

@@ -70,7 +70,7 @@ impl SignOut {
         let (provider, now) = (&self.provider, self.clock.now());
         let preset = provider.preset();
         // What it would end may also be another gateway's, whose sessions are not known here.
-        let reaches_all = preset.shares_grants || preset.revokes_all;
+        let reaches_all = preset.shares_refresh_tokens || preset.revocation_ends_all_grants;
         let over = async |outcome: &str| {
             self.store.note(revocation.event(now, outcome));
             self.store.forget_revocation(revocation).await.map(|()| Went::On)

@@ -10,7 +10,8 @@ use std::{
 const VOCABULARY: [&str; 7] = ["identity", "address", "seal", "secret", "backoff", "clock", "header_names"];
 const ARROWS: &[(&str, &[&str])] = &[
     ("cli", &["app", "config", "demo", "sign_out", "history", "grant", "session", "store", "telemetry"]),
-    ("demo", &["app", "config"]),
+    // The demonstration's provider signs its tokens.
+    ("demo", &["app", "config", "jose"]),
     (
         "app",
         &[
@@ -148,14 +149,14 @@ const PURE: &[&str] = &[
     "forward/http1/head",
     "forward/http1/chunks",
     "session/cookie",
-    "oidc/plan",
+    "oidc/authorization/params",
     "oidc/preset",
     "oidc/preset/table",
     "oidc/claims",
     "oidc/discovery/metadata",
     "oidc/logout_token",
     "oidc/merge",
-    "oidc/verify",
+    "oidc/id_token",
     "jose",
     "jose/algorithm",
     "jose/key",
@@ -335,12 +336,11 @@ fn statuses_are_chosen_in_the_refusal_table_and_own_pages() {
             "forward/hop_by_hop",
             // Which answers have a body is told by their status.
             "forward/http1/head",
-            "oidc/token_call",
             "oidc/client_auth",
             "oidc/introspection",
             "oidc/http",
             "oidc/discovery",
-            "oidc/user_info",
+            "oidc/userinfo",
             "oidc/error",
             "oidc/preset/table",
             "telemetry/metrics",

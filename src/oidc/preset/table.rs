@@ -1,10 +1,10 @@
-//! The presets, one a provider; what is not said of one is as [`GENERIC`] has it.
+//! The presets, one per provider. Members that a preset does not set are as in [`GENERIC`].
 
 use std::time::Duration;
 
 use http::StatusCode;
 
-use super::{Answer, Issuer, Meaning, Offline, Preset, RefreshIntrospection, RotationClass};
+use super::{ErrorMeaning, ErrorRule, IssuerPattern, OfflineAccess, Preset, RefreshIntrospection, RefreshTokenRotation};
 
 const DAY: u64 = 86_400;
 
@@ -12,191 +12,209 @@ const fn days(days: u64) -> Option<Duration> {
     Some(Duration::from_secs(days * DAY))
 }
 
-const fn answer(code: &'static str, means: Meaning) -> Answer {
-    Answer { status: None, code, means }
+const fn rule(code: &'static str, meaning: ErrorMeaning) -> ErrorRule {
+    ErrorRule { status: None, code, meaning }
 }
 
-/// What is taken of a provider that nobody here knows.
+/// The preset of unknown providers.
 pub(super) const GENERIC: Preset = Preset {
     name: "generic",
     issuers: &[],
-    scope: None,
-    offline: Offline::ScopeIfListed,
-    rotation: RotationClass::Learnt,
-    introspection: RefreshIntrospection::Untried,
-    shares_grants: false,
-    revokes_all: false,
-    wants_consent: false,
-    answers_prompt_none: true,
-    idle: None,
-    answers: &[],
+    distinctive_scope: None,
+    offline_access: OfflineAccess::ScopeIfSupported,
+    rotation: RefreshTokenRotation::Observed,
+    introspection: RefreshIntrospection::Untested,
+    shares_refresh_tokens: false,
+    revocation_ends_all_grants: false,
+    requires_prompt_consent: false,
+    supports_prompt_none: true,
+    idle_expiry: None,
+    error_rules: &[],
 };
 
-/// Ory's answer to two requests with one token that come at once; the token is as good as before.
-const ORY: &[Answer] = &[answer("invalid_request", Meaning::Retry)];
+/// Ory Hydra sends this when two requests present one token concurrently; the token stays valid.
+const ORY: &[ErrorRule] = &[rule("invalid_request", ErrorMeaning::Retry)];
 
-/// All presets. Where a provider's setting decides whether tokens rotate, renewals show it ([`RotationClass::Learnt`]).
+/// All presets. If the provider's configuration decides whether tokens rotate, that is observed at renewals ([`RefreshTokenRotation::Observed`]).
 pub const PRESETS: &[Preset] = &[
     Preset {
         name: "google",
-        issuers: &[Issuer::Is("https://accounts.google.com")],
-        offline: Offline::Parameter("access_type", "offline"),
-        rotation: RotationClass::Reusable,
-        shares_grants: true,
-        wants_consent: true,
-        idle: days(180),
-        answers: &[
-            answer("invalid_rapt", Meaning::Dead),
-            answer("deleted_client", Meaning::Client),
-            answer("disabled_client", Meaning::Client),
-            answer("org_internal", Meaning::Client),
-            answer("admin_policy_enforced", Meaning::Grant),
+        issuers: &[IssuerPattern::Exact("https://accounts.google.com")],
+        offline_access: OfflineAccess::Parameter("access_type", "offline"),
+        rotation: RefreshTokenRotation::Reusable,
+        shares_refresh_tokens: true,
+        requires_prompt_consent: true,
+        idle_expiry: days(180),
+        error_rules: &[
+            rule("invalid_rapt", ErrorMeaning::Dead),
+            rule("deleted_client", ErrorMeaning::Client),
+            rule("disabled_client", ErrorMeaning::Client),
+            rule("org_internal", ErrorMeaning::Client),
+            rule("admin_policy_enforced", ErrorMeaning::Grant),
         ],
         ..GENERIC
     },
     Preset {
         name: "entra",
         issuers: &[
-            Issuer::HostBegins("login.microsoftonline."),
-            Issuer::HostBegins("login.partner.microsoftonline."),
-            Issuer::HostBegins("sts.windows.net"),
+            IssuerPattern::HostPrefix("login.microsoftonline."),
+            IssuerPattern::HostPrefix("login.partner.microsoftonline."),
+            IssuerPattern::HostPrefix("sts.windows.net"),
         ],
-        offline: Offline::Scope,
-        // A new token with each answer, and the old ones stay good.
-        rotation: RotationClass::Reusable,
-        idle: days(90),
+        offline_access: OfflineAccess::Scope,
+        // Each response brings a new token, and the old ones stay valid.
+        rotation: RefreshTokenRotation::Reusable,
+        idle_expiry: days(90),
         ..GENERIC
     },
     Preset {
         name: "okta",
-        issuers: &[Issuer::HostEnds(".okta.com"), Issuer::HostEnds(".oktapreview.com"), Issuer::HostEnds(".okta-emea.com")],
-        offline: Offline::Scope,
-        idle: days(7),
-        // A policy refuses this user now; it may not tomorrow.
-        answers: &[answer("access_denied", Meaning::Grant)],
+        issuers: &[
+            IssuerPattern::HostSuffix(".okta.com"),
+            IssuerPattern::HostSuffix(".oktapreview.com"),
+            IssuerPattern::HostSuffix(".okta-emea.com"),
+        ],
+        offline_access: OfflineAccess::Scope,
+        idle_expiry: days(7),
+        // A policy refuses this user now, and may not do so later.
+        error_rules: &[rule("access_denied", ErrorMeaning::Grant)],
         ..GENERIC
     },
     Preset {
         name: "keycloak",
-        issuers: &[Issuer::Path("/realms/")],
-        offline: Offline::ByItself,
-        // Keycloak 26.7.3: a fresh one is active, a used one is not, and asking uses nothing up and revokes nothing.
+        issuers: &[IssuerPattern::PathContains("/realms/")],
+        offline_access: OfflineAccess::Implicit,
+        // Keycloak 26.7.3: a valid token is active and a used one is not; the call uses nothing up and revokes nothing.
         introspection: RefreshIntrospection::Works,
         // "Client no longer has requested consent from user".
-        answers: &[answer("invalid_scope", Meaning::Dead)],
+        error_rules: &[rule("invalid_scope", ErrorMeaning::Dead)],
         ..GENERIC
     },
     Preset {
         name: "auth0",
-        issuers: &[Issuer::HostEnds(".auth0.com")],
-        offline: Offline::Scope,
-        revokes_all: true,
-        idle: days(30),
+        issuers: &[IssuerPattern::HostSuffix(".auth0.com")],
+        offline_access: OfflineAccess::Scope,
+        revocation_ends_all_grants: true,
+        idle_expiry: days(30),
         ..GENERIC
     },
     Preset {
         name: "gitlab",
-        issuers: &[Issuer::Is("https://gitlab.com")],
-        scope: Some("read_user"),
-        offline: Offline::NeverScope,
-        rotation: RotationClass::Strict,
+        issuers: &[IssuerPattern::Exact("https://gitlab.com")],
+        distinctive_scope: Some("read_user"),
+        offline_access: OfflineAccess::ImplicitWithoutScope,
+        rotation: RefreshTokenRotation::ReuseDetection,
         ..GENERIC
     },
-    Preset { name: "pingfederate", idle: days(30), ..GENERIC },
+    Preset { name: "pingfederate", idle_expiry: days(30), ..GENERIC },
     Preset {
         name: "pingone",
-        issuers: &[Issuer::HostBegins("auth.pingone.")],
-        offline: Offline::Scope,
-        idle: days(30),
+        issuers: &[IssuerPattern::HostPrefix("auth.pingone.")],
+        offline_access: OfflineAccess::Scope,
+        idle_expiry: days(30),
         ..GENERIC
     },
-    Preset { name: "onelogin", issuers: &[Issuer::HostEnds(".onelogin.com")], offline: Offline::ByItself, ..GENERIC },
-    Preset { name: "cognito", issuers: &[Issuer::HostBegins("cognito-idp.")], offline: Offline::NeverScope, ..GENERIC },
+    Preset {
+        name: "onelogin",
+        issuers: &[IssuerPattern::HostSuffix(".onelogin.com")],
+        offline_access: OfflineAccess::Implicit,
+        ..GENERIC
+    },
+    Preset {
+        name: "cognito",
+        issuers: &[IssuerPattern::HostPrefix("cognito-idp.")],
+        offline_access: OfflineAccess::ImplicitWithoutScope,
+        ..GENERIC
+    },
     Preset {
         name: "dex",
-        issuers: &[Issuer::PathEnds("/dex")],
-        offline: Offline::Scope,
-        // Dex 2.45.1: an old token is 400 once `reuseInterval` is over, and its successor stays good.
-        rotation: RotationClass::Unpunished,
-        shares_grants: true,
-        idle: days(90),
-        answers: &[
+        issuers: &[IssuerPattern::PathSuffix("/dex")],
+        offline_access: OfflineAccess::Scope,
+        // Dex 2.45.1: an old token is refused (400) after `reuseInterval`, and its successor stays valid.
+        rotation: RefreshTokenRotation::SingleUse,
+        shares_refresh_tokens: true,
+        idle_expiry: days(90),
+        error_rules: &[
             // "Refresh token is invalid or has already been claimed by another client", "Refresh token expired".
-            Answer { status: Some(StatusCode::BAD_REQUEST), code: "invalid_request", means: Meaning::Dead },
+            ErrorRule { status: Some(StatusCode::BAD_REQUEST), code: "invalid_request", meaning: ErrorMeaning::Dead },
             // A connector or the storage failed, before or after the token was replaced.
-            Answer { status: Some(StatusCode::INTERNAL_SERVER_ERROR), code: "invalid_request", means: Meaning::Ambiguous },
+            ErrorRule {
+                status: Some(StatusCode::INTERNAL_SERVER_ERROR),
+                code: "invalid_request",
+                meaning: ErrorMeaning::Ambiguous,
+            },
         ],
         ..GENERIC
     },
     Preset {
         name: "authentik",
-        issuers: &[Issuer::Path("/application/o/")],
-        offline: Offline::Scope,
-        rotation: RotationClass::Strict,
-        idle: days(30),
+        issuers: &[IssuerPattern::PathContains("/application/o/")],
+        offline_access: OfflineAccess::Scope,
+        rotation: RefreshTokenRotation::ReuseDetection,
+        idle_expiry: days(30),
         ..GENERIC
     },
     Preset {
         name: "authelia",
-        offline: Offline::Scope,
-        rotation: RotationClass::Strict,
-        idle: Some(Duration::from_secs(90 * 60)),
+        offline_access: OfflineAccess::Scope,
+        rotation: RefreshTokenRotation::ReuseDetection,
+        idle_expiry: Some(Duration::from_secs(90 * 60)),
         ..GENERIC
     },
     Preset {
         name: "zitadel",
-        // zitadel/oidc v3.52: refresh tokens are inactive, good ones too.
-        introspection: RefreshIntrospection::Misleads,
-        issuers: &[Issuer::HostEnds(".zitadel.cloud")],
-        offline: Offline::Scope,
-        rotation: RotationClass::Strict,
-        idle: days(30),
+        // zitadel/oidc v3.52: all refresh tokens are called inactive.
+        introspection: RefreshIntrospection::Unreliable,
+        issuers: &[IssuerPattern::HostSuffix(".zitadel.cloud")],
+        offline_access: OfflineAccess::Scope,
+        rotation: RefreshTokenRotation::ReuseDetection,
+        idle_expiry: days(30),
         ..GENERIC
     },
     Preset {
         name: "hydra",
-        // Ory Hydra 2.3.0: on its admin port alone, which metadata do not name (`CODER_OIDC_INTROSPECTION_URL`).
+        // Ory Hydra 2.3.0: on its admin port only, which the metadata do not name (`CODER_OIDC_INTROSPECTION_URL`).
         introspection: RefreshIntrospection::Works,
-        issuers: &[Issuer::HostEnds(".projects.oryapis.com")],
-        offline: Offline::Scope,
-        rotation: RotationClass::Strict,
-        idle: days(30),
-        answers: ORY,
+        issuers: &[IssuerPattern::HostSuffix(".projects.oryapis.com")],
+        offline_access: OfflineAccess::Scope,
+        rotation: RefreshTokenRotation::ReuseDetection,
+        idle_expiry: days(30),
+        error_rules: ORY,
         ..GENERIC
     },
     Preset {
         name: "jumpcloud",
-        issuers: &[Issuer::HostEnds(".jumpcloud.com")],
-        offline: Offline::Scope,
-        answers: ORY,
+        issuers: &[IssuerPattern::HostSuffix(".jumpcloud.com")],
+        offline_access: OfflineAccess::Scope,
+        error_rules: ORY,
         ..GENERIC
     },
     Preset {
         name: "adfs",
-        issuers: &[Issuer::PathEnds("/adfs")],
-        offline: Offline::ByItself,
-        rotation: RotationClass::Single,
+        issuers: &[IssuerPattern::PathSuffix("/adfs")],
+        offline_access: OfflineAccess::Implicit,
+        rotation: RefreshTokenRotation::NonRotating,
         ..GENERIC
     },
     Preset {
-        // Mounted at `/o/` by its documentation.
+        // Its documentation mounts it at `/o/`.
         name: "django-oauth-toolkit",
-        issuers: &[Issuer::PathEnds("/o")],
-        offline: Offline::ByItself,
-        // Its metadata list `none`, and it answers with an internal error (500).
-        answers_prompt_none: false,
+        issuers: &[IssuerPattern::PathSuffix("/o")],
+        offline_access: OfflineAccess::Implicit,
+        // Its metadata list `none`, and it responds with an internal error (500).
+        supports_prompt_none: false,
         ..GENERIC
     },
     Preset {
-        // Answers errors with status 200. It has no discovery, so logins need a bridge that has.
+        // It sends errors with status 200. It has no discovery, so logins need a bridge that has.
         name: "github",
-        issuers: &[Issuer::Is("https://github.com")],
-        offline: Offline::ByItself,
-        rotation: RotationClass::Strict,
-        answers: &[
-            answer("bad_refresh_token", Meaning::Dead),
-            answer("incorrect_client_credentials", Meaning::Client),
-            answer("unverified_user_email", Meaning::Grant),
+        issuers: &[IssuerPattern::Exact("https://github.com")],
+        offline_access: OfflineAccess::Implicit,
+        rotation: RefreshTokenRotation::ReuseDetection,
+        error_rules: &[
+            rule("bad_refresh_token", ErrorMeaning::Dead),
+            rule("incorrect_client_credentials", ErrorMeaning::Client),
+            rule("unverified_user_email", ErrorMeaning::Grant),
         ],
         ..GENERIC
     },

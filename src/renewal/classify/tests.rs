@@ -15,7 +15,7 @@ fn refused(preset: &str, status: u16, code: &str) -> FailureClass {
         description: None,
         retry_after: Some(Duration::from_secs(7)),
     };
-    classify(&failure, Preset::named(preset).unwrap().answers)
+    classify(&failure, Preset::named(preset).unwrap().error_rules)
 }
 
 /// The refusals that each provider's documentation, sources or users tell of.

@@ -19,20 +19,20 @@ fn an_attempt_presents_a_token_that_nobody_else_presents() {
 #[test]
 fn a_token_of_unknown_fate_is_presented_again_only_where_that_is_no_theft_and_else_asked_about() {
     use Rotation::{Reusable, Rotating, Unknown};
-    const GRACE: RotationClass = RotationClass::Grace(Duration::from_secs(30));
+    const GRACE: RefreshTokenRotation = RefreshTokenRotation::ReuseInterval(Duration::from_secs(30));
     const AGAIN: Recovery = Recovery::Reuse(None);
     let recovered = |class, rotation, ago, introspects| {
         recover(class, &Grant { rotation, presented: 1, presented_ago: Some(Duration::from_secs(ago)), ..grant(0) }, introspects)
     };
     let cases = [
-        (RotationClass::Learnt, Reusable, 900, AGAIN),
-        (RotationClass::Learnt, Unknown, 900, Recovery::GiveUp),
-        (RotationClass::Learnt, Rotating, 0, Recovery::GiveUp),
-        (RotationClass::Reusable, Rotating, 900, AGAIN),
-        (RotationClass::Unpunished, Rotating, 900, AGAIN),
-        (RotationClass::Single, Unknown, 900, AGAIN),
-        (RotationClass::Strict, Unknown, 0, Recovery::GiveUp),
-        (RotationClass::Strict, Reusable, 0, Recovery::GiveUp),
+        (RefreshTokenRotation::Observed, Reusable, 900, AGAIN),
+        (RefreshTokenRotation::Observed, Unknown, 900, Recovery::GiveUp),
+        (RefreshTokenRotation::Observed, Rotating, 0, Recovery::GiveUp),
+        (RefreshTokenRotation::Reusable, Rotating, 900, AGAIN),
+        (RefreshTokenRotation::SingleUse, Rotating, 900, AGAIN),
+        (RefreshTokenRotation::NonRotating, Unknown, 900, AGAIN),
+        (RefreshTokenRotation::ReuseDetection, Unknown, 0, Recovery::GiveUp),
+        (RefreshTokenRotation::ReuseDetection, Reusable, 0, Recovery::GiveUp),
         (GRACE, Rotating, 29, Recovery::Reuse(Some(Duration::from_secs(30)))),
         (GRACE, Unknown, 30, Recovery::GiveUp),
         (GRACE, Reusable, 900, AGAIN),
@@ -40,34 +40,53 @@ fn a_token_of_unknown_fate_is_presented_again_only_where_that_is_no_theft_and_el
     for (class, rotation, ago, expected) in cases {
         assert_eq!(recovered(class, rotation, ago, false), expected, "{class:?} {rotation:?} {ago}");
     }
-    assert_eq!(recovered(RotationClass::Reusable, Rotating, 900, true), AGAIN, "a token that may be reused needs no question");
-    assert_eq!(recovered(RotationClass::Strict, Unknown, 900, true), Recovery::Introspect);
-    assert_eq!(recovered(RotationClass::Strict, Unknown, 1, true), Recovery::Settle(SETTLED - Duration::from_secs(1)));
+    assert_eq!(
+        recovered(RefreshTokenRotation::Reusable, Rotating, 900, true),
+        AGAIN,
+        "a token that may be reused needs no question"
+    );
+    assert_eq!(recovered(RefreshTokenRotation::ReuseDetection, Unknown, 900, true), Recovery::Introspect);
+    assert_eq!(
+        recovered(RefreshTokenRotation::ReuseDetection, Unknown, 1, true),
+        Recovery::Settle(SETTLED - Duration::from_secs(1))
+    );
 }
 
 #[test]
 fn what_any_renewal_has_shown_decides_where_a_setting_of_the_providers_does() {
-    let known = |rotates| known_rotation(RotationClass::Learnt, rotates, Rotation::Unknown);
-    assert_eq!(known(None), RotationClass::Learnt);
-    assert_eq!(known(Some(true)), RotationClass::Strict);
-    assert_eq!(known(Some(false)), RotationClass::Reusable);
-    let own = |rotates| known_rotation(RotationClass::Learnt, rotates, Rotation::Rotating);
-    assert_eq!((own(None), own(Some(false))), (RotationClass::Strict, RotationClass::Strict), "its own renewal has shown it");
-    assert_eq!(known_rotation(RotationClass::Unpunished, Some(true), Rotation::Rotating), RotationClass::Unpunished);
+    let known = |rotates| known_rotation(RefreshTokenRotation::Observed, rotates, Rotation::Unknown);
+    assert_eq!(known(None), RefreshTokenRotation::Observed);
+    assert_eq!(known(Some(true)), RefreshTokenRotation::ReuseDetection);
+    assert_eq!(known(Some(false)), RefreshTokenRotation::Reusable);
+    let own = |rotates| known_rotation(RefreshTokenRotation::Observed, rotates, Rotation::Rotating);
+    assert_eq!(
+        (own(None), own(Some(false))),
+        (RefreshTokenRotation::ReuseDetection, RefreshTokenRotation::ReuseDetection),
+        "its own renewal has shown it"
+    );
+    assert_eq!(known_rotation(RefreshTokenRotation::SingleUse, Some(true), Rotation::Rotating), RefreshTokenRotation::SingleUse);
 }
 
 #[test]
 fn the_refusal_of_a_repeated_presentation_is_no_proof_of_death_where_tokens_are_replaced() {
-    for class in [RotationClass::Strict, RotationClass::Unpunished, RotationClass::Learnt, RotationClass::Grace(Duration::ZERO)] {
+    for class in [
+        RefreshTokenRotation::ReuseDetection,
+        RefreshTokenRotation::SingleUse,
+        RefreshTokenRotation::Observed,
+        RefreshTokenRotation::ReuseInterval(Duration::ZERO),
+    ] {
         assert!(refusal_is_conclusive(class, false) && !refusal_is_conclusive(class, true), "{class:?}");
     }
-    assert!(refusal_is_conclusive(RotationClass::Reusable, true) && refusal_is_conclusive(RotationClass::Single, true));
+    assert!(
+        refusal_is_conclusive(RefreshTokenRotation::Reusable, true)
+            && refusal_is_conclusive(RefreshTokenRotation::NonRotating, true)
+    );
 }
 
 #[test]
 fn a_pause_ends_within_the_window_in_which_a_token_may_be_presented_again() {
-    let (pause, grace) = (Duration::from_secs(20), RotationClass::Grace(Duration::from_secs(10)));
+    let (pause, grace) = (Duration::from_secs(20), RefreshTokenRotation::ReuseInterval(Duration::from_secs(10)));
     assert_eq!(bounded_by_window(pause, window_left(grace, Duration::from_secs(2))), Duration::from_secs(4));
     assert_eq!(bounded_by_window(pause, window_left(grace, Duration::from_secs(12))), Duration::ZERO);
-    assert_eq!(bounded_by_window(pause, window_left(RotationClass::Unpunished, Duration::ZERO)), pause);
+    assert_eq!(bounded_by_window(pause, window_left(RefreshTokenRotation::SingleUse, Duration::ZERO)), pause);
 }

@@ -1,38 +1,22 @@
-use std::collections::BTreeMap;
-
 use serde_json::json;
 
 use super::*;
-use crate::{oidc::Mapping, secret::Secret};
+use crate::secret::Secret;
 
 fn settings() -> Settings {
-    Settings {
-        issuer: "https://id.example".into(),
-        client_id: "c".into(),
-        client_secret: Some(Secret::new("short")),
-        previous_secret: None,
-        preset: None,
-        rotation_grace: None,
-        introspection: None,
-        silent_login: None,
-        scopes: None,
-        auth_params: BTreeMap::new(),
-        ignore_userinfo: false,
-        mapping: Mapping::default(),
-        token_timeout: std::time::Duration::from_secs(1),
-    }
+    Settings { client_secret: Some(Secret::new("short")), ..Settings::of_test("https://id.example") }
 }
 
-fn read_with(settings: &Settings, edits: &Value) -> Result<Known, ProviderError> {
+fn read_with(settings: &Settings, edits: &Value) -> Result<ProviderMetadata, ProviderError> {
     let mut document = json!({
         "issuer": "https://id.example", "authorization_endpoint": "https://id.example/a", "token_endpoint": "https://id.example/t",
         "jwks_uri": "https://id.example/k",
     });
     document.as_object_mut().unwrap().extend(edits.as_object().unwrap().clone());
-    Known::read(settings, &Metadata::parse(document.to_string().as_bytes()).unwrap())
+    ProviderMetadata::read(settings, &MetadataDocument::parse(document.to_string().as_bytes()).unwrap())
 }
 
-fn read(edits: &Value) -> Result<Known, ProviderError> {
+fn read(edits: &Value) -> Result<ProviderMetadata, ProviderError> {
     read_with(&settings(), edits)
 }
 
@@ -45,12 +29,20 @@ fn members_that_nobody_needs_are_not_read_and_empty_ones_are_absent() {
         "token_endpoint_auth_methods_supported": {}, "prompt_values_supported": [], "code_challenge_methods_supported": true,
         "authorization_response_iss_parameter_supported": "no", "grant_types_supported": [],
     });
-    let known = read(&odd).unwrap();
-    assert_eq!((known.userinfo, known.revocation, known.introspection, known.end_session), (None, None, None, None));
-    assert_eq!((known.names_itself, known.answers_silently, known.asks_consent), (false, true, false));
-    assert_eq!(known.algorithms, Algorithm::ASYMMETRIC);
-    assert_eq!(known.plan.scopes, ["openid", "email"]);
-    assert_eq!(known.demands, []);
+    let metadata = read(&odd).unwrap();
+    assert_eq!(
+        (
+            metadata.userinfo_endpoint,
+            metadata.revocation_endpoint,
+            metadata.introspection_endpoint,
+            metadata.end_session_endpoint
+        ),
+        (None, None, None, None)
+    );
+    assert_eq!((metadata.sends_iss, metadata.supports_prompt_none, metadata.supports_prompt_consent), (false, true, false));
+    assert_eq!(metadata.algorithms, Algorithm::ASYMMETRIC);
+    assert_eq!(metadata.authorization_params.scopes, ["openid", "email"]);
+    assert_eq!(metadata.unsupported_requirements, []);
 }
 
 #[test]
@@ -87,25 +79,28 @@ fn a_shared_secret_serves_where_the_metadata_list_it_and_it_is_long_enough() {
 fn demands_that_cannot_be_met_are_known_from_the_start() {
     let cases = [
         (json!({}), vec![]),
-        (json!({"require_pushed_authorization_requests": true}), vec![Demand::PushedAuthorizationRequests]),
-        (json!({"require_signed_request_object": true}), vec![Demand::SignedRequests]),
-        (json!({"id_token_signing_alg_values_supported": ["ES256K"]}), vec![Demand::SigningAlgorithm]),
-        (json!({"id_token_signing_alg_values_supported": ["HS256"]}), vec![Demand::SigningAlgorithm]),
+        (json!({"require_pushed_authorization_requests": true}), vec![UnsupportedRequirement::PushedAuthorizationRequests]),
+        (json!({"require_signed_request_object": true}), vec![UnsupportedRequirement::SignedRequests]),
+        (json!({"id_token_signing_alg_values_supported": ["ES256K"]}), vec![UnsupportedRequirement::SigningAlgorithm]),
+        (json!({"id_token_signing_alg_values_supported": ["HS256"]}), vec![UnsupportedRequirement::SigningAlgorithm]),
         (
             json!({"id_token_signing_alg_values_supported": ["none"], "id_token_encryption_alg_values_supported": ["RSA-OAEP"]}),
-            vec![Demand::EncryptedIdTokens],
+            vec![UnsupportedRequirement::EncryptedIdTokens],
         ),
         (
             json!({"id_token_encryption_alg_values_supported": ["RSA-OAEP"], "userinfo_signing_alg_values_supported": ["RS256"]}),
             vec![],
         ),
-        (json!({"token_endpoint_auth_methods_supported": ["private_key_jwt"]}), vec![Demand::ClientAuthentication]),
+        (
+            json!({"token_endpoint_auth_methods_supported": ["private_key_jwt"]}),
+            vec![UnsupportedRequirement::ClientAuthentication],
+        ),
         (json!({"token_endpoint_auth_methods_supported": ["client_secret_post"]}), vec![]),
-        (json!({"response_types_supported": ["id_token"]}), vec![Demand::CodeFlow]),
-        (json!({"response_modes_supported": ["form_post"]}), vec![Demand::CodeFlow]),
+        (json!({"response_types_supported": ["id_token"]}), vec![UnsupportedRequirement::CodeFlow]),
+        (json!({"response_modes_supported": ["form_post"]}), vec![UnsupportedRequirement::CodeFlow]),
         (json!({"response_modes_supported": ["form_post", "query"], "grant_types_supported": ["authorization_code"]}), vec![]),
     ];
     for (edits, expected) in cases {
-        assert_eq!(read(&edits).unwrap().demands, expected, "{edits}");
+        assert_eq!(read(&edits).unwrap().unsupported_requirements, expected, "{edits}");
     }
 }

@@ -12,7 +12,7 @@ use axum::{
 };
 use base64::prelude::*;
 use evergate::{
-    oidc::PROBE,
+    oidc::DUMMY_REFRESH_TOKEN,
     secret::{random_text, sha256},
 };
 use serde_json::{Value, json};
@@ -125,7 +125,7 @@ async fn token(Shared(idp): Provider, uri: Uri, headers: HeaderMap, Form(form): 
     }
     let kind = form.get("grant_type").map(String::as_str);
     let endpoint = match (kind, form.get("refresh_token").map(String::as_str)) {
-        (Some("refresh_token"), Some(PROBE)) => Endpoint::Probe,
+        (Some("refresh_token"), Some(DUMMY_REFRESH_TOKEN)) => Endpoint::Probe,
         (Some("refresh_token"), _) => Endpoint::Refresh,
         _ => Endpoint::Code,
     };

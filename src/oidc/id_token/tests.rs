@@ -4,8 +4,8 @@ use super::*;
 
 const NOW: i64 = 1_700_000_000;
 
-fn object(members: &Value) -> Object {
-    Object { members: members.as_object().unwrap().clone(), repeated: Vec::new() }
+fn object(members: &Value) -> JsonObject {
+    JsonObject { members: members.as_object().unwrap().clone(), repeated: Vec::new() }
 }
 
 fn good() -> Map<String, Value> {
@@ -21,12 +21,12 @@ fn judged(edits: &Value, subject: Option<&str>) -> Result<(), VerifyError> {
         issuer: "https://id.example/a",
         client_id: "client",
         subject,
-        nonce: if subject.is_some() { Nonce::NotAsked } else { Nonce::Is("n") },
+        nonce: if subject.is_some() { ExpectedNonce::Unchecked } else { ExpectedNonce::Exactly("n") },
         access_token: "at",
         algorithm: Algorithm::Rs256,
         now: Timestamp(NOW * 1000),
     };
-    judge(&object(&Value::Object(claims)), expected)
+    validate_claims(&object(&Value::Object(claims)), expected)
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn a_claim_that_decides_must_be_right() {
         assert!(matches!(judged(&edits, None), Err(VerifyError::Refused(_))), "{edits}");
     }
     for edits in [json!({"exp": NOW - 61}), json!({"iat": NOW + 61}), json!({"nbf": NOW + 61})] {
-        assert!(matches!(judged(&edits, None), Err(VerifyError::Untimely(_))), "{edits}");
+        assert!(matches!(judged(&edits, None), Err(VerifyError::OutsideValidity(_))), "{edits}");
     }
     let half = BASE64_URL_SAFE_NO_PAD.encode(&crate::secret::sha256(b"at")[..16]);
     for edits in [
@@ -78,19 +78,19 @@ fn a_claim_that_decides_must_be_right() {
     ] {
         assert_eq!(judged(&edits, None), Ok(()), "{edits}");
     }
-    let twice = Object { repeated: vec!["sub".to_owned()], ..object(&Value::Object(good())) };
+    let twice = JsonObject { repeated: vec!["sub".to_owned()], ..object(&Value::Object(good())) };
     let expected = Expected {
         issuer: "https://id.example/a",
         client_id: "client",
         subject: None,
-        nonce: Nonce::NotAsked,
+        nonce: ExpectedNonce::Unchecked,
         access_token: "at",
         algorithm: Algorithm::EdDsa,
         now: Timestamp(NOW * 1000),
     };
-    assert!(matches!(judge(&twice, expected), Err(VerifyError::Refused(_))));
-    let harmless = Object { repeated: vec!["address".to_owned()], ..twice };
-    assert_eq!(judge(&harmless, expected), Ok(()));
+    assert!(matches!(validate_claims(&twice, expected), Err(VerifyError::Refused(_))));
+    let harmless = JsonObject { repeated: vec!["address".to_owned()], ..twice };
+    assert_eq!(validate_claims(&harmless, expected), Ok(()));
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn only_what_cannot_be_a_matter_of_spelling_proves_somebody_else() {
         json!({"sub": "bob", "exp": 1, "iss": "https://id.example/a/"}),
     ];
     for edits in others {
-        assert!(matches!(judged(&edits, Some("ann")), Err(VerifyError::SomebodyElse(_))), "{edits}");
+        assert!(matches!(judged(&edits, Some("ann")), Err(VerifyError::IdentityMismatch(_))), "{edits}");
     }
     let unclear = [
         json!({"iss": "https://id.example/a/"}),

@@ -3,8 +3,8 @@ use serde_json::json;
 
 use super::*;
 
-fn answer(status: u16, body: &str) -> Result<TokenAnswer, TokenFailure> {
-    let answer = Answer {
+fn answer(status: u16, body: &str) -> Result<TokenResponse, TokenFailure> {
+    let answer = HttpResponse {
         status: StatusCode::from_u16(status).unwrap(),
         headers: HeaderMap::new(),
         body: Bytes::copy_from_slice(body.as_bytes()),
@@ -91,6 +91,6 @@ fn retry_after_is_read_in_both_forms_and_bounded() {
     assert_eq!(retry_after(&headers("120")), Some(Duration::from_secs(120)));
     assert_eq!(retry_after(&headers("Mon, 23 Nov 2026 10:00:30 GMT")), Some(Duration::from_secs(30)));
     assert_eq!(retry_after(&headers("Mon, 23 Nov 2026 09:00:00 GMT")), Some(Duration::ZERO));
-    assert_eq!(retry_after(&headers("99999999")), Some(LONGEST_WAIT));
+    assert_eq!(retry_after(&headers("99999999")), Some(MAX_RETRY_AFTER));
     assert_eq!(retry_after(&headers("soon")), None);
 }

@@ -1,0 +1,152 @@
+//! The authorization request and what its response must prove (OIDC Core section 3.1.2, RFC 7636, RFC 9207).
+
+mod params;
+
+use std::sync::atomic::Ordering;
+
+use openidconnect::{PkceCodeChallenge, PkceCodeVerifier};
+use url::Url;
+
+use super::{Provider, ProviderError, discovery::ProviderMetadata};
+use crate::secret::Secret;
+
+pub(super) use params::AuthorizationParams;
+use params::OFFLINE_ACCESS;
+
+/// What one authorization request asks for beyond the settings.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AuthorizationOptions<'a> {
+    /// `prompt` (OIDC Core section 3.1.2.1): with `none` the provider must not show its user anything.
+    pub prompt: Option<&'static str>,
+    /// `login_hint`: who the browser's user was, for a provider that knows several.
+    pub login_hint: Option<&'a str>,
+    /// `id_token_hint` (OIDC Core section 3.1.2.1): an ID token of that user's, which may have expired. It is recommended with
+    /// `prompt=none`, and some providers demand it.
+    pub id_token_hint: Option<&'a Secret>,
+}
+
+/// What the response to one authorization request is checked against. The caller draws nonce and verifier with 256 random bits
+/// each.
+#[derive(Clone, Debug)]
+pub struct CallbackProof {
+    /// `state`: returned with the response.
+    pub state: Secret,
+    /// `nonce`: returned inside the ID token.
+    pub nonce: Secret,
+    /// PKCE's `code_verifier`: sent with the code.
+    pub verifier: Secret,
+}
+
+/// Servers and proxies accept URLs of this length at least (RFC 9110 section 4.1 names it for a whole request line).
+const MAX_URL_LEN: usize = 8 * 1024;
+
+impl Provider {
+    /// The URL that starts a login whose response comes to `redirect_uri` and is checked against `proof`.
+    ///
+    /// # Errors
+    /// [`ProviderError::NotReady`].
+    pub fn authorization_url(
+        &self,
+        redirect_uri: &str,
+        proof: &CallbackProof,
+        options: AuthorizationOptions<'_>,
+    ) -> Result<Url, ProviderError> {
+        let metadata = self.metadata()?;
+        Ok(authorization_url(&metadata, self.client_id(), redirect_uri, proof, options))
+    }
+
+    /// Whether an authorization response may come from this provider by its `iss` (RFC 9207 section 2.4): it must be this
+    /// issuer, and must not be missing if the provider says that it sends one.
+    ///
+    /// # Errors
+    /// [`ProviderError::NotReady`].
+    pub fn is_response_issuer(&self, iss: Option<&str>) -> Result<bool, ProviderError> {
+        let metadata = self.metadata()?;
+        Ok(match iss {
+            Some(iss) => iss == metadata.issuer,
+            None => !metadata.sends_iss,
+        })
+    }
+
+    /// Whether the provider answers `prompt=none`, as far as is known: as the administrator says, or else as OIDC Core requires
+    /// unless its metadata or its preset deny it.
+    pub fn supports_prompt_none(&self) -> bool {
+        let configured = self.settings.silent_login;
+        self.metadata()
+            .is_ok_and(|metadata| configured.unwrap_or(metadata.supports_prompt_none && metadata.preset.supports_prompt_none))
+    }
+
+    /// The `prompt` that lets the user choose another account than that of the provider's own session.
+    pub fn account_selection_prompt(&self) -> &'static str {
+        self.metadata().map_or("login", |metadata| metadata.account_selection_prompt)
+    }
+
+    /// By which parameter logins request a refresh token, if they do.
+    pub fn offline_access_request(&self) -> Option<&'static str> {
+        let metadata = self.metadata().ok()?;
+        let params = &metadata.authorization_params;
+        let by_parameter = params.extra.get("access_type").is_some_and(|value| value == "offline");
+        let by_scope = params.scopes.iter().any(|scope| scope == OFFLINE_ACCESS);
+        by_scope.then_some("the scope offline_access").or_else(|| by_parameter.then_some("access_type=offline"))
+    }
+
+    /// Whether every login requests its user's consent already, by the administrator's parameters.
+    pub fn always_prompts_for_consent(&self) -> bool {
+        self.settings.auth_params.get("prompt").is_some_and(|prompt| prompt.split(' ').any(|value| value == "consent"))
+    }
+
+    /// Whether a login that requested a refresh token and got none is worth repeating with `prompt=consent`: the preset says so,
+    /// or the provider may withhold `offline_access` without consent (OIDC Core section 11) and lists that prompt. It is not
+    /// repeated once consent has not helped, so that nobody has to agree at each login for nothing.
+    pub fn should_prompt_for_consent(&self) -> bool {
+        let Ok(metadata) = self.metadata() else { return false };
+        let might_help = metadata.supports_prompt_consent && metadata.authorization_params.requests_offline_access();
+        metadata.preset.requires_prompt_consent || (might_help && !self.consent_did_not_help.load(Ordering::Relaxed))
+    }
+
+    /// Records whether a login with `prompt=consent` brought a refresh token.
+    pub fn record_consent_outcome(&self, helped: bool) {
+        self.consent_did_not_help.store(!helped, Ordering::Relaxed);
+    }
+}
+
+/// The authorization URL. The parameters that protect the login come last and replace the administrator's of the same name.
+fn authorization_url(
+    metadata: &ProviderMetadata,
+    client_id: &str,
+    redirect_uri: &str,
+    proof: &CallbackProof,
+    options: AuthorizationOptions<'_>,
+) -> Url {
+    let challenge = PkceCodeChallenge::from_code_verifier_sha256(&PkceCodeVerifier::new(proof.verifier.expose().to_owned()));
+    let scope = metadata.authorization_params.scopes.join(" ");
+    let required = [
+        ("response_type", "code"),
+        ("client_id", client_id),
+        ("redirect_uri", redirect_uri),
+        ("scope", &scope),
+        ("state", proof.state.expose()),
+        ("nonce", proof.nonce.expose()),
+        ("code_challenge", challenge.as_str()),
+        ("code_challenge_method", challenge.method().as_str()),
+    ];
+    let mut url = metadata.authorization_endpoint.clone();
+    {
+        let mut query = url.query_pairs_mut();
+        for (name, value) in &metadata.authorization_params.extra {
+            let is_overridden = (name == "prompt" && options.prompt.is_some())
+                || (name == "login_hint" && options.login_hint.is_some())
+                || (name == "id_token_hint" && options.id_token_hint.is_some());
+            if !is_overridden && !required.iter().any(|(own, _)| own == name) {
+                query.append_pair(name, value);
+            }
+        }
+        query.extend_pairs(options.prompt.map(|prompt| ("prompt", prompt)));
+        query.extend_pairs(options.login_hint.map(|hint| ("login_hint", hint)));
+        query.extend_pairs(required);
+    }
+    let Some(hint) = options.id_token_hint else { return url };
+    let mut with_hint = url.clone();
+    with_hint.query_pairs_mut().append_pair("id_token_hint", hint.expose());
+    if with_hint.as_str().len() > MAX_URL_LEN { url } else { with_hint }
+}

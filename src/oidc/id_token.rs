@@ -1,0 +1,171 @@
+//! Validation of an ID token's claims once its signature is verified (OIDC Core section 3.1.3.7, and 12.2 for a refresh).
+//! Each claim that matters is read on its own; the others are ignored.
+
+use base64::prelude::*;
+use serde_json::Value;
+
+use super::LEEWAY;
+use crate::{
+    clock::Timestamp,
+    jose::{Algorithm, JoseError, JsonObject},
+};
+
+/// What is required of an ID token's `nonce`.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum ExpectedNonce<'a> {
+    /// It must be this one, as at a login.
+    Exactly(&'a str),
+    /// It may be missing, as at a refresh (OIDC Core section 12.2).
+    Unchecked,
+}
+
+/// Why an ID token or a logout token is not accepted. The texts are for the log.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyError {
+    /// Its signature cannot be verified, so its origin is unknown.
+    #[error(transparent)]
+    Signature(#[from] JoseError),
+    /// Its signature is good, and by this machine's clock it is expired or not yet valid.
+    #[error("by this machine's clock, {0}")]
+    OutsideValidity(&'static str),
+    /// Its signature is good, and a claim is missing or wrong.
+    #[error("{0}")]
+    Refused(&'static str),
+    /// Its signature is good, and it is about another subject, or from or for another party than expected. A difference in
+    /// spelling alone is [`VerifyError::Refused`].
+    #[error("{0}")]
+    IdentityMismatch(&'static str),
+}
+
+/// What an ID token is checked against.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Expected<'a> {
+    pub(super) issuer: &'a str,
+    pub(super) client_id: &'a str,
+    /// The subject of the grant, at a refresh.
+    pub(super) subject: Option<&'a str>,
+    pub(super) nonce: ExpectedNonce<'a>,
+    /// The access token of the same response, for `at_hash`.
+    pub(super) access_token: &'a str,
+    /// The algorithm of the ID token's signature, for `at_hash`.
+    pub(super) algorithm: Algorithm,
+    pub(super) now: Timestamp,
+}
+
+/// The claims that are validated. A token that repeats one is refused, because two readers may take different values.
+const VALIDATED_CLAIMS: [&str; 9] = ["iss", "sub", "aud", "exp", "iat", "nbf", "nonce", "azp", "at_hash"];
+
+/// Validates the claims of an ID token whose signature is good.
+pub(super) fn validate_claims(token: &JsonObject, expected: Expected<'_>) -> Result<(), VerifyError> {
+    let refused = |what| Err(VerifyError::Refused(what));
+    if token.repeated.iter().any(|name| VALIDATED_CLAIMS.contains(&name.as_str())) {
+        return refused("one of its claims stands there twice");
+    }
+    let text = |name: &str| token.members.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let (issuer, audiences, subject) = (text("iss"), audiences(token), text("sub"));
+    // Proof of another party comes first, so that no smaller problem hides it.
+    if issuer.is_some_and(|issuer| !differs_only_in_spelling(issuer, expected.issuer)) {
+        return Err(VerifyError::IdentityMismatch("its iss is another issuer"));
+    }
+    if !audiences.is_empty() && !audiences.iter().any(|audience| differs_only_in_spelling(audience, expected.client_id)) {
+        return Err(VerifyError::IdentityMismatch("its aud is another client"));
+    }
+    let Some(subject) = subject else { return refused("it has no sub, an empty one, or one that is no text") };
+    if expected.subject.is_some_and(|before| before != subject) {
+        return Err(VerifyError::IdentityMismatch("its sub is another one than at login"));
+    }
+    if issuer != Some(expected.issuer) {
+        return refused("it has no iss, or one that is spelled otherwise than CODER_OIDC_ISSUER_URL");
+    }
+    if !audiences.contains(&expected.client_id) {
+        return refused("it has no aud, or one that is spelled otherwise than the client id");
+    }
+    match text("azp") {
+        Some(party) if party != expected.client_id => return refused("its azp is another client"),
+        None if audiences.len() > 1 => return refused("it has several audiences and no azp"),
+        Some(_) | None => {}
+    }
+    match (expected.nonce, text("nonce")) {
+        (ExpectedNonce::Unchecked, _) => {}
+        (ExpectedNonce::Exactly(nonce), Some(found)) if constant_time_eq(nonce, found) => {}
+        (ExpectedNonce::Exactly(_), Some(_)) => return refused("its nonce is another one"),
+        (ExpectedNonce::Exactly(_), None) => return refused("it has no nonce"),
+    }
+    if !matches_at_hash(text("at_hash"), expected.access_token, expected.algorithm) {
+        return refused("its at_hash is another access token's");
+    }
+    check_validity(token, expected.now)
+}
+
+/// `exp`, `iat` and `nbf`, with [`LEEWAY`].
+fn check_validity(token: &JsonObject, now: Timestamp) -> Result<(), VerifyError> {
+    let Some(expires_at) = time(token, "exp") else { return Err(VerifyError::Refused("it has no exp that is a time")) };
+    let Some(issued_at) = time(token, "iat") else { return Err(VerifyError::Refused("it has no iat that is a time")) };
+    if now >= expires_at.plus(LEEWAY) {
+        return Err(VerifyError::OutsideValidity("it has expired"));
+    }
+    if issued_at > now.plus(LEEWAY) {
+        return Err(VerifyError::OutsideValidity("it was issued in the future"));
+    }
+    if time(token, "nbf").is_some_and(|from| from > now.plus(LEEWAY)) {
+        return Err(VerifyError::OutsideValidity("it is not good yet (nbf)"));
+    }
+    Ok(())
+}
+
+/// A claim that is a NumericDate (RFC 7519 section 2), which may have a fraction of a second.
+pub(super) fn time(token: &JsonObject, name: &str) -> Option<Timestamp> {
+    match token.members.get(name)? {
+        Value::Number(number) => match number.as_i64() {
+            Some(seconds) => seconds.checked_mul(1000).map(Timestamp),
+            None => number.as_f64().and_then(millis).map(Timestamp),
+        },
+        Value::Null | Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// Seconds as milliseconds; `None` for an absurd number.
+fn millis(seconds: f64) -> Option<i64> {
+    const LONGEST: f64 = 253_402_300_800.0;
+    #[expect(clippy::cast_possible_truncation, reason = "a number of absurd size is dropped below")]
+    let millis = (seconds * 1000.0) as i64;
+    (seconds.abs() < LONGEST).then_some(millis)
+}
+
+/// The audiences: `aud` is one text or a list (RFC 7519 section 4.1.3).
+pub(super) fn audiences(token: &JsonObject) -> Vec<&str> {
+    match token.members.get("aud") {
+        Some(Value::String(audience)) if !audience.is_empty() => vec![audience],
+        Some(Value::Array(audiences)) => audiences.iter().filter_map(Value::as_str).filter(|one| !one.is_empty()).collect(),
+        Some(Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) | None => Vec::new(),
+    }
+}
+
+/// Whether two identifiers differ at most in case, scheme, the scheme's default port or a slash at the end. Such a token is
+/// refused, but it does not prove another party.
+fn differs_only_in_spelling(found: &str, expected: &str) -> bool {
+    let plain = |name: &str| {
+        let name = name.trim().to_ascii_lowercase();
+        let name = name.split_once("://").map_or(name.as_str(), |(_, rest)| rest).trim_end_matches('/');
+        let (host, path) = name.split_once('/').unwrap_or((name, ""));
+        let host = host.strip_suffix(":443").or_else(|| host.strip_suffix(":80")).unwrap_or(host);
+        format!("{host}/{path}")
+    };
+    plain(found) == plain(expected)
+}
+
+/// Whether `at_hash`, if there is one, is the left half of the access token's hash (OIDC Core section 3.1.3.8).
+fn matches_at_hash(found: Option<&str>, access_token: &str, algorithm: Algorithm) -> bool {
+    let (Some(found), Some(hash)) = (found, algorithm.hash()) else { return true };
+    let digest = aws_lc_rs::digest::digest(hash, access_token.as_bytes());
+    let half = digest.as_ref().split_at(digest.as_ref().len() / 2).0;
+    constant_time_eq(found.trim_end_matches('='), &BASE64_URL_SAFE_NO_PAD.encode(half))
+}
+
+/// Compares in constant time, so that the time tells nothing about how much of a guess is right.
+fn constant_time_eq(a: &str, b: &str) -> bool {
+    aws_lc_rs::constant_time::verify_slices_are_equal(a.as_bytes(), b.as_bytes()).is_ok()
+}
+
+#[cfg(test)]
+mod tests;

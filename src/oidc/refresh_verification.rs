@@ -1,0 +1,129 @@
+//! Whether a refresh's response is about the grant's subject.
+//!
+//! A grant ends only on proof that it is not. A token that cannot be read or verified proves nothing: the new tokens are kept,
+//! and the identity stays as it was last verified.
+
+use super::{
+    Provider, ProviderError, TokenResponse, VerifyError,
+    discovery::ProviderMetadata,
+    id_token::{self, Expected, ExpectedNonce},
+    keys::KeyPurpose,
+    merge::merge,
+};
+use crate::{
+    identity::Identity,
+    jose::{Algorithm, JoseError, JsonObject},
+};
+
+/// The verdict on a response's ID token by the cached keys, before anything is fetched.
+#[derive(Debug)]
+pub struct LocalVerdict(Result<Option<JsonObject>, VerifyError>);
+
+/// The verdict on a refresh's response.
+#[derive(Debug)]
+pub enum RefreshVerdict {
+    /// It is about the same subject, whose identity is now this.
+    Verified(Box<Identity>),
+    /// It is proven to be about another subject, or from or for another party.
+    SubjectMismatch(ProviderError),
+    /// Neither can be proven.
+    Inconclusive(ProviderError),
+}
+
+impl LocalVerdict {
+    /// Whether the response may be about somebody else, so that its access token must not be forwarded yet.
+    pub fn is_unverified(&self) -> bool {
+        self.0.is_err()
+    }
+}
+
+impl Provider {
+    /// Verifies a response by the cached keys. Makes no call, so that it can run before the response is saved.
+    pub fn verify_refresh_locally(&self, tokens: &TokenResponse, before: &Identity) -> LocalVerdict {
+        let (Some(token), Ok(metadata)) = (&tokens.id_token, self.metadata()) else { return LocalVerdict(Ok(None)) };
+        let signed = self.verify_signature_with(token.expose(), &metadata.algorithms, &self.keys.current(), KeyPurpose::Renewal);
+        LocalVerdict(self.validate_id_token(&metadata, signed, tokens, Some(before), ExpectedNonce::Unchecked).map(Some))
+    }
+
+    /// Verifies a response, with newer keys and user info where they are needed.
+    pub async fn verify_refresh(&self, tokens: &TokenResponse, before: &Identity, local: LocalVerdict) -> RefreshVerdict {
+        let metadata = match self.metadata() {
+            Ok(metadata) => metadata,
+            Err(error) => return RefreshVerdict::Inconclusive(error),
+        };
+        let signed = match (local.0, &tokens.id_token) {
+            (Err(VerifyError::Signature(error)), Some(token)) if error.may_need_newer_keys() => {
+                match self.verify_signature(&metadata, token.expose(), &metadata.algorithms, KeyPurpose::Renewal).await {
+                    Ok(signed) => {
+                        self.validate_id_token(&metadata, signed, tokens, Some(before), ExpectedNonce::Unchecked).map(Some)
+                    }
+                    Err(error) => return RefreshVerdict::Inconclusive(error),
+                }
+            }
+            (local, _) => local,
+        };
+        let signed = match signed {
+            Ok(signed) => signed.map(|token| token.members),
+            Err(error @ VerifyError::IdentityMismatch(_)) => return RefreshVerdict::SubjectMismatch(error.into()),
+            Err(error @ (VerifyError::Signature(_) | VerifyError::OutsideValidity(_) | VerifyError::Refused(_))) => {
+                return RefreshVerdict::Inconclusive(error.into());
+            }
+        };
+        let userinfo = match self.fetch_userinfo(&metadata, &tokens.access_token, &before.subject, KeyPurpose::Renewal).await {
+            Ok(userinfo) => userinfo,
+            Err(ProviderError::OtherSubject) => return RefreshVerdict::SubjectMismatch(ProviderError::OtherSubject),
+            Err(error) => {
+                tracing::warn!(
+                    oidc.issuer = self.issuer(), %error, "user info could not be read after a renewal; the identity stays as it was"
+                );
+                let restricted = signed.map(|signed| self.settings.mapping.restricted_by(before, &signed));
+                return RefreshVerdict::Verified(Box::new(restricted.unwrap_or_else(|| before.clone())));
+            }
+        };
+        // Claims are replaced only as a whole: the ID token alone would remove what only user info has.
+        let claims = match (signed, userinfo) {
+            (Some(signed), Some(userinfo)) => merge(signed, userinfo, &self.settings.mapping),
+            (Some(signed), None) if metadata.userinfo_endpoint.is_none() => signed,
+            (Some(_) | None, _) => return RefreshVerdict::Verified(Box::new(before.clone())),
+        };
+        match self.settings.mapping.identity(&claims) {
+            Ok(identity) => RefreshVerdict::Verified(Box::new(identity)),
+            Err(error) => RefreshVerdict::Inconclusive(error.into()),
+        }
+    }
+
+    /// Verifies the ID token of a login and returns its claims.
+    pub(super) async fn verify_login(
+        &self,
+        metadata: &ProviderMetadata,
+        tokens: &TokenResponse,
+        nonce: &str,
+    ) -> Result<JsonObject, ProviderError> {
+        let token = tokens.id_token.as_ref().ok_or(ProviderError::NoIdToken)?;
+        let signed = self.verify_signature(metadata, token.expose(), &metadata.algorithms, KeyPurpose::Login).await?;
+        Ok(self.validate_id_token(metadata, signed, tokens, None, ExpectedNonce::Exactly(nonce))?)
+    }
+
+    fn validate_id_token(
+        &self,
+        metadata: &ProviderMetadata,
+        signed: Result<(JsonObject, Algorithm), JoseError>,
+        tokens: &TokenResponse,
+        before: Option<&Identity>,
+        nonce: ExpectedNonce<'_>,
+    ) -> Result<JsonObject, VerifyError> {
+        let (token, algorithm) = signed?;
+        let expected = Expected {
+            issuer: &metadata.issuer,
+            client_id: self.client_id(),
+            subject: before.map(|before| before.subject.as_str()),
+            nonce,
+            access_token: tokens.access_token.expose(),
+            algorithm,
+            now: self.clock.now(),
+        };
+        id_token::validate_claims(&token, expected)?;
+        self.record_signing_algorithm(algorithm);
+        Ok(token)
+    }
+}

@@ -1,0 +1,186 @@
+//! Reads the token endpoint's responses (RFC 6749 section 5).
+
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, StatusCode, header};
+use serde_json::{Map, Value};
+
+use crate::{
+    clock::Timestamp,
+    oidc::{
+        DEFAULT_LIFETIME,
+        http::{FetchError, HttpResponse},
+    },
+    secret::Secret,
+};
+
+/// A successful response.
+#[derive(Debug)]
+pub struct TokenResponse {
+    /// `access_token`.
+    pub access_token: Secret,
+    /// `refresh_token`, when the provider sent one.
+    pub refresh_token: Option<Secret>,
+    /// `id_token`, when the provider sent one.
+    pub id_token: Option<Secret>,
+    /// When the request was sent, from which its times count, so that a slow response's token is not used for too long.
+    pub requested_at: Timestamp,
+    /// `expires_in`, or [`DEFAULT_LIFETIME`] if it is missing or absurd.
+    pub expires_in: Duration,
+    /// How long the refresh token lives unused (`refresh_expires_in`, Keycloak; `refresh_token_expires_in`, AD FS and others),
+    /// if the provider tells.
+    pub refresh_expires_in: Option<Duration>,
+    /// `scope`, if it differs from the requested one.
+    pub scope: Option<String>,
+}
+
+impl TokenResponse {
+    /// Until when the access token may be used.
+    pub fn expires_at(&self) -> Timestamp {
+        self.requested_at.plus(self.expires_in)
+    }
+}
+
+/// Why a token call brought no tokens. It tells what is known about the request's effect; `renewal::classify` decides what that
+/// means.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenFailure {
+    /// The provider has not been found yet, so nothing was sent.
+    #[error("the provider has not been reached yet")]
+    NotReady,
+    /// There was no response.
+    #[error(transparent)]
+    NoResponse(#[from] FetchError),
+    /// An error response, or a status that is one.
+    #[error(
+        "the provider refused: status {status}{}{}",
+        .code.as_deref().map(|code| format!(", error {code}")).unwrap_or_default(),
+        .description.as_deref().map(|said| format!(": {said}")).unwrap_or_default()
+    )]
+    Refused {
+        /// The status.
+        status: StatusCode,
+        /// The `error` member (RFC 6749 section 5.2), if there is one.
+        code: Option<String>,
+        /// The `error_description` member, cut to a bounded length and cleaned of control characters and secrets.
+        description: Option<String>,
+        /// `Retry-After`, if there is one.
+        retry_after: Option<Duration>,
+    },
+    /// A success without usable tokens.
+    #[error("the provider's token response is unusable: {0}")]
+    Unusable(&'static str),
+}
+
+/// A longer `Retry-After` is cut to this, because the provider may recover sooner.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(600);
+
+/// Reads the response to a token request. `secrets` are what was presented, which must not be repeated in a log by way of the
+/// provider's description.
+pub(in crate::oidc) fn read<'a>(
+    response: &HttpResponse,
+    requested_at: Timestamp,
+    secrets: impl Iterator<Item = &'a str>,
+) -> Result<TokenResponse, TokenFailure> {
+    let members = serde_json::from_slice::<Map<String, Value>>(&response.body);
+    // GitHub sends errors with status 200, so the member decides and not the status.
+    if error_code(&response.body).is_some() || !response.status.is_success() {
+        return Err(refusal(response, secrets));
+    }
+    let members = members.map_err(|_| TokenFailure::Unusable("it is not a JSON object"))?;
+    let text = |name| members.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let token = |name| text(name).map(Secret::new);
+    let access_token = text("access_token").ok_or(TokenFailure::Unusable("it has no access_token"))?;
+    if !access_token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(TokenFailure::Unusable("its access_token has characters that no token has"));
+    }
+    if !text("token_type").is_none_or(|kind| kind.trim().eq_ignore_ascii_case("bearer")) {
+        return Err(TokenFailure::Unusable("its token_type is not Bearer"));
+    }
+    Ok(TokenResponse {
+        requested_at,
+        access_token: Secret::new(access_token),
+        refresh_token: token("refresh_token"),
+        id_token: token("id_token"),
+        expires_in: seconds(members.get("expires_in")).unwrap_or(DEFAULT_LIFETIME),
+        refresh_expires_in: seconds(members.get("refresh_expires_in").or_else(|| members.get("refresh_token_expires_in"))),
+        scope: text("scope").map(str::to_owned),
+    })
+}
+
+/// Reads an error response.
+pub(in crate::oidc) fn refusal<'a>(response: &HttpResponse, secrets: impl Iterator<Item = &'a str>) -> TokenFailure {
+    let members = serde_json::from_slice::<Map<String, Value>>(&response.body).unwrap_or_default();
+    let said = members.get("error_description").and_then(Value::as_str);
+    TokenFailure::Refused {
+        status: response.status,
+        code: error_code(&response.body),
+        description: said.and_then(|said| safe_description(said, secrets)),
+        retry_after: retry_after(&response.headers),
+    }
+}
+
+/// A number of seconds; Entra has written it as a string. An absurd number counts as absent, and an access token without one
+/// gets [`DEFAULT_LIFETIME`], so that it is neither renewed at every request nor used forever. Keycloak's 0 for a refresh token
+/// means that it has no limit.
+fn seconds(value: Option<&Value>) -> Option<Duration> {
+    const YEAR: f64 = 365.0 * 86_400.0;
+    let seconds = match value {
+        Some(Value::Number(number)) => number.as_f64(),
+        Some(Value::String(text)) => text.trim().parse::<f64>().ok(),
+        Some(Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) | None => None,
+    };
+    seconds.filter(|seconds| *seconds >= 1.0).map(|seconds| Duration::from_secs_f64(seconds.min(YEAR)))
+}
+
+/// The `error` member of a response, if it has one that is not empty.
+pub(in crate::oidc) fn error_code(body: &[u8]) -> Option<String> {
+    let members = serde_json::from_slice::<Map<String, Value>>(body).ok()?;
+    members.get("error")?.as_str().map(safe_code).filter(|code| !code.is_empty())
+}
+
+/// The longest description that is kept. Ory Hydra's longest ones have some 450 characters.
+const MAX_DESCRIPTION_CHARS: usize = 600;
+/// So many consecutive characters that tokens consist of are masked, because they may be a token.
+const MIN_TOKEN_CHARS: usize = 40;
+
+/// A provider's own description of an error, made safe for logs and the history: on one line, bounded, without secrets. `None`
+/// if nothing is left.
+pub fn safe_description<'a>(text: &str, secrets: impl Iterator<Item = &'a str>) -> Option<String> {
+    let mut said = text.to_owned();
+    for secret in secrets.filter(|secret| !secret.is_empty()) {
+        said = said.replace(secret, "[secret]");
+    }
+    let is_token_like = |character: char| character.is_ascii_alphanumeric() || "-._~+/=".contains(character);
+    let mut words = Vec::new();
+    for word in said.split(|character: char| character.is_control() || character.is_whitespace()).filter(|word| !word.is_empty())
+    {
+        let longest = word.split(|character| !is_token_like(character)).map(str::len).max().unwrap_or(0);
+        words.push(if longest >= MIN_TOKEN_CHARS { "[masked]" } else { word });
+    }
+    let said: String = words.join(" ").chars().take(MAX_DESCRIPTION_CHARS).collect();
+    (!said.is_empty()).then_some(said)
+}
+
+/// An error code made safe for logs and metrics: printable ASCII as in RFC 6749 section 5.2, bounded.
+fn safe_code(code: &str) -> String {
+    code.chars().filter(|character| character.is_ascii_graphic()).take(64).collect()
+}
+
+/// `Retry-After` in either of its forms (RFC 9110 section 10.2.3), [`MAX_RETRY_AFTER`] at most.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = match text.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => httpdate::parse_http_date(text).ok()?.duration_since(date(headers)?).unwrap_or_default(),
+    };
+    Some(wait.min(MAX_RETRY_AFTER))
+}
+
+/// The response's `Date`: an HTTP date is compared to the provider's own clock, which may differ from this machine's.
+fn date(headers: &HeaderMap) -> Option<SystemTime> {
+    httpdate::parse_http_date(headers.get(header::DATE)?.to_str().ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests;
