@@ -34,66 +34,75 @@ const UPSTREAM_URL: Setting = setting(
     "upstream_url",
     ValueType::Url,
     "",
-    "Required unless a route leads from `/`. The app: `http://host:port`, `https://host:port` or `unix:/path/to/socket`.",
+    "Required unless a route has the path `/`. The upstream (backend), which is the app: `http://host:port`, `https://host:port` or `unix:/path/to/socket`.",
 );
 const UPSTREAM_PROTOCOL: Setting = setting(
     "upstream_protocol",
     ValueType::Text,
     "http1",
-    "What is spoken with the app: `http1`, or `http2`, over TLS by ALPN and on plain text by prior knowledge, as gRPC servers speak it.",
+    "The HTTP version towards the app: `http1`, or `http2`, over TLS by ALPN and in plain text by prior knowledge (h2c), as gRPC servers need it.",
 );
 const UPSTREAM_CONNECT_TIMEOUT: Setting = setting(
     "upstream_connect_timeout",
     ValueType::Duration,
     "10s",
-    "How long the app may take to be connected to, name and TLS included; then 502.",
+    "Connect timeout towards the app, including DNS lookup and TLS handshake; then 502.",
 );
 const CLIENT_BODY_TIMEOUT: Setting = setting(
     "client_body_timeout",
     ValueType::Duration,
     "60s",
-    "How long a client may pause within its request's body on a public route; then 408. `0` is for ever. Whoever is signed in may pause, as streams do.",
+    "Idle timeout within a request body on a public route: how long the client may pause; then 408. `0` is no limit. It does not apply to authenticated requests, which may be long streams.",
 );
 const UPSTREAM_TIMEOUT: Setting = setting(
     "upstream_timeout",
     ValueType::Duration,
     "5m",
-    "How long a request that has been sent whole waits for the head of the app's answer; then it is answered 504. `0` waits for ever. Bodies, streams and WebSockets have no limit.",
+    "Response header timeout: how long Evergate waits for the head of the app's response after the whole request was sent; then the client gets 504. `0` waits forever. It does not limit bodies, streams and WebSockets.",
 );
 const UPSTREAM_IDLE_TIMEOUT: Setting = setting(
     "upstream_idle_timeout",
     ValueType::Duration,
     "0",
-    "How long the app may pause within an answer; then it breaks off, which the client sees. `0` is for ever, as streams need it.",
+    "Idle timeout (read timeout) within the app's response: how long the app may pause within the body. Then Evergate aborts the response, so that the client sees that it is incomplete. `0` is no limit, as streams (SSE, long polls) need it.",
 );
-const UPSTREAM_TOTAL_TIMEOUT: Setting =
-    setting("upstream_total_timeout", ValueType::Duration, "0", "The same for the whole answer.");
+const UPSTREAM_TOTAL_TIMEOUT: Setting = setting(
+    "upstream_total_timeout",
+    ValueType::Duration,
+    "0",
+    "Total timeout of the body of the app's response. Then Evergate aborts the response, as with `CODER_UPSTREAM_IDLE_TIMEOUT`. `0` is no limit.",
+);
 const UPSTREAM_HTTP2_PING: Setting = setting(
     "upstream_http2_ping",
     ValueType::Duration,
     "0",
-    "How often a connection of HTTP/2 to the app is asked whether it is alive: `5m` or more, because gRPC servers end one that is asked more often, with every call on it. `0` asks never; an app that vanished is found by TCP keep-alive, within two minutes.",
+    "HTTP/2 keep-alive: the interval of PING frames on connections to the app. `5m` or more, because gRPC servers close a connection with more frequent pings, with every call on it. `0` sends none; TCP keep-alive detects an app that vanished within two minutes.",
 );
 const UPSTREAM_MAX_REQUESTS: Setting = setting(
     "upstream_max_requests",
     ValueType::Number,
     "0",
-    "How many requests each address of the app may have at once, WebSockets and streams among them; others are answered 503. `0` is no limit.",
+    "Concurrency limit: how many requests, including WebSockets and streams, each upstream address may have at the same time. Further requests get 503. `0` is no limit.",
 );
 const UPSTREAM_CA_FILE: Setting = setting(
     "upstream_ca_file",
     ValueType::Text,
     "",
-    "PEM file of the authorities that the app's certificate is judged by, instead of the system's.",
+    "PEM file of the CA bundle that Evergate verifies the app's certificate with, instead of the system's CA certificates.",
 );
-const UPSTREAM_CLIENT_CERT_FILE: Setting =
-    setting("upstream_client_cert_file", ValueType::Text, "", "PEM file of a certificate that Evergate shows the app.");
-const UPSTREAM_CLIENT_KEY_FILE: Setting = setting("upstream_client_key_file", ValueType::Text, "", "PEM file of its key.");
+const UPSTREAM_CLIENT_CERT_FILE: Setting = setting(
+    "upstream_client_cert_file",
+    ValueType::Text,
+    "",
+    "PEM file of the client certificate (mTLS) that Evergate presents to the app.",
+);
+const UPSTREAM_CLIENT_KEY_FILE: Setting =
+    setting("upstream_client_key_file", ValueType::Text, "", "PEM file of the private key of `CODER_UPSTREAM_CLIENT_CERT_FILE`.");
 const PASS_ACCESS_TOKEN: Setting = setting(
     "pass_access_token",
     ValueType::Bool,
     "false",
-    "Whether the app gets the user's current access token in `X-Forwarded-Access-Token`.",
+    "Whether Evergate sends the app the user's current access token in `X-Forwarded-Access-Token`.",
 );
 
 /// A target, and the certificates that its connections trust and present.

@@ -35,41 +35,45 @@ const ACCESS_URL: Setting = setting(
     "access_url",
     ValueType::Url,
     "",
-    "Required. The address that browsers reach Evergate by: scheme, host and port, as in `https://app.example.com`. Two addresses under it are to be registered at the provider: `<access URL>/oauth2/callback` as redirect URI, `<access URL>/oauth2/signed_out` as post-logout redirect URI. Over plain http cookies are not protected on the network.",
+    "Required. The external URL of Evergate, as browsers reach it: scheme, host and port, as in `https://app.example.com`. Register two addresses under it at the provider: `<access URL>/oauth2/callback` as redirect URI, `<access URL>/oauth2/signed_out` as post-logout redirect URI. Over plain http cookies are not protected on the network.",
 );
-pub(super) const PATH_PREFIX: Setting =
-    setting("path_prefix", ValueType::Text, "/oauth2", "Where Evergate's own pages are. The rest of the URL space is the app's.");
+pub(super) const PATH_PREFIX: Setting = setting(
+    "path_prefix",
+    ValueType::Text,
+    "/oauth2",
+    "The path prefix of Evergate's own endpoints. All other paths are the app's.",
+);
 const REDIRECT_TO_ACCESS_URL: Setting = setting(
     "redirect_to_access_url",
     ValueType::Bool,
     "false",
-    "Whether requests that name another host, or that come in plain text while `CODER_TLS_ENABLE` is set, are redirected (308) to the access URL. Otherwise other hosts are answered 421.",
+    "Whether Evergate redirects (308) requests for an unknown host, and plain-text requests while `CODER_TLS_ENABLE` is set, to the access URL (HTTP to HTTPS redirect). Otherwise unknown hosts get 421.",
 );
 const STRICT_TRANSPORT_SECURITY: Setting = setting(
     "strict_transport_security",
     ValueType::Number,
     "0",
-    "Seconds for which browsers are told to come by https alone (`Strict-Transport-Security`, RFC 6797). `0` does not tell them.",
+    "HSTS: the `max-age` in seconds of `Strict-Transport-Security` (RFC 6797), for which browsers use https only. `0` sends no such header.",
 );
 const STRICT_TRANSPORT_SECURITY_OPTIONS: Setting =
-    setting("strict_transport_security_options", ValueType::List, "", "What is said besides: `includeSubDomains`, `preload`.");
+    setting("strict_transport_security_options", ValueType::List, "", "Further HSTS directives: `includeSubDomains`, `preload`.");
 const COOKIE_NAME: Setting = setting(
     "cookie_name",
     ValueType::Text,
     DEFAULT_NAME,
-    "What the names of Evergate's cookies begin with. Two on one host name, on different ports, need different ones: browsers do not tell cookies apart by port.",
+    "The prefix of the names of Evergate's cookies. Two gateways on one host name with different ports need different prefixes, because browsers do not separate cookies by port.",
 );
 const PROXY_TRUSTED_ORIGINS: Setting = setting(
     "proxy_trusted_origins",
     ValueType::List,
     "",
-    "Networks (CIDR) of the proxies in front of Evergate, whose `X-Forwarded-For`, `-Proto` and `-Host` are believed. Everybody else's are replaced.",
+    "Trusted proxies: networks (CIDR) of the load balancers and proxies in front of Evergate. Evergate uses their `X-Forwarded-For`, `-Proto` and `-Host` and replaces those of every other client.",
 );
 const ALLOWED_ORIGINS: Setting = setting(
     "allowed_origins",
     ValueType::List,
     "",
-    "Origins (`https://other.example.com`) whose pages may send the app requests that change something or open WebSockets, besides the access URL's own. `*` allows all and leaves the defence to the app. Others are answered 403.",
+    "CSRF and cross-site WebSocket hijacking protection: origins (`https://other.example.com`) whose pages may send state-changing requests and open WebSockets, besides the access URL's own origin. Other origins get 403. `*` allows every origin and leaves the protection to the app.",
 );
 
 /// The gateway's settings, and the targets that its routes lead to. `default_target` is what `CODER_UPSTREAM_*` describe.

@@ -42,56 +42,60 @@ const ISSUER_URL: Setting = setting(
     "oidc_issuer_url",
     ValueType::Url,
     "",
-    "Required. The provider's issuer, exactly as it writes it. https, except on loopback.",
+    "Required. The issuer URL of the OpenID provider, exactly as the provider writes it. https, except on loopback.",
 );
 const PRESET: Setting = setting(
     "oidc_preset",
     ValueType::Text,
     "auto",
-    "Which provider's habits to expect: `auto` recognises it by its issuer; else `google`, `entra`, `okta`, `keycloak`, `auth0`, `gitlab`, `pingfederate`, `pingone`, `onelogin`, `cognito`, `dex`, `authentik`, `authelia`, `zitadel`, `hydra`, `jumpcloud`, `adfs`, `django-oauth-toolkit`, `github` or `generic`. To be named where the issuer does not tell, as with Authelia, PingFederate or a Hydra of your own.",
+    "The preset of provider quirks: `auto` selects it by the issuer; else `google`, `entra`, `okta`, `keycloak`, `auth0`, `gitlab`, `pingfederate`, `pingone`, `onelogin`, `cognito`, `dex`, `authentik`, `authelia`, `zitadel`, `hydra`, `jumpcloud`, `adfs`, `django-oauth-toolkit`, `github` or `generic`. Name it where the issuer does not show the product, as with Authelia, PingFederate or a self-hosted Hydra.",
 );
-const CLIENT_ID: Setting =
-    setting("oidc_client_id", ValueType::Text, "", "Required. The client that Evergate is at the provider.");
+const CLIENT_ID: Setting = setting("oidc_client_id", ValueType::Text, "", "Required. The client ID of Evergate at the provider.");
 const CLIENT_SECRET: Setting =
-    setting("oidc_client_secret", ValueType::Secret, "", "The client's secret; none for a public client.");
+    setting("oidc_client_secret", ValueType::Secret, "", "The client secret. Not set: a public client.");
 const CLIENT_SECRET_PREVIOUS: Setting = setting(
     "oidc_client_secret_previous",
     ValueType::Secret,
     "",
-    "The other secret while one is being rotated: set the new one as `oidc_client_secret` and the old one here, then rotate it at the provider whenever you like. Whichever is refused, the other is tried once.",
+    "The other client secret during a secret rotation: set the new one as `oidc_client_secret` and the old one here, then rotate it at the provider at any time. When the provider refuses one, Evergate tries the other once.",
 );
 const CA_FILE: Setting = setting(
     "oidc_ca_file",
     ValueType::Text,
     "",
-    "PEM file of the authorities that the provider's certificate is judged by, instead of the system's.",
+    "PEM file of the CA bundle that Evergate verifies the provider's certificate with, instead of the system's CA certificates.",
 );
-const TLS_CLIENT_CERT_FILE: Setting =
-    setting("tls_client_cert_file", ValueType::Text, "", "PEM file of a certificate that Evergate shows the provider.");
-const TLS_CLIENT_KEY_FILE: Setting = setting("tls_client_key_file", ValueType::Text, "", "PEM file of its key.");
+const TLS_CLIENT_CERT_FILE: Setting = setting(
+    "tls_client_cert_file",
+    ValueType::Text,
+    "",
+    "PEM file of the client certificate (mTLS) that Evergate presents to the provider.",
+);
+const TLS_CLIENT_KEY_FILE: Setting =
+    setting("tls_client_key_file", ValueType::Text, "", "PEM file of the private key of `CODER_TLS_CLIENT_CERT_FILE`.");
 const SCOPES: Setting = setting(
     "oidc_scopes",
     ValueType::List,
     "",
-    "The scopes to ask for. Not set: `openid`, `profile` and `email` (those that the provider lists, if it lists any), and `offline_access` if the provider lists it; Google is asked for `access_type=offline` instead.",
+    "The scopes that Evergate requests. Not set: `openid`, `profile` and `email` (those that the provider lists, if it lists any), and `offline_access` if the provider lists it; for Google `access_type=offline` instead.",
 );
 const AUTH_URL_PARAMS: Setting = setting(
     "oidc_auth_url_params",
     ValueType::Map,
     "",
-    "Further parameters of the authorization URL, as in `{\"prompt\":\"consent\"}`. None with which every login would fail: another `response_mode` than `query`, or `prompt` with `none`.",
+    "Further parameters of the authorization URL, as in `{\"prompt\":\"consent\"}`. Evergate refuses to start with those that break every login: a `response_mode` other than `query`, or `prompt` with `none`.",
 );
 const SILENT_LOGIN: Setting = setting(
     "oidc_silent_login",
     ValueType::Bool,
     "",
-    "Whether a browser whose grant has ended, or was obtained with other settings, is first sent through the provider with `prompt=none`, which asks its user nothing. Not set: unless the provider's metadata deny it or it is known to answer with an error page of its own, as Django OAuth Toolkit does. `false` sends it to log in instead.",
+    "Silent re-authentication (`prompt=none`): whether Evergate first redirects a browser whose grant has ended, or was obtained with other settings, to the provider with `prompt=none`, which shows the user nothing. Not set: true, unless the provider's metadata exclude it or the provider is known to answer with an error page of its own, as Django OAuth Toolkit does. `false` redirects to an interactive login instead.",
 );
 const IGNORE_USERINFO: Setting = setting(
     "oidc_ignore_userinfo",
     ValueType::Bool,
     "false",
-    "Whether the ID token alone says who somebody is, and user info is not asked for.",
+    "Whether Evergate takes the claims from the ID token alone and does not call the UserInfo endpoint.",
 );
 pub(super) const GROUP_FIELD: Setting = setting(
     "oidc_group_field",
@@ -111,25 +115,25 @@ const IGNORE_EMAIL_VERIFIED: Setting = setting(
     "oidc_ignore_email_verified",
     ValueType::Bool,
     "false",
-    "Whether an e-mail address is accepted that the provider does not vouch for (`email_verified` is not true). Where it is not, its user is refused (403) until the provider vouches for it; nobody is logged out by it. Entra ID never vouches.",
+    "Whether Evergate accepts an e-mail address that the provider has not verified (`email_verified` is not true). If `false`, Evergate refuses the user (403) until the provider sends `email_verified`; the user is not logged out. Entra ID never sends it.",
 );
 const TOKEN_TIMEOUT: Setting = setting(
     "oidc_token_timeout",
     ValueType::Duration,
     "30s",
-    "How long a call to the token endpoint may take in all. A request waits 8 s for it at most; the call goes on without it.",
+    "Total timeout of a call to the token endpoint. A request waits at most 8 s for a token refresh; the call continues without it.",
 );
 const REFRESH_TOKEN_GRACE: Setting = setting(
     "oidc_refresh_token_grace",
     ValueType::Duration,
     "",
-    "How long the provider still accepts a refresh token after it was used, where it is configured to replace them with such a grace (Okta, Auth0, Cognito, PingOne). Within it, a renewal whose answer was lost is repeated. Not to be set higher than it is there.",
+    "The reuse interval (grace period) of refresh token rotation: how long the provider still accepts a refresh token after its use, where the provider is configured with one (Okta, Auth0, Cognito, PingOne). Within it, Evergate repeats a token refresh whose response was lost. Do not set it higher than it is at the provider.",
 );
 const INTROSPECTION_URL: Setting = setting(
     "oidc_introspection_url",
     ValueType::Url,
     "",
-    "Where the provider answers token introspection (RFC 7662) for refresh tokens. Not set: where its metadata say. Only a refresh token is asked about whose fate is unknown, because an answer was lost: if it is still active, it is used; else the browser passes the provider again.",
+    "The token introspection endpoint (RFC 7662) for refresh tokens. Not set: the one in the provider's metadata. Evergate introspects only a refresh token of unknown outcome, after a lost response: if it is still active, Evergate uses it; else the browser goes through the provider again.",
 );
 
 /// The provider's settings.

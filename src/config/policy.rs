@@ -14,10 +14,14 @@ const EMAIL_DOMAIN: Setting = setting(
     "oidc_email_domain",
     ValueType::List,
     "",
-    "Only users with an e-mail address of one of these domains may enter. The whole domain is compared.",
+    "Authorization: only users with an e-mail address of one of these domains have access. The whole domain is compared.",
 );
-const ALLOWED_GROUPS: Setting =
-    setting("oidc_allowed_groups", ValueType::List, "", "Only users in one of these groups may enter. Needs `oidc_group_field`.");
+const ALLOWED_GROUPS: Setting = setting(
+    "oidc_allowed_groups",
+    ValueType::List,
+    "",
+    "Authorization: only users in one of these groups have access. Needs `oidc_group_field`.",
+);
 
 /// The policy that applies to everybody, whatever the route.
 pub(super) fn read(reader: &mut Reader<'_>) -> Policy {

@@ -8,22 +8,26 @@ use crate::renewal;
 
 /// The settings under their heading.
 pub(super) const SECTION: Section =
-    Section { title: "Renewal", settings: &[&RENEW_BEFORE, &OUTAGE_GRACE, &MAX_CONCURRENT_RENEWALS] };
+    Section { title: "Token refresh (renewal)", settings: &[&RENEW_BEFORE, &OUTAGE_GRACE, &MAX_CONCURRENT_RENEWALS] };
 
 const RENEW_BEFORE: Setting = setting(
     "oidc_renew_before",
     ValueType::Duration,
     "1m",
-    "How long before an access token expires it is renewed in the background; for short-lived tokens a third of their life.",
+    "The background refresh window: how long before an access token expires Evergate refreshes (renews) it in the background. For short-lived tokens it is a third of their lifetime.",
 );
 const OUTAGE_GRACE: Setting = setting(
     "oidc_outage_grace",
     ValueType::Duration,
     "1h",
-    "How long after its access token expired a session is served with the last verified identity while the provider cannot renew it, and after a renewal whose ID token cannot be verified. `0` answers 503 instead. Nobody is logged out by an outage.",
+    "The grace period of an outage (serve stale): how long after its access token expired Evergate serves a session with the last verified identity, while the provider cannot renew it or after a renewal whose ID token cannot be verified. `0` answers 503 instead. An outage logs nobody out.",
 );
-const MAX_CONCURRENT_RENEWALS: Setting =
-    setting("oidc_max_concurrent_renewals", ValueType::Number, "32", "How many renewals one replica makes at the same time.");
+const MAX_CONCURRENT_RENEWALS: Setting = setting(
+    "oidc_max_concurrent_renewals",
+    ValueType::Number,
+    "32",
+    "Concurrency limit: how many token refreshes (renewals) one replica makes at the same time.",
+);
 
 /// The renewal engine's settings.
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<renewal::Settings> {

@@ -54,45 +54,50 @@ const HOST: Setting = setting(
     "host",
     ValueType::Text,
     "",
-    "The host, with its port unless that is the scheme's own. It becomes an address of Evergate's beside the access URL: register its `/oauth2/callback` and `/oauth2/signed_out` too. Without it, the route is every host's.",
+    "The host (virtual host), with its port unless that is the scheme's default. It becomes a site, an external address of Evergate beside the access URL: register its `/oauth2/callback` and `/oauth2/signed_out` at the provider too. Without it, the route applies to every host.",
 );
 const PATH: Setting =
-    setting("path", ValueType::Text, "", "The path, and all below it by whole segments; the longest wins. Default `/`.");
+    setting("path", ValueType::Text, "", "The path prefix, by whole segments; the longest prefix wins. Default `/`.");
 const UPSTREAM: Setting = setting(
     "upstream",
     ValueType::List,
     "",
-    "One address or several, taken in turn; one that cannot be reached is passed over. Default `CODER_UPSTREAM_URL`.",
+    "One upstream address or several, balanced in turn (load balancing by round robin); Evergate skips one that it cannot connect to. Default `CODER_UPSTREAM_URL`.",
 );
 const PROTOCOL: Setting = setting("protocol", ValueType::Text, "", "As `CODER_UPSTREAM_PROTOCOL`.");
 const RULE: Setting = setting(
     "rule",
     ValueType::Text,
     "",
-    "`signed_in` (default) or `public`: nobody is recognised, and the app is told of nobody.",
+    "`signed_in` (default, authentication required) or `public`: requests are not authenticated, and no identity headers are sent.",
 );
-const GROUPS: Setting = setting("groups", ValueType::List, "", "Only members of one of these groups.");
-const EMAIL_DOMAINS: Setting = setting("email_domains", ValueType::List, "", "Only addresses of one of these domains.");
-const METHODS: Setting = setting("methods", ValueType::List, "", "Only these methods; others are answered 405.");
+const GROUPS: Setting = setting("groups", ValueType::List, "", "Authorization: only members of one of these groups.");
+const EMAIL_DOMAINS: Setting =
+    setting("email_domains", ValueType::List, "", "Authorization: only users with an e-mail address of one of these domains.");
+const METHODS: Setting = setting("methods", ValueType::List, "", "Only these methods; others get 405.");
 const OUTAGE: Setting = setting(
     "outage",
     ValueType::Text,
     "",
     "`grace` (default) serves sessions during an outage of the provider (`CODER_OIDC_OUTAGE_GRACE`); `strict` answers 503.",
 );
-const STRIP_PREFIX: Setting =
-    setting("strip_prefix", ValueType::Bool, "", "Whether `path` is taken off before the app sees it. Default false.");
+const STRIP_PREFIX: Setting = setting(
+    "strip_prefix",
+    ValueType::Bool,
+    "",
+    "Whether Evergate removes `path` from the request path before it forwards the request. Default false.",
+);
 const UPGRADES: Setting = setting(
     "upgrades",
     ValueType::List,
     "",
-    "Protocols besides WebSocket that a client may change to (`Upgrade`), as in `[\"tcp\"]` for container shells. What goes through is not looked at, on a public route for anybody. HTTP and TLS cannot be named.",
+    "Protocols besides WebSocket that a client may upgrade to (`Upgrade`), as in `[\"tcp\"]` for container shells. Evergate tunnels their bytes without inspection, on a public route for anybody. HTTP and TLS cannot be named.",
 );
 const HOST_HEADER: Setting = setting(
     "host_header",
     ValueType::Text,
     "",
-    "`keep` (default): the app is told the host that the browser asked for; `upstream`: its own.",
+    "The `Host` header towards the app. `keep` (default): the host that the browser asked for; `upstream`: the host of the upstream's address.",
 );
 const PASS_ACCESS_TOKEN: Setting = setting("pass_access_token", ValueType::Bool, "", "As `CODER_PASS_ACCESS_TOKEN`.");
 const CONNECT_TIMEOUT: Setting = setting("connect_timeout", ValueType::Duration, "", "As `CODER_UPSTREAM_CONNECT_TIMEOUT`.");
@@ -105,17 +110,17 @@ const MAX_REQUESTS: Setting =
 const CA_FILE: Setting = setting("ca_file", ValueType::Text, "", "As `CODER_UPSTREAM_CA_FILE`.");
 const CLIENT_CERT_FILE: Setting = setting("client_cert_file", ValueType::Text, "", "As `CODER_UPSTREAM_CLIENT_CERT_FILE`.");
 const CLIENT_KEY_FILE: Setting = setting("client_key_file", ValueType::Text, "", "As `CODER_UPSTREAM_CLIENT_KEY_FILE`.");
-const REMOVE_HEADERS: Setting = setting("remove_headers", ValueType::List, "", "Headers that are removed from requests.");
+const REMOVE_HEADERS: Setting = setting("remove_headers", ValueType::List, "", "Headers that Evergate removes from requests.");
 const SET_HEADERS: Setting = setting(
     "set_headers",
     ValueType::Map,
     "",
-    "A table of headers that requests are given. Those that are Evergate's own (`X-Forwarded-…`) cannot be set.",
+    "A table of headers that Evergate sets on requests. The headers that Evergate itself sends (`X-Forwarded-…`) cannot be set.",
 );
 const REMOVE_ANSWER_HEADERS: Setting =
-    setting("remove_answer_headers", ValueType::List, "", "Headers that are removed from answers.");
+    setting("remove_answer_headers", ValueType::List, "", "Headers that Evergate removes from responses.");
 const SET_ANSWER_HEADERS: Setting =
-    setting("set_answer_headers", ValueType::Map, "", "A table of headers that answers are given.");
+    setting("set_answer_headers", ValueType::Map, "", "A table of headers that Evergate sets on responses.");
 
 /// One table while it is read.
 struct Table<'a> {

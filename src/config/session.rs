@@ -10,15 +10,23 @@ use crate::session;
 pub(super) const SECTION: Section =
     Section { title: "Sessions", settings: &[&SESSION_DURATION, &SESSION_MAX_DURATION, &DISABLE_SESSION_EXPIRY_REFRESH] };
 
-const SESSION_DURATION: Setting =
-    setting("session_duration", ValueType::Duration, "24h", "A session ends when it was not used for this long.");
-const SESSION_MAX_DURATION: Setting =
-    setting("session_max_duration", ValueType::Duration, "30d", "A session ends this long after login, whatever happens.");
+const SESSION_DURATION: Setting = setting(
+    "session_duration",
+    ValueType::Duration,
+    "24h",
+    "The idle timeout of a session: a session ends when it was not used for this long.",
+);
+const SESSION_MAX_DURATION: Setting = setting(
+    "session_max_duration",
+    ValueType::Duration,
+    "30d",
+    "The absolute timeout of a session: a session ends this long after login, even if it is used.",
+);
 const DISABLE_SESSION_EXPIRY_REFRESH: Setting = setting(
     "disable_session_expiry_refresh",
     ValueType::Bool,
     "false",
-    "Whether a session ends `session_duration` after login even if it is used.",
+    "Whether use does not extend a session (no sliding expiration), so that it ends `session_duration` after login.",
 );
 
 /// The sessions' settings.

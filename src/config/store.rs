@@ -21,22 +21,23 @@ const PG_CONNECTION_URL: Setting = setting(
     "pg_connection_url",
     ValueType::Secret,
     "",
-    "The Postgres that keeps grants and sessions, and that all replicas share. Not set: SQLite in `data_dir`.",
+    "The connection URL of the Postgres database that stores grants and sessions and that all replicas share. Not set: SQLite in `data_dir`.",
 );
-const PG_CONN_MAX_OPEN: Setting = setting("pg_conn_max_open", ValueType::Number, "10", "Connections to Postgres of one replica.");
+const PG_CONN_MAX_OPEN: Setting =
+    setting("pg_conn_max_open", ValueType::Number, "10", "The maximum size of the Postgres connection pool of one replica.");
 const DATA_DIR: Setting =
-    setting("data_dir", ValueType::Text, "evergate-data", "Where the SQLite file and its key file are, if there is no Postgres.");
+    setting("data_dir", ValueType::Text, "evergate-data", "The directory of the SQLite file and its key file, without Postgres.");
 const EXTERNAL_TOKEN_ENCRYPTION_KEYS: Setting = setting(
     "external_token_encryption_keys",
     ValueType::Secrets,
     "",
-    "Keys that seal tokens at rest: base64 of 32 bytes each, separated by commas; the first seals, all open. `evergate keys generate` makes one. Required with Postgres; without it SQLite makes a key file.",
+    "Keys that encrypt (seal) tokens at rest with AES-256-GCM: base64 of 32 bytes each, separated by commas. The first encrypts, all decrypt, so that keys can be rotated. `evergate keys generate` makes one. Required with Postgres; with SQLite Evergate makes a key file if it is not set.",
 );
 const EVENT_RETENTION: Setting = setting(
     "event_retention",
     ValueType::Duration,
     "30d",
-    "How long the history is kept: each login, renewal, logout and revocation, with its reason. `evergate sessions why` reads it.",
+    "How long Evergate keeps the history (audit log): each login, renewal, logout and revocation, with its reason. `evergate sessions why` reads it.",
 );
 
 /// Where the keys that encrypt tokens at rest come from.

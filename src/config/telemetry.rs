@@ -15,14 +15,18 @@ const LOG_FILTER: Setting = setting(
     "log_filter",
     ValueType::Text,
     "info",
-    "Which log lines are written, as in `info,evergate::access=off` or `evergate=debug`.",
+    "The log level by module, as in `info,evergate::access=off` (no access log) or `evergate=debug`.",
 );
 const LOGGING_JSON: Setting =
     setting("logging_json", ValueType::Bool, "", "Whether log lines are JSON. Not set: text on a terminal, JSON elsewhere.");
-const PROMETHEUS_ENABLE: Setting =
-    setting("prometheus_enable", ValueType::Bool, "false", "Whether metrics are served at `/metrics` of `prometheus_address`.");
+const PROMETHEUS_ENABLE: Setting = setting(
+    "prometheus_enable",
+    ValueType::Bool,
+    "false",
+    "Whether Evergate serves Prometheus metrics at `/metrics` on `prometheus_address`.",
+);
 const PROMETHEUS_ADDRESS: Setting =
-    setting("prometheus_address", ValueType::Address, "127.0.0.1:2112", "Where metrics are served.");
+    setting("prometheus_address", ValueType::Address, "127.0.0.1:2112", "The address and port that Evergate serves metrics on.");
 
 /// The settings of logs and metrics.
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<telemetry::Settings> {
