@@ -135,19 +135,19 @@ async fn an_error_from_the_provider_is_shown_without_its_text() {
 async fn id_tokens_that_are_not_ours_make_no_session() {
     type Edit = fn(&mut Value);
     let cases: [(&str, Edit); 14] = [
-        ("HP-02 another issuer", |claims| claims["iss"] = json!("https://evil.example")),
-        ("HP-03 no sub", |claims| claims["sub"] = Value::Null),
+        ("another issuer", |claims| claims["iss"] = json!("https://evil.example")),
+        ("no sub", |claims| claims["sub"] = Value::Null),
         ("empty sub", |claims| claims["sub"] = json!("")),
-        ("HP-04 another audience", |claims| claims["aud"] = json!("someone-else")),
-        ("HP-05 no audience", |claims| drop(claims.as_object_mut().unwrap().remove("aud"))),
+        ("another audience", |claims| claims["aud"] = json!("someone-else")),
+        ("no audience", |claims| drop(claims.as_object_mut().unwrap().remove("aud"))),
         ("empty audience", |claims| claims["aud"] = json!([])),
         ("several audiences without azp", |claims| claims["aud"] = json!(["gateway", "other"])),
         ("another azp", |claims| claims["azp"] = json!("other")),
-        ("HP-06 no iat", |claims| drop(claims.as_object_mut().unwrap().remove("iat"))),
+        ("no iat", |claims| drop(claims.as_object_mut().unwrap().remove("iat"))),
         ("iat in the future", |claims| claims["iat"] = json!(claims["iat"].as_i64().unwrap() + 3600)),
         ("expired", |claims| claims["exp"] = json!(claims["iat"].as_i64().unwrap() - 61)),
         ("exp out of range", |claims| claims["exp"] = json!("never")),
-        ("HP-14 another nonce", |claims| claims["nonce"] = json!("other")),
+        ("another nonce", |claims| claims["nonce"] = json!("other")),
         ("no nonce", |claims| drop(claims.as_object_mut().unwrap().remove("nonce"))),
     ];
     let world = World::start().await;
@@ -168,8 +168,8 @@ async fn id_tokens_that_are_not_ours_make_no_session() {
 async fn id_tokens_with_forged_signatures_make_no_session() {
     let world = World::start().await;
     let headers = [
-        ("HP-10 alg none", json!({"alg": "none"})),
-        ("HP-12 alg HS256", json!({"alg": "HS256"})),
+        ("alg none", json!({"alg": "none"})),
+        ("alg HS256", json!({"alg": "HS256"})),
         ("alg of another kind", json!({"alg": "RS256"})),
         ("alg that the provider does not list", json!({"alg": "PS512"})),
         ("unknown alg", json!({"alg": "XX999"})),
@@ -208,7 +208,7 @@ async fn new_signing_keys_are_fetched_once_and_not_at_every_stranger_s_wish() {
         let own = callback(&world, &visitor).await;
         assert_refused(&visitor.get(&path_of(&own)).await, &visitor, &world, "an unpublished key");
     }
-    assert_eq!(world.idp.calls(Endpoint::Jwks), before + 1, "CV-29: at most one fetch in some seconds");
+    assert_eq!(world.idp.calls(Endpoint::Jwks), before + 1, "an unknown kid causes at most one fetch in some seconds");
     world.clock.advance(Duration::from_secs(4));
     world.idp.rotate_keys(true);
     world.signed_in().await;
@@ -225,7 +225,7 @@ async fn user_info_about_somebody_else_makes_no_session() {
         world.idp.edit_userinfo(edit);
         let visitor = world.visitor();
         let own = callback(&world, &visitor).await;
-        assert_refused(&visitor.get(&path_of(&own)).await, &visitor, &world, "HP-16");
+        assert_refused(&visitor.get(&path_of(&own)).await, &visitor, &world, "user info of another sub");
     }
 }
 
@@ -344,6 +344,6 @@ async fn a_client_s_own_bearer_token_and_identity_prove_nothing() {
             "",
         )
         .await;
-    assert_eq!(reply.status, StatusCode::UNAUTHORIZED, "CV-39");
+    assert_eq!(reply.status, StatusCode::UNAUTHORIZED, "a client's bearer token authenticates nobody (CVE-2022-29226)");
     assert!(world.upstream.requests().is_empty());
 }

@@ -17,6 +17,7 @@ mod credentials;
 mod cross_origin;
 mod crowd;
 mod database_contract;
+mod documentation;
 mod draining;
 mod early_answers;
 mod floods;

@@ -44,7 +44,7 @@ async fn rf_08_rf_09_while_the_provider_fails_the_session_lives_through_token_an
 
         world.idp.misbehave(Endpoint::Refresh, answers(status, "away"));
         world.clock.advance(SOFT);
-        assert!(visitor.get("/").await.is_upstreams(), "{status}: the token lives (RF-08)");
+        assert!(visitor.get("/").await.is_upstreams(), "{status}: the token lives");
         eventually("the provider was asked", async || world.idp.calls(Endpoint::Refresh) == 2).await;
         world.clock.advance(Duration::from_secs(60));
         assert!(visitor.get("/").await.is_upstreams(), "{status}: the grace runs");
@@ -59,7 +59,7 @@ async fn rf_08_rf_09_while_the_provider_fails_the_session_lives_through_token_an
         assert_eq!(
             (refused.status, refused.header("evergate-response")),
             (StatusCode::SERVICE_UNAVAILABLE, "renewal_unavailable"),
-            "{status}: RF-09"
+            "{status}: after the grace"
         );
         assert!(!refused.header("retry-after").is_empty() && refused.set_cookies().is_empty());
 
@@ -114,7 +114,7 @@ async fn rf_10_a_dead_grant_is_ended_once_and_never_tried_again() {
     let script = visitor.fetch("/").await;
     assert_eq!((script.status, script.json()["reason"].clone()), (StatusCode::UNAUTHORIZED, json!("grant_dead")));
     for _ in 0..5 {
-        assert_eq!(visitor.get("/").await.status, StatusCode::SEE_OTHER, "RF-10: a navigation goes to the provider by itself");
+        assert_eq!(visitor.get("/").await.status, StatusCode::SEE_OTHER, "a navigation goes to the provider by itself");
     }
     assert_eq!(world.idp.calls(Endpoint::Refresh), 1);
     let lines = lines_with(&[world.idp.issuer(), "failed to renew OIDC token: invalid_grant"]);
@@ -130,7 +130,7 @@ async fn rf_11_a_wrong_client_secret_is_the_administrator_s_problem_and_not_the_
     world.idp.change_secret("rotated");
     world.clock.advance(EXPIRED);
     for _ in 0..10 {
-        assert!(visitor.get("/").await.is_upstreams(), "RF-11");
+        assert!(visitor.get("/").await.is_upstreams(), "served within the grace");
     }
     assert_eq!(world.idp.calls(Endpoint::Refresh), 1, "one probe a minute");
     assert_eq!(world.visitor().get("/oauth2/readyz").await.json()["client"], "refused");
@@ -188,7 +188,7 @@ async fn rf_05_a_rotating_token_of_unknown_fate_is_not_presented_again_and_the_b
         world.clock.advance(Duration::from_secs(120));
         let script = eventually_refused(&visitor).await;
         assert_eq!(script, "renewal_outcome_unknown");
-        assert_eq!(world.idp.calls(Endpoint::Refresh), 2, "RF-05: never presented again");
+        assert_eq!(world.idp.calls(Endpoint::Refresh), 2, "never presented again");
         visitor.log_in(&world.idp, "/").await;
         assert!(visitor.get("/").await.is_upstreams());
     }
@@ -241,7 +241,7 @@ async fn rf_19_while_the_store_is_away_nothing_is_presented_and_nobody_is_logged
     eventually("requests are told to wait", async || visitor.get("/").await.status == StatusCode::SERVICE_UNAVAILABLE).await;
     let refused = visitor.get("/").await;
     assert!(!refused.header("retry-after").is_empty() && refused.set_cookies().is_empty());
-    assert_eq!(visitor.fetch("/").await.status, StatusCode::SERVICE_UNAVAILABLE, "RF-19: not a 401");
+    assert_eq!(visitor.fetch("/").await.status, StatusCode::SERVICE_UNAVAILABLE, "not a 401");
     assert_eq!(world.idp.calls(Endpoint::Refresh), 0, "no token is presented whose successor could not be saved");
     let unready = async || visitor.get("/oauth2/readyz").await.status == StatusCode::SERVICE_UNAVAILABLE;
     eventually("the heartbeat has found out", unready).await;
@@ -266,7 +266,7 @@ async fn rf_20_tokens_that_arrive_while_the_store_is_away_are_saved_when_it_is_b
     world.store_line.as_ref().unwrap().mend();
     let _first = waiting.await.unwrap();
     eventually("the renewal is kept", async || visitor.get("/").await.is_upstreams()).await;
-    assert_eq!(world.idp.calls(Endpoint::Refresh), 1, "RF-20");
+    assert_eq!(world.idp.calls(Endpoint::Refresh), 1, "the refresh token is presented once");
     world.clock.advance(EXPIRED);
     eventually("the next one too", async || visitor.get("/").await.is_upstreams()).await;
     assert_eq!(world.idp.calls(Endpoint::Refresh), 2);
@@ -286,7 +286,7 @@ async fn rf_27_renewals_of_many_grants_are_bounded() {
         assert!(request.await.unwrap().is_upstreams());
     }
     assert_eq!(world.idp.calls(Endpoint::Refresh), 20);
-    assert!(world.idp.most_at_once() <= 3, "RF-27");
+    assert!(world.idp.most_at_once() <= 3, "the number of concurrent renewals is bounded");
 }
 
 #[tokio::test]
@@ -294,7 +294,7 @@ async fn rf_23_what_cannot_be_judged_at_a_renewal_ends_no_grant() {
     type Edit = fn(&mut serde_json::Value);
     let untimely: Edit = |claims| claims["iat"] = json!(claims["iat"].as_i64().unwrap() + 3600);
     let expired: Edit = |claims| claims["exp"] = json!(claims["iat"].as_i64().unwrap() - 3600);
-    for (what, edit) in [("RF-23 our clock is behind", untimely), ("RF-23 our clock is ahead", expired)] {
+    for (what, edit) in [("our clock is behind", untimely), ("our clock is ahead", expired)] {
         let world = World::start().await;
         let visitor = world.signed_in().await;
         world.idp.edit_id_token(edit);

@@ -26,7 +26,7 @@ async fn rf_01_a_hundred_requests_over_two_replicas_and_a_slow_strict_provider_m
         .collect();
     for request in requests {
         let reply = request.await.unwrap();
-        assert_eq!(reply.status, StatusCode::OK, "RF-01: {}", reply.text());
+        assert_eq!(reply.status, StatusCode::OK, "every request succeeds: {}", reply.text());
     }
     assert_eq!(world.idp.calls(Endpoint::Refresh), 1);
 }
@@ -41,7 +41,7 @@ async fn rf_03_a_request_that_read_its_session_before_the_renewal_uses_what_came
     for renewals in 1..=3 {
         world.clock.advance(EXPIRED);
         for replica in &world.replicas {
-            assert!(visitor.at(replica.address).get("/").await.is_upstreams(), "RF-03");
+            assert!(visitor.at(replica.address).get("/").await.is_upstreams(), "uses the renewed token");
         }
         assert_eq!(world.idp.calls(Endpoint::Refresh), renewals);
     }
@@ -140,7 +140,7 @@ async fn rf_25_a_key_ring_is_rotated_while_sessions_live() {
     world.restart_with(&[("external_token_encryption_keys", &format!("{new},{old}"))]).await;
     let visitor = visitor.at(world.address());
     world.clock.advance(EXPIRED);
-    assert!(visitor.get("/").await.is_upstreams(), "RF-25: opened under the old key, sealed under the new one");
+    assert!(visitor.get("/").await.is_upstreams(), "opened under the old key, sealed under the new one");
     world.restart_with(&[("external_token_encryption_keys", &old)]).await;
     let without = visitor.at(world.address());
     assert!(without.fetch("/").await.is_upstreams(), "a key that is missing is a fault of ours, not a logout");

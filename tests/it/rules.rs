@@ -1,4 +1,5 @@
-//! The rules of renewal (RF-01 to RF-28) that have no better home, and where each of them is tested.
+//! The rules of token refresh that no other module tests. The number in `rf_NN_…` is the rule's number in
+//! `docs/renewal.md#rules-by-number`.
 
 use std::{
     collections::BTreeSet,

@@ -114,7 +114,7 @@ async fn a_token_that_is_copied_to_another_row_does_not_open() {
     let (first, second) = (world.signed_in().await, world.signed_in().await);
     world.sql("UPDATE grants SET access_token = (SELECT access_token FROM grants ORDER BY id LIMIT 1)").await;
     let statuses = [first.get("/").await.status, second.get("/").await.status];
-    assert!(statuses.contains(&StatusCode::SERVICE_UNAVAILABLE), "RF-26: {statuses:?}");
+    assert!(statuses.contains(&StatusCode::SERVICE_UNAVAILABLE), "a value copied to another row does not decrypt: {statuses:?}");
 }
 
 #[tokio::test]

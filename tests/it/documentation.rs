@@ -1,0 +1,193 @@
+//! The documents: they name each concept as the field does, and their links lead somewhere.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Component, Path, PathBuf},
+};
+
+/// What engineers who know other proxies search for.
+const USUAL_NAMES: [&str; 15] = [
+    "CSRF",
+    "mTLS",
+    "circuit breaker",
+    "keep-alive",
+    "idle timeout",
+    "TLS termination",
+    "load balancer",
+    "back-off",
+    "rate limit",
+    "single-flight",
+    "token refresh",
+    "lingering close",
+    "forward auth",
+    "SSE",
+    "session fixation",
+];
+
+const GLOSSARY: &str = "docs/glossary.md";
+
+/// Where documents are; subfolders hold vendored ones.
+const FOLDERS: [&str; 4] = ["", "docs", "migrations", "tests/interop"];
+
+/// One document: its lines without code blocks.
+struct Document {
+    lines: Vec<String>,
+}
+
+/// A heading and the text under it, up to the next heading of the same level or a higher one.
+struct Section {
+    anchor: String,
+    text: String,
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn documents() -> BTreeMap<String, Document> {
+    let mut found = BTreeMap::new();
+    for folder in FOLDERS {
+        for entry in fs::read_dir(root().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "md") {
+                let name = path.strip_prefix(root()).unwrap().display().to_string();
+                found.insert(name, Document::read(&fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    assert!(found.contains_key("README.md") && found.contains_key(GLOSSARY), "{:?}", found.keys());
+    found
+}
+
+impl Document {
+    fn read(text: &str) -> Self {
+        let mut is_code = false;
+        let outside_code = |line: &&str| {
+            let is_fence = line.trim_start().starts_with("```");
+            is_code ^= is_fence;
+            !is_code && !is_fence && !line.starts_with("    ")
+        };
+        Self { lines: text.lines().filter(outside_code).map(str::to_owned).collect() }
+    }
+
+    fn text(&self) -> String {
+        self.lines.join("\n")
+    }
+
+    fn sections(&self) -> Vec<Section> {
+        let level = |line: &String| line.bytes().take_while(|byte| *byte == b'#').count();
+        let headings =
+            self.lines.iter().enumerate().filter(|(_, line)| level(line) > 0 && line.trim_start_matches('#').starts_with(' '));
+        let mut seen = BTreeMap::<String, usize>::new();
+        headings
+            .map(|(at, heading)| {
+                let base = anchor(heading.trim_start_matches('#'));
+                let count = seen.entry(base.clone()).or_default();
+                let anchor = if *count == 0 { base } else { format!("{base}-{count}") };
+                *count += 1;
+                let is_below = |line: &&String| level(line) == 0 || level(line) > level(heading);
+                let below: Vec<_> = self.lines[at + 1..].iter().take_while(is_below).map(String::as_str).collect();
+                Section { anchor, text: format!("{heading}\n{}", below.join("\n")) }
+            })
+            .collect()
+    }
+
+    /// The targets of links and images, without those of other sites.
+    fn links(&self) -> Vec<String> {
+        let text = self.text();
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        targets.filter(|target| !target.contains("://") && !target.starts_with("mailto:")).map(str::to_owned).collect()
+    }
+}
+
+/// The anchor that GitHub gives a heading.
+fn anchor(heading: &str) -> String {
+    let kept = |letter: &char| letter.is_alphanumeric() || matches!(letter, ' ' | '-' | '_');
+    heading.trim().to_lowercase().chars().filter(kept).map(|letter| if letter == ' ' { '-' } else { letter }).collect()
+}
+
+/// Whether a text holds a name as whole words, in any case and across the ends of lines.
+fn mentions(text: &str, name: &str) -> bool {
+    let text = text.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ");
+    let is_edge = |letter: Option<char>| !letter.is_some_and(char::is_alphanumeric);
+    let around: Vec<&str> = text.split(&name.to_lowercase()).collect();
+    around.windows(2).any(|pair| is_edge(pair[0].chars().next_back()) && is_edge(pair[1].chars().next()))
+}
+
+/// A link of a document as a file of the repository and an anchor in it.
+fn resolve(document: &str, target: &str) -> (String, Option<String>) {
+    let (file, anchor) = target.split_once('#').map_or((target, None), |(file, anchor)| (file, Some(anchor.to_owned())));
+    if file.is_empty() {
+        return (document.to_owned(), anchor);
+    }
+    let mut path = Path::new(document).parent().unwrap().to_path_buf();
+    for part in Path::new(file).components() {
+        match part {
+            Component::ParentDir => assert!(path.pop(), "{document} links out of the repository: {target}"),
+            Component::Normal(part) => path.push(part),
+            Component::CurDir | Component::RootDir | Component::Prefix(_) => panic!("{document} links oddly: {target}"),
+        }
+    }
+    (path.display().to_string(), anchor)
+}
+
+#[test]
+fn what_engineers_search_for_is_found_outside_the_glossary() {
+    let documents = documents();
+    let searched: String = documents
+        .iter()
+        .filter(|(name, _)| *name == "README.md" || (name.starts_with("docs/") && *name != GLOSSARY))
+        .map(|(_, document)| document.text() + "\n")
+        .collect();
+    let missing: Vec<_> = USUAL_NAMES.iter().filter(|name| !mentions(&searched, name)).collect();
+    assert!(missing.is_empty(), "neither README.md nor docs/ name {missing:?}");
+}
+
+#[test]
+fn relative_links_between_documents_lead_to_files_and_headings() {
+    let documents = documents();
+    let mut broken = BTreeSet::new();
+    for (name, document) in &documents {
+        for target in document.links() {
+            let (file, anchor) = resolve(name, &target);
+            let exists = root().join(&file).exists();
+            let has_heading = anchor.is_none_or(|anchor| {
+                documents.get(&file).is_some_and(|document| document.sections().iter().any(|section| section.anchor == anchor))
+            });
+            if !(exists && has_heading) {
+                broken.insert(format!("{name}: {target}"));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn the_glossary_s_index_leads_to_sections_that_name_the_concept() {
+    let documents = documents();
+    let index = documents[GLOSSARY].sections().into_iter().find(|section| section.anchor == "index-of-usual-names").unwrap();
+    let rows: Vec<Vec<&str>> = index
+        .text
+        .lines()
+        .filter(|line| line.starts_with('|'))
+        .skip(2)
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    for name in USUAL_NAMES {
+        assert!(rows.iter().any(|row| mentions(row[0], name)), "the index lacks {name}");
+    }
+    let mut wrong = Vec::new();
+    for row in rows {
+        let (names, linked) = (row[0], row[1]);
+        for target in (Document { lines: vec![linked.to_owned()] }).links() {
+            let (file, anchor) = resolve(GLOSSARY, &target);
+            let sections = documents[&file].sections();
+            let text = sections.iter().find(|section| Some(&section.anchor) == anchor.as_ref()).map(|section| &section.text);
+            if !names.split(", ").any(|name| text.is_some_and(|text| mentions(text, name))) {
+                wrong.push(format!("{names}: {target}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "these sections do not name the concept: {wrong:#?}");
+}
