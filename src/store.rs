@@ -3,26 +3,28 @@
 //! Tokens are sealed on their way in and opened on their way out here, so that no caller can forget it.
 //! Every call is bounded: a store that does not answer is [`StoreError::Unavailable`], never a wait.
 
+mod backend;
 mod change;
+mod connection;
 mod error;
 mod farewells;
 mod gate;
 mod heartbeat;
 mod journal;
 mod keys;
+mod operation;
 mod postgres;
 mod records;
 mod renewals;
 mod revocations;
 mod rows;
+mod sql;
 mod sqlite;
 mod statements;
 
 use std::{
-    future::Future,
     path::PathBuf,
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
 use tokio::sync::broadcast;
@@ -37,7 +39,11 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 
-use gate::{Access, Gate};
+use backend::{Backend, Statements};
+use connection::Connection;
+use gate::Gate;
+use operation::Operation;
+use statements::Login;
 
 pub use change::Change;
 pub use error::StoreError;
@@ -60,11 +66,6 @@ pub enum Settings {
     Sqlite(PathBuf),
 }
 
-/// How long one call may take, waiting for a connection included.
-const DEADLINE: Duration = Duration::from_secs(5);
-/// So often a call is asked again on another connection.
-const MOST_REPEATS: u32 = 2;
-
 /// The store.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -77,60 +78,6 @@ pub struct Store {
     missing_keys: Arc<Mutex<Vec<SealedUnder>>>,
 }
 
-#[derive(Clone, Debug)]
-enum Backend {
-    Postgres(Arc<postgres::Postgres>),
-    Sqlite(Arc<sqlite::Sqlite>),
-}
-
-/// Runs one call on a connection of whichever backend there is, within [`DEADLINE`], and again on another connection where
-/// the first one was at fault. What a failure shows of the store's health is told to the gate.
-macro_rules! on {
-    ($store:expr, $access:expr, $call:ident($($argument:expr),*)) => {
-        match &$store.backend {
-            $crate::store::Backend::Postgres(backend) => {
-                $crate::store::on!(@ $store, $access, backend, $crate::store::postgres::Postgres, $call($($argument),*))
-            }
-            $crate::store::Backend::Sqlite(backend) => {
-                $crate::store::on!(@ $store, $access, backend, $crate::store::sqlite::Sqlite, $call($($argument),*))
-            }
-        }
-    };
-    (@ $store:expr, $access:expr, $backend:ident, $Backend:ty, $call:ident($($argument:expr),*)) => {{
-        let access: $crate::store::Access = $access;
-        let call = async {
-            let (deadline, mut repeats) = ($crate::store::deadline(), 0..$crate::store::MOST_REPEATS);
-            loop {
-                let Ok(connected) = tokio::time::timeout_at(deadline, $backend.connection()).await else {
-                    break Err($crate::store::StoreError::Unconnected(sqlx::Error::PoolTimedOut));
-                };
-                let mut connection = connected?;
-                // Within the connection's life: one on which a call hangs must not go back to the pool.
-                let done = tokio::time::timeout_at(deadline, <$Backend>::$call(&mut connection, $($argument),*)).await;
-                let done = done.unwrap_or(Err($crate::store::StoreError::TimedOut($crate::store::DEADLINE)));
-                connection.settle(&done);
-                let Err(error) = &done else { break done };
-                if error.condemns_all() {
-                    $backend.condemn();
-                }
-                let is_late = matches!(error, $crate::store::StoreError::TimedOut(_));
-                if is_late || !access.may_repeat(error.fault()) || repeats.next().is_none() {
-                    break done;
-                }
-            }
-        };
-        $store.passed(access, call).await
-    }};
-}
-
-use on;
-
-/// When a call that begins now must be done.
-#[expect(clippy::disallowed_methods, reason = "how long a call may take has nothing to do with tokens' times")]
-fn deadline() -> tokio::time::Instant {
-    tokio::time::Instant::now() + DEADLINE
-}
-
 fn place(column: &str, id: GrantId) -> String {
     format!("grants.{column}/{id}")
 }
@@ -141,10 +88,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] when the settings name no usable database.
     pub fn open(settings: &Settings, keys: KeyRing, metrics: Metrics) -> Result<Self, StoreError> {
-        let backend = match settings {
-            Settings::Postgres(settings) => Backend::Postgres(Arc::new(postgres::Postgres::open(settings)?)),
-            Settings::Sqlite(path) => Backend::Sqlite(Arc::new(sqlite::Sqlite::open(path)?)),
-        };
+        let backend = Backend::open(settings)?;
+        metrics.store_operations(Operation::ALL.iter().map(|operation| operation.name()));
         Ok(Self {
             backend,
             metrics,
@@ -161,10 +106,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Migration`].
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        match &self.backend {
-            Backend::Postgres(postgres) => postgres.migrate().await,
-            Backend::Sqlite(sqlite) => sqlite.migrate().await,
-        }
+        self.backend.migrate().await
     }
 
     /// Changes as they are announced, this process's own included.
@@ -174,18 +116,22 @@ impl Store {
 
     /// Listens for changes that other processes make, for ever. `heard` is told whether they can be heard.
     pub async fn watch(&self, heard: impl Fn(bool) + Send + Sync) {
-        let announce = |change| self.announce(change);
-        match &self.backend {
-            Backend::Postgres(postgres) => postgres.watch(announce, heard).await,
-            Backend::Sqlite(sqlite) => sqlite.watch(announce, heard).await,
-        }
+        let heard = |is_connected| {
+            self.metrics.store_listener_connected(is_connected);
+            heard(is_connected);
+        };
+        self.backend.listen(|change| self.announce(change), heard).await;
     }
 
-    /// Runs a call that the gate lets pass.
-    async fn passed<T>(&self, access: Access, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        self.gate.enter(access)?;
-        let timer = self.metrics.store_call();
-        let result = call.await;
+    /// Runs `statements` on a connection, if the gate lets the operation pass, and tells the gate and the metrics how it went.
+    async fn call<'a, T>(
+        &'a self,
+        operation: Operation,
+        statements: impl for<'c> Fn(&'c mut Connection<'a>) -> Statements<'c, T>,
+    ) -> Result<T, StoreError> {
+        self.gate.enter(operation.access())?;
+        let timer = self.metrics.store_call(operation.name());
+        let result = self.backend.call(operation.access(), statements).await;
         timer.finish(result.is_ok());
         if let Err(error) = &result {
             self.gate.called(error);
@@ -213,7 +159,7 @@ impl Store {
     /// # Errors
     /// Why it does not tell.
     pub async fn now(&self) -> Result<Timestamp, StoreError> {
-        on!(self, Access::Read, now())
+        self.call(Operation::Now, |connection| Box::pin(connection.now())).await
     }
 
     /// Keeps a login: its grant, and the session that it is for. `None`: that session was ended meanwhile, and nothing
@@ -230,7 +176,8 @@ impl Store {
     ) -> Result<Option<Seated>, StoreError> {
         let sealed = self.seal(grant.id, &grant.tokens)?;
         let identity = rows::identity_to_text(&grant.identity)?;
-        let kept = on!(self, Access::Once, keep_login(grant, &identity, &sealed, seat, sharing, at))?;
+        let login = Login { grant, identity: &identity, sealed: &sealed, target: seat, sharing, at };
+        let kept = self.call(Operation::SaveLogin, |connection| Box::pin(connection.save_login(login))).await?;
         let Some((seated, taken_over)) = kept else { return Ok(None) };
         match seat {
             Seat::New { replaces, .. } => replaces.iter().for_each(|hash| self.announce(Change::Session(*hash))),
@@ -248,7 +195,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
     pub async fn session(&self, hash: SessionHash) -> Result<Option<Session>, StoreError> {
-        on!(self, Access::Read, session(hash))
+        self.call(Operation::Session, |connection| Box::pin(connection.session(hash))).await
     }
 
     /// The grant of that name.
@@ -256,7 +203,7 @@ impl Store {
     /// # Errors
     /// Any [`StoreError`] but a failed migration.
     pub async fn grant(&self, id: GrantId) -> Result<Option<Grant>, StoreError> {
-        let row = on!(self, Access::Read, grant(id))?;
+        let row = self.call(Operation::Grant, |connection| Box::pin(connection.grant(id))).await?;
         row.map(|row| row.open(&self.keys)).transpose()
     }
 
@@ -265,7 +212,7 @@ impl Store {
     /// # Errors
     /// Any [`StoreError`] but a failed migration.
     pub async fn id_token(&self, id: GrantId) -> Result<Option<Secret>, StoreError> {
-        let sealed = on!(self, Access::Read, id_token(id))?;
+        let sealed = self.call(Operation::IdToken, |connection| Box::pin(connection.id_token(id))).await?;
         sealed.map(|sealed| rows::open_text(&self.keys, &place("id_token", id), &sealed)).transpose()
     }
 
@@ -274,7 +221,9 @@ impl Store {
     /// # Errors
     /// Whether it ended is unknown.
     pub async fn end_session(&self, hash: SessionHash) -> Result<Option<Farewell>, StoreError> {
-        let Some(left) = on!(self, Access::Once, end_session(hash))? else { return Ok(None) };
+        let Some(left) = self.call(Operation::EndSession, |connection| Box::pin(connection.end_session(hash))).await? else {
+            return Ok(None);
+        };
         self.announce(Change::Session(hash));
         self.announce(Change::Grant(left.id));
         // One that cannot be read any more keeps nobody from signing out.
@@ -293,7 +242,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
     pub async fn sessions_of(&self, whose: Whose<'_>) -> Result<Vec<SessionHash>, StoreError> {
-        on!(self, Access::Read, sessions_of(whose))
+        self.call(Operation::FindSessions, |connection| Box::pin(connection.sessions_of(whose))).await
     }
 
     /// All sessions with their grants, the last used first.
@@ -301,7 +250,7 @@ impl Store {
     /// # Errors
     /// Any [`StoreError`] but a failed migration.
     pub async fn listed(&self) -> Result<Vec<Listed>, StoreError> {
-        let rows = on!(self, Access::Read, listed())?;
+        let rows = self.call(Operation::ListSessions, |connection| Box::pin(connection.listed())).await?;
         let read = |(session, row): (Session, rows::GrantRow)| {
             // One row that nobody can read must not hide the others.
             let grant = row.open(&self.keys).inspect_err(|error| {
@@ -318,7 +267,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`], [`StoreError::Malformed`].
     pub async fn events(&self, name: &str, grant: Option<GrantId>, most: i64) -> Result<Vec<(Event, String)>, StoreError> {
-        on!(self, Access::Read, events(name, grant, most))
+        self.call(Operation::Events, |connection| Box::pin(connection.events(name, grant, most))).await
     }
 
     /// Up to `most` grants whose refresh token dies soon for want of use, though somebody uses them.
@@ -326,7 +275,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
     pub async fn due_to_keep_alive(&self, now: Timestamp, most: i64) -> Result<Vec<GrantId>, StoreError> {
-        on!(self, Access::Read, due_to_keep_alive(now, most))
+        self.call(Operation::DueBeforeIdleExpiry, |connection| Box::pin(connection.due_to_keep_alive(now, most))).await
     }
 
     /// Writes when sessions were last seen; never backwards.
@@ -334,7 +283,7 @@ impl Store {
     /// # Errors
     /// Some may have been written; writing them again is safe.
     pub async fn touch(&self, seen: &[(SessionHash, Timestamp)]) -> Result<(), StoreError> {
-        on!(self, Access::Repeatable, touch(seen))
+        self.call(Operation::TouchSessions, |connection| Box::pin(connection.touch(seen))).await
     }
 
     /// Records that the login attempt, or the logout token, with this hash has returned. `false`: it had before.
@@ -342,7 +291,7 @@ impl Store {
     /// # Errors
     /// It may have been recorded.
     pub async fn returned(&self, hash: [u8; 32], expires_at: Timestamp) -> Result<bool, StoreError> {
-        on!(self, Access::Once, returned(hash, expires_at))
+        self.call(Operation::ConsumeOnce, |connection| Box::pin(connection.returned(hash, expires_at))).await
     }
 
     /// Keeps a sealed address for a login attempt, unless `most` are kept already: `false`.
@@ -350,7 +299,7 @@ impl Store {
     /// # Errors
     /// It may have been kept, which does no harm.
     pub async fn park(&self, name: [u8; 32], sealed: &[u8], expires_at: Timestamp, most: i64) -> Result<bool, StoreError> {
-        on!(self, Access::Repeatable, park(name, sealed, expires_at, most))
+        self.call(Operation::SaveReturnTo, |connection| Box::pin(connection.park(name, sealed, expires_at, most))).await
     }
 
     /// The address that [`Store::park`] was given under this name.
@@ -358,7 +307,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
     pub async fn parked(&self, name: [u8; 32]) -> Result<Option<Vec<u8>>, StoreError> {
-        on!(self, Access::Read, parked(name))
+        self.call(Operation::ReturnTo, |connection| Box::pin(connection.parked(name))).await
     }
 
     /// Whether [`Store::returned`] was told of this hash.
@@ -366,7 +315,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
     pub async fn has_returned(&self, hash: [u8; 32]) -> Result<bool, StoreError> {
-        on!(self, Access::Read, has_returned(hash))
+        self.call(Operation::IsConsumed, |connection| Box::pin(connection.has_returned(hash))).await
     }
 
     /// Removes up to `batch` each of sessions, login attempts and events that are too old, and of grants that no session
@@ -375,7 +324,7 @@ impl Store {
     /// # Errors
     /// Some may have been removed.
     pub async fn sweep(&self, expired: &Expired, batch: i64) -> Result<u64, StoreError> {
-        on!(self, Access::Once, sweep(expired, batch, self.replica()))
+        self.call(Operation::Sweep, |connection| Box::pin(connection.sweep(expired, batch, self.replica()))).await
     }
 
     /// Figures for the metrics.
@@ -383,7 +332,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
     pub async fn counts(&self) -> Result<Counts, StoreError> {
-        on!(self, Access::Read, counts())
+        self.call(Operation::Counts, |connection| Box::pin(connection.counts())).await
     }
 
     fn seal(&self, id: GrantId, tokens: &Tokens) -> Result<rows::SealedTokens, StoreError> {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Access, Store, StoreError, Whose, on};
+use super::{Store, StoreError, Whose, operation::Operation};
 use crate::{
     clock::Timestamp,
     secret::sha256,
@@ -19,7 +19,7 @@ impl Store {
     /// # Errors
     /// It may have been remembered; remembering it again does no harm.
     pub async fn remember_logout(&self, whose: Whose<'_>, at: Timestamp) -> Result<(), StoreError> {
-        on!(self, Access::Repeatable, remember(name(whose), at.plus(REMEMBERED)))
+        self.call(Operation::RememberLogout, |connection| Box::pin(connection.remember(name(whose), at.plus(REMEMBERED)))).await
     }
 
     /// Whether the provider has logged somebody out since `then`, by their session there or altogether.
@@ -30,7 +30,7 @@ impl Store {
         let person = Whose { provider_session: None, ..whose };
         let session = Whose { subject: None, ..whose };
         let names = [name(whose), name(person), name(if whose.provider_session.is_some() { session } else { person })];
-        let until = on!(self, Access::Read, remembered_until(names))?;
+        let until = self.call(Operation::WasLoggedOut, |connection| Box::pin(connection.remembered_until(names))).await?;
         Ok(until.is_some_and(|until| until > then.plus(REMEMBERED)))
     }
 
@@ -39,7 +39,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
     pub async fn successor(&self, hash: SessionHash) -> Result<Option<Session>, StoreError> {
-        on!(self, Access::Read, successor(hash))
+        self.call(Operation::Successor, |connection| Box::pin(connection.successor(hash))).await
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Access, Backend, Condition, Store, StoreError, on};
+use super::{Condition, Store, StoreError, operation::Operation};
 use crate::backoff::back_off;
 
 /// How often it beats.
@@ -39,7 +39,9 @@ impl Store {
 
     /// Says that this replica is gone, so that nobody waits for it.
     pub async fn stop_heartbeat(&self) {
-        if let Err(error) = on!(self, Access::Repeatable, forget_replica(self.replica())) {
+        if let Err(error) =
+            self.call(Operation::ForgetReplica, |connection| Box::pin(connection.forget_replica(self.replica()))).await
+        {
             tracing::debug!(%error, "the store could not be told that this replica is gone; others find out by themselves");
         }
     }
@@ -47,30 +49,16 @@ impl Store {
     /// Beats once. Where that fails, the store may still be read.
     async fn beat(&self) -> Result<(), (Condition, StoreError)> {
         let (replica, keys) = (self.replica(), self.key_names());
-        let beat = async {
-            match &self.backend {
-                Backend::Postgres(postgres) => postgres.beat(replica, &keys).await,
-                Backend::Sqlite(sqlite) => sqlite.beat(replica, &keys).await,
-            }
-        };
-        let error = match tokio::time::timeout(DEADLINE, beat).await {
+        let error = match tokio::time::timeout(DEADLINE, self.backend.beat(replica, &keys)).await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => error,
             Err(_) => {
                 // Whatever its connection hangs on, the pool's may hang on as well.
-                if let Backend::Postgres(postgres) = &self.backend {
-                    postgres.condemn();
-                }
+                self.backend.discard_open_connections();
                 StoreError::TimedOut(DEADLINE)
             }
         };
-        let read = async {
-            match &self.backend {
-                Backend::Postgres(postgres) => postgres.can_be_read().await,
-                Backend::Sqlite(sqlite) => sqlite.can_be_read().await,
-            }
-        };
-        let is_read = tokio::time::timeout(DEADLINE, read).await.unwrap_or(false);
+        let is_read = tokio::time::timeout(DEADLINE, self.backend.can_be_read()).await.unwrap_or(false);
         Err((if is_read { Condition::ReadOnly } else { Condition::Away }, error))
     }
 

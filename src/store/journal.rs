@@ -9,7 +9,7 @@ use std::{
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{Access, Store, StoreError, on};
+use super::{Store, StoreError, operation::Operation};
 use crate::{backoff::back_off, history::Event, secret::random_text};
 
 /// Events that wait to be written, and the name of the replica that they happened on.
@@ -83,12 +83,15 @@ impl Store {
     /// Writes a batch; should the store refuse it, one by one, and leaves out what it refuses for itself.
     async fn write(&self, batch: &[Event]) -> Result<(), StoreError> {
         let replica = self.journal.replica.as_str();
-        match on!(self, Access::Once, record(batch, replica)) {
+        match self.call(Operation::RecordEvents, |connection| Box::pin(connection.record(batch, replica))).await {
             Err(error) if error.is_refusal() => {}
             done => return done,
         }
         for event in batch {
-            match on!(self, Access::Once, record(std::slice::from_ref(event), replica)) {
+            match self
+                .call(Operation::RecordEvents, |connection| Box::pin(connection.record(std::slice::from_ref(event), replica)))
+                .await
+            {
                 Err(error) if error.is_refusal() => {
                     tracing::warn!(%error, kind = event.kind.as_str(), grant.id = %event.grant, "the store refuses an event; it is left out");
                 }

@@ -5,7 +5,7 @@ use std::{
     sync::PoisonError,
 };
 
-use super::{Access, Store, StoreError, heartbeat::DEAD_AFTER, on, place};
+use super::{Store, StoreError, heartbeat::DEAD_AFTER, operation::Operation, place};
 use crate::{
     grant::GrantId,
     seal::{KeyId, KeyRing, SealError},
@@ -76,7 +76,7 @@ impl Store {
         after: Option<GrantId>,
         most: i64,
     ) -> Result<(Vec<SealedUnder>, Option<GrantId>), StoreError> {
-        let found = on!(self, Access::Read, sealed_tokens(after, most))?;
+        let found = self.call(Operation::SealedTokens, |connection| Box::pin(connection.sealed_tokens(after, most))).await?;
         let mut counts = BTreeMap::new();
         for key in found.iter().flat_map(Sealed::keys) {
             *counts.entry(key).or_insert(0) += 1;
@@ -114,7 +114,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
     pub async fn others_may_have(&self, key: KeyId) -> Result<bool, StoreError> {
-        let others = on!(self, Access::Read, keys_of_others(self.replica(), DEAD_AFTER))?;
+        let others = self
+            .call(Operation::KeysOfOthers, |connection| Box::pin(connection.keys_of_others(self.replica(), DEAD_AFTER)))
+            .await?;
         let name = key.to_string();
         Ok(others.iter().any(|keys| keys.as_deref().is_none_or(|keys| keys.split(',').any(|known| known == name))))
     }
@@ -126,14 +128,15 @@ impl Store {
     /// Some may have been sealed anew; it is safe to begin again anywhere.
     pub async fn reseal(&self, after: Option<GrantId>, most: i64) -> Result<Resealed, StoreError> {
         let sealing = self.keys.sealing();
-        let found = on!(self, Access::Read, sealed_tokens(after, most))?;
+        let found = self.call(Operation::SealedTokens, |connection| Box::pin(connection.sealed_tokens(after, most))).await?;
         let mut resealed = Resealed { last: found.last().map(|sealed| sealed.id), ..Resealed::default() };
         for sealed in found.into_iter().filter(|sealed| sealed.keys().any(|key| key != sealing)) {
             let Ok(anew) = self.sealed_anew(&sealed) else {
                 resealed.unreadable += 1;
                 continue;
             };
-            let kept = on!(self, Access::Repeatable, keep_resealed(&sealed, &anew))?;
+            let kept =
+                self.call(Operation::SaveResealed, |connection| Box::pin(connection.keep_resealed(&sealed, &anew))).await?;
             *if kept { &mut resealed.done } else { &mut resealed.changed } += 1;
         }
         Ok(resealed)
@@ -156,6 +159,6 @@ impl Store {
     /// # Errors
     /// Some may have been marked; marking them again does no harm.
     pub async fn mark_restored(&self) -> Result<u64, StoreError> {
-        on!(self, Access::Repeatable, mark_restored())
+        self.call(Operation::MarkRestored, |connection| Box::pin(connection.mark_restored())).await
     }
 }

@@ -9,30 +9,15 @@ use std::{
 };
 
 use sqlx::{
-    ConnectOptions, Connection, PgConnection, Row,
+    ConnectOptions, Connection as _, PgConnection, Row,
     migrate::{Migration, MigrationType, Migrator},
-    postgres::{PgConnectOptions, PgListener, PgRow},
+    postgres::{PgConnectOptions, PgListener},
 };
 
-use self::pool::{Held, Pool};
-use super::{
-    Change, Counts, Expired, Fence, Followed, Knowledge, NewGrant, Renewed, Seat, Seated, Sharing, StoreError, Whose,
-    keys::Sealed,
-    revocations::{DueRevocation, LEFT_FOR, NewRevocation},
-    rows::{self, GrantRow, LeftGrant, SealedTokens, owned},
-    statements::{
-        grant_columns, implement_grants, implement_history, implement_keys, implement_revocations, implement_sessions,
-        implement_statements,
-    },
-};
-use crate::{
-    backoff::back_off,
-    clock::{Timestamp, millis},
-    grant::{AttemptId, EndReason, GrantId},
-    history::{Event, Kind},
-    secret::Secret,
-    session::{Session, SessionHash},
-};
+use self::pool::Pool;
+pub(super) use self::pool::PooledPostgres;
+use super::{Change, StoreError, connection::Connection};
+use crate::{backoff::back_off, grant::GrantId, secret::Secret, session::SessionHash};
 
 /// How to reach Postgres.
 #[derive(Clone, Debug)]
@@ -51,11 +36,6 @@ pub(super) struct Postgres {
     heart: tokio::sync::Mutex<Option<PgConnection>>,
 }
 
-implement_statements!(
-    Postgres, row: PgRow, connection: PgConnection, now: "(EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT", lock: " FOR UPDATE",
-    exclude: "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
-);
-
 const CHANNEL: &str = "evergate_changes";
 /// How often an idle listening connection is asked whether it is alive, and how long it may take to say so.
 /// Together they stay under the second within which a revoked session is refused everywhere.
@@ -72,13 +52,13 @@ impl Postgres {
     }
 
     /// One of the pool's connections.
-    pub(super) async fn connection(&self) -> Result<Held<'_>, StoreError> {
+    pub(super) async fn connection(&self) -> Result<PooledPostgres<'_>, StoreError> {
         self.pool.connection().await.map_err(StoreError::Unconnected)
     }
 
     /// Closes, when they are next looked at, all connections that are open now.
-    pub(super) fn condemn(&self) {
-        self.pool.condemn();
+    pub(super) fn discard_open_connections(&self) {
+        self.pool.discard_open_connections();
     }
 
     /// Writes the heartbeat, over a new connection if the one that it has is of no use: there may be another primary by now. Where
@@ -87,21 +67,21 @@ impl Postgres {
         // Taken, so that one on which a beat hangs is not used again.
         let mut heart = self.heart.lock().await;
         if let Some(mut connection) = heart.take() {
-            if Self::write_heartbeat(&mut connection, replica, keys).await.is_ok() {
+            if Connection::Postgres(&mut connection).write_heartbeat(replica, keys).await.is_ok() {
                 *heart = Some(connection);
                 return Ok(());
             }
-            self.condemn();
+            self.discard_open_connections();
         }
         match PgConnection::connect_with(&self.options).await {
             Ok(mut connection) => {
-                Self::write_heartbeat(&mut connection, replica, keys).await?;
+                Connection::Postgres(&mut connection).write_heartbeat(replica, keys).await?;
                 *heart = Some(connection);
                 Ok(())
             }
             Err(error) => {
                 let mut pooled = self.pool.connections().acquire().await.map_err(|_| StoreError::Unconnected(error))?;
-                Ok(Self::write_heartbeat(&mut pooled, replica, keys).await?)
+                Ok(Connection::Postgres(&mut pooled).write_heartbeat(replica, keys).await?)
             }
         }
     }
@@ -148,17 +128,17 @@ impl Postgres {
         Ok(())
     }
 
-    pub(super) async fn watch(&self, announce: impl Fn(Change), heard: impl Fn(bool)) {
+    pub(super) async fn listen(&self, announce: impl Fn(Change), connected: impl Fn(bool)) {
         let failures = AtomicU32::new(0);
         loop {
-            let told = |hears: bool| {
+            let notify = |hears: bool| {
                 if hears {
                     failures.store(0, Ordering::Relaxed);
                 }
-                heard(hears);
+                connected(hears);
             };
-            let error = self.listen(&announce, &told).await.err();
-            heard(false);
+            let error = self.listen_once(&announce, &notify).await.err();
+            connected(false);
             tracing::debug!(error = error.as_ref().map(tracing::field::display), "lost the connection that hears of changes");
             let failed = failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
             tokio::time::sleep(back_off(failed, RECONNECT.0, RECONNECT.1)).await;
@@ -166,12 +146,12 @@ impl Postgres {
     }
 
     /// Hears changes until the connection is lost.
-    async fn listen(&self, announce: &impl Fn(Change), heard: &impl Fn(bool)) -> Result<(), sqlx::Error> {
+    async fn listen_once(&self, announce: &impl Fn(Change), connected: &impl Fn(bool)) -> Result<(), sqlx::Error> {
         let mut listener = PgListener::connect_with(self.pool.connections()).await?;
         listener.eager_reconnect(false);
         listener.listen(CHANNEL).await?;
-        // What happened while we were deaf is unknown, so `heard` drops everything that was cached.
-        heard(true);
+        // What happened while we were deaf is unknown, so `connected` drops everything that was cached.
+        connected(true);
         loop {
             match tokio::time::timeout(HEARTBEAT, listener.try_recv()).await {
                 Ok(Ok(Some(notification))) => announce(parse(notification.payload())),

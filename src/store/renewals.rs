@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Access, Change, Fence, Followed, Knowledge, Renewed, Store, StoreError, heartbeat::DEAD_AFTER, on, place, rows};
+use super::{
+    Change, Fence, Followed, Knowledge, Renewed, Store, StoreError, heartbeat::DEAD_AFTER, operation::Operation, place, rows,
+};
 use crate::{
     clock::Timestamp,
     grant::{AttemptId, EndReason, GrantId},
@@ -28,7 +30,11 @@ impl Store {
         lease: Duration,
         takes_over: Option<Followed>,
     ) -> Result<Option<Secret>, StoreError> {
-        let sealed = on!(self, Access::Repeatable, begin_renewal(id, attempt, self.replica(), generation, lease, takes_over))?;
+        let sealed = self
+            .call(Operation::BeginRenewal, |connection| {
+                Box::pin(connection.begin_renewal(id, attempt, self.replica(), generation, lease, takes_over))
+            })
+            .await?;
         sealed.map(|sealed| rows::open_text(&self.keys, &place("refresh_token", id), &sealed)).transpose()
     }
 
@@ -45,7 +51,11 @@ impl Store {
         renewed: &Renewed,
     ) -> Result<bool, StoreError> {
         let sealed = self.seal(id, &renewed.tokens)?;
-        let saved = on!(self, Access::Repeatable, save_renewal(id, attempt, generation, renewed, &sealed))?;
+        let saved = self
+            .call(Operation::SaveRenewal, |connection| {
+                Box::pin(connection.save_renewal(id, attempt, generation, renewed, &sealed))
+            })
+            .await?;
         self.announce(Change::Grant(id));
         Ok(saved)
     }
@@ -62,7 +72,8 @@ impl Store {
         retry_at: Option<Timestamp>,
         refused: Option<&str>,
     ) -> Result<(), StoreError> {
-        on!(self, Access::Repeatable, release_renewal(id, attempt, retry_at, refused))?;
+        self.call(Operation::ReleaseIntent, |connection| Box::pin(connection.release_renewal(id, attempt, retry_at, refused)))
+            .await?;
         self.announce(Change::Grant(id));
         Ok(())
     }
@@ -72,7 +83,7 @@ impl Store {
     /// # Errors
     /// It lapses by itself then.
     pub async fn lapse_renewal(&self, id: GrantId, attempt: AttemptId, retry_at: Option<Timestamp>) -> Result<(), StoreError> {
-        on!(self, Access::Repeatable, lapse_renewal(id, attempt, retry_at))?;
+        self.call(Operation::ExpireLease, |connection| Box::pin(connection.lapse_renewal(id, attempt, retry_at))).await?;
         self.announce(Change::Grant(id));
         Ok(())
     }
@@ -83,7 +94,7 @@ impl Store {
     /// # Errors
     /// Whether it ended is unknown.
     pub async fn give_up_renewal(&self, id: GrantId, attempt: AttemptId) -> Result<bool, StoreError> {
-        let ended = on!(self, Access::Repeatable, give_up_renewal(id, attempt))?;
+        let ended = self.call(Operation::AbandonAttempt, |connection| Box::pin(connection.give_up_renewal(id, attempt))).await?;
         self.announce(Change::Grant(id));
         Ok(ended)
     }
@@ -93,7 +104,7 @@ impl Store {
     /// # Errors
     /// Whether it ended is unknown.
     pub async fn end_grant(&self, id: GrantId, fence: Fence, reason: EndReason, code: Option<&str>) -> Result<bool, StoreError> {
-        let ended = on!(self, Access::Once, end_grant(id, fence, reason, code))?;
+        let ended = self.call(Operation::EndGrant, |connection| Box::pin(connection.end_grant(id, fence, reason, code))).await?;
         self.announce(Change::Grant(id));
         Ok(ended)
     }
@@ -104,7 +115,7 @@ impl Store {
     /// The old identity may have stayed.
     pub async fn save_identity(&self, id: GrantId, generation: i64, identity: &Identity) -> Result<(), StoreError> {
         let text = rows::identity_to_text(identity)?;
-        on!(self, Access::Repeatable, save_identity(id, generation, &text))?;
+        self.call(Operation::SaveIdentity, |connection| Box::pin(connection.save_identity(id, generation, &text))).await?;
         self.announce(Change::Grant(id));
         Ok(())
     }
@@ -114,7 +125,7 @@ impl Store {
     /// # Errors
     /// It may not have been noted.
     pub async fn mark_unverified(&self, id: GrantId, generation: i64, at: Timestamp) -> Result<(), StoreError> {
-        on!(self, Access::Repeatable, mark_unverified(id, generation, at))?;
+        self.call(Operation::MarkUnverified, |connection| Box::pin(connection.mark_unverified(id, generation, at))).await?;
         self.announce(Change::Grant(id));
         Ok(())
     }
@@ -125,7 +136,11 @@ impl Store {
     /// # Errors
     /// It lapses by itself then.
     pub async fn expire_dead_owners_lease(&self, id: GrantId, attempt: AttemptId) -> Result<bool, StoreError> {
-        let expired = on!(self, Access::Repeatable, expire_dead_owners_lease(id, attempt, DEAD_AFTER))?;
+        let expired = self
+            .call(Operation::ExpireDeadOwnersLease, |connection| {
+                Box::pin(connection.expire_dead_owners_lease(id, attempt, DEAD_AFTER))
+            })
+            .await?;
         if expired {
             self.announce(Change::Grant(id));
         }
@@ -137,7 +152,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
     pub async fn knowledge(&self, issuer: &str, client_id: &str) -> Result<Knowledge, StoreError> {
-        on!(self, Access::Read, knowledge(issuer, client_id))
+        self.call(Operation::ProviderKnowledge, |connection| Box::pin(connection.knowledge(issuer, client_id))).await
     }
 
     /// Keeps what was learnt of a provider. That it rotates is never forgotten.
@@ -145,6 +160,6 @@ impl Store {
     /// # Errors
     /// It may have been kept; asking again does no harm.
     pub async fn learn(&self, issuer: &str, client_id: &str, learnt: Knowledge) -> Result<(), StoreError> {
-        on!(self, Access::Repeatable, learn(issuer, client_id, learnt))
+        self.call(Operation::SaveProviderKnowledge, |connection| Box::pin(connection.learn(issuer, client_id, learnt))).await
     }
 }

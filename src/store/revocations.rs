@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Access, Store, StoreError, Whose, on, place, rows};
+use super::{Store, StoreError, Whose, operation::Operation, place, rows};
 use crate::{
     grant::GrantId,
     history::{Event, Kind},
@@ -124,7 +124,7 @@ impl Store {
             sparing: true,
             after: Duration::ZERO,
         };
-        on!(self, Access::Repeatable, revoke_later(&revocation, &sealed, None))
+        self.call(Operation::EnqueueRevocation, |connection| Box::pin(connection.revoke_later(&revocation, &sealed, None))).await
     }
 
     /// Takes one that is due at this provider. Whoever takes it has `lease` to say what came of it.
@@ -132,7 +132,9 @@ impl Store {
     /// # Errors
     /// One may have been taken, and is due again after `lease`.
     pub async fn due_revocation(&self, issuer: &str, client_id: &str, lease: Duration) -> Result<Option<Revocation>, StoreError> {
-        let due = on!(self, Access::Once, due_revocation(issuer, client_id, lease))?;
+        let due = self
+            .call(Operation::ClaimRevocation, |connection| Box::pin(connection.due_revocation(issuer, client_id, lease)))
+            .await?;
         let read = |due: DueRevocation| {
             let token = match rows::open_text(&self.keys, &place("refresh_token", due.grant), &due.sealed) {
                 Ok(token) if !due.expired => Token::Known(token),
@@ -175,7 +177,7 @@ impl Store {
             subject: Some(&revocation.subject),
             provider_session: revocation.provider_session.as_deref(),
         };
-        on!(self, Access::Read, is_in_use(whose, shared))
+        self.call(Operation::WouldEndOthers, |connection| Box::pin(connection.is_in_use(whose, shared))).await
     }
 
     /// It is over with this one.
@@ -183,7 +185,7 @@ impl Store {
     /// # Errors
     /// It may come again.
     pub async fn forget_revocation(&self, revocation: &Revocation) -> Result<(), StoreError> {
-        on!(self, Access::Repeatable, forget_revocation(&revocation.id))
+        self.call(Operation::DeleteRevocation, |connection| Box::pin(connection.forget_revocation(&revocation.id))).await
     }
 
     /// It is due again after `pause`.
@@ -191,6 +193,7 @@ impl Store {
     /// # Errors
     /// It is due when its lease is over.
     pub async fn put_revocation_off(&self, revocation: &Revocation, pause: Duration) -> Result<(), StoreError> {
-        on!(self, Access::Repeatable, put_revocation_off(&revocation.id, pause))
+        self.call(Operation::PostponeRevocation, |connection| Box::pin(connection.put_revocation_off(&revocation.id, pause)))
+            .await
     }
 }

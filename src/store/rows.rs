@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::{StoreError, place};
+use super::{StoreError, connection::Row, place};
 use crate::{
     clock::Timestamp,
     grant::{AttemptId, EndReason, Ended, Fingerprint, Grant, GrantId, Intent, Rotation},
     identity::{Identity, IdentityHeaders},
     seal::{KeyRing, SealError},
     secret::{Secret, hex},
-    session::SessionHash,
+    session::{Session, SessionHash},
 };
 
 /// A grant's tokens as they are stored.
@@ -61,6 +61,36 @@ pub(super) struct GrantRow {
 }
 
 impl GrantRow {
+    /// Reads `GRANT_COLUMNS` of a row.
+    pub(super) fn read(id: GrantId, row: &Row) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id,
+            issuer: row.get("issuer")?,
+            client_id: row.get("client_id")?,
+            identity: row.get("identity")?,
+            scopes: row.get("scopes")?,
+            fingerprint: row.get("fingerprint")?,
+            access_token: row.get("access_token")?,
+            refresh_token_head: row.get("refresh_token_head")?,
+            expires_at: row.get("expires_at")?,
+            lifetime: row.get("lifetime")?,
+            created_at: row.get("granted_at")?,
+            renewed_at: row.get("renewed_at")?,
+            generation: row.get("generation")?,
+            rotation: row.get("rotation")?,
+            presented: row.get("presented")?,
+            presented_ago: row.get("presented_ago")?,
+            refresh_until: row.get("refresh_until")?,
+            attempt: row.get("attempt")?,
+            lapsed: row.get("lapsed")?,
+            retry_at: row.get("retry_at")?,
+            refused_code: row.get("refused_code")?,
+            unverified_since: row.get("unverified_since")?,
+            ended_reason: row.get("ended_reason")?,
+            ended_code: row.get("ended_code")?,
+        })
+    }
+
     pub(super) fn open(self, keys: &KeyRing) -> Result<Grant, StoreError> {
         let identity = identity_from(&self.identity)?;
         let lapsed = self.lapsed;
@@ -106,6 +136,16 @@ impl GrantRow {
             ended,
         })
     }
+}
+
+/// Reads a row of `sessions`.
+pub(super) fn session_from(row: &Row) -> Result<Session, StoreError> {
+    Ok(Session {
+        hash: session_hash_from(row.get("hash")?)?,
+        grant: grant_from(row.get("grant_id")?)?,
+        created_at: Timestamp(row.get("created_at")?),
+        last_seen: Timestamp(row.get("last_seen")?),
+    })
 }
 
 /// A stored length of time; one that a clock made negative is none.

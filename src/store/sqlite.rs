@@ -1,6 +1,6 @@
 //! The embedded store: one file, one gateway, no database to run.
 
-mod held;
+mod pooled;
 
 use std::{
     fs,
@@ -10,40 +10,19 @@ use std::{
 };
 
 use sqlx::{
-    ConnectOptions, Connection, Row, SqliteConnection, SqlitePool,
+    ConnectOptions, SqlitePool,
     migrate::{Migration, MigrationType, Migrator},
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use held::Held;
+pub(super) use pooled::PooledSqlite;
 
-use super::{
-    Change, Counts, Expired, Fence, Followed, Knowledge, NewGrant, Renewed, Seat, Seated, Sharing, StoreError, Whose,
-    keys::Sealed,
-    revocations::{DueRevocation, LEFT_FOR, NewRevocation},
-    rows::{self, GrantRow, LeftGrant, SealedTokens, owned},
-    statements::{
-        grant_columns, implement_grants, implement_history, implement_keys, implement_revocations, implement_sessions,
-        implement_statements,
-    },
-};
-use crate::{
-    clock::{Timestamp, millis},
-    grant::{AttemptId, EndReason, GrantId},
-    history::{Event, Kind},
-    session::{Session, SessionHash},
-};
+use super::{Change, StoreError, connection::Connection};
 
 #[derive(Debug)]
 pub(super) struct Sqlite {
     pool: SqlitePool,
 }
-
-// SQLite locks the whole file when a transaction first writes, which each of ours does before it reads.
-implement_statements!(
-    Sqlite, row: SqliteRow, connection: SqliteConnection, now: "CAST(unixepoch('subsec') * 1000 AS INTEGER)", lock: "",
-    exclude: "SELECT $1"
-);
 
 /// How often the file is asked whether another process wrote to it.
 const POLL: Duration = Duration::from_millis(400);
@@ -69,27 +48,23 @@ impl Sqlite {
     }
 
     /// One of the pool's connections.
-    pub(super) async fn connection(&self) -> Result<Held, StoreError> {
-        self.pool.acquire().await.map(Held::new).map_err(StoreError::Unconnected)
+    pub(super) async fn connection(&self) -> Result<PooledSqlite, StoreError> {
+        self.pool.acquire().await.map(PooledSqlite::new).map_err(StoreError::Unconnected)
     }
 
     /// Whether the file can be read.
     pub(super) async fn can_be_read(&self) -> bool {
         let Ok(mut connection) = self.connection().await else { return false };
         let done = sqlx::query("SELECT COUNT(*) FROM replicas").execute(&mut *connection).await.map_err(StoreError::from);
-        connection.settle(&done);
+        connection.finish(&done);
         done.is_ok()
     }
-
-    /// All connections lead to the same file.
-    #[expect(clippy::unused_self, reason = "the contract's, which Postgres needs")]
-    pub(super) fn condemn(&self) {}
 
     /// Writes the heartbeat.
     pub(super) async fn beat(&self, replica: &str, keys: &str) -> Result<(), StoreError> {
         let mut connection = self.connection().await?;
-        let done = Self::write_heartbeat(&mut connection, replica, keys).await.map_err(StoreError::from);
-        connection.settle(&done);
+        let done = Connection::Sqlite(&mut connection).write_heartbeat(replica, keys).await.map_err(StoreError::from);
+        connection.finish(&done);
         done
     }
 
@@ -113,18 +88,18 @@ impl Sqlite {
 
     /// Another process (the command line) may change the file, and `data_version` tells. It also counts our
     /// own pool's writes, which are announced more exactly, so an entry is at worst read once more.
-    pub(super) async fn watch(&self, announce: impl Fn(Change), heard: impl Fn(bool)) {
+    pub(super) async fn listen(&self, announce: impl Fn(Change), connected: impl Fn(bool)) {
         let mut last = None;
         loop {
             match self.version(&mut last).await {
                 Ok(changed) => {
-                    heard(true);
+                    connected(true);
                     if changed {
                         announce(Change::Everything);
                     }
                 }
                 Err(error) => {
-                    heard(false);
+                    connected(false);
                     tracing::debug!(%error, "cannot ask the database file for changes");
                 }
             }
@@ -133,7 +108,7 @@ impl Sqlite {
     }
 
     /// Whether the file was written to since the last call.
-    async fn version(&self, last: &mut Option<(Held, i64)>) -> Result<bool, StoreError> {
+    async fn version(&self, last: &mut Option<(PooledSqlite, i64)>) -> Result<bool, StoreError> {
         // The figure is comparable only on one connection, which is therefore kept.
         let (mut connection, before) = match last.take() {
             Some((connection, version)) => (connection, Some(version)),

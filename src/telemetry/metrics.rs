@@ -24,8 +24,9 @@ struct Inner {
     logouts: Counter,
     renewals: Family<Renewal, Counter>,
     provider_seconds: Family<Call, Histogram, fn() -> Histogram>,
-    store_seconds: Histogram,
-    store_failures: Counter,
+    store_seconds: Family<Operation, Histogram, fn() -> Histogram>,
+    store_failures: Family<Operation, Counter>,
+    store_listener_connected: Gauge,
     sessions: Gauge,
     sessions_with_refresh_token: Gauge,
     provider_ready: Gauge,
@@ -54,6 +55,11 @@ struct Call {
     call: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Operation {
+    operation: &'static str,
+}
+
 const SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
 fn seconds() -> Histogram {
@@ -72,8 +78,9 @@ impl Default for Metrics {
             logouts: Counter::default(),
             renewals: Family::default(),
             provider_seconds: Family::new_with_constructor(seconds as fn() -> Histogram),
-            store_seconds: seconds(),
-            store_failures: Counter::default(),
+            store_seconds: Family::new_with_constructor(seconds as fn() -> Histogram),
+            store_failures: Family::default(),
+            store_listener_connected: Gauge::default(),
             sessions: Gauge::default(),
             sessions_with_refresh_token: Gauge::default(),
             provider_ready: Gauge::default(),
@@ -87,8 +94,13 @@ impl Default for Metrics {
         registry.register("logouts", "Sessions that their users ended", inner.logouts.clone());
         registry.register("renewals", "Renewals by outcome class and reason", inner.renewals.clone());
         registry.register_with_unit("provider", "Calls to the provider", Unit::Seconds, inner.provider_seconds.clone());
-        registry.register_with_unit("store", "Calls to the store", Unit::Seconds, inner.store_seconds.clone());
-        registry.register("store_failures", "Calls to the store that failed", inner.store_failures.clone());
+        registry.register_with_unit("store", "Calls to the store, by operation", Unit::Seconds, inner.store_seconds.clone());
+        registry.register("store_failures", "Calls to the store that failed, by operation", inner.store_failures.clone());
+        registry.register(
+            "store_listener_connected",
+            "Whether this replica hears of the changes that others make in the store",
+            inner.store_listener_connected.clone(),
+        );
         registry.register("sessions", "Sessions in the store", inner.sessions.clone());
         registry.register(
             "sessions_with_refresh_token",
@@ -114,15 +126,17 @@ impl Default for Metrics {
 #[derive(Debug)]
 pub struct StoreTimer<'a> {
     metrics: &'a Inner,
+    operation: &'static str,
     started: Instant,
 }
 
 impl StoreTimer<'_> {
     /// Counts the call.
     pub fn finish(self, succeeded: bool) {
-        self.metrics.store_seconds.observe(self.started.elapsed().as_secs_f64());
+        let operation = Operation { operation: self.operation };
+        self.metrics.store_seconds.get_or_create(&operation).observe(self.started.elapsed().as_secs_f64());
         if !succeeded {
-            self.metrics.store_failures.inc();
+            self.metrics.store_failures.get_or_create(&operation).inc();
         }
     }
 }
@@ -185,10 +199,23 @@ impl Metrics {
         ProviderTimer { metrics: &self.0, call, started: Instant::now() }
     }
 
-    /// Begins to time a call to the store.
+    /// Begins to time a call to the store. `operation` is one of a fixed list.
     #[expect(clippy::disallowed_methods, reason = "how long a call took is measured, not decided by")]
-    pub fn store_call(&self) -> StoreTimer<'_> {
-        StoreTimer { metrics: &self.0, started: Instant::now() }
+    pub fn store_call(&self, operation: &'static str) -> StoreTimer<'_> {
+        StoreTimer { metrics: &self.0, operation, started: Instant::now() }
+    }
+
+    /// Registers the store's operations, so that each is exported at zero before it is first called.
+    pub fn store_operations(&self, operations: impl Iterator<Item = &'static str>) {
+        for operation in operations.map(|operation| Operation { operation }) {
+            drop(self.0.store_seconds.get_or_create(&operation));
+            drop(self.0.store_failures.get_or_create(&operation));
+        }
+    }
+
+    /// Says whether the connection that hears of changes in the store is up.
+    pub fn store_listener_connected(&self, is_connected: bool) {
+        self.0.store_listener_connected.set(i64::from(is_connected));
     }
 
     /// Sets the figures that the store was asked for.

@@ -184,8 +184,12 @@ impl World {
     /// A figure of a gateway's metrics.
     pub fn metric(&self, replica: usize, name: &str) -> f64 {
         let text = self.replicas[replica].metrics.render().unwrap();
-        let line = text.lines().find(|line| line.split(' ').next() == Some(name));
-        line.and_then(|line| line.split(' ').next_back()).map_or(0.0, |figure| figure.parse().unwrap())
+        let series = |line: &&str| line.split(' ').next() == Some(name) || line.split('{').next() == Some(name);
+        text.lines()
+            .filter(series)
+            .filter_map(|line| line.split(' ').next_back())
+            .map(|figure| figure.parse::<f64>().unwrap())
+            .sum()
     }
 
     /// Runs a statement on the world's database.

@@ -20,12 +20,15 @@ async fn metrics_tell_of_requests_logins_renewals_and_sessions_on_a_listener_of_
         "evergate_logins_total{outcome=\"ok\"} 1",
         "evergate_renewals_total{outcome=\"ok\",reason=\"rotated\"} 1",
         "evergate_provider_seconds_count{call=\"refresh\"} 1",
-        "evergate_store_seconds_count",
+        "evergate_store_seconds_count{operation=\"session\"}",
+        "evergate_store_seconds_count{operation=\"mark_restored\"} 0",
+        "evergate_store_failures_total{operation=\"save_login\"} 0",
         "evergate_request_seconds_bucket",
         "evergate_client_config_error 0",
     ] {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }
+    eventually("the store's changes are heard of", async || world.metric(0, "evergate_store_listener_connected") == 1.0).await;
     world.add_replica().await;
     let figures = world.replicas[1].metrics.clone();
     eventually("sessions are counted", async || {

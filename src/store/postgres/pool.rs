@@ -31,13 +31,13 @@ pub(super) struct Pool {
 }
 
 /// A connection, and the place that its holder has.
-pub(in crate::store) struct Held<'a> {
+pub(in crate::store) struct PooledPostgres<'a> {
     // Goes back before the next one's turn comes.
     connection: PoolConnection<Postgres>,
     _place: SemaphorePermit<'a>,
 }
 
-impl Deref for Held<'_> {
+impl Deref for PooledPostgres<'_> {
     type Target = PoolConnection<Postgres>;
 
     fn deref(&self) -> &Self::Target {
@@ -45,15 +45,15 @@ impl Deref for Held<'_> {
     }
 }
 
-impl DerefMut for Held<'_> {
+impl DerefMut for PooledPostgres<'_> {
     fn deref_mut(&mut self) -> &mut Self::Target {
         &mut self.connection
     }
 }
 
-impl Held<'_> {
+impl PooledPostgres<'_> {
     /// What became of the call: whether the connection is of further use.
-    pub(in crate::store) fn settle<T>(&mut self, done: &Result<T, StoreError>) {
+    pub(in crate::store) fn finish<T>(&mut self, done: &Result<T, StoreError>) {
         if done.as_ref().is_err_and(StoreError::spoils_connection) {
             self.connection.close_on_drop();
         }
@@ -78,10 +78,10 @@ impl Pool {
     }
 
     /// A connection for one call, in its turn.
-    pub(super) async fn connection(&self) -> Result<Held<'_>, sqlx::Error> {
+    pub(super) async fn connection(&self) -> Result<PooledPostgres<'_>, sqlx::Error> {
         let turn = tokio::time::timeout(LONGEST_WAIT, self.places.acquire()).await.map_err(|_| sqlx::Error::PoolTimedOut)?;
         let place = turn.map_err(|_| sqlx::Error::PoolClosed)?;
-        Ok(Held { connection: self.connections.acquire().await?, _place: place })
+        Ok(PooledPostgres { connection: self.connections.acquire().await?, _place: place })
     }
 
     /// For whoever needs no turn: migrations, the listener, and a heartbeat that has no room of its own.
@@ -90,7 +90,7 @@ impl Pool {
     }
 
     /// Closes, when they are next looked at, all connections that are open now.
-    pub(super) fn condemn(&self) {
+    pub(super) fn discard_open_connections(&self) {
         self.condemned.all_until_now();
     }
 }

@@ -1,4 +1,4 @@
-//! A connection while a call runs on it, which goes back to the pool only if the call succeeded.
+//! A SQLite connection that goes back to its pool only if the call on it succeeded.
 
 use std::ops::{Deref, DerefMut};
 
@@ -6,27 +6,28 @@ use sqlx::{Sqlite, SqliteConnection, pool::PoolConnection};
 
 use crate::store::StoreError;
 
-/// One of the pool's connections. Closed, unless [`Held::settle`] is told of a success: after a failure, as that of a commit on
-/// a full disk, sqlx and SQLite can be of different minds on whether a transaction is open. What is written on such a connection
-/// is never committed, and it keeps the file's only write lock from all others. To open another costs a millisecond.
+/// A connection of the pool, which is closed unless [`PooledSqlite::finish`] is told of a success.
+///
+/// After a failure, such as a commit on a full disk, sqlx and SQLite can disagree on whether a transaction is open. What is
+/// written on such a connection is never committed, and it holds the file's only write lock. Opening another costs a millisecond.
 #[derive(Debug)]
-pub(in crate::store) struct Held {
+pub(in crate::store) struct PooledSqlite {
     connection: PoolConnection<Sqlite>,
     is_sound: bool,
 }
 
-impl Held {
+impl PooledSqlite {
     pub(super) fn new(connection: PoolConnection<Sqlite>) -> Self {
         Self { connection, is_sound: false }
     }
 
-    /// What became of the call.
-    pub(in crate::store) fn settle<T>(&mut self, done: &Result<T, StoreError>) {
+    /// Says what became of the call.
+    pub(in crate::store) fn finish<T>(&mut self, done: &Result<T, StoreError>) {
         self.is_sound = done.is_ok();
     }
 }
 
-impl Deref for Held {
+impl Deref for PooledSqlite {
     type Target = SqliteConnection;
 
     fn deref(&self) -> &SqliteConnection {
@@ -34,13 +35,13 @@ impl Deref for Held {
     }
 }
 
-impl DerefMut for Held {
+impl DerefMut for PooledSqlite {
     fn deref_mut(&mut self) -> &mut SqliteConnection {
         &mut self.connection
     }
 }
 
-impl Drop for Held {
+impl Drop for PooledSqlite {
     fn drop(&mut self) {
         if !self.is_sound {
             self.connection.close_on_drop();
@@ -72,7 +73,7 @@ mod tests {
             let mut connection = sqlite.connection().await.unwrap();
             sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await.unwrap();
             if let Some(failure) = failure {
-                connection.settle::<()>(&Err(failure));
+                connection.finish::<()>(&Err(failure));
             }
             drop(connection);
             sqlite.beat("one", "").await.unwrap();

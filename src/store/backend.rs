@@ -1,0 +1,113 @@
+//! The database behind the store, and one call to it: within a deadline, and again on another connection where the first one was
+//! at fault.
+
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use tokio::time::{Instant, timeout_at};
+
+use super::{Change, Settings, StoreError, connection::Connection, gate::Access, postgres::Postgres, sqlite::Sqlite};
+
+/// How long one call may take, waiting for a connection included.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// How often a call is repeated on another connection.
+const MAX_REPEATS: u32 = 2;
+
+/// The statements of one call, under way. Boxed, because no generic parameter could say of an `async` closure's future that it
+/// is [`Send`].
+pub(super) type Statements<'c, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'c>>;
+
+#[derive(Clone, Debug)]
+pub(super) enum Backend {
+    Postgres(Arc<Postgres>),
+    Sqlite(Arc<Sqlite>),
+}
+
+impl Backend {
+    /// Opens the database, without connecting to it.
+    pub(super) fn open(settings: &Settings) -> Result<Self, StoreError> {
+        Ok(match settings {
+            Settings::Postgres(settings) => Self::Postgres(Arc::new(Postgres::open(settings)?)),
+            Settings::Sqlite(path) => Self::Sqlite(Arc::new(Sqlite::open(path)?)),
+        })
+    }
+
+    /// Runs `statements` on a pooled connection.
+    pub(super) async fn call<'a, T>(
+        &'a self,
+        access: Access,
+        statements: impl for<'c> Fn(&'c mut Connection<'a>) -> Statements<'c, T>,
+    ) -> Result<T, StoreError> {
+        let (deadline, mut repeats) = (deadline(), 0..MAX_REPEATS);
+        loop {
+            let Ok(connected) = timeout_at(deadline, self.connection()).await else {
+                return Err(StoreError::Unconnected(sqlx::Error::PoolTimedOut));
+            };
+            let mut connection = connected?;
+            // Within the connection's life: one on which a call hangs must not go back to the pool.
+            let result = timeout_at(deadline, statements(&mut connection)).await;
+            let result = result.unwrap_or(Err(StoreError::TimedOut(DEADLINE)));
+            connection.finish(&result);
+            let Err(error) = &result else { return result };
+            if error.condemns_all() {
+                self.discard_open_connections();
+            }
+            let is_late = matches!(error, StoreError::TimedOut(_));
+            if is_late || !access.may_repeat(error.fault()) || repeats.next().is_none() {
+                return result;
+            }
+        }
+    }
+
+    async fn connection(&self) -> Result<Connection<'_>, StoreError> {
+        Ok(match self {
+            Self::Postgres(postgres) => Connection::PooledPostgres(postgres.connection().await?),
+            Self::Sqlite(sqlite) => Connection::PooledSqlite(sqlite.connection().await?),
+        })
+    }
+
+    /// Closes all connections that are open now, where they may lead to a server that is not the primary any more. SQLite's lead
+    /// to one file.
+    pub(super) fn discard_open_connections(&self) {
+        match self {
+            Self::Postgres(postgres) => postgres.discard_open_connections(),
+            Self::Sqlite(_) => {}
+        }
+    }
+
+    pub(super) async fn migrate(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Postgres(postgres) => postgres.migrate().await,
+            Self::Sqlite(sqlite) => sqlite.migrate().await,
+        }
+    }
+
+    /// Announces changes that other processes make, forever. `connected` is told whether they can be heard.
+    pub(super) async fn listen(&self, announce: impl Fn(Change) + Sync, connected: impl Fn(bool) + Sync) {
+        match self {
+            Self::Postgres(postgres) => postgres.listen(announce, connected).await,
+            Self::Sqlite(sqlite) => sqlite.listen(announce, connected).await,
+        }
+    }
+
+    /// Writes this replica's heartbeat.
+    pub(super) async fn beat(&self, replica: &str, keys: &str) -> Result<(), StoreError> {
+        match self {
+            Self::Postgres(postgres) => postgres.beat(replica, keys).await,
+            Self::Sqlite(sqlite) => sqlite.beat(replica, keys).await,
+        }
+    }
+
+    /// Whether the database answers a read.
+    pub(super) async fn can_be_read(&self) -> bool {
+        match self {
+            Self::Postgres(postgres) => postgres.can_be_read().await,
+            Self::Sqlite(sqlite) => sqlite.can_be_read().await,
+        }
+    }
+}
+
+/// When a call that begins now must have ended.
+#[expect(clippy::disallowed_methods, reason = "how long a call may take has nothing to do with tokens' times")]
+fn deadline() -> Instant {
+    Instant::now() + DEADLINE
+}

@@ -1,0 +1,96 @@
+//! Every operation of the store: its name in the metrics, and what it does.
+
+use super::gate::Access;
+
+/// Declares [`Operation`] by one line for each: variant, name, access.
+macro_rules! operations {
+    ($($operation:ident $name:literal $access:ident,)+) => {
+        /// What the store is asked to do in one call.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum Operation {
+            $($operation),+
+        }
+
+        impl Operation {
+            /// All operations.
+            pub(super) const ALL: &[Self] = &[$(Self::$operation),+];
+
+            /// The operation's name in the metrics.
+            pub(super) fn name(self) -> &'static str {
+                match self {
+                    $(Self::$operation => $name),+
+                }
+            }
+
+            /// What the operation does, which decides whether it may be sent and repeated.
+            pub(super) fn access(self) -> Access {
+                match self {
+                    $(Self::$operation => Access::$access),+
+                }
+            }
+        }
+    };
+}
+
+operations! {
+    // Logins and sessions.
+    SaveLogin "save_login" Once,
+    Session "session" Read,
+    Successor "successor" Read,
+    FindSessions "find_sessions" Read,
+    ListSessions "list_sessions" Read,
+    TouchSessions "touch_sessions" Repeatable,
+    EndSession "end_session" Once,
+    // Login attempts and logouts at the provider.
+    ConsumeOnce "consume_once" Once,
+    IsConsumed "is_consumed" Read,
+    SaveReturnTo "save_return_to" Repeatable,
+    ReturnTo "return_to" Read,
+    RememberLogout "remember_logout" Repeatable,
+    WasLoggedOut "was_logged_out" Read,
+    // Grants and their renewal.
+    Grant "grant" Read,
+    IdToken "id_token" Read,
+    BeginRenewal "begin_renewal" Repeatable,
+    SaveRenewal "save_renewal" Repeatable,
+    ReleaseIntent "release_intent" Repeatable,
+    ExpireLease "expire_lease" Repeatable,
+    ExpireDeadOwnersLease "expire_dead_owners_lease" Repeatable,
+    AbandonAttempt "abandon_attempt" Repeatable,
+    EndGrant "end_grant" Once,
+    SaveIdentity "save_identity" Repeatable,
+    MarkUnverified "mark_unverified" Repeatable,
+    DueBeforeIdleExpiry "due_before_idle_expiry" Read,
+    ProviderKnowledge "provider_knowledge" Read,
+    SaveProviderKnowledge "save_provider_knowledge" Repeatable,
+    // Revocations.
+    EnqueueRevocation "enqueue_revocation" Repeatable,
+    ClaimRevocation "claim_revocation" Once,
+    WouldEndOthers "would_end_others" Read,
+    DeleteRevocation "delete_revocation" Repeatable,
+    PostponeRevocation "postpone_revocation" Repeatable,
+    // Encryption keys.
+    SealedTokens "sealed_tokens" Read,
+    SaveResealed "save_resealed" Repeatable,
+    KeysOfOthers "keys_of_others" Read,
+    MarkRestored "mark_restored" Repeatable,
+    // History and upkeep.
+    RecordEvents "record_events" Once,
+    Events "events" Read,
+    Sweep "sweep" Once,
+    Counts "counts" Read,
+    Now "now" Read,
+    ForgetReplica "forget_replica" Repeatable,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_operation_has_a_name_of_its_own() {
+        assert_eq!(Operation::ALL.iter().map(|operation| operation.name()).collect::<BTreeSet<_>>().len(), Operation::ALL.len());
+    }
+}

@@ -1,0 +1,130 @@
+//! The text of statements in the words of both databases.
+
+/// A statement in the words of each database.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sql {
+    pub(super) postgres: &'static str,
+    pub(super) sqlite: &'static str,
+}
+
+/// Text that both databases understand.
+impl From<&'static str> for Sql {
+    fn from(text: &'static str) -> Self {
+        Self { postgres: text, sqlite: text }
+    }
+}
+
+impl From<&'static Template> for Sql {
+    fn from(template: &'static Template) -> Self {
+        Self { postgres: template.postgres.as_str(), sqlite: template.sqlite.as_str() }
+    }
+}
+
+/// A statement in which the databases differ. Its text is put together by the compiler, never at run time.
+///
+/// - `{now}` is the database's own clock, in milliseconds since the Unix epoch.
+/// - `{for_update}` holds the selected rows until the transaction ends. SQLite has one lock for the whole file, which a write
+///   takes.
+/// - `{grant_columns}` are the columns that `GrantRow` reads.
+#[derive(Debug)]
+pub(super) struct Template {
+    postgres: Text,
+    sqlite: Text,
+}
+
+impl Template {
+    /// To be called in a `const` alone, so that a mistake in `text` is an error of the compiler's.
+    pub(super) const fn new(text: &str) -> Self {
+        Self { postgres: Text::EMPTY.push(text, &POSTGRES), sqlite: Text::EMPTY.push(text, &SQLITE) }
+    }
+}
+
+struct Dialect {
+    now: &'static str,
+    for_update: &'static str,
+}
+
+const POSTGRES: Dialect = Dialect { now: "(EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT", for_update: " FOR UPDATE" };
+const SQLITE: Dialect = Dialect { now: "CAST(unixepoch('subsec') * 1000 AS INTEGER)", for_update: "" };
+
+const GRANT_COLUMNS: &str = "grants.issuer, grants.client_id, grants.identity, grants.scopes, grants.fingerprint, \
+    grants.access_token, substr(grants.refresh_token, 1, 5) AS refresh_token_head, grants.expires_at, grants.lifetime, \
+    grants.created_at AS granted_at, grants.renewed_at, grants.generation, grants.rotation, grants.presented, \
+    {now} - grants.presented_at AS presented_ago, grants.refresh_until, grants.attempt, \
+    COALESCE(grants.lease_until, 0) <= {now} AS lapsed, grants.retry_at, grants.refused_code, grants.unverified_since, \
+    grants.ended_reason, grants.ended_code";
+
+#[derive(Debug)]
+struct Text {
+    bytes: [u8; 1200],
+    length: usize,
+}
+
+impl Text {
+    const EMPTY: Self = Self { bytes: [0; 1200], length: 0 };
+
+    /// Appends a template's text.
+    #[expect(clippy::indexing_slicing, clippy::panic, reason = "the compiler runs it, and refuses what is out of bounds")]
+    const fn push(mut self, text: &str, dialect: &Dialect) -> Self {
+        let bytes = text.as_bytes();
+        let mut at = 0;
+        while at < bytes.len() {
+            if bytes[at] != b'{' {
+                self.bytes[self.length] = bytes[at];
+                self.length += 1;
+                at += 1;
+                continue;
+            }
+            let (_, rest) = bytes.split_at(at);
+            let (name, part) = if starts_with(rest, b"{now}") {
+                ("{now}", dialect.now)
+            } else if starts_with(rest, b"{for_update}") {
+                ("{for_update}", dialect.for_update)
+            } else if starts_with(rest, b"{grant_columns}") {
+                ("{grant_columns}", GRANT_COLUMNS)
+            } else {
+                panic!("no such name in a template");
+            };
+            self = self.push(part, dialect);
+            at += name.len();
+        }
+        self
+    }
+
+    /// The text, which is whole because it was pushed in whole parts.
+    fn as_str(&self) -> &str {
+        self.bytes.get(..self.length).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
+    }
+}
+
+#[expect(clippy::indexing_slicing, reason = "the compiler runs it, and refuses what is out of bounds")]
+const fn starts_with(text: &[u8], start: &[u8]) -> bool {
+    let mut at = 0;
+    while at < start.len() {
+        if at >= text.len() || text[at] != start[at] {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_template_is_written_in_the_words_of_each_database() {
+        let sql = Sql::from(const { &Template::new("SELECT {now} AS a, {now} AS b FROM t{for_update}") });
+        let now = "(EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT";
+        assert_eq!(sql.postgres, format!("SELECT {now} AS a, {now} AS b FROM t FOR UPDATE"));
+        let now = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
+        assert_eq!(sql.sqlite, format!("SELECT {now} AS a, {now} AS b FROM t"));
+    }
+
+    #[test]
+    fn parts_of_a_template_may_have_parts() {
+        let sql = Sql::from(const { &Template::new("SELECT {grant_columns} FROM grants") });
+        assert!(sql.sqlite.contains(" <= CAST(unixepoch('subsec') * 1000 AS INTEGER) AS lapsed, "), "{}", sql.sqlite);
+    }
+}

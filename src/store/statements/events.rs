@@ -1,0 +1,87 @@
+//! Statements on the history.
+
+use crate::{
+    clock::{Timestamp, millis},
+    grant::GrantId,
+    history::{Event, Kind},
+    store::{StoreError, connection::Connection, rows},
+};
+
+impl Connection<'_> {
+    pub(in crate::store) async fn record(&mut self, events: &[Event], replica: &str) -> Result<(), StoreError> {
+        let mut transaction = self.begin().await?;
+        for event in events {
+            transaction.connection().record_one(event, replica).await?;
+        }
+        transaction.commit().await
+    }
+
+    pub(in crate::store) async fn record_one(&mut self, event: &Event, replica: &str) -> Result<(), StoreError> {
+        self.query(
+            "INSERT INTO events (at, kind, grant_id, session, subject, who, outcome, reason, code, duration, \
+             rotated, replica, detail) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+        )
+        .bind(event.at.0)
+        .bind(event.kind.as_str())
+        .bind(&event.grant.0[..])
+        .bind(event.session.as_ref())
+        .bind(&event.subject)
+        .bind(&event.who)
+        .bind(&event.outcome)
+        .bind(&event.reason)
+        .bind(event.code.as_ref())
+        .bind(event.duration.map(millis))
+        .bind(event.rotated)
+        .bind(replica)
+        .bind(event.detail.as_ref())
+        .execute()
+        .await?;
+        Ok(())
+    }
+
+    /// The newest events of a person, a session or a grant, the newest first, and which replica wrote each.
+    pub(in crate::store) async fn events(
+        &mut self,
+        name: &str,
+        grant: Option<GrantId>,
+        most: i64,
+    ) -> Result<Vec<(Event, String)>, StoreError> {
+        let rows = self
+            .query(
+                "SELECT at, kind, grant_id, session, subject, who, outcome, reason, code, duration, rotated, detail, \
+                 replica FROM events \
+                 WHERE who = $1 OR subject = $1 OR session = $1 OR grant_id = $2 ORDER BY at DESC, id DESC LIMIT $3",
+            )
+            .bind(name)
+            .bind(grant.map(|grant| grant.0.to_vec()))
+            .bind(most)
+            .fetch_all()
+            .await?;
+        // A newer replica may write kinds of events that this one does not know.
+        let known = rows.iter().filter_map(|row| match row.get::<&str>("kind") {
+            Ok(text) => Kind::parse(text).map(|kind| Ok((kind, row))),
+            Err(error) => Some(Err(StoreError::from(error))),
+        });
+        known
+            .map(|known| {
+                let (kind, row) = known?;
+                let event = Event {
+                    at: Timestamp(row.get("at")?),
+                    kind,
+                    grant: rows::grant_from(row.get("grant_id")?)?,
+                    session: row.get("session")?,
+                    subject: row.get("subject")?,
+                    who: row.get("who")?,
+                    outcome: row.get("outcome")?,
+                    reason: row.get("reason")?,
+                    code: row.get("code")?,
+                    duration: row.get::<Option<i64>>("duration")?.map(rows::duration),
+                    rotated: row.get("rotated")?,
+                    detail: row.get("detail")?,
+                };
+                Ok((event, row.get("replica")?))
+            })
+            .collect()
+    }
+}

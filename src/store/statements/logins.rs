@@ -1,0 +1,235 @@
+//! Saves a login: its grant, and the session that it is for, in one transaction.
+
+use crate::{
+    clock::{Timestamp, millis},
+    grant::GrantId,
+    session::{Session, SessionHash},
+    store::{
+        NewGrant, Seat, Seated, Sharing, StoreError,
+        connection::Connection,
+        rows::{self, SealedTokens},
+        sql::Template,
+    },
+};
+
+/// A login that is to be saved.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) struct Login<'a> {
+    pub(in crate::store) grant: &'a NewGrant,
+    /// The grant's identity as it is stored.
+    pub(in crate::store) identity: &'a str,
+    pub(in crate::store) sealed: &'a SealedTokens,
+    pub(in crate::store) target: &'a Seat,
+    pub(in crate::store) sharing: Sharing,
+    pub(in crate::store) at: Timestamp,
+}
+
+impl Connection<'_> {
+    /// Saves a login and returns what it became, with the sessions of other browsers that moved to its grant. `None`: the
+    /// session that it was for has ended, and nothing was saved.
+    pub(in crate::store) async fn save_login(
+        &mut self,
+        login: Login<'_>,
+    ) -> Result<Option<(Seated, Vec<SessionHash>)>, StoreError> {
+        let mut transaction = self.begin().await?;
+        let saved = transaction.connection().write_login(login).await?;
+        match saved {
+            Some(_) => transaction.commit().await?,
+            None => transaction.rollback().await?,
+        }
+        Ok(saved)
+    }
+
+    /// Writes a login within a transaction, which is to be rolled back after `None`.
+    async fn write_login(&mut self, login: Login<'_>) -> Result<Option<(Seated, Vec<SessionHash>)>, StoreError> {
+        let has_token = login.sealed.refresh.is_some();
+        let is_shared = login.sharing == Sharing::Shared;
+        if is_shared {
+            self.lock_user(login.grant).await?;
+        }
+        let joined = if has_token { None } else { self.join_grant(login).await? };
+        let grant = joined.unwrap_or(login.grant.id);
+        if joined.is_none() {
+            self.insert_grant(login).await?;
+        }
+        let (session, replaced) = match login.target {
+            Seat::New { session, replaces } => {
+                self.insert_session(login, session, grant, *replaces).await?;
+                let is_replaced = match replaces {
+                    Some(before) => self.delete_replaced(login.grant, session.hash, *before).await?,
+                    None => false,
+                };
+                (session.hash, replaces.filter(|_| is_replaced))
+            }
+            Seat::Kept(hash) => {
+                if !self.move_session(login, *hash, grant).await? {
+                    return Ok(None);
+                }
+                (*hash, None)
+            }
+        };
+        let taken_over = if is_shared && has_token { self.take_sessions_over(login.grant).await? } else { Vec::new() };
+        Ok(Some((Seated { session, grant, renewable: joined.is_some() || has_token, replaced }, taken_over)))
+    }
+
+    /// Makes the logins of one user take turns, so that none misses the grant of another.
+    ///
+    /// The user's sessions are locked in the order in which last-seen times are written, so that neither transaction waits for
+    /// the other.
+    async fn lock_user(&mut self, grant: &NewGrant) -> Result<(), StoreError> {
+        const SQL: &Template = &Template::new(
+            "SELECT sessions.hash FROM sessions WHERE grant_id IN (SELECT id FROM grants \
+             WHERE issuer = $1 AND client_id = $2 AND subject = $3) ORDER BY hash{for_update}",
+        );
+        // SQLite has one lock for the whole file, which the first write takes.
+        if self.is_postgres() {
+            self.query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
+                .bind(format!("{} {} {}", grant.issuer, grant.client_id, grant.identity.subject))
+                .execute()
+                .await?;
+        }
+        self.query(SQL).bind(&grant.issuer).bind(&grant.client_id).bind(&grant.identity.subject).fetch_all().await?;
+        Ok(())
+    }
+
+    /// The grant that a login without a refresh token joins: the user's, where the provider keeps one for all logins, or that of
+    /// the session that goes on. A grant with a refresh token is worth more than a new one without.
+    async fn join_grant(&mut self, login: Login<'_>) -> Result<Option<GrantId>, StoreError> {
+        let continued = match login.target {
+            Seat::Kept(hash) => Some(hash.0.to_vec()),
+            Seat::New { .. } => None,
+        };
+        let row = self
+            .query(
+                "UPDATE grants SET identity = $4, fingerprint = $5 WHERE ended_reason IS NULL AND id = \
+                 (SELECT id FROM grants WHERE issuer = $1 AND client_id = $2 AND subject = $3 AND ended_reason IS NULL \
+                 AND refresh_token IS NOT NULL AND ($6 OR id = (SELECT grant_id FROM sessions WHERE hash = $7)) \
+                 ORDER BY renewed_at DESC LIMIT 1) RETURNING id",
+            )
+            .bind(&login.grant.issuer)
+            .bind(&login.grant.client_id)
+            .bind(&login.grant.identity.subject)
+            .bind(login.identity)
+            .bind(login.grant.fingerprint.as_str())
+            .bind(login.sharing == Sharing::Shared)
+            .bind(continued)
+            .fetch_optional()
+            .await?;
+        row.map(|row| rows::grant_from(row.get("id")?)).transpose()
+    }
+
+    async fn insert_grant(&mut self, login: Login<'_>) -> Result<(), StoreError> {
+        let Login { grant, identity, sealed, at, .. } = login;
+        self.query(
+            "INSERT INTO grants (id, issuer, client_id, subject, identity, scopes, fingerprint, access_token, \
+             refresh_token, id_token, expires_at, lifetime, created_at, renewed_at, rotation, refresh_until, \
+             refresh_life, provider_session) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, 'unknown', $14, $15, $16)",
+        )
+        .bind(&grant.id.0[..])
+        .bind(&grant.issuer)
+        .bind(&grant.client_id)
+        .bind(&grant.identity.subject)
+        .bind(identity)
+        .bind(&grant.scopes)
+        .bind(grant.fingerprint.as_str())
+        .bind(&sealed.access)
+        .bind(sealed.refresh.as_ref())
+        .bind(sealed.id.as_ref())
+        .bind(grant.tokens.expires_at.0)
+        .bind(millis(grant.tokens.lifetime))
+        .bind(at.0)
+        .bind(grant.tokens.refresh_life.map(|life| at.plus(life).0))
+        .bind(grant.tokens.refresh_life.map(millis))
+        .bind(grant.provider_session.as_ref())
+        .execute()
+        .await?;
+        Ok(())
+    }
+
+    /// Inserts the new session. It follows the one that it replaces only if that was the same user's.
+    async fn insert_session(
+        &mut self,
+        login: Login<'_>,
+        session: &Session,
+        grant: GrantId,
+        replaces: Option<SessionHash>,
+    ) -> Result<(), StoreError> {
+        self.query(
+            "INSERT INTO sessions (hash, grant_id, created_at, last_seen, provider_session, follows) \
+             VALUES ($1, $2, $3, $4, $5, (SELECT sessions.hash FROM sessions JOIN grants ON grants.id = grant_id \
+             WHERE (sessions.hash = $6 OR follows = $6) AND issuer = $7 AND client_id = $8 AND subject = $9 LIMIT 1))",
+        )
+        .bind(&session.hash.0[..])
+        .bind(&grant.0[..])
+        .bind(session.created_at.0)
+        .bind(session.last_seen.0)
+        .bind(login.grant.provider_session.as_ref())
+        .bind(replaces.map(|hash| hash.0.to_vec()))
+        .bind(&login.grant.issuer)
+        .bind(&login.grant.client_id)
+        .bind(&login.grant.identity.subject)
+        .execute()
+        .await?;
+        Ok(())
+    }
+
+    /// Deletes the session that `session` replaces. `false`: there was none.
+    ///
+    /// Of two tabs that come back with one cookie, the second finds the session that the first has made in its place.
+    async fn delete_replaced(
+        &mut self,
+        grant: &NewGrant,
+        session: SessionHash,
+        replaced: SessionHash,
+    ) -> Result<bool, StoreError> {
+        let deleted = self
+            .query(
+                "DELETE FROM sessions WHERE hash <> $2 AND (hash = $1 OR (follows = $1 AND grant_id IN \
+                 (SELECT id FROM grants WHERE issuer = $3 AND client_id = $4 AND subject = $5))) RETURNING hash",
+            )
+            .bind(&replaced.0[..])
+            .bind(&session.0[..])
+            .bind(&grant.issuer)
+            .bind(&grant.client_id)
+            .bind(&grant.identity.subject)
+            .fetch_all()
+            .await?;
+        Ok(!deleted.is_empty())
+    }
+
+    /// Points a session to the login's grant. `false`: the session has ended.
+    async fn move_session(&mut self, login: Login<'_>, hash: SessionHash, grant: GrantId) -> Result<bool, StoreError> {
+        let moved = self
+            .query(
+                "UPDATE sessions SET grant_id = $2, last_seen = $3, provider_session = COALESCE($4, provider_session) \
+                 WHERE hash = $1",
+            )
+            .bind(&hash.0[..])
+            .bind(&grant.0[..])
+            .bind(login.at.0)
+            .bind(login.grant.provider_session.as_ref())
+            .execute()
+            .await?;
+        Ok(moved > 0)
+    }
+
+    /// Points the user's other sessions to the new grant, because the provider has ended their grants by this login.
+    ///
+    /// A session whose grant had ended before is left: a login elsewhere does not bring it back to life.
+    async fn take_sessions_over(&mut self, grant: &NewGrant) -> Result<Vec<SessionHash>, StoreError> {
+        let rows = self
+            .query(
+                "UPDATE sessions SET grant_id = $1 WHERE grant_id IN (SELECT id FROM grants \
+                 WHERE issuer = $2 AND client_id = $3 AND subject = $4 AND id <> $1 \
+                 AND COALESCE(ended_reason, 'outcome_unknown') = 'outcome_unknown') RETURNING hash",
+            )
+            .bind(&grant.id.0[..])
+            .bind(&grant.issuer)
+            .bind(&grant.client_id)
+            .bind(&grant.identity.subject)
+            .fetch_all()
+            .await?;
+        rows.iter().map(|row| rows::session_hash_from(row.get("hash")?)).collect()
+    }
+}

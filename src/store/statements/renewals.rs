@@ -1,0 +1,189 @@
+//! Statements on the steps of a token refresh (renewal), and on what they show of a provider.
+
+use std::time::Duration;
+
+use crate::{
+    clock::{Timestamp, millis},
+    grant::{AttemptId, GrantId},
+    store::{Followed, Knowledge, Renewed, StoreError, connection::Connection, rows::SealedTokens, rows::owned, sql::Template},
+};
+
+impl Connection<'_> {
+    pub(in crate::store) async fn begin_renewal(
+        &mut self,
+        id: GrantId,
+        attempt: AttemptId,
+        owner: &str,
+        generation: i64,
+        lease: Duration,
+        takes_over: Option<Followed>,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        const SQL: &Template = &Template::new(
+            "UPDATE grants SET attempt = $2, attempt_owner = $7, lease_until = {now} + $3, \
+             presented = CASE WHEN attempt = $2 THEN presented ELSE presented + 1 END, \
+             presented_at = CASE WHEN attempt IS NOT NULL AND presented > 0 THEN presented_at ELSE {now} END \
+             WHERE id = $1 AND generation = $4 AND ended_reason IS NULL AND refresh_token IS NOT NULL \
+             AND (attempt IS NULL OR attempt = $2 OR (attempt = $5 AND lease_until <= {now} \
+             AND ($6 IS NULL OR presented_at > {now} - $6))) \
+             RETURNING refresh_token",
+        );
+        // One statement, committed on its own: the intent is on disk before the token is in our hands. Asked again after
+        // a lost answer, it finds its own intent. A reuse interval runs from when the token was first presented.
+        let rows = self
+            .query(SQL)
+            .bind(&id.0[..])
+            .bind(&attempt.0[..])
+            .bind(millis(lease))
+            .bind(generation)
+            .bind(takes_over.map(|followed| followed.attempt.0.to_vec()))
+            .bind(takes_over.and_then(|followed| followed.within).map(millis))
+            .bind(owned(attempt) + owner)
+            // All rows, of which there is one at most: SQLite commits after the last, and sqlx hears nothing of a commit that
+            // failed if it was asked for the first alone.
+            .fetch_all()
+            .await?;
+        Ok(rows.first().map(|row| row.get("refresh_token")).transpose()?)
+    }
+
+    pub(in crate::store) async fn save_renewal(
+        &mut self,
+        id: GrantId,
+        attempt: AttemptId,
+        generation: i64,
+        renewed: &Renewed,
+        sealed: &SealedTokens,
+    ) -> Result<bool, StoreError> {
+        // Fenced by the generation, not by the intent: should a lapsed attempt have been followed by another, the
+        // tokens that come first are the ones to keep, and the follower fails its own fence.
+        let updated = self
+            .query(
+                "UPDATE grants SET access_token = $3, refresh_token = COALESCE($4, refresh_token), \
+                 id_token = COALESCE($5, id_token), expires_at = $6, lifetime = $7, renewed_at = $8, rotation = $9, \
+                 generation = generation + 1, attempt = NULL, attempt_owner = NULL, lease_until = NULL, last_attempt \
+                 = $2, presented = 0, \
+                 retry_at = $15, refused_code = NULL, ended_reason = NULL, refresh_until = $11, refresh_life = $12, \
+                 scopes = COALESCE($13, scopes), unverified_since = $14 WHERE id = $1 AND generation = $10 \
+                 AND COALESCE(ended_reason, 'outcome_unknown') = 'outcome_unknown'",
+            )
+            .bind(&id.0[..])
+            .bind(&attempt.0[..])
+            .bind(&sealed.access)
+            .bind(sealed.refresh.as_ref())
+            .bind(sealed.id.as_ref())
+            .bind(renewed.tokens.expires_at.0)
+            .bind(millis(renewed.tokens.lifetime))
+            .bind(renewed.at.0)
+            .bind(renewed.rotation.as_str())
+            .bind(generation)
+            .bind(renewed.tokens.refresh_life.map(|life| renewed.at.plus(life).0))
+            .bind(renewed.tokens.refresh_life.map(millis))
+            .bind(renewed.scopes.as_ref())
+            .bind(renewed.unverified.map(|unverified| unverified.since.0))
+            .bind(renewed.unverified.map(|unverified| unverified.retry_at.0))
+            .execute()
+            .await?;
+        if updated > 0 {
+            return Ok(true);
+        }
+        // An earlier try of ours may have been committed though its answer was lost (RF-20).
+        let ours = self
+            .query("SELECT 1 AS one FROM grants WHERE id = $1 AND last_attempt = $2")
+            .bind(&id.0[..])
+            .bind(&attempt.0[..])
+            .fetch_optional()
+            .await?;
+        Ok(ours.is_some())
+    }
+
+    pub(in crate::store) async fn release_renewal(
+        &mut self,
+        id: GrantId,
+        attempt: AttemptId,
+        retry_at: Option<Timestamp>,
+        refused: Option<&str>,
+    ) -> Result<(), StoreError> {
+        self.query(
+            "UPDATE grants SET attempt = CASE WHEN presented > 1 THEN $5 END, lease_until = CASE WHEN presented \
+             > 1 THEN 0 END, \
+             attempt_owner = NULL, presented = presented - 1, retry_at = $3, refused_code = $4 \
+             WHERE id = $1 AND attempt = $2",
+        )
+        .bind(&id.0[..])
+        .bind(&attempt.0[..])
+        .bind(retry_at.map(|at| at.0))
+        .bind(refused)
+        // What was presented before this attempt is still of unknown fate, under a name that no other write has.
+        .bind(AttemptId::random().0.to_vec())
+        .execute()
+        .await?;
+        Ok(())
+    }
+
+    pub(in crate::store) async fn lapse_renewal(
+        &mut self,
+        id: GrantId,
+        attempt: AttemptId,
+        retry_at: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        self.query("UPDATE grants SET lease_until = 0, retry_at = $3 WHERE id = $1 AND attempt = $2")
+            .bind(&id.0[..])
+            .bind(&attempt.0[..])
+            .bind(retry_at.map(|at| at.0))
+            .execute()
+            .await?;
+        Ok(())
+    }
+
+    pub(in crate::store) async fn give_up_renewal(&mut self, id: GrantId, attempt: AttemptId) -> Result<bool, StoreError> {
+        const SQL: &Template = &Template::new(
+            "UPDATE grants SET ended_reason = 'outcome_unknown' WHERE id = $1 AND attempt = $2 AND lease_until \
+             <= {now} AND ended_reason IS NULL",
+        );
+        // The attempt's name stays: should its outcome be saved after all, it is unknown no more.
+        let updated = self.query(SQL).bind(&id.0[..]).bind(&attempt.0[..]).execute().await?;
+        Ok(updated > 0)
+    }
+
+    pub(in crate::store) async fn expire_dead_owners_lease(
+        &mut self,
+        id: GrantId,
+        attempt: AttemptId,
+        dead_after: Duration,
+    ) -> Result<bool, StoreError> {
+        const SQL: &Template = &Template::new(
+            "UPDATE grants SET lease_until = 0 WHERE id = $1 AND attempt = $2 AND attempt_owner LIKE $4 || '%' \
+             AND NOT EXISTS (SELECT 1 FROM replicas WHERE attempt_owner = $4 || name AND seen_at > {now} - $3)",
+        );
+        let updated =
+            self.query(SQL).bind(&id.0[..]).bind(&attempt.0[..]).bind(millis(dead_after)).bind(owned(attempt)).execute().await?;
+        Ok(updated > 0)
+    }
+
+    pub(in crate::store) async fn knowledge(&mut self, issuer: &str, client_id: &str) -> Result<Knowledge, StoreError> {
+        let row = self
+            .query("SELECT rotates, rejects_dummy FROM provider_knowledge WHERE issuer = $1 AND client_id = $2")
+            .bind(issuer)
+            .bind(client_id)
+            .fetch_optional()
+            .await?;
+        let Some(row) = row else { return Ok(Knowledge::default()) };
+        Ok(Knowledge { rotates: row.get("rotates")?, rejects_dummy: row.get("rejects_dummy")? })
+    }
+
+    pub(in crate::store) async fn learn(&mut self, issuer: &str, client_id: &str, learnt: Knowledge) -> Result<(), StoreError> {
+        self.query(
+            "INSERT INTO provider_knowledge (issuer, client_id, rotates, rejects_dummy) VALUES ($1, $2, $3, $4) \
+             ON CONFLICT (issuer, client_id) DO UPDATE SET \
+             rotates = CASE WHEN provider_knowledge.rotates THEN provider_knowledge.rotates \
+             ELSE COALESCE(excluded.rotates, provider_knowledge.rotates) END, \
+             rejects_dummy = COALESCE(excluded.rejects_dummy, provider_knowledge.rejects_dummy)",
+        )
+        .bind(issuer)
+        .bind(client_id)
+        .bind(learnt.rotates)
+        .bind(learnt.rejects_dummy)
+        .execute()
+        .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,43 @@
+//! Statements on the replicas that share the database, and on its clock.
+
+use std::time::Duration;
+
+use crate::{
+    clock::{Timestamp, millis},
+    store::{StoreError, connection::Connection, sql::Template},
+};
+
+impl Connection<'_> {
+    pub(in crate::store) async fn now(&mut self) -> Result<Timestamp, StoreError> {
+        const SQL: &Template = &Template::new("SELECT {now} AS now");
+        let row = self.query(SQL).fetch_one().await?;
+        Ok(Timestamp(row.get("now")?))
+    }
+
+    /// Writes that this replica lives.
+    pub(in crate::store) async fn write_heartbeat(&mut self, replica: &str, keys: &str) -> Result<(), sqlx::Error> {
+        const SQL: &Template = &Template::new(
+            "INSERT INTO replicas (name, keys, seen_at) VALUES ($1, $2, {now}) \
+             ON CONFLICT (name) DO UPDATE SET seen_at = excluded.seen_at, keys = excluded.keys",
+        );
+        let beat = SQL;
+        self.query(beat).bind(replica).bind(keys).execute().await?;
+        Ok(())
+    }
+
+    pub(in crate::store) async fn forget_replica(&mut self, replica: &str) -> Result<(), StoreError> {
+        self.query("DELETE FROM replicas WHERE name = $1").bind(replica).execute().await?;
+        Ok(())
+    }
+
+    /// What the other replicas that live say of their keys.
+    pub(in crate::store) async fn keys_of_others(
+        &mut self,
+        replica: &str,
+        dead_after: Duration,
+    ) -> Result<Vec<Option<String>>, StoreError> {
+        const SQL: &Template = &Template::new("SELECT keys FROM replicas WHERE name <> $1 AND seen_at > {now} - $2");
+        let rows = self.query(SQL).bind(replica).bind(millis(dead_after)).fetch_all().await?;
+        rows.iter().map(|row| Ok(row.get("keys")?)).collect()
+    }
+}
