@@ -360,7 +360,7 @@ impl Running {
         }
         let renewed = self.renewer.finish().await;
         // What ended after the rest of the house had stopped is history too.
-        self.store.write_noted().await;
+        self.store.flush_events().await;
         self.heart.cancel();
         self.store.stop_heartbeat().await;
         renewed && finished

@@ -208,7 +208,7 @@ impl Renewer {
         let engine = &self.0;
         loop {
             tokio::time::sleep(KEEP_ALIVE).await;
-            let due = match engine.store.due_to_keep_alive(engine.clock.now(), KEEP_ALIVE_BATCH).await {
+            let due = match engine.store.due_before_idle_expiry(engine.clock.now(), KEEP_ALIVE_BATCH).await {
                 Ok(due) => due,
                 Err(error) => {
                     tracing::debug!(%error, "grants to be kept alive could not be looked for");
@@ -339,7 +339,7 @@ impl Engine {
     /// Counts a renewal that came out in some way of ours, and puts it down in the grant's history.
     fn count(&self, grant: &Grant, outcome: &'static str, reason: &str) {
         self.metrics.renewal(outcome, reason);
-        self.store.note(Event::renewal(grant, self.clock.now(), outcome, reason));
+        self.store.enqueue_event(Event::renewal(grant, self.clock.now(), outcome, reason));
     }
 
     /// Records once that a grant without a refresh token has expired, and says so in the words that

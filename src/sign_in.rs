@@ -163,7 +163,7 @@ impl SignIn {
             None if attempt.pass() == Pass::Silent && self.goes_on(headers).await? => return Ok(self.back_to(at, &return_to)),
             None => return Err(CallbackError::Busy),
         };
-        if !self.store.returned(attempt.name("returned"), attempt.at().plus(attempt::LIFE)).await? {
+        if !self.store.consume_once(attempt.name("returned"), attempt.at().plus(attempt::LIFE)).await? {
             return Err(CallbackError::UnknownAttempt("it has returned before"));
         }
         let signed = match self.judge_issuer(&answer) {

@@ -19,7 +19,7 @@ use crate::{
     seal::KeyRing,
     secret::sha256,
     session::{SessionHash, cache::SessionCache, unrecorded::Extent},
-    store::{Farewell, Store, StoreError, Whose},
+    store::{EndedSession, SessionFilter, Store, StoreError},
     telemetry::metrics::Metrics,
 };
 
@@ -135,7 +135,7 @@ impl SignOut {
     }
 
     /// Ends a session in the store, and its user's others where they are meant.
-    async fn end_recorded(&self, hash: SessionHash, by: LogoutInitiator) -> Result<Option<Farewell>, StoreError> {
+    async fn end_recorded(&self, hash: SessionHash, by: LogoutInitiator) -> Result<Option<EndedSession>, StoreError> {
         if by == LogoutInitiator::UserEverywhere {
             self.end_others(hash, by).await?;
         }
@@ -152,13 +152,13 @@ impl SignOut {
     async fn end_others(&self, own: SessionHash, by: LogoutInitiator) -> Result<(), StoreError> {
         let Some(session) = self.store.session(own).await? else { return Ok(()) };
         let Some(grant) = self.store.grant(session.grant).await? else { return Ok(()) };
-        let whose = Whose {
+        let whose = SessionFilter {
             issuer: &grant.issuer,
             client_id: &grant.client_id,
             subject: Some(&grant.identity.subject),
             provider_session: None,
         };
-        for hash in self.store.sessions_of(whose).await? {
+        for hash in self.store.find_sessions(whose).await? {
             if hash != own {
                 self.end_one(hash, by).await?;
             }
@@ -172,30 +172,30 @@ impl SignOut {
     /// # Errors
     /// Some sessions may live on; the provider may send the token again.
     pub async fn end_by_provider(&self, token: &LogoutToken) -> Result<(), StoreError> {
-        let whose = Whose {
+        let whose = SessionFilter {
             issuer: self.provider.issuer(),
             client_id: self.provider.client_id(),
             subject: token.subject.as_deref(),
             provider_session: token.provider_session.as_deref(),
         };
         let name = sha256(format!("logout token {} {}", self.provider.issuer(), token.id).as_bytes());
-        if self.store.has_returned(name).await? {
+        if self.store.is_consumed(name).await? {
             return Ok(());
         }
         // First, so that a login that is just being kept is either found or finds this.
         self.store.remember_logout(whose, self.clock.now()).await?;
-        for hash in self.store.sessions_of(whose).await? {
+        for hash in self.store.find_sessions(whose).await? {
             let session = self.store.session(hash).await?;
             if session.is_some_and(|session| session.created_at <= token.issued_at.plus(LEEWAY)) {
                 self.end_one(hash, LogoutInitiator::Provider).await?;
             }
         }
         // Only now: a token that could not be obeyed may come again.
-        self.store.returned(name, token.expires_at).await?;
+        self.store.consume_once(name, token.expires_at).await?;
         Ok(())
     }
 
-    async fn end_one(&self, hash: SessionHash, by: LogoutInitiator) -> Result<Option<Farewell>, StoreError> {
+    async fn end_one(&self, hash: SessionHash, by: LogoutInitiator) -> Result<Option<EndedSession>, StoreError> {
         let Some(mut farewell) = self.store.end_session(hash).await? else { return Ok(None) };
         if farewell.issuer != self.provider.issuer() || farewell.client_id != self.provider.client_id() {
             // Its token is another provider's, or another client's, and is shown to nobody else.
@@ -204,7 +204,7 @@ impl SignOut {
         self.metrics.logout();
         tracing::info!(session = hash.short(), by = by.as_str(), "logged out");
         let event = Event::of(Kind::Logout, farewell.grant, &farewell.identity, self.clock.now()).of_session(hash);
-        self.store.note(event.because(by.as_str()));
+        self.store.enqueue_event(event.because(by.as_str()));
         self.revocations.notify_one();
         Ok(Some(farewell))
     }

@@ -62,7 +62,7 @@ impl Background {
         spawn(Box::pin(async move {
             let visitors = Arc::clone(&this.visitors);
             let hears = move |connected| visitors.set_listener_connected(connected);
-            this.store.watch(hears).await;
+            this.store.run_listener(hears).await;
         }));
         let this = all.clone();
         spawn(Box::pin(async move { this.apply_changes().await }));
@@ -78,7 +78,7 @@ impl Background {
         spawn(Box::pin(async move { this.renewer.refresh_before_idle_expiry().await }));
         // Not cancelled but told: what was noted and seen last is still written.
         let (store, told) = (all.store.clone(), stop.clone());
-        tracker.spawn(async move { store.write_history(told).await });
+        tracker.spawn(async move { store.run_event_writer(told).await });
         let stop = stop.clone();
         tracker.spawn(async move { all.write_last_seen(stop).await });
     }
@@ -105,7 +105,7 @@ impl Background {
                 if !unwritten.is_empty() {
                     // The store has just failed a piece, and would fail the others.
                     unwritten.extend_from_slice(piece);
-                } else if let Err(error) = self.store.touch(piece).await {
+                } else if let Err(error) = self.store.touch_sessions(piece).await {
                     tracing::debug!(%error, "last-seen times could not be written; trying again");
                     unwritten.extend_from_slice(piece);
                 }
@@ -120,7 +120,7 @@ impl Background {
 
     async fn look_for_missing_keys(&self) {
         loop {
-            let pause = match self.store.look_for_missing_keys().await {
+            let pause = match self.store.check_for_missing_keys().await {
                 Ok(()) => LOOK_FOR_KEYS,
                 Err(error) => {
                     tracing::debug!(%error, "it cannot be looked which keys are missing");

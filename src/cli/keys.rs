@@ -9,7 +9,7 @@ use crate::{
     app,
     config::{Environment, Problems},
     seal::KeyRing,
-    store::{Resealed, SealedUnder, Store, StoreError},
+    store::{KeyUsage, Resealed, Store, StoreError},
     telemetry::metrics::Metrics,
 };
 
@@ -47,12 +47,12 @@ fn open(environment: &Environment) -> anyhow::Result<Store> {
 
 async fn status(store: &Store) -> anyhow::Result<()> {
     let sealing = store.sealing_key();
-    let mut all = BTreeMap::from([(sealing, SealedUnder { key: sealing, grants: 0, is_known: true })]);
+    let mut all = BTreeMap::from([(sealing, KeyUsage { key: sealing, grants: 0, is_known: true })]);
     let mut after = None;
     loop {
-        let (some, last) = store.sealed_under(after, BATCH).await?;
+        let (some, last) = store.key_usage(after, BATCH).await?;
         for under in some {
-            let counted = all.entry(under.key).or_insert(SealedUnder { grants: 0, ..under });
+            let counted = all.entry(under.key).or_insert(KeyUsage { grants: 0, ..under });
             counted.grants += under.grants;
         }
         let Some(last) = last else { break };

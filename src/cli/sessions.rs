@@ -12,7 +12,7 @@ use crate::{
     config::{Environment, Problems, check},
     secret::hex,
     sign_out::LogoutInitiator,
-    store::{Listed, Store},
+    store::{ListedSession, Store},
 };
 
 /// So many events are shown at most.
@@ -99,7 +99,7 @@ pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Resul
                 sign_out.tasks.close();
                 sign_out.tasks.wait().await;
                 sign_out.revoke_due().await;
-                store.write_noted().await;
+                store.flush_events().await;
                 if failures > 0 {
                     bail!("{failures} sessions could not be ended");
                 }
@@ -110,8 +110,8 @@ pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Resul
 }
 
 /// The sessions that `name` means; all without one.
-async fn found(store: &Store, name: Option<&str>) -> anyhow::Result<Vec<Listed>> {
-    let mut sessions = store.listed().await.context("the sessions could not be read")?;
+async fn found(store: &Store, name: Option<&str>) -> anyhow::Result<Vec<ListedSession>> {
+    let mut sessions = store.list_sessions().await.context("the sessions could not be read")?;
     if let Some(name) = name {
         // A person's own name wins over the beginning of somebody else's session: neither must be taken for the other.
         let is_a_person = sessions.iter().any(|listed| is_person(name, listed));
@@ -123,20 +123,20 @@ async fn found(store: &Store, name: Option<&str>) -> anyhow::Result<Vec<Listed>>
 /// The beginning of a name must be long enough to mean one.
 const SHORTEST: usize = 6;
 
-fn is_person(name: &str, listed: &Listed) -> bool {
+fn is_person(name: &str, listed: &ListedSession) -> bool {
     let identity = &listed.grant.identity;
     identity.subject == name
         || identity.username.as_deref() == Some(name)
         || identity.email.iter().chain(&identity.unverified_email).any(|email| email.eq_ignore_ascii_case(name))
 }
 
-fn begins_so(name: &str, listed: &Listed) -> bool {
+fn begins_so(name: &str, listed: &ListedSession) -> bool {
     let begins = |whole: String| name.len() >= SHORTEST && whole.starts_with(name);
     begins(hex(&listed.session.hash.0)) || begins(listed.grant.id.to_string())
 }
 
 /// The events of a person, a session or a grant, and of the grants of the sessions that were found.
-async fn history(store: &Store, name: &str, sessions: &[Listed]) -> anyhow::Result<Vec<tell::Line>> {
+async fn history(store: &Store, name: &str, sessions: &[ListedSession]) -> anyhow::Result<Vec<tell::Line>> {
     let mut events = store.events(name, None, EVENTS).await.context("the history could not be read")?;
     for listed in sessions {
         for line in store.events(&listed.session.hash.short(), Some(listed.grant.id), EVENTS).await? {

@@ -57,7 +57,7 @@ impl Health {
             "store": match store {
                 Condition::Writable => "ok",
                 Condition::ReadOnly => "read_only",
-                Condition::Away => "unavailable",
+                Condition::Unavailable => "unavailable",
             },
             "missing_keys": self.store.missing_keys().iter().map(|under| (under.key.to_string(), under.grants.into()))
                 .collect::<serde_json::Map<_, _>>(),

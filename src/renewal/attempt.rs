@@ -24,7 +24,7 @@ use crate::{
     history::Event,
     oidc::Introspection,
     secret::Secret,
-    store::{Change, Followed, StoreError},
+    store::{Change, ExpiredAttempt, StoreError},
     telemetry::logs::causes,
 };
 
@@ -48,13 +48,13 @@ enum TokenUse {
     /// For the first time.
     First,
     /// Again, after an attempt that had no outcome.
-    Again(Followed),
+    Again(ExpiredAttempt),
     /// Again, if introspection says that it is still active.
-    IfActive(Followed),
+    IfActive(ExpiredAttempt),
 }
 
 impl TokenUse {
-    fn follows(self) -> Option<Followed> {
+    fn follows(self) -> Option<ExpiredAttempt> {
         match self {
             Self::First => None,
             Self::Again(expired) | Self::IfActive(expired) => Some(expired),
@@ -134,8 +134,8 @@ impl Engine {
             return Ok(Recovered::NotYet(RECHECK));
         }
         Ok(match recover(self.rotation(grant).await?, grant, self.provider.supports_introspection()) {
-            Recovery::Reuse(within) => Recovered::Use(TokenUse::Again(Followed { attempt, within })),
-            Recovery::Introspect => Recovered::Use(TokenUse::IfActive(Followed { attempt, within: None })),
+            Recovery::Reuse(within) => Recovered::Use(TokenUse::Again(ExpiredAttempt { attempt, within })),
+            Recovery::Introspect => Recovered::Use(TokenUse::IfActive(ExpiredAttempt { attempt, within: None })),
             Recovery::Settle(wait) => Recovered::NotYet(wait),
             Recovery::GiveUp => {
                 self.abandon_attempt(grant, attempt).await?;
@@ -222,7 +222,7 @@ impl Engine {
         let took = timer.finish();
         let note = |reason: &str| {
             let event = Event::renewal(grant, self.clock.now(), FailureClass::Ambiguous.as_str(), reason);
-            self.store.note(Event { duration: Some(took), ..event });
+            self.store.enqueue_event(Event { duration: Some(took), ..event });
         };
         match told {
             Introspection::Active => {
@@ -279,7 +279,7 @@ impl Engine {
 
     /// Ends a grant whose last attempt's outcome will never be known.
     pub(super) async fn abandon_attempt(&self, grant: &Grant, attempt: AttemptId) -> Result<(), StoreError> {
-        if self.store.give_up_renewal(grant.id, attempt).await? {
+        if self.store.abandon_attempt(grant.id, attempt).await? {
             self.count(grant, "ambiguous", "outcome_unknown");
             tracing::warn!(
                 grant.id = %grant.id, oidc.issuer = grant.issuer,

@@ -26,7 +26,7 @@ impl Engine {
         if class != RefreshTokenRotation::Observed {
             return Ok(class);
         }
-        let mut known = self.store.knowledge(self.provider.issuer(), self.provider.client_id()).await?;
+        let mut known = self.store.provider_knowledge(self.provider.issuer(), self.provider.client_id()).await?;
         known.add(self.observed().shown);
         Ok(known_rotation(class, known.rotates, grant.rotation))
     }
@@ -54,14 +54,14 @@ impl Engine {
             return true;
         }
         // While the store cannot be asked, no more is known.
-        let kept = self.store.knowledge(self.provider.issuer(), self.provider.client_id()).await.unwrap_or_default();
+        let kept = self.store.provider_knowledge(self.provider.issuer(), self.provider.client_id()).await.unwrap_or_default();
         self.observed().kept.add(kept);
         kept.rejects_dummy == Some(true)
     }
 
     async fn learn(&self, shown: Knowledge) {
         self.observed().shown.add(shown);
-        match self.store.learn(self.provider.issuer(), self.provider.client_id(), shown).await {
+        match self.store.save_provider_knowledge(self.provider.issuer(), self.provider.client_id(), shown).await {
             Ok(()) => self.observed().kept.add(shown),
             // This process goes by it all the same, and the next renewal shows it again.
             Err(error) => tracing::debug!(%error, "what was observed of the provider could not be kept yet"),

@@ -16,7 +16,7 @@ use crate::{
     identity::Identity,
     oidc::{RefreshTokenRotation, RefreshVerdict, TokenFailure, TokenResponse},
     secret::Secret,
-    store::{Fence, Renewed, StoreError, Tokens, Unkept, Unverified},
+    store::{Fence, OrphanedToken, Renewed, StoreError, Tokens, Unverified},
     telemetry::logs::causes,
 };
 
@@ -118,7 +118,7 @@ impl Engine {
         };
         self.metrics.renewal("ok", reason);
         let event = Event::renewal(grant, asked.at, "ok", reason);
-        self.store.note(Event { duration: Some(asked.took), rotated: Some(rotated), ..event });
+        self.store.enqueue_event(Event { duration: Some(asked.took), rotated: Some(rotated), ..event });
         tracing::debug!(grant.id = %grant.id, grant.generation = generation + 1, rotated, "renewed a grant");
         self.look(grant.id).await
     }
@@ -168,7 +168,7 @@ impl Engine {
             let rotation = self.rotation(grant).await.unwrap_or(RefreshTokenRotation::ReuseDetection);
             if !refusal_is_conclusive(rotation, is_repeated) {
                 // It may have been renewed by the attempt before, whose answer was lost.
-                self.store.note(event.because("refused_when_repeated"));
+                self.store.enqueue_event(event.because("refused_when_repeated"));
                 self.save_with_retry(grant.id, attempt, Write::Lapse(None)).await?;
                 self.abandon_attempt(grant, attempt).await?;
                 return self.look(grant.id).await;
@@ -176,10 +176,10 @@ impl Engine {
             // Fenced: if the intent is not ours any more, another replica's renewal decides, not this answer.
             let end = Write::End(Fence::Attempt(attempt), EndReason::Dead, Some(reason));
             let event = if self.save_with_retry(grant.id, attempt, end).await? { event } else { event.because("a_lost_race") };
-            self.store.note(event);
+            self.store.enqueue_event(event);
             return self.look(grant.id).await;
         }
-        self.store.note(event);
+        self.store.enqueue_event(event);
         let pause = self.fault(grant, class, failure).since(now);
         // Where the token may be presented again for some time only, it is before that is over.
         let pause = match class {
@@ -205,8 +205,8 @@ impl Engine {
     async fn revoke(&self, grant: &Grant, refresh_token: Option<&Secret>, reason: &str) {
         let Some(token) = refresh_token else { return };
         let (issuer, client_id) = (self.provider.issuer(), self.provider.client_id());
-        let unkept = Unkept { issuer, client_id, identity: &grant.identity, provider_session: None, reason };
-        if let Err(error) = self.store.revoke_later(grant.id, token, unkept).await {
+        let unkept = OrphanedToken { issuer, client_id, identity: &grant.identity, provider_session: None, reason };
+        if let Err(error) = self.store.enqueue_revocation(grant.id, token, unkept).await {
             tracing::warn!(error = causes(&error), "the refresh token of a grant that has ended lives on at the provider");
         }
     }

@@ -56,9 +56,9 @@ impl Write {
         match self {
             Self::Save(generation, renewed) => store.save_renewal(id, attempt, *generation, renewed).await,
             Self::Release(retry_at, refused) => {
-                store.release_renewal(id, attempt, *retry_at, refused.as_deref()).await.map(|()| true)
+                store.release_intent(id, attempt, *retry_at, refused.as_deref()).await.map(|()| true)
             }
-            Self::Lapse(retry_at) => store.lapse_renewal(id, attempt, *retry_at).await.map(|()| true),
+            Self::Lapse(retry_at) => store.expire_lease(id, attempt, *retry_at).await.map(|()| true),
             Self::Unverified(generation, since) => store.mark_unverified(id, *generation, *since).await.map(|()| true),
             Self::Identity(generation, identity) => store.save_identity(id, *generation, identity).await.map(|()| true),
             Self::End(fence, reason, code) => store.end_grant(id, *fence, *reason, code.as_deref()).await,

@@ -15,11 +15,11 @@ use crate::{
     seal::KeyRing,
     secret::{Secret, random, random_text, sha256},
     session::cookie::Cookies,
-    store::LOGOUTS_REMEMBERED,
+    store::LOGOUT_RETENTION,
 };
 
 /// An attempt that has not returned by then begins again: what the provider said of its user meanwhile is remembered for as long.
-pub(super) const LIFE: Duration = LOGOUTS_REMEMBERED;
+pub(super) const LIFE: Duration = LOGOUT_RETENTION;
 const PLACE: &str = "login attempt";
 
 /// A page's address up to this length travels with the attempt: providers are known to take a `state` of a kilobyte.

@@ -12,7 +12,7 @@ use crate::{
     oidc::{Provider, VerifiedLogin},
     policy::Denied,
     session::{Session, SessionHash},
-    store::{NewGrant, Seat, Seated, Sharing, Tokens, Unkept, Whose},
+    store::{LoginSaved, LoginTarget, NewGrant, OrphanedToken, SessionFilter, Sharing, Tokens},
     telemetry::logs::causes,
 };
 
@@ -54,13 +54,13 @@ impl SignIn {
     fn note_denied(&self, identity: &Identity, denied: Denied) {
         let grant = GrantId::of_denied(self.provider.issuer(), &identity.subject);
         let event = Event::of(Kind::Login, grant, identity, self.clock.now()).because(denied.as_str());
-        self.store.note(Event { outcome: "denied".to_owned(), detail: looked_at(identity, denied), ..event });
+        self.store.enqueue_event(Event { outcome: "denied".to_owned(), detail: looked_at(identity, denied), ..event });
     }
 
     /// Nobody uses what a denied login brought.
     async fn revoke_denied(&self, signed: &VerifiedLogin) {
         let Some(token) = &signed.tokens.refresh_token else { return };
-        let unkept = Unkept {
+        let unkept = OrphanedToken {
             issuer: self.provider.issuer(),
             client_id: self.provider.client_id(),
             identity: &signed.identity,
@@ -68,7 +68,7 @@ impl SignIn {
             reason: "denied",
         };
         let grant = GrantId::of_denied(unkept.issuer, &signed.identity.subject);
-        if let Err(error) = self.store.revoke_later(grant, token, unkept).await {
+        if let Err(error) = self.store.enqueue_revocation(grant, token, unkept).await {
             tracing::warn!(error = causes(&error), "the refresh token of a denied login lives on at the provider");
         }
     }
@@ -124,7 +124,7 @@ impl SignIn {
         attempt: &Attempt,
     ) -> Result<(), CallbackError> {
         let (issuer, client_id) = (self.provider.issuer(), self.provider.client_id());
-        let whose = Whose { issuer, client_id, subject: Some(&identity.subject), provider_session };
+        let whose = SessionFilter { issuer, client_id, subject: Some(&identity.subject), provider_session };
         if !self.store.was_logged_out_since(whose, attempt.at()).await? {
             return Ok(());
         }
@@ -141,7 +141,7 @@ impl SignIn {
         signed: VerifiedLogin,
         seat: Option<SessionHash>,
         headers: &HeaderMap,
-    ) -> Result<Option<(Seated, Option<HeaderValue>)>, CallbackError> {
+    ) -> Result<Option<(LoginSaved, Option<HeaderValue>)>, CallbackError> {
         let now = self.clock.now();
         let answer = signed.tokens;
         let expires_at = answer.expires_at();
@@ -166,18 +166,18 @@ impl SignIn {
         let hash = seat.unwrap_or(fresh);
         let replaces = self.cookies.session_value(headers).map(SessionHash::of);
         let session = Session { hash, grant: grant.id, created_at: now, last_seen: now };
-        let place = seat.map_or(Seat::New { session, replaces }, Seat::Kept);
+        let place = seat.map_or(LoginTarget::New { session, replaces }, LoginTarget::Existing);
         let sharing = if self.provider.preset().shares_refresh_tokens { Sharing::Shared } else { Sharing::Own };
-        let Some(seated) = self.store.keep_login(&grant, &place, sharing, now).await? else { return Ok(None) };
+        let Some(seated) = self.store.save_login(&grant, &place, sharing, now).await? else { return Ok(None) };
         let reason = match (seat, seated.renewable) {
             (Some(_), _) => "returned_silently",
             (None, true) => "renewable",
             (None, false) => "not_renewable",
         };
         let event = |kind, hash| Event::of(kind, seated.grant, &grant.identity, now).of_session(hash);
-        self.store.note(event(Kind::Login, hash).because(reason));
+        self.store.enqueue_event(event(Kind::Login, hash).because(reason));
         if let Some(replaced) = seated.replaced {
-            self.store.note(event(Kind::Logout, replaced).because("another_login"));
+            self.store.enqueue_event(event(Kind::Logout, replaced).because("another_login"));
         }
         tracing::info!(
             grant.id = %seated.grant, session = hash.short(), grant.refreshable = seated.renewable,

@@ -33,7 +33,7 @@ impl SignIn {
         let Ok(sealed) = self.keys.seal(PLACE, return_to.path().as_bytes()) else { return false };
         // Kept for longer than the attempt, which may begin again when it is too old.
         let expires_at = attempt.at().plus(2 * LIFE);
-        match self.store.park(attempt.name(PLACE), &sealed, expires_at, MOST).await {
+        match self.store.save_return_to(attempt.name(PLACE), &sealed, expires_at, MOST).await {
             Ok(is_parked) => {
                 if !is_parked {
                     *full_until = attempt.at().plus(FULL_FOR);
@@ -52,7 +52,7 @@ impl SignIn {
         let path = match attempt.return_to() {
             Some(path) => Some(path.to_owned()),
             None => {
-                let sealed = self.store.parked(attempt.name(PLACE)).await.ok().flatten();
+                let sealed = self.store.return_to(attempt.name(PLACE)).await.ok().flatten();
                 let plain = sealed.and_then(|sealed| self.keys.open(PLACE, &sealed).ok());
                 plain.and_then(|plain| String::from_utf8(plain).ok())
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::SignOut;
 use crate::{
     backoff::back_off,
-    store::{Revocation, StoreError, Token},
+    store::{Revocation, RevocationToken, StoreError},
     telemetry::logs::causes,
 };
 
@@ -49,7 +49,7 @@ impl SignOut {
             return;
         }
         loop {
-            let due = self.store.due_revocation(provider.issuer(), provider.client_id(), LEASE).await;
+            let due = self.store.claim_revocation(provider.issuer(), provider.client_id(), LEASE).await;
             let done = match due {
                 Ok(Some(revocation)) => self.revoke(&revocation).await,
                 Ok(None) => return,
@@ -72,18 +72,18 @@ impl SignOut {
         // What it would end may also be another gateway's, whose sessions are not known here.
         let reaches_all = preset.shares_refresh_tokens || preset.revocation_ends_all_grants;
         let over = async |outcome: &str| {
-            self.store.note(revocation.event(now, outcome));
-            self.store.forget_revocation(revocation).await.map(|()| Went::On)
+            self.store.enqueue_event(revocation.event(now, outcome));
+            self.store.delete_revocation(revocation).await.map(|()| Went::On)
         };
         let token = match &revocation.token {
-            Token::Known(token) => token,
+            RevocationToken::Readable(token) => token,
             // A replica that has the key may.
-            Token::KeyMissing => return self.store.put_revocation_off(revocation, ELSEWHERE).await.map(|()| Went::On),
-            Token::Dead => return over("failed").await,
+            RevocationToken::KeyMissing => return self.store.postpone_revocation(revocation, ELSEWHERE).await.map(|()| Went::On),
+            RevocationToken::Dead => return over("failed").await,
         };
         let (issuer, client_id) = (provider.issuer(), provider.client_id());
         let is_let_be = (revocation.nobody_asked && reaches_all)
-            || (revocation.spares_others && self.store.would_hurt(revocation, issuer, client_id, reaches_all).await?);
+            || (revocation.spares_others && self.store.would_end_others(revocation, issuer, client_id, reaches_all).await?);
         if is_let_be {
             return over("in_use").await;
         }
@@ -102,10 +102,10 @@ impl SignOut {
                         error = causes(&error),
                         "a refresh token could not be revoked and lives on at the provider; it is tried again"
                     );
-                    self.store.note(revocation.event(now, "failed"));
+                    self.store.enqueue_event(revocation.event(now, "failed"));
                 }
                 let pause = back_off(revocation.tries, PAUSES.0, PAUSES.1);
-                self.store.put_revocation_off(revocation, pause).await.map(|()| Went::NoFurther)
+                self.store.postpone_revocation(revocation, pause).await.map(|()| Went::NoFurther)
             }
         }
     }

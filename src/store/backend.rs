@@ -48,7 +48,7 @@ impl Backend {
             let result = result.unwrap_or(Err(StoreError::TimedOut(DEADLINE)));
             connection.finish(&result);
             let Err(error) = &result else { return result };
-            if error.condemns_all() {
+            if error.spoils_all_connections() {
                 self.discard_open_connections();
             }
             let is_late = matches!(error, StoreError::TimedOut(_));

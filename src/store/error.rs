@@ -1,38 +1,39 @@
-//! Why the store did not do as asked, and what that proves: whether anything was written, whether the connection is at fault,
-//! and whether the statement may be asked again (SQLSTATE, Postgres documentation appendix A; SQLite result codes).
+//! Why a call to the store failed, and what that proves: whether anything was written, whether the connection is at fault, and
+//! whether the statement may be repeated (SQLSTATE, Postgres documentation appendix A; SQLite result codes).
 
 use std::{sync::Arc, time::Duration};
 
 use super::gate::Condition;
 use crate::seal::SealError;
 
-/// Why the store did not do as asked.
+/// Why a call to the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// It is away, or too slow, or takes no writes. [`StoreError::nothing_was_written`] says whether that is certain.
+    /// The database failed the call, or the connection broke. [`StoreError::nothing_was_written`] says whether it is certain that
+    /// nothing was written.
     #[error("the store is unavailable")]
     Unavailable(#[source] sqlx::Error),
-    /// No connection to it was to be had, so that it was not asked.
+    /// There was no connection to the database, and nothing was sent.
     #[error("the store cannot be connected to")]
     Unconnected(#[source] sqlx::Error),
-    /// It did not say whether it committed. Whether a write took effect is unknown.
+    /// The database did not confirm a commit. Whether a write took effect is unknown.
     #[error("the store did not confirm a commit")]
     Commit(#[source] sqlx::Error),
-    /// It was not asked, because it is known to be away or to take no writes.
+    /// Nothing was sent, because the database is known to be unavailable or to take no writes.
     #[error("the store {condition}: {cause}")]
     KnownUnavailable {
-        /// What is known of it.
+        /// The condition of the database.
         condition: Condition,
-        /// Why, in the words of whoever found out.
+        /// The error that showed the condition.
         cause: Arc<str>,
     },
-    /// It did not answer in time. Whether a write took effect is unknown.
+    /// The database did not answer in time. Whether a write took effect is unknown.
     #[error("the store did not answer within {} s", .0.as_secs())]
     TimedOut(Duration),
-    /// A row holds what we never write.
+    /// A row holds a value that Evergate never writes.
     #[error("the store holds a malformed {0}")]
     Malformed(&'static str),
-    /// A token in a row cannot be opened.
+    /// A token cannot be decrypted, or encrypted.
     #[error("a token in the store cannot be opened")]
     Sealed(#[from] SealError),
     /// The schema could not be brought up to date.
@@ -43,20 +44,21 @@ pub enum StoreError {
 /// What a failure shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// The store is there and refuses what it was given: trying again is no use, and nothing was written.
+    /// The database refuses the values that it was given: repeating is no use, and nothing was written.
     Refused,
-    /// The statement failed in a way that concerns no other, and nothing was written. Somebody may mend it, as a missing right.
+    /// The statement failed in a way that concerns no other, and nothing was written. Somebody may repair the cause, such as a
+    /// missing privilege.
     Statement,
-    /// The statement met another, and nothing was written: it may be asked again.
+    /// The statement conflicted with another, and nothing was written: it may be repeated.
     Conflict,
     /// The connection leads to a server that takes no writes, and nothing was written.
     ReadOnly,
-    /// The store is there and has no room, and nothing was written.
+    /// The database has no space, and nothing was written.
     Full,
-    /// No connection was to be had, so nothing was sent.
+    /// There was no connection, and nothing was sent.
     Unreached,
-    /// The server ended the connection, as it does when it stops or an administrator says so. What it was asked then was most
-    /// probably not done.
+    /// The server ended the connection, because it stops or an administrator says so. The statement was most probably not carried
+    /// out.
     Terminated,
     /// The connection broke, or the time was up. Whether anything was written is unknown.
     Broken,
@@ -71,13 +73,13 @@ impl StoreError {
         }
     }
 
-    /// Whether the store is there and refuses what it was given, so that trying again is no use. Whatever somebody may mend is
-    /// none: what is kept for the store is kept until then.
+    /// Whether the database refuses the values that it was given, so that repeating is no use. A failure whose cause somebody may
+    /// repair is no refusal: what waits to be written waits until then.
     pub fn is_refusal(&self) -> bool {
         self.fault() == Fault::Refused
     }
 
-    /// Whether the connection that it came over is of no further use.
+    /// Whether the connection is of no further use.
     pub(super) fn spoils_connection(&self) -> bool {
         match self.fault() {
             Fault::ReadOnly | Fault::Full | Fault::Terminated | Fault::Broken => true,
@@ -85,19 +87,19 @@ impl StoreError {
         }
     }
 
-    /// Whether the other connections that are open may lead to the same server, which is not the primary any more.
-    pub(super) fn condemns_all(&self) -> bool {
+    /// Whether all open connections may lead to the same server, which is not the primary any more.
+    pub(super) fn spoils_all_connections(&self) -> bool {
         self.fault() == Fault::ReadOnly
     }
 
-    /// What this shows.
+    /// What the failure shows.
     pub(super) fn fault(&self) -> Fault {
         match self {
-            Self::Unavailable(error) => judge(error),
-            // Also where the server says so itself, as when the password is wrong for a while.
+            Self::Unavailable(error) => classify(error),
+            // This includes a server that refuses the connection, such as for a password that is wrong for a while.
             Self::Unconnected(_) | Self::KnownUnavailable { .. } => Fault::Unreached,
             Self::Commit(error) => {
-                let fault = judge(error);
+                let fault = classify(error);
                 if fault == Fault::Terminated { Fault::Broken } else { fault }
             }
             Self::TimedOut(_) => Fault::Broken,
@@ -114,7 +116,7 @@ impl From<sqlx::Error> for StoreError {
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not ours, and may grow")]
-fn judge(error: &sqlx::Error) -> Fault {
+fn classify(error: &sqlx::Error) -> Fault {
     match error {
         sqlx::Error::Database(error) => error.code().map_or(Fault::Statement, |code| by_code(&code)),
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Configuration(_) => Fault::Unreached,

@@ -1,8 +1,9 @@
-//! What is known of the store's health, and the gate that every call passes: work towards a store that fails is bounded by its
-//! heartbeat, not by requests. While it is known to be away, or to take no writes, calls fail at once and nothing is sent.
+//! The gate that every call passes, a circuit breaker that the heartbeat opens and closes. While the database is known to be
+//! unavailable, or to take no writes, calls fail immediately and nothing is sent, so that the load on a failing database does not
+//! grow with the requests.
 //!
-//! Only two things close the gate: a heartbeat that failed, and a server that says of itself that it takes no writes. A call
-//! that fails otherwise makes the next heartbeat come at once.
+//! Calls are refused after a heartbeat that failed, and after a server said of itself that it takes no writes. A call that fails
+//! otherwise makes the next heartbeat come immediately.
 
 use std::{
     fmt,
@@ -21,15 +22,15 @@ use tokio::{
 use super::error::{Fault, StoreError};
 use crate::telemetry::logs::causes;
 
-/// The condition of the store.
+/// The condition of the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// It reads and writes.
+    /// The database reads and writes.
     Writable,
-    /// It answers, and takes no writes.
+    /// The database answers, and takes no writes.
     ReadOnly,
-    /// It does not answer.
-    Away,
+    /// The database does not answer.
+    Unavailable,
 }
 
 impl fmt::Display for Condition {
@@ -37,24 +38,24 @@ impl fmt::Display for Condition {
         f.write_str(match self {
             Self::Writable => "takes writes",
             Self::ReadOnly => "takes no writes",
-            Self::Away => "is away",
+            Self::Unavailable => "is away",
         })
     }
 }
 
-/// What a call does, which decides whether it may pass and whether it may be asked again.
+/// What an operation does, which decides whether it may be sent and whether it may be repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
-    /// Reads.
+    /// The operation reads.
     Read,
-    /// Writes, and may be asked again though it was perhaps carried out.
+    /// The operation writes and is idempotent: it may be repeated though it was perhaps carried out.
     Repeatable,
-    /// Writes, and must not be carried out twice.
+    /// The operation writes, and must not be carried out twice.
     Once,
 }
 
 impl Access {
-    /// Whether a call that failed so may be asked again on another connection.
+    /// Whether a call that failed so may be repeated on another connection.
     pub(super) fn may_repeat(self, fault: Fault) -> bool {
         match fault {
             Fault::Conflict | Fault::ReadOnly | Fault::Terminated => true,
@@ -68,7 +69,7 @@ impl Access {
 #[derive(Debug)]
 pub(super) struct Gate {
     state: watch::Sender<State>,
-    /// A heartbeat runs, which opens what was closed.
+    /// Whether a heartbeat runs, without which nothing would lift a refusal.
     is_attended: AtomicBool,
     suspicion: Notify,
 }
@@ -89,46 +90,46 @@ impl Default for Gate {
 }
 
 impl Gate {
-    /// Lets a call pass.
+    /// Lets a call pass, or refuses it.
     ///
     /// # Errors
-    /// [`StoreError::KnownUnavailable`]: it would fail.
+    /// [`StoreError::KnownUnavailable`]: the call would fail.
     pub(super) fn enter(&self, access: Access) -> Result<(), StoreError> {
         let state = self.state.borrow();
         match state.condition {
             Condition::Writable => Ok(()),
             Condition::ReadOnly if access == Access::Read => Ok(()),
-            condition @ (Condition::ReadOnly | Condition::Away) => {
+            condition @ (Condition::ReadOnly | Condition::Unavailable) => {
                 Err(StoreError::KnownUnavailable { condition, cause: Arc::clone(&state.cause) })
             }
         }
     }
 
-    /// What a call showed, once it was not to be asked again.
+    /// Learns from a call that failed and is not repeated.
     pub(super) fn called(&self, error: &StoreError) {
         match error.fault() {
-            // The call was sent to more than one server or connection, and each said the same.
-            Fault::ReadOnly if self.is_attended.load(Ordering::Acquire) => self.close(Condition::ReadOnly, error),
+            // The call was repeated on other connections, and each server said the same.
+            Fault::ReadOnly if self.is_attended.load(Ordering::Acquire) => self.restrict(Condition::ReadOnly, error),
             Fault::ReadOnly | Fault::Full | Fault::Unreached | Fault::Terminated | Fault::Broken => self.suspicion.notify_one(),
             Fault::Refused | Fault::Statement | Fault::Conflict => {}
         }
     }
 
-    /// A heartbeat runs from now on.
+    /// Says that a heartbeat runs from now on.
     pub(super) fn attend(&self) {
         self.is_attended.store(true, Ordering::Release);
     }
 
-    /// A heartbeat succeeded, or left the store in this condition.
+    /// Learns from a heartbeat that succeeded, or that found the database in this condition.
     pub(super) fn beat(&self, result: &Result<(), (Condition, StoreError)>) {
         match result {
-            Ok(()) => self.open(),
-            Err((condition, error)) => self.close(*condition, error),
+            Ok(()) => self.allow(),
+            Err((condition, error)) => self.restrict(*condition, error),
         }
     }
 
     #[expect(clippy::disallowed_methods, reason = "how long the store has answered has nothing to do with tokens' times")]
-    fn open(&self) {
+    fn allow(&self) {
         self.state.send_if_modified(|state| {
             if state.condition == Condition::Writable {
                 return false;
@@ -140,7 +141,7 @@ impl Gate {
     }
 
     #[expect(clippy::disallowed_methods, reason = "how long the store has answered has nothing to do with tokens' times")]
-    fn close(&self, condition: Condition, error: &StoreError) {
+    fn restrict(&self, condition: Condition, error: &StoreError) {
         self.state.send_if_modified(|state| {
             if state.condition == condition {
                 return false;
@@ -153,25 +154,25 @@ impl Gate {
         });
     }
 
-    /// What is known.
+    /// The condition of the database, as far as is known.
     pub(super) fn condition(&self) -> Condition {
         self.state.borrow().condition
     }
 
-    /// Whether the store has taken writes for so long.
+    /// Whether the database has taken writes for this long.
     pub(super) fn is_steady(&self, long: Duration) -> bool {
         let state = self.state.borrow();
         state.condition == Condition::Writable && state.since.elapsed() >= long
     }
 
-    /// Waits until the store takes writes, as far as is known.
+    /// Waits until the database takes writes, as far as is known.
     pub(super) async fn until_writable(&self) {
         let mut state = self.state.subscribe();
         // The sender lives as long as this.
         let _open = state.wait_for(|state| state.condition == Condition::Writable).await;
     }
 
-    /// Waits until a call fails in a way that may be the store's.
+    /// Waits until a call fails in a way that may be the database's fault.
     pub(super) async fn suspected(&self) {
         self.suspicion.notified().await;
     }
@@ -195,8 +196,8 @@ mod tests {
         gate.attend();
         gate.called(&broken());
         assert!(gate.enter(Access::Once).is_ok());
-        gate.beat(&Err((Condition::Away, broken())));
-        assert_eq!(gate.condition(), Condition::Away);
+        gate.beat(&Err((Condition::Unavailable, broken())));
+        assert_eq!(gate.condition(), Condition::Unavailable);
         for access in [Access::Read, Access::Repeatable, Access::Once] {
             assert!(gate.enter(access).unwrap_err().nothing_was_written());
         }
@@ -207,7 +208,7 @@ mod tests {
     #[test]
     fn a_store_that_takes_no_writes_is_read() {
         let gate = Gate::default();
-        gate.close(Condition::ReadOnly, &read_only());
+        gate.restrict(Condition::ReadOnly, &read_only());
         assert!(gate.enter(Access::Read).is_ok());
         assert!(gate.enter(Access::Repeatable).is_err() && gate.enter(Access::Once).is_err());
     }

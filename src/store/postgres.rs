@@ -1,4 +1,4 @@
-//! The store of production: several replicas on one Postgres, which share nothing else.
+//! Postgres, for production: several replicas share one database, and nothing else.
 
 mod pool;
 
@@ -32,43 +32,43 @@ pub struct PostgresSettings {
 pub(super) struct Postgres {
     pool: Pool,
     options: PgConnectOptions,
-    /// The heartbeat's own, so that it waits for nobody.
-    heart: tokio::sync::Mutex<Option<PgConnection>>,
+    /// The heartbeat's own connection, so that it does not queue for the pool.
+    heartbeat: tokio::sync::Mutex<Option<PgConnection>>,
 }
 
 const CHANNEL: &str = "evergate_changes";
-/// How often an idle listening connection is asked whether it is alive, and how long it may take to say so.
-/// Together they stay under the second within which a revoked session is refused everywhere.
-const HEARTBEAT: Duration = Duration::from_millis(400);
-const HEARTBEAT_DEADLINE: Duration = Duration::from_millis(400);
-/// While it cannot be opened it is tried after pauses that grow between these.
+/// How often an idle listening connection is checked, and how long the check may take. Together they stay under the second within
+/// which a revoked session is refused by every replica.
+const LISTENER_CHECK: Duration = Duration::from_millis(400);
+const LISTENER_CHECK_TIMEOUT: Duration = Duration::from_millis(400);
+/// The pauses between tries to open the listening connection grow between these.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
 
 impl Postgres {
     pub(super) fn open(settings: &PostgresSettings) -> Result<Self, StoreError> {
         let options = PgConnectOptions::from_str(settings.url.expose())?.application_name("evergate").disable_statement_logging();
         let pool = Pool::new(options.clone(), settings.max_open);
-        Ok(Self { pool, options, heart: tokio::sync::Mutex::default() })
+        Ok(Self { pool, options, heartbeat: tokio::sync::Mutex::default() })
     }
 
-    /// One of the pool's connections.
+    /// Acquires a connection of the pool.
     pub(super) async fn connection(&self) -> Result<PooledPostgres<'_>, StoreError> {
         self.pool.connection().await.map_err(StoreError::Unconnected)
     }
 
-    /// Closes, when they are next looked at, all connections that are open now.
+    /// Closes all connections that are open now, each when it is next acquired.
     pub(super) fn discard_open_connections(&self) {
         self.pool.discard_open_connections();
     }
 
-    /// Writes the heartbeat, over a new connection if the one that it has is of no use: there may be another primary by now. Where
-    /// there is no room for one more, it goes over one of the pool's.
+    /// Writes the heartbeat, over a new connection if the last one fails: there may be another primary by now. If Postgres accepts
+    /// no further connection, one of the pool is used.
     pub(super) async fn beat(&self, replica: &str, keys: &str) -> Result<(), StoreError> {
-        // Taken, so that one on which a beat hangs is not used again.
-        let mut heart = self.heart.lock().await;
-        if let Some(mut connection) = heart.take() {
+        // Taken out, so that a connection on which a heartbeat hangs is not used again.
+        let mut own = self.heartbeat.lock().await;
+        if let Some(mut connection) = own.take() {
             if Connection::Postgres(&mut connection).write_heartbeat(replica, keys).await.is_ok() {
-                *heart = Some(connection);
+                *own = Some(connection);
                 return Ok(());
             }
             self.discard_open_connections();
@@ -76,7 +76,7 @@ impl Postgres {
         match PgConnection::connect_with(&self.options).await {
             Ok(mut connection) => {
                 Connection::Postgres(&mut connection).write_heartbeat(replica, keys).await?;
-                *heart = Some(connection);
+                *own = Some(connection);
                 Ok(())
             }
             Err(error) => {
@@ -116,7 +116,8 @@ impl Postgres {
         self.warn_of_lost_commits().await
     }
 
-    /// An intent that is committed and lost in a crash of the server is a token that may be presented twice.
+    /// Warns if commits can be lost: an intent that is lost in a crash of the server is a refresh token that may be presented
+    /// twice.
     async fn warn_of_lost_commits(&self) -> Result<(), StoreError> {
         let row = sqlx::query("SELECT current_setting('synchronous_commit') AS level").fetch_one(self.pool.connections()).await?;
         if row.try_get::<&str, _>("level")? == "off" {
@@ -139,27 +140,30 @@ impl Postgres {
             };
             let error = self.listen_once(&announce, &notify).await.err();
             connected(false);
-            tracing::debug!(error = error.as_ref().map(tracing::field::display), "lost the connection that hears of changes");
+            tracing::debug!(
+                error = error.as_ref().map(tracing::field::display),
+                "the connection that listens for changes was lost"
+            );
             let failed = failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
             tokio::time::sleep(back_off(failed, RECONNECT.0, RECONNECT.1)).await;
         }
     }
 
-    /// Hears changes until the connection is lost.
+    /// Announces changes until the connection is lost.
     async fn listen_once(&self, announce: &impl Fn(Change), connected: &impl Fn(bool)) -> Result<(), sqlx::Error> {
         let mut listener = PgListener::connect_with(self.pool.connections()).await?;
         listener.eager_reconnect(false);
         listener.listen(CHANNEL).await?;
-        // What happened while we were deaf is unknown, so `connected` drops everything that was cached.
+        // Changes that were made while no connection listened are unknown, so the receiver of `connected` drops its cache.
         connected(true);
         loop {
-            match tokio::time::timeout(HEARTBEAT, listener.try_recv()).await {
+            match tokio::time::timeout(LISTENER_CHECK, listener.try_recv()).await {
                 Ok(Ok(Some(notification))) => announce(parse(notification.payload())),
                 Ok(Ok(None)) => return Ok(()),
                 Ok(Err(error)) => return Err(error),
                 Err(_quiet) => {
                     let alive = sqlx::query("SELECT 1").execute(&mut listener);
-                    tokio::time::timeout(HEARTBEAT_DEADLINE, alive).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+                    tokio::time::timeout(LISTENER_CHECK_TIMEOUT, alive).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
                 }
             }
         }
@@ -172,7 +176,7 @@ fn parse(payload: &str) -> Change {
         ("session", hash) => Some(Change::Session(SessionHash(unhex(hash)?))),
         (_, _) => None,
     };
-    // What an unknown announcement is about, a newer replica knows: drop everything rather than miss it.
+    // An unknown payload comes from a newer schema: everything may have changed.
     change().unwrap_or(Change::Everything)
 }
 

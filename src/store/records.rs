@@ -1,4 +1,4 @@
-//! What the store is given and gives.
+//! What the store takes and returns.
 
 use std::time::Duration;
 
@@ -10,56 +10,56 @@ use crate::{
     session::{Session, SessionHash},
 };
 
-/// The tokens of one answer of the provider.
+/// The tokens of one token response.
 #[derive(Clone, Debug)]
 pub struct Tokens {
-    /// For the upstream, and for user info.
+    /// The access token.
     pub access: Secret,
-    /// For the next renewal; `None` leaves the stored one in place.
+    /// The refresh token; `None` leaves the stored one in place.
     pub refresh: Option<Secret>,
-    /// For RP-initiated logout (`id_token_hint`); `None` leaves the stored one in place.
+    /// The ID token, for RP-initiated logout (`id_token_hint`); `None` leaves the stored one in place.
     pub id: Option<Secret>,
     /// When the access token expires.
     pub expires_at: Timestamp,
-    /// How long it is good for.
+    /// How long the access token is valid from its issue.
     pub lifetime: Duration,
-    /// How long the refresh token lives if it is not renewed, where that is known.
+    /// How long the refresh token lives if it is not used (idle expiry), where that is known.
     pub refresh_life: Option<Duration>,
 }
 
 /// A grant as a login makes it.
 #[derive(Clone, Debug)]
 pub struct NewGrant {
-    /// Its name.
+    /// The grant's id.
     pub id: GrantId,
     /// The provider's issuer identifier.
     pub issuer: String,
-    /// The client that it was issued to.
+    /// The client that the grant was issued to.
     pub client_id: String,
-    /// Who it speaks for.
+    /// The user.
     pub identity: Identity,
     /// The granted scopes, separated by spaces.
     pub scopes: String,
-    /// Of the settings that it was obtained with.
+    /// The fingerprint of the settings that the grant was obtained with.
     pub fingerprint: Fingerprint,
-    /// The provider's name for the browser's session there (`sid`), for logouts that it announces.
+    /// The browser's session at the provider (`sid`), for back-channel logouts.
     pub provider_session: Option<String>,
-    /// Its tokens.
+    /// The tokens.
     pub tokens: Tokens,
 }
 
 /// Which session a login is for.
 #[derive(Clone, Debug)]
-pub enum Seat {
-    /// A new one, and the one that this browser had before ends.
+pub enum LoginTarget {
+    /// A new session.
     New {
-        /// The new one.
+        /// The new session.
         session: Session,
-        /// The one before.
+        /// The session that this browser had before, which ends.
         replaces: Option<SessionHash>,
     },
-    /// The one that this browser has, which stays as it is: the provider was passed for its grant's sake.
-    Kept(SessionHash),
+    /// The session that this browser has, which goes on: the login (`prompt=none`) renews its grant.
+    Existing(SessionHash),
 }
 
 /// How many live refresh tokens a provider keeps for one user and client.
@@ -67,129 +67,130 @@ pub enum Seat {
 pub enum Sharing {
     /// One for each login.
     Own,
-    /// One in all: a login without one joins the user's grant, and a login that brings one takes all sessions over.
+    /// One for all logins. A login without a refresh token joins the user's grant, and a login with one moves all sessions of the
+    /// user to its own grant.
     Shared,
 }
 
-/// What became of a login.
+/// What a login was saved as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seated {
+pub struct LoginSaved {
     /// The session.
     pub session: SessionHash,
-    /// The grant that it points to.
+    /// The grant that the session points to.
     pub grant: GrantId,
-    /// Whether that can be renewed.
+    /// Whether the grant has a refresh token.
     pub renewable: bool,
-    /// The session that it took the place of, if that was there.
+    /// The session that the new one replaced, if it was still there.
     pub replaced: Option<SessionHash>,
 }
 
 /// A session with its grant, as an administrator sees it.
 #[derive(Clone, Debug)]
-pub struct Listed {
+pub struct ListedSession {
     /// The session.
     pub session: Session,
-    /// Its grant.
+    /// The grant that the session points to.
     pub grant: Grant,
 }
 
-/// Whose sessions are meant.
+/// Selects sessions by the user or by the session at the provider. Sessions match all of what is given.
 #[derive(Clone, Copy, Debug)]
-pub struct Whose<'a> {
-    /// At this provider,
+pub struct SessionFilter<'a> {
+    /// The provider's issuer identifier.
     pub issuer: &'a str,
-    /// as this client,
+    /// The client.
     pub client_id: &'a str,
-    /// this person's, or anybody's,
+    /// The user (`sub`); `None` matches any.
     pub subject: Option<&'a str>,
-    /// of this session at the provider, or any.
+    /// The session at the provider (`sid`); `None` matches any.
     pub provider_session: Option<&'a str>,
 }
 
-/// What a renewal brought.
+/// The result of a renewal.
 #[derive(Clone, Debug)]
 pub struct Renewed {
     /// The new tokens.
     pub tokens: Tokens,
-    /// The scopes that it names, where it names any.
+    /// The scopes, where the token response names any.
     pub scopes: Option<String>,
-    /// What the answer showed of the provider's rotation.
+    /// What the token response showed of the provider's rotation.
     pub rotation: Rotation,
-    /// When it was.
+    /// When the grant was renewed.
     pub at: Timestamp,
-    /// Set where it cannot be told yet that it is the same person's.
+    /// Set where it cannot be verified yet that the new tokens are the same user's.
     pub unverified: Option<Unverified>,
 }
 
-/// What a renewal brought could not be verified when it was saved.
+/// A renewal whose ID token could not be verified when it was saved.
 #[derive(Clone, Copy, Debug)]
 pub struct Unverified {
-    /// Since when that is so.
+    /// When this was first so.
     pub since: Timestamp,
-    /// The next renewal, which may bring what can be verified, is not to come before.
+    /// The next renewal, which may bring an ID token that can be verified, is not tried before.
     pub retry_at: Timestamp,
 }
 
-/// A lapsed attempt that another may follow.
+/// An attempt whose lease has expired, and whose refresh token may be presented again.
 #[derive(Clone, Copy, Debug)]
-pub struct Followed {
-    /// Its name.
+pub struct ExpiredAttempt {
+    /// The attempt's id.
     pub attempt: AttemptId,
-    /// How long after it presented the token that may be presented again, by the database's clock; `None` for ever.
+    /// How long after its first use the refresh token may be presented again, by the database's clock; `None` for ever.
     pub within: Option<Duration>,
 }
 
-/// What renewals have shown of a provider's habits, as far as anything has.
+/// What renewals by any replica have shown of a provider. `None`: nothing has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Knowledge {
     /// Whether a renewal of some grant replaced its refresh token.
     pub rotates: Option<bool>,
-    /// Whether a refresh token that is nobody's is refused as it should be.
+    /// Whether the provider rejects a dummy refresh token as it should.
     pub rejects_dummy: Option<bool>,
 }
 
 impl Knowledge {
-    /// Adds what was learnt since. That it rotates is never forgotten.
-    pub fn add(&mut self, learnt: Self) {
-        self.rotates = if self.rotates == Some(true) { self.rotates } else { learnt.rotates.or(self.rotates) };
-        self.rejects_dummy = learnt.rejects_dummy.or(self.rejects_dummy);
+    /// Adds what was observed since. That a provider rotates is never forgotten.
+    pub fn add(&mut self, observed: Self) {
+        self.rotates = if self.rotates == Some(true) { self.rotates } else { observed.rotates.or(self.rotates) };
+        self.rejects_dummy = observed.rejects_dummy.or(self.rejects_dummy);
     }
 }
 
-/// Which writer may still end a grant.
+/// Which writer may still end a grant: a fencing token.
 #[derive(Clone, Copy, Debug)]
 pub enum Fence {
-    /// The one that holds this intent.
+    /// The writer that holds this attempt's intent.
     Attempt(AttemptId),
-    /// The one that saw this generation.
+    /// The writer that read this generation.
     Generation(i64),
 }
 
-/// What is left to do at the provider for a session that ended.
+/// A session that has ended, with what a logout at the provider needs.
 #[derive(Debug)]
-pub struct Farewell {
-    /// The grant that it pointed to.
+pub struct EndedSession {
+    /// The grant that the session pointed to.
     pub grant: GrantId,
-    /// The provider that issued it.
+    /// The provider that issued the grant.
     pub issuer: String,
-    /// The client that it was issued to.
+    /// The client that the grant was issued to.
     pub client_id: String,
-    /// Whose it was.
+    /// The user.
     pub identity: Identity,
-    /// For `id_token_hint`.
+    /// The ID token, for `id_token_hint`.
     pub id_token: Option<Secret>,
 }
 
-/// Figures for the metrics.
+/// How many sessions there are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Sessions in the store.
+    /// All sessions.
     pub sessions: i64,
-    /// Those whose grant holds a refresh token.
+    /// Sessions whose grant has a refresh token.
     pub with_refresh_token: i64,
 }
 
-/// What is too old to be kept.
+/// What is old enough to be deleted.
 #[derive(Clone, Copy, Debug)]
 pub struct Expired {
     /// Sessions that began before.
@@ -198,6 +199,6 @@ pub struct Expired {
     pub seen_before: Timestamp,
     /// Events that happened before.
     pub events_before: Timestamp,
-    /// The present; login attempts that have returned are remembered until they expire.
+    /// The present time; login attempts and return addresses have their own expiry.
     pub now: Timestamp,
 }

@@ -1,10 +1,11 @@
-//! Refresh tokens on their way to be revoked at the provider. They are put down where their grant goes, in one transaction, so
-//! that no restart and no outage leaves one alive that nobody knows of any more.
+//! Refresh tokens that wait to be revoked at the provider (RFC 7009). They are enqueued in the transaction that deletes their
+//! grant, so that no restart and no outage leaves one alive that nobody knows of any more.
 
 use std::time::Duration;
 
-use super::{Store, StoreError, Whose, operation::Operation, place, rows};
+use super::{SessionFilter, Store, StoreError, operation::Operation, rows, sealing_context};
 use crate::{
+    clock::Timestamp,
     grant::GrantId,
     history::{Event, Kind},
     identity::Identity,
@@ -12,7 +13,7 @@ use crate::{
     secret::{Secret, random},
 };
 
-/// A revocation as it is put down.
+/// A revocation as it is enqueued.
 #[derive(Debug)]
 pub(super) struct NewRevocation {
     pub(super) id: Vec<u8>,
@@ -24,17 +25,17 @@ pub(super) struct NewRevocation {
     pub(super) provider_session: Option<String>,
     pub(super) identity: String,
     pub(super) reason: String,
-    /// It is let be where it would hurt another grant.
+    /// Whether it is dropped where it would end another grant.
     pub(super) sparing: bool,
-    /// Not before.
+    /// The pause before the first try.
     pub(super) after: Duration,
 }
 
-/// A grant that nobody asked to end is left for a while: its user may be about to come back with the session at the provider that
-/// its revocation would end.
-pub(super) const LEFT_FOR: Duration = Duration::from_secs(60);
+/// The pause before a grant is revoked that nobody asked to end: its user may be about to come back with the session at the
+/// provider that the revocation would end.
+pub(super) const UNREQUESTED_DELAY: Duration = Duration::from_secs(60);
 
-/// One that is due, as it is stored.
+/// A revocation that is due, as it is stored.
 #[derive(Debug)]
 pub(super) struct DueRevocation {
     pub(super) id: Vec<u8>,
@@ -54,13 +55,13 @@ pub(super) struct DueRevocation {
 #[derive(Debug)]
 pub struct Revocation {
     id: Vec<u8>,
-    /// The token.
-    pub token: Token,
-    /// So often it has been tried, with this time.
+    /// The refresh token.
+    pub token: RevocationToken,
+    /// How many times it has been tried, this time included.
     pub tries: u32,
-    /// Nobody asked for it: its grant was left, or never used.
+    /// Whether nobody asked for it: its sessions expired, or its login was never used.
     pub nobody_asked: bool,
-    /// It is let be where it would hurt another grant: nobody asked for it, or it comes late, when its user may be back.
+    /// Whether it is dropped where it would end another grant: nobody asked for it, or it comes late, when its user may be back.
     pub spares_others: bool,
     subject: String,
     provider_session: Option<String>,
@@ -71,75 +72,86 @@ pub struct Revocation {
 }
 
 impl Revocation {
-    /// Its line in the history.
-    pub fn event(&self, at: crate::clock::Timestamp, outcome: &str) -> Event {
+    /// The event of its outcome.
+    pub fn event(&self, at: Timestamp, outcome: &str) -> Event {
         let event = Event::of(Kind::Revocation, self.grant, &self.identity, at).because(&self.reason);
         Event { session: self.session.clone(), outcome: outcome.to_owned(), ..event }
     }
 }
 
-/// Whose token is to be revoked that no grant keeps, and why.
+/// Describes a refresh token that is to be revoked and belongs to no stored grant.
 #[derive(Clone, Copy, Debug)]
-pub struct Unkept<'a> {
-    /// Its provider.
+pub struct OrphanedToken<'a> {
+    /// The provider's issuer identifier.
     pub issuer: &'a str,
-    /// Its client.
+    /// The client that the token was issued to.
     pub client_id: &'a str,
-    /// Whom it speaks for.
+    /// The user.
     pub identity: &'a Identity,
-    /// Their session at the provider, where it tells.
+    /// The user's session at the provider (`sid`), where it is known.
     pub provider_session: Option<&'a str>,
-    /// As the history tells it.
+    /// The reason in the history.
     pub reason: &'a str,
 }
 
-/// A refresh token that is to be revoked.
+/// The refresh token of a revocation.
 #[derive(Debug)]
-pub enum Token {
-    /// It can be.
-    Known(Secret),
-    /// It was sealed under a key that this replica does not have.
+pub enum RevocationToken {
+    /// The token.
+    Readable(Secret),
+    /// The token was encrypted under a key that this replica does not have.
     KeyMissing,
-    /// It is dead by itself, or was altered.
+    /// The token has expired, or its ciphertext was altered.
     Dead,
 }
 
 impl Store {
-    /// Puts down a token that no grant keeps.
+    /// Enqueues the revocation of a token that belongs to no stored grant.
     ///
     /// # Errors
-    /// It may have been put down.
-    pub async fn revoke_later(&self, grant: GrantId, token: &Secret, unkept: Unkept<'_>) -> Result<(), StoreError> {
-        let sealed = self.keys.seal(&place("refresh_token", grant), token.expose().as_bytes())?;
+    /// It may have been enqueued.
+    pub async fn enqueue_revocation(
+        &self,
+        grant: GrantId,
+        token: &Secret,
+        orphaned: OrphanedToken<'_>,
+    ) -> Result<(), StoreError> {
+        let sealed = self.keys.seal(&sealing_context("refresh_token", grant), token.expose().as_bytes())?;
         let revocation = NewRevocation {
             id: random::<16>().to_vec(),
             grant,
             session: None,
-            issuer: unkept.issuer.to_owned(),
-            client_id: unkept.client_id.to_owned(),
-            subject: unkept.identity.subject.clone(),
-            provider_session: unkept.provider_session.map(str::to_owned),
-            identity: rows::identity_to_text(unkept.identity)?,
-            reason: unkept.reason.to_owned(),
+            issuer: orphaned.issuer.to_owned(),
+            client_id: orphaned.client_id.to_owned(),
+            subject: orphaned.identity.subject.clone(),
+            provider_session: orphaned.provider_session.map(str::to_owned),
+            identity: rows::identity_to_text(orphaned.identity)?,
+            reason: orphaned.reason.to_owned(),
             sparing: true,
             after: Duration::ZERO,
         };
-        self.call(Operation::EnqueueRevocation, |connection| Box::pin(connection.revoke_later(&revocation, &sealed, None))).await
+        self.call(Operation::EnqueueRevocation, |connection| Box::pin(connection.enqueue_revocation(&revocation, &sealed, None)))
+            .await
     }
 
-    /// Takes one that is due at this provider. Whoever takes it has `lease` to say what came of it.
+    /// Claims a revocation that is due at this provider, for `lease`.
     ///
     /// # Errors
-    /// One may have been taken, and is due again after `lease`.
-    pub async fn due_revocation(&self, issuer: &str, client_id: &str, lease: Duration) -> Result<Option<Revocation>, StoreError> {
+    /// One may have been claimed, and is due again after `lease`.
+    pub async fn claim_revocation(
+        &self,
+        issuer: &str,
+        client_id: &str,
+        lease: Duration,
+    ) -> Result<Option<Revocation>, StoreError> {
         let due = self
-            .call(Operation::ClaimRevocation, |connection| Box::pin(connection.due_revocation(issuer, client_id, lease)))
+            .call(Operation::ClaimRevocation, |connection| Box::pin(connection.claim_revocation(issuer, client_id, lease)))
             .await?;
         let read = |due: DueRevocation| {
-            let token = match rows::open_text(&self.keys, &place("refresh_token", due.grant), &due.sealed) {
-                Ok(token) if !due.expired => Token::Known(token),
-                Err(StoreError::Sealed(SealError::UnknownKey(_))) if !due.expired => Token::KeyMissing,
-                Ok(_) | Err(_) => Token::Dead,
+            let token = match rows::open_text(&self.keys, &sealing_context("refresh_token", due.grant), &due.sealed) {
+                Ok(token) if !due.expired => RevocationToken::Readable(token),
+                Err(StoreError::Sealed(SealError::UnknownKey(_))) if !due.expired => RevocationToken::KeyMissing,
+                Ok(_) | Err(_) => RevocationToken::Dead,
             };
             let tries = u32::try_from(due.tries).unwrap_or(1);
             Revocation {
@@ -159,41 +171,41 @@ impl Store {
         Ok(due.map(read))
     }
 
-    /// Whether its revocation could end a grant of the same person's that is in use: any where a provider keeps one for all, and
-    /// where it ends a whole session (Keycloak does), one of that.
+    /// Whether a revocation could end a grant of the same user's that is in use. Where a provider keeps one refresh token for all
+    /// logins (`shared`), that is any; where a revocation ends a whole session at the provider (Keycloak), one of that session.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
-    pub async fn would_hurt(
+    pub async fn would_end_others(
         &self,
         revocation: &Revocation,
         issuer: &str,
         client_id: &str,
         shared: bool,
     ) -> Result<bool, StoreError> {
-        let whose = Whose {
+        let filter = SessionFilter {
             issuer,
             client_id,
             subject: Some(&revocation.subject),
             provider_session: revocation.provider_session.as_deref(),
         };
-        self.call(Operation::WouldEndOthers, |connection| Box::pin(connection.is_in_use(whose, shared))).await
+        self.call(Operation::WouldEndOthers, |connection| Box::pin(connection.has_grant_in_use(filter, shared))).await
     }
 
-    /// It is over with this one.
+    /// Deletes a revocation that is done, or not to be done.
     ///
     /// # Errors
-    /// It may come again.
-    pub async fn forget_revocation(&self, revocation: &Revocation) -> Result<(), StoreError> {
-        self.call(Operation::DeleteRevocation, |connection| Box::pin(connection.forget_revocation(&revocation.id))).await
+    /// It may be claimed again.
+    pub async fn delete_revocation(&self, revocation: &Revocation) -> Result<(), StoreError> {
+        self.call(Operation::DeleteRevocation, |connection| Box::pin(connection.delete_revocation(&revocation.id))).await
     }
 
-    /// It is due again after `pause`.
+    /// Makes a revocation due again after `pause`.
     ///
     /// # Errors
-    /// It is due when its lease is over.
-    pub async fn put_revocation_off(&self, revocation: &Revocation, pause: Duration) -> Result<(), StoreError> {
-        self.call(Operation::PostponeRevocation, |connection| Box::pin(connection.put_revocation_off(&revocation.id, pause)))
+    /// It is due again when its lease ends.
+    pub async fn postpone_revocation(&self, revocation: &Revocation, pause: Duration) -> Result<(), StoreError> {
+        self.call(Operation::PostponeRevocation, |connection| Box::pin(connection.postpone_revocation(&revocation.id, pause)))
             .await
     }
 }

@@ -1,8 +1,8 @@
-//! Rows as they are stored, and their way to and from records.
+//! Rows as they are stored, and their conversion to and from records.
 
 use std::time::Duration;
 
-use super::{StoreError, connection::Row, place};
+use super::{StoreError, connection::Row, sealing_context};
 use crate::{
     clock::Timestamp,
     grant::{AttemptId, EndReason, Ended, Fingerprint, Grant, GrantId, Intent, Rotation},
@@ -12,7 +12,7 @@ use crate::{
     session::{Session, SessionHash},
 };
 
-/// A grant's tokens as they are stored.
+/// The tokens of a grant, encrypted.
 #[derive(Debug)]
 pub(super) struct SealedTokens {
     pub(super) access: Vec<u8>,
@@ -20,10 +20,10 @@ pub(super) struct SealedTokens {
     pub(super) id: Option<Vec<u8>>,
 }
 
-/// What is left of a grant when a session of it ends.
+/// A session that has ended, with its grant as it was.
 #[derive(Debug)]
-pub(super) struct LeftGrant {
-    pub(super) id: GrantId,
+pub(super) struct EndedSessionRow {
+    pub(super) grant: GrantId,
     pub(super) issuer: String,
     pub(super) client_id: String,
     pub(super) identity: String,
@@ -40,7 +40,7 @@ pub(super) struct GrantRow {
     pub(super) scopes: String,
     pub(super) fingerprint: String,
     pub(super) access_token: Vec<u8>,
-    /// The refresh token's form and key, if there is one; the token itself is not read.
+    /// The refresh token's version and key id, if there is one; the token itself is not read.
     pub(super) refresh_token_head: Option<Vec<u8>>,
     pub(super) expires_at: i64,
     pub(super) lifetime: i64,
@@ -104,7 +104,7 @@ impl GrantRow {
         // A renewal that brings no new refresh token leaves the old one as it was sealed.
         let refresh_key = self.refresh_token_head.as_deref().and_then(KeyRing::key_of);
         let missing_key = refresh_key.filter(|key| !keys.has(*key));
-        let (access_token, missing_key) = match open_text(keys, &place("access_token", self.id), &self.access_token) {
+        let (access_token, missing_key) = match open_text(keys, &sealing_context("access_token", self.id), &self.access_token) {
             Ok(token) => (token, missing_key),
             Err(StoreError::Sealed(SealError::UnknownKey(key))) => (Secret::new(""), Some(key)),
             Err(error) => return Err(error),
@@ -148,7 +148,7 @@ pub(super) fn session_from(row: &Row) -> Result<Session, StoreError> {
     })
 }
 
-/// A stored length of time; one that a clock made negative is none.
+/// A stored length of time; one that is negative because a clock was set back is zero.
 pub(super) fn duration(millis: i64) -> Duration {
     Duration::from_millis(u64::try_from(millis).unwrap_or(0))
 }
@@ -174,9 +174,9 @@ pub(super) fn grant_from(bytes: &[u8]) -> Result<GrantId, StoreError> {
     bytes.try_into().map(GrantId).map_err(|_| StoreError::Malformed("grant id"))
 }
 
-/// What the owner of an attempt is stored with: an older replica writes attempts without their owner, and what it leaves there
-/// of an earlier one must not be taken for it.
-pub(super) fn owned(attempt: AttemptId) -> String {
+/// The prefix of the column `attempt_owner`. It names the attempt, because an older replica writes an attempt without its owner
+/// and leaves there the owner of an earlier one.
+pub(super) fn owner_prefix(attempt: AttemptId) -> String {
     format!("{}/", hex(&attempt.0))
 }
 

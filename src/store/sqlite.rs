@@ -1,4 +1,4 @@
-//! The embedded store: one file, one gateway, no database to run.
+//! SQLite, embedded: one file, one gateway, no database server.
 
 mod pooled;
 
@@ -24,12 +24,12 @@ pub(super) struct Sqlite {
     pool: SqlitePool,
 }
 
-/// How often the file is asked whether another process wrote to it.
+/// How often the file is checked for writes by another process.
 const POLL: Duration = Duration::from_millis(400);
 
 impl Sqlite {
-    /// Makes the file and its folder if they are not there, for their owner alone: names and addresses of people stand
-    /// in it. SQLite gives its companion files the same permissions.
+    /// Creates the file and its folder if they do not exist, readable by their owner alone, because the file holds names and
+    /// e-mail addresses. SQLite gives its companion files the same permissions.
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
         if let Some(folder) = path.parent() {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(sqlx::Error::Io)?;
@@ -38,7 +38,7 @@ impl Sqlite {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .journal_mode(SqliteJournalMode::Wal)
-            // A saved refresh token must survive a power cut: the one before it is spent.
+            // A saved refresh token must survive a power cut, because the one before it is used up.
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(3))
@@ -47,7 +47,7 @@ impl Sqlite {
         Ok(Self { pool })
     }
 
-    /// One of the pool's connections.
+    /// Acquires a connection of the pool.
     pub(super) async fn connection(&self) -> Result<PooledSqlite, StoreError> {
         self.pool.acquire().await.map(PooledSqlite::new).map_err(StoreError::Unconnected)
     }
@@ -86,8 +86,8 @@ impl Sqlite {
         Ok(migrator.run(&self.pool).await?)
     }
 
-    /// Another process (the command line) may change the file, and `data_version` tells. It also counts our
-    /// own pool's writes, which are announced more exactly, so an entry is at worst read once more.
+    /// Polls `data_version`, which shows that another process (the command line) has changed the file. It also counts writes of
+    /// this process's pool, which are announced more precisely, so that a cache entry is at worst read once more.
     pub(super) async fn listen(&self, announce: impl Fn(Change), connected: impl Fn(bool)) {
         let mut last = None;
         loop {
@@ -100,7 +100,7 @@ impl Sqlite {
                 }
                 Err(error) => {
                     connected(false);
-                    tracing::debug!(%error, "cannot ask the database file for changes");
+                    tracing::debug!(%error, "the database file cannot be checked for changes");
                 }
             }
             tokio::time::sleep(POLL).await;
@@ -109,7 +109,7 @@ impl Sqlite {
 
     /// Whether the file was written to since the last call.
     async fn version(&self, last: &mut Option<(PooledSqlite, i64)>) -> Result<bool, StoreError> {
-        // The figure is comparable only on one connection, which is therefore kept.
+        // Versions can be compared only on one connection, which is therefore kept.
         let (mut connection, before) = match last.take() {
             Some((connection, version)) => (connection, Some(version)),
             None => (self.connection().await?, None),

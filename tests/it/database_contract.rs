@@ -1,4 +1,4 @@
-//! The contract of the store: one suite, run on both.
+//! The contract of the store: one suite, run on both databases.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use evergate::{
     secret::Secret,
     session::{Session, SessionHash},
     store::{
-        Expired, Fence, Followed, NewGrant, PostgresSettings, Renewed, Seat, Settings, Sharing, Store, Token, Tokens, Unverified,
-        Whose,
+        Expired, ExpiredAttempt, Fence, LoginTarget, NewGrant, PostgresSettings, Renewed, RevocationToken, SessionFilter,
+        Settings, Sharing, Store, Tokens, Unverified,
     },
     telemetry::metrics::Metrics,
 };
@@ -23,12 +23,12 @@ const EXPIRED: Expired =
     Expired { created_before: Timestamp(0), seen_before: Timestamp(8000), events_before: Timestamp(0), now: Timestamp(6) };
 const LEASE: Duration = Duration::from_secs(60);
 
-struct Place {
+struct Opened {
     store: Store,
     _directory: tempfile::TempDir,
 }
 
-async fn open(kind: Kind) -> Place {
+async fn open(kind: Kind) -> Opened {
     let directory = tempfile::tempdir().unwrap();
     let settings = match kind {
         Kind::Postgres => {
@@ -39,7 +39,7 @@ async fn open(kind: Kind) -> Place {
     let keys = KeyRing::from_base64([KeyRing::generate().as_str()]).unwrap();
     let store = Store::open(&settings, keys, Metrics::default()).unwrap();
     store.migrate().await.unwrap();
-    Place { store, _directory: directory }
+    Opened { store, _directory: directory }
 }
 
 /// Runs a test of the contract on each store.
@@ -49,8 +49,8 @@ macro_rules! contract {
             #[tokio::test]
             async fn $name() {
                 for kind in [Kind::Sqlite, Kind::Postgres] {
-                    let place = open(kind).await;
-                    let $store = place.store.clone();
+                    let opened = open(kind).await;
+                    let $store = opened.store.clone();
                     $test
                 }
             }
@@ -84,16 +84,20 @@ fn new_grant() -> NewGrant {
 
 async fn keep(store: &Store, grant: &NewGrant, session: Session, replaces: Option<SessionHash>) {
     let at = session.created_at;
-    store.keep_login(grant, &Seat::New { session, replaces }, Sharing::Own, at).await.unwrap().expect("a new seat is free");
+    store
+        .save_login(grant, &LoginTarget::New { session, replaces }, Sharing::Own, at)
+        .await
+        .unwrap()
+        .expect("a new session is never ended");
 }
 
 /// What is due to be revoked, and taken by that.
 async fn to_be_revoked(store: &Store) -> Vec<String> {
     let mut tokens = Vec::new();
-    while let Some(revocation) = store.due_revocation("https://idp", "c", LEASE).await.unwrap() {
+    while let Some(revocation) = store.claim_revocation("https://idp", "c", LEASE).await.unwrap() {
         match revocation.token {
-            Token::Known(token) => tokens.push(token.expose().to_owned()),
-            other @ (Token::KeyMissing | Token::Dead) => panic!("{other:?}"),
+            RevocationToken::Readable(token) => tokens.push(token.expose().to_owned()),
+            other @ (RevocationToken::KeyMissing | RevocationToken::Dead) => panic!("{other:?}"),
         }
     }
     tokens
@@ -122,7 +126,7 @@ struct Won {
 
 /// Wins the intent, as one attempt.
 async fn begin(store: &Store, id: GrantId, generation: i64, lease: Duration, takes_over: Option<AttemptId>) -> Option<Won> {
-    let followed = takes_over.map(|attempt| Followed { attempt, within: None });
+    let followed = takes_over.map(|attempt| ExpiredAttempt { attempt, within: None });
     begin_following(store, id, generation, lease, followed).await
 }
 
@@ -131,7 +135,7 @@ async fn begin_following(
     id: GrantId,
     generation: i64,
     lease: Duration,
-    takes_over: Option<Followed>,
+    takes_over: Option<ExpiredAttempt>,
 ) -> Option<Won> {
     let attempt = AttemptId::random();
     store
@@ -231,7 +235,7 @@ contract! {
     a_released_intent_can_be_won_again_and_counts_as_never_presented(store) {
         let (id, _) = login(&store).await;
         let won = begin(&store, id, 0, LEASE, None).await.unwrap();
-        store.release_renewal(id, won.attempt, Some(Timestamp(7)), Some("invalid_scope")).await.unwrap();
+        store.release_intent(id, won.attempt, Some(Timestamp(7)), Some("invalid_scope")).await.unwrap();
         let read = store.grant(id).await.unwrap().unwrap();
         assert_eq!((read.intent, read.presented, read.retry_at), (None, 0, Some(Timestamp(7))));
         assert_eq!(read.refused.as_deref(), Some("invalid_scope"));
@@ -240,7 +244,7 @@ contract! {
     a_lapsed_attempt_is_followed_within_its_grace_and_not_after(store) {
         let (id, _) = login(&store).await;
         let lapsed = begin(&store, id, 0, Duration::ZERO, None).await.unwrap().attempt;
-        let follow = |within| begin_following(&store, id, 0, Duration::ZERO, Some(Followed { attempt: lapsed, within }));
+        let follow = |within| begin_following(&store, id, 0, Duration::ZERO, Some(ExpiredAttempt { attempt: lapsed, within }));
         assert!(follow(Some(Duration::ZERO)).await.is_none());
         assert!(follow(Some(Duration::from_secs(60))).await.is_some());
     }
@@ -250,9 +254,9 @@ contract! {
             Event::of(history::Kind::Login, GrantId::random(), &identity, Timestamp(1))
         };
         for who in ["before", "nu\0l", "after"] {
-            store.note(event(who));
+            store.enqueue_event(event(who));
         }
-        store.write_noted().await;
+        store.flush_events().await;
         for who in ["before", "after"] {
             assert_eq!(store.events(who, None, 5).await.unwrap().len(), 1, "{who}");
         }
@@ -260,9 +264,9 @@ contract! {
     an_unknown_outcome_that_becomes_known_is_kept_after_all(store) {
         let (id, _) = login(&store).await;
         let won = begin(&store, id, 0, LEASE, None).await.unwrap();
-        assert!(!store.give_up_renewal(id, won.attempt).await.unwrap(), "not while the lease runs");
-        store.lapse_renewal(id, won.attempt, None).await.unwrap();
-        assert!(store.give_up_renewal(id, won.attempt).await.unwrap());
+        assert!(!store.abandon_attempt(id, won.attempt).await.unwrap(), "not while the lease runs");
+        store.expire_lease(id, won.attempt, None).await.unwrap();
+        assert!(store.abandon_attempt(id, won.attempt).await.unwrap());
         assert_eq!(store.grant(id).await.unwrap().unwrap().ended.unwrap().reason, EndReason::OutcomeUnknown);
         assert!(begin(&store, id, 0, LEASE, Some(won.attempt)).await.is_none());
         assert!(store.save_renewal(id, won.attempt, 0, &renewed("1")).await.unwrap());
@@ -312,12 +316,12 @@ contract! {
         let mut second = new_grant();
         second.tokens.refresh = None;
         let shared = session_of(second.id);
-        let seat = Seat::New { session: shared.clone(), replaces: None };
-        let seated = store.keep_login(&second, &seat, Sharing::Shared, Timestamp(1000)).await.unwrap().unwrap();
-        assert_eq!((seated.grant, seated.renewable), (grant.id, true));
+        let target = LoginTarget::New { session: shared.clone(), replaces: None };
+        let saved = store.save_login(&second, &target, Sharing::Shared, Timestamp(1000)).await.unwrap().unwrap();
+        assert_eq!((saved.grant, saved.renewable), (grant.id, true));
         assert!(store.grant(second.id).await.unwrap().is_none(), "what it brought is not kept");
-        let farewell = store.end_session(first.hash).await.unwrap().unwrap();
-        assert!(to_be_revoked(&store).await.is_empty() && farewell.id_token.is_some());
+        let ended = store.end_session(first.hash).await.unwrap().unwrap();
+        assert!(to_be_revoked(&store).await.is_empty() && ended.id_token.is_some());
         assert!(store.grant(grant.id).await.unwrap().is_some());
         store.end_session(shared.hash).await.unwrap().unwrap();
         assert_eq!(to_be_revoked(&store).await, ["refresh-0"]);
@@ -366,27 +370,27 @@ contract! {
         store.end_grant(ended, Fence::Generation(0), EndReason::Dead, None).await.unwrap();
         let mut second = new_grant();
         second.tokens.refresh = None;
-        let seat = Seat::New { session: session_of(second.id), replaces: None };
-        let seated = store.keep_login(&second, &seat, Sharing::Shared, Timestamp(1000)).await.unwrap().unwrap();
-        assert_eq!((seated.grant, seated.renewable), (second.id, false));
+        let target = LoginTarget::New { session: session_of(second.id), replaces: None };
+        let saved = store.save_login(&second, &target, Sharing::Shared, Timestamp(1000)).await.unwrap().unwrap();
+        assert_eq!((saved.grant, saved.renewable), (second.id, false));
     }
     a_shared_login_that_brings_a_token_takes_the_users_sessions_over(store) {
         let (older, session) = login(&store).await;
         let newer = new_grant();
-        let seat = Seat::New { session: session_of(newer.id), replaces: None };
-        store.keep_login(&newer, &seat, Sharing::Shared, Timestamp(1000)).await.unwrap().unwrap();
+        let target = LoginTarget::New { session: session_of(newer.id), replaces: None };
+        store.save_login(&newer, &target, Sharing::Shared, Timestamp(1000)).await.unwrap().unwrap();
         assert_eq!(store.session(session).await.unwrap().unwrap().grant, newer.id);
         assert!(store.grant(older).await.unwrap().is_some(), "a renewal under way may still want its row");
     }
-    a_kept_seat_moves_to_the_new_grant_unless_its_session_was_ended(store) {
+    an_existing_session_moves_to_the_new_grant_unless_it_was_ended(store) {
         let (_, session) = login(&store).await;
         let newer = new_grant();
-        let seated = store.keep_login(&newer, &Seat::Kept(session), Sharing::Own, Timestamp(2000)).await.unwrap();
-        assert_eq!(seated.unwrap().grant, newer.id);
+        let saved = store.save_login(&newer, &LoginTarget::Existing(session), Sharing::Own, Timestamp(2000)).await.unwrap();
+        assert_eq!(saved.unwrap().grant, newer.id);
         assert_eq!(store.session(session).await.unwrap().unwrap().created_at, Timestamp(1000), "its absolute limit stays");
         store.end_session(session).await.unwrap();
         let third = new_grant();
-        assert!(store.keep_login(&third, &Seat::Kept(session), Sharing::Own, Timestamp(2000)).await.unwrap().is_none());
+        assert!(store.save_login(&third, &LoginTarget::Existing(session), Sharing::Own, Timestamp(2000)).await.unwrap().is_none());
         assert!(store.grant(third.id).await.unwrap().is_none(), "a logout is not undone");
     }
     sessions_are_found_by_their_user_and_by_the_providers_session(store) {
@@ -394,19 +398,19 @@ contract! {
         grant.provider_session = Some("sid-1".into());
         keep(&store, &grant, session_of(grant.id), None).await;
         login(&store).await;
-        let whose = |subject, provider_session| Whose { issuer: "https://idp", client_id: "c", subject, provider_session };
-        let found = async |whose| store.sessions_of(whose).await.unwrap().len();
-        assert_eq!(found(whose(Some("s"), None)).await, 2);
-        assert_eq!(found(whose(None, Some("sid-1"))).await, 1);
-        assert_eq!(found(whose(Some("other"), Some("sid-1"))).await, 0, "both must be right");
-        assert_eq!(found(Whose { issuer: "https://other", ..whose(Some("s"), None) }).await, 0);
+        let filter = |subject, provider_session| SessionFilter { issuer: "https://idp", client_id: "c", subject, provider_session };
+        let found = async |filter| store.find_sessions(filter).await.unwrap().len();
+        assert_eq!(found(filter(Some("s"), None)).await, 2);
+        assert_eq!(found(filter(None, Some("sid-1"))).await, 1);
+        assert_eq!(found(filter(Some("other"), Some("sid-1"))).await, 0, "both must be right");
+        assert_eq!(found(SessionFilter { issuer: "https://other", ..filter(Some("s"), None) }).await, 0);
     }
     a_used_grant_is_due_before_its_refresh_token_dies_and_an_idle_one_is_not(store) {
         let life = Duration::from_secs(1800);
         let mut grant = new_grant();
         grant.tokens.refresh_life = Some(life);
         keep(&store, &grant, session_of(grant.id), None).await;
-        let due = async |at: Timestamp| store.due_to_keep_alive(at, 10).await.unwrap();
+        let due = async |at: Timestamp| store.due_before_idle_expiry(at, 10).await.unwrap();
         let began = Timestamp(1000);
         assert!(due(began.plus(life / 2)).await.is_empty(), "too early");
         assert_eq!(due(began.plus(life * 4 / 5)).await, [grant.id]);
@@ -432,9 +436,9 @@ contract! {
             rotated: Some(false),
             ..Event::of(history::Kind::Renewal, grant, &identity, Timestamp(2))
         };
-        store.note(login.clone());
-        store.note(renewal.clone());
-        store.write_noted().await;
+        store.enqueue_event(login.clone());
+        store.enqueue_event(renewal.clone());
+        store.flush_events().await;
         let read = async |name: &str, grant| {
             store.events(name, grant, 10).await.unwrap().into_iter().map(|(event, _)| event).collect::<Vec<_>>()
         };
@@ -447,22 +451,22 @@ contract! {
     }
     last_seen_times_never_go_backwards(store) {
         let (_, hash) = login(&store).await;
-        store.touch(&[(hash, Timestamp(3000)), (SessionHash::fresh().1, Timestamp(3000))]).await.unwrap();
-        store.touch(&[(hash, Timestamp(2000))]).await.unwrap();
+        store.touch_sessions(&[(hash, Timestamp(3000)), (SessionHash::fresh().1, Timestamp(3000))]).await.unwrap();
+        store.touch_sessions(&[(hash, Timestamp(2000))]).await.unwrap();
         assert_eq!(store.session(hash).await.unwrap().unwrap().last_seen, Timestamp(3000));
     }
-    an_attempt_returns_once(store) {
-        assert!(store.returned([1; 32], Timestamp(5)).await.unwrap());
-        assert!(!store.returned([1; 32], Timestamp(5)).await.unwrap());
-        assert!(store.returned([2; 32], Timestamp(5)).await.unwrap());
+    an_attempt_is_consumed_once(store) {
+        assert!(store.consume_once([1; 32], Timestamp(5)).await.unwrap());
+        assert!(!store.consume_once([1; 32], Timestamp(5)).await.unwrap());
+        assert!(store.consume_once([2; 32], Timestamp(5)).await.unwrap());
     }
     sweeping_removes_what_has_expired_in_batches_and_nothing_else(store) {
         for _ in 0..5 {
             login(&store).await;
         }
         let (young, kept) = login(&store).await;
-        store.touch(&[(kept, Timestamp(9000))]).await.unwrap();
-        store.returned([1; 32], Timestamp(5)).await.unwrap();
+        store.touch_sessions(&[(kept, Timestamp(9000))]).await.unwrap();
+        store.consume_once([1; 32], Timestamp(5)).await.unwrap();
         let mut removed = Vec::new();
         loop {
             match store.sweep(&EXPIRED, 2).await.unwrap() {

@@ -9,7 +9,7 @@ use crate::{
     grant::{EndReason, Ended},
     history::{Event, Kind},
     session::{Limit, Settings},
-    store::Listed,
+    store::ListedSession,
 };
 
 /// An event, and the replica that wrote it.
@@ -21,7 +21,7 @@ fn time(at: Timestamp) -> String {
 }
 
 /// When a session ends if nobody uses it any more, and because of what.
-fn ends(listed: &Listed, limits: &Settings) -> (Timestamp, &'static str) {
+fn ends(listed: &ListedSession, limits: &Settings) -> (Timestamp, &'static str) {
     let session = &listed.session;
     let absolute = session.created_at.plus(limits.absolute);
     let idle = if limits.sliding { session.last_seen.plus(limits.idle) } else { session.created_at.plus(limits.idle) };
@@ -48,7 +48,7 @@ enum Standing<'a> {
     Fresh,
 }
 
-fn standing<'a>(listed: &'a Listed, limits: &Settings, now: Timestamp) -> Standing<'a> {
+fn standing<'a>(listed: &'a ListedSession, limits: &Settings, now: Timestamp) -> Standing<'a> {
     let grant = &listed.grant;
     if let Some(limit) = limits.reached(&listed.session, listed.session.last_seen, now) {
         return Standing::Limit(limit);
@@ -72,7 +72,7 @@ fn standing<'a>(listed: &'a Listed, limits: &Settings, now: Timestamp) -> Standi
 }
 
 /// The state of a session in a word or two.
-fn state(listed: &Listed, limits: &Settings, now: Timestamp) -> String {
+fn state(listed: &ListedSession, limits: &Settings, now: Timestamp) -> String {
     match standing(listed, limits, now) {
         Standing::Limit(Limit::Idle) => "idle limit reached".to_owned(),
         Standing::Limit(Limit::Absolute) => "absolute limit reached".to_owned(),
@@ -87,7 +87,7 @@ fn state(listed: &Listed, limits: &Settings, now: Timestamp) -> String {
 }
 
 /// A table, one line a session.
-pub(super) fn list(sessions: &[Listed], limits: &Settings, now: Timestamp) -> String {
+pub(super) fn list(sessions: &[ListedSession], limits: &Settings, now: Timestamp) -> String {
     let mut rows =
         vec![["SESSION", "USER", "LOGIN", "LAST SEEN", "RENEWABLE", "LAST RENEWED", "RENEWALS", "STATE"].map(str::to_owned)];
     rows.extend(sessions.iter().map(|listed| {
@@ -134,7 +134,7 @@ fn table<const N: usize>(rows: &[[String; N]]) -> String {
 }
 
 /// Each session at length, then the history, the newest first.
-pub(super) fn show(sessions: &[Listed], limits: &Settings, events: &[Line], now: Timestamp) -> String {
+pub(super) fn show(sessions: &[ListedSession], limits: &Settings, events: &[Line], now: Timestamp) -> String {
     let mut out = String::new();
     for listed in sessions {
         let (session, grant) = (&listed.session, &listed.grant);
@@ -190,7 +190,7 @@ fn provider_words(event: &Event) -> Option<String> {
 }
 
 /// The same as data.
-pub(super) fn json(sessions: &[Listed], limits: &Settings, events: &[Line]) -> String {
+pub(super) fn json(sessions: &[ListedSession], limits: &Settings, events: &[Line]) -> String {
     let sessions: Vec<_> = sessions
         .iter()
         .map(|listed| {
@@ -223,7 +223,7 @@ pub(super) fn json(sessions: &[Listed], limits: &Settings, events: &[Line]) -> S
 }
 
 /// In sentences: how it stands with each session, and what ended those that are gone.
-pub(super) fn why(sessions: &[Listed], limits: &Settings, events: &[Line], now: Timestamp) -> String {
+pub(super) fn why(sessions: &[ListedSession], limits: &Settings, events: &[Line], now: Timestamp) -> String {
     let mut out = String::new();
     for listed in sessions {
         let (session, grant) = (listed.session.hash.short(), &listed.grant);

@@ -1,8 +1,8 @@
-//! The connections of one replica, and whose turn it is.
+//! The pool of Postgres connections, with a queue of its own.
 //!
-//! sqlx's pool has one deadline for waiting and connecting together, first come, first served. Where many wait, whoever's turn
-//! it is has no time left to connect, what was begun is thrown away, and so it goes on for as long as requests come, with
-//! Postgres idle. So a place is waited for here, and the time to connect begins with the turn.
+//! sqlx's pool has one deadline for queueing and connecting together, first come, first served. Where many calls queue, the next
+//! one has no time left to connect, the connection that was begun is dropped, and so it goes on for as long as requests come, with
+//! Postgres idle. So calls queue for a permit here, and the time to connect begins when they have it.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -19,22 +19,23 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::store::StoreError;
 
-/// How long a place is waited for, and how long it may take to connect then. What is left of a call's time is its own.
-const LONGEST_WAIT: Duration = Duration::from_secs(2);
-const LONGEST_CONNECT: Duration = Duration::from_secs(2);
+/// How long a call queues for a permit, and how long connecting may take then. The rest of the call's deadline is for its
+/// statements.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(2);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub(super) struct Pool {
     connections: PgPool,
-    places: Semaphore,
-    condemned: Arc<Condemned>,
+    permits: Semaphore,
+    discarded: Arc<DiscardedUntil>,
 }
 
-/// A connection, and the place that its holder has.
+/// A connection of the pool, and the permit of the call that holds it.
 pub(in crate::store) struct PooledPostgres<'a> {
-    // Goes back before the next one's turn comes.
+    // Declared, and so dropped, before the permit: the connection is back in the pool when the next call gets the permit.
     connection: PoolConnection<Postgres>,
-    _place: SemaphorePermit<'a>,
+    _permit: SemaphorePermit<'a>,
 }
 
 impl Deref for PooledPostgres<'_> {
@@ -52,7 +53,7 @@ impl DerefMut for PooledPostgres<'_> {
 }
 
 impl PooledPostgres<'_> {
-    /// What became of the call: whether the connection is of further use.
+    /// Closes the connection after a failure that leaves it of no further use.
     pub(in crate::store) fn finish<T>(&mut self, done: &Result<T, StoreError>) {
         if done.as_ref().is_err_and(StoreError::spoils_connection) {
             self.connection.close_on_drop();
@@ -61,51 +62,52 @@ impl PooledPostgres<'_> {
 }
 
 impl Pool {
-    /// `most` for calls, and one more for whoever listens.
-    pub(super) fn new(options: PgConnectOptions, most: u32) -> Self {
-        let condemned = Arc::<Condemned>::default();
-        let judged = Arc::clone(&condemned);
+    /// Makes a pool of `limit` connections for calls, and one more for the listener.
+    pub(super) fn new(options: PgConnectOptions, limit: u32) -> Self {
+        let discarded = Arc::<DiscardedUntil>::default();
+        let checked = Arc::clone(&discarded);
         let connections = PgPoolOptions::new()
-            .max_connections(most.saturating_add(1))
-            .acquire_timeout(LONGEST_CONNECT)
+            .max_connections(limit.saturating_add(1))
+            .acquire_timeout(CONNECT_TIMEOUT)
             .before_acquire(move |_, connection| {
-                let usable = !judged.has(connection.age);
+                let usable = !checked.covers(connection.age);
                 Box::pin(async move { Ok(usable) })
             })
             .connect_lazy_with(options);
-        let places = usize::try_from(most).unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS);
-        Self { connections, places: Semaphore::new(places), condemned }
+        let permits = usize::try_from(limit).unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS);
+        Self { connections, permits: Semaphore::new(permits), discarded }
     }
 
-    /// A connection for one call, in its turn.
+    /// Acquires a connection for one call.
     pub(super) async fn connection(&self) -> Result<PooledPostgres<'_>, sqlx::Error> {
-        let turn = tokio::time::timeout(LONGEST_WAIT, self.places.acquire()).await.map_err(|_| sqlx::Error::PoolTimedOut)?;
-        let place = turn.map_err(|_| sqlx::Error::PoolClosed)?;
-        Ok(PooledPostgres { connection: self.connections.acquire().await?, _place: place })
+        let acquired =
+            tokio::time::timeout(QUEUE_TIMEOUT, self.permits.acquire()).await.map_err(|_| sqlx::Error::PoolTimedOut)?;
+        let permit = acquired.map_err(|_| sqlx::Error::PoolClosed)?;
+        Ok(PooledPostgres { connection: self.connections.acquire().await?, _permit: permit })
     }
 
-    /// For whoever needs no turn: migrations, the listener, and a heartbeat that has no room of its own.
+    /// The connections without the queue, for migrations, the listener, and a heartbeat that cannot open its own.
     pub(super) fn connections(&self) -> &PgPool {
         &self.connections
     }
 
-    /// Closes, when they are next looked at, all connections that are open now.
+    /// Closes all connections that are open now, each when it is next acquired.
     pub(super) fn discard_open_connections(&self) {
-        self.condemned.all_until_now();
+        self.discarded.set_to_now();
     }
 }
 
-/// Until when connections were opened that are not to be used any more: they may lead to a server that was the primary.
+/// The time up to which connections were opened that are not used any more: they may lead to a server that was the primary.
 #[derive(Debug, Default)]
-struct Condemned(Mutex<Option<Instant>>);
+struct DiscardedUntil(Mutex<Option<Instant>>);
 
-impl Condemned {
+impl DiscardedUntil {
     #[expect(clippy::disallowed_methods, reason = "the age of a connection has nothing to do with tokens' times")]
-    fn all_until_now(&self) {
+    fn set_to_now(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
-    fn has(&self, age: Duration) -> bool {
+    fn covers(&self, age: Duration) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|until| until.elapsed() <= age)
     }
 }

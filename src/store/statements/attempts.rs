@@ -6,7 +6,7 @@ use crate::{
 };
 
 impl Connection<'_> {
-    pub(in crate::store) async fn returned(&mut self, hash: [u8; 32], expires_at: Timestamp) -> Result<bool, StoreError> {
+    pub(in crate::store) async fn consume_once(&mut self, hash: [u8; 32], expires_at: Timestamp) -> Result<bool, StoreError> {
         let inserted = self
             .query("INSERT INTO returned_attempts (hash, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING")
             .bind(&hash[..])
@@ -16,13 +16,13 @@ impl Connection<'_> {
         Ok(inserted > 0)
     }
 
-    pub(in crate::store) async fn has_returned(&mut self, hash: [u8; 32]) -> Result<bool, StoreError> {
+    pub(in crate::store) async fn is_consumed(&mut self, hash: [u8; 32]) -> Result<bool, StoreError> {
         let found = self.query("SELECT 1 AS one FROM returned_attempts WHERE hash = $1").bind(&hash[..]).fetch_optional().await?;
         Ok(found.is_some())
     }
 
-    /// The same for what may be told again, later each time.
-    pub(in crate::store) async fn remember(&mut self, name: [u8; 32], until: Timestamp) -> Result<(), StoreError> {
+    /// Remembers a name until a time, which a later call may extend.
+    pub(in crate::store) async fn remember_logout(&mut self, name: [u8; 32], until: Timestamp) -> Result<(), StoreError> {
         self.query(
             "INSERT INTO returned_attempts (hash, expires_at) VALUES ($1, $2) ON CONFLICT (hash) DO UPDATE \
              SET expires_at = CASE WHEN returned_attempts.expires_at > excluded.expires_at \
@@ -35,8 +35,11 @@ impl Connection<'_> {
         Ok(())
     }
 
-    /// Until when the latest of these is remembered.
-    pub(in crate::store) async fn remembered_until(&mut self, names: [[u8; 32]; 3]) -> Result<Option<Timestamp>, StoreError> {
+    /// Until when any of these names is remembered.
+    pub(in crate::store) async fn logout_remembered_until(
+        &mut self,
+        names: [[u8; 32]; 3],
+    ) -> Result<Option<Timestamp>, StoreError> {
         let row = self
             .query("SELECT MAX(expires_at) AS until FROM returned_attempts WHERE hash IN ($1, $2, $3)")
             .bind(&names[0][..])
@@ -47,12 +50,12 @@ impl Connection<'_> {
         Ok(row.get::<Option<i64>>("until")?.map(Timestamp))
     }
 
-    pub(in crate::store) async fn park(
+    pub(in crate::store) async fn save_return_to(
         &mut self,
         name: [u8; 32],
         sealed: &[u8],
         expires_at: Timestamp,
-        most: i64,
+        limit: i64,
     ) -> Result<bool, StoreError> {
         let inserted = self
             .query(
@@ -63,13 +66,13 @@ impl Connection<'_> {
             .bind(&name[..])
             .bind(sealed)
             .bind(expires_at.0)
-            .bind(most)
+            .bind(limit)
             .execute()
             .await?;
         Ok(inserted > 0)
     }
 
-    pub(in crate::store) async fn parked(&mut self, name: [u8; 32]) -> Result<Option<Vec<u8>>, StoreError> {
+    pub(in crate::store) async fn return_to(&mut self, name: [u8; 32]) -> Result<Option<Vec<u8>>, StoreError> {
         let row = self.query("SELECT sealed FROM parked_addresses WHERE name = $1").bind(&name[..]).fetch_optional().await?;
         Ok(row.map(|row| row.get("sealed")).transpose()?)
     }

@@ -8,15 +8,15 @@ use crate::{
 };
 
 impl Connection<'_> {
-    pub(in crate::store) async fn record(&mut self, events: &[Event], replica: &str) -> Result<(), StoreError> {
+    pub(in crate::store) async fn record_events(&mut self, events: &[Event], replica: &str) -> Result<(), StoreError> {
         let mut transaction = self.begin().await?;
         for event in events {
-            transaction.connection().record_one(event, replica).await?;
+            transaction.connection().record_event(event, replica).await?;
         }
         transaction.commit().await
     }
 
-    pub(in crate::store) async fn record_one(&mut self, event: &Event, replica: &str) -> Result<(), StoreError> {
+    pub(in crate::store) async fn record_event(&mut self, event: &Event, replica: &str) -> Result<(), StoreError> {
         self.query(
             "INSERT INTO events (at, kind, grant_id, session, subject, who, outcome, reason, code, duration, \
              rotated, replica, detail) \
@@ -40,12 +40,11 @@ impl Connection<'_> {
         Ok(())
     }
 
-    /// The newest events of a person, a session or a grant, the newest first, and which replica wrote each.
     pub(in crate::store) async fn events(
         &mut self,
         name: &str,
         grant: Option<GrantId>,
-        most: i64,
+        limit: i64,
     ) -> Result<Vec<(Event, String)>, StoreError> {
         let rows = self
             .query(
@@ -55,7 +54,7 @@ impl Connection<'_> {
             )
             .bind(name)
             .bind(grant.map(|grant| grant.0.to_vec()))
-            .bind(most)
+            .bind(limit)
             .fetch_all()
             .await?;
         // A newer replica may write kinds of events that this one does not know.

@@ -49,7 +49,7 @@ impl Connection<'_> {
         generation: i64,
         identity: &str,
     ) -> Result<(), StoreError> {
-        // With the pause that not being able to verify it made, if there was one.
+        // The pause goes as well, if it was made because the renewal could not be verified.
         self.query(
             "UPDATE grants SET identity = $3, \
              retry_at = CASE WHEN unverified_since IS NULL THEN retry_at END, unverified_since = NULL \
@@ -78,8 +78,12 @@ impl Connection<'_> {
         Ok(())
     }
 
-    /// Grants whose refresh token dies soon for want of use, though somebody used them within one life of it.
-    pub(in crate::store) async fn due_to_keep_alive(&mut self, now: Timestamp, most: i64) -> Result<Vec<GrantId>, StoreError> {
+    /// Finds grants whose refresh token soon expires for want of use, though a session used them within one life of the token.
+    pub(in crate::store) async fn due_before_idle_expiry(
+        &mut self,
+        now: Timestamp,
+        limit: i64,
+    ) -> Result<Vec<GrantId>, StoreError> {
         let rows = self
             .query(
                 "SELECT id FROM grants WHERE refresh_until > $1 AND refresh_until - refresh_life / 4 <= $1 \
@@ -89,7 +93,7 @@ impl Connection<'_> {
                  ORDER BY refresh_until - refresh_life / 4 LIMIT $2",
             )
             .bind(now.0)
-            .bind(most)
+            .bind(limit)
             .fetch_all()
             .await?;
         rows.iter().map(|row| rows::grant_from(row.get("id")?)).collect()

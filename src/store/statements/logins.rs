@@ -5,7 +5,7 @@ use crate::{
     grant::GrantId,
     session::{Session, SessionHash},
     store::{
-        NewGrant, Seat, Seated, Sharing, StoreError,
+        LoginSaved, LoginTarget, NewGrant, Sharing, StoreError,
         connection::Connection,
         rows::{self, SealedTokens},
         sql::Template,
@@ -19,7 +19,7 @@ pub(in crate::store) struct Login<'a> {
     /// The grant's identity as it is stored.
     pub(in crate::store) identity: &'a str,
     pub(in crate::store) sealed: &'a SealedTokens,
-    pub(in crate::store) target: &'a Seat,
+    pub(in crate::store) target: &'a LoginTarget,
     pub(in crate::store) sharing: Sharing,
     pub(in crate::store) at: Timestamp,
 }
@@ -30,7 +30,7 @@ impl Connection<'_> {
     pub(in crate::store) async fn save_login(
         &mut self,
         login: Login<'_>,
-    ) -> Result<Option<(Seated, Vec<SessionHash>)>, StoreError> {
+    ) -> Result<Option<(LoginSaved, Vec<SessionHash>)>, StoreError> {
         let mut transaction = self.begin().await?;
         let saved = transaction.connection().write_login(login).await?;
         match saved {
@@ -41,7 +41,7 @@ impl Connection<'_> {
     }
 
     /// Writes a login within a transaction, which is to be rolled back after `None`.
-    async fn write_login(&mut self, login: Login<'_>) -> Result<Option<(Seated, Vec<SessionHash>)>, StoreError> {
+    async fn write_login(&mut self, login: Login<'_>) -> Result<Option<(LoginSaved, Vec<SessionHash>)>, StoreError> {
         let has_token = login.sealed.refresh.is_some();
         let is_shared = login.sharing == Sharing::Shared;
         if is_shared {
@@ -53,7 +53,7 @@ impl Connection<'_> {
             self.insert_grant(login).await?;
         }
         let (session, replaced) = match login.target {
-            Seat::New { session, replaces } => {
+            LoginTarget::New { session, replaces } => {
                 self.insert_session(login, session, grant, *replaces).await?;
                 let is_replaced = match replaces {
                     Some(before) => self.delete_replaced(login.grant, session.hash, *before).await?,
@@ -61,7 +61,7 @@ impl Connection<'_> {
                 };
                 (session.hash, replaces.filter(|_| is_replaced))
             }
-            Seat::Kept(hash) => {
+            LoginTarget::Existing(hash) => {
                 if !self.move_session(login, *hash, grant).await? {
                     return Ok(None);
                 }
@@ -69,7 +69,7 @@ impl Connection<'_> {
             }
         };
         let taken_over = if is_shared && has_token { self.take_sessions_over(login.grant).await? } else { Vec::new() };
-        Ok(Some((Seated { session, grant, renewable: joined.is_some() || has_token, replaced }, taken_over)))
+        Ok(Some((LoginSaved { session, grant, renewable: joined.is_some() || has_token, replaced }, taken_over)))
     }
 
     /// Makes the logins of one user take turns, so that none misses the grant of another.
@@ -96,8 +96,8 @@ impl Connection<'_> {
     /// the session that goes on. A grant with a refresh token is worth more than a new one without.
     async fn join_grant(&mut self, login: Login<'_>) -> Result<Option<GrantId>, StoreError> {
         let continued = match login.target {
-            Seat::Kept(hash) => Some(hash.0.to_vec()),
-            Seat::New { .. } => None,
+            LoginTarget::Existing(hash) => Some(hash.0.to_vec()),
+            LoginTarget::New { .. } => None,
         };
         let row = self
             .query(

@@ -5,7 +5,10 @@ use std::time::Duration;
 use crate::{
     clock::{Timestamp, millis},
     grant::{AttemptId, GrantId},
-    store::{Followed, Knowledge, Renewed, StoreError, connection::Connection, rows::SealedTokens, rows::owned, sql::Template},
+    store::{
+        ExpiredAttempt, Knowledge, Renewed, StoreError, connection::Connection, rows::SealedTokens, rows::owner_prefix,
+        sql::Template,
+    },
 };
 
 impl Connection<'_> {
@@ -16,7 +19,7 @@ impl Connection<'_> {
         owner: &str,
         generation: i64,
         lease: Duration,
-        takes_over: Option<Followed>,
+        expired: Option<ExpiredAttempt>,
     ) -> Result<Option<Vec<u8>>, StoreError> {
         const SQL: &Template = &Template::new(
             "UPDATE grants SET attempt = $2, attempt_owner = $7, lease_until = {now} + $3, \
@@ -27,19 +30,18 @@ impl Connection<'_> {
              AND ($6 IS NULL OR presented_at > {now} - $6))) \
              RETURNING refresh_token",
         );
-        // One statement, committed on its own: the intent is on disk before the token is in our hands. Asked again after
-        // a lost answer, it finds its own intent. A reuse interval runs from when the token was first presented.
+        // One statement, committed on its own: the intent is on disk before the token is in memory. Repeated after a lost
+        // response, it finds its own intent. A reuse interval runs from when the token was first presented.
         let rows = self
             .query(SQL)
             .bind(&id.0[..])
             .bind(&attempt.0[..])
             .bind(millis(lease))
             .bind(generation)
-            .bind(takes_over.map(|followed| followed.attempt.0.to_vec()))
-            .bind(takes_over.and_then(|followed| followed.within).map(millis))
-            .bind(owned(attempt) + owner)
-            // All rows, of which there is one at most: SQLite commits after the last, and sqlx hears nothing of a commit that
-            // failed if it was asked for the first alone.
+            .bind(expired.map(|expired| expired.attempt.0.to_vec()))
+            .bind(expired.and_then(|expired| expired.within).map(millis))
+            .bind(owner_prefix(attempt) + owner)
+            // `fetch_all`, because SQLite commits after the last row.
             .fetch_all()
             .await?;
         Ok(rows.first().map(|row| row.get("refresh_token")).transpose()?)
@@ -53,14 +55,14 @@ impl Connection<'_> {
         renewed: &Renewed,
         sealed: &SealedTokens,
     ) -> Result<bool, StoreError> {
-        // Fenced by the generation, not by the intent: should a lapsed attempt have been followed by another, the
-        // tokens that come first are the ones to keep, and the follower fails its own fence.
+        // Fenced by the generation, not by the intent: if another attempt was made after this one's lease expired, the tokens
+        // that come first are saved, and the other attempt fails its fence.
         let updated = self
             .query(
                 "UPDATE grants SET access_token = $3, refresh_token = COALESCE($4, refresh_token), \
                  id_token = COALESCE($5, id_token), expires_at = $6, lifetime = $7, renewed_at = $8, rotation = $9, \
-                 generation = generation + 1, attempt = NULL, attempt_owner = NULL, lease_until = NULL, last_attempt \
-                 = $2, presented = 0, \
+                 generation = generation + 1, attempt = NULL, attempt_owner = NULL, lease_until = NULL, \
+                 last_attempt = $2, presented = 0, \
                  retry_at = $15, refused_code = NULL, ended_reason = NULL, refresh_until = $11, refresh_life = $12, \
                  scopes = COALESCE($13, scopes), unverified_since = $14 WHERE id = $1 AND generation = $10 \
                  AND COALESCE(ended_reason, 'outcome_unknown') = 'outcome_unknown'",
@@ -85,7 +87,7 @@ impl Connection<'_> {
         if updated > 0 {
             return Ok(true);
         }
-        // An earlier try of ours may have been committed though its answer was lost (RF-20).
+        // An earlier call for this attempt may have been committed though its response was lost.
         let ours = self
             .query("SELECT 1 AS one FROM grants WHERE id = $1 AND last_attempt = $2")
             .bind(&id.0[..])
@@ -95,7 +97,7 @@ impl Connection<'_> {
         Ok(ours.is_some())
     }
 
-    pub(in crate::store) async fn release_renewal(
+    pub(in crate::store) async fn release_intent(
         &mut self,
         id: GrantId,
         attempt: AttemptId,
@@ -103,8 +105,8 @@ impl Connection<'_> {
         refused: Option<&str>,
     ) -> Result<(), StoreError> {
         self.query(
-            "UPDATE grants SET attempt = CASE WHEN presented > 1 THEN $5 END, lease_until = CASE WHEN presented \
-             > 1 THEN 0 END, \
+            "UPDATE grants SET attempt = CASE WHEN presented > 1 THEN $5 END, \
+             lease_until = CASE WHEN presented > 1 THEN 0 END, \
              attempt_owner = NULL, presented = presented - 1, retry_at = $3, refused_code = $4 \
              WHERE id = $1 AND attempt = $2",
         )
@@ -112,14 +114,14 @@ impl Connection<'_> {
         .bind(&attempt.0[..])
         .bind(retry_at.map(|at| at.0))
         .bind(refused)
-        // What was presented before this attempt is still of unknown fate, under a name that no other write has.
+        // A token that was presented before this attempt is still of unknown fate, under an id that no other write has.
         .bind(AttemptId::random().0.to_vec())
         .execute()
         .await?;
         Ok(())
     }
 
-    pub(in crate::store) async fn lapse_renewal(
+    pub(in crate::store) async fn expire_lease(
         &mut self,
         id: GrantId,
         attempt: AttemptId,
@@ -134,12 +136,12 @@ impl Connection<'_> {
         Ok(())
     }
 
-    pub(in crate::store) async fn give_up_renewal(&mut self, id: GrantId, attempt: AttemptId) -> Result<bool, StoreError> {
+    pub(in crate::store) async fn abandon_attempt(&mut self, id: GrantId, attempt: AttemptId) -> Result<bool, StoreError> {
         const SQL: &Template = &Template::new(
-            "UPDATE grants SET ended_reason = 'outcome_unknown' WHERE id = $1 AND attempt = $2 AND lease_until \
-             <= {now} AND ended_reason IS NULL",
+            "UPDATE grants SET ended_reason = 'outcome_unknown' \
+             WHERE id = $1 AND attempt = $2 AND lease_until <= {now} AND ended_reason IS NULL",
         );
-        // The attempt's name stays: should its outcome be saved after all, it is unknown no more.
+        // The attempt's id stays, so that its outcome can still be saved.
         let updated = self.query(SQL).bind(&id.0[..]).bind(&attempt.0[..]).execute().await?;
         Ok(updated > 0)
     }
@@ -154,12 +156,18 @@ impl Connection<'_> {
             "UPDATE grants SET lease_until = 0 WHERE id = $1 AND attempt = $2 AND attempt_owner LIKE $4 || '%' \
              AND NOT EXISTS (SELECT 1 FROM replicas WHERE attempt_owner = $4 || name AND seen_at > {now} - $3)",
         );
-        let updated =
-            self.query(SQL).bind(&id.0[..]).bind(&attempt.0[..]).bind(millis(dead_after)).bind(owned(attempt)).execute().await?;
+        let updated = self
+            .query(SQL)
+            .bind(&id.0[..])
+            .bind(&attempt.0[..])
+            .bind(millis(dead_after))
+            .bind(owner_prefix(attempt))
+            .execute()
+            .await?;
         Ok(updated > 0)
     }
 
-    pub(in crate::store) async fn knowledge(&mut self, issuer: &str, client_id: &str) -> Result<Knowledge, StoreError> {
+    pub(in crate::store) async fn provider_knowledge(&mut self, issuer: &str, client_id: &str) -> Result<Knowledge, StoreError> {
         let row = self
             .query("SELECT rotates, rejects_dummy FROM provider_knowledge WHERE issuer = $1 AND client_id = $2")
             .bind(issuer)
@@ -170,7 +178,12 @@ impl Connection<'_> {
         Ok(Knowledge { rotates: row.get("rotates")?, rejects_dummy: row.get("rejects_dummy")? })
     }
 
-    pub(in crate::store) async fn learn(&mut self, issuer: &str, client_id: &str, learnt: Knowledge) -> Result<(), StoreError> {
+    pub(in crate::store) async fn save_provider_knowledge(
+        &mut self,
+        issuer: &str,
+        client_id: &str,
+        observed: Knowledge,
+    ) -> Result<(), StoreError> {
         self.query(
             "INSERT INTO provider_knowledge (issuer, client_id, rotates, rejects_dummy) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (issuer, client_id) DO UPDATE SET \
@@ -180,8 +193,8 @@ impl Connection<'_> {
         )
         .bind(issuer)
         .bind(client_id)
-        .bind(learnt.rotates)
-        .bind(learnt.rejects_dummy)
+        .bind(observed.rotates)
+        .bind(observed.rejects_dummy)
         .execute()
         .await?;
         Ok(())

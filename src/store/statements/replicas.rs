@@ -14,7 +14,6 @@ impl Connection<'_> {
         Ok(Timestamp(row.get("now")?))
     }
 
-    /// Writes that this replica lives.
     pub(in crate::store) async fn write_heartbeat(&mut self, replica: &str, keys: &str) -> Result<(), sqlx::Error> {
         const SQL: &Template = &Template::new(
             "INSERT INTO replicas (name, keys, seen_at) VALUES ($1, $2, {now}) \
@@ -30,7 +29,7 @@ impl Connection<'_> {
         Ok(())
     }
 
-    /// What the other replicas that live say of their keys.
+    /// The keys that the other live replicas publish.
     pub(in crate::store) async fn keys_of_others(
         &mut self,
         replica: &str,

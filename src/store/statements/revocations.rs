@@ -6,27 +6,27 @@ use crate::{
     clock::millis,
     grant::GrantId,
     store::{
-        StoreError, Whose, connection::Connection, revocations::DueRevocation, revocations::LEFT_FOR, revocations::NewRevocation,
-        rows, sql::Template,
+        SessionFilter, StoreError, connection::Connection, revocations::DueRevocation, revocations::NewRevocation,
+        revocations::UNREQUESTED_DELAY, rows, sql::Template,
     },
 };
 
 impl Connection<'_> {
-    /// Removes grants that no session points to, up to `most`, or this one alone, and leaves what is to be revoked of them.
-    /// One under an intent is left unless it is named: its renewal is still to be saved or revoked.
-    pub(in crate::store) async fn remove_orphans(
+    /// Deletes up to `limit` grants that no session points to, or `only` this one, and enqueues the revocation of their refresh
+    /// tokens. A grant under a running lease is kept unless it is named: its renewal is still to be saved or revoked.
+    pub(in crate::store) async fn delete_unused_grants(
         &mut self,
         only: Option<GrantId>,
         session: Option<String>,
-        most: i64,
+        limit: i64,
     ) -> Result<u64, StoreError> {
         const SQL: &Template = &Template::new(
-            "DELETE FROM grants WHERE id IN (SELECT id FROM grants WHERE (id = $1 OR ($1 IS NULL AND \
-             COALESCE(lease_until, 0) <= {now})) AND NOT EXISTS (SELECT 1 FROM sessions WHERE grant_id = \
-             grants.id) LIMIT $2) \
+            "DELETE FROM grants WHERE id IN (SELECT id FROM grants \
+             WHERE (id = $1 OR ($1 IS NULL AND COALESCE(lease_until, 0) <= {now})) \
+             AND NOT EXISTS (SELECT 1 FROM sessions WHERE grant_id = grants.id) LIMIT $2) \
              RETURNING id, issuer, client_id, subject, provider_session, identity, refresh_token, refresh_until",
         );
-        let gone = self.query(SQL).bind(only.map(|id| id.0.to_vec())).bind(most).fetch_all().await?;
+        let gone = self.query(SQL).bind(only.map(|id| id.0.to_vec())).bind(limit).fetch_all().await?;
         for row in &gone {
             let Some(token) = row.get::<Option<Vec<u8>>>("refresh_token")? else { continue };
             let revocation = NewRevocation {
@@ -40,15 +40,15 @@ impl Connection<'_> {
                 identity: row.get("identity")?,
                 reason: if only.is_some() { "" } else { "left" }.to_owned(),
                 sparing: only.is_none(),
-                after: if only.is_some() { Duration::ZERO } else { LEFT_FOR },
+                after: if only.is_some() { Duration::ZERO } else { UNREQUESTED_DELAY },
             };
-            self.revoke_later(&revocation, &token, row.get("refresh_until")?).await?;
+            self.enqueue_revocation(&revocation, &token, row.get("refresh_until")?).await?;
         }
         Ok(u64::try_from(gone.len()).unwrap_or(u64::MAX))
     }
 
-    /// Puts a token down to be revoked, until it is dead by itself.
-    pub(in crate::store) async fn revoke_later(
+    /// Enqueues a token to be revoked, until it expires.
+    pub(in crate::store) async fn enqueue_revocation(
         &mut self,
         revocation: &NewRevocation,
         sealed: &[u8],
@@ -57,8 +57,8 @@ impl Connection<'_> {
         const SQL: &Template = &Template::new(
             "INSERT INTO revocations (id, grant_id, session, issuer, client_id, subject, provider_session, identity, \
              refresh_token, reason, sparing, tries, due_at, expires_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $12, 0, {now} + $13, COALESCE($11, {now} + \
-             2592000000)) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $12, 0, \
+             {now} + $13, COALESCE($11, {now} + 2592000000)) \
              ON CONFLICT (id) DO NOTHING",
         );
         self.query(SQL)
@@ -80,8 +80,8 @@ impl Connection<'_> {
         Ok(())
     }
 
-    /// One that is due, taken for `lease`, after which somebody else may try: people's own sign-outs first.
-    pub(in crate::store) async fn due_revocation(
+    /// Claims the next revocation that is due, for `lease`, after which another replica may try: logouts by users come first.
+    pub(in crate::store) async fn claim_revocation(
         &mut self,
         issuer: &str,
         client_id: &str,
@@ -89,13 +89,12 @@ impl Connection<'_> {
     ) -> Result<Option<DueRevocation>, StoreError> {
         const SQL: &Template = &Template::new(
             "UPDATE revocations SET tries = tries + 1, due_at = {now} + $3 WHERE id IN (SELECT id FROM revocations \
-             WHERE issuer = $1 AND client_id = $2 AND due_at <= {now} ORDER BY sparing, tries, due_at LIMIT \
-             1{for_update}) \
-             RETURNING id, grant_id, session, subject, provider_session, identity, refresh_token, reason, \
-             sparing, tries, \
-             CASE WHEN expires_at <= {now} THEN 1 ELSE 0 END AS expired",
+             WHERE issuer = $1 AND client_id = $2 AND due_at <= {now} \
+             ORDER BY sparing, tries, due_at LIMIT 1{for_update}) \
+             RETURNING id, grant_id, session, subject, provider_session, identity, refresh_token, reason, sparing, \
+             tries, CASE WHEN expires_at <= {now} THEN 1 ELSE 0 END AS expired",
         );
-        // Read to its end, because SQLite commits what returns rows after the last of them.
+        // `fetch_all`, because SQLite commits after the last row.
         let rows = self.query(SQL).bind(issuer).bind(client_id).bind(millis(lease)).fetch_all().await?;
         rows.first()
             .map(|row| {
@@ -116,39 +115,41 @@ impl Connection<'_> {
             .transpose()
     }
 
-    /// Whether a living grant of this person's could be hurt: any, or one of what may be the same session at the provider.
-    pub(in crate::store) async fn is_in_use(&mut self, whose: Whose<'_>, by_any: bool) -> Result<bool, StoreError> {
+    /// Whether a live grant of this user has a session: any, or one that may belong to the same session at the provider.
+    pub(in crate::store) async fn has_grant_in_use(
+        &mut self,
+        filter: SessionFilter<'_>,
+        by_any: bool,
+    ) -> Result<bool, StoreError> {
         let found = self
             .query(
                 "SELECT 1 AS one FROM grants JOIN sessions ON sessions.grant_id = grants.id \
                  WHERE issuer = $1 AND client_id = $2 AND subject = $3 AND ended_reason IS NULL \
                  AND ($4 OR $5 IS NULL OR sessions.provider_session IS NULL OR sessions.provider_session = $5) LIMIT 1",
             )
-            .bind(whose.issuer)
-            .bind(whose.client_id)
-            .bind(whose.subject)
+            .bind(filter.issuer)
+            .bind(filter.client_id)
+            .bind(filter.subject)
             .bind(by_any)
-            .bind(whose.provider_session)
+            .bind(filter.provider_session)
             .fetch_optional()
             .await?;
         Ok(found.is_some())
     }
 
-    /// It is over with this one.
-    pub(in crate::store) async fn forget_revocation(&mut self, id: &[u8]) -> Result<(), StoreError> {
+    pub(in crate::store) async fn delete_revocation(&mut self, id: &[u8]) -> Result<(), StoreError> {
         self.query("DELETE FROM revocations WHERE id = $1").bind(id).execute().await?;
         Ok(())
     }
 
-    /// It is tried again after `pause`.
-    pub(in crate::store) async fn put_revocation_off(&mut self, id: &[u8], pause: Duration) -> Result<(), StoreError> {
+    pub(in crate::store) async fn postpone_revocation(&mut self, id: &[u8], pause: Duration) -> Result<(), StoreError> {
         const SQL: &Template = &Template::new("UPDATE revocations SET due_at = {now} + $2 WHERE id = $1");
         self.query(SQL).bind(id).bind(millis(pause)).execute().await?;
         Ok(())
     }
 
-    /// Removes those whose token is dead by itself, also of a provider that nobody asks any more.
-    pub(in crate::store) async fn forget_dead_revocations(&mut self) -> Result<u64, StoreError> {
+    /// Deletes revocations whose token has expired, also those at a provider that is not configured any more.
+    pub(in crate::store) async fn delete_expired_revocations(&mut self) -> Result<u64, StoreError> {
         const SQL: &Template = &Template::new("DELETE FROM revocations WHERE expires_at <= {now} - 86400000");
         let gone = self.query(SQL).execute().await?;
         Ok(gone)

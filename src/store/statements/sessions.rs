@@ -3,7 +3,7 @@
 use crate::{
     clock::Timestamp,
     session::{Session, SessionHash},
-    store::{StoreError, Whose, connection::Connection, rows, rows::GrantRow, rows::LeftGrant, sql::Template},
+    store::{SessionFilter, StoreError, connection::Connection, rows, rows::EndedSessionRow, rows::GrantRow, sql::Template},
 };
 
 impl Connection<'_> {
@@ -25,24 +25,23 @@ impl Connection<'_> {
         row.map(|row| rows::session_from(&row)).transpose()
     }
 
-    pub(in crate::store) async fn sessions_of(&mut self, whose: Whose<'_>) -> Result<Vec<SessionHash>, StoreError> {
+    pub(in crate::store) async fn find_sessions(&mut self, filter: SessionFilter<'_>) -> Result<Vec<SessionHash>, StoreError> {
         let rows = self
             .query(
                 "SELECT sessions.hash FROM sessions JOIN grants ON grants.id = sessions.grant_id \
                  WHERE grants.issuer = $1 AND grants.client_id = $2 AND ($3 IS NULL OR grants.subject = $3) \
                  AND ($4 IS NULL OR sessions.provider_session = $4)",
             )
-            .bind(whose.issuer)
-            .bind(whose.client_id)
-            .bind(whose.subject)
-            .bind(whose.provider_session)
+            .bind(filter.issuer)
+            .bind(filter.client_id)
+            .bind(filter.subject)
+            .bind(filter.provider_session)
             .fetch_all()
             .await?;
         rows.iter().map(|row| rows::session_hash_from(row.get("hash")?)).collect()
     }
 
-    /// All sessions, the last used first, with their grants.
-    pub(in crate::store) async fn listed(&mut self) -> Result<Vec<(Session, GrantRow)>, StoreError> {
+    pub(in crate::store) async fn list_sessions(&mut self) -> Result<Vec<(Session, GrantRow)>, StoreError> {
         const SQL: &Template = &Template::new(
             "SELECT sessions.hash, sessions.grant_id, sessions.created_at AS began_at, sessions.last_seen, \
              {grant_columns} FROM sessions JOIN grants ON grants.id = sessions.grant_id ORDER BY \
@@ -63,8 +62,8 @@ impl Connection<'_> {
             .collect()
     }
 
-    /// The session's grant as it was left. It goes with its last session, and its refresh token is to be revoked.
-    pub(in crate::store) async fn end_session(&mut self, hash: SessionHash) -> Result<Option<LeftGrant>, StoreError> {
+    /// Ends a session. Its last session takes the grant with it, whose refresh token is enqueued to be revoked.
+    pub(in crate::store) async fn end_session(&mut self, hash: SessionHash) -> Result<Option<EndedSessionRow>, StoreError> {
         const SQL: &Template =
             &Template::new("SELECT issuer, client_id, identity, id_token FROM grants WHERE id = $1{for_update}");
         let mut transaction = self.begin().await?;
@@ -76,12 +75,12 @@ impl Connection<'_> {
             .await?;
         let Some(row) = row else { return Ok(None) };
         let id = rows::grant_from(row.get("grant_id")?)?;
-        // The row is held while its sessions are counted, so that two last sessions cannot both stay.
+        // The row is locked while its sessions are counted: of two last sessions that end concurrently, one must delete the grant.
         let grant = transaction.connection().query(SQL).bind(&id.0[..]).fetch_one().await?;
-        transaction.connection().remove_orphans(Some(id), Some(hash.short()), 1).await?;
+        transaction.connection().delete_unused_grants(Some(id), Some(hash.short()), 1).await?;
         transaction.commit().await?;
-        Ok(Some(LeftGrant {
-            id,
+        Ok(Some(EndedSessionRow {
+            grant: id,
             issuer: grant.get("issuer")?,
             client_id: grant.get("client_id")?,
             identity: grant.get("identity")?,
@@ -89,9 +88,9 @@ impl Connection<'_> {
         }))
     }
 
-    pub(in crate::store) async fn touch(&mut self, seen: &[(SessionHash, Timestamp)]) -> Result<(), StoreError> {
+    pub(in crate::store) async fn touch_sessions(&mut self, seen: &[(SessionHash, Timestamp)]) -> Result<(), StoreError> {
         let mut transaction = self.begin().await?;
-        // In the order of the rows' names, so that two replicas cannot wait for each other.
+        // In the order of the hashes, so that two replicas cannot deadlock.
         let mut seen = seen.to_vec();
         seen.sort_unstable_by_key(|(hash, _)| hash.0);
         for (hash, at) in seen {

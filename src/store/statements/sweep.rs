@@ -7,7 +7,7 @@ use crate::{
 
 impl Connection<'_> {
     pub(in crate::store) async fn sweep(&mut self, expired: &Expired, batch: i64, replica: &str) -> Result<u64, StoreError> {
-        const SQL: &Template = &Template::new("DELETE FROM replicas WHERE seen_at < {now} - 86400000");
+        const OLD_REPLICAS: &Template = &Template::new("DELETE FROM replicas WHERE seen_at < {now} - 86400000");
         let mut transaction = self.begin().await?;
         let sessions = transaction
             .connection()
@@ -29,30 +29,30 @@ impl Connection<'_> {
                 .bind(&grant.0[..])
                 .fetch_one()
                 .await?;
-            // A row that cannot be read goes like any other, without a word.
+            // A session of a grant that cannot be read goes without an event.
             let Ok(identity) = rows::identity_from(row.get("identity")?) else { continue };
             let too_old = session.get::<i64>("created_at")? <= expired.created_before.0;
             let event = Event::of(Kind::Limit, grant, &identity, expired.now)
                 .of_session(rows::session_hash_from(session.get("hash")?)?)
                 .because(if too_old { "absolute" } else { "idle" });
-            transaction.connection().record_one(&event, replica).await?;
+            transaction.connection().record_event(&event, replica).await?;
         }
         transaction.commit().await?;
         let mut transaction = self.begin().await?;
-        let grants = transaction.connection().remove_orphans(None, None, batch).await?;
+        let grants = transaction.connection().delete_unused_grants(None, None, batch).await?;
         transaction.commit().await?;
         let attempts = self
             .query(
-                "DELETE FROM returned_attempts WHERE hash IN (SELECT hash FROM returned_attempts WHERE expires_at <= \
-                 $1 LIMIT $2)",
+                "DELETE FROM returned_attempts WHERE hash IN \
+                 (SELECT hash FROM returned_attempts WHERE expires_at <= $1 LIMIT $2)",
             )
             .bind(expired.now.0)
             .bind(batch)
             .execute()
             .await?;
-        let revocations = self.forget_dead_revocations().await?;
+        let revocations = self.delete_expired_revocations().await?;
         let parked = self.query("DELETE FROM parked_addresses WHERE expires_at <= $1").bind(expired.now.0).execute().await?;
-        let replicas = self.query(SQL).execute().await?;
+        let replicas = self.query(OLD_REPLICAS).execute().await?;
         let events = self
             .query("DELETE FROM events WHERE id IN (SELECT id FROM events WHERE at <= $1 ORDER BY at LIMIT $2)")
             .bind(expired.events_before.0)

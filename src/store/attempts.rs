@@ -1,0 +1,45 @@
+//! Login attempts: the replay guard, and return addresses that are too long to travel in `state`.
+
+use super::{Store, StoreError, operation::Operation};
+use crate::clock::Timestamp;
+
+impl Store {
+    /// Consumes the login attempt, or the logout token, with this hash. `false`: it was consumed before.
+    ///
+    /// # Errors
+    /// It may have been consumed.
+    pub async fn consume_once(&self, hash: [u8; 32], expires_at: Timestamp) -> Result<bool, StoreError> {
+        self.call(Operation::ConsumeOnce, |connection| Box::pin(connection.consume_once(hash, expires_at))).await
+    }
+
+    /// Whether [`Store::consume_once`] was called with this hash.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
+    pub async fn is_consumed(&self, hash: [u8; 32]) -> Result<bool, StoreError> {
+        self.call(Operation::IsConsumed, |connection| Box::pin(connection.is_consumed(hash))).await
+    }
+
+    /// Saves an encrypted return address for a login attempt. `false`: `limit` are saved already, and this one was not.
+    ///
+    /// # Errors
+    /// It may have been saved, which does no harm.
+    pub async fn save_return_to(
+        &self,
+        name: [u8; 32],
+        sealed: &[u8],
+        expires_at: Timestamp,
+        limit: i64,
+    ) -> Result<bool, StoreError> {
+        self.call(Operation::SaveReturnTo, |connection| Box::pin(connection.save_return_to(name, sealed, expires_at, limit)))
+            .await
+    }
+
+    /// Reads the return address that [`Store::save_return_to`] saved under this name.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
+    pub async fn return_to(&self, name: [u8; 32]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.call(Operation::ReturnTo, |connection| Box::pin(connection.return_to(name))).await
+    }
+}

@@ -1,0 +1,68 @@
+//! Grants: reading one, and what changes one outside a renewal.
+
+use super::{Change, Fence, Store, StoreError, operation::Operation, rows, sealing_context};
+use crate::{
+    clock::Timestamp,
+    grant::{EndReason, Grant, GrantId},
+    identity::Identity,
+    secret::Secret,
+};
+
+impl Store {
+    /// Reads a grant.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] but a failed migration.
+    pub async fn grant(&self, id: GrantId) -> Result<Option<Grant>, StoreError> {
+        let row = self.call(Operation::Grant, |connection| Box::pin(connection.grant(id))).await?;
+        row.map(|row| row.open(&self.keys)).transpose()
+    }
+
+    /// Reads the last ID token of a grant, for `id_token_hint` (OpenID Connect RP-Initiated Logout, section 2).
+    ///
+    /// # Errors
+    /// Any [`StoreError`] but a failed migration.
+    pub async fn id_token(&self, id: GrantId) -> Result<Option<Secret>, StoreError> {
+        let sealed = self.call(Operation::IdToken, |connection| Box::pin(connection.id_token(id))).await?;
+        sealed.map(|sealed| rows::open_text(&self.keys, &sealing_context("id_token", id), &sealed)).transpose()
+    }
+
+    /// Ends a grant and erases its refresh token. `false`: the fence did not hold, and nothing was changed.
+    ///
+    /// # Errors
+    /// Whether the grant ended is unknown, unless [`StoreError::nothing_was_written`].
+    pub async fn end_grant(&self, id: GrantId, fence: Fence, reason: EndReason, code: Option<&str>) -> Result<bool, StoreError> {
+        let ended = self.call(Operation::EndGrant, |connection| Box::pin(connection.end_grant(id, fence, reason, code))).await?;
+        self.announce(Change::Grant(id));
+        Ok(ended)
+    }
+
+    /// Replaces a grant's identity by one that is verified, unless the grant was renewed again since `generation`.
+    ///
+    /// # Errors
+    /// The old identity may have stayed.
+    pub async fn save_identity(&self, id: GrantId, generation: i64, identity: &Identity) -> Result<(), StoreError> {
+        let text = rows::identity_to_text(identity)?;
+        self.call(Operation::SaveIdentity, |connection| Box::pin(connection.save_identity(id, generation, &text))).await?;
+        self.announce(Change::Grant(id));
+        Ok(())
+    }
+
+    /// Marks that the response of the renewal to `generation` cannot be verified, since `at` unless it was marked before.
+    ///
+    /// # Errors
+    /// The grant may not have been marked.
+    pub async fn mark_unverified(&self, id: GrantId, generation: i64, at: Timestamp) -> Result<(), StoreError> {
+        self.call(Operation::MarkUnverified, |connection| Box::pin(connection.mark_unverified(id, generation, at))).await?;
+        self.announce(Change::Grant(id));
+        Ok(())
+    }
+
+    /// Finds up to `limit` grants that are in use and whose refresh token soon expires for want of use.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
+    pub async fn due_before_idle_expiry(&self, now: Timestamp, limit: i64) -> Result<Vec<GrantId>, StoreError> {
+        self.call(Operation::DueBeforeIdleExpiry, |connection| Box::pin(connection.due_before_idle_expiry(now, limit))).await
+    }
+}

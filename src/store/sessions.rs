@@ -1,0 +1,115 @@
+//! Logins and sessions.
+
+use super::{
+    Change, EndedSession, ListedSession, LoginSaved, LoginTarget, NewGrant, SessionFilter, Sharing, Store, StoreError,
+    operation::Operation, rows, sealing_context, statements::Login,
+};
+use crate::{
+    clock::Timestamp,
+    session::{Session, SessionHash},
+};
+
+impl Store {
+    /// Saves a login: its grant, and the session that it is for. `None`: that session has ended meanwhile, and nothing was
+    /// saved.
+    ///
+    /// A login without a refresh token may join the user's grant instead of saving its own; see [`Sharing`].
+    ///
+    /// # Errors
+    /// Nothing was saved, unless the error is [`StoreError::Commit`] or [`StoreError::TimedOut`].
+    pub async fn save_login(
+        &self,
+        grant: &NewGrant,
+        target: &LoginTarget,
+        sharing: Sharing,
+        at: Timestamp,
+    ) -> Result<Option<LoginSaved>, StoreError> {
+        let sealed = self.seal(grant.id, &grant.tokens)?;
+        let identity = rows::identity_to_text(&grant.identity)?;
+        let login = Login { grant, identity: &identity, sealed: &sealed, target, sharing, at };
+        let saved = self.call(Operation::SaveLogin, |connection| Box::pin(connection.save_login(login))).await?;
+        let Some((saved, taken_over)) = saved else { return Ok(None) };
+        match target {
+            LoginTarget::New { replaces, .. } => replaces.iter().for_each(|hash| self.announce(Change::Session(*hash))),
+            LoginTarget::Existing(hash) => self.announce(Change::Session(*hash)),
+        }
+        taken_over.into_iter().for_each(|hash| self.announce(Change::Session(hash)));
+        if saved.grant != grant.id {
+            self.announce(Change::Grant(saved.grant));
+        }
+        Ok(Some(saved))
+    }
+
+    /// Reads a session.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
+    pub async fn session(&self, hash: SessionHash) -> Result<Option<Session>, StoreError> {
+        self.call(Operation::Session, |connection| Box::pin(connection.session(hash))).await
+    }
+
+    /// Reads the session that replaced this one when its user logged in again in the same browser.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
+    pub async fn successor(&self, hash: SessionHash) -> Result<Option<Session>, StoreError> {
+        self.call(Operation::Successor, |connection| Box::pin(connection.successor(hash))).await
+    }
+
+    /// Finds the sessions of a user, or of a session at the provider.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
+    pub async fn find_sessions(&self, filter: SessionFilter<'_>) -> Result<Vec<SessionHash>, StoreError> {
+        self.call(Operation::FindSessions, |connection| Box::pin(connection.find_sessions(filter))).await
+    }
+
+    /// Lists all sessions with their grants, the last used first.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`], [`StoreError::Malformed`].
+    pub async fn list_sessions(&self) -> Result<Vec<ListedSession>, StoreError> {
+        let rows = self.call(Operation::ListSessions, |connection| Box::pin(connection.list_sessions())).await?;
+        let read = |(session, row): (Session, rows::GrantRow)| {
+            // One row that cannot be read must not hide the others.
+            let grant = row.open(&self.keys).inspect_err(|error| {
+                tracing::error!(session = session.hash.short(), %error, "a session's grant cannot be read, and is left out");
+            });
+            Some(ListedSession { session, grant: grant.ok()? })
+        };
+        Ok(rows.into_iter().filter_map(read).collect())
+    }
+
+    /// Writes when sessions were last seen. A time that is stored never goes backwards.
+    ///
+    /// # Errors
+    /// Some may have been written; writing them again is safe.
+    pub async fn touch_sessions(&self, seen: &[(SessionHash, Timestamp)]) -> Result<(), StoreError> {
+        self.call(Operation::TouchSessions, |connection| Box::pin(connection.touch_sessions(seen))).await
+    }
+
+    /// Ends a session, and with the last session of a grant the grant.
+    ///
+    /// # Errors
+    /// Whether the session ended is unknown, unless [`StoreError::nothing_was_written`].
+    pub async fn end_session(&self, hash: SessionHash) -> Result<Option<EndedSession>, StoreError> {
+        let ended = self.call(Operation::EndSession, |connection| Box::pin(connection.end_session(hash))).await?;
+        let Some(ended) = ended else { return Ok(None) };
+        self.announce(Change::Session(hash));
+        self.announce(Change::Grant(ended.grant));
+        // An ID token that cannot be decrypted any more prevents no logout.
+        let open = |sealed: Vec<u8>| rows::open_text(&self.keys, &sealing_context("id_token", ended.grant), &sealed).ok();
+        Ok(Some(EndedSession {
+            grant: ended.grant,
+            issuer: ended.issuer,
+            client_id: ended.client_id,
+            identity: rows::identity_from(&ended.identity)?,
+            id_token: ended.id_token.and_then(open),
+        }))
+    }
+
+    /// Announces within this process alone that a session has ended whose row is still there.
+    pub fn announce_end(&self, hash: SessionHash) {
+        self.announce(Change::Session(hash));
+    }
+}
