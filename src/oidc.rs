@@ -32,7 +32,7 @@ use crate::secret::Secret;
 
 pub use authorization::{AuthorizationOptions, CallbackProof};
 pub use claims::{ClaimMapping, Claims, ClaimsError};
-pub use discovery::UnsupportedRequirement;
+pub use discovery::is_loopback;
 pub use error::ProviderError;
 pub use http::FetchError;
 pub use id_token::VerifyError;

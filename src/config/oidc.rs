@@ -206,15 +206,9 @@ fn issuer(text: &str) -> Result<String, String> {
 /// An address of the provider's. Tokens are sent there, so it must be https except on loopback.
 fn provider_url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|_| "is not a URL".to_owned())?;
-    let loopback = match url.host() {
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        None => false,
-    };
     match url.scheme() {
         "https" => {}
-        "http" if loopback => {}
+        "http" if oidc::is_loopback(&url) => {}
         _ => return Err("must begin with https:// (http:// is for a provider on loopback only)".to_owned()),
     }
     Ok(url)

@@ -1,4 +1,4 @@
-//! Showing settings: those in effect, an example file, and the reference page.
+//! Prints settings: those in effect, an example file, and the reference page.
 
 use std::fmt::Write;
 
@@ -114,7 +114,7 @@ fn toml_default(key: &Setting) -> String {
     }
 }
 
-/// Help texts as comment lines of bearable length.
+/// A help text as comment lines of readable length.
 fn comment(text: &str) -> String {
     let mut lines = String::new();
     let mut line = String::from("#");

@@ -1,13 +1,13 @@
-//! What is wrong with the settings, said so that it can be mended at once.
+//! Problems with settings, worded so that an administrator can fix them.
 
 use std::fmt;
 
-/// One problem. Never holds a secret's value.
+/// One problem. It never contains a secret's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The setting, as it was given: `CODER_OIDC_SCOPES`, `--oidc-scopes`, or a key of the file.
+    /// The setting's name in the source that it was given in: `CODER_OIDC_SCOPES`, `--oidc-scopes`, or a key of the file.
     pub key: String,
-    /// What is wrong, and what would be right.
+    /// What is wrong and what would be right, as the rest of a sentence that begins with the name.
     pub message: String,
 }
 
@@ -17,12 +17,12 @@ impl fmt::Display for Problem {
     }
 }
 
-/// All problems of one start.
+/// All problems that were found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problems(pub Vec<Problem>);
 
 impl Problems {
-    /// Notes one.
+    /// Adds a problem.
     pub fn add(&mut self, key: impl Into<String>, message: impl Into<String>) {
         self.0.push(Problem { key: key.into(), message: message.into() });
     }

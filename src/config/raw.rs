@@ -24,12 +24,12 @@ pub(super) type RouteTable = BTreeMap<String, Result<String, String>>;
 #[derive(Clone, Debug)]
 pub(super) struct Given {
     pub(super) text: String,
-    pub(super) source: Source,
+    pub(super) source: SettingSource,
 }
 
 /// Where a setting came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Source {
+pub(super) enum SettingSource {
     /// A command-line flag.
     Flag,
     /// An environment variable.
@@ -50,7 +50,7 @@ impl Raw {
     }
 }
 
-impl Source {
+impl SettingSource {
     /// The setting's name as an administrator would look for it in this source.
     pub(super) fn name(&self, setting: &str) -> String {
         match self {
@@ -61,7 +61,7 @@ impl Source {
     }
 }
 
-impl std::fmt::Display for Source {
+impl std::fmt::Display for SettingSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Flag => f.write_str("flag"),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Problem, Problems,
-    raw::{Raw, RouteTable, Source},
+    raw::{Raw, RouteTable, SettingSource},
     setting::Setting,
     values,
 };
@@ -49,7 +49,7 @@ impl<'a> Reader<'a> {
 
     /// The name under which the setting was given, or would be.
     pub(super) fn name(&self, setting: &Setting) -> String {
-        self.raw.given.get(setting.name).map_or(&Source::Environment, |given| &given.source).name(setting.name)
+        self.raw.given.get(setting.name).map_or(&SettingSource::Environment, |given| &given.source).name(setting.name)
     }
 
     /// Notes a problem, after which nothing is started.

@@ -1,4 +1,4 @@
-//! The file's routes: `[[route]]` tables, each a place and where it leads.
+//! Settings of `routing`, which only the file can hold: `[[route]]` tables, each with a place and a target.
 
 use std::time::Duration;
 
@@ -122,20 +122,20 @@ const REMOVE_ANSWER_HEADERS: Setting =
 const SET_ANSWER_HEADERS: Setting =
     setting("set_answer_headers", ValueType::Map, "", "A table of headers that Evergate sets on responses.");
 
-/// One table while it is read.
-struct Table<'a> {
+/// Reads one table.
+struct RouteReader<'a> {
     number: usize,
     given: &'a RouteTable,
     problems: &'a mut Problems,
 }
 
-/// The routes of the file, and last that of `CODER_UPSTREAM_URL`, if it is set. Their hosts become sites.
+/// The routes of the file and, last, that of `CODER_UPSTREAM_URL`, if it is set. Their hosts are added to the sites.
 pub(super) fn read(reader: &mut Reader<'_>, sites: &mut Sites, default_target: TrustedTarget) -> (Routes, Vec<TrustedTarget>) {
     let (mut routes, mut targets) = (Vec::new(), Vec::new());
     let tables = reader.routes();
     for (at, given) in tables.iter().enumerate() {
-        let mut table = Table { number: at + 1, given, problems: &mut reader.problems };
-        let (route, target) = table.read(sites, &default_target, targets.len());
+        let mut route_reader = RouteReader { number: at + 1, given, problems: &mut reader.problems };
+        let (route, target) = route_reader.read(sites, &default_target, targets.len());
         routes.push(route);
         targets.push(target);
     }
@@ -153,7 +153,7 @@ pub(super) fn read(reader: &mut Reader<'_>, sites: &mut Sites, default_target: T
     (Routes::new(routes), targets)
 }
 
-impl Table<'_> {
+impl RouteReader<'_> {
     fn read(&mut self, sites: &mut Sites, default_target: &TrustedTarget, target: usize) -> (Route, TrustedTarget) {
         for name in self.given.keys() {
             if !KEYS.iter().any(|key| key.name == name) {
@@ -171,7 +171,7 @@ impl Table<'_> {
         {
             self.problem(&HOST, error);
         }
-        // As the site writes it, so that a default port that was written out is none.
+        // The site's spelling leaves out the scheme's default port.
         let host = host.map(|host| sites.find(&host).map_or(host, |site| site.authority().to_owned()));
         let prefix = self.parsed(&PATH, path).unwrap_or_default();
         let rule = self.rule();
@@ -220,7 +220,7 @@ impl Table<'_> {
         }
     }
 
-    /// Whether one of two words is the first, which is the default.
+    /// Whether the value is the first of two words. The first is the default.
     fn choice(&mut self, key: &Setting, first: &'static str, second: &'static str) -> bool {
         let chosen = self.parsed(key, |text| match text {
             text if text == first => Ok(true),
@@ -245,7 +245,8 @@ impl Table<'_> {
         }
     }
 
-    /// Requests that nobody had checked would go through a tunnel of HTTP.
+    /// Protocols other than WebSocket. HTTP and TLS are refused, because requests that nobody has checked would pass through the
+    /// tunnel.
     fn upgrades(&mut self) -> Vec<String> {
         let names = self.list(&UPGRADES);
         let is_request = |name: &String| {
@@ -324,7 +325,7 @@ impl Table<'_> {
     }
 }
 
-/// A path without a slash at its end; `/` is empty. It must be as apps are asked for it: nothing encoded, nothing relative.
+/// A path without a slash at its end; `/` is empty. It must be as it is requested from apps, with nothing encoded or relative.
 fn path(text: &str) -> Result<String, String> {
     let trimmed = text.trim_end_matches('/');
     let plain = |character: char| character.is_ascii_alphanumeric() || "/-_.~!$&'()*+,=:@".contains(character);

@@ -3,17 +3,17 @@
 /// One setting.
 #[derive(Debug)]
 pub struct Setting {
-    /// Its key in the file; `oidc_scopes` is `CODER_OIDC_SCOPES` and `--oidc-scopes`.
+    /// The key in the file; `oidc_scopes` is `CODER_OIDC_SCOPES` and `--oidc-scopes`.
     pub name: &'static str,
-    /// What its value looks like.
+    /// The type of the value.
     pub value_type: ValueType,
-    /// The default, as it would be written; empty for none.
+    /// The default as it would be written; empty for none.
     pub default: &'static str,
-    /// What it is for, in sentences.
+    /// The description, in sentences.
     pub help: &'static str,
 }
 
-/// What a value looks like.
+/// The type of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValueType {
     /// Any text.
@@ -32,9 +32,9 @@ pub enum ValueType {
     List,
     /// A JSON object of texts.
     Map,
-    /// A text that is never shown; there is no flag for it, but one for a file that holds it.
+    /// A text that is never printed. It has no flag, but its file has.
     Secret,
-    /// Such texts separated by commas.
+    /// Secrets separated by commas.
     Secrets,
 }
 
@@ -48,17 +48,17 @@ pub struct Section {
 }
 
 impl Setting {
-    /// Its environment variable.
+    /// The environment variable.
     pub fn env(&self) -> String {
         format!("CODER_{}", self.name.to_uppercase())
     }
 
-    /// Its flag, without the dashes.
+    /// The flag, without the dashes.
     pub fn flag(&self) -> String {
         self.name.replace('_', "-")
     }
 
-    /// Whether its value must not be shown.
+    /// Whether the value must not be printed.
     pub fn is_secret(&self) -> bool {
         matches!(self.value_type, ValueType::Secret | ValueType::Secrets)
     }

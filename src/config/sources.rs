@@ -1,5 +1,5 @@
-//! Reading: flag > environment > file > default, by figment. Values are kept as the texts that they were
-//! given as; figment's own environment provider would turn a secret `0042` into the number 42 and print it.
+//! Reads the sources by figment: a flag takes precedence over the environment, that over the file, that over the default. Values
+//! stay the texts that they were given as; figment's own environment provider would turn a secret `0042` into the number 42.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use figment::{
 
 use super::{
     Problem, Problems,
-    raw::{ENVIRONMENT_PREFIX, Given, Raw, RouteTable, Source},
+    raw::{ENVIRONMENT_PREFIX, Given, Raw, RouteTable, SettingSource},
     routes,
     setting::{Setting, ValueType},
     table,
@@ -19,14 +19,14 @@ use super::{
     unknown,
 };
 
-/// What a process is given.
+/// What a process is configured by.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
     /// Environment variables.
     pub variables: BTreeMap<String, String>,
-    /// Names of variables that are not UTF-8, or whose value is not.
+    /// The names of variables whose name or value is not UTF-8.
     pub not_utf8: BTreeSet<String>,
-    /// Flags, by the key's name.
+    /// Flags by the setting's name.
     pub flags: BTreeMap<String, String>,
     /// `--config`.
     pub config_path: Option<String>,
@@ -34,11 +34,11 @@ pub struct Environment {
 
 const CONFIG_PATH: &str = "CODER_CONFIG_PATH";
 const FILE_SUFFIX: &str = "_file";
-/// The only setting that the file alone can hold.
+/// The only setting that must be in the file.
 const ROUTES: &str = "route";
 
 impl Environment {
-    /// This process's variables.
+    /// The environment of this process.
     pub fn of_process(flags: BTreeMap<String, String>, config_path: Option<String>) -> Self {
         let mut environment = Self { flags, config_path, ..Self::default() };
         for (name, value) in std::env::vars_os() {
@@ -55,7 +55,7 @@ impl Environment {
         environment
     }
 
-    /// Reads all settings. What is unknown, or cannot be read, is a problem.
+    /// Reads all settings. Unknown and unreadable settings are problems.
     pub fn read(&self, problems: &mut Problems) -> Raw {
         let path = self.config_path.clone().or_else(|| self.variables.get(CONFIG_PATH).cloned()).filter(|path| !path.is_empty());
         let mut file = Figment::new();
@@ -66,7 +66,7 @@ impl Environment {
             }
         }
         if let Err(error) = file.data() {
-            // The parser's own message quotes the line that it stumbles over, which may hold a secret.
+            // The parser's own message quotes the faulty line, which may contain a secret.
             let at = path.as_deref().unwrap_or_default();
             problems.add(CONFIG_PATH, format!("the file {at} is not valid TOML ({})", position(&error)));
             return Raw::default();
@@ -75,13 +75,13 @@ impl Environment {
         let warnings = self.judge_unknown(problems).into_iter().collect();
         let figment = file.merge(layer("environment", self.variables())).merge(layer("flag", self.flags.clone()));
         let unreadable = self.refuse_not_utf8(problems);
-        let mut reading = Reading { figment: &figment, path: path.as_deref(), problems, warnings, unreadable };
-        let given = table::all().filter_map(|key| Some((key.name, reading.setting(key)?))).collect();
-        let Reading { warnings, unreadable, problems, .. } = reading;
+        let mut reader = SourceReader { figment: &figment, path: path.as_deref(), problems, warnings, unreadable };
+        let given = table::all().filter_map(|key| Some((key.name, reader.setting(key)?))).collect();
+        let SourceReader { warnings, unreadable, problems, .. } = reader;
         Raw { given, unreadable, routes: route_tables(&figment, problems), warnings }
     }
 
-    /// Variables that are not text: which settings cannot be read because of them.
+    /// Reports variables that are not UTF-8, and returns the settings that are unreadable because of them.
     fn refuse_not_utf8(&self, problems: &mut Problems) -> BTreeSet<&'static str> {
         let mut unreadable = BTreeSet::new();
         for (name, key, _) in self.not_utf8().filter(|(name, key, _)| *name == CONFIG_PATH || is_known(key)) {
@@ -96,54 +96,55 @@ impl Environment {
         self.not_utf8.iter().filter_map(|name| Some((name.as_str(), name.strip_prefix(ENVIRONMENT_PREFIX)?.to_lowercase(), "")))
     }
 
-    /// Our variables by their keys.
+    /// The values of `CODER_` variables by setting name.
     fn variables(&self) -> BTreeMap<String, String> {
-        self.ours().map(|(_, key, value)| (key, value.to_owned())).collect()
+        self.prefixed().map(|(_, key, value)| (key, value.to_owned())).collect()
     }
 
-    /// Our variables: name, key and value. One that is empty is not set, as in a compose file that passes it through.
-    fn ours(&self) -> impl Iterator<Item = (&str, String, &str)> {
+    /// `CODER_` variables: their name, the setting's name and the value. An empty one counts as not set, because compose files
+    /// pass variables through as empty.
+    fn prefixed(&self) -> impl Iterator<Item = (&str, String, &str)> {
         self.variables.iter().filter(|(name, value)| name.as_str() != CONFIG_PATH && !value.is_empty()).filter_map(
             |(name, value)| Some((name.as_str(), name.strip_prefix(ENVIRONMENT_PREFIX)?.to_lowercase(), value.as_str())),
         )
     }
 
-    /// Variables and flags that are no settings. Variables may be others', which is said in one warning, without their values;
-    /// only what somebody wrote for us, by all appearance, is a problem.
+    /// Reports variables and flags that are no settings. A variable that resembles a setting is a problem. The others may belong
+    /// to other software and are named in one warning, without their values.
     fn judge_unknown(&self, problems: &mut Problems) -> Option<Problem> {
         let mut foreign = Vec::new();
-        for (name, key, value) in self.ours().chain(self.not_utf8()).filter(|(_, key, _)| !is_known(key)) {
+        for (name, key, value) in self.prefixed().chain(self.not_utf8()).filter(|(_, key, _)| !is_known(key)) {
             match unknown::meant(&key).filter(|_| !unknown::is_kubernetes(&key, value)) {
-                Some(near) => no_such_setting(&Source::Environment, &key, Some(near), problems),
-                None if key == ROUTES => no_such_setting(&Source::Environment, &key, None, problems),
+                Some(near) => no_such_setting(&SettingSource::Environment, &key, Some(near), problems),
+                None if key == ROUTES => no_such_setting(&SettingSource::Environment, &key, None, problems),
                 None if name == CONFIG_PATH => {}
-                // As it can be shown: whoever starts us chooses what is in it.
+                // Escaped, because the name may contain control characters.
                 None => foreign.push(name.escape_debug().to_string()),
             }
         }
         for name in self.flags.keys().filter(|name| !is_known(name)) {
-            no_such_setting(&Source::Flag, name, unknown::meant(name), problems);
+            no_such_setting(&SettingSource::Flag, name, unknown::meant(name), problems);
         }
         let message = format!("variables that are no settings of Evergate's are ignored: {}", foreign.join(", "));
         (!foreign.is_empty()).then(|| Problem { key: format!("{ENVIRONMENT_PREFIX}*"), message })
     }
 }
 
-/// Whether a setting has this name, or is a secret that a file of this name may hold.
+/// Whether this is the name of a setting, or of the file of a secret.
 fn is_known(name: &str) -> bool {
     table::all().any(|key| key.name == name || (key.is_secret() && name.strip_suffix(FILE_SUFFIX) == Some(key.name)))
 }
 
-/// The file is ours alone: whatever is unknown there is a mistake.
+/// Reports unknown keys of the file, which belongs to Evergate alone.
 fn refuse_unknown(file: &Figment, path: Option<&str>, problems: &mut Problems) {
     let Ok(data) = file.data() else { return };
-    let source = Source::File(path.unwrap_or_default().to_owned());
+    let source = SettingSource::File(path.unwrap_or_default().to_owned());
     for name in data.values().flatten().map(|(name, _)| name).filter(|name| *name != ROUTES && !is_known(name)) {
         no_such_setting(&source, name, unknown::meant(name), problems);
     }
 }
 
-fn no_such_setting(source: &Source, name: &str, near: Option<&str>, problems: &mut Problems) {
+fn no_such_setting(source: &SettingSource, name: &str, near: Option<&str>, problems: &mut Problems) {
     let hint = near.map_or_else(String::new, |near| format!("; did you mean {}?", source.name(near)));
     problems.add(source.name(name), format!("there is no such setting{hint}"));
 }
@@ -168,15 +169,15 @@ impl Provider for Layer {
     }
 }
 
-fn source_of(figment: &Figment, value: &Value, path: Option<&str>) -> Source {
+fn source_of(figment: &Figment, value: &Value, path: Option<&str>) -> SettingSource {
     match figment.get_metadata(value.tag()).map(|metadata| metadata.name.as_ref()) {
-        Some("flag") => Source::Flag,
-        Some("environment") => Source::Environment,
-        Some(_) | None => Source::File(path.unwrap_or_default().to_owned()),
+        Some("flag") => SettingSource::Flag,
+        Some("environment") => SettingSource::Environment,
+        Some(_) | None => SettingSource::File(path.unwrap_or_default().to_owned()),
     }
 }
 
-/// The tables of routes, each with its texts.
+/// The `[[route]]` tables as texts.
 fn route_tables(figment: &Figment, problems: &mut Problems) -> Vec<RouteTable> {
     let Ok(value) = figment.find_value(ROUTES) else { return Vec::new() };
     let tables = value.as_array().and_then(|tables| tables.iter().map(Value::as_dict).collect::<Option<Vec<_>>>());
@@ -191,7 +192,7 @@ fn route_tables(figment: &Figment, problems: &mut Problems) -> Vec<RouteTable> {
 }
 
 /// All settings while they are read.
-struct Reading<'a> {
+struct SourceReader<'a> {
     figment: &'a Figment,
     path: Option<&'a str>,
     problems: &'a mut Problems,
@@ -199,8 +200,8 @@ struct Reading<'a> {
     unreadable: BTreeSet<&'static str>,
 }
 
-impl Reading<'_> {
-    /// One setting, from the strongest source that has it.
+impl SourceReader<'_> {
+    /// One setting, from the source with the highest precedence that has it.
     fn setting(&mut self, key: &'static Setting) -> Option<Given> {
         let direct = self.find(key.name);
         let file_name = format!("{}{FILE_SUFFIX}", key.name);
@@ -227,11 +228,11 @@ impl Reading<'_> {
                 text.map(|text| Given { text, source })
             }
             (None, None) if key.default.is_empty() => None,
-            (None, None) => Some(Given { text: key.default.to_owned(), source: Source::Default }),
+            (None, None) => Some(Given { text: key.default.to_owned(), source: SettingSource::Default }),
         }
     }
 
-    fn find(&self, name: &str) -> Option<(Source, Value)> {
+    fn find(&self, name: &str) -> Option<(SettingSource, Value)> {
         let value = self.figment.find_value(name).ok()?;
         Some((source_of(self.figment, &value, self.path), value))
     }

@@ -1,14 +1,14 @@
-//! Values of the file as the texts that the environment would hold, and secrets as they were given. What is of another type
-//! than the setting's is a problem and never passed over: without its secret a client would be a public one.
+//! Converts values of the file to the texts that the environment would hold, and reads secrets. A value of another type than the
+//! setting's is a problem and is never ignored: without its secret a client would be a public one.
 
 use figment::value::Value;
 
 use super::setting::ValueType;
 
-/// A value as a text.
+/// Converts a value to a text.
 ///
 /// # Errors
-/// What it must be, without the value.
+/// What the value must be, without the value itself.
 pub(super) fn text_of(value_type: ValueType, value: &Value) -> Result<String, String> {
     let text = match (value_type, value) {
         (_, Value::String(_, text)) => Some(text.clone()),
@@ -48,14 +48,14 @@ fn plain(value: &Value) -> Option<String> {
 fn list(members: &[Value]) -> Result<String, String> {
     let texts =
         members.iter().map(Value::as_str).collect::<Option<Vec<_>>>().ok_or_else(|| must_be(ValueType::List).to_owned())?;
-    // It would become two, and two groups may enter where one was meant.
+    // It would be read as two members, and two groups could enter instead of one.
     if texts.iter().any(|text| text.contains(',')) {
         return Err("has a member with a comma in it, which stands between members".to_owned());
     }
     Ok(texts.join(","))
 }
 
-/// A table's members; a date is one too, to whoever reads it, under a name that nobody writes.
+/// A table as a JSON object. figment represents a date as a table with a name that begins with `$__`, which is refused.
 fn object(members: &figment::value::Dict) -> Option<String> {
     let member = |(name, value): (&String, &Value)| Some((name.clone(), plain(value)?.into()));
     let object = members.iter().map(member).collect::<Option<serde_json::Map<_, _>>>()?;
@@ -66,15 +66,15 @@ fn object(members: &figment::value::Dict) -> Option<String> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct SecretText {
     pub(super) text: String,
-    /// What is odd about it, in words that show nothing of it.
+    /// Warnings, which reveal nothing of the secret.
     pub(super) oddities: Vec<&'static str>,
 }
 
-/// Reads a secret. It is kept to the letter, for nobody can tell what belongs to it: only a byte order mark is surely an
-/// editor's. What looks like a slip is said, because the provider will only say that the secret is wrong.
+/// Reads a secret. It is kept literally, except for a byte order mark, which is certainly an editor's. What looks like a mistake
+/// is a warning, because the provider will only report that the secret is wrong.
 ///
 /// # Errors
-/// There is nothing in it.
+/// The secret is empty.
 pub(super) fn secret(value_type: ValueType, given: &str) -> Result<SecretText, &'static str> {
     let mut oddities = Vec::new();
     let text = given.strip_prefix('\u{feff}').map_or(given, |text| {
@@ -84,7 +84,7 @@ pub(super) fn secret(value_type: ValueType, given: &str) -> Result<SecretText, &
     if text.trim().is_empty() {
         return Err("holds nothing");
     }
-    // The members of a list are freed of blanks, and must be base64.
+    // The members of a list are trimmed, and must be base64.
     if value_type == ValueType::Secret {
         let quoted = |quote: char| text.len() > 1 && text.starts_with(quote) && text.ends_with(quote);
         if quoted('"') || quoted('\'') {

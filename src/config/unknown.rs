@@ -1,13 +1,13 @@
-//! Names that are no settings: which of them are mistakes, and which are somebody else's.
+//! Unknown names: which of them are misspelled settings, and which belong to other software.
 //!
-//! Coder's names are ours, so its variables are found beside ours: Kubernetes writes a handful for each Service that is
-//! called `coder` or `coder-something`, and a workspace has its own. A mistake must still be told from these: a rule that
-//! is misspelt and ignored would open the door.
+//! Settings share the prefix `CODER_` with Coder: Kubernetes sets variables for each Service that is called `coder` or
+//! `coder-something`, and a workspace has its own. A misspelled setting must be told from these, because a rule that is
+//! misspelled and ignored would let everybody in.
 
 use super::table;
 
-/// The setting that somebody meant who wrote this name (`oidc_scope`), if there is one that is written like it: with few
-/// letters changed, with the first word or others left out, or with words behind it.
+/// The setting that a name (`oidc_scope`) was probably meant for: the two differ in few letters, or the name lacks the first or
+/// other words of the setting's, or has further words at its end.
 pub(super) fn meant(name: &str) -> Option<&'static str> {
     table::all()
         .filter_map(|key| Some((distance(name, key.name)?, key.name)))
@@ -15,9 +15,9 @@ pub(super) fn meant(name: &str) -> Option<&'static str> {
         .map(|(_, near)| near)
 }
 
-/// How far apart two names are; `None`: one is not meant for the other.
+/// The distance between a name and a setting's; `None` if the name was not meant for the setting.
 fn distance(name: &str, setting: &str) -> Option<usize> {
-    // `allowed_groups` is meant for `oidc_allowed_groups`, but one word is too little to tell: `url` is a workspace's own.
+    // `allowed_groups` is meant for `oidc_allowed_groups`, but one word is not enough to tell: `CODER_URL` is a workspace's.
     let tail = setting.split_once('_').map(|(_, tail)| tail).filter(|tail| tail.contains('_'));
     let typed = [Some(setting), tail].into_iter().flatten().filter_map(|candidate| {
         let distance = strsim::damerau_levenshtein(name, candidate);
@@ -34,8 +34,8 @@ fn has_words(many: &str, few: &str) -> bool {
     few.split('_').all(|word| words.any(|one| one == word))
 }
 
-/// Whether Kubernetes writes such a variable for a Service, whose name the part before these words is: `PORT=tcp://…`,
-/// `SERVICE_HOST`, `SERVICE_PORT_HTTP`, `PORT_80_TCP_ADDR`. They are nobody's mistake, however near they come.
+/// Whether Kubernetes sets such a variable for a Service, with the Service's name before these words: `PORT=tcp://…`,
+/// `SERVICE_HOST`, `SERVICE_PORT_HTTP`, `PORT_80_TCP_ADDR`. Such a variable is no mistake, even if it resembles a setting.
 pub(super) fn is_kubernetes(name: &str, value: &str) -> bool {
     let words: Vec<_> = name.split('_').collect();
     let is_protocol = |word: &str| matches!(word, "tcp" | "udp" | "sctp");

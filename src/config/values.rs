@@ -1,8 +1,8 @@
-//! How texts become values.
+//! Parses values. Errors say what the value must be, without the value itself.
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
-/// `true` and `false` in the spellings that Go accepts, as Coder does.
+/// `true` or `false`, in the spellings that Go accepts, as Coder does.
 pub(super) fn boolean(text: &str) -> Result<bool, String> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
@@ -11,7 +11,7 @@ pub(super) fn boolean(text: &str) -> Result<bool, String> {
     }
 }
 
-/// `1h30m`, `45s`, `30d`, `500ms`; `0` needs no unit.
+/// A duration like `1h30m`, `45s`, `30d` or `500ms`; `0` needs no unit.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || "must be a duration like 45s, 15m, 24h or 30d".to_owned();
     if text == "0" {
@@ -40,12 +40,12 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     if text.is_empty() { Err(wrong()) } else { Ok(total) }
 }
 
-/// A century at most: later arithmetic on times need not fear it.
+/// So many seconds, limited to a century, so that later arithmetic on times cannot overflow.
 fn seconds(number: u64, unit: u64) -> Option<Duration> {
     number.checked_mul(unit).filter(|seconds| *seconds <= 100 * 365 * 86_400).map(Duration::from_secs)
 }
 
-/// A number of things of which there may be no more; 0 is no limit.
+/// A limit; 0 is no limit.
 pub(super) fn limit(text: &str) -> Result<Option<usize>, String> {
     match text.parse() {
         Ok(most @ 0..=1_000_000) => Ok(Some(most).filter(|most| *most > 0)),
@@ -53,7 +53,7 @@ pub(super) fn limit(text: &str) -> Result<Option<usize>, String> {
     }
 }
 
-/// Texts separated by commas; blanks around them and empty ones do not count.
+/// Texts separated by commas; they are trimmed, and empty ones are left out.
 pub(super) fn list(text: &str) -> Vec<String> {
     text.split(',').map(str::trim).filter(|member| !member.is_empty()).map(str::to_owned).collect()
 }

@@ -39,35 +39,39 @@ const PEOPLE: [Person; 2] = [
     Person { id: "tomas", name: "Tomás Rivera", groups: &["design"] },
 ];
 
-struct Provider {
+struct DemoProvider {
     issuer: String,
     app: String,
     key: SigningKey,
-    state: Mutex<Memory>,
+    state: Mutex<DemoState>,
 }
 
 #[derive(Default)]
-struct Memory {
+struct DemoState {
     /// The person of each session at the provider, by the session cookie's value.
     sessions: HashMap<String, usize>,
-    codes: HashMap<String, Code>,
+    codes: HashMap<String, IssuedCode>,
     refresh_tokens: HashMap<String, usize>,
     access_tokens: HashMap<String, usize>,
 }
 
-struct Code {
+struct IssuedCode {
     person: usize,
     nonce: Option<String>,
     challenge: String,
     redirect_uri: String,
 }
 
-type Shared = State<Arc<Provider>>;
+type Shared = State<Arc<DemoProvider>>;
 
 /// The provider's endpoints. `app` is the only origin that it redirects browsers to.
 pub(super) fn router(issuer: &str, app: &str) -> anyhow::Result<Router> {
-    let provider =
-        Provider { issuer: issuer.to_owned(), app: app.to_owned(), key: SigningKey::generate("demo")?, state: Mutex::default() };
+    let provider = DemoProvider {
+        issuer: issuer.to_owned(),
+        app: app.to_owned(),
+        key: SigningKey::generate("demo")?,
+        state: Mutex::default(),
+    };
     Ok(Router::new()
         .route("/.well-known/openid-configuration", get(metadata))
         .route("/jwks", get(jwks))
@@ -79,8 +83,8 @@ pub(super) fn router(issuer: &str, app: &str) -> anyhow::Result<Router> {
         .with_state(Arc::new(provider)))
 }
 
-impl Provider {
-    fn memory(&self) -> MutexGuard<'_, Memory> {
+impl DemoProvider {
+    fn state(&self) -> MutexGuard<'_, DemoState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -100,9 +104,9 @@ impl Provider {
             members.extend(nonce.map(|nonce| ("nonce".to_owned(), json!(nonce))));
         }
         let id_token = self.key.sign(&claims).ok()?;
-        let mut memory = self.memory();
-        memory.access_tokens.insert(access.clone(), person);
-        memory.refresh_tokens.insert(refresh.clone(), person);
+        let mut state = self.state();
+        state.access_tokens.insert(access.clone(), person);
+        state.refresh_tokens.insert(refresh.clone(), person);
         Some(Json(json!({
             "access_token": access, "token_type": "Bearer", "expires_in": ACCESS_TOKEN_LIFE.as_secs(),
             "refresh_token": refresh, "id_token": id_token, "scope": "openid profile email offline_access",
@@ -149,7 +153,7 @@ async fn authorize(State(provider): Shared, Query(query): Query<Authorize>, head
     if query.client_id != CLIENT_ID || !query.redirect_uri.starts_with(&format!("{}/", provider.app)) {
         return (StatusCode::BAD_REQUEST, "unknown client or redirect_uri").into_response();
     }
-    let known = session_of(&headers).and_then(|session| provider.memory().sessions.get(session).copied());
+    let known = session_of(&headers).and_then(|session| provider.state().sessions.get(session).copied());
     let back = |answer: (&str, &str)| {
         let back = [answer, ("state", &query.state), ("iss", &provider.issuer)];
         Url::parse_with_params(&query.redirect_uri, back).ok()
@@ -163,11 +167,11 @@ async fn authorize(State(provider): Shared, Query(query): Query<Authorize>, head
     };
     let (session, code) = (random_text::<24>(), random_text::<24>());
     {
-        let mut memory = provider.memory();
-        memory.sessions.insert(session.clone(), person);
-        memory.codes.insert(
+        let mut state = provider.state();
+        state.sessions.insert(session.clone(), person);
+        state.codes.insert(
             code.clone(),
-            Code {
+            IssuedCode {
                 person,
                 nonce: query.nonce.clone(),
                 challenge: query.code_challenge.clone(),
@@ -215,8 +219,8 @@ async fn token(State(provider): Shared, Form(form): Form<TokenRequest>) -> Respo
     }
     let issued = match form.grant_type.as_str() {
         "authorization_code" => {
-            let code = form.code.and_then(|code| provider.memory().codes.remove(&code));
-            let proves = |code: &Code| {
+            let code = form.code.and_then(|code| provider.state().codes.remove(&code));
+            let proves = |code: &IssuedCode| {
                 form.code_verifier
                     .as_deref()
                     .is_some_and(|verifier| BASE64_URL_SAFE_NO_PAD.encode(sha256(verifier.as_bytes())) == code.challenge)
@@ -230,7 +234,7 @@ async fn token(State(provider): Shared, Form(form): Form<TokenRequest>) -> Respo
         }
         "refresh_token" => {
             // A refresh token is good for one use; a second one is refused.
-            let person = form.refresh_token.and_then(|token| provider.memory().refresh_tokens.remove(&token));
+            let person = form.refresh_token.and_then(|token| provider.state().refresh_tokens.remove(&token));
             match person {
                 Some(person) => provider.issue(person, None),
                 None => return error("invalid_grant"),
@@ -243,7 +247,7 @@ async fn token(State(provider): Shared, Form(form): Form<TokenRequest>) -> Respo
 
 async fn userinfo(State(provider): Shared, headers: HeaderMap) -> Response {
     let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    let person = token.and_then(|token| provider.memory().access_tokens.get(token).copied());
+    let person = token.and_then(|token| provider.state().access_tokens.get(token).copied());
     match person.and_then(|person| PEOPLE.get(person)) {
         Some(who) => Json(profile(who)).into_response(),
         None => StatusCode::UNAUTHORIZED.into_response(),
@@ -256,7 +260,7 @@ struct Revoke {
 }
 
 async fn revoke(State(provider): Shared, Form(form): Form<Revoke>) -> StatusCode {
-    provider.memory().refresh_tokens.remove(&form.token);
+    provider.state().refresh_tokens.remove(&form.token);
     StatusCode::OK
 }
 
@@ -268,7 +272,7 @@ struct Logout {
 
 async fn logout(State(provider): Shared, Query(query): Query<Logout>, headers: HeaderMap) -> Response {
     if let Some(session) = session_of(&headers) {
-        provider.memory().sessions.remove(session);
+        provider.state().sessions.remove(session);
     }
     let back = query.post_logout_redirect_uri.filter(|uri| uri.starts_with(&format!("{}/", provider.app)));
     let back = Url::parse(&back.unwrap_or_else(|| format!("{}/", provider.app)));

@@ -73,7 +73,7 @@ impl ClientCredentials {
         // A server error says nothing about either secret.
         if !second.status.is_server_error() && self.uses_previous_secret.swap(!with_previous, Ordering::AcqRel) == with_previous {
             let secret = if with_previous { "new" } else { "previous" };
-            tracing::info!("the provider takes the {secret} client secret");
+            tracing::info!("provider accepts the {secret} client secret");
         }
         Ok(second)
     }

@@ -16,12 +16,12 @@ use super::{FetchError, Provider, ProviderError, SHORT_CALL_TIMEOUT};
 use crate::{backoff::back_off, telemetry::logs::causes};
 
 use metadata::MetadataDocument;
-
 pub(super) use metadata::ProviderMetadata;
-pub use metadata::UnsupportedRequirement;
+pub use metadata::is_loopback;
 
 /// The shortest and the longest pause between attempts while discovery fails.
 const DISCOVERY_RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
+/// How often the metadata are read again.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(86_400);
 /// The shortest time between two reads of metadata once they are known.
 const MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(60);
@@ -38,16 +38,16 @@ impl Provider {
                 }
                 // Sessions and logins continue with the metadata that are known.
                 Err(error) if self.is_ready() => {
-                    tracing::warn!(oidc.issuer = self.issuer(), error = %error, "the provider's metadata cannot be read again");
+                    tracing::warn!(oidc.issuer = self.issuer(), error = %error, "provider metadata could not be read again");
                     tokio::time::sleep(MIN_REFRESH_INTERVAL).await;
                 }
                 Err(error) => {
                     failures = failures.saturating_add(1);
                     let wait = back_off(failures, DISCOVERY_RETRY.0, DISCOVERY_RETRY.1);
                     let waiting = if matches!(error, ProviderError::Keys(_)) {
-                        "found the provider, and not its keys: logins wait for them"
+                        "provider discovered without its keys: logins wait for them"
                     } else {
-                        "cannot find the provider: sessions are served, logins and renewals wait"
+                        "provider discovery failed: sessions are served, logins and renewals wait"
                     };
                     tracing::warn!(
                         oidc.issuer = self.issuer(), error = %error, retry.seconds = wait.as_secs_f64(), "{waiting}"
@@ -74,7 +74,7 @@ impl Provider {
             () = tokio::time::sleep(REFRESH_INTERVAL) => {}
             () = endpoint_lost => tracing::warn!(
                 oidc.issuer = self.issuer(),
-                "an endpoint of the provider's is not where its metadata said; they are read again"
+                "a provider endpoint was not found at its address; the metadata are read again"
             ),
         }
     }
@@ -120,13 +120,7 @@ impl Provider {
         let changed = now.endpoints().into_iter().zip(before.endpoints()).filter(|(now, before)| now != before);
         for ((endpoint, now), (_, before)) in changed {
             self.http.endpoints_changed();
-            tracing::warn!(
-                oidc.issuer = self.issuer(),
-                endpoint,
-                before,
-                now,
-                "an endpoint of the provider's has another address"
-            );
+            tracing::warn!(oidc.issuer = self.issuer(), endpoint, before, now, "a provider endpoint has moved");
         }
     }
 
@@ -139,11 +133,11 @@ impl Provider {
             oidc.scopes = scopes,
             oidc.parameters = parameters,
             oidc.preset = metadata.preset.name,
-            "found the provider; {}",
+            "provider discovered; {}",
             metadata.authorization_params.note
         );
         for requirement in &metadata.unsupported_requirements {
-            tracing::error!(oidc.issuer = self.issuer(), "logins will fail because of what the provider demands: {requirement}");
+            tracing::error!(oidc.issuer = self.issuer(), "logins will fail because of what the provider requires: {requirement}");
         }
     }
 

@@ -144,7 +144,7 @@ impl Provider {
             self.fetch_document(&metadata.jwks_uri, Document::Keys).await.map_err(|error| ProviderError::Keys(causes(&error)))?;
         let set = KeySet::parse(&document).map_err(|error| ProviderError::Keys(error.to_string()))?;
         if set.is_empty() {
-            tracing::warn!(oidc.issuer = self.issuer(), "the provider publishes no key that a signature could be checked with");
+            tracing::warn!(oidc.issuer = self.issuer(), "provider key set has no key that can verify a signature");
         }
         let set = Arc::new(set);
         *self.keys.set.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&set);

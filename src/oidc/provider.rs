@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    ClaimMapping, ProviderError, Settings, UnsupportedRequirement,
+    ClaimMapping, ProviderError, Settings,
     client_credentials::ClientCredentials,
     discovery::ProviderMetadata,
     http::HttpClient,
@@ -106,11 +106,6 @@ impl Provider {
     /// Whether an endpoint was not found at the address that the metadata name.
     pub fn is_missing_an_endpoint(&self) -> bool {
         self.http.is_missing_an_endpoint()
-    }
-
-    /// What the provider requires and Evergate does not support, so that logins fail.
-    pub fn unsupported_requirements(&self) -> Vec<UnsupportedRequirement> {
-        self.metadata().map(|metadata| metadata.unsupported_requirements.clone()).unwrap_or_default()
     }
 
     /// The metadata, once discovery has succeeded.

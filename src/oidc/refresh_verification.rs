@@ -74,7 +74,7 @@ impl Provider {
             Err(ProviderError::OtherSubject) => return RefreshVerdict::SubjectMismatch(ProviderError::OtherSubject),
             Err(error) => {
                 tracing::warn!(
-                    oidc.issuer = self.issuer(), %error, "user info could not be read after a renewal; the identity stays as it was"
+                    oidc.issuer = self.issuer(), %error, "user info could not be read after a token refresh; the identity stays as it was"
                 );
                 let restricted = signed.map(|signed| self.settings.mapping.restricted_by(before, &signed));
                 return RefreshVerdict::Verified(Box::new(restricted.unwrap_or_else(|| before.clone())));

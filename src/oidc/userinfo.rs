@@ -54,8 +54,8 @@ impl Provider {
         let token = std::str::from_utf8(body).map_err(|_| unusable("it is not text"))?;
         let signed = self.verify_signature(metadata, token, &metadata.userinfo_algorithms, purpose).await?;
         let (claims, _) = signed.map_err(|error| unusable(&error.to_string()))?;
-        let is_ours = claims.members.get("iss").is_none_or(|issuer| issuer.as_str() == Some(metadata.issuer.as_str()));
-        if !is_ours {
+        let is_this_issuer = claims.members.get("iss").is_none_or(|issuer| issuer.as_str() == Some(metadata.issuer.as_str()));
+        if !is_this_issuer {
             return Err(unusable("its iss is another issuer"));
         }
         if claims.members.contains_key("aud") && !audiences(&claims).contains(&self.client_id()) {

@@ -29,7 +29,7 @@ async fn what_only_an_administrator_can_mend_is_told_as_that_and_can_be_tried_ag
         assert_eq!(visitor.get("/oauth2/start").await.header("evergate-response"), "provider_misconfigured");
         let state = visitor.get("/oauth2/readyz").await.json();
         assert_eq!((&state["provider"], &state["provider_error"]), (&json!("not_reached"), &json!("configuration")), "{what}");
-        assert!(!lines_with(&[world.idp.issuer(), "cannot find the provider"]).is_empty(), "the cause is in the log");
+        assert!(!lines_with(&[world.idp.issuer(), "provider discovery failed"]).is_empty(), "the cause is in the log");
         world.idp.set_metadata(json!({}));
         eventually("it is mended", async || visitor.get("/").await.status == StatusCode::SEE_OTHER).await;
     }

@@ -49,7 +49,7 @@ async fn an_endpoint_that_has_moved_is_found_at_its_new_address_within_a_minute_
         world.idp.calls(Endpoint::Refresh) > 0
     })
     .await;
-    assert!(!lines_with(&[world.idp.issuer(), "has another address", "token_endpoint", "/moved/token"]).is_empty());
+    assert!(!lines_with(&[world.idp.issuer(), "has moved", "token_endpoint", "/moved/token"]).is_empty());
     eventually("renewed", async || {
         world.clock.advance(Duration::from_secs(5));
         visitor.get("/").await.is_upstreams() && world.upstream.last().header("x-evergate-renewed-at").is_none()

@@ -96,7 +96,7 @@ async fn a_draining_gateway_is_unready_first() {
 #[tokio::test]
 async fn one_line_at_start_says_what_will_be_asked_of_the_provider() {
     let world = World::start().await;
-    let lines = lines_with(&[world.idp.issuer(), "found the provider"]);
+    let lines = lines_with(&[world.idp.issuer(), "provider discovered"]);
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(
         lines[0].contains("offline_access is asked for, because the provider lists it")

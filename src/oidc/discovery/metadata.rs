@@ -60,7 +60,7 @@ impl ProviderMetadata {
 
 /// Something that the provider requires and Evergate does not support, so that logins fail until its settings are changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum UnsupportedRequirement {
+pub(in crate::oidc) enum UnsupportedRequirement {
     /// Pushed authorization requests (RFC 9126).
     #[error("it takes pushed authorization requests only; turn require_pushed_authorization_requests off for this client")]
     PushedAuthorizationRequests,
@@ -210,7 +210,8 @@ fn unsupported_requirements(settings: &Settings, document: &MetadataDocument) ->
     all.into_iter().filter_map(|(is_required, requirement)| is_required.then_some(requirement)).collect()
 }
 
-fn is_loopback(url: &Url) -> bool {
+/// Whether a URL leads to this machine, so that plain http shows nothing to the network.
+pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(url::Host::Ipv4(address)) => address.is_loopback(),
         Some(url::Host::Ipv6(address)) => address.is_loopback(),
