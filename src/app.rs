@@ -234,6 +234,7 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
         admission,
         endpoints,
         forwarder: Forwarder::new(targets, &cookies, tunnels.clone(), drain.clone()),
+        logged_user: settings.telemetry.logged_user,
         metrics: metrics.clone(),
     }));
 

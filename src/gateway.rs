@@ -3,6 +3,8 @@
 
 mod access_line;
 mod destination;
+mod recorder;
+mod trace;
 
 use std::{future::poll_fn, sync::Arc};
 
@@ -26,11 +28,13 @@ use crate::{
     routing::{Route, Routes},
     server::{Peer, Reset},
     session::live::Watch,
-    telemetry::metrics::Metrics,
+    telemetry::{LoggedUser, metrics::Metrics},
     visitor::ConnectionMemo,
 };
 
 use destination::Destination;
+use recorder::Recorder;
+use trace::{RouteTaken, Trace};
 
 pub use access_line::Body;
 
@@ -62,13 +66,18 @@ pub struct Components {
     pub endpoints: Endpoints,
     /// The way to the upstreams.
     pub forwarder: Forwarder,
+    /// How access lines name users.
+    pub logged_user: LoggedUser,
     /// Counts requests.
     pub metrics: Metrics,
 }
 
 /// Everything that a request meets.
 #[derive(Debug)]
-pub struct Gateway(Components);
+pub struct Gateway {
+    parts: Components,
+    recorder: Recorder,
+}
 
 /// The client end of a connection, and whom its last request came from.
 #[derive(Debug)]
@@ -88,8 +97,9 @@ type Answered = Response<Either<forward::ResponseBody, axum::body::Body>>;
 
 impl Gateway {
     /// A gateway of these components.
-    pub fn new(components: Components) -> Self {
-        Self(components)
+    pub fn new(parts: Components) -> Self {
+        let recorder = Recorder::new(&parts.settings, parts.logged_user, &parts.metrics);
+        Self { parts, recorder }
     }
 
     /// Handles a request: its only entry and exit.
@@ -98,25 +108,30 @@ impl Gateway {
     /// The upstream reset the request's stream, as the client is to see.
     pub async fn handle(self: Arc<Self>, caller: Arc<Caller>, request: Request<Incoming>) -> Result<Response<Body>, Reset> {
         let (head, body) = request.into_parts();
-        let exchange = Exchange::begin(&caller.peer, &self.0.settings.exchange, &head, !body.is_end_stream());
-        let mut unanswered = Unanswered { gateway: &self, exchange: &exchange, is_answered: false };
-        let response = match self.answer(&exchange, &caller, Request::from_parts(head, body)).await {
+        let exchange = Exchange::begin(&caller.peer, &self.parts.settings.exchange, &head, !body.is_end_stream());
+        let mut pending = PendingResponse { gateway: &self, exchange: &exchange, trace: Trace::default(), is_answered: false };
+        let request = Request::from_parts(head, body);
+        let response = match self.answer(&exchange, &caller, request, &mut pending.trace).await {
             Ok(response) => response,
             Err(Refused { refusal: Refusal::Upstream(ForwardError::Reset(error)), .. })
                 if exchange.version == Version::HTTP_2 =>
             {
-                unanswered.is_answered = true;
-                self.note_unanswered(&exchange, UPSTREAM_RESET, "upstream_reset");
+                pending.is_answered = true;
+                self.recorder.unanswered(&exchange, &pending.trace, UPSTREAM_RESET, "upstream_reset");
                 return Err(Reset(error));
             }
-            Err(refused) => self.refuse(&exchange, refused),
+            Err(refused) => {
+                pending.trace.reason = refused.refusal.reason();
+                self.refuse(&exchange, refused)
+            }
         };
         if caller.peer.interims.are_waiting() {
             poll_fn(|context| caller.peer.interims.poll_sent(context)).await;
         }
-        unanswered.is_answered = true;
-        drop(unanswered);
-        Ok(self.finish(exchange, response))
+        pending.is_answered = true;
+        let trace = std::mem::take(&mut pending.trace);
+        drop(pending);
+        Ok(self.finish(exchange, trace, response))
     }
 
     /// Answers a request that cannot be parsed, for which the server has chosen this status.
@@ -125,31 +140,42 @@ impl Gateway {
         // Nothing is known of it.
         unread.method = Method::from_bytes(b"-").unwrap_or_default();
         unread.uri = Uri::from_static("-");
-        let exchange = Exchange::begin(&caller.peer, &self.0.settings.exchange, &unread, false);
+        let exchange = Exchange::begin(&caller.peer, &self.parts.settings.exchange, &unread, false);
         let refused = self.refuse(&exchange, Refusal::Unreadable(status).into());
-        let (head, body) = self.finish(exchange, refused).into_parts();
+        let (head, body) = self.finish(exchange, Trace::default(), refused).into_parts();
         let body = body.collect().now_or_never().and_then(Result::ok).map(|whole| whole.to_bytes());
         Response::from_parts(head, body.unwrap_or_default())
     }
 
-    async fn answer(&self, exchange: &Exchange, caller: &Caller, request: Request<Incoming>) -> Result<Answered, Refused> {
+    async fn answer(
+        &self,
+        exchange: &Exchange,
+        caller: &Caller,
+        request: Request<Incoming>,
+        trace: &mut Trace,
+    ) -> Result<Answered, Refused> {
         let (head, body) = request.into_parts();
-        let route = match destination::find(&self.0.settings, exchange, &head)? {
+        let route = match destination::find(&self.parts.settings, exchange, &head)? {
             Destination::Route(route) => route,
             // Boxed, as every path that few requests take: what is large there must not be carried by all.
             Destination::Endpoint(path) => {
-                let response = Box::pin(self.0.endpoints.respond(exchange, path, &head, body)).await?;
+                trace.route = RouteTaken::Endpoint;
+                let response = Box::pin(self.parts.endpoints.respond(exchange, path, &head, body)).await?;
                 return Ok(for_method(exchange, response));
             }
         };
-        let (permit, watch) = self.permit(exchange, &caller.memo, route, &head.headers, body.is_end_stream()).await?;
+        trace.route = RouteTaken::App(self.parts.settings.routes.position(route));
+        let (permit, watch) = self.permit(exchange, &caller.memo, route, &head.headers, body.is_end_stream(), trace).await?;
         let (origin, id) = (&exchange.origin, exchange.id_header());
         let guards = RequestGuards { watch, place: Arc::clone(&caller.peer.place) };
         let send = |interim| caller.peer.interims.send(&interim);
         let interim: InterimHandler<'_> = if exchange.version == Version::HTTP_11 { Some(&send) } else { None };
         let request = Request::from_parts(head, body);
         let outbound = Outbound { permit: &permit, target: route.target, origin, id, guards, interim, request };
-        Ok(self.0.forwarder.forward(outbound).await.map_err(Refusal::from)?.map(Either::Left))
+        let sent_at = exchange.elapsed();
+        let response = self.parts.forwarder.forward(outbound).await.map_err(Refusal::from)?;
+        trace.upstream = Some(exchange.elapsed().saturating_sub(sent_at));
+        Ok(response.map(Either::Left))
     }
 
     /// Lets a request pass to its route. The watch registers what outlives the request, if it is a user's.
@@ -160,8 +186,9 @@ impl Gateway {
         route: &Route,
         headers: &HeaderMap,
         has_no_body: bool,
+        trace: &mut Trace,
     ) -> Result<(Permit, Option<Watch>), Refusal> {
-        let (rule, admission) = (&route.rule, &self.0.admission);
+        let (rule, admission) = (&route.rule, &self.parts.admission);
         if let Some(asked) = admission.cross_origin.preflight(&exchange.method, headers)
             && has_no_body
         {
@@ -172,7 +199,10 @@ impl Gateway {
             return Ok((permit, None));
         }
         match admission.admit(Inquiry::for_route(exchange, headers, route, memo)).await {
-            Ok(admitted) => Ok((admitted.permit, Some(admission.visitors.watch(admitted.signed_in)))),
+            Ok(admitted) => {
+                trace.user = self.recorder.user(&admitted.usable.grant);
+                Ok((admitted.permit, Some(admission.visitors.watch(admitted.signed_in))))
+            }
             Err(NotAdmitted::SignIn(reason, grant)) => {
                 Err(Box::pin(admission.send_to_login(exchange, headers, reason, grant)).await)
             }
@@ -182,7 +212,7 @@ impl Gateway {
 
     fn refuse(&self, exchange: &Exchange, refused: Refused) -> Answered {
         let Refused { refusal, return_to, cookies } = refused;
-        let (prefix, names) = (&self.0.settings.prefix, &self.0.settings.exchange.cookies);
+        let (prefix, names) = (&self.parts.settings.prefix, &self.parts.settings.exchange.cookies);
         let links = match return_to {
             Some(_) => Links::to(exchange, prefix, names, return_to),
             None => Links::of_the_app(exchange, prefix, names),
@@ -206,22 +236,14 @@ impl Gateway {
     }
 
     /// Sets headers that every response carries, counts it, and has its access line written when it has ended.
-    fn finish(&self, exchange: Exchange, mut response: Answered) -> Response<Body> {
+    fn finish(&self, exchange: Exchange, trace: Trace, mut response: Answered) -> Response<Body> {
         // RFC 6797 section 7.2: not where anybody could have written it.
-        if let Some(value) = &self.0.settings.strict_transport_security
+        if let Some(value) = &self.parts.settings.strict_transport_security
             && exchange.origin.scheme == Scheme::Https
         {
             response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, value.clone());
         }
-        let took = exchange.elapsed();
-        self.0.metrics.request(response.status().as_u16(), took);
-        access_line::follow(exchange, took, response)
-    }
-
-    /// Writes the access line, and counts, for a request that has no response.
-    fn note_unanswered(&self, exchange: &Exchange, status: u16, why: &'static str) {
-        self.0.metrics.request(status, exchange.elapsed());
-        access_line::unanswered(exchange, status, why);
+        self.recorder.follow(exchange, trace, response)
     }
 }
 
@@ -231,16 +253,17 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 const UPSTREAM_RESET: u16 = 502;
 
 /// Logs a request that is cancelled because its client left, wherever it stands.
-struct Unanswered<'a> {
+struct PendingResponse<'a> {
     gateway: &'a Gateway,
     exchange: &'a Exchange,
+    trace: Trace,
     is_answered: bool,
 }
 
-impl Drop for Unanswered<'_> {
+impl Drop for PendingResponse<'_> {
     fn drop(&mut self) {
         if !self.is_answered {
-            self.gateway.note_unanswered(self.exchange, CLIENT_CLOSED_REQUEST, access_line::CLIENT_LEFT);
+            self.gateway.recorder.unanswered(self.exchange, &self.trace, CLIENT_CLOSED_REQUEST, access_line::CLIENT_LEFT);
         }
     }
 }

@@ -125,6 +125,39 @@ pub enum Rotation {
     Rotating,
 }
 
+#[cfg(test)]
+impl Grant {
+    /// A living grant of nobody's, whose access token expires at the beginning of time.
+    pub(crate) fn sample() -> Self {
+        Self {
+            id: GrantId([0; 16]),
+            issuer: String::new(),
+            client_id: String::new(),
+            identity: Identity::default(),
+            headers: IdentityHeaders::default(),
+            access_token: Secret::new(""),
+            expires_at: Timestamp(0),
+            lifetime: Duration::from_secs(3600),
+            has_refresh_token: true,
+            scopes: String::new(),
+            fingerprint: Fingerprint::of(""),
+            generation: 0,
+            created_at: Timestamp(0),
+            presented_ago: None,
+            refresh_until: None,
+            renewed_at: Timestamp(0),
+            rotation: Rotation::Unknown,
+            presented: 0,
+            intent: None,
+            retry_at: None,
+            refused: None,
+            unverified_since: None,
+            missing_key: None,
+            ended: None,
+        }
+    }
+}
+
 impl Grant {
     /// What the upstream is told.
     pub fn forwarded_identity(&self, stale: bool) -> ForwardedIdentity {

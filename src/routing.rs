@@ -78,6 +78,19 @@ impl Routes {
         }
     }
 
+    /// The names of all routes: host, where there is one, and prefix.
+    pub fn names(&self) -> impl Iterator<Item = String> {
+        self.all.iter().map(|route| {
+            let prefix = if route.prefix.is_empty() { "/" } else { &route.prefix };
+            format!("{}{prefix}", route.host.as_deref().unwrap_or_default())
+        })
+    }
+
+    /// A route's place among the names; the end of them for a route that is none of these.
+    pub fn position(&self, route: &Route) -> usize {
+        self.all.iter().position(|one| std::ptr::eq(one, route)).unwrap_or(self.all.len())
+    }
+
     fn longest<'a>(&self, host: &str, rest: impl Fn(&str) -> Option<&'a str>) -> Option<&Route> {
         self.all.iter().find(|route| {
             route.host.as_deref().is_none_or(|own| own.eq_ignore_ascii_case(host))

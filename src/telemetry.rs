@@ -12,6 +12,19 @@ pub struct Settings {
     pub json: Option<bool>,
     /// `CODER_LOG_FILTER`, in the syntax of `tracing_subscriber::EnvFilter`.
     pub filter: String,
+    /// `CODER_ACCESS_LOG_USER`: how the access line names the user.
+    pub logged_user: LoggedUser,
     /// `CODER_PROMETHEUS_ADDRESS` with `CODER_PROMETHEUS_ENABLE`.
     pub metrics_address: Option<SocketAddr>,
+}
+
+/// How the access line names the user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoggedUser {
+    /// Not at all.
+    None,
+    /// By a hash of issuer and subject, which tells users apart and does not name them.
+    Hash,
+    /// By the subject (`sub`), as the provider names them.
+    Subject,
 }

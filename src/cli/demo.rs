@@ -9,8 +9,12 @@ use crate::{
 
 /// Runs the demonstration until a signal comes, also that its terminal has gone, and removes what it wrote.
 pub(super) fn run(port: Option<u16>, own_app: Option<&str>) -> anyhow::Result<()> {
-    let settings =
-        telemetry::Settings { json: None, filter: "info,evergate::access=off,evergate=debug".to_owned(), metrics_address: None };
+    let settings = telemetry::Settings {
+        json: None,
+        filter: "info,evergate::access=off,evergate=debug".to_owned(),
+        logged_user: telemetry::LoggedUser::None,
+        metrics_address: None,
+    };
     let _flushes_at_end = logs::start(&settings)?;
     let directory = std::env::temp_dir().join(format!("evergate-demo-{}", random_text::<6>()));
     let result = block_on(async {

@@ -1,7 +1,8 @@
-//! The access line: one for each request, written when its answer has ended, with how that was and how far it got.
+//! The access line: one for each request, written when its response has ended, with how it ended and how far it got.
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -11,50 +12,59 @@ use http::{HeaderValue, Method, Response};
 use http_body_util::Either;
 use hyper::body::{Body as _, Frame, SizeHint};
 
+use super::trace::{Trace, name};
 use crate::{
     exchange::{Exchange, grpc_status},
     forward::{self, BodyError, RESPONSE_MARK},
-    telemetry::logs::{ACCESS, causes},
+    telemetry::{
+        LoggedUser,
+        logs::{ACCESS, causes},
+    },
 };
 
-/// All of it went out.
+/// All of the body was sent.
 const COMPLETE: &str = "complete";
-/// The client went away, before its answer or within it.
+/// The client went away, before its response or within it.
 pub(super) const CLIENT_LEFT: &str = "client_left";
 
-/// What is said of a request when its answer ends.
+/// What is told of a request when its response ends.
 #[derive(Debug)]
 pub(super) struct Line {
     exchange: Exchange,
+    trace: Trace,
+    user: LoggedUser,
+    route: Arc<str>,
     status: u16,
-    /// Which answer of ours it is; the app's has none.
+    /// Which response of ours it is; the app's has none.
     mark: Option<HeaderValue>,
-    /// From the request to the head of its answer.
+    /// From the request to the head of its response.
     head: Duration,
-    /// So many bytes of the body went out, of so many.
+    /// How many bytes of the body were sent, and of how many.
     sent: u64,
     length: Option<u64>,
-    /// How a call of gRPC ended.
+    /// How a gRPC call ended.
     grpc: Option<u32>,
 }
 
 /// A body of the app's, or one of ours.
-type Source = Either<forward::ResponseBody, axum::body::Body>;
+pub(super) type Source = Either<forward::ResponseBody, axum::body::Body>;
 
-/// An answer's body, which writes the line when it ends.
+/// A response's body, which has the line written when it ends.
 #[derive(Debug)]
 pub struct Body {
     source: Source,
     line: Option<Box<Line>>,
 }
 
-/// Has the line written when this answer ends, whose head took so long.
-pub(super) fn follow(exchange: Exchange, head: Duration, response: Response<Source>) -> Response<Body> {
-    let (is_over, length) = (response.body().is_end_stream(), response.body().size_hint().exact());
-    let mark = response.headers().get(RESPONSE_MARK).cloned();
-    let has_no_body = is_over || exchange.method == Method::HEAD || matches!(response.status().as_u16(), 101 | 204 | 304);
-    let grpc = if is_over && exchange.call.is_some() { grpc_status(response.headers()) } else { None };
-    let line = Line { exchange, status: response.status().as_u16(), mark, head, sent: 0, length, grpc };
+/// Has the line written when this response ends.
+pub(super) fn follow(mut line: Line, response: Response<Source>) -> Response<Body> {
+    let is_over = response.body().is_end_stream();
+    line.length = response.body().size_hint().exact();
+    line.mark = response.headers().get(RESPONSE_MARK).cloned();
+    if is_over && line.exchange.call.is_some() {
+        line.grpc = grpc_status(response.headers());
+    }
+    let has_no_body = is_over || line.exchange.method == Method::HEAD || matches!(line.status, 101 | 204 | 304);
     if has_no_body {
         line.write(COMPLETE);
         return response.map(|source| Body { source, line: None });
@@ -62,44 +72,60 @@ pub(super) fn follow(exchange: Exchange, head: Duration, response: Response<Sour
     response.map(|source| Body { source, line: Some(Box::new(line)) })
 }
 
-/// Writes the line of a request that has no answer, with the status that says so.
-pub(super) fn unanswered(exchange: &Exchange, status: u16, why: &'static str) {
-    let (head, mark) = (exchange.elapsed(), Some(HeaderValue::from_static(why)));
-    Line { exchange: exchange.clone(), status, mark, head, sent: 0, length: None, grpc: None }.write(why);
-}
-
 impl Line {
+    /// The line of a request whose response has this status and whose head took so long.
+    pub(super) fn new(exchange: Exchange, trace: Trace, user: LoggedUser, route: Arc<str>, status: u16, head: Duration) -> Self {
+        Self { exchange, trace, user, route, status, mark: None, head, sent: 0, length: None, grpc: None }
+    }
+
+    /// Writes the line of a request that has no response, and says why.
+    pub(super) fn write_unanswered(mut self, why: &'static str) {
+        self.mark = Some(HeaderValue::from_static(why));
+        self.write(why);
+    }
+
     fn write(&self, end: &'static str) {
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        let exchange = &self.exchange;
+        let (exchange, trace) = (&self.exchange, &self.trace);
         tracing::info!(
             target: ACCESS,
             {
-                http.method = exchange.method.as_str(), http.path = exchange.path().as_ref(), http.status = self.status,
-                duration.us = micros(exchange.elapsed()), head.us = micros(self.head), sent.bytes = self.sent, end,
-                grpc.status = self.grpc, client.ip = %exchange.origin.client, request.id = exchange.id_text(),
-                answer = self.mark.as_ref().and_then(|mark| mark.to_str().ok()).unwrap_or("upstream"),
+                http.request.method = exchange.method.as_str(), url.path = exchange.path().as_ref(),
+                http.response.status_code = self.status, server.address = exchange.origin.host, http.route = &*self.route,
+                user.id = trace.user.as_ref().and_then(|grant| name(self.user, grant)),
+                duration.us = micros(exchange.elapsed()), head.us = micros(self.head),
+                upstream.us = trace.upstream.map(micros),
+                http.response.body.size = self.sent, end, rpc.grpc.status_code = self.grpc,
+                client.address = %exchange.origin.client, request.id = exchange.id_text(),
+                response = self.mark.as_ref().and_then(|mark| mark.to_str().ok()).unwrap_or("upstream"),
+                reason = trace.reason,
             },
             "request"
         );
     }
 
-    /// The answer broke off.
+    /// Writes the line of a response that broke off.
     fn write_broken(&self, error: &BodyError) {
         let (id, sent, error, end) = (self.exchange.id_text(), self.sent, causes(error), error.word());
         match end {
             "upstream_broken" | "goaway" | "too_slow" => {
-                tracing::warn!(request.id = id, sent.bytes = sent, end, error, "the upstream broke off within its answer");
+                tracing::warn!(
+                    request.id = id,
+                    http.response.body.size = sent,
+                    end,
+                    error,
+                    "upstream broke off within its response"
+                );
             }
-            _ => tracing::debug!(request.id = id, sent.bytes = sent, end, error, "an answer broke off"),
+            _ => tracing::debug!(request.id = id, http.response.body.size = sent, end, error, "response broke off"),
         }
         self.write(end);
     }
 }
 
 impl Body {
-    /// Keeps count, and writes the line when there is an end.
-    fn note(&mut self, frame: Option<&Result<Frame<Bytes>, BodyError>>) {
+    /// Counts bytes, and writes the line at the end.
+    fn count(&mut self, frame: Option<&Result<Frame<Bytes>, BodyError>>) {
         let is_over = self.source.is_end_stream();
         let Some(line) = &mut self.line else { return };
         let is_over = match frame {
@@ -124,7 +150,7 @@ impl Body {
 impl Drop for Body {
     fn drop(&mut self) {
         if let Some(line) = self.line.take() {
-            // Nobody asks for the end of a body of which all has come.
+            // Nobody polls for the end of a body of which all has come.
             line.write(if line.length == Some(line.sent) { COMPLETE } else { CLIENT_LEFT });
         }
     }
@@ -139,18 +165,18 @@ impl hyper::body::Body for Body {
         match &mut this.source {
             Either::Left(answer) => {
                 let frame = ready!(Pin::new(answer).poll_frame(context));
-                this.note(frame.as_ref());
+                this.count(frame.as_ref());
                 Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
             }
             Either::Right(body) => match ready!(Pin::new(body).poll_frame(context)) {
                 Some(Ok(frame)) => {
                     let frame = Ok(frame);
-                    this.note(Some(&frame));
+                    this.count(Some(&frame));
                     Poll::Ready(Some(frame.map_err(Into::into)))
                 }
                 Some(Err(error)) => Poll::Ready(Some(Err(error.into()))),
                 None => {
-                    this.note(None);
+                    this.count(None);
                     Poll::Ready(None)
                 }
             },

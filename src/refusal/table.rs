@@ -212,7 +212,7 @@ impl Refusal {
     }
 
     /// `reason` of the JSON: only for what the client can act on.
-    pub(super) fn reason(&self) -> Option<&'static str> {
+    pub fn reason(&self) -> Option<&'static str> {
         match self {
             Self::SignIn(reason, _)
             | Self::SignInNeeded(reason)

@@ -20,6 +20,7 @@ struct Inner {
     registry: Registry,
     requests: [Counter; 5],
     request_seconds: Histogram,
+    route_seconds: Family<RouteClass, Histogram, fn() -> Histogram>,
     logins: Family<Outcome, Counter>,
     logouts: Counter,
     renewals: Family<Renewal, Counter>,
@@ -36,6 +37,12 @@ struct Inner {
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Class {
+    status: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RouteClass {
+    route: String,
     status: &'static str,
 }
 
@@ -60,6 +67,29 @@ struct Operation {
     operation: &'static str,
 }
 
+/// What can become of a login.
+const LOGIN_OUTCOMES: [&str; 8] =
+    ["ok", "unknown_attempt", "refused", "busy", "declined", "provider_error", "denied", "store_error"];
+/// What most often becomes of a token refresh; the provider's own error codes come besides.
+const RENEWAL_OUTCOMES: [(&str, &str); 12] = [
+    ("ok", "rotated"),
+    ("ok", "kept"),
+    ("ok", "unverified"),
+    ("dead", "invalid_grant"),
+    ("dead", "identity_refused"),
+    ("dead", "no_refresh_token"),
+    ("config", "invalid_client"),
+    ("retry", "unreachable"),
+    ("retry", "store_unavailable"),
+    ("ambiguous", "timed_out"),
+    ("ambiguous", "connection_broken"),
+    ("ambiguous", "outcome_unknown"),
+];
+/// The calls to the provider that are timed.
+const PROVIDER_CALLS: [&str; 3] = ["code", "refresh", "introspection"];
+
+const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
 const SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
 fn seconds() -> Histogram {
@@ -70,10 +100,11 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("evergate");
         let by_class = Family::<Class, Counter>::default();
-        let requests = ["1xx", "2xx", "3xx", "4xx", "5xx"].map(|status| by_class.get_or_create(&Class { status }).clone());
+        let requests = STATUS_CLASSES.map(|status| by_class.get_or_create(&Class { status }).clone());
         let inner = Inner {
             requests,
             request_seconds: seconds(),
+            route_seconds: Family::new_with_constructor(seconds as fn() -> Histogram),
             logins: Family::default(),
             logouts: Counter::default(),
             renewals: Family::default(),
@@ -89,7 +120,28 @@ impl Default for Metrics {
             registry: Registry::default(),
         };
         registry.register("requests", "Requests by class of status", by_class);
-        registry.register_with_unit("request", "Time until the head of the answer", Unit::Seconds, inner.request_seconds.clone());
+        registry.register_with_unit(
+            "request",
+            "Time until the head of the response",
+            Unit::Seconds,
+            inner.request_seconds.clone(),
+        );
+        registry.register_with_unit(
+            "http_server_request_duration",
+            "Time until the head of the response, by route and class of status",
+            Unit::Seconds,
+            inner.route_seconds.clone(),
+        );
+        // An alert on a rate needs the zero before the first event.
+        for outcome in LOGIN_OUTCOMES {
+            drop(inner.logins.get_or_create(&Outcome { outcome }));
+        }
+        for (outcome, reason) in RENEWAL_OUTCOMES {
+            drop(inner.renewals.get_or_create(&Renewal { outcome, reason: reason.to_owned() }));
+        }
+        for call in PROVIDER_CALLS {
+            drop(inner.provider_seconds.get_or_create(&Call { call }));
+        }
         registry.register("logins", "Login attempts that returned, by outcome", inner.logins.clone());
         registry.register("logouts", "Sessions that their users ended", inner.logouts.clone());
         registry.register("renewals", "Renewals by outcome class and reason", inner.renewals.clone());
@@ -158,6 +210,25 @@ impl ProviderTimer<'_> {
     }
 }
 
+/// The figures of one route.
+#[derive(Debug)]
+pub struct RouteMetrics {
+    all: Metrics,
+    seconds: [Histogram; 5],
+}
+
+impl RouteMetrics {
+    /// Counts a request whose response's head is ready, or whose client has left.
+    pub fn request(&self, status: u16, took: Duration) {
+        let (class, seconds) = (usize::from(status / 100).saturating_sub(1), took.as_secs_f64());
+        if let (Some(counter), Some(histogram)) = (self.all.0.requests.get(class), self.seconds.get(class)) {
+            counter.inc();
+            histogram.observe(seconds);
+        }
+        self.all.0.request_seconds.observe(seconds);
+    }
+}
+
 impl Metrics {
     /// All metrics in the OpenMetrics text format.
     ///
@@ -169,13 +240,13 @@ impl Metrics {
         Ok(text)
     }
 
-    /// Counts a request whose answer's head is ready, or whose client has left.
-    pub fn request(&self, status: u16, took: Duration) {
-        let class = usize::from(status / 100).saturating_sub(1);
-        if let Some(counter) = self.0.requests.get(class) {
-            counter.inc();
-        }
-        self.0.request_seconds.observe(took.as_secs_f64());
+    /// The figures of one route, which exist from now on.
+    pub fn route(&self, name: &str) -> RouteMetrics {
+        let seconds = STATUS_CLASSES.map(|status| {
+            let class = RouteClass { route: name.to_owned(), status };
+            self.0.route_seconds.get_or_create(&class).clone()
+        });
+        RouteMetrics { all: self.clone(), seconds }
     }
 
     /// Counts a login attempt that returned.

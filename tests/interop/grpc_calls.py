@@ -225,7 +225,7 @@ def is_told(ended):
 
 
 def access_lines(replica, path):
-    return [line for line in replica.log if line.get("http.path") == path]
+    return [line for line in replica.log if line.get("url.path") == path]
 
 
 def a_call_past_its_deadline_is_told_so_each_time(world):
@@ -339,7 +339,7 @@ def a_unary_call_of_two_minutes_to_a_server_that_bears_no_pings_succeeds(world):
     bench = world.shared
     lasted(bench, "unary", b"slept %d" % LONG, LONG)
     ended = [line for line in access_lines(bench.one, "/test.Calls/Sleep") if line.get("duration.us", 0) >= LONG * 1_000_000]
-    assert ended and "grpc" in json.dumps({**ended[0], "http.path": ""}), f"the access line does not say how it ended: {ended}"
+    assert ended and "grpc" in json.dumps({**ended[0], "url.path": ""}), f"the access line does not say how it ended: {ended}"
 
 
 if __name__ == "__main__":

@@ -64,6 +64,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "policy",
             "routing",
             "forward",
+            // The access line tells the user.
+            "grant",
             "session",
             "telemetry",
         ],

@@ -197,7 +197,7 @@ async fn an_app_s_reset_or_goodbye_within_an_answer_is_a_break_whatever_code_it_
         let lines = lines_with(&["evergate::access", &path]);
         assert_eq!(lines.len(), 40);
         for line in lines {
-            assert!(line.contains(&format!("\"end\":\"{end}\"")) && line.contains("\"sent.bytes\":10"), "{line}");
+            assert!(line.contains(&format!("\"end\":\"{end}\"")) && line.contains("\"http.response.body.size\":10"), "{line}");
         }
     }
 }
@@ -244,9 +244,12 @@ async fn the_access_line_says_how_an_answer_ended_and_how_far_it_got() {
     let lines = lines_with(&["evergate::access", "/broken-line"]);
     assert_eq!(lines.len(), 1, "one, when it has ended");
     let line: serde_json::Value = serde_json::from_str(&lines[0]).unwrap();
-    assert_eq!((&line["http.status"], &line["end"], &line["sent.bytes"]), (&200.into(), &"upstream_broken".into(), &10.into()));
+    assert_eq!(
+        (&line["http.response.status_code"], &line["end"], &line["http.response.body.size"]),
+        (&200.into(), &"upstream_broken".into(), &10.into())
+    );
     let id = line["request.id"].as_str().unwrap();
-    assert_eq!(lines_with(&["the upstream broke off within its answer", id, "its connection ended too early"]).len(), 1);
+    assert_eq!(lines_with(&["upstream broke off within its response", id, "its connection ended too early"]).len(), 1);
 
     let whole = World::start().await;
     let visitor = whole.signed_in().await;

@@ -64,7 +64,7 @@ async fn a_quiet_call_is_not_pinged_and_its_line_has_its_status() {
     assert_eq!((head.status, &head.headers["x-pings"]), (StatusCode::OK, &http::HeaderValue::from_static("0")));
     assert_eq!(trailers.unwrap()["grpc-status"], "0");
     let line = lines_with(&["evergate::access", "/test.Quiet/Unary"]).pop().unwrap();
-    assert!(line.contains("\"grpc.status\":0") && line.contains("\"end\":\"complete\""), "{line}");
+    assert!(line.contains("\"rpc.grpc.status_code\":0") && line.contains("\"end\":\"complete\""), "{line}");
 }
 
 #[tokio::test]
@@ -84,7 +84,7 @@ async fn a_refusal_of_ours_to_a_call_whose_time_is_over_is_a_status_of_grpc() {
         (&http::HeaderValue::from_static("application/grpc"), &http::HeaderValue::from_static("deadline_exceeded"),)
     );
     let line = lines_with(&["evergate::access", "/test.Late/Unary"]).pop().unwrap();
-    assert!(line.contains("\"grpc.status\":4"), "{line}");
+    assert!(line.contains("\"rpc.grpc.status_code\":4"), "{line}");
     let (early, _) = call(&world, "/test.Early/Unary", &cookie, "1H").await;
     assert_eq!((early.status, early.headers.get("grpc-status")), (StatusCode::GATEWAY_TIMEOUT, None), "its client still waits");
 }

@@ -48,12 +48,60 @@ async fn each_request_has_one_access_line_with_its_id_and_without_its_query() {
     assert_eq!(lines.len(), 1);
     let line: serde_json::Value = serde_json::from_str(&lines[0]).unwrap();
     assert_eq!(
-        (&line["http.method"], &line["http.path"], &line["http.status"], &line["answer"]),
+        (&line["http.request.method"], &line["url.path"], &line["http.response.status_code"], &line["response"]),
         (&"GET".into(), &"/one-line".into(), &200.into(), &"upstream".into())
     );
     assert!(lines_with(&["hush"]).is_empty());
     let refused = world.visitor().fetch("/refused").await.json();
     assert_eq!(lines_with(&["evergate::access", refused["request_id"].as_str().unwrap()]).len(), 1);
+}
+
+#[tokio::test]
+async fn the_access_line_tells_the_route_the_user_the_upstream_s_time_and_why_a_request_was_refused() {
+    let routes = |upstream: &str| format!("[[route]]\npath = \"/other\"\nupstream = \"{upstream}\"\n");
+    let world = World::build().routes(routes).start().await;
+    let visitor = world.signed_in().await;
+    let line = |id: &str| -> serde_json::Value {
+        let lines = lines_with(&["evergate::access", id]);
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        serde_json::from_str(&lines[0]).unwrap()
+    };
+    let mut users = Vec::new();
+    for (path, route) in [("/app", "/"), ("/other/page", "/other")] {
+        visitor.get(path).await;
+        let line = line(world.upstream.last().header("x-request-id").unwrap());
+        assert_eq!((&line["http.route"], &line["server.address"]), (&route.into(), &"app.test".into()), "{line}");
+        assert!(line["upstream.us"].as_u64() <= line["head.us"].as_u64() && line["upstream.us"].is_u64(), "{line}");
+        users.push(line["user.id"].as_str().unwrap().to_owned());
+    }
+    assert!(users[0] == users[1] && users[0].len() == 16, "by a hash: {users:?}");
+    let refused = line(world.visitor().fetch("/app").await.json()["request_id"].as_str().unwrap());
+    assert_eq!(
+        (&refused["response"], &refused["reason"], &refused["http.route"]),
+        (&"sign_in_required".into(), &"no_session".into(), &"/".into())
+    );
+    assert!(refused["user.id"].is_null() && refused["upstream.us"].is_null(), "{refused}");
+    let text = world.replicas[0].metrics.render().unwrap();
+    for (series, count) in [("/other\",status=\"2xx", 1), ("/\",status=\"4xx", 1), ("endpoints\",status=\"5xx", 0)] {
+        let line = format!("evergate_http_server_request_duration_seconds_count{{route=\"{series}\"}} {count}\n");
+        assert!(text.contains(&line), "{line} is not in\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn what_can_be_counted_is_there_from_the_start() {
+    let world = World::start().await;
+    let text = world.replicas[0].metrics.render().unwrap();
+    for line in [
+        "evergate_logins_total{outcome=\"denied\"} 0",
+        "evergate_logouts_total 0",
+        "evergate_renewals_total{outcome=\"dead\",reason=\"invalid_grant\"} 0",
+        "evergate_renewals_total{outcome=\"ok\",reason=\"rotated\"} 0",
+        "evergate_provider_seconds_count{call=\"introspection\"} 0",
+        "evergate_http_server_request_duration_seconds_count{route=\"/\",status=\"5xx\"} 0",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
 }
 
 #[tokio::test]

@@ -257,7 +257,8 @@ async fn a_client_that_went_away_is_499_in_the_log() {
     let visitor = world.signed_in().await;
     let waiting = tokio::time::timeout(Duration::from_millis(300), visitor.get("/gated")).await;
     assert!(waiting.is_err());
-    eventually("it is noted", async || !lines_with(&["/gated", "\"http.status\":499", "client_left"]).is_empty()).await;
+    eventually("it is noted", async || !lines_with(&["/gated", "\"http.response.status_code\":499", "client_left"]).is_empty())
+        .await;
 }
 
 #[tokio::test]

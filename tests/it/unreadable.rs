@@ -66,7 +66,7 @@ async fn a_request_that_cannot_be_read_is_refused_by_name_and_leaves_a_line() {
             let lines = lines_with(&["evergate::access", body["request_id"].as_str().unwrap()]);
             assert_eq!(lines.len(), 1, "{what}");
             let line: serde_json::Value = serde_json::from_str(&lines[0]).unwrap();
-            assert_eq!((&line["http.status"], &line["answer"]), (&status.into(), &answer.into()), "{what}");
+            assert_eq!((&line["http.response.status_code"], &line["response"]), (&status.into(), &answer.into()), "{what}");
         }
     }
     assert!(world.upstream.requests().is_empty());

@@ -1,9 +1,5 @@
 use super::*;
-use crate::{
-    grant::{Ended, Fingerprint, GrantId, Rotation},
-    identity::{Identity, IdentityHeaders},
-    secret::Secret,
-};
+use crate::grant::{Ended, GrantId};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
@@ -19,32 +15,7 @@ fn settings() -> Settings {
 
 /// An hour-long grant whose access token expires `left` seconds from now.
 pub(in crate::renewal) fn grant(left: i64) -> Grant {
-    Grant {
-        id: GrantId([0; 16]),
-        issuer: String::new(),
-        client_id: String::new(),
-        identity: Identity::default(),
-        headers: IdentityHeaders::default(),
-        access_token: Secret::new(""),
-        expires_at: Timestamp(NOW.0 + left * 1000),
-        lifetime: HOUR,
-        has_refresh_token: true,
-        scopes: String::new(),
-        fingerprint: Fingerprint::of(""),
-        generation: 0,
-        created_at: Timestamp(0),
-        presented_ago: None,
-        refresh_until: None,
-        renewed_at: NOW,
-        rotation: Rotation::Unknown,
-        presented: 0,
-        intent: None,
-        retry_at: None,
-        refused: None,
-        unverified_since: None,
-        missing_key: None,
-        ended: None,
-    }
+    Grant { expires_at: Timestamp(NOW.0 + left * 1000), lifetime: HOUR, renewed_at: NOW, ..Grant::sample() }
 }
 
 fn decided(grant: &Grant, in_trouble: bool) -> Decision {

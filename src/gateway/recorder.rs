@@ -1,0 +1,75 @@
+//! Counts requests and has their access lines written, each under the name of its route.
+
+use std::sync::Arc;
+
+use http::Response;
+
+use super::{
+    Settings,
+    access_line::{self, Body, Line, Source},
+    trace::{RouteTaken, Trace},
+};
+use crate::{
+    exchange::Exchange,
+    grant::Grant,
+    telemetry::{
+        LoggedUser,
+        metrics::{Metrics, RouteMetrics},
+    },
+};
+
+/// Records what becomes of requests.
+#[derive(Debug)]
+pub(super) struct Recorder {
+    routes: Vec<Recorded>,
+    endpoints: Recorded,
+    nowhere: Recorded,
+    user: LoggedUser,
+}
+
+/// A route's name, and its figures.
+#[derive(Debug)]
+struct Recorded {
+    name: Arc<str>,
+    metrics: RouteMetrics,
+}
+
+impl Recorder {
+    pub(super) fn new(settings: &Settings, user: LoggedUser, metrics: &Metrics) -> Self {
+        let recorded = |name: &str| Recorded { name: name.into(), metrics: metrics.route(name) };
+        Self {
+            routes: settings.routes.names().map(|name| recorded(&name)).collect(),
+            endpoints: recorded("endpoints"),
+            nowhere: recorded("none"),
+            user,
+        }
+    }
+
+    /// What is kept of a user until the access line is written: nothing that the line does not tell.
+    pub(super) fn user(&self, grant: &Arc<Grant>) -> Option<Arc<Grant>> {
+        (self.user != LoggedUser::None).then(|| Arc::clone(grant))
+    }
+
+    /// Counts a request whose response's head is ready, and has its line written when the response has ended.
+    pub(super) fn follow(&self, exchange: Exchange, trace: Trace, response: Response<Source>) -> Response<Body> {
+        let line = self.line(exchange, trace, response.status().as_u16());
+        access_line::follow(line, response)
+    }
+
+    /// Counts a request that has no response, and writes its line.
+    pub(super) fn unanswered(&self, exchange: &Exchange, trace: &Trace, status: u16, why: &'static str) {
+        let trace = Trace { user: trace.user.clone(), ..*trace };
+        self.line(exchange.clone(), trace, status).write_unanswered(why);
+    }
+
+    fn line(&self, exchange: Exchange, trace: Trace, status: u16) -> Line {
+        let recorded = match trace.route {
+            RouteTaken::None => &self.nowhere,
+            RouteTaken::Endpoint => &self.endpoints,
+            RouteTaken::App(position) => self.routes.get(position).unwrap_or(&self.nowhere),
+        };
+        let head = exchange.elapsed();
+        recorded.metrics.request(status, head);
+        Line::new(exchange, trace, self.user, Arc::clone(&recorded.name), status, head)
+    }
+}

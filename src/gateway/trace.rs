@@ -1,0 +1,64 @@
+//! What is recorded of one request on its way, for its access line and its metrics.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    grant::Grant,
+    secret::{hex, sha256},
+    telemetry::LoggedUser,
+};
+
+/// What is known of a request besides its head.
+#[derive(Debug, Default)]
+pub(super) struct Trace {
+    /// The route that it took, by its place among the gateway's.
+    pub(super) route: RouteTaken,
+    /// The grant of the user that it was authenticated as.
+    pub(super) user: Option<Arc<Grant>>,
+    /// Why it was refused, where its user or its client can do something about that.
+    pub(super) reason: Option<&'static str>,
+    /// From when it was forwarded to the head of the upstream's response.
+    pub(super) upstream: Option<Duration>,
+}
+
+/// The route that a request took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum RouteTaken {
+    /// None: it was refused before, or none leads there.
+    #[default]
+    None,
+    /// One of our own pages.
+    Endpoint,
+    /// To an app, by its place among the routes.
+    App(usize),
+}
+
+/// The name that the access line gives the grant's user.
+pub(super) fn name(user: LoggedUser, grant: &Grant) -> Option<String> {
+    match user {
+        LoggedUser::None => None,
+        LoggedUser::Hash => {
+            let digest = sha256(format!("{} {}", grant.issuer, grant.identity.subject).as_bytes());
+            Some(hex(digest.first_chunk::<8>().unwrap_or(&[0; 8])))
+        }
+        // Control characters could steer the terminal of whoever reads the log.
+        LoggedUser::Subject => Some(grant.identity.subject.escape_debug().to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_named_as_the_setting_says_and_by_no_control_character() {
+        let mut grant = Grant::sample();
+        (grant.issuer, grant.identity.subject) = ("https://idp.example".to_owned(), "ann\u{1b}[2J".to_owned());
+        assert_eq!(name(LoggedUser::None, &grant), None);
+        assert_eq!(name(LoggedUser::Subject, &grant).as_deref(), Some("ann\\u{1b}[2J"));
+        let hash = name(LoggedUser::Hash, &grant).unwrap();
+        assert_eq!((hash.len(), name(LoggedUser::Hash, &grant)), (16, Some(hash.clone())));
+        grant.issuer.clear();
+        assert_ne!(name(LoggedUser::Hash, &grant), Some(hash), "one subject at two providers is two users");
+    }
+}
