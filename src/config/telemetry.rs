@@ -8,8 +8,10 @@ use super::{
 use crate::telemetry::{self, LoggedUser};
 
 /// The settings under their heading.
-pub(super) const SECTION: Section =
-    Section { title: "Operations", settings: &[&LOG_FILTER, &LOGGING_JSON, &ACCESS_LOG_USER, &PROMETHEUS_ENABLE, &PROMETHEUS_ADDRESS] };
+pub(super) const SECTION: Section = Section {
+    title: "Operations",
+    settings: &[&LOG_FILTER, &LOGGING_JSON, &ACCESS_LOG_USER, &PROMETHEUS_ENABLE, &PROMETHEUS_ADDRESS],
+};
 
 const LOG_FILTER: Setting = setting(
     "log_filter",
