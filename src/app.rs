@@ -32,7 +32,7 @@ use crate::{
     sign_out::SignOut,
     store::Store,
     telemetry::metrics::Metrics,
-    tls::Showing,
+    tls::CertResolver,
     visitor::{Sources, Visitors},
 };
 
@@ -57,7 +57,7 @@ pub fn administer(settings: &Checked) -> anyhow::Result<(Store, SignOut)> {
     let metrics = Metrics::default();
     let keys = keys(settings.keys.clone())?;
     let store = Store::open(&settings.store, keys.clone(), metrics.clone()).context("cannot open the store")?;
-    let provider = Arc::new(Provider::new(settings.oidc.clone(), settings.provider_trust.client()?, Clock::System));
+    let provider = Arc::new(Provider::new(settings.oidc.clone(), settings.provider_trust.client_config()?, Clock::System));
     let sign_out = SignOut {
         provider,
         store: store.clone(),
@@ -108,8 +108,8 @@ pub struct Running {
     pub metrics_address: Option<SocketAddr>,
     /// Its metrics.
     pub metrics: Metrics,
-    /// Certificates that are shown, with TLS.
-    showing: Option<Arc<Showing>>,
+    /// The certificates that are served, with TLS.
+    cert_resolver: Option<Arc<CertResolver>>,
     drain_deadline: Duration,
     draining: Arc<AtomicBool>,
     drain: Drain,
@@ -138,18 +138,18 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
     let most_connections = connections_for(raise_descriptor_limit());
     let store = Store::open(&settings.store, keys.clone(), metrics.clone()).context("cannot open the store")?;
     migrate(&store).await?;
-    let plain = server::Door { listener: listen(settings.server.address).await?, tls: None };
-    let address = plain.listener.local_addr()?;
-    let (secure, showing) = match &settings.server.tls {
-        Some((address, shown)) => {
+    let plain = server::Listener { socket: listen(settings.server.address).await?, tls: None };
+    let address = plain.socket.local_addr()?;
+    let (secure, cert_resolver) = match &settings.server.tls {
+        Some((address, certificates)) => {
             let hosts = settings.gateway.exchange.sites.all().map(|site| site.host().to_owned()).collect();
-            let (config, showing) =
-                shown.read(hosts, clock.clone()).context("the certificates of CODER_TLS_CERT_FILE cannot be shown")?;
-            (Some(server::Door { listener: listen(*address).await?, tls: Some(Arc::new(config).into()) }), Some(showing))
+            let (config, cert_resolver) =
+                certificates.load(hosts, clock.clone()).context("the certificates of CODER_TLS_CERT_FILE cannot be served")?;
+            (Some(server::Listener { socket: listen(*address).await?, tls: Some(Arc::new(config).into()) }), Some(cert_resolver))
         }
         None => (None, None),
     };
-    let tls_address = secure.as_ref().map(|door| door.listener.local_addr()).transpose()?;
+    let tls_address = secure.as_ref().map(|listener| listener.socket.local_addr()).transpose()?;
     let metrics_listener = match settings.telemetry.metrics_address {
         Some(address) => Some(listen(address).await?),
         None => None,
@@ -162,13 +162,16 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
     let mut told = BTreeSet::new();
     for trust in settings.targets.iter().map(|(_, trust)| trust).chain([&settings.provider_trust]) {
         // Once, however many routes show it.
-        if trust.client.as_ref().is_some_and(|(chain, _)| told.insert(chain)) {
-            trust.warn_of_dates(clock.now());
+        if trust.client_certificate.as_ref().is_some_and(|(chain, _)| told.insert(chain)) {
+            trust.warn_of_validity(clock.now());
         }
     }
-    let targets =
-        settings.targets.into_iter().map(|(target, trust)| Ok((target, trust.client()?))).collect::<anyhow::Result<_>>()?;
-    let provider = Arc::new(Provider::new(settings.oidc, settings.provider_trust.client()?, clock.clone()));
+    let targets = settings
+        .targets
+        .into_iter()
+        .map(|(target, trust)| Ok((target, trust.client_config()?)))
+        .collect::<anyhow::Result<_>>()?;
+    let provider = Arc::new(Provider::new(settings.oidc, settings.provider_trust.client_config()?, clock.clone()));
     let cache = Arc::new(SessionCache::default());
     let renewer = Renewer::new(settings.renewal, Arc::clone(&provider), store.clone(), clock.clone(), metrics.clone());
     let exchange = &settings.gateway.exchange;
@@ -223,7 +226,7 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
         health: Health {
             store: store.clone(),
             provider: Arc::clone(&provider),
-            certificates: showing.clone(),
+            certificates: cert_resolver.clone(),
             draining: Arc::clone(&draining),
             access_url_is_plain_http: exchange.serves_tls && !exchange.sites.main().is_https(),
             lacks_group_claim: settings.gateway.lacks_group_claim,
@@ -259,20 +262,20 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
     if let Some(listener) = metrics_listener {
         work.spawn(serve_metrics(listener, metrics.clone(), background.clone()));
     }
-    let welcome = move |peer: server::Peer| {
+    let make_service = move |peer: server::Peer| {
         let (gateway, caller) = (Arc::clone(&gateway), Arc::new(Caller::from(peer)));
         let (refusing, unread) = (Arc::clone(&gateway), Arc::clone(&caller));
-        server::Serving {
-            answer: move |request| Arc::clone(&gateway).handle(Arc::clone(&caller), request),
-            refuse: Box::new(move |status| refusing.refuse_unread(&unread, status)),
+        server::ConnectionService {
+            respond: move |request| Arc::clone(&gateway).handle(Arc::clone(&caller), request),
+            reject: Box::new(move |status| refusing.refuse_unread(&unread, status)),
         }
     };
-    if let Some(showing) = showing.clone() {
+    if let Some(cert_resolver) = cert_resolver.clone() {
         let stop = background.clone();
-        work.spawn(async move { stop.run_until_cancelled(showing.keep_read()).await });
+        work.spawn(async move { stop.run_until_cancelled(cert_resolver.run_reload()).await });
     }
-    let room = Arc::new(Semaphore::new(most_connections));
-    let serve = |door| server::serve(door, Arc::clone(&room), stop.clone(), welcome.clone());
+    let slots = Arc::new(Semaphore::new(most_connections));
+    let serve = |listener| server::serve(listener, Arc::clone(&slots), stop.clone(), make_service.clone());
     let (serving_plain, serving_secure) = (serve(plain), secure.map(serve));
     let serving = tokio::spawn(async move {
         tokio::join!(serving_plain, async {
@@ -287,7 +290,7 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
         tls_address,
         metrics_address,
         metrics,
-        showing,
+        cert_resolver,
         drain_deadline: settings.server.drain_deadline,
         draining,
         drain,
@@ -326,9 +329,9 @@ async fn migrate(store: &Store) -> anyhow::Result<()> {
 impl Running {
     /// Reads the certificates of `CODER_TLS_CERT_FILE` again without waiting for them to change.
     pub fn read_certificates_again(&self) {
-        match &self.showing {
-            Some(showing) => {
-                let _is_logged = showing.read_again();
+        match &self.cert_resolver {
+            Some(cert_resolver) => {
+                let _is_logged = cert_resolver.reload();
             }
             None => tracing::info!("there are no certificates to read again, because CODER_TLS_ENABLE is not set"),
         }

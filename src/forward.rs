@@ -19,21 +19,18 @@ mod upstream;
 mod websocket;
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
 use base64::prelude::*;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header, request, uri::PathAndQuery};
 use hyper::body::Incoming;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::TaskTracker;
 
 use crate::{
     address::Origin,
+    connection_slot::InUse,
     identity,
     policy::Permit,
     secret::random,
@@ -159,7 +156,7 @@ pub struct RequestGuards {
     /// Where a long one is registered, if it is somebody's.
     pub watch: Option<Watch>,
     /// Its connection's place among those that may be open at once, which each of them holds.
-    pub place: Arc<OwnedSemaphorePermit>,
+    pub in_use: InUse,
 }
 
 /// Takes interim answers (RFC 9110 section 15.2) on their way to the client.
@@ -257,7 +254,7 @@ impl Forwarder {
             upgrade.accept(&mut response, &protocol);
             let tunnel = tunnel::Tunnel {
                 connection: guards.watch.as_ref().map(Watch::open),
-                _place: guards.place,
+                _in_use: guards.in_use,
                 _slot: slot,
                 scheduled_end: self.drain.schedule_end(),
                 is_websocket: websocket::is_websocket(&protocol),

@@ -26,7 +26,7 @@ use crate::{
         response::{allow_cors, grpc_deadline_exceeded},
     },
     routing::{Route, Routes},
-    server::{Peer, Reset},
+    server::{Peer, StreamReset},
     session::live::Watch,
     telemetry::{LoggedUser, metrics::Metrics},
     visitor::ConnectionMemo,
@@ -106,7 +106,7 @@ impl Gateway {
     ///
     /// # Errors
     /// The upstream reset the request's stream, as the client is to see.
-    pub async fn handle(self: Arc<Self>, caller: Arc<Caller>, request: Request<Incoming>) -> Result<Response<Body>, Reset> {
+    pub async fn handle(self: Arc<Self>, caller: Arc<Caller>, request: Request<Incoming>) -> Result<Response<Body>, StreamReset> {
         let (head, body) = request.into_parts();
         let exchange = Exchange::begin(&caller.peer, &self.parts.settings.exchange, &head, !body.is_end_stream());
         let mut pending = PendingResponse { gateway: &self, exchange: &exchange, trace: Trace::default(), is_answered: false };
@@ -118,7 +118,7 @@ impl Gateway {
             {
                 pending.is_answered = true;
                 self.recorder.unanswered(&exchange, &pending.trace, UPSTREAM_RESET, "upstream_reset");
-                return Err(Reset(error));
+                return Err(StreamReset(error));
             }
             Err(refused) => {
                 pending.trace.reason = refused.refusal.reason();
@@ -167,7 +167,7 @@ impl Gateway {
         trace.route = RouteTaken::App(self.parts.settings.routes.position(route));
         let (permit, watch) = self.permit(exchange, &caller.memo, route, &head.headers, body.is_end_stream(), trace).await?;
         let (origin, id) = (&exchange.origin, exchange.id_header());
-        let guards = RequestGuards { watch, place: Arc::clone(&caller.peer.place) };
+        let guards = RequestGuards { watch, in_use: caller.peer.slot.in_use() };
         let send = |interim| caller.peer.interims.send(&interim);
         let interim: InterimHandler<'_> = if exchange.version == Version::HTTP_11 { Some(&send) } else { None };
         let request = Request::from_parts(head, body);

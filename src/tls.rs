@@ -1,7 +1,8 @@
-//! Certificates: those that we trust and show as a client, and those that we show as a server.
+//! TLS: the certificates that Evergate trusts and presents as a client, and those that it serves to clients (TLS termination).
 
-mod certificate;
-mod shown;
+mod cert_resolver;
+mod certificate_state;
+mod server_certificates;
 
 use std::{
     path::{Path, PathBuf},
@@ -16,16 +17,17 @@ use rustls::{
 
 use crate::clock::Timestamp;
 
-pub use certificate::CertificateState;
-pub use shown::{MinVersion, Showing, Shown};
+pub use cert_resolver::CertResolver;
+pub use certificate_state::CertificateState;
+pub use server_certificates::{MinVersion, ServerCertificates};
 
-/// Whom we trust as a client of the provider or of an upstream, and who we say that we are.
+/// What Evergate trusts, and presents, as a TLS client of the provider or of an upstream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Trust {
-    /// PEM file of the authorities that are trusted; `None` trusts the system's.
+pub struct ClientTls {
+    /// PEM file of the CA bundle; `None` trusts the system's.
     pub ca_file: Option<PathBuf>,
-    /// PEM files of a client certificate with its chain, and of its key.
-    pub client: Option<(PathBuf, PathBuf)>,
+    /// PEM files of the client certificate (mTLS) with its chain, and of its key.
+    pub client_certificate: Option<(PathBuf, PathBuf)>,
 }
 
 /// Why certificates cannot be used.
@@ -37,7 +39,7 @@ pub enum TlsError {
     /// A file holds no certificate.
     #[error("{} holds no certificate", .0.display())]
     Empty(PathBuf),
-    /// The system's authorities cannot be read.
+    /// The system's certificate authorities cannot be read.
     #[error("the system's certificate authorities cannot be read")]
     System(#[source] std::io::Error),
     /// A certificate or key is not usable, or they do not belong together.
@@ -45,49 +47,47 @@ pub enum TlsError {
     Unusable(PathBuf, #[source] rustls::Error),
 }
 
-impl Trust {
-    /// A client's configuration. Reads the files.
+impl ClientTls {
+    /// Reads the files into a configuration of rustls.
     ///
     /// # Errors
     /// [`TlsError`].
-    pub fn client(&self) -> Result<ClientConfig, TlsError> {
+    pub fn client_config(&self) -> Result<ClientConfig, TlsError> {
         let builder = ClientConfig::builder();
         let builder = match &self.ca_file {
             None => builder.with_native_roots().map_err(TlsError::System)?,
             Some(path) => {
                 let mut roots = RootCertStore::empty();
-                for certificate in certificates(path)? {
+                for certificate in read_chain(path)? {
                     roots.add(certificate).map_err(|error| TlsError::Unusable(path.clone(), error))?;
                 }
                 builder.with_root_certificates(Arc::new(roots))
             }
         };
-        match &self.client {
+        match &self.client_certificate {
             None => Ok(builder.with_no_client_auth()),
             Some((chain, key)) => builder
-                .with_client_auth_cert(certificates(chain)?, private_key(key)?)
+                .with_client_auth_cert(read_chain(chain)?, read_private_key(key)?)
                 .map_err(|error| TlsError::Unusable(chain.clone(), error)),
         }
     }
-}
 
-impl Trust {
-    /// Says that whoever looks at its dates will refuse the certificate that we show as a client, where that is so.
-    pub fn warn_of_dates(&self, now: Timestamp) {
-        let Some((chain, _)) = &self.client else { return };
-        let first = certificates(chain).ok().and_then(|chain| chain.into_iter().next());
-        if let Some(fault) = first.and_then(|first| certificate::wrong_dates(&first, now)) {
+    /// Warns if servers will refuse the client certificate because of its validity period.
+    pub fn warn_of_validity(&self, now: Timestamp) {
+        let Some((chain, _)) = &self.client_certificate else { return };
+        let leaf = read_chain(chain).ok().and_then(|chain| chain.into_iter().next());
+        if let Some(fault) = leaf.and_then(|leaf| certificate_state::validity_fault(&leaf, now)) {
             tracing::warn!(tls.file = %chain.display(), "the client certificate {} will be refused, because it {fault}", chain.display());
         }
     }
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let failed = |error| TlsError::File(path.to_owned(), error);
-    let all = CertificateDer::pem_file_iter(path).map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)?;
-    if all.is_empty() { Err(TlsError::Empty(path.to_owned())) } else { Ok(all) }
+    let chain = CertificateDer::pem_file_iter(path).map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    if chain.is_empty() { Err(TlsError::Empty(path.to_owned())) } else { Ok(chain) }
 }
 
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+fn read_private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     PrivateKeyDer::from_pem_file(path).map_err(|error| TlsError::File(path.to_owned(), error))
 }

@@ -9,7 +9,7 @@ use super::{
     store::{self, EncryptionKeys},
     telemetry, values,
 };
-use crate::{forward::Target, policy::Policy, tls::Trust};
+use crate::{forward::Target, policy::Policy, tls::ClientTls};
 
 /// Settings that are complete and make sense.
 #[derive(Clone, Debug)]
@@ -33,9 +33,9 @@ pub struct Checked {
     /// Who may enter.
     pub policy: Policy,
     /// The targets of the gateway's routes, each with the certificates that its connections trust and present.
-    pub targets: Vec<(Target, Trust)>,
+    pub targets: Vec<(Target, ClientTls)>,
     /// The certificates that connections to the provider trust and present.
-    pub provider_trust: Trust,
+    pub provider_trust: ClientTls,
     /// Logs and metrics.
     pub telemetry: crate::telemetry::Settings,
     /// Oddities that prevent nothing from working.

@@ -8,7 +8,7 @@ use super::{
     tls::trust,
     values,
 };
-use crate::{forward, tls::Trust};
+use crate::{forward, tls::ClientTls};
 
 /// The settings under their heading.
 pub(super) const SECTION: Section = Section {
@@ -106,7 +106,7 @@ const PASS_ACCESS_TOKEN: Setting = setting(
 );
 
 /// A target, and the certificates that its connections trust and present.
-pub(super) type TrustedTarget = (forward::Target, Trust);
+pub(super) type TrustedTarget = (forward::Target, ClientTls);
 
 /// The shortest interval between pings that gRPC servers allow by default.
 const MIN_HTTP2_PING: Duration = Duration::from_secs(300);

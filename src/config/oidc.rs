@@ -10,7 +10,7 @@ use super::{
     tls::trust,
     values,
 };
-use crate::{oidc, secret::Secret, tls::Trust};
+use crate::{oidc, secret::Secret, tls::ClientTls};
 
 /// The settings under their heading.
 pub(super) const SECTION: Section = Section {
@@ -176,7 +176,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<oidc::Settings> {
 }
 
 /// The CA bundle and the client certificate of connections to the provider.
-pub(super) fn provider_trust(reader: &mut Reader<'_>) -> Trust {
+pub(super) fn provider_trust(reader: &mut Reader<'_>) -> ClientTls {
     trust(reader, &CA_FILE, &TLS_CLIENT_CERT_FILE, &TLS_CLIENT_KEY_FILE)
 }
 

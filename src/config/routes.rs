@@ -17,7 +17,7 @@ use crate::{
     forward::{Address, Edits, Target, is_framing_header, is_reserved_header},
     policy::{Policy, Rule},
     routing::{Route, Routes},
-    tls::Trust,
+    tls::ClientTls,
 };
 
 /// The keys of a `[[route]]` table, in the order of the reference.
@@ -312,15 +312,15 @@ impl RouteReader<'_> {
         Edits { remove: names.unwrap_or_default(), set: lines.unwrap_or_default() }
     }
 
-    fn trust(&mut self, base: &Trust) -> Trust {
+    fn trust(&mut self, base: &ClientTls) -> ClientTls {
         let mut file = |key: &Setting| self.parsed(key, |path| Ok(std::path::PathBuf::from(path)));
         let (ca_file, client) = (file(&CA_FILE), (file(&CLIENT_CERT_FILE), file(&CLIENT_KEY_FILE)));
         if self.given.contains_key(CLIENT_CERT_FILE.name) != self.given.contains_key(CLIENT_KEY_FILE.name) {
             self.problem(&CLIENT_CERT_FILE, "and client_key_file go together");
         }
-        Trust {
+        ClientTls {
             ca_file: ca_file.or_else(|| base.ca_file.clone()),
-            client: client.0.zip(client.1).or_else(|| base.client.clone()),
+            client_certificate: client.0.zip(client.1).or_else(|| base.client_certificate.clone()),
         }
     }
 }

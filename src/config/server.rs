@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     server,
-    tls::{MinVersion, Shown},
+    tls::{MinVersion, ServerCertificates},
 };
 
 /// The settings under their heading.
@@ -62,7 +62,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<server::Settings> {
 }
 
 /// Where TLS is terminated, and with which certificates; `Some(None)` where it is not.
-fn tls(reader: &mut Reader<'_>) -> Option<Option<(SocketAddr, Shown)>> {
+fn tls(reader: &mut Reader<'_>) -> Option<Option<(SocketAddr, ServerCertificates)>> {
     let enabled = reader.boolean(&TLS_ENABLE)?;
     let address = reader.parsed(&TLS_ADDRESS, values::address);
     let min_version = reader.parsed(&TLS_MIN_VERSION, |text| match text {
@@ -75,9 +75,9 @@ fn tls(reader: &mut Reader<'_>) -> Option<Option<(SocketAddr, Shown)>> {
         reader.problem(&TLS_CERT_FILE, "must name as many files as CODER_TLS_KEY_FILE, and one at least, with CODER_TLS_ENABLE");
     }
     if !enabled && !certificates.is_empty() {
-        reader.warn(&TLS_CERT_FILE, "is shown to nobody, because CODER_TLS_ENABLE is not set");
+        reader.warn(&TLS_CERT_FILE, "is not served, because CODER_TLS_ENABLE is not set");
     }
     let files = certificates.into_iter().map(PathBuf::from).zip(keys.into_iter().map(PathBuf::from)).collect();
-    let shown = Shown { files, min_version: min_version? };
-    Some(enabled.then_some((address?, shown)))
+    let served = ServerCertificates { files, min_version: min_version? };
+    Some(enabled.then_some((address?, served)))
 }

@@ -3,16 +3,16 @@
 use std::path::PathBuf;
 
 use super::{reader::Reader, setting::Setting};
-use crate::tls::Trust;
+use crate::tls::ClientTls;
 
 /// Whom outgoing connections trust and how they identify themselves, by three settings.
-pub(super) fn trust(reader: &mut Reader<'_>, ca_file: &Setting, certificate: &Setting, key: &Setting) -> Trust {
+pub(super) fn trust(reader: &mut Reader<'_>, ca_file: &Setting, certificate: &Setting, key: &Setting) -> ClientTls {
     let client = (reader.owned(certificate), reader.owned(key));
     if reader.is_given(certificate) != reader.is_given(key) {
         reader.problem(certificate, format!("and {} go together", reader.name(key)));
     }
-    Trust {
+    ClientTls {
         ca_file: reader.owned(ca_file).map(PathBuf::from),
-        client: client.0.zip(client.1).map(|(certificate, key)| (certificate.into(), key.into())),
+        client_certificate: client.0.zip(client.1).map(|(certificate, key)| (certificate.into(), key.into())),
     }
 }

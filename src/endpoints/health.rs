@@ -15,7 +15,7 @@ use crate::{
     refusal::response::{json as json_response, own_headers},
     renewal::ClientStanding,
     store::{Condition, Store},
-    tls::{CertificateState, Showing},
+    tls::{CertResolver, CertificateState},
 };
 
 /// What readiness is told from.
@@ -26,7 +26,7 @@ pub struct Health {
     /// Its state is told; sessions are served without it.
     pub provider: Arc<Provider>,
     /// The state of the served certificates is told, where TLS is terminated here.
-    pub certificates: Option<Arc<Showing>>,
+    pub certificates: Option<Arc<CertResolver>>,
     /// Set during a drain: unready first.
     pub draining: Arc<AtomicBool>,
     /// Whether browsers reach us in plain text although TLS is terminated here.
@@ -75,7 +75,7 @@ impl Health {
                 ClientStanding::Unknown => "unknown",
             },
             "certificate": self.certificates.as_ref().map(|served| match served.certificate_state() {
-                CertificateState::Good => "ok",
+                CertificateState::Valid => "ok",
                 CertificateState::WrongName => "wrong_name",
                 CertificateState::NotYetValid(_) => "not_yet_valid",
                 CertificateState::Expired(_) => "expired",

@@ -4,7 +4,7 @@
 use http::{HeaderValue, Method, Version, header, request};
 
 use super::Exchange;
-use crate::server::{LARGEST_HEAD, MOST_LINES};
+use crate::server::{MAX_HEAD_BYTES, MAX_HEADER_FIELDS};
 
 /// Why a head is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl Malformed {
             return Err(Self::Because("a header begins or ends with a blank"));
         }
         // The parser allows some more, where that comes in one piece.
-        if head.headers.len() > MOST_LINES || length(head) > LARGEST_HEAD {
+        if head.headers.len() > MAX_HEADER_FIELDS || length(head) > MAX_HEAD_BYTES {
             return Err(Self::TooLarge);
         }
         if !head.uri.path().starts_with('/') {

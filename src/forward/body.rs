@@ -4,14 +4,13 @@ use std::{
     error::Error,
     future::Future,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio::{sync::OwnedSemaphorePermit, time::Sleep};
+use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -21,6 +20,7 @@ use super::{
     http1::{self, Http1ResponseBody},
     upstream::{Http2Failure, UpstreamSlot},
 };
+use crate::connection_slot::InUse;
 
 /// A body without its trailers. Some servers read a trailer as one more header, so a client could say there what is
 /// scrubbed from its headers; requests have no use for them (gRPC's stand in answers). It breaks off when its session ends; that of somebody whom we do not know, when they pause for too long.
@@ -30,7 +30,7 @@ pub(super) struct RequestBody {
     watched: Option<SessionCut>,
     deadlines: Option<Box<Deadlines>>,
     whole: Option<CancellationToken>,
-    place: Option<Arc<OwnedSemaphorePermit>>,
+    in_use: Option<InUse>,
     slot: Option<UpstreamSlot>,
 }
 
@@ -43,7 +43,7 @@ impl RequestBody {
             watched: SessionCut::new(&body, watch),
             deadlines: Deadlines::new(&body, limits),
             whole: None,
-            place: (!body.is_end_stream()).then(|| Arc::clone(&guards.place)),
+            in_use: (!body.is_end_stream()).then(|| guards.in_use.clone()),
             slot: None,
             body: Some(body),
         }
@@ -56,7 +56,7 @@ impl RequestBody {
 
     /// Gives back what it holds, which its answer holds as well.
     pub(super) fn release_guards(&mut self) {
-        (self.place, self.slot) = (None, None);
+        (self.in_use, self.slot) = (None, None);
     }
 
     /// What is cancelled when all of it has gone; nothing, if there is nothing to go.
@@ -71,7 +71,7 @@ impl RequestBody {
 
     /// Nothing.
     pub(super) fn empty() -> Self {
-        Self { body: None, watched: None, deadlines: None, whole: None, place: None, slot: None }
+        Self { body: None, watched: None, deadlines: None, whole: None, in_use: None, slot: None }
     }
 }
 
@@ -152,7 +152,7 @@ pub struct ResponseBody {
     watched: Option<SessionCut>,
     draining: Option<ScheduledEndFuture>,
     deadlines: Option<Box<Deadlines>>,
-    _place: Option<Arc<OwnedSemaphorePermit>>,
+    _in_use: Option<InUse>,
     _room: Option<UpstreamSlot>,
 }
 
@@ -258,12 +258,12 @@ impl ResponseBody {
         let watched = SessionCut::new(&body, guards.watch.as_ref());
         let draining = turn.map(ScheduledEnd::into_future);
         let deadlines = Deadlines::new(&body, limits);
-        Self { body, watched, draining, deadlines, _place: Some(guards.place), _room: slot }
+        Self { body, watched, draining, deadlines, _in_use: Some(guards.in_use), _room: slot }
     }
 
     /// None, where the connection speaks another protocol now.
     pub(super) fn nothing() -> Self {
-        Self { body: Source::Nothing, watched: None, draining: None, deadlines: None, _place: None, _room: None }
+        Self { body: Source::Nothing, watched: None, draining: None, deadlines: None, _in_use: None, _room: None }
     }
 }
 

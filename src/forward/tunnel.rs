@@ -1,11 +1,10 @@
 //! An upgraded connection: bytes go both backends until a side ends, until its session does, or when its scheduled_end comes in a drain.
 
-use std::{future::poll_fn, mem::MaybeUninit, pin::Pin, sync::Arc, time::Duration};
+use std::{future::poll_fn, mem::MaybeUninit, pin::Pin, time::Duration};
 
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     drain::{CLOSE_TIMEOUT, ScheduledEnd},
@@ -13,7 +12,7 @@ use super::{
     upstream::UpstreamSlot,
     websocket::{Close, FrameTracker},
 };
-use crate::session::live::Connection;
+use crate::{connection_slot::InUse, session::live::Connection};
 
 const BUFFER: usize = 16 * 1024;
 
@@ -23,7 +22,7 @@ pub(super) struct Tunnel {
     pub(super) connection: Option<Connection>,
     /// When it ends if we drain: one moment for both directions.
     pub(super) scheduled_end: ScheduledEnd,
-    pub(super) _place: Arc<OwnedSemaphorePermit>,
+    pub(super) _in_use: InUse,
     /// Its place among the requests that its upstream may have.
     pub(super) _slot: Option<UpstreamSlot>,
     pub(super) is_websocket: bool,
@@ -138,19 +137,21 @@ async fn read(from: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use tokio::{
         io::{AsyncReadExt, BufWriter, duplex},
         sync::Semaphore,
     };
 
     use super::*;
-    use crate::forward::Drain;
+    use crate::{connection_slot::ConnectionSlot, forward::Drain};
 
     #[tokio::test]
     async fn what_a_side_holds_back_until_it_is_flushed_does_not_wait_for_more() {
-        let place = Arc::new(Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap());
+        let in_use = ConnectionSlot::new(Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap()).in_use();
         let scheduled_end = Drain::new(Duration::from_secs(30)).schedule_end();
-        let tunnel = Tunnel { connection: None, scheduled_end, _place: place, _slot: None, is_websocket: false };
+        let tunnel = Tunnel { connection: None, scheduled_end, _in_use: in_use, _slot: None, is_websocket: false };
         let ((from, mut client), (to, mut upstream)) = (duplex(64), duplex(64));
         let relay = tunnel.relay(from, BufWriter::new(to), Close::to_server, || {});
         let asked = async {

@@ -1,16 +1,21 @@
-//! Connections in a time that passes by itself: what ends them, and what does not.
+//! What ends a connection and what does not, in a time that passes by itself.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http_body_util::{Empty, Full};
 use hyper::client::conn::http2::SendRequest;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
-    io::{AsyncReadExt, DuplexStream, duplex},
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
     task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
 
-use super::*;
+use super::{
+    alpn::Expected,
+    connection::{Protocols, serve_connection},
+    *,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -28,25 +33,38 @@ fn serve(body: &'static [u8]) -> Served {
     let (client, ours) = duplex(1024);
     let (stop, requests) = (CancellationToken::new(), Arc::new(AtomicUsize::new(0)));
     let (stopped, counted) = (stop.clone(), Arc::clone(&requests));
-    let task = tokio::spawn(async move {
-        let place = Arc::new(Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap());
-        let address = "127.0.0.1".parse().unwrap();
-        let peer = Peer { address, is_secure: false, place, interims: Interims::default() };
-        let welcome = |peer: Peer| Serving {
-            refuse: Box::new(|_| Response::new(Bytes::from_static(b"unreadable"))),
-            answer: move |request: Request<Incoming>| {
-                let _until_the_connection_ends = &peer;
-                counted.fetch_add(1, Ordering::Relaxed);
-                let seconds: u32 = request.uri().path().trim_start_matches('/').parse().unwrap_or(0);
-                async move {
-                    sleep(SECOND * seconds).await;
-                    Ok(Response::new(Full::new(Bytes::from_static(body))))
-                }
-            },
-        };
-        connection(&builder(), Prompt::new(ours, SLOWEST_READER), None, peer, &stopped, welcome).await;
-    });
+    let make_service = move |peer: Peer| ConnectionService {
+        reject: Box::new(|_| Response::new(Bytes::from_static(b"unreadable"))),
+        respond: move |request: Request<Incoming>| {
+            let _until_the_connection_ends = &peer;
+            counted.fetch_add(1, Ordering::Relaxed);
+            let seconds: u32 = request.uri().path().trim_start_matches('/').parse().unwrap_or(0);
+            async move {
+                sleep(SECOND * seconds).await;
+                Ok(Response::new(Full::new(Bytes::from_static(body))))
+            }
+        },
+    };
+    let task = spawn(ours, stopped, make_service);
     Served { client, task, stop, requests }
+}
+
+/// Spawns a connection. Generic, because the compiler cannot prove of the closures' own types that the future can be sent.
+fn spawn<S, F>(
+    stream: DuplexStream,
+    stop: CancellationToken,
+    make_service: impl FnOnce(Peer) -> ConnectionService<S> + Send + 'static,
+) -> JoinHandle<()>
+where
+    S: Fn(Request<Incoming>) -> F + Send + Unpin + 'static,
+    F: Future<Output = Result<Response<Full<Bytes>>, StreamReset>> + Send + 'static,
+{
+    tokio::spawn(async move {
+        let slot = ConnectionSlot::new(Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap());
+        let address = "127.0.0.1".parse().unwrap();
+        let peer = Peer { address, is_secure: false, slot, interims: InterimResponses::default() };
+        serve_connection(&Protocols::new(), stream, Expected::Either, peer, &stop, make_service).await;
+    })
 }
 
 impl Served {
@@ -67,13 +85,17 @@ impl Served {
         begun.elapsed()
     }
 
-    async fn ask(&mut self, path: &str) -> String {
+    async fn request(&mut self, path: &str) -> String {
         self.client.write_all(format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        while !answer.ends_with("served") {
-            answer.push(char::from(self.client.read_u8().await.unwrap()));
+        self.read_response().await
+    }
+
+    async fn read_response(&mut self) -> String {
+        let mut response = String::new();
+        while !response.ends_with("served") {
+            response.push(char::from(self.client.read_u8().await.unwrap()));
         }
-        answer
+        response
     }
 
     async fn http2(self) -> (SendRequest<Empty<Bytes>>, JoinHandle<()>) {
@@ -89,31 +111,31 @@ fn request(path: &str) -> Request<Empty<Bytes>> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_says_nothing_or_never_comes_to_the_end_of_a_head_is_not_waited_for() {
+async fn a_client_that_sends_nothing_or_never_completes_a_head_is_not_waited_for() {
     let endless = ["GET / HTTP/1.1\r\nx: ", &"y".repeat(100)].concat();
     for bytes in [&b""[..], b"P", b"PRI * HTTP/2.0\r\n\r\nSM", endless.as_bytes()] {
         let took = serve(b"served").drip(bytes).await;
         assert!((SECOND * 29..SECOND * 100).contains(&took), "{took:?}");
     }
     let mut second = serve(b"served");
-    second.ask("/").await;
+    second.request("/").await;
     let took = second.drip(endless.as_bytes()).await;
     assert!((SECOND * 29..SECOND * 60).contains(&took), "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_under_way_is_not_rest_and_rest_begins_at_its_end() {
+async fn a_request_in_progress_is_not_idle_and_the_idle_time_begins_at_its_end() {
     let mut served = serve(b"served");
     for path in ["/0", "/500", "/44", "/59", "/1"] {
-        served.ask(path).await;
+        served.request(path).await;
         sleep(SECOND * 28).await;
     }
-    served.ask("/").await;
+    served.request("/").await;
     assert!(served.drip(b"").await < MINUTE);
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_reads_slowly_gets_all_of_it() {
+async fn a_slow_reader_gets_the_whole_response() {
     const LENGTH: usize = 300_000;
     let mut served = serve(&[b'x'; LENGTH]);
     served.client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
@@ -156,7 +178,7 @@ async fn a_client_of_http_2_that_neither_reads_nor_speaks_for_long_is_not_ended_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_cannot_be_read_is_answered_in_words_of_ours() {
+async fn a_request_that_cannot_be_parsed_gets_a_response_of_ours() {
     for before in ["", "GET / HTTP/1.1\r\nhost: a\r\n\r\n"] {
         let mut served = serve(b"served");
         served.client.write_all(format!("{before}GET / HTTP/1.1\r\nx: a\r\n b\r\n\r\n").as_bytes()).await.unwrap();
@@ -169,15 +191,15 @@ async fn a_request_that_cannot_be_read_is_answered_in_words_of_ours() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_waits_for_answers_that_have_begun_and_for_little_else() {
+async fn a_stop_waits_for_responses_in_progress_and_for_little_else() {
     // Just connected.
     let mut new = serve(b"served");
     new.stop.cancel();
     sleep(SECOND / 2).await;
-    new.ask("/20").await;
+    new.request("/20").await;
     // Between two requests, within the head of one, and within an answer.
     let mut between = serve(b"served");
-    between.ask("/").await;
+    between.request("/").await;
     between.stop.cancel();
     assert!(between.drip(b"").await < SECOND * 6);
     let mut within = serve(b"served");
@@ -194,4 +216,103 @@ async fn a_stop_waits_for_answers_that_have_begun_and_for_little_else() {
     stop.cancel();
     assert_eq!(answer.await.unwrap().unwrap(), http::StatusCode::OK);
     timeout(MINUTE, task).await.expect("and then it ends").unwrap();
+}
+
+/// Longer than it takes until an idle connection is parked.
+const PARKED: Duration = Duration::from_secs(5);
+
+#[tokio::test(start_paused = true)]
+async fn a_parked_connection_serves_the_next_request_however_that_arrives() {
+    let mut served = serve(b"served");
+    served.client.write_all(b"GET / HTTP/1.0\r\nconnection: keep-alive\r\n\r\n").await.unwrap();
+    served.read_response().await;
+    let post = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\nbody";
+    let get = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+    let mut expected = 1;
+    for (before, after) in
+        [("", get), (post, get), (get, "G"), ("", "ET / HTTP/1.1\r\nhost: a\r\n\r\n"), ("GET / HT", "TP/1.1\r\nhost: a\r\n\r\n")]
+    {
+        // What ends with half a head is completed after the pause.
+        served.client.write_all(before.as_bytes()).await.unwrap();
+        sleep(PARKED).await;
+        served.client.write_all(after.as_bytes()).await.unwrap();
+        let responses = usize::from(before.contains("\r\n\r\n")) + usize::from(after.ends_with("\r\n\r\n"));
+        for _ in 0..responses {
+            served.read_response().await;
+        }
+        expected += responses;
+    }
+    sleep(PARKED).await;
+    served.client.write_all([get, post, get].concat().as_bytes()).await.unwrap();
+    for _ in 0..3 {
+        served.read_response().await;
+    }
+    assert_eq!(served.requests.load(Ordering::Relaxed), expected + 3, "each once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_a_head_that_came_with_a_request_is_not_lost_when_the_connection_rests() {
+    let mut served = serve(b"served");
+    let get = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+    let (first, rest) = get.split_at(9);
+    let (second, third) = rest.split_at(3);
+    served.client.write_all([get, first].concat().as_bytes()).await.unwrap();
+    served.read_response().await;
+    sleep(PARKED).await;
+    served.client.write_all(second.as_bytes()).await.unwrap();
+    sleep(PARKED).await;
+    served.client.write_all(third.as_bytes()).await.unwrap();
+    served.read_response().await;
+    served.client.write_all([get, first].concat().as_bytes()).await.unwrap();
+    served.read_response().await;
+    sleep(PARKED).await;
+    assert!(served.drip(b"xxxxxxxxxx").await < MINUTE, "and it has the time of a head");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_parked_connection_ends_when_it_is_idle_for_too_long_or_its_client_is_too_slow() {
+    let endless = ["GET / HTTP/1.1\r\nx: ", &"y".repeat(100)].concat();
+    for bytes in [&b""[..], endless.as_bytes()] {
+        let mut served = serve(b"served");
+        served.request("/").await;
+        sleep(PARKED).await;
+        let took = served.drip(bytes).await + PARKED;
+        assert!((SECOND * 29..SECOND * 50).contains(&took), "{took:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_parked_connection_ends_immediately_when_its_client_leaves_or_a_drain_begins() {
+    let mut left = serve(b"served");
+    left.request("/").await;
+    sleep(PARKED).await;
+    drop(left.client);
+    timeout(SECOND, left.task).await.expect("it has an end").unwrap();
+    for bytes in [&b""[..], b"GET / HT"] {
+        let mut served = serve(b"served");
+        served.request("/").await;
+        sleep(PARKED).await;
+        served.client.write_all(bytes).await.unwrap();
+        sleep(SECOND / 10).await;
+        served.stop.cancel();
+        let mut rest = Vec::new();
+        timeout(SECOND / 10, served.client.read_to_end(&mut rest)).await.expect("it is told immediately").unwrap();
+        assert_eq!(rest, b"");
+        drop(served.client);
+        timeout(SECOND / 10, served.task).await.expect("and ends").unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_parsed_after_a_rest_ends_the_connection_and_nothing_else_is_spoken() {
+    let closing = "\r\nconnection: close\r\n\r\nunreadable";
+    for (bytes, end) in [("GET / HTTP/1.1\r\nx: a\r\n b\r\n\r\n", closing), ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "")] {
+        let mut served = serve(b"served");
+        served.request("/").await;
+        sleep(PARKED).await;
+        served.client.write_all(bytes.as_bytes()).await.unwrap();
+        let mut response = String::new();
+        served.client.read_to_string(&mut response).await.unwrap();
+        assert!(response.ends_with(end) && response.is_empty() == end.is_empty(), "{response}");
+    }
 }

@@ -163,7 +163,7 @@ fn what_is_set_and_leads_nowhere_is_a_warning() {
         ("CODER_TLS_CERT_FILE", "cert.pem"),
         ("CODER_TLS_KEY_FILE", "key.pem"),
     ];
-    assert_eq!(said(&tls), ["CODER_TLS_CERT_FILE: is shown to nobody, because CODER_TLS_ENABLE is not set"]);
+    assert_eq!(said(&tls), ["CODER_TLS_CERT_FILE: is not served, because CODER_TLS_ENABLE is not set"]);
     let enabled = [&tls[..], &[("CODER_TLS_ENABLE", "true")]].concat();
     assert_eq!(
         said(&enabled),

@@ -103,7 +103,7 @@ async fn sighup_has_certificates_read_again_and_every_signal_that_ends_it_drains
             send("-HUP", &child);
         }
         // They have not changed, so that nothing else has them read.
-        eventually("it has read them", async || log.lock().unwrap().contains("certificates were read again")).await;
+        eventually("it has read them", async || log.lock().unwrap().contains("certificates reloaded")).await;
         assert!(is_up().await, "and serves on");
         send(signal, &child);
         // Another, and one that it takes for nothing by then, do not cut the drain off.

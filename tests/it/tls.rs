@@ -94,13 +94,40 @@ async fn over_tls_nothing_is_spoken_but_what_was_agreed_on() {
 }
 
 #[tokio::test]
+async fn a_tls_connection_that_was_idle_serves_its_visitor_again_and_is_closed_properly_by_a_drain() {
+    let authority = Authority::new();
+    let mut world = secure_world(&authority).start().await;
+    let visitor = world.signed_in().await;
+    let address = world.replicas[0].tls_address.unwrap();
+    let mut stream = authority.connect(address, "app.test", &["http/1.1"]).await.unwrap();
+    let request = format!("GET /idle HTTP/1.1\r\nhost: app.test\r\ncookie: {}\r\n\r\n", visitor.cookie_header());
+    for _ in 0..2 {
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut response = Vec::new();
+        while !response.windows(4).any(|window| window == b"\r\n\r\n") {
+            assert_ne!(stream.read_buf(&mut response).await.unwrap(), 0);
+        }
+        assert!(response.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&response));
+        // Idle connections are parked after one to two seconds.
+        tokio::time::sleep(Duration::from_millis(2500)).await;
+        while tokio::time::timeout(Duration::from_millis(10), stream.read_buf(&mut response)).await.is_ok() {}
+    }
+    assert_eq!(world.upstream.last().header("x-forwarded-user"), Some("sub-ann"));
+    let stopping = tokio::spawn(world.replicas.remove(0).stop());
+    let end = tokio::time::timeout(Duration::from_secs(5), stream.read_buf(&mut Vec::new())).await;
+    assert_eq!(end.expect("it ends immediately").expect("with a close_notify"), 0);
+    drop(stream);
+    assert!(stopping.await.unwrap());
+}
+
+#[tokio::test]
 async fn certificates_are_read_again_when_they_change_and_a_broken_file_changes_nothing() {
     let authority = Authority::new();
     let world = secure_world(&authority).start().await;
     let address = world.replicas[0].tls_address.unwrap();
     let before = shown(&authority.connect(address, "app.test", &[]).await.unwrap());
     std::fs::write(authority.path("first.pem"), "no certificate").unwrap();
-    let said = "changed certificates cannot be used";
+    let said = "certificate reload failed";
     eventually("it is said", async || !lines_with(&[said, "first.pem"]).is_empty()).await;
     assert_eq!(shown(&authority.connect(address, "app.test", &[]).await.unwrap()), before);
     authority.issue("first", &["app.test"]);
@@ -140,7 +167,7 @@ async fn what_clients_find_of_the_certificate_is_said_and_shown_at_the_time_of_a
         .start()
         .await;
     let shown = async || world.visitor().get("/oauth2/readyz").await;
-    let lines = |found: &str| lines_with(&["WARN", "clients of judged.app.test will refuse the certificate", found]).len();
+    let lines = |found: &str| lines_with(&["WARN", "served for judged.app.test will be refused", found]).len();
     assert_eq!(shown().await.json()["certificate"], "not_yet_valid");
     eventually("it is said", async || lines("is not valid before") == 1).await;
     world.clock.advance(2 * DAY);
@@ -151,11 +178,10 @@ async fn what_clients_find_of_the_certificate_is_said_and_shown_at_the_time_of_a
     eventually("it is said when it expires", async || lines("expired at") == 1).await;
     authority.issue("front", &["another.test"]);
     eventually("another name is read", async || shown().await.json()["certificate"] == "wrong_name").await;
-    eventually("it is said", async || lines("has not its name") == 1).await;
+    eventually("it is said", async || lines("is for other host names") == 1).await;
     authority.issue("front", &["*.app.test"]);
     eventually("a wildcard has the name", async || shown().await.json()["certificate"] == "ok").await;
-    eventually("it is said", async || !lines_with(&["INFO", "clients of judged.app.test are shown is good again"]).is_empty())
-        .await;
+    eventually("it is said", async || !lines_with(&["INFO", "served for judged.app.test is valid again"]).is_empty()).await;
     assert_eq!(lines(""), 3, "each once");
 }
 

@@ -1,0 +1,76 @@
+//! A client connection's slot among those that may be open at the same time, which also tells a connection in use from an idle
+//! one.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use tokio::sync::OwnedSemaphorePermit;
+
+/// The slot of a connection. It stays taken until the connection and everything in progress on it have ended.
+#[derive(Clone, Debug)]
+pub struct ConnectionSlot(Arc<Slot>);
+
+#[derive(Debug)]
+struct Slot {
+    in_use: AtomicUsize,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl ConnectionSlot {
+    /// A slot of a connection on which nothing is in progress.
+    pub fn new(permit: OwnedSemaphorePermit) -> Self {
+        Self(Arc::new(Slot { in_use: AtomicUsize::new(0), _permit: permit }))
+    }
+
+    /// Marks the connection as in use until the guard and all its clones are dropped. Whatever belongs to a request holds one,
+    /// also where it outlives the serving of requests, as a tunnel does.
+    pub fn in_use(&self) -> InUse {
+        self.0.in_use.fetch_add(1, Ordering::Relaxed);
+        InUse(Arc::clone(&self.0))
+    }
+
+    /// Whether nothing is in progress on the connection.
+    pub fn is_idle(&self) -> bool {
+        self.0.in_use.load(Ordering::Relaxed) == 0
+    }
+}
+
+/// Keeps a connection from being idle.
+#[derive(Debug)]
+pub struct InUse(Arc<Slot>);
+
+impl Clone for InUse {
+    fn clone(&self) -> Self {
+        ConnectionSlot(Arc::clone(&self.0)).in_use()
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        self.0.in_use.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_is_idle_once_every_guard_is_dropped_and_open_until_then() {
+        let slots = Arc::new(Semaphore::new(1));
+        let slot = ConnectionSlot::new(Arc::clone(&slots).acquire_owned().await.unwrap());
+        assert!(slot.is_idle());
+        let request = slot.in_use();
+        let tunnel = request.clone();
+        drop(request);
+        assert!(!slot.is_idle());
+        drop(slot);
+        assert_eq!(slots.available_permits(), 0, "a tunnel keeps the slot");
+        drop(tunnel);
+        assert_eq!(slots.available_permits(), 1);
+    }
+}

@@ -1,0 +1,125 @@
+//! What ends a connection from outside: it has been idle for too long, or Evergate stops.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::activity::ConnectionActivity;
+use crate::connection_slot::ConnectionSlot;
+
+/// How long a connection may be idle: no request begins, none is in progress, and all that was written has been taken. A client
+/// that does not complete the head of a request begins none, so that this is also the time limit of a head.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct IdleTimeout {
+    /// Of HTTP/1, and before the first request.
+    pub(super) http1: Duration,
+    /// Once requests of HTTP/2 came, whose clients keep connections for later use.
+    pub(super) http2: Duration,
+}
+
+/// A connection is looked at so often, because a timer for each request costs more. It may be idle for so much longer.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// The same for HTTP/2, which has no parked connections.
+const CHECK_INTERVAL_HTTP2: Duration = Duration::from_secs(15);
+/// A connection that has been idle for so long is parked.
+const PARK_AFTER: Duration = Duration::from_secs(1);
+/// A client that connected just before Evergate began to stop may still send its first request.
+const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
+
+/// What a connection is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Event {
+    /// Release its memory, because the next request may be far away.
+    Park,
+    /// End, because Evergate stops.
+    Stop,
+    /// End, because it has been idle for too long.
+    IdleTimeout,
+}
+
+/// Watches a connection from its beginning to its end.
+pub(super) struct Lifetime {
+    timeout: IdleTimeout,
+    activity: Arc<ConnectionActivity>,
+    slot: ConnectionSlot,
+    stop: CancellationToken,
+    is_stopping: bool,
+    /// How many requests had begun when the connection was last looked at.
+    requests: u64,
+    idle_since: Instant,
+}
+
+impl Lifetime {
+    #[expect(clippy::disallowed_methods, reason = "how long a connection is idle has nothing to do with tokens' times")]
+    pub(super) fn begin(
+        timeout: IdleTimeout,
+        activity: Arc<ConnectionActivity>,
+        slot: ConnectionSlot,
+        stop: CancellationToken,
+    ) -> Self {
+        Self { timeout, activity, slot, stop, is_stopping: false, requests: 0, idle_since: Instant::now() }
+    }
+
+    /// Waits for the next event of a connection that hyper serves. It may be parked once more requests have begun than
+    /// `park_beyond`.
+    pub(super) async fn next(&mut self, park_beyond: Option<u64>) -> Event {
+        let (activity, stop, is_stopping) = (Arc::clone(&self.activity), self.stop.clone(), self.is_stopping);
+        tokio::select! {
+            () = stopping(&activity, &stop), if !is_stopping => {
+                self.is_stopping = true;
+                Event::Stop
+            }
+            event = self.idle(park_beyond) => event,
+        }
+    }
+
+    /// Looks at the connection from time to time until it has been idle for long enough to park it or to end it.
+    #[expect(clippy::disallowed_methods, reason = "how long a connection is idle has nothing to do with tokens' times")]
+    async fn idle(&mut self, park_beyond: Option<u64>) -> Event {
+        loop {
+            let is_http2 = self.activity.is_http2();
+            sleep(if is_http2 { CHECK_INTERVAL_HTTP2 } else { CHECK_INTERVAL }).await;
+            let (now, requests) = (Instant::now(), self.activity.requests());
+            if requests != self.requests || !self.slot.is_idle() || self.activity.is_writing() {
+                (self.requests, self.idle_since) = (requests, now);
+                continue;
+            }
+            let idle = now.duration_since(self.idle_since);
+            if idle >= if is_http2 { self.timeout.http2 } else { self.timeout.http1 } {
+                self.idle_since = now;
+                return Event::IdleTimeout;
+            }
+            let may_park = park_beyond.is_some_and(|before| requests > before);
+            if may_park && idle >= PARK_AFTER && self.is_between_requests() {
+                return Event::Park;
+            }
+        }
+    }
+
+    /// Whether nothing of a request of HTTP/1 is in progress, but for what was received of the next one.
+    pub(super) fn is_between_requests(&self) -> bool {
+        self.slot.is_idle() && self.activity.is_between_requests()
+    }
+
+    /// Waits until a connection that no hyper serves is to end.
+    pub(super) fn ended(&self) -> impl Future<Output = ()> + use<> {
+        let (activity, stop) = (Arc::clone(&self.activity), self.stop.clone());
+        let idle_until = self.idle_since + self.timeout.http1;
+        async move {
+            tokio::select! {
+                () = stopping(&activity, &stop) => {}
+                () = sleep_until(idle_until) => {}
+            }
+        }
+    }
+}
+
+/// Waits until Evergate stops and this connection is to end for it.
+async fn stopping(activity: &ConnectionActivity, stop: &CancellationToken) {
+    stop.cancelled().await;
+    activity.stop();
+    if !activity.has_begun() {
+        sleep(FIRST_REQUEST_GRACE).await;
+    }
+}
