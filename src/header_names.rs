@@ -1,7 +1,7 @@
-//! Header names as CGI and its heirs read them (RFC 3875 section 4.1.18): every character that is no letter or digit is the same
-//! one. Whatever looks for a header in order to keep it from an app compares names so, or another spelling gets through.
+//! Header names as CGI and its successors read them (RFC 3875 section 4.1.18): all characters that are no letters or digits are the
+//! same one. Whatever looks for a header in order to keep it from an upstream compares names so, or another spelling gets through.
 
-/// Whether two names, in lower case as `http` has them, are one to such an app.
+/// Whether two names, in lower case as `http` has them, are one to such an upstream.
 pub fn are_equivalent(one: &str, other: &str) -> bool {
     one.len() == other.len() && has_prefix(one, other)
 }

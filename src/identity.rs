@@ -1,4 +1,4 @@
-//! Who somebody is, and how that is told to an upstream.
+//! Who a user is, and how an upstream learns of it.
 
 use std::sync::Arc;
 
@@ -11,21 +11,21 @@ use crate::{clock::Timestamp, secret::Secret};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Stored", into = "Stored")]
 pub struct Identity {
-    /// `sub`: the provider's own, unchanging name for this person.
+    /// `sub`: the provider's identifier of the user, which never changes.
     pub subject: String,
     /// The claim that `CODER_OIDC_USERNAME_FIELD` names.
     pub username: Option<String>,
-    /// The claim that `CODER_OIDC_EMAIL_FIELD` names, where the provider vouches for it or nobody asks whether it does.
+    /// The claim that `CODER_OIDC_EMAIL_FIELD` names, if the provider says that it is verified, or that is not required.
     pub email: Option<String>,
-    /// The same claim where the provider does not vouch for it. A field of its own, so that nobody takes it for an address that
-    /// may be told to an app.
+    /// The claim if the provider does not say that it is verified. A field of its own, so that it is not taken for an address that
+    /// may be forwarded.
     pub unverified_email: Option<String>,
     /// The claim that `CODER_OIDC_GROUP_FIELD` names.
     pub groups: Vec<String>,
 }
 
-/// An identity as it is stored. One whose address is not verified is written so that an older replica, which knows of no such
-/// rule and would let its user pass, cannot read it.
+/// An identity as it is stored. One whose address is not verified is written so that a replica of an older release, which does not
+/// have that rule and would let the user pass, cannot read it.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum Stored {
@@ -64,7 +64,7 @@ impl From<Stored> for Identity {
 }
 
 impl Identity {
-    /// What people call them: the e-mail address, else the user name, else the subject.
+    /// The name to show to people: the e-mail address, else the user name, else the subject.
     pub fn display(&self) -> &str {
         let email = self.email.as_deref().or(self.unverified_email.as_deref());
         email.or(self.username.as_deref()).unwrap_or(&self.subject)
@@ -81,16 +81,16 @@ pub const USERNAME: HeaderName = HeaderName::from_static("x-forwarded-preferred-
 pub const GROUPS: HeaderName = HeaderName::from_static("x-forwarded-groups");
 /// `X-Forwarded-Access-Token`, only with `CODER_PASS_ACCESS_TOKEN`.
 pub const ACCESS_TOKEN: HeaderName = HeaderName::from_static("x-forwarded-access-token");
-/// `X-Evergate-Renewed-At`: seconds since the epoch of the last successful renewal, sent only while the
-/// identity is served on during an outage of the provider.
+/// `X-Evergate-Renewed-At`: the time of the last successful renewal in seconds since the epoch, sent only while the identity is used
+/// on during an outage of the provider.
 pub const RENEWED_AT: HeaderName = HeaderName::from_static("x-evergate-renewed-at");
 
-/// An identity as header lines, rendered once per grant and shared by all its requests.
+/// An identity as header lines, rendered once for a grant and shared by all its requests.
 #[derive(Clone, Debug, Default)]
 pub struct IdentityHeaders(Arc<[(HeaderName, HeaderValue)]>);
 
 impl IdentityHeaders {
-    /// Renders `identity`; a claim that is absent has no line.
+    /// Renders `identity`. An absent claim has no line.
     pub fn render(identity: &Identity) -> Self {
         let groups = identity.groups.iter().map(|group| escape(group, true)).collect::<Vec<_>>().join(",");
         let lines = [
@@ -117,9 +117,9 @@ impl IdentityHeaders {
     }
 }
 
-/// Control characters, and within a list its separator, are percent-encoded: a claim's text must neither
-/// end a header line nor add a member to a list (CV-30, CV-33). So are blanks at the ends, which whoever reads a header takes off,
-/// so that two people would be one; and a percent sign that could be taken for one of these. Other characters go as UTF-8.
+/// Percent-encodes control characters, and within a list its separator: a claim's text must neither end a header line (header
+/// injection) nor add a member to a list. So are blanks at the ends, which readers of a header take off, so that two users would be
+/// one; and a percent sign that could be taken for one of these escapes. Other characters are written as UTF-8.
 fn escape(text: &str, in_list: bool) -> String {
     use std::fmt::Write;
     let inner = text.trim();
@@ -143,22 +143,21 @@ fn escape(text: &str, in_list: bool) -> String {
     out
 }
 
-/// Whether a text begins as one that [`escape`] has written: of a control character, a blank, a percent sign, or beyond ASCII.
+/// Whether a text begins like an escape that [`escape`] writes: of a control character, a blank, a percent sign, or beyond ASCII.
 fn is_escape_of_ours(text: &str) -> bool {
     let digits = text.get(1..3).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
     let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
     byte.is_some_and(|byte| byte <= b' ' || byte == b'%' || byte >= 0x7F)
 }
 
-/// What the upstream is told about a signed-in visitor.
+/// What an upstream gets about a signed-in user.
 #[derive(Clone, Debug)]
 pub struct ForwardedIdentity {
     /// The identity's header lines.
     pub headers: IdentityHeaders,
-    /// The access token, for routes that pass it on; `None` while it is not known to be this visitor's.
+    /// The access token, for routes that pass it on; `None` while it is not known to be this user's.
     pub access_token: Option<Secret>,
-    /// Set while the identity could not be renewed in time and is served on within the outage grace: the
-    /// moment at which it was last verified.
+    /// When the identity was last verified, if it could not be renewed in time and is used on within the outage grace.
     pub stale_since: Option<Timestamp>,
 }
 

@@ -1,13 +1,13 @@
 //! Which route a request takes: by the host that it names and the path that it asks for. Pure.
 //!
-//! The longest prefix wins, by whole segments. The rule and the upstream see the same path, as it was sent; a path that
-//! another server could read as one under another rule is refused ([`interpretations`]).
+//! The longest prefix wins, by whole segments. The rule and the upstream see the same path, as it was sent; a path that another
+//! server could interpret as one under another rule is refused (path confusion, see [`interpretations`]).
 
 pub mod interpretations;
 
 use crate::policy::Rule;
 
-use interpretations::Interpretations;
+use interpretations::{alternatives, alternatives_behind_prefix, strip_prefix_ignoring_case};
 
 /// One route.
 #[derive(Clone, Debug)]
@@ -16,11 +16,11 @@ pub struct Route {
     pub host: Option<String>,
     /// The path and all below it; empty is every path. It begins with a slash and does not end with one.
     pub prefix: String,
-    /// Who may take it.
+    /// Who may pass.
     pub rule: Rule,
     /// Whether sessions are served on it while the provider is away (the outage grace).
     pub serves_stale: bool,
-    /// Where it leads: one of the forwarder's targets.
+    /// Where the route leads: one of the forwarder's targets.
     pub target: usize,
 }
 
@@ -28,23 +28,23 @@ pub struct Route {
 #[derive(Clone, Debug)]
 pub struct Routes {
     all: Vec<Route>,
-    /// Whether a prefix has letters that an app may take for others.
+    /// Whether a prefix has letters that an upstream may not tell from those in lower case.
     has_upper_case: bool,
 }
 
 /// Why a request takes no route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoRoute {
-    /// None leads there.
+    /// No route leads there.
     #[error("no route leads there")]
     Unknown,
-    /// The path is not one that all servers read alike.
-    #[error("the path can be read in more than one way")]
+    /// Servers interpret the path in ways that lead to different routes, or no server should be asked for it.
+    #[error("the path can be interpreted in more than one way")]
     Ambiguous,
 }
 
 impl Routes {
-    /// Orders them: those of one host before those of all, and the longest first.
+    /// Orders routes: those of one host before those of all, and the longest prefix first.
     pub fn new(mut routes: Vec<Route>) -> Self {
         routes.sort_by_key(|route| (route.host.is_none(), std::cmp::Reverse(route.prefix.len())));
         let has_upper_case = routes.iter().any(|route| route.prefix.contains(|letter: char| letter.is_ascii_uppercase()));
@@ -56,26 +56,22 @@ impl Routes {
     /// # Errors
     /// [`NoRoute`].
     pub fn find(&self, host: &str, path: &str) -> Result<&Route, NoRoute> {
-        let mut interpretations = Interpretations::of(path).ok_or(NoRoute::Ambiguous)?.into_others();
+        let mut others = alternatives(path).ok_or(NoRoute::Ambiguous)?;
         let route = self.longest(host, |prefix| path.strip_prefix(prefix)).ok_or(NoRoute::Unknown)?;
         if self.all.len() == 1 {
             return Ok(route);
         }
         let as_sent = self.has_upper_case.then_some(path);
         let rest = path.get(route.prefix.len()..).unwrap_or_default();
-        let behind = Interpretations::behind(rest).ok_or(NoRoute::Ambiguous)?.into_others();
-        interpretations.extend(behind.into_iter().map(|interpretation| route.prefix.clone() + &interpretation));
-        let is_the_same = |interpretation: &str| {
-            let found = self.longest(host, |prefix| interpretations::strip_prefix_ignoring_case(interpretation, prefix));
+        let behind = alternatives_behind_prefix(rest).ok_or(NoRoute::Ambiguous)?;
+        others.extend(behind.into_iter().map(|rest| route.prefix.clone() + &rest));
+        let leads_to_route = |interpretation: &str| {
+            let found = self.longest(host, |prefix| strip_prefix_ignoring_case(interpretation, prefix));
             // The same route, not one with the same rule: between two interpretations lie others, which lead no deeper than either
             // and could lead to a third.
             found.is_some_and(|found| std::ptr::eq(found, route))
         };
-        if interpretations.iter().map(String::as_str).chain(as_sent).all(is_the_same) {
-            Ok(route)
-        } else {
-            Err(NoRoute::Ambiguous)
-        }
+        if others.iter().map(String::as_str).chain(as_sent).all(leads_to_route) { Ok(route) } else { Err(NoRoute::Ambiguous) }
     }
 
     /// The names of all routes: host, where there is one, and prefix.
@@ -86,11 +82,12 @@ impl Routes {
         })
     }
 
-    /// A route's place among the names; the end of them for a route that is none of these.
+    /// The index of a route among the names; their number for a route that is none of these.
     pub fn position(&self, route: &Route) -> usize {
         self.all.iter().position(|one| std::ptr::eq(one, route)).unwrap_or(self.all.len())
     }
 
+    /// The first route of the host to whose prefix `rest` finds a rest that begins with a whole segment.
     fn longest<'a>(&self, host: &str, rest: impl Fn(&str) -> Option<&'a str>) -> Option<&Route> {
         self.all.iter().find(|route| {
             route.host.as_deref().is_none_or(|own| own.eq_ignore_ascii_case(host))

@@ -16,51 +16,60 @@ use http::{
     Extensions, Uri,
     uri::{Authority, Scheme},
 };
-use hyper_rustls::HttpsConnector;
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::{
     client::legacy::connect::{Connected, Connection, HttpConnector, HttpInfo},
     rt::TokioIo,
 };
-use tokio::net::UnixStream;
+use tokio::net::{TcpStream, UnixStream};
 use tower_service::Service;
 
-use super::{http1::Stream, upstream::Protocol};
+use super::{
+    http1::{BoxError, Transport},
+    target::Protocol,
+};
 
-/// Apps that vanished without a word are asked for by the kernel after this, so often, so many times: within two minutes one
-/// is known to be gone. That costs an app nothing, where pings of HTTP/2 do.
-const KEEPALIVE: Duration = Duration::from_secs(60);
-const KEEPALIVE_AGAIN: Duration = Duration::from_secs(15);
-const KEEPALIVE_TRIES: u32 = 4;
-/// The kernel asks nothing while bytes wait to be acknowledged, and sends those again for a quarter of an hour. A connection of
-/// HTTP/2 bears the requests of many, and its other end reads whatever each of them does.
+/// TCP keep-alive: the kernel probes a quiet connection after this time, then at this interval, so many times. Within two minutes
+/// an upstream that vanished is known to be gone. That costs it nothing, where pings of HTTP/2 do.
+const KEEPALIVE_TIME: Duration = Duration::from_secs(60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+const KEEPALIVE_RETRIES: u32 = 4;
+/// The kernel sends no probes while bytes wait to be acknowledged, and sends those again for a quarter of an hour. This ends the
+/// wait for connections of HTTP/2, which bear the requests of many, and whose other end reads whatever each of them does.
 #[cfg(target_os = "linux")]
-const UNACKNOWLEDGED: Duration = Duration::from_secs(120);
+const TCP_USER_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Connects over TCP, and TLS where the scheme says so.
-pub(super) type Https = Fixed<HttpsConnector<HttpConnector>>;
+pub(super) type TcpConnector = FixedTarget<HttpsConnector<HttpConnector>>;
 
 /// Connects to one upstream, for HTTP/1.1.
 #[derive(Debug)]
 pub(super) enum Connector {
-    Tcp(Https),
+    Tcp(TcpConnector),
     Unix(UnixConnector),
 }
 
-type Unconnected = Box<dyn std::error::Error + Send + Sync>;
-
 impl Connector {
-    pub(super) async fn connect(&self) -> Result<Stream, Unconnected> {
+    /// Makes a connection.
+    pub(super) async fn connect(&self) -> Result<Transport, BoxError> {
         match self {
             Self::Tcp(connector) => {
                 let mut connector = connector.clone();
                 poll_fn(|context| connector.poll_ready(context)).await?;
-                Ok(connector.call(Uri::default()).await?.into())
+                Ok(transport(connector.call(Uri::default()).await?))
             }
             Self::Unix(connector) => {
                 let UnixConnection(stream, _) = connector.clone().call(Uri::default()).await?;
-                Ok(Stream::Unix(stream.into_inner()))
+                Ok(Transport::Unix(stream.into_inner()))
             }
         }
+    }
+}
+
+fn transport(stream: MaybeHttpsStream<TokioIo<TcpStream>>) -> Transport {
+    match stream {
+        MaybeHttpsStream::Http(plain) => Transport::Tcp(plain.into_inner()),
+        MaybeHttpsStream::Https(tls) => Transport::Tls(Box::new(tls.into_inner())),
     }
 }
 
@@ -71,15 +80,15 @@ pub(super) fn tcp(
     protocol: Protocol,
     within: Duration,
     tls: &rustls::ClientConfig,
-) -> Https {
+) -> TcpConnector {
     let mut tcp = HttpConnector::new();
     tcp.set_connect_timeout(Some(within));
     tcp.set_nodelay(true);
-    tcp.set_keepalive(Some(KEEPALIVE));
-    tcp.set_keepalive_interval(Some(KEEPALIVE_AGAIN));
-    tcp.set_keepalive_retries(Some(KEEPALIVE_TRIES));
+    tcp.set_keepalive(Some(KEEPALIVE_TIME));
+    tcp.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
+    tcp.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
     #[cfg(target_os = "linux")]
-    tcp.set_tcp_user_timeout((protocol == Protocol::Http2).then_some(UNACKNOWLEDGED));
+    tcp.set_tcp_user_timeout((protocol == Protocol::Http2).then_some(TCP_USER_TIMEOUT));
     tcp.enforce_http(false);
     let https = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_or_http();
     let inner = match protocol {
@@ -87,7 +96,7 @@ pub(super) fn tcp(
         Protocol::Http2 => https.enable_http2().wrap_connector(tcp),
     };
     let target = Uri::builder().scheme(scheme.clone()).authority(authority.clone()).path_and_query("/").build();
-    Fixed { inner, target: target.unwrap_or_default(), within }
+    FixedTarget { inner, target: target.unwrap_or_default(), within }
 }
 
 /// Connects to the socket at `path`.
@@ -95,32 +104,33 @@ pub(super) fn unix(path: PathBuf, within: Duration) -> UnixConnector {
     UnixConnector { path: Arc::new(path), within, made: Arc::default() }
 }
 
-/// The number of the connection that something came over, which no other to its upstream has at the same time.
-pub(super) fn number(about: &Extensions) -> Option<u64> {
-    let port = about.get::<HttpInfo>().map(|info| u64::from(info.local_addr().port()));
-    port.or_else(|| about.get::<Number>().map(|Number(number)| *number))
+/// The number of the connection that a response or an error came over, which no other to its upstream has at the same time: the
+/// local port, or what was counted here.
+pub(super) fn connection_number(extensions: &Extensions) -> Option<u64> {
+    let port = extensions.get::<HttpInfo>().map(|info| u64::from(info.local_addr().port()));
+    port.or_else(|| extensions.get::<Number>().map(|Number(number)| *number))
 }
 
-/// The number of a connection whose end here has no name.
+/// The number of a connection over a unix socket, whose end here has no name.
 #[derive(Clone, Copy, Debug)]
 struct Number(u64);
 
-/// Connects to one address whatever it is asked for, within a time that covers name, connection and TLS.
+/// Connects to one address whatever address is asked for, within a time that covers name, connection and TLS.
 #[derive(Clone, Debug)]
-pub(super) struct Fixed<C> {
+pub(super) struct FixedTarget<C> {
     inner: C,
     target: Uri,
     within: Duration,
 }
 
-impl<C> Service<Uri> for Fixed<C>
+impl<C> Service<Uri> for FixedTarget<C>
 where
     C: Service<Uri>,
     C::Future: Send + 'static,
-    C::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    C::Error: Into<BoxError>,
 {
     type Response = C::Response;
-    type Error = Box<dyn std::error::Error + Send + Sync>;
+    type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<C::Response, Self::Error>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
@@ -133,12 +143,12 @@ where
     }
 }
 
-/// Connects to one socket whatever it is asked for.
+/// Connects to one socket whatever address is asked for.
 #[derive(Clone, Debug)]
 pub(super) struct UnixConnector {
     path: Arc<PathBuf>,
     within: Duration,
-    /// How many it has made.
+    /// How many connections were made.
     made: Arc<AtomicU64>,
 }
 

@@ -1,4 +1,4 @@
-//! What ends with its session: whatever of a request or of its answer is still under way then.
+//! The cut of whatever of a request or its response is under way when its session ends.
 
 use std::{
     future::Future,
@@ -12,10 +12,10 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::session::live::{Connection, Watch};
 
-/// An answer that is waited for this long is registered with its session.
-const LONG: Duration = Duration::from_millis(500);
+/// A response that is waited for this long is registered with its session.
+const LONG_WAIT: Duration = Duration::from_millis(500);
 
-/// A body that breaks off when its session ends. It is registered once it has to be waited for, which most never have.
+/// Cuts a body when its session ends. The body is registered once it has to be waited for, which most never have.
 #[derive(Debug)]
 pub(super) struct SessionCut {
     watch: Watch,
@@ -29,19 +29,19 @@ struct Registered {
 }
 
 impl SessionCut {
-    /// For a body that may have to be waited for.
+    /// The cut of a body; `None` if it is empty, or is not a session's.
     pub(super) fn new(body: &impl Body, watch: Option<&Watch>) -> Option<Self> {
         let watch = watch.filter(|_| !body.is_end_stream())?.clone();
         Some(Self { watch, registered: None })
     }
 
-    /// Whether its session has ended, as far as it is registered.
+    /// Whether the session has ended, if the body is registered.
     pub(super) fn is_over(&mut self, context: &mut Context<'_>) -> bool {
         self.registered.as_mut().is_some_and(|registered| registered.ended.as_mut().poll(context).is_ready())
     }
 
-    /// The same of a body that is waited for now.
-    pub(super) fn waits(&mut self, context: &mut Context<'_>) -> bool {
+    /// Whether the session has ended of a body that is waited for now.
+    pub(super) fn is_over_while_waiting(&mut self, context: &mut Context<'_>) -> bool {
         let watch = &self.watch;
         self.registered.get_or_insert_with(|| {
             let connection = watch.open();
@@ -50,17 +50,17 @@ impl SessionCut {
         });
         self.is_over(context)
     }
+
+    /// Ready when the session has ended of a body of which nothing is taken.
+    pub(super) fn poll_over(cut: Option<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if cut.is_some_and(|cut| cut.is_over_while_waiting(context)) { Poll::Ready(()) } else { Poll::Pending }
+    }
 }
 
-/// Waits until the session ends of a request whose answer is waited for. Never, if it is nobody's.
+/// Waits until the session ends of a request whose response is waited for; forever if it is not a session's.
 pub(super) async fn session_ended(watch: Option<&Watch>) {
     let Some(watch) = watch else { return std::future::pending().await };
-    tokio::time::sleep(LONG).await;
+    tokio::time::sleep(LONG_WAIT).await;
     let connection = watch.open();
     connection.ended().cancelled().await;
-}
-
-/// Ready when the session of a body that nobody takes has ended.
-pub(super) fn poll_cut(watched: Option<&mut SessionCut>, context: &mut Context<'_>) -> Poll<()> {
-    if watched.is_some_and(|watched| watched.waits(context)) { Poll::Ready(()) } else { Poll::Pending }
 }

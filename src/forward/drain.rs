@@ -1,5 +1,5 @@
-//! The end of tunnels and event streams when we drain. Each ends at a moment of its own, so that their clients do not all come back at
-//! the same one; none before others are known to take them, and all before the drain's deadline.
+//! The end of tunnels and event streams in a drain. Each ends at a moment of its own, so that their clients do not all reconnect at
+//! the same one; none before other replicas are known to take them, and all before the drain's deadline.
 
 use std::{
     fmt,
@@ -15,12 +15,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::secret::random;
 
-/// The longest time at a drain's end that is left for good-byes.
+/// The longest time at a drain's end that is left for closing.
 const CLOSE_RESERVE: Duration = Duration::from_secs(5);
-/// How long a tunnel may take to reach the end of a frame, and then again its peers to say good-bye.
+/// How long a tunnel may take to reach the end of a frame, and then again its peers to close.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A drain, which begins when somebody says so.
+/// A drain, which may have begun.
 #[derive(Clone, Debug)]
 pub struct Drain(Arc<State>);
 
@@ -32,22 +32,22 @@ struct State {
 }
 
 impl Drain {
-    /// One that `lasts` so long at most. If that is no time, everything ends when it begins.
+    /// A drain that `lasts` so long at most. If that is zero, everything ends when the drain begins.
     pub fn new(lasts: Duration) -> Self {
         Self(Arc::new(State { lasts, began: OnceLock::new(), begun: CancellationToken::new() }))
     }
 
-    /// Begins it.
+    /// Begins the drain.
     #[expect(clippy::disallowed_methods, reason = "a drain's deadline has nothing to do with tokens' times")]
     pub fn begin(&self) {
         self.0.began.get_or_init(Instant::now);
         self.0.begun.cancel();
     }
 
-    /// The turn of something that it ends.
+    /// Schedules the end of something within the drain.
     pub(super) fn schedule_end(&self) -> ScheduledEnd {
         let chance = f64::from(u32::from_be_bytes(random())) / f64::from(u32::MAX);
-        ScheduledEnd { after: moment(self.0.lasts, chance), drain: self.clone() }
+        ScheduledEnd { after: end_after(self.0.lasts, chance), drain: self.clone() }
     }
 }
 
@@ -59,7 +59,7 @@ pub(super) struct ScheduledEnd {
 }
 
 impl ScheduledEnd {
-    /// Waits for it.
+    /// Waits for the moment.
     pub(super) async fn wait(&self) {
         let State { began, begun, .. } = &*self.drain.0;
         begun.cancelled().await;
@@ -70,7 +70,7 @@ impl ScheduledEnd {
         }
     }
 
-    /// The same for whoever polls.
+    /// The wait, to be polled.
     pub(super) fn into_future(self) -> ScheduledEndFuture {
         ScheduledEndFuture(Box::pin(async move { self.wait().await }))
     }
@@ -81,7 +81,7 @@ impl ScheduledEnd {
     }
 }
 
-/// A turn that is waited for.
+/// A scheduled end that is waited for.
 pub(super) struct ScheduledEndFuture(Pin<Box<dyn Future<Output = ()> + Send + Sync>>);
 
 impl ScheduledEndFuture {
@@ -96,9 +96,9 @@ impl fmt::Debug for ScheduledEndFuture {
     }
 }
 
-/// The moment that falls to a `chance` between 0 and 1: in the second half, before which load balancers have seen that we are
-/// unready, and before the last quarter, or what of it good-byes take.
-fn moment(lasts: Duration, chance: f64) -> Duration {
+/// The time after a drain's begin that falls to a `chance` between 0 and 1: in the second half, before which load balancers have
+/// seen that this replica is not ready, and before the last quarter, or what of that is left for closing.
+fn end_after(lasts: Duration, chance: f64) -> Duration {
     let (first, last) = (lasts / 2, lasts.saturating_sub((lasts / 4).min(CLOSE_RESERVE)));
     first + last.saturating_sub(first).mul_f64(chance)
 }
@@ -110,12 +110,12 @@ mod tests {
     #[test]
     fn moments_lie_in_the_second_half_and_leave_time_for_good_byes() {
         for (lasts, first, last) in [(0, 0, 0), (8, 4, 6), (30, 15, 25), (600, 300, 595)] {
-            let at = |chance| moment(Duration::from_secs(lasts), chance).as_secs();
+            let at = |chance| end_after(Duration::from_secs(lasts), chance).as_secs();
             assert_eq!((at(0.0), at(1.0)), (first, last), "{lasts}");
         }
         for lasts in [0, 1, 8, 30, 600].map(Duration::from_secs) {
             let goodbye = Drain::new(lasts).schedule_end().close_timeout();
-            assert!(moment(lasts, 1.0) + 2 * goodbye <= lasts, "{lasts:?}");
+            assert!(end_after(lasts, 1.0) + 2 * goodbye <= lasts, "{lasts:?}");
         }
     }
 

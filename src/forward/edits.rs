@@ -4,17 +4,17 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::header_names;
 
-/// What is done to the headers of a message.
+/// Edits of the headers of a message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Edits {
-    /// Removed first, in every spelling that some app would read as one.
+    /// Removed first, in every spelling that some upstream would read as one.
     pub remove: Vec<HeaderName>,
     /// Then set, in place of any of the same name in any spelling.
     pub set: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Edits {
-    /// Does it.
+    /// Applies the edits.
     pub(super) fn apply(&self, headers: &mut HeaderMap) {
         if self.remove.is_empty() && self.set.is_empty() {
             return;

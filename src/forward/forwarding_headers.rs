@@ -1,5 +1,4 @@
-//! What the upstream is told about where a request came from: `X-Forwarded-*` and `Forwarded` (RFC 7239),
-//! written anew; the client's own were removed before.
+//! Where a request came from: `X-Forwarded-*` and `Forwarded` (RFC 7239), written anew. The client's own were removed before.
 
 use std::{
     fmt::Write,
@@ -8,13 +7,14 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use super::OwnHeaders;
+use super::own_headers::OwnHeaders;
 use crate::address::Origin;
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
+/// Writes where a request came from into `own_headers`, and the host into `headers`.
 pub(super) fn write_forwarding_headers(headers: &mut HeaderMap, own_headers: &mut OwnHeaders, origin: &Origin) {
     let chain = if origin.chain.is_empty() { std::slice::from_ref(&origin.client) } else { &origin.chain };
     let mut addresses = String::with_capacity(16 * chain.len());
@@ -54,7 +54,7 @@ pub(super) fn write_forwarding_headers(headers: &mut HeaderMap, own_headers: &mu
     }
 }
 
-/// Writes an address, as each request needs it, without the formatter's machinery.
+/// Writes an address without the formatter's machinery, because each request needs it.
 fn push_v4(out: &mut String, address: Ipv4Addr) {
     for (at, octet) in address.octets().into_iter().enumerate() {
         if at > 0 {

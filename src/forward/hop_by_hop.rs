@@ -1,10 +1,13 @@
-//! Headers that are one hop's own (RFC 9110 section 7.6.1), and the upgrade among them (section 7.8).
+//! Hop-by-hop headers (RFC 9110 section 7.6.1), and the upgrade among them (section 7.8).
 
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 
-use super::{OLD_RESPONSE_MARK, RESPONSE_MARK, websocket::is_websocket};
+use super::{
+    own_headers::{OLD_RESPONSE_MARK, RESPONSE_MARK},
+    websocket::is_websocket,
+};
 
-/// Whether a header is one hop's own by its name.
+/// Whether a header is hop-by-hop by its name.
 fn is_hop_by_hop(name: &HeaderName) -> bool {
     matches!(
         name.as_str(),
@@ -21,26 +24,26 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
     )
 }
 
-/// Whether a header says where a message ends, whom it is for, or is one hop's own: with another value, or without it, the
-/// message would be another one.
+/// Whether a header says where a message ends, whom it is for, or is hop-by-hop: with another value, or without it, the message
+/// would be another one. Edits may not name such headers.
 pub fn is_framing_header(name: &HeaderName) -> bool {
     is_hop_by_hop(name) || *name == header::CONTENT_LENGTH || *name == header::HOST
 }
 
-/// Removes the hop's own headers and those that `Connection` lists. Identity headers of ours are added after
-/// this, so naming them in `Connection` does not help a client (CV: `Connection: X-Forwarded-User`).
+/// Removes hop-by-hop headers and those that `Connection` lists. Identity headers are added after this, so that a client cannot
+/// remove them by naming them in `Connection` (`Connection: X-Forwarded-User`).
 pub(super) fn remove(headers: &mut HeaderMap) {
     remove_all(headers, is_hop_by_hop);
 }
 
-/// The same for an answer, which keeps the announcement of its trailers, and may not bear the mark of own_headers.
-pub(super) fn remove_from_answer(headers: &mut HeaderMap) {
+/// Removes hop-by-hop headers from a response, but for the announcement of its trailers, and the mark of Evergate's own responses.
+pub(super) fn remove_from_response(headers: &mut HeaderMap) {
     remove_all(headers, |name| {
         (is_hop_by_hop(name) && *name != header::TRAILER) || *name == RESPONSE_MARK || *name == OLD_RESPONSE_MARK
     });
 }
 
-/// Removes what speaks of a body, from an answer that has none.
+/// Removes what speaks of a body from a response that has none.
 pub(super) fn remove_framing(headers: &mut HeaderMap) {
     for name in [header::CONTENT_LENGTH, header::TRAILER] {
         headers.remove(name);
@@ -48,7 +51,7 @@ pub(super) fn remove_framing(headers: &mut HeaderMap) {
 }
 
 fn remove_all(headers: &mut HeaderMap, is_own: impl Fn(&HeaderName) -> bool) {
-    // One look at each name costs less than asking for ten that are seldom there.
+    // Looking at each name once costs less than asking for ten that are seldom there.
     let found: Vec<HeaderName> = headers.keys().filter(|name| is_own(name)).cloned().collect();
     if found.is_empty() {
         return;
@@ -58,7 +61,7 @@ fn remove_all(headers: &mut HeaderMap, is_own: impl Fn(&HeaderName) -> bool) {
         .iter()
         .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
         .map(<[u8]>::trim_ascii)
-        // What nearly all say names no header that is not removed by itself.
+        // Skipped, because nearly all requests list them and they name no header.
         .filter(|word| !word.eq_ignore_ascii_case(b"keep-alive") && !word.eq_ignore_ascii_case(b"close"))
         .filter_map(|name| HeaderName::from_bytes(name).ok())
         // Framing and routing are not for a client to take from a request.
@@ -74,7 +77,7 @@ fn remove_all(headers: &mut HeaderMap, is_own: impl Fn(&HeaderName) -> bool) {
     }
 }
 
-/// A wish to change the protocol of a connection, or of a stream.
+/// The change of protocol that a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Upgrade {
     /// `Connection: upgrade` in HTTP/1.1 (RFC 9110 section 7.8), to this protocol.
@@ -84,8 +87,8 @@ pub(super) enum Upgrade {
 }
 
 impl Upgrade {
-    /// What a request wants, of WebSocket and `others`. What an app and its client make of any other protocol is theirs alone, so
-    /// that a route must name it; the request is sent on without the wish (RFC 9110 section 7.8).
+    /// The upgrade that a request asks for, of WebSocket and `others`, which a route must name. A request for any other upgrade is
+    /// sent on as a plain one (RFC 9110 section 7.8).
     pub(super) fn requested<B>(request: &Request<B>, others: &[String]) -> Option<Self> {
         if is_extended_connect(request.method(), request.extensions()) {
             return Some(Self::Stream);
@@ -105,7 +108,8 @@ impl Upgrade {
         (asks && headers.get_all(header::UPGRADE).iter().count() == 1 && is_offered).then(|| Self::Connection(protocol.clone()))
     }
 
-    /// Asks the upstream for it, in HTTP/1.1. `key` is random: RFC 6455 section 4.1 wants one, and in HTTP/2 nobody sends it.
+    /// Asks the upstream for the upgrade, in HTTP/1.1. `key` is random: RFC 6455 section 4.1 requires one, and clients of HTTP/2 send
+    /// none.
     pub(super) fn write_to_upstream(&self, method: &mut Method, headers: &mut HeaderMap, key: impl FnOnce() -> HeaderValue) {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         match self {
@@ -120,7 +124,7 @@ impl Upgrade {
         }
     }
 
-    /// Grants it to the client, as the upstream did to us.
+    /// Accepts the upgrade towards the client, as the upstream did.
     pub(super) fn accept<B>(&self, response: &mut Response<B>, protocol: &HeaderValue) {
         match self {
             Self::Connection(_) => {
@@ -135,7 +139,7 @@ impl Upgrade {
     }
 }
 
-/// Whether a request opens a WebSocket on a stream of HTTP/2. Any other CONNECT is a wish to use us as a tunnel.
+/// Whether a request opens a WebSocket on a stream of HTTP/2 (RFC 8441). Any other CONNECT asks for a tunnel to another host.
 pub fn is_extended_connect(method: &Method, extensions: &Extensions) -> bool {
     let protocol = extensions.get::<hyper::ext::Protocol>();
     *method == Method::CONNECT && protocol.is_some_and(|protocol| protocol.as_str().eq_ignore_ascii_case("websocket"))
@@ -150,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hops_own_headers_and_those_it_lists_go_no_further() {
+    fn hop_by_hop_headers_and_those_that_connection_lists_go_no_further() {
         let mut map = headers(&[
             ("connection", "close, X-Mine"),
             ("x-mine", "1"),

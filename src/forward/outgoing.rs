@@ -1,13 +1,15 @@
-//! A request on its way to an upstream.
+//! A request as it goes to an upstream.
 
-use http::{HeaderName, HeaderValue, Method, request};
+use std::task::{Context, Poll};
+
+use http::{HeaderName, HeaderValue, Method, request, uri::PathAndQuery};
 use hyper::body::Body;
 
-use super::body::RequestBody;
-
-/// Header lines that only we write. What a client said under their names has been removed, and edits may not name them, so
-/// that they need not be looked up among the others.
-pub(super) type OwnHeaders = Vec<(HeaderName, HeaderValue)>;
+use super::{
+    http1::{BoxError, OutgoingRequest},
+    own_headers::OwnHeaders,
+    request_body::RequestBody,
+};
 
 /// A request as it goes to an upstream.
 #[derive(Debug)]
@@ -15,22 +17,50 @@ pub(super) struct Outgoing {
     pub(super) head: request::Parts,
     pub(super) own_headers: OwnHeaders,
     pub(super) body: RequestBody,
-    /// An app may have got it before, over a connection that ended without an answer. It is sent once more, over a new one.
+    /// The upstream may have got the request before, over a connection that ended without a response.
     pub(super) is_repeated: bool,
 }
 
 impl Outgoing {
-    /// Another one, if it has no body.
+    /// A copy, if the request has no body.
     pub(super) fn copy(&self) -> Option<Box<Self>> {
         let (head, own_headers, is_repeated) = (self.head.clone(), self.own_headers.clone(), self.is_repeated);
         self.body.is_end_stream().then(|| Box::new(Self { head, own_headers, body: RequestBody::empty(), is_repeated }))
     }
 
-    /// The request to be sent once more though an app may have got it, if that can do no harm: its method is safe (RFC 9110
-    /// sections 9.2.1 and 9.2.2), it has no body, and this is not the second time. A proxy does so for no other, because only
-    /// its client knows what it meant by one (RFC 9112 section 9.3.1).
-    pub(super) fn again(self: Box<Self>) -> Option<Box<Self>> {
+    /// The request to be sent once more though the upstream may have got it, if that can do no harm: its method is safe (RFC 9110
+    /// sections 9.2.1 and 9.2.2), it has no body, and this is not the second time. A proxy does so for no other, because only its
+    /// client knows what it meant by one (RFC 9112 section 9.3.1).
+    pub(super) fn repeat(self: Box<Self>) -> Option<Box<Self>> {
         let is_safe = matches!(self.head.method, Method::GET | Method::HEAD | Method::OPTIONS);
         (is_safe && self.body.is_end_stream() && !self.is_repeated).then(|| Box::new(Self { is_repeated: true, ..*self }))
+    }
+}
+
+impl OutgoingRequest for Outgoing {
+    type Body = RequestBody;
+
+    fn method(&self) -> &Method {
+        &self.head.method
+    }
+
+    fn target(&self) -> &str {
+        self.head.uri.path_and_query().map_or("/", PathAndQuery::as_str)
+    }
+
+    fn fields(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        self.head.headers.iter().chain(self.own_headers.iter().map(|(name, value)| (name, value)))
+    }
+
+    fn body(&self) -> &RequestBody {
+        &self.body
+    }
+
+    fn body_mut(&mut self) -> &mut RequestBody {
+        &mut self.body
+    }
+
+    fn poll_abort(&mut self, context: &mut Context<'_>) -> Poll<BoxError> {
+        self.body.poll_cut(context).map(BoxError::from)
     }
 }

@@ -1,11 +1,11 @@
-//! What a client must not say about itself to the upstream (RFC 9700 section 4.13).
+//! Headers that a client must not send to the upstream (RFC 9700 section 4.13).
 
 use http::{HeaderMap, HeaderName};
 
 use crate::header_names;
 
-/// Removes identity and forwarding headers that the client sent, in every spelling that some server would
-/// read as one: CGI and its heirs map every character that is no letter or digit to the same one.
+/// Removes identity and forwarding headers that the client sent, in every spelling that some server would read as one: CGI and its
+/// successors map every character that is no letter or digit to the same one.
 pub(super) fn remove_reserved_headers(headers: &mut HeaderMap) {
     let suspects: Vec<HeaderName> = headers.keys().filter(|name| is_reserved_header(name.as_str())).cloned().collect();
     for name in suspects {
@@ -13,8 +13,8 @@ pub(super) fn remove_reserved_headers(headers: &mut HeaderMap) {
     }
 }
 
-/// What begins with one of these speaks of the client: who it is, where it comes from, what it asked a proxy for.
-/// `proxy` is what CGI turns into `HTTP_PROXY`.
+/// Prefixes of headers that speak of the client: who it is, where it comes from, what it asked a proxy for. CGI turns `Proxy` into
+/// `HTTP_PROXY` (CVE-2016-5385).
 const RESERVED_HEADERS: &[&str] = &[
     "x-forwarded",
     "x-auth-request",
@@ -36,9 +36,9 @@ const RESERVED_HEADERS: &[&str] = &[
     "proxy",
 ];
 
-/// Whether a header is one that only we may send. Header names are lower case in `http`.
+/// Whether a header is one that only Evergate may send. Header names are lower case in `http`.
 pub fn is_reserved_header(name: &str) -> bool {
-    // Nearly every header is told by its first letter.
+    // The first letter tells nearly every other header.
     matches!(name.as_bytes(), [b'x' | b'f' | b'e' | b'c' | b's' | b'r' | b't' | b'p', ..])
         && RESERVED_HEADERS.iter().any(|own| header_names::has_prefix(name, own))
 }

@@ -1,4 +1,4 @@
-//! An upgraded connection: bytes go both backends until a side ends, until its session does, or when its scheduled_end comes in a drain.
+//! An upgraded connection: bytes go both ways until a side ends, its session ends, or a drain ends it.
 
 use std::{future::poll_fn, mem::MaybeUninit, pin::Pin, time::Duration};
 
@@ -8,33 +8,36 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::{
     drain::{CLOSE_TIMEOUT, ScheduledEnd},
+    guards::RequestSlot,
     http1,
-    upstream::UpstreamSlot,
     websocket::{Close, FrameTracker},
 };
 use crate::{connection_slot::InUse, session::live::Connection};
 
+/// How many bytes are read at a time.
 const BUFFER: usize = 16 * 1024;
 
-/// What a tunnel is, and what ends it.
+/// A tunnel, with what ends it and what it holds.
 pub(super) struct Tunnel {
-    /// Registered with its session, if it has one.
+    /// The tunnel's registration with its session, if it is a session's.
     pub(super) connection: Option<Connection>,
-    /// When it ends if we drain: one moment for both directions.
+    /// When a drain ends the tunnel: one moment for both directions.
     pub(super) scheduled_end: ScheduledEnd,
+    /// Keeps the client's connection from being taken for an idle one.
     pub(super) _in_use: InUse,
-    /// Its place among the requests that its upstream may have.
-    pub(super) _slot: Option<UpstreamSlot>,
+    /// The tunnel counts among the requests of its upstream.
+    pub(super) _slot: Option<RequestSlot>,
+    /// Whether it carries WebSocket frames.
     pub(super) is_websocket: bool,
 }
 
 impl Tunnel {
-    /// Runs once the client has upgraded as well.
+    /// Runs the tunnel once the client has upgraded as well.
     pub(super) async fn run(self, client: OnUpgrade, upstream: Box<http1::Connection>) {
         let client = match client.await {
             Ok(client) => client,
             Err(error) => {
-                tracing::debug!(%error, "an upgrade did not come about");
+                tracing::debug!(%error, "client upgrade failed");
                 return;
             }
         };
@@ -49,11 +52,11 @@ impl Tunnel {
             self.relay(from_upstream, to_client, Close::to_client, || {}),
         );
         if let Err(error) = result {
-            tracing::debug!(%error, "a tunnel broke off");
+            tracing::debug!(%error, "tunnel failed");
         }
     }
 
-    /// Waits until we are to end it, and says with which word, and how long it may then take to say good-bye.
+    /// Waits until the tunnel is to be closed: why, and how long its peers may then take to close.
     async fn closing(&self) -> (Close, Duration) {
         let ended = async {
             match &self.connection {
@@ -67,7 +70,7 @@ impl Tunnel {
         }
     }
 
-    /// Copies one direction. If we end it, a WebSocket gets a close frame at the end of a frame.
+    /// Copies one direction. When the tunnel is to be closed, a WebSocket gets a close frame at the end of a frame.
     async fn relay(
         &self,
         mut from: impl AsyncRead + Unpin,
@@ -77,7 +80,7 @@ impl Tunnel {
     ) -> std::io::Result<()> {
         let mut frames = FrameTracker::default();
         let mut closed = std::pin::pin!(self.closing());
-        let (why, goodbye_within) = loop {
+        let (why, close_timeout) = loop {
             let bytes = tokio::select! {
                 bytes = read(&mut from) => bytes?,
                 why = &mut closed => break why,
@@ -89,21 +92,21 @@ impl Tunnel {
                 frames.advance(&bytes);
             }
             on_bytes();
-            // TLS holds back what the socket does not take until it is flushed.
+            // TLS keeps what the socket does not take until it is flushed.
             let mut writing = std::pin::pin!(async {
                 to.write_all(&bytes).await?;
                 to.flush().await
             });
             tokio::select! {
                 written = &mut writing => written?,
-                // Whoever does not read must not keep a tunnel open by that.
+                // A peer that does not read must not keep the tunnel open by that.
                 why = &mut closed => {
                     tokio::time::timeout(why.1, writing).await??;
                     break why;
                 }
             }
         };
-        let goodbye = async {
+        let close = async {
             if self.is_websocket {
                 while !frames.at_boundary() {
                     let bytes = read(&mut from).await?;
@@ -116,16 +119,16 @@ impl Tunnel {
                 to.write_all(&frame(why)).await?;
             }
             to.shutdown().await?;
-            // Read on to the end: a socket that is closed with bytes unread resets, and takes our last words along.
+            // Read to the end: a socket that is closed with bytes unread is reset, and what was written last is lost.
             while !read(&mut from).await?.is_empty() {}
             Ok(())
         };
-        tokio::time::timeout(goodbye_within, goodbye).await.unwrap_or(Ok(()))
+        tokio::time::timeout(close_timeout, close).await.unwrap_or(Ok(()))
     }
 }
 
-/// What has come; nothing at the end. The buffer lives only while there is something to read, so that ten thousand idle
-/// tunnels hold none.
+/// Reads what has come; nothing at the end of the stream. The buffer lives only while there is something to read, so that ten
+/// thousand idle tunnels hold none.
 async fn read(from: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Vec<u8>> {
     poll_fn(|context| {
         let mut space = [MaybeUninit::uninit(); BUFFER];
@@ -145,7 +148,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{connection_slot::ConnectionSlot, forward::Drain};
+    use crate::{connection_slot::ConnectionSlot, forward::drain::Drain};
 
     #[tokio::test]
     async fn what_a_side_holds_back_until_it_is_flushed_does_not_wait_for_more() {

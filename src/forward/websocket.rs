@@ -1,4 +1,4 @@
-//! Just enough of WebSocket (RFC 6455) to end one properly: where its frames end, and what a close frame is.
+//! As much of WebSocket (RFC 6455) as it takes to close one properly: where its frames end, and what a close frame is.
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::prelude::*;
@@ -9,8 +9,8 @@ pub(super) fn is_websocket(protocol: &HeaderValue) -> bool {
     protocol.as_bytes().eq_ignore_ascii_case(b"websocket")
 }
 
-/// What a server answers to a key, to show that it speaks WebSocket (section 4.2.2). A client of HTTP/2 sends none, and so cannot
-/// see whether an app of HTTP/1.1 does (RFC 8441 section 5): whoever stands between looks.
+/// Whether `accept` is the answer to a key that shows that a server speaks WebSocket (section 4.2.2). A client of HTTP/2 sends no
+/// key, and so cannot see whether an upstream of HTTP/1.1 does (RFC 8441 section 5): the proxy checks.
 pub(super) fn accepts(key: &HeaderValue, accept: Option<&HeaderValue>) -> bool {
     let proof = [key.as_bytes(), b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"].concat();
     let proof = BASE64_STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &proof));
@@ -20,14 +20,14 @@ pub(super) fn accepts(key: &HeaderValue, accept: Option<&HeaderValue>) -> bool {
 /// Why a WebSocket is closed (section 7.4.1, and the registry of section 11.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Close {
-    /// We drain, and another replica will take the next one.
+    /// Evergate drains, and another replica takes the next one.
     ServiceRestart,
     /// The session has ended.
     SessionEnded,
 }
 
 impl Close {
-    /// The frame as a server sends it. 1012, "service restart", has clients come again that take 1001, "going away", for a user who
+    /// The frame as a server sends it. 1012, "service restart", makes clients reconnect that take 1001, "going away", for a user who
     /// left; 1008 is "policy violation".
     pub(super) fn to_client(self) -> Vec<u8> {
         match self {
@@ -48,12 +48,12 @@ impl Close {
 /// A close frame (section 5.5.1). A mask of zero leaves the payload as it is.
 fn frame(code: u16, reason: &str, mask: Option<[u8; 4]>) -> Vec<u8> {
     let payload = [&code.to_be_bytes(), reason.as_bytes()].concat();
-    // Reasons are own_headers, and short.
+    // The reasons are those above, and short.
     let length = u8::try_from(payload.len()).unwrap_or(0) | if mask.is_some() { 0x80 } else { 0 };
     [&[0x88, length][..], mask.as_ref().map_or(&[][..], |mask| &mask[..]), &payload].concat()
 }
 
-/// Follows one direction's bytes, and knows whether they stand between two frames.
+/// Follows the bytes of one direction, and tells whether they stand between two frames.
 #[derive(Debug, Default)]
 pub(super) struct FrameTracker {
     head: Vec<u8>,
@@ -61,12 +61,12 @@ pub(super) struct FrameTracker {
 }
 
 impl FrameTracker {
-    /// Whether a frame of ours may be put in here.
+    /// Whether a frame may be inserted here.
     pub(super) fn at_boundary(&self) -> bool {
         self.head.is_empty() && self.payload_left == 0
     }
 
-    /// Notes that `bytes` went by.
+    /// Follows `bytes`.
     pub(super) fn advance(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             if self.payload_left > 0 {

@@ -1,76 +1,65 @@
-//! How a path can be read. Servers differ in what they decode, merge, cut and resolve; whoever finds a path that a proxy and an
-//! app read differently walks around the proxy's rules.
+//! How servers interpret a path. They differ in what they decode, merge, cut and resolve; a path that a proxy and an upstream
+//! interpret differently goes around the proxy's rules (path confusion).
 
 use std::borrow::Cow;
 
-/// The ways in which some server would read a path, where they are not the path itself.
-#[derive(Debug)]
-pub struct Interpretations {
-    others: Vec<String>,
-}
-
-/// So often is a path decoded; what is still encoded then, nobody decodes.
+/// How often a path is decoded at most; what is still encoded then, no server decodes.
 const MAX_DECODINGS: usize = 3;
 
-impl Interpretations {
-    /// `None` for a path that no server should be asked for: one with dot segments however they are written (`..`,
-    /// `%2e%2e`, `..%2f`, `..\`, `..;x`, `..%20`), with a control character, a backslash, or an escape that is none.
-    pub fn of(path: &str) -> Option<Self> {
-        let may_differ = |byte: &u8| matches!(byte, b'%' | b'\\' | b';') || byte.is_ascii_uppercase() || !byte.is_ascii_graphic();
-        let is_plain = !path.as_bytes().iter().any(may_differ);
-        if is_plain && !path.contains("//") && !path.contains("/.") && !path.contains("./") && !path.ends_with('.') {
-            return Some(Self { others: Vec::new() });
-        }
-        if path.contains('\\') || !has_valid_escapes(path) {
-            return None;
-        }
-        let mut others = Vec::new();
-        let mut decoded = Cow::Borrowed(path.as_bytes());
-        for _ in 0..=MAX_DECODINGS {
-            for text in decode_text(&decoded) {
-                if has_forbidden_segments(&text) {
-                    return None;
-                }
-                read(&text, &mut others);
+/// The ways in which some server would interpret a path, other than as it is. Upper and lower case are not told apart.
+///
+/// `None` for a path that no server should be asked for: one with dot segments however they are written (`..`, `%2e%2e`, `..%2f`,
+/// `..\`, `..;x`, `..%20`), with a control character, a backslash, or a `%` without two digits.
+pub fn alternatives(path: &str) -> Option<Vec<String>> {
+    let may_differ = |byte: &u8| matches!(byte, b'%' | b'\\' | b';') || byte.is_ascii_uppercase() || !byte.is_ascii_graphic();
+    let is_plain = !path.as_bytes().iter().any(may_differ);
+    if is_plain && !path.contains("//") && !path.contains("/.") && !path.contains("./") && !path.ends_with('.') {
+        return Some(Vec::new());
+    }
+    if path.contains('\\') || !has_valid_escapes(path) {
+        return None;
+    }
+    let mut others = Vec::new();
+    let mut decoded = Cow::Borrowed(path.as_bytes());
+    for _ in 0..=MAX_DECODINGS {
+        for text in decode_text(&decoded) {
+            if has_forbidden_segments(&text) {
+                return None;
             }
-            let further = decode(&decoded);
-            if further == *decoded {
-                break;
-            }
-            decoded = Cow::Owned(further);
+            interpret(&text, &mut others);
         }
-        others.sort_unstable();
-        others.dedup();
-        Some(Self { others })
-    }
-
-    /// The ways to read what is behind a route's prefix, which is all that an app sees where the prefix is taken off.
-    ///
-    /// Two are for here alone, because a prefix with a script's name or a plus means just that: a script's name may be left out,
-    /// as CGI does (RFC 3875 section 4.1.5; `/index.php/x` is the page `/x` of many an app), and a plus may be a blank, as in forms.
-    pub fn behind(rest: &str) -> Option<Self> {
-        let mut others = Self::of(rest)?.others;
-        if rest.contains('+') {
-            others.extend(Self::of(&rest.replace('+', " "))?.others);
+        let further = decode(&decoded);
+        if further == *decoded {
+            break;
         }
-        let shorter: Vec<_> = others.iter().map(String::as_str).chain([rest]).filter_map(without_script).collect();
-        others.extend(shorter);
-        Some(Self { others })
+        decoded = Cow::Owned(further);
     }
-
-    /// The other ways, in which cases do not count.
-    pub fn into_others(self) -> Vec<String> {
-        self.others
-    }
+    others.sort_unstable();
+    others.dedup();
+    Some(others)
 }
 
-/// The rest of a interpretation behind a prefix, which is compared without case.
-pub fn strip_prefix_ignoring_case<'a>(interpretation: &'a str, prefix: &str) -> Option<&'a str> {
-    let head = interpretation.get(..prefix.len())?;
-    head.eq_ignore_ascii_case(prefix).then(|| interpretation.get(prefix.len()..)).flatten()
+/// The ways to interpret what is behind a route's prefix, which is all that an upstream sees where the prefix is taken off.
+///
+/// Two belong here alone, because a prefix with a script's name or a plus means just that: a script's name may be left out, as CGI
+/// does (RFC 3875 section 4.1.5; `/index.php/x` is the page `/x` of many an app), and a plus may be a blank, as in forms.
+pub fn alternatives_behind_prefix(rest: &str) -> Option<Vec<String>> {
+    let mut others = alternatives(rest)?;
+    if rest.contains('+') {
+        others.extend(alternatives(&rest.replace('+', " "))?);
+    }
+    let without_script: Vec<_> = others.iter().map(String::as_str).chain([rest]).filter_map(without_script).collect();
+    others.extend(without_script);
+    Some(others)
 }
 
-/// Every `%` is followed by two hexadecimal digits (RFC 3986 section 2.1).
+/// The rest of a path behind a prefix, which is compared without regard to case.
+pub fn strip_prefix_ignoring_case<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
+    let head = path.get(..prefix.len())?;
+    head.eq_ignore_ascii_case(prefix).then(|| path.get(prefix.len()..)).flatten()
+}
+
+/// Whether every `%` is followed by two hexadecimal digits (RFC 3986 section 2.1).
 fn has_valid_escapes(path: &str) -> bool {
     path.as_bytes()
         .iter()
@@ -79,7 +68,7 @@ fn has_valid_escapes(path: &str) -> bool {
         .all(|(at, _)| path.as_bytes().get(at + 1..at + 3).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)))
 }
 
-/// Bytes as careless servers read them. What is not UTF-8 is Latin-1 to some, and nothing at all to others.
+/// Bytes as careless servers decode them. What is not UTF-8 is Latin-1 to some, and is left out by others.
 fn decode_text(bytes: &[u8]) -> Vec<String> {
     let mut texts = vec![fold_to_ascii(&String::from_utf8_lossy(&decode_overlong(bytes)))];
     if str::from_utf8(bytes).is_err() {
@@ -94,7 +83,7 @@ fn decode_text(bytes: &[u8]) -> Vec<String> {
     texts
 }
 
-/// Two bytes that encode one ASCII character, which no encoder writes, are that character.
+/// Decodes overlong UTF-8: two bytes that encode one ASCII character, which no encoder writes, are that character.
 fn decode_overlong(bytes: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
@@ -111,7 +100,7 @@ fn decode_overlong(bytes: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// Letters of full width are those of ASCII, and so are those that are in another case (`ı`, `ſ`, `ﬁ`).
+/// Folds letters to those of ASCII: those of full width, and those that are ASCII in another case (`ı`, `ſ`, `ﬁ`).
 fn fold_to_ascii(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -127,12 +116,12 @@ fn fold_to_ascii(text: &str) -> String {
     out
 }
 
-/// What some take off the ends: blanks, and what is one to JavaScript or was one in older versions of Unicode.
+/// What some servers take off the ends: blanks, and what is one to JavaScript or was one in older versions of Unicode.
 fn is_blank(letter: char) -> bool {
     letter.is_whitespace() || matches!(letter, '\u{180E}' | '\u{200B}' | '\u{FEFF}')
 }
 
-/// A control character, or a segment that means "here" or "above".
+/// Whether a path has a control character, or a segment that means "here" or "above".
 fn has_forbidden_segments(path: &str) -> bool {
     path.bytes().any(|byte| byte.is_ascii_control())
         || path
@@ -141,7 +130,7 @@ fn has_forbidden_segments(path: &str) -> bool {
             .any(|segment| matches!(segment.trim_matches(is_blank), "." | ".."))
 }
 
-/// Decodes once; an escape that is none stays as it is.
+/// Decodes percent-encoding once; a `%` without two digits stays as it is.
 fn decode(path: &[u8]) -> Vec<u8> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let mut out = Vec::with_capacity(path.len());
@@ -163,9 +152,9 @@ fn decode(path: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Adds the ways to read what was decoded so far: whole or cut at what would begin a query or a fragment, with what begins like a
-/// host or without it, as it is or resolved.
-fn read(text: &str, others: &mut Vec<String>) {
+/// Adds the ways to interpret what was decoded so far: whole or cut at what would begin a query or a fragment, with what begins
+/// like a host or without it, as it is or resolved.
+fn interpret(text: &str, others: &mut Vec<String>) {
     let cut = text.split(['?', '#']).next().unwrap_or_default();
     for path in [Some(text), Some(cut), without_host(text), without_host(cut)].into_iter().flatten() {
         others.push(path.to_owned());
@@ -216,3 +205,6 @@ fn resolve(decoded: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests;

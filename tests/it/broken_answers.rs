@@ -249,7 +249,11 @@ async fn the_access_line_says_how_an_answer_ended_and_how_far_it_got() {
         (&200.into(), &"upstream_broken".into(), &10.into())
     );
     let id = line["request.id"].as_str().unwrap();
-    assert_eq!(lines_with(&["upstream broke off within its response", id, "its connection ended too early"]).len(), 1);
+    assert_eq!(
+        lines_with(&["upstream broke off within its response", id, "the connection ended before the response was complete"])
+            .len(),
+        1
+    );
 
     let whole = World::start().await;
     let visitor = whole.signed_in().await;

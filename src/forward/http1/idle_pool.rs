@@ -1,4 +1,4 @@
-//! Connections that rest between two requests.
+//! Connections that are idle between two requests.
 
 use std::{
     collections::VecDeque,
@@ -8,17 +8,17 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::Connection;
+use super::connection::Connection;
 
-/// How often pool connections are looked at. None is used guards its time, however long ago that was.
-const TICK: Duration = Duration::from_secs(1);
-/// So many rest at most.
+/// How often idle connections are looked at. None is used beyond its limit, however long ago that was.
+const REAP_INTERVAL: Duration = Duration::from_secs(1);
+/// The most connections that are kept idle.
 const MAX_IDLE: usize = 1024;
 
-/// Connections between two requests.
+/// Idle connections to one server.
 #[derive(Debug, Default)]
-pub(in crate::forward) struct IdlePool {
-    /// Those in front have rested idle_limit.
+pub struct IdlePool {
+    /// Those in front have been idle for the longest time.
     connections: Mutex<VecDeque<IdleConnection>>,
 }
 
@@ -28,15 +28,29 @@ struct IdleConnection {
     until: Instant,
 }
 
+/// The right of a connection to go back to the pool that it belongs to.
+#[derive(Debug)]
+pub(super) struct Reuse {
+    pub(super) pool: Arc<IdlePool>,
+    /// How long the connection may stay idle.
+    pub(super) idle_limit: Duration,
+}
+
 impl IdleConnection {
     fn is_usable(&mut self, now: Instant) -> bool {
         now < self.until && self.connection.is_reusable()
     }
 }
 
+impl Reuse {
+    pub(super) fn release(self, connection: Box<Connection>) {
+        self.pool.release(connection, self.idle_limit);
+    }
+}
+
 impl IdlePool {
-    /// None as yet, which are looked at now and then for as long as anybody needs them.
-    pub(in crate::forward) fn with_reaper() -> Arc<Self> {
+    /// An empty pool, with a task that closes connections which nobody uses, for as long as the pool exists.
+    pub fn with_reaper() -> Arc<Self> {
         let pool = Arc::<Self>::default();
         tokio::spawn(reap_periodically(Arc::downgrade(&pool)));
         pool
@@ -46,40 +60,40 @@ impl IdlePool {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The one that has rested for the shortest time.
-    pub(in crate::forward) fn checkout(&self) -> Option<Box<Connection>> {
+    /// Takes the connection that has been idle for the shortest time.
+    pub fn checkout(&self) -> Option<Box<Connection>> {
         loop {
-            let mut rested = self.lock().pop_back()?;
-            if rested.is_usable(now()) {
-                return Some(rested.connection);
+            let mut idle = self.lock().pop_back()?;
+            if idle.is_usable(now()) {
+                return Some(idle.connection);
             }
         }
     }
 
-    /// Closes those that have rested long enough, and those that the upstream has closed.
-    fn reap(&self) {
-        let now = now();
-        self.lock().retain_mut(|rested| rested.is_usable(now));
+    /// Takes back a connection that may stay idle for so long.
+    fn release(&self, connection: Box<Connection>, idle_limit: Duration) {
+        let until = now() + idle_limit;
+        let mut connections = self.lock();
+        if connections.len() >= MAX_IDLE {
+            connections.pop_front();
+        }
+        connections.push_back(IdleConnection { connection, until });
     }
 
-    /// Takes one that bears another request within this time.
-    pub(super) fn release(&self, connection: Box<Connection>, idle_limit: Duration) {
-        let until = now() + idle_limit;
-        let mut pool = self.lock();
-        if pool.len() >= MAX_IDLE {
-            pool.pop_front();
-        }
-        pool.push_back(IdleConnection { connection, until });
+    /// Closes the connections whose limit is over, and those that the server has closed.
+    fn reap(&self) {
+        let now = now();
+        self.lock().retain_mut(|idle| idle.is_usable(now));
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "how long an app lets connections rest has nothing to do with tokens' times")]
+#[expect(clippy::disallowed_methods, reason = "how long a connection stays idle has nothing to do with tokens' times")]
 fn now() -> Instant {
     Instant::now()
 }
 
 async fn reap_periodically(pool: Weak<IdlePool>) {
-    let mut ticks = tokio::time::interval(TICK);
+    let mut ticks = tokio::time::interval(REAP_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
@@ -95,47 +109,46 @@ mod tests {
         net::UnixStream,
     };
 
-    use super::*;
-    use crate::forward::http1::Stream;
+    use super::{super::transport::Transport, *};
 
     const SECOND: Duration = Duration::from_secs(1);
 
     fn connection(stream: UnixStream) -> Box<Connection> {
-        Box::new(Connection::new(Stream::Unix(stream)))
+        Box::new(Connection::new(Transport::Unix(stream)))
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_rests_for_no_longer_than_it_may() {
+    async fn a_connection_is_idle_for_no_longer_than_it_may() {
         let pool = IdlePool::default();
-        let (near, mut app) = UnixStream::pair().unwrap();
-        pool.release(connection(near), 4 * SECOND);
+        let (client, mut server) = UnixStream::pair().unwrap();
+        pool.release(connection(client), 4 * SECOND);
         tokio::time::advance(3 * SECOND).await;
         pool.reap();
-        let rested = pool.checkout().expect("it is still there");
-        pool.release(rested, 4 * SECOND);
+        let idle = pool.checkout().expect("it is still there");
+        pool.release(idle, 4 * SECOND);
         tokio::time::advance(3 * SECOND).await;
-        let rested = pool.checkout().expect("its time begins anew with each rest");
-        pool.release(rested, 4 * SECOND);
+        let idle = pool.checkout().expect("its time begins anew with each release");
+        pool.release(idle, 4 * SECOND);
         tokio::time::advance(4 * SECOND).await;
-        assert!(pool.checkout().is_none(), "whether or not anybody has with_reaper");
-        assert_eq!(app.read(&mut [0]).await.unwrap(), 0, "it is closed");
+        assert!(pool.checkout().is_none(), "whether or not it was reaped");
+        assert_eq!(server.read(&mut [0]).await.unwrap(), 0, "it is closed");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_nobody_wakes_is_closed_by_and_by() {
+    async fn a_connection_that_nobody_uses_is_closed_by_the_reaper() {
         let pool = IdlePool::with_reaper();
-        let (near, mut app) = UnixStream::pair().unwrap();
-        pool.release(connection(near), 4 * SECOND);
-        assert_eq!(app.read(&mut [0]).await.unwrap(), 0, "it is closed");
+        let (client, mut server) = UnixStream::pair().unwrap();
+        pool.release(connection(client), 4 * SECOND);
+        assert_eq!(server.read(&mut [0]).await.unwrap(), 0, "it is closed");
         assert!(pool.lock().is_empty());
     }
 
     #[tokio::test]
-    async fn one_that_the_app_has_closed_or_speaks_on_is_used_no_more() {
+    async fn a_connection_that_the_server_has_closed_or_speaks_on_is_used_no_more() {
         let pool = IdlePool::default();
-        let [(closed, gone), (quiet, _still_there), (talkative, mut app)] = [(); 3].map(|()| UnixStream::pair().unwrap());
+        let [(closed, gone), (quiet, _still_there), (talkative, mut server)] = [(); 3].map(|()| UnixStream::pair().unwrap());
         drop(gone);
-        app.write_all(b"HTTP/1.1 408 \r\n").await.unwrap();
+        server.write_all(b"HTTP/1.1 408 \r\n").await.unwrap();
         for heard in [&closed, &talkative] {
             heard.readable().await.unwrap();
         }

@@ -1,4 +1,4 @@
-//! A request on its way to an app.
+//! A request on its way to a server.
 
 use std::{
     future::Future,
@@ -7,223 +7,236 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use http::Method;
 use hyper::body::Body;
 use tokio::io::AsyncWriteExt;
 
 use super::{
-    head::{self, RequestFraming},
-    transport::Stream,
+    error::BoxError,
+    output::Output,
+    request::OutgoingRequest,
+    request_head::{RequestFraming, write_request_head},
+    transport::Transport,
 };
-use crate::forward::Outgoing;
 
-/// Pieces of a body up to this go out with what stands before them, in one piece of memory.
-const SMALL: usize = 8 * 1024;
-
-/// What is still to be sent of a request.
+/// Writes a request, its body as it comes.
 #[derive(Debug)]
-pub(in crate::forward) struct RequestWriter {
-    outgoing: Box<Outgoing>,
-    /// Goes first.
-    ready: BytesMut,
-    /// Goes then, and after it the end of its chunk.
-    piece: Bytes,
-    after: &'static [u8],
-    /// What is still to come of the body.
-    framed: RequestFraming,
-    /// Part of the body is among what was or is to be written.
-    has_taken: bool,
-    has_begun: bool,
-    /// So many bytes went out.
-    written: u64,
-    /// TLS may hold back what was written.
-    is_held_back: bool,
-    /// It will never be whole.
-    is_lost: bool,
+pub struct RequestWriter<R> {
+    request: Box<R>,
+    body: BodyProgress,
+    output: Output,
+    delivery: Delivery,
 }
 
-/// Why a request is not sent whole.
-pub(super) enum Unsent {
-    /// Its body broke off.
-    Body(Box<dyn std::error::Error + Send + Sync>),
-    /// Nothing goes over the connection.
-    Write(io::Error),
+/// How far the body has been taken from the request, with what is still to be taken.
+#[derive(Clone, Copy, Debug)]
+enum BodyProgress {
+    /// Nothing was taken, so that the request can be handed back as it was.
+    Untouched(RequestFraming),
+    /// Some of it was taken, or all.
+    Taken(RequestFraming),
 }
 
-impl RequestWriter {
-    /// A request, framed as its body is.
-    pub(in crate::forward) fn new(outgoing: Box<Outgoing>) -> Self {
-        let framed = match (outgoing.body.is_end_stream(), outgoing.body.size_hint().exact()) {
+/// How much of the request has left this process.
+#[derive(Clone, Copy, Debug)]
+enum Delivery {
+    /// Nothing: all of it may go over another connection.
+    NotStarted,
+    /// A part of it, perhaps.
+    Started {
+        /// So many bytes were written.
+        written: u64,
+        /// Some of them may wait in the transport until it is flushed.
+        needs_flush: bool,
+    },
+    /// The rest will never be written.
+    Failed,
+}
+
+/// What the body has left in the output.
+enum Source {
+    /// Output that is to be written first.
+    Output,
+    /// Nothing: the next piece of the body has not come yet.
+    Waiting,
+    /// Nothing: the body has ended.
+    Ended,
+}
+
+/// Why a request is not written to its end.
+#[derive(Debug)]
+pub(super) enum WriteError {
+    /// Its body failed.
+    Body(BoxError),
+    /// The connection takes no more.
+    Io(io::Error),
+}
+
+impl BodyProgress {
+    fn left(self) -> RequestFraming {
+        match self {
+            Self::Untouched(left) | Self::Taken(left) => left,
+        }
+    }
+}
+
+impl<R: OutgoingRequest> RequestWriter<R> {
+    /// A writer of a request, framed as its body says.
+    pub fn new(request: Box<R>) -> Self {
+        let framing = match (request.body().is_end_stream(), request.body().size_hint().exact()) {
             (true, _) => RequestFraming::Nothing,
             (false, Some(length)) => RequestFraming::Length(length),
             (false, None) => RequestFraming::Chunked,
         };
-        let mut ready = BytesMut::new();
-        let Outgoing { head, own_headers, .. } = &*outgoing;
-        let lines = head.headers.iter().chain(own_headers.iter().map(|(name, value)| (name, value)));
-        let target = head.uri.path_and_query().map_or("/", |path| path.as_str());
-        head::write(&mut ready, &head.method, target, lines, framed);
-        Self {
-            outgoing,
-            ready,
-            piece: Bytes::new(),
-            after: b"",
-            framed,
-            has_taken: false,
-            has_begun: false,
-            written: 0,
-            is_held_back: false,
-            is_lost: false,
+        let mut head = BytesMut::new();
+        write_request_head(&mut head, request.method(), request.target(), request.fields(), framing);
+        Self { request, body: BodyProgress::Untouched(framing), output: Output::new(head), delivery: Delivery::NotStarted }
+    }
+
+    /// The request as it was, if nothing was taken of its body. A body that was taken looks as if there had been none.
+    pub fn into_request(self) -> Option<Box<R>> {
+        match self.body {
+            BodyProgress::Untouched(_) => Some(self.request),
+            BodyProgress::Taken(_) => None,
         }
     }
 
-    /// The request as it was, if nothing was taken of its body.
-    pub(in crate::forward) fn into_outgoing(self) -> Option<Box<Outgoing>> {
-        (!self.has_taken).then_some(self.outgoing)
+    /// Whether the response has no body because of the request's method.
+    pub(super) fn is_head_request(&self) -> bool {
+        *self.request.method() == Method::HEAD
     }
 
-    /// The request as it is sent once more, if it may be. A body that has been taken looks as if there had been none.
-    pub(in crate::forward) fn again(self) -> Option<Self> {
-        self.into_outgoing()?.again().map(Self::new)
-    }
-
-    /// Whether the answer to this has no body.
-    pub(super) fn is_for_head(&self) -> bool {
-        self.outgoing.head.method == Method::HEAD
-    }
-
-    /// Whether nothing of it has left us.
+    /// Whether nothing of the request has left this process.
     pub(super) fn is_untouched(&self) -> bool {
-        !self.has_begun
+        matches!(self.delivery, Delivery::NotStarted)
     }
 
-    /// How many bytes of it went out.
+    /// How many bytes of the request were written.
     pub(super) fn written(&self) -> u64 {
-        self.written
+        match self.delivery {
+            Delivery::Started { written, .. } => written,
+            Delivery::NotStarted | Delivery::Failed => 0,
+        }
     }
 
-    /// Whether it will never be sent whole.
-    pub(super) fn is_lost(&self) -> bool {
-        self.is_lost
+    /// Whether the request will never be written to its end.
+    pub(super) fn has_failed(&self) -> bool {
+        matches!(self.delivery, Delivery::Failed)
     }
 
-    /// Whether all of it has been sent.
-    pub(super) fn is_whole(&self) -> bool {
-        self.framed == RequestFraming::Nothing && !self.has_bytes() && !self.is_held_back
+    /// Whether all of the request was written.
+    pub(super) fn is_complete(&self) -> bool {
+        self.body.left() == RequestFraming::Nothing
+            && self.output.is_empty()
+            && matches!(self.delivery, Delivery::NotStarted | Delivery::Started { needs_flush: false, .. })
     }
 
-    fn has_bytes(&self) -> bool {
-        !self.ready.is_empty() || !self.piece.is_empty() || !self.after.is_empty()
-    }
-
-    /// Sends what can be sent now; ready when nothing is left, or nothing more can be sent.
-    pub(super) fn poll(&mut self, stream: &mut Stream, context: &mut Context<'_>) -> Poll<Result<(), Unsent>> {
-        if self.is_lost || self.is_whole() {
+    /// Writes what can be written now; ready when nothing is left, or nothing more can be written. An error comes once, but for
+    /// one before anything was written.
+    pub(super) fn poll(&mut self, transport: &mut Transport, context: &mut Context<'_>) -> Poll<Result<(), WriteError>> {
+        if self.has_failed() || self.is_complete() {
             return Poll::Ready(Ok(()));
         }
-        let sent = ready!(self.poll_all(stream, context));
-        // What has not begun may go over another connection.
-        self.is_lost = match &sent {
-            Ok(()) => false,
-            Err(Unsent::Body(_)) => true,
-            Err(Unsent::Write(_)) => self.has_begun,
-        };
-        Poll::Ready(sent)
+        let result = ready!(self.poll_to_end(transport, context));
+        match &result {
+            Ok(()) => {}
+            Err(WriteError::Io(_)) if self.is_untouched() => {}
+            Err(WriteError::Io(_) | WriteError::Body(_)) => self.delivery = Delivery::Failed,
+        }
+        Poll::Ready(result)
     }
 
-    fn poll_all(&mut self, stream: &mut Stream, context: &mut Context<'_>) -> Poll<Result<(), Unsent>> {
+    fn poll_to_end(&mut self, transport: &mut Transport, context: &mut Context<'_>) -> Poll<Result<(), WriteError>> {
         loop {
-            // A short body goes out with its head.
-            if self.framed != RequestFraming::Nothing
-                && self.ready.len() < SMALL
-                && self.piece.is_empty()
-                && self.after.is_empty()
-            {
-                match Pin::new(&mut self.outgoing.body).poll_frame(context) {
-                    Poll::Ready(Some(Ok(frame))) => {
-                        if let Ok(data) = frame.into_data() {
-                            self.take(data)?;
-                        }
-                        continue;
-                    }
-                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(Unsent::Body(error.into()))),
-                    Poll::Ready(None) => {
-                        self.finish()?;
-                        continue;
-                    }
-                    Poll::Pending if self.ready.is_empty() => {
-                        // Whoever waits for our answer to what was sent must have got it.
-                        ready!(self.poll_flush(stream, context))?;
-                        return Poll::Pending;
-                    }
-                    Poll::Pending => {}
-                }
+            let source = self.fill_output(context)?;
+            if !self.output.is_empty() {
+                ready!(self.poll_write(transport, context))?;
+                continue;
             }
-            if !self.has_bytes() {
-                return self.poll_flush(stream, context);
-            }
-            // A part of what is written over TLS may be out when the write of another part fails.
-            self.has_begun |= stream.holds_back();
-            let written = if self.piece.is_empty() && self.after.is_empty() {
-                pin!(stream.write_buf(&mut self.ready)).poll(context)
-            } else {
-                pin!(stream.write_buf(&mut (&mut self.ready).chain(&mut self.piece).chain(&mut self.after))).poll(context)
-            };
-            match written {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(Unsent::Write(io::ErrorKind::WriteZero.into()))),
-                Poll::Ready(Ok(written)) => {
-                    (self.has_begun, self.is_held_back) = (true, stream.holds_back());
-                    self.written += written as u64;
-                }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(Unsent::Write(error))),
-                // An app that does not read must not keep alive what is to be cut.
-                Poll::Pending => return self.outgoing.body.poll_cut(context).map(|cut| Err(Unsent::Body(cut.into()))),
+            // Also before the next piece of the body: who waits for the response to what was written must have got that.
+            ready!(self.poll_flush(transport, context))?;
+            match source {
+                Source::Output => {}
+                Source::Waiting => return Poll::Pending,
+                Source::Ended => return Poll::Ready(Ok(())),
             }
         }
     }
 
-    fn poll_flush(&mut self, stream: &mut Stream, context: &mut Context<'_>) -> Poll<Result<(), Unsent>> {
-        if self.is_held_back {
-            ready!(pin!(stream.flush()).poll(context)).map_err(Unsent::Write)?;
-            self.is_held_back = false;
+    /// Takes pieces of the body until the output is full, so that a short body goes out with its head.
+    fn fill_output(&mut self, context: &mut Context<'_>) -> Result<Source, WriteError> {
+        while self.body.left() != RequestFraming::Nothing {
+            if self.output.is_full() {
+                return Ok(Source::Output);
+            }
+            match Pin::new(self.request.body_mut()).poll_frame(context) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    // Trailers of requests are not forwarded.
+                    if let Ok(data) = frame.into_data() {
+                        self.take(data)?;
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => return Err(WriteError::Body(error.into())),
+                Poll::Ready(None) => self.finish()?,
+                Poll::Pending => return Ok(Source::Waiting),
+            }
         }
-        Poll::Ready(Ok(()))
+        Ok(Source::Ended)
     }
 
     /// Takes a piece of the body.
-    fn take(&mut self, data: Bytes) -> Result<(), Unsent> {
-        self.has_taken = true;
-        match &mut self.framed {
-            RequestFraming::Length(left) => match left.checked_sub(data.len() as u64) {
-                Some(less) => *left = less,
-                None => return Err(Unsent::Body("it is longer than it says".into())),
-            },
-            // An empty chunk would be the last one.
-            RequestFraming::Chunked if data.is_empty() => {}
-            RequestFraming::Chunked => {
-                self.ready.extend_from_slice(format!("{:x}\r\n", data.len()).as_bytes());
-                self.after = b"\r\n";
+    fn take(&mut self, data: Bytes) -> Result<(), WriteError> {
+        let left = match self.body.left() {
+            RequestFraming::Length(left) => {
+                let left = left.checked_sub(data.len() as u64).ok_or(WriteError::Body("it is longer than it says".into()))?;
+                self.output.push_data(data);
+                RequestFraming::Length(left)
             }
-            RequestFraming::Nothing => return Err(Unsent::Body("it is longer than it says".into())),
-        }
-        if data.len() <= SMALL {
-            self.ready.extend_from_slice(&data);
-            self.ready.extend_from_slice(std::mem::take(&mut self.after));
-        } else {
-            self.piece = data;
-        }
+            RequestFraming::Chunked => {
+                self.output.push_chunk(data);
+                RequestFraming::Chunked
+            }
+            RequestFraming::Nothing => return Err(WriteError::Body("it is longer than it says".into())),
+        };
+        self.body = BodyProgress::Taken(left);
         Ok(())
     }
 
     /// Ends the body.
-    fn finish(&mut self) -> Result<(), Unsent> {
-        match std::mem::replace(&mut self.framed, RequestFraming::Nothing) {
+    fn finish(&mut self) -> Result<(), WriteError> {
+        match self.body.left() {
             RequestFraming::Length(0) | RequestFraming::Nothing => {}
-            RequestFraming::Length(_) => return Err(Unsent::Body("it is shorter than it says".into())),
-            RequestFraming::Chunked => self.ready.extend_from_slice(b"0\r\n\r\n"),
+            RequestFraming::Length(_) => return Err(WriteError::Body("it is shorter than it says".into())),
+            RequestFraming::Chunked => self.output.push_last_chunk(),
         }
-        self.has_taken = true;
+        self.body = BodyProgress::Taken(RequestFraming::Nothing);
         Ok(())
+    }
+
+    fn poll_write(&mut self, transport: &mut Transport, context: &mut Context<'_>) -> Poll<Result<(), WriteError>> {
+        // A part of what is written over TLS may be out when the write of another part fails.
+        if transport.buffers_writes() && self.is_untouched() {
+            self.delivery = Delivery::Started { written: 0, needs_flush: false };
+        }
+        match self.output.poll_write(transport, context) {
+            Poll::Ready(Ok(0)) => Poll::Ready(Err(WriteError::Io(io::ErrorKind::WriteZero.into()))),
+            Poll::Ready(Ok(bytes)) => {
+                let written = self.written() + bytes as u64;
+                self.delivery = Delivery::Started { written, needs_flush: transport.buffers_writes() };
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(WriteError::Io(error))),
+            // A server that does not read must not keep alive what is to be abandoned.
+            Poll::Pending => self.request.poll_abort(context).map(|error| Err(WriteError::Body(error))),
+        }
+    }
+
+    fn poll_flush(&mut self, transport: &mut Transport, context: &mut Context<'_>) -> Poll<Result<(), WriteError>> {
+        if let Delivery::Started { needs_flush: needs_flush @ true, .. } = &mut self.delivery {
+            ready!(pin!(transport.flush()).poll(context)).map_err(WriteError::Io)?;
+            *needs_flush = false;
+        }
+        Poll::Ready(Ok(()))
     }
 }

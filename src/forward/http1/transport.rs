@@ -1,4 +1,4 @@
-//! The backends on which an app is reached.
+//! What carries the bytes of a connection.
 
 use std::{
     fmt, io,
@@ -6,42 +6,34 @@ use std::{
     task::{Context, Poll},
 };
 
-use hyper_rustls::MaybeHttpsStream;
-use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream},
 };
 
-/// What bytes go over.
-pub(in crate::forward) enum Stream {
+/// A connected stream of bytes.
+pub enum Transport {
+    /// TCP.
     Tcp(TcpStream),
+    /// A unix socket.
     Unix(UnixStream),
-    Tls(Box<dyn Bytes>),
+    /// TLS, over whatever it is.
+    Tls(Box<dyn AsyncStream>),
 }
 
-/// TLS over something, whose types are of no use to anybody.
-pub(in crate::forward) trait Bytes: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+/// A stream that is read and written.
+pub trait AsyncStream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Bytes for T {}
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> AsyncStream for T {}
 
-impl From<MaybeHttpsStream<TokioIo<TcpStream>>> for Stream {
-    fn from(stream: MaybeHttpsStream<TokioIo<TcpStream>>) -> Self {
-        match stream {
-            MaybeHttpsStream::Http(plain) => Self::Tcp(plain.into_inner()),
-            MaybeHttpsStream::Https(tls) => Self::Tls(Box::new(tls.into_inner())),
-        }
-    }
-}
-
-impl Stream {
-    /// Whether what is written stays here until it is flushed, where the other end is slow.
-    pub(super) fn holds_back(&self) -> bool {
+impl Transport {
+    /// Whether what is written waits here until it is flushed, while the other end is slow.
+    pub(super) fn buffers_writes(&self) -> bool {
         matches!(self, Self::Tls(_))
     }
 }
 
-impl fmt::Debug for Stream {
+impl fmt::Debug for Transport {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Tcp(_) => "Tcp",
@@ -51,7 +43,7 @@ impl fmt::Debug for Stream {
     }
 }
 
-impl AsyncRead for Stream {
+impl AsyncRead for Transport {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match &mut *self {
             Self::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
@@ -61,7 +53,7 @@ impl AsyncRead for Stream {
     }
 }
 
-impl AsyncWrite for Stream {
+impl AsyncWrite for Transport {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match &mut *self {
             Self::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),

@@ -1,0 +1,136 @@
+//! A route's target with the connections to its upstreams.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request, uri::PathAndQuery};
+
+use super::{
+    error::ForwardError,
+    forwarding_headers,
+    guards::RequestSlot,
+    hop_by_hop,
+    http1::InterimHandler,
+    outgoing::Outgoing,
+    own_headers::{MAX_OWN_HEADERS, OwnHeaders, REQUEST_ID},
+    reply::{Reply, Undelivered},
+    reserved_headers,
+    target::Target,
+    upstream::{SendMode, UpstreamClient},
+};
+use crate::{address::Origin, identity, policy::Permit, session::cookie::Cookies};
+
+/// A target with the connections to its upstreams.
+#[derive(Debug)]
+pub(super) struct Backend {
+    pub(super) target: Target,
+    cookies: Cookies,
+    clients: Vec<UpstreamClient>,
+    next: AtomicUsize,
+}
+
+impl Backend {
+    pub(super) fn new(target: Target, tls: &rustls::ClientConfig, cookies: Cookies) -> Self {
+        let clients = target.upstreams.iter().map(|address| UpstreamClient::new(address, &target, tls)).collect();
+        Self { target, cookies, clients, next: AtomicUsize::new(0) }
+    }
+
+    /// Removes from a request's headers what is not for the upstream, and returns the lines that are added to them.
+    ///
+    /// The order protects: first goes what the client says about itself, even where `Connection` would have kept it from being
+    /// seen; then the hop's own headers; and only then are lines of ours written, which nothing can remove.
+    pub(super) fn prepare_headers(
+        &self,
+        headers: &mut HeaderMap,
+        permit: &Permit,
+        origin: &Origin,
+        request_id: HeaderValue,
+    ) -> OwnHeaders {
+        reserved_headers::remove_reserved_headers(headers);
+        hop_by_hop::remove(headers);
+        self.cookies.strip_reserved_cookies(headers);
+        self.target.request_edits.apply(headers);
+        let mut own_headers = OwnHeaders::with_capacity(MAX_OWN_HEADERS);
+        forwarding_headers::write_forwarding_headers(headers, &mut own_headers, origin);
+        self.add_identity_headers(permit, &mut own_headers);
+        own_headers.push((REQUEST_ID, request_id));
+        own_headers
+    }
+
+    /// Adds who is signed in.
+    fn add_identity_headers(&self, permit: &Permit, own_headers: &mut OwnHeaders) {
+        let Some(identity) = permit.forwarded_identity() else { return };
+        own_headers.extend(identity.headers.iter().cloned());
+        if self.target.pass_access_token
+            && let Some(token) = &identity.access_token
+            && let Ok(mut token) = HeaderValue::from_str(token.expose())
+        {
+            token.set_sensitive(true);
+            own_headers.push((identity::ACCESS_TOKEN, token));
+        }
+        if let Some(since) = identity.stale_since {
+            own_headers.push((identity::RENEWED_AT, HeaderValue::from(since.seconds())));
+        }
+    }
+
+    /// Sends to the upstream whose turn it is, and to the next if that has no slot or cannot be reached.
+    pub(super) async fn send(
+        &self,
+        mut outgoing: Box<Outgoing>,
+        origin: &Origin,
+        path: PathAndQuery,
+        mode: SendMode,
+        interim: InterimHandler<'_>,
+    ) -> Result<(Reply, Option<RequestSlot>), ForwardError> {
+        let first = self.next.fetch_add(1, Ordering::Relaxed);
+        let mut last_error = if self.clients.is_empty() { ForwardError::NoUpstream } else { ForwardError::Busy };
+        for offset in 0..self.clients.len() {
+            let Some(client) = self.clients.get((first + offset) % self.clients.len()) else { continue };
+            let Ok(slot) = client.try_acquire_slot() else { continue };
+            outgoing.body.hold_slot(slot.clone());
+            self.address(&mut outgoing.head, client, origin, path.clone(), mode)?;
+            match client.send(outgoing, mode, self.target.timeouts.head, interim).await {
+                Ok(reply) => return Ok((reply, slot)),
+                Err(Undelivered { error, outgoing: Some(unsent) }) => (last_error, outgoing) = (error, unsent),
+                Err(Undelivered { error, outgoing: None }) => return Err(error),
+            }
+        }
+        Err(last_error)
+    }
+
+    /// Writes the request target, and the host where the upstream gets its own name.
+    fn address(
+        &self,
+        head: &mut request::Parts,
+        client: &UpstreamClient,
+        origin: &Origin,
+        path: PathAndQuery,
+        mode: SendMode,
+    ) -> Result<(), ForwardError> {
+        let host = if self.target.own_host { client.authority().as_str() } else { &origin.host };
+        head.uri = client.request_target(host, path, mode).map_err(ForwardError::Target)?;
+        if self.target.own_host
+            && let Ok(host) = HeaderValue::from_str(host)
+        {
+            head.headers.insert(header::HOST, host);
+        }
+        Ok(())
+    }
+
+    /// Removes from a response what is not for the client, or not the upstream's to send.
+    pub(super) fn clean_response(&self, headers: &mut HeaderMap) {
+        hop_by_hop::remove_from_response(headers);
+        self.cookies.strip_reserved_set_cookies(headers);
+        self.target.answer_edits.apply(headers);
+    }
+
+    /// Hands on an interim response, but for 100, which is between Evergate and the upstream: the client gets one of ours when
+    /// its body is wanted.
+    pub(super) fn hand_on_interim(&self, mut response: Response<()>, hand_on: &(dyn Fn(Response<()>) + Send + Sync)) {
+        if response.status() == StatusCode::CONTINUE {
+            return;
+        }
+        self.clean_response(response.headers_mut());
+        hop_by_hop::remove_framing(response.headers_mut());
+        hand_on(response);
+    }
+}

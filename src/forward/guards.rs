@@ -1,0 +1,40 @@
+//! What goes with the parts of a request that outlive it.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+
+use crate::{connection_slot::InUse, session::live::Watch};
+
+/// What goes with the parts of a request that outlive it: a tunnel, or a body.
+#[derive(Debug)]
+pub struct RequestGuards {
+    /// Registers with its session what lasts for long; `None` if the request is not authenticated.
+    pub watch: Option<Watch>,
+    /// Keeps the client's connection from being taken for an idle one.
+    pub in_use: InUse,
+}
+
+/// How many requests an upstream may have at the same time.
+#[derive(Debug)]
+pub(super) struct RequestLimit(Option<Arc<Semaphore>>);
+
+/// One of the requests that an upstream may have, held by whatever is under way of it.
+#[derive(Clone, Debug)]
+pub(super) struct RequestSlot(#[expect(dead_code, reason = "it is held")] Arc<OwnedSemaphorePermit>);
+
+impl RequestLimit {
+    /// So many, or any number.
+    pub(super) fn new(max: Option<usize>) -> Self {
+        Self(max.map(|max| Arc::new(Semaphore::new(max))))
+    }
+
+    /// Takes a slot, if there is a limit.
+    ///
+    /// # Errors
+    /// The upstream has as many requests as it may have.
+    pub(super) fn try_acquire(&self) -> Result<Option<RequestSlot>, TryAcquireError> {
+        let Some(slots) = &self.0 else { return Ok(None) };
+        Arc::clone(slots).try_acquire_owned().map(|slot| Some(RequestSlot(Arc::new(slot))))
+    }
+}

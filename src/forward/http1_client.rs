@@ -1,0 +1,88 @@
+//! Requests to one upstream over HTTP/1.1, one at a time on each connection.
+//!
+//! The upstream may close an idle connection in the moment in which a request goes out on it. Whatever the request is, it is sent
+//! on another one if nothing of it was sent; a safe one without a body also if it was, once, when the connection ended before the
+//! first byte of a response.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    connect::Connector,
+    error::ForwardError,
+    http1::{BoxError, Connection, Http1Error, Http1Reply, IdlePool, InterimHandler, RequestWriter, SendError, send_request},
+    outgoing::Outgoing,
+    reply::{Reply, Undelivered},
+    response_body::UpstreamBody,
+};
+
+/// Sends requests to one upstream over HTTP/1.1.
+#[derive(Debug)]
+pub(super) struct Http1Client {
+    connector: Connector,
+    idle: Arc<IdlePool>,
+}
+
+impl Http1Client {
+    pub(super) fn new(connector: Connector) -> Self {
+        Self { connector, idle: IdlePool::with_reaper() }
+    }
+
+    /// Sends a request. The head of its response must come within `head_timeout` from when all of it was sent.
+    pub(super) async fn send(
+        &self,
+        outgoing: Box<Outgoing>,
+        head_timeout: Option<Duration>,
+        interim: InterimHandler<'_>,
+    ) -> Result<Reply, Undelivered> {
+        let is_repeated = outgoing.is_repeated;
+        let mut writer = RequestWriter::new(outgoing);
+        // What is repeated goes over a new connection: another idle one may be as dead as the first.
+        while !is_repeated && let Some(connection) = self.idle.checkout() {
+            match send_request(connection, writer, head_timeout, interim, Arc::clone(&self.idle)).await {
+                // The connection was just being closed.
+                Err(SendError::Unsent(unsent, _)) => writer = unsent,
+                Err(SendError::Unanswered(unanswered, error)) => {
+                    let Some(repeated) = unanswered.into_request().and_then(Outgoing::repeat) else {
+                        return Err(ForwardError::Broken(error.into()).into());
+                    };
+                    tracing::debug!(%error, "idle connection ended without a response; the request is sent once more");
+                    writer = RequestWriter::new(repeated);
+                    break;
+                }
+                result => return reply(result),
+            }
+        }
+        // Boxed, as what few requests need: all of them carry the rest.
+        Box::pin(self.send_on_new_connection(writer, head_timeout, interim)).await
+    }
+
+    /// Sends a request on a new connection. One that takes nothing says that there is no upstream.
+    async fn send_on_new_connection(
+        &self,
+        writer: RequestWriter<Outgoing>,
+        head_timeout: Option<Duration>,
+        interim: InterimHandler<'_>,
+    ) -> Result<Reply, Undelivered> {
+        let transport = match self.connector.connect().await {
+            Ok(transport) => transport,
+            Err(error) => return Err(unreachable(writer, error)),
+        };
+        let connection = Box::new(Connection::new(transport));
+        reply(send_request(connection, writer, head_timeout, interim, Arc::clone(&self.idle)).await)
+    }
+}
+
+fn reply(result: Result<Http1Reply<Outgoing>, SendError<Outgoing>>) -> Result<Reply, Undelivered> {
+    match result {
+        Ok(Http1Reply::Response(response)) => Ok(Reply::Response(response.map(UpstreamBody::Http1))),
+        Ok(Http1Reply::Upgraded(response, connection)) => Ok(Reply::Upgraded(response, connection)),
+        Err(SendError::Unsent(writer, error)) => Err(unreachable(writer, error.into())),
+        Err(SendError::Broken(Http1Error::RequestBody(error))) => Err(ForwardError::Incomplete(error).into()),
+        Err(SendError::Unanswered(_, error) | SendError::Broken(error)) => Err(ForwardError::Broken(error.into()).into()),
+        Err(SendError::TimedOut) => Err(ForwardError::TimedOut.into()),
+    }
+}
+
+fn unreachable(writer: RequestWriter<Outgoing>, error: BoxError) -> Undelivered {
+    Undelivered { error: ForwardError::Unreachable(error), outgoing: writer.into_request() }
+}

@@ -1,0 +1,127 @@
+//! A request's body on its way to the upstream.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    body_error::BodyError,
+    cut::SessionCut,
+    deadlines::{BodyTimeouts, Deadlines},
+    guards::{RequestGuards, RequestSlot},
+};
+use crate::connection_slot::InUse;
+
+/// A body without its trailers. Some servers read a trailer as one more header, so that a client could say there what is removed
+/// from its headers; requests have no use for trailers (gRPC's stand in responses). The body is cut when its session ends; that of
+/// a request that is not authenticated, when it pauses for too long.
+#[derive(Debug)]
+pub(super) struct RequestBody {
+    body: Option<Incoming>,
+    cut: Option<SessionCut>,
+    deadlines: Option<Box<Deadlines>>,
+    /// Cancelled when all of the body was taken.
+    taken: Option<CancellationToken>,
+    in_use: Option<InUse>,
+    slot: Option<RequestSlot>,
+}
+
+impl RequestBody {
+    /// A request's body. If the request is not authenticated, it may pause no longer than `max_pause`.
+    pub(super) fn new(body: Incoming, guards: &RequestGuards, max_pause: Option<Duration>) -> Self {
+        let watch = guards.watch.as_ref();
+        let timeouts = BodyTimeouts { idle: max_pause.filter(|_| watch.is_none()), total: None };
+        Self {
+            cut: SessionCut::new(&body, watch),
+            deadlines: Deadlines::new(&body, timeouts),
+            taken: None,
+            in_use: (!body.is_end_stream()).then(|| guards.in_use.clone()),
+            slot: None,
+            body: Some(body),
+        }
+    }
+
+    /// No body.
+    pub(super) fn empty() -> Self {
+        Self { body: None, cut: None, deadlines: None, taken: None, in_use: None, slot: None }
+    }
+
+    /// Holds the upstream's slot for as long as the body is under way, which after an early response may be longer than the
+    /// response.
+    pub(super) fn hold_slot(&mut self, slot: Option<RequestSlot>) {
+        self.slot = slot.filter(|_| !self.is_end_stream());
+    }
+
+    /// Releases what the response holds as well.
+    pub(super) fn release_guards(&mut self) {
+        (self.in_use, self.slot) = (None, None);
+    }
+
+    /// What is cancelled when all of the body was taken; `None` if it is empty.
+    pub(super) fn taken(&mut self) -> Option<CancellationToken> {
+        (!self.is_end_stream()).then(|| self.taken.get_or_insert_default().clone())
+    }
+
+    /// Ready when the session has ended, also while nothing of the body is taken.
+    pub(super) fn poll_cut(&mut self, context: &mut Context<'_>) -> Poll<BodyError> {
+        SessionCut::poll_over(self.cut.as_mut(), context).map(|()| BodyError::SessionEnded)
+    }
+
+    fn note_taken(&self) {
+        if let Some(taken) = &self.taken {
+            taken.cancel();
+        }
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        self.note_taken();
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        if this.cut.as_mut().is_some_and(|cut| cut.is_over(context)) {
+            return Poll::Ready(Some(Err(BodyError::SessionEnded)));
+        }
+        let Some(body) = &mut this.body else { return Poll::Ready(None) };
+        loop {
+            let frame = Pin::new(&mut *body).poll_frame(context);
+            if frame.is_pending() && this.cut.as_mut().is_some_and(|cut| cut.is_over_while_waiting(context)) {
+                return Poll::Ready(Some(Err(BodyError::SessionEnded)));
+            }
+            if let Some(deadlines) = &mut this.deadlines
+                && deadlines.is_over(context, frame.is_pending())
+            {
+                return Poll::Ready(Some(Err(BodyError::TooSlow)));
+            }
+            match ready!(frame) {
+                Some(Ok(frame)) if frame.is_trailers() => {}
+                Some(frame) => return Poll::Ready(Some(frame.map_err(BodyError::Client))),
+                None => {
+                    this.note_taken();
+                    return Poll::Ready(None);
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint)
+    }
+}

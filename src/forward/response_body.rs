@@ -1,0 +1,130 @@
+//! A response's body on its way to the client.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+
+use super::{
+    body_error::BodyError,
+    cut::SessionCut,
+    deadlines::{BodyTimeouts, Deadlines},
+    drain::{ScheduledEnd, ScheduledEndFuture},
+    guards::{RequestGuards, RequestSlot},
+    http1::Http1ResponseBody,
+    outgoing::Outgoing,
+};
+use crate::connection_slot::InUse;
+
+/// A response's body. It is cut when its session ends, and when the upstream takes longer than it may; the client sees that it is
+/// not complete.
+#[derive(Debug)]
+pub struct ResponseBody {
+    body: UpstreamBody,
+    cut: Option<SessionCut>,
+    draining: Option<ScheduledEndFuture>,
+    deadlines: Option<Box<Deadlines>>,
+    _in_use: Option<InUse>,
+    _slot: Option<RequestSlot>,
+}
+
+/// Where a response's body comes from.
+#[derive(Debug)]
+pub(super) enum UpstreamBody {
+    /// A connection of HTTP/1.1.
+    Http1(Http1ResponseBody<Outgoing>),
+    /// A stream of HTTP/2.
+    Http2(Incoming),
+    /// Nowhere: another protocol is spoken on the connection.
+    Empty,
+}
+
+impl ResponseBody {
+    /// An upstream's body, which holds the `slot` while it lasts. A drain ends it at its `scheduled_end`, if it has one.
+    pub(super) fn new(
+        body: UpstreamBody,
+        guards: RequestGuards,
+        slot: Option<RequestSlot>,
+        scheduled_end: Option<ScheduledEnd>,
+        timeouts: BodyTimeouts,
+    ) -> Self {
+        let cut = SessionCut::new(&body, guards.watch.as_ref());
+        let draining = scheduled_end.map(ScheduledEnd::into_future);
+        let deadlines = Deadlines::new(&body, timeouts);
+        Self { body, cut, draining, deadlines, _in_use: Some(guards.in_use), _slot: slot }
+    }
+
+    /// No body, where another protocol is spoken on the connection.
+    pub(super) fn empty() -> Self {
+        Self { body: UpstreamBody::Empty, cut: None, draining: None, deadlines: None, _in_use: None, _slot: None }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.cut.as_mut().is_some_and(|cut| cut.is_over(context)) {
+            return Poll::Ready(Some(Err(BodyError::SessionEnded)));
+        }
+        if self.draining.as_mut().is_some_and(|draining| draining.poll(context).is_ready()) {
+            return Poll::Ready(Some(Err(BodyError::Draining)));
+        }
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        if frame.is_pending() && self.cut.as_mut().is_some_and(|cut| cut.is_over_while_waiting(context)) {
+            return Poll::Ready(Some(Err(BodyError::SessionEnded)));
+        }
+        if let Some(deadlines) = &mut self.deadlines
+            && deadlines.is_over(context, frame.is_pending())
+        {
+            return Poll::Ready(Some(Err(BodyError::TooSlow)));
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Body for UpstreamBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut *self {
+            Self::Http1(body) => Pin::new(body).poll_frame(context).map_err(BodyError::from),
+            Self::Http2(body) => match ready!(Pin::new(&mut *body).poll_frame(context)) {
+                Some(frame) => Poll::Ready(Some(frame.map_err(BodyError::from_http2))),
+                // A reset that claims to be no error (RFC 9113 section 8.1) ends no response that is not complete.
+                None if body.is_end_stream() => Poll::Ready(None),
+                None => Poll::Ready(Some(Err(BodyError::Unfinished))),
+            },
+            Self::Empty => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Http1(body) => body.is_end_stream(),
+            Self::Http2(body) => body.is_end_stream(),
+            Self::Empty => true,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Http1(body) => body.size_hint(),
+            Self::Http2(body) => body.size_hint(),
+            Self::Empty => SizeHint::with_exact(0),
+        }
+    }
+}

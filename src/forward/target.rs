@@ -1,0 +1,58 @@
+//! Where a route leads, and how.
+
+use std::time::Duration;
+
+use super::{address::Address, edits::Edits};
+
+/// Where a route leads, and what is done to requests and responses on the way.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The upstream's addresses, taken in turn. One that cannot be reached is passed over.
+    pub upstreams: Vec<Address>,
+    /// What is spoken with them.
+    pub protocol: Protocol,
+    /// Taken off the path.
+    pub strip_prefix: String,
+    /// Protocols besides WebSocket that clients may change to.
+    pub upgrades: Vec<String>,
+    /// Whether the upstream gets its own name as `Host` rather than the one that the client asked for.
+    pub own_host: bool,
+    /// Whether the upstream gets the access token (`CODER_PASS_ACCESS_TOKEN`).
+    pub pass_access_token: bool,
+    /// Edits of requests' headers.
+    pub request_edits: Edits,
+    /// Edits of responses' headers.
+    pub answer_edits: Edits,
+    /// How many requests each address may have at the same time (`CODER_UPSTREAM_MAX_REQUESTS`).
+    pub max_requests: Option<usize>,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+}
+
+/// What is spoken with an upstream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2: over TLS by ALPN, in plain text by prior knowledge (RFC 9113 section 3.3). Never chosen without being configured,
+    /// because all requests of a few connections share what these bear, where each of HTTP/1.1 has its own.
+    Http2,
+}
+
+/// How long an upstream, and who sends it a request, may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Until the connection is made: name, TCP and TLS.
+    pub connect: Duration,
+    /// Between two pieces of the body of a request that is not authenticated (`CODER_CLIENT_BODY_TIMEOUT`).
+    pub body: Option<Duration>,
+    /// Until the head of the response, from when the whole request was sent (`CODER_UPSTREAM_TIMEOUT`).
+    pub head: Option<Duration>,
+    /// Between two pieces of the response.
+    pub idle: Option<Duration>,
+    /// For all of the response.
+    pub total: Option<Duration>,
+    /// Between two pings on a connection of HTTP/2 (`CODER_UPSTREAM_HTTP2_PING`).
+    pub ping: Option<Duration>,
+}
