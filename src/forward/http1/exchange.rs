@@ -190,3 +190,6 @@ impl HeadDeadline {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
