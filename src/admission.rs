@@ -191,7 +191,7 @@ impl Admission {
             Err(error) => return Refusal::ProviderUnavailable(error),
         };
         if !matches!(purpose, Purpose::Silent(_)) {
-            redirect.cookies.extend(self.sign_in.give_silence_up(headers));
+            redirect.cookies.extend(self.sign_in.record_lost_silent_attempt(headers));
         }
         Refusal::SignIn(reason, redirect)
     }

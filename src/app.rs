@@ -28,7 +28,7 @@ use crate::{
     seal::KeyRing,
     server,
     session::cache::SessionCache,
-    sign_in::{Exchanges, Parking, RefreshTokens, SignIn},
+    sign_in::{CodeExchanges, RefreshTokens, SignIn, StoredReturnTos},
     sign_out::SignOut,
     store::Store,
     telemetry::metrics::Metrics,
@@ -206,8 +206,8 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
         clock: clock.clone(),
         metrics: metrics.clone(),
         refresh_tokens: RefreshTokens::default(),
-        parking: Parking::default(),
-        exchanges: Exchanges::default(),
+        return_tos: StoredReturnTos::default(),
+        exchanges: CodeExchanges::default(),
     });
     let admission = Arc::new(Admission {
         visitors: Arc::clone(&visitors),

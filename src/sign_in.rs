@@ -1,19 +1,31 @@
-//! Login: from the first redirect to the session cookie.
+//! Login: the authorization code flow with PKCE (OpenID Connect Core section 3.1), from the first redirect to the session cookie.
 //!
-//! What must be kept between the two travels sealed in `state`, so attempts cost the server nothing until they return, and each
+//! What must be kept between the two travels encrypted in `state`, so attempts cost the server nothing until they return, and each
 //! tab has its own.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `begin` | redirects a browser to the provider |
+//! | `attempt` | the login attempt that `state` carries, and the cookie that binds it to its browser |
+//! | `authorization_response` | parses what the provider sends the browser back with |
+//! | `code_exchanges` | rate limit of code exchanges |
+//! | `save_login` | keeps the grant and the session |
+//! | `failed` | what becomes of a browser whose login failed |
+//! | `silent`, `silent_history` | silent re-authentication (`prompt=none`), and what a browser's cookie tells of it |
+//! | `redirect_loop` | detects a browser that is sent round in circles |
+//! | `return_to`, `long_return_to` | the page that a login leads to: guards against open redirects, and stores long ones |
 
-mod answer;
 mod attempt;
+mod authorization_response;
 mod begin;
-mod exchanges;
+mod code_exchanges;
 mod failed;
-mod keep;
-mod parked;
+mod long_return_to;
+mod redirect_loop;
 pub mod return_to;
-mod rounds;
-mod silence;
+mod save_login;
 mod silent;
+mod silent_history;
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -31,15 +43,15 @@ use crate::{
     telemetry::{logs::causes, metrics::Metrics},
 };
 
-use answer::Answer;
-use attempt::{Attempt, Pass};
+use attempt::{Attempt, Binding, LoginMode};
+use authorization_response::AuthorizationResponse;
 use return_to::ReturnTo;
 
 pub use begin::Purpose;
-pub use exchanges::Exchanges;
-pub use failed::Failed;
-pub use keep::RefreshTokens;
-pub use parked::Parking;
+pub use code_exchanges::CodeExchanges;
+pub use failed::FailedLogin;
+pub use long_return_to::StoredReturnTos;
+pub use save_login::RefreshTokens;
 pub use silent::{BrowserHistory, Lasted};
 
 /// The login workflow.
@@ -65,10 +77,10 @@ pub struct SignIn {
     pub metrics: Metrics,
     /// Whether logins bring the refresh tokens that are asked for.
     pub refresh_tokens: RefreshTokens,
-    /// Where long addresses are kept.
-    pub parking: Parking,
-    /// Whose codes are exchanged now: callbacks are anybody's to send.
-    pub exchanges: Exchanges,
+    /// Guards the pages whose addresses are too long for `state`.
+    pub return_tos: StoredReturnTos,
+    /// Bounds the codes that are exchanged concurrently: anybody can send callbacks.
+    pub exchanges: CodeExchanges,
 }
 
 /// A redirect with the cookies that go with it.
@@ -125,8 +137,8 @@ impl SignIn {
     /// Completes a login whose browser returned with `query`.
     ///
     /// # Errors
-    /// [`Failed`]; no session was made.
-    pub async fn complete(&self, at: ReturningBrowser<'_>, query: &str) -> Result<Redirect, Failed> {
+    /// [`FailedLogin`]; no session was made.
+    pub async fn complete(&self, at: ReturningBrowser<'_>, query: &str) -> Result<Redirect, FailedLogin> {
         let result = self.try_complete(at, query).await;
         self.metrics.login(match &result {
             Ok(_) => "ok",
@@ -144,100 +156,126 @@ impl SignIn {
         }
     }
 
-    async fn try_complete(&self, at: ReturningBrowser<'_>, query: &str) -> Result<Redirect, CallbackError> {
-        let headers = at.headers;
-        let answer = Answer::parse(query)?;
-        let attempt = self.attempt_of(&answer)?;
-        // Before the code is used, and an attempt returns once.
-        let binding = attempt.binding_in(&self.cookies, headers);
-        let binding = binding.ok_or(CallbackError::UnknownAttempt("this browser did not begin it, or has completed another"))?;
-        let now = self.clock.now();
-        if now >= attempt.at().plus(attempt::LIFE) {
-            return Err(CallbackError::UnknownAttempt("it is too old"));
-        }
-        // Before the attempt is used up, so that who is turned away can come again.
-        let return_to = self.destination(&attempt, at.site).await;
-        let _turn = match self.exchanges.turn(at.client).await {
-            Some(turn) => turn,
-            // It can do without, and is not sent again so soon.
-            None if attempt.pass() == Pass::Silent && self.goes_on(headers).await? => return Ok(self.back_to(at, &return_to)),
+    async fn try_complete(&self, browser: ReturningBrowser<'_>, query: &str) -> Result<Redirect, CallbackError> {
+        let response = AuthorizationResponse::parse(query)?;
+        let attempt = self.attempt_of(&response)?;
+        let binding = self.binding_of(&attempt, browser.headers)?;
+        // Before the attempt is used up, so that a browser that is turned away can come again.
+        let return_to = self.destination(&attempt, browser.site).await;
+        let _permit = match self.exchanges.acquire(browser.client).await {
+            Some(permit) => permit,
+            // Its session lives, and it is not sent out silently again so soon.
+            None if attempt.mode() == LoginMode::Silent && self.has_living_session(browser.headers).await? => {
+                return Ok(self.redirect_back(browser, &return_to));
+            }
             None => return Err(CallbackError::Busy),
         };
-        if !self.store.consume_once(attempt.name("returned"), attempt.at().plus(attempt::LIFE)).await? {
-            return Err(CallbackError::UnknownAttempt("it has returned before"));
-        }
-        let signed = match self.judge_issuer(&answer) {
-            Ok(()) => self.exchange(at.site, &answer, &attempt.proof(&answer.state, &binding)).await,
-            Err(error) => Err(error),
-        };
-        let mut redirect = match attempt.pass() {
-            Pass::Login => self.enter(at, signed?, None, &return_to, &attempt).await?,
-            Pass::Silent => self.complete_silently(at, signed, &return_to, &attempt).await?,
-            Pass::Consent => match signed {
-                Ok(signed) => self.enter(at, signed, None, &return_to, &attempt).await?,
-                // The login before has made a session, which lasts as long as its access token.
-                Err(error) if self.standing(headers).await?.is_some() => {
-                    tracing::info!(error = causes(&error), "the provider gave no refresh token");
-                    self.back_to(at, &return_to)
-                }
-                Err(error) => return Err(error),
-            },
+        self.consume(&attempt).await?;
+        let login = self.redeem(browser.site, &response, &attempt.proof(&response.state, &binding)).await;
+        let mut redirect = match attempt.mode() {
+            LoginMode::Login => self.finish_login(browser, login?, None, &return_to, &attempt).await?,
+            LoginMode::Silent => self.complete_silently(browser, login, &return_to, &attempt).await?,
+            LoginMode::Consent => self.complete_consent(browser, login, &return_to, &attempt).await?,
         };
         if attempt.rounds() > 0 {
-            let value = rounds::back_from(attempt.rounds(), now);
-            redirect.cookies.extend(self.cookies.set(self.cookies.rounds(), &value, rounds::REMEMBERED));
+            let value = redirect_loop::back_from(attempt.rounds(), self.clock.now());
+            redirect.cookies.extend(self.cookies.set(self.cookies.rounds(), &value, redirect_loop::REMEMBERED));
         }
         Ok(redirect)
     }
 
-    /// Refuses an answer of another provider (RFC 9207 section 2.4). What is guarded is the code, which must not be taken to the
-    /// wrong token endpoint: an error that names nobody is an error all the same, and is told as one.
-    fn judge_issuer(&self, answer: &Answer) -> Result<(), CallbackError> {
-        let is_bare_error = answer.error.is_some() && answer.issuer.is_none();
-        if is_bare_error || self.provider.is_response_issuer(answer.issuer.as_deref())? {
+    /// The attempt that a response's `state` carries.
+    fn attempt_of(&self, response: &AuthorizationResponse) -> Result<Attempt, CallbackError> {
+        Attempt::open(&self.keys, &response.state).ok_or(CallbackError::UnknownAttempt("its state is not one of ours"))
+    }
+
+    /// This browser's binding cookie of an attempt that it began and that is not too old. Without it the code is not used, which
+    /// keeps login CSRF and session fixation out.
+    fn binding_of(&self, attempt: &Attempt, headers: &HeaderMap) -> Result<Binding, CallbackError> {
+        let binding = attempt
+            .binding_in(&self.cookies, headers)
+            .ok_or(CallbackError::UnknownAttempt("this browser did not begin it, or has completed another"))?;
+        if self.clock.now() >= attempt.at().plus(attempt::LIFE) {
+            return Err(CallbackError::UnknownAttempt("it is too old"));
+        }
+        Ok(binding)
+    }
+
+    /// Uses an attempt up: it returns once, on any replica.
+    async fn consume(&self, attempt: &Attempt) -> Result<(), CallbackError> {
+        let is_first = self.store.consume_once(attempt.name("returned"), attempt.at().plus(attempt::LIFE)).await?;
+        if is_first { Ok(()) } else { Err(CallbackError::UnknownAttempt("it has returned before")) }
+    }
+
+    /// Redeems a response's code for tokens, and says who they speak for.
+    async fn redeem(
+        &self,
+        site: &AccessUrl,
+        response: &AuthorizationResponse,
+        proof: &CallbackProof,
+    ) -> Result<VerifiedLogin, CallbackError> {
+        self.check_issuer(response)?;
+        let code = match (&response.code, &response.error) {
+            (_, Some(code)) if code == "access_denied" => return Err(CallbackError::Declined),
+            (_, Some(code)) => {
+                return Err(CallbackError::Refused { code: code.clone(), description: response.description.clone() });
+            }
+            (Some(code), None) => code,
+            (None, None) => return Err(CallbackError::Parameters("there is neither a code nor an error")),
+        };
+        let timer = self.metrics.provider_timer("code");
+        let login = self.provider.exchange_code(code, &self.redirect_uri(site), proof).await;
+        timer.finish();
+        Ok(login?)
+    }
+
+    /// Completes an attempt that asked for consent because the login before brought no refresh token. That login's session lasts as
+    /// long as its access token, so an attempt that fails costs nothing.
+    async fn complete_consent(
+        &self,
+        browser: ReturningBrowser<'_>,
+        login: Result<VerifiedLogin, CallbackError>,
+        return_to: &ReturnTo,
+        attempt: &Attempt,
+    ) -> Result<Redirect, CallbackError> {
+        match login {
+            Ok(login) => self.finish_login(browser, login, None, return_to, attempt).await,
+            Err(error) if self.current_session(browser.headers).await?.is_some() => {
+                tracing::info!(error = causes(&error), "the provider gave no refresh token");
+                Ok(self.redirect_back(browser, return_to))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Refuses a response of another provider (mix-up attack, RFC 9207 section 2.4). What is guarded is the code, which must not be
+    /// taken to the wrong token endpoint: an error that names no issuer is told as an error all the same.
+    fn check_issuer(&self, response: &AuthorizationResponse) -> Result<(), CallbackError> {
+        let is_bare_error = response.error.is_some() && response.issuer.is_none();
+        if is_bare_error || self.provider.is_response_issuer(response.issuer.as_deref())? {
             Ok(())
         } else {
             Err(CallbackError::Issuer)
         }
     }
 
-    /// The tokens for the answer's code, and who they speak for.
-    async fn exchange(&self, site: &AccessUrl, answer: &Answer, proof: &CallbackProof) -> Result<VerifiedLogin, CallbackError> {
-        let code = match (&answer.code, &answer.error) {
-            (_, Some(code)) if code == "access_denied" => return Err(CallbackError::Declined),
-            (_, Some(code)) => {
-                return Err(CallbackError::Refused { code: code.clone(), description: answer.description.clone() });
-            }
-            (Some(code), None) => code,
-            (None, None) => return Err(CallbackError::Parameters("there is neither a code nor an error")),
-        };
-        let timer = self.metrics.provider_timer("code");
-        let signed = self.provider.exchange_code(code, &self.redirect_uri(site), proof).await;
-        timer.finish();
-        Ok(signed?)
-    }
-
-    /// The end of a login, at the page that it led to. Nobody begins anything with what is left of the browser's other attempts: who
-    /// comes back with them is signed in.
-    fn back_to(&self, at: ReturningBrowser<'_>, return_to: &ReturnTo) -> Redirect {
+    /// Redirects to the page that a login led to. Clears the bindings of the browser's other attempts, which are of no use to a
+    /// browser that is signed in.
+    fn redirect_back(&self, at: ReturningBrowser<'_>, return_to: &ReturnTo) -> Redirect {
         let names = self.cookies.bindings(at.headers).map(|(name, _)| name);
         let cookies = names.filter_map(|name| self.cookies.clear(name)).collect();
         Redirect { location: at.site.at(return_to.path()), cookies }
     }
-
-    fn attempt_of(&self, answer: &Answer) -> Result<Attempt, CallbackError> {
-        Attempt::open(&self.keys, &answer.state).ok_or(CallbackError::UnknownAttempt("its state is not one of ours"))
-    }
 }
 
-/// Where a browser has come back to, and with which headers.
+/// A browser that the provider has sent back.
 #[derive(Clone, Copy, Debug)]
 pub struct ReturningBrowser<'a> {
-    /// The address of ours that it came back to.
+    /// The site that it came back to.
     pub site: &'a AccessUrl,
     /// What it sent.
     pub headers: &'a HeaderMap,
-    /// Whence it comes.
+    /// Its address.
     pub client: IpAddr,
 }
 

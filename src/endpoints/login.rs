@@ -7,7 +7,7 @@ use super::{Call, Endpoints, Refused};
 use crate::{
     exchange::{auto_retry_cookie, is_not_a_page},
     refusal::{Refusal, response::redirect},
-    sign_in::{Failed, Purpose, Redirect, ReturningBrowser, return_from, return_to::ReturnTo},
+    sign_in::{FailedLogin, Purpose, Redirect, ReturningBrowser, return_from, return_to::ReturnTo},
     telemetry::logs::causes,
 };
 
@@ -33,7 +33,7 @@ impl Endpoints {
         if is_not_a_page(headers) {
             return Err(Refusal::NoPage.into());
         }
-        let silent_attempt_returned = sign_in.came_back(call.query, headers);
+        let silent_attempt_returned = sign_in.record_returned_silent_attempt(call.query, headers);
         let browser = ReturningBrowser { site: &call.exchange.site, headers, client: call.exchange.origin.client };
         let mut result = match sign_in.complete(browser, call.query).await {
             Ok(to) => {
@@ -53,7 +53,7 @@ impl Endpoints {
     }
 
     /// What becomes of a browser whose login failed.
-    async fn after_failed_login(&self, failed: Failed, call: &Call<'_>) -> Result<Response<Body>, Refused> {
+    async fn after_failed_login(&self, failed: FailedLogin, call: &Call<'_>) -> Result<Response<Body>, Refused> {
         // Who went back in the history, or finished in another tab, is signed in all the same. Only who would be let pass is
         // redirected to the page, or they would come round again.
         if failed.is_of_another_attempt() && self.admit(call).await.is_ok() {

@@ -39,7 +39,7 @@ pub(super) struct Attempt {
     #[serde(rename = "t")]
     at: i64,
     #[serde(rename = "p", default)]
-    pass: Pass,
+    mode: LoginMode,
     /// How many rounds through the provider this one makes in a row that nobody's click began.
     #[serde(rename = "n", default)]
     rounds: u32,
@@ -50,7 +50,7 @@ pub(super) struct Attempt {
 
 /// Why a browser is sent to the provider.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Pass {
+pub(super) enum LoginMode {
     /// To log in, with whatever the provider asks of its user.
     #[default]
     Login,
@@ -64,7 +64,7 @@ pub(super) enum Pass {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Beginning {
     pub(super) at: Timestamp,
-    pub(super) pass: Pass,
+    pub(super) mode: LoginMode,
     pub(super) rounds: u32,
     pub(super) is_second: bool,
 }
@@ -72,9 +72,9 @@ pub(super) struct Beginning {
 impl Attempt {
     /// One for the browser that has `binding`.
     pub(super) fn new(binding: &Binding, beginning: Beginning) -> Self {
-        let Beginning { at, pass, rounds, is_second } = beginning;
+        let Beginning { at, mode, rounds, is_second } = beginning;
         let (seed, bound) = (random_text::<32>(), binding.mark());
-        Self { seed, bound, return_to: None, at: at.0, pass, rounds, is_second }
+        Self { seed, bound, return_to: None, at: at.0, mode, rounds, is_second }
     }
 
     /// Takes the address along to which it leads.
@@ -86,8 +86,8 @@ impl Attempt {
         Timestamp(self.at)
     }
 
-    pub(super) fn pass(&self) -> Pass {
-        self.pass
+    pub(super) fn mode(&self) -> LoginMode {
+        self.mode
     }
 
     pub(super) fn rounds(&self) -> u32 {
@@ -169,7 +169,7 @@ mod tests {
 
     use super::*;
 
-    const BEGINNING: Beginning = Beginning { at: Timestamp(5), pass: Pass::Login, rounds: 0, is_second: false };
+    const BEGINNING: Beginning = Beginning { at: Timestamp(5), mode: LoginMode::Login, rounds: 0, is_second: false };
 
     fn with(cookie: &str) -> HeaderMap {
         HeaderMap::from_iter([(header::COOKIE, cookie.parse().unwrap())])

@@ -3,10 +3,10 @@
 use http::HeaderMap;
 
 use super::{
-    Pass, Redirect, SignIn,
+    LoginMode, Redirect, SignIn,
     attempt::{self, Attempt, Beginning, Binding, LONGEST_CARRIED},
     return_to::ReturnTo,
-    silence,
+    silent_history,
 };
 use crate::{
     address::AccessUrl,
@@ -35,11 +35,11 @@ pub enum Purpose<'a> {
 
 impl Purpose<'_> {
     /// As the attempt keeps it.
-    fn pass(self) -> Pass {
+    fn mode(self) -> LoginMode {
         match self {
-            Self::Login | Self::LoginOnTheWay | Self::LoginOnceMore | Self::AnotherAccount => Pass::Login,
-            Self::Silent(_) => Pass::Silent,
-            Self::Consent(_) => Pass::Consent,
+            Self::Login | Self::LoginOnTheWay | Self::LoginOnceMore | Self::AnotherAccount => LoginMode::Login,
+            Self::Silent(_) => LoginMode::Silent,
+            Self::Consent(_) => LoginMode::Consent,
         }
     }
 }
@@ -79,16 +79,16 @@ impl SignIn {
         };
         let (now, is_second) = (self.clock.now(), matches!(purpose, Purpose::LoginOnceMore));
         let (name, binding) = Binding::of_or_new(&self.cookies, headers);
-        let mut attempt = Attempt::new(&binding, Beginning { at: now, pass: purpose.pass(), rounds, is_second });
-        if return_to.path().len() <= LONGEST_CARRIED || !self.park(&attempt, return_to).await {
+        let mut attempt = Attempt::new(&binding, Beginning { at: now, mode: purpose.mode(), rounds, is_second });
+        if return_to.path().len() <= LONGEST_CARRIED || !self.store_return_to(&attempt, return_to).await {
             attempt.carry(&return_to.if_no_longer_than(LONGEST_CARRIED));
         }
         let state = attempt.seal(&self.keys).unwrap_or_default();
         let url = self.provider.authorization_url(&self.redirect_uri(site), &attempt.proof(&state, &binding), ask)?;
         let mut cookies: Vec<_> = self.cookies.set(&name, binding.value(), attempt::LIFE).into_iter().collect();
         if let Purpose::Silent(_) = purpose {
-            let sent = silence::sent(self.provider.issuer(), now);
-            cookies.extend(self.cookies.set(self.cookies.returning(), &sent, silence::REMEMBERED));
+            let sent = silent_history::sent(self.provider.issuer(), now);
+            cookies.extend(self.cookies.set(self.cookies.returning(), &sent, silent_history::REMEMBERED));
         }
         Ok(Redirect { location: url.into(), cookies })
     }

@@ -1,13 +1,13 @@
-//! A login that came to nothing, and what becomes of its browser.
+//! A login that failed, and what becomes of its browser.
 
 use http::HeaderMap;
 
-use super::{Answer, CallbackError, Purpose, Redirect, ReturningBrowser, SignIn, return_to::ReturnTo};
+use super::{AuthorizationResponse, CallbackError, Purpose, Redirect, ReturningBrowser, SignIn, return_to::ReturnTo};
 use crate::address::AccessUrl;
 
 /// A login that came to nothing.
 #[derive(Debug)]
-pub struct Failed {
+pub struct FailedLogin {
     /// Why.
     pub error: CallbackError,
     /// Where it led, if its attempt is one of ours, whosever it is.
@@ -15,7 +15,7 @@ pub struct Failed {
     may_begin_again: bool,
 }
 
-impl Failed {
+impl FailedLogin {
     /// Whether it says nothing of who is at the browser, who may have signed in another way.
     pub fn is_of_another_attempt(&self) -> bool {
         matches!(self.error, CallbackError::UnknownAttempt(_))
@@ -41,22 +41,22 @@ impl CallbackError {
 
 impl SignIn {
     /// What is left of a login that failed.
-    pub(super) async fn failed(&self, error: CallbackError, at: ReturningBrowser<'_>, query: &str) -> Failed {
-        let attempt = Answer::parse(query).ok().and_then(|answer| self.attempt_of(&answer).ok());
+    pub(super) async fn failed(&self, error: CallbackError, at: ReturningBrowser<'_>, query: &str) -> FailedLogin {
+        let attempt = AuthorizationResponse::parse(query).ok().and_then(|answer| self.attempt_of(&answer).ok());
         let Some(attempt) = attempt else {
             // One that the release before began, which kept what it led to where nobody looks any more.
             let is_of_before =
                 matches!(&error, CallbackError::UnknownAttempt(_)) && self.cookies.has_attempt_of_before(at.headers);
             let return_to = is_of_before.then(ReturnTo::front_page);
-            return Failed { error, return_to, may_begin_again: is_of_before };
+            return FailedLogin { error, return_to, may_begin_again: is_of_before };
         };
         let may_begin_again = !attempt.is_second() && error.may_pass();
-        Failed { error, return_to: Some(self.destination(&attempt, at.site).await), may_begin_again }
+        FailedLogin { error, return_to: Some(self.destination(&attempt, at.site).await), may_begin_again }
     }
 
     /// Sends a browser to the provider once more, to the page that it was on its way to: its attempt was too old, or was
     /// overtaken by another tab's, or the provider failed for a moment. Never twice in a row.
-    pub async fn begin_again(&self, failed: &Failed, site: &AccessUrl, headers: &HeaderMap) -> Option<Redirect> {
+    pub async fn begin_again(&self, failed: &FailedLogin, site: &AccessUrl, headers: &HeaderMap) -> Option<Redirect> {
         let return_to = failed.return_to.as_ref().filter(|_| failed.may_begin_again)?;
         self.begin(site, return_to, headers, Purpose::LoginOnceMore).await.ok()
     }

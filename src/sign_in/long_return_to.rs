@@ -1,5 +1,5 @@
-//! Addresses that are too long to travel with their login attempts, parked in the store until those return. Few are, so that
-//! nobody can fill the store with them.
+//! Stores the addresses of pages that are too long for `state` until their login attempts return. Few are stored, so that nobody can
+//! fill the store with them.
 
 use std::time::Duration;
 
@@ -10,35 +10,35 @@ use super::{
 };
 use crate::{address::AccessUrl, clock::Timestamp};
 
-/// So many are parked at once: some sixteen megabytes at the most.
-const MOST: i64 = 2000;
-/// How long it is waited for those before.
+/// How many are stored: some sixteen megabytes at the most.
+const LIMIT: i64 = 2000;
+/// How long an attempt waits for the ones before it.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
-/// Where there is no room, it is not looked again for so long.
+/// While there is no room, the store is asked again after this long.
 const FULL_FOR: Duration = Duration::from_secs(10);
 const PLACE: &str = "parked address";
 
-/// Who parks an address holds this, and it tells until when there is no room for more.
+/// A lock that is held while an address is stored; it tells until when there is no room for more.
 #[derive(Debug, Default)]
-pub struct Parking(tokio::sync::Mutex<Timestamp>);
+pub struct StoredReturnTos(tokio::sync::Mutex<Timestamp>);
 
 impl SignIn {
-    /// Parks the address to which an attempt leads. `false`: it leads to the front page instead.
-    pub(super) async fn park(&self, attempt: &Attempt, return_to: &ReturnTo) -> bool {
+    /// Stores the address to which an attempt leads. `false`: it leads to the front page instead.
+    pub(super) async fn store_return_to(&self, attempt: &Attempt, return_to: &ReturnTo) -> bool {
         // One at a time, and none while there is no room: strangers must not keep the store busy with it.
-        let Ok(mut full_until) = tokio::time::timeout(LONGEST_WAIT, self.parking.0.lock()).await else { return false };
+        let Ok(mut full_until) = tokio::time::timeout(LONGEST_WAIT, self.return_tos.0.lock()).await else { return false };
         if attempt.at() < *full_until {
             return false;
         }
         let Ok(sealed) = self.keys.seal(PLACE, return_to.path().as_bytes()) else { return false };
         // Kept for longer than the attempt, which may begin again when it is too old.
         let expires_at = attempt.at().plus(2 * LIFE);
-        match self.store.save_return_to(attempt.name(PLACE), &sealed, expires_at, MOST).await {
-            Ok(is_parked) => {
-                if !is_parked {
+        match self.store.save_return_to(attempt.name(PLACE), &sealed, expires_at, LIMIT).await {
+            Ok(is_stored) => {
+                if !is_stored {
                     *full_until = attempt.at().plus(FULL_FOR);
                 }
-                is_parked
+                is_stored
             }
             Err(error) => {
                 tracing::debug!(%error, "the long address of a page could not be kept for a login");
@@ -47,7 +47,7 @@ impl SignIn {
         }
     }
 
-    /// Where an attempt leads.
+    /// The page to which an attempt leads.
     pub(super) async fn destination(&self, attempt: &Attempt, site: &AccessUrl) -> ReturnTo {
         let path = match attempt.return_to() {
             Some(path) => Some(path.to_owned()),

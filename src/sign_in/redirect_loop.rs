@@ -1,4 +1,5 @@
-//! Rounds that a browser makes through the provider by itself, one right after the other: nobody clicks that fast.
+//! Detects redirect loops: rounds that a browser makes through the provider by itself, one right after the other. Nobody clicks
+//! that fast.
 
 use std::time::Duration;
 

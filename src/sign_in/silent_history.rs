@@ -1,4 +1,4 @@
-//! What a browser's cookie tells of silent attempts: whether one may be made, and whether the last ever came back.
+//! What a browser's cookie tells of silent logins: whether one may be made, and whether the last one ever came back.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::{
 
 /// Whether a browser may be sent to the provider silently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Silence {
+pub(super) enum SilentState {
     /// It may.
     Allowed,
     /// It was a moment ago, or is under way in another tab: not again so soon.
@@ -29,19 +29,19 @@ const BACK_BY: Duration = Duration::from_secs(10);
 pub(super) const REMEMBERED: Duration = Duration::from_secs(30 * 86_400);
 
 /// By the cookie, for this provider.
-pub(super) fn silence(cookie: Option<&str>, issuer: &str, now: Timestamp) -> Silence {
-    let Some(cookie) = cookie else { return Silence::Allowed };
+pub(super) fn state(cookie: Option<&str>, issuer: &str, now: Timestamp) -> SilentState {
+    let Some(cookie) = cookie else { return SilentState::Allowed };
     let mut parts = cookie.split('.');
     let (what, whose, at) = (parts.next(), parts.next(), parts.next().and_then(|at| at.parse().ok()).map(Timestamp));
     match (what, at) {
         // An older replica sent it there, ten minutes ago at most.
-        (Some("1"), None) if whose.is_none() => Silence::NotAgain,
-        _ if whose != Some(name(issuer).as_str()) => Silence::Allowed,
-        (Some("sent"), Some(at)) if now < at.plus(BACK_BY) => Silence::NotAgain,
-        (Some("sent"), Some(_)) => Silence::NeverCameBack,
-        (Some("back"), Some(at)) if now < at.plus(NOT_AGAIN) => Silence::NotAgain,
-        (Some("off"), Some(_)) => Silence::Off,
-        (_, _) => Silence::Allowed,
+        (Some("1"), None) if whose.is_none() => SilentState::NotAgain,
+        _ if whose != Some(name(issuer).as_str()) => SilentState::Allowed,
+        (Some("sent"), Some(at)) if now < at.plus(BACK_BY) => SilentState::NotAgain,
+        (Some("sent"), Some(_)) => SilentState::NeverCameBack,
+        (Some("back"), Some(at)) if now < at.plus(NOT_AGAIN) => SilentState::NotAgain,
+        (Some("off"), Some(_)) => SilentState::Off,
+        (_, _) => SilentState::Allowed,
     }
 }
 
@@ -81,26 +81,26 @@ mod tests {
         let (sent, back, off) = (sent(ISSUER, at), back(ISSUER, at), off(ISSUER, at));
         let malformed = format!("sent.{}.x", name(ISSUER));
         for (cookie, seconds, expected) in [
-            (None, 0, Silence::Allowed),
-            (Some("1"), 0, Silence::NotAgain),
-            (Some(sent.as_str()), 0, Silence::NotAgain),
-            (Some(sent.as_str()), 9, Silence::NotAgain),
-            (Some(sent.as_str()), 10, Silence::NeverCameBack),
-            (Some(sent.as_str()), 90_000, Silence::NeverCameBack),
-            (Some(back.as_str()), 0, Silence::NotAgain),
-            (Some(back.as_str()), 599, Silence::NotAgain),
-            (Some(back.as_str()), 600, Silence::Allowed),
-            (Some(off.as_str()), 0, Silence::Off),
-            (Some(off.as_str()), 90_000, Silence::Off),
-            (Some(""), 0, Silence::Allowed),
-            (Some("nonsense"), 0, Silence::Allowed),
-            (Some("sent"), 0, Silence::Allowed),
-            (Some(malformed.as_str()), 0, Silence::Allowed),
+            (None, 0, SilentState::Allowed),
+            (Some("1"), 0, SilentState::NotAgain),
+            (Some(sent.as_str()), 0, SilentState::NotAgain),
+            (Some(sent.as_str()), 9, SilentState::NotAgain),
+            (Some(sent.as_str()), 10, SilentState::NeverCameBack),
+            (Some(sent.as_str()), 90_000, SilentState::NeverCameBack),
+            (Some(back.as_str()), 0, SilentState::NotAgain),
+            (Some(back.as_str()), 599, SilentState::NotAgain),
+            (Some(back.as_str()), 600, SilentState::Allowed),
+            (Some(off.as_str()), 0, SilentState::Off),
+            (Some(off.as_str()), 90_000, SilentState::Off),
+            (Some(""), 0, SilentState::Allowed),
+            (Some("nonsense"), 0, SilentState::Allowed),
+            (Some("sent"), 0, SilentState::Allowed),
+            (Some(malformed.as_str()), 0, SilentState::Allowed),
         ] {
-            assert_eq!(silence(cookie, ISSUER, later(seconds)), expected, "{cookie:?} after {seconds} s");
+            assert_eq!(state(cookie, ISSUER, later(seconds)), expected, "{cookie:?} after {seconds} s");
         }
         for cookie in [&sent, &back, &off] {
-            assert_eq!(silence(Some(cookie), "https://other.example", later(20)), Silence::Allowed, "{cookie}");
+            assert_eq!(state(Some(cookie), "https://other.example", later(20)), SilentState::Allowed, "{cookie}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! How many codes are exchanged at once. Anybody can begin a login and come back with a code of their own making, each of which
-//! is a call to the provider: so there is a bound for all, a share for each client address, and a short queue.
+//! Rate limit of code exchanges. Anybody can begin a login and come back with a code of their own making, each of which is a call to
+//! the provider: so there is a bound for all, one for each client address, and a short queue.
 
 use std::{
     collections::HashMap,
@@ -10,18 +10,18 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// So many are exchanged at once: apart from renewals, which have slots of their own.
-const MOST: usize = 32;
-/// So many of one client address; a provider answers in a fraction of a second, so that a whole office can log in with these.
-const SHARE: usize = 8;
-/// So many of one address may wait for them.
+/// How many codes are exchanged concurrently. Token refreshes have slots of their own.
+const LIMIT: usize = 32;
+/// How many for one client address. A provider answers in a fraction of a second, so a whole office can log in with these.
+const LIMIT_PER_ADDRESS: usize = 8;
+/// How many of one address may wait.
 const QUEUE: usize = 64;
-/// And for so long. Somebody stands before the page.
-const PATIENCE: Duration = Duration::from_secs(6);
+/// How long they wait: a person looks at the page.
+const MAX_WAIT: Duration = Duration::from_secs(6);
 
-/// The exchanges of one process.
+/// The code exchanges of one process.
 #[derive(Debug)]
-pub struct Exchanges {
+pub struct CodeExchanges {
     all: Arc<Semaphore>,
     shares: Arc<Mutex<HashMap<IpAddr, Share>>>,
 }
@@ -34,40 +34,41 @@ struct Share {
 
 /// The right to exchange one code, as long as it is held.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct ExchangePermit {
     _slots: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
     address: IpAddr,
     shares: Arc<Mutex<HashMap<IpAddr, Share>>>,
 }
 
-impl Default for Exchanges {
+impl Default for CodeExchanges {
     fn default() -> Self {
-        Self { all: Arc::new(Semaphore::new(MOST)), shares: Arc::default() }
+        Self { all: Arc::new(Semaphore::new(LIMIT)), shares: Arc::default() }
     }
 }
 
-impl Exchanges {
+impl CodeExchanges {
     /// Waits for the turn of a client at `address`. `None`: too many of that address wait, or it took too long.
-    pub(super) async fn turn(&self, address: IpAddr) -> Option<Turn> {
+    pub(super) async fn acquire(&self, address: IpAddr) -> Option<ExchangePermit> {
         let address = network(address);
         let slots = {
             let mut shares = lock(&self.shares);
-            let share = shares.entry(address).or_insert_with(|| Share { slots: Arc::new(Semaphore::new(SHARE)), here: 0 });
-            if share.here >= SHARE + QUEUE {
+            let share =
+                shares.entry(address).or_insert_with(|| Share { slots: Arc::new(Semaphore::new(LIMIT_PER_ADDRESS)), here: 0 });
+            if share.here >= LIMIT_PER_ADDRESS + QUEUE {
                 return None;
             }
             share.here += 1;
             Arc::clone(&share.slots)
         };
         // From here on it is counted, also if its client leaves.
-        let mut turn = Turn { _slots: None, address, shares: Arc::clone(&self.shares) };
+        let mut turn = ExchangePermit { _slots: None, address, shares: Arc::clone(&self.shares) };
         let waiting = async { Some((slots.acquire_owned().await.ok()?, Arc::clone(&self.all).acquire_owned().await.ok()?)) };
-        turn._slots = Some(tokio::time::timeout(PATIENCE, waiting).await.ok()??);
+        turn._slots = Some(tokio::time::timeout(MAX_WAIT, waiting).await.ok()??);
         Some(turn)
     }
 }
 
-impl Drop for Turn {
+impl Drop for ExchangePermit {
     fn drop(&mut self) {
         let mut shares = lock(&self.shares);
         if let Some(share) = shares.get_mut(&self.address) {
@@ -97,30 +98,30 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_address_cannot_take_the_turns_of_the_others() {
-        let exchanges = Exchanges::default();
+        let exchanges = CodeExchanges::default();
         let (many, one) = ("2001:db8::1".parse().unwrap(), "192.0.2.1".parse().unwrap());
         let mut held = Vec::new();
-        for last in 0..SHARE {
+        for last in 0..LIMIT_PER_ADDRESS {
             let neighbour = format!("2001:db8::{last:x}:1").parse().unwrap();
-            held.push(exchanges.turn(neighbour).await.unwrap());
+            held.push(exchanges.acquire(neighbour).await.unwrap());
         }
-        assert!(exchanges.turn(many).await.is_none(), "of one network, after a while");
-        assert!(exchanges.turn(one).await.is_some());
+        assert!(exchanges.acquire(many).await.is_none(), "of one network, after a while");
+        assert!(exchanges.acquire(one).await.is_some());
         held.pop();
-        assert!(exchanges.turn(many).await.is_some(), "whose turn comes when another's is over");
+        assert!(exchanges.acquire(many).await.is_some(), "whose turn comes when another's is over");
         drop(held);
         assert!(lock(&exchanges.shares).is_empty(), "nothing is left of who has gone");
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_queue_is_short() {
-        let exchanges = Arc::new(Exchanges::default());
+        let exchanges = Arc::new(CodeExchanges::default());
         let address = "192.0.2.1".parse().unwrap();
-        let waiting: Vec<_> = (0..SHARE + QUEUE + 10)
+        let waiting: Vec<_> = (0..LIMIT_PER_ADDRESS + QUEUE + 10)
             .map(|_| {
                 let exchanges = Arc::clone(&exchanges);
                 tokio::spawn(async move {
-                    let turn = exchanges.turn(address).await;
+                    let turn = exchanges.acquire(address).await;
                     let came = turn.is_some();
                     tokio::time::sleep(Duration::from_secs(60)).await;
                     came
@@ -131,6 +132,6 @@ mod tests {
         for one in waiting {
             came += usize::from(one.await.unwrap());
         }
-        assert_eq!(came, SHARE);
+        assert_eq!(came, LIMIT_PER_ADDRESS);
     }
 }

@@ -1,4 +1,4 @@
-//! What a provider sends a browser back with.
+//! The authorization response: what a provider sends a browser back with.
 
 use url::form_urlencoded;
 
@@ -7,7 +7,7 @@ use crate::oidc::safe_description;
 
 /// The parameters of an authorization response (RFC 6749 section 4.1.2, RFC 9207).
 #[derive(Debug, Default)]
-pub(super) struct Answer {
+pub(super) struct AuthorizationResponse {
     pub(super) state: String,
     pub(super) code: Option<String>,
     pub(super) error: Option<String>,
@@ -16,18 +16,18 @@ pub(super) struct Answer {
     pub(super) issuer: Option<String>,
 }
 
-impl Answer {
+impl AuthorizationResponse {
     pub(super) fn parse(query: &str) -> Result<Self, CallbackError> {
-        let mut answer = Self::default();
+        let mut response = Self::default();
         let mut state = None;
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             let slot = match name.as_ref() {
                 "state" => &mut state,
-                "code" => &mut answer.code,
-                "error" => &mut answer.error,
-                "error_description" => &mut answer.description,
-                "iss" => &mut answer.issuer,
-                // Tokens that come by the front channel are not from the provider but from whoever (CV-51).
+                "code" => &mut response.code,
+                "error" => &mut response.error,
+                "error_description" => &mut response.description,
+                "iss" => &mut response.issuer,
+                // Tokens that come by the front channel are not from the provider but from anybody (RFC 9700 section 2.1.2).
                 "access_token" | "id_token" | "refresh_token" => return Err(CallbackError::Parameters("it carries a token")),
                 _ => continue,
             };
@@ -35,11 +35,11 @@ impl Answer {
                 return Err(CallbackError::Parameters("one of them is there twice"));
             }
         }
-        answer.state = state.filter(|state| !state.is_empty()).ok_or(CallbackError::Parameters("there is no state"))?;
+        response.state = state.filter(|state| !state.is_empty()).ok_or(CallbackError::Parameters("there is no state"))?;
         // It comes by way of the browser, which was given none of our secrets but the state.
-        let secrets = [answer.state.as_str()];
-        answer.description = answer.description.and_then(|said| safe_description(&said, secrets.into_iter()));
-        answer.error = answer.error.map(|error| error.chars().filter(char::is_ascii_graphic).take(64).collect());
-        Ok(answer)
+        let secrets = [response.state.as_str()];
+        response.description = response.description.and_then(|said| safe_description(&said, secrets.into_iter()));
+        response.error = response.error.map(|error| error.chars().filter(char::is_ascii_graphic).take(64).collect());
+        Ok(response)
     }
 }

@@ -1,10 +1,10 @@
-//! Keeps what a login brought: the grant, and the session that points to it.
+//! Saves a login: the grant, and the session that points to it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::{HeaderMap, HeaderValue};
 
-use super::{Attempt, CallbackError, Pass, Purpose, Redirect, ReturningBrowser, SignIn, return_to::ReturnTo};
+use super::{Attempt, CallbackError, LoginMode, Purpose, Redirect, ReturningBrowser, SignIn, return_to::ReturnTo};
 use crate::{
     grant::GrantId,
     history::{Event, Kind},
@@ -73,42 +73,42 @@ impl SignIn {
         }
     }
 
-    /// Keeps the login for `seat` or a new session, and sends the browser on: to where it was going, or once more to a
+    /// Keeps the login for `existing` or a new session, and sends the browser on: to where it was going, or once more to a
     /// provider that gives refresh tokens only with consent.
-    pub(super) async fn enter(
+    pub(super) async fn finish_login(
         &self,
         at: ReturningBrowser<'_>,
         signed: VerifiedLogin,
-        seat: Option<SessionHash>,
+        existing: Option<SessionHash>,
         return_to: &ReturnTo,
         attempt: &Attempt,
     ) -> Result<Redirect, CallbackError> {
         if let Err(denied) = self.policy.admit(&signed.identity) {
             self.note_denied(&signed.identity, denied);
             // A session that is there already is judged by its requests, each by the identity of today.
-            if seat.is_none() {
+            if existing.is_none() {
                 self.revoke_denied(&signed).await;
                 return Err(CallbackError::Denied(denied, signed.identity.display().to_owned()));
             }
         }
-        let (pass, identity, provider_session) = (attempt.pass(), signed.identity.clone(), signed.provider_session.clone());
+        let (mode, identity, provider_session) = (attempt.mode(), signed.identity.clone(), signed.provider_session.clone());
         let brought_one = signed.tokens.refresh_token.is_some();
-        let Some((seated, cookie)) = self.keep(signed, seat, at.headers).await? else {
+        let Some((saved, cookie)) = self.save_login(signed, existing, at.headers).await? else {
             // The session was ended while its browser was away: whoever it is logs in like anybody.
             return Ok(self.begin(at.site, return_to, at.headers, Purpose::Login).await?);
         };
-        self.refuse_who_was_logged_out(&identity, provider_session.as_deref(), seated.session, attempt).await?;
-        if pass == Pass::Consent {
-            self.provider.record_consent_outcome(seated.renewable);
+        self.refuse_who_was_logged_out(&identity, provider_session.as_deref(), saved.session, attempt).await?;
+        if mode == LoginMode::Consent {
+            self.provider.record_consent_outcome(saved.renewable);
         }
-        let asks_again = self.provider.should_prompt_for_consent() && !seated.renewable && pass != Pass::Consent;
+        let asks_again = self.provider.should_prompt_for_consent() && !saved.renewable && mode != LoginMode::Consent;
         if !asks_again {
-            self.refresh_tokens.note(&self.provider, brought_one || seated.renewable);
+            self.refresh_tokens.note(&self.provider, brought_one || saved.renewable);
         }
         let mut redirect = if asks_again {
             self.begin(at.site, return_to, at.headers, Purpose::Consent(&identity)).await?
         } else {
-            self.back_to(at, return_to)
+            self.redirect_back(at, return_to)
         };
         redirect.cookies.extend(cookie);
         Ok(redirect)
@@ -136,10 +136,10 @@ impl SignIn {
     /// Keeps the grant, for the session that is named or for a new one, and returns the new one's cookie. Whatever
     /// session the browser brought is replaced then, so that a planted one is worth nothing. `None`: the named one was
     /// ended meanwhile.
-    async fn keep(
+    async fn save_login(
         &self,
         signed: VerifiedLogin,
-        seat: Option<SessionHash>,
+        existing: Option<SessionHash>,
         headers: &HeaderMap,
     ) -> Result<Option<(LoginSaved, Option<HeaderValue>)>, CallbackError> {
         let now = self.clock.now();
@@ -163,34 +163,34 @@ impl SignIn {
             },
         };
         let (value, fresh) = SessionHash::fresh();
-        let hash = seat.unwrap_or(fresh);
+        let hash = existing.unwrap_or(fresh);
         let replaces = self.cookies.session_value(headers).map(SessionHash::of);
         let session = Session { hash, grant: grant.id, created_at: now, last_seen: now };
-        let place = seat.map_or(LoginTarget::New { session, replaces }, LoginTarget::Existing);
+        let place = existing.map_or(LoginTarget::New { session, replaces }, LoginTarget::Existing);
         let sharing = if self.provider.preset().shares_refresh_tokens { Sharing::Shared } else { Sharing::Own };
-        let Some(seated) = self.store.save_login(&grant, &place, sharing, now).await? else { return Ok(None) };
-        let reason = match (seat, seated.renewable) {
+        let Some(saved) = self.store.save_login(&grant, &place, sharing, now).await? else { return Ok(None) };
+        let reason = match (existing, saved.renewable) {
             (Some(_), _) => "returned_silently",
             (None, true) => "renewable",
             (None, false) => "not_renewable",
         };
-        let event = |kind, hash| Event::of(kind, seated.grant, &grant.identity, now).of_session(hash);
+        let event = |kind, hash| Event::of(kind, saved.grant, &grant.identity, now).of_session(hash);
         self.store.enqueue_event(event(Kind::Login, hash).because(reason));
-        if let Some(replaced) = seated.replaced {
+        if let Some(replaced) = saved.replaced {
             self.store.enqueue_event(event(Kind::Logout, replaced).because("another_login"));
         }
         tracing::info!(
-            grant.id = %seated.grant, session = hash.short(), grant.refreshable = seated.renewable,
+            grant.id = %saved.grant, session = hash.short(), grant.refreshable = saved.renewable,
             access_token.seconds = grant.tokens.lifetime.as_secs(), reason, "logged in"
         );
-        if seat.is_some() {
-            return Ok(Some((seated, None)));
+        if existing.is_some() {
+            return Ok(Some((saved, None)));
         }
         let cookie = self
             .cookies
             .set(self.cookies.session(), value.expose(), self.sessions.absolute)
             .ok_or(CallbackError::Parameters("the session's cookie cannot be written"))?;
-        Ok(Some((seated, Some(cookie))))
+        Ok(Some((saved, Some(cookie))))
     }
 }
 
