@@ -1,14 +1,15 @@
 FROM docker.io/library/rust:1-bookworm AS build
 WORKDIR /build
 
-# The dependencies are built under an empty crate, in a layer that stays until Cargo.lock changes. The test is
-# there because Cargo.toml names its file; tests themselves are not part of the build.
+# The dependencies are built under an empty crate, in a layer that stays until Cargo.lock changes. The tests are
+# there because Cargo.toml names their files; tests themselves are not part of the build.
 COPY Cargo.toml Cargo.lock ./
 COPY vendor vendor
-RUN mkdir -p src tests/it \
+RUN mkdir -p src tests/it tests/heavy \
     && touch src/lib.rs \
     && echo 'fn main() {}' > src/main.rs \
     && cp src/main.rs tests/it/main.rs \
+    && cp src/main.rs tests/heavy/main.rs \
     && cargo build --profile dist --locked
 
 # Cargo goes by modification times, and the sources' may be older than the empty crate's.

@@ -32,6 +32,7 @@ use crate::{
     sign_out::SignOut,
     store::Store,
     telemetry::metrics::Metrics,
+    timings::Timings,
     tls::CertResolver,
     visitor::{Sources, Visitors},
 };
@@ -111,6 +112,7 @@ pub struct Running {
     /// The certificates that are served, with TLS.
     cert_resolver: Option<Arc<CertResolver>>,
     drain_deadline: Duration,
+    unready_before_stop: Duration,
     draining: Arc<AtomicBool>,
     drain: Drain,
     stop: CancellationToken,
@@ -126,14 +128,12 @@ pub struct Running {
 
 /// The migrations are tried for this long before the start is given up.
 const STORE_PATIENCE: Duration = Duration::from_secs(30);
-/// After we say that we are unready, and before we stop accepting: time for load balancers to look.
-const UNREADY_FIRST: Duration = Duration::from_millis(500);
 
-/// Starts a gateway with `settings`.
+/// Starts a gateway with `settings`, whose background work and waits take `timings`.
 ///
 /// # Errors
 /// There are no keys, the store cannot be brought up to date, or an address cannot be listened on.
-pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
+pub async fn start(settings: Checked, clock: Clock, timings: Timings) -> anyhow::Result<Running> {
     let (metrics, keys) = (Metrics::default(), keys(settings.keys)?);
     let most_connections = connections_for(raise_descriptor_limit());
     let store = Store::open(&settings.store, keys.clone(), metrics.clone()).context("cannot open the store")?;
@@ -173,7 +173,7 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
         .collect::<anyhow::Result<_>>()?;
     let provider = Arc::new(Provider::new(settings.oidc, settings.provider_trust.client_config()?, clock.clone()));
     let cache = Arc::new(SessionCache::default());
-    let renewer = Renewer::new(settings.renewal, Arc::clone(&provider), store.clone(), clock.clone(), metrics.clone());
+    let renewer = Renewer::new(settings.renewal, timings, Arc::clone(&provider), store.clone(), clock.clone(), metrics.clone());
     let exchange = &settings.gateway.exchange;
     let cookies = exchange.cookies.clone();
     let sign_out = SignOut {
@@ -252,6 +252,7 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
         renewer: renewer.clone(),
         sign_out,
         clock,
+        timings,
         metrics: metrics.clone(),
         behind: Arc::default(),
     };
@@ -292,6 +293,7 @@ pub async fn start(settings: Checked, clock: Clock) -> anyhow::Result<Running> {
         metrics,
         cert_resolver,
         drain_deadline: settings.server.drain_deadline,
+        unready_before_stop: timings.unready_before_stop,
         draining,
         drain,
         stop,
@@ -342,7 +344,7 @@ impl Running {
     /// these are always saved. `false`: something was cut off.
     pub async fn stop(self) -> bool {
         self.draining.store(true, Ordering::Release);
-        tokio::time::sleep(UNREADY_FIRST).await;
+        tokio::time::sleep(self.unready_before_stop).await;
         self.stop.cancel();
         self.drain.begin();
         let finish = async {

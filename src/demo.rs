@@ -15,6 +15,7 @@ use crate::{
     app::{self, Running},
     clock::Clock,
     config::{Environment, Problems, check},
+    timings::Timings,
 };
 
 /// A running demonstration.
@@ -65,6 +66,6 @@ pub async fn start(port: Option<u16>, own_app: Option<&str>, directory: &Path) -
     let provider = provider::router(&issuer, &url)?;
     tokio::spawn(async move { axum::serve(idp, provider).await });
     tokio::spawn(async move { axum::serve(upstream, sample_app::router()).await });
-    let gateway = app::start(checked, Clock::System).await.context("the gateway did not start")?;
+    let gateway = app::start(checked, Clock::System, Timings::default()).await.context("the gateway did not start")?;
     Ok(Demo { url, issuer, gateway })
 }

@@ -45,6 +45,7 @@ pub mod identity;
 pub mod jose;
 pub mod seal;
 pub mod secret;
+pub mod timings;
 pub mod tls;
 
 pub mod demo;

@@ -48,6 +48,7 @@ use crate::{
     oidc::Provider,
     store::{Fence, Store},
     telemetry::metrics::Metrics,
+    timings::Timings,
 };
 
 use breaker::Breaker;
@@ -71,9 +72,6 @@ pub struct Settings {
     pub max_concurrent: usize,
 }
 
-/// How long a request waits for a blocking refresh.
-pub const BLOCKING_WAIT: Duration = Duration::from_secs(8);
-
 /// The shortest `Retry-After` of a request that cannot be served now.
 const MIN_RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -87,6 +85,7 @@ pub struct Renewer(Arc<Engine>);
 #[derive(Debug)]
 struct Engine {
     settings: Settings,
+    timings: Timings,
     provider: Arc<Provider>,
     store: Store,
     clock: Clock,
@@ -125,16 +124,23 @@ pub enum Unusable {
     Unavailable(Duration),
 }
 
-/// How often refresh tokens near their idle expiry are looked for, and how many are refreshed then.
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// How many refresh tokens near their idle expiry are refreshed at a look.
 const KEEP_ALIVE_BATCH: i64 = 200;
 
 impl Renewer {
     /// An engine for one provider.
-    pub fn new(settings: Settings, provider: Arc<Provider>, store: Store, clock: Clock, metrics: Metrics) -> Self {
+    pub fn new(
+        settings: Settings,
+        timings: Timings,
+        provider: Arc<Provider>,
+        store: Store,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> Self {
         let slots = Slots::new(settings.max_concurrent);
         Self(Arc::new(Engine {
             settings,
+            timings,
             provider,
             store,
             clock,
@@ -190,7 +196,7 @@ impl Renewer {
             Decision::RefreshFirst => {
                 let outcome = if engine.may_be_waited_for(&grant) {
                     // The renewal goes on when the wait is over, or the client: it belongs to no request.
-                    match Box::pin(tokio::time::timeout(BLOCKING_WAIT, engine.renewed(&grant))).await {
+                    match Box::pin(tokio::time::timeout(engine.timings.blocking_refresh_wait, engine.renewed(&grant))).await {
                         Ok(outcome) => outcome,
                         Err(_) => Box::pin(engine.look_once_more(&grant)).await,
                     }
@@ -207,7 +213,7 @@ impl Renewer {
     pub async fn refresh_before_idle_expiry(&self) {
         let engine = &self.0;
         loop {
-            tokio::time::sleep(KEEP_ALIVE).await;
+            tokio::time::sleep(engine.timings.idle_refresh_interval).await;
             let due = match engine.store.due_before_idle_expiry(engine.clock.now(), KEEP_ALIVE_BATCH).await {
                 Ok(due) => due,
                 Err(error) => {
@@ -278,7 +284,7 @@ impl Engine {
             let outcome = self.start(grant).outcome().await;
             let Outcome::Busy(wait) = outcome else { return outcome };
             let refused = decision::remaining_use(grant, &self.settings, self.clock.now()) == RemainingUse::None;
-            if !refused || wait >= BLOCKING_WAIT {
+            if !refused || wait >= self.timings.blocking_refresh_wait {
                 return outcome;
             }
             tokio::time::sleep(wait.max(SHORTEST_WAIT)).await;

@@ -18,15 +18,12 @@ use crate::{
     sign_out::SignOut,
     store::{Change, Expired, Store},
     telemetry::metrics::Metrics,
+    timings::Timings,
     visitor::Visitors,
 };
 
-/// The store is asked for its figures, and swept, this often.
-const HOUSEKEEPING: Duration = Duration::from_secs(15);
 /// All rows are read for it.
 const LOOK_FOR_KEYS: Duration = Duration::from_secs(3600);
-/// Last-seen times are written this often.
-const FLUSH: Duration = Duration::from_secs(5);
 const SWEEP_BATCH: i64 = 100;
 const TOUCH_BATCH: usize = 200;
 /// Clocks that differ by more than this are no base to remove anything on.
@@ -44,6 +41,7 @@ pub(super) struct Background {
     pub(super) renewer: Renewer,
     pub(super) sign_out: SignOut,
     pub(super) clock: Clock,
+    pub(super) timings: Timings,
     pub(super) metrics: Metrics,
     /// Last-seen times wait to be written.
     pub(super) behind: Arc<AtomicBool>,
@@ -69,7 +67,7 @@ impl Background {
         let this = all.clone();
         spawn(Box::pin(async move { this.look_for_missing_keys().await }));
         let this = all.clone();
-        spawn(Box::pin(async move { this.sign_out.keep_revoking().await }));
+        spawn(Box::pin(async move { this.sign_out.keep_revoking(this.timings.revocation_interval).await }));
         let this = all.clone();
         spawn(Box::pin(async move { this.visitors.cut_ended_connections().await }));
         let this = all.clone();
@@ -98,7 +96,7 @@ impl Background {
 
     async fn write_last_seen(&self, stop: CancellationToken) {
         loop {
-            let stopped = stop.run_until_cancelled(tokio::time::sleep(FLUSH)).await.is_none();
+            let stopped = stop.run_until_cancelled(tokio::time::sleep(self.timings.last_seen_interval)).await.is_none();
             let mut unwritten = Vec::new();
             // In small pieces, each committed for itself, so that a slow store gets through them in the end.
             for piece in self.cache.take_touched().chunks(TOUCH_BATCH) {
@@ -124,7 +122,7 @@ impl Background {
                 Ok(()) => LOOK_FOR_KEYS,
                 Err(error) => {
                     tracing::debug!(%error, "it cannot be looked which keys are missing");
-                    HOUSEKEEPING
+                    self.timings.housekeeping_interval
                 }
             };
             tokio::time::sleep(pause).await;
@@ -139,7 +137,7 @@ impl Background {
                 Err(error) => tracing::debug!(%error, "the store could not be asked for its figures"),
             }
             self.sweep().await;
-            tokio::time::sleep(HOUSEKEEPING).await;
+            tokio::time::sleep(self.timings.housekeeping_interval).await;
         }
     }
 
@@ -177,7 +175,7 @@ impl Background {
             self.sessions.idle.min(self.sessions.absolute)
         });
         // Twice the granularity: last-seen times that a replica has not written yet must not cost a session.
-        let seen_before = now.minus(self.sessions.idle + 2 * self.sessions.granularity() + FLUSH);
+        let seen_before = now.minus(self.sessions.idle + 2 * self.sessions.granularity() + self.timings.last_seen_interval);
         let expired = Expired { created_before, seen_before, events_before: now.minus(self.event_retention), now };
         loop {
             match self.store.sweep(&expired, SWEEP_BATCH).await {

@@ -9,6 +9,7 @@ use crate::{
     clock::Clock,
     config::{Environment, Problems, check},
     telemetry::logs,
+    timings::Timings,
 };
 
 /// Runs the gateway until SIGTERM, SIGINT or SIGQUIT.
@@ -27,7 +28,7 @@ pub(super) fn run(environment: &Environment) -> anyhow::Result<()> {
     block_on(async {
         // Before anything is started: a signal that comes early must not kill what has begun.
         let mut signals = Signals::take()?;
-        let running = app::start(checked, Clock::System).await?;
+        let running = app::start(checked, Clock::System, Timings::default()).await?;
         let signal = loop {
             match signals.next().await {
                 Signal::HangUp => {

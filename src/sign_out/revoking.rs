@@ -12,8 +12,6 @@ use crate::{
 
 /// Whoever takes one has so long to say what came of it.
 const LEASE: Duration = Duration::from_secs(60);
-/// Looked for this often, besides whenever a session ends here.
-const LOOK: Duration = Duration::from_secs(5);
 /// A token that could not be revoked is tried again after pauses that grow between these.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
 /// So often is one tried that may be let be.
@@ -33,12 +31,12 @@ enum Went {
 }
 
 impl SignOut {
-    /// Revokes what is due, for ever, and sooner when a session ends here.
-    pub async fn keep_revoking(&self) {
+    /// Revokes what is due, forever: at every `interval`, and as soon as a session ends here.
+    pub async fn keep_revoking(&self, interval: Duration) {
         loop {
             self.store.until_writable().await;
             self.revoke_due().await;
-            let _sooner = tokio::time::timeout(LOOK, self.revocations.notified()).await;
+            let _sooner = tokio::time::timeout(interval, self.revocations.notified()).await;
         }
     }
 

@@ -7,7 +7,8 @@ use std::{
 };
 
 /// Which room may know which. A room may always know itself.
-const VOCABULARY: [&str; 8] = ["identity", "address", "seal", "secret", "backoff", "clock", "connection_slot", "header_names"];
+const VOCABULARY: [&str; 9] =
+    ["identity", "address", "seal", "secret", "backoff", "clock", "connection_slot", "timings", "header_names"];
 const ARROWS: &[(&str, &[&str])] = &[
     ("cli", &["app", "config", "demo", "sign_out", "history", "grant", "session", "store", "telemetry"]),
     // The demonstration's provider signs its tokens.

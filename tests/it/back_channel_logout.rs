@@ -144,7 +144,7 @@ async fn while_the_store_is_away_the_provider_is_told_to_come_again() {
 async fn rf_07_a_logout_at_the_provider_during_a_renewal_wins_and_the_new_token_is_revoked() {
     let world = World::build().replicas(2).start().await;
     let visitor = world.signed_in().await;
-    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Slow(Duration::from_millis(700)));
+    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Held);
     world.clock.advance(EXPIRED);
     let waiting = tokio::spawn({
         let there = visitor.at(world.replicas[1].address);
@@ -152,6 +152,7 @@ async fn rf_07_a_logout_at_the_provider_during_a_renewal_wins_and_the_new_token_
     });
     eventually("the provider was asked", async || world.idp.calls(Endpoint::Refresh) == 1).await;
     assert_eq!(announce(&world, json!({}), json!({})).await.status, StatusCode::OK);
+    world.idp.behave(Endpoint::Refresh);
     assert_eq!(waiting.await.unwrap().status, StatusCode::UNAUTHORIZED);
     eventually("every refresh token is revoked", async || !world.idp.has_live_refresh_token()).await;
     assert_eq!(visitor.fetch("/").await.status, StatusCode::UNAUTHORIZED);

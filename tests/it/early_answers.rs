@@ -16,7 +16,7 @@ use tokio::{
 use crate::harness::{
     Stopwatch, World,
     certificates::Authority,
-    eventually::{eventually, eventually_within},
+    eventually::eventually,
     wire::{app, read_head},
 };
 
@@ -135,33 +135,4 @@ async fn an_answer_that_comes_before_its_request_is_sent_holds_up_nobody_else() 
     let watch = Stopwatch::start();
     assert!(visitor.get("/").await.is_upstreams());
     assert!(watch.elapsed() < Duration::from_secs(5));
-}
-
-#[tokio::test]
-async fn an_upload_that_its_app_takes_no_more_of_holds_its_place_and_not_for_ever() {
-    // Answers each head at once, and never reads a body.
-    let address = app(|mut stream| async move {
-        let _head = read_head(&mut stream).await;
-        let _sent = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-upstream: 1\r\n\r\nok").await;
-        std::future::pending().await
-    })
-    .await;
-    let settings = [("upstream_url", format!("http://{address}")), ("upstream_max_requests", "1".to_owned())];
-    let build = settings.iter().fold(World::build(), |build, (name, value)| build.set(name, value));
-    let world = build.start().await;
-    let visitor = world.signed_in().await;
-    let cookie = visitor.cookie_header();
-    let mut stream = TcpStream::connect(world.address()).await.unwrap();
-    let head = format!("POST / HTTP/1.1\r\nhost: app.test\r\ncookie: {cookie}\r\ncontent-length: {MUCH}\r\n\r\n");
-    stream.write_all(head.as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
-    while !answer.ends_with(b"\r\n\r\nok") {
-        stream.read_buf(&mut answer).await.unwrap();
-    }
-    let stuck = tokio::spawn(async move { stream.write_all(&vec![b'x'; MUCH]).await });
-    for _ in 0..50 {
-        assert_eq!(visitor.get("/").await.header("evergate-response"), "upstream_busy", "its answer is over, and it is not");
-    }
-    eventually_within(Duration::from_secs(120), "it is given up", async || visitor.get("/").await.is_upstreams()).await;
-    stuck.abort();
 }

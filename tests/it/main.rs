@@ -1,29 +1,25 @@
-//! All integration tests, in one binary; the modules are the table of contents.
+//! The quick integration tests, in one binary; the modules are the table of contents. Those that take long are in `tests/heavy`.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail by panicking")]
 #![expect(unreachable_pub, reason = "the harness is a library to the tests beside it")]
 
+#[expect(dead_code, reason = "the heavy tests use more of it")]
+#[path = "../harness/world.rs"]
 mod harness;
 
 mod answers;
 mod architecture;
 mod back_channel_logout;
 mod broken_answers;
-mod chaos;
 mod config;
-mod conformance;
-mod crash;
 mod credentials;
 mod cross_origin;
-mod crowd;
 mod database_contract;
 mod documentation;
 mod draining;
 mod early_answers;
-mod floods;
 mod forward;
 mod full_disk;
-mod grpc;
 mod history;
 mod interim_answers;
 mod judgement;
@@ -38,10 +34,8 @@ mod lost_logins;
 mod odd_metadata;
 mod odd_tokens;
 mod operations;
-mod peers;
 mod process;
 mod protocols;
-mod readings;
 mod renewal;
 mod renewal_failures;
 mod renewal_knowledge;
@@ -55,10 +49,8 @@ mod shared_grants;
 mod silent_return;
 mod smuggling;
 mod store_failures;
-mod storm;
 mod targets;
 mod tls;
-mod transfer;
 mod unknown_fate;
 mod unreadable;
 mod unverified_renewals;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use evergate::timings::Timings;
+
 use crate::harness::{World, eventually::eventually, logs::lines_with, visitor::Visitor};
 
 #[tokio::test]
@@ -129,13 +131,14 @@ async fn readiness_tells_of_routes_that_nobody_may_take() {
 
 #[tokio::test]
 async fn a_draining_gateway_is_unready_first() {
-    let mut world = World::start().await;
+    let slow = |timings: &mut Timings| timings.unready_before_stop = Duration::from_secs(3);
+    let mut world = World::build().timed(slow).start().await;
     let address = world.address();
     let stopping = tokio::spawn(world.replicas.remove(0).stop());
     let probe = Visitor::new(address);
-    eventually("it is unready or gone", async || match probe.try_send(http::Method::GET, "/oauth2/readyz", &[], "").await {
-        Some(reply) => reply.status == http::StatusCode::SERVICE_UNAVAILABLE && reply.json()["draining"] == true,
-        None => false,
+    eventually("it is unready and still accepts connections", async || {
+        let reply = probe.get("/oauth2/readyz").await;
+        reply.status == http::StatusCode::SERVICE_UNAVAILABLE && reply.json()["draining"] == true
     })
     .await;
     assert!(stopping.await.unwrap());

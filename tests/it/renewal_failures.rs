@@ -254,7 +254,7 @@ async fn rf_19_while_the_store_is_away_nothing_is_presented_and_nobody_is_logged
 async fn rf_20_tokens_that_arrive_while_the_store_is_away_are_saved_when_it_is_back() {
     let world = World::build().on(Kind::Postgres).start().await;
     let visitor = world.signed_in().await;
-    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Slow(Duration::from_millis(500)));
+    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Held);
     world.clock.advance(EXPIRED);
     let waiting = tokio::spawn({
         let visitor = visitor.clone();
@@ -262,6 +262,7 @@ async fn rf_20_tokens_that_arrive_while_the_store_is_away_are_saved_when_it_is_b
     });
     eventually("the provider was asked", async || world.idp.calls(Endpoint::Refresh) == 1).await;
     world.store_line.as_ref().unwrap().cut();
+    world.idp.behave(Endpoint::Refresh);
     eventually("the answer could not be saved", async || !lines_with(&["renewed tokens cannot be saved yet"]).is_empty()).await;
     world.store_line.as_ref().unwrap().mend();
     let _first = waiting.await.unwrap();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use evergate::timings::Timings;
 use http::{Method, StatusCode};
 
 use crate::harness::{
@@ -12,11 +13,20 @@ use crate::harness::{
 
 const EXPIRED: Duration = Duration::from_secs(301);
 
+/// What asks the store is then a request, or its own heartbeat.
+fn without_background_work(timings: &mut Timings) {
+    let never = Duration::from_secs(3600);
+    timings.housekeeping_interval = never;
+    timings.last_seen_interval = never;
+    timings.idle_refresh_interval = never;
+    timings.revocation_interval = never;
+}
+
 #[tokio::test]
 async fn rf_01_a_hundred_requests_over_two_replicas_and_a_slow_strict_provider_make_one_call() {
     let world = World::build().replicas(2).start().await;
     let visitor = world.signed_in().await;
-    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Slow(Duration::from_secs(3)));
+    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Slow(Duration::from_secs(2)));
     world.clock.advance(EXPIRED);
     let requests: Vec<_> = (0..100)
         .map(|at| {
@@ -48,30 +58,31 @@ async fn rf_03_a_request_that_read_its_session_before_the_renewal_uses_what_came
 }
 
 #[tokio::test]
-async fn a_session_that_was_ended_is_refused_by_every_replica_within_a_second() {
+async fn a_session_that_was_ended_is_refused_by_every_replica_that_hears_of_it() {
     let world = World::build().replicas(2).start().await;
     let visitor = world.signed_in().await;
     let other = visitor.copy().at(world.replicas[1].address);
     assert!(other.get("/").await.is_upstreams());
     visitor.send(Method::POST, "/oauth2/sign_out", &[], "").await;
-    let refused = async {
-        while other.fetch("/").await.status != StatusCode::UNAUTHORIZED {
-            tokio::task::yield_now().await;
-        }
-    };
-    assert!(tokio::time::timeout(Duration::from_secs(1), refused).await.is_ok());
+    // The clock stands: no entry of its memory is too old to be used.
+    eventually("the other replica refuses it", async || other.fetch("/").await.status == StatusCode::UNAUTHORIZED).await;
 }
 
 #[tokio::test]
-async fn a_replica_that_is_deaf_to_changes_asks_the_store_instead() {
+async fn a_replica_that_is_deaf_to_changes_asks_the_store_once_it_knows() {
     let world = World::build().replicas(2).start().await;
     let visitor = world.signed_in().await;
     let other = visitor.copy().at(world.replicas[1].address);
     assert!(other.get("/").await.is_upstreams());
+    // No change is announced any more, and the clock stands.
+    world.sql("ALTER TABLE sessions DISABLE TRIGGER sessions_announce").await;
+    world.sql("ALTER TABLE grants DISABLE TRIGGER grants_announce").await;
+    assert!(visitor.send(Method::POST, "/oauth2/sign_out", &[], "").await.status.is_redirection());
+    assert_eq!(visitor.copy().fetch("/").await.status, StatusCode::UNAUTHORIZED);
+    let deaf = other.fetch("/").await;
+    assert!(deaf.is_upstreams(), "it has not heard of it: {} {}", deaf.status, deaf.text());
     world.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND (query ILIKE 'listen%' OR query = 'SELECT 1')").await;
-    visitor.send(Method::POST, "/oauth2/sign_out", &[], "").await;
-    world.clock.advance(Duration::from_millis(600));
-    eventually("the other replica refuses it", async || other.fetch("/").await.status == StatusCode::UNAUTHORIZED).await;
+    eventually("its memory is not believed any more", async || other.fetch("/").await.status == StatusCode::UNAUTHORIZED).await;
 }
 
 #[tokio::test]
@@ -105,27 +116,20 @@ async fn a_replica_that_dies_in_the_middle_of_a_renewal_leaves_no_one_waiting_fo
 
 #[tokio::test]
 async fn an_intent_that_another_replica_holds_is_waited_for_and_not_followed() {
-    let world = World::build().replicas(2).start().await;
+    let world = World::build().replicas(2).timed(without_background_work).start().await;
     let visitor = world.signed_in().await;
     world.clock.advance(EXPIRED);
     // Somebody else's attempt, alive by the database's clock.
     world.sql("UPDATE grants SET attempt = decode('00112233445566778899aabbccddeeff', 'hex'), lease_until = (EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT + 60000, presented = 1").await;
+    let calls = || world.metric(0, "evergate_store_seconds_count");
+    let before = calls();
     let waiting = tokio::spawn({
         let visitor = visitor.clone();
         async move { visitor.get("/").await }
     });
-    assert!(
-        tokio::time::timeout(
-            Duration::from_millis(700),
-            &mut Box::pin(async {
-                while world.idp.calls(Endpoint::Refresh) == 0 {
-                    tokio::task::yield_now().await
-                }
-            })
-        )
-        .await
-        .is_err()
-    );
+    eventually("it has looked several times whether it is over", async || calls() >= before + 6.0).await;
+    assert_eq!(world.idp.calls(Endpoint::Refresh), 0);
+    assert!(!waiting.is_finished());
     world.sql("UPDATE grants SET attempt = NULL, lease_until = NULL, presented = 0").await;
     assert!(waiting.await.unwrap().is_upstreams());
     assert_eq!(world.idp.calls(Endpoint::Refresh), 1);

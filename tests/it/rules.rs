@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use evergate::timings::Timings;
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -21,16 +22,16 @@ const EXPIRED: Duration = Duration::from_secs(301);
 #[test]
 fn every_rule_has_a_test_that_bears_its_name() {
     let sources = [
-        "renewal.rs",
-        "renewal_failures.rs",
-        "replicas.rs",
-        "crash.rs",
-        "storm.rs",
-        "back_channel_logout.rs",
-        "long_lived.rs",
-        "rules.rs",
+        "it/renewal.rs",
+        "it/renewal_failures.rs",
+        "it/replicas.rs",
+        "heavy/crash.rs",
+        "heavy/storm.rs",
+        "it/back_channel_logout.rs",
+        "it/long_lived.rs",
+        "it/rules.rs",
     ]
-    .map(|file| std::fs::read_to_string(format!("{}/tests/it/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap());
+    .map(|file| std::fs::read_to_string(format!("{}/tests/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap());
     let named: BTreeSet<u32> = sources
         .iter()
         .flat_map(|source| source.lines())
@@ -42,17 +43,19 @@ fn every_rule_has_a_test_that_bears_its_name() {
 }
 
 #[tokio::test]
-async fn rf_02_a_provider_that_takes_twenty_seconds_is_asked_once() {
-    let world = World::build().replicas(2).set("oidc_outage_grace", "0").start().await;
+async fn rf_02_a_provider_that_takes_longer_than_requests_wait_is_asked_once() {
+    let quick = |timings: &mut Timings| timings.blocking_refresh_wait = Duration::from_secs(1);
+    let world = World::build().replicas(2).set("oidc_outage_grace", "0").timed(quick).start().await;
     let visitor = world.signed_in().await;
-    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Slow(Duration::from_secs(20)));
+    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Held);
     world.clock.advance(EXPIRED);
     let (here, there) = (visitor.clone(), visitor.at(world.replicas[1].address));
     let (first, second) = tokio::join!(here.fetch_at_once(10, "/"), there.fetch_at_once(10, "/"));
     for reply in first.iter().chain(&second) {
-        assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE, "an honest answer after eight seconds");
+        assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE, "an honest answer when the wait is over");
         assert!(!reply.header("retry-after").is_empty());
     }
+    world.idp.behave(Endpoint::Refresh);
     eventually("the renewal lands", async || here.fetch("/").await.is_upstreams() && there.fetch("/").await.is_upstreams()).await;
     assert_eq!(world.idp.calls(Endpoint::Refresh), 1);
 }
@@ -114,11 +117,13 @@ async fn rf_18_a_token_type_is_read_in_any_case_and_an_unknown_one_is_not_used()
 async fn rf_22_a_session_that_reaches_its_limit_during_a_renewal_is_not_prolonged_by_it() {
     let world = World::build().set("session_max_duration", "280s").start().await;
     let visitor = world.signed_in().await;
-    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Slow(Duration::from_millis(300)));
+    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Held);
     world.clock.advance(Duration::from_secs(275));
     assert!(visitor.get("/").await.is_upstreams());
+    eventually("the provider was asked", async || world.idp.calls(Endpoint::Refresh) == 1).await;
     world.clock.advance(Duration::from_secs(6));
-    eventually("the renewal is over", async || world.idp.calls(Endpoint::Refresh) == 1 && world.idp.at_once() == 0).await;
+    world.idp.behave(Endpoint::Refresh);
+    eventually("the renewal is over", async || world.idp.at_once() == 0).await;
     let refused = visitor.fetch("/").await;
     assert_eq!((refused.status, refused.json()["reason"].clone()), (StatusCode::UNAUTHORIZED, json!("session_expired")));
 }

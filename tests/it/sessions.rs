@@ -99,7 +99,9 @@ async fn no_token_stands_in_the_database_as_it_is() {
                 files.flat_map(|path| std::fs::read(path).unwrap()).collect()
             }
         };
-        let holds = |text: &str| dump.windows(text.len()).any(|window| window == text.as_bytes());
+        // What is no UTF-8 is replaced, and no token is that.
+        let dump = String::from_utf8_lossy(&dump);
+        let holds = |text: &str| dump.contains(text);
         let hex = |text: &str| text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
         assert!(holds("sub-ann"), "{kind:?}: the dump is a dump");
         for secret in world.idp.secrets().iter().chain(visitor.session().iter()) {

@@ -12,7 +12,7 @@ use std::{
 
 use evergate::{clock::Clock, secret::random_text};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Notify};
 use url::Url;
 
 pub use signing::{Pack, Signer};
@@ -25,6 +25,8 @@ pub struct Idp {
     issuer: String,
     clock: Clock,
     state: Mutex<State>,
+    /// An endpoint is told how to behave.
+    told: Notify,
 }
 
 /// How refresh tokens are treated once used (classes A to D).
@@ -64,6 +66,10 @@ pub enum Misbehaviour {
     Answer(u16, String, Vec<(&'static str, &'static str)>),
     /// Does its work after a while.
     Slow(Duration),
+    /// Does its work once it behaves again.
+    Held,
+    /// Does its work at once, and answers once it behaves again.
+    HeldAnswer,
     /// Does its work at once, and answers after a while.
     SlowToAnswer(Duration),
     /// Does its work, and answers this instead of what came of it.
@@ -185,7 +191,13 @@ impl Idp {
             passes: 0,
             offline: Offline::Scope,
         };
-        let idp = Arc::new(Self { address: listener.local_addr().unwrap(), issuer, clock, state: Mutex::new(state) });
+        let idp = Arc::new(Self {
+            address: listener.local_addr().unwrap(),
+            issuer,
+            clock,
+            state: Mutex::new(state),
+            told: Notify::new(),
+        });
         let pages = axum::Router::new().nest(&path, endpoints::router(Arc::clone(&idp)));
         tokio::spawn(async move { axum::serve(listener, pages).await });
         idp
@@ -276,10 +288,24 @@ impl Idp {
 
     pub fn misbehave(&self, endpoint: Endpoint, misbehaviour: Misbehaviour) {
         self.state().misbehaviour.insert(endpoint, misbehaviour);
+        self.told.notify_waiters();
     }
 
     pub fn behave(&self, endpoint: Endpoint) {
         self.state().misbehaviour.remove(&endpoint);
+        self.told.notify_waiters();
+    }
+
+    /// Waits until calls are held no longer.
+    async fn until_let_go(&self, endpoint: Endpoint) {
+        loop {
+            let told = self.told.notified();
+            let behaves_as = self.state().misbehaviour.get(&endpoint).cloned();
+            if !matches!(behaves_as, Some(Misbehaviour::Held | Misbehaviour::HeldAnswer)) {
+                return;
+            }
+            told.await;
+        }
     }
 
     pub fn calls(&self, endpoint: Endpoint) -> usize {

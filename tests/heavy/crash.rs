@@ -110,7 +110,7 @@ async fn rf_04_a_replica_that_is_killed_at_any_step_of_a_renewal_costs_nobody_a_
     }
 }
 
-/// Kills so many times as `CRASH_KILLS` says: `CRASH_KILLS=200 cargo test --test it -- crash --nocapture`.
+/// Kills so many times as `CRASH_KILLS` says: `CRASH_KILLS=200 cargo test --test heavy -- crash --nocapture`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[expect(clippy::print_stdout, reason = "what a run came to is for whoever starts it")]
 async fn replicas_that_are_killed_again_and_again_cost_nobody_a_login() {

@@ -12,6 +12,7 @@ use evergate::{
     app::{self, Running},
     clock::Clock,
     config::{Environment, Problems, check},
+    timings::Timings,
 };
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -90,7 +91,7 @@ async fn gateway(idp: &Certified, upstream: &Upstream, directory: &Path) -> Runn
     let environment = Environment { flags, ..Environment::default() };
     let raw = environment.read(&mut Problems::default());
     let checked = check(&raw, Problems::default()).unwrap();
-    let running = app::start(checked, Clock::System).await.unwrap();
+    let running = app::start(checked, Clock::System, Timings::default()).await.unwrap();
     let visitor = Visitor::new(running.address);
     eventually("the provider is found", async || visitor.get("/oauth2/readyz").await.json()["provider"] == "ok").await;
     running

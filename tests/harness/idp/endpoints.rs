@@ -37,12 +37,12 @@ pub(super) fn router(idp: Arc<Idp>) -> Router {
 
 /// Counts a call and does what the endpoint was told to; `work` is what it does when it behaves.
 async fn answer(idp: &Idp, endpoint: Endpoint, work: impl FnOnce() -> Response) -> Response {
+    let behaves_as = if endpoint == Endpoint::Probe { Endpoint::Refresh } else { endpoint };
     let misbehaviour = {
         let mut state = idp.state();
         *state.calls.entry(endpoint).or_default() += 1;
         state.at_once += 1;
         state.most_at_once = state.most_at_once.max(state.at_once);
-        let behaves_as = if endpoint == Endpoint::Probe { Endpoint::Refresh } else { endpoint };
         state.misbehaviour.get(&behaves_as).cloned()
     };
     // Also when its client goes away, which ends the call where it stands.
@@ -52,6 +52,15 @@ async fn answer(idp: &Idp, endpoint: Endpoint, work: impl FnOnce() -> Response) 
         Some(Misbehaviour::Slow(duration)) => {
             tokio::time::sleep(duration).await;
             work()
+        }
+        Some(Misbehaviour::Held) => {
+            idp.until_let_go(behaves_as).await;
+            work()
+        }
+        Some(Misbehaviour::HeldAnswer) => {
+            let response = work();
+            idp.until_let_go(behaves_as).await;
+            response
         }
         Some(Misbehaviour::AtMost(most, duration)) => {
             if idp.state().at_once > most {

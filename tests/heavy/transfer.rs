@@ -2,7 +2,7 @@
 //! of them however large they are.
 //!
 //! A small transfer is a test. The large one, of which the documentation has the figures:
-//! `TRANSFER_MIB=10240 cargo test --release --test it transfer -- --nocapture`.
+//! `TRANSFER_MIB=10240 cargo test --release --test heavy transfer -- --nocapture`.
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

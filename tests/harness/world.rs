@@ -20,11 +20,13 @@ use evergate::{
     clock::Clock,
     config::{Environment, Problems, check},
     seal::KeyRing,
+    timings::Timings,
 };
 
 use certificates::Authority;
 use faults::FaultProxy;
 use idp::Idp;
+use logs::Log;
 use upstream::Upstream;
 use visitor::Visitor;
 
@@ -60,13 +62,14 @@ pub struct World {
     pub store_line: Option<FaultProxy>,
     pub replicas: Vec<Running>,
     pub clock: Clock,
+    timings: Timings,
     pub database: Database,
     /// A Postgres of its own, which may be restarted.
     pub cluster: Option<postgres::Cluster>,
     environment: Environment,
     has_provider: bool,
-    /// What had been logged before any of its secrets was made.
-    lines_before: usize,
+    /// What is logged from before any of its secrets is made.
+    log: Log,
     _files: tempfile::TempDir,
 }
 
@@ -82,15 +85,28 @@ pub enum Kind {
     Sqlite,
 }
 
+/// The timings of a world whose test says nothing of them: background work runs soon, and nobody is waited for who does not come.
+/// A request waits as long as it does for users, so that no slow machine changes an outcome.
+const QUICK: Timings = Timings {
+    housekeeping_interval: Duration::from_millis(500),
+    last_seen_interval: Duration::from_millis(500),
+    idle_refresh_interval: Duration::from_millis(500),
+    revocation_interval: Duration::from_millis(250),
+    blocking_refresh_wait: Duration::from_secs(8),
+    unready_before_stop: Duration::from_millis(20),
+};
+
 /// Makes the text of routes from the address of the world's upstream.
 type Routes = Box<dyn Fn(&str) -> String>;
 
 pub struct Builder {
+    log: Log,
     kind: Kind,
     replicas: usize,
     settings: BTreeMap<String, String>,
     left_out: Vec<&'static str>,
     clock: Clock,
+    timings: Timings,
     has_provider: bool,
     own_postgres: bool,
     routes: Option<Routes>,
@@ -99,13 +115,14 @@ pub struct Builder {
 impl World {
     /// One gateway on SQLite, with a clock that stands still.
     pub fn build() -> Builder {
-        logs::capture();
         Builder {
+            log: Log::capture(),
             kind: Kind::Sqlite,
             replicas: 1,
             settings: BTreeMap::new(),
             left_out: Vec::new(),
             clock: Clock::manual(),
+            timings: QUICK,
             has_provider: true,
             own_postgres: false,
             routes: None,
@@ -134,7 +151,7 @@ impl World {
 
     /// Starts another gateway with the same settings and store.
     pub async fn add_replica(&mut self) {
-        let running = replica(&self.environment, &self.clock, self.has_provider && self.idp_line.is_whole()).await;
+        let running = replica(&self.environment, &self.clock, self.timings, self.has_provider && self.idp_line.is_whole()).await;
         self.replicas.push(running);
     }
 
@@ -181,15 +198,11 @@ impl World {
         postgres::set_read_only(url, read_only, disconnect).await;
     }
 
-    /// A figure of a gateway's metrics.
+    /// A figure of a gateway's metrics; the sum of all its lines where it has labels.
     pub fn metric(&self, replica: usize, name: &str) -> f64 {
         let text = self.replicas[replica].metrics.render().unwrap();
-        let series = |line: &&str| line.split(' ').next() == Some(name) || line.split('{').next() == Some(name);
-        text.lines()
-            .filter(series)
-            .filter_map(|line| line.split(' ').next_back())
-            .map(|figure| figure.parse::<f64>().unwrap())
-            .sum()
+        let is_meant = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']));
+        text.lines().filter(is_meant).filter_map(|line| line.split(' ').next_back()?.parse::<f64>().ok()).sum()
     }
 
     /// Runs a statement on the world's database.
@@ -245,6 +258,12 @@ impl Builder {
         self
     }
 
+    /// With timings changed.
+    pub fn timed(mut self, change: impl FnOnce(&mut Timings)) -> Self {
+        change(&mut self.timings);
+        self
+    }
+
     /// On a Postgres that no other test uses.
     pub fn on_own_postgres(mut self) -> Self {
         self.own_postgres = true;
@@ -278,7 +297,6 @@ impl Builder {
 
     /// Prepares the provider before the gateways see it.
     pub async fn start_with(self, prepare: impl FnOnce(&Idp)) -> World {
-        let lines_before = logs::count();
         let upstream = Upstream::start().await;
         // The line's address is the issuer, so that every call can be cut.
         let idp_line = FaultProxy::start().await;
@@ -296,7 +314,7 @@ impl Builder {
                 line.forward_to(address);
                 (Database::Postgres { url }, Some(line))
             }
-            Kind::Sqlite => (Database::Sqlite { directory: tempfile::tempdir().unwrap() }, None),
+            Kind::Sqlite => (Database::Sqlite { directory: in_memory() }, None),
         };
         let mut flags: BTreeMap<String, String> = [
             ("access_url", ACCESS.to_owned()),
@@ -340,11 +358,12 @@ impl Builder {
             store_line,
             replicas: Vec::new(),
             clock: self.clock,
+            timings: self.timings,
             database,
             cluster,
             environment,
             has_provider: self.has_provider,
-            lines_before,
+            log: self.log,
             _files: files,
         };
         for _ in 0..self.replicas {
@@ -354,11 +373,17 @@ impl Builder {
     }
 }
 
-async fn replica(environment: &Environment, clock: &Clock, finds_provider: bool) -> Running {
+/// A directory whose writes wait for no disk, where the system has one: a machine that is busy with other files would hold up a
+/// test's database for longer than calls to it may take.
+fn in_memory() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+async fn replica(environment: &Environment, clock: &Clock, timings: Timings, finds_provider: bool) -> Running {
     let mut problems = Problems::default();
     let raw = environment.read(&mut problems);
     let checked = check(&raw, problems).expect("the harness's settings are right");
-    let running = app::start(checked, clock.clone()).await.unwrap();
+    let running = app::start(checked, clock.clone(), timings).await.unwrap();
     let ready = Visitor::new(running.address);
     let prefix = environment.flags.get("path_prefix").map_or("/oauth2", String::as_str);
     eventually::eventually("the gateway has its store and its provider", async || {
@@ -378,6 +403,6 @@ impl Drop for World {
         let told = self.upstream.everything();
         assert!(!told.contains("evergate_"), "a cookie of ours reached the upstream");
         assert_eq!(self.idp.reuses(), 0, "a used refresh token was presented again");
-        logs::assert_absent(&self.idp.secrets(), self.lines_before);
+        self.log.assert_absent(&self.idp.secrets());
     }
 }

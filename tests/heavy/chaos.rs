@@ -3,7 +3,7 @@
 //! refresh token is presented again.
 //!
 //! A short run is a test. The long one, of which the documentation has the table:
-//! `CHAOS_USERS=1000 CHAOS_SECONDS=240 CHAOS_TOKENS=20 cargo test --release --test it chaos -- --nocapture`.
+//! `CHAOS_USERS=1000 CHAOS_SECONDS=240 CHAOS_TOKENS=20 cargo test --release --test heavy chaos -- --nocapture`.
 
 use std::{
     sync::{

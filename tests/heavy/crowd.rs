@@ -1,7 +1,7 @@
 //! A crowd: idle WebSockets and busy connections at once, and what one gateway needs for them.
 //!
 //! A small crowd is a test. The large ones, of which the documentation has the figures:
-//! `CROWD_IDLE=7000 CROWD_BUSY=2000 cargo test --release --test it crowd -- --nocapture`, and with
+//! `CROWD_IDLE=7000 CROWD_BUSY=2000 cargo test --release --test heavy crowd -- --nocapture`, and with
 //! `CROWD_IDLE=0 CROWD_STREAMS=10000`, for which half as many file descriptors are enough.
 
 use std::{

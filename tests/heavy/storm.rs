@@ -1,7 +1,7 @@
 //! Many grants that have expired together, in front of a provider that bears few calls at once.
 //!
 //! A small storm is a test. The large one, of which the documentation has the curve (`benches/storm.sh` draws it):
-//! `STORM_USERS=10000 STORM_SECONDS=60 STORM_MOST=50 STORM_CALL=400 cargo test --release --test it storm -- --nocapture`.
+//! `STORM_USERS=10000 STORM_SECONDS=60 STORM_MOST=50 STORM_CALL=400 cargo test --release --test heavy storm -- --nocapture`.
 
 use std::{
     sync::{

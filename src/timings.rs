@@ -1,0 +1,35 @@
+//! Timings of background work and of waits, in real time. They are a parameter like the [`Clock`](crate::clock::Clock), so
+//! that tests need not wait as long as users do.
+
+use std::time::Duration;
+
+/// How often background work runs, and how long something is waited for. None of these is a user's setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Timings {
+    /// Interval of housekeeping: reads the store's figures and sweeps expired rows.
+    pub housekeeping_interval: Duration,
+    /// Interval at which last-seen times are written to the store.
+    pub last_seen_interval: Duration,
+    /// Interval at which grants are looked for whose refresh token would expire for want of use.
+    pub idle_refresh_interval: Duration,
+    /// Interval at which due token revocations are looked for, besides whenever a session ends here.
+    pub revocation_interval: Duration,
+    /// Longest time that a request waits for a renewal.
+    pub blocking_refresh_wait: Duration,
+    /// How long a gateway that stops reports itself unready before it accepts no more connections, so that load balancers
+    /// notice in time.
+    pub unready_before_stop: Duration,
+}
+
+impl Default for Timings {
+    fn default() -> Self {
+        Self {
+            housekeeping_interval: Duration::from_secs(15),
+            last_seen_interval: Duration::from_secs(5),
+            idle_refresh_interval: Duration::from_secs(10),
+            revocation_interval: Duration::from_secs(5),
+            blocking_refresh_wait: Duration::from_secs(8),
+            unready_before_stop: Duration::from_millis(500),
+        }
+    }
+}
