@@ -19,7 +19,7 @@ use crate::{
     admission::{Admission, Inquiry, NotAdmitted},
     endpoints::{Endpoints, Refused},
     exchange::{self, Exchange},
-    forward::{self, ForwardError, Forwarder, InterimHandler, Outbound, RequestGuards},
+    forward::{self, ByteCount, ForwardError, Forwarded, Forwarder, InterimHandler, Outbound, RequestGuards},
     policy::Permit,
     refusal::{
         Links, Refusal,
@@ -167,14 +167,15 @@ impl Gateway {
         trace.route = RouteTaken::App(self.parts.settings.routes.position(route));
         let (permit, watch) = self.permit(exchange, &caller.memo, route, &head.headers, body.is_end_stream(), trace).await?;
         let (origin, id) = (&exchange.origin, exchange.id_header());
-        let guards = RequestGuards { watch, in_use: caller.peer.slot.in_use() };
+        trace.received = (!body.is_end_stream()).then(ByteCount::default);
+        let guards = RequestGuards { watch, in_use: caller.peer.slot.in_use(), received: trace.received.clone() };
         let send = |interim| caller.peer.interims.send(&interim);
         let interim: InterimHandler<'_> = if exchange.version == Version::HTTP_11 { Some(&send) } else { None };
         let request = Request::from_parts(head, body);
         let outbound = Outbound { permit: &permit, target: route.target, origin, id, guards, interim, request };
         let sent_at = exchange.elapsed();
-        let response = self.parts.forwarder.forward(outbound).await.map_err(Refusal::from)?;
-        trace.upstream = Some(exchange.elapsed().saturating_sub(sent_at));
+        let Forwarded { response, upstream } = self.parts.forwarder.forward(outbound).await.map_err(Refusal::from)?;
+        trace.upstream = Some((upstream, exchange.elapsed().saturating_sub(sent_at)));
         Ok(response.map(Either::Left))
     }
 

@@ -80,7 +80,7 @@ impl Backend {
         path: PathAndQuery,
         mode: SendMode,
         interim: InterimHandler<'_>,
-    ) -> Result<(Reply, Option<RequestSlot>), ForwardError> {
+    ) -> Result<(Reply, &UpstreamClient, Option<RequestSlot>), ForwardError> {
         let first = self.next.fetch_add(1, Ordering::Relaxed);
         let mut last_error = if self.clients.is_empty() { ForwardError::NoUpstream } else { ForwardError::Busy };
         for offset in 0..self.clients.len() {
@@ -89,7 +89,7 @@ impl Backend {
             outgoing.body.hold_slot(slot.clone());
             self.address(&mut outgoing.head, client, origin, path.clone(), mode)?;
             match client.send(outgoing, mode, self.target.timeouts.head, interim).await {
-                Ok(reply) => return Ok((reply, slot)),
+                Ok(reply) => return Ok((reply, client, slot)),
                 Err(Undelivered { error, outgoing: Some(unsent) }) => (last_error, outgoing) = (error, unsent),
                 Err(Undelivered { error, outgoing: None }) => return Err(error),
             }

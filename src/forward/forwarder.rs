@@ -1,7 +1,10 @@
 //! Forwards permitted requests.
 
 use base64::prelude::*;
-use http::{HeaderValue, Request, Response, StatusCode, Version, header, uri::PathAndQuery};
+use http::{
+    HeaderValue, Request, Response, StatusCode, Version, header,
+    uri::{Authority, PathAndQuery},
+};
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use tokio_util::task::TaskTracker;
 
@@ -59,6 +62,15 @@ pub struct Outbound<'a> {
     pub request: Request<Incoming>,
 }
 
+/// A request that was forwarded.
+#[derive(Debug)]
+pub struct Forwarded {
+    /// The response.
+    pub response: Response<ResponseBody>,
+    /// The upstream that it came from.
+    pub upstream: Authority,
+}
+
 /// An upgrade that a client has requested.
 struct ClientUpgrade {
     upgrade: Upgrade,
@@ -81,7 +93,7 @@ impl Forwarder {
     ///
     /// # Errors
     /// [`ForwardError`]; the response's body may still fail later, which the client sees.
-    pub async fn forward(&self, outbound: Outbound<'_>) -> Result<Response<ResponseBody>, ForwardError> {
+    pub async fn forward(&self, outbound: Outbound<'_>) -> Result<Forwarded, ForwardError> {
         let Outbound { permit, target, origin, id, guards, interim, mut request } = outbound;
         let backend = self.backends.get(target).ok_or(ForwardError::NoUpstream)?;
         let upgrade = Upgrade::requested(&request, &backend.target.upgrades);
@@ -108,12 +120,14 @@ impl Forwarder {
             sent = backend.send(outgoing, origin, path, mode, interim) => sent,
             () = cut::session_ended(guards.watch.as_ref()) => Err(ForwardError::SessionEnded),
         };
-        match sent? {
-            (Reply::Response(response), slot) => self.respond(backend, response, upgrade.as_ref(), guards, slot),
-            (Reply::Upgraded(response, upstream_side), slot) => {
-                self.open_tunnel(backend, response, upstream_side, upgrade, guards, slot)
+        let (reply, client, slot) = sent?;
+        let response = match reply {
+            Reply::Response(response) => self.respond(backend, response, upgrade.as_ref(), guards, slot)?,
+            Reply::Upgraded(response, upstream_side) => {
+                self.open_tunnel(backend, response, upstream_side, upgrade, guards, slot)?
             }
-        }
+        };
+        Ok(Forwarded { response, upstream: client.authority().clone() })
     }
 
     /// Hands a response back.

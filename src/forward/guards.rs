@@ -1,6 +1,9 @@
 //! What goes with the parts of a request that outlive it.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
@@ -13,6 +16,23 @@ pub struct RequestGuards {
     pub watch: Option<Watch>,
     /// Keeps the client's connection from being taken for an idle one.
     pub in_use: InUse,
+    /// Counts the bytes of the request's body, if it has one.
+    pub received: Option<ByteCount>,
+}
+
+/// A count of bytes that goes on while others read it. Cloning shares it.
+#[derive(Clone, Debug, Default)]
+pub struct ByteCount(Arc<AtomicU64>);
+
+impl ByteCount {
+    pub(super) fn add(&self, bytes: usize) {
+        self.0.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// The bytes so far.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// How many requests an upstream may have at the same time.

@@ -14,7 +14,7 @@ use super::{
     body_error::BodyError,
     cut::SessionCut,
     deadlines::{BodyTimeouts, Deadlines},
-    guards::{RequestGuards, RequestSlot},
+    guards::{ByteCount, RequestGuards, RequestSlot},
 };
 use crate::connection_slot::InUse;
 
@@ -30,6 +30,7 @@ pub(super) struct RequestBody {
     taken: Option<CancellationToken>,
     in_use: Option<InUse>,
     slot: Option<RequestSlot>,
+    received: Option<ByteCount>,
 }
 
 impl RequestBody {
@@ -43,13 +44,14 @@ impl RequestBody {
             taken: None,
             in_use: (!body.is_end_stream()).then(|| guards.in_use.clone()),
             slot: None,
+            received: guards.received.clone(),
             body: Some(body),
         }
     }
 
     /// No body.
     pub(super) fn empty() -> Self {
-        Self { body: None, cut: None, deadlines: None, taken: None, in_use: None, slot: None }
+        Self { body: None, cut: None, deadlines: None, taken: None, in_use: None, slot: None, received: None }
     }
 
     /// Holds the upstream's slot for as long as the body is under way, which after an early response may be longer than the
@@ -108,7 +110,12 @@ impl Body for RequestBody {
             }
             match ready!(frame) {
                 Some(Ok(frame)) if frame.is_trailers() => {}
-                Some(frame) => return Poll::Ready(Some(frame.map_err(BodyError::Client))),
+                Some(frame) => {
+                    if let (Some(received), Ok(frame)) = (&this.received, &frame) {
+                        received.add(frame.data_ref().map_or(0, Bytes::len));
+                    }
+                    return Poll::Ready(Some(frame.map_err(BodyError::Client)));
+                }
                 None => {
                     this.note_taken();
                     return Poll::Ready(None);

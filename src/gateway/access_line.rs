@@ -15,7 +15,7 @@ use hyper::body::{Body as _, Frame, SizeHint};
 use super::trace::{Trace, name};
 use crate::{
     exchange::{Exchange, grpc_status},
-    forward::{self, BodyError, RESPONSE_MARK},
+    forward::{self, BodyError, ByteCount, RESPONSE_MARK},
     telemetry::{
         LoggedUser,
         logs::{ACCESS, causes},
@@ -94,7 +94,9 @@ impl Line {
                 http.response.status_code = self.status, server.address = exchange.origin.host, http.route = &*self.route,
                 user.id = trace.user.as_ref().and_then(|grant| name(self.user, grant)),
                 duration.us = micros(exchange.elapsed()), head.us = micros(self.head),
-                upstream.us = trace.upstream.map(micros),
+                upstream.address = trace.upstream.as_ref().map(|(upstream, _)| upstream.as_str()),
+                upstream.us = trace.upstream.as_ref().map(|(_, took)| micros(*took)),
+                http.request.body.size = trace.received.as_ref().map_or(0, ByteCount::get),
                 http.response.body.size = self.sent, end, rpc.grpc.status_code = self.grpc,
                 client.address = %exchange.origin.client, request.id = exchange.id_text(),
                 response = self.mark.as_ref().and_then(|mark| mark.to_str().ok()).unwrap_or("upstream"),

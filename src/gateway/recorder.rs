@@ -58,8 +58,7 @@ impl Recorder {
 
     /// Counts a request that has no response, and writes its line.
     pub(super) fn unanswered(&self, exchange: &Exchange, trace: &Trace, status: u16, why: &'static str) {
-        let trace = Trace { user: trace.user.clone(), ..*trace };
-        self.line(exchange.clone(), trace, status).write_unanswered(why);
+        self.line(exchange.clone(), trace.clone(), status).write_unanswered(why);
     }
 
     fn line(&self, exchange: Exchange, trace: Trace, status: u16) -> Line {

@@ -2,14 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http::uri::Authority;
+
 use crate::{
+    forward::ByteCount,
     grant::Grant,
     secret::{hex, sha256},
     telemetry::LoggedUser,
 };
 
 /// What is known of a request besides its head.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Trace {
     /// The route that it took, by its place among the gateway's.
     pub(super) route: RouteTaken,
@@ -17,8 +20,10 @@ pub(super) struct Trace {
     pub(super) user: Option<Arc<Grant>>,
     /// Why it was refused, where its user or its client can do something about that.
     pub(super) reason: Option<&'static str>,
-    /// From when it was forwarded to the head of the upstream's response.
-    pub(super) upstream: Option<Duration>,
+    /// The upstream that answered, and the time from when the request was forwarded to the head of its response.
+    pub(super) upstream: Option<(Authority, Duration)>,
+    /// The bytes of the request's body that were read, if it has one.
+    pub(super) received: Option<ByteCount>,
 }
 
 /// The route that a request took.

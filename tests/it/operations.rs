@@ -73,9 +73,13 @@ async fn the_access_line_tells_the_route_the_user_the_upstream_s_time_and_why_a_
         visitor.get(path).await;
         let line = line(world.upstream.last().header("x-request-id").unwrap());
         assert_eq!((&line["http.route"], &line["server.address"]), (&route.into(), &"app.test".into()), "{line}");
+        let upstream = world.upstream.address.to_string();
+        assert_eq!((&line["upstream.address"], &line["http.request.body.size"]), (&upstream.into(), &0.into()), "{line}");
         assert!(line["upstream.us"].as_u64() <= line["head.us"].as_u64() && line["upstream.us"].is_u64(), "{line}");
         users.push(line["user.id"].as_str().unwrap().to_owned());
     }
+    visitor.send(http::Method::POST, "/upload", &[("content-type", "text/plain")], "twelve bytes").await;
+    assert_eq!(line(world.upstream.last().header("x-request-id").unwrap())["http.request.body.size"], 12);
     assert!(users[0] == users[1] && users[0].len() == 16, "by a hash: {users:?}");
     let refused = line(world.visitor().fetch("/app").await.json()["request_id"].as_str().unwrap());
     assert_eq!(
