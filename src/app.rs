@@ -246,6 +246,7 @@ pub async fn start(settings: Checked, clock: Clock, timings: Timings) -> anyhow:
         provider,
         store,
         visitors,
+        certificates: cert_resolver.clone(),
         cache,
         sessions: settings.session,
         event_retention: settings.event_retention,

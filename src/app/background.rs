@@ -19,6 +19,7 @@ use crate::{
     store::{Change, Expired, Store},
     telemetry::metrics::Metrics,
     timings::Timings,
+    tls::CertResolver,
     visitor::Visitors,
 };
 
@@ -35,6 +36,7 @@ pub(super) struct Background {
     pub(super) provider: Arc<Provider>,
     pub(super) store: Store,
     pub(super) visitors: Arc<Visitors>,
+    pub(super) certificates: Option<Arc<CertResolver>>,
     pub(super) cache: Arc<SessionCache>,
     pub(super) sessions: session::Settings,
     pub(super) event_retention: Duration,
@@ -132,6 +134,9 @@ impl Background {
     async fn run_housekeeping(&self) {
         loop {
             self.metrics.provider_ready(self.provider.is_ready());
+            if let Some(expiry) = self.certificates.as_ref().and_then(|certificates| certificates.first_expiry()) {
+                self.metrics.certificate_expiry(expiry.seconds());
+            }
             match self.store.counts().await {
                 Ok(counts) => self.metrics.sessions(counts.sessions, counts.with_refresh_token),
                 Err(error) => tracing::debug!(%error, "the store could not be asked for its figures"),

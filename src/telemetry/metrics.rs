@@ -33,6 +33,7 @@ struct Inner {
     provider_ready: Gauge,
     provider_outage: Gauge,
     client_config_error: Gauge,
+    certificate_expiry: Gauge,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -117,6 +118,7 @@ impl Default for Metrics {
             provider_ready: Gauge::default(),
             provider_outage: Gauge::default(),
             client_config_error: Gauge::default(),
+            certificate_expiry: Gauge::default(),
             registry: Registry::default(),
         };
         registry.register("requests", "Requests by class of status", by_class);
@@ -164,6 +166,12 @@ impl Default for Metrics {
             "provider_outage",
             "Whether renewals fail and sessions are served on without",
             inner.provider_outage.clone(),
+        );
+        registry.register_with_unit(
+            "certificate_expiry_timestamp",
+            "When the first of the served certificates expires; 0 without TLS",
+            Unit::Seconds,
+            inner.certificate_expiry.clone(),
         );
         registry.register(
             "client_config_error",
@@ -303,6 +311,11 @@ impl Metrics {
     /// Says whether the provider renews no grants at present.
     pub fn provider_outage(&self, outage: bool) {
         self.0.provider_outage.set(i64::from(outage));
+    }
+
+    /// Sets when the first of the served certificates expires, in seconds since 1970.
+    pub fn certificate_expiry(&self, seconds: i64) {
+        self.0.certificate_expiry.set(seconds);
     }
 
     /// Says whether the provider refuses this client.

@@ -16,10 +16,13 @@ use rustls::{
 
 use super::{
     TlsError,
-    certificate_state::{CertificateState, check, server_name},
+    certificate_state::{CertificateState, check, not_after, server_name},
     read_chain, read_private_key,
 };
-use crate::{clock::Clock, telemetry::logs::causes};
+use crate::{
+    clock::{Clock, Timestamp},
+    telemetry::logs::causes,
+};
 
 /// The certificates that are served now.
 #[derive(Debug)]
@@ -70,6 +73,13 @@ impl CertResolver {
     /// The gravest fault that clients of any of our hosts find now.
     pub fn certificate_state(&self) -> CertificateState {
         self.states().into_iter().max().unwrap_or(CertificateState::Valid)
+    }
+
+    /// When the first of the loaded certificates expires.
+    pub fn first_expiry(&self) -> Option<Timestamp> {
+        let loaded = self.loaded();
+        let certificates = loaded.certificates.iter().filter_map(|certificate| certificate.end_entity_cert().ok());
+        certificates.filter_map(not_after).min()
     }
 
     /// What clients of each of our hosts find now.

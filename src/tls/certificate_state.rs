@@ -38,6 +38,17 @@ pub(super) fn check(certificate: &CertificateDer<'_>, name: Option<&ServerName<'
     check_validity(&certificate, now).max(if has_name { CertificateState::Valid } else { CertificateState::WrongName })
 }
 
+/// When a certificate expires: what a client at the end of time would be told.
+pub(super) fn not_after(certificate: &CertificateDer<'_>) -> Option<Timestamp> {
+    match check_validity(&ParsedCertificate::try_from(certificate).ok()?, END_OF_TIME) {
+        CertificateState::Expired(at) => Some(at),
+        CertificateState::Valid | CertificateState::WrongName | CertificateState::NotYetValid(_) => None,
+    }
+}
+
+/// The last moment that a certificate can name (RFC 5280 section 4.1.2.5): the end of the year 9999.
+const END_OF_TIME: Timestamp = Timestamp(253_402_300_799_000);
+
 /// What is wrong with a certificate's validity period, as the end of a sentence.
 pub(super) fn validity_fault(certificate: &CertificateDer<'_>, now: Timestamp) -> Option<String> {
     check_validity(&ParsedCertificate::try_from(certificate).ok()?, now).fault()

@@ -170,6 +170,12 @@ async fn what_clients_find_of_the_certificate_is_said_and_shown_at_the_time_of_a
     let lines = |found: &str| lines_with(&["WARN", "served for judged.app.test will be refused", found]).len();
     assert_eq!(shown().await.json()["certificate"], "not_yet_valid");
     eventually("it is said", async || lines("is not valid before") == 1).await;
+    let expiry = now.plus(3 * DAY).seconds();
+    #[expect(clippy::cast_possible_truncation, reason = "a figure of whole seconds")]
+    eventually("its expiry is a figure", async || {
+        world.metric(0, "evergate_certificate_expiry_timestamp_seconds") as i64 == expiry
+    })
+    .await;
     world.clock.advance(2 * DAY);
     assert_eq!(shown().await.json()["certificate"], "ok");
     world.clock.advance(2 * DAY);
