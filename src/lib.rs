@@ -1,7 +1,7 @@
 //! Evergate: an authenticating reverse proxy that keeps people logged in.
 //!
-//! The modules stand in reading order. `gateway` holds the way of every request in one function;
-//! `renewal` is what the program is for. `ARCHITECTURE.md` is the map.
+//! The modules stand in reading order. `gateway` holds the life of every request in one function; `renewal` is what the program is
+//! for. `ARCHITECTURE.md` is the map.
 
 pub mod cli;
 
