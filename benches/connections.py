@@ -112,7 +112,7 @@ def evergate(work, binary, app, plain, secure):
     config = work / "evergate.toml"
     config.write_text('[[route]]\npath = "/"\nrule = "public"\n')
     env = {
-        "PATH": os.environ["PATH"],
+        **{name: value for name, value in os.environ.items() if name == "PATH" or name.startswith("MIMALLOC_")},
         "CODER_CONFIG_PATH": str(config),
         "CODER_HTTP_ADDRESS": f"127.0.0.1:{plain}",
         "CODER_ACCESS_URL": "http://localhost",
