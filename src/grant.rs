@@ -87,7 +87,7 @@ pub struct Intent {
 }
 
 /// Why a grant ended. Recorded in the store, so the texts are not to be changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EndReason {
     /// The provider refused the refresh token for good.
     Dead,

@@ -364,3 +364,6 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+mod model;

@@ -14,7 +14,7 @@ use super::{
     decision::{self, RemainingUse, pause},
     outcome::{CallTiming, Presentation},
     pending::Write,
-    recovery::{self, Plan, Recovery, recover},
+    recovery::{self, MAX_INTENT_AGE, Plan, Recovery, recover},
     slots::Slot,
 };
 use crate::{
@@ -35,8 +35,6 @@ const RECHECK: Duration = Duration::from_millis(250);
 /// After so many rounds of waiting, each time, it is checked whether the holder lives.
 const ROUNDS_TO_CHECK: u32 = 4;
 
-/// A token is presented no later than this after its intent: well before the replica can be taken for dead.
-const MAX_INTENT_AGE: Duration = Duration::from_secs(3);
 /// After so many presentations a token of unknown fate is not asked about any more.
 const MAX_INTROSPECTIONS: i64 = 12;
 /// The shortest and the longest pause between introspections.

@@ -57,6 +57,8 @@ pub(super) enum Recovery {
 
 /// A provider has done what it was asked, or never will, this long after it was asked by somebody who is gone.
 pub(super) const SETTLED: Duration = Duration::from_secs(5);
+/// A token is presented no later than this after its intent: well before the replica can be taken for dead.
+pub(super) const MAX_INTENT_AGE: Duration = Duration::from_secs(3);
 
 /// What becomes of the refresh token of a grant whose attempt's lease expired.
 pub(super) fn recover(class: RefreshTokenRotation, grant: &Grant, introspects: bool) -> Recovery {
@@ -64,7 +66,8 @@ pub(super) fn recover(class: RefreshTokenRotation, grant: &Grant, introspects: b
     if may_reuse_token(class, grant) {
         return Recovery::Reuse(class.reuse_interval().filter(|_| grant.rotation != Rotation::Reusable));
     }
-    match (introspects, SETTLED.saturating_sub(ago)) {
+    // The intent is dated, and the token may have been presented as late as it allows.
+    match (introspects, (MAX_INTENT_AGE + SETTLED).saturating_sub(ago)) {
         (false, _) => Recovery::GiveUp,
         (true, Duration::ZERO) => Recovery::Introspect,
         (true, wait) => Recovery::Settle(wait),
