@@ -207,4 +207,6 @@ fn resolve(decoded: &str) -> String {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

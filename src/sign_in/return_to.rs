@@ -67,6 +67,8 @@ impl ReturnTo {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests {
     use super::*;
 
