@@ -49,3 +49,6 @@ pub mod timings;
 pub mod tls;
 
 pub mod demo;
+
+#[cfg(test)]
+mod fuzz;

@@ -108,3 +108,6 @@ impl Settings {
         }
     }
 }
+
+#[cfg(test)]
+mod fuzz;

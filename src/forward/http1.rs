@@ -35,3 +35,6 @@ pub use request::OutgoingRequest;
 pub use request_writer::RequestWriter;
 pub use response_body::Http1ResponseBody;
 pub use transport::{AsyncStream, Transport};
+
+#[cfg(test)]
+mod fuzz;

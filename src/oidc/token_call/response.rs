@@ -183,4 +183,6 @@ fn date(headers: &HeaderMap) -> Option<SystemTime> {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
