@@ -1,4 +1,4 @@
-//! Where Evergate is reached, and where a request comes from.
+//! Evergate's own addresses, and the origin of requests behind trusted proxies.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -17,10 +17,10 @@ pub struct AccessUrl {
 }
 
 impl AccessUrl {
-    /// Accepts an http or https URL of an origin alone.
+    /// Parses an http or https URL that consists of an origin alone.
     ///
     /// # Errors
-    /// What is wrong with it, as a sentence's end.
+    /// What is wrong, as the end of a sentence.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let url = Url::parse(text).map_err(|_| "is not a URL")?;
         if !matches!(url.scheme(), "http" | "https") {
@@ -40,7 +40,7 @@ impl AccessUrl {
         Ok(Self { url, authority })
     }
 
-    /// Whether browsers reach us over https, which decides about the cookie's name and `Secure`.
+    /// Whether browsers use https, which decides about the cookies' names and `Secure`.
     pub fn is_https(&self) -> bool {
         self.url.scheme() == "https"
     }
@@ -50,7 +50,7 @@ impl AccessUrl {
         &self.authority
     }
 
-    /// The host as certificates name it: an address of IPv6 has no brackets there.
+    /// The host as certificates name it: an IPv6 address has no brackets there.
     pub fn host(&self) -> &str {
         let host = self.url.host_str().unwrap_or_default();
         host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
@@ -61,12 +61,12 @@ impl AccessUrl {
         self.url.scheme()
     }
 
-    /// An absolute URL under this address. `path` begins with a slash.
+    /// Builds an absolute URL of this site. `path` begins with a slash.
     pub fn at(&self, path: &str) -> String {
         format!("{}://{}{path}", self.url.scheme(), self.authority)
     }
 
-    /// As a URL to resolve others against.
+    /// The URL, to resolve others against.
     pub fn as_url(&self) -> &Url {
         &self.url
     }
@@ -91,18 +91,18 @@ pub struct Sites {
 }
 
 impl Sites {
-    /// The access URL alone.
+    /// Creates the set with the access URL alone.
     pub fn new(main: AccessUrl) -> Self {
         Self { main: Arc::new(main), others: Vec::new() }
     }
 
-    /// Adds another host, which is spoken to as the access URL is.
+    /// Adds another host, which has the access URL's scheme.
     ///
     /// # Errors
-    /// What is wrong with it, as a sentence's end.
+    /// What is wrong, as the end of a sentence.
     pub fn add(&mut self, host: &str) -> Result<(), &'static str> {
         let site = AccessUrl::parse(&format!("{}://{host}", self.main.scheme()))?;
-        // Written otherwise, it would be found by nobody who asks for it as browsers do.
+        // In any other spelling, requests of browsers would not match it.
         if !site.is_host(host) {
             return Err("must be a host as browsers write it, as in app.example.com or app.example.com:8443");
         }
@@ -117,25 +117,25 @@ impl Sites {
         &self.main
     }
 
-    /// All of them, the access URL first.
+    /// Returns all sites, the access URL first.
     pub fn all(&self) -> impl Iterator<Item = &Arc<AccessUrl>> {
         std::iter::once(&self.main).chain(&self.others)
     }
 
-    /// The site that a `Host` value means.
+    /// Returns the site that a `Host` value names.
     pub fn find(&self, host: &str) -> Option<&Arc<AccessUrl>> {
         self.all().find(|site| site.is_host(host))
     }
 }
 
-/// Who sent a request, as the upstream is told.
+/// Where a request comes from, as it is forwarded to the upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// The client's address: the peer's, or the rightmost untrusted one of `X-Forwarded-For`.
     pub client: IpAddr,
-    /// `http` or `https`, as the client spoke it.
+    /// The scheme that the client used.
     pub scheme: Scheme,
-    /// The host that the client asked for.
+    /// The host that the client requested.
     pub host: String,
     /// The addresses of `X-Forwarded-For` that trusted proxies vouch for, the client first, without the peer.
     pub chain: Vec<IpAddr>,
@@ -144,14 +144,14 @@ pub struct Origin {
 /// The scheme that a client used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
-    /// Plain text.
+    /// HTTP without TLS.
     Http,
-    /// TLS.
+    /// HTTP over TLS.
     Https,
 }
 
 impl Scheme {
-    /// As `X-Forwarded-Proto` has it.
+    /// Returns the value for `X-Forwarded-Proto`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
@@ -160,7 +160,7 @@ impl Scheme {
     }
 }
 
-/// Whose forwarding headers are believed (`CODER_PROXY_TRUSTED_ORIGINS`).
+/// The proxies whose forwarding headers are trusted (`CODER_PROXY_TRUSTED_ORIGINS`).
 #[derive(Clone, Debug, Default)]
 pub struct TrustedProxies(pub Vec<IpNet>);
 
@@ -174,15 +174,15 @@ impl TrustedProxies {
         self.0.iter().any(|net| net.contains(&address))
     }
 
-    /// Whence a request comes: `peer` is the socket's other end, `host` and `scheme` what the request itself
-    /// says. Forwarding headers are read only when `peer` is a trusted proxy.
+    /// Determines where a request comes from: `peer` is the other end of the socket, `host` and `scheme` are the request's own.
+    /// Forwarding headers are used only when `peer` is a trusted proxy.
     pub fn origin(&self, peer: IpAddr, scheme: Scheme, host: &str, headers: &HeaderMap, sites: &Sites) -> Origin {
         let peer = peer.to_canonical();
         let direct = Origin { client: peer, scheme, host: host.to_owned(), chain: Vec::new() };
         if self.0.is_empty() || !self.trusts(peer) {
             return direct;
         }
-        let chain = self.vouched(headers);
+        let chain = self.trusted_chain(headers);
         Origin {
             client: chain.first().copied().unwrap_or(peer),
             scheme: match nth_last(headers, &FORWARDED_PROTO, chain.len()) {
@@ -197,49 +197,50 @@ impl TrustedProxies {
 
     /// The tail of `X-Forwarded-For` that trusted proxies wrote: everything right of the rightmost untrusted
     /// address, and that address itself, in the order of the header.
-    fn vouched(&self, headers: &HeaderMap) -> Vec<IpAddr> {
+    fn trusted_chain(&self, headers: &HeaderMap) -> Vec<IpAddr> {
         let all = headers.get_all(FORWARDED_FOR).iter().filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(','));
-        let mut vouched = Vec::new();
+        let mut trusted_chain = Vec::new();
         for text in all.collect::<Vec<_>>().into_iter().rev() {
-            // What cannot be read as an address was not written by a proxy of ours; nothing left of it counts.
+            // A trusted proxy writes addresses only; nothing left of anything else counts.
             let Some(address) = address_of(text) else { break };
-            vouched.push(address.to_canonical());
+            trusted_chain.push(address.to_canonical());
             if !self.trusts(address) {
                 break;
             }
         }
-        vouched.reverse();
-        vouched
+        trusted_chain.reverse();
+        trusted_chain
     }
 }
 
-/// The words of a list that several proxies may have added to.
-fn listed<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a str> {
+/// Splits a list header that several proxies may have added to.
+fn split_list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a str> {
     let lines = headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
-    lines.flat_map(|line| line.split(',')).map(str::trim).filter(|word| !word.is_empty()).collect()
+    lines.flat_map(|line| line.split(',')).map(str::trim).filter(|item| !item.is_empty()).collect()
 }
 
-/// The word of the proxy that stands so many from the end, as the client's own address does; the last where there are not so many.
+/// Returns the `nth` item from the end, which the same proxy wrote as the client's address; the last item if there are fewer.
 fn nth_last<'a>(headers: &'a HeaderMap, name: &HeaderName, nth: usize) -> Option<&'a str> {
-    let words = listed(headers, name);
-    words.len().checked_sub(nth.max(1)).and_then(|at| words.get(at)).or(words.last()).copied()
+    let items = split_list(headers, name);
+    items.len().checked_sub(nth.max(1)).and_then(|at| items.get(at)).or(items.last()).copied()
 }
 
-/// The host that proxies say was asked for: the last that is one of ours, because one between them may have another name.
+/// Returns the requested host, as proxies forwarded it: the last one that is a site of ours, because a proxy in between may have
+/// another name.
 fn forwarded_host<'a>(headers: &'a HeaderMap, sites: &Sites) -> Option<&'a str> {
-    let words = listed(headers, &FORWARDED_HOST);
-    words.iter().rev().find(|host| sites.find(host).is_some()).or(words.last()).copied()
+    let items = split_list(headers, &FORWARDED_HOST);
+    items.iter().rev().find(|host| sites.find(host).is_some()).or(items.last()).copied()
 }
 
-/// An address as proxies write it: some add the port, and put brackets around one of IPv6 then.
+/// Parses an address as proxies write it: some add the port, and then put an IPv6 address in brackets.
 fn address_of(text: &str) -> Option<IpAddr> {
     let text = text.trim().trim_matches('"');
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
     bare.unwrap_or(text).parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|socket| socket.ip()))
 }
 
-/// The host that a request names: of the URI when it has one (absolute form, HTTP/2), else of `Host`.
-/// `None` when there is none, several, or the two disagree (RFC 9112 section 3.2).
+/// Returns the host that a request names: the URI's if it has one (absolute form, HTTP/2), else that of `Host`. `None` if there
+/// is none, there are several, or the two disagree (RFC 9112 section 3.2).
 pub fn requested_host<'a>(uri: &'a http::Uri, headers: &'a HeaderMap) -> Option<&'a str> {
     let mut lines = headers.get_all(header::HOST).iter();
     let line = match (lines.next(), lines.next()) {

@@ -1,4 +1,4 @@
-//! The composition root: the only place that builds the components and starts their tasks.
+//! The composition root: the only module that builds the components and starts their tasks.
 
 mod background;
 
@@ -39,10 +39,10 @@ use crate::{
 
 use background::Background;
 
-/// The keys that seal tokens.
+/// Loads the keys that encrypt tokens.
 ///
 /// # Errors
-/// The key file can be neither read nor made.
+/// The key file can be neither read nor created.
 pub fn keys(from: EncryptionKeys) -> anyhow::Result<KeyRing> {
     match from {
         EncryptionKeys::Given(ring) => Ok(ring),
@@ -50,7 +50,7 @@ pub fn keys(from: EncryptionKeys) -> anyhow::Result<KeyRing> {
     }
 }
 
-/// What an administrator's command works with: the store, and the way to end sessions in it and at the provider.
+/// Builds what the administrator's subcommands need: the store, and the logout workflow.
 ///
 /// # Errors
 /// There are no keys, or the store cannot be opened.
@@ -73,39 +73,40 @@ pub fn administer(settings: &Checked) -> anyhow::Result<(Store, SignOut)> {
     Ok((store, sign_out))
 }
 
-/// Raises this process's limit of file descriptors as far as it may, and says what it is.
+/// Raises the process's limit of file descriptors to the hard limit, and returns it.
 fn raise_descriptor_limit() -> u64 {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
-    // Where that is refused, the old limit holds.
+    // If that is refused, the old limit stays.
     let _refused = setrlimit(Resource::Nofile, rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum });
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// How many connections may be open at once: each may need another to its upstream, and some descriptors are the house's.
+/// The number of concurrent client connections: each may need another to its upstream, and some descriptors are reserved.
 fn connections_for(descriptors: u64) -> usize {
-    let most = usize::try_from(descriptors.saturating_sub(128) / 2).unwrap_or(usize::MAX).clamp(16, Semaphore::MAX_PERMITS);
-    if most < FEW {
+    let max_connections =
+        usize::try_from(descriptors.saturating_sub(128) / 2).unwrap_or(usize::MAX).clamp(16, Semaphore::MAX_PERMITS);
+    if max_connections < LOW_CONNECTION_LIMIT {
         tracing::warn!(
             descriptors,
-            connections.most = most,
-            "the limit of open files (ulimit -n) allows few connections at once; others wait until one ends"
+            connections.most = max_connections,
+            "the limit of open files (ulimit -n) allows few concurrent connections; others wait until one ends"
         );
     }
-    most
+    max_connections
 }
 
-/// Fewer connections than this are soon used up by a few browsers.
-const FEW: usize = 2_000;
+/// A limit below this is logged as a warning: a few browsers would use it up.
+const LOW_CONNECTION_LIMIT: usize = 2_000;
 
-/// A gateway that runs.
+/// A running gateway.
 #[derive(Debug)]
 pub struct Running {
-    /// Where it listens.
+    /// The address that it listens on.
     pub address: SocketAddr,
-    /// Where it listens for TLS.
+    /// The address that it listens on for TLS.
     pub tls_address: Option<SocketAddr>,
-    /// Where its metrics are.
+    /// The address of its metrics.
     pub metrics_address: Option<SocketAddr>,
     /// Its metrics.
     pub metrics: Metrics,
@@ -122,12 +123,12 @@ pub struct Running {
     serving: tokio::task::JoinHandle<()>,
     renewer: Renewer,
     store: Store,
-    /// Beats until the last renewal is saved.
-    heart: CancellationToken,
+    /// Stops the heartbeat, which goes on until the last token refresh is saved.
+    heartbeat: CancellationToken,
 }
 
-/// The migrations are tried for this long before the start is given up.
-const STORE_PATIENCE: Duration = Duration::from_secs(30);
+/// How long the start waits for the store.
+const STORE_START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Starts a gateway with `settings`, whose background work and waits take `timings`.
 ///
@@ -159,10 +160,10 @@ pub async fn start(settings: Checked, clock: Clock, timings: Timings) -> anyhow:
     let (work, tunnels, background) = (TaskTracker::new(), TaskTracker::new(), CancellationToken::new());
     let (stop, draining) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
     let drain = Drain::new(settings.server.drain_deadline);
-    let mut told = BTreeSet::new();
+    let mut warned = BTreeSet::new();
     for trust in settings.targets.iter().map(|(_, trust)| trust).chain([&settings.provider_trust]) {
-        // Once, however many routes show it.
-        if trust.client_certificate.as_ref().is_some_and(|(chain, _)| told.insert(chain)) {
+        // One warning per client certificate, however many routes use it.
+        if trust.client_certificate.as_ref().is_some_and(|(chain, _)| warned.insert(chain)) {
             trust.warn_of_validity(clock.now());
         }
     }
@@ -255,12 +256,12 @@ pub async fn start(settings: Checked, clock: Clock, timings: Timings) -> anyhow:
         clock,
         timings,
         metrics: metrics.clone(),
-        behind: Arc::default(),
+        has_unwritten_last_seen: Arc::default(),
     };
     tasks.start(&background, &work);
-    let heart = CancellationToken::new();
-    let (beating, beaten) = (kept_store.clone(), heart.clone());
-    tokio::spawn(async move { beaten.run_until_cancelled(beating.run_heartbeat()).await });
+    let heartbeat = CancellationToken::new();
+    let (heartbeat_store, heartbeat_stop) = (kept_store.clone(), heartbeat.clone());
+    tokio::spawn(async move { heartbeat_stop.run_until_cancelled(heartbeat_store.run_heartbeat()).await });
     if let Some(listener) = metrics_listener {
         work.spawn(serve_metrics(listener, metrics.clone(), background.clone()));
     }
@@ -304,7 +305,7 @@ pub async fn start(settings: Checked, clock: Clock, timings: Timings) -> anyhow:
         serving,
         renewer,
         store: kept_store,
-        heart,
+        heartbeat,
     })
 }
 
@@ -312,37 +313,37 @@ async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
 }
 
-/// Migrates, waiting for a store that comes up beside us.
+/// Migrates the database, and waits for a store that is still starting.
 #[expect(clippy::disallowed_methods, reason = "a deadline for a start has nothing to do with tokens' times")]
 async fn migrate(store: &Store) -> anyhow::Result<()> {
-    let deadline = tokio::time::Instant::now() + STORE_PATIENCE;
+    let deadline = tokio::time::Instant::now() + STORE_START_TIMEOUT;
     loop {
-        match tokio::time::timeout(STORE_PATIENCE, store.migrate()).await {
+        match tokio::time::timeout(STORE_START_TIMEOUT, store.migrate()).await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) if tokio::time::Instant::now() < deadline => {
                 tracing::warn!(error = format!("{:#}", anyhow::Error::from(error)), "the store is not ready; trying again");
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
             Ok(Err(error)) => return Err(error).context("the store could not be brought up to date"),
-            Err(_) => anyhow::bail!("the store did not answer"),
+            Err(_) => anyhow::bail!("the store did not respond"),
         }
     }
 }
 
 impl Running {
-    /// Reads the certificates of `CODER_TLS_CERT_FILE` again without waiting for them to change.
+    /// Reloads the certificates of `CODER_TLS_CERT_FILE` without waiting for the files to change.
     pub fn read_certificates_again(&self) {
         match &self.cert_resolver {
             Some(cert_resolver) => {
                 let _is_logged = cert_resolver.reload();
             }
-            None => tracing::info!("there are no certificates to read again, because CODER_TLS_ENABLE is not set"),
+            None => tracing::info!("there are no certificates to reload, because CODER_TLS_ENABLE is not set"),
         }
     }
 
-    /// Stops: unready first, then no new connections, requests to their end, tunnels and event streams one after the other in
-    /// the second half of the drain, and all within the deadline. What has not finished by then is cut off, but for renewals:
-    /// these are always saved. `false`: something was cut off.
+    /// Shuts down gracefully: reports unready, stops accepting connections, lets requests finish, and ends tunnels and event
+    /// streams one after the other in the second half of the drain. What has not finished by the deadline is cut off, except
+    /// token refreshes, which are always saved. Returns `false` if something was cut off.
     pub async fn stop(self) -> bool {
         self.draining.store(true, Ordering::Release);
         tokio::time::sleep(self.unready_before_stop).await;
@@ -352,7 +353,7 @@ impl Running {
             let _served = self.serving.await;
             self.tunnels.close();
             self.tunnels.wait().await;
-            // Only now: while a tunnel is open, it is heard of when its session ends.
+            // Last, because while a tunnel is open, this replica must learn of the end of its session.
             self.background.cancel();
             self.work.close();
             self.work.wait().await;
@@ -366,23 +367,23 @@ impl Running {
             );
         }
         let renewed = self.renewer.finish().await;
-        // What ended after the rest of the house had stopped is history too.
+        // Token refreshes that finished after the event writer had stopped left events.
         self.store.flush_events().await;
-        self.heart.cancel();
+        self.heartbeat.cancel();
         self.store.stop_heartbeat().await;
         renewed && finished
     }
 
-    /// Stops at once, as a crash would: nothing is finished, nothing is written.
+    /// Stops immediately, as a crash would: nothing is finished, nothing is written.
     pub fn abort(self) {
         self.serving.abort();
         self.stop.cancel();
         self.background.cancel();
-        self.heart.cancel();
+        self.heartbeat.cancel();
     }
 }
 
-/// Metrics on a listener of their own, so that no route of the app's can show them.
+/// Serves metrics on their own listener, so that no route can expose them.
 async fn serve_metrics(listener: TcpListener, metrics: Metrics, stop: CancellationToken) {
     let answer = move || {
         let metrics = metrics.clone();

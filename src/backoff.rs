@@ -1,11 +1,11 @@
-//! Exponential backoff with jitter: how long to wait before something that fails is tried again.
+//! Exponential backoff with jitter: how long to wait before a retry.
 
 use std::time::Duration;
 
 use crate::secret::random;
 
-/// The pause after so many failures in a row: `first`, then twice as long each time up to `longest`; half of each is chance,
-/// so that replicas that failed together do not come again together.
+/// Returns the pause after `failures` consecutive failures: `first`, then twice as long each time up to `longest`. Half of it is
+/// random, so that replicas that failed together do not retry together.
 pub fn back_off(failures: u32, first: Duration, longest: Duration) -> Duration {
     let doublings = failures.saturating_sub(1).min(20);
     let full = first.saturating_mul(1 << doublings).min(longest);

@@ -1,4 +1,4 @@
-//! The command line: a verb a file.
+//! The command line: one subcommand per file.
 
 mod config;
 mod demo;
@@ -15,12 +15,12 @@ use clap::{Arg, ArgMatches, Command};
 
 use crate::config::{Environment, Problem, Problems, Setting, table};
 
-/// The settings or the command line are wrong (`EX_USAGE`).
+/// Exit status for invalid settings or arguments (`EX_USAGE`).
 const EXIT_USAGE: u8 = 64;
-/// Something that we need is not there (`EX_UNAVAILABLE`).
+/// Exit status for any other failure (`EX_UNAVAILABLE`).
 const EXIT_UNAVAILABLE: u8 = 69;
 
-/// Runs the command that the process was started with.
+/// Parses the command line and runs its subcommand.
 pub fn main() -> ExitCode {
     let matches = match command().try_get_matches() {
         Ok(matches) => matches,
@@ -44,7 +44,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say_error(&format!("evergate: {error:#}"));
+            print_error(&format!("evergate: {error:#}"));
             ExitCode::from(if error.is::<Problems>() { EXIT_USAGE } else { EXIT_UNAVAILABLE })
         }
     }
@@ -85,9 +85,9 @@ fn command() -> Command {
         .args(flags)
 }
 
-/// What the process was given: its variables and the flags of `matches`.
+/// Collects the process's environment variables and the flags of `matches`.
 fn environment(matches: &ArgMatches) -> Environment {
-    // Global flags may stand behind the verb, where the innermost matches have them.
+    // Global flags may follow the subcommand; then the innermost matches have them.
     let mut innermost = matches;
     while let Some((_, inner)) = innermost.subcommand() {
         innermost = inner;
@@ -102,9 +102,9 @@ fn environment(matches: &ArgMatches) -> Environment {
     Environment::of_process(flags, flag("config_path"))
 }
 
-/// A runtime for one command.
+/// Runs a subcommand's future on a new runtime.
 fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    // On one core there is nobody to share work with, and the plain scheduler spends less on each request.
+    // On one core there is no work stealing, and the single-threaded scheduler spends less on each request.
     let mut builder = match std::thread::available_parallelism() {
         Ok(cores) if cores.get() == 1 => tokio::runtime::Builder::new_current_thread(),
         Ok(_) | Err(_) => tokio::runtime::Builder::new_multi_thread(),
@@ -112,17 +112,17 @@ fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<
     builder.enable_all().build()?.block_on(work)
 }
 
-/// Prints to standard output; a reader that went away is no error.
-fn say(text: &str) {
+/// Prints to standard output; a closed pipe is not an error.
+fn print_out(text: &str) {
     let _best_effort = std::io::stdout().write_all(text.as_bytes());
 }
 
-/// Says what is odd about the settings, where nothing is logged.
-fn say_warnings(warnings: &[Problem]) {
-    warnings.iter().for_each(|warning| say_error(&format!("evergate: warning: {warning}")));
+/// Prints warnings about the settings to standard error, for subcommands that do not log.
+fn print_warnings(warnings: &[Problem]) {
+    warnings.iter().for_each(|warning| print_error(&format!("evergate: warning: {warning}")));
 }
 
-fn say_error(text: &str) {
+fn print_error(text: &str) {
     let _best_effort = writeln!(std::io::stderr(), "{}", text.trim_end());
 }
 

@@ -1,4 +1,4 @@
-//! Time as a parameter: everything that asks what time it is asks a [`Clock`], so that tests can move it.
+//! Time as a parameter: all code takes the time from a [`Clock`], so that tests can move it.
 
 use std::{
     sync::{
@@ -8,71 +8,71 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// Milliseconds since the Unix epoch, the form in which times are stored.
+/// Milliseconds since the Unix epoch, the format in which times are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// This moment and `later`, saturating at the end of time.
+    /// Adds `later`, saturating.
     pub fn plus(self, later: Duration) -> Self {
         Self(self.0.saturating_add(millis(later)))
     }
 
-    /// This moment less `earlier`.
+    /// Subtracts `earlier`, saturating.
     pub fn minus(self, earlier: Duration) -> Self {
         Self(self.0.saturating_sub(millis(earlier)))
     }
 
-    /// How long it is from `earlier` until this moment; zero when it lies after.
+    /// Returns the time since `earlier`; zero if that lies after this moment.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// Whole seconds since the epoch.
+    /// Returns whole seconds since the epoch.
     pub fn seconds(self) -> i64 {
         self.0.div_euclid(1000)
     }
 }
 
-/// A duration in milliseconds, saturating.
+/// Converts a duration to milliseconds, saturating.
 pub fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// How long something takes by the machine's own steady clock, which no test moves: for what has nothing to do with tokens' times.
+/// Measures durations with the machine's monotonic clock, which tests do not move: for everything but tokens' times.
 #[derive(Clone, Copy, Debug)]
 pub struct Stopwatch(std::time::Instant);
 
 impl Stopwatch {
-    /// Begins to measure.
+    /// Starts measuring.
     #[expect(clippy::disallowed_methods, reason = "this is the one home of the steady clock")]
     pub fn start() -> Self {
         Self(std::time::Instant::now())
     }
 
-    /// How long it has been.
+    /// Returns the time since the start.
     pub fn elapsed(self) -> Duration {
         self.0.elapsed()
     }
 }
 
-/// Where the time comes from.
+/// A source of the current time.
 #[derive(Clone, Debug, Default)]
 pub enum Clock {
     /// The machine's wall clock.
     #[default]
     System,
-    /// A clock that stands still until it is moved.
+    /// A clock that moves only by [`Clock::advance`].
     Manual(Arc<AtomicI64>),
 }
 
 impl Clock {
-    /// A clock of its own that starts at the machine's present time and only moves by [`Clock::advance`].
+    /// Creates a manual clock that starts at the current time.
     pub fn manual() -> Self {
         Self::Manual(Arc::new(AtomicI64::new(system_millis())))
     }
 
-    /// The present moment.
+    /// Returns the current time.
     pub fn now(&self) -> Timestamp {
         match self {
             Self::System => Timestamp(system_millis()),
@@ -80,7 +80,7 @@ impl Clock {
         }
     }
 
-    /// Moves a manual clock forward; the system's clock is not ours to move.
+    /// Moves a manual clock forward; has no effect on the system's clock.
     pub fn advance(&self, by: Duration) {
         match self {
             Self::System => {}

@@ -9,125 +9,124 @@ use crate::{
     secret::{Secret, hex, random, sha256},
 };
 
-/// Names a grant: 128 random bits. Not a secret, so it may stand in logs.
+/// Identifies a grant: 128 random bits. It is not a secret, so logs may contain it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct GrantId(pub [u8; 16]);
 
-/// Names one attempt at a renewal; the fence that its result must pass.
+/// Identifies one attempt at a token refresh; its result is saved only if the row still names this attempt (fencing).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AttemptId(pub [u8; 16]);
 
-/// A grant as requests see it. The refresh token is not here: it is read from the store once the intent to
-/// present it is won, and never from a cache.
+/// A grant as requests see it. The refresh token is left out: it is read from the store together with the intent to present it,
+/// and never from a cache.
 #[derive(Clone, Debug)]
 pub struct Grant {
-    /// Its name.
+    /// The grant's identifier.
     pub id: GrantId,
-    /// The provider that issued it.
+    /// The issuer identifier of the provider.
     pub issuer: String,
-    /// The client that it was issued to.
+    /// The client ID that the grant was issued to.
     pub client_id: String,
-    /// Who it speaks for.
+    /// The user.
     pub identity: Identity,
-    /// The same as header lines.
+    /// The identity, rendered as header lines.
     pub headers: IdentityHeaders,
     /// The newest access token.
     pub access_token: Secret,
-    /// When that one expires.
+    /// When the access token expires.
     pub expires_at: Timestamp,
-    /// How long it was good for when it was issued.
+    /// The access token's lifetime when it was issued.
     pub lifetime: Duration,
-    /// Whether it can be renewed at all.
+    /// Whether there is a refresh token.
     pub has_refresh_token: bool,
-    /// The scopes that the provider said it granted, separated by spaces.
+    /// The granted scopes, separated by spaces.
     pub scopes: String,
-    /// Of the settings that it was obtained with.
+    /// Identifies the settings that the grant was obtained with.
     pub fingerprint: Fingerprint,
-    /// How often it has been renewed.
+    /// The number of token refreshes so far.
     pub generation: i64,
-    /// When the login was that brought it.
+    /// The time of the login.
     pub created_at: Timestamp,
-    /// When it was last renewed, or issued.
+    /// The time of the last token refresh, or of the login.
     pub renewed_at: Timestamp,
-    /// What is known of how the provider rotates its refresh tokens.
+    /// How the provider has treated this grant's refresh tokens so far.
     pub rotation: Rotation,
-    /// How often the present refresh token has been presented.
+    /// How often the current refresh token has been presented.
     pub presented: i64,
-    /// How long ago that was last, by the database's clock.
+    /// How long ago the refresh token was first presented, by the database's clock.
     pub presented_ago: Option<Duration>,
-    /// Until when the refresh token lives if it is not renewed, where that is known.
+    /// The idle expiry of the refresh token, if known.
     pub refresh_until: Option<Timestamp>,
-    /// The attempt that holds the right to present the refresh token.
+    /// The write-ahead intent of the attempt that may present the refresh token.
     pub intent: Option<Intent>,
-    /// Not to be tried again before.
+    /// The earliest time of the next attempt.
     pub retry_at: Option<Timestamp>,
-    /// The provider's code, where it refused to renew this grant the last time and did not say that it is dead.
+    /// The provider's `error` code if it refused the last token refresh without ending the grant.
     pub refused: Option<String>,
-    /// Since when renewals bring ID tokens that cannot be verified, so that the identity is the one before, and the access token
-    /// is nobody's as far as is known.
+    /// Since when ID tokens of token refreshes cannot be verified. Meanwhile the identity is the last verified one, and the
+    /// access token may be another user's, so it is not forwarded.
     pub unverified_since: Option<Timestamp>,
-    /// The key under which one of its tokens was sealed, if this process does not have it. The access token may be empty then.
+    /// The key that one of the tokens is encrypted under, if this process does not have it. The access token may be empty then.
     pub missing_key: Option<KeyId>,
-    /// Set once it cannot be renewed any more.
+    /// Why the grant ended, once it has.
     pub ended: Option<Ended>,
 }
 
-/// Names the settings that a grant was obtained with: what was asked of the provider, and how its answer was read. A grant
-/// whose fingerprint is not the present one would be another if it were obtained now.
+/// A digest of the settings that a grant was obtained with: what the authorization request asks for, and how the response is
+/// read. A grant with another fingerprint than today's was obtained with other settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fingerprint(String);
 
-/// A write-ahead intent as the store last saw it.
+/// A write-ahead intent, as it was read from the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Intent {
-    /// Whose it is.
+    /// The attempt that holds it.
     pub attempt: AttemptId,
-    /// Its lease has run out by the database's clock: the holder died, or its outcome is unknown.
-    pub lapsed: bool,
+    /// Whether its lease has expired by the database's clock: the holder has died, or the outcome is unknown.
+    pub lease_expired: bool,
 }
 
-/// Why a grant ended. Recorded in the store, so the texts are not to be changed.
+/// Why a grant ended. The texts are stored and must not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EndReason {
-    /// The provider refused the refresh token for good.
+    /// The provider refused the refresh token permanently.
     Dead,
-    /// A refresh token was presented and no answer came that we could keep; presenting it again would look
-    /// like theft to a provider that rotates strictly.
+    /// A refresh token was presented and its response was lost; presenting it again would look like theft to a provider that
+    /// detects reuse.
     OutcomeUnknown,
-    /// A renewal brought an ID token or user info that is not this user's, or not the provider's.
+    /// A token refresh brought an ID token or user info of another user, or of another issuer.
     IdentityRefused,
     /// The access token expired and there was no refresh token.
     Expired,
-    /// Its tokens were sealed under a key that nobody has any more. Never stored.
+    /// The tokens are encrypted under a key that no replica has any more. Never stored.
     KeyLost,
-    /// It was issued by another provider, or to another client, than are configured now. Its refresh token is theirs
-    /// and is never sent to anybody else.
+    /// The grant belongs to another provider or client than the configured ones. Its refresh token is never sent to anybody else.
     OtherProvider,
 }
 
 /// The end of a grant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
-    /// Why.
+    /// The reason.
     pub reason: EndReason,
-    /// The provider's `error` code, where it sent one.
+    /// The provider's `error` code, if it sent one.
     pub code: Option<String>,
 }
 
 /// How a provider treats a refresh token that has been used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rotation {
-    /// No renewal has been seen yet.
+    /// There has been no token refresh yet.
     Unknown,
-    /// The last renewal left the refresh token as it was.
+    /// The last token refresh left the refresh token as it was.
     Reusable,
-    /// The last renewal replaced it.
+    /// The last token refresh replaced it.
     Rotating,
 }
 
 #[cfg(test)]
 impl Grant {
-    /// A living grant of nobody's, whose access token expires at the beginning of time.
+    /// A live grant without a user, whose access token has expired.
     pub(crate) fn sample() -> Self {
         Self {
             id: GrantId([0; 16]),
@@ -159,7 +158,7 @@ impl Grant {
 }
 
 impl Grant {
-    /// What the upstream is told.
+    /// The identity that is forwarded to the upstream.
     pub fn forwarded_identity(&self, stale: bool) -> ForwardedIdentity {
         ForwardedIdentity {
             headers: self.headers.clone(),
@@ -170,38 +169,38 @@ impl Grant {
 }
 
 impl Fingerprint {
-    /// Of settings, written out in any way that tells them apart.
+    /// Computes the fingerprint of `settings`, an unambiguous text.
     pub fn of(settings: &str) -> Self {
         Self(hex(sha256(settings.as_bytes()).first_chunk::<8>().unwrap_or(&[0; 8])))
     }
 
-    /// As it was stored.
+    /// Restores a stored fingerprint.
     pub fn from_stored(text: String) -> Self {
         Self(text)
     }
 
-    /// As it is stored.
+    /// Returns the stored form.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
 impl GrantId {
-    /// What the history names in the place of a grant for the logins of a person that were denied, and so brought none. One for
-    /// each person, because a grant's name leads to all of its events.
+    /// The identifier under which the history records a user's denied logins, which have no grant. It differs from user to user,
+    /// because an identifier leads to all of its events.
     pub fn of_denied(issuer: &str, subject: &str) -> Self {
         let name = sha256(format!("denied logins of {subject} at {issuer}").as_bytes());
         Self(*name.first_chunk().unwrap_or(&[0; 16]))
     }
 
-    /// A new name.
+    /// Generates a new identifier.
     pub fn random() -> Self {
         Self(random())
     }
 }
 
 impl AttemptId {
-    /// A new name.
+    /// Generates a new identifier.
     pub fn random() -> Self {
         Self(random())
     }
@@ -220,7 +219,7 @@ impl fmt::Debug for GrantId {
 }
 
 impl EndReason {
-    /// Its stored name, and its label in metrics and answers.
+    /// Returns the stored name, which is also the label in metrics and responses.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Dead => "dead",
@@ -232,7 +231,7 @@ impl EndReason {
         }
     }
 
-    /// The reason with this stored name.
+    /// Parses a stored name.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Dead, Self::OutcomeUnknown, Self::IdentityRefused, Self::Expired, Self::OtherProvider]
             .into_iter()
@@ -241,7 +240,7 @@ impl EndReason {
 }
 
 impl Rotation {
-    /// Its stored name.
+    /// Returns the stored name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
@@ -250,7 +249,7 @@ impl Rotation {
         }
     }
 
-    /// The class with this stored name.
+    /// Parses a stored name.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Unknown, Self::Reusable, Self::Rotating].into_iter().find(|rotation| rotation.as_str() == text)
     }

@@ -1,5 +1,5 @@
-//! The history of grants: every login, renewal, logout and revocation is an event, kept for
-//! `CODER_EVENT_RETENTION`, so that "why was this user logged out" has an answer after the fact.
+//! The history of grants: every login, token refresh, logout and revocation is an event, kept for `CODER_EVENT_RETENTION`, so
+//! that an administrator can find out later why a user was logged out.
 
 use std::time::Duration;
 
@@ -10,52 +10,52 @@ use crate::{
     session::SessionHash,
 };
 
-/// One line of a grant's history.
+/// One event of a grant's history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// When it happened.
     pub at: Timestamp,
     /// What happened.
     pub kind: Kind,
-    /// To which grant.
+    /// The grant.
     pub grant: GrantId,
-    /// To which of its sessions, by its short name, where it was one session's.
+    /// The session, by its short hash, if the event concerns one session.
     pub session: Option<String>,
-    /// Whose it is: the provider's `sub`.
+    /// The user: the provider's `sub`.
     pub subject: String,
-    /// The same person as people call them: e-mail address, else user name, else `sub`.
+    /// The user's display name: the e-mail address, else the user name, else `sub`.
     pub who: String,
-    /// How it came out, in a word: for a renewal the outcome class.
+    /// The outcome, as an identifier; for a token refresh the outcome class.
     pub outcome: String,
-    /// Why, in a word.
+    /// The reason, as an identifier.
     pub reason: String,
-    /// The provider's `error` code, where it sent one.
+    /// The provider's `error` code, if it sent one.
     pub code: Option<String>,
-    /// How long the provider took.
+    /// How long the provider took to respond.
     pub duration: Option<Duration>,
     /// Whether the refresh token was replaced.
     pub rotated: Option<bool>,
-    /// More words: the provider's own on an error, without secrets, or the groups by which a login was denied. On one line.
+    /// Details on one line: the provider's `error_description` without secrets, or the groups by which a login was denied.
     pub detail: Option<String>,
 }
 
-/// What kinds of events there are. Recorded in the store, so the names are not to be changed.
+/// The kinds of events. Their names are stored and must not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A session began.
     Login,
-    /// A refresh token was presented, or could not be.
+    /// A refresh token was presented, or could not be presented.
     Renewal,
-    /// A session was ended by a person, or by the provider for them.
+    /// A session was ended by a person, or by the provider (back-channel logout).
     Logout,
     /// A session reached a configured limit.
     Limit,
-    /// The provider was asked to forget a refresh token.
+    /// A refresh token was revoked at the provider, or could not be.
     Revocation,
 }
 
 impl Kind {
-    /// Its stored name.
+    /// Returns the stored name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Login => "login",
@@ -66,14 +66,14 @@ impl Kind {
         }
     }
 
-    /// The kind with this stored name.
+    /// Parses a stored name.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Login, Self::Renewal, Self::Logout, Self::Limit, Self::Revocation].into_iter().find(|kind| kind.as_str() == text)
     }
 }
 
 impl Event {
-    /// An event of somebody's grant.
+    /// Creates an event of a user's grant.
     pub fn of(kind: Kind, grant: GrantId, identity: &Identity, at: Timestamp) -> Self {
         Self {
             at,
@@ -91,18 +91,18 @@ impl Event {
         }
     }
 
-    /// An event of a renewal.
+    /// Creates an event of a token refresh.
     pub fn renewal(grant: &Grant, at: Timestamp, outcome: &str, reason: &str) -> Self {
         Self { outcome: outcome.to_owned(), ..Self::of(Kind::Renewal, grant.id, &grant.identity, at) }.because(reason)
     }
 
-    /// With its reason.
+    /// Sets the reason.
     #[must_use]
     pub fn because(self, reason: &str) -> Self {
         Self { reason: reason.to_owned(), ..self }
     }
 
-    /// Of one session.
+    /// Sets the session.
     #[must_use]
     pub fn of_session(self, hash: SessionHash) -> Self {
         Self { session: Some(hash.short()), ..self }

@@ -1,4 +1,4 @@
-//! Who a user is, and how an upstream learns of it.
+//! The identity of a user, and the headers that forward it to an upstream.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{clock::Timestamp, secret::Secret};
 
-/// The verified claims that Evergate acts on.
+/// The verified claims that Evergate uses.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Stored", into = "Stored")]
 pub struct Identity {
@@ -15,17 +15,17 @@ pub struct Identity {
     pub subject: String,
     /// The claim that `CODER_OIDC_USERNAME_FIELD` names.
     pub username: Option<String>,
-    /// The claim that `CODER_OIDC_EMAIL_FIELD` names, if the provider says that it is verified, or that is not required.
+    /// The claim that `CODER_OIDC_EMAIL_FIELD` names, if the provider has verified it or that is not required.
     pub email: Option<String>,
-    /// The claim if the provider does not say that it is verified. A field of its own, so that it is not taken for an address that
-    /// may be forwarded.
+    /// The same claim, if the provider has not verified it and that is required. A separate field, so that it is not mistaken for
+    /// an address that may be forwarded.
     pub unverified_email: Option<String>,
     /// The claim that `CODER_OIDC_GROUP_FIELD` names.
     pub groups: Vec<String>,
 }
 
-/// An identity as it is stored. One whose address is not verified is written so that a replica of an older release, which does not
-/// have that rule and would let the user pass, cannot read it.
+/// The stored form of an identity. An identity with an unverified address is stored in a form that a replica of an older release,
+/// which would admit the user, cannot read.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum Stored {
@@ -64,7 +64,7 @@ impl From<Stored> for Identity {
 }
 
 impl Identity {
-    /// The name to show to people: the e-mail address, else the user name, else the subject.
+    /// Returns the display name: the e-mail address, else the user name, else the subject.
     pub fn display(&self) -> &str {
         let email = self.email.as_deref().or(self.unverified_email.as_deref());
         email.or(self.username.as_deref()).unwrap_or(&self.subject)
@@ -81,8 +81,8 @@ pub const USERNAME: HeaderName = HeaderName::from_static("x-forwarded-preferred-
 pub const GROUPS: HeaderName = HeaderName::from_static("x-forwarded-groups");
 /// `X-Forwarded-Access-Token`, only with `CODER_PASS_ACCESS_TOKEN`.
 pub const ACCESS_TOKEN: HeaderName = HeaderName::from_static("x-forwarded-access-token");
-/// `X-Evergate-Renewed-At`: the time of the last successful renewal in seconds since the epoch, sent only while the identity is used
-/// on during an outage of the provider.
+/// `X-Evergate-Renewed-At`: the time of the last successful renewal in seconds since the epoch, sent only while the last verified
+/// identity is used during an outage of the provider.
 pub const RENEWED_AT: HeaderName = HeaderName::from_static("x-evergate-renewed-at");
 
 /// An identity as header lines, rendered once for a grant and shared by all its requests.
@@ -90,7 +90,7 @@ pub const RENEWED_AT: HeaderName = HeaderName::from_static("x-evergate-renewed-a
 pub struct IdentityHeaders(Arc<[(HeaderName, HeaderValue)]>);
 
 impl IdentityHeaders {
-    /// Renders `identity`. An absent claim has no line.
+    /// Renders `identity`. An absent claim has no header line.
     pub fn render(identity: &Identity) -> Self {
         let groups = identity.groups.iter().map(|group| escape(group, true)).collect::<Vec<_>>().join(",");
         let lines = [
@@ -111,15 +111,15 @@ impl IdentityHeaders {
         )
     }
 
-    /// The lines.
+    /// Returns the header lines.
     pub fn iter(&self) -> impl Iterator<Item = &(HeaderName, HeaderValue)> {
         self.0.iter()
     }
 }
 
 /// Percent-encodes control characters, and within a list its separator: a claim's text must neither end a header line (header
-/// injection) nor add a member to a list. So are blanks at the ends, which readers of a header take off, so that two users would be
-/// one; and a percent sign that could be taken for one of these escapes. Other characters are written as UTF-8.
+/// injection) nor add a member to a list. Also encodes whitespace at the ends, which header parsers strip, so that two users
+/// would become one, and a percent sign that could be taken for one of these escapes. Other characters are written as UTF-8.
 fn escape(text: &str, in_list: bool) -> String {
     use std::fmt::Write;
     let inner = text.trim();
@@ -143,21 +143,22 @@ fn escape(text: &str, in_list: bool) -> String {
     out
 }
 
-/// Whether a text begins like an escape that [`escape`] writes: of a control character, a blank, a percent sign, or beyond ASCII.
+/// Whether a text begins with an escape that [`escape`] could write: of a control character, whitespace, a percent sign, or a
+/// character beyond ASCII.
 fn is_escape_of_ours(text: &str) -> bool {
     let digits = text.get(1..3).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
     let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
     byte.is_some_and(|byte| byte <= b' ' || byte == b'%' || byte >= 0x7F)
 }
 
-/// What an upstream gets about a signed-in user.
+/// The identity of an authenticated user, as it is forwarded to an upstream.
 #[derive(Clone, Debug)]
 pub struct ForwardedIdentity {
     /// The identity's header lines.
     pub headers: IdentityHeaders,
-    /// The access token, for routes that pass it on; `None` while it is not known to be this user's.
+    /// The access token, for routes that forward it; `None` while it is not verified to be this user's.
     pub access_token: Option<Secret>,
-    /// When the identity was last verified, if it could not be renewed in time and is used on within the outage grace.
+    /// When the identity was last verified, if its refresh is overdue and it is used within the outage grace.
     pub stale_since: Option<Timestamp>,
 }
 

@@ -1,7 +1,7 @@
-//! Signed tokens (JWS, RFC 7515): the one place that parses, verifies and signs them.
+//! Parses, verifies and signs tokens (JWS, RFC 7515). No other module does.
 //!
 //! A signature is verified over the bytes that were signed, with a key whose type, algorithm and use fit. Claims are not parsed
-//! into types here: a caller reads those that it needs, so that a malformed claim that nobody needs does no harm. A key of a set
+//! into types here: a caller reads those that it needs, so that a malformed claim that is not needed does no harm. A key of a set
 //! that is malformed or of an unknown type is skipped and does not affect the others.
 
 mod algorithm;
@@ -20,36 +20,36 @@ pub use token::{SignedToken, VerificationOptions};
 /// of its algorithm and key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JoseError {
-    /// It is not three parts in base64url of which the first is a JSON object.
+    /// The token does not consist of three parts in base64url, of which the first is a JSON object.
     #[error("it is not a signed JWT")]
     Malformed,
-    /// It has five parts, so it is encrypted (JWE).
+    /// The token has five parts, so it is encrypted (JWE).
     #[error("it is encrypted, which is not supported; have the provider sign it only")]
     Encrypted,
-    /// Its header has `crit` (RFC 7515 section 4.1.11).
+    /// The header has `crit` (RFC 7515 section 4.1.11).
     #[error("it demands an extension (crit)")]
     Extension,
-    /// Its algorithm is unknown or not accepted.
+    /// The algorithm is unknown or not accepted.
     #[error("its algorithm {0} is not accepted")]
     Algorithm(String),
-    /// No key of the set fits its algorithm and `kid`. The provider may have newer keys.
+    /// No key of the set fits the token's algorithm and `kid`. The provider may have newer keys.
     #[error("no key of the provider fits it ({algorithm}, key id {})", .id.as_deref().unwrap_or("not named"))]
     NoKey {
-        /// Its `alg`.
+        /// The token's `alg`.
         algorithm: &'static str,
-        /// Its `kid`.
+        /// The token's `kid`.
         id: Option<String>,
     },
     /// The only keys that fit are too short to be secure.
     #[error("it is signed with an RSA key of {0} bits; fewer than 2048 are not accepted")]
     WeakKey(usize),
-    /// None of the keys that fit verifies it. The provider may have newer keys.
+    /// None of the fitting keys verifies the signature. The provider may have newer keys.
     #[error("its signature is by none of the {0} keys that fit it")]
     BadSignature(usize),
-    /// It is signed with HMAC, and none of the client secrets that are long enough verifies it.
+    /// The token is signed with HMAC, and none of the client secrets that are long enough verifies it.
     #[error("its signature is by none of the {0} client secrets that are long enough for it")]
     Secret(usize),
-    /// Its payload is not a JSON object.
+    /// The payload is not a JSON object.
     #[error("its payload is not a JSON object")]
     Payload,
     /// The document is not a key set.
@@ -58,7 +58,7 @@ pub enum JoseError {
 }
 
 impl JoseError {
-    /// Whether newer keys of the provider could change the verdict.
+    /// Whether newer keys of the provider could change the result.
     pub fn may_need_newer_keys(&self) -> bool {
         match self {
             Self::NoKey { .. } | Self::BadSignature(_) | Self::WeakKey(_) => true,

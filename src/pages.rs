@@ -1,51 +1,51 @@
-//! Our own pages, out of data alone. They load nothing from anywhere, and every text in them is escaped.
+//! Renders Evergate's own HTML pages. They load nothing from elsewhere, and every text in them is escaped.
 
 use std::{fmt::Write, time::Duration};
 
 const STYLE: &str = include_str!("pages/style.css");
 
-/// A page with one thing to say.
+/// A page with one message.
 #[derive(Clone, Debug)]
 pub struct Page<'a> {
     /// The heading.
     pub title: &'a str,
     /// What happened, in one or two sentences.
     pub text: &'a str,
-    /// What the visitor can do about it.
+    /// What the user can do about it.
     pub action: Action<'a>,
-    /// After which pause it goes on by itself, and where to.
+    /// When and where the page redirects by itself.
     pub again: Option<(Duration, &'a str)>,
-    /// Shown small, so that a report of the page leads to its line in the log.
+    /// The request ID, shown so that a report of the page leads to its log line.
     pub request_id: &'a str,
 }
 
 /// What a page offers.
 #[derive(Clone, Debug)]
 pub enum Action<'a> {
-    /// Nothing.
+    /// No action.
     None,
     /// A link.
     Link {
-        /// Where to.
+        /// The address.
         href: &'a str,
-        /// Its text.
+        /// The label.
         label: &'a str,
     },
     /// A button that posts.
     Post {
-        /// Where to.
+        /// The address.
         href: &'a str,
-        /// Its text.
+        /// The label.
         label: &'a str,
         /// A hidden field.
         field: (&'a str, &'a str),
-        /// Where else to, and the link's text.
+        /// An alternative: the address and the label of a link.
         instead: (&'a str, &'a str),
     },
 }
 
 impl Page<'_> {
-    /// The page as HTML.
+    /// Renders the page.
     pub fn html(&self) -> String {
         let action = match &self.action {
             Action::None => String::new(),
@@ -74,8 +74,8 @@ impl Page<'_> {
     }
 }
 
-/// The Content-Security-Policy of every page of ours: the style within the page, forms to ourselves and from
-/// there to the provider, and nothing else.
+/// Returns the Content-Security-Policy of all these pages: the inline style, forms to Evergate and from there to the provider,
+/// and nothing else.
 pub fn content_security_policy() -> String {
     use base64::prelude::*;
     let hash = BASE64_STANDARD.encode(crate::secret::sha256(STYLE.as_bytes()));

@@ -1,4 +1,4 @@
-//! Who may pass. Pure: an identity goes in, a permit or a refusal comes out.
+//! Authorization: who may access what. Pure: an identity goes in, a permit or a refusal comes out.
 
 mod cross_origin;
 
@@ -11,53 +11,53 @@ use crate::{
 
 pub use cross_origin::CrossOrigin;
 
-/// The rule (`CODER_OIDC_EMAIL_DOMAIN`, `CODER_OIDC_ALLOWED_GROUPS`). An empty list allows all.
+/// The rule for users (`CODER_OIDC_EMAIL_DOMAIN`, `CODER_OIDC_ALLOWED_GROUPS`). An empty list allows all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     /// The domains that e-mail addresses may have.
     pub email_domains: Vec<String>,
-    /// The groups of which a user must be in one.
+    /// The groups of which a user must be in at least one.
     pub allowed_groups: Vec<String>,
 }
 
-/// What a route asks of who takes it.
+/// A route's access rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    who: Who,
+    access: Access,
     /// The methods that are allowed; an empty list allows all.
     pub methods: Vec<Method>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Who {
-    /// Whoever it is. Nobody is recognised, and the upstream is told of nobody.
-    Anybody,
-    /// Who is signed in, and passes this besides what everybody must pass.
-    SignedIn(Policy),
+enum Access {
+    /// Everybody. Requests are not authenticated, and the upstream gets no identity headers.
+    Public,
+    /// Authenticated users whom this policy admits, in addition to the policy for every user.
+    Authenticated(Policy),
 }
 
-/// Why somebody may not pass.
+/// Why a request or a user is denied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
-    /// The provider does not vouch for the e-mail address.
+    /// The provider has not verified the e-mail address.
     #[error("the e-mail address is not verified (email_verified is not true; CODER_OIDC_IGNORE_EMAIL_VERIFIED accepts it)")]
     EmailNotVerified,
-    /// The e-mail address is missing or of another domain.
+    /// The e-mail address is missing or its domain is not allowed.
     #[error("the e-mail address is not of an allowed domain (CODER_OIDC_EMAIL_DOMAIN, or the route's own)")]
     EmailDomain,
-    /// Another site's page sent the request.
+    /// Another site's page sent the request (CSRF).
     #[error("another site's page sent a request that could change something")]
     CrossOrigin,
-    /// The route does not take this method.
+    /// The route does not allow this method.
     #[error("the route does not take this method")]
     Method,
-    /// In none of the allowed groups.
+    /// The user is in none of the allowed groups.
     #[error("the user is in none of the allowed groups (CODER_OIDC_ALLOWED_GROUPS, or the route's own)")]
     Group,
 }
 
 impl Denied {
-    /// The rule's name in answers, in logs and in the history.
+    /// Returns the rule's name in responses, in logs and in the history.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::EmailNotVerified => "email_not_verified",
@@ -69,34 +69,34 @@ impl Denied {
     }
 }
 
-/// Proof that the rule let this request pass. Only [`Rule`] makes one, and nothing is forwarded without one.
+/// Proof that the rule allows this request. Only [`Rule`] creates one, and nothing is forwarded without one.
 #[derive(Debug)]
 pub struct Permit {
     forwarded_identity: Option<ForwardedIdentity>,
 }
 
 impl Permit {
-    /// What the upstream is told of who passed; nothing of somebody who was not asked.
+    /// The identity that is forwarded to the upstream; `None` if the request was not authenticated.
     pub fn forwarded_identity(&self) -> Option<&ForwardedIdentity> {
         self.forwarded_identity.as_ref()
     }
 }
 
-/// Headers by which frameworks take a request for one of another method.
+/// Headers that make frameworks treat a request as one of another method.
 const OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
 
 impl Rule {
-    /// Anybody may pass.
+    /// Creates a rule that allows everybody.
     pub fn public() -> Self {
-        Self { who: Who::Anybody, methods: Vec::new() }
+        Self { access: Access::Public, methods: Vec::new() }
     }
 
-    /// Who is signed in may pass, and passes `policy` besides what everybody must pass.
+    /// Creates a rule for authenticated users whom `policy` admits, in addition to the policy for every user.
     pub fn signed_in(policy: Policy) -> Self {
-        Self { who: Who::SignedIn(policy), methods: Vec::new() }
+        Self { access: Access::Authenticated(policy), methods: Vec::new() }
     }
 
-    /// Whether the route takes a method. Where it does not take all, it takes none that frameworks read another from.
+    /// Checks the method. A route that does not allow all methods also refuses headers that override the method.
     ///
     /// # Errors
     /// [`Denied::Method`].
@@ -108,12 +108,12 @@ impl Rule {
         if self.methods.contains(method) && !overridden { Ok(()) } else { Err(Denied::Method) }
     }
 
-    /// Lets a request pass if nobody needs to be known for it.
+    /// Permits a request if the route needs no authentication.
     pub fn permit_anybody(&self) -> Option<Permit> {
-        matches!(self.who, Who::Anybody).then_some(Permit { forwarded_identity: None })
+        matches!(self.access, Access::Public).then_some(Permit { forwarded_identity: None })
     }
 
-    /// Lets a preflight pass that asks about `method`, as nobody's.
+    /// Permits a preflight that asks about `method`, without an identity.
     ///
     /// # Errors
     /// [`Denied::Method`].
@@ -122,7 +122,7 @@ impl Rule {
         Ok(Permit { forwarded_identity: None })
     }
 
-    /// Lets a request of `identity` pass, whom `everybody`'s policy lets pass too.
+    /// Permits a request of `identity` if both the policy for every user (`everybody`) and the route's admit it.
     ///
     /// # Errors
     /// [`Denied`].
@@ -133,7 +133,7 @@ impl Rule {
         forwarded_identity: impl FnOnce() -> ForwardedIdentity,
     ) -> Result<Permit, Denied> {
         everybody.admit(identity)?;
-        if let Who::SignedIn(policy) = &self.who {
+        if let Access::Authenticated(policy) = &self.access {
             policy.admit(identity)?;
         }
         Ok(Permit { forwarded_identity: Some(forwarded_identity()) })
@@ -141,7 +141,7 @@ impl Rule {
 }
 
 impl Policy {
-    /// Whether `identity` may pass. Asked at a login and of every request, of the identity that the last renewal brought.
+    /// Checks `identity`, at login and for every request, with the claims that the last token refresh brought.
     ///
     /// # Errors
     /// [`Denied`].
@@ -158,7 +158,7 @@ impl Policy {
         Ok(())
     }
 
-    /// The whole part after the only `@` must be an allowed domain: no suffixes, or `evil-example.com` would do.
+    /// Whether the part after the only `@` is an allowed domain. It is compared whole, or `evil-example.com` would match.
     fn is_allowed_email(&self, email: &str) -> bool {
         match email.split_once('@') {
             Some((user, domain)) if !user.is_empty() && !domain.contains('@') => {

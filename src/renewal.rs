@@ -1,8 +1,8 @@
-//! Token refresh, the renewal of grants: what Evergate is for.
+//! Token refresh, the renewal of grants.
 //!
-//! A visitor's grant goes in, and one whose tokens are good enough comes out, or the reason why not. Among all tasks and all replicas
-//! exactly one presents a refresh token, and nothing that goes wrong (a client that leaves, a provider or a store that is away, a
-//! process that dies) logs anybody out.
+//! [`Renewer::keep_fresh`] takes a user's grant and returns one whose tokens are fresh enough, or the reason why not. Of all
+//! tasks on all replicas exactly one presents a refresh token, and no failure (a client that disconnects, a provider or store
+//! that is unavailable, a crash) logs a user out.
 //!
 //! | module | what it does |
 //! |---|---|
@@ -59,14 +59,13 @@ use knowledge::Observed;
 use pending::Pending;
 use slots::Slots;
 
-/// When and how grants are renewed.
+/// Settings of token refresh.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// `CODER_OIDC_RENEW_BEFORE`: how long before expiry the renewal in the background begins; for short-lived
-    /// tokens a third of their life.
+    /// `CODER_OIDC_RENEW_BEFORE`: how long before expiry the background refresh begins; for short-lived tokens a third of their
+    /// lifetime.
     pub renew_before: Duration,
-    /// `CODER_OIDC_OUTAGE_GRACE`: how long after expiry the last verified identity is served while the provider
-    /// cannot renew it.
+    /// `CODER_OIDC_OUTAGE_GRACE`: how long after expiry the last verified identity is used while the provider cannot refresh it.
     pub outage_grace: Duration,
     /// `CODER_OIDC_MAX_CONCURRENT_RENEWALS`.
     pub max_concurrent: usize,
@@ -75,10 +74,10 @@ pub struct Settings {
 /// The shortest `Retry-After` of a request that cannot be served now.
 const MIN_RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// The shortest pause of a request that waits for a provider at its rate limit.
-const SHORTEST_WAIT: Duration = Duration::from_millis(100);
+/// The shortest pause of a request that waits for the provider's rate limit.
+const MIN_WAIT: Duration = Duration::from_millis(100);
 
-/// The engine of one process. Cloning shares it.
+/// The token refresh of one process. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Renewer(Arc<Engine>);
 
@@ -97,38 +96,38 @@ struct Engine {
     draining: AtomicBool,
     observed: Mutex<Observed>,
     pending: Pending,
-    looking: tokio::sync::Mutex<()>,
-    /// When the log was last told of a renewal that could not be verified.
-    unverified_told_at: Mutex<Option<Timestamp>>,
+    provider_check: tokio::sync::Mutex<()>,
+    /// When a token refresh that could not be verified was last logged as an error.
+    unverified_logged_at: Mutex<Option<Timestamp>>,
 }
 
-/// A grant that a request may be served with.
+/// A grant that a request may use.
 #[derive(Debug)]
 pub struct Usable {
     /// The grant.
     pub grant: Arc<Grant>,
-    /// Its access token has expired and the provider cannot renew it now: it is served on within the grace.
+    /// Whether the access token has expired and cannot be refreshed now, within the outage grace.
     pub stale: bool,
 }
 
-/// Why a request cannot be served with its grant.
+/// Why a request cannot use its grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unusable {
-    /// The user must pass the provider again, which may need no prompt.
+    /// The user must sign in again, for which silent re-authentication may suffice.
     SignInAgain(EndReason),
-    /// The provider refuses to renew this grant, for a reason that is no death. Another grant may fare better.
+    /// The provider refuses to refresh this grant without ending it. A new grant may work.
     Refused,
-    /// The session was ended meanwhile.
+    /// The session has ended meanwhile.
     Gone,
-    /// Neither renewed nor refused; to be tried again after this long. Nobody is logged out.
+    /// The token refresh did not finish; retry after this long. The user stays logged in.
     Unavailable(Duration),
 }
 
-/// How many refresh tokens near their idle expiry are refreshed at a look.
-const KEEP_ALIVE_BATCH: i64 = 200;
+/// How many refresh tokens near their idle expiry are refreshed per interval.
+const IDLE_REFRESH_BATCH: i64 = 200;
 
 impl Renewer {
-    /// An engine for one provider.
+    /// Creates the token refresh for one provider.
     pub fn new(
         settings: Settings,
         timings: Timings,
@@ -152,22 +151,22 @@ impl Renewer {
             draining: AtomicBool::new(false),
             observed: Mutex::default(),
             pending: Pending::default(),
-            looking: tokio::sync::Mutex::default(),
-            unverified_told_at: Mutex::default(),
+            provider_check: tokio::sync::Mutex::default(),
+            unverified_logged_at: Mutex::default(),
         }))
     }
 
-    /// What the provider thinks of this client; where it is refused, no grant can be renewed.
+    /// Whether the provider accepts this client; if it does not, no grant can be refreshed.
     pub fn client_standing(&self) -> ClientStanding {
         self.0.breaker.client_standing()
     }
 
-    /// Whether the last renewals failed, so that nobody who can be served should be sent to the provider.
+    /// Whether the last token refreshes failed, so that users who can be served should not be sent to the provider.
     pub fn provider_is_in_trouble(&self) -> bool {
         self.0.breaker.in_trouble(self.0.clock.now())
     }
 
-    /// Returns the grant as it is if its tokens are fresh enough, or refreshed, or to be served stale.
+    /// Returns the grant unchanged if its tokens are fresh enough, or refreshed, or to be used stale.
     ///
     /// # Errors
     /// [`Unusable`].
@@ -177,7 +176,7 @@ impl Renewer {
             return Err(Unusable::SignInAgain(EndReason::OtherProvider));
         }
         if let Some(key) = grant.missing_key {
-            return Box::pin(engine.without_tokens(grant, key)).await;
+            return Box::pin(engine.serve_without_tokens(grant, key)).await;
         }
         let now = engine.clock.now();
         match decision::decide(&grant, &engine.settings, now, engine.breaker.in_trouble(now)) {
@@ -192,32 +191,34 @@ impl Renewer {
                 Err(Unusable::SignInAgain(EndReason::Expired))
             }
             Decision::Refused => Err(Unusable::Refused),
-            Decision::SignInAgain(reason) => Box::pin(engine.without_grant(grant, reason)).await,
+            Decision::SignInAgain(reason) => Box::pin(engine.serve_after_end(grant, reason)).await,
             Decision::RefreshFirst => {
-                let outcome = if engine.may_be_waited_for(&grant) {
-                    // The renewal goes on when the wait is over, or the client: it belongs to no request.
-                    match Box::pin(tokio::time::timeout(engine.timings.blocking_refresh_wait, engine.renewed(&grant))).await {
+                let outcome = if engine.may_wait_for(&grant) {
+                    // The refresh continues after the wait and after a disconnect: it belongs to no request.
+                    match Box::pin(tokio::time::timeout(engine.timings.blocking_refresh_wait, engine.wait_for_refresh(&grant)))
+                        .await
+                    {
                         Ok(outcome) => outcome,
-                        Err(_) => Box::pin(engine.look_once_more(&grant)).await,
+                        Err(_) => Box::pin(engine.read_after_timeout(&grant)).await,
                     }
                 } else {
                     Outcome::Unavailable(MIN_RETRY_AFTER)
                 };
-                Box::pin(engine.after(grant, outcome)).await
+                Box::pin(engine.resolve(grant, outcome)).await
             }
         }
     }
 
-    /// Refreshes, for as long as it runs, the grants in use whose refresh token would soon reach its idle expiry: those of which
-    /// the provider tells how long it lives. Grants that nobody uses are left to expire.
+    /// Refreshes, for as long as it runs, the grants in use whose refresh token is near its idle expiry, if that is known. Unused
+    /// grants are left to expire.
     pub async fn refresh_before_idle_expiry(&self) {
         let engine = &self.0;
         loop {
             tokio::time::sleep(engine.timings.idle_refresh_interval).await;
-            let due = match engine.store.due_before_idle_expiry(engine.clock.now(), KEEP_ALIVE_BATCH).await {
+            let due = match engine.store.due_before_idle_expiry(engine.clock.now(), IDLE_REFRESH_BATCH).await {
                 Ok(due) => due,
                 Err(error) => {
-                    tracing::debug!(%error, "grants to be kept alive could not be looked for");
+                    tracing::debug!(%error, "grants near their idle expiry could not be listed");
                     continue;
                 }
             };
@@ -225,20 +226,20 @@ impl Renewer {
                 match engine.store.grant(id).await {
                     Ok(Some(grant)) if self.is_ours(&grant) => engine.start_unless_paused(&grant),
                     Ok(Some(_) | None) => {}
-                    // The others would fare no better.
+                    // The store would fail the others too.
                     Err(_) => break,
                 }
             }
         }
     }
 
-    /// A refresh token is presented to nobody but the provider that issued it, as the client that it was issued to.
+    /// Whether a grant belongs to the configured provider and client. A refresh token is presented to no other.
     fn is_ours(&self, grant: &Grant) -> bool {
         grant.issuer == self.0.provider.issuer() && grant.client_id == self.0.provider.client_id()
     }
 
-    /// Begins no more renewals, and waits for those under way to be saved: a token that was presented has no other
-    /// copy of its successor. `false`: one did not come to its end within the longest time that it can take.
+    /// Starts no more token refreshes, and waits until those under way are saved, because there is no other copy of a rotated
+    /// token. Returns `false` if one did not finish within the longest time that it can take.
     pub async fn finish(&self) -> bool {
         self.0.draining.store(true, Ordering::Release);
         self.0.tasks.close();
@@ -246,40 +247,40 @@ impl Renewer {
     }
 }
 
-/// What became of a renewal.
+/// The outcome of a token refresh.
 #[derive(Clone, Debug)]
 enum Outcome {
-    /// The grant is renewed, by us or by somebody else.
+    /// The grant has been refreshed, by this attempt or another.
     Renewed(Arc<Grant>),
     /// The grant has ended.
     Ended(Arc<Grant>),
-    /// It is not there any more.
+    /// The grant has been removed.
     Gone,
-    /// Neither: the provider refuses this grant and does not say that it is dead.
+    /// The provider refuses this grant without ending it.
     Refused,
-    /// Neither: the provider is at its limit, and is to be asked again after this long.
+    /// The provider's rate limit is reached; retry after this long.
     Busy(Duration),
-    /// Neither: something is away. To be tried again after this long.
+    /// The provider or the store is unavailable; retry after this long.
     Unavailable(Duration),
 }
 
 impl Engine {
-    /// Renews in the background, unless nobody may ask the provider now, or nothing could be saved.
+    /// Starts a background refresh, unless the circuit breaker is open or the result could not be saved.
     fn start_unless_paused(self: &Arc<Self>, grant: &Grant) {
-        if self.breaker.pause(self.clock.now()).is_none() && self.may_be_waited_for(grant) {
+        if self.breaker.pause(self.clock.now()).is_none() && self.may_wait_for(grant) {
             self.start(grant);
         }
     }
 
-    /// Whether a grant's renewal can come about now, as far as is known: what it brings can be saved, nobody has waited for it
-    /// in vain, and the store has not just failed it.
-    fn may_be_waited_for(&self, grant: &Grant) -> bool {
-        self.store.is_writable() && !self.flights.is_hopeless(grant.id) && !self.pending.concerns(grant.id)
+    /// Whether waiting for a grant's refresh makes sense: the store is writable, no request has timed out waiting for it, and the
+    /// store has not just failed it.
+    fn may_wait_for(&self, grant: &Grant) -> bool {
+        self.store.is_writable() && !self.flights.is_not_worth_waiting(grant.id) && !self.pending.has_writes_for(grant.id)
     }
 
-    /// What becomes of the grant's renewal. A provider that is at its limit is waited for by a request that cannot be served
-    /// without it; one that is away would be waited for in vain.
-    async fn renewed(self: &Arc<Self>, grant: &Grant) -> Outcome {
+    /// Waits for the outcome of the grant's refresh. A request that cannot be served without it also waits for a provider at its
+    /// rate limit, but not for one that is unavailable.
+    async fn wait_for_refresh(self: &Arc<Self>, grant: &Grant) -> Outcome {
         loop {
             let outcome = self.start(grant).outcome().await;
             let Outcome::Busy(wait) = outcome else { return outcome };
@@ -287,22 +288,22 @@ impl Engine {
             if !refused || wait >= self.timings.blocking_refresh_wait {
                 return outcome;
             }
-            tokio::time::sleep(wait.max(SHORTEST_WAIT)).await;
+            tokio::time::sleep(wait.max(MIN_WAIT)).await;
         }
     }
 
-    /// For a request whose wait is over: the tokens may be saved already, and only their claims be looked at still. Who comes
-    /// next does not wait as well.
-    async fn look_once_more(&self, grant: &Grant) -> Outcome {
-        self.flights.was_waited_for(grant.id);
+    /// Reads the row for a request whose wait timed out: the tokens may be saved already, with only the identity still to be
+    /// verified. Later requests do not wait for the same refresh.
+    async fn read_after_timeout(&self, grant: &Grant) -> Outcome {
+        self.flights.record_wait_timeout(grant.id);
         match self.store.grant(grant.id).await {
             Ok(Some(newer)) if newer.ended.is_none() && newer.generation > grant.generation => Outcome::Renewed(Arc::new(newer)),
             Ok(Some(_) | None) | Err(_) => Outcome::Unavailable(MIN_RETRY_AFTER),
         }
     }
 
-    /// What a request that waited is told.
-    async fn after(self: &Arc<Self>, mut grant: Arc<Grant>, outcome: Outcome) -> Result<Usable, Unusable> {
+    /// Turns a refresh's outcome into the result for the request that waited for it.
+    async fn resolve(self: &Arc<Self>, mut grant: Arc<Grant>, outcome: Outcome) -> Result<Usable, Unusable> {
         let refused = match outcome {
             Outcome::Renewed(grant) if grant.unverified_since.is_none() => return Ok(Usable { grant, stale: false }),
             Outcome::Renewed(unverified) => {
@@ -314,10 +315,10 @@ impl Engine {
             Outcome::Gone => return Err(Unusable::Gone),
             Outcome::Ended(ended) => {
                 let reason = ended.ended.as_ref().map_or(EndReason::OutcomeUnknown, |ended| ended.reason);
-                return Box::pin(self.without_grant(ended, reason)).await;
+                return Box::pin(self.serve_after_end(ended, reason)).await;
             }
             Outcome::Refused => {
-                // Its row says so now, and so must what is served with it.
+                // The row records the refusal now, and the grant that is returned must too.
                 if let Ok(Some(refused)) = self.store.grant(grant.id).await {
                     grant = Arc::new(refused);
                 }
@@ -332,35 +333,35 @@ impl Engine {
         }
     }
 
-    /// What a request is told whose grant has ended.
-    async fn without_grant(self: &Arc<Self>, grant: Arc<Grant>, reason: EndReason) -> Result<Usable, Unusable> {
+    /// Decides on a request whose grant has ended.
+    async fn serve_after_end(self: &Arc<Self>, grant: Arc<Grant>, reason: EndReason) -> Result<Usable, Unusable> {
         match decision::remaining_use_after_end(reason, &grant, &self.settings, self.clock.now()) {
             RemainingUse::Live => Ok(Usable { grant, stale: false }),
-            // Nobody is sent to a provider that is away.
-            RemainingUse::Grace if !self.provider_answers(&grant).await => Ok(Usable { grant, stale: true }),
+            // A browser is not sent to a provider that is unavailable.
+            RemainingUse::Grace if !self.is_provider_available(&grant).await => Ok(Usable { grant, stale: true }),
             RemainingUse::Grace | RemainingUse::None => Err(Unusable::SignInAgain(reason)),
         }
     }
 
-    /// Counts a renewal that came out in some way of ours, and puts it down in the grant's history.
-    fn count(&self, grant: &Grant, outcome: &'static str, reason: &str) {
+    /// Records an outcome in the metrics and in the grant's history.
+    fn record_outcome(&self, grant: &Grant, outcome: &'static str, reason: &str) {
         self.metrics.renewal(outcome, reason);
         self.store.enqueue_event(Event::renewal(grant, self.clock.now(), outcome, reason));
     }
 
-    /// Records once that a grant without a refresh token has expired, and says so in the words that
-    /// administrators are told to look for.
+    /// Records once that a grant without a refresh token has expired, and logs it with the documented prefix that administrators
+    /// search for.
     async fn record_expiry(&self, grant: &Grant) {
         match self.store.end_grant(grant.id, Fence::Generation(grant.generation), EndReason::Expired, None).await {
             Ok(true) => {
-                self.count(grant, "dead", "no_refresh_token");
+                self.record_outcome(grant, "dead", "no_refresh_token");
                 tracing::warn!(
                     grant.id = %grant.id, oidc.issuer = grant.issuer,
                     "failed to renew OIDC token: token has expired, and the provider gave no refresh token for it"
                 );
             }
             Ok(false) => {}
-            Err(error) => tracing::debug!(%error, "could not record that a grant has expired"),
+            Err(error) => tracing::debug!(%error, "the expiry of a grant could not be recorded"),
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Encryption of what is stored or handed to a browser to keep: AES-256-GCM under a ring of keys.
+//! Encrypts values that are stored, or that a browser carries: AES-256-GCM under a ring of keys.
 //!
-//! The first key seals, all of them open, so a key can be replaced while everything sealed under the old
-//! one stays readable. The additional data names the place (column and row, or cookie), so that a sealed
-//! value copied to another place does not open (RF-26).
+//! The first key encrypts and all keys decrypt, so a key can be replaced while values encrypted under the old one stay readable.
+//! The additional authenticated data is the context (column and row, or cookie): whoever can write to the database cannot copy
+//! one user's encrypted token to another user's row, because there it does not decrypt.
 
 mod key_file;
 
@@ -18,14 +18,14 @@ pub use key_file::KeyFileError;
 const FORMAT: u8 = 1;
 const KEY_ID_LEN: usize = 4;
 
-/// Keys that seal and open.
+/// The keys that encrypt and decrypt.
 #[derive(Clone)]
 pub struct KeyRing {
     seals: Arc<Key>,
     opens: Arc<[Arc<Key>]>,
 }
 
-/// The name of a key, which tells nothing of it.
+/// Identifies a key without revealing anything of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyId([u8; KEY_ID_LEN]);
 
@@ -40,7 +40,7 @@ struct Key {
     cipher: LessSafeKey,
 }
 
-/// Why a key or a sealed value was refused. Says nothing about their content.
+/// Why a key or an encrypted value was refused. The texts reveal nothing of their content.
 #[derive(Debug, thiserror::Error, PartialEq, Eq, Clone, Copy)]
 pub enum SealError {
     /// No key was given.
@@ -49,19 +49,19 @@ pub enum SealError {
     /// A key is not base64 of 32 bytes.
     #[error("key {0} is not base64 of exactly 32 bytes")]
     BadKey(usize),
-    /// The value is not of the sealed form.
+    /// The value does not have the format of an encrypted one.
     #[error("the sealed value is malformed")]
     Malformed,
-    /// The value was sealed under a key that is not on the ring.
+    /// The value is encrypted under a key that is not on the ring.
     #[error("the value was sealed under key {0}, which is not on the ring")]
     UnknownKey(KeyId),
-    /// The value was changed, or belongs to another place.
+    /// The value was altered, or belongs to another context.
     #[error("the sealed value was altered or belongs to another row")]
     Altered,
 }
 
 impl KeyRing {
-    /// A ring from base64 texts, the sealing key first.
+    /// Parses keys in base64, the encrypting key first.
     ///
     /// # Errors
     /// [`SealError::NoKey`] or [`SealError::BadKey`] with the position, counted from 1.
@@ -83,17 +83,17 @@ impl KeyRing {
         Ok(Self { seals, opens })
     }
 
-    /// The key that seals.
+    /// The key that encrypts.
     pub fn sealing(&self) -> KeyId {
         self.seals.id
     }
 
-    /// All keys, the sealing one first.
+    /// Returns all keys, the encrypting one first.
     pub fn ids(&self) -> impl Iterator<Item = KeyId> {
         self.opens.iter().map(|key| key.id)
     }
 
-    /// The key that something was sealed under; `None` for what is not of the sealed form.
+    /// Returns the key that a value is encrypted under; `None` if it does not have the format of an encrypted value.
     pub fn key_of(sealed: &[u8]) -> Option<KeyId> {
         let id = sealed.strip_prefix(&[FORMAT])?.first_chunk()?;
         Some(KeyId(*id))
@@ -104,24 +104,24 @@ impl KeyRing {
         self.opens.iter().any(|known| known.id == key)
     }
 
-    /// Seals anew, under the sealing key, what was sealed for `place`.
+    /// Encrypts a value of `context` again under the first key.
     ///
     /// # Errors
     /// Those of [`KeyRing::open`].
-    pub fn reseal(&self, place: &str, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
-        self.seal(place, &self.open(place, sealed)?)
+    pub fn reseal(&self, context: &str, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
+        self.seal(context, &self.open(context, sealed)?)
     }
 
-    /// A fresh key in the form that [`KeyRing::from_base64`] reads.
+    /// Generates a key in the format that [`KeyRing::from_base64`] parses.
     pub fn generate() -> String {
         BASE64_STANDARD.encode(random::<32>())
     }
 
-    /// Seals `plain` for `place`.
+    /// Encrypts `plain` for `context`.
     ///
     /// # Errors
-    /// [`SealError::Altered`] if the cipher itself fails, which it does only for texts of gigabytes.
-    pub fn seal(&self, place: &str, plain: &[u8]) -> Result<Vec<u8>, SealError> {
+    /// [`SealError::Altered`] if the cipher fails, which happens only for texts of gigabytes.
+    pub fn seal(&self, context: &str, plain: &[u8]) -> Result<Vec<u8>, SealError> {
         let nonce: [u8; NONCE_LEN] = random();
         let mut sealed = Vec::with_capacity(1 + KEY_ID_LEN + NONCE_LEN + plain.len() + AES_256_GCM.tag_len());
         sealed.push(FORMAT);
@@ -130,17 +130,17 @@ impl KeyRing {
         let mut body = plain.to_vec();
         self.seals
             .cipher
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(place), &mut body)
+            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(context), &mut body)
             .map_err(|_| SealError::Altered)?;
         sealed.append(&mut body);
         Ok(sealed)
     }
 
-    /// Opens what was sealed for `place`.
+    /// Decrypts a value of `context`.
     ///
     /// # Errors
-    /// Every [`SealError`] but those about keys.
-    pub fn open(&self, place: &str, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
+    /// [`SealError::Malformed`], [`SealError::UnknownKey`] or [`SealError::Altered`].
+    pub fn open(&self, context: &str, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
         let rest = sealed.strip_prefix(&[FORMAT]).ok_or(SealError::Malformed)?;
         let (id, rest) = rest.split_first_chunk::<KEY_ID_LEN>().ok_or(SealError::Malformed)?;
         let (nonce, body) = rest.split_first_chunk::<NONCE_LEN>().ok_or(SealError::Malformed)?;
@@ -149,7 +149,7 @@ impl KeyRing {
         let mut body = body.to_vec();
         let plain = key
             .cipher
-            .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(place), &mut body)
+            .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(context), &mut body)
             .map_err(|_| SealError::Altered)?;
         Ok(plain.to_vec())
     }
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sealed_for_one_place_opens_nowhere_else() {
+    fn what_is_sealed_for_one_context_opens_in_no_other() {
         let ring = ring(&[&KeyRing::generate()]);
         let sealed = ring.seal("grants.refresh_token/a", b"token").unwrap();
         assert_eq!(ring.open("grants.refresh_token/a", &sealed).unwrap(), b"token");

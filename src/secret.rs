@@ -1,11 +1,11 @@
-//! Values that must never be printed, and the randomness that new ones are made of.
+//! Values that must never be printed, and the random source that new ones are generated from.
 
 use std::{fmt, sync::Arc};
 
 use zeroize::Zeroizing;
 
-/// A text that is never shown: a token, a client secret, a database URL. `Debug` masks it, there is no
-/// `Display`, and the memory, which clones share, is wiped when the last of them is dropped.
+/// A text that must not be printed: a token, a client secret, a database URL. `Debug` masks it, there is no `Display`, and the
+/// memory, which clones share, is zeroed when the last clone is dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Arc<Zeroizing<String>>);
 
@@ -15,7 +15,7 @@ impl Secret {
         Self(Arc::new(Zeroizing::new(text.into())))
     }
 
-    /// The text itself, for the one place that has to send it.
+    /// Returns the text, for the code that has to send it.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -27,7 +27,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// `N` bytes from the operating system's random source.
+/// Returns `N` bytes from the operating system's random source.
 #[expect(clippy::panic, reason = "a gateway that cannot draw randomness must stop: any value it went on with could be guessed")]
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
@@ -37,13 +37,13 @@ pub fn random<const N: usize>() -> [u8; N] {
     }
 }
 
-/// `N` random bytes as URL-safe base64 without padding.
+/// Returns `N` random bytes as URL-safe base64 without padding.
 pub fn random_text<const N: usize>() -> String {
     use base64::prelude::*;
     BASE64_URL_SAFE_NO_PAD.encode(random::<N>())
 }
 
-/// SHA-256, under which secrets that we only compare are stored.
+/// Computes SHA-256, as which secrets that are only compared are stored.
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
     let mut out = [0; 32];
@@ -51,7 +51,7 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     out
 }
 
-/// Lower-case hexadecimal.
+/// Encodes bytes as lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     use fmt::Write;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {

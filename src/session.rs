@@ -1,4 +1,4 @@
-//! The session: one browser, known by a random cookie value of which only the hash is kept.
+//! The session: one browser, identified by a random cookie value, of which only the hash is stored.
 
 pub mod cache;
 pub mod cookie;
@@ -16,48 +16,48 @@ use crate::{
 /// How long sessions live.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// `CODER_SESSION_DURATION`: without a request for this long, a session ends.
+    /// `CODER_SESSION_DURATION`, the idle limit: a session ends after this long without a request.
     pub idle: Duration,
-    /// `CODER_SESSION_MAX_DURATION`: it ends this long after login whatever happens.
+    /// `CODER_SESSION_MAX_DURATION`, the absolute limit: a session ends this long after login.
     pub absolute: Duration,
-    /// False with `CODER_DISABLE_SESSION_EXPIRY_REFRESH`: requests do not prolong it.
+    /// Whether requests prolong a session. False with `CODER_DISABLE_SESSION_EXPIRY_REFRESH`.
     pub sliding: bool,
 }
 
-/// SHA-256 of a session's cookie value; names the session in the store.
+/// SHA-256 of a session's cookie value; identifies the session in the store.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionHash(pub [u8; 32]);
 
-/// A session as it is stored.
+/// A stored session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
-    /// Its name.
+    /// The hash that identifies it.
     pub hash: SessionHash,
-    /// The grant that it points to.
+    /// The session's grant.
     pub grant: GrantId,
-    /// The login.
+    /// The time of the login.
     pub created_at: Timestamp,
-    /// The last request, give or take [`Settings::granularity`].
+    /// The time of the last request, exact to [`Settings::granularity`].
     pub last_seen: Timestamp,
 }
 
-/// Why a session has ended by its limits.
+/// The limit that a session has reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
-    /// Nobody used it for the idle limit.
+    /// The idle limit.
     Idle,
-    /// It reached its absolute limit.
+    /// The absolute limit.
     Absolute,
 }
 
 impl Settings {
-    /// How exactly last-seen times are kept: often enough for the limit, seldom enough that requests do not
-    /// write. The idle limit is lengthened by it, so that nobody is ever logged out early.
+    /// The granularity of last-seen times: fine enough for the idle limit, coarse enough that few requests cause a write. The
+    /// idle limit is extended by it, so that no user is logged out early.
     pub fn granularity(&self) -> Duration {
         (self.idle / 20).clamp(Duration::from_secs(1), Duration::from_secs(60))
     }
 
-    /// Which limit, if any, a session has reached at `now`.
+    /// Returns the limit that a session has reached at `now`, if any.
     pub fn reached(&self, session: &Session, last_seen: Timestamp, now: Timestamp) -> Option<Limit> {
         if now >= session.created_at.plus(self.absolute) {
             return Some(Limit::Absolute);
@@ -68,19 +68,19 @@ impl Settings {
 }
 
 impl SessionHash {
-    /// The name of the session whose cookie holds `value`.
+    /// Hashes the cookie value `value`.
     pub fn of(value: &str) -> Self {
         Self(sha256(value.as_bytes()))
     }
 
-    /// A new session: the cookie's value, shown once, and the name that is kept.
+    /// Generates a new session's cookie value, which is sent once, and the hash that is stored.
     pub fn fresh() -> (Secret, Self) {
         let value = random_text::<32>();
         let hash = Self::of(&value);
         (Secret::new(value), hash)
     }
 
-    /// The beginning of the hash: enough to follow one session through the logs, too little to name it.
+    /// Returns the beginning of the hash: enough to follow one session through the logs, too little to find it in the store.
     pub fn short(&self) -> String {
         hex(self.0.first_chunk::<4>().unwrap_or(&[0; 4]))
     }

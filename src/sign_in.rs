@@ -1,7 +1,7 @@
 //! Login: the authorization code flow with PKCE (OpenID Connect Core section 3.1), from the first redirect to the session cookie.
 //!
-//! What must be kept between the two travels encrypted in `state`, so attempts cost the server nothing until they return, and each
-//! tab has its own.
+//! What an attempt needs between the two is carried, encrypted, in `state`, so that the server stores nothing for it and each tab
+//! has its own attempt.
 //!
 //! | module | what it does |
 //! |---|---|
@@ -9,10 +9,10 @@
 //! | `attempt` | the login attempt that `state` carries, and the cookie that binds it to its browser |
 //! | `authorization_response` | parses what the provider sends the browser back with |
 //! | `code_exchanges` | rate limit of code exchanges |
-//! | `save_login` | keeps the grant and the session |
-//! | `failed` | what becomes of a browser whose login failed |
-//! | `silent`, `silent_history` | silent re-authentication (`prompt=none`), and what a browser's cookie tells of it |
-//! | `redirect_loop` | detects a browser that is sent round in circles |
+//! | `save_login` | saves the grant and the session |
+//! | `failed` | what to do for a browser whose login failed |
+//! | `silent`, `silent_history` | silent re-authentication (`prompt=none`), and its record in a browser's cookie |
+//! | `redirect_loop` | detects redirect loops |
 //! | `return_to`, `long_return_to` | the page that a login leads to: guards against open redirects, and stores long ones |
 
 mod attempt;
@@ -57,74 +57,74 @@ pub use silent::{BrowserHistory, Lasted};
 /// The login workflow.
 #[derive(Debug)]
 pub struct SignIn {
-    /// The callback's path here, the redirect URI's end.
+    /// The path of the redirect URI.
     pub callback_path: String,
-    /// Our cookies.
+    /// Evergate's cookies.
     pub cookies: Cookies,
-    /// How long sessions live; the cookie is kept no longer.
+    /// How long sessions live; the cookie expires no later.
     pub sessions: session::Settings,
     /// The provider.
     pub provider: Arc<Provider>,
-    /// Who may log in.
+    /// The policy for every user.
     pub policy: Policy,
-    /// Where grants and sessions are kept.
+    /// The store of grants and sessions.
     pub store: Store,
-    /// Seals attempts.
+    /// Encrypts login attempts.
     pub keys: KeyRing,
     /// The time.
     pub clock: Clock,
     /// Counts logins.
     pub metrics: Metrics,
-    /// Whether logins bring the refresh tokens that are asked for.
+    /// Whether logins bring the requested refresh tokens.
     pub refresh_tokens: RefreshTokens,
-    /// Guards the pages whose addresses are too long for `state`.
+    /// Limits how many long return addresses are stored.
     pub return_tos: StoredReturnTos,
-    /// Bounds the codes that are exchanged concurrently: anybody can send callbacks.
+    /// Limits concurrent code exchanges: anybody can send callbacks.
     pub exchanges: CodeExchanges,
 }
 
-/// A redirect with the cookies that go with it.
+/// A redirect with its cookies.
 #[derive(Debug)]
 pub struct Redirect {
-    /// Where to, always absolute.
+    /// The `Location`, always absolute.
     pub location: String,
     /// `Set-Cookie` values.
     pub cookies: Vec<HeaderValue>,
 }
 
-/// Why a login attempt that returned made no session.
+/// Why a callback created no session.
 #[derive(Debug, thiserror::Error)]
 pub enum CallbackError {
-    /// A parameter is missing, doubled, or of a flow that we do not use.
+    /// A parameter is missing, repeated, or of another flow.
     #[error("the callback's parameters are not those of a code flow: {0}")]
     Parameters(&'static str),
-    /// No attempt of this browser has this `state`, or it is too old, or it returned before.
+    /// This browser has no attempt with this `state`, or the attempt has expired or was used before.
     #[error("the login attempt is not known to this browser: {0}")]
     UnknownAttempt(&'static str),
-    /// The answer does not come from our provider (RFC 9207).
-    #[error("the answer names another issuer, or none")]
+    /// The response does not come from the configured provider (RFC 9207).
+    #[error("the response names another issuer, or none")]
     Issuer,
-    /// The provider answered that the login failed.
+    /// The provider responded with an error.
     #[error("the provider refused the login: {code}{}", .description.as_deref().map(|said| format!(": {said}")).unwrap_or_default())]
     Refused {
-        /// Its `error` code.
+        /// The `error` code.
         code: String,
-        /// Its own words, for the log alone.
+        /// The `error_description`, for the log only.
         description: Option<String>,
     },
-    /// The user, or somebody for them, declined.
+    /// The login was declined at the provider (`access_denied`).
     #[error("the login was declined at the provider")]
     Declined,
-    /// The provider could not be asked, or its answer is not to be believed.
+    /// The token call failed, or its response could not be verified.
     #[error("the login could not be completed")]
     Provider(#[from] ProviderError),
-    /// More logins return at once than can be completed.
-    #[error("too many logins return at once")]
+    /// The limit of concurrent code exchanges is reached.
+    #[error("too many logins return concurrently")]
     Busy,
-    /// The user, who is called this, may not enter.
+    /// The policy denies the user with this display name.
     #[error("{0}")]
     Denied(#[source] Denied, String),
-    /// The session could not be kept.
+    /// The session could not be saved.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -134,10 +134,10 @@ impl SignIn {
         site.at(&self.callback_path)
     }
 
-    /// Completes a login whose browser returned with `query`.
+    /// Completes a login whose browser came back with `query`.
     ///
     /// # Errors
-    /// [`FailedLogin`]; no session was made.
+    /// [`FailedLogin`]; no session was created.
     pub async fn complete(&self, at: ReturningBrowser<'_>, query: &str) -> Result<Redirect, FailedLogin> {
         let result = self.try_complete(at, query).await;
         self.metrics.login(match &result {
@@ -152,7 +152,7 @@ impl SignIn {
         });
         match result {
             Ok(redirect) => Ok(redirect),
-            Err(error) => Err(self.failed(error, at, query).await),
+            Err(error) => Err(self.describe_failure(error, at, query).await),
         }
     }
 
@@ -160,12 +160,12 @@ impl SignIn {
         let response = AuthorizationResponse::parse(query)?;
         let attempt = self.attempt_of(&response)?;
         let binding = self.binding_of(&attempt, browser.headers)?;
-        // Before the attempt is used up, so that a browser that is turned away can come again.
+        // Before the attempt is consumed, so that a browser that is refused can try again.
         let return_to = self.destination(&attempt, browser.site).await;
         let _permit = match self.exchanges.acquire(browser.client).await {
             Some(permit) => permit,
-            // Its session lives, and it is not sent out silently again so soon.
-            None if attempt.mode() == LoginMode::Silent && self.has_living_session(browser.headers).await? => {
+            // The session is alive, and silent re-authentication is not tried again so soon.
+            None if attempt.mode() == LoginMode::Silent && self.has_live_session(browser.headers).await? => {
                 return Ok(self.redirect_back(browser, &return_to));
             }
             None => return Err(CallbackError::Busy),
@@ -178,19 +178,19 @@ impl SignIn {
             LoginMode::Consent => self.complete_consent(browser, login, &return_to, &attempt).await?,
         };
         if attempt.rounds() > 0 {
-            let value = redirect_loop::back_from(attempt.rounds(), self.clock.now());
-            redirect.cookies.extend(self.cookies.set(self.cookies.rounds(), &value, redirect_loop::REMEMBERED));
+            let value = redirect_loop::cookie_after_round(attempt.rounds(), self.clock.now());
+            redirect.cookies.extend(self.cookies.set(self.cookies.redirect_rounds(), &value, redirect_loop::COOKIE_MAX_AGE));
         }
         Ok(redirect)
     }
 
-    /// The attempt that a response's `state` carries.
+    /// Decrypts the attempt in a response's `state`.
     fn attempt_of(&self, response: &AuthorizationResponse) -> Result<Attempt, CallbackError> {
         Attempt::open(&self.keys, &response.state).ok_or(CallbackError::UnknownAttempt("its state is not one of ours"))
     }
 
-    /// This browser's binding cookie of an attempt that it began and that is not too old. Without it the code is not used, which
-    /// keeps login CSRF and session fixation out.
+    /// Returns this browser's binding of an attempt that has not expired. Without the binding the code is not used, which
+    /// prevents login CSRF and session fixation.
     fn binding_of(&self, attempt: &Attempt, headers: &HeaderMap) -> Result<Binding, CallbackError> {
         let binding = attempt
             .binding_in(&self.cookies, headers)
@@ -201,13 +201,13 @@ impl SignIn {
         Ok(binding)
     }
 
-    /// Uses an attempt up: it returns once, on any replica.
+    /// Consumes an attempt: it is accepted once, on any replica.
     async fn consume(&self, attempt: &Attempt) -> Result<(), CallbackError> {
         let is_first = self.store.consume_once(attempt.name("returned"), attempt.at().plus(attempt::LIFE)).await?;
         if is_first { Ok(()) } else { Err(CallbackError::UnknownAttempt("it has returned before")) }
     }
 
-    /// Redeems a response's code for tokens, and says who they speak for.
+    /// Exchanges a response's code for tokens and verifies the identity.
     async fn redeem(
         &self,
         site: &AccessUrl,
@@ -229,8 +229,8 @@ impl SignIn {
         Ok(login?)
     }
 
-    /// Completes an attempt that asked for consent because the login before brought no refresh token. That login's session lasts as
-    /// long as its access token, so an attempt that fails costs nothing.
+    /// Completes an attempt that asked for consent because the previous login brought no refresh token. That login's session
+    /// lasts as long as its access token, so a failed attempt loses nothing.
     async fn complete_consent(
         &self,
         browser: ReturningBrowser<'_>,
@@ -241,15 +241,15 @@ impl SignIn {
         match login {
             Ok(login) => self.finish_login(browser, login, None, return_to, attempt).await,
             Err(error) if self.current_session(browser.headers).await?.is_some() => {
-                tracing::info!(error = causes(&error), "the provider gave no refresh token");
+                tracing::info!(error = causes(&error), "login for consent failed: the provider gave no refresh token");
                 Ok(self.redirect_back(browser, return_to))
             }
             Err(error) => Err(error),
         }
     }
 
-    /// Refuses a response of another provider (mix-up attack, RFC 9207 section 2.4). What is guarded is the code, which must not be
-    /// taken to the wrong token endpoint: an error that names no issuer is told as an error all the same.
+    /// Refuses a response of another provider (mix-up attack, RFC 9207 section 2.4). The check keeps the code from the wrong
+    /// token endpoint, so an error response without an issuer is still handled as an error.
     fn check_issuer(&self, response: &AuthorizationResponse) -> Result<(), CallbackError> {
         let is_bare_error = response.error.is_some() && response.issuer.is_none();
         if is_bare_error || self.provider.is_response_issuer(response.issuer.as_deref())? {
@@ -259,8 +259,8 @@ impl SignIn {
         }
     }
 
-    /// Redirects to the page that a login led to. Clears the bindings of the browser's other attempts, which are of no use to a
-    /// browser that is signed in.
+    /// Redirects to the login's return address. Clears the bindings of the browser's other attempts, which a logged-in browser
+    /// does not need.
     fn redirect_back(&self, at: ReturningBrowser<'_>, return_to: &ReturnTo) -> Redirect {
         let names = self.cookies.bindings(at.headers).map(|(name, _)| name);
         let cookies = names.filter_map(|name| self.cookies.clear(name)).collect();
@@ -268,18 +268,18 @@ impl SignIn {
     }
 }
 
-/// A browser that the provider has sent back.
+/// A browser that comes back from the provider.
 #[derive(Clone, Copy, Debug)]
 pub struct ReturningBrowser<'a> {
-    /// The site that it came back to.
+    /// The site of the callback.
     pub site: &'a AccessUrl,
-    /// What it sent.
+    /// The request's headers.
     pub headers: &'a HeaderMap,
-    /// Its address.
+    /// The client's address.
     pub client: IpAddr,
 }
 
-/// Where the parameter `name` leads. One that is empty, as in a form that had none to pass on, is none.
+/// Parses the return address in the parameter `name`. An empty one, as in a form that had none to pass on, counts as none.
 pub fn return_from(query: &str, name: &str, access: &AccessUrl) -> Option<ReturnTo> {
     let (_, text) = form_urlencoded::parse(query.as_bytes()).find(|(found, text)| found == name && !text.is_empty())?;
     Some(ReturnTo::parse(&text, access))

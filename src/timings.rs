@@ -10,11 +10,11 @@ pub struct Timings {
     pub housekeeping_interval: Duration,
     /// Interval at which last-seen times are written to the store.
     pub last_seen_interval: Duration,
-    /// Interval at which grants are looked for whose refresh token would expire for want of use.
+    /// Interval at which grants are looked for whose refresh token is near its idle expiry.
     pub idle_refresh_interval: Duration,
-    /// Interval at which due token revocations are looked for, besides whenever a session ends here.
+    /// Interval at which due token revocations are looked for, in addition to each end of a session.
     pub revocation_interval: Duration,
-    /// Longest time that a request waits for a renewal.
+    /// Longest time that a request waits for a token refresh.
     pub blocking_refresh_wait: Duration,
     /// How long a gateway that stops reports itself unready before it accepts no more connections, so that load balancers
     /// notice in time.

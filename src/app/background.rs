@@ -1,4 +1,4 @@
-//! What runs beside the requests: finding the provider, hearing of changes, keeping the tables small.
+//! Background tasks: provider discovery, change notifications, last-seen times, housekeeping.
 
 use std::{
     sync::{
@@ -23,14 +23,14 @@ use crate::{
     visitor::Visitors,
 };
 
-/// All rows are read for it.
-const LOOK_FOR_KEYS: Duration = Duration::from_secs(3600);
+/// How often missing encryption keys are looked for, which reads all rows.
+const KEY_CHECK_INTERVAL: Duration = Duration::from_secs(3600);
 const SWEEP_BATCH: i64 = 100;
 const TOUCH_BATCH: usize = 200;
-/// Clocks that differ by more than this are no base to remove anything on.
-const SKEW: Duration = Duration::from_secs(60);
+/// The clock skew between this machine and the store above which nothing is swept.
+const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);
 
-/// The tasks' share of the house.
+/// The components that the background tasks use.
 #[derive(Clone)]
 pub(super) struct Background {
     pub(super) provider: Arc<Provider>,
@@ -45,8 +45,8 @@ pub(super) struct Background {
     pub(super) clock: Clock,
     pub(super) timings: Timings,
     pub(super) metrics: Metrics,
-    /// Last-seen times wait to be written.
-    pub(super) behind: Arc<AtomicBool>,
+    /// Whether last-seen times wait to be written.
+    pub(super) has_unwritten_last_seen: Arc<AtomicBool>,
 }
 
 impl Background {
@@ -61,24 +61,24 @@ impl Background {
         let this = all.clone();
         spawn(Box::pin(async move {
             let visitors = Arc::clone(&this.visitors);
-            let hears = move |connected| visitors.set_listener_connected(connected);
-            this.store.run_listener(hears).await;
+            let on_connection_change = move |connected| visitors.set_listener_connected(connected);
+            this.store.run_listener(on_connection_change).await;
         }));
         let this = all.clone();
         spawn(Box::pin(async move { this.apply_changes().await }));
         let this = all.clone();
-        spawn(Box::pin(async move { this.look_for_missing_keys().await }));
+        spawn(Box::pin(async move { this.check_for_missing_keys().await }));
         let this = all.clone();
-        spawn(Box::pin(async move { this.sign_out.keep_revoking(this.timings.revocation_interval).await }));
+        spawn(Box::pin(async move { this.sign_out.run_revocations(this.timings.revocation_interval).await }));
         let this = all.clone();
         spawn(Box::pin(async move { this.visitors.cut_ended_connections().await }));
         let this = all.clone();
         spawn(Box::pin(async move { this.run_housekeeping().await }));
         let this = all.clone();
         spawn(Box::pin(async move { this.renewer.refresh_before_idle_expiry().await }));
-        // Not cancelled but told: what was noted and seen last is still written.
-        let (store, told) = (all.store.clone(), stop.clone());
-        tracker.spawn(async move { store.run_event_writer(told).await });
+        // These two are not cancelled but notified, so that they write the last events and last-seen times.
+        let (store, stop_events) = (all.store.clone(), stop.clone());
+        tracker.spawn(async move { store.run_event_writer(stop_events).await });
         let stop = stop.clone();
         tracker.spawn(async move { all.write_last_seen(stop).await });
     }
@@ -100,17 +100,17 @@ impl Background {
         loop {
             let stopped = stop.run_until_cancelled(tokio::time::sleep(self.timings.last_seen_interval)).await.is_none();
             let mut unwritten = Vec::new();
-            // In small pieces, each committed for itself, so that a slow store gets through them in the end.
-            for piece in self.cache.take_touched().chunks(TOUCH_BATCH) {
+            // In small batches, each committed by itself, so that a slow store makes progress.
+            for batch in self.cache.take_touched().chunks(TOUCH_BATCH) {
                 if !unwritten.is_empty() {
-                    // The store has just failed a piece, and would fail the others.
-                    unwritten.extend_from_slice(piece);
-                } else if let Err(error) = self.store.touch_sessions(piece).await {
-                    tracing::debug!(%error, "last-seen times could not be written; trying again");
-                    unwritten.extend_from_slice(piece);
+                    // The store has just failed a batch, and would fail the others.
+                    unwritten.extend_from_slice(batch);
+                } else if let Err(error) = self.store.touch_sessions(batch).await {
+                    tracing::debug!(%error, "last-seen times could not be written and are retried");
+                    unwritten.extend_from_slice(batch);
                 }
             }
-            self.behind.store(!unwritten.is_empty(), Ordering::Release);
+            self.has_unwritten_last_seen.store(!unwritten.is_empty(), Ordering::Release);
             self.cache.give_back(unwritten);
             if stopped {
                 return;
@@ -118,12 +118,12 @@ impl Background {
         }
     }
 
-    async fn look_for_missing_keys(&self) {
+    async fn check_for_missing_keys(&self) {
         loop {
             let pause = match self.store.check_for_missing_keys().await {
-                Ok(()) => LOOK_FOR_KEYS,
+                Ok(()) => KEY_CHECK_INTERVAL,
                 Err(error) => {
-                    tracing::debug!(%error, "it cannot be looked which keys are missing");
+                    tracing::debug!(%error, "missing encryption keys could not be checked");
                     self.timings.housekeeping_interval
                 }
             };
@@ -139,18 +139,17 @@ impl Background {
             }
             match self.store.counts().await {
                 Ok(counts) => self.metrics.sessions(counts.sessions, counts.with_refresh_token),
-                Err(error) => tracing::debug!(%error, "the store could not be asked for its figures"),
+                Err(error) => tracing::debug!(%error, "the store's figures could not be read"),
             }
             self.sweep().await;
             tokio::time::sleep(self.timings.housekeeping_interval).await;
         }
     }
 
-    /// Whether this machine's clock is the store's, give or take a minute. A machine that wakes up in another hour must not
-    /// sweep everybody's sessions away.
+    /// Whether this machine's clock agrees with the store's. A machine with a wrong clock must not sweep live sessions.
     async fn agrees_with_the_store(&self, now: Timestamp) -> bool {
         match self.store.now().await {
-            Ok(theirs) if now.since(theirs).max(theirs.since(now)) <= SKEW => true,
+            Ok(theirs) if now.since(theirs).max(theirs.since(now)) <= MAX_CLOCK_SKEW => true,
             Ok(theirs) => {
                 tracing::warn!(
                     skew.seconds = now.since(theirs).max(theirs.since(now)).as_secs(),
@@ -164,8 +163,8 @@ impl Background {
 
     /// Removes what has expired, in batches so that no statement holds many rows for long.
     async fn sweep(&self) {
-        // What looks idle in the store may have been used a moment ago.
-        if self.behind.load(Ordering::Acquire) {
+        // A session that is idle in the store may have been used a moment ago.
+        if self.has_unwritten_last_seen.load(Ordering::Acquire) {
             return;
         }
         let now = self.clock.now();
@@ -185,7 +184,7 @@ impl Background {
         loop {
             match self.store.sweep(&expired, SWEEP_BATCH).await {
                 Ok(0) => return,
-                Ok(removed) => tracing::debug!(removed, "swept expired rows"),
+                Ok(removed) => tracing::debug!(removed, "expired rows were removed"),
                 Err(error) => {
                     tracing::debug!(%error, "expired rows could not be swept");
                     return;

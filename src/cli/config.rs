@@ -1,21 +1,21 @@
 //! `evergate config`.
 
-use super::{say, say_warnings};
+use super::{print_out, print_warnings};
 use crate::config::{Environment, Problems, check, print};
 
-/// Prints what was asked for. Settings that are wrong are shown all the same, with what is wrong.
+/// Prints the settings, an example or the reference. Invalid settings are printed as well, with what is wrong.
 pub(super) fn run(environment: &Environment, what: Option<&str>) -> anyhow::Result<()> {
     match what {
-        Some("example") => say(&print::example()),
-        Some("reference") => say(&print::reference()),
+        Some("example") => print_out(&print::example()),
+        Some("reference") => print_out(&print::reference()),
         Some(_) | None => {
             let mut problems = Problems::default();
             let raw = environment.read(&mut problems);
-            say(&print::effective(&raw));
+            print_out(&print::effective(&raw));
             match check(&raw, problems) {
-                Ok(checked) => say_warnings(&checked.warnings),
+                Ok(checked) => print_warnings(&checked.warnings),
                 Err(problems) => {
-                    say_warnings(raw.warnings());
+                    print_warnings(raw.warnings());
                     return Err(problems.into());
                 }
             }

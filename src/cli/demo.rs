@@ -1,13 +1,13 @@
 //! `evergate demo`.
 
-use super::{block_on, say, signals::Signals};
+use super::{block_on, print_out, signals::Signals};
 use crate::{
     demo,
     secret::random_text,
     telemetry::{self, logs},
 };
 
-/// Runs the demonstration until a signal comes, also that its terminal has gone, and removes what it wrote.
+/// Runs the demonstration until any signal arrives, SIGHUP included, and removes its files.
 pub(super) fn run(port: Option<u16>, own_app: Option<&str>) -> anyhow::Result<()> {
     let settings = telemetry::Settings {
         json: None,
@@ -18,9 +18,9 @@ pub(super) fn run(port: Option<u16>, own_app: Option<&str>) -> anyhow::Result<()
     let _flushes_at_end = logs::start(&settings)?;
     let directory = std::env::temp_dir().join(format!("evergate-demo-{}", random_text::<6>()));
     let result = block_on(async {
-        let mut signals = Signals::take()?;
+        let mut signals = Signals::install()?;
         let demo = demo::start(port, own_app, &directory).await?;
-        say(&format!(
+        print_out(&format!(
             "\n  Evergate is between you and a sample app:\n\n      {}\n\n  Open it, choose a person, and stay: access tokens live {} s and are renewed as you go.\n  \
              The log below shows every renewal. The provider is at {}.\n  Ctrl-C ends everything and leaves nothing behind.\n\n",
             demo.url,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::{ArgMatches, Command};
 
-use super::{block_on, say};
+use super::{block_on, print_out};
 use crate::{
     app,
     config::{Environment, Problems},
@@ -13,10 +13,10 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 
-/// So many grants are looked at at once.
+/// Grants per batch.
 const BATCH: i64 = 100;
-/// All are looked at again for as long as some change meanwhile, but not without end.
-const MOST_PASSES: usize = 5;
+/// Passes are repeated while grants change meanwhile, up to this number.
+const MAX_PASSES: usize = 5;
 
 pub(super) fn command() -> Command {
     Command::new("keys")
@@ -32,7 +32,7 @@ pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Resul
         Some("status") => block_on(async { status(&open(environment)?).await }),
         Some("reseal") => block_on(async { reseal(&open(environment)?).await }),
         Some(_) | None => {
-            say(&format!("{}\n", KeyRing::generate()));
+            print_out(&format!("{}\n", KeyRing::generate()));
             Ok(())
         }
     }
@@ -64,27 +64,27 @@ async fn status(store: &Store) -> anyhow::Result<()> {
             (false, true) => "opens; `evergate keys reseal` makes it unnecessary",
             (false, false) => "is missing: these users sign in again",
         };
-        say(&format!("{}  {role}: {} grants\n", under.key, under.grants));
+        print_out(&format!("{}  {role}: {} grants\n", under.key, under.grants));
     }
     Ok(())
 }
 
 async fn reseal(store: &Store) -> anyhow::Result<()> {
     let mut done = 0;
-    for _ in 0..MOST_PASSES {
-        let pass = pass(store).await?;
+    for _ in 0..MAX_PASSES {
+        let pass = run_pass(store).await?;
         done += pass.done;
         if pass.changed == 0 {
-            say(&format!("sealed anew: {done}; cannot be opened: {}\n", pass.unreadable));
+            print_out(&format!("sealed anew: {done}; cannot be opened: {}\n", pass.unreadable));
             return status(store).await;
         }
     }
-    say(&format!("sealed anew: {done}; some grants are renewed too often, so begin again\n"));
+    print_out(&format!("sealed anew: {done}; some grants are renewed too often, so begin again\n"));
     status(store).await
 }
 
-/// Looks at every grant once.
-async fn pass(store: &Store) -> Result<Resealed, StoreError> {
+/// Re-encrypts every grant once.
+async fn run_pass(store: &Store) -> Result<Resealed, StoreError> {
     let mut all = Resealed::default();
     loop {
         let some = store.reseal(all.last, BATCH).await?;

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 
-use super::{block_on, say};
+use super::{block_on, print_out};
 use crate::{
     app,
     config::{Environment, Problems},
@@ -10,7 +10,7 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 
-/// Brings the database up to date.
+/// Migrates the database to the current schema.
 pub(super) fn run(environment: &Environment) -> anyhow::Result<()> {
     let mut problems = Problems::default();
     let raw = environment.read(&mut problems);
@@ -20,6 +20,6 @@ pub(super) fn run(environment: &Environment) -> anyhow::Result<()> {
         let store = Store::open(&store, keys, Metrics::default()).context("cannot open the store")?;
         store.migrate().await.context("the store could not be brought up to date")
     })?;
-    say("the store is up to date\n");
+    print_out("the store is up to date\n");
     Ok(())
 }

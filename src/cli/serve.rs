@@ -1,7 +1,7 @@
 //! `evergate serve`.
 
 use super::{
-    block_on, say_warnings,
+    block_on, print_warnings,
     signals::{Signal, Signals},
 };
 use crate::{
@@ -16,8 +16,8 @@ use crate::{
 pub(super) fn run(environment: &Environment) -> anyhow::Result<()> {
     let mut problems = Problems::default();
     let raw = environment.read(&mut problems);
-    // Before there is a log: they may explain the problems.
-    let checked = check(&raw, problems).inspect_err(|_| say_warnings(raw.warnings()))?;
+    // The log is not started yet; the warnings may explain the problems.
+    let checked = check(&raw, problems).inspect_err(|_| print_warnings(raw.warnings()))?;
     let _flushes_at_end = logs::start(&checked.telemetry)?;
     for warning in &checked.warnings {
         tracing::warn!(setting = warning.key, "{warning}");
@@ -26,13 +26,13 @@ pub(super) fn run(environment: &Environment) -> anyhow::Result<()> {
         tracing::warn!("CODER_ACCESS_URL is plain http: session cookies can be read on the network between browsers and here");
     }
     block_on(async {
-        // Before anything is started: a signal that comes early must not kill what has begun.
-        let mut signals = Signals::take()?;
+        // Before anything is started: an early signal must not kill a process that has begun to work.
+        let mut signals = Signals::install()?;
         let running = app::start(checked, Clock::System, Timings::default()).await?;
         let signal = loop {
             match signals.next().await {
                 Signal::HangUp => {
-                    tracing::info!("SIGHUP asks for the certificates to be read again");
+                    tracing::info!("SIGHUP received: certificates are reloaded");
                     running.read_certificates_again();
                 }
                 Signal::Stop(name) => break name,

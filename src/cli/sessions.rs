@@ -1,11 +1,11 @@
-//! `evergate sessions`: who is logged in, and why somebody no longer is.
+//! `evergate sessions`: lists and ends sessions, and explains why a user was logged out.
 
 mod tell;
 
 use anyhow::{Context, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::{block_on, say};
+use super::{block_on, print_out};
 use crate::{
     app,
     clock::Clock,
@@ -15,7 +15,7 @@ use crate::{
     store::{ListedSession, Store},
 };
 
-/// So many events are shown at most.
+/// The maximum number of events shown.
 const EVENTS: i64 = 50;
 
 pub(super) fn command() -> Command {
@@ -52,20 +52,20 @@ pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Resul
         let (store, sign_out) = app::administer(&settings)?;
         if verb == "restored" {
             let marked = store.mark_restored().await?;
-            say(&format!("{marked} refresh tokens are marked as possibly used since the backup\n"));
+            print_out(&format!("{marked} refresh tokens are marked as possibly used since the backup\n"));
             return Ok(());
         }
-        let sessions = found(&store, name).await?;
+        let sessions = find_sessions(&store, name).await?;
         let now = Clock::System.now();
         match verb {
-            "list" if arguments.get_flag("json") => say(&tell::json(&sessions, &settings.session, &[])),
-            "list" => say(&tell::list(&sessions, &settings.session, now)),
+            "list" if arguments.get_flag("json") => print_out(&tell::json(&sessions, &settings.session, &[])),
+            "list" => print_out(&tell::list(&sessions, &settings.session, now)),
             "show" | "why" => {
                 let events = history(&store, name.unwrap_or_default(), &sessions).await?;
                 if sessions.is_empty() && events.is_empty() {
                     bail!("nobody by that name has a session or a history here");
                 }
-                say(&match verb {
+                print_out(&match verb {
                     "why" => tell::why(&sessions, &settings.session, &events, now),
                     _ if arguments.get_flag("json") => tell::json(&sessions, &settings.session, &events),
                     _ => tell::show(&sessions, &settings.session, &events, now),
@@ -75,9 +75,9 @@ pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Resul
                 if sessions.is_empty() {
                     bail!("nobody by that name has a session here");
                 }
-                // Sessions end here even if the provider cannot be reached.
+                // Sessions end locally even if the provider cannot be reached.
                 if let Err(error) = sign_out.provider.discover().await {
-                    say(&format!(
+                    print_out(&format!(
                         "the provider cannot be reached; refresh tokens are revoked there by the next gateway that runs: {error}\n"
                     ));
                 }
@@ -88,14 +88,16 @@ pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Resul
                         .end(listed.session.hash, LogoutInitiator::Administrator, settings.gateway.exchange.sites.main(), None)
                         .await
                     {
-                        Ok(_) => say(&format!("ended session {name} of {}\n", tell::printable(listed.grant.identity.display()))),
+                        Ok(_) => {
+                            print_out(&format!("ended session {name} of {}\n", tell::printable(listed.grant.identity.display())))
+                        }
                         Err(error) => {
                             failures += 1;
-                            say(&format!("session {name} could not be ended: {error}\n"));
+                            print_out(&format!("session {name} could not be ended: {error}\n"));
                         }
                     }
                 }
-                // What has ended is revoked and written whatever became of the others.
+                // What has ended is revoked and recorded even if others failed.
                 sign_out.tasks.close();
                 sign_out.tasks.wait().await;
                 sign_out.revoke_due().await;
@@ -109,33 +111,33 @@ pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Resul
     })
 }
 
-/// The sessions that `name` means; all without one.
-async fn found(store: &Store, name: Option<&str>) -> anyhow::Result<Vec<ListedSession>> {
+/// Returns the sessions that `name` matches; all without a name.
+async fn find_sessions(store: &Store, name: Option<&str>) -> anyhow::Result<Vec<ListedSession>> {
     let mut sessions = store.list_sessions().await.context("the sessions could not be read")?;
     if let Some(name) = name {
-        // A person's own name wins over the beginning of somebody else's session: neither must be taken for the other.
-        let is_a_person = sessions.iter().any(|listed| is_person(name, listed));
-        sessions.retain(|listed| if is_a_person { is_person(name, listed) } else { begins_so(name, listed) });
+        // A user's name takes precedence over the prefix of another user's session: neither must be mistaken for the other.
+        let is_user = sessions.iter().any(|listed| matches_user(name, listed));
+        sessions.retain(|listed| if is_user { matches_user(name, listed) } else { matches_prefix(name, listed) });
     }
     Ok(sessions)
 }
 
-/// The beginning of a name must be long enough to mean one.
-const SHORTEST: usize = 6;
+/// The minimum length of a prefix of a session's or grant's identifier.
+const MIN_PREFIX_LEN: usize = 6;
 
-fn is_person(name: &str, listed: &ListedSession) -> bool {
+fn matches_user(name: &str, listed: &ListedSession) -> bool {
     let identity = &listed.grant.identity;
     identity.subject == name
         || identity.username.as_deref() == Some(name)
         || identity.email.iter().chain(&identity.unverified_email).any(|email| email.eq_ignore_ascii_case(name))
 }
 
-fn begins_so(name: &str, listed: &ListedSession) -> bool {
-    let begins = |whole: String| name.len() >= SHORTEST && whole.starts_with(name);
+fn matches_prefix(name: &str, listed: &ListedSession) -> bool {
+    let begins = |whole: String| name.len() >= MIN_PREFIX_LEN && whole.starts_with(name);
     begins(hex(&listed.session.hash.0)) || begins(listed.grant.id.to_string())
 }
 
-/// The events of a person, a session or a grant, and of the grants of the sessions that were found.
+/// Returns the events of a user, a session or a grant, and of the grants of the matching sessions.
 async fn history(store: &Store, name: &str, sessions: &[ListedSession]) -> anyhow::Result<Vec<tell::Line>> {
     let mut events = store.events(name, None, EVENTS).await.context("the history could not be read")?;
     for listed in sessions {
@@ -145,7 +147,7 @@ async fn history(store: &Store, name: &str, sessions: &[ListedSession]) -> anyho
             }
         }
     }
-    // A session's name leads to its grant, whose renewals say why it ended.
+    // A session's hash leads to its grant, whose token refreshes explain why it ended.
     for grant in events.iter().map(|(event, _)| event.grant).collect::<std::collections::HashSet<_>>() {
         for line in store.events("", Some(grant), EVENTS).await? {
             if !events.contains(&line) {

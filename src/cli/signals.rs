@@ -1,17 +1,18 @@
-//! Signals, none of which ends the process by itself once they are taken.
+//! Signal handlers. Once they are installed, no signal ends the process by itself.
 
 use tokio::signal::unix::{self, SignalKind, signal};
 
-/// What the process is told.
+/// A signal that the process handles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Signal {
-    /// To end, by the signal of this name.
+    /// The process is to stop, by the signal of this name.
     Stop(&'static str),
-    /// SIGHUP: that its terminal has gone, by which daemons are asked to read their files again.
+    /// SIGHUP: the terminal has closed, or, for a daemon, files are to be reloaded.
     HangUp,
 }
 
-/// Takes the signals. They stay taken when this is dropped: one that comes while the process drains changes nothing.
+/// Installs the handlers. They stay installed when this is dropped: a signal that arrives while the process drains changes
+/// nothing.
 pub(super) struct Signals {
     terminate: unix::Signal,
     interrupt: unix::Signal,
@@ -20,7 +21,7 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    pub(super) fn take() -> std::io::Result<Self> {
+    pub(super) fn install() -> std::io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -29,7 +30,7 @@ impl Signals {
         })
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal.
     pub(super) async fn next(&mut self) -> Signal {
         tokio::select! {
             _ = self.terminate.recv() => Signal::Stop("SIGTERM"),

@@ -13,7 +13,7 @@ use crate::{
     address::{AccessUrl, Sites, TrustedProxies},
     exchange, gateway,
     policy::CrossOrigin,
-    session::cookie::{Cookies, DEFAULT_NAME, LONGEST_NAME},
+    session::cookie::{Cookies, DEFAULT_NAME, MAX_NAME_LEN},
 };
 
 /// The settings under their heading.
@@ -134,10 +134,10 @@ pub(super) fn path_prefix(text: &str) -> Result<String, String> {
 /// A cookie name is a token (RFC 6265 section 4.1.1); only its plain characters are allowed here.
 fn cookie_name(text: &str) -> Result<String, String> {
     let plain = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.');
-    if (1..=LONGEST_NAME).contains(&text.len()) && text.chars().all(plain) {
+    if (1..=MAX_NAME_LEN).contains(&text.len()) && text.chars().all(plain) {
         Ok(text.to_owned())
     } else {
-        Err(format!("must be up to {LONGEST_NAME} letters, digits, dots, dashes and underscores, as in evergate"))
+        Err(format!("must be up to {MAX_NAME_LEN} letters, digits, dots, dashes and underscores, as in evergate"))
     }
 }
 

@@ -29,7 +29,7 @@ impl Endpoints {
         let routes = &components.routes;
         let return_to = call.return_to(&form, routes).or_else(|| call.return_to(call.query, routes));
         let initiator = if call.flag("everywhere") { LogoutInitiator::UserEverywhere } else { LogoutInitiator::User };
-        if LogoutRequest::judge(&exchange.method, call.headers, &exchange.site) == LogoutRequest::NeedsConfirmation {
+        if LogoutRequest::classify(&exchange.method, call.headers, &exchange.site) == LogoutRequest::NeedsConfirmation {
             let text = match initiator {
                 LogoutInitiator::UserEverywhere => "You will be signed out of this service in all your browsers.",
                 LogoutInitiator::User | LogoutInitiator::Administrator | LogoutInitiator::Provider => {
@@ -56,7 +56,7 @@ impl Endpoints {
         };
         // Who signs out and in again has clicked: the next login is no round of a redirect loop.
         let cookies = &components.cookies;
-        let removed = [cookies.session(), cookies.rounds()].into_iter().filter_map(|name| cookies.clear(name));
+        let removed = [cookies.session(), cookies.redirect_rounds()].into_iter().filter_map(|name| cookies.clear(name));
         response.headers_mut().extend(removed.map(|cookie| (header::SET_COOKIE, cookie)));
         Ok(response)
     }

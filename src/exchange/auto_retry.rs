@@ -16,7 +16,7 @@ const LATE: Duration = Duration::from_secs(15);
 
 /// How often the requested page has just reloaded itself.
 pub(super) fn count(cookies: &Cookies, headers: &HeaderMap) -> u32 {
-    cookies.value(headers, cookies.tries()).and_then(|count| count.parse().ok()).unwrap_or(0)
+    cookies.value(headers, cookies.auto_retries()).and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
 /// The delay before the next reload.
@@ -27,7 +27,7 @@ pub fn delay(retries: u32) -> Duration {
 /// The `Set-Cookie` value that holds the count.
 pub fn cookie(cookies: &Cookies, retries: u32) -> Option<HeaderValue> {
     let retries = retries.min(99);
-    cookies.set(cookies.tries(), &retries.to_string(), delay(retries) + LATE)
+    cookies.set(cookies.auto_retries(), &retries.to_string(), delay(retries) + LATE)
 }
 
 #[cfg(test)]

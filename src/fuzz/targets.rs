@@ -69,7 +69,11 @@ fn cookie_header() {
     let cookies = Cookies::new(true, DEFAULT_NAME);
     run("cookie_header", &["__Host-", "evergate_", "evergate_session=", "; ", "=", "\t"], |data| {
         let mut headers: HeaderMap = values(data).map(|value| (header::COOKIE, value)).collect();
-        let _any = (cookies.session_value(&headers), cookies.bindings(&headers).count(), cookies.has_attempt_of_before(&headers));
+        let _any = (
+            cookies.session_value(&headers),
+            cookies.bindings(&headers).count(),
+            cookies.has_attempt_of_previous_release(&headers),
+        );
         cookies.strip_reserved_cookies(&mut headers);
         let once: Vec<_> = headers.get_all(header::COOKIE).iter().cloned().collect();
         for pair in once.iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b';')) {

@@ -1,25 +1,25 @@
 //! Protection against CSRF and cross-site WebSocket hijacking: requests that another site's page sends with our user's cookie
 //! (draft-ietf-oauth-browser-based-apps section 6.1.3.3).
 //!
-//! `SameSite=Lax` keeps the cookie from foreign sites' forms and scripts, but not from those of sibling hosts, and not from
-//! the handshake of a WebSocket that such a page opens. The apps behind us have no login code, so seldom a defence either.
+//! `SameSite=Lax` keeps the cookie off requests of foreign sites' forms and scripts, but not off those of sibling hosts, nor off
+//! the WebSocket handshakes of their pages. Apps behind Evergate have no login code, so they seldom have a defence of their own.
 
 use http::{HeaderMap, HeaderValue, Method, header};
 
 use crate::address::AccessUrl;
 
-/// Whose pages may send requests that change something (`CODER_ALLOWED_ORIGINS`), besides our own.
+/// The origins, besides Evergate's own, whose pages may send requests that change something (`CODER_ALLOWED_ORIGINS`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CrossOrigin {
-    /// Those of these origins.
+    /// Only these origins.
     Only(Vec<String>),
-    /// Anybody's; the app sees to it itself.
+    /// All origins; the app protects itself.
     Any,
 }
 
 impl CrossOrigin {
-    /// Whether a request may pass. Reading is let through: what a foreign page may see of the answer is the browser's to
-    /// decide. Programs that are no browsers send neither header.
+    /// Whether a request is allowed. Safe methods are: the browser decides what a foreign page may read of the response. Clients
+    /// that are not browsers send neither header.
     pub fn allows(&self, method: &Method, asks_for_upgrade: bool, headers: &HeaderMap, access: &AccessUrl) -> bool {
         let Self::Only(_) = self else { return true };
         let reads = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) && !asks_for_upgrade;
@@ -40,15 +40,15 @@ impl CrossOrigin {
 }
 
 impl CrossOrigin {
-    /// The origin that a request names, if it is one of those that are allowed by name.
+    /// Returns the request's `Origin`, if it is listed.
     pub fn allowed_origin<'a>(&self, headers: &'a HeaderMap) -> Option<&'a HeaderValue> {
         let Self::Only(origins) = self else { return None };
         let origin = headers.get(header::ORIGIN)?;
         origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()).then_some(origin)
     }
 
-    /// The method that a preflight of an allowed origin asks about (Fetch section 4.8). Browsers send it without cookies, so that
-    /// nobody can be known for it; what they may do is for the app to say.
+    /// Returns the method that a preflight of an allowed origin asks about (Fetch section 4.8). Browsers send it without cookies,
+    /// so it cannot be authenticated; the app decides what the origin may do.
     pub fn preflight(&self, method: &Method, headers: &HeaderMap) -> Option<Method> {
         let names_nobody = ![header::COOKIE, header::AUTHORIZATION].iter().any(|name| headers.contains_key(name));
         let is_allowed = match self {

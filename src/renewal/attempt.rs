@@ -1,4 +1,4 @@
-//! One attempt at a renewal, from the intent to the presentation of the refresh token. [`super::outcome`] is what comes of it.
+//! One attempt at a token refresh, from the write-ahead intent to the token call. [`super::outcome`] handles its result.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -28,14 +28,14 @@ use crate::{
     telemetry::logs::causes,
 };
 
-/// Time for what is asked before, and for saving, around the longest token call. The lease covers all three.
+/// Time for introspection before, and for saving after, the longest token call. The lease covers all three.
 pub(super) const SAVING: Duration = Duration::from_secs(15);
-/// While another replica holds the intent, its row is read again after this long even without an announcement.
+/// While another replica holds the intent, the row is read again after this long even without a change notification.
 const RECHECK: Duration = Duration::from_millis(250);
-/// After so many rounds of waiting, each time, it is checked whether the holder lives.
+/// Every so many rounds of waiting, it is checked whether the holder is alive.
 const ROUNDS_TO_CHECK: u32 = 4;
 
-/// After so many presentations a token of unknown fate is not asked about any more.
+/// After this many presentations a token of unknown outcome is not introspected any more.
 const MAX_INTROSPECTIONS: i64 = 12;
 /// The shortest and the longest pause between introspections.
 const INTROSPECTION_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
@@ -45,7 +45,7 @@ const INTROSPECTION_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Durat
 enum TokenUse {
     /// For the first time.
     First,
-    /// Again, after an attempt that had no outcome.
+    /// Again, after an attempt whose outcome is unknown.
     Again(ExpiredAttempt),
     /// Again, if introspection says that it is still active.
     IfActive(ExpiredAttempt),
@@ -59,36 +59,37 @@ impl TokenUse {
         }
     }
 
-    /// For how long the token may still be presented, where that ends.
+    /// How long the token may still be presented, if that is limited.
     fn window(self, grant: &Grant) -> Option<Duration> {
         let within = self.follows()?.within?;
         Some(within.saturating_sub(grant.presented_ago.unwrap_or_default()))
     }
 }
 
-/// What becomes of a token whose last attempt's lease expired.
+/// What to do with a token whose last attempt's lease has expired.
 enum Recovered {
-    /// It is presented in this way.
+    /// Present it in this way.
     Use(TokenUse),
-    /// Its grant has ended: nobody will know its fate.
+    /// Nothing: the grant has ended, and the outcome stays unknown.
     Abandoned,
-    /// It cannot be decided yet; to be tried again after this long.
+    /// It cannot be decided yet; retry after this long.
     NotYet(Duration),
 }
 
 impl Engine {
-    /// Renews the grant unless it has been since `generation`.
+    /// Refreshes the grant, unless it has been refreshed since `generation`.
     pub(super) async fn renew(self: &Arc<Self>, id: GrantId, generation: i64) -> Outcome {
         match self.try_renew(id, generation).await {
             Ok(outcome) => {
-                self.flights.rested(id);
+                self.flights.clear_failures(id);
                 outcome
             }
             Err(error) => {
-                // No refresh token is presented whose outcome could not be saved. When the store is away is said once, by its gate.
-                tracing::debug!(grant.id = %id, error = causes(&error), "a grant was not renewed because the store failed it");
+                // A refresh token is not presented if its outcome could not be saved. The store's health gate logs its outage
+                // once.
+                tracing::debug!(grant.id = %id, error = causes(&error), "token refresh postponed because the store failed");
                 self.metrics.renewal("retry", "store_unavailable");
-                self.flights.rest(id);
+                self.flights.record_store_failure(id);
                 Outcome::Unavailable(Duration::from_secs(1))
             }
         }
@@ -115,7 +116,7 @@ impl Engine {
                 },
                 Plan::Present => TokenUse::First,
             };
-            let _slot = match self.ask_to_call(&grant, token_use).await {
+            let _slot = match self.acquire_call(&grant, token_use).await {
                 Ok(slot) => slot,
                 Err(outcome) => return Ok(outcome),
             };
@@ -125,10 +126,10 @@ impl Engine {
         }
     }
 
-    /// Decides on the token of an attempt whose lease expired, by what is known of the provider.
+    /// Decides on the token of an attempt whose lease has expired, by what is known of the provider.
     async fn recover(self: &Arc<Self>, grant: &Grant, attempt: AttemptId) -> Result<Recovered, StoreError> {
         if !self.provider.is_ready() {
-            // Whether it introspects is known once it has been found.
+            // Whether the provider supports introspection is known after discovery.
             return Ok(Recovered::NotYet(RECHECK));
         }
         Ok(match recover(self.rotation(grant).await?, grant, self.provider.supports_introspection()) {
@@ -142,11 +143,11 @@ impl Engine {
         })
     }
 
-    /// Asks for a call to the provider: the grant is not backing off, a slot is free, this process is not draining, and the circuit
-    /// breaker lets it pass.
-    async fn ask_to_call(self: &Arc<Self>, grant: &Grant, token_use: TokenUse) -> Result<Slot<'_>, Outcome> {
+    /// Waits for the right to make a token call: the grant is not backing off, a slot is free, this process is not draining, and
+    /// the circuit breaker admits the call.
+    async fn acquire_call(self: &Arc<Self>, grant: &Grant, token_use: TokenUse) -> Result<Slot<'_>, Outcome> {
         if let Some(wait) = pause(grant, self.clock.now()) {
-            return Err(self.paused(grant, wait));
+            return Err(self.paused_outcome(grant, wait));
         }
         let slot = self.slots.acquire().await.ok_or(Outcome::Unavailable(RECHECK))?;
         if self.draining.load(Ordering::Acquire) {
@@ -155,24 +156,24 @@ impl Engine {
         match self.breaker.enter(self.clock.now(), token_use.window(grant)) {
             Ok(CallKind::Normal) => Ok(slot),
             Ok(CallKind::HalfOpenProbe) => match self.probe_provider(grant).await {
-                Some(wait) => Err(self.told_to_wait(wait)),
+                Some(wait) => Err(self.wait_outcome(wait)),
                 None => Ok(slot),
             },
-            Err(wait) => Err(self.told_to_wait(wait)),
+            Err(wait) => Err(self.wait_outcome(wait)),
         }
     }
 
-    /// Writes the intent and presents the refresh token. `None`: somebody else was faster.
+    /// Writes the intent and presents the refresh token. Returns `None` if another attempt was faster.
     async fn attempt(self: &Arc<Self>, grant: &Grant, token_use: TokenUse) -> Result<Option<Outcome>, StoreError> {
         let (id, attempt, lease) = (grant.id, AttemptId::random(), self.provider.token_timeout() + SAVING);
         let token = match self.store.begin_renewal(id, attempt, grant.generation, lease, token_use.follows()).await {
             Ok(Some(token)) => token,
             Ok(None) => {
-                self.breaker.withdrawn();
+                self.breaker.withdraw();
                 return Ok(None);
             }
             Err(error) => {
-                self.breaker.withdrawn();
+                self.breaker.withdraw();
                 if !error.nothing_was_written() {
                     self.release_intent(id, attempt);
                 }
@@ -186,8 +187,8 @@ impl Engine {
             return Ok(Some(outcome));
         }
         if begun.elapsed() > MAX_INTENT_AGE {
-            // This process stood still, or introspection took long: by now others may take it for dead, and its intent over.
-            self.breaker.withdrawn();
+            // This process was suspended, or introspection took long: other replicas may consider it dead and its intent expired.
+            self.breaker.withdraw();
             self.save_with_retry(id, attempt, Write::Release(None, None)).await?;
             return Ok(Some(Outcome::Unavailable(RECHECK)));
         }
@@ -197,18 +198,20 @@ impl Engine {
         self.present(presentation, &token).await.map(Some)
     }
 
-    /// Presents the refresh token and keeps what comes of it.
+    /// Presents the refresh token and handles the result.
     async fn present(self: &Arc<Self>, presentation: Presentation<'_>, refresh_token: &Secret) -> Result<Outcome, StoreError> {
-        let (asked_at, timer) = (self.clock.now(), self.metrics.provider_timer("refresh"));
+        let (started_at, timer) = (self.clock.now(), self.metrics.provider_timer("refresh"));
         let result = self.provider.refresh(refresh_token).await;
         let took = timer.finish();
         match result {
-            Ok(answer) => self.keep(presentation, refresh_token, answer, CallTiming { at: asked_at, took }).await,
-            Err(failure) => self.fail(presentation, &failure, took).await,
+            Ok(response) => {
+                self.save_new_tokens(presentation, refresh_token, response, CallTiming { at: started_at, took }).await
+            }
+            Err(failure) => self.handle_failure(presentation, &failure, took).await,
         }
     }
 
-    /// Asks whether a refresh token that was presented is still good. `None`: it is, and can be presented.
+    /// Introspects a refresh token that was presented before. Returns `None` if it is active and can be presented.
     async fn introspect(
         self: &Arc<Self>,
         grant: &Grant,
@@ -216,47 +219,47 @@ impl Engine {
         refresh_token: &Secret,
     ) -> Result<Option<Outcome>, StoreError> {
         let timer = self.metrics.provider_timer("introspection");
-        let told = self.provider.introspect(refresh_token).await;
+        let response = self.provider.introspect(refresh_token).await;
         let took = timer.finish();
-        let note = |reason: &str| {
+        let record = |reason: &str| {
             let event = Event::renewal(grant, self.clock.now(), FailureClass::Ambiguous.as_str(), reason);
             self.store.enqueue_event(Event { duration: Some(took), ..event });
         };
-        match told {
+        match response {
             Introspection::Active => {
-                note("introspected_active");
+                record("introspected_active");
                 return Ok(None);
             }
             Introspection::Inactive => {
-                // Whoever is served with this grant can be sent to the provider at once, for it is not away.
-                self.breaker.was_heard();
-                note("introspected_inactive");
+                // The provider is available, so the user can be sent to it immediately.
+                self.breaker.record_introspection_response();
+                record("introspected_inactive");
             }
-            Introspection::Inconclusive(why) => note(why),
+            Introspection::Inconclusive(why) => record(why),
             Introspection::Unavailable(why) => {
                 let now = self.clock.now();
-                tracing::debug!(grant.id = %grant.id, error = why, "a refresh token of unknown fate cannot be asked about now");
-                // CallTiming again for as long as its user can be served meanwhile. It says nothing of the token endpoint, and so
-                // nothing to the breaker.
+                tracing::debug!(grant.id = %grant.id, error = why, "introspection of a refresh token of unknown outcome is unavailable");
+                // Introspection is repeated while the user can be served meanwhile. It says nothing about the token endpoint, so
+                // the breaker ignores it.
                 let is_served = decision::remaining_use(grant, &self.settings, now) != RemainingUse::None;
                 if is_served && grant.presented < MAX_INTROSPECTIONS {
-                    self.breaker.withdrawn();
+                    self.breaker.withdraw();
                     let times = u32::try_from(grant.presented).unwrap_or(0);
                     let pause = back_off(times, INTROSPECTION_PAUSE.0, INTROSPECTION_PAUSE.1);
-                    self.save_with_retry(grant.id, attempt, Write::Lapse(Some(now.plus(pause)))).await?;
-                    return Ok(Some(self.told_to_wait(pause)));
+                    self.save_with_retry(grant.id, attempt, Write::ExpireLease(Some(now.plus(pause)))).await?;
+                    return Ok(Some(self.wait_outcome(pause)));
                 }
-                note("introspection_unavailable");
+                record("introspection_unavailable");
             }
         }
-        self.breaker.withdrawn();
-        self.save_with_retry(grant.id, attempt, Write::Lapse(None)).await?;
+        self.breaker.withdraw();
+        self.save_with_retry(grant.id, attempt, Write::ExpireLease(None)).await?;
         self.abandon_attempt(grant, attempt).await?;
-        Ok(Some(self.look(grant.id).await?))
+        Ok(Some(self.read_outcome(grant.id).await?))
     }
 
-    /// Waits for what comes of another replica's attempt. Now and then it is looked whether that replica lives: a dead one's
-    /// lease need not be waited for.
+    /// Waits for the outcome of another replica's attempt. Checks now and then whether that replica is alive, to expire a dead
+    /// one's lease early.
     async fn wait_for_holder(
         &self,
         changes: &mut broadcast::Receiver<Change>,
@@ -268,17 +271,17 @@ impl Engine {
             && self.store.knows_who_lives()
             && self.store.expire_dead_owners_lease(id, attempt).await?
         {
-            tracing::info!(grant.id = %id, "the replica that was renewing a grant is dead");
+            tracing::info!(grant.id = %id, "the lease of a dead replica's token refresh was expired");
             return Ok(());
         }
         wait_for_change(changes, id).await;
         Ok(())
     }
 
-    /// Ends a grant whose last attempt's outcome will never be known.
+    /// Ends a grant whose last attempt's outcome stays unknown.
     pub(super) async fn abandon_attempt(&self, grant: &Grant, attempt: AttemptId) -> Result<(), StoreError> {
         if self.store.abandon_attempt(grant.id, attempt).await? {
-            self.count(grant, "ambiguous", "outcome_unknown");
+            self.record_outcome(grant, "ambiguous", "outcome_unknown");
             tracing::warn!(
                 grant.id = %grant.id, oidc.issuer = grant.issuer,
                 "failed to renew OIDC token: the outcome of an earlier attempt is unknown, and this provider's refresh tokens are good for one use; \
@@ -288,8 +291,8 @@ impl Engine {
         Ok(())
     }
 
-    /// The grant as it stands now.
-    pub(super) async fn look(&self, id: GrantId) -> Result<Outcome, StoreError> {
+    /// Reads the grant's row as an outcome.
+    pub(super) async fn read_outcome(&self, id: GrantId) -> Result<Outcome, StoreError> {
         Ok(match self.store.grant(id).await?.map(Arc::new) {
             None => Outcome::Gone,
             Some(grant) if grant.ended.is_some() => Outcome::Ended(grant),
@@ -298,17 +301,17 @@ impl Engine {
     }
 }
 
-/// Waits until the grant is said to have changed, or [`RECHECK`].
+/// Waits until a change of the grant is announced, or for [`RECHECK`].
 async fn wait_for_change(changes: &mut broadcast::Receiver<Change>, id: GrantId) {
-    let heard = async {
+    let changed = async {
         loop {
             match changes.recv().await {
-                Ok(Change::Grant(changed)) if changed != id => {}
+                Ok(Change::Grant(other)) if other != id => {}
                 Ok(Change::Session(_)) => {}
                 Ok(Change::Grant(_) | Change::Everything) | Err(broadcast::error::RecvError::Lagged(_)) => return,
                 Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
             }
         }
     };
-    let _either = tokio::time::timeout(RECHECK, heard).await;
+    let _either = tokio::time::timeout(RECHECK, changed).await;
 }

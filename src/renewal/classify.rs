@@ -1,5 +1,5 @@
-//! What an answer to a renewal means. By the protocol's `error` member and the transport, never by message
-//! texts, which providers change.
+//! Classifies failed token refreshes by the protocol's `error` member and the transport, never by message texts, which providers
+//! change.
 
 use std::time::Duration;
 
@@ -7,30 +7,30 @@ use http::StatusCode;
 
 use crate::oidc::{ErrorMeaning, ErrorRule, FetchError, TokenFailure};
 
-/// The class of a renewal that brought no tokens.
+/// The class of a failed token refresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FailureClass {
-    /// The provider ended the grant. Only this one ends it here.
+    /// The provider ended the grant. Only this class ends it here.
     Dead,
-    /// A fault of settings, here or at the provider, which a person must mend.
+    /// A misconfiguration, here or at the provider, which a person must correct.
     Config(ConfigScope),
-    /// The request surely had no effect; try again, after this long if the provider says so.
+    /// The request certainly had no effect; retry, after this long if the provider says so.
     Retry(Option<Duration>),
-    /// It may have had one.
+    /// The request may have had an effect.
     Ambiguous,
 }
 
-/// Whom a fault of settings concerns.
+/// What a misconfiguration affects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ConfigScope {
-    /// This client, whoever the user is.
+    /// This client, for all users.
     Client,
-    /// This grant, as far as one answer can tell.
+    /// This grant, as far as one response shows.
     Grant,
 }
 
 impl FailureClass {
-    /// Its label in logs and metrics.
+    /// Returns the label in logs and metrics.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Dead => "dead",
@@ -41,18 +41,18 @@ impl FailureClass {
     }
 }
 
-/// The class of a failure, at a provider whose `answers` mean something of their own.
-pub(super) fn classify(failure: &TokenFailure, answers: &[ErrorRule]) -> FailureClass {
+/// Classifies a failure at a provider with these error `rules`.
+pub(super) fn classify(failure: &TokenFailure, rules: &[ErrorRule]) -> FailureClass {
     match failure {
         TokenFailure::NotReady | TokenFailure::NoResponse(FetchError::NotSent(_)) => FailureClass::Retry(None),
         TokenFailure::NoResponse(FetchError::Untrusted(_)) => FailureClass::Config(ConfigScope::Client),
         TokenFailure::NoResponse(FetchError::Broken(_) | FetchError::TimedOut(_) | FetchError::Unreadable(_)) => {
             FailureClass::Ambiguous
         }
-        // A success that we cannot read was a success.
+        // A success response that cannot be parsed was a success.
         TokenFailure::Unusable(_) => FailureClass::Ambiguous,
         TokenFailure::Refused { status, code: Some(code), retry_after, .. }
-            if let Some(means) = own_meaning(answers, *status, code) =>
+            if let Some(means) = meaning_by_rules(rules, *status, code) =>
         {
             match means {
                 ErrorMeaning::Dead => FailureClass::Dead,
@@ -63,7 +63,7 @@ pub(super) fn classify(failure: &TokenFailure, answers: &[ErrorRule]) -> Failure
             }
         }
         TokenFailure::Refused { status, code, retry_after, .. } => match code.as_deref() {
-            // A server that fails may say anything of what it did.
+            // The `error` of a failing server does not show what the server did.
             Some(_) | None if status.is_server_error() => by_status(*status, *retry_after),
             Some("invalid_grant" | "interaction_required" | "consent_required" | "login_required") => FailureClass::Dead,
             Some("invalid_client" | "unauthorized_client" | "unsupported_grant_type") => {
@@ -77,9 +77,9 @@ pub(super) fn classify(failure: &TokenFailure, answers: &[ErrorRule]) -> Failure
     }
 }
 
-fn own_meaning(answers: &[ErrorRule], status: StatusCode, code: &str) -> Option<ErrorMeaning> {
-    let fits = |answer: &&ErrorRule| answer.code == code && answer.status.is_none_or(|only| only == status);
-    answers.iter().find(fits).map(|rule| rule.meaning)
+fn meaning_by_rules(rules: &[ErrorRule], status: StatusCode, code: &str) -> Option<ErrorMeaning> {
+    let fits = |rule: &&ErrorRule| rule.code == code && rule.status.is_none_or(|only| only == status);
+    rules.iter().find(fits).map(|rule| rule.meaning)
 }
 
 fn by_status(status: StatusCode, retry_after: Option<Duration>) -> FailureClass {
@@ -88,14 +88,14 @@ fn by_status(status: StatusCode, retry_after: Option<Duration>) -> FailureClass 
         StatusCode::REQUEST_TIMEOUT => FailureClass::Ambiguous,
         status if status.is_server_error() => FailureClass::Ambiguous,
         StatusCode::UNAUTHORIZED => FailureClass::Config(ConfigScope::Client),
-        // There is no token endpoint. It may have another address, which is looked for.
+        // There is no token endpoint at this address. Discovery looks for a new one.
         StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::GONE => FailureClass::Retry(None),
-        // An error that nobody knows must neither end a grant nor stop the others.
+        // An unknown error must neither end a grant nor pause the others.
         _ => FailureClass::Config(ConfigScope::Grant),
     }
 }
 
-/// The reason in the log line and the metric: the provider's code, or a word for what happened.
+/// Returns the reason for the log and the metrics: the provider's `error` code, or an identifier for what happened.
 pub(super) fn reason(failure: &TokenFailure) -> String {
     match failure {
         TokenFailure::NotReady => "provider_not_ready".to_owned(),
@@ -109,7 +109,7 @@ pub(super) fn reason(failure: &TokenFailure) -> String {
     }
 }
 
-/// The provider's own `error` code, if it sent one.
+/// Returns the provider's `error` code, if it sent one.
 pub(super) fn code(failure: &TokenFailure) -> Option<String> {
     match failure {
         TokenFailure::Refused { code, .. } => code.clone(),
@@ -117,7 +117,7 @@ pub(super) fn code(failure: &TokenFailure) -> Option<String> {
     }
 }
 
-/// The provider's own words on it, if it sent any.
+/// Returns the provider's `error_description`, if it sent one.
 pub(super) fn description(failure: &TokenFailure) -> Option<String> {
     match failure {
         TokenFailure::Refused { description, .. } => description.clone(),
@@ -125,8 +125,8 @@ pub(super) fn description(failure: &TokenFailure) -> Option<String> {
     }
 }
 
-/// Whether the provider says that it is asked too often.
-pub(super) fn is_too_many(failure: &TokenFailure) -> bool {
+/// Whether the provider's rate limit was exceeded.
+pub(super) fn is_rate_limited(failure: &TokenFailure) -> bool {
     match failure {
         TokenFailure::Refused { status, code, .. } => {
             *status == StatusCode::TOO_MANY_REQUESTS || matches!(code.as_deref(), Some("slow_down" | "too_many_requests"))
@@ -135,8 +135,8 @@ pub(super) fn is_too_many(failure: &TokenFailure) -> bool {
     }
 }
 
-/// Whether the answer to a token that is nobody's leaves open how a real one would fare: refused as it should be, or with
-/// a status by which some providers fail over what they cannot read, unless this one is known to refuse properly.
+/// Whether the response to a dummy refresh token says nothing about real ones: a proper refusal, or status 500, with which some
+/// providers respond to a token that they cannot parse, unless this one is known to refuse dummies properly.
 pub(super) fn is_inconclusive(failure: &TokenFailure, class: FailureClass, rejects_dummies: bool) -> bool {
     match class {
         FailureClass::Dead | FailureClass::Config(ConfigScope::Grant) => true,

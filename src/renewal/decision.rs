@@ -1,4 +1,4 @@
-//! What to do for a request, by its grant's state and the time alone. Pure.
+//! Decides what to do for a request by its grant's state and the time alone. Pure.
 //!
 //! Before the background refresh window a grant is served as it is. Within it, it is served and refreshed in the background. Within
 //! the blocking window, and after expiry, the request waits for the refresh.
@@ -14,18 +14,18 @@ use crate::{
 /// What to do for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Decision {
-    /// Serve it with what the grant has.
+    /// Serve it with the grant as it is.
     Serve {
-        /// With the last verified identity, after the access token has expired.
+        /// Whether the access token has expired, so that the last verified identity is used.
         stale: bool,
-        /// And refresh in the background.
+        /// Whether to refresh in the background as well.
         refresh: bool,
     },
-    /// Refresh before it is served.
+    /// Refresh before the request is served.
     RefreshFirst,
-    /// The provider refused this grant a moment ago, and nothing else serves it.
+    /// The provider has just refused this grant, and the request cannot be served without a refresh.
     Refused,
-    /// The access token expired and nothing can renew it.
+    /// The access token has expired, and there is no refresh token.
     Expired,
     /// The grant has ended.
     SignInAgain(EndReason),
@@ -34,39 +34,39 @@ pub(super) enum Decision {
 /// What a grant is still good for without a refresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RemainingUse {
-    /// The access token lives.
+    /// The access token is valid.
     Live,
-    /// It does not, but the grace does.
+    /// The access token has expired, but the outage grace has not.
     Grace,
-    /// Neither does.
+    /// Both have expired.
     None,
 }
 
-/// Tokens may be in flight while they expire, so the last seconds of a life are as good as none.
+/// A token may expire on its way, so the last seconds of its lifetime do not count.
 const LAST_SECONDS: Duration = Duration::from_secs(5);
 
-/// A pause that lasts longer than any that we take was recorded by a clock that went wrong.
-const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+/// A longer recorded pause than this comes from a clock that was wrong.
+const MAX_PAUSE: Duration = Duration::from_secs(600);
 
-/// Decides; `in_trouble`: the last refreshes at the provider failed.
+/// Decides; `in_trouble` says whether the last token refreshes failed.
 pub(super) fn decide(grant: &Grant, settings: &Settings, now: Timestamp, in_trouble: bool) -> Decision {
     if let Some(ended) = &grant.ended {
         return match remaining_use_after_end(ended.reason, grant, settings, now) {
             RemainingUse::Live => serve(false, false),
-            // Nobody is sent to a provider that is away.
+            // A browser is not sent to a provider that is unavailable.
             RemainingUse::Grace if in_trouble => serve(true, false),
             RemainingUse::Grace | RemainingUse::None => Decision::SignInAgain(ended.reason),
         };
     }
     if grant.unverified_since.is_some() {
-        return until_verified(grant, settings, now, in_trouble);
+        return decide_unverified(grant, settings, now, in_trouble);
     }
     let alive = now < grant.expires_at;
     if !grant.has_refresh_token {
         return if alive { serve(false, false) } else { Decision::Expired };
     }
     let left = grant.expires_at.since(now);
-    // More left than it ever had: a clock was ahead when it was recorded, and the figure says nothing.
+    // More than the token's whole lifetime is left: a clock was wrong when the expiry was recorded.
     let misdated = left > grant.lifetime;
     if left > background_window(grant, settings) && !misdated {
         return serve(false, false);
@@ -83,7 +83,7 @@ pub(super) fn decide(grant: &Grant, settings: &Settings, now: Timestamp, in_trou
     if !in_trouble && !just_failed {
         return Decision::RefreshFirst;
     }
-    // Somebody has just tried in vain: nobody waits for the next try who can be served without it.
+    // An attempt has just failed: a request that can be served without the next one does not wait for it.
     match remaining_use(grant, settings, now) {
         RemainingUse::Live => serve(false, true),
         RemainingUse::Grace => serve(true, !paused),
@@ -92,9 +92,9 @@ pub(super) fn decide(grant: &Grant, settings: &Settings, now: Timestamp, in_trou
     }
 }
 
-/// For a grant whose newest tokens could not be verified: its access token is good for nothing, so that its life does not
-/// count, and the next renewal may bring what can be verified.
-fn until_verified(grant: &Grant, settings: &Settings, now: Timestamp, in_trouble: bool) -> Decision {
+/// Decides on a grant whose newest tokens could not be verified: its access token is not used, so its lifetime does not count,
+/// and the next refresh may bring tokens that can be verified.
+fn decide_unverified(grant: &Grant, settings: &Settings, now: Timestamp, in_trouble: bool) -> Decision {
     match remaining_use(grant, settings, now) {
         RemainingUse::Live | RemainingUse::Grace if pause(grant, now).is_some() => serve(true, false),
         RemainingUse::Live | RemainingUse::Grace if in_trouble || now < grant.expires_at => serve(true, true),
@@ -102,14 +102,14 @@ fn until_verified(grant: &Grant, settings: &Settings, now: Timestamp, in_trouble
     }
 }
 
-/// How long this grant is not to be tried again.
+/// Returns how long this grant is backing off.
 pub(super) fn pause(grant: &Grant, now: Timestamp) -> Option<Duration> {
     let pause = grant.retry_at?.since(now);
-    (!pause.is_zero() && pause <= LONGEST_PAUSE).then_some(pause)
+    (!pause.is_zero() && pause <= MAX_PAUSE).then_some(pause)
 }
 
-/// What a grant is good for without a refresh. The grace counts from when the identity could not be verified any more, or else from
-/// the access token's expiry.
+/// Returns what a grant is good for without a refresh. The grace counts from when the identity could no longer be verified, or
+/// else from the access token's expiry.
 pub(super) fn remaining_use(grant: &Grant, settings: &Settings, now: Timestamp) -> RemainingUse {
     let stale_from = grant.unverified_since.unwrap_or(grant.expires_at);
     if now < stale_from && grant.unverified_since.is_none() {
@@ -121,7 +121,8 @@ pub(super) fn remaining_use(grant: &Grant, settings: &Settings, now: Timestamp) 
     }
 }
 
-/// What a grant that has ended is good for. Of a refresh token whose fate is unknown the user is not to blame.
+/// Returns what an ended grant is good for. Only a grant of unknown outcome has any use left, because neither the user nor the
+/// provider ended it.
 pub(super) fn remaining_use_after_end(reason: EndReason, grant: &Grant, settings: &Settings, now: Timestamp) -> RemainingUse {
     match reason {
         EndReason::OutcomeUnknown => remaining_use(grant, settings, now),
@@ -135,8 +136,8 @@ fn serve(stale: bool, refresh: bool) -> Decision {
     Decision::Serve { stale, refresh }
 }
 
-/// How long before expiry the background refresh begins: the setting or a third of the token's life, less up to a
-/// quarter that differs from grant to grant, so that those that were issued together do not all come at once.
+/// How long before expiry the background refresh begins: the setting or a third of the token's lifetime, less up to a quarter
+/// that differs from grant to grant, so that grants that were issued together are not all refreshed together.
 fn background_window(grant: &Grant, settings: &Settings) -> Duration {
     let window = settings.renew_before.min(grant.lifetime / 3);
     let spread = grant.id.0.first().copied().unwrap_or(0);

@@ -1,5 +1,5 @@
-//! Single-flight: one renewal of a grant per process. Who comes second waits for the first one's outcome; who comes after somebody
-//! has waited in vain does not wait, and who comes after the store failed it does not try.
+//! Single-flight: one token refresh per grant and process. Later callers wait for its outcome; once a wait for it has timed out,
+//! no more callers wait; and after the store failed it, none starts until a back-off is over.
 
 use std::{
     collections::HashMap,
@@ -18,43 +18,43 @@ use crate::{
     grant::{Grant, GrantId},
 };
 
-/// The renewals that are under way, and the grants whose renewal the store has just failed.
+/// The token refreshes under way, and the grants whose refresh the store has just failed.
 #[derive(Debug, Default)]
 pub(super) struct Flights(Mutex<FlightState>);
 
 #[derive(Debug, Default)]
 struct FlightState {
     under_way: HashMap<GrantId, Flight>,
-    resting: HashMap<GrantId, Rest>,
+    backing_off: HashMap<GrantId, Backoff>,
 }
 
-/// A renewal that somebody waits for.
+/// A token refresh under way, which callers can wait for.
 #[derive(Clone, Debug)]
 pub(super) struct Flight {
-    told: watch::Receiver<Option<Outcome>>,
-    waited_in_vain: Arc<AtomicBool>,
+    receiver: watch::Receiver<Option<Outcome>>,
+    wait_timed_out: Arc<AtomicBool>,
 }
 
-/// A grant that is not tried again before.
+/// A grant that is backing off after failures of the store.
 #[derive(Clone, Copy, Debug)]
-struct Rest {
+struct Backoff {
     failures: u32,
     until: Instant,
 }
 
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(3);
-/// A failure says nothing any more this long after its pause.
-const FORGOTTEN: Duration = Duration::from_secs(60);
-/// With so many grants at rest, those whose time is over are looked for.
-const MANY: usize = 1024;
+const MAX_PAUSE: Duration = Duration::from_secs(3);
+/// How long after its pause a failure is forgotten.
+const FAILURE_TTL: Duration = Duration::from_secs(60);
+/// The number of grants backing off above which old entries are removed.
+const CLEANUP_THRESHOLD: usize = 1024;
 
 impl Flight {
-    /// What became of it.
+    /// Waits for the outcome.
     pub(super) async fn outcome(mut self) -> Outcome {
-        match self.told.wait_for(Option::is_some).await {
+        match self.receiver.wait_for(Option::is_some).await {
             Ok(outcome) => outcome.clone().unwrap_or(Outcome::Unavailable(Duration::from_secs(1))),
-            // The task was dropped, as in a shutdown whose deadline passed.
+            // The task was dropped, as at a shutdown whose deadline passed.
             Err(_) => Outcome::Unavailable(Duration::from_secs(1)),
         }
     }
@@ -65,63 +65,64 @@ impl Flights {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A request has waited for a grant's renewal for as long as requests do.
-    pub(super) fn was_waited_for(&self, id: GrantId) {
+    /// Records that a request's wait for a grant's refresh timed out.
+    pub(super) fn record_wait_timeout(&self, id: GrantId) {
         if let Some(flight) = self.state().under_way.get(&id) {
-            flight.waited_in_vain.store(true, Ordering::Relaxed);
+            flight.wait_timed_out.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Whether waiting for a grant's renewal is of no use now: somebody has waited for it in vain, or the store failed it.
+    /// Whether waiting for a grant's refresh makes no sense now: a wait for it has timed out, or the store has just failed it.
     #[expect(clippy::disallowed_methods, reason = "pauses have nothing to do with tokens' times")]
-    pub(super) fn is_hopeless(&self, id: GrantId) -> bool {
+    pub(super) fn is_not_worth_waiting(&self, id: GrantId) -> bool {
         let state = self.state();
-        state.under_way.get(&id).is_some_and(|flight| flight.waited_in_vain.load(Ordering::Relaxed))
-            || state.resting.get(&id).is_some_and(|rest| Instant::now() < rest.until)
+        state.under_way.get(&id).is_some_and(|flight| flight.wait_timed_out.load(Ordering::Relaxed))
+            || state.backing_off.get(&id).is_some_and(|backoff| Instant::now() < backoff.until)
     }
 
-    /// The store failed a grant's renewal: it is not tried again for a while that grows with each failure.
+    /// Records that the store failed a grant's refresh, which then backs off exponentially.
     #[expect(clippy::disallowed_methods, reason = "pauses have nothing to do with tokens' times")]
-    pub(super) fn rest(&self, id: GrantId) {
+    pub(super) fn record_store_failure(&self, id: GrantId) {
         let (mut state, now) = (self.state(), Instant::now());
-        if state.resting.len() >= MANY {
-            state.resting.retain(|_, rest| now < rest.until + FORGOTTEN);
+        if state.backing_off.len() >= CLEANUP_THRESHOLD {
+            state.backing_off.retain(|_, backoff| now < backoff.until + FAILURE_TTL);
         }
-        let before = state.resting.get(&id).filter(|rest| now < rest.until + FORGOTTEN).map_or(0, |rest| rest.failures);
+        let before =
+            state.backing_off.get(&id).filter(|backoff| now < backoff.until + FAILURE_TTL).map_or(0, |backoff| backoff.failures);
         let failures = before.saturating_add(1);
-        state.resting.insert(id, Rest { failures, until: now + back_off(failures, FIRST_PAUSE, LONGEST_PAUSE) });
+        state.backing_off.insert(id, Backoff { failures, until: now + back_off(failures, FIRST_PAUSE, MAX_PAUSE) });
     }
 
-    /// The store has not failed it this time.
-    pub(super) fn rested(&self, id: GrantId) {
-        self.state().resting.remove(&id);
+    /// Records that the store did not fail this time.
+    pub(super) fn clear_failures(&self, id: GrantId) {
+        self.state().backing_off.remove(&id);
     }
 }
 
 impl Engine {
-    /// Joins the grant's renewal, or starts one that no request can cancel.
+    /// Joins the grant's token refresh, or starts one that no request can cancel.
     pub(super) fn start(self: &Arc<Self>, grant: &Grant) -> Flight {
         let mut state = self.flights.state();
         if let Some(flight) = state.under_way.get(&grant.id) {
             return flight.clone();
         }
-        let (tell, told) = watch::channel(None);
-        let flight = Flight { told, waited_in_vain: Arc::default() };
+        let (sender, receiver) = watch::channel(None);
+        let flight = Flight { receiver, wait_timed_out: Arc::default() };
         state.under_way.insert(grant.id, flight.clone());
         drop(state);
         let (engine, id, generation) = (Arc::clone(self), grant.id, grant.generation);
         self.tasks.spawn(async move {
             let in_flight = InFlightGuard { engine: &engine, id };
             let outcome = engine.renew(id, generation).await;
-            // Taken off before it is told: who comes after this outcome must not be handed it as its own.
+            // Removed before the outcome is sent: a caller that comes later must not get this outcome.
             drop(in_flight);
-            tell.send_replace(Some(outcome));
+            sender.send_replace(Some(outcome));
         });
         flight
     }
 }
 
-/// Takes a flight off the list however it ends.
+/// Removes a flight from the list, however it ends.
 struct InFlightGuard<'a> {
     engine: &'a Engine,
     id: GrantId,

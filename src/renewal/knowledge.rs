@@ -1,5 +1,5 @@
-//! What renewals have shown of the provider, kept in the store: a process that has just started, or has renewed nothing itself,
-//! must know what others observed before it presents a token whose fate is unknown.
+//! Observations of the provider from token refreshes, kept in the store: a process that has refreshed nothing itself needs the
+//! observations of others before it presents a token of unknown outcome again.
 
 use std::sync::{MutexGuard, PoisonError};
 
@@ -10,61 +10,61 @@ use crate::{
     store::{Knowledge, StoreError},
 };
 
-/// What one process knows of the provider.
+/// One process's observations of the provider.
 #[derive(Debug, Default)]
 pub(super) struct Observed {
-    /// What renewals have shown it.
-    shown: Knowledge,
-    /// What it knows to be in the store.
-    kept: Knowledge,
+    /// What this process has observed.
+    observed_here: Knowledge,
+    /// What is known to be in the store.
+    stored: Knowledge,
 }
 
 impl Engine {
-    /// What is known of the provider's rotation by now, here or on any other replica, as it concerns this grant.
+    /// Returns the provider's rotation as it applies to this grant, from the observations of all replicas.
     pub(super) async fn rotation(&self, grant: &Grant) -> Result<RefreshTokenRotation, StoreError> {
         let class = self.provider.rotation();
         if class != RefreshTokenRotation::Observed {
             return Ok(class);
         }
         let mut known = self.store.provider_knowledge(self.provider.issuer(), self.provider.client_id()).await?;
-        known.add(self.observed().shown);
+        known.add(self.observed().observed_here);
         Ok(known_rotation(class, known.rotates, grant.rotation))
     }
 
-    /// Keeps what a renewal has shown of the provider's rotation, if that is news.
-    pub(super) async fn learn_rotation(&self, rotated: bool) {
-        let kept = self.observed().kept.rotates;
-        if kept != Some(true) && kept != Some(rotated) {
-            self.learn(Knowledge { rotates: Some(rotated), rejects_dummy: None }).await;
+    /// Records whether a token refresh rotated the refresh token, if that is new.
+    pub(super) async fn record_rotation(&self, rotated: bool) {
+        let stored = self.observed().stored.rotates;
+        if stored != Some(true) && stored != Some(rotated) {
+            self.save_observation(Knowledge { rotates: Some(rotated), rejects_dummy: None }).await;
         }
     }
 
-    /// Keeps that the provider refuses a refresh token that is nobody's as it should, if that is news.
-    pub(super) async fn learn_that_it_rejects_dummies(&self) {
-        if self.observed().kept.rejects_dummy != Some(true) {
-            self.learn(Knowledge { rotates: None, rejects_dummy: Some(true) }).await;
+    /// Records that the provider properly refuses a dummy refresh token, if that is new.
+    pub(super) async fn record_dummy_rejection(&self) {
+        if self.observed().stored.rejects_dummy != Some(true) {
+            self.save_observation(Knowledge { rotates: None, rejects_dummy: Some(true) }).await;
         }
     }
 
-    /// Whether the provider is known to refuse a refresh token that is nobody's as it should.
+    /// Whether the provider is known to refuse a dummy refresh token properly.
     pub(super) async fn rejects_dummies(&self) -> bool {
-        let mut known = self.observed().kept;
-        known.add(self.observed().shown);
+        let mut known = self.observed().stored;
+        known.add(self.observed().observed_here);
         if known.rejects_dummy == Some(true) {
             return true;
         }
-        // While the store cannot be asked, no more is known.
-        let kept = self.store.provider_knowledge(self.provider.issuer(), self.provider.client_id()).await.unwrap_or_default();
-        self.observed().kept.add(kept);
-        kept.rejects_dummy == Some(true)
+        // If the store cannot be read, nothing more is known.
+        let stored = self.store.provider_knowledge(self.provider.issuer(), self.provider.client_id()).await.unwrap_or_default();
+        self.observed().stored.add(stored);
+        stored.rejects_dummy == Some(true)
     }
 
-    async fn learn(&self, shown: Knowledge) {
-        self.observed().shown.add(shown);
-        match self.store.save_provider_knowledge(self.provider.issuer(), self.provider.client_id(), shown).await {
-            Ok(()) => self.observed().kept.add(shown),
-            // This process goes by it all the same, and the next renewal shows it again.
-            Err(error) => tracing::debug!(%error, "what was observed of the provider could not be kept yet"),
+    async fn save_observation(&self, observed_here: Knowledge) {
+        self.observed().observed_here.add(observed_here);
+        match self.store.save_provider_knowledge(self.provider.issuer(), self.provider.client_id(), observed_here).await {
+            Ok(()) => self.observed().stored.add(observed_here),
+            // This process uses it anyway, and the next token refresh shows it again.
+            Err(error) => tracing::debug!(%error, "an observation of the provider could not be saved yet"),
         }
     }
 

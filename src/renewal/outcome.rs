@@ -1,4 +1,4 @@
-//! What comes of a refresh token that was presented: new tokens are saved, a refusal is judged.
+//! Handles the result of a token call: saves new tokens, or acts on the failure's class.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,21 +20,21 @@ use crate::{
     telemetry::logs::causes,
 };
 
-/// A grant whose renewal could not be verified is renewed again after this long, whatever its access token's life.
-const VERIFY_AGAIN: Duration = Duration::from_secs(60);
+/// How soon a grant whose token refresh could not be verified is refreshed again, whatever its access token's lifetime.
+const UNVERIFIED_RETRY: Duration = Duration::from_secs(60);
 
-/// A refresh token that is presented.
+/// One presentation of a refresh token.
 #[derive(Clone, Copy)]
 pub(super) struct Presentation<'a> {
     pub(super) grant: &'a Grant,
     pub(super) attempt: AttemptId,
-    /// It was presented before, and nobody knows what came of that.
+    /// Whether it was presented before with an unknown outcome.
     pub(super) is_repeated: bool,
-    /// How long before that was first.
+    /// How long ago it was first presented.
     pub(super) presented_ago: Duration,
 }
 
-/// When the provider was asked, and how long it took.
+/// When a token call was made, and how long it took.
 #[derive(Clone, Copy)]
 pub(super) struct CallTiming {
     pub(super) at: Timestamp,
@@ -42,56 +42,56 @@ pub(super) struct CallTiming {
 }
 
 impl Engine {
-    /// Saves the new tokens first, and looks at what they say after.
-    pub(super) async fn keep(
+    /// Saves the new tokens, then verifies the rest of the identity.
+    pub(super) async fn save_new_tokens(
         self: &Arc<Self>,
         presentation: Presentation<'_>,
         presented: &Secret,
-        answer: TokenResponse,
-        asked: CallTiming,
+        response: TokenResponse,
+        timing: CallTiming,
     ) -> Result<Outcome, StoreError> {
         let Presentation { grant, attempt, .. } = presentation;
-        self.answered(&grant.issuer);
-        let rotated = answer.refresh_token.as_ref().is_some_and(|new| new != presented);
-        // What can be judged without asking anybody is judged before it is saved, which takes microseconds: no replica hands on
-        // an access token that may be somebody else's, and a good one needs no second write.
-        let first = self.provider.verify_refresh_locally(&answer, &grant.identity);
-        let since = grant.unverified_since.unwrap_or(asked.at);
-        let unverified = Unverified { since, retry_at: asked.at.plus(VERIFY_AGAIN) };
+        self.record_success(&grant.issuer);
+        let rotated = response.refresh_token.as_ref().is_some_and(|new| new != presented);
+        // What can be verified without network is verified before the save, which takes microseconds: no replica forwards an
+        // access token that may be another user's, and a valid one needs no second write.
+        let local_verdict = self.provider.verify_refresh_locally(&response, &grant.identity);
+        let since = grant.unverified_since.unwrap_or(timing.at);
+        let unverified = Unverified { since, retry_at: timing.at.plus(UNVERIFIED_RETRY) };
         let renewed = Renewed {
             tokens: Tokens {
-                access: answer.access_token.clone(),
-                refresh: answer.refresh_token.clone(),
-                id: answer.id_token.clone(),
-                expires_at: answer.expires_at(),
-                lifetime: answer.expires_in,
-                refresh_life: answer.refresh_expires_in.or(self.provider.preset().idle_expiry),
+                access: response.access_token.clone(),
+                refresh: response.refresh_token.clone(),
+                id: response.id_token.clone(),
+                expires_at: response.expires_at(),
+                lifetime: response.expires_in,
+                refresh_life: response.refresh_expires_in.or(self.provider.preset().idle_expiry),
             },
-            scopes: answer.scope.clone(),
+            scopes: response.scope.clone(),
             rotation: if rotated { Rotation::Rotating } else { Rotation::Reusable },
-            at: asked.at,
-            unverified: first.is_unverified().then_some(unverified),
+            at: timing.at,
+            unverified: local_verdict.is_unverified().then_some(unverified),
         };
         let generation = grant.generation;
         if !self.save_with_retry(grant.id, attempt, Write::Save(generation, Arc::new(renewed))).await? {
-            let found = self.look(grant.id).await?;
+            let found = self.read_outcome(grant.id).await?;
             match &found {
-                // A logout won, or an end. What it could not know of must not live on.
+                // A logout or an end was faster. The new token, which it could not know of, must not stay valid.
                 Outcome::Gone | Outcome::Ended(_) => {
-                    self.count(grant, "ok", "logged_out_meanwhile");
-                    self.revoke(grant, answer.refresh_token.as_ref(), "logged_out_meanwhile").await;
+                    self.record_outcome(grant, "ok", "logged_out_meanwhile");
+                    self.revoke(grant, response.refresh_token.as_ref(), "logged_out_meanwhile").await;
                 }
-                // Somebody followed this attempt and was faster. Both tokens are of one family, which must live.
+                // Another attempt reused the token and was faster. Both new tokens belong to one family, which must stay valid.
                 Outcome::Renewed(_) | Outcome::Refused | Outcome::Busy(_) | Outcome::Unavailable(_) => {
-                    self.count(grant, "ok", "followed_meanwhile")
+                    self.record_outcome(grant, "ok", "followed_meanwhile")
                 }
             }
             return Ok(found);
         }
-        let was_unverified = first.is_unverified();
-        let is_unverified = match self.provider.verify_refresh(&answer, &grant.identity, first).await {
+        let was_unverified = local_verdict.is_unverified();
+        let is_unverified = match self.provider.verify_refresh(&response, &grant.identity, local_verdict).await {
             RefreshVerdict::Verified(identity) => {
-                self.keep_identity(presentation, &identity, was_unverified).await?;
+                self.save_verified_identity(presentation, &identity, was_unverified).await?;
                 false
             }
             RefreshVerdict::Inconclusive(error) => {
@@ -104,28 +104,28 @@ impl Engine {
             RefreshVerdict::SubjectMismatch(error) => {
                 let end = Write::End(Fence::Generation(generation + 1), EndReason::IdentityRefused, None);
                 self.save_with_retry(grant.id, attempt, end).await?;
-                self.count(grant, "dead", "identity_refused");
+                self.record_outcome(grant, "dead", "identity_refused");
                 report(grant, "dead", "identity_refused", &error);
-                self.revoke(grant, answer.refresh_token.as_ref(), "identity_refused").await;
-                return self.look(grant.id).await;
+                self.revoke(grant, response.refresh_token.as_ref(), "identity_refused").await;
+                return self.read_outcome(grant.id).await;
             }
         };
-        self.learn_rotation(rotated).await;
+        self.record_rotation(rotated).await;
         let reason = match (is_unverified, rotated) {
             (true, _) => "unverified",
             (false, true) => "rotated",
             (false, false) => "kept",
         };
         self.metrics.renewal("ok", reason);
-        let event = Event::renewal(grant, asked.at, "ok", reason);
-        self.store.enqueue_event(Event { duration: Some(asked.took), rotated: Some(rotated), ..event });
-        tracing::debug!(grant.id = %grant.id, grant.generation = generation + 1, rotated, "renewed a grant");
-        self.look(grant.id).await
+        let event = Event::renewal(grant, timing.at, "ok", reason);
+        self.store.enqueue_event(Event { duration: Some(timing.took), rotated: Some(rotated), ..event });
+        tracing::debug!(grant.id = %grant.id, grant.generation = generation + 1, rotated, "a grant was renewed");
+        self.read_outcome(grant.id).await
     }
 
-    /// Keeps what a renewal says of its user. That it is verified at last must be saved; of a changed description the next
-    /// renewal brings another copy.
-    async fn keep_identity(
+    /// Saves the verified identity. That it is verified again must be saved; merely changed claims come again with the next token
+    /// refresh.
+    async fn save_verified_identity(
         self: &Arc<Self>,
         presentation: Presentation<'_>,
         identity: &Identity,
@@ -143,8 +143,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Does what the failure's class asks for.
-    pub(super) async fn fail(
+    /// Acts on a failure by its class.
+    pub(super) async fn handle_failure(
         self: &Arc<Self>,
         presentation: Presentation<'_>,
         failure: &TokenFailure,
@@ -163,27 +163,27 @@ impl Engine {
         };
         if class == FailureClass::Dead {
             report(grant, class.as_str(), &reason, failure);
-            self.answered(&grant.issuer);
-            // Where the store cannot tell what is known, nothing is.
+            self.record_success(&grant.issuer);
+            // If the store cannot be read, the strictest rotation is assumed.
             let rotation = self.rotation(grant).await.unwrap_or(RefreshTokenRotation::ReuseDetection);
             if !refusal_is_conclusive(rotation, is_repeated) {
-                // It may have been renewed by the attempt before, whose answer was lost.
+                // The earlier attempt, whose response was lost, may have rotated the token.
                 self.store.enqueue_event(event.because("refused_when_repeated"));
-                self.save_with_retry(grant.id, attempt, Write::Lapse(None)).await?;
+                self.save_with_retry(grant.id, attempt, Write::ExpireLease(None)).await?;
                 self.abandon_attempt(grant, attempt).await?;
-                return self.look(grant.id).await;
+                return self.read_outcome(grant.id).await;
             }
-            // Fenced: if the intent is not ours any more, another replica's renewal decides, not this answer.
+            // Fenced: if the intent is no longer this attempt's, another replica's token refresh decides, not this response.
             let end = Write::End(Fence::Attempt(attempt), EndReason::Dead, Some(reason));
             let event = if self.save_with_retry(grant.id, attempt, end).await? { event } else { event.because("a_lost_race") };
             self.store.enqueue_event(event);
-            return self.look(grant.id).await;
+            return self.read_outcome(grant.id).await;
         }
         self.store.enqueue_event(event);
-        let pause = self.fault(grant, class, failure).since(now);
-        // Where the token may be presented again for some time only, it is before that is over.
+        let pause = self.report_failure(grant, class, failure).since(now);
+        // If the token may be presented again only within a window, the pause must end within it.
         let pause = match class {
-            // A token that will be asked about may still be on its way through the provider.
+            // The provider may still be processing a token that will be introspected.
             FailureClass::Ambiguous if self.provider.supports_introspection() && self.provider.rotation().may_detect_reuse() => {
                 pause.max(SETTLED)
             }
@@ -192,21 +192,21 @@ impl Engine {
         };
         let retry_at = now.plus(pause);
         let write = match class {
-            FailureClass::Ambiguous => Write::Lapse(Some(retry_at)),
+            FailureClass::Ambiguous => Write::ExpireLease(Some(retry_at)),
             FailureClass::Config(ConfigScope::Grant) => Write::Release(Some(retry_at), Some(reason)),
-            // The client's pause is the breaker's, so that it ends for all of its grants together.
+            // The breaker keeps the client's pause, so that it ends for all grants together.
             FailureClass::Config(ConfigScope::Client) => Write::Release(None, None),
             FailureClass::Dead | FailureClass::Retry(_) => Write::Release(Some(retry_at), None),
         };
         self.save_with_retry(grant.id, attempt, write).await?;
-        Ok(if class == FailureClass::Config(ConfigScope::Grant) { Outcome::Refused } else { self.told_to_wait(pause) })
+        Ok(if class == FailureClass::Config(ConfigScope::Grant) { Outcome::Refused } else { self.wait_outcome(pause) })
     }
 
     async fn revoke(&self, grant: &Grant, refresh_token: Option<&Secret>, reason: &str) {
         let Some(token) = refresh_token else { return };
         let (issuer, client_id) = (self.provider.issuer(), self.provider.client_id());
-        let unkept = OrphanedToken { issuer, client_id, identity: &grant.identity, provider_session: None, reason };
-        if let Err(error) = self.store.enqueue_revocation(grant.id, token, unkept).await {
+        let orphaned = OrphanedToken { issuer, client_id, identity: &grant.identity, provider_session: None, reason };
+        if let Err(error) = self.store.enqueue_revocation(grant.id, token, orphaned).await {
             tracing::warn!(error = causes(&error), "the refresh token of a grant that has ended lives on at the provider");
         }
     }

@@ -1,4 +1,4 @@
-//! How a refresh token comes to be presented, above all one that was presented before and whose fate nobody knows. Pure.
+//! Decides whether a refresh token is presented, above all one that was presented before with an unknown outcome. Pure.
 
 use std::time::Duration;
 
@@ -7,24 +7,24 @@ use crate::{
     oidc::RefreshTokenRotation,
 };
 
-/// What an attempt at a token refresh does next, by the grant's row alone.
+/// The next step of an attempt at a token refresh, by the grant's row alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Plan {
     /// Nothing: the grant has ended.
     Ended,
-    /// Nothing: its tokens cannot be read without a key that this replica does not have.
+    /// Nothing: this replica does not have the key that the tokens are encrypted under.
     KeyMissing,
-    /// Nothing: it has been renewed meanwhile.
+    /// Nothing: the grant has been refreshed meanwhile.
     Renewed,
-    /// Waits for this attempt, which holds the intent.
+    /// Wait for this attempt, which holds the intent.
     WaitFor(AttemptId),
-    /// Retries after this attempt, whose lease expired, as far as [`recover`] allows it.
+    /// Retry after this attempt, whose lease has expired, if [`recover`] allows it.
     RetryAfter(AttemptId),
-    /// Presents the token, which nobody else does.
+    /// Present the token; no other attempt is under way.
     Present,
 }
 
-/// Plans an attempt that was asked for when the grant had this `generation`.
+/// Plans an attempt that was requested when the grant had this `generation`.
 pub(super) fn plan(grant: &Grant, generation: i64) -> Plan {
     if grant.ended.is_some() {
         return Plan::Ended;
@@ -37,36 +37,36 @@ pub(super) fn plan(grant: &Grant, generation: i64) -> Plan {
     }
     match grant.intent {
         None => Plan::Present,
-        Some(intent) if intent.lapsed => Plan::RetryAfter(intent.attempt),
+        Some(intent) if intent.lease_expired => Plan::RetryAfter(intent.attempt),
         Some(intent) => Plan::WaitFor(intent.attempt),
     }
 }
 
-/// What to do about a refresh token that was presented, and of which nobody knows what became.
+/// What to do about a refresh token that was presented with an unknown outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Recovery {
-    /// Present it again; where a reuse interval allows that, for so long after it was first presented.
+    /// Present it again; with a reuse interval, only within this time after it was first presented.
     Reuse(Option<Duration>),
-    /// Ask by introspection whether it is still good.
+    /// Introspect it.
     Introspect,
-    /// Ask so after this long: the request that presented it may still be under way.
+    /// Introspect it after this long: the request that presented it may still be under way.
     Settle(Duration),
-    /// Nothing: presenting it again may look like theft.
+    /// End the grant: presenting the token again may look like theft.
     GiveUp,
 }
 
-/// A provider has done what it was asked, or never will, this long after it was asked by somebody who is gone.
+/// How long after a token call whose client is gone the provider has processed it, or never will.
 pub(super) const SETTLED: Duration = Duration::from_secs(5);
-/// A token is presented no later than this after its intent: well before the replica can be taken for dead.
+/// A token is presented at most this long after its intent: well before other replicas can consider this one dead.
 pub(super) const MAX_INTENT_AGE: Duration = Duration::from_secs(3);
 
-/// What becomes of the refresh token of a grant whose attempt's lease expired.
+/// Decides on the refresh token of a grant whose attempt's lease has expired.
 pub(super) fn recover(class: RefreshTokenRotation, grant: &Grant, introspects: bool) -> Recovery {
     let ago = grant.presented_ago.unwrap_or_default();
     if may_reuse_token(class, grant) {
         return Recovery::Reuse(class.reuse_interval().filter(|_| grant.rotation != Rotation::Reusable));
     }
-    // The intent is dated, and the token may have been presented as late as it allows.
+    // The row dates the intent; the token may have been presented up to `MAX_INTENT_AGE` later.
     match (introspects, (MAX_INTENT_AGE + SETTLED).saturating_sub(ago)) {
         (false, _) => Recovery::GiveUp,
         (true, Duration::ZERO) => Recovery::Introspect,
@@ -74,8 +74,8 @@ pub(super) fn recover(class: RefreshTokenRotation, grant: &Grant, introspects: b
     }
 }
 
-/// Whether a refresh token may be presented again after an attempt of unknown outcome: by what is known of the provider,
-/// and where its settings decide, by what renewals have shown. Where nothing is known, it may not.
+/// Whether a refresh token may be presented again after an attempt of unknown outcome: by the provider's rotation, and where that
+/// depends on its settings, by what token refreshes have shown. If nothing is known, it may not.
 fn may_reuse_token(class: RefreshTokenRotation, grant: &Grant) -> bool {
     match (class, grant.rotation) {
         (RefreshTokenRotation::Reusable | RefreshTokenRotation::NonRotating | RefreshTokenRotation::SingleUse, _)
@@ -89,8 +89,8 @@ fn may_reuse_token(class: RefreshTokenRotation, grant: &Grant) -> bool {
     }
 }
 
-/// What is known of a provider's rotation: where its settings decide, what any of its renewals has shown, this grant's own
-/// among them. One that has ever replaced a token is taken for strict.
+/// Returns a provider's rotation; if it depends on the provider's settings, by what all token refreshes, this grant's included,
+/// have shown. A provider that has ever rotated a token is assumed to detect reuse.
 pub(super) fn known_rotation(class: RefreshTokenRotation, rotates: Option<bool>, own: Rotation) -> RefreshTokenRotation {
     match (class, rotates, own) {
         (RefreshTokenRotation::Observed, Some(true), _) | (RefreshTokenRotation::Observed, _, Rotation::Rotating) => {
@@ -101,17 +101,19 @@ pub(super) fn known_rotation(class: RefreshTokenRotation, rotates: Option<bool>,
     }
 }
 
-/// Whether a refusal tells that a token is dead. That of one that was presented before may only say that it was used then.
+/// Whether a refusal proves that a grant is dead. For a token that was presented before, it may only say that the token has been
+/// used.
 pub(super) fn refusal_is_conclusive(class: RefreshTokenRotation, is_repeated: bool) -> bool {
     !is_repeated || matches!(class, RefreshTokenRotation::Reusable | RefreshTokenRotation::NonRotating)
 }
 
-/// How long a pause may be before a token is presented again: it must end within the window in which that is allowed.
+/// Shortens a pause so that it ends within the window in which a token may be presented again.
 pub(super) fn bounded_by_window(pause: Duration, window: Option<Duration>) -> Duration {
     window.map_or(pause, |window| pause.min(window / 2))
 }
 
-/// How much is left of the time in which a token that was presented `ago` may be presented again; `None`: no end is known.
+/// Returns what is left of the window in which a token that was presented `ago` may be presented again; `None` if there is no
+/// limit.
 pub(super) fn window_left(class: RefreshTokenRotation, ago: Duration) -> Option<Duration> {
     class.reuse_interval().map(|grace| grace.saturating_sub(ago))
 }

@@ -1,7 +1,7 @@
-//! How many renewals one replica makes at once: as many as are allowed, and fewer once the provider says that they are
-//! too many. As TCP does it (RFC 5681, slow start and congestion avoidance): at such an answer back to one, then twice as
-//! many with each round of successes up to half of what was too many, then one more a round. So replicas that know nothing
-//! of each other find what the provider bears together, and few calls are turned away on the way there.
+//! Limits the concurrent token refreshes of one replica, and adapts the limit to the provider's rate limit as TCP does (RFC 5681,
+//! slow start and congestion avoidance): a 429 response sets it to one; then it doubles with each round of successes up to half
+//! of the limit that was too high, then grows by one a round. So replicas that know nothing of each other find what the provider
+//! bears together, and few calls are refused on the way.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -23,18 +23,18 @@ pub(super) struct Slots {
 #[derive(Debug)]
 struct SlotState {
     limit: usize,
-    /// Up to here the limit doubles.
+    /// The limit doubles up to here.
     known_good: usize,
-    /// Slots that are in use and are not to come back.
+    /// Slots in use that are removed when they are released.
     surplus: usize,
     successes: usize,
     throttled_at: Option<Timestamp>,
 }
 
-/// Answers that were under way together count once.
+/// Throttling responses within this time count once.
 const ONE_ROUND: Duration = Duration::from_secs(1);
 
-/// The right to make one renewal.
+/// The right to make one token call.
 #[derive(Debug)]
 pub(super) struct Slot<'a> {
     slots: &'a Slots,
@@ -42,7 +42,7 @@ pub(super) struct Slot<'a> {
 }
 
 impl Slots {
-    /// So many, at most.
+    /// Creates `most` slots.
     pub(super) fn new(most: usize) -> Self {
         let state = SlotState { limit: most, known_good: most, surplus: 0, successes: 0, throttled_at: None };
         Self { free: Semaphore::new(most), most, state: Mutex::new(state) }
@@ -52,13 +52,13 @@ impl Slots {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for one, in the order of asking.
+    /// Waits for a slot, in FIFO order.
     pub(super) async fn acquire(&self) -> Option<Slot<'_>> {
         let permit = self.free.acquire().await.ok()?;
         Some(Slot { slots: self, permit: Some(permit) })
     }
 
-    /// The provider says that there are too many.
+    /// Records that the provider's rate limit was exceeded.
     pub(super) fn throttled(&self, now: Timestamp) {
         let mut state = self.state();
         if state.throttled_at.is_some_and(|at| now.since(at) < ONE_ROUND && now >= at) {
@@ -70,7 +70,7 @@ impl Slots {
             SlotState { limit: 1, known_good, surplus: state.surplus + fewer - taken, successes: 0, throttled_at: Some(now) };
     }
 
-    /// One came out well.
+    /// Records a success.
     pub(super) fn succeeded(&self) {
         let mut state = self.state();
         if state.limit == self.most {
@@ -126,7 +126,7 @@ mod tests {
                 figures().0
             })
             .collect();
-        assert_eq!(limits, [2, 3, 4, 4, 4, 4, 5, 5, 5, 5, 5, 6], "at once to half of what was too many, then one a round");
+        assert_eq!(limits, [2, 3, 4, 4, 4, 4, 5, 5, 5, 5, 5, 6], "doubling to half of what was too many, then one a round");
         slots.throttled(NOW.plus(ONE_ROUND));
         assert_eq!(figures(), (1, 1, 0));
         for _ in 0..100 {

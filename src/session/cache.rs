@@ -1,8 +1,7 @@
-//! Sessions and grants in memory, so that a signed-in request does not touch the database.
+//! Sessions and grants in memory, so that requests of authenticated users do not touch the database.
 //!
-//! Entries are dropped when the store announces a change. A load that overlaps a change is not kept, because
-//! it may have read the row as it was before. While the listener is not connected, entries live only for
-//! [`DISCONNECTED_TTL`].
+//! Entries are dropped when the store announces a change. A load that overlaps a change is not cached, because it may have read
+//! the row as it was before. While the listener is not connected, entries live only for [`DISCONNECTED_TTL`].
 
 use std::{
     collections::HashMap,
@@ -27,24 +26,24 @@ pub const DISCONNECTED_TTL: Duration = Duration::from_millis(500);
 
 const CAPACITY: usize = 100_000;
 
-/// The cache of one replica.
+/// One replica's cache of sessions and grants.
 #[derive(Debug)]
 pub struct SessionCache {
     sessions: Cache<SessionHash, Arc<CachedSession>>,
     grants: Cache<GrantId, (Arc<Grant>, Timestamp)>,
-    /// Sessions that existed at their last look-up; kept also while their entries may not be used.
+    /// Sessions that existed at their last lookup; kept even while their entries may not be used.
     existing: Cache<SessionHash, ()>,
     changes: AtomicU64,
     listener_connected: AtomicBool,
     touched: Mutex<HashMap<SessionHash, Timestamp>>,
-    /// Ended sessions whose rows do not say so yet.
+    /// Sessions that have ended on this replica and whose end is not in the store yet.
     unrecorded: Arc<UnrecordedEnds>,
 }
 
-/// A cached session, and the last request of it that this replica saw.
+/// A cached session, and the time of its last request that this replica knows of.
 #[derive(Debug)]
 pub struct CachedSession {
-    /// The session as it was loaded.
+    /// The session, as it was loaded.
     pub session: Session,
     loaded_at: Timestamp,
     seen: AtomicI64,
@@ -68,7 +67,7 @@ impl SessionCache {
     /// Returns the session from memory, or by `load`.
     ///
     /// # Errors
-    /// The error of `load`; nothing is kept then.
+    /// The error of `load`; nothing is cached then.
     pub async fn session<E, F>(
         &self,
         hash: SessionHash,
@@ -98,7 +97,7 @@ impl SessionCache {
     /// Returns the grant from memory, or by `load`.
     ///
     /// # Errors
-    /// The error of `load`; nothing is kept then.
+    /// The error of `load`; nothing is cached then.
     pub async fn grant<E, F>(&self, id: GrantId, now: Timestamp, load: impl FnOnce() -> F) -> Result<Option<Arc<Grant>>, E>
     where
         F: Future<Output = Result<Option<Grant>, E>>,
@@ -116,8 +115,8 @@ impl SessionCache {
         Ok(Some(grant))
     }
 
-    /// A number that changes with every announced change; `None` while the listener is not connected. What was looked up after
-    /// an epoch was given out stays true for as long as the same epoch is given out.
+    /// Returns a number that changes with every announced change; `None` while the listener is not connected. A lookup made after
+    /// the epoch was read is valid for as long as the epoch stays the same.
     pub fn epoch(&self) -> Option<u64> {
         self.is_listener_connected().then(|| self.changes.load(Ordering::Acquire))
     }
@@ -146,17 +145,17 @@ impl SessionCache {
         self.grants.clear();
     }
 
-    /// Counts a change before its entries are dropped: a load that finishes in between sees the count and is not kept.
+    /// Counts a change before its entries are dropped: a load that finishes in between sees the count and is not cached.
     fn begin_change(&self) {
         self.changes.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Whether the session existed at its last look-up, as far as this replica knows.
+    /// Whether the session existed at its last lookup by this replica.
     pub fn knows(&self, hash: &SessionHash) -> bool {
         self.existing.peek(hash).is_some()
     }
 
-    /// Sessions that have ended on this replica and are not found any more, whatever the store says.
+    /// Sessions that have ended on this replica; lookups do not find them, whatever the store holds.
     pub fn unrecorded(&self) -> &Arc<UnrecordedEnds> {
         &self.unrecorded
     }
@@ -166,24 +165,24 @@ impl SessionCache {
         self.listener_connected.load(Ordering::Acquire)
     }
 
-    /// Sets whether announcements of changes arrive. Drops what was loaded before, which may have changed unannounced.
+    /// Sets whether announcements of changes arrive, and drops all entries, which may have changed unannounced.
     pub fn set_listener_connected(&self, connected: bool) {
         if self.listener_connected.swap(connected, Ordering::AcqRel) != connected {
             self.forget_everything();
         }
     }
 
-    /// The last request of a session that this replica knows of.
+    /// Returns the time of a session's last request that this replica knows of.
     pub fn last_seen(cached: &CachedSession) -> Timestamp {
         Timestamp(cached.seen.load(Ordering::Relaxed))
     }
 
-    /// Takes over the time of the last request from the store, which may be another replica's.
+    /// Merges the time of the last request that the store has, which another replica may have handled.
     pub fn was_seen(cached: &CachedSession, at: Timestamp) {
         cached.seen.fetch_max(at.0, Ordering::Relaxed);
     }
 
-    /// Records a request. Cheap: only the first one in [`Settings::granularity`] is queued to be written.
+    /// Records a request. Only the first one in [`Settings::granularity`] is queued to be written.
     pub fn touch(&self, cached: &CachedSession, settings: &Settings, now: Timestamp) {
         let seen = cached.seen.load(Ordering::Relaxed);
         if now.since(Timestamp(seen)) < settings.granularity() {

@@ -1,4 +1,5 @@
-//! Our cookies: their names, how they are set and cleared, and how they are found in a request and kept from the upstream.
+//! Evergate's cookies: their names, how they are set and cleared, how requests are parsed for them, and how they are stripped
+//! from what the upstream gets.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,71 +12,72 @@ use tower_cookies::{
     cookie::{self, SameSite},
 };
 
-/// Names and attributes of our cookies, which follow from how browsers reach us and from `CODER_COOKIE_NAME`.
+/// Names and attributes of Evergate's cookies, by the access URL's scheme and `CODER_COOKIE_NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cookies {
-    /// Over https: the `__Host-` prefix (RFC 6265bis section 4.1.3.2) keeps sibling hosts from setting them. Over plain http
-    /// browsers refuse that prefix and `Secure`.
+    /// Whether the names have the `__Host-` prefix (RFC 6265bis section 4.1.3.2), which keeps sibling hosts from setting the
+    /// cookies. Over plain http browsers refuse that prefix and `Secure`.
     is_host: bool,
     base: Arc<str>,
     session: Arc<str>,
-    returning: Arc<str>,
-    rounds: Arc<str>,
-    tries: Arc<str>,
+    silent_login: Arc<str>,
+    redirect_rounds: Arc<str>,
+    auto_retries: Arc<str>,
     binding: Arc<str>,
 }
 
-/// What the names begin with, after the prefix, unless that is set.
+/// The default base of the names, which follows the prefix.
 pub const DEFAULT_NAME: &str = "evergate";
 
-/// And how long that may be.
-pub const LONGEST_NAME: usize = 16;
+/// The maximum length of the base, in bytes.
+pub const MAX_NAME_LEN: usize = 16;
 
-/// So many logins that begin at once in a browser without any cookie of ours can each have their own; together these cookies stay
+/// The number of binding cookies. Concurrent logins of a browser that has none take different ones by chance; together they stay
 /// under 3 KiB.
 const BINDINGS: u8 = 64;
 
 impl Cookies {
-    /// The cookies for an access URL, whose names begin with `base`.
+    /// Derives the names for an access URL from `base`.
     pub fn new(is_https: bool, base: &str) -> Self {
         let name = |what: &str| format!("{}{base}_{what}", if is_https { "__Host-" } else { "" }).into();
         Self {
             is_host: is_https,
             base: base.into(),
             session: name("session"),
-            returning: name("returning"),
-            rounds: name("rounds"),
-            tries: name("tries"),
+            silent_login: name("returning"),
+            redirect_rounds: name("rounds"),
+            auto_retries: name("tries"),
             binding: name("login_"),
         }
     }
 
-    /// The session cookie's name.
+    /// The name of the session cookie.
     pub fn session(&self) -> &str {
         &self.session
     }
 
-    /// The name of the cookie that says when this browser was sent to the provider silently, and whether it came back.
-    pub fn returning(&self) -> &str {
-        &self.returning
+    /// The name of the cookie that records silent re-authentication: when this browser was sent to the provider with
+    /// `prompt=none`, and whether it came back.
+    pub fn silent_login(&self) -> &str {
+        &self.silent_login
     }
 
-    /// The name of the cookie that counts how often this browser was sent to the provider in a row.
-    pub fn rounds(&self) -> &str {
-        &self.rounds
+    /// The name of the cookie that counts consecutive redirects to the provider, to detect redirect loops.
+    pub fn redirect_rounds(&self) -> &str {
+        &self.redirect_rounds
     }
 
-    /// The name of the cookie that counts how often a page of ours has tried again by itself.
-    pub fn tries(&self) -> &str {
-        &self.tries
+    /// The name of the cookie that counts the automatic retries of an error page.
+    pub fn auto_retries(&self) -> &str {
+        &self.auto_retries
     }
 
-    /// The name of a cookie that binds logins to this browser; which one is chance.
+    /// The name of a cookie that binds login attempts to this browser, chosen by `chance`.
     pub fn binding(&self, chance: u8) -> String {
         format!("{}{}", self.binding, chance % BINDINGS)
     }
 
-    /// The cookies of this browser that bind logins to it: names and values.
+    /// Returns the names and values of this browser's binding cookies.
     pub fn bindings<'a>(&'a self, headers: &'a HeaderMap) -> impl Iterator<Item = (&'a str, &'a str)> {
         pairs(headers).filter_map(|(name, value)| {
             let (name, value) = (std::str::from_utf8(name).ok()?, std::str::from_utf8(value).ok()?);
@@ -84,19 +86,19 @@ impl Cookies {
         })
     }
 
-    /// What the browser has under one of these names.
+    /// Returns the value of the cookie `name`.
     pub fn value<'a>(&self, headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
         let (_, value) = pairs(headers).find(|(found, _)| *found == name.as_bytes())?;
         std::str::from_utf8(value).ok()
     }
 
-    /// A `Set-Cookie` value that keeps `value` for `age`.
+    /// Builds a `Set-Cookie` value that keeps `value` for `age`.
     pub fn set(&self, name: &str, value: &str, age: Duration) -> Option<HeaderValue> {
         self.line(name, value, age)
     }
 
-    /// A `Set-Cookie` value that removes the cookie: it has the same attributes, or browsers would keep
-    /// the old one (RFC 6265 section 5.3).
+    /// Builds a `Set-Cookie` value that removes the cookie. It has the same attributes, or browsers would keep the old cookie
+    /// (RFC 6265 section 5.3).
     pub fn clear(&self, name: &str) -> Option<HeaderValue> {
         self.line(name, "", Duration::ZERO)
     }
@@ -111,16 +113,16 @@ impl Cookies {
         HeaderValue::try_from(cookie.to_string()).ok()
     }
 
-    /// The session cookie's value, if it has the form of one. Two different ones are none: one was planted, and we
-    /// cannot tell which.
+    /// Returns the session cookie's value if it is well formed. Two different values count as none: one was planted, and it is
+    /// not known which.
     pub fn session_value<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
         let mut values = pairs(headers).filter(|(name, _)| *name == self.session().as_bytes()).map(|(_, value)| value);
-        let first = values.next().filter(|value| has_our_form(value))?;
+        let first = values.next().filter(|value| is_session_value(value))?;
         if values.all(|other| other == first) { std::str::from_utf8(first).ok() } else { None }
     }
 
-    /// Whether this browser is on its way through a login that the release before began, which named a cookie for each.
-    pub fn has_attempt_of_before(&self, headers: &HeaderMap) -> bool {
+    /// Whether this browser has a login attempt of the previous release under way, which used one cookie for each attempt.
+    pub fn has_attempt_of_previous_release(&self, headers: &HeaderMap) -> bool {
         let is_one = |name: &[u8]| {
             let id = name.strip_prefix(self.binding.as_bytes()).unwrap_or_default();
             id.len() == 20 && id.iter().take(12).all(u8::is_ascii_hexdigit)
@@ -128,8 +130,8 @@ impl Cookies {
         pairs(headers).any(|(name, _)| is_one(name))
     }
 
-    /// Removes our cookies, in either form, from what goes to the upstream, and joins several lines to one as
-    /// HTTP/1.1 wants it (RFC 9113 section 8.2.3).
+    /// Removes Evergate's cookies, with or without the prefix, from a request to the upstream, and joins several `Cookie` lines
+    /// into one, as HTTP/1.1 requires (RFC 9113 section 8.2.3).
     pub fn strip_reserved_cookies(&self, headers: &mut HeaderMap) {
         let Entry::Occupied(mut cookies) = headers.entry(header::COOKIE) else { return };
         let mut kept = Vec::with_capacity(cookies.get().len());
@@ -158,7 +160,7 @@ impl Cookies {
         }
     }
 
-    /// Removes what an upstream would set under our names: only we make sessions.
+    /// Removes the `Set-Cookie` lines by which an upstream would set Evergate's cookies (session fixation).
     pub fn strip_reserved_set_cookies(&self, headers: &mut HeaderMap) {
         let lines = headers.get_all(header::SET_COOKIE);
         if !lines.iter().any(|line| self.is_ours(line.as_bytes())) {
@@ -171,9 +173,9 @@ impl Cookies {
         }
     }
 
-    /// Whether a cookie is ours, or of another Evergate with names of its own on the same host, by how it begins.
+    /// Whether a cookie has a name of this Evergate, or a default name, as another Evergate on the same host may have.
     fn is_ours(&self, pair: &[u8]) -> bool {
-        // A cookie without a name comes back as its value alone, which may look like one with ours.
+        // Browsers send a cookie without a name as its value alone, which may look like a reserved name.
         let pair = pair.trim_ascii();
         let pair = pair.strip_prefix(b"=").unwrap_or(pair);
         let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii();
@@ -188,13 +190,14 @@ impl Cookies {
     }
 }
 
-/// Whether a text could be one of ours: 256 bits as base64. Nobody is asked about any other.
-fn has_our_form(text: &[u8]) -> bool {
+/// Whether a text has the form of a session cookie's value: 256 bits as base64. Other values are not looked up.
+fn is_session_value(text: &[u8]) -> bool {
     text.len() == 43 && text.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
-/// Cookies as pairs. Bytes, because one cookie of the app's that is not ASCII must not hide ours; and trimmed of ASCII
-/// blanks alone, because a sibling host may set a name that begins with a blank of another script and then with ours.
+/// Parses cookies into names and values. As bytes, because an app's cookie that is not ASCII must not hide Evergate's; trimmed of
+/// ASCII whitespace only, because a sibling host may set a name that begins with Unicode whitespace and continues as a reserved
+/// name.
 fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
     headers.get_all(header::COOKIE).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b';')).filter_map(|pair| {
         let at = pair.iter().position(|byte| *byte == b'=')?;
@@ -305,9 +308,9 @@ mod tests {
 
     #[test]
     fn all_of_ours_together_stay_under_four_kibibytes() {
-        let cookies = Cookies::new(true, &"n".repeat(LONGEST_NAME));
+        let cookies = Cookies::new(true, &"n".repeat(MAX_NAME_LEN));
         let names: BTreeSet<_> = (0..=u8::MAX).map(|chance| cookies.binding(chance)).collect();
-        let others = [cookies.session(), cookies.returning(), cookies.rounds(), cookies.tries()];
+        let others = [cookies.session(), cookies.silent_login(), cookies.redirect_rounds(), cookies.auto_retries()];
         let length = |name: &str, value: usize| name.len() + "=; ".len() + value;
         let bindings: usize = names.iter().map(|name| length(name, 16)).sum();
         assert!(bindings + others.map(|name| length(name, 43)).iter().sum::<usize>() <= 4096);

@@ -42,18 +42,18 @@ struct LiveSession {
     grant: GrantId,
     connections: usize,
     ended: CancellationToken,
-    /// Whether nobody has checked yet that the session did not end while its newest connection was being made.
+    /// Whether it has not been checked yet that the session did not end while its newest connection was being made.
     is_new: bool,
 }
 
-/// The right to register connections of one session.
+/// Registers connections of one session.
 #[derive(Clone, Debug)]
 pub struct Watch {
     connections: Arc<LiveSessions>,
     cached: Arc<CachedSession>,
 }
 
-/// One long-lived connection. Dropping it says that it is over.
+/// One long-lived connection. Dropping it unregisters it.
 #[derive(Debug)]
 pub struct Connection {
     watch: Watch,
@@ -72,14 +72,14 @@ pub struct Snapshot {
     pub grant: GrantId,
     /// The newest of its connections.
     newest: u64,
-    /// Not checked yet.
+    /// Whether it has not been checked yet.
     pub is_new: bool,
     /// Whether it has reached a limit, by what this replica knows.
     pub reached_a_limit: bool,
 }
 
 impl LiveSessions {
-    /// An empty registry, for sessions within these limits.
+    /// Creates an empty registry for sessions with these limits.
     pub fn new(cache: Arc<SessionCache>, settings: Settings, clock: Clock) -> Self {
         Self { cache, settings, clock, shards: Default::default(), count: AtomicUsize::new(0), opened: AtomicU64::new(0) }
     }
@@ -91,7 +91,7 @@ impl LiveSessions {
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The right to register connections of this session.
+    /// Returns the handle that registers connections of this session.
     pub fn watch(self: &Arc<Self>, cached: Arc<CachedSession>) -> Watch {
         Watch { connections: Arc::clone(self), cached }
     }
@@ -101,7 +101,7 @@ impl LiveSessions {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// The sessions that have any.
+    /// Returns a snapshot of each session that has any.
     pub fn snapshots(&self) -> Vec<Snapshot> {
         let now = self.clock.now();
         let mut all = Vec::new();
@@ -161,7 +161,7 @@ impl Watch {
 }
 
 impl Connection {
-    /// Is cancelled when the session has ended.
+    /// The token that is cancelled when the session ends.
     pub fn ended(&self) -> &CancellationToken {
         &self.ended
     }

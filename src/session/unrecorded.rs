@@ -1,4 +1,4 @@
-//! Sessions that have ended here and whose end the store has yet to take. This replica serves them no more.
+//! Sessions that have ended on this replica and whose end is not in the store yet. This replica no longer serves them.
 
 use std::{
     collections::HashMap,
@@ -10,35 +10,35 @@ use std::{
 
 use super::SessionHash;
 
-/// So many ends wait at most.
-const MOST: usize = 10_000;
+/// The maximum number of ends that wait.
+const MAX_UNRECORDED: usize = 10_000;
 
-/// More ends wait for the store than are kept.
+/// Too many ends wait for the store already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooMany;
 
-/// How an end was noted.
+/// The result of [`UnrecordedEnds::add`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Added {
-    /// It is the only one, and whoever noted it must see to it that it is recorded.
+    /// It is the only one; the caller must start the task that records ends.
     First,
-    /// Somebody records them already.
+    /// The task that records ends is running already.
     Another,
 }
 
-/// What has ended, the wider last.
+/// What has ended, in ascending order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Extent {
-    /// This session.
+    /// One session.
     Session,
-    /// All of its user's.
+    /// All sessions of the session's user.
     AllOfUser,
 }
 
-/// The ends that wait to be recorded.
+/// The session ends that wait to be recorded.
 #[derive(Debug, Default)]
 pub struct UnrecordedEnds {
-    /// How many there are, so that nobody takes the lock while there are none.
+    /// The number of ends, so that lookups take no lock while there are none.
     count: AtomicUsize,
     ends: Mutex<HashMap<SessionHash, Extent>>,
 }
@@ -48,36 +48,36 @@ impl UnrecordedEnds {
         self.ends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes an end, the wider one of two of the same session.
+    /// Adds an end; of two ends of the same session the wider one is kept.
     ///
     /// # Errors
-    /// [`TooMany`] wait already.
+    /// [`TooMany`].
     pub fn add(&self, hash: SessionHash, extent: Extent) -> Result<Added, TooMany> {
         let mut ends = self.ends();
         let is_first = ends.is_empty();
-        if ends.len() >= MOST && !ends.contains_key(&hash) {
+        if ends.len() >= MAX_UNRECORDED && !ends.contains_key(&hash) {
             return Err(TooMany);
         }
-        ends.entry(hash).and_modify(|noted| *noted = (*noted).max(extent)).or_insert(extent);
+        ends.entry(hash).and_modify(|known| *known = (*known).max(extent)).or_insert(extent);
         self.count.store(ends.len(), Ordering::Release);
         Ok(if is_first { Added::First } else { Added::Another })
     }
 
-    /// Whether a session has ended here.
+    /// Whether a session has ended on this replica.
     pub fn contains(&self, hash: &SessionHash) -> bool {
         self.count.load(Ordering::Acquire) > 0 && self.ends().contains_key(hash)
     }
 
-    /// Those that wait.
+    /// Returns the ends that wait.
     pub fn waiting(&self) -> Vec<(SessionHash, Extent)> {
         self.ends().iter().map(|(hash, extent)| (*hash, *extent)).collect()
     }
 
-    /// An end of this extent was recorded; a wider one that was noted meanwhile still waits. `false`: none waits any more, and
-    /// its recorder may go.
+    /// Removes an end of this extent, which has been recorded; a wider one that was added meanwhile stays. Returns `false` if no
+    /// end waits any more, so that the recording task may stop.
     pub fn recorded(&self, hash: &SessionHash, extent: Extent) -> bool {
         let mut ends = self.ends();
-        if ends.get(hash).is_some_and(|noted| *noted <= extent) {
+        if ends.get(hash).is_some_and(|known| *known <= extent) {
             ends.remove(hash);
         }
         self.count.store(ends.len(), Ordering::Release);
@@ -98,7 +98,7 @@ mod tests {
         assert_eq!(ends.add(one, Extent::Session), Ok(Added::Another));
         assert!(ends.contains(&one) && ends.waiting().contains(&(one, Extent::AllOfUser)), "the wider one stays");
         assert_eq!(ends.add(other, Extent::AllOfUser), Ok(Added::Another));
-        assert!(ends.recorded(&other, Extent::Session) && ends.contains(&other), "what was noted meanwhile still waits");
+        assert!(ends.recorded(&other, Extent::Session) && ends.contains(&other), "what was added meanwhile still waits");
         assert!(ends.recorded(&other, Extent::AllOfUser) && !ends.contains(&other));
         assert!(!ends.recorded(&one, Extent::AllOfUser));
         assert_eq!(ends.add(one, Extent::Session), Ok(Added::First), "and then begins anew");
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn no_more_ends_wait_than_are_kept() {
         let ends = UnrecordedEnds::default();
-        for number in 0..MOST {
+        for number in 0..MAX_UNRECORDED {
             let mut hash = [0; 32];
             hash[..8].copy_from_slice(&number.to_le_bytes());
             assert!(ends.add(SessionHash(hash), Extent::Session).is_ok());

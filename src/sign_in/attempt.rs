@@ -1,6 +1,6 @@
-//! One login attempt. The provider carries it there and back in `state`, sealed, so that it can neither be read nor made; and it
-//! is worth something in the browser alone that began it, by a cookie that all of its attempts can share. However many begin at
-//! once, none costs the server anything until it returns, and the cookies stay small.
+//! A login attempt. It is carried through the provider in `state`, encrypted, so that it can be neither read nor forged, and it
+//! is bound to its browser by a cookie that all attempts of the browser share. However many attempts begin concurrently, the
+//! server stores nothing for them, and the cookies stay small.
 
 use std::time::Duration;
 
@@ -18,32 +18,32 @@ use crate::{
     store::LOGOUT_RETENTION,
 };
 
-/// An attempt that has not returned by then begins again: what the provider said of its user meanwhile is remembered for as long.
+/// The lifetime of an attempt. Back-channel logouts are remembered for as long, so that they also end a login under way.
 pub(super) const LIFE: Duration = LOGOUT_RETENTION;
-const PLACE: &str = "login attempt";
+const CONTEXT: &str = "login attempt";
 
-/// A page's address up to this length travels with the attempt: providers are known to take a `state` of a kilobyte.
-pub(super) const LONGEST_CARRIED: usize = 512;
+/// The longest return address that `state` carries: providers are known to accept a `state` of a kilobyte.
+pub(super) const MAX_CARRIED_LEN: usize = 512;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Attempt {
-    /// Chance, which its nonce and verifier are made of.
+    /// Random text from which the nonce and the PKCE verifier are derived.
     #[serde(rename = "s")]
     seed: String,
-    /// Which browser may return with it.
+    /// A digest of the binding of the browser that began it.
     #[serde(rename = "b")]
     bound: String,
-    /// Where it leads; nothing if that is parked in the store.
+    /// The return address; `None` if it is in the store.
     #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
     return_to: Option<String>,
     #[serde(rename = "t")]
     at: i64,
     #[serde(rename = "p", default)]
     mode: LoginMode,
-    /// How many rounds through the provider this one makes in a row that nobody's click began.
+    /// The number of consecutive redirects to the provider without a click, this one included.
     #[serde(rename = "n", default)]
     rounds: u32,
-    /// It follows one that came to nothing, and none follows it by itself.
+    /// Whether it is the automatic retry of a failed attempt. There is no further one.
     #[serde(rename = "a", default)]
     is_second: bool,
 }
@@ -51,18 +51,18 @@ pub(super) struct Attempt {
 /// Why a browser is sent to the provider.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum LoginMode {
-    /// To log in, with whatever the provider asks of its user.
+    /// An interactive login.
     #[default]
     Login,
-    /// For a new grant, without a word to the user: their session is to go on.
+    /// Silent re-authentication (`prompt=none`), for a new grant of an existing session.
     Silent,
-    /// For the refresh token that the login before did not bring, which this provider gives with its user's consent.
+    /// A login with `prompt=consent`, because the previous one brought no refresh token.
     Consent,
 }
 
-/// How an attempt begins.
+/// The parameters of a new attempt.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Beginning {
+pub(super) struct AttemptParams {
     pub(super) at: Timestamp,
     pub(super) mode: LoginMode,
     pub(super) rounds: u32,
@@ -70,14 +70,14 @@ pub(super) struct Beginning {
 }
 
 impl Attempt {
-    /// One for the browser that has `binding`.
-    pub(super) fn new(binding: &Binding, beginning: Beginning) -> Self {
-        let Beginning { at, mode, rounds, is_second } = beginning;
-        let (seed, bound) = (random_text::<32>(), binding.mark());
+    /// Creates an attempt of the browser that has `binding`.
+    pub(super) fn new(binding: &Binding, params: AttemptParams) -> Self {
+        let AttemptParams { at, mode, rounds, is_second } = params;
+        let (seed, bound) = (random_text::<32>(), binding.digest());
         Self { seed, bound, return_to: None, at: at.0, mode, rounds, is_second }
     }
 
-    /// Takes the address along to which it leads.
+    /// Puts the return address into the attempt.
     pub(super) fn carry(&mut self, return_to: &ReturnTo) {
         self.return_to = Some(return_to.path().to_owned());
     }
@@ -102,7 +102,7 @@ impl Attempt {
         self.return_to.as_deref()
     }
 
-    /// What the provider's answer is held against, in this browser.
+    /// Derives what the provider's response is verified with, in this browser.
     pub(super) fn proof(&self, state: &str, binding: &Binding) -> CallbackProof {
         let derive = |what: &str| {
             let text = format!("{what} {} {}", self.seed, binding.0.expose());
@@ -111,36 +111,36 @@ impl Attempt {
         CallbackProof { state: Secret::new(state), nonce: derive("nonce"), verifier: derive("verifier") }
     }
 
-    /// Which of this browser's bindings it is bound to, if to any.
+    /// Returns the binding among this browser's that the attempt is bound to, if any.
     pub(super) fn binding_in(&self, cookies: &Cookies, headers: &HeaderMap) -> Option<Binding> {
-        cookies.bindings(headers).map(|(_, value)| Binding(Secret::new(value))).find(|binding| binding.mark() == self.bound)
+        cookies.bindings(headers).map(|(_, value)| Binding(Secret::new(value))).find(|binding| binding.digest() == self.bound)
     }
 
-    /// Under which its return is recorded, and its address parked.
+    /// Derives a name for this attempt's record `what` in the store.
     pub(super) fn name(&self, what: &str) -> [u8; 32] {
         sha256(format!("{what} {}", self.seed).as_bytes())
     }
 
-    /// The `state` that carries it.
+    /// Encrypts the attempt as `state`.
     pub(super) fn seal(&self, keys: &KeyRing) -> Option<String> {
         let plain = serde_json::to_vec(self).ok()?;
-        Some(BASE64_URL_SAFE_NO_PAD.encode(keys.seal(PLACE, &plain).ok()?))
+        Some(BASE64_URL_SAFE_NO_PAD.encode(keys.seal(CONTEXT, &plain).ok()?))
     }
 
-    /// The attempt that a `state` carries; `None` for one that is not ours.
+    /// Decrypts the attempt in a `state`; `None` if it is not ours.
     pub(super) fn open(keys: &KeyRing, state: &str) -> Option<Self> {
         let sealed = BASE64_URL_SAFE_NO_PAD.decode(state).ok()?;
-        serde_json::from_slice(&keys.open(PLACE, &sealed).ok()?).ok()
+        serde_json::from_slice(&keys.open(CONTEXT, &sealed).ok()?).ok()
     }
 }
 
-/// What makes an attempt one browser's: the value of a cookie that nobody else has.
+/// Binds attempts to one browser: the random value of a cookie.
 #[derive(Clone, Debug)]
 pub(super) struct Binding(Secret);
 
 impl Binding {
-    /// The name and the value of this browser's, or of a new one. Logins that begin at once in a browser that has none take
-    /// different names by chance, so that most of them can return.
+    /// Returns the name and value of this browser's binding cookie, or of a new one. Logins that begin concurrently in a browser
+    /// without one take random names, so that most of them can complete.
     pub(super) fn of_or_new(cookies: &Cookies, headers: &HeaderMap) -> (String, Self) {
         let known = cookies.bindings(headers).find(|(_, value)| is_well_formed(value));
         match known {
@@ -153,7 +153,7 @@ impl Binding {
         self.0.expose()
     }
 
-    fn mark(&self) -> String {
+    fn digest(&self) -> String {
         let hash = sha256(format!("login binding {}", self.0.expose()).as_bytes());
         BASE64_URL_SAFE_NO_PAD.encode(hash.first_chunk::<16>().unwrap_or(&[0; 16]))
     }
@@ -169,7 +169,7 @@ mod tests {
 
     use super::*;
 
-    const BEGINNING: Beginning = Beginning { at: Timestamp(5), mode: LoginMode::Login, rounds: 0, is_second: false };
+    const PARAMS: AttemptParams = AttemptParams { at: Timestamp(5), mode: LoginMode::Login, rounds: 0, is_second: false };
 
     fn with(cookie: &str) -> HeaderMap {
         HeaderMap::from_iter([(header::COOKIE, cookie.parse().unwrap())])
@@ -181,7 +181,7 @@ mod tests {
         let (name, binding) = Binding::of_or_new(&cookies, &HeaderMap::new());
         let own = with(&format!("__Host-evergate_login_other=x; __Host-evergate_login_=x; {name}={}", binding.value()));
         assert_eq!(Binding::of_or_new(&cookies, &own).0, name, "the next login shares it");
-        let mut attempt = Attempt::new(&binding, BEGINNING);
+        let mut attempt = Attempt::new(&binding, PARAMS);
         attempt.carry(&ReturnTo::front_page());
         let state = attempt.seal(&keys).unwrap();
         let opened = Attempt::open(&keys, &state).unwrap();
@@ -200,10 +200,10 @@ mod tests {
     fn a_state_is_no_longer_than_providers_take() {
         let keys = KeyRing::from_base64([KeyRing::generate().as_str()]).unwrap();
         let (_, binding) = Binding::of_or_new(&Cookies::new(true, "evergate"), &HeaderMap::new());
-        let mut attempt = Attempt::new(&binding, BEGINNING);
+        let mut attempt = Attempt::new(&binding, PARAMS);
         attempt.carry(&ReturnTo::front_page());
         assert!(attempt.seal(&keys).unwrap().len() <= 256, "as most are");
-        attempt.return_to = Some("/".repeat(LONGEST_CARRIED));
+        attempt.return_to = Some("/".repeat(MAX_CARRIED_LEN));
         assert!(attempt.seal(&keys).unwrap().len() <= 1024);
     }
 }

@@ -1,4 +1,4 @@
-//! The authorization response: what a provider sends a browser back with.
+//! Parses the authorization response, with which the provider redirects a browser back.
 
 use url::form_urlencoded;
 
@@ -11,7 +11,7 @@ pub(super) struct AuthorizationResponse {
     pub(super) state: String,
     pub(super) code: Option<String>,
     pub(super) error: Option<String>,
-    /// The provider's own words on the error, bounded and on one line.
+    /// The `error_description`, bounded and on one line.
     pub(super) description: Option<String>,
     pub(super) issuer: Option<String>,
 }
@@ -27,7 +27,7 @@ impl AuthorizationResponse {
                 "error" => &mut response.error,
                 "error_description" => &mut response.description,
                 "iss" => &mut response.issuer,
-                // Tokens that come by the front channel are not from the provider but from anybody (RFC 9700 section 2.1.2).
+                // Tokens in the front channel may come from anybody (RFC 9700 section 2.1.2).
                 "access_token" | "id_token" | "refresh_token" => return Err(CallbackError::Parameters("it carries a token")),
                 _ => continue,
             };
@@ -36,7 +36,7 @@ impl AuthorizationResponse {
             }
         }
         response.state = state.filter(|state| !state.is_empty()).ok_or(CallbackError::Parameters("there is no state"))?;
-        // It comes by way of the browser, which was given none of our secrets but the state.
+        // The description comes from the browser, to which `state` is the only secret that was sent.
         let secrets = [response.state.as_str()];
         response.description = response.description.and_then(|said| safe_description(&said, secrets.into_iter()));
         response.error = response.error.map(|error| error.chars().filter(char::is_ascii_graphic).take(64).collect());

@@ -1,10 +1,10 @@
-//! Sends a browser to the provider.
+//! Redirects a browser to the provider.
 
 use http::HeaderMap;
 
 use super::{
     LoginMode, Redirect, SignIn,
-    attempt::{self, Attempt, Beginning, Binding, LONGEST_CARRIED},
+    attempt::{self, Attempt, AttemptParams, Binding, MAX_CARRIED_LEN},
     return_to::ReturnTo,
     silent_history,
 };
@@ -16,25 +16,26 @@ use crate::{
     secret::Secret,
 };
 
-/// What a browser is sent to the provider for.
+/// Why a browser is redirected to the provider.
 #[derive(Clone, Copy, Debug)]
 pub enum Purpose<'a> {
-    /// To log in, with whatever the provider asks of its user.
+    /// An interactive login.
     Login,
-    /// The same, with the choice of another account than that of the provider's own session.
+    /// An interactive login with account selection.
     AnotherAccount,
-    /// The same, of a browser that was on its way to a page: nobody's click may have begun it.
+    /// An interactive login of a browser that requested a page, perhaps without a click; it counts for the detection of redirect
+    /// loops.
     LoginOnTheWay,
-    /// The same, after an attempt that came to nothing. None follows it by itself.
+    /// The automatic retry of a failed login. There is no further one.
     LoginOnceMore,
-    /// For a grant to follow this one, without a word to the user.
+    /// Silent re-authentication (`prompt=none`), to replace this grant.
     Silent(&'a Grant),
-    /// For the refresh token that this person's login did not bring.
+    /// A login with `prompt=consent`, because this user's login brought no refresh token.
     Consent(&'a Identity),
 }
 
 impl Purpose<'_> {
-    /// As the attempt keeps it.
+    /// Returns the mode that the attempt carries.
     fn mode(self) -> LoginMode {
         match self {
             Self::Login | Self::LoginOnTheWay | Self::LoginOnceMore | Self::AnotherAccount => LoginMode::Login,
@@ -45,7 +46,7 @@ impl Purpose<'_> {
 }
 
 impl SignIn {
-    /// Sends a browser of `site` to the provider, and back to `return_to` after.
+    /// Redirects a browser of `site` to the provider, to return to `return_to` after the login.
     ///
     /// # Errors
     /// [`ProviderError::NotReady`], [`ProviderError::Misconfigured`].
@@ -57,7 +58,7 @@ impl SignIn {
         purpose: Purpose<'_>,
     ) -> Result<Redirect, ProviderError> {
         let id_token = self.id_token_for(purpose).await;
-        let ask = match purpose {
+        let options = match purpose {
             Purpose::Login | Purpose::LoginOnTheWay | Purpose::LoginOnceMore => AuthorizationOptions::default(),
             Purpose::AnotherAccount => {
                 AuthorizationOptions { prompt: Some(self.provider.account_selection_prompt()), ..AuthorizationOptions::default() }
@@ -79,22 +80,22 @@ impl SignIn {
         };
         let (now, is_second) = (self.clock.now(), matches!(purpose, Purpose::LoginOnceMore));
         let (name, binding) = Binding::of_or_new(&self.cookies, headers);
-        let mut attempt = Attempt::new(&binding, Beginning { at: now, mode: purpose.mode(), rounds, is_second });
-        if return_to.path().len() <= LONGEST_CARRIED || !self.store_return_to(&attempt, return_to).await {
-            attempt.carry(&return_to.if_no_longer_than(LONGEST_CARRIED));
+        let mut attempt = Attempt::new(&binding, AttemptParams { at: now, mode: purpose.mode(), rounds, is_second });
+        if return_to.path().len() <= MAX_CARRIED_LEN || !self.store_return_to(&attempt, return_to).await {
+            attempt.carry(&return_to.if_no_longer_than(MAX_CARRIED_LEN));
         }
         let state = attempt.seal(&self.keys).unwrap_or_default();
-        let url = self.provider.authorization_url(&self.redirect_uri(site), &attempt.proof(&state, &binding), ask)?;
+        let url = self.provider.authorization_url(&self.redirect_uri(site), &attempt.proof(&state, &binding), options)?;
         let mut cookies: Vec<_> = self.cookies.set(&name, binding.value(), attempt::LIFE).into_iter().collect();
         if let Purpose::Silent(_) = purpose {
             let sent = silent_history::sent(self.provider.issuer(), now);
-            cookies.extend(self.cookies.set(self.cookies.returning(), &sent, silent_history::REMEMBERED));
+            cookies.extend(self.cookies.set(self.cookies.silent_login(), &sent, silent_history::COOKIE_MAX_AGE));
         }
         Ok(Redirect { location: url.into(), cookies })
     }
 
-    /// The ID token that says to the provider whose silence is asked for. Only one of its own, for this client, whose key it
-    /// still has; without one it is asked all the same.
+    /// Returns the `id_token_hint` of silent re-authentication. Only an ID token of this provider for this client, whose signing
+    /// key the provider still publishes; the hint is optional.
     async fn id_token_for(&self, purpose: Purpose<'_>) -> Option<Secret> {
         let Purpose::Silent(grant) = purpose else { return None };
         let ours = grant.issuer == self.provider.issuer() && grant.client_id == self.provider.client_id();

@@ -1,5 +1,5 @@
-//! Rate limit of code exchanges. Anybody can begin a login and come back with a code of their own making, each of which is a call to
-//! the provider: so there is a bound for all, one for each client address, and a short queue.
+//! Rate limit of code exchanges. Anybody can begin a login and come back with a made-up code, each of which causes a call to the
+//! provider: so there are limits for all exchanges and for each client address, and a short queue.
 
 use std::{
     collections::HashMap,
@@ -12,11 +12,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How many codes are exchanged concurrently. Token refreshes have slots of their own.
 const LIMIT: usize = 32;
-/// How many for one client address. A provider answers in a fraction of a second, so a whole office can log in with these.
+/// How many for one client address. A provider responds in a fraction of a second, so this suffices for a whole office.
 const LIMIT_PER_ADDRESS: usize = 8;
-/// How many of one address may wait.
+/// How many may wait for one address.
 const QUEUE: usize = 64;
-/// How long they wait: a person looks at the page.
+/// How long they wait, while a person watches the page.
 const MAX_WAIT: Duration = Duration::from_secs(6);
 
 /// The code exchanges of one process.
@@ -32,7 +32,7 @@ struct Share {
     here: usize,
 }
 
-/// The right to exchange one code, as long as it is held.
+/// The right to exchange one code, for as long as it is held.
 #[derive(Debug)]
 pub(super) struct ExchangePermit {
     _slots: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
@@ -47,7 +47,7 @@ impl Default for CodeExchanges {
 }
 
 impl CodeExchanges {
-    /// Waits for the turn of a client at `address`. `None`: too many of that address wait, or it took too long.
+    /// Waits for a permit for a client at `address`. Returns `None` if too many of that address wait, or the wait times out.
     pub(super) async fn acquire(&self, address: IpAddr) -> Option<ExchangePermit> {
         let address = network(address);
         let slots = {
@@ -60,11 +60,11 @@ impl CodeExchanges {
             share.here += 1;
             Arc::clone(&share.slots)
         };
-        // From here on it is counted, also if its client leaves.
-        let mut turn = ExchangePermit { _slots: None, address, shares: Arc::clone(&self.shares) };
+        // From here on it is counted; dropping it when the client disconnects uncounts it.
+        let mut permit = ExchangePermit { _slots: None, address, shares: Arc::clone(&self.shares) };
         let waiting = async { Some((slots.acquire_owned().await.ok()?, Arc::clone(&self.all).acquire_owned().await.ok()?)) };
-        turn._slots = Some(tokio::time::timeout(MAX_WAIT, waiting).await.ok()??);
-        Some(turn)
+        permit._slots = Some(tokio::time::timeout(MAX_WAIT, waiting).await.ok()??);
+        Some(permit)
     }
 }
 
@@ -84,7 +84,7 @@ fn lock(shares: &Mutex<HashMap<IpAddr, Share>>) -> MutexGuard<'_, HashMap<IpAddr
     shares.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What one client has for itself: an address, or the half of one of IPv6 that a network gets.
+/// Returns what counts as one client: an IPv4 address, or an IPv6 /64 network.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) & !u128::from(u64::MAX)).into(),
@@ -108,7 +108,7 @@ mod tests {
         assert!(exchanges.acquire(many).await.is_none(), "of one network, after a while");
         assert!(exchanges.acquire(one).await.is_some());
         held.pop();
-        assert!(exchanges.acquire(many).await.is_some(), "whose turn comes when another's is over");
+        assert!(exchanges.acquire(many).await.is_some(), "a waiting client gets the permit when another is dropped");
         drop(held);
         assert!(lock(&exchanges.shares).is_empty(), "nothing is left of who has gone");
     }
@@ -121,8 +121,8 @@ mod tests {
             .map(|_| {
                 let exchanges = Arc::clone(&exchanges);
                 tokio::spawn(async move {
-                    let turn = exchanges.acquire(address).await;
-                    let came = turn.is_some();
+                    let permit = exchanges.acquire(address).await;
+                    let came = permit.is_some();
                     tokio::time::sleep(Duration::from_secs(60)).await;
                     came
                 })

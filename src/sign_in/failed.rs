@@ -1,30 +1,30 @@
-//! A login that failed, and what becomes of its browser.
+//! A failed login, and its automatic retry.
 
 use http::HeaderMap;
 
 use super::{AuthorizationResponse, CallbackError, Purpose, Redirect, ReturningBrowser, SignIn, return_to::ReturnTo};
 use crate::address::AccessUrl;
 
-/// A login that came to nothing.
+/// A failed login.
 #[derive(Debug)]
 pub struct FailedLogin {
-    /// Why.
+    /// The cause.
     pub error: CallbackError,
-    /// Where it led, if its attempt is one of ours, whosever it is.
+    /// The return address, if the `state` is ours, even if another browser began the attempt.
     pub return_to: Option<ReturnTo>,
     may_begin_again: bool,
 }
 
 impl FailedLogin {
-    /// Whether it says nothing of who is at the browser, who may have signed in another way.
+    /// Whether it says nothing about this browser's user, who may have logged in by another attempt.
     pub fn is_of_another_attempt(&self) -> bool {
         matches!(self.error, CallbackError::UnknownAttempt(_))
     }
 }
 
 impl CallbackError {
-    /// Whether the next attempt may well fare better, with nobody doing anything about it.
-    fn may_pass(&self) -> bool {
+    /// Whether an automatic retry may succeed.
+    fn is_transient(&self) -> bool {
         match self {
             Self::UnknownAttempt(_) => true,
             Self::Provider(error) => error.may_pass(),
@@ -40,22 +40,22 @@ impl CallbackError {
 }
 
 impl SignIn {
-    /// What is left of a login that failed.
-    pub(super) async fn failed(&self, error: CallbackError, at: ReturningBrowser<'_>, query: &str) -> FailedLogin {
-        let attempt = AuthorizationResponse::parse(query).ok().and_then(|answer| self.attempt_of(&answer).ok());
+    /// Describes a failed login.
+    pub(super) async fn describe_failure(&self, error: CallbackError, at: ReturningBrowser<'_>, query: &str) -> FailedLogin {
+        let attempt = AuthorizationResponse::parse(query).ok().and_then(|response| self.attempt_of(&response).ok());
         let Some(attempt) = attempt else {
-            // One that the release before began, which kept what it led to where nobody looks any more.
-            let is_of_before =
-                matches!(&error, CallbackError::UnknownAttempt(_)) && self.cookies.has_attempt_of_before(at.headers);
-            let return_to = is_of_before.then(ReturnTo::front_page);
-            return FailedLogin { error, return_to, may_begin_again: is_of_before };
+            // An attempt of the previous release, whose return address cannot be read any more.
+            let is_of_previous_release =
+                matches!(&error, CallbackError::UnknownAttempt(_)) && self.cookies.has_attempt_of_previous_release(at.headers);
+            let return_to = is_of_previous_release.then(ReturnTo::front_page);
+            return FailedLogin { error, return_to, may_begin_again: is_of_previous_release };
         };
-        let may_begin_again = !attempt.is_second() && error.may_pass();
+        let may_begin_again = !attempt.is_second() && error.is_transient();
         FailedLogin { error, return_to: Some(self.destination(&attempt, at.site).await), may_begin_again }
     }
 
-    /// Sends a browser to the provider once more, to the page that it was on its way to: its attempt was too old, or was
-    /// overtaken by another tab's, or the provider failed for a moment. Never twice in a row.
+    /// Redirects a browser to the provider once more, with the same return address: its attempt had expired or was overtaken by
+    /// another tab's, or the provider failed briefly. Never twice in a row.
     pub async fn begin_again(&self, failed: &FailedLogin, site: &AccessUrl, headers: &HeaderMap) -> Option<Redirect> {
         let return_to = failed.return_to.as_ref().filter(|_| failed.may_begin_again)?;
         self.begin(site, return_to, headers, Purpose::LoginOnceMore).await.ok()

@@ -1,49 +1,49 @@
-//! Where a visitor goes after login: only ever to a page of ours.
+//! The return address of a login, which is always a page of the same site (no open redirect).
 
 use url::Url;
 
 use crate::address::AccessUrl;
 
-/// A path with its query under our own address. It is parsed, checked and written anew; what cannot be is the
-/// front page.
+/// A path with its query on this site. It is parsed, checked and serialized again; anything invalid becomes the front page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReturnTo(String);
 
-/// As long as any that servers are sure to take (RFC 9110 section 4.1).
-const LONGEST: usize = 8 * 1024;
+/// The maximum length, which all servers should accept (RFC 9110 section 4.1).
+const MAX_LEN: usize = 8 * 1024;
 
 impl ReturnTo {
-    /// Reads an address that came from outside: a path, or a URL of our own origin.
+    /// Parses an untrusted address: a path, or a URL of this site's origin.
     pub fn parse(text: &str, access: &AccessUrl) -> Self {
         Self::checked(text, access).unwrap_or_else(Self::front_page)
     }
 
-    /// The page of ours whose address a browser names as the one that it comes from.
+    /// Parses the address of a page of this site, as in `Referer`.
     pub fn of_page(address: &str, access: &AccessUrl) -> Option<Self> {
         Self::checked(address, access)
     }
 
-    /// `/`.
+    /// Returns `/`.
     pub fn front_page() -> Self {
         Self("/".to_owned())
     }
 
-    /// The path and query. Put behind our own address, never sent alone: `/.//evil.example` is a path that
-    /// browsers would otherwise take for a host.
+    /// Returns the path and query, to be appended to the site's origin and never sent alone: browsers would take the path
+    /// `/.//evil.example` for a host.
     pub fn path(&self) -> &str {
         &self.0
     }
 
-    /// This, or the front page if it is longer.
+    /// Returns this address, or the front page if it is longer.
     pub fn if_no_longer_than(&self, length: usize) -> Self {
         if self.0.len() <= length { self.clone() } else { Self::front_page() }
     }
 
     fn checked(text: &str, access: &AccessUrl) -> Option<Self> {
-        // Browsers drop tabs and line ends, and read a backslash as a slash before the query; nothing honest holds them there.
+        // Browsers drop tabs and line ends, and read a backslash before the query as a slash; no legitimate address has them
+        // there.
         let path = text.split(['?', '#']).next().unwrap_or_default();
         let is_odd = |character: char| character.is_control() || character == ' ';
-        if text.len() > LONGEST || text.chars().any(is_odd) || path.contains('\\') {
+        if text.len() > MAX_LEN || text.chars().any(is_odd) || path.contains('\\') {
             return None;
         }
         let url = if text.starts_with('/') {
@@ -131,6 +131,6 @@ mod tests {
         ] {
             assert_eq!(returned(evil), "/", "{evil:?}");
         }
-        assert_eq!(returned(&format!("/{}", "a".repeat(LONGEST))), "/");
+        assert_eq!(returned(&format!("/{}", "a".repeat(MAX_LEN))), "/");
     }
 }

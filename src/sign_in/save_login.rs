@@ -16,20 +16,20 @@ use crate::{
     telemetry::logs::causes,
 };
 
-/// Whether this provider's logins bring the refresh tokens that are asked for, as far as this process has seen.
+/// Whether this provider's logins bring the requested refresh tokens, as far as this process has seen.
 #[derive(Debug, Default)]
 pub struct RefreshTokens {
     are_missing: AtomicBool,
 }
 
 impl RefreshTokens {
-    /// Whether the last login brought none although one was asked for.
+    /// Whether the last login brought none although one was requested.
     pub fn are_missing(&self) -> bool {
         self.are_missing.load(Ordering::Acquire)
     }
 
-    /// Notes what a login brought, and says once what to do about one that is missing.
-    fn note(&self, provider: &Provider, is_there: bool) {
+    /// Records whether a login brought one, and logs once what to do if not.
+    fn record(&self, provider: &Provider, is_there: bool) {
         let Some(asked_by) = provider.offline_access_request() else { return };
         if self.are_missing.swap(!is_there, Ordering::AcqRel) || is_there {
             return;
@@ -46,64 +46,64 @@ impl RefreshTokens {
     }
 }
 
-/// No more than this is written down of what a provider says.
-const LONGEST_DETAIL: usize = 1000;
+/// The maximum length of an event's detail, in characters.
+const MAX_DETAIL_LEN: usize = 1000;
 
 impl SignIn {
-    /// Puts a login that a rule denied down in the history, with what the rule looked at: the log names nobody.
-    fn note_denied(&self, identity: &Identity, denied: Denied) {
+    /// Records a denied login in the history, with the claims that the rule checked; the log names no users.
+    fn record_denied_login(&self, identity: &Identity, denied: Denied) {
         let grant = GrantId::of_denied(self.provider.issuer(), &identity.subject);
         let event = Event::of(Kind::Login, grant, identity, self.clock.now()).because(denied.as_str());
-        self.store.enqueue_event(Event { outcome: "denied".to_owned(), detail: looked_at(identity, denied), ..event });
+        self.store.enqueue_event(Event { outcome: "denied".to_owned(), detail: checked_claims(identity, denied), ..event });
     }
 
-    /// Nobody uses what a denied login brought.
-    async fn revoke_denied(&self, signed: &VerifiedLogin) {
-        let Some(token) = &signed.tokens.refresh_token else { return };
-        let unkept = OrphanedToken {
+    /// Queues the refresh token of a denied login for revocation.
+    async fn revoke_denied(&self, login: &VerifiedLogin) {
+        let Some(token) = &login.tokens.refresh_token else { return };
+        let orphaned = OrphanedToken {
             issuer: self.provider.issuer(),
             client_id: self.provider.client_id(),
-            identity: &signed.identity,
-            provider_session: signed.provider_session.as_deref(),
+            identity: &login.identity,
+            provider_session: login.provider_session.as_deref(),
             reason: "denied",
         };
-        let grant = GrantId::of_denied(unkept.issuer, &signed.identity.subject);
-        if let Err(error) = self.store.enqueue_revocation(grant, token, unkept).await {
+        let grant = GrantId::of_denied(orphaned.issuer, &login.identity.subject);
+        if let Err(error) = self.store.enqueue_revocation(grant, token, orphaned).await {
             tracing::warn!(error = causes(&error), "the refresh token of a denied login lives on at the provider");
         }
     }
 
-    /// Keeps the login for `existing` or a new session, and sends the browser on: to where it was going, or once more to a
-    /// provider that gives refresh tokens only with consent.
+    /// Saves the login for the session `existing` or a new one, and redirects the browser to its return address, or once more to
+    /// a provider that issues refresh tokens only with consent.
     pub(super) async fn finish_login(
         &self,
         at: ReturningBrowser<'_>,
-        signed: VerifiedLogin,
+        login: VerifiedLogin,
         existing: Option<SessionHash>,
         return_to: &ReturnTo,
         attempt: &Attempt,
     ) -> Result<Redirect, CallbackError> {
-        if let Err(denied) = self.policy.admit(&signed.identity) {
-            self.note_denied(&signed.identity, denied);
-            // A session that is there already is judged by its requests, each by the identity of today.
+        if let Err(denied) = self.policy.admit(&login.identity) {
+            self.record_denied_login(&login.identity, denied);
+            // For an existing session the policy is checked on each request, with the current identity.
             if existing.is_none() {
-                self.revoke_denied(&signed).await;
-                return Err(CallbackError::Denied(denied, signed.identity.display().to_owned()));
+                self.revoke_denied(&login).await;
+                return Err(CallbackError::Denied(denied, login.identity.display().to_owned()));
             }
         }
-        let (mode, identity, provider_session) = (attempt.mode(), signed.identity.clone(), signed.provider_session.clone());
-        let brought_one = signed.tokens.refresh_token.is_some();
-        let Some((saved, cookie)) = self.save_login(signed, existing, at.headers).await? else {
-            // The session was ended while its browser was away: whoever it is logs in like anybody.
+        let (mode, identity, provider_session) = (attempt.mode(), login.identity.clone(), login.provider_session.clone());
+        let brought_one = login.tokens.refresh_token.is_some();
+        let Some((saved, cookie)) = self.save_login(login, existing, at.headers).await? else {
+            // The session ended while its browser was at the provider: the user logs in interactively.
             return Ok(self.begin(at.site, return_to, at.headers, Purpose::Login).await?);
         };
-        self.refuse_who_was_logged_out(&identity, provider_session.as_deref(), saved.session, attempt).await?;
+        self.refuse_logged_out_user(&identity, provider_session.as_deref(), saved.session, attempt).await?;
         if mode == LoginMode::Consent {
             self.provider.record_consent_outcome(saved.renewable);
         }
         let asks_again = self.provider.should_prompt_for_consent() && !saved.renewable && mode != LoginMode::Consent;
         if !asks_again {
-            self.refresh_tokens.note(&self.provider, brought_one || saved.renewable);
+            self.refresh_tokens.record(&self.provider, brought_one || saved.renewable);
         }
         let mut redirect = if asks_again {
             self.begin(at.site, return_to, at.headers, Purpose::Consent(&identity)).await?
@@ -114,9 +114,9 @@ impl SignIn {
         Ok(redirect)
     }
 
-    /// Ends the session at once of somebody whom the provider has logged out while their login was under way. Looked at when the
-    /// session is kept, so that a logout either finds it or is found.
-    async fn refuse_who_was_logged_out(
+    /// Ends a new session immediately if the provider has logged its user out while the login was under way. Checked after the
+    /// session is saved, so that a concurrent logout either finds the session or is found here.
+    async fn refuse_logged_out_user(
         &self,
         identity: &Identity,
         provider_session: Option<&str>,
@@ -133,42 +133,42 @@ impl SignIn {
         Err(CallbackError::UnknownAttempt("the provider has logged its user out since it began"))
     }
 
-    /// Keeps the grant, for the session that is named or for a new one, and returns the new one's cookie. Whatever
-    /// session the browser brought is replaced then, so that a planted one is worth nothing. `None`: the named one was
-    /// ended meanwhile.
+    /// Saves the grant, for the session `existing` or for a new one, and returns the new one's cookie. A new session replaces the
+    /// one that the browser presented, so that a planted cookie is useless (session fixation). Returns `None` if the existing
+    /// session has ended meanwhile.
     async fn save_login(
         &self,
-        signed: VerifiedLogin,
+        login: VerifiedLogin,
         existing: Option<SessionHash>,
         headers: &HeaderMap,
     ) -> Result<Option<(LoginSaved, Option<HeaderValue>)>, CallbackError> {
         let now = self.clock.now();
-        let answer = signed.tokens;
-        let expires_at = answer.expires_at();
+        let tokens = login.tokens;
+        let expires_at = tokens.expires_at();
         let grant = NewGrant {
             id: GrantId::random(),
             issuer: self.provider.issuer().to_owned(),
             client_id: self.provider.client_id().to_owned(),
-            identity: signed.identity,
-            scopes: answer.scope.unwrap_or_default(),
+            identity: login.identity,
+            scopes: tokens.scope.unwrap_or_default(),
             fingerprint: self.provider.fingerprint().clone(),
-            provider_session: signed.provider_session,
+            provider_session: login.provider_session,
             tokens: Tokens {
                 expires_at,
-                access: answer.access_token,
-                refresh: answer.refresh_token,
-                id: answer.id_token,
-                lifetime: answer.expires_in,
-                refresh_life: answer.refresh_expires_in.or(self.provider.preset().idle_expiry),
+                access: tokens.access_token,
+                refresh: tokens.refresh_token,
+                id: tokens.id_token,
+                lifetime: tokens.expires_in,
+                refresh_life: tokens.refresh_expires_in.or(self.provider.preset().idle_expiry),
             },
         };
         let (value, fresh) = SessionHash::fresh();
         let hash = existing.unwrap_or(fresh);
         let replaces = self.cookies.session_value(headers).map(SessionHash::of);
         let session = Session { hash, grant: grant.id, created_at: now, last_seen: now };
-        let place = existing.map_or(LoginTarget::New { session, replaces }, LoginTarget::Existing);
+        let target = existing.map_or(LoginTarget::New { session, replaces }, LoginTarget::Existing);
         let sharing = if self.provider.preset().shares_refresh_tokens { Sharing::Shared } else { Sharing::Own };
-        let Some(saved) = self.store.save_login(&grant, &place, sharing, now).await? else { return Ok(None) };
+        let Some(saved) = self.store.save_login(&grant, &target, sharing, now).await? else { return Ok(None) };
         let reason = match (existing, saved.renewable) {
             (Some(_), _) => "returned_silently",
             (None, true) => "renewable",
@@ -194,8 +194,8 @@ impl SignIn {
     }
 }
 
-/// What a rule looked at.
-fn looked_at(identity: &Identity, denied: Denied) -> Option<String> {
+/// Describes the claims that a rule checked.
+fn checked_claims(identity: &Identity, denied: Denied) -> Option<String> {
     let domain = |email: &Option<String>| match email.as_deref() {
         Some(email) => format!("e-mail domain: {}", email.rsplit('@').next().unwrap_or_default()),
         None => "no e-mail address".to_owned(),
@@ -207,7 +207,7 @@ fn looked_at(identity: &Identity, denied: Denied) -> Option<String> {
         Denied::Group => format!("groups: {}", identity.groups.join(", ")),
         Denied::CrossOrigin | Denied::Method => return None,
     };
-    Some(text.chars().take(LONGEST_DETAIL).collect())
+    Some(text.chars().take(MAX_DETAIL_LEN).collect())
 }
 
 #[cfg(test)]
@@ -215,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_history_says_what_a_rule_looked_at_and_not_without_end() {
+    fn the_history_says_what_a_rule_checked_and_not_without_limit() {
         let identity = Identity {
             email: Some("a@x.example".into()),
             unverified_email: Some("b@y.example".into()),
@@ -231,9 +231,9 @@ mod tests {
             (&nobody, Denied::Group, Some("no groups")),
             (&identity, Denied::CrossOrigin, None),
         ] {
-            assert_eq!(looked_at(identity, denied).as_deref(), expected, "{denied}");
+            assert_eq!(checked_claims(identity, denied).as_deref(), expected, "{denied}");
         }
         let many = Identity { groups: vec!["g".repeat(50); 100], ..Identity::default() };
-        assert_eq!(looked_at(&many, Denied::Group).unwrap().len(), LONGEST_DETAIL);
+        assert_eq!(checked_claims(&many, Denied::Group).unwrap().len(), MAX_DETAIL_LEN);
     }
 }

@@ -1,5 +1,5 @@
-//! Silent re-authentication: a session whose grant has ended, or was obtained with other settings, goes on with a new grant that the
-//! provider gives without showing the user anything (`prompt=none`, OpenID Connect Core section 3.1.2.1).
+//! Silent re-authentication: a session whose grant has ended, or was obtained with other settings, continues with a new grant
+//! that the provider issues without user interaction (`prompt=none`, OpenID Connect Core section 3.1.2.1).
 
 use std::time::Duration;
 
@@ -18,59 +18,60 @@ use crate::{
     telemetry::logs::causes,
 };
 
-/// A grant that its provider ends so soon after the login would only be followed by another such.
-const SHORTLY: Duration = Duration::from_secs(30);
-/// Nobody clicks so soon after a login: a grant that ends in between was over before it was used.
-const NO_TIME: Duration = Duration::from_secs(3);
+/// A provider that ends a grant this soon after the login would end the next one too.
+const SHORT_LIFETIME: Duration = Duration::from_secs(30);
+/// A grant that ends this soon after the login ended before the user could click anything.
+const UNUSABLE_LIFETIME: Duration = Duration::from_secs(3);
 
-/// How soon after its login a grant came to its end.
+/// How long after its login a grant ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lasted {
-    /// It was over before its user could do anything.
+    /// Before its user could do anything.
     NoTime,
-    /// A few seconds, within which a provider may have thought better of it.
+    /// Within seconds: the provider may have withdrawn the access.
     Shortly,
-    /// As long as any.
+    /// Normally.
     Long,
 }
 
-/// What a browser has been through.
+/// A browser's recent logins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BrowserHistory {
-    /// Whether it may be sent to the provider silently: no silent attempt was made a moment ago, and the last one came back.
+    /// Whether silent re-authentication may be tried: no attempt was made recently, and the last one came back.
     pub may_be_silent: bool,
-    /// How long its grant lasted, or has lasted so far; [`Lasted::Long`] without one.
+    /// How long its grant has lasted; [`Lasted::Long`] without one.
     pub grant_lasted: Lasted,
-    /// Whether it has just been through the provider so often that once more leads nowhere.
+    /// Whether it is in a redirect loop.
     pub is_redirect_loop: bool,
 }
 
 impl SignIn {
-    /// Whether the provider may be asked for silent re-authentication.
+    /// Whether the provider supports silent re-authentication.
     pub fn supports_prompt_none(&self) -> bool {
         self.provider.supports_prompt_none()
     }
 
-    /// Whether a grant was obtained with other settings than those of now.
+    /// Whether a grant was obtained with other settings than the current ones.
     pub fn has_changed_since(&self, grant: &Grant) -> bool {
         grant.fingerprint != *self.provider.fingerprint()
     }
 
-    /// What a browser has been through, by its cookies and by its grant.
+    /// Returns a browser's recent logins, by its cookies and its grant.
     pub fn history_of(&self, headers: &HeaderMap, grant: Option<&Grant>) -> BrowserHistory {
         let now = self.clock.now();
         BrowserHistory {
             may_be_silent: self.silent_state(headers) == SilentState::Allowed,
             grant_lasted: match grant.map(|grant| now.since(grant.created_at)) {
-                Some(age) if age < NO_TIME => Lasted::NoTime,
-                Some(age) if age < SHORTLY => Lasted::Shortly,
+                Some(age) if age < UNUSABLE_LIFETIME => Lasted::NoTime,
+                Some(age) if age < SHORT_LIFETIME => Lasted::Shortly,
                 Some(_) | None => Lasted::Long,
             },
             is_redirect_loop: redirect_loop::is_loop(self.rounds(headers)),
         }
     }
 
-    /// Records in a cookie that a silent attempt of this browser's never came back, if that is so and is not recorded yet.
+    /// Returns a cookie that records that a silent attempt of this browser never came back, if that is so and is not recorded
+    /// yet.
     pub fn record_lost_silent_attempt(&self, headers: &HeaderMap) -> Option<HeaderValue> {
         if self.silent_state(headers) != SilentState::NeverCameBack || !self.provider.supports_prompt_none() {
             return None;
@@ -81,68 +82,68 @@ impl SignIn {
              CODER_OIDC_SILENT_LOGIN=false turns it off for all"
         );
         let off = silent_history::off(self.provider.issuer(), self.clock.now());
-        self.cookies.set(self.cookies.returning(), &off, silent_history::REMEMBERED)
+        self.cookies.set(self.cookies.silent_login(), &off, silent_history::COOKIE_MAX_AGE)
     }
 
-    /// Records in a cookie that a silent attempt of this browser's has come back, whatever came of it.
+    /// Returns a cookie that records that a silent attempt of this browser has come back, whatever its result.
     pub fn record_returned_silent_attempt(&self, query: &str, headers: &HeaderMap) -> Option<HeaderValue> {
-        let answer = AuthorizationResponse::parse(query).ok()?;
-        let attempt = self.attempt_of(&answer).ok()?;
+        let response = AuthorizationResponse::parse(query).ok()?;
+        let attempt = self.attempt_of(&response).ok()?;
         if attempt.mode() != LoginMode::Silent || attempt.binding_in(&self.cookies, headers).is_none() {
             return None;
         }
         let back = silent_history::back(self.provider.issuer(), self.clock.now());
-        self.cookies.set(self.cookies.returning(), &back, silent_history::REMEMBERED)
+        self.cookies.set(self.cookies.silent_login(), &back, silent_history::COOKIE_MAX_AGE)
     }
 
     fn silent_state(&self, headers: &HeaderMap) -> SilentState {
-        silent_history::state(self.cookies.value(headers, self.cookies.returning()), self.provider.issuer(), self.clock.now())
+        silent_history::state(self.cookies.value(headers, self.cookies.silent_login()), self.provider.issuer(), self.clock.now())
     }
 
     pub(super) fn rounds(&self, headers: &HeaderMap) -> u32 {
-        redirect_loop::in_a_row(self.cookies.value(headers, self.cookies.rounds()), self.clock.now())
+        redirect_loop::consecutive_rounds(self.cookies.value(headers, self.cookies.redirect_rounds()), self.clock.now())
     }
 
-    /// Whether this browser has a session that can go on as it is.
-    pub(super) async fn has_living_session(&self, headers: &HeaderMap) -> Result<bool, StoreError> {
+    /// Whether this browser has a session that needs no new grant.
+    pub(super) async fn has_live_session(&self, headers: &HeaderMap) -> Result<bool, StoreError> {
         Ok(self.current_session(headers).await?.is_some_and(|(_, grant)| self.is_alive(&grant)))
     }
 
-    /// Completes a silent login. Whatever came of it, a session that still lives goes on.
+    /// Completes silent re-authentication. Whatever its result, a session that is still alive continues.
     pub(super) async fn complete_silently(
         &self,
         at: ReturningBrowser<'_>,
-        signed: Result<VerifiedLogin, CallbackError>,
+        login: Result<VerifiedLogin, CallbackError>,
         return_to: &ReturnTo,
         attempt: &Attempt,
     ) -> Result<Redirect, CallbackError> {
-        let standing = self.current_session(at.headers).await?;
-        let lives = standing.as_ref().is_some_and(|(_, grant)| self.is_alive(grant));
-        let error = match signed {
-            Ok(signed) => {
+        let current = self.current_session(at.headers).await?;
+        let session_is_alive = current.as_ref().is_some_and(|(_, grant)| self.is_alive(grant));
+        let error = match login {
+            Ok(login) => {
                 let same = |(_, grant): &&(Session, Grant)| {
-                    grant.identity.subject == signed.identity.subject && grant.issuer == self.provider.issuer()
+                    grant.identity.subject == login.identity.subject && grant.issuer == self.provider.issuer()
                 };
-                let existing = standing.as_ref().filter(same).map(|(session, _)| session.hash);
-                if existing.is_none() && lives {
-                    // Somebody else is logged in at the provider now, which is no reason to end this session.
+                let existing = current.as_ref().filter(same).map(|(session, _)| session.hash);
+                if existing.is_none() && session_is_alive {
+                    // Another user is logged in at the provider now, which is no reason to end this session.
                     return Ok(self.redirect_back(at, return_to));
                 }
-                return self.finish_login(at, signed, existing, return_to, attempt).await;
+                return self.finish_login(at, login, existing, return_to, attempt).await;
             }
             Err(error) => error,
         };
-        tracing::info!(error = causes(&error), session.lives = lives, "silent login failed");
-        // The user is known there, and only has to agree to what is asked for now.
-        let wants_a_word =
+        tracing::info!(error = causes(&error), session.lives = session_is_alive, "silent login failed");
+        // The user is logged in there, and only has to consent or otherwise interact.
+        let needs_interaction =
             matches!(&error, CallbackError::Refused { code, .. } if code == "consent_required" || code == "interaction_required");
-        if lives && !wants_a_word {
+        if session_is_alive && !needs_interaction {
             return Ok(self.redirect_back(at, return_to));
         }
         match error {
-            // Who may enter and where sessions are kept is not the provider's to say.
+            // Another login would end in the same way.
             CallbackError::Denied(_, _) | CallbackError::Store(_) => Err(error),
-            // As if it had not been asked: whoever it is logs in like anybody.
+            // The user logs in interactively instead.
             CallbackError::Refused { .. }
             | CallbackError::Declined
             | CallbackError::Issuer
@@ -153,7 +154,7 @@ impl SignIn {
         }
     }
 
-    /// This browser's session, if it is within its limits, and its grant.
+    /// Returns this browser's session, if it is within its limits, and its grant.
     pub(super) async fn current_session(&self, headers: &HeaderMap) -> Result<Option<(Session, Grant)>, StoreError> {
         let Some(value) = self.cookies.session_value(headers) else { return Ok(None) };
         let Some(session) = self.store.session(SessionHash::of(value)).await? else { return Ok(None) };
@@ -163,7 +164,7 @@ impl SignIn {
         Ok(self.store.grant(session.grant).await?.map(|grant| (session, grant)))
     }
 
-    /// Whether a grant still serves requests, or can be renewed to.
+    /// Whether a grant can serve requests, if need be after a refresh.
     fn is_alive(&self, grant: &Grant) -> bool {
         let ours = grant.issuer == self.provider.issuer() && grant.client_id == self.provider.client_id();
         ours && grant.ended.is_none()

@@ -1,4 +1,4 @@
-//! What a browser's cookie tells of silent logins: whether one may be made, and whether the last one ever came back.
+//! The cookie that records a browser's silent re-authentication: whether it may be tried, and whether the last attempt came back.
 
 use std::time::Duration;
 
@@ -7,64 +7,64 @@ use crate::{
     secret::{hex, sha256},
 };
 
-/// Whether a browser may be sent to the provider silently.
+/// Whether silent re-authentication may be tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SilentState {
-    /// It may.
+    /// It may be tried.
     Allowed,
-    /// It was a moment ago, or is under way in another tab: not again so soon.
-    NotAgain,
-    /// It was, and never came back: the provider shows a page of its own instead of sending it back.
+    /// It was tried recently, or is under way in another tab.
+    Paused,
+    /// The last attempt never came back: the provider shows a page of its own instead of redirecting.
     NeverCameBack,
-    /// The same, and that has been noted.
+    /// The last attempt never came back, and that is recorded.
     Off,
 }
 
-/// A browser that has come back from a silent attempt is not sent so again for this long, whatever came of it: two replicas
-/// with different settings must not keep anybody from their page.
-const NOT_AGAIN: Duration = Duration::from_secs(600);
-/// A browser that is not back by then does not come back.
-const BACK_BY: Duration = Duration::from_secs(10);
-/// How long a browser remembers.
-pub(super) const REMEMBERED: Duration = Duration::from_secs(30 * 86_400);
+/// The minimum time between silent attempts, whatever their result: two replicas with different settings must not redirect a
+/// browser forever.
+const SILENT_INTERVAL: Duration = Duration::from_secs(600);
+/// How long after the redirect a browser counts as lost.
+const RETURN_TIMEOUT: Duration = Duration::from_secs(10);
+/// The `Max-Age` of the cookie.
+pub(super) const COOKIE_MAX_AGE: Duration = Duration::from_secs(30 * 86_400);
 
-/// By the cookie, for this provider.
+/// Returns the state for this provider, by the cookie.
 pub(super) fn state(cookie: Option<&str>, issuer: &str, now: Timestamp) -> SilentState {
     let Some(cookie) = cookie else { return SilentState::Allowed };
     let mut parts = cookie.split('.');
-    let (what, whose, at) = (parts.next(), parts.next(), parts.next().and_then(|at| at.parse().ok()).map(Timestamp));
-    match (what, at) {
-        // An older replica sent it there, ten minutes ago at most.
-        (Some("1"), None) if whose.is_none() => SilentState::NotAgain,
-        _ if whose != Some(name(issuer).as_str()) => SilentState::Allowed,
-        (Some("sent"), Some(at)) if now < at.plus(BACK_BY) => SilentState::NotAgain,
+    let (event, provider, at) = (parts.next(), parts.next(), parts.next().and_then(|at| at.parse().ok()).map(Timestamp));
+    match (event, at) {
+        // The cookie of an older release, at most ten minutes old.
+        (Some("1"), None) if provider.is_none() => SilentState::Paused,
+        _ if provider != Some(name(issuer).as_str()) => SilentState::Allowed,
+        (Some("sent"), Some(at)) if now < at.plus(RETURN_TIMEOUT) => SilentState::Paused,
         (Some("sent"), Some(_)) => SilentState::NeverCameBack,
-        (Some("back"), Some(at)) if now < at.plus(NOT_AGAIN) => SilentState::NotAgain,
+        (Some("back"), Some(at)) if now < at.plus(SILENT_INTERVAL) => SilentState::Paused,
         (Some("off"), Some(_)) => SilentState::Off,
         (_, _) => SilentState::Allowed,
     }
 }
 
-/// A browser is sent now.
+/// Returns the cookie's value when a browser is redirected.
 pub(super) fn sent(issuer: &str, now: Timestamp) -> String {
     cookie("sent", issuer, now)
 }
 
-/// It has come back.
+/// Returns the cookie's value when the browser has come back.
 pub(super) fn back(issuer: &str, now: Timestamp) -> String {
     cookie("back", issuer, now)
 }
 
-/// It never did.
+/// Returns the cookie's value when the browser never came back.
 pub(super) fn off(issuer: &str, now: Timestamp) -> String {
     cookie("off", issuer, now)
 }
 
-fn cookie(what: &str, issuer: &str, now: Timestamp) -> String {
-    format!("{what}.{}.{}", name(issuer), now.0)
+fn cookie(event: &str, issuer: &str, now: Timestamp) -> String {
+    format!("{event}.{}.{}", name(issuer), now.0)
 }
 
-/// A short name for a provider, so that another one is not held to what this one did.
+/// Returns a short name of a provider, so that the record does not apply to another one.
 fn name(issuer: &str) -> String {
     hex(sha256(issuer.as_bytes()).first_chunk::<4>().unwrap_or(&[0; 4]))
 }
@@ -82,13 +82,13 @@ mod tests {
         let malformed = format!("sent.{}.x", name(ISSUER));
         for (cookie, seconds, expected) in [
             (None, 0, SilentState::Allowed),
-            (Some("1"), 0, SilentState::NotAgain),
-            (Some(sent.as_str()), 0, SilentState::NotAgain),
-            (Some(sent.as_str()), 9, SilentState::NotAgain),
+            (Some("1"), 0, SilentState::Paused),
+            (Some(sent.as_str()), 0, SilentState::Paused),
+            (Some(sent.as_str()), 9, SilentState::Paused),
             (Some(sent.as_str()), 10, SilentState::NeverCameBack),
             (Some(sent.as_str()), 90_000, SilentState::NeverCameBack),
-            (Some(back.as_str()), 0, SilentState::NotAgain),
-            (Some(back.as_str()), 599, SilentState::NotAgain),
+            (Some(back.as_str()), 0, SilentState::Paused),
+            (Some(back.as_str()), 599, SilentState::Paused),
             (Some(back.as_str()), 600, SilentState::Allowed),
             (Some(off.as_str()), 0, SilentState::Off),
             (Some(off.as_str()), 90_000, SilentState::Off),

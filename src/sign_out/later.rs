@@ -1,4 +1,5 @@
-//! Sessions whose end the store could not take: they are over here at once, and their end is recorded when the store is back.
+//! Ends of sessions that the store could not record: they take effect on this replica immediately, and are recorded once the
+//! store is available.
 
 use std::time::Duration;
 
@@ -14,31 +15,35 @@ use crate::{
 };
 
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const MAX_PAUSE: Duration = Duration::from_secs(10);
 
 impl SignOut {
-    /// Ends a session here, and has its end recorded by one task for all of them. Only of a session that is known: anybody can
-    /// bring a cookie.
+    /// Ends a session on this replica; one task records all such ends. Only for sessions that are known to exist, because anybody
+    /// can send a made-up cookie.
     ///
     /// # Errors
-    /// The store's, where the session is not known to exist, or too many ends wait already.
-    pub(super) async fn end_later(&self, hash: SessionHash, extent: Extent, error: StoreError) -> Result<(), StoreError> {
+    /// The given `error`, if the session is not known to exist or too many ends wait already.
+    pub(super) async fn end_locally(&self, hash: SessionHash, extent: Extent, error: StoreError) -> Result<(), StoreError> {
         let is_known = self.cache.knows(&hash) || matches!(self.store.session(hash).await, Ok(Some(_)));
         let Some(added) = is_known.then(|| self.cache.unrecorded().add(hash, extent)).and_then(Result::ok) else {
             return Err(error);
         };
         self.store.announce_end(hash);
-        tracing::debug!(session = hash.short(), error = causes(&error), "a session has ended here, and not in the store yet");
+        tracing::debug!(
+            session = hash.short(),
+            error = causes(&error),
+            "a session has ended on this replica, and not in the store yet"
+        );
         if added == Added::First {
-            tracing::warn!("sessions end here while the store cannot take it; it is told when it is back");
+            tracing::warn!("session ends take effect on this replica and are recorded once the store is available");
             let this = self.clone();
-            self.tasks.spawn(async move { this.record_ends().await });
+            self.tasks.spawn(async move { this.record_unrecorded_ends().await });
         }
         Ok(())
     }
 
-    /// Records until no end waits.
-    async fn record_ends(&self) {
+    /// Records ends until none waits.
+    async fn record_unrecorded_ends(&self) {
         let mut failures = 0_u32;
         loop {
             self.store.until_writable().await;
@@ -47,7 +52,7 @@ impl SignOut {
                 match self.record_end(hash, extent).await {
                     Ok(()) if self.cache.unrecorded().recorded(&hash, extent) => {}
                     Ok(()) => return,
-                    // The others may fare better.
+                    // The others may succeed.
                     Err(error) => {
                         tracing::debug!(session = hash.short(), %error, "the end of a session cannot be recorded yet");
                         has_failed = true;
@@ -59,12 +64,13 @@ impl SignOut {
             }
             failures = if has_failed { failures.saturating_add(1) } else { 0 };
             if has_failed {
-                tokio::time::sleep(back_off(failures, FIRST_PAUSE, LONGEST_PAUSE)).await;
+                tokio::time::sleep(back_off(failures, FIRST_PAUSE, MAX_PAUSE)).await;
             }
         }
     }
 
-    /// Records one end. Where a row of a user cannot be read, so that their other sessions are not found, at least this one ends.
+    /// Records one end. If a row of the user cannot be read, so that their other sessions are not found, ends at least this
+    /// session.
     async fn record_end(&self, hash: SessionHash, extent: Extent) -> Result<(), StoreError> {
         let by = match extent {
             Extent::Session => LogoutInitiator::User,
@@ -72,7 +78,7 @@ impl SignOut {
         };
         match self.end_recorded(hash, by).await {
             Err(error) if error.is_refusal() => {
-                tracing::error!(session = hash.short(), %error, "a sign-out could not be recorded whole; the session itself ends");
+                tracing::error!(session = hash.short(), %error, "a logout could not be recorded for all sessions of the user; this session ends");
                 self.store.end_session(hash).await.map(drop).or_else(|error| if error.is_refusal() { Ok(()) } else { Err(error) })
             }
             done => done.map(drop),

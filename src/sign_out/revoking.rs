@@ -1,5 +1,5 @@
-//! Revokes refresh tokens at the provider (RFC 7009) whose grants are gone: at once, and again and again while it fails, by
-//! whichever replica's turn it is.
+//! Revokes the refresh tokens of removed grants at the provider (RFC 7009): immediately, and with back-off while that fails. A
+//! lease decides which replica makes an attempt.
 
 use std::time::Duration;
 
@@ -10,29 +10,29 @@ use crate::{
     telemetry::logs::causes,
 };
 
-/// Whoever takes one has so long to say what came of it.
+/// How long a replica holds a claimed revocation.
 const LEASE: Duration = Duration::from_secs(60);
-/// A token that could not be revoked is tried again after pauses that grow between these.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
-/// So often is one tried that may be let be.
-const MOST_TRIES: u32 = 20;
-/// So many failures are told of in the log and the history.
-const PATIENCE: u32 = 3;
+/// The first and the longest pause between attempts.
+const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
+/// The number of attempts after which an optional revocation is dropped.
+const MAX_ATTEMPTS: u32 = 20;
+/// The number of failures after which the log and the history record it.
+const FAILURES_BEFORE_REPORT: u32 = 3;
 
-/// A replica that has the key of a token has so long to take it.
-const ELSEWHERE: Duration = Duration::from_secs(60);
+/// How long a token whose key is missing here is left to replicas that have the key.
+const KEY_MISSING_PAUSE: Duration = Duration::from_secs(60);
 
-/// How a round of revocations goes.
+/// How a round of revocations continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Went {
-    On,
-    /// The provider fails.
-    NoFurther,
+enum Progress {
+    Continue,
+    /// The provider fails; the round stops.
+    Stop,
 }
 
 impl SignOut {
-    /// Revokes what is due, forever: at every `interval`, and as soon as a session ends here.
-    pub async fn keep_revoking(&self, interval: Duration) {
+    /// Revokes what is due, for as long as it runs: at every `interval`, and as soon as a session ends here.
+    pub async fn run_revocations(&self, interval: Duration) {
         loop {
             self.store.until_writable().await;
             self.revoke_due().await;
@@ -40,7 +40,7 @@ impl SignOut {
         }
     }
 
-    /// Revokes what is due now, one after the other, until nothing is or the provider fails: the others need not find that out too.
+    /// Revokes what is due, one after the other, until nothing is or the provider fails.
     pub async fn revoke_due(&self) {
         let provider = &self.provider;
         if !provider.is_ready() {
@@ -54,56 +54,58 @@ impl SignOut {
                 Err(error) => Err(error),
             };
             match done {
-                Ok(Went::On) => {}
-                Ok(Went::NoFurther) => return,
+                Ok(Progress::Continue) => {}
+                Ok(Progress::Stop) => return,
                 Err(error) => {
-                    tracing::debug!(error = causes(&error), "the store failed a revocation, which is tried again");
+                    tracing::debug!(error = causes(&error), "a token revocation was postponed because the store failed it");
                     return;
                 }
             }
         }
     }
 
-    async fn revoke(&self, revocation: &Revocation) -> Result<Went, StoreError> {
+    async fn revoke(&self, revocation: &Revocation) -> Result<Progress, StoreError> {
         let (provider, now) = (&self.provider, self.clock.now());
         let preset = provider.preset();
-        // What it would end may also be another gateway's, whose sessions are not known here.
+        // Revocation may also end grants of another gateway, whose sessions are not known here.
         let reaches_all = preset.shares_refresh_tokens || preset.revocation_ends_all_grants;
-        let over = async |outcome: &str| {
+        let finish = async |outcome: &str| {
             self.store.enqueue_event(revocation.event(now, outcome));
-            self.store.delete_revocation(revocation).await.map(|()| Went::On)
+            self.store.delete_revocation(revocation).await.map(|()| Progress::Continue)
         };
         let token = match &revocation.token {
             RevocationToken::Readable(token) => token,
-            // A replica that has the key may.
-            RevocationToken::KeyMissing => return self.store.postpone_revocation(revocation, ELSEWHERE).await.map(|()| Went::On),
-            RevocationToken::Dead => return over("failed").await,
+            // A replica that has the key can revoke it.
+            RevocationToken::KeyMissing => {
+                return self.store.postpone_revocation(revocation, KEY_MISSING_PAUSE).await.map(|()| Progress::Continue);
+            }
+            RevocationToken::Dead => return finish("failed").await,
         };
         let (issuer, client_id) = (provider.issuer(), provider.client_id());
-        let is_let_be = (revocation.nobody_asked && reaches_all)
+        let is_skipped = (revocation.nobody_asked && reaches_all)
             || (revocation.spares_others && self.store.would_end_others(revocation, issuer, client_id, reaches_all).await?);
-        if is_let_be {
-            return over("in_use").await;
+        if is_skipped {
+            return finish("in_use").await;
         }
         match provider.revoke(token).await {
-            Ok(true) => over("ok").await,
-            Ok(false) => over("no_endpoint").await,
-            // Asked again, it would say the same.
+            Ok(true) => finish("ok").await,
+            Ok(false) => finish("no_endpoint").await,
+            // Another attempt would have the same result.
             Err(error) if error.is_final() => {
                 tracing::warn!(error = causes(&error), "the provider refuses to revoke a refresh token, which lives on there");
-                over("failed").await
+                finish("failed").await
             }
-            Err(_) if revocation.spares_others && revocation.tries >= MOST_TRIES => over("failed").await,
+            Err(_) if revocation.spares_others && revocation.tries >= MAX_ATTEMPTS => finish("failed").await,
             Err(error) => {
-                if revocation.tries == PATIENCE {
+                if revocation.tries == FAILURES_BEFORE_REPORT {
                     tracing::warn!(
                         error = causes(&error),
                         "a refresh token could not be revoked and lives on at the provider; it is tried again"
                     );
                     self.store.enqueue_event(revocation.event(now, "failed"));
                 }
-                let pause = back_off(revocation.tries, PAUSES.0, PAUSES.1);
-                self.store.postpone_revocation(revocation, pause).await.map(|()| Went::NoFurther)
+                let pause = back_off(revocation.tries, BACKOFF.0, BACKOFF.1);
+                self.store.postpone_revocation(revocation, pause).await.map(|()| Progress::Stop)
             }
         }
     }

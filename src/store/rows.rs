@@ -93,9 +93,11 @@ impl GrantRow {
 
     pub(super) fn open(self, keys: &KeyRing) -> Result<Grant, StoreError> {
         let identity = identity_from(&self.identity)?;
-        let lapsed = self.lapsed;
-        let intent =
-            self.attempt.map(|bytes| Ok::<_, StoreError>(Intent { attempt: attempt_from(&bytes)?, lapsed })).transpose()?;
+        let lease_expired = self.lapsed;
+        let intent = self
+            .attempt
+            .map(|bytes| Ok::<_, StoreError>(Intent { attempt: attempt_from(&bytes)?, lease_expired }))
+            .transpose()?;
         let code = self.ended_code;
         let ended = self
             .ended_reason

@@ -176,7 +176,7 @@ contract! {
         assert!(begin(&store, id, 0, LEASE, None).await.is_none());
         assert!(begin(&store, id, 0, LEASE, Some(won.attempt)).await.is_none(), "its lease runs");
         let read = store.grant(id).await.unwrap().unwrap();
-        assert!(read.intent.is_some_and(|intent| intent.attempt == won.attempt && !intent.lapsed) && read.presented == 1);
+        assert!(read.intent.is_some_and(|intent| intent.attempt == won.attempt && !intent.lease_expired) && read.presented == 1);
     }
     of_many_that_ask_at_once_one_wins(store) {
         let (id, _) = login(&store).await;
@@ -223,7 +223,7 @@ contract! {
     a_lapsed_attempt_can_be_followed_and_the_first_result_is_the_one_that_counts(store) {
         let (id, _) = login(&store).await;
         let died = begin(&store, id, 0, Duration::ZERO, None).await.unwrap();
-        assert!(store.grant(id).await.unwrap().unwrap().intent.unwrap().lapsed);
+        assert!(store.grant(id).await.unwrap().unwrap().intent.unwrap().lease_expired);
         assert!(begin(&store, id, 0, LEASE, None).await.is_none(), "only by whoever knows of it");
         let follower = begin(&store, id, 0, LEASE, Some(died.attempt)).await.unwrap();
         assert_eq!(store.grant(id).await.unwrap().unwrap().presented, 2);

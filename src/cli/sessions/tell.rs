@@ -1,4 +1,4 @@
-//! What `evergate sessions` prints, out of data.
+//! Formats what `evergate sessions` prints. Pure.
 
 use std::fmt::Write;
 
@@ -15,12 +15,12 @@ use crate::{
 /// An event, and the replica that wrote it.
 pub(super) type Line = (Event, String);
 
-/// A time as people read it, in UTC.
+/// Formats a time, in UTC.
 fn time(at: Timestamp) -> String {
     chrono::DateTime::from_timestamp_millis(at.0).unwrap_or_default().format("%Y-%m-%d %H:%M:%SZ").to_string()
 }
 
-/// When a session ends if nobody uses it any more, and because of what.
+/// Returns when a session ends if it is not used any more, and by which limit.
 fn ends(listed: &ListedSession, limits: &Settings) -> (Timestamp, &'static str) {
     let session = &listed.session;
     let absolute = session.created_at.plus(limits.absolute);
@@ -28,65 +28,65 @@ fn ends(listed: &ListedSession, limits: &Settings) -> (Timestamp, &'static str) 
     if idle < absolute { (idle, "idle limit") } else { (absolute, "absolute limit") }
 }
 
-/// How it stands with a session at this moment.
-enum Standing<'a> {
+/// The state of a session at one moment.
+enum SessionState<'a> {
     /// It reached a limit.
     Limit(Limit),
     /// Its grant has ended.
     Ended(&'a Ended),
-    /// The provider refused its grant the last time, with this code, and did not say that it is dead.
+    /// The provider refused the last token refresh with this code, without ending the grant.
     Refused(&'a str),
-    /// Its refresh token is not good any more, as far as the provider has told, because nobody used it since then.
+    /// Its refresh token reached its idle expiry at this time, by the provider's own figure.
     RefreshTokenExpired(Timestamp),
-    /// A refresh token was presented, and its outcome is not known yet.
+    /// A refresh token was presented, and the outcome is not known yet.
     Unknown,
-    /// Its access token has expired, and is renewed when it is used.
+    /// Its access token has expired, and is refreshed at the next use.
     Renewable,
-    /// Its access token has expired, and nothing renews it.
+    /// Its access token has expired, and there is no refresh token.
     Expired,
-    /// Its access token lives.
+    /// Its access token is valid.
     Fresh,
 }
 
-fn standing<'a>(listed: &'a ListedSession, limits: &Settings, now: Timestamp) -> Standing<'a> {
+fn session_state<'a>(listed: &'a ListedSession, limits: &Settings, now: Timestamp) -> SessionState<'a> {
     let grant = &listed.grant;
     if let Some(limit) = limits.reached(&listed.session, listed.session.last_seen, now) {
-        return Standing::Limit(limit);
+        return SessionState::Limit(limit);
     }
     if let Some(ended) = &grant.ended {
-        return Standing::Ended(ended);
+        return SessionState::Ended(ended);
     }
     if let Some(code) = &grant.refused {
-        return Standing::Refused(code);
+        return SessionState::Refused(code);
     }
-    if grant.intent.is_some_and(|intent| intent.lapsed) {
-        return Standing::Unknown;
+    if grant.intent.is_some_and(|intent| intent.lease_expired) {
+        return SessionState::Unknown;
     }
     let alive = now < grant.expires_at;
     match (grant.has_refresh_token, grant.refresh_until) {
-        (true, Some(until)) if until <= now && !alive => Standing::RefreshTokenExpired(until),
-        _ if alive => Standing::Fresh,
-        (true, _) => Standing::Renewable,
-        (false, _) => Standing::Expired,
+        (true, Some(until)) if until <= now && !alive => SessionState::RefreshTokenExpired(until),
+        _ if alive => SessionState::Fresh,
+        (true, _) => SessionState::Renewable,
+        (false, _) => SessionState::Expired,
     }
 }
 
-/// The state of a session in a word or two.
+/// Describes the state of a session in a few words.
 fn state(listed: &ListedSession, limits: &Settings, now: Timestamp) -> String {
-    match standing(listed, limits, now) {
-        Standing::Limit(Limit::Idle) => "idle limit reached".to_owned(),
-        Standing::Limit(Limit::Absolute) => "absolute limit reached".to_owned(),
-        Standing::Ended(ended) => format!("grant ended: {}", ended.reason.as_str()),
-        Standing::Refused(code) => format!("renewal refused: {}", printable(code)),
-        Standing::RefreshTokenExpired(_) => "refresh token expired unused".to_owned(),
-        Standing::Unknown => "renewal outcome unknown".to_owned(),
-        Standing::Fresh => "ok".to_owned(),
-        Standing::Renewable => "ok, to be renewed when used".to_owned(),
-        Standing::Expired => "token expired, not renewable".to_owned(),
+    match session_state(listed, limits, now) {
+        SessionState::Limit(Limit::Idle) => "idle limit reached".to_owned(),
+        SessionState::Limit(Limit::Absolute) => "absolute limit reached".to_owned(),
+        SessionState::Ended(ended) => format!("grant ended: {}", ended.reason.as_str()),
+        SessionState::Refused(code) => format!("renewal refused: {}", printable(code)),
+        SessionState::RefreshTokenExpired(_) => "refresh token expired unused".to_owned(),
+        SessionState::Unknown => "renewal outcome unknown".to_owned(),
+        SessionState::Fresh => "ok".to_owned(),
+        SessionState::Renewable => "ok, to be renewed when used".to_owned(),
+        SessionState::Expired => "token expired, not renewable".to_owned(),
     }
 }
 
-/// A table, one line a session.
+/// Formats a table with one line per session.
 pub(super) fn list(sessions: &[ListedSession], limits: &Settings, now: Timestamp) -> String {
     let mut rows =
         vec![["SESSION", "USER", "LOGIN", "LAST SEEN", "RENEWABLE", "LAST RENEWED", "RENEWALS", "STATE"].map(str::to_owned)];
@@ -106,13 +106,13 @@ pub(super) fn list(sessions: &[ListedSession], limits: &Settings, now: Timestamp
     table(&rows)
 }
 
-/// What a provider wrote must not steer the terminal of whoever reads it.
+/// Replaces characters by which a provider's text could control the terminal that shows it.
 pub(super) fn printable(text: &str) -> String {
-    // Controls, and the marks that turn the direction of writing around.
-    let steers = |character: char| {
+    // Control characters, and the marks that change the writing direction.
+    let is_control = |character: char| {
         character.is_control() || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
-    text.chars().map(|character| if steers(character) { '\u{fffd}' } else { character }).collect()
+    text.chars().map(|character| if is_control(character) { '\u{fffd}' } else { character }).collect()
 }
 
 fn table<const N: usize>(rows: &[[String; N]]) -> String {
@@ -133,7 +133,7 @@ fn table<const N: usize>(rows: &[[String; N]]) -> String {
     })
 }
 
-/// Each session at length, then the history, the newest first.
+/// Formats each session in detail, then the history, newest first.
 pub(super) fn show(sessions: &[ListedSession], limits: &Settings, events: &[Line], now: Timestamp) -> String {
     let mut out = String::new();
     for listed in sessions {
@@ -165,7 +165,7 @@ pub(super) fn show(sessions: &[ListedSession], limits: &Settings, events: &[Line
     out.push_str("history, the newest first\n");
     for (event, replica) in events {
         let took = event.duration.map(|duration| format!(" in {} ms", duration.as_millis())).unwrap_or_default();
-        let code = provider_words(event).map(|words| format!(" (provider: {words})")).unwrap_or_default();
+        let code = details(event).map(|words| format!(" (provider: {words})")).unwrap_or_default();
         let session = event.session.as_deref().map(|session| format!(" session {session}")).unwrap_or_default();
         let _infallible = writeln!(
             out,
@@ -180,8 +180,8 @@ pub(super) fn show(sessions: &[ListedSession], limits: &Settings, events: &[Line
     out
 }
 
-/// What the provider said, or what else there is to say of an event: its code, and its own words.
-fn provider_words(event: &Event) -> Option<String> {
+/// Returns the details of an event: the provider's error code and description, or others.
+fn details(event: &Event) -> Option<String> {
     match (event.code.as_deref(), event.detail.as_deref()) {
         (Some(code), Some(detail)) => Some(format!("{}: {}", printable(code), printable(detail))),
         (Some(words), None) | (None, Some(words)) => Some(printable(words)),
@@ -189,7 +189,7 @@ fn provider_words(event: &Event) -> Option<String> {
     }
 }
 
-/// The same as data.
+/// Formats sessions and history as JSON.
 pub(super) fn json(sessions: &[ListedSession], limits: &Settings, events: &[Line]) -> String {
     let sessions: Vec<_> = sessions
         .iter()
@@ -222,45 +222,45 @@ pub(super) fn json(sessions: &[ListedSession], limits: &Settings, events: &[Line
     format!("{}\n", json!({ "sessions": sessions, "events": events }))
 }
 
-/// In sentences: how it stands with each session, and what ended those that are gone.
+/// Explains in sentences the state of each session, and what ended those that are gone.
 pub(super) fn why(sessions: &[ListedSession], limits: &Settings, events: &[Line], now: Timestamp) -> String {
     let mut out = String::new();
     for listed in sessions {
         let (session, grant) = (listed.session.hash.short(), &listed.grant);
         let (at, by) = ends(listed, limits);
         let unused = format!("Unused, it ends {} by its {by}.", time(at));
-        let _infallible = match standing(listed, limits, now) {
-            Standing::Limit(limit) => writeln!(out, "Session {session} has ended: {}.", limit_sentence(limit)),
-            Standing::Ended(ended) => {
+        let _infallible = match session_state(listed, limits, now) {
+            SessionState::Limit(limit) => writeln!(out, "Session {session} has ended: {}.", limit_sentence(limit)),
+            SessionState::Ended(ended) => {
                 writeln!(out, "Session {session} must pass the provider again: {}.", end_sentence(ended, None))
             }
-            Standing::Refused(code) => writeln!(
+            SessionState::Refused(code) => writeln!(
                 out,
                 "Session {session} must pass the provider again: the provider refuses to renew its grant ({}), and does not say \
                  that it is dead.",
                 printable(code)
             ),
-            Standing::RefreshTokenExpired(until) => writeln!(
+            SessionState::RefreshTokenExpired(until) => writeln!(
                 out,
                 "Session {session} must pass the provider again: nobody used it, and its refresh token was good until {} unless renewed.",
                 time(until)
             ),
-            Standing::Unknown => writeln!(
+            SessionState::Unknown => writeln!(
                 out,
                 "Session {session} is logged in until {}; what became of its last renewal is not known yet.",
                 time(grant.expires_at)
             ),
-            Standing::Fresh | Standing::Renewable if grant.has_refresh_token => writeln!(
+            SessionState::Fresh | SessionState::Renewable if grant.has_refresh_token => writeln!(
                 out,
                 "Session {session} is logged in; its grant was last renewed {} and is renewed when it is used. {unused}",
                 time(grant.renewed_at)
             ),
-            Standing::Fresh | Standing::Renewable => writeln!(
+            SessionState::Fresh | SessionState::Renewable => writeln!(
                 out,
                 "Session {session} is logged in; its grant has no refresh token and lasts until {}. {unused}",
                 time(grant.expires_at)
             ),
-            Standing::Expired => writeln!(
+            SessionState::Expired => writeln!(
                 out,
                 "Session {session} must pass the provider again: its access token expired {}, and the provider gave no refresh token.",
                 time(grant.expires_at)
@@ -303,12 +303,12 @@ fn end_sentence(ended: &Ended, detail: Option<&str>) -> String {
 /// The outcome of a login that a rule denied.
 const DENIED: &str = "denied";
 
-/// What an event ended, or what a person must mend, as a sentence; `None` for any other.
+/// Returns a sentence about an event that ended something or that needs a person; `None` for any other.
 fn ending(event: &Event) -> Option<String> {
     match (event.kind, event.outcome.as_str(), event.reason.as_str()) {
         (Kind::Login, DENIED, rule) => {
-            let looked_at = event.detail.as_deref().map(|detail| format!("; {}", printable(detail))).unwrap_or_default();
-            Some(format!("a login was denied by the rule {rule}{looked_at}"))
+            let detail = event.detail.as_deref().map(|detail| format!("; {}", printable(detail))).unwrap_or_default();
+            Some(format!("a login was denied by the rule {rule}{detail}"))
         }
         (Kind::Logout, _, "user") => Some("the user logged out".to_owned()),
         (Kind::Logout, _, "user_everywhere") => Some("the user logged out of all browsers".to_owned()),
@@ -331,7 +331,7 @@ fn ending(event: &Event) -> Option<String> {
         }
         (Kind::Renewal, "config", reason) => Some(format!(
             "the provider refused to renew, which a person must mend ({})",
-            provider_words(event).unwrap_or_else(|| reason.to_owned())
+            details(event).unwrap_or_else(|| reason.to_owned())
         )),
         (Kind::Renewal | Kind::Login | Kind::Revocation, _, _) => None,
     }

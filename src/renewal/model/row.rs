@@ -74,7 +74,7 @@ impl Row {
             rotation: ROTATIONS[usize::from(self.rotation)],
             presented: i64::from(self.presented),
             presented_ago: self.presented_ago.map(|ago| TICK * u32::from(ago)),
-            intent: self.attempt.map(|attempt| Intent { attempt: AttemptId([attempt; 16]), lapsed }),
+            intent: self.attempt.map(|attempt| Intent { attempt: AttemptId([attempt; 16]), lease_expired: lapsed }),
             ended: self.ended.map(|reason| Ended { reason, code: None }),
             ..grant(0)
         }

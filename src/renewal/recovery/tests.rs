@@ -7,7 +7,7 @@ use crate::{
 #[test]
 fn an_attempt_presents_a_token_that_nobody_else_presents() {
     let attempt = AttemptId([7; 16]);
-    let with = |lapsed| Grant { intent: Some(Intent { attempt, lapsed }), ..grant(0) };
+    let with = |lease_expired| Grant { intent: Some(Intent { attempt, lease_expired }), ..grant(0) };
     assert_eq!(plan(&grant(0), 0), Plan::Present);
     assert_eq!(plan(&with(false), 0), Plan::WaitFor(attempt));
     assert_eq!(plan(&with(true), 0), Plan::RetryAfter(attempt));
