@@ -133,7 +133,7 @@ async fn a_store_that_is_slow_to_connect_to_is_connected_to_under_load() {
             })
         })
         .collect();
-    line.connect_in(Duration::from_millis(500));
+    line.connect_in(Duration::from_millis(250));
     line.strand();
     eventually("nobody gets a connection", async || ask(world.visitor()).await == StatusCode::SERVICE_UNAVAILABLE).await;
     eventually("everybody gets one", async || {

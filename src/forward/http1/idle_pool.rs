@@ -1,4 +1,4 @@
-//! Connections that are idle between two requests.
+//! The connection pool: keep-alive connections that are idle between two requests.
 
 use std::{
     collections::VecDeque,
