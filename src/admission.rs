@@ -150,21 +150,23 @@ impl Admission {
     /// Why the browser of a usable grant should get another one from the provider all the same, now that its user views a page.
     async fn reason_to_replace(&self, exchange: &Exchange, headers: &HeaderMap, usable: &Usable) -> Option<SignInReason> {
         let grant = &usable.grant;
-        let reason = if usable.stale && grant.refused.is_some() {
-            // The provider answers and does not renew it: another grant may fare better, and the grace is for outages.
-            SignInReason::GrantRefused
-        } else if grant.missing_key.is_some() && Box::pin(self.renewer.has_lost_its_key(grant)).await {
-            SignInReason::GrantEnded(EndReason::KeyLost)
-        } else if self.sign_in.has_changed_since(grant) {
-            SignInReason::SettingsChanged
-        } else {
-            return None;
-        };
-        if self.renewer.provider_is_in_trouble() {
+        let is_refused = usable.stale && grant.refused.is_some();
+        let has_changed = self.sign_in.has_changed_since(grant);
+        if !(is_refused || has_changed || grant.missing_key.is_some()) || self.renewer.provider_is_in_trouble() {
             return None;
         }
-        let step = next_step::decide(reason, Need::Optional, self.facts(exchange, headers, Some(grant)));
-        matches!(step, NextStep::LogIn | NextStep::LogInSilently).then_some(reason)
+        let facts = self.facts(exchange, headers, Some(grant));
+        let leads_to_a_login = |reason: &SignInReason| {
+            matches!(next_step::decide(*reason, Need::Optional, facts), NextStep::LogIn | NextStep::LogInSilently)
+        };
+        // The provider answers and does not renew it: another grant may fare better, and the grace is for outages.
+        if let Some(reason) = is_refused.then_some(SignInReason::GrantRefused).filter(leads_to_a_login) {
+            return Some(reason);
+        }
+        if grant.missing_key.is_some() && Box::pin(self.renewer.has_lost_its_key(grant)).await {
+            return Some(SignInReason::GrantEnded(EndReason::KeyLost)).filter(leads_to_a_login);
+        }
+        has_changed.then_some(SignInReason::SettingsChanged).filter(leads_to_a_login)
     }
 
     /// Sends a browser that must sign in where it belongs: a page navigation to the provider and back to its page, silently if its

@@ -118,15 +118,17 @@ struct Call<'a> {
 pub struct Refused {
     /// Why.
     pub refusal: Refusal,
-    /// The page that a login begun from the refusal's page leads to.
+    /// The page that a login begun from the refusal's page leads to; without one, to the front page.
     pub return_to: Option<ReturnTo>,
     /// `Set-Cookie` values.
     pub cookies: Vec<HeaderValue>,
+    /// `Allow`, where the endpoint does not take the method (RFC 9110 section 15.5.6).
+    pub allow: Option<HeaderValue>,
 }
 
 impl<R: Into<Refusal>> From<R> for Refused {
     fn from(refusal: R) -> Self {
-        Self { refusal: refusal.into(), return_to: None, cookies: Vec::new() }
+        Self { refusal: refusal.into(), return_to: None, cookies: Vec::new(), allow: None }
     }
 }
 
@@ -152,8 +154,11 @@ impl Endpoints {
         body: Incoming,
     ) -> Result<Response<Body>, Refused> {
         let endpoint = TABLE.iter().find(|endpoint| endpoint.path == path).ok_or(Refusal::NoSuchPage)?;
-        if !endpoint.methods.contains(&exchange.method) {
-            return Err(Refusal::MethodNotAllowed.into());
+        // None is a WebSocket, also where that comes as an extended CONNECT.
+        if !endpoint.methods.contains(&head.method) {
+            let methods = endpoint.methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+            let allow = HeaderValue::try_from(methods).ok();
+            return Err(Refused { allow, ..Refusal::MethodNotAllowed.into() });
         }
         let call = Call { exchange, headers: &head.headers, query: head.uri.query().unwrap_or_default() };
         let admitted = match endpoint.who {

@@ -92,6 +92,21 @@ impl From<Peer> for Caller {
     }
 }
 
+/// Why a request is not served, and by whom.
+#[derive(Debug)]
+enum NotServed {
+    /// On its way to the app.
+    ByGateway(Refusal),
+    /// By one of our own pages.
+    ByEndpoint(Refused),
+}
+
+impl<R: Into<Refusal>> From<R> for NotServed {
+    fn from(refusal: R) -> Self {
+        Self::ByGateway(refusal.into())
+    }
+}
+
 /// A response of the upstream's, or one of ours.
 type Answered = Response<Either<forward::ResponseBody, axum::body::Body>>;
 
@@ -113,16 +128,18 @@ impl Gateway {
         let request = Request::from_parts(head, body);
         let response = match self.answer(&exchange, &caller, request, &mut pending.trace).await {
             Ok(response) => response,
-            Err(Refused { refusal: Refusal::Upstream(ForwardError::Reset(error)), .. })
-                if exchange.version == Version::HTTP_2 =>
-            {
+            Err(NotServed::ByGateway(Refusal::Upstream(ForwardError::Reset(error)))) if exchange.version == Version::HTTP_2 => {
                 pending.is_answered = true;
                 self.recorder.unanswered(&exchange, &pending.trace, UPSTREAM_RESET, "upstream_reset");
                 return Err(StreamReset(error));
             }
-            Err(refused) => {
+            Err(NotServed::ByGateway(refusal)) => {
+                pending.trace.reason = refusal.reason();
+                self.refuse(&exchange, refusal)
+            }
+            Err(NotServed::ByEndpoint(refused)) => {
                 pending.trace.reason = refused.refusal.reason();
-                self.refuse(&exchange, refused)
+                self.refuse_at_endpoint(&exchange, refused)
             }
         };
         if caller.peer.interims.are_waiting() {
@@ -141,7 +158,7 @@ impl Gateway {
         unread.method = Method::from_bytes(b"-").unwrap_or_default();
         unread.uri = Uri::from_static("-");
         let exchange = Exchange::begin(&caller.peer, &self.parts.settings.exchange, &unread, false);
-        let refused = self.refuse(&exchange, Refusal::Unreadable(status).into());
+        let refused = self.refuse(&exchange, Refusal::Unreadable(status));
         let (head, body) = self.finish(exchange, Trace::default(), refused).into_parts();
         let body = body.collect().now_or_never().and_then(Result::ok).map(|whole| whole.to_bytes());
         Response::from_parts(head, body.unwrap_or_default())
@@ -153,14 +170,15 @@ impl Gateway {
         caller: &Caller,
         request: Request<Incoming>,
         trace: &mut Trace,
-    ) -> Result<Answered, Refused> {
+    ) -> Result<Answered, NotServed> {
         let (head, body) = request.into_parts();
         let route = match destination::find(&self.parts.settings, exchange, &head)? {
             Destination::Route(route) => route,
             // Boxed, as every path that few requests take: what is large there must not be carried by all.
             Destination::Endpoint(path) => {
                 trace.route = RouteTaken::Endpoint;
-                let response = Box::pin(self.parts.endpoints.respond(exchange, path, &head, body)).await?;
+                let response =
+                    Box::pin(self.parts.endpoints.respond(exchange, path, &head, body)).await.map_err(NotServed::ByEndpoint)?;
                 return Ok(for_method(exchange, response));
             }
         };
@@ -211,13 +229,9 @@ impl Gateway {
         }
     }
 
-    fn refuse(&self, exchange: &Exchange, refused: Refused) -> Answered {
-        let Refused { refusal, return_to, cookies } = refused;
-        let (prefix, names) = (&self.parts.settings.prefix, &self.parts.settings.exchange.cookies);
-        let links = match return_to {
-            Some(_) => Links::to(exchange, prefix, names, return_to),
-            None => Links::of_the_app(exchange, prefix, names),
-        };
+    /// Refuses a request for the app.
+    fn refuse(&self, exchange: &Exchange, refusal: Refusal) -> Answered {
+        let links = Links::of_the_app(exchange, &self.parts.settings.prefix, &self.parts.settings.exchange.cookies);
         // Nobody says what else such a client sends.
         let closes = exchange.leaves_body || (exchange.version < Version::HTTP_2 && matches!(refusal, Refusal::HeadTooLarge));
         let may_be_late = refusal.may_come_of_lateness();
@@ -225,7 +239,6 @@ impl Gateway {
         if may_be_late && exchange.call.is_some_and(|call| call.is_past(exchange.elapsed())) {
             response = grpc_deadline_exceeded();
         }
-        response.headers_mut().extend(cookies.into_iter().map(|cookie| (header::SET_COOKIE, cookie)));
         if let Some(origin) = &exchange.allowed_origin {
             allow_cors(response.headers_mut(), origin);
         }
@@ -233,6 +246,17 @@ impl Gateway {
             // RFC 9112 section 9.6.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
+        for_method(exchange, response)
+    }
+
+    /// Refuses a request for one of our own pages, to which no other site's script is let and of which no body is left unread that
+    /// hyper does not take care of.
+    fn refuse_at_endpoint(&self, exchange: &Exchange, refused: Refused) -> Answered {
+        let Refused { refusal, return_to, cookies, allow } = refused;
+        let links = Links::to(exchange, &self.parts.settings.prefix, &self.parts.settings.exchange.cookies, return_to);
+        let mut response = refusal.into_response(&links);
+        response.headers_mut().extend(cookies.into_iter().map(|cookie| (header::SET_COOKIE, cookie)));
+        response.headers_mut().extend(allow.map(|methods| (header::ALLOW, methods)));
         for_method(exchange, response)
     }
 

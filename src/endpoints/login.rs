@@ -21,9 +21,12 @@ impl Endpoints {
         let purpose = if call.flag("another") { Purpose::AnotherAccount } else { Purpose::Login };
         match self.components.sign_in.begin(&call.exchange.site, &return_to, call.headers, purpose).await {
             Ok(to) => Ok(redirect(&to, "sign_in")),
-            Err(error) => {
-                Err(Refused { refusal: Refusal::ProviderUnavailable(error), return_to: Some(return_to), cookies: Vec::new() })
-            }
+            Err(error) => Err(Refused {
+                refusal: Refusal::ProviderUnavailable(error),
+                return_to: Some(return_to),
+                cookies: Vec::new(),
+                allow: None,
+            }),
         }
     }
 
@@ -64,7 +67,7 @@ impl Endpoints {
             tracing::info!(request.id = call.exchange.id_text(), error = causes(&failed.error), "a login begins again");
             return Ok(redirect(&again, "sign_in"));
         }
-        Err(Refused { refusal: failed.error.into(), return_to: failed.return_to, cookies: Vec::new() })
+        Err(Refused { refusal: failed.error.into(), return_to: failed.return_to, cookies: Vec::new(), allow: None })
     }
 
     /// Leads back to an error page that reloads itself, and counts the reload.

@@ -16,7 +16,7 @@ use super::{
     deadlines::{BodyTimeouts, Deadlines},
     guards::{ByteCount, RequestGuards, RequestSlot},
 };
-use crate::connection_slot::InUse;
+use crate::connection_slot::{InUse, OpenBody};
 
 /// A body without its trailers. Some servers read a trailer as one more header, so that a client could say there what is removed
 /// from its headers; requests have no use for trailers (gRPC's stand in responses). The body is cut when its session ends; that of
@@ -29,6 +29,7 @@ pub(super) struct RequestBody {
     /// Cancelled when all of the body was taken.
     taken: Option<CancellationToken>,
     in_use: Option<InUse>,
+    open: Option<OpenBody>,
     slot: Option<RequestSlot>,
     received: Option<ByteCount>,
 }
@@ -43,6 +44,7 @@ impl RequestBody {
             deadlines: Deadlines::new(&body, timeouts),
             taken: None,
             in_use: (!body.is_end_stream()).then(|| guards.in_use.clone()),
+            open: (!body.is_end_stream()).then(|| guards.in_use.open_body()),
             slot: None,
             received: guards.received.clone(),
             body: Some(body),
@@ -51,7 +53,7 @@ impl RequestBody {
 
     /// No body.
     pub(super) fn empty() -> Self {
-        Self { body: None, cut: None, deadlines: None, taken: None, in_use: None, slot: None, received: None }
+        Self { body: None, cut: None, deadlines: None, taken: None, in_use: None, open: None, slot: None, received: None }
     }
 
     /// Holds the upstream's slot for as long as the body is under way, which after an early response may be longer than the
@@ -117,6 +119,7 @@ impl Body for RequestBody {
                     return Poll::Ready(Some(frame.map_err(BodyError::Client)));
                 }
                 None => {
+                    this.open = None;
                     this.note_taken();
                     return Poll::Ready(None);
                 }

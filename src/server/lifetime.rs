@@ -99,7 +99,7 @@ impl Lifetime {
 
     /// Whether nothing of a request of HTTP/1 is in progress, but for what was received of the next one.
     pub(super) fn is_between_requests(&self) -> bool {
-        self.slot.is_idle() && self.activity.is_between_requests()
+        self.slot.is_idle() && !self.slot.has_open_body() && self.activity.is_between_requests()
     }
 
     /// Waits until a connection that no hyper serves is to end.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use http_body_util::{Empty, Full};
+use http_body_util::{BodyExt, Empty, Full};
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
@@ -315,4 +315,35 @@ async fn what_cannot_be_parsed_after_a_rest_ends_the_connection_and_nothing_else
         served.client.read_to_string(&mut response).await.unwrap();
         assert!(response.ends_with(end) && response.is_empty() == end.is_empty(), "{response}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_still_comes_of_a_body_whose_response_is_complete_is_never_taken_for_a_request() {
+    let (mut client, ours) = duplex(1024);
+    let (requests, received) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (counted, read) = (Arc::clone(&requests), Arc::clone(&received));
+    let make_service = move |peer: Peer| ConnectionService {
+        reject: Box::new(|_| Response::new(Bytes::from_static(b"unreadable"))),
+        respond: move |request: Request<Incoming>| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            // As an app of HTTP/2 does that responds first and reads on.
+            let (open, read) = (peer.slot.in_use().open_body(), Arc::clone(&read));
+            tokio::spawn(async move {
+                let mut body = request.into_body();
+                while let Some(Ok(frame)) = body.frame().await {
+                    read.fetch_add(frame.data_ref().map_or(0, Bytes::len), Ordering::Relaxed);
+                }
+                drop(open);
+            });
+            std::future::ready(Ok(Response::new(Full::new(Bytes::from_static(b"early")))))
+        },
+    };
+    let _task = spawn(ours, CancellationToken::new(), make_service);
+    client.write_all(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 41\r\n\r\nten bytes.").await.unwrap();
+    let mut response = [0; 1024];
+    assert_ne!(client.read(&mut response).await.unwrap(), 0);
+    sleep(PARKED).await;
+    client.write_all(b"GET /smuggled HTTP/1.1\r\nhost:a\r\n\r\n").await.unwrap();
+    sleep(PARKED).await;
+    assert_eq!((requests.load(Ordering::Relaxed), received.load(Ordering::Relaxed)), (1, 41), "all of it is the body's");
 }

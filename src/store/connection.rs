@@ -44,10 +44,10 @@ impl Connection<'_> {
 
     /// Gives a pooled connection back to its pool after a call, or closes it if the call's result says that it is of no further
     /// use.
-    pub(super) fn finish<T>(mut self, result: &Result<T, StoreError>) {
-        match &mut self {
+    pub(super) fn finish<T>(self, result: &Result<T, StoreError>) {
+        match self {
             Self::PooledPostgres(pooled) => pooled.finish(result),
-            Self::PooledSqlite(pooled) => pooled.finish(result),
+            Self::PooledSqlite(mut pooled) => pooled.finish(result),
             Self::Postgres(_) | Self::Sqlite(_) => {}
         }
     }

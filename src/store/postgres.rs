@@ -62,8 +62,9 @@ impl Postgres {
     }
 
     /// Writes the heartbeat, over a new connection if the last one fails: there may be another primary by now. If Postgres accepts
-    /// no further connection, one of the pool is used.
+    /// no further connection, an idle one of the pool is taken over.
     pub(super) async fn beat(&self, replica: &str, keys: &str) -> Result<(), StoreError> {
+        self.pool.close_expired();
         // Taken out, so that a connection on which a heartbeat hangs is not used again.
         let mut own = self.heartbeat.lock().await;
         if let Some(mut connection) = own.take() {
@@ -80,8 +81,10 @@ impl Postgres {
                 Ok(())
             }
             Err(error) => {
-                let mut pooled = self.pool.connections().acquire().await.map_err(|_| StoreError::Unconnected(error))?;
-                Ok(Connection::Postgres(&mut pooled).write_heartbeat(replica, keys).await?)
+                let mut idle = self.pool.take_idle().ok_or(StoreError::Unconnected(error))?;
+                Connection::Postgres(&mut idle.connection).write_heartbeat(replica, keys).await?;
+                *own = Some(idle.connection);
+                Ok(())
             }
         }
     }
@@ -112,14 +115,14 @@ impl Postgres {
         ];
         // A newer replica may have migrated already; what it added, this one does not miss.
         let migrator = Migrator { migrations: migrations.into(), ignore_missing: true, ..Migrator::DEFAULT };
-        migrator.run(self.pool.connections()).await?;
+        migrator.run(&self.pool.separate()).await?;
         self.warn_of_lost_commits().await
     }
 
     /// Warns if commits can be lost: an intent that is lost in a crash of the server is a refresh token that may be presented
     /// twice.
     async fn warn_of_lost_commits(&self) -> Result<(), StoreError> {
-        let row = sqlx::query("SELECT current_setting('synchronous_commit') AS level").fetch_one(self.pool.connections()).await?;
+        let row = sqlx::query("SELECT current_setting('synchronous_commit') AS level").fetch_one(&self.pool.separate()).await?;
         if row.try_get::<&str, _>("level")? == "off" {
             tracing::warn!(
                 "synchronous_commit is off in this Postgres: after a crash of it, a refresh token that was spent may be presented again, \
@@ -151,7 +154,7 @@ impl Postgres {
 
     /// Announces changes until the connection is lost.
     async fn listen_once(&self, announce: &impl Fn(Change), connected: &impl Fn(bool)) -> Result<(), sqlx::Error> {
-        let mut listener = PgListener::connect_with(self.pool.connections()).await?;
+        let mut listener = PgListener::connect_with(&self.pool.separate()).await?;
         listener.eager_reconnect(false);
         listener.listen(CHANNEL).await?;
         // Changes that were made while no connection listened are unknown, so the receiver of `connected` drops its cache.

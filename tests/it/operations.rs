@@ -175,3 +175,16 @@ async fn pages_of_ours_are_safe_to_show() {
     }
     assert!(page.header("content-security-policy").starts_with("default-src 'none'"));
 }
+
+#[tokio::test]
+async fn what_an_endpoint_refuses_leads_nowhere_but_to_a_fresh_login_and_names_the_methods_it_takes() {
+    let world = World::start().await;
+    let visitor = world.visitor();
+    let failed = visitor.send(http::Method::GET, "/oauth2/callback?code=x", &[("accept", "text/html")], "").await;
+    let page = failed.text();
+    assert!(page.contains("/oauth2/start\"") && !page.contains("callback"), "{page}");
+    for (path, allowed) in [("/oauth2/healthz", "GET, HEAD"), ("/oauth2/backchannel_logout", "POST")] {
+        let reply = visitor.send(http::Method::DELETE, path, &[], "").await;
+        assert_eq!((reply.status, reply.header("allow")), (http::StatusCode::METHOD_NOT_ALLOWED, allowed), "{path}");
+    }
+}

@@ -1,113 +1,191 @@
-//! The pool of Postgres connections, with a queue of its own.
+//! The pool of Postgres connections.
 //!
-//! sqlx's pool has one deadline for queueing and connecting together, first come, first served. Where many calls queue, the next
-//! one has no time left to connect, the connection that was begun is dropped, and so it goes on for as long as requests come, with
-//! Postgres idle. So calls queue for a permit here, and the time to connect begins when they have it.
+//! It is our own because of what sqlx's pool does when a line hangs. sqlx has one deadline for queueing and connecting together, so
+//! that under load a call whose turn comes has no time left to connect; and a connection that is given back is pinged without a
+//! deadline while it holds its place, so that each line that hangs at that moment costs a place for good. Here calls queue for a
+//! permit, the time to connect begins when they have it, and giving a connection back asks the server nothing.
 
 use std::{
     ops::{Deref, DerefMut},
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use sqlx::{
-    PgPool, Postgres,
-    pool::PoolConnection,
+    ConnectOptions, Connection as _, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::{Instant, timeout},
+};
 
-use crate::store::StoreError;
+use crate::{backoff::back_off, store::StoreError};
 
-/// How long a call queues for a permit, and how long connecting may take then. The rest of the call's deadline is for its
-/// statements.
+/// How long a call queues for a permit, and how long it may take then to find an idle connection that works, or to open one. The
+/// rest of the call's deadline is for its statements.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(2);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long an idle connection may take to answer before another is tried.
+const PING_TIMEOUT: Duration = Duration::from_secs(1);
+/// The first and the longest pause between tries to connect to a server that refuses connections.
+const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(400));
+/// A connection is closed when it is this old, so that servers that come back get their share, and after this long without use.
+const MAX_LIFETIME: Duration = Duration::from_secs(30 * 60);
+const MAX_IDLE: Duration = Duration::from_secs(10 * 60);
 
 #[derive(Debug)]
 pub(super) struct Pool {
-    connections: PgPool,
+    options: PgConnectOptions,
     permits: Semaphore,
-    discarded: Arc<DiscardedUntil>,
+    state: Mutex<PoolState>,
 }
 
-/// A connection of the pool, and the permit of the call that holds it.
+#[derive(Debug, Default)]
+struct PoolState {
+    /// The connection that was used last is at the end, and is used next.
+    idle: Vec<IdleConnection>,
+    /// Connections that were opened before this are not used any more: they may lead to a server that was the primary.
+    discarded_until: Option<Instant>,
+}
+
+#[derive(Debug)]
+pub(super) struct IdleConnection {
+    pub(super) connection: PgConnection,
+    opened_at: Instant,
+    idle_since: Instant,
+}
+
+/// A connection of the pool, and the permit of the call that holds it. If it is dropped before [`PooledPostgres::finish`], as when
+/// the call is cancelled, it is closed: nobody knows what it was doing.
 pub(in crate::store) struct PooledPostgres<'a> {
-    // Declared, and so dropped, before the permit: the connection is back in the pool when the next call gets the permit.
-    connection: PoolConnection<Postgres>,
-    _permit: SemaphorePermit<'a>,
+    connection: PgConnection,
+    opened_at: Instant,
+    pool: &'a Pool,
+    permit: SemaphorePermit<'a>,
 }
 
 impl Deref for PooledPostgres<'_> {
-    type Target = PoolConnection<Postgres>;
+    type Target = PgConnection;
 
-    fn deref(&self) -> &Self::Target {
+    fn deref(&self) -> &PgConnection {
         &self.connection
     }
 }
 
 impl DerefMut for PooledPostgres<'_> {
-    fn deref_mut(&mut self) -> &mut Self::Target {
+    fn deref_mut(&mut self) -> &mut PgConnection {
         &mut self.connection
     }
 }
 
 impl PooledPostgres<'_> {
-    /// Closes the connection after a failure that leaves it of no further use.
-    pub(in crate::store) fn finish<T>(&mut self, done: &Result<T, StoreError>) {
-        if done.as_ref().is_err_and(StoreError::spoils_connection) {
-            self.connection.close_on_drop();
+    /// Gives the connection back after a call, or closes it if the result leaves it of no further use.
+    pub(in crate::store) fn finish<T>(self, result: &Result<T, StoreError>) {
+        let Self { connection, opened_at, pool, permit } = self;
+        // A transaction that was not ended would hold its locks for as long as the connection is idle: sqlx sends the ROLLBACK with
+        // the next statement. Closing ends it immediately.
+        let is_mid_transaction = connection.is_in_transaction() || connection.should_flush();
+        if !is_mid_transaction && !result.as_ref().is_err_and(StoreError::spoils_connection) {
+            pool.give_back(connection, opened_at);
         }
+        // Only now, so that the next call finds the connection.
+        drop(permit);
     }
 }
 
 impl Pool {
-    /// Makes a pool of `limit` connections for calls, and one more for the listener.
+    /// Makes a pool of `limit` connections.
     pub(super) fn new(options: PgConnectOptions, limit: u32) -> Self {
-        let discarded = Arc::<DiscardedUntil>::default();
-        let checked = Arc::clone(&discarded);
-        let connections = PgPoolOptions::new()
-            .max_connections(limit.saturating_add(1))
-            .acquire_timeout(CONNECT_TIMEOUT)
-            .before_acquire(move |_, connection| {
-                let usable = !checked.covers(connection.age);
-                Box::pin(async move { Ok(usable) })
-            })
-            .connect_lazy_with(options);
         let permits = usize::try_from(limit).unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS);
-        Self { connections, permits: Semaphore::new(permits), discarded }
+        Self { options, permits: Semaphore::new(permits), state: Mutex::default() }
     }
 
     /// Acquires a connection for one call.
+    ///
+    /// # Errors
+    /// None came free, or none could be opened in time.
     pub(super) async fn connection(&self) -> Result<PooledPostgres<'_>, sqlx::Error> {
-        let acquired =
-            tokio::time::timeout(QUEUE_TIMEOUT, self.permits.acquire()).await.map_err(|_| sqlx::Error::PoolTimedOut)?;
-        let permit = acquired.map_err(|_| sqlx::Error::PoolClosed)?;
-        Ok(PooledPostgres { connection: self.connections.acquire().await?, _permit: permit })
+        let permit = timeout(QUEUE_TIMEOUT, self.permits.acquire()).await.map_err(|_| sqlx::Error::PoolTimedOut)?;
+        let permit = permit.map_err(|_| sqlx::Error::PoolClosed)?;
+        let opened = timeout(CONNECT_TIMEOUT, self.idle_or_new()).await.map_err(|_| sqlx::Error::PoolTimedOut)?;
+        let (connection, opened_at) = opened?;
+        Ok(PooledPostgres { connection, opened_at, pool: self, permit })
     }
 
-    /// The connections without the queue, for migrations, the listener, and a heartbeat that cannot open its own.
-    pub(super) fn connections(&self) -> &PgPool {
-        &self.connections
+    /// An idle connection that answers, or a new one.
+    #[expect(clippy::disallowed_methods, reason = "the age of a connection has nothing to do with tokens' times")]
+    async fn idle_or_new(&self) -> Result<(PgConnection, Instant), sqlx::Error> {
+        while let Some(IdleConnection { mut connection, opened_at, .. }) = self.take_idle() {
+            // The server may have closed it, or be gone: a statement that must not be repeated should not be what finds out.
+            if let Ok(Ok(())) = timeout(PING_TIMEOUT, connection.ping()).await {
+                return Ok((connection, opened_at));
+            }
+        }
+        let mut failures = 0;
+        loop {
+            match self.options.connect().await {
+                Ok(connection) => return Ok((connection, Instant::now())),
+                Err(error) if may_pass(&error) => {
+                    failures += 1;
+                    tokio::time::sleep(back_off(failures, RETRY.0, RETRY.1)).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
-    /// Closes all connections that are open now, each when it is next acquired.
+    /// The connection that was used last, if any is idle.
+    pub(super) fn take_idle(&self) -> Option<IdleConnection> {
+        let mut state = self.state();
+        state.close_expired();
+        state.idle.pop()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the age of a connection has nothing to do with tokens' times")]
+    fn give_back(&self, connection: PgConnection, opened_at: Instant) {
+        let mut state = self.state();
+        state.idle.push(IdleConnection { connection, opened_at, idle_since: Instant::now() });
+        state.close_expired();
+    }
+
+    /// Closes connections that have been idle for long or are old.
+    pub(super) fn close_expired(&self) {
+        self.state().close_expired();
+    }
+
+    /// Closes all connections that are open now: the idle ones immediately, the others when their calls end.
+    #[expect(clippy::disallowed_methods, reason = "the age of a connection has nothing to do with tokens' times")]
     pub(super) fn discard_open_connections(&self) {
-        self.discarded.set_to_now();
+        let mut state = self.state();
+        state.discarded_until = Some(Instant::now());
+        state.close_expired();
+    }
+
+    /// A connection of its own, for migrations and the listener, which sqlx runs on pools alone.
+    pub(super) fn separate(&self) -> PgPool {
+        PgPoolOptions::new().max_connections(1).acquire_timeout(CONNECT_TIMEOUT).connect_lazy_with(self.options.clone())
+    }
+
+    fn state(&self) -> MutexGuard<'_, PoolState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The time up to which connections were opened that are not used any more: they may lead to a server that was the primary.
-#[derive(Debug, Default)]
-struct DiscardedUntil(Mutex<Option<Instant>>);
-
-impl DiscardedUntil {
-    #[expect(clippy::disallowed_methods, reason = "the age of a connection has nothing to do with tokens' times")]
-    fn set_to_now(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+impl PoolState {
+    fn close_expired(&mut self) {
+        let discarded_until = self.discarded_until;
+        self.idle.retain(|idle| {
+            let is_discarded = discarded_until.is_some_and(|until| idle.opened_at <= until);
+            !is_discarded && idle.opened_at.elapsed() < MAX_LIFETIME && idle.idle_since.elapsed() < MAX_IDLE
+        });
     }
+}
 
-    fn covers(&self, age: Duration) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|until| until.elapsed() <= age)
-    }
+/// Whether a server that could not be connected to may accept a connection in a moment: it starts or stops, or has as many
+/// connections as it may have.
+fn may_pass(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    let is_refused = matches!(error, sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused);
+    is_refused || matches!(code.as_deref(), Some("57P03" | "53300"))
 }
