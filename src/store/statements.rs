@@ -1,4 +1,4 @@
-//! The statements that both databases run, as methods of the [`Connection`] that they run on.
+//! The statements that both databases run, as methods of the [`Connection`](super::connection::Connection) that they run on.
 //!
 //! A method is one statement, or several in one transaction. Tokens are encrypted already when they come here.
 
