@@ -48,6 +48,7 @@ mod sessions;
 mod shared_grants;
 mod silent_return;
 mod smuggling;
+mod snapshots;
 mod store_failures;
 mod targets;
 mod tls;
