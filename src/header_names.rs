@@ -17,7 +17,24 @@ pub fn has_prefix(name: &str, start: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// The name of the variable that CGI makes of a header, but for its prefix and case.
+    fn folded(name: &str) -> String {
+        name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn names_are_one_where_cgi_makes_one_variable_of_them(one in "[ab1._!~-]{0,6}", other in "[ab1._!~-]{0,6}") {
+            prop_assert_eq!(are_equivalent(&one, &other), folded(&one) == folded(&other));
+            prop_assert!(are_equivalent(&one, &folded(&one)));
+            let longer = format!("{one}-{other}");
+            prop_assert!(has_prefix(&longer, &one));
+        }
+    }
 
     #[test]
     fn separators_are_one_and_everything_else_is_itself() {
