@@ -56,7 +56,7 @@ impl Postgres {
         self.pool.connection().await.map_err(StoreError::Unconnected)
     }
 
-    /// Closes all connections that are open now, each when it is next acquired.
+    /// Closes all connections that are open now: the idle ones immediately, the others when their calls end.
     pub(super) fn discard_open_connections(&self) {
         self.pool.discard_open_connections();
     }

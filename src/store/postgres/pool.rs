@@ -26,7 +26,7 @@ use crate::{backoff::back_off, store::StoreError};
 /// rest of the call's deadline is for its statements.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(2);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long an idle connection may take to answer before another is tried.
+/// How long an idle connection may take to answer before a new one is opened instead.
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
 /// The first and the longest pause between tries to connect to a server that refuses connections.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(400));
@@ -118,8 +118,11 @@ impl Pool {
     async fn idle_or_new(&self) -> Result<(PgConnection, Instant), sqlx::Error> {
         while let Some(IdleConnection { mut connection, opened_at, .. }) = self.take_idle() {
             // The server may have closed it, or be gone: a statement that must not be repeated should not be what finds out.
-            if let Ok(Ok(())) = timeout(PING_TIMEOUT, connection.ping()).await {
-                return Ok((connection, opened_at));
+            match timeout(PING_TIMEOUT, connection.ping()).await {
+                Ok(Ok(())) => return Ok((connection, opened_at)),
+                Ok(Err(_closed)) => {}
+                // The others may hang as well, and this call has no time for more of them.
+                Err(_hangs) => break,
             }
         }
         let mut failures = 0;
