@@ -60,16 +60,15 @@ struct Endpoint {
     path: &'static str,
     methods: &'static [Method],
     who: Who,
-    page: Page,
 }
 
-/// Who may ask.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// Who may ask, and for which page.
+#[derive(Clone, Copy)]
 enum Who {
-    /// Anybody: the endpoint judges for itself.
-    Anybody,
+    /// Anybody: the page judges for itself.
+    Anybody(Page),
     /// Whoever the app's pages would be shown to. Others are told to sign in, and are not redirected.
-    SignedIn,
+    SignedIn(UserPage),
 }
 
 #[derive(Clone, Copy)]
@@ -80,9 +79,13 @@ enum Page {
     SignOut,
     SignedOut,
     BackchannelLogout,
-    UserInfo,
     Liveness,
     Readiness,
+}
+
+#[derive(Clone, Copy)]
+enum UserPage {
+    UserInfo,
 }
 
 const GET: &[Method] = &[Method::GET, Method::HEAD];
@@ -90,20 +93,20 @@ const POST: &[Method] = &[Method::POST];
 const FORM: &[Method] = &[Method::GET, Method::POST];
 
 const TABLE: [Endpoint; 9] = [
-    Endpoint { path: "/start", methods: GET, who: Who::Anybody, page: Page::Start },
-    Endpoint { path: "/callback", methods: GET, who: Who::Anybody, page: Page::Callback },
-    Endpoint { path: "/again", methods: GET, who: Who::Anybody, page: Page::Again },
-    Endpoint { path: "/sign_out", methods: FORM, who: Who::Anybody, page: Page::SignOut },
-    Endpoint { path: "/signed_out", methods: GET, who: Who::Anybody, page: Page::SignedOut },
-    Endpoint { path: "/backchannel_logout", methods: POST, who: Who::Anybody, page: Page::BackchannelLogout },
-    Endpoint { path: "/userinfo", methods: GET, who: Who::SignedIn, page: Page::UserInfo },
-    Endpoint { path: "/healthz", methods: GET, who: Who::Anybody, page: Page::Liveness },
-    Endpoint { path: "/readyz", methods: GET, who: Who::Anybody, page: Page::Readiness },
+    Endpoint { path: "/start", methods: GET, who: Who::Anybody(Page::Start) },
+    Endpoint { path: "/callback", methods: GET, who: Who::Anybody(Page::Callback) },
+    Endpoint { path: "/again", methods: GET, who: Who::Anybody(Page::Again) },
+    Endpoint { path: "/sign_out", methods: FORM, who: Who::Anybody(Page::SignOut) },
+    Endpoint { path: "/signed_out", methods: GET, who: Who::Anybody(Page::SignedOut) },
+    Endpoint { path: "/backchannel_logout", methods: POST, who: Who::Anybody(Page::BackchannelLogout) },
+    Endpoint { path: "/userinfo", methods: GET, who: Who::SignedIn(UserPage::UserInfo) },
+    Endpoint { path: "/healthz", methods: GET, who: Who::Anybody(Page::Liveness) },
+    Endpoint { path: "/readyz", methods: GET, who: Who::Anybody(Page::Readiness) },
 ];
 
 /// Whether a path below the prefix is a health probe's. Probes ask by whatever address they find us at.
 pub fn is_probe(path: &str) -> bool {
-    TABLE.iter().any(|endpoint| endpoint.path == path && matches!(endpoint.page, Page::Liveness | Page::Readiness))
+    TABLE.iter().any(|endpoint| endpoint.path == path && matches!(endpoint.who, Who::Anybody(Page::Liveness | Page::Readiness)))
 }
 
 /// A request to an endpoint.
@@ -161,22 +164,21 @@ impl Endpoints {
             return Err(Refused { allow, ..Refusal::MethodNotAllowed.into() });
         }
         let call = Call { exchange, headers: &head.headers, query: head.uri.query().unwrap_or_default() };
-        let admitted = match endpoint.who {
-            Who::Anybody => None,
-            Who::SignedIn => Some(self.admit(&call).await?),
-        };
-        match (endpoint.page, admitted) {
-            (Page::Start, _) => self.start(call).await,
-            (Page::Callback, _) => self.callback(call).await,
-            (Page::Again, _) => Ok(self.again(&call)),
-            (Page::SignOut, _) => self.sign_out(call, body).await,
-            (Page::SignedOut, _) => Ok(self.signed_out(&call)),
-            (Page::BackchannelLogout, _) => self.backchannel_logout(body).await,
-            (Page::UserInfo, Some(admitted)) => Ok(userinfo::respond(&admitted)),
-            // The table says that it is for whoever is signed in.
-            (Page::UserInfo, None) => Err(Refusal::NoSuchPage.into()),
-            (Page::Liveness, _) => Ok(health::alive()),
-            (Page::Readiness, _) => Ok(self.components.health.ready(&self.components)),
+        match endpoint.who {
+            Who::Anybody(Page::Start) => self.start(call).await,
+            Who::Anybody(Page::Callback) => self.callback(call).await,
+            Who::Anybody(Page::Again) => Ok(self.again(&call)),
+            Who::Anybody(Page::SignOut) => self.sign_out(call, body).await,
+            Who::Anybody(Page::SignedOut) => Ok(self.signed_out(&call)),
+            Who::Anybody(Page::BackchannelLogout) => self.backchannel_logout(body).await,
+            Who::Anybody(Page::Liveness) => Ok(health::alive()),
+            Who::Anybody(Page::Readiness) => Ok(self.components.health.ready(&self.components)),
+            Who::SignedIn(page) => {
+                let admitted = self.admit(&call).await?;
+                match page {
+                    UserPage::UserInfo => Ok(userinfo::respond(&admitted)),
+                }
+            }
         }
     }
 

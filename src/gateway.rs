@@ -10,7 +10,7 @@ use std::{future::poll_fn, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, header, request};
 use http_body_util::{BodyExt, Either};
 use hyper::body::{Body as _, Incoming};
 
@@ -125,8 +125,7 @@ impl Gateway {
         let (head, body) = request.into_parts();
         let exchange = Exchange::begin(&caller.peer, &self.parts.settings.exchange, &head, !body.is_end_stream());
         let mut pending = PendingResponse { gateway: &self, exchange: &exchange, trace: Trace::default(), is_answered: false };
-        let request = Request::from_parts(head, body);
-        let response = match self.answer(&exchange, &caller, request, &mut pending.trace).await {
+        let response = match self.answer(&exchange, &caller, (head, body), &mut pending.trace).await {
             Ok(response) => response,
             Err(NotServed::ByGateway(Refusal::Upstream(ForwardError::Reset(error)))) if exchange.version == Version::HTTP_2 => {
                 pending.is_answered = true;
@@ -168,10 +167,9 @@ impl Gateway {
         &self,
         exchange: &Exchange,
         caller: &Caller,
-        request: Request<Incoming>,
+        (head, body): (request::Parts, Incoming),
         trace: &mut Trace,
     ) -> Result<Answered, NotServed> {
-        let (head, body) = request.into_parts();
         let route = match destination::find(&self.parts.settings, exchange, &head)? {
             Destination::Route(route) => route,
             // Boxed, as every path that few requests take: what is large there must not be carried by all.
@@ -249,8 +247,8 @@ impl Gateway {
         for_method(exchange, response)
     }
 
-    /// Refuses a request for one of our own pages, to which no other site's script is let and of which no body is left unread that
-    /// hyper does not take care of.
+    /// Refuses a request for one of our own pages. Other sites' scripts cannot read it (no CORS), and hyper takes care of a body that
+    /// was not read.
     fn refuse_at_endpoint(&self, exchange: &Exchange, refused: Refused) -> Answered {
         let Refused { refusal, return_to, cookies, allow } = refused;
         let links = Links::to(exchange, &self.parts.settings.prefix, &self.parts.settings.exchange.cookies, return_to);

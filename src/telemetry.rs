@@ -1,4 +1,4 @@
-//! What operators see: logs and metrics. Knows nothing of the rest, so that every room may speak.
+//! What operators see: logs and metrics. Knows nothing of the rest, so that every module may use it.
 
 pub mod logs;
 pub mod metrics;
