@@ -191,3 +191,27 @@ fn the_glossary_s_index_leads_to_sections_that_name_the_concept() {
     }
     assert!(wrong.is_empty(), "these sections do not name the concept: {wrong:#?}");
 }
+
+#[test]
+fn files_that_documents_name_are_there() {
+    let (mut files, mut folders) = (Vec::new(), vec![root().join("src"), root().join("tests")]);
+    while let Some(folder) = folders.pop() {
+        // Other people's files are of no interest.
+        for entry in fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| !path.ends_with("peers")) {
+            if entry.is_dir() { folders.push(entry) } else { files.push(entry) }
+        }
+    }
+    let mut gone = Vec::new();
+    for (name, document) in documents() {
+        for line in &document.lines {
+            for file in line.split('`').skip(1).step_by(2).filter(|file| file.ends_with(".rs") && !file.contains([' ', '*'])) {
+                // What CONTRIBUTING says of how files are named.
+                let is_example = ["foo.rs", "mod.rs"].contains(&file);
+                if !is_example && !files.iter().any(|there| there.ends_with(file)) {
+                    gone.push(format!("{name}: {file}"));
+                }
+            }
+        }
+    }
+    assert!(gone.is_empty(), "files that are not there: {gone:#?}");
+}
