@@ -41,6 +41,8 @@ const CHANNEL: &str = "evergate_changes";
 /// which a revoked session is refused by every replica.
 const LISTENER_CHECK: Duration = Duration::from_millis(400);
 const LISTENER_CHECK_TIMEOUT: Duration = Duration::from_millis(400);
+/// How long LISTEN may take on a new connection: one that hangs would leave this replica without announcements.
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(2);
 /// The pauses between tries to open the listening connection grow between these.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
 
@@ -156,7 +158,7 @@ impl Postgres {
     async fn listen_once(&self, announce: &impl Fn(Change), connected: &impl Fn(bool)) -> Result<(), sqlx::Error> {
         let mut listener = PgListener::connect_with(&self.pool.separate()).await?;
         listener.eager_reconnect(false);
-        listener.listen(CHANNEL).await?;
+        tokio::time::timeout(LISTEN_TIMEOUT, listener.listen(CHANNEL)).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
         // Changes that were made while no connection listened are unknown, so the receiver of `connected` drops its cache.
         connected(true);
         loop {

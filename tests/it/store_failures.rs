@@ -146,6 +146,7 @@ async fn connections_that_hang_under_load_cost_no_place_in_the_pool() {
             true
         })
         .await;
+        eventually("changes are announced", async || world.metric(0, "evergate_store_listener_connected") > 0.0).await;
     }
     load.iter().for_each(tokio::task::JoinHandle::abort);
 }
