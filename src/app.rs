@@ -173,7 +173,7 @@ pub async fn start(settings: Checked, clock: Clock, timings: Timings) -> anyhow:
         .map(|(target, trust)| Ok((target, trust.client_config()?)))
         .collect::<anyhow::Result<_>>()?;
     let provider = Arc::new(Provider::new(settings.oidc, settings.provider_trust.client_config()?, clock.clone()));
-    let cache = Arc::new(SessionCache::default());
+    let cache = Arc::new(SessionCache::new(&settings.session_cache, metrics.clone()));
     let renewer = Renewer::new(settings.renewal, timings, Arc::clone(&provider), store.clone(), clock.clone(), metrics.clone());
     let exchange = &settings.gateway.exchange;
     let cookies = exchange.cookies.clone();

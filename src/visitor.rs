@@ -24,6 +24,7 @@ use crate::{
     store::{Change, Store, StoreError},
 };
 
+use memo::Versions;
 use recheck::PendingChanges;
 
 pub use memo::ConnectionMemo;
@@ -84,19 +85,16 @@ impl Visitors {
     /// # Errors
     /// The store is away; see [`Visitors::recognise`].
     pub async fn recognise_on_connection(&self, headers: &HeaderMap, memo: &ConnectionMemo) -> Result<Visitor, StoreError> {
-        // Read before anything is looked up, so that no change in between is missed.
-        let (Some(epoch), Some(cookies)) = (self.sources.cache.epoch(), memo::only_cookie_line(headers)) else {
-            return Box::pin(self.recognise(headers)).await;
-        };
-        if let Some(signed_in) = memo.recall(cookies, epoch) {
+        let Some(cookies) = memo::only_cookie_line(headers) else { return Box::pin(self.recognise(headers)).await };
+        if let Some(signed_in) = memo.recall(cookies, &self.sources.cache) {
             let (session, last_seen) = (&signed_in.session.session, SessionCache::last_seen(&signed_in.session));
             if self.sources.settings.reached(session, last_seen, self.sources.clock.now()).is_none() {
                 return Ok(Visitor::SignedIn(signed_in));
             }
         }
-        let visitor = Box::pin(self.recognise(headers)).await?;
-        if let Visitor::SignedIn(signed_in) = &visitor {
-            memo.remember(cookies, epoch, signed_in);
+        let (visitor, versions) = Box::pin(self.find(headers)).await?;
+        if let (Visitor::SignedIn(signed_in), Some(versions)) = (&visitor, versions) {
+            memo.remember(cookies, versions, signed_in);
         }
         Ok(visitor)
     }
@@ -106,29 +104,38 @@ impl Visitors {
     /// # Errors
     /// The store is away. That never makes an anonymous visitor, because it would log people out.
     pub async fn recognise(&self, headers: &HeaderMap) -> Result<Visitor, StoreError> {
+        self.find(headers).await.map(|(visitor, _)| visitor)
+    }
+
+    /// Finds the visitor, and of which versions of their session and grant that is true, if of any.
+    async fn find(&self, headers: &HeaderMap) -> Result<(Visitor, Option<Versions>), StoreError> {
         let Sources { cookies, settings, cache, store, clock, .. } = &self.sources;
-        let Some(value) = cookies.session_value(headers) else { return Ok(Visitor::Anonymous(SignInReason::NoSession)) };
+        let anonymous = |reason| Ok((Visitor::Anonymous(reason), None));
+        let Some(value) = cookies.session_value(headers) else { return anonymous(SignInReason::NoSession) };
         let (hash, now) = (SessionHash::of(value), clock.now());
+        // Versions are read before anything is looked up, so that no change in between is missed.
+        let version = cache.session_version(hash);
         let Some(session) = cache.session(hash, now, || Box::pin(store.session(hash))).await? else {
-            return Ok(Visitor::Anonymous(SignInReason::UnknownSession));
+            return anonymous(SignInReason::UnknownSession);
         };
         let has_reached_a_limit = settings.reached(&session.session, SessionCache::last_seen(&session), now).is_some();
         if has_reached_a_limit && self.has_expired(&session).await? {
-            return Ok(Visitor::Anonymous(SignInReason::SessionExpired));
+            return anonymous(SignInReason::SessionExpired);
         }
         let id = session.session.grant;
+        let versions = Versions { session: version, grant: cache.grant_version(id) };
         if let Some(grant) = cache.grant(id, now, || Box::pin(store.grant(id))).await? {
-            return Ok(Visitor::SignedIn(SignedIn { session, grant }));
+            return Ok((Visitor::SignedIn(SignedIn { session, grant }), Some(versions)));
         }
         // The session may have moved to another grant a moment ago.
         cache.forget_session(hash);
         let Some(session) = cache.session(hash, now, || Box::pin(store.session(hash))).await? else {
-            return Ok(Visitor::Anonymous(SignInReason::UnknownSession));
+            return anonymous(SignInReason::UnknownSession);
         };
-        Ok(match store.grant(session.session.grant).await? {
-            Some(grant) => Visitor::SignedIn(SignedIn { session, grant: Arc::new(grant) }),
-            None => Visitor::Anonymous(SignInReason::UnknownSession),
-        })
+        match store.grant(session.session.grant).await? {
+            Some(grant) => Ok((Visitor::SignedIn(SignedIn { session, grant: Arc::new(grant) }), None)),
+            None => anonymous(SignInReason::UnknownSession),
+        }
     }
 
     /// Whether a session that memory takes for expired really is: it may have been used through another replica.

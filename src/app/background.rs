@@ -134,6 +134,8 @@ impl Background {
     async fn run_housekeeping(&self) {
         loop {
             self.metrics.provider_ready(self.provider.is_ready());
+            let (sessions, grants) = self.cache.sizes();
+            self.metrics.cached(sessions, grants);
             if let Some(expiry) = self.certificates.as_ref().and_then(|certificates| certificates.first_expiry()) {
                 self.metrics.certificate_expiry(expiry.seconds());
             }

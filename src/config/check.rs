@@ -24,6 +24,8 @@ pub struct Checked {
     pub renewal: crate::renewal::Settings,
     /// How long sessions live.
     pub session: crate::session::Settings,
+    /// How many sessions are kept in memory.
+    pub session_cache: crate::session::cache::Settings,
     /// How long events are kept.
     pub event_retention: Duration,
     /// The database.
@@ -54,6 +56,7 @@ pub fn check(raw: &Raw, problems: Problems) -> Result<Checked, Problems> {
     let (oidc, policy) = (oidc::read(&mut reader), policy::read(&mut reader));
     let lacks_group_claim = lacks_group_claim(&mut reader, oidc.as_ref());
     let (renewal, session) = (renewal::read(&mut reader), session::read(&mut reader));
+    let session_cache = session::cache(&mut reader);
     let event_retention = store::event_retention(&mut reader);
     let (store, keys) = store::read(&mut reader);
     let telemetry = telemetry::read(&mut reader);
@@ -65,6 +68,7 @@ pub fn check(raw: &Raw, problems: Problems) -> Result<Checked, Problems> {
             oidc: oidc?,
             renewal: renewal?,
             session: session?,
+            session_cache: session_cache?,
             event_retention: event_retention?,
             store: store?,
             keys: keys?,

@@ -107,11 +107,16 @@ impl<'a> Reader<'a> {
 
     /// A number of things, of which there must be one at least.
     pub(super) fn number(&mut self, setting: &Setting) -> Option<u32> {
+        self.number_up_to(10_000, setting)
+    }
+
+    /// A number of things, of which there must be one at least and `most` at most.
+    pub(super) fn number_up_to(&mut self, most: u32, setting: &Setting) -> Option<u32> {
         self.parsed(setting, |text| {
             text.parse()
                 .ok()
-                .filter(|number| (1..=10_000).contains(number))
-                .ok_or_else(|| "must be a whole number from 1 to 10000".to_owned())
+                .filter(|number| (1..=most).contains(number))
+                .ok_or_else(|| format!("must be a whole number from 1 to {most}"))
         })
     }
 }

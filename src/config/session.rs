@@ -7,8 +7,10 @@ use super::{
 use crate::session;
 
 /// The settings under their heading.
-pub(super) const SECTION: Section =
-    Section { title: "Sessions", settings: &[&SESSION_DURATION, &SESSION_MAX_DURATION, &DISABLE_SESSION_EXPIRY_REFRESH] };
+pub(super) const SECTION: Section = Section {
+    title: "Sessions",
+    settings: &[&SESSION_DURATION, &SESSION_MAX_DURATION, &DISABLE_SESSION_EXPIRY_REFRESH, &SESSION_CACHE_ENTRIES],
+};
 
 const SESSION_DURATION: Setting = setting(
     "session_duration",
@@ -28,6 +30,21 @@ const DISABLE_SESSION_EXPIRY_REFRESH: Setting = setting(
     "false",
     "Whether use does not extend a session (no sliding expiration), so that it ends `session_duration` after login.",
 );
+const SESSION_CACHE_ENTRIES: Setting = setting(
+    "session_cache_entries",
+    ValueType::Number,
+    "100000",
+    "How many sessions, and how many grants, one replica keeps in memory (the session cache), a few kilobytes for each pair. A request of another session reads the store first. `evergate_session_cache_loads_total` counts those reads.",
+);
+
+/// The most that the cache may be told to keep.
+const MAX_CACHE_ENTRIES: u32 = 100_000_000;
+
+/// The settings of the sessions' cache.
+pub(super) fn cache(reader: &mut Reader<'_>) -> Option<session::cache::Settings> {
+    let entries = reader.number_up_to(MAX_CACHE_ENTRIES, &SESSION_CACHE_ENTRIES)?;
+    Some(session::cache::Settings { entries: usize::try_from(entries).unwrap_or(usize::MAX) })
+}
 
 /// The sessions' settings.
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<session::Settings> {

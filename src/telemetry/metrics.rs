@@ -28,6 +28,8 @@ struct Inner {
     store_seconds: Family<Operation, Histogram, fn() -> Histogram>,
     store_failures: Family<Operation, Counter>,
     store_listener_connected: Gauge,
+    cache_loads: [Counter; 2],
+    cache_entries: [Gauge; 2],
     sessions: Gauge,
     sessions_with_refresh_token: Gauge,
     provider_ready: Gauge,
@@ -56,6 +58,20 @@ struct Outcome {
 struct Renewal {
     outcome: &'static str,
     reason: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Cached {
+    record: &'static str,
+}
+
+/// A kind of record that is kept in memory.
+#[derive(Clone, Copy, Debug)]
+pub enum Record {
+    /// A session.
+    Session,
+    /// A grant.
+    Grant,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -89,6 +105,9 @@ const RENEWAL_OUTCOMES: [(&str, &str); 12] = [
 /// The calls to the provider that are timed.
 const PROVIDER_CALLS: [&str; 3] = ["code", "refresh", "introspection"];
 
+/// The kinds of [`Record`], in its order.
+const RECORDS: [&str; 2] = ["session", "grant"];
+
 const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 const SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
@@ -102,8 +121,11 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("evergate");
         let by_class = Family::<Class, Counter>::default();
         let requests = STATUS_CLASSES.map(|status| by_class.get_or_create(&Class { status }).clone());
+        let (loads, entries) = (Family::<Cached, Counter>::default(), Family::<Cached, Gauge>::default());
         let inner = Inner {
             requests,
+            cache_loads: RECORDS.map(|record| loads.get_or_create(&Cached { record }).clone()),
+            cache_entries: RECORDS.map(|record| entries.get_or_create(&Cached { record }).clone()),
             request_seconds: seconds(),
             route_seconds: Family::new_with_constructor(seconds as fn() -> Histogram),
             logins: Family::default(),
@@ -155,6 +177,8 @@ impl Default for Metrics {
             "Whether this replica hears of the changes that others make in the store",
             inner.store_listener_connected.clone(),
         );
+        registry.register("session_cache_loads", "Records that were not in memory and were asked of the store", loads);
+        registry.register("session_cache_entries", "Records in memory", entries);
         registry.register("sessions", "Sessions in the store", inner.sessions.clone());
         registry.register(
             "sessions_with_refresh_token",
@@ -295,6 +319,22 @@ impl Metrics {
     /// Says whether the connection that hears of changes in the store is up.
     pub fn store_listener_connected(&self, is_connected: bool) {
         self.0.store_listener_connected.set(i64::from(is_connected));
+    }
+
+    /// Counts a record that was not in memory.
+    pub fn loaded(&self, record: Record) {
+        let [sessions, grants] = &self.0.cache_loads;
+        match record {
+            Record::Session => sessions.inc(),
+            Record::Grant => grants.inc(),
+        };
+    }
+
+    /// Sets how many sessions and grants are in memory.
+    pub fn cached(&self, sessions: usize, grants: usize) {
+        for (gauge, count) in self.0.cache_entries.iter().zip([sessions, grants]) {
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
     }
 
     /// Sets the figures that the store was asked for.

@@ -44,6 +44,7 @@ mod replicas;
 mod revocations;
 mod routes;
 mod rules;
+mod session_cache;
 mod sessions;
 mod shared_grants;
 mod silent_return;

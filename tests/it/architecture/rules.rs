@@ -103,7 +103,8 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
     ("jose", &[]),
     ("grant", &[]),
     ("history", &["grant", "session"]),
-    ("session", &["grant"]),
+    // The cache counts what it has to load.
+    ("session", &["grant", "telemetry"]),
     // Records and their tables.
     ("store", &["grant", "history", "session", "telemetry"]),
     ("telemetry", &[]),
