@@ -5,15 +5,19 @@ mod demo;
 mod healthcheck;
 mod keys;
 mod migrate;
+mod output;
+mod runtime;
 mod serve;
 mod sessions;
 mod signals;
 
-use std::{collections::BTreeMap, io::Write, process::ExitCode};
+use std::{collections::BTreeMap, process::ExitCode};
 
 use clap::{Arg, ArgMatches, Command};
 
-use crate::config::{Environment, Problem, Problems, Setting, table};
+use crate::config::{Environment, Problems, Setting, table};
+
+use output::print_error;
 
 /// Exit status for invalid settings or arguments (`EX_USAGE`).
 const EXIT_USAGE: u8 = 64;
@@ -100,30 +104,6 @@ fn environment(matches: &ArgMatches) -> Environment {
         })
         .collect();
     Environment::of_process(flags, flag("config_path"))
-}
-
-/// Runs a subcommand's future on a new runtime.
-fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    // On one core there is no work stealing, and the single-threaded scheduler spends less on each request.
-    let mut builder = match std::thread::available_parallelism() {
-        Ok(cores) if cores.get() == 1 => tokio::runtime::Builder::new_current_thread(),
-        Ok(_) | Err(_) => tokio::runtime::Builder::new_multi_thread(),
-    };
-    builder.enable_all().build()?.block_on(work)
-}
-
-/// Prints to standard output; a closed pipe is not an error.
-fn print_out(text: &str) {
-    let _best_effort = std::io::stdout().write_all(text.as_bytes());
-}
-
-/// Prints warnings about the settings to standard error, for subcommands that do not log.
-fn print_warnings(warnings: &[Problem]) {
-    warnings.iter().for_each(|warning| print_error(&format!("evergate: warning: {warning}")));
-}
-
-fn print_error(text: &str) {
-    let _best_effort = writeln!(std::io::stderr(), "{}", text.trim_end());
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 mod provider;
 mod sample_app;
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{net::SocketAddr, path::Path};
 
 use anyhow::Context;
 use tokio::net::TcpListener;
@@ -18,6 +18,8 @@ use crate::{
     timings::Timings,
 };
 
+pub use provider::ACCESS_TOKEN_LIFE;
+
 /// A running demonstration.
 #[derive(Debug)]
 pub struct Demo {
@@ -28,9 +30,6 @@ pub struct Demo {
     /// The gateway.
     pub gateway: Running,
 }
-
-/// How long the provider's access tokens live.
-pub const ACCESS_TOKEN_LIFE: Duration = Duration::from_secs(30);
 
 /// Starts provider, app and gateway on loopback; the gateway keeps its data in `directory`. `own_app` is the address of an
 /// app to stand in for the sample one.

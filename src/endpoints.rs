@@ -172,7 +172,10 @@ impl Endpoints {
             Who::Anybody(Page::SignedOut) => Ok(self.signed_out(&call)),
             Who::Anybody(Page::BackchannelLogout) => self.backchannel_logout(body).await,
             Who::Anybody(Page::Liveness) => Ok(health::alive()),
-            Who::Anybody(Page::Readiness) => Ok(self.components.health.ready(&self.components)),
+            Who::Anybody(Page::Readiness) => {
+                let Components { health, sign_in, admission, .. } = &self.components;
+                Ok(health.ready(&sign_in.refresh_tokens, &admission.renewer))
+            }
             Who::SignedIn(page) => {
                 let admitted = self.admit(&call).await?;
                 match page {

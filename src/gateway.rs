@@ -4,6 +4,7 @@
 mod access_line;
 mod destination;
 mod recorder;
+mod settings;
 mod trace;
 
 use std::{future::poll_fn, sync::Arc};
@@ -18,14 +19,14 @@ use crate::{
     address::Scheme,
     admission::{Admission, Inquiry, NotAdmitted},
     endpoints::{Endpoints, Refused},
-    exchange::{self, Exchange},
+    exchange::Exchange,
     forward::{self, ByteCount, ForwardError, Forwarded, Forwarder, InterimHandler, Outbound, RequestGuards},
     policy::Permit,
     refusal::{
         Links, Refusal,
         response::{allow_cors, grpc_deadline_exceeded},
     },
-    routing::{Route, Routes},
+    routing::Route,
     server::{Peer, StreamReset},
     session::live::Watch,
     telemetry::{LoggedUser, metrics::Metrics},
@@ -37,23 +38,7 @@ use recorder::Recorder;
 use trace::{RouteTaken, Trace};
 
 pub use access_line::Body;
-
-/// What the gateway itself is told.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// What a request is read by.
-    pub exchange: exchange::Settings,
-    /// Where requests lead.
-    pub routes: Routes,
-    /// `CODER_REDIRECT_TO_ACCESS_URL`: whether a request for an unknown host is redirected to the access URL.
-    pub redirect_unknown_hosts: bool,
-    /// `CODER_STRICT_TRANSPORT_SECURITY`: the value of that header, where it is to be set.
-    pub strict_transport_security: Option<HeaderValue>,
-    /// `CODER_PATH_PREFIX`: the path of our own pages, without a slash at its end.
-    pub prefix: String,
-    /// Whether routes ask for groups, and no claim is known that holds them.
-    pub lacks_group_claim: bool,
-}
+pub use settings::Settings;
 
 /// What a gateway is made of.
 #[derive(Debug)]

@@ -15,6 +15,7 @@ mod error;
 mod http;
 mod id_token;
 mod introspection;
+mod key_cache;
 mod keys;
 mod logout;
 mod logout_token;

@@ -6,6 +6,7 @@
 mod log;
 mod login;
 pub mod response;
+mod row;
 mod table;
 
 use std::time::Duration;

@@ -9,6 +9,7 @@
 //! | [`decision`] | decides what to do for a request; pure |
 //! | [`recovery`] | decides whether a token may be presented again after an expired lease; pure |
 //! | [`classify`] | says what a failed token response means; pure |
+//! | [`engine`] | what every attempt works with |
 //! | [`attempt`], [`outcome`] | one attempt, from the intent to its outcome |
 //! | [`flight`] | single-flight: one attempt for a grant in a process |
 //! | [`pending`] | keeps writes that the store does not take yet, and retries them |
@@ -22,6 +23,7 @@ mod attempt;
 mod breaker;
 mod classify;
 mod decision;
+mod engine;
 mod flight;
 mod health;
 mod knowledge;
@@ -29,6 +31,8 @@ mod missing_key;
 mod outcome;
 mod pending;
 mod recovery;
+mod result;
+mod settings;
 mod slots;
 
 use std::{
@@ -42,7 +46,7 @@ use std::{
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    clock::{Clock, Timestamp},
+    clock::Clock,
     grant::{EndReason, Grant},
     history::Event,
     oidc::Provider,
@@ -52,24 +56,17 @@ use crate::{
 };
 
 use breaker::Breaker;
-pub use breaker::ClientStanding;
 use decision::{Decision, RemainingUse};
-use flight::Flights;
+use engine::Engine;
+use flight::{Flight, Flights};
 use knowledge::Observed;
 use pending::Pending;
+use result::Outcome;
 use slots::Slots;
 
-/// Settings of token refresh.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// `CODER_OIDC_RENEW_BEFORE`: how long before expiry the background refresh begins; for short-lived tokens a third of their
-    /// lifetime.
-    pub renew_before: Duration,
-    /// `CODER_OIDC_OUTAGE_GRACE`: how long after expiry the last verified identity is used while the provider cannot refresh it.
-    pub outage_grace: Duration,
-    /// `CODER_OIDC_MAX_CONCURRENT_RENEWALS`.
-    pub max_concurrent: usize,
-}
+pub use breaker::ClientStanding;
+pub use result::{Unusable, Usable};
+pub use settings::Settings;
 
 /// The shortest `Retry-After` of a request that cannot be served now.
 const MIN_RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -80,48 +77,6 @@ const MIN_WAIT: Duration = Duration::from_millis(100);
 /// The token refresh of one process. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Renewer(Arc<Engine>);
-
-#[derive(Debug)]
-struct Engine {
-    settings: Settings,
-    timings: Timings,
-    provider: Arc<Provider>,
-    store: Store,
-    clock: Clock,
-    metrics: Metrics,
-    flights: Flights,
-    breaker: Breaker,
-    slots: Slots,
-    tasks: TaskTracker,
-    draining: AtomicBool,
-    observed: Mutex<Observed>,
-    pending: Pending,
-    provider_check: tokio::sync::Mutex<()>,
-    /// When a token refresh that could not be verified was last logged as an error.
-    unverified_logged_at: Mutex<Option<Timestamp>>,
-}
-
-/// A grant that a request may use.
-#[derive(Debug)]
-pub struct Usable {
-    /// The grant.
-    pub grant: Arc<Grant>,
-    /// Whether the access token has expired and cannot be refreshed now, within the outage grace.
-    pub stale: bool,
-}
-
-/// Why a request cannot use its grant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unusable {
-    /// The user must sign in again, for which silent re-authentication may suffice.
-    SignInAgain(EndReason),
-    /// The provider refuses to refresh this grant without ending it. A new grant may work.
-    Refused,
-    /// The session has ended meanwhile.
-    Gone,
-    /// The token refresh did not finish; retry after this long. The user stays logged in.
-    Unavailable(Duration),
-}
 
 /// How many refresh tokens near their idle expiry are refreshed per interval.
 const IDLE_REFRESH_BATCH: i64 = 200;
@@ -136,7 +91,9 @@ impl Renewer {
         clock: Clock,
         metrics: Metrics,
     ) -> Self {
-        let slots = Slots::new(settings.max_concurrent);
+        let (slots, tasks) = (Slots::new(settings.max_concurrent), TaskTracker::new());
+        let pending = Arc::new(Pending::new(store.clone(), tasks.clone()));
+        let observed = Observed::new(Arc::clone(&provider), store.clone());
         Self(Arc::new(Engine {
             settings,
             timings,
@@ -147,10 +104,10 @@ impl Renewer {
             flights: Flights::default(),
             breaker: Breaker::default(),
             slots,
-            tasks: TaskTracker::new(),
+            tasks,
             draining: AtomicBool::new(false),
-            observed: Mutex::default(),
-            pending: Pending::default(),
+            observed,
+            pending,
             provider_check: tokio::sync::Mutex::default(),
             unverified_logged_at: Mutex::default(),
         }))
@@ -247,29 +204,29 @@ impl Renewer {
     }
 }
 
-/// The outcome of a token refresh.
-#[derive(Clone, Debug)]
-enum Outcome {
-    /// The grant has been refreshed, by this attempt or another.
-    Renewed(Arc<Grant>),
-    /// The grant has ended.
-    Ended(Arc<Grant>),
-    /// The grant has been removed.
-    Gone,
-    /// The provider refuses this grant without ending it.
-    Refused,
-    /// The provider's rate limit is reached; retry after this long.
-    Busy(Duration),
-    /// The provider or the store is unavailable; retry after this long.
-    Unavailable(Duration),
-}
-
 impl Engine {
     /// Starts a background refresh, unless the circuit breaker is open or the result could not be saved.
     fn start_unless_paused(self: &Arc<Self>, grant: &Grant) {
         if self.breaker.pause(self.clock.now()).is_none() && self.may_wait_for(grant) {
             self.start(grant);
         }
+    }
+
+    /// Joins the grant's token refresh, or starts one that no request can cancel.
+    fn start(self: &Arc<Self>, grant: &Grant) -> Flight {
+        let (id, generation) = (grant.id, grant.generation);
+        let (flight, sender) = self.flights.join(id);
+        if let Some(sender) = sender {
+            let engine = Arc::clone(self);
+            self.tasks.spawn(async move {
+                let in_flight = engine.flights.guard(id);
+                let outcome = engine.renew(id, generation).await;
+                // Removed before the outcome is sent: a caller that comes later must not get this outcome.
+                drop(in_flight);
+                sender.send_replace(Some(outcome));
+            });
+        }
+        flight
     }
 
     /// Whether waiting for a grant's refresh makes sense: the store is writable, no request has timed out waiting for it, and the

@@ -5,6 +5,7 @@ mod activity;
 mod alpn;
 mod client_stream;
 mod connection;
+mod interim_queue;
 mod interim_responses;
 mod lifetime;
 mod lingering_close;

@@ -6,26 +6,32 @@
 //! | module | what it does |
 //! |---|---|
 //! | `begin` | redirects a browser to the provider |
+//! | `callback` | completes the login of a browser that comes back |
 //! | `attempt` | the login attempt that `state` carries, and the cookie that binds it to its browser |
-//! | `authorization_response` | parses what the provider sends the browser back with |
+//! | `authorization_response`, `callback_error` | parses what the provider sends the browser back with; why that creates no session |
 //! | `code_exchanges` | rate limit of code exchanges |
 //! | `save_login` | saves the grant and the session |
+//! | `refresh_tokens` | whether logins bring refresh tokens |
 //! | `failed` | what to do for a browser whose login failed |
 //! | `silent`, `silent_history` | silent re-authentication (`prompt=none`), and its record in a browser's cookie |
 //! | `redirect_loop` | detects redirect loops |
-//! | `return_to`, `long_return_to` | the page that a login leads to: guards against open redirects, and stores long ones |
+//! | `return_to`, `long_return_to`, `stored_return_tos` | the page that a login leads to: guards against open redirects, and stores long ones |
 
 mod attempt;
 mod authorization_response;
 mod begin;
+mod callback;
+mod callback_error;
 mod code_exchanges;
 mod failed;
 mod long_return_to;
 mod redirect_loop;
+mod refresh_tokens;
 pub mod return_to;
 mod save_login;
 mod silent;
 mod silent_history;
+mod stored_return_tos;
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -35,24 +41,23 @@ use url::form_urlencoded;
 use crate::{
     address::AccessUrl,
     clock::Clock,
-    oidc::{CallbackProof, Provider, ProviderError, VerifiedLogin},
-    policy::{Denied, Policy},
+    oidc::Provider,
+    policy::Policy,
     seal::KeyRing,
     session::{self, cookie::Cookies},
-    store::{Store, StoreError},
-    telemetry::{logs::causes, metrics::Metrics},
+    store::Store,
+    telemetry::metrics::Metrics,
 };
 
-use attempt::{Attempt, Binding, LoginMode};
-use authorization_response::AuthorizationResponse;
 use return_to::ReturnTo;
 
 pub use begin::Purpose;
+pub use callback_error::CallbackError;
 pub use code_exchanges::CodeExchanges;
 pub use failed::FailedLogin;
-pub use long_return_to::StoredReturnTos;
-pub use save_login::RefreshTokens;
+pub use refresh_tokens::RefreshTokens;
 pub use silent::{BrowserHistory, Lasted};
+pub use stored_return_tos::StoredReturnTos;
 
 /// The login workflow.
 #[derive(Debug)]
@@ -92,179 +97,9 @@ pub struct Redirect {
     pub cookies: Vec<HeaderValue>,
 }
 
-/// Why a callback created no session.
-#[derive(Debug, thiserror::Error)]
-pub enum CallbackError {
-    /// A parameter is missing, repeated, or of another flow.
-    #[error("the callback's parameters are not those of a code flow: {0}")]
-    Parameters(&'static str),
-    /// This browser has no attempt with this `state`, or the attempt has expired or was used before.
-    #[error("the login attempt is not known to this browser: {0}")]
-    UnknownAttempt(&'static str),
-    /// The response does not come from the configured provider (RFC 9207).
-    #[error("the response names another issuer, or none")]
-    Issuer,
-    /// The provider responded with an error.
-    #[error("the provider refused the login: {code}{}", .description.as_deref().map(|said| format!(": {said}")).unwrap_or_default())]
-    Refused {
-        /// The `error` code.
-        code: String,
-        /// The `error_description`, for the log only.
-        description: Option<String>,
-    },
-    /// The login was declined at the provider (`access_denied`).
-    #[error("the login was declined at the provider")]
-    Declined,
-    /// The token call failed, or its response could not be verified.
-    #[error("the login could not be completed")]
-    Provider(#[from] ProviderError),
-    /// The limit of concurrent code exchanges is reached.
-    #[error("too many logins return concurrently")]
-    Busy,
-    /// The policy denies the user with this display name.
-    #[error("{0}")]
-    Denied(#[source] Denied, String),
-    /// The session could not be saved.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
 impl SignIn {
     fn redirect_uri(&self, site: &AccessUrl) -> String {
         site.at(&self.callback_path)
-    }
-
-    /// Completes a login whose browser came back with `query`.
-    ///
-    /// # Errors
-    /// [`FailedLogin`]; no session was created.
-    pub async fn complete(&self, at: ReturningBrowser<'_>, query: &str) -> Result<Redirect, FailedLogin> {
-        let result = self.try_complete(at, query).await;
-        self.metrics.login(match &result {
-            Ok(_) => "ok",
-            Err(CallbackError::Parameters(_) | CallbackError::UnknownAttempt(_)) => "unknown_attempt",
-            Err(CallbackError::Issuer | CallbackError::Refused { .. }) => "refused",
-            Err(CallbackError::Busy) => "busy",
-            Err(CallbackError::Declined) => "declined",
-            Err(CallbackError::Provider(_)) => "provider_error",
-            Err(CallbackError::Denied(_, _)) => "denied",
-            Err(CallbackError::Store(_)) => "store_error",
-        });
-        match result {
-            Ok(redirect) => Ok(redirect),
-            Err(error) => Err(self.describe_failure(error, at, query).await),
-        }
-    }
-
-    async fn try_complete(&self, browser: ReturningBrowser<'_>, query: &str) -> Result<Redirect, CallbackError> {
-        let response = AuthorizationResponse::parse(query)?;
-        let attempt = self.attempt_of(&response)?;
-        let binding = self.binding_of(&attempt, browser.headers)?;
-        // Before the attempt is consumed, so that a browser that is refused can try again.
-        let return_to = self.destination(&attempt, browser.site).await;
-        let _permit = match self.exchanges.acquire(browser.client).await {
-            Some(permit) => permit,
-            // The session is alive, and silent re-authentication is not tried again so soon.
-            None if attempt.mode() == LoginMode::Silent && self.has_live_session(browser.headers).await? => {
-                return Ok(self.redirect_back(browser, &return_to));
-            }
-            None => return Err(CallbackError::Busy),
-        };
-        self.consume(&attempt).await?;
-        let login = self.redeem(browser.site, &response, &attempt.proof(&response.state, &binding)).await;
-        let mut redirect = match attempt.mode() {
-            LoginMode::Login => self.finish_login(browser, login?, None, &return_to, &attempt).await?,
-            LoginMode::Silent => self.complete_silently(browser, login, &return_to, &attempt).await?,
-            LoginMode::Consent => self.complete_consent(browser, login, &return_to, &attempt).await?,
-        };
-        if attempt.rounds() > 0 {
-            let value = redirect_loop::cookie_after_round(attempt.rounds(), self.clock.now());
-            redirect.cookies.extend(self.cookies.set(self.cookies.redirect_rounds(), &value, redirect_loop::COOKIE_MAX_AGE));
-        }
-        Ok(redirect)
-    }
-
-    /// Decrypts the attempt in a response's `state`.
-    fn attempt_of(&self, response: &AuthorizationResponse) -> Result<Attempt, CallbackError> {
-        Attempt::open(&self.keys, &response.state).ok_or(CallbackError::UnknownAttempt("its state is not one of ours"))
-    }
-
-    /// Returns this browser's binding of an attempt that has not expired. Without the binding the code is not used, which
-    /// prevents login CSRF and session fixation.
-    fn binding_of(&self, attempt: &Attempt, headers: &HeaderMap) -> Result<Binding, CallbackError> {
-        let binding = attempt
-            .binding_in(&self.cookies, headers)
-            .ok_or(CallbackError::UnknownAttempt("this browser did not begin it, or has completed another"))?;
-        if self.clock.now() >= attempt.at().plus(attempt::LIFE) {
-            return Err(CallbackError::UnknownAttempt("it is too old"));
-        }
-        Ok(binding)
-    }
-
-    /// Consumes an attempt: it is accepted once, on any replica.
-    async fn consume(&self, attempt: &Attempt) -> Result<(), CallbackError> {
-        let is_first = self.store.consume_once(attempt.name("returned"), attempt.at().plus(attempt::LIFE)).await?;
-        if is_first { Ok(()) } else { Err(CallbackError::UnknownAttempt("it has returned before")) }
-    }
-
-    /// Exchanges a response's code for tokens and verifies the identity.
-    async fn redeem(
-        &self,
-        site: &AccessUrl,
-        response: &AuthorizationResponse,
-        proof: &CallbackProof,
-    ) -> Result<VerifiedLogin, CallbackError> {
-        self.check_issuer(response)?;
-        let code = match (&response.code, &response.error) {
-            (_, Some(code)) if code == "access_denied" => return Err(CallbackError::Declined),
-            (_, Some(code)) => {
-                return Err(CallbackError::Refused { code: code.clone(), description: response.description.clone() });
-            }
-            (Some(code), None) => code,
-            (None, None) => return Err(CallbackError::Parameters("there is neither a code nor an error")),
-        };
-        let timer = self.metrics.provider_timer("code");
-        let login = self.provider.exchange_code(code, &self.redirect_uri(site), proof).await;
-        timer.finish();
-        Ok(login?)
-    }
-
-    /// Completes an attempt that asked for consent because the previous login brought no refresh token. That login's session
-    /// lasts as long as its access token, so a failed attempt loses nothing.
-    async fn complete_consent(
-        &self,
-        browser: ReturningBrowser<'_>,
-        login: Result<VerifiedLogin, CallbackError>,
-        return_to: &ReturnTo,
-        attempt: &Attempt,
-    ) -> Result<Redirect, CallbackError> {
-        match login {
-            Ok(login) => self.finish_login(browser, login, None, return_to, attempt).await,
-            Err(error) if self.current_session(browser.headers).await?.is_some() => {
-                tracing::info!(error = causes(&error), "login for consent failed: the provider gave no refresh token");
-                Ok(self.redirect_back(browser, return_to))
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Refuses a response of another provider (mix-up attack, RFC 9207 section 2.4). The check keeps the code from the wrong
-    /// token endpoint, so an error response without an issuer is still handled as an error.
-    fn check_issuer(&self, response: &AuthorizationResponse) -> Result<(), CallbackError> {
-        let is_bare_error = response.error.is_some() && response.issuer.is_none();
-        if is_bare_error || self.provider.is_response_issuer(response.issuer.as_deref())? {
-            Ok(())
-        } else {
-            Err(CallbackError::Issuer)
-        }
-    }
-
-    /// Redirects to the login's return address. Clears the bindings of the browser's other attempts, which a logged-in browser
-    /// does not need.
-    fn redirect_back(&self, at: ReturningBrowser<'_>, return_to: &ReturnTo) -> Redirect {
-        let names = self.cookies.bindings(at.headers).map(|(name, _)| name);
-        let cookies = names.filter_map(|name| self.cookies.clear(name)).collect();
-        Redirect { location: at.site.at(return_to.path()), cookies }
     }
 }
 

@@ -4,8 +4,10 @@
 //! next request of the same connection, and `recheck` answers it for connections that outlive their request.
 
 mod memo;
+mod pending_changes;
 mod reason;
 mod recheck;
+mod signed_in;
 
 use std::sync::Arc;
 
@@ -13,7 +15,6 @@ use http::HeaderMap;
 
 use crate::{
     clock::Clock,
-    grant::Grant,
     policy::Policy,
     session::{
         self, SessionHash,
@@ -25,28 +26,11 @@ use crate::{
 };
 
 use memo::Versions;
-use recheck::PendingChanges;
+use pending_changes::PendingChanges;
 
 pub use memo::ConnectionMemo;
 pub use reason::SignInReason;
-
-/// Who sends a request.
-#[derive(Debug)]
-pub enum Visitor {
-    /// Nobody that we know, and why.
-    Anonymous(SignInReason),
-    /// Somebody with a session.
-    SignedIn(SignedIn),
-}
-
-/// A session within its limits, and its grant.
-#[derive(Clone, Debug)]
-pub struct SignedIn {
-    /// The session.
-    pub session: Arc<CachedSession>,
-    /// The grant that it points to.
-    pub grant: Arc<Grant>,
-}
+pub use signed_in::{SignedIn, Visitor};
 
 /// Where sessions are found, and by which rules they are served.
 #[derive(Debug)]

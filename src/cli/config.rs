@@ -1,6 +1,6 @@
 //! `evergate config`.
 
-use super::{print_out, print_warnings};
+use super::output::{print_out, print_warnings};
 use crate::config::{Environment, Problems, check, print};
 
 /// Prints the settings, an example or the reference. Invalid settings are printed as well, with what is wrong.

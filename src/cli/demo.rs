@@ -1,6 +1,6 @@
 //! `evergate demo`.
 
-use super::{block_on, print_out, signals::Signals};
+use super::{output::print_out, runtime::block_on, signals::Signals};
 use crate::{
     demo,
     secret::random_text,

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http_body_util::Empty;
 use hyper_util::rt::TokioIo;
 
-use super::block_on;
+use super::runtime::block_on;
 use crate::config::{Environment, Problems};
 
 const DEADLINE: Duration = Duration::from_secs(3);

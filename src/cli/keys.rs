@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::{ArgMatches, Command};
 
-use super::{block_on, print_out};
+use super::{output::print_out, runtime::block_on};
 use crate::{
     app,
     config::{Environment, Problems},

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 
-use super::{block_on, print_out};
+use super::{output::print_out, runtime::block_on};
 use crate::{
     app,
     config::{Environment, Problems},

@@ -1,7 +1,8 @@
 //! `evergate serve`.
 
 use super::{
-    block_on, print_warnings,
+    output::print_warnings,
+    runtime::block_on,
     signals::{Signal, Signals},
 };
 use crate::{

@@ -5,7 +5,7 @@ mod tell;
 use anyhow::{Context, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::{block_on, print_out};
+use super::{output::print_out, runtime::block_on};
 use crate::{
     app,
     clock::Clock,

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use axum::{
@@ -17,12 +18,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::ACCESS_TOKEN_LIFE;
 use crate::{
     clock::Clock,
     jose::SigningKey,
     secret::{random_text, sha256},
 };
+
+/// How long access tokens live.
+pub const ACCESS_TOKEN_LIFE: Duration = Duration::from_secs(30);
 
 pub(super) const CLIENT_ID: &str = "demo";
 const COOKIE: &str = "demo_provider_session";

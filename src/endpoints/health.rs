@@ -9,11 +9,11 @@ use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
-use super::Components;
 use crate::{
     oidc::Provider,
     refusal::response::{json as json_response, own_headers},
-    renewal::ClientStanding,
+    renewal::{ClientStanding, Renewer},
+    sign_in::RefreshTokens,
     store::{Condition, Store},
     tls::{CertResolver, CertificateState},
 };
@@ -46,7 +46,7 @@ pub(super) fn alive() -> Response<Body> {
 impl Health {
     /// Readiness: sessions can be served. The rest is told and does not decide: without the provider nobody who is signed in needs
     /// to notice, and whoever is not served because of a certificate or a rule would not be by another replica either.
-    pub(super) fn ready(&self, components: &Components) -> Response<Body> {
+    pub(super) fn ready(&self, refresh_tokens: &RefreshTokens, renewer: &Renewer) -> Response<Body> {
         let draining = self.draining.load(Ordering::Acquire);
         let store = self.store.condition();
         let ready = store == Condition::Writable && !draining;
@@ -68,8 +68,8 @@ impl Health {
                 (false, true) => Some("configuration"),
                 (false, false) => Some("unreachable"),
             },
-            "refresh_token": if components.sign_in.refresh_tokens.are_missing() { "not_issued" } else { "ok" },
-            "client": match components.admission.renewer.client_standing() {
+            "refresh_token": if refresh_tokens.are_missing() { "not_issued" } else { "ok" },
+            "client": match renewer.client_standing() {
                 ClientStanding::Accepted => "ok",
                 ClientStanding::Refused => "refused",
                 ClientStanding::Unknown => "unknown",

@@ -2,7 +2,7 @@
 
 use http::request;
 
-use super::Settings;
+use super::settings::Settings;
 use crate::{
     endpoints,
     exchange::{Exchange, Malformed},

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use http::Response;
 
 use super::{
-    Settings,
     access_line::{self, Body, Line, Source},
+    settings::Settings,
     trace::{RouteTaken, Trace},
 };
 use crate::{

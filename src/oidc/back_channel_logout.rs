@@ -2,7 +2,7 @@
 
 use super::{
     Provider, ProviderError,
-    keys::KeyPurpose,
+    key_cache::KeyPurpose,
     logout_token::{self, LogoutToken},
 };
 use crate::jose::{Algorithm, JoseError, SignedToken};

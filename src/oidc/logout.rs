@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::{Provider, keys::KeyPurpose};
+use super::{Provider, key_cache::KeyPurpose};
 use crate::{jose::SignedToken, secret::Secret};
 
 /// A logout waits no longer than this for the provider's current keys.

@@ -14,7 +14,7 @@ use super::{
     client_credentials::ClientCredentials,
     discovery::ProviderMetadata,
     http::HttpClient,
-    keys::KeyCache,
+    key_cache::KeyCache,
     preset::{Preset, RefreshTokenRotation},
 };
 use crate::{clock::Clock, grant::Fingerprint, jose::Algorithm};

@@ -7,7 +7,7 @@ use super::{
     Provider, ProviderError, TokenResponse, VerifyError,
     discovery::ProviderMetadata,
     id_token::{self, Expected, ExpectedNonce},
-    keys::KeyPurpose,
+    key_cache::KeyPurpose,
     merge::merge,
 };
 use crate::{

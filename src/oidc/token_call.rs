@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     DUMMY_REFRESH_TOKEN, Provider, ProviderError, authorization::CallbackProof, client_credentials::FormPost,
-    discovery::ProviderMetadata, keys::KeyPurpose, merge::merge,
+    discovery::ProviderMetadata, key_cache::KeyPurpose, merge::merge,
 };
 use crate::{identity::Identity, secret::Secret};
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     Claims, Provider, ProviderError, SHORT_CALL_TIMEOUT, discovery::ProviderMetadata, http::HttpResponse, id_token::audiences,
-    keys::KeyPurpose,
+    key_cache::KeyPurpose,
 };
 use crate::{jose::JsonObject, secret::Secret};
 

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use super::table::{Offer, Row, SOON};
+use super::row::{Offer, Row, SOON};
 use crate::{oidc::ProviderError, policy::Denied, sign_in::CallbackError};
 
 pub(super) fn denied_row(denied: Denied, row: impl Fn(StatusCode, &'static str, &'static str, &'static str) -> Row) -> Row {

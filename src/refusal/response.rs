@@ -5,7 +5,7 @@ use url::form_urlencoded::byte_serialize;
 
 use super::{
     Refusal,
-    table::{Offer, Row},
+    row::{Offer, Row},
 };
 use crate::{
     exchange::{Exchange, MAX_AUTO_RETRIES, RequestKind, auto_retry_delay},

@@ -7,34 +7,10 @@ use http::StatusCode;
 use super::{
     Refusal,
     login::{callback_row, denied_row},
+    row::{Offer, Row, SOON},
 };
 use crate::{forward::ForwardError, sign_in::CallbackError};
 
-/// What the client sees.
-pub(super) struct Row {
-    pub(super) status: StatusCode,
-    /// `error` of the JSON, and the value of the `Evergate-Response` header.
-    pub(super) error: &'static str,
-    pub(super) title: &'static str,
-    pub(super) text: &'static str,
-    pub(super) retry_after: Option<Duration>,
-    pub(super) offers: Offer,
-}
-
-/// What a person can do about it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Offer {
-    /// Nothing.
-    Nothing,
-    /// Sign in, or again.
-    SignIn,
-    /// Sign in as somebody else.
-    AnotherAccount,
-    /// Ask for the same page once more.
-    TryAgain,
-}
-
-pub(super) const SOON: Option<Duration> = Some(Duration::from_secs(2));
 /// Discovery of a provider that cannot be used as it is configured is retried this often.
 const RECONFIGURED: Option<Duration> = Some(Duration::from_secs(30));
 

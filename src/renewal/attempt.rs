@@ -8,13 +8,14 @@ use std::{
 use tokio::sync::broadcast;
 
 use super::{
-    Engine, Outcome,
     breaker::CallKind,
     classify::FailureClass,
     decision::{self, RemainingUse, pause},
+    engine::Engine,
     outcome::{CallTiming, Presentation},
     pending::Write,
     recovery::{self, MAX_INTENT_AGE, Plan, Recovery, recover},
+    result::Outcome,
     slots::Slot,
 };
 use crate::{
@@ -132,7 +133,7 @@ impl Engine {
             // Whether the provider supports introspection is known after discovery.
             return Ok(Recovered::NotYet(RECHECK));
         }
-        Ok(match recover(self.rotation(grant).await?, grant, self.provider.supports_introspection()) {
+        Ok(match recover(self.observed.rotation(grant).await?, grant, self.provider.supports_introspection()) {
             Recovery::Reuse(within) => Recovered::Use(TokenUse::Again(ExpiredAttempt { attempt, within })),
             Recovery::Introspect => Recovered::Use(TokenUse::IfActive(ExpiredAttempt { attempt, within: None })),
             Recovery::Settle(wait) => Recovered::NotYet(wait),
@@ -175,7 +176,7 @@ impl Engine {
             Err(error) => {
                 self.breaker.withdraw();
                 if !error.nothing_was_written() {
-                    self.release_intent(id, attempt);
+                    self.pending.release_intent(id, attempt);
                 }
                 return Err(error);
             }
@@ -189,7 +190,7 @@ impl Engine {
         if begun.elapsed() > MAX_INTENT_AGE {
             // This process was suspended, or introspection took long: other replicas may consider it dead and its intent expired.
             self.breaker.withdraw();
-            self.save_with_retry(id, attempt, Write::Release(None, None)).await?;
+            self.pending.save_with_retry(id, attempt, Write::Release(None, None)).await?;
             return Ok(Some(Outcome::Unavailable(RECHECK)));
         }
         let is_repeated = token_use.follows().is_some();
@@ -246,14 +247,14 @@ impl Engine {
                     self.breaker.withdraw();
                     let times = u32::try_from(grant.presented).unwrap_or(0);
                     let pause = back_off(times, INTROSPECTION_PAUSE.0, INTROSPECTION_PAUSE.1);
-                    self.save_with_retry(grant.id, attempt, Write::ExpireLease(Some(now.plus(pause)))).await?;
+                    self.pending.save_with_retry(grant.id, attempt, Write::ExpireLease(Some(now.plus(pause)))).await?;
                     return Ok(Some(self.wait_outcome(pause)));
                 }
                 record("introspection_unavailable");
             }
         }
         self.breaker.withdraw();
-        self.save_with_retry(grant.id, attempt, Write::ExpireLease(None)).await?;
+        self.pending.save_with_retry(grant.id, attempt, Write::ExpireLease(None)).await?;
         self.abandon_attempt(grant, attempt).await?;
         Ok(Some(self.read_outcome(grant.id).await?))
     }

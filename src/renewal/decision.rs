@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::Settings;
+use super::settings::Settings;
 use crate::{
     clock::Timestamp,
     grant::{EndReason, Grant},

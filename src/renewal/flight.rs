@@ -12,11 +12,8 @@ use std::{
 
 use tokio::{sync::watch, time::Instant};
 
-use super::{Engine, Outcome};
-use crate::{
-    backoff::back_off,
-    grant::{Grant, GrantId},
-};
+use super::result::Outcome;
+use crate::{backoff::back_off, grant::GrantId};
 
 /// The token refreshes under way, and the grants whose refresh the store has just failed.
 #[derive(Debug, Default)]
@@ -65,6 +62,23 @@ impl Flights {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Joins the grant's token refresh, or registers one that the caller starts and whose outcome it sends.
+    pub(super) fn join(&self, id: GrantId) -> (Flight, Option<watch::Sender<Option<Outcome>>>) {
+        let mut state = self.state();
+        if let Some(flight) = state.under_way.get(&id) {
+            return (flight.clone(), None);
+        }
+        let (sender, receiver) = watch::channel(None);
+        let flight = Flight { receiver, wait_timed_out: Arc::default() };
+        state.under_way.insert(id, flight.clone());
+        (flight, Some(sender))
+    }
+
+    /// Removes a flight that was registered, when it is dropped.
+    pub(super) fn guard(&self, id: GrantId) -> InFlightGuard<'_> {
+        InFlightGuard { flights: self, id }
+    }
+
     /// Records that a request's wait for a grant's refresh timed out.
     pub(super) fn record_wait_timeout(&self, id: GrantId) {
         if let Some(flight) = self.state().under_way.get(&id) {
@@ -99,37 +113,14 @@ impl Flights {
     }
 }
 
-impl Engine {
-    /// Joins the grant's token refresh, or starts one that no request can cancel.
-    pub(super) fn start(self: &Arc<Self>, grant: &Grant) -> Flight {
-        let mut state = self.flights.state();
-        if let Some(flight) = state.under_way.get(&grant.id) {
-            return flight.clone();
-        }
-        let (sender, receiver) = watch::channel(None);
-        let flight = Flight { receiver, wait_timed_out: Arc::default() };
-        state.under_way.insert(grant.id, flight.clone());
-        drop(state);
-        let (engine, id, generation) = (Arc::clone(self), grant.id, grant.generation);
-        self.tasks.spawn(async move {
-            let in_flight = InFlightGuard { engine: &engine, id };
-            let outcome = engine.renew(id, generation).await;
-            // Removed before the outcome is sent: a caller that comes later must not get this outcome.
-            drop(in_flight);
-            sender.send_replace(Some(outcome));
-        });
-        flight
-    }
-}
-
 /// Removes a flight from the list, however it ends.
-struct InFlightGuard<'a> {
-    engine: &'a Engine,
+pub(super) struct InFlightGuard<'a> {
+    flights: &'a Flights,
     id: GrantId,
 }
 
 impl Drop for InFlightGuard<'_> {
     fn drop(&mut self) {
-        self.engine.flights.state().under_way.remove(&self.id);
+        self.flights.state().under_way.remove(&self.id);
     }
 }

@@ -6,9 +6,10 @@ use std::{
 };
 
 use super::{
-    Engine, Outcome,
     breaker::FailureEffect,
     classify::{self, ConfigScope, FailureClass},
+    engine::Engine,
+    result::Outcome,
 };
 use crate::{
     clock::Timestamp,
@@ -55,10 +56,10 @@ impl Engine {
         let failure = self.provider.probe().await.err()?;
         let class = classify::classify(&failure, self.provider.preset().error_rules);
         if matches!(class, FailureClass::Dead | FailureClass::Config(ConfigScope::Grant)) {
-            self.record_dummy_rejection().await;
+            self.observed.record_dummy_rejection().await;
             return None;
         }
-        if classify::is_inconclusive(&failure, class, self.rejects_dummies().await) {
+        if classify::is_inconclusive(&failure, class, self.observed.rejects_dummies().await) {
             return None;
         }
         let failed = self.record_failure(class, &grant.issuer);

@@ -1,25 +1,36 @@
 //! Observations of the provider from token refreshes, kept in the store: a process that has refreshed nothing itself needs the
 //! observations of others before it presents a token of unknown outcome again.
 
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Engine, recovery::known_rotation};
+use super::recovery::known_rotation;
 use crate::{
     grant::Grant,
-    oidc::RefreshTokenRotation,
-    store::{Knowledge, StoreError},
+    oidc::{Provider, RefreshTokenRotation},
+    store::{Knowledge, Store, StoreError},
 };
 
-/// One process's observations of the provider.
-#[derive(Debug, Default)]
+/// The observations of the provider: this process's, and those in the store.
+#[derive(Debug)]
 pub(super) struct Observed {
+    provider: Arc<Provider>,
+    store: Store,
+    state: Mutex<ObservedState>,
+}
+
+#[derive(Debug, Default)]
+struct ObservedState {
     /// What this process has observed.
     observed_here: Knowledge,
     /// What is known to be in the store.
     stored: Knowledge,
 }
 
-impl Engine {
+impl Observed {
+    pub(super) fn new(provider: Arc<Provider>, store: Store) -> Self {
+        Self { provider, store, state: Mutex::default() }
+    }
+
     /// Returns the provider's rotation as it applies to this grant, from the observations of all replicas.
     pub(super) async fn rotation(&self, grant: &Grant) -> Result<RefreshTokenRotation, StoreError> {
         let class = self.provider.rotation();
@@ -27,13 +38,13 @@ impl Engine {
             return Ok(class);
         }
         let mut known = self.store.provider_knowledge(self.provider.issuer(), self.provider.client_id()).await?;
-        known.add(self.observed().observed_here);
+        known.add(self.state().observed_here);
         Ok(known_rotation(class, known.rotates, grant.rotation))
     }
 
     /// Records whether a token refresh rotated the refresh token, if that is new.
     pub(super) async fn record_rotation(&self, rotated: bool) {
-        let stored = self.observed().stored.rotates;
+        let stored = self.state().stored.rotates;
         if stored != Some(true) && stored != Some(rotated) {
             self.save_observation(Knowledge { rotates: Some(rotated), rejects_dummy: None }).await;
         }
@@ -41,34 +52,34 @@ impl Engine {
 
     /// Records that the provider properly refuses a dummy refresh token, if that is new.
     pub(super) async fn record_dummy_rejection(&self) {
-        if self.observed().stored.rejects_dummy != Some(true) {
+        if self.state().stored.rejects_dummy != Some(true) {
             self.save_observation(Knowledge { rotates: None, rejects_dummy: Some(true) }).await;
         }
     }
 
     /// Whether the provider is known to refuse a dummy refresh token properly.
     pub(super) async fn rejects_dummies(&self) -> bool {
-        let mut known = self.observed().stored;
-        known.add(self.observed().observed_here);
+        let mut known = self.state().stored;
+        known.add(self.state().observed_here);
         if known.rejects_dummy == Some(true) {
             return true;
         }
         // If the store cannot be read, nothing more is known.
         let stored = self.store.provider_knowledge(self.provider.issuer(), self.provider.client_id()).await.unwrap_or_default();
-        self.observed().stored.add(stored);
+        self.state().stored.add(stored);
         stored.rejects_dummy == Some(true)
     }
 
     async fn save_observation(&self, observed_here: Knowledge) {
-        self.observed().observed_here.add(observed_here);
+        self.state().observed_here.add(observed_here);
         match self.store.save_provider_knowledge(self.provider.issuer(), self.provider.client_id(), observed_here).await {
-            Ok(()) => self.observed().stored.add(observed_here),
+            Ok(()) => self.state().stored.add(observed_here),
             // This process uses it anyway, and the next token refresh shows it again.
             Err(error) => tracing::debug!(%error, "an observation of the provider could not be saved yet"),
         }
     }
 
-    fn observed(&self) -> MutexGuard<'_, Observed> {
-        self.observed.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, ObservedState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,8 +4,10 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Engine, Renewer, Unusable, Usable,
+    Renewer,
     decision::{self, RemainingUse},
+    engine::Engine,
+    result::{Unusable, Usable},
 };
 use crate::{
     grant::{EndReason, Grant},

@@ -3,11 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Engine, Outcome,
     classify::{self, ConfigScope, FailureClass},
+    engine::Engine,
     health::report,
     pending::Write,
     recovery::{SETTLED, bounded_by_window, refusal_is_conclusive, window_left},
+    result::Outcome,
 };
 use crate::{
     clock::Timestamp,
@@ -73,7 +74,7 @@ impl Engine {
             unverified: local_verdict.is_unverified().then_some(unverified),
         };
         let generation = grant.generation;
-        if !self.save_with_retry(grant.id, attempt, Write::Save(generation, Arc::new(renewed))).await? {
+        if !self.pending.save_with_retry(grant.id, attempt, Write::Save(generation, Arc::new(renewed))).await? {
             let found = self.read_outcome(grant.id).await?;
             match &found {
                 // A logout or an end was faster. The new token, which it could not know of, must not stay valid.
@@ -96,21 +97,21 @@ impl Engine {
             }
             RefreshVerdict::Inconclusive(error) => {
                 if !was_unverified {
-                    self.save_with_retry(grant.id, attempt, Write::Unverified(generation + 1, since)).await?;
+                    self.pending.save_with_retry(grant.id, attempt, Write::Unverified(generation + 1, since)).await?;
                 }
                 self.report_unverified(grant, &error);
                 true
             }
             RefreshVerdict::SubjectMismatch(error) => {
                 let end = Write::End(Fence::Generation(generation + 1), EndReason::IdentityRefused, None);
-                self.save_with_retry(grant.id, attempt, end).await?;
+                self.pending.save_with_retry(grant.id, attempt, end).await?;
                 self.record_outcome(grant, "dead", "identity_refused");
                 report(grant, "dead", "identity_refused", &error);
                 self.revoke(grant, response.refresh_token.as_ref(), "identity_refused").await;
                 return self.read_outcome(grant.id).await;
             }
         };
-        self.record_rotation(rotated).await;
+        self.observed.record_rotation(rotated).await;
         let reason = match (is_unverified, rotated) {
             (true, _) => "unverified",
             (false, true) => "rotated",
@@ -134,7 +135,7 @@ impl Engine {
         let Presentation { grant, attempt, .. } = presentation;
         let generation = grant.generation + 1;
         if was_unverified {
-            self.save_with_retry(grant.id, attempt, Write::Identity(generation, Arc::new(identity.clone()))).await?;
+            self.pending.save_with_retry(grant.id, attempt, Write::Identity(generation, Arc::new(identity.clone()))).await?;
         } else if *identity != grant.identity
             && let Err(error) = self.store.save_identity(grant.id, generation, identity).await
         {
@@ -165,17 +166,18 @@ impl Engine {
             report(grant, class.as_str(), &reason, failure);
             self.record_success(&grant.issuer);
             // If the store cannot be read, the strictest rotation is assumed.
-            let rotation = self.rotation(grant).await.unwrap_or(RefreshTokenRotation::ReuseDetection);
+            let rotation = self.observed.rotation(grant).await.unwrap_or(RefreshTokenRotation::ReuseDetection);
             if !refusal_is_conclusive(rotation, is_repeated) {
                 // The earlier attempt, whose response was lost, may have rotated the token.
                 self.store.enqueue_event(event.because("refused_when_repeated"));
-                self.save_with_retry(grant.id, attempt, Write::ExpireLease(None)).await?;
+                self.pending.save_with_retry(grant.id, attempt, Write::ExpireLease(None)).await?;
                 self.abandon_attempt(grant, attempt).await?;
                 return self.read_outcome(grant.id).await;
             }
             // Fenced: if the intent is no longer this attempt's, another replica's token refresh decides, not this response.
             let end = Write::End(Fence::Attempt(attempt), EndReason::Dead, Some(reason));
-            let event = if self.save_with_retry(grant.id, attempt, end).await? { event } else { event.because("a_lost_race") };
+            let event =
+                if self.pending.save_with_retry(grant.id, attempt, end).await? { event } else { event.because("a_lost_race") };
             self.store.enqueue_event(event);
             return self.read_outcome(grant.id).await;
         }
@@ -198,7 +200,7 @@ impl Engine {
             FailureClass::Config(ConfigScope::Client) => Write::Release(None, None),
             FailureClass::Dead | FailureClass::Retry(_) => Write::Release(Some(retry_at), None),
         };
-        self.save_with_retry(grant.id, attempt, write).await?;
+        self.pending.save_with_retry(grant.id, attempt, write).await?;
         Ok(if class == FailureClass::Config(ConfigScope::Grant) { Outcome::Refused } else { self.wait_outcome(pause) })
     }
 

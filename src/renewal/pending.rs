@@ -12,8 +12,8 @@ use tokio::{
     sync::{Notify, oneshot},
     time::Instant,
 };
+use tokio_util::task::TaskTracker;
 
-use super::Engine;
 use crate::{
     backoff::back_off,
     clock::Timestamp,
@@ -68,8 +68,11 @@ impl Write {
 }
 
 /// The pending writes, one for each attempt.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pending {
+    store: Store,
+    /// Waited for at a shutdown.
+    tasks: TaskTracker,
     state: Mutex<PendingState>,
     /// Notified when a write is added.
     added: Notify,
@@ -100,6 +103,11 @@ const MAX_PAUSE: Duration = Duration::from_secs(3);
 const SETTLED: Duration = Duration::from_secs(10);
 
 impl Pending {
+    /// Writes to `store`, by a worker among `tasks`.
+    pub(super) fn new(store: Store, tasks: TaskTracker) -> Self {
+        Self { store, tasks, state: Mutex::default(), added: Notify::new() }
+    }
+
     fn state(&self) -> MutexGuard<'_, PendingState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -110,9 +118,7 @@ impl Pending {
         !state.waiting.is_empty()
             && state.waiting.values().any(|entry| entry.id == id && (entry.reply.is_some() || entry.is_repeated))
     }
-}
 
-impl Engine {
     /// Writes, and retries while the store is unavailable. Returns whether the write took effect.
     pub(super) async fn save_with_retry(
         self: &Arc<Self>,
@@ -147,19 +153,19 @@ impl Engine {
         reply: Option<oneshot::Sender<Result<bool, StoreError>>>,
     ) {
         let is_repeated = reply.is_none();
-        let mut state = self.pending.state();
+        let mut state = self.state();
         state.waiting.insert(attempt, Entry { id, write, due: Instant::now(), failures: 0, is_repeated, reply });
-        self.pending.added.notify_one();
+        self.added.notify_one();
         if !std::mem::replace(&mut state.has_worker, true) {
-            let engine = Arc::clone(self);
-            self.tasks.spawn(async move { engine.write_pending().await });
+            let pending = Arc::clone(self);
+            self.tasks.spawn(async move { pending.write_pending().await });
         }
     }
 
     /// The worker: makes due writes until none is pending. New writes do not wait for failed ones.
     async fn write_pending(&self) {
         while let Some(next) = self.next_due() {
-            let _due_or_new = tokio::time::timeout_at(next, self.pending.added.notified()).await;
+            let _due_or_new = tokio::time::timeout_at(next, self.added.notified()).await;
             self.store.until_writable().await;
             let mut written = stream::iter(self.due())
                 .map(|(attempt, id, write)| async move { (attempt, write.to(&self.store, id, attempt).await) })
@@ -172,7 +178,7 @@ impl Engine {
 
     /// Returns when the next write is due; `None` if none is pending, and then the worker stops.
     fn next_due(&self) -> Option<Instant> {
-        let mut state = self.pending.state();
+        let mut state = self.state();
         let next = state.waiting.values().map(|entry| entry.due).min();
         state.has_worker = next.is_some();
         next
@@ -181,7 +187,7 @@ impl Engine {
     #[expect(clippy::disallowed_methods, reason = "pauses have nothing to do with tokens' times")]
     fn due(&self) -> Vec<(AttemptId, GrantId, Write)> {
         let now = Instant::now();
-        let state = self.pending.state();
+        let state = self.state();
         let due = state.waiting.iter().filter(|(_, entry)| entry.due <= now);
         due.map(|(attempt, entry)| (*attempt, entry.id, entry.write.clone())).collect()
     }
@@ -189,7 +195,7 @@ impl Engine {
     /// Handles the result of a write.
     #[expect(clippy::disallowed_methods, reason = "pauses have nothing to do with tokens' times")]
     fn settle(&self, attempt: AttemptId, result: Result<bool, StoreError>) {
-        let mut state = self.pending.state();
+        let mut state = self.state();
         let Some(mut entry) = state.waiting.remove(&attempt) else { return };
         match &result {
             Err(error) if error.is_refusal() => {

@@ -8,7 +8,7 @@ use std::sync::{
 use http::{Request, Response, Version};
 use hyper::upgrade::OnUpgrade;
 
-use super::interim_responses::InterimQueue;
+use super::interim_queue::InterimQueue;
 
 /// The state of a connection that hyper does not tell.
 #[derive(Debug, Default)]

@@ -2,7 +2,7 @@
 
 use url::form_urlencoded;
 
-use super::CallbackError;
+use super::callback_error::CallbackError;
 use crate::oidc::safe_description;
 
 /// The parameters of an authorization response (RFC 6749 section 4.1.2, RFC 9207).

@@ -3,8 +3,8 @@
 use http::HeaderMap;
 
 use super::{
-    LoginMode, Redirect, SignIn,
-    attempt::{self, Attempt, AttemptParams, Binding, MAX_CARRIED_LEN},
+    Redirect, SignIn,
+    attempt::{self, Attempt, AttemptParams, Binding, LoginMode, MAX_CARRIED_LEN},
     return_to::ReturnTo,
     silent_history,
 };

@@ -2,7 +2,10 @@
 
 use http::HeaderMap;
 
-use super::{AuthorizationResponse, CallbackError, Purpose, Redirect, ReturningBrowser, SignIn, return_to::ReturnTo};
+use super::{
+    Redirect, ReturningBrowser, SignIn, authorization_response::AuthorizationResponse, begin::Purpose,
+    callback_error::CallbackError, return_to::ReturnTo,
+};
 use crate::address::AccessUrl;
 
 /// A failed login.

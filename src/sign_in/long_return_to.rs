@@ -8,7 +8,7 @@ use super::{
     attempt::{Attempt, LIFE},
     return_to::ReturnTo,
 };
-use crate::{address::AccessUrl, clock::Timestamp};
+use crate::address::AccessUrl;
 
 /// How many are stored: about sixteen megabytes at most.
 const LIMIT: i64 = 2000;
@@ -18,16 +18,11 @@ const MAX_WAIT: Duration = Duration::from_secs(2);
 const FULL_RETRY: Duration = Duration::from_secs(10);
 const CONTEXT: &str = "parked address";
 
-/// A lock that is held while an address is stored. It holds the time until which no address is stored because the limit was
-/// reached.
-#[derive(Debug, Default)]
-pub struct StoredReturnTos(tokio::sync::Mutex<Timestamp>);
-
 impl SignIn {
     /// Stores an attempt's return address. Returns `false` if it was not stored, so that the login leads to the front page.
     pub(super) async fn store_return_to(&self, attempt: &Attempt, return_to: &ReturnTo) -> bool {
         // One at a time, and none while the limit is reached: unauthenticated clients must not keep the store busy.
-        let Ok(mut full_until) = tokio::time::timeout(MAX_WAIT, self.return_tos.0.lock()).await else { return false };
+        let Ok(mut full_until) = tokio::time::timeout(MAX_WAIT, self.return_tos.lock()).await else { return false };
         if attempt.at() < *full_until {
             return false;
         }

@@ -1,50 +1,24 @@
 //! Saves a login: the grant, and the session that points to it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use http::{HeaderMap, HeaderValue};
 
-use super::{Attempt, CallbackError, LoginMode, Purpose, Redirect, ReturningBrowser, SignIn, return_to::ReturnTo};
+use super::{
+    Redirect, ReturningBrowser, SignIn,
+    attempt::{Attempt, LoginMode},
+    begin::Purpose,
+    callback_error::CallbackError,
+    return_to::ReturnTo,
+};
 use crate::{
     grant::GrantId,
     history::{Event, Kind},
     identity::Identity,
-    oidc::{Provider, VerifiedLogin},
+    oidc::VerifiedLogin,
     policy::Denied,
     session::{Session, SessionHash},
     store::{LoginSaved, LoginTarget, NewGrant, OrphanedToken, SessionFilter, Sharing, Tokens},
     telemetry::logs::causes,
 };
-
-/// Whether this provider's logins bring the requested refresh tokens, as far as this process has seen.
-#[derive(Debug, Default)]
-pub struct RefreshTokens {
-    are_missing: AtomicBool,
-}
-
-impl RefreshTokens {
-    /// Whether the last login brought none although one was requested.
-    pub fn are_missing(&self) -> bool {
-        self.are_missing.load(Ordering::Acquire)
-    }
-
-    /// Records whether a login brought one, and logs once what to do if not.
-    fn record(&self, provider: &Provider, is_there: bool) {
-        let Some(asked_by) = provider.offline_access_request() else { return };
-        if self.are_missing.swap(!is_there, Ordering::AcqRel) || is_there {
-            return;
-        }
-        let remedy = if provider.always_prompts_for_consent() {
-            "the provider must allow this client to have refresh tokens (the grant type refresh_token)"
-        } else {
-            "set CODER_OIDC_AUTH_URL_PARAMS={\"prompt\":\"consent\"}, because providers give them only with their user's consent (OpenID Connect Core section 11), and allow this client to have them there (the grant type refresh_token)"
-        };
-        tracing::warn!(
-            oidc.issuer = provider.issuer(),
-            "a login brought no refresh token although {asked_by} asks for one, so users log in again when their access token expires: {remedy}"
-        );
-    }
-}
 
 /// The maximum length of an event's detail, in characters.
 const MAX_DETAIL_LEN: usize = 1000;

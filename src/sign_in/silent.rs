@@ -6,7 +6,12 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue};
 
 use super::{
-    Attempt, AuthorizationResponse, CallbackError, LoginMode, Purpose, Redirect, ReturningBrowser, SignIn, redirect_loop,
+    Redirect, ReturningBrowser, SignIn,
+    attempt::{Attempt, LoginMode},
+    authorization_response::AuthorizationResponse,
+    begin::Purpose,
+    callback_error::CallbackError,
+    redirect_loop,
     return_to::ReturnTo,
     silent_history::{self, SilentState},
 };

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use http::{HeaderMap, HeaderValue, header};
 
-use super::SignedIn;
+use super::signed_in::SignedIn;
 use crate::session::cache::{SessionCache, Version};
 
 /// What one connection remembers of its last visitor. The next request nearly always carries the same cookies; then none of them

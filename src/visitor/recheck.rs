@@ -1,10 +1,6 @@
 //! Cuts the long-lived connections of sessions that have ended: within a second, on every replica.
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use futures_util::{
     future,
@@ -13,7 +9,7 @@ use futures_util::{
 
 use super::{Sources, Visitors};
 use crate::{
-    grant::{EndReason, GrantId},
+    grant::EndReason,
     session::{
         SessionHash,
         cache::{CachedSession, SessionCache},
@@ -23,17 +19,6 @@ use crate::{
     telemetry::logs::causes,
 };
 
-/// Announced changes whose sessions have not been checked yet.
-#[derive(Debug, Default)]
-pub(super) struct PendingChanges(Mutex<Changes>);
-
-#[derive(Debug, Default)]
-struct Changes {
-    sessions: HashSet<SessionHash>,
-    grants: HashSet<GrantId>,
-    everything: bool,
-}
-
 /// How often live sessions are checked.
 const INTERVAL: Duration = Duration::from_millis(250);
 /// How many sessions are checked concurrently; each may need the store.
@@ -41,29 +26,13 @@ const CONCURRENCY: usize = 8;
 /// How many logins in one browser are followed from one to the next.
 const MAX_SUCCESSORS: usize = 8;
 
-impl Changes {
-    fn concern(&self, session: &Snapshot) -> bool {
-        self.everything
-            || session.is_new
-            || session.reached_a_limit
-            || self.sessions.contains(&session.hash)
-            || self.sessions.contains(&session.current)
-            || self.grants.contains(&session.grant)
-    }
-}
-
 impl Visitors {
     /// Has the sessions checked that a change concerns. Memory has taken it over already.
     pub(super) fn check_after(&self, change: Change) {
         if self.live.count() == 0 {
             return;
         }
-        let mut pending = self.pending.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match change {
-            Change::Session(hash) => drop(pending.sessions.insert(hash)),
-            Change::Grant(id) => drop(pending.grants.insert(id)),
-            Change::Everything => pending.everything = true,
-        }
+        self.pending.add(change);
     }
 
     /// Cuts, for as long as it runs, the connections of sessions of which no request would be served any more.
@@ -72,7 +41,7 @@ impl Visitors {
         let mut unchecked = HashSet::new();
         loop {
             tokio::time::sleep(INTERVAL).await;
-            let mut changes = std::mem::take(&mut *self.pending.0.lock().unwrap_or_else(PoisonError::into_inner));
+            let mut changes = self.pending.take();
             // Without announcements memory proves nothing; only the store does.
             changes.everything |= !self.sources.cache.is_listener_connected();
             changes.sessions.extend(unchecked.drain());

@@ -282,7 +282,7 @@ fn answer(world: &World, at: u8, presented: &Presented, scenario: &Scenario, add
     }
 }
 
-/// What is written after a failure, as [`Engine::fail`](crate::renewal::Engine) decides it.
+/// What is written after a failure, as `Engine::handle_failure` decides it.
 fn failure(world: &World, reply: Reply, is_repeated: bool, scenario: &Scenario) -> Write {
     let rotation = world.row.as_ref().map_or(Rotation::Unknown, |row| row.as_grant(scenario).rotation);
     let class = known_rotation(scenario.class, world.rotates, rotation);

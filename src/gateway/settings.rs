@@ -1,0 +1,22 @@
+//! The gateway's settings.
+
+use http::HeaderValue;
+
+use crate::{exchange, routing::Routes};
+
+/// What the gateway itself is told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What a request is read by.
+    pub exchange: exchange::Settings,
+    /// Where requests lead.
+    pub routes: Routes,
+    /// `CODER_REDIRECT_TO_ACCESS_URL`: whether a request for an unknown host is redirected to the access URL.
+    pub redirect_unknown_hosts: bool,
+    /// `CODER_STRICT_TRANSPORT_SECURITY`: the value of that header, where it is to be set.
+    pub strict_transport_security: Option<HeaderValue>,
+    /// `CODER_PATH_PREFIX`: the path of our own pages, without a slash at its end.
+    pub prefix: String,
+    /// Whether routes ask for groups, and no claim is known that holds them.
+    pub lacks_group_claim: bool,
+}

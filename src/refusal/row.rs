@@ -1,0 +1,32 @@
+//! A row of the table of refusals.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+/// What the client sees.
+pub(super) struct Row {
+    pub(super) status: StatusCode,
+    /// `error` of the JSON, and the value of the `Evergate-Response` header.
+    pub(super) error: &'static str,
+    pub(super) title: &'static str,
+    pub(super) text: &'static str,
+    pub(super) retry_after: Option<Duration>,
+    pub(super) offers: Offer,
+}
+
+/// What a person can do about it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Offer {
+    /// Nothing.
+    Nothing,
+    /// Sign in, or again.
+    SignIn,
+    /// Sign in as somebody else.
+    AnotherAccount,
+    /// Ask for the same page once more.
+    TryAgain,
+}
+
+/// The `Retry-After` of what is expected to pass.
+pub(super) const SOON: Option<Duration> = Some(Duration::from_secs(2));

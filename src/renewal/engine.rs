@@ -1,0 +1,35 @@
+//! What every attempt at a token refresh works with.
+
+use std::sync::{Arc, Mutex, atomic::AtomicBool};
+
+use tokio_util::task::TaskTracker;
+
+use super::{breaker::Breaker, flight::Flights, knowledge::Observed, pending::Pending, settings::Settings, slots::Slots};
+use crate::{
+    clock::{Clock, Timestamp},
+    oidc::Provider,
+    store::Store,
+    telemetry::metrics::Metrics,
+    timings::Timings,
+};
+
+/// The token refresh of one process. Its steps are `impl Engine` blocks in the files of their names.
+#[derive(Debug)]
+pub(super) struct Engine {
+    pub(super) settings: Settings,
+    pub(super) timings: Timings,
+    pub(super) provider: Arc<Provider>,
+    pub(super) store: Store,
+    pub(super) clock: Clock,
+    pub(super) metrics: Metrics,
+    pub(super) flights: Flights,
+    pub(super) breaker: Breaker,
+    pub(super) slots: Slots,
+    pub(super) tasks: TaskTracker,
+    pub(super) draining: AtomicBool,
+    pub(super) observed: Observed,
+    pub(super) pending: Arc<Pending>,
+    pub(super) provider_check: tokio::sync::Mutex<()>,
+    /// When a token refresh that could not be verified was last logged as an error.
+    pub(super) unverified_logged_at: Mutex<Option<Timestamp>>,
+}

@@ -1,0 +1,40 @@
+//! Why a login's callback created no session.
+
+use crate::{oidc::ProviderError, policy::Denied, store::StoreError};
+
+/// Why a callback created no session.
+#[derive(Debug, thiserror::Error)]
+pub enum CallbackError {
+    /// A parameter is missing, repeated, or of another flow.
+    #[error("the callback's parameters are not those of a code flow: {0}")]
+    Parameters(&'static str),
+    /// This browser has no attempt with this `state`, or the attempt has expired or was used before.
+    #[error("the login attempt is not known to this browser: {0}")]
+    UnknownAttempt(&'static str),
+    /// The response does not come from the configured provider (RFC 9207).
+    #[error("the response names another issuer, or none")]
+    Issuer,
+    /// The provider responded with an error.
+    #[error("the provider refused the login: {code}{}", .description.as_deref().map(|said| format!(": {said}")).unwrap_or_default())]
+    Refused {
+        /// The `error` code.
+        code: String,
+        /// The `error_description`, for the log only.
+        description: Option<String>,
+    },
+    /// The login was declined at the provider (`access_denied`).
+    #[error("the login was declined at the provider")]
+    Declined,
+    /// The token call failed, or its response could not be verified.
+    #[error("the login could not be completed")]
+    Provider(#[from] ProviderError),
+    /// The limit of concurrent code exchanges is reached.
+    #[error("too many logins return concurrently")]
+    Busy,
+    /// The policy denies the user with this display name.
+    #[error("{0}")]
+    Denied(#[source] Denied, String),
+    /// The session could not be saved.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
