@@ -8,6 +8,7 @@
 //! - A change of a grant and the end of a session are announced to all replicas (see [`Store::changes`]).
 //! - Leases are judged by the database's clock; all other times are the caller's.
 
+mod announcer;
 mod attempts;
 mod backend;
 mod change;
@@ -35,22 +36,23 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use crate::{clock::Timestamp, grant::GrantId, seal::KeyRing, secret::Secret, telemetry::metrics::Metrics};
 
+use announcer::Announcer;
 use backend::{Backend, Statements};
 use connection::Connection;
 use event_buffer::EventBuffer;
 use gate::Gate;
 use operation::Operation;
 
-pub use change::Change;
+pub use change::{Change, Hearing};
 pub use error::StoreError;
 pub use gate::Condition;
 pub use keys::{KeyUsage, Resealed};
 pub use logouts::LOGOUT_RETENTION;
-pub use postgres::PostgresSettings;
+pub use postgres::{PostgresSettings, PostgresUrl};
 pub use records::{
     Counts, EndedSession, Expired, ExpiredAttempt, Fence, Knowledge, ListedSession, LoginSaved, LoginTarget, NewGrant, Renewed,
     SessionFilter, Sharing, Tokens, Unverified,
@@ -75,6 +77,8 @@ pub struct Store {
     /// This replica's name.
     replica: Arc<str>,
     changes: broadcast::Sender<Change>,
+    announcer: Arc<Announcer>,
+    hearing: watch::Sender<Hearing>,
     events: Arc<EventBuffer>,
     gate: Arc<Gate>,
     missing_keys: Arc<Mutex<Vec<KeyUsage>>>,
@@ -97,6 +101,8 @@ impl Store {
             keys,
             replica: heartbeat::replica_name(),
             changes: broadcast::channel(CHANGES_BUFFERED).0,
+            announcer: Arc::default(),
+            hearing: watch::Sender::new(Hearing::Nothing),
             events: Arc::default(),
             gate: Arc::default(),
             missing_keys: Arc::default(),
@@ -114,20 +120,6 @@ impl Store {
     /// Subscribes to changes as they are announced, this process's own included.
     pub fn changes(&self) -> broadcast::Receiver<Change> {
         self.changes.subscribe()
-    }
-
-    /// Listens forever for changes that other processes make. `connected` is told whether they can be heard.
-    pub async fn run_listener(&self, connected: impl Fn(bool) + Send + Sync) {
-        let connected = |is_connected| {
-            self.metrics.store_listener_connected(is_connected);
-            connected(is_connected);
-        };
-        self.backend.listen(|change| self.announce(change), connected).await;
-    }
-
-    fn announce(&self, change: Change) {
-        // Having no receiver is no error: the command line has no cache.
-        let _no_receiver = self.changes.send(change);
     }
 
     /// Runs `statements` on a connection, if the gate lets the operation pass, and tells the gate and the metrics how it went.

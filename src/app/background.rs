@@ -16,7 +16,7 @@ use crate::{
     renewal::Renewer,
     session::{self, cache::SessionCache},
     sign_out::SignOut,
-    store::{Change, Expired, Store},
+    store::{Change, Expired, Hearing, Store},
     telemetry::metrics::Metrics,
     timings::Timings,
     tls::CertResolver,
@@ -61,8 +61,7 @@ impl Background {
         let this = all.clone();
         spawn(Box::pin(async move {
             let visitors = Arc::clone(&this.visitors);
-            let on_connection_change = move |connected| visitors.set_listener_connected(connected);
-            this.store.run_listener(on_connection_change).await;
+            this.store.run_listener(move |hearing| visitors.set_listener_connected(hearing != Hearing::Nothing)).await;
         }));
         let this = all.clone();
         spawn(Box::pin(async move { this.apply_changes().await }));
@@ -76,9 +75,11 @@ impl Background {
         spawn(Box::pin(async move { this.run_housekeeping().await }));
         let this = all.clone();
         spawn(Box::pin(async move { this.renewer.refresh_before_idle_expiry().await }));
-        // These two are not cancelled but notified, so that they write the last events and last-seen times.
+        // These are not cancelled but notified, so that they write the last events, announcements and last-seen times.
         let (store, stop_events) = (all.store.clone(), stop.clone());
         tracker.spawn(async move { store.run_event_writer(stop_events).await });
+        let (store, stop_announcements) = (all.store.clone(), stop.clone());
+        tracker.spawn(async move { store.run_announcer(stop_announcements).await });
         let stop = stop.clone();
         tracker.spawn(async move { all.write_last_seen(stop).await });
     }

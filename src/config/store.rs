@@ -2,19 +2,28 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use url::Url;
-
 use super::{
     reader::Reader,
     setting::{Section, Setting, ValueType, setting},
     values,
 };
-use crate::{seal::KeyRing, secret::Secret, store};
+use crate::{
+    seal::KeyRing,
+    store::{self, PostgresUrl},
+};
 
 /// The settings under their heading.
 pub(super) const SECTION: Section = Section {
     title: "Storage",
-    settings: &[&PG_CONNECTION_URL, &PG_CONN_MAX_OPEN, &DATA_DIR, &EXTERNAL_TOKEN_ENCRYPTION_KEYS, &EVENT_RETENTION],
+    settings: &[
+        &PG_CONNECTION_URL,
+        &PG_LISTEN_URL,
+        &PG_PASSWORD_FILE,
+        &PG_CONN_MAX_OPEN,
+        &DATA_DIR,
+        &EXTERNAL_TOKEN_ENCRYPTION_KEYS,
+        &EVENT_RETENTION,
+    ],
 };
 
 const PG_CONNECTION_URL: Setting = setting(
@@ -22,6 +31,18 @@ const PG_CONNECTION_URL: Setting = setting(
     ValueType::Secret,
     "",
     "The connection URL of the Postgres database that stores grants and sessions and that all replicas share. Not set: SQLite in `data_dir`.",
+);
+const PG_LISTEN_URL: Setting = setting(
+    "pg_listen_url",
+    ValueType::Secret,
+    "",
+    "Where notifications (LISTEN) reach Evergate if `pg_connection_url` leads to a pooler: the URL of the database itself. Not set: the same URL. Where no notification arrives, Evergate polls for changes.",
+);
+const PG_PASSWORD_FILE: Setting = setting(
+    "pg_password_file",
+    ValueType::Text,
+    "",
+    "A file with the password for Postgres, instead of one in the URLs. Evergate reads it whenever it opens a connection, so that a vault may rotate it.",
 );
 const PG_CONN_MAX_OPEN: Setting =
     setting("pg_conn_max_open", ValueType::Number, "10", "The maximum size of the Postgres connection pool of one replica.");
@@ -52,11 +73,15 @@ pub enum EncryptionKeys {
 /// The store's settings and its encryption keys.
 pub(super) fn read(reader: &mut Reader<'_>) -> (Option<store::Settings>, Option<EncryptionKeys>) {
     let max_open = reader.number(&PG_CONN_MAX_OPEN);
-    let url = reader.parsed(&PG_CONNECTION_URL, postgres_url);
+    let url = reader.parsed(&PG_CONNECTION_URL, PostgresUrl::parse);
     let directory = reader.owned(&DATA_DIR).map(PathBuf::from);
     let keys = encryption_keys(reader, directory.as_ref());
+    let listen_url = reader.parsed(&PG_LISTEN_URL, PostgresUrl::parse);
+    let password_file = reader.owned(&PG_PASSWORD_FILE).map(PathBuf::from);
     let store = match (reader.text(&PG_CONNECTION_URL), url, max_open) {
-        (Some(_), Some(url), Some(max_open)) => Some(store::Settings::Postgres(store::PostgresSettings { url, max_open })),
+        (Some(_), Some(url), Some(max_open)) => {
+            Some(store::Settings::Postgres(store::PostgresSettings { url, listen_url, password_file, max_open }))
+        }
         (None, _, _) => directory.map(|directory| store::Settings::Sqlite(directory.join("evergate.sqlite"))),
         (Some(_), _, _) => None,
     };
@@ -66,15 +91,6 @@ pub(super) fn read(reader: &mut Reader<'_>) -> (Option<store::Settings>, Option<
 /// How long events are kept.
 pub(super) fn event_retention(reader: &mut Reader<'_>) -> Option<Duration> {
     reader.positive(&EVENT_RETENTION)
-}
-
-fn postgres_url(text: &str) -> Result<Secret, String> {
-    let url = Url::parse(text).map_err(|_| "is not a URL like postgres://user:password@host/database".to_owned())?;
-    if matches!(url.scheme(), "postgres" | "postgresql") {
-        Ok(Secret::new(text))
-    } else {
-        Err("must begin with postgres://".to_owned())
-    }
 }
 
 fn encryption_keys(reader: &mut Reader<'_>, directory: Option<&PathBuf>) -> Option<EncryptionKeys> {

@@ -59,6 +59,7 @@ impl Health {
                 Condition::ReadOnly => "read_only",
                 Condition::Unavailable => "unavailable",
             },
+            "announcements": self.store.hearing().name(),
             "missing_keys": self.store.missing_keys().iter().map(|under| (under.key.to_string(), under.grants.into()))
                 .collect::<serde_json::Map<_, _>>(),
             "provider": if provider.is_ready() { "ok" } else { "not_reached" },

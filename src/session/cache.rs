@@ -130,6 +130,10 @@ impl SessionCache {
         let version = self.changes.version(&hash);
         let Some(session) = load().await? else { return Ok(None) };
         let record = Arc::new(CachedSession::from(session));
+        // What this replica has seen of it may not be in the store yet.
+        if let Some(seen) = self.touched.lock().unwrap_or_else(PoisonError::into_inner).get(&hash) {
+            Self::was_seen(&record, *seen);
+        }
         self.changes.unless_changed(&version, || {
             self.sessions.insert(hash, Entry { record: Arc::clone(&record), loaded_at: now, era: version.era });
             self.existing.insert(hash, ());
@@ -315,6 +319,19 @@ mod tests {
             !cache.is_current(&version) && !cache.is_current(&cache.session_version(HASH)),
             "what is not heard of is not trusted"
         );
+    }
+
+    #[tokio::test]
+    async fn what_was_seen_of_a_session_outlives_its_entry_until_it_is_written() {
+        let cache = SessionCache::default();
+        let hour = Duration::from_secs(3600);
+        let settings = super::super::Settings { idle: hour, absolute: 10 * hour, sliding: true };
+        let load = || ready(Ok::<_, Infallible>(Some(session())));
+        let cached = cache.session(HASH, NOW, load).await.unwrap().unwrap();
+        cache.touch(&cached, &settings, NOW.plus(hour / 2));
+        cache.forget_everything();
+        let cached = cache.session(HASH, NOW, load).await.unwrap().unwrap();
+        assert_eq!(SessionCache::last_seen(&cached), NOW.plus(hour / 2));
     }
 
     #[tokio::test]

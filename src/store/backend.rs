@@ -5,7 +5,7 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, timeout_at};
 
-use super::{Change, Settings, StoreError, connection::Connection, gate::Access, postgres::Postgres, sqlite::Sqlite};
+use super::{Change, Hearing, Settings, StoreError, connection::Connection, gate::Access, postgres::Postgres, sqlite::Sqlite};
 
 /// How long one call may take, waiting for a connection included.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -26,9 +26,14 @@ impl Backend {
     /// Opens the database, without connecting to it.
     pub(super) fn open(settings: &Settings) -> Result<Self, StoreError> {
         Ok(match settings {
-            Settings::Postgres(settings) => Self::Postgres(Arc::new(Postgres::open(settings)?)),
+            Settings::Postgres(settings) => Self::Postgres(Arc::new(Postgres::open(settings))),
             Settings::Sqlite(path) => Self::Sqlite(Arc::new(Sqlite::open(path)?)),
         })
+    }
+
+    /// Whether other machines may share the database.
+    pub(super) fn is_postgres(&self) -> bool {
+        matches!(self, Self::Postgres(_))
     }
 
     /// Runs `statements` on a pooled connection.
@@ -44,7 +49,13 @@ impl Backend {
             };
             let mut connection = connected?;
             // Within the connection's life: one on which a call hangs must not go back to the pool.
-            let result = timeout_at(deadline, statements(&mut connection)).await;
+            let result = timeout_at(deadline, async {
+                connection.begin_call().await?;
+                let value = statements(&mut connection).await?;
+                connection.commit_call().await?;
+                Ok(value)
+            });
+            let result = result.await;
             let result = result.unwrap_or(Err(StoreError::TimedOut(DEADLINE)));
             connection.finish(&result);
             let Err(error) = &result else { return result };
@@ -81,11 +92,11 @@ impl Backend {
         }
     }
 
-    /// Announces changes that other processes make, forever. `connected` is told whether they can be heard.
-    pub(super) async fn listen(&self, announce: impl Fn(Change) + Sync, connected: impl Fn(bool) + Sync) {
+    /// Announces changes that other processes make, forever. `heard` is told how they are heard of, whenever that changes.
+    pub(super) async fn listen(&self, announce: impl Fn(Change) + Sync, heard: impl Fn(Hearing) + Sync) {
         match self {
-            Self::Postgres(postgres) => postgres.listen(announce, connected).await,
-            Self::Sqlite(sqlite) => sqlite.listen(announce, connected).await,
+            Self::Postgres(postgres) => postgres.listen(announce, heard).await,
+            Self::Sqlite(sqlite) => sqlite.listen(announce, heard).await,
         }
     }
 

@@ -12,3 +12,25 @@ pub enum Change {
     /// Anything may have changed.
     Everything,
 }
+
+/// How this replica hears of changes that others make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hearing {
+    /// It does not: what is in memory may have changed.
+    Nothing,
+    /// It polls, and hears of a change within a second.
+    Polling,
+    /// It is notified immediately.
+    Notifications,
+}
+
+impl Hearing {
+    /// The voice's name in metrics and `readyz`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "none",
+            Self::Polling => "polling",
+            Self::Notifications => "notifications",
+        }
+    }
+}

@@ -5,9 +5,10 @@
 
 use sqlx::{
     Connection as _, Decode, Encode, PgConnection, Postgres, Row as _, Sqlite, SqliteConnection, Type,
-    postgres::{PgArguments, PgRow},
+    postgres::{PgArguments, PgRow, PgTransactionManager},
     sqlite::{SqliteArguments, SqliteRow},
 };
+use sqlx_core::transaction::TransactionManager as _;
 
 use super::{StoreError, postgres::PooledPostgres, sql::Sql, sqlite::PooledSqlite};
 
@@ -15,13 +16,34 @@ use super::{StoreError, postgres::PooledPostgres, sql::Sql, sqlite::PooledSqlite
 pub(super) enum Connection<'c> {
     PooledPostgres(PooledPostgres<'c>),
     PooledSqlite(PooledSqlite),
-    Postgres(&'c mut PgConnection),
+    Postgres(&'c mut PgConnection, Naming),
     Sqlite(&'c mut SqliteConnection),
 }
 
+/// Whether the statements of a Postgres connection are prepared under a name, under which they are found again. That takes one server
+/// process for as long as the connection is open, which a pooler may not give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Naming {
+    Named,
+    Unnamed,
+}
+
 enum Borrowed<'c> {
-    Postgres(&'c mut PgConnection),
+    Postgres(&'c mut PgConnection, Naming),
     Sqlite(&'c mut SqliteConnection),
+}
+
+impl<'c> Connection<'c> {
+    /// A connection that somebody else holds.
+    pub(super) fn postgres(connection: &'c mut PgConnection, is_direct: bool) -> Self {
+        Self::Postgres(connection, Naming::of(is_direct))
+    }
+}
+
+impl Naming {
+    fn of(is_direct: bool) -> Self {
+        if is_direct { Self::Named } else { Self::Unnamed }
+    }
 }
 
 impl Connection<'_> {
@@ -29,7 +51,9 @@ impl Connection<'_> {
     pub(super) fn query(&mut self, sql: impl Into<Sql>) -> Query<'_> {
         let sql = sql.into();
         match self.borrow() {
-            Borrowed::Postgres(connection) => Query::Postgres(connection, sqlx::query(sql.postgres)),
+            Borrowed::Postgres(connection, naming) => {
+                Query::Postgres(connection, sqlx::query(sql.postgres).persistent(naming == Naming::Named))
+            }
             Borrowed::Sqlite(connection) => Query::Sqlite(connection, sqlx::query(sql.sqlite)),
         }
     }
@@ -37,9 +61,36 @@ impl Connection<'_> {
     /// Begins a transaction, which is rolled back unless [`Transaction::commit`] succeeds.
     pub(super) async fn begin(&mut self) -> Result<Transaction<'_>, StoreError> {
         Ok(match self.borrow() {
-            Borrowed::Postgres(connection) => Transaction::Postgres(connection.begin().await?),
+            Borrowed::Postgres(connection, naming) => Transaction::Postgres(connection.begin().await?, naming),
             Borrowed::Sqlite(connection) => Transaction::Sqlite(connection.begin().await?),
         })
+    }
+
+    /// Begins a call. Behind a pooler it is one transaction as a whole, in which those of its statements are savepoints: a statement
+    /// takes two messages, and outside of a transaction each of them may reach another server process.
+    pub(super) async fn begin_call(&mut self) -> Result<(), StoreError> {
+        if let Some(connection) = self.behind_a_pooler() {
+            PgTransactionManager::begin(connection, None).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends a call whose statements have succeeded.
+    ///
+    /// # Errors
+    /// [`StoreError::Commit`]: it may have been committed all the same.
+    pub(super) async fn commit_call(&mut self) -> Result<(), StoreError> {
+        if let Some(connection) = self.behind_a_pooler() {
+            PgTransactionManager::commit(connection).await.map_err(StoreError::Commit)?;
+        }
+        Ok(())
+    }
+
+    fn behind_a_pooler(&mut self) -> Option<&mut PgConnection> {
+        match self {
+            Self::PooledPostgres(pooled) => (!pooled.is_direct()).then_some(&mut **pooled),
+            Self::PooledSqlite(_) | Self::Postgres(..) | Self::Sqlite(_) => None,
+        }
     }
 
     /// Gives a pooled connection back to its pool after a call, or closes it if the call's result says that it is of no further
@@ -48,22 +99,25 @@ impl Connection<'_> {
         match self {
             Self::PooledPostgres(pooled) => pooled.finish(result),
             Self::PooledSqlite(mut pooled) => pooled.finish(result),
-            Self::Postgres(_) | Self::Sqlite(_) => {}
+            Self::Postgres(..) | Self::Sqlite(_) => {}
         }
     }
 
     pub(super) fn is_postgres(&self) -> bool {
         match self {
-            Self::PooledPostgres(_) | Self::Postgres(_) => true,
+            Self::PooledPostgres(_) | Self::Postgres(..) => true,
             Self::PooledSqlite(_) | Self::Sqlite(_) => false,
         }
     }
 
     fn borrow(&mut self) -> Borrowed<'_> {
         match self {
-            Self::PooledPostgres(pooled) => Borrowed::Postgres(pooled),
+            Self::PooledPostgres(pooled) => {
+                let naming = Naming::of(pooled.is_direct());
+                Borrowed::Postgres(pooled, naming)
+            }
             Self::PooledSqlite(pooled) => Borrowed::Sqlite(pooled),
-            Self::Postgres(connection) => Borrowed::Postgres(connection),
+            Self::Postgres(connection, naming) => Borrowed::Postgres(connection, *naming),
             Self::Sqlite(connection) => Borrowed::Sqlite(connection),
         }
     }
@@ -72,7 +126,7 @@ impl Connection<'_> {
 /// A transaction that has begun.
 #[derive(Debug)]
 pub(super) enum Transaction<'c> {
-    Postgres(sqlx::Transaction<'c, Postgres>),
+    Postgres(sqlx::Transaction<'c, Postgres>, Naming),
     Sqlite(sqlx::Transaction<'c, Sqlite>),
 }
 
@@ -80,7 +134,7 @@ impl Transaction<'_> {
     /// The connection that the transaction runs on.
     pub(super) fn connection(&mut self) -> Connection<'_> {
         match self {
-            Self::Postgres(transaction) => Connection::Postgres(transaction),
+            Self::Postgres(transaction, naming) => Connection::Postgres(transaction, *naming),
             Self::Sqlite(transaction) => Connection::Sqlite(transaction),
         }
     }
@@ -91,7 +145,7 @@ impl Transaction<'_> {
     /// [`StoreError::Commit`]: it may have been committed all the same.
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         match self {
-            Self::Postgres(transaction) => transaction.commit().await,
+            Self::Postgres(transaction, _) => transaction.commit().await,
             Self::Sqlite(transaction) => transaction.commit().await,
         }
         .map_err(StoreError::Commit)
@@ -100,7 +154,7 @@ impl Transaction<'_> {
     /// Takes everything back.
     pub(super) async fn rollback(self) -> Result<(), StoreError> {
         match self {
-            Self::Postgres(transaction) => transaction.rollback().await?,
+            Self::Postgres(transaction, _) => transaction.rollback().await?,
             Self::Sqlite(transaction) => transaction.rollback().await?,
         }
         Ok(())

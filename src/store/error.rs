@@ -141,7 +141,8 @@ fn by_code(code: &str) -> Fault {
         "25006" => Fault::ReadOnly,
         // A server that starts, stops or is full of connections says so instead of taking one.
         "57P03" | "53300" => Fault::Unreached,
-        "57P01" | "57P02" | "57P05" => Fault::Terminated,
+        // A prepared statement that is not there, or there already, is another session's: something pools connections.
+        "57P01" | "57P02" | "57P05" | "26000" | "42P05" => Fault::Terminated,
         "57014" | "40003" => Fault::Broken,
         "40001" | "40P01" | "55P03" => Fault::Conflict,
         _ if code.starts_with("22") || code.starts_with("23") => Fault::Refused,

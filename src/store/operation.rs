@@ -75,6 +75,7 @@ operations! {
     KeysOfOthers "keys_of_others" Read,
     MarkRestored "mark_restored" Repeatable,
     // History and upkeep.
+    Announce "announce" Repeatable,
     RecordEvents "record_events" Once,
     Events "events" Read,
     Sweep "sweep" Once,

@@ -17,7 +17,7 @@ use sqlx::{
 
 pub(super) use pooled::PooledSqlite;
 
-use super::{Change, StoreError, connection::Connection};
+use super::{Change, Hearing, StoreError, connection::Connection};
 
 #[derive(Debug)]
 pub(super) struct Sqlite {
@@ -88,18 +88,18 @@ impl Sqlite {
 
     /// Polls `data_version`, which shows that another process (the command line) has changed the file. It also counts writes of
     /// this process's pool, which are announced more precisely, so that a cache entry is at worst read once more.
-    pub(super) async fn listen(&self, announce: impl Fn(Change), connected: impl Fn(bool)) {
+    pub(super) async fn listen(&self, announce: impl Fn(Change), heard: impl Fn(Hearing)) {
         let mut last = None;
         loop {
             match self.version(&mut last).await {
                 Ok(changed) => {
-                    connected(true);
+                    heard(Hearing::Polling);
                     if changed {
                         announce(Change::Everything);
                     }
                 }
                 Err(error) => {
-                    connected(false);
+                    heard(Hearing::Nothing);
                     tracing::debug!(%error, "the database file cannot be checked for changes");
                 }
             }

@@ -2,6 +2,7 @@
 //!
 //! A method is one statement, or several in one transaction. Tokens are encrypted already when they come here.
 
+mod announcements;
 mod attempts;
 mod events;
 mod grants;

@@ -30,6 +30,7 @@ struct Inner {
     store_listener_connected: Gauge,
     cache_loads: [Counter; 2],
     cache_entries: [Gauge; 2],
+    store_voices: Family<Voice, Gauge>,
     sessions: Gauge,
     sessions_with_refresh_token: Gauge,
     provider_ready: Gauge,
@@ -75,6 +76,11 @@ pub enum Record {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Voice {
+    voice: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Call {
     call: &'static str,
 }
@@ -102,6 +108,8 @@ const RENEWAL_OUTCOMES: [(&str, &str); 12] = [
     ("ambiguous", "connection_broken"),
     ("ambiguous", "outcome_unknown"),
 ];
+/// How changes in the store are heard of.
+const VOICES: [&str; 2] = ["notifications", "polling"];
 /// The calls to the provider that are timed.
 const PROVIDER_CALLS: [&str; 3] = ["code", "refresh", "introspection"];
 
@@ -135,6 +143,7 @@ impl Default for Metrics {
             store_seconds: Family::new_with_constructor(seconds as fn() -> Histogram),
             store_failures: Family::default(),
             store_listener_connected: Gauge::default(),
+            store_voices: Family::default(),
             sessions: Gauge::default(),
             sessions_with_refresh_token: Gauge::default(),
             provider_ready: Gauge::default(),
@@ -179,6 +188,11 @@ impl Default for Metrics {
         );
         registry.register("session_cache_loads", "Records that were not in memory and were asked of the store", loads);
         registry.register("session_cache_entries", "Records in memory", entries);
+        registry.register(
+            "store_announcements",
+            "Whether this replica hears of changes by this voice",
+            inner.store_voices.clone(),
+        );
         registry.register("sessions", "Sessions in the store", inner.sessions.clone());
         registry.register(
             "sessions_with_refresh_token",
@@ -316,9 +330,12 @@ impl Metrics {
         }
     }
 
-    /// Says whether the connection that hears of changes in the store is up.
-    pub fn store_listener_connected(&self, is_connected: bool) {
-        self.0.store_listener_connected.set(i64::from(is_connected));
+    /// Says by which voice changes in the store are heard of: `notifications`, `polling` or `none`.
+    pub fn store_voice(&self, heard: &str) {
+        self.0.store_listener_connected.set(i64::from(heard != "none"));
+        for voice in VOICES {
+            self.0.store_voices.get_or_create(&Voice { voice }).set(i64::from(heard == voice));
+        }
     }
 
     /// Counts a record that was not in memory.

@@ -13,8 +13,7 @@ use std::{
 
 use evergate::{
     seal::KeyRing,
-    secret::Secret,
-    store::{PostgresSettings, Settings, Store},
+    store::{PostgresSettings, PostgresUrl, Settings, Store},
     telemetry::metrics::Metrics,
 };
 use sqlx::{Connection, Executor, PgConnection};
@@ -84,6 +83,26 @@ impl Cluster {
         (url.into(), address)
     }
 
+    /// A URL of a database of its own in which nothing is.
+    pub async fn empty_database(&self) -> String {
+        let name = format!("empty_{}_{}", self.run, COUNT.fetch_add(1, Ordering::Relaxed));
+        execute(&self.admin, format!("CREATE DATABASE {name}")).await;
+        let mut url = self.admin.clone();
+        url.set_path(&name);
+        url.into()
+    }
+
+    /// Another server, with a database of the same name as the one at `url`, and that one's URL.
+    pub async fn beside(url: &str) -> (Self, String) {
+        let other = Self::start_own().await;
+        let name = Url::parse(url).unwrap().path().trim_start_matches('/').to_owned();
+        execute(&other.admin, format!("CREATE DATABASE {name} TEMPLATE evergate_{}_template STRATEGY = FILE_COPY", other.run))
+            .await;
+        let mut there = other.admin.clone();
+        there.set_path(&name);
+        (other, there.into())
+    }
+
     /// Ends the server as a crash would, and starts it again. Blocks.
     pub fn restart(&self) {
         let server = self.server.as_ref().expect("a server of one's own");
@@ -98,7 +117,7 @@ impl Cluster {
         execute(&admin, format!("CREATE DATABASE {template}")).await;
         let mut url = admin.clone();
         url.set_path(&template);
-        let settings = Settings::Postgres(PostgresSettings { url: Secret::new(url.to_string()), max_open: 1 });
+        let settings = Settings::Postgres(settings(url.as_str(), 1));
         let keys = KeyRing::from_base64([KeyRing::generate().as_str()]).unwrap();
         let store = Store::open(&settings, keys, Metrics::default()).unwrap();
         store.migrate().await.unwrap();
@@ -108,6 +127,11 @@ impl Cluster {
         execute(&admin, disconnect).await;
         Self { admin, run, server }
     }
+}
+
+/// The settings of a store at `url`.
+pub fn settings(url: &str, max_open: u32) -> PostgresSettings {
+    PostgresSettings { url: PostgresUrl::parse(url).unwrap(), listen_url: None, password_file: None, max_open }
 }
 
 /// Lets the database at `url` take writes or not, as far as connections that are opened from now on are concerned, and ends
@@ -128,4 +152,75 @@ async fn execute(url: &Url, statement: String) {
     let mut connection = PgConnection::connect(url.as_str()).await.unwrap();
     connection.execute(sqlx::AssertSqlSafe(statement)).await.unwrap();
     connection.close().await.unwrap();
+}
+
+/// The server's address.
+pub fn address(url: &str) -> SocketAddr {
+    let url = Url::parse(url).unwrap();
+    SocketAddr::new(url.host_str().unwrap().parse().unwrap(), url.port().unwrap_or(5432))
+}
+
+/// How many sessions the database has.
+pub async fn sessions(url: &str) -> i64 {
+    read(url, "SELECT COUNT(*) FROM sessions").await
+}
+
+/// The directory of the server's Unix socket.
+pub async fn socket_directory(url: &str) -> String {
+    read(url, "SELECT current_setting('unix_socket_directories')").await
+}
+
+/// Ends all other connections to the database.
+pub async fn disconnect(url: &str) {
+    run(
+        url,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )
+    .await;
+}
+
+/// Has the role `rotating` log in with this password alone.
+pub async fn require_password(url: &str, password: &str) {
+    run(url, "DO $$ BEGIN CREATE ROLE rotating LOGIN SUPERUSER; EXCEPTION WHEN duplicate_object THEN NULL; END $$").await;
+    run(url, &format!("ALTER ROLE rotating PASSWORD '{password}'")).await;
+    let rules = "local all all trust\nhost all rotating all scram-sha-256\nhost all all all trust";
+    let file: String = read(url, "SELECT current_setting('hba_file')").await;
+    run(url, &format!("COPY (SELECT unnest(string_to_array('{rules}', E'\\n'))) TO '{file}'")).await;
+    run(url, "SELECT pg_reload_conf()").await;
+}
+
+/// Has the server speak TLS with this certificate.
+pub async fn serve_tls(url: &str, certificate: &str, key: &str) {
+    for (setting, text) in [("ssl_cert_file", certificate), ("ssl_key_file", key)] {
+        let file = format!("{}/{setting}.pem", read::<String>(url, "SELECT current_setting('data_directory')").await);
+        let lines =
+            format!("COPY (SELECT unnest(string_to_array('{}', E'\\n'))) TO PROGRAM 'umask 077; cat > {file}'", text.trim());
+        run(url, &lines).await;
+        run(url, &format!("ALTER SYSTEM SET {setting} = '{file}'")).await;
+    }
+    run(url, "ALTER SYSTEM SET ssl = on").await;
+    run(url, "SELECT pg_reload_conf()").await;
+    crate::harness::eventually::eventually("the server speaks TLS", async || {
+        read::<String>(url, "SELECT current_setting('ssl')").await == "on"
+    })
+    .await;
+}
+
+/// Makes the role `serving`, which may change rows and nothing else.
+pub async fn make_serving_role(url: &str) {
+    run(url, "CREATE ROLE serving LOGIN").await;
+    run(url, "REVOKE CREATE ON SCHEMA public FROM PUBLIC").await;
+    run(url, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO serving").await;
+}
+
+async fn run(url: &str, statement: &str) {
+    execute(&Url::parse(url).unwrap(), statement.to_owned()).await;
+}
+
+async fn read<T>(url: &str, query: &str) -> T
+where
+    T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres> + Send + Unpin,
+{
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    sqlx::query_scalar(sqlx::AssertSqlSafe(query.to_owned())).fetch_one(&mut connection).await.unwrap()
 }

@@ -6,6 +6,7 @@ pub mod faults;
 pub mod frames;
 pub mod idp;
 pub mod logs;
+pub mod pgbouncer;
 pub mod postgres;
 pub mod process;
 pub mod python;
@@ -27,6 +28,7 @@ use certificates::Authority;
 use faults::FaultProxy;
 use idp::Idp;
 use logs::Log;
+use pgbouncer::Pooling;
 use upstream::Upstream;
 use visitor::Visitor;
 
@@ -109,6 +111,7 @@ pub struct Builder {
     timings: Timings,
     has_provider: bool,
     own_postgres: bool,
+    pooling: Option<Pooling>,
     routes: Option<Routes>,
 }
 
@@ -125,6 +128,7 @@ impl World {
             timings: QUICK,
             has_provider: true,
             own_postgres: false,
+            pooling: None,
             routes: None,
         }
     }
@@ -147,6 +151,14 @@ impl World {
         let visitor = self.visitor();
         visitor.log_in(&self.idp, "/").await;
         visitor
+    }
+
+    /// The URL of its Postgres database, past every line and pooler.
+    pub fn database_url(&self) -> String {
+        match &self.database {
+            Database::Postgres { url } => url.clone(),
+            Database::Sqlite { .. } => String::new(),
+        }
     }
 
     /// Starts another gateway with the same settings and store.
@@ -270,6 +282,12 @@ impl Builder {
         self.on(Kind::Postgres)
     }
 
+    /// On Postgres behind a pooler.
+    pub fn behind_pgbouncer(mut self, pooling: Pooling) -> Self {
+        self.pooling = Some(pooling);
+        self.on(Kind::Postgres)
+    }
+
     /// With these `[[route]]` tables; the text is made when the address of the world's upstream is known.
     pub fn routes(mut self, text: impl Fn(&str) -> String + 'static) -> Self {
         self.routes = Some(Box::new(text));
@@ -311,7 +329,10 @@ impl Builder {
                     None => postgres::fresh_database().await,
                 };
                 let line = FaultProxy::start().await;
-                line.forward_to(address);
+                line.forward_to(match self.pooling {
+                    Some(pooling) => pgbouncer::before(address, pooling).await.address,
+                    None => address,
+                });
                 (Database::Postgres { url }, Some(line))
             }
             Kind::Sqlite => (Database::Sqlite { directory: in_memory() }, None),
@@ -386,9 +407,9 @@ async fn replica(environment: &Environment, clock: &Clock, timings: Timings, fin
     let running = app::start(checked, clock.clone(), timings).await.unwrap();
     let ready = Visitor::new(running.address);
     let prefix = environment.flags.get("path_prefix").map_or("/oauth2", String::as_str);
-    eventually::eventually("the gateway has its store and its provider", async || {
+    eventually::eventually("the gateway hears of its store's changes, and has its provider", async || {
         let state = ready.get(&format!("{prefix}/readyz")).await.json();
-        state["store"] == "ok" && (state["provider"] == "ok" || !finds_provider)
+        state["store"] == "ok" && state["announcements"] != "none" && (state["provider"] == "ok" || !finds_provider)
     })
     .await;
     running

@@ -11,13 +11,16 @@ use evergate::{
     secret::Secret,
     session::{Session, SessionHash},
     store::{
-        Expired, ExpiredAttempt, Fence, LoginTarget, NewGrant, PostgresSettings, Renewed, RevocationToken, SessionFilter,
-        Settings, Sharing, Store, Tokens, Unverified,
+        Expired, ExpiredAttempt, Fence, LoginTarget, NewGrant, Renewed, RevocationToken, SessionFilter, Settings, Sharing, Store,
+        Tokens, Unverified,
     },
     telemetry::metrics::Metrics,
 };
 
-use crate::harness::{Kind, postgres};
+use crate::harness::{
+    pgbouncer::{self, Pooling},
+    postgres,
+};
 
 const EXPIRED: Expired =
     Expired { created_before: Timestamp(0), seen_before: Timestamp(8000), events_before: Timestamp(0), now: Timestamp(6) };
@@ -28,13 +31,28 @@ struct Opened {
     _directory: tempfile::TempDir,
 }
 
-async fn open(kind: Kind) -> Opened {
+/// Where the suite runs.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Sqlite,
+    Postgres,
+    BehindPgBouncer(Pooling),
+}
+
+const PLACES: [Place; 4] =
+    [Place::Sqlite, Place::Postgres, Place::BehindPgBouncer(Pooling::Transaction), Place::BehindPgBouncer(Pooling::Session)];
+
+async fn open(place: Place) -> Opened {
     let directory = tempfile::tempdir().unwrap();
-    let settings = match kind {
-        Kind::Postgres => {
-            Settings::Postgres(PostgresSettings { url: Secret::new(postgres::fresh_database().await.0), max_open: 4 })
+    let settings = match place {
+        Place::Sqlite => Settings::Sqlite(directory.path().join("db.sqlite")),
+        Place::Postgres => Settings::Postgres(postgres::settings(&postgres::fresh_database().await.0, 4)),
+        Place::BehindPgBouncer(pooling) => {
+            let (url, address) = postgres::fresh_database().await;
+            let mut url = url::Url::parse(&url).unwrap();
+            url.set_port(Some(pgbouncer::before(address, pooling).await.address.port())).unwrap();
+            Settings::Postgres(postgres::settings(url.as_str(), 4))
         }
-        Kind::Sqlite => Settings::Sqlite(directory.path().join("db.sqlite")),
     };
     let keys = KeyRing::from_base64([KeyRing::generate().as_str()]).unwrap();
     let store = Store::open(&settings, keys, Metrics::default()).unwrap();
@@ -48,8 +66,8 @@ macro_rules! contract {
         $(
             #[tokio::test]
             async fn $name() {
-                for kind in [Kind::Sqlite, Kind::Postgres] {
-                    let opened = open(kind).await;
+                for place in PLACES {
+                    let opened = open(place).await;
                     let $store = opened.store.clone();
                     $test
                 }

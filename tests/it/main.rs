@@ -34,6 +34,8 @@ mod lost_logins;
 mod odd_metadata;
 mod odd_tokens;
 mod operations;
+mod poolers;
+mod postgres_connections;
 mod process;
 mod protocols;
 mod renewal;

@@ -22,7 +22,8 @@ async fn a_session_that_is_used_lives_on_and_one_that_is_idle_ends() {
         let visitor = world.signed_in().await;
         for _ in 0..4 {
             world.clock.advance(HOUR);
-            assert!(visitor.get("/").await.is_upstreams(), "{kind:?}");
+            let reply = visitor.fetch("/").await;
+            assert!(reply.is_upstreams(), "{kind:?}: {} {}", reply.status, reply.text());
         }
         world.clock.advance(2 * HOUR + Duration::from_secs(61));
         assert_eq!(reason(&visitor).await, json!("session_expired"), "{kind:?}");

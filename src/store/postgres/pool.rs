@@ -7,19 +7,17 @@
 
 use std::{
     ops::{Deref, DerefMut},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use sqlx::{
-    ConnectOptions, Connection as _, PgConnection, PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use sqlx::{Connection as _, PgConnection};
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     time::{Instant, timeout},
 };
 
+use super::connector::{Connector, Line};
 use crate::{backoff::back_off, store::StoreError};
 
 /// How long a call queues for a permit, and how long it may take then to find an idle connection that works, or to open one. The
@@ -36,7 +34,7 @@ const MAX_IDLE: Duration = Duration::from_secs(10 * 60);
 
 #[derive(Debug)]
 pub(super) struct Pool {
-    options: PgConnectOptions,
+    connector: Arc<Connector>,
     permits: Semaphore,
     state: Mutex<PoolState>,
 }
@@ -51,7 +49,7 @@ struct PoolState {
 
 #[derive(Debug)]
 pub(super) struct IdleConnection {
-    pub(super) connection: PgConnection,
+    pub(super) line: Line,
     opened_at: Instant,
     idle_since: Instant,
 }
@@ -59,7 +57,7 @@ pub(super) struct IdleConnection {
 /// A connection of the pool, and the permit of the call that holds it. If it is dropped before [`PooledPostgres::finish`], as when
 /// the call is cancelled, it is closed: nobody knows what it was doing.
 pub(in crate::store) struct PooledPostgres<'a> {
-    connection: PgConnection,
+    line: Line,
     opened_at: Instant,
     pool: &'a Pool,
     permit: SemaphorePermit<'a>,
@@ -69,25 +67,30 @@ impl Deref for PooledPostgres<'_> {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
-        &self.connection
+        &self.line.connection
     }
 }
 
 impl DerefMut for PooledPostgres<'_> {
     fn deref_mut(&mut self) -> &mut PgConnection {
-        &mut self.connection
+        &mut self.line.connection
     }
 }
 
 impl PooledPostgres<'_> {
+    /// Whether the connection leads to one server process for as long as it is open.
+    pub(in crate::store) fn is_direct(&self) -> bool {
+        self.line.is_direct
+    }
+
     /// Gives the connection back after a call, or closes it if the result leaves it of no further use.
     pub(in crate::store) fn finish<T>(self, result: &Result<T, StoreError>) {
-        let Self { connection, opened_at, pool, permit } = self;
+        let Self { line, opened_at, pool, permit } = self;
         // A transaction that was not ended would hold its locks for as long as the connection is idle: sqlx sends the ROLLBACK with
         // the next statement. Closing ends it immediately.
-        let is_mid_transaction = connection.is_in_transaction() || connection.should_flush();
+        let is_mid_transaction = line.connection.is_in_transaction() || line.connection.should_flush();
         if !is_mid_transaction && !result.as_ref().is_err_and(StoreError::spoils_connection) {
-            pool.give_back(connection, opened_at);
+            pool.give_back(line, opened_at);
         }
         // Only now, so that the next call finds the connection.
         drop(permit);
@@ -96,9 +99,9 @@ impl PooledPostgres<'_> {
 
 impl Pool {
     /// Makes a pool of `limit` connections.
-    pub(super) fn new(options: PgConnectOptions, limit: u32) -> Self {
+    pub(super) fn new(connector: Arc<Connector>, limit: u32) -> Self {
         let permits = usize::try_from(limit).unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS);
-        Self { options, permits: Semaphore::new(permits), state: Mutex::default() }
+        Self { connector, permits: Semaphore::new(permits), state: Mutex::default() }
     }
 
     /// Acquires a connection for one call.
@@ -109,17 +112,17 @@ impl Pool {
         let permit = timeout(QUEUE_TIMEOUT, self.permits.acquire()).await.map_err(|_| sqlx::Error::PoolTimedOut)?;
         let permit = permit.map_err(|_| sqlx::Error::PoolClosed)?;
         let opened = timeout(CONNECT_TIMEOUT, self.idle_or_new()).await.map_err(|_| sqlx::Error::PoolTimedOut)?;
-        let (connection, opened_at) = opened?;
-        Ok(PooledPostgres { connection, opened_at, pool: self, permit })
+        let (line, opened_at) = opened?;
+        Ok(PooledPostgres { line, opened_at, pool: self, permit })
     }
 
     /// An idle connection that answers, or a new one.
     #[expect(clippy::disallowed_methods, reason = "the age of a connection has nothing to do with tokens' times")]
-    async fn idle_or_new(&self) -> Result<(PgConnection, Instant), sqlx::Error> {
-        while let Some(IdleConnection { mut connection, opened_at, .. }) = self.take_idle() {
+    async fn idle_or_new(&self) -> Result<(Line, Instant), sqlx::Error> {
+        while let Some(IdleConnection { mut line, opened_at, .. }) = self.take_idle() {
             // The server may have closed it, or be gone: a statement that must not be repeated should not be what finds out.
-            match timeout(PING_TIMEOUT, connection.ping()).await {
-                Ok(Ok(())) => return Ok((connection, opened_at)),
+            match timeout(PING_TIMEOUT, line.connection.ping()).await {
+                Ok(Ok(())) => return Ok((line, opened_at)),
                 Ok(Err(_closed)) => {}
                 // The others may hang as well, and this call has no time for more of them.
                 Err(_hangs) => break,
@@ -127,8 +130,8 @@ impl Pool {
         }
         let mut failures = 0;
         loop {
-            match self.options.connect().await {
-                Ok(connection) => return Ok((connection, Instant::now())),
+            match self.connector.connect().await {
+                Ok(line) => return Ok((line, Instant::now())),
                 Err(error) if may_pass(&error) => {
                     failures += 1;
                     tokio::time::sleep(back_off(failures, RETRY.0, RETRY.1)).await;
@@ -146,9 +149,9 @@ impl Pool {
     }
 
     #[expect(clippy::disallowed_methods, reason = "the age of a connection has nothing to do with tokens' times")]
-    fn give_back(&self, connection: PgConnection, opened_at: Instant) {
+    fn give_back(&self, line: Line, opened_at: Instant) {
         let mut state = self.state();
-        state.idle.push(IdleConnection { connection, opened_at, idle_since: Instant::now() });
+        state.idle.push(IdleConnection { line, opened_at, idle_since: Instant::now() });
         state.close_expired();
     }
 
@@ -163,11 +166,6 @@ impl Pool {
         let mut state = self.state();
         state.discarded_until = Some(Instant::now());
         state.close_expired();
-    }
-
-    /// A connection of its own, for migrations and the listener, which sqlx runs on pools alone.
-    pub(super) fn separate(&self) -> PgPool {
-        PgPoolOptions::new().max_connections(1).acquire_timeout(CONNECT_TIMEOUT).connect_lazy_with(self.options.clone())
     }
 
     fn state(&self) -> MutexGuard<'_, PoolState> {

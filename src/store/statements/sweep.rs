@@ -53,6 +53,7 @@ impl Connection<'_> {
         let revocations = self.delete_expired_revocations().await?;
         let parked = self.query("DELETE FROM parked_addresses WHERE expires_at <= $1").bind(expired.now.0).execute().await?;
         let replicas = self.query(OLD_REPLICAS).execute().await?;
+        let announcements = self.delete_old_announcements().await?;
         let events = self
             .query("DELETE FROM events WHERE id IN (SELECT id FROM events WHERE at <= $1 ORDER BY at LIMIT $2)")
             .bind(expired.events_before.0)
@@ -61,7 +62,7 @@ impl Connection<'_> {
             .await?;
         Ok(u64::try_from(sessions.len())
             .unwrap_or(u64::MAX)
-            .saturating_add(grants + attempts + parked + revocations + replicas + events))
+            .saturating_add(grants + attempts + parked + revocations + replicas + announcements + events))
     }
 
     pub(in crate::store) async fn counts(&mut self) -> Result<Counts, StoreError> {

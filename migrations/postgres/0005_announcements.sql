@@ -1,0 +1,41 @@
+-- What caches must hear of at once is announced by the transaction that changes it, whoever makes it. A token refresh changes
+-- nothing that a cache must not go on using until it hears of it, so its replica announces it by itself, a moment later and in
+-- batches: a commit with a notification takes a lock that all databases of a server share.
+
+-- Announcements for replicas that no notification reaches, which poll.
+CREATE TABLE changes (
+    id      BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at      BIGINT NOT NULL,
+    payload TEXT   NOT NULL
+);
+
+CREATE INDEX changes_by_time ON changes (at);
+
+-- With its owner's rights, so that a role that may change rows needs none on the table of announcements.
+CREATE OR REPLACE FUNCTION evergate_announce() RETURNS trigger LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+    change TEXT;
+BEGIN
+    IF TG_TABLE_NAME = 'grants' THEN
+        change := 'grant ' || encode(OLD.id, 'hex');
+    ELSE
+        change := 'session ' || encode(OLD.hash, 'hex');
+    END IF;
+    INSERT INTO changes (at, payload) VALUES ((EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT, change);
+    BEGIN
+        PERFORM pg_notify('evergate_changes', change);
+    EXCEPTION WHEN feature_not_supported OR undefined_function THEN
+        -- A database that has no notifications; its replicas poll.
+        NULL;
+    END;
+    RETURN NULL;
+END
+$$;
+
+DROP TRIGGER grants_announce ON grants;
+CREATE TRIGGER grants_announce_removal AFTER DELETE ON grants
+    FOR EACH ROW EXECUTE FUNCTION evergate_announce();
+CREATE TRIGGER grants_announce_change AFTER UPDATE ON grants
+    FOR EACH ROW WHEN (OLD.ended_reason IS DISTINCT FROM NEW.ended_reason OR OLD.identity IS DISTINCT FROM NEW.identity)
+    EXECUTE FUNCTION evergate_announce();

@@ -1,0 +1,122 @@
+//! Announces changes to all replicas, and hears of those that others announce.
+//!
+//! What caches must hear of at once (the end of a session or of a grant) the database announces in the transaction that changes it.
+//! The rest, above all each token refresh, is announced here, a moment later and in batches: a commit with a notification takes a
+//! lock that all databases of a Postgres server share. If such an announcement is lost with its replica, other replicas use the
+//! grant as they know it until its access token expires, and find the new one when they are about to refresh it.
+
+use std::{
+    collections::HashSet,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::{Change, Hearing, Store, operation::Operation};
+use crate::grant::GrantId;
+
+/// Changed grants that are to be announced.
+#[derive(Debug, Default)]
+pub(super) struct Announcer {
+    waiting: Mutex<HashSet<GrantId>>,
+    added: Notify,
+}
+
+/// How long changes are gathered for one batch.
+const GATHER: Duration = Duration::from_millis(3);
+/// The maximum number of changes in a batch.
+const BATCH: usize = 500;
+
+impl Announcer {
+    fn waiting(&self) -> MutexGuard<'_, HashSet<GrantId>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self) -> Vec<GrantId> {
+        let mut waiting = self.waiting();
+        if waiting.len() <= BATCH {
+            return waiting.drain().collect();
+        }
+        let batch: Vec<_> = waiting.iter().take(BATCH).copied().collect();
+        for id in &batch {
+            waiting.remove(id);
+        }
+        batch
+    }
+}
+
+impl Store {
+    /// Announces a change that this process made: to itself immediately, and a changed grant to other replicas soon. The database
+    /// itself announces the end of a session.
+    pub(super) fn announce(&self, change: Change) {
+        if let Change::Grant(id) = change {
+            self.announcer.waiting().insert(id);
+            self.announcer.added.notify_one();
+        }
+        self.hear(change);
+    }
+
+    fn hear(&self, change: Change) {
+        // Having no receiver is no error: the command line has no cache.
+        let _no_receiver = self.changes.send(change);
+    }
+
+    /// Announces changed grants to other replicas, until `stop` and then once more.
+    pub async fn run_announcer(&self, stop: CancellationToken) {
+        loop {
+            let is_stopped = stop.run_until_cancelled(self.announcer.added.notified()).await.is_none();
+            tokio::time::sleep(GATHER).await;
+            loop {
+                let batch = self.announcer.take();
+                if batch.is_empty() {
+                    break;
+                }
+                let announced = self.call(Operation::Announce, |connection| Box::pin(connection.announce_grants(&batch))).await;
+                // Others drop all that they know when they hear again after an outage, so nothing is announced twice.
+                if let Err(error) = announced {
+                    tracing::debug!(%error, grants = batch.len(), "changed grants could not be announced");
+                }
+            }
+            if is_stopped {
+                return;
+            }
+        }
+    }
+
+    /// Listens forever for changes that other processes make. `heard` is told how they are heard of, whenever that changes.
+    pub async fn run_listener(&self, heard: impl Fn(Hearing) + Send + Sync) {
+        let told = Mutex::new(None);
+        self.metrics.store_voice(Hearing::Nothing.name());
+        let heard = |hearing| {
+            self.hearing.send_replace(hearing);
+            self.metrics.store_voice(hearing.name());
+            heard(hearing);
+            if hearing != Hearing::Nothing {
+                tell(&mut told.lock().unwrap_or_else(PoisonError::into_inner), hearing, self.backend.is_postgres());
+            }
+        };
+        self.backend.listen(|change| self.hear(change), heard).await;
+    }
+
+    /// How this replica hears of changes that others make.
+    pub fn hearing(&self) -> Hearing {
+        *self.hearing.borrow()
+    }
+}
+
+/// Logs by which voice changes are heard of, if it is not the one that was told of last.
+fn tell(told: &mut Option<Hearing>, hearing: Hearing, is_postgres: bool) {
+    if told.replace(hearing) == Some(hearing) || !is_postgres {
+        return;
+    }
+    if hearing == Hearing::Polling {
+        tracing::warn!(
+            "notifications of Postgres (LISTEN, NOTIFY) do not arrive, as behind a pooler; changes are polled for instead. \
+             CODER_PG_LISTEN_URL may name an address at which they do"
+        );
+    } else {
+        tracing::info!("notifications of Postgres arrive");
+    }
+}

@@ -1,0 +1,146 @@
+//! Opens connections: to the host that takes writes, with the password of this moment, and knowing whether a pooler is in between.
+
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use sqlx::{ConnectOptions, Executor, PgConnection, Row, error::DatabaseError, postgres::PgConnectOptions};
+use tokio::time::{sleep, timeout};
+
+use super::url::{PostgresUrl, Target};
+use crate::secret::{Secret, random_text};
+
+/// Opens connections to one Postgres, which may have several hosts.
+#[derive(Debug)]
+pub(super) struct Connector {
+    url: PostgresUrl,
+    password_file: Option<PathBuf>,
+    /// The host that was connected to last, which is tried first.
+    preferred: AtomicUsize,
+    /// Whether the server, or a pooler before it, has refused the parameter by which a direct connection is recognised.
+    refuses_options: AtomicBool,
+    /// Whether it has been told that connections are pooled.
+    has_told: AtomicBool,
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) connection: PgConnection,
+    /// Whether it leads to one server process for as long as it is open. A pooler in transaction mode gives each transaction another
+    /// one, so that neither a named statement nor anything else of the session's may be relied upon.
+    pub(super) is_direct: bool,
+    /// Whether the server takes writes.
+    is_writable: bool,
+}
+
+/// How long connecting to one of several hosts may take, and after how long without an answer the next one is tried beside it.
+const HOST_TIMEOUT: Duration = Duration::from_secs(1);
+const STAGGER: Duration = Duration::from_millis(300);
+/// A parameter of our own. A server sets it when the session begins, with the value that this connection was opened with. What is
+/// between does not know it, and gives it to no other connection.
+const PROBE: &str = "evergate.connection";
+
+impl Connector {
+    pub(super) fn new(url: PostgresUrl, password_file: Option<PathBuf>) -> Self {
+        Self {
+            url,
+            password_file,
+            preferred: AtomicUsize::new(0),
+            refuses_options: AtomicBool::new(false),
+            has_told: AtomicBool::new(false),
+        }
+    }
+
+    /// Connects to the first host that is as the URL wants it, or else to any that accepts a connection.
+    ///
+    /// # Errors
+    /// No host accepted a connection; the error is one host's.
+    pub(super) async fn connect(&self) -> Result<Line, sqlx::Error> {
+        let password = self.password().await?;
+        let count = self.url.hosts.len();
+        let preferred = self.preferred.load(Ordering::Relaxed);
+        let mut hosts = (0..count).map(|offset| (preferred + offset) % count);
+        let mut attempts = FuturesUnordered::new();
+        attempts.extend(hosts.next().map(|host| self.connect_to(host, password.as_ref())));
+        let (mut standby, mut failure) = (None, sqlx::Error::PoolTimedOut);
+        loop {
+            let next = tokio::select! {
+                Some((host, connected)) = attempts.next() => {
+                    match connected {
+                        Ok(line) if line.is_writable || self.url.target == Target::Any => {
+                            self.preferred.store(host, Ordering::Relaxed);
+                            return Ok(line);
+                        }
+                        Ok(line) => standby = standby.or(Some(line)),
+                        Err(error) => failure = error,
+                    }
+                    hosts.next()
+                }
+                () = sleep(STAGGER), if hosts.len() > 0 => hosts.next(),
+                else => return standby.ok_or(failure),
+            };
+            attempts.extend(next.map(|host| self.connect_to(host, password.as_ref())));
+        }
+    }
+
+    /// The options of the host that was connected to last, for what opens its connections by itself.
+    pub(super) async fn options(&self) -> Result<PgConnectOptions, sqlx::Error> {
+        let password = self.password().await?;
+        let options = self.url.with_password(self.preferred.load(Ordering::Relaxed), password.as_ref());
+        options.ok_or(sqlx::Error::PoolTimedOut)
+    }
+
+    /// The password of the file, which whoever rotates it may have written a moment ago.
+    async fn password(&self) -> Result<Option<Secret>, sqlx::Error> {
+        let Some(path) = &self.password_file else { return Ok(None) };
+        let text = tokio::fs::read_to_string(path).await.map_err(sqlx::Error::Io)?;
+        Ok(Some(Secret::new(text.trim_end_matches(['\r', '\n']))))
+    }
+
+    async fn connect_to(&self, host: usize, password: Option<&Secret>) -> (usize, Result<Line, sqlx::Error>) {
+        let Some(options) = self.url.with_password(host, password) else { return (host, Err(sqlx::Error::PoolTimedOut)) };
+        let several = (self.url.hosts.len() > 1).then_some(HOST_TIMEOUT);
+        let opened = match self.url.connect_timeout.into_iter().chain(several).min() {
+            Some(limit) => timeout(limit, self.open(options)).await.unwrap_or(Err(sqlx::Error::PoolTimedOut)),
+            None => self.open(options).await,
+        };
+        (host, opened)
+    }
+
+    async fn open(&self, options: PgConnectOptions) -> Result<Line, sqlx::Error> {
+        let mark = random_text::<12>();
+        if !self.refuses_options.load(Ordering::Relaxed) {
+            match options.clone().options([(PROBE, &mark)]).connect().await {
+                Ok(connection) => return self.examine(connection, &mark).await,
+                Err(error) if is_about_parameters(&error) => self.refuses_options.store(true, Ordering::Relaxed),
+                Err(error) => return Err(error),
+            }
+        }
+        self.examine(options.connect().await?, &mark).await
+    }
+
+    /// Finds out what has been connected to, by a statement without a name.
+    async fn examine(&self, mut connection: PgConnection, mark: &str) -> Result<Line, sqlx::Error> {
+        const SQL: &str = "SELECT current_setting('evergate.connection', true) AS mark, \
+                           current_setting('transaction_read_only') AS read_only";
+        let row = connection.fetch_one(sqlx::raw_sql(SQL)).await?;
+        let is_direct = row.try_get::<Option<&str>, _>("mark")? == Some(mark);
+        if !is_direct && !self.has_told.swap(true, Ordering::Relaxed) {
+            tracing::info!(
+                "connections to Postgres may be pooled on their way; each call is one transaction, without named statements"
+            );
+        }
+        let is_writable = row.try_get::<&str, _>("read_only")? != "on";
+        Ok(Line { connection, is_direct, is_writable })
+    }
+}
+
+/// Whether a connection was refused for its parameters: by a pooler (08P01), or by a database that does not know them.
+fn is_about_parameters(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    code.is_some_and(|code| ["08P01", "0A000", "22023", "42601", "42704"].contains(&&*code))
+}

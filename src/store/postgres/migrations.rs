@@ -1,0 +1,116 @@
+//! Brings the schema up to date, in one transaction, which holds for poolers as well as for servers.
+//!
+//! What is recorded is what sqlx's migrator records, so that a replica of an earlier release finds its own migrations applied. Its
+//! migrator itself takes a lock of the session and names its statements, neither of which a pooler keeps.
+
+use std::{borrow::Cow, collections::HashMap, time::Duration};
+
+use sqlx::{
+    Connection as _, PgConnection, Row,
+    migrate::{MigrateError, Migration, MigrationType},
+};
+
+use crate::backoff::back_off;
+
+/// How often the migrations are tried if other sessions hold what they need, and the pauses in between. A statement that waits for
+/// a table has all later ones wait behind it, so it does not wait long.
+const TRIES: u32 = 10;
+const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
+
+macro_rules! migrations {
+    ($($version:literal $description:literal $file:literal)*) => {
+        [$(Migration::new(
+            $version,
+            Cow::Borrowed($description),
+            MigrationType::Simple,
+            sqlx::SqlSafeStr::into_sql_str(include_str!(concat!("../../../migrations/postgres/", $file))),
+            false,
+        )),*]
+    };
+}
+
+/// All migrations, in their order.
+fn all() -> impl IntoIterator<Item = Migration> {
+    migrations! {
+        1 "grants and sessions" "0001_grants_and_sessions.sql"
+        2 "history and shared grants" "0002_history_and_shared_grants.sql"
+        3 "replicas and knowledge" "0003_replicas_and_knowledge.sql"
+        4 "logins, revocations and keys" "0004_logins_revocations_and_keys.sql"
+        5 "announcements" "0005_announcements.sql"
+    }
+}
+
+/// Applies what has not been applied. A role that may not change the schema needs nothing but the right to read what is recorded.
+///
+/// # Errors
+/// A migration failed, or one that was applied is not ours. Nothing has changed then.
+pub(super) async fn migrate(connection: &mut PgConnection) -> Result<(), MigrateError> {
+    for tried in 1.. {
+        match migrate_once(connection).await {
+            Err(error) if tried < TRIES && is_contended(&error) => tokio::time::sleep(back_off(tried, PAUSE.0, PAUSE.1)).await,
+            done => return done,
+        }
+    }
+    Ok(())
+}
+
+async fn migrate_once(connection: &mut PgConnection) -> Result<(), MigrateError> {
+    let mut transaction = connection.begin().await?;
+    if pending(&mut transaction).await?.is_empty() {
+        return Ok(transaction.rollback().await?);
+    }
+    let create = "SET LOCAL lock_timeout = '3s'; \
+         CREATE TABLE IF NOT EXISTS _sqlx_migrations (version BIGINT PRIMARY KEY, description TEXT NOT NULL, \
+         installed_on TIMESTAMPTZ NOT NULL DEFAULT now(), success BOOLEAN NOT NULL, checksum BYTEA NOT NULL, \
+         execution_time BIGINT NOT NULL); \
+         LOCK TABLE _sqlx_migrations IN EXCLUSIVE MODE";
+    sqlx::raw_sql(create).execute(&mut *transaction).await?;
+    // Another replica may have applied them before the lock was ours.
+    for migration in pending(&mut transaction).await? {
+        let failed = |error| MigrateError::ExecuteMigration(error, migration.version);
+        sqlx::raw_sql(migration.sql.clone()).execute(&mut *transaction).await.map_err(failed)?;
+        sqlx::query(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES ($1, $2, TRUE, $3, 0)",
+        )
+        .persistent(false)
+        .bind(migration.version)
+        .bind(&*migration.description)
+        .bind(&*migration.checksum)
+        .execute(&mut *transaction)
+        .await?;
+    }
+    Ok(transaction.commit().await?)
+}
+
+/// The migrations that have not been applied. A newer replica may have applied more; what it added, this one does not miss.
+async fn pending(transaction: &mut PgConnection) -> Result<Vec<Migration>, MigrateError> {
+    let exists = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL AS exists";
+    let exists: bool = sqlx::query(exists).persistent(false).fetch_one(&mut *transaction).await?.try_get("exists")?;
+    let mut applied = HashMap::new();
+    if exists {
+        let recorded = sqlx::query("SELECT version, checksum, success FROM _sqlx_migrations").persistent(false);
+        for row in recorded.fetch_all(&mut *transaction).await? {
+            let version: i64 = row.try_get("version")?;
+            if !row.try_get::<bool, _>("success")? {
+                return Err(MigrateError::Dirty(version));
+            }
+            applied.insert(version, row.try_get::<Vec<u8>, _>("checksum")?);
+        }
+    }
+    let mut pending = Vec::new();
+    for migration in all() {
+        match applied.get(&migration.version) {
+            None => pending.push(migration),
+            Some(checksum) if *checksum == *migration.checksum => {}
+            Some(_) => return Err(MigrateError::VersionMismatch(migration.version)),
+        }
+    }
+    Ok(pending)
+}
+
+/// Whether others stood in the way: a lock, a deadlock, or a replica that created the same table at the same moment.
+fn is_contended(error: &MigrateError) -> bool {
+    let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else { return false };
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| ["55P03", "40P01", "40001", "23505", "42P07"].contains(&&*code))
+}

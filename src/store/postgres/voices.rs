@@ -1,0 +1,222 @@
+//! How this replica hears of changes that others make: by notifications where they arrive, or else by polling the table `changes`.
+//!
+//! That notifications arrive is proved, not assumed: a notification to oneself, sent over another connection, must come back. An
+//! answer to a statement proves nothing, because a pooler answers it from another server process than the one that listens.
+
+use std::{collections::HashSet, convert::Infallible, sync::Arc, time::Duration};
+
+use sqlx::{
+    PgConnection, Row,
+    postgres::{PgListener, PgPoolOptions},
+};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::{CHANNEL, connector::Connector};
+use crate::{
+    backoff::back_off,
+    grant::GrantId,
+    secret::random_text,
+    session::SessionHash,
+    store::{Change, Hearing},
+};
+
+/// How changes of others are heard of.
+#[derive(Debug)]
+pub(super) struct Voices {
+    /// Leads to the database, through a pooler or not.
+    connector: Arc<Connector>,
+    /// Leads to where notifications are listened for.
+    listener: Arc<Connector>,
+}
+
+/// How often a quiet listener is checked, and how long the check may take. Together they stay under the second within which a revoked
+/// session is refused by every replica.
+const CHECK: Duration = Duration::from_millis(400);
+const CHECK_TIMEOUT: Duration = Duration::from_millis(400);
+/// How long opening the connections may take, and the first check of a listener.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often the table is polled, and how long that may take.
+const POLL: Duration = Duration::from_millis(400);
+const POLL_TIMEOUT: Duration = Duration::from_millis(400);
+/// How far back a poll looks: a transaction may be committed this long after it wrote its change.
+const OVERLAP: Duration = Duration::from_secs(60);
+/// For how long the table is polled before notifications are listened for again, during which nothing is heard.
+const POLL_FOR: Duration = Duration::from_secs(300);
+/// The pauses between tries grow between these.
+const RECONNECT: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
+/// How many tries fail before that is told: an outage of the database has a line of its own.
+const FAILURES_TOLD: u32 = 5;
+
+/// Why listening ended.
+enum Ended {
+    /// The listener is connected, and its own notification did not come back.
+    Deaf,
+    /// The connection was lost, or could not be made.
+    Lost(sqlx::Error),
+}
+
+impl From<sqlx::Error> for Ended {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Lost(error)
+    }
+}
+
+impl Voices {
+    pub(super) fn new(connector: Arc<Connector>, listener: Arc<Connector>) -> Self {
+        Self { connector, listener }
+    }
+
+    /// Announces changes, forever. `heard` is told by which voice, whenever that changes.
+    pub(super) async fn listen(&self, announce: impl Fn(Change), heard: impl Fn(Hearing)) {
+        let mut failures = 0_u32;
+        loop {
+            let mut has_heard = false;
+            let ended = self.listen_for(&announce, || {
+                has_heard = true;
+                heard(Hearing::Notifications);
+            });
+            let Err(ended) = ended.await;
+            // At once: what was heard last was heard up to a second ago.
+            heard(Hearing::Nothing);
+            let done = match ended {
+                Ended::Deaf => self.poll_for(&announce, || heard(Hearing::Polling)).await,
+                Ended::Lost(error) => Err(error),
+            };
+            heard(Hearing::Nothing);
+            let Err(error) = done else {
+                failures = 0;
+                continue;
+            };
+            failures = if has_heard { 1 } else { failures.saturating_add(1) };
+            if failures == FAILURES_TOLD {
+                tracing::warn!(%error, "changes of other replicas are not heard of; each session is looked up every half second instead");
+            }
+            tracing::debug!(%error, failures, "the connection that hears of changes was lost");
+            tokio::time::sleep(back_off(failures, RECONNECT.0, RECONNECT.1)).await;
+        }
+    }
+
+    /// Announces what is notified of, until the connection is lost or found to be deaf.
+    async fn listen_for(&self, announce: &impl Fn(Change), mut heard: impl FnMut()) -> Result<Infallible, Ended> {
+        let own_channel = format!("evergate_{}", random_text::<9>());
+        let opened = timeout(CONNECT_TIMEOUT, async {
+            // Connecting finds the host that takes writes; a standby has no notifications.
+            let mut speaker = self.listener.connect().await?.connection;
+            let options = self.listener.options().await?;
+            let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(CONNECT_TIMEOUT).connect_lazy_with(options);
+            let mut listener = PgListener::connect_with(&pool).await?;
+            listener.eager_reconnect(false);
+            listener.listen_all([CHANNEL, &own_channel]).await?;
+            speak(&mut speaker, &own_channel).await?;
+            Ok::<_, sqlx::Error>((speaker, listener))
+        });
+        let (mut speaker, mut listener) = opened.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+        await_own(&mut listener, &own_channel, announce, CONNECT_TIMEOUT).await?;
+        // What changed while nothing was heard is unknown, so that whoever is told of this drops what it knows.
+        heard();
+        loop {
+            match timeout(CHECK, listener.try_recv()).await {
+                Ok(Ok(Some(notification))) if notification.channel() == CHANNEL => announce(parse(notification.payload())),
+                Ok(Ok(Some(_own))) => {}
+                Ok(Ok(None)) => return Err(Ended::Lost(sqlx::Error::PoolClosed)),
+                Ok(Err(error)) => return Err(error.into()),
+                Err(_quiet) => {
+                    let spoken = timeout(CHECK_TIMEOUT, speak(&mut speaker, &own_channel));
+                    spoken.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+                    await_own(&mut listener, &own_channel, announce, CHECK_TIMEOUT).await?;
+                }
+            }
+        }
+    }
+
+    /// Announces what is in the table, for [`POLL_FOR`] or until the database fails.
+    #[expect(clippy::disallowed_methods, reason = "how long the table is polled has nothing to do with tokens' times")]
+    async fn poll_for(&self, announce: &impl Fn(Change), heard: impl Fn()) -> Result<(), sqlx::Error> {
+        let connected = timeout(CONNECT_TIMEOUT, self.connector.connect()).await;
+        let mut connection = connected.map_err(|_| sqlx::Error::PoolTimedOut)??.connection;
+        let mut seen = HashSet::new();
+        poll_once(&mut connection, &mut seen, |_| {}).await?;
+        heard();
+        let until = Instant::now() + POLL_FOR;
+        while Instant::now() < until {
+            tokio::time::sleep(POLL).await;
+            let polled = timeout(POLL_TIMEOUT, poll_once(&mut connection, &mut seen, announce));
+            polled.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+        }
+        Ok(())
+    }
+}
+
+/// Sends a notification, by a statement without a name, in whose place a pooler may put no other.
+async fn speak(connection: &mut PgConnection, channel: &str) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("SELECT pg_notify('{channel}', '')"))).execute(connection).await?;
+    Ok(())
+}
+
+/// Waits for one's own notification.
+#[expect(clippy::disallowed_methods, reason = "how long a notification takes has nothing to do with tokens' times")]
+async fn await_own(listener: &mut PgListener, own: &str, announce: &impl Fn(Change), limit: Duration) -> Result<(), Ended> {
+    let deadline = Instant::now() + limit;
+    loop {
+        match timeout_at(deadline, listener.try_recv()).await {
+            Ok(Ok(Some(notification))) if notification.channel() == own => return Ok(()),
+            Ok(Ok(Some(notification))) => announce(parse(notification.payload())),
+            Ok(Ok(None)) => return Err(Ended::Lost(sqlx::Error::PoolClosed)),
+            Ok(Err(error)) => return Err(error.into()),
+            Err(_late) => return Err(Ended::Deaf),
+        }
+    }
+}
+
+/// Announces the changes that have come into the table since the last poll, and remembers those that the next one finds again.
+async fn poll_once(connection: &mut PgConnection, seen: &mut HashSet<i64>, announce: impl Fn(Change)) -> Result<(), sqlx::Error> {
+    const SQL: &str = "SELECT id, payload FROM changes WHERE at > (EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT - ";
+    let sql = format!("{SQL}{}", OVERLAP.as_millis());
+    let rows = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).fetch_all(connection).await?;
+    let mut found = HashSet::with_capacity(rows.len());
+    for row in rows {
+        let id: i64 = row.try_get("id")?;
+        found.insert(id);
+        if !seen.contains(&id) {
+            announce(parse(row.try_get("payload")?));
+        }
+    }
+    *seen = found;
+    Ok(())
+}
+
+fn parse(payload: &str) -> Change {
+    let change = || match payload.split_once(' ')? {
+        ("grant", id) => Some(Change::Grant(GrantId(unhex(id)?))),
+        ("session", hash) => Some(Change::Session(SessionHash(unhex(hash)?))),
+        (_, _) => None,
+    };
+    // An unknown payload comes from a newer schema: everything may have changed.
+    change().unwrap_or(Change::Everything)
+}
+
+fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut out = [0; N];
+    if text.len() != 2 * N {
+        return None;
+    }
+    for (byte, at) in out.iter_mut().zip((0..).step_by(2)) {
+        *byte = u8::from_str_radix(text.get(at..at + 2)?, 16).ok()?;
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_announcement_names_its_record_and_an_unknown_one_means_everything() {
+        let id = GrantId([0xab; 16]);
+        assert_eq!(parse(&format!("grant {id}")), Change::Grant(id));
+        assert_eq!(parse(&format!("session {}", "01".repeat(32))), Change::Session(SessionHash([1; 32])));
+        for odd in ["", "grant", "grant xx", "session 01", "other 01"] {
+            assert_eq!(parse(odd), Change::Everything, "{odd:?}");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Behind a pooler: no statement's name outlives its transaction, no session's state is relied upon, and a listener that hears
+//! nothing is known to.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+
+use crate::harness::{ACCESS, World, eventually::eventually, idp::Endpoint, pgbouncer::Pooling};
+
+const EXPIRED: Duration = Duration::from_secs(301);
+
+async fn hears_by(world: &World, replica: usize, voice: &str) {
+    eventually(&format!("replica {replica} hears by {voice}"), async || {
+        world.visitor().at(world.replicas[replica].address).get("/oauth2/readyz").await.json()["announcements"] == voice
+    })
+    .await;
+}
+
+/// Users log in and have their tokens refreshed, on two replicas; a session that ends on one is refused by the other.
+async fn serves_users(world: &World) {
+    let other = world.replicas[1].address;
+    for _ in 0..6 {
+        let visitor = world.signed_in().await;
+        assert!(visitor.at(other).get("/").await.is_upstreams());
+        let calls = world.idp.calls(Endpoint::Refresh);
+        world.clock.advance(EXPIRED);
+        assert!(visitor.get("/").await.is_upstreams() && visitor.at(other).get("/").await.is_upstreams());
+        assert_eq!(world.idp.calls(Endpoint::Refresh), calls + 1);
+        let signed_out = visitor.send(Method::POST, "/oauth2/sign_out", &[("origin", ACCESS)], "").await;
+        assert!(signed_out.status.is_redirection() || signed_out.status == StatusCode::OK, "{}", signed_out.text());
+        eventually("the other replica refuses the session", async || !visitor.at(other).get("/").await.is_upstreams()).await;
+    }
+}
+
+#[tokio::test]
+async fn in_transaction_mode_changes_are_polled_for() {
+    let world = World::build().behind_pgbouncer(Pooling::Transaction).replicas(2).start().await;
+    hears_by(&world, 0, "polling").await;
+    hears_by(&world, 1, "polling").await;
+    assert_eq!(world.metric(0, "evergate_store_announcements{voice=\"polling\"}"), 1.0);
+    serves_users(&world).await;
+}
+
+#[tokio::test]
+async fn in_session_mode_notifications_arrive() {
+    let world = World::build().behind_pgbouncer(Pooling::Session).set("pg_conn_max_open", "1").replicas(2).start().await;
+    hears_by(&world, 0, "notifications").await;
+    hears_by(&world, 1, "notifications").await;
+    serves_users(&world).await;
+}
+
+#[tokio::test]
+async fn notifications_are_listened_for_at_an_address_of_their_own() {
+    let mut world = World::build().behind_pgbouncer(Pooling::Transaction).replicas(0).start().await;
+    let direct = world.database_url();
+    world.change(&[("pg_listen_url", &direct)]);
+    world.add_replica().await;
+    world.add_replica().await;
+    hears_by(&world, 0, "notifications").await;
+    hears_by(&world, 1, "notifications").await;
+    serves_users(&world).await;
+}

@@ -1,0 +1,172 @@
+//! How Postgres is reached: over which of several hosts, with which password, over which socket.
+
+use std::net::SocketAddr;
+
+use evergate::{
+    seal::KeyRing,
+    store::{Condition, Settings, Store},
+    telemetry::metrics::Metrics,
+};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+
+use crate::harness::{
+    World,
+    eventually::eventually,
+    faults::FaultProxy,
+    idp::Endpoint,
+    postgres::{self, Cluster},
+};
+
+fn open(url: &str) -> Store {
+    let keys = KeyRing::from_base64([KeyRing::generate().as_str()]).unwrap();
+    Store::open(&Settings::Postgres(postgres::settings(url, 4)), keys, Metrics::default()).unwrap()
+}
+
+/// The URL of a database with these hosts in the place of its own.
+fn with_hosts(url: &str, hosts: &[SocketAddr], parameters: &str) -> String {
+    let hosts = hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let database = url.rsplit_once('/').unwrap().1;
+    format!("postgres://postgres@{hosts}/{database}{parameters}")
+}
+
+#[tokio::test]
+async fn a_host_that_is_gone_and_one_that_hangs_are_passed_over() {
+    let (url, address) = postgres::fresh_database().await;
+    let (gone, hanging) = (FaultProxy::start().await, FaultProxy::start().await);
+    gone.cut();
+    hanging.forward_to(address);
+    hanging.stall();
+    let store = open(&with_hosts(&url, &[gone.address, hanging.address, address], ""));
+    for _ in 0..3 {
+        store.now().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn of_several_hosts_the_one_that_takes_writes_is_used_and_followed_at_a_failover() {
+    let mut world = World::build().on_own_postgres().replicas(0).start().await;
+    let url = world.database_url();
+    // Another server with a database of the same name, which is like a standby as long as it takes no writes.
+    let (standby, standby_url) = Cluster::beside(&url).await;
+    let hosts = [postgres::address(&standby_url), postgres::address(&url)];
+    postgres::set_read_only(&standby_url, true, false).await;
+    world.change(&[("pg_connection_url", &with_hosts(&url, &hosts, ""))]);
+    world.add_replica().await;
+    let visitor = world.signed_in().await;
+    assert_eq!((postgres::sessions(&url).await, postgres::sessions(&standby_url).await), (1, 0));
+
+    postgres::set_read_only(&url, true, true).await;
+    postgres::set_read_only(&standby_url, false, true).await;
+    eventually("logins go to the new primary", async || {
+        let other = world.visitor();
+        other.try_browse(&world.idp, "/").await;
+        postgres::sessions(&standby_url).await > 0
+    })
+    .await;
+    drop((visitor, standby));
+}
+
+#[tokio::test]
+async fn the_forms_of_a_url_lead_to_the_database() {
+    let (url, address) = postgres::fresh_database().await;
+    let database = url.rsplit_once('/').unwrap().1;
+    let directory = postgres::socket_directory(&url).await;
+    let encoded = directory.replace('/', "%2F");
+    let port = address.port();
+    for form in [
+        format!("postgres://postgres@/{database}?host={directory}&port={port}"),
+        format!("postgres://postgres@{encoded}:{port}/{database}"),
+        format!("postgresql://127.0.0.1:{port}/?user=postgres&dbname={database}&sslmode=disable&connect_timeout=5"),
+        format!("postgres://postgres@127.0.0.1:{port}/{database}?options=-c%20statement_timeout%3D4000&keepalives=1"),
+        format!("postgres://postgres@127.0.0.1:{port}/{database}?target_session_attrs=read-write"),
+    ] {
+        open(&form).now().await.unwrap_or_else(|error| panic!("{form}: {error:?}"));
+    }
+    assert_eq!(open(&url).condition(), Condition::Writable);
+}
+
+#[tokio::test]
+async fn a_password_that_is_rotated_is_read_again_and_a_server_is_known_by_its_certificate() {
+    let mut world = World::build().on_own_postgres().replicas(0).start().await;
+    let url = world.database_url();
+    let port = postgres::address(&url).port();
+    let database = url.rsplit_once('/').unwrap().1;
+    let files = tempfile::tempdir().unwrap();
+    let (authority, password) = (files.path().join("ca.pem"), files.path().join("password"));
+    std::fs::write(&authority, serve_tls(&url).await).unwrap();
+    std::fs::write(&password, "first\n").unwrap();
+    postgres::require_password(&url, "first").await;
+
+    let through = |mode: &str, host: &str| {
+        format!("postgres://rotating@{host}:{port}/{database}?sslmode={mode}&sslrootcert={}", authority.display())
+    };
+    world.change(&[
+        ("pg_connection_url", &through("verify-full", "localhost")),
+        ("pg_password_file", &password.display().to_string()),
+    ]);
+    world.add_replica().await;
+    let visitor = world.signed_in().await;
+
+    postgres::require_password(&url, "second").await;
+    std::fs::write(&password, "second\n").unwrap();
+    postgres::disconnect(&url).await;
+    world.clock.advance(std::time::Duration::from_secs(301));
+    eventually("a token refresh is saved over a connection with the new password", async || {
+        visitor.get("/").await.is_upstreams() && world.idp.calls(Endpoint::Refresh) == 1
+    })
+    .await;
+
+    let with_password = |mode: &str, host: &str| through(mode, host).replace("rotating@", "rotating:second@");
+    for (mode, host, works) in [
+        ("require", "127.0.0.1", true),
+        ("verify-ca", "127.0.0.1", true),
+        ("verify-full", "localhost", true),
+        // The certificate is another host's.
+        ("verify-full", "127.0.0.1", false),
+    ] {
+        assert_eq!(open(&with_password(mode, host)).now().await.is_ok(), works, "{mode} {host}");
+    }
+    let unknown =
+        with_password("verify-full", "localhost").replace(&format!("sslrootcert={}", authority.display()), "sslrootcert=system");
+    assert!(open(&unknown).now().await.is_err(), "nobody vouches for the server's authority");
+}
+
+/// Has a server speak TLS, and returns the authority of its certificate, which is for `localhost`.
+async fn serve_tls(url: &str) -> String {
+    let authority_key = KeyPair::generate().unwrap();
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let certificate = authority.self_signed(&authority_key).unwrap().pem();
+    let key = KeyPair::generate().unwrap();
+    let issuer = Issuer::new(authority, authority_key);
+    let own = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+    postgres::serve_tls(url, &own.pem(), &key.serialize_pem()).await;
+    certificate
+}
+
+#[tokio::test]
+async fn a_role_with_rights_on_rows_alone_serves_once_the_owner_has_migrated() {
+    let mut world = World::build().on_own_postgres().replicas(0).start().await;
+    let url = world.database_url();
+    postgres::make_serving_role(&url).await;
+    let serving = url.replace("postgres@", "serving@");
+    world.change(&[("pg_connection_url", &serving)]);
+    world.add_replica().await;
+    world.add_replica().await;
+    let visitor = world.signed_in().await;
+    world.clock.advance(std::time::Duration::from_secs(301));
+    assert!(visitor.get("/").await.is_upstreams());
+    visitor.send(http::Method::POST, "/oauth2/sign_out", &[], "").await;
+    let other = visitor.at(world.replicas[1].address);
+    eventually("the other replica hears of it", async || !other.get("/").await.is_upstreams()).await;
+}
+
+#[tokio::test]
+async fn a_schema_that_may_not_be_changed_and_is_not_up_to_date_is_told() {
+    let cluster = Cluster::start_own().await;
+    let url = cluster.empty_database().await;
+    postgres::make_serving_role(&url).await;
+    let error = open(&url.replace("postgres@", "serving@")).migrate().await.unwrap_err();
+    let told = evergate::telemetry::logs::causes(&error);
+    assert!(told.contains("permission denied"), "{told}");
+}
