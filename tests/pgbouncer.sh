@@ -8,7 +8,7 @@ chmod 711 "$directory"
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 # In session mode each connection of a client holds one to the server.
 if [ "$2" = session ]; then size=100; else size=5; fi
-echo '"postgres" ""' >"$directory/users"
+printf '"postgres" ""\n"serving" ""\n' >"$directory/users"
 cat >"$directory/pgbouncer.ini" <<INI
 [databases]
 * = host=127.0.0.1 port=$1

@@ -109,7 +109,7 @@ impl Postgres {
     }
 
     /// Announces changes that others make, forever.
-    pub(super) async fn listen(&self, announce: impl Fn(Change), heard: impl Fn(Hearing)) {
+    pub(super) async fn listen(&self, announce: impl Fn(Change) + Sync, heard: impl Fn(Hearing) + Sync) {
         self.voices.listen(announce, heard).await;
     }
 }

@@ -208,12 +208,14 @@ pub async fn serve_tls(url: &str, certificate: &str, key: &str) {
 
 /// Makes the role `serving`, which may change rows and nothing else.
 pub async fn make_serving_role(url: &str) {
-    run(url, "CREATE ROLE serving LOGIN").await;
+    run(url, "DO $$ BEGIN CREATE ROLE serving LOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$")
+        .await;
     run(url, "REVOKE CREATE ON SCHEMA public FROM PUBLIC").await;
     run(url, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO serving").await;
 }
 
-async fn run(url: &str, statement: &str) {
+/// Runs a statement.
+pub async fn run(url: &str, statement: &str) {
     execute(&Url::parse(url).unwrap(), statement.to_owned()).await;
 }
 

@@ -70,6 +70,7 @@ pub struct World {
     pub cluster: Option<postgres::Cluster>,
     environment: Environment,
     has_provider: bool,
+    is_deaf: bool,
     /// What is logged from before any of its secrets is made.
     log: Log,
     _files: tempfile::TempDir,
@@ -112,6 +113,7 @@ pub struct Builder {
     has_provider: bool,
     own_postgres: bool,
     pooling: Option<Pooling>,
+    is_deaf: bool,
     routes: Option<Routes>,
 }
 
@@ -129,6 +131,7 @@ impl World {
             has_provider: true,
             own_postgres: false,
             pooling: None,
+            is_deaf: false,
             routes: None,
         }
     }
@@ -163,7 +166,8 @@ impl World {
 
     /// Starts another gateway with the same settings and store.
     pub async fn add_replica(&mut self) {
-        let running = replica(&self.environment, &self.clock, self.timings, self.has_provider && self.idp_line.is_whole()).await;
+        let finds = Finds { provider: self.has_provider && self.idp_line.is_whole(), announcements: !self.is_deaf };
+        let running = replica(&self.environment, &self.clock, self.timings, finds).await;
         self.replicas.push(running);
     }
 
@@ -282,6 +286,12 @@ impl Builder {
         self.on(Kind::Postgres)
     }
 
+    /// Where gateways hear of no changes.
+    pub fn deaf(mut self) -> Self {
+        self.is_deaf = true;
+        self
+    }
+
     /// On Postgres behind a pooler.
     pub fn behind_pgbouncer(mut self, pooling: Pooling) -> Self {
         self.pooling = Some(pooling);
@@ -384,6 +394,7 @@ impl Builder {
             cluster,
             environment,
             has_provider: self.has_provider,
+            is_deaf: self.is_deaf,
             log: self.log,
             _files: files,
         };
@@ -400,7 +411,13 @@ fn in_memory() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
-async fn replica(environment: &Environment, clock: &Clock, timings: Timings, finds_provider: bool) -> Running {
+/// What a gateway finds, and is waited for to find.
+struct Finds {
+    provider: bool,
+    announcements: bool,
+}
+
+async fn replica(environment: &Environment, clock: &Clock, timings: Timings, finds: Finds) -> Running {
     let mut problems = Problems::default();
     let raw = environment.read(&mut problems);
     let checked = check(&raw, problems).expect("the harness's settings are right");
@@ -409,7 +426,9 @@ async fn replica(environment: &Environment, clock: &Clock, timings: Timings, fin
     let prefix = environment.flags.get("path_prefix").map_or("/oauth2", String::as_str);
     eventually::eventually("the gateway hears of its store's changes, and has its provider", async || {
         let state = ready.get(&format!("{prefix}/readyz")).await.json();
-        state["store"] == "ok" && state["announcements"] != "none" && (state["provider"] == "ok" || !finds_provider)
+        state["store"] == "ok"
+            && (state["announcements"] != "none" || !finds.announcements)
+            && (state["provider"] == "ok" || !finds.provider)
     })
     .await;
     running

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 
-use crate::harness::{ACCESS, World, eventually::eventually, idp::Endpoint, pgbouncer::Pooling};
+use crate::harness::{ACCESS, World, eventually::eventually, idp::Endpoint, pgbouncer::Pooling, postgres};
 
 const EXPIRED: Duration = Duration::from_secs(301);
 
@@ -59,4 +59,19 @@ async fn notifications_are_listened_for_at_an_address_of_their_own() {
     hears_by(&world, 0, "notifications").await;
     hears_by(&world, 1, "notifications").await;
     serves_users(&world).await;
+}
+
+#[tokio::test]
+async fn where_neither_notifications_nor_polling_work_the_database_is_asked() {
+    let mut world = World::build().behind_pgbouncer(Pooling::Transaction).deaf().replicas(0).start().await;
+    let url = world.database_url();
+    postgres::make_serving_role(&url).await;
+    postgres::run(&url, "REVOKE ALL ON changes FROM serving").await;
+    let through = world.store_line.as_ref().unwrap().address;
+    let database = url.rsplit_once('/').unwrap().1;
+    world.change(&[("pg_connection_url", &format!("postgres://serving@{through}/{database}"))]);
+    world.add_replica().await;
+    world.add_replica().await;
+    serves_users(&world).await;
+    hears_by(&world, 0, "none").await;
 }

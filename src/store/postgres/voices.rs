@@ -3,7 +3,16 @@
 //! That notifications arrive is proved, not assumed: a notification to oneself, sent over another connection, must come back. An
 //! answer to a statement proves nothing, because a pooler answers it from another server process than the one that listens.
 
-use std::{collections::HashSet, convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    convert::Infallible,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use sqlx::{
     PgConnection, Row,
@@ -18,6 +27,7 @@ use crate::{
     secret::random_text,
     session::SessionHash,
     store::{Change, Hearing},
+    telemetry::logs::causes,
 };
 
 /// How changes of others are heard of.
@@ -40,8 +50,8 @@ const POLL: Duration = Duration::from_millis(400);
 const POLL_TIMEOUT: Duration = Duration::from_millis(400);
 /// How far back a poll looks: a transaction may be committed this long after it wrote its change.
 const OVERLAP: Duration = Duration::from_secs(60);
-/// For how long the table is polled before notifications are listened for again, during which nothing is heard.
-const POLL_FOR: Duration = Duration::from_secs(300);
+/// For how long the table is polled before notifications are listened for again.
+const LISTEN_AGAIN: Duration = Duration::from_secs(30);
 /// The pauses between tries grow between these.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
 /// How many tries fail before that is told: an outage of the database has a line of its own.
@@ -61,43 +71,70 @@ impl From<sqlx::Error> for Ended {
     }
 }
 
+/// An attempt to listen, which goes on for as long as it succeeds.
+struct Attempt<'a> {
+    ended: Pin<Box<dyn Future<Output = Result<Infallible, Ended>> + Send + 'a>>,
+    /// Whether it has heard its own notification.
+    is_heard: Arc<AtomicBool>,
+}
+
 impl Voices {
     pub(super) fn new(connector: Arc<Connector>, listener: Arc<Connector>) -> Self {
         Self { connector, listener }
     }
 
     /// Announces changes, forever. `heard` is told by which voice, whenever that changes.
-    pub(super) async fn listen(&self, announce: impl Fn(Change), heard: impl Fn(Hearing)) {
+    pub(super) async fn listen(&self, announce: impl Fn(Change) + Sync, heard: impl Fn(Hearing) + Sync) {
         let mut failures = 0_u32;
+        let mut listening = None;
         loop {
-            let mut has_heard = false;
-            let ended = self.listen_for(&announce, || {
-                has_heard = true;
-                heard(Hearing::Notifications);
-            });
+            let Attempt { ended, is_heard } = listening.take().unwrap_or_else(|| self.begin_to_listen(&announce, &heard));
             let Err(ended) = ended.await;
             // At once: what was heard last was heard up to a second ago.
             heard(Hearing::Nothing);
-            let done = match ended {
-                Ended::Deaf => self.poll_for(&announce, || heard(Hearing::Polling)).await,
-                Ended::Lost(error) => Err(error),
+            let was_heard = is_heard.load(Ordering::Relaxed);
+            let error = match ended {
+                // It heard itself before: the connections are made anew first.
+                Ended::Deaf if was_heard => sqlx::Error::PoolTimedOut,
+                Ended::Deaf => match self.poll_until_notified(&announce, &heard).await {
+                    Ok(attempt) => {
+                        (listening, failures) = (Some(attempt), 0);
+                        continue;
+                    }
+                    Err(error) => error,
+                },
+                Ended::Lost(error) => error,
             };
             heard(Hearing::Nothing);
-            let Err(error) = done else {
-                failures = 0;
-                continue;
-            };
-            failures = if has_heard { 1 } else { failures.saturating_add(1) };
+            failures = if was_heard { 1 } else { failures.saturating_add(1) };
             if failures == FAILURES_TOLD {
-                tracing::warn!(%error, "changes of other replicas are not heard of; each session is looked up every half second instead");
+                tracing::warn!(
+                    error = causes(&error),
+                    "changes of other replicas are not heard of; each session is looked up every half second instead"
+                );
             }
-            tracing::debug!(%error, failures, "the connection that hears of changes was lost");
+            tracing::debug!(error = causes(&error), failures, "the connection that hears of changes was lost");
             tokio::time::sleep(back_off(failures, RECONNECT.0, RECONNECT.1)).await;
         }
     }
 
-    /// Announces what is notified of, until the connection is lost or found to be deaf.
-    async fn listen_for(&self, announce: &impl Fn(Change), mut heard: impl FnMut()) -> Result<Infallible, Ended> {
+    /// Begins to listen, which goes on until the connection is lost or found to be deaf.
+    fn begin_to_listen<'a>(
+        &'a self,
+        announce: &'a (impl Fn(Change) + Sync),
+        heard: &'a (impl Fn(Hearing) + Sync),
+    ) -> Attempt<'a> {
+        let is_heard = Arc::<AtomicBool>::default();
+        let flag = Arc::clone(&is_heard);
+        let on_heard = move || {
+            flag.store(true, Ordering::Relaxed);
+            heard(Hearing::Notifications);
+        };
+        Attempt { ended: Box::pin(self.listen_for(announce, on_heard)), is_heard }
+    }
+
+    /// Announces what is notified of.
+    async fn listen_for(&self, announce: &(impl Fn(Change) + Sync), heard: impl Fn() + Send) -> Result<Infallible, Ended> {
         let own_channel = format!("evergate_{}", random_text::<9>());
         let opened = timeout(CONNECT_TIMEOUT, async {
             // Connecting finds the host that takes writes; a standby has no notifications.
@@ -129,21 +166,42 @@ impl Voices {
         }
     }
 
-    /// Announces what is in the table, for [`POLL_FOR`] or until the database fails.
+    /// Announces what is in the table, until notifications arrive again, which is tried from time to time, or the database fails.
     #[expect(clippy::disallowed_methods, reason = "how long the table is polled has nothing to do with tokens' times")]
-    async fn poll_for(&self, announce: &impl Fn(Change), heard: impl Fn()) -> Result<(), sqlx::Error> {
+    async fn poll_until_notified<'a>(
+        &'a self,
+        announce: &'a (impl Fn(Change) + Sync),
+        heard: &'a (impl Fn(Hearing) + Sync),
+    ) -> Result<Attempt<'a>, sqlx::Error> {
         let connected = timeout(CONNECT_TIMEOUT, self.connector.connect()).await;
         let mut connection = connected.map_err(|_| sqlx::Error::PoolTimedOut)??.connection;
         let mut seen = HashSet::new();
         poll_once(&mut connection, &mut seen, |_| {}).await?;
-        heard();
-        let until = Instant::now() + POLL_FOR;
-        while Instant::now() < until {
-            tokio::time::sleep(POLL).await;
+        heard(Hearing::Polling);
+        let mut next_attempt = Instant::now() + LISTEN_AGAIN;
+        let mut attempt: Option<Attempt<'a>> = None;
+        loop {
+            let next_poll = Instant::now() + POLL;
+            match &mut attempt {
+                Some(listening) => match timeout_at(next_poll, &mut listening.ended).await {
+                    Ok(_ended) => {
+                        (attempt, next_attempt) = (None, Instant::now() + LISTEN_AGAIN);
+                        heard(Hearing::Polling);
+                    }
+                    Err(_goes_on) => {}
+                },
+                None => tokio::time::sleep_until(next_poll).await,
+            }
+            match attempt.take() {
+                Some(listening) if listening.is_heard.load(Ordering::Relaxed) => return Ok(listening),
+                goes_on => attempt = goes_on,
+            }
             let polled = timeout(POLL_TIMEOUT, poll_once(&mut connection, &mut seen, announce));
             polled.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+            if attempt.is_none() && Instant::now() >= next_attempt {
+                attempt = Some(self.begin_to_listen(announce, heard));
+            }
         }
-        Ok(())
     }
 }
 
@@ -155,7 +213,12 @@ async fn speak(connection: &mut PgConnection, channel: &str) -> Result<(), sqlx:
 
 /// Waits for one's own notification.
 #[expect(clippy::disallowed_methods, reason = "how long a notification takes has nothing to do with tokens' times")]
-async fn await_own(listener: &mut PgListener, own: &str, announce: &impl Fn(Change), limit: Duration) -> Result<(), Ended> {
+async fn await_own(
+    listener: &mut PgListener,
+    own: &str,
+    announce: &(impl Fn(Change) + Sync),
+    limit: Duration,
+) -> Result<(), Ended> {
     let deadline = Instant::now() + limit;
     loop {
         match timeout_at(deadline, listener.try_recv()).await {
