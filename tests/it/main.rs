@@ -52,6 +52,7 @@ mod shared_grants;
 mod silent_return;
 mod smuggling;
 mod snapshots;
+mod sqlite_file;
 mod store_failures;
 mod targets;
 mod tls;
