@@ -65,7 +65,7 @@ def get(url):
 class Node:
     """One Patroni with its Postgres."""
 
-    def __init__(self, world, name, etcd_port):
+    def __init__(self, world, name, etcd_port, synchronous):
         self.world, self.name, self.sql_port, self.rest_port = world, name, world.port(), world.port()
         self.directory = world.directory / name
         self.directory.mkdir(mode=0o700)
@@ -80,7 +80,9 @@ class Node:
             "etcd3": {"host": f"127.0.0.1:{etcd_port}"},
             "bootstrap": {
                 "dcs": {
-                    "ttl": 20, "loop_wait": 3, "retry_timeout": 3, "synchronous_mode": True,
+                    "ttl": 20, "loop_wait": 3, "retry_timeout": 3, "synchronous_mode": synchronous,
+                    # A standby that lacks some seconds of a busy primary may take over.
+                    "maximum_lag_on_failover": 256 * 1024 * 1024,
                     "postgresql": {"use_pg_rewind": True, "parameters": {
                         "max_connections": 120, "shared_buffers": "64MB", "wal_log_hints": "on", "fsync": "off", "jit": "off",
                         "log_min_error_statement": "panic",
@@ -122,6 +124,11 @@ class Node:
     def sql(self, statement, database="postgres"):
         return World.sql(f"postgres://postgres@127.0.0.1:{self.sql_port}/{database}", statement)
 
+    def hold_back_replication(self):
+        """Lets no standby have what is committed from now on."""
+        for sender in self.sql("SELECT pid FROM pg_stat_replication").split():
+            os.kill(int(sender), signal.SIGSTOP)
+
     def try_sql(self, statement):
         """The same, or nothing while the server is away."""
         with contextlib.suppress(subprocess.SubprocessError):
@@ -139,8 +146,8 @@ class Node:
 
 
 class Cluster:
-    def __init__(self, world):
-        self.world = world
+    def __init__(self, world, synchronous=True):
+        self.world, self.synchronous = world, synchronous
         client, peer = world.port(), world.port()
         self.etcd = world.spawn("etcd", [
             "etcd", "--name", "one", "--data-dir", world.directory / "etcd", "--logger", "zap", "--log-level", "error",
@@ -148,7 +155,7 @@ class Cluster:
             "--listen-peer-urls", f"http://127.0.0.1:{peer}", "--initial-advertise-peer-urls", f"http://127.0.0.1:{peer}",
             "--initial-cluster", f"one=http://127.0.0.1:{peer}",
         ], {"PATH": search_path()})
-        self.nodes = [Node(world, f"node{number}", client) for number in (1, 2, 3)]
+        self.nodes = [Node(world, f"node{number}", client, synchronous) for number in (1, 2, 3)]
         # HAProxy takes all servers for healthy until it has looked three times: it starts before any of them can answer. Of its
         # two addresses one ends the connections to a server that is no longer the primary; the other leaves them, and is so
         # slow to notice that some are made to it meanwhile.
@@ -191,7 +198,8 @@ class Cluster:
         def follows():
             members = self.members()
             states = [member["state"] in ("running", "streaming") for member in members]
-            return len(states) == 3 and all(states) and any(member["role"] == "sync_standby" for member in members)
+            follower = "sync_standby" if self.synchronous else "replica"
+            return len(states) == 3 and all(states) and any(member["role"] == follower for member in members)
 
         eventually("the cluster is whole", follows, deadline, 0.5)
 
