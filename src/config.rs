@@ -6,6 +6,7 @@
 //! `config/example.toml` and `docs/settings.md` are made from.
 
 mod check;
+mod coder;
 pub mod print;
 mod sources;
 mod texts;

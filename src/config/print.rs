@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{
-    Raw, routes,
+    Raw, coder, routes,
     setting::{Setting, ValueType},
     table::{self, SECTIONS},
 };
@@ -57,8 +57,9 @@ pub fn reference() -> String {
          line ends at the end; the start log warns about quotes, blanks and empty lines around a secret. An empty secret is an\n\
          error.\n\n\
          Evergate reports all wrong settings together and does not start (exit code 64). The same goes for unknown names in the file\n\
-         and among the flags, and for unknown variables that are written like a setting. Evergate ignores other `CODER_` variables,\n\
-         with one warning at the start that names them: Kubernetes writes some for each Service that is called `coder` or `coder-…`,\n\
+         and among the flags, and for unknown variables that are written like a setting. Evergate ignores Coder's settings that have no\n\
+         meaning for it, each with a warning that says why (a list is at the end of this page), and other `CODER_` variables with one\n\
+         warning at the start that names them: Kubernetes writes some for each Service that is called `coder` or `coder-…`,\n\
          and a Coder workspace has its own.\n",
     );
     for section in SECTIONS {
@@ -83,6 +84,16 @@ pub fn reference() -> String {
     );
     for key in routes::KEYS {
         let _infallible = writeln!(out, "| `{}` | {} |", key.name, key.help);
+    }
+    out.push_str(
+        "\n## Coder's settings without effect\n\n\
+         An environment that is Coder's starts Evergate. These variables have no effect here; the start log has a line for each that\n\
+         is set.\n\n\
+         | variables | have no effect: |\n|---|---|\n",
+    );
+    for entry in coder::WITHOUT_EFFECT {
+        let names: Vec<_> = entry.names.iter().map(|name| format!("`{}`", coder::shown(name))).collect();
+        let _infallible = writeln!(out, "| {} | {} |", names.join(", "), entry.reason);
     }
     out
 }

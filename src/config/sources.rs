@@ -10,7 +10,7 @@ use figment::{
 };
 
 use super::{
-    Problem, Problems,
+    Problem, Problems, coder,
     raw::{ENVIRONMENT_PREFIX, Given, Raw, RouteTable, SettingSource},
     routes,
     setting::{Setting, ValueType},
@@ -72,7 +72,7 @@ impl Environment {
             return Raw::default();
         }
         refuse_unknown(&file, path.as_deref(), problems);
-        let warnings = self.judge_unknown(problems).into_iter().collect();
+        let warnings = self.judge_unknown(problems);
         let figment = file.merge(layer("environment", self.variables())).merge(layer("flag", self.flags.clone()));
         let unreadable = self.refuse_not_utf8(problems);
         let mut reader = SourceReader { figment: &figment, path: path.as_deref(), problems, warnings, unreadable };
@@ -109,11 +109,16 @@ impl Environment {
         )
     }
 
-    /// Reports variables and flags that are no settings. A variable that resembles a setting is a problem. The others may belong
-    /// to other software and are named in one warning, without their values.
-    fn judge_unknown(&self, problems: &mut Problems) -> Option<Problem> {
-        let mut foreign = Vec::new();
+    /// Reports variables and flags that are no settings. A variable that resembles a setting is a problem. Each of Coder's that has
+    /// no effect here is told of with the reason. The others may belong to other software and are named in one warning, without
+    /// their values.
+    fn judge_unknown(&self, problems: &mut Problems) -> Vec<Problem> {
+        let (mut without_effect, mut foreign) = (BTreeMap::new(), Vec::new());
         for (name, key, value) in self.prefixed().chain(self.not_utf8()).filter(|(_, key, _)| !is_known(key)) {
+            if let Some((shown, reason)) = coder::without_effect(&key) {
+                without_effect.insert(shown, reason);
+                continue;
+            }
             match unknown::meant(&key).filter(|_| !unknown::is_kubernetes(&key, value)) {
                 Some(near) => no_such_setting(&SettingSource::Environment, &key, Some(near), problems),
                 None if key == ROUTES => no_such_setting(&SettingSource::Environment, &key, None, problems),
@@ -125,8 +130,11 @@ impl Environment {
         for name in self.flags.keys().filter(|name| !is_known(name)) {
             no_such_setting(&SettingSource::Flag, name, unknown::meant(name), problems);
         }
+        let explained =
+            without_effect.into_iter().map(|(key, reason)| Problem { key, message: format!("has no effect: {reason}") });
         let message = format!("variables that are no settings of Evergate's are ignored: {}", foreign.join(", "));
-        (!foreign.is_empty()).then(|| Problem { key: format!("{ENVIRONMENT_PREFIX}*"), message })
+        let ignored = (!foreign.is_empty()).then(|| Problem { key: format!("{ENVIRONMENT_PREFIX}*"), message });
+        explained.chain(ignored).collect()
     }
 }
 

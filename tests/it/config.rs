@@ -121,6 +121,21 @@ fn variables_that_others_write_are_named_in_one_warning_and_those_that_are_meant
     assert_eq!(said, [format!("CODER_*: variables that are no settings of Evergate's are ignored: {names}")]);
     assert!(with(&[]).unwrap().warnings.is_empty());
 
+    let coders = [
+        ("CODER_AI_GATEWAY_ENABLED", "true"),
+        ("CODER_AI_GATEWAY_OPENAI_KEY", "hunter2"),
+        ("CODER_DERP_SERVER_RELAY_URL", "http://10.0.0.1"),
+        ("CODER_OIDC_ALLOW_SIGNUPS", "false"),
+        ("CODER_TELEMETRY_ENABLE", "true"),
+    ];
+    let said: Vec<_> = with(&coders).unwrap().warnings.iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!(said.join("\n"), @"
+    CODER_AI_*: has no effect: Evergate has no part in AI features
+    CODER_DERP_*: has no effect: it is about workspaces, which are Coder's
+    CODER_OIDC_ALLOW_SIGNUPS: has no effect: Evergate has no accounts: whoever the provider and the rules let in may enter (CODER_OIDC_ALLOWED_GROUPS, CODER_OIDC_EMAIL_DOMAIN)
+    CODER_TELEMETRY_*: has no effect: Evergate sends nothing to its makers and asks them nothing
+    ");
+
     let mistakes = [("CODER_ALLOWED_GROUPS", "admins"), ("CODER_UPSTREAM_URLS", "http://x"), ("CODER_USERNAME", "ann")];
     insta::assert_snapshot!(with(&mistakes).unwrap_err(), @r"
     there are 2 problems with the settings:
