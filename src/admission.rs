@@ -114,22 +114,17 @@ impl Admission {
     /// # Errors
     /// [`NotAdmitted`].
     pub async fn admit(&self, inquiry: Inquiry<'_>) -> Result<Admitted, NotAdmitted> {
-        let Inquiry { exchange, headers, rule, serves_stale, views_a_page, memo } = inquiry;
+        let Inquiry { exchange, headers, serves_stale, views_a_page, memo, .. } = inquiry;
         let visitor = match memo {
             Some(memo) => self.visitors.recognise_on_connection(headers, memo).await?,
             None => Box::pin(self.visitors.recognise(headers)).await?,
         };
         let signed_in = match visitor {
             Visitor::SignedIn(signed_in) => signed_in,
+            Visitor::Remembered(signed_in, error) => return self.admit_remembered(inquiry, signed_in, *error),
             Visitor::Anonymous(reason) => return Err(NotAdmitted::SignIn(reason, None)),
         };
-        if !self.cross_origin.allows(&exchange.method, exchange.asks_for_upgrade, headers, &exchange.site) {
-            return Err(self.refuse_cross_origin(exchange, headers).into());
-        }
-        if memo.is_some() {
-            // A request during an outage of the provider is use of the session all the same.
-            self.visitors.touch(&signed_in);
-        }
+        self.check_origin_and_touch(inquiry, &signed_in)?;
         let usable = match self.renewer.keep_fresh(Arc::clone(&signed_in.grant)).await {
             Ok(usable) => usable,
             Err(unusable) => return Err(not_admitted_with(unusable, signed_in.grant)),
@@ -140,8 +135,36 @@ impl Admission {
         if usable.stale && !serves_stale {
             return Err(Refusal::RenewalUnavailable(RETRY_AFTER).into());
         }
+        self.permit(inquiry, signed_in, usable)
+    }
+
+    /// Judges a request whose session is remembered, because the store failed with `error`. Nothing is refreshed, and nobody is
+    /// sent to a login.
+    fn admit_remembered(&self, inquiry: Inquiry<'_>, signed_in: SignedIn, error: StoreError) -> Result<Admitted, NotAdmitted> {
+        self.check_origin_and_touch(inquiry, &signed_in)?;
+        let usable = self.renewer.serve_without_store(Arc::clone(&signed_in.grant)).filter(|_| inquiry.serves_stale);
+        let Some(usable) = usable else { return Err(error.into()) };
+        self.visitors.served_from_memory();
+        self.permit(inquiry, signed_in, usable)
+    }
+
+    /// Refuses another site's request. Any other is use of the session, also during an outage.
+    fn check_origin_and_touch(&self, inquiry: Inquiry<'_>, signed_in: &SignedIn) -> Result<(), Refusal> {
+        let Inquiry { exchange, headers, .. } = inquiry;
+        if !self.cross_origin.allows(&exchange.method, exchange.asks_for_upgrade, headers, &exchange.site) {
+            return Err(self.refuse_cross_origin(exchange, headers));
+        }
+        if inquiry.memo.is_some() {
+            self.visitors.touch(signed_in);
+        }
+        Ok(())
+    }
+
+    /// Applies the rule.
+    fn permit(&self, inquiry: Inquiry<'_>, signed_in: SignedIn, usable: Usable) -> Result<Admitted, NotAdmitted> {
         let identity = &usable.grant.identity;
-        let permit = rule
+        let permit = inquiry
+            .rule
             .permit(&self.policy, identity, || usable.grant.forwarded_identity(usable.stale))
             .map_err(|denied| Refusal::Denied(denied, Some(identity.display().to_owned())))?;
         Ok(Admitted { permit, signed_in, usable })

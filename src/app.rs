@@ -1,6 +1,7 @@
 //! The composition root: the only module that builds the components and starts their tasks.
 
 mod background;
+mod descriptors;
 
 use std::{
     collections::BTreeSet,
@@ -38,6 +39,7 @@ use crate::{
 };
 
 use background::Background;
+use descriptors::{connections_for, raise_descriptor_limit};
 
 /// Loads the keys that encrypt tokens.
 ///
@@ -69,35 +71,10 @@ pub fn administer(settings: &Checked) -> anyhow::Result<(Store, SignOut)> {
         tasks: TaskTracker::new(),
         revocations: Arc::default(),
         cache: Arc::default(),
+        provider_logouts: Arc::default(),
     };
     Ok((store, sign_out))
 }
-
-/// Raises the process's limit of file descriptors to the hard limit, and returns it.
-fn raise_descriptor_limit() -> u64 {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    // If that is refused, the old limit stays.
-    let _refused = setrlimit(Resource::Nofile, rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum });
-    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
-}
-
-/// The number of concurrent client connections: each may need another to its upstream, and some descriptors are reserved.
-fn connections_for(descriptors: u64) -> usize {
-    let max_connections =
-        usize::try_from(descriptors.saturating_sub(128) / 2).unwrap_or(usize::MAX).clamp(16, Semaphore::MAX_PERMITS);
-    if max_connections < LOW_CONNECTION_LIMIT {
-        tracing::warn!(
-            descriptors,
-            connections.most = max_connections,
-            "the limit of open files (ulimit -n) allows few concurrent connections; others wait until one ends"
-        );
-    }
-    max_connections
-}
-
-/// A limit below this is logged as a warning: a few browsers would use it up.
-const LOW_CONNECTION_LIMIT: usize = 2_000;
 
 /// A running gateway.
 #[derive(Debug)]
@@ -187,6 +164,7 @@ pub async fn start(settings: Checked, clock: Clock, timings: Timings) -> anyhow:
         tasks: work.clone(),
         revocations: Arc::default(),
         cache: Arc::clone(&cache),
+        provider_logouts: Arc::default(),
     };
     let visitors = Arc::new(Visitors::new(Sources {
         cookies: cookies.clone(),
@@ -209,6 +187,7 @@ pub async fn start(settings: Checked, clock: Clock, timings: Timings) -> anyhow:
         refresh_tokens: RefreshTokens::default(),
         return_tos: StoredReturnTos::default(),
         exchanges: CodeExchanges::default(),
+        store_wait: timings.login_store_wait,
     });
     let admission = Arc::new(Admission {
         visitors: Arc::clone(&visitors),

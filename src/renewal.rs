@@ -166,6 +166,13 @@ impl Renewer {
         }
     }
 
+    /// Returns a grant for a request while the store cannot be asked: stale, because nothing can be refreshed, nor is it known
+    /// whether another replica has refreshed it. `None`: the grant is good for nothing without a refresh.
+    pub fn serve_without_store(&self, grant: Arc<Grant>) -> Option<Usable> {
+        let left = decision::remaining_use_without_store(&grant, &self.0.settings, self.0.clock.now());
+        (self.is_ours(&grant) && left != RemainingUse::None).then_some(Usable { grant, stale: true })
+    }
+
     /// Refreshes, for as long as it runs, the grants in use whose refresh token is near its idle expiry, if that is known. Unused
     /// grants are left to expire.
     pub async fn refresh_before_idle_expiry(&self) {

@@ -39,6 +39,8 @@ pub struct Session {
     pub created_at: Timestamp,
     /// The time of the last request, exact to [`Settings::granularity`].
     pub last_seen: Timestamp,
+    /// The provider's name for the browser's session there (`sid`), which back-channel logouts may name.
+    pub provider_session: Option<Box<str>>,
 }
 
 /// The limit that a session has reached.
@@ -101,8 +103,13 @@ mod tests {
     fn reached(sliding: bool, created: Duration, seen: Duration) -> Option<Limit> {
         let settings = Settings { idle: 24 * HOUR, absolute: 720 * HOUR, sliding };
         let now = Timestamp(10_000_000_000);
-        let session =
-            Session { hash: SessionHash([0; 32]), grant: GrantId([0; 16]), created_at: now.minus(created), last_seen: now };
+        let session = Session {
+            hash: SessionHash([0; 32]),
+            grant: GrantId([0; 16]),
+            created_at: now.minus(created),
+            last_seen: now,
+            provider_session: None,
+        };
         settings.reached(&session, now.minus(seen), now)
     }
 

@@ -33,19 +33,19 @@ mod silent;
 mod silent_history;
 mod stored_return_tos;
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue};
 use url::form_urlencoded;
 
 use crate::{
     address::AccessUrl,
-    clock::Clock,
+    clock::{Clock, Stopwatch},
     oidc::Provider,
     policy::Policy,
     seal::KeyRing,
     session::{self, cookie::Cookies},
-    store::Store,
+    store::{Store, StoreError},
     telemetry::metrics::Metrics,
 };
 
@@ -86,6 +86,8 @@ pub struct SignIn {
     pub return_tos: StoredReturnTos,
     /// Limits concurrent code exchanges: anybody can send callbacks.
     pub exchanges: CodeExchanges,
+    /// How long a login that returns waits for a store that is away.
+    pub store_wait: Duration,
 }
 
 /// A redirect with its cookies.
@@ -97,7 +99,28 @@ pub struct Redirect {
     pub cookies: Vec<HeaderValue>,
 }
 
+/// The least pause before a write that the store has not taken is made again.
+const STORE_PAUSE: Duration = Duration::from_millis(250);
+
 impl SignIn {
+    /// Makes a write of a login, and makes it again while the store certainly has not taken it, for a while.
+    async fn with_patience<T, F>(&self, write: impl Fn() -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let waited = Stopwatch::start();
+        loop {
+            let left = self.store_wait.saturating_sub(waited.elapsed());
+            match write().await {
+                Err(error) if error.nothing_was_written() && !error.is_refusal() && !left.is_zero() => {
+                    tokio::time::sleep(STORE_PAUSE).await;
+                    let _too_long = tokio::time::timeout(left, self.store.until_writable()).await;
+                }
+                done => return done,
+            }
+        }
+    }
+
     fn redirect_uri(&self, site: &AccessUrl) -> String {
         site.at(&self.callback_path)
     }

@@ -3,6 +3,8 @@
 
 mod journey;
 mod later;
+mod pending_logouts;
+mod provider_logouts;
 mod revoking;
 
 use std::sync::Arc;
@@ -16,15 +18,15 @@ use crate::{
     address::AccessUrl,
     clock::Clock,
     history::{Event, Kind},
-    oidc::{LEEWAY, LogoutToken, Provider},
+    oidc::Provider,
     seal::KeyRing,
-    secret::sha256,
     session::{SessionHash, cache::SessionCache, unrecorded::Extent},
     store::{EndedSession, SessionFilter, Store, StoreError},
     telemetry::metrics::Metrics,
 };
 
 use journey::{open_logout_state, seal_logout_state};
+pub use pending_logouts::PendingLogouts;
 
 /// The logout workflow.
 #[derive(Clone, Debug)]
@@ -47,6 +49,8 @@ pub struct SignOut {
     pub revocations: Arc<Notify>,
     /// Cached sessions, and those whose end is not in the store yet.
     pub cache: Arc<SessionCache>,
+    /// Logouts at the provider that are not in the store yet.
+    pub provider_logouts: Arc<PendingLogouts>,
 }
 
 /// Whether the user intends a logout request.
@@ -166,35 +170,6 @@ impl SignOut {
                 self.end_one(hash, by).await?;
             }
         }
-        Ok(())
-    }
-
-    /// Ends the sessions that a logout token names (back-channel logout). Sessions that began later are kept, and a token that
-    /// has been processed has no effect when it is sent again.
-    ///
-    /// # Errors
-    /// Some sessions may be alive still; the provider may send the token again.
-    pub async fn end_by_provider(&self, token: &LogoutToken) -> Result<(), StoreError> {
-        let filter = SessionFilter {
-            issuer: self.provider.issuer(),
-            client_id: self.provider.client_id(),
-            subject: token.subject.as_deref(),
-            provider_session: token.provider_session.as_deref(),
-        };
-        let name = sha256(format!("logout token {} {}", self.provider.issuer(), token.id).as_bytes());
-        if self.store.is_consumed(name).await? {
-            return Ok(());
-        }
-        // Recorded first, so that a concurrent login is either found here or finds this record.
-        self.store.remember_logout(filter, self.clock.now()).await?;
-        for hash in self.store.find_sessions(filter).await? {
-            let session = self.store.session(hash).await?;
-            if session.is_some_and(|session| session.created_at <= token.issued_at.plus(LEEWAY)) {
-                self.end_one(hash, LogoutInitiator::Provider).await?;
-            }
-        }
-        // Consumed last: a token that could not be processed may be sent again.
-        self.store.consume_once(name, token.expires_at).await?;
         Ok(())
     }
 

@@ -16,6 +16,8 @@ pub struct Timings {
     pub revocation_interval: Duration,
     /// Longest time that a request waits for a token refresh.
     pub blocking_refresh_wait: Duration,
+    /// Longest time that a login that returns waits for a store that is away.
+    pub login_store_wait: Duration,
     /// How long a gateway that stops reports itself unready before it accepts no more connections, so that load balancers
     /// notice in time.
     pub unready_before_stop: Duration,
@@ -29,6 +31,7 @@ impl Default for Timings {
             idle_refresh_interval: Duration::from_secs(10),
             revocation_interval: Duration::from_secs(5),
             blocking_refresh_wait: Duration::from_secs(8),
+            login_store_wait: Duration::from_secs(5),
             unready_before_stop: Duration::from_millis(500),
         }
     }

@@ -3,10 +3,12 @@
 //! Authentication is by session cookie. [`Visitors::recognise`] answers "who is it", [`ConnectionMemo`] answers it again for the
 //! next request of the same connection, and `recheck` answers it for connections that outlive their request.
 
+mod changed_grants;
 mod memo;
 mod pending_changes;
 mod reason;
 mod recheck;
+mod reload;
 mod signed_in;
 
 use std::sync::Arc;
@@ -25,6 +27,7 @@ use crate::{
     store::{Change, Store, StoreError},
 };
 
+use changed_grants::ChangedGrants;
 use memo::Versions;
 use pending_changes::PendingChanges;
 
@@ -55,13 +58,14 @@ pub struct Visitors {
     sources: Sources,
     live: Arc<LiveSessions>,
     pending: PendingChanges,
+    changed_grants: ChangedGrants,
 }
 
 impl Visitors {
     /// Recognises by what is found in `sources`.
     pub fn new(sources: Sources) -> Self {
         let live = LiveSessions::new(Arc::clone(&sources.cache), sources.settings.clone(), sources.clock.clone());
-        Self { sources, live: Arc::new(live), pending: PendingChanges::default() }
+        Self { sources, live: Arc::new(live), pending: PendingChanges::default(), changed_grants: ChangedGrants::default() }
     }
 
     /// Recognises the visitor on a connection whose last request probably was theirs too.
@@ -86,17 +90,43 @@ impl Visitors {
     /// Recognises the visitor by the request's session cookie.
     ///
     /// # Errors
-    /// The store is away. That never makes an anonymous visitor, because it would log people out.
+    /// The store is away, and the session is not remembered. That never makes an anonymous visitor, because it would log people
+    /// out.
     pub async fn recognise(&self, headers: &HeaderMap) -> Result<Visitor, StoreError> {
         self.find(headers).await.map(|(visitor, _)| visitor)
     }
 
     /// Finds the visitor, and of which versions of their session and grant that is true, if of any.
     async fn find(&self, headers: &HeaderMap) -> Result<(Visitor, Option<Versions>), StoreError> {
-        let Sources { cookies, settings, cache, store, clock, .. } = &self.sources;
+        let Some(value) = self.sources.cookies.session_value(headers) else {
+            return Ok((Visitor::Anonymous(SignInReason::NoSession), None));
+        };
+        let hash = SessionHash::of(value);
+        match self.look_up(hash).await {
+            Err(error) if !error.is_refusal() => Ok((self.remember(hash, error)?, None)),
+            found => found,
+        }
+    }
+
+    /// Finds the visitor whose session this is as it was last known, for a grace, after the store failed with `error`.
+    ///
+    /// # Errors
+    /// `error`, if that is not known, or the session has reached a limit; it may have been used through another replica.
+    fn remember(&self, hash: SessionHash, error: StoreError) -> Result<Visitor, StoreError> {
+        let Sources { settings, cache, clock, .. } = &self.sources;
+        let now = clock.now();
+        match cache.remembered(hash, now) {
+            Some((session, grant)) if settings.reached(&session.session, SessionCache::last_seen(&session), now).is_none() => {
+                Ok(Visitor::Remembered(SignedIn { session, grant }, Box::new(error)))
+            }
+            Some(_) | None => Err(error),
+        }
+    }
+
+    async fn look_up(&self, hash: SessionHash) -> Result<(Visitor, Option<Versions>), StoreError> {
+        let Sources { settings, cache, store, clock, .. } = &self.sources;
         let anonymous = |reason| Ok((Visitor::Anonymous(reason), None));
-        let Some(value) = cookies.session_value(headers) else { return anonymous(SignInReason::NoSession) };
-        let (hash, now) = (SessionHash::of(value), clock.now());
+        let now = clock.now();
         // Versions are read before anything is looked up, so that no change in between is missed.
         let version = cache.session_version(hash);
         let Some(session) = cache.session(hash, now, || Box::pin(store.session(hash))).await? else {
@@ -134,6 +164,11 @@ impl Visitors {
         self.sources.cache.touch(&signed_in.session, &self.sources.settings, self.sources.clock.now());
     }
 
+    /// Counts a request that is served with a session as it is remembered.
+    pub fn served_from_memory(&self) {
+        self.sources.cache.count_remembered();
+    }
+
     /// The right to register connections that are cut when the session ends.
     pub fn watch(&self, signed_in: SignedIn) -> Watch {
         self.live.watch(signed_in.session)
@@ -151,7 +186,11 @@ impl Visitors {
     pub fn apply(&self, change: Change) {
         let cache = &self.sources.cache;
         match change {
-            Change::Grant(id) => cache.forget_grant(id),
+            Change::Grant(id) => {
+                if cache.forget_grant(id) && cache.keeps_up() {
+                    self.changed_grants.add(id);
+                }
+            }
             Change::Session(hash) => cache.forget_session(hash),
             Change::Everything => cache.forget_everything(),
         }
@@ -160,7 +199,7 @@ impl Visitors {
 
     /// Takes over whether announcements arrive. What ended while they did not is looked for.
     pub fn set_listener_connected(&self, connected: bool) {
-        self.sources.cache.set_listener_connected(connected);
+        self.sources.cache.set_listener_connected(connected, self.sources.clock.now());
         self.check_after(Change::Everything);
     }
 }

@@ -72,6 +72,8 @@ impl Background {
         let this = all.clone();
         spawn(Box::pin(async move { this.visitors.cut_ended_connections().await }));
         let this = all.clone();
+        spawn(Box::pin(async move { this.visitors.reload_changed_grants().await }));
+        let this = all.clone();
         spawn(Box::pin(async move { this.run_housekeeping().await }));
         let this = all.clone();
         spawn(Box::pin(async move { this.renewer.refresh_before_idle_expiry().await }));

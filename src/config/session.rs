@@ -9,7 +9,13 @@ use crate::session;
 /// The settings under their heading.
 pub(super) const SECTION: Section = Section {
     title: "Sessions",
-    settings: &[&SESSION_DURATION, &SESSION_MAX_DURATION, &DISABLE_SESSION_EXPIRY_REFRESH, &SESSION_CACHE_ENTRIES],
+    settings: &[
+        &SESSION_DURATION,
+        &SESSION_MAX_DURATION,
+        &DISABLE_SESSION_EXPIRY_REFRESH,
+        &SESSION_CACHE_ENTRIES,
+        &STORE_OUTAGE_GRACE,
+    ],
 };
 
 const SESSION_DURATION: Setting = setting(
@@ -37,13 +43,22 @@ const SESSION_CACHE_ENTRIES: Setting = setting(
     "How many sessions, and how many grants, one replica keeps in memory (the session cache), a few kilobytes for each pair. A request of another session reads the store first. `evergate_session_cache_loads_total` counts those reads.",
 );
 
+const STORE_OUTAGE_GRACE: Setting = setting(
+    "store_outage_grace",
+    ValueType::Duration,
+    "1m",
+    "The grace period of an outage of the store: how long a replica serves the sessions that it has in memory while Postgres cannot be asked, with an identity that is marked stale; then 503. A session that is ended on another replica during a partition lives at most this long here. `0` answers 503 at once. An outage logs nobody out.",
+);
+
 /// The most that the cache may be told to keep.
 const MAX_CACHE_ENTRIES: u32 = 100_000_000;
 
 /// The settings of the sessions' cache.
 pub(super) fn cache(reader: &mut Reader<'_>) -> Option<session::cache::Settings> {
-    let entries = reader.number_up_to(MAX_CACHE_ENTRIES, &SESSION_CACHE_ENTRIES)?;
-    Some(session::cache::Settings { entries: usize::try_from(entries).unwrap_or(usize::MAX) })
+    let entries = reader.number_up_to(MAX_CACHE_ENTRIES, &SESSION_CACHE_ENTRIES);
+    let outage_grace = reader.duration(&STORE_OUTAGE_GRACE);
+    let entries = usize::try_from(entries?).unwrap_or(usize::MAX);
+    Some(session::cache::Settings { entries, outage_grace: outage_grace? })
 }
 
 /// The sessions' settings.

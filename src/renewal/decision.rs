@@ -132,6 +132,16 @@ pub(super) fn remaining_use_after_end(reason: EndReason, grant: &Grant, settings
     }
 }
 
+/// Returns what a grant, as it was last known, is good for while the store cannot be asked.
+pub(super) fn remaining_use_without_store(grant: &Grant, settings: &Settings, now: Timestamp) -> RemainingUse {
+    let left = match &grant.ended {
+        Some(ended) => remaining_use_after_end(ended.reason, grant, settings, now),
+        None => remaining_use(grant, settings, now),
+    };
+    // No outage keeps a grant from being refreshed that has no refresh token.
+    if left == RemainingUse::Grace && !grant.has_refresh_token { RemainingUse::None } else { left }
+}
+
 fn serve(stale: bool, refresh: bool) -> Decision {
     Decision::Serve { stale, refresh }
 }

@@ -2,6 +2,9 @@
 //!
 //! Entries are dropped when the store announces a change. A load that overlaps a change of the same record is not cached, because
 //! it may have read the row as it was before. While the listener is not connected, entries live only for [`DISCONNECTED_TTL`].
+//!
+//! What may not be used any more without asking the store is kept: during an outage of the store sessions are served from it for a
+//! grace, which counts from when their record was last known to be true.
 
 mod changes;
 
@@ -36,11 +39,13 @@ pub const DISCONNECTED_TTL: Duration = Duration::from_millis(500);
 pub struct Settings {
     /// `CODER_SESSION_CACHE_ENTRIES`: how many sessions are kept, and how many grants.
     pub entries: usize,
+    /// `CODER_STORE_OUTAGE_GRACE`: how long sessions are served from memory while the store cannot be asked.
+    pub outage_grace: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { entries: 100_000 }
+        Self { entries: 100_000, outage_grace: Duration::ZERO }
     }
 }
 
@@ -49,12 +54,11 @@ impl Default for Settings {
 pub struct SessionCache {
     sessions: Cache<SessionHash, Entry<CachedSession>>,
     grants: Cache<GrantId, Entry<Grant>>,
-    /// Sessions that existed at their last lookup; kept even while their entries may not be used.
-    existing: Cache<SessionHash, ()>,
     changes: Changes,
     touched: Mutex<HashMap<SessionHash, Timestamp>>,
     /// Sessions that have ended on this replica and whose end is not in the store yet.
     unrecorded: Arc<UnrecordedEnds>,
+    outage_grace: Duration,
     metrics: Metrics,
 }
 
@@ -99,10 +103,10 @@ impl SessionCache {
         Self {
             sessions: Cache::new(settings.entries),
             grants: Cache::new(settings.entries),
-            existing: Cache::new(settings.entries),
             changes: Changes::default(),
             touched: Mutex::default(),
             unrecorded: Arc::default(),
+            outage_grace: settings.outage_grace,
             metrics,
         }
     }
@@ -136,7 +140,6 @@ impl SessionCache {
         }
         self.changes.unless_changed(&version, || {
             self.sessions.insert(hash, Entry { record: Arc::clone(&record), loaded_at: now, era: version.era });
-            self.existing.insert(hash, ());
         });
         Ok(Some(record))
     }
@@ -182,29 +185,74 @@ impl SessionCache {
         era == entry.era && (changes::hears(era) || now.since(entry.loaded_at) < DISCONNECTED_TTL)
     }
 
-    /// Drops a grant that was changed or removed.
-    pub fn forget_grant(&self, id: GrantId) {
-        self.changes.record(&id, || drop(self.grants.remove(&id)));
+    /// Drops a grant that was changed or removed. Returns whether it was in memory.
+    pub fn forget_grant(&self, id: GrantId) -> bool {
+        let mut was_known = false;
+        self.changes.record(&id, || was_known = self.grants.remove(&id).is_some());
+        was_known
     }
 
     /// Drops a session that was removed.
     pub fn forget_session(&self, hash: SessionHash) {
-        self.changes.record(&hash, || {
-            self.sessions.remove(&hash);
-            self.existing.remove(&hash);
-        });
+        self.changes.record(&hash, || drop(self.sessions.remove(&hash)));
     }
 
-    /// Drops everything, because anything may have changed.
+    /// Makes everything be loaded again, because anything may have changed.
     pub fn forget_everything(&self) {
-        self.changes.begin_era(self.is_listener_connected());
-        self.sessions.clear();
-        self.grants.clear();
+        self.changes.begin_anew();
     }
 
     /// Whether the session existed at its last lookup by this replica.
     pub fn knows(&self, hash: &SessionHash) -> bool {
-        self.existing.peek(hash).is_some()
+        self.sessions.peek(hash).is_some()
+    }
+
+    /// Returns a session and its grant as they were last known, while the store cannot be asked. `None`: one of them is not known,
+    /// or both were last known to be true longer ago than the grace, or the session has ended here.
+    pub fn remembered(&self, hash: SessionHash, now: Timestamp) -> Option<(Arc<CachedSession>, Arc<Grant>)> {
+        if self.outage_grace.is_zero() || self.unrecorded.contains(&hash) {
+            return None;
+        }
+        let session = self.sessions.get(&hash).filter(|entry| self.is_within_grace(entry, now))?.record;
+        let grant = self.grants.get(&session.session.grant).filter(|entry| self.is_within_grace(entry, now))?.record;
+        Some((session, grant))
+    }
+
+    fn is_within_grace<T>(&self, entry: &Entry<T>, now: Timestamp) -> bool {
+        let last_true = self.changes.last_true(entry.era, entry.loaded_at, now);
+        // Neither does a clock that was set back prolong the grace.
+        last_true.is_some_and(|at| now.since(at).max(at.since(now)) < self.outage_grace)
+    }
+
+    /// The sessions in memory that `is_meant` selects, with the grant that they pointed to if that is in memory, whether or not
+    /// they may be used now.
+    pub fn find_known(&self, is_meant: impl Fn(&Session, Option<&Grant>) -> bool) -> Vec<SessionHash> {
+        let known = self.sessions.iter().filter(|(_, entry)| {
+            let session = &entry.record.session;
+            let grant = self.grants.peek(&session.grant);
+            is_meant(session, grant.as_ref().map(|entry| &*entry.record))
+        });
+        known.map(|(hash, _)| hash).collect()
+    }
+
+    /// The other sessions in memory of a session's user.
+    pub fn find_others_of_user(&self, hash: SessionHash) -> Vec<SessionHash> {
+        let own = self.sessions.peek(&hash).and_then(|session| self.grants.peek(&session.record.session.grant));
+        let Some(own) = own.map(|entry| entry.record) else { return Vec::new() };
+        let is_users = |grant: &Grant| {
+            grant.identity.subject == own.identity.subject && grant.issuer == own.issuer && grant.client_id == own.client_id
+        };
+        self.find_known(|session, grant| session.hash != hash && grant.is_some_and(is_users))
+    }
+
+    /// Counts a request that was served with a remembered session.
+    pub fn count_remembered(&self) {
+        self.metrics.served_from_memory();
+    }
+
+    /// Whether what changes is to be read again before it is asked for, so that an outage of the store finds it in memory.
+    pub fn keeps_up(&self) -> bool {
+        !self.outage_grace.is_zero() && self.is_listener_connected()
     }
 
     /// Sessions that have ended on this replica; lookups do not find them, whatever the store holds.
@@ -217,12 +265,10 @@ impl SessionCache {
         changes::hears(self.changes.era())
     }
 
-    /// Sets whether announcements of changes arrive, and drops all entries, which may have changed unannounced.
-    pub fn set_listener_connected(&self, connected: bool) {
+    /// Sets whether announcements of changes arrive. All entries may have changed unannounced, and are loaded again.
+    pub fn set_listener_connected(&self, connected: bool, now: Timestamp) {
         if self.is_listener_connected() != connected {
-            self.changes.begin_era(connected);
-            self.sessions.clear();
-            self.grants.clear();
+            self.changes.begin_era(connected, now);
         }
     }
 
@@ -267,96 +313,4 @@ impl SessionCache {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{convert::Infallible, future::ready};
-
-    use super::*;
-
-    const NOW: Timestamp = Timestamp(1_000_000);
-    const HASH: SessionHash = SessionHash([1; 32]);
-    const OTHER: SessionHash = SessionHash([3; 32]);
-
-    fn session() -> Session {
-        Session { hash: HASH, grant: GrantId([2; 16]), created_at: NOW, last_seen: NOW }
-    }
-
-    async fn is_cached(cache: &SessionCache, now: Timestamp) -> bool {
-        cache.session(HASH, now, || ready(Ok::<_, Infallible>(None))).await.unwrap().is_some()
-    }
-
-    #[tokio::test]
-    async fn a_load_that_overlaps_a_change_is_not_kept() {
-        let cache = SessionCache::default();
-        cache.set_listener_connected(true);
-        let load = || async {
-            cache.forget_session(HASH);
-            Ok::<_, Infallible>(Some(session()))
-        };
-        assert!(cache.session(HASH, NOW, load).await.unwrap().is_some());
-        assert!(!is_cached(&cache, NOW).await);
-    }
-
-    #[tokio::test]
-    async fn a_load_that_overlaps_the_change_of_another_record_is_kept() {
-        let cache = SessionCache::default();
-        cache.set_listener_connected(true);
-        let load = || async {
-            cache.forget_session(OTHER);
-            cache.forget_grant(GrantId([2; 16]));
-            Ok::<_, Infallible>(Some(session()))
-        };
-        let version = cache.session_version(HASH);
-        assert!(cache.session(HASH, NOW, load).await.unwrap().is_some());
-        assert!(is_cached(&cache, NOW).await && cache.is_current(&version));
-        cache.forget_session(HASH);
-        assert!(!is_cached(&cache, NOW).await && !cache.is_current(&version));
-        let version = cache.session_version(HASH);
-        cache.forget_everything();
-        assert!(!cache.is_current(&version));
-        let version = cache.session_version(HASH);
-        cache.set_listener_connected(false);
-        assert!(
-            !cache.is_current(&version) && !cache.is_current(&cache.session_version(HASH)),
-            "what is not heard of is not trusted"
-        );
-    }
-
-    #[tokio::test]
-    async fn what_was_seen_of_a_session_outlives_its_entry_until_it_is_written() {
-        let cache = SessionCache::default();
-        let hour = Duration::from_secs(3600);
-        let settings = super::super::Settings { idle: hour, absolute: 10 * hour, sliding: true };
-        let load = || ready(Ok::<_, Infallible>(Some(session())));
-        let cached = cache.session(HASH, NOW, load).await.unwrap().unwrap();
-        cache.touch(&cached, &settings, NOW.plus(hour / 2));
-        cache.forget_everything();
-        let cached = cache.session(HASH, NOW, load).await.unwrap().unwrap();
-        assert_eq!(SessionCache::last_seen(&cached), NOW.plus(hour / 2));
-    }
-
-    #[tokio::test]
-    async fn no_more_is_kept_than_the_settings_say() {
-        let cache = SessionCache::new(&Settings { entries: 10 }, Metrics::default());
-        cache.set_listener_connected(true);
-        for number in 0..1000_u64 {
-            let mut hash = [0; 32];
-            hash[..8].copy_from_slice(&number.to_le_bytes());
-            let session = Session { hash: SessionHash(hash), ..session() };
-            cache.session(session.hash, NOW, || ready(Ok::<_, Infallible>(Some(session.clone())))).await.unwrap();
-        }
-        assert!((1..=10).contains(&cache.sizes().0), "{}", cache.sizes().0);
-    }
-
-    #[tokio::test]
-    async fn entries_live_only_briefly_while_the_listener_is_not_connected() {
-        let cache = SessionCache::default();
-        let load = || ready(Ok::<_, Infallible>(Some(session())));
-        cache.session(HASH, NOW, load).await.unwrap();
-        assert!(is_cached(&cache, NOW).await);
-        assert!(!is_cached(&cache, NOW.plus(DISCONNECTED_TTL)).await);
-        cache.set_listener_connected(true);
-        assert!(!is_cached(&cache, NOW).await, "what was loaded while disconnected is dropped");
-        cache.session(HASH, NOW, load).await.unwrap();
-        assert!(is_cached(&cache, NOW.plus(Duration::from_secs(3600))).await);
-    }
-}
+mod tests;

@@ -206,8 +206,13 @@ mod tests {
         let hour = Duration::from_secs(3600);
         let settings = Settings { idle: hour, absolute: 10 * hour, sliding: true };
         let connections = Arc::new(LiveSessions::new(Arc::clone(&cache), settings, clock.clone()));
-        let session =
-            Session { hash: SessionHash([7; 32]), grant: GrantId([1; 16]), created_at: clock.now(), last_seen: clock.now() };
+        let session = Session {
+            hash: SessionHash([7; 32]),
+            grant: GrantId([1; 16]),
+            created_at: clock.now(),
+            last_seen: clock.now(),
+            provider_session: None,
+        };
         let cached = cache.session(session.hash, clock.now(), || ready(Ok::<_, Infallible>(Some(session.clone())))).await;
         let cached = cached.unwrap().unwrap();
         let watch = connections.watch(Arc::clone(&cached));

@@ -29,6 +29,8 @@ pub enum Added {
 /// What has ended, in ascending order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Extent {
+    /// One session, whose user the provider has logged out.
+    ByProvider,
     /// One session.
     Session,
     /// All sessions of the session's user.

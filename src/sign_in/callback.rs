@@ -44,6 +44,8 @@ impl SignIn {
         let response = AuthorizationResponse::parse(query)?;
         let attempt = self.attempt_of(&response)?;
         let binding = self.binding_of(&attempt, browser.headers)?;
+        // Before a permit is held that others wait for.
+        let _too_long = tokio::time::timeout(self.store_wait, self.store.until_writable()).await;
         // Before the attempt is consumed, so that a browser that is refused can try again.
         let return_to = self.destination(&attempt, browser.site).await;
         let _permit = match self.exchanges.acquire(browser.client).await {
@@ -87,7 +89,8 @@ impl SignIn {
 
     /// Consumes an attempt: it is accepted once, on any replica.
     async fn consume(&self, attempt: &Attempt) -> Result<(), CallbackError> {
-        let is_first = self.store.consume_once(attempt.name("returned"), attempt.at().plus(attempt::LIFE)).await?;
+        let (name, until) = (attempt.name("returned"), attempt.at().plus(attempt::LIFE));
+        let is_first = self.with_patience(|| self.store.consume_once(name, until)).await?;
         if is_first { Ok(()) } else { Err(CallbackError::UnknownAttempt("it has returned before")) }
     }
 

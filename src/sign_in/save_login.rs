@@ -139,10 +139,13 @@ impl SignIn {
         let (value, fresh) = SessionHash::fresh();
         let hash = existing.unwrap_or(fresh);
         let replaces = self.cookies.session_value(headers).map(SessionHash::of);
-        let session = Session { hash, grant: grant.id, created_at: now, last_seen: now };
+        let provider_session = grant.provider_session.as_deref().map(Box::from);
+        let session = Session { hash, grant: grant.id, created_at: now, last_seen: now, provider_session };
         let target = existing.map_or(LoginTarget::New { session, replaces }, LoginTarget::Existing);
         let sharing = if self.provider.preset().shares_refresh_tokens { Sharing::Shared } else { Sharing::Own };
-        let Some(saved) = self.store.save_login(&grant, &target, sharing, now).await? else { return Ok(None) };
+        let Some(saved) = self.with_patience(|| self.store.save_login(&grant, &target, sharing, now)).await? else {
+            return Ok(None);
+        };
         let reason = match (existing, saved.renewable) {
             (Some(_), _) => "returned_silently",
             (None, true) => "renewable",

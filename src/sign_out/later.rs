@@ -8,7 +8,7 @@ use crate::{
     backoff::back_off,
     session::{
         SessionHash,
-        unrecorded::{Added, Extent},
+        unrecorded::{Added, Extent, TooMany},
     },
     store::StoreError,
     telemetry::logs::causes,
@@ -25,15 +25,30 @@ impl SignOut {
     /// The given `error`, if the session is not known to exist or too many ends wait already.
     pub(super) async fn end_locally(&self, hash: SessionHash, extent: Extent, error: StoreError) -> Result<(), StoreError> {
         let is_known = self.cache.knows(&hash) || matches!(self.store.session(hash).await, Ok(Some(_)));
-        let Some(added) = is_known.then(|| self.cache.unrecorded().add(hash, extent)).and_then(Result::ok) else {
+        if extent == Extent::AllOfUser {
+            for other in self.cache.find_others_of_user(hash) {
+                // They are found again when the end of this one is recorded.
+                let _too_many = self.wait_for_record(other, Extent::Session);
+            }
+        }
+        if !is_known || self.wait_for_record(hash, extent).is_err() {
             return Err(error);
-        };
-        self.store.announce_end(hash);
+        }
         tracing::debug!(
             session = hash.short(),
             error = causes(&error),
             "a session has ended on this replica, and not in the store yet"
         );
+        Ok(())
+    }
+
+    /// Has an end recorded when the store is available; until then it holds on this replica.
+    ///
+    /// # Errors
+    /// Too many ends wait already.
+    pub(super) fn wait_for_record(&self, hash: SessionHash, extent: Extent) -> Result<(), TooMany> {
+        let added = self.cache.unrecorded().add(hash, extent)?;
+        self.store.announce_end(hash);
         if added == Added::First {
             tracing::warn!("session ends take effect on this replica and are recorded once the store is available");
             let this = self.clone();
@@ -49,7 +64,12 @@ impl SignOut {
             self.store.until_writable().await;
             let mut has_failed = false;
             for (hash, extent) in self.cache.unrecorded().waiting() {
-                match self.record_end(hash, extent).await {
+                let recorded = self.record_end(hash, extent).await;
+                if recorded.is_ok() {
+                    // Before lookups may find it again.
+                    self.cache.forget_session(hash);
+                }
+                match recorded {
                     Ok(()) if self.cache.unrecorded().recorded(&hash, extent) => {}
                     Ok(()) => return,
                     // The others may succeed.
@@ -73,6 +93,7 @@ impl SignOut {
     /// session.
     async fn record_end(&self, hash: SessionHash, extent: Extent) -> Result<(), StoreError> {
         let by = match extent {
+            Extent::ByProvider => LogoutInitiator::Provider,
             Extent::Session => LogoutInitiator::User,
             Extent::AllOfUser => LogoutInitiator::UserEverywhere,
         };

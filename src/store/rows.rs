@@ -147,6 +147,7 @@ pub(super) fn session_from(row: &Row) -> Result<Session, StoreError> {
         grant: grant_from(row.get("grant_id")?)?,
         created_at: Timestamp(row.get("created_at")?),
         last_seen: Timestamp(row.get("last_seen")?),
+        provider_session: row.get::<Option<String>>("provider_session")?.map(Box::from),
     })
 }
 

@@ -31,6 +31,7 @@ struct Inner {
     cache_loads: [Counter; 2],
     cache_entries: [Gauge; 2],
     store_voices: Family<Voice, Gauge>,
+    served_from_memory: Counter,
     sessions: Gauge,
     sessions_with_refresh_token: Gauge,
     provider_ready: Gauge,
@@ -133,6 +134,7 @@ impl Default for Metrics {
         let inner = Inner {
             requests,
             cache_loads: RECORDS.map(|record| loads.get_or_create(&Cached { record }).clone()),
+            served_from_memory: Counter::default(),
             cache_entries: RECORDS.map(|record| entries.get_or_create(&Cached { record }).clone()),
             request_seconds: seconds(),
             route_seconds: Family::new_with_constructor(seconds as fn() -> Histogram),
@@ -187,6 +189,11 @@ impl Default for Metrics {
             inner.store_listener_connected.clone(),
         );
         registry.register("session_cache_loads", "Records that were not in memory and were asked of the store", loads);
+        registry.register(
+            "store_outage_served",
+            "Requests that were served from memory because the store could not be asked",
+            inner.served_from_memory.clone(),
+        );
         registry.register("session_cache_entries", "Records in memory", entries);
         registry.register(
             "store_announcements",
@@ -345,6 +352,11 @@ impl Metrics {
             Record::Session => sessions.inc(),
             Record::Grant => grants.inc(),
         };
+    }
+
+    /// Counts a request that was served from memory because the store could not be asked.
+    pub fn served_from_memory(&self) {
+        self.0.served_from_memory.inc();
     }
 
     /// Sets how many sessions and grants are in memory.

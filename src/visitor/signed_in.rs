@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::reason::SignInReason;
-use crate::{grant::Grant, session::cache::CachedSession};
+use crate::{grant::Grant, session::cache::CachedSession, store::StoreError};
 
 /// Who sends a request.
 #[derive(Debug)]
@@ -12,6 +12,8 @@ pub enum Visitor {
     Anonymous(SignInReason),
     /// Somebody with a session.
     SignedIn(SignedIn),
+    /// Somebody with a session as this replica last knew it, because the store cannot be asked.
+    Remembered(SignedIn, Box<StoreError>),
 }
 
 /// A session within its limits, and its grant.

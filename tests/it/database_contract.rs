@@ -130,7 +130,13 @@ async fn login(store: &Store) -> (GrantId, SessionHash) {
 }
 
 fn session_of(grant: GrantId) -> Session {
-    Session { hash: SessionHash::fresh().1, grant, created_at: Timestamp(1000), last_seen: Timestamp(1000) }
+    Session {
+        hash: SessionHash::fresh().1,
+        grant,
+        created_at: Timestamp(1000),
+        last_seen: Timestamp(1000),
+        provider_session: None,
+    }
 }
 
 fn renewed(name: &str) -> Renewed {

@@ -222,7 +222,8 @@ async fn a_store_that_is_away_cuts_nothing_and_what_ended_meanwhile_is_cut_when_
     assert!(echoes(&mut socket).await && echoes(&mut staying).await);
     let line = world.store_line.as_ref().unwrap();
     line.cut();
-    eventually("the store is seen to be away", async || here.fetch("/").await.status == StatusCode::SERVICE_UNAVAILABLE).await;
+    let is_ready = async || here.get("/oauth2/readyz").await.status == StatusCode::OK;
+    eventually("the store is seen to be away", async || !is_ready().await).await;
     assert!(echoes(&mut socket).await, "an outage of the store cuts nobody off");
     // Ended while nobody heard of it.
     world.sql("DELETE FROM sessions WHERE grant_id = (SELECT grant_id FROM sessions ORDER BY created_at, hash LIMIT 1)").await;

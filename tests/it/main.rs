@@ -54,6 +54,7 @@ mod smuggling;
 mod snapshots;
 mod sqlite_file;
 mod store_failures;
+mod store_grace;
 mod targets;
 mod tls;
 mod unknown_fate;

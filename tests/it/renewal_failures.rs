@@ -234,7 +234,7 @@ async fn a_provider_that_is_too_slow_is_not_waited_for_for_ever() {
 
 #[tokio::test]
 async fn rf_19_while_the_store_is_away_nothing_is_presented_and_nobody_is_logged_out() {
-    let world = World::build().on(Kind::Postgres).start().await;
+    let world = World::build().on(Kind::Postgres).set("store_outage_grace", "0").start().await;
     let visitor = world.signed_in().await;
     world.store_line.as_ref().unwrap().cut();
     world.clock.advance(EXPIRED);

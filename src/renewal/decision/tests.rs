@@ -39,6 +39,24 @@ fn a_grant_is_refreshed_in_the_background_first_and_then_before_it_is_served() {
 }
 
 #[test]
+fn without_the_store_a_grant_is_good_for_what_it_is_good_for_without_its_provider() {
+    let ended = |reason| Some(Ended { reason, code: None });
+    let cases = [
+        ("fresh", grant(3000), RemainingUse::Live),
+        ("expired", grant(-60), RemainingUse::Grace),
+        ("expired long ago", grant(-3600), RemainingUse::None),
+        ("fresh, and cannot be refreshed", Grant { has_refresh_token: false, ..grant(3000) }, RemainingUse::Live),
+        ("expired, and cannot be refreshed", Grant { has_refresh_token: false, ..grant(-1) }, RemainingUse::None),
+        ("dead", Grant { ended: ended(EndReason::Dead), ..grant(3000) }, RemainingUse::None),
+        ("of unknown outcome", Grant { ended: ended(EndReason::OutcomeUnknown), ..grant(3000) }, RemainingUse::Live),
+        ("unverified", Grant { unverified_since: Some(NOW), ..grant(3000) }, RemainingUse::Grace),
+    ];
+    for (what, grant, expected) in cases {
+        assert_eq!(remaining_use_without_store(&grant, &settings(), NOW), expected, "{what}");
+    }
+}
+
+#[test]
 fn the_windows_of_a_short_lived_token_are_shares_of_its_life() {
     let short = |left| Grant { lifetime: Duration::from_secs(30), ..grant(left) };
     assert_eq!(decided(&short(11), false), SERVE);

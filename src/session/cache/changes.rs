@@ -2,12 +2,15 @@
 //!
 //! Sessions and grants share a table of counters by their keys, so that the change of one says nothing about nearly all others.
 
-use std::sync::{
-    Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::VecDeque,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use crate::{grant::GrantId, session::SessionHash};
+use crate::{clock::Timestamp, grant::GrantId, session::SessionHash};
 
 /// How many counters there are. At 500 changes a second, one in 700 loads of 3 ms meets the change of another record.
 const STRIPES: usize = 1024;
@@ -18,8 +21,13 @@ pub(super) struct Changes {
     /// Counts, in steps of two, the times at which anything may have changed unheard. The lowest bit says whether announcements
     /// arrive.
     era: AtomicU64,
+    /// The eras before and when they ended, the newest last.
+    ended: Mutex<VecDeque<(u64, Timestamp)>>,
     stripes: Box<[Stripe]>,
 }
+
+/// How many eras are remembered: more than end within the longest sensible grace.
+const MAX_ENDED: usize = 1024;
 
 #[derive(Debug, Default)]
 struct Stripe {
@@ -56,7 +64,7 @@ impl Key for GrantId {
 
 impl Default for Changes {
     fn default() -> Self {
-        Self { era: AtomicU64::new(0), stripes: (0..STRIPES).map(|_| Stripe::default()).collect() }
+        Self { era: AtomicU64::new(0), ended: Mutex::default(), stripes: (0..STRIPES).map(|_| Stripe::default()).collect() }
     }
 }
 
@@ -75,10 +83,11 @@ impl Changes {
         hears(era) && era == version.era && self.count(version.stripe) == version.changes
     }
 
-    /// Runs `keep` if nothing was announced of the record since `version`. Until it returns, nothing is.
+    /// Runs `keep` if nothing was announced of the record since `version`. Until it returns, nothing is. What is kept of an era that
+    /// has ended meanwhile is not used, and may be remembered.
     pub(super) fn unless_changed(&self, version: &Version, keep: impl FnOnce()) {
         let _filling = self.fill(version.stripe);
-        if self.era() == version.era && self.count(version.stripe) == version.changes {
+        if self.count(version.stripe) == version.changes {
             keep();
         }
     }
@@ -98,10 +107,33 @@ impl Changes {
         self.era.load(Ordering::Acquire)
     }
 
-    /// Begins a new era, because anything may have changed unheard. `hears`: whether announcements arrive from now on.
-    pub(super) fn begin_era(&self, hears: bool) {
-        let next = |era: u64| Some(((era | 1) + 1) | u64::from(hears));
-        let _always_set = self.era.fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
+    /// Begins a new era, because announcements arrive (`hears`) or do not from now on.
+    pub(super) fn begin_era(&self, hears: bool, now: Timestamp) {
+        let mut ended = self.ended();
+        ended.push_back((self.era(), now));
+        if ended.len() > MAX_ENDED {
+            ended.pop_front();
+        }
+        self.era.store(next_era(self.era(), hears), Ordering::Release);
+    }
+
+    /// Begins a new era, because anything may have changed, and forgets the ones before.
+    pub(super) fn begin_anew(&self) {
+        let mut ended = self.ended();
+        ended.clear();
+        self.era.store(next_era(self.era(), hears(self.era())), Ordering::Release);
+    }
+
+    /// When a record that was loaded in `era` was last known to be true: until announcements stopped arriving, or at its load, if
+    /// they did not arrive then. `None`: that is not known any more.
+    pub(super) fn last_true(&self, era: u64, loaded_at: Timestamp, now: Timestamp) -> Option<Timestamp> {
+        let ended = self.ended();
+        let until = if era == self.era() { now } else { ended.iter().find(|(past, _)| *past == era)?.1 };
+        Some(if hears(era) { until } else { loaded_at })
+    }
+
+    fn ended(&self) -> MutexGuard<'_, VecDeque<(u64, Timestamp)>> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn count(&self, stripe: usize) -> u64 {
@@ -116,4 +148,8 @@ impl Changes {
 /// Whether announcements arrive in an era.
 pub(super) fn hears(era: u64) -> bool {
     era & 1 == 1
+}
+
+fn next_era(era: u64, hears: bool) -> u64 {
+    ((era | 1) + 1) | u64::from(hears)
 }

@@ -9,7 +9,7 @@ use crate::{
 impl Connection<'_> {
     pub(in crate::store) async fn session(&mut self, hash: SessionHash) -> Result<Option<Session>, StoreError> {
         let row = self
-            .query("SELECT hash, grant_id, created_at, last_seen FROM sessions WHERE hash = $1")
+            .query("SELECT hash, grant_id, created_at, last_seen, provider_session FROM sessions WHERE hash = $1")
             .bind(&hash.0[..])
             .fetch_optional()
             .await?;
@@ -18,7 +18,7 @@ impl Connection<'_> {
 
     pub(in crate::store) async fn successor(&mut self, hash: SessionHash) -> Result<Option<Session>, StoreError> {
         let row = self
-            .query("SELECT hash, grant_id, created_at, last_seen FROM sessions WHERE follows = $1")
+            .query("SELECT hash, grant_id, created_at, last_seen, provider_session FROM sessions WHERE follows = $1")
             .bind(&hash.0[..])
             .fetch_optional()
             .await?;
@@ -44,6 +44,7 @@ impl Connection<'_> {
     pub(in crate::store) async fn list_sessions(&mut self) -> Result<Vec<(Session, GrantRow)>, StoreError> {
         const SQL: &Template = &Template::new(
             "SELECT sessions.hash, sessions.grant_id, sessions.created_at AS began_at, sessions.last_seen, \
+             sessions.provider_session, \
              {grant_columns} FROM sessions JOIN grants ON grants.id = sessions.grant_id ORDER BY \
              sessions.last_seen DESC, sessions.hash",
         );
@@ -56,6 +57,7 @@ impl Connection<'_> {
                     grant,
                     created_at: Timestamp(row.get("began_at")?),
                     last_seen: Timestamp(row.get("last_seen")?),
+                    provider_session: row.get::<Option<String>>("provider_session")?.map(Box::from),
                 };
                 Ok((session, GrantRow::read(grant, row)?))
             })
