@@ -50,7 +50,7 @@ use crate::{
     grant::{EndReason, Grant},
     history::Event,
     oidc::Provider,
-    store::{Fence, Store},
+    store::{Fence, IdleExpiry, Store, StoreError},
     telemetry::metrics::Metrics,
     timings::Timings,
 };
@@ -78,8 +78,8 @@ const MIN_WAIT: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug)]
 pub struct Renewer(Arc<Engine>);
 
-/// How many refresh tokens near their idle expiry are refreshed per interval.
-const IDLE_REFRESH_BATCH: i64 = 200;
+/// After how many refresh tokens near their idle expiry the others wait for the next interval.
+const IDLE_REFRESH_BATCH: usize = 200;
 
 impl Renewer {
     /// Creates the token refresh for one provider.
@@ -179,22 +179,36 @@ impl Renewer {
         let engine = &self.0;
         loop {
             tokio::time::sleep(engine.timings.idle_refresh_interval).await;
-            let due = match engine.store.due_before_idle_expiry(engine.clock.now(), IDLE_REFRESH_BATCH).await {
-                Ok(due) => due,
-                Err(error) => {
-                    tracing::debug!(%error, "grants near their idle expiry could not be listed");
-                    continue;
-                }
-            };
-            for id in due {
-                match engine.store.grant(id).await {
-                    Ok(Some(grant)) if self.is_ours(&grant) => engine.start_unless_paused(&grant),
-                    Ok(Some(_) | None) => {}
-                    // The store would fail the others too.
-                    Err(_) => break,
+            let mut started = 0;
+            while started < IDLE_REFRESH_BATCH {
+                match self.refresh_batch_before_idle_expiry().await {
+                    Ok((due, is_done)) => {
+                        started += due;
+                        if is_done {
+                            break;
+                        }
+                    }
+                    Err(error) => {
+                        tracing::debug!(%error, "grants near their idle expiry could not be read");
+                        break;
+                    }
                 }
             }
         }
+    }
+
+    /// Starts to refresh one batch, and returns how many were due and whether it was the last.
+    async fn refresh_batch_before_idle_expiry(&self) -> Result<(usize, bool), StoreError> {
+        let engine = &self.0;
+        let IdleExpiry { due, is_done } = engine.store.due_before_idle_expiry(engine.clock.now()).await?;
+        for id in &due {
+            if let Some(grant) = engine.store.grant(*id).await?
+                && self.is_ours(&grant)
+            {
+                engine.start_unless_paused(&grant);
+            }
+        }
+        Ok((due.len(), is_done))
     }
 
     /// Whether a grant belongs to the configured provider and client. A refresh token is presented to no other.

@@ -1,7 +1,7 @@
 //! Grants and sessions in Postgres or SQLite: one contract, two databases.
 //!
 //! The contract is the public methods of [`Store`]: this file opens the store, follows its changes and cleans up; `sessions`,
-//! `grants`, `renewals`, `attempts`, `logouts`, `event_buffer`, `revocations` and `keys` hold the rest. The SQL is in `statements`.
+//! `grants`, `renewals`, `attempts`, `logouts`, `event_buffer`, `revocations`, `keys` and `counts` hold the rest. The SQL is in `statements`.
 //!
 //! - Tokens are encrypted on their way in and decrypted on their way out here, so that no caller can forget it.
 //! - Every call is bounded: a database that does not answer is a [`StoreError`], never a wait without end.
@@ -13,6 +13,7 @@ mod attempts;
 mod backend;
 mod change;
 mod connection;
+mod counts;
 mod error;
 mod event_buffer;
 mod gate;
@@ -48,14 +49,15 @@ use gate::Gate;
 use operation::Operation;
 
 pub use change::{Change, Hearing};
+pub use counts::Counts;
 pub use error::StoreError;
 pub use gate::Condition;
 pub use keys::{KeyUsage, Resealed};
 pub use logouts::LOGOUT_RETENTION;
 pub use postgres::{PostgresSettings, PostgresUrl};
 pub use records::{
-    Counts, EndedSession, Expired, ExpiredAttempt, Fence, Knowledge, ListedSession, LoginSaved, LoginTarget, NewGrant, Renewed,
-    SessionFilter, Sharing, Tokens, Unverified,
+    EndedSession, Expired, ExpiredAttempt, Fence, IdleExpiry, Knowledge, ListedSession, LoginSaved, LoginTarget, NewGrant,
+    Renewed, SessionFilter, Sharing, Swept, Tokens, Unverified,
 };
 pub use revocations::{OrphanedToken, Revocation, RevocationToken};
 
@@ -146,21 +148,13 @@ impl Store {
         self.call(Operation::Now, |connection| Box::pin(connection.now())).await
     }
 
-    /// Deletes up to `batch` each of expired sessions, login attempts and events, and of grants that no session points to, and
-    /// returns how many rows went. A session that goes leaves an event.
+    /// Deletes a batch each of expired sessions, login attempts and events, and of grants whose last session has left them. A
+    /// session that goes leaves an event.
     ///
     /// # Errors
     /// Some rows may have been deleted.
-    pub async fn sweep(&self, expired: &Expired, batch: i64) -> Result<u64, StoreError> {
-        self.call(Operation::Sweep, |connection| Box::pin(connection.sweep(expired, batch, &self.replica))).await
-    }
-
-    /// Counts the sessions for the metrics.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
-    pub async fn counts(&self) -> Result<Counts, StoreError> {
-        self.call(Operation::Counts, |connection| Box::pin(connection.counts())).await
+    pub async fn sweep(&self, expired: &Expired) -> Result<Swept, StoreError> {
+        self.call(Operation::Sweep, |connection| Box::pin(connection.sweep(expired, &self.replica))).await
     }
 
     fn seal(&self, id: GrantId, tokens: &Tokens) -> Result<rows::SealedTokens, StoreError> {

@@ -25,7 +25,6 @@ use crate::{
 
 /// How often missing encryption keys are looked for, which reads all rows.
 const KEY_CHECK_INTERVAL: Duration = Duration::from_secs(3600);
-const SWEEP_BATCH: i64 = 100;
 const TOUCH_BATCH: usize = 200;
 /// The clock skew between this machine and the store above which nothing is swept.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);
@@ -187,9 +186,15 @@ impl Background {
         let seen_before = now.minus(self.sessions.idle + 2 * self.sessions.granularity() + self.timings.last_seen_interval);
         let expired = Expired { created_before, seen_before, events_before: now.minus(self.event_retention), now };
         loop {
-            match self.store.sweep(&expired, SWEEP_BATCH).await {
-                Ok(0) => return,
-                Ok(removed) => tracing::debug!(removed, "expired rows were removed"),
+            match self.store.sweep(&expired).await {
+                Ok(swept) => {
+                    if swept.removed > 0 {
+                        tracing::debug!(removed = swept.removed, "expired rows were removed");
+                    }
+                    if swept.is_done {
+                        return;
+                    }
+                }
                 Err(error) => {
                     tracing::debug!(%error, "expired rows could not be swept");
                     return;

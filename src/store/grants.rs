@@ -1,6 +1,6 @@
 //! Grants: reading one, and what changes one outside a renewal.
 
-use super::{Change, Fence, Store, StoreError, operation::Operation, rows, sealing_context};
+use super::{Change, Fence, IdleExpiry, Store, StoreError, operation::Operation, rows, sealing_context};
 use crate::{
     clock::Timestamp,
     grant::{EndReason, Grant, GrantId},
@@ -58,11 +58,12 @@ impl Store {
         Ok(())
     }
 
-    /// Finds up to `limit` grants that are in use and whose refresh token soon expires for want of use.
+    /// Finds grants that are in use and whose refresh token soon expires for want of use, a batch at a time. A grant that is found
+    /// is found again only after a while.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
-    pub async fn due_before_idle_expiry(&self, now: Timestamp, limit: i64) -> Result<Vec<GrantId>, StoreError> {
-        self.call(Operation::DueBeforeIdleExpiry, |connection| Box::pin(connection.due_before_idle_expiry(now, limit))).await
+    /// Some may have been found, and are found again later.
+    pub async fn due_before_idle_expiry(&self, now: Timestamp) -> Result<IdleExpiry, StoreError> {
+        self.call(Operation::DueBeforeIdleExpiry, |connection| Box::pin(connection.due_before_idle_expiry(now))).await
     }
 }

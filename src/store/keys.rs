@@ -155,6 +155,15 @@ impl Store {
     /// # Errors
     /// Some may have been marked; marking them again does no harm.
     pub async fn mark_restored(&self) -> Result<u64, StoreError> {
-        self.call(Operation::MarkRestored, |connection| Box::pin(connection.mark_restored())).await
+        let (mut all, mut after) = (0, None);
+        loop {
+            let (marked, last) =
+                self.call(Operation::MarkRestored, |connection| Box::pin(connection.mark_restored(after))).await?;
+            all += marked;
+            after = last;
+            if last.is_none() {
+                return Ok(all);
+            }
+        }
     }
 }

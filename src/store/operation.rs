@@ -60,7 +60,7 @@ operations! {
     EndGrant "end_grant" Once,
     SaveIdentity "save_identity" Repeatable,
     MarkUnverified "mark_unverified" Repeatable,
-    DueBeforeIdleExpiry "due_before_idle_expiry" Read,
+    DueBeforeIdleExpiry "due_before_idle_expiry" Once,
     ProviderKnowledge "provider_knowledge" Read,
     SaveProviderKnowledge "save_provider_knowledge" Repeatable,
     // Revocations.

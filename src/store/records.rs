@@ -181,15 +181,6 @@ pub struct EndedSession {
     pub id_token: Option<Secret>,
 }
 
-/// How many sessions there are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// All sessions.
-    pub sessions: i64,
-    /// Sessions whose grant has a refresh token.
-    pub with_refresh_token: i64,
-}
-
 /// What is old enough to be deleted.
 #[derive(Clone, Copy, Debug)]
 pub struct Expired {
@@ -201,4 +192,22 @@ pub struct Expired {
     pub events_before: Timestamp,
     /// The present time; login attempts and return addresses have their own expiry.
     pub now: Timestamp,
+}
+
+/// What one batch of the sweep did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Swept {
+    /// How many rows were deleted.
+    pub removed: u64,
+    /// Whether nothing is left, apart from what another replica is deleting.
+    pub is_done: bool,
+}
+
+/// One batch of the search for refresh tokens that soon expire for want of use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdleExpiry {
+    /// The grants that are in use.
+    pub due: Vec<GrantId>,
+    /// Whether nothing is left to be looked at now.
+    pub is_done: bool,
 }

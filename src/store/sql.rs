@@ -25,6 +25,9 @@ impl From<&'static Template> for Sql {
 /// - `{now}` is the database's own clock, in milliseconds since the Unix epoch.
 /// - `{for_update}` holds the selected rows until the transaction ends. SQLite has one lock for the whole file, which a write
 ///   takes.
+/// - `{skip_locked}` does so too, and leaves out rows that another replica holds, so that replicas share the work.
+/// - `{batch}` is the number of rows that one statement of the sweep takes. It is part of the text, because a planner that does not
+///   know it expects a tenth of the table.
 /// - `{grant_columns}` are the columns that `GrantRow` reads.
 #[derive(Debug)]
 pub(super) struct Template {
@@ -42,10 +45,18 @@ impl Template {
 struct Dialect {
     now: &'static str,
     for_update: &'static str,
+    skip_locked: &'static str,
 }
 
-const POSTGRES: Dialect = Dialect { now: "(EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT", for_update: " FOR UPDATE" };
-const SQLITE: Dialect = Dialect { now: "CAST(unixepoch('subsec') * 1000 AS INTEGER)", for_update: "" };
+const POSTGRES: Dialect = Dialect {
+    now: "(EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT",
+    for_update: " FOR UPDATE",
+    skip_locked: " FOR UPDATE SKIP LOCKED",
+};
+const SQLITE: Dialect = Dialect { now: "CAST(unixepoch('subsec') * 1000 AS INTEGER)", for_update: "", skip_locked: "" };
+
+/// The number that `{batch}` stands for.
+pub(super) const BATCH: u64 = 100;
 
 const GRANT_COLUMNS: &str = "grants.issuer, grants.client_id, grants.identity, grants.scopes, grants.fingerprint, \
     grants.access_token, substr(grants.refresh_token, 1, 5) AS refresh_token_head, grants.expires_at, grants.lifetime, \
@@ -80,6 +91,10 @@ impl Text {
                 ("{now}", dialect.now)
             } else if starts_with(rest, b"{for_update}") {
                 ("{for_update}", dialect.for_update)
+            } else if starts_with(rest, b"{skip_locked}") {
+                ("{skip_locked}", dialect.skip_locked)
+            } else if starts_with(rest, b"{batch}") {
+                ("{batch}", "100")
             } else if starts_with(rest, b"{grant_columns}") {
                 ("{grant_columns}", GRANT_COLUMNS)
             } else {
@@ -120,6 +135,13 @@ mod tests {
         assert_eq!(sql.postgres, format!("SELECT {now} AS a, {now} AS b FROM t FOR UPDATE"));
         let now = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
         assert_eq!(sql.sqlite, format!("SELECT {now} AS a, {now} AS b FROM t"));
+    }
+
+    #[test]
+    fn a_batch_in_a_template_is_the_number_of_rows_that_it_is_said_to_be() {
+        let sql = Sql::from(const { &Template::new("{batch}{skip_locked}") });
+        assert_eq!((sql.postgres, sql.sqlite), ("100 FOR UPDATE SKIP LOCKED", "100"));
+        assert_eq!(sql.sqlite, BATCH.to_string());
     }
 
     #[test]

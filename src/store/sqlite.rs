@@ -81,6 +81,7 @@ impl Sqlite {
                 "logins, revocations and keys",
                 include_str!("../../migrations/sqlite/0004_logins_revocations_and_keys.sql"),
             ),
+            migration(6, "costs that do not grow", include_str!("../../migrations/sqlite/0006_costs_that_do_not_grow.sql")),
         ];
         let migrator = Migrator { migrations: migrations.into(), ignore_missing: true, ..Migrator::DEFAULT };
         Ok(migrator.run(&self.pool).await?)

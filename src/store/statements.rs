@@ -6,6 +6,7 @@ mod announcements;
 mod attempts;
 mod events;
 mod grants;
+mod keep_alive;
 mod keys;
 mod logins;
 mod renewals;

@@ -200,7 +200,11 @@ impl Default for Metrics {
             "Whether this replica hears of changes by this voice",
             inner.store_voices.clone(),
         );
-        registry.register("sessions", "Sessions in the store", inner.sessions.clone());
+        registry.register(
+            "sessions",
+            "Sessions in the store; beyond 4096 an estimate, with a standard error of 1.6 %",
+            inner.sessions.clone(),
+        );
         registry.register(
             "sessions_with_refresh_token",
             "Those whose grant can be renewed",

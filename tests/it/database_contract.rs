@@ -12,18 +12,20 @@ use evergate::{
     session::{Session, SessionHash},
     store::{
         Expired, ExpiredAttempt, Fence, LoginTarget, NewGrant, Renewed, RevocationToken, SessionFilter, Settings, Sharing, Store,
-        Tokens, Unverified,
+        Swept, Tokens, Unverified,
     },
     telemetry::metrics::Metrics,
 };
 
 use crate::harness::{
+    eventually::eventually,
     pgbouncer::{self, Pooling},
     postgres,
 };
 
 const EXPIRED: Expired =
     Expired { created_before: Timestamp(0), seen_before: Timestamp(8000), events_before: Timestamp(0), now: Timestamp(6) };
+const NOTHING: Expired = Expired { seen_before: Timestamp(0), ..EXPIRED };
 const LEASE: Duration = Duration::from_secs(60);
 
 struct Opened {
@@ -433,11 +435,14 @@ contract! {
         let life = Duration::from_secs(1800);
         let mut grant = new_grant();
         grant.tokens.refresh_life = Some(life);
-        keep(&store, &grant, session_of(grant.id), None).await;
-        let due = async |at: Timestamp| store.due_before_idle_expiry(at, 10).await.unwrap();
+        let session = session_of(grant.id);
+        keep(&store, &grant, session.clone(), None).await;
+        let due = async |at: Timestamp| store.due_before_idle_expiry(at).await.unwrap().due;
         let began = Timestamp(1000);
         assert!(due(began.plus(life / 2)).await.is_empty(), "too early");
         assert_eq!(due(began.plus(life * 4 / 5)).await, [grant.id]);
+        assert!(due(began.plus(life * 4 / 5)).await.is_empty(), "its renewal has begun");
+        assert_eq!(due(began.plus(life * 9 / 10)).await, [grant.id], "its renewal has failed");
         assert!(due(began.plus(life)).await.is_empty(), "too late");
         let renewed = Renewed {
             tokens: Tokens { refresh_life: Some(life), ..tokens("1") },
@@ -447,7 +452,26 @@ contract! {
         let attempt = AttemptId::random();
         store.begin_renewal(grant.id, attempt, 0, LEASE, None).await.unwrap().unwrap();
         assert!(store.save_renewal(grant.id, attempt, 0, &renewed).await.unwrap());
-        assert!(due(began.plus(life * 8 / 5)).await.is_empty(), "nobody has used it for a whole life of its token");
+        let late = began.plus(life * 8 / 5);
+        assert!(due(late).await.is_empty(), "nobody has used it for a whole life of its token");
+        store.touch_sessions(&[(session.hash, late)]).await.unwrap();
+        assert_eq!(due(late.plus(life / 8)).await, [grant.id], "its user came back in time");
+    }
+    a_refresh_token_that_comes_to_live_shorter_or_lives_again_is_due_in_time(store) {
+        let life = |seconds| Some(Duration::from_secs(seconds));
+        let mut grant = new_grant();
+        grant.tokens.refresh_life = life(36_000);
+        let session = session_of(grant.id);
+        keep(&store, &grant, session.clone(), None).await;
+        for (generation, at) in [(0, 1_000_000), (1, 9_000_000)] {
+            let renewed = Renewed { tokens: Tokens { refresh_life: life(400), ..tokens("1") }, at: Timestamp(at), ..renewed("1") };
+            let attempt = AttemptId::random();
+            store.begin_renewal(grant.id, attempt, generation, LEASE, None).await.unwrap().unwrap();
+            assert!(store.save_renewal(grant.id, attempt, generation, &renewed).await.unwrap());
+            store.touch_sessions(&[(session.hash, Timestamp(at))]).await.unwrap();
+            assert_eq!(store.due_before_idle_expiry(Timestamp(at + 350_000)).await.unwrap().due, [grant.id]);
+            assert!(store.due_before_idle_expiry(Timestamp(at + 500_000)).await.unwrap().due.is_empty(), "it has expired");
+        }
     }
     history_is_read_by_person_session_and_grant_the_newest_first(store) {
         let identity = Identity { subject: "s".into(), email: Some("s@example.com".into()), ..Identity::default() };
@@ -471,7 +495,7 @@ contract! {
         assert_eq!(read(&hash.short(), None).await, std::slice::from_ref(&login));
         assert_eq!(read("nobody", Some(grant)).await, [renewal, login]);
         let expired = Expired { events_before: Timestamp(1), ..EXPIRED };
-        assert_eq!(store.sweep(&expired, 10).await.unwrap(), 1, "an event lives as long as its retention");
+        assert_eq!(store.sweep(&expired).await.unwrap().removed, 1, "an event lives as long as its retention");
     }
     last_seen_times_never_go_backwards(store) {
         let (_, hash) = login(&store).await;
@@ -485,7 +509,7 @@ contract! {
         assert!(store.consume_once([2; 32], Timestamp(5)).await.unwrap());
     }
     sweeping_removes_what_has_expired_in_batches_and_nothing_else(store) {
-        for _ in 0..5 {
+        for _ in 0..101 {
             login(&store).await;
         }
         let (young, kept) = login(&store).await;
@@ -493,17 +517,59 @@ contract! {
         store.consume_once([1; 32], Timestamp(5)).await.unwrap();
         let mut removed = Vec::new();
         loop {
-            match store.sweep(&EXPIRED, 2).await.unwrap() {
-                0 => break,
-                some => removed.push(some),
+            let swept = store.sweep(&EXPIRED).await.unwrap();
+            removed.push(swept.removed);
+            if swept.is_done {
+                break;
             }
         }
-        assert!(removed.len() >= 3 && removed.iter().sum::<u64>() == 11, "{removed:?}");
+        assert!(removed.len() == 2 && removed.iter().sum::<u64>() == 203, "{removed:?}");
         assert!(store.session(kept).await.unwrap().is_some() && store.grant(young).await.unwrap().is_some());
-        let limits = store.events("s", None, 100).await.unwrap();
-        assert!(limits.len() == 5 && limits.iter().all(|(event, _)| event.kind == history::Kind::Limit && event.reason == "idle"));
+        let limits = store.events("s", None, 200).await.unwrap();
+        assert!(limits.len() == 101 && limits.iter().all(|(event, _)| event.kind == history::Kind::Limit && event.reason == "idle"));
         let counts = store.counts().await.unwrap();
         assert_eq!((counts.sessions, counts.with_refresh_token), (1, 1));
+    }
+    a_session_is_idle_by_when_it_was_last_seen_however_often_the_sweep_looks_at_it(store) {
+        let (_, hash) = login(&store).await;
+        let sweep = async |seen_before| store.sweep(&Expired { seen_before: Timestamp(seen_before), ..EXPIRED }).await.unwrap().removed;
+        for (seen, before) in [(3000, 2000), (5000, 4000), (5001, 5000)] {
+            store.touch_sessions(&[(hash, Timestamp(seen))]).await.unwrap();
+            assert_eq!((sweep(before).await, sweep(before).await), (0, 0));
+        }
+        assert_eq!(sweep(5001).await, 2, "the session and its grant");
+        assert!(store.session(hash).await.unwrap().is_none());
+    }
+    a_grant_goes_with_the_sweep_when_its_last_session_has_left_it(store) {
+        let (first, session) = login(&store).await;
+        let (joined, other) = (new_grant(), new_grant());
+        for grant in [&joined, &other] {
+            store.save_login(grant, &LoginTarget::Existing(session), Sharing::Own, Timestamp(2000)).await.unwrap().unwrap();
+        }
+        let replacing = new_grant();
+        keep(&store, &replacing, session_of(replacing.id), Some(session)).await;
+        assert!(store.grant(first).await.unwrap().is_some(), "until the sweep");
+        assert_eq!(store.sweep(&NOTHING).await.unwrap(), Swept { removed: 3, is_done: true });
+        for gone in [first, joined.id, other.id] {
+            assert!(store.grant(gone).await.unwrap().is_none());
+        }
+        assert!(store.grant(replacing.id).await.unwrap().is_some());
+        assert_eq!(store.sweep(&NOTHING).await.unwrap().removed, 0);
+    }
+    a_grant_without_a_session_is_kept_while_its_renewal_is_under_way_and_no_longer(store) {
+        let sessions = [login(&store).await, login(&store).await];
+        for ((id, session), lease) in sessions.into_iter().zip([LEASE * 60, Duration::from_millis(500)]) {
+            begin(&store, id, 0, lease, None).await.unwrap();
+            let newer = new_grant();
+            store.save_login(&newer, &LoginTarget::Existing(session), Sharing::Own, Timestamp(2000)).await.unwrap().unwrap();
+        }
+        let [(leased, _), (lapsed, _)] = sessions;
+        eventually("a grant whose lease has ended is removed", async || {
+            store.sweep(&NOTHING).await.unwrap();
+            store.grant(lapsed).await.unwrap().is_none()
+        })
+        .await;
+        assert!(store.grant(leased).await.unwrap().is_some());
     }
     changes_are_announced(store) {
         let (id, hash) = login(&store).await;

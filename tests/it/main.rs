@@ -34,6 +34,7 @@ mod lost_logins;
 mod odd_metadata;
 mod odd_tokens;
 mod operations;
+mod plans;
 mod poolers;
 mod postgres_connections;
 mod process;

@@ -27,7 +27,7 @@ impl Connection<'_> {
 
     /// Deletes announcements that every replica that polls has found.
     pub(in crate::store) async fn delete_old_announcements(&mut self) -> Result<u64, StoreError> {
-        const SQL: &Template = &Template::new("DELETE FROM changes WHERE at < {now} - $1");
+        const SQL: &Template = &Template::new("DELETE FROM changes WHERE at < (SELECT {now} - $1)");
         if !self.is_postgres() {
             return Ok(0);
         }

@@ -3,7 +3,7 @@
 use crate::{
     clock::Timestamp,
     grant::{EndReason, GrantId},
-    store::{Fence, StoreError, connection::Connection, rows, rows::GrantRow, sql::Template},
+    store::{Fence, StoreError, connection::Connection, rows::GrantRow, sql::Template},
 };
 
 impl Connection<'_> {
@@ -76,26 +76,5 @@ impl Connection<'_> {
             .execute()
             .await?;
         Ok(())
-    }
-
-    /// Finds grants whose refresh token soon expires for want of use, though a session used them within one life of the token.
-    pub(in crate::store) async fn due_before_idle_expiry(
-        &mut self,
-        now: Timestamp,
-        limit: i64,
-    ) -> Result<Vec<GrantId>, StoreError> {
-        let rows = self
-            .query(
-                "SELECT id FROM grants WHERE refresh_until > $1 AND refresh_until - refresh_life / 4 <= $1 \
-                 AND refresh_life >= 60000 AND refresh_token IS NOT NULL AND ended_reason IS NULL \
-                 AND COALESCE(retry_at, 0) <= $1 \
-                 AND EXISTS (SELECT 1 FROM sessions WHERE grant_id = grants.id AND last_seen > $1 - grants.refresh_life) \
-                 ORDER BY refresh_until - refresh_life / 4 LIMIT $2",
-            )
-            .bind(now.0)
-            .bind(limit)
-            .fetch_all()
-            .await?;
-        rows.iter().map(|row| rows::grant_from(row.get("id")?)).collect()
     }
 }

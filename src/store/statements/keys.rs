@@ -15,9 +15,10 @@ impl Connection<'_> {
         let rows = self
             .query(
                 "SELECT id, generation, access_token, refresh_token, id_token FROM grants \
-                 WHERE ($1 IS NULL OR id > $1) ORDER BY id LIMIT $2",
+                 WHERE id > $1 ORDER BY id LIMIT $2",
             )
-            .bind(after.map(|id| id.0.to_vec()))
+            // Every id comes after the empty one.
+            .bind(after.map(|id| id.0.to_vec()).unwrap_or_default())
             .bind(limit)
             .fetch_all()
             .await?;
@@ -57,15 +58,28 @@ impl Connection<'_> {
         Ok(updated > 0)
     }
 
-    /// Marks every refresh token as presented long ago, by an attempt whose lease has expired.
-    pub(in crate::store) async fn mark_restored(&mut self) -> Result<u64, StoreError> {
+    /// Marks the refresh tokens of the next grants in the order of their ids as presented long ago, by an attempt whose lease has
+    /// expired. Returns how many were marked, and the last grant unless there are no more.
+    pub(in crate::store) async fn mark_restored(&mut self, after: Option<GrantId>) -> Result<(u64, Option<GrantId>), StoreError> {
+        let after = after.map(|id| id.0.to_vec()).unwrap_or_default();
+        let last = self
+            .query("SELECT id FROM grants WHERE id > $1 ORDER BY id LIMIT 1 OFFSET 999")
+            .bind(&after)
+            .fetch_optional()
+            .await?
+            .map(|row| rows::grant_from(row.get("id")?))
+            .transpose()?;
         let marked = self
             .query(
                 "UPDATE grants SET attempt = COALESCE(attempt, id), attempt_owner = NULL, lease_until = 0, \
-                 presented = 1, presented_at = 0, retry_at = NULL WHERE refresh_token IS NOT NULL AND ended_reason IS NULL",
+                 presented = 1, presented_at = 0, retry_at = NULL WHERE id > $1 AND id <= $2 \
+                 AND refresh_token IS NOT NULL AND ended_reason IS NULL",
             )
+            .bind(&after)
+            // No id is longer than this.
+            .bind(last.map_or(vec![0xff; 17], |id| id.0.to_vec()))
             .execute()
             .await?;
-        Ok(marked)
+        Ok((marked, last))
     }
 }

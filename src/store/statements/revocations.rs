@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::{
     clock::millis,
     grant::GrantId,
+    session::SessionHash,
     store::{
         SessionFilter, StoreError, connection::Connection, revocations::DueRevocation, revocations::NewRevocation,
         revocations::UNREQUESTED_DELAY, rows, sql::Template,
@@ -12,39 +13,39 @@ use crate::{
 };
 
 impl Connection<'_> {
-    /// Deletes up to `limit` grants that no session points to, or `only` this one, and enqueues the revocation of their refresh
-    /// tokens. A grant under a running lease is kept unless it is named: its renewal is still to be saved or revoked.
-    pub(in crate::store) async fn delete_unused_grants(
+    /// Deletes a grant if no session points to it, and enqueues the revocation of its refresh token. `ended_by` is the session
+    /// whose end was the grant's; `None`: nobody asked for the grant's end.
+    pub(in crate::store) async fn delete_unused_grant(
         &mut self,
-        only: Option<GrantId>,
-        session: Option<String>,
-        limit: i64,
-    ) -> Result<u64, StoreError> {
-        const SQL: &Template = &Template::new(
-            "DELETE FROM grants WHERE id IN (SELECT id FROM grants \
-             WHERE (id = $1 OR ($1 IS NULL AND COALESCE(lease_until, 0) <= {now})) \
-             AND NOT EXISTS (SELECT 1 FROM sessions WHERE grant_id = grants.id) LIMIT $2) \
-             RETURNING id, issuer, client_id, subject, provider_session, identity, refresh_token, refresh_until",
-        );
-        let gone = self.query(SQL).bind(only.map(|id| id.0.to_vec())).bind(limit).fetch_all().await?;
-        for row in &gone {
-            let Some(token) = row.get::<Option<Vec<u8>>>("refresh_token")? else { continue };
+        id: GrantId,
+        ended_by: Option<SessionHash>,
+    ) -> Result<bool, StoreError> {
+        let gone = self
+            .query(
+                "DELETE FROM grants WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM sessions WHERE grant_id = grants.id) \
+                 RETURNING issuer, client_id, subject, provider_session, identity, refresh_token, refresh_until",
+            )
+            .bind(&id.0[..])
+            .fetch_all()
+            .await?;
+        let Some(row) = gone.first() else { return Ok(false) };
+        if let Some(token) = row.get::<Option<Vec<u8>>>("refresh_token")? {
             let revocation = NewRevocation {
-                id: row.get::<Vec<u8>>("id")?,
-                grant: rows::grant_from(row.get("id")?)?,
-                session: session.clone(),
+                id: id.0.to_vec(),
+                grant: id,
+                session: ended_by.map(|hash| hash.short()),
                 issuer: row.get("issuer")?,
                 client_id: row.get("client_id")?,
                 subject: row.get("subject")?,
                 provider_session: row.get("provider_session")?,
                 identity: row.get("identity")?,
-                reason: if only.is_some() { "" } else { "left" }.to_owned(),
-                sparing: only.is_none(),
-                after: if only.is_some() { Duration::ZERO } else { UNREQUESTED_DELAY },
+                reason: if ended_by.is_some() { "" } else { "left" }.to_owned(),
+                sparing: ended_by.is_none(),
+                after: if ended_by.is_some() { Duration::ZERO } else { UNREQUESTED_DELAY },
             };
             self.enqueue_revocation(&revocation, &token, row.get("refresh_until")?).await?;
         }
-        Ok(u64::try_from(gone.len()).unwrap_or(u64::MAX))
+        Ok(true)
     }
 
     /// Enqueues a token to be revoked, until it expires.
@@ -89,7 +90,7 @@ impl Connection<'_> {
     ) -> Result<Option<DueRevocation>, StoreError> {
         const SQL: &Template = &Template::new(
             "UPDATE revocations SET tries = tries + 1, due_at = {now} + $3 WHERE id IN (SELECT id FROM revocations \
-             WHERE issuer = $1 AND client_id = $2 AND due_at <= {now} \
+             WHERE issuer = $1 AND client_id = $2 AND due_at <= (SELECT {now}) \
              ORDER BY sparing, tries, due_at LIMIT 1{for_update}) \
              RETURNING id, grant_id, session, subject, provider_session, identity, refresh_token, reason, sparing, \
              tries, CASE WHEN expires_at <= {now} THEN 1 ELSE 0 END AS expired",
@@ -146,12 +147,5 @@ impl Connection<'_> {
         const SQL: &Template = &Template::new("UPDATE revocations SET due_at = {now} + $2 WHERE id = $1");
         self.query(SQL).bind(id).bind(millis(pause)).execute().await?;
         Ok(())
-    }
-
-    /// Deletes revocations whose token has expired, also those at a provider that is not configured any more.
-    pub(in crate::store) async fn delete_expired_revocations(&mut self) -> Result<u64, StoreError> {
-        const SQL: &Template = &Template::new("DELETE FROM revocations WHERE expires_at <= {now} - 86400000");
-        let gone = self.query(SQL).execute().await?;
-        Ok(gone)
     }
 }

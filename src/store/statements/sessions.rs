@@ -2,8 +2,12 @@
 
 use crate::{
     clock::Timestamp,
+    secret::hex,
     session::{Session, SessionHash},
-    store::{SessionFilter, StoreError, connection::Connection, rows, rows::EndedSessionRow, rows::GrantRow, sql::Template},
+    store::{
+        SessionFilter, StoreError, connection::Connection, counts::Sample, rows, rows::EndedSessionRow, rows::GrantRow, sql::Sql,
+        sql::Template,
+    },
 };
 
 impl Connection<'_> {
@@ -26,18 +30,37 @@ impl Connection<'_> {
     }
 
     pub(in crate::store) async fn find_sessions(&mut self, filter: SessionFilter<'_>) -> Result<Vec<SessionHash>, StoreError> {
-        let rows = self
-            .query(
-                "SELECT sessions.hash FROM sessions JOIN grants ON grants.id = sessions.grant_id \
-                 WHERE grants.issuer = $1 AND grants.client_id = $2 AND ($3 IS NULL OR grants.subject = $3) \
-                 AND ($4 IS NULL OR sessions.provider_session = $4)",
-            )
-            .bind(filter.issuer)
-            .bind(filter.client_id)
-            .bind(filter.subject)
-            .bind(filter.provider_session)
-            .fetch_all()
-            .await?;
+        // A statement for each case: of one for all cases, no plan made without the arguments could use an index.
+        let query = match (filter.subject, filter.provider_session) {
+            (Some(subject), None) => self
+                .query(
+                    "SELECT sessions.hash FROM grants JOIN sessions ON sessions.grant_id = grants.id \
+                     WHERE grants.issuer = $1 AND grants.client_id = $2 AND grants.subject = $3",
+                )
+                .bind(filter.issuer)
+                .bind(filter.client_id)
+                .bind(subject),
+            (None, Some(session)) => self
+                .query(
+                    "SELECT sessions.hash FROM sessions JOIN grants ON grants.id = sessions.grant_id \
+                     WHERE grants.issuer = $1 AND grants.client_id = $2 AND sessions.provider_session = $3",
+                )
+                .bind(filter.issuer)
+                .bind(filter.client_id)
+                .bind(session),
+            (Some(subject), Some(session)) => self
+                .query(
+                    "SELECT sessions.hash FROM sessions JOIN grants ON grants.id = sessions.grant_id \
+                     WHERE grants.issuer = $1 AND grants.client_id = $2 AND grants.subject = $3 \
+                     AND sessions.provider_session = $4",
+                )
+                .bind(filter.issuer)
+                .bind(filter.client_id)
+                .bind(subject)
+                .bind(session),
+            (None, None) => return Ok(Vec::new()),
+        };
+        let rows = query.fetch_all().await?;
         rows.iter().map(|row| rows::session_hash_from(row.get("hash")?)).collect()
     }
 
@@ -79,7 +102,7 @@ impl Connection<'_> {
         let id = rows::grant_from(row.get("grant_id")?)?;
         // The row is locked while its sessions are counted: of two last sessions that end concurrently, one must delete the grant.
         let grant = transaction.connection().query(SQL).bind(&id.0[..]).fetch_one().await?;
-        transaction.connection().delete_unused_grants(Some(id), Some(hash.short()), 1).await?;
+        transaction.connection().delete_unused_grant(id, Some(hash)).await?;
         transaction.commit().await?;
         Ok(Some(EndedSessionRow {
             grant: id,
@@ -91,19 +114,36 @@ impl Connection<'_> {
     }
 
     pub(in crate::store) async fn touch_sessions(&mut self, seen: &[(SessionHash, Timestamp)]) -> Result<(), StoreError> {
-        let mut transaction = self.begin().await?;
-        // In the order of the hashes, so that two replicas cannot deadlock.
-        let mut seen = seen.to_vec();
-        seen.sort_unstable_by_key(|(hash, _)| hash.0);
-        for (hash, at) in seen {
-            transaction
-                .connection()
-                .query("UPDATE sessions SET last_seen = $2 WHERE hash = $1 AND last_seen < $2")
-                .bind(&hash.0[..])
-                .bind(at.0)
-                .execute()
-                .await?;
-        }
-        transaction.commit().await
+        // The rows are locked in the order of their hashes, so that two replicas cannot deadlock.
+        const SQL: Sql = Sql {
+            postgres: "UPDATE sessions SET last_seen = seen.at FROM \
+                (SELECT sessions.hash, given.value::BIGINT AS at FROM jsonb_each_text($1::JSONB) AS given \
+                JOIN sessions ON sessions.hash = decode(given.key, 'hex') ORDER BY sessions.hash FOR UPDATE) AS seen \
+                WHERE sessions.hash = seen.hash AND sessions.last_seen < seen.at",
+            sqlite: "UPDATE sessions SET last_seen = seen.value FROM json_each($1) AS seen \
+                WHERE sessions.hash = unhex(seen.key) AND sessions.last_seen < seen.value",
+        };
+        let seen: serde_json::Map<_, _> = seen.iter().map(|(hash, at)| (hex(&hash.0), at.0.into())).collect();
+        self.query(SQL).bind(serde_json::Value::Object(seen).to_string()).execute().await?;
+        Ok(())
+    }
+
+    /// Counts the sessions with the smallest hashes.
+    pub(in crate::store) async fn sample_sessions(&mut self) -> Result<Sample, StoreError> {
+        // The sample's size is in the text, because a planner that does not know it expects a tenth of the table.
+        let row = self
+            .query(
+                "SELECT COUNT(*) AS sessions, COALESCE(SUM((SELECT CASE WHEN refresh_token IS NULL THEN 0 ELSE 1 END \
+                 FROM grants WHERE grants.id = sample.grant_id)), 0) AS with_refresh_token, \
+                 (SELECT hash FROM sessions ORDER BY hash LIMIT 1 OFFSET 4095) AS greatest \
+                 FROM (SELECT grant_id FROM sessions ORDER BY hash LIMIT 4096) AS sample",
+            )
+            .fetch_one()
+            .await?;
+        Ok(Sample {
+            sessions: row.get("sessions")?,
+            with_refresh_token: row.get("with_refresh_token")?,
+            greatest: row.get("greatest")?,
+        })
     }
 }

@@ -1,78 +1,148 @@
-//! Removes what has expired, and counts what is left.
+//! Removes what has expired, a batch of each kind at a time. Replicas that sweep concurrently take different rows.
 
 use crate::{
     history::{Event, Kind},
-    store::{Counts, Expired, StoreError, connection::Connection, rows, sql::Template},
+    store::{
+        Expired, StoreError, Swept,
+        connection::{Connection, Row},
+        rows,
+        sql::{BATCH, Template},
+    },
 };
 
 impl Connection<'_> {
-    pub(in crate::store) async fn sweep(&mut self, expired: &Expired, batch: i64, replica: &str) -> Result<u64, StoreError> {
-        const OLD_REPLICAS: &Template = &Template::new("DELETE FROM replicas WHERE seen_at < {now} - 86400000");
-        let mut transaction = self.begin().await?;
-        let sessions = transaction
-            .connection()
-            .query(
-                "DELETE FROM sessions WHERE hash IN \
-                 (SELECT hash FROM sessions WHERE created_at <= $1 OR last_seen <= $2 LIMIT $3) \
-                 RETURNING hash, grant_id, created_at",
-            )
-            .bind(expired.created_before.0)
-            .bind(expired.seen_before.0)
-            .bind(batch)
-            .fetch_all()
-            .await?;
-        for session in &sessions {
-            let grant = rows::grant_from(session.get("grant_id")?)?;
-            let row = transaction
-                .connection()
-                .query("SELECT identity FROM grants WHERE id = $1")
-                .bind(&grant.0[..])
-                .fetch_one()
-                .await?;
-            // A session of a grant that cannot be read goes without an event.
-            let Ok(identity) = rows::identity_from(row.get("identity")?) else { continue };
-            let too_old = session.get::<i64>("created_at")? <= expired.created_before.0;
-            let event = Event::of(Kind::Limit, grant, &identity, expired.now)
-                .of_session(rows::session_hash_from(session.get("hash")?)?)
-                .because(if too_old { "absolute" } else { "idle" });
-            transaction.connection().record_event(&event, replica).await?;
-        }
-        transaction.commit().await?;
-        let mut transaction = self.begin().await?;
-        let grants = transaction.connection().delete_unused_grants(None, None, batch).await?;
-        transaction.commit().await?;
-        let attempts = self
-            .query(
-                "DELETE FROM returned_attempts WHERE hash IN \
-                 (SELECT hash FROM returned_attempts WHERE expires_at <= $1 LIMIT $2)",
-            )
-            .bind(expired.now.0)
-            .bind(batch)
-            .execute()
-            .await?;
-        let revocations = self.delete_expired_revocations().await?;
-        let parked = self.query("DELETE FROM parked_addresses WHERE expires_at <= $1").bind(expired.now.0).execute().await?;
-        let replicas = self.query(OLD_REPLICAS).execute().await?;
-        let announcements = self.delete_old_announcements().await?;
-        let events = self
-            .query("DELETE FROM events WHERE id IN (SELECT id FROM events WHERE at <= $1 ORDER BY at LIMIT $2)")
-            .bind(expired.events_before.0)
-            .bind(batch)
-            .execute()
-            .await?;
-        Ok(u64::try_from(sessions.len())
-            .unwrap_or(u64::MAX)
-            .saturating_add(grants + attempts + parked + revocations + replicas + announcements + events))
+    pub(in crate::store) async fn sweep(&mut self, expired: &Expired, replica: &str) -> Result<Swept, StoreError> {
+        let mut swept = Swept { removed: 0, is_done: true };
+        swept.add(self.sweep_old_sessions(expired, replica).await?);
+        swept.add(self.sweep_idle_sessions(expired, replica).await?);
+        swept.add(self.sweep_left_grants().await?);
+        swept.add(self.sweep_expired(expired).await?);
+        Ok(swept)
     }
 
-    pub(in crate::store) async fn counts(&mut self) -> Result<Counts, StoreError> {
-        let row = self
-            .query(
-                "SELECT COUNT(*) AS sessions, COUNT(grants.refresh_token) AS with_refresh_token \
-                 FROM sessions JOIN grants ON grants.id = sessions.grant_id",
-            )
-            .fetch_one()
-            .await?;
-        Ok(Counts { sessions: row.get("sessions")?, with_refresh_token: row.get("with_refresh_token")? })
+    /// Deletes sessions that reached their absolute limit.
+    async fn sweep_old_sessions(&mut self, expired: &Expired, replica: &str) -> Result<Step, StoreError> {
+        const SQL: &Template = &Template::new(
+            "WITH due AS MATERIALIZED (SELECT hash FROM sessions WHERE created_at <= $1 \
+             ORDER BY created_at LIMIT {batch}{skip_locked}) \
+             DELETE FROM sessions WHERE hash IN (SELECT hash FROM due) \
+             RETURNING hash, grant_id, (SELECT identity FROM grants WHERE grants.id = grant_id) AS identity",
+        );
+        let mut transaction = self.begin().await?;
+        let gone = transaction.connection().query(SQL).bind(expired.created_before.0).fetch_all().await?;
+        transaction.connection().record_limit(&gone, "absolute", expired, replica).await?;
+        transaction.commit().await?;
+        Ok(Step { removed: count(&gone), seen: count(&gone) })
     }
+
+    /// Deletes sessions that reached their idle limit. Of those that were seen since they were last looked at, it is noted when,
+    /// so that they are not looked at again for as long as they may be idle.
+    async fn sweep_idle_sessions(&mut self, expired: &Expired, replica: &str) -> Result<Step, StoreError> {
+        const DELETE: &Template = &Template::new(
+            "WITH due AS MATERIALIZED (SELECT hash FROM sessions WHERE COALESCE(seen_floor, created_at) <= $1 \
+             ORDER BY COALESCE(seen_floor, created_at) LIMIT {batch}{skip_locked}) \
+             DELETE FROM sessions WHERE hash IN (SELECT hash FROM due) AND last_seen <= $1 \
+             RETURNING hash, grant_id, (SELECT identity FROM grants WHERE grants.id = grant_id) AS identity",
+        );
+        const NOTE: &Template = &Template::new(
+            "WITH due AS MATERIALIZED (SELECT hash FROM sessions WHERE COALESCE(seen_floor, created_at) <= $1 \
+             ORDER BY COALESCE(seen_floor, created_at) LIMIT {batch}{skip_locked}) \
+             UPDATE sessions SET seen_floor = last_seen WHERE hash IN (SELECT hash FROM due) AND last_seen > $1",
+        );
+        let mut transaction = self.begin().await?;
+        let gone = transaction.connection().query(DELETE).bind(expired.seen_before.0).fetch_all().await?;
+        transaction.connection().record_limit(&gone, "idle", expired, replica).await?;
+        let seen = transaction.connection().query(NOTE).bind(expired.seen_before.0).execute().await?;
+        transaction.commit().await?;
+        Ok(Step { removed: count(&gone), seen: count(&gone).saturating_add(seen) })
+    }
+
+    /// Records why sessions were deleted.
+    async fn record_limit(&mut self, gone: &[Row], reason: &str, expired: &Expired, replica: &str) -> Result<(), StoreError> {
+        for session in gone {
+            // A session of a grant that cannot be read goes without an event.
+            let Ok(identity) = rows::identity_from(session.get("identity")?) else { continue };
+            let event = Event::of(Kind::Limit, rows::grant_from(session.get("grant_id")?)?, &identity, expired.now)
+                .of_session(rows::session_hash_from(session.get("hash")?)?)
+                .because(reason);
+            self.record_event(&event, replica).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes the grants whose last session has left them. A grant under a running lease is looked at again when that
+    /// ends: its renewal is still to be saved or revoked.
+    async fn sweep_left_grants(&mut self) -> Result<Step, StoreError> {
+        // An index takes the clock as the value of a subquery alone, because the clock moves while the statement runs.
+        const DUE: &Template = &Template::new(
+            "SELECT id, grant_id FROM left_grants WHERE due_at <= (SELECT {now}) ORDER BY due_at, id LIMIT {batch}{skip_locked}",
+        );
+        const LEASED: &Template =
+            &Template::new("SELECT COALESCE(lease_until, 0) > {now} AS leased FROM grants WHERE id = $1{for_update}");
+        // The grant is locked, and its lease has an end.
+        const LATER: &str =
+            "UPDATE left_grants SET due_at = (SELECT lease_until FROM grants WHERE grants.id = grant_id) WHERE id = $1";
+        let mut transaction = self.begin().await?;
+        let mut connection = transaction.connection();
+        let due = connection.query(DUE).fetch_all().await?;
+        let read = |row: &Row| Ok::<_, StoreError>((rows::grant_from(row.get("grant_id")?)?, row.get::<i64>("id")?));
+        let mut left = due.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        // Grants are locked in the order of their ids, so that two replicas cannot deadlock.
+        left.sort_unstable_by_key(|(grant, _)| grant.0);
+        let mut step = Step { removed: 0, seen: count(&due) };
+        for (grant, id) in left {
+            // Locked before its sessions are looked for: a login that is about to join the grant has done so, or finds it gone.
+            let row = connection.query(LEASED).bind(&grant.0[..]).fetch_optional().await?;
+            if row.map(|row| row.get::<bool>("leased")).transpose()? == Some(true) {
+                connection.query(LATER).bind(id).execute().await?;
+                continue;
+            }
+            step.removed += u64::from(connection.delete_unused_grant(grant, None).await?);
+            connection.query("DELETE FROM left_grants WHERE id = $1").bind(id).execute().await?;
+        }
+        drop(connection);
+        transaction.commit().await?;
+        Ok(step)
+    }
+
+    /// Deletes events, login attempts, return addresses, revocations and replicas that have expired.
+    async fn sweep_expired(&mut self, expired: &Expired) -> Result<Step, StoreError> {
+        const ATTEMPTS: &Template = &Template::new(
+            "WITH due AS MATERIALIZED (SELECT hash FROM returned_attempts WHERE expires_at <= $1 \
+             ORDER BY expires_at LIMIT {batch}{skip_locked}) \
+             DELETE FROM returned_attempts WHERE hash IN (SELECT hash FROM due)",
+        );
+        const EVENTS: &Template = &Template::new(
+            "WITH due AS MATERIALIZED (SELECT id FROM events WHERE at <= $1 ORDER BY at LIMIT {batch}{skip_locked}) \
+             DELETE FROM events WHERE id IN (SELECT id FROM due)",
+        );
+        const REVOCATIONS: &Template = &Template::new("DELETE FROM revocations WHERE expires_at <= {now} - 86400000");
+        const REPLICAS: &Template = &Template::new("DELETE FROM replicas WHERE seen_at < {now} - 86400000");
+        let attempts = self.query(ATTEMPTS).bind(expired.now.0).execute().await?;
+        let events = self.query(EVENTS).bind(expired.events_before.0).execute().await?;
+        let addresses = self.query("DELETE FROM parked_addresses WHERE expires_at <= $1").bind(expired.now.0).execute().await?;
+        let revocations = self.query(REVOCATIONS).execute().await?;
+        let replicas = self.query(REPLICAS).execute().await?;
+        let announcements = self.delete_old_announcements().await?;
+        Ok(Step { removed: attempts + events + addresses + revocations + replicas + announcements, seen: attempts.max(events) })
+    }
+}
+
+/// What one step of the sweep did.
+#[derive(Clone, Copy)]
+struct Step {
+    removed: u64,
+    /// How many rows of a batch it looked at.
+    seen: u64,
+}
+
+impl Swept {
+    fn add(&mut self, step: Step) {
+        self.removed = self.removed.saturating_add(step.removed);
+        self.is_done &= step.seen < BATCH;
+    }
+}
+
+fn count(rows: &[Row]) -> u64 {
+    u64::try_from(rows.len()).unwrap_or(u64::MAX)
 }

@@ -1,0 +1,76 @@
+-- Nothing that an older replica writes is refused; what it leaves out has a default.
+
+-- Grants that a session has left: it ended, or moved to another grant. Each is looked at once, and removed if it was the last. A
+-- trigger notes them, so that none is missed, whoever ends a session. There may be several rows for one grant: a unique key would
+-- make those wait for each other who end sessions.
+CREATE TABLE left_grants (
+    id       BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    grant_id BYTEA  NOT NULL,
+    -- When it is to be looked at, by the database's clock.
+    due_at   BIGINT NOT NULL DEFAULT 0
+);
+
+CREATE INDEX left_grants_by_due ON left_grants (due_at, id);
+
+-- With its owner's rights: a role that an older release was given need have none on this table.
+CREATE FUNCTION evergate_leave_grant() RETURNS trigger LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path FROM CURRENT AS $$
+BEGIN
+    INSERT INTO left_grants (grant_id) VALUES (OLD.grant_id);
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER sessions_leave AFTER DELETE ON sessions
+    FOR EACH ROW EXECUTE FUNCTION evergate_leave_grant();
+CREATE TRIGGER sessions_leave_by_moving AFTER UPDATE OF grant_id ON sessions
+    FOR EACH ROW WHEN (OLD.grant_id <> NEW.grant_id) EXECUTE FUNCTION evergate_leave_grant();
+
+INSERT INTO left_grants (grant_id)
+    SELECT id FROM grants WHERE NOT EXISTS (SELECT 1 FROM sessions WHERE sessions.grant_id = grants.id);
+
+-- A time before which the session was not last seen; NULL: its creation. The sweep alone moves it, so that the index on it changes
+-- once in an idle limit, and not each time that a session is seen. No other index has last_seen: its updates are heap-only.
+ALTER TABLE sessions ADD COLUMN seen_floor BIGINT;
+
+CREATE INDEX sessions_by_seen_floor ON sessions ((COALESCE(seen_floor, created_at)));
+DROP INDEX sessions_by_last_seen;
+
+-- When it is next looked at whether a grant's refresh token is to be used before it expires for want of use, by the replicas' clocks:
+-- at the latest when that is due. Renewals only move the time at which it is due on, so that they have nothing to write here; triggers
+-- write what comes sooner, whichever release makes it. A row outlives its grant until it is due.
+CREATE TABLE keep_alive (
+    grant_id BYTEA  PRIMARY KEY,
+    due_at   BIGINT NOT NULL
+);
+
+CREATE INDEX keep_alive_by_due ON keep_alive (due_at);
+
+CREATE FUNCTION evergate_keep_alive() RETURNS trigger LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path FROM CURRENT AS $$
+BEGIN
+    INSERT INTO keep_alive (grant_id, due_at) VALUES (NEW.id, NEW.refresh_until - NEW.refresh_life / 4)
+        ON CONFLICT (grant_id) DO UPDATE SET due_at = LEAST(keep_alive.due_at, excluded.due_at);
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER grants_keep_alive AFTER INSERT ON grants
+    FOR EACH ROW WHEN (NEW.refresh_until IS NOT NULL AND NEW.refresh_life IS NOT NULL) EXECUTE FUNCTION evergate_keep_alive();
+CREATE TRIGGER grants_keep_alive_sooner AFTER UPDATE OF refresh_until ON grants
+    FOR EACH ROW WHEN (NEW.refresh_until IS NOT NULL AND NEW.refresh_life IS NOT NULL
+        AND (OLD.refresh_until IS NULL OR OLD.refresh_life IS NULL OR NEW.refresh_until < OLD.refresh_until
+            OR NEW.refresh_life < OLD.refresh_life OR OLD.ended_reason IS NOT NULL
+            -- It may have been taken for expired. Two minutes are for clocks that differ.
+            OR OLD.refresh_until <= (EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT + 120000))
+    EXECUTE FUNCTION evergate_keep_alive();
+
+INSERT INTO keep_alive (grant_id, due_at)
+    SELECT id, refresh_until - refresh_life / 4 FROM grants WHERE refresh_until IS NOT NULL AND refresh_life IS NOT NULL;
+
+-- It changed with each renewal.
+DROP INDEX grants_to_keep_alive;
+
+-- Room in each page for the row's next version.
+ALTER TABLE sessions SET (fillfactor = 80);
+ALTER TABLE grants SET (fillfactor = 70);

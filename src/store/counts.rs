@@ -1,0 +1,75 @@
+//! How many sessions there are: exactly as long as they are few, and by a sample of a fixed size beyond, so that counting costs the
+//! same however many they are.
+//!
+//! The sample are the sessions with the smallest hashes. Hashes are uniformly distributed, so that the greatest hash of the sample
+//! says how dense they are (the estimator of k minimum values). Its standard error is one by the root of the sample's size: 1.6 %.
+
+use super::{Store, StoreError, operation::Operation};
+
+/// How many sessions there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// All sessions.
+    pub sessions: i64,
+    /// Sessions whose grant has a refresh token.
+    pub with_refresh_token: i64,
+}
+
+/// The 4,096 sessions with the smallest hashes, or all if they are fewer.
+#[derive(Debug)]
+pub(super) struct Sample {
+    /// How many they are.
+    pub(super) sessions: i64,
+    /// How many of them have a grant with a refresh token.
+    pub(super) with_refresh_token: i64,
+    /// The hash of the 4,096th.
+    pub(super) greatest: Option<Vec<u8>>,
+}
+
+impl Store {
+    /// Counts the sessions for the metrics, beyond 4,096 by a sample.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
+    pub async fn counts(&self) -> Result<Counts, StoreError> {
+        Ok(estimate(&self.call(Operation::Counts, |connection| Box::pin(connection.sample_sessions())).await?))
+    }
+}
+
+fn estimate(sample: &Sample) -> Counts {
+    let Sample { sessions, with_refresh_token, ref greatest } = *sample;
+    let Some(head) = greatest.as_deref().and_then(<[u8]>::first_chunk) else { return Counts { sessions, with_refresh_token } };
+    // In integers, because the quotient is wanted to a part in a million at most.
+    let (width, greatest) = (1_i128 << 64, i128::from(u64::from_be_bytes(*head)).max(1));
+    let estimated = |counted: i64| i64::try_from(i128::from(counted - 1).max(0) * width / greatest).unwrap_or(i64::MAX);
+    let sessions = estimated(sessions).max(sessions);
+    let share = i128::from(sessions) * i128::from(with_refresh_token) / i128::from(sample.sessions.max(1));
+    Counts { sessions, with_refresh_token: i64::try_from(share).unwrap_or(sessions) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::sha256;
+
+    #[test]
+    fn few_sessions_are_counted_and_many_are_estimated() {
+        for (sessions, of_a_hundred) in [(0_u32, 0), (1, 100), (4095, 50), (4096, 50), (5000, 100), (200_000, 90)] {
+            let mut hashes: Vec<_> = (0..sessions).map(|number| sha256(&number.to_be_bytes())).collect();
+            hashes.sort_unstable();
+            let taken = hashes.len().min(4096);
+            let sample = Sample {
+                sessions: i64::try_from(taken).unwrap(),
+                with_refresh_token: i64::try_from(taken).unwrap() * of_a_hundred / 100,
+                greatest: hashes.get(4095).map(|hash| hash.to_vec()),
+            };
+            let counts = estimate(&sample);
+            if taken < 4096 {
+                assert_eq!((counts.sessions, counts.with_refresh_token), (sample.sessions, sample.with_refresh_token));
+            }
+            let is_near = |counted: i64, real: i64| (counted - real).abs() * 100 <= real * 5;
+            assert!(is_near(counts.sessions, i64::from(sessions)), "{sessions}: {counts:?}");
+            assert!(is_near(counts.with_refresh_token, i64::from(sessions) * of_a_hundred / 100), "{sessions}: {counts:?}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! All that a store can do, once each.
+
+use std::time::Duration;
+
+use evergate::{
+    clock::Timestamp,
+    grant::{AttemptId, EndReason, Fingerprint, GrantId, Rotation},
+    history::{self, Event},
+    identity::Identity,
+    seal::KeyRing,
+    secret::Secret,
+    session::{Session, SessionHash},
+    store::{
+        Expired, ExpiredAttempt, Fence, LoginSaved, LoginTarget, NewGrant, Renewed, SessionFilter, Settings, Sharing, Store,
+        Tokens,
+    },
+    telemetry::metrics::Metrics,
+};
+
+use crate::harness::postgres;
+
+use super::filling::{EACH, NOW, START, USERS};
+
+const LEASE: Duration = Duration::from_secs(60);
+const AT: Timestamp = Timestamp(NOW);
+
+pub(super) async fn everything(url: &str) {
+    let [older, newer] = [KeyRing::generate(), KeyRing::generate()];
+    let open = |keys: &[&str]| {
+        let settings = Settings::Postgres(postgres::settings(url, 2));
+        Store::open(&settings, KeyRing::from_base64(keys.iter().copied()).unwrap(), Metrics::default()).unwrap()
+    };
+    let store = open(&[&older]);
+    logins_and_sessions(&store).await;
+    renewals(&store).await;
+    ends(&store).await;
+    history_and_upkeep(&store).await;
+    keys(&store, &open(&[&newer, &older])).await;
+}
+
+async fn logins_and_sessions(store: &Store) {
+    let (grant, session) = login(store, "user-7", true, Sharing::Own, None).await;
+    let (_, shared) = login(store, "user-7", true, Sharing::Shared, Some(session)).await;
+    login(store, "user-7", false, Sharing::Shared, None).await;
+    let existing = LoginTarget::Existing(shared);
+    store.save_login(&new_grant("user-7", false), &existing, Sharing::Own, AT).await.unwrap().unwrap();
+    assert!(store.session(shared).await.unwrap().is_some() && store.successor(session).await.unwrap().is_some());
+    store.touch_sessions(&[(shared, Timestamp(NOW + 1)), (session, Timestamp(NOW + 1))]).await.unwrap();
+    for (subject, provider_session) in
+        [(Some("user-9000"), None), (None, Some("sid-9000")), (Some("user-9000"), Some("sid-18000"))]
+    {
+        let filter = SessionFilter { issuer: "https://idp", client_id: "c", subject, provider_session };
+        assert!(!store.find_sessions(filter).await.unwrap().is_empty(), "{filter:?}");
+        store.remember_logout(filter, AT).await.unwrap();
+        store.was_logged_out_since(filter, AT).await.unwrap();
+    }
+    store.list_sessions().await.unwrap();
+    assert!(store.grant(grant).await.unwrap().is_some() && store.id_token(grant).await.unwrap().is_some());
+    store.consume_once(shared.0, AT).await.unwrap();
+    assert!(store.is_consumed(shared.0).await.unwrap());
+}
+
+async fn renewals(store: &Store) {
+    let (leased, session) = login(store, "user-8", true, Sharing::Own, None).await;
+    store.begin_renewal(leased, AttemptId::random(), 0, LEASE, None).await.unwrap().unwrap();
+    let existing = LoginTarget::Existing(session);
+    store.save_login(&new_grant("user-8", true), &existing, Sharing::Own, AT).await.unwrap().unwrap();
+    let (id, _) = login(store, "user-8", true, Sharing::Own, None).await;
+    let begin = async |generation, expired: Option<ExpiredAttempt>, lease| {
+        let attempt = AttemptId::random();
+        store.begin_renewal(id, attempt, generation, lease, expired).await.unwrap().unwrap();
+        attempt
+    };
+    let attempt = begin(0, None, LEASE).await;
+    for _ in 0..2 {
+        assert!(store.save_renewal(id, attempt, 0, &renewed()).await.unwrap());
+    }
+    let attempt = begin(1, None, LEASE).await;
+    store.release_intent(id, attempt, None, None).await.unwrap();
+    let attempt = begin(1, None, LEASE).await;
+    store.expire_dead_owners_lease(id, attempt).await.unwrap();
+    store.expire_lease(id, attempt, None).await.unwrap();
+    let attempt = begin(1, Some(ExpiredAttempt { attempt, within: None }), Duration::ZERO).await;
+    assert!(store.abandon_attempt(id, attempt).await.unwrap());
+    let identity = Identity { subject: "user-8".into(), ..Identity::default() };
+    store.save_identity(id, 1, &identity).await.unwrap();
+    store.mark_unverified(id, 1, AT).await.unwrap();
+    // Most tokens have expired long ago.
+    assert!(store.due_before_idle_expiry(Timestamp(NOW - 400_000)).await.unwrap().is_done);
+}
+
+async fn ends(store: &Store) {
+    for by_attempt in [true, false] {
+        let (id, session) = login(store, "user-6", true, Sharing::Own, None).await;
+        let attempt = AttemptId::random();
+        let fence = if by_attempt { Fence::Attempt(attempt) } else { Fence::Generation(0) };
+        store.begin_renewal(id, attempt, 0, LEASE, None).await.unwrap().unwrap();
+        assert!(store.end_grant(id, fence, EndReason::Dead, None).await.unwrap());
+        store.end_session(session).await.unwrap().unwrap();
+    }
+    let (_, session) = login(store, "user-6", true, Sharing::Own, None).await;
+    store.end_session(session).await.unwrap().unwrap();
+    let revocation = store.claim_revocation("https://idp", "c", LEASE).await.unwrap().unwrap();
+    store.would_end_others(&revocation, "https://idp", "c", true).await.unwrap();
+}
+
+async fn history_and_upkeep(store: &Store) {
+    let grant = GrantId::random();
+    let identity = Identity { subject: "user-5".into(), ..Identity::default() };
+    store.enqueue_event(Event::of(history::Kind::Login, grant, &identity, AT));
+    assert!(store.flush_events().await);
+    for name in ["user-5", "user-5@example.com", "nobody"] {
+        store.events(name, Some(grant), 50).await.unwrap();
+    }
+    let counts = store.counts().await.unwrap();
+    assert!((counts.sessions - USERS).abs() < USERS / 10 && counts.with_refresh_token > USERS / 2, "{counts:?}");
+    // Few of each have expired, and the sessions that were seen first are still in use.
+    let before = |users: i64| Timestamp(START + users * EACH);
+    let expired = Expired { created_before: before(20), seen_before: before(60), events_before: before(30), now: before(40) };
+    while !store.sweep(&expired).await.unwrap().is_done {}
+}
+
+/// Encrypts anew what another key has encrypted, at the end of the table: what was filled in has no key.
+async fn keys(older: &Store, newer: &Store) {
+    let mut grant = new_grant("user-4", true);
+    grant.id.0[..4].fill(0xff);
+    let session = Session { hash: SessionHash::fresh().1, grant: grant.id, created_at: AT, last_seen: AT };
+    let target = LoginTarget::New { session, replaces: None };
+    older.save_login(&grant, &target, Sharing::Own, AT).await.unwrap().unwrap();
+    let before = GrantId([0xff, 0xff, 0xff, 0xfe, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    assert!(newer.reseal(Some(before), 10).await.unwrap().done > 0);
+    newer.check_for_missing_keys().await.unwrap();
+    newer.mark_restored().await.unwrap();
+}
+
+async fn login(
+    store: &Store,
+    subject: &str,
+    has_token: bool,
+    sharing: Sharing,
+    replaces: Option<SessionHash>,
+) -> (GrantId, SessionHash) {
+    let grant = new_grant(subject, has_token);
+    let session = Session { hash: SessionHash::fresh().1, grant: grant.id, created_at: AT, last_seen: AT };
+    let target = LoginTarget::New { session, replaces };
+    let LoginSaved { session, grant, .. } = store.save_login(&grant, &target, sharing, AT).await.unwrap().unwrap();
+    (grant, session)
+}
+
+fn new_grant(subject: &str, has_token: bool) -> NewGrant {
+    NewGrant {
+        id: GrantId::random(),
+        issuer: "https://idp".into(),
+        client_id: "c".into(),
+        identity: Identity { subject: subject.into(), ..Identity::default() },
+        scopes: "openid".into(),
+        fingerprint: Fingerprint::of("asked"),
+        provider_session: None,
+        tokens: Tokens { refresh: has_token.then(|| Secret::new("refresh")), ..tokens() },
+    }
+}
+
+fn tokens() -> Tokens {
+    Tokens {
+        access: Secret::new("access"),
+        refresh: Some(Secret::new("refresh")),
+        id: Some(Secret::new("id")),
+        expires_at: Timestamp(NOW + 300_000),
+        lifetime: Duration::from_secs(300),
+        refresh_life: Some(Duration::from_secs(1800)),
+    }
+}
+
+fn renewed() -> Renewed {
+    Renewed { tokens: tokens(), scopes: None, rotation: Rotation::Rotating, at: AT, unverified: None }
+}
