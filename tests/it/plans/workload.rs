@@ -124,7 +124,7 @@ async fn history_and_upkeep(store: &Store) {
 async fn keys(older: &Store, newer: &Store) {
     let mut grant = new_grant("user-4", true);
     grant.id.0[..4].fill(0xff);
-    let session = Session { hash: SessionHash::fresh().1, grant: grant.id, created_at: AT, last_seen: AT };
+    let session = new_session(grant.id);
     let target = LoginTarget::New { session, replaces: None };
     older.save_login(&grant, &target, Sharing::Own, AT).await.unwrap().unwrap();
     let before = GrantId([0xff, 0xff, 0xff, 0xfe, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
@@ -141,10 +141,14 @@ async fn login(
     replaces: Option<SessionHash>,
 ) -> (GrantId, SessionHash) {
     let grant = new_grant(subject, has_token);
-    let session = Session { hash: SessionHash::fresh().1, grant: grant.id, created_at: AT, last_seen: AT };
+    let session = new_session(grant.id);
     let target = LoginTarget::New { session, replaces };
     let LoginSaved { session, grant, .. } = store.save_login(&grant, &target, sharing, AT).await.unwrap().unwrap();
     (grant, session)
+}
+
+fn new_session(grant: GrantId) -> Session {
+    Session { hash: SessionHash::fresh().1, grant, created_at: AT, last_seen: AT, provider_session: None }
 }
 
 fn new_grant(subject: &str, has_token: bool) -> NewGrant {
