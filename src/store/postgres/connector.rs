@@ -97,7 +97,9 @@ impl Connector {
     /// The password of the file, which whoever rotates it may have written a moment ago.
     async fn password(&self) -> Result<Option<Secret>, sqlx::Error> {
         let Some(path) = &self.password_file else { return Ok(None) };
-        let text = tokio::fs::read_to_string(path).await.map_err(sqlx::Error::Io)?;
+        let text = tokio::fs::read_to_string(path).await.map_err(|error| {
+            sqlx::Error::Configuration(format!("the password file {} cannot be read: {error}", path.display()).into())
+        })?;
         Ok(Some(Secret::new(text.trim_end_matches(['\r', '\n']))))
     }
 

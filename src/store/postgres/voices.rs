@@ -176,7 +176,8 @@ impl Voices {
         let connected = timeout(CONNECT_TIMEOUT, self.connector.connect()).await;
         let mut connection = connected.map_err(|_| sqlx::Error::PoolTimedOut)??.connection;
         let mut seen = HashSet::new();
-        poll_once(&mut connection, &mut seen, |_| {}).await?;
+        let polled = timeout(CONNECT_TIMEOUT, poll_once(&mut connection, &mut seen, |_| {}));
+        polled.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
         heard(Hearing::Polling);
         let mut next_attempt = Instant::now() + LISTEN_AGAIN;
         let mut attempt: Option<Attempt<'a>> = None;
