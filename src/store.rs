@@ -47,6 +47,7 @@ use connection::Connection;
 use event_buffer::EventBuffer;
 use gate::Gate;
 use operation::Operation;
+use statements::SweepStep;
 
 pub use change::{Change, Hearing};
 pub use counts::Counts;
@@ -154,7 +155,13 @@ impl Store {
     /// # Errors
     /// Some rows may have been deleted.
     pub async fn sweep(&self, expired: &Expired) -> Result<Swept, StoreError> {
-        self.call(Operation::Sweep, |connection| Box::pin(connection.sweep(expired, &self.replica))).await
+        let mut all = Swept { removed: 0, is_done: true };
+        for step in SweepStep::ALL {
+            let swept =
+                self.call(Operation::Sweep, |connection| Box::pin(connection.sweep(step, expired, &self.replica))).await?;
+            all = Swept { removed: all.removed.saturating_add(swept.removed), is_done: all.is_done && swept.is_done };
+        }
+        Ok(all)
     }
 
     fn seal(&self, id: GrantId, tokens: &Tokens) -> Result<rows::SealedTokens, StoreError> {

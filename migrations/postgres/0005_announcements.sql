@@ -11,9 +11,9 @@ CREATE TABLE changes (
 
 CREATE INDEX changes_by_time ON changes (at);
 
--- With its owner's rights, so that a role that may change rows needs none on the table of announcements.
-CREATE OR REPLACE FUNCTION evergate_announce() RETURNS trigger LANGUAGE plpgsql
-    SECURITY DEFINER SET search_path FROM CURRENT AS $$
+-- These functions have their owner's rights, so that a role that may change rows needs none on the table of announcements. What they
+-- name is found where this migration found it, and never in a schema of the caller's.
+CREATE OR REPLACE FUNCTION evergate_announce() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
     change TEXT;
 BEGIN
@@ -30,6 +30,39 @@ BEGIN
         NULL;
     END;
     RETURN NULL;
+END
+$$;
+
+-- Announces grants that were refreshed, whose ids are separated by commas.
+CREATE FUNCTION evergate_announce_grants(ids TEXT) RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    INSERT INTO changes (at, payload) VALUES ((EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT, 'grants ' || ids);
+    BEGIN
+        PERFORM pg_notify('evergate_changes', 'grant ' || id) FROM unnest(string_to_array(ids, ',')) AS id;
+    EXCEPTION WHEN feature_not_supported OR undefined_function THEN
+        NULL;
+    END;
+END
+$$;
+
+-- Deletes announcements of before a time, some of them at once, and returns how many.
+CREATE FUNCTION evergate_forget_announcements(before BIGINT) RETURNS BIGINT LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+    deleted BIGINT;
+BEGIN
+    DELETE FROM changes WHERE id IN (SELECT id FROM changes WHERE at < before ORDER BY at LIMIT 10000);
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    RETURN deleted;
+END
+$$;
+
+DO $$
+DECLARE
+    named TEXT;
+BEGIN
+    FOREACH named IN ARRAY ARRAY['evergate_announce()', 'evergate_announce_grants(TEXT)', 'evergate_forget_announcements(BIGINT)'] LOOP
+        EXECUTE format('ALTER FUNCTION %s SET search_path = pg_catalog, %I, pg_temp', named, current_schema());
+    END LOOP;
 END
 $$;
 

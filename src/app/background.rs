@@ -146,6 +146,9 @@ impl Background {
                 Err(error) => tracing::debug!(%error, "the store's figures could not be read"),
             }
             self.sweep().await;
+            if let Err(error) = self.store.forget_announcements().await {
+                tracing::debug!(%error, "old announcements could not be deleted");
+            }
             tokio::time::sleep(self.timings.housekeeping_interval).await;
         }
     }

@@ -182,7 +182,9 @@ impl SessionCache {
 
     fn is_usable<T>(&self, entry: &Entry<T>, now: Timestamp) -> bool {
         let era = self.changes.era();
-        era == entry.era && (changes::hears(era) || now.since(entry.loaded_at) < DISCONNECTED_TTL)
+        // A clock that was set back says nothing of an entry's age.
+        let is_young = entry.loaded_at <= now && now.since(entry.loaded_at) < DISCONNECTED_TTL;
+        era == entry.era && (changes::hears(era) || is_young)
     }
 
     /// Drops a grant that was changed or removed. Returns whether it was in memory.

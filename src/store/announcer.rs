@@ -14,7 +14,7 @@ use std::{
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{Change, Hearing, Store, operation::Operation};
+use super::{Change, Hearing, Store, StoreError, operation::Operation};
 use crate::grant::GrantId;
 
 /// Changed grants that are to be announced.
@@ -28,6 +28,8 @@ pub(super) struct Announcer {
 const GATHER: Duration = Duration::from_millis(3);
 /// The maximum number of changes in a batch.
 const BATCH: usize = 500;
+/// How many announcements one call deletes.
+const FORGOTTEN_AT_ONCE: i64 = 10_000;
 
 impl Announcer {
     fn waiting(&self) -> MutexGuard<'_, HashSet<GrantId>> {
@@ -83,6 +85,17 @@ impl Store {
                 return;
             }
         }
+    }
+
+    /// Deletes old announcements.
+    ///
+    /// # Errors
+    /// Some may have been deleted.
+    pub async fn forget_announcements(&self) -> Result<(), StoreError> {
+        let forget = || self.call(Operation::ForgetAnnouncements, |connection| Box::pin(connection.forget_announcements()));
+        // Until one call finds few, because others may come all the time.
+        while forget().await? >= FORGOTTEN_AT_ONCE {}
+        Ok(())
     }
 
     /// Listens forever for changes that other processes make. `heard` is told how they are heard of, whenever that changes.

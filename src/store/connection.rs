@@ -70,7 +70,8 @@ impl Connection<'_> {
     /// takes two messages, and outside of a transaction each of them may reach another server process.
     pub(super) async fn begin_call(&mut self) -> Result<(), StoreError> {
         if let Some(connection) = self.behind_a_pooler() {
-            PgTransactionManager::begin(connection, None).await?;
+            // Nothing has been asked of the database yet.
+            PgTransactionManager::begin(connection, None).await.map_err(StoreError::Unconnected)?;
         }
         Ok(())
     }

@@ -76,6 +76,7 @@ operations! {
     MarkRestored "mark_restored" Repeatable,
     // History and upkeep.
     Announce "announce" Repeatable,
+    ForgetAnnouncements "forget_announcements" Repeatable,
     RecordEvents "record_events" Once,
     Events "events" Read,
     Sweep "sweep" Once,

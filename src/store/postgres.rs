@@ -48,7 +48,7 @@ impl Postgres {
     pub(super) fn open(settings: &PostgresSettings) -> Self {
         let connector = |url: &PostgresUrl| Arc::new(Connector::new(url.clone(), settings.password_file.clone()));
         let main = connector(&settings.url);
-        let listener = settings.listen_url.as_ref().map_or_else(|| Arc::clone(&main), connector);
+        let listener = settings.listen_url.as_ref().map(connector);
         Self {
             pool: Pool::new(Arc::clone(&main), settings.max_open),
             voices: Voices::new(Arc::clone(&main), listener),

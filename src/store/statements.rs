@@ -16,3 +16,4 @@ mod sessions;
 mod sweep;
 
 pub(in crate::store) use logins::Login;
+pub(in crate::store) use sweep::SweepStep;

@@ -165,6 +165,11 @@ pub async fn sessions(url: &str) -> i64 {
     read(url, "SELECT COUNT(*) FROM sessions").await
 }
 
+/// How many announced ends of sessions the database keeps.
+pub async fn announcements(url: &str) -> i64 {
+    read(url, "SELECT COUNT(*) FROM public.changes WHERE payload LIKE 'session %'").await
+}
+
 /// The directory of the server's Unix socket.
 pub async fn socket_directory(url: &str) -> String {
     read(url, "SELECT current_setting('unix_socket_directories')").await

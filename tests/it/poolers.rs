@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 
-use crate::harness::{ACCESS, World, eventually::eventually, idp::Endpoint, pgbouncer::Pooling, postgres};
+use crate::harness::{
+    ACCESS, Kind, World, eventually::eventually, idp::Endpoint, logs::lines_with, pgbouncer::Pooling, postgres,
+};
 
 const EXPIRED: Duration = Duration::from_secs(301);
 
@@ -21,14 +23,19 @@ async fn serves_users(world: &World) {
     let other = world.replicas[1].address;
     for _ in 0..6 {
         let visitor = world.signed_in().await;
-        assert!(visitor.at(other).get("/").await.is_upstreams());
+        // With cookies of its own, which signing out does not take away.
+        let copy = visitor.copy().at(other);
+        assert!(copy.get("/").await.is_upstreams());
         let calls = world.idp.calls(Endpoint::Refresh);
         world.clock.advance(EXPIRED);
-        assert!(visitor.get("/").await.is_upstreams() && visitor.at(other).get("/").await.is_upstreams());
+        assert!(visitor.get("/").await.is_upstreams() && copy.get("/").await.is_upstreams());
         assert_eq!(world.idp.calls(Endpoint::Refresh), calls + 1);
         let signed_out = visitor.send(Method::POST, "/oauth2/sign_out", &[("origin", ACCESS)], "").await;
         assert!(signed_out.status.is_redirection() || signed_out.status == StatusCode::OK, "{}", signed_out.text());
-        eventually("the other replica refuses the session", async || !visitor.at(other).get("/").await.is_upstreams()).await;
+        // What is in memory counts for half a second where no change is heard of, by a clock that stands otherwise.
+        world.clock.advance(Duration::from_millis(500));
+        eventually("the other replica refuses the session", async || copy.fetch("/").await.status == StatusCode::UNAUTHORIZED)
+            .await;
     }
 }
 
@@ -37,13 +44,18 @@ async fn in_transaction_mode_changes_are_polled_for() {
     let world = World::build().behind_pgbouncer(Pooling::Transaction).replicas(2).start().await;
     hears_by(&world, 0, "polling").await;
     hears_by(&world, 1, "polling").await;
-    assert_eq!(world.metric(0, "evergate_store_announcements{voice=\"polling\"}"), 1.0);
+    eventually("a metric tells", async || world.metric(0, "evergate_store_announcements{voice=\"polling\"}") == 1.0).await;
     serves_users(&world).await;
 }
 
 #[tokio::test]
-async fn in_session_mode_notifications_arrive() {
-    let world = World::build().behind_pgbouncer(Pooling::Session).set("pg_conn_max_open", "1").replicas(2).start().await;
+async fn in_session_mode_notifications_arrive_where_they_are_told_to_be_listened_for() {
+    let mut world = World::build().behind_pgbouncer(Pooling::Session).set("pg_conn_max_open", "1").replicas(0).start().await;
+    let through = world.store_line.as_ref().unwrap().address;
+    let same = format!("postgres://postgres@{through}/{}", world.database_url().rsplit_once('/').unwrap().1);
+    world.change(&[("pg_listen_url", &same)]);
+    world.add_replica().await;
+    world.add_replica().await;
     hears_by(&world, 0, "notifications").await;
     hears_by(&world, 1, "notifications").await;
     serves_users(&world).await;
@@ -74,4 +86,17 @@ async fn where_neither_notifications_nor_polling_work_the_database_is_asked() {
     world.add_replica().await;
     serves_users(&world).await;
     hears_by(&world, 0, "none").await;
+    eventually("the log tells", async || !lines_with(&["changes of other replicas are not heard of"]).is_empty()).await;
+}
+
+#[tokio::test]
+async fn where_notifications_are_listened_for_at_another_database_changes_are_polled_for() {
+    let mut world = World::build().on(Kind::Postgres).replicas(0).start().await;
+    let (elsewhere, _) = postgres::fresh_database().await;
+    world.change(&[("pg_listen_url", &elsewhere)]);
+    world.add_replica().await;
+    world.add_replica().await;
+    hears_by(&world, 0, "polling").await;
+    hears_by(&world, 1, "polling").await;
+    serves_users(&world).await;
 }

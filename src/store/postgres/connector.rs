@@ -34,10 +34,14 @@ pub(super) struct Line {
     /// one, so that neither a named statement nor anything else of the session's may be relied upon.
     pub(super) is_direct: bool,
     /// Whether the server takes writes.
-    is_writable: bool,
+    pub(super) is_writable: bool,
+    /// Whether the URL wants another server, none of which accepted a connection. Such a connection is not kept.
+    pub(super) is_makeshift: bool,
+    /// The host, by its number.
+    host: usize,
 }
 
-/// How long connecting to one of several hosts may take, and after how long without an answer the next one is tried beside it.
+/// How long connecting to one of several hosts may take if the URL does not say, and after how long without an answer the next one is tried beside it.
 const HOST_TIMEOUT: Duration = Duration::from_secs(1);
 const STAGGER: Duration = Duration::from_millis(300);
 /// A parameter of our own. A server sets it when the session begins, with the value that this connection was opened with. What is
@@ -75,7 +79,7 @@ impl Connector {
                             self.preferred.store(host, Ordering::Relaxed);
                             return Ok(line);
                         }
-                        Ok(line) => standby = standby.or(Some(line)),
+                        Ok(line) => standby = standby.or(Some(Line { is_makeshift: true, ..line })),
                         Err(error) => failure = error,
                     }
                     hosts.next()
@@ -87,11 +91,10 @@ impl Connector {
         }
     }
 
-    /// The options of the host that was connected to last, for what opens its connections by itself.
-    pub(super) async fn options(&self) -> Result<PgConnectOptions, sqlx::Error> {
+    /// The options by which a connection was opened, for what opens its connections by itself.
+    pub(super) async fn options_of(&self, line: &Line) -> Result<PgConnectOptions, sqlx::Error> {
         let password = self.password().await?;
-        let options = self.url.with_password(self.preferred.load(Ordering::Relaxed), password.as_ref());
-        options.ok_or(sqlx::Error::PoolTimedOut)
+        self.url.with_password(line.host, password.as_ref()).ok_or(sqlx::Error::PoolTimedOut)
     }
 
     /// The password of the file, which whoever rotates it may have written a moment ago.
@@ -105,28 +108,28 @@ impl Connector {
 
     async fn connect_to(&self, host: usize, password: Option<&Secret>) -> (usize, Result<Line, sqlx::Error>) {
         let Some(options) = self.url.with_password(host, password) else { return (host, Err(sqlx::Error::PoolTimedOut)) };
-        let several = (self.url.hosts.len() > 1).then_some(HOST_TIMEOUT);
-        let opened = match self.url.connect_timeout.into_iter().chain(several).min() {
-            Some(limit) => timeout(limit, self.open(options)).await.unwrap_or(Err(sqlx::Error::PoolTimedOut)),
-            None => self.open(options).await,
+        let limit = self.url.connect_timeout.or((self.url.hosts.len() > 1).then_some(HOST_TIMEOUT));
+        let opened = match limit {
+            Some(limit) => timeout(limit, self.open(host, options)).await.unwrap_or(Err(sqlx::Error::PoolTimedOut)),
+            None => self.open(host, options).await,
         };
         (host, opened)
     }
 
-    async fn open(&self, options: PgConnectOptions) -> Result<Line, sqlx::Error> {
+    async fn open(&self, host: usize, options: PgConnectOptions) -> Result<Line, sqlx::Error> {
         let mark = random_text::<12>();
         if !self.refuses_options.load(Ordering::Relaxed) {
             match options.clone().options([(PROBE, &mark)]).connect().await {
-                Ok(connection) => return self.examine(connection, &mark).await,
+                Ok(connection) => return self.examine(host, connection, &mark).await,
                 Err(error) if is_about_parameters(&error) => self.refuses_options.store(true, Ordering::Relaxed),
                 Err(error) => return Err(error),
             }
         }
-        self.examine(options.connect().await?, &mark).await
+        self.examine(host, options.connect().await?, &mark).await
     }
 
     /// Finds out what has been connected to, by a statement without a name.
-    async fn examine(&self, mut connection: PgConnection, mark: &str) -> Result<Line, sqlx::Error> {
+    async fn examine(&self, host: usize, mut connection: PgConnection, mark: &str) -> Result<Line, sqlx::Error> {
         const SQL: &str = "SELECT current_setting('evergate.connection', true) AS mark, \
                            current_setting('transaction_read_only') AS read_only";
         let row = connection.fetch_one(sqlx::raw_sql(SQL)).await?;
@@ -137,7 +140,7 @@ impl Connector {
             );
         }
         let is_writable = row.try_get::<&str, _>("read_only")? != "on";
-        Ok(Line { connection, is_direct, is_writable })
+        Ok(Line { connection, is_direct, is_writable, is_makeshift: false, host })
     }
 }
 

@@ -113,5 +113,5 @@ async fn pending(transaction: &mut PgConnection) -> Result<Vec<Migration>, Migra
 fn is_contended(error: &MigrateError) -> bool {
     let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else { return false };
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| ["55P03", "40P01", "40001", "23505", "42P07"].contains(&&*code))
+    code.is_some_and(|code| ["55P03", "40P01", "40001", "23505", "42701", "42710", "42723", "42P07"].contains(&&*code))
 }

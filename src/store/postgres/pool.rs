@@ -89,7 +89,8 @@ impl PooledPostgres<'_> {
         // A transaction that was not ended would hold its locks for as long as the connection is idle: sqlx sends the ROLLBACK with
         // the next statement. Closing ends it immediately.
         let is_mid_transaction = line.connection.is_in_transaction() || line.connection.should_flush();
-        if !is_mid_transaction && !result.as_ref().is_err_and(StoreError::spoils_connection) {
+        let is_worth_keeping = !is_mid_transaction && !line.is_makeshift;
+        if is_worth_keeping && !result.as_ref().is_err_and(StoreError::spoils_connection) {
             pool.give_back(line, opened_at);
         }
         // Only now, so that the next call finds the connection.

@@ -4,7 +4,7 @@
 //! sqlx reads URLs of one host alone, logs the values of parameters that it does not know, and refuses what the `url` crate
 //! refuses. So the URI is taken apart here, and each host's part is handed to sqlx in a form that it reads.
 
-use std::{str::FromStr, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
 
 use sqlx::{ConnectOptions, postgres::PgConnectOptions};
 use url::{Url, form_urlencoded};
@@ -12,13 +12,20 @@ use url::{Url, form_urlencoded};
 use crate::secret::Secret;
 
 /// Where Postgres is: one host or several, and how to log in there.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct PostgresUrl {
     /// At least one.
     pub(super) hosts: Vec<PgConnectOptions>,
     pub(super) target: Target,
     /// The longest time that connecting to one host may take, if the URL limits it.
     pub(super) connect_timeout: Option<Duration>,
+}
+
+impl fmt::Debug for PostgresUrl {
+    /// Without the options, which hold the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresUrl").field("hosts", &self.hosts.len()).field("target", &self.target).finish_non_exhaustive()
+    }
 }
 
 /// Which of the hosts is connected to (`target_session_attrs`).
@@ -32,7 +39,7 @@ pub(super) enum Target {
 
 /// Parameters that sqlx takes as they are.
 const FOR_SQLX: &[&str] =
-    &["dbname", "user", "password", "application_name", "sslmode", "ssl-mode", "sslcert", "ssl-cert", "sslkey", "ssl-key"];
+    &["dbname", "user", "password", "application_name", "sslmode", "sslcert", "ssl-cert", "sslkey", "ssl-key"];
 /// Parameters of libpq that change nothing here.
 const WITHOUT_EFFECT: &[&str] = &[
     "client_encoding",
@@ -69,7 +76,7 @@ impl PostgresUrl {
         if !user.is_empty() {
             let (name, password) = user.split_once(':').map_or((user, None), |(name, password)| (name, Some(password)));
             parts.set("user", decode(name));
-            if let Some(password) = password {
+            if let Some(password) = password.filter(|password| !password.is_empty()) {
                 parts.set("password", decode(password));
             }
         }
@@ -80,6 +87,9 @@ impl PostgresUrl {
             let (name, port) = split_port(host)?;
             parts.hosts.push(decode(name));
             parts.ports.push(port.to_owned());
+        }
+        if query.contains('@') {
+            return Err("has an @ behind a question mark; in a password write @ as %40 and ? as %3F".to_owned());
         }
         for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
             let (name, value) = parameter.split_once('=').ok_or("has a parameter without a value")?;
@@ -107,9 +117,27 @@ struct Parts {
     parameters: Vec<(String, String)>,
     target: Option<Target>,
     connect_timeout: Option<Duration>,
+    /// `sslrootcert=system`.
+    trusts_public_authorities: bool,
 }
 
 impl Parts {
+    fn get(&self, name: &str) -> Option<&str> {
+        self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// What libpq makes of `sslmode` beside `sslrootcert` (PostgreSQL documentation, 34.19.1).
+    fn settle_tls(&mut self) -> Result<(), String> {
+        match (self.get("sslmode"), self.trusts_public_authorities) {
+            (None, true) => self.set("sslmode", "verify-full".to_owned()),
+            (Some("verify-full"), true) => {}
+            (Some(_), true) => return Err("has sslrootcert=system, which needs sslmode=verify-full".to_owned()),
+            (Some("require"), false) if self.get("sslrootcert").is_some() => self.set("sslmode", "verify-ca".to_owned()),
+            (_, false) => {}
+        }
+        Ok(())
+    }
+
     fn set(&mut self, name: &str, value: String) {
         self.parameters.retain(|(known, _)| known != name);
         self.parameters.push((name.to_owned(), value));
@@ -117,11 +145,15 @@ impl Parts {
 
     fn read(&mut self, name: &str, value: String) -> Result<(), String> {
         match name {
-            "host" | "hostaddr" => self.hosts = value.split(',').map(str::to_owned).collect(),
+            "host" => self.hosts = value.split(',').map(str::to_owned).collect(),
+            // Beside a host it would be the address to connect to, and the host the name in the certificate.
+            "hostaddr" if self.hosts.is_empty() => self.hosts = value.split(',').map(str::to_owned).collect(),
+            "hostaddr" => return Err("has a host and a hostaddr; Evergate takes one of them".to_owned()),
             "port" => self.ports = value.split(',').map(str::to_owned).collect(),
             // The authorities of the system are those that are trusted without it.
-            "sslrootcert" | "ssl-root-cert" | "ssl-ca" if value == "system" => {}
+            "sslrootcert" | "ssl-root-cert" | "ssl-ca" if value == "system" => self.trusts_public_authorities = true,
             "sslrootcert" | "ssl-root-cert" | "ssl-ca" => self.set("sslrootcert", value),
+            "ssl-mode" => self.set("sslmode", value),
             "options" => self.parameters.push(("options".to_owned(), value)),
             "connect_timeout" => {
                 let seconds = value.parse::<u64>().map_err(|_| "has a connect_timeout that is no number of seconds")?;
@@ -139,7 +171,12 @@ impl Parts {
             _ if WITHOUT_EFFECT.contains(&name) => {}
             _ => {
                 let values = WITH_ONE_VALUE.iter().find(|(known, _)| *known == name).map(|(_, values)| *values);
-                let values = values.ok_or_else(|| format!("has the unknown parameter {name:?}"))?;
+                let is_name = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+                // What is not written like a name may be a part of a password.
+                let values = values.ok_or_else(|| match is_name {
+                    true => format!("has the unknown parameter {name:?}"),
+                    false => "has an unknown parameter".to_owned(),
+                })?;
                 if !values.contains(&value.as_str()) {
                     return Err(format!("has a {name} that Evergate does not support; it may be {}", values.join(" or ")));
                 }
@@ -148,7 +185,8 @@ impl Parts {
         Ok(())
     }
 
-    fn finish(self) -> Result<PostgresUrl, String> {
+    fn finish(mut self) -> Result<PostgresUrl, String> {
+        self.settle_tls()?;
         if self.hosts.len() > 1 && self.ports.len() > 1 && self.hosts.len() != self.ports.len() {
             return Err("has another number of ports than of hosts".to_owned());
         }
@@ -240,6 +278,22 @@ mod tests {
     }
 
     #[test]
+    fn certificates_are_checked_as_libpq_would() {
+        let mode = |parameters| {
+            format!("{:?}", PostgresUrl::parse(&format!("postgres://h/d?{parameters}")).unwrap().hosts[0].get_ssl_mode())
+        };
+        assert_eq!(mode("sslrootcert=system"), "VerifyFull");
+        assert_eq!(mode("sslmode=require&sslrootcert=/ca.pem"), "VerifyCa");
+        assert_eq!((mode("sslmode=require"), mode("sslmode=disable")), ("Require".to_owned(), "Disable".to_owned()));
+    }
+
+    #[test]
+    fn a_password_is_not_in_what_is_printed_for_developers() {
+        let url = PostgresUrl::parse("postgres://u:hunter2@h/d").unwrap();
+        assert!(!format!("{url:?}").contains("hunter2"));
+    }
+
+    #[test]
     fn what_is_wrong_with_a_url_is_told_without_its_values() {
         for (text, problem) in [
             ("mysql://u:hunter2@h/d", "must begin with postgres://"),
@@ -255,6 +309,10 @@ mod tests {
                 "postgres://u@h/d?target_session_attrs=standby",
                 "has a target_session_attrs of servers that take no writes; use read-write",
             ),
+            ("postgres://u:hunter?k9Lq=2@h/d", "has an @ behind a question mark; in a password write @ as %40 and ? as %3F"),
+            ("postgres://u@h/d?H9=2", "has an unknown parameter"),
+            ("postgres://u@h/d?hostaddr=::1", "has a host and a hostaddr; Evergate takes one of them"),
+            ("postgres://u@h/d?sslmode=require&sslrootcert=system", "has sslrootcert=system, which needs sslmode=verify-full"),
             ("postgres://u@[::1/d", "has an IPv6 address without its closing bracket"),
         ] {
             assert_eq!(PostgresUrl::parse(text).unwrap_err(), problem);

@@ -1,10 +1,13 @@
 //! How this replica hears of changes that others make: by notifications where they arrive, or else by polling the table `changes`.
 //!
-//! That notifications arrive is proved, not assumed: a notification to oneself, sent over another connection, must come back. An
-//! answer to a statement proves nothing, because a pooler answers it from another server process than the one that listens.
+//! That notifications arrive is proved, not assumed: a notification to oneself, sent over the way by which changes are written, must
+//! come back. An answer to a statement proves nothing, because a pooler answers it from another server process than the one that
+//! listens. Behind a pooler there is no `LISTEN` at all, unless an address is named for it: it would stay with a server process, and
+//! disturb whoever has that next.
+
+mod poll;
 
 use std::{
-    collections::HashSet,
     convert::Infallible,
     pin::Pin,
     sync::{
@@ -15,11 +18,13 @@ use std::{
 };
 
 use sqlx::{
-    PgConnection, Row,
+    Executor, PgConnection, Row,
+    error::DatabaseError,
     postgres::{PgListener, PgPoolOptions},
 };
 use tokio::time::{Instant, timeout, timeout_at};
 
+use self::poll::Poll;
 use super::{CHANNEL, connector::Connector};
 use crate::{
     backoff::back_off,
@@ -33,10 +38,12 @@ use crate::{
 /// How changes of others are heard of.
 #[derive(Debug)]
 pub(super) struct Voices {
-    /// Leads to the database, through a pooler or not.
+    /// Leads to the database by the way by which changes are written, through a pooler or not.
     connector: Arc<Connector>,
-    /// Leads to where notifications are listened for.
-    listener: Arc<Connector>,
+    /// Leads to where notifications are listened for, if that is elsewhere.
+    listener: Option<Arc<Connector>>,
+    /// Whether listening was found to be of no use, behind a pooler.
+    never_listens: AtomicBool,
 }
 
 /// How often a quiet listener is checked, and how long the check may take. Together they stay under the second within which a revoked
@@ -48,8 +55,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often the table is polled, and how long that may take.
 const POLL: Duration = Duration::from_millis(400);
 const POLL_TIMEOUT: Duration = Duration::from_millis(400);
-/// How far back a poll looks: a transaction may be committed this long after it wrote its change.
-const OVERLAP: Duration = Duration::from_secs(60);
 /// For how long the table is polled before notifications are listened for again.
 const LISTEN_AGAIN: Duration = Duration::from_secs(30);
 /// The pauses between tries grow between these.
@@ -59,7 +64,7 @@ const FAILURES_TOLD: u32 = 5;
 
 /// Why listening ended.
 enum Ended {
-    /// The listener is connected, and its own notification did not come back.
+    /// Notifications do not arrive.
     Deaf,
     /// The connection was lost, or could not be made.
     Lost(sqlx::Error),
@@ -67,7 +72,10 @@ enum Ended {
 
 impl From<sqlx::Error> for Ended {
     fn from(error: sqlx::Error) -> Self {
-        Self::Lost(error)
+        let code = error.as_database_error().and_then(DatabaseError::code);
+        // A database without LISTEN or NOTIFY, or a role that may not.
+        let lacks_them = code.is_some_and(|code| ["0A000", "42501", "42601", "42883"].contains(&&*code));
+        if lacks_them { Self::Deaf } else { Self::Lost(error) }
     }
 }
 
@@ -79,8 +87,8 @@ struct Attempt<'a> {
 }
 
 impl Voices {
-    pub(super) fn new(connector: Arc<Connector>, listener: Arc<Connector>) -> Self {
-        Self { connector, listener }
+    pub(super) fn new(connector: Arc<Connector>, listener: Option<Arc<Connector>>) -> Self {
+        Self { connector, listener, never_listens: AtomicBool::new(false) }
     }
 
     /// Announces changes, forever. `heard` is told by which voice, whenever that changes.
@@ -94,16 +102,16 @@ impl Voices {
             heard(Hearing::Nothing);
             let was_heard = is_heard.load(Ordering::Relaxed);
             let error = match ended {
-                // It heard itself before: the connections are made anew first.
+                // It heard before: the connections are made anew first.
                 Ended::Deaf if was_heard => sqlx::Error::PoolTimedOut,
-                Ended::Deaf => match self.poll_until_notified(&announce, &heard).await {
+                Ended::Lost(error) if was_heard || failures == 0 => error,
+                Ended::Deaf | Ended::Lost(_) => match self.poll_until_notified(&announce, &heard).await {
                     Ok(attempt) => {
                         (listening, failures) = (Some(attempt), 0);
                         continue;
                     }
                     Err(error) => error,
                 },
-                Ended::Lost(error) => error,
             };
             heard(Hearing::Nothing);
             failures = if was_heard { 1 } else { failures.saturating_add(1) };
@@ -135,20 +143,34 @@ impl Voices {
 
     /// Announces what is notified of.
     async fn listen_for(&self, announce: &(impl Fn(Change) + Sync), heard: impl Fn() + Send) -> Result<Infallible, Ended> {
+        if self.never_listens.load(Ordering::Relaxed) {
+            return Err(Ended::Deaf);
+        }
         let own_channel = format!("evergate_{}", random_text::<9>());
         let opened = timeout(CONNECT_TIMEOUT, async {
             // Connecting finds the host that takes writes; a standby has no notifications.
-            let mut speaker = self.listener.connect().await?.connection;
-            let options = self.listener.options().await?;
+            let speaker = self.connector.connect().await?;
+            let line = match &self.listener {
+                Some(listener) => &listener.connect().await?,
+                None => &speaker,
+            };
+            if !line.is_direct && self.listener.is_none() {
+                self.never_listens.store(true, Ordering::Relaxed);
+                return Err(Ended::Deaf);
+            }
+            let options = self.listener.as_ref().unwrap_or(&self.connector).options_of(line).await?;
             let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(CONNECT_TIMEOUT).connect_lazy_with(options);
             let mut listener = PgListener::connect_with(&pool).await?;
             listener.eager_reconnect(false);
             listener.listen_all([CHANNEL, &own_channel]).await?;
-            speak(&mut speaker, &own_channel).await?;
-            Ok::<_, sqlx::Error>((speaker, listener))
+            Ok::<_, Ended>((line.is_direct, speaker.connection, listener))
         });
-        let (mut speaker, mut listener) = opened.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
-        await_own(&mut listener, &own_channel, announce, CONNECT_TIMEOUT).await?;
+        let (is_direct, mut speaker, mut listener) = opened.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+        let checked = check(&mut speaker, &mut listener, &own_channel, announce, CONNECT_TIMEOUT).await;
+        if !is_direct && matches!(checked, Err(Ended::Deaf)) {
+            self.never_listens.store(true, Ordering::Relaxed);
+        }
+        checked?;
         // What changed while nothing was heard is unknown, so that whoever is told of this drops what it knows.
         heard();
         loop {
@@ -157,11 +179,7 @@ impl Voices {
                 Ok(Ok(Some(_own))) => {}
                 Ok(Ok(None)) => return Err(Ended::Lost(sqlx::Error::PoolClosed)),
                 Ok(Err(error)) => return Err(error.into()),
-                Err(_quiet) => {
-                    let spoken = timeout(CHECK_TIMEOUT, speak(&mut speaker, &own_channel));
-                    spoken.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
-                    await_own(&mut listener, &own_channel, announce, CHECK_TIMEOUT).await?;
-                }
+                Err(_quiet) => check(&mut speaker, &mut listener, &own_channel, announce, CHECK_TIMEOUT).await?,
             }
         }
     }
@@ -173,54 +191,56 @@ impl Voices {
         announce: &'a (impl Fn(Change) + Sync),
         heard: &'a (impl Fn(Hearing) + Sync),
     ) -> Result<Attempt<'a>, sqlx::Error> {
-        let connected = timeout(CONNECT_TIMEOUT, self.connector.connect()).await;
-        let mut connection = connected.map_err(|_| sqlx::Error::PoolTimedOut)??.connection;
-        let mut seen = HashSet::new();
-        let polled = timeout(CONNECT_TIMEOUT, poll_once(&mut connection, &mut seen, |_| {}));
-        polled.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+        let begun = timeout(CONNECT_TIMEOUT, async { Poll::begin(self.connector.connect().await?).await });
+        let mut poll = begun.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
         heard(Hearing::Polling);
+        let mut next_poll = Instant::now() + POLL;
         let mut next_attempt = Instant::now() + LISTEN_AGAIN;
         let mut attempt: Option<Attempt<'a>> = None;
         loop {
-            let next_poll = Instant::now() + POLL;
             match &mut attempt {
-                Some(listening) => match timeout_at(next_poll, &mut listening.ended).await {
-                    Ok(_ended) => {
+                Some(listening) => {
+                    if timeout_at(next_poll, &mut listening.ended).await.is_ok() {
                         (attempt, next_attempt) = (None, Instant::now() + LISTEN_AGAIN);
                         heard(Hearing::Polling);
                     }
-                    Err(_goes_on) => {}
-                },
+                }
                 None => tokio::time::sleep_until(next_poll).await,
             }
             match attempt.take() {
-                Some(listening) if listening.is_heard.load(Ordering::Relaxed) => return Ok(listening),
+                Some(listening) if listening.is_heard.load(Ordering::Relaxed) => {
+                    // What changed after the last poll, and before notifications were listened for, neither tells of.
+                    announce(Change::Everything);
+                    return Ok(listening);
+                }
                 goes_on => attempt = goes_on,
             }
-            let polled = timeout(POLL_TIMEOUT, poll_once(&mut connection, &mut seen, announce));
-            polled.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
-            if attempt.is_none() && Instant::now() >= next_attempt {
+            next_poll = Instant::now() + POLL;
+            timeout(POLL_TIMEOUT, poll.run(announce)).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+            if attempt.is_none() && Instant::now() >= next_attempt && !self.never_listens.load(Ordering::Relaxed) {
                 attempt = Some(self.begin_to_listen(announce, heard));
             }
         }
     }
 }
 
-/// Sends a notification, by a statement without a name, in whose place a pooler may put no other.
-async fn speak(connection: &mut PgConnection, channel: &str) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("SELECT pg_notify('{channel}', '')"))).execute(connection).await?;
-    Ok(())
-}
-
-/// Waits for one's own notification.
+/// Sends oneself a notification, and waits for it. The statement has no name, in whose place a pooler may put no other; and the server
+/// must still take writes: one that does not is the primary no more, and has nothing to tell.
 #[expect(clippy::disallowed_methods, reason = "how long a notification takes has nothing to do with tokens' times")]
-async fn await_own(
+async fn check(
+    speaker: &mut PgConnection,
     listener: &mut PgListener,
     own: &str,
     announce: &(impl Fn(Change) + Sync),
     limit: Duration,
 ) -> Result<(), Ended> {
     let deadline = Instant::now() + limit;
+    let sql = format!("SELECT pg_notify('{own}', '')::TEXT, current_setting('transaction_read_only') AS read_only");
+    let spoken = timeout_at(deadline, speaker.fetch_one(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))));
+    let row = spoken.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+    if row.try_get::<&str, _>("read_only")? == "on" {
+        return Err(Ended::Lost(sqlx::Error::PoolClosed));
+    }
     loop {
         match timeout_at(deadline, listener.try_recv()).await {
             Ok(Ok(Some(notification))) if notification.channel() == own => return Ok(()),
@@ -230,23 +250,6 @@ async fn await_own(
             Err(_late) => return Err(Ended::Deaf),
         }
     }
-}
-
-/// Announces the changes that have come into the table since the last poll, and remembers those that the next one finds again.
-async fn poll_once(connection: &mut PgConnection, seen: &mut HashSet<i64>, announce: impl Fn(Change)) -> Result<(), sqlx::Error> {
-    const SQL: &str = "SELECT id, payload FROM changes WHERE at > (EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT - ";
-    let sql = format!("{SQL}{}", OVERLAP.as_millis());
-    let rows = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).fetch_all(connection).await?;
-    let mut found = HashSet::with_capacity(rows.len());
-    for row in rows {
-        let id: i64 = row.try_get("id")?;
-        found.insert(id);
-        if !seen.contains(&id) {
-            announce(parse(row.try_get("payload")?));
-        }
-    }
-    *seen = found;
-    Ok(())
 }
 
 fn parse(payload: &str) -> Change {

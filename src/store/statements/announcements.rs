@@ -1,4 +1,4 @@
-//! Statements on announcements.
+//! Statements on announcements. SQLite has one process, and nothing to announce.
 
 use std::time::Duration;
 
@@ -9,28 +9,24 @@ use crate::{
 };
 
 /// How long announcements are kept for replicas that poll.
-const RETENTION: Duration = Duration::from_secs(300);
+const RETENTION: Duration = Duration::from_secs(15 * 60);
 
 impl Connection<'_> {
-    /// Notifies all replicas of changed grants, in one transaction. SQLite has one process, and nothing to notify.
+    /// Announces changed grants to all replicas, in one transaction.
     pub(in crate::store) async fn announce_grants(&mut self, grants: &[GrantId]) -> Result<(), StoreError> {
-        if !self.is_postgres() {
-            return Ok(());
+        if self.is_postgres() {
+            let ids = grants.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+            self.query("SELECT 1 AS one FROM evergate_announce_grants($1)").bind(ids).execute().await?;
         }
-        let payloads = grants.iter().map(|id| format!("grant {id}")).collect::<Vec<_>>().join(",");
-        self.query("SELECT pg_notify('evergate_changes', payload) FROM unnest(string_to_array($1, ',')) AS payload")
-            .bind(payloads)
-            .execute()
-            .await?;
         Ok(())
     }
 
-    /// Deletes announcements that every replica that polls has found.
-    pub(in crate::store) async fn delete_old_announcements(&mut self) -> Result<u64, StoreError> {
-        const SQL: &Template = &Template::new("DELETE FROM changes WHERE at < (SELECT {now} - $1)");
+    /// Deletes announcements that every replica that polls has found, some of them at once. Returns how many.
+    pub(in crate::store) async fn forget_announcements(&mut self) -> Result<i64, StoreError> {
+        const SQL: &Template = &Template::new("SELECT evergate_forget_announcements({now} - $1) AS deleted");
         if !self.is_postgres() {
             return Ok(0);
         }
-        Ok(self.query(SQL).bind(millis(RETENTION)).execute().await?)
+        Ok(self.query(SQL).bind(millis(RETENTION)).fetch_one().await?.get("deleted")?)
     }
 }

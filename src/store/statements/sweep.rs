@@ -10,14 +10,34 @@ use crate::{
     },
 };
 
+/// What is swept in one call, each by itself, so that one that fails takes nothing back of the others.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) enum SweepStep {
+    OldSessions,
+    IdleSessions,
+    LeftGrants,
+    ExpiredRows,
+}
+
+impl SweepStep {
+    pub(in crate::store) const ALL: [Self; 4] = [Self::OldSessions, Self::IdleSessions, Self::LeftGrants, Self::ExpiredRows];
+}
+
 impl Connection<'_> {
-    pub(in crate::store) async fn sweep(&mut self, expired: &Expired, replica: &str) -> Result<Swept, StoreError> {
-        let mut swept = Swept { removed: 0, is_done: true };
-        swept.add(self.sweep_old_sessions(expired, replica).await?);
-        swept.add(self.sweep_idle_sessions(expired, replica).await?);
-        swept.add(self.sweep_left_grants().await?);
-        swept.add(self.sweep_expired(expired).await?);
-        Ok(swept)
+    /// Takes one step.
+    pub(in crate::store) async fn sweep(
+        &mut self,
+        step: SweepStep,
+        expired: &Expired,
+        replica: &str,
+    ) -> Result<Swept, StoreError> {
+        let Step { removed, seen } = match step {
+            SweepStep::OldSessions => self.sweep_old_sessions(expired, replica).await?,
+            SweepStep::IdleSessions => self.sweep_idle_sessions(expired, replica).await?,
+            SweepStep::LeftGrants => self.sweep_left_grants().await?,
+            SweepStep::ExpiredRows => self.sweep_expired(expired).await?,
+        };
+        Ok(Swept { removed, is_done: seen < BATCH })
     }
 
     /// Deletes sessions that reached their absolute limit.
@@ -123,8 +143,7 @@ impl Connection<'_> {
         let addresses = self.query("DELETE FROM parked_addresses WHERE expires_at <= $1").bind(expired.now.0).execute().await?;
         let revocations = self.query(REVOCATIONS).execute().await?;
         let replicas = self.query(REPLICAS).execute().await?;
-        let announcements = self.delete_old_announcements().await?;
-        Ok(Step { removed: attempts + events + addresses + revocations + replicas + announcements, seen: attempts.max(events) })
+        Ok(Step { removed: attempts + events + addresses + revocations + replicas, seen: attempts.max(events) })
     }
 }
 
@@ -134,13 +153,6 @@ struct Step {
     removed: u64,
     /// How many rows of a batch it looked at.
     seen: u64,
-}
-
-impl Swept {
-    fn add(&mut self, step: Step) {
-        self.removed = self.removed.saturating_add(step.removed);
-        self.is_done &= step.seen < BATCH;
-    }
 }
 
 fn count(rows: &[Row]) -> u64 {
