@@ -14,6 +14,7 @@ mod unknown;
 
 pub mod table;
 
+mod claims;
 mod forward;
 mod gateway;
 mod oidc;
@@ -31,6 +32,8 @@ mod raw;
 mod reader;
 mod setting;
 mod values;
+
+mod flow;
 
 pub use check::{Checked, check};
 pub use problem::{Problem, Problems};

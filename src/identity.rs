@@ -20,8 +20,10 @@ pub struct Identity {
     /// The same claim, if the provider has not verified it and that is required. A separate field, so that it is not mistaken for
     /// an address that may be forwarded.
     pub unverified_email: Option<String>,
-    /// The claim that `CODER_OIDC_GROUP_FIELD` names.
+    /// The claim that `CODER_OIDC_GROUP_FIELD` names, as the provider writes it.
     pub groups: Vec<String>,
+    /// The groups' names by `CODER_OIDC_GROUP_MAPPING` and `CODER_OIDC_GROUP_REGEX_FILTER`; `None` if they are the claim's values.
+    pub group_names: Option<Vec<String>>,
 }
 
 /// The stored form of an identity. An identity with an unverified address is stored in a form that a replica of an older release,
@@ -38,13 +40,17 @@ struct Claims {
     subject: String,
     username: Option<String>,
     email: Option<String>,
+    /// The claim's values, which older releases check and forward.
     groups: Vec<String>,
+    /// Absent where it says nothing, so that the form is that of older releases, which ignore it elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    group_names: Option<Vec<String>>,
 }
 
 impl From<Identity> for Stored {
     fn from(identity: Identity) -> Self {
-        let Identity { subject, username, email, unverified_email, groups } = identity;
-        let claims = Claims { subject, username, email, groups };
+        let Identity { subject, username, email, unverified_email, groups, group_names } = identity;
+        let claims = Claims { subject, username, email, groups, group_names };
         match unverified_email {
             Some(unverified_email) => Self::Unverified { unverified: claims, unverified_email },
             None => Self::Plain(claims),
@@ -58,8 +64,8 @@ impl From<Stored> for Identity {
             Stored::Unverified { unverified, unverified_email } => (unverified, Some(unverified_email)),
             Stored::Plain(claims) => (claims, None),
         };
-        let Claims { subject, username, email, groups } = claims;
-        Self { subject, username, email, unverified_email, groups }
+        let Claims { subject, username, email, groups, group_names } = claims;
+        Self { subject, username, email, unverified_email, groups, group_names }
     }
 }
 
@@ -68,6 +74,11 @@ impl Identity {
     pub fn display(&self) -> &str {
         let email = self.email.as_deref().or(self.unverified_email.as_deref());
         email.or(self.username.as_deref()).unwrap_or(&self.subject)
+    }
+
+    /// Returns the names of the user's groups, as routes and upstreams know them.
+    pub fn group_names(&self) -> &[String] {
+        self.group_names.as_ref().unwrap_or(&self.groups)
     }
 }
 
@@ -92,7 +103,7 @@ pub struct IdentityHeaders(Arc<[(HeaderName, HeaderValue)]>);
 impl IdentityHeaders {
     /// Renders `identity`. An absent claim has no header line.
     pub fn render(identity: &Identity) -> Self {
-        let groups = identity.groups.iter().map(|group| escape(group, true)).collect::<Vec<_>>().join(",");
+        let groups = identity.group_names().iter().map(|group| escape(group, true)).collect::<Vec<_>>().join(",");
         let lines = [
             (USER, Some(identity.subject.as_str()), false),
             (EMAIL, identity.email.as_deref(), false),
@@ -173,17 +184,26 @@ mod tests {
             .collect()
     }
 
+    /// What releases before group names read.
+    #[derive(Deserialize)]
+    struct OlderClaims {
+        groups: Vec<String>,
+    }
+
     #[test]
     fn an_identity_is_read_as_it_was_written_and_one_that_is_not_verified_by_no_older_replica() {
         let verified =
             Identity { subject: "s".into(), email: Some("a@x".into()), groups: vec!["g".into()], ..Identity::default() };
         let unverified = Identity { email: None, unverified_email: Some("a@x".into()), ..verified.clone() };
-        for identity in [&verified, &unverified] {
+        let renamed = Identity { group_names: Some(vec!["name".into()]), ..verified.clone() };
+        for identity in [&verified, &unverified, &renamed] {
             let text = serde_json::to_string(identity).unwrap();
             assert_eq!(&serde_json::from_str::<Identity>(&text).unwrap(), identity, "{text}");
         }
         let old = r#"{"subject":"s","username":null,"email":"a@x","groups":["g"]}"#;
         assert_eq!(serde_json::to_string(&verified).unwrap(), old, "as releases before have written it");
+        let text = serde_json::to_string(&renamed).unwrap();
+        assert_eq!(serde_json::from_str::<OlderClaims>(&text).unwrap().groups, ["g"], "they read the claim's values in {text}");
         let text = serde_json::to_string(&unverified).unwrap();
         assert!(serde_json::from_str::<Claims>(&text).is_err(), "{text}");
     }

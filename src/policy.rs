@@ -134,25 +134,35 @@ impl Rule {
     ) -> Result<Permit, Denied> {
         everybody.admit(identity)?;
         if let Access::Authenticated(policy) = &self.access {
-            policy.admit(identity)?;
+            policy.admit_to_route(identity)?;
         }
         Ok(Permit { forwarded_identity: Some(forwarded_identity()) })
     }
 }
 
 impl Policy {
-    /// Checks `identity`, at login and for every request, with the claims that the last token refresh brought.
+    /// Checks `identity` by the policy for every user, at login and for every request, with the claims that the last token refresh
+    /// brought. The allowed groups are values of the claim, as in Coder.
     ///
     /// # Errors
     /// [`Denied`].
     pub fn admit(&self, identity: &Identity) -> Result<(), Denied> {
+        self.check(identity, &identity.groups)
+    }
+
+    /// Checks `identity` by a route's policy, whose groups are names.
+    fn admit_to_route(&self, identity: &Identity) -> Result<(), Denied> {
+        self.check(identity, identity.group_names())
+    }
+
+    fn check(&self, identity: &Identity, groups: &[String]) -> Result<(), Denied> {
         if identity.unverified_email.is_some() {
             return Err(Denied::EmailNotVerified);
         }
         if !self.email_domains.is_empty() && !identity.email.as_deref().is_some_and(|email| self.is_allowed_email(email)) {
             return Err(Denied::EmailDomain);
         }
-        if !self.allowed_groups.is_empty() && !identity.groups.iter().any(|group| self.allowed_groups.contains(group)) {
+        if !self.allowed_groups.is_empty() && !groups.iter().any(|group| self.allowed_groups.contains(group)) {
             return Err(Denied::Group);
         }
         Ok(())
@@ -214,5 +224,15 @@ mod tests {
         assert!(admits(&["staff", "ops"]));
         assert!(!admits(&["staff"]) && !admits(&[]) && !admits(&["Ops"]) && !admits(&["admins,ops"]));
         assert!(Policy::default().admit(&Identity::default()).is_ok());
+    }
+
+    #[test]
+    fn everybody_s_groups_are_the_claim_s_and_a_route_s_are_names() {
+        let identity = Identity { groups: vec!["4f1c".into()], group_names: Some(vec!["admins".into()]), ..Identity::default() };
+        for (group, for_everybody, for_route) in [("4f1c", true, false), ("admins", false, true)] {
+            let policy = Policy { email_domains: vec![], allowed_groups: vec![group.into()] };
+            assert_eq!(policy.admit(&identity).is_ok(), for_everybody, "{group}");
+            assert_eq!(policy.admit_to_route(&identity).is_ok(), for_route, "{group}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use super::{
-    Problem, Problems, Raw, forward, gateway, oidc, policy,
+    Problem, Problems, Raw, claims, forward, gateway, oidc, policy,
     reader::Reader,
     renewal, server, session,
     store::{self, EncryptionKeys},
@@ -87,7 +87,7 @@ fn lacks_group_claim(reader: &mut Reader<'_>, oidc: Option<&crate::oidc::Setting
     let has_no_claim = oidc.is_some_and(|oidc| oidc.mapping.groups.is_none());
     let lacks = has_no_claim && reader.routes().iter().any(|table| table.contains_key("groups"));
     if lacks {
-        reader.warn(&oidc::GROUP_FIELD, "is not set, so that nobody may take the routes that ask for groups");
+        reader.warn(&claims::GROUP_FIELD, "is not set, so that nobody may take the routes that ask for groups");
     }
     lacks
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use url::Url;
 
 use super::{
+    claims::{self, SCOPES},
     reader::Reader,
     setting::{Section, Setting, ValueType, setting},
     tls::trust,
@@ -27,11 +28,6 @@ pub(super) const SECTION: Section = Section {
         &SCOPES,
         &AUTH_URL_PARAMS,
         &SILENT_LOGIN,
-        &IGNORE_USERINFO,
-        &GROUP_FIELD,
-        &USERNAME_FIELD,
-        &EMAIL_FIELD,
-        &IGNORE_EMAIL_VERIFIED,
         &TOKEN_TIMEOUT,
         &REFRESH_TOKEN_GRACE,
         &INTROSPECTION_URL,
@@ -73,12 +69,6 @@ const TLS_CLIENT_CERT_FILE: Setting = setting(
 );
 const TLS_CLIENT_KEY_FILE: Setting =
     setting("tls_client_key_file", ValueType::Text, "", "PEM file of the private key of `CODER_TLS_CLIENT_CERT_FILE`.");
-const SCOPES: Setting = setting(
-    "oidc_scopes",
-    ValueType::List,
-    "",
-    "The scopes that Evergate requests. Not set: `openid`, `profile` and `email` (those that the provider lists, if it lists any), and `offline_access` if the provider lists it; for Google `access_type=offline` instead.",
-);
 const AUTH_URL_PARAMS: Setting = setting(
     "oidc_auth_url_params",
     ValueType::Map,
@@ -90,32 +80,6 @@ const SILENT_LOGIN: Setting = setting(
     ValueType::Bool,
     "",
     "Silent re-authentication (`prompt=none`): whether Evergate first redirects a browser whose grant has ended, or was obtained with other settings, to the provider with `prompt=none`, which shows the user nothing. Not set: true, unless the provider's metadata exclude it or the provider is known to answer with an error page of its own, as Django OAuth Toolkit does. `false` redirects to an interactive login instead.",
-);
-const IGNORE_USERINFO: Setting = setting(
-    "oidc_ignore_userinfo",
-    ValueType::Bool,
-    "false",
-    "Whether Evergate takes the claims from the ID token alone and does not call the UserInfo endpoint.",
-);
-pub(super) const GROUP_FIELD: Setting = setting(
-    "oidc_group_field",
-    ValueType::Text,
-    "",
-    "The claim that holds the groups: its name, or a path to it through objects, as in `realm_access.roles`. Not set: `groups` if that is among `oidc_scopes`, else none.",
-);
-const USERNAME_FIELD: Setting = setting(
-    "oidc_username_field",
-    ValueType::Text,
-    "preferred_username",
-    "The claim for `X-Forwarded-Preferred-Username`: its name, or a path to it.",
-);
-const EMAIL_FIELD: Setting =
-    setting("oidc_email_field", ValueType::Text, "email", "The claim for `X-Forwarded-Email`: its name, or a path to it.");
-const IGNORE_EMAIL_VERIFIED: Setting = setting(
-    "oidc_ignore_email_verified",
-    ValueType::Bool,
-    "false",
-    "Whether Evergate accepts an e-mail address that the provider has not verified (`email_verified` is not true). If `false`, Evergate refuses the user (403) until the provider sends `email_verified`; the user is not logged out. Entra ID never sends it.",
 );
 const TOKEN_TIMEOUT: Setting = setting(
     "oidc_token_timeout",
@@ -146,12 +110,11 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<oidc::Settings> {
     let token_timeout = reader.positive(&TOKEN_TIMEOUT);
     let reuse_interval = reader.duration(&REFRESH_TOKEN_GRACE);
     let introspection_url = reader.parsed(&INTROSPECTION_URL, provider_url);
-    let groups = groups_claim(reader);
+    let mapping = claims::read(reader);
     if reader.is_given(&CLIENT_SECRET_PREVIOUS) && !reader.is_given(&CLIENT_SECRET) {
         reader.problem(&CLIENT_SECRET_PREVIOUS, "needs CODER_OIDC_CLIENT_SECRET, the new one");
     }
-    let ignore_email_verified = reader.boolean(&IGNORE_EMAIL_VERIFIED);
-    let ignore_userinfo = reader.boolean(&IGNORE_USERINFO);
+    let ignore_userinfo = claims::ignore_userinfo(reader);
     let silent_login = reader.boolean(&SILENT_LOGIN);
     Some(oidc::Settings {
         issuer: issuer?,
@@ -163,12 +126,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<oidc::Settings> {
         auth_params,
         silent_login,
         ignore_userinfo: ignore_userinfo?,
-        mapping: oidc::ClaimMapping {
-            username: reader.owned(&USERNAME_FIELD)?,
-            email: reader.owned(&EMAIL_FIELD)?,
-            groups,
-            ignore_email_verified: ignore_email_verified?,
-        },
+        mapping: mapping?,
         refresh_token_reuse_interval: reuse_interval,
         introspection_url,
         token_timeout: token_timeout?,
@@ -178,12 +136,6 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<oidc::Settings> {
 /// The CA bundle and the client certificate of connections to the provider.
 pub(super) fn provider_trust(reader: &mut Reader<'_>) -> ClientTls {
     trust(reader, &CA_FILE, &TLS_CLIENT_CERT_FILE, &TLS_CLIENT_KEY_FILE)
-}
-
-/// The claim that holds the groups: as configured, or `groups` where the scope of that name is requested.
-pub(super) fn groups_claim(reader: &Reader<'_>) -> Option<String> {
-    let requests_groups = || reader.list(&SCOPES).iter().any(|scope| scope == "groups");
-    reader.owned(&GROUP_FIELD).or_else(|| requests_groups().then(|| "groups".to_owned()))
 }
 
 fn preset(text: &str) -> Result<Option<&'static oidc::Preset>, String> {
@@ -243,7 +195,7 @@ mod tests {
             (r#"{"response_mode":"fragment"}"#, "response_mode"),
             (r#"{"response_mode":"query.jwt"}"#, "response_mode"),
             (r#"{"prompt":"none"}"#, "prompt"),
-            ("[]", "JSON object"),
+            ("[]", "map of texts"),
         ] {
             assert!(auth_params(bad).unwrap_err().contains(named), "{bad}");
         }

@@ -1,7 +1,7 @@
 //! Settings of `policy`: who may enter.
 
 use super::{
-    oidc::{GROUP_FIELD, groups_claim},
+    claims::{GROUP_FIELD, groups_claim},
     reader::Reader,
     setting::{Section, Setting, ValueType, setting},
 };
@@ -20,7 +20,7 @@ const ALLOWED_GROUPS: Setting = setting(
     "oidc_allowed_groups",
     ValueType::List,
     "",
-    "Authorization: only users in one of these groups have access. Needs `oidc_group_field`.",
+    "Authorization: only users in one of these groups have access. They are compared with the values of the claim, before `oidc_group_mapping` and `oidc_group_regex_filter`, as Coder does it. Needs `oidc_group_field`.",
 );
 
 /// The policy that applies to everybody, whatever the route.

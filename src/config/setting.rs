@@ -30,7 +30,7 @@ pub enum ValueType {
     Duration,
     /// Texts separated by commas.
     List,
-    /// A JSON object of texts.
+    /// A map of texts, as JSON or as a flow mapping of YAML.
     Map,
     /// A text that is never printed. It has no flag, but its file has.
     Secret,

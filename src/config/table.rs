@@ -2,7 +2,7 @@
 //! in Coder's style where it has none.
 
 use super::{
-    forward, gateway, oidc, policy, renewal, server, session,
+    claims, forward, gateway, oidc, policy, renewal, server, session,
     setting::{Section, Setting},
     store, telemetry,
 };
@@ -13,6 +13,7 @@ pub const SECTIONS: &[&Section] = &[
     &server::SECTION,
     &forward::SECTION,
     &oidc::SECTION,
+    &claims::SECTION,
     &policy::SECTION,
     &renewal::SECTION,
     &session::SECTION,

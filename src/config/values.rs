@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
+use super::flow::{self, Member};
+
 /// `true` or `false`, in the spellings that Go accepts, as Coder does.
 pub(super) fn boolean(text: &str) -> Result<bool, String> {
     match text {
@@ -58,9 +60,16 @@ pub(super) fn list(text: &str) -> Vec<String> {
     text.split(',').map(str::trim).filter(|member| !member.is_empty()).map(str::to_owned).collect()
 }
 
-/// A JSON object of texts.
+/// A map of texts, as JSON or as a flow mapping of YAML.
 pub(super) fn map(text: &str) -> Result<BTreeMap<String, String>, String> {
-    serde_json::from_str(text).map_err(|_| r#"must be a JSON object of texts like {"prompt":"consent"}"#.to_owned())
+    let text_of = |member| match member {
+        Member::Text(text) => Some(text),
+        Member::List(_) => None,
+    };
+    let members = flow::map(text).and_then(|members| {
+        members.into_iter().map(|(key, member)| Some((key, text_of(member)?))).collect::<Option<BTreeMap<_, _>>>()
+    });
+    members.ok_or_else(|| r#"must be a map of texts like {"prompt":"consent"} or {prompt: consent}, each key once"#.to_owned())
 }
 
 /// Where to listen.

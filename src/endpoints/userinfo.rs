@@ -12,7 +12,7 @@ pub(super) fn respond(admitted: &Admitted) -> Response<Body> {
         "user": grant.identity.subject,
         "email": grant.identity.email,
         "preferredUsername": grant.identity.username,
-        "groups": grant.identity.groups,
+        "groups": grant.identity.group_names(),
         "accessTokenExpiresAt": grant.expires_at.seconds(),
         "renewedAt": grant.renewed_at.seconds(),
         "renewals": grant.generation,

@@ -2,13 +2,14 @@
 
 use serde_json::{Map, Value};
 
+use super::group_names::GroupNames;
 use crate::identity::Identity;
 
 /// The claims of an ID token or of user info, as the provider wrote them.
 pub type Claims = Map<String, Value>;
 
 /// Which claims hold the parts of an identity.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ClaimMapping {
     /// `CODER_OIDC_USERNAME_FIELD`.
     pub username: String,
@@ -16,13 +17,21 @@ pub struct ClaimMapping {
     pub email: String,
     /// `CODER_OIDC_GROUP_FIELD`; `None` reads no groups.
     pub groups: Option<String>,
+    /// `CODER_OIDC_GROUP_MAPPING` and `CODER_OIDC_GROUP_REGEX_FILTER`.
+    pub group_names: GroupNames,
     /// `CODER_OIDC_IGNORE_EMAIL_VERIFIED`.
     pub ignore_email_verified: bool,
 }
 
 impl Default for ClaimMapping {
     fn default() -> Self {
-        Self { username: "preferred_username".into(), email: "email".into(), groups: None, ignore_email_verified: false }
+        Self {
+            username: "preferred_username".into(),
+            email: "email".into(),
+            groups: None,
+            group_names: GroupNames::default(),
+            ignore_email_verified: false,
+        }
     }
 }
 
@@ -46,7 +55,8 @@ impl ClaimMapping {
         let is_verified = self.ignore_email_verified || is_true(claims.get("email_verified"));
         let (email, unverified_email) = if is_verified { (email, None) } else { (None, email) };
         let groups = self.groups.as_ref().map(|field| list(find(claims, field))).unwrap_or_default();
-        Ok(Identity { subject, username: text(claims, &self.username), email, unverified_email, groups })
+        let group_names = self.group_names.of(&groups);
+        Ok(Identity { subject, username: text(claims, &self.username), email, unverified_email, groups, group_names })
     }
 
     /// The identity `before`, reduced by what these claims withdraw. Used with the ID token's claims while user info cannot be
@@ -56,6 +66,7 @@ impl ClaimMapping {
         if let Some(groups) = self.groups.as_ref().and_then(|field| find(claims, field)).filter(|value| value.is_array()) {
             let remaining = list(Some(groups));
             identity.groups.retain(|group| remaining.contains(group));
+            identity.group_names = self.group_names.of(&identity.groups);
         }
         let denied = !self.ignore_email_verified && claims.get("email_verified").is_some_and(|value| !is_true(Some(value)));
         if denied && text(claims, &self.email) == identity.email && identity.email.is_some() {
@@ -120,6 +131,7 @@ mod tests {
             email: "upn".into(),
             groups: Some("memberOf".into()),
             ignore_email_verified: true,
+            ..ClaimMapping::default()
         };
         let claims = json!({"sub": "1", "nick": "ann", "upn": "a@x.example", "memberOf": ["a", "", 3, "b"], "email": "other"});
         let expected = Identity {
@@ -211,6 +223,12 @@ mod tests {
         };
         let restricted_by = |claims: &Value| mapping.restricted_by(&before, claims.as_object().unwrap());
         assert_eq!(restricted_by(&json!({"groups": ["staff", "owners"]})).groups, ["staff"]);
+        let renamed = ClaimMapping {
+            group_names: GroupNames::new([("staff".to_owned(), "crew".to_owned())].into(), ".*").unwrap(),
+            ..mapping.clone()
+        };
+        let claims = json!({"groups": ["staff", "owners"]});
+        assert_eq!(renamed.restricted_by(&before, claims.as_object().unwrap()).group_names(), ["crew"], "by today's names");
         assert_eq!(restricted_by(&json!({"sub": "1"})), before, "what it does not speak of stays");
         let denied = restricted_by(&json!({"email": "a@x", "email_verified": false}));
         assert_eq!((denied.email, denied.unverified_email.as_deref()), (None, Some("a@x")));

@@ -129,15 +129,21 @@ impl Provider {
     }
 }
 
-/// What the fingerprint is the hash of. It is stored with grants, so the text must stay the same from version to version.
+/// What the fingerprint is the hash of. It is stored with grants, so the text must stay the same from version to version: a setting
+/// that came later is in it only where it is not at its default.
 fn fingerprint_text(settings: &Settings) -> String {
     let requested = (&settings.issuer, &settings.client_id, &settings.scopes, &settings.auth_params);
-    let ClaimMapping { username, email, groups, ignore_email_verified } = &settings.mapping;
-    format!(
+    let ClaimMapping { username, email, groups, group_names, ignore_email_verified } = &settings.mapping;
+    let mut text = format!(
         "{requested:?} (Mapping {{ username: {username:?}, email: {email:?}, groups: {groups:?}, \
          ignore_email_verified: {ignore_email_verified:?} }}, {:?})",
         settings.ignore_userinfo
-    )
+    );
+    if let Some(names) = group_names.fingerprint() {
+        text.push_str(" group names ");
+        text.push_str(&names);
+    }
+    text
 }
 
 #[cfg(test)]

@@ -91,7 +91,7 @@ fn every_problem_is_reported_with_its_key_and_what_would_be_right() {
       CODER_PATH_PREFIX: must be a path like /oauth2
       CODER_PROXY_TRUSTED_ORIGINS: must not trust every address: any client could then choose its own
       CODER_OIDC_ISSUER_URL: must begin with https:// (http:// is for a provider on loopback only)
-      CODER_OIDC_AUTH_URL_PARAMS: must be a JSON object of texts like {"prompt":"consent"}
+      CODER_OIDC_AUTH_URL_PARAMS: must be a map of texts like {"prompt":"consent"} or {prompt: consent}, each key once
       CODER_OIDC_EMAIL_DOMAIN: is set and names nothing; leave it out to allow all
       CODER_OIDC_ALLOWED_GROUPS: needs CODER_OIDC_GROUP_FIELD to say which claim holds the groups
       CODER_SESSION_DURATION: must be a duration like 45s, 15m, 24h or 30d
@@ -235,6 +235,35 @@ fn the_file_may_use_its_own_types_and_is_read_strictly() {
     assert!(checked(&given).unwrap_err().to_string().contains("oidc_scope: there is no such setting; did you mean oidc_scopes?"));
     given.config_path = Some("/nowhere/evergate.toml".to_owned());
     assert!(checked(&given).unwrap_err().to_string().contains("cannot be read"));
+}
+
+#[test]
+fn a_map_is_json_or_yaml_and_names_of_groups_need_a_claim_and_a_pattern() {
+    for given in [r#"{"prompt":"consent"}"#, "{prompt: consent}", "{ 'prompt': \"consent\", }"] {
+        let settings = with(&[("CODER_OIDC_AUTH_URL_PARAMS", given), ("CODER_OIDC_GROUP_MAPPING", given)]).unwrap();
+        assert_eq!(settings.oidc.auth_params["prompt"], "consent", "{given}");
+        let said: Vec<_> = settings.warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            said,
+            ["CODER_OIDC_GROUP_MAPPING: has no effect without CODER_OIDC_GROUP_FIELD, which says which claim holds the groups"]
+        );
+    }
+    for scopes in ["openid,groups", "groups"] {
+        let settings = with(&[("CODER_OIDC_SCOPES", scopes), ("CODER_OIDC_GROUP_MAPPING", "{a: b}")]).unwrap();
+        assert!(settings.warnings.is_empty());
+    }
+    let wrong = [
+        ("CODER_OIDC_GROUP_FIELD", "groups"),
+        ("CODER_OIDC_GROUP_MAPPING", "{a: [b]}"),
+        ("CODER_OIDC_GROUP_REGEX_FILTER", "(?=a)"),
+        ("CODER_OIDC_AUTH_URL_PARAMS", "{prompt: login, prompt: consent}"),
+    ];
+    insta::assert_snapshot!(with(&wrong).unwrap_err(), @r#"
+    there are 3 problems with the settings:
+      CODER_OIDC_AUTH_URL_PARAMS: must be a map of texts like {"prompt":"consent"} or {prompt: consent}, each key once
+      CODER_OIDC_GROUP_MAPPING: must be a map of texts like {"prompt":"consent"} or {prompt: consent}, each key once
+      CODER_OIDC_GROUP_REGEX_FILTER: is no regular expression of RE2's syntax
+    "#);
 }
 
 #[test]

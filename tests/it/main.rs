@@ -11,6 +11,7 @@ mod answers;
 mod architecture;
 mod back_channel_logout;
 mod broken_answers;
+mod claims;
 mod config;
 mod credentials;
 mod cross_origin;

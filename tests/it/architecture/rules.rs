@@ -125,6 +125,7 @@ pub(super) const HOMES: &[(&str, &[&str])] = &[
     ("anyhow", &["cli", "app", "demo", "telemetry"]),
     ("prometheus_client", &["telemetry"]),
     ("quick_cache", &["session"]),
+    ("regex", &["oidc"]),
 ];
 
 /// Files that decide and do nothing else.
@@ -153,6 +154,7 @@ pub(super) const PURE: &[&str] = &[
     "oidc/preset",
     "oidc/preset/table",
     "oidc/claims",
+    "oidc/group_names",
     "oidc/discovery/metadata",
     "oidc/logout_token",
     "oidc/merge",

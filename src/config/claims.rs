@@ -1,0 +1,108 @@
+//! Settings of `oidc::claims`: which claims hold the parts of an identity.
+
+use super::{
+    reader::Reader,
+    setting::{Section, Setting, ValueType, setting},
+    values,
+};
+use crate::oidc::{ClaimMapping, GroupNames};
+
+/// The settings under their heading.
+pub(super) const SECTION: Section = Section {
+    title: "Claims",
+    settings: &[
+        &IGNORE_USERINFO,
+        &USERNAME_FIELD,
+        &EMAIL_FIELD,
+        &IGNORE_EMAIL_VERIFIED,
+        &GROUP_FIELD,
+        &GROUP_MAPPING,
+        &GROUP_REGEX_FILTER,
+    ],
+};
+
+/// It stands among the settings of the provider; here, because a scope of that name says where the groups are.
+pub(super) const SCOPES: Setting = setting(
+    "oidc_scopes",
+    ValueType::List,
+    "",
+    "The scopes that Evergate requests. Not set: `openid`, `profile` and `email` (those that the provider lists, if it lists any), and `offline_access` if the provider lists it; for Google `access_type=offline` instead.",
+);
+const IGNORE_USERINFO: Setting = setting(
+    "oidc_ignore_userinfo",
+    ValueType::Bool,
+    "false",
+    "Whether Evergate takes the claims from the ID token alone and does not call the UserInfo endpoint.",
+);
+const USERNAME_FIELD: Setting = setting(
+    "oidc_username_field",
+    ValueType::Text,
+    "preferred_username",
+    "The claim for `X-Forwarded-Preferred-Username`: its name, or a path to it.",
+);
+const EMAIL_FIELD: Setting =
+    setting("oidc_email_field", ValueType::Text, "email", "The claim for `X-Forwarded-Email`: its name, or a path to it.");
+const IGNORE_EMAIL_VERIFIED: Setting = setting(
+    "oidc_ignore_email_verified",
+    ValueType::Bool,
+    "false",
+    "Whether Evergate accepts an e-mail address that the provider has not verified (`email_verified` is not true). If `false`, Evergate refuses the user (403) until the provider sends `email_verified`; the user is not logged out. Entra ID never sends it.",
+);
+pub(super) const GROUP_FIELD: Setting = setting(
+    "oidc_group_field",
+    ValueType::Text,
+    "",
+    "The claim that holds the groups: its name, or a path to it through objects, as in `realm_access.roles`. Not set: `groups` if that is among `oidc_scopes`, else none.",
+);
+const GROUP_MAPPING: Setting = setting(
+    "oidc_group_mapping",
+    ValueType::Map,
+    "",
+    "The names of groups by the provider's, as in `{\"4f1c9a\":\"admins\"}`. A group that it does not name keeps its own name, so a provider's group that is called `admins` is that group too. Routes (`groups`), `X-Forwarded-Groups` and `userinfo` have these names; `oidc_allowed_groups` has the provider's.",
+);
+const GROUP_REGEX_FILTER: Setting = setting(
+    "oidc_group_regex_filter",
+    ValueType::Text,
+    ".*",
+    "A regular expression (RE2 syntax) for the names of groups, after `oidc_group_mapping`. Evergate ignores groups in whose name it matches nowhere: they are in no header and open no route. `^app-` keeps those that begin with `app-`. It does not affect `oidc_allowed_groups`.",
+);
+
+/// Which claims hold the identity.
+pub(super) fn read(reader: &mut Reader<'_>) -> Option<ClaimMapping> {
+    let groups = groups_claim(reader);
+    let group_names = group_names(reader);
+    if groups.is_none() && reader.is_given(&GROUP_MAPPING) {
+        reader.warn(&GROUP_MAPPING, "has no effect without CODER_OIDC_GROUP_FIELD, which says which claim holds the groups");
+    }
+    let ignore_email_verified = reader.boolean(&IGNORE_EMAIL_VERIFIED);
+    Some(ClaimMapping {
+        username: reader.owned(&USERNAME_FIELD)?,
+        email: reader.owned(&EMAIL_FIELD)?,
+        groups,
+        group_names: group_names?,
+        ignore_email_verified: ignore_email_verified?,
+    })
+}
+
+/// Whether user info is not to be read.
+pub(super) fn ignore_userinfo(reader: &mut Reader<'_>) -> Option<bool> {
+    reader.boolean(&IGNORE_USERINFO)
+}
+
+/// The claim that holds the groups: as configured, or `groups` where the scope of that name is requested.
+pub(super) fn groups_claim(reader: &Reader<'_>) -> Option<String> {
+    let requests_groups = || reader.list(&SCOPES).iter().any(|scope| scope == "groups");
+    reader.owned(&GROUP_FIELD).or_else(|| requests_groups().then(|| "groups".to_owned()))
+}
+
+fn group_names(reader: &mut Reader<'_>) -> Option<GroupNames> {
+    let mapping = reader.parsed(&GROUP_MAPPING, values::map);
+    let pattern = reader.owned(&GROUP_REGEX_FILTER)?;
+    match GroupNames::new(mapping.unwrap_or_default(), &pattern) {
+        Ok(names) => Some(names),
+        Err(error) => {
+            reader.problem(&GROUP_REGEX_FILTER, error.to_string());
+            None
+        }
+    }
+}
