@@ -15,6 +15,8 @@ pub struct Identity {
     pub subject: String,
     /// The claim that `CODER_OIDC_USERNAME_FIELD` names.
     pub username: Option<String>,
+    /// The claim that `CODER_OIDC_NAME_FIELD` names: the full name.
+    pub name: Option<String>,
     /// The claim that `CODER_OIDC_EMAIL_FIELD` names, if the provider has verified it or that is not required.
     pub email: Option<String>,
     /// The same claim, if the provider has not verified it and that is required. A separate field, so that it is not mistaken for
@@ -24,6 +26,8 @@ pub struct Identity {
     pub groups: Vec<String>,
     /// The groups' names by `CODER_OIDC_GROUP_MAPPING` and `CODER_OIDC_GROUP_REGEX_FILTER`; `None` if they are the claim's values.
     pub group_names: Option<Vec<String>>,
+    /// The roles, by `CODER_OIDC_USER_ROLE_FIELD`, `_MAPPING` and `_DEFAULT`.
+    pub roles: Vec<String>,
 }
 
 /// The stored form of an identity. An identity with an unverified address is stored in a form that a replica of an older release,
@@ -42,15 +46,19 @@ struct Claims {
     email: Option<String>,
     /// The claim's values, which older releases check and forward.
     groups: Vec<String>,
-    /// Absent where it says nothing, so that the form is that of older releases, which ignore it elsewhere.
+    // What follows is absent where it says nothing, so that the form is that of older releases, which ignore it elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     group_names: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    roles: Vec<String>,
 }
 
 impl From<Identity> for Stored {
     fn from(identity: Identity) -> Self {
-        let Identity { subject, username, email, unverified_email, groups, group_names } = identity;
-        let claims = Claims { subject, username, email, groups, group_names };
+        let Identity { subject, username, name, email, unverified_email, groups, group_names, roles } = identity;
+        let claims = Claims { subject, username, email, groups, group_names, name, roles };
         match unverified_email {
             Some(unverified_email) => Self::Unverified { unverified: claims, unverified_email },
             None => Self::Plain(claims),
@@ -64,8 +72,8 @@ impl From<Stored> for Identity {
             Stored::Unverified { unverified, unverified_email } => (unverified, Some(unverified_email)),
             Stored::Plain(claims) => (claims, None),
         };
-        let Claims { subject, username, email, groups, group_names } = claims;
-        Self { subject, username, email, unverified_email, groups, group_names }
+        let Claims { subject, username, email, groups, group_names, name, roles } = claims;
+        Self { subject, username, name, email, unverified_email, groups, group_names, roles }
     }
 }
 
@@ -88,8 +96,12 @@ pub const USER: HeaderName = HeaderName::from_static("x-forwarded-user");
 pub const EMAIL: HeaderName = HeaderName::from_static("x-forwarded-email");
 /// `X-Forwarded-Preferred-Username`.
 pub const USERNAME: HeaderName = HeaderName::from_static("x-forwarded-preferred-username");
+/// `X-Forwarded-Name`: the full name.
+pub const NAME: HeaderName = HeaderName::from_static("x-forwarded-name");
 /// `X-Forwarded-Groups`, comma-separated.
 pub const GROUPS: HeaderName = HeaderName::from_static("x-forwarded-groups");
+/// `X-Forwarded-Roles`, comma-separated.
+pub const ROLES: HeaderName = HeaderName::from_static("x-forwarded-roles");
 /// `X-Forwarded-Access-Token`, only with `CODER_PASS_ACCESS_TOKEN`.
 pub const ACCESS_TOKEN: HeaderName = HeaderName::from_static("x-forwarded-access-token");
 /// `X-Evergate-Renewed-At`: the time of the last successful renewal in seconds since the epoch, sent only while the last verified
@@ -103,12 +115,15 @@ pub struct IdentityHeaders(Arc<[(HeaderName, HeaderValue)]>);
 impl IdentityHeaders {
     /// Renders `identity`. An absent claim has no header line.
     pub fn render(identity: &Identity) -> Self {
-        let groups = identity.group_names().iter().map(|group| escape(group, true)).collect::<Vec<_>>().join(",");
+        let list = |members: &[String]| members.iter().map(|member| escape(member, true)).collect::<Vec<_>>().join(",");
+        let (groups, roles) = (list(identity.group_names()), list(&identity.roles));
         let lines = [
             (USER, Some(identity.subject.as_str()), false),
             (EMAIL, identity.email.as_deref(), false),
             (USERNAME, identity.username.as_deref(), false),
+            (NAME, identity.name.as_deref(), false),
             (GROUPS, Some(groups.as_str()).filter(|groups| !groups.is_empty()), true),
+            (ROLES, Some(roles.as_str()).filter(|roles| !roles.is_empty()), true),
         ];
         Self(
             lines
@@ -184,7 +199,7 @@ mod tests {
             .collect()
     }
 
-    /// What releases before group names read.
+    /// What releases before group names, full names and roles read.
     #[derive(Deserialize)]
     struct OlderClaims {
         groups: Vec<String>,
@@ -195,7 +210,12 @@ mod tests {
         let verified =
             Identity { subject: "s".into(), email: Some("a@x".into()), groups: vec!["g".into()], ..Identity::default() };
         let unverified = Identity { email: None, unverified_email: Some("a@x".into()), ..verified.clone() };
-        let renamed = Identity { group_names: Some(vec!["name".into()]), ..verified.clone() };
+        let renamed = Identity {
+            group_names: Some(vec!["name".into()]),
+            name: Some("Ann".into()),
+            roles: vec!["r".into()],
+            ..verified.clone()
+        };
         for identity in [&verified, &unverified, &renamed] {
             let text = serde_json::to_string(identity).unwrap();
             assert_eq!(&serde_json::from_str::<Identity>(&text).unwrap(), identity, "{text}");
@@ -249,7 +269,9 @@ mod tests {
             subject: "a\r\nX-Forwarded-Groups: admin".into(),
             username: Some("Zoë".into()),
             email: Some("z@example.com".into()),
+            name: Some("Zo\u{eb}\nX-Forwarded-Roles: owner".into()),
             groups: vec!["a,admin".into(), "50%".into()],
+            roles: vec!["a,owner".into(), "b".into()],
             ..Identity::default()
         };
         assert_eq!(
@@ -258,7 +280,9 @@ mod tests {
                 "x-forwarded-user: a%0D%0AX-Forwarded-Groups: admin",
                 "x-forwarded-email: z@example.com",
                 "x-forwarded-preferred-username: Zoë",
+                "x-forwarded-name: Zoë%0AX-Forwarded-Roles: owner",
                 "x-forwarded-groups: a%2Cadmin,50%25",
+                "x-forwarded-roles: a%2Cowner,b",
             ]
         );
     }

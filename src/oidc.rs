@@ -25,6 +25,7 @@ mod preset;
 mod provider;
 mod refresh_verification;
 mod revocation;
+mod roles;
 mod token_call;
 mod userinfo;
 
@@ -44,6 +45,7 @@ pub use logout_token::LogoutToken;
 pub use preset::{ErrorMeaning, ErrorRule, PRESETS, Preset, RefreshTokenRotation};
 pub use provider::Provider;
 pub use refresh_verification::{LocalVerdict, RefreshVerdict};
+pub use roles::Roles;
 pub use token_call::{TokenFailure, TokenResponse, VerifiedLogin, safe_description};
 
 /// The administrator's settings of the provider.

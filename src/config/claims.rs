@@ -5,7 +5,7 @@ use super::{
     setting::{Section, Setting, ValueType, setting},
     values,
 };
-use crate::oidc::{ClaimMapping, GroupNames};
+use crate::oidc::{ClaimMapping, GroupNames, Roles};
 
 /// The settings under their heading.
 pub(super) const SECTION: Section = Section {
@@ -13,11 +13,15 @@ pub(super) const SECTION: Section = Section {
     settings: &[
         &IGNORE_USERINFO,
         &USERNAME_FIELD,
+        &NAME_FIELD,
         &EMAIL_FIELD,
         &IGNORE_EMAIL_VERIFIED,
         &GROUP_FIELD,
         &GROUP_MAPPING,
         &GROUP_REGEX_FILTER,
+        &USER_ROLE_FIELD,
+        &USER_ROLE_MAPPING,
+        &USER_ROLE_DEFAULT,
     ],
 };
 
@@ -39,6 +43,12 @@ const USERNAME_FIELD: Setting = setting(
     ValueType::Text,
     "preferred_username",
     "The claim for `X-Forwarded-Preferred-Username`: its name, or a path to it.",
+);
+const NAME_FIELD: Setting = setting(
+    "oidc_name_field",
+    ValueType::Text,
+    "name",
+    "The claim for `X-Forwarded-Name`, the full name: the claim's name, or a path to it.",
 );
 const EMAIL_FIELD: Setting =
     setting("oidc_email_field", ValueType::Text, "email", "The claim for `X-Forwarded-Email`: its name, or a path to it.");
@@ -66,6 +76,24 @@ const GROUP_REGEX_FILTER: Setting = setting(
     ".*",
     "A regular expression (RE2 syntax) for the names of groups, after `oidc_group_mapping`. Evergate ignores groups in whose name it matches nowhere: they are in no header and open no route. `^app-` keeps those that begin with `app-`. It does not affect `oidc_allowed_groups`.",
 );
+const USER_ROLE_FIELD: Setting = setting(
+    "oidc_user_role_field",
+    ValueType::Text,
+    "",
+    "The claim that holds the roles, for `X-Forwarded-Roles` and `userinfo`: its name, or a path to it. It may be the groups' claim. Not set: no roles. Roles open no routes here; the app knows what they mean.",
+);
+const USER_ROLE_MAPPING: Setting = setting(
+    "oidc_user_role_mapping",
+    ValueType::MapOfLists,
+    "",
+    "The roles that a value of the claim stands for, as in `{\"admin-group\":[\"template-admin\",\"user-admin\"]}`. A value that it does not name is a role itself; one with an empty list is none.",
+);
+const USER_ROLE_DEFAULT: Setting = setting(
+    "oidc_user_role_default",
+    ValueType::List,
+    "",
+    "Roles of every user, in addition to those of `oidc_user_role_field`.",
+);
 
 /// Which claims hold the identity.
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<ClaimMapping> {
@@ -74,12 +102,15 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<ClaimMapping> {
     if groups.is_none() && reader.is_given(&GROUP_MAPPING) {
         reader.warn(&GROUP_MAPPING, "has no effect without CODER_OIDC_GROUP_FIELD, which says which claim holds the groups");
     }
+    let roles = roles(reader);
     let ignore_email_verified = reader.boolean(&IGNORE_EMAIL_VERIFIED);
     Some(ClaimMapping {
         username: reader.owned(&USERNAME_FIELD)?,
+        name: reader.owned(&NAME_FIELD)?,
         email: reader.owned(&EMAIL_FIELD)?,
         groups,
         group_names: group_names?,
+        roles,
         ignore_email_verified: ignore_email_verified?,
     })
 }
@@ -93,6 +124,18 @@ pub(super) fn ignore_userinfo(reader: &mut Reader<'_>) -> Option<bool> {
 pub(super) fn groups_claim(reader: &Reader<'_>) -> Option<String> {
     let requests_groups = || reader.list(&SCOPES).iter().any(|scope| scope == "groups");
     reader.owned(&GROUP_FIELD).or_else(|| requests_groups().then(|| "groups".to_owned()))
+}
+
+fn roles(reader: &mut Reader<'_>) -> Option<Roles> {
+    let mapping = reader.parsed(&USER_ROLE_MAPPING, values::map_of_lists).unwrap_or_default();
+    let default = reader.list(&USER_ROLE_DEFAULT);
+    let field = reader.owned(&USER_ROLE_FIELD);
+    for setting in [&USER_ROLE_MAPPING, &USER_ROLE_DEFAULT].into_iter().filter(|_| field.is_none()) {
+        if reader.is_given(setting) {
+            reader.warn(setting, "has no effect without CODER_OIDC_USER_ROLE_FIELD, which says which claim holds the roles");
+        }
+    }
+    Some(Roles { field: field?, mapping, default })
 }
 
 fn group_names(reader: &mut Reader<'_>) -> Option<GroupNames> {

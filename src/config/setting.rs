@@ -32,6 +32,8 @@ pub enum ValueType {
     List,
     /// A map of texts, as JSON or as a flow mapping of YAML.
     Map,
+    /// A map of lists of texts, likewise.
+    MapOfLists,
     /// A text that is never printed. It has no flag, but its file has.
     Secret,
     /// Secrets separated by commas.

@@ -16,7 +16,8 @@ pub(super) fn text_of(value_type: ValueType, value: &Value) -> Result<String, St
             plain(value)
         }
         (ValueType::List | ValueType::Secrets, Value::Array(_, members)) => return list(members),
-        (ValueType::Map, Value::Dict(_, members)) => object(members),
+        (ValueType::Map, Value::Dict(_, members)) => object(members, plain),
+        (ValueType::MapOfLists, Value::Dict(_, members)) => object(members, texts),
         (_, _) => None,
     };
     text.ok_or_else(|| must_be(value_type).to_owned())
@@ -30,6 +31,7 @@ fn must_be(value_type: ValueType) -> &'static str {
         ValueType::Number => "must be a whole number",
         ValueType::List | ValueType::Secrets => "must be a list of texts like [\"one\", \"two\"]",
         ValueType::Map => "must be a table of texts like { one = \"two\" }",
+        ValueType::MapOfLists => "must be a table of lists like { one = [\"two\", \"three\"] }",
     }
 }
 
@@ -56,10 +58,15 @@ fn list(members: &[Value]) -> Result<String, String> {
 }
 
 /// A table as a JSON object. figment represents a date as a table with a name that begins with `$__`, which is refused.
-fn object(members: &figment::value::Dict) -> Option<String> {
-    let member = |(name, value): (&String, &Value)| Some((name.clone(), plain(value)?.into()));
+fn object<T: Into<serde_json::Value>>(members: &figment::value::Dict, read: impl Fn(&Value) -> Option<T>) -> Option<String> {
+    let member = |(name, value): (&String, &Value)| Some((name.clone(), read(value)?.into()));
     let object = members.iter().map(member).collect::<Option<serde_json::Map<_, _>>>()?;
     (!members.keys().any(|name| name.starts_with("$__"))).then(|| serde_json::Value::Object(object).to_string())
+}
+
+/// A list of texts, whatever is in them.
+fn texts(value: &Value) -> Option<Vec<String>> {
+    value.as_array()?.iter().map(|member| member.as_str().map(str::to_owned)).collect()
 }
 
 /// A secret as it is used.

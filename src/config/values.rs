@@ -72,6 +72,18 @@ pub(super) fn map(text: &str) -> Result<BTreeMap<String, String>, String> {
     members.ok_or_else(|| r#"must be a map of texts like {"prompt":"consent"} or {prompt: consent}, each key once"#.to_owned())
 }
 
+/// A map of lists of texts, as JSON or as a flow mapping of YAML.
+pub(super) fn map_of_lists(text: &str) -> Result<BTreeMap<String, Vec<String>>, String> {
+    let list_of = |member| match member {
+        Member::List(list) => Some(list),
+        Member::Text(_) => None,
+    };
+    let members = flow::map(text).and_then(|members| {
+        members.into_iter().map(|(key, member)| Some((key, list_of(member)?))).collect::<Option<BTreeMap<_, _>>>()
+    });
+    members.ok_or_else(|| r#"must be a map of lists like {"admins":["owner"]} or {admins: [owner]}, each key once"#.to_owned())
+}
+
 /// Where to listen.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "must be an IP address and a port like 0.0.0.0:3000".to_owned())

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::group_names::GroupNames;
+use super::{group_names::GroupNames, roles::Roles};
 use crate::identity::Identity;
 
 /// The claims of an ID token or of user info, as the provider wrote them.
@@ -13,12 +13,16 @@ pub type Claims = Map<String, Value>;
 pub struct ClaimMapping {
     /// `CODER_OIDC_USERNAME_FIELD`.
     pub username: String,
+    /// `CODER_OIDC_NAME_FIELD`.
+    pub name: String,
     /// `CODER_OIDC_EMAIL_FIELD`.
     pub email: String,
     /// `CODER_OIDC_GROUP_FIELD`; `None` reads no groups.
     pub groups: Option<String>,
     /// `CODER_OIDC_GROUP_MAPPING` and `CODER_OIDC_GROUP_REGEX_FILTER`.
     pub group_names: GroupNames,
+    /// `CODER_OIDC_USER_ROLE_FIELD` and what belongs to it; `None` reads no roles.
+    pub roles: Option<Roles>,
     /// `CODER_OIDC_IGNORE_EMAIL_VERIFIED`.
     pub ignore_email_verified: bool,
 }
@@ -27,9 +31,11 @@ impl Default for ClaimMapping {
     fn default() -> Self {
         Self {
             username: "preferred_username".into(),
+            name: "name".into(),
             email: "email".into(),
             groups: None,
             group_names: GroupNames::default(),
+            roles: None,
             ignore_email_verified: false,
         }
     }
@@ -56,17 +62,25 @@ impl ClaimMapping {
         let (email, unverified_email) = if is_verified { (email, None) } else { (None, email) };
         let groups = self.groups.as_ref().map(|field| list(find(claims, field))).unwrap_or_default();
         let group_names = self.group_names.of(&groups);
-        Ok(Identity { subject, username: text(claims, &self.username), email, unverified_email, groups, group_names })
+        let roles = self.roles.as_ref().map(|roles| roles.of(&list(find(claims, &roles.field)))).unwrap_or_default();
+        let (username, name) = (text(claims, &self.username), text(claims, &self.name));
+        Ok(Identity { subject, username, name, email, unverified_email, groups, group_names, roles })
     }
 
     /// The identity `before`, reduced by what these claims withdraw. Used with the ID token's claims while user info cannot be
-    /// read: groups that they do not list are removed, and an e-mail address that they call unverified becomes unverified.
+    /// read: groups and roles that they do not list are removed, and an e-mail address that they call unverified becomes unverified.
     pub fn restricted_by(&self, before: &Identity, claims: &Claims) -> Identity {
         let mut identity = before.clone();
         if let Some(groups) = self.groups.as_ref().and_then(|field| find(claims, field)).filter(|value| value.is_array()) {
             let remaining = list(Some(groups));
             identity.groups.retain(|group| remaining.contains(group));
             identity.group_names = self.group_names.of(&identity.groups);
+        }
+        if let Some(roles) = &self.roles
+            && let Some(claimed) = find(claims, &roles.field).filter(|value| value.is_array())
+        {
+            let remaining = roles.of(&list(Some(claimed)));
+            identity.roles.retain(|role| remaining.contains(role));
         }
         let denied = !self.ignore_email_verified && claims.get("email_verified").is_some_and(|value| !is_true(Some(value)));
         if denied && text(claims, &self.email) == identity.email && identity.email.is_some() {
@@ -128,15 +142,17 @@ mod tests {
     fn claims_of_the_configured_names_become_the_identity() {
         let mapping = ClaimMapping {
             username: "nick".into(),
+            name: "display".into(),
             email: "upn".into(),
             groups: Some("memberOf".into()),
             ignore_email_verified: true,
             ..ClaimMapping::default()
         };
-        let claims = json!({"sub": "1", "nick": "ann", "upn": "a@x.example", "memberOf": ["a", "", 3, "b"], "email": "other"});
+        let claims = json!({"sub": "1", "nick": "ann", "display": "Ann A.", "upn": "a@x.example", "memberOf": ["a", "", 3, "b"], "email": "other"});
         let expected = Identity {
             subject: "1".into(),
             username: Some("ann".into()),
+            name: Some("Ann A.".into()),
             email: Some("a@x.example".into()),
             groups: vec!["a".into(), "b".into()],
             ..Identity::default()
@@ -223,6 +239,12 @@ mod tests {
         };
         let restricted_by = |claims: &Value| mapping.restricted_by(&before, claims.as_object().unwrap());
         assert_eq!(restricted_by(&json!({"groups": ["staff", "owners"]})).groups, ["staff"]);
+        let roles = Roles { field: "groups".into(), mapping: [].into(), default: vec!["member".into()] };
+        let with_roles = ClaimMapping { roles: Some(roles), ..mapping.clone() };
+        let as_admin = Identity { roles: vec!["admins".into(), "member".into()], ..before.clone() };
+        let claims = json!({"groups": ["staff"]});
+        assert_eq!(with_roles.restricted_by(&as_admin, claims.as_object().unwrap()).roles, ["member"]);
+        assert_eq!(with_roles.restricted_by(&as_admin, json!({}).as_object().unwrap()).roles, ["admins", "member"]);
         let renamed = ClaimMapping {
             group_names: GroupNames::new([("staff".to_owned(), "crew".to_owned())].into(), ".*").unwrap(),
             ..mapping.clone()

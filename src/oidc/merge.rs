@@ -11,8 +11,8 @@ const VERIFIED: &str = "email_verified";
 /// from the same document, because each document speaks only of its own address.
 pub(super) fn merge(mut signed: Claims, userinfo: Claims, mapping: &ClaimMapping) -> Claims {
     let usable = |name: &str, value: &Value| {
-        let is_name = name == mapping.email || name == mapping.username;
-        let is_list = mapping.groups.as_deref() == Some(name);
+        let is_name = [&mapping.email, &mapping.username, &mapping.name].into_iter().any(|field| field == name);
+        let is_list = mapping.groups.as_deref() == Some(name) || mapping.roles.as_ref().is_some_and(|roles| roles.field == name);
         match value {
             Value::Null => false,
             Value::String(text) => !text.trim().is_empty(),

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    ClaimMapping, ProviderError, Settings,
+    ClaimMapping, ProviderError, Roles, Settings,
     client_credentials::ClientCredentials,
     discovery::ProviderMetadata,
     http::HttpClient,
@@ -133,15 +133,20 @@ impl Provider {
 /// that came later is in it only where it is not at its default.
 fn fingerprint_text(settings: &Settings) -> String {
     let requested = (&settings.issuer, &settings.client_id, &settings.scopes, &settings.auth_params);
-    let ClaimMapping { username, email, groups, group_names, ignore_email_verified } = &settings.mapping;
+    let ClaimMapping { username, name, email, groups, group_names, roles, ignore_email_verified } = &settings.mapping;
     let mut text = format!(
         "{requested:?} (Mapping {{ username: {username:?}, email: {email:?}, groups: {groups:?}, \
          ignore_email_verified: {ignore_email_verified:?} }}, {:?})",
         settings.ignore_userinfo
     );
     if let Some(names) = group_names.fingerprint() {
-        text.push_str(" group names ");
-        text.push_str(&names);
+        text += &format!(" group names {names}");
+    }
+    if name != "name" {
+        text += &format!(" name {name:?}");
+    }
+    if let Some(Roles { field, mapping, default }) = roles {
+        text += &format!(" roles {field:?} {mapping:?} {default:?}");
     }
     text
 }

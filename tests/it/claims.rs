@@ -76,3 +76,50 @@ async fn a_session_goes_on_when_groups_get_names() {
     assert_eq!(told(&world, &visitor, "x-forwarded-groups").await.as_deref(), Some("admins"));
     assert_eq!(world.idp.prompts(), 1, "the provider's own session answers");
 }
+
+#[tokio::test]
+async fn the_app_is_told_the_full_name_and_the_roles_and_a_token_refresh_changes_them() {
+    let world = World::build()
+        .set("oidc_user_role_field", "groups")
+        .set("oidc_user_role_mapping", r#"{"admin-group":["template-admin","user-admin"]}"#)
+        .set("oidc_user_role_default", "member")
+        .start()
+        .await;
+    let mut claims = member_of(&["admin-group", "auditor"]);
+    claims["name"] = json!("Ann Ähnlich, Dr.");
+    world.idp.log_in_as(claims);
+    let visitor = world.signed_in().await;
+    let roles = "template-admin,user-admin,auditor,member";
+    assert_eq!(told(&world, &visitor, "x-forwarded-roles").await.as_deref(), Some(roles));
+    assert_eq!(told(&world, &visitor, "x-forwarded-name").await.as_deref(), Some("Ann Ähnlich, Dr."));
+    let shown = visitor.fetch("/oauth2/userinfo").await.json();
+    assert_eq!((&shown["name"], &shown["roles"][0]), (&json!("Ann Ähnlich, Dr."), &json!("template-admin")));
+    let spoofed = [("x-forwarded-roles", "owner"), ("x_forwarded_name", "Eve"), ("X-Forwarded.Name", "Eve")];
+    visitor.send(http::Method::GET, "/", &spoofed, "").await;
+    let seen = world.upstream.last();
+    assert_eq!((seen.header("x-forwarded-roles"), seen.header("x_forwarded_name")), (Some(roles), None));
+    assert_eq!(seen.header("x-forwarded.name"), None);
+
+    world.idp.edit_userinfo(|claims| {
+        claims["groups"] = json!([]);
+        claims["name"] = json!("Ann Other");
+    });
+    world.clock.advance(EXPIRED);
+    assert_eq!(told(&world, &visitor, "x-forwarded-roles").await.as_deref(), Some("member"));
+    assert_eq!(told(&world, &visitor, "x-forwarded-name").await.as_deref(), Some("Ann Other"));
+}
+
+#[tokio::test]
+async fn a_name_s_claim_can_be_another_and_no_claim_is_no_header() {
+    let world = World::build().set("oidc_name_field", "profile.display").start().await;
+    let mut claims = user("ann");
+    claims["name"] = json!("Ann");
+    world.idp.log_in_as(claims.clone());
+    let visitor = world.signed_in().await;
+    for header in ["x-forwarded-name", "x-forwarded-roles"] {
+        assert_eq!(told(&world, &visitor, header).await, None, "{header}");
+    }
+    claims["profile"] = json!({"display": "Dr. Ann"});
+    world.idp.log_in_as(claims);
+    assert_eq!(told(&world, &world.signed_in().await, "x-forwarded-name").await.as_deref(), Some("Dr. Ann"));
+}

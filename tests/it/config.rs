@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use evergate::config::{Checked, Environment, Problems, check, print, table};
+use evergate::config::{Checked, Environment, Problems, ValueType, check, print, table};
 
 const WHOLE: [(&str, &str); 4] = [
     ("CODER_ACCESS_URL", "https://app.example"),
@@ -267,6 +267,28 @@ fn a_map_is_json_or_yaml_and_names_of_groups_need_a_claim_and_a_pattern() {
 }
 
 #[test]
+fn roles_are_a_map_of_lists_wherever_it_stands_and_need_a_claim() {
+    let (_file, path) = file("oidc_user_role_field = \"groups\"\n[oidc_user_role_mapping]\nadmins = [\"owner\", \"a, b\"]\n");
+    let mut given = environment(&WHOLE);
+    given.config_path = Some(path);
+    let roles = checked(&given).unwrap().oidc.mapping.roles.unwrap();
+    assert_eq!((roles.field.as_str(), &roles.mapping["admins"]), ("groups", &vec!["owner".to_owned(), "a, b".to_owned()]));
+    for mapping in [r#"{"admins":["owner"]}"#, "{admins: [owner]}"] {
+        given.variables.insert("CODER_OIDC_USER_ROLE_MAPPING".to_owned(), mapping.to_owned());
+        assert_eq!(checked(&given).unwrap().oidc.mapping.roles.unwrap().mapping["admins"], ["owner"]);
+    }
+    given.variables.insert("CODER_OIDC_USER_ROLE_MAPPING".to_owned(), "{admins: owner}".to_owned());
+    insta::assert_snapshot!(checked(&given).unwrap_err(), @r#"
+    there is a problem with the settings:
+      CODER_OIDC_USER_ROLE_MAPPING: must be a map of lists like {"admins":["owner"]} or {admins: [owner]}, each key once
+    "#);
+    let settings = with(&[("CODER_OIDC_USER_ROLE_DEFAULT", "member")]).unwrap();
+    assert!(settings.oidc.mapping.roles.is_none());
+    let said: Vec<_> = settings.warnings.iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!(said.join("\n"), @"CODER_OIDC_USER_ROLE_DEFAULT: has no effect without CODER_OIDC_USER_ROLE_FIELD, which says which claim holds the roles");
+}
+
+#[test]
 fn a_secret_is_kept_to_the_letter_from_wherever_it_comes() {
     for secret in ["0042", "true", "[x", "\"q\"", "1e5", " blank ", "a,b", "{}"] {
         let settings = with(&[("CODER_OIDC_CLIENT_SECRET", secret)]).unwrap();
@@ -296,6 +318,9 @@ fn whatever_is_of_a_wrong_type_in_the_file_is_a_problem_in_every_setting() {
         let names = [key.name.to_owned(), format!("{}_file", key.name)];
         for name in names.iter().take(if key.is_secret() { 2 } else { 1 }) {
             for value in ["1.5", "nan", "1979-05-27", "[[\"a\"]]", "[1.5]", "{ a = [\"b\"] }", "[\"a,b\"]"] {
+                if key.value_type == ValueType::MapOfLists && value == "{ a = [\"b\"] }" {
+                    continue;
+                }
                 let (_file, path) = file(&format!("{name} = {value}\n"));
                 let mut given = environment(&WHOLE);
                 // It goes before the file.

@@ -155,6 +155,7 @@ pub(super) const PURE: &[&str] = &[
     "oidc/preset/table",
     "oidc/claims",
     "oidc/group_names",
+    "oidc/roles",
     "oidc/discovery/metadata",
     "oidc/logout_token",
     "oidc/merge",
