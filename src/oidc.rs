@@ -5,6 +5,7 @@
 //! Metadata and claims are read here too: the crate parses all of them into types, so that a member that nobody needs could
 //! make logins fail. Signatures are verified in [`jose`](crate::jose).
 
+mod access_token_claims;
 mod authorization;
 mod back_channel_logout;
 mod claims;
@@ -69,6 +70,8 @@ pub struct Settings {
     pub silent_login: Option<bool>,
     /// `CODER_OIDC_IGNORE_USERINFO`.
     pub ignore_userinfo: bool,
+    /// `CODER_OIDC_ACCESS_TOKEN_CLAIMS`: whether the access token, a JWT, has claims that the ID token has not.
+    pub access_token_claims: bool,
     /// Which claims hold the identity.
     pub mapping: ClaimMapping,
     /// `CODER_OIDC_REFRESH_TOKEN_GRACE`: how long a used refresh token may be presented again; `None` leaves it to the preset.
@@ -106,6 +109,7 @@ impl Settings {
             auth_params: BTreeMap::new(),
             silent_login: None,
             ignore_userinfo: false,
+            access_token_claims: false,
             mapping: ClaimMapping::default(),
             refresh_token_reuse_interval: None,
             introspection_url: None,

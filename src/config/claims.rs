@@ -12,6 +12,7 @@ pub(super) const SECTION: Section = Section {
     title: "Claims",
     settings: &[
         &IGNORE_USERINFO,
+        &ACCESS_TOKEN_CLAIMS,
         &USERNAME_FIELD,
         &NAME_FIELD,
         &EMAIL_FIELD,
@@ -37,6 +38,12 @@ const IGNORE_USERINFO: Setting = setting(
     ValueType::Bool,
     "false",
     "Whether Evergate takes the claims from the ID token alone and does not call the UserInfo endpoint.",
+);
+const ACCESS_TOKEN_CLAIMS: Setting = setting(
+    "oidc_access_token_claims",
+    ValueType::Bool,
+    "false",
+    "Whether Evergate also takes the claims of the access token; those of the ID token win. The access token must be a JWT that is signed as ID tokens are, with this client in its `aud`; with any other nobody can log in. Needs `oidc_ignore_userinfo` to be `true`.",
 );
 const USERNAME_FIELD: Setting = setting(
     "oidc_username_field",
@@ -115,9 +122,19 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<ClaimMapping> {
     })
 }
 
-/// Whether user info is not to be read.
-pub(super) fn ignore_userinfo(reader: &mut Reader<'_>) -> Option<bool> {
-    reader.boolean(&IGNORE_USERINFO)
+/// Which documents besides the ID token have claims.
+pub(super) struct Sources {
+    pub(super) ignore_userinfo: bool,
+    pub(super) access_token_claims: bool,
+}
+
+/// Where claims are read.
+pub(super) fn sources(reader: &mut Reader<'_>) -> Option<Sources> {
+    let (ignore_userinfo, access_token_claims) = (reader.boolean(&IGNORE_USERINFO), reader.boolean(&ACCESS_TOKEN_CLAIMS));
+    if access_token_claims == Some(true) && ignore_userinfo == Some(false) {
+        reader.problem(&ACCESS_TOKEN_CLAIMS, "needs CODER_OIDC_IGNORE_USERINFO to be true");
+    }
+    Some(Sources { ignore_userinfo: ignore_userinfo?, access_token_claims: access_token_claims? })
 }
 
 /// The claim that holds the groups: as configured, or `groups` where the scope of that name is requested.

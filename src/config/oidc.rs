@@ -114,8 +114,9 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<oidc::Settings> {
     if reader.is_given(&CLIENT_SECRET_PREVIOUS) && !reader.is_given(&CLIENT_SECRET) {
         reader.problem(&CLIENT_SECRET_PREVIOUS, "needs CODER_OIDC_CLIENT_SECRET, the new one");
     }
-    let ignore_userinfo = claims::ignore_userinfo(reader);
+    let sources = claims::sources(reader);
     let silent_login = reader.boolean(&SILENT_LOGIN);
+    let claims::Sources { ignore_userinfo, access_token_claims } = sources?;
     Some(oidc::Settings {
         issuer: issuer?,
         preset: preset?,
@@ -125,7 +126,8 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<oidc::Settings> {
         scopes,
         auth_params,
         silent_login,
-        ignore_userinfo: ignore_userinfo?,
+        ignore_userinfo,
+        access_token_claims,
         mapping: mapping?,
         refresh_token_reuse_interval: reuse_interval,
         introspection_url,

@@ -63,8 +63,11 @@ pub enum ProviderError {
     /// User info is unusable.
     #[error("user info is unusable: {0}")]
     UserInfo(String),
-    /// User info is about another subject (OIDC Core section 5.3.2).
-    #[error("user info is about another sub than the ID token")]
+    /// The access token has no claims that can be used.
+    #[error("the access token's claims cannot be used (CODER_OIDC_ACCESS_TOKEN_CLAIMS): {0}")]
+    AccessToken(#[source] VerifyError),
+    /// User info (OIDC Core section 5.3.2), or the access token, is about another subject.
+    #[error("user info or the access token is about another sub than the ID token")]
     OtherSubject,
     /// The claims make no identity.
     #[error(transparent)]
@@ -104,6 +107,7 @@ impl ProviderError {
             | Self::LogoutToken(_)
             | Self::NoIdToken
             | Self::UserInfo(_)
+            | Self::AccessToken(_)
             | Self::OtherSubject
             | Self::Claims(_) => false,
         }
@@ -129,6 +133,7 @@ impl ProviderError {
             | Self::UserInfoFetch(_)
             | Self::UserInfoRefused(_)
             | Self::UserInfo(_)
+            | Self::AccessToken(_)
             | Self::OtherSubject
             | Self::Claims(_) => false,
         }

@@ -139,6 +139,9 @@ fn fingerprint_text(settings: &Settings) -> String {
          ignore_email_verified: {ignore_email_verified:?} }}, {:?})",
         settings.ignore_userinfo
     );
+    if settings.access_token_claims {
+        text += " access token claims";
+    }
     if let Some(names) = group_names.fingerprint() {
         text += &format!(" group names {names}");
     }

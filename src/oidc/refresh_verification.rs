@@ -13,6 +13,7 @@ use super::{
 use crate::{
     identity::Identity,
     jose::{Algorithm, JoseError, JsonObject},
+    telemetry::logs::causes,
 };
 
 /// The verdict on a response's ID token by the cached keys, before anything is fetched.
@@ -83,7 +84,21 @@ impl Provider {
         // Claims are replaced only as a whole: the ID token alone would remove what only user info has.
         let claims = match (signed, userinfo) {
             (Some(signed), Some(userinfo)) => merge(signed, userinfo, &self.settings.mapping),
-            (Some(signed), None) if metadata.userinfo_endpoint.is_none() => signed,
+            (Some(signed), None) if metadata.userinfo_endpoint.is_none() => {
+                let token = &tokens.access_token;
+                match self.with_access_token_claims(&metadata, signed.clone(), token, KeyPurpose::Renewal).await {
+                    Ok(claims) => claims,
+                    Err(ProviderError::OtherSubject) => return RefreshVerdict::SubjectMismatch(ProviderError::OtherSubject),
+                    Err(error) => {
+                        tracing::warn!(
+                            oidc.issuer = self.issuer(),
+                            error = causes(&error),
+                            "the access token's claims could not be read after a token refresh; the identity stays as it was"
+                        );
+                        return RefreshVerdict::Verified(Box::new(self.settings.mapping.restricted_by(before, &signed)));
+                    }
+                }
+            }
             (Some(_) | None, _) => return RefreshVerdict::Verified(Box::new(before.clone())),
         };
         match self.settings.mapping.identity(&claims) {

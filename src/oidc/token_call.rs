@@ -45,8 +45,9 @@ impl Provider {
         let tokens = self.request_tokens(&metadata, &parameters).await?;
         let mut claims = self.verify_login(&metadata, &tokens, proof.nonce.expose()).await?.members;
         let text = |name| claims.get(name).and_then(Value::as_str);
-        let (subject, provider_session) = (text("sub").unwrap_or_default(), text("sid").map(str::to_owned));
-        if let Some(userinfo) = self.fetch_userinfo(&metadata, &tokens.access_token, subject, KeyPurpose::Login).await? {
+        let (subject, provider_session) = (text("sub").unwrap_or_default().to_owned(), text("sid").map(str::to_owned));
+        claims = self.with_access_token_claims(&metadata, claims, &tokens.access_token, KeyPurpose::Login).await?;
+        if let Some(userinfo) = self.fetch_userinfo(&metadata, &tokens.access_token, &subject, KeyPurpose::Login).await? {
             claims = merge(claims, userinfo, &self.settings.mapping);
         }
         let identity = self.settings.mapping.identity(&claims)?;

@@ -99,7 +99,8 @@ fn provider_row(error: &ProviderError, row: impl Fn(StatusCode, &'static str, &'
         | ProviderError::Token(_)
         | ProviderError::UserInfoFetch(_)
         | ProviderError::UserInfoRefused(_)
-        | ProviderError::UserInfo(_) => row(
+        | ProviderError::UserInfo(_)
+        | ProviderError::AccessToken(_) => row(
             StatusCode::BAD_GATEWAY,
             "provider_error",
             "Sign-in failed",

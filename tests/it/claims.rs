@@ -1,11 +1,20 @@
 //! Which claims become what routes and apps know of a user.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
+use base64::prelude::*;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::harness::{World, idp::user, visitor::Visitor};
+use crate::harness::{
+    World,
+    idp::{Signer, user},
+    logs::lines_with,
+    visitor::Visitor,
+};
 
 const EXPIRED: Duration = Duration::from_secs(301);
 
@@ -122,4 +131,71 @@ async fn a_name_s_claim_can_be_another_and_no_claim_is_no_header() {
     claims["profile"] = json!({"display": "Dr. Ann"});
     world.idp.log_in_as(claims);
     assert_eq!(told(&world, &world.signed_in().await, "x-forwarded-name").await.as_deref(), Some("Dr. Ann"));
+}
+
+/// A provider that leaves groups out of ID tokens, and whose access tokens are JWTs of these claims, besides those that every token
+/// has. A text in place of the claims is the access token as it is.
+async fn with_access_tokens(claims: &Arc<Mutex<Value>>) -> World {
+    let claims = Arc::clone(claims);
+    World::build()
+        .set("oidc_ignore_userinfo", "true")
+        .set("oidc_access_token_claims", "true")
+        .start_with(move |idp| {
+            let (ids, access) = (Signer::generate("RS256", "ids"), Signer::generate("RS256", "access"));
+            let published = [ids.jwk(), access.jwk()];
+            idp.sign_with(ids, &published);
+            idp.edit_id_token(|token| token["groups"] = Value::Null);
+            idp.edit_answer(move |answer| {
+                let claims = claims.lock().unwrap();
+                let Some(more) = claims.as_object() else {
+                    answer["access_token"] = claims.clone();
+                    return;
+                };
+                let payload = answer["id_token"].as_str().unwrap().split('.').nth(1).unwrap();
+                let mut token: Value = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap();
+                let all = token.as_object_mut().unwrap();
+                all.retain(|name, _| ["iss", "aud", "sub", "iat", "exp"].contains(&name.as_str()));
+                all.extend(more.clone());
+                answer["access_token"] =
+                    json!(access.sign_with_header(&json!({"alg": "RS256", "typ": "at+jwt", "kid": "access"}), &token));
+            });
+        })
+        .await
+}
+
+#[tokio::test]
+async fn the_access_token_adds_claims_that_the_id_token_has_not() {
+    let claims = Arc::new(Mutex::new(json!({"groups": ["ops"], "preferred_username": "other"})));
+    let world = with_access_tokens(&claims).await;
+    let visitor = world.signed_in().await;
+    assert_eq!(told(&world, &visitor, "x-forwarded-groups").await.as_deref(), Some("ops"));
+    assert_eq!(told(&world, &visitor, "x-forwarded-preferred-username").await.as_deref(), Some("ann"), "the ID token wins");
+
+    *claims.lock().unwrap() = json!({"groups": ["crew"]});
+    world.clock.advance(EXPIRED);
+    assert_eq!(told(&world, &visitor, "x-forwarded-groups").await.as_deref(), Some("crew"));
+    *claims.lock().unwrap() = json!("at-opaque");
+    world.clock.advance(EXPIRED);
+    assert_eq!(told(&world, &visitor, "x-forwarded-groups").await.as_deref(), Some("crew"), "nobody is logged out by it");
+    assert!(!lines_with(&["the access token's claims could not be read after a token refresh"]).is_empty());
+    *claims.lock().unwrap() = json!({"groups": ["crew"], "sub": "sub-eve"});
+    world.clock.advance(EXPIRED);
+    assert_eq!(visitor.fetch("/").await.status, StatusCode::UNAUTHORIZED, "it is proof of another user");
+}
+
+#[tokio::test]
+async fn an_access_token_that_is_not_verified_adds_nothing_and_logs_nobody_in() {
+    for wrong in [
+        json!("at-opaque"),
+        json!({"aud": "another client"}),
+        json!({"iss": "https://another.example"}),
+        json!({"exp": 1}),
+        json!({"sub": "sub-eve"}),
+    ] {
+        let world = with_access_tokens(&Arc::new(Mutex::new(wrong.clone()))).await;
+        let page = world.visitor().browse(&world.idp, "/").await;
+        assert!(page.status.is_server_error() || page.status.is_client_error(), "{wrong}: {}", page.status);
+        assert!(world.upstream.requests().is_empty(), "{wrong}");
+    }
+    assert!(!lines_with(&["the access token's claims cannot be used (CODER_OIDC_ACCESS_TOKEN_CLAIMS)"]).is_empty());
 }

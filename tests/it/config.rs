@@ -289,6 +289,14 @@ fn roles_are_a_map_of_lists_wherever_it_stands_and_need_a_claim() {
 }
 
 #[test]
+fn claims_of_the_access_token_are_taken_only_without_user_info() {
+    let said = with(&[("CODER_OIDC_ACCESS_TOKEN_CLAIMS", "true")]).unwrap_err().to_string();
+    assert!(said.contains("CODER_OIDC_ACCESS_TOKEN_CLAIMS: needs CODER_OIDC_IGNORE_USERINFO to be true"), "{said}");
+    let both = [("CODER_OIDC_ACCESS_TOKEN_CLAIMS", "true"), ("CODER_OIDC_IGNORE_USERINFO", "true")];
+    assert!(with(&both).unwrap().oidc.access_token_claims);
+}
+
+#[test]
 fn a_secret_is_kept_to_the_letter_from_wherever_it_comes() {
     for secret in ["0042", "true", "[x", "\"q\"", "1e5", " blank ", "a,b", "{}"] {
         let settings = with(&[("CODER_OIDC_CLIENT_SECRET", secret)]).unwrap();
