@@ -226,9 +226,9 @@ impl Renewer {
 }
 
 impl Engine {
-    /// Starts a background refresh, unless the circuit breaker is open or the result could not be saved.
+    /// Starts a background refresh, unless the circuit breaker is open, the result could not be saved, or tokens are held back.
     fn start_unless_paused(self: &Arc<Self>, grant: &Grant) {
-        if self.breaker.pause(self.clock.now()).is_none() && self.may_wait_for(grant) {
+        if self.breaker.pause(self.clock.now()).is_none() && self.may_wait_for(grant) && !self.store.holds_tokens_back() {
             self.start(grant);
         }
     }

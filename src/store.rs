@@ -12,6 +12,7 @@ mod announcer;
 mod attempts;
 mod backend;
 mod change;
+mod committed;
 mod connection;
 mod counts;
 mod error;
@@ -26,6 +27,7 @@ mod postgres;
 mod records;
 mod renewals;
 mod revocations;
+mod rollback;
 mod rows;
 mod sessions;
 mod sql;
@@ -43,10 +45,12 @@ use crate::{clock::Timestamp, grant::GrantId, seal::KeyRing, secret::Secret, tel
 
 use announcer::Announcer;
 use backend::{Backend, Statements};
+use committed::Committed;
 use connection::Connection;
 use event_buffer::EventBuffer;
 use gate::Gate;
 use operation::Operation;
+use rollback::Rollbacks;
 use statements::SweepStep;
 
 pub use change::{Change, Hearing};
@@ -84,6 +88,8 @@ pub struct Store {
     hearing: watch::Sender<Hearing>,
     events: Arc<EventBuffer>,
     gate: Arc<Gate>,
+    committed: Arc<Committed>,
+    rollbacks: Arc<Rollbacks>,
     missing_keys: Arc<Mutex<Vec<KeyUsage>>>,
 }
 
@@ -108,6 +114,8 @@ impl Store {
             hearing: watch::Sender::new(Hearing::Nothing),
             events: Arc::default(),
             gate: Arc::default(),
+            committed: Arc::default(),
+            rollbacks: Arc::default(),
             missing_keys: Arc::default(),
         })
     }

@@ -70,6 +70,10 @@ impl Background {
         spawn(Box::pin(async move { this.sign_out.run_revocations(this.timings.revocation_interval).await }));
         let this = all.clone();
         spawn(Box::pin(async move { this.visitors.cut_ended_connections().await }));
+        let store = all.store.clone();
+        spawn(Box::pin(async move { store.run_repairs().await }));
+        let store = all.store.clone();
+        spawn(Box::pin(async move { store.run_end_memory().await }));
         let this = all.clone();
         spawn(Box::pin(async move { this.visitors.reload_changed_grants().await }));
         let this = all.clone();
@@ -138,6 +142,7 @@ impl Background {
             self.metrics.provider_ready(self.provider.is_ready());
             let (sessions, grants) = self.cache.sizes();
             self.metrics.cached(sessions, grants);
+            self.store.measure_memory();
             if let Some(expiry) = self.certificates.as_ref().and_then(|certificates| certificates.first_expiry()) {
                 self.metrics.certificate_expiry(expiry.seconds());
             }

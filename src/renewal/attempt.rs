@@ -117,6 +117,9 @@ impl Engine {
                 },
                 Plan::Present => TokenUse::First,
             };
+            if self.store.holds_tokens_back() {
+                return Ok(Outcome::Unavailable(RECHECK));
+            }
             let _slot = match self.acquire_call(&grant, token_use).await {
                 Ok(slot) => slot,
                 Err(outcome) => return Ok(outcome),

@@ -110,7 +110,13 @@ impl Store {
                 tell(&mut told.lock().unwrap_or_else(PoisonError::into_inner), hearing, self.backend.is_postgres());
             }
         };
-        self.backend.listen(|change| self.hear(change), heard).await;
+        let announce = |change| {
+            if let Change::Session(hash) = change {
+                self.note_announced(hash);
+            }
+            self.hear(change);
+        };
+        self.backend.listen(announce, heard).await;
     }
 
     /// How this replica hears of changes that others make.

@@ -100,8 +100,8 @@ impl Backend {
         }
     }
 
-    /// Writes this replica's heartbeat.
-    pub(super) async fn beat(&self, replica: &str, keys: &str) -> Result<(), StoreError> {
+    /// Writes this replica's heartbeat, and returns how many it has written.
+    pub(super) async fn beat(&self, replica: &str, keys: &str) -> Result<i64, StoreError> {
         match self {
             Self::Postgres(postgres) => postgres.beat(replica, keys).await,
             Self::Sqlite(sqlite) => sqlite.beat(replica, keys).await,

@@ -27,6 +27,9 @@ pub enum StoreError {
         /// The error that showed the condition.
         cause: Arc<str>,
     },
+    /// A row is older than what was committed, and could not be put right.
+    #[error("the store is older than what was committed")]
+    Outdated,
     /// The database did not answer in time. Whether a write took effect is unknown.
     #[error("the store did not answer within {} s", .0.as_secs())]
     TimedOut(Duration),
@@ -102,6 +105,7 @@ impl StoreError {
                 let fault = classify(error);
                 if fault == Fault::Terminated { Fault::Broken } else { fault }
             }
+            Self::Outdated => Fault::Conflict,
             Self::TimedOut(_) => Fault::Broken,
             Self::Migration(_) => Fault::Statement,
             Self::Malformed(_) | Self::Sealed(_) => Fault::Refused,

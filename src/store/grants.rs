@@ -9,12 +9,20 @@ use crate::{
 };
 
 impl Store {
-    /// Reads a grant.
+    /// Reads a grant. A row that is older than what this replica saw committed is put right first.
     ///
     /// # Errors
     /// Any [`StoreError`] but a failed migration.
     pub async fn grant(&self, id: GrantId) -> Result<Option<Grant>, StoreError> {
-        let row = self.call(Operation::Grant, |connection| Box::pin(connection.grant(id))).await?;
+        let read = || self.call(Operation::Grant, |connection| Box::pin(connection.grant(id)));
+        let mut row = read().await?;
+        if let Some(lost) = row.as_ref().and_then(|row| self.committed.lost(row)) {
+            self.put_right(id, &lost).await?;
+            row = read().await?;
+            if row.as_ref().is_some_and(|row| self.committed.lost(row).is_some()) {
+                return Err(StoreError::Outdated);
+            }
+        }
         row.map(|row| row.open(&self.keys)).transpose()
     }
 
@@ -33,6 +41,9 @@ impl Store {
     /// Whether the grant ended is unknown, unless [`StoreError::nothing_was_written`].
     pub async fn end_grant(&self, id: GrantId, fence: Fence, reason: EndReason, code: Option<&str>) -> Result<bool, StoreError> {
         let ended = self.call(Operation::EndGrant, |connection| Box::pin(connection.end_grant(id, fence, reason, code))).await?;
+        if ended {
+            self.committed.grant_ended(id);
+        }
         self.announce(Change::Grant(id));
         Ok(ended)
     }
@@ -44,6 +55,12 @@ impl Store {
     pub async fn save_identity(&self, id: GrantId, generation: i64, identity: &Identity) -> Result<(), StoreError> {
         let text = rows::identity_to_text(identity)?;
         self.call(Operation::SaveIdentity, |connection| Box::pin(connection.save_identity(id, generation, &text))).await?;
+        self.committed.amend(id, generation, |renewal| {
+            if renewal.unverified_since.take().is_some() {
+                renewal.retry_at = None;
+            }
+            renewal.identity = Some(text);
+        });
         self.announce(Change::Grant(id));
         Ok(())
     }
@@ -54,6 +71,7 @@ impl Store {
     /// The grant may not have been marked.
     pub async fn mark_unverified(&self, id: GrantId, generation: i64, at: Timestamp) -> Result<(), StoreError> {
         self.call(Operation::MarkUnverified, |connection| Box::pin(connection.mark_unverified(id, generation, at))).await?;
+        self.committed.amend(id, generation, |renewal| renewal.unverified_since = renewal.unverified_since.or(Some(at)));
         self.announce(Change::Grant(id));
         Ok(())
     }

@@ -25,6 +25,11 @@ impl Store {
         let mut failures = 0_u32;
         loop {
             let result = self.beat().await;
+            if let Ok(beat) = &result {
+                // Before any call passes.
+                self.compare_beat(*beat);
+            }
+            let result = result.map(drop);
             self.gate.beat(&result);
             if result.is_ok() {
                 failures = 0;
@@ -46,10 +51,10 @@ impl Store {
         }
     }
 
-    /// Writes one heartbeat. If that fails, finds out whether the database can still be read.
-    async fn beat(&self) -> Result<(), (Condition, StoreError)> {
+    /// Writes one heartbeat and returns how many this replica has written, by the database. If that fails, finds out whether the database can still be read.
+    async fn beat(&self) -> Result<i64, (Condition, StoreError)> {
         let error = match tokio::time::timeout(DEADLINE, self.backend.beat(&self.replica, &self.key_names())).await {
-            Ok(Ok(())) => return Ok(()),
+            Ok(Ok(beat)) => return Ok(beat),
             Ok(Err(error)) => error,
             Err(_) => {
                 // The pool's connections may hang on the same thing.

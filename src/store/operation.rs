@@ -53,6 +53,7 @@ operations! {
     IdToken "id_token" Read,
     BeginRenewal "begin_renewal" Repeatable,
     SaveRenewal "save_renewal" Repeatable,
+    PutRight "put_right" Repeatable,
     ReleaseIntent "release_intent" Repeatable,
     ExpireLease "expire_lease" Repeatable,
     ExpireDeadOwnersLease "expire_dead_owners_lease" Repeatable,

@@ -1,14 +1,13 @@
 //! Postgres, for production: several replicas share one database, and nothing else.
 
 mod connector;
+mod durability;
 mod migrations;
 mod pool;
 mod url;
 mod voices;
 
 use std::{path::PathBuf, sync::Arc};
-
-use sqlx::{Executor, Row};
 
 pub(super) use self::pool::PooledPostgres;
 pub use self::url::PostgresUrl;
@@ -69,14 +68,14 @@ impl Postgres {
 
     /// Writes the heartbeat, over a new connection if the last one fails: there may be another primary by now. If Postgres accepts
     /// no further connection, an idle one of the pool is taken over.
-    pub(super) async fn beat(&self, replica: &str, keys: &str) -> Result<(), StoreError> {
+    pub(super) async fn beat(&self, replica: &str, keys: &str) -> Result<i64, StoreError> {
         self.pool.close_expired();
         // Taken out, so that a connection on which a heartbeat hangs is not used again.
         let mut own = self.heartbeat.lock().await;
         if let Some(mut line) = own.take() {
-            if write_heartbeat(&mut line, replica, keys).await.is_ok() {
+            if let Ok(beat) = write_heartbeat(&mut line, replica, keys).await {
                 *own = Some(line);
-                return Ok(());
+                return Ok(beat);
             }
             self.discard_open_connections();
         }
@@ -84,9 +83,9 @@ impl Postgres {
             Ok(line) => line,
             Err(error) => self.pool.take_idle().ok_or(StoreError::Unconnected(error))?.line,
         };
-        write_heartbeat(&mut line, replica, keys).await?;
+        let beat = write_heartbeat(&mut line, replica, keys).await?;
         *own = Some(line);
-        Ok(())
+        Ok(beat)
     }
 
     /// Whether the database answers at all.
@@ -97,14 +96,7 @@ impl Postgres {
     pub(super) async fn migrate(&self) -> Result<(), StoreError> {
         let mut connection = self.connector.connect().await.map_err(StoreError::Unconnected)?.connection;
         migrations::migrate(&mut connection).await?;
-        // Commits can be lost: an intent that is lost in a crash of the server is a refresh token that may be presented twice.
-        let row = connection.fetch_one(sqlx::raw_sql("SELECT current_setting('synchronous_commit') AS level")).await?;
-        if row.try_get::<&str, _>("level")? == "off" {
-            tracing::warn!(
-                "synchronous_commit is off in this Postgres: after a crash of it, a refresh token that was spent may be presented again, \
-                 and a provider that rotates strictly ends that grant"
-            );
-        }
+        durability::warn(&mut connection).await;
         Ok(())
     }
 
@@ -115,9 +107,10 @@ impl Postgres {
 }
 
 /// In a transaction, which a pooler gives one server process.
-async fn write_heartbeat(line: &mut Line, replica: &str, keys: &str) -> Result<(), StoreError> {
+async fn write_heartbeat(line: &mut Line, replica: &str, keys: &str) -> Result<i64, StoreError> {
     let mut connection = Connection::postgres(&mut line.connection, line.is_direct);
     let mut transaction = connection.begin().await?;
-    transaction.connection().write_heartbeat(replica, keys).await?;
-    transaction.commit().await
+    let beat = transaction.connection().write_heartbeat(replica, keys).await?;
+    transaction.commit().await?;
+    Ok(beat)
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Change, ExpiredAttempt, Knowledge, Renewed, Store, StoreError, heartbeat::DEAD_AFTER, operation::Operation, rows,
-    sealing_context,
+    Change, ExpiredAttempt, Knowledge, Renewed, Store, StoreError, committed::CommittedRenewal, heartbeat::DEAD_AFTER,
+    operation::Operation, rows, sealing_context,
 };
 use crate::{
     clock::Timestamp,
@@ -16,7 +16,8 @@ impl Store {
     /// Writes the intent of `attempt` to present the refresh token of the grant's `generation`, with a `lease` by the database's
     /// clock, and reads the refresh token. `expired` names an attempt whose place this one may take.
     ///
-    /// `None`: another attempt holds the intent, or the grant was renewed, ended or deleted. Calling this again for the same
+    /// `None`: another attempt holds the intent, or the grant was renewed, ended or deleted, or tokens are held back
+    /// ([`Store::holds_tokens_back`]). Calling this again for the same
     /// attempt does no harm.
     ///
     /// # Errors
@@ -30,11 +31,17 @@ impl Store {
         lease: Duration,
         expired: Option<ExpiredAttempt>,
     ) -> Result<Option<Secret>, StoreError> {
+        if self.holds_tokens_back() {
+            return Ok(None);
+        }
         let sealed = self
             .call(Operation::BeginRenewal, |connection| {
                 Box::pin(connection.begin_renewal(id, attempt, &self.replica, generation, lease, expired))
             })
             .await?;
+        if let Some(sealed) = &sealed {
+            self.committed.begun(id, generation, attempt, lease, sealed);
+        }
         sealed.map(|sealed| rows::open_text(&self.keys, &sealing_context("refresh_token", id), &sealed)).transpose()
     }
 
@@ -51,13 +58,45 @@ impl Store {
         renewed: &Renewed,
     ) -> Result<bool, StoreError> {
         let sealed = self.seal(id, &renewed.tokens)?;
-        let saved = self
+        let mut saved = self
             .call(Operation::SaveRenewal, |connection| {
                 Box::pin(connection.save_renewal(id, attempt, generation, renewed, &sealed))
             })
             .await?;
+        let is_older = !saved && self.is_older(id, generation).await?;
+        if saved || is_older {
+            self.committed.renewed(id, attempt, |presented| {
+                Some(CommittedRenewal {
+                    generation: generation.saturating_add(1),
+                    attempt,
+                    access: sealed.access,
+                    refresh: sealed.refresh.or(presented)?,
+                    id: sealed.id,
+                    expires_at: renewed.tokens.expires_at,
+                    lifetime: renewed.tokens.lifetime,
+                    refresh_life: renewed.tokens.refresh_life,
+                    scopes: renewed.scopes.clone(),
+                    rotation: renewed.rotation,
+                    at: renewed.at,
+                    unverified_since: renewed.unverified.map(|unverified| unverified.since),
+                    retry_at: renewed.unverified.map(|unverified| unverified.retry_at),
+                    identity: None,
+                })
+            });
+        }
+        if is_older {
+            // Reading the row puts it right. Whether by this renewal, its generation says: nobody else can have presented its token.
+            let grant = self.grant(id).await?;
+            saved = grant.is_some_and(|grant| grant.generation == generation.saturating_add(1) && grant.ended.is_none());
+        }
         self.announce(Change::Grant(id));
         Ok(saved)
+    }
+
+    /// Whether a grant's row is older than the `generation` whose token was presented: the database went back in time.
+    async fn is_older(&self, id: GrantId, generation: i64) -> Result<bool, StoreError> {
+        let row = self.call(Operation::Grant, |connection| Box::pin(connection.grant(id))).await?;
+        Ok(row.is_some_and(|row| row.generation < generation))
     }
 
     /// Releases the intent of an attempt whose token request certainly had no effect. The next attempt is not made before
@@ -72,6 +111,7 @@ impl Store {
         retry_at: Option<Timestamp>,
         refused: Option<&str>,
     ) -> Result<(), StoreError> {
+        self.committed.released(id, attempt);
         self.call(Operation::ReleaseIntent, |connection| Box::pin(connection.release_intent(id, attempt, retry_at, refused)))
             .await?;
         self.announce(Change::Grant(id));
@@ -83,6 +123,7 @@ impl Store {
     /// # Errors
     /// The lease expires by itself then.
     pub async fn expire_lease(&self, id: GrantId, attempt: AttemptId, retry_at: Option<Timestamp>) -> Result<(), StoreError> {
+        self.committed.lease_expired(id, attempt);
         self.call(Operation::ExpireLease, |connection| Box::pin(connection.expire_lease(id, attempt, retry_at))).await?;
         self.announce(Change::Grant(id));
         Ok(())

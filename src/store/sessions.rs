@@ -29,6 +29,9 @@ impl Store {
         let login = Login { grant, identity: &identity, sealed: &sealed, target, sharing, at };
         let saved = self.call(Operation::SaveLogin, |connection| Box::pin(connection.save_login(login))).await?;
         let Some((saved, taken_over)) = saved else { return Ok(None) };
+        if let Some(replaced) = saved.replaced {
+            self.committed.session_ended(replaced);
+        }
         match target {
             LoginTarget::New { replaces, .. } => replaces.iter().for_each(|hash| self.announce(Change::Session(*hash))),
             LoginTarget::Existing(hash) => self.announce(Change::Session(*hash)),
@@ -95,6 +98,7 @@ impl Store {
     pub async fn end_session(&self, hash: SessionHash) -> Result<Option<EndedSession>, StoreError> {
         let ended = self.call(Operation::EndSession, |connection| Box::pin(connection.end_session(hash))).await?;
         let Some(ended) = ended else { return Ok(None) };
+        self.committed.session_ended(hash);
         self.announce(Change::Session(hash));
         self.announce(Change::Grant(ended.grant));
         // An ID token that cannot be decrypted any more prevents no logout.

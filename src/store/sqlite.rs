@@ -61,7 +61,7 @@ impl Sqlite {
     }
 
     /// Writes the heartbeat.
-    pub(super) async fn beat(&self, replica: &str, keys: &str) -> Result<(), StoreError> {
+    pub(super) async fn beat(&self, replica: &str, keys: &str) -> Result<i64, StoreError> {
         let mut connection = self.connection().await?;
         let done = Connection::Sqlite(&mut connection).write_heartbeat(replica, keys).await.map_err(StoreError::from);
         connection.finish(&done);
@@ -82,6 +82,7 @@ impl Sqlite {
                 include_str!("../../migrations/sqlite/0004_logins_revocations_and_keys.sql"),
             ),
             migration(6, "costs that do not grow", include_str!("../../migrations/sqlite/0006_costs_that_do_not_grow.sql")),
+            migration(7, "heartbeats are counted", include_str!("../../migrations/sqlite/0007_heartbeats_are_counted.sql")),
         ];
         let migrator = Migrator { migrations: migrations.into(), ignore_missing: true, ..Migrator::DEFAULT };
         Ok(migrator.run(&self.pool).await?)

@@ -12,6 +12,7 @@ mod logins;
 mod renewals;
 mod replicas;
 mod revocations;
+mod rollbacks;
 mod sessions;
 mod sweep;
 

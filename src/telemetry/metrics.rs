@@ -1,15 +1,21 @@
 //! Prometheus metrics. One cheap handle is passed to whoever counts; there is no global registry.
 
+mod labels;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
+    encoding::text::encode,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
+
+use labels::{Cached, Call, Class, Operation, Outcome, Renewal, RouteClass, Voice};
+
+pub use labels::Record;
 
 /// The metrics of one process; cloning shares them.
 #[derive(Clone, Debug)]
@@ -32,63 +38,15 @@ struct Inner {
     cache_entries: [Gauge; 2],
     store_voices: Family<Voice, Gauge>,
     served_from_memory: Counter,
+    store_rollbacks: Counter,
+    put_right: [Counter; 2],
+    remembered: [Gauge; 2],
     sessions: Gauge,
     sessions_with_refresh_token: Gauge,
     provider_ready: Gauge,
     provider_outage: Gauge,
     client_config_error: Gauge,
     certificate_expiry: Gauge,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Class {
-    status: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct RouteClass {
-    route: String,
-    status: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Outcome {
-    outcome: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Renewal {
-    outcome: &'static str,
-    reason: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Cached {
-    record: &'static str,
-}
-
-/// A kind of record that is kept in memory.
-#[derive(Clone, Copy, Debug)]
-pub enum Record {
-    /// A session.
-    Session,
-    /// A grant.
-    Grant,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Voice {
-    voice: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Call {
-    call: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Operation {
-    operation: &'static str,
 }
 
 /// What can become of a login.
@@ -131,10 +89,15 @@ impl Default for Metrics {
         let by_class = Family::<Class, Counter>::default();
         let requests = STATUS_CLASSES.map(|status| by_class.get_or_create(&Class { status }).clone());
         let (loads, entries) = (Family::<Cached, Counter>::default(), Family::<Cached, Gauge>::default());
+        let remembered = Family::<Cached, Gauge>::default();
+        let put_right = Family::<Cached, Counter>::default();
         let inner = Inner {
             requests,
             cache_loads: RECORDS.map(|record| loads.get_or_create(&Cached { record }).clone()),
             served_from_memory: Counter::default(),
+            store_rollbacks: Counter::default(),
+            remembered: RECORDS.map(|record| remembered.get_or_create(&Cached { record }).clone()),
+            put_right: RECORDS.map(|record| put_right.get_or_create(&Cached { record }).clone()),
             cache_entries: RECORDS.map(|record| entries.get_or_create(&Cached { record }).clone()),
             request_seconds: seconds(),
             route_seconds: Family::new_with_constructor(seconds as fn() -> Histogram),
@@ -194,6 +157,17 @@ impl Default for Metrics {
             "Requests that were served from memory because the store could not be asked",
             inner.served_from_memory.clone(),
         );
+        registry.register(
+            "store_rollbacks",
+            "How often the database was found to be older than what was committed",
+            inner.store_rollbacks.clone(),
+        );
+        registry.register(
+            "store_remembered",
+            "Renewed grants and ended sessions that this replica would put right in an older database",
+            remembered,
+        );
+        registry.register("store_put_right", "Records that an older database had lost and were put right", put_right);
         registry.register("session_cache_entries", "Records in memory", entries);
         registry.register(
             "store_announcements",
@@ -361,6 +335,27 @@ impl Metrics {
     /// Counts a request that was served from memory because the store could not be asked.
     pub fn served_from_memory(&self) {
         self.0.served_from_memory.inc();
+    }
+
+    /// Counts that the database was found to be older than what was committed.
+    pub fn store_rollback(&self) {
+        self.0.store_rollbacks.inc();
+    }
+
+    /// Sets how many ended sessions and renewed grants would be put right in an older database.
+    pub fn remembered(&self, sessions: usize, grants: usize) {
+        for (gauge, count) in self.0.remembered.iter().zip([sessions, grants]) {
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Counts a record that an older database had lost and that was put right.
+    pub fn put_right(&self, record: Record) {
+        let [sessions, grants] = &self.0.put_right;
+        match record {
+            Record::Session => sessions.inc(),
+            Record::Grant => grants.inc(),
+        };
     }
 
     /// Sets how many sessions and grants are in memory.

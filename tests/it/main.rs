@@ -57,6 +57,7 @@ mod snapshots;
 mod sqlite_file;
 mod store_failures;
 mod store_grace;
+mod store_rollbacks;
 mod targets;
 mod tls;
 mod unknown_fate;

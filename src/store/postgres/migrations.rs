@@ -38,6 +38,7 @@ fn all() -> impl IntoIterator<Item = Migration> {
         4 "logins, revocations and keys" "0004_logins_revocations_and_keys.sql"
         5 "announcements" "0005_announcements.sql"
         6 "costs that do not grow" "0006_costs_that_do_not_grow.sql"
+        7 "heartbeats are counted" "0007_heartbeats_are_counted.sql"
     }
 }
 

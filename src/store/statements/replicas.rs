@@ -14,14 +14,15 @@ impl Connection<'_> {
         Ok(Timestamp(row.get("now")?))
     }
 
-    pub(in crate::store) async fn write_heartbeat(&mut self, replica: &str, keys: &str) -> Result<(), sqlx::Error> {
+    pub(in crate::store) async fn write_heartbeat(&mut self, replica: &str, keys: &str) -> Result<i64, sqlx::Error> {
         const SQL: &Template = &Template::new(
-            "INSERT INTO replicas (name, keys, seen_at) VALUES ($1, $2, {now}) \
-             ON CONFLICT (name) DO UPDATE SET seen_at = excluded.seen_at, keys = excluded.keys",
+            "INSERT INTO replicas (name, keys, seen_at, beats) VALUES ($1, $2, {now}, 1) \
+             ON CONFLICT (name) DO UPDATE SET seen_at = excluded.seen_at, keys = excluded.keys, \
+             beats = COALESCE(replicas.beats, 0) + 1 RETURNING beats",
         );
-        let beat = SQL;
-        self.query(beat).bind(replica).bind(keys).execute().await?;
-        Ok(())
+        // `fetch_all`, because SQLite commits after the last row.
+        let rows = self.query(SQL).bind(replica).bind(keys).fetch_all().await?;
+        rows.first().ok_or(sqlx::Error::RowNotFound)?.get("beats")
     }
 
     pub(in crate::store) async fn forget_replica(&mut self, replica: &str) -> Result<(), StoreError> {

@@ -36,6 +36,7 @@ pub(super) async fn everything(url: &str) {
     ends(&store).await;
     history_and_upkeep(&store).await;
     keys(&store, &open(&[&newer, &older])).await;
+    rollbacks(&open(&[&older]), url).await;
 }
 
 async fn logins_and_sessions(store: &Store) {
@@ -131,6 +132,19 @@ async fn keys(older: &Store, newer: &Store) {
     assert!(newer.reseal(Some(before), 10).await.unwrap().done > 0);
     newer.check_for_missing_keys().await.unwrap();
     newer.mark_restored().await.unwrap();
+}
+
+/// Puts right what the database has lost. A store of its own, which presents no token for a while after that.
+async fn rollbacks(store: &Store, url: &str) {
+    let (id, _) = login(store, "user-3", true, Sharing::Own, None).await;
+    let attempt = AttemptId::random();
+    store.begin_renewal(id, attempt, 0, LEASE, None).await.unwrap().unwrap();
+    let forget = async |what: &str| postgres::run(url, &format!("UPDATE grants SET {what} WHERE id = '\\x{id}'")).await;
+    forget("attempt = NULL, presented = 0").await;
+    assert_eq!(store.grant(id).await.unwrap().unwrap().intent.unwrap().attempt, attempt);
+    assert!(store.save_renewal(id, attempt, 0, &renewed()).await.unwrap());
+    forget("generation = 0").await;
+    assert_eq!(store.grant(id).await.unwrap().unwrap().generation, 1);
 }
 
 async fn login(

@@ -1,0 +1,186 @@
+//! A database that goes back in time: a failover to a standby that lagged, or a restored backup, played by copies of the tables.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+
+use crate::harness::{
+    World,
+    eventually::eventually,
+    idp::{Endpoint, Misbehaviour},
+    logs::lines_with,
+    visitor::Visitor,
+};
+
+const EXPIRED: Duration = Duration::from_secs(301);
+const OWN: [(&str, &str); 2] = [("sec-fetch-site", "same-origin"), ("accept", "text/html")];
+const ROLLBACKS: &str = "evergate_store_rollbacks_total";
+const PUT_RIGHT: &str = "evergate_store_put_right_total";
+
+/// Remembers the database as it is now.
+async fn take_copy(world: &World) {
+    for statement in ["CREATE TABLE saved_grants AS TABLE grants", "CREATE TABLE saved_sessions AS TABLE sessions"] {
+        world.sql(statement).await;
+    }
+}
+
+/// The database is away, and when it is back it is as it was when the copy was taken.
+async fn go_back(world: &World) {
+    let line = world.store_line.as_ref().unwrap();
+    line.cut();
+    for replica in &world.replicas {
+        let there = world.visitor().at(replica.address);
+        let state = async || there.get("/oauth2/readyz").await.json()["store"].clone();
+        eventually("the store is away", async || state().await == "unavailable").await;
+    }
+    for statement in [
+        "DELETE FROM grants WHERE id NOT IN (SELECT id FROM saved_grants)",
+        "INSERT INTO grants SELECT * FROM saved_grants ON CONFLICT DO NOTHING",
+        "INSERT INTO sessions SELECT * FROM saved_sessions ON CONFLICT DO NOTHING",
+        "UPDATE grants SET access_token = saved.access_token, refresh_token = saved.refresh_token, id_token = saved.id_token, \
+         expires_at = saved.expires_at, renewed_at = saved.renewed_at, generation = saved.generation, rotation = saved.rotation, \
+         attempt = saved.attempt, attempt_owner = saved.attempt_owner, lease_until = saved.lease_until, \
+         last_attempt = saved.last_attempt, presented = saved.presented, presented_at = saved.presented_at \
+         FROM saved_grants AS saved WHERE grants.id = saved.id",
+        "UPDATE replicas SET beats = GREATEST(beats - 5, 0)",
+    ] {
+        world.sql(statement).await;
+    }
+    line.mend();
+}
+
+async fn renewals(visitor: &Visitor) -> i64 {
+    visitor.fetch("/oauth2/userinfo").await.json()["renewals"].as_i64().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn renewals_that_the_database_forgot_are_put_right_and_no_spent_token_is_presented_by_any_replica() {
+    let world = World::build().replicas(2).set("oidc_outage_grace", "1h").start().await;
+    let visitor = world.signed_in().await;
+    let elsewhere = visitor.at(world.replicas[1].address);
+    take_copy(&world).await;
+    for renewed in 1..=2 {
+        world.clock.advance(EXPIRED);
+        eventually("it is renewed", async || visitor.get("/").await.is_upstreams() && renewals(&visitor).await == renewed).await;
+    }
+    assert_eq!(world.idp.calls(Endpoint::Refresh), 2);
+    go_back(&world).await;
+    // The replica that renewed nothing itself is asked alone: it has only the row to go by.
+    world.clock.advance(EXPIRED);
+    eventually("the grant is renewed from where it was", async || {
+        elsewhere.get("/").await.is_upstreams() && renewals(&elsewhere).await == 3
+    })
+    .await;
+    assert_eq!((world.idp.calls(Endpoint::Refresh), world.idp.reuses(), world.idp.prompts()), (3, 0, 1));
+    assert_eq!(world.metric(0, PUT_RIGHT), 1.0);
+    assert_eq!((world.metric(0, ROLLBACKS), world.metric(1, ROLLBACKS)), (1.0, 1.0), "each replica says it once");
+    assert!(lines_with(&["the database is older than what was committed"]).len() >= 2);
+    eventually("what was done is said", async || !lines_with(&["is put right", "\"grants.put_right\":1"]).is_empty()).await;
+    assert!(visitor.get("/").await.is_upstreams());
+}
+
+#[tokio::test]
+async fn a_row_that_is_older_than_what_a_replica_knows_is_put_right_even_if_nothing_else_shows_it() {
+    let world = World::build().replicas(1).start().await;
+    let visitor = world.signed_in().await;
+    take_copy(&world).await;
+    world.clock.advance(EXPIRED);
+    assert!(visitor.get("/").await.is_upstreams());
+    // The heartbeats are all there.
+    world
+        .sql(
+            "UPDATE grants SET access_token = saved.access_token, refresh_token = saved.refresh_token, \
+             expires_at = saved.expires_at, generation = saved.generation FROM saved_grants AS saved WHERE grants.id = saved.id",
+        )
+        .await;
+    world.clock.advance(EXPIRED);
+    eventually("it is renewed", async || visitor.get("/").await.is_upstreams() && renewals(&visitor).await == 2).await;
+    assert_eq!((world.idp.calls(Endpoint::Refresh), world.idp.reuses(), world.idp.prompts()), (2, 0, 1));
+    assert_eq!(world.metric(0, PUT_RIGHT), 1.0);
+}
+
+#[tokio::test]
+async fn a_grant_that_was_renewed_on_or_ended_by_others_is_left_alone() {
+    let world = World::build().replicas(2).start().await;
+    let visitor = world.signed_in().await;
+    let elsewhere = visitor.at(world.replicas[1].address);
+    for (renewed, replica) in [(1, &visitor), (2, &elsewhere), (3, &visitor)] {
+        world.clock.advance(EXPIRED);
+        eventually("it is renewed", async || replica.get("/").await.is_upstreams() && renewals(replica).await == renewed).await;
+    }
+    assert_eq!((world.idp.calls(Endpoint::Refresh), renewals(&elsewhere).await), (3, 3));
+    elsewhere.send(Method::POST, "/oauth2/sign_out", &OWN, "").await;
+    eventually("it has ended here too", async || visitor.fetch("/").await.status == StatusCode::UNAUTHORIZED).await;
+    assert_eq!(world.metric(0, PUT_RIGHT) + world.metric(1, PUT_RIGHT), 0.0);
+    assert_eq!(world.metric(0, ROLLBACKS) + world.metric(1, ROLLBACKS), 0.0);
+}
+
+#[tokio::test]
+async fn an_intent_that_the_database_forgot_is_written_again_before_another_replica_presents_its_token() {
+    let world = World::build().replicas(2).set("oidc_token_timeout", "10m").set("oidc_outage_grace", "1h").start().await;
+    let visitor = world.signed_in().await;
+    let elsewhere = visitor.at(world.replicas[1].address);
+    take_copy(&world).await;
+    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Held);
+    world.clock.advance(EXPIRED);
+    let waiting = tokio::spawn({
+        let visitor = visitor.clone();
+        async move { visitor.get("/").await }
+    });
+    eventually("the provider was asked", async || world.idp.calls(Endpoint::Refresh) == 1).await;
+    go_back(&world).await;
+    eventually("the intent is there again", async || world.metric(0, PUT_RIGHT) == 1.0).await;
+    world.idp.behave(Endpoint::Refresh);
+    let _first = waiting.await.unwrap();
+    eventually("it is renewed", async || elsewhere.get("/").await.is_upstreams() && renewals(&elsewhere).await == 1).await;
+    assert_eq!((world.idp.calls(Endpoint::Refresh), world.idp.reuses(), world.idp.prompts()), (1, 0, 1));
+}
+
+#[tokio::test]
+async fn a_renewal_that_waits_to_be_saved_is_not_lost_with_the_one_before() {
+    let world = World::build().replicas(2).set("oidc_token_timeout", "10m").set("oidc_outage_grace", "1h").start().await;
+    let visitor = world.signed_in().await;
+    let elsewhere = visitor.at(world.replicas[1].address);
+    take_copy(&world).await;
+    // One replica renews the grant, and another presents the token that this brought.
+    world.clock.advance(EXPIRED);
+    eventually("it is renewed", async || elsewhere.get("/").await.is_upstreams() && renewals(&elsewhere).await == 1).await;
+    eventually("the other hears of it", async || renewals(&visitor).await == 1).await;
+    world.clock.advance(EXPIRED);
+    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Held);
+    let waiting = tokio::spawn({
+        let visitor = visitor.clone();
+        async move { visitor.get("/").await }
+    });
+    eventually("the provider was asked", async || world.idp.calls(Endpoint::Refresh) == 2).await;
+    world.store_line.as_ref().unwrap().cut();
+    world.idp.behave(Endpoint::Refresh);
+    eventually("its answer waits", async || !lines_with(&["renewed tokens cannot be saved yet"]).is_empty()).await;
+    go_back(&world).await;
+    let _first = waiting.await.unwrap();
+    eventually("both are there", async || visitor.get("/").await.is_upstreams() && renewals(&visitor).await == 2).await;
+    world.clock.advance(EXPIRED);
+    eventually("the next one too", async || elsewhere.get("/").await.is_upstreams() && renewals(&elsewhere).await == 3).await;
+    assert_eq!((world.idp.calls(Endpoint::Refresh), world.idp.reuses(), world.idp.prompts()), (3, 0, 1));
+}
+
+#[tokio::test]
+async fn sessions_whose_end_the_database_forgot_are_ended_again() {
+    let world = World::build().replicas(1).start().await;
+    let (signed_out, revoked, stays) = (world.signed_in().await, world.signed_in().await, world.signed_in().await);
+    let stolen = signed_out.copy();
+    take_copy(&world).await;
+    signed_out.send(Method::POST, "/oauth2/sign_out", &OWN, "").await;
+    let hash = evergate::session::SessionHash::of(&revoked.session().unwrap()).short();
+    let (code, text) = world.command(&["sessions", "revoke", &hash]).await;
+    assert_eq!(code, 0, "{text}");
+    let remembered = "evergate_store_remembered{record=\"session\"} 2";
+    eventually("both ends are remembered", async || world.replicas[0].metrics.render().unwrap().contains(remembered)).await;
+    go_back(&world).await;
+    for ended in [&stolen, &revoked] {
+        eventually("it is ended again", async || ended.fetch("/").await.status == StatusCode::UNAUTHORIZED).await;
+    }
+    eventually("it goes on", async || stays.get("/").await.is_upstreams()).await;
+    assert_eq!(world.idp.prompts(), 1);
+    eventually("what was done is said", async || !lines_with(&["is put right", "\"sessions.ended_again\":2"]).is_empty()).await;
+}
