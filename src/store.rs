@@ -21,6 +21,7 @@ mod gate;
 mod grants;
 mod heartbeat;
 mod keys;
+mod listings;
 mod logouts;
 mod operation;
 mod postgres;
@@ -61,8 +62,8 @@ pub use keys::{KeyUsage, Resealed};
 pub use logouts::LOGOUT_RETENTION;
 pub use postgres::{PostgresSettings, PostgresUrl};
 pub use records::{
-    EndedSession, Expired, ExpiredAttempt, Fence, IdleExpiry, Knowledge, ListedSession, LoginSaved, LoginTarget, NewGrant,
-    Renewed, SessionFilter, Sharing, Swept, Tokens, Unverified,
+    EndedSession, Expired, ExpiredAttempt, Fence, IdleExpiry, Knowledge, ListPosition, ListedGrant, ListedSession, LoginSaved,
+    LoginTarget, NewGrant, Renewed, SessionFilter, Sharing, Swept, Tokens, Unverified,
 };
 pub use revocations::{OrphanedToken, Revocation, RevocationToken};
 

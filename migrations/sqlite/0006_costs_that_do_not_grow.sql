@@ -55,3 +55,7 @@ INSERT INTO keep_alive (grant_id, due_at)
     SELECT id, refresh_until - refresh_life / 4 FROM grants WHERE refresh_until IS NOT NULL AND refresh_life IS NOT NULL;
 
 DROP INDEX grants_to_keep_alive;
+
+-- A user's sessions are found by the user's names, whoever the provider is.
+CREATE INDEX grants_by_user ON grants (subject, issuer, client_id);
+DROP INDEX grants_by_subject;

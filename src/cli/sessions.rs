@@ -1,5 +1,7 @@
 //! `evergate sessions`: lists and ends sessions, and explains why a user was logged out.
 
+mod find;
+mod list;
 mod tell;
 
 use anyhow::{Context, bail};
@@ -10,7 +12,6 @@ use crate::{
     app,
     clock::Clock,
     config::{Environment, Problems, check},
-    secret::hex,
     sign_out::LogoutInitiator,
     store::{ListedSession, Store},
 };
@@ -29,7 +30,12 @@ pub(super) fn command() -> Command {
     Command::new("sessions")
         .about("Who is logged in, and why somebody no longer is")
         .subcommand_required(true)
-        .subcommand(Command::new("list").about("All sessions, or those of one person").args([name(), json()]))
+        .subcommand(
+            Command::new("list")
+                .about("All sessions, the last login first, or those of one person")
+                .args([name(), json()])
+                .args(list::arguments()),
+        )
         .subcommand(Command::new("show").about("Sessions with their history").args([name().required(true), json()]))
         .subcommand(Command::new("why").about("Why somebody is logged in or out, in sentences").arg(name().required(true)))
         .subcommand(Command::new("restored").about(
@@ -55,11 +61,15 @@ pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Resul
             print_out(&format!("{marked} refresh tokens are marked as possibly used since the backup\n"));
             return Ok(());
         }
-        let sessions = find_sessions(&store, name).await?;
         let now = Clock::System.now();
+        if verb == "list" {
+            return list::run(&store, name, arguments, &settings.session, now).await;
+        }
+        let sessions = match name {
+            Some(name) => find::named(&store, name).await?,
+            None => find::all(&store).await?,
+        };
         match verb {
-            "list" if arguments.get_flag("json") => print_out(&tell::json(&sessions, &settings.session, &[])),
-            "list" => print_out(&tell::list(&sessions, &settings.session, now)),
             "show" | "why" => {
                 let events = history(&store, name.unwrap_or_default(), &sessions).await?;
                 if sessions.is_empty() && events.is_empty() {
@@ -109,32 +119,6 @@ pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Resul
         }
         Ok(())
     })
-}
-
-/// Returns the sessions that `name` matches; all without a name.
-async fn find_sessions(store: &Store, name: Option<&str>) -> anyhow::Result<Vec<ListedSession>> {
-    let mut sessions = store.list_sessions().await.context("the sessions could not be read")?;
-    if let Some(name) = name {
-        // A user's name takes precedence over the prefix of another user's session: neither must be mistaken for the other.
-        let is_user = sessions.iter().any(|listed| matches_user(name, listed));
-        sessions.retain(|listed| if is_user { matches_user(name, listed) } else { matches_prefix(name, listed) });
-    }
-    Ok(sessions)
-}
-
-/// The minimum length of a prefix of a session's or grant's identifier.
-const MIN_PREFIX_LEN: usize = 6;
-
-fn matches_user(name: &str, listed: &ListedSession) -> bool {
-    let identity = &listed.grant.identity;
-    identity.subject == name
-        || identity.username.as_deref() == Some(name)
-        || identity.email.iter().chain(&identity.unverified_email).any(|email| email.eq_ignore_ascii_case(name))
-}
-
-fn matches_prefix(name: &str, listed: &ListedSession) -> bool {
-    let begins = |whole: String| name.len() >= MIN_PREFIX_LEN && whole.starts_with(name);
-    begins(hex(&listed.session.hash.0)) || begins(listed.grant.id.to_string())
 }
 
 /// Returns the events of a user, a session or a grant, and of the grants of the matching sessions.

@@ -39,6 +39,8 @@ operations! {
     Successor "successor" Read,
     FindSessions "find_sessions" Read,
     ListSessions "list_sessions" Read,
+    SessionsNamed "sessions_named" Read,
+    SessionsByPrefix "sessions_by_prefix" Read,
     TouchSessions "touch_sessions" Repeatable,
     EndSession "end_session" Once,
     // Login attempts and logouts at the provider.

@@ -1,8 +1,8 @@
 //! Logins and sessions.
 
 use super::{
-    Change, EndedSession, ListedSession, LoginSaved, LoginTarget, NewGrant, SessionFilter, Sharing, Store, StoreError,
-    operation::Operation, rows, sealing_context, statements::Login,
+    Change, EndedSession, LoginSaved, LoginTarget, NewGrant, SessionFilter, Sharing, Store, StoreError, operation::Operation,
+    rows, sealing_context, statements::Login,
 };
 use crate::{
     clock::Timestamp,
@@ -65,22 +65,6 @@ impl Store {
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
     pub async fn find_sessions(&self, filter: SessionFilter<'_>) -> Result<Vec<SessionHash>, StoreError> {
         self.call(Operation::FindSessions, |connection| Box::pin(connection.find_sessions(filter))).await
-    }
-
-    /// Lists all sessions with their grants, the last used first.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`], [`StoreError::Malformed`].
-    pub async fn list_sessions(&self) -> Result<Vec<ListedSession>, StoreError> {
-        let rows = self.call(Operation::ListSessions, |connection| Box::pin(connection.list_sessions())).await?;
-        let read = |(session, row): (Session, rows::GrantRow)| {
-            // One row that cannot be read must not hide the others.
-            let grant = row.open(&self.keys).inspect_err(|error| {
-                tracing::error!(session = session.hash.short(), %error, "a session's grant cannot be read, and is left out");
-            });
-            Some(ListedSession { session, grant: grant.ok()? })
-        };
-        Ok(rows.into_iter().filter_map(read).collect())
     }
 
     /// Writes when sessions were last seen. A time that is stored never goes backwards.

@@ -28,6 +28,10 @@ impl From<&'static Template> for Sql {
 /// - `{skip_locked}` does so too, and leaves out rows that another replica holds, so that replicas share the work.
 /// - `{batch}` is the number of rows that one statement of the sweep takes. It is part of the text, because a planner that does not
 ///   know it expects a tenth of the table.
+/// - `{username}` and `{email}` are those of an identity as it is stored, the latter in lower case; each has an index on Postgres, where
+///   it is as JSON escapes it, up to the first quotation mark. It is cut out of the text, because an index on a JSON value would
+///   refuse the row of an identity that Postgres' JSON does not take.
+/// - `{listed_columns}` are those of a session and its grant that a list shows.
 /// - `{grant_columns}` are the columns that `GrantRow` reads.
 #[derive(Debug)]
 pub(super) struct Template {
@@ -46,14 +50,25 @@ struct Dialect {
     now: &'static str,
     for_update: &'static str,
     skip_locked: &'static str,
+    username: &'static str,
+    email: &'static str,
 }
 
 const POSTGRES: Dialect = Dialect {
     now: "(EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT",
     for_update: " FOR UPDATE",
     skip_locked: " FOR UPDATE SKIP LOCKED",
+    username: "split_part(split_part(identity, '\"username\":\"', 2), '\"', 1)",
+    email: "lower(COALESCE(NULLIF(split_part(split_part(identity, '\"email\":\"', 2), '\"', 1), ''), \
+        split_part(split_part(identity, '\"unverified_email\":\"', 2), '\"', 1)) COLLATE \"C\")",
 };
-const SQLITE: Dialect = Dialect { now: "CAST(unixepoch('subsec') * 1000 AS INTEGER)", for_update: "", skip_locked: "" };
+const SQLITE: Dialect = Dialect {
+    now: "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
+    for_update: "",
+    skip_locked: "",
+    username: "COALESCE(identity ->> '$.username', identity ->> '$.unverified.username')",
+    email: "lower(COALESCE(identity ->> '$.email', identity ->> '$.unverified_email'))",
+};
 
 /// The number that `{batch}` stands for.
 pub(super) const BATCH: u64 = 100;
@@ -65,14 +80,19 @@ const GRANT_COLUMNS: &str = "grants.issuer, grants.client_id, grants.identity, g
     COALESCE(grants.lease_until, 0) <= {now} AS lapsed, grants.retry_at, grants.refused_code, grants.unverified_since, \
     grants.ended_reason, grants.ended_code";
 
+const LISTED_COLUMNS: &str = "sessions.hash, sessions.grant_id, sessions.created_at AS began_at, sessions.last_seen, \
+    sessions.provider_session, grants.identity, grants.expires_at, grants.renewed_at, grants.generation, grants.rotation, \
+    CASE WHEN grants.refresh_token IS NULL THEN 0 ELSE 1 END AS has_refresh_token, grants.refresh_until, grants.attempt, \
+    COALESCE(grants.lease_until, 0) <= {now} AS lapsed, grants.refused_code, grants.ended_reason, grants.ended_code";
+
 #[derive(Debug)]
 struct Text {
-    bytes: [u8; 1200],
+    bytes: [u8; 1600],
     length: usize,
 }
 
 impl Text {
-    const EMPTY: Self = Self { bytes: [0; 1200], length: 0 };
+    const EMPTY: Self = Self { bytes: [0; 1600], length: 0 };
 
     /// Appends a template's text.
     #[expect(clippy::indexing_slicing, clippy::panic, reason = "the compiler runs it, and refuses what is out of bounds")]
@@ -95,6 +115,12 @@ impl Text {
                 ("{skip_locked}", dialect.skip_locked)
             } else if starts_with(rest, b"{batch}") {
                 ("{batch}", "100")
+            } else if starts_with(rest, b"{username}") {
+                ("{username}", dialect.username)
+            } else if starts_with(rest, b"{email}") {
+                ("{email}", dialect.email)
+            } else if starts_with(rest, b"{listed_columns}") {
+                ("{listed_columns}", LISTED_COLUMNS)
             } else if starts_with(rest, b"{grant_columns}") {
                 ("{grant_columns}", GRANT_COLUMNS)
             } else {

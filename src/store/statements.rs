@@ -8,6 +8,7 @@ mod events;
 mod grants;
 mod keep_alive;
 mod keys;
+mod listings;
 mod logins;
 mod renewals;
 mod replicas;

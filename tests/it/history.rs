@@ -131,3 +131,35 @@ async fn a_logout_everywhere_ends_all_of_the_users_browsers_and_no_one_else_s() 
     eventually("both refresh tokens are revoked", async || world.idp.revoked().len() == 2).await;
     assert_eq!(world.idp.calls(Endpoint::Revocation), 2);
 }
+
+#[tokio::test]
+async fn a_list_goes_on_where_it_was_cut_and_shows_what_passes_its_filters() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let world = World::build().on(kind).start().await;
+        for name in ["ann", "bob", "eve"] {
+            world.idp.log_in_as(user(name));
+            world.signed_in().await;
+            world.clock.advance(Duration::from_secs(60));
+        }
+        let list = async |arguments: &[&str]| {
+            let (code, text) = world.command(&[&["sessions", "list", "--json"], arguments].concat()).await;
+            assert_eq!(code, 0, "{text}");
+            let list: Value = serde_json::from_str(&text).unwrap();
+            let users: Vec<_> = list["sessions"].as_array().unwrap().iter().map(|listed| listed["email"].to_string()).collect();
+            (users, list["next"].as_str().map(str::to_owned))
+        };
+        let [ann, bob, eve] = ["ann", "bob", "eve"].map(|name| format!("\"{name}@example.com\""));
+        assert_eq!(list(&[]).await, (vec![eve.clone(), bob.clone(), ann.clone()], None));
+        let (first, next) = list(&["--limit", "2"]).await;
+        assert_eq!(first, [eve, bob]);
+        assert_eq!(list(&["--limit", "2", "--after", &next.unwrap()]).await, (vec![ann.clone()], None));
+        assert_eq!(list(&["ANN@example.com", "--not-renewed-since", "2999-01-01"]).await, (vec![ann], None));
+        for nobody in [["--group", "nobody"], ["--ended", "any"], ["--not-renewed-since", "1999-01-01"]] {
+            assert!(list(&nobody).await.0.is_empty(), "{nobody:?}");
+        }
+        assert!(list(&["--not-renewable"]).await.0.is_empty());
+        let (_, table) = world.command(&["sessions", "list", "--limit", "1"]).await;
+        assert!(table.lines().count() == 3 && table.contains("there are more: --after "), "{table}");
+        assert_ne!(world.command(&["sessions", "list", "--not-renewed-since", "yesterday"]).await.0, 0);
+    }
+}

@@ -59,7 +59,7 @@ fn session_state<'a>(listed: &'a ListedSession, limits: &Settings, now: Timestam
     if let Some(code) = &grant.refused {
         return SessionState::Refused(code);
     }
-    if grant.intent.is_some_and(|intent| intent.lease_expired) {
+    if grant.is_outcome_unknown {
         return SessionState::Unknown;
     }
     let alive = now < grant.expires_at;
@@ -86,10 +86,18 @@ fn state(listed: &ListedSession, limits: &Settings, now: Timestamp) -> String {
     }
 }
 
-/// Formats a table with one line per session.
-pub(super) fn list(sessions: &[ListedSession], limits: &Settings, now: Timestamp) -> String {
-    let mut rows =
-        vec![["SESSION", "USER", "LOGIN", "LAST SEEN", "RENEWABLE", "LAST RENEWED", "RENEWALS", "STATE"].map(str::to_owned)];
+/// The number of columns of a list.
+pub(super) const COLUMNS: usize = 8;
+
+/// Formats a table with one line per session. `widths` are those of the pages before, and are widened where they must be.
+pub(super) fn list(
+    sessions: &[ListedSession],
+    limits: &Settings,
+    now: Timestamp,
+    widths: &mut Option<[usize; COLUMNS]>,
+) -> String {
+    let titles = ["SESSION", "USER", "LOGIN", "LAST SEEN", "RENEWABLE", "LAST RENEWED", "RENEWALS", "STATE"].map(str::to_owned);
+    let mut rows = if widths.is_none() { vec![titles] } else { Vec::new() };
     rows.extend(sessions.iter().map(|listed| {
         let grant = &listed.grant;
         [
@@ -103,7 +111,7 @@ pub(super) fn list(sessions: &[ListedSession], limits: &Settings, now: Timestamp
             state(listed, limits, now),
         ]
     }));
-    table(&rows)
+    table(&rows, widths.get_or_insert_default())
 }
 
 /// Replaces characters by which a provider's text could control the terminal that shows it.
@@ -115,16 +123,15 @@ pub(super) fn printable(text: &str) -> String {
     text.chars().map(|character| if is_control(character) { '\u{fffd}' } else { character }).collect()
 }
 
-fn table<const N: usize>(rows: &[[String; N]]) -> String {
-    let mut widths = [0; N];
+fn table<const N: usize>(rows: &[[String; N]], widths: &mut [usize; N]) -> String {
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
     }
     rows.iter().fold(String::new(), |mut out, row| {
-        let line = row.iter().zip(widths).fold(String::new(), |mut line, (cell, width)| {
-            let _infallible = write!(line, "{cell:width$}  ");
+        let line = row.iter().zip(&*widths).fold(String::new(), |mut line, (cell, width)| {
+            let _infallible = write!(line, "{cell:width$}  ", width = *width);
             line
         });
         out.push_str(line.trim_end());
@@ -189,25 +196,25 @@ fn details(event: &Event) -> Option<String> {
     }
 }
 
+/// A session as JSON.
+pub(super) fn session_json(listed: &ListedSession, limits: &Settings) -> serde_json::Value {
+    let (session, grant) = (&listed.session, &listed.grant);
+    let (ends_at, ends_by) = ends(listed, limits);
+    json!({
+        "session": session.hash.short(), "grant": grant.id.to_string(), "user": grant.identity.subject,
+        "email": grant.identity.email, "preferredUsername": grant.identity.username,
+        "createdAt": session.created_at.seconds(), "lastSeenAt": session.last_seen.seconds(),
+        "endsAt": ends_at.seconds(), "endsBy": ends_by, "accessTokenExpiresAt": grant.expires_at.seconds(),
+        "renewable": grant.has_refresh_token, "renewedAt": grant.renewed_at.seconds(), "renewals": grant.generation,
+        "rotation": grant.rotation.as_str(), "refreshTokenUntil": grant.refresh_until.map(Timestamp::seconds),
+        "endedBecause": grant.ended.as_ref().map(|ended| ended.reason.as_str()),
+        "providerError": grant.ended.as_ref().and_then(|ended| ended.code.as_deref()),
+    })
+}
+
 /// Formats sessions and history as JSON.
 pub(super) fn json(sessions: &[ListedSession], limits: &Settings, events: &[Line]) -> String {
-    let sessions: Vec<_> = sessions
-        .iter()
-        .map(|listed| {
-            let (session, grant) = (&listed.session, &listed.grant);
-            let (ends_at, ends_by) = ends(listed, limits);
-            json!({
-                "session": session.hash.short(), "grant": grant.id.to_string(), "user": grant.identity.subject,
-                "email": grant.identity.email, "preferredUsername": grant.identity.username,
-                "createdAt": session.created_at.seconds(), "lastSeenAt": session.last_seen.seconds(),
-                "endsAt": ends_at.seconds(), "endsBy": ends_by, "accessTokenExpiresAt": grant.expires_at.seconds(),
-                "renewable": grant.has_refresh_token, "renewedAt": grant.renewed_at.seconds(), "renewals": grant.generation,
-                "rotation": grant.rotation.as_str(), "refreshTokenUntil": grant.refresh_until.map(Timestamp::seconds),
-                "endedBecause": grant.ended.as_ref().map(|ended| ended.reason.as_str()),
-                "providerError": grant.ended.as_ref().and_then(|ended| ended.code.as_deref()),
-            })
-        })
-        .collect();
+    let sessions: Vec<_> = sessions.iter().map(|listed| session_json(listed, limits)).collect();
     let events: Vec<_> = events
         .iter()
         .map(|(event, replica)| {

@@ -5,8 +5,7 @@ use crate::{
     secret::hex,
     session::{Session, SessionHash},
     store::{
-        SessionFilter, StoreError, connection::Connection, counts::Sample, rows, rows::EndedSessionRow, rows::GrantRow, sql::Sql,
-        sql::Template,
+        SessionFilter, StoreError, connection::Connection, counts::Sample, rows, rows::EndedSessionRow, sql::Sql, sql::Template,
     },
 };
 
@@ -62,29 +61,6 @@ impl Connection<'_> {
         };
         let rows = query.fetch_all().await?;
         rows.iter().map(|row| rows::session_hash_from(row.get("hash")?)).collect()
-    }
-
-    pub(in crate::store) async fn list_sessions(&mut self) -> Result<Vec<(Session, GrantRow)>, StoreError> {
-        const SQL: &Template = &Template::new(
-            "SELECT sessions.hash, sessions.grant_id, sessions.created_at AS began_at, sessions.last_seen, \
-             sessions.provider_session, \
-             {grant_columns} FROM sessions JOIN grants ON grants.id = sessions.grant_id ORDER BY \
-             sessions.last_seen DESC, sessions.hash",
-        );
-        let rows = self.query(SQL).fetch_all().await?;
-        rows.iter()
-            .map(|row| {
-                let grant = rows::grant_from(row.get("grant_id")?)?;
-                let session = Session {
-                    hash: rows::session_hash_from(row.get("hash")?)?,
-                    grant,
-                    created_at: Timestamp(row.get("began_at")?),
-                    last_seen: Timestamp(row.get("last_seen")?),
-                    provider_session: row.get::<Option<String>>("provider_session")?.map(Box::from),
-                };
-                Ok((session, GrantRow::read(grant, row)?))
-            })
-            .collect()
     }
 
     /// Ends a session. Its last session takes the grant with it, whose refresh token is enqueued to be revoked.

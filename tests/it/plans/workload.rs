@@ -8,11 +8,11 @@ use evergate::{
     history::{self, Event},
     identity::Identity,
     seal::KeyRing,
-    secret::Secret,
+    secret::{Secret, hex},
     session::{Session, SessionHash},
     store::{
-        Expired, ExpiredAttempt, Fence, LoginSaved, LoginTarget, NewGrant, Renewed, SessionFilter, Settings, Sharing, Store,
-        Tokens,
+        Expired, ExpiredAttempt, Fence, ListPosition, LoginSaved, LoginTarget, NewGrant, Renewed, SessionFilter, Settings,
+        Sharing, Store, Tokens,
     },
     telemetry::metrics::Metrics,
 };
@@ -55,7 +55,17 @@ async fn logins_and_sessions(store: &Store) {
         store.remember_logout(filter, AT).await.unwrap();
         store.was_logged_out_since(filter, AT).await.unwrap();
     }
-    store.list_sessions().await.unwrap();
+    let (page, next) = store.list_sessions(ListPosition::START).await.unwrap();
+    assert_eq!(page.len(), 100);
+    let deep = ListPosition { created_at: Timestamp(START + USERS / 2 * EACH), ..next.unwrap() };
+    assert!(store.list_sessions(deep).await.unwrap().1.is_some());
+    for name in ["user-9000", "name-9001", "USER-9002@example.com"] {
+        assert!(!store.sessions_named(name).await.unwrap().is_empty(), "{name}");
+    }
+    let (hash, id) = (hex(&shared.0), store.session(shared).await.unwrap().unwrap().grant.to_string());
+    for prefix in [hash.chars().take(12).collect(), hash, id] {
+        assert!(!store.sessions_by_prefix(&prefix).await.unwrap().is_empty(), "{prefix}");
+    }
     assert!(store.grant(grant).await.unwrap().is_some() && store.id_token(grant).await.unwrap().is_some());
     store.consume_once(shared.0, AT).await.unwrap();
     assert!(store.is_consumed(shared.0).await.unwrap());

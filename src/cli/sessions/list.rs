@@ -1,0 +1,190 @@
+//! `evergate sessions list`: streams all sessions by pages, and shows those that pass the filters.
+
+use anyhow::{Context, bail};
+use clap::{Arg, ArgAction, ArgMatches, value_parser};
+
+use super::{find, tell};
+use crate::{
+    cli::output::print_out,
+    clock::Timestamp,
+    secret::hex,
+    session::{SessionHash, Settings},
+    store::{ListPosition, ListedSession, Store},
+};
+
+/// The arguments of `list` alone.
+pub(super) fn arguments() -> [Arg; 6] {
+    let option = |name: &'static str, value: &'static str| Arg::new(name).long(name).value_name(value);
+    [
+        option("group", "GROUP").help("Those whose user is in this group"),
+        option("ended", "REASON")
+            .help("Those whose grant has ended for this reason, such as dead or outcome_unknown; any: for any"),
+        Arg::new("not-renewable").long("not-renewable").action(ArgAction::SetTrue).help("Those without a refresh token"),
+        option("not-renewed-since", "TIME")
+            .help("Those whose grant was last renewed before, as 2026-11-20 or 2026-11-20T08:00:00Z"),
+        option("limit", "NUMBER")
+            .value_parser(value_parser!(u64).range(1..))
+            .help("Show so many at most, and where the list goes on"),
+        option("after", "PLACE").conflicts_with("name").help("Go on there"),
+    ]
+}
+
+/// Which sessions are shown.
+#[derive(Debug, Default)]
+struct Filter<'a> {
+    group: Option<&'a str>,
+    ended: Option<&'a str>,
+    not_renewable: bool,
+    not_renewed_since: Option<Timestamp>,
+}
+
+impl<'a> Filter<'a> {
+    fn read(arguments: &'a ArgMatches) -> anyhow::Result<Self> {
+        let text = |name| arguments.get_one::<String>(name).map(String::as_str);
+        Ok(Self {
+            group: text("group"),
+            ended: text("ended"),
+            not_renewable: arguments.get_flag("not-renewable"),
+            not_renewed_since: text("not-renewed-since").map(parse_time).transpose()?,
+        })
+    }
+
+    fn matches(&self, listed: &ListedSession) -> bool {
+        let grant = &listed.grant;
+        let ended = grant.ended.as_ref().map(|ended| ended.reason.as_str());
+        self.group.is_none_or(|group| grant.identity.groups.iter().any(|member| member == group))
+            && self.ended.is_none_or(|reason| ended.is_some_and(|ended| reason == "any" || reason == ended))
+            && !(self.not_renewable && grant.has_refresh_token)
+            && self.not_renewed_since.is_none_or(|since| grant.renewed_at < since)
+    }
+}
+
+fn parse_time(text: &str) -> anyhow::Result<Timestamp> {
+    let day = format!("{text}T00:00:00Z");
+    let parsed = [text, &day].into_iter().find_map(|text| chrono::DateTime::parse_from_rfc3339(text).ok());
+    let time = parsed.with_context(|| format!("{text:?} is no time; write it as 2026-11-20 or 2026-11-20T08:00:00Z"))?;
+    Ok(Timestamp(time.timestamp_millis()))
+}
+
+/// A place in the list as it is written: the time in milliseconds, and the session's hash.
+fn place(listed: &ListedSession) -> String {
+    format!("{}-{}", listed.session.created_at.0, hex(&listed.session.hash.0))
+}
+
+fn parse_place(text: &str) -> Option<ListPosition> {
+    let (time, hash) = text.split_once('-')?;
+    let mut bytes = [0; 32];
+    if hash.len() != 64 {
+        return None;
+    }
+    for (byte, at) in bytes.iter_mut().zip((0..).step_by(2)) {
+        *byte = u8::from_str_radix(hash.get(at..at + 2)?, 16).ok()?;
+    }
+    Some(ListPosition { created_at: Timestamp(time.parse().ok()?), hash: SessionHash(bytes) })
+}
+
+/// Prints the list.
+pub(super) async fn run(
+    store: &Store,
+    name: Option<&str>,
+    arguments: &ArgMatches,
+    limits: &Settings,
+    now: Timestamp,
+) -> anyhow::Result<()> {
+    let filter = Filter::read(arguments)?;
+    let limit = arguments.get_one::<u64>("limit").map_or(usize::MAX, |limit| usize::try_from(*limit).unwrap_or(usize::MAX));
+    let mut position = Some(match arguments.get_one::<String>("after") {
+        Some(text) => match parse_place(text) {
+            Some(position) => position,
+            None => bail!("{text:?} is no place in a list; the list that it goes on from has printed one"),
+        },
+        None => ListPosition::START,
+    });
+    let mut output = Output { is_json: arguments.get_flag("json"), limits, now, widths: None, shown: 0 };
+    output.begin();
+    let mut last = None;
+    while let Some(after) = position {
+        let mut page;
+        (page, position) = match name {
+            Some(name) => (find::named(store, name).await?, None),
+            None => find::page(store, after).await?,
+        };
+        page.retain(|listed| filter.matches(listed));
+        let left = limit - output.shown;
+        // What goes on is known to do so only if there is one more.
+        let is_cut = page.len() > left;
+        page.truncate(left);
+        output.page(&page);
+        last = page.last().map(place).or(last);
+        if is_cut {
+            output.end(last.as_deref().filter(|_| name.is_none()));
+            return Ok(());
+        }
+    }
+    output.end(None);
+    Ok(())
+}
+
+/// The list as it is printed, page by page.
+struct Output<'a> {
+    is_json: bool,
+    limits: &'a Settings,
+    now: Timestamp,
+    widths: Option<[usize; tell::COLUMNS]>,
+    shown: usize,
+}
+
+impl Output<'_> {
+    fn begin(&self) {
+        if self.is_json {
+            print_out("{\"events\":[],\"sessions\":[");
+        }
+    }
+
+    fn page(&mut self, page: &[ListedSession]) {
+        if self.is_json {
+            for listed in page {
+                let comma = if self.shown > 0 { "," } else { "" };
+                print_out(&format!("{comma}{}", tell::session_json(listed, self.limits)));
+                self.shown += 1;
+            }
+        } else {
+            print_out(&tell::list(page, self.limits, self.now, &mut self.widths));
+            self.shown += page.len();
+        }
+    }
+
+    /// Ends the list; `next` is where it goes on.
+    fn end(&self, next: Option<&str>) {
+        match next {
+            _ if self.is_json => {
+                let next = next.map(|next| format!(",\"next\":\"{next}\"")).unwrap_or_default();
+                print_out(&format!("]{next}}}\n"));
+            }
+            Some(next) => print_out(&format!("there are more: --after {next}\n")),
+            None => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_a_day_or_a_moment() {
+        assert_eq!(parse_time("1970-01-02").unwrap(), Timestamp(86_400_000));
+        assert_eq!(parse_time("1970-01-01T01:00:00+01:00").unwrap(), Timestamp(0));
+        assert!(parse_time("yesterday").unwrap_err().to_string().contains("\"yesterday\" is no time"));
+    }
+
+    #[test]
+    fn a_place_that_was_not_printed_is_none() {
+        let printed = format!("1700000000000-{}", "ab".repeat(32));
+        let position = ListPosition { created_at: Timestamp(1_700_000_000_000), hash: SessionHash([0xab; 32]) };
+        assert_eq!(parse_place(&printed), Some(position));
+        for odd in ["", "1-ab", "x", printed.trim_end_matches("ab"), &printed.replace("ab", "xy")] {
+            assert_eq!(parse_place(odd), None, "{odd}");
+        }
+    }
+}

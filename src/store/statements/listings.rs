@@ -1,0 +1,121 @@
+//! Statements that list sessions with their grants. They read no token.
+
+use crate::{
+    clock::Timestamp,
+    grant::{EndReason, Ended, Rotation},
+    session::{Session, SessionHash},
+    store::{
+        ListPosition, ListedGrant, ListedSession, StoreError,
+        connection::{Connection, Row},
+        listings::PrefixRange,
+        rows,
+        sql::{BATCH, Template},
+    },
+};
+
+impl Connection<'_> {
+    /// Lists the page behind `after`, and says where the next one begins.
+    pub(in crate::store) async fn list_sessions(
+        &mut self,
+        after: ListPosition,
+    ) -> Result<(Vec<ListedSession>, Option<ListPosition>), StoreError> {
+        const SQL: &Template = &Template::new(
+            "SELECT {listed_columns} FROM (SELECT hash, grant_id, created_at, last_seen, provider_session FROM sessions \
+             WHERE (created_at, hash) < ($1, $2) ORDER BY created_at DESC, hash DESC LIMIT {batch}) AS sessions \
+             JOIN grants ON grants.id = sessions.grant_id ORDER BY sessions.created_at DESC, sessions.hash DESC",
+        );
+        let rows = self.query(SQL).bind(after.created_at.0).bind(&after.hash.0[..]).fetch_all().await?;
+        let is_full = u64::try_from(rows.len()).unwrap_or(u64::MAX) >= BATCH;
+        let next = match rows.last().filter(|_| is_full) {
+            Some(row) => Some(ListPosition {
+                created_at: Timestamp(row.get("began_at")?),
+                hash: rows::session_hash_from(row.get("hash")?)?,
+            }),
+            None => None,
+        };
+        Ok((readable(&rows)?, next))
+    }
+
+    pub(in crate::store) async fn sessions_named(&mut self, name: &str) -> Result<Vec<ListedSession>, StoreError> {
+        const SQL: &Template = &Template::new(
+            "SELECT {listed_columns} FROM sessions JOIN grants ON grants.id = sessions.grant_id WHERE grants.id IN \
+             (SELECT id FROM grants WHERE subject = $1 UNION SELECT id FROM grants WHERE {username} = $2 \
+             UNION SELECT id FROM grants WHERE {email} = $3) ORDER BY sessions.created_at DESC, sessions.hash DESC",
+        );
+        let key = if self.is_postgres() { escaped(name) } else { name.to_owned() };
+        let email = key.to_ascii_lowercase();
+        readable(&self.query(SQL).bind(name).bind(key).bind(email).fetch_all().await?)
+    }
+
+    pub(in crate::store) async fn sessions_by_prefix(&mut self, range: &PrefixRange) -> Result<Vec<ListedSession>, StoreError> {
+        const BY_HASH: &Template = &Template::new(
+            "SELECT {listed_columns} FROM sessions JOIN grants ON grants.id = sessions.grant_id \
+             WHERE sessions.hash >= $1 AND sessions.hash <= $2 ORDER BY sessions.created_at DESC, sessions.hash DESC",
+        );
+        const BY_GRANT: &Template = &Template::new(
+            "SELECT {listed_columns} FROM sessions JOIN grants ON grants.id = sessions.grant_id \
+             WHERE sessions.grant_id >= $1 AND sessions.grant_id <= $2 ORDER BY sessions.created_at DESC, sessions.hash DESC",
+        );
+        let mut found = readable(&self.query(BY_HASH).bind(&range.first).bind(&range.last).fetch_all().await?)?;
+        let head = |bytes: &[u8]| bytes.get(..16).unwrap_or(bytes).to_vec();
+        let query = self.query(BY_GRANT).bind(head(&range.first)).bind(head(&range.last));
+        for listed in readable(&query.fetch_all().await?)? {
+            if found.iter().all(|other| other.session.hash != listed.session.hash) {
+                found.push(listed);
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// A name as it stands in the JSON of an identity, up to the first quotation mark.
+fn escaped(name: &str) -> String {
+    let quoted = serde_json::Value::from(name).to_string();
+    quoted.split('"').nth(1).unwrap_or_default().to_owned()
+}
+
+/// Reads rows, and leaves out those that cannot be read: one must not hide the others.
+fn readable(rows: &[Row]) -> Result<Vec<ListedSession>, StoreError> {
+    let mut sessions = Vec::with_capacity(rows.len());
+    for row in rows {
+        let hash = rows::session_hash_from(row.get("hash")?)?;
+        match listed(hash, row) {
+            Ok(listed) => sessions.push(listed),
+            Err(error) => {
+                tracing::error!(session = hash.short(), %error, "a session's grant cannot be read, and is left out");
+            }
+        }
+    }
+    Ok(sessions)
+}
+
+fn listed(hash: SessionHash, row: &Row) -> Result<ListedSession, StoreError> {
+    let id = rows::grant_from(row.get("grant_id")?)?;
+    let (code, reason) = (row.get("ended_code")?, row.get::<Option<&str>>("ended_reason")?);
+    let ended = reason
+        .map(|text| EndReason::parse(text).ok_or(StoreError::Malformed("end reason")).map(|reason| Ended { reason, code }))
+        .transpose()?;
+    let is_presented = row.get::<Option<Vec<u8>>>("attempt")?.is_some();
+    Ok(ListedSession {
+        session: Session {
+            hash,
+            grant: id,
+            created_at: Timestamp(row.get("began_at")?),
+            last_seen: Timestamp(row.get("last_seen")?),
+            provider_session: row.get::<Option<String>>("provider_session")?.map(Box::from),
+        },
+        grant: ListedGrant {
+            id,
+            identity: rows::identity_from(row.get("identity")?)?,
+            expires_at: Timestamp(row.get("expires_at")?),
+            renewed_at: Timestamp(row.get("renewed_at")?),
+            generation: row.get("generation")?,
+            rotation: Rotation::parse(row.get("rotation")?).ok_or(StoreError::Malformed("rotation class"))?,
+            has_refresh_token: row.get::<i32>("has_refresh_token")? != 0,
+            refresh_until: row.get::<Option<i64>>("refresh_until")?.map(Timestamp),
+            is_outcome_unknown: is_presented && row.get("lapsed")?,
+            refused: row.get("refused_code")?,
+            ended,
+        },
+    })
+}
