@@ -289,7 +289,7 @@ pub async fn start(settings: Checked, clock: Clock, timings: Timings) -> anyhow:
 }
 
 async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+    server::bind(address).await.with_context(|| format!("cannot listen on {address}"))
 }
 
 /// Migrates the database, and waits for a store that is still starting.

@@ -17,7 +17,7 @@ mod write_timeout;
 use std::{
     error::Error,
     future::Future,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -150,5 +150,18 @@ fn set_keepalive(stream: &TcpStream) {
     };
     if let Err(error) = set() {
         tracing::debug!(%error, "TCP keep-alive cannot be turned on");
+    }
+}
+
+/// Binds an address. All interfaces (`[::]`) are those of IPv4 where the system has no IPv6.
+///
+/// # Errors
+/// The system's.
+pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    match TcpListener::bind(address).await {
+        Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && error.kind() != std::io::ErrorKind::AddrInUse => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await.map_err(|_| error)
+        }
+        bound => bound,
     }
 }

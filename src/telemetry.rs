@@ -1,21 +1,37 @@
 //! What operators see: logs and metrics. Knows nothing of the rest, so that every module may use it.
 
+mod log_filter;
 pub mod logs;
 pub mod metrics;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
+
+pub use log_filter::{InvalidLogFilter, LogFilter};
 
 /// How Evergate reports on itself.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// `CODER_LOGGING_JSON`; `None` chooses text on a terminal and JSON elsewhere.
     pub json: Option<bool>,
-    /// `CODER_LOG_FILTER`, in the syntax of `tracing_subscriber::EnvFilter`.
-    pub filter: String,
+    /// Where log lines go: with `CODER_LOGGING_JSON` as a path, there.
+    pub output: LogOutput,
+    /// `CODER_LOG_FILTER`.
+    pub filter: LogFilter,
     /// `CODER_ACCESS_LOG_USER`: how the access line names the user.
     pub logged_user: LoggedUser,
     /// `CODER_PROMETHEUS_ADDRESS` with `CODER_PROMETHEUS_ENABLE`.
     pub metrics_address: Option<SocketAddr>,
+}
+
+/// Where log lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogOutput {
+    /// Standard error.
+    Stderr,
+    /// Standard output.
+    Stdout,
+    /// The end of this file, which is made if there is none.
+    File(PathBuf),
 }
 
 /// How the access line names the user.

@@ -11,7 +11,8 @@ use crate::{
 pub(super) fn run(port: Option<u16>, own_app: Option<&str>) -> anyhow::Result<()> {
     let settings = telemetry::Settings {
         json: None,
-        filter: "info,evergate::access=off,evergate=debug".to_owned(),
+        output: telemetry::LogOutput::Stderr,
+        filter: telemetry::LogFilter::Directives("info,evergate::access=off,evergate=debug".to_owned()),
         logged_user: telemetry::LoggedUser::None,
         metrics_address: None,
     };

@@ -22,7 +22,7 @@ pub(super) const HTTP_ADDRESS: Setting = setting(
     "http_address",
     ValueType::Address,
     "127.0.0.1:3000",
-    "The address and port that Evergate listens on for plain-text HTTP/1.1 and HTTP/2.",
+    "The address and port that Evergate listens on for plain-text HTTP/1.1 and HTTP/2. A port alone, as in `:3000`, is all interfaces, with IPv6 where the system has it. Empty is not set: Evergate listens on loopback, where `evergate healthcheck` asks, and Coder not at all.",
 );
 pub(super) const TLS_ENABLE: Setting = setting(
     "tls_enable",

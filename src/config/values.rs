@@ -1,6 +1,10 @@
 //! Parses values. Errors say what the value must be, without the value itself.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
 
 use super::flow::{self, Member};
 
@@ -84,9 +88,14 @@ pub(super) fn map_of_lists(text: &str) -> Result<BTreeMap<String, Vec<String>>, 
     members.ok_or_else(|| r#"must be a map of lists like {"admins":["owner"]} or {admins: [owner]}, each key once"#.to_owned())
 }
 
-/// Where to listen.
+/// Where to listen. A port alone, as Go takes it, means all interfaces, and `localhost` is IPv4's loopback.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| "must be an IP address and a port like 0.0.0.0:3000".to_owned())
+    let digits = |text: &&str| text.bytes().all(|digit| digit.is_ascii_digit());
+    let port_of = |host: &str| text.strip_prefix(host)?.strip_prefix(':').filter(digits)?.parse::<u16>().ok();
+    let everywhere = || port_of("").map(|port| SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)));
+    let here = || port_of("localhost").map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    let address = text.parse().ok().or_else(everywhere).or_else(here);
+    address.ok_or_else(|| "must be an IP address and a port like 0.0.0.0:3000, or a port like :3000".to_owned())
 }
 
 #[cfg(test)]
@@ -108,6 +117,21 @@ mod tests {
         }
         for wrong in ["", "h", "10", "1x", "-1h", "1.5h", "99999999999999999999h", "9999999w", "1h x"] {
             assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_address_may_be_a_port_alone() {
+        for (text, expected) in [
+            ("127.0.0.1:3000", "127.0.0.1:3000"),
+            ("[::1]:3000", "[::1]:3000"),
+            (":3000", "[::]:3000"),
+            ("localhost:3000", "127.0.0.1:3000"),
+        ] {
+            assert_eq!(address(text), Ok(expected.parse().unwrap()), "{text}");
+        }
+        for wrong in ["", ":", "3000", "localhost", "localhost:", ":70000", "::3000", "app.example:3000", ":+3"] {
+            assert!(address(wrong).is_err(), "{wrong}");
         }
     }
 

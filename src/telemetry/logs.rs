@@ -1,11 +1,16 @@
-//! Structured logs on standard error: text for people, JSON for machines.
+//! Structured logs: text for people, JSON for machines.
 
-use std::io::IsTerminal;
+use std::{
+    fs::OpenOptions,
+    io::{IsTerminal, Write},
+};
+
+use anyhow::Context;
 
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
-use super::Settings;
+use super::{LogOutput, Settings};
 
 /// The target of access lines, so that a filter can turn them off: `evergate::access=off`.
 pub const ACCESS: &str = "evergate::access";
@@ -14,12 +19,18 @@ pub const ACCESS: &str = "evergate::access";
 /// waits for whoever reads them; the guard, when dropped, writes what is left.
 ///
 /// # Errors
-/// The filter is malformed, or logging was started before.
+/// The filter is malformed, the file cannot be opened, or logging was started before.
 pub fn start(settings: &Settings) -> anyhow::Result<WorkerGuard> {
-    let (writer, guard) = NonBlockingBuilder::default().thread_name("logs").finish(std::io::stderr());
-    let filter = EnvFilter::try_new(&settings.filter)?;
-    let terminal = std::io::stderr().is_terminal();
-    let registry = tracing_subscriber::registry().with(filter);
+    let (output, terminal): (Box<dyn Write + Send>, _) = match &settings.output {
+        LogOutput::Stderr => (Box::new(std::io::stderr()), std::io::stderr().is_terminal()),
+        LogOutput::Stdout => (Box::new(std::io::stdout()), std::io::stdout().is_terminal()),
+        LogOutput::File(path) => {
+            let file = OpenOptions::new().append(true).create(true).open(path);
+            (Box::new(file.with_context(|| format!("the log file {} cannot be written", path.display()))?), false)
+        }
+    };
+    let (writer, guard) = NonBlockingBuilder::default().thread_name("logs").finish(output);
+    let registry = tracing_subscriber::registry().with(settings.filter.layer()?);
     if settings.json.unwrap_or(!terminal) {
         registry
             .with(fmt::layer().json().flatten_event(true).with_current_span(false).with_span_list(false).with_writer(writer))

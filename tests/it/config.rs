@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use evergate::config::{Checked, Environment, Problems, ValueType, check, print, table};
+use evergate::{
+    config::{Checked, Environment, Problems, ValueType, check, print, table},
+    telemetry::{LogFilter, LogOutput},
+};
 
 const WHOLE: [(&str, &str); 4] = [
     ("CODER_ACCESS_URL", "https://app.example"),
@@ -85,7 +88,7 @@ fn every_problem_is_reported_with_its_key_and_what_would_be_right() {
     there are 16 problems with the settings:
       CODER_OIDC_CLIENT_SECRETS: there is no such setting; did you mean CODER_OIDC_CLIENT_SECRET?
       CODER_OIDC_SCOPE: there is no such setting; did you mean CODER_OIDC_SCOPES?
-      CODER_HTTP_ADDRESS: must be an IP address and a port like 0.0.0.0:3000
+      CODER_HTTP_ADDRESS: must be an IP address and a port like 0.0.0.0:3000, or a port like :3000
       CODER_UPSTREAM_URL: must begin with http://, https:// or unix:
       CODER_ACCESS_URL: is not a URL
       CODER_PATH_PREFIX: must be a path like /oauth2
@@ -97,7 +100,7 @@ fn every_problem_is_reported_with_its_key_and_what_would_be_right() {
       CODER_SESSION_DURATION: must be a duration like 45s, 15m, 24h or 30d
       CODER_PG_CONNECTION_URL: must begin with postgres://
       CODER_EXTERNAL_TOKEN_ENCRYPTION_KEYS: is required with Postgres, where tokens are sealed for all replicas; make a key with: evergate keys generate
-      CODER_LOG_FILTER: must be a filter like info,evergate=debug
+      CODER_LOG_FILTER: must be a filter like info,evergate=debug, or regular expressions like .*renew.*
       CODER_PROMETHEUS_ENABLE: must be true or false
     "#);
 }
@@ -294,6 +297,33 @@ fn claims_of_the_access_token_are_taken_only_without_user_info() {
     assert!(said.contains("CODER_OIDC_ACCESS_TOKEN_CLAIMS: needs CODER_OIDC_IGNORE_USERINFO to be true"), "{said}");
     let both = [("CODER_OIDC_ACCESS_TOKEN_CLAIMS", "true"), ("CODER_OIDC_IGNORE_USERINFO", "true")];
     assert!(with(&both).unwrap().oidc.access_token_claims);
+}
+
+#[test]
+fn what_coder_writes_otherwise_is_taken_in_both_forms() {
+    let coders = [
+        ("CODER_HTTP_ADDRESS", ":3000"),
+        ("CODER_LOG_FILTER", ".*got oidc claims.*"),
+        ("CODER_LOGGING_JSON", "/dev/stdout"),
+        ("CODER_OIDC_AUTH_URL_PARAMS", "{access_type: offline}"),
+    ];
+    let settings = with(&coders).unwrap();
+    assert_eq!(settings.server.address, "[::]:3000".parse().unwrap());
+    assert!(matches!(settings.telemetry.filter, LogFilter::DebugLines(_)));
+    assert_eq!((settings.telemetry.json, settings.telemetry.output), (Some(true), LogOutput::Stdout));
+    for (given, json, output) in [
+        ("true", true, LogOutput::Stderr),
+        ("false", false, LogOutput::Stderr),
+        ("/dev/stderr", true, LogOutput::Stderr),
+        ("/var/log/evergate.log", true, LogOutput::File("/var/log/evergate.log".into())),
+    ] {
+        let telemetry = with(&[("CODER_LOGGING_JSON", given)]).unwrap().telemetry;
+        assert_eq!((telemetry.json, telemetry.output), (Some(json), output), "{given}");
+    }
+    let settings = with(&[("CODER_HTTP_ADDRESS", "")]).unwrap();
+    assert_eq!((settings.server.address, settings.telemetry.json), ("127.0.0.1:3000".parse().unwrap(), None));
+    let said = with(&[("CODER_LOGGING_JSON", "yes")]).unwrap_err().to_string();
+    assert!(said.contains("CODER_LOGGING_JSON: must be true, false, or a path like /dev/stderr"), "{said}");
 }
 
 #[test]

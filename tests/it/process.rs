@@ -74,6 +74,34 @@ async fn it_starts_without_its_provider_answers_its_health_check_and_drains_on_s
 }
 
 #[tokio::test]
+async fn it_takes_the_log_and_the_address_as_coder_s_environment_has_them() {
+    let (port, upstream, directory) = (free_port(), Upstream::start().await, tempfile::tempdir().unwrap());
+    let log = directory.path().join("evergate.log");
+    let mut command = serve(port, &upstream, directory.path());
+    command
+        .env("CODER_HTTP_ADDRESS", format!(":{port}"))
+        .env("CODER_LOG_FILTER", ".*")
+        .env("CODER_LOGGING_JSON", &log)
+        .env("CODER_LOGGING_HUMAN", "/dev/stderr");
+    let mut child = command.spawn().unwrap();
+    let health = async || evergate(&["healthcheck", "--http-address", &format!(":{port}")]).status().unwrap().success();
+    eventually("its health check finds it", health).await;
+    terminate(&child);
+    let mut stderr = String::new();
+    let ended = tokio::task::spawn_blocking(move || {
+        child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        (child.wait().unwrap(), stderr)
+    });
+    let (status, stderr) = tokio::time::timeout(Duration::from_secs(60), ended).await.unwrap().unwrap();
+    assert!(status.success(), "{stderr}");
+    assert_eq!(stderr, "", "the log goes to the file alone");
+    let lines = std::fs::read_to_string(&log).unwrap();
+    let lines: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.iter().any(|line| line["message"] == "stopping"), "{lines:?}");
+    assert!(lines.iter().all(|line| line["level"] != "TRACE"), "{lines:?}");
+}
+
+#[tokio::test]
 async fn sighup_has_certificates_read_again_and_every_signal_that_ends_it_drains_first() {
     let authority = Authority::new();
     let (certificate, key) = authority.issue("front", &["app.test"]);

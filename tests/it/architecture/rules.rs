@@ -125,7 +125,7 @@ pub(super) const HOMES: &[(&str, &[&str])] = &[
     ("anyhow", &["cli", "app", "demo", "telemetry"]),
     ("prometheus_client", &["telemetry"]),
     ("quick_cache", &["session"]),
-    ("regex", &["oidc"]),
+    ("regex", &["oidc", "telemetry"]),
 ];
 
 /// Files that decide and do nothing else.
