@@ -19,7 +19,7 @@ use crate::clock::Timestamp;
 
 pub use cert_resolver::CertResolver;
 pub use certificate_state::CertificateState;
-pub use server_certificates::{MinVersion, ServerCertificates};
+pub use server_certificates::{ClientAuth, MinVersion, ServerCertificates};
 
 /// What Evergate trusts, and presents, as a TLS client of the provider or of an upstream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,6 +45,9 @@ pub enum TlsError {
     /// A certificate or key is not usable, or they do not belong together.
     #[error("{} is not usable", .0.display())]
     Unusable(PathBuf, #[source] rustls::Error),
+    /// Clients cannot be verified by these certificates.
+    #[error("clients cannot be verified by {}", .0.display())]
+    ClientCa(PathBuf, #[source] rustls::server::VerifierBuilderError),
 }
 
 impl ClientTls {
@@ -56,13 +59,7 @@ impl ClientTls {
         let builder = ClientConfig::builder();
         let builder = match &self.ca_file {
             None => builder.with_native_roots().map_err(TlsError::System)?,
-            Some(path) => {
-                let mut roots = RootCertStore::empty();
-                for certificate in read_chain(path)? {
-                    roots.add(certificate).map_err(|error| TlsError::Unusable(path.clone(), error))?;
-                }
-                builder.with_root_certificates(Arc::new(roots))
-            }
+            Some(path) => builder.with_root_certificates(Arc::new(read_roots(path)?)),
         };
         match &self.client_certificate {
             None => Ok(builder.with_no_client_auth()),
@@ -80,6 +77,14 @@ impl ClientTls {
             tracing::warn!(tls.file = %chain.display(), "the client certificate {} will be refused, because it {fault}", chain.display());
         }
     }
+}
+
+fn read_roots(path: &Path) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in read_chain(path)? {
+        roots.add(certificate).map_err(|error| TlsError::Unusable(path.to_owned(), error))?;
+    }
+    Ok(roots)
 }
 
 fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

@@ -7,6 +7,7 @@ use url::Url;
 use super::{
     claims::{self, SCOPES},
     reader::Reader,
+    server::TLS_CLIENT_CA_FILE,
     setting::{Section, Setting, ValueType, setting},
     tls::trust,
     values,
@@ -137,7 +138,9 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<oidc::Settings> {
 
 /// The CA bundle and the client certificate of connections to the provider.
 pub(super) fn provider_trust(reader: &mut Reader<'_>) -> ClientTls {
-    trust(reader, &CA_FILE, &TLS_CLIENT_CERT_FILE, &TLS_CLIENT_KEY_FILE)
+    let own = trust(reader, &CA_FILE, &TLS_CLIENT_CERT_FILE, &TLS_CLIENT_KEY_FILE);
+    let clients_ca = || reader.owned(&TLS_CLIENT_CA_FILE).filter(|_| own.client_certificate.is_some());
+    ClientTls { ca_file: own.ca_file.clone().or_else(|| clients_ca().map(Into::into)), ..own.clone() }
 }
 
 fn preset(text: &str) -> Result<Option<&'static oidc::Preset>, String> {

@@ -9,13 +9,23 @@ use super::{
 };
 use crate::{
     server,
-    tls::{MinVersion, ServerCertificates},
+    tls::{ClientAuth, MinVersion, ServerCertificates},
 };
 
 /// The settings under their heading.
 pub(super) const SECTION: Section = Section {
     title: "Listening and TLS",
-    settings: &[&HTTP_ADDRESS, &TLS_ENABLE, &TLS_ADDRESS, &TLS_CERT_FILE, &TLS_KEY_FILE, &TLS_MIN_VERSION, &SHUTDOWN_TIMEOUT],
+    settings: &[
+        &HTTP_ADDRESS,
+        &TLS_ENABLE,
+        &TLS_ADDRESS,
+        &TLS_CERT_FILE,
+        &TLS_KEY_FILE,
+        &TLS_MIN_VERSION,
+        &TLS_CLIENT_AUTH,
+        &TLS_CLIENT_CA_FILE,
+        &SHUTDOWN_TIMEOUT,
+    ],
 };
 
 pub(super) const HTTP_ADDRESS: Setting = setting(
@@ -46,6 +56,18 @@ const TLS_KEY_FILE: Setting =
     setting("tls_key_file", ValueType::List, "", "PEM files of the private keys of `CODER_TLS_CERT_FILE`, in the same order.");
 const TLS_MIN_VERSION: Setting =
     setting("tls_min_version", ValueType::Text, "tls12", "The minimum TLS version for clients: `tls12` or `tls13`.");
+const TLS_CLIENT_AUTH: Setting = setting(
+    "tls_client_auth",
+    ValueType::Text,
+    "none",
+    "Client certificates (mTLS) on `CODER_TLS_ADDRESS`: `none`; `verify-if-given` refuses the handshake of a client whose certificate is not of `CODER_TLS_CLIENT_CA_FILE`; `require-and-verify` also that of a client without one. Users log in all the same. Coder's `request`, which verifies nothing and refuses nobody, is `none` here; Evergate does not start with `require-any`, which any certificate satisfies. `CODER_HTTP_ADDRESS` asks for no certificate, so let it be reached by nobody else.",
+);
+pub(super) const TLS_CLIENT_CA_FILE: Setting = setting(
+    "tls_client_ca_file",
+    ValueType::Text,
+    "",
+    "PEM file of the CA bundle that Evergate verifies client certificates with; read at the start. As in Coder, with `CODER_TLS_CLIENT_CERT_FILE` it is the CA bundle for the provider too, unless `CODER_OIDC_CA_FILE` is set.",
+);
 const SHUTDOWN_TIMEOUT: Setting = setting(
     "shutdown_timeout",
     ValueType::Duration,
@@ -77,7 +99,46 @@ fn tls(reader: &mut Reader<'_>) -> Option<Option<(SocketAddr, ServerCertificates
     if !enabled && !certificates.is_empty() {
         reader.warn(&TLS_CERT_FILE, "is not served, because CODER_TLS_ENABLE is not set");
     }
+    let client_auth = client_auth(reader, enabled);
     let files = certificates.into_iter().map(PathBuf::from).zip(keys.into_iter().map(PathBuf::from)).collect();
-    let served = ServerCertificates { files, min_version: min_version? };
+    let served = ServerCertificates { files, min_version: min_version?, client_auth: client_auth? };
     Some(enabled.then_some((address?, served)))
+}
+
+/// Whether clients present certificates.
+fn client_auth(reader: &mut Reader<'_>, enabled: bool) -> Option<ClientAuth> {
+    let authorities = reader.owned(&TLS_CLIENT_CA_FILE).map(PathBuf::from);
+    let asked = reader.owned(&TLS_CLIENT_AUTH)?;
+    let verify: fn(PathBuf) -> ClientAuth = match asked.as_str() {
+        "none" => return Some(ClientAuth::None),
+        "request" => {
+            reader.warn(&TLS_CLIENT_AUTH, "is request, and nobody looks at such a certificate: none is asked for");
+            return Some(ClientAuth::None);
+        }
+        "verify-if-given" => ClientAuth::VerifyIfGiven,
+        "require-and-verify" => ClientAuth::RequireAndVerify,
+        "require-any" => {
+            let why = "must not be require-any: anybody can make such a certificate; require-and-verify asks for one of CODER_TLS_CLIENT_CA_FILE";
+            reader.problem(&TLS_CLIENT_AUTH, why);
+            return None;
+        }
+        _ => {
+            reader.problem(&TLS_CLIENT_AUTH, "must be none, request, verify-if-given or require-and-verify");
+            return None;
+        }
+    };
+    if !enabled {
+        reader.problem(&TLS_CLIENT_AUTH, "needs CODER_TLS_ENABLE: without it no client is asked for a certificate");
+    }
+    if authorities.is_none() {
+        reader.problem(&TLS_CLIENT_AUTH, "needs CODER_TLS_CLIENT_CA_FILE to verify certificates with");
+    }
+    let plain = reader.text(&HTTP_ADDRESS).and_then(|text| values::address(text).ok());
+    if asked == "require-and-verify" && plain.is_some_and(|address| !address.ip().is_loopback()) {
+        reader.warn(
+            &HTTP_ADDRESS,
+            "is not on loopback, and asks no client for the certificate that CODER_TLS_CLIENT_AUTH requires",
+        );
+    }
+    authorities.map(verify)
 }

@@ -111,7 +111,6 @@ mod tests {
             "oidc_sign_in_text",
             "oidc_icon_url",
             "oidc_allow_signups",
-            "tls_client_auth",
             "proxy_trusted_headers",
             "telemetry_enable",
             "telemetry_url",

@@ -327,6 +327,36 @@ fn what_coder_writes_otherwise_is_taken_in_both_forms() {
 }
 
 #[test]
+fn client_certificates_that_nobody_verifies_are_not_required() {
+    let said = |more: &[(&str, &str)]| with(more).unwrap_err().0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    let tls = [("CODER_TLS_ENABLE", "true"), ("CODER_TLS_CERT_FILE", "c.pem"), ("CODER_TLS_KEY_FILE", "k.pem")];
+    let and = |more: &[(&'static str, &'static str)]| [&tls[..], more].concat();
+    insta::assert_snapshot!(said(&and(&[("CODER_TLS_CLIENT_AUTH", "require-any")])), @"CODER_TLS_CLIENT_AUTH: must not be require-any: anybody can make such a certificate; require-and-verify asks for one of CODER_TLS_CLIENT_CA_FILE");
+    insta::assert_snapshot!(said(&and(&[("CODER_TLS_CLIENT_AUTH", "always")])), @"CODER_TLS_CLIENT_AUTH: must be none, request, verify-if-given or require-and-verify");
+    insta::assert_snapshot!(said(&[("CODER_TLS_CLIENT_AUTH", "require-and-verify")]), @"
+    CODER_TLS_CLIENT_AUTH: needs CODER_TLS_ENABLE: without it no client is asked for a certificate
+    CODER_TLS_CLIENT_AUTH: needs CODER_TLS_CLIENT_CA_FILE to verify certificates with
+    ");
+    let required = [
+        ("CODER_TLS_CLIENT_AUTH", "require-and-verify"),
+        ("CODER_TLS_CLIENT_CA_FILE", "ca.pem"),
+        ("CODER_HTTP_ADDRESS", ":3000"),
+    ];
+    let settings = with(&and(&required)).unwrap();
+    let warnings: Vec<_> = settings.warnings.iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!(warnings.join("\n"), @"CODER_HTTP_ADDRESS: is not on loopback, and asks no client for the certificate that CODER_TLS_CLIENT_AUTH requires");
+    assert_eq!(settings.provider_trust.ca_file, None);
+    let outgoing = and(&[
+        ("CODER_TLS_CLIENT_CA_FILE", "ca.pem"),
+        ("CODER_TLS_CLIENT_CERT_FILE", "client.pem"),
+        ("CODER_TLS_CLIENT_KEY_FILE", "client.key"),
+    ]);
+    let trusted = |more: &[(&'static str, &'static str)]| with(&[&outgoing[..], more].concat()).unwrap().provider_trust.ca_file;
+    assert_eq!(trusted(&[]), Some("ca.pem".into()), "as in Coder");
+    assert_eq!(trusted(&[("CODER_OIDC_CA_FILE", "own.pem")]), Some("own.pem".into()));
+}
+
+#[test]
 fn a_secret_is_kept_to_the_letter_from_wherever_it_comes() {
     for secret in ["0042", "true", "[x", "\"q\"", "1e5", " blank ", "a,b", "{}"] {
         let settings = with(&[("CODER_OIDC_CLIENT_SECRET", secret)]).unwrap();

@@ -8,7 +8,7 @@ use http_body_util::{BodyExt, Empty, Full};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::{
-    RootCertStore, ServerConfig,
+    ClientConfig, RootCertStore, ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     server::WebPkiClientVerifier,
 };
@@ -16,7 +16,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
 };
-use tokio_rustls::{TlsAcceptor, client::TlsStream};
+use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
 
 use crate::harness::{Builder, World, certificates::Authority, eventually::eventually, idp::Endpoint, logs::lines_with};
 
@@ -365,4 +365,44 @@ async fn a_provider_whose_certificate_is_not_to_be_trusted_is_an_alarm_and_logs_
     let said = lines_with(&[world.idp.issuer(), "failed to renew OIDC token: untrusted_certificate"]);
     assert!(!said.is_empty());
     assert_eq!(world.idp.calls(Endpoint::Refresh), 0);
+}
+
+/// What a client with this certificate is answered over TLS; `None` where it gets no answer.
+async fn answered(authority: &Authority, address: SocketAddr, certificate: Option<&(String, String)>) -> Option<StatusCode> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(authority.ca_file()).unwrap()).unwrap();
+    let config = ClientConfig::builder().with_root_certificates(roots);
+    let config = match certificate {
+        Some((chain, key)) => config
+            .with_client_auth_cert(
+                vec![CertificateDer::from_pem_file(chain).unwrap()],
+                PrivateKeyDer::from_pem_file(key).unwrap(),
+            )
+            .unwrap(),
+        None => config.with_no_client_auth(),
+    };
+    let stream = TcpStream::connect(address).await.unwrap();
+    let stream = TlsConnector::from(Arc::new(config)).connect("app.test".try_into().unwrap(), stream).await.ok()?;
+    // With TLS 1.3 a client learns only when it reads that its certificate was refused.
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
+    tokio::spawn(connection);
+    let request = Request::get("/oauth2/healthz").header("host", "app.test").body(Empty::<Bytes>::new()).unwrap();
+    sender.send_request(request).await.ok().map(|answer| answer.status())
+}
+
+#[tokio::test]
+async fn clients_present_a_certificate_where_it_is_required_and_none_that_is_not_verified() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let (trusted, strange) = (authority.issue("client", &["ann"]), other.issue("client", &["ann"]));
+    let ok = Some(StatusCode::OK);
+    for (mode, without, with_trusted, with_strange) in
+        [("none", ok, ok, ok), ("request", ok, ok, ok), ("verify-if-given", ok, ok, None), ("require-and-verify", None, ok, None)]
+    {
+        let world =
+            secure_world(&authority).set("tls_client_auth", mode).set("tls_client_ca_file", &authority.ca_file()).start().await;
+        let address = world.replicas[0].tls_address.unwrap();
+        assert_eq!(answered(&authority, address, None).await, without, "{mode}, without a certificate");
+        assert_eq!(answered(&authority, address, Some(&trusted)).await, with_trusted, "{mode}, with one of the authority's");
+        assert_eq!(answered(&authority, address, Some(&strange)).await, with_strange, "{mode}, with another authority's");
+    }
 }
