@@ -2,13 +2,14 @@
 """What an idle connection costs in memory: of Evergate, and of nginx beside it.
 
 Opens connections, sends one request on each (for WebSockets: the handshake and one message), and leaves them idle. Printed for
-each kind: resident memory before, what each connection adds to it once all are idle, and how much of that is returned to the
-system a minute after all have closed. A process of a server that was not used before is measured for each kind.
+each kind: resident memory before, what each connection adds to it once all have been idle for `--rest` seconds, and how much of that has been returned to the
+system 20 seconds and a minute after all have closed. A process of a server that was not used before is measured for each kind.
 
 Needs nginx (Debian's nginx-light), openssl, and `cargo build --release`. Every connection may need another to the app, so that
 `ulimit -n` must be above twice the number of connections; WebSockets do need it, and also need it of nginx's workers.
 
-usage: connections.py [--connections 9000] [--binary target/release/evergate] [--only http1,http2,tls,websocket] [--after 60]
+usage: connections.py [--connections 9000] [--binary target/release/evergate] [--only http1,http2,tls,websocket] [--after 20,60]
+       [--rest 5]
 """
 
 import argparse
@@ -112,7 +113,7 @@ def evergate(work, binary, app, plain, secure):
     config = work / "evergate.toml"
     config.write_text('[[route]]\npath = "/"\nrule = "public"\n')
     env = {
-        **{name: value for name, value in os.environ.items() if name == "PATH" or name.startswith("MIMALLOC_")},
+        **{name: value for name, value in os.environ.items() if name == "PATH" or name.startswith(("MIMALLOC_", "_RJEM_"))},
         "CODER_CONFIG_PATH": str(config),
         "CODER_HTTP_ADDRESS": f"127.0.0.1:{plain}",
         "CODER_ACCESS_URL": "http://localhost",
@@ -252,7 +253,7 @@ def echo(port):
     asyncio.run(run())
 
 
-def measure(server, kind, count, after):
+def measure(server, kind, count, rest, after):
     processes = workers(server.process.pid)
     port = server.addresses[kind]
     # What is made once, at the first request.
@@ -267,20 +268,23 @@ def measure(server, kind, count, after):
         holder.start()
         holders.append((holder, ours))
     held = sum(pipe.recv() for _, pipe in holders)
-    # More than it takes to park them, and less than the idle timeout.
-    time.sleep(5)
+    time.sleep(rest)
     idle = resident(processes)
     for _, pipe in holders:
         pipe.send(0)
         pipe.recv()
     for holder, _ in holders:
         holder.join()
-    time.sleep(after)
-    later = resident(processes)
+    closed = time.monotonic()
     added = idle - before
+    returned = []
+    for seconds in after:
+        time.sleep(max(0, closed + seconds - time.monotonic()))
+        later = resident(processes)
+        returned.append(f"{later / 1024:.1f} | {100 * (idle - later) / max(added, 1):.0f} %")
     print(
-        f"| {kind} | {held} | {before / 1024:.1f} | {idle / 1024:.1f} | {added / held:.2f} | {later / 1024:.1f} |"
-        f" {100 * (idle - later) / max(added, 1):.0f} % |",
+        f"| {kind} | {held} | {before / 1024:.1f} | {idle / 1024:.1f} | {added / held:.2f} |"
+        f" {' | '.join(returned)} |",
         flush=True,
     )
 
@@ -297,8 +301,11 @@ def main():
     parser.add_argument("--binary", type=Path, default=ROOT / "target/release/evergate")
     parser.add_argument("--only", default=",".join(KINDS))
     parser.add_argument("--servers", default="nginx,evergate")
-    parser.add_argument("--after", type=float, default=60)
+    # More than it takes to park them, and less than the idle timeout.
+    parser.add_argument("--rest", type=float, default=5)
+    parser.add_argument("--after", default="20,60")
     arguments = parser.parse_args()
+    after = [float(seconds) for seconds in arguments.after.split(",")]
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     work = Path(tempfile.mkdtemp())
@@ -316,15 +323,16 @@ def main():
         apps.start()
         wait_for(app, Path(os.devnull))
         for name in arguments.servers.split(","):
-            print(f"\n{name}\n\n| kind | connections | before, MiB | idle, MiB | each, KiB | {arguments.after:.0f} s after, MiB | returned |")
-            print("|---|---|---|---|---|---|---|", flush=True)
+            times = " | ".join(f"{seconds:.0f} s after, MiB | returned" for seconds in after)
+            print(f"\n{name}\n\n| kind | connections | before, MiB | idle, MiB | each, KiB | {times} |")
+            print("|---" * (5 + 2 * len(after)) + "|", flush=True)
             for kind in arguments.only.split(","):
                 plain, secure = free_port(), free_port()
                 start = nginx_proxy if name == "nginx" else lambda *given: evergate(work, arguments.binary.resolve(), *given[1:])
                 server = start(work, app, plain, secure)
                 started.append(server)
                 # One for the client and one for the app.
-                measure(server, kind, min(arguments.connections, most // 2 - 600), arguments.after)
+                measure(server, kind, min(arguments.connections, most // 2 - 600), arguments.rest, after)
                 started.pop().stop()
     finally:
         for server in started:
