@@ -41,6 +41,8 @@ TOKEN_SECONDS = 8
 # so once all requests of some seconds are answered well.
 KNOWN_WITHIN = WHOLE_WITHIN = 5.0
 NORMAL_SECONDS = 3.0
+# For so long a database that went back in time has no refresh token presented: what other replicas know is put right first.
+HOLD = 6.0
 # After this long the replicas are restarted, for the sake of the next fault.
 GIVE_UP = 25.0
 # What one of the two replicas may ask of a store that cannot be written in a second, over any three: so much by itself, and for
@@ -207,7 +209,7 @@ class Bench:
         print("\n".join(f"| {' | '.join(line)} |" for line in lines), end="\n\n", flush=True)
 
 
-def fault(bench, name, action, address="cutting"):
+def fault(bench, name, action, address="cutting", within=WHOLE_WITHIN):
     """Lets `action` happen under load, waits until its cause has ended and service is whole, and judges what it cost."""
     load, watch = bench.load, bench.watch
     bench.use(getattr(bench.cluster, address))
@@ -273,7 +275,7 @@ def fault(bench, name, action, address="cutting"):
         (logged_in, f"{logged_in} people had to log in"),
         (spent["reuses"], f"{spent['reuses']} refresh tokens came to the provider twice"),
         (spent["calls"] != spent["saved"], f"{spent['calls']} token calls for {spent['saved']} renewals"),
-        (normal is None or normal - cause_ended > WHOLE_WITHIN, f"service was whole after {until_normal} s, not {WHOLE_WITHIN:g}"),
+        (normal is None or normal - cause_ended > within, f"service was whole after {until_normal} s, not {within:g}"),
         (calls[1] > STORE_CALLS, f"a replica made {calls[1]:.0f} store calls a second while it failed, not at most {STORE_CALLS}"),
         (failures[1] > STORE_FAILURES, f"{failures[1]:.0f} store calls of a replica failed a second, not at most {STORE_FAILURES}"),
         (wrong, f"{len(wrong)} times a replica was ready while nothing could be written: {wrong[:1]}"),
@@ -331,7 +333,7 @@ def seconds_that_a_failover_loses_log_nobody_out(world):
             dead.kill()
 
         try:
-            fault(world.shared, f"primary killed, {seconds} s lost", lose)
+            fault(world.shared, f"primary killed, {seconds} s lost", lose, within=WHOLE_WITHIN + HOLD)
         finally:
             if not dead.patroni.alive():
                 dead.patroni.start()
