@@ -83,8 +83,10 @@ async fn rf_27_a_storm_is_answered_honestly_and_passes_without_a_loop_of_429() {
     }
     world.idp.misbehave(Endpoint::Refresh, Misbehaviour::AtMost(most, call));
     world.idp.start_counting_at_once();
-    // What is announced comes in the order in which it was committed: who has heard of the second has heard of the first.
+    // What is announced comes in the order in which it was committed: who has heard of the last has heard of the others. A change of
+    // the expiry alone is announced by whoever makes it, here as a change of everything.
     world.sql("UPDATE grants SET expires_at = expires_at - 3600000 WHERE subject <> 'sub-witness'").await;
+    world.sql("SELECT pg_notify('evergate_changes', 'everything')").await;
     world.sql("UPDATE grants SET ended_reason = 'expired' WHERE subject = 'sub-witness'").await;
     for witness in &witnesses {
         eventually("its replica has heard of it", async || witness.fetch("/page").await.status == StatusCode::UNAUTHORIZED).await;
