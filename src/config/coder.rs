@@ -55,7 +55,7 @@ pub(super) const WITHOUT_EFFECT: &[WithoutEffect] = &[
     because("Evergate keeps no cache on disk", &["cache_directory", "ephemeral"]),
     because("Evergate sends nothing to its makers and asks them nothing", &["telemetry", "telemetry_", "update_check"]),
     because(
-        "the log goes to standard error; CODER_LOG_FILTER says what is in it",
+        "CODER_LOGGING_JSON says where the log goes and in which form, CODER_LOG_FILTER what is in it",
         &["logging_human", "logging_stackdriver", "verbose"],
     ),
     because("CODER_EVENT_RETENTION says how long the history is kept", &["audit_logs_retention", "connection_logs_retention"]),

@@ -51,7 +51,8 @@ impl Store {
         }
     }
 
-    /// Writes one heartbeat and returns how many this replica has written, by the database. If that fails, finds out whether the database can still be read.
+    /// Writes one heartbeat and returns how many this replica has written, by the database. If that fails, finds out whether the
+    /// database can still be read.
     async fn beat(&self) -> Result<i64, (Condition, StoreError)> {
         let error = match tokio::time::timeout(DEADLINE, self.backend.beat(&self.replica, &self.key_names())).await {
             Ok(Ok(beat)) => return Ok(beat),

@@ -17,8 +17,7 @@ impl Store {
     /// clock, and reads the refresh token. `expired` names an attempt whose place this one may take.
     ///
     /// `None`: another attempt holds the intent, or the grant was renewed, ended or deleted, or tokens are held back
-    /// ([`Store::holds_tokens_back`]). Calling this again for the same
-    /// attempt does no harm.
+    /// ([`Store::holds_tokens_back`]). Calling this again for the same attempt does no harm.
     ///
     /// # Errors
     /// The intent may have been written, unless [`StoreError::nothing_was_written`]; [`Store::release_intent`] releases it if it
