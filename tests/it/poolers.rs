@@ -39,6 +39,16 @@ async fn serves_users(world: &World) {
     }
 }
 
+/// The same on two new replicas, which listen for notifications there and hear by this voice.
+async fn serves_two_replicas_that_listen_at(world: &mut World, listen_url: &str, voice: &str) {
+    world.change(&[("pg_listen_url", listen_url)]);
+    for replica in 0..2 {
+        world.add_replica().await;
+        hears_by(world, replica, voice).await;
+    }
+    serves_users(world).await;
+}
+
 #[tokio::test]
 async fn in_transaction_mode_changes_are_polled_for() {
     let world = World::build().behind_pgbouncer(Pooling::Transaction).replicas(2).start().await;
@@ -53,24 +63,14 @@ async fn in_session_mode_notifications_arrive_where_they_are_told_to_be_listened
     let mut world = World::build().behind_pgbouncer(Pooling::Session).set("pg_conn_max_open", "1").replicas(0).start().await;
     let through = world.store_line.as_ref().unwrap().address;
     let same = format!("postgres://postgres@{through}/{}", world.database_url().rsplit_once('/').unwrap().1);
-    world.change(&[("pg_listen_url", &same)]);
-    world.add_replica().await;
-    world.add_replica().await;
-    hears_by(&world, 0, "notifications").await;
-    hears_by(&world, 1, "notifications").await;
-    serves_users(&world).await;
+    serves_two_replicas_that_listen_at(&mut world, &same, "notifications").await;
 }
 
 #[tokio::test]
 async fn notifications_are_listened_for_at_an_address_of_their_own() {
     let mut world = World::build().behind_pgbouncer(Pooling::Transaction).replicas(0).start().await;
     let direct = world.database_url();
-    world.change(&[("pg_listen_url", &direct)]);
-    world.add_replica().await;
-    world.add_replica().await;
-    hears_by(&world, 0, "notifications").await;
-    hears_by(&world, 1, "notifications").await;
-    serves_users(&world).await;
+    serves_two_replicas_that_listen_at(&mut world, &direct, "notifications").await;
 }
 
 #[tokio::test]
@@ -93,10 +93,5 @@ async fn where_neither_notifications_nor_polling_work_the_database_is_asked() {
 async fn where_notifications_are_listened_for_at_another_database_changes_are_polled_for() {
     let mut world = World::build().on(Kind::Postgres).replicas(0).start().await;
     let (elsewhere, _) = postgres::fresh_database().await;
-    world.change(&[("pg_listen_url", &elsewhere)]);
-    world.add_replica().await;
-    world.add_replica().await;
-    hears_by(&world, 0, "polling").await;
-    hears_by(&world, 1, "polling").await;
-    serves_users(&world).await;
+    serves_two_replicas_that_listen_at(&mut world, &elsewhere, "polling").await;
 }
