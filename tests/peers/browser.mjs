@@ -98,6 +98,14 @@ async function visit(context) {
   await accessible(typed, "Evergate's own page");
   await typed.close();
 
+  // The answer to the logout comes only after a script of the page has learned that its session is over: a page that
+  // reloads itself at that would call off its own way to the signed-out page.
+  const told = page.waitForResponse((response) => response.status() === 401);
+  await page.route('**/oauth2/sign_out', async (route) => {
+    const response = await route.fetch({ maxRedirects: 0 });
+    await told;
+    await route.fulfill({ response });
+  }, { times: 1 });
   await page.getByRole('button', { name: 'Sign out' }).click();
   await page.getByRole('heading', { name: 'Signed out' }).waitFor();
   check('signing out ends at a page that says so', new URL(page.url()).pathname === '/oauth2/signed_out');
