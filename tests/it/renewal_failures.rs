@@ -381,9 +381,14 @@ async fn an_outage_of_statuses_500_costs_few_one_use_tokens_once_it_is_known_how
     // An outage of another kind, at whose end the provider is seen to refuse a token that is nobody's as it should.
     world.idp.misbehave(Endpoint::Refresh, answers(503, ""));
     world.clock.advance(EXPIRED);
-    for visitor in &visitors {
-        visitor.get("/").await;
-    }
+    eventually("the outage has begun", async || {
+        world.clock.advance(Duration::from_secs(5));
+        for visitor in &visitors {
+            visitor.get("/").await;
+        }
+        !lines_with(&[world.idp.issuer(), "the provider does not renew grants"]).is_empty()
+    })
+    .await;
     world.idp.behave(Endpoint::Refresh);
     eventually("the outage is over", async || {
         world.clock.advance(Duration::from_secs(31));
