@@ -64,7 +64,7 @@ pub fn administer(settings: &Checked) -> anyhow::Result<(Store, SignOut)> {
     let sign_out = SignOut {
         provider,
         store: store.clone(),
-        signed_out_path: String::new(),
+        signed_out_uris: settings.gateway.redirect_uris("signed_out"),
         keys,
         clock: Clock::System,
         metrics,
@@ -157,7 +157,7 @@ pub async fn start(settings: Checked, clock: Clock, timings: Timings) -> anyhow:
     let sign_out = SignOut {
         provider: Arc::clone(&provider),
         store: store.clone(),
-        signed_out_path: format!("{}/signed_out", settings.gateway.prefix),
+        signed_out_uris: settings.gateway.redirect_uris("signed_out"),
         keys: keys.clone(),
         clock: clock.clone(),
         metrics: metrics.clone(),
@@ -175,7 +175,7 @@ pub async fn start(settings: Checked, clock: Clock, timings: Timings) -> anyhow:
         clock: clock.clone(),
     }));
     let sign_in = Arc::new(SignIn {
-        callback_path: format!("{}/callback", settings.gateway.prefix),
+        redirect_uris: settings.gateway.redirect_uris("callback"),
         cookies: cookies.clone(),
         sessions: settings.session.clone(),
         provider: Arc::clone(&provider),
@@ -200,6 +200,7 @@ pub async fn start(settings: Checked, clock: Clock, timings: Timings) -> anyhow:
         prefix: settings.gateway.prefix.clone(),
         routes: settings.gateway.routes.clone(),
         cookies: cookies.clone(),
+        branding: Arc::clone(&settings.gateway.branding),
         admission: Arc::clone(&admission),
         sign_in,
         sign_out: sign_out.clone(),

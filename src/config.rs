@@ -15,9 +15,11 @@ mod unknown;
 pub mod table;
 
 mod claims;
+mod cookies;
 mod forward;
 mod gateway;
 mod oidc;
+mod pages;
 mod policy;
 mod renewal;
 mod routes;

@@ -18,6 +18,7 @@ use hyper::body::Incoming;
 use crate::{
     admission::{Admission, Admitted, Inquiry, NotAdmitted},
     exchange::Exchange,
+    pages::Branding,
     policy::{Policy, Rule},
     refusal::Refusal,
     routing::Routes,
@@ -37,6 +38,8 @@ pub struct Components {
     pub routes: Routes,
     /// The names of our cookies.
     pub cookies: Cookies,
+    /// How our own pages look.
+    pub branding: Arc<Branding>,
     /// Who may pass.
     pub admission: Arc<Admission>,
     /// Login.
@@ -93,8 +96,8 @@ const POST: &[Method] = &[Method::POST];
 const FORM: &[Method] = &[Method::GET, Method::POST];
 
 const TABLE: [Endpoint; 9] = [
-    Endpoint { path: "/start", methods: GET, who: Who::Anybody(Page::Start) },
-    Endpoint { path: "/callback", methods: GET, who: Who::Anybody(Page::Callback) },
+    Endpoint { path: "/start", methods: FORM, who: Who::Anybody(Page::Start) },
+    Endpoint { path: "/callback", methods: FORM, who: Who::Anybody(Page::Callback) },
     Endpoint { path: "/again", methods: GET, who: Who::Anybody(Page::Again) },
     Endpoint { path: "/sign_out", methods: FORM, who: Who::Anybody(Page::SignOut) },
     Endpoint { path: "/signed_out", methods: GET, who: Who::Anybody(Page::SignedOut) },
@@ -165,7 +168,9 @@ impl Endpoints {
         }
         let call = Call { exchange, headers: &head.headers, query: head.uri.query().unwrap_or_default() };
         match endpoint.who {
+            Who::Anybody(Page::Start) if head.method == Method::POST => self.start_by_form(&call, body).await,
             Who::Anybody(Page::Start) => self.start(call).await,
+            Who::Anybody(Page::Callback) if head.method == Method::POST => self.callback_by_form(&call, body).await,
             Who::Anybody(Page::Callback) => self.callback(call).await,
             Who::Anybody(Page::Again) => Ok(self.again(&call)),
             Who::Anybody(Page::SignOut) => self.sign_out(call, body).await,
@@ -208,8 +213,12 @@ impl Call<'_> {
 
     /// Where the parameter `rd` of `parameters` leads, if a route serves that; the front page else. `None`: there is none.
     fn return_to(&self, parameters: &str, routes: &Routes) -> Option<ReturnTo> {
+        self.page_named_by("rd", parameters, routes)
+    }
+
+    fn page_named_by(&self, name: &str, parameters: &str, routes: &Routes) -> Option<ReturnTo> {
         let site = &self.exchange.site;
-        let return_to = return_from(parameters, "rd", site)?;
+        let return_to = return_from(parameters, name, site)?;
         let path = return_to.path().split('?').next().unwrap_or_default();
         let is_served = routes.find(site.authority(), path).is_ok();
         Some(if is_served { return_to } else { ReturnTo::front_page() })

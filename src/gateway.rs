@@ -23,7 +23,7 @@ use crate::{
     forward::{self, ByteCount, ForwardError, Forwarded, Forwarder, InterimHandler, Outbound, RequestGuards},
     policy::Permit,
     refusal::{
-        Links, Refusal,
+        Links, OwnPages, Refusal,
         response::{allow_cors, grpc_deadline_exceeded},
     },
     routing::Route,
@@ -214,7 +214,7 @@ impl Gateway {
 
     /// Refuses a request for the app.
     fn refuse(&self, exchange: &Exchange, refusal: Refusal) -> Answered {
-        let links = Links::of_the_app(exchange, &self.parts.settings.prefix, &self.parts.settings.exchange.cookies);
+        let links = Links::of_the_app(exchange, self.own_pages());
         // Nobody says what else such a client sends.
         let closes = exchange.leaves_body || (exchange.version < Version::HTTP_2 && matches!(refusal, Refusal::HeadTooLarge));
         let may_be_late = refusal.may_come_of_lateness();
@@ -236,11 +236,16 @@ impl Gateway {
     /// was not read.
     fn refuse_at_endpoint(&self, exchange: &Exchange, refused: Refused) -> Answered {
         let Refused { refusal, return_to, cookies, allow } = refused;
-        let links = Links::to(exchange, &self.parts.settings.prefix, &self.parts.settings.exchange.cookies, return_to);
+        let links = Links::to(exchange, self.own_pages(), return_to);
         let mut response = refusal.into_response(&links);
         response.headers_mut().extend(cookies.into_iter().map(|cookie| (header::SET_COOKIE, cookie)));
         response.headers_mut().extend(allow.map(|methods| (header::ALLOW, methods)));
         for_method(exchange, response)
+    }
+
+    fn own_pages(&self) -> OwnPages<'_> {
+        let settings = &self.parts.settings;
+        OwnPages { prefix: &settings.prefix, cookies: &settings.exchange.cookies, branding: &settings.branding }
     }
 
     /// Sets headers that every response carries, counts it, and has its access line written when it has ended.

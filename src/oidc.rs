@@ -17,6 +17,7 @@ mod group_names;
 mod http;
 mod id_token;
 mod introspection;
+mod issuer;
 mod key_cache;
 mod keys;
 mod logout;
@@ -54,6 +55,8 @@ pub use token_call::{TokenFailure, TokenResponse, VerifiedLogin, safe_descriptio
 pub struct Settings {
     /// `CODER_OIDC_ISSUER_URL`, exactly as the provider writes it.
     pub issuer: String,
+    /// `CODER_DANGEROUS_OIDC_SKIP_ISSUER_CHECKS`.
+    pub skip_issuer_checks: bool,
     /// `CODER_OIDC_PRESET`; `None` recognises the provider by its issuer.
     pub preset: Option<&'static Preset>,
     /// `CODER_OIDC_CLIENT_ID`.
@@ -101,6 +104,7 @@ impl Settings {
     fn of_test(issuer: &str) -> Self {
         Self {
             issuer: issuer.into(),
+            skip_issuer_checks: false,
             preset: None,
             client_id: "c".into(),
             client_secret: None,

@@ -1,8 +1,12 @@
-//! Renders Evergate's own HTML pages. They load nothing from elsewhere, and every text in them is escaped.
+//! Renders Evergate's own HTML pages. They load nothing from elsewhere but an icon that the administrator names, and every text in
+//! them is escaped.
+
+mod branding;
 
 use std::{fmt::Write, time::Duration};
 
-const STYLE: &str = include_str!("pages/style.css");
+use branding::STYLE;
+pub use branding::{Branding, NotPrintable};
 
 /// A page with one message.
 #[derive(Clone, Debug)]
@@ -15,6 +19,8 @@ pub struct Page<'a> {
     pub action: Action<'a>,
     /// When and where the page redirects by itself.
     pub again: Option<(Duration, &'a str)>,
+    /// What the administrator sets of every page.
+    pub branding: &'a Branding,
     /// The request ID, shown so that a report of the page leads to its log line.
     pub request_id: &'a str,
 }
@@ -63,23 +69,19 @@ impl Page<'_> {
         let again = self
             .again
             .map(|(pause, to)| format!("<meta http-equiv=\"refresh\" content=\"{}; url={}\">\n", pause.as_secs(), escape(to)));
+        // Decoration: it says nothing that the page's text does not.
+        let icon =
+            self.branding.icon.as_ref().map(|icon| format!("<img class=\"icon\" alt=\"\" src=\"{}\">\n", escape(icon.as_str())));
         format!(
             "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-             {again}<title>{title}</title>\n<style>{STYLE}</style>\n<main>\n<h1>{title}</h1>\n<p>{text}</p>\n{action}\n<footer>Request {id}</footer>\n</main>\n</html>\n",
+             {again}<title>{title}</title>\n<style>{STYLE}</style>\n<main>\n{icon}<h1>{title}</h1>\n<p>{text}</p>\n{action}\n<footer>Request {id}</footer>\n</main>\n</html>\n",
             again = again.unwrap_or_default(),
+            icon = icon.unwrap_or_default(),
             title = escape(self.title),
             text = escape(self.text),
             id = escape(self.request_id)
         )
     }
-}
-
-/// Returns the Content-Security-Policy of all these pages: the inline style, forms to Evergate and from there to the provider,
-/// and nothing else.
-pub fn content_security_policy() -> String {
-    use base64::prelude::*;
-    let hash = BASE64_STANDARD.encode(crate::secret::sha256(STYLE.as_bytes()));
-    format!("default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; frame-ancestors 'none'")
 }
 
 fn escape(text: &str) -> String {
@@ -106,7 +108,10 @@ mod tests {
     #[test]
     fn no_text_of_a_page_is_markup() {
         let evil = "<script>alert('x')</script>\"&";
+        let icon = url::Url::parse("https://cdn.example/a?\"><script>alert('x')</script>").ok();
+        let branding = Branding::new(None, None, icon, &[]).unwrap();
         let page = Page {
+            branding: &branding,
             title: evil,
             text: evil,
             action: Action::Post { href: evil, label: evil, field: (evil, evil), instead: (evil, evil) },

@@ -57,6 +57,14 @@ pub enum Denied {
 }
 
 impl Denied {
+    /// Whether it is this user who is not let in, whatever they ask for.
+    pub fn is_about_the_user(self) -> bool {
+        match self {
+            Self::EmailNotVerified | Self::EmailDomain | Self::Group => true,
+            Self::CrossOrigin | Self::Method => false,
+        }
+    }
+
     /// Returns the rule's name in responses, in logs and in the history.
     pub fn as_str(self) -> &'static str {
         match self {

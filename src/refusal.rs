@@ -21,7 +21,7 @@ use crate::{
     visitor::SignInReason,
 };
 
-pub use response::Links;
+pub use response::{Links, OwnPages};
 
 /// Why a request is not served.
 #[derive(Debug)]

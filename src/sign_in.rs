@@ -39,7 +39,7 @@ use http::{HeaderMap, HeaderValue};
 use url::form_urlencoded;
 
 use crate::{
-    address::AccessUrl,
+    address::{AccessUrl, RedirectUris},
     clock::{Clock, Stopwatch},
     oidc::Provider,
     policy::Policy,
@@ -62,8 +62,8 @@ pub use stored_return_tos::StoredReturnTos;
 /// The login workflow.
 #[derive(Debug)]
 pub struct SignIn {
-    /// The path of the redirect URI.
-    pub callback_path: String,
+    /// Where the provider sends browsers back to.
+    pub redirect_uris: RedirectUris,
     /// Evergate's cookies.
     pub cookies: Cookies,
     /// How long sessions live; the cookie expires no later.
@@ -119,10 +119,6 @@ impl SignIn {
                 done => return done,
             }
         }
-    }
-
-    fn redirect_uri(&self, site: &AccessUrl) -> String {
-        site.at(&self.callback_path)
     }
 }
 

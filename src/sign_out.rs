@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use url::Url;
 
 use crate::{
-    address::AccessUrl,
+    address::{AccessUrl, RedirectUris},
     clock::Clock,
     history::{Event, Kind},
     oidc::Provider,
@@ -25,7 +25,7 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 
-use journey::{open_logout_state, seal_logout_state};
+use journey::LogoutState;
 pub use pending_logouts::PendingLogouts;
 
 /// The logout workflow.
@@ -35,8 +35,8 @@ pub struct SignOut {
     pub provider: Arc<Provider>,
     /// The store of sessions and grants.
     pub store: Store,
-    /// The path of the post-logout redirect URI, which must be registered at the provider for each site.
-    pub signed_out_path: String,
+    /// The post-logout redirect URIs, which must be registered at the provider.
+    pub signed_out_uris: RedirectUris,
     /// Encrypts the logout state.
     pub keys: KeyRing,
     /// The time.
@@ -101,8 +101,8 @@ impl SignOut {
         site: &AccessUrl,
         return_to: Option<&str>,
     ) -> Result<Option<Url>, StoreError> {
-        let back = site.at(&self.signed_out_path);
-        let state = return_to.and_then(|path| seal_logout_state(&self.keys, path, self.clock.now()));
+        let back = self.signed_out_uris.of(site);
+        let state = self.state(site, return_to);
         let this = self.clone();
         let ending = self.tasks.spawn(async move { this.end_here(hash, by, &back, state.as_deref()).await });
         // Joining fails only when the process ends.
@@ -111,8 +111,13 @@ impl SignOut {
 
     /// Returns the URL of the provider's logout for a browser of `site` that has no session here.
     pub fn at_provider(&self, site: &AccessUrl, return_to: Option<&str>) -> Option<Url> {
-        let state = return_to.and_then(|path| seal_logout_state(&self.keys, path, self.clock.now()));
-        self.provider.end_session_url(None, &site.at(&self.signed_out_path), state.as_deref())
+        self.provider.end_session_url(None, &self.signed_out_uris.of(site), self.state(site, return_to).as_deref())
+    }
+
+    /// What the provider gives back with the browser: where the logout leads, and the site where it began, if that is another one.
+    fn state(&self, site: &AccessUrl, return_to: Option<&str>) -> Option<String> {
+        let state = LogoutState::new(return_to, self.signed_out_uris.remembered(site), self.clock.now())?;
+        state.seal(&self.keys)
     }
 
     async fn end_here(
@@ -151,7 +156,14 @@ impl SignOut {
 
     /// Returns the path to which a logout with this `state` leads; `None` if the state is not ours or has expired.
     pub fn destination(&self, state: &str) -> Option<String> {
-        open_logout_state(&self.keys, state, self.clock.now())
+        LogoutState::open(&self.keys, state, self.clock.now())?.to
+    }
+
+    /// The address of the signed-out page at the site where the logout began, if the browser has come back to `site` with `state`
+    /// in `query` and that is another one.
+    pub fn signed_out_elsewhere(&self, site: &AccessUrl, state: &str, query: &str) -> Option<String> {
+        let state = LogoutState::open(&self.keys, state, self.clock.now())?;
+        self.signed_out_uris.elsewhere(&state.site?, site, query)
     }
 
     /// Ends the other sessions of a session's user. They end first, so that after a failure halfway the user can try again with

@@ -1,7 +1,13 @@
+use http::HeaderName;
+
 use super::*;
 
 fn trusted() -> TrustedProxies {
-    TrustedProxies(vec!["127.0.0.0/8".parse().unwrap(), "10.0.0.0/8".parse().unwrap()])
+    trusted_by(Vec::new())
+}
+
+fn trusted_by(headers: Vec<HeaderName>) -> TrustedProxies {
+    TrustedProxies::new(vec!["127.0.0.0/8".parse().unwrap(), "10.0.0.0/8".parse().unwrap()], headers)
 }
 
 fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -24,6 +30,36 @@ fn the_client_is_the_rightmost_untrusted_address_and_only_for_a_trusted_peer() {
     assert_eq!(client("192.0.2.10", "198.51.100.7"), "192.0.2.10");
     assert_eq!(client("127.0.0.1", "198.51.100.7, garbage"), "127.0.0.1");
     assert_eq!(client("::ffff:127.0.0.1", "198.51.100.7"), "198.51.100.7");
+}
+
+#[test]
+fn the_client_is_in_the_first_header_that_the_administrator_trusts() {
+    let trusted = trusted_by(["cf-connecting-ip", "x-forwarded-for"].map(HeaderName::from_static).to_vec());
+    let both =
+        |cloudflare: &'static str| headers(&[("cf-connecting-ip", cloudflare), ("x-forwarded-for", "192.0.2.7, 10.1.2.3")]);
+    let mut two = both("198.51.100.9");
+    two.append("cf-connecting-ip", "198.51.100.8".parse().unwrap());
+    for (peer, headers, client, chain) in [
+        ("10.0.0.1", both("198.51.100.9"), "198.51.100.9", &["198.51.100.9"][..]),
+        ("10.0.0.1", both("2001:db8::9"), "2001:db8::9", &["2001:db8::9"]),
+        ("10.0.0.1", both("198.51.100.9, 198.51.100.8"), "192.0.2.7", &["192.0.2.7", "10.1.2.3"]),
+        ("10.0.0.1", two, "192.0.2.7", &["192.0.2.7", "10.1.2.3"]),
+        ("10.0.0.1", headers(&[("x-forwarded-for", "192.0.2.7")]), "192.0.2.7", &["192.0.2.7"]),
+        ("10.0.0.1", headers(&[("true-client-ip", "192.0.2.7")]), "10.0.0.1", &[]),
+        ("192.0.2.10", both("198.51.100.9"), "192.0.2.10", &[]),
+    ] {
+        let origin = trusted.origin(peer.parse().unwrap(), Scheme::Http, "h", &headers, &sites());
+        let told: Vec<_> = origin.chain.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            (origin.client.to_string().as_str(), told),
+            (client, chain.iter().map(ToString::to_string).collect()),
+            "{headers:?}"
+        );
+    }
+    let only_cloudflare = trusted_by(vec![HeaderName::from_static("cf-connecting-ip")]);
+    let forged = headers(&[("x-forwarded-for", "192.0.2.7")]);
+    let origin = only_cloudflare.origin("10.0.0.1".parse().unwrap(), Scheme::Http, "h", &forged, &sites());
+    assert_eq!(origin.client.to_string(), "10.0.0.1", "a header that is not named says nothing");
 }
 
 #[test]

@@ -1,19 +1,21 @@
 //! Settings of `gateway`: the addresses that browsers know, and what is asked of every request.
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 
 use super::{
+    cookies,
     forward::TrustedTarget,
+    pages,
     reader::Reader,
     routes, server,
     setting::{Section, Setting, ValueType, setting},
+    values,
 };
 use crate::{
     address::{AccessUrl, Sites, TrustedProxies},
     exchange, gateway,
     policy::CrossOrigin,
-    session::cookie::{Cookies, DEFAULT_NAME, MAX_NAME_LEN},
 };
 
 /// The settings under their heading.
@@ -21,12 +23,15 @@ pub(super) const SECTION: Section = Section {
     title: "Addresses",
     settings: &[
         &ACCESS_URL,
+        &WILDCARD_ACCESS_URL,
+        &REDIRECT_URL,
+        &REDIRECT_ALLOWED_HOSTS,
         &PATH_PREFIX,
         &REDIRECT_TO_ACCESS_URL,
         &STRICT_TRANSPORT_SECURITY,
         &STRICT_TRANSPORT_SECURITY_OPTIONS,
-        &COOKIE_NAME,
         &PROXY_TRUSTED_ORIGINS,
+        &PROXY_TRUSTED_HEADERS,
         &ALLOWED_ORIGINS,
     ],
 };
@@ -36,6 +41,24 @@ const ACCESS_URL: Setting = setting(
     ValueType::Url,
     "",
     "Required. The external URL of Evergate, as browsers reach it: scheme, host and port, as in `https://app.example.com`. Register two addresses under it at the provider: `<access URL>/oauth2/callback` as redirect URI, `<access URL>/oauth2/signed_out` as post-logout redirect URI. Over plain http cookies are not protected on the network.",
+);
+const WILDCARD_ACCESS_URL: Setting = setting(
+    "wildcard_access_url",
+    ValueType::Text,
+    "",
+    "Further sites: all hosts that match, as in `*.apps.example.com`, where the star stands for letters, digits and dashes at the beginning of one label. The scheme is the access URL's. Each site has its own cookies and sessions; routes without a `host` serve it. The provider must accept a redirect URI of each, or one for all (`CODER_OIDC_REDIRECT_URL`).",
+);
+const REDIRECT_URL: Setting = setting(
+    "oidc_redirect_url",
+    ValueType::Url,
+    "",
+    "The site of the redirect URI and the post-logout redirect URI, for all sites, as in `https://login.example.com`: `<it>/oauth2/callback` and `<it>/oauth2/signed_out` alone are registered at the provider, and Evergate sends browsers on to the site where they began. It must lead to Evergate and have the access URL's scheme. Not set: those of each site.",
+);
+const REDIRECT_ALLOWED_HOSTS: Setting = setting(
+    "oidc_redirect_allowed_hosts",
+    ValueType::List,
+    "",
+    "Further sites: hosts by which browsers reach Evergate besides the access URL's, as in `other.example.com`. Each has its own cookies, sessions and redirect URI; routes without a `host` serve it.",
 );
 pub(super) const PATH_PREFIX: Setting = setting(
     "path_prefix",
@@ -57,17 +80,17 @@ const STRICT_TRANSPORT_SECURITY: Setting = setting(
 );
 const STRICT_TRANSPORT_SECURITY_OPTIONS: Setting =
     setting("strict_transport_security_options", ValueType::List, "", "Further HSTS directives: `includeSubDomains`, `preload`.");
-const COOKIE_NAME: Setting = setting(
-    "cookie_name",
-    ValueType::Text,
-    DEFAULT_NAME,
-    "The prefix of the names of Evergate's cookies. Two gateways on one host name with different ports need different prefixes, because browsers do not separate cookies by port.",
-);
 const PROXY_TRUSTED_ORIGINS: Setting = setting(
     "proxy_trusted_origins",
     ValueType::List,
     "",
     "Trusted proxies: networks (CIDR) of the load balancers and proxies in front of Evergate. Evergate uses their `X-Forwarded-For`, `-Proto` and `-Host` and replaces those of every other client.",
+);
+const PROXY_TRUSTED_HEADERS: Setting = setting(
+    "proxy_trusted_headers",
+    ValueType::List,
+    "X-Forwarded-For",
+    "The headers in which trusted proxies write the client's address, as in `Cf-Connecting-Ip,X-Forwarded-For`: the first one that a request has counts. Name only headers that the outermost proxy overwrites, because a client may send them too.",
 );
 const ALLOWED_ORIGINS: Setting = setting(
     "allowed_origins",
@@ -83,7 +106,7 @@ pub(super) fn read(
 ) -> Option<(gateway::Settings, Vec<TrustedTarget>)> {
     let access_url =
         reader.required(&ACCESS_URL, "https://app.example.com", |text| AccessUrl::parse(text).map_err(str::to_owned));
-    let (path_prefix, cookie_name) = (reader.parsed(&PATH_PREFIX, path_prefix), reader.parsed(&COOKIE_NAME, cookie_name));
+    let path_prefix = reader.parsed(&PATH_PREFIX, path_prefix);
     let cross_origin = cross_origin(reader);
     let trusted_proxies = trusted_proxies(reader);
     let redirect_unknown_hosts = reader.boolean(&REDIRECT_TO_ACCESS_URL);
@@ -95,24 +118,47 @@ pub(super) fn read(
     // The routes are read even if the access URL is unusable, so that their mistakes are reported with it.
     let mut sites = Sites::new(access_url.or_else(|| AccessUrl::parse("https://unknown.invalid").ok())?);
     let (routes, targets) = routes::read(reader, &mut sites, default_target?);
-    let cookies = Cookies::new(sites.main().is_https(), &cookie_name?);
+    let redirect_url = further_sites(reader, &mut sites);
+    let cookies = cookies::read(reader, sites.main().is_https());
+    let branding = pages::read(reader);
     let settings = gateway::Settings {
         exchange: exchange::Settings {
             sites,
             serves_tls: serves_tls?,
             trusted: trusted_proxies?,
             cross_origin,
-            cookies,
+            cookies: cookies?,
             request_ids: exchange::RequestIds::default(),
         },
         routes,
         redirect_unknown_hosts: redirect_unknown_hosts?,
         strict_transport_security: strict_transport_security?,
         prefix: path_prefix?,
+        branding: branding?,
+        redirect_url,
         // The claims belong to the provider's settings; `check` fills this in.
         lacks_group_claim: false,
     };
     Some((settings, targets))
+}
+
+/// Adds the sites that are neither the access URL's nor a route's, and returns that of the redirect URI, where it is one for all.
+fn further_sites(reader: &mut Reader<'_>, sites: &mut Sites) -> Option<AccessUrl> {
+    for host in reader.list(&REDIRECT_ALLOWED_HOSTS) {
+        if let Err(message) = sites.add(&host) {
+            reader.problem(&REDIRECT_ALLOWED_HOSTS, message);
+        }
+    }
+    if let Some(Err(message)) = reader.text(&WILDCARD_ACCESS_URL).map(|pattern| sites.add_wildcard(pattern)) {
+        reader.problem(&WILDCARD_ACCESS_URL, message);
+    }
+    let redirect_url = reader.parsed(&REDIRECT_URL, |text| AccessUrl::parse(text).map_err(str::to_owned))?;
+    if redirect_url.scheme() != sites.main().scheme() {
+        reader.problem(&REDIRECT_URL, "must have the scheme of CODER_ACCESS_URL");
+    } else if let Err(message) = sites.add(redirect_url.authority()) {
+        reader.problem(&REDIRECT_URL, message);
+    }
+    Some(redirect_url)
 }
 
 /// The path of Evergate's own pages, without a slash at its end.
@@ -128,16 +174,6 @@ pub(super) fn path_prefix(text: &str) -> Result<String, String> {
         Ok(text.to_owned())
     } else {
         Err("must be a path like /oauth2".to_owned())
-    }
-}
-
-/// A cookie name is a token (RFC 6265 section 4.1.1); only its plain characters are allowed here.
-fn cookie_name(text: &str) -> Result<String, String> {
-    let plain = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.');
-    if (1..=MAX_NAME_LEN).contains(&text.len()) && text.chars().all(plain) {
-        Ok(text.to_owned())
-    } else {
-        Err(format!("must be up to {MAX_NAME_LEN} letters, digits, dots, dashes and underscores, as in evergate"))
     }
 }
 
@@ -160,7 +196,11 @@ fn trusted_proxies(reader: &mut Reader<'_>) -> Option<TrustedProxies> {
     if networks.iter().flatten().any(|network| network.prefix_len() == 0) {
         reader.problem(&PROXY_TRUSTED_ORIGINS, "must not trust every address: any client could then choose its own");
     }
-    networks.map(TrustedProxies)
+    let headers = reader.parsed(&PROXY_TRUSTED_HEADERS, |text| {
+        let names = values::list(text).iter().map(|name| name.parse()).collect::<Result<Vec<HeaderName>, _>>();
+        names.map_err(|_| "must be names of headers, as in X-Forwarded-For".to_owned())
+    });
+    Some(TrustedProxies::new(networks?, headers?))
 }
 
 /// A network, or one address.

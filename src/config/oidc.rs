@@ -19,6 +19,7 @@ pub(super) const SECTION: Section = Section {
     title: "OpenID Connect",
     settings: &[
         &ISSUER_URL,
+        &SKIP_ISSUER_CHECKS,
         &PRESET,
         &CLIENT_ID,
         &CLIENT_SECRET,
@@ -40,6 +41,12 @@ const ISSUER_URL: Setting = setting(
     ValueType::Url,
     "",
     "Required. The issuer URL of the OpenID provider, exactly as the provider writes it. https, except on loopback.",
+);
+const SKIP_ISSUER_CHECKS: Setting = setting(
+    "dangerous_oidc_skip_issuer_checks",
+    ValueType::Bool,
+    "false",
+    "Dangerous. Whether Evergate accepts metadata, tokens and responses of any issuer (`iss`), as long as one of the provider's keys signs the tokens: where keys sign for other issuers too, their users can log in here. Microsoft Entra ID's `common` and `organizations` need it not: Evergate checks the issuer of each tenant.",
 );
 const PRESET: Setting = setting(
     "oidc_preset",
@@ -74,7 +81,7 @@ const AUTH_URL_PARAMS: Setting = setting(
     "oidc_auth_url_params",
     ValueType::Map,
     "",
-    "Further parameters of the authorization URL, as in `{\"prompt\":\"consent\"}`. Evergate refuses to start with those that break every login: a `response_mode` other than `query`, or `prompt` with `none`.",
+    "Further parameters of the authorization URL, as in `{\"prompt\":\"consent\"}`. Evergate refuses to start with those that break every login: a `response_mode` other than `query` and `form_post`, or `prompt` with `none`.",
 );
 const SILENT_LOGIN: Setting = setting(
     "oidc_silent_login",
@@ -104,6 +111,10 @@ const INTROSPECTION_URL: Setting = setting(
 /// The provider's settings.
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<oidc::Settings> {
     let issuer = reader.required(&ISSUER_URL, "https://idp.example.com", issuer);
+    let skip_issuer_checks = reader.boolean(&SKIP_ISSUER_CHECKS);
+    if skip_issuer_checks == Some(true) {
+        reader.warn(&SKIP_ISSUER_CHECKS, "is set: a token of any issuer is accepted if one of the provider's keys signed it");
+    }
     let preset = reader.parsed(&PRESET, preset);
     let client_id = reader.required(&CLIENT_ID, "my-app", |text| Ok(text.to_owned()));
     let scopes = reader.text(&SCOPES).map(values::list);
@@ -120,6 +131,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<oidc::Settings> {
     let claims::Sources { ignore_userinfo, access_token_claims } = sources?;
     Some(oidc::Settings {
         issuer: issuer?,
+        skip_issuer_checks: skip_issuer_checks?,
         preset: preset?,
         client_id: client_id?,
         client_secret: reader.text(&CLIENT_SECRET).map(Secret::new),
@@ -175,10 +187,8 @@ fn provider_url(text: &str) -> Result<Url, String> {
 fn auth_params(text: &str) -> Result<BTreeMap<String, String>, String> {
     let params = values::map(text)?;
     let value = |name: &str| params.get(name).map(|value| value.trim().to_ascii_lowercase()).unwrap_or_default();
-    if !matches!(value("response_mode").as_str(), "" | "query") {
-        return Err(
-            "must not set response_mode: the answer is taken from the query alone, so that every login would fail".to_owned()
-        );
+    if !matches!(value("response_mode").as_str(), "" | "query" | "form_post") {
+        return Err("must not set a response_mode other than query and form_post: every login would fail".to_owned());
     }
     if value("prompt").split_whitespace().any(|prompt| prompt == "none") {
         return Err("must not set prompt to none: nobody who is not signed in at the provider could log in".to_owned());
@@ -192,11 +202,15 @@ mod tests {
 
     #[test]
     fn parameters_with_which_every_login_would_fail_are_refused() {
-        for good in [r#"{"prompt":"consent"}"#, r#"{"response_mode":"query","prompt":"select_account login"}"#, "{}"] {
+        for good in [
+            r#"{"prompt":"consent"}"#,
+            r#"{"response_mode":"form_post"}"#,
+            r#"{"response_mode":"query","prompt":"select_account login"}"#,
+            "{}",
+        ] {
             assert!(auth_params(good).is_ok(), "{good}");
         }
         for (bad, named) in [
-            (r#"{"response_mode":"form_post"}"#, "response_mode"),
             (r#"{"response_mode":"fragment"}"#, "response_mode"),
             (r#"{"response_mode":"query.jwt"}"#, "response_mode"),
             (r#"{"prompt":"none"}"#, "prompt"),

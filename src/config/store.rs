@@ -20,6 +20,7 @@ pub(super) const SECTION: Section = Section {
         &PG_LISTEN_URL,
         &PG_PASSWORD_FILE,
         &PG_CONN_MAX_OPEN,
+        &PG_CONN_MAX_IDLE,
         &DATA_DIR,
         &EXTERNAL_TOKEN_ENCRYPTION_KEYS,
         &EVENT_RETENTION,
@@ -46,6 +47,12 @@ const PG_PASSWORD_FILE: Setting = setting(
 );
 const PG_CONN_MAX_OPEN: Setting =
     setting("pg_conn_max_open", ValueType::Number, "10", "The maximum size of the Postgres connection pool of one replica.");
+const PG_CONN_MAX_IDLE: Setting = setting(
+    "pg_conn_max_idle",
+    ValueType::Text,
+    "auto",
+    "How many connections of the pool stay open while they are idle. `auto` keeps those that were used within ten minutes; `0` closes each after its use, which makes every call slower.",
+);
 const DATA_DIR: Setting =
     setting("data_dir", ValueType::Text, "evergate-data", "The directory of the SQLite file and its key file, without Postgres.");
 const EXTERNAL_TOKEN_ENCRYPTION_KEYS: Setting = setting(
@@ -73,19 +80,28 @@ pub enum EncryptionKeys {
 /// The store's settings and its encryption keys.
 pub(super) fn read(reader: &mut Reader<'_>) -> (Option<store::Settings>, Option<EncryptionKeys>) {
     let max_open = reader.number(&PG_CONN_MAX_OPEN);
+    let max_idle = reader.parsed(&PG_CONN_MAX_IDLE, max_idle);
     let url = reader.parsed(&PG_CONNECTION_URL, PostgresUrl::parse);
     let directory = reader.owned(&DATA_DIR).map(PathBuf::from);
     let keys = encryption_keys(reader, directory.as_ref());
     let listen_url = reader.parsed(&PG_LISTEN_URL, PostgresUrl::parse);
     let password_file = reader.owned(&PG_PASSWORD_FILE).map(PathBuf::from);
-    let store = match (reader.text(&PG_CONNECTION_URL), url, max_open) {
-        (Some(_), Some(url), Some(max_open)) => {
-            Some(store::Settings::Postgres(store::PostgresSettings { url, listen_url, password_file, max_open }))
+    let store = match (reader.text(&PG_CONNECTION_URL), url, max_open.zip(max_idle)) {
+        (Some(_), Some(url), Some((max_open, max_idle))) => {
+            Some(store::Settings::Postgres(store::PostgresSettings { url, listen_url, password_file, max_open, max_idle }))
         }
         (None, _, _) => directory.map(|directory| store::Settings::Sqlite(directory.join("evergate.sqlite"))),
         (Some(_), _, _) => None,
     };
     (store, keys)
+}
+
+/// As Coder has it; `Some(None)` for no limit.
+fn max_idle(text: &str) -> Result<Option<u32>, String> {
+    match text {
+        "auto" => Ok(None),
+        number => number.parse().map(Some).map_err(|_| "must be auto or a whole number".to_owned()),
+    }
 }
 
 /// How long events are kept.

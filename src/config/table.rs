@@ -2,7 +2,7 @@
 //! in Coder's style where it has none.
 
 use super::{
-    claims, forward, gateway, oidc, policy, renewal, server, session,
+    claims, cookies, forward, gateway, oidc, pages, policy, renewal, server, session,
     setting::{Section, Setting},
     store, telemetry,
 };
@@ -10,6 +10,8 @@ use super::{
 /// All settings under their headings, in the order of the reference.
 pub const SECTIONS: &[&Section] = &[
     &gateway::SECTION,
+    &cookies::SECTION,
+    &pages::SECTION,
     &server::SECTION,
     &forward::SECTION,
     &oidc::SECTION,

@@ -2,8 +2,10 @@
 
 use axum::body::Body;
 use http::{HeaderValue, Response, header};
+use hyper::body::Incoming;
+use url::form_urlencoded::{self, Serializer};
 
-use super::{Call, Endpoints, Refused};
+use super::{Call, Endpoints, Refused, read_form};
 use crate::{
     exchange::{auto_retry_cookie, is_not_a_page},
     refusal::{Refusal, response::redirect},
@@ -11,14 +13,29 @@ use crate::{
     telemetry::logs::causes,
 };
 
+/// The longest `login_hint` that is passed on, in bytes.
+const MAX_HINT_LEN: usize = 320;
+
 impl Endpoints {
-    /// Begins a login by hand; `rd` says where it leads, and `another=true` that it is to be with another account.
+    /// Begins a login by hand; `rd` says where it leads, and `another=true` that it is to be with another account. A third party,
+    /// as a portal of the provider's, may begin it too (OpenID Connect Core section 4): `iss` must be the provider then,
+    /// `target_link_uri` says where the login leads, and `login_hint` who the user is.
     pub(super) async fn start(&self, call: Call<'_>) -> Result<Response<Body>, Refused> {
         if is_not_a_page(call.headers) {
             return Err(Refusal::NoPage.into());
         }
-        let return_to = call.return_to(call.query, &self.components.routes).unwrap_or_else(ReturnTo::front_page);
-        let purpose = if call.flag("another") { Purpose::AnotherAccount } else { Purpose::Login };
+        if call.parameter("iss").is_some_and(|issuer| issuer != self.components.sign_in.provider.issuer()) {
+            return Err(Refusal::BadRequest("the login that another site began is for another provider").into());
+        }
+        let routes = &self.components.routes;
+        let target = call.return_to(call.query, routes).or_else(|| call.page_named_by("target_link_uri", call.query, routes));
+        let return_to = target.unwrap_or_else(ReturnTo::front_page);
+        let hint = call.parameter("login_hint").filter(|hint| !hint.is_empty() && hint.len() <= MAX_HINT_LEN);
+        let purpose = match &hint {
+            _ if call.flag("another") => Purpose::AnotherAccount,
+            Some(hint) => Purpose::LoginOf(hint),
+            None => Purpose::Login,
+        };
         match self.components.sign_in.begin(&call.exchange.site, &return_to, call.headers, purpose).await {
             Ok(to) => Ok(redirect(&to, "sign_in")),
             Err(error) => Err(Refused {
@@ -30,11 +47,38 @@ impl Endpoints {
         }
     }
 
+    /// Begins a login that a third party began with a form: by GET, because browsers send no Lax cookies with another site's form.
+    pub(super) async fn start_by_form(&self, call: &Call<'_>, body: Incoming) -> Result<Response<Body>, Refused> {
+        if is_not_a_page(call.headers) {
+            return Err(Refusal::NoPage.into());
+        }
+        let form = read_form(body).await?;
+        let known = |name: &str| matches!(name, "iss" | "login_hint" | "target_link_uri" | "rd" | "another");
+        let pairs = form_urlencoded::parse(&form).filter(|(name, _)| known(name));
+        let query = Serializer::new(String::new()).extend_pairs(pairs).finish();
+        let location = format!("{}?{query}", call.exchange.site.at(&format!("{}/start", self.components.prefix)));
+        Ok(redirect(&Redirect { location, cookies: Vec::new() }, "sign_in"))
+    }
+
+    /// Receives the browser that the provider sends back with a form (OAuth 2.0 Form Post Response Mode): the same response by GET,
+    /// for the same reason.
+    pub(super) async fn callback_by_form(&self, call: &Call<'_>, body: Incoming) -> Result<Response<Body>, Refused> {
+        if is_not_a_page(call.headers) {
+            return Err(Refusal::NoPage.into());
+        }
+        let form = read_form(body).await?;
+        let location = self.components.sign_in.callback_of_form(&call.exchange.site, &form).map_err(Refusal::from)?;
+        Ok(redirect(&Redirect { location, cookies: Vec::new() }, "callback"))
+    }
+
     /// Receives the browser that the provider sends back (RFC 6749 section 4.1.2).
     pub(super) async fn callback(&self, call: Call<'_>) -> Result<Response<Body>, Refused> {
         let (sign_in, headers) = (&self.components.sign_in, call.headers);
         if is_not_a_page(headers) {
             return Err(Refusal::NoPage.into());
+        }
+        if let Some(location) = sign_in.callback_elsewhere(&call.exchange.site, call.query) {
+            return Ok(redirect(&Redirect { location, cookies: Vec::new() }, "callback"));
         }
         let silent_attempt_returned = sign_in.record_returned_silent_attempt(call.query, headers);
         let browser = ReturningBrowser { site: &call.exchange.site, headers, client: call.exchange.origin.client };

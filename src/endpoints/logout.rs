@@ -56,7 +56,7 @@ impl Endpoints {
         };
         // Who signs out and in again has clicked: the next login is no round of a redirect loop.
         let cookies = &components.cookies;
-        let removed = [cookies.session(), cookies.redirect_rounds()].into_iter().filter_map(|name| cookies.clear(name));
+        let removed = cookies.clear_sessions().chain(cookies.clear(cookies.redirect_rounds()));
         response.headers_mut().extend(removed.map(|cookie| (header::SET_COOKIE, cookie)));
         Ok(response)
     }
@@ -64,7 +64,11 @@ impl Endpoints {
     /// Receives a browser that has logged out at the provider. One fixed address, because providers compare it with what is
     /// registered; where the user wanted to go comes back in `state`, which leads nowhere unless we sealed it.
     pub(super) fn signed_out(&self, call: &Call<'_>) -> Response<Body> {
-        let to = call.parameter("state").and_then(|state| self.components.sign_out.destination(&state));
+        let (sign_out, state) = (&self.components.sign_out, call.parameter("state").unwrap_or_default());
+        if let Some(location) = sign_out.signed_out_elsewhere(&call.exchange.site, &state, call.query) {
+            return redirect(&Redirect { location, cookies: Vec::new() }, "signed_out");
+        }
+        let to = sign_out.destination(&state);
         let return_to = to.map(|to| ReturnTo::parse(&to, &call.exchange.site));
         self.after_sign_out(call, return_to.as_ref())
     }
@@ -95,9 +99,10 @@ impl Endpoints {
             return redirect(&Redirect { location, cookies: Vec::new() }, "signed_out");
         }
         let (href, id) = (format!("{}/start", self.components.prefix), call.exchange.id_text());
-        let action = Action::Link { href: &href, label: "Sign in again" };
+        let branding = &self.components.branding;
+        let action = Action::Link { href: &href, label: branding.sign_in_label("Sign in again") };
         let text = "You are signed out of this service.";
-        html(&Page { title: "Signed out", text, action, again: None, request_id: &id }, StatusCode::OK, "signed_out")
+        html(&Page { title: "Signed out", text, action, again: None, branding, request_id: &id }, StatusCode::OK, "signed_out")
     }
 
     /// A page with a button that signs out.
@@ -112,7 +117,9 @@ impl Endpoints {
         let (rd, id) = (return_to.map_or("", ReturnTo::path), call.exchange.id_text());
         let href = format!("{}/sign_out{everywhere}", self.components.prefix);
         let action = Action::Post { href: &href, label: "Sign out", field: ("rd", rd), instead: ("/", "Stay signed in") };
-        let mut response = html(&Page { title, text, action, again: None, request_id: &id }, StatusCode::OK, "sign_out");
+        let branding = &self.components.branding;
+        let mut response =
+            html(&Page { title, text, action, again: None, branding, request_id: &id }, StatusCode::OK, "sign_out");
         // Without a referrer browsers send no origin either, and the button's own post would look like a stranger's.
         response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
         response

@@ -88,9 +88,10 @@ fn cookie_header() {
 /// Whoever is no trusted proxy says nothing, and of a chain all but the first address are trusted proxies.
 #[test]
 fn forwarded_headers() {
-    let trusted = TrustedProxies(vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()]);
+    let networks: Vec<ipnet::IpNet> = vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()];
+    let trusted = TrustedProxies::new(networks.clone(), Vec::new());
     let sites = Sites::new(AccessUrl::parse("https://app.example").unwrap());
-    let is_trusted = |address: &std::net::IpAddr| trusted.0.iter().any(|net| net.contains(&address.to_canonical()));
+    let is_trusted = |address: &std::net::IpAddr| networks.iter().any(|net| net.contains(&address.to_canonical()));
     run(
         "forwarded_headers",
         &["10.0.0.1", ", ", "[fd00::1]:443", "::ffff:10.0.0.1", "https", "app.example", "unknown"],

@@ -1,8 +1,15 @@
 //! The gateway's settings.
 
+use std::sync::Arc;
+
 use http::HeaderValue;
 
-use crate::{exchange, routing::Routes};
+use crate::{
+    address::{AccessUrl, RedirectUris},
+    exchange,
+    pages::Branding,
+    routing::Routes,
+};
 
 /// What the gateway itself is told.
 #[derive(Clone, Debug)]
@@ -17,6 +24,18 @@ pub struct Settings {
     pub strict_transport_security: Option<HeaderValue>,
     /// `CODER_PATH_PREFIX`: the path of our own pages, without a slash at its end.
     pub prefix: String,
+    /// `CODER_OIDC_REDIRECT_URL`: the site of the redirect URI, where it is one for all sites.
+    pub redirect_url: Option<AccessUrl>,
+    /// How our own pages look.
+    pub branding: Arc<Branding>,
     /// Whether routes ask for groups, and no claim is known that holds them.
     pub lacks_group_claim: bool,
+}
+
+impl Settings {
+    /// The addresses of our page `page`, to which the provider sends browsers back.
+    pub fn redirect_uris(&self, page: &str) -> RedirectUris {
+        let path = format!("{}/{page}", self.prefix);
+        RedirectUris { path, for_all: self.redirect_url.clone(), sites: self.exchange.sites.clone() }
+    }
 }

@@ -25,6 +25,8 @@ pub(super) struct VerificationKey {
     pub(super) id: Option<String>,
     /// The only algorithm that the key may be used with (`alg`), if it says.
     algorithm: Option<String>,
+    /// The issuer whose tokens it verifies (`issuer`, no registered member), if it says.
+    pub(super) issuer: Option<String>,
     material: Material,
 }
 
@@ -116,7 +118,12 @@ impl VerificationKey {
             // A symmetric key in a public document is no secret, so it is never used.
             (_, _) => return None,
         };
-        Some(Self { id: text("kid").map(str::to_owned), algorithm: text("alg").map(str::to_owned), material })
+        Some(Self {
+            id: text("kid").map(str::to_owned),
+            algorithm: text("alg").map(str::to_owned),
+            issuer: text("issuer").map(str::to_owned),
+            material,
+        })
     }
 
     fn fits(&self, algorithm: Algorithm) -> bool {

@@ -71,6 +71,7 @@ mod tests {
             let options = VerificationOptions {
                 algorithms: &[Algorithm::Es256],
                 keys: &keys,
+                key_issuer: None,
                 unknown_key_ids: UnknownKeyIds::Reject,
                 secrets: &[],
             };

@@ -63,7 +63,8 @@ fn verified(token: &str, keys: &KeySet) -> Result<Algorithm, JoseError> {
 }
 
 fn verified_by(token: &str, keys: &KeySet, unknown_key_ids: UnknownKeyIds) -> Result<Algorithm, JoseError> {
-    let accepted = VerificationOptions { algorithms: &Algorithm::ASYMMETRIC, keys, unknown_key_ids, secrets: &[] };
+    let accepted =
+        VerificationOptions { algorithms: &Algorithm::ASYMMETRIC, keys, key_issuer: None, unknown_key_ids, secrets: &[] };
     SignedToken::parse(token)?.verify(accepted).map(|(_, algorithm)| algorithm)
 }
 
@@ -161,7 +162,13 @@ fn a_shared_secret_serves_where_it_is_accepted_and_long_enough_and_a_public_key_
     let verified = |token: &str, algorithms: &[Algorithm], secrets: &[&Secret]| {
         SignedToken::parse(token)
             .unwrap()
-            .verify(VerificationOptions { algorithms, keys: &keys, unknown_key_ids: UnknownKeyIds::Accept, secrets })
+            .verify(VerificationOptions {
+                algorithms,
+                keys: &keys,
+                key_issuer: None,
+                unknown_key_ids: UnknownKeyIds::Accept,
+                secrets,
+            })
             .map(drop)
     };
     assert_eq!(verified(&sign(long), &[Algorithm::Hs256], &[&short_secret, &long_secret]), Ok(()));

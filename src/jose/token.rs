@@ -4,7 +4,7 @@ use aws_lc_rs::hmac;
 use base64::prelude::*;
 use serde_json::Value;
 
-use super::{Algorithm, JoseError, JsonObject, KeySet, UnknownKeyIds};
+use super::{Algorithm, JoseError, JsonObject, KeySet, UnknownKeyIds, key::VerificationKey};
 use crate::secret::Secret;
 
 /// A token that is parsed and not verified yet.
@@ -24,6 +24,9 @@ pub struct VerificationOptions<'a> {
     pub algorithms: &'a [Algorithm],
     /// The public keys.
     pub keys: &'a KeySet,
+    /// Whether a key that names this issuer (`issuer`, as those of Microsoft Entra ID do) may have signed a token with these claims;
+    /// `None` if that does not matter.
+    pub key_issuer: Option<fn(&str, &JsonObject) -> bool>,
     /// Whether a token may name a key that is not in the set.
     pub unknown_key_ids: UnknownKeyIds,
     /// The secrets for HMAC. A key of the set is never used as a secret, because it is public.
@@ -91,15 +94,20 @@ impl<'a> SignedToken<'a> {
         let algorithm = self.algorithm(accepted.algorithms)?;
         let verified = match algorithm.min_secret_len() {
             Some(shortest) => self.verify_with_secrets(algorithm, shortest, accepted.secrets),
-            None => self.verify_with_keys(algorithm, accepted.keys, accepted.unknown_key_ids),
+            None => self.verify_with_keys(algorithm, &accepted),
         };
         verified.map(|()| (self.payload, algorithm))
     }
 
-    fn verify_with_keys(&self, algorithm: Algorithm, keys: &KeySet, unknown_key_ids: UnknownKeyIds) -> Result<(), JoseError> {
+    fn verify_with_keys(&self, algorithm: Algorithm, accepted: &VerificationOptions<'_>) -> Result<(), JoseError> {
         let id = self.header.members.get("kid").and_then(Value::as_str);
         let (mut tried, mut weak, mut named_is_weak) = (0, None, false);
-        for key in keys.candidates(algorithm, id, unknown_key_ids).take(MAX_KEYS_TRIED) {
+        let signs_for = |key: &&VerificationKey| match (accepted.key_issuer, key.issuer.as_deref()) {
+            (Some(is_key_of), Some(issuer)) => is_key_of(issuer, &self.payload),
+            (Some(_) | None, _) => true,
+        };
+        let candidates = accepted.keys.candidates(algorithm, id, accepted.unknown_key_ids);
+        for key in candidates.filter(signs_for).take(MAX_KEYS_TRIED) {
             if let Some(bits) = key.rejected_rsa_bits() {
                 weak = weak.or(Some(bits));
                 named_is_weak |= id.is_some() && key.id.as_deref() == id;

@@ -6,6 +6,7 @@ use super::{
     Claims, Provider, ProviderError,
     discovery::ProviderMetadata,
     id_token::{Expected, ExpectedNonce, validate_claims},
+    issuer::IssuerMatch,
     key_cache::KeyPurpose,
     merge::merge,
 };
@@ -42,7 +43,7 @@ impl Provider {
             now: self.clock.now(),
         };
         if let Err(error) = validate_claims(&token, expected) {
-            let is_of_this_issuer = text_of(&token.members, "iss").as_ref() == Some(&metadata.issuer);
+            let is_of_this_issuer = metadata.issuer.compare(&token) == IssuerMatch::Same;
             let names_another = text_of(&token.members, "sub").is_some_and(|found| found != subject);
             let is_proof = is_of_this_issuer && names_another && token.repeated.is_empty();
             return Err(if is_proof { ProviderError::OtherSubject } else { ProviderError::AccessToken(error) });

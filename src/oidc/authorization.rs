@@ -63,7 +63,7 @@ impl Provider {
     pub fn is_response_issuer(&self, iss: Option<&str>) -> Result<bool, ProviderError> {
         let metadata = self.metadata()?;
         Ok(match iss {
-            Some(iss) => iss == metadata.issuer,
+            Some(iss) => metadata.issuer.is_of_response(iss),
             None => !metadata.sends_iss,
         })
     }

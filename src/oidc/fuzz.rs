@@ -5,6 +5,7 @@ use base64::prelude::*;
 use super::{
     LEEWAY,
     id_token::{self, Expected, ExpectedNonce},
+    issuer::ExpectedIssuer,
     logout_token,
 };
 use crate::{
@@ -43,8 +44,9 @@ fn id_token_claims() {
     ];
     run("id_token_claims", &words, |data| {
         let Some(claims) = JsonObject::parse(data) else { return };
+        let issuer = ExpectedIssuer::Exactly(ISSUER.to_owned());
         let expected = Expected {
-            issuer: ISSUER,
+            issuer: &issuer,
             client_id: CLIENT,
             subject: None,
             nonce: ExpectedNonce::Exactly("n"),
@@ -72,7 +74,7 @@ fn logout_token_claims() {
             let token =
                 format!("{}.{}.AA", BASE64_URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256"}"#), BASE64_URL_SAFE_NO_PAD.encode(data));
             let Ok(token) = SignedToken::parse(&token) else { return };
-            if logout_token::validate(&token, ISSUER, CLIENT, NOW).is_ok() {
+            if logout_token::validate(&token, &ExpectedIssuer::Exactly(ISSUER.to_owned()), CLIENT, NOW).is_ok() {
                 let claims = token.unverified();
                 assert!(is_ours(claims) && !claims.members.contains_key("nonce") && text(claims, "jti").is_some());
                 assert!(text(claims, "sub").is_some() || text(claims, "sid").is_some());

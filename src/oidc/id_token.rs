@@ -4,7 +4,10 @@
 use base64::prelude::*;
 use serde_json::Value;
 
-use super::LEEWAY;
+use super::{
+    LEEWAY,
+    issuer::{ExpectedIssuer, IssuerMatch, differs_only_in_spelling},
+};
 use crate::{
     clock::Timestamp,
     jose::{Algorithm, JoseError, JsonObject},
@@ -40,7 +43,7 @@ pub enum VerifyError {
 /// What an ID token is checked against.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Expected<'a> {
-    pub(super) issuer: &'a str,
+    pub(super) issuer: &'a ExpectedIssuer,
     pub(super) client_id: &'a str,
     /// The subject of the grant, at a refresh.
     pub(super) subject: Option<&'a str>,
@@ -62,9 +65,9 @@ pub(super) fn validate_claims(token: &JsonObject, expected: Expected<'_>) -> Res
         return refused("one of its claims stands there twice");
     }
     let text = |name: &str| token.members.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let (issuer, audiences, subject) = (text("iss"), audiences(token), text("sub"));
+    let (issuer, audiences, subject) = (expected.issuer.compare(token), audiences(token), text("sub"));
     // Proof of another party comes first, so that no smaller problem hides it.
-    if issuer.is_some_and(|issuer| !differs_only_in_spelling(issuer, expected.issuer)) {
+    if issuer == IssuerMatch::Other {
         return Err(VerifyError::IdentityMismatch("its iss is another issuer"));
     }
     if !audiences.is_empty() && !audiences.iter().any(|audience| differs_only_in_spelling(audience, expected.client_id)) {
@@ -74,7 +77,7 @@ pub(super) fn validate_claims(token: &JsonObject, expected: Expected<'_>) -> Res
     if expected.subject.is_some_and(|before| before != subject) {
         return Err(VerifyError::IdentityMismatch("its sub is another one than at login"));
     }
-    if issuer != Some(expected.issuer) {
+    if issuer != IssuerMatch::Same {
         return refused("it has no iss, or one that is spelled otherwise than CODER_OIDC_ISSUER_URL");
     }
     if !audiences.contains(&expected.client_id) {
@@ -139,19 +142,6 @@ pub(super) fn audiences(token: &JsonObject) -> Vec<&str> {
         Some(Value::Array(audiences)) => audiences.iter().filter_map(Value::as_str).filter(|one| !one.is_empty()).collect(),
         Some(Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) | None => Vec::new(),
     }
-}
-
-/// Whether two identifiers differ at most in case, scheme, the scheme's default port or a slash at the end. Such a token is
-/// refused, but it does not prove another party.
-fn differs_only_in_spelling(found: &str, expected: &str) -> bool {
-    let plain = |name: &str| {
-        let name = name.trim().to_ascii_lowercase();
-        let name = name.split_once("://").map_or(name.as_str(), |(_, rest)| rest).trim_end_matches('/');
-        let (host, path) = name.split_once('/').unwrap_or((name, ""));
-        let host = host.strip_suffix(":443").or_else(|| host.strip_suffix(":80")).unwrap_or(host);
-        format!("{host}/{path}")
-    };
-    plain(found) == plain(expected)
 }
 
 /// Whether `at_hash`, if there is one, is the left half of the access token's hash (OIDC Core section 3.1.3.8).

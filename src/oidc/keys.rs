@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     Provider, ProviderError,
     discovery::{Document, ProviderMetadata},
+    issuer::is_key_of,
     key_cache::KeyPurpose,
 };
 use crate::{
@@ -48,7 +49,9 @@ impl Provider {
     ) -> Result<(JsonObject, Algorithm), JoseError> {
         let secrets: Vec<&Secret> =
             [&self.settings.client_secret, &self.settings.previous_secret].into_iter().flatten().collect();
+        let names_issuers = self.metadata().is_ok_and(|metadata| metadata.issuer.is_of_tenant());
         SignedToken::parse(token)?.verify(VerificationOptions {
+            key_issuer: names_issuers.then_some(is_key_of),
             algorithms,
             keys,
             unknown_key_ids: purpose.unknown_key_ids(),

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{
     LEEWAY,
     id_token::{VerifyError, audiences, time},
+    issuer::{ExpectedIssuer, IssuerMatch},
 };
 use crate::{clock::Timestamp, jose::SignedToken};
 
@@ -35,7 +36,7 @@ const VALIDATED_CLAIMS: [&str; 9] = ["iss", "aud", "iat", "exp", "jti", "sub", "
 /// Validates everything except the signature.
 pub(super) fn validate(
     token: &SignedToken<'_>,
-    issuer: &str,
+    issuer: &ExpectedIssuer,
     client_id: &str,
     now: Timestamp,
 ) -> Result<LogoutToken, VerifyError> {
@@ -48,7 +49,7 @@ pub(super) fn validate(
         return refused("one of its claims stands there twice");
     }
     let text = |name: &str| claims.members.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-    if text("iss") != Some(issuer) {
+    if issuer.compare(claims) != IssuerMatch::Same {
         return refused("its iss is another issuer");
     }
     if !audiences(claims).contains(&client_id) {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     Claims, Provider, ProviderError, SHORT_CALL_TIMEOUT, discovery::ProviderMetadata, http::HttpResponse, id_token::audiences,
-    key_cache::KeyPurpose,
+    issuer::IssuerMatch, key_cache::KeyPurpose,
 };
 use crate::{jose::JsonObject, secret::Secret};
 
@@ -54,8 +54,7 @@ impl Provider {
         let token = std::str::from_utf8(body).map_err(|_| unusable("it is not text"))?;
         let signed = self.verify_signature(metadata, token, &metadata.userinfo_algorithms, purpose).await?;
         let (claims, _) = signed.map_err(|error| unusable(&error.to_string()))?;
-        let is_this_issuer = claims.members.get("iss").is_none_or(|issuer| issuer.as_str() == Some(metadata.issuer.as_str()));
-        if !is_this_issuer {
+        if claims.members.contains_key("iss") && metadata.issuer.compare(&claims) != IssuerMatch::Same {
             return Err(unusable("its iss is another issuer"));
         }
         if claims.members.contains_key("aud") && !audiences(&claims).contains(&self.client_id()) {

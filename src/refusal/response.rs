@@ -10,9 +10,9 @@ use super::{
 use crate::{
     exchange::{Exchange, MAX_AUTO_RETRIES, RequestKind, auto_retry_delay},
     forward::{OLD_RESPONSE_MARK, RESPONSE_MARK},
-    pages::{Action, Page, content_security_policy},
+    pages::{Action, Branding, Page},
     session::cookie::Cookies,
-    sign_in::{Redirect, return_to::ReturnTo},
+    sign_in::{CallbackError, Redirect, return_to::ReturnTo},
     visitor::SignInReason,
 };
 
@@ -26,24 +26,35 @@ pub struct Links<'a> {
     again: String,
     /// The page that a login begun from here leads to.
     return_to: Option<ReturnTo>,
-    cookies: &'a Cookies,
+    own: OwnPages<'a>,
+}
+
+/// What all of Evergate's own pages have in common.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnPages<'a> {
+    /// Their path.
+    pub prefix: &'a str,
+    /// The cookies that they set.
+    pub cookies: &'a Cookies,
+    /// How they look.
+    pub branding: &'a Branding,
 }
 
 impl<'a> Links<'a> {
-    /// For a page of the app's: back to itself, or to the page whose form was sent. `prefix` is the path of our own pages.
-    pub fn of_the_app(exchange: &'a Exchange, prefix: &str, cookies: &'a Cookies) -> Self {
+    /// For a page of the app's: back to itself, or to the page whose form was sent.
+    pub fn of_the_app(exchange: &'a Exchange, own: OwnPages<'a>) -> Self {
         let site = &exchange.site;
         let return_to = match &exchange.method {
             &Method::GET | &Method::HEAD => Some(ReturnTo::parse(exchange.path_and_query(), site)),
             _ => exchange.referer.as_ref().and_then(|page| page.to_str().ok()).and_then(|page| ReturnTo::of_page(page, site)),
         };
-        Self::to(exchange, prefix, cookies, return_to)
+        Self::to(exchange, own, return_to)
     }
 
     /// With logins that lead to `return_to`.
-    pub fn to(exchange: &'a Exchange, prefix: &str, cookies: &'a Cookies, return_to: Option<ReturnTo>) -> Self {
-        let own = |page: &str| exchange.site.at(&format!("{prefix}/{page}"));
-        Self { exchange, start: own("start"), again: own("again"), return_to, cookies }
+    pub fn to(exchange: &'a Exchange, own: OwnPages<'a>, return_to: Option<ReturnTo>) -> Self {
+        let at = |page: &str| exchange.site.at(&format!("{}/{page}", own.prefix));
+        Self { exchange, start: at("start"), again: at("again"), return_to, own }
     }
 
     /// Where a login begins that comes back here.
@@ -86,9 +97,10 @@ impl Refusal {
         let lost_a_form = matches!(self, Self::SignInNeeded(_)) && !matches!(exchange.method, Method::GET | Method::HEAD);
         // What a form carried is gone, and is not sent again by itself.
         let tries_again = row.offers == Offer::TryAgain && exchange.method == Method::GET;
+        let branding = links.own.branding;
         let action = match row.offers {
             Offer::SignIn if lost_a_form => Action::Link { href: &sign_in, label: "Sign in and go back to the page" },
-            Offer::SignIn => Action::Link { href: &sign_in, label: "Sign in" },
+            Offer::SignIn => Action::Link { href: &sign_in, label: branding.sign_in_label("Sign in") },
             Offer::AnotherAccount => Action::Link { href: &another, label: "Use another account" },
             Offer::TryAgain if tries_again => Action::Link { href: &again, label: "Try again" },
             Offer::TryAgain | Offer::Nothing => Action::None,
@@ -98,11 +110,16 @@ impl Refusal {
         } else {
             row.text
         };
-        let named = if let Self::Denied(_, Some(account)) = self {
-            format!("{text} You are signed in as {account}.")
-        } else {
-            text.to_owned()
-        };
+        let mut text = text.to_owned();
+        if let Self::Denied(_, Some(account)) = self {
+            text = format!("{text} You are signed in as {account}.");
+        }
+        if let Self::Denied(denied, _) | Self::Callback(CallbackError::Denied(denied, _)) = self
+            && denied.is_about_the_user()
+            && let Some(denied_text) = &branding.denied_text
+        {
+            text = format!("{text} {denied_text}");
+        }
         let reloads = tries_again && exchange.kind == RequestKind::PageNavigation && exchange.auto_retries < MAX_AUTO_RETRIES;
         let by_itself = format!(
             "{}?n={}&rd={}",
@@ -111,7 +128,7 @@ impl Refusal {
             byte_serialize(exchange.path_and_query().as_bytes()).collect::<String>()
         );
         let again = reloads.then(|| (auto_retry_delay(exchange.auto_retries), by_itself.as_str()));
-        html(&Page { title: row.title, text: &named, action, again, request_id: &id }, row.status, row.error)
+        html(&Page { title: row.title, text: &text, action, again, branding, request_id: &id }, row.status, row.error)
     }
 
     fn for_scripts(&self, row: &Row, links: &Links<'_>) -> Response<axum::body::Body> {
@@ -135,7 +152,7 @@ impl Refusal {
 /// How one signs in here (RFC 9110 section 15.5.2 demands that a 401 says it): by a cookie, which a login brings. No registered
 /// scheme means that, and any of those would make some clients ask for a password or send a token.
 fn challenge(links: &Links<'_>) -> Option<HeaderValue> {
-    let (start, cookie) = (&links.start, links.cookies.session());
+    let (start, cookie) = (&links.start, links.own.cookies.session());
     HeaderValue::try_from(format!("Cookie realm=\"Evergate\", form-action=\"{start}\", cookie-name=\"{cookie}\"")).ok()
 }
 
@@ -155,9 +172,7 @@ pub fn html(page: &Page<'_>, status: StatusCode, mark: &'static str) -> Response
     *response.status_mut() = status;
     own_headers(response.headers_mut(), mark);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    if let Ok(policy) = HeaderValue::try_from(content_security_policy()) {
-        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
-    }
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, page.branding.policy().clone());
     response
 }
 

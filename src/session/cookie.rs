@@ -18,12 +18,24 @@ pub struct Cookies {
     /// Whether the names have the `__Host-` prefix (RFC 6265bis section 4.1.3.2), which keeps sibling hosts from setting the
     /// cookies. Over plain http browsers refuse that prefix and `Secure`.
     is_host: bool,
+    is_secure: bool,
+    context: EmbeddingContext,
     base: Arc<str>,
     session: Arc<str>,
+    partitioned_session: Arc<str>,
     silent_login: Arc<str>,
     redirect_rounds: Arc<str>,
     auto_retries: Arc<str>,
     binding: Arc<str>,
+}
+
+/// Where browsers send Evergate's cookies (`CODER_SAMESITE_AUTH_COOKIE`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EmbeddingContext {
+    /// `SameSite=Lax`: to pages of their own, and when a link of another site is followed.
+    TopLevel,
+    /// `SameSite=None` and `Partitioned` (CHIPS): also in a frame of another site, with a cookie jar for each embedding site.
+    Embedded,
 }
 
 /// The default base of the names, which follows the prefix.
@@ -42,8 +54,11 @@ impl Cookies {
         let name = |what: &str| format!("{}{base}_{what}", if is_https { "__Host-" } else { "" }).into();
         Self {
             is_host: is_https,
+            is_secure: is_https,
+            context: EmbeddingContext::TopLevel,
             base: base.into(),
             session: name("session"),
+            partitioned_session: name("partitioned_session"),
             silent_login: name("returning"),
             redirect_rounds: name("rounds"),
             auto_retries: name("tries"),
@@ -51,9 +66,37 @@ impl Cookies {
         }
     }
 
-    /// The name of the session cookie.
+    /// Sets `Secure` also over plain http (`CODER_SECURE_AUTH_COOKIE`), where some browsers accept it from loopback alone.
+    #[must_use]
+    pub fn always_secure(self) -> Self {
+        Self { is_secure: true, ..self }
+    }
+
+    /// Sends the cookies in `context`. Browsers accept [`EmbeddingContext::Embedded`] with `Secure` alone.
+    #[must_use]
+    pub fn sent_in(self, context: EmbeddingContext) -> Self {
+        Self { context, ..self }
+    }
+
+    /// Whether the cookies are `Secure`.
+    pub fn is_secure(&self) -> bool {
+        self.is_secure
+    }
+
+    /// The name of the session cookie that is set. Browsers keep a partitioned cookie beside another of the same name, so that it
+    /// has a name of its own: two values of one name would count as none.
     pub fn session(&self) -> &str {
-        &self.session
+        let [session, _] = self.sessions();
+        session
+    }
+
+    /// The names of session cookies that are accepted: the one that is set first. A session outlives a change of
+    /// `CODER_SAMESITE_AUTH_COOKIE`.
+    pub fn sessions(&self) -> [&str; 2] {
+        match self.context {
+            EmbeddingContext::TopLevel => [&self.session, &self.partitioned_session],
+            EmbeddingContext::Embedded => [&self.partitioned_session, &self.session],
+        }
     }
 
     /// The name of the cookie that records silent re-authentication: when this browser was sent to the provider with
@@ -94,31 +137,42 @@ impl Cookies {
 
     /// Builds a `Set-Cookie` value that keeps `value` for `age`.
     pub fn set(&self, name: &str, value: &str, age: Duration) -> Option<HeaderValue> {
-        self.line(name, value, age)
+        self.line(name, value, age, self.context)
     }
 
     /// Builds a `Set-Cookie` value that removes the cookie. It has the same attributes, or browsers would keep the old cookie
     /// (RFC 6265 section 5.3).
     pub fn clear(&self, name: &str) -> Option<HeaderValue> {
-        self.line(name, "", Duration::ZERO)
+        self.line(name, "", Duration::ZERO, self.context)
     }
 
-    fn line(&self, name: &str, value: &str, age: Duration) -> Option<HeaderValue> {
+    /// Builds the `Set-Cookie` values that remove the session cookie from both cookie jars.
+    pub fn clear_sessions(&self) -> impl Iterator<Item = HeaderValue> {
+        let partitioned = self.is_secure.then_some((&self.partitioned_session, EmbeddingContext::Embedded));
+        let jars = [(&self.session, EmbeddingContext::TopLevel)].into_iter().chain(partitioned);
+        jars.filter_map(|(name, context)| self.line(name, "", Duration::ZERO, context))
+    }
+
+    fn line(&self, name: &str, value: &str, age: Duration, context: EmbeddingContext) -> Option<HeaderValue> {
+        let is_embedded = context == EmbeddingContext::Embedded;
         let cookie = Cookie::build((name, value))
             .path("/")
             .max_age(cookie::time::Duration::try_from(age).ok()?)
             .http_only(true)
-            .same_site(SameSite::Lax)
-            .secure(self.is_host);
+            .same_site(if is_embedded { SameSite::None } else { SameSite::Lax })
+            .partitioned(is_embedded)
+            .secure(self.is_secure);
         HeaderValue::try_from(cookie.to_string()).ok()
     }
 
     /// Returns the session cookie's value if it is well formed. Two different values count as none: one was planted, and it is
     /// not known which.
     pub fn session_value<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
-        let mut values = pairs(headers).filter(|(name, _)| *name == self.session().as_bytes()).map(|(_, value)| value);
-        let first = values.next().filter(|value| is_session_value(value))?;
-        if values.all(|other| other == first) { std::str::from_utf8(first).ok() } else { None }
+        self.sessions().into_iter().find_map(|name| {
+            let mut values = pairs(headers).filter(|(found, _)| *found == name.as_bytes()).map(|(_, value)| value);
+            let first = values.next().filter(|value| is_session_value(value))?;
+            if values.all(|other| other == first) { std::str::from_utf8(first).ok() } else { None }
+        })
     }
 
     /// Whether this browser has a login attempt of the previous release under way, which used one cookie for each attempt.
@@ -209,110 +263,4 @@ fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    fn headers(lines: &[&str]) -> HeaderMap {
-        lines.iter().map(|line| (header::COOKIE, line.parse().unwrap())).collect()
-    }
-
-    fn plain() -> Cookies {
-        Cookies::new(false, DEFAULT_NAME)
-    }
-
-    fn stripped(lines: &[&str]) -> Vec<String> {
-        let mut headers = headers(lines);
-        plain().strip_reserved_cookies(&mut headers);
-        headers.get_all(header::COOKIE).iter().map(|line| line.to_str().unwrap().to_owned()).collect()
-    }
-
-    #[test]
-    fn our_cookies_never_reach_the_upstream_in_any_spelling() {
-        assert_eq!(stripped(&["a=1; b=2"]), ["a=1; b=2"]);
-        assert_eq!(stripped(&["a=1; evergate_session=x; b=2"]), ["a=1; b=2"]);
-        assert_eq!(stripped(&["__Host-evergate_session=x"]), [""; 0]);
-        assert_eq!(stripped(&["__host-EVERGATE_login_1=x;a=1"]), ["a=1"]);
-        assert_eq!(stripped(&["a=1", "evergate_session=x", "b=2"]), ["a=1; b=2"]);
-        assert_eq!(stripped(&["a=evergate_session; my_evergate_x=1"]), ["a=evergate_session; my_evergate_x=1"]);
-    }
-
-    #[test]
-    fn odd_cookie_headers_are_read_without_harm() {
-        for odd in ["", ";;", "=", "=x", "evergate_session", "; evergate_session ;", "a=1;;;evergate_session="] {
-            let headers = headers(&[odd]);
-            assert!(plain().session_value(&headers).is_none_or(str::is_empty), "{odd:?}");
-            stripped(&[odd]);
-        }
-    }
-
-    #[test]
-    fn two_different_session_cookies_are_none() {
-        let (a, b) = ("a".repeat(43), "b".repeat(43));
-        let value = |line: String| plain().session_value(&headers(&[&line])).map(str::to_owned);
-        assert_eq!(value(format!("evergate_session={a}")), Some(a.clone()));
-        assert_eq!(value(format!("evergate_session={a}; evergate_session={a}")), Some(a.clone()));
-        assert_eq!(value(format!("evergate_session={a}; evergate_session={b}")), None);
-        assert_eq!(value(format!("evergate_session={a}; evergate_session={a}; evergate_session={b}")), None);
-        assert_eq!(value("evergate_session=short".to_owned()), None);
-        let plain = headers(&[&format!("evergate_session={a}")]);
-        assert_eq!(Cookies::new(true, DEFAULT_NAME).session_value(&plain), None, "without its prefix it is not ours");
-    }
-
-    #[test]
-    fn a_cookie_in_another_script_neither_hides_ours_nor_passes_for_it() {
-        let a = "a".repeat(43);
-        let line = |bytes: Vec<u8>| HeaderMap::from_iter([(header::COOKIE, HeaderValue::from_bytes(&bytes).unwrap())]);
-        let beside = line(format!("name=Zoë; evergate_session={a}; \u{e9}=x").into_bytes());
-        assert_eq!(plain().session_value(&beside), Some(a.as_str()));
-        let latin = line([b"x=\xe9; evergate_session=", a.as_bytes()].concat());
-        assert_eq!(plain().session_value(&latin), Some(a.as_str()));
-        let planted = line(format!("\u{2000}evergate_session={a}").into_bytes());
-        assert_eq!(plain().session_value(&planted), None);
-    }
-
-    #[test]
-    fn an_upstream_cannot_set_cookies_of_ours() {
-        let mut headers = HeaderMap::new();
-        for line in ["a=1; Path=/", "evergate_session=x; Path=/", "__Host-evergate_login_1=x", "b=evergate_session"] {
-            headers.append(header::SET_COOKIE, line.parse().unwrap());
-        }
-        plain().strip_reserved_set_cookies(&mut headers);
-        let left: Vec<_> = headers.get_all(header::SET_COOKIE).iter().collect();
-        assert_eq!(left, ["a=1; Path=/", "b=evergate_session"]);
-    }
-
-    #[test]
-    fn cookies_carry_every_protection_that_the_scheme_allows() {
-        let set = |cookies: Cookies| cookies.set(cookies.session(), "v", Duration::from_secs(9)).unwrap();
-        assert_eq!(
-            set(Cookies::new(true, DEFAULT_NAME)),
-            "__Host-evergate_session=v; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=9"
-        );
-        assert_eq!(set(plain()), "evergate_session=v; HttpOnly; SameSite=Lax; Path=/; Max-Age=9");
-        assert_eq!(
-            Cookies::new(true, DEFAULT_NAME).clear("__Host-evergate_session").unwrap(),
-            "__Host-evergate_session=; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=0"
-        );
-    }
-
-    #[test]
-    fn two_of_us_on_one_host_have_cookies_of_their_own() {
-        let (one, other) = (Cookies::new(true, "one"), Cookies::new(true, "other"));
-        assert_eq!((one.session(), other.session()), ("__Host-one_session", "__Host-other_session"));
-        let mut lines = headers(&["one_session=a; other_session=b; __Host-one_login_7=c; evergate_session=d; ones=e"]);
-        one.strip_reserved_cookies(&mut lines);
-        assert_eq!(lines[header::COOKIE], "other_session=b; ones=e");
-    }
-
-    #[test]
-    fn all_of_ours_together_stay_under_four_kibibytes() {
-        let cookies = Cookies::new(true, &"n".repeat(MAX_NAME_LEN));
-        let names: BTreeSet<_> = (0..=u8::MAX).map(|chance| cookies.binding(chance)).collect();
-        let others = [cookies.session(), cookies.silent_login(), cookies.redirect_rounds(), cookies.auto_retries()];
-        let length = |name: &str, value: usize| name.len() + "=; ".len() + value;
-        let bindings: usize = names.iter().map(|name| length(name, 16)).sum();
-        assert!(bindings + others.map(|name| length(name, 43)).iter().sum::<usize>() <= 4096);
-    }
-}
+mod tests;

@@ -36,6 +36,9 @@ pub(super) struct Attempt {
     /// The return address; `None` if it is in the store.
     #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
     return_to: Option<String>,
+    /// Host and port of the site where it began; `None` if its browser comes back there.
+    #[serde(rename = "h", default, skip_serializing_if = "Option::is_none")]
+    site: Option<String>,
     #[serde(rename = "t")]
     at: i64,
     #[serde(rename = "p", default)]
@@ -74,12 +77,21 @@ impl Attempt {
     pub(super) fn new(binding: &Binding, params: AttemptParams) -> Self {
         let AttemptParams { at, mode, rounds, is_second } = params;
         let (seed, bound) = (random_text::<32>(), binding.digest());
-        Self { seed, bound, return_to: None, at: at.0, mode, rounds, is_second }
+        Self { seed, bound, return_to: None, site: None, at: at.0, mode, rounds, is_second }
     }
 
     /// Puts the return address into the attempt.
     pub(super) fn carry(&mut self, return_to: &ReturnTo) {
         self.return_to = Some(return_to.path().to_owned());
+    }
+
+    /// Puts the site where it began into the attempt.
+    pub(super) fn remember_site(&mut self, authority: Option<&str>) {
+        self.site = authority.map(str::to_owned);
+    }
+
+    pub(super) fn site(&self) -> Option<&str> {
+        self.site.as_deref()
     }
 
     pub(super) fn at(&self) -> Timestamp {

@@ -16,7 +16,22 @@ pub(super) struct AuthorizationResponse {
     pub(super) issuer: Option<String>,
 }
 
+/// The parameters that are read.
+const NAMES: [&str; 5] = ["state", "code", "error", "error_description", "iss"];
+
+/// The longest query that a form becomes, in bytes.
+const MAX_QUERY_LEN: usize = 8 * 1024;
+
 impl AuthorizationResponse {
+    /// The query of a response that came as a form: what is read of it, so that nothing else gets into an address.
+    pub(super) fn query_of_form(form: &[u8]) -> Result<String, CallbackError> {
+        let form = std::str::from_utf8(form).map_err(|_| CallbackError::Parameters("the form is not text"))?;
+        Self::parse(form)?;
+        let pairs = form_urlencoded::parse(form.as_bytes()).filter(|(name, _)| NAMES.contains(&name.as_ref()));
+        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+        if query.len() > MAX_QUERY_LEN { Err(CallbackError::Parameters("it is too long")) } else { Ok(query) }
+    }
+
     pub(super) fn parse(query: &str) -> Result<Self, CallbackError> {
         let mut response = Self::default();
         let mut state = None;
@@ -41,5 +56,20 @@ impl AuthorizationResponse {
         response.description = response.description.and_then(|said| safe_description(&said, secrets.into_iter()));
         response.error = response.error.map(|error| error.chars().filter(char::is_ascii_graphic).take(64).collect());
         Ok(response)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_form_only_what_is_read_becomes_a_query() {
+        let query = |form: &str| AuthorizationResponse::query_of_form(form.as_bytes()).ok();
+        assert_eq!(query("state=a%26b&code=c&session_state=x&scope=openid").as_deref(), Some("state=a%26b&code=c"));
+        let long = format!("state=a&code={}", "c".repeat(MAX_QUERY_LEN));
+        for refused in ["code=c", "state=a&state=b&code=c", "state=a&id_token=x", "state=a&access_token=x", &long] {
+            assert_eq!(query(refused), None, "{:.60}", refused);
+        }
     }
 }

@@ -21,6 +21,8 @@ use crate::{
 pub enum Purpose<'a> {
     /// An interactive login.
     Login,
+    /// An interactive login that another party began for a user it knows, with what it says of them (`login_hint`).
+    LoginOf(&'a str),
     /// An interactive login with account selection.
     AnotherAccount,
     /// An interactive login of a browser that requested a page, perhaps without a click; it counts for the detection of redirect
@@ -38,7 +40,7 @@ impl Purpose<'_> {
     /// Returns the mode that the attempt carries.
     fn mode(self) -> LoginMode {
         match self {
-            Self::Login | Self::LoginOnTheWay | Self::LoginOnceMore | Self::AnotherAccount => LoginMode::Login,
+            Self::Login | Self::LoginOf(_) | Self::LoginOnTheWay | Self::LoginOnceMore | Self::AnotherAccount => LoginMode::Login,
             Self::Silent(_) => LoginMode::Silent,
             Self::Consent(_) => LoginMode::Consent,
         }
@@ -60,6 +62,7 @@ impl SignIn {
         let id_token = self.id_token_for(purpose).await;
         let options = match purpose {
             Purpose::Login | Purpose::LoginOnTheWay | Purpose::LoginOnceMore => AuthorizationOptions::default(),
+            Purpose::LoginOf(hint) => AuthorizationOptions { login_hint: Some(hint), ..AuthorizationOptions::default() },
             Purpose::AnotherAccount => {
                 AuthorizationOptions { prompt: Some(self.provider.account_selection_prompt()), ..AuthorizationOptions::default() }
             }
@@ -76,7 +79,7 @@ impl SignIn {
         };
         let rounds = match purpose {
             Purpose::LoginOnTheWay | Purpose::LoginOnceMore | Purpose::Silent(_) => self.rounds(headers).saturating_add(1),
-            Purpose::Login | Purpose::AnotherAccount | Purpose::Consent(_) => 0,
+            Purpose::Login | Purpose::LoginOf(_) | Purpose::AnotherAccount | Purpose::Consent(_) => 0,
         };
         let (now, is_second) = (self.clock.now(), matches!(purpose, Purpose::LoginOnceMore));
         let (name, binding) = Binding::of_or_new(&self.cookies, headers);
@@ -84,8 +87,9 @@ impl SignIn {
         if return_to.path().len() <= MAX_CARRIED_LEN || !self.store_return_to(&attempt, return_to).await {
             attempt.carry(&return_to.if_no_longer_than(MAX_CARRIED_LEN));
         }
+        attempt.remember_site(self.redirect_uris.remembered(site));
         let state = attempt.seal(&self.keys).unwrap_or_default();
-        let url = self.provider.authorization_url(&self.redirect_uri(site), &attempt.proof(&state, &binding), options)?;
+        let url = self.provider.authorization_url(&self.redirect_uris.of(site), &attempt.proof(&state, &binding), options)?;
         let mut cookies: Vec<_> = self.cookies.set(&name, binding.value(), attempt::LIFE).into_iter().collect();
         if let Purpose::Silent(_) = purpose {
             let sent = silent_history::sent(self.provider.issuer(), now);

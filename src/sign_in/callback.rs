@@ -40,6 +40,23 @@ impl SignIn {
         }
     }
 
+    /// The address of the callback at the site where the login began, if the browser has come back to `site` with `query` and that
+    /// is another one.
+    pub fn callback_elsewhere(&self, site: &AccessUrl, query: &str) -> Option<String> {
+        let attempt = self.attempt_of(&AuthorizationResponse::parse(query).ok()?).ok()?;
+        self.redirect_uris.elsewhere(attempt.site()?, site, query)
+    }
+
+    /// The address of the callback, at the site where the login began, for a response that came to `site` as a form.
+    ///
+    /// # Errors
+    /// [`CallbackError::Parameters`]: it is none that would be accepted.
+    pub fn callback_of_form(&self, site: &AccessUrl, form: &[u8]) -> Result<String, CallbackError> {
+        let query = AuthorizationResponse::query_of_form(form)?;
+        let elsewhere = self.callback_elsewhere(site, &query);
+        Ok(elsewhere.unwrap_or_else(|| format!("{}?{query}", site.at(&self.redirect_uris.path))))
+    }
+
     async fn try_complete(&self, browser: ReturningBrowser<'_>, query: &str) -> Result<Redirect, CallbackError> {
         let response = AuthorizationResponse::parse(query)?;
         let attempt = self.attempt_of(&response)?;
@@ -111,7 +128,7 @@ impl SignIn {
             (None, None) => return Err(CallbackError::Parameters("there is neither a code nor an error")),
         };
         let timer = self.metrics.provider_timer("code");
-        let login = self.provider.exchange_code(code, &self.redirect_uri(site), proof).await;
+        let login = self.provider.exchange_code(code, &self.redirect_uris.of(site), proof).await;
         timer.finish();
         Ok(login?)
     }

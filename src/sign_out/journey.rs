@@ -1,5 +1,5 @@
-//! The path to which a logout leads, carried through the provider in `state`. It is encrypted, so that only a state of ours is
-//! accepted, and a planted link cannot start a login instead of showing the signed-out page.
+//! Where a logout leads, carried through the provider in `state`. It is encrypted, so that only a state of ours is accepted, and a
+//! planted link cannot start a login instead of showing the signed-out page.
 
 use std::time::Duration;
 
@@ -12,23 +12,37 @@ use crate::{clock::Timestamp, seal::KeyRing};
 const TTL: Duration = Duration::from_secs(15 * 60);
 const CONTEXT: &str = "logout state";
 
-#[derive(Serialize, Deserialize)]
-struct LogoutState {
-    to: String,
+/// What a logout's `state` says.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct LogoutState {
+    /// The path that the logout leads to; `None` for the signed-out page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) to: Option<String>,
+    /// Host and port of the site where it began; `None` if its browser comes back there.
+    #[serde(rename = "h", default, skip_serializing_if = "Option::is_none")]
+    pub(super) site: Option<String>,
     at: i64,
 }
 
-/// Encrypts the state of a logout that leads to `to`.
-pub(super) fn seal_logout_state(keys: &KeyRing, to: &str, now: Timestamp) -> Option<String> {
-    let plain = serde_json::to_vec(&LogoutState { to: to.to_owned(), at: now.0 }).ok()?;
-    Some(BASE64_URL_SAFE_NO_PAD.encode(keys.seal(CONTEXT, &plain).ok()?))
-}
+impl LogoutState {
+    /// A state that says something; `None` if there is nothing to say.
+    pub(super) fn new(to: Option<&str>, site: Option<&str>, now: Timestamp) -> Option<Self> {
+        let says_something = to.is_some() || site.is_some();
+        says_something.then(|| Self { to: to.map(str::to_owned), site: site.map(str::to_owned), at: now.0 })
+    }
 
-/// Returns the path that a state leads to; `None` if it is not ours or has expired.
-pub(super) fn open_logout_state(keys: &KeyRing, state: &str, now: Timestamp) -> Option<String> {
-    let sealed = BASE64_URL_SAFE_NO_PAD.decode(state).ok()?;
-    let logout: LogoutState = serde_json::from_slice(&keys.open(CONTEXT, &sealed).ok()?).ok()?;
-    (now < Timestamp(logout.at).plus(TTL)).then_some(logout.to)
+    /// Encrypts it.
+    pub(super) fn seal(&self, keys: &KeyRing) -> Option<String> {
+        let plain = serde_json::to_vec(self).ok()?;
+        Some(BASE64_URL_SAFE_NO_PAD.encode(keys.seal(CONTEXT, &plain).ok()?))
+    }
+
+    /// Decrypts one; `None` if it is not ours or has expired.
+    pub(super) fn open(keys: &KeyRing, state: &str, now: Timestamp) -> Option<Self> {
+        let sealed = BASE64_URL_SAFE_NO_PAD.decode(state).ok()?;
+        let state: Self = serde_json::from_slice(&keys.open(CONTEXT, &sealed).ok()?).ok()?;
+        (now < Timestamp(state.at).plus(TTL)).then_some(state)
+    }
 }
 
 #[cfg(test)]
@@ -39,12 +53,14 @@ mod tests {
     fn only_a_state_of_ours_leads_anywhere_and_not_forever() {
         let (keys, others) = [(), ()].map(|()| KeyRing::from_base64([KeyRing::generate().as_str()]).unwrap()).into();
         let at = Timestamp(1_000_000);
-        let state = seal_logout_state(&keys, "/bye?a=b", at).unwrap();
-        assert_eq!(open_logout_state(&keys, &state, at).as_deref(), Some("/bye?a=b"));
-        assert_eq!(open_logout_state(&others, &state, at), None);
-        assert_eq!(open_logout_state(&keys, &state, at.plus(TTL)), None);
+        let state = LogoutState::new(Some("/bye?a=b"), None, at).unwrap().seal(&keys).unwrap();
+        let leads_to = |keys: &KeyRing, state: &str, now| LogoutState::open(keys, state, now).and_then(|state| state.to);
+        assert_eq!(leads_to(&keys, &state, at).as_deref(), Some("/bye?a=b"));
+        assert_eq!(leads_to(&others, &state, at), None);
+        assert_eq!(leads_to(&keys, &state, at.plus(TTL)), None);
         for planted in ["", "/bye", "xyz", &format!("{state}A")] {
-            assert_eq!(open_logout_state(&keys, planted, at), None, "{planted:?}");
+            assert_eq!(leads_to(&keys, planted, at), None, "{planted:?}");
         }
+        assert!(LogoutState::new(None, None, at).is_none());
     }
 }

@@ -29,6 +29,8 @@ pub struct PostgresSettings {
     pub password_file: Option<PathBuf>,
     /// `CODER_PG_CONN_MAX_OPEN`; two more are opened to hear of changes, and one for the heartbeat.
     pub max_open: u32,
+    /// How many connections stay open while they are idle; `None` for all of them.
+    pub max_idle: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -49,7 +51,7 @@ impl Postgres {
         let main = connector(&settings.url);
         let listener = settings.listen_url.as_ref().map(connector);
         Self {
-            pool: Pool::new(Arc::clone(&main), settings.max_open),
+            pool: Pool::new(Arc::clone(&main), settings.max_open, settings.max_idle),
             voices: Voices::new(Arc::clone(&main), listener),
             connector: main,
             heartbeat: tokio::sync::Mutex::default(),

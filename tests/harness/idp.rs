@@ -376,6 +376,13 @@ impl Idp {
         state.keys = vec![key];
     }
 
+    /// All its published keys are those of this issuer, as Microsoft Entra ID writes it.
+    pub fn keys_name_issuer(&self, issuer: &str) {
+        for key in &mut self.state().published {
+            key["issuer"] = json!(issuer);
+        }
+    }
+
     /// Refuses every refresh token that was issued so far.
     pub fn kill_grants(&self) {
         let mut state = self.state();

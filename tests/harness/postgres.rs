@@ -131,7 +131,7 @@ impl Cluster {
 
 /// The settings of a store at `url`.
 pub fn settings(url: &str, max_open: u32) -> PostgresSettings {
-    PostgresSettings { url: PostgresUrl::parse(url).unwrap(), listen_url: None, password_file: None, max_open }
+    PostgresSettings { url: PostgresUrl::parse(url).unwrap(), listen_url: None, password_file: None, max_open, max_idle: None }
 }
 
 /// Lets the database at `url` take writes or not, as far as connections that are opened from now on are concerned, and ends

@@ -10,6 +10,7 @@ use crate::{
         ProviderError, Settings,
         authorization::AuthorizationParams,
         client_auth::ClientAuth,
+        issuer::ExpectedIssuer,
         preset::{Preset, RefreshIntrospection},
     },
 };
@@ -17,7 +18,7 @@ use crate::{
 /// The metadata that Evergate uses, with what follows from them and the settings.
 #[derive(Clone, Debug)]
 pub(in crate::oidc) struct ProviderMetadata {
-    pub(in crate::oidc) issuer: String,
+    pub(in crate::oidc) issuer: ExpectedIssuer,
     pub(in crate::oidc) authorization_endpoint: Url,
     pub(in crate::oidc) token_endpoint: String,
     pub(in crate::oidc) userinfo_endpoint: Option<String>,
@@ -93,9 +94,8 @@ impl ProviderMetadata {
     pub(in crate::oidc) fn read(settings: &Settings, document: &MetadataDocument) -> Result<Self, ProviderError> {
         // The issuer must match exactly, so it is not trimmed.
         let issuer = document.0.get("issuer").and_then(Value::as_str).ok_or(ProviderError::Metadata("issuer"))?;
-        if issuer != settings.issuer {
-            return Err(ProviderError::IssuerMismatch { expected: settings.issuer.clone(), found: safe(issuer) });
-        }
+        let issuer = ExpectedIssuer::of_metadata(settings, issuer)
+            .map_err(|found| ProviderError::IssuerMismatch { expected: settings.issuer.clone(), found })?;
         let lenient = Url::parse(&settings.issuer).is_ok_and(|issuer| is_loopback(&issuer));
         let optional = |name: &'static str| document.text(name).map(|text| endpoint(name, text, lenient)).transpose();
         let required = |name: &'static str| optional(name)?.ok_or(ProviderError::Metadata(name));
@@ -104,7 +104,7 @@ impl ProviderMetadata {
         let preset = settings.preset.unwrap_or_else(|| Preset::of(&settings.issuer, &scopes));
         let signing = document.list("id_token_signing_alg_values_supported");
         Ok(Self {
-            issuer: issuer.to_owned(),
+            issuer,
             authorization_endpoint: required("authorization_endpoint")?,
             token_endpoint: required("token_endpoint")?.into(),
             jwks_uri: required("jwks_uri")?.into(),
@@ -218,11 +218,6 @@ pub fn is_loopback(url: &Url) -> bool {
         Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         None => false,
     }
-}
-
-/// The provider's issuer, made safe for the log and a page.
-fn safe(text: &str) -> String {
-    text.chars().filter(|character| !character.is_control()).take(200).collect()
 }
 
 #[cfg(test)]

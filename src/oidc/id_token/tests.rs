@@ -18,7 +18,7 @@ fn judged(edits: &Value, subject: Option<&str>) -> Result<(), VerifyError> {
     claims.extend(edits.as_object().unwrap().clone());
     claims.retain(|_, value| *value != json!("(absent)"));
     let expected = Expected {
-        issuer: "https://id.example/a",
+        issuer: &ExpectedIssuer::Exactly("https://id.example/a".to_owned()),
         client_id: "client",
         subject,
         nonce: if subject.is_some() { ExpectedNonce::Unchecked } else { ExpectedNonce::Exactly("n") },
@@ -80,7 +80,7 @@ fn a_claim_that_decides_must_be_right() {
     }
     let twice = JsonObject { repeated: vec!["sub".to_owned()], ..object(&Value::Object(good())) };
     let expected = Expected {
-        issuer: "https://id.example/a",
+        issuer: &ExpectedIssuer::Exactly("https://id.example/a".to_owned()),
         client_id: "client",
         subject: None,
         nonce: ExpectedNonce::Unchecked,

@@ -36,6 +36,8 @@ const MAX_IDLE: Duration = Duration::from_secs(10 * 60);
 pub(super) struct Pool {
     connector: Arc<Connector>,
     permits: Semaphore,
+    /// How many connections may be idle.
+    max_idle: usize,
     state: Mutex<PoolState>,
 }
 
@@ -99,10 +101,12 @@ impl PooledPostgres<'_> {
 }
 
 impl Pool {
-    /// Makes a pool of `limit` connections.
-    pub(super) fn new(connector: Arc<Connector>, limit: u32) -> Self {
-        let permits = usize::try_from(limit).unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS);
-        Self { connector, permits: Semaphore::new(permits), state: Mutex::default() }
+    /// Makes a pool of `limit` connections, of which `max_idle` may be idle.
+    pub(super) fn new(connector: Arc<Connector>, limit: u32, max_idle: Option<u32>) -> Self {
+        let number = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+        let permits = number(limit).min(Semaphore::MAX_PERMITS);
+        let max_idle = max_idle.map_or(usize::MAX, number);
+        Self { connector, permits: Semaphore::new(permits), max_idle, state: Mutex::default() }
     }
 
     /// Acquires a connection for one call.
@@ -152,6 +156,9 @@ impl Pool {
     #[expect(clippy::disallowed_methods, reason = "the age of a connection has nothing to do with tokens' times")]
     fn give_back(&self, line: Line, opened_at: Instant) {
         let mut state = self.state();
+        if state.idle.len() >= self.max_idle {
+            return;
+        }
         state.idle.push(IdleConnection { line, opened_at, idle_since: Instant::now() });
         state.close_expired();
     }

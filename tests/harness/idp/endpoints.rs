@@ -26,6 +26,7 @@ type Fields = HashMap<String, String>;
 pub(super) fn router(idp: Arc<Idp>) -> Router {
     Router::new()
         .route("/.well-known/openid-configuration", get(metadata))
+        .route("/common/.well-known/openid-configuration", get(metadata))
         .route("/jwks", get(jwks))
         .route("/token", post(token))
         .route("/moved/token", post(token))

@@ -38,6 +38,7 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
             "policy",
             "routing",
             "forward",
+            "pages",
             "oidc",
             "session",
             "store",
@@ -58,6 +59,8 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
             "policy",
             "routing",
             "forward",
+            // How our own pages look is the gateway's to say.
+            "pages",
             // The access line tells the user.
             "grant",
             "session",

@@ -1,0 +1,133 @@
+use std::collections::BTreeSet;
+
+use super::*;
+
+fn headers(lines: &[&str]) -> HeaderMap {
+    lines.iter().map(|line| (header::COOKIE, line.parse().unwrap())).collect()
+}
+
+fn plain() -> Cookies {
+    Cookies::new(false, DEFAULT_NAME)
+}
+
+fn stripped(lines: &[&str]) -> Vec<String> {
+    let mut headers = headers(lines);
+    plain().strip_reserved_cookies(&mut headers);
+    headers.get_all(header::COOKIE).iter().map(|line| line.to_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn our_cookies_never_reach_the_upstream_in_any_spelling() {
+    assert_eq!(stripped(&["a=1; b=2"]), ["a=1; b=2"]);
+    assert_eq!(stripped(&["a=1; evergate_session=x; b=2"]), ["a=1; b=2"]);
+    assert_eq!(stripped(&["__Host-evergate_session=x"]), [""; 0]);
+    assert_eq!(stripped(&["__host-EVERGATE_login_1=x;a=1"]), ["a=1"]);
+    assert_eq!(stripped(&["a=1", "evergate_session=x", "b=2"]), ["a=1; b=2"]);
+    assert_eq!(stripped(&["a=evergate_session; my_evergate_x=1"]), ["a=evergate_session; my_evergate_x=1"]);
+}
+
+#[test]
+fn odd_cookie_headers_are_read_without_harm() {
+    for odd in ["", ";;", "=", "=x", "evergate_session", "; evergate_session ;", "a=1;;;evergate_session="] {
+        let headers = headers(&[odd]);
+        assert!(plain().session_value(&headers).is_none_or(str::is_empty), "{odd:?}");
+        stripped(&[odd]);
+    }
+}
+
+#[test]
+fn two_different_session_cookies_are_none() {
+    let (a, b) = ("a".repeat(43), "b".repeat(43));
+    let value = |line: String| plain().session_value(&headers(&[&line])).map(str::to_owned);
+    assert_eq!(value(format!("evergate_session={a}")), Some(a.clone()));
+    assert_eq!(value(format!("evergate_session={a}; evergate_session={a}")), Some(a.clone()));
+    assert_eq!(value(format!("evergate_session={a}; evergate_session={b}")), None);
+    assert_eq!(value(format!("evergate_session={a}; evergate_session={a}; evergate_session={b}")), None);
+    assert_eq!(value("evergate_session=short".to_owned()), None);
+    let plain = headers(&[&format!("evergate_session={a}")]);
+    assert_eq!(Cookies::new(true, DEFAULT_NAME).session_value(&plain), None, "without its prefix it is not ours");
+}
+
+#[test]
+fn a_cookie_in_another_script_neither_hides_ours_nor_passes_for_it() {
+    let a = "a".repeat(43);
+    let line = |bytes: Vec<u8>| HeaderMap::from_iter([(header::COOKIE, HeaderValue::from_bytes(&bytes).unwrap())]);
+    let beside = line(format!("name=Zoë; evergate_session={a}; \u{e9}=x").into_bytes());
+    assert_eq!(plain().session_value(&beside), Some(a.as_str()));
+    let latin = line([b"x=\xe9; evergate_session=", a.as_bytes()].concat());
+    assert_eq!(plain().session_value(&latin), Some(a.as_str()));
+    let planted = line(format!("\u{2000}evergate_session={a}").into_bytes());
+    assert_eq!(plain().session_value(&planted), None);
+}
+
+#[test]
+fn an_upstream_cannot_set_cookies_of_ours() {
+    let mut headers = HeaderMap::new();
+    for line in ["a=1; Path=/", "evergate_session=x; Path=/", "__Host-evergate_login_1=x", "b=evergate_session"] {
+        headers.append(header::SET_COOKIE, line.parse().unwrap());
+    }
+    plain().strip_reserved_set_cookies(&mut headers);
+    let left: Vec<_> = headers.get_all(header::SET_COOKIE).iter().collect();
+    assert_eq!(left, ["a=1; Path=/", "b=evergate_session"]);
+}
+
+#[test]
+fn cookies_carry_every_protection_that_the_scheme_allows() {
+    let set = |cookies: Cookies| cookies.set(cookies.session(), "v", Duration::from_secs(9)).unwrap();
+    assert_eq!(
+        set(Cookies::new(true, DEFAULT_NAME)),
+        "__Host-evergate_session=v; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=9"
+    );
+    assert_eq!(set(plain()), "evergate_session=v; HttpOnly; SameSite=Lax; Path=/; Max-Age=9");
+    assert_eq!(
+        Cookies::new(true, DEFAULT_NAME).clear("__Host-evergate_session").unwrap(),
+        "__Host-evergate_session=; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=0"
+    );
+}
+
+#[test]
+fn an_embedded_session_has_a_jar_and_a_name_of_its_own_and_outlives_a_change_of_the_setting() {
+    let (lax, embedded) =
+        (Cookies::new(true, DEFAULT_NAME), Cookies::new(true, DEFAULT_NAME).sent_in(EmbeddingContext::Embedded));
+    assert_eq!(
+        embedded.set(embedded.session(), "v", Duration::from_secs(9)).unwrap(),
+        "__Host-evergate_partitioned_session=v; HttpOnly; SameSite=None; Partitioned; Secure; Path=/; Max-Age=9"
+    );
+    let (a, b) = ("a".repeat(43), "b".repeat(43));
+    let (one, other) = (format!("__Host-evergate_session={a}"), format!("__Host-evergate_partitioned_session={b}"));
+    for (line, by_lax, by_embedded) in [(one.clone(), &a, &a), (other.clone(), &b, &b), (format!("{one}; {other}"), &a, &b)] {
+        assert_eq!(lax.session_value(&headers(&[&line])), Some(by_lax.as_str()), "{line}");
+        assert_eq!(embedded.session_value(&headers(&[&line])), Some(by_embedded.as_str()), "{line}");
+    }
+    for cookies in [lax, embedded] {
+        let cleared: Vec<_> = cookies.clear_sessions().collect();
+        assert_eq!(
+            cleared,
+            [
+                "__Host-evergate_session=; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=0",
+                "__Host-evergate_partitioned_session=; HttpOnly; SameSite=None; Partitioned; Secure; Path=/; Max-Age=0"
+            ]
+        );
+    }
+    assert_eq!(plain().clear_sessions().count(), 1, "over plain http there is no partitioned cookie");
+}
+
+#[test]
+fn two_of_us_on_one_host_have_cookies_of_their_own() {
+    let (one, other) = (Cookies::new(true, "one"), Cookies::new(true, "other"));
+    assert_eq!((one.session(), other.session()), ("__Host-one_session", "__Host-other_session"));
+    let mut lines = headers(&["one_session=a; other_session=b; __Host-one_login_7=c; evergate_session=d; ones=e"]);
+    one.strip_reserved_cookies(&mut lines);
+    assert_eq!(lines[header::COOKIE], "other_session=b; ones=e");
+}
+
+#[test]
+fn all_of_ours_together_stay_under_four_kibibytes() {
+    let cookies = Cookies::new(true, &"n".repeat(MAX_NAME_LEN));
+    let names: BTreeSet<_> = (0..=u8::MAX).map(|chance| cookies.binding(chance)).collect();
+    let [session, partitioned] = cookies.sessions();
+    let others = [session, partitioned, cookies.silent_login(), cookies.redirect_rounds(), cookies.auto_retries()];
+    let length = |name: &str, value: usize| name.len() + "=; ".len() + value;
+    let bindings: usize = names.iter().map(|name| length(name, 16)).sum();
+    assert!(bindings + others.map(|name| length(name, 43)).iter().sum::<usize>() <= 4096);
+}

@@ -1,0 +1,188 @@
+//! The environment of a Coder server starts Evergate as it is.
+
+use evergate::config::{Checked, Environment, Problems, check, table};
+
+/// Every variable of Coder's server with a value as its documentation has it, by Coder's own sections.
+const CODERS: &[(&str, &str)] = &[
+    // OpenID Connect.
+    ("CODER_OIDC_ISSUER_URL", "https://idp.example"),
+    ("CODER_OIDC_CLIENT_ID", "coder"),
+    ("CODER_OIDC_CLIENT_SECRET", "secret"),
+    ("CODER_OIDC_SCOPES", "openid,profile,email,offline_access"),
+    ("CODER_OIDC_AUTH_URL_PARAMS", r#"{"access_type": "offline"}"#),
+    ("CODER_OIDC_EMAIL_DOMAIN", "@example.com,example.org"),
+    ("CODER_OIDC_ALLOW_SIGNUPS", "true"),
+    ("CODER_OIDC_IGNORE_EMAIL_VERIFIED", "true"),
+    ("CODER_OIDC_USERNAME_FIELD", "preferred_username"),
+    ("CODER_OIDC_NAME_FIELD", "name"),
+    ("CODER_OIDC_EMAIL_FIELD", "email"),
+    ("CODER_OIDC_IGNORE_USERINFO", "true"),
+    ("CODER_OIDC_ACCESS_TOKEN_CLAIMS", "true"),
+    ("CODER_OIDC_GROUP_FIELD", "groups"),
+    ("CODER_OIDC_GROUP_MAPPING", r#"{"myOIDCGroupID": "myCoderGroupName"}"#),
+    ("CODER_OIDC_GROUP_AUTO_CREATE", "true"),
+    ("CODER_OIDC_GROUP_REGEX_FILTER", "^Coder.*$"),
+    ("CODER_OIDC_ALLOWED_GROUPS", "developers,admins"),
+    ("CODER_OIDC_USER_ROLE_FIELD", "roles"),
+    ("CODER_OIDC_USER_ROLE_MAPPING", r#"{"TemplateAuthor": ["template-admin", "user-admin"]}"#),
+    ("CODER_OIDC_USER_ROLE_DEFAULT", "member"),
+    ("CODER_OIDC_ORGANIZATION_FIELD", "orgs"),
+    ("CODER_OIDC_ORGANIZATION_ASSIGN_DEFAULT", "true"),
+    ("CODER_OIDC_ORGANIZATION_MAPPING", "{}"),
+    ("CODER_OIDC_SIGN_IN_TEXT", "Sign in with Example"),
+    ("CODER_OIDC_ICON_URL", "/icon/google.svg"),
+    ("CODER_OIDC_SIGNUPS_DISABLED_TEXT", "Ask **somebody**."),
+    ("CODER_DANGEROUS_OIDC_SKIP_ISSUER_CHECKS", "false"),
+    ("CODER_OIDC_REDIRECT_URL", "https://login.example"),
+    ("CODER_OIDC_REDIRECT_ALLOWED_HOSTS", "coder.example,other.example"),
+    ("CODER_OIDC_REPAIR_LINKS", "true"),
+    ("CODER_DANGEROUS_OIDC_EMAIL_FALLBACK", "false"),
+    // Sessions, cookies, tokens.
+    ("CODER_SESSION_DURATION", "24h0m0s"),
+    ("CODER_DISABLE_SESSION_EXPIRY_REFRESH", "false"),
+    ("CODER_SECURE_AUTH_COOKIE", "true"),
+    ("CODER_SAMESITE_AUTH_COOKIE", "lax"),
+    ("CODER_HOST_PREFIX_COOKIE", "false"),
+    ("CODER_MAX_TOKEN_LIFETIME", "876600h0m0s"),
+    ("CODER_MAX_ADMIN_TOKEN_LIFETIME", "168h0m0s"),
+    ("CODER_DEFAULT_TOKEN_LIFETIME", "168h0m0s"),
+    ("CODER_DEFAULT_OAUTH_REFRESH_LIFETIME", "720h0m0s"),
+    ("CODER_API_KEYS_RETENTION", "7d"),
+    ("CODER_DISABLE_PASSWORD_AUTH", "true"),
+    ("CODER_TERMS_OF_SERVICE_URL", "https://example.com/terms"),
+    ("CODER_SCIM_AUTH_HEADER", "secret"),
+    ("CODER_SCIM_USE_LEGACY", "true"),
+    // Addresses and TLS.
+    ("CODER_ACCESS_URL", "https://coder.example"),
+    ("CODER_WILDCARD_ACCESS_URL", "*.coder.example"),
+    ("CODER_REDIRECT_TO_ACCESS_URL", "true"),
+    ("CODER_HTTP_ADDRESS", ":3000"),
+    ("CODER_ADDRESS", "0.0.0.0:3000"),
+    ("CODER_TLS_ENABLE", "false"),
+    ("CODER_TLS_ADDRESS", "0.0.0.0:3443"),
+    ("CODER_TLS_CERT_FILE", ""),
+    ("CODER_TLS_KEY_FILE", ""),
+    ("CODER_TLS_CLIENT_AUTH", "none"),
+    ("CODER_TLS_CLIENT_CA_FILE", ""),
+    ("CODER_TLS_MIN_VERSION", "tls12"),
+    ("CODER_TLS_CLIENT_CERT_FILE", ""),
+    ("CODER_TLS_CLIENT_KEY_FILE", ""),
+    ("CODER_TLS_CIPHERS", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"),
+    ("CODER_TLS_ALLOW_INSECURE_CIPHERS", "false"),
+    ("CODER_TLS_REDIRECT_HTTP_TO_HTTPS", "true"),
+    ("CODER_STRICT_TRANSPORT_SECURITY", "172800"),
+    ("CODER_STRICT_TRANSPORT_SECURITY_OPTIONS", "includeSubDomains"),
+    ("CODER_PROXY_TRUSTED_HEADERS", "Cf-Connecting-Ip,X-Forwarded-For"),
+    ("CODER_PROXY_TRUSTED_ORIGINS", "10.0.0.0/8"),
+    ("CODER_ADDITIONAL_CSP_POLICY", "frame-src https://example.com"),
+    ("CODER_DANGEROUS_ALLOW_CORS_REQUESTS", "false"),
+    ("CODER_API_RATE_LIMIT", "512"),
+    ("CODER_DANGEROUS_DISABLE_RATE_LIMITS", "false"),
+    // Postgres, encryption, general.
+    ("CODER_PG_CONNECTION_URL", "postgres://coder:secret@db.example/coder?sslmode=disable"),
+    ("CODER_PG_AUTH", "password"),
+    ("CODER_PG_CONN_MAX_OPEN", "10"),
+    ("CODER_PG_CONN_MAX_IDLE", "auto"),
+    ("CODER_EPHEMERAL", "false"),
+    ("CODER_EXTERNAL_TOKEN_ENCRYPTION_KEYS", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
+    ("CODER_CACHE_DIRECTORY", "/var/cache/coder"),
+    ("CODER_UPDATE_CHECK", "false"),
+    ("CODER_EXPERIMENTS", "*"),
+    // Logs, metrics, traces, health.
+    ("CODER_LOG_FILTER", ".*"),
+    ("CODER_VERBOSE", "true"),
+    ("CODER_LOGGING_HUMAN", "/dev/stderr"),
+    ("CODER_LOGGING_JSON", "/dev/stderr"),
+    ("CODER_LOGGING_STACKDRIVER", ""),
+    ("CODER_PROMETHEUS_ENABLE", "true"),
+    ("CODER_PROMETHEUS_ADDRESS", "127.0.0.1:2112"),
+    ("CODER_PROMETHEUS_COLLECT_AGENT_STATS", "true"),
+    ("CODER_PROMETHEUS_AGGREGATE_AGENT_STATS_BY", "agent_name"),
+    ("CODER_PROMETHEUS_COLLECT_DB_METRICS", "false"),
+    ("CODER_PPROF_ENABLE", "false"),
+    ("CODER_PPROF_ADDRESS", "127.0.0.1:6060"),
+    ("CODER_TRACE_ENABLE", "false"),
+    ("CODER_TRACE_HONEYCOMB_API_KEY", "secret"),
+    ("CODER_TRACE_LOGS", "false"),
+    ("CODER_TRACE_DATADOG", "false"),
+    ("CODER_HEALTH_CHECK_REFRESH", "10m0s"),
+    ("CODER_HEALTH_CHECK_THRESHOLD_DATABASE", "15ms"),
+    ("CODER_TELEMETRY_ENABLE", "true"),
+    ("CODER_AUDIT_LOGS_RETENTION", "0"),
+    // What else its deployments have.
+    ("CODER_DERP_SERVER_ENABLE", "true"),
+    ("CODER_DERP_CONFIG_URL", "https://example.com/derp.json"),
+    ("CODER_OAUTH2_GITHUB_CLIENT_ID", "x"),
+    ("CODER_OAUTH2_GITHUB_CLIENT_SECRET", "secret"),
+    ("CODER_PROVISIONER_DAEMONS", "3"),
+    ("CODER_SSH_HOSTNAME_PREFIX", "coder."),
+    ("CODER_EXTERNAL_AUTH_0_ID", "primary-github"),
+    ("CODER_EXTERNAL_AUTH_0_CLIENT_SECRET", "secret"),
+    ("CODER_EMAIL_FROM", "coder@example.com"),
+    ("CODER_NOTIFICATIONS_METHOD", "smtp"),
+    ("CODER_QUIET_HOURS_DEFAULT_SCHEDULE", "CRON_TZ=UTC 0 0 * * *"),
+    ("CODER_AI_GATEWAY_ENABLED", "true"),
+    ("CODER_AIBRIDGE_OPENAI_KEY", "secret"),
+    ("CODER_SWAGGER_ENABLE", "false"),
+    ("CODER_BLOCK_DIRECT", "false"),
+    ("CODER_WORKSPACE_HOSTNAME_SUFFIX", "coder"),
+];
+
+fn started_with(more: &[(&str, &str)]) -> Result<Checked, Problems> {
+    let all = CODERS.iter().chain(&[("CODER_UPSTREAM_URL", "http://127.0.0.1:8080")]).chain(more);
+    let variables = all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let mut problems = Problems::default();
+    let raw = Environment { variables, ..Environment::default() }.read(&mut problems);
+    check(&raw, problems)
+}
+
+#[test]
+fn a_whole_environment_of_coder_s_starts_evergate_and_each_variable_works_or_is_explained() {
+    let checked = started_with(&[]).unwrap();
+    let told: Vec<_> = checked.warnings.iter().map(ToString::to_string).collect();
+    let is_setting = |name: &str| table::all().any(|setting| setting.env() == name);
+    for (name, value) in CODERS.iter().filter(|(name, value)| !value.is_empty() && !is_setting(name)) {
+        let is_explained = told.iter().any(|line| {
+            let (shown, reason) = line.split_once(": ").unwrap_or_default();
+            reason.starts_with("has no effect: ")
+                && shown.strip_suffix('*').map_or(shown == *name, |start| name.starts_with(start))
+        });
+        assert!(is_explained, "{name}={value} is neither a setting nor explained:\n{}", told.join("\n"));
+    }
+    assert!(!told.iter().any(|line| line.contains("are ignored")), "{}", told.join("\n"));
+    assert!(!told.iter().any(|line| line.contains("secret")), "{}", told.join("\n"));
+}
+
+#[test]
+fn cookies_that_browsers_would_refuse_are_a_problem_and_what_is_so_anyway_is_said() {
+    let plain = [("CODER_ACCESS_URL", "http://coder.example"), ("CODER_OIDC_REDIRECT_URL", ""), ("CODER_SECURE_AUTH_COOKIE", "")];
+    let with = |more: &[(&'static str, &'static str)]| started_with(&[&plain[..], more].concat());
+    assert!(with(&[]).is_ok());
+    let said = with(&[("CODER_HOST_PREFIX_COOKIE", "true"), ("CODER_SAMESITE_AUTH_COOKIE", "none")]).unwrap_err().to_string();
+    assert!(said.contains("CODER_HOST_PREFIX_COOKIE: needs an https access URL"), "{said}");
+    assert!(said.contains("CODER_SAMESITE_AUTH_COOKIE: must be lax: browsers refuse none over plain http"), "{said}");
+    assert!(with(&[("CODER_SECURE_AUTH_COOKIE", "true"), ("CODER_SAMESITE_AUTH_COOKIE", "None")]).is_ok());
+    let said = started_with(&[("CODER_SAMESITE_AUTH_COOKIE", "strict")]).unwrap_err().to_string();
+    assert!(said.contains("CODER_SAMESITE_AUTH_COOKIE: must be lax or none"), "{said}");
+    let told = started_with(&[("CODER_SECURE_AUTH_COOKIE", "false")]).unwrap().warnings;
+    assert!(told.iter().any(|line| line.to_string().starts_with("CODER_SECURE_AUTH_COOKIE: has no effect")));
+}
+
+#[test]
+fn values_that_could_not_work_are_problems_each_with_what_would_be_right() {
+    for (name, value, said) in [
+        ("CODER_WILDCARD_ACCESS_URL", "coder.example", "must be a host whose first label begins with a star"),
+        ("CODER_WILDCARD_ACCESS_URL", "*.com", "must be a host whose first label begins with a star"),
+        ("CODER_OIDC_REDIRECT_URL", "http://login.example", "must have the scheme of CODER_ACCESS_URL"),
+        ("CODER_OIDC_REDIRECT_URL", "https://login.example/callback", "must be scheme, host and port alone"),
+        ("CODER_OIDC_REDIRECT_ALLOWED_HOSTS", "https://x", "must be"),
+        ("CODER_PROXY_TRUSTED_HEADERS", "X Forwarded", "must be names of headers"),
+        ("CODER_PG_CONN_MAX_IDLE", "many", "must be auto or a whole number"),
+        ("CODER_OIDC_ICON_URL", "http://cdn.example/x.svg", "must be an https URL"),
+        ("CODER_ADDITIONAL_CSP_POLICY", "img-src *; script-src *", "must be directives"),
+        ("CODER_DANGEROUS_OIDC_SKIP_ISSUER_CHECKS", "perhaps", "must be true or false"),
+    ] {
+        let problems = started_with(&[(name, value)]).unwrap_err().to_string();
+        assert!(problems.contains(&format!("{name}: {said}")), "{problems}");
+    }
+}
