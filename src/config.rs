@@ -7,6 +7,9 @@
 
 mod check;
 mod coder;
+mod coder_yaml;
+mod file;
+mod layer;
 pub mod print;
 mod sources;
 mod texts;
@@ -34,8 +37,7 @@ mod raw;
 mod reader;
 mod setting;
 mod values;
-
-mod flow;
+mod yaml;
 
 pub use check::{Checked, check};
 pub use problem::{Problem, Problems};

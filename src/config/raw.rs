@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Problem;
+use super::{Problem, coder_yaml};
 
 /// All settings as texts, each with its source.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +43,12 @@ pub(super) enum SettingSource {
 /// What the names of environment variables begin with.
 pub(super) const ENVIRONMENT_PREFIX: &str = "CODER_";
 
+/// Whether the file at `path` is YAML, by its name.
+pub(super) fn is_yaml(path: &str) -> bool {
+    let extension = std::path::Path::new(path).extension().unwrap_or_default();
+    ["yaml", "yml"].iter().any(|yaml| extension.eq_ignore_ascii_case(yaml))
+}
+
 impl Raw {
     /// Oddities in how settings were given that prevent nothing from working.
     pub fn warnings(&self) -> &[Problem] {
@@ -56,6 +62,7 @@ impl SettingSource {
         match self {
             Self::Flag => format!("--{}", setting.replace('_', "-")),
             Self::Environment | Self::Default => format!("{ENVIRONMENT_PREFIX}{}", setting.to_uppercase()),
+            Self::File(path) if is_yaml(path) => coder_yaml::path_of(setting).to_owned(),
             Self::File(_) => setting.to_owned(),
         }
     }

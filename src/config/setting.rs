@@ -30,7 +30,7 @@ pub enum ValueType {
     Duration,
     /// Texts separated by commas.
     List,
-    /// A map of texts, as JSON or as a flow mapping of YAML.
+    /// A map of texts, as JSON or YAML.
     Map,
     /// A map of lists of texts, likewise.
     MapOfLists,

@@ -4,17 +4,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use figment::{
-    Figment, Metadata, Profile, Provider,
-    providers::{Format, Toml},
-    value::{Dict, Map, Value},
+    Figment,
+    value::{Dict, Value},
 };
 
 use super::{
     Problem, Problems, coder,
+    file::{self, ROUTES},
+    layer::layer,
     raw::{ENVIRONMENT_PREFIX, Given, Raw, RouteTable, SettingSource},
     routes,
     setting::{Setting, ValueType},
-    table,
+    table::{self, FILE_SUFFIX},
     texts::{secret, text_of},
     unknown,
 };
@@ -33,9 +34,6 @@ pub struct Environment {
 }
 
 const CONFIG_PATH: &str = "CODER_CONFIG_PATH";
-const FILE_SUFFIX: &str = "_file";
-/// The only setting that must be in the file.
-const ROUTES: &str = "route";
 
 impl Environment {
     /// The environment of this process.
@@ -58,21 +56,15 @@ impl Environment {
     /// Reads all settings. Unknown and unreadable settings are problems.
     pub fn read(&self, problems: &mut Problems) -> Raw {
         let path = self.config_path.clone().or_else(|| self.variables.get(CONFIG_PATH).cloned()).filter(|path| !path.is_empty());
-        let mut file = Figment::new();
-        if let Some(path) = &path {
-            match std::fs::metadata(path) {
-                Ok(_) => file = file.merge(Toml::file_exact(path)),
-                Err(error) => problems.add(CONFIG_PATH, format!("the file {path} cannot be read: {error}")),
+        let file = path.as_ref().map(|path| file::read(path, problems)).transpose();
+        let (file, mut warnings) = match file {
+            Ok(file) => file.map_or_else(|| (Figment::new(), Vec::new()), |file| (file.values, file.warnings)),
+            Err(message) => {
+                problems.add(CONFIG_PATH, message);
+                return Raw::default();
             }
-        }
-        if let Err(error) = file.data() {
-            // The parser's own message quotes the faulty line, which may contain a secret.
-            let at = path.as_deref().unwrap_or_default();
-            problems.add(CONFIG_PATH, format!("the file {at} is not valid TOML ({})", position(&error)));
-            return Raw::default();
-        }
-        refuse_unknown(&file, path.as_deref(), problems);
-        let warnings = self.judge_unknown(problems);
+        };
+        warnings.extend(self.judge_unknown(problems));
         let figment = file.merge(layer("environment", self.variables())).merge(layer("flag", self.flags.clone()));
         let unreadable = self.refuse_not_utf8(problems);
         let mut reader = SourceReader { figment: &figment, path: path.as_deref(), problems, warnings, unreadable };
@@ -84,7 +76,7 @@ impl Environment {
     /// Reports variables that are not UTF-8, and returns the settings that are unreadable because of them.
     fn refuse_not_utf8(&self, problems: &mut Problems) -> BTreeSet<&'static str> {
         let mut unreadable = BTreeSet::new();
-        for (name, key, _) in self.not_utf8().filter(|(name, key, _)| *name == CONFIG_PATH || is_known(key)) {
+        for (name, key, _) in self.not_utf8().filter(|(name, key, _)| *name == CONFIG_PATH || table::is_known(key)) {
             problems.add(name, "is not UTF-8 text");
             let is_for = |setting: &&Setting| setting.name == key || key.strip_suffix(FILE_SUFFIX) == Some(setting.name);
             unreadable.extend(table::all().filter(is_for).map(|setting| setting.name));
@@ -114,7 +106,7 @@ impl Environment {
     /// their values.
     fn judge_unknown(&self, problems: &mut Problems) -> Vec<Problem> {
         let (mut without_effect, mut foreign) = (BTreeMap::new(), Vec::new());
-        for (name, key, value) in self.prefixed().chain(self.not_utf8()).filter(|(_, key, _)| !is_known(key)) {
+        for (name, key, value) in self.prefixed().chain(self.not_utf8()).filter(|(_, key, _)| !table::is_known(key)) {
             if let Some((shown, reason)) = coder::without_effect(&key) {
                 without_effect.insert(shown, reason);
                 continue;
@@ -127,7 +119,7 @@ impl Environment {
                 None => foreign.push(name.escape_debug().to_string()),
             }
         }
-        for name in self.flags.keys().filter(|name| !is_known(name)) {
+        for name in self.flags.keys().filter(|name| !table::is_known(name)) {
             no_such_setting(&SettingSource::Flag, name, unknown::meant(name), problems);
         }
         let explained =
@@ -138,43 +130,9 @@ impl Environment {
     }
 }
 
-/// Whether this is the name of a setting, or of the file of a secret.
-fn is_known(name: &str) -> bool {
-    table::all().any(|key| key.name == name || (key.is_secret() && name.strip_suffix(FILE_SUFFIX) == Some(key.name)))
-}
-
-/// Reports unknown keys of the file, which belongs to Evergate alone.
-fn refuse_unknown(file: &Figment, path: Option<&str>, problems: &mut Problems) {
-    let Ok(data) = file.data() else { return };
-    let source = SettingSource::File(path.unwrap_or_default().to_owned());
-    for name in data.values().flatten().map(|(name, _)| name).filter(|name| *name != ROUTES && !is_known(name)) {
-        no_such_setting(&source, name, unknown::meant(name), problems);
-    }
-}
-
 fn no_such_setting(source: &SettingSource, name: &str, near: Option<&str>, problems: &mut Problems) {
     let hint = near.map_or_else(String::new, |near| format!("; did you mean {}?", source.name(near)));
     problems.add(source.name(name), format!("there is no such setting{hint}"));
-}
-
-fn layer(name: &'static str, values: BTreeMap<String, String>) -> Layer {
-    Layer { name, values }
-}
-
-struct Layer {
-    name: &'static str,
-    values: BTreeMap<String, String>,
-}
-
-impl Provider for Layer {
-    fn metadata(&self) -> Metadata {
-        Metadata::named(self.name)
-    }
-
-    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
-        let dict = self.values.iter().map(|(name, text)| (name.clone(), Value::from(text.clone()))).collect();
-        Ok(Profile::Default.collect(dict))
-    }
 }
 
 fn source_of(figment: &Figment, value: &Value, path: Option<&str>) -> SettingSource {
@@ -260,18 +218,5 @@ impl SourceReader<'_> {
         self.unreadable.insert(key.name);
         self.problems.add(name, message);
         None
-    }
-}
-
-fn position(error: &figment::Error) -> String {
-    let text = error.to_string();
-    match text.find("line ") {
-        Some(at) => text
-            .get(at..)
-            .unwrap_or_default()
-            .chars()
-            .take_while(|character| character.is_ascii_alphanumeric() || matches!(character, ' ' | ','))
-            .collect(),
-        None => "unknown position".to_owned(),
     }
 }

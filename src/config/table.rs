@@ -28,6 +28,14 @@ pub fn all() -> impl Iterator<Item = &'static Setting> {
     SECTIONS.iter().flat_map(|section| section.settings.iter().copied())
 }
 
+/// What is appended to a secret's name for the path of its file.
+pub(super) const FILE_SUFFIX: &str = "_file";
+
+/// Whether this is the name of a setting, or of the file of a secret.
+pub(super) fn is_known(name: &str) -> bool {
+    all().any(|key| key.name == name || (key.is_secret() && name.strip_suffix(FILE_SUFFIX) == Some(key.name)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -36,7 +44,8 @@ mod tests {
     #[test]
     fn every_setting_that_is_declared_is_in_the_table() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config");
-        let sources = std::fs::read_dir(folder).unwrap().map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
+        let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).filter(|path| path.is_file());
+        let sources = files.map(|path| std::fs::read_to_string(path).unwrap());
         let declared: usize = sources.map(|source| source.matches(": Setting =").count()).sum();
         assert_eq!(declared - 1, all().count() + routes::KEYS.len(), "without the one in this test");
         for setting in all() {

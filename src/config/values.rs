@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::flow::{self, Member};
+use super::yaml::{self, Node};
 
 /// `true` or `false`, in the spellings that Go accepts, as Coder does.
 pub(super) fn boolean(text: &str) -> Result<bool, String> {
@@ -64,28 +64,34 @@ pub(super) fn list(text: &str) -> Vec<String> {
     text.split(',').map(str::trim).filter(|member| !member.is_empty()).map(str::to_owned).collect()
 }
 
-/// A map of texts, as JSON or as a flow mapping of YAML.
+/// A map of texts, as JSON or YAML.
 pub(super) fn map(text: &str) -> Result<BTreeMap<String, String>, String> {
-    let text_of = |member| match member {
-        Member::Text(text) => Some(text),
-        Member::List(_) => None,
-    };
-    let members = flow::map(text).and_then(|members| {
-        members.into_iter().map(|(key, member)| Some((key, text_of(member)?))).collect::<Option<BTreeMap<_, _>>>()
-    });
-    members.ok_or_else(|| r#"must be a map of texts like {"prompt":"consent"} or {prompt: consent}, each key once"#.to_owned())
+    members_of(text, text_of)
+        .ok_or_else(|| r#"must be a map of texts like {"prompt":"consent"} or {prompt: consent}, each key once"#.to_owned())
 }
 
-/// A map of lists of texts, as JSON or as a flow mapping of YAML.
+/// A map of lists of texts, likewise.
 pub(super) fn map_of_lists(text: &str) -> Result<BTreeMap<String, Vec<String>>, String> {
     let list_of = |member| match member {
-        Member::List(list) => Some(list),
-        Member::Text(_) => None,
+        Node::List(members) => members.into_iter().map(text_of).collect(),
+        Node::Null | Node::Text(_) | Node::Map(_) => None,
     };
-    let members = flow::map(text).and_then(|members| {
-        members.into_iter().map(|(key, member)| Some((key, list_of(member)?))).collect::<Option<BTreeMap<_, _>>>()
-    });
-    members.ok_or_else(|| r#"must be a map of lists like {"admins":["owner"]} or {admins: [owner]}, each key once"#.to_owned())
+    members_of(text, list_of)
+        .ok_or_else(|| r#"must be a map of lists like {"admins":["owner"]} or {admins: [owner]}, each key once"#.to_owned())
+}
+
+fn text_of(member: Node) -> Option<String> {
+    match member {
+        Node::Text(text) => Some(text),
+        Node::Null | Node::List(_) | Node::Map(_) => None,
+    }
+}
+
+fn members_of<T>(text: &str, read: impl Fn(Node) -> Option<T>) -> Option<BTreeMap<String, T>> {
+    match yaml::parse(text) {
+        Ok(Node::Map(members)) => members.into_iter().map(|(key, member)| Some((key, read(member)?))).collect(),
+        Ok(Node::Null | Node::Text(_) | Node::List(_)) | Err(_) => None,
+    }
 }
 
 /// Where to listen. A port alone, as Go takes it, means all interfaces, and `localhost` is IPv4's loopback.

@@ -186,3 +186,128 @@ fn values_that_could_not_work_are_problems_each_with_what_would_be_right() {
         assert!(problems.contains(&format!("{name}: {said}")), "{problems}");
     }
 }
+
+/// What `coder server --write-config` writes, in parts: every setting, most of them at their defaults.
+const WRITTEN: &str = r#"
+networking:
+  # The URL that users will use to access the Coder deployment.
+  # (default: <unset>, type: url)
+  accessURL: https://coder.example
+  wildcardAccessURL: ""
+  docsURL: https://coder.com/docs
+  redirectToAccessURL: false
+  http:
+    httpAddress: 127.0.0.1:3000
+    additionalCSPPolicy: []
+    disablePasswordAuth: false
+    sessionDuration: 12h0m0s
+    maxTokenLifetime: 876600h0m0s
+  tls:
+    address: 127.0.0.1:3443
+    enable: false
+    certFiles: []
+    clientAuth: none
+    minVersion: tls12
+    strictTransportSecurity: 0
+  derp:
+    enable: true
+    regionID: 999
+  proxyTrustedHeaders: []
+  proxyTrustedOrigins: ["10.0.0.0/8"]
+  secureAuthCookie: true
+introspection:
+  prometheus:
+    enable: true
+    address: 127.0.0.1:2112
+  logging:
+    filter: []
+    humanPath: /dev/stderr
+oidc:
+  allowSignups: true
+  clientID: coder
+  emailDomain:
+    - "@example.com"
+  issuerURL: https://idp.example
+  scopes: [openid, profile, email, offline_access]
+  authURLParams:
+    access_type: offline
+  groupField: groups
+  groupAllowed: [developers]
+  groupMapping: {}
+  userRoleMapping:
+    admins: [owner, template-admin]
+  userRoleField: roles
+  signInText: OpenID Connect
+provisioning:
+  daemons: 3
+telemetry:
+  enable: true
+experiments: []
+externalAuthProviders: []
+"#;
+
+fn of_file(name: &str, text: &str, variables: &[(&str, &str)]) -> (Result<Checked, Problems>, tempfile::TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let mut problems = Problems::default();
+    let config_path = Some(path.display().to_string());
+    let raw = Environment { variables, config_path, ..Environment::default() }.read(&mut problems);
+    (check(&raw, problems), directory)
+}
+
+#[test]
+fn the_file_of_coder_s_is_read_with_its_own_paths_and_what_has_no_effect_is_said() {
+    let upstream = [("CODER_UPSTREAM_URL", "http://127.0.0.1:8080"), ("CODER_OIDC_CLIENT_ID", "other")];
+    let (checked, _directory) = of_file("coder.yaml", WRITTEN, &upstream);
+    let checked = checked.unwrap();
+    assert_eq!(checked.oidc.client_id, "other", "the environment goes before the file");
+    assert_eq!(checked.oidc.scopes.unwrap(), ["openid", "profile", "email", "offline_access"]);
+    assert_eq!(checked.oidc.auth_params["access_type"], "offline");
+    assert_eq!(checked.policy.allowed_groups, ["developers"]);
+    assert_eq!(checked.session.idle.as_secs(), 12 * 3600);
+    let told: Vec<_> = checked.warnings.iter().map(ToString::to_string).collect();
+    for (path, reason) in [
+        ("oidc.allowSignups", "has no effect: Evergate has no accounts"),
+        ("networking.http.maxTokenLifetime", "has no effect: Evergate issues no tokens"),
+        ("networking.derp", "has no effect: Evergate has no such setting"),
+        ("provisioning", "has no effect: Evergate has no such setting"),
+    ] {
+        assert!(told.iter().any(|line| line.starts_with(&format!("{path}: {reason}"))), "{path} in {told:#?}");
+    }
+    assert!(!told.iter().any(|line| line.contains("externalAuthProviders")), "an empty setting is not set");
+}
+
+#[test]
+fn a_mistake_in_the_file_of_coder_s_is_a_problem_by_its_path() {
+    let text = "oidc:\n  groupAlowed: [a]\n  allowedGroups: [a]\n  issuerURL: [a]\n  ignoreUserInfo: perhaps\nnetworking: 3\noidcc: {}\nacess_url: x\nupstream_url: http://127.0.0.1:1\n";
+    insta::assert_snapshot!(of_file("coder.yml", text, &[]).0.unwrap_err(), @r"
+    there are 9 problems with the settings:
+      oidcc: there is no such setting; did you mean oidc?
+      oidc.groupAlowed: there is no such setting; did you mean oidc.groupAllowed?
+      oidc.allowedGroups: there is no such setting
+      networking: must be a group of settings
+      acess_url: there is no such setting; did you mean access_url?
+      oidc.issuerURL: must be a text in quotes
+      CODER_ACCESS_URL: is required, as in https://app.example.com
+      CODER_OIDC_CLIENT_ID: is required, as in my-app
+      oidc.ignoreUserInfo: must be true or false
+    ");
+    for (text, said) in
+        [("oidc:\n  a: b\n c: d", "(line 3, column"), ("a: &x secret", "(line 1, column"), ("- a", "is no map of settings")]
+    {
+        let problems = of_file("coder.yaml", text, &[]).0.unwrap_err().to_string();
+        assert!(
+            problems.contains("CODER_CONFIG_PATH: the file") && problems.contains(said) && !problems.contains("secret"),
+            "{problems}"
+        );
+    }
+}
+
+#[test]
+fn routes_may_stand_in_a_file_of_yaml() {
+    let text = "access_url: https://app.example\noidc: {issuerURL: https://idp.example, clientID: app}\nroute:\n- path: /api\n  upstream: [http://127.0.0.1:1]\n  set_headers: {X-App: one}\n";
+    let (checked, _directory) = of_file("evergate.yaml", text, &[]);
+    assert_eq!(checked.unwrap().gateway.routes.names().collect::<Vec<_>>(), ["/api"]);
+}
