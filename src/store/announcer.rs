@@ -1,20 +1,12 @@
-//! Announces changes to all replicas, and hears of those that others announce.
-//!
-//! What caches must hear of at once (the end of a session or of a grant) the database announces in the transaction that changes it.
-//! The rest, above all each token refresh, is announced here, a moment later and in batches: a commit with a notification takes a
-//! lock that all databases of a Postgres server share. If such an announcement is lost with its replica, other replicas use the
-//! grant as they know it until its access token expires, and find the new one when they are about to refresh it.
+//! Changed grants that wait to be announced to other replicas in batches.
 
 use std::{
     collections::HashSet,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 
-use super::{Change, Hearing, Store, StoreError, operation::Operation};
 use crate::grant::GrantId;
 
 /// Changed grants that are to be announced.
@@ -24,19 +16,22 @@ pub(super) struct Announcer {
     added: Notify,
 }
 
-/// How long changes are gathered for one batch.
-const GATHER: Duration = Duration::from_millis(3);
 /// The maximum number of changes in a batch.
 const BATCH: usize = 500;
-/// How many announcements one call deletes.
-const FORGOTTEN_AT_ONCE: i64 = 10_000;
 
 impl Announcer {
-    fn waiting(&self) -> MutexGuard<'_, HashSet<GrantId>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn add(&self, id: GrantId) {
+        self.waiting().insert(id);
+        self.added.notify_one();
     }
 
-    fn take(&self) -> Vec<GrantId> {
+    /// Waits until a grant is added.
+    pub(super) async fn added(&self) {
+        self.added.notified().await;
+    }
+
+    /// Takes a batch out; an empty one when nothing waits.
+    pub(super) fn take(&self) -> Vec<GrantId> {
         let mut waiting = self.waiting();
         if waiting.len() <= BATCH {
             return waiting.drain().collect();
@@ -47,95 +42,8 @@ impl Announcer {
         }
         batch
     }
-}
 
-impl Store {
-    /// Announces a change that this process made: to itself immediately, and a changed grant to other replicas soon. The database
-    /// itself announces the end of a session.
-    pub(super) fn announce(&self, change: Change) {
-        if let Change::Grant(id) = change {
-            self.announcer.waiting().insert(id);
-            self.announcer.added.notify_one();
-        }
-        self.hear(change);
-    }
-
-    fn hear(&self, change: Change) {
-        // Having no receiver is no error: the command line has no cache.
-        let _no_receiver = self.changes.send(change);
-    }
-
-    /// Announces changed grants to other replicas, until `stop` and then once more.
-    pub async fn run_announcer(&self, stop: CancellationToken) {
-        loop {
-            let is_stopped = stop.run_until_cancelled(self.announcer.added.notified()).await.is_none();
-            tokio::time::sleep(GATHER).await;
-            loop {
-                let batch = self.announcer.take();
-                if batch.is_empty() {
-                    break;
-                }
-                let announced = self.call(Operation::Announce, |connection| Box::pin(connection.announce_grants(&batch))).await;
-                // Others drop all that they know when they hear again after an outage, so nothing is announced twice.
-                if let Err(error) = announced {
-                    tracing::debug!(%error, grants = batch.len(), "changed grants could not be announced");
-                }
-            }
-            if is_stopped {
-                return;
-            }
-        }
-    }
-
-    /// Deletes old announcements.
-    ///
-    /// # Errors
-    /// Some may have been deleted.
-    pub async fn forget_announcements(&self) -> Result<(), StoreError> {
-        let forget = || self.call(Operation::ForgetAnnouncements, |connection| Box::pin(connection.forget_announcements()));
-        // Until one call finds few, because others may come all the time.
-        while forget().await? >= FORGOTTEN_AT_ONCE {}
-        Ok(())
-    }
-
-    /// Listens forever for changes that other processes make. `heard` is told how they are heard of, whenever that changes.
-    pub async fn run_listener(&self, heard: impl Fn(Hearing) + Send + Sync) {
-        let told = Mutex::new(None);
-        self.metrics.store_voice(Hearing::Nothing.name());
-        let heard = |hearing| {
-            self.hearing.send_replace(hearing);
-            self.metrics.store_voice(hearing.name());
-            heard(hearing);
-            if hearing != Hearing::Nothing {
-                tell(&mut told.lock().unwrap_or_else(PoisonError::into_inner), hearing, self.backend.is_postgres());
-            }
-        };
-        let announce = |change| {
-            if let Change::Session(hash) = change {
-                self.note_announced(hash);
-            }
-            self.hear(change);
-        };
-        self.backend.listen(announce, heard).await;
-    }
-
-    /// How this replica hears of changes that others make.
-    pub fn hearing(&self) -> Hearing {
-        *self.hearing.borrow()
-    }
-}
-
-/// Logs by which voice changes are heard of, if it is not the one that was told of last.
-fn tell(told: &mut Option<Hearing>, hearing: Hearing, is_postgres: bool) {
-    if told.replace(hearing) == Some(hearing) || !is_postgres {
-        return;
-    }
-    if hearing == Hearing::Polling {
-        tracing::warn!(
-            "notifications of Postgres (LISTEN, NOTIFY) do not arrive, as behind a pooler; changes are polled for instead. \
-             CODER_PG_LISTEN_URL may name an address at which they do"
-        );
-    } else {
-        tracing::info!("notifications of Postgres arrive");
+    fn waiting(&self) -> MutexGuard<'_, HashSet<GrantId>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

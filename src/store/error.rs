@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::gate::Condition;
+use super::condition::Condition;
 use crate::seal::SealError;
 
 /// Why a call to the store failed.

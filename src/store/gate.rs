@@ -6,7 +6,6 @@
 //! otherwise makes the next heartbeat come immediately.
 
 use std::{
-    fmt,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -19,29 +18,11 @@ use tokio::{
     time::Instant,
 };
 
-use super::error::{Fault, StoreError};
+use super::{
+    condition::Condition,
+    error::{Fault, StoreError},
+};
 use crate::telemetry::logs::causes;
-
-/// The condition of the database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Condition {
-    /// The database reads and writes.
-    Writable,
-    /// The database answers, and takes no writes.
-    ReadOnly,
-    /// The database does not answer.
-    Unavailable,
-}
-
-impl fmt::Display for Condition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Writable => "takes writes",
-            Self::ReadOnly => "takes no writes",
-            Self::Unavailable => "is away",
-        })
-    }
-}
 
 /// What an operation does, which decides whether it may be sent and whether it may be repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

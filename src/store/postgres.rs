@@ -42,9 +42,6 @@ pub(super) struct Postgres {
     heartbeat: tokio::sync::Mutex<Option<Line>>,
 }
 
-/// The channel of announced changes.
-const CHANNEL: &str = "evergate_changes";
-
 impl Postgres {
     pub(super) fn open(settings: &PostgresSettings) -> Self {
         let connector = |url: &PostgresUrl| Arc::new(Connector::new(url.clone(), settings.password_file.clone()));

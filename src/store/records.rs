@@ -6,6 +6,7 @@ use crate::{
     clock::Timestamp,
     grant::{AttemptId, Ended, Fingerprint, GrantId, Rotation},
     identity::Identity,
+    seal::KeyId,
     secret::Secret,
     session::{Session, SessionHash},
 };
@@ -251,4 +252,28 @@ pub struct IdleExpiry {
     pub due: Vec<GrantId>,
     /// Whether nothing is left to be looked at now.
     pub is_done: bool,
+}
+
+/// How many grants have a token that is encrypted with a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyUsage {
+    /// The key.
+    pub key: KeyId,
+    /// The number of grants.
+    pub grants: i64,
+    /// Whether this replica has the key.
+    pub is_known: bool,
+}
+
+/// The result of encrypting some grants with the newest key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resealed {
+    /// Grants that were encrypted anew.
+    pub done: u64,
+    /// Grants that were renewed or ended meanwhile, and are to be read again: a renewal may leave a token as it was.
+    pub changed: u64,
+    /// Grants with a token that cannot be decrypted.
+    pub unreadable: u64,
+    /// The last grant that was read; `None` at the end.
+    pub last: Option<GrantId>,
 }

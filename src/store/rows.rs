@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{StoreError, connection::Row, sealing_context};
+use super::{StoreError, connection::Row, sealing};
 use crate::{
     clock::Timestamp,
     grant::{AttemptId, EndReason, Ended, Fingerprint, Grant, GrantId, Intent, Rotation},
@@ -11,14 +11,6 @@ use crate::{
     secret::{Secret, hex},
     session::{Session, SessionHash},
 };
-
-/// The tokens of a grant, encrypted.
-#[derive(Debug)]
-pub(super) struct SealedTokens {
-    pub(super) access: Vec<u8>,
-    pub(super) refresh: Option<Vec<u8>>,
-    pub(super) id: Option<Vec<u8>>,
-}
 
 /// A session that has ended, with its grant as it was.
 #[derive(Debug)]
@@ -106,7 +98,7 @@ impl GrantRow {
         // A renewal that brings no new refresh token leaves the old one as it was sealed.
         let refresh_key = self.refresh_token_head.as_deref().and_then(KeyRing::key_of);
         let missing_key = refresh_key.filter(|key| !keys.has(*key));
-        let (access_token, missing_key) = match open_text(keys, &sealing_context("access_token", self.id), &self.access_token) {
+        let (access_token, missing_key) = match sealing::open(keys, "access_token", self.id, &self.access_token) {
             Ok(token) => (token, missing_key),
             Err(StoreError::Sealed(SealError::UnknownKey(key))) => (Secret::new(""), Some(key)),
             Err(error) => return Err(error),
@@ -162,11 +154,6 @@ pub(super) fn identity_from(text: &str) -> Result<Identity, StoreError> {
 
 pub(super) fn session_hash_from(bytes: &[u8]) -> Result<SessionHash, StoreError> {
     bytes.try_into().map(SessionHash).map_err(|_| StoreError::Malformed("session name"))
-}
-
-pub(super) fn open_text(keys: &KeyRing, place: &str, sealed: &[u8]) -> Result<Secret, StoreError> {
-    let plain = keys.open(place, sealed)?;
-    String::from_utf8(plain).map(Secret::new).map_err(|_| StoreError::Malformed("token"))
 }
 
 pub(super) fn identity_to_text(identity: &Identity) -> Result<String, StoreError> {

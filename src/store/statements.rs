@@ -17,5 +17,8 @@ mod rollbacks;
 mod sessions;
 mod sweep;
 
+pub(in crate::store) use listings::PrefixRange;
 pub(in crate::store) use logins::Login;
+pub(in crate::store) use revocations::{DueRevocation, NewRevocation};
+pub(in crate::store) use sessions::Sample;
 pub(in crate::store) use sweep::SweepStep;

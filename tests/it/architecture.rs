@@ -6,7 +6,7 @@ mod sources;
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use rules::{ARROWS, CHOOSE_STATUSES, HOMES, PURE, VOCABULARY, WITH_CIRCLES};
+use rules::{ARROWS, CHOOSE_STATUSES, HOMES, PURE, VOCABULARY};
 use sources::{code, rooms_named, sources};
 
 #[test]
@@ -131,8 +131,7 @@ fn files_are_of_a_size_that_one_can_read() {
 fn every_rule_is_about_something_that_is_there() {
     let all = sources();
     let is_file = |name: &str| all.iter().any(|source| source.path.with_extension("").to_string_lossy() == name);
-    let gone: Vec<_> =
-        [PURE, CHOOSE_STATUSES, WITH_CIRCLES].concat().into_iter().chain(VOCABULARY).filter(|name| !is_file(name)).collect();
+    let gone: Vec<_> = [PURE, CHOOSE_STATUSES].concat().into_iter().chain(VOCABULARY).filter(|name| !is_file(name)).collect();
     assert!(gone.is_empty(), "rules about files that are gone: {gone:?}");
     let chooses = |name: &&&str| {
         let is_it = |source: &&sources::Source| source.path.with_extension("").to_string_lossy() == **name;

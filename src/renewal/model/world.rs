@@ -15,7 +15,7 @@ use crate::{
 
 /// The unit of the model's time.
 pub(super) const TICK: Duration = Duration::from_millis(2500);
-/// As `store/heartbeat.rs` has it, less the second that may lie between two beats.
+/// As `store/replica.rs` has it, less the second that may lie between two beats.
 const DEAD_AFTER: Duration = Duration::from_secs(6 - 1);
 
 /// A duration in whole ticks.

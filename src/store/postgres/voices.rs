@@ -5,6 +5,7 @@
 //! listens. Behind a pooler there is no `LISTEN` at all, unless an address is named for it: it would stay with a server process, and
 //! disturb whoever has that next.
 
+mod payload;
 mod poll;
 
 use std::{
@@ -24,13 +25,11 @@ use sqlx::{
 };
 use tokio::time::{Instant, timeout, timeout_at};
 
-use self::poll::Poll;
-use super::{CHANNEL, connector::Connector};
+use self::{payload::parse, poll::Poll};
+use super::connector::Connector;
 use crate::{
     backoff::back_off,
-    grant::GrantId,
     secret::random_text,
-    session::SessionHash,
     store::{Change, Hearing},
     telemetry::logs::causes,
 };
@@ -46,6 +45,8 @@ pub(super) struct Voices {
     never_listens: AtomicBool,
 }
 
+/// The channel of announced changes.
+const CHANNEL: &str = "evergate_changes";
 /// How often a quiet listener is checked, and how long the check may take. Together they stay under the second within which a revoked
 /// session is refused by every replica.
 const CHECK: Duration = Duration::from_millis(400);
@@ -248,42 +249,6 @@ async fn check(
             Ok(Ok(None)) => return Err(Ended::Lost(sqlx::Error::PoolClosed)),
             Ok(Err(error)) => return Err(error.into()),
             Err(_late) => return Err(Ended::Deaf),
-        }
-    }
-}
-
-fn parse(payload: &str) -> Change {
-    let change = || match payload.split_once(' ')? {
-        ("grant", id) => Some(Change::Grant(GrantId(unhex(id)?))),
-        ("session", hash) => Some(Change::Session(SessionHash(unhex(hash)?))),
-        (_, _) => None,
-    };
-    // An unknown payload comes from a newer schema: everything may have changed.
-    change().unwrap_or(Change::Everything)
-}
-
-fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let mut out = [0; N];
-    if text.len() != 2 * N {
-        return None;
-    }
-    for (byte, at) in out.iter_mut().zip((0..).step_by(2)) {
-        *byte = u8::from_str_radix(text.get(at..at + 2)?, 16).ok()?;
-    }
-    Some(out)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_announcement_names_its_record_and_an_unknown_one_means_everything() {
-        let id = GrantId([0xab; 16]);
-        assert_eq!(parse(&format!("grant {id}")), Change::Grant(id));
-        assert_eq!(parse(&format!("session {}", "01".repeat(32))), Change::Session(SessionHash([1; 32])));
-        for odd in ["", "grant", "grant xx", "session 01", "other 01"] {
-            assert_eq!(parse(odd), Change::Everything, "{odd:?}");
         }
     }
 }

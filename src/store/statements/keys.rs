@@ -2,7 +2,7 @@
 
 use crate::{
     grant::GrantId,
-    store::{StoreError, connection::Connection, keys::SealedGrant, rows},
+    store::{StoreError, connection::Connection, rows, sealing::SealedGrant},
 };
 
 impl Connection<'_> {

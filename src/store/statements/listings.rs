@@ -7,11 +7,33 @@ use crate::{
     store::{
         ListPosition, ListedGrant, ListedSession, StoreError,
         connection::{Connection, Row},
-        listings::PrefixRange,
         rows,
         sql::{BATCH, Template},
     },
 };
+
+/// The bounds of what begins with a number of hexadecimal digits, both included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::store) struct PrefixRange {
+    pub(in crate::store) first: Vec<u8>,
+    pub(in crate::store) last: Vec<u8>,
+}
+
+impl PrefixRange {
+    /// `None`: not lower-case hexadecimal digits, or more than any identifier has.
+    pub(in crate::store) fn of(prefix: &str) -> Option<Self> {
+        let digits =
+            prefix.chars().map(|digit| digit.to_digit(16).filter(|_| !digit.is_ascii_uppercase())).collect::<Option<Vec<_>>>()?;
+        if digits.len() > 64 {
+            return None;
+        }
+        let bytes = |filler: u32| {
+            let padded: Vec<u32> = digits.iter().copied().chain(std::iter::repeat_n(filler, 64 - digits.len())).collect();
+            padded.chunks(2).filter_map(|pair| u8::try_from(pair.iter().fold(0, |byte, digit| byte * 16 + digit)).ok()).collect()
+        };
+        Some(Self { first: bytes(0), last: bytes(15) })
+    }
+}
 
 impl Connection<'_> {
     /// Lists the page behind `after`, and says where the next one begins.
@@ -118,4 +140,19 @@ fn listed(hash: SessionHash, row: &Row) -> Result<ListedSession, StoreError> {
             ended,
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_is_a_range_of_what_begins_with_it() {
+        let range = PrefixRange::of("0a1").unwrap();
+        assert_eq!((&range.first[..3], &range.last[..3]), (&[0x0a, 0x10, 0][..], &[0x0a, 0x1f, 0xff][..]));
+        assert_eq!((range.first.len(), range.last.len()), (32, 32));
+        for odd in ["0A1", "ann@example.com", "xyz", &"0".repeat(65)] {
+            assert_eq!(PrefixRange::of(odd), None, "{odd}");
+        }
+    }
 }

@@ -5,9 +5,7 @@ use crate::{
     grant::GrantId,
     session::{Session, SessionHash},
     store::{
-        LoginSaved, LoginTarget, NewGrant, Sharing, StoreError,
-        connection::Connection,
-        rows::{self, SealedTokens},
+        LoginSaved, LoginTarget, NewGrant, Sharing, StoreError, connection::Connection, rows, sealing::SealedTokens,
         sql::Template,
     },
 };

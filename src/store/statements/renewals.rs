@@ -6,7 +6,7 @@ use crate::{
     clock::{Timestamp, millis},
     grant::{AttemptId, GrantId},
     store::{
-        ExpiredAttempt, Knowledge, Renewed, StoreError, connection::Connection, rows::SealedTokens, rows::owner_prefix,
+        ExpiredAttempt, Knowledge, Renewed, StoreError, connection::Connection, rows::owner_prefix, sealing::SealedTokens,
         sql::Template,
     },
 };

@@ -6,11 +6,46 @@ use crate::{
     clock::millis,
     grant::GrantId,
     session::SessionHash,
-    store::{
-        SessionFilter, StoreError, connection::Connection, revocations::DueRevocation, revocations::NewRevocation,
-        revocations::UNREQUESTED_DELAY, rows, sql::Template,
-    },
+    store::{SessionFilter, StoreError, connection::Connection, rows, sql::Template},
 };
+
+/// A revocation as it is enqueued.
+#[derive(Debug)]
+pub(in crate::store) struct NewRevocation {
+    pub(in crate::store) id: Vec<u8>,
+    pub(in crate::store) grant: GrantId,
+    pub(in crate::store) session: Option<String>,
+    pub(in crate::store) issuer: String,
+    pub(in crate::store) client_id: String,
+    pub(in crate::store) subject: String,
+    pub(in crate::store) provider_session: Option<String>,
+    pub(in crate::store) identity: String,
+    pub(in crate::store) reason: String,
+    /// Whether it is dropped where it would end another grant.
+    pub(in crate::store) sparing: bool,
+    /// The pause before the first try.
+    pub(in crate::store) after: Duration,
+}
+
+/// A revocation that is due, as it is stored.
+#[derive(Debug)]
+pub(in crate::store) struct DueRevocation {
+    pub(in crate::store) id: Vec<u8>,
+    pub(in crate::store) grant: GrantId,
+    pub(in crate::store) session: Option<String>,
+    pub(in crate::store) subject: String,
+    pub(in crate::store) provider_session: Option<String>,
+    pub(in crate::store) identity: String,
+    pub(in crate::store) sealed: Vec<u8>,
+    pub(in crate::store) reason: String,
+    pub(in crate::store) sparing: bool,
+    pub(in crate::store) tries: i32,
+    pub(in crate::store) expired: bool,
+}
+
+/// The pause before a grant is revoked that nobody asked to end: its user may be about to come back with the session at the
+/// provider that the revocation would end.
+const UNREQUESTED_DELAY: Duration = Duration::from_secs(60);
 
 impl Connection<'_> {
     /// Deletes a grant if no session points to it, and enqueues the revocation of its refresh token. `ended_by` is the session

@@ -4,10 +4,19 @@ use crate::{
     clock::Timestamp,
     secret::hex,
     session::{Session, SessionHash},
-    store::{
-        SessionFilter, StoreError, connection::Connection, counts::Sample, rows, rows::EndedSessionRow, sql::Sql, sql::Template,
-    },
+    store::{SessionFilter, StoreError, connection::Connection, rows, rows::EndedSessionRow, sql::Sql, sql::Template},
 };
+
+/// The 4,096 sessions with the smallest hashes, or all if they are fewer.
+#[derive(Debug)]
+pub(in crate::store) struct Sample {
+    /// How many they are.
+    pub(in crate::store) sessions: i64,
+    /// How many of them have a grant with a refresh token.
+    pub(in crate::store) with_refresh_token: i64,
+    /// The hash of the 4,096th.
+    pub(in crate::store) greatest: Option<Vec<u8>>,
+}
 
 impl Connection<'_> {
     pub(in crate::store) async fn session(&mut self, hash: SessionHash) -> Result<Option<Session>, StoreError> {

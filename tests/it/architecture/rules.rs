@@ -200,10 +200,3 @@ pub(super) const CHOOSE_STATUSES: &[&str] = &[
     "oidc/error",
     "oidc/preset/table",
 ];
-
-/// The modules whose files still import each other in a circle. In every other one, each file can be read after those that it
-/// uses. A file that only declares its children and hands their items on is none of a circle.
-pub(super) const WITH_CIRCLES: &[&str] = &[
-    // `store.rs` has both the records of the contract, which all files below it use, and `Store`, which uses those files.
-    "store",
-];

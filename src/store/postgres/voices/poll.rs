@@ -8,8 +8,8 @@ use std::{collections::BTreeMap, time::Duration};
 use sqlx::{Executor, Row};
 use tokio::time::Instant;
 
-use super::{super::connector::Line, parse};
-use crate::store::Change;
+use super::payload::parse;
+use crate::store::{Change, postgres::connector::Line};
 
 /// What has been seen of the table, and the connection over which more is asked for.
 #[derive(Debug)]

@@ -1,7 +1,10 @@
 //! Login attempts: the replay guard, and return addresses that are too long to travel in `state`.
 
-use super::{Store, StoreError, operation::Operation};
-use crate::clock::Timestamp;
+use super::Store;
+use crate::{
+    clock::Timestamp,
+    store::{StoreError, operation::Operation},
+};
 
 impl Store {
     /// Consumes the login attempt, or the logout token, with this hash. `false`: it was consumed before.

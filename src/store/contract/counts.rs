@@ -4,7 +4,8 @@
 //! The sample are the sessions with the smallest hashes. Hashes are uniformly distributed, so that the greatest hash of the sample
 //! says how dense they are (the estimator of k minimum values). Its standard error is one by the root of the sample's size: 1.6 %.
 
-use super::{Store, StoreError, operation::Operation};
+use super::Store;
+use crate::store::{StoreError, operation::Operation, statements::Sample};
 
 /// How many sessions there are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,17 +14,6 @@ pub struct Counts {
     pub sessions: i64,
     /// Sessions whose grant has a refresh token.
     pub with_refresh_token: i64,
-}
-
-/// The 4,096 sessions with the smallest hashes, or all if they are fewer.
-#[derive(Debug)]
-pub(super) struct Sample {
-    /// How many they are.
-    pub(super) sessions: i64,
-    /// How many of them have a grant with a refresh token.
-    pub(super) with_refresh_token: i64,
-    /// The hash of the 4,096th.
-    pub(super) greatest: Option<Vec<u8>>,
 }
 
 impl Store {

@@ -1,12 +1,16 @@
 //! Logins and sessions.
 
-use super::{
-    Change, EndedSession, LoginSaved, LoginTarget, NewGrant, SessionFilter, Sharing, Store, StoreError, operation::Operation,
-    rows, sealing_context, statements::Login,
-};
+use super::Store;
 use crate::{
     clock::Timestamp,
     session::{Session, SessionHash},
+    store::{
+        Change, EndedSession, LoginSaved, LoginTarget, NewGrant, SessionFilter, Sharing, StoreError,
+        operation::Operation,
+        rows,
+        sealing::{self, SealedTokens},
+        statements::Login,
+    },
 };
 
 impl Store {
@@ -24,7 +28,7 @@ impl Store {
         sharing: Sharing,
         at: Timestamp,
     ) -> Result<Option<LoginSaved>, StoreError> {
-        let sealed = self.seal(grant.id, &grant.tokens)?;
+        let sealed = SealedTokens::seal(&self.keys, grant.id, &grant.tokens)?;
         let identity = rows::identity_to_text(&grant.identity)?;
         let login = Login { grant, identity: &identity, sealed: &sealed, target, sharing, at };
         let saved = self.call(Operation::SaveLogin, |connection| Box::pin(connection.save_login(login))).await?;
@@ -86,7 +90,7 @@ impl Store {
         self.announce(Change::Session(hash));
         self.announce(Change::Grant(ended.grant));
         // An ID token that cannot be decrypted any more prevents no logout.
-        let open = |sealed: Vec<u8>| rows::open_text(&self.keys, &sealing_context("id_token", ended.grant), &sealed).ok();
+        let open = |sealed: Vec<u8>| sealing::open(&self.keys, "id_token", ended.grant, &sealed).ok();
         Ok(Some(EndedSession {
             grant: ended.grant,
             issuer: ended.issuer,

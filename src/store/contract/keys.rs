@@ -1,60 +1,16 @@
 //! The keys that stored tokens are encrypted with: which are in use, which replicas have them, and the change to a new one.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::PoisonError,
-};
+use std::{collections::BTreeMap, sync::PoisonError};
 
-use super::{Store, StoreError, heartbeat::DEAD_AFTER, operation::Operation, sealing_context};
+use super::Store;
 use crate::{
     grant::GrantId,
-    seal::{KeyId, KeyRing, SealError},
+    seal::KeyId,
+    store::{KeyUsage, Resealed, StoreError, operation::Operation, replica::DEAD_AFTER, sealing::SealedGrant},
 };
 
 /// How many grants are checked for keys that are missing.
 const CHECKED_GRANTS: i64 = 1000;
-
-/// How many grants have a token that is encrypted with a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeyUsage {
-    /// The key.
-    pub key: KeyId,
-    /// The number of grants.
-    pub grants: i64,
-    /// Whether this replica has the key.
-    pub is_known: bool,
-}
-
-/// The result of encrypting some grants with the newest key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Resealed {
-    /// Grants that were encrypted anew.
-    pub done: u64,
-    /// Grants that were renewed or ended meanwhile, and are to be read again: a renewal may leave a token as it was.
-    pub changed: u64,
-    /// Grants with a token that cannot be decrypted.
-    pub unreadable: u64,
-    /// The last grant that was read; `None` at the end.
-    pub last: Option<GrantId>,
-}
-
-/// The tokens of a grant as they are stored.
-#[derive(Debug)]
-pub(super) struct SealedGrant {
-    pub(super) id: GrantId,
-    pub(super) generation: i64,
-    pub(super) access: Vec<u8>,
-    pub(super) refresh: Option<Vec<u8>>,
-    pub(super) id_token: Option<Vec<u8>>,
-}
-
-impl SealedGrant {
-    /// The keys of the tokens, each once.
-    fn keys(&self) -> impl Iterator<Item = KeyId> {
-        let tokens = [Some(&self.access), self.refresh.as_ref(), self.id_token.as_ref()];
-        tokens.into_iter().flatten().filter_map(|sealed| KeyRing::key_of(sealed)).collect::<BTreeSet<_>>().into_iter()
-    }
-}
 
 impl Store {
     /// The ids of this replica's keys, as its heartbeat publishes them.
@@ -127,7 +83,7 @@ impl Store {
         let found = self.call(Operation::SealedTokens, |connection| Box::pin(connection.sealed_tokens(after, limit))).await?;
         let mut resealed = Resealed { last: found.last().map(|sealed| sealed.id), ..Resealed::default() };
         for sealed in found.into_iter().filter(|sealed| sealed.keys().any(|key| key != sealing)) {
-            let Ok(anew) = self.sealed_anew(&sealed) else {
+            let Ok(anew) = sealed.reseal(&self.keys) else {
                 resealed.unreadable += 1;
                 continue;
             };
@@ -136,17 +92,6 @@ impl Store {
             *if is_saved { &mut resealed.done } else { &mut resealed.changed } += 1;
         }
         Ok(resealed)
-    }
-
-    fn sealed_anew(&self, sealed: &SealedGrant) -> Result<SealedGrant, SealError> {
-        let anew = |column, token: &Vec<u8>| self.keys.reseal(&sealing_context(column, sealed.id), token);
-        Ok(SealedGrant {
-            id: sealed.id,
-            generation: sealed.generation,
-            access: anew("access_token", &sealed.access)?,
-            refresh: sealed.refresh.as_ref().map(|token| anew("refresh_token", token)).transpose()?,
-            id_token: sealed.id_token.as_ref().map(|token| anew("id_token", token)).transpose()?,
-        })
     }
 
     /// Marks the refresh tokens of all grants as possibly used, because the database was restored from a backup. Returns how many

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{SessionFilter, Store, StoreError, operation::Operation, rows, sealing_context};
+use super::Store;
 use crate::{
     clock::Timestamp,
     grant::GrantId,
@@ -11,45 +11,13 @@ use crate::{
     identity::Identity,
     seal::SealError,
     secret::{Secret, random},
+    store::{
+        SessionFilter, StoreError,
+        operation::Operation,
+        rows, sealing,
+        statements::{DueRevocation, NewRevocation},
+    },
 };
-
-/// A revocation as it is enqueued.
-#[derive(Debug)]
-pub(super) struct NewRevocation {
-    pub(super) id: Vec<u8>,
-    pub(super) grant: GrantId,
-    pub(super) session: Option<String>,
-    pub(super) issuer: String,
-    pub(super) client_id: String,
-    pub(super) subject: String,
-    pub(super) provider_session: Option<String>,
-    pub(super) identity: String,
-    pub(super) reason: String,
-    /// Whether it is dropped where it would end another grant.
-    pub(super) sparing: bool,
-    /// The pause before the first try.
-    pub(super) after: Duration,
-}
-
-/// The pause before a grant is revoked that nobody asked to end: its user may be about to come back with the session at the
-/// provider that the revocation would end.
-pub(super) const UNREQUESTED_DELAY: Duration = Duration::from_secs(60);
-
-/// A revocation that is due, as it is stored.
-#[derive(Debug)]
-pub(super) struct DueRevocation {
-    pub(super) id: Vec<u8>,
-    pub(super) grant: GrantId,
-    pub(super) session: Option<String>,
-    pub(super) subject: String,
-    pub(super) provider_session: Option<String>,
-    pub(super) identity: String,
-    pub(super) sealed: Vec<u8>,
-    pub(super) reason: String,
-    pub(super) sparing: bool,
-    pub(super) tries: i32,
-    pub(super) expired: bool,
-}
 
 /// A refresh token that is to be revoked now.
 #[derive(Debug)]
@@ -116,7 +84,7 @@ impl Store {
         token: &Secret,
         orphaned: OrphanedToken<'_>,
     ) -> Result<(), StoreError> {
-        let sealed = self.keys.seal(&sealing_context("refresh_token", grant), token.expose().as_bytes())?;
+        let sealed = sealing::seal(&self.keys, "refresh_token", grant, token)?;
         let revocation = NewRevocation {
             id: random::<16>().to_vec(),
             grant,
@@ -148,7 +116,7 @@ impl Store {
             .call(Operation::ClaimRevocation, |connection| Box::pin(connection.claim_revocation(issuer, client_id, lease)))
             .await?;
         let read = |due: DueRevocation| {
-            let token = match rows::open_text(&self.keys, &sealing_context("refresh_token", due.grant), &due.sealed) {
+            let token = match sealing::open(&self.keys, "refresh_token", due.grant, &due.sealed) {
                 Ok(token) if !due.expired => RevocationToken::Readable(token),
                 Err(StoreError::Sealed(SealError::UnknownKey(_))) if !due.expired => RevocationToken::KeyMissing,
                 Ok(_) | Err(_) => RevocationToken::Dead,

@@ -1,10 +1,13 @@
 //! This replica's heartbeat: a row that it writes every second, which only a primary accepts. It shows other replicas that this
 //! one is alive, and this one whether the database takes writes.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use super::{Condition, Store, StoreError, operation::Operation};
-use crate::{backoff::back_off, secret::random_text};
+use super::Store;
+use crate::{
+    backoff::back_off,
+    store::{Condition, StoreError, operation::Operation, replica::DEAD_AFTER},
+};
 
 /// The time between two heartbeats.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -15,8 +18,6 @@ const MIN_BACKOFF: Duration = Duration::from_millis(200);
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
 /// The least time between two heartbeats, which calls that fail make come sooner.
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
-/// The age of the last heartbeat at which a replica counts as dead, for a replica that has seen the database work for as long.
-pub(super) const DEAD_AFTER: Duration = Duration::from_secs(6);
 
 impl Store {
     /// Writes heartbeats forever.
@@ -86,12 +87,4 @@ impl Store {
     pub fn knows_who_lives(&self) -> bool {
         self.gate.is_steady(DEAD_AFTER)
     }
-}
-
-/// Names this replica by its host and a random suffix, which tells apart two replicas on one host, and one replica before and
-/// after a restart.
-pub(super) fn replica_name() -> Arc<str> {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host = host.trim();
-    Arc::from(format!("{}/{}", if host.is_empty() { "unnamed" } else { host }, random_text::<3>()))
 }

@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
-use super::{
-    Change, ExpiredAttempt, Knowledge, Renewed, Store, StoreError, committed::CommittedRenewal, heartbeat::DEAD_AFTER,
-    operation::Operation, rows, sealing_context,
-};
+use super::Store;
 use crate::{
     clock::Timestamp,
     grant::{AttemptId, GrantId},
     secret::Secret,
+    store::{
+        Change, ExpiredAttempt, Knowledge, Renewed, StoreError,
+        committed::CommittedRenewal,
+        operation::Operation,
+        replica::DEAD_AFTER,
+        sealing::{self, SealedTokens},
+    },
 };
 
 impl Store {
@@ -41,7 +45,7 @@ impl Store {
         if let Some(sealed) = &sealed {
             self.committed.begun(id, generation, attempt, lease, sealed);
         }
-        sealed.map(|sealed| rows::open_text(&self.keys, &sealing_context("refresh_token", id), &sealed)).transpose()
+        sealed.map(|sealed| sealing::open(&self.keys, "refresh_token", id, &sealed)).transpose()
     }
 
     /// Saves the result of `attempt` for the grant's `generation`, even after the attempt was abandoned. `false`: the grant was
@@ -56,7 +60,7 @@ impl Store {
         generation: i64,
         renewed: &Renewed,
     ) -> Result<bool, StoreError> {
-        let sealed = self.seal(id, &renewed.tokens)?;
+        let sealed = SealedTokens::seal(&self.keys, id, &renewed.tokens)?;
         let mut saved = self
             .call(Operation::SaveRenewal, |connection| {
                 Box::pin(connection.save_renewal(id, attempt, generation, renewed, &sealed))

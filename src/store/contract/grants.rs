@@ -1,11 +1,12 @@
 //! Grants: reading one, and what changes one outside a renewal.
 
-use super::{Change, Fence, IdleExpiry, Store, StoreError, operation::Operation, rows, sealing_context};
+use super::Store;
 use crate::{
     clock::Timestamp,
     grant::{EndReason, Grant, GrantId},
     identity::Identity,
     secret::Secret,
+    store::{Change, Fence, IdleExpiry, StoreError, operation::Operation, rows, sealing},
 };
 
 impl Store {
@@ -32,7 +33,7 @@ impl Store {
     /// Any [`StoreError`] but a failed migration.
     pub async fn id_token(&self, id: GrantId) -> Result<Option<Secret>, StoreError> {
         let sealed = self.call(Operation::IdToken, |connection| Box::pin(connection.id_token(id))).await?;
-        sealed.map(|sealed| rows::open_text(&self.keys, &sealing_context("id_token", id), &sealed)).transpose()
+        sealed.map(|sealed| sealing::open(&self.keys, "id_token", id, &sealed)).transpose()
     }
 
     /// Ends a grant and erases its refresh token. `false`: the fence did not hold, and nothing was changed.

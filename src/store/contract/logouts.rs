@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
-use super::{SessionFilter, Store, StoreError, operation::Operation};
-use crate::{clock::Timestamp, secret::sha256};
+use super::Store;
+use crate::{
+    clock::Timestamp,
+    secret::sha256,
+    store::{SessionFilter, StoreError, operation::Operation},
+};
 
 /// How long a logout is remembered. Every login that was under way must have come back within this time.
 pub const LOGOUT_RETENTION: Duration = Duration::from_secs(15 * 60);

@@ -1,0 +1,136 @@
+//! The contract: what the store does, as the methods of [`Store`], whichever database is behind it.
+
+mod attempts;
+mod changes;
+mod counts;
+mod events;
+mod grants;
+mod heartbeat;
+mod keys;
+mod listings;
+mod logouts;
+mod renewals;
+mod repairs;
+mod revocations;
+mod sessions;
+
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::{broadcast, watch};
+
+use super::{
+    Change, Expired, Hearing, KeyUsage, Settings, StoreError, Swept,
+    announcer::Announcer,
+    backend::{Backend, Statements},
+    committed::Committed,
+    connection::Connection,
+    event_buffer::EventBuffer,
+    gate::Gate,
+    operation::Operation,
+    replica::replica_name,
+    rollbacks::Rollbacks,
+    statements::SweepStep,
+};
+use crate::{clock::Timestamp, seal::KeyRing, telemetry::metrics::Metrics};
+
+pub use counts::Counts;
+pub use logouts::LOGOUT_RETENTION;
+pub use revocations::{OrphanedToken, Revocation, RevocationToken};
+
+/// The store; cloning shares it.
+#[derive(Clone, Debug)]
+pub struct Store {
+    backend: Backend,
+    metrics: Metrics,
+    keys: KeyRing,
+    /// This replica's name.
+    replica: Arc<str>,
+    changes: broadcast::Sender<Change>,
+    announcer: Arc<Announcer>,
+    hearing: watch::Sender<Hearing>,
+    events: Arc<EventBuffer>,
+    gate: Arc<Gate>,
+    committed: Arc<Committed>,
+    rollbacks: Arc<Rollbacks>,
+    missing_keys: Arc<Mutex<Vec<KeyUsage>>>,
+}
+
+/// How many changes a receiver of [`Store::changes`] may lag behind.
+const CHANGES_BUFFERED: usize = 4096;
+
+impl Store {
+    /// Opens the store without connecting to Postgres yet, so that a gateway can start while it is away.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the settings name no usable database.
+    pub fn open(settings: &Settings, keys: KeyRing, metrics: Metrics) -> Result<Self, StoreError> {
+        let backend = Backend::open(settings)?;
+        metrics.store_operations(Operation::ALL.iter().map(|operation| operation.name()));
+        Ok(Self {
+            backend,
+            metrics,
+            keys,
+            replica: replica_name(),
+            changes: broadcast::channel(CHANGES_BUFFERED).0,
+            announcer: Arc::default(),
+            hearing: watch::Sender::new(Hearing::Nothing),
+            events: Arc::default(),
+            gate: Arc::default(),
+            committed: Arc::default(),
+            rollbacks: Arc::default(),
+            missing_keys: Arc::default(),
+        })
+    }
+
+    /// Brings the schema up to date. Replicas that start together take turns.
+    ///
+    /// # Errors
+    /// [`StoreError::Migration`].
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        self.backend.migrate().await
+    }
+
+    /// Subscribes to changes as they are announced, this process's own included.
+    pub fn changes(&self) -> broadcast::Receiver<Change> {
+        self.changes.subscribe()
+    }
+
+    /// Runs `statements` on a connection, if the gate lets the operation pass, and tells the gate and the metrics how it went.
+    async fn call<'a, T>(
+        &'a self,
+        operation: Operation,
+        statements: impl for<'c> Fn(&'c mut Connection<'a>) -> Statements<'c, T>,
+    ) -> Result<T, StoreError> {
+        self.gate.enter(operation.access())?;
+        let timer = self.metrics.store_call(operation.name());
+        let result = self.backend.call(operation.access(), statements).await;
+        timer.finish(result.is_ok());
+        if let Err(error) = &result {
+            self.gate.called(error);
+        }
+        result
+    }
+
+    /// Reads the database's clock.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
+    pub async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.call(Operation::Now, |connection| Box::pin(connection.now())).await
+    }
+
+    /// Deletes a batch each of expired sessions, login attempts and events, and of grants whose last session has left them. A
+    /// session that goes leaves an event.
+    ///
+    /// # Errors
+    /// Some rows may have been deleted.
+    pub async fn sweep(&self, expired: &Expired) -> Result<Swept, StoreError> {
+        let mut all = Swept { removed: 0, is_done: true };
+        for step in SweepStep::ALL {
+            let swept =
+                self.call(Operation::Sweep, |connection| Box::pin(connection.sweep(step, expired, &self.replica))).await?;
+            all = Swept { removed: all.removed.saturating_add(swept.removed), is_done: all.is_done && swept.is_done };
+        }
+        Ok(all)
+    }
+}

@@ -1,0 +1,102 @@
+//! The history: events are buffered by whoever makes them and written in batches by a task of their own, so that no renewal
+//! waits for its own history.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Store;
+use crate::{
+    backoff::back_off,
+    grant::GrantId,
+    history::Event,
+    store::{StoreError, event_buffer::EventBuffer, operation::Operation},
+};
+
+/// Events are written when a batch is full, and after this time in any case.
+const FLUSH_INTERVAL: Duration = Duration::from_millis(500);
+/// The pauses between tries that fail grow up to this.
+const MAX_BACKOFF: Duration = Duration::from_secs(10);
+impl Store {
+    /// Reads the newest events of a name, the newest first, each with the replica that wrote it. The name is a user's (`who` or
+    /// `sub`) or a session's; a grant's is `grant`.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`], [`StoreError::Malformed`].
+    pub async fn events(&self, name: &str, grant: Option<GrantId>, limit: i64) -> Result<Vec<(Event, String)>, StoreError> {
+        self.call(Operation::Events, |connection| Box::pin(connection.events(name, grant, limit))).await
+    }
+
+    /// Buffers an event, which is written soon.
+    pub fn enqueue_event(&self, event: Event) {
+        self.events.push(event);
+    }
+
+    /// Writes buffered events until `stop`, and then once more.
+    pub async fn run_event_writer(&self, stop: CancellationToken) {
+        let mut failures = 0;
+        loop {
+            let is_stopped = if failures > 0 {
+                stop.run_until_cancelled(self.until_worth_flushing(failures)).await.is_none()
+            } else {
+                tokio::select! {
+                    () = stop.cancelled() => true,
+                    () = self.events.full() => false,
+                    () = tokio::time::sleep(FLUSH_INTERVAL) => false,
+                }
+            };
+            failures = if self.flush_events().await { 0 } else { failures + 1 };
+            if is_stopped {
+                return;
+            }
+        }
+    }
+
+    /// Waits before the next try after a failure, however many events come meanwhile: until the database takes writes, if it is
+    /// known not to, and otherwise for a pause that grows.
+    async fn until_worth_flushing(&self, failures: u32) {
+        if self.is_writable() {
+            tokio::time::sleep(back_off(failures, FLUSH_INTERVAL, MAX_BACKOFF)).await;
+        } else {
+            self.until_writable().await;
+        }
+    }
+
+    /// Writes the buffered events; those that cannot be written stay in the buffer. `false`: some do.
+    pub async fn flush_events(&self) -> bool {
+        let events = self.events.take();
+        let mut written = 0;
+        for batch in events.chunks(EventBuffer::BATCH) {
+            if let Err(error) = self.write_batch(batch).await {
+                tracing::debug!(%error, waiting = events.len() - written, "events cannot be written yet");
+                break;
+            }
+            written += batch.len();
+        }
+        let is_all = written >= events.len();
+        self.events.put_back(events.into_iter().skip(written));
+        is_all
+    }
+
+    /// Writes a batch in one transaction. If the database refuses it, writes the events one by one, and drops those that are
+    /// refused by themselves.
+    async fn write_batch(&self, batch: &[Event]) -> Result<(), StoreError> {
+        match self.record_events(batch).await {
+            Err(error) if error.is_refusal() => {}
+            result => return result,
+        }
+        for event in batch {
+            match self.record_events(std::slice::from_ref(event)).await {
+                Err(error) if error.is_refusal() => {
+                    tracing::warn!(%error, kind = event.kind.as_str(), grant.id = %event.grant, "the store refuses an event; it is left out");
+                }
+                result => result?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn record_events(&self, events: &[Event]) -> Result<(), StoreError> {
+        self.call(Operation::RecordEvents, |connection| Box::pin(connection.record_events(events, &self.replica))).await
+    }
+}

@@ -1,0 +1,40 @@
+//! Reads announcements: the payload of a notification, and of a row of the table `changes`.
+
+use crate::{grant::GrantId, session::SessionHash, store::Change};
+
+/// The change that a payload names.
+pub(super) fn parse(payload: &str) -> Change {
+    let change = || match payload.split_once(' ')? {
+        ("grant", id) => Some(Change::Grant(GrantId(unhex(id)?))),
+        ("session", hash) => Some(Change::Session(SessionHash(unhex(hash)?))),
+        (_, _) => None,
+    };
+    // An unknown payload comes from a newer schema: everything may have changed.
+    change().unwrap_or(Change::Everything)
+}
+
+fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut out = [0; N];
+    if text.len() != 2 * N {
+        return None;
+    }
+    for (byte, at) in out.iter_mut().zip((0..).step_by(2)) {
+        *byte = u8::from_str_radix(text.get(at..at + 2)?, 16).ok()?;
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_announcement_names_its_record_and_an_unknown_one_means_everything() {
+        let id = GrantId([0xab; 16]);
+        assert_eq!(parse(&format!("grant {id}")), Change::Grant(id));
+        assert_eq!(parse(&format!("session {}", "01".repeat(32))), Change::Session(SessionHash([1; 32])));
+        for odd in ["", "grant", "grant xx", "session 01", "other 01"] {
+            assert_eq!(parse(odd), Change::Everything, "{odd:?}");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! What this replica knows of a database that went back in time: when it noticed, and what it is doing about it.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::Notify;
+
+use super::replica::DEAD_AFTER;
+use crate::{clock::Stopwatch, session::SessionHash, telemetry::metrics::Record};
+
+/// How long no refresh token is presented after the database went back: as long as a replica that has not said that it lives counts
+/// as living, and so may still put its grants right.
+const HOLD: Duration = DEAD_AFTER;
+/// What is noticed again within this time is of the same loss.
+const QUIET: Duration = Duration::from_secs(60);
+/// A heartbeat's row is deleted when it is a day old. One that is older than this is not compared.
+const MAX_BEAT_AGE: Duration = Duration::from_secs(3600);
+/// How many sessions wait to be looked up whose end was heard of.
+const MAX_HEARD: usize = 10_000;
+
+/// What this replica knows of the database's going back in time.
+#[derive(Debug, Default)]
+pub(super) struct Rollbacks {
+    /// The count of the last heartbeat, and when it was written.
+    last_beat: Mutex<Option<(i64, Stopwatch)>>,
+    noticed: Mutex<Option<Stopwatch>>,
+    needs_repair: Notify,
+    is_repairing: AtomicBool,
+    put_right: AtomicU64,
+    ended_again: AtomicU64,
+    /// Sessions whose end or move was announced.
+    heard: Mutex<HashSet<SessionHash>>,
+    has_heard: Notify,
+}
+
+impl Rollbacks {
+    /// Takes the count of a heartbeat that was just written. Returns whether it shows that the database went back.
+    pub(super) fn is_shown_by(&self, beat: i64) -> bool {
+        let last = lock(&self.last_beat).replace((beat, Stopwatch::start()));
+        last.is_some_and(|(last, at)| beat <= last && at.elapsed() < MAX_BEAT_AGE)
+    }
+
+    /// Begins to hold back refresh tokens, and asks for a repair unless one is under way. Returns whether this is a new loss.
+    pub(super) fn notice(&self) -> bool {
+        let before = lock(&self.noticed).replace(Stopwatch::start());
+        if !self.is_repairing.load(Ordering::Acquire) {
+            self.needs_repair.notify_one();
+        }
+        before.is_none_or(|before| before.elapsed() > QUIET)
+    }
+
+    /// Whether refresh tokens are held back.
+    pub(super) fn holds_tokens_back(&self) -> bool {
+        lock(&self.noticed).is_some_and(|noticed| noticed.elapsed() < HOLD)
+    }
+
+    /// Waits until a repair is asked for, which begins then.
+    pub(super) async fn begin_repair(&self) {
+        self.needs_repair.notified().await;
+        self.is_repairing.store(true, Ordering::Release);
+    }
+
+    /// Ends a repair, and returns how many grants were put right and how many sessions ended again.
+    pub(super) fn end_repair(&self) -> (u64, u64) {
+        self.is_repairing.store(false, Ordering::Release);
+        (self.put_right.swap(0, Ordering::Relaxed), self.ended_again.swap(0, Ordering::Relaxed))
+    }
+
+    /// Counts a row that was put right.
+    pub(super) fn count(&self, record: Record) {
+        let counter = match record {
+            Record::Grant => &self.put_right,
+            Record::Session => &self.ended_again,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes note of a session whose end or move was announced.
+    pub(super) fn hear(&self, hash: SessionHash) {
+        let mut heard = lock(&self.heard);
+        if heard.len() < MAX_HEARD {
+            heard.insert(hash);
+            self.has_heard.notify_one();
+        }
+    }
+
+    /// Waits until a session's end or move is announced, and takes out all that were.
+    pub(super) async fn heard(&self) -> HashSet<SessionHash> {
+        self.has_heard.notified().await;
+        std::mem::take(&mut *lock(&self.heard))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
