@@ -104,8 +104,9 @@ async fn kill_at(step: Step, world: &World, visitor: &Visitor, process: &mut Pro
     world.sql("UPDATE grants SET lease_until = 0 WHERE attempt IS NOT NULL").await;
 }
 
+/// RF-04: a replica is killed between the provider's answer and the commit.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rf_04_a_replica_that_is_killed_at_any_step_of_a_renewal_costs_nobody_a_login() {
+async fn a_replica_that_is_killed_at_any_step_of_a_renewal_costs_nobody_a_login() {
     for step in STEPS {
         let world = start().await;
         let (mut first, second) = (world.process(None).await, world.process(None).await);

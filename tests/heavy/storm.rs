@@ -52,9 +52,10 @@ async fn come(visitor: Visitor, after: Duration, now: Arc<Now>) -> Duration {
     }
 }
 
+/// RF-27: very many access tokens expire at the same time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[expect(clippy::print_stdout, reason = "what a run came to is for whoever starts it")]
-async fn rf_27_a_storm_is_answered_honestly_and_passes_without_a_loop_of_429() {
+async fn a_storm_is_answered_honestly_and_passes_without_a_loop_of_429() {
     let users = usize::try_from(figure("STORM_USERS", 150)).unwrap();
     // How long the provider takes for one call.
     let call = Duration::from_millis(figure("STORM_CALL", 200));

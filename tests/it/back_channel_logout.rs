@@ -140,8 +140,9 @@ async fn while_the_store_is_away_the_provider_is_told_to_come_again() {
     world.store_line.as_ref().unwrap().mend();
 }
 
+/// RF-07: a back-channel logout is committed while a refresh is in flight.
 #[tokio::test]
-async fn rf_07_a_logout_at_the_provider_during_a_renewal_wins_and_the_new_token_is_revoked() {
+async fn a_logout_at_the_provider_during_a_renewal_wins_and_the_new_token_is_revoked() {
     let world = World::build().replicas(2).start().await;
     let visitor = world.signed_in().await;
     world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Held);

@@ -49,8 +49,9 @@ async fn breaks_off(mut response: http::Response<hyper::body::Incoming>) -> bool
     next.is_some_and(|frame| frame.is_err())
 }
 
+/// RF-28: a WebSocket, stream or download outlives the access token, or its session.
 #[tokio::test]
-async fn rf_28_a_logout_cuts_websockets_and_streams_on_every_replica_and_nobody_else_s() {
+async fn a_logout_cuts_websockets_and_streams_on_every_replica_and_nobody_else_s() {
     let world = World::build().replicas(2).start().await;
     let (here, other) = (world.signed_in().await, world.signed_in().await);
     let there = here.at(world.replicas[1].address);
@@ -152,8 +153,9 @@ async fn another_person_s_login_in_the_same_browser_cuts_what_was_open() {
     assert_eq!(closed_with(&mut socket).await, 1008);
 }
 
+/// RF-28: a WebSocket, stream or download outlives the access token, or its session.
 #[tokio::test]
-async fn rf_28_an_access_token_that_expires_or_is_renewed_cuts_nothing() {
+async fn an_access_token_that_expires_or_is_renewed_cuts_nothing() {
     for kind in [Kind::Sqlite, Kind::Postgres] {
         let world = World::build().on(kind).start().await;
         let visitor = world.signed_in().await;

@@ -75,8 +75,9 @@ async fn a_hundred_requests_on_an_expired_token_make_one_call() {
     assert_eq!(world.idp.calls(Endpoint::Refresh), 1);
 }
 
+/// RF-21: the client disconnects during a refresh.
 #[tokio::test]
-async fn rf_21_a_client_that_leaves_cancels_nothing() {
+async fn a_client_that_leaves_cancels_nothing() {
     let world = World::start().await;
     let visitor = world.signed_in().await;
     world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Held);
@@ -94,8 +95,9 @@ async fn rf_21_a_client_that_leaves_cancels_nothing() {
     assert_eq!(world.idp.calls(Endpoint::Refresh), 1, "the client's leaving cancels nothing");
 }
 
+/// RF-14: a response whose `expires_in` is missing, or no sensible number.
 #[tokio::test]
-async fn rf_14_a_missing_or_absurd_lifetime_is_neither_believed_nor_asked_for_at_every_request() {
+async fn a_missing_or_absurd_lifetime_is_neither_believed_nor_asked_for_at_every_request() {
     for life in [None, Some(json!("300")), Some(json!(0)), Some(json!(-1)), Some(json!("soon")), Some(json!(1e300))] {
         let world = World::build().start_with(|idp| idp.access_tokens_live(life.clone())).await;
         let visitor = world.signed_in().await;
@@ -106,8 +108,9 @@ async fn rf_14_a_missing_or_absurd_lifetime_is_neither_believed_nor_asked_for_at
     }
 }
 
+/// RF-16: a login that brings no refresh token.
 #[tokio::test]
-async fn rf_16_without_a_refresh_token_the_session_lasts_as_long_as_the_access_token() {
+async fn without_a_refresh_token_the_session_lasts_as_long_as_the_access_token() {
     let world = World::build().start_with(|idp| idp.give_refresh_tokens(Offline::Never)).await;
     let visitor = world.signed_in().await;
     assert!(visitor.get("/").await.is_upstreams());
@@ -165,8 +168,9 @@ async fn keys_or_user_info_that_are_away_at_a_renewal_lose_nothing() {
     }
 }
 
+/// RF-06: a logout is committed while a refresh is in flight.
 #[tokio::test]
-async fn rf_06_a_logout_during_a_renewal_wins_and_the_new_token_is_revoked() {
+async fn a_logout_during_a_renewal_wins_and_the_new_token_is_revoked() {
     let world = World::start().await;
     let visitor = world.signed_in().await;
     world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Held);

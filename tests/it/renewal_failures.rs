@@ -33,8 +33,9 @@ fn answers(status: u16, body: &str) -> Misbehaviour {
     Misbehaviour::Answer(status, body.to_owned(), vec![])
 }
 
+/// RF-08 and RF-09: the provider fails, while the access token is valid and after it has expired.
 #[tokio::test]
-async fn rf_08_rf_09_while_the_provider_fails_the_session_lives_through_token_and_grace_and_comes_back_by_itself() {
+async fn while_the_provider_fails_the_session_lives_through_token_and_grace_and_comes_back_by_itself() {
     for status in [500, 502, 503, 429] {
         let world = World::build().start_with(|idp| idp.rotate_as(Rotation::Reusable)).await;
         let visitor = world.signed_in().await;
@@ -105,8 +106,9 @@ async fn without_grace_an_outage_is_an_honest_503() {
     .await;
 }
 
+/// RF-10: the provider answers `invalid_grant`.
 #[tokio::test]
-async fn rf_10_a_dead_grant_is_ended_once_and_never_tried_again() {
+async fn a_dead_grant_is_ended_once_and_never_tried_again() {
     let world = World::start().await;
     let visitor = world.signed_in().await;
     world.idp.kill_grants();
@@ -123,8 +125,9 @@ async fn rf_10_a_dead_grant_is_ended_once_and_never_tried_again() {
     assert!(visitor.get("/").await.is_upstreams());
 }
 
+/// RF-11: the provider refuses the client (`invalid_client` and its like).
 #[tokio::test]
-async fn rf_11_a_wrong_client_secret_is_the_administrator_s_problem_and_not_the_users() {
+async fn a_wrong_client_secret_is_the_administrator_s_problem_and_not_the_users() {
     let world = World::start().await;
     let visitor = world.signed_in().await;
     world.idp.change_secret("rotated");
@@ -142,8 +145,9 @@ async fn rf_11_a_wrong_client_secret_is_the_administrator_s_problem_and_not_the_
     assert_eq!(world.visitor().get("/oauth2/readyz").await.json()["client"], "ok");
 }
 
+/// RF-15: a response that cannot be read: HTML, empty, truncated, too large, a redirect, without end.
 #[tokio::test]
-async fn rf_15_answers_that_no_one_can_read_lose_no_session() {
+async fn answers_that_no_one_can_read_lose_no_session() {
     let oddities = [
         answers(200, ""),
         answers(200, "<html>"),
@@ -170,8 +174,9 @@ async fn rf_15_answers_that_no_one_can_read_lose_no_session() {
     }
 }
 
+/// RF-05: the provider has received the request, and its response is lost.
 #[tokio::test]
-async fn rf_05_a_rotating_token_of_unknown_fate_is_not_presented_again_and_the_browser_signs_in_by_itself() {
+async fn a_rotating_token_of_unknown_fate_is_not_presented_again_and_the_browser_signs_in_by_itself() {
     for kind in [Kind::Sqlite, Kind::Postgres] {
         let world = World::build().on(kind).start().await;
         let visitor = world.signed_in().await;
@@ -232,8 +237,9 @@ async fn a_provider_that_is_too_slow_is_not_waited_for_for_ever() {
     comes_back(&world, &visitor, 1).await;
 }
 
+/// RF-19: the store is away.
 #[tokio::test]
-async fn rf_19_while_the_store_is_away_nothing_is_presented_and_nobody_is_logged_out() {
+async fn while_the_store_is_away_nothing_is_presented_and_nobody_is_logged_out() {
     let world = World::build().on(Kind::Postgres).set("store_outage_grace", "0").start().await;
     let visitor = world.signed_in().await;
     world.store_line.as_ref().unwrap().cut();
@@ -250,8 +256,9 @@ async fn rf_19_while_the_store_is_away_nothing_is_presented_and_nobody_is_logged
     eventually("the same session is served", async || visitor.get("/").await.is_upstreams()).await;
 }
 
+/// RF-20: whether the store has committed the new tokens is unknown.
 #[tokio::test]
-async fn rf_20_tokens_that_arrive_while_the_store_is_away_are_saved_when_it_is_back() {
+async fn tokens_that_arrive_while_the_store_is_away_are_saved_when_it_is_back() {
     let world = World::build().on(Kind::Postgres).start().await;
     let visitor = world.signed_in().await;
     world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Held);
@@ -273,8 +280,9 @@ async fn rf_20_tokens_that_arrive_while_the_store_is_away_are_saved_when_it_is_b
     assert_eq!(world.idp.calls(Endpoint::Refresh), 2);
 }
 
+/// RF-27: very many access tokens expire at the same time.
 #[tokio::test]
-async fn rf_27_renewals_of_many_grants_are_bounded() {
+async fn renewals_of_many_grants_are_bounded() {
     let world = World::build().set("oidc_max_concurrent_renewals", "3").start().await;
     let mut visitors = Vec::new();
     for _ in 0..20 {
@@ -290,8 +298,9 @@ async fn rf_27_renewals_of_many_grants_are_bounded() {
     assert!(world.idp.most_at_once() <= 3, "the number of concurrent renewals is bounded");
 }
 
+/// RF-23: the clocks of Evergate and of the provider differ.
 #[tokio::test]
-async fn rf_23_what_cannot_be_judged_at_a_renewal_ends_no_grant() {
+async fn what_cannot_be_judged_at_a_renewal_ends_no_grant() {
     type Edit = fn(&mut serde_json::Value);
     let untimely: Edit = |claims| claims["iat"] = json!(claims["iat"].as_i64().unwrap() + 3600);
     let expired: Edit = |claims| claims["exp"] = json!(claims["iat"].as_i64().unwrap() - 3600);

@@ -22,8 +22,9 @@ fn without_background_work(timings: &mut Timings) {
     timings.revocation_interval = never;
 }
 
+/// RF-01: a hundred requests find the access token expired, on two replicas of a provider that detects reuse.
 #[tokio::test]
-async fn rf_01_a_hundred_requests_over_two_replicas_and_a_slow_strict_provider_make_one_call() {
+async fn a_hundred_requests_over_two_replicas_and_a_slow_strict_provider_make_one_call() {
     let world = World::build().replicas(2).start().await;
     let visitor = world.signed_in().await;
     world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Slow(Duration::from_secs(2)));
@@ -41,8 +42,9 @@ async fn rf_01_a_hundred_requests_over_two_replicas_and_a_slow_strict_provider_m
     assert_eq!(world.idp.calls(Endpoint::Refresh), 1);
 }
 
+/// RF-03: a request reads its session before a refresh is committed, and wants one itself after that.
 #[tokio::test]
-async fn rf_03_a_request_that_read_its_session_before_the_renewal_uses_what_came_of_it() {
+async fn a_request_that_read_its_session_before_the_renewal_uses_what_came_of_it() {
     let world = World::build().replicas(3).start().await;
     let visitor = world.signed_in().await;
     for replica in &world.replicas {
@@ -139,8 +141,9 @@ async fn an_intent_that_another_replica_holds_is_waited_for_and_not_followed() {
     assert_eq!(world.idp.calls(Endpoint::Refresh), 1);
 }
 
+/// RF-25: the encryption key is rotated while sessions live.
 #[tokio::test]
-async fn rf_25_a_key_ring_is_rotated_while_sessions_live() {
+async fn a_key_ring_is_rotated_while_sessions_live() {
     use evergate::seal::KeyRing;
     let (old, new) = (KeyRing::generate(), KeyRing::generate());
     let mut world = World::build().replicas(1).set("external_token_encryption_keys", &old).start().await;

@@ -42,8 +42,9 @@ fn every_rule_has_a_test_that_bears_its_name() {
     assert!(missing.is_empty(), "{missing:?}");
 }
 
+/// RF-02: as RF-01, with a provider that takes longer than a request waits.
 #[tokio::test]
-async fn rf_02_a_provider_that_takes_longer_than_requests_wait_is_asked_once() {
+async fn a_provider_that_takes_longer_than_requests_wait_is_asked_once() {
     let quick = |timings: &mut Timings| timings.blocking_refresh_wait = Duration::from_secs(1);
     let world = World::build().replicas(2).set("oidc_outage_grace", "0").timed(quick).start().await;
     let visitor = world.signed_in().await;
@@ -60,8 +61,9 @@ async fn rf_02_a_provider_that_takes_longer_than_requests_wait_is_asked_once() {
     assert_eq!(world.idp.calls(Endpoint::Refresh), 1);
 }
 
+/// RF-12: a response without a refresh token.
 #[tokio::test]
-async fn rf_12_an_answer_without_a_refresh_token_keeps_the_one_that_we_have() {
+async fn an_answer_without_a_refresh_token_keeps_the_one_that_we_have() {
     for kind in [Kind::Sqlite, Kind::Postgres] {
         let world = World::build().on(kind).start_with(|idp| idp.rotate_as(Rotation::Single)).await;
         let visitor = world.signed_in().await;
@@ -73,8 +75,9 @@ async fn rf_12_an_answer_without_a_refresh_token_keeps_the_one_that_we_have() {
     }
 }
 
+/// RF-13: a response with the same refresh token.
 #[tokio::test]
-async fn rf_13_an_answer_with_the_same_refresh_token_is_as_good() {
+async fn an_answer_with_the_same_refresh_token_is_as_good() {
     let world = World::build().start_with(|idp| idp.rotate_as(Rotation::Reusable)).await;
     let first = Arc::new(Mutex::new(Value::Null));
     world.idp.edit_answer(move |answer| {
@@ -92,8 +95,9 @@ async fn rf_13_an_answer_with_the_same_refresh_token_is_as_good() {
     }
 }
 
+/// RF-17: a response with a narrower `scope`.
 #[tokio::test]
-async fn rf_17_a_narrower_scope_is_noted_and_no_error() {
+async fn a_narrower_scope_is_noted_and_no_error() {
     let world = World::start().await;
     let visitor = world.signed_in().await;
     world.idp.edit_answer(|answer| answer["scope"] = json!("openid"));
@@ -101,8 +105,9 @@ async fn rf_17_a_narrower_scope_is_noted_and_no_error() {
     assert!(visitor.get("/").await.is_upstreams());
 }
 
+/// RF-18: `token_type` in other letters, or an unknown one.
 #[tokio::test]
-async fn rf_18_a_token_type_is_read_in_any_case_and_an_unknown_one_is_not_used() {
+async fn a_token_type_is_read_in_any_case_and_an_unknown_one_is_not_used() {
     for (kind, good) in [("bearer", true), ("BEARER", true), ("DPoP", false), ("mac", false)] {
         let world = World::build().start_with(|idp| idp.rotate_as(Rotation::Reusable)).await;
         let visitor = world.signed_in().await;
@@ -113,8 +118,9 @@ async fn rf_18_a_token_type_is_read_in_any_case_and_an_unknown_one_is_not_used()
     }
 }
 
+/// RF-22: a session reaches its limit during a refresh.
 #[tokio::test]
-async fn rf_22_a_session_that_reaches_its_limit_during_a_renewal_is_not_prolonged_by_it() {
+async fn a_session_that_reaches_its_limit_during_a_renewal_is_not_prolonged_by_it() {
     let world = World::build().set("session_max_duration", "280s").start().await;
     let visitor = world.signed_in().await;
     world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Held);
@@ -128,8 +134,9 @@ async fn rf_22_a_session_that_reaches_its_limit_during_a_renewal_is_not_prolonge
     assert_eq!((refused.status, refused.json()["reason"].clone()), (StatusCode::UNAUTHORIZED, json!("session_expired")));
 }
 
+/// RF-24: the clock jumps during a session.
 #[tokio::test]
-async fn rf_24_a_clock_that_jumps_ends_no_session_early_and_makes_none_immortal() {
+async fn a_clock_that_jumps_ends_no_session_early_and_makes_none_immortal() {
     let world = World::build().set("session_duration", "3h").start().await;
     let visitor = world.signed_in().await;
     for _ in 0..3 {
@@ -150,8 +157,9 @@ async fn rf_24_a_clock_that_jumps_ends_no_session_early_and_makes_none_immortal(
     assert_eq!(visitor.fetch("/").await.status, StatusCode::UNAUTHORIZED, "and the session ends when nobody uses it");
 }
 
+/// RF-26: a token is copied to another row.
 #[tokio::test]
-async fn rf_26_a_token_that_is_copied_from_one_row_to_another_cannot_be_opened() {
+async fn a_token_that_is_copied_from_one_row_to_another_cannot_be_opened() {
     for kind in [Kind::Sqlite, Kind::Postgres] {
         let world = World::build().on(kind).set("pass_access_token", "true").start().await;
         let ann = world.signed_in().await;
