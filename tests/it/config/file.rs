@@ -1,0 +1,171 @@
+//! The settings file: what it may hold, and how strictly it is read.
+
+use evergate::config::{ValueType, print, table};
+
+use super::{WHOLE, checked, environment, file, problems};
+
+#[test]
+fn an_unknown_name_in_the_file_or_among_the_flags_is_a_problem_whatever_it_is_like() {
+    let (_file, path) = file("workspace_name = \"dev\"\nport_80_tcp_addr = \"10.96.0.7\"\n");
+    let mut given = environment(&WHOLE);
+    given.config_path = Some(path);
+    // The same name elsewhere does not hide it.
+    given.variables.insert("CODER_WORKSPACE_NAME".to_owned(), "dev".to_owned());
+    given.flags.insert("agent_token".to_owned(), "hunter2".to_owned());
+    insta::assert_snapshot!(checked(&given).unwrap_err(), @r"
+    there are 3 problems with the settings:
+      port_80_tcp_addr: there is no such setting
+      workspace_name: there is no such setting
+      --agent-token: there is no such setting
+    ");
+}
+
+#[test]
+fn the_file_may_use_its_own_types_and_is_read_strictly() {
+    let (_file, path) = file(
+        "oidc_scopes = [\"openid\", \"groups\"]\npass_access_token = true\npg_conn_max_open = 3\n[oidc_auth_url_params]\nprompt = \"consent\"\n",
+    );
+    let mut given = environment(&WHOLE);
+    given.config_path = Some(path);
+    let settings = checked(&given).unwrap();
+    assert_eq!(settings.oidc.scopes.unwrap(), ["openid", "groups"]);
+    assert_eq!(settings.oidc.mapping.groups.as_deref(), Some("groups"), "as Coder has it");
+    assert!(settings.targets[0].0.pass_access_token);
+    assert_eq!(settings.oidc.auth_params["prompt"], "consent");
+
+    let (_file, path) = file("oidc_client_secret = \"hunter2\noidc_scopes = 3");
+    given.config_path = Some(path);
+    let said = checked(&given).unwrap_err().to_string();
+    assert!(said.contains("is not valid TOML") && !said.contains("hunter2"), "{said}");
+    let (_file, path) = file("oidc_scope = \"openid\"\n");
+    given.config_path = Some(path);
+    assert!(checked(&given).unwrap_err().to_string().contains("oidc_scope: there is no such setting; did you mean oidc_scopes?"));
+    given.config_path = Some("/nowhere/evergate.toml".to_owned());
+    assert!(checked(&given).unwrap_err().to_string().contains("cannot be read"));
+}
+
+#[test]
+fn whatever_is_of_a_wrong_type_in_the_file_is_a_problem_in_every_setting() {
+    for key in table::all() {
+        let names = [key.name.to_owned(), format!("{}_file", key.name)];
+        for name in names.iter().take(if key.is_secret() { 2 } else { 1 }) {
+            for value in ["1.5", "nan", "1979-05-27", "[[\"a\"]]", "[1.5]", "{ a = [\"b\"] }", "[\"a,b\"]"] {
+                if key.value_type == ValueType::MapOfLists && value == "{ a = [\"b\"] }" {
+                    continue;
+                }
+                let (_file, path) = file(&format!("{name} = {value}\n"));
+                let mut given = environment(&WHOLE);
+                // It goes before the file.
+                given.variables.retain(|variable, _| *variable != key.env());
+                given.config_path = Some(path);
+                let Err(said) = checked(&given) else { panic!("{name} = {value} is passed over") };
+                let about: Vec<_> = said.0.iter().filter(|problem| problem.key == *name).collect();
+                assert_eq!(about.len(), 1, "{name} = {value}: {said}");
+                let missing = format!("{}: is required", key.env());
+                assert!(!said.to_string().contains(&missing), "{name} = {value}: {said}");
+            }
+        }
+    }
+}
+
+#[test]
+fn whatever_is_of_a_wrong_type_in_a_route_is_a_problem() {
+    let (_file, path) = file(
+        "[[route]]\nhost = 1\nca_file = 1.5\nclient_cert_file = [\"a\"]\nclient_key_file = true\ngroups = [\"a,b\"]\n\
+         strip_prefix = 1.5\nset_headers = [\"a\"]\nmax_requests = 1.0\n",
+    );
+    let mut given = environment(&WHOLE);
+    given.config_path = Some(path);
+    insta::assert_snapshot!(checked(&given).unwrap_err(), @r#"
+    there are 8 problems with the settings:
+      route[1].host: must be a text in quotes
+      route[1].groups: has a member with a comma in it, which stands between members
+      route[1].strip_prefix: must be true or false
+      route[1].set_headers: must be a table of texts like { one = "two" }
+      route[1].max_requests: must be a whole number
+      route[1].ca_file: must be a text in quotes
+      route[1].client_cert_file: must be a text in quotes
+      route[1].client_key_file: must be a text in quotes
+    "#);
+}
+
+#[test]
+fn the_example_file_is_read_without_a_problem_once_its_lines_are_taken_in() {
+    let uncommented: String = print::example()
+        .lines()
+        .filter_map(|line| line.strip_prefix("# "))
+        .filter(|line| table::all().any(|key| line.starts_with(&format!("{} = ", key.name))))
+        .filter(|line| !line.ends_with("= \"\"") && !line.ends_with("= []") && !line.ends_with("= {}"))
+        .fold(String::new(), |text, line| text + line + "\n");
+    assert!(uncommented.lines().count() > 15, "{uncommented}");
+    let (_file, path) = file(&uncommented);
+    let mut given = environment(&WHOLE);
+    given.config_path = Some(path);
+    checked(&given).unwrap();
+}
+
+#[test]
+fn every_problem_of_every_route_is_reported_and_routes_stand_in_the_file_alone() {
+    let (_file, path) = file(
+        r#"
+        [[route]]
+        path = "/a/../b"
+        upstream = "ftp://x"
+        rule = "public"
+        groups = ["admins"]
+        metods = ["GET"]
+
+        [[route]]
+        host = "https://other.example"
+        path = "/ok/"
+        protocol = "http3"
+        outage = "maybe"
+        set_headers = { "bad name" = "x" }
+        set_answer_headers = { X-Forwarded-User = "x" }
+        client_key_file = "key.pem"
+
+        [[route]]
+        path = "/twice"
+        timeout = 3.5
+        remove_headers = ["content-length"]
+        set_headers = { Transfer-Encoding = "chunked" }
+        max_requests = -1
+
+        [[route]]
+        path = "/twice/"
+
+        [[route]]
+        host = "other.example/"
+
+        [[route]]
+        host = "127.1"
+        "#,
+    );
+    let mut given = environment(&WHOLE);
+    given.config_path = Some(path);
+    insta::assert_snapshot!(checked(&given).unwrap_err(), @r#"
+    there are 17 problems with the settings:
+      route[1].metods: there is no such setting of a route; did you mean methods?
+      route[1].path: must be a path like /api, without escapes
+      route[1].rule: is public, so that groups and email_domains would be asked of nobody
+      route[1].upstream: must begin with http://, https:// or unix:
+      route[2].host: must be scheme, host and port alone, without a path
+      route[2].outage: must be grace or strict
+      route[2].protocol: must be http1 or http2
+      route[2].set_headers: must be a table of headers, as in { X-App = "one" }
+      route[2].set_answer_headers: names a header that is Evergate's own to send
+      route[2].client_cert_file: and client_key_file go together
+      route[3].remove_headers: names a header that says how messages are sent, which is not for a route to change
+      route[3].set_headers: names a header that says how messages are sent, which is not for a route to change
+      route[3].max_requests: must be a whole number up to 1000000
+      route[3].timeout: must be a duration in quotes like "45s"
+      route[5].host: must be a host as browsers write it, as in app.example.com or app.example.com:8443
+      route[6].host: must be a host as browsers write it, as in app.example.com or app.example.com:8443
+      route[4]: has the host and path of a route before it
+    "#);
+    let (_file, path) = file("route = 3");
+    given.config_path = Some(path);
+    assert!(checked(&given).unwrap_err().to_string().contains("route: must be tables, each under [[route]]"));
+    let said = problems(&[("CODER_ROUTE", "x")]);
+    assert!(said.contains("CODER_ROUTE: there is no such setting"), "{said}");
+}

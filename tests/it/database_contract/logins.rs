@@ -1,0 +1,100 @@
+//! Logins: what is saved, whose session each replaces, and grants that logins share.
+
+use std::time::Duration;
+
+use evergate::{
+    clock::Timestamp,
+    grant::{EndReason, GrantId, Rotation},
+    session::SessionHash,
+    store::{Fence, LoginTarget, Sharing},
+};
+
+use super::{contract, keep, login, new_grant, session_of, to_be_revoked};
+
+contract! {
+    what_a_login_keeps_is_what_is_read(store) {
+        let grant = new_grant();
+        let session = session_of(grant.id);
+        keep(&store, &grant, session.clone(), None).await;
+        assert_eq!(store.session(session.hash).await.unwrap(), Some(session));
+        let read = store.grant(grant.id).await.unwrap().unwrap();
+        assert_eq!((&read.identity, read.generation, read.rotation, read.presented), (&grant.identity, 0, Rotation::Unknown, 0));
+        assert_eq!((read.access_token.expose(), read.has_refresh_token, read.intent, read.ended), ("access-0", true, None, None));
+        assert_eq!((read.expires_at, read.lifetime), (Timestamp(5000), Duration::from_secs(5)));
+        assert!(store.session(SessionHash::fresh().1).await.unwrap().is_none() && store.grant(GrantId::random()).await.unwrap().is_none());
+    }
+    a_login_replaces_the_browser_s_session_and_no_other(store) {
+        let ((_, old), (_, other)) = (login(&store).await, login(&store).await);
+        let grant = new_grant();
+        keep(&store, &grant, session_of(grant.id), Some(old)).await;
+        assert!(store.session(old).await.unwrap().is_none());
+        assert!(store.session(other).await.unwrap().is_some());
+    }
+    of_two_tabs_that_come_back_with_one_cookie_the_second_replaces_what_the_first_has_made(store) {
+        let grants = [new_grant(), new_grant(), new_grant(), new_grant()];
+        let [before, first, second, other] = [0, 1, 2, 3].map(|at: usize| session_of(grants[at].id));
+        keep(&store, &grants[0], before.clone(), None).await;
+        keep(&store, &grants[1], first.clone(), Some(before.hash)).await;
+        assert_eq!(store.successor(before.hash).await.unwrap().unwrap().hash, first.hash, "its connections live on");
+        keep(&store, &grants[2], second.clone(), Some(before.hash)).await;
+        assert!(store.session(first.hash).await.unwrap().is_none(), "no browser has it any more");
+        assert_eq!(store.successor(first.hash).await.unwrap().unwrap().hash, second.hash);
+        // Whoever else comes with that cookie takes nothing over, and ends nothing of its owner's.
+        let mut stranger = grants[3].clone();
+        stranger.identity.subject = "another".into();
+        keep(&store, &stranger, other.clone(), Some(before.hash)).await;
+        assert!(store.session(second.hash).await.unwrap().is_some() && store.successor(second.hash).await.unwrap().is_none());
+    }
+    a_grant_that_another_session_uses_outlives_a_logout(store) {
+        let grant = new_grant();
+        let first = session_of(grant.id);
+        keep(&store, &grant, first.clone(), None).await;
+        // The provider keeps one refresh token a user, and gives the second login none.
+        let mut second = new_grant();
+        second.tokens.refresh = None;
+        let shared = session_of(second.id);
+        let target = LoginTarget::New { session: shared.clone(), replaces: None };
+        let saved = store.save_login(&second, &target, Sharing::Shared, Timestamp(1000)).await.unwrap().unwrap();
+        assert_eq!((saved.grant, saved.renewable), (grant.id, true));
+        assert!(store.grant(second.id).await.unwrap().is_none(), "what it brought is not kept");
+        let ended = store.end_session(first.hash).await.unwrap().unwrap();
+        assert!(to_be_revoked(&store).await.is_empty() && ended.id_token.is_some());
+        assert!(store.grant(grant.id).await.unwrap().is_some());
+        store.end_session(shared.hash).await.unwrap().unwrap();
+        assert_eq!(to_be_revoked(&store).await, ["refresh-0"]);
+        assert!(store.end_session(shared.hash).await.unwrap().is_none());
+    }
+    a_login_joins_no_grant_that_has_ended(store) {
+        let (ended, _) = login(&store).await;
+        store.end_grant(ended, Fence::Generation(0), EndReason::Dead, None).await.unwrap();
+        let mut second = new_grant();
+        second.tokens.refresh = None;
+        let target = LoginTarget::New { session: session_of(second.id), replaces: None };
+        let saved = store.save_login(&second, &target, Sharing::Shared, Timestamp(1000)).await.unwrap().unwrap();
+        assert_eq!((saved.grant, saved.renewable), (second.id, false));
+    }
+    a_shared_login_that_brings_a_token_takes_the_users_sessions_over(store) {
+        let (older, session) = login(&store).await;
+        let newer = new_grant();
+        let target = LoginTarget::New { session: session_of(newer.id), replaces: None };
+        store.save_login(&newer, &target, Sharing::Shared, Timestamp(1000)).await.unwrap().unwrap();
+        assert_eq!(store.session(session).await.unwrap().unwrap().grant, newer.id);
+        assert!(store.grant(older).await.unwrap().is_some(), "a renewal under way may still want its row");
+    }
+    an_existing_session_moves_to_the_new_grant_unless_it_was_ended(store) {
+        let (_, session) = login(&store).await;
+        let newer = new_grant();
+        let saved = store.save_login(&newer, &LoginTarget::Existing(session), Sharing::Own, Timestamp(2000)).await.unwrap();
+        assert_eq!(saved.unwrap().grant, newer.id);
+        assert_eq!(store.session(session).await.unwrap().unwrap().created_at, Timestamp(1000), "its absolute limit stays");
+        store.end_session(session).await.unwrap();
+        let third = new_grant();
+        assert!(store.save_login(&third, &LoginTarget::Existing(session), Sharing::Own, Timestamp(2000)).await.unwrap().is_none());
+        assert!(store.grant(third.id).await.unwrap().is_none(), "a logout is not undone");
+    }
+    an_attempt_is_consumed_once(store) {
+        assert!(store.consume_once([1; 32], Timestamp(5)).await.unwrap());
+        assert!(!store.consume_once([1; 32], Timestamp(5)).await.unwrap());
+        assert!(store.consume_once([2; 32], Timestamp(5)).await.unwrap());
+    }
+}

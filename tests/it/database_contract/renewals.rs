@@ -1,0 +1,164 @@
+//! The steps of a token refresh (renewal): the intent, its lease, and the fences of what is saved.
+
+use std::time::Duration;
+
+use evergate::{
+    clock::Timestamp,
+    grant::{AttemptId, EndReason, Rotation},
+    identity::Identity,
+    store::{ExpiredAttempt, Fence, Renewed, Unverified},
+};
+
+use super::{LEASE, begin, begin_following, contract, login, renewed, to_be_revoked};
+
+contract! {
+    only_one_attempt_holds_the_intent(store) {
+        let (id, _) = login(&store).await;
+        let won = begin(&store, id, 0, LEASE, None).await.unwrap();
+        assert_eq!(won.refresh_token.expose(), "refresh-0");
+        assert!(begin(&store, id, 0, LEASE, None).await.is_none());
+        assert!(begin(&store, id, 0, LEASE, Some(won.attempt)).await.is_none(), "its lease runs");
+        let read = store.grant(id).await.unwrap().unwrap();
+        assert!(read.intent.is_some_and(|intent| intent.attempt == won.attempt && !intent.lease_expired) && read.presented == 1);
+    }
+    of_many_that_ask_at_once_one_wins(store) {
+        let (id, _) = login(&store).await;
+        let asking: Vec<_> = (0..20).map(|_| tokio::spawn({ let store = store.clone(); async move { begin(&store, id, 0, LEASE, None).await } })).collect();
+        let mut won = 0;
+        for asked in asking {
+            won += usize::from(asked.await.unwrap().is_some());
+        }
+        assert_eq!(won, 1);
+    }
+    a_saved_renewal_replaces_the_tokens_and_gives_the_intent_back(store) {
+        let (id, _) = login(&store).await;
+        let won = begin(&store, id, 0, LEASE, None).await.unwrap();
+        assert!(store.save_renewal(id, won.attempt, 0, &renewed("1")).await.unwrap());
+        let read = store.grant(id).await.unwrap().unwrap();
+        assert_eq!((read.access_token.expose(), read.generation, read.intent, read.presented, read.rotation), ("access-1", 1, None, 0, Rotation::Rotating));
+        assert!(begin(&store, id, 0, LEASE, None).await.is_none(), "who saw the old generation has lost");
+        assert_eq!(begin(&store, id, 1, LEASE, None).await.unwrap().refresh_token.expose(), "refresh-1");
+    }
+    saving_twice_is_saving_once(store) {
+        let (id, _) = login(&store).await;
+        let won = begin(&store, id, 0, LEASE, None).await.unwrap();
+        assert!(store.save_renewal(id, won.attempt, 0, &renewed("1")).await.unwrap());
+        assert!(store.save_renewal(id, won.attempt, 0, &renewed("1")).await.unwrap(), "the answer to the first may have been lost");
+        assert_eq!(store.grant(id).await.unwrap().unwrap().generation, 1);
+    }
+    a_renewal_without_a_new_refresh_token_keeps_the_old_one(store) {
+        let (id, _) = login(&store).await;
+        let won = begin(&store, id, 0, LEASE, None).await.unwrap();
+        let mut kept = renewed("1");
+        (kept.tokens.refresh, kept.tokens.id) = (None, None);
+        assert!(store.save_renewal(id, won.attempt, 0, &kept).await.unwrap());
+        assert_eq!(begin(&store, id, 1, LEASE, None).await.unwrap().refresh_token.expose(), "refresh-0");
+    }
+    a_renewal_that_a_logout_overtook_is_not_saved(store) {
+        let (id, hash) = login(&store).await;
+        let won = begin(&store, id, 0, LEASE, None).await.unwrap();
+        store.end_session(hash).await.unwrap().unwrap();
+        assert_eq!(to_be_revoked(&store).await, ["refresh-0"]);
+        assert!(to_be_revoked(&store).await.is_empty(), "whoever takes it has time for it");
+        assert!(!store.save_renewal(id, won.attempt, 0, &renewed("1")).await.unwrap());
+        assert!(store.grant(id).await.unwrap().is_none(), "nothing is resurrected");
+    }
+    a_lapsed_attempt_can_be_followed_and_the_first_result_is_the_one_that_counts(store) {
+        let (id, _) = login(&store).await;
+        let died = begin(&store, id, 0, Duration::ZERO, None).await.unwrap();
+        assert!(store.grant(id).await.unwrap().unwrap().intent.unwrap().lease_expired);
+        assert!(begin(&store, id, 0, LEASE, None).await.is_none(), "only by whoever knows of it");
+        let follower = begin(&store, id, 0, LEASE, Some(died.attempt)).await.unwrap();
+        assert_eq!(store.grant(id).await.unwrap().unwrap().presented, 2);
+        assert!(store.save_renewal(id, died.attempt, 0, &renewed("late")).await.unwrap(), "tokens that exist are the ones to keep");
+        assert!(!store.save_renewal(id, follower.attempt, 0, &renewed("1")).await.unwrap());
+        assert!(!store.end_grant(id, Fence::Attempt(follower.attempt), EndReason::Dead, None).await.unwrap(), "a lost race is not a dead user");
+        assert_eq!(store.grant(id).await.unwrap().unwrap().access_token.expose(), "access-late");
+    }
+    a_released_intent_can_be_won_again_and_counts_as_never_presented(store) {
+        let (id, _) = login(&store).await;
+        let won = begin(&store, id, 0, LEASE, None).await.unwrap();
+        store.release_intent(id, won.attempt, Some(Timestamp(7)), Some("invalid_scope")).await.unwrap();
+        let read = store.grant(id).await.unwrap().unwrap();
+        assert_eq!((read.intent, read.presented, read.retry_at), (None, 0, Some(Timestamp(7))));
+        assert_eq!(read.refused.as_deref(), Some("invalid_scope"));
+        assert!(begin(&store, id, 0, LEASE, None).await.is_some());
+    }
+    a_lapsed_attempt_is_followed_within_its_grace_and_not_after(store) {
+        let (id, _) = login(&store).await;
+        let lapsed = begin(&store, id, 0, Duration::ZERO, None).await.unwrap().attempt;
+        let follow = |within| begin_following(&store, id, 0, Duration::ZERO, Some(ExpiredAttempt { attempt: lapsed, within }));
+        assert!(follow(Some(Duration::ZERO)).await.is_none());
+        assert!(follow(Some(Duration::from_secs(60))).await.is_some());
+    }
+    an_unknown_outcome_that_becomes_known_is_kept_after_all(store) {
+        let (id, _) = login(&store).await;
+        let won = begin(&store, id, 0, LEASE, None).await.unwrap();
+        assert!(!store.abandon_attempt(id, won.attempt).await.unwrap(), "not while the lease runs");
+        store.expire_lease(id, won.attempt, None).await.unwrap();
+        assert!(store.abandon_attempt(id, won.attempt).await.unwrap());
+        assert_eq!(store.grant(id).await.unwrap().unwrap().ended.unwrap().reason, EndReason::OutcomeUnknown);
+        assert!(begin(&store, id, 0, LEASE, Some(won.attempt)).await.is_none());
+        assert!(store.save_renewal(id, won.attempt, 0, &renewed("1")).await.unwrap());
+        let read = store.grant(id).await.unwrap().unwrap();
+        assert_eq!((read.ended, read.generation), (None, 1));
+    }
+    a_dead_grant_is_ended_by_its_own_attempt_alone_and_loses_its_token(store) {
+        let (id, _) = login(&store).await;
+        let won = begin(&store, id, 0, LEASE, None).await.unwrap();
+        let stranger = AttemptId::random();
+        assert!(!store.end_grant(id, Fence::Attempt(stranger), EndReason::Dead, None).await.unwrap());
+        assert!(store.end_grant(id, Fence::Attempt(won.attempt), EndReason::Dead, Some("invalid_grant")).await.unwrap());
+        let read = store.grant(id).await.unwrap().unwrap();
+        let ended = read.ended.unwrap();
+        assert_eq!((ended.reason, ended.code.as_deref(), read.has_refresh_token), (EndReason::Dead, Some("invalid_grant"), false));
+        assert!(!store.save_renewal(id, won.attempt, 0, &renewed("1")).await.unwrap());
+        assert!(!store.end_grant(id, Fence::Generation(0), EndReason::Expired, None).await.unwrap(), "it ends once");
+    }
+    an_identity_is_replaced_unless_a_newer_renewal_came_first(store) {
+        let (id, _) = login(&store).await;
+        let other = Identity { subject: "s".into(), ..Identity::default() };
+        store.save_identity(id, 9, &other).await.unwrap();
+        assert_ne!(store.grant(id).await.unwrap().unwrap().identity, other);
+        store.save_identity(id, 0, &other).await.unwrap();
+        assert_eq!(store.grant(id).await.unwrap().unwrap().identity, other);
+    }
+    a_renewal_that_names_scopes_replaces_those_that_were_granted(store) {
+        let (id, _) = login(&store).await;
+        for (generation, scopes, expected) in [(0, Some("openid email"), "openid email"), (1, None, "openid email")] {
+            let attempt = AttemptId::random();
+            store.begin_renewal(id, attempt, generation, LEASE, None).await.unwrap().unwrap();
+            let renewed = Renewed { scopes: scopes.map(str::to_owned), ..renewed("1") };
+            assert!(store.save_renewal(id, attempt, generation, &renewed).await.unwrap());
+            assert_eq!(store.grant(id).await.unwrap().unwrap().scopes, expected);
+        }
+    }
+    a_renewal_that_was_not_verified_stays_so_until_its_identity_is(store) {
+        let (id, _) = login(&store).await;
+        let (since, retry_at) = (Timestamp(2000), Timestamp(62_000));
+        let renew = async |generation, unverified| {
+            let attempt = AttemptId::random();
+            store.begin_renewal(id, attempt, generation, LEASE, None).await.unwrap().unwrap();
+            assert!(store.save_renewal(id, attempt, generation, &Renewed { unverified, ..renewed("1") }).await.unwrap());
+            let grant = store.grant(id).await.unwrap().unwrap();
+            (grant.unverified_since, grant.retry_at)
+        };
+        let state = async || {
+            let grant = store.grant(id).await.unwrap().unwrap();
+            (grant.unverified_since, grant.retry_at)
+        };
+        assert_eq!(renew(0, None).await, (None, None));
+        assert_eq!(renew(1, Some(Unverified { since, retry_at })).await, (Some(since), Some(retry_at)));
+        let identity = Identity { subject: "s".into(), ..Identity::default() };
+        store.save_identity(id, 1, &identity).await.unwrap();
+        assert_eq!(state().await, (Some(since), Some(retry_at)), "of an older generation");
+        store.save_identity(id, 2, &identity).await.unwrap();
+        assert_eq!(state().await, (None, None));
+        store.mark_unverified(id, 1, since).await.unwrap();
+        assert_eq!(state().await.0, None, "of an older generation");
+        store.mark_unverified(id, 2, since).await.unwrap();
+        store.mark_unverified(id, 2, retry_at).await.unwrap();
+        assert_eq!(state().await.0, Some(since), "since the first");
+        assert_eq!(renew(2, None).await, (None, None), "a renewal that is verified when it is saved");
+    }
+}

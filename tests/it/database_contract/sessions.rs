@@ -1,0 +1,83 @@
+//! Sessions: found, listed, and when they were last seen.
+
+use std::collections::HashSet;
+
+use evergate::{
+    clock::Timestamp,
+    identity::Identity,
+    secret::hex,
+    session::SessionHash,
+    store::{ListPosition, SessionFilter},
+};
+
+use super::{contract, keep, login, new_grant, session_of};
+
+contract! {
+    sessions_are_found_by_their_user_and_by_the_providers_session(store) {
+        let mut grant = new_grant();
+        grant.provider_session = Some("sid-1".into());
+        keep(&store, &grant, session_of(grant.id), None).await;
+        login(&store).await;
+        let filter = |subject, provider_session| SessionFilter { issuer: "https://idp", client_id: "c", subject, provider_session };
+        let found = async |filter| store.find_sessions(filter).await.unwrap().len();
+        assert_eq!(found(filter(Some("s"), None)).await, 2);
+        assert_eq!(found(filter(None, Some("sid-1"))).await, 1);
+        assert_eq!(found(filter(Some("other"), Some("sid-1"))).await, 0, "both must be right");
+        assert_eq!(found(SessionFilter { issuer: "https://other", ..filter(Some("s"), None) }).await, 0);
+    }
+    all_sessions_are_listed_by_pages_each_once(store) {
+        for _ in 0..101 {
+            login(&store).await;
+        }
+        let (page, next) = store.list_sessions(ListPosition::START).await.unwrap();
+        let (rest, end) = store.list_sessions(next.unwrap()).await.unwrap();
+        let hashes: HashSet<_> = page.iter().chain(&rest).map(|listed| listed.session.hash).collect();
+        assert_eq!((page.len(), rest.len(), hashes.len(), end), (100, 1, 101, None));
+        let (page, next) = store.list_sessions(ListPosition { created_at: Timestamp(1000), ..ListPosition::START }).await.unwrap();
+        assert_eq!((page.len(), next.is_some()), (100, true), "those of one moment are in the order of their hashes");
+        let listed = &page[0].grant;
+        assert_eq!((listed.identity.subject.as_str(), listed.has_refresh_token, listed.is_outcome_unknown), ("s", true, false));
+    }
+    sessions_are_found_by_each_name_of_their_user_and_by_how_their_identifiers_begin(store) {
+        login(&store).await;
+        for (username, email, unverified_email) in
+            [("O\"Neil\\", Some("Ann@Example.com"), None), ("nul\0 ü", None, Some("ann@example.com")), ("bob", None, None)]
+        {
+            let mut grant = new_grant();
+            let owned = |text: Option<&str>| text.map(str::to_owned);
+            grant.identity = Identity {
+                subject: format!("sub {username}").replace('\0', ""),
+                username: Some(username.to_owned()),
+                email: owned(email),
+                unverified_email: owned(unverified_email),
+                groups: vec!["\"email\":\"x\"".into()],
+                ..Identity::default()
+            };
+            let session = session_of(grant.id);
+            keep(&store, &grant, session.clone(), None).await;
+            let found = async |name: &str| store.sessions_named(name).await.unwrap().into_iter().map(|found| found.session.hash).collect::<Vec<_>>();
+            for name in [username, &grant.identity.subject] {
+                assert!(name.contains('\0') || found(name).await == [session.hash], "{name:?}");
+            }
+            for email in email.iter().chain(&unverified_email) {
+                assert!(found(&email.to_uppercase()).await.contains(&session.hash), "{email}");
+            }
+            let by = async |prefix: &str| store.sessions_by_prefix(prefix).await.unwrap().iter().map(|found| found.session.hash).collect::<Vec<_>>();
+            let (hash, id) = (hex(&session.hash.0), grant.id.to_string());
+            let head = |text: &str, digits| text.chars().take(digits).collect::<String>();
+            for prefix in [head(&hash, 12), head(&hash, 13), head(&id, 12), hash, id] {
+                assert_eq!(by(&prefix).await, [session.hash], "{prefix}");
+            }
+        }
+        for nobody in ["", "x", "BOB", "ann"] {
+            assert!(store.sessions_named(nobody).await.unwrap().iter().all(|found| found.grant.identity.username.as_deref() != Some(nobody)));
+        }
+        assert!(store.sessions_by_prefix("no digits").await.unwrap().is_empty());
+    }
+    last_seen_times_never_go_backwards(store) {
+        let (_, hash) = login(&store).await;
+        store.touch_sessions(&[(hash, Timestamp(3000)), (SessionHash::fresh().1, Timestamp(3000))]).await.unwrap();
+        store.touch_sessions(&[(hash, Timestamp(2000))]).await.unwrap();
+        assert_eq!(store.session(hash).await.unwrap().unwrap().last_seen, Timestamp(3000));
+    }
+}
