@@ -39,6 +39,7 @@ pub mod telemetry;
 pub mod address;
 pub mod backoff;
 pub mod clock;
+pub mod connect_timeout;
 pub mod connection_slot;
 pub mod header_names;
 pub mod identity;

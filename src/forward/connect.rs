@@ -28,6 +28,7 @@ use super::{
     http1::{BoxError, Transport},
     target::Protocol,
 };
+use crate::connect_timeout::ConnectTimeout;
 
 /// TCP keep-alive: the kernel probes a quiet connection after this time, then at this interval, so many times. Within two minutes
 /// an upstream that vanished is known to be gone. That costs it nothing, where pings of HTTP/2 do.
@@ -40,7 +41,7 @@ const KEEPALIVE_RETRIES: u32 = 4;
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Connects over TCP, and TLS where the scheme says so.
-pub(super) type TcpConnector = FixedTarget<HttpsConnector<HttpConnector>>;
+pub(super) type TcpConnector = ConnectTimeout<HttpsConnector<HttpConnector>>;
 
 /// Connects to one upstream, for HTTP/1.1.
 #[derive(Debug)]
@@ -96,7 +97,7 @@ pub(super) fn tcp(
         Protocol::Http2 => https.enable_http2().wrap_connector(tcp),
     };
     let target = Uri::builder().scheme(scheme.clone()).authority(authority.clone()).path_and_query("/").build();
-    FixedTarget { inner, target: target.unwrap_or_default(), within }
+    ConnectTimeout::to(inner, target.unwrap_or_default(), within)
 }
 
 /// Connects to the socket at `path`.
@@ -114,34 +115,6 @@ pub(super) fn connection_number(extensions: &Extensions) -> Option<u64> {
 /// The number of a connection over a unix socket, whose end here has no name.
 #[derive(Clone, Copy, Debug)]
 struct Number(u64);
-
-/// Connects to one address whatever address is asked for, within a time that covers name, connection and TLS.
-#[derive(Clone, Debug)]
-pub(super) struct FixedTarget<C> {
-    inner: C,
-    target: Uri,
-    within: Duration,
-}
-
-impl<C> Service<Uri> for FixedTarget<C>
-where
-    C: Service<Uri>,
-    C::Future: Send + 'static,
-    C::Error: Into<BoxError>,
-{
-    type Response = C::Response;
-    type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<C::Response, Self::Error>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(context).map_err(Into::into)
-    }
-
-    fn call(&mut self, _: Uri) -> Self::Future {
-        let (connecting, within) = (self.inner.call(self.target.clone()), self.within);
-        Box::pin(async move { tokio::time::timeout(within, connecting).await?.map_err(Into::into) })
-    }
-}
 
 /// Connects to one socket whatever address is asked for.
 #[derive(Clone, Debug)]

@@ -3,11 +3,8 @@
 //! have arrived. Compression is not requested, but a compressed response is decompressed: a refresh token was spent for it.
 
 use std::{
-    future::Future,
     io::Read,
-    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll},
     time::Duration,
 };
 
@@ -22,8 +19,10 @@ use hyper_util::{
 };
 use tokio::sync::Notify;
 
+use crate::connect_timeout::ConnectTimeout;
+
 const MAX_BODY_BYTES: usize = 1024 * 1024;
-/// The deadline for name resolution, TCP and TLS together. A request that gets no further was not sent.
+/// The deadline for connecting. A request that gets no further was not sent.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// A client for one provider.
@@ -84,7 +83,8 @@ impl HttpClient {
             .https_or_http()
             .enable_http1()
             .wrap_connector(connector);
-        let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(ConnectTimeout(connector));
+        let connector = ConnectTimeout::new(connector, CONNECT_TIMEOUT);
+        let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
         Self { client, endpoint_lost: Notify::new(), missing_endpoint: Mutex::default() }
     }
 
@@ -159,30 +159,6 @@ fn is_untrusted(error: &(dyn std::error::Error + 'static)) -> bool {
         next = wrapped.map(|wrapped| wrapped as _).or_else(|| error.source());
     }
     false
-}
-
-/// A connector with a deadline, so that slow name resolution or a slow handshake is told from a slow response.
-#[derive(Clone, Debug)]
-struct ConnectTimeout<C>(C);
-
-impl<C> tower_service::Service<Uri> for ConnectTimeout<C>
-where
-    C: tower_service::Service<Uri> + Send,
-    C::Future: Send + 'static,
-    C::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    type Response = C::Response;
-    type Error = Box<dyn std::error::Error + Send + Sync>;
-    type Future = Pin<Box<dyn Future<Output = Result<C::Response, Self::Error>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.0.poll_ready(context).map_err(Into::into)
-    }
-
-    fn call(&mut self, target: Uri) -> Self::Future {
-        let connecting = self.0.call(target);
-        Box::pin(async move { tokio::time::timeout(CONNECT_TIMEOUT, connecting).await?.map_err(Into::into) })
-    }
 }
 
 /// The body, decompressed and without a byte order mark. Gzip is recognised by its first bytes, with which no JSON begins, and

@@ -1,8 +1,18 @@
 //! What the module structure is to be.
 
 /// Which module may use which. A module may always use itself.
-pub(super) const VOCABULARY: [&str; 9] =
-    ["identity", "address", "seal", "secret", "backoff", "clock", "connection_slot", "timings", "header_names"];
+pub(super) const VOCABULARY: [&str; 10] = [
+    "identity",
+    "address",
+    "seal",
+    "secret",
+    "backoff",
+    "clock",
+    "connect_timeout",
+    "connection_slot",
+    "timings",
+    "header_names",
+];
 pub(super) const ARROWS: &[(&str, &[&str])] = &[
     ("cli", &["app", "config", "demo", "sign_out", "history", "grant", "session", "store", "telemetry"]),
     // The demonstration's provider signs its tokens.
