@@ -1,5 +1,6 @@
 //! The command line: one subcommand per file.
 
+mod check;
 mod config;
 mod demo;
 mod healthcheck;
@@ -13,7 +14,7 @@ mod signals;
 
 use std::{collections::BTreeMap, process::ExitCode};
 
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::config::{Environment, Problems, Setting, table};
 
@@ -34,6 +35,9 @@ pub fn main() -> ExitCode {
         }
     };
     let result = match matches.subcommand() {
+        Some(("check", verb)) => {
+            return exit_code(check::run(&environment(&matches), verb.get_flag("json")));
+        }
         None | Some(("serve", _)) => serve::run(&environment(&matches)),
         Some(("config", verb)) => config::run(&environment(&matches), verb.subcommand_name()),
         Some(("demo", verb)) => {
@@ -45,8 +49,12 @@ pub fn main() -> ExitCode {
         Some(("sessions", verb)) => sessions::run(&environment(&matches), verb),
         Some((_, _)) => Ok(()),
     };
+    exit_code(result.map(|()| ExitCode::SUCCESS))
+}
+
+fn exit_code(result: anyhow::Result<ExitCode>) -> ExitCode {
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             print_error(&format!("evergate: {error:#}"));
             ExitCode::from(if error.is::<Problems>() { EXIT_USAGE } else { EXIT_UNAVAILABLE })
@@ -65,6 +73,7 @@ fn command() -> Command {
         .value_parser(clap::value_parser!(u16))
         .help("Where the demo listens; any free port if left out");
     let app = Arg::new("app").long("app").value_name("URL").help("An app of yours to stand in for the sample one");
+    let json = Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print the findings as JSON");
     let secret_or_value = |key: &'static Setting| if key.is_secret() { format!("{}-file", key.flag()) } else { key.flag() };
     let flags = table::all().map(|key| {
         Arg::new(key.name)
@@ -81,6 +90,7 @@ fn command() -> Command {
         .subcommand(verb("serve", "Run the gateway (the default)"))
         .subcommand(verb("demo", "Run a provider, an app and the gateway between them on this machine").args([port, app]))
         .subcommand(config)
+        .subcommand(verb("check", "Find misconfiguration: settings, provider, database, upstreams; needs no user").arg(json))
         .subcommand(verb("migrate", "Bring the database up to date and exit"))
         .subcommand(keys::command())
         .subcommand(sessions::command())

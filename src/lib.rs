@@ -3,6 +3,7 @@
 //! The modules stand in reading order. `gateway` holds the life of every request in one function; `renewal` is what the program is
 //! for. `ARCHITECTURE.md` is the map.
 
+pub mod check;
 pub mod cli;
 
 pub mod app;

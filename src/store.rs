@@ -11,6 +11,7 @@ mod contract;
 mod change;
 mod condition;
 mod error;
+mod facts;
 mod records;
 mod settings;
 
@@ -40,6 +41,7 @@ pub use change::{Change, Hearing};
 pub use condition::Condition;
 pub use contract::{Counts, LOGOUT_RETENTION, OrphanedToken, Revocation, RevocationToken, Store};
 pub use error::StoreError;
+pub use facts::DatabaseFacts;
 pub use postgres::{PostgresSettings, PostgresUrl};
 pub use records::{
     EndedSession, Expired, ExpiredAttempt, Fence, IdleExpiry, KeyUsage, Knowledge, ListPosition, ListedGrant, ListedSession,

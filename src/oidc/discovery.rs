@@ -15,9 +15,8 @@ use openidconnect::IssuerUrl;
 use super::{FetchError, Provider, ProviderError, SHORT_CALL_TIMEOUT};
 use crate::{backoff::back_off, telemetry::logs::causes};
 
-use metadata::MetadataDocument;
-pub(super) use metadata::ProviderMetadata;
 pub use metadata::is_loopback;
+pub(super) use metadata::{MetadataDocument, ProviderMetadata};
 
 /// The shortest and the longest pause between attempts while discovery fails.
 const DISCOVERY_RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
@@ -143,9 +142,13 @@ impl Provider {
 
     /// Whether the provider serves its metadata. Nothing is presented to it.
     pub async fn is_reachable(&self) -> bool {
-        let address = format!("{}/.well-known/openid-configuration", self.issuer().trim_end_matches('/'));
-        let Ok(request) = Request::get(address).body(Full::default()) else { return false };
+        let Ok(request) = Request::get(self.metadata_address()).body(Full::default()) else { return false };
         self.http.send(request, SHORT_CALL_TIMEOUT).await.is_ok_and(|response| response.status.is_success())
+    }
+
+    /// Where the metadata are (OpenID Connect Discovery 1.0 section 4).
+    pub(super) fn metadata_address(&self) -> String {
+        format!("{}/.well-known/openid-configuration", self.issuer().trim_end_matches('/'))
     }
 
     async fn fetch_metadata(&self) -> Result<MetadataDocument, ProviderError> {

@@ -70,6 +70,16 @@ pub(super) enum OfflineAccess {
     Parameter(&'static str, &'static str),
 }
 
+impl OfflineAccess {
+    /// Whether a login without the scope `offline_access` brings no refresh token.
+    pub(super) fn needs_scope(self) -> bool {
+        match self {
+            Self::Scope | Self::ScopeIfSupported => true,
+            Self::Implicit | Self::ImplicitWithoutScope | Self::Parameter(_, _) => false,
+        }
+    }
+}
+
 /// What becomes of a refresh token after its use (RFC 9700 section 4.14.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefreshTokenRotation {

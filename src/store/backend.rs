@@ -5,7 +5,10 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, timeout_at};
 
-use super::{Change, Hearing, Settings, StoreError, connection::Connection, gate::Access, postgres::Postgres, sqlite::Sqlite};
+use super::{
+    Change, Hearing, Settings, StoreError, connection::Connection, facts::DatabaseFacts, gate::Access, postgres::Postgres,
+    sqlite::Sqlite,
+};
 
 /// How long one call may take, waiting for a connection included.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -105,6 +108,17 @@ impl Backend {
         match self {
             Self::Postgres(postgres) => postgres.beat(replica, keys).await,
             Self::Sqlite(sqlite) => sqlite.beat(replica, keys).await,
+        }
+    }
+
+    /// What the database is like; `None` for SQLite.
+    pub(super) async fn examine(&self) -> Result<Option<DatabaseFacts>, StoreError> {
+        match self {
+            Self::Postgres(postgres) => match timeout_at(deadline(), postgres.examine()).await {
+                Ok(facts) => facts.map(Some),
+                Err(_) => Err(StoreError::TimedOut(DEADLINE)),
+            },
+            Self::Sqlite(_) => Ok(None),
         }
     }
 

@@ -4,6 +4,7 @@ mod attempts;
 mod changes;
 mod counts;
 mod events;
+mod examination;
 mod grants;
 mod heartbeat;
 mod keys;

@@ -2,6 +2,7 @@
 
 mod connector;
 mod durability;
+mod examination;
 mod migrations;
 mod pool;
 mod url;

@@ -11,6 +11,7 @@ mod answers;
 mod architecture;
 mod back_channel_logout;
 mod broken_answers;
+mod check;
 mod claims;
 mod coder_environment;
 mod config;

@@ -150,7 +150,7 @@ impl MetadataDocument {
     }
 
     /// A member's list. An empty list counts as absent; a text is read as a list of its words.
-    fn list(&self, name: &str) -> Option<Vec<String>> {
+    pub(in crate::oidc) fn list(&self, name: &str) -> Option<Vec<String>> {
         let list: Vec<String> = match self.0.get(name)? {
             Value::Array(members) => members.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
             Value::String(words) => words.split([' ', ',']).map(str::to_owned).collect(),
@@ -160,7 +160,7 @@ impl MetadataDocument {
         (!list.is_empty()).then_some(list)
     }
 
-    fn is_set(&self, name: &str) -> bool {
+    pub(in crate::oidc) fn is_set(&self, name: &str) -> bool {
         self.0.get(name).is_some_and(|value| value.as_bool() == Some(true) || value.as_str() == Some("true"))
     }
 }

@@ -4,7 +4,7 @@ use sqlx::{Executor as _, PgConnection, Row};
 
 /// What decides about it.
 #[derive(Debug)]
-struct Durability {
+pub(super) struct Durability {
     /// `synchronous_commit`.
     level: String,
     /// `synchronous_standby_names`.
@@ -30,7 +30,7 @@ pub(super) async fn warn(connection: &mut PgConnection) {
     }
 }
 
-async fn read(connection: &mut PgConnection) -> Result<Durability, sqlx::Error> {
+pub(super) async fn read(connection: &mut PgConnection) -> Result<Durability, sqlx::Error> {
     let statement = "SELECT current_setting('synchronous_commit') AS level, \
          COALESCE(current_setting('synchronous_standby_names', true), '') AS waited_for, \
          (SELECT COUNT(*) FROM pg_stat_replication) AS standbys";
@@ -39,7 +39,7 @@ async fn read(connection: &mut PgConnection) -> Result<Durability, sqlx::Error> 
 }
 
 /// What can be lost.
-fn warning(durability: &Durability) -> Option<&'static str> {
+pub(super) fn warning(durability: &Durability) -> Option<&'static str> {
     let is_asynchronous = durability.waited_for.is_empty() || durability.level == "local";
     if durability.level == "off" {
         Some(

@@ -85,7 +85,7 @@ async fn migrate_once(connection: &mut PgConnection) -> Result<(), MigrateError>
 }
 
 /// The migrations that have not been applied. A newer replica may have applied more; what it added, this one does not miss.
-async fn pending(transaction: &mut PgConnection) -> Result<Vec<Migration>, MigrateError> {
+pub(super) async fn pending(transaction: &mut PgConnection) -> Result<Vec<Migration>, MigrateError> {
     let exists = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL AS exists";
     let exists: bool = sqlx::query(exists).persistent(false).fetch_one(&mut *transaction).await?.try_get("exists")?;
     let mut applied = HashMap::new();

@@ -5,7 +5,7 @@ use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
 use axum::{
     Form, Json, Router,
     body::Body,
-    extract::State as Shared,
+    extract::{Query, State as Shared},
     http::{HeaderMap, StatusCode, Uri, header},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -27,6 +27,7 @@ pub(super) fn router(idp: Arc<Idp>) -> Router {
     Router::new()
         .route("/.well-known/openid-configuration", get(metadata))
         .route("/common/.well-known/openid-configuration", get(metadata))
+        .route("/authorize", get(authorize))
         .route("/jwks", get(jwks))
         .route("/token", post(token))
         .route("/moved/token", post(token))
@@ -103,6 +104,20 @@ impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         self.0.state().at_once -= 1;
     }
+}
+
+/// What a browser gets that nobody has logged in with: with `prompt=none` it is sent back, to an address that is registered alone.
+/// Browsers of tests do without, by [`Idp::authorize`].
+async fn authorize(Query(query): Query<Fields>) -> Response {
+    let redirect_uri = query.get("redirect_uri").map(String::as_str).unwrap_or_default();
+    if !redirect_uri.starts_with("https://app.test/") {
+        return (StatusCode::BAD_REQUEST, "this redirect_uri is not registered").into_response();
+    }
+    if query.get("prompt").map(String::as_str) != Some("none") {
+        return "Who are you?".into_response();
+    }
+    let location = format!("{redirect_uri}?error=login_required&state={}", query["state"]);
+    (StatusCode::FOUND, [(header::LOCATION, location)]).into_response()
 }
 
 async fn metadata(Shared(idp): Provider) -> Response {

@@ -14,7 +14,9 @@ pub(super) const VOCABULARY: [&str; 10] = [
     "header_names",
 ];
 pub(super) const ARROWS: &[(&str, &[&str])] = &[
-    ("cli", &["app", "config", "demo", "sign_out", "history", "grant", "session", "store", "telemetry"]),
+    ("cli", &["app", "check", "config", "demo", "sign_out", "history", "grant", "session", "store", "telemetry"]),
+    // It asks what is configured by the means of those who use it.
+    ("check", &["config", "oidc", "store", "forward", "tls", "telemetry"]),
     // The demonstration's provider signs its tokens.
     ("demo", &["app", "config", "jose"]),
     (

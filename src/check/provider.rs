@@ -1,0 +1,199 @@
+//! The provider: whether it is who it is said to be, and lets users stay logged in.
+
+use std::time::Duration;
+
+use super::Finding;
+use crate::{
+    clock::{Clock, Timestamp},
+    config::Checked,
+    oidc::{ClientProbe, Examination, LEEWAY, Provider, ProviderError, RedirectProbe},
+    telemetry::logs::causes,
+};
+
+const DISCOVERY: &str = "provider";
+const REFERENCE: &str = "docs/renewal.md";
+const ODD: &str = "docs/odd-providers.md";
+
+/// Discovers the provider, and asks it what it tells anybody.
+pub(super) async fn check(checked: &Checked, clock: &Clock) -> Vec<Finding> {
+    let tls = match checked.provider_trust.client_config() {
+        Ok(tls) => tls,
+        Err(error) => {
+            let advice = "correct CODER_OIDC_CA_FILE, CODER_TLS_CLIENT_CERT_FILE and CODER_TLS_CLIENT_KEY_FILE";
+            return vec![Finding::error(DISCOVERY, causes(&error)).advise(advice)];
+        }
+    };
+    let provider = Provider::new(checked.oidc.clone(), tls, clock.clone());
+    let examined = match provider.examine().await {
+        Ok(examined) => examined,
+        Err(error) => return vec![unusable(&error)],
+    };
+    let mut findings = vec![Finding::ok(
+        DISCOVERY,
+        format!("{} has metadata and {} keys; preset {}", provider.issuer(), examined.keys, provider.preset().name),
+    )];
+    findings.extend(clock_skew(&examined));
+    findings.extend(keys(&examined));
+    findings.extend(
+        examined.unsupported_requirements.iter().map(|requirement| Finding::error("provider's demands", requirement).see(ODD)),
+    );
+    findings.push(refresh_tokens(&examined));
+    findings.extend(scopes(&examined));
+    findings.extend(pkce(&examined));
+    findings.push(client(provider.probe_client().await));
+    let redirect_uris = checked.gateway.redirect_uris("callback");
+    let redirect_uri = redirect_uris.of(checked.gateway.exchange.sites.main());
+    findings.extend(redirect(&redirect_uri, provider.probe_redirect_uri(&redirect_uri).await));
+    findings.push(logout(&examined));
+    findings
+}
+
+fn unusable(error: &ProviderError) -> Finding {
+    let advice = match error {
+        ProviderError::IssuerMismatch { found, .. } => format!("set CODER_OIDC_ISSUER_URL to {found}"),
+        ProviderError::NoMetadata(_) => {
+            "set CODER_OIDC_ISSUER_URL to the issuer, to which /.well-known/openid-configuration is appended".to_owned()
+        }
+        ProviderError::Untrusted(_) => {
+            "have the provider serve its whole chain, or set CODER_OIDC_CA_FILE to its CA's certificate".to_owned()
+        }
+        ProviderError::Metadata(_) => "have the provider's administrator look at its metadata".to_owned(),
+        ProviderError::Keys(_) => "look whether its jwks_uri can be reached from here".to_owned(),
+        ProviderError::NotReady
+        | ProviderError::Misconfigured
+        | ProviderError::Issuer
+        | ProviderError::Discovery(_)
+        | ProviderError::Fetch(_)
+        | ProviderError::Token(_)
+        | ProviderError::IdToken(_)
+        | ProviderError::LogoutToken(_)
+        | ProviderError::NoIdToken
+        | ProviderError::UserInfoFetch(_)
+        | ProviderError::UserInfoRefused(_)
+        | ProviderError::UserInfo(_)
+        | ProviderError::AccessToken(_)
+        | ProviderError::OtherSubject
+        | ProviderError::Claims(_) => "look for DNS, a firewall or a proxy between here and the provider".to_owned(),
+    };
+    Finding::error(DISCOVERY, causes(error)).advise(advice).see(ODD)
+}
+
+/// Tokens are valid by the provider's clock and judged by ours.
+fn clock_skew(examined: &Examination) -> Option<Finding> {
+    const CHECK: &str = "clock";
+    let (theirs, ours) = examined.clocks?;
+    let apart = difference(theirs, ours);
+    let seen = format!("the provider's clock and this machine's are {} s apart", apart.as_secs());
+    Some(if apart > LEEWAY {
+        Finding::error(CHECK, seen).advise("synchronize the clocks (NTP): tokens are refused for their times").see(ODD)
+    } else if apart > LEEWAY / 6 {
+        Finding::warning(CHECK, seen).advise("synchronize the clocks (NTP)")
+    } else {
+        Finding::ok(CHECK, "the provider's clock and this machine's agree")
+    })
+}
+
+fn difference(one: Timestamp, other: Timestamp) -> Duration {
+    one.since(other).max(other.since(one))
+}
+
+fn keys(examined: &Examination) -> Option<Finding> {
+    const CHECK: &str = "signatures";
+    let uses_secrets = examined.signing_algorithms.as_ref().is_some_and(|names| names.iter().all(|name| name.starts_with("HS")));
+    if uses_secrets {
+        let seen = "ID tokens are signed with the client secret (HS256): whoever has it can make them";
+        Some(Finding::warning(CHECK, seen).advise("choose a signing key at the provider (RS256 or ES256)").see(ODD))
+    } else if examined.keys == 0 {
+        Some(Finding::error(CHECK, "the provider publishes no key that can verify a signature").see(ODD))
+    } else {
+        None
+    }
+}
+
+fn refresh_tokens(examined: &Examination) -> Finding {
+    const CHECK: &str = "refresh token";
+    let how = examined.offline_access;
+    if examined.lists_refresh_token_grant == Some(false) {
+        Finding::error(CHECK, "grant_types_supported has no refresh_token: sessions end with their access token")
+            .advise("enable refresh tokens at the provider, for this client")
+            .see(REFERENCE)
+    } else if examined.unlisted_scopes.iter().any(|scope| scope == "offline_access") {
+        Finding::warning(CHECK, format!("{how}, and the provider does not list it"))
+            .advise("enable offline_access at the provider, for this client")
+            .see(REFERENCE)
+    } else if examined.brings_refresh_token {
+        Finding::ok(CHECK, how)
+    } else {
+        Finding::warning(CHECK, format!("{how}: sessions may end with their access token"))
+            .advise("add offline_access to CODER_OIDC_SCOPES")
+            .see(REFERENCE)
+    }
+}
+
+fn scopes(examined: &Examination) -> Option<Finding> {
+    let unlisted: Vec<_> =
+        examined.unlisted_scopes.iter().filter(|scope| *scope != "offline_access").map(String::as_str).collect();
+    (!unlisted.is_empty()).then(|| {
+        let seen = format!("the provider does not list the scopes {}: it may refuse every login", unlisted.join(" "));
+        Finding::warning("scopes", seen).advise("correct CODER_OIDC_SCOPES, or allow them at the provider").see(ODD)
+    })
+}
+
+fn pkce(examined: &Examination) -> Option<Finding> {
+    (examined.lists_pkce == Some(false)).then(|| {
+        let seen = "the provider does not list PKCE with S256, which Evergate sends with every login";
+        Finding::info("PKCE", seen).see(ODD)
+    })
+}
+
+fn client(probe: ClientProbe) -> Finding {
+    const CHECK: &str = "client";
+    match probe {
+        ClientProbe::Accepted => Finding::ok(CHECK, "the provider accepts the client's credentials"),
+        ClientProbe::Refused(error) => Finding::error(CHECK, error)
+            .advise(
+                "correct CODER_OIDC_CLIENT_ID and CODER_OIDC_CLIENT_SECRET, and allow the refresh_token grant for this client",
+            )
+            .see(REFERENCE),
+        ClientProbe::Unclear(error) => {
+            let seen = format!("a refresh token that was never issued is answered in a way that does not tell: {error}");
+            Finding::warning(CHECK, seen).advise("look at the provider's log").see(ODD)
+        }
+    }
+}
+
+fn redirect(redirect_uri: &str, probe: Result<RedirectProbe, ProviderError>) -> Option<Finding> {
+    const CHECK: &str = "redirect URI";
+    match probe {
+        Ok(RedirectProbe::Registered) => Some(Finding::ok(CHECK, format!("the provider redirects to {redirect_uri}"))),
+        Ok(RedirectProbe::Refused(status)) if matches!(status.as_u16(), 404 | 405 | 410) => Some(
+            Finding::error(CHECK, format!("the authorization endpoint answers with status {}", status.as_u16()))
+                .advise("have the provider's administrator look at authorization_endpoint in its metadata")
+                .see(ODD),
+        ),
+        Ok(RedirectProbe::Refused(status)) => Some(
+            Finding::error(
+                CHECK,
+                format!("the provider answers a login that leads to {redirect_uri} with status {}", status.as_u16()),
+            )
+            .advise(format!("register {redirect_uri} at the provider, to the letter"))
+            .see(ODD),
+        ),
+        Ok(RedirectProbe::Unclear) => None,
+        Err(error) => Some(Finding::error(CHECK, format!("a login cannot begin: {}", causes(&error))).see(ODD)),
+    }
+}
+
+fn logout(examined: &Examination) -> Finding {
+    const CHECK: &str = "logout";
+    let has = |name: &str| examined.optional_endpoints.contains(&name);
+    let mut ways = Vec::new();
+    ways.extend(has("end_session_endpoint").then_some("logs out at the provider"));
+    ways.extend(has("revocation_endpoint").then_some("revokes the refresh token"));
+    ways.extend(examined.back_channel_logout.then_some("is told of logouts there, if its back-channel logout URI is registered"));
+    if ways.is_empty() {
+        Finding::info(CHECK, "a logout ends the session here alone: the provider has no endpoint for more").see(ODD)
+    } else {
+        Finding::ok(CHECK, format!("Evergate {}", ways.join(", ")))
+    }
+}

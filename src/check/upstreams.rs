@@ -1,0 +1,112 @@
+//! The apps: whether they can be reached from here, and perhaps past Evergate.
+
+use std::{net::IpAddr, time::Duration};
+
+use tokio::{
+    net::{TcpStream, UnixStream, lookup_host},
+    time::timeout,
+};
+
+use super::Finding;
+use crate::{config::Checked, forward::Address};
+
+const CHECK: &str = "upstream";
+/// How long an app may take to accept a connection.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Connects to each address once, and sends nothing.
+pub(super) async fn check(checked: &Checked) -> Vec<Finding> {
+    let mut addresses: Vec<_> = checked.targets.iter().flat_map(|(target, _)| &target.upstreams).collect();
+    addresses.sort_by_key(|address| address.to_string());
+    addresses.dedup();
+    let mut findings = Vec::new();
+    for address in addresses {
+        findings.extend(check_one(address).await);
+    }
+    if findings.is_empty() {
+        let seen = "no route leads to an app";
+        findings.push(Finding::error(CHECK, seen).advise("set CODER_UPSTREAM_URL").see("docs/data-plane.md"));
+    }
+    findings
+}
+
+async fn check_one(address: &Address) -> Vec<Finding> {
+    let reached = match address {
+        Address::Unix(path) => timeout(DEADLINE, UnixStream::connect(path)).await.map(|connected| connected.map(|_| None)),
+        Address::Tcp { scheme, authority } => {
+            let default = if *scheme == http::uri::Scheme::HTTPS { 443 } else { 80 };
+            let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+            let port = authority.port_u16().unwrap_or(default);
+            timeout(DEADLINE, connect(host, port)).await.map(|connected| connected.map(Some))
+        }
+    };
+    match reached {
+        Ok(Ok(ip)) => {
+            let mut findings = vec![Finding::ok(CHECK, format!("{address} accepts connections"))];
+            findings.extend(ip.and_then(|ip| past_us(address, ip)));
+            findings
+        }
+        Ok(Err(error)) => vec![
+            Finding::error(CHECK, format!("{address} cannot be connected to: {error}"))
+                .advise("start the app, or correct CODER_UPSTREAM_URL or the route's upstream")
+                .see("docs/data-plane.md"),
+        ],
+        Err(_) => vec![
+            Finding::error(CHECK, format!("{address} did not accept a connection within {} s", DEADLINE.as_secs()))
+                .advise("look for a firewall or a network policy between here and the app"),
+        ],
+    }
+}
+
+async fn connect(host: String, port: u16) -> std::io::Result<IpAddr> {
+    let mut last = std::io::Error::other("its name has no address");
+    for address in lookup_host((host, port)).await? {
+        match TcpStream::connect(address).await {
+            Ok(_) => return Ok(address.ip()),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// Whoever reaches the app past Evergate can say who they are by a header.
+fn past_us(address: &Address, ip: IpAddr) -> Option<Finding> {
+    const ADVICE: &str = "have the app listen where only Evergate reaches it, as on loopback or in a network of its own";
+    let is_private = match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.is_private() || ip.is_link_local(),
+        // Unique local and link-local addresses (RFC 4193, RFC 4291).
+        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_unicast_link_local(),
+    };
+    if ip.to_canonical().is_loopback() {
+        None
+    } else if is_private {
+        let seen = format!("{address} is at {ip}, a private address: whoever else reaches it passes Evergate by");
+        Some(Finding::info("upstream's network", seen).advise(ADVICE))
+    } else {
+        let seen = format!("{address} is at {ip}, a public address: whoever reaches it passes Evergate by");
+        Some(Finding::warning("upstream's network", seen).advise(ADVICE).see("docs/data-plane.md"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Level;
+
+    #[test]
+    fn an_app_that_others_may_reach_is_told_by_its_address() {
+        let address = Address::parse("http://app:80").unwrap();
+        let level = |ip: &str| past_us(&address, ip.parse().unwrap()).map(|finding| finding.level);
+        for (ip, expected) in [
+            ("127.0.0.1", None),
+            ("::1", None),
+            ("::ffff:127.0.0.1", None),
+            ("10.1.2.3", Some(Level::Info)),
+            ("fd00::7", Some(Level::Info)),
+            ("198.51.100.7", Some(Level::Warning)),
+            ("2001:db8::7", Some(Level::Warning)),
+        ] {
+            assert_eq!(level(ip), expected, "{ip}");
+        }
+    }
+}

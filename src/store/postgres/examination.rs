@@ -1,0 +1,52 @@
+//! Finds out what a database is like, and changes nothing.
+
+use sqlx::{Connection as _, PgConnection, Row};
+
+use super::{Postgres, durability, migrations};
+use crate::{
+    clock::Timestamp,
+    store::{StoreError, facts::DatabaseFacts},
+};
+
+/// Version, rights and clock, and the tables of this schema without the rights on rows that Evergate needs.
+const QUESTION: &str = "SELECT current_setting('server_version') AS version, \
+     (EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT AS now, \
+     COALESCE(has_schema_privilege(current_schema(), 'CREATE'), FALSE) AS may_create, \
+     ARRAY(SELECT tablename::TEXT FROM pg_tables WHERE schemaname = current_schema() \
+         AND tablename IN ('grants', 'sessions', 'events', 'replicas') \
+         AND NOT (has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), 'SELECT') \
+             AND has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), 'INSERT') \
+             AND has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), 'UPDATE') \
+             AND has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), 'DELETE')) \
+         ORDER BY tablename) AS lacking";
+
+impl Postgres {
+    /// Reads what the database says of itself, over a connection of its own.
+    pub(in crate::store) async fn examine(&self) -> Result<DatabaseFacts, StoreError> {
+        let mut line = self.connector.connect().await.map_err(StoreError::Unconnected)?;
+        let (is_writable, is_pooled) = (line.is_writable, !line.is_direct);
+        let facts = read(&mut line.connection, is_writable, is_pooled).await?;
+        let _best_effort = line.connection.close().await;
+        Ok(facts)
+    }
+}
+
+async fn read(connection: &mut PgConnection, is_writable: bool, is_pooled: bool) -> Result<DatabaseFacts, StoreError> {
+    // In one transaction, which a pooler gives one server process.
+    let mut transaction = connection.begin().await?;
+    let row = sqlx::query(QUESTION).persistent(false).fetch_one(&mut *transaction).await?;
+    let pending_migrations = migrations::pending(&mut transaction).await?.len();
+    transaction.rollback().await?;
+    // A database that does not know these settings says nothing of itself.
+    let may_lose = durability::read(connection).await.ok().and_then(|durability| durability::warning(&durability));
+    Ok(DatabaseFacts {
+        version: row.try_get("version")?,
+        is_writable,
+        is_pooled,
+        pending_migrations,
+        may_create: row.try_get("may_create")?,
+        tables_without_rights: row.try_get("lacking")?,
+        now: Timestamp(row.try_get("now")?),
+        may_lose,
+    })
+}
