@@ -12,7 +12,8 @@ CREATE TABLE changes (
 CREATE INDEX changes_by_time ON changes (at);
 
 -- These functions have their owner's rights, so that a role that may change rows needs none on the table of announcements. What they
--- name is found where this migration found it, and never in a schema of the caller's.
+-- name is found where this migration found it, and never in a schema of the caller's. Those that can be called are of use to whoever
+-- may change grants alone: any other role of the database could delete the announcement that a session has ended.
 CREATE OR REPLACE FUNCTION evergate_announce() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
     change TEXT;
@@ -36,6 +37,9 @@ $$;
 -- Announces grants that were refreshed, whose ids are separated by commas.
 CREATE FUNCTION evergate_announce_grants(ids TEXT) RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
+    IF NOT has_table_privilege(session_user, 'grants', 'UPDATE') THEN
+        RAISE insufficient_privilege USING MESSAGE = format('%s may not change grants, and so announces nothing', session_user);
+    END IF;
     INSERT INTO changes (at, payload) VALUES ((EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT, 'grants ' || ids);
     BEGIN
         PERFORM pg_notify('evergate_changes', 'grant ' || id) FROM unnest(string_to_array(ids, ',')) AS id;
@@ -50,6 +54,9 @@ CREATE FUNCTION evergate_forget_announcements(before BIGINT) RETURNS BIGINT LANG
 DECLARE
     deleted BIGINT;
 BEGIN
+    IF NOT has_table_privilege(session_user, 'grants', 'UPDATE') THEN
+        RAISE insufficient_privilege USING MESSAGE = format('%s may not change grants, and so announces nothing', session_user);
+    END IF;
     DELETE FROM changes WHERE id IN (SELECT id FROM changes WHERE at < before ORDER BY at LIMIT 10000);
     GET DIAGNOSTICS deleted = ROW_COUNT;
     RETURN deleted;

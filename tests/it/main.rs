@@ -42,6 +42,7 @@ mod operations;
 mod plans;
 mod poolers;
 mod postgres_connections;
+mod postgres_schema;
 mod process;
 mod protocols;
 mod renewal;
