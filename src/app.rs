@@ -298,14 +298,13 @@ async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
 async fn migrate(store: &Store) -> anyhow::Result<()> {
     let deadline = tokio::time::Instant::now() + STORE_START_TIMEOUT;
     loop {
-        match tokio::time::timeout(STORE_START_TIMEOUT, store.migrate()).await {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) if tokio::time::Instant::now() < deadline => {
+        match store.migrate().await {
+            Ok(()) => return Ok(()),
+            Err(error) if tokio::time::Instant::now() < deadline => {
                 tracing::warn!(error = format!("{:#}", anyhow::Error::from(error)), "the store is not ready; trying again");
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
-            Ok(Err(error)) => return Err(error).context("the store could not be brought up to date"),
-            Err(_) => anyhow::bail!("the store did not respond"),
+            Err(error) => return Err(error).context("the store could not be brought up to date"),
         }
     }
 }

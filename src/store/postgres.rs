@@ -8,7 +8,7 @@ mod pool;
 mod url;
 mod voices;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 pub(super) use self::pool::PooledPostgres;
 pub use self::url::PostgresUrl;
@@ -42,6 +42,11 @@ pub(super) struct Postgres {
     /// The heartbeat's own connection, so that it does not queue for the pool.
     heartbeat: tokio::sync::Mutex<Option<Line>>,
 }
+
+/// How long connecting may take at the start, and each question before anything is changed. How long migrations take depends on the
+/// tables' sizes: one that is cut off begins anew, and never ends.
+const START_TIMEOUT: Duration = Duration::from_secs(5);
+const MIGRATION_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
 impl Postgres {
     pub(super) fn open(settings: &PostgresSettings) -> Self {
@@ -94,9 +99,16 @@ impl Postgres {
     }
 
     pub(super) async fn migrate(&self) -> Result<(), StoreError> {
-        let mut connection = self.connector.connect().await.map_err(StoreError::Unconnected)?.connection;
-        migrations::migrate(&mut connection).await?;
-        durability::warn(&mut connection).await;
+        let connected = tokio::time::timeout(START_TIMEOUT, self.connector.connect()).await;
+        let connected = connected.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+        let mut connection = connected.map_err(StoreError::Unconnected)?.connection;
+        let is_current = tokio::time::timeout(START_TIMEOUT, migrations::is_current(&mut connection)).await;
+        if !is_current.map_err(|_| StoreError::TimedOut(START_TIMEOUT))?? {
+            tracing::info!("the database is brought up to date, which takes minutes where its tables are large");
+            let migrated = tokio::time::timeout(MIGRATION_TIMEOUT, migrations::migrate(&mut connection)).await;
+            migrated.map_err(|_| StoreError::TimedOut(MIGRATION_TIMEOUT))??;
+        }
+        let _warned = tokio::time::timeout(START_TIMEOUT, durability::warn(&mut connection)).await;
         Ok(())
     }
 

@@ -110,6 +110,13 @@ impl Cluster {
         assert_eq!(server.line(), "restarted");
     }
 
+    /// Starts a standby, to which the server's changes are streamed. Blocks.
+    pub fn start_standby(&self) {
+        let server = self.server.as_ref().expect("a server of one's own");
+        server.lines.lock().unwrap().0.write_all(b"standby\n").unwrap();
+        assert_eq!(server.line(), "replicated");
+    }
+
     async fn prepare(admin: String, server: Option<Server>) -> Self {
         let admin = Url::parse(&admin).unwrap();
         let run = std::process::id();
@@ -168,6 +175,11 @@ pub async fn sessions(url: &str) -> i64 {
 /// How many announced ends of sessions the database keeps.
 pub async fn announcements(url: &str) -> i64 {
     read(url, "SELECT COUNT(*) FROM public.changes WHERE payload LIKE 'session %'").await
+}
+
+/// How many standbys are connected, and which of them commits wait for.
+pub async fn replication(url: &str) -> String {
+    read(url, "SELECT COUNT(*) || ' ' || current_setting('synchronous_standby_names') FROM pg_stat_replication").await
 }
 
 /// The directory of the server's Unix socket.

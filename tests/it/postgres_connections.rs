@@ -14,6 +14,7 @@ use crate::harness::{
     eventually::eventually,
     faults::FaultProxy,
     idp::Endpoint,
+    logs::{Log, lines_with},
     postgres::{self, Cluster},
 };
 
@@ -39,6 +40,17 @@ async fn a_host_that_is_gone_and_one_that_hangs_are_passed_over() {
     let store = open(&with_hosts(&url, &[gone.address, hanging.address, address], ""));
     // A busy machine may need longer than the hosts are given.
     eventually("the third host is used", async || store.now().await.is_ok()).await;
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_does_not_hold_up_a_start_without_end() {
+    let (url, address) = postgres::fresh_database().await;
+    let hanging = FaultProxy::start().await;
+    hanging.forward_to(address);
+    hanging.stall();
+    let store = open(&with_hosts(&url, &[hanging.address], ""));
+    let migrated = tokio::time::timeout(std::time::Duration::from_secs(120), store.migrate()).await;
+    assert!(migrated.expect("it ends").is_err());
 }
 
 #[tokio::test]
@@ -170,6 +182,25 @@ async fn a_role_s_own_table_is_not_taken_for_that_of_the_announcements() {
     let serving = url.replace("postgres@", "serving@");
     postgres::run(&serving, "CREATE TEMP TABLE changes (LIKE public.changes); DELETE FROM sessions").await;
     assert_eq!(postgres::announcements(&url).await, 1);
+}
+
+#[tokio::test]
+async fn where_a_failover_could_lose_what_was_committed_a_start_says_so() {
+    let _log = Log::capture();
+    let cluster = Cluster::start_own().await;
+    let (url, _) = cluster.fresh_database().await;
+    let warnings = async || {
+        open(&url).migrate().await.unwrap();
+        lines_with(&["replication is asynchronous in this Postgres"]).len()
+    };
+    assert_eq!(warnings().await, 0, "there is no standby");
+    cluster.start_standby();
+    eventually("the standby is connected", async || postgres::replication(&url).await == "1 ").await;
+    assert_eq!(warnings().await, 1);
+    postgres::run(&url, "ALTER SYSTEM SET synchronous_standby_names = '*'").await;
+    postgres::run(&url, "SELECT pg_reload_conf()").await;
+    eventually("commits wait for it", async || postgres::replication(&url).await == "1 *").await;
+    assert_eq!(warnings().await, 1, "nothing that was committed can be lost");
 }
 
 #[tokio::test]

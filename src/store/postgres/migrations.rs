@@ -42,7 +42,7 @@ fn all() -> impl IntoIterator<Item = Migration> {
     }
 }
 
-/// Applies what has not been applied. A role that may not change the schema needs nothing but the right to read what is recorded.
+/// Applies what has not been applied.
 ///
 /// # Errors
 /// A migration failed, or one that was applied is not ours. Nothing has changed then.
@@ -56,11 +56,16 @@ pub(super) async fn migrate(connection: &mut PgConnection) -> Result<(), Migrate
     Ok(())
 }
 
+/// Whether there is nothing to apply. A role that may not change the schema needs nothing but the right to read what is recorded.
+pub(super) async fn is_current(connection: &mut PgConnection) -> Result<bool, MigrateError> {
+    let mut transaction = connection.begin().await?;
+    let is_current = pending(&mut transaction).await?.is_empty();
+    transaction.rollback().await?;
+    Ok(is_current)
+}
+
 async fn migrate_once(connection: &mut PgConnection) -> Result<(), MigrateError> {
     let mut transaction = connection.begin().await?;
-    if pending(&mut transaction).await?.is_empty() {
-        return Ok(transaction.rollback().await?);
-    }
     let create = "SET LOCAL lock_timeout = '3s'; \
          CREATE TABLE IF NOT EXISTS _sqlx_migrations (version BIGINT PRIMARY KEY, description TEXT NOT NULL, \
          installed_on TIMESTAMPTZ NOT NULL DEFAULT now(), success BOOLEAN NOT NULL, checksum BYTEA NOT NULL, \

@@ -187,10 +187,10 @@ impl Parts {
 
     fn finish(mut self) -> Result<PostgresUrl, String> {
         self.settle_tls()?;
-        if self.hosts.len() > 1 && self.ports.len() > 1 && self.hosts.len() != self.ports.len() {
+        let count = self.hosts.len().max(1);
+        if self.ports.len() > 1 && count != self.ports.len() {
             return Err("has another number of ports than of hosts".to_owned());
         }
-        let count = self.hosts.len().max(1);
         let hosts = (0..count)
             .map(|at| {
                 let host = self.hosts.get(at).filter(|host| !host.is_empty());
@@ -300,6 +300,8 @@ mod tests {
             ("postgres://u:hunter2@h/d?sslpassword=hunter2", "has the unknown parameter \"sslpassword\""),
             ("postgres://u:hunter2@h:x/d", "has a port that is no number below 65536"),
             ("postgres://u:hunter2@a,b,c/d?port=1,2", "has another number of ports than of hosts"),
+            ("postgres://u@a/d?port=1,2", "has another number of ports than of hosts"),
+            ("postgres://u@a:1,b:2/d?host=c", "has another number of ports than of hosts"),
             ("postgres://u@h/d?sslmode=hunter2", "has a parameter with a value that Postgres does not know"),
             (
                 "postgres://u@h/d?channel_binding=require",
