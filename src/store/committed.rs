@@ -22,6 +22,8 @@ const RETENTION: Duration = Duration::from_secs(15 * 60);
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// How many ended sessions are remembered.
 const MAX_SESSIONS: usize = 100_000;
+/// How many writes are kept in order at least.
+const MIN_ORDER: usize = 1024;
 /// What an entry takes besides its tokens.
 const OVERHEAD: usize = 400;
 
@@ -123,6 +125,11 @@ impl State {
         self.bytes += known.size();
         self.grants.insert(id, known);
         self.order.push_back((id, write));
+        // One grant that is not written again must not keep in line all later writes of the others.
+        if self.order.len() > 2 * self.grants.len() + MIN_ORDER {
+            let grants = &self.grants;
+            self.order.retain(|(id, write)| grants.get(id).is_some_and(|known| known.write == *write));
+        }
         while let Some((oldest, written)) = self.order.front().copied() {
             let known = self.grants.get(&oldest).filter(|known| known.write == written);
             let (is_newest, is_too_old) = (known.is_some(), known.is_none_or(|known| known.since.elapsed() > RETENTION));
@@ -245,7 +252,9 @@ impl Committed {
             return Some(Lost::Renewal(Arc::clone(renewal)));
         }
         let is_lost = |intent: &&CommittedIntent| {
-            intent.generation == row.generation && row.attempt.is_none() && row.presented == 0 && row.ended_reason.is_none()
+            let is_untouched = row.attempt.is_none() && row.presented == 0 && row.ended_reason.is_none();
+            // Without a token there is nothing that anybody could present again.
+            intent.generation == row.generation && is_untouched && row.refresh_token_head.is_some()
         };
         known.intent.as_ref().filter(is_lost).cloned().map(Lost::Intent)
     }

@@ -39,7 +39,19 @@ pub(super) struct Rollbacks {
     has_heard: Notify,
 }
 
+/// A replica, and how many heartbeats of its own it saw committed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LastBeat<'a> {
+    pub(super) replica: &'a str,
+    pub(super) count: i64,
+}
+
 impl Rollbacks {
+    /// The count of the last heartbeat that may be compared; 0 if there is none.
+    pub(super) fn last_beat(&self) -> i64 {
+        lock(&self.last_beat).filter(|(_, at)| at.elapsed() < MAX_BEAT_AGE).map_or(0, |(count, _)| count)
+    }
+
     /// Takes the count of a heartbeat that was just written. Returns whether it shows that the database went back.
     pub(super) fn is_shown_by(&self, beat: i64) -> bool {
         let last = lock(&self.last_beat).replace((beat, Stopwatch::start()));

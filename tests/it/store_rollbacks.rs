@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode};
+use sqlx::{Connection, Executor, PgConnection};
 
 use crate::harness::{
-    World,
+    Kind, World,
     eventually::eventually,
     idp::{Endpoint, Misbehaviour},
     logs::lines_with,
@@ -24,6 +25,19 @@ async fn take_copy(world: &World) {
     }
 }
 
+/// Gives the tables back what they had when they were copied.
+const REWIND: [&str; 5] = [
+    "DELETE FROM grants WHERE id NOT IN (SELECT id FROM saved_grants)",
+    "INSERT INTO grants SELECT * FROM saved_grants ON CONFLICT DO NOTHING",
+    "INSERT INTO sessions SELECT * FROM saved_sessions ON CONFLICT DO NOTHING",
+    "UPDATE grants SET access_token = saved.access_token, refresh_token = saved.refresh_token, id_token = saved.id_token, \
+     expires_at = saved.expires_at, renewed_at = saved.renewed_at, generation = saved.generation, rotation = saved.rotation, \
+     attempt = saved.attempt, attempt_owner = saved.attempt_owner, lease_until = saved.lease_until, \
+     last_attempt = saved.last_attempt, presented = saved.presented, presented_at = saved.presented_at \
+     FROM saved_grants AS saved WHERE grants.id = saved.id",
+    "UPDATE replicas SET beats = GREATEST(beats - 5, 0)",
+];
+
 /// The database is away, and when it is back it is as it was when the copy was taken.
 async fn go_back(world: &World) {
     let line = world.store_line.as_ref().unwrap();
@@ -33,17 +47,7 @@ async fn go_back(world: &World) {
         let state = async || there.get("/oauth2/readyz").await.json()["store"].clone();
         eventually("the store is away", async || state().await == "unavailable").await;
     }
-    for statement in [
-        "DELETE FROM grants WHERE id NOT IN (SELECT id FROM saved_grants)",
-        "INSERT INTO grants SELECT * FROM saved_grants ON CONFLICT DO NOTHING",
-        "INSERT INTO sessions SELECT * FROM saved_sessions ON CONFLICT DO NOTHING",
-        "UPDATE grants SET access_token = saved.access_token, refresh_token = saved.refresh_token, id_token = saved.id_token, \
-         expires_at = saved.expires_at, renewed_at = saved.renewed_at, generation = saved.generation, rotation = saved.rotation, \
-         attempt = saved.attempt, attempt_owner = saved.attempt_owner, lease_until = saved.lease_until, \
-         last_attempt = saved.last_attempt, presented = saved.presented, presented_at = saved.presented_at \
-         FROM saved_grants AS saved WHERE grants.id = saved.id",
-        "UPDATE replicas SET beats = GREATEST(beats - 5, 0)",
-    ] {
+    for statement in REWIND {
         world.sql(statement).await;
     }
     line.mend();
@@ -97,6 +101,66 @@ async fn a_row_that_is_older_than_what_a_replica_knows_is_put_right_even_if_noth
     eventually("it is renewed", async || visitor.get("/").await.is_upstreams() && renewals(&visitor).await == 2).await;
     assert_eq!((world.idp.calls(Endpoint::Refresh), world.idp.reuses(), world.idp.prompts()), (2, 0, 1));
     assert_eq!(world.metric(0, PUT_RIGHT), 1.0);
+}
+
+#[tokio::test]
+async fn a_replica_whose_heartbeat_has_not_noticed_yet_presents_no_token_to_a_database_that_went_back() {
+    let world = World::build().on(Kind::Postgres).replicas(2).set("oidc_outage_grace", "1h").start().await;
+    let visitor = world.signed_in().await;
+    let elsewhere = visitor.at(world.replicas[1].address);
+    assert!(elsewhere.get("/").await.is_upstreams());
+    take_copy(&world).await;
+    world.clock.advance(EXPIRED);
+    eventually("it is renewed", async || visitor.get("/").await.is_upstreams() && renewals(&visitor).await == 1).await;
+    // Heartbeats wait, and the database goes back without an outage.
+    world
+        .sql(
+            "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS \
+             $$ BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NULL; END $$",
+        )
+        .await;
+    world.sql("CREATE TRIGGER wait BEFORE INSERT ON replicas FOR EACH STATEMENT EXECUTE FUNCTION wait()").await;
+    let mut holder = PgConnection::connect(&world.database_url()).await.unwrap();
+    holder.execute("SELECT pg_advisory_lock(1)").await.unwrap();
+    for statement in REWIND {
+        holder.execute(statement).await.unwrap();
+    }
+    world.clock.advance(EXPIRED);
+    let _stale = elsewhere.get("/").await;
+    assert_eq!((world.idp.calls(Endpoint::Refresh), world.idp.reuses()), (1, 0));
+    holder.close().await.unwrap();
+    eventually("the grant is renewed from where it was", async || {
+        elsewhere.get("/").await.is_upstreams() && renewals(&elsewhere).await == 2
+    })
+    .await;
+    assert_eq!((world.idp.calls(Endpoint::Refresh), world.idp.reuses(), world.idp.prompts()), (2, 0, 1));
+}
+
+#[tokio::test]
+async fn a_row_that_can_never_be_put_right_holds_up_no_repair() {
+    let world = World::build().on(Kind::Postgres).set("oidc_outage_grace", "1h").start().await;
+    let (broken, whole) = (world.signed_in().await, world.signed_in().await);
+    take_copy(&world).await;
+    world.clock.advance(EXPIRED);
+    for visitor in [&broken, &whole] {
+        eventually("it is renewed", async || visitor.get("/").await.is_upstreams() && renewals(visitor).await == 1).await;
+    }
+    // Whoever can write to the database has it refuse one of the rows.
+    world
+        .sql(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
+             $$ BEGIN RAISE undefined_table; END $$",
+        )
+        .await;
+    world
+        .sql(
+            "DO $$ BEGIN EXECUTE format('CREATE TRIGGER refuse BEFORE UPDATE ON grants FOR EACH ROW WHEN (OLD.id = %L AND NEW.generation \
+             = 1) EXECUTE FUNCTION refuse()', (SELECT id FROM grants ORDER BY created_at, id LIMIT 1)); END $$",
+        )
+        .await;
+    go_back(&world).await;
+    eventually("the other is put right", async || world.metric(0, PUT_RIGHT) >= 1.0).await;
+    eventually("the repair ends", async || !lines_with(&["is put right", "\"grants.failed\":1"]).is_empty()).await;
 }
 
 #[tokio::test]

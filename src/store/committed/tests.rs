@@ -32,7 +32,7 @@ fn row(generation: i64) -> GrantRow {
         scopes: String::new(),
         fingerprint: String::new(),
         access_token: Vec::new(),
-        refresh_token_head: None,
+        refresh_token_head: Some(vec![1; 5]),
         expires_at: 0,
         lifetime: 0,
         created_at: 0,
@@ -64,6 +64,7 @@ fn a_row_has_lost_what_this_replica_saw_committed_of_it() {
     assert!(matches!(committed.lost(&row(3)), Some(Lost::Intent(intent)) if intent.lease_left() > LEASE / 2));
     assert!(committed.lost(&GrantRow { attempt: Some(vec![9; 16]), ..row(3) }).is_none(), "somebody holds an intent");
     assert!(committed.lost(&GrantRow { presented: 1, ..row(3) }).is_none());
+    assert!(committed.lost(&GrantRow { refresh_token_head: None, ..row(3) }).is_none(), "nobody can present it");
     assert!(committed.lost(&row(4)).is_none() && committed.lost(&ended("outcome_unknown")).is_none());
     committed.lease_expired(ID, AttemptId([8; 16]));
     assert!(matches!(committed.lost(&row(3)), Some(Lost::Intent(intent)) if intent.lease_left() > LEASE / 2));
@@ -108,4 +109,15 @@ fn no_more_is_remembered_than_fits() {
         committed.session_ended(SessionHash(hash));
     }
     assert_eq!(committed.all().1.len(), MAX_SESSIONS);
+}
+
+#[test]
+fn a_grant_that_is_not_written_again_keeps_none_of_the_writes_of_others() {
+    let committed = Committed::default();
+    committed.renewed(GrantId([9; 16]), ATTEMPT, |_| Some(renewal(1, Vec::new())));
+    for number in 0..100_000_i64 {
+        committed.renewed(ID, ATTEMPT, |_| Some(renewal(number, Vec::new())));
+    }
+    let state = committed.state();
+    assert!(state.grants.len() == 2 && state.order.len() <= 2 * 2 + MIN_ORDER, "{}", state.order.len());
 }

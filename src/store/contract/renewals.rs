@@ -13,6 +13,7 @@ use crate::{
         operation::Operation,
         replica::DEAD_AFTER,
         sealing::{self, SealedTokens},
+        statements::Begun,
     },
 };
 
@@ -21,7 +22,7 @@ impl Store {
     /// clock, and reads the refresh token. `expired` names an attempt whose place this one may take.
     ///
     /// `None`: another attempt holds the intent, or the grant was renewed, ended or deleted, or tokens are held back
-    /// ([`Store::holds_tokens_back`]). Calling this again for the same attempt does no harm.
+    /// ([`Store::holds_tokens_back`]), from now on if the database turns out to have gone back in time. Calling this again for the same attempt does no harm.
     ///
     /// # Errors
     /// The intent may have been written, unless [`StoreError::nothing_was_written`]; [`Store::release_intent`] releases it if it
@@ -37,15 +38,23 @@ impl Store {
         if self.holds_tokens_back() {
             return Ok(None);
         }
-        let sealed = self
+        let own = self.last_beat();
+        let begun = self
             .call(Operation::BeginRenewal, |connection| {
-                Box::pin(connection.begin_renewal(id, attempt, &self.replica, generation, lease, expired))
+                Box::pin(connection.begin_renewal(id, attempt, own, generation, lease, expired))
             })
             .await?;
-        if let Some(sealed) = &sealed {
-            self.committed.begun(id, generation, attempt, lease, sealed);
+        match begun {
+            Begun::Written(sealed) => {
+                self.committed.begun(id, generation, attempt, lease, &sealed);
+                sealing::open(&self.keys, "refresh_token", id, &sealed).map(Some)
+            }
+            Begun::Outdone => Ok(None),
+            Begun::LacksHeartbeat => {
+                self.notice_rollback();
+                Ok(None)
+            }
         }
-        sealed.map(|sealed| sealing::open(&self.keys, "refresh_token", id, &sealed)).transpose()
     }
 
     /// Saves the result of `attempt` for the grant's `generation`, even after the attempt was abandoned. `false`: the grant was

@@ -1,23 +1,31 @@
 //! A database that went back in time: noticed, put right from what this replica saw committed, and no refresh token presented until
 //! the other replicas have done the same.
 //!
-//! It is noticed by this replica's heartbeat, whose count falls, before any other call passes the gate after an outage; and by each
-//! row that is older than what this replica knows.
+//! It is noticed by this replica's heartbeat, whose count falls, before any other call passes the gate after an outage; by each intent,
+//! which is not written if the last heartbeat is missing; and by each row that is older than what this replica knows.
 
 use std::time::Duration;
 
-use futures_util::stream::{self, StreamExt};
+use futures_util::{
+    future,
+    stream::{self, StreamExt},
+};
 
 use super::Store;
 use crate::{
     grant::GrantId,
     session::SessionHash,
-    store::{Change, StoreError, committed::Lost, operation::Operation},
+    store::{Change, StoreError, committed::Lost, operation::Operation, rollbacks::LastBeat},
     telemetry::metrics::Record,
 };
 
 /// How many grants are put right concurrently.
 const CONCURRENCY: usize = 4;
+/// How often what could not be put right is tried again while the database takes writes, and how long after. Whoever reads a grant
+/// puts it right all the same.
+const MAX_ROUNDS: u32 = 10;
+const ROUND_PAUSE: Duration = Duration::from_millis(250);
+
 impl Store {
     /// Takes the count of a heartbeat that was just written.
     pub(super) fn compare_beat(&self, beat: i64) {
@@ -26,8 +34,13 @@ impl Store {
         }
     }
 
+    /// What the database must know of this replica's heartbeats; a count of 0 is nothing.
+    pub(super) fn last_beat(&self) -> LastBeat<'_> {
+        LastBeat { replica: &self.replica, count: self.rollbacks.last_beat() }
+    }
+
     /// Begins to hold back refresh tokens and to put right what is remembered.
-    fn notice_rollback(&self) {
+    pub(super) fn notice_rollback(&self) {
         if self.rollbacks.notice() {
             self.metrics.store_rollback();
             tracing::error!(
@@ -66,43 +79,44 @@ impl Store {
         loop {
             self.rollbacks.begin_repair().await;
             let (grants, sessions) = self.committed.all();
-            loop {
+            let (mut failed_grants, mut failed_sessions) = (grants.clone(), sessions);
+            let mut rounds = 0;
+            while rounds < MAX_ROUNDS {
                 self.until_writable().await;
-                if self.repair(&grants, &sessions).await.is_ok() {
+                (failed_grants, failed_sessions) = self.repair(failed_grants, failed_sessions).await;
+                if failed_grants.is_empty() && failed_sessions.is_empty() {
                     break;
                 }
-                tokio::time::sleep(Duration::from_millis(250)).await;
+                // An outage is waited for, however long it takes and often it comes.
+                rounds += u32::from(self.is_writable());
+                tokio::time::sleep(ROUND_PAUSE).await;
             }
             let (put_right, ended_again) = self.rollbacks.end_repair();
             tracing::error!(
                 grants.put_right = put_right,
                 grants.remembered = grants.len(),
+                grants.failed = failed_grants.len(),
                 sessions.ended_again = ended_again,
+                sessions.failed = failed_sessions.len(),
                 "what this replica remembered of an older database is put right; what no living replica remembers stays as it is"
             );
         }
     }
 
-    async fn repair(&self, grants: &[GrantId], sessions: &[SessionHash]) -> Result<(), StoreError> {
-        let mut read =
-            stream::iter(grants.iter().copied()).map(|id| async move { self.grant(id).await }).buffer_unordered(CONCURRENCY);
-        while let Some(result) = read.next().await {
-            match result {
-                Err(error) if !error.is_refusal() => return Err(error),
-                Ok(_) | Err(_) => {}
+    /// Puts grants right and ends sessions again, and returns those with which the database failed. One that it refuses is left.
+    async fn repair(&self, grants: Vec<GrantId>, sessions: Vec<SessionHash>) -> (Vec<GrantId>, Vec<SessionHash>) {
+        let has_failed = |error: StoreError| !error.is_refusal();
+        let read = stream::iter(grants).map(|id| async move { self.grant(id).await.is_err_and(has_failed).then_some(id) });
+        let grants = read.buffer_unordered(CONCURRENCY).filter_map(future::ready).collect().await;
+        let end = stream::iter(sessions).map(|hash| async move {
+            let ended = self.end_session(hash).await;
+            if let Ok(Some(_)) = ended {
+                self.rollbacks.count(Record::Session);
+                self.metrics.put_right(Record::Session);
             }
-        }
-        for hash in sessions {
-            match self.end_session(*hash).await {
-                Ok(Some(_)) => {
-                    self.rollbacks.count(Record::Session);
-                    self.metrics.put_right(Record::Session);
-                }
-                Err(error) if !error.is_refusal() => return Err(error),
-                Ok(None) | Err(_) => {}
-            }
-        }
-        Ok(())
+            ended.is_err_and(has_failed).then_some(hash)
+        });
+        (grants, end.buffer_unordered(CONCURRENCY).filter_map(future::ready).collect().await)
     }
 
     /// Finds out, for as long as it runs, which of the announced sessions have ended, to end them again should the database forget

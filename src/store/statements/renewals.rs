@@ -6,21 +6,32 @@ use crate::{
     clock::{Timestamp, millis},
     grant::{AttemptId, GrantId},
     store::{
-        ExpiredAttempt, Knowledge, Renewed, StoreError, connection::Connection, rows::owner_prefix, sealing::SealedTokens,
-        sql::Template,
+        ExpiredAttempt, Knowledge, Renewed, StoreError, connection::Connection, rollbacks::LastBeat, rows::owner_prefix,
+        sealing::SealedTokens, sql::Template,
     },
 };
+
+/// What came of writing an intent.
+#[derive(Debug)]
+pub(in crate::store) enum Begun {
+    /// It is written; this is the encrypted refresh token.
+    Written(Vec<u8>),
+    /// Another attempt holds the intent, or the grant was renewed, ended or deleted.
+    Outdone,
+    /// The database lacks a heartbeat of this replica that was committed: it went back in time.
+    LacksHeartbeat,
+}
 
 impl Connection<'_> {
     pub(in crate::store) async fn begin_renewal(
         &mut self,
         id: GrantId,
         attempt: AttemptId,
-        owner: &str,
+        own: LastBeat<'_>,
         generation: i64,
         lease: Duration,
         expired: Option<ExpiredAttempt>,
-    ) -> Result<Option<Vec<u8>>, StoreError> {
+    ) -> Result<Begun, StoreError> {
         const SQL: &Template = &Template::new(
             "UPDATE grants SET attempt = $2, attempt_owner = $7, lease_until = {now} + $3, \
              presented = CASE WHEN attempt = $2 THEN presented ELSE presented + 1 END, \
@@ -28,10 +39,13 @@ impl Connection<'_> {
              WHERE id = $1 AND generation = $4 AND ended_reason IS NULL AND refresh_token IS NOT NULL \
              AND (attempt IS NULL OR attempt = $2 OR (attempt = $5 AND lease_until <= {now} \
              AND ($6 IS NULL OR presented_at > {now} - $6))) \
+             AND COALESCE((SELECT beats FROM replicas WHERE name = $8), 0) >= $9 \
              RETURNING refresh_token",
         );
+        const BEATS: &str = "SELECT COALESCE((SELECT beats FROM replicas WHERE name = $1), 0) >= $2 AS is_there";
         // One statement, committed on its own: the intent is on disk before the token is in memory. Repeated after a lost
-        // response, it finds its own intent. A reuse interval runs from when the token was first presented.
+        // response, it finds its own intent. A reuse interval runs from when the token was first presented. The last heartbeat is
+        // a part of the fence, because between two of them the database may have gone back to before the token was spent.
         let rows = self
             .query(SQL)
             .bind(&id.0[..])
@@ -40,11 +54,17 @@ impl Connection<'_> {
             .bind(generation)
             .bind(expired.map(|expired| expired.attempt.0.to_vec()))
             .bind(expired.and_then(|expired| expired.within).map(millis))
-            .bind(owner_prefix(attempt) + owner)
+            .bind(owner_prefix(attempt) + own.replica)
+            .bind(own.replica)
+            .bind(own.count)
             // `fetch_all`, because SQLite commits after the last row.
             .fetch_all()
             .await?;
-        Ok(rows.first().map(|row| row.get("refresh_token")).transpose()?)
+        if let Some(row) = rows.first() {
+            return Ok(Begun::Written(row.get("refresh_token")?));
+        }
+        let is_there = self.query(BEATS).bind(own.replica).bind(own.count).fetch_one().await?.get("is_there")?;
+        Ok(if is_there { Begun::Outdone } else { Begun::LacksHeartbeat })
     }
 
     pub(in crate::store) async fn save_renewal(
