@@ -169,24 +169,31 @@ impl SignOut {
     /// Ends the other sessions of a session's user. They end first, so that after a failure halfway the user can try again with
     /// the remaining one.
     async fn end_others(&self, own: SessionHash, by: LogoutInitiator) -> Result<(), StoreError> {
-        let Some(session) = self.store.session(own).await? else { return Ok(()) };
-        let Some(grant) = self.store.grant(session.grant).await? else { return Ok(()) };
+        for hash in self.others_of_user(own).await? {
+            self.end_one(hash, by).await?;
+        }
+        Ok(())
+    }
+
+    /// The other sessions of a session's user, by the store.
+    async fn others_of_user(&self, own: SessionHash) -> Result<Vec<SessionHash>, StoreError> {
+        let Some(session) = self.store.session(own).await? else { return Ok(Vec::new()) };
+        let Some(grant) = self.store.grant(session.grant).await? else { return Ok(Vec::new()) };
         let filter = SessionFilter {
             issuer: &grant.issuer,
             client_id: &grant.client_id,
             subject: Some(&grant.identity.subject),
             provider_session: None,
         };
-        for hash in self.store.find_sessions(filter).await? {
-            if hash != own {
-                self.end_one(hash, by).await?;
-            }
-        }
-        Ok(())
+        let mut sessions = self.store.find_sessions(filter).await?;
+        sessions.retain(|hash| *hash != own);
+        Ok(sessions)
     }
 
     async fn end_one(&self, hash: SessionHash, by: LogoutInitiator) -> Result<Option<EndedSession>, StoreError> {
-        let Some(mut ended) = self.store.end_session(hash).await? else { return Ok(None) };
+        let ended = self.store.end_session(hash).await?;
+        self.cache.forget_session(hash);
+        let Some(mut ended) = ended else { return Ok(None) };
         if ended.issuer != self.provider.issuer() || ended.client_id != self.provider.client_id() {
             // The ID token belongs to another provider or client, and must not be sent to this one.
             ended.id_token = None;

@@ -129,6 +129,9 @@ impl Pending {
         match write.to(&self.store, id, attempt).await {
             Err(error) if !error.is_refusal() => {
                 tracing::info!(grant.id = %id, %error, "{} cannot be saved yet; it is kept until it can", write.describe());
+                if let Write::End(..) = write {
+                    self.store.announce_doubt(id);
+                }
             }
             done => return done,
         }

@@ -1,7 +1,7 @@
 //! Ends of sessions that the store could not record: they take effect on this replica immediately, and are recorded once the
 //! store is available.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use super::{LogoutInitiator, SignOut};
 use crate::{
@@ -10,12 +10,14 @@ use crate::{
         SessionHash,
         unrecorded::{Added, Extent, TooMany},
     },
-    store::StoreError,
+    store::{Condition, StoreError},
     telemetry::logs::causes,
 };
 
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const MAX_PAUSE: Duration = Duration::from_secs(10);
+/// How often it is looked whether a store that takes no writes can be read.
+const LOOK: Duration = Duration::from_millis(250);
 
 impl SignOut {
     /// Ends a session on this replica; one task records all such ends. Only for sessions that are known to exist, because anybody
@@ -26,10 +28,8 @@ impl SignOut {
     pub(super) async fn end_locally(&self, hash: SessionHash, extent: Extent, error: StoreError) -> Result<(), StoreError> {
         let is_known = self.cache.knows(&hash) || matches!(self.store.session(hash).await, Ok(Some(_)));
         if extent == Extent::AllOfUser {
-            for other in self.cache.find_others_of_user(hash) {
-                // They are found again when the end of this one is recorded.
-                let _too_many = self.wait_for_record(other, Extent::Session);
-            }
+            self.end_others_locally(hash, self.cache.find_others_of_user(hash));
+            self.end_others_locally(hash, self.others_of_user(hash).await.unwrap_or_default());
         }
         if !is_known || self.wait_for_record(hash, extent).is_err() {
             return Err(error);
@@ -42,12 +42,39 @@ impl SignOut {
         Ok(())
     }
 
+    /// Ends other sessions of a session's user on this replica. They are found again when the end of this one is recorded.
+    fn end_others_locally(&self, own: SessionHash, others: Vec<SessionHash>) {
+        for other in others {
+            if self.wait_for_record(other, Extent::Session).is_err() {
+                tracing::warn!(
+                    session = own.short(),
+                    "too many session ends wait for the store: the user's others take effect later"
+                );
+                return;
+            }
+        }
+    }
+
+    /// Waits until the store takes writes (`true`), or can be read meanwhile (`false`).
+    pub(super) async fn until_writable_or_read(&self) -> bool {
+        loop {
+            if tokio::time::timeout(LOOK, self.store.until_writable()).await.is_ok() {
+                return true;
+            }
+            if self.store.condition() == Condition::ReadOnly {
+                return false;
+            }
+        }
+    }
+
     /// Has an end recorded when the store is available; until then it holds on this replica.
     ///
     /// # Errors
     /// Too many ends wait already.
     pub(super) fn wait_for_record(&self, hash: SessionHash, extent: Extent) -> Result<(), TooMany> {
         let added = self.cache.unrecorded().add(hash, extent)?;
+        // Also for the next request of a connection that knows its last visitor, before the announcement is taken over.
+        self.cache.forget_session(hash);
         self.store.announce_end(hash);
         if added == Added::First {
             tracing::warn!("session ends take effect on this replica and are recorded once the store is available");
@@ -57,11 +84,18 @@ impl SignOut {
         Ok(())
     }
 
-    /// Records ends until none waits.
+    /// Records ends until none waits. As soon as the store can be read, the sessions end here of whoever signed out everywhere that
+    /// were not in memory then.
     async fn record_unrecorded_ends(&self) {
-        let mut failures = 0_u32;
+        let (mut failures, mut read) = (0_u32, HashSet::new());
         loop {
-            self.store.until_writable().await;
+            while !self.until_writable_or_read().await {
+                for (hash, extent) in self.cache.unrecorded().waiting() {
+                    if extent == Extent::AllOfUser && read.insert(hash) {
+                        self.end_others_locally(hash, self.others_of_user(hash).await.unwrap_or_default());
+                    }
+                }
+            }
             let mut has_failed = false;
             for (hash, extent) in self.cache.unrecorded().waiting() {
                 let recorded = self.record_end(hash, extent).await;

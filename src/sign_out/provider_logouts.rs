@@ -3,7 +3,7 @@
 //! While the store cannot record it, the sessions that this replica knows end here at once, the rest later, and the provider is told
 //! to send its token again: other replicas may know more sessions.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use super::{LogoutInitiator, SignOut};
 use crate::{
@@ -104,11 +104,18 @@ impl SignOut {
         }
     }
 
-    /// Records logouts until none waits.
+    /// Records logouts until none waits. As soon as the store can be read, the sessions end here that were not in memory when the
+    /// provider told of them.
     async fn record_provider_logouts(&self) {
-        let mut failures = 0_u32;
+        let (mut failures, mut ended) = (0_u32, HashSet::new());
         loop {
-            self.store.until_writable().await;
+            while !self.until_writable_or_read().await {
+                for (token, _) in self.provider_logouts.waiting() {
+                    if ended.insert(token.id.clone()) {
+                        self.end_known(&token).await;
+                    }
+                }
+            }
             let mut has_failed = false;
             for (token, at) in self.provider_logouts.waiting() {
                 match self.record_provider_logout(&token, at).await {

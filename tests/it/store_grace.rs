@@ -8,7 +8,8 @@ use serde_json::json;
 use crate::harness::{
     Kind, World,
     eventually::eventually,
-    idp::Endpoint,
+    idp::{Endpoint, Misbehaviour},
+    logs::lines_with,
     visitor::{Reply, Visitor, path_of},
 };
 
@@ -136,6 +137,28 @@ async fn an_access_token_that_expires_meanwhile_is_not_renewed_and_its_user_serv
 }
 
 #[tokio::test]
+async fn whom_the_provider_cuts_off_meanwhile_is_not_served_from_memory() {
+    let world = World::build().on(Kind::Postgres).set("oidc_outage_grace", "1h").start().await;
+    let visitor = known(&world).await;
+    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Held);
+    world.clock.advance(EXPIRED);
+    let waiting = tokio::spawn({
+        let visitor = visitor.clone();
+        async move { visitor.get("/").await }
+    });
+    eventually("the provider was asked", async || world.idp.calls(Endpoint::Refresh) == 1).await;
+    lose_store(&world).await;
+    assert!(visitor.get("/").await.is_upstreams(), "nobody knows better yet");
+    world.idp.kill_grants();
+    world.idp.behave(Endpoint::Refresh);
+    eventually("the end waits", async || !lines_with(&["the end of a grant cannot be saved yet"]).is_empty()).await;
+    eventually("nobody is served", async || is_store_unavailable(&visitor.get("/").await)).await;
+    let _first = waiting.await.unwrap();
+    find_store(&world);
+    eventually("it has ended", async || visitor.fetch("/").await.status == StatusCode::UNAUTHORIZED).await;
+}
+
+#[tokio::test]
 async fn a_strict_route_serves_nobody_from_memory() {
     let world = World::build()
         .on(Kind::Postgres)
@@ -249,6 +272,39 @@ async fn a_logout_at_the_provider_holds_here_at_once_and_everywhere_when_the_sto
     let why = ["sessions", "why", "ann@example.com"];
     eventually("the history says so", async || world.command(&why).await.1.contains("provider")).await;
     assert!(visitors[1].get("/").await.is_upstreams());
+}
+
+#[tokio::test]
+async fn a_logout_at_the_provider_holds_also_for_a_session_that_is_read_before_it_can_be_recorded() {
+    let world = World::build().on(Kind::Postgres).replicas(2).start().await;
+    world.idp.edit_id_token(|claims| claims["sid"] = json!("sid-1"));
+    let unknown_here = world.visitor().at(world.replicas[1].address);
+    unknown_here.browse(&world.idp, "/").await;
+    lose_store(&world).await;
+    let token = world.idp.logout_token(json!({"sid": "sid-1"}), json!({}));
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    world.visitor().send(Method::POST, "/oauth2/backchannel_logout", &form, &format!("logout_token={token}")).await;
+    world.set_store_read_only(true, true).await;
+    find_store(&world);
+    let here = unknown_here.at(world.replicas[0].address);
+    eventually("it has ended here", async || here.fetch("/").await.status == StatusCode::UNAUTHORIZED).await;
+    world.set_store_read_only(false, true).await;
+}
+
+#[tokio::test]
+async fn whoever_signs_out_everywhere_is_signed_out_also_of_what_is_read_before_it_can_be_recorded() {
+    let world = World::build().on(Kind::Postgres).replicas(2).start().await;
+    let visitor = known(&world).await;
+    let unknown_here = world.visitor().at(world.replicas[1].address);
+    unknown_here.browse(&world.idp, "/").await;
+    let here = unknown_here.at(world.replicas[0].address);
+    lose_store(&world).await;
+    assert!(is_store_unavailable(&here.get("/").await));
+    visitor.send(Method::POST, "/oauth2/sign_out?everywhere=true", &OWN, "").await;
+    world.set_store_read_only(true, true).await;
+    find_store(&world);
+    eventually("it has ended here", async || here.fetch("/").await.status == StatusCode::UNAUTHORIZED).await;
+    world.set_store_read_only(false, true).await;
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ impl Store {
         self.hear(change);
     }
 
-    fn hear(&self, change: Change) {
+    pub(super) fn hear(&self, change: Change) {
         // Having no receiver is no error: the command line has no cache.
         let _no_receiver = self.changes.send(change);
     }

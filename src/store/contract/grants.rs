@@ -49,6 +49,12 @@ impl Store {
         Ok(ended)
     }
 
+    /// Has this process forget what it knows of a grant whose end cannot be recorded yet, so that nobody is served from memory whom
+    /// the provider has cut off.
+    pub fn announce_doubt(&self, id: GrantId) {
+        self.hear(Change::Grant(id));
+    }
+
     /// Replaces a grant's identity by one that is verified, unless the grant was renewed again since `generation`.
     ///
     /// # Errors
