@@ -145,7 +145,7 @@ impl Output<'_> {
         if self.is_json {
             for listed in page {
                 let comma = if self.shown > 0 { "," } else { "" };
-                print_out(&format!("{comma}{}", tell::session_json(listed, self.limits)));
+                print_out(&format!("{comma}{}", tell::json_text(&tell::session_json(listed, self.limits))));
                 self.shown += 1;
             }
         } else {

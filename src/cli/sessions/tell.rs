@@ -116,11 +116,31 @@ pub(super) fn list(
 
 /// Replaces characters by which a provider's text could control the terminal that shows it.
 pub(super) fn printable(text: &str) -> String {
-    // Control characters, and the marks that change the writing direction.
-    let is_control = |character: char| {
-        character.is_control() || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
     text.chars().map(|character| if is_control(character) { '\u{fffd}' } else { character }).collect()
+}
+
+/// The same for a whole text of several lines: whoever can write to the database may have written any part of it.
+fn printable_lines(text: &str) -> String {
+    text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
+}
+
+/// JSON, with escapes for such characters. Outside of its texts there are none.
+pub(super) fn json_text(value: &serde_json::Value) -> String {
+    value.to_string().chars().fold(String::new(), |mut out, character| {
+        if is_control(character) {
+            // All of them are in the basic plane, and have one unit of UTF-16.
+            let _infallible = write!(out, "\\u{:04x}", u32::from(character));
+        } else {
+            out.push(character);
+        }
+        out
+    })
+}
+
+/// Control characters, marks that change the writing direction or break lines, and those that nobody sees.
+fn is_control(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 fn table<const N: usize>(rows: &[[String; N]], widths: &mut [usize; N]) -> String {
@@ -184,7 +204,7 @@ pub(super) fn show(sessions: &[ListedSession], limits: &Settings, events: &[Line
             event.grant
         );
     }
-    out
+    printable_lines(&out)
 }
 
 /// Returns the details of an event: the provider's error code and description, or others.
@@ -226,7 +246,7 @@ pub(super) fn json(sessions: &[ListedSession], limits: &Settings, events: &[Line
             })
         })
         .collect();
-    format!("{}\n", json!({ "sessions": sessions, "events": events }))
+    format!("{}\n", json_text(&json!({ "sessions": sessions, "events": events })))
 }
 
 /// Explains in sentences the state of each session, and what ended those that are gone.
@@ -282,7 +302,7 @@ pub(super) fn why(sessions: &[ListedSession], limits: &Settings, events: &[Line]
     if let Some((login, _)) = events.iter().find(|(event, _)| event.kind == Kind::Login && event.outcome != DENIED) {
         let _infallible = writeln!(out, "The last login was {}.", time(login.at));
     }
-    out
+    printable_lines(&out)
 }
 
 fn limit_sentence(limit: Limit) -> &'static str {
@@ -343,3 +363,6 @@ fn ending(event: &Event) -> Option<String> {
         (Kind::Renewal | Kind::Login | Kind::Revocation, _, _) => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

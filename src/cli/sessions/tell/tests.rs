@@ -1,0 +1,37 @@
+use super::*;
+use crate::grant::GrantId;
+
+/// Texts by which a terminal could be told what to show: an escape sequence, its form of one character, and the writing direction.
+const CONTROLS: &str = "\u{1b}]0;x\u{7}\u{9b}2J\u{61c}\u{202e}\u{2028}";
+
+fn line() -> Line {
+    let text = || CONTROLS.to_owned();
+    let event = Event {
+        at: Timestamp(0),
+        kind: Kind::Logout,
+        grant: GrantId([0; 16]),
+        session: Some(text()),
+        subject: text(),
+        who: text(),
+        outcome: text(),
+        reason: text(),
+        code: Some(text()),
+        duration: None,
+        rotated: None,
+        detail: Some(text()),
+    };
+    (event, text())
+}
+
+#[test]
+fn nothing_of_the_history_controls_the_terminal_that_shows_it() {
+    let limits = Settings { idle: std::time::Duration::ZERO, absolute: std::time::Duration::ZERO, sliding: true };
+    let denied = Event { kind: Kind::Login, outcome: DENIED.to_owned(), ..line().0 };
+    let events = [line(), (denied, CONTROLS.to_owned())];
+    let json = json(&[], &limits, &events);
+    for shown in [show(&[], &limits, &events, Timestamp(0)), why(&[], &limits, &events, Timestamp(0)), json.clone()] {
+        assert!(!shown.contains(|character| character != '\n' && is_control(character)), "{shown:?}");
+    }
+    let read: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(read["events"][0]["reason"], CONTROLS, "JSON keeps what there is");
+}
