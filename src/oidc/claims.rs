@@ -71,13 +71,13 @@ impl ClaimMapping {
     /// read: groups and roles that they do not list are removed, and an e-mail address that they call unverified becomes unverified.
     pub fn restricted_by(&self, before: &Identity, claims: &Claims) -> Identity {
         let mut identity = before.clone();
-        if let Some(groups) = self.groups.as_ref().and_then(|field| find(claims, field)).filter(|value| value.is_array()) {
+        if let Some(groups) = self.groups.as_ref().and_then(|field| find(claims, field)).filter(|value| is_list(value)) {
             let remaining = list(Some(groups));
             identity.groups.retain(|group| remaining.contains(group));
             identity.group_names = self.group_names.of(&identity.groups);
         }
         if let Some(roles) = &self.roles
-            && let Some(claimed) = find(claims, &roles.field).filter(|value| value.is_array())
+            && let Some(claimed) = find(claims, &roles.field).filter(|value| is_list(value))
         {
             let remaining = roles.of(&list(Some(claimed)));
             identity.roles.retain(|role| remaining.contains(role));
@@ -115,6 +115,11 @@ fn is_true(value: Option<&Value>) -> bool {
         Some(Value::String(verified)) => verified.eq_ignore_ascii_case("true"),
         Some(Value::Null | Value::Number(_) | Value::Array(_) | Value::Object(_)) | None => false,
     }
+}
+
+/// Whether a claim says who is in it: a list, or the one name that some providers make of a list with one.
+fn is_list(value: &Value) -> bool {
+    value.is_array() || value.is_string()
 }
 
 /// A list of names; one name alone is a list of one.
@@ -239,6 +244,7 @@ mod tests {
         };
         let restricted_by = |claims: &Value| mapping.restricted_by(&before, claims.as_object().unwrap());
         assert_eq!(restricted_by(&json!({"groups": ["staff", "owners"]})).groups, ["staff"]);
+        assert_eq!(restricted_by(&json!({"groups": "staff"})).groups, ["staff"], "of a list with one some providers make a text");
         let roles = Roles { field: "groups".into(), mapping: [].into(), default: vec!["member".into()] };
         let with_roles = ClaimMapping { roles: Some(roles), ..mapping.clone() };
         let as_admin = Identity { roles: vec!["admins".into(), "member".into()], ..before.clone() };
