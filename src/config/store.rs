@@ -90,7 +90,15 @@ pub(super) fn read(reader: &mut Reader<'_>) -> (Option<store::Settings>, Option<
         (Some(_), Some(url), Some((max_open, max_idle))) => {
             Some(store::Settings::Postgres(store::PostgresSettings { url, listen_url, password_file, max_open, max_idle }))
         }
-        (None, _, _) => directory.map(|directory| store::Settings::Sqlite(directory.join("evergate.sqlite"))),
+        (None, _, _) => {
+            // Each replica would have a file of its own, and nobody would know of it.
+            for setting in [&PG_LISTEN_URL, &PG_PASSWORD_FILE] {
+                if reader.is_given(setting) && !reader.is_given(&PG_CONNECTION_URL) {
+                    reader.problem(setting, "needs CODER_PG_CONNECTION_URL, without which Evergate keeps everything in a file");
+                }
+            }
+            directory.map(|directory| store::Settings::Sqlite(directory.join("evergate.sqlite")))
+        }
         (Some(_), _, _) => None,
     };
     (store, keys)

@@ -160,6 +160,14 @@ fn a_flag_goes_before_the_environment_that_before_the_file_and_that_before_the_d
 }
 
 #[test]
+fn what_is_about_postgres_does_not_start_a_gateway_with_a_file() {
+    for name in ["CODER_PG_LISTEN_URL", "CODER_PG_PASSWORD_FILE"] {
+        let problem = with(&[(name, "postgres://h/d")]).unwrap_err().to_string();
+        assert!(problem.contains(&format!("{name}: needs CODER_PG_CONNECTION_URL")), "{problem}");
+    }
+}
+
+#[test]
 fn claims_of_the_access_token_are_taken_only_without_user_info() {
     let said = with(&[("CODER_OIDC_ACCESS_TOKEN_CLAIMS", "true")]).unwrap_err().to_string();
     assert!(said.contains("CODER_OIDC_ACCESS_TOKEN_CLAIMS: needs CODER_OIDC_IGNORE_USERINFO to be true"), "{said}");
