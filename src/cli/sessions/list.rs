@@ -7,6 +7,7 @@ use super::{find, tell};
 use crate::{
     cli::output::print_out,
     clock::Timestamp,
+    grant::EndReason,
     secret::hex,
     session::{SessionHash, Settings},
     store::{ListPosition, ListedSession, Store},
@@ -29,6 +30,9 @@ pub(super) fn arguments() -> [Arg; 6] {
     ]
 }
 
+/// Any reason for an end.
+const ANY: &str = "any";
+
 /// Which sessions are shown.
 #[derive(Debug, Default)]
 struct Filter<'a> {
@@ -41,9 +45,16 @@ struct Filter<'a> {
 impl<'a> Filter<'a> {
     fn read(arguments: &'a ArgMatches) -> anyhow::Result<Self> {
         let text = |name| arguments.get_one::<String>(name).map(String::as_str);
+        let ended = text("ended");
+        // A slip would be an empty list, as if nobody's grant had ended.
+        if let Some(odd) = ended.filter(|reason| *reason != ANY && EndReason::parse(reason).is_none()) {
+            bail!(
+                "{odd:?} is no reason for an end; write dead, outcome_unknown, identity_refused, expired, other_provider or any"
+            );
+        }
         Ok(Self {
             group: text("group"),
-            ended: text("ended"),
+            ended,
             not_renewable: arguments.get_flag("not-renewable"),
             not_renewed_since: text("not-renewed-since").map(parse_time).transpose()?,
         })
@@ -53,7 +64,7 @@ impl<'a> Filter<'a> {
         let grant = &listed.grant;
         let ended = grant.ended.as_ref().map(|ended| ended.reason.as_str());
         self.group.is_none_or(|group| grant.identity.groups.iter().any(|member| member == group))
-            && self.ended.is_none_or(|reason| ended.is_some_and(|ended| reason == "any" || reason == ended))
+            && self.ended.is_none_or(|reason| ended.is_some_and(|ended| reason == ANY || reason == ended))
             && !(self.not_renewable && grant.has_refresh_token)
             && self.not_renewed_since.is_none_or(|since| grant.renewed_at < since)
     }
