@@ -1,5 +1,5 @@
-//! The rules of token refresh that no other module tests. The number in `rf_NN_…` is the rule's number in
-//! `docs/renewal.md#rules-by-number`.
+//! The rules of token refresh that no other module tests. The number in a test's comment, as in RF-02, is the
+//! rule's number in `docs/renewal.md#rules-by-number`.
 
 use std::{
     collections::BTreeSet,
@@ -20,7 +20,7 @@ use crate::harness::{
 const EXPIRED: Duration = Duration::from_secs(301);
 
 #[test]
-fn every_rule_has_a_test_that_bears_its_name() {
+fn every_rule_has_a_test_whose_comment_names_it() {
     let sources = [
         "it/renewal.rs",
         "it/renewal_failures.rs",
@@ -35,8 +35,8 @@ fn every_rule_has_a_test_that_bears_its_name() {
     let named: BTreeSet<u32> = sources
         .iter()
         .flat_map(|source| source.lines())
-        .filter(|line| line.contains("fn ") && line.contains("rf_"))
-        .flat_map(|line| line.split("rf_").skip(1).filter_map(|rest| rest.get(..2)?.parse().ok()))
+        .filter(|line| line.trim_start().starts_with("///"))
+        .flat_map(|line| line.split("RF-").skip(1).filter_map(|rest| rest.get(..2)?.parse().ok()))
         .collect();
     let missing: Vec<u32> = (1..=28).filter(|rule| !named.contains(rule)).collect();
     assert!(missing.is_empty(), "{missing:?}");

@@ -116,6 +116,7 @@ async fn ends(store: &Store) {
 }
 
 async fn history_and_upkeep(store: &Store) {
+    store.examine().await.unwrap();
     let grant = GrantId::random();
     let identity = Identity { subject: "user-5".into(), ..Identity::default() };
     store.enqueue_event(Event::of(history::Kind::Login, grant, &identity, AT));
