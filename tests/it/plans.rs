@@ -1,6 +1,6 @@
 //! The plans that Postgres makes of the store's statements on tables that grow: none reads a whole table.
 //!
-//! A store does all that it can do, on a database with fifty thousand users, once with plans that know the arguments and once with
+//! A store does all that it can do, on a database with fifty thousand logins, once with plans that know the arguments and once with
 //! plans that do not; the server logs each plan with what it read. Which statements there are is read from the sources: one that the
 //! test leaves out is a failure too.
 
@@ -11,6 +11,7 @@ mod workload;
 
 use std::collections::BTreeSet;
 
+use evergate::seal::KeyRing;
 use sqlx::{Connection, Executor, PgConnection};
 
 use crate::harness::postgres::Cluster;
@@ -25,11 +26,12 @@ async fn every_statement_on_a_table_that_grows_has_an_index_whether_its_plan_kno
     let server = Cluster::start_own().await;
     let (url, _) = server.fresh_database().await;
     let mut admin = PgConnection::connect(&url).await.unwrap();
-    filling::fill(&mut admin).await;
+    let key = KeyRing::generate();
+    filling::fill(&url, &key, &mut admin).await;
     let mut seen = 0;
     for mode in ["force_custom_plan", "force_generic_plan"] {
         logged::log_plans(&mut admin, mode).await;
-        workload::everything(&url).await;
+        workload::everything(&url, &key).await;
         let logged = logged::read(&mut admin).await.split_off(seen);
         let missing = statements::missing(&logged);
         assert!(missing.is_empty(), "not run by the workload:\n{}", missing.join("\n"));
