@@ -21,6 +21,9 @@ use logged::Logged;
 const GROWING: [&str; 6] = ["grants", "sessions", "events", "left_grants", "keep_alive", "returned_attempts"];
 /// As many rows as one statement may read of a table of fifty thousand: the sample that counts has 4,096.
 const MOST: f64 = 5000.0;
+/// As many grants: at a million, each is on a page of its own.
+const MOST_GRANTS: f64 = 1500.0;
+
 #[tokio::test]
 async fn every_statement_on_a_table_that_grows_has_an_index_whether_its_plan_knows_the_arguments_or_not() {
     let server = Cluster::start_own().await;

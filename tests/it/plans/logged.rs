@@ -3,7 +3,7 @@
 use serde_json::Value;
 use sqlx::{PgConnection, Row};
 
-use super::{GROWING, MOST, run};
+use super::{GROWING, MOST, MOST_GRANTS, run};
 
 pub(super) struct Logged {
     pub(super) query: String,
@@ -56,9 +56,10 @@ impl Logged {
             let rows = |name: &str| node[name].as_f64().unwrap_or(0.0);
             let removed = rows("Rows Removed by Filter") + rows("Rows Removed by Index Recheck");
             let read = (rows("Actual Rows") + removed) * rows("Actual Loops");
+            let most = if table == "grants" { MOST_GRANTS } else { MOST };
             if kind == "Seq Scan" {
                 problems.push(format!("scans {table}: {}", self.query));
-            } else if read > MOST {
+            } else if read > most {
                 problems.push(format!("reads {read} rows of {table} by {}: {}", node["Index Name"], self.query));
             }
         }
