@@ -28,7 +28,7 @@ const USUAL_NAMES: [&str; 15] = [
 const GLOSSARY: &str = "docs/glossary.md";
 
 /// Where documents are; subfolders hold vendored ones.
-const FOLDERS: [&str; 4] = ["", "docs", "migrations", "tests/interop"];
+const FOLDERS: [&str; 5] = ["", "docs", "docs/providers", "migrations", "tests/interop"];
 
 /// One document: its lines without code blocks.
 struct Document {
@@ -214,4 +214,38 @@ fn files_that_documents_name_are_there() {
         }
     }
     assert!(gone.is_empty(), "files that are not there: {gone:#?}");
+}
+
+#[test]
+fn settings_that_documents_name_are_in_the_reference() {
+    let names = |text: &str| -> BTreeSet<String> {
+        let is_edge = |letter: char| !(letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == '_');
+        text.split(is_edge).filter(|word| word.len() > "CODER_".len() && word.starts_with("CODER_")).map(str::to_owned).collect()
+    };
+    let read = |name: &str| fs::read_to_string(root().join(name)).unwrap();
+    let known = names(&read("docs/settings.md"));
+    let mut unknown = BTreeSet::new();
+    for name in documents().into_keys() {
+        // Code blocks too, which people paste.
+        for setting in names(&read(&name)) {
+            // A secret, from a file.
+            let is_there = known.contains(&setting) || known.contains(setting.trim_end_matches("_FILE"));
+            // The page says of this one that it is misspelt.
+            let is_example = setting == "CODER_OIDC_ROLE_FIELD";
+            if !is_there && !is_example {
+                unknown.insert(format!("{name}: {setting}"));
+            }
+        }
+    }
+    assert!(unknown.is_empty(), "docs/settings.md has no {unknown:#?}");
+}
+
+#[test]
+fn every_preset_is_in_the_index_of_providers() {
+    let table = fs::read_to_string(root().join("src/oidc/preset/table.rs")).unwrap();
+    let presets: Vec<&str> = table.split("name: \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert!(presets.contains(&"keycloak"), "{presets:?}");
+    let index = documents()["docs/providers/README.md"].text();
+    let missing: Vec<_> = presets.into_iter().filter(|preset| !index.contains(&format!("`{preset}`"))).collect();
+    assert!(missing.is_empty(), "docs/providers/README.md does not name {missing:?}");
 }
