@@ -9,7 +9,9 @@ mod access_token_claims;
 mod authorization;
 mod back_channel_logout;
 mod claims;
+mod client_assertion;
 mod client_auth;
+mod client_auth_method;
 mod client_credentials;
 mod discovery;
 mod error;
@@ -21,6 +23,7 @@ mod introspection;
 mod issuer;
 mod key_cache;
 mod keys;
+mod learnt_auth;
 mod logout;
 mod logout_token;
 mod merge;
@@ -38,6 +41,7 @@ use crate::secret::Secret;
 
 pub use authorization::{AuthorizationOptions, CallbackProof};
 pub use claims::{ClaimMapping, Claims, ClaimsError};
+pub use client_auth_method::ClientAuthMethod;
 pub use discovery::is_loopback;
 pub use error::ProviderError;
 pub use examination::{ClientProbe, Examination, RedirectProbe};
@@ -67,6 +71,8 @@ pub struct Settings {
     pub client_secret: Option<Secret>,
     /// `CODER_OIDC_CLIENT_SECRET_PREVIOUS`: the other secret while one is being rotated.
     pub previous_secret: Option<Secret>,
+    /// `CODER_OIDC_CLIENT_AUTH_METHOD`; `None` leaves it to the metadata, and to what is learnt from refusals.
+    pub client_auth_method: Option<ClientAuthMethod>,
     /// `CODER_OIDC_SCOPES`; `None` leaves them to the preset and the metadata.
     pub scopes: Option<Vec<String>>,
     /// `CODER_OIDC_AUTH_URL_PARAMS`.
@@ -111,6 +117,7 @@ impl Settings {
             client_id: "c".into(),
             client_secret: None,
             previous_secret: None,
+            client_auth_method: None,
             scopes: None,
             auth_params: BTreeMap::new(),
             silent_login: None,

@@ -6,13 +6,14 @@ use url::Url;
 
 use super::{
     claims::{self, SCOPES},
+    client_auth::{self, CLIENT_AUTH_METHOD, CLIENT_SECRET, CLIENT_SECRET_PREVIOUS},
     reader::Reader,
     server::TLS_CLIENT_CA_FILE,
     setting::{Section, Setting, ValueType, setting},
     tls::trust,
     values,
 };
-use crate::{oidc, secret::Secret, tls::ClientTls};
+use crate::{oidc, tls::ClientTls};
 
 /// The settings under their heading.
 pub(super) const SECTION: Section = Section {
@@ -24,6 +25,7 @@ pub(super) const SECTION: Section = Section {
         &CLIENT_ID,
         &CLIENT_SECRET,
         &CLIENT_SECRET_PREVIOUS,
+        &CLIENT_AUTH_METHOD,
         &CA_FILE,
         &TLS_CLIENT_CERT_FILE,
         &TLS_CLIENT_KEY_FILE,
@@ -55,14 +57,6 @@ const PRESET: Setting = setting(
     "The preset of provider quirks: `auto` selects it by the issuer; else `google`, `entra`, `okta`, `keycloak`, `auth0`, `gitlab`, `pingfederate`, `pingone`, `onelogin`, `cognito`, `dex`, `authentik`, `authelia`, `zitadel`, `hydra`, `jumpcloud`, `adfs`, `django-oauth-toolkit`, `github` or `generic`. Name it where the issuer does not show the product, as with Authelia, PingFederate or a self-hosted Hydra.",
 );
 const CLIENT_ID: Setting = setting("oidc_client_id", ValueType::Text, "", "Required. The client ID of Evergate at the provider.");
-const CLIENT_SECRET: Setting =
-    setting("oidc_client_secret", ValueType::Secret, "", "The client secret. Not set: a public client.");
-const CLIENT_SECRET_PREVIOUS: Setting = setting(
-    "oidc_client_secret_previous",
-    ValueType::Secret,
-    "",
-    "The other client secret during a secret rotation: set the new one as `oidc_client_secret` and the old one here, then rotate it at the provider at any time. When the provider refuses one, Evergate tries the other once.",
-);
 const CA_FILE: Setting = setting(
     "oidc_ca_file",
     ValueType::Text,
@@ -123,9 +117,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<oidc::Settings> {
     let reuse_interval = reader.duration(&REFRESH_TOKEN_GRACE);
     let introspection_url = reader.parsed(&INTROSPECTION_URL, provider_url);
     let mapping = claims::read(reader);
-    if reader.is_given(&CLIENT_SECRET_PREVIOUS) && !reader.is_given(&CLIENT_SECRET) {
-        reader.problem(&CLIENT_SECRET_PREVIOUS, "needs CODER_OIDC_CLIENT_SECRET, the new one");
-    }
+    let client_auth = client_auth::read(reader);
     let sources = claims::sources(reader);
     let silent_login = reader.boolean(&SILENT_LOGIN);
     let claims::Sources { ignore_userinfo, access_token_claims } = sources?;
@@ -134,8 +126,9 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<oidc::Settings> {
         skip_issuer_checks: skip_issuer_checks?,
         preset: preset?,
         client_id: client_id?,
-        client_secret: reader.text(&CLIENT_SECRET).map(Secret::new),
-        previous_secret: reader.text(&CLIENT_SECRET_PREVIOUS).map(Secret::new),
+        client_secret: client_auth.secret,
+        previous_secret: client_auth.previous_secret,
+        client_auth_method: client_auth.method?,
         scopes,
         auth_params,
         silent_login,

@@ -20,7 +20,7 @@ use url::Url;
 
 use crate::{
     clock::Clock,
-    jose::SigningKey,
+    jose::{Algorithm, SigningKey},
     secret::{random_text, sha256},
 };
 
@@ -106,7 +106,7 @@ impl DemoProvider {
             ]);
             members.extend(nonce.map(|nonce| ("nonce".to_owned(), json!(nonce))));
         }
-        let id_token = self.key.sign(&claims).ok()?;
+        let id_token = self.key.sign(Algorithm::Es256, &claims).ok()?;
         let mut state = self.state();
         state.access_tokens.insert(access.clone(), person);
         state.refresh_tokens.insert(refresh.clone(), person);

@@ -1,54 +1,156 @@
-//! Client authentication (RFC 6749 section 2.3.1), the same on every authenticated call: token requests, revocation (RFC 7009
-//! section 2.1) and introspection (RFC 7662 section 2.1).
+//! Client authentication (RFC 6749 section 2.3, RFC 7523, OIDC Core section 9): the methods, and which of them an endpoint may
+//! accept.
 
-use base64::prelude::*;
-use http::{StatusCode, header, request};
-use url::form_urlencoded::{self, Serializer};
+use http::StatusCode;
+use url::form_urlencoded;
 
-use super::{http::HttpResponse, token_call::error_code};
-use crate::secret::Secret;
+use super::{
+    Settings,
+    client_auth_method::ClientAuthMethod,
+    http::HttpResponse,
+    preset::{Audience, Preset},
+    token_call::error_code,
+};
+use crate::{jose::Algorithm, secret::Secret};
 
-/// How the client authenticates with its secret. Without a secret it is a public client, which sends its identifier alone.
+/// One form of a method. Providers differ in how they compare a Basic header, and in the audience that an assertion must name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ClientAuth {
-    /// `client_secret_basic`: in the header.
+pub(super) enum ClientAuthVariant {
+    /// Identifier and secret are form-encoded in the header (RFC 6749 section 2.3.1).
     Basic,
-    /// `client_secret_post`: in the form.
+    /// They are in the header as they are, for providers that do not decode them.
+    BasicUnencoded,
     Post,
+    SecretJwt(Audience),
+    None,
 }
 
-impl ClientAuth {
-    /// The method for the `token_endpoint_auth_methods_supported` of the metadata: [`ClientAuth::Basic`], which every provider
-    /// must support, unless only the other one is listed.
-    pub(super) fn choose(supported: Option<&[String]>) -> Self {
-        let has = |name: &str| supported.is_some_and(|methods| methods.iter().any(|method| method == name));
-        if has("client_secret_post") && !has("client_secret_basic") { Self::Post } else { Self::Basic }
-    }
+/// An endpoint that authenticates clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ClientEndpoint {
+    Token,
+    Revocation,
+    Introspection,
+}
 
-    /// Adds the client's identifier and secret to a form post.
-    pub(super) fn apply(
-        self,
-        client_id: &str,
-        secret: Option<&Secret>,
-        form: &mut Serializer<'_, String>,
-        request: request::Builder,
-    ) -> request::Builder {
-        match (secret, self) {
-            (None, _) => {
-                form.append_pair("client_id", client_id);
-                request
-            }
-            (Some(secret), Self::Post) => {
-                form.append_pair("client_id", client_id).append_pair("client_secret", secret.expose());
-                request
-            }
-            (Some(secret), Self::Basic) => {
-                let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-                let pair = format!("{}:{}", encode(client_id), encode(secret.expose()));
-                request.header(header::AUTHORIZATION, format!("Basic {}", BASE64_STANDARD.encode(pair)))
-            }
+impl ClientEndpoint {
+    /// All of them.
+    pub(super) const ALL: [Self; 3] = [Self::Token, Self::Revocation, Self::Introspection];
+
+    /// What the names of the endpoint's members in the metadata begin with.
+    pub(super) fn metadata_prefix(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Revocation => "revocation",
+            Self::Introspection => "introspection",
         }
     }
+}
+
+/// What the metadata tell of one endpoint's client authentication (RFC 8414 section 2). `None` is an absent list.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SupportedAuth {
+    /// `…_endpoint_auth_methods_supported`.
+    pub(super) methods: Option<Vec<String>>,
+    /// `…_endpoint_auth_signing_alg_values_supported`.
+    pub(super) algorithms: Option<Vec<String>>,
+}
+
+impl ClientAuthVariant {
+    /// The method, and the form where it is not the usual one.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Basic => "client_secret_basic",
+            Self::BasicUnencoded => "client_secret_basic without form encoding",
+            Self::Post => "client_secret_post",
+            Self::SecretJwt(Audience::TokenEndpoint) => "client_secret_jwt",
+            Self::SecretJwt(Audience::Issuer) => "client_secret_jwt with the issuer as its audience",
+            Self::SecretJwt(Audience::CalledEndpoint) => "client_secret_jwt with the called endpoint as its audience",
+            Self::None => "none",
+        }
+    }
+}
+
+impl SupportedAuth {
+    /// Whether a method is listed, if there is a list.
+    fn lists(&self, method: ClientAuthMethod) -> Option<bool> {
+        self.methods.as_ref().map(|methods| methods.iter().any(|name| name == method.name()))
+    }
+
+    /// Whether assertions may be signed with this algorithm.
+    fn signs_with(&self, algorithm: Algorithm) -> bool {
+        self.algorithms.as_ref().is_none_or(|names| names.iter().any(|name| name == algorithm.name()))
+    }
+}
+
+/// The forms in which this client may authenticate at an endpoint, in the order in which they are tried; never empty. The
+/// administrator's method alone counts where it is set. The first form is the usual one, and the others are tried when it is
+/// refused.
+pub(super) fn variants(
+    settings: &Settings,
+    preset: &Preset,
+    endpoint: ClientEndpoint,
+    supported: &SupportedAuth,
+) -> Vec<ClientAuthVariant> {
+    let mut methods = settings.client_auth_method.map_or_else(|| usable_methods(settings, supported), |method| vec![method]);
+    if methods.is_empty() {
+        methods.push(ClientAuthMethod::SecretBasic);
+    }
+    methods.into_iter().flat_map(|method| method.variants(settings, preset, endpoint)).collect()
+}
+
+/// The methods that the metadata leave to this client, the usual one first. Without a list these are `client_secret_basic`, which
+/// every provider supports then (RFC 8414 section 2), and `client_secret_post`, which most support. Few providers list `none`, the
+/// method of public clients.
+pub(super) fn usable_methods(settings: &Settings, supported: &SupportedAuth) -> Vec<ClientAuthMethod> {
+    use ClientAuthMethod::{None as NoMethod, SecretBasic, SecretJwt, SecretPost};
+    let Some(secret) = &settings.client_secret else { return vec![NoMethod] };
+    // What is shorter than the hash is no key for an HMAC (RFC 7518 section 3.2).
+    let is_key = Algorithm::Hs256.min_secret_len().is_none_or(|shortest| secret.expose().len() >= shortest);
+    let mut methods = vec![SecretBasic, SecretPost];
+    methods.retain(|method| supported.lists(*method) != Some(false));
+    if supported.lists(SecretJwt) == Some(true) && supported.signs_with(Algorithm::Hs256) && is_key {
+        methods.push(SecretJwt);
+    }
+    methods
+}
+
+impl ClientAuthMethod {
+    /// The forms of this method, the usual one first.
+    fn variants(self, settings: &Settings, preset: &Preset, endpoint: ClientEndpoint) -> Vec<ClientAuthVariant> {
+        match self {
+            Self::SecretBasic if has_unencoded_form(settings) => {
+                vec![ClientAuthVariant::Basic, ClientAuthVariant::BasicUnencoded]
+            }
+            Self::SecretBasic => vec![ClientAuthVariant::Basic],
+            Self::SecretPost => vec![ClientAuthVariant::Post],
+            Self::SecretJwt => audiences(preset, endpoint).map(ClientAuthVariant::SecretJwt).collect(),
+            Self::None => vec![ClientAuthVariant::None],
+        }
+    }
+}
+
+/// Whether form encoding changes the identifier or a secret, so that it matters whether the provider decodes them. An identifier
+/// with a colon cannot be sent without it (RFC 7617 section 2).
+fn has_unencoded_form(settings: &Settings) -> bool {
+    let secrets = settings.client_secret.iter().chain(&settings.previous_secret).map(Secret::expose);
+    let mut texts = secrets.chain([settings.client_id.as_str()]);
+    !settings.client_id.contains(':') && texts.any(|text| form_encoded(text) != text)
+}
+
+/// A text in the form encoding (RFC 6749 appendix B).
+pub(super) fn form_encoded(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
+
+/// The audiences that an assertion may name at an endpoint: the preset's first.
+fn audiences(preset: &Preset, endpoint: ClientEndpoint) -> impl Iterator<Item = Audience> {
+    let usual = match (preset.assertion_audience, endpoint) {
+        (Audience::CalledEndpoint, ClientEndpoint::Token) => Audience::TokenEndpoint,
+        (audience, _) => audience,
+    };
+    let others = [Audience::TokenEndpoint, Audience::Issuer].into_iter().filter(move |audience| *audience != usual);
+    [usual].into_iter().chain(others)
 }
 
 /// Whether the provider refused to authenticate the client, so that it did nothing with what was presented. Keycloak sends
@@ -63,33 +165,19 @@ pub(super) fn is_client_auth_error(response: &HttpResponse) -> bool {
         })
 }
 
-#[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-    use http::HeaderMap;
-
-    use super::*;
-
-    #[test]
-    fn any_401_and_the_error_codes_are_about_client_authentication() {
-        let judged = |status: u16, body: &'static str| {
-            is_client_auth_error(&HttpResponse {
-                status: StatusCode::from_u16(status).unwrap(),
-                headers: HeaderMap::new(),
-                body: Bytes::from(body),
-            })
-        };
-        assert!(judged(401, r#"{"error":"unauthorized_client"}"#) && judged(401, "") && judged(401, "<html>"));
-        assert!(judged(400, r#"{"error":"invalid_client"}"#) && judged(400, r#"{"error":"unauthorized_client"}"#));
-        assert!(judged(200, r#"{"error":"incorrect_client_credentials"}"#));
-        for (status, body) in [
-            (400, r#"{"error":"invalid_grant"}"#),
-            (200, r#"{"access_token":"a"}"#),
-            (500, ""),
-            (403, ""),
-            (200, r#"{"active":false}"#),
-        ] {
-            assert!(!judged(status, body), "{status} {body}");
-        }
+/// Whether the response shows that the provider has authenticated the client: it succeeds, or judges what was presented.
+pub(super) fn proves_client_auth(response: &HttpResponse) -> bool {
+    match error_code(&response.body) {
+        None => response.status.is_success(),
+        Some(code) => response.status != StatusCode::UNAUTHORIZED && code == "invalid_grant",
     }
 }
+
+/// Whether the provider calls the request malformed, as it may if it does not support the method of authentication. It has not
+/// done anything then.
+pub(super) fn is_malformed_request(response: &HttpResponse) -> bool {
+    response.status == StatusCode::BAD_REQUEST && !proves_client_auth(response)
+}
+
+#[cfg(test)]
+mod tests;

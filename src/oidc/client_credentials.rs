@@ -1,6 +1,7 @@
 //! The client's identifier and secrets, and the form posts that present them. While a secret is being rotated there are two.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     sync::{
         Arc,
@@ -9,42 +10,96 @@ use std::{
     time::Duration,
 };
 
+use base64::prelude::*;
 use bytes::Bytes;
 use http::{Request, header};
 use http_body_util::Full;
 use url::form_urlencoded::Serializer;
 
 use super::{
-    client_auth::{ClientAuth, is_client_auth_error},
+    Settings,
+    client_assertion::{self, ASSERTION_TYPE},
+    client_auth::{
+        ClientAuthVariant, ClientEndpoint, form_encoded, is_client_auth_error, is_malformed_request, proves_client_auth,
+    },
+    discovery::ProviderMetadata,
     http::{FetchError, HttpClient, HttpResponse},
+    learnt_auth::LearntAuth,
+    preset::Audience,
 };
-use crate::secret::Secret;
+use crate::{
+    clock::{Clock, Stopwatch},
+    jose::{Algorithm, SigningError, SigningKey},
+    secret::Secret,
+};
 
 /// The client's identifier, its secret, and the previous secret while secrets are being rotated.
 #[derive(Debug)]
 pub(super) struct ClientCredentials {
+    issuer: String,
     client_id: String,
     secret: Option<Secret>,
     previous: Option<Secret>,
     /// The provider accepts the previous secret still, or again.
     uses_previous_secret: AtomicBool,
+    learnt: LearntAuth,
+    /// Held while another form of authentication is tried, so that concurrent calls learn from one.
+    learning: tokio::sync::Mutex<()>,
+    clock: Clock,
 }
 
-/// With less time left than this the other secret is not tried: a clear refusal is worth more than a call that is cut off.
+/// With less time left than this nothing else is tried: a clear refusal is worth more than a call that is cut off.
 const MIN_RETRY_TIME: Duration = Duration::from_secs(1);
 
 /// One authenticated form post.
 #[derive(Clone, Copy)]
 pub(super) struct FormPost<'a> {
+    pub(super) endpoint: ClientEndpoint,
     pub(super) url: &'a str,
-    pub(super) auth: ClientAuth,
+    pub(super) metadata: &'a ProviderMetadata,
     pub(super) parameters: &'a [(&'a str, &'a str)],
     pub(super) deadline: Duration,
 }
 
+/// How one attempt of a post authenticates.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Attempt {
+    variant: ClientAuthVariant,
+    with_previous: bool,
+}
+
+impl Attempt {
+    fn with_other_secret(self) -> Self {
+        Self { with_previous: !self.with_previous, ..self }
+    }
+}
+
+/// A post that is under way.
+struct Call<'a> {
+    http: &'a HttpClient,
+    post: FormPost<'a>,
+    started: Stopwatch,
+}
+
+impl Call<'_> {
+    /// What is left of the deadline, if that is worth another attempt.
+    fn time_left(&self) -> Option<Duration> {
+        Some(self.post.deadline.saturating_sub(self.started.elapsed())).filter(|left| *left >= MIN_RETRY_TIME)
+    }
+}
+
 impl ClientCredentials {
-    pub(super) fn new(client_id: String, secret: Option<Secret>, previous: Option<Secret>) -> Self {
-        Self { client_id, secret, previous, uses_previous_secret: AtomicBool::new(false) }
+    pub(super) fn new(settings: &Settings, clock: Clock) -> Self {
+        Self {
+            issuer: settings.issuer.clone(),
+            client_id: settings.client_id.clone(),
+            secret: settings.client_secret.clone(),
+            previous: settings.previous_secret.clone(),
+            uses_previous_secret: AtomicBool::new(false),
+            learnt: LearntAuth::default(),
+            learning: tokio::sync::Mutex::default(),
+            clock,
+        }
     }
 
     /// All secrets of this client, which must not be repeated in a log.
@@ -52,40 +107,124 @@ impl ClientCredentials {
         self.secret.iter().chain(&self.previous).map(Secret::expose)
     }
 
-    /// Posts a form, and once more with the other secret if there is one and the first is refused: a client that fails to
-    /// authenticate has presented nothing. Both posts share one deadline.
-    #[expect(clippy::disallowed_methods, reason = "the rest of a deadline has nothing to do with tokens' times")]
+    /// Posts a form. If the provider refuses to authenticate the client, the form is posted again with the other secret, if there
+    /// is one, and then in one other form of authentication, if one is to be tried: a client that fails to authenticate has
+    /// presented nothing. All posts share one deadline.
     pub(super) async fn post(&self, http: &HttpClient, post: FormPost<'_>) -> Result<HttpResponse, FetchError> {
-        let started = std::time::Instant::now();
-        let with_previous = self.uses_previous_secret.load(Ordering::Acquire);
-        let first = http.call_endpoint(self.request(post, with_previous)?, post.deadline).await?;
-        if self.previous.is_none() || !is_client_auth_error(&first) {
-            return Ok(first);
+        let call = Call { http, post, started: Stopwatch::start() };
+        let first = Attempt { variant: self.variant(post), with_previous: self.uses_previous_secret.load(Ordering::Acquire) };
+        let response = http.call_endpoint(self.request(post, first)?, post.deadline).await?;
+        if !is_client_auth_error(&response) {
+            if proves_client_auth(&response) {
+                self.learnt.confirm(post.endpoint);
+            }
+            return Ok(response);
         }
-        let left = post.deadline.saturating_sub(started.elapsed());
-        if left < MIN_RETRY_TIME {
-            return Ok(first);
+        if self.previous.is_some()
+            && let Some(accepted) = self.try_again(&call, first, first.with_other_secret()).await?
+        {
+            return Ok(accepted);
         }
-        let second = http.call_endpoint(self.request(post, !with_previous)?, left).await?;
-        if is_client_auth_error(&second) {
-            return Ok(first);
-        }
-        // A server error says nothing about either secret.
-        if !second.status.is_server_error() && self.uses_previous_secret.swap(!with_previous, Ordering::AcqRel) == with_previous {
-            let secret = if with_previous { "new" } else { "previous" };
-            tracing::info!("provider accepts the {secret} client secret");
-        }
-        Ok(second)
+        Ok(self.try_another_variant(&call, first).await?.unwrap_or(response))
     }
 
-    fn request(&self, post: FormPost<'_>, with_previous: bool) -> Result<Request<Full<Bytes>>, FetchError> {
-        let secret = if with_previous { &self.previous } else { &self.secret };
-        let mut form = Serializer::new(String::new());
-        form.extend_pairs(BTreeMap::from_iter(post.parameters.iter().copied()));
-        let request = Request::post(post.url)
+    fn variant(&self, post: FormPost<'_>) -> ClientAuthVariant {
+        self.learnt.current(post.endpoint, post.metadata.client_auth(post.endpoint)).unwrap_or(ClientAuthVariant::None)
+    }
+
+    /// Tries another form of authentication, unless there is none or none is to be tried now. `None`: the refusal stands.
+    async fn try_another_variant(&self, call: &Call<'_>, refused: Attempt) -> Result<Option<HttpResponse>, FetchError> {
+        let (endpoint, variants) = (call.post.endpoint, call.post.metadata.client_auth(call.post.endpoint));
+        let (true, Some(left)) = (variants.len() > 1, call.time_left()) else { return Ok(None) };
+        let Ok(learning) = tokio::time::timeout(left, self.learning.lock()).await else { return Ok(None) };
+        let learnt_meanwhile = Some(self.variant(call.post)).filter(|variant| *variant != refused.variant);
+        let _learning = learnt_meanwhile.is_none().then_some(learning);
+        let next = learnt_meanwhile.or_else(|| self.learnt.next(endpoint, variants, refused.variant, self.clock.now()));
+        let Some(variant) = next else { return Ok(None) };
+        let other = Attempt { variant, with_previous: self.uses_previous_secret.load(Ordering::Acquire) };
+        match self.try_again(call, refused, other).await? {
+            None if self.previous.is_some() => self.try_again(call, refused, other.with_other_secret()).await,
+            response => Ok(response),
+        }
+    }
+
+    /// Posts once more, authenticating as in `other`. `None` if there is no time left, or if that is refused too.
+    async fn try_again(&self, call: &Call<'_>, first: Attempt, other: Attempt) -> Result<Option<HttpResponse>, FetchError> {
+        let Some(left) = call.time_left() else { return Ok(None) };
+        let response = call.http.call_endpoint(self.request(call.post, other)?, left).await?;
+        if is_client_auth_error(&response) || (other.variant != first.variant && is_malformed_request(&response)) {
+            return Ok(None);
+        }
+        self.learn(call.post, first, other, &response);
+        Ok(Some(response))
+    }
+
+    /// Remembers what the provider has accepted after a refusal.
+    fn learn(&self, post: FormPost<'_>, refused: Attempt, accepted: Attempt, response: &HttpResponse) {
+        if accepted.variant != refused.variant && proves_client_auth(response) && self.variant(post) != accepted.variant {
+            self.learnt.accept(post.endpoint, accepted.variant, self.clock.now());
+            tracing::info!(
+                "provider accepts this client with {}, not with {}; CODER_OIDC_CLIENT_AUTH_METHOD can say so",
+                accepted.variant.name(),
+                refused.variant.name()
+            );
+        }
+        // A server error says nothing about either secret.
+        let with_previous = accepted.with_previous;
+        if !response.status.is_server_error() && self.uses_previous_secret.swap(with_previous, Ordering::AcqRel) != with_previous
+        {
+            let secret = if with_previous { "previous" } else { "new" };
+            tracing::info!("provider accepts the {secret} client secret");
+        }
+    }
+
+    fn request(&self, post: FormPost<'_>, attempt: Attempt) -> Result<Request<Full<Bytes>>, FetchError> {
+        let secret = if attempt.with_previous { &self.previous } else { &self.secret };
+        let secret = secret.as_ref().map(Secret::expose).unwrap_or_default();
+        let mut form: BTreeMap<&str, Cow<'_, str>> =
+            post.parameters.iter().map(|(name, value)| (*name, (*value).into())).collect();
+        let mut basic = None;
+        match attempt.variant {
+            ClientAuthVariant::Basic => basic = Some(format!("{}:{}", form_encoded(&self.client_id), form_encoded(secret))),
+            ClientAuthVariant::BasicUnencoded => basic = Some(format!("{}:{secret}", self.client_id)),
+            ClientAuthVariant::Post => {
+                form.extend([("client_id", self.client_id.as_str().into()), ("client_secret", secret.into())]);
+            }
+            ClientAuthVariant::SecretJwt(audience) => {
+                let key = SigningKey::from_secret(&Secret::new(secret));
+                let assertion = self
+                    .assertion(post, &key, Algorithm::Hs256, audience)
+                    .map_err(|error| FetchError::NotSent(Arc::new(error)))?;
+                form.extend([
+                    ("client_id", self.client_id.as_str().into()),
+                    ("client_assertion_type", ASSERTION_TYPE.into()),
+                    ("client_assertion", assertion.into()),
+                ]);
+            }
+            ClientAuthVariant::None => drop(form.insert("client_id", self.client_id.as_str().into())),
+        }
+        let mut request = Request::post(post.url)
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(header::ACCEPT, "application/json");
-        let request = post.auth.apply(&self.client_id, secret.as_ref(), &mut form, request);
-        request.body(Full::from(form.finish())).map_err(|error| FetchError::NotSent(Arc::new(error)))
+        if let Some(pair) = basic {
+            request = request.header(header::AUTHORIZATION, format!("Basic {}", BASE64_STANDARD.encode(pair)));
+        }
+        let body = Serializer::new(String::new()).extend_pairs(form).finish();
+        request.body(Full::from(body)).map_err(|error| FetchError::NotSent(Arc::new(error)))
+    }
+
+    fn assertion(
+        &self,
+        post: FormPost<'_>,
+        key: &SigningKey,
+        algorithm: Algorithm,
+        audience: Audience,
+    ) -> Result<String, SigningError> {
+        let audience = match audience {
+            Audience::TokenEndpoint => &post.metadata.token_endpoint,
+            Audience::Issuer => &self.issuer,
+            Audience::CalledEndpoint => post.url,
+        };
+        key.sign(algorithm, &client_assertion::claims(&self.client_id, audience, self.clock.now()))
     }
 }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Provider, SHORT_CALL_TIMEOUT,
+    client_auth::ClientEndpoint,
     client_credentials::FormPost,
     http::{FetchError, HttpResponse},
 };
@@ -37,7 +38,13 @@ impl Provider {
         };
         let Some(url) = &metadata.introspection_endpoint else { return Introspection::Inconclusive("no_introspection") };
         let parameters = [("token", refresh_token.expose()), ("token_type_hint", "refresh_token")];
-        let post = FormPost { url, auth: metadata.client_auth, parameters: &parameters, deadline: SHORT_CALL_TIMEOUT };
+        let post = FormPost {
+            endpoint: ClientEndpoint::Introspection,
+            url,
+            metadata: &metadata,
+            parameters: &parameters,
+            deadline: SHORT_CALL_TIMEOUT,
+        };
         read(self.credentials.post(&self.http, post).await)
     }
 }

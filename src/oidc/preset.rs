@@ -34,6 +34,8 @@ pub struct Preset {
     /// Whether it answers `prompt=none` by redirecting the browser back (OIDC Core section 3.1.2.1), and not with a page of its
     /// own.
     pub supports_prompt_none: bool,
+    /// The audience that it expects of the client's assertions.
+    pub(super) assertion_audience: Audience,
     /// How long a refresh token lives unused, if the token response does not tell.
     pub idle_expiry: Option<Duration>,
     /// Error responses to a refresh whose meaning differs from RFC 6749.
@@ -78,6 +80,17 @@ impl OfflineAccess {
             Self::Implicit | Self::ImplicitWithoutScope | Self::Parameter(_, _) => false,
         }
     }
+}
+
+/// The audience (`aud`) of an assertion that authenticates the client (RFC 7523 section 3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Audience {
+    /// The token endpoint's address, also at other endpoints (OIDC Core section 9).
+    TokenEndpoint,
+    /// The issuer identifier (FAPI 2.0 Security Profile section 5.3.3.1).
+    Issuer,
+    /// The address of the endpoint that is called.
+    CalledEndpoint,
 }
 
 /// What becomes of a refresh token after its use (RFC 9700 section 4.14.2).

@@ -45,11 +45,7 @@ impl Provider {
         Self {
             fingerprint: Fingerprint::of(&fingerprint_text(&settings)),
             http: HttpClient::new(tls),
-            credentials: ClientCredentials::new(
-                settings.client_id.clone(),
-                settings.client_secret.clone(),
-                settings.previous_secret.clone(),
-            ),
+            credentials: ClientCredentials::new(&settings, clock.clone()),
             settings,
             clock,
             metadata: RwLock::default(),

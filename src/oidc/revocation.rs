@@ -1,6 +1,6 @@
 //! Token revocation (RFC 7009).
 
-use super::{Provider, ProviderError, SHORT_CALL_TIMEOUT, client_credentials::FormPost, token_call};
+use super::{Provider, ProviderError, SHORT_CALL_TIMEOUT, client_auth::ClientEndpoint, client_credentials::FormPost, token_call};
 use crate::secret::Secret;
 
 impl Provider {
@@ -12,7 +12,13 @@ impl Provider {
         let metadata = self.metadata()?;
         let Some(url) = &metadata.revocation_endpoint else { return Ok(false) };
         let parameters = [("token", refresh_token.expose()), ("token_type_hint", "refresh_token")];
-        let post = FormPost { url, auth: metadata.client_auth, parameters: &parameters, deadline: SHORT_CALL_TIMEOUT };
+        let post = FormPost {
+            endpoint: ClientEndpoint::Revocation,
+            url,
+            metadata: &metadata,
+            parameters: &parameters,
+            deadline: SHORT_CALL_TIMEOUT,
+        };
         let response = self.credentials.post(&self.http, post).await?;
         if response.status.is_success() {
             return Ok(true);

@@ -5,8 +5,8 @@ mod response;
 use serde_json::Value;
 
 use super::{
-    DUMMY_REFRESH_TOKEN, Provider, ProviderError, authorization::CallbackProof, client_credentials::FormPost,
-    discovery::ProviderMetadata, key_cache::KeyPurpose, merge::merge,
+    DUMMY_REFRESH_TOKEN, Provider, ProviderError, authorization::CallbackProof, client_auth::ClientEndpoint,
+    client_credentials::FormPost, discovery::ProviderMetadata, key_cache::KeyPurpose, merge::merge,
 };
 use crate::{identity::Identity, secret::Secret};
 
@@ -78,8 +78,9 @@ impl Provider {
         parameters: &[(&str, &str)],
     ) -> Result<TokenResponse, TokenFailure> {
         let post = FormPost {
+            endpoint: ClientEndpoint::Token,
             url: &metadata.token_endpoint,
-            auth: metadata.client_auth,
+            metadata,
             parameters,
             deadline: self.settings.token_timeout,
         };

@@ -1,5 +1,6 @@
 //! An identity provider that signs for real, rotates as told, detects reuse, and misbehaves on request.
 
+pub mod client_check;
 mod endpoints;
 mod signing;
 
@@ -14,6 +15,8 @@ use evergate::{clock::Clock, secret::random_text};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::Notify};
 use url::Url;
+
+use client_check::ClientCheck;
 
 pub use signing::{Pack, Signer};
 
@@ -89,6 +92,9 @@ pub(super) struct State {
     life: Option<Value>,
     user: Value,
     secret: String,
+    client_check: ClientCheck,
+    /// The identifiers of the client's assertions.
+    assertions: HashSet<String>,
     /// What a client is told whose secret is wrong.
     refuses_clients_with: String,
     /// Whether introspection calls every refresh token inactive, good ones too.
@@ -159,6 +165,8 @@ impl Idp {
             life: Some(json!(300)),
             user: user("ann"),
             secret: CLIENT_SECRET.to_owned(),
+            client_check: ClientCheck::Basic,
+            assertions: HashSet::new(),
             refuses_clients_with: "invalid_client".to_owned(),
             introspects_badly: false,
             metadata: json!({}),

@@ -13,6 +13,7 @@ mod back_channel_logout;
 mod broken_answers;
 mod check;
 mod claims;
+mod client_auth;
 mod coder_environment;
 mod config;
 mod credentials;

@@ -9,7 +9,7 @@ use crate::{
     oidc::{
         ProviderError, Settings,
         authorization::AuthorizationParams,
-        client_auth::ClientAuth,
+        client_auth::{ClientAuthVariant, ClientEndpoint, SupportedAuth, usable_methods, variants},
         issuer::ExpectedIssuer,
         preset::{Preset, RefreshIntrospection},
     },
@@ -34,7 +34,7 @@ pub(in crate::oidc) struct ProviderMetadata {
     pub(in crate::oidc) account_selection_prompt: &'static str,
     /// It lists `prompt=consent`.
     pub(in crate::oidc) supports_prompt_consent: bool,
-    pub(in crate::oidc) client_auth: ClientAuth,
+    client_auth: [Vec<ClientAuthVariant>; 3],
     /// The algorithms that are accepted for ID tokens and logout tokens.
     pub(in crate::oidc) algorithms: Vec<Algorithm>,
     /// The algorithms that are accepted for signed user info.
@@ -45,6 +45,16 @@ pub(in crate::oidc) struct ProviderMetadata {
 }
 
 impl ProviderMetadata {
+    /// The forms in which the client may authenticate at an endpoint, in the order in which they are tried.
+    pub(in crate::oidc) fn client_auth(&self, endpoint: ClientEndpoint) -> &[ClientAuthVariant] {
+        let [token, revocation, introspection] = &self.client_auth;
+        match endpoint {
+            ClientEndpoint::Token => token,
+            ClientEndpoint::Revocation => revocation,
+            ClientEndpoint::Introspection => introspection,
+        }
+    }
+
     /// The endpoints' names in the metadata, and their addresses.
     pub(in crate::oidc) fn endpoints(&self) -> [(&'static str, Option<&str>); 7] {
         [
@@ -79,7 +89,8 @@ pub(in crate::oidc) enum UnsupportedRequirement {
     SigningAlgorithm,
     /// `token_endpoint_auth_methods_supported` lists no supported method.
     #[error(
-        "it knows no way to authenticate this client; allow client_secret_basic or client_secret_post (none for a public client)"
+        "it lists no way to authenticate this client; allow client_secret_basic or client_secret_post, or set \
+         CODER_OIDC_CLIENT_AUTH_METHOD (client_secret_jwt needs a client secret of 32 bytes at least)"
     )]
     ClientAuthentication,
     /// `response_types_supported`, `response_modes_supported` or `grant_types_supported` exclude the code flow.
@@ -125,7 +136,8 @@ impl ProviderMetadata {
                 false => "login",
             },
             supports_prompt_consent: prompts.is_some_and(|prompts| prompts.iter().any(|prompt| prompt == "consent")),
-            client_auth: ClientAuth::choose(document.list("token_endpoint_auth_methods_supported").as_deref()),
+            client_auth: ClientEndpoint::ALL
+                .map(|endpoint| variants(settings, preset, endpoint, &document.supported_auth(endpoint))),
             algorithms: algorithms(signing.as_deref(), settings),
             userinfo_algorithms: algorithms(document.list("userinfo_signing_alg_values_supported").as_deref(), settings),
             preset,
@@ -160,6 +172,16 @@ impl MetadataDocument {
         (!list.is_empty()).then_some(list)
     }
 
+    /// What is supported at an endpoint. Where the metadata do not say it, it is what the token endpoint supports.
+    fn supported_auth(&self, endpoint: ClientEndpoint) -> SupportedAuth {
+        let of = |endpoint: &str| SupportedAuth {
+            methods: self.list(&format!("{endpoint}_endpoint_auth_methods_supported")),
+            algorithms: self.list(&format!("{endpoint}_endpoint_auth_signing_alg_values_supported")),
+        };
+        let (token, own) = (of("token"), of(endpoint.metadata_prefix()));
+        SupportedAuth { methods: own.methods.or(token.methods), algorithms: own.algorithms.or(token.algorithms) }
+    }
+
     pub(in crate::oidc) fn is_set(&self, name: &str) -> bool {
         self.0.get(name).is_some_and(|value| value.as_bool() == Some(true) || value.as_str() == Some("true"))
     }
@@ -190,12 +212,9 @@ fn unsupported_requirements(settings: &Settings, document: &MetadataDocument) ->
     let lacks = |name: &str, needed: &[&str]| {
         document.list(name).is_some_and(|members| !members.iter().any(|member| needed.contains(&member.as_str())))
     };
-    let methods: &[&str] = match settings.client_secret {
-        Some(_) => &["client_secret_basic", "client_secret_post"],
-        None => &["none"],
-    };
-    // Few providers list `none`, the method of public clients.
-    let unknown_client = settings.client_secret.is_some() && lacks("token_endpoint_auth_methods_supported", methods);
+    // Whoever chooses a method knows that the provider accepts it.
+    let unknown_client = settings.client_auth_method.is_none()
+        && usable_methods(settings, &document.supported_auth(ClientEndpoint::Token)).is_empty();
     let no_code = lacks("response_types_supported", &["code"])
         || lacks("response_modes_supported", &["query"])
         || lacks("grant_types_supported", &["authorization_code"]);

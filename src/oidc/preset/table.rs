@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::{ErrorMeaning, ErrorRule, IssuerPattern, OfflineAccess, Preset, RefreshIntrospection, RefreshTokenRotation};
+use super::{
+    Audience, ErrorMeaning, ErrorRule, IssuerPattern, OfflineAccess, Preset, RefreshIntrospection, RefreshTokenRotation,
+};
 
 const DAY: u64 = 86_400;
 
@@ -28,6 +30,7 @@ pub(super) const GENERIC: Preset = Preset {
     revocation_ends_all_grants: false,
     requires_prompt_consent: false,
     supports_prompt_none: true,
+    assertion_audience: Audience::TokenEndpoint,
     idle_expiry: None,
     error_rules: &[],
 };
@@ -76,6 +79,8 @@ pub const PRESETS: &[Preset] = &[
         ],
         offline_access: OfflineAccess::Scope,
         idle_expiry: days(7),
+        // Its documentation names "the full URL of the resource".
+        assertion_audience: Audience::CalledEndpoint,
         // A policy refuses this user now, and may not do so later.
         error_rules: &[rule("access_denied", ErrorMeaning::Grant)],
         ..GENERIC
@@ -95,6 +100,7 @@ pub const PRESETS: &[Preset] = &[
         issuers: &[IssuerPattern::HostSuffix(".auth0.com")],
         offline_access: OfflineAccess::Scope,
         revocation_ends_all_grants: true,
+        assertion_audience: Audience::Issuer,
         idle_expiry: days(30),
         ..GENERIC
     },
@@ -166,6 +172,8 @@ pub const PRESETS: &[Preset] = &[
         // zitadel/oidc v3.52: all refresh tokens are called inactive.
         introspection: RefreshIntrospection::Unreliable,
         issuers: &[IssuerPattern::HostSuffix(".zitadel.cloud")],
+        // zitadel/oidc's VerifyJWTAssertion looks for the issuer.
+        assertion_audience: Audience::Issuer,
         offline_access: OfflineAccess::Scope,
         rotation: RefreshTokenRotation::ReuseDetection,
         idle_expiry: days(30),

@@ -16,9 +16,8 @@ use evergate::{
     secret::{random_text, sha256},
 };
 use serde_json::{Value, json};
-use url::form_urlencoded;
 
-use super::{CLIENT_ID, Endpoint, Idp, Misbehaviour, Offline, Rotation, State, Token, signing};
+use super::{CLIENT_ID, Endpoint, Idp, Misbehaviour, Offline, Rotation, State, Token, client_check::authenticates, signing};
 
 type Provider = Shared<Arc<Idp>>;
 type Fields = HashMap<String, String>;
@@ -156,19 +155,12 @@ async fn token(Shared(idp): Provider, uri: Uri, headers: HeaderMap, Form(form): 
     };
     answer(&idp, endpoint, || {
         let mut state = idp.state();
-        if !authenticates(&state, &headers) {
+        if !authenticates(&idp, &mut state, &headers, &form) {
             return refuse(StatusCode::UNAUTHORIZED, &state.refuses_clients_with);
         }
         if endpoint == Endpoint::Code { code(&idp, &mut state, &form) } else { refresh(&idp, &mut state, &form) }
     })
     .await
-}
-
-/// HTTP Basic with both parts form-encoded (RFC 6749 section 2.3.1).
-fn authenticates(state: &State, headers: &HeaderMap) -> bool {
-    let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-    let expected = format!("Basic {}", BASE64_STANDARD.encode(format!("{}:{}", encode(CLIENT_ID), encode(&state.secret))));
-    headers.get(header::AUTHORIZATION).is_some_and(|value| value.to_str().unwrap() == expected)
 }
 
 fn code(idp: &Idp, state: &mut State, form: &Fields) -> Response {
@@ -303,7 +295,7 @@ async fn userinfo(Shared(idp): Provider, headers: HeaderMap) -> Response {
 async fn revoke(Shared(idp): Provider, headers: HeaderMap, Form(form): Form<Fields>) -> Response {
     answer(&idp, Endpoint::Revocation, || {
         let mut state = idp.state();
-        if !authenticates(&state, &headers) {
+        if !authenticates(&idp, &mut state, &headers, &form) {
             return refuse(StatusCode::UNAUTHORIZED, &state.refuses_clients_with);
         }
         let token = form["token"].clone();
@@ -316,8 +308,8 @@ async fn revoke(Shared(idp): Provider, headers: HeaderMap, Form(form): Form<Fiel
 /// RFC 7662: asking uses nothing up.
 async fn introspect(Shared(idp): Provider, headers: HeaderMap, Form(form): Form<Fields>) -> Response {
     answer(&idp, Endpoint::Introspection, || {
-        let state = idp.state();
-        if !authenticates(&state, &headers) {
+        let mut state = idp.state();
+        if !authenticates(&idp, &mut state, &headers, &form) {
             return refuse(StatusCode::UNAUTHORIZED, &state.refuses_clients_with);
         }
         let presented = form.get("token").map(String::as_str).unwrap_or_default();

@@ -1,0 +1,39 @@
+//! Settings of client authentication that must fit each other.
+
+use super::with;
+
+#[test]
+fn the_method_of_client_authentication_must_fit_what_the_client_has() {
+    const SECRET: (&str, &str) = ("CODER_OIDC_CLIENT_SECRET", "no-more-than-a-few-bytes");
+    const LONG: (&str, &str) = ("CODER_OIDC_CLIENT_SECRET", "more-than-thirty-two-bytes-of-a-secret");
+    const PREVIOUS: (&str, &str) = ("CODER_OIDC_CLIENT_SECRET_PREVIOUS", "short");
+    let method = |name| ("CODER_OIDC_CLIENT_AUTH_METHOD", name);
+    for good in [
+        &[method("auto")][..],
+        &[method("none")],
+        &[method("client_secret_basic"), SECRET],
+        &[method("client_secret_post"), SECRET],
+        &[method("client_secret_jwt"), LONG],
+    ] {
+        assert!(with(good).is_ok(), "{good:?}");
+    }
+    for (bad, message) in [
+        (
+            &[method("basic"), SECRET][..],
+            "must be auto or one of client_secret_basic, client_secret_post, client_secret_jwt, none",
+        ),
+        (&[method("client_secret_post")], "is client_secret_post, which needs CODER_OIDC_CLIENT_SECRET"),
+        (&[method("none"), SECRET], "is none, and CODER_OIDC_CLIENT_SECRET is set; leave one out"),
+        (
+            &[method("client_secret_jwt"), SECRET],
+            "is client_secret_jwt, for which CODER_OIDC_CLIENT_SECRET is too short: HS256 needs 32 bytes",
+        ),
+        (
+            &[method("client_secret_jwt"), LONG, PREVIOUS],
+            "is client_secret_jwt, for which CODER_OIDC_CLIENT_SECRET_PREVIOUS is too short: HS256 needs 32 bytes",
+        ),
+    ] {
+        let problems = with(bad).unwrap_err().to_string();
+        assert!(problems.contains(&format!("CODER_OIDC_CLIENT_AUTH_METHOD: {message}")), "{bad:?}: {problems}");
+    }
+}
