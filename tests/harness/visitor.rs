@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -246,9 +247,18 @@ impl Visitor {
 
     /// Goes to `path`, through the provider as its present user, and back; returns the last redirect.
     pub async fn log_in(&self, idp: &Idp, path: &str) -> Url {
-        let callback = self.at_provider(idp, &self.get(path).await.location()).await;
-        let landed = self.get(&path_of(&callback)).await;
-        landed.location()
+        let logged_in = async {
+            loop {
+                let callback = self.at_provider(idp, &self.get(path).await.location()).await;
+                let landed = self.get(&path_of(&callback)).await;
+                // A machine that is slow enough makes a store or a provider that is away; its page tries again by itself.
+                if landed.status != StatusCode::SERVICE_UNAVAILABLE {
+                    return landed.location();
+                }
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), logged_in).await.expect("a login that ends")
     }
 }
 
