@@ -123,7 +123,8 @@ pub(super) fn meaning(path: &str) -> PathMeaning {
     }
     let depth = path.matches('.').count();
     let groups = PATHS.iter().filter_map(|(known, _)| known.match_indices('.').nth(depth).and_then(|(at, _)| known.get(..at)));
-    let near = PATHS.iter().map(|(known, _)| *known).chain(groups).find(|known| strsim::damerau_levenshtein(known, path) <= 2);
+    let is_near = |known: &&str| known.eq_ignore_ascii_case(path) || strsim::damerau_levenshtein(known, path) <= 2;
+    let near = PATHS.iter().map(|(known, _)| *known).chain(groups).find(is_near);
     PathMeaning::Unknown { near, is_mistake: near.is_some() || is_in(path, STRICT) }
 }
 
@@ -154,6 +155,8 @@ mod tests {
             ("oidc.groupAlowed", Some("oidc.groupAllowed")),
             ("oicd.groupAllowed", Some("oidc.groupAllowed")),
             ("odic", Some("oidc")),
+            ("OIDC", Some("oidc")),
+            ("NETWORKING.HTTP", Some("networking.http")),
             ("networkin", Some("networking")),
             ("networking.htp", Some("networking.http")),
             ("oidc.allowedGroups", None),

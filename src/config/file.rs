@@ -66,12 +66,18 @@ fn of_coder(members: &[(String, Node)], problems: &mut Problems) -> File {
                 let Some(value) = value(node) else { continue };
                 match coder::without_effect(name) {
                     Some((_, reason)) => warnings.push(warn(reason)),
-                    None => drop(values.insert(name.to_owned(), value)),
+                    None => set(&mut values, &path, name, value, problems),
                 }
             }
-            PathMeaning::Unknown { .. } if path == ROUTES || is_known(&path) => {
-                values.extend(value(node).map(|value| (path.clone(), value)));
+            PathMeaning::Unknown { .. } if path == ROUTES && *node != Node::Null => {
+                set(&mut values, &path, ROUTES, whole(node), problems)
             }
+            PathMeaning::Unknown { .. } if is_known(&path) => {
+                let Some(value) = value(node) else { continue };
+                set(&mut values, &path, &path, value, problems);
+            }
+            // Coder writes all its settings into its file, also those that are not known here.
+            PathMeaning::Unknown { near: None, is_mistake: true } if value(node).is_none() => {}
             PathMeaning::Unknown { near, is_mistake: true } => no_such_setting(&path, near, problems),
             PathMeaning::Unknown { near: _, is_mistake: false } => match unknown::meant(&path) {
                 Some(near) => no_such_setting(&path, Some(near), problems),
@@ -84,19 +90,31 @@ fn of_coder(members: &[(String, Node)], problems: &mut Problems) -> File {
     File { values: Figment::new().merge(Layer { name: "file", values }), warnings }
 }
 
-/// A value as a file of the other kind would have it; `None` for an empty one, which counts as not set: Coder writes all settings
-/// into its file, most of them so.
+/// Sets `name`, which two paths may mean: Coder's and Evergate's own. Either could be the rule that somebody relies on.
+fn set(values: &mut Dict, path: &str, name: &str, value: Value, problems: &mut Problems) {
+    if values.insert(name.to_owned(), value).is_some() {
+        problems.add(path, format!("is set twice, as {} and as {name}; one of them must go", coder_yaml::path_of(name)));
+    }
+}
+
+/// A setting's value; `None` for an empty one, which counts as not set: Coder writes all settings into its file, most of them so.
 fn value(node: &Node) -> Option<Value> {
-    let all =
-        |members: &[Node]| members.iter().map(|member| value(member).unwrap_or_else(|| Value::from(""))).collect::<Vec<_>>();
     match node {
         Node::Null => None,
-        Node::Text(text) => Some(text).filter(|text| !text.is_empty()).map(|text| Value::from(text.clone())),
-        Node::List(members) => Some(all(members)).filter(|members| !members.is_empty()).map(Value::from),
-        Node::Map(members) => {
-            let dict: Dict = members.iter().filter_map(|(key, member)| Some((key.clone(), value(member)?))).collect();
-            Some(dict).filter(|dict| !dict.is_empty()).map(Value::from)
-        }
+        Node::Text(text) => Some(text).filter(|text| !text.is_empty()).map(|_| whole(node)),
+        Node::List(members) => Some(members).filter(|members| !members.is_empty()).map(|_| whole(node)),
+        Node::Map(members) => Some(members).filter(|members| !members.is_empty()).map(|_| whole(node)),
+    }
+}
+
+/// A value as a file of the other kind would have it, with all that is empty in it: a list of groups of which nothing is left would
+/// let everybody in.
+fn whole(node: &Node) -> Value {
+    match node {
+        Node::Null => Value::from(""),
+        Node::Text(text) => Value::from(text.clone()),
+        Node::List(members) => Value::from(members.iter().map(whole).collect::<Vec<_>>()),
+        Node::Map(members) => Value::from(members.iter().map(|(key, member)| (key.clone(), whole(member))).collect::<Dict>()),
     }
 }
 

@@ -311,3 +311,100 @@ fn routes_may_stand_in_a_file_of_yaml() {
     let (checked, _directory) = of_file("evergate.yaml", text, &[]);
     assert_eq!(checked.unwrap().gateway.routes.names().collect::<Vec<_>>(), ["/api"]);
 }
+
+/// What Coder writes with `--write-config` into the groups that have rules, nearly all of it empty.
+const UNSET: &str = r#"
+networking:
+  accessURL: https://app.example
+  wildcardAccessURL: ""
+  docsURL: https://coder.com/docs
+  redirectToAccessURL: false
+  http:
+    httpAddress: 127.0.0.1:3000
+    additionalCSPPolicy: []
+    sessionDuration: 24h0m0s
+    disableSessionExpiryRefresh: false
+    proxyHealthInterval: 1m0s
+  tls:
+    address: 127.0.0.1:3443
+    enable: false
+    redirectHTTP: true
+    certFiles: []
+    clientCAFile: ""
+    clientAuth: none
+    keyFiles: []
+    minVersion: tls12
+    clientCertFile: ""
+    clientKeyFile: ""
+    tlsCiphers: []
+    strictTransportSecurity: 0
+    strictTransportSecurityOptions: []
+  proxyTrustedHeaders: []
+  proxyTrustedOrigins: []
+  secureAuthCookie: false
+  sameSiteAuthCookie: lax
+  browserOnly: false
+oidc:
+  allowSignups: true
+  clientID: coder
+  oidcClientKeyFile: ""
+  oidcClientCertFile: ""
+  emailDomain: []
+  issuerURL: https://idp.example
+  scopes: [openid, profile, email]
+  ignoreEmailVerified: false
+  usernameField: preferred_username
+  nameField: name
+  emailField: email
+  authURLParams: {access_type: offline}
+  ignoreUserInfo: false
+  accessTokenClaims: false
+  organizationField: ""
+  organizationAssignDefault: true
+  organizationMapping: {}
+  groupField: ""
+  groupMapping: {}
+  enableGroupAutoCreate: false
+  groupRegexFilter: .*
+  groupAllowed: []
+  userRoleField: ""
+  userRoleMapping: {}
+  userRoleDefault: []
+  signInText: OpenID Connect
+  iconURL:
+  signupsDisabledText: ""
+  dangerousSkipIssuerChecks: false
+  oidc-redirect-url:
+cacheDir: [cache dir]
+pgAuth: password
+pgConnMaxOpen: 10
+pgConnMaxIdle: auto
+email: {from: "", hello: localhost, forceTLS: false}
+client: {sshHostnamePrefix: coder., hideAITasks: false}
+"#;
+
+#[test]
+fn a_file_as_coder_writes_it_starts_evergate_also_with_settings_that_are_not_known_and_empty() {
+    let upstream = [("CODER_UPSTREAM_URL", "http://127.0.0.1:8080")];
+    let (checked, _directory) = of_file("coder.yaml", UNSET, &upstream);
+    assert_eq!(checked.unwrap().oidc.client_id, "coder");
+    let given = UNSET.replace(r#"oidcClientKeyFile: """#, "oidcClientKeyFil: /key.pem");
+    let (refused, _directory) = of_file("coder.yaml", &given, &upstream);
+    assert!(refused.unwrap_err().to_string().contains("oidc.oidcClientKeyFil: there is no such setting"));
+}
+
+#[test]
+fn a_rule_in_a_file_of_yaml_is_neither_dropped_for_being_empty_nor_overwritten() {
+    let text = "access_url: https://app.example\noidc: {issuerURL: https://idp.example, clientID: app, groupAllowed: [a]}\n";
+    for rule in ["groups: []", "groups:", "groups: ''", "email_domains: []", "methods: []", "groups: [~]"] {
+        let text = format!("{text}route:\n- path: /api\n  upstream: [http://127.0.0.1:1]\n  {rule}\n");
+        let problems = of_file("evergate.yaml", &text, &[]).0.unwrap_err().to_string();
+        assert!(problems.contains("is set and names nothing"), "{rule}: {problems}");
+    }
+    for twice in ["oidc_allowed_groups: [a, b]", "oidc.groupAllowed: [a, b]"] {
+        let problems = of_file("evergate.yaml", &format!("{text}{twice}\n"), &[]).0.unwrap_err().to_string();
+        assert!(problems.contains("is set twice, as oidc.groupAllowed and as oidc_allowed_groups"), "{twice}: {problems}");
+    }
+    let problems = of_file("evergate.yaml", &format!("{text}OIDC: {{emailDomain: [a]}}\n"), &[]).0.unwrap_err().to_string();
+    assert!(problems.contains("OIDC: there is no such setting; did you mean oidc?"), "{problems}");
+}
