@@ -151,7 +151,9 @@ impl Admission {
     /// Refuses another site's request. Any other is use of the session, also during an outage.
     fn check_origin_and_touch(&self, inquiry: Inquiry<'_>, signed_in: &SignedIn) -> Result<(), Refusal> {
         let Inquiry { exchange, headers, .. } = inquiry;
-        if !self.cross_origin.allows(&exchange.method, exchange.asks_for_upgrade, headers, &exchange.site) {
+        // A foreign page's image or script changes nothing as long as browsers send it no cookie.
+        let may_change = exchange.asks_for_upgrade || exchange.is_foreign_part;
+        if !self.cross_origin.allows(&exchange.method, may_change, headers, &exchange.site) {
             return Err(self.refuse_cross_origin(exchange, headers));
         }
         if inquiry.memo.is_some() {

@@ -71,6 +71,8 @@ pub struct Exchange {
     pub asks_for_upgrade: bool,
     /// The page that a form was sent from, as its browser says.
     pub referer: Option<HeaderValue>,
+    /// Whether our cookies come with it although it is a part of another site's page, from which `SameSite=Lax` would keep them.
+    pub is_foreign_part: bool,
     /// The other site's origin that it comes from, if that is an allowed one.
     pub allowed_origin: Option<HeaderValue>,
     /// How often an error page has just reloaded itself.
@@ -97,7 +99,8 @@ impl Exchange {
         let origin = settings.trusted.origin(peer.address, scheme, host_name, headers, sites);
         let site = sites.find(&origin.host);
         let reads_html = kind::accepts_html(headers);
-        let kind = kind::of(&head.method, headers, reads_html);
+        let has_frames = settings.cookies.is_embedded();
+        let kind = kind::of(&head.method, headers, reads_html, has_frames);
         let sends_form = reads_html && !matches!(head.method, Method::GET | Method::HEAD);
         let is_extended_connect = is_extended_connect(&head.method, &head.extensions);
         Self {
@@ -114,6 +117,7 @@ impl Exchange {
             reads_html,
             asks_for_upgrade: is_extended_connect || headers.contains_key(header::UPGRADE),
             referer: sends_form.then(|| headers.get(header::REFERER).cloned()).flatten(),
+            is_foreign_part: has_frames && kind::is_foreign_part(headers),
             allowed_origin: settings.cross_origin.allowed_origin(headers).cloned(),
             auto_retries: match kind {
                 RequestKind::PageNavigation => auto_retry::count(&settings.cookies, headers),

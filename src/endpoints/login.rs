@@ -1,7 +1,7 @@
 //! `start`, `callback` and `again`: a login's beginning and end, and the way back to a page that failed.
 
 use axum::body::Body;
-use http::{HeaderValue, Response, header};
+use http::{HeaderMap, HeaderValue, Response, header};
 use hyper::body::Incoming;
 use url::form_urlencoded::{self, Serializer};
 
@@ -15,13 +15,15 @@ use crate::{
 
 /// The longest `login_hint` that is passed on, in bytes.
 const MAX_HINT_LEN: usize = 320;
+/// The longest query that a form becomes, in bytes: what servers and browsers take in an address.
+const MAX_QUERY_LEN: usize = 8 * 1024;
 
 impl Endpoints {
     /// Begins a login by hand; `rd` says where it leads, and `another=true` that it is to be with another account. A third party,
     /// as a portal of the provider's, may begin it too (OpenID Connect Core section 4): `iss` must be the provider then,
     /// `target_link_uri` says where the login leads, and `login_hint` who the user is.
     pub(super) async fn start(&self, call: Call<'_>) -> Result<Response<Body>, Refused> {
-        if is_not_a_page(call.headers) {
+        if self.is_not_a_page(call.headers) {
             return Err(Refusal::NoPage.into());
         }
         if call.parameter("iss").is_some_and(|issuer| issuer != self.components.sign_in.provider.issuer()) {
@@ -49,13 +51,16 @@ impl Endpoints {
 
     /// Begins a login that a third party began with a form: by GET, because browsers send no Lax cookies with another site's form.
     pub(super) async fn start_by_form(&self, call: &Call<'_>, body: Incoming) -> Result<Response<Body>, Refused> {
-        if is_not_a_page(call.headers) {
+        if self.is_not_a_page(call.headers) {
             return Err(Refusal::NoPage.into());
         }
         let form = read_form(body).await?;
         let known = |name: &str| matches!(name, "iss" | "login_hint" | "target_link_uri" | "rd" | "another");
         let pairs = form_urlencoded::parse(&form).filter(|(name, _)| known(name));
         let query = Serializer::new(String::new()).extend_pairs(pairs).finish();
+        if query.len() > MAX_QUERY_LEN {
+            return Err(Refusal::BadRequest("the form is too long for an address").into());
+        }
         let location = format!("{}?{query}", call.exchange.site.at(&format!("{}/start", self.components.prefix)));
         Ok(redirect(&Redirect { location, cookies: Vec::new() }, "sign_in"))
     }
@@ -63,7 +68,7 @@ impl Endpoints {
     /// Receives the browser that the provider sends back with a form (OAuth 2.0 Form Post Response Mode): the same response by GET,
     /// for the same reason.
     pub(super) async fn callback_by_form(&self, call: &Call<'_>, body: Incoming) -> Result<Response<Body>, Refused> {
-        if is_not_a_page(call.headers) {
+        if self.is_not_a_page(call.headers) {
             return Err(Refusal::NoPage.into());
         }
         let form = read_form(body).await?;
@@ -74,7 +79,7 @@ impl Endpoints {
     /// Receives the browser that the provider sends back (RFC 6749 section 4.1.2).
     pub(super) async fn callback(&self, call: Call<'_>) -> Result<Response<Body>, Refused> {
         let (sign_in, headers) = (&self.components.sign_in, call.headers);
-        if is_not_a_page(headers) {
+        if self.is_not_a_page(headers) {
             return Err(Refusal::NoPage.into());
         }
         if let Some(location) = sign_in.callback_elsewhere(&call.exchange.site, call.query) {
@@ -112,6 +117,11 @@ impl Endpoints {
             return Ok(redirect(&again, "sign_in"));
         }
         Err(Refused { refusal: failed.error.into(), return_to: failed.return_to, cookies: Vec::new(), allow: None })
+    }
+
+    /// Whether it is certain that nobody is about to see the response as a page.
+    fn is_not_a_page(&self, headers: &HeaderMap) -> bool {
+        is_not_a_page(headers, self.components.cookies.is_embedded())
     }
 
     /// Leads back to an error page that reloads itself, and counts the reload.

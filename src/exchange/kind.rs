@@ -20,15 +20,16 @@ const X_MOZ: HeaderName = HeaderName::from_static("x-moz");
 const REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
 
 /// Judges by Fetch metadata (`Sec-Fetch-Mode`, `Sec-Fetch-Dest`) where the browser sends them, and by older conventions where
-/// not. Only GET and HEAD begin a login: any other method would lose the body that it carries.
-pub(super) fn of(method: &Method, headers: &HeaderMap, reads_html: bool) -> RequestKind {
+/// not. Only GET and HEAD begin a login: any other method would lose the body that it carries. `has_frames`: a frame's page is one
+/// too.
+pub(super) fn of(method: &Method, headers: &HeaderMap, reads_html: bool, has_frames: bool) -> RequestKind {
     let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let reads = matches!(*method, Method::GET | Method::HEAD);
     if !reads || headers.contains_key(header::UPGRADE) {
         return RequestKind::Api;
     }
     let navigates = match (text(&SEC_FETCH_MODE), text(&SEC_FETCH_DEST)) {
-        (Some(mode), Some(dest)) => mode == "navigate" && dest == "document",
+        (Some(mode), Some(dest)) => mode == "navigate" && is_page(dest.as_bytes(), has_frames),
         (Some(mode), None) => mode == "navigate",
         (None, Some(dest)) => dest == "document",
         // The views of apps on Android send their app's name.
@@ -37,11 +38,23 @@ pub(super) fn of(method: &Method, headers: &HeaderMap, reads_html: bool) -> Requ
     if navigates && !is_prefetch(headers) { RequestKind::PageNavigation } else { RequestKind::Api }
 }
 
-/// Whether it is certain that no person is about to see the response as a page: Fetch metadata say that this is no top-level
-/// navigation, or the browser prefetches a page.
-pub fn is_not_a_page(headers: &HeaderMap) -> bool {
-    let is_other = |name: &HeaderName, own: &[u8]| headers.get(name).is_some_and(|value| value.as_bytes() != own);
-    is_other(&SEC_FETCH_MODE, b"navigate") || is_other(&SEC_FETCH_DEST, b"document") || is_prefetch(headers)
+/// Whether it is certain that no person is about to see the response as a page: Fetch metadata say that this is no navigation of the
+/// top-level page (nor of a frame, if `has_frames`), or the browser prefetches a page.
+pub fn is_not_a_page(headers: &HeaderMap, has_frames: bool) -> bool {
+    let is = |name: &HeaderName, is_own: &dyn Fn(&[u8]) -> bool| headers.get(name).is_none_or(|value| is_own(value.as_bytes()));
+    let navigates = is(&SEC_FETCH_MODE, &|mode| mode == b"navigate") && is(&SEC_FETCH_DEST, &|dest| is_page(dest, has_frames));
+    !navigates || is_prefetch(headers)
+}
+
+/// Whether a navigation's destination shows a page.
+fn is_page(dest: &[u8], has_frames: bool) -> bool {
+    dest == b"document" || (has_frames && matches!(dest, b"iframe" | b"frame"))
+}
+
+/// Whether a page of another site has a browser read this as a part of itself, as an image, a script or by `fetch`.
+pub(super) fn is_foreign_part(headers: &HeaderMap) -> bool {
+    let is = |name: &str, text: &str| headers.get(name).is_some_and(|value| value.as_bytes() == text.as_bytes());
+    is("sec-fetch-site", "cross-site") && headers.contains_key(SEC_FETCH_MODE) && !is(SEC_FETCH_MODE.as_str(), "navigate")
 }
 
 /// Whether a browser prefetches what its user may never ask for. Each of these names has been some browser's.
@@ -70,7 +83,7 @@ mod tests {
     fn only_a_top_level_navigation_is_sent_to_log_in() {
         let judged = |method: Method, lines: &[(&'static str, &str)]| {
             let headers = lines.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect();
-            of(&method, &headers, accepts_html(&headers))
+            of(&method, &headers, accepts_html(&headers), false)
         };
         let html = ("accept", "text/html,application/xhtml+xml;q=0.9");
         for lines in [
@@ -97,6 +110,18 @@ mod tests {
             &[html, ("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "image")],
         ] {
             assert_eq!(judged(Method::GET, lines), RequestKind::Api, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_frame_s_page_is_a_page_where_our_cookies_come_with_it() {
+        for (dest, is_frame) in [("iframe", true), ("frame", true), ("embed", false), ("image", false), ("empty", false)] {
+            let lines = [("accept", "text/html"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", dest)];
+            let headers: HeaderMap =
+                lines.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect();
+            let judged = |has_frames| of(&Method::GET, &headers, true, has_frames) == RequestKind::PageNavigation;
+            assert_eq!((judged(false), judged(true)), (false, is_frame), "{dest}");
+            assert_eq!((is_not_a_page(&headers, false), is_not_a_page(&headers, true)), (true, !is_frame), "{dest}");
         }
     }
 }

@@ -18,11 +18,11 @@ pub enum CrossOrigin {
 }
 
 impl CrossOrigin {
-    /// Whether a request is allowed. Safe methods are: the browser decides what a foreign page may read of the response. Clients
-    /// that are not browsers send neither header.
-    pub fn allows(&self, method: &Method, asks_for_upgrade: bool, headers: &HeaderMap, access: &AccessUrl) -> bool {
+    /// Whether a request is allowed. Safe methods are, unless the request `may_change` something all the same: the browser decides
+    /// what a foreign page may read of the response. Clients that are not browsers send neither header.
+    pub fn allows(&self, method: &Method, may_change: bool, headers: &HeaderMap, access: &AccessUrl) -> bool {
         let Self::Only(_) = self else { return true };
-        let reads = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) && !asks_for_upgrade;
+        let reads = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) && !may_change;
         if reads {
             return true;
         }

@@ -78,6 +78,11 @@ impl Cookies {
         Self { context, ..self }
     }
 
+    /// Whether browsers send the cookies in a frame of another site too.
+    pub fn is_embedded(&self) -> bool {
+        self.context == EmbeddingContext::Embedded
+    }
+
     /// Whether the cookies are `Secure`.
     pub fn is_secure(&self) -> bool {
         self.is_secure
@@ -146,11 +151,24 @@ impl Cookies {
         self.line(name, "", Duration::ZERO, self.context)
     }
 
+    /// Builds the `Set-Cookie` values that keep a session for `age`, and remove the cookie of the other jar if the request has one: a
+    /// session that has ended must not hide the new one after a change of `CODER_SAMESITE_AUTH_COOKIE`.
+    pub fn set_session(&self, value: &str, age: Duration, request: &HeaderMap) -> Option<Vec<HeaderValue>> {
+        let is_sent = |name: &str| pairs(request).any(|(found, _)| found == name.as_bytes());
+        let other = self.session_jars().filter(|(name, context)| *context != self.context && is_sent(name));
+        let cleared = other.filter_map(|(name, context)| self.line(name, "", Duration::ZERO, context));
+        Some(std::iter::once(self.set(self.session(), value, age)?).chain(cleared).collect())
+    }
+
     /// Builds the `Set-Cookie` values that remove the session cookie from both cookie jars.
     pub fn clear_sessions(&self) -> impl Iterator<Item = HeaderValue> {
-        let partitioned = self.is_secure.then_some((&self.partitioned_session, EmbeddingContext::Embedded));
-        let jars = [(&self.session, EmbeddingContext::TopLevel)].into_iter().chain(partitioned);
-        jars.filter_map(|(name, context)| self.line(name, "", Duration::ZERO, context))
+        self.session_jars().filter_map(|(name, context)| self.line(name, "", Duration::ZERO, context))
+    }
+
+    /// The session cookie's name in each jar that browsers may have.
+    fn session_jars(&self) -> impl Iterator<Item = (&str, EmbeddingContext)> {
+        let partitioned = self.is_secure.then_some((&*self.partitioned_session, EmbeddingContext::Embedded));
+        [(&*self.session, EmbeddingContext::TopLevel)].into_iter().chain(partitioned)
     }
 
     fn line(&self, name: &str, value: &str, age: Duration, context: EmbeddingContext) -> Option<HeaderValue> {
@@ -165,14 +183,21 @@ impl Cookies {
         HeaderValue::try_from(cookie.to_string()).ok()
     }
 
-    /// Returns the session cookie's value if it is well formed. Two different values count as none: one was planted, and it is
-    /// not known which.
+    /// Returns the session cookie's value if it is well formed. Two different values of one name count as none, whatever the other
+    /// name has: one was planted, and it is not known which.
     pub fn session_value<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
-        self.sessions().into_iter().find_map(|name| {
+        // Browsers send a partitioned cookie only where it could be set.
+        let names = self.sessions().into_iter().filter(|name| self.is_secure || *name != &*self.partitioned_session);
+        let mut found = None;
+        for name in names {
             let mut values = pairs(headers).filter(|(found, _)| *found == name.as_bytes()).map(|(_, value)| value);
-            let first = values.next().filter(|value| is_session_value(value))?;
-            if values.all(|other| other == first) { std::str::from_utf8(first).ok() } else { None }
-        })
+            let Some(first) = values.next() else { continue };
+            if !values.all(|other| other == first) {
+                return None;
+            }
+            found = found.or(Some(first).filter(|value| is_session_value(value)));
+        }
+        std::str::from_utf8(found?).ok()
     }
 
     /// Whether this browser has a login attempt of the previous release under way, which used one cookie for each attempt.

@@ -67,7 +67,7 @@ impl SignIn {
         }
         let (mode, identity, provider_session) = (attempt.mode(), login.identity.clone(), login.provider_session.clone());
         let brought_one = login.tokens.refresh_token.is_some();
-        let Some((saved, cookie)) = self.save_login(login, existing, at.headers).await? else {
+        let Some((saved, cookies)) = self.save_login(login, existing, at.headers).await? else {
             // The session ended while its browser was at the provider: the user logs in interactively.
             return Ok(self.begin(at.site, return_to, at.headers, Purpose::Login).await?);
         };
@@ -84,7 +84,7 @@ impl SignIn {
         } else {
             self.redirect_back(at, return_to)
         };
-        redirect.cookies.extend(cookie);
+        redirect.cookies.extend(cookies);
         Ok(redirect)
     }
 
@@ -107,7 +107,7 @@ impl SignIn {
         Err(CallbackError::UnknownAttempt("the provider has logged its user out since it began"))
     }
 
-    /// Saves the grant, for the session `existing` or for a new one, and returns the new one's cookie. A new session replaces the
+    /// Saves the grant, for the session `existing` or for a new one, and returns the new one's cookies. A new session replaces the
     /// one that the browser presented, so that a planted cookie is useless (session fixation). Returns `None` if the existing
     /// session has ended meanwhile.
     async fn save_login(
@@ -115,7 +115,7 @@ impl SignIn {
         login: VerifiedLogin,
         existing: Option<SessionHash>,
         headers: &HeaderMap,
-    ) -> Result<Option<(LoginSaved, Option<HeaderValue>)>, CallbackError> {
+    ) -> Result<Option<(LoginSaved, Vec<HeaderValue>)>, CallbackError> {
         let now = self.clock.now();
         let tokens = login.tokens;
         let expires_at = tokens.expires_at();
@@ -161,13 +161,13 @@ impl SignIn {
             access_token.seconds = grant.tokens.lifetime.as_secs(), reason, "logged in"
         );
         if existing.is_some() {
-            return Ok(Some((saved, None)));
+            return Ok(Some((saved, Vec::new())));
         }
-        let cookie = self
+        let cookies = self
             .cookies
-            .set(self.cookies.session(), value.expose(), self.sessions.absolute)
+            .set_session(value.expose(), self.sessions.absolute, headers)
             .ok_or(CallbackError::Parameters("the session's cookie cannot be written"))?;
-        Ok(Some((saved, Some(cookie))))
+        Ok(Some((saved, cookies)))
     }
 }
 

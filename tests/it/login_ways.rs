@@ -88,10 +88,13 @@ async fn an_app_in_a_frame_of_another_site_has_a_partitioned_session_and_nobody_
     assert!(before.get("/").await.is_upstreams());
 
     let visitor = world.visitor();
+    visitor.set_cookie("__Host-evergate_session", &"x".repeat(43));
     let callback = world.idp.authorize(&visitor.get("/").await.location()).await;
     let landed = visitor.get(&path_of(&callback)).await;
     let cookies = landed.set_cookies();
     let session = cookies.iter().find(|line| line.starts_with("__Host-evergate_partitioned_session=")).unwrap();
+    let old = cookies.iter().find(|line| line.starts_with("__Host-evergate_session=;")).unwrap();
+    assert!(old.contains("; Max-Age=0") && old.contains("; SameSite=Lax"), "it would hide the new one later: {old}");
     for attribute in ["; HttpOnly", "; SameSite=None", "; Partitioned", "; Secure", "; Path=/"] {
         assert!(session.contains(attribute), "{session}");
     }
@@ -103,6 +106,51 @@ async fn an_app_in_a_frame_of_another_site_has_a_partitioned_session_and_nobody_
     assert!(visitor.get("/").await.is_upstreams() && before.get("/").await.is_upstreams());
     visitor.send(Method::POST, "/oauth2/sign_out", &[("sec-fetch-site", "same-origin")], "").await;
     assert!(visitor.cookies().keys().all(|name| !name.ends_with("session")), "{:?}", visitor.cookies());
+}
+
+#[tokio::test]
+async fn a_login_in_a_frame_of_another_site_goes_through_the_frame() {
+    let mut world = World::start().await;
+    let in_frame =
+        [("accept", "text/html"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe"), ("sec-fetch-site", "cross-site")];
+    let refused = world.visitor().send(Method::GET, "/page", &in_frame, "").await;
+    assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "no Lax cookie would come back to a frame");
+    world.restart_with(&[("samesite_auth_cookie", "none")]).await;
+    let visitor = world.visitor();
+    let request = visitor.send(Method::GET, "/page", &in_frame, "").await.location();
+    let callback = world.idp.authorize(&request).await;
+    let landed = visitor.send(Method::GET, &path_of(&callback), &in_frame, "").await.location();
+    assert_eq!(landed.as_str(), format!("{ACCESS}/page"));
+    assert!(visitor.send(Method::GET, "/page", &in_frame, "").await.is_upstreams());
+}
+
+#[tokio::test]
+async fn another_site_s_page_reads_nothing_with_our_cookies_in_its_images_and_scripts() {
+    let world = World::build().set("samesite_auth_cookie", "none").set("allowed_origins", "https://friend.test").start().await;
+    let visitor = world.signed_in().await;
+    let part = |site, mode, origin| [("sec-fetch-site", site), ("sec-fetch-mode", mode), ("origin", origin)];
+    let before = world.upstream.requests().len();
+    for mode in ["no-cors", "cors"] {
+        let reply = visitor.send(Method::GET, "/delete?all", &part("cross-site", mode, "https://evil.test"), "").await;
+        assert_eq!(reply.status, StatusCode::FORBIDDEN, "{mode}");
+    }
+    assert_eq!(world.upstream.requests().len(), before);
+    for (site, mode, origin) in [
+        ("cross-site", "cors", "https://friend.test"),
+        ("cross-site", "navigate", "https://evil.test"),
+        ("same-origin", "cors", ACCESS),
+        ("same-site", "no-cors", "https://sibling.test"),
+    ] {
+        assert!(visitor.send(Method::GET, "/", &part(site, mode, origin), "").await.is_upstreams(), "{site} {mode} {origin}");
+    }
+}
+
+#[tokio::test]
+async fn a_form_that_is_too_long_for_an_address_begins_no_login() {
+    let world = World::start().await;
+    let long = format!("target_link_uri=/{}", "%01".repeat(5000));
+    let reply = world.visitor().send(Method::POST, "/oauth2/start", &FOREIGN_FORM, &long).await;
+    assert_eq!(reply.status, StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]

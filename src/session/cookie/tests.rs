@@ -131,3 +131,21 @@ fn all_of_ours_together_stay_under_four_kibibytes() {
     let bindings: usize = names.iter().map(|name| length(name, 16)).sum();
     assert!(bindings + others.map(|name| length(name, 43)).iter().sum::<usize>() <= 4096);
 }
+
+#[test]
+fn a_planted_cookie_of_one_name_does_not_lead_to_one_of_the_other() {
+    let of = |cookies: &Cookies, values: &[(&str, char)]| {
+        let line: Vec<_> = values.iter().map(|(name, letter)| format!("{name}={}", letter.to_string().repeat(43))).collect();
+        let headers = HeaderMap::from_iter([(header::COOKIE, line.join("; ").parse().unwrap())]);
+        cookies.session_value(&headers).and_then(|value| value.chars().next())
+    };
+    let (plain, partitioned) = ("evergate_session", "evergate_partitioned_session");
+    let http = Cookies::new(false, "evergate");
+    assert_eq!(of(&http, &[(partitioned, 'e')]), None, "no browser has one over plain http");
+    for cookies in [http.clone().always_secure(), http.always_secure().sent_in(EmbeddingContext::Embedded)] {
+        assert_eq!(of(&cookies, &[(plain, 'a'), (plain, 'a')]), Some('a'));
+        assert!(of(&cookies, &[(plain, 'a'), (partitioned, 'b')]).is_some());
+        assert_eq!(of(&cookies, &[(plain, 'a'), (plain, 'x'), (partitioned, 'e')]), None);
+        assert_eq!(of(&cookies, &[(partitioned, 'a'), (partitioned, 'x'), (plain, 'e')]), None);
+    }
+}
