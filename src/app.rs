@@ -120,7 +120,7 @@ pub async fn start(settings: Checked, clock: Clock, timings: Timings) -> anyhow:
     let address = plain.socket.local_addr()?;
     let (secure, cert_resolver) = match &settings.server.tls {
         Some((address, certificates)) => {
-            let hosts = settings.gateway.exchange.sites.all().map(|site| site.host().to_owned()).collect();
+            let hosts = settings.gateway.exchange.sites.certificate_hosts();
             let (config, cert_resolver) =
                 certificates.load(hosts, clock.clone()).context("the certificates of CODER_TLS_CERT_FILE cannot be served")?;
             (Some(server::Listener { socket: listen(*address).await?, tls: Some(Arc::new(config).into()) }), Some(cert_resolver))

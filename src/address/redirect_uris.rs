@@ -21,6 +21,18 @@ impl RedirectUris {
         self.for_all.as_ref().unwrap_or(site).at(&self.path)
     }
 
+    /// All that must be registered at the provider, that of the access URL first. Of a wildcard it has one example.
+    pub fn all(&self) -> Vec<String> {
+        let mut all: Vec<String> = Vec::new();
+        let example = self.sites.wildcard_example();
+        for uri in self.sites.all().map(|site| self.of(site)).chain(example.map(|site| self.of(&site))) {
+            if !all.contains(&uri) {
+                all.push(uri);
+            }
+        }
+        all
+    }
+
     /// The site that `state` must carry, because the browser comes back elsewhere.
     pub fn remembered<'a>(&self, site: &'a AccessUrl) -> Option<&'a str> {
         self.for_all.as_ref().filter(|one| *one != site).map(|_| site.authority())

@@ -74,6 +74,23 @@ impl Sites {
         std::iter::once(&self.main).chain(&self.others)
     }
 
+    /// Returns one of the sites that match the wildcard access URL, if it is set.
+    pub fn wildcard_example(&self) -> Option<AccessUrl> {
+        let Wildcard { suffix } = self.wildcard.as_ref()?;
+        self.of_wildcard(&format!("any{suffix}"))
+    }
+
+    /// Returns the host names that certificates must be for, one of them an example of the wildcard access URL's.
+    pub fn certificate_hosts(&self) -> Vec<String> {
+        let example = self.wildcard_example();
+        self.all().map(Arc::as_ref).chain(&example).map(|site| site.host().to_owned()).collect()
+    }
+
+    /// The pattern of the wildcard access URL, if it is set.
+    pub fn wildcard_pattern(&self) -> Option<String> {
+        self.wildcard.as_ref().map(|wildcard| format!("*{}", wildcard.suffix))
+    }
+
     /// Returns the site that a `Host` value names.
     pub fn find(&self, host: &str) -> Option<Arc<AccessUrl>> {
         let named = self.all().find(|site| site.is_host(host)).map(Arc::clone);

@@ -16,7 +16,7 @@ const SOON: Duration = Duration::from_secs(14 * 86_400);
 pub(super) fn check(checked: &Checked, clock: &Clock) -> Vec<Finding> {
     const CHECK: &str = "certificate";
     let Some((_, certificates)) = &checked.server.tls else { return Vec::new() };
-    let hosts = checked.gateway.exchange.sites.all().map(|site| site.host().to_owned()).collect();
+    let hosts = checked.gateway.exchange.sites.certificate_hosts();
     let resolver = match certificates.load(hosts, clock.clone()) {
         Ok((_, resolver)) => resolver,
         Err(error) => return vec![unusable(CHECK, &error)],
@@ -33,7 +33,7 @@ pub(super) fn check(checked: &Checked, clock: &Clock) -> Vec<Finding> {
             }
             (CertificateState::Valid, None) => Finding::ok(CHECK, "it fits all sites"),
             (CertificateState::WrongName, _) => Finding::error(CHECK, "it is for other host names than the sites'")
-                .advise("serve a certificate for the host of CODER_ACCESS_URL and of each route"),
+                .advise("serve a certificate for the hosts of CODER_ACCESS_URL, of CODER_WILDCARD_ACCESS_URL and of each route"),
             (CertificateState::NotYetValid(_), _) => {
                 Finding::error(CHECK, "it is not valid yet").advise("compare this machine's clock")
             }

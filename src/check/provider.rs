@@ -10,6 +10,8 @@ use crate::{
     telemetry::logs::causes,
 };
 
+/// No more redirect URIs are tried, so that no provider takes this for an attack.
+const MAX_REDIRECT_URIS: usize = 20;
 const DISCOVERY: &str = "provider";
 const REFERENCE: &str = "docs/renewal.md";
 const ODD: &str = "docs/odd-providers.md";
@@ -42,8 +44,9 @@ pub(super) async fn check(checked: &Checked, clock: &Clock) -> Vec<Finding> {
     findings.extend(pkce(&examined));
     findings.push(client(provider.probe_client().await));
     let redirect_uris = checked.gateway.redirect_uris("callback");
-    let redirect_uri = redirect_uris.of(checked.gateway.exchange.sites.main());
-    findings.extend(redirect(&redirect_uri, provider.probe_redirect_uri(&redirect_uri).await));
+    for redirect_uri in redirect_uris.all().iter().take(MAX_REDIRECT_URIS) {
+        findings.extend(redirect(redirect_uri, provider.probe_redirect_uri(redirect_uri).await));
+    }
     findings.push(logout(&examined));
     findings
 }
@@ -166,6 +169,11 @@ fn redirect(redirect_uri: &str, probe: Result<RedirectProbe, ProviderError>) -> 
     const CHECK: &str = "redirect URI";
     match probe {
         Ok(RedirectProbe::Registered) => Some(Finding::ok(CHECK, format!("the provider redirects to {redirect_uri}"))),
+        Ok(RedirectProbe::Fails(error)) => Some(
+            Finding::error(CHECK, format!("the provider redirects to {redirect_uri} with the error {error}: no login succeeds"))
+                .advise("correct CODER_OIDC_SCOPES and CODER_OIDC_AUTH_URL_PARAMS, or allow the code flow for this client")
+                .see(ODD),
+        ),
         Ok(RedirectProbe::Refused(status)) if matches!(status.as_u16(), 404 | 405 | 410) => Some(
             Finding::error(CHECK, format!("the authorization endpoint answers with status {}", status.as_u16()))
                 .advise("have the provider's administrator look at authorization_endpoint in its metadata")

@@ -2,7 +2,10 @@
 
 use std::process::ExitCode;
 
-use super::{output::print_out, runtime::block_on};
+use super::{
+    output::{json_text, print_out, printable_lines},
+    runtime::block_on,
+};
 use crate::{
     check::{self, Level},
     clock::Clock,
@@ -20,7 +23,12 @@ pub(super) fn run(environment: &Environment, as_json: bool) -> anyhow::Result<Ex
     let raw = environment.read(&mut problems);
     let checked = config::check(&raw, problems)?;
     let report = block_on(async { Ok(check::run(&checked, &Clock::System).await) })?;
-    print_out(&if as_json { format!("{}\n", serde_json::to_string_pretty(&report)?) } else { report.to_string() });
+    // A provider, a database and an app have a say in it.
+    print_out(&if as_json {
+        format!("{}\n", json_text(&serde_json::to_string_pretty(&report)?))
+    } else {
+        printable_lines(&report.to_string())
+    });
     Ok(match report.worst() {
         Level::Ok | Level::Info => ExitCode::SUCCESS,
         Level::Warning => ExitCode::from(EXIT_WARNINGS),

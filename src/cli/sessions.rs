@@ -7,7 +7,10 @@ mod tell;
 use anyhow::{Context, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::{output::print_out, runtime::block_on};
+use super::{
+    output::{print_out, printable},
+    runtime::block_on,
+};
 use crate::{
     app,
     clock::Clock,
@@ -98,9 +101,7 @@ pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Resul
                         .end(listed.session.hash, LogoutInitiator::Administrator, settings.gateway.exchange.sites.main(), None)
                         .await
                     {
-                        Ok(_) => {
-                            print_out(&format!("ended session {name} of {}\n", tell::printable(listed.grant.identity.display())))
-                        }
+                        Ok(_) => print_out(&format!("ended session {name} of {}\n", printable(listed.grant.identity.display()))),
                         Err(error) => {
                             failures += 1;
                             print_out(&format!("session {name} could not be ended: {error}\n"));

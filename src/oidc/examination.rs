@@ -58,8 +58,10 @@ pub enum ClientProbe {
 /// Whether the redirect URI is registered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RedirectProbe {
-    /// The provider redirects there.
+    /// The provider redirects there, as it would with a user's login.
     Registered,
+    /// It redirects there with an error (RFC 6749 section 4.1.2.1) that every user's login would meet.
+    Fails(String),
     /// It answers with an error.
     Refused(StatusCode),
     /// It shows a page, which does not tell.
@@ -125,9 +127,27 @@ impl Provider {
         let location = response.headers.get(header::LOCATION).and_then(|location| location.to_str().ok()).unwrap_or_default();
         Ok(match response.status {
             status if status.is_client_error() => RedirectProbe::Refused(status),
-            status if status.is_redirection() && location.starts_with(redirect_uri) => RedirectProbe::Registered,
+            status if status.is_redirection() && is_to(location, redirect_uri) => outcome(location),
             _ => RedirectProbe::Unclear,
         })
+    }
+}
+
+/// Whether `location` is the redirect URI with a query.
+fn is_to(location: &str, redirect_uri: &str) -> bool {
+    location.strip_prefix(redirect_uri).is_some_and(|rest| rest.is_empty() || rest.starts_with(['?', '#']))
+}
+
+/// What the response says that a provider sends to the redirect URI. Without a user it can be nothing but an error, and that a user
+/// must do something (OpenID Connect Core section 3.1.2.6) is the one to hope for.
+fn outcome(location: &str) -> RedirectProbe {
+    let parameters = location.split_once(['?', '#']).map_or("", |(_, parameters)| parameters);
+    let error = url::form_urlencoded::parse(parameters.as_bytes()).find(|(name, _)| name == "error").map(|(_, error)| error);
+    match error.as_deref() {
+        Some("invalid_scope" | "unauthorized_client" | "unsupported_response_type" | "invalid_request" | "invalid_client") => {
+            RedirectProbe::Fails(error.unwrap_or_default().into_owned())
+        }
+        Some(_) | None => RedirectProbe::Registered,
     }
 }
 

@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     Kind, World,
+    certificates::Authority,
     idp::{Endpoint, Misbehaviour},
+    postgres,
 };
 
 /// The exit status, and the findings.
@@ -173,4 +175,82 @@ async fn an_app_that_is_away_and_settings_that_are_wrong_are_told() {
     world.change(&[("oidc_issuer_url", "nonsense")]);
     let (code, told) = world.command(&["check"]).await;
     assert_eq!(code, 64, "{told}");
+}
+
+#[tokio::test]
+async fn a_login_that_fails_for_every_user_is_found_although_the_provider_redirects() {
+    let mut world = World::start().await;
+    for error in ["invalid_scope", "unauthorized_client", "unsupported_response_type"] {
+        let params = format!(r#"{{"fails_with":"{error}"}}"#);
+        world.change(&[("oidc_auth_url_params", &params)]);
+        let (code, findings) = found(&world).await;
+        let (level, told) = of_check(&findings, "redirect URI").unwrap();
+        assert!(code == 2 && level == "error" && told.contains(error), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn the_redirect_uri_of_every_site_is_tried_and_told() {
+    let mut world = World::start().await;
+    world.change(&[("oidc_redirect_allowed_hosts", "second.test"), ("wildcard_access_url", "*.apps.test")]);
+    let (code, findings) = found(&world).await;
+    assert_eq!(code, 2, "the provider knows the access URL's alone");
+    let told: Vec<_> = findings.iter().filter(|finding| finding["check"] == "redirect URI").collect();
+    for uri in ["https://second.test/oauth2/callback", "https://any.apps.test/oauth2/callback"] {
+        let advice = format!("register {uri} at the provider, to the letter");
+        assert!(told.iter().any(|finding| finding["level"] == "error" && finding["advice"] == advice), "{uri}: {told:#?}");
+    }
+    let (_, registered) = of_check(&findings, "redirect URIs").unwrap();
+    assert!(registered.contains("https://*.apps.test/oauth2/callback"), "{registered}");
+    world.change(&[("oidc_redirect_url", "https://app.test")]);
+    let (_, findings) = found(&world).await;
+    assert_eq!(of_check(&findings, "redirect URI").unwrap().0, "ok");
+    assert!(
+        of_check(&findings, "redirect URIs")
+            .unwrap()
+            .1
+            .starts_with("register at the provider: https://app.test/oauth2/callback →")
+    );
+}
+
+#[tokio::test]
+async fn what_a_provider_says_steers_no_terminal() {
+    let world = World::start().await;
+    world.idp.set_metadata(json!({"issuer": "https://evil.test/\u{9b}2J\u{202e}x"}));
+    for arguments in [&["check"][..], &["check", "--json"]] {
+        let (code, told) = world.command(arguments).await;
+        assert!(code == 2 && told.contains("https://evil.test/"), "{told}");
+        assert!(!told.contains(['\u{9b}', '\u{202e}']), "{told:?}");
+    }
+}
+
+#[tokio::test]
+async fn each_table_that_the_role_may_not_write_is_named() {
+    let mut world = World::build().on_own_postgres().start().await;
+    let url = world.database_url();
+    postgres::make_serving_role(&url).await;
+    world.change(&[("pg_connection_url", &url.replace("postgres@", "serving@"))]);
+    assert_eq!(of_check(&found(&world).await.1, "rights"), None);
+    postgres::run(&url, "REVOKE INSERT ON revocations FROM serving; REVOKE SELECT ON returned_attempts FROM serving").await;
+    let (code, findings) = found(&world).await;
+    let (level, told) = of_check(&findings, "rights").unwrap();
+    assert!(code == 2 && level == "error" && told.contains("of returned_attempts, revocations →"), "{told}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_does_not_fit_the_wildcard_s_hosts_is_found() {
+    let authority = Authority::new();
+    let (certificate, key) = authority.issue("front", &["app.test"]);
+    let mut world = World::start().await;
+    let served = [
+        ("tls_enable", "true"),
+        ("tls_address", "127.0.0.1:0"),
+        ("tls_cert_file", certificate.as_str()),
+        ("tls_key_file", key.as_str()),
+    ];
+    world.change(&served);
+    assert_eq!(of_check(&found(&world).await.1, "certificate").unwrap().0, "ok");
+    world.change(&[("wildcard_access_url", "*.apps.test")]);
+    let (level, told) = of_check(&found(&world).await.1, "certificate").unwrap();
+    assert!(level == "error" && told.contains("other host names"), "{told}");
 }

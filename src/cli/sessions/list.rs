@@ -5,7 +5,7 @@ use clap::{Arg, ArgAction, ArgMatches, value_parser};
 
 use super::{find, tell};
 use crate::{
-    cli::output::print_out,
+    cli::output::{json_text, print_out},
     clock::Timestamp,
     grant::EndReason,
     secret::hex,
@@ -156,7 +156,7 @@ impl Output<'_> {
         if self.is_json {
             for listed in page {
                 let comma = if self.shown > 0 { "," } else { "" };
-                print_out(&format!("{comma}{}", tell::json_text(&tell::session_json(listed, self.limits))));
+                print_out(&format!("{comma}{}", json_text(&tell::session_json(listed, self.limits).to_string())));
                 self.shown += 1;
             }
         } else {

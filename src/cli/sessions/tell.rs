@@ -5,6 +5,7 @@ use std::fmt::Write;
 use serde_json::json;
 
 use crate::{
+    cli::output::{json_text, printable, printable_lines},
     clock::Timestamp,
     grant::{EndReason, Ended},
     history::{Event, Kind},
@@ -114,35 +115,6 @@ pub(super) fn list(
     table(&rows, widths.get_or_insert_default())
 }
 
-/// Replaces characters by which a provider's text could control the terminal that shows it.
-pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|character| if is_control(character) { '\u{fffd}' } else { character }).collect()
-}
-
-/// The same for a whole text of several lines: whoever can write to the database may have written any part of it.
-fn printable_lines(text: &str) -> String {
-    text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
-}
-
-/// JSON, with escapes for such characters. Outside of its texts there are none.
-pub(super) fn json_text(value: &serde_json::Value) -> String {
-    value.to_string().chars().fold(String::new(), |mut out, character| {
-        if is_control(character) {
-            // All of them are in the basic plane, and have one unit of UTF-16.
-            let _infallible = write!(out, "\\u{:04x}", u32::from(character));
-        } else {
-            out.push(character);
-        }
-        out
-    })
-}
-
-/// Control characters, marks that change the writing direction or break lines, and those that nobody sees.
-fn is_control(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-}
-
 fn table<const N: usize>(rows: &[[String; N]], widths: &mut [usize; N]) -> String {
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -246,7 +218,7 @@ pub(super) fn json(sessions: &[ListedSession], limits: &Settings, events: &[Line
             })
         })
         .collect();
-    format!("{}\n", json_text(&json!({ "sessions": sessions, "events": events })))
+    format!("{}\n", json_text(&json!({ "sessions": sessions, "events": events }).to_string()))
 }
 
 /// Explains in sentences the state of each session, and what ended those that are gone.

@@ -8,12 +8,14 @@ use crate::{
     store::{StoreError, facts::DatabaseFacts},
 };
 
-/// Version, rights and clock, and the tables of this schema without the rights on rows that Evergate needs.
+/// Version, rights and clock, and the tables of this schema without the rights on rows that Evergate needs. Announcements are written
+/// by functions with their owner's rights.
 const QUESTION: &str = "SELECT current_setting('server_version') AS version, \
      (EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT AS now, \
      COALESCE(has_schema_privilege(current_schema(), 'CREATE'), FALSE) AS may_create, \
      ARRAY(SELECT tablename::TEXT FROM pg_tables WHERE schemaname = current_schema() \
-         AND tablename IN ('grants', 'sessions', 'events', 'replicas') \
+         AND tablename IN ('grants', 'sessions', 'events', 'replicas', 'revocations', 'parked_addresses', \
+             'provider_knowledge', 'returned_attempts', 'left_grants', 'keep_alive') \
          AND NOT (has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), 'SELECT') \
              AND has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), 'INSERT') \
              AND has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), 'UPDATE') \

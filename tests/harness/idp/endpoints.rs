@@ -115,7 +115,8 @@ async fn authorize(Query(query): Query<Fields>) -> Response {
     if query.get("prompt").map(String::as_str) != Some("none") {
         return "Who are you?".into_response();
     }
-    let location = format!("{redirect_uri}?error=login_required&state={}", query["state"]);
+    let error = query.get("fails_with").map_or("login_required", String::as_str);
+    let location = format!("{redirect_uri}?error={error}&state={}", query["state"]);
     (StatusCode::FOUND, [(header::LOCATION, location)]).into_response()
 }
 
