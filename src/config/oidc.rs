@@ -54,7 +54,7 @@ const PRESET: Setting = setting(
     "oidc_preset",
     ValueType::Text,
     "auto",
-    "The preset of provider quirks: `auto` selects it by the issuer; else `google`, `entra`, `okta`, `keycloak`, `auth0`, `gitlab`, `pingfederate`, `pingone`, `onelogin`, `cognito`, `dex`, `authentik`, `authelia`, `zitadel`, `hydra`, `jumpcloud`, `adfs`, `django-oauth-toolkit`, `github` or `generic`. Name it where the issuer does not show the product, as with Authelia, PingFederate or a self-hosted Hydra.",
+    "The preset of provider quirks: `auto` selects it by the issuer, or by what the metadata show of the product wherever it is hosted; else `google`, `entra`, `okta`, `keycloak`, `auth0`, `gitlab`, `pingfederate`, `pingone`, `onelogin`, `cognito`, `dex`, `authentik`, `authelia`, `zitadel`, `hydra`, `jumpcloud`, `adfs`, `django-oauth-toolkit`, `github`, `spring`, `lemonldap`, `canaille`, `glewlwyd` or `generic`. The log says at each start which one was selected and why.",
 );
 const CLIENT_ID: Setting = setting("oidc_client_id", ValueType::Text, "", "Required. The client ID of Evergate at the provider.");
 const CA_FILE: Setting = setting(

@@ -1,5 +1,6 @@
 //! Discovery (OIDC Discovery 1.0): the provider's metadata and keys, fetched in the background and again once a day.
 
+mod decisions;
 mod metadata;
 
 use std::{
@@ -16,6 +17,7 @@ use super::{FetchError, Provider, ProviderError, SHORT_CALL_TIMEOUT};
 use crate::{backoff::back_off, telemetry::logs::causes};
 
 pub use metadata::is_loopback;
+use decisions::decisions;
 pub(super) use metadata::{MetadataDocument, ProviderMetadata};
 
 /// The shortest and the longest pause between attempts while discovery fails.
@@ -108,6 +110,7 @@ impl Provider {
         if before.is_none_or(|before| {
             before.unsupported_requirements != metadata.unsupported_requirements
                 || before.authorization_params != metadata.authorization_params
+                || decisions(&self.settings, &before) != decisions(&self.settings, &metadata)
         }) {
             self.log_metadata(&metadata);
         }
@@ -135,6 +138,15 @@ impl Provider {
             "provider discovered; {}",
             metadata.authorization_params.note
         );
+        for decision in decisions(&self.settings, metadata) {
+            tracing::info!(
+                oidc.issuer = self.issuer(),
+                oidc.setting = decision.setting,
+                oidc.value = decision.value,
+                "provider setting chosen: {}",
+                decision.reason
+            );
+        }
         for requirement in &metadata.unsupported_requirements {
             tracing::error!(oidc.issuer = self.issuer(), "logins will fail because of what the provider requires: {requirement}");
         }

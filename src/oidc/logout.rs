@@ -14,7 +14,13 @@ impl Provider {
     /// The URL at which a browser logs out of the provider (section 2), if the provider has one. `state` returns with the
     /// browser. Call [`Provider::refresh_keys_before_logout`] first.
     pub fn end_session_url(&self, id_token: Option<&Secret>, return_to: &str, state: Option<&str>) -> Option<Url> {
-        let mut url = self.metadata().ok()?.end_session_endpoint.clone()?;
+        let metadata = self.metadata().ok()?;
+        let mut url = metadata.end_session_endpoint.clone()?;
+        if let Some(own) = metadata.own_logout {
+            // Parameters that it does not know may be refused, and it returns none.
+            url.query_pairs_mut().append_pair("client_id", self.client_id()).append_pair(own.return_to, return_to);
+            return Some(url);
+        }
         {
             let mut query = url.query_pairs_mut();
             // The provider answers a hint that it can no longer verify with an error page of its own.

@@ -16,8 +16,8 @@ pub struct Preset {
     pub name: &'static str,
     /// What the provider's issuers look like.
     pub(super) issuers: &'static [IssuerPattern],
-    /// A scope that only this provider lists in its metadata.
-    pub(super) distinctive_scope: Option<&'static str>,
+    /// What its metadata show, wherever it is hosted: all of it. Empty where they show nothing of their own.
+    pub(super) metadata_signs: &'static [MetadataSign],
     /// How a login requests a refresh token.
     pub(super) offline_access: OfflineAccess,
     /// What becomes of a refresh token after its use.
@@ -36,6 +36,8 @@ pub struct Preset {
     pub supports_prompt_none: bool,
     /// The audience that it expects of the client's assertions.
     pub(super) assertion_audience: Audience,
+    /// How a browser logs out.
+    pub(super) logout: LogoutForm,
     /// How long a refresh token lives unused, if the token response does not tell.
     pub idle_expiry: Option<Duration>,
     /// Error responses to a refresh whose meaning differs from RFC 6749.
@@ -55,6 +57,51 @@ pub(super) enum IssuerPattern {
     PathContains(&'static str),
     /// The path ends with this.
     PathSuffix(&'static str),
+}
+
+/// Something in metadata that is a product's own.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum MetadataSign {
+    /// `scopes_supported` has this scope.
+    Scope(&'static str),
+    /// There is this member.
+    Member(&'static str),
+    /// The path of the address in this member contains this.
+    PathContains(&'static str, &'static str),
+    /// The path of the address in this member ends with this.
+    PathSuffix(&'static str, &'static str),
+}
+
+/// What a preset was chosen by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DetectedBy {
+    /// `CODER_OIDC_PRESET`.
+    Setting,
+    /// The issuer.
+    Issuer,
+    /// The metadata.
+    Metadata,
+    /// Nothing: it is the generic one.
+    Nothing,
+}
+
+/// How a browser logs out at the provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LogoutForm {
+    /// OpenID Connect RP-Initiated Logout 1.0.
+    Standard,
+    /// With parameters of its own only, at the end-session endpoint, or else at this path of the authorization endpoint's host.
+    Own(OwnLogout),
+    /// By the standard if the metadata have an end-session endpoint, else in its own form.
+    OwnIfUnlisted(OwnLogout),
+}
+
+/// A logout that takes the parameters `client_id` and this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct OwnLogout {
+    pub(super) path: &'static str,
+    /// The parameter for the address to which the browser returns.
+    pub(super) return_to: &'static str,
 }
 
 /// How a login requests a refresh token.

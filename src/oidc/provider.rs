@@ -71,7 +71,7 @@ impl Provider {
     pub fn preset(&self) -> &'static Preset {
         let settings = &self.settings;
         self.metadata()
-            .map_or_else(|_| settings.preset.unwrap_or_else(|| Preset::of(&settings.issuer, &[])), |metadata| metadata.preset)
+            .map_or_else(|_| settings.preset.unwrap_or_else(|| Preset::of_issuer(&settings.issuer)), |metadata| metadata.preset)
     }
 
     /// What becomes of a refresh token that was used: as configured, or as in the preset.

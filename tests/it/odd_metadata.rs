@@ -115,3 +115,34 @@ async fn consent_is_asked_for_where_a_login_was_to_bring_a_refresh_token_and_bro
     assert!(world.visitor().browse(&world.idp, "/").await.is_upstreams());
     assert_eq!(world.idp.passes(), 3, "nobody agrees at each login for nothing");
 }
+
+#[tokio::test]
+async fn each_decision_is_one_line_with_its_reason_and_a_setting_wins() {
+    let line = |world: &World, setting: &str, value: &str, reason: &str| {
+        lines_with(&[world.idp.issuer(), "provider setting chosen", setting, value, reason]).len()
+    };
+    let world = World::build().start().await;
+    let host = world.idp.issuer();
+    let hydra = json!({
+        "authorization_endpoint": format!("{host}/oauth2/auth"), "token_endpoint": format!("{host}/oauth2/token"),
+        "scopes_supported": ["offline_access", "offline", "openid"],
+    });
+    for (setting, value, reason) in [
+        ("CODER_OIDC_PRESET", "\"generic\"", "neither the issuer nor the metadata show a known product"),
+        ("CODER_OIDC_SCOPES", "\"openid profile email offline_access\"", "what the metadata list"),
+        ("CODER_OIDC_REFRESH_TOKEN_GRACE", "\"not known yet\"", "token refreshes show it"),
+        ("CODER_OIDC_INTROSPECTION_URL", "\"not asked\"", "the metadata name no endpoint"),
+        ("CODER_OIDC_SILENT_LOGIN", "\"true\"", "nothing excludes it"),
+    ] {
+        assert_eq!(line(&world, setting, value, reason), 1, "{setting}");
+    }
+    // The same provider, which now looks like a self-hosted Hydra.
+    let mut world = world;
+    world.idp.set_metadata(hydra);
+    world.restart_with(&[]).await;
+    assert_eq!(line(&world, "CODER_OIDC_PRESET", "\"hydra\"", "the metadata show the product"), 1);
+    assert_eq!(line(&world, "CODER_OIDC_REFRESH_TOKEN_GRACE", "a second use revokes the grant", "the preset knows it"), 1);
+    world.restart_with(&[("oidc_preset", "generic"), ("oidc_refresh_token_grace", "7s")]).await;
+    assert_eq!(line(&world, "CODER_OIDC_PRESET", "\"generic\"", "as configured"), 1);
+    assert_eq!(line(&world, "CODER_OIDC_REFRESH_TOKEN_GRACE", "stays valid for 7 s", "as configured"), 1);
+}

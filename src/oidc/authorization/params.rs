@@ -90,7 +90,7 @@ mod tests {
         let scopes = scopes.map(|scopes| scopes.iter().map(|scope| (*scope).to_owned()).collect());
         let settings = Settings { scopes, ..Settings::of_test(issuer) };
         let supported: Vec<_> = supported.iter().map(|scope| (*scope).to_owned()).collect();
-        let params = AuthorizationParams::new(&settings, Preset::of(issuer, &supported), &supported);
+        let params = AuthorizationParams::new(&settings, Preset::of_issuer(issuer), &supported);
         (params.scopes.join(" "), params.extra.get("access_type").cloned())
     }
 

@@ -11,7 +11,7 @@ use crate::{
         authorization::AuthorizationParams,
         client_auth::{ClientAuthVariant, ClientEndpoint, SupportedAuth, usable_methods, variants},
         issuer::ExpectedIssuer,
-        preset::{Preset, RefreshIntrospection},
+        preset::{DetectedBy, LogoutForm, OwnLogout, Preset, RefreshIntrospection},
     },
 };
 
@@ -25,6 +25,8 @@ pub(in crate::oidc) struct ProviderMetadata {
     pub(in crate::oidc) revocation_endpoint: Option<String>,
     pub(in crate::oidc) introspection_endpoint: Option<String>,
     pub(in crate::oidc) end_session_endpoint: Option<Url>,
+    /// The form of the end-session endpoint, where it is not the standard's.
+    pub(in crate::oidc) own_logout: Option<OwnLogout>,
     pub(in crate::oidc) jwks_uri: String,
     /// Authorization responses have `iss` (RFC 9207 section 3).
     pub(in crate::oidc) sends_iss: bool,
@@ -40,6 +42,7 @@ pub(in crate::oidc) struct ProviderMetadata {
     /// The algorithms that are accepted for signed user info.
     pub(in crate::oidc) userinfo_algorithms: Vec<Algorithm>,
     pub(in crate::oidc) preset: &'static Preset,
+    pub(in crate::oidc) detected_by: DetectedBy,
     pub(in crate::oidc) authorization_params: AuthorizationParams,
     pub(in crate::oidc) unsupported_requirements: Vec<UnsupportedRequirement>,
 }
@@ -112,11 +115,17 @@ impl ProviderMetadata {
         let required = |name: &'static str| optional(name)?.ok_or(ProviderError::Metadata(name));
         let scopes = document.list("scopes_supported").unwrap_or_default();
         let prompts = document.list("prompt_values_supported");
-        let preset = settings.preset.unwrap_or_else(|| Preset::of(&settings.issuer, &scopes));
+        let (preset, detected_by) = match settings.preset {
+            Some(preset) => (preset, DetectedBy::Setting),
+            None => Preset::detect(&settings.issuer, &scopes, &document.0),
+        };
         let signing = document.list("id_token_signing_alg_values_supported");
+        let authorization_endpoint = required("authorization_endpoint")?;
+        let (end_session_endpoint, own_logout) =
+            logout(preset.logout, &authorization_endpoint, optional("end_session_endpoint")?);
         Ok(Self {
             issuer,
-            authorization_endpoint: required("authorization_endpoint")?,
+            authorization_endpoint,
             token_endpoint: required("token_endpoint")?.into(),
             jwks_uri: required("jwks_uri")?.into(),
             // An endpoint that is not called need not be valid.
@@ -127,7 +136,8 @@ impl ProviderMetadata {
                 None if preset.introspection == RefreshIntrospection::Unreliable => None,
                 None => optional("introspection_endpoint")?.map(Into::into),
             },
-            end_session_endpoint: optional("end_session_endpoint")?,
+            end_session_endpoint,
+            own_logout,
             sends_iss: document.is_set("authorization_response_iss_parameter_supported"),
             supports_prompt_none: prompts.as_ref().is_none_or(|prompts| prompts.iter().any(|prompt| prompt == "none")),
             // Every provider must support `login` (OIDC Core section 15.1).
@@ -141,6 +151,7 @@ impl ProviderMetadata {
             algorithms: algorithms(signing.as_deref(), settings),
             userinfo_algorithms: algorithms(document.list("userinfo_signing_alg_values_supported").as_deref(), settings),
             preset,
+            detected_by,
             authorization_params: AuthorizationParams::new(settings, preset, &scopes),
             unsupported_requirements: unsupported_requirements(settings, document),
         })
@@ -192,6 +203,16 @@ fn endpoint(name: &'static str, text: &str, lenient: bool) -> Result<Url, Provid
     let url = Url::parse(text).map_err(|_| ProviderError::Metadata(name))?;
     let http = url.scheme() == "http" && lenient && is_loopback(&url);
     if url.scheme() == "https" || http { Ok(url) } else { Err(ProviderError::Metadata(name)) }
+}
+
+/// The end-session endpoint, and its form where that is not the standard's.
+fn logout(form: LogoutForm, authorization_endpoint: &Url, listed: Option<Url>) -> (Option<Url>, Option<OwnLogout>) {
+    let own = match (form, &listed) {
+        (LogoutForm::Standard, _) | (LogoutForm::OwnIfUnlisted(_), Some(_)) => return (listed, None),
+        (LogoutForm::Own(own), _) | (LogoutForm::OwnIfUnlisted(own), None) => own,
+    };
+    let beside = || authorization_endpoint.join(own.path).ok();
+    (listed.or_else(beside), Some(own))
 }
 
 /// The accepted signature algorithms: the listed ones that are supported; without a list, all that use public keys. HMAC is

@@ -1,11 +1,15 @@
 //! The presets, one per provider. Members that a preset does not set are as in [`GENERIC`].
+//!
+//! A comment names the source of a fact and its date. Where none stands, it is the
+//! provider's documentation and its public metadata, as gathered in 2026-11.
 
 use std::time::Duration;
 
 use http::StatusCode;
 
 use super::{
-    Audience, ErrorMeaning, ErrorRule, IssuerPattern, OfflineAccess, Preset, RefreshIntrospection, RefreshTokenRotation,
+    Audience, ErrorMeaning, ErrorRule, IssuerPattern, LogoutForm, MetadataSign, OfflineAccess, OwnLogout, Preset,
+    RefreshIntrospection, RefreshTokenRotation,
 };
 
 const DAY: u64 = 86_400;
@@ -22,7 +26,7 @@ const fn rule(code: &'static str, meaning: ErrorMeaning) -> ErrorRule {
 pub(super) const GENERIC: Preset = Preset {
     name: "generic",
     issuers: &[],
-    distinctive_scope: None,
+    metadata_signs: &[],
     offline_access: OfflineAccess::ScopeIfSupported,
     rotation: RefreshTokenRotation::Observed,
     introspection: RefreshIntrospection::Untested,
@@ -31,6 +35,7 @@ pub(super) const GENERIC: Preset = Preset {
     requires_prompt_consent: false,
     supports_prompt_none: true,
     assertion_audience: Audience::TokenEndpoint,
+    logout: LogoutForm::Standard,
     idle_expiry: None,
     error_rules: &[],
 };
@@ -77,6 +82,12 @@ pub const PRESETS: &[Preset] = &[
             IssuerPattern::HostSuffix(".oktapreview.com"),
             IssuerPattern::HostSuffix(".okta-emea.com"),
         ],
+        // A custom domain shows the product by its paths: `/oauth2/v1/...` or `/oauth2/<server>/v1/...`.
+        metadata_signs: &[
+            MetadataSign::PathContains("authorization_endpoint", "/oauth2/"),
+            MetadataSign::PathSuffix("authorization_endpoint", "/v1/authorize"),
+            MetadataSign::PathSuffix("jwks_uri", "/v1/keys"),
+        ],
         offline_access: OfflineAccess::Scope,
         idle_expiry: days(7),
         // Its documentation names "the full URL of the resource".
@@ -88,6 +99,11 @@ pub const PRESETS: &[Preset] = &[
     Preset {
         name: "keycloak",
         issuers: &[IssuerPattern::PathContains("/realms/")],
+        // Behind a proxy that rewrites the issuer, its paths still show it.
+        metadata_signs: &[
+            MetadataSign::PathSuffix("authorization_endpoint", "/protocol/openid-connect/auth"),
+            MetadataSign::PathSuffix("token_endpoint", "/protocol/openid-connect/token"),
+        ],
         offline_access: OfflineAccess::Implicit,
         // Keycloak 26.7.3: a valid token is active and a used one is not; the call uses nothing up and revokes nothing.
         introspection: RefreshIntrospection::Works,
@@ -98,24 +114,42 @@ pub const PRESETS: &[Preset] = &[
     Preset {
         name: "auth0",
         issuers: &[IssuerPattern::HostSuffix(".auth0.com")],
+        // A custom domain shows the product by this member.
+        metadata_signs: &[MetadataSign::Member("mfa_challenge_endpoint")],
         offline_access: OfflineAccess::Scope,
         revocation_ends_all_grants: true,
         assertion_audience: Audience::Issuer,
         idle_expiry: days(30),
+        // Older tenants do not list their end-session endpoint, and have this one.
+        logout: LogoutForm::OwnIfUnlisted(OwnLogout { path: "/v2/logout", return_to: "returnTo" }),
         ..GENERIC
     },
     Preset {
         name: "gitlab",
         issuers: &[IssuerPattern::Exact("https://gitlab.com")],
-        distinctive_scope: Some("read_user"),
+        // A scope of its API (doc/integration/oauth_provider.md, 2026).
+        metadata_signs: &[MetadataSign::Scope("read_user")],
         offline_access: OfflineAccess::ImplicitWithoutScope,
         rotation: RefreshTokenRotation::ReuseDetection,
         ..GENERIC
     },
-    Preset { name: "pingfederate", idle_expiry: days(30), ..GENERIC },
+    Preset {
+        name: "pingfederate",
+        // A member of its own, in the metadata of versions 7 to 12.
+        metadata_signs: &[MetadataSign::Member("ping_end_session_endpoint")],
+        // Its refresh tokens come with the grant type. `require_offline_access_scope_to_issue_refresh_tokens` is off by default
+        // (version 12.1), so that the scope is requested where it is listed.
+        idle_expiry: days(30),
+        ..GENERIC
+    },
     Preset {
         name: "pingone",
         issuers: &[IssuerPattern::HostPrefix("auth.pingone.")],
+        // A custom domain shows the product by its paths.
+        metadata_signs: &[
+            MetadataSign::PathSuffix("authorization_endpoint", "/as/authorize"),
+            MetadataSign::PathSuffix("end_session_endpoint", "/as/signoff"),
+        ],
         offline_access: OfflineAccess::Scope,
         idle_expiry: days(30),
         ..GENERIC
@@ -130,11 +164,20 @@ pub const PRESETS: &[Preset] = &[
         name: "cognito",
         issuers: &[IssuerPattern::HostPrefix("cognito-idp.")],
         offline_access: OfflineAccess::ImplicitWithoutScope,
+        // Its developer guide: the logout endpoint takes no `id_token_hint` and no `post_logout_redirect_uri`.
+        logout: LogoutForm::Own(OwnLogout { path: "/logout", return_to: "logout_uri" }),
         ..GENERIC
     },
     Preset {
         name: "dex",
         issuers: &[IssuerPattern::PathSuffix("/dex")],
+        // server/handlers.go (`discoveryHandler`), 2.45: these paths under whatever issuer is configured.
+        metadata_signs: &[
+            MetadataSign::PathSuffix("authorization_endpoint", "/auth"),
+            MetadataSign::PathSuffix("token_endpoint", "/token"),
+            MetadataSign::PathSuffix("jwks_uri", "/keys"),
+            MetadataSign::PathSuffix("device_authorization_endpoint", "/device/code"),
+        ],
         offline_access: OfflineAccess::Scope,
         // Dex 2.45.1: an old token is refused (400) after `reuseInterval`, and its successor stays valid.
         rotation: RefreshTokenRotation::SingleUse,
@@ -155,6 +198,8 @@ pub const PRESETS: &[Preset] = &[
     Preset {
         name: "authentik",
         issuers: &[IssuerPattern::PathContains("/application/o/")],
+        // With one issuer for all its providers, its paths still show it.
+        metadata_signs: &[MetadataSign::PathSuffix("authorization_endpoint", "/application/o/authorize/")],
         offline_access: OfflineAccess::Scope,
         rotation: RefreshTokenRotation::ReuseDetection,
         idle_expiry: days(30),
@@ -162,6 +207,11 @@ pub const PRESETS: &[Preset] = &[
     },
     Preset {
         name: "authelia",
+        // Its documentation (integration/openid-connect/introduction), 4.39.
+        metadata_signs: &[
+            MetadataSign::PathSuffix("authorization_endpoint", "/api/oidc/authorization"),
+            MetadataSign::PathSuffix("token_endpoint", "/api/oidc/token"),
+        ],
         offline_access: OfflineAccess::Scope,
         rotation: RefreshTokenRotation::ReuseDetection,
         idle_expiry: Some(Duration::from_secs(90 * 60)),
@@ -174,6 +224,10 @@ pub const PRESETS: &[Preset] = &[
         issuers: &[IssuerPattern::HostSuffix(".zitadel.cloud")],
         // zitadel/oidc's VerifyJWTAssertion looks for the issuer.
         assertion_audience: Audience::Issuer,
+        metadata_signs: &[
+            MetadataSign::PathSuffix("authorization_endpoint", "/oauth/v2/authorize"),
+            MetadataSign::PathSuffix("userinfo_endpoint", "/oidc/v1/userinfo"),
+        ],
         offline_access: OfflineAccess::Scope,
         rotation: RefreshTokenRotation::ReuseDetection,
         idle_expiry: days(30),
@@ -184,6 +238,13 @@ pub const PRESETS: &[Preset] = &[
         // Ory Hydra 2.3.0: on its admin port only, which the metadata do not name (`CODER_OIDC_INTROSPECTION_URL`).
         introspection: RefreshIntrospection::Works,
         issuers: &[IssuerPattern::HostSuffix(".projects.oryapis.com")],
+        // It lists this scope beside `offline_access`, at these paths. Without verifiable credentials it does not list
+        // `credentials_endpoint_draft_00`, so that is no part of it.
+        metadata_signs: &[
+            MetadataSign::Scope("offline"),
+            MetadataSign::PathSuffix("authorization_endpoint", "/oauth2/auth"),
+            MetadataSign::PathSuffix("token_endpoint", "/oauth2/token"),
+        ],
         offline_access: OfflineAccess::Scope,
         rotation: RefreshTokenRotation::ReuseDetection,
         idle_expiry: days(30),
@@ -208,6 +269,11 @@ pub const PRESETS: &[Preset] = &[
         // Its documentation mounts it at `/o/`.
         name: "django-oauth-toolkit",
         issuers: &[IssuerPattern::PathSuffix("/o")],
+        metadata_signs: &[
+            MetadataSign::PathSuffix("authorization_endpoint", "/authorize/"),
+            MetadataSign::PathSuffix("token_endpoint", "/token/"),
+            MetadataSign::PathSuffix("jwks_uri", "/.well-known/jwks.json"),
+        ],
         offline_access: OfflineAccess::Implicit,
         // Its metadata list `none`, and it responds with an internal error (500).
         supports_prompt_none: false,
@@ -224,6 +290,60 @@ pub const PRESETS: &[Preset] = &[
             rule("incorrect_client_credentials", ErrorMeaning::Client),
             rule("unverified_user_email", ErrorMeaning::Grant),
         ],
+        ..GENERIC
+    },
+    Preset {
+        name: "spring",
+        // Spring Authorization Server, OidcProviderConfigurationEndpointFilter, 1.4 (2024): its default paths.
+        metadata_signs: &[
+            MetadataSign::PathSuffix("authorization_endpoint", "/oauth2/authorize"),
+            MetadataSign::PathSuffix("jwks_uri", "/oauth2/jwks"),
+            MetadataSign::PathSuffix("end_session_endpoint", "/connect/logout"),
+        ],
+        // By the client's grant types. A scope that is not registered for the client is refused (`invalid_scope`).
+        offline_access: OfflineAccess::Implicit,
+        // `TokenSettings.reuseRefreshTokens` decides (true by default), so it is observed.
+        ..GENERIC
+    },
+    Preset {
+        name: "lemonldap",
+        // LemonLDAP::NG, Issuer/OpenIDConnect.pm and Lib/OpenIDConnect.pm, 2.18 (2023) and later.
+        metadata_signs: &[
+            MetadataSign::PathSuffix("authorization_endpoint", "/oauth2/authorize"),
+            MetadataSign::PathSuffix("check_session_iframe", "/checksession.html"),
+        ],
+        offline_access: OfflineAccess::Scope,
+        // It looks for access tokens only.
+        introspection: RefreshIntrospection::Unreliable,
+        // A refresh token that it does not find is `invalid_request` (400), and so is one that it cannot read, because its session
+        // store fails: it tells the two apart nowhere. So that refusal ends no grant. It pauses this one, and after the grace the
+        // browser goes through the provider, silently if it can.
+        error_rules: &[rule("invalid_request", ErrorMeaning::Grant)],
+        ..GENERIC
+    },
+    Preset {
+        name: "canaille",
+        // Canaille, oidc/oauth.py and its endpoints, 2025.
+        metadata_signs: &[
+            MetadataSign::PathSuffix("authorization_endpoint", "/oauth/authorize"),
+            MetadataSign::PathSuffix("jwks_uri", "/oauth/jwks.json"),
+        ],
+        // By the client's grant types. Its metadata list no `offline_access`.
+        offline_access: OfflineAccess::Implicit,
+        // 0.3: a used token is refused (400), and its successor stays valid.
+        rotation: RefreshTokenRotation::SingleUse,
+        ..GENERIC
+    },
+    Preset {
+        name: "glewlwyd",
+        // Its plugin's documentation (docs/OIDC.md, 2.7): `/api/<plugin>/...`, and the plugin is called `oidc`.
+        metadata_signs: &[
+            MetadataSign::PathSuffix("authorization_endpoint", "/api/oidc/auth"),
+            MetadataSign::PathSuffix("token_endpoint", "/api/oidc/token"),
+        ],
+        offline_access: OfflineAccess::Implicit,
+        // It refuses a token with 400 and no body, which says nothing about why: it pauses the grant and ends none. A used token
+        // revokes the others.
         ..GENERIC
     },
     GENERIC,

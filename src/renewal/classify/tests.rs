@@ -71,6 +71,17 @@ fn every_known_answer_of_every_known_provider_has_its_class() {
         ("jumpcloud", 400, "invalid_request", RETRY),
         ("adfs", 400, "invalid_grant", FailureClass::Dead),
         ("django-oauth-toolkit", 400, "invalid_grant", FailureClass::Dead),
+        ("spring", 400, "invalid_grant", FailureClass::Dead),
+        ("spring", 401, "invalid_client", CLIENT),
+        ("lemonldap", 400, "invalid_grant", FailureClass::Dead),
+        ("lemonldap", 401, "invalid_grant", FailureClass::Dead),
+        // Also the answer while its session store fails, so that the token may be alive.
+        ("lemonldap", 400, "invalid_request", GRANT),
+        ("lemonldap", 500, "server_error", FailureClass::Ambiguous),
+        ("canaille", 400, "invalid_grant", FailureClass::Dead),
+        // No body says why.
+        ("glewlwyd", 400, "", GRANT),
+        ("glewlwyd", 500, "", FailureClass::Ambiguous),
         ("github", 200, "bad_refresh_token", FailureClass::Dead),
         ("github", 200, "incorrect_client_credentials", CLIENT),
         ("github", 200, "unverified_user_email", GRANT),

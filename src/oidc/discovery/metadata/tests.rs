@@ -104,3 +104,24 @@ fn demands_that_cannot_be_met_are_known_from_the_start() {
         assert_eq!(read(&edits).unwrap().unsupported_requirements, expected, "{edits}");
     }
 }
+
+#[test]
+fn a_provider_with_a_logout_of_its_own_is_asked_in_its_form() {
+    let read_as = |preset: &str, edits: &Value| {
+        let metadata = read_with(&Settings { preset: Preset::named(preset), ..settings() }, edits).unwrap();
+        (metadata.end_session_endpoint.map(String::from), metadata.own_logout.map(|own| own.return_to))
+    };
+    let listed = json!({"authorization_endpoint": "https://id.example/x/a", "end_session_endpoint": "https://id.example/o"});
+    let unlisted = json!({"authorization_endpoint": "https://id.example/x/a"});
+    let at = |url: &str| Some(url.to_owned());
+    for (preset, edits, expected) in [
+        ("generic", &listed, (at("https://id.example/o"), None)),
+        ("generic", &unlisted, (None, None)),
+        ("cognito", &listed, (at("https://id.example/o"), Some("logout_uri"))),
+        ("cognito", &unlisted, (at("https://id.example/logout"), Some("logout_uri"))),
+        ("auth0", &listed, (at("https://id.example/o"), None)),
+        ("auth0", &unlisted, (at("https://id.example/v2/logout"), Some("returnTo"))),
+    ] {
+        assert_eq!(read_as(preset, edits), expected, "{preset} {edits}");
+    }
+}
