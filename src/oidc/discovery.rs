@@ -16,8 +16,8 @@ use openidconnect::IssuerUrl;
 use super::{FetchError, Provider, ProviderError, SHORT_CALL_TIMEOUT};
 use crate::{backoff::back_off, telemetry::logs::causes};
 
-pub use metadata::is_loopback;
 use decisions::decisions;
+pub use metadata::is_loopback;
 pub(super) use metadata::{MetadataDocument, ProviderMetadata};
 
 /// The shortest and the longest pause between attempts while discovery fails.
