@@ -14,7 +14,7 @@ fn settings(secret: Option<&str>) -> Settings {
 fn at_token(settings: &Settings, methods: Option<&[&str]>, algorithms: Option<&[&str]>) -> Vec<ClientAuthVariant> {
     let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     let supported = SupportedAuth { methods: methods.map(list), algorithms: algorithms.map(list) };
-    variants(settings, Preset::of(&settings.issuer, &[]), ClientEndpoint::Token, &supported)
+    variants(settings, Preset::of_issuer(&settings.issuer), ClientEndpoint::Token, &supported)
 }
 
 type List<'a> = Option<&'a [&'a str]>;
@@ -82,7 +82,7 @@ fn the_preset_says_which_audience_is_tried_first() {
         ("https://acme.okta.com", Token, &[TokenEndpoint, Issuer]),
         ("https://acme.okta.com", Revocation, &[CalledEndpoint, TokenEndpoint, Issuer]),
     ] {
-        assert_eq!(audiences(Preset::of(issuer, &[]), endpoint).collect::<Vec<_>>(), expected, "{issuer} {endpoint:?}");
+        assert_eq!(audiences(Preset::of_issuer(issuer), endpoint).collect::<Vec<_>>(), expected, "{issuer} {endpoint:?}");
     }
 }
 

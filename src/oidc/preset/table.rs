@@ -135,7 +135,7 @@ pub const PRESETS: &[Preset] = &[
     },
     Preset {
         name: "pingfederate",
-        // A member of its own, in the metadata of versions 7 to 12.
+        // A member of its own, in the metadata of several versions.
         metadata_signs: &[MetadataSign::Member("ping_end_session_endpoint")],
         // Its refresh tokens come with the grant type. `require_offline_access_scope_to_issue_refresh_tokens` is off by default
         // (version 12.1), so that the scope is requested where it is listed.
