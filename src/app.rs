@@ -2,6 +2,7 @@
 
 mod background;
 mod descriptors;
+mod examination;
 
 use std::{
     collections::BTreeSet,
@@ -40,6 +41,8 @@ use crate::{
 
 use background::Background;
 use descriptors::{connections_for, raise_descriptor_limit};
+
+pub use examination::doctor;
 
 /// Loads the keys that encrypt tokens.
 ///

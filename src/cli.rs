@@ -3,6 +3,7 @@
 mod check;
 mod config;
 mod demo;
+mod doctor;
 mod healthcheck;
 mod keys;
 mod migrate;
@@ -43,6 +44,7 @@ pub fn main() -> ExitCode {
         Some(("demo", verb)) => {
             demo::run(verb.get_one::<u16>("port").copied(), verb.get_one::<String>("app").map(String::as_str))
         }
+        Some(("doctor", verb)) => return exit_code(doctor::run(&environment(&matches), verb)),
         Some(("healthcheck", _)) => healthcheck::run(&environment(&matches)),
         Some(("keys", verb)) => keys::run(&environment(&matches), verb),
         Some(("migrate", _)) => migrate::run(&environment(&matches)),
@@ -92,6 +94,7 @@ fn command() -> Command {
         .subcommand(config)
         .subcommand(verb("check", "Find misconfiguration: settings, provider, database, upstreams; needs no user").arg(json))
         .subcommand(verb("migrate", "Bring the database up to date and exit"))
+        .subcommand(doctor::command())
         .subcommand(keys::command())
         .subcommand(sessions::command())
         .subcommand(verb("healthcheck", "Ask the gateway on this machine whether it is alive"))

@@ -9,6 +9,8 @@ pub mod cli;
 pub mod app;
 pub mod server;
 
+pub mod doctor;
+
 pub mod gateway;
 
 pub mod endpoints;

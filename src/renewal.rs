@@ -65,6 +65,7 @@ use result::Outcome;
 use slots::Slots;
 
 pub use breaker::ClientStanding;
+pub use classify::is_end_of_grant;
 pub use result::{Unusable, Usable};
 pub use settings::Settings;
 

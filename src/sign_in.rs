@@ -51,6 +51,7 @@ use crate::{
 
 use return_to::ReturnTo;
 
+pub use authorization_response::AuthorizationResponse;
 pub use begin::Purpose;
 pub use callback_error::CallbackError;
 pub use code_exchanges::CodeExchanges;

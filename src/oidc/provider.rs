@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -36,6 +36,8 @@ pub struct Provider {
     pub(super) misconfigured: AtomicBool,
     /// A login with `prompt=consent` brought no refresh token either.
     pub(super) consent_did_not_help: AtomicBool,
+    /// How often a refresh token was presented.
+    pub(super) refresh_calls: AtomicU64,
     fingerprint: Fingerprint,
 }
 
@@ -54,6 +56,7 @@ impl Provider {
             signing_algorithm: Mutex::default(),
             misconfigured: AtomicBool::new(false),
             consent_did_not_help: AtomicBool::new(false),
+            refresh_calls: AtomicU64::new(0),
         }
     }
 
@@ -87,6 +90,11 @@ impl Provider {
     /// Identifies the settings that decide what a login brings. Grants with another fingerprint were obtained with others.
     pub fn fingerprint(&self) -> &Fingerprint {
         &self.fingerprint
+    }
+
+    /// How often this process has presented a refresh token to the provider, health probes included.
+    pub fn refresh_calls(&self) -> u64 {
+        self.refresh_calls.load(Ordering::Relaxed)
     }
 
     /// Whether discovery has succeeded.

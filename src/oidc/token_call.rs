@@ -2,6 +2,8 @@
 
 mod response;
 
+use std::sync::atomic::Ordering;
+
 use serde_json::Value;
 
 use super::{
@@ -61,6 +63,7 @@ impl Provider {
     pub async fn refresh(&self, refresh_token: &Secret) -> Result<TokenResponse, TokenFailure> {
         let metadata = self.metadata().map_err(|_| TokenFailure::NotReady)?;
         let parameters = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose())];
+        self.refresh_calls.fetch_add(1, Ordering::Relaxed);
         self.request_tokens(&metadata, &parameters).await
     }
 

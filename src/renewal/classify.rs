@@ -77,6 +77,11 @@ pub(super) fn classify(failure: &TokenFailure, rules: &[ErrorRule]) -> FailureCl
     }
 }
 
+/// Whether a failure says that the grant has ended, at a provider with these error `rules`.
+pub fn is_end_of_grant(failure: &TokenFailure, rules: &[ErrorRule]) -> bool {
+    classify(failure, rules) == FailureClass::Dead
+}
+
 fn meaning_by_rules(rules: &[ErrorRule], status: StatusCode, code: &str) -> Option<ErrorMeaning> {
     let fits = |rule: &&ErrorRule| rule.code == code && rule.status.is_none_or(|only| only == status);
     rules.iter().find(fits).map(|rule| rule.meaning)

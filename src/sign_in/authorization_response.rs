@@ -7,13 +7,17 @@ use crate::oidc::safe_description;
 
 /// The parameters of an authorization response (RFC 6749 section 4.1.2, RFC 9207).
 #[derive(Debug, Default)]
-pub(super) struct AuthorizationResponse {
-    pub(super) state: String,
-    pub(super) code: Option<String>,
-    pub(super) error: Option<String>,
+pub struct AuthorizationResponse {
+    /// `state`.
+    pub state: String,
+    /// `code`, of a success.
+    code: Option<String>,
+    /// `error`.
+    pub error: Option<String>,
     /// The `error_description`, bounded and on one line.
-    pub(super) description: Option<String>,
-    pub(super) issuer: Option<String>,
+    description: Option<String>,
+    /// `iss`.
+    pub issuer: Option<String>,
 }
 
 /// The parameters that are read.
@@ -32,7 +36,11 @@ impl AuthorizationResponse {
         if query.len() > MAX_QUERY_LEN { Err(CallbackError::Parameters("it is too long")) } else { Ok(query) }
     }
 
-    pub(super) fn parse(query: &str) -> Result<Self, CallbackError> {
+    /// Parses the query of the redirect URI.
+    ///
+    /// # Errors
+    /// [`CallbackError::Parameters`].
+    pub fn parse(query: &str) -> Result<Self, CallbackError> {
         let mut response = Self::default();
         let mut state = None;
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -56,6 +64,19 @@ impl AuthorizationResponse {
         response.description = response.description.and_then(|said| safe_description(&said, secrets.into_iter()));
         response.error = response.error.map(|error| error.chars().filter(char::is_ascii_graphic).take(64).collect());
         Ok(response)
+    }
+
+    /// The code of a success.
+    ///
+    /// # Errors
+    /// [`CallbackError::Declined`], [`CallbackError::Refused`], or [`CallbackError::Parameters`] without a code.
+    pub fn code(&self) -> Result<&str, CallbackError> {
+        match (&self.code, &self.error) {
+            (_, Some(error)) if error == "access_denied" => Err(CallbackError::Declined),
+            (_, Some(error)) => Err(CallbackError::Refused { code: error.clone(), description: self.description.clone() }),
+            (Some(code), None) => Ok(code),
+            (None, None) => Err(CallbackError::Parameters("there is neither a code nor an error")),
+        }
     }
 }
 

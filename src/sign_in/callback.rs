@@ -119,14 +119,7 @@ impl SignIn {
         proof: &CallbackProof,
     ) -> Result<VerifiedLogin, CallbackError> {
         self.check_issuer(response)?;
-        let code = match (&response.code, &response.error) {
-            (_, Some(code)) if code == "access_denied" => return Err(CallbackError::Declined),
-            (_, Some(code)) => {
-                return Err(CallbackError::Refused { code: code.clone(), description: response.description.clone() });
-            }
-            (Some(code), None) => code,
-            (None, None) => return Err(CallbackError::Parameters("there is neither a code nor an error")),
-        };
+        let code = response.code()?;
         let timer = self.metrics.provider_timer("code");
         let login = self.provider.exchange_code(code, &self.redirect_uris.of(site), proof).await;
         timer.finish();

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::harness::{
+    doctor::Doctor,
     eventually::eventually,
     upstream::Upstream,
     visitor::{Reply, Visitor, path_of},
@@ -75,19 +76,24 @@ impl Certified {
     }
 }
 
+/// The settings of an Evergate before it.
+fn settings(idp: &Certified, upstream: &str, directory: &Path) -> Vec<(&'static str, String)> {
+    vec![
+        ("access_url", ACCESS.to_owned()),
+        ("http_address", "127.0.0.1:0".to_owned()),
+        ("upstream_url", upstream.to_owned()),
+        ("oidc_issuer_url", idp.issuer.as_str().trim_end_matches('/').to_owned()),
+        ("oidc_client_id", "evergate".to_owned()),
+        ("oidc_client_secret", "not-much-of-a-secret".to_owned()),
+        ("oidc_auth_url_params", r#"{"prompt":"consent"}"#.to_owned()),
+        ("data_dir", directory.to_str().unwrap().to_owned()),
+    ]
+}
+
 /// Evergate before it, by the clock that both share.
 async fn gateway(idp: &Certified, upstream: &Upstream, directory: &Path) -> Running {
-    let settings = [
-        ("access_url", ACCESS),
-        ("http_address", "127.0.0.1:0"),
-        ("upstream_url", &format!("http://{}", upstream.address)),
-        ("oidc_issuer_url", idp.issuer.as_str().trim_end_matches('/')),
-        ("oidc_client_id", "evergate"),
-        ("oidc_client_secret", "not-much-of-a-secret"),
-        ("oidc_auth_url_params", r#"{"prompt":"consent"}"#),
-        ("data_dir", directory.to_str().unwrap()),
-    ];
-    let flags = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let settings = settings(idp, &format!("http://{}", upstream.address), directory);
+    let flags = settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     let environment = Environment { flags, ..Environment::default() };
     let raw = environment.read(&mut Problems::default());
     let checked = check(&raw, Problems::default()).unwrap();
@@ -107,12 +113,12 @@ fn next_of(idp: &Certified, reply: &Reply) -> Url {
     idp.issuer.join(reply.header("location")).unwrap()
 }
 
-/// Logs in through the provider's own pages; the header of `oidc-provider.mjs` tells the steps.
-async fn log_in(visitor: &Visitor, provider: &Visitor, idp: &Certified) {
+/// Logs in through the provider's own pages; the header of `oidc-provider.mjs` tells the steps. Returns where it ends.
+async fn log_in_at(provider: &Visitor, idp: &Certified, begin: Url) -> Url {
     let host = format!("127.0.0.1:{}", idp.issuer.port().unwrap());
     let form = [("content-type", "application/x-www-form-urlencoded"), ("host", host.as_str())];
     let page = [("accept", "text/html"), ("host", host.as_str())];
-    let mut next = visitor.get("/deep?x=1").await.location();
+    let mut next = begin;
     for submitted in ["prompt=login&login=maya&password=any", "prompt=consent"] {
         let asked = provider.send(Method::GET, &path_of(&next), &page, "").await;
         let question = next_of(idp, &asked);
@@ -120,8 +126,54 @@ async fn log_in(visitor: &Visitor, provider: &Visitor, idp: &Certified) {
         next = next_of(idp, &answered);
     }
     let done = provider.send(Method::GET, &path_of(&next), &page, "").await;
-    let landed = visitor.get(&path_of(&next_of(idp, &done))).await.location();
+    next_of(idp, &done)
+}
+
+/// Logs in at the gateway.
+async fn log_in(visitor: &Visitor, provider: &Visitor, idp: &Certified) {
+    let begin = visitor.get("/deep?x=1").await.location();
+    let landed = visitor.get(&path_of(&log_in_at(provider, idp, begin).await)).await.location();
     assert_eq!(landed.as_str(), format!("{ACCESS}/deep?x=1"));
+}
+
+/// Logs out at the provider, which asks for confirmation.
+async fn log_out_at(provider: &Visitor, idp: &Certified, address: &Url) {
+    let host = format!("127.0.0.1:{}", idp.issuer.port().unwrap());
+    let question = provider.send(Method::GET, &path_of(address), &[("accept", "text/html"), ("host", &host)], "").await.text();
+    let xsrf = question.split("name=\"xsrf\" value=\"").nth(1).and_then(|rest| rest.split('"').next());
+    let form = [("content-type", "application/x-www-form-urlencoded"), ("host", host.as_str())];
+    let confirmed = format!("xsrf={}&logout=yes", xsrf.unwrap_or_else(|| panic!("no form: {question}")));
+    let done = provider.send(Method::POST, "/session/end/confirm", &form, &confirmed).await;
+    assert_eq!(next_of(idp, &done).as_str(), format!("{ACCESS}/oauth2/signed_out"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_finds_out_what_a_certified_provider_does() {
+    let idp = Certified::start();
+    let settings = settings(&idp, "http://127.0.0.1:9", Path::new("/nonexistent"));
+    let mut doctor = Doctor::start(&settings, &["--storm", "--destructive", "--yes", "--json"]);
+    let mut provider = at_provider(&idp);
+    while let Some(address) = doctor.sends_to_more() {
+        if address.path().contains("/session/end") {
+            log_out_at(&provider, &idp, &address).await;
+            doctor.type_line("");
+        } else {
+            provider = at_provider(&idp);
+            doctor.type_line(log_in_at(&provider, &idp, address).await.as_str());
+        }
+    }
+    let (code, printed) = doctor.end();
+    let report: Value = serde_json::from_str(&printed).unwrap_or_else(|_| panic!("not JSON: {printed}"));
+    let facts = &report["facts"];
+    let storm = &facts["storm"];
+    assert_eq!((&storm["requests"], &storm["answered"], &storm["calls"]), (&json!(100), &json!(100), &json!(1)), "{report:#}");
+    assert_eq!(facts["renewals"][1]["rotated"], true, "{report:#}");
+    // A grant with offline_access outlives the provider's session (OpenID Connect Core section 11).
+    let expected = json!({"reuse": "ends_grant", "logout": "survived", "revocation": "works"});
+    assert_eq!(facts["destructive"], expected, "{report:#}");
+    assert_eq!((code, &report["level"]), (1, &json!("warning")), "access tokens live 2 s: {report:#}");
+    // Two renewals and the storm's; the token that is presented after its reuse is refused; one after the logout.
+    assert_eq!(idp.renewals(), 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]

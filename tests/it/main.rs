@@ -19,6 +19,7 @@ mod config;
 mod credentials;
 mod cross_origin;
 mod database_contract;
+mod doctor;
 mod documentation;
 mod draining;
 mod early_answers;

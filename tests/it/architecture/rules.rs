@@ -14,7 +14,7 @@ pub(super) const VOCABULARY: [&str; 10] = [
     "header_names",
 ];
 pub(super) const ARROWS: &[(&str, &[&str])] = &[
-    ("cli", &["app", "check", "config", "demo", "sign_out", "history", "grant", "session", "store", "telemetry"]),
+    ("cli", &["app", "check", "config", "demo", "doctor", "sign_out", "history", "grant", "session", "store", "telemetry"]),
     // It asks what is configured by the means of those who use it.
     ("check", &["config", "oidc", "store", "forward", "tls", "telemetry"]),
     // The demonstration's provider signs its tokens.
@@ -23,6 +23,7 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
         "app",
         &[
             "config",
+            "doctor",
             "server",
             "gateway",
             "endpoints",
@@ -39,6 +40,8 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
             "tls",
         ],
     ),
+    // A login's response is read as every login's; the storm is that of real renewals over a real store.
+    ("doctor", &["sign_in", "renewal", "oidc", "grant", "session", "store", "telemetry"]),
     // The settings of the parts are theirs; config alone builds them.
     (
         "config",
@@ -188,6 +191,9 @@ pub(super) const PURE: &[&str] = &[
     "refusal/table",
     "visitor/reason",
     "config/values",
+    "doctor/verdict",
+    "doctor/verdict/trials",
+    "doctor/page",
 ];
 
 /// The files that choose or read statuses of HTTP.
@@ -195,6 +201,7 @@ pub(super) const CHOOSE_STATUSES: &[&str] = &[
     "refusal/table",
     "refusal/response",
     "refusal/login",
+    "cli/doctor/callback",
     "endpoints/health",
     "endpoints/logout",
     "endpoints/userinfo",

@@ -1,0 +1,67 @@
+//! `evergate doctor`: one real login that shows whether the provider lets users stay logged in.
+
+mod callback;
+mod terminal;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use super::{output::print_out, runtime::block_on};
+use crate::{
+    app,
+    config::{Environment, Problems, check},
+    doctor::{Extent, Level},
+};
+
+use terminal::Terminal;
+
+/// Exit status if the worst finding is a warning.
+const EXIT_WARNING: u8 = 1;
+/// Exit status if the worst finding is an error.
+const EXIT_ERROR: u8 = 2;
+
+pub(super) fn command() -> Command {
+    let flag = |name: &'static str, help: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue).help(help);
+    Command::new("doctor")
+        .about("Log in once, renew twice, and say whether the provider lets users stay logged in")
+        .after_help(
+            "Exit status: 0 all is well, 1 there are warnings, 2 there are errors, 64 wrong settings, 69 it could not be run.",
+        )
+        .args([
+            flag("storm", "Make 100 concurrent requests on two temporary replicas with an expired token"),
+            flag("destructive", "Find out what reuse, logout and revocation do; ends the login, and may need up to two more"),
+            flag("yes", "Do not ask before --destructive"),
+            flag("json", "Print JSON"),
+            Arg::new("html").long("html").value_name("FILE").help("Also write the report as one HTML page"),
+            Arg::new("redirect_uri").long("redirect-uri").value_name("URI").help(
+                "Another redirect URI that is registered at the provider, as in http://localhost:8181/callback, where the doctor \
+                 listens itself",
+            ),
+        ])
+}
+
+pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Result<ExitCode> {
+    let mut problems = Problems::default();
+    let raw = environment.read(&mut problems);
+    let settings = check(&raw, problems)?;
+    let doctor = app::doctor(&settings, verb.get_one::<String>("redirect_uri").map(String::as_str))?;
+    let extent = Extent { storm: verb.get_flag("storm"), destructive: verb.get_flag("destructive") };
+    let report = block_on(async {
+        let mut terminal = Terminal::open(doctor.loopback_redirect().as_ref()).await;
+        if extent.destructive && !verb.get_flag("yes") && !terminal.agrees_to_destructive().await? {
+            bail!("nothing was done");
+        }
+        Box::pin(doctor.examine(&mut terminal, extent)).await.context("the browser's answer cannot be read")
+    })?;
+    if let Some(path) = verb.get_one::<String>("html") {
+        std::fs::write(path, report.html()).with_context(|| format!("cannot write {path}"))?;
+    }
+    print_out(&if verb.get_flag("json") { format!("{:#}\n", report.json()) } else { report.text() });
+    Ok(match report.level() {
+        Level::Ok => ExitCode::SUCCESS,
+        Level::Warning => ExitCode::from(EXIT_WARNING),
+        Level::Error => ExitCode::from(EXIT_ERROR),
+    })
+}
