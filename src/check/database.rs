@@ -61,12 +61,11 @@ fn sqlite(path: &Path) -> Finding {
     }
 }
 
-/// Whether a directory, or the first above it that exists, may be written to by its mode.
+/// Whether this process may write to a directory, or to the first above it that exists.
 fn writable(directory: &Path) -> std::io::Result<()> {
     let existing = directory.ancestors().find(|directory| directory.exists() || directory.as_os_str().is_empty());
     let existing = existing.filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let is_read_only = std::fs::metadata(existing)?.permissions().readonly();
-    if is_read_only { Err(std::io::ErrorKind::PermissionDenied.into()) } else { Ok(()) }
+    Ok(rustix::fs::access(existing, rustix::fs::Access::WRITE_OK)?)
 }
 
 fn facts_of(facts: &DatabaseFacts, clock: &Clock) -> Vec<Finding> {

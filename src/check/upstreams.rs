@@ -1,14 +1,16 @@
 //! The apps: whether they can be reached from here, and perhaps past Evergate.
 
-use std::{net::IpAddr, time::Duration};
+use std::{io, net::IpAddr, sync::Arc, time::Duration};
 
+use rustls::pki_types::ServerName;
 use tokio::{
     net::{TcpStream, UnixStream, lookup_host},
     time::timeout,
 };
+use tokio_rustls::TlsConnector;
 
 use super::Finding;
-use crate::{config::Checked, forward::Address};
+use crate::{config::Checked, forward::Address, telemetry::logs::causes, tls::ClientTls};
 
 const CHECK: &str = "upstream";
 /// How long an app may take to accept a connection.
@@ -16,12 +18,14 @@ const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Connects to each address once, and sends nothing.
 pub(super) async fn check(checked: &Checked) -> Vec<Finding> {
-    let mut addresses: Vec<_> = checked.targets.iter().flat_map(|(target, _)| &target.upstreams).collect();
-    addresses.sort_by_key(|address| address.to_string());
-    addresses.dedup();
+    let targets = checked.targets.iter();
+    let mut upstreams: Vec<(&Address, &ClientTls)> =
+        targets.flat_map(|(target, trust)| target.upstreams.iter().map(move |address| (address, trust))).collect();
+    upstreams.sort_by_key(|(address, _)| address.to_string());
+    upstreams.dedup();
     let mut findings = Vec::new();
-    for address in addresses {
-        findings.extend(check_one(address).await);
+    for (address, trust) in upstreams {
+        findings.extend(check_one(address, trust).await);
     }
     if findings.is_empty() {
         let seen = "no route leads to an app";
@@ -30,14 +34,21 @@ pub(super) async fn check(checked: &Checked) -> Vec<Finding> {
     findings
 }
 
-async fn check_one(address: &Address) -> Vec<Finding> {
+async fn check_one(address: &Address, trust: &ClientTls) -> Vec<Finding> {
     let reached = match address {
         Address::Unix(path) => timeout(DEADLINE, UnixStream::connect(path)).await.map(|connected| connected.map(|_| None)),
         Address::Tcp { scheme, authority } => {
-            let default = if *scheme == http::uri::Scheme::HTTPS { 443 } else { 80 };
+            let is_tls = *scheme == http::uri::Scheme::HTTPS;
             let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-            let port = authority.port_u16().unwrap_or(default);
-            timeout(DEADLINE, connect(host, port)).await.map(|connected| connected.map(Some))
+            let port = authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+            let connected = async {
+                let (stream, ip) = connect(&host, port).await?;
+                if is_tls {
+                    shake_hands(stream, host, trust).await?;
+                }
+                Ok(Some(ip))
+            };
+            timeout(DEADLINE, connected).await
         }
     };
     match reached {
@@ -58,11 +69,18 @@ async fn check_one(address: &Address) -> Vec<Finding> {
     }
 }
 
-async fn connect(host: String, port: u16) -> std::io::Result<IpAddr> {
-    let mut last = std::io::Error::other("its name has no address");
+/// Whether the app speaks TLS, and proves that it is the one.
+async fn shake_hands(stream: TcpStream, host: String, trust: &ClientTls) -> io::Result<()> {
+    let config = trust.client_config().map_err(|error| io::Error::other(causes(&error)))?;
+    let name = ServerName::try_from(host).map_err(io::Error::other)?;
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await.map(drop)
+}
+
+async fn connect(host: &str, port: u16) -> io::Result<(TcpStream, IpAddr)> {
+    let mut last = io::Error::other("its name has no address");
     for address in lookup_host((host, port)).await? {
         match TcpStream::connect(address).await {
-            Ok(_) => return Ok(address.ip()),
+            Ok(stream) => return Ok((stream, address.ip())),
             Err(error) => last = error,
         }
     }

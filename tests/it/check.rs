@@ -172,6 +172,10 @@ async fn an_app_that_is_away_and_settings_that_are_wrong_are_told() {
     assert!(level == "error" && told.contains("http://127.0.0.1:9 cannot be connected to"), "{told}");
     let registered: Vec<_> = findings.iter().map(|finding| finding["seen"].as_str().unwrap()).collect();
     assert!(registered.contains(&"register at the provider: https://login.test/oauth2/callback"), "{registered:#?}");
+    world.change(&[("upstream_url", &format!("https://{}", world.upstream.address))]);
+    let (_, findings) = found(&world).await;
+    let (level, told) = of_check(&findings, "upstream").unwrap();
+    assert!(level == "error" && told.contains("cannot be connected to"), "an app that speaks no TLS: {told}");
     world.change(&[("oidc_issuer_url", "nonsense")]);
     let (code, told) = world.command(&["check"]).await;
     assert_eq!(code, 64, "{told}");
