@@ -32,6 +32,9 @@ const REPLICAS: usize = 2;
 /// The lease of the intent that reads the newest refresh token.
 const LEASE: Duration = Duration::from_secs(60);
 
+/// The least outage grace of the replicas.
+const MIN_GRACE: Duration = Duration::from_secs(60);
+
 /// One replica: its token refresh, and the background tasks that a store needs.
 struct Replica {
     provider: Arc<Provider>,
@@ -85,8 +88,9 @@ impl Doctor {
             let (renewer, stored) = (replica.renewer.clone(), Arc::clone(&stored));
             requests.spawn(async move {
                 let waited = Stopwatch::start();
+                let generation = stored.generation;
                 let usable = renewer.keep_fresh(stored).await;
-                (usable.is_ok_and(|usable| !usable.stale), waited.elapsed())
+                (usable.is_ok_and(|usable| usable.grant.generation > generation), waited.elapsed())
             });
         }
         let answers = requests.join_all().await;
@@ -96,7 +100,7 @@ impl Doctor {
         grant.replace(newest_token(&first.store, id).await?);
         Ok(StormFacts {
             requests: REQUESTS,
-            answered: answers.iter().filter(|(is_fresh, _)| *is_fresh).count(),
+            answered: answers.iter().filter(|(has_new_token, _)| *has_new_token).count(),
             calls: replicas.iter().map(|replica| replica.provider.refresh_calls()).sum(),
             longest_wait: answers.iter().map(|(_, waited)| *waited).max().unwrap_or_default(),
         })
@@ -113,8 +117,10 @@ impl Doctor {
         let no_more = stop.clone();
         tokio::spawn(async move { no_more.run_until_cancelled(beating.run_heartbeat()).await });
         tokio::spawn(async move { announcing.run_announcer(last).await });
-        // Without the grace, an answer is a fresh token or none.
-        let renewal = renewal::Settings { outage_grace: Duration::ZERO, ..self.settings.renewal.clone() };
+        // Without the grace, the other replica's requests are refused while one has saved the new token and still verifies the
+        // identity. An answer is one with the new token, whatever the grace.
+        let outage_grace = self.settings.renewal.outage_grace.max(MIN_GRACE);
+        let renewal = renewal::Settings { outage_grace, ..self.settings.renewal.clone() };
         let (clock, metrics) = (Clock::System, Metrics::default());
         let renewer = Renewer::new(renewal, Timings::default(), Arc::clone(&provider), store.clone(), clock, metrics);
         Ok(Replica { provider, store, renewer })
