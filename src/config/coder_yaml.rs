@@ -4,6 +4,8 @@
 const PATHS: &[(&str, &str)] = &[
     ("oidc.issuerURL", "oidc_issuer_url"),
     ("oidc.clientID", "oidc_client_id"),
+    ("oidc.oidcClientKeyFile", "oidc_client_key_file"),
+    ("oidc.oidcClientCertFile", "oidc_client_cert_file"),
     ("oidc.scopes", "oidc_scopes"),
     ("oidc.authURLParams", "oidc_auth_url_params"),
     ("oidc.emailDomain", "oidc_email_domain"),
@@ -136,12 +138,16 @@ pub(super) fn path_of(name: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{coder::without_effect, table};
+    use crate::config::{
+        coder::{unsupported, without_effect},
+        table,
+    };
 
     #[test]
     fn every_path_is_a_setting_s_or_explained() {
         for (path, name) in PATHS {
-            assert!(table::all().any(|key| key.name == *name) || without_effect(name).is_some(), "{path}: {name}");
+            let is_explained = without_effect(name).is_some() || unsupported(name).is_some();
+            assert!(table::all().any(|key| key.name == *name) || is_explained, "{path}: {name}");
             assert_eq!((meaning(path), path_of(name)), (PathMeaning::Setting(name), *path));
         }
     }

@@ -408,3 +408,17 @@ fn a_rule_in_a_file_of_yaml_is_neither_dropped_for_being_empty_nor_overwritten()
     let problems = of_file("evergate.yaml", &format!("{text}OIDC: {{emailDomain: [a]}}\n"), &[]).0.unwrap_err().to_string();
     assert!(problems.contains("OIDC: there is no such setting; did you mean oidc?"), "{problems}");
 }
+
+#[test]
+fn a_client_that_is_meant_to_have_a_key_is_not_started_without_one() {
+    let reason = "is not supported: the client authenticates with a secret, and not with a key (private_key_jwt)";
+    for name in ["CODER_OIDC_CLIENT_KEY_FILE", "CODER_OIDC_CLIENT_CERT_FILE"] {
+        let problems =
+            started_with(&[(name, "/etc/coder/client.pem"), ("CODER_OIDC_CLIENT_SECRET", "")]).unwrap_err().to_string();
+        assert!(problems.contains(&format!("{name}: {reason}")), "{problems}");
+        assert!(started_with(&[(name, "")]).is_ok());
+    }
+    let (checked, _directory) = of_file("coder.yaml", "oidc: {oidcClientKeyFile: /etc/coder/client.pem}", &[]);
+    let problems = checked.unwrap_err().to_string();
+    assert!(problems.contains(&format!("oidc.oidcClientKeyFile: {reason}")), "{problems}");
+}
