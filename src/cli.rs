@@ -98,7 +98,13 @@ fn command() -> Command {
         .subcommand(keys::command())
         .subcommand(sessions::command())
         .subcommand(verb("healthcheck", "Ask the gateway on this machine whether it is alive"))
-        .arg(Arg::new("config_path").long("config").value_name("FILE").global(true).help("A TOML file with settings"))
+        .arg(
+            Arg::new("config_path")
+                .long("config")
+                .value_name("FILE")
+                .global(true)
+                .help("A file with settings: TOML, or YAML as Coder has it"),
+        )
         .args(flags)
 }
 

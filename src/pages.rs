@@ -84,7 +84,8 @@ impl Page<'_> {
     }
 }
 
-fn escape(text: &str) -> String {
+/// A text as HTML, in an element or an attribute in quotes.
+pub fn escape(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut out, character| {
         match character {
             '<' => out.push_str("&lt;"),

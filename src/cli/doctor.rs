@@ -8,7 +8,10 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::{output::print_out, runtime::block_on};
+use super::{
+    output::{json_text, print_out, printable_lines},
+    runtime::block_on,
+};
 use crate::{
     app,
     config::{Environment, Problems, check},
@@ -58,7 +61,12 @@ pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Resul
     if let Some(path) = verb.get_one::<String>("html") {
         std::fs::write(path, report.html()).with_context(|| format!("cannot write {path}"))?;
     }
-    print_out(&if verb.get_flag("json") { format!("{:#}\n", report.json()) } else { report.text() });
+    // The provider has a say in it.
+    print_out(&if verb.get_flag("json") {
+        json_text(&format!("{:#}\n", report.json()))
+    } else {
+        printable_lines(&report.text())
+    });
     Ok(match report.level() {
         Level::Ok => ExitCode::SUCCESS,
         Level::Warning => ExitCode::from(EXIT_WARNING),

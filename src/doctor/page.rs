@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::report::Report;
+use crate::pages::escape;
 
 const STYLE: &str = include_str!("page.css");
 
@@ -35,19 +36,4 @@ fn render(report: &Report) -> String {
          <style>{STYLE}</style>\n<main>\n<h1>{}</h1>\n<dl>\n{subject}</dl>\n<table>\n{rows}</table>\n</main>\n</html>\n",
         escape(report.verdict()),
     )
-}
-
-fn escape(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut out, character| {
-        match character {
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '&' => out.push_str("&amp;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            control if control.is_control() => out.push('\u{fffd}'),
-            other => out.push(other),
-        }
-        out
-    })
 }

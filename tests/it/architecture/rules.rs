@@ -41,7 +41,7 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     // A login's response is read as every login's; the storm is that of real renewals over a real store.
-    ("doctor", &["sign_in", "renewal", "oidc", "grant", "session", "store", "telemetry"]),
+    ("doctor", &["sign_in", "renewal", "pages", "oidc", "grant", "session", "store", "telemetry"]),
     // The settings of the parts are theirs; config alone builds them.
     (
         "config",
