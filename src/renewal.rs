@@ -206,7 +206,7 @@ impl Renewer {
             if let Some(grant) = engine.store.grant(*id).await?
                 && self.is_ours(&grant)
             {
-                engine.start_unless_paused(&grant);
+                engine.start_unless_paused(&Arc::new(grant));
             }
         }
         Ok((due.len(), is_done))
@@ -228,21 +228,21 @@ impl Renewer {
 
 impl Engine {
     /// Starts a background refresh, unless the circuit breaker is open, the result could not be saved, or tokens are held back.
-    fn start_unless_paused(self: &Arc<Self>, grant: &Grant) {
+    fn start_unless_paused(self: &Arc<Self>, grant: &Arc<Grant>) {
         if self.breaker.pause(self.clock.now()).is_none() && self.may_wait_for(grant) && !self.store.holds_tokens_back() {
             self.start(grant);
         }
     }
 
     /// Joins the grant's token refresh, or starts one that no request can cancel.
-    fn start(self: &Arc<Self>, grant: &Grant) -> Flight {
-        let (id, generation) = (grant.id, grant.generation);
+    fn start(self: &Arc<Self>, grant: &Arc<Grant>) -> Flight {
+        let id = grant.id;
         let (flight, sender) = self.flights.join(id);
         if let Some(sender) = sender {
-            let engine = Arc::clone(self);
+            let (engine, grant) = (Arc::clone(self), Arc::clone(grant));
             self.tasks.spawn(async move {
                 let in_flight = engine.flights.guard(id);
-                let outcome = engine.renew(id, generation).await;
+                let outcome = engine.renew(grant).await;
                 // Removed before the outcome is sent: a caller that comes later must not get this outcome.
                 drop(in_flight);
                 sender.send_replace(Some(outcome));
@@ -259,7 +259,7 @@ impl Engine {
 
     /// Waits for the outcome of the grant's refresh. A request that cannot be served without it also waits for a provider at its
     /// rate limit, but not for one that is unavailable.
-    async fn wait_for_refresh(self: &Arc<Self>, grant: &Grant) -> Outcome {
+    async fn wait_for_refresh(self: &Arc<Self>, grant: &Arc<Grant>) -> Outcome {
         loop {
             let outcome = self.start(grant).outcome().await;
             let Outcome::Busy(wait) = outcome else { return outcome };

@@ -41,6 +41,8 @@ pub struct Session {
     pub last_seen: Timestamp,
     /// The provider's name for the browser's session there (`sid`), which back-channel logouts may name.
     pub provider_session: Option<Box<str>>,
+    /// The site that its login was for, as the browser names it; `None` if an older release made the session.
+    pub site: Option<Box<str>>,
 }
 
 /// The limit that a session has reached.
@@ -109,6 +111,7 @@ mod tests {
             created_at: now.minus(created),
             last_seen: now,
             provider_session: None,
+            site: None,
         };
         settings.reached(&session, now.minus(seen), now)
     }

@@ -113,7 +113,11 @@ class Round:
 
     def lookups(self):
         replica, port = self.deployment.replicas[0], self.deployment.ports[0]
-        numbers = random.sample(self.numbers.fresh, min(RATE * self.options.seconds, len(self.numbers.fresh)))
+        warming = min(RATE, len(self.numbers.fresh) // 4)
+        numbers = random.sample(self.numbers.fresh, min(RATE * self.options.seconds + warming, len(self.numbers.fresh)))
+        # The first second opens connections to Postgres and prepares statements there.
+        asyncio.run(load.paced(port, map(self.deployment.request, numbers[:warming]), RATE))
+        numbers = numbers[warming:]
         before, resident = cpu_seconds(replica.pid), self.deployment.resident()
         took = asyncio.run(load.paced(port, map(self.deployment.request, numbers), RATE))
         self.percentiles("lookup", took)

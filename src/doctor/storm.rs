@@ -21,7 +21,7 @@ use crate::{
     seal::KeyRing,
     secret::{Secret, random, random_text},
     session::{Session, SessionHash},
-    store::{self, LoginTarget, NewGrant, Sharing, Store, Tokens},
+    store::{self, LoginTarget, NewGrant, NewIntent, Sharing, Store, Tokens},
     telemetry::metrics::Metrics,
     timings::Timings,
 };
@@ -148,7 +148,7 @@ async fn save_expired(store: &Store, provider: &Provider, grant: &HeldGrant) -> 
         },
     };
     let (_value, hash) = SessionHash::fresh();
-    let session = Session { hash, grant: new.id, created_at: now, last_seen: now, provider_session: None };
+    let session = Session { hash, grant: new.id, created_at: now, last_seen: now, provider_session: None, site: None };
     let target = LoginTarget::New { session, replaces: None };
     let saved = store.save_login(&new, &target, Sharing::Own, now).await.map_err(|error| reason(&error))?;
     saved.map(|saved| saved.grant).ok_or_else(|| "the temporary store did not take the grant".to_owned())
@@ -158,6 +158,7 @@ async fn save_expired(store: &Store, provider: &Provider, grant: &HeldGrant) -> 
 async fn newest_token(store: &Store, id: GrantId) -> Result<Option<Secret>, String> {
     let grant = store.grant(id).await.map_err(|error| reason(&error))?;
     let Some(grant) = grant.filter(|grant| grant.ended.is_none()) else { return Ok(None) };
-    let attempt = AttemptId(random());
-    store.begin_renewal(id, attempt, grant.generation, LEASE, None).await.map_err(|error| reason(&error))
+    let first = NewIntent::first(AttemptId(random()), grant.generation, LEASE);
+    let intent = NewIntent { retry_at: grant.retry_at, ..first };
+    store.begin_renewal(id, intent).await.map_err(|error| reason(&error))
 }

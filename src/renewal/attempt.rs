@@ -25,7 +25,7 @@ use crate::{
     history::Event,
     oidc::Introspection,
     secret::Secret,
-    store::{Change, ExpiredAttempt, StoreError},
+    store::{Change, ExpiredAttempt, NewIntent, StoreError},
     telemetry::logs::causes,
 };
 
@@ -78,9 +78,10 @@ enum Recovered {
 }
 
 impl Engine {
-    /// Refreshes the grant, unless it has been refreshed since `generation`.
-    pub(super) async fn renew(self: &Arc<Self>, id: GrantId, generation: i64) -> Outcome {
-        match self.try_renew(id, generation).await {
+    /// Refreshes the grant, unless it has been refreshed since it was read.
+    pub(super) async fn renew(self: &Arc<Self>, grant: Arc<Grant>) -> Outcome {
+        let id = grant.id;
+        match self.try_renew(grant).await {
             Ok(outcome) => {
                 self.flights.clear_failures(id);
                 outcome
@@ -96,10 +97,19 @@ impl Engine {
         }
     }
 
-    async fn try_renew(self: &Arc<Self>, id: GrantId, generation: i64) -> Result<Outcome, StoreError> {
+    async fn try_renew(self: &Arc<Self>, known: Arc<Grant>) -> Result<Outcome, StoreError> {
+        let (id, generation) = (known.id, known.generation);
         let (mut changes, mut rounds) = (self.store.changes(), 0);
+        // The grant as the request had it is good enough to plan by, if a token is just to be presented: the intent is written only
+        // if the row is the same.
+        let is_plain = recovery::plan(&known, generation) == Plan::Present && !self.store.knows_more_of(id, generation);
+        let mut known = is_plain.then_some(known);
         loop {
-            let Some(grant) = self.store.grant(id).await?.map(Arc::new) else { return Ok(Outcome::Gone) };
+            let read = match known.take() {
+                Some(known) => Some(known),
+                None => self.store.grant(id).await?.map(Arc::new),
+            };
+            let Some(grant) = read else { return Ok(Outcome::Gone) };
             let token_use = match recovery::plan(&grant, generation) {
                 Plan::Ended => return Ok(Outcome::Ended(grant)),
                 Plan::Renewed => return Ok(Outcome::Renewed(grant)),
@@ -170,7 +180,8 @@ impl Engine {
     /// Writes the intent and presents the refresh token. Returns `None` if another attempt was faster.
     async fn attempt(self: &Arc<Self>, grant: &Grant, token_use: TokenUse) -> Result<Option<Outcome>, StoreError> {
         let (id, attempt, lease) = (grant.id, AttemptId::random(), self.provider.token_timeout() + SAVING);
-        let token = match self.store.begin_renewal(id, attempt, grant.generation, lease, token_use.follows()).await {
+        let (generation, retry_at, expired) = (grant.generation, grant.retry_at, token_use.follows());
+        let token = match self.store.begin_renewal(id, NewIntent { attempt, generation, retry_at, lease, expired }).await {
             Ok(Some(token)) => token,
             Ok(None) => {
                 self.breaker.withdraw();

@@ -59,7 +59,7 @@ impl Engine {
         let local_verdict = self.provider.verify_refresh_locally(&response, &grant.identity);
         let since = grant.unverified_since.unwrap_or(timing.at);
         let unverified = Unverified { since, retry_at: timing.at.plus(UNVERIFIED_RETRY) };
-        let renewed = Renewed {
+        let renewed = Arc::new(Renewed {
             tokens: Tokens {
                 access: response.access_token.clone(),
                 refresh: response.refresh_token.clone(),
@@ -72,9 +72,9 @@ impl Engine {
             rotation: if rotated { Rotation::Rotating } else { Rotation::Reusable },
             at: timing.at,
             unverified: local_verdict.is_unverified().then_some(unverified),
-        };
+        });
         let generation = grant.generation;
-        if !self.pending.save_with_retry(grant.id, attempt, Write::Save(generation, Arc::new(renewed))).await? {
+        if !self.pending.save_with_retry(grant.id, attempt, Write::Save(generation, Arc::clone(&renewed))).await? {
             let found = self.read_outcome(grant.id).await?;
             match &found {
                 // A logout or an end was faster. The new token, which it could not know of, must not stay valid.
@@ -90,8 +90,10 @@ impl Engine {
             return Ok(found);
         }
         let was_unverified = local_verdict.is_unverified();
+        let mut is_row_known = false;
         let is_unverified = match self.provider.verify_refresh(&response, &grant.identity, local_verdict).await {
             RefreshVerdict::Verified(identity) => {
+                is_row_known = !was_unverified && *identity == grant.identity;
                 self.save_verified_identity(presentation, &identity, was_unverified).await?;
                 false
             }
@@ -121,7 +123,7 @@ impl Engine {
         let event = Event::renewal(grant, timing.at, "ok", reason);
         self.store.enqueue_event(Event { duration: Some(timing.took), rotated: Some(rotated), ..event });
         tracing::debug!(grant.id = %grant.id, grant.generation = generation + 1, rotated, "a grant was renewed");
-        self.read_outcome(grant.id).await
+        if is_row_known { Ok(Outcome::Renewed(Arc::new(as_saved(grant, &renewed)))) } else { self.read_outcome(grant.id).await }
     }
 
     /// Saves the verified identity. That it is verified again must be saved; merely changed claims come again with the next token
@@ -211,5 +213,28 @@ impl Engine {
         if let Err(error) = self.store.enqueue_revocation(grant.id, token, orphaned).await {
             tracing::warn!(error = causes(&error), "the refresh token of a grant that has ended lives on at the provider");
         }
+    }
+}
+
+/// A grant as the store has it when it has saved `renewed`, whose identity is as it was.
+fn as_saved(grant: &Grant, renewed: &Renewed) -> Grant {
+    let Tokens { access, refresh: _, id: _, expires_at, lifetime, refresh_life } = &renewed.tokens;
+    Grant {
+        access_token: access.clone(),
+        expires_at: *expires_at,
+        lifetime: *lifetime,
+        refresh_until: refresh_life.map(|life| renewed.at.plus(life)),
+        scopes: renewed.scopes.clone().unwrap_or_else(|| grant.scopes.clone()),
+        generation: grant.generation + 1,
+        renewed_at: renewed.at,
+        rotation: renewed.rotation,
+        presented: 0,
+        presented_ago: None,
+        intent: None,
+        retry_at: None,
+        refused: None,
+        unverified_since: None,
+        ended: None,
+        ..grant.clone()
     }
 }

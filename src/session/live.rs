@@ -212,6 +212,7 @@ mod tests {
             created_at: clock.now(),
             last_seen: clock.now(),
             provider_session: None,
+            site: None,
         };
         let cached = cache.session(session.hash, clock.now(), || ready(Ok::<_, Infallible>(Some(session.clone())))).await;
         let cached = cached.unwrap().unwrap();

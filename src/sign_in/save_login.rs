@@ -1,6 +1,6 @@
 //! Saves a login: the grant, and the session that points to it.
 
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
 
 use super::{
     Redirect, ReturningBrowser, SignIn,
@@ -67,7 +67,7 @@ impl SignIn {
         }
         let (mode, identity, provider_session) = (attempt.mode(), login.identity.clone(), login.provider_session.clone());
         let brought_one = login.tokens.refresh_token.is_some();
-        let Some((saved, cookies)) = self.save_login(login, existing, at.headers).await? else {
+        let Some((saved, cookies)) = self.save_login(login, existing, at).await? else {
             // The session ended while its browser was at the provider: the user logs in interactively.
             return Ok(self.begin(at.site, return_to, at.headers, Purpose::Login).await?);
         };
@@ -114,7 +114,7 @@ impl SignIn {
         &self,
         login: VerifiedLogin,
         existing: Option<SessionHash>,
-        headers: &HeaderMap,
+        at: ReturningBrowser<'_>,
     ) -> Result<Option<(LoginSaved, Vec<HeaderValue>)>, CallbackError> {
         let now = self.clock.now();
         let tokens = login.tokens;
@@ -138,9 +138,10 @@ impl SignIn {
         };
         let (value, fresh) = SessionHash::fresh();
         let hash = existing.unwrap_or(fresh);
-        let replaces = self.cookies.session_value(headers).map(SessionHash::of);
+        let replaces = self.cookies.session_value(at.headers).map(SessionHash::of);
         let provider_session = grant.provider_session.as_deref().map(Box::from);
-        let session = Session { hash, grant: grant.id, created_at: now, last_seen: now, provider_session };
+        let site = Some(Box::from(at.site.authority()));
+        let session = Session { hash, grant: grant.id, created_at: now, last_seen: now, provider_session, site };
         let target = existing.map_or(LoginTarget::New { session, replaces }, LoginTarget::Existing);
         let sharing = if self.provider.preset().shares_refresh_tokens { Sharing::Shared } else { Sharing::Own };
         let Some(saved) = self.with_patience(|| self.store.save_login(&grant, &target, sharing, now)).await? else {
@@ -165,7 +166,7 @@ impl SignIn {
         }
         let cookies = self
             .cookies
-            .set_session(value.expose(), self.sessions.absolute, headers)
+            .set_session(value.expose(), self.sessions.absolute, at.headers)
             .ok_or(CallbackError::Parameters("the session's cookie cannot be written"))?;
         Ok(Some((saved, cookies)))
     }

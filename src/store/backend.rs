@@ -6,7 +6,12 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    Change, Hearing, Settings, StoreError, connection::Connection, facts::DatabaseFacts, gate::Access, postgres::Postgres,
+    Change, Hearing, Settings, StoreError,
+    connection::Connection,
+    error::Fault,
+    facts::DatabaseFacts,
+    gate::Access,
+    postgres::{Postgres, Trust},
     sqlite::Sqlite,
 };
 
@@ -46,8 +51,9 @@ impl Backend {
         statements: impl for<'c> Fn(&'c mut Connection<'a>) -> Statements<'c, T>,
     ) -> Result<T, StoreError> {
         let (deadline, mut repeats) = (deadline(), 0..MAX_REPEATS);
+        let mut trust = if access.may_repeat(Fault::Broken) { Trust::Recent } else { Trust::None };
         loop {
-            let Ok(connected) = timeout_at(deadline, self.connection()).await else {
+            let Ok(connected) = timeout_at(deadline, self.connection(trust)).await else {
                 return Err(StoreError::Unconnected(sqlx::Error::PoolTimedOut));
             };
             let mut connection = connected?;
@@ -69,12 +75,13 @@ impl Backend {
             if is_late || !access.may_repeat(error.fault()) || repeats.next().is_none() {
                 return result;
             }
+            trust = Trust::None;
         }
     }
 
-    async fn connection(&self) -> Result<Connection<'_>, StoreError> {
+    async fn connection(&self, trust: Trust) -> Result<Connection<'_>, StoreError> {
         Ok(match self {
-            Self::Postgres(postgres) => Connection::PooledPostgres(postgres.connection().await?),
+            Self::Postgres(postgres) => Connection::PooledPostgres(postgres.connection(trust).await?),
             Self::Sqlite(sqlite) => Connection::PooledSqlite(sqlite.connection().await?),
         })
     }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::rows::GrantRow;
+use super::{NewIntent, rows::GrantRow};
 use crate::{
     clock::{Stopwatch, Timestamp},
     grant::{AttemptId, GrantId, Rotation},
@@ -160,9 +160,10 @@ impl Committed {
     }
 
     /// An intent was committed, with this refresh token.
-    pub(super) fn begun(&self, id: GrantId, generation: i64, attempt: AttemptId, lease: Duration, refresh: &[u8]) {
-        let begun = Stopwatch::start();
-        let intent = CommittedIntent { generation, attempt, begun, lease, refresh: Arc::new(refresh.to_vec()) };
+    pub(super) fn begun(&self, id: GrantId, intent: &NewIntent, refresh: &[u8]) {
+        let NewIntent { attempt, generation, lease, .. } = *intent;
+        let refresh = Arc::new(refresh.to_vec());
+        let intent = CommittedIntent { generation, attempt, begun: Stopwatch::start(), lease, refresh };
         self.state().write(id, |known| known.intent = Some(intent));
     }
 
@@ -257,6 +258,15 @@ impl Committed {
             intent.generation == row.generation && is_untouched && row.refresh_token_head.is_some()
         };
         known.intent.as_ref().filter(is_lost).cloned().map(Lost::Intent)
+    }
+
+    /// Whether a renewal beyond the grant's `generation`, or an intent of it, is remembered.
+    pub(super) fn knows_more_of(&self, id: GrantId, generation: i64) -> bool {
+        let state = self.state();
+        state.grants.get(&id).is_some_and(|known| {
+            known.renewal.as_ref().is_some_and(|renewal| renewal.generation > generation)
+                || known.intent.as_ref().is_some_and(|intent| intent.generation >= generation)
+        })
     }
 
     /// How many grants and ended sessions are remembered.

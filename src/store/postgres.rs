@@ -10,7 +10,7 @@ mod voices;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-pub(super) use self::pool::PooledPostgres;
+pub(super) use self::pool::{PooledPostgres, Trust};
 pub use self::url::PostgresUrl;
 use self::{
     connector::{Connector, Line},
@@ -62,8 +62,8 @@ impl Postgres {
     }
 
     /// Acquires a connection of the pool.
-    pub(super) async fn connection(&self) -> Result<PooledPostgres<'_>, StoreError> {
-        self.pool.connection().await.map_err(StoreError::Unconnected)
+    pub(super) async fn connection(&self, trust: Trust) -> Result<PooledPostgres<'_>, StoreError> {
+        self.pool.connection(trust).await.map_err(StoreError::Unconnected)
     }
 
     /// Closes all connections that are open now: the idle ones immediately, the others when their calls end.

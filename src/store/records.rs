@@ -173,6 +173,28 @@ pub struct Unverified {
     pub retry_at: Timestamp,
 }
 
+/// An intent to present a grant's refresh token. It is written only if the row is still as the decision to present it found it.
+#[derive(Clone, Copy, Debug)]
+pub struct NewIntent {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// The grant's generation.
+    pub generation: i64,
+    /// The grant's pause, which is over: a later attempt may have made another one.
+    pub retry_at: Option<Timestamp>,
+    /// How long the intent holds others back, by the database's clock.
+    pub lease: Duration,
+    /// An attempt whose place this one may take.
+    pub expired: Option<ExpiredAttempt>,
+}
+
+impl NewIntent {
+    /// The intent of a first attempt, of a grant without a pause.
+    pub fn first(attempt: AttemptId, generation: i64, lease: Duration) -> Self {
+        Self { attempt, generation, retry_at: None, lease, expired: None }
+    }
+}
+
 /// An attempt whose lease has expired, and whose refresh token may be presented again.
 #[derive(Clone, Copy, Debug)]
 pub struct ExpiredAttempt {

@@ -140,6 +140,7 @@ pub(super) fn session_from(row: &Row) -> Result<Session, StoreError> {
         created_at: Timestamp(row.get("created_at")?),
         last_seen: Timestamp(row.get("last_seen")?),
         provider_session: row.get::<Option<String>>("provider_session")?.map(Box::from),
+        site: row.get::<Option<String>>("site")?.map(Box::from),
     })
 }
 

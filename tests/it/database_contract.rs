@@ -16,7 +16,9 @@ use evergate::{
     seal::KeyRing,
     secret::Secret,
     session::{Session, SessionHash},
-    store::{Expired, ExpiredAttempt, LoginTarget, NewGrant, Renewed, RevocationToken, Settings, Sharing, Store, Tokens},
+    store::{
+        Expired, ExpiredAttempt, LoginTarget, NewGrant, NewIntent, Renewed, RevocationToken, Settings, Sharing, Store, Tokens,
+    },
     telemetry::metrics::Metrics,
 };
 
@@ -141,6 +143,7 @@ fn session_of(grant: GrantId) -> Session {
         created_at: Timestamp(1000),
         last_seen: Timestamp(1000),
         provider_session: None,
+        site: None,
     }
 }
 
@@ -168,7 +171,7 @@ async fn begin_following(
 ) -> Option<Won> {
     let attempt = AttemptId::random();
     store
-        .begin_renewal(id, attempt, generation, lease, takes_over)
+        .begin_renewal(id, NewIntent { expired: takes_over, ..NewIntent::first(attempt, generation, lease) })
         .await
         .unwrap()
         .map(|refresh_token| Won { attempt, refresh_token })

@@ -33,6 +33,13 @@ async fn every_host_of_a_wildcard_is_a_site_with_its_own_login_and_no_other_host
         assert!(get(&visitor, host, "/doc").await.is_upstreams());
         assert_eq!(world.upstream.last().header("x-forwarded-host"), Some(host));
     }
+    let listed = async |site: &str| {
+        let (_, text) = world.command(&["sessions", "list", "--json", "--site", site]).await;
+        let list: serde_json::Value = serde_json::from_str(&text).unwrap();
+        list["sessions"].as_array().unwrap().iter().map(|session| session["site"].to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(listed("Two.Apps.test").await, ["\"two.apps.test\""]);
+    assert!(listed("apps.test").await.is_empty());
     for stranger in ["apps.test", "a.b.apps.test", "third.test", "one.apps.test:8443", "one.apps.test.evil.test"] {
         assert_eq!(get(&world.visitor(), stranger, "/doc").await.status, StatusCode::MISDIRECTED_REQUEST, "{stranger}");
     }

@@ -14,10 +14,11 @@ use crate::{
 };
 
 /// The arguments of `list` alone.
-pub(super) fn arguments() -> [Arg; 6] {
+pub(super) fn arguments() -> [Arg; 7] {
     let option = |name: &'static str, value: &'static str| Arg::new(name).long(name).value_name(value);
     [
         option("group", "GROUP").help("Those whose user is in this group"),
+        option("site", "HOST").help("Those whose login was for this host"),
         option("ended", "REASON")
             .help("Those whose grant has ended for this reason, such as dead or outcome_unknown; any: for any"),
         Arg::new("not-renewable").long("not-renewable").action(ArgAction::SetTrue).help("Those without a refresh token"),
@@ -37,6 +38,7 @@ const ANY: &str = "any";
 #[derive(Debug, Default)]
 struct Filter<'a> {
     group: Option<&'a str>,
+    site: Option<&'a str>,
     ended: Option<&'a str>,
     not_renewable: bool,
     not_renewed_since: Option<Timestamp>,
@@ -54,6 +56,7 @@ impl<'a> Filter<'a> {
         }
         Ok(Self {
             group: text("group"),
+            site: text("site"),
             ended,
             not_renewable: arguments.get_flag("not-renewable"),
             not_renewed_since: text("not-renewed-since").map(parse_time).transpose()?,
@@ -64,6 +67,7 @@ impl<'a> Filter<'a> {
         let grant = &listed.grant;
         let ended = grant.ended.as_ref().map(|ended| ended.reason.as_str());
         self.group.is_none_or(|group| grant.identity.groups.iter().any(|member| member == group))
+            && self.site.is_none_or(|site| listed.session.site.as_deref().is_some_and(|at| at.eq_ignore_ascii_case(site)))
             && self.ended.is_none_or(|reason| ended.is_some_and(|ended| reason == ANY || reason == ended))
             && !(self.not_renewable && grant.has_refresh_token)
             && self.not_renewed_since.is_none_or(|since| grant.renewed_at < since)

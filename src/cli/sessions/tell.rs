@@ -196,7 +196,7 @@ pub(super) fn session_json(listed: &ListedSession, limits: &Settings) -> serde_j
         "session": session.hash.short(), "grant": grant.id.to_string(), "user": grant.identity.subject,
         "email": grant.identity.email, "preferredUsername": grant.identity.username,
         "createdAt": session.created_at.seconds(), "lastSeenAt": session.last_seen.seconds(),
-        "endsAt": ends_at.seconds(), "endsBy": ends_by, "accessTokenExpiresAt": grant.expires_at.seconds(),
+        "site": session.site, "endsAt": ends_at.seconds(), "endsBy": ends_by, "accessTokenExpiresAt": grant.expires_at.seconds(),
         "renewable": grant.has_refresh_token, "renewedAt": grant.renewed_at.seconds(), "renewals": grant.generation,
         "rotation": grant.rotation.as_str(), "refreshTokenUntil": grant.refresh_until.map(Timestamp::seconds),
         "endedBecause": grant.ended.as_ref().map(|ended| ended.reason.as_str()),

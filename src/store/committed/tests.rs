@@ -60,7 +60,7 @@ fn ended(reason: &str) -> GrantRow {
 fn a_row_has_lost_what_this_replica_saw_committed_of_it() {
     let committed = Committed::default();
     assert!(committed.lost(&row(0)).is_none(), "nothing is known");
-    committed.begun(ID, 3, ATTEMPT, LEASE, b"presented");
+    committed.begun(ID, &NewIntent::first(ATTEMPT, 3, LEASE), b"presented");
     assert!(matches!(committed.lost(&row(3)), Some(Lost::Intent(intent)) if intent.lease_left() > LEASE / 2));
     assert!(committed.lost(&GrantRow { attempt: Some(vec![9; 16]), ..row(3) }).is_none(), "somebody holds an intent");
     assert!(committed.lost(&GrantRow { presented: 1, ..row(3) }).is_none());
@@ -80,9 +80,20 @@ fn a_row_has_lost_what_this_replica_saw_committed_of_it() {
 }
 
 #[test]
+fn a_grant_that_was_read_before_is_not_planned_by_once_more_is_known_of_it() {
+    let committed = Committed::default();
+    let knows_more_of = |generation| committed.knows_more_of(ID, generation);
+    assert!(!knows_more_of(3));
+    committed.begun(ID, &NewIntent::first(ATTEMPT, 3, LEASE), b"presented");
+    assert!(knows_more_of(3), "its token may be spent");
+    committed.renewed(ID, ATTEMPT, |presented| Some(renewal(4, presented?)));
+    assert!(knows_more_of(3) && !knows_more_of(4));
+}
+
+#[test]
 fn an_intent_that_was_released_is_not_missed() {
     let committed = Committed::default();
-    committed.begun(ID, 3, ATTEMPT, LEASE, b"x");
+    committed.begun(ID, &NewIntent::first(ATTEMPT, 3, LEASE), b"x");
     committed.released(ID, AttemptId([8; 16]));
     assert!(committed.lost(&row(3)).is_some());
     committed.released(ID, ATTEMPT);

@@ -1,14 +1,12 @@
 //! The steps of a token refresh (renewal), each one statement that is committed on its own.
 
-use std::time::Duration;
-
 use super::Store;
 use crate::{
     clock::Timestamp,
     grant::{AttemptId, GrantId},
     secret::Secret,
     store::{
-        Change, ExpiredAttempt, Knowledge, Renewed, StoreError,
+        Change, Knowledge, NewIntent, Renewed, StoreError,
         committed::CommittedRenewal,
         operation::Operation,
         replica::DEAD_AFTER,
@@ -18,35 +16,23 @@ use crate::{
 };
 
 impl Store {
-    /// Writes the intent of `attempt` to present the refresh token of the grant's `generation`, with a `lease` by the database's
-    /// clock, and reads the refresh token. `expired` names an attempt whose place this one may take.
+    /// Writes the intent to present a grant's refresh token, and reads the refresh token.
     ///
-    /// `None`: another attempt holds the intent, or the grant was renewed, ended or deleted, or tokens are held back
+    /// `None`: another attempt holds the intent or has made a pause, or the grant was renewed, ended or deleted, or tokens are held back
     /// ([`Store::holds_tokens_back`]), from now on if the database turns out to have gone back in time. Calling this again for the same attempt does no harm.
     ///
     /// # Errors
     /// The intent may have been written, unless [`StoreError::nothing_was_written`]; [`Store::release_intent`] releases it if it
     /// was.
-    pub async fn begin_renewal(
-        &self,
-        id: GrantId,
-        attempt: AttemptId,
-        generation: i64,
-        lease: Duration,
-        expired: Option<ExpiredAttempt>,
-    ) -> Result<Option<Secret>, StoreError> {
+    pub async fn begin_renewal(&self, id: GrantId, intent: NewIntent) -> Result<Option<Secret>, StoreError> {
         if self.holds_tokens_back() {
             return Ok(None);
         }
         let own = self.last_beat();
-        let begun = self
-            .call(Operation::BeginRenewal, |connection| {
-                Box::pin(connection.begin_renewal(id, attempt, own, generation, lease, expired))
-            })
-            .await?;
+        let begun = self.call(Operation::BeginRenewal, |connection| Box::pin(connection.begin_renewal(id, intent, own))).await?;
         match begun {
             Begun::Written(sealed) => {
-                self.committed.begun(id, generation, attempt, lease, &sealed);
+                self.committed.begun(id, &intent, &sealed);
                 sealing::open(&self.keys, "refresh_token", id, &sealed).map(Some)
             }
             Begun::Outdone => Ok(None),
@@ -55,6 +41,11 @@ impl Store {
                 Ok(None)
             }
         }
+    }
+
+    /// Whether this replica has seen more of a grant's renewals than its row as it was read, or cached, at `generation`.
+    pub fn knows_more_of(&self, id: GrantId, generation: i64) -> bool {
+        self.committed.knows_more_of(id, generation)
     }
 
     /// Saves the result of `attempt` for the grant's `generation`, even after the attempt was abandoned. `false`: the grant was

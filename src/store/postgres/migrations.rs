@@ -39,6 +39,7 @@ fn all() -> impl IntoIterator<Item = Migration> {
         5 "announcements" "0005_announcements.sql"
         6 "costs that do not grow" "0006_costs_that_do_not_grow.sql"
         7 "heartbeats are counted" "0007_heartbeats_are_counted.sql"
+        8 "sessions have a site" "0008_sessions_have_a_site.sql"
     }
 }
 

@@ -26,11 +26,23 @@ const QUEUE_TIMEOUT: Duration = Duration::from_secs(2);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long an idle connection may take to answer before a new one is opened instead.
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
+/// For how long after its use an idle connection is taken to work without a question, by calls that are repeated on another one
+/// where it does not. A question takes as long as most statements.
+const RECENT: Duration = Duration::from_millis(100);
 /// The first and the longest pause between tries to connect to a server that refuses connections.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(400));
 /// A connection is closed when it is this old, so that servers that come back get their share, and after this long without use.
 const MAX_LIFETIME: Duration = Duration::from_secs(30 * 60);
 const MAX_IDLE: Duration = Duration::from_secs(10 * 60);
+
+/// Which idle connections a call takes without asking whether they still work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) enum Trust {
+    /// None.
+    None,
+    /// Those that were used a moment ago.
+    Recent,
+}
 
 #[derive(Debug)]
 pub(super) struct Pool {
@@ -113,18 +125,21 @@ impl Pool {
     ///
     /// # Errors
     /// None came free, or none could be opened in time.
-    pub(super) async fn connection(&self) -> Result<PooledPostgres<'_>, sqlx::Error> {
+    pub(super) async fn connection(&self, trust: Trust) -> Result<PooledPostgres<'_>, sqlx::Error> {
         let permit = timeout(QUEUE_TIMEOUT, self.permits.acquire()).await.map_err(|_| sqlx::Error::PoolTimedOut)?;
         let permit = permit.map_err(|_| sqlx::Error::PoolClosed)?;
-        let opened = timeout(CONNECT_TIMEOUT, self.idle_or_new()).await.map_err(|_| sqlx::Error::PoolTimedOut)?;
+        let opened = timeout(CONNECT_TIMEOUT, self.idle_or_new(trust)).await.map_err(|_| sqlx::Error::PoolTimedOut)?;
         let (line, opened_at) = opened?;
         Ok(PooledPostgres { line, opened_at, pool: self, permit })
     }
 
-    /// An idle connection that answers, or a new one.
+    /// An idle connection that answers, or is trusted to, or a new one.
     #[expect(clippy::disallowed_methods, reason = "the age of a connection has nothing to do with tokens' times")]
-    async fn idle_or_new(&self) -> Result<(Line, Instant), sqlx::Error> {
-        while let Some(IdleConnection { mut line, opened_at, .. }) = self.take_idle() {
+    async fn idle_or_new(&self, trust: Trust) -> Result<(Line, Instant), sqlx::Error> {
+        while let Some(IdleConnection { mut line, opened_at, idle_since }) = self.take_idle() {
+            if trust == Trust::Recent && idle_since.elapsed() < RECENT {
+                return Ok((line, opened_at));
+            }
             // The server may have closed it, or be gone: a statement that must not be repeated should not be what finds out.
             match timeout(PING_TIMEOUT, line.connection.ping()).await {
                 Ok(Ok(())) => return Ok((line, opened_at)),

@@ -154,8 +154,8 @@ impl Connection<'_> {
         replaces: Option<SessionHash>,
     ) -> Result<(), StoreError> {
         self.query(
-            "INSERT INTO sessions (hash, grant_id, created_at, last_seen, provider_session, follows) \
-             VALUES ($1, $2, $3, $4, $5, (SELECT sessions.hash FROM sessions JOIN grants ON grants.id = grant_id \
+            "INSERT INTO sessions (hash, grant_id, created_at, last_seen, provider_session, site, follows) \
+             VALUES ($1, $2, $3, $4, $5, $10, (SELECT sessions.hash FROM sessions JOIN grants ON grants.id = grant_id \
              WHERE (sessions.hash = $6 OR follows = $6) AND issuer = $7 AND client_id = $8 AND subject = $9 LIMIT 1))",
         )
         .bind(&session.hash.0[..])
@@ -167,6 +167,7 @@ impl Connection<'_> {
         .bind(&login.grant.issuer)
         .bind(&login.grant.client_id)
         .bind(&login.grant.identity.subject)
+        .bind(session.site.as_deref())
         .execute()
         .await?;
         Ok(())

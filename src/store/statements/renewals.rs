@@ -6,7 +6,7 @@ use crate::{
     clock::{Timestamp, millis},
     grant::{AttemptId, GrantId},
     store::{
-        ExpiredAttempt, Knowledge, Renewed, StoreError, connection::Connection, rollbacks::LastBeat, rows::owner_prefix,
+        Knowledge, NewIntent, Renewed, StoreError, connection::Connection, rollbacks::LastBeat, rows::owner_prefix,
         sealing::SealedTokens, sql::Template,
     },
 };
@@ -26,12 +26,10 @@ impl Connection<'_> {
     pub(in crate::store) async fn begin_renewal(
         &mut self,
         id: GrantId,
-        attempt: AttemptId,
+        intent: NewIntent,
         own: LastBeat<'_>,
-        generation: i64,
-        lease: Duration,
-        expired: Option<ExpiredAttempt>,
     ) -> Result<Begun, StoreError> {
+        let NewIntent { attempt, generation, retry_at, lease, expired } = intent;
         const SQL: &Template = &Template::new(
             "UPDATE grants SET attempt = $2, attempt_owner = $7, lease_until = {now} + $3, \
              presented = CASE WHEN attempt = $2 THEN presented ELSE presented + 1 END, \
@@ -39,6 +37,7 @@ impl Connection<'_> {
              WHERE id = $1 AND generation = $4 AND ended_reason IS NULL AND refresh_token IS NOT NULL \
              AND (attempt IS NULL OR attempt = $2 OR (attempt = $5 AND lease_until <= {now} \
              AND ($6 IS NULL OR presented_at > {now} - $6))) \
+             AND COALESCE(retry_at, -1) = COALESCE($10, -1) \
              AND COALESCE((SELECT beats FROM replicas WHERE name = $8), 0) >= $9 \
              RETURNING refresh_token",
         );
@@ -57,6 +56,7 @@ impl Connection<'_> {
             .bind(owner_prefix(attempt) + own.replica)
             .bind(own.replica)
             .bind(own.count)
+            .bind(retry_at.map(|at| at.0))
             // `fetch_all`, because SQLite commits after the last row.
             .fetch_all()
             .await?;

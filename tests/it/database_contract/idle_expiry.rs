@@ -5,7 +5,7 @@ use std::time::Duration;
 use evergate::{
     clock::Timestamp,
     grant::AttemptId,
-    store::{Renewed, Tokens},
+    store::{NewIntent, Renewed, Tokens},
 };
 
 use super::{LEASE, contract, keep, new_grant, renewed, session_of, tokens};
@@ -30,7 +30,7 @@ contract! {
             ..renewed("1")
         };
         let attempt = AttemptId::random();
-        store.begin_renewal(grant.id, attempt, 0, LEASE, None).await.unwrap().unwrap();
+        store.begin_renewal(grant.id, NewIntent::first(attempt, 0, LEASE)).await.unwrap().unwrap();
         assert!(store.save_renewal(grant.id, attempt, 0, &renewed).await.unwrap());
         let late = began.plus(life * 8 / 5);
         assert!(due(late).await.is_empty(), "nobody has used it for a whole life of its token");
@@ -46,7 +46,7 @@ contract! {
         for (generation, at) in [(0, 1_000_000), (1, 9_000_000)] {
             let renewed = Renewed { tokens: Tokens { refresh_life: life(400), ..tokens("1") }, at: Timestamp(at), ..renewed("1") };
             let attempt = AttemptId::random();
-            store.begin_renewal(grant.id, attempt, generation, LEASE, None).await.unwrap().unwrap();
+            store.begin_renewal(grant.id, NewIntent::first(attempt, generation, LEASE)).await.unwrap().unwrap();
             assert!(store.save_renewal(grant.id, attempt, generation, &renewed).await.unwrap());
             store.touch_sessions(&[(session.hash, Timestamp(at))]).await.unwrap();
             assert_eq!(store.due_before_idle_expiry(Timestamp(at + 350_000)).await.unwrap().due, [grant.id]);

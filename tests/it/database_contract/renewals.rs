@@ -6,7 +6,7 @@ use evergate::{
     clock::Timestamp,
     grant::{AttemptId, EndReason, Rotation},
     identity::Identity,
-    store::{ExpiredAttempt, Fence, Renewed, Unverified},
+    store::{ExpiredAttempt, Fence, NewIntent, Renewed, Unverified},
 };
 
 use super::{LEASE, begin, begin_following, contract, login, renewed, to_be_revoked};
@@ -82,7 +82,10 @@ contract! {
         let read = store.grant(id).await.unwrap().unwrap();
         assert_eq!((read.intent, read.presented, read.retry_at), (None, 0, Some(Timestamp(7))));
         assert_eq!(read.refused.as_deref(), Some("invalid_scope"));
-        assert!(begin(&store, id, 0, LEASE, None).await.is_some());
+        let first = NewIntent::first(AttemptId::random(), 0, LEASE);
+        assert!(store.begin_renewal(id, first).await.unwrap().is_none(), "only by whoever knows of the pause");
+        let informed = NewIntent { retry_at: read.retry_at, ..first };
+        assert!(store.begin_renewal(id, informed).await.unwrap().is_some());
     }
     a_lapsed_attempt_is_followed_within_its_grace_and_not_after(store) {
         let (id, _) = login(&store).await;
@@ -127,7 +130,7 @@ contract! {
         let (id, _) = login(&store).await;
         for (generation, scopes, expected) in [(0, Some("openid email"), "openid email"), (1, None, "openid email")] {
             let attempt = AttemptId::random();
-            store.begin_renewal(id, attempt, generation, LEASE, None).await.unwrap().unwrap();
+            store.begin_renewal(id, NewIntent::first(attempt, generation, LEASE)).await.unwrap().unwrap();
             let renewed = Renewed { scopes: scopes.map(str::to_owned), ..renewed("1") };
             assert!(store.save_renewal(id, attempt, generation, &renewed).await.unwrap());
             assert_eq!(store.grant(id).await.unwrap().unwrap().scopes, expected);
@@ -138,7 +141,7 @@ contract! {
         let (since, retry_at) = (Timestamp(2000), Timestamp(62_000));
         let renew = async |generation, unverified| {
             let attempt = AttemptId::random();
-            store.begin_renewal(id, attempt, generation, LEASE, None).await.unwrap().unwrap();
+            store.begin_renewal(id, NewIntent::first(attempt, generation, LEASE)).await.unwrap().unwrap();
             assert!(store.save_renewal(id, attempt, generation, &Renewed { unverified, ..renewed("1") }).await.unwrap());
             let grant = store.grant(id).await.unwrap().unwrap();
             (grant.unverified_since, grant.retry_at)

@@ -11,8 +11,8 @@ use evergate::{
     secret::{Secret, hex},
     session::{Session, SessionHash},
     store::{
-        Expired, ExpiredAttempt, Fence, ListPosition, LoginSaved, LoginTarget, NewGrant, Renewed, SessionFilter, Settings,
-        Sharing, Store, Tokens,
+        Expired, ExpiredAttempt, Fence, ListPosition, LoginSaved, LoginTarget, NewGrant, NewIntent, Renewed, SessionFilter,
+        Settings, Sharing, Store, Tokens,
     },
     telemetry::metrics::Metrics,
 };
@@ -76,13 +76,13 @@ async fn logins_and_sessions(store: &Store) {
 
 async fn renewals(store: &Store) {
     let (leased, session) = login(store, "user-8", true, Sharing::Own, None).await;
-    store.begin_renewal(leased, AttemptId::random(), 0, LEASE, None).await.unwrap().unwrap();
+    store.begin_renewal(leased, NewIntent::first(AttemptId::random(), 0, LEASE)).await.unwrap().unwrap();
     let existing = LoginTarget::Existing(session);
     store.save_login(&new_grant("user-8", true), &existing, Sharing::Own, AT).await.unwrap().unwrap();
     let (id, _) = login(store, "user-8", true, Sharing::Own, None).await;
     let begin = async |generation, expired: Option<ExpiredAttempt>, lease| {
         let attempt = AttemptId::random();
-        store.begin_renewal(id, attempt, generation, lease, expired).await.unwrap().unwrap();
+        store.begin_renewal(id, NewIntent { expired, ..NewIntent::first(attempt, generation, lease) }).await.unwrap().unwrap();
         attempt
     };
     let attempt = begin(0, None, LEASE).await;
@@ -108,7 +108,7 @@ async fn ends(store: &Store) {
         let (id, session) = login(store, "user-6", true, Sharing::Own, None).await;
         let attempt = AttemptId::random();
         let fence = if by_attempt { Fence::Attempt(attempt) } else { Fence::Generation(0) };
-        store.begin_renewal(id, attempt, 0, LEASE, None).await.unwrap().unwrap();
+        store.begin_renewal(id, NewIntent::first(attempt, 0, LEASE)).await.unwrap().unwrap();
         assert!(store.end_grant(id, fence, EndReason::Dead, None).await.unwrap());
         store.end_session(session).await.unwrap().unwrap();
     }
@@ -152,7 +152,7 @@ async fn keys(older: &Store, newer: &Store) {
 async fn rollbacks(store: &Store, url: &str) {
     let (id, _) = login(store, "user-3", true, Sharing::Own, None).await;
     let attempt = AttemptId::random();
-    store.begin_renewal(id, attempt, 0, LEASE, None).await.unwrap().unwrap();
+    store.begin_renewal(id, NewIntent::first(attempt, 0, LEASE)).await.unwrap().unwrap();
     let forget = async |what: &str| postgres::run(url, &format!("UPDATE grants SET {what} WHERE id = '\\x{id}'")).await;
     forget("attempt = NULL, presented = 0").await;
     assert_eq!(store.grant(id).await.unwrap().unwrap().intent.unwrap().attempt, attempt);
@@ -176,7 +176,7 @@ async fn login(
 }
 
 fn new_session(grant: GrantId) -> Session {
-    Session { hash: SessionHash::fresh().1, grant, created_at: AT, last_seen: AT, provider_session: None }
+    Session { hash: SessionHash::fresh().1, grant, created_at: AT, last_seen: AT, provider_session: None, site: None }
 }
 
 fn new_grant(subject: &str, has_token: bool) -> NewGrant {
