@@ -12,6 +12,7 @@ use http::HeaderMap;
 use crate::{
     exchange::Exchange,
     grant::{EndReason, Grant},
+    identity::HeaderSet,
     policy::{CrossOrigin, Denied, Permit, Policy, Rule},
     refusal::Refusal,
     renewal::{Renewer, Unusable, Usable},
@@ -50,6 +51,8 @@ pub struct Inquiry<'a> {
     views_a_page: bool,
     /// For a request that uses the session: whom its connection's last request came from.
     memo: Option<&'a ConnectionMemo>,
+    /// The headers that tell the app of the visitor; `None` where no app is told.
+    identity: Option<&'a Arc<HeaderSet>>,
 }
 
 /// A request that may pass.
@@ -87,12 +90,13 @@ impl<'a> Inquiry<'a> {
             serves_stale: route.serves_stale,
             views_a_page: exchange.views_a_page(),
             memo: Some(memo),
+            identity: Some(&route.identity),
         }
     }
 
     /// Whether a request's visitor passes `rule`. To ask is no use of the session.
     pub fn about_the_visitor(exchange: &'a Exchange, headers: &'a HeaderMap, rule: &'a Rule) -> Self {
-        Self { exchange, headers, rule, serves_stale: true, views_a_page: false, memo: None }
+        Self { exchange, headers, rule, serves_stale: true, views_a_page: false, memo: None, identity: None }
     }
 }
 
@@ -164,10 +168,10 @@ impl Admission {
 
     /// Applies the rule.
     fn permit(&self, inquiry: Inquiry<'_>, signed_in: SignedIn, usable: Usable) -> Result<Admitted, NotAdmitted> {
-        let identity = &usable.grant.identity;
+        let (grant, identity) = (&usable.grant, &usable.grant.identity);
         let permit = inquiry
             .rule
-            .permit(&self.policy, identity, || usable.grant.forwarded_identity(usable.stale))
+            .permit(&self.policy, identity, || inquiry.identity.map(|set| grant.forwarded_identity(set, usable.stale)))
             .map_err(|denied| Refusal::Denied(denied, Some(identity.display().to_owned())))?;
         Ok(Admitted { permit, signed_in, usable })
     }

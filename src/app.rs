@@ -117,7 +117,9 @@ const STORE_START_TIMEOUT: Duration = Duration::from_secs(30);
 pub async fn start(settings: Checked, clock: Clock, timings: Timings) -> anyhow::Result<Running> {
     let (metrics, keys) = (Metrics::default(), keys(settings.keys)?);
     let most_connections = connections_for(raise_descriptor_limit());
+    let sends_id_tokens = settings.gateway.routes.iter().any(|route| route.identity.has_id_token());
     let store = Store::open(&settings.store, keys.clone(), metrics.clone()).context("cannot open the store")?;
+    let store = store.reading_id_tokens(sends_id_tokens);
     migrate(&store).await?;
     let plain = server::Listener { socket: listen(settings.server.address).await?, tls: None };
     let address = plain.socket.local_addr()?;

@@ -1,10 +1,10 @@
 //! The grant: what one login at the provider gave us, and the state of its renewal.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
     clock::Timestamp,
-    identity::{ForwardedIdentity, Identity, IdentityHeaders},
+    identity::{Claimant, ForwardedIdentity, HeaderSet, Identity, RenderedHeaders},
     seal::KeyId,
     secret::{Secret, hex, random, sha256},
 };
@@ -29,10 +29,12 @@ pub struct Grant {
     pub client_id: String,
     /// The user.
     pub identity: Identity,
-    /// The identity, rendered as header lines.
-    pub headers: IdentityHeaders,
+    /// The identity as header lines, by the set of headers that an app gets.
+    pub headers: RenderedHeaders,
     /// The newest access token.
     pub access_token: Secret,
+    /// The newest ID token, if some app gets it; a token refresh need not bring one.
+    pub id_token: Option<Secret>,
     /// When the access token expires.
     pub expires_at: Timestamp,
     /// The access token's lifetime when it was issued.
@@ -133,8 +135,9 @@ impl Grant {
             issuer: String::new(),
             client_id: String::new(),
             identity: Identity::default(),
-            headers: IdentityHeaders::default(),
+            headers: RenderedHeaders::default(),
             access_token: Secret::new(""),
+            id_token: None,
             expires_at: Timestamp(0),
             lifetime: Duration::from_secs(3600),
             has_refresh_token: true,
@@ -158,11 +161,17 @@ impl Grant {
 }
 
 impl Grant {
-    /// The identity that is forwarded to the upstream.
-    pub fn forwarded_identity(&self, stale: bool) -> ForwardedIdentity {
+    /// The identity that is forwarded to an upstream that gets these headers.
+    pub fn forwarded_identity(&self, set: &Arc<HeaderSet>, stale: bool) -> ForwardedIdentity {
+        // Tokens that are not verified may be another user's.
+        let has_tokens = self.unverified_since.is_none() && self.missing_key.is_none();
+        let claimant = Claimant {
+            identity: &self.identity,
+            access_token: Some(&self.access_token).filter(|_| has_tokens),
+            id_token: self.id_token.as_ref().filter(|_| has_tokens),
+        };
         ForwardedIdentity {
-            headers: self.headers.clone(),
-            access_token: (self.unverified_since.is_none() && self.missing_key.is_none()).then(|| self.access_token.clone()),
+            headers: self.headers.of(set, claimant),
             stale_since: stale.then_some(self.unverified_since.unwrap_or(self.renewed_at)),
         }
     }

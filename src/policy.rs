@@ -84,7 +84,7 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// The identity that is forwarded to the upstream; `None` if the request was not authenticated.
+    /// The identity that is forwarded to the upstream; `None` if the request was not authenticated, or no app is told.
     pub fn forwarded_identity(&self) -> Option<&ForwardedIdentity> {
         self.forwarded_identity.as_ref()
     }
@@ -138,13 +138,13 @@ impl Rule {
         &self,
         everybody: &Policy,
         identity: &Identity,
-        forwarded_identity: impl FnOnce() -> ForwardedIdentity,
+        forwarded_identity: impl FnOnce() -> Option<ForwardedIdentity>,
     ) -> Result<Permit, Denied> {
         everybody.admit(identity)?;
         if let Access::Authenticated(policy) = &self.access {
             policy.admit_to_route(identity)?;
         }
-        Ok(Permit { forwarded_identity: Some(forwarded_identity()) })
+        Ok(Permit { forwarded_identity: forwarded_identity() })
     }
 }
 

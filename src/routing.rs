@@ -5,7 +5,9 @@
 
 pub mod interpretations;
 
-use crate::policy::Rule;
+use std::sync::Arc;
+
+use crate::{identity::HeaderSet, policy::Rule};
 
 use interpretations::{alternatives, alternatives_behind_prefix, strip_prefix_ignoring_case};
 
@@ -20,6 +22,8 @@ pub struct Route {
     pub rule: Rule,
     /// Whether sessions are served on it while the provider is away (the outage grace).
     pub serves_stale: bool,
+    /// The headers that tell the app of the visitor.
+    pub identity: Arc<HeaderSet>,
     /// Where the route leads: one of the forwarder's targets.
     pub target: usize,
 }
@@ -72,6 +76,11 @@ impl Routes {
             found.is_some_and(|found| std::ptr::eq(found, route))
         };
         if others.iter().map(String::as_str).chain(as_sent).all(leads_to_route) { Ok(route) } else { Err(NoRoute::Ambiguous) }
+    }
+
+    /// All routes, the longest prefix first.
+    pub fn iter(&self) -> impl Iterator<Item = &Route> {
+        self.all.iter()
     }
 
     /// The names of all routes: host, where there is one, and prefix.

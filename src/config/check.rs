@@ -1,6 +1,6 @@
 //! Checks all settings together: every module's settings are built, and every problem is reported.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use super::{
     Problem, Problems, Raw, claims, forward, gateway, oidc, policy,
@@ -53,9 +53,12 @@ pub fn check(raw: &Raw, problems: Problems) -> Result<Checked, Problems> {
     let (server, provider_trust) = (server::read(&mut reader), oidc::provider_trust(&mut reader));
     let default_target = forward::read(&mut reader);
     let (gateway, targets) = gateway::read(&mut reader, default_target).unzip();
-    let (oidc, policy) = (oidc::read(&mut reader), policy::read(&mut reader));
+    let (mut oidc, policy) = (oidc::read(&mut reader), policy::read(&mut reader));
     let lacks_group_claim = lacks_group_claim(&mut reader, oidc.as_ref());
-    let (renewal, session) = (renewal::read(&mut reader), session::read(&mut reader));
+    let (mut renewal, session) = (renewal::read(&mut reader), session::read(&mut reader));
+    let claims = claims_of_routes(gateway.as_ref());
+    oidc.iter_mut().for_each(|oidc| oidc.mapping.further.clone_from(&claims));
+    renewal.iter_mut().for_each(|renewal| renewal.claims.clone_from(&claims));
     let session_cache = session::cache(&mut reader);
     let event_retention = store::event_retention(&mut reader);
     let (store, keys) = store::read(&mut reader);
@@ -80,6 +83,13 @@ pub fn check(raw: &Raw, problems: Problems) -> Result<Checked, Problems> {
         })
     };
     checked().filter(|_| reader.problems.0.is_empty()).ok_or(reader.problems)
+}
+
+/// The paths of the claims that routes need, each once.
+fn claims_of_routes(gateway: Option<&crate::gateway::Settings>) -> Vec<String> {
+    let routes = gateway.into_iter().flat_map(|gateway| gateway.routes.iter());
+    let claims: BTreeSet<&str> = routes.flat_map(|route| route.identity.claims()).collect();
+    claims.into_iter().map(str::to_owned).collect()
 }
 
 /// Whether routes ask for groups while no claim holds any, so that nobody passes them.

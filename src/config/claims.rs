@@ -119,6 +119,8 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<ClaimMapping> {
         group_names: group_names?,
         roles,
         ignore_email_verified: ignore_email_verified?,
+        // `check` fills this in, from the routes.
+        further: Vec::new(),
     })
 }
 

@@ -26,7 +26,6 @@ pub(super) const SECTION: Section = Section {
         &UPSTREAM_CA_FILE,
         &UPSTREAM_CLIENT_CERT_FILE,
         &UPSTREAM_CLIENT_KEY_FILE,
-        &PASS_ACCESS_TOKEN,
     ],
 };
 
@@ -98,13 +97,6 @@ const UPSTREAM_CLIENT_CERT_FILE: Setting = setting(
 );
 const UPSTREAM_CLIENT_KEY_FILE: Setting =
     setting("upstream_client_key_file", ValueType::Text, "", "PEM file of the private key of `CODER_UPSTREAM_CLIENT_CERT_FILE`.");
-const PASS_ACCESS_TOKEN: Setting = setting(
-    "pass_access_token",
-    ValueType::Bool,
-    "false",
-    "Whether Evergate sends the app the user's current access token in `X-Forwarded-Access-Token`.",
-);
-
 /// A target, and the certificates that its connections trust and present.
 pub(super) type TrustedTarget = (forward::Target, ClientTls);
 
@@ -129,7 +121,6 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<TrustedTarget> {
     }
     let max_requests = reader.parsed(&UPSTREAM_MAX_REQUESTS, values::limit);
     let body = reader.duration(&CLIENT_BODY_TIMEOUT);
-    let pass_access_token = reader.boolean(&PASS_ACCESS_TOKEN);
     let trust = trust(reader, &UPSTREAM_CA_FILE, &UPSTREAM_CLIENT_CERT_FILE, &UPSTREAM_CLIENT_KEY_FILE);
     let limit = |limit: Duration| Some(limit).filter(|limit| !limit.is_zero());
     let timeouts = forward::Timeouts {
@@ -146,7 +137,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<TrustedTarget> {
         strip_prefix: String::new(),
         upgrades: Vec::new(),
         own_host: false,
-        pass_access_token: pass_access_token?,
+        identity_headers: Vec::new(),
         request_edits: forward::Edits::default(),
         answer_edits: forward::Edits::default(),
         max_requests: max_requests?,

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use super::{
     cookies,
     forward::TrustedTarget,
-    pages,
+    identity, pages,
     reader::Reader,
     routes, server,
     setting::{Section, Setting, ValueType, setting},
@@ -117,7 +117,8 @@ pub(super) fn read(
     }
     // The routes are read even if the access URL is unusable, so that their mistakes are reported with it.
     let mut sites = Sites::new(access_url.or_else(|| AccessUrl::parse("https://unknown.invalid").ok())?);
-    let (routes, targets) = routes::read(reader, &mut sites, default_target?);
+    let identity = identity::read(reader);
+    let (routes, targets) = routes::read(reader, &mut sites, default_target?, &identity);
     let redirect_url = further_sites(reader, &mut sites);
     let cookies = cookies::read(reader, sites.main().is_https());
     let branding = pages::read(reader);

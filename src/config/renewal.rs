@@ -38,5 +38,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<renewal::Settings> {
         renew_before: renew_before?,
         outage_grace: outage_grace?,
         max_concurrent: usize::try_from(max_concurrent?).unwrap_or(usize::MAX),
+        // `check` fills this in, from the routes.
+        claims: Vec::new(),
     })
 }

@@ -1,20 +1,24 @@
 //! Settings of `routing`, which only the file can hold: `[[route]]` tables, each with a place and a target.
 
-use std::time::Duration;
-
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, header};
 
 use super::{
-    Problems,
     forward::{TrustedTarget, protocol},
-    raw::RouteTable,
+    identity::{
+        HeaderSets, IdentitySettings, ROUTE_BASIC_PASSWORD_FILE, ROUTE_BASIC_USER, ROUTE_IDENTITY, ROUTE_IDENTITY_HEADERS,
+        ROUTE_PASS_ACCESS_TOKEN,
+    },
     reader::Reader,
+    route_reader::RouteReader,
+    route_rule::{EMAIL_DOMAINS, GROUPS, METHODS, RULE},
     setting::{Setting, ValueType, setting},
     values,
 };
 use crate::{
     address::Sites,
     forward::{Address, Edits, Target, is_framing_header, is_reserved_header},
+    header_names,
+    identity::HeaderSet,
     policy::{Policy, Rule},
     routing::{Route, Routes},
     tls::ClientTls,
@@ -34,7 +38,11 @@ pub(super) const KEYS: &[&Setting] = &[
     &STRIP_PREFIX,
     &UPGRADES,
     &HOST_HEADER,
-    &PASS_ACCESS_TOKEN,
+    &ROUTE_IDENTITY,
+    &ROUTE_IDENTITY_HEADERS,
+    &ROUTE_BASIC_USER,
+    &ROUTE_BASIC_PASSWORD_FILE,
+    &ROUTE_PASS_ACCESS_TOKEN,
     &CONNECT_TIMEOUT,
     &BODY_TIMEOUT,
     &TIMEOUT,
@@ -65,16 +73,6 @@ const UPSTREAM: Setting = setting(
     "One upstream address or several, balanced in turn (load balancing by round robin); Evergate skips one that it cannot connect to. Default `CODER_UPSTREAM_URL`.",
 );
 const PROTOCOL: Setting = setting("protocol", ValueType::Text, "", "As `CODER_UPSTREAM_PROTOCOL`.");
-const RULE: Setting = setting(
-    "rule",
-    ValueType::Text,
-    "",
-    "`signed_in` (default, authentication required) or `public`: requests are not authenticated, and no identity headers are sent.",
-);
-const GROUPS: Setting = setting("groups", ValueType::List, "", "Authorization: only members of one of these groups.");
-const EMAIL_DOMAINS: Setting =
-    setting("email_domains", ValueType::List, "", "Authorization: only users with an e-mail address of one of these domains.");
-const METHODS: Setting = setting("methods", ValueType::List, "", "Only these methods; others get 405.");
 const OUTAGE: Setting = setting(
     "outage",
     ValueType::Text,
@@ -99,7 +97,6 @@ const HOST_HEADER: Setting = setting(
     "",
     "The `Host` header towards the app. `keep` (default): the host that the browser asked for; `upstream`: the host of the upstream's address.",
 );
-const PASS_ACCESS_TOKEN: Setting = setting("pass_access_token", ValueType::Bool, "", "As `CODER_PASS_ACCESS_TOKEN`.");
 const CONNECT_TIMEOUT: Setting = setting("connect_timeout", ValueType::Duration, "", "As `CODER_UPSTREAM_CONNECT_TIMEOUT`.");
 const BODY_TIMEOUT: Setting = setting("body_timeout", ValueType::Duration, "", "As `CODER_CLIENT_BODY_TIMEOUT`.");
 const TIMEOUT: Setting = setting("timeout", ValueType::Duration, "", "As `CODER_UPSTREAM_TIMEOUT`.");
@@ -122,26 +119,34 @@ const REMOVE_ANSWER_HEADERS: Setting =
 const SET_ANSWER_HEADERS: Setting =
     setting("set_answer_headers", ValueType::Map, "", "A table of headers that Evergate sets on responses.");
 
-/// Reads one table.
-struct RouteReader<'a> {
-    number: usize,
-    given: &'a RouteTable,
-    problems: &'a mut Problems,
+/// What routes begin from, and share.
+struct Defaults<'a> {
+    target: &'a TrustedTarget,
+    identity: &'a IdentitySettings,
+    sets: HeaderSets,
 }
 
 /// The routes of the file and, last, that of `CODER_UPSTREAM_URL`, if it is set. Their hosts are added to the sites.
-pub(super) fn read(reader: &mut Reader<'_>, sites: &mut Sites, default_target: TrustedTarget) -> (Routes, Vec<TrustedTarget>) {
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    sites: &mut Sites,
+    default_target: TrustedTarget,
+    identity: &IdentitySettings,
+) -> (Routes, Vec<TrustedTarget>) {
     let (mut routes, mut targets) = (Vec::new(), Vec::new());
     let tables = reader.routes();
+    let mut defaults = Defaults { target: &default_target, identity, sets: HeaderSets::default() };
     for (at, given) in tables.iter().enumerate() {
         let mut route_reader = RouteReader { number: at + 1, given, problems: &mut reader.problems };
-        let (route, target) = route_reader.read(sites, &default_target, targets.len());
+        let (route, target) = route_reader.read(sites, &mut defaults, targets.len());
         routes.push(route);
         targets.push(target);
     }
+    let mut sets = defaults.sets;
     if !default_target.0.upstreams.is_empty() {
         let rule = Rule::signed_in(Policy::default());
-        routes.push(Route { host: None, prefix: String::new(), rule, serves_stale: true, target: targets.len() });
+        let identity = sets.share(identity.header_set().unwrap_or_default());
+        routes.push(Route { host: None, prefix: String::new(), rule, serves_stale: true, identity, target: targets.len() });
         targets.push(default_target);
     }
     for (at, route) in routes.iter().enumerate() {
@@ -150,11 +155,28 @@ pub(super) fn read(reader: &mut Reader<'_>, sites: &mut Sites, default_target: T
             reader.problems.add(format!("route[{}]", at + 1), "has the host and path of a route before it");
         }
     }
+    keep_from_clients(&sets, &routes, &mut targets);
     (Routes::new(routes), targets)
 }
 
+/// Has each target keep from its app what clients send under the names of identity headers, those of other routes among them: the
+/// same app may be behind a route without authentication. `Authorization` is more than a name, it proves itself, and other apps
+/// take it from clients. It is kept from the apps of the routes that set it.
+fn keep_from_clients(sets: &HeaderSets, routes: &[Route], targets: &mut [TrustedTarget]) {
+    let names = sets.names();
+    let sets_it = |route: &&Route| route.identity.names().any(|name| name == header::AUTHORIZATION);
+    let upstreams = |target: usize| targets.get(target).into_iter().flat_map(|(target, _)| &target.upstreams);
+    let apps: Vec<String> =
+        routes.iter().filter(sets_it).flat_map(|route| upstreams(route.target)).map(Address::to_string).collect();
+    for (target, _) in targets {
+        let has_such_app = target.upstreams.iter().any(|address| apps.contains(&address.to_string()));
+        let is_kept = |name: &&HeaderName| **name != header::AUTHORIZATION || has_such_app;
+        target.identity_headers = names.iter().filter(is_kept).cloned().collect();
+    }
+}
+
 impl RouteReader<'_> {
-    fn read(&mut self, sites: &mut Sites, default_target: &TrustedTarget, target: usize) -> (Route, TrustedTarget) {
+    fn read(&mut self, sites: &mut Sites, defaults: &mut Defaults<'_>, target: usize) -> (Route, TrustedTarget) {
         for name in self.given.keys() {
             if !KEYS.iter().any(|key| key.name == name) {
                 let near = KEYS.iter().map(|key| key.name).min_by_key(|key| strsim::damerau_levenshtein(key, name));
@@ -178,16 +200,20 @@ impl RouteReader<'_> {
         let serves_stale = self.choice(&OUTAGE, "grace", "strict");
         let strip_prefix = self.parsed(&STRIP_PREFIX, values::boolean).unwrap_or(false);
         let own_host = !self.choice(&HOST_HEADER, "keep", "upstream");
-        let route = Route { host, prefix: prefix.clone(), rule, serves_stale, target };
-        let (base, trust) = default_target;
+        let identity = self.identity(defaults.identity, &rule);
+        let request_edits = self.edits(&REMOVE_HEADERS, &SET_HEADERS);
+        self.check_edits(&request_edits, &identity);
+        let identity = defaults.sets.share(identity);
+        let route = Route { host, prefix: prefix.clone(), rule, serves_stale, identity, target };
+        let (base, trust) = defaults.target;
         let target = Target {
             upstreams: self.upstreams().unwrap_or_else(|| base.upstreams.clone()),
             protocol: self.parsed(&PROTOCOL, protocol).unwrap_or(base.protocol),
             strip_prefix: if strip_prefix { prefix } else { String::new() },
             upgrades: self.upgrades(),
             own_host,
-            pass_access_token: self.parsed(&PASS_ACCESS_TOKEN, values::boolean).unwrap_or(base.pass_access_token),
-            request_edits: self.edits(&REMOVE_HEADERS, &SET_HEADERS),
+            identity_headers: Vec::new(),
+            request_edits,
             answer_edits: self.edits(&REMOVE_ANSWER_HEADERS, &SET_ANSWER_HEADERS),
             max_requests: self.parsed(&MAX_REQUESTS, values::limit).unwrap_or(base.max_requests),
             timeouts: crate::forward::Timeouts {
@@ -204,45 +230,6 @@ impl RouteReader<'_> {
         }
         let trust = self.trust(trust);
         (route, (target, trust))
-    }
-
-    fn problem(&mut self, key: &Setting, message: impl Into<String>) {
-        self.problems.add(format!("route[{}].{}", self.number, key.name), message.into());
-    }
-
-    fn parsed<T>(&mut self, key: &Setting, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
-        match self.given.get(key.name)?.as_deref().map_err(|message: &String| message.clone()).and_then(parse) {
-            Ok(value) => Some(value),
-            Err(message) => {
-                self.problem(key, message);
-                None
-            }
-        }
-    }
-
-    /// Whether the value is the first of two words. The first is the default.
-    fn choice(&mut self, key: &Setting, first: &'static str, second: &'static str) -> bool {
-        let chosen = self.parsed(key, |text| match text {
-            text if text == first => Ok(true),
-            text if text == second => Ok(false),
-            _ => Err(format!("must be {first} or {second}")),
-        });
-        chosen.unwrap_or(true)
-    }
-
-    fn list(&mut self, key: &Setting) -> Vec<String> {
-        let list = self.parsed(key, |text| match values::list(text) {
-            list if list.is_empty() => Err("is set and names nothing".to_owned()),
-            list => Ok(list),
-        });
-        list.unwrap_or_default()
-    }
-
-    fn limit(&mut self, key: &Setting, default: Option<Duration>) -> Option<Duration> {
-        match self.parsed(key, values::duration) {
-            Some(limit) => Some(limit).filter(|limit| !limit.is_zero()),
-            None => default,
-        }
     }
 
     /// Protocols other than WebSocket. HTTP and TLS are refused, because requests that nobody has checked would pass through the
@@ -266,24 +253,6 @@ impl RouteReader<'_> {
         self.parsed(&UPSTREAM, |text| {
             values::list(text).iter().map(|one| Address::parse(one).map_err(|error| error.to_string())).collect()
         })
-    }
-
-    fn rule(&mut self) -> Rule {
-        let signed_in = self.choice(&RULE, "signed_in", "public");
-        let policy = Policy { email_domains: self.list(&EMAIL_DOMAINS), allowed_groups: self.list(&GROUPS) };
-        if !signed_in && policy != Policy::default() {
-            self.problem(&RULE, "is public, so that groups and email_domains would be asked of nobody");
-        }
-        let methods = self.list(&METHODS);
-        let methods =
-            methods.iter().map(|name| Method::from_bytes(name.to_ascii_uppercase().as_bytes())).collect::<Result<_, _>>();
-        let Ok(methods) = methods else {
-            self.problem(&METHODS, "must be methods like GET");
-            return Rule::signed_in(policy);
-        };
-        let mut rule = if signed_in { Rule::signed_in(policy) } else { Rule::public() };
-        rule.methods = methods;
-        rule
     }
 
     fn edits(&mut self, remove: &Setting, set: &Setting) -> Edits {
@@ -310,6 +279,14 @@ impl RouteReader<'_> {
             self.problem(set, "names a header that says how messages are sent, which is not for a route to change");
         }
         Edits { remove: names.unwrap_or_default(), set: lines.unwrap_or_default() }
+    }
+
+    /// An app would be told two things of its user.
+    fn check_edits(&mut self, edits: &Edits, identity: &HeaderSet) {
+        let is_same = |one: &HeaderName, other: &HeaderName| header_names::are_equivalent(one.as_str(), other.as_str());
+        if edits.set.iter().any(|(name, _)| identity.names().any(|own| is_same(name, own))) {
+            self.problem(&SET_HEADERS, "names an identity header of this route");
+        }
     }
 
     fn trust(&mut self, base: &ClientTls) -> ClientTls {

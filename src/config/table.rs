@@ -2,7 +2,7 @@
 //! in Coder's style where it has none.
 
 use super::{
-    claims, cookies, forward, gateway, oidc, pages, policy, renewal, server, session,
+    claims, cookies, forward, gateway, identity, oidc, pages, policy, renewal, server, session,
     setting::{Section, Setting},
     store, telemetry,
 };
@@ -14,6 +14,7 @@ pub const SECTIONS: &[&Section] = &[
     &pages::SECTION,
     &server::SECTION,
     &forward::SECTION,
+    &identity::SECTION,
     &oidc::SECTION,
     &claims::SECTION,
     &policy::SECTION,

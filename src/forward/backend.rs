@@ -11,7 +11,7 @@ use super::{
     hop_by_hop,
     http1::InterimHandler,
     outgoing::Outgoing,
-    own_headers::{MAX_OWN_HEADERS, OwnHeaders, REQUEST_ID},
+    own_headers::{OwnHeaders, REQUEST_ID, USUAL_OWN_HEADERS},
     reply::{Reply, Undelivered},
     reserved_headers,
     target::Target,
@@ -45,28 +45,21 @@ impl Backend {
         origin: &Origin,
         request_id: HeaderValue,
     ) -> OwnHeaders {
-        reserved_headers::remove_reserved_headers(headers);
+        reserved_headers::remove_reserved_headers(headers, &self.target.identity_headers);
         hop_by_hop::remove(headers);
         self.cookies.strip_reserved_cookies(headers);
         self.target.request_edits.apply(headers);
-        let mut own_headers = OwnHeaders::with_capacity(MAX_OWN_HEADERS);
+        let mut own_headers = OwnHeaders::with_capacity(USUAL_OWN_HEADERS);
         forwarding_headers::write_forwarding_headers(headers, &mut own_headers, origin);
-        self.add_identity_headers(permit, &mut own_headers);
+        Self::add_identity_headers(permit, &mut own_headers);
         own_headers.push((REQUEST_ID, request_id));
         own_headers
     }
 
     /// Adds who is signed in.
-    fn add_identity_headers(&self, permit: &Permit, own_headers: &mut OwnHeaders) {
+    fn add_identity_headers(permit: &Permit, own_headers: &mut OwnHeaders) {
         let Some(identity) = permit.forwarded_identity() else { return };
         own_headers.extend(identity.headers.iter().cloned());
-        if self.target.pass_access_token
-            && let Some(token) = &identity.access_token
-            && let Ok(mut token) = HeaderValue::from_str(token.expose())
-        {
-            token.set_sensitive(true);
-            own_headers.push((identity::ACCESS_TOKEN, token));
-        }
         if let Some(since) = identity.stale_since {
             own_headers.push((identity::RENEWED_AT, HeaderValue::from(since.seconds())));
         }

@@ -13,6 +13,6 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// need not be looked up among the others.
 pub(super) type OwnHeaders = Vec<(HeaderName, HeaderValue)>;
 
-/// The most such lines of a request: four about where it came from, four about who sends it, their token, since when they could
-/// not be verified again, and the request's id.
-pub(super) const MAX_OWN_HEADERS: usize = 11;
+/// How many such lines a request has by default, at most: four about where it came from, six about who sends it, their token, since
+/// when they could not be verified again, and the request's id.
+pub(super) const USUAL_OWN_HEADERS: usize = 13;

@@ -4,10 +4,12 @@ use http::{HeaderMap, HeaderName};
 
 use crate::header_names;
 
-/// Removes identity and forwarding headers that the client sent, in every spelling that some server would read as one: CGI and its
-/// successors map every character that is no letter or digit to the same one.
-pub(super) fn remove_reserved_headers(headers: &mut HeaderMap) {
-    let suspects: Vec<HeaderName> = headers.keys().filter(|name| is_reserved_header(name.as_str())).cloned().collect();
+/// Removes identity and forwarding headers that the client sent, those that settings name (`configured`) among them, in every spelling
+/// that some server would read as one: CGI and its successors map every character that is no letter or digit to the same one.
+pub(super) fn remove_reserved_headers(headers: &mut HeaderMap, configured: &[HeaderName]) {
+    let is_configured = |name: &str| configured.iter().any(|own| header_names::are_equivalent(name, own.as_str()));
+    let is_suspect = |name: &&HeaderName| is_reserved_header(name.as_str()) || is_configured(name.as_str());
+    let suspects: Vec<HeaderName> = headers.keys().filter(is_suspect).cloned().collect();
     for name in suspects {
         headers.remove(name);
     }
@@ -77,13 +79,26 @@ mod tests {
             "x-original-url",
         ] {
             let mut headers = HeaderMap::from_iter([(spoof.parse::<HeaderName>().unwrap(), "admin".parse().unwrap())]);
-            remove_reserved_headers(&mut headers);
+            remove_reserved_headers(&mut headers, &[]);
             assert!(headers.is_empty(), "{spoof}");
         }
         for own in ["x-forwardeduser", "x-custom", "x-requested-with", "from", "authorization", "x-realip", "expect", "etag"] {
             let mut headers = HeaderMap::from_iter([(own.parse::<HeaderName>().unwrap(), "v".parse().unwrap())]);
-            remove_reserved_headers(&mut headers);
+            remove_reserved_headers(&mut headers, &[]);
             assert_eq!(headers.len(), 1, "{own}");
         }
+    }
+
+    #[test]
+    fn every_spelling_of_a_configured_header_is_removed_and_nothing_else() {
+        let configured = [HeaderName::from_static("x-webauth-user"), HeaderName::from_static("remote_name")];
+        let given =
+            ["X-WebAuth-User", "x_webauth_user", "x.webauth-user", "remote-name", "x-webauth-users", "x-webauth", "remotename"];
+        let mut headers: HeaderMap =
+            given.map(|given| (given.parse::<HeaderName>().unwrap(), "eve".parse().unwrap())).into_iter().collect();
+        remove_reserved_headers(&mut headers, &configured);
+        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["remotename", "x-webauth", "x-webauth-users"]);
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use http::HeaderName;
+
 use super::{address::Address, edits::Edits};
 
 /// Where a route leads, and what is done to requests and responses on the way.
@@ -17,8 +19,8 @@ pub struct Target {
     pub upgrades: Vec<String>,
     /// Whether the upstream gets its own name as `Host` rather than the one that the client asked for.
     pub own_host: bool,
-    /// Whether the upstream gets the access token (`CODER_PASS_ACCESS_TOKEN`).
-    pub pass_access_token: bool,
+    /// The headers that tell some app of a visitor, in lower case: no client's own reaches this one.
+    pub identity_headers: Vec<HeaderName>,
     /// Edits of requests' headers.
     pub request_edits: Edits,
     /// Edits of responses' headers.

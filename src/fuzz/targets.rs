@@ -24,7 +24,14 @@ fn values(data: &[u8]) -> impl Iterator<Item = HeaderValue> {
 /// A path that takes a public route is read by nobody as one under the protected prefix within it.
 #[test]
 fn request_path() {
-    let route = |prefix: &str, rule, target| Route { host: None, prefix: prefix.to_owned(), rule, serves_stale: true, target };
+    let route = |prefix: &str, rule, target| Route {
+        host: None,
+        prefix: prefix.to_owned(),
+        rule,
+        serves_stale: true,
+        identity: Default::default(),
+        target,
+    };
     let admins = Policy { allowed_groups: vec!["admins".to_owned()], ..Policy::default() };
     let routes = Routes::new(vec![
         route("", Rule::signed_in(Policy::default()), 0),

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{group_names::GroupNames, roles::Roles};
-use crate::identity::Identity;
+use crate::identity::{ExtraClaims, Identity};
 
 /// The claims of an ID token or of user info, as the provider wrote them.
 pub type Claims = Map<String, Value>;
@@ -25,6 +25,8 @@ pub struct ClaimMapping {
     pub roles: Option<Roles>,
     /// `CODER_OIDC_IGNORE_EMAIL_VERIFIED`.
     pub ignore_email_verified: bool,
+    /// The paths of further claims, which headers and rules of routes name.
+    pub further: Vec<String>,
 }
 
 impl Default for ClaimMapping {
@@ -37,6 +39,7 @@ impl Default for ClaimMapping {
             group_names: GroupNames::default(),
             roles: None,
             ignore_email_verified: false,
+            further: Vec::new(),
         }
     }
 }
@@ -64,11 +67,38 @@ impl ClaimMapping {
         let group_names = self.group_names.of(&groups);
         let roles = self.roles.as_ref().map(|roles| roles.of(&list(find(claims, &roles.field)))).unwrap_or_default();
         let (username, name) = (text(claims, &self.username), text(claims, &self.name));
-        Ok(Identity { subject, username, name, email, unverified_email, groups, group_names, roles })
+        let further = self.further(|path| find(claims, path).cloned());
+        Ok(Identity { subject, username, name, email, unverified_email, groups, group_names, roles, claims: further })
+    }
+
+    /// The identity `before` after a token refresh that brought no whole set of claims: what it has stays, and of the further claims
+    /// that it was never asked for those are added that `claims`, of the same user, have.
+    pub fn completed(&self, before: &Identity, claims: &Claims) -> Identity {
+        let further = self.further(|path| match before.claims.has_asked(path) {
+            true => before.claims.get(path).cloned(),
+            false => find(claims, path).cloned(),
+        });
+        Identity { claims: further, ..before.clone() }
+    }
+
+    /// The further claims, each of them as `value` says, and nothing else.
+    fn further(&self, value: impl Fn(&str) -> Option<Value>) -> ExtraClaims {
+        let mut further = ExtraClaims::default();
+        for path in &self.further {
+            further.record(path, value(path));
+        }
+        further
+    }
+
+    /// The further claims that `claims` have and that are too large to be kept.
+    pub(super) fn too_large<'a>(&'a self, claims: &'a Claims) -> impl Iterator<Item = &'a str> {
+        let mut further = ExtraClaims::default();
+        self.further.iter().filter(move |path| !further.record(path, find(claims, path).cloned())).map(String::as_str)
     }
 
     /// The identity `before`, reduced by what these claims withdraw. Used with the ID token's claims while user info cannot be
-    /// read: groups and roles that they do not list are removed, and an e-mail address that they call unverified becomes unverified.
+    /// read: groups and roles that they do not list are removed, an e-mail address that they call unverified becomes unverified, and a
+    /// further claim that they contradict is absent.
     pub fn restricted_by(&self, before: &Identity, claims: &Claims) -> Identity {
         let mut identity = before.clone();
         if let Some(groups) = self.groups.as_ref().and_then(|field| find(claims, field)).filter(|value| is_list(value)) {
@@ -86,6 +116,13 @@ impl ClaimMapping {
         if denied && text(claims, &self.email) == identity.email && identity.email.is_some() {
             identity.unverified_email = identity.email.take();
         }
+        identity.claims = self.further(|path| match (before.claims.get(path)?, find(claims, path)) {
+            (had, None) => Some(had.clone()),
+            (Value::Array(had), Some(Value::Array(claimed))) => {
+                Some(had.iter().filter(|member| claimed.contains(member)).cloned().collect())
+            }
+            (had, Some(claimed)) => Some(had.clone()).filter(|had| had == claimed),
+        });
         identity
     }
 }
@@ -217,6 +254,60 @@ mod tests {
         }
         assert_eq!(read(&mapping, json!({"sub": "1", "email": "a@x"})), (None, address));
         assert_eq!(read(&mapping, json!({"sub": "1"})), (None, None));
+    }
+
+    #[test]
+    fn further_claims_are_kept_by_their_path_and_what_is_absent_is_known_to_be() {
+        let mapping = ClaimMapping {
+            further: ["department", "realm_access.roles", "https://x.example/tenant", "__proto__", "constructor.name"]
+                .map(str::to_owned)
+                .into(),
+            ..ClaimMapping::default()
+        };
+        let claims = json!({
+            "sub": "1", "department": "eng", "realm_access": {"roles": ["a"]}, "https://x.example/tenant": {"id": 5},
+        });
+        let read = identity(&mapping, &claims).unwrap().claims;
+        assert_eq!(read.get("department"), Some(&json!("eng")));
+        assert_eq!(read.get("realm_access.roles"), Some(&json!(["a"])));
+        assert_eq!(read.get("https://x.example/tenant"), Some(&json!({"id": 5})));
+        assert_eq!((read.get("__proto__"), read.get("constructor.name"), read.get("sub")), (None, None, None));
+        assert!(!read.lacks_any(&mapping.further));
+    }
+
+    #[test]
+    fn a_claim_that_is_too_large_is_absent_and_told_of() {
+        let mapping = ClaimMapping { further: vec!["huge".into(), "small".into()], ..ClaimMapping::default() };
+        let claims = json!({"sub": "1", "huge": "x".repeat(10_000), "small": "x"});
+        let read = identity(&mapping, &claims).unwrap().claims;
+        assert_eq!((read.get("huge"), read.get("small")), (None, Some(&json!("x"))));
+        assert_eq!(mapping.too_large(claims.as_object().unwrap()).collect::<Vec<_>>(), ["huge"]);
+    }
+
+    #[test]
+    fn a_claim_that_was_never_asked_for_is_added_and_what_is_known_stays() {
+        let of = |paths: &[&str]| ClaimMapping {
+            further: paths.iter().map(|path| (*path).to_owned()).collect(),
+            ..ClaimMapping::default()
+        };
+        let before = identity(&of(&["a", "b", "c"]), &json!({"sub": "1", "a": 1, "c": 3})).unwrap();
+        let newer = json!({"sub": "1", "a": "other", "b": "new", "d": 4});
+        let after = of(&["a", "b", "d", "e"]).completed(&before, newer.as_object().unwrap()).claims;
+        assert_eq!((after.get("a"), after.get("b"), after.get("d")), (Some(&json!(1)), None, Some(&json!(4))));
+        assert!(!after.has_asked("c") && after.has_asked("e"), "settings name the one no more, and the other is absent");
+        assert_eq!(of(&["a", "b", "c"]).completed(&before, newer.as_object().unwrap()), before);
+    }
+
+    #[test]
+    fn while_user_info_is_away_a_further_claim_is_taken_back_and_none_is_given() {
+        let mapping =
+            ClaimMapping { further: ["kind", "teams", "level", "site"].map(str::to_owned).into(), ..ClaimMapping::default() };
+        let before = identity(&mapping, &json!({"sub": "1", "kind": "staff", "teams": ["a", "b"], "level": 3})).unwrap();
+        let restricted = |claims: &Value| mapping.restricted_by(&before, claims.as_object().unwrap()).claims;
+        let after = restricted(&json!({"sub": "1", "kind": "guest", "teams": ["b", "c"], "site": "x"}));
+        assert_eq!((after.get("kind"), after.get("teams")), (None, Some(&json!(["b"]))));
+        assert_eq!((after.get("level"), after.get("site")), (Some(&json!(3)), None));
+        assert_eq!(restricted(&json!({"sub": "1", "kind": "staff"})), before.claims);
     }
 
     #[test]

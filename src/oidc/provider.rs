@@ -17,7 +17,7 @@ use super::{
     key_cache::KeyCache,
     preset::{Preset, RefreshTokenRotation},
 };
-use crate::{clock::Clock, grant::Fingerprint, jose::Algorithm};
+use crate::{clock::Clock, grant::Fingerprint, identity::Identity, jose::Algorithm};
 
 /// The OpenID provider.
 #[derive(Debug)]
@@ -92,6 +92,11 @@ impl Provider {
         &self.fingerprint
     }
 
+    /// Whether claims that the settings name were never asked for when this identity was read.
+    pub fn has_further_claims(&self, identity: &Identity) -> bool {
+        identity.claims.lacks_any(&self.settings.mapping.further)
+    }
+
     /// How often this process has presented a refresh token to the provider, health probes included.
     pub fn refresh_calls(&self) -> u64 {
         self.refresh_calls.load(Ordering::Relaxed)
@@ -137,7 +142,8 @@ impl Provider {
 /// that came later is in it only where it is not at its default.
 fn fingerprint_text(settings: &Settings) -> String {
     let requested = (&settings.issuer, &settings.client_id, &settings.scopes, &settings.auth_params);
-    let ClaimMapping { username, name, email, groups, group_names, roles, ignore_email_verified } = &settings.mapping;
+    // Further claims come with the next token refresh, for which nobody need log in again.
+    let ClaimMapping { username, name, email, groups, group_names, roles, ignore_email_verified, further: _ } = &settings.mapping;
     let mut text = format!(
         "{requested:?} (Mapping {{ username: {username:?}, email: {email:?}, groups: {groups:?}, \
          ignore_email_verified: {ignore_email_verified:?} }}, {:?})",

@@ -4,7 +4,7 @@
 //! and the identity stays as it was last verified.
 
 use super::{
-    Provider, ProviderError, TokenResponse, VerifyError,
+    Claims, Provider, ProviderError, TokenResponse, VerifyError,
     discovery::ProviderMetadata,
     id_token::{self, Expected, ExpectedNonce},
     key_cache::KeyPurpose,
@@ -77,8 +77,10 @@ impl Provider {
                 tracing::warn!(
                     oidc.issuer = self.issuer(), %error, "user info could not be read after a token refresh; the identity stays as it was"
                 );
-                let restricted = signed.map(|signed| self.settings.mapping.restricted_by(before, &signed));
-                return RefreshVerdict::Verified(Box::new(restricted.unwrap_or_else(|| before.clone())));
+                let mapping = &self.settings.mapping;
+                let restricted = signed
+                    .map_or_else(|| mapping.completed(before, &Claims::new()), |signed| mapping.restricted_by(before, &signed));
+                return RefreshVerdict::Verified(Box::new(restricted));
             }
         };
         // Claims are replaced only as a whole: the ID token alone would remove what only user info has.
@@ -99,7 +101,12 @@ impl Provider {
                     }
                 }
             }
-            (Some(_) | None, _) => return RefreshVerdict::Verified(Box::new(before.clone())),
+            (None, Some(userinfo)) => {
+                return RefreshVerdict::Verified(Box::new(self.settings.mapping.completed(before, &userinfo)));
+            }
+            (Some(_) | None, None) => {
+                return RefreshVerdict::Verified(Box::new(self.settings.mapping.completed(before, &Claims::new())));
+            }
         };
         match self.settings.mapping.identity(&claims) {
             Ok(identity) => RefreshVerdict::Verified(Box::new(identity)),

@@ -53,6 +53,13 @@ impl Provider {
             claims = merge(claims, userinfo, &self.settings.mapping);
         }
         let identity = self.settings.mapping.identity(&claims)?;
+        for claim in self.settings.mapping.too_large(&claims) {
+            tracing::warn!(
+                oidc.issuer = self.issuer(),
+                claim,
+                "a claim is too large for a header or a rule, and counts as absent"
+            );
+        }
         Ok(VerifiedLogin { tokens, identity, provider_session })
     }
 

@@ -65,6 +65,9 @@ pub(super) fn decide(grant: &Grant, settings: &Settings, now: Timestamp, in_trou
     if !grant.has_refresh_token {
         return if alive { serve(false, false) } else { Decision::Expired };
     }
+    if alive && grant.identity.claims.lacks_any(&settings.claims) && pause(grant, now).is_none() {
+        return decide_without_claims(grant, now, in_trouble);
+    }
     let left = grant.expires_at.since(now);
     // More than the token's whole lifetime is left: a clock was wrong when the expiry was recorded.
     let misdated = left > grant.lifetime;
@@ -90,6 +93,13 @@ pub(super) fn decide(grant: &Grant, settings: &Settings, now: Timestamp, in_trou
         RemainingUse::None if paused && grant.refused.is_some() => Decision::Refused,
         RemainingUse::None => Decision::RefreshFirst,
     }
+}
+
+/// Decides on a grant whose user was never asked for a claim that some route needs since its settings changed. The request waits,
+/// because a rule may depend on it; whatever comes of the refresh, a grant that is alive is served.
+fn decide_without_claims(grant: &Grant, now: Timestamp, in_trouble: bool) -> Decision {
+    let just_failed = grant.retry_at.is_some_and(|at| at <= now);
+    if in_trouble || just_failed { serve(false, true) } else { Decision::RefreshFirst }
 }
 
 /// Decides on a grant whose newest tokens could not be verified: its access token is not used, so its lifetime does not count,

@@ -12,4 +12,7 @@ pub struct Settings {
     pub outage_grace: Duration,
     /// `CODER_OIDC_MAX_CONCURRENT_RENEWALS`.
     pub max_concurrent: usize,
+    /// The paths of the claims that headers and rules of routes name. A grant that was never asked for one of them is refreshed before
+    /// its time.
+    pub claims: Vec<String>,
 }

@@ -56,9 +56,11 @@ impl SignIn {
         self.provider.supports_prompt_none()
     }
 
-    /// Whether a grant was obtained with other settings than the current ones.
+    /// Whether a grant was obtained with other settings than the current ones. A claim that the settings name since comes with a token
+    /// refresh, and for a grant without a refresh token only with a new grant.
     pub fn has_changed_since(&self, grant: &Grant) -> bool {
         grant.fingerprint != *self.provider.fingerprint()
+            || (!grant.has_refresh_token && self.provider.has_further_claims(&grant.identity))
     }
 
     /// Returns a browser's recent logins, by its cookies and its grant.

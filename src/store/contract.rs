@@ -54,6 +54,8 @@ pub struct Store {
     committed: Arc<Committed>,
     rollbacks: Arc<Rollbacks>,
     missing_keys: Arc<Mutex<Vec<KeyUsage>>>,
+    /// Whether grants are read with their ID tokens.
+    reads_id_tokens: bool,
 }
 
 /// How many changes a receiver of [`Store::changes`] may lag behind.
@@ -80,7 +82,13 @@ impl Store {
             committed: Arc::default(),
             rollbacks: Arc::default(),
             missing_keys: Arc::default(),
+            reads_id_tokens: false,
         })
+    }
+
+    /// Reads grants with their ID tokens, if apps get them (`wanted`). They are as large as all the rest of a grant.
+    pub fn reading_id_tokens(self, wanted: bool) -> Self {
+        Self { reads_id_tokens: wanted, ..self }
     }
 
     /// Brings the schema up to date. Replicas that start together take turns.

@@ -28,7 +28,7 @@ const USUAL_NAMES: [&str; 15] = [
 const GLOSSARY: &str = "docs/glossary.md";
 
 /// Where documents are; subfolders hold vendored ones.
-const FOLDERS: [&str; 5] = ["", "docs", "docs/providers", "migrations", "tests/interop"];
+const FOLDERS: [&str; 6] = ["", "docs", "docs/providers", "docs/recipes", "migrations", "tests/interop"];
 
 /// One document: its lines without code blocks.
 struct Document {
@@ -238,6 +238,27 @@ fn settings_that_documents_name_are_in_the_reference() {
         }
     }
     assert!(unknown.is_empty(), "docs/settings.md has no {unknown:#?}");
+}
+
+#[test]
+fn every_app_that_is_known_by_name_has_a_recipe_with_the_headers_that_it_is_sent() {
+    let documents = documents();
+    let index = documents["docs/recipes/README.md"].text();
+    for preset in evergate::identity::PRESETS {
+        let all = documents["docs/identity.md"].text();
+        assert!(all.contains(&format!("`{}`", preset.name)), "docs/identity.md does not name {}", preset.name);
+        if ["evergate", "none"].contains(&preset.name) {
+            continue;
+        }
+        let page = format!("docs/recipes/{}.md", preset.name);
+        let text = documents.get(&page).unwrap_or_else(|| panic!("{page} is missing")).text().to_lowercase();
+        for (header, _) in preset.headers {
+            assert!(text.contains(header), "{page} does not name {header}");
+        }
+        let settings = fs::read_to_string(root().join(&page)).unwrap();
+        assert!(settings.contains(&format!("identity = \"{}\"", preset.name)), "{page} does not say how");
+        assert!(index.contains(&format!("`{}`", preset.name)), "the index of recipes does not name {}", preset.name);
+    }
 }
 
 #[test]

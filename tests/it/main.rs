@@ -27,6 +27,7 @@ mod forward;
 mod full_disk;
 mod further_sites;
 mod history;
+mod identity;
 mod interim_answers;
 mod judgement;
 mod key_rotation;

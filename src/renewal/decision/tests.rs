@@ -10,7 +10,7 @@ const SERVE_STALE: Decision = Decision::Serve { stale: true, refresh: false };
 const SERVE_STALE_AND_REFRESH: Decision = Decision::Serve { stale: true, refresh: true };
 
 fn settings() -> Settings {
-    Settings { renew_before: Duration::from_secs(60), outage_grace: HOUR, max_concurrent: 1 }
+    Settings { renew_before: Duration::from_secs(60), outage_grace: HOUR, max_concurrent: 1, claims: Vec::new() }
 }
 
 /// An hour-long grant whose access token expires `left` seconds from now.

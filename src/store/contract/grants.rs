@@ -24,7 +24,16 @@ impl Store {
                 return Err(StoreError::Outdated);
             }
         }
-        row.map(|row| row.open(&self.keys)).transpose()
+        let Some(mut grant) = row.map(|row| row.open(&self.keys)).transpose()? else { return Ok(None) };
+        if self.reads_id_tokens {
+            grant.id_token = match self.id_token(id).await {
+                Ok(token) => token,
+                // Whoever is served without the key is served without the token.
+                Err(StoreError::Sealed(_)) => None,
+                Err(error) => return Err(error),
+            };
+        }
+        Ok(Some(grant))
     }
 
     /// Reads the last ID token of a grant, for `id_token_hint` (OpenID Connect RP-Initiated Logout, section 2).
