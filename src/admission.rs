@@ -88,7 +88,8 @@ impl<'a> Inquiry<'a> {
             headers,
             rule: &route.rule,
             serves_stale: route.serves_stale,
-            views_a_page: exchange.views_a_page(),
+            // Where nobody needs to be signed in, nobody is sent through the provider.
+            views_a_page: exchange.views_a_page() && !route.rule.is_optional(),
             memo: Some(memo),
             identity: Some(&route.identity),
         }
@@ -97,6 +98,17 @@ impl<'a> Inquiry<'a> {
     /// Whether a request's visitor passes `rule`. To ask is no use of the session.
     pub fn about_the_visitor(exchange: &'a Exchange, headers: &'a HeaderMap, rule: &'a Rule) -> Self {
         Self { exchange, headers, rule, serves_stale: true, views_a_page: false, memo: None, identity: None }
+    }
+}
+
+impl NotAdmitted {
+    /// Whether the request is to be served as nobody's where that is possible: nobody is signed in any more, or somebody whom the
+    /// policy for every user does not admit. During an outage it is not known who it is, and another site's request is no one's.
+    pub fn is_of_nobody(&self) -> bool {
+        match self {
+            Self::SignIn(..) => true,
+            Self::Refused(refusal) => matches!(refusal, Refusal::Denied(denied, _) if denied.is_about_the_user()),
+        }
     }
 }
 

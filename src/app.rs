@@ -2,6 +2,7 @@
 
 mod background;
 mod descriptors;
+mod email_files;
 mod examination;
 
 use std::{
@@ -149,6 +150,8 @@ pub async fn start(settings: Checked, clock: Clock, timings: Timings) -> anyhow:
             trust.warn_of_validity(clock.now());
         }
     }
+    let routes = settings.gateway.routes.iter().filter_map(|route| route.rule.policy());
+    let email_files: Vec<_> = routes.chain([&settings.policy]).filter_map(|policy| policy.emails.file()).cloned().collect();
     let targets = settings
         .targets
         .into_iter()
@@ -227,7 +230,7 @@ pub async fn start(settings: Checked, clock: Clock, timings: Timings) -> anyhow:
         metrics: metrics.clone(),
     }));
 
-    let kept_store = store.clone();
+    let (kept_store, policed) = (store.clone(), Arc::clone(&visitors));
     let tasks = Background {
         provider,
         store,
@@ -244,6 +247,8 @@ pub async fn start(settings: Checked, clock: Clock, timings: Timings) -> anyhow:
         has_unwritten_last_seen: Arc::default(),
     };
     tasks.start(&background, &work);
+    let (stop_files, watched) = (background.clone(), email_files::run(email_files, policed, timings.email_files_interval));
+    work.spawn(async move { stop_files.run_until_cancelled(watched).await });
     let heartbeat = CancellationToken::new();
     let (heartbeat_store, heartbeat_stop) = (kept_store.clone(), heartbeat.clone());
     tokio::spawn(async move { heartbeat_stop.run_until_cancelled(heartbeat_store.run_heartbeat()).await });

@@ -194,9 +194,9 @@ impl Gateway {
         if let Some(asked) = admission.cross_origin.preflight(&exchange.method, headers)
             && has_no_body
         {
-            return Ok((rule.permit_preflight(&asked, headers)?, None));
+            return Ok((rule.permit_preflight(exchange.origin.client, &asked, headers)?, None));
         }
-        rule.takes(&exchange.method, headers)?;
+        rule.takes(exchange.origin.client, &exchange.method, headers)?;
         if let Some(permit) = rule.permit_anybody() {
             return Ok((permit, None));
         }
@@ -204,6 +204,9 @@ impl Gateway {
             Ok(admitted) => {
                 trace.user = self.recorder.user(&admitted.usable.grant);
                 Ok((admitted.permit, Some(admission.visitors.watch(admitted.signed_in))))
+            }
+            Err(not_admitted) if let Some(permit) = rule.permit_anonymous().filter(|_| not_admitted.is_of_nobody()) => {
+                Ok((permit, None))
             }
             Err(NotAdmitted::SignIn(reason, grant)) => {
                 Err(Box::pin(admission.send_to_login(exchange, headers, reason, grant)).await)

@@ -1,23 +1,34 @@
 //! Authorization: who may access what. Pure: an identity goes in, a permit or a refusal comes out.
 
+mod claim_rule;
 mod cross_origin;
+mod emails;
+
+use std::net::IpAddr;
 
 use http::{HeaderMap, Method};
+use ipnet::IpNet;
 
 use crate::{
     header_names,
     identity::{ForwardedIdentity, Identity},
 };
 
+pub use claim_rule::{ClaimRule, ClaimTest, InvalidPattern, Pattern};
 pub use cross_origin::CrossOrigin;
+pub use emails::{AllowedEmails, EmailFile};
 
-/// The rule for users (`CODER_OIDC_EMAIL_DOMAIN`, `CODER_OIDC_ALLOWED_GROUPS`). An empty list allows all.
+/// The rule for users (`CODER_OIDC_EMAIL_DOMAIN`, `CODER_OIDC_ALLOWED_EMAILS`, `CODER_OIDC_ALLOWED_GROUPS`). What is empty allows all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     /// The domains that e-mail addresses may have.
     pub email_domains: Vec<String>,
+    /// Single addresses that are allowed besides.
+    pub emails: AllowedEmails,
     /// The groups of which a user must be in at least one.
     pub allowed_groups: Vec<String>,
+    /// What claims must be. All of them must pass.
+    pub claims: Vec<ClaimRule>,
 }
 
 /// A route's access rule.
@@ -26,12 +37,16 @@ pub struct Rule {
     access: Access,
     /// The methods that are allowed; an empty list allows all.
     pub methods: Vec<Method>,
+    /// The networks that clients may be in; an empty list allows all.
+    pub networks: Vec<IpNet>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Access {
     /// Everybody. Requests are not authenticated, and the upstream gets no identity headers.
     Public,
+    /// Everybody. The upstream is told who it is if somebody is signed in whom the policy for every user admits.
+    Optional,
     /// Authenticated users whom this policy admits, in addition to the policy for every user.
     Authenticated(Policy),
 }
@@ -42,8 +57,10 @@ pub enum Denied {
     /// The provider has not verified the e-mail address.
     #[error("the e-mail address is not verified (email_verified is not true; CODER_OIDC_IGNORE_EMAIL_VERIFIED accepts it)")]
     EmailNotVerified,
-    /// The e-mail address is missing or its domain is not allowed.
-    #[error("the e-mail address is not of an allowed domain (CODER_OIDC_EMAIL_DOMAIN, or the route's own)")]
+    /// The e-mail address is missing, or neither it nor its domain is allowed.
+    #[error(
+        "the e-mail address is not of an allowed domain (CODER_OIDC_EMAIL_DOMAIN, or the route's own), nor one of the allowed addresses"
+    )]
     EmailDomain,
     /// Another site's page sent the request (CSRF).
     #[error("another site's page sent a request that could change something")]
@@ -54,14 +71,20 @@ pub enum Denied {
     /// The user is in none of the allowed groups.
     #[error("the user is in none of the allowed groups (CODER_OIDC_ALLOWED_GROUPS, or the route's own)")]
     Group,
+    /// A claim is not as the route's rule wants it.
+    #[error("a claim is missing or not as the route's rule wants it")]
+    Claim,
+    /// The client is in none of the allowed networks.
+    #[error("the client's address is in none of the route's networks")]
+    Network,
 }
 
 impl Denied {
     /// Whether it is this user who is not let in, whatever they ask for.
     pub fn is_about_the_user(self) -> bool {
         match self {
-            Self::EmailNotVerified | Self::EmailDomain | Self::Group => true,
-            Self::CrossOrigin | Self::Method => false,
+            Self::EmailNotVerified | Self::EmailDomain | Self::Group | Self::Claim => true,
+            Self::CrossOrigin | Self::Method | Self::Network => false,
         }
     }
 
@@ -73,6 +96,8 @@ impl Denied {
             Self::CrossOrigin => "cross_origin",
             Self::Method => "method",
             Self::Group => "group",
+            Self::Claim => "claim",
+            Self::Network => "network",
         }
     }
 }
@@ -96,19 +121,41 @@ const OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-meth
 impl Rule {
     /// Creates a rule that allows everybody.
     pub fn public() -> Self {
-        Self { access: Access::Public, methods: Vec::new() }
+        Self::of(Access::Public)
+    }
+
+    /// Creates a rule that allows everybody, and recognises who is signed in.
+    pub fn optional() -> Self {
+        Self::of(Access::Optional)
     }
 
     /// Creates a rule for authenticated users whom `policy` admits, in addition to the policy for every user.
     pub fn signed_in(policy: Policy) -> Self {
-        Self { access: Access::Authenticated(policy), methods: Vec::new() }
+        Self::of(Access::Authenticated(policy))
     }
 
-    /// Checks the method. A route that does not allow all methods also refuses headers that override the method.
+    fn of(access: Access) -> Self {
+        Self { access, methods: Vec::new(), networks: Vec::new() }
+    }
+
+    /// The policy for this route's users, if they must be signed in.
+    pub fn policy(&self) -> Option<&Policy> {
+        match &self.access {
+            Access::Authenticated(policy) => Some(policy),
+            Access::Public | Access::Optional => None,
+        }
+    }
+
+    /// Checks what does not depend on who it is: the client's address and the method. A route that does not allow all methods also
+    /// refuses headers that override the method.
     ///
     /// # Errors
-    /// [`Denied::Method`].
-    pub fn takes(&self, method: &Method, headers: &HeaderMap) -> Result<(), Denied> {
+    /// [`Denied::Network`], [`Denied::Method`].
+    pub fn takes(&self, client: IpAddr, method: &Method, headers: &HeaderMap) -> Result<(), Denied> {
+        let client = client.to_canonical();
+        if !self.networks.is_empty() && !self.networks.iter().any(|network| network.contains(&client)) {
+            return Err(Denied::Network);
+        }
         if self.methods.is_empty() {
             return Ok(());
         }
@@ -121,12 +168,22 @@ impl Rule {
         matches!(self.access, Access::Public).then_some(Permit { forwarded_identity: None })
     }
 
+    /// Permits a request of nobody who is known, if the route recognises who is signed in and needs nobody to be.
+    pub fn permit_anonymous(&self) -> Option<Permit> {
+        self.is_optional().then_some(Permit { forwarded_identity: None })
+    }
+
+    /// Whether the route recognises who is signed in and needs nobody to be.
+    pub fn is_optional(&self) -> bool {
+        matches!(self.access, Access::Optional)
+    }
+
     /// Permits a preflight that asks about `method`, without an identity.
     ///
     /// # Errors
-    /// [`Denied::Method`].
-    pub fn permit_preflight(&self, method: &Method, headers: &HeaderMap) -> Result<Permit, Denied> {
-        self.takes(method, headers)?;
+    /// [`Denied::Network`], [`Denied::Method`].
+    pub fn permit_preflight(&self, client: IpAddr, method: &Method, headers: &HeaderMap) -> Result<Permit, Denied> {
+        self.takes(client, method, headers)?;
         Ok(Permit { forwarded_identity: None })
     }
 
@@ -167,17 +224,22 @@ impl Policy {
         if identity.unverified_email.is_some() {
             return Err(Denied::EmailNotVerified);
         }
-        if !self.email_domains.is_empty() && !identity.email.as_deref().is_some_and(|email| self.is_allowed_email(email)) {
+        let asks_for_email = !self.email_domains.is_empty() || self.emails.is_given();
+        if asks_for_email && !identity.email.as_deref().is_some_and(|email| self.is_allowed_email(email)) {
             return Err(Denied::EmailDomain);
         }
         if !self.allowed_groups.is_empty() && !groups.iter().any(|group| self.allowed_groups.contains(group)) {
             return Err(Denied::Group);
         }
-        Ok(())
+        if self.claims.iter().all(|rule| rule.admits(identity)) { Ok(()) } else { Err(Denied::Claim) }
     }
 
-    /// Whether the part after the only `@` is an allowed domain. It is compared whole, or `evil-example.com` would match.
+    /// Whether an address is allowed, or the part after its only `@` is an allowed domain. That is compared whole, or
+    /// `evil-example.com` would match.
     fn is_allowed_email(&self, email: &str) -> bool {
+        if self.emails.allows(email) {
+            return true;
+        }
         match email.split_once('@') {
             Some((user, domain)) if !user.is_empty() && !domain.contains('@') => {
                 self.email_domains.iter().any(|allowed| allowed.eq_ignore_ascii_case(domain))
@@ -193,7 +255,7 @@ mod tests {
 
     #[test]
     fn an_email_domain_is_compared_whole() {
-        let policy = Policy { email_domains: vec!["example.com".into()], allowed_groups: vec![] };
+        let policy = Policy { email_domains: vec!["example.com".into()], ..Policy::default() };
         let admits = |email: &str| policy.admit(&Identity { email: Some(email.into()), ..Identity::default() }).is_ok();
         for allowed in ["a@example.com", "A@EXAMPLE.COM"] {
             assert!(admits(allowed), "{allowed}");
@@ -213,17 +275,58 @@ mod tests {
     }
 
     #[test]
+    fn single_addresses_are_allowed_besides_domains() {
+        let policy = Policy {
+            email_domains: vec!["example.com".into()],
+            emails: AllowedEmails::new(&["bob@other.example".into()], None),
+            ..Policy::default()
+        };
+        for (email, result) in [
+            (Some("ann@example.com"), Ok(())),
+            (Some("Bob@other.example"), Ok(())),
+            (Some("eve@other.example"), Err(Denied::EmailDomain)),
+            (None, Err(Denied::EmailDomain)),
+        ] {
+            let identity = Identity { email: email.map(str::to_owned), ..Identity::default() };
+            assert_eq!(policy.admit(&identity), result, "{email:?}");
+        }
+        let unverified = Identity { unverified_email: Some("bob@other.example".into()), ..Identity::default() };
+        assert_eq!(policy.admit(&unverified), Err(Denied::EmailNotVerified));
+    }
+
+    #[test]
+    fn a_network_is_asked_of_the_client_s_address_in_either_form() {
+        let mut rule = Rule::public();
+        let takes = |rule: &Rule, client: &str| rule.takes(client.parse().unwrap(), &Method::GET, &HeaderMap::new());
+        assert_eq!(takes(&rule, "203.0.113.9"), Ok(()), "none is all");
+        rule.networks = vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()];
+        for (client, result) in [
+            ("10.1.2.3", Ok(())),
+            ("::ffff:10.1.2.3", Ok(())),
+            ("2001:db8::1", Ok(())),
+            ("11.0.0.1", Err(Denied::Network)),
+            ("::ffff:11.0.0.1", Err(Denied::Network)),
+            ("2001:db9::1", Err(Denied::Network)),
+            ("::1", Err(Denied::Network)),
+        ] {
+            assert_eq!(takes(&rule, client), result, "{client}");
+        }
+        let preflight = rule.permit_preflight("11.0.0.1".parse().unwrap(), &Method::GET, &HeaderMap::new());
+        assert_eq!(preflight.err(), Some(Denied::Network), "of a preflight too");
+    }
+
+    #[test]
     fn an_address_that_nobody_vouches_for_is_refused_by_a_rule_of_its_own() {
         let identity = Identity { unverified_email: Some("a@example.com".into()), ..Identity::default() };
         for email_domains in [vec![], vec!["example.com".into()], vec!["other.example".into()]] {
-            let policy = Policy { email_domains, allowed_groups: vec![] };
+            let policy = Policy { email_domains, ..Policy::default() };
             assert_eq!(policy.admit(&identity), Err(Denied::EmailNotVerified));
         }
     }
 
     #[test]
     fn one_allowed_group_is_enough_and_none_is_not() {
-        let policy = Policy { email_domains: vec![], allowed_groups: vec!["admins".into(), "ops".into()] };
+        let policy = Policy { allowed_groups: vec!["admins".into(), "ops".into()], ..Policy::default() };
         let admits = |groups: &[&str]| {
             policy
                 .admit(&Identity { groups: groups.iter().map(|group| (*group).to_owned()).collect(), ..Identity::default() })
@@ -238,7 +341,7 @@ mod tests {
     fn everybody_s_groups_are_the_claim_s_and_a_route_s_are_names() {
         let identity = Identity { groups: vec!["4f1c".into()], group_names: Some(vec!["admins".into()]), ..Identity::default() };
         for (group, for_everybody, for_route) in [("4f1c", true, false), ("admins", false, true)] {
-            let policy = Policy { email_domains: vec![], allowed_groups: vec![group.into()] };
+            let policy = Policy { allowed_groups: vec![group.into()], ..Policy::default() };
             assert_eq!(policy.admit(&identity).is_ok(), for_everybody, "{group}");
             assert_eq!(policy.admit_to_route(&identity).is_ok(), for_route, "{group}");
         }

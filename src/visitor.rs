@@ -197,6 +197,11 @@ impl Visitors {
         self.check_after(change);
     }
 
+    /// Has all that is open checked, after a change of whom the policy admits.
+    pub fn check_everything(&self) {
+        self.check_after(Change::Everything);
+    }
+
     /// Takes over whether announcements arrive. What ended while they did not is looked for.
     pub fn set_listener_connected(&self, connected: bool) {
         self.sources.cache.set_listener_connected(connected, self.sources.clock.now());

@@ -88,8 +88,12 @@ pub fn check(raw: &Raw, problems: Problems) -> Result<Checked, Problems> {
 /// The paths of the claims that routes need, each once.
 fn claims_of_routes(gateway: Option<&crate::gateway::Settings>) -> Vec<String> {
     let routes = gateway.into_iter().flat_map(|gateway| gateway.routes.iter());
-    let claims: BTreeSet<&str> = routes.flat_map(|route| route.identity.claims()).collect();
-    claims.into_iter().map(str::to_owned).collect()
+    let of_rule = |route: &crate::routing::Route| {
+        route.rule.policy().into_iter().flat_map(|policy| &policy.claims).map(|rule| rule.path.clone()).collect::<Vec<_>>()
+    };
+    let claims: BTreeSet<String> =
+        routes.flat_map(|route| of_rule(route).into_iter().chain(route.identity.claims().map(str::to_owned))).collect();
+    claims.into_iter().collect()
 }
 
 /// Whether routes ask for groups while no claim holds any, so that nobody passes them.

@@ -1,7 +1,6 @@
 //! Settings of `gateway`: the addresses that browsers know, and what is asked of every request.
 
 use http::{HeaderName, HeaderValue};
-use ipnet::IpNet;
 
 use super::{
     cookies,
@@ -190,7 +189,7 @@ fn cross_origin(reader: &mut Reader<'_>) -> CrossOrigin {
 }
 
 fn trusted_proxies(reader: &mut Reader<'_>) -> Option<TrustedProxies> {
-    let networks = reader.list(&PROXY_TRUSTED_ORIGINS).iter().map(|text| network(text)).collect::<Option<Vec<_>>>();
+    let networks = reader.list(&PROXY_TRUSTED_ORIGINS).iter().map(|text| values::network(text)).collect::<Option<Vec<_>>>();
     if networks.is_none() {
         reader.problem(&PROXY_TRUSTED_ORIGINS, "must be networks like 10.0.0.0/8,fd00::/8");
     }
@@ -202,11 +201,6 @@ fn trusted_proxies(reader: &mut Reader<'_>) -> Option<TrustedProxies> {
         names.map_err(|_| "must be names of headers, as in X-Forwarded-For".to_owned())
     });
     Some(TrustedProxies::new(networks?, headers?))
-}
-
-/// A network, or one address.
-fn network(text: &str) -> Option<IpNet> {
-    text.parse().ok().or_else(|| text.parse::<std::net::IpAddr>().map(IpNet::from).ok())
 }
 
 /// The header's value (RFC 6797 section 6.1); `Some(None)` where the header is not sent.

@@ -5,16 +5,29 @@ use super::{
     reader::Reader,
     setting::{Section, Setting, ValueType, setting},
 };
-use crate::policy::Policy;
+use crate::policy::{AllowedEmails, EmailFile, Policy};
 
 /// The settings under their heading.
-pub(super) const SECTION: Section = Section { title: "Access", settings: &[&EMAIL_DOMAIN, &ALLOWED_GROUPS] };
+pub(super) const SECTION: Section =
+    Section { title: "Access", settings: &[&EMAIL_DOMAIN, &ALLOWED_EMAILS, &ALLOWED_EMAILS_FILE, &ALLOWED_GROUPS] };
 
 const EMAIL_DOMAIN: Setting = setting(
     "oidc_email_domain",
     ValueType::List,
     "",
     "Authorization: only users with an e-mail address of one of these domains have access. The whole domain is compared.",
+);
+const ALLOWED_EMAILS: Setting = setting(
+    "oidc_allowed_emails",
+    ValueType::List,
+    "",
+    "Authorization: only users with one of these e-mail addresses have access, besides those of `oidc_email_domain`. The whole address is compared, without regard to case.",
+);
+const ALLOWED_EMAILS_FILE: Setting = setting(
+    "oidc_allowed_emails_file",
+    ValueType::Text,
+    "",
+    "A file of such addresses, one a line (oauth2-proxy's `authenticated_emails_file`). Evergate reads it again when it changes: whose address is no longer in it gets 403 within seconds, and what they have open is cut.",
 );
 const ALLOWED_GROUPS: Setting = setting(
     "oidc_allowed_groups",
@@ -27,12 +40,16 @@ const ALLOWED_GROUPS: Setting = setting(
 pub(super) fn read(reader: &mut Reader<'_>) -> Policy {
     let policy = Policy {
         email_domains: reader.list(&EMAIL_DOMAIN).iter().map(|domain| domain.trim_start_matches('@').to_owned()).collect(),
+        emails: AllowedEmails::new(&reader.list(&ALLOWED_EMAILS), reader.parsed(&ALLOWED_EMAILS_FILE, email_file)),
         allowed_groups: reader.list(&ALLOWED_GROUPS),
+        claims: Vec::new(),
     };
     // A list that is given and names nothing is a mistake that would let everybody in.
-    for (setting, is_empty) in
-        [(&EMAIL_DOMAIN, policy.email_domains.is_empty()), (&ALLOWED_GROUPS, policy.allowed_groups.is_empty())]
-    {
+    for (setting, is_empty) in [
+        (&EMAIL_DOMAIN, policy.email_domains.is_empty()),
+        (&ALLOWED_EMAILS, !policy.emails.is_given()),
+        (&ALLOWED_GROUPS, policy.allowed_groups.is_empty()),
+    ] {
         if reader.text(setting).is_some() && is_empty {
             reader.problem(setting, "is set and names nothing; leave it out to allow all");
         }
@@ -41,4 +58,11 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Policy {
         reader.problem(&ALLOWED_GROUPS, "needs CODER_OIDC_GROUP_FIELD to say which claim holds the groups");
     }
     policy
+}
+
+/// A file of e-mail addresses. An empty one would lock everybody out, and is a mistake at the start.
+pub(super) fn email_file(path: &str) -> Result<EmailFile, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("names a file that cannot be read: {error}"))?;
+    let file = EmailFile::new(path.into(), &text);
+    if file.count() == 0 { Err("names a file without an e-mail address".to_owned()) } else { Ok(file) }
 }

@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use ipnet::IpNet;
+
 use super::yaml::{self, Node};
 
 /// `true` or `false`, in the spellings that Go accepts, as Coder does.
@@ -57,6 +59,11 @@ pub(super) fn limit(text: &str) -> Result<Option<usize>, String> {
         Ok(most @ 0..=1_000_000) => Ok(Some(most).filter(|most| *most > 0)),
         _ => Err("must be a whole number up to 1000000".to_owned()),
     }
+}
+
+/// A network, or one address.
+pub(super) fn network(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse::<std::net::IpAddr>().map(IpNet::from).ok())
 }
 
 /// Texts separated by commas; they are trimmed, and empty ones are left out.

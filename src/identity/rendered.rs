@@ -5,14 +5,21 @@ use std::sync::{Arc, OnceLock};
 use super::{Claimant, HeaderSet, IdentityHeaders};
 
 /// The header lines of one grant by set. Each set is rendered when it is first asked for, because few users use all routes.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct RenderedHeaders(OnceLock<Box<Rendered>>);
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Rendered {
     set: Arc<HeaderSet>,
     headers: IdentityHeaders,
     others: RenderedHeaders,
+}
+
+impl Clone for RenderedHeaders {
+    /// Nothing is rendered: a copy of a grant is made to be given other tokens.
+    fn clone(&self) -> Self {
+        Self::default()
+    }
 }
 
 impl RenderedHeaders {
@@ -51,5 +58,7 @@ mod tests {
             assert_eq!(lines(&rendered.of(set, again)), lines(first), "not rendered again");
         }
         assert!(first.iter().any(|headers| headers.iter().count() > 1));
+        let copied = rendered.clone().of(&sets[0], again);
+        assert_ne!(lines(&copied), lines(&first[0]), "a copy of a grant may have other tokens and claims");
     }
 }

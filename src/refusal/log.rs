@@ -34,7 +34,15 @@ impl Refusal {
             Self::MethodNotAllowed | Self::NoSuchPage | Self::NoPage | Self::RedirectToAccessUrl => {}
             // Logged where it is judged, with what was judged.
             Self::Denied(Denied::CrossOrigin, _) => {}
-            Self::Denied(denied @ (Denied::EmailNotVerified | Denied::EmailDomain | Denied::Group | Denied::Method), _) => {
+            Self::Denied(
+                denied @ (Denied::EmailNotVerified
+                | Denied::EmailDomain
+                | Denied::Group
+                | Denied::Claim
+                | Denied::Network
+                | Denied::Method),
+                _,
+            ) => {
                 tracing::info!(request.id = id, reason = denied.as_str(), %denied, "access denied")
             }
             // That the store is away is said once, when it is found out.

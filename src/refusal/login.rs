@@ -35,6 +35,11 @@ pub(super) fn denied_row(denied: Denied, row: impl Fn(StatusCode, &'static str, 
                 "Your account is in none of the groups that may use this page. If you have another account, sign in with that one.",
             )
         },
+        Denied::Claim => Row {
+            offers: Offer::AnotherAccount,
+            ..no_access("Your account may not use this page. If you have another account, sign in with that one.")
+        },
+        Denied::Network => no_access("This page cannot be used from where you are."),
     }
 }
 

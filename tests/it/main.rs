@@ -7,6 +7,7 @@
 #[path = "../harness/world.rs"]
 mod harness;
 
+mod access;
 mod answers;
 mod architecture;
 mod back_channel_logout;

@@ -33,6 +33,8 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
             "sign_out",
             "renewal",
             "forward",
+            // Files of addresses that are read again.
+            "policy",
             "oidc",
             "session",
             "store",
@@ -143,7 +145,7 @@ pub(super) const HOMES: &[(&str, &[&str])] = &[
     ("anyhow", &["cli", "app", "demo", "telemetry"]),
     ("prometheus_client", &["telemetry"]),
     ("quick_cache", &["session"]),
-    ("regex", &["oidc", "telemetry"]),
+    ("regex", &["oidc", "policy", "telemetry"]),
 ];
 
 /// Files that decide and do nothing else.

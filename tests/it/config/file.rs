@@ -147,12 +147,12 @@ fn every_problem_of_every_route_is_reported_and_routes_stand_in_the_file_alone()
     there are 17 problems with the settings:
       route[1].metods: there is no such setting of a route; did you mean methods?
       route[1].path: must be a path like /api, without escapes
-      route[1].rule: is public, so that groups and email_domains would be asked of nobody
+      route[1].rule: lets everybody pass, so that rules about groups, e-mail addresses and claims would be asked of nobody
       route[1].upstream: must begin with http://, https:// or unix:
       route[2].host: must be scheme, host and port alone, without a path
       route[2].outage: must be grace or strict
-      route[2].protocol: must be http1 or http2
       route[2].set_headers: must be a table of headers, as in { X-App = "one" }
+      route[2].protocol: must be http1 or http2
       route[2].set_answer_headers: names a header that is Evergate's own to send
       route[2].client_cert_file: and client_key_file go together
       route[3].remove_headers: names a header that says how messages are sent, which is not for a route to change
