@@ -58,7 +58,8 @@ mod tests {
             assert_eq!(lines(&rendered.of(set, again)), lines(first), "not rendered again");
         }
         assert!(first.iter().any(|headers| headers.iter().count() > 1));
-        let copied = rendered.clone().of(&sets[0], again);
-        assert_ne!(lines(&copied), lines(&first[0]), "a copy of a grant may have other tokens and claims");
+        let copied = rendered.clone();
+        assert_ne!(lines(&copied.of(&sets[0], again)), lines(&first[0]), "a copy of a grant may have other tokens and claims");
+        assert_eq!(lines(&rendered.of(&sets[0], again)), lines(&first[0]));
     }
 }

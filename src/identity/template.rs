@@ -105,7 +105,7 @@ impl Template {
         let parts = self.0.iter().map(|part| match part {
             Part::Text(text) => Some(Cow::Borrowed(text.as_str())),
             Part::Placeholder { sources, format } => {
-                sources.iter().find_map(|source| format.apply(source.of(claimant)?)).map(Cow::Owned)
+                sources.iter().find_map(|source| format.apply(&*source.of(claimant)?)).map(Cow::Owned)
             }
         });
         parts.collect::<Option<Vec<_>>>().map(|parts| parts.concat())
@@ -203,8 +203,8 @@ impl Format {
     }
 
     /// Writes a value; `None` for one that says nothing, or that cannot be written so.
-    fn apply(&self, value: Cow<'_, Value>) -> Option<String> {
-        match (self, &*value) {
+    fn apply(&self, value: &Value) -> Option<String> {
+        match (self, value) {
             (_, Value::Null) => None,
             (Self::Json, value) => Some(ascii_json(value)),
             (Self::Joined(separator), Value::Array(members)) => {

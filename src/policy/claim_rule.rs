@@ -46,10 +46,11 @@ const MAX_PATTERN_SIZE: usize = 1 << 20;
 impl ClaimRule {
     /// Whether the user passes.
     pub(super) fn admits(&self, identity: &Identity) -> bool {
-        identity.claims.get(&self.path).is_some_and(|claim| match claim {
-            Value::Array(members) => members.iter().any(|member| self.test.admits(member)),
-            one => self.test.admits(one),
-        })
+        let Some(claim) = identity.claims.get(&self.path) else { return false };
+        match claim.as_array() {
+            Some(members) => members.iter().any(|member| self.test.admits(member)),
+            None => self.test.admits(claim),
+        }
     }
 }
 
@@ -91,9 +92,8 @@ impl PartialEq for Pattern {
 impl Eq for Pattern {}
 
 fn compile(text: &str) -> Result<Regex, InvalidPattern> {
-    RegexBuilder::new(text).size_limit(MAX_PATTERN_SIZE).build().map_err(|error| match error {
-        regex::Error::CompiledTooBig(_) => InvalidPattern::TooLarge,
-        _ => InvalidPattern::Syntax,
+    RegexBuilder::new(text).size_limit(MAX_PATTERN_SIZE).build().map_err(|error| {
+        if matches!(error, regex::Error::CompiledTooBig(_)) { InvalidPattern::TooLarge } else { InvalidPattern::Syntax }
     })
 }
 

@@ -218,9 +218,11 @@ impl Engine {
 
 /// A grant as the store has it when it has saved `renewed`, whose identity is as it was.
 fn as_saved(grant: &Grant, renewed: &Renewed) -> Grant {
-    let Tokens { access, refresh: _, id: _, expires_at, lifetime, refresh_life } = &renewed.tokens;
+    let Tokens { access, refresh: _, id, expires_at, lifetime, refresh_life } = &renewed.tokens;
     Grant {
         access_token: access.clone(),
+        // A grant that is read without its ID token has none.
+        id_token: grant.id_token.as_ref().map(|before| id.clone().unwrap_or_else(|| before.clone())),
         expires_at: *expires_at,
         lifetime: *lifetime,
         refresh_until: refresh_life.map(|life| renewed.at.plus(life)),

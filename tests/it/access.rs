@@ -15,7 +15,7 @@ use crate::harness::{
 
 const EXPIRED: Duration = Duration::from_secs(301);
 
-fn claims_of(name: &str, more: Value) -> Value {
+fn claims_of(name: &str, more: &Value) -> Value {
     let mut claims = user(name);
     claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     claims
@@ -60,7 +60,7 @@ async fn a_route_s_rule_may_be_on_any_claim_and_who_lacks_the_claim_is_denied() 
         (json!({"costcenter": "14711", "https://x.example/employee": null}), &[]),
         (json!({"costcenter": "4711\nx", "https://x.example/employee": {"id": 1}}), &["/exists"]),
     ] {
-        world.idp.log_in_as(claims_of("ann", more.clone()));
+        world.idp.log_in_as(claims_of("ann", &more));
         let visitor = world.signed_in().await;
         for path in ["/eng", "/both", "/match", "/exists"] {
             let expected = if allowed.contains(&path) { StatusCode::OK } else { StatusCode::FORBIDDEN };
@@ -72,9 +72,12 @@ async fn a_route_s_rule_may_be_on_any_claim_and_who_lacks_the_claim_is_denied() 
 
 #[tokio::test]
 async fn a_rule_on_a_claim_follows_each_token_refresh_and_one_that_comes_later_locks_nobody_out() {
-    let world =
-        World::build().routes(|_| "[[route]]\npath = \"/eng\"\nclaims = { department = [\"eng\"] }\n".to_owned()).start().await;
-    world.idp.log_in_as(claims_of("ann", json!({"department": "eng"})));
+    let world = World::build()
+        .timed(|timings| timings.blocking_refresh_wait = Duration::from_secs(60))
+        .routes(|_| "[[route]]\npath = \"/eng\"\nclaims = { department = [\"eng\"] }\n".to_owned())
+        .start()
+        .await;
+    world.idp.log_in_as(claims_of("ann", &json!({"department": "eng"})));
     let visitor = world.signed_in().await;
     assert_eq!(status(&visitor, "/eng").await, StatusCode::OK);
     // As a release that knows no such claims writes it.
@@ -104,10 +107,10 @@ async fn single_addresses_may_enter_a_route_or_everything() {
         .await;
     let ann = world.signed_in().await;
     assert_eq!((status(&ann, "/").await, status(&ann, "/ann").await), (StatusCode::OK, StatusCode::OK));
-    world.idp.log_in_as(claims_of("eve", json!({"email": "eve@other.example"})));
+    world.idp.log_in_as(claims_of("eve", &json!({"email": "eve@other.example"})));
     let eve = world.signed_in().await;
     assert_eq!((status(&eve, "/").await, status(&eve, "/ann").await), (StatusCode::OK, StatusCode::FORBIDDEN));
-    world.idp.log_in_as(claims_of("mal", json!({"email": "mal@other.example"})));
+    world.idp.log_in_as(claims_of("mal", &json!({"email": "mal@other.example"})));
     assert_eq!(world.visitor().browse(&world.idp, "/").await.status, StatusCode::FORBIDDEN);
 }
 
@@ -124,7 +127,7 @@ async fn a_file_of_addresses_is_read_again_when_it_changes() {
     fs::write(&path, "bob@example.com\neve@example.com\n").unwrap();
     eventually("ann may not enter", async || status(&ann, "/").await == StatusCode::FORBIDDEN).await;
     assert_eq!(status(&bob, "/").await, StatusCode::OK);
-    let ended = futures_util::StreamExt::next(&mut socket).await;
+    let ended = tokio::time::timeout(Duration::from_secs(60), futures_util::StreamExt::next(&mut socket)).await.unwrap();
     assert!(ended.is_none_or(|message| message.is_err() || message.unwrap().is_close()), "what she has open is cut");
     world.idp.log_in_as(user("eve"));
     assert_eq!(status(&world.signed_in().await, "/").await, StatusCode::OK, "who is new may log in");

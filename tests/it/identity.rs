@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use base64::prelude::*;
-use evergate::identity::MAX_CLAIM_SIZE;
+use evergate::{identity::MAX_CLAIM_SIZE, timings::Timings};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -43,13 +43,18 @@ fn told(seen: &Seen) -> Vec<String> {
     lines
 }
 
+/// A request waits for its token refresh, however slow the machine is.
+fn patient(timings: &mut Timings) {
+    timings.blocking_refresh_wait = Duration::from_secs(60);
+}
+
 async fn told_at(world: &World, visitor: &Visitor, path: &str) -> Vec<String> {
     let reply = visitor.fetch(path).await;
     assert!(reply.is_upstreams(), "{path}: {} {}", reply.status, reply.text());
     told(&world.upstream.last())
 }
 
-fn ann(more: Value) -> Value {
+fn ann(more: &Value) -> Value {
     let mut claims = user("ann");
     claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     claims
@@ -80,7 +85,7 @@ const ROUTES: &str = r#"
 
 async fn with_routes() -> World {
     let world = World::build().routes(|_| ROUTES.to_owned()).start().await;
-    world.idp.log_in_as(ann(json!({
+    world.idp.log_in_as(ann(&json!({
         "name": "Ann A.", "department": "R&D", "groups": ["staff", "a,b"],
         "org": {"teams": ["x;y", "z"], "name": "Zoë\r\nX-Admin: 1"}, "https://x.example/tenant": 5,
     })));
@@ -225,8 +230,8 @@ async fn an_app_that_knows_users_by_basic_credentials_gets_them() {
 #[tokio::test]
 async fn a_claim_that_is_configured_later_comes_with_one_token_refresh_and_nobody_sees_anything_of_it() {
     for kind in [Kind::Sqlite, Kind::Postgres] {
-        let mut world = World::build().on(kind).start().await;
-        world.idp.log_in_as(ann(json!({"department": "eng"})));
+        let mut world = World::build().on(kind).timed(patient).start().await;
+        world.idp.log_in_as(ann(&json!({"department": "eng"})));
         let visitor = world.signed_in().await;
         world.restart_with(&[("identity_headers", r#"{"X-Department":"{claim:department}","X-Office":"{claim:office}"}"#)]).await;
         let visitor = visitor.at(world.address());
@@ -246,8 +251,8 @@ async fn a_claim_that_is_configured_later_comes_with_one_token_refresh_and_nobod
 
 #[tokio::test]
 async fn while_the_provider_is_away_a_claim_that_was_configured_later_is_absent_and_all_else_goes_on() {
-    let mut world = World::build().start().await;
-    world.idp.log_in_as(ann(json!({"department": "eng"})));
+    let mut world = World::build().timed(patient).start().await;
+    world.idp.log_in_as(ann(&json!({"department": "eng"})));
     let visitor = world.signed_in().await;
     world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Answer(503, String::new(), vec![]));
     let headers = r#"{"X-User":"{user}","X-Department":"{claim:department}"}"#;
@@ -267,8 +272,8 @@ async fn while_the_provider_is_away_a_claim_that_was_configured_later_is_absent_
 
 #[tokio::test]
 async fn a_refresh_without_an_id_token_brings_the_claim_from_user_info_and_is_not_repeated_for_what_nobody_has() {
-    let mut world = World::build().start().await;
-    world.idp.log_in_as(ann(json!({"department": "eng"})));
+    let mut world = World::build().timed(patient).start().await;
+    world.idp.log_in_as(ann(&json!({"department": "eng"})));
     let visitor = world.signed_in().await;
     world.idp.edit_answer(|answer| answer["id_token"] = Value::Null);
     world.restart_with(&[("identity_headers", r#"{"X-Department":"{claim:department}","X-Office":"{claim:office}"}"#)]).await;
@@ -289,7 +294,7 @@ async fn a_refresh_without_an_id_token_brings_the_claim_from_user_info_and_is_no
 #[tokio::test]
 async fn a_grant_without_a_refresh_token_gets_the_claim_by_the_provider_s_own_session() {
     let mut world = World::build().start_with(|idp| idp.give_refresh_tokens(Offline::Never)).await;
-    world.idp.log_in_as(ann(json!({"department": "eng"})));
+    world.idp.log_in_as(ann(&json!({"department": "eng"})));
     let visitor = world.signed_in().await;
     world.restart_with(&[("identity_headers", r#"{"X-Department":"{claim:department}"}"#)]).await;
     let visitor = visitor.at(world.address());
@@ -301,8 +306,8 @@ async fn a_grant_without_a_refresh_token_gets_the_claim_by_the_provider_s_own_se
 
 #[tokio::test]
 async fn each_token_refresh_brings_the_claims_as_they_are_now() {
-    let world = World::build().set("identity_headers", r#"{"X-Teams":"{claim:teams}"}"#).start().await;
-    world.idp.log_in_as(ann(json!({"teams": ["a"]})));
+    let world = World::build().timed(patient).set("identity_headers", r#"{"X-Teams":"{claim:teams}"}"#).start().await;
+    world.idp.log_in_as(ann(&json!({"teams": ["a"]})));
     let visitor = world.signed_in().await;
     assert_eq!(told_at(&world, &visitor, "/").await, ["x-teams: a"]);
     let huge = vec!["x".repeat(100); MAX_CLAIM_SIZE / 100];
