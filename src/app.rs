@@ -4,9 +4,10 @@ mod background;
 mod descriptors;
 mod email_files;
 mod examination;
+mod front;
+mod watched_file;
 
 use std::{
-    collections::BTreeSet,
     net::SocketAddr,
     sync::{
         Arc,
@@ -20,18 +21,16 @@ use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    admission::Admission,
     clock::Clock,
     config::{Checked, EncryptionKeys},
-    endpoints::{self, Endpoints, health::Health},
-    forward::{Drain, Forwarder},
-    gateway::{self, Caller, Gateway},
+    forward::Drain,
+    gateway::Caller,
     oidc::Provider,
     renewal::Renewer,
     seal::KeyRing,
     server,
     session::cache::SessionCache,
-    sign_in::{CodeExchanges, RefreshTokens, SignIn, StoredReturnTos},
+    sign_in::SignIn,
     sign_out::SignOut,
     store::Store,
     telemetry::metrics::Metrics,
@@ -42,8 +41,10 @@ use crate::{
 
 use background::Background;
 use descriptors::{connections_for, raise_descriptor_limit};
+use front::{Collected, Core, CurrentFront};
 
 pub use examination::doctor;
+pub use watched_file::WatchedFile;
 
 /// Loads the keys that encrypt tokens.
 ///
@@ -91,6 +92,8 @@ pub struct Running {
     pub metrics_address: Option<SocketAddr>,
     /// Its metrics.
     pub metrics: Metrics,
+    core: Core,
+    front: Arc<CurrentFront>,
     /// The certificates that are served, with TLS.
     cert_resolver: Option<Arc<CertResolver>>,
     drain_deadline: Duration,
@@ -118,9 +121,9 @@ const STORE_START_TIMEOUT: Duration = Duration::from_secs(30);
 pub async fn start(settings: Checked, clock: Clock, timings: Timings) -> anyhow::Result<Running> {
     let (metrics, keys) = (Metrics::default(), keys(settings.keys)?);
     let most_connections = connections_for(raise_descriptor_limit());
-    let sends_id_tokens = settings.gateway.routes.iter().any(|route| route.identity.has_id_token());
+    let collected = Collected::for_routes(&settings.renewal.claims, &settings.gateway);
     let store = Store::open(&settings.store, keys.clone(), metrics.clone()).context("cannot open the store")?;
-    let store = store.reading_id_tokens(sends_id_tokens);
+    let store = store.reading_id_tokens(collected.id_tokens);
     migrate(&store).await?;
     let plain = server::Listener { socket: listen(settings.server.address).await?, tls: None };
     let address = plain.socket.local_addr()?;
@@ -143,25 +146,13 @@ pub async fn start(settings: Checked, clock: Clock, timings: Timings) -> anyhow:
     let (work, tunnels, background) = (TaskTracker::new(), TaskTracker::new(), CancellationToken::new());
     let (stop, draining) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
     let drain = Drain::new(settings.server.drain_deadline);
-    let mut warned = BTreeSet::new();
-    for trust in settings.targets.iter().map(|(_, trust)| trust).chain([&settings.provider_trust]) {
-        // One warning per client certificate, however many routes use it.
-        if trust.client_certificate.as_ref().is_some_and(|(chain, _)| warned.insert(chain)) {
-            trust.warn_of_validity(clock.now());
-        }
+    if settings.provider_trust.client_certificate.is_some() {
+        settings.provider_trust.warn_of_validity(clock.now());
     }
-    let routes = settings.gateway.routes.iter().filter_map(|route| route.rule.policy());
-    let email_files: Vec<_> = routes.chain([&settings.policy]).filter_map(|policy| policy.emails.file()).cloned().collect();
-    let targets = settings
-        .targets
-        .into_iter()
-        .map(|(target, trust)| Ok((target, trust.client_config()?)))
-        .collect::<anyhow::Result<_>>()?;
     let provider = Arc::new(Provider::new(settings.oidc, settings.provider_trust.client_config()?, clock.clone()));
     let cache = Arc::new(SessionCache::new(&settings.session_cache, metrics.clone()));
     let renewer = Renewer::new(settings.renewal, timings, Arc::clone(&provider), store.clone(), clock.clone(), metrics.clone());
-    let exchange = &settings.gateway.exchange;
-    let cookies = exchange.cookies.clone();
+    let cookies = settings.gateway.exchange.cookies.clone();
     let sign_out = SignOut {
         provider: Arc::clone(&provider),
         store: store.clone(),
@@ -182,9 +173,9 @@ pub async fn start(settings: Checked, clock: Clock, timings: Timings) -> anyhow:
         policy: settings.policy.clone(),
         clock: clock.clone(),
     }));
-    let sign_in = Arc::new(SignIn {
+    let sign_in = SignIn {
         redirect_uris: settings.gateway.redirect_uris("callback"),
-        cookies: cookies.clone(),
+        cookies,
         sessions: settings.session.clone(),
         provider: Arc::clone(&provider),
         policy: settings.policy.clone(),
@@ -192,45 +183,33 @@ pub async fn start(settings: Checked, clock: Clock, timings: Timings) -> anyhow:
         keys,
         clock: clock.clone(),
         metrics: metrics.clone(),
-        refresh_tokens: RefreshTokens::default(),
-        return_tos: StoredReturnTos::default(),
-        exchanges: CodeExchanges::default(),
+        refresh_tokens: Arc::default(),
+        return_tos: Arc::default(),
+        exchanges: Arc::default(),
         store_wait: timings.login_store_wait,
-    });
-    let admission = Arc::new(Admission {
+    };
+    let core = Core {
+        provider: Arc::clone(&provider),
+        store: store.clone(),
         visitors: Arc::clone(&visitors),
         renewer: renewer.clone(),
-        sign_in: Arc::clone(&sign_in),
-        policy: settings.policy,
-        cross_origin: exchange.cross_origin.clone(),
-    });
-    let endpoints = Endpoints::new(endpoints::Components {
-        prefix: settings.gateway.prefix.clone(),
-        routes: settings.gateway.routes.clone(),
-        cookies: cookies.clone(),
-        branding: Arc::clone(&settings.gateway.branding),
-        admission: Arc::clone(&admission),
         sign_in,
         sign_out: sign_out.clone(),
-        health: Health {
-            store: store.clone(),
-            provider: Arc::clone(&provider),
-            certificates: cert_resolver.clone(),
-            draining: Arc::clone(&draining),
-            access_url_is_plain_http: exchange.serves_tls && !exchange.sites.main().is_https(),
-            lacks_group_claim: settings.gateway.lacks_group_claim,
-        },
-    });
-    let gateway = Arc::new(Gateway::new(gateway::Components {
-        settings: settings.gateway,
-        admission,
-        endpoints,
-        forwarder: Forwarder::new(targets, &cookies, tunnels.clone(), drain.clone()),
+        certificates: cert_resolver.clone(),
+        draining: Arc::clone(&draining),
+        drain: drain.clone(),
+        tunnels: tunnels.clone(),
+        policy: settings.policy,
         logged_user: settings.telemetry.logged_user,
+        clock: clock.clone(),
         metrics: metrics.clone(),
-    }));
-
-    let (kept_store, policed) = (store.clone(), Arc::clone(&visitors));
+        timings,
+        collected,
+        background: background.clone(),
+        work: work.clone(),
+    };
+    let front = Arc::new(CurrentFront::new(&core, settings.gateway, settings.targets)?);
+    let kept_store = store.clone();
     let tasks = Background {
         provider,
         store,
@@ -247,20 +226,19 @@ pub async fn start(settings: Checked, clock: Clock, timings: Timings) -> anyhow:
         has_unwritten_last_seen: Arc::default(),
     };
     tasks.start(&background, &work);
-    let (stop_files, watched) = (background.clone(), email_files::run(email_files, policed, timings.email_files_interval));
-    work.spawn(async move { stop_files.run_until_cancelled(watched).await });
     let heartbeat = CancellationToken::new();
     let (heartbeat_store, heartbeat_stop) = (kept_store.clone(), heartbeat.clone());
     tokio::spawn(async move { heartbeat_stop.run_until_cancelled(heartbeat_store.run_heartbeat()).await });
     if let Some(listener) = metrics_listener {
         work.spawn(serve_metrics(listener, metrics.clone(), background.clone()));
     }
+    let served = Arc::clone(&front);
     let make_service = move |peer: server::Peer| {
-        let (gateway, caller) = (Arc::clone(&gateway), Arc::new(Caller::from(peer)));
-        let (refusing, unread) = (Arc::clone(&gateway), Arc::clone(&caller));
+        let (front, caller) = (Arc::clone(&served), Arc::new(Caller::from(peer)));
+        let (refusing, unread) = (Arc::clone(&served), Arc::clone(&caller));
         server::ConnectionService {
-            respond: move |request| Arc::clone(&gateway).handle(Arc::clone(&caller), request),
-            reject: Box::new(move |status| refusing.refuse_unread(&unread, status)),
+            respond: move |request| front.gateway().handle(Arc::clone(&caller), request),
+            reject: Box::new(move |status| refusing.gateway().refuse_unread(&unread, status)),
         }
     };
     if let Some(cert_resolver) = cert_resolver.clone() {
@@ -283,6 +261,8 @@ pub async fn start(settings: Checked, clock: Clock, timings: Timings) -> anyhow:
         tls_address,
         metrics_address,
         metrics,
+        core,
+        front,
         cert_resolver,
         drain_deadline: settings.server.drain_deadline,
         unready_before_stop: timings.unready_before_stop,
@@ -328,6 +308,21 @@ impl Running {
             }
             None => tracing::info!("there are no certificates to reload, because CODER_TLS_ENABLE is not set"),
         }
+    }
+
+    /// Has new requests meet the routes of `settings`, which differ from those of the start in nothing else that matters to one that
+    /// runs ([`Raw::reloaded`](crate::config::Raw::reloaded)). No connection ends.
+    ///
+    /// # Errors
+    /// They need what takes a restart, or a file that they name cannot be used. Nothing is changed.
+    pub fn reload(&self, settings: Checked) -> anyhow::Result<()> {
+        let reloaded = self.front.replace(&self.core, &settings.renewal.claims, settings.gateway, settings.targets);
+        reloaded.inspect_err(|_| self.metrics.config_refused())
+    }
+
+    /// Says that settings could not even be read.
+    pub fn refuse_settings(&self) {
+        self.metrics.config_refused();
     }
 
     /// Shuts down gracefully: reports unready, stops accepting connections, lets requests finish, and ends tunnels and event

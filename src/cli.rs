@@ -8,6 +8,7 @@ mod healthcheck;
 mod keys;
 mod migrate;
 mod output;
+mod reload;
 mod runtime;
 mod serve;
 mod sessions;

@@ -11,6 +11,7 @@ mod coder_yaml;
 mod file;
 mod layer;
 pub mod print;
+mod reload;
 mod sources;
 mod texts;
 mod unknown;

@@ -55,6 +55,16 @@ impl Routes {
         Self { all: routes, has_upper_case }
     }
 
+    /// Has routes whose headers are those of a route of `before` share them with it, so that what was rendered for a user is used
+    /// again.
+    pub fn share_identities(&mut self, before: &Self) {
+        for route in &mut self.all {
+            if let Some(same) = before.all.iter().find(|old| old.identity == route.identity) {
+                route.identity = Arc::clone(&same.identity);
+            }
+        }
+    }
+
     /// The route of a request.
     ///
     /// # Errors

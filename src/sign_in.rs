@@ -61,7 +61,7 @@ pub use silent::{BrowserHistory, Lasted};
 pub use stored_return_tos::StoredReturnTos;
 
 /// The login workflow.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SignIn {
     /// Where the provider sends browsers back to.
     pub redirect_uris: RedirectUris,
@@ -82,11 +82,11 @@ pub struct SignIn {
     /// Counts logins.
     pub metrics: Metrics,
     /// Whether logins bring the requested refresh tokens.
-    pub refresh_tokens: RefreshTokens,
+    pub refresh_tokens: Arc<RefreshTokens>,
     /// Limits how many long return addresses are stored.
-    pub return_tos: StoredReturnTos,
+    pub return_tos: Arc<StoredReturnTos>,
     /// Limits concurrent code exchanges: anybody can send callbacks.
-    pub exchanges: CodeExchanges,
+    pub exchanges: Arc<CodeExchanges>,
     /// How long a login that returns waits for a store that is away.
     pub store_wait: Duration,
 }

@@ -2,6 +2,7 @@
 
 use super::{
     output::print_warnings,
+    reload::Reloader,
     runtime::block_on,
     signals::{Signal, Signals},
 };
@@ -16,9 +17,10 @@ use crate::{
 /// Runs the gateway until SIGTERM, SIGINT or SIGQUIT.
 pub(super) fn run(environment: &Environment) -> anyhow::Result<()> {
     let mut problems = Problems::default();
-    let raw = environment.read(&mut problems);
+    let mut settings = Reloader::start(environment, &mut problems);
+    let raw = settings.at_start();
     // The log is not started yet; the warnings may explain the problems.
-    let checked = check(&raw, problems).inspect_err(|_| print_warnings(raw.warnings()))?;
+    let checked = check(raw, problems).inspect_err(|_| print_warnings(raw.warnings()))?;
     let _flushes_at_end = logs::start(&checked.telemetry)?;
     for warning in &checked.warnings {
         tracing::warn!(setting = warning.key, "{warning}");
@@ -31,12 +33,21 @@ pub(super) fn run(environment: &Environment) -> anyhow::Result<()> {
         let mut signals = Signals::install()?;
         let running = app::start(checked, Clock::System, Timings::default()).await?;
         let signal = loop {
-            match signals.next().await {
-                Signal::HangUp => {
-                    tracing::info!("SIGHUP received: certificates are reloaded");
+            let signal = tokio::select! {
+                signal = signals.next() => Some(signal),
+                () = settings.file_changes() => None,
+            };
+            match signal {
+                Some(Signal::Stop(name)) => break name,
+                Some(Signal::HangUp) => {
+                    tracing::info!("SIGHUP received: certificates and settings are reloaded");
                     running.read_certificates_again();
+                    settings.reload(&running);
                 }
-                Signal::Stop(name) => break name,
+                None => {
+                    tracing::info!("the file of settings has changed");
+                    settings.reload(&running);
+                }
             }
         };
         tracing::info!(signal, "stopping");

@@ -53,9 +53,14 @@ impl Environment {
         environment
     }
 
+    /// The path of the file of settings, if there is one.
+    pub fn file(&self) -> Option<String> {
+        self.config_path.clone().or_else(|| self.variables.get(CONFIG_PATH).cloned()).filter(|path| !path.is_empty())
+    }
+
     /// Reads all settings. Unknown and unreadable settings are problems.
     pub fn read(&self, problems: &mut Problems) -> Raw {
-        let path = self.config_path.clone().or_else(|| self.variables.get(CONFIG_PATH).cloned()).filter(|path| !path.is_empty());
+        let path = self.file();
         let file = path.as_ref().map(|path| file::read(path, problems)).transpose();
         let (file, mut warnings) = match file {
             Ok(file) => file.map_or_else(|| (Figment::new(), Vec::new()), |file| (file.values, file.warnings)),

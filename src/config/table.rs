@@ -37,6 +37,11 @@ pub(super) fn is_known(name: &str) -> bool {
     all().any(|key| key.name == name || (key.is_secret() && name.strip_suffix(FILE_SUFFIX) == Some(key.name)))
 }
 
+/// Whether a process that runs can take over another value of this setting: it says where requests lead and what apps are told.
+pub(super) fn is_reloadable(setting: &Setting) -> bool {
+    [&forward::SECTION, &identity::SECTION].iter().any(|section| section.settings.iter().any(|own| own.name == setting.name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,7 +14,7 @@ use crate::{
     clock::Timestamp,
     grant::{AttemptId, EndReason, Grant, Rotation},
     history::Event,
-    identity::Identity,
+    identity::{Identity, RenderedHeaders},
     oidc::{RefreshTokenRotation, RefreshVerdict, TokenFailure, TokenResponse},
     secret::Secret,
     store::{Fence, OrphanedToken, Renewed, StoreError, Tokens, Unverified},
@@ -220,6 +220,8 @@ impl Engine {
 fn as_saved(grant: &Grant, renewed: &Renewed) -> Grant {
     let Tokens { access, refresh: _, id, expires_at, lifetime, refresh_life } = &renewed.tokens;
     Grant {
+        // Some of the old ones have the old tokens in them.
+        headers: RenderedHeaders::default(),
         access_token: access.clone(),
         // A grant that is read without its ID token has none.
         id_token: grant.id_token.as_ref().map(|before| id.clone().unwrap_or_else(|| before.clone())),

@@ -1,11 +1,9 @@
 //! Prometheus metrics. One cheap handle is passed to whoever counts; there is no global registry.
 
 mod labels;
+mod timers;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use prometheus_client::{
     encoding::text::encode,
@@ -16,6 +14,7 @@ use prometheus_client::{
 use labels::{Cached, Call, Class, Operation, Outcome, Renewal, RouteClass, Voice};
 
 pub use labels::Record;
+pub use timers::{ProviderTimer, RouteMetrics, StoreTimer};
 
 /// The metrics of one process; cloning shares them.
 #[derive(Clone, Debug)]
@@ -47,6 +46,8 @@ struct Inner {
     provider_outage: Gauge,
     client_config_error: Gauge,
     certificate_expiry: Gauge,
+    is_config_in_force: Gauge,
+    config_in_force_since: Gauge,
 }
 
 /// What can become of a login.
@@ -115,6 +116,8 @@ impl Default for Metrics {
             provider_outage: Gauge::default(),
             client_config_error: Gauge::default(),
             certificate_expiry: Gauge::default(),
+            is_config_in_force: Gauge::default(),
+            config_in_force_since: Gauge::default(),
             registry: Registry::default(),
         };
         registry.register("requests", "Requests by class of status", by_class);
@@ -197,66 +200,22 @@ impl Default for Metrics {
             inner.certificate_expiry.clone(),
         );
         registry.register(
+            "config_last_reload_successful",
+            "Whether the settings that were read last are in force",
+            inner.is_config_in_force.clone(),
+        );
+        registry.register_with_unit(
+            "config_last_reload_success_timestamp",
+            "Since when the settings are in force",
+            Unit::Seconds,
+            inner.config_in_force_since.clone(),
+        );
+        registry.register(
             "client_config_error",
             "Whether the provider refuses this client; needs a person",
             inner.client_config_error.clone(),
         );
         Self(Arc::new(Inner { registry, ..inner }))
-    }
-}
-
-/// A call to the store that is being timed.
-#[derive(Debug)]
-pub struct StoreTimer<'a> {
-    metrics: &'a Inner,
-    operation: &'static str,
-    started: Instant,
-}
-
-impl StoreTimer<'_> {
-    /// Counts the call.
-    pub fn finish(self, succeeded: bool) {
-        let operation = Operation { operation: self.operation };
-        self.metrics.store_seconds.get_or_create(&operation).observe(self.started.elapsed().as_secs_f64());
-        if !succeeded {
-            self.metrics.store_failures.get_or_create(&operation).inc();
-        }
-    }
-}
-
-/// A call to the provider that is being timed.
-#[derive(Debug)]
-pub struct ProviderTimer<'a> {
-    metrics: &'a Inner,
-    call: &'static str,
-    started: Instant,
-}
-
-impl ProviderTimer<'_> {
-    /// Counts the call and says how long it took.
-    pub fn finish(self) -> Duration {
-        let took = self.started.elapsed();
-        self.metrics.provider_seconds.get_or_create(&Call { call: self.call }).observe(took.as_secs_f64());
-        took
-    }
-}
-
-/// The figures of one route.
-#[derive(Debug)]
-pub struct RouteMetrics {
-    all: Metrics,
-    seconds: [Histogram; 5],
-}
-
-impl RouteMetrics {
-    /// Counts a request whose response's head is ready, or whose client has left.
-    pub fn request(&self, status: u16, took: Duration) {
-        let (class, seconds) = (usize::from(status / 100).saturating_sub(1), took.as_secs_f64());
-        if let (Some(counter), Some(histogram)) = (self.all.0.requests.get(class), self.seconds.get(class)) {
-            counter.inc();
-            histogram.observe(seconds);
-        }
-        self.all.0.request_seconds.observe(seconds);
     }
 }
 
@@ -277,7 +236,7 @@ impl Metrics {
             let class = RouteClass { route: name.to_owned(), status };
             self.0.route_seconds.get_or_create(&class).clone()
         });
-        RouteMetrics { all: self.clone(), seconds }
+        RouteMetrics { requests: self.0.requests.clone(), request_seconds: self.0.request_seconds.clone(), seconds }
     }
 
     /// Counts a login attempt that returned.
@@ -297,14 +256,20 @@ impl Metrics {
 
     /// Begins to time a call to the provider.
     #[expect(clippy::disallowed_methods, reason = "how long a call took is measured, not decided by")]
-    pub fn provider_timer(&self, call: &'static str) -> ProviderTimer<'_> {
-        ProviderTimer { metrics: &self.0, call, started: Instant::now() }
+    pub fn provider_timer(&self, call: &'static str) -> ProviderTimer {
+        ProviderTimer { seconds: self.0.provider_seconds.get_or_create(&Call { call }).clone(), started: Instant::now() }
     }
 
     /// Begins to time a call to the store. `operation` is one of a fixed list.
     #[expect(clippy::disallowed_methods, reason = "how long a call took is measured, not decided by")]
-    pub fn store_call(&self, operation: &'static str) -> StoreTimer<'_> {
-        StoreTimer { metrics: &self.0, operation, started: Instant::now() }
+    pub fn store_call(&self, operation: &'static str) -> StoreTimer {
+        let operation = Operation { operation };
+        let (seconds, failures) = (&self.0.store_seconds, &self.0.store_failures);
+        StoreTimer {
+            seconds: seconds.get_or_create(&operation).clone(),
+            failures: failures.get_or_create(&operation).clone(),
+            started: Instant::now(),
+        }
     }
 
     /// Registers the store's operations, so that each is exported at zero before it is first called.
@@ -384,6 +349,17 @@ impl Metrics {
     /// Sets when the first of the served certificates expires, in seconds since 1970.
     pub fn certificate_expiry(&self, seconds: i64) {
         self.0.certificate_expiry.set(seconds);
+    }
+
+    /// Says that settings are in force, since a time in seconds since 1970.
+    pub fn config_in_force(&self, seconds: i64) {
+        self.0.is_config_in_force.set(1);
+        self.0.config_in_force_since.set(seconds);
+    }
+
+    /// Says that the settings that were read last are not in force.
+    pub fn config_refused(&self) {
+        self.0.is_config_in_force.set(0);
     }
 
     /// Says whether the provider refuses this client.

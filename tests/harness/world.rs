@@ -203,6 +203,11 @@ impl World {
         command
     }
 
+    /// The file of settings and routes, where there are routes.
+    pub fn settings_file(&self) -> &str {
+        self.environment.config_path.as_deref().unwrap()
+    }
+
     /// Runs a command of the binary: its exit code, and what it printed.
     pub async fn command(&self, arguments: &[&str]) -> (i32, String) {
         let mut command = self.binary();

@@ -33,8 +33,9 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
             "sign_out",
             "renewal",
             "forward",
-            // Files of addresses that are read again.
+            // Files of addresses that are read again, and routes that are.
             "policy",
+            "routing",
             "oidc",
             "session",
             "store",

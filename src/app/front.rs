@@ -1,0 +1,196 @@
+//! What a request meets, from the gateway inwards: built at the start, and anew at each reload of the settings. What lasts from one
+//! to the next, such as the sessions in memory, is in [`Core`].
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, PoisonError, RwLock, atomic::AtomicBool},
+};
+
+use anyhow::bail;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::email_files;
+use crate::{
+    admission::Admission,
+    clock::Clock,
+    endpoints::{self, Endpoints, health::Health},
+    forward::{Drain, Forwarder, Target},
+    gateway::{self, Gateway},
+    oidc::Provider,
+    policy::Policy,
+    renewal::Renewer,
+    routing::Routes,
+    sign_in::SignIn,
+    sign_out::SignOut,
+    store::Store,
+    telemetry::{LoggedUser, metrics::Metrics},
+    timings::Timings,
+    tls::{CertResolver, ClientTls},
+    visitor::Visitors,
+};
+
+/// What a gateway is built from besides its settings.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) provider: Arc<Provider>,
+    pub(super) store: Store,
+    pub(super) visitors: Arc<Visitors>,
+    pub(super) renewer: Renewer,
+    /// With the redirect URIs of the start.
+    pub(super) sign_in: SignIn,
+    /// Likewise.
+    pub(super) sign_out: SignOut,
+    pub(super) certificates: Option<Arc<CertResolver>>,
+    pub(super) draining: Arc<AtomicBool>,
+    pub(super) drain: Drain,
+    pub(super) tunnels: TaskTracker,
+    pub(super) policy: Policy,
+    pub(super) logged_user: LoggedUser,
+    pub(super) clock: Clock,
+    pub(super) metrics: Metrics,
+    pub(super) timings: Timings,
+    /// What logins are asked for.
+    pub(super) collected: Collected,
+    /// Background work, which ends with it.
+    pub(super) background: CancellationToken,
+    pub(super) work: TaskTracker,
+}
+
+/// What is kept of a user's tokens beyond what every route needs. What a route needs besides has to be asked for from the start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Collected {
+    /// The paths of claims.
+    pub(super) claims: Vec<String>,
+    /// Whether ID tokens are read.
+    pub(super) id_tokens: bool,
+}
+
+impl Collected {
+    /// What these settings need.
+    pub(super) fn for_routes(claims: &[String], settings: &gateway::Settings) -> Self {
+        let id_tokens = settings.routes.iter().any(|route| route.identity.has_id_token());
+        Self { claims: claims.to_vec(), id_tokens }
+    }
+
+    /// # Errors
+    /// Something that `wanted` has is missing.
+    fn check(&self, wanted: &Self) -> anyhow::Result<()> {
+        if let Some(claim) = wanted.claims.iter().find(|claim| !self.claims.contains(claim)) {
+            bail!("a route needs the claim {claim}, which is not kept of users since the start; it takes a restart");
+        }
+        if wanted.id_tokens && !self.id_tokens {
+            bail!("a route sends the ID token, which is not read since the start; it takes a restart");
+        }
+        Ok(())
+    }
+}
+
+/// The gateway that takes new requests.
+#[derive(Debug)]
+pub(super) struct CurrentFront(RwLock<Front>);
+
+#[derive(Debug)]
+struct Front {
+    gateway: Arc<Gateway>,
+    routes: Routes,
+    /// Ends what watches its files.
+    retired: CancellationToken,
+}
+
+impl CurrentFront {
+    /// The first one.
+    ///
+    /// # Errors
+    /// A file that a target names cannot be used.
+    pub(super) fn new(core: &Core, settings: gateway::Settings, targets: Vec<(Target, ClientTls)>) -> anyhow::Result<Self> {
+        core.warn_of_certificates(&targets);
+        core.build(settings, targets).map(|front| Self(RwLock::new(front)))
+    }
+
+    /// The gateway for a request that arrives now. It keeps it to the end.
+    pub(super) fn gateway(&self) -> Arc<Gateway> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner).gateway)
+    }
+
+    /// Has new requests meet these settings. Requests under way and tunnels go on as they are.
+    ///
+    /// # Errors
+    /// They need what is not collected of users, or a file that a target names cannot be used. Nothing is changed.
+    pub(super) fn replace(
+        &self,
+        core: &Core,
+        claims: &[String],
+        settings: gateway::Settings,
+        targets: Vec<(Target, ClientTls)>,
+    ) -> anyhow::Result<()> {
+        core.collected.check(&Collected::for_routes(claims, &settings))?;
+        core.warn_of_certificates(&targets);
+        let mut settings = settings;
+        settings.routes.share_identities(&self.0.read().unwrap_or_else(PoisonError::into_inner).routes);
+        let front = core.build(settings, targets)?;
+        let old = std::mem::replace(&mut *self.0.write().unwrap_or_else(PoisonError::into_inner), front);
+        old.retired.cancel();
+        Ok(())
+    }
+}
+
+impl Core {
+    fn build(&self, settings: gateway::Settings, targets: Vec<(Target, ClientTls)>) -> anyhow::Result<Front> {
+        let targets = targets.into_iter().map(|(target, trust)| Ok((target, trust.client_config()?)));
+        let targets = targets.collect::<anyhow::Result<_>>()?;
+        let routes = settings.routes.iter().filter_map(|route| route.rule.policy());
+        let files = routes.chain([&self.policy]).filter_map(|policy| policy.emails.file()).cloned().collect();
+        let (exchange, all_routes) = (&settings.exchange, settings.routes.clone());
+        let (cookies, redirect_uris) = (exchange.cookies.clone(), settings.redirect_uris("callback"));
+        let sign_in = Arc::new(SignIn { redirect_uris, ..self.sign_in.clone() });
+        let sign_out = SignOut { signed_out_uris: settings.redirect_uris("signed_out"), ..self.sign_out.clone() };
+        let admission = Arc::new(Admission {
+            visitors: Arc::clone(&self.visitors),
+            renewer: self.renewer.clone(),
+            sign_in: Arc::clone(&sign_in),
+            policy: self.policy.clone(),
+            cross_origin: exchange.cross_origin.clone(),
+        });
+        let endpoints = Endpoints::new(endpoints::Components {
+            prefix: settings.prefix.clone(),
+            routes: settings.routes.clone(),
+            cookies: cookies.clone(),
+            branding: Arc::clone(&settings.branding),
+            admission: Arc::clone(&admission),
+            sign_in,
+            sign_out,
+            health: Health {
+                store: self.store.clone(),
+                provider: Arc::clone(&self.provider),
+                certificates: self.certificates.clone(),
+                draining: Arc::clone(&self.draining),
+                access_url_is_plain_http: exchange.serves_tls && !exchange.sites.main().is_https(),
+                lacks_group_claim: settings.lacks_group_claim,
+            },
+        });
+        let gateway = Gateway::new(gateway::Components {
+            settings,
+            admission,
+            endpoints,
+            forwarder: Forwarder::new(targets, &cookies, self.tunnels.clone(), self.drain.clone()),
+            logged_user: self.logged_user,
+            metrics: self.metrics.clone(),
+        });
+        let retired = self.background.child_token();
+        let watching = email_files::run(files, Arc::clone(&self.visitors), self.timings.email_files_interval);
+        let ended = retired.clone();
+        self.work.spawn(async move { ended.run_until_cancelled(watching).await });
+        self.metrics.config_in_force(self.clock.now().seconds());
+        Ok(Front { gateway: Arc::new(gateway), routes: all_routes, retired })
+    }
+
+    fn warn_of_certificates(&self, targets: &[(Target, ClientTls)]) {
+        let mut warned = BTreeSet::new();
+        for (_, trust) in targets {
+            // One warning per client certificate, however many routes use it.
+            if trust.client_certificate.as_ref().is_some_and(|(chain, _)| warned.insert(chain)) {
+                trust.warn_of_validity(self.clock.now());
+            }
+        }
+    }
+}
