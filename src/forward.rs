@@ -30,6 +30,7 @@ pub mod http1;
 mod request_body;
 mod response_body;
 mod tunnel;
+pub mod webdav;
 mod websocket;
 
 mod body_error;

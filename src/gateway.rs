@@ -6,6 +6,7 @@ mod destination;
 mod recorder;
 mod settings;
 mod trace;
+mod webdav;
 
 use std::{future::poll_fn, sync::Arc};
 
@@ -166,6 +167,7 @@ impl Gateway {
             }
         };
         trace.route = RouteTaken::App(self.parts.settings.routes.position(route));
+        webdav::check(&self.parts.settings, exchange, route, &head.headers)?;
         let (permit, watch) = self.permit(exchange, &caller.memo, route, &head.headers, body.is_end_stream(), trace).await?;
         let (origin, id) = (&exchange.origin, exchange.id_header());
         trace.received = (!body.is_end_stream()).then(ByteCount::default);

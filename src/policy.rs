@@ -77,6 +77,9 @@ pub enum Denied {
     /// The client is in none of the allowed networks.
     #[error("the client's address is in none of the route's networks")]
     Network,
+    /// A COPY or MOVE leads to another server or another route.
+    #[error("the Destination of a COPY or MOVE is not on the route of the request")]
+    Destination,
 }
 
 impl Denied {
@@ -84,7 +87,7 @@ impl Denied {
     pub fn is_about_the_user(self) -> bool {
         match self {
             Self::EmailNotVerified | Self::EmailDomain | Self::Group | Self::Claim => true,
-            Self::CrossOrigin | Self::Method | Self::Network => false,
+            Self::CrossOrigin | Self::Method | Self::Network | Self::Destination => false,
         }
     }
 
@@ -98,6 +101,7 @@ impl Denied {
             Self::Group => "group",
             Self::Claim => "claim",
             Self::Network => "network",
+            Self::Destination => "destination",
         }
     }
 }

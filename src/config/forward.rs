@@ -137,6 +137,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<TrustedTarget> {
         strip_prefix: String::new(),
         upgrades: Vec::new(),
         own_host: false,
+        rewrites_destination: false,
         identity_headers: Vec::new(),
         request_edits: forward::Edits::default(),
         answer_edits: forward::Edits::default(),

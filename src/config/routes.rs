@@ -44,6 +44,7 @@ pub(super) const KEYS: &[&Setting] = &[
     &STRIP_PREFIX,
     &UPGRADES,
     &HOST_HEADER,
+    &REWRITE_DESTINATION,
     &ROUTE_IDENTITY,
     &ROUTE_IDENTITY_HEADERS,
     &ROUTE_BASIC_USER,
@@ -102,6 +103,12 @@ const HOST_HEADER: Setting = setting(
     ValueType::Text,
     "",
     "The `Host` header towards the app. `keep` (default): the host that the browser asked for; `upstream`: the host of the upstream's address.",
+);
+const REWRITE_DESTINATION: Setting = setting(
+    "rewrite_destination",
+    ValueType::Bool,
+    "",
+    "For WebDAV: whether Evergate writes the scheme and host by which the app knows itself into `Destination` (RFC 4918 section 10.3), without the prefix that `strip_prefix` removes, so that COPY and MOVE work behind TLS termination. On every route, a destination on another server or another route gets 403. Default false.",
 );
 const CONNECT_TIMEOUT: Setting = setting("connect_timeout", ValueType::Duration, "", "As `CODER_UPSTREAM_CONNECT_TIMEOUT`.");
 const BODY_TIMEOUT: Setting = setting("body_timeout", ValueType::Duration, "", "As `CODER_CLIENT_BODY_TIMEOUT`.");
@@ -218,6 +225,7 @@ impl RouteReader<'_> {
             strip_prefix: if strip_prefix { prefix } else { String::new() },
             upgrades: self.upgrades(),
             own_host,
+            rewrites_destination: self.parsed(&REWRITE_DESTINATION, values::boolean).unwrap_or(false),
             identity_headers: Vec::new(),
             request_edits,
             answer_edits: self.edits(&REMOVE_ANSWER_HEADERS, &SET_ANSWER_HEADERS),

@@ -16,6 +16,7 @@ use super::{
     reserved_headers,
     target::Target,
     upstream::{SendMode, UpstreamClient},
+    webdav,
 };
 use crate::{address::Origin, identity, policy::Permit, session::cookie::Cookies};
 
@@ -101,6 +102,9 @@ impl Backend {
     ) -> Result<(), ForwardError> {
         let host = if self.target.own_host { client.authority().as_str() } else { &origin.host };
         head.uri = client.request_target(host, path, mode).map_err(ForwardError::Target)?;
+        if self.target.rewrites_destination {
+            webdav::name_server(&head.method, &mut head.headers, client.scheme(), host);
+        }
         if self.target.own_host
             && let Ok(host) = HeaderValue::from_str(host)
         {

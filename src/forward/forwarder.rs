@@ -24,7 +24,7 @@ use super::{
     target::Target,
     tunnel::Tunnel,
     upstream::SendMode,
-    websocket,
+    webdav, websocket,
 };
 use crate::{
     address::Origin,
@@ -100,6 +100,9 @@ impl Forwarder {
         let client_side = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
         let (mut head, body) = request.into_parts();
         let path = without_prefix(&head.uri, &backend.target.strip_prefix).map_err(ForwardError::Target)?;
+        if backend.target.rewrites_destination {
+            webdav::strip_prefix(&head.method, &mut head.headers, &backend.target.strip_prefix);
+        }
         head.version = Version::HTTP_11;
         head.extensions.clear();
         let own_headers = backend.prepare_headers(&mut head.headers, permit, origin, id);

@@ -19,6 +19,8 @@ pub struct Target {
     pub upgrades: Vec<String>,
     /// Whether the upstream gets its own name as `Host` rather than the one that the client asked for.
     pub own_host: bool,
+    /// Whether the upstream finds its own scheme and host in `Destination` (WebDAV).
+    pub rewrites_destination: bool,
     /// The headers that tell some app of a visitor, in lower case: no client's own reaches this one.
     pub identity_headers: Vec<HeaderName>,
     /// Edits of requests' headers.

@@ -62,6 +62,11 @@ impl UpstreamClient {
         }
     }
 
+    /// The scheme by which the upstream knows itself.
+    pub(super) fn scheme(&self) -> &str {
+        self.scheme.as_str()
+    }
+
     /// The upstream's host and port, for those that get their own name.
     pub(super) fn authority(&self) -> &Authority {
         &self.authority

@@ -40,6 +40,7 @@ impl Refusal {
                 | Denied::Group
                 | Denied::Claim
                 | Denied::Network
+                | Denied::Destination
                 | Denied::Method),
                 _,
             ) => {

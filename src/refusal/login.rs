@@ -40,6 +40,7 @@ pub(super) fn denied_row(denied: Denied, row: impl Fn(StatusCode, &'static str, 
             ..no_access("Your account may not use this page. If you have another account, sign in with that one.")
         },
         Denied::Network => no_access("This page cannot be used from where you are."),
+        Denied::Destination => no_access("Nothing can be copied or moved from here to there."),
     }
 }
 

@@ -73,3 +73,4 @@ mod tls;
 mod unknown_fate;
 mod unreadable;
 mod unverified_renewals;
+mod webdav;
