@@ -65,7 +65,7 @@ pub fn administer(settings: &Checked) -> anyhow::Result<(Store, SignOut)> {
     let metrics = Metrics::default();
     let keys = keys(settings.keys.clone())?;
     let store = Store::open(&settings.store, keys.clone(), metrics.clone()).context("cannot open the store")?;
-    let provider = Arc::new(Provider::new(settings.oidc.clone(), settings.provider_trust.client_config()?, Clock::System));
+    let provider = Arc::new(Provider::new(settings.oidc.clone(), settings.provider_trust.client_config()?, Clock::System)?);
     let sign_out = SignOut {
         provider,
         store: store.clone(),
@@ -149,7 +149,7 @@ pub async fn start(settings: Checked, clock: Clock, timings: Timings) -> anyhow:
     if settings.provider_trust.client_certificate.is_some() {
         settings.provider_trust.warn_of_validity(clock.now());
     }
-    let provider = Arc::new(Provider::new(settings.oidc, settings.provider_trust.client_config()?, clock.clone()));
+    let provider = Arc::new(Provider::new(settings.oidc, settings.provider_trust.client_config()?, clock.clone())?);
     let cache = Arc::new(SessionCache::new(&settings.session_cache, metrics.clone()));
     let renewer = Renewer::new(settings.renewal, timings, Arc::clone(&provider), store.clone(), clock.clone(), metrics.clone());
     let cookies = settings.gateway.exchange.cookies.clone();

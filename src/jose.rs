@@ -15,7 +15,7 @@ pub use algorithm::Algorithm;
 pub use error::JoseError;
 pub use key::{KeySet, UnknownKeyIds};
 pub use object::JsonObject;
-pub use signing_key::{SigningError, SigningKey};
+pub use signing_key::{PrivateKeyError, SigningError, SigningKey};
 pub use token::{SignedToken, VerificationOptions};
 
 #[cfg(test)]

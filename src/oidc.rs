@@ -13,6 +13,7 @@ mod client_assertion;
 mod client_auth;
 mod client_auth_method;
 mod client_credentials;
+mod client_key;
 mod discovery;
 mod error;
 mod examination;
@@ -42,6 +43,7 @@ use crate::secret::Secret;
 pub use authorization::{AuthorizationOptions, CallbackProof};
 pub use claims::{ClaimMapping, Claims, ClaimsError};
 pub use client_auth_method::ClientAuthMethod;
+pub use client_key::{ClientKeyError, ClientKeyFiles};
 pub use discovery::is_loopback;
 pub use error::ProviderError;
 pub use examination::{ClientProbe, Examination, RedirectProbe};
@@ -71,6 +73,8 @@ pub struct Settings {
     pub client_secret: Option<Secret>,
     /// `CODER_OIDC_CLIENT_SECRET_PREVIOUS`: the other secret while one is being rotated.
     pub previous_secret: Option<Secret>,
+    /// The private key, instead of a secret.
+    pub client_key: Option<ClientKeyFiles>,
     /// `CODER_OIDC_CLIENT_AUTH_METHOD`; `None` leaves it to the metadata, and to what is learnt from refusals.
     pub client_auth_method: Option<ClientAuthMethod>,
     /// `CODER_OIDC_SCOPES`; `None` leaves them to the preset and the metadata.
@@ -117,6 +121,7 @@ impl Settings {
             client_id: "c".into(),
             client_secret: None,
             previous_secret: None,
+            client_key: None,
             client_auth_method: None,
             scopes: None,
             auth_params: BTreeMap::new(),

@@ -10,7 +10,7 @@ use crate::{
 /// Builds the examination of the provider, whose login comes back to `redirect_uri`, or else to the gateway's own.
 ///
 /// # Errors
-/// The redirect URI is no URL, or the client certificate towards the provider cannot be used.
+/// The redirect URI is no URL, or the client certificate towards the provider or the client's private key cannot be used.
 pub fn doctor(settings: &Checked, redirect_uri: Option<&str>) -> anyhow::Result<Doctor> {
     let site = settings.gateway.exchange.sites.main();
     let redirect_uri = match redirect_uri {
@@ -24,5 +24,5 @@ pub fn doctor(settings: &Checked, redirect_uri: Option<&str>) -> anyhow::Result<
         session_idle: settings.session.idle,
         redirect_uri,
         signed_out_uri: settings.gateway.redirect_uris("signed_out").of(site),
-    }))
+    })?)
 }

@@ -25,7 +25,13 @@ pub(super) async fn check(checked: &Checked, clock: &Clock) -> Vec<Finding> {
             return vec![Finding::error(DISCOVERY, causes(&error)).advise(advice)];
         }
     };
-    let provider = Provider::new(checked.oidc.clone(), tls, clock.clone());
+    let provider = match Provider::new(checked.oidc.clone(), tls, clock.clone()) {
+        Ok(provider) => provider,
+        Err(error) => {
+            let advice = "correct CODER_OIDC_CLIENT_KEY_FILE and CODER_OIDC_CLIENT_CERT_FILE";
+            return vec![Finding::error("client key", causes(&error)).advise(advice).see("docs/settings.md")];
+        }
+    };
     let examined = match provider.examine().await {
         Ok(examined) => examined,
         Err(error) => return vec![unusable(&error)],
@@ -155,7 +161,8 @@ fn client(probe: ClientProbe) -> Finding {
         ClientProbe::Accepted => Finding::ok(CHECK, "the provider accepts the client's credentials"),
         ClientProbe::Refused(error) => Finding::error(CHECK, error)
             .advise(
-                "correct CODER_OIDC_CLIENT_ID and CODER_OIDC_CLIENT_SECRET, and allow the refresh_token grant for this client",
+                "correct CODER_OIDC_CLIENT_ID and CODER_OIDC_CLIENT_SECRET (or register the certificate of \
+                 CODER_OIDC_CLIENT_KEY_FILE), and allow the refresh_token grant for this client",
             )
             .see(REFERENCE),
         ClientProbe::Unclear(error) => {

@@ -111,18 +111,6 @@ pub(super) const WITHOUT_EFFECT: &[WithoutEffect] = &[
     because("Evergate has no part in AI features", &["ai_", "aibridge_", "chat_"]),
 ];
 
-/// Settings of Coder's that say how the client authenticates, and that are not supported. A gateway that started without them would
-/// be another client than the one that is meant.
-const UNSUPPORTED: [&str; 2] = ["oidc_client_key_file", "oidc_client_cert_file"];
-
-/// Why Evergate does not start with a setting of Coder's, as the rest of a sentence.
-pub(super) fn unsupported(name: &str) -> Option<&'static str> {
-    UNSUPPORTED.contains(&name).then_some(
-        "is not supported: the client authenticates with a secret, and not with a key (private_key_jwt); set \
-         CODER_OIDC_CLIENT_SECRET instead",
-    )
-}
-
 /// The name under which a setting of Coder's is told of, its own or its family's with a star, and why it has no effect.
 pub(super) fn without_effect(name: &str) -> Option<(String, &'static str)> {
     let is_named = |known: &&&str| **known == name || (known.ends_with('_') && name.starts_with(**known));

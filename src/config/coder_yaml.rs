@@ -138,16 +138,12 @@ pub(super) fn path_of(name: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{
-        coder::{unsupported, without_effect},
-        table,
-    };
+    use crate::config::{coder::without_effect, table};
 
     #[test]
     fn every_path_is_a_setting_s_or_explained() {
         for (path, name) in PATHS {
-            let is_explained = without_effect(name).is_some() || unsupported(name).is_some();
-            assert!(table::all().any(|key| key.name == *name) || is_explained, "{path}: {name}");
+            assert!(table::all().any(|key| key.name == *name) || without_effect(name).is_some(), "{path}: {name}");
             assert_eq!((meaning(path), path_of(name)), (PathMeaning::Setting(name), *path));
         }
     }

@@ -64,10 +64,6 @@ fn of_coder(members: &[(String, Node)], problems: &mut Problems) -> File {
             },
             PathMeaning::Setting(name) => {
                 let Some(value) = value(node) else { continue };
-                if let Some(reason) = coder::unsupported(name) {
-                    problems.add(path, reason);
-                    continue;
-                }
                 match coder::without_effect(name) {
                     Some((_, reason)) => warnings.push(warn(reason)),
                     None => set(&mut values, &path, name, value, problems),

@@ -6,7 +6,7 @@ use url::Url;
 
 use super::{
     claims::{self, SCOPES},
-    client_auth::{self, CLIENT_AUTH_METHOD, CLIENT_SECRET, CLIENT_SECRET_PREVIOUS},
+    client_auth::{self, CLIENT_AUTH_METHOD, CLIENT_CERT_FILE, CLIENT_KEY_FILE, CLIENT_KEY_ID, CLIENT_SECRET, CLIENT_SECRET_PREVIOUS},
     reader::Reader,
     server::TLS_CLIENT_CA_FILE,
     setting::{Section, Setting, ValueType, setting},
@@ -25,6 +25,9 @@ pub(super) const SECTION: Section = Section {
         &CLIENT_ID,
         &CLIENT_SECRET,
         &CLIENT_SECRET_PREVIOUS,
+        &CLIENT_KEY_FILE,
+        &CLIENT_CERT_FILE,
+        &CLIENT_KEY_ID,
         &CLIENT_AUTH_METHOD,
         &CA_FILE,
         &TLS_CLIENT_CERT_FILE,
@@ -117,7 +120,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<oidc::Settings> {
     let reuse_interval = reader.duration(&REFRESH_TOKEN_GRACE);
     let introspection_url = reader.parsed(&INTROSPECTION_URL, provider_url);
     let mapping = claims::read(reader);
-    let client_auth = client_auth::read(reader);
+    let client_auth = client_auth::read(reader, issuer.as_deref());
     let sources = claims::sources(reader);
     let silent_login = reader.boolean(&SILENT_LOGIN);
     let claims::Sources { ignore_userinfo, access_token_claims } = sources?;
@@ -128,6 +131,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<oidc::Settings> {
         client_id: client_id?,
         client_secret: client_auth.secret,
         previous_secret: client_auth.previous_secret,
+        client_key: client_auth.key,
         client_auth_method: client_auth.method?,
         scopes,
         auth_params,

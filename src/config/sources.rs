@@ -116,10 +116,6 @@ impl Environment {
                 without_effect.insert(shown, reason);
                 continue;
             }
-            if let Some(reason) = coder::unsupported(&key) {
-                problems.add(name.to_owned(), reason.to_owned());
-                continue;
-            }
             match unknown::meant(&key).filter(|_| !unknown::is_kubernetes(&key, value)) {
                 Some(near) => no_such_setting(&SettingSource::Environment, &key, Some(near), problems),
                 None if key == ROUTES => no_such_setting(&SettingSource::Environment, &key, None, problems),

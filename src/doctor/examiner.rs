@@ -38,10 +38,13 @@ pub struct Doctor {
 
 impl Doctor {
     /// An examination that has not begun.
-    pub fn new(settings: Settings) -> Self {
-        let provider = Arc::new(Provider::new(settings.oidc.clone(), settings.tls.clone(), Clock::System));
+    ///
+    /// # Errors
+    /// The client's private key cannot be read.
+    pub fn new(settings: Settings) -> Result<Self, oidc::ClientKeyError> {
+        let provider = Arc::new(Provider::new(settings.oidc.clone(), settings.tls.clone(), Clock::System)?);
         let (redirect_uri, signed_out_uri) = (settings.redirect_uri.clone(), settings.signed_out_uri.clone());
-        Self { settings, provider, redirect_uri, signed_out_uri }
+        Ok(Self { settings, provider, redirect_uri, signed_out_uri })
     }
 
     /// The redirect URI, if a listener on this machine can take the browser that comes back.

@@ -107,7 +107,8 @@ impl Doctor {
     }
 
     async fn replica(&self, settings: &store::Settings, keys: KeyRing, stop: &CancellationToken) -> Result<Replica, String> {
-        let provider = Arc::new(Provider::new(self.settings.oidc.clone(), self.settings.tls.clone(), Clock::System));
+        let provider = Provider::new(self.settings.oidc.clone(), self.settings.tls.clone(), Clock::System);
+        let provider = Arc::new(provider.map_err(|error| reason(&error))?);
         provider.discover().await.map_err(|error| reason(&error))?;
         let store = Store::open(settings, keys, Metrics::default()).map_err(|error| reason(&error))?;
         store.migrate().await.map_err(|error| reason(&error))?;

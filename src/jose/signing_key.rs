@@ -1,12 +1,17 @@
 //! A key that signs tokens: a private key, generated or out of a PEM file, or a secret.
 
 use aws_lc_rs::{
+    encoding::{AsDer, PublicKeyX509Der},
     error::Unspecified,
     hmac,
     rand::SystemRandom,
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair},
+    rsa::KeyPair as RsaKeyPair,
+    signature::{
+        self, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair, RsaEncoding,
+    },
 };
 use base64::prelude::*;
+use rustls::pki_types::{PrivateKeyDer, pem::PemObject};
 use serde_json::{Map, Value, json};
 
 use super::Algorithm;
@@ -21,8 +26,10 @@ pub struct SigningKey {
 
 #[derive(Debug)]
 enum Material {
+    Rsa(Box<RsaKeyPair>),
     P256(EcdsaKeyPair),
-    Secret(Box<hmac::Key>),
+    P384(EcdsaKeyPair),
+    Secret(hmac::Key),
 }
 
 /// A token cannot be signed.
@@ -42,20 +49,57 @@ impl From<Unspecified> for SigningError {
     }
 }
 
+/// A file holds no private key that can be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PrivateKeyError {
+    /// The file holds no private key in PEM, or only an encrypted one.
+    #[error("it holds no private key in PEM that is not encrypted")]
+    Pem(#[source] rustls::pki_types::pem::Error),
+    /// The key is of a type that is not supported.
+    #[error("it is neither an RSA key of 2048 to 8192 bits nor an EC key on P-256 or P-384")]
+    Unsupported,
+}
+
 impl SigningKey {
+    fn new(material: Material) -> Self {
+        Self { header: Map::new(), material }
+    }
+
     /// Generates a key for ES256, with this identifier (`kid`).
     ///
     /// # Errors
     /// [`SigningError`].
     pub fn generate(id: &str) -> Result<Self, SigningError> {
         let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?;
-        Ok(Self { header: Map::new(), material: Material::P256(pair) }.with_header("kid", id))
+        Ok(Self::new(Material::P256(pair)).with_header("kid", id))
     }
 
     /// A secret for HS256.
     pub fn from_secret(secret: &Secret) -> Self {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes());
-        Self { header: Map::new(), material: Material::Secret(Box::new(key)) }
+        Self::new(Material::Secret(hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes())))
+    }
+
+    /// The first private key of a PEM file: PKCS #1 (RSA), PKCS #8 (RSA or EC) or SEC 1 (EC).
+    ///
+    /// # Errors
+    /// [`PrivateKeyError`].
+    pub fn from_pem(pem: &[u8]) -> Result<Self, PrivateKeyError> {
+        let der = PrivateKeyDer::from_pem_slice(pem).map_err(PrivateKeyError::Pem)?;
+        let rsa = match &der {
+            PrivateKeyDer::Pkcs1(key) => RsaKeyPair::from_der(key.secret_pkcs1_der()).ok(),
+            PrivateKeyDer::Pkcs8(key) => RsaKeyPair::from_pkcs8(key.secret_pkcs8_der()).ok(),
+            _ => None,
+        };
+        let ec = |algorithm| match &der {
+            PrivateKeyDer::Sec1(key) => EcdsaKeyPair::from_private_key_der(algorithm, key.secret_sec1_der()).ok(),
+            PrivateKeyDer::Pkcs8(key) => EcdsaKeyPair::from_pkcs8(algorithm, key.secret_pkcs8_der()).ok(),
+            _ => None,
+        };
+        let material = rsa
+            .map(|pair| Material::Rsa(Box::new(pair)))
+            .or_else(|| ec(&ECDSA_P256_SHA256_FIXED_SIGNING).map(Material::P256))
+            .or_else(|| ec(&ECDSA_P384_SHA384_FIXED_SIGNING).map(Material::P384));
+        material.map(Self::new).ok_or(PrivateKeyError::Unsupported)
     }
 
     /// Adds a member to the header of every token that the key signs.
@@ -65,16 +109,35 @@ impl SigningKey {
         self
     }
 
-    /// The public half of a generated key as a JSON Web Key (RFC 7517). A secret has none.
+    /// The algorithms that the key can sign with, the most usual one first.
+    pub fn algorithms(&self) -> &'static [Algorithm] {
+        use Algorithm::{Es256, Es384, Hs256, Ps256, Ps384, Ps512, Rs256, Rs384, Rs512};
+        match &self.material {
+            Material::Rsa(_) => &[Rs256, Ps256, Rs384, Rs512, Ps384, Ps512],
+            Material::P256(_) => &[Es256],
+            Material::P384(_) => &[Es384],
+            Material::Secret(_) => &[Hs256],
+        }
+    }
+
+    /// The public half as a SubjectPublicKeyInfo (RFC 5280 section 4.1). A secret has none.
+    pub fn public_key_der(&self) -> Option<Vec<u8>> {
+        let der: PublicKeyX509Der<'_> = match &self.material {
+            Material::Rsa(pair) => pair.public_key().as_der().ok()?,
+            Material::P256(pair) | Material::P384(pair) => pair.public_key().as_der().ok()?,
+            Material::Secret(_) => return None,
+        };
+        Some(der.as_ref().to_vec())
+    }
+
+    /// The public half of a key on P-256 as a JSON Web Key (RFC 7517).
     pub fn jwk(&self) -> Option<Value> {
         let Material::P256(pair) = &self.material else { return None };
         let point = pair.public_key().as_ref();
         // An uncompressed point is the byte 4 and both coordinates.
         let coordinate = |from: usize| BASE64_URL_SAFE_NO_PAD.encode(point.get(from..from + 32).unwrap_or_default());
         let kid = self.header.get("kid");
-        Some(
-            json!({"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": kid, "x": coordinate(1), "y": coordinate(33)}),
-        )
+        Some(json!({"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": kid, "x": coordinate(1), "y": coordinate(33)}))
     }
 
     /// Signs `claims` as a token in the compact form (RFC 7515 section 7.1).
@@ -92,10 +155,36 @@ impl SigningKey {
 
     fn signature(&self, algorithm: Algorithm, message: &[u8]) -> Result<Vec<u8>, SigningError> {
         match (&self.material, algorithm) {
-            (Material::P256(pair), Algorithm::Es256) => Ok(pair.sign(&SystemRandom::new(), message)?.as_ref().to_vec()),
+            (Material::P256(pair), Algorithm::Es256) | (Material::P384(pair), Algorithm::Es384) => {
+                Ok(pair.sign(&SystemRandom::new(), message)?.as_ref().to_vec())
+            }
             (Material::Secret(key), Algorithm::Hs256) => Ok(hmac::sign(key, message).as_ref().to_vec()),
-            (Material::P256(_) | Material::Secret(_), _) => Err(SigningError::Algorithm(algorithm)),
+            (Material::Rsa(pair), _) => {
+                let encoding = rsa_encoding(algorithm).ok_or(SigningError::Algorithm(algorithm))?;
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(encoding, &SystemRandom::new(), message, &mut signature)?;
+                Ok(signature)
+            }
+            (Material::P256(_) | Material::P384(_) | Material::Secret(_), _) => Err(SigningError::Algorithm(algorithm)),
         }
+    }
+}
+
+fn rsa_encoding(algorithm: Algorithm) -> Option<&'static dyn RsaEncoding> {
+    match algorithm {
+        Algorithm::Rs256 => Some(&signature::RSA_PKCS1_SHA256),
+        Algorithm::Rs384 => Some(&signature::RSA_PKCS1_SHA384),
+        Algorithm::Rs512 => Some(&signature::RSA_PKCS1_SHA512),
+        Algorithm::Ps256 => Some(&signature::RSA_PSS_SHA256),
+        Algorithm::Ps384 => Some(&signature::RSA_PSS_SHA384),
+        Algorithm::Ps512 => Some(&signature::RSA_PSS_SHA512),
+        Algorithm::Es256
+        | Algorithm::Es384
+        | Algorithm::Es512
+        | Algorithm::EdDsa
+        | Algorithm::Hs256
+        | Algorithm::Hs384
+        | Algorithm::Hs512 => None,
     }
 }
 
@@ -138,5 +227,52 @@ mod tests {
             SignedToken::parse(&token).unwrap().verify(options).is_ok()
         };
         assert!(verified(&secret("a")) && !verified(&secret("b")));
+    }
+
+    /// A PEM document of these bytes.
+    fn pem(label: &str, der: &[u8]) -> String {
+        format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", BASE64_STANDARD.encode(der))
+    }
+
+    #[test]
+    fn private_keys_are_read_in_every_usual_form_of_pem() {
+        use aws_lc_rs::{
+            encoding::{EcPrivateKeyRfc5915Der, Pkcs8V1Der},
+            rsa::KeySize,
+        };
+        let rsa = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
+        let rsa: Pkcs8V1Der<'_> = rsa.as_der().unwrap();
+        // What PKCS #8 wraps is PKCS #1: behind the outer header, the version, the algorithm and the header of the octets.
+        let pkcs1 = &rsa.as_ref()[26..];
+        let mut cases = vec![(pem("RSA PRIVATE KEY", pkcs1), Algorithm::Rs256), (pem("PRIVATE KEY", rsa.as_ref()), Algorithm::Rs256)];
+        for (curve, algorithm) in
+            [(&ECDSA_P256_SHA256_FIXED_SIGNING, Algorithm::Es256), (&ECDSA_P384_SHA384_FIXED_SIGNING, Algorithm::Es384)]
+        {
+            let pair = EcdsaKeyPair::generate(curve).unwrap();
+            let sec1: EcPrivateKeyRfc5915Der<'_> = pair.private_key().as_der().unwrap();
+            cases.push((pem("EC PRIVATE KEY", sec1.as_ref()), algorithm));
+            cases.push((pem("PRIVATE KEY", pair.to_pkcs8v1().unwrap().as_ref()), algorithm));
+        }
+        let certificate = pem("CERTIFICATE", b"not looked at");
+        for (text, algorithm) in cases {
+            let key = SigningKey::from_pem(format!("{certificate}{text}").as_bytes()).unwrap();
+            assert_eq!(key.algorithms().first(), Some(&algorithm), "{text}");
+            for algorithm in key.algorithms() {
+                assert!(key.sign(*algorithm, &json!({})).is_ok(), "{algorithm:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_usable_private_key_is_said_to_be_none() {
+        let encrypted = pem("ENCRYPTED PRIVATE KEY", b"anything");
+        for text in ["", "nonsense", encrypted.as_str(), "-----BEGIN PRIVATE KEY-----\nAAAA"] {
+            assert!(matches!(SigningKey::from_pem(text.as_bytes()), Err(PrivateKeyError::Pem(_))), "{text}");
+        }
+        let ed25519 = aws_lc_rs::signature::Ed25519KeyPair::generate().unwrap().to_pkcs8v1().unwrap();
+        for der in [b"nonsense", ed25519.as_ref()] {
+            let text = pem("PRIVATE KEY", der);
+            assert!(matches!(SigningKey::from_pem(text.as_bytes()), Err(PrivateKeyError::Unsupported)), "{text}");
+        }
     }
 }

@@ -22,6 +22,7 @@ pub(super) enum ClientAuthVariant {
     BasicUnencoded,
     Post,
     SecretJwt(Audience),
+    PrivateKeyJwt(Audience),
     None,
 }
 
@@ -66,6 +67,9 @@ impl ClientAuthVariant {
             Self::SecretJwt(Audience::TokenEndpoint) => "client_secret_jwt",
             Self::SecretJwt(Audience::Issuer) => "client_secret_jwt with the issuer as its audience",
             Self::SecretJwt(Audience::CalledEndpoint) => "client_secret_jwt with the called endpoint as its audience",
+            Self::PrivateKeyJwt(Audience::TokenEndpoint) => "private_key_jwt",
+            Self::PrivateKeyJwt(Audience::Issuer) => "private_key_jwt with the issuer as its audience",
+            Self::PrivateKeyJwt(Audience::CalledEndpoint) => "private_key_jwt with the called endpoint as its audience",
             Self::None => "none",
         }
     }
@@ -78,7 +82,7 @@ impl SupportedAuth {
     }
 
     /// Whether assertions may be signed with this algorithm.
-    fn signs_with(&self, algorithm: Algorithm) -> bool {
+    pub(super) fn signs_with(&self, algorithm: Algorithm) -> bool {
         self.algorithms.as_ref().is_none_or(|names| names.iter().any(|name| name == algorithm.name()))
     }
 }
@@ -94,7 +98,7 @@ pub(super) fn variants(
 ) -> Vec<ClientAuthVariant> {
     let mut methods = settings.client_auth_method.map_or_else(|| usable_methods(settings, supported), |method| vec![method]);
     if methods.is_empty() {
-        methods.push(ClientAuthMethod::SecretBasic);
+        methods.push(if settings.client_key.is_some() { ClientAuthMethod::PrivateKeyJwt } else { ClientAuthMethod::SecretBasic });
     }
     methods.into_iter().flat_map(|method| method.variants(settings, preset, endpoint)).collect()
 }
@@ -103,7 +107,10 @@ pub(super) fn variants(
 /// every provider supports then (RFC 8414 section 2), and `client_secret_post`, which most support. Few providers list `none`, the
 /// method of public clients.
 pub(super) fn usable_methods(settings: &Settings, supported: &SupportedAuth) -> Vec<ClientAuthMethod> {
-    use ClientAuthMethod::{None as NoMethod, SecretBasic, SecretJwt, SecretPost};
+    use ClientAuthMethod::{None as NoMethod, PrivateKeyJwt, SecretBasic, SecretJwt, SecretPost};
+    if settings.client_key.is_some() {
+        return if supported.lists(PrivateKeyJwt) == Some(false) { Vec::new() } else { vec![PrivateKeyJwt] };
+    }
     let Some(secret) = &settings.client_secret else { return vec![NoMethod] };
     // What is shorter than the hash is no key for an HMAC (RFC 7518 section 3.2).
     let is_key = Algorithm::Hs256.min_secret_len().is_none_or(|shortest| secret.expose().len() >= shortest);
@@ -125,6 +132,7 @@ impl ClientAuthMethod {
             Self::SecretBasic => vec![ClientAuthVariant::Basic],
             Self::SecretPost => vec![ClientAuthVariant::Post],
             Self::SecretJwt => audiences(preset, endpoint).map(ClientAuthVariant::SecretJwt).collect(),
+            Self::PrivateKeyJwt => audiences(preset, endpoint).map(ClientAuthVariant::PrivateKeyJwt).collect(),
             Self::None => vec![ClientAuthVariant::None],
         }
     }

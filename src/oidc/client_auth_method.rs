@@ -9,13 +9,15 @@ pub enum ClientAuthMethod {
     SecretPost,
     /// An assertion that is signed with the client secret (HS256).
     SecretJwt,
+    /// An assertion that is signed with a private key.
+    PrivateKeyJwt,
     /// None: a public client, which sends its identifier alone.
     None,
 }
 
 impl ClientAuthMethod {
     /// All methods.
-    pub const ALL: [Self; 4] = [Self::SecretBasic, Self::SecretPost, Self::SecretJwt, Self::None];
+    pub const ALL: [Self; 5] = [Self::SecretBasic, Self::SecretPost, Self::SecretJwt, Self::PrivateKeyJwt, Self::None];
 
     /// The registered name.
     pub fn name(self) -> &'static str {
@@ -23,6 +25,7 @@ impl ClientAuthMethod {
             Self::SecretBasic => "client_secret_basic",
             Self::SecretPost => "client_secret_post",
             Self::SecretJwt => "client_secret_jwt",
+            Self::PrivateKeyJwt => "private_key_jwt",
             Self::None => "none",
         }
     }

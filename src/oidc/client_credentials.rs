@@ -1,4 +1,5 @@
-//! The client's identifier and secrets, and the form posts that present them. While a secret is being rotated there are two.
+//! The client's identifier, and its secrets or its key, and the form posts that present them. While a secret is being rotated there
+//! are two.
 
 use std::{
     borrow::Cow,
@@ -22,6 +23,7 @@ use super::{
     client_auth::{
         ClientAuthVariant, ClientEndpoint, form_encoded, is_client_auth_error, is_malformed_request, proves_client_auth,
     },
+    client_key::{ClientKey, ClientKeyError},
     discovery::ProviderMetadata,
     http::{FetchError, HttpClient, HttpResponse},
     learnt_auth::LearntAuth,
@@ -29,17 +31,18 @@ use super::{
 };
 use crate::{
     clock::{Clock, Stopwatch},
-    jose::{Algorithm, SigningError, SigningKey},
+    jose::SigningKey,
     secret::Secret,
 };
 
-/// The client's identifier, its secret, and the previous secret while secrets are being rotated.
+/// The client's identifier, its secret or its private key, and the previous secret while secrets are being rotated.
 #[derive(Debug)]
 pub(super) struct ClientCredentials {
     issuer: String,
     client_id: String,
     secret: Option<Secret>,
     previous: Option<Secret>,
+    key: Option<ClientKey>,
     /// The provider accepts the previous secret still, or again.
     uses_previous_secret: AtomicBool,
     learnt: LearntAuth,
@@ -89,17 +92,22 @@ impl Call<'_> {
 }
 
 impl ClientCredentials {
-    pub(super) fn new(settings: &Settings, clock: Clock) -> Self {
-        Self {
+    /// The credentials of the settings, for which the key is read.
+    ///
+    /// # Errors
+    /// [`ClientKeyError`].
+    pub(super) fn new(settings: &Settings, clock: Clock) -> Result<Self, ClientKeyError> {
+        Ok(Self {
             issuer: settings.issuer.clone(),
             client_id: settings.client_id.clone(),
             secret: settings.client_secret.clone(),
             previous: settings.previous_secret.clone(),
+            key: settings.client_key.clone().map(ClientKey::load).transpose()?,
             uses_previous_secret: AtomicBool::new(false),
             learnt: LearntAuth::default(),
             learning: tokio::sync::Mutex::default(),
             clock,
-        }
+        })
     }
 
     /// All secrets of this client, which must not be repeated in a log.
@@ -192,14 +200,11 @@ impl ClientCredentials {
             }
             ClientAuthVariant::SecretJwt(audience) => {
                 let key = SigningKey::from_secret(&Secret::new(secret));
-                let assertion = self
-                    .assertion(post, &key, Algorithm::Hs256, audience)
-                    .map_err(|error| FetchError::NotSent(Arc::new(error)))?;
-                form.extend([
-                    ("client_id", self.client_id.as_str().into()),
-                    ("client_assertion_type", ASSERTION_TYPE.into()),
-                    ("client_assertion", assertion.into()),
-                ]);
+                form.extend(self.assertion(post, &key, audience)?);
+            }
+            ClientAuthVariant::PrivateKeyJwt(audience) => {
+                let key = self.key.as_ref().map(ClientKey::current).ok_or_else(|| not_sent(NoKey))?;
+                form.extend(self.assertion(post, &key, audience)?);
             }
             ClientAuthVariant::None => drop(form.insert("client_id", self.client_id.as_str().into())),
         }
@@ -210,21 +215,40 @@ impl ClientCredentials {
             request = request.header(header::AUTHORIZATION, format!("Basic {}", BASE64_STANDARD.encode(pair)));
         }
         let body = Serializer::new(String::new()).extend_pairs(form).finish();
-        request.body(Full::from(body)).map_err(|error| FetchError::NotSent(Arc::new(error)))
+        request.body(Full::from(body)).map_err(not_sent)
     }
 
+    /// The parameters of an assertion (RFC 7521 section 4.2), signed with the first of the key's algorithms that the endpoint
+    /// lists. The client's identifier is optional there, and Entra ID wants it.
     fn assertion(
         &self,
         post: FormPost<'_>,
         key: &SigningKey,
-        algorithm: Algorithm,
         audience: Audience,
-    ) -> Result<String, SigningError> {
+    ) -> Result<[(&'static str, Cow<'_, str>); 3], FetchError> {
         let audience = match audience {
             Audience::TokenEndpoint => &post.metadata.token_endpoint,
             Audience::Issuer => &self.issuer,
             Audience::CalledEndpoint => post.url,
         };
-        key.sign(algorithm, &client_assertion::claims(&self.client_id, audience, self.clock.now()))
+        let algorithms = key.algorithms();
+        let listed = algorithms.iter().find(|algorithm| post.metadata.signs_client_assertions_with(post.endpoint, **algorithm));
+        let algorithm = *listed.or(algorithms.first()).ok_or_else(|| not_sent(NoKey))?;
+        let assertion = key.sign(algorithm, &client_assertion::claims(&self.client_id, audience, self.clock.now()));
+        Ok([
+            ("client_id", self.client_id.as_str().into()),
+            ("client_assertion_type", ASSERTION_TYPE.into()),
+            ("client_assertion", assertion.map_err(not_sent)?.into()),
+        ])
     }
+}
+
+/// The client is to sign, and has nothing to sign with. The settings are checked, so that this does not happen.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no key to sign the client's assertion with")]
+struct NoKey;
+
+/// The request could not be made.
+fn not_sent(error: impl std::error::Error + Send + Sync + 'static) -> FetchError {
+    FetchError::NotSent(Arc::new(error))
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    ClaimMapping, ProviderError, Roles, Settings,
+    ClaimMapping, ClientKeyError, ProviderError, Roles, Settings,
     client_credentials::ClientCredentials,
     discovery::ProviderMetadata,
     http::HttpClient,
@@ -43,11 +43,14 @@ pub struct Provider {
 
 impl Provider {
     /// A provider that is not called before [`Provider::run_discovery`] runs.
-    pub fn new(settings: Settings, tls: rustls::ClientConfig, clock: Clock) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// The client's private key cannot be read.
+    pub fn new(settings: Settings, tls: rustls::ClientConfig, clock: Clock) -> Result<Self, ClientKeyError> {
+        Ok(Self {
             fingerprint: Fingerprint::of(&fingerprint_text(&settings)),
             http: HttpClient::new(tls),
-            credentials: ClientCredentials::new(&settings, clock.clone()),
+            credentials: ClientCredentials::new(&settings, clock.clone())?,
             settings,
             clock,
             metadata: RwLock::default(),
@@ -57,7 +60,7 @@ impl Provider {
             misconfigured: AtomicBool::new(false),
             consent_did_not_help: AtomicBool::new(false),
             refresh_calls: AtomicU64::new(0),
-        }
+        })
     }
 
     /// The issuer identifier.

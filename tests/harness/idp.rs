@@ -95,6 +95,8 @@ pub(super) struct State {
     client_check: ClientCheck,
     /// The identifiers of the client's assertions.
     assertions: HashSet<String>,
+    last_assertion: String,
+    client_keys: Vec<Value>,
     /// What a client is told whose secret is wrong.
     refuses_clients_with: String,
     /// Whether introspection calls every refresh token inactive, good ones too.
@@ -167,6 +169,8 @@ impl Idp {
             secret: CLIENT_SECRET.to_owned(),
             client_check: ClientCheck::Basic,
             assertions: HashSet::new(),
+            last_assertion: String::new(),
+            client_keys: Vec::new(),
             refuses_clients_with: "invalid_client".to_owned(),
             introspects_badly: false,
             metadata: json!({}),

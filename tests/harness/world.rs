@@ -1,6 +1,7 @@
 //! A world for a test: a provider, an upstream, one or more gateways, and visitors.
 
 pub mod certificates;
+pub mod client_key;
 pub mod doctor;
 pub mod eventually;
 pub mod faults;

@@ -1,12 +1,13 @@
 //! How Evergate proves to the provider that it is the client: each method, and which one is chosen or learnt.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::harness::{
     World,
+    client_key::ClientKey,
     eventually::eventually,
     idp::{
         Endpoint, Idp, Misbehaviour,
@@ -224,4 +225,103 @@ async fn while_the_secret_is_rotated_the_previous_one_is_presented_by_the_method
     assert!(visitor.get("/").await.is_upstreams());
     assert_eq!(renewals(&visitor).await, 1);
     assert_eq!(world.idp.calls(Endpoint::Refresh), 2, "each secret once");
+}
+
+/// A world whose client has this key.
+async fn with_key(key: &ClientKey, folder: &Path, audience: Audience, metadata: Value, settings: &[(&str, &str)]) -> World {
+    key.write_key(folder);
+    let [path, _] = ClientKey::paths(folder);
+    let builder = World::build().set("oidc_preset", "authelia").without("oidc_client_secret");
+    let builder = builder.set("oidc_client_key_file", path.to_str().unwrap());
+    let builder = settings.iter().fold(builder, |builder, (name, value)| builder.set(name, value));
+    let keys = [key.jwk.clone()];
+    let prepare = |idp: &Idp| {
+        idp.check_client(ClientCheck::PrivateKeyJwt(audience));
+        idp.register_client_keys(&keys);
+        idp.set_metadata(metadata);
+        idp.introspect(true);
+    };
+    builder.start_with(prepare).await
+}
+
+#[tokio::test]
+async fn a_private_key_signs_at_every_endpoint_with_an_algorithm_that_is_listed() {
+    for (key, listed, algorithm) in [
+        ("RS256", json!(null), "RS256"),
+        ("RS256", json!(["PS256", "ES256"]), "PS256"),
+        ("ES256", json!(["RS256", "ES256"]), "ES256"),
+        ("ES384", json!(null), "ES384"),
+    ] {
+        let (folder, key) = (tempfile::tempdir().unwrap(), ClientKey::generate(key));
+        let metadata = json!({
+            "token_endpoint_auth_methods_supported": ["client_secret_basic", "private_key_jwt"],
+            "token_endpoint_auth_signing_alg_values_supported": listed,
+        });
+        let world = with_key(&key, folder.path(), Audience::TokenEndpoint, metadata, &[]).await;
+        use_every_endpoint(&world).await;
+        assert_eq!(calls(&world), [1, 3, 1, 1], "{algorithm}");
+        assert_eq!(world.idp.last_assertion_header(), json!({"alg": algorithm, "typ": "JWT"}));
+    }
+}
+
+#[tokio::test]
+async fn an_assertion_for_the_issuer_is_tried_where_one_for_the_token_endpoint_is_refused() {
+    let (folder, key) = (tempfile::tempdir().unwrap(), ClientKey::generate("ES256"));
+    let world = with_key(&key, folder.path(), Audience::Issuer, json!({}), &[("oidc_client_key_id", "first")]).await;
+    use_every_endpoint(&world).await;
+    assert_eq!(calls(&world), [2, 3, 1, 1]);
+    assert_eq!(world.idp.last_assertion_header()["kid"], "first");
+}
+
+#[tokio::test]
+async fn a_key_and_its_certificate_are_rotated_without_a_restart_and_what_does_not_fit_is_not_used() {
+    let (folder, old, new) = (tempfile::tempdir().unwrap(), ClientKey::generate("RS256"), ClientKey::generate("ES256"));
+    old.write_certificate(folder.path());
+    let [key_path, certificate] = ClientKey::paths(folder.path());
+    let settings = [("oidc_client_cert_file", certificate.to_str().unwrap())];
+    let world = with_key(&old, folder.path(), Audience::TokenEndpoint, json!({}), &settings).await;
+    let header = |algorithm: &str, key: &ClientKey| {
+        let [sha1, sha256] = key.thumbprints();
+        json!({"alg": algorithm, "typ": "JWT", "x5t": sha1, "x5t#S256": sha256})
+    };
+    let visitor = world.signed_in().await;
+    assert_eq!(world.idp.last_assertion_header(), header("RS256", &old));
+    let renew = async |expected: i64| {
+        world.clock.advance(EXPIRED);
+        assert!(visitor.get("/").await.is_upstreams());
+        assert_eq!(renewals(&visitor).await, expected);
+    };
+    // The provider knows both while they are rotated; each change on the way leaves files that do not fit together.
+    world.idp.register_client_keys(&[old.jwk.clone(), new.jwk.clone()]);
+    std::fs::write(&key_path, "-----BEGIN PRIVATE KEY-----\nAAAA").unwrap();
+    renew(1).await;
+    new.write_key(folder.path());
+    renew(2).await;
+    assert_eq!(world.idp.last_assertion_header(), header("RS256", &old));
+    let kept = "could not be read again; the previous one is still used";
+    assert!(!lines_with(&[kept, "holds no usable private key"]).is_empty());
+    assert!(!lines_with(&[kept, "is not that of the private key"]).is_empty());
+    new.write_certificate(folder.path());
+    renew(3).await;
+    assert_eq!(world.idp.last_assertion_header(), header("ES256", &new));
+    world.idp.register_client_keys(std::slice::from_ref(&new.jwk));
+    renew(4).await;
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_be_read_is_said_at_the_start() {
+    let (folder, key, other) = (tempfile::tempdir().unwrap(), ClientKey::generate("ES256"), ClientKey::generate("ES256"));
+    let mut world = with_key(&key, folder.path(), Audience::TokenEndpoint, json!({}), &[]).await;
+    other.write_certificate(folder.path());
+    let [key_path, certificate] = ClientKey::paths(folder.path()).map(|path| path.display().to_string());
+    for (key, certificate, message) in [
+        (&key_path, &certificate, "is not that of the private key"),
+        (&key_path, &key_path, "holds no usable certificate"),
+        (&certificate, &certificate, "holds no usable private key"),
+        (&"/nowhere/key.pem".to_owned(), &certificate, "/nowhere/key.pem cannot be read"),
+    ] {
+        world.change(&[("oidc_client_key_file", key), ("oidc_client_cert_file", certificate)]);
+        let (code, printed) = world.command(&["serve"]).await;
+        assert!(code != 0 && printed.contains(message), "{code} {printed}");
+    }
 }

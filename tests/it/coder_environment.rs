@@ -1,6 +1,9 @@
 //! The environment of a Coder server starts Evergate as it is.
 
-use evergate::config::{Checked, Environment, Problems, check, table};
+use evergate::{
+    config::{Checked, Environment, Problems, check, table},
+    oidc::ClientKeyFiles,
+};
 
 /// Every variable of Coder's server with a value as its documentation has it, by Coder's own sections.
 const CODERS: &[(&str, &str)] = &[
@@ -410,15 +413,16 @@ fn a_rule_in_a_file_of_yaml_is_neither_dropped_for_being_empty_nor_overwritten()
 }
 
 #[test]
-fn a_client_that_is_meant_to_have_a_key_is_not_started_without_one() {
-    let reason = "is not supported: the client authenticates with a secret, and not with a key (private_key_jwt)";
-    for name in ["CODER_OIDC_CLIENT_KEY_FILE", "CODER_OIDC_CLIENT_CERT_FILE"] {
-        let problems =
-            started_with(&[(name, "/etc/coder/client.pem"), ("CODER_OIDC_CLIENT_SECRET", "")]).unwrap_err().to_string();
-        assert!(problems.contains(&format!("{name}: {reason}")), "{problems}");
-        assert!(started_with(&[(name, "")]).is_ok());
-    }
-    let (checked, _directory) = of_file("coder.yaml", "oidc: {oidcClientKeyFile: /etc/coder/client.pem}", &[]);
-    let problems = checked.unwrap_err().to_string();
-    assert!(problems.contains(&format!("oidc.oidcClientKeyFile: {reason}")), "{problems}");
+fn a_client_s_key_and_its_certificate_are_read_from_the_environment_and_from_coder_s_file() {
+    let key = [("CODER_OIDC_CLIENT_KEY_FILE", "/etc/coder/client.pem"), ("CODER_OIDC_CLIENT_CERT_FILE", "/etc/coder/cert.pem")];
+    let files = ClientKeyFiles { key: "/etc/coder/client.pem".into(), certificate: Some("/etc/coder/cert.pem".into()), id: None };
+    let checked = started_with(&[&key[..], &[("CODER_OIDC_CLIENT_SECRET", "")]].concat()).unwrap();
+    assert_eq!(checked.oidc.client_key, Some(files.clone()));
+    let members = "  oidcClientKeyFile: /etc/coder/client.pem\n  oidcClientCertFile: /etc/coder/cert.pem\n";
+    let text = WRITTEN.replace("  clientID: coder\n", &format!("  clientID: coder\n{members}"));
+    let (checked, _directory) = of_file("coder.yaml", &text, &[("CODER_UPSTREAM_URL", "http://127.0.0.1:8080")]);
+    assert_eq!(checked.unwrap().oidc.client_key, Some(files));
+    // Coder refuses this too.
+    let problems = started_with(&key).unwrap_err().to_string();
+    assert!(problems.contains("CODER_OIDC_CLIENT_KEY_FILE: and CODER_OIDC_CLIENT_SECRET exclude each other"), "{problems}");
 }

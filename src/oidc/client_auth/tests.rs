@@ -2,7 +2,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use super::*;
-use ClientAuthVariant::{Basic, BasicUnencoded, None as Public, Post, SecretJwt};
+use ClientAuthVariant::{Basic, BasicUnencoded, None as Public, Post, PrivateKeyJwt, SecretJwt};
 
 const LONG: &str = "0123456789abcdef0123456789abcdef";
 
@@ -54,12 +54,25 @@ fn the_administrator_s_method_is_used_whatever_the_metadata_list() {
         (ClientAuthMethod::SecretBasic, &[Basic, BasicUnencoded][..]),
         (ClientAuthMethod::SecretPost, &[Post]),
         (ClientAuthMethod::SecretJwt, &[SecretJwt(Audience::TokenEndpoint), SecretJwt(Audience::Issuer)]),
+        (ClientAuthMethod::PrivateKeyJwt, &[PrivateKeyJwt(Audience::TokenEndpoint), PrivateKeyJwt(Audience::Issuer)]),
         (ClientAuthMethod::None, &[Public]),
     ] {
         let settings = Settings { client_auth_method: Some(method), ..settings(Some("o:d+d")) };
         assert_eq!(at_token(&settings, Some(&["tls_client_auth"]), Some(&["RS256"])), expected, "{method:?}");
         assert_eq!(ClientAuthMethod::named(method.name()), Some(method));
     }
+}
+
+#[test]
+fn a_private_key_is_used_where_there_is_one() {
+    let files = crate::oidc::ClientKeyFiles { key: "key.pem".into(), certificate: None, id: None };
+    let settings = Settings { client_key: Some(files), ..settings(None) };
+    let expected = [PrivateKeyJwt(Audience::TokenEndpoint), PrivateKeyJwt(Audience::Issuer)];
+    for methods in [None, Some(&["client_secret_basic", "private_key_jwt"][..]), Some(&["client_secret_basic"])] {
+        assert_eq!(at_token(&settings, methods, None), expected, "{methods:?}");
+    }
+    let unlisted = SupportedAuth { methods: Some(vec!["client_secret_basic".to_owned()]), algorithms: None };
+    assert_eq!(usable_methods(&settings, &unlisted), [], "which the log says");
 }
 
 #[test]

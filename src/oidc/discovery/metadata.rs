@@ -37,6 +37,7 @@ pub(in crate::oidc) struct ProviderMetadata {
     /// It lists `prompt=consent`.
     pub(in crate::oidc) supports_prompt_consent: bool,
     client_auth: [Vec<ClientAuthVariant>; 3],
+    supported_auth: [SupportedAuth; 3],
     /// The algorithms that are accepted for ID tokens and logout tokens.
     pub(in crate::oidc) algorithms: Vec<Algorithm>,
     /// The algorithms that are accepted for signed user info.
@@ -50,12 +51,12 @@ pub(in crate::oidc) struct ProviderMetadata {
 impl ProviderMetadata {
     /// The forms in which the client may authenticate at an endpoint, in the order in which they are tried.
     pub(in crate::oidc) fn client_auth(&self, endpoint: ClientEndpoint) -> &[ClientAuthVariant] {
-        let [token, revocation, introspection] = &self.client_auth;
-        match endpoint {
-            ClientEndpoint::Token => token,
-            ClientEndpoint::Revocation => revocation,
-            ClientEndpoint::Introspection => introspection,
-        }
+        of_endpoint(&self.client_auth, endpoint)
+    }
+
+    /// Whether an endpoint accepts assertions that are signed with this algorithm.
+    pub(in crate::oidc) fn signs_client_assertions_with(&self, endpoint: ClientEndpoint, algorithm: Algorithm) -> bool {
+        of_endpoint(&self.supported_auth, endpoint).signs_with(algorithm)
     }
 
     /// The endpoints' names in the metadata, and their addresses.
@@ -92,8 +93,9 @@ pub(in crate::oidc) enum UnsupportedRequirement {
     SigningAlgorithm,
     /// `token_endpoint_auth_methods_supported` lists no supported method.
     #[error(
-        "it lists no way to authenticate this client; allow client_secret_basic or client_secret_post, or set \
-         CODER_OIDC_CLIENT_AUTH_METHOD (client_secret_jwt needs a client secret of 32 bytes at least)"
+        "it lists no way to authenticate this client; allow client_secret_basic or client_secret_post, or private_key_jwt for \
+         CODER_OIDC_CLIENT_KEY_FILE, or set CODER_OIDC_CLIENT_AUTH_METHOD (client_secret_jwt needs a client secret of 32 bytes \
+         at least)"
     )]
     ClientAuthentication,
     /// `response_types_supported`, `response_modes_supported` or `grant_types_supported` exclude the code flow.
@@ -148,6 +150,7 @@ impl ProviderMetadata {
             supports_prompt_consent: prompts.is_some_and(|prompts| prompts.iter().any(|prompt| prompt == "consent")),
             client_auth: ClientEndpoint::ALL
                 .map(|endpoint| variants(settings, preset, endpoint, &document.supported_auth(endpoint))),
+            supported_auth: ClientEndpoint::ALL.map(|endpoint| document.supported_auth(endpoint)),
             algorithms: algorithms(signing.as_deref(), settings),
             userinfo_algorithms: algorithms(document.list("userinfo_signing_alg_values_supported").as_deref(), settings),
             preset,
@@ -155,6 +158,16 @@ impl ProviderMetadata {
             authorization_params: AuthorizationParams::new(settings, preset, &scopes),
             unsupported_requirements: unsupported_requirements(settings, document),
         })
+    }
+}
+
+/// One endpoint's member of those in the order of [`ClientEndpoint::ALL`].
+fn of_endpoint<T>(all: &[T; 3], endpoint: ClientEndpoint) -> &T {
+    let [token, revocation, introspection] = all;
+    match endpoint {
+        ClientEndpoint::Token => token,
+        ClientEndpoint::Revocation => revocation,
+        ClientEndpoint::Introspection => introspection,
     }
 }
 

@@ -8,7 +8,7 @@ use evergate::{
     jose::{Algorithm, KeySet, SignedToken, UnknownKeyIds, VerificationOptions},
     secret::Secret,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use super::{CLIENT_ID, Idp, State};
@@ -22,6 +22,8 @@ pub enum ClientCheck {
     Post,
     /// Assertions that are signed with the secret, for this audience.
     SecretJwt(Audience),
+    /// Assertions that are signed with a registered key, for this audience.
+    PrivateKeyJwt(Audience),
     /// A public client.
     Public,
 }
@@ -49,7 +51,7 @@ pub(super) fn authenticates(idp: &Idp, state: &mut State, headers: &HeaderMap, f
         (ClientCheck::Basic, Some(basic), None, None) => basic == header(encode(CLIENT_ID), encode(&state.secret)),
         (ClientCheck::BasicUndecoded, Some(basic), None, None) => basic == header(CLIENT_ID.to_owned(), state.secret.clone()),
         (ClientCheck::Post, None, Some(secret), None) => id.is_some() && secret == state.secret,
-        (ClientCheck::SecretJwt(audience), None, None, Some(assertion)) => {
+        (ClientCheck::SecretJwt(audience) | ClientCheck::PrivateKeyJwt(audience), None, None, Some(assertion)) => {
             form["client_assertion_type"] == "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
                 && accepts(idp, state, audience, assertion)
         }
@@ -61,10 +63,20 @@ pub(super) fn authenticates(idp: &Idp, state: &mut State, headers: &HeaderMap, f
 /// RFC 7523 section 3, with all that is optional in it.
 fn accepts(idp: &Idp, state: &mut State, audience: Audience, assertion: &str) -> bool {
     state.issued.push(assertion.to_owned());
+    state.last_assertion = assertion.to_owned();
     let secret = Secret::new(state.secret.clone());
+    let algorithms: &[Algorithm] = match state.client_check {
+        ClientCheck::PrivateKeyJwt(_) => &Algorithm::ASYMMETRIC,
+        ClientCheck::SecretJwt(_)
+        | ClientCheck::Basic
+        | ClientCheck::BasicUndecoded
+        | ClientCheck::Post
+        | ClientCheck::Public => &[Algorithm::Hs256],
+    };
+    let keys = KeySet::parse(json!({"keys": state.client_keys}).to_string().as_bytes()).unwrap();
     let options = VerificationOptions {
-        algorithms: &[Algorithm::Hs256],
-        keys: &KeySet::default(),
+        algorithms,
+        keys: &keys,
         key_issuer: None,
         unknown_key_ids: UnknownKeyIds::Reject,
         secrets: &[&secret],
@@ -89,5 +101,17 @@ impl Idp {
     /// Registers the client with this method.
     pub fn check_client(&self, check: ClientCheck) {
         self.state().client_check = check;
+    }
+
+    /// Registers these public keys of the client, and forgets all others.
+    pub fn register_client_keys(&self, keys: &[Value]) {
+        self.state().client_keys = keys.to_vec();
+    }
+
+    /// The header of the client's last assertion.
+    pub fn last_assertion_header(&self) -> Value {
+        let state = self.state();
+        let header = state.last_assertion.split('.').next().unwrap();
+        serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(header).unwrap()).unwrap()
     }
 }

@@ -20,7 +20,7 @@ fn the_method_of_client_authentication_must_fit_what_the_client_has() {
     for (bad, message) in [
         (
             &[method("basic"), SECRET][..],
-            "must be auto or one of client_secret_basic, client_secret_post, client_secret_jwt, none",
+            "must be auto or one of client_secret_basic, client_secret_post, client_secret_jwt, private_key_jwt, none",
         ),
         (&[method("client_secret_post")], "is client_secret_post, which needs CODER_OIDC_CLIENT_SECRET"),
         (&[method("none"), SECRET], "is none, and CODER_OIDC_CLIENT_SECRET is set; leave one out"),
@@ -35,5 +35,32 @@ fn the_method_of_client_authentication_must_fit_what_the_client_has() {
     ] {
         let problems = with(bad).unwrap_err().to_string();
         assert!(problems.contains(&format!("CODER_OIDC_CLIENT_AUTH_METHOD: {message}")), "{bad:?}: {problems}");
+    }
+}
+
+#[test]
+fn a_private_key_stands_instead_of_a_secret_and_entra_id_needs_its_certificate() {
+    const KEY: (&str, &str) = ("CODER_OIDC_CLIENT_KEY_FILE", "/etc/coder/key.pem");
+    const CERTIFICATE: (&str, &str) = ("CODER_OIDC_CLIENT_CERT_FILE", "/etc/coder/cert.pem");
+    const SECRET: (&str, &str) = ("CODER_OIDC_CLIENT_SECRET", "secret");
+    const ENTRA: (&str, &str) = ("CODER_OIDC_ISSUER_URL", "https://login.microsoftonline.com/0000/v2.0");
+    let method = |name| ("CODER_OIDC_CLIENT_AUTH_METHOD", name);
+    for good in
+        [&[KEY][..], &[KEY, CERTIFICATE, ENTRA], &[KEY, ("CODER_OIDC_CLIENT_KEY_ID", "first")], &[KEY, method("private_key_jwt")]]
+    {
+        let settings = with(good).unwrap();
+        assert_eq!(settings.oidc.client_key.unwrap().key.to_str(), Some("/etc/coder/key.pem"));
+    }
+    for (bad, message) in [
+        (&[KEY, SECRET][..], "CODER_OIDC_CLIENT_KEY_FILE: and CODER_OIDC_CLIENT_SECRET exclude each other; leave one out"),
+        (&[CERTIFICATE, SECRET], "CODER_OIDC_CLIENT_CERT_FILE: needs CODER_OIDC_CLIENT_KEY_FILE"),
+        (&[("CODER_OIDC_CLIENT_KEY_ID", "first")], "CODER_OIDC_CLIENT_KEY_ID: needs CODER_OIDC_CLIENT_KEY_FILE"),
+        (&[KEY, ENTRA], "CODER_OIDC_CLIENT_KEY_FILE: needs CODER_OIDC_CLIENT_CERT_FILE at Microsoft Entra ID"),
+        (&[SECRET, method("private_key_jwt")], "is private_key_jwt, which needs CODER_OIDC_CLIENT_KEY_FILE"),
+        (&[KEY, method("client_secret_post")], "is client_secret_post, which needs CODER_OIDC_CLIENT_SECRET"),
+        (&[KEY, method("none")], "is none, and CODER_OIDC_CLIENT_KEY_FILE is set; leave one out"),
+    ] {
+        let problems = with(bad).unwrap_err().to_string();
+        assert!(problems.contains(message), "{bad:?}: {problems}");
     }
 }
