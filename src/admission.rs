@@ -17,8 +17,9 @@ use crate::{
     refusal::Refusal,
     renewal::{Renewer, Unusable, Usable},
     routing::Route,
-    sign_in::{Purpose, SignIn, return_to::ReturnTo},
+    sign_in::{LoginBrowser, Purpose, SignIn, return_to::ReturnTo},
     store::StoreError,
+    telemetry::logs::causes,
     visitor::{ConnectionMemo, SignInReason, SignedIn, Visitor, Visitors},
 };
 
@@ -146,7 +147,14 @@ impl Admission {
             Err(unusable) => return Err(not_admitted_with(unusable, signed_in.grant)),
         };
         if views_a_page && let Some(reason) = self.reason_to_replace(exchange, headers, &usable).await {
-            return Err(NotAdmitted::SignIn(reason, Some(usable.grant)));
+            let refusal = Box::pin(self.send_to_login(exchange, headers, reason, Some(Arc::clone(&usable.grant)))).await;
+            // The grant can be used, so nobody is turned away because a login cannot begin.
+            let Refusal::ProviderUnavailable(error) = refusal else { return Err(refusal.into()) };
+            tracing::warn!(
+                request.id = exchange.id_text(),
+                error = causes(&error),
+                "a silent login cannot begin; the session continues with its grant"
+            );
         }
         if usable.stale && !serves_stale {
             return Err(Refusal::RenewalUnavailable(RETRY_AFTER).into());
@@ -193,7 +201,8 @@ impl Admission {
         let grant = &usable.grant;
         let is_refused = usable.stale && grant.refused.is_some();
         let has_changed = self.sign_in.has_changed_since(grant);
-        if !(is_refused || has_changed || grant.missing_key.is_some()) || self.renewer.provider_is_in_trouble() {
+        let cannot_begin = self.renewer.provider_is_in_trouble() || self.sign_in.provider.has_lately_failed_to_push();
+        if !(is_refused || has_changed || grant.missing_key.is_some()) || cannot_begin {
             return None;
         }
         let facts = self.facts(exchange, headers, Some(grant));
@@ -229,7 +238,8 @@ impl Admission {
             (NextStep::CookieNotKept, _) => return Refusal::SignInNotKept(reason),
         };
         let return_to = ReturnTo::parse(exchange.path_and_query(), &exchange.site);
-        let mut redirect = match self.sign_in.begin(&exchange.site, &return_to, headers, purpose).await {
+        let browser = LoginBrowser { site: &exchange.site, headers, client: exchange.origin.client };
+        let mut redirect = match self.sign_in.begin(browser, &return_to, purpose).await {
             Ok(redirect) => redirect,
             Err(error) => return Refusal::ProviderUnavailable(error),
         };

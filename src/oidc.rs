@@ -30,6 +30,7 @@ mod logout_token;
 mod merge;
 mod preset;
 mod provider;
+mod pushed_authorization;
 mod refresh_verification;
 mod revocation;
 mod roles;
@@ -81,6 +82,8 @@ pub struct Settings {
     pub scopes: Option<Vec<String>>,
     /// `CODER_OIDC_AUTH_URL_PARAMS`.
     pub auth_params: BTreeMap<String, String>,
+    /// `CODER_OIDC_PAR`: whether authorization requests are pushed; `None` pushes them where the metadata require it.
+    pub pushed_authorization: Option<bool>,
     /// `CODER_OIDC_SILENT_LOGIN`: whether `prompt=none` is used; `None` leaves it to the preset and the metadata.
     pub silent_login: Option<bool>,
     /// `CODER_OIDC_IGNORE_USERINFO`.
@@ -125,6 +128,7 @@ impl Settings {
             client_auth_method: None,
             scopes: None,
             auth_params: BTreeMap::new(),
+            pushed_authorization: None,
             silent_login: None,
             ignore_userinfo: false,
             access_token_claims: false,

@@ -9,7 +9,7 @@
 //! | `callback` | completes the login of a browser that comes back |
 //! | `attempt` | the login attempt that `state` carries, and the cookie that binds it to its browser |
 //! | `authorization_response`, `callback_error` | parses what the provider sends the browser back with; why that creates no session |
-//! | `code_exchanges` | rate limit of code exchanges |
+//! | `code_exchanges` | rate limit of the provider calls that anybody can cause |
 //! | `save_login` | saves the grant and the session |
 //! | `refresh_tokens` | whether logins bring refresh tokens |
 //! | `failed` | what to do for a browser whose login failed |
@@ -123,10 +123,10 @@ impl SignIn {
     }
 }
 
-/// A browser that comes back from the provider.
+/// A browser that is sent to the provider, or comes back from it.
 #[derive(Clone, Copy, Debug)]
-pub struct ReturningBrowser<'a> {
-    /// The site of the callback.
+pub struct LoginBrowser<'a> {
+    /// The site that it is at.
     pub site: &'a AccessUrl,
     /// The request's headers.
     pub headers: &'a HeaderMap,

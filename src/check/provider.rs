@@ -73,6 +73,9 @@ fn unusable(error: &ProviderError) -> Finding {
         | ProviderError::Issuer
         | ProviderError::Discovery(_)
         | ProviderError::Fetch(_)
+        | ProviderError::PushedAuthorization(_)
+        | ProviderError::PushedAuthorizationResponse
+        | ProviderError::TooManyLogins
         | ProviderError::Token(_)
         | ProviderError::IdToken(_)
         | ProviderError::LogoutToken(_)
@@ -195,6 +198,11 @@ fn redirect(redirect_uri: &str, probe: Result<RedirectProbe, ProviderError>) -> 
             .see(ODD),
         ),
         Ok(RedirectProbe::Unclear) => None,
+        Err(ref error @ ProviderError::PushedAuthorization(_)) => Some(
+            Finding::error(CHECK, format!("a login that leads to {redirect_uri} cannot begin: {error}"))
+                .advise(format!("register {redirect_uri} at the provider, to the letter, and correct CODER_OIDC_SCOPES"))
+                .see(ODD),
+        ),
         Err(error) => Some(Finding::error(CHECK, format!("a login cannot begin: {}", causes(&error))).see(ODD)),
     }
 }

@@ -34,6 +34,7 @@ pub(super) const SECTION: Section = Section {
         &TLS_CLIENT_KEY_FILE,
         &SCOPES,
         &AUTH_URL_PARAMS,
+        &PAR,
         &SILENT_LOGIN,
         &TOKEN_TIMEOUT,
         &REFRESH_TOKEN_GRACE,
@@ -80,6 +81,12 @@ const AUTH_URL_PARAMS: Setting = setting(
     "",
     "Further parameters of the authorization URL, as in `{\"prompt\":\"consent\"}`. Evergate refuses to start with those that break every login: a `response_mode` other than `query` and `form_post`, or `prompt` with `none`.",
 );
+const PAR: Setting = setting(
+    "oidc_par",
+    ValueType::Bool,
+    "",
+    "Pushed authorization requests (PAR, RFC 9126): whether a login begins with a call to the provider that has the parameters, of which the browser carries a reference. Not set: true where the provider's metadata require it.",
+);
 const SILENT_LOGIN: Setting = setting(
     "oidc_silent_login",
     ValueType::Bool,
@@ -122,7 +129,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<oidc::Settings> {
     let mapping = claims::read(reader);
     let client_auth = client_auth::read(reader, issuer.as_deref());
     let sources = claims::sources(reader);
-    let silent_login = reader.boolean(&SILENT_LOGIN);
+    let (pushed_authorization, silent_login) = (reader.boolean(&PAR), reader.boolean(&SILENT_LOGIN));
     let claims::Sources { ignore_userinfo, access_token_claims } = sources?;
     Some(oidc::Settings {
         issuer: issuer?,
@@ -135,6 +142,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<oidc::Settings> {
         client_auth_method: client_auth.method?,
         scopes,
         auth_params,
+        pushed_authorization,
         silent_login,
         ignore_userinfo,
         access_token_claims,

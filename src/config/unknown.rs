@@ -66,7 +66,7 @@ mod tests {
             ("oidc_groups", "oidc_allowed_groups"),
             ("allowed_groups", "oidc_allowed_groups"),
             ("email_domains", "oidc_email_domain"),
-            ("oidc_client_id_file", "oidc_client_id"),
+            ("oidc_client_id_file", "oidc_client_key_file"),
             ("oidc_client_secret_file_path", "oidc_client_secret"),
             ("pg_connection", "pg_connection_url"),
             ("acess_url", "access_url"),

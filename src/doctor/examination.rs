@@ -95,15 +95,11 @@ impl Doctor {
 
     /// The facts as they are after the login.
     fn facts(&self, login: Result<LoginFacts, String>) -> Facts {
-        let scopes = self.begin(None).ok().and_then(|(url, _)| {
-            let scope = url.query_pairs().find(|(name, _)| name == "scope")?.1;
-            Some(scope.split(' ').map(str::to_owned).collect())
-        });
         Facts {
             issuer: self.provider.issuer().to_owned(),
             preset: self.provider.preset().name,
             redirect_uri: self.redirect_uri.clone(),
-            requested_scopes: scopes.unwrap_or_default(),
+            requested_scopes: self.provider.requested_scopes().unwrap_or_default(),
             requested_by: self.provider.offline_access_request(),
             group_field: self.settings.oidc.mapping.groups.clone(),
             session_idle: self.settings.session_idle,

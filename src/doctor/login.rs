@@ -25,14 +25,14 @@ pub(super) enum LoginFailure {
 
 impl Doctor {
     /// The URL that starts a login, and what its response is checked against.
-    pub(super) fn begin(&self, prompt: Option<&'static str>) -> Result<(Url, CallbackProof), LoginFailure> {
+    async fn begin(&self, prompt: Option<&'static str>) -> Result<(Url, CallbackProof), LoginFailure> {
         let proof = CallbackProof {
             state: Secret::new(random_text::<32>()),
             nonce: Secret::new(random_text::<32>()),
             verifier: Secret::new(random_text::<32>()),
         };
         let options = AuthorizationOptions { prompt, ..AuthorizationOptions::default() };
-        let url = self.provider.authorization_url(&self.redirect_uri, &proof, options);
+        let url = self.provider.authorization_url(&self.redirect_uri, &proof, options).await;
         url.map(|url| (url, proof)).map_err(|error| LoginFailure::Provider(reason(&error)))
     }
 
@@ -43,7 +43,7 @@ impl Doctor {
         errand: Errand,
         prompt: Option<&'static str>,
     ) -> Result<VerifiedLogin, LoginFailure> {
-        let (url, proof) = self.begin(prompt)?;
+        let (url, proof) = self.begin(prompt).await?;
         let query = browser.visit(errand, &url).await?;
         self.redeem(&query, &proof).await.map_err(|error| LoginFailure::Provider(reason(&error)))
     }

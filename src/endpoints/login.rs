@@ -9,7 +9,7 @@ use super::{Call, Endpoints, Refused, read_form};
 use crate::{
     exchange::{auto_retry_cookie, is_not_a_page},
     refusal::{Refusal, response::redirect},
-    sign_in::{FailedLogin, Purpose, Redirect, ReturningBrowser, return_from, return_to::ReturnTo},
+    sign_in::{FailedLogin, LoginBrowser, Purpose, Redirect, return_from, return_to::ReturnTo},
     telemetry::logs::causes,
 };
 
@@ -38,7 +38,7 @@ impl Endpoints {
             Some(hint) => Purpose::LoginOf(hint),
             None => Purpose::Login,
         };
-        match self.components.sign_in.begin(&call.exchange.site, &return_to, call.headers, purpose).await {
+        match self.components.sign_in.begin(browser_of(&call), &return_to, purpose).await {
             Ok(to) => Ok(redirect(&to, "sign_in")),
             Err(error) => Err(Refused {
                 refusal: Refusal::ProviderUnavailable(error),
@@ -86,8 +86,7 @@ impl Endpoints {
             return Ok(redirect(&Redirect { location, cookies: Vec::new() }, "callback"));
         }
         let silent_attempt_returned = sign_in.record_returned_silent_attempt(call.query, headers);
-        let browser = ReturningBrowser { site: &call.exchange.site, headers, client: call.exchange.origin.client };
-        let mut result = match sign_in.complete(browser, call.query).await {
+        let mut result = match sign_in.complete(browser_of(&call), call.query).await {
             Ok(to) => {
                 self.components.admission.visitors.forget(headers);
                 Ok(redirect(&to, "signed_in"))
@@ -112,7 +111,7 @@ impl Endpoints {
             let location = call.exchange.site.at(failed.return_to.as_ref().map_or("/", ReturnTo::path));
             return Ok(redirect(&Redirect { location, cookies: Vec::new() }, "signed_in"));
         }
-        if let Some(again) = self.components.sign_in.begin_again(&failed, &call.exchange.site, call.headers).await {
+        if let Some(again) = self.components.sign_in.begin_again(&failed, browser_of(call)).await {
             tracing::info!(request.id = call.exchange.id_text(), error = causes(&failed.error), "a login begins again");
             return Ok(redirect(&again, "sign_in"));
         }
@@ -132,4 +131,9 @@ impl Endpoints {
         let cookies: Vec<HeaderValue> = auto_retry_cookie(&self.components.cookies, retries).into_iter().collect();
         redirect(&Redirect { location: site.at(return_to.path()), cookies }, "again")
     }
+}
+
+/// The browser that a login begins or completes for.
+fn browser_of<'a>(call: &'a Call<'_>) -> LoginBrowser<'a> {
+    LoginBrowser { site: &call.exchange.site, headers: call.headers, client: call.exchange.origin.client }
 }

@@ -6,9 +6,7 @@ use aws_lc_rs::{
     hmac,
     rand::SystemRandom,
     rsa::KeyPair as RsaKeyPair,
-    signature::{
-        self, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair, RsaEncoding,
-    },
+    signature::{self, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair, RsaEncoding},
 };
 use base64::prelude::*;
 use rustls::pki_types::{PrivateKeyDer, pem::PemObject};
@@ -29,7 +27,7 @@ enum Material {
     Rsa(Box<RsaKeyPair>),
     P256(EcdsaKeyPair),
     P384(EcdsaKeyPair),
-    Secret(hmac::Key),
+    Secret(Box<hmac::Key>),
 }
 
 /// A token cannot be signed.
@@ -76,7 +74,7 @@ impl SigningKey {
 
     /// A secret for HS256.
     pub fn from_secret(secret: &Secret) -> Self {
-        Self::new(Material::Secret(hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes())))
+        Self::new(Material::Secret(Box::new(hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes()))))
     }
 
     /// The first private key of a PEM file: PKCS #1 (RSA), PKCS #8 (RSA or EC) or SEC 1 (EC).
@@ -85,15 +83,21 @@ impl SigningKey {
     /// [`PrivateKeyError`].
     pub fn from_pem(pem: &[u8]) -> Result<Self, PrivateKeyError> {
         let der = PrivateKeyDer::from_pem_slice(pem).map_err(PrivateKeyError::Pem)?;
-        let rsa = match &der {
-            PrivateKeyDer::Pkcs1(key) => RsaKeyPair::from_der(key.secret_pkcs1_der()).ok(),
-            PrivateKeyDer::Pkcs8(key) => RsaKeyPair::from_pkcs8(key.secret_pkcs8_der()).ok(),
-            _ => None,
+        let rsa = if let PrivateKeyDer::Pkcs1(key) = &der {
+            RsaKeyPair::from_der(key.secret_pkcs1_der()).ok()
+        } else if let PrivateKeyDer::Pkcs8(key) = &der {
+            RsaKeyPair::from_pkcs8(key.secret_pkcs8_der()).ok()
+        } else {
+            None
         };
-        let ec = |algorithm| match &der {
-            PrivateKeyDer::Sec1(key) => EcdsaKeyPair::from_private_key_der(algorithm, key.secret_sec1_der()).ok(),
-            PrivateKeyDer::Pkcs8(key) => EcdsaKeyPair::from_pkcs8(algorithm, key.secret_pkcs8_der()).ok(),
-            _ => None,
+        let ec = |algorithm| {
+            if let PrivateKeyDer::Sec1(key) = &der {
+                EcdsaKeyPair::from_private_key_der(algorithm, key.secret_sec1_der()).ok()
+            } else if let PrivateKeyDer::Pkcs8(key) = &der {
+                EcdsaKeyPair::from_pkcs8(algorithm, key.secret_pkcs8_der()).ok()
+            } else {
+                None
+            }
         };
         let material = rsa
             .map(|pair| Material::Rsa(Box::new(pair)))
@@ -137,7 +141,9 @@ impl SigningKey {
         // An uncompressed point is the byte 4 and both coordinates.
         let coordinate = |from: usize| BASE64_URL_SAFE_NO_PAD.encode(point.get(from..from + 32).unwrap_or_default());
         let kid = self.header.get("kid");
-        Some(json!({"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": kid, "x": coordinate(1), "y": coordinate(33)}))
+        Some(
+            json!({"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": kid, "x": coordinate(1), "y": coordinate(33)}),
+        )
     }
 
     /// Signs `claims` as a token in the compact form (RFC 7515 section 7.1).
@@ -244,7 +250,8 @@ mod tests {
         let rsa: Pkcs8V1Der<'_> = rsa.as_der().unwrap();
         // What PKCS #8 wraps is PKCS #1: behind the outer header, the version, the algorithm and the header of the octets.
         let pkcs1 = &rsa.as_ref()[26..];
-        let mut cases = vec![(pem("RSA PRIVATE KEY", pkcs1), Algorithm::Rs256), (pem("PRIVATE KEY", rsa.as_ref()), Algorithm::Rs256)];
+        let mut cases =
+            vec![(pem("RSA PRIVATE KEY", pkcs1), Algorithm::Rs256), (pem("PRIVATE KEY", rsa.as_ref()), Algorithm::Rs256)];
         for (curve, algorithm) in
             [(&ECDSA_P256_SHA256_FIXED_SIGNING, Algorithm::Es256), (&ECDSA_P384_SHA384_FIXED_SIGNING, Algorithm::Es384)]
         {
@@ -269,7 +276,7 @@ mod tests {
         for text in ["", "nonsense", encrypted.as_str(), "-----BEGIN PRIVATE KEY-----\nAAAA"] {
             assert!(matches!(SigningKey::from_pem(text.as_bytes()), Err(PrivateKeyError::Pem(_))), "{text}");
         }
-        let ed25519 = aws_lc_rs::signature::Ed25519KeyPair::generate().unwrap().to_pkcs8v1().unwrap();
+        let ed25519 = signature::Ed25519KeyPair::generate().unwrap().to_pkcs8v1().unwrap();
         for der in [b"nonsense", ed25519.as_ref()] {
             let text = pem("PRIVATE KEY", der);
             assert!(matches!(SigningKey::from_pem(text.as_bytes()), Err(PrivateKeyError::Unsupported)), "{text}");

@@ -41,18 +41,47 @@ pub struct CallbackProof {
 const MAX_URL_LEN: usize = 8 * 1024;
 
 impl Provider {
-    /// The URL that starts a login whose response comes to `redirect_uri` and is checked against `proof`.
+    /// The URL that starts a login whose response comes to `redirect_uri` and is checked against `proof`. Where authorization
+    /// requests are pushed, this calls the provider.
     ///
     /// # Errors
-    /// [`ProviderError::NotReady`].
-    pub fn authorization_url(
+    /// [`ProviderError::NotReady`], and what can go wrong with the call.
+    pub async fn authorization_url(
         &self,
         redirect_uri: &str,
         proof: &CallbackProof,
         options: AuthorizationOptions<'_>,
     ) -> Result<Url, ProviderError> {
         let metadata = self.metadata()?;
-        Ok(authorization_url(&metadata, self.client_id(), redirect_uri, proof, options))
+        let challenge = code_challenge(proof);
+        let scope = metadata.authorization_params.scopes.join(" ");
+        let required = [
+            ("response_type", "code"),
+            ("client_id", self.client_id()),
+            ("redirect_uri", redirect_uri),
+            ("scope", &scope),
+            ("state", proof.state.expose()),
+            ("nonce", proof.nonce.expose()),
+            ("code_challenge", challenge.as_str()),
+            ("code_challenge_method", challenge.method().as_str()),
+        ];
+        let mut parameters = parameters(&metadata, &required, options);
+        let hint = options.id_token_hint.map(|hint| ("id_token_hint", hint.expose()));
+        match &metadata.pushed_authorization_request_endpoint {
+            Some(endpoint) => {
+                parameters.extend(hint);
+                self.push_authorization_request(&metadata, endpoint, &parameters).await
+            }
+            None => Ok(url(&metadata.authorization_endpoint, &parameters, hint)),
+        }
+    }
+
+    /// The scopes that logins ask for.
+    ///
+    /// # Errors
+    /// [`ProviderError::NotReady`].
+    pub fn requested_scopes(&self) -> Result<Vec<String>, ProviderError> {
+        Ok(self.metadata()?.authorization_params.scopes.clone())
     }
 
     /// Whether an authorization response may come from this provider by its `iss` (RFC 9207 section 2.4): it must be this
@@ -110,43 +139,38 @@ impl Provider {
     }
 }
 
-/// The authorization URL. The parameters that protect the login come last and replace the administrator's of the same name.
-fn authorization_url(
-    metadata: &ProviderMetadata,
-    client_id: &str,
-    redirect_uri: &str,
-    proof: &CallbackProof,
-    options: AuthorizationOptions<'_>,
-) -> Url {
-    let challenge = PkceCodeChallenge::from_code_verifier_sha256(&PkceCodeVerifier::new(proof.verifier.expose().to_owned()));
-    let scope = metadata.authorization_params.scopes.join(" ");
-    let required = [
-        ("response_type", "code"),
-        ("client_id", client_id),
-        ("redirect_uri", redirect_uri),
-        ("scope", &scope),
-        ("state", proof.state.expose()),
-        ("nonce", proof.nonce.expose()),
-        ("code_challenge", challenge.as_str()),
-        ("code_challenge_method", challenge.method().as_str()),
-    ];
-    let mut url = metadata.authorization_endpoint.clone();
-    {
-        let mut query = url.query_pairs_mut();
-        for (name, value) in &metadata.authorization_params.extra {
-            let is_overridden = (name == "prompt" && options.prompt.is_some())
-                || (name == "login_hint" && options.login_hint.is_some())
-                || (name == "id_token_hint" && options.id_token_hint.is_some());
-            if !is_overridden && !required.iter().any(|(own, _)| own == name) {
-                query.append_pair(name, value);
-            }
-        }
-        query.extend_pairs(options.prompt.map(|prompt| ("prompt", prompt)));
-        query.extend_pairs(options.login_hint.map(|hint| ("login_hint", hint)));
-        query.extend_pairs(required);
-    }
-    let Some(hint) = options.id_token_hint else { return url };
+/// PKCE's challenge (RFC 7636 section 4.2).
+fn code_challenge(proof: &CallbackProof) -> PkceCodeChallenge {
+    PkceCodeChallenge::from_code_verifier_sha256(&PkceCodeVerifier::new(proof.verifier.expose().to_owned()))
+}
+
+/// The parameters of the request but for `id_token_hint`. The `required` ones, which protect the login, come last and replace the
+/// administrator's of the same name.
+fn parameters<'a>(
+    metadata: &'a ProviderMetadata,
+    required: &[(&'a str, &'a str)],
+    options: AuthorizationOptions<'a>,
+) -> Vec<(&'a str, &'a str)> {
+    let is_replaced = |name: &str| {
+        (name == "prompt" && options.prompt.is_some())
+            || (name == "login_hint" && options.login_hint.is_some())
+            || (name == "id_token_hint" && options.id_token_hint.is_some())
+            || required.iter().any(|(own, _)| *own == name)
+    };
+    let extra = metadata.authorization_params.extra.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let mut parameters: Vec<_> = extra.filter(|(name, _)| !is_replaced(name)).collect();
+    parameters.extend(options.prompt.map(|prompt| ("prompt", prompt)));
+    parameters.extend(options.login_hint.map(|hint| ("login_hint", hint)));
+    parameters.extend(required);
+    parameters
+}
+
+/// The authorization URL; the hint is left out of one that would be too long.
+fn url(endpoint: &Url, parameters: &[(&str, &str)], hint: Option<(&str, &str)>) -> Url {
+    let mut url = endpoint.clone();
+    url.query_pairs_mut().extend_pairs(parameters);
+    let Some((name, value)) = hint else { return url };
     let mut with_hint = url.clone();
-    with_hint.query_pairs_mut().append_pair("id_token_hint", hint.expose());
+    with_hint.query_pairs_mut().append_pair(name, value);
     if with_hint.as_str().len() > MAX_URL_LEN { url } else { with_hint }
 }

@@ -42,6 +42,15 @@ pub enum ProviderError {
     /// A call failed.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// The provider refused a pushed authorization request (RFC 9126 section 2.3).
+    #[error("the pushed authorization request (PAR) failed: {0}")]
+    PushedAuthorization(TokenFailure),
+    /// A pushed authorization request succeeded without a reference to it.
+    #[error("the answer to the pushed authorization request (PAR) has no request_uri")]
+    PushedAuthorizationResponse,
+    /// Too many logins call the provider concurrently.
+    #[error("too many logins call the provider concurrently")]
+    TooManyLogins,
     /// The token endpoint refused.
     #[error(transparent)]
     Token(#[from] TokenFailure),
@@ -86,7 +95,8 @@ impl ProviderError {
     /// Whether the same login may succeed a moment later without anybody fixing anything.
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::Keys(_) | Self::Fetch(_) | Self::UserInfoFetch(_) => true,
+            Self::Keys(_) | Self::Fetch(_) | Self::UserInfoFetch(_) | Self::TooManyLogins => true,
+            Self::PushedAuthorization(failure) => !is_refused_for_good(failure),
             Self::UserInfoRefused(status) => status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS,
             Self::Token(TokenFailure::Refused { status, code, .. }) => {
                 // A refused code is used up or too old, and a new login brings another.
@@ -95,6 +105,7 @@ impl ProviderError {
             }
             Self::Token(TokenFailure::NoResponse(_) | TokenFailure::Unusable(_)) => true,
             Self::Token(TokenFailure::NotReady)
+            | Self::PushedAuthorizationResponse
             | Self::NotReady
             | Self::Misconfigured
             | Self::NoMetadata(_)
@@ -121,8 +132,11 @@ impl ProviderError {
             | Self::NoMetadata(_)
             | Self::Untrusted(_)
             | Self::Issuer
+            | Self::PushedAuthorizationResponse
             | Self::Metadata(_) => true,
+            Self::PushedAuthorization(failure) => is_refused_for_good(failure),
             Self::NotReady
+            | Self::TooManyLogins
             | Self::Discovery(_)
             | Self::Keys(_)
             | Self::Fetch(_)
@@ -137,5 +151,13 @@ impl ProviderError {
             | Self::OtherSubject
             | Self::Claims(_) => false,
         }
+    }
+}
+
+/// Whether a request is refused that would be refused again.
+fn is_refused_for_good(failure: &TokenFailure) -> bool {
+    match failure {
+        TokenFailure::Refused { status, .. } => status.is_client_error() && !matches!(status.as_u16(), 408 | 429),
+        TokenFailure::NotReady | TokenFailure::NoResponse(_) | TokenFailure::Unusable(_) => false,
     }
 }

@@ -120,7 +120,7 @@ impl Provider {
         let draw = || Secret::new(random_text::<32>());
         let proof = CallbackProof { state: draw(), nonce: draw(), verifier: draw() };
         let options = AuthorizationOptions { prompt: Some("none"), ..AuthorizationOptions::default() };
-        let url = self.authorization_url(redirect_uri, &proof, options)?;
+        let url = self.authorization_url(redirect_uri, &proof, options).await?;
         let request = Request::get(url.as_str()).header(header::ACCEPT, "text/html").body(Full::<Bytes>::default());
         let request = request.map_err(|_| ProviderError::Metadata("authorization_endpoint"))?;
         let response = self.http.send(request, SHORT_CALL_TIMEOUT).await?;

@@ -17,7 +17,12 @@ use super::{
     key_cache::KeyCache,
     preset::{Preset, RefreshTokenRotation},
 };
-use crate::{clock::Clock, grant::Fingerprint, identity::Identity, jose::Algorithm};
+use crate::{
+    clock::{Clock, Timestamp},
+    grant::Fingerprint,
+    identity::Identity,
+    jose::Algorithm,
+};
 
 /// The OpenID provider.
 #[derive(Debug)]
@@ -36,6 +41,8 @@ pub struct Provider {
     pub(super) misconfigured: AtomicBool,
     /// A login with `prompt=consent` brought no refresh token either.
     pub(super) consent_did_not_help: AtomicBool,
+    /// Until when a failed push of an authorization request counts as recent.
+    pub(super) no_push_before: Mutex<Timestamp>,
     /// How often a refresh token was presented.
     pub(super) refresh_calls: AtomicU64,
     fingerprint: Fingerprint,
@@ -59,6 +66,7 @@ impl Provider {
             signing_algorithm: Mutex::default(),
             misconfigured: AtomicBool::new(false),
             consent_did_not_help: AtomicBool::new(false),
+            no_push_before: Mutex::default(),
             refresh_calls: AtomicU64::new(0),
         })
     }

@@ -102,6 +102,9 @@ fn provider_row(error: &ProviderError, row: impl Fn(StatusCode, &'static str, &'
         | ProviderError::Metadata(_)
         | ProviderError::Keys(_)
         | ProviderError::Fetch(_)
+        | ProviderError::PushedAuthorization(_)
+        | ProviderError::PushedAuthorizationResponse
+        | ProviderError::TooManyLogins
         | ProviderError::Token(_)
         | ProviderError::UserInfoFetch(_)
         | ProviderError::UserInfoRefused(_)

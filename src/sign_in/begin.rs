@@ -1,15 +1,12 @@
 //! Redirects a browser to the provider.
 
-use http::HeaderMap;
-
 use super::{
-    Redirect, SignIn,
+    LoginBrowser, Redirect, SignIn,
     attempt::{self, Attempt, AttemptParams, Binding, LoginMode, MAX_CARRIED_LEN},
     return_to::ReturnTo,
     silent_history,
 };
 use crate::{
-    address::AccessUrl,
     grant::Grant,
     identity::Identity,
     oidc::{AuthorizationOptions, ProviderError},
@@ -48,17 +45,32 @@ impl Purpose<'_> {
 }
 
 impl SignIn {
-    /// Redirects a browser of `site` to the provider, to return to `return_to` after the login.
+    /// Redirects a browser to the provider, to return to `return_to` after the login.
     ///
     /// # Errors
-    /// [`ProviderError::NotReady`], [`ProviderError::Misconfigured`].
+    /// [`ProviderError::NotReady`], [`ProviderError::Misconfigured`], and where the request is pushed:
+    /// [`ProviderError::TooManyLogins`] and those of the call.
     pub async fn begin(
         &self,
-        site: &AccessUrl,
+        at: LoginBrowser<'_>,
         return_to: &ReturnTo,
-        headers: &HeaderMap,
         purpose: Purpose<'_>,
     ) -> Result<Redirect, ProviderError> {
+        let _permit = match self.provider.pushes_authorization_requests() {
+            true => Some(self.exchanges.acquire(at.client).await.ok_or(ProviderError::TooManyLogins)?),
+            false => None,
+        };
+        self.redirect_to_provider(at, return_to, purpose).await
+    }
+
+    /// Redirects a browser to the provider for a caller that holds a permit of [`SignIn::exchanges`] already, or needs none.
+    pub(super) async fn redirect_to_provider(
+        &self,
+        at: LoginBrowser<'_>,
+        return_to: &ReturnTo,
+        purpose: Purpose<'_>,
+    ) -> Result<Redirect, ProviderError> {
+        let LoginBrowser { site, headers, client: _ } = at;
         let id_token = self.id_token_for(purpose).await;
         let options = match purpose {
             Purpose::Login | Purpose::LoginOnTheWay | Purpose::LoginOnceMore => AuthorizationOptions::default(),
@@ -89,7 +101,8 @@ impl SignIn {
         }
         attempt.remember_site(self.redirect_uris.remembered(site));
         let state = attempt.seal(&self.keys).unwrap_or_default();
-        let url = self.provider.authorization_url(&self.redirect_uris.of(site), &attempt.proof(&state, &binding), options)?;
+        let proof = attempt.proof(&state, &binding);
+        let url = self.provider.authorization_url(&self.redirect_uris.of(site), &proof, options).await?;
         let mut cookies: Vec<_> = self.cookies.set(&name, binding.value(), attempt::LIFE).into_iter().collect();
         if let Purpose::Silent(_) = purpose {
             let sent = silent_history::sent(self.provider.issuer(), now);

@@ -3,7 +3,7 @@
 use http::HeaderMap;
 
 use super::{
-    Redirect, ReturningBrowser, SignIn,
+    LoginBrowser, Redirect, SignIn,
     attempt::{self, Attempt, Binding, LoginMode},
     authorization_response::AuthorizationResponse,
     callback_error::CallbackError,
@@ -22,7 +22,7 @@ impl SignIn {
     ///
     /// # Errors
     /// [`FailedLogin`]; no session was created.
-    pub async fn complete(&self, at: ReturningBrowser<'_>, query: &str) -> Result<Redirect, FailedLogin> {
+    pub async fn complete(&self, at: LoginBrowser<'_>, query: &str) -> Result<Redirect, FailedLogin> {
         let result = self.try_complete(at, query).await;
         self.metrics.login(match &result {
             Ok(_) => "ok",
@@ -57,7 +57,7 @@ impl SignIn {
         Ok(elsewhere.unwrap_or_else(|| format!("{}?{query}", site.at(&self.redirect_uris.path))))
     }
 
-    async fn try_complete(&self, browser: ReturningBrowser<'_>, query: &str) -> Result<Redirect, CallbackError> {
+    async fn try_complete(&self, browser: LoginBrowser<'_>, query: &str) -> Result<Redirect, CallbackError> {
         let response = AuthorizationResponse::parse(query)?;
         let attempt = self.attempt_of(&response)?;
         let binding = self.binding_of(&attempt, browser.headers)?;
@@ -130,7 +130,7 @@ impl SignIn {
     /// lasts as long as its access token, so a failed attempt loses nothing.
     async fn complete_consent(
         &self,
-        browser: ReturningBrowser<'_>,
+        browser: LoginBrowser<'_>,
         login: Result<VerifiedLogin, CallbackError>,
         return_to: &ReturnTo,
         attempt: &Attempt,
@@ -158,7 +158,7 @@ impl SignIn {
 
     /// Redirects to the login's return address. Clears the bindings of the browser's other attempts, which a logged-in browser
     /// does not need.
-    pub(super) fn redirect_back(&self, at: ReturningBrowser<'_>, return_to: &ReturnTo) -> Redirect {
+    pub(super) fn redirect_back(&self, at: LoginBrowser<'_>, return_to: &ReturnTo) -> Redirect {
         let names = self.cookies.bindings(at.headers).map(|(name, _)| name);
         let cookies = names.filter_map(|name| self.cookies.clear(name)).collect();
         Redirect { location: at.site.at(return_to.path()), cookies }

@@ -1,5 +1,6 @@
 //! Rate limit of code exchanges. Anybody can begin a login and come back with a made-up code, each of which causes a call to the
-//! provider: so there are limits for all exchanges and for each client address, and a short queue.
+//! provider, as the begin does where authorization requests are pushed: so there are limits for all of these calls and for each
+//! client address, and a short queue.
 
 use std::{
     collections::HashMap,

@@ -1,12 +1,9 @@
 //! A failed login, and its automatic retry.
 
-use http::HeaderMap;
-
 use super::{
-    Redirect, ReturningBrowser, SignIn, authorization_response::AuthorizationResponse, begin::Purpose,
-    callback_error::CallbackError, return_to::ReturnTo,
+    LoginBrowser, Redirect, SignIn, authorization_response::AuthorizationResponse, begin::Purpose, callback_error::CallbackError,
+    return_to::ReturnTo,
 };
-use crate::address::AccessUrl;
 
 /// A failed login.
 #[derive(Debug)]
@@ -44,7 +41,7 @@ impl CallbackError {
 
 impl SignIn {
     /// Describes a failed login.
-    pub(super) async fn describe_failure(&self, error: CallbackError, at: ReturningBrowser<'_>, query: &str) -> FailedLogin {
+    pub(super) async fn describe_failure(&self, error: CallbackError, at: LoginBrowser<'_>, query: &str) -> FailedLogin {
         let attempt = AuthorizationResponse::parse(query).ok().and_then(|response| self.attempt_of(&response).ok());
         let Some(attempt) = attempt else {
             // An attempt of the previous release, whose return address cannot be read any more.
@@ -59,8 +56,8 @@ impl SignIn {
 
     /// Redirects a browser to the provider once more, with the same return address: its attempt had expired or was overtaken by
     /// another tab's, or the provider failed briefly. Never twice in a row.
-    pub async fn begin_again(&self, failed: &FailedLogin, site: &AccessUrl, headers: &HeaderMap) -> Option<Redirect> {
+    pub async fn begin_again(&self, failed: &FailedLogin, at: LoginBrowser<'_>) -> Option<Redirect> {
         let return_to = failed.return_to.as_ref().filter(|_| failed.may_begin_again)?;
-        self.begin(site, return_to, headers, Purpose::LoginOnceMore).await.ok()
+        self.begin(at, return_to, Purpose::LoginOnceMore).await.ok()
     }
 }

@@ -3,7 +3,7 @@
 use http::HeaderValue;
 
 use super::{
-    Redirect, ReturningBrowser, SignIn,
+    Redirect, LoginBrowser, SignIn,
     attempt::{Attempt, LoginMode},
     begin::Purpose,
     callback_error::CallbackError,
@@ -51,7 +51,7 @@ impl SignIn {
     /// a provider that issues refresh tokens only with consent.
     pub(super) async fn finish_login(
         &self,
-        at: ReturningBrowser<'_>,
+        at: LoginBrowser<'_>,
         login: VerifiedLogin,
         existing: Option<SessionHash>,
         return_to: &ReturnTo,
@@ -69,7 +69,7 @@ impl SignIn {
         let brought_one = login.tokens.refresh_token.is_some();
         let Some((saved, cookies)) = self.save_login(login, existing, at).await? else {
             // The session ended while its browser was at the provider: the user logs in interactively.
-            return Ok(self.begin(at.site, return_to, at.headers, Purpose::Login).await?);
+            return Ok(self.redirect_to_provider(at, return_to, Purpose::Login).await?);
         };
         self.refuse_logged_out_user(&identity, provider_session.as_deref(), saved.session, attempt).await?;
         if mode == LoginMode::Consent {
@@ -80,7 +80,7 @@ impl SignIn {
             self.refresh_tokens.record(&self.provider, brought_one || saved.renewable);
         }
         let mut redirect = if asks_again {
-            self.begin(at.site, return_to, at.headers, Purpose::Consent(&identity)).await?
+            self.redirect_to_provider(at, return_to, Purpose::Consent(&identity)).await?
         } else {
             self.redirect_back(at, return_to)
         };

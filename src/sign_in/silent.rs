@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue};
 
 use super::{
-    Redirect, ReturningBrowser, SignIn,
+    LoginBrowser, Redirect, SignIn,
     attempt::{Attempt, LoginMode},
     authorization_response::AuthorizationResponse,
     begin::Purpose,
@@ -119,7 +119,7 @@ impl SignIn {
     /// Completes silent re-authentication. Whatever its result, a session that is still alive continues.
     pub(super) async fn complete_silently(
         &self,
-        at: ReturningBrowser<'_>,
+        at: LoginBrowser<'_>,
         login: Result<VerifiedLogin, CallbackError>,
         return_to: &ReturnTo,
         attempt: &Attempt,
@@ -157,7 +157,13 @@ impl SignIn {
             | CallbackError::Parameters(_)
             | CallbackError::UnknownAttempt(_)
             | CallbackError::Busy
-            | CallbackError::Provider(_) => Ok(self.begin(at.site, return_to, at.headers, Purpose::Login).await?),
+            | CallbackError::Provider(_) => match self.redirect_to_provider(at, return_to, Purpose::Login).await {
+                Err(error) if session_is_alive => {
+                    tracing::warn!(error = causes(&error), "a login cannot begin; the session continues with its grant");
+                    Ok(self.redirect_back(at, return_to))
+                }
+                redirect => Ok(redirect?),
+            },
         }
     }
 

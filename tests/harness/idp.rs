@@ -60,6 +60,8 @@ pub enum Endpoint {
     Userinfo,
     Revocation,
     Introspection,
+    /// Where authorization requests are pushed.
+    Par,
 }
 
 /// What an endpoint does instead of its work, or besides.
@@ -113,6 +115,8 @@ pub(super) struct State {
     signs_userinfo: bool,
     pack: Option<Pack>,
     codes: HashMap<String, Value>,
+    /// Authorization requests by their references, each of which is used once.
+    pushed: HashMap<String, HashMap<String, String>>,
     refresh: HashMap<String, Token>,
     revoked_families: HashSet<u64>,
     families: u64,
@@ -185,6 +189,7 @@ impl Idp {
             signs_userinfo: false,
             pack: None,
             codes: HashMap::new(),
+            pushed: HashMap::new(),
             refresh: HashMap::new(),
             revoked_families: HashSet::new(),
             families: 0,
@@ -274,6 +279,13 @@ impl Idp {
         let mut state = self.state();
         state.introspects_badly = !truthfully;
         state.metadata["introspection_endpoint"] = json!(format!("{}/introspect", self.issuer));
+    }
+
+    /// Has an endpoint for pushed authorization requests in its metadata, and takes no others if they are `required`.
+    pub fn take_pushed_requests(&self, required: bool) {
+        let mut state = self.state();
+        state.metadata["pushed_authorization_request_endpoint"] = json!(format!("{}/par", self.issuer));
+        state.metadata["require_pushed_authorization_requests"] = json!(required);
     }
 
     /// Takes the other one of these.
@@ -440,7 +452,13 @@ impl Idp {
     /// The same for somebody else.
     pub async fn authorize_as(&self, user: &Value, request: &Url) -> Url {
         assert_eq!(format!("{}/authorize", self.issuer), format!("{}{}", request.origin().ascii_serialization(), request.path()));
-        let query: HashMap<_, _> = request.query_pairs().into_owned().collect();
+        let mut query: HashMap<_, _> = request.query_pairs().into_owned().collect();
+        if let Some(reference) = query.get("request_uri") {
+            assert_eq!((query.len(), &query["client_id"][..]), (2, CLIENT_ID), "a reference and nothing else");
+            query = self.state().pushed.remove(reference).expect("a reference that was not used before");
+        } else {
+            assert_ne!(self.state().metadata["require_pushed_authorization_requests"], true, "only pushed requests are taken");
+        }
         assert_eq!(query["response_type"], "code");
         assert_eq!(query["code_challenge_method"], "S256");
         assert_eq!(query["client_id"], CLIENT_ID);

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::harness::{
+    client_key::ClientKey,
     doctor::Doctor,
     eventually::eventually,
     upstream::Upstream,
@@ -38,8 +39,13 @@ struct Certified {
 
 impl Certified {
     fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    fn start_with(arguments: &[&str]) -> Self {
         let mut process = Command::new("node")
             .args(["oidc-provider.mjs", "--access-token-seconds", "2", "--redirect-uri", &format!("{ACCESS}/oauth2/callback")])
+            .args(arguments)
             .args(["--post-logout-redirect-uri", &format!("{ACCESS}/oauth2/signed_out")])
             .current_dir(PEERS)
             .stdin(Stdio::piped())
@@ -93,6 +99,10 @@ fn settings(idp: &Certified, upstream: &str, directory: &Path) -> Vec<(&'static 
 /// Evergate before it, by the clock that both share.
 async fn gateway(idp: &Certified, upstream: &Upstream, directory: &Path) -> Running {
     let settings = settings(idp, &format!("http://{}", upstream.address), directory);
+    gateway_with(settings).await
+}
+
+async fn gateway_with(settings: Vec<(&'static str, String)>) -> Running {
     let flags = settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     let environment = Environment { flags, ..Environment::default() };
     let raw = environment.read(&mut Problems::default());
@@ -219,6 +229,52 @@ async fn with_a_certified_provider_users_log_in_stay_and_log_out() {
     let question = provider.send(Method::GET, &path_of(&to_provider), &[("accept", "text/html"), ("host", &host)], "").await;
     assert_eq!(question.status, StatusCode::OK, "the post-logout address is the registered one: {}", question.text());
     assert!(running.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certified_provider_accepts_each_method_of_client_authentication_with_pushed_requests_and_without() {
+    const SECRET: &str = "a-secret-of-more-than-thirty-two-bytes";
+    let directory = tempfile::tempdir().unwrap();
+    let (rsa, ec) = (ClientKey::generate("RS256"), ClientKey::generate("ES256"));
+    for (method, key) in [
+        ("client_secret_post", None),
+        ("client_secret_jwt", None),
+        ("private_key_jwt", Some(&rsa)),
+        ("private_key_jwt", Some(&ec)),
+    ] {
+        let jwk = key.map(|key| key.jwk.to_string()).unwrap_or_default();
+        let mut arguments = vec!["--client-auth-method", method, "--client-secret", SECRET];
+        if key.is_some() {
+            arguments.extend(["--client-jwk", &jwk, "--require-par"]);
+        }
+        let (idp, upstream, data) = (Certified::start_with(&arguments), Upstream::start().await, tempfile::tempdir().unwrap());
+        let mut settings = settings(&idp, &format!("http://{}", upstream.address), data.path());
+        settings.retain(|(name, _)| *name != "oidc_client_secret");
+        match key {
+            Some(key) => {
+                key.write_key(directory.path());
+                let [path, _] = ClientKey::paths(directory.path());
+                settings.push(("oidc_client_key_file", path.display().to_string()));
+            }
+            None => settings.extend([("oidc_client_secret", SECRET.to_owned()), ("oidc_client_auth_method", method.to_owned())]),
+        }
+        let running = gateway_with(settings).await;
+        let visitor = Visitor::new(running.address);
+        log_in(&visitor, &at_provider(&idp), &idp).await;
+        eventually("tokens of 2 s are renewed", async || {
+            assert!(visitor.fetch("/").await.is_upstreams());
+            idp.renewals() >= 1
+        })
+        .await;
+        let pushed = idp.count(&json!({"event": "pushed_authorization_request.success"}));
+        assert_eq!(pushed, usize::from(key.is_some()), "{method}");
+        visitor.send(Method::POST, "/oauth2/sign_out", &[], "").await;
+        eventually("the refresh token is revoked", async || {
+            idp.count(&json!({"event": "grant.revoked", "by": "revocation"})) > 0
+        })
+        .await;
+        assert!(running.stop().await);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

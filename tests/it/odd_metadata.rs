@@ -75,7 +75,7 @@ async fn an_issuer_that_is_spelled_otherwise_is_named() {
 #[tokio::test]
 async fn demands_that_cannot_be_met_are_told_at_the_start() {
     let cases = [
-        (json!({"require_pushed_authorization_requests": true}), "turn require_pushed_authorization_requests off"),
+        (json!({"require_pushed_authorization_requests": true}), "turn require_pushed_authorization_requests off there"),
         (json!({"require_signed_request_object": true}), "turn require_signed_request_object off"),
         (json!({"id_token_signing_alg_values_supported": ["HS256"]}), "HS256 needs a client secret of 32 bytes"),
         (
@@ -133,6 +133,7 @@ async fn each_decision_is_one_line_with_its_reason_and_a_setting_wins() {
         ("CODER_OIDC_REFRESH_TOKEN_GRACE", "\"not known yet\"", "token refreshes show it"),
         ("CODER_OIDC_INTROSPECTION_URL", "\"not asked\"", "the metadata name no endpoint"),
         ("CODER_OIDC_SILENT_LOGIN", "\"true\"", "nothing excludes it"),
+        ("CODER_OIDC_PAR", "\"false\"", "do not require pushed authorization requests"),
     ] {
         assert_eq!(line(&world, setting, value, reason), 1, "{setting}");
     }

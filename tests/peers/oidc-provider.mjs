@@ -2,6 +2,7 @@
 //
 //   node oidc-provider.mjs --redirect-uri URI [--redirect-uri URI ...] [--post-logout-redirect-uri URI ...]
 //        [--client-id evergate] [--client-secret SECRET] [--port 0] [--access-token-seconds 2]
+//        [--client-auth-method client_secret_basic] [--client-jwk JSON] [--require-par]
 //
 // There is one confidential client. PKCE (S256) is required; refresh tokens rotate on every use, and a used one
 // that is presented again ends the grant. A refresh token is issued only for the scope `offline_access`, and that
@@ -14,6 +15,7 @@
 // and each later one is an event, without any token, code or secret:
 //
 //   {"event":"interaction.started","prompt":"login"}           also "consent"
+//   {"event":"pushed_authorization_request.success"}           with PAR
 //   {"event":"authorization.success","user":"maya"}            a code was issued
 //   {"event":"refresh_token.consumed","user":"maya","rotations":0}
 //   {"event":"refresh_token.saved","user":"maya","rotations":1}
@@ -65,6 +67,9 @@ const { values: options } = parseArgs({
     'post-logout-redirect-uri': { type: 'string', multiple: true, default: [] },
     'client-id': { type: 'string', default: 'evergate' },
     'client-secret': { type: 'string', default: 'not-much-of-a-secret' },
+    'client-auth-method': { type: 'string', default: 'client_secret_basic' },
+    'client-jwk': { type: 'string' },
+    'require-par': { type: 'boolean', default: false },
     'access-token-seconds': { type: 'string', default: '2' },
     port: { type: 'string', default: '0' },
   },
@@ -82,7 +87,9 @@ const day = 86_400;
 const provider = new Provider(issuer, {
   clients: [{
     client_id: options['client-id'],
-    client_secret: options['client-secret'],
+    // A client with a key has no secret.
+    ...(options['client-jwk'] ? { jwks: { keys: [JSON.parse(options['client-jwk'])] } } : { client_secret: options['client-secret'] }),
+    token_endpoint_auth_method: options['client-auth-method'],
     redirect_uris: options['redirect-uri'],
     post_logout_redirect_uris: options['post-logout-redirect-uri'],
     grant_types: ['authorization_code', 'refresh_token'],
@@ -102,7 +109,9 @@ const provider = new Provider(issuer, {
     AccessToken: Number(options['access-token-seconds']),
     AuthorizationCode: 60, Grant: day, IdToken: 300, Interaction: 600, RefreshToken: day, Session: day,
   },
+  clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'client_secret_jwt', 'private_key_jwt', 'none'],
   features: {
+    pushedAuthorizationRequests: { enabled: true, requirePushedAuthorizationRequests: options['require-par'] },
     devInteractions: { enabled: true },
     revocation: { enabled: true, allowedPolicy: (_, client, token) => token.clientId === client.clientId },
     rpInitiatedLogout: { enabled: true },
@@ -118,6 +127,7 @@ const token = ({ accountId: user, rotations = 0 }) => ({ user, rotations });
 const nothing = () => ({});
 
 tell('interaction.started', (_, { name }) => ({ prompt: name }));
+tell('pushed_authorization_request.success', nothing);
 tell('authorization.success', (ctx) => ({ user: ctx.oidc.session.accountId }));
 tell('grant.success', (ctx) => ({ user: ctx.oidc.entities.Account?.accountId, grant_type: ctx.oidc.params.grant_type }));
 tell('refresh_token.saved', token);

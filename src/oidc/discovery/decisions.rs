@@ -16,7 +16,7 @@ pub(super) struct Decision {
 }
 
 /// All decisions, those included that a setting makes.
-pub(super) fn decisions(settings: &Settings, metadata: &ProviderMetadata) -> [Decision; 5] {
+pub(super) fn decisions(settings: &Settings, metadata: &ProviderMetadata) -> [Decision; 6] {
     let preset = match metadata.detected_by {
         DetectedBy::Setting => "as configured",
         DetectedBy::Issuer => "the issuer shows the product",
@@ -48,13 +48,20 @@ pub(super) fn decisions(settings: &Settings, metadata: &ProviderMetadata) -> [De
         (None, true, false) => (false, "this provider answers prompt=none with a page of its own"),
         (None, true, true) => (true, "OpenID Connect requires it, and nothing excludes it"),
     };
+    let pushed = match (settings.pushed_authorization, metadata.requires_pushed_authorization) {
+        (Some(pushed), _) => (pushed, "as configured"),
+        (None, true) => (true, "the metadata require pushed authorization requests"),
+        (None, false) => (false, "the metadata do not require pushed authorization requests"),
+    };
+    let truth = |value| if value { "true" } else { "false" };
     let decision = |setting, value: &str, reason| Decision { setting, value: value.to_owned(), reason };
     [
         decision("CODER_OIDC_PRESET", metadata.preset.name, preset),
         decision("CODER_OIDC_SCOPES", &metadata.authorization_params.scopes.join(" "), scopes),
         Decision { setting: "CODER_OIDC_REFRESH_TOKEN_GRACE", value: rotation, reason: rotation_reason },
         decision("CODER_OIDC_INTROSPECTION_URL", introspection, introspection_reason),
-        decision("CODER_OIDC_SILENT_LOGIN", if silent.0 { "true" } else { "false" }, silent.1),
+        decision("CODER_OIDC_PAR", truth(pushed.0), pushed.1),
+        decision("CODER_OIDC_SILENT_LOGIN", truth(silent.0), silent.1),
     ]
 }
 

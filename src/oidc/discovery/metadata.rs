@@ -21,6 +21,8 @@ pub(in crate::oidc) struct ProviderMetadata {
     pub(in crate::oidc) issuer: ExpectedIssuer,
     pub(in crate::oidc) authorization_endpoint: Url,
     pub(in crate::oidc) token_endpoint: String,
+    /// Where authorization requests are pushed (RFC 9126 section 5); `None` if they are not.
+    pub(in crate::oidc) pushed_authorization_request_endpoint: Option<String>,
     pub(in crate::oidc) userinfo_endpoint: Option<String>,
     pub(in crate::oidc) revocation_endpoint: Option<String>,
     pub(in crate::oidc) introspection_endpoint: Option<String>,
@@ -46,12 +48,14 @@ pub(in crate::oidc) struct ProviderMetadata {
     pub(in crate::oidc) detected_by: DetectedBy,
     pub(in crate::oidc) authorization_params: AuthorizationParams,
     pub(in crate::oidc) unsupported_requirements: Vec<UnsupportedRequirement>,
+    /// `require_pushed_authorization_requests` (RFC 9126 section 5).
+    pub(in crate::oidc) requires_pushed_authorization: bool,
 }
 
 impl ProviderMetadata {
     /// The forms in which the client may authenticate at an endpoint, in the order in which they are tried.
     pub(in crate::oidc) fn client_auth(&self, endpoint: ClientEndpoint) -> &[ClientAuthVariant] {
-        of_endpoint(&self.client_auth, endpoint)
+        of_endpoint::<Vec<_>>(&self.client_auth, endpoint)
     }
 
     /// Whether an endpoint accepts assertions that are signed with this algorithm.
@@ -60,13 +64,14 @@ impl ProviderMetadata {
     }
 
     /// The endpoints' names in the metadata, and their addresses.
-    pub(in crate::oidc) fn endpoints(&self) -> [(&'static str, Option<&str>); 7] {
+    pub(in crate::oidc) fn endpoints(&self) -> [(&'static str, Option<&str>); 8] {
         [
             ("authorization_endpoint", Some(self.authorization_endpoint.as_str())),
             ("token_endpoint", Some(&self.token_endpoint)),
             ("userinfo_endpoint", self.userinfo_endpoint.as_deref()),
             ("revocation_endpoint", self.revocation_endpoint.as_deref()),
             ("introspection_endpoint", self.introspection_endpoint.as_deref()),
+            ("pushed_authorization_request_endpoint", self.pushed_authorization_request_endpoint.as_deref()),
             ("end_session_endpoint", self.end_session_endpoint.as_ref().map(Url::as_str)),
             ("jwks_uri", Some(&self.jwks_uri)),
         ]
@@ -76,9 +81,15 @@ impl ProviderMetadata {
 /// Something that the provider requires and Evergate does not support, so that logins fail until its settings are changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(in crate::oidc) enum UnsupportedRequirement {
-    /// Pushed authorization requests (RFC 9126).
-    #[error("it takes pushed authorization requests only; turn require_pushed_authorization_requests off for this client")]
+    /// Pushed authorization requests (RFC 9126), which a setting forbids.
+    #[error("it takes pushed authorization requests only, and CODER_OIDC_PAR is false; leave that out")]
     PushedAuthorizationRequests,
+    /// Pushed authorization requests, for which it has no endpoint.
+    #[error(
+        "its metadata have no pushed_authorization_request_endpoint, and authorization requests are to be pushed; turn \
+         require_pushed_authorization_requests off there, or leave CODER_OIDC_PAR out"
+    )]
+    NoPushedAuthorizationEndpoint,
     /// Signed authorization requests (RFC 9101).
     #[error("it takes signed authorization requests only; turn require_signed_request_object off for this client")]
     SignedRequests,
@@ -129,6 +140,10 @@ impl ProviderMetadata {
             issuer,
             authorization_endpoint,
             token_endpoint: required("token_endpoint")?.into(),
+            pushed_authorization_request_endpoint: match pushes_requests(settings, document) {
+                true => optional(PUSHED_AUTHORIZATION)?.map(Into::into),
+                false => None,
+            },
             jwks_uri: required("jwks_uri")?.into(),
             // An endpoint that is not called need not be valid.
             userinfo_endpoint: if settings.ignore_userinfo { None } else { optional("userinfo_endpoint")?.map(Into::into) },
@@ -157,6 +172,7 @@ impl ProviderMetadata {
             detected_by,
             authorization_params: AuthorizationParams::new(settings, preset, &scopes),
             unsupported_requirements: unsupported_requirements(settings, document),
+            requires_pushed_authorization: requires_pushing(document),
         })
     }
 }
@@ -211,6 +227,19 @@ impl MetadataDocument {
     }
 }
 
+/// The endpoint's name in the metadata (RFC 9126 section 5).
+const PUSHED_AUTHORIZATION: &str = "pushed_authorization_request_endpoint";
+
+/// Whether the metadata demand pushed authorization requests of every client.
+fn requires_pushing(document: &MetadataDocument) -> bool {
+    document.is_set("require_pushed_authorization_requests")
+}
+
+/// Whether authorization requests are to be pushed.
+fn pushes_requests(settings: &Settings, document: &MetadataDocument) -> bool {
+    settings.pushed_authorization.unwrap_or_else(|| requires_pushing(document))
+}
+
 /// Reads an endpoint's URL. Plain http is accepted only of a provider on this machine, because tokens would cross the network.
 fn endpoint(name: &'static str, text: &str, lenient: bool) -> Result<Url, ProviderError> {
     let url = Url::parse(text).map_err(|_| ProviderError::Metadata(name))?;
@@ -249,11 +278,13 @@ fn unsupported_requirements(settings: &Settings, document: &MetadataDocument) ->
     // Whoever chooses a method knows that the provider accepts it.
     let unknown_client = settings.client_auth_method.is_none()
         && usable_methods(settings, &document.supported_auth(ClientEndpoint::Token)).is_empty();
+    let pushes = pushes_requests(settings, document);
     let no_code = lacks("response_types_supported", &["code"])
         || lacks("response_modes_supported", &["query"])
         || lacks("grant_types_supported", &["authorization_code"]);
     let all = [
-        (document.is_set("require_pushed_authorization_requests"), UnsupportedRequirement::PushedAuthorizationRequests),
+        (requires_pushing(document) && !pushes, UnsupportedRequirement::PushedAuthorizationRequests),
+        (pushes && document.text(PUSHED_AUTHORIZATION).is_none(), UnsupportedRequirement::NoPushedAuthorizationEndpoint),
         (document.is_set("require_signed_request_object"), UnsupportedRequirement::SignedRequests),
         (!signs && encrypts_alone, UnsupportedRequirement::EncryptedIdTokens),
         (!signs && !encrypts_alone, UnsupportedRequirement::SigningAlgorithm),

@@ -33,6 +33,7 @@ pub(super) fn router(idp: Arc<Idp>) -> Router {
         .route("/userinfo", get(userinfo))
         .route("/revoke", post(revoke))
         .route("/introspect", post(introspect))
+        .route("/par", post(par))
         .with_state(idp)
 }
 
@@ -107,7 +108,9 @@ impl Drop for UnderWay<'_> {
 
 /// What a browser gets that nobody has logged in with: with `prompt=none` it is sent back, to an address that is registered alone.
 /// Browsers of tests do without, by [`Idp::authorize`].
-async fn authorize(Query(query): Query<Fields>) -> Response {
+async fn authorize(Shared(idp): Provider, Query(query): Query<Fields>) -> Response {
+    let pushed = query.get("request_uri").and_then(|reference| idp.state().pushed.remove(reference));
+    let query = pushed.unwrap_or(query);
     let redirect_uri = query.get("redirect_uri").map(String::as_str).unwrap_or_default();
     if !redirect_uri.starts_with("https://app.test/") {
         return (StatusCode::BAD_REQUEST, "this redirect_uri is not registered").into_response();
@@ -302,6 +305,28 @@ async fn revoke(Shared(idp): Provider, headers: HeaderMap, Form(form): Form<Fiel
         let token = form["token"].clone();
         state.revoked.push(token);
         StatusCode::OK.into_response()
+    })
+    .await
+}
+
+/// RFC 9126.
+async fn par(Shared(idp): Provider, headers: HeaderMap, Form(form): Form<Fields>) -> Response {
+    answer(&idp, Endpoint::Par, || {
+        let mut state = idp.state();
+        if !authenticates(&idp, &mut state, &headers, &form) {
+            return refuse(StatusCode::UNAUTHORIZED, &state.refuses_clients_with);
+        }
+        if !form["redirect_uri"].starts_with("https://app.test/") || form.contains_key("request_uri") {
+            return refuse(StatusCode::BAD_REQUEST, "invalid_request");
+        }
+        let reference = format!("urn:ietf:params:oauth:request_uri:{}", random_text::<16>());
+        state.issued.extend([form["state"].clone(), form["nonce"].clone(), reference.clone()]);
+        let request = form.into_iter().filter(|(name, _)| !name.starts_with("client_") || name == "client_id");
+        let mut request: Fields = request.collect();
+        // RFC 9126 section 2.1: who the client is, it has proved.
+        request.insert("client_id".to_owned(), CLIENT_ID.to_owned());
+        state.pushed.insert(reference.clone(), request);
+        (StatusCode::CREATED, Json(json!({"request_uri": reference, "expires_in": 60}))).into_response()
     })
     .await
 }

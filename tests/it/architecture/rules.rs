@@ -105,7 +105,8 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
             "tls",
         ],
     ),
-    ("admission", &["refusal", "exchange", "visitor", "sign_in", "renewal", "policy", "routing", "grant", "store"]),
+    // A login that cannot begin is logged with its causes where its user is served all the same.
+    ("admission", &["refusal", "exchange", "visitor", "sign_in", "renewal", "policy", "routing", "grant", "store", "telemetry"]),
     ("refusal", &["exchange", "visitor", "sign_in", "forward", "policy", "oidc", "pages", "session", "store", "telemetry"]),
     // The server says who the client end of a connection is.
     ("exchange", &["server", "forward", "policy", "session"]),

@@ -3,6 +3,8 @@ use serde_json::json;
 use super::*;
 use crate::secret::Secret;
 
+const PUSH: &str = "https://id.example/par";
+
 fn settings() -> Settings {
     Settings { client_secret: Some(Secret::new("short")), ..Settings::of_test("https://id.example") }
 }
@@ -79,7 +81,8 @@ fn a_shared_secret_serves_where_the_metadata_list_it_and_it_is_long_enough() {
 fn demands_that_cannot_be_met_are_known_from_the_start() {
     let cases = [
         (json!({}), vec![]),
-        (json!({"require_pushed_authorization_requests": true}), vec![UnsupportedRequirement::PushedAuthorizationRequests]),
+        (json!({"require_pushed_authorization_requests": true}), vec![UnsupportedRequirement::NoPushedAuthorizationEndpoint]),
+        (json!({"require_pushed_authorization_requests": true, "pushed_authorization_request_endpoint": PUSH}), vec![]),
         (json!({"require_signed_request_object": true}), vec![UnsupportedRequirement::SignedRequests]),
         (json!({"id_token_signing_alg_values_supported": ["ES256K"]}), vec![UnsupportedRequirement::SigningAlgorithm]),
         (json!({"id_token_signing_alg_values_supported": ["HS256"]}), vec![UnsupportedRequirement::SigningAlgorithm]),
@@ -102,6 +105,26 @@ fn demands_that_cannot_be_met_are_known_from_the_start() {
     ];
     for (edits, expected) in cases {
         assert_eq!(read(&edits).unwrap().unsupported_requirements, expected, "{edits}");
+    }
+}
+
+#[test]
+fn authorization_requests_are_pushed_where_the_metadata_or_a_setting_demand_it() {
+    use UnsupportedRequirement::{NoPushedAuthorizationEndpoint, PushedAuthorizationRequests};
+    let endpoint = Some(PUSH);
+    for (setting, required, endpoint, expected, unmet) in [
+        (None, false, endpoint, None, vec![]),
+        (None, true, endpoint, endpoint, vec![]),
+        (Some(true), false, endpoint, endpoint, vec![]),
+        (Some(true), false, None, None, vec![NoPushedAuthorizationEndpoint]),
+        (Some(false), false, endpoint, None, vec![]),
+        (Some(false), true, endpoint, None, vec![PushedAuthorizationRequests]),
+    ] {
+        let settings = Settings { pushed_authorization: setting, ..settings() };
+        let edits = json!({"require_pushed_authorization_requests": required, "pushed_authorization_request_endpoint": endpoint});
+        let metadata = read_with(&settings, &edits).unwrap();
+        assert_eq!(metadata.pushed_authorization_request_endpoint.as_deref(), expected, "{setting:?} {edits}");
+        assert_eq!(metadata.unsupported_requirements, unmet, "{setting:?} {edits}");
     }
 }
 
