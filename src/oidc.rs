@@ -27,9 +27,12 @@ mod keys;
 mod learnt_auth;
 mod logout;
 mod logout_token;
+mod loopback;
 mod merge;
 mod preset;
 mod provider;
+mod proxy;
+mod proxy_connector;
 mod pushed_authorization;
 mod refresh_verification;
 mod revocation;
@@ -45,7 +48,6 @@ pub use authorization::{AuthorizationOptions, CallbackProof};
 pub use claims::{ClaimMapping, Claims, ClaimsError};
 pub use client_auth_method::ClientAuthMethod;
 pub use client_key::{ClientKeyError, ClientKeyFiles};
-pub use discovery::is_loopback;
 pub use error::ProviderError;
 pub use examination::{ClientProbe, Examination, RedirectProbe};
 pub use group_names::{GroupNames, InvalidPattern};
@@ -53,8 +55,10 @@ pub use http::FetchError;
 pub use id_token::VerifyError;
 pub use introspection::Introspection;
 pub use logout_token::LogoutToken;
+pub use loopback::is_loopback;
 pub use preset::{ErrorMeaning, ErrorRule, PRESETS, Preset, RefreshTokenRotation};
 pub use provider::Provider;
+pub use proxy::ProxySettings;
 pub use refresh_verification::{LocalVerdict, RefreshVerdict};
 pub use roles::Roles;
 pub use token_call::{TokenFailure, TokenResponse, VerifiedLogin, safe_description};
@@ -98,6 +102,8 @@ pub struct Settings {
     pub introspection_url: Option<url::Url>,
     /// `CODER_OIDC_TOKEN_TIMEOUT`: the deadline of a whole token call.
     pub token_timeout: Duration,
+    /// `HTTPS_PROXY` and `NO_PROXY`.
+    pub proxy: ProxySettings,
 }
 
 /// The assumed life of an access token whose response does not tell it.
@@ -136,6 +142,7 @@ impl Settings {
             refresh_token_reuse_interval: None,
             introspection_url: None,
             token_timeout: Duration::from_secs(1),
+            proxy: ProxySettings::default(),
         }
     }
 }

@@ -32,14 +32,18 @@ pub(super) async fn check(checked: &Checked, clock: &Clock) -> Vec<Finding> {
             return vec![Finding::error("client key", causes(&error)).advise(advice).see("docs/settings.md")];
         }
     };
+    let mut findings: Vec<_> = proxy(&provider).into_iter().collect();
     let examined = match provider.examine().await {
         Ok(examined) => examined,
-        Err(error) => return vec![unusable(&error)],
+        Err(error) => {
+            findings.push(unusable(&error));
+            return findings;
+        }
     };
-    let mut findings = vec![Finding::ok(
+    findings.push(Finding::ok(
         DISCOVERY,
         format!("{} has metadata and {} keys; preset {}", provider.issuer(), examined.keys, provider.preset().name),
-    )];
+    ));
     findings.extend(clock_skew(&examined));
     findings.extend(keys(&examined));
     findings.extend(
@@ -88,6 +92,16 @@ fn unusable(error: &ProviderError) -> Finding {
         | ProviderError::Claims(_) => "look for DNS, a firewall or a proxy between here and the provider".to_owned(),
     };
     Finding::error(DISCOVERY, causes(error)).advise(advice).see(ODD)
+}
+
+/// Whether calls to the provider go through a proxy.
+fn proxy(provider: &Provider) -> Option<Finding> {
+    let (address, goes_through) = provider.proxy()?;
+    let seen = match goes_through {
+        true => format!("calls to the provider go through {address} (HTTPS_PROXY)"),
+        false => format!("calls to the provider do not go through {address} (HTTPS_PROXY): NO_PROXY names it, or it is on this machine"),
+    };
+    Some(Finding::info("proxy", seen).see("docs/data-plane.md"))
 }
 
 /// Tokens are valid by the provider's clock and judged by ours.

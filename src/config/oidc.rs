@@ -130,6 +130,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<oidc::Settings> {
     let client_auth = client_auth::read(reader, issuer.as_deref());
     let sources = claims::sources(reader);
     let (pushed_authorization, silent_login) = (reader.boolean(&PAR), reader.boolean(&SILENT_LOGIN));
+    let proxy = reader.proxy();
     let claims::Sources { ignore_userinfo, access_token_claims } = sources?;
     Some(oidc::Settings {
         issuer: issuer?,
@@ -150,6 +151,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<oidc::Settings> {
         refresh_token_reuse_interval: reuse_interval,
         introspection_url,
         token_timeout: token_timeout?,
+        proxy: proxy?,
     })
 }
 

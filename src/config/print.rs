@@ -64,7 +64,9 @@ pub fn reference() -> String {
          and among the flags, and for unknown variables that are written like a setting. Evergate ignores Coder's settings that have no\n\
          meaning for it, each with a warning that says why (a list is at the end of this page), and other `CODER_` variables with one\n\
          warning at the start that names them: Kubernetes writes some for each Service that is called `coder` or `coder-…`,\n\
-         and a Coder workspace has its own.\n",
+         and a Coder workspace has its own.\n\n\
+         `HTTPS_PROXY` and `NO_PROXY` name a forward proxy towards the provider\n\
+         ([data-plane.md](data-plane.md#a-forward-proxy-towards-the-provider-https_proxy-no_proxy)).\n",
     );
     for section in SECTIONS {
         let _infallible = write!(out, "\n## {}\n\n| variable | type | default | meaning |\n|---|---|---|---|\n", section.title);

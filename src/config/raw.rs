@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Problem, coder_yaml};
+use crate::secret::Secret;
 
 /// All settings as texts, each with its source.
 #[derive(Clone, Debug, Default)]
@@ -13,8 +14,19 @@ pub struct Raw {
     pub(super) unreadable: BTreeSet<&'static str>,
     /// The file's `[[route]]` tables.
     pub(super) routes: Vec<RouteTable>,
+    /// The values of `HTTPS_PROXY` and `NO_PROXY`, which are no settings of Evergate's own.
+    pub(super) proxy: ProxyVariables,
     /// Oddities that prevent nothing from working.
     pub(super) warnings: Vec<Problem>,
+}
+
+/// What the environment says of a proxy; empty where it says nothing.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ProxyVariables {
+    /// `HTTPS_PROXY`, or else `https_proxy`; it may have a password.
+    pub(super) https: Option<Secret>,
+    /// `NO_PROXY`, or else `no_proxy`.
+    pub(super) exceptions: String,
 }
 
 /// The texts of a `[[route]]` table by key; `Err` says what the value must be.

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use super::{
     Problem, Problems,
-    raw::{Raw, RouteTable, SettingSource},
+    raw::{ProxyVariables, Raw, RouteTable, SettingSource},
     setting::Setting,
     values,
 };
+use crate::{oidc::ProxySettings, secret::Secret};
 
 /// Reads settings; whatever is wrong with one is noted, and reading goes on.
 pub(super) struct Reader<'a> {
@@ -40,6 +41,14 @@ impl<'a> Reader<'a> {
     /// The file's `[[route]]` tables.
     pub(super) fn routes(&self) -> &'a [RouteTable] {
         &self.raw.routes
+    }
+
+    /// The proxy of the environment. One that cannot be used is a problem.
+    pub(super) fn proxy(&mut self) -> Option<ProxySettings> {
+        let ProxyVariables { https, exceptions } = &self.raw.proxy;
+        let https = https.as_ref().map(Secret::expose).unwrap_or_default();
+        let read = ProxySettings::parse(https, exceptions);
+        read.map_err(|message| self.problems.add("HTTPS_PROXY", message)).ok()
     }
 
     /// Whether the setting was given, even if its value is unreadable, which is reported where it is read.

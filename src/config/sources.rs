@@ -12,13 +12,14 @@ use super::{
     Problem, Problems, coder,
     file::{self, ROUTES},
     layer::layer,
-    raw::{ENVIRONMENT_PREFIX, Given, Raw, RouteTable, SettingSource},
+    raw::{ENVIRONMENT_PREFIX, Given, ProxyVariables, Raw, RouteTable, SettingSource},
     routes,
     setting::{Setting, ValueType},
     table::{self, FILE_SUFFIX},
     texts::{secret, text_of},
     unknown,
 };
+use crate::secret::Secret;
 
 /// What a process is configured by.
 #[derive(Clone, Debug, Default)]
@@ -75,7 +76,17 @@ impl Environment {
         let mut reader = SourceReader { figment: &figment, path: path.as_deref(), problems, warnings, unreadable };
         let given = table::all().filter_map(|key| Some((key.name, reader.setting(key)?))).collect();
         let SourceReader { warnings, unreadable, problems, .. } = reader;
-        Raw { given, unreadable, routes: route_tables(&figment, problems), warnings }
+        Raw { given, unreadable, routes: route_tables(&figment, problems), proxy: self.proxy(), warnings }
+    }
+
+    /// The variables that name a proxy, in capitals or else not, as Go reads them.
+    fn proxy(&self) -> ProxyVariables {
+        let value =
+            |names: [&str; 2]| names.into_iter().filter_map(|name| self.variables.get(name)).find(|value| !value.is_empty());
+        ProxyVariables {
+            https: value(["HTTPS_PROXY", "https_proxy"]).map(Secret::new),
+            exceptions: value(["NO_PROXY", "no_proxy"]).cloned().unwrap_or_default(),
+        }
     }
 
     /// Reports variables that are not UTF-8, and returns the settings that are unreadable because of them.

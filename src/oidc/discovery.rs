@@ -17,7 +17,6 @@ use super::{FetchError, Provider, ProviderError, SHORT_CALL_TIMEOUT};
 use crate::{backoff::back_off, telemetry::logs::causes};
 
 use decisions::decisions;
-pub use metadata::is_loopback;
 pub(super) use metadata::{MetadataDocument, ProviderMetadata};
 
 /// The shortest and the longest pause between attempts while discovery fails.
@@ -138,6 +137,13 @@ impl Provider {
             "provider discovered; {}",
             metadata.authorization_params.note
         );
+        if let Some((address, true)) = self.proxy() {
+            tracing::info!(
+                oidc.issuer = self.issuer(),
+                proxy.address = address,
+                "calls to the provider go through a proxy (HTTPS_PROXY)"
+            );
+        }
         for decision in decisions(&self.settings, metadata) {
             tracing::info!(
                 oidc.issuer = self.issuer(),

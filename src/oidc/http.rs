@@ -19,6 +19,7 @@ use hyper_util::{
 };
 use tokio::sync::Notify;
 
+use super::{proxy::ProxySettings, proxy_connector::ProxyConnector};
 use crate::connect_timeout::ConnectTimeout;
 
 const MAX_BODY_BYTES: usize = 1024 * 1024;
@@ -28,7 +29,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
 /// A client for one provider.
 #[derive(Debug)]
 pub(super) struct HttpClient {
-    client: Client<ConnectTimeout<HttpsConnector<HttpConnector>>, Full<Bytes>>,
+    client: Client<ConnectTimeout<HttpsConnector<ProxyConnector>>, Full<Bytes>>,
     /// An endpoint was not found, or nothing listens at its address: it may have moved.
     endpoint_lost: Notify,
     /// The address at which an endpoint was not found.
@@ -75,14 +76,11 @@ enum Unreadable {
 }
 
 impl HttpClient {
-    pub(super) fn new(tls: rustls::ClientConfig) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.enforce_http(false);
-        let connector = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(connector);
+    pub(super) fn new(tls: rustls::ClientConfig, proxy: ProxySettings) -> Self {
+        let mut direct = HttpConnector::new();
+        direct.enforce_http(false);
+        let to_proxy = with_tls(tls.clone(), direct.clone());
+        let connector = with_tls(tls, ProxyConnector::new(proxy, direct, to_proxy));
         let connector = ConnectTimeout::new(connector, CONNECT_TIMEOUT);
         let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
         Self { client, endpoint_lost: Notify::new(), missing_endpoint: Mutex::default() }
@@ -145,6 +143,11 @@ impl HttpClient {
         };
         tokio::time::timeout(deadline, call).await.unwrap_or(Err(FetchError::TimedOut(deadline)))
     }
+}
+
+/// Speaks TLS with https addresses over the connections of `inner`.
+fn with_tls<C>(tls: rustls::ClientConfig, inner: C) -> HttpsConnector<C> {
+    hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(inner)
 }
 
 /// Whether an untrusted certificate is the root cause.

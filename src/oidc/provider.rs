@@ -56,7 +56,7 @@ impl Provider {
     pub fn new(settings: Settings, tls: rustls::ClientConfig, clock: Clock) -> Result<Self, ClientKeyError> {
         Ok(Self {
             fingerprint: Fingerprint::of(&fingerprint_text(&settings)),
-            http: HttpClient::new(tls),
+            http: HttpClient::new(tls, settings.proxy.clone()),
             credentials: ClientCredentials::new(&settings, clock.clone())?,
             settings,
             clock,
@@ -91,6 +91,13 @@ impl Provider {
     /// What becomes of a refresh token that was used: as configured, or as in the preset.
     pub fn rotation(&self) -> RefreshTokenRotation {
         self.settings.refresh_token_reuse_interval.map_or(self.preset().rotation, RefreshTokenRotation::ReuseInterval)
+    }
+
+    /// The address of the proxy of `HTTPS_PROXY`, if there is one, and whether calls to the issuer go through it.
+    pub fn proxy(&self) -> Option<(String, bool)> {
+        let proxy = self.settings.proxy.proxy()?;
+        let issuer = url::Url::parse(&self.settings.issuer).ok()?;
+        Some((proxy.address.to_string(), self.settings.proxy.proxy_for(&issuer).is_some()))
     }
 
     /// The deadline of a token call.

@@ -2,6 +2,7 @@
 
 pub mod certificates;
 pub mod client_key;
+pub mod connect_proxy;
 pub mod doctor;
 pub mod eventually;
 pub mod faults;
@@ -12,6 +13,7 @@ pub mod pgbouncer;
 pub mod postgres;
 pub mod process;
 pub mod python;
+pub mod tls_front;
 pub mod upstream;
 pub mod visitor;
 pub mod wire;
@@ -120,6 +122,8 @@ pub struct Builder {
     pooling: Option<Pooling>,
     is_deaf: bool,
     routes: Option<Routes>,
+    provider_url: Option<String>,
+    variables: BTreeMap<String, String>,
 }
 
 impl World {
@@ -138,6 +142,8 @@ impl World {
             pooling: None,
             is_deaf: false,
             routes: None,
+            provider_url: None,
+            variables: BTreeMap::new(),
         }
     }
 
@@ -197,7 +203,7 @@ impl World {
     fn binary(&self) -> std::process::Command {
         let variables = self.environment.flags.iter().map(|(name, value)| (format!("CODER_{}", name.to_uppercase()), value));
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_evergate"));
-        command.env_clear().envs(variables);
+        command.env_clear().envs(&self.environment.variables).envs(variables);
         if let Some(path) = &self.environment.config_path {
             command.env("CODER_CONFIG_PATH", path);
         }
@@ -284,6 +290,18 @@ impl Builder {
         self
     }
 
+    /// With a provider that calls itself by this address, at which the test has to make it reachable.
+    pub fn provider_at(mut self, url: &str) -> Self {
+        self.provider_url = Some(url.to_owned());
+        self
+    }
+
+    /// With a variable of the environment that is no setting.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
     /// With timings changed.
     pub fn timed(mut self, change: impl FnOnce(&mut Timings)) -> Self {
         change(&mut self.timings);
@@ -338,7 +356,8 @@ impl Builder {
         let upstream = Upstream::start().await;
         // The line's address is the issuer, so that every call can be cut.
         let idp_line = FaultProxy::start().await;
-        let idp = Idp::start(&idp_line.url(), self.clock.clone()).await;
+        let url = self.provider_url.unwrap_or_else(|| idp_line.url());
+        let idp = Idp::start(&url, self.clock.clone()).await;
         idp_line.forward_to(idp.address);
         prepare(&idp);
         let cluster = if self.own_postgres { Some(postgres::Cluster::start_own().await) } else { None };
@@ -391,7 +410,7 @@ impl Builder {
             std::fs::write(&path, text(&format!("http://{}", upstream.address))).unwrap();
             path.display().to_string()
         });
-        let environment = Environment { flags, config_path, ..Environment::default() };
+        let environment = Environment { flags, config_path, variables: self.variables, ..Environment::default() };
         let mut world = World {
             idp,
             idp_line,

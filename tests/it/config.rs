@@ -54,6 +54,19 @@ fn file(text: &str) -> (tempfile::NamedTempFile, String) {
 }
 
 #[test]
+fn the_proxy_of_the_environment_is_a_problem_where_it_cannot_be_used() {
+    let read = |variables: &[(&str, &str)]| with(variables).map(drop).map_err(|problems| problems.to_string());
+    for good in ["http://proxy.example:3128", "proxy.example:3128", "http://ann:secret@proxy.example", ""] {
+        assert_eq!(read(&[("HTTPS_PROXY", good), ("NO_PROXY", "*.example,10.0.0.0/8,,:")]), Ok(()), "{good}");
+    }
+    for bad in [("HTTPS_PROXY", "socks5://ann:secret@proxy.example"), ("https_proxy", "ftp://ann:secret@proxy.example")] {
+        let problems = read(&[bad]).unwrap_err();
+        assert!(problems.contains("HTTPS_PROXY: is ") && !problems.contains("secret"), "{problems}");
+    }
+    assert_eq!(read(&[("HTTPS_PROXY", "proxy.example"), ("https_proxy", "ftp://proxy.example")]), Ok(()), "capitals go first");
+}
+
+#[test]
 fn without_any_setting_all_that_is_required_is_said_at_once() {
     insta::assert_snapshot!(problems(&[]), @r"
     there are 4 problems with the settings:

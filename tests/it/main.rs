@@ -49,6 +49,7 @@ mod postgres_connections;
 mod postgres_schema;
 mod process;
 mod protocols;
+mod provider_proxy;
 mod pushed_authorization;
 mod reload;
 mod renewal;

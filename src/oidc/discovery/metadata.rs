@@ -11,6 +11,7 @@ use crate::{
         authorization::AuthorizationParams,
         client_auth::{ClientAuthVariant, ClientEndpoint, SupportedAuth, usable_methods, variants},
         issuer::ExpectedIssuer,
+        loopback::is_loopback,
         preset::{DetectedBy, LogoutForm, OwnLogout, Preset, RefreshIntrospection},
     },
 };
@@ -292,16 +293,6 @@ fn unsupported_requirements(settings: &Settings, document: &MetadataDocument) ->
         (no_code, UnsupportedRequirement::CodeFlow),
     ];
     all.into_iter().filter_map(|(is_required, requirement)| is_required.then_some(requirement)).collect()
-}
-
-/// Whether a URL leads to this machine, so that plain http shows nothing to the network.
-pub fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        None => false,
-    }
 }
 
 #[cfg(test)]

@@ -176,6 +176,7 @@ pub(super) const PURE: &[&str] = &[
     "oidc/preset",
     "oidc/preset/table",
     "oidc/claims",
+    "oidc/proxy",
     "oidc/group_names",
     "oidc/roles",
     "oidc/discovery/metadata",
