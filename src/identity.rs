@@ -41,10 +41,14 @@ pub struct Identity {
     pub groups: Vec<String>,
     /// The groups' names by `CODER_OIDC_GROUP_MAPPING` and `CODER_OIDC_GROUP_REGEX_FILTER`; `None` if they are the claim's values.
     pub group_names: Option<Vec<String>>,
+    /// The provider has not told the groups, and says so: they are too many for a token.
+    pub groups_unknown: bool,
     /// The roles, by `CODER_OIDC_USER_ROLE_FIELD`, `_MAPPING` and `_DEFAULT`.
     pub roles: Vec<String>,
     /// Further claims, which a header or a rule of some route names.
     pub claims: ExtraClaims,
+    /// The tenant (`tid`) of an issuer for many, as Microsoft Entra ID's `common`.
+    pub tenant: Option<String>,
 }
 
 /// The stored form of an identity. An identity with an unverified address is stored in a form that a replica of an older release,
@@ -72,12 +76,30 @@ struct Claims {
     roles: Vec<String>,
     #[serde(default, skip_serializing_if = "ExtraClaims::is_empty")]
     claims: ExtraClaims,
+    /// Older releases read no groups then, and refuse who needs some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    groups_unknown: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tenant: Option<String>,
 }
 
 impl From<Identity> for Stored {
     fn from(identity: Identity) -> Self {
-        let Identity { subject, username, name, email, unverified_email, groups, group_names, roles, claims } = identity;
-        let claims = Claims { subject, username, email, groups, group_names, name, roles, claims };
+        let Identity {
+            subject,
+            username,
+            name,
+            email,
+            unverified_email,
+            groups,
+            group_names,
+            groups_unknown,
+            roles,
+            claims,
+            tenant,
+        } = identity;
+        let groups_unknown = groups_unknown.then_some(true);
+        let claims = Claims { subject, username, email, groups, group_names, name, roles, claims, groups_unknown, tenant };
         match unverified_email {
             Some(unverified_email) => Self::Unverified { unverified: claims, unverified_email },
             None => Self::Plain(claims),
@@ -91,8 +113,9 @@ impl From<Stored> for Identity {
             Stored::Unverified { unverified, unverified_email } => (unverified, Some(unverified_email)),
             Stored::Plain(claims) => (claims, None),
         };
-        let Claims { subject, username, email, groups, group_names, name, roles, claims } = claims;
-        Self { subject, username, name, email, unverified_email, groups, group_names, roles, claims }
+        let Claims { subject, username, email, groups, group_names, name, roles, claims, groups_unknown, tenant } = claims;
+        let groups_unknown = groups_unknown.unwrap_or_default();
+        Self { subject, username, name, email, unverified_email, groups, group_names, groups_unknown, roles, claims, tenant }
     }
 }
 
@@ -101,6 +124,16 @@ impl Identity {
     pub fn display(&self) -> &str {
         let email = self.email.as_deref().or(self.unverified_email.as_deref());
         email.or(self.username.as_deref()).unwrap_or(&self.subject)
+    }
+
+    /// Takes over the groups that were known before, where these claims do not tell them.
+    #[must_use]
+    pub fn with_groups_known_before(self, before: &Self) -> Self {
+        if !self.groups_unknown {
+            return self;
+        }
+        let (groups, group_names) = (before.groups.clone(), before.group_names.clone());
+        Self { groups, group_names, groups_unknown: before.groups_unknown, ..self }
     }
 
     /// Returns the names of the user's groups, as routes and upstreams know them.

@@ -18,6 +18,7 @@ mod discovery;
 mod error;
 mod examination;
 mod group_names;
+mod groups_overage;
 mod http;
 mod id_token;
 mod introspection;
@@ -100,6 +101,8 @@ pub struct Settings {
     pub refresh_token_reuse_interval: Option<Duration>,
     /// `CODER_OIDC_INTROSPECTION_URL`; `None` leaves it to the metadata and the preset.
     pub introspection_url: Option<url::Url>,
+    /// `CODER_OIDC_GRAPH_URL`; `None` leaves it to the metadata.
+    pub graph_url: Option<url::Url>,
     /// `CODER_OIDC_TOKEN_TIMEOUT`: the deadline of a whole token call.
     pub token_timeout: Duration,
     /// `HTTPS_PROXY` and `NO_PROXY`.
@@ -141,6 +144,7 @@ impl Settings {
             mapping: ClaimMapping::default(),
             refresh_token_reuse_interval: None,
             introspection_url: None,
+            graph_url: None,
             token_timeout: Duration::from_secs(1),
             proxy: ProxySettings::default(),
         }

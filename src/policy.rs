@@ -68,6 +68,12 @@ pub enum Denied {
     /// The route does not allow this method.
     #[error("the route does not take this method")]
     Method,
+    /// The provider has not told the user's groups.
+    #[error(
+        "the provider has not told the user's groups, which are too many for its tokens (groups overage); the log says why they \
+         could not be asked for"
+    )]
+    GroupsUnknown,
     /// The user is in none of the allowed groups.
     #[error("the user is in none of the allowed groups (CODER_OIDC_ALLOWED_GROUPS, or the route's own)")]
     Group,
@@ -86,7 +92,7 @@ impl Denied {
     /// Whether it is this user who is not let in, whatever they ask for.
     pub fn is_about_the_user(self) -> bool {
         match self {
-            Self::EmailNotVerified | Self::EmailDomain | Self::Group | Self::Claim => true,
+            Self::EmailNotVerified | Self::EmailDomain | Self::GroupsUnknown | Self::Group | Self::Claim => true,
             Self::CrossOrigin | Self::Method | Self::Network | Self::Destination => false,
         }
     }
@@ -98,6 +104,7 @@ impl Denied {
             Self::EmailDomain => "email_domain",
             Self::CrossOrigin => "cross_origin",
             Self::Method => "method",
+            Self::GroupsUnknown => "groups_unknown",
             Self::Group => "group",
             Self::Claim => "claim",
             Self::Network => "network",
@@ -233,7 +240,7 @@ impl Policy {
             return Err(Denied::EmailDomain);
         }
         if !self.allowed_groups.is_empty() && !groups.iter().any(|group| self.allowed_groups.contains(group)) {
-            return Err(Denied::Group);
+            return Err(if identity.groups_unknown { Denied::GroupsUnknown } else { Denied::Group });
         }
         if self.claims.iter().all(|rule| rule.admits(identity)) { Ok(()) } else { Err(Denied::Claim) }
     }
@@ -339,6 +346,15 @@ mod tests {
         assert!(admits(&["staff", "ops"]));
         assert!(!admits(&["staff"]) && !admits(&[]) && !admits(&["Ops"]) && !admits(&["admins,ops"]));
         assert!(Policy::default().admit(&Identity::default()).is_ok());
+    }
+
+    #[test]
+    fn groups_that_the_provider_does_not_tell_are_refused_by_a_rule_of_their_own_where_some_are_needed() {
+        let identity = Identity { groups_unknown: true, ..Identity::default() };
+        let policy = Policy { allowed_groups: vec!["admins".into()], ..Policy::default() };
+        assert_eq!(policy.admit(&identity), Err(Denied::GroupsUnknown));
+        assert_eq!(policy.admit_to_route(&identity), Err(Denied::GroupsUnknown));
+        assert_eq!(Policy::default().admit(&identity), Ok(()));
     }
 
     #[test]

@@ -50,6 +50,7 @@ pub(super) async fn check(checked: &Checked, clock: &Clock) -> Vec<Finding> {
         examined.unsupported_requirements.iter().map(|requirement| Finding::error("provider's demands", requirement).see(ODD)),
     );
     findings.push(refresh_tokens(&examined));
+    findings.extend(provider.preset().login_lifetime.map(login_lifetime));
     findings.extend(scopes(&examined));
     findings.extend(pkce(&examined));
     findings.push(client(provider.probe_client().await));
@@ -99,7 +100,9 @@ fn proxy(provider: &Provider) -> Option<Finding> {
     let (address, goes_through) = provider.proxy()?;
     let seen = match goes_through {
         true => format!("calls to the provider go through {address} (HTTPS_PROXY)"),
-        false => format!("calls to the provider do not go through {address} (HTTPS_PROXY): NO_PROXY names it, or it is on this machine"),
+        false => format!(
+            "calls to the provider do not go through {address} (HTTPS_PROXY): NO_PROXY names it, or it is on this machine"
+        ),
     };
     Some(Finding::info("proxy", seen).see("docs/data-plane.md"))
 }
@@ -154,6 +157,15 @@ fn refresh_tokens(examined: &Examination) -> Finding {
             .advise("add offline_access to CODER_OIDC_SCOPES")
             .see(REFERENCE)
     }
+}
+
+/// A refresh token that is never replaced ends for all users, active or not.
+fn login_lifetime(lifetime: Duration) -> Finding {
+    let hours = lifetime.as_secs() / 3600;
+    let seen = format!("a login brings one refresh token, which is never replaced and lives {hours} hours by default");
+    Finding::info("login", seen)
+        .advise("raise it at the provider (AD FS: SsoLifetime), if users log in again too often")
+        .see(REFERENCE)
 }
 
 fn scopes(examined: &Examination) -> Option<Finding> {
@@ -211,7 +223,14 @@ fn redirect(redirect_uri: &str, probe: Result<RedirectProbe, ProviderError>) -> 
             .advise(format!("register {redirect_uri} at the provider, to the letter"))
             .see(ODD),
         ),
-        Ok(RedirectProbe::Unclear) => None,
+        Ok(RedirectProbe::Unclear) => Some(
+            Finding::info(
+                CHECK,
+                format!("the provider shows a page for a login that leads to {redirect_uri}, which does not tell whether it is registered"),
+            )
+            .advise("compare it with what is registered at the provider, or log in once (evergate doctor)")
+            .see("docs/check.md"),
+        ),
         Err(ref error @ ProviderError::PushedAuthorization(_)) => Some(
             Finding::error(CHECK, format!("a login that leads to {redirect_uri} cannot begin: {error}"))
                 .advise(format!("register {redirect_uri} at the provider, to the letter, and correct CODER_OIDC_SCOPES"))

@@ -54,6 +54,7 @@ pub fn check(raw: &Raw, problems: Problems) -> Result<Checked, Problems> {
     let default_target = forward::read(&mut reader);
     let (gateway, targets) = gateway::read(&mut reader, default_target).unzip();
     let (mut oidc, policy) = (oidc::read(&mut reader), policy::read(&mut reader));
+    warn_of_foreign_addresses(&mut reader, oidc.as_ref(), &policy);
     let lacks_group_claim = lacks_group_claim(&mut reader, oidc.as_ref());
     let (mut renewal, session) = (renewal::read(&mut reader), session::read(&mut reader));
     let claims = claims_of_routes(gateway.as_ref());
@@ -94,6 +95,21 @@ fn claims_of_routes(gateway: Option<&crate::gateway::Settings>) -> Vec<String> {
     let claims: BTreeSet<String> =
         routes.flat_map(|route| of_rule(route).into_iter().chain(route.identity.claims().map(str::to_owned))).collect();
     claims.into_iter().collect()
+}
+
+/// Warns of e-mail addresses that prove nothing. Any tenant's administrator may give an account of theirs any address (nOAuth, 2023), and
+/// Microsoft Entra ID says of none whether it is verified.
+fn warn_of_foreign_addresses(reader: &mut Reader<'_>, oidc: Option<&crate::oidc::Settings>, policy: &Policy) {
+    let believes_all = oidc.is_some_and(|oidc| oidc.serves_many_tenants() && oidc.mapping.ignore_email_verified);
+    let has_rule = !policy.email_domains.is_empty() || reader.routes().iter().any(|table| table.contains_key("email_domains"));
+    if believes_all && has_rule {
+        reader.warn(
+            &claims::IGNORE_EMAIL_VERIFIED,
+            "is set, the issuer is for the accounts of every organization, and a rule asks for an e-mail domain: whoever \
+             administers any organization can write an address of that domain (nOAuth); name the tenant in CODER_OIDC_ISSUER_URL, \
+             or let groups decide",
+        );
+    }
 }
 
 /// Whether routes ask for groups while no claim holds any, so that nobody passes them.

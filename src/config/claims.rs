@@ -59,7 +59,7 @@ const NAME_FIELD: Setting = setting(
 );
 const EMAIL_FIELD: Setting =
     setting("oidc_email_field", ValueType::Text, "email", "The claim for `X-Forwarded-Email`: its name, or a path to it.");
-const IGNORE_EMAIL_VERIFIED: Setting = setting(
+pub(super) const IGNORE_EMAIL_VERIFIED: Setting = setting(
     "oidc_ignore_email_verified",
     ValueType::Bool,
     "false",

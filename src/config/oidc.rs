@@ -6,7 +6,9 @@ use url::Url;
 
 use super::{
     claims::{self, SCOPES},
-    client_auth::{self, CLIENT_AUTH_METHOD, CLIENT_CERT_FILE, CLIENT_KEY_FILE, CLIENT_KEY_ID, CLIENT_SECRET, CLIENT_SECRET_PREVIOUS},
+    client_auth::{
+        self, CLIENT_AUTH_METHOD, CLIENT_CERT_FILE, CLIENT_KEY_FILE, CLIENT_KEY_ID, CLIENT_SECRET, CLIENT_SECRET_PREVIOUS,
+    },
     reader::Reader,
     server::TLS_CLIENT_CA_FILE,
     setting::{Section, Setting, ValueType, setting},
@@ -39,6 +41,7 @@ pub(super) const SECTION: Section = Section {
         &TOKEN_TIMEOUT,
         &REFRESH_TOKEN_GRACE,
         &INTROSPECTION_URL,
+        &GRAPH_URL,
     ],
 };
 
@@ -112,6 +115,13 @@ const INTROSPECTION_URL: Setting = setting(
     "The token introspection endpoint (RFC 7662) for refresh tokens. Not set: the one in the provider's metadata. Evergate introspects only a refresh token of unknown outcome, after a lost response: if it is still active, Evergate uses it; else the browser goes through the provider again.",
 );
 
+const GRAPH_URL: Setting = setting(
+    "oidc_graph_url",
+    ValueType::Url,
+    "",
+    "Microsoft Graph, as in `https://graph.microsoft.com`, which Evergate asks for the groups of a user who has too many for the tokens of Microsoft Entra ID (groups overage), with the user's access token. Not set: the one that the metadata of Microsoft Entra ID name. If Graph does not tell them, routes and rules that need groups refuse the user with a message that says so.",
+);
+
 /// The provider's settings.
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<oidc::Settings> {
     let issuer = reader.required(&ISSUER_URL, "https://idp.example.com", issuer);
@@ -126,6 +136,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<oidc::Settings> {
     let token_timeout = reader.positive(&TOKEN_TIMEOUT);
     let reuse_interval = reader.duration(&REFRESH_TOKEN_GRACE);
     let introspection_url = reader.parsed(&INTROSPECTION_URL, provider_url);
+    let graph_url = reader.parsed(&GRAPH_URL, provider_url);
     let mapping = claims::read(reader);
     let client_auth = client_auth::read(reader, issuer.as_deref());
     let sources = claims::sources(reader);
@@ -150,6 +161,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<oidc::Settings> {
         mapping: mapping?,
         refresh_token_reuse_interval: reuse_interval,
         introspection_url,
+        graph_url,
         token_timeout: token_timeout?,
         proxy: proxy?,
     })

@@ -89,6 +89,7 @@ impl Doctor {
             access_lifetime: tokens.expires_in,
             refresh_lifetime: tokens.refresh_expires_in.map(RefreshLifetime::Response).or(by_preset),
             groups: login.identity.groups.len(),
+            groups_unknown: login.identity.groups_unknown,
         };
         Ok((login, facts))
     }
@@ -103,6 +104,7 @@ impl Doctor {
             requested_by: self.provider.offline_access_request(),
             group_field: self.settings.oidc.mapping.groups.clone(),
             session_idle: self.settings.session_idle,
+            login_lifetime: self.provider.preset().login_lifetime,
             login,
             renewals: Vec::new(),
             storm: None,

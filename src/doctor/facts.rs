@@ -19,6 +19,8 @@ pub(super) struct Facts {
     pub(super) group_field: Option<String>,
     /// `CODER_SESSION_DURATION`.
     pub(super) session_idle: Duration,
+    /// How long a login lasts by the provider's default, where its refresh token is never replaced.
+    pub(super) login_lifetime: Option<Duration>,
     /// What the login brought, or why it failed.
     pub(super) login: Result<LoginFacts, String>,
     /// The renewals that were tried, in order. One that fails is the last.
@@ -46,6 +48,8 @@ pub(super) struct LoginFacts {
     pub(super) refresh_lifetime: Option<RefreshLifetime>,
     /// How many groups the user has.
     pub(super) groups: usize,
+    /// Whether the provider left the groups out, and they could not be asked for.
+    pub(super) groups_unknown: bool,
 }
 
 /// How long a refresh token lives unused, and who says so.

@@ -2,6 +2,8 @@
 
 mod trials;
 
+use std::time::Duration;
+
 use super::{
     facts::{Cleanup, Facts, LoginFacts, RefreshLifetime, Renewed, Subject},
     finding::Finding,
@@ -27,7 +29,9 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     let mut findings = vec![Finding::ok("login", "the login succeeded; state, nonce, PKCE and the ID token are verified")];
     findings.push(refresh_token(facts, login));
     findings.extend(scopes(facts, login));
-    if facts.group_field.is_some() && login.groups == 0 {
+    if login.groups_unknown {
+        findings.push(unknown_groups());
+    } else if facts.group_field.is_some() && login.groups == 0 {
         findings.push(no_groups(facts));
     }
     for (number, renewal) in ["first renewal", "second renewal"].into_iter().zip(&facts.renewals) {
@@ -43,7 +47,10 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     findings.extend(rotation(facts));
     if !facts.renewals.is_empty() && facts.renewals.iter().all(|renewal| renewal.result.is_ok()) {
         findings.push(access_lifetime(login));
-        findings.push(idle_expiry(facts, login));
+        findings.push(match facts.login_lifetime {
+            Some(usual) => login_lifetime(login.refresh_lifetime.map_or(usual, RefreshLifetime::duration)),
+            None => idle_expiry(facts, login),
+        });
     }
     findings.extend(trials::findings(facts));
     findings.extend(cleanup(&facts.cleanup));
@@ -102,6 +109,15 @@ fn no_groups(facts: &Facts) -> Finding {
     )
 }
 
+fn unknown_groups() -> Finding {
+    Finding::error(
+        "groups",
+        "the user has too many groups for a token (groups overage), and Microsoft Graph did not tell them; the log above says why: \
+         rules that need groups refuse the user",
+        "grant the delegated permission User.Read of Microsoft Graph, assign groups to the app, or use app roles",
+    )
+}
+
 fn renewed_as(topic: &'static str, renewed: &Renewed, facts: &Facts, login: &LoginFacts) -> Vec<Finding> {
     let tokens = if renewed.has_id_token { "new tokens with an ID token" } else { "new tokens without an ID token" };
     let mut findings = match &renewed.subject {
@@ -153,6 +169,19 @@ fn access_lifetime(login: &LoginFacts) -> Finding {
         return Finding::warning(topic, text, "let access tokens live 5 minutes or longer");
     }
     Finding::ok(topic, format!("it lives {lifetime}; active users are renewed before it expires and notice nothing"))
+}
+
+/// A refresh token that is never replaced ends for all users, active or not.
+fn login_lifetime(lifetime: Duration) -> Finding {
+    let lifetime = duration(lifetime);
+    Finding::warning(
+        "login",
+        format!(
+            "a login brings one refresh token, which is never replaced: all users go through the provider again {lifetime} after \
+             their login, and those whom it does not know any more log in"
+        ),
+        "let the provider's refresh tokens live longer (AD FS: SsoLifetime, or registered devices)",
+    )
 }
 
 fn idle_expiry(facts: &Facts, login: &LoginFacts) -> Finding {

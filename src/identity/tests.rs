@@ -31,7 +31,8 @@ fn an_identity_is_read_as_it_was_written_and_one_that_is_not_verified_by_no_olde
     let mut with_claims = verified.clone();
     with_claims.claims.record("email", Some(json!({"email": "boss@x", "username": "boss"})));
     with_claims.claims.record("absent", None);
-    for identity in [&verified, &unverified, &renamed, &with_claims] {
+    let untold = Identity { groups_unknown: true, tenant: Some("t".into()), groups: Vec::new(), ..verified.clone() };
+    for identity in [&verified, &unverified, &renamed, &with_claims, &untold] {
         let text = serde_json::to_string(identity).unwrap();
         assert_eq!(&serde_json::from_str::<Identity>(&text).unwrap(), identity, "{text}");
     }

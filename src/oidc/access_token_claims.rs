@@ -36,6 +36,7 @@ impl Provider {
             issuer: &metadata.issuer,
             client_id: self.client_id(),
             subject: Some(&subject),
+            tenant: None,
             nonce: ExpectedNonce::Unchecked,
             // Nothing hashes the access token but the ID token.
             access_token: "",

@@ -67,8 +67,21 @@ impl ClaimMapping {
         let group_names = self.group_names.of(&groups);
         let roles = self.roles.as_ref().map(|roles| roles.of(&list(find(claims, &roles.field)))).unwrap_or_default();
         let (username, name) = (text(claims, &self.username), text(claims, &self.name));
+        let groups_unknown = self.groups.as_ref().is_some_and(|field| lacks_groups(claims, field));
         let further = self.further(|path| find(claims, path).cloned());
-        Ok(Identity { subject, username, name, email, unverified_email, groups, group_names, roles, claims: further })
+        Ok(Identity {
+            subject,
+            username,
+            name,
+            email,
+            unverified_email,
+            groups,
+            group_names,
+            groups_unknown,
+            roles,
+            claims: further,
+            tenant: None,
+        })
     }
 
     /// The identity `before` after a token refresh that brought no whole set of claims: what it has stays, and of the further claims
@@ -127,6 +140,13 @@ impl ClaimMapping {
     }
 }
 
+/// Whether the provider says that it has left the groups out: by a reference to where they are (distributed claims, OIDC Core
+/// section 5.6.2), or by Microsoft Entra ID's `hasgroups`.
+pub(super) fn lacks_groups(claims: &Claims, field: &str) -> bool {
+    let is_elsewhere = claims.get("_claim_names").and_then(Value::as_object).is_some_and(|names| names.contains_key(field));
+    find(claims, field).is_none() && (is_elsewhere || is_true(claims.get("hasgroups")))
+}
+
 /// The claim of that name, which may have dots (`https://app.example/groups`). If there is none, the name is a path through
 /// objects (`realm_access.roles`), whose members' names may have dots too.
 pub(super) fn find<'a>(claims: &'a Claims, field: &str) -> Option<&'a Value> {
@@ -178,6 +198,30 @@ mod tests {
 
     fn identity(mapping: &ClaimMapping, claims: &Value) -> Result<Identity, ClaimsError> {
         mapping.identity(claims.as_object().unwrap())
+    }
+
+    #[test]
+    fn groups_that_are_left_out_are_not_known_and_are_not_none() {
+        let mapping = ClaimMapping { groups: Some("groups".into()), ..ClaimMapping::default() };
+        let is_unknown = |mapping: &ClaimMapping, more: Value| {
+            let mut claims = json!({"sub": "1"});
+            claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            identity(mapping, &claims).unwrap().groups_unknown
+        };
+        let elsewhere = json!({"_claim_names": {"groups": "src1"}, "_claim_sources": {"src1": {"endpoint": "https://graph"}}});
+        for (claims, expected) in [
+            (elsewhere.clone(), true),
+            (json!({"hasgroups": true}), true),
+            (json!({"hasgroups": "true"}), true),
+            (json!({"hasgroups": false}), false),
+            (json!({"_claim_names": {"roles": "src1"}}), false),
+            (json!({"_claim_names": {"groups": "src1"}, "groups": ["a"]}), false),
+            (json!({"_claim_names": {"groups": "src1"}, "groups": []}), false),
+            (json!({}), false),
+        ] {
+            assert_eq!(is_unknown(&mapping, claims.clone()), expected, "{claims}");
+        }
+        assert!(!is_unknown(&ClaimMapping::default(), elsewhere), "nobody asks for groups");
     }
 
     #[test]

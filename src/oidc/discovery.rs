@@ -144,6 +144,15 @@ impl Provider {
                 "calls to the provider go through a proxy (HTTPS_PROXY)"
             );
         }
+        if let Some(lifetime) = metadata.preset.login_lifetime {
+            tracing::info!(
+                oidc.issuer = self.issuer(),
+                login.lifetime.seconds = lifetime.as_secs(),
+                "a login at this provider brings one refresh token, which is never replaced: when it ends, after {} hours by default, \
+                 users go through the provider again, which asks those for a login that it does not know any more",
+                lifetime.as_secs() / 3600
+            );
+        }
         for decision in decisions(&self.settings, metadata) {
             tracing::info!(
                 oidc.issuer = self.issuer(),

@@ -49,6 +49,7 @@ fn id_token_claims() {
             issuer: &issuer,
             client_id: CLIENT,
             subject: None,
+            tenant: None,
             nonce: ExpectedNonce::Exactly("n"),
             access_token: "at",
             algorithm: Algorithm::Rs256,

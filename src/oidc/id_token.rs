@@ -47,6 +47,8 @@ pub(super) struct Expected<'a> {
     pub(super) client_id: &'a str,
     /// The subject of the grant, at a refresh.
     pub(super) subject: Option<&'a str>,
+    /// The tenant of the grant, at a refresh from an issuer for many of them.
+    pub(super) tenant: Option<&'a str>,
     pub(super) nonce: ExpectedNonce<'a>,
     /// The access token of the same response, for `at_hash`.
     pub(super) access_token: &'a str,
@@ -76,6 +78,12 @@ pub(super) fn validate_claims(token: &JsonObject, expected: Expected<'_>) -> Res
     let Some(subject) = subject else { return refused("it has no sub, an empty one, or one that is no text") };
     if expected.subject.is_some_and(|before| before != subject) {
         return Err(VerifyError::IdentityMismatch("its sub is another one than at login"));
+    }
+    // It stands for the issuer, which must be that of the login (OIDC Core section 12.2).
+    if let (Some(before), Some(tenant)) = (expected.tenant, expected.issuer.tenant(&token.members))
+        && before != tenant
+    {
+        return Err(VerifyError::IdentityMismatch("its tid is another tenant than at login"));
     }
     if issuer != IssuerMatch::Same {
         return refused("it has no iss, or one that is spelled otherwise than CODER_OIDC_ISSUER_URL");

@@ -2,11 +2,13 @@
 
 use serde_json::Value;
 
-use super::Settings;
+use super::{Claims, Preset, Settings};
 use crate::jose::JsonObject;
 
 /// What stands for the tenant in the metadata of Microsoft Entra ID's `common`, `organizations` and `consumers`.
 const TENANT: &str = "{tenantid}";
+/// What stands for it in the issuer that is configured.
+const FOR_MANY: [&str; 3] = ["common", "organizations", "consumers"];
 /// The claim that names the tenant.
 const TENANT_CLAIM: &str = "tid";
 
@@ -45,11 +47,16 @@ impl ExpectedIssuer {
         if found == settings.issuer {
             return Ok(Self::Exactly(found.to_owned()));
         }
-        let for_many = ["common", "organizations", "consumers"].iter().any(|many| found.replace(TENANT, many) == settings.issuer);
+        let for_many = FOR_MANY.iter().any(|many| found.replace(TENANT, many) == settings.issuer);
         if for_many && found.matches(TENANT).count() == 1 {
             return Ok(Self::OfTenant(found.to_owned()));
         }
         Err(found.chars().filter(|character| !character.is_control()).take(200).collect())
+    }
+
+    /// The tenant that an ID token's claims name, of an issuer for many.
+    pub(super) fn tenant<'a>(&self, claims: &'a Claims) -> Option<&'a str> {
+        claims.get(TENANT_CLAIM).and_then(Value::as_str).filter(|tenant| self.is_of_tenant() && is_tenant(tenant))
     }
 
     /// Compares a token's `iss`.
@@ -84,6 +91,15 @@ impl ExpectedIssuer {
     /// Whether keys name the issuer whose tokens they verify.
     pub(super) fn is_of_tenant(&self) -> bool {
         matches!(self, Self::OfTenant(_))
+    }
+}
+
+impl Settings {
+    /// Whether the issuer stands for many tenants, whose administrators are many.
+    pub fn serves_many_tenants(&self) -> bool {
+        let preset = self.preset.unwrap_or_else(|| Preset::of_issuer(&self.issuer));
+        let tenant = self.issuer.split('/').nth(3).unwrap_or_default();
+        preset.tells_groups_by_graph && FOR_MANY.contains(&tenant)
     }
 }
 
@@ -147,6 +163,26 @@ mod tests {
         assert!(issuer.is_of_response(&of(one)) && !issuer.is_of_response(&of("x/evil")) && !issuer.is_of_response(pattern));
         assert!(is_key_of(pattern, &token(&of(one), one)) && is_key_of(&of(one), &token(&of(one), one)));
         assert!(!is_key_of(&of(other), &token(&of(one), one)), "a tenant's own key signs for no other");
+    }
+
+    #[test]
+    fn an_issuer_for_many_tenants_is_known_by_its_path() {
+        let serves_many = |issuer: &str| Settings::of_test(issuer).serves_many_tenants();
+        for many in ["common/v2.0", "organizations/v2.0", "consumers/v2.0"] {
+            assert!(serves_many(&format!("https://login.microsoftonline.com/{many}")), "{many}");
+        }
+        assert!(!serves_many(&format!("https://login.microsoftonline.com/{}/v2.0", TENANTS[0])));
+        assert!(!serves_many("https://id.example/common/v2.0"));
+    }
+
+    #[test]
+    fn the_tenant_of_a_token_is_read_where_the_issuer_is_for_many() {
+        let pattern = "https://login.microsoftonline.com/{tenantid}/v2.0";
+        let many = expected(&pattern.replace(TENANT, "common"), pattern).unwrap();
+        let one = expected("https://id.example", "https://id.example").unwrap();
+        let of = |issuer: &ExpectedIssuer, tid: &str| issuer.tenant(&token("", tid).members).map(str::to_owned);
+        assert_eq!(of(&many, TENANTS[0]).as_deref(), Some(TENANTS[0]));
+        assert_eq!((of(&many, "common"), of(&one, TENANTS[0])), (None, None));
     }
 
     #[test]

@@ -34,6 +34,11 @@ pub struct Preset {
     /// Whether it answers `prompt=none` by redirecting the browser back (OIDC Core section 3.1.2.1), and not with a page of its
     /// own.
     pub supports_prompt_none: bool,
+    /// Whether it leaves many groups out of its tokens, and Microsoft Graph tells them.
+    pub(super) tells_groups_by_graph: bool,
+    /// How long a login lasts where it brings one refresh token that is never replaced: its default, if a token response does not
+    /// tell.
+    pub login_lifetime: Option<Duration>,
     /// The audience that it expects of the client's assertions.
     pub(super) assertion_audience: Audience,
     /// How a browser logs out.

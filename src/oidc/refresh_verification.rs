@@ -83,6 +83,7 @@ impl Provider {
                 return RefreshVerdict::Verified(Box::new(restricted));
             }
         };
+        let tenant = signed.as_ref().and_then(|signed| metadata.issuer.tenant(signed)).map(str::to_owned);
         // Claims are replaced only as a whole: the ID token alone would remove what only user info has.
         let claims = match (signed, userinfo) {
             (Some(signed), Some(userinfo)) => merge(signed, userinfo, &self.settings.mapping),
@@ -108,8 +109,12 @@ impl Provider {
                 return RefreshVerdict::Verified(Box::new(self.settings.mapping.completed(before, &Claims::new())));
             }
         };
+        let claims = self.with_groups_of_graph(&metadata, claims, &tokens.access_token).await;
         match self.settings.mapping.identity(&claims) {
-            Ok(identity) => RefreshVerdict::Verified(Box::new(identity)),
+            Ok(identity) => {
+                let identity = Identity { tenant: before.tenant.clone().or(tenant), ..identity };
+                RefreshVerdict::Verified(Box::new(identity.with_groups_known_before(before)))
+            }
             Err(error) => RefreshVerdict::Inconclusive(error.into()),
         }
     }
@@ -139,6 +144,7 @@ impl Provider {
             issuer: &metadata.issuer,
             client_id: self.client_id(),
             subject: before.map(|before| before.subject.as_str()),
+            tenant: before.and_then(|before| before.tenant.as_deref()),
             nonce,
             access_token: tokens.access_token.expose(),
             algorithm,

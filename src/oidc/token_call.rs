@@ -48,11 +48,13 @@ impl Provider {
         let mut claims = self.verify_login(&metadata, &tokens, proof.nonce.expose()).await?.members;
         let text = |name| claims.get(name).and_then(Value::as_str);
         let (subject, provider_session) = (text("sub").unwrap_or_default().to_owned(), text("sid").map(str::to_owned));
+        let tenant = metadata.issuer.tenant(&claims).map(str::to_owned);
         claims = self.with_access_token_claims(&metadata, claims, &tokens.access_token, KeyPurpose::Login).await?;
         if let Some(userinfo) = self.fetch_userinfo(&metadata, &tokens.access_token, &subject, KeyPurpose::Login).await? {
             claims = merge(claims, userinfo, &self.settings.mapping);
         }
-        let identity = self.settings.mapping.identity(&claims)?;
+        claims = self.with_groups_of_graph(&metadata, claims, &tokens.access_token).await;
+        let identity = Identity { tenant, ..self.settings.mapping.identity(&claims)? };
         for claim in self.settings.mapping.too_large(&claims) {
             tracing::warn!(
                 oidc.issuer = self.issuer(),

@@ -34,6 +34,12 @@ impl Refusal {
             Self::MethodNotAllowed | Self::NoSuchPage | Self::NoPage | Self::RedirectToAccessUrl => {}
             // Logged where it is judged, with what was judged.
             Self::Denied(Denied::CrossOrigin, _) => {}
+            Self::Denied(Denied::GroupsUnknown, _) => tracing::warn!(
+                request.id = id,
+                reason = Denied::GroupsUnknown.as_str(),
+                denied = %Denied::GroupsUnknown,
+                "access denied"
+            ),
             Self::Denied(
                 denied @ (Denied::EmailNotVerified
                 | Denied::EmailDomain

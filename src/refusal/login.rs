@@ -29,6 +29,12 @@ pub(super) fn denied_row(denied: Denied, row: impl Fn(StatusCode, &'static str, 
                 "Your account's e-mail address is not one that may use this service. If you have another account, sign in with that one.",
             )
         },
+        Denied::GroupsUnknown => Row {
+            offers: Offer::SignIn,
+            ..no_access(
+                "The sign-in service did not tell which groups your account is in, because there are too many. Please try again; if it happens again, tell whoever runs this service.",
+            )
+        },
         Denied::Group => Row {
             offers: Offer::AnotherAccount,
             ..no_access(

@@ -3,7 +3,7 @@
 use http::HeaderValue;
 
 use super::{
-    Redirect, LoginBrowser, SignIn,
+    LoginBrowser, Redirect, SignIn,
     attempt::{Attempt, LoginMode},
     begin::Purpose,
     callback_error::CallbackError,
@@ -79,13 +79,23 @@ impl SignIn {
         if !asks_again {
             self.refresh_tokens.record(&self.provider, brought_one || saved.renewable);
         }
-        let mut redirect = if asks_again {
-            self.redirect_to_provider(at, return_to, Purpose::Consent(&identity)).await?
-        } else {
-            self.redirect_back(at, return_to)
+        let mut redirect = match asks_again {
+            true => self.ask_for_consent(at, return_to, &identity).await,
+            false => self.redirect_back(at, return_to),
         };
         redirect.cookies.extend(cookies);
         Ok(redirect)
+    }
+
+    /// Redirects a browser, whose user has a session by now, to the provider for its consent, or back if that cannot begin.
+    async fn ask_for_consent(&self, at: LoginBrowser<'_>, return_to: &ReturnTo, identity: &Identity) -> Redirect {
+        match self.redirect_to_provider(at, return_to, Purpose::Consent(identity)).await {
+            Ok(redirect) => redirect,
+            Err(error) => {
+                tracing::warn!(error = causes(&error), "a user cannot be asked for consent; the session has no refresh token");
+                self.redirect_back(at, return_to)
+            }
+        }
     }
 
     /// Ends a new session immediately if the provider has logged its user out while the login was under way. Checked after the
@@ -114,7 +124,7 @@ impl SignIn {
         &self,
         login: VerifiedLogin,
         existing: Option<SessionHash>,
-        at: ReturningBrowser<'_>,
+        at: LoginBrowser<'_>,
     ) -> Result<Option<(LoginSaved, Vec<HeaderValue>)>, CallbackError> {
         let now = self.clock.now();
         let tokens = login.tokens;
@@ -181,6 +191,7 @@ fn checked_claims(identity: &Identity, denied: Denied) -> Option<String> {
     let text = match denied {
         Denied::EmailNotVerified => domain(&identity.unverified_email),
         Denied::EmailDomain => domain(&identity.email),
+        Denied::GroupsUnknown => "the provider did not tell the groups".to_owned(),
         Denied::Group if identity.groups.is_empty() => "no groups".to_owned(),
         Denied::Group => format!("groups: {}", identity.groups.join(", ")),
         Denied::Claim | Denied::Network | Denied::CrossOrigin | Denied::Method | Denied::Destination => return None,

@@ -62,6 +62,8 @@ pub enum Endpoint {
     Introspection,
     /// Where authorization requests are pushed.
     Par,
+    /// Microsoft Graph, which it stands in for.
+    Graph,
 }
 
 /// What an endpoint does instead of its work, or besides.
@@ -103,6 +105,8 @@ pub(super) struct State {
     refuses_clients_with: String,
     /// Whether introspection calls every refresh token inactive, good ones too.
     introspects_badly: bool,
+    /// What Graph tells of every user's groups.
+    graph_groups: Value,
     metadata: Value,
     misbehaviour: HashMap<Endpoint, Misbehaviour>,
     has_moved: bool,
@@ -177,6 +181,7 @@ impl Idp {
             client_keys: Vec::new(),
             refuses_clients_with: "invalid_client".to_owned(),
             introspects_badly: false,
+            graph_groups: json!([]),
             metadata: json!({}),
             misbehaviour: HashMap::new(),
             has_moved: false,
@@ -286,6 +291,16 @@ impl Idp {
         let mut state = self.state();
         state.metadata["pushed_authorization_request_endpoint"] = json!(format!("{}/par", self.issuer));
         state.metadata["require_pushed_authorization_requests"] = json!(required);
+    }
+
+    /// Leaves groups out of ID tokens, with these claims instead; Graph has these.
+    pub fn leave_groups_to_graph(&self, said: Value, groups: &[&str]) {
+        self.state().graph_groups = json!(groups);
+        self.edit_id_token(move |claims| {
+            let claims = claims.as_object_mut().unwrap();
+            claims.remove("groups");
+            claims.extend(said.as_object().unwrap().clone());
+        });
     }
 
     /// Takes the other one of these.
@@ -454,7 +469,7 @@ impl Idp {
         assert_eq!(format!("{}/authorize", self.issuer), format!("{}{}", request.origin().ascii_serialization(), request.path()));
         let mut query: HashMap<_, _> = request.query_pairs().into_owned().collect();
         if let Some(reference) = query.get("request_uri") {
-            assert_eq!((query.len(), &query["client_id"][..]), (2, CLIENT_ID), "a reference and nothing else");
+            assert_eq!((query.len(), query["client_id"].as_str()), (2, CLIENT_ID), "a reference and nothing else");
             query = self.state().pushed.remove(reference).expect("a reference that was not used before");
         } else {
             assert_ne!(self.state().metadata["require_pushed_authorization_requests"], true, "only pushed requests are taken");

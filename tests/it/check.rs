@@ -106,6 +106,19 @@ async fn each_misbehaviour_of_a_provider_is_found_with_what_to_do() {
 }
 
 #[tokio::test]
+async fn a_page_instead_of_a_redirect_is_said_to_tell_nothing() {
+    let world = World::start().await;
+    // Its login page comes also with `prompt=none`, as at Dex.
+    let metadata = json!({"authorization_endpoint": format!("{}/.well-known/openid-configuration", world.idp.issuer())});
+    world.idp.set_metadata(metadata);
+    let (code, findings) = found(&world).await;
+    let (level, told) = of_check(&findings, "redirect URI").unwrap();
+    assert_eq!((code, level.as_str()), (0, "info"), "{told}");
+    assert!(told.contains("https://app.test/oauth2/callback, which does not tell whether it is registered"), "{told}");
+    assert!(told.contains("evergate doctor"), "{told}");
+}
+
+#[tokio::test]
 async fn calls_that_fail_are_told_by_their_cause() {
     let answers = |status, body: &str| Misbehaviour::Answer(status, body.to_owned(), vec![]);
     let world = World::start().await;

@@ -67,6 +67,21 @@ fn the_proxy_of_the_environment_is_a_problem_where_it_cannot_be_used() {
 }
 
 #[test]
+fn addresses_that_any_tenant_s_administrator_can_write_are_warned_of() {
+    const MANY: (&str, &str) = ("CODER_OIDC_ISSUER_URL", "https://login.microsoftonline.com/common/v2.0");
+    const ONE: (&str, &str) =
+        ("CODER_OIDC_ISSUER_URL", "https://login.microsoftonline.com/11111111-2222-3333-4444-555555555555/v2.0");
+    const BELIEVED: (&str, &str) = ("CODER_OIDC_IGNORE_EMAIL_VERIFIED", "true");
+    const RULE: (&str, &str) = ("CODER_OIDC_EMAIL_DOMAIN", "example.com");
+    for (settings, expected) in
+        [(&[MANY, BELIEVED, RULE][..], true), (&[ONE, BELIEVED, RULE], false), (&[MANY, RULE], false), (&[MANY, BELIEVED], false)]
+    {
+        let warnings: Vec<_> = with(settings).unwrap().warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(warnings.iter().any(|warning| warning.contains("(nOAuth)")), expected, "{settings:?}: {warnings:?}");
+    }
+}
+
+#[test]
 fn without_any_setting_all_that_is_required_is_said_at_once() {
     insta::assert_snapshot!(problems(&[]), @r"
     there are 4 problems with the settings:

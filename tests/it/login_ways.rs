@@ -1,10 +1,14 @@
 //! Other ways into and through a login: a response as a form, a login that another site begins, a page in a frame.
 
+use std::time::Duration;
+
 use http::{Method, StatusCode};
 use serde_json::json;
 use url::Url;
 
-use crate::harness::{ACCESS, World, visitor::path_of};
+use crate::harness::{ACCESS, World, logs::lines_with, visitor::path_of};
+
+const EXPIRED: Duration = Duration::from_secs(301);
 
 /// What a browser says that sends a form of another site.
 const FOREIGN_FORM: [(&str, &str); 6] = [
@@ -204,4 +208,37 @@ async fn an_issuer_for_many_tenants_is_the_tenant_s_of_each_token_and_a_key_sign
     assert!(!log_in("https://evil.test".to_owned(), one, at("{tenantid}")).await);
     world.idp.rotate_keys(true);
     assert!(!log_in(at(one), one, at(other)).await, "the key is another tenant's");
+}
+
+#[tokio::test]
+async fn at_a_renewal_the_tenant_of_an_issuer_for_many_must_be_that_of_the_login() {
+    const TENANTS: [&str; 2] = ["11111111-2222-3333-4444-555555555555", "99999999-2222-3333-4444-555555555555"];
+    let mut world = World::start().await;
+    let provider = world.idp.issuer().to_owned();
+    world.idp.set_metadata(json!({
+        "issuer": format!("{provider}/{{tenantid}}"), "authorization_response_iss_parameter_supported": null,
+    }));
+    world.restart_with(&[("oidc_issuer_url", &format!("{provider}/common")), ("oidc_ignore_userinfo", "true")]).await;
+    world.idp.keys_name_issuer(&format!("{provider}/{{tenantid}}"));
+    let tokens_are_of = |tenant: &'static str| {
+        let issuer = format!("{provider}/{tenant}");
+        world.idp.edit_id_token(move |claims| {
+            claims["iss"] = json!(issuer);
+            claims["tid"] = json!(tenant);
+        });
+    };
+    let [one, other] = TENANTS;
+    tokens_are_of(one);
+    let visitor = world.visitor();
+    let mut callback = world.idp.authorize(&visitor.get("/").await.location()).await;
+    let without_iss: Vec<_> = parameters(&callback).into_iter().filter(|(name, _)| name != "iss").collect();
+    callback.query_pairs_mut().clear().extend_pairs(without_iss);
+    visitor.get(&path_of(&callback)).await;
+    world.clock.advance(EXPIRED);
+    assert!(visitor.get("/").await.is_upstreams());
+    tokens_are_of(other);
+    world.clock.advance(EXPIRED);
+    let refused = visitor.fetch("/").await;
+    assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "its iss fits its tid, and it is another tenant's user");
+    assert!(!lines_with(&[&provider, "its tid is another tenant than at login"]).is_empty());
 }

@@ -27,6 +27,7 @@ mod early_answers;
 mod forward;
 mod full_disk;
 mod further_sites;
+mod groups_overage;
 mod history;
 mod identity;
 mod interim_answers;

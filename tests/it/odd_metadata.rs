@@ -91,6 +91,16 @@ async fn demands_that_cannot_be_met_are_told_at_the_start() {
 }
 
 #[tokio::test]
+async fn a_login_that_lasts_as_long_as_one_token_is_told_at_the_start() {
+    let world = World::build().set("oidc_preset", "adfs").start().await;
+    let told =
+        "a login at this provider brings one refresh token, which is never replaced: when it ends, after 8 hours by default";
+    assert_eq!(lines_with(&[world.idp.issuer(), told]).len(), 1);
+    let (_, printed) = world.command(&["check"]).await;
+    assert!(printed.contains("never replaced and lives 8 hours by default"), "{printed}");
+}
+
+#[tokio::test]
 async fn usual_scopes_that_the_provider_does_not_list_are_left_out() {
     for (supported, expected) in [
         (json!(["openid"]), "openid"),

@@ -19,6 +19,7 @@ fn well() -> Facts {
         requested_by: Some("the scope offline_access"),
         group_field: Some("groups".to_owned()),
         session_idle: DAY,
+        login_lifetime: None,
         login: Ok(LoginFacts {
             has_refresh_token: true,
             needed_consent: false,
@@ -26,6 +27,7 @@ fn well() -> Facts {
             access_lifetime: Duration::from_secs(300),
             refresh_lifetime: Some(RefreshLifetime::Response(7 * DAY)),
             groups: 2,
+            groups_unknown: false,
         }),
         renewals: vec![RenewalFacts { result: Ok(renewed.clone()) }, RenewalFacts { result: Ok(renewed) }],
         storm: Some(Ok(StormFacts { requests: 100, answered: 100, calls: 1, longest_wait: Duration::from_millis(30) })),
@@ -75,6 +77,27 @@ fn each_fact_that_harms_users_has_a_finding_of_its_own_with_advice() {
             }),
         ),
         ("groups", Level::Warning, "no groups in the claim groups", Box::new(login(|login| login.groups = 0))),
+        (
+            "groups",
+            Level::Error,
+            "Microsoft Graph did not tell them",
+            Box::new(login(|login| (login.groups, login.groups_unknown) = (0, true))),
+        ),
+        (
+            "login",
+            Level::Warning,
+            "all users go through the provider again 7 days after their login",
+            Box::new(|facts| facts.login_lifetime = Some(Duration::from_secs(8 * 3600))),
+        ),
+        (
+            "login",
+            Level::Warning,
+            "all users go through the provider again 8 hours after their login",
+            Box::new(|facts| {
+                facts.login_lifetime = Some(Duration::from_secs(8 * 3600));
+                login(|login| login.refresh_lifetime = None)(facts);
+            }),
+        ),
         (
             "groups",
             Level::Error,

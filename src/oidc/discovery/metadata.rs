@@ -27,6 +27,8 @@ pub(in crate::oidc) struct ProviderMetadata {
     pub(in crate::oidc) userinfo_endpoint: Option<String>,
     pub(in crate::oidc) revocation_endpoint: Option<String>,
     pub(in crate::oidc) introspection_endpoint: Option<String>,
+    /// Microsoft Graph, which tells groups that are left out of tokens.
+    pub(in crate::oidc) graph_url: Option<Url>,
     pub(in crate::oidc) end_session_endpoint: Option<Url>,
     /// The form of the end-session endpoint, where it is not the standard's.
     pub(in crate::oidc) own_logout: Option<OwnLogout>,
@@ -154,6 +156,11 @@ impl ProviderMetadata {
                 None if preset.introspection == RefreshIntrospection::Unreliable => None,
                 None => optional("introspection_endpoint")?.map(Into::into),
             },
+            graph_url: match &settings.graph_url {
+                Some(url) => Some(url.clone()),
+                None if preset.tells_groups_by_graph => graph_of_cloud(document),
+                None => None,
+            },
             end_session_endpoint,
             own_logout,
             sends_iss: document.is_set("authorization_response_iss_parameter_supported"),
@@ -246,6 +253,12 @@ fn endpoint(name: &'static str, text: &str, lenient: bool) -> Result<Url, Provid
     let url = Url::parse(text).map_err(|_| ProviderError::Metadata(name))?;
     let http = url.scheme() == "http" && lenient && is_loopback(&url);
     if url.scheme() == "https" || http { Ok(url) } else { Err(ProviderError::Metadata(name)) }
+}
+
+/// Microsoft Graph of the cloud that the provider is in, which its metadata name (`msgraph_host`).
+fn graph_of_cloud(document: &MetadataDocument) -> Option<Url> {
+    let url = Url::parse(&format!("https://{}/", document.text("msgraph_host")?)).ok()?;
+    (url.path() == "/" && url.username().is_empty()).then_some(url)
 }
 
 /// The end-session endpoint, and its form where that is not the standard's.

@@ -34,6 +34,8 @@ pub(super) const GENERIC: Preset = Preset {
     revocation_ends_all_grants: false,
     requires_prompt_consent: false,
     supports_prompt_none: true,
+    tells_groups_by_graph: false,
+    login_lifetime: None,
     assertion_audience: Audience::TokenEndpoint,
     logout: LogoutForm::Standard,
     idle_expiry: None,
@@ -72,6 +74,8 @@ pub const PRESETS: &[Preset] = &[
         offline_access: OfflineAccess::Scope,
         // Each response brings a new token, and the old ones stay valid.
         rotation: RefreshTokenRotation::Reusable,
+        // entra/identity-platform, "id-token-claims-reference" and "access-token-claims-reference": groups overage claim.
+        tells_groups_by_graph: true,
         idle_expiry: days(90),
         ..GENERIC
     },
@@ -179,6 +183,9 @@ pub const PRESETS: &[Preset] = &[
             MetadataSign::PathSuffix("device_authorization_endpoint", "/device/code"),
         ],
         offline_access: OfflineAccess::Scope,
+        // It shows its login form all the same. Releases that keep sessions of their own (`DEX_SESSIONS_ENABLED`, July 2026) may
+        // answer it; `CODER_OIDC_SILENT_LOGIN` says so.
+        supports_prompt_none: false,
         // Dex 2.45.1: an old token is refused (400) after `reuseInterval`, and its successor stays valid.
         rotation: RefreshTokenRotation::SingleUse,
         shares_refresh_tokens: true,
@@ -263,6 +270,8 @@ pub const PRESETS: &[Preset] = &[
         issuers: &[IssuerPattern::PathSuffix("/adfs")],
         offline_access: OfflineAccess::Implicit,
         rotation: RefreshTokenRotation::NonRotating,
+        // `SsoLifetime`, 480 minutes by default, of devices that are not registered.
+        login_lifetime: Some(Duration::from_secs(8 * 3600)),
         ..GENERIC
     },
     Preset {

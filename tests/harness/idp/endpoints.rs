@@ -34,6 +34,7 @@ pub(super) fn router(idp: Arc<Idp>) -> Router {
         .route("/revoke", post(revoke))
         .route("/introspect", post(introspect))
         .route("/par", post(par))
+        .route("/v1.0/me/getMemberObjects", post(graph))
         .with_state(idp)
 }
 
@@ -305,6 +306,19 @@ async fn revoke(Shared(idp): Provider, headers: HeaderMap, Form(form): Form<Fiel
         let token = form["token"].clone();
         state.revoked.push(token);
         StatusCode::OK.into_response()
+    })
+    .await
+}
+
+/// Microsoft Graph, for the user of an access token.
+async fn graph(Shared(idp): Provider, headers: HeaderMap, Json(asked): Json<Value>) -> Response {
+    answer(&idp, Endpoint::Graph, || {
+        let state = idp.state();
+        let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().unwrap().strip_prefix("Bearer "));
+        if !token.is_some_and(|token| state.access.contains_key(token)) || asked != json!({"securityEnabledOnly": false}) {
+            return StatusCode::UNAUTHORIZED.into_response();
+        }
+        Json(json!({"@odata.context": "Collection(Edm.String)", "value": state.graph_groups})).into_response()
     })
     .await
 }

@@ -129,6 +129,23 @@ fn authorization_requests_are_pushed_where_the_metadata_or_a_setting_demand_it()
 }
 
 #[test]
+fn graph_is_that_of_the_cloud_which_the_metadata_of_entra_id_name_unless_a_setting_names_another() {
+    let graph = |preset: &str, setting: Option<&str>, host: Value| {
+        let graph_url = setting.map(|url| url.parse().unwrap());
+        let settings = Settings { preset: Preset::named(preset), graph_url, ..settings() };
+        read_with(&settings, &json!({"msgraph_host": host})).unwrap().graph_url.map(String::from)
+    };
+    let at = |url: &str| Some(url.to_owned());
+    assert_eq!(graph("entra", None, json!("graph.microsoft.us")), at("https://graph.microsoft.us/"));
+    assert_eq!(graph("entra", Some("https://graph.example"), json!("graph.microsoft.us")), at("https://graph.example/"));
+    assert_eq!(graph("generic", Some("https://graph.example"), json!(null)), at("https://graph.example/"));
+    for host in [json!(null), json!(""), json!("evil.example/path"), json!("user@evil.example")] {
+        assert_eq!(graph("entra", None, host.clone()), None, "{host}");
+    }
+    assert_eq!(graph("generic", None, json!("graph.microsoft.com")), None, "no other provider is asked there");
+}
+
+#[test]
 fn a_provider_with_a_logout_of_its_own_is_asked_in_its_form() {
     let read_as = |preset: &str, edits: &Value| {
         let metadata = read_with(&Settings { preset: Preset::named(preset), ..settings() }, edits).unwrap();
