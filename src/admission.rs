@@ -10,6 +10,7 @@ use std::{sync::Arc, time::Duration};
 use http::HeaderMap;
 
 use crate::{
+    assertion::Assertions,
     exchange::Exchange,
     grant::{EndReason, Grant},
     identity::HeaderSet,
@@ -38,6 +39,8 @@ pub struct Admission {
     pub policy: Policy,
     /// Whose pages may send requests that change something.
     pub cross_origin: CrossOrigin,
+    /// Signs who sends a request, for apps that want proof.
+    pub assertions: Arc<Assertions>,
 }
 
 /// What is asked.
@@ -54,6 +57,8 @@ pub struct Inquiry<'a> {
     memo: Option<&'a ConnectionMemo>,
     /// The headers that tell the app of the visitor; `None` where no app is told.
     identity: Option<&'a Arc<HeaderSet>>,
+    /// Whom a signed assertion is for, if the app gets one.
+    assertion: Option<&'a Arc<str>>,
 }
 
 /// A request that may pass.
@@ -93,12 +98,13 @@ impl<'a> Inquiry<'a> {
             views_a_page: exchange.views_a_page() && !route.rule.is_optional(),
             memo: Some(memo),
             identity: Some(&route.identity),
+            assertion: route.assertion.as_ref(),
         }
     }
 
     /// Whether a request's visitor passes `rule`. To ask is no use of the session.
     pub fn about_the_visitor(exchange: &'a Exchange, headers: &'a HeaderMap, rule: &'a Rule) -> Self {
-        Self { exchange, headers, rule, serves_stale: true, views_a_page: false, memo: None, identity: None }
+        Self { exchange, headers, rule, serves_stale: true, views_a_page: false, memo: None, identity: None, assertion: None }
     }
 }
 
@@ -189,9 +195,15 @@ impl Admission {
     /// Applies the rule.
     fn permit(&self, inquiry: Inquiry<'_>, signed_in: SignedIn, usable: Usable) -> Result<Admitted, NotAdmitted> {
         let (grant, identity) = (&usable.grant, &usable.grant.identity);
+        let session = &signed_in.session.session.hash;
+        let forwarded = || {
+            let mut forwarded = grant.forwarded_identity(inquiry.identity?, usable.stale);
+            forwarded.assertion = inquiry.assertion.and_then(|audience| self.assertions.of(audience, session, grant));
+            Some(forwarded)
+        };
         let permit = inquiry
             .rule
-            .permit(&self.policy, identity, || inquiry.identity.map(|set| grant.forwarded_identity(set, usable.stale)))
+            .permit(&self.policy, identity, forwarded)
             .map_err(|denied| Refusal::Denied(denied, Some(identity.display().to_owned())))?;
         Ok(Admitted { permit, signed_in, usable })
     }

@@ -21,6 +21,7 @@ use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    assertion::Assertions,
     clock::Clock,
     config::{Checked, EncryptionKeys},
     forward::Drain,
@@ -173,6 +174,8 @@ pub async fn start(settings: Checked, clock: Clock, timings: Timings) -> anyhow:
         policy: settings.policy.clone(),
         clock: clock.clone(),
     }));
+    let issuer = settings.gateway.exchange.sites.main().at("");
+    let assertions = Arc::new(Assertions::new(keys.clone(), issuer, clock.clone()));
     let sign_in = SignIn {
         redirect_uris: settings.gateway.redirect_uris("callback"),
         cookies,
@@ -195,6 +198,7 @@ pub async fn start(settings: Checked, clock: Clock, timings: Timings) -> anyhow:
         renewer: renewer.clone(),
         sign_in,
         sign_out: sign_out.clone(),
+        assertions,
         certificates: cert_resolver.clone(),
         draining: Arc::clone(&draining),
         drain: drain.clone(),

@@ -4,6 +4,7 @@
 //! itself.
 
 pub mod health;
+mod jwks;
 mod login;
 mod logout;
 mod userinfo;
@@ -17,6 +18,7 @@ use hyper::body::Incoming;
 
 use crate::{
     admission::{Admission, Admitted, Inquiry, NotAdmitted},
+    assertion::Assertions,
     exchange::Exchange,
     pages::Branding,
     policy::{Policy, Rule},
@@ -48,6 +50,8 @@ pub struct Components {
     pub sign_out: SignOut,
     /// What readiness tells.
     pub health: Health,
+    /// The keys that verify assertions.
+    pub assertions: Arc<Assertions>,
 }
 
 /// The endpoints of a gateway.
@@ -84,6 +88,7 @@ enum Page {
     BackchannelLogout,
     Liveness,
     Readiness,
+    KeySet,
 }
 
 #[derive(Clone, Copy)]
@@ -95,7 +100,7 @@ const GET: &[Method] = &[Method::GET, Method::HEAD];
 const POST: &[Method] = &[Method::POST];
 const FORM: &[Method] = &[Method::GET, Method::POST];
 
-const TABLE: [Endpoint; 9] = [
+const TABLE: [Endpoint; 10] = [
     Endpoint { path: "/start", methods: FORM, who: Who::Anybody(Page::Start) },
     Endpoint { path: "/callback", methods: FORM, who: Who::Anybody(Page::Callback) },
     Endpoint { path: "/again", methods: GET, who: Who::Anybody(Page::Again) },
@@ -103,6 +108,7 @@ const TABLE: [Endpoint; 9] = [
     Endpoint { path: "/signed_out", methods: GET, who: Who::Anybody(Page::SignedOut) },
     Endpoint { path: "/backchannel_logout", methods: POST, who: Who::Anybody(Page::BackchannelLogout) },
     Endpoint { path: "/userinfo", methods: GET, who: Who::SignedIn(UserPage::UserInfo) },
+    Endpoint { path: "/jwks", methods: GET, who: Who::Anybody(Page::KeySet) },
     Endpoint { path: "/healthz", methods: GET, who: Who::Anybody(Page::Liveness) },
     Endpoint { path: "/readyz", methods: GET, who: Who::Anybody(Page::Readiness) },
 ];
@@ -176,6 +182,7 @@ impl Endpoints {
             Who::Anybody(Page::SignOut) => self.sign_out(call, body).await,
             Who::Anybody(Page::SignedOut) => Ok(self.signed_out(&call)),
             Who::Anybody(Page::BackchannelLogout) => self.backchannel_logout(body).await,
+            Who::Anybody(Page::KeySet) => Ok(jwks::respond(&self.components.assertions)),
             Who::Anybody(Page::Liveness) => Ok(health::alive()),
             Who::Anybody(Page::Readiness) => {
                 let Components { health, sign_in, admission, .. } = &self.components;

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
     clock::Timestamp,
-    identity::{Claimant, ForwardedIdentity, HeaderSet, Identity, RenderedHeaders},
+    identity::{Claimant, ForwardedIdentity, HeaderSet, Identity, RenderedHeaders, SignedAssertions},
     seal::KeyId,
     secret::{Secret, hex, random, sha256},
 };
@@ -31,6 +31,8 @@ pub struct Grant {
     pub identity: Identity,
     /// The identity as header lines, by the set of headers that an app gets.
     pub headers: RenderedHeaders,
+    /// The identity as signed tokens, each for the app of a route.
+    pub assertions: SignedAssertions,
     /// The newest access token.
     pub access_token: Secret,
     /// The newest ID token, if some app gets it; a token refresh need not bring one.
@@ -136,6 +138,7 @@ impl Grant {
             client_id: String::new(),
             identity: Identity::default(),
             headers: RenderedHeaders::default(),
+            assertions: SignedAssertions::default(),
             access_token: Secret::new(""),
             id_token: None,
             expires_at: Timestamp(0),
@@ -172,6 +175,7 @@ impl Grant {
         };
         ForwardedIdentity {
             headers: self.headers.of(set, claimant),
+            assertion: None,
             stale_since: stale.then_some(self.unverified_since.unwrap_or(self.renewed_at)),
         }
     }

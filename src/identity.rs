@@ -10,16 +10,18 @@ mod forwarded;
 mod header_set;
 mod presets;
 mod rendered;
+mod signed_assertions;
 mod template;
 
 use serde::{Deserialize, Serialize};
 
 pub use claimant::Claimant;
 pub use claims::{ExtraClaims, MAX_CLAIM_SIZE, MAX_CLAIMS_SIZE};
-pub use forwarded::{ForwardedIdentity, IdentityHeaders, RENEWED_AT};
+pub use forwarded::{ASSERTION, AUTH_TIME, ForwardedIdentity, IdentityHeaders, RENEWED_AT};
 pub use header_set::{BasicCredentials, HeaderSet};
 pub use presets::{ACCESS_TOKEN_LINE, IdentityPreset, PRESETS};
 pub use rendered::RenderedHeaders;
+pub use signed_assertions::{AssertionFor, SignedAssertions};
 pub use template::{InvalidTemplate, Template};
 
 /// The verified claims that Evergate uses.

@@ -25,6 +25,7 @@ pub mod renewal;
 pub mod sign_in;
 pub mod sign_out;
 
+pub mod assertion;
 pub mod forward;
 pub mod pages;
 pub mod policy;

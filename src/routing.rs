@@ -24,6 +24,8 @@ pub struct Route {
     pub serves_stale: bool,
     /// The headers that tell the app of the visitor.
     pub identity: Arc<HeaderSet>,
+    /// Whom signed assertions are for, if the app gets them: the route's URL.
+    pub assertion: Option<Arc<str>>,
     /// Where the route leads: one of the forwarder's targets.
     pub target: usize,
 }

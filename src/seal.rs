@@ -8,8 +8,12 @@ mod key_file;
 
 use std::{fmt, sync::Arc};
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::{
+    aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
+    hkdf::{HKDF_SHA256, Prk, Salt},
+};
 use base64::prelude::*;
+use zeroize::Zeroizing;
 
 use crate::secret::{hex, random, sha256};
 
@@ -38,7 +42,12 @@ impl fmt::Display for KeyId {
 struct Key {
     id: KeyId,
     cipher: LessSafeKey,
+    /// What further keys are derived from.
+    derivation: Prk,
 }
+
+/// What the derived keys of one context are told from all others by. It must not change.
+const DERIVATION_SALT: &[u8] = b"evergate derived keys";
 
 /// Why a key or an encrypted value was refused. The texts reveal nothing of their content.
 #[derive(Debug, thiserror::Error, PartialEq, Eq, Clone, Copy)]
@@ -76,7 +85,8 @@ impl KeyRing {
                 id.copy_from_slice(
                     sha256(&[b"evergate key id", bytes.as_slice()].concat()).first_chunk().unwrap_or(&[0; KEY_ID_LEN]),
                 );
-                Ok(Arc::new(Key { id: KeyId(id), cipher: LessSafeKey::new(cipher) }))
+                let derivation = Salt::new(HKDF_SHA256, DERIVATION_SALT).extract(&bytes);
+                Ok(Arc::new(Key { id: KeyId(id), cipher: LessSafeKey::new(cipher), derivation }))
             })
             .collect::<Result<Arc<[_]>, SealError>>()?;
         let seals = opens.first().cloned().ok_or(SealError::NoKey)?;
@@ -102,6 +112,15 @@ impl KeyRing {
     /// Whether a key is on the ring.
     pub fn has(&self, key: KeyId) -> bool {
         self.opens.iter().any(|known| known.id == key)
+    }
+
+    /// Derives 32 secret bytes for `context` from a key of the ring (HKDF, RFC 5869): the same ones wherever that key is. `None`: it is
+    /// not on the ring.
+    pub fn derive(&self, from: KeyId, context: &str) -> Option<Zeroizing<[u8; 32]>> {
+        let key = self.opens.iter().find(|key| key.id == from)?;
+        let mut derived = Zeroizing::new([0; 32]);
+        key.derivation.expand(&[context.as_bytes()], HKDF_SHA256).ok()?.fill(derived.as_mut_slice()).ok()?;
+        Some(derived)
     }
 
     /// Encrypts a value of `context` again under the first key.

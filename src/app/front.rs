@@ -12,6 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::email_files;
 use crate::{
     admission::Admission,
+    assertion::Assertions,
     clock::Clock,
     endpoints::{self, Endpoints, health::Health},
     forward::{Drain, Forwarder, Target},
@@ -40,6 +41,7 @@ pub(super) struct Core {
     pub(super) sign_in: SignIn,
     /// Likewise.
     pub(super) sign_out: SignOut,
+    pub(super) assertions: Arc<Assertions>,
     pub(super) certificates: Option<Arc<CertResolver>>,
     pub(super) draining: Arc<AtomicBool>,
     pub(super) drain: Drain,
@@ -150,6 +152,7 @@ impl Core {
             sign_in: Arc::clone(&sign_in),
             policy: self.policy.clone(),
             cross_origin: exchange.cross_origin.clone(),
+            assertions: Arc::clone(&self.assertions),
         });
         let endpoints = Endpoints::new(endpoints::Components {
             prefix: settings.prefix.clone(),
@@ -159,6 +162,7 @@ impl Core {
             admission: Arc::clone(&admission),
             sign_in,
             sign_out,
+            assertions: Arc::clone(&self.assertions),
             health: Health {
                 store: self.store.clone(),
                 provider: Arc::clone(&self.provider),

@@ -9,7 +9,7 @@ use super::{
     store::{self, EncryptionKeys},
     telemetry, values,
 };
-use crate::{forward::Target, policy::Policy, tls::ClientTls};
+use crate::{forward::Target, identity::AUTH_TIME, policy::Policy, tls::ClientTls};
 
 /// Settings that are complete and make sense.
 #[derive(Clone, Debug)]
@@ -88,13 +88,13 @@ pub fn check(raw: &Raw, problems: Problems) -> Result<Checked, Problems> {
 
 /// The paths of the claims that routes need, each once.
 fn claims_of_routes(gateway: Option<&crate::gateway::Settings>) -> Vec<String> {
-    let routes = gateway.into_iter().flat_map(|gateway| gateway.routes.iter());
-    let of_rule = |route: &crate::routing::Route| {
-        route.rule.policy().into_iter().flat_map(|policy| &policy.claims).map(|rule| rule.path.clone()).collect::<Vec<_>>()
-    };
-    let claims: BTreeSet<String> =
-        routes.flat_map(|route| of_rule(route).into_iter().chain(route.identity.claims().map(str::to_owned))).collect();
-    claims.into_iter().collect()
+    let mut claims = BTreeSet::new();
+    for route in gateway.into_iter().flat_map(|gateway| gateway.routes.iter()) {
+        claims.extend(route.rule.policy().into_iter().flat_map(|policy| &policy.claims).map(|rule| rule.path.as_str()));
+        claims.extend(route.identity.claims());
+        claims.extend(route.assertion.as_ref().map(|_| AUTH_TIME));
+    }
+    claims.into_iter().map(str::to_owned).collect()
 }
 
 /// Warns of e-mail addresses that prove nothing. Any tenant's administrator may give an account of theirs any address (nOAuth, 2023), and

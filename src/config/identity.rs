@@ -21,7 +21,14 @@ use crate::{
 /// The settings under their heading.
 pub(super) const SECTION: Section = Section {
     title: "Identity headers",
-    settings: &[&IDENTITY, &IDENTITY_HEADERS, &IDENTITY_BASIC_USER, &IDENTITY_BASIC_PASSWORD, &PASS_ACCESS_TOKEN],
+    settings: &[
+        &IDENTITY,
+        &IDENTITY_HEADERS,
+        &IDENTITY_BASIC_USER,
+        &IDENTITY_BASIC_PASSWORD,
+        &PASS_ACCESS_TOKEN,
+        &IDENTITY_ASSERTION,
+    ],
 };
 
 const IDENTITY: Setting = setting(
@@ -55,6 +62,13 @@ const PASS_ACCESS_TOKEN: Setting = setting(
     "Whether Evergate sends the app the user's current access token in `X-Forwarded-Access-Token`.",
 );
 
+const IDENTITY_ASSERTION: Setting = setting(
+    "identity_assertion",
+    ValueType::Bool,
+    "false",
+    "Whether Evergate sends the app a signed token that says who sends a request (`X-Evergate-Assertion`: a JWT, ES256, valid for 60 s), which the app can verify with the keys at `/oauth2/jwks` ([assertion.md](assertion.md)).",
+);
+
 /// The keys of a route.
 pub(super) const ROUTE_IDENTITY: Setting = setting(
     "identity",
@@ -79,6 +93,9 @@ pub(super) const ROUTE_BASIC_PASSWORD_FILE: Setting = setting(
 pub(super) const ROUTE_PASS_ACCESS_TOKEN: Setting =
     setting("pass_access_token", ValueType::Bool, "", "As `CODER_PASS_ACCESS_TOKEN`.");
 
+pub(super) const ROUTE_ASSERTION: Setting =
+    setting("assertion", ValueType::Bool, "", "As `CODER_IDENTITY_ASSERTION`, for this route's URL as the audience.");
+
 /// What an administrator says about the identity headers of all routes or of one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct IdentitySettings {
@@ -89,6 +106,7 @@ pub(super) struct IdentitySettings {
     pub(super) basic_user: Option<Template>,
     pub(super) basic_password: Option<Secret>,
     pub(super) pass_access_token: bool,
+    pub(super) assertion: bool,
 }
 
 /// The settings for all routes.
@@ -99,6 +117,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> IdentitySettings {
         basic_user: reader.parsed(&IDENTITY_BASIC_USER, template),
         basic_password: reader.owned(&IDENTITY_BASIC_PASSWORD).map(Secret::new),
         pass_access_token: reader.boolean(&PASS_ACCESS_TOKEN).unwrap_or_default(),
+        assertion: reader.boolean(&IDENTITY_ASSERTION).unwrap_or_default(),
     };
     if let Err(message) = settings.header_set() {
         reader.problem(&IDENTITY_HEADERS, message);
@@ -144,6 +163,7 @@ impl RouteReader<'_> {
             basic_user: self.parsed(&ROUTE_BASIC_USER, template),
             basic_password: self.parsed(&ROUTE_BASIC_PASSWORD_FILE, password),
             pass_access_token: self.parsed(&ROUTE_PASS_ACCESS_TOKEN, values::boolean).unwrap_or(all.pass_access_token),
+            assertion: false,
         };
         let given = [&ROUTE_IDENTITY, &ROUTE_IDENTITY_HEADERS, &ROUTE_BASIC_USER, &ROUTE_BASIC_PASSWORD_FILE];
         if rule.permit_anybody().is_some()
@@ -158,11 +178,24 @@ impl RouteReader<'_> {
             basic_user: own.basic_user.or_else(|| all.basic_user.clone()),
             basic_password: own.basic_password.or_else(|| all.basic_password.clone().filter(|_| !is_own)),
             pass_access_token: own.pass_access_token,
+            assertion: false,
         };
         settings.header_set().unwrap_or_else(|message| {
             self.problem(&ROUTE_IDENTITY_HEADERS, message);
             HeaderSet::default()
         })
+    }
+}
+
+impl RouteReader<'_> {
+    /// The audience of a route's assertions, if its app gets them: `url` of the route.
+    pub(super) fn assertion(&mut self, all: &IdentitySettings, rule: &Rule, url: String) -> Option<Arc<str>> {
+        let own = self.parsed(&ROUTE_ASSERTION, values::boolean);
+        let is_public = rule.permit_anybody().is_some();
+        if is_public && own == Some(true) {
+            self.problem(&ROUTE_ASSERTION, "tells of nobody on a public route");
+        }
+        (own.unwrap_or(all.assertion) && !is_public).then(|| Arc::from(url))
     }
 }
 

@@ -5,8 +5,8 @@ use http::{HeaderName, HeaderValue, header};
 use super::{
     forward::{TrustedTarget, protocol},
     identity::{
-        HeaderSets, IdentitySettings, ROUTE_BASIC_PASSWORD_FILE, ROUTE_BASIC_USER, ROUTE_IDENTITY, ROUTE_IDENTITY_HEADERS,
-        ROUTE_PASS_ACCESS_TOKEN,
+        HeaderSets, IdentitySettings, ROUTE_ASSERTION, ROUTE_BASIC_PASSWORD_FILE, ROUTE_BASIC_USER, ROUTE_IDENTITY,
+        ROUTE_IDENTITY_HEADERS, ROUTE_PASS_ACCESS_TOKEN,
     },
     reader::Reader,
     route_reader::RouteReader,
@@ -50,6 +50,7 @@ pub(super) const KEYS: &[&Setting] = &[
     &ROUTE_BASIC_USER,
     &ROUTE_BASIC_PASSWORD_FILE,
     &ROUTE_PASS_ACCESS_TOKEN,
+    &ROUTE_ASSERTION,
     &CONNECT_TIMEOUT,
     &BODY_TIMEOUT,
     &TIMEOUT,
@@ -158,8 +159,17 @@ pub(super) fn read(
     let mut sets = defaults.sets;
     if !default_target.0.upstreams.is_empty() {
         let rule = Rule::signed_in(Policy::default());
+        let assertion = identity.assertion.then(|| sites.main().at("").into());
         let identity = sets.share(identity.header_set().unwrap_or_default());
-        routes.push(Route { host: None, prefix: String::new(), rule, serves_stale: true, identity, target: targets.len() });
+        routes.push(Route {
+            host: None,
+            prefix: String::new(),
+            rule,
+            serves_stale: true,
+            identity,
+            assertion,
+            target: targets.len(),
+        });
         targets.push(default_target);
     }
     for (at, route) in routes.iter().enumerate() {
@@ -213,11 +223,13 @@ impl RouteReader<'_> {
         let serves_stale = self.choice(&OUTAGE, "grace", "strict");
         let strip_prefix = self.parsed(&STRIP_PREFIX, values::boolean).unwrap_or(false);
         let own_host = !self.choice(&HOST_HEADER, "keep", "upstream");
+        let site = host.as_deref().and_then(|host| sites.find(host)).unwrap_or_else(|| sites.main().clone());
+        let assertion = self.assertion(defaults.identity, &rule, site.at(&prefix));
         let identity = self.identity(defaults.identity, &rule);
         let request_edits = self.edits(&REMOVE_HEADERS, &SET_HEADERS);
         self.check_edits(&request_edits, &identity);
         let identity = defaults.sets.share(identity);
-        let route = Route { host, prefix: prefix.clone(), rule, serves_stale, identity, target };
+        let route = Route { host, prefix: prefix.clone(), rule, serves_stale, identity, assertion, target };
         let (base, trust) = defaults.target;
         let target = Target {
             upstreams: self.upstreams().unwrap_or_else(|| base.upstreams.clone()),

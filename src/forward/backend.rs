@@ -61,6 +61,7 @@ impl Backend {
     fn add_identity_headers(permit: &Permit, own_headers: &mut OwnHeaders) {
         let Some(identity) = permit.forwarded_identity() else { return };
         own_headers.extend(identity.headers.iter().cloned());
+        own_headers.extend(identity.assertion.iter().map(|token| (identity::ASSERTION, token.clone())));
         if let Some(since) = identity.stale_since {
             own_headers.push((identity::RENEWED_AT, HeaderValue::from(since.seconds())));
         }

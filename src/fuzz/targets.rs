@@ -30,6 +30,7 @@ fn request_path() {
         rule,
         serves_stale: true,
         identity: Default::default(),
+        assertion: None,
         target,
     };
     let admins = Policy { allowed_groups: vec!["admins".to_owned()], ..Policy::default() };

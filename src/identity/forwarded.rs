@@ -10,6 +10,12 @@ use crate::clock::Timestamp;
 /// identity is used during an outage of the provider.
 pub const RENEWED_AT: HeaderName = HeaderName::from_static("x-evergate-renewed-at");
 
+/// The claim that says when a user logged in at the provider (OpenID Connect Core section 2), for assertions.
+pub const AUTH_TIME: &str = "auth_time";
+
+/// `X-Evergate-Assertion`: the identity as a signed token.
+pub const ASSERTION: HeaderName = HeaderName::from_static("x-evergate-assertion");
+
 /// An identity as header lines, rendered once for a grant and shared by all its requests.
 #[derive(Clone, Debug, Default)]
 pub struct IdentityHeaders(Arc<[(HeaderName, HeaderValue)]>);
@@ -32,6 +38,8 @@ impl IdentityHeaders {
 pub struct ForwardedIdentity {
     /// The identity's header lines.
     pub headers: IdentityHeaders,
+    /// The identity as a signed token, where the app gets one.
+    pub assertion: Option<HeaderValue>,
     /// When the identity was last verified, if its refresh is overdue and it is used within the outage grace.
     pub stale_since: Option<Timestamp>,
 }

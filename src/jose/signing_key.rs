@@ -1,6 +1,7 @@
 //! A key that signs tokens: a private key, generated or out of a PEM file, or a secret.
 
 use aws_lc_rs::{
+    agreement::{ECDH_P256, PrivateKey},
     encoding::{AsDer, PublicKeyX509Der},
     error::Unspecified,
     hmac,
@@ -13,7 +14,7 @@ use rustls::pki_types::{PrivateKeyDer, pem::PemObject};
 use serde_json::{Map, Value, json};
 
 use super::Algorithm;
-use crate::secret::Secret;
+use crate::secret::{Secret, sha256};
 
 /// A key that signs, with what the header of its tokens says of it.
 #[derive(Debug)]
@@ -70,6 +71,21 @@ impl SigningKey {
     pub fn generate(id: &str) -> Result<Self, SigningError> {
         let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?;
         Ok(Self::new(Material::P256(pair)).with_header("kid", id))
+    }
+
+    /// The key pair for ES256 whose private key is `scalar`. Its identifier is its thumbprint (RFC 7638).
+    ///
+    /// # Errors
+    /// [`SigningError::Failed`]: the number is zero or larger than the curve's order, as one in 2³² is.
+    pub fn from_scalar(scalar: &[u8; 32]) -> Result<Self, SigningError> {
+        let failed = |_| SigningError::Failed;
+        let public = PrivateKey::from_private_key(&ECDH_P256, scalar).map_err(failed)?.compute_public_key()?;
+        let pair = EcdsaKeyPair::from_private_key_and_public_key(&ECDSA_P256_SHA256_FIXED_SIGNING, scalar, public.as_ref());
+        let pair = pair.map_err(failed)?;
+        let [x, y] = coordinates(&pair);
+        let text = format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#);
+        let thumbprint = BASE64_URL_SAFE_NO_PAD.encode(sha256(text.as_bytes()));
+        Ok(Self::new(Material::P256(pair)).with_header("kid", &thumbprint))
     }
 
     /// A secret for HS256.
@@ -137,13 +153,9 @@ impl SigningKey {
     /// The public half of a key on P-256 as a JSON Web Key (RFC 7517).
     pub fn jwk(&self) -> Option<Value> {
         let Material::P256(pair) = &self.material else { return None };
-        let point = pair.public_key().as_ref();
-        // An uncompressed point is the byte 4 and both coordinates.
-        let coordinate = |from: usize| BASE64_URL_SAFE_NO_PAD.encode(point.get(from..from + 32).unwrap_or_default());
+        let [x, y] = coordinates(pair);
         let kid = self.header.get("kid");
-        Some(
-            json!({"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": kid, "x": coordinate(1), "y": coordinate(33)}),
-        )
+        Some(json!({"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": kid, "x": x, "y": y}))
     }
 
     /// Signs `claims` as a token in the compact form (RFC 7515 section 7.1).
@@ -194,6 +206,13 @@ fn rsa_encoding(algorithm: Algorithm) -> Option<&'static dyn RsaEncoding> {
     }
 }
 
+/// Both coordinates of a pair's public point, as a JSON Web Key has them.
+fn coordinates(pair: &EcdsaKeyPair) -> [String; 2] {
+    // An uncompressed point is the byte 4 and both.
+    let point = pair.public_key().as_ref();
+    [1, 33].map(|from| BASE64_URL_SAFE_NO_PAD.encode(point.get(from..from + 32).unwrap_or_default()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,6 +235,28 @@ mod tests {
         };
         assert!(verified(&key) && !verified(&other));
         assert_eq!(key.sign(Algorithm::Hs256, &json!({})), Err(SigningError::Algorithm(Algorithm::Hs256)));
+    }
+
+    #[test]
+    fn a_number_is_one_key_pair_with_one_name() {
+        let key = |scalar: [u8; 32]| SigningKey::from_scalar(&scalar);
+        let one = key([1; 32]).unwrap().jwk().unwrap();
+        assert_eq!(key([1; 32]).unwrap().jwk().unwrap(), one);
+        assert_ne!(key([2; 32]).unwrap().jwk().unwrap()["kid"], one["kid"]);
+        assert_eq!(one["kid"].as_str().unwrap().len(), 43);
+        for none in [[0; 32], [0xff; 32]] {
+            assert_eq!(key(none).err(), Some(SigningError::Failed));
+        }
+        let token = key([1; 32]).unwrap().sign(Algorithm::Es256, &json!({"sub": "ann"})).unwrap();
+        let keys = KeySet::parse(json!({"keys": [one]}).to_string().as_bytes()).unwrap();
+        let options = VerificationOptions {
+            algorithms: &[Algorithm::Es256],
+            keys: &keys,
+            key_issuer: None,
+            unknown_key_ids: UnknownKeyIds::Reject,
+            secrets: &[],
+        };
+        assert!(SignedToken::parse(&token).unwrap().verify(options).is_ok());
     }
 
     #[test]

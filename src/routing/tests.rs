@@ -2,7 +2,15 @@ use super::*;
 use crate::policy::Policy;
 
 fn route(host: Option<&str>, prefix: &str, rule: Rule, target: usize) -> Route {
-    Route { host: host.map(str::to_owned), prefix: prefix.into(), rule, serves_stale: true, identity: Default::default(), target }
+    Route {
+        host: host.map(str::to_owned),
+        prefix: prefix.into(),
+        rule,
+        serves_stale: true,
+        identity: Default::default(),
+        assertion: None,
+        target,
+    }
 }
 
 fn only(group: &str) -> Rule {

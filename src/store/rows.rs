@@ -6,7 +6,7 @@ use super::{StoreError, connection::Row, sealing};
 use crate::{
     clock::Timestamp,
     grant::{AttemptId, EndReason, Ended, Fingerprint, Grant, GrantId, Intent, Rotation},
-    identity::{Identity, RenderedHeaders},
+    identity::{Identity, RenderedHeaders, SignedAssertions},
     seal::{KeyRing, SealError},
     secret::{Secret, hex},
     session::{Session, SessionHash},
@@ -108,6 +108,7 @@ impl GrantRow {
             issuer: self.issuer,
             client_id: self.client_id,
             headers: RenderedHeaders::default(),
+            assertions: SignedAssertions::default(),
             identity,
             access_token,
             id_token: None,

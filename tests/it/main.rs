@@ -10,6 +10,7 @@ mod harness;
 mod access;
 mod answers;
 mod architecture;
+mod assertion;
 mod back_channel_logout;
 mod broken_answers;
 mod check;

@@ -19,7 +19,15 @@ fn route(prefix: &str, strictness: usize) -> Route {
         SIGNED_IN => Rule::signed_in(Policy::default()),
         _ => Rule::signed_in(Policy { allowed_groups: vec!["admins".to_owned()], ..Policy::default() }),
     };
-    Route { host: None, prefix: prefix.to_owned(), rule, serves_stale: true, identity: Default::default(), target: strictness }
+    Route {
+        host: None,
+        prefix: prefix.to_owned(),
+        rule,
+        serves_stale: true,
+        identity: Default::default(),
+        assertion: None,
+        target: strictness,
+    }
 }
 
 const PREFIXES: [(&str, usize); 6] = [

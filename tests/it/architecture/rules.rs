@@ -28,6 +28,7 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
             "gateway",
             "endpoints",
             "admission",
+            "assertion",
             "visitor",
             "sign_in",
             "sign_out",
@@ -90,6 +91,7 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
         "endpoints",
         &[
             "admission",
+            "assertion",
             "refusal",
             "exchange",
             "sign_in",
@@ -106,7 +108,22 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     // A login that cannot begin is logged with its causes where its user is served all the same.
-    ("admission", &["refusal", "exchange", "visitor", "sign_in", "renewal", "policy", "routing", "grant", "store", "telemetry"]),
+    (
+        "admission",
+        &[
+            "assertion",
+            "refusal",
+            "exchange",
+            "visitor",
+            "sign_in",
+            "renewal",
+            "policy",
+            "routing",
+            "grant",
+            "store",
+            "telemetry",
+        ],
+    ),
     ("refusal", &["exchange", "visitor", "sign_in", "forward", "policy", "oidc", "pages", "session", "store", "telemetry"]),
     // The server says who the client end of a connection is.
     ("exchange", &["server", "forward", "policy", "session"]),
@@ -117,6 +134,8 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
     ("sign_out", &["oidc", "history", "session", "store", "telemetry"]),
     ("renewal", &["oidc", "grant", "history", "store", "telemetry"]),
     ("policy", &[]),
+    // It tells of a grant and a session.
+    ("assertion", &["jose", "grant", "session", "telemetry"]),
     // The permit is the entry ticket, and our cookies' names are the session's.
     ("forward", &["policy", "session"]),
     ("pages", &[]),
@@ -208,6 +227,7 @@ pub(super) const CHOOSE_STATUSES: &[&str] = &[
     "refusal/login",
     "cli/doctor/callback",
     "endpoints/health",
+    "endpoints/jwks",
     "endpoints/logout",
     "endpoints/userinfo",
     "demo/provider",
