@@ -81,13 +81,15 @@ impl Doctor {
             needed_consent = true;
         }
         let tokens = &login.tokens;
-        let by_preset = self.provider.preset().idle_expiry.map(RefreshLifetime::Preset);
         let facts = LoginFacts {
             has_refresh_token: tokens.refresh_token.is_some(),
             needed_consent: needed_consent && tokens.refresh_token.is_some(),
             granted_scopes: tokens.scope.as_deref().map(|scopes| scopes.split(' ').map(str::to_owned).collect()),
             access_lifetime: tokens.expires_in,
-            refresh_lifetime: tokens.refresh_expires_in.map(RefreshLifetime::Response).or(by_preset),
+            refresh_lifetime: tokens
+                .refresh_expires_in
+                .map(RefreshLifetime::Response)
+                .or_else(|| self.provider.refresh_lifetime(tokens).map(RefreshLifetime::Preset)),
             groups: login.identity.groups.len(),
             groups_unknown: login.identity.groups_unknown,
         };

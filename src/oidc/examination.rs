@@ -28,7 +28,7 @@ pub struct Examination {
     pub offline_access: &'static str,
     /// Whether a refresh token is asked for, or comes by itself.
     pub brings_refresh_token: bool,
-    /// Whether `grant_types_supported` has `refresh_token`, if it says.
+    /// Whether `grant_types_supported` has `refresh_token`, if it says, and if the product lists what it issues.
     pub lists_refresh_token_grant: Option<bool>,
     /// Whether `code_challenge_methods_supported` has `S256`, if it says.
     pub lists_pkce: Option<bool>,
@@ -174,7 +174,8 @@ fn examination(
         unlisted_scopes: params.scopes.iter().filter(is_unlisted).cloned().collect(),
         offline_access: params.note,
         brings_refresh_token: params.requests_offline_access() || !metadata.preset.offline_access.needs_scope(),
-        lists_refresh_token_grant: lists("grant_types_supported", "refresh_token"),
+        lists_refresh_token_grant: lists("grant_types_supported", "refresh_token")
+            .filter(|listed| *listed || metadata.preset.lists_refresh_token_grant),
         lists_pkce: lists("code_challenge_methods_supported", "S256"),
         back_channel_logout: document.is_set("backchannel_logout_supported"),
         optional_endpoints: optional.into_iter().filter_map(|(name, address)| address.map(|_| name)).collect(),

@@ -43,8 +43,10 @@ pub struct Preset {
     pub(super) assertion_audience: Audience,
     /// How a browser logs out.
     pub(super) logout: LogoutForm,
-    /// How long a refresh token lives unused, if the token response does not tell.
-    pub idle_expiry: Option<Duration>,
+    /// When a refresh token that is not used expires, if the token response does not tell.
+    pub(super) idle_expiry: IdleExpiry,
+    /// Whether `grant_types_supported` has `refresh_token` where refresh tokens are issued.
+    pub(super) lists_refresh_token_grant: bool,
     /// Error responses to a refresh whose meaning differs from RFC 6749.
     pub error_rules: &'static [ErrorRule],
 }
@@ -134,6 +136,17 @@ impl OfflineAccess {
     }
 }
 
+/// When a refresh token that is not used expires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum IdleExpiry {
+    /// The provider's configuration decides.
+    Unknown,
+    /// After this duration: the provider's default.
+    After(Duration),
+    /// Together with the access token of the same response, so that it must be renewed before.
+    WithAccessToken,
+}
+
 /// The audience (`aud`) of an assertion that authenticates the client (RFC 7523 section 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Audience {
@@ -197,6 +210,17 @@ pub enum ErrorMeaning {
     Retry,
     /// Unknown: the token may have been used.
     Ambiguous,
+}
+
+impl IdleExpiry {
+    /// How long a refresh token lives unused that came with an access token of this lifetime.
+    pub(super) fn lifetime(self, access: Duration) -> Option<Duration> {
+        match self {
+            Self::Unknown => None,
+            Self::After(lifetime) => Some(lifetime),
+            Self::WithAccessToken => Some(access),
+        }
+    }
 }
 
 impl RefreshTokenRotation {

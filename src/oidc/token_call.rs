@@ -2,7 +2,7 @@
 
 mod response;
 
-use std::sync::atomic::Ordering;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use serde_json::Value;
 
@@ -27,6 +27,11 @@ pub struct VerifiedLogin {
 }
 
 impl Provider {
+    /// How long the refresh token of this response lives unused: as the response says, or as is usual of this provider.
+    pub fn refresh_lifetime(&self, tokens: &TokenResponse) -> Option<Duration> {
+        tokens.refresh_expires_in.or_else(|| self.preset().idle_expiry.lifetime(tokens.expires_in))
+    }
+
     /// Exchanges a code for tokens, verifies them and reads who logged in.
     ///
     /// # Errors

@@ -66,7 +66,7 @@ impl Engine {
                 id: response.id_token.clone(),
                 expires_at: response.expires_at(),
                 lifetime: response.expires_in,
-                refresh_life: response.refresh_expires_in.or(self.provider.preset().idle_expiry),
+                refresh_life: self.provider.refresh_lifetime(&response),
             },
             scopes: response.scope.clone(),
             rotation: if rotated { Rotation::Rotating } else { Rotation::Reusable },

@@ -129,6 +129,7 @@ impl SignIn {
         let now = self.clock.now();
         let tokens = login.tokens;
         let expires_at = tokens.expires_at();
+        let refresh_life = self.provider.refresh_lifetime(&tokens);
         let grant = NewGrant {
             id: GrantId::random(),
             issuer: self.provider.issuer().to_owned(),
@@ -143,7 +144,7 @@ impl SignIn {
                 refresh: tokens.refresh_token,
                 id: tokens.id_token,
                 lifetime: tokens.expires_in,
-                refresh_life: tokens.refresh_expires_in.or(self.provider.preset().idle_expiry),
+                refresh_life,
             },
         };
         let (value, fresh) = SessionHash::fresh();

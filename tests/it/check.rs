@@ -24,6 +24,14 @@ fn of_check(findings: &[Value], check: &str) -> Option<(String, String)> {
 }
 
 #[tokio::test]
+async fn a_product_that_never_lists_the_refresh_token_grant_is_not_blamed_for_it() {
+    let world = World::build().set("oidc_preset", "glewlwyd").start().await;
+    world.idp.set_metadata(json!({"grant_types_supported": ["authorization_code", "implicit"]}));
+    let (level, said) = of_check(&found(&world).await.1, "refresh token").unwrap();
+    assert_eq!((level.as_str(), said.trim()), ("ok", "this provider's refresh tokens come by themselves →"));
+}
+
+#[tokio::test]
 async fn what_is_right_is_said_line_by_line_with_what_to_register() {
     let world = World::start().await;
     world.idp.set_metadata(json!({

@@ -68,6 +68,16 @@ async fn a_refresh_token_that_would_die_unused_is_renewed_while_its_user_is_near
     assert_eq!(world.idp.calls(Endpoint::Refresh), 3);
 }
 
+#[tokio::test]
+async fn a_refresh_token_that_expires_with_its_access_token_is_renewed_before_while_its_user_is_near() {
+    // As Canaille does it, which tells nothing of it. The window before the expiry has not begun yet.
+    let world = World::build().set("oidc_preset", "canaille").start_with(|idp| idp.access_tokens_live(Some(json!(1800)))).await;
+    let visitor = world.signed_in().await;
+    assert!(visitor.get("/").await.is_upstreams());
+    world.clock.advance(Duration::from_secs(24 * 60));
+    eventually("the grant is kept alive without a request", async || world.idp.calls(Endpoint::Refresh) == 1).await;
+}
+
 /// Another user's grant, which is due, is kept alive: so the idle one was looked at, and passed over.
 async fn evergate_looks_again(world: &World) -> bool {
     let near = world.signed_in().await;

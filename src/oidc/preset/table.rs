@@ -8,14 +8,14 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::{
-    Audience, ErrorMeaning, ErrorRule, IssuerPattern, LogoutForm, MetadataSign, OfflineAccess, OwnLogout, Preset,
+    Audience, ErrorMeaning, ErrorRule, IdleExpiry, IssuerPattern, LogoutForm, MetadataSign, OfflineAccess, OwnLogout, Preset,
     RefreshIntrospection, RefreshTokenRotation,
 };
 
 const DAY: u64 = 86_400;
 
-const fn days(days: u64) -> Option<Duration> {
-    Some(Duration::from_secs(days * DAY))
+const fn days(days: u64) -> IdleExpiry {
+    IdleExpiry::After(Duration::from_secs(days * DAY))
 }
 
 const fn rule(code: &'static str, meaning: ErrorMeaning) -> ErrorRule {
@@ -38,7 +38,8 @@ pub(super) const GENERIC: Preset = Preset {
     login_lifetime: None,
     assertion_audience: Audience::TokenEndpoint,
     logout: LogoutForm::Standard,
-    idle_expiry: None,
+    idle_expiry: IdleExpiry::Unknown,
+    lists_refresh_token_grant: true,
     error_rules: &[],
 };
 
@@ -221,7 +222,7 @@ pub const PRESETS: &[Preset] = &[
         ],
         offline_access: OfflineAccess::Scope,
         rotation: RefreshTokenRotation::ReuseDetection,
-        idle_expiry: Some(Duration::from_secs(90 * 60)),
+        idle_expiry: IdleExpiry::After(Duration::from_secs(90 * 60)),
         ..GENERIC
     },
     Preset {
@@ -316,12 +317,16 @@ pub const PRESETS: &[Preset] = &[
     },
     Preset {
         name: "lemonldap",
-        // LemonLDAP::NG, Issuer/OpenIDConnect.pm and Lib/OpenIDConnect.pm, 2.18 (2023) and later.
+        // LemonLDAP::NG 2.16.1 as of Debian 12, and 2.18 (2023) and later. Without session management it has no
+        // `check_session_iframe`.
         metadata_signs: &[
             MetadataSign::PathSuffix("authorization_endpoint", "/oauth2/authorize"),
-            MetadataSign::PathSuffix("check_session_iframe", "/checksession.html"),
+            MetadataSign::PathSuffix("userinfo_endpoint", "/oauth2/userinfo"),
+            MetadataSign::PathSuffix("end_session_endpoint", "/oauth2/logout"),
         ],
         offline_access: OfflineAccess::Scope,
+        // 2.16.1 shows its login page to whoever is not logged in.
+        supports_prompt_none: false,
         // It looks for access tokens only.
         introspection: RefreshIntrospection::Unreliable,
         // A refresh token that it does not find is `invalid_request` (400), and so is one that it cannot read, because its session
@@ -341,6 +346,8 @@ pub const PRESETS: &[Preset] = &[
         offline_access: OfflineAccess::Implicit,
         // 0.3: a used token is refused (400), and its successor stays valid.
         rotation: RefreshTokenRotation::SingleUse,
+        // 0.3.6, oidc/models.py (`Token.is_refresh_token_active`): one lifetime for both.
+        idle_expiry: IdleExpiry::WithAccessToken,
         ..GENERIC
     },
     Preset {
@@ -351,6 +358,8 @@ pub const PRESETS: &[Preset] = &[
             MetadataSign::PathSuffix("token_endpoint", "/api/oidc/token"),
         ],
         offline_access: OfflineAccess::Implicit,
+        // 2.7.5 lists it among the response types.
+        lists_refresh_token_grant: false,
         // It refuses a token with 400 and no body, which says nothing about why: it pauses the grant and ends none. A used token
         // revokes the others.
         ..GENERIC
