@@ -92,14 +92,14 @@ class Place(Deployment):
 
     token_path, revocation_path = "/oauth2/token", "/oauth2/revoke"
 
-    def __init__(self, world, replicas=1, client=None, settings=None, hook=False, introspects=False):
+    def __init__(self, world, replicas=1, client=None, settings=None, hook=False, introspects=False, life=LIFE):
         public, self.admin_port = world.port(), world.port()
         super().__init__(world, public)
         self.passwords, self.groups = 0, {}
         self.pages = f"http://127.0.0.1:{serve(world, self._answer).server_port}"
         config = {
             "urls": {"self": {"issuer": self.line.url}, **{page: f"{self.pages}/{page}" for page in ("login", "consent", "logout")}},
-            "ttl": {"access_token": f"{LIFE}s", "id_token": f"{LIFE}s"},
+            "ttl": {"access_token": f"{life}s", "id_token": f"{life}s"},
             "oauth2": {"grant": {"refresh_token": {"rotation_grace_period": "0s"}}},
         }
         if hook:

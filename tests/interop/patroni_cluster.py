@@ -14,7 +14,8 @@ import subprocess
 import urllib.error
 import urllib.request
 
-from world import Skip, World, eventually
+from packages import debian_packages
+from world import World, eventually
 
 PACKAGES = {"patroni": "patroni", "etcd": "etcd-server", "haproxy": "haproxy", "initdb": "postgresql"}
 
@@ -26,24 +27,8 @@ def search_path():
 
 
 def install():
-    """Installs what is missing, and lets no package start a service meanwhile."""
-    missing = [package for program, package in PACKAGES.items() if not shutil.which(program, path=search_path())]
-    if not missing:
-        return
-    if os.getuid() != 0 or not shutil.which("apt-get"):
-        raise Skip(f"{', '.join(missing)} of Debian, which only root can install")
-    policy = pathlib.Path("/usr/sbin/policy-rc.d")
-    kept = policy.read_bytes() if policy.exists() else None
-    try:
-        policy.write_text("#!/bin/sh\nexit 101\n")
-        policy.chmod(0o755)
-        quietly = {"env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, "capture_output": True, "timeout": 600}
-        subprocess.run(["apt-get", "update", "-qq"], **quietly)
-        apt = ["apt-get", "-o", "DPkg::Lock::Timeout=120", "install", "-y", "-qq", "--no-install-recommends", *missing]
-        if subprocess.run(apt, **quietly).returncode:
-            raise Skip(f"{', '.join(missing)} of Debian cannot be installed")
-    finally:
-        policy.unlink() if kept is None else policy.write_bytes(kept)
+    """Installs what is missing."""
+    debian_packages(PACKAGES, search_path())
 
 
 def as_postgres(*argv):

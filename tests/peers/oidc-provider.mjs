@@ -3,6 +3,9 @@
 //   node oidc-provider.mjs --redirect-uri URI [--redirect-uri URI ...] [--post-logout-redirect-uri URI ...]
 //        [--client-id evergate] [--client-secret SECRET] [--port 0] [--access-token-seconds 2]
 //        [--client-auth-method client_secret_basic] [--client-jwk JSON] [--require-par]
+//        [--issuer URL] [--backchannel-logout-uri URI] [--introspection]
+//
+// `--issuer` is for a provider behind a proxy; else it is the address that it listens at.
 //
 // There is one confidential client. PKCE (S256) is required; refresh tokens rotate on every use, and a used one
 // that is presented again ends the grant. A refresh token is issued only for the scope `offline_access`, and that
@@ -72,6 +75,9 @@ const { values: options } = parseArgs({
     'require-par': { type: 'boolean', default: false },
     'access-token-seconds': { type: 'string', default: '2' },
     port: { type: 'string', default: '0' },
+    issuer: { type: 'string' },
+    'backchannel-logout-uri': { type: 'string' },
+    introspection: { type: 'boolean', default: false },
   },
 });
 
@@ -81,7 +87,8 @@ const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 const server = createServer();
 await new Promise((listening, failed) => server.once('error', failed).listen(Number(options.port), '127.0.0.1', listening));
 const { port } = server.address();
-const issuer = `http://127.0.0.1:${port}`;
+const issuer = options.issuer ?? `http://127.0.0.1:${port}`;
+const backChannel = options['backchannel-logout-uri'];
 
 const day = 86_400;
 const provider = new Provider(issuer, {
@@ -94,7 +101,10 @@ const provider = new Provider(issuer, {
     post_logout_redirect_uris: options['post-logout-redirect-uri'],
     grant_types: ['authorization_code', 'refresh_token'],
     response_types: ['code'],
+    ...(backChannel && { backchannel_logout_uri: backChannel, backchannel_logout_session_required: true }),
   }],
+  // Its own refuses loopback.
+  ...(backChannel && { fetch: (url, { dispatcher, ...rest }) => globalThis.fetch(url, rest) }),
   jwks: { keys: [{ ...generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ format: 'jwk' }), use: 'sig', alg: 'RS256' }] },
   cookies: { keys: [randomBytes(32).toString('hex')] },
   scopes: ['openid', 'profile', 'email', 'offline_access'],
@@ -115,6 +125,8 @@ const provider = new Provider(issuer, {
     devInteractions: { enabled: true },
     revocation: { enabled: true, allowedPolicy: (_, client, token) => token.clientId === client.clientId },
     rpInitiatedLogout: { enabled: true },
+    backchannelLogout: { enabled: Boolean(backChannel) },
+    introspection: { enabled: options.introspection, allowedPolicy: (_, client, token) => token.clientId === client.clientId },
   },
 });
 
