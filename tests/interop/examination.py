@@ -215,10 +215,8 @@ def a_logout_here_is_a_logout_at_the_provider(start):
         revoked = lambda: [call for call in place.line.calls(place.revocation_path) if call["form"].get("token") == token]
         eventually("the refresh token is revoked", lambda: [call for call in revoked() if call["status"] == 200], 10)
     status, answer = place.ask(place.metadata()["token_endpoint"], grant_type="refresh_token", refresh_token=token)
-    SEEN["logout"] = {
-        "asks_first": after is not page and bool(after.history), "comes_back": place.returns_after_logout,
-        "refresh_token_after_it": {"status": status, "error": answer.get("error")},
-    }
+    after_it = {"status": status, "error": answer.get("error")}
+    SEEN["logout"] = {"comes_back": place.returns_after_logout, "refresh_token_after_it": after_it}
     assert status != 200 or not place.revocation_path, "the refresh token is still good"
 
 

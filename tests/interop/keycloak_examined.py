@@ -17,6 +17,9 @@ class Examination(Realm, Examined):
     def issuer(self):
         return self.line.url + self.path
 
+    def anonymously(self, text):
+        return super().anonymously(text).replace(self.name, "acme")
+
     def confirm_logout(self, browser, page):
         buttons = [button for form in page.forms() for button in form["buttons"]]
         return browser.submit(page, button="confirmLogout") if "confirmLogout" in buttons else page
