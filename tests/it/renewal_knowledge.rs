@@ -70,8 +70,13 @@ async fn a_refresh_token_that_would_die_unused_is_renewed_while_its_user_is_near
 
 #[tokio::test]
 async fn a_refresh_token_that_expires_with_its_access_token_is_renewed_before_while_its_user_is_near() {
-    // As Canaille does it, which tells nothing of it. The window before the expiry has not begun yet.
-    let world = World::build().set("oidc_preset", "canaille").start_with(|idp| idp.access_tokens_live(Some(json!(1800)))).await;
+    // As Canaille does it, which tells nothing of it. The window before the expiry has not begun yet. The scope is what the
+    // provider of these tests wants.
+    let world = World::build()
+        .set("oidc_preset", "canaille")
+        .set("oidc_scopes", "openid,email,offline_access")
+        .start_with(|idp| idp.access_tokens_live(Some(json!(1800))))
+        .await;
     let visitor = world.signed_in().await;
     assert!(visitor.get("/").await.is_upstreams());
     world.clock.advance(Duration::from_secs(24 * 60));
