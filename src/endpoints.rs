@@ -3,6 +3,7 @@
 //! An endpoint gets the components that it needs, answers with a response of its own or with a refusal, and renders no refusal
 //! itself.
 
+pub mod forward_auth;
 pub mod health;
 mod jwks;
 mod login;
@@ -100,8 +101,10 @@ const GET: &[Method] = &[Method::GET, Method::HEAD];
 const POST: &[Method] = &[Method::POST];
 const FORM: &[Method] = &[Method::GET, Method::POST];
 
-const TABLE: [Endpoint; 10] = [
+const TABLE: [Endpoint; 13] = [
     Endpoint { path: "/start", methods: FORM, who: Who::Anybody(Page::Start) },
+    // oauth2-proxy's name.
+    Endpoint { path: "/sign_in", methods: FORM, who: Who::Anybody(Page::Start) },
     Endpoint { path: "/callback", methods: FORM, who: Who::Anybody(Page::Callback) },
     Endpoint { path: "/again", methods: GET, who: Who::Anybody(Page::Again) },
     Endpoint { path: "/sign_out", methods: FORM, who: Who::Anybody(Page::SignOut) },
@@ -111,6 +114,9 @@ const TABLE: [Endpoint; 10] = [
     Endpoint { path: "/jwks", methods: GET, who: Who::Anybody(Page::KeySet) },
     Endpoint { path: "/healthz", methods: GET, who: Who::Anybody(Page::Liveness) },
     Endpoint { path: "/readyz", methods: GET, who: Who::Anybody(Page::Readiness) },
+    // oauth2-proxy's names.
+    Endpoint { path: "/ping", methods: GET, who: Who::Anybody(Page::Liveness) },
+    Endpoint { path: "/ready", methods: GET, who: Who::Anybody(Page::Readiness) },
 ];
 
 /// Whether a path below the prefix is a health probe's. Probes ask by whatever address they find us at.
@@ -224,11 +230,21 @@ impl Call<'_> {
     }
 
     fn page_named_by(&self, name: &str, parameters: &str, routes: &Routes) -> Option<ReturnTo> {
+        Some(self.served(return_from(parameters, name, &self.exchange.site)?, routes))
+    }
+
+    /// The page whose request an ingress refused and sent here, if it says so (oauth2-proxy's `X-Auth-Request-Redirect`).
+    fn page_of_ingress(&self, routes: &Routes) -> Option<ReturnTo> {
+        let page = self.headers.get("x-auth-request-redirect").filter(|_| self.exchange.is_from_trusted_proxy)?;
+        Some(self.served(ReturnTo::parse(page.to_str().ok()?, &self.exchange.site), routes))
+    }
+
+    /// The page, if a route serves it; the front page else.
+    fn served(&self, return_to: ReturnTo, routes: &Routes) -> ReturnTo {
         let site = &self.exchange.site;
-        let return_to = return_from(parameters, name, site)?;
         let path = return_to.path().split('?').next().unwrap_or_default();
         let is_served = routes.find(site.authority(), path).is_ok();
-        Some(if is_served { return_to } else { ReturnTo::front_page() })
+        if is_served { return_to } else { ReturnTo::front_page() }
     }
 }
 

@@ -4,6 +4,7 @@ mod auto_retry;
 mod grpc;
 mod kind;
 mod malformed;
+mod original;
 mod request_id;
 
 use std::{
@@ -26,6 +27,7 @@ pub use auto_retry::{LIMIT as MAX_AUTO_RETRIES, cookie as auto_retry_cookie, del
 pub use grpc::{Call, status as grpc_status};
 pub use kind::{RequestKind, is_not_a_page};
 pub use malformed::Malformed;
+pub use original::Original;
 pub use request_id::RequestIds;
 
 /// What a request is read by.
@@ -63,6 +65,8 @@ pub struct Exchange {
     pub is_in_plain_text: bool,
     /// Whether it names its host once and without contradiction.
     pub names_host: bool,
+    /// Whether it comes from a trusted proxy.
+    pub is_from_trusted_proxy: bool,
     /// Whether a person navigates to a page.
     pub kind: RequestKind,
     /// Whether the client reads HTML rather than JSON.
@@ -113,6 +117,7 @@ impl Exchange {
             is_in_plain_text: settings.serves_tls && origin.scheme == Scheme::Http && settings.sites.main().is_https(),
             origin,
             names_host: host.is_some(),
+            is_from_trusted_proxy: settings.trusted.trusts(peer.address),
             kind,
             reads_html,
             asks_for_upgrade: is_extended_connect || headers.contains_key(header::UPGRADE),
@@ -127,6 +132,12 @@ impl Exchange {
             call: Call::of(head),
             leaves_body: head.version < Version::HTTP_2 && has_body,
         }
+    }
+
+    /// Reads the head of the request that this one asks about, which shares its id.
+    #[must_use]
+    pub fn begin_original(&self, peer: &Peer, settings: &Settings, original: &request::Parts) -> Self {
+        Self { id: self.id, started: self.started, ..Self::begin(peer, settings, original, false) }
     }
 
     /// The path, without its query, which may hold secrets.

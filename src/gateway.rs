@@ -3,12 +3,13 @@
 
 mod access_line;
 mod destination;
+mod forward_auth;
 mod recorder;
 mod settings;
 mod trace;
 mod webdav;
 
-use std::{future::poll_fn, sync::Arc};
+use std::{future::poll_fn, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -18,7 +19,7 @@ use hyper::body::{Body as _, Incoming};
 
 use crate::{
     address::Scheme,
-    admission::{Admission, Inquiry, NotAdmitted},
+    admission::{Admission, Admitted, Inquiry, NotAdmitted},
     endpoints::{Endpoints, Refused},
     exchange::Exchange,
     forward::{self, ByteCount, ForwardError, Forwarded, Forwarder, InterimHandler, Outbound, RequestGuards},
@@ -39,7 +40,7 @@ use recorder::Recorder;
 use trace::{RouteTaken, Trace};
 
 pub use access_line::Body;
-pub use settings::Settings;
+pub use settings::{ForwardAuth, Settings};
 
 /// What a gateway is made of.
 #[derive(Debug)]
@@ -91,6 +92,15 @@ impl<R: Into<Refusal>> From<R> for NotServed {
     fn from(refusal: R) -> Self {
         Self::ByGateway(refusal.into())
     }
+}
+
+/// A request that may pass to its route.
+#[derive(Debug)]
+enum Judged {
+    /// Whoever sends it.
+    Anybody(Permit),
+    /// As its user's.
+    User(Admitted),
 }
 
 /// A response of the upstream's, or one of ours.
@@ -159,6 +169,10 @@ impl Gateway {
         let route = match destination::find(&self.parts.settings, exchange, &head)? {
             Destination::Route(route) => route,
             // Boxed, as every path that few requests take: what is large there must not be carried by all.
+            Destination::ForwardAuth(form) => {
+                let has_no_body = body.is_end_stream();
+                return Ok(Box::pin(self.answer_ingress(exchange, caller, (form, &head), has_no_body, trace)).await);
+            }
             Destination::Endpoint(path) => {
                 trace.route = RouteTaken::Endpoint;
                 let response =
@@ -166,6 +180,10 @@ impl Gateway {
                 return Ok(for_method(exchange, response));
             }
         };
+        // Its requests go from an ingress to the app, and a login would lead to nothing here.
+        if !self.parts.forwarder.has_upstream(route.target) {
+            return Err(Refusal::NoSuchPage.into());
+        }
         trace.route = RouteTaken::App(self.parts.settings.routes.position(route));
         webdav::check(&self.parts.settings, exchange, route, &head.headers)?;
         let (permit, watch) = self.permit(exchange, &caller.memo, route, &head.headers, body.is_end_stream(), trace).await?;
@@ -192,33 +210,54 @@ impl Gateway {
         has_no_body: bool,
         trace: &mut Trace,
     ) -> Result<(Permit, Option<Watch>), Refusal> {
-        let (rule, admission) = (&route.rule, &self.parts.admission);
-        if let Some(asked) = admission.cross_origin.preflight(&exchange.method, headers)
-            && has_no_body
-        {
-            return Ok((rule.permit_preflight(exchange.origin.client, &asked, headers)?, None));
-        }
-        rule.takes(exchange.origin.client, &exchange.method, headers)?;
-        if let Some(permit) = rule.permit_anybody() {
-            return Ok((permit, None));
-        }
-        match admission.admit(Inquiry::for_route(exchange, headers, route, memo)).await {
-            Ok(admitted) => {
+        match self.judge(exchange, memo, route, headers, has_no_body).await {
+            Ok(Judged::Anybody(permit)) => Ok((permit, None)),
+            Ok(Judged::User(admitted)) => {
                 trace.user = self.recorder.user(&admitted.usable.grant);
-                Ok((admitted.permit, Some(admission.visitors.watch(admitted.signed_in))))
-            }
-            Err(not_admitted) if let Some(permit) = rule.permit_anonymous().filter(|_| not_admitted.is_of_nobody()) => {
-                Ok((permit, None))
+                Ok((admitted.permit, Some(self.parts.admission.visitors.watch(admitted.signed_in))))
             }
             Err(NotAdmitted::SignIn(reason, grant)) => {
-                Err(Box::pin(admission.send_to_login(exchange, headers, reason, grant)).await)
+                Err(Box::pin(self.parts.admission.send_to_login(exchange, headers, reason, grant)).await)
             }
             Err(NotAdmitted::Refused(refusal)) => Err(refusal),
         }
     }
 
+    /// Judges a request by its route.
+    async fn judge(
+        &self,
+        exchange: &Exchange,
+        memo: &ConnectionMemo,
+        route: &Route,
+        headers: &HeaderMap,
+        has_no_body: bool,
+    ) -> Result<Judged, NotAdmitted> {
+        let (rule, admission) = (&route.rule, &self.parts.admission);
+        if let Some(asked) = admission.cross_origin.preflight(&exchange.method, headers)
+            && has_no_body
+        {
+            return Ok(Judged::Anybody(rule.permit_preflight(exchange.origin.client, &asked, headers).map_err(Refusal::from)?));
+        }
+        rule.takes(exchange.origin.client, &exchange.method, headers).map_err(Refusal::from)?;
+        if let Some(permit) = rule.permit_anybody() {
+            return Ok(Judged::Anybody(permit));
+        }
+        match admission.admit(Inquiry::for_route(exchange, headers, route, memo)).await {
+            Ok(admitted) => Ok(Judged::User(admitted)),
+            Err(not_admitted) if let Some(permit) = rule.permit_anonymous().filter(|_| not_admitted.is_of_nobody()) => {
+                Ok(Judged::Anybody(permit))
+            }
+            Err(not_admitted) => Err(not_admitted),
+        }
+    }
+
     /// Refuses a request for the app.
     fn refuse(&self, exchange: &Exchange, refusal: Refusal) -> Answered {
+        for_method(exchange, self.refusal_response(exchange, refusal))
+    }
+
+    /// The response to a request for the app that is refused, with its body.
+    fn refusal_response(&self, exchange: &Exchange, refusal: Refusal) -> Response<axum::body::Body> {
         let links = Links::of_the_app(exchange, self.own_pages());
         // Nobody says what else such a client sends.
         let closes = exchange.leaves_body || (exchange.version < Version::HTTP_2 && matches!(refusal, Refusal::HeadTooLarge));
@@ -234,7 +273,7 @@ impl Gateway {
             // RFC 9112 section 9.6.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        for_method(exchange, response)
+        response
     }
 
     /// Refuses a request for one of our own pages. Other sites' scripts cannot read it (no CORS), and hyper takes care of a body that
@@ -265,6 +304,8 @@ impl Gateway {
     }
 }
 
+/// What was refused a moment ago and would pass now is tried again after this.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// The client went away before its response: nginx's 499, in the log alone.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 /// The stream was reset instead of being answered, as the app had done: in the log alone.

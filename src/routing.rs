@@ -95,6 +95,11 @@ impl Routes {
         self.all.iter()
     }
 
+    /// The route that every path of this host takes, if they all take the same one.
+    pub fn only(&self, host: &str) -> Option<&Route> {
+        self.longest(host, |_| Some("")).filter(|route| route.prefix.is_empty())
+    }
+
     /// The names of all routes: host, where there is one, and prefix.
     pub fn names(&self) -> impl Iterator<Item = String> {
         self.all.iter().map(|route| {

@@ -10,7 +10,7 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 use super::Finding;
-use crate::{config::Checked, forward::Address, telemetry::logs::causes, tls::ClientTls};
+use crate::{config::Checked, forward::Address, gateway::ForwardAuth, telemetry::logs::causes, tls::ClientTls};
 
 const CHECK: &str = "upstream";
 /// How long an app may take to accept a connection.
@@ -26,6 +26,9 @@ pub(super) async fn check(checked: &Checked) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (address, trust) in upstreams {
         findings.extend(check_one(address, trust).await);
+    }
+    if findings.is_empty() && checked.gateway.forward_auth == ForwardAuth::Only {
+        return vec![Finding::ok(CHECK, "no app is proxied: an ingress asks about its requests (CODER_FORWARD_AUTH)")];
     }
     if findings.is_empty() {
         let seen = "no route leads to an app";

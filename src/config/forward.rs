@@ -33,7 +33,7 @@ const UPSTREAM_URL: Setting = setting(
     "upstream_url",
     ValueType::Url,
     "",
-    "Required unless a route has the path `/`. The upstream (backend), which is the app: `http://host:port`, `https://host:port` or `unix:/path/to/socket`.",
+    "Required unless a route has the path `/` or `CODER_FORWARD_AUTH` is set. The upstream (backend), which is the app: `http://host:port`, `https://host:port` or `unix:/path/to/socket`.",
 );
 const UPSTREAM_PROTOCOL: Setting = setting(
     "upstream_protocol",
@@ -97,6 +97,13 @@ const UPSTREAM_CLIENT_CERT_FILE: Setting = setting(
 );
 const UPSTREAM_CLIENT_KEY_FILE: Setting =
     setting("upstream_client_key_file", ValueType::Text, "", "PEM file of the private key of `CODER_UPSTREAM_CLIENT_CERT_FILE`.");
+pub(super) const FORWARD_AUTH: Setting = setting(
+    "forward_auth",
+    ValueType::Bool,
+    "false",
+    "Forward auth: whether an ingress (nginx `auth_request`, Traefik ForwardAuth, Caddy `forward_auth`, HAProxy, Envoy `ext_authz`) may ask Evergate about its requests, at `/oauth2/auth` and `/oauth2/forward_auth`. `CODER_UPSTREAM_URL` and the routes' `upstream` are optional then. Set `CODER_PROXY_TRUSTED_ORIGINS` to the ingress's networks ([forward-auth.md](forward-auth.md)).",
+);
+
 /// A target, and the certificates that its connections trust and present.
 pub(super) type TrustedTarget = (forward::Target, ClientTls);
 
@@ -109,7 +116,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<TrustedTarget> {
         .parsed(&UPSTREAM_URL, |text| forward::Address::parse(text).map_err(|error| error.to_string()))
         .into_iter()
         .collect();
-    if upstreams.is_empty() && !reader.is_given(&UPSTREAM_URL) && reader.routes().is_empty() {
+    if upstreams.is_empty() && !reader.is_given(&UPSTREAM_URL) && reader.routes().is_empty() && !may_lack_upstream(reader) {
         reader.problem(&UPSTREAM_URL, "is required, as in http://127.0.0.1:8080");
     }
     let protocol = reader.parsed(&UPSTREAM_PROTOCOL, protocol);
@@ -145,6 +152,11 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<TrustedTarget> {
         timeouts,
     };
     Some((target, trust))
+}
+
+/// Whether requests may go to an app by another way: from an ingress that asks about them.
+pub(super) fn may_lack_upstream(reader: &Reader<'_>) -> bool {
+    reader.text(&FORWARD_AUTH).is_some_and(|text| values::boolean(text) == Ok(true))
 }
 
 /// The HTTP version that an upstream speaks.

@@ -4,7 +4,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::{
     cookies,
-    forward::TrustedTarget,
+    forward::{self, TrustedTarget},
     identity, pages,
     reader::Reader,
     routes, server,
@@ -13,7 +13,8 @@ use super::{
 };
 use crate::{
     address::{AccessUrl, Sites, TrustedProxies},
-    exchange, gateway,
+    exchange,
+    gateway::{self, ForwardAuth},
     policy::CrossOrigin,
 };
 
@@ -32,6 +33,7 @@ pub(super) const SECTION: Section = Section {
         &PROXY_TRUSTED_ORIGINS,
         &PROXY_TRUSTED_HEADERS,
         &ALLOWED_ORIGINS,
+        &forward::FORWARD_AUTH,
     ],
 };
 
@@ -110,6 +112,10 @@ pub(super) fn read(
     let trusted_proxies = trusted_proxies(reader);
     let redirect_unknown_hosts = reader.boolean(&REDIRECT_TO_ACCESS_URL);
     let serves_tls = reader.boolean(&server::TLS_ENABLE);
+    let answers_ingresses = reader.boolean(&forward::FORWARD_AUTH);
+    if answers_ingresses == Some(true) && !reader.is_given(&PROXY_TRUSTED_ORIGINS) {
+        reader.warn(&PROXY_TRUSTED_ORIGINS, "is not set, so that no ingress is believed which page and host it asks about");
+    }
     let strict_transport_security = strict_transport_security(reader);
     if serves_tls == Some(true) && access_url.as_ref().is_some_and(|url| !url.is_https()) {
         reader.warn(&server::TLS_ENABLE, "is set, and CODER_ACCESS_URL is http: browsers are sent there, to plain text");
@@ -118,6 +124,7 @@ pub(super) fn read(
     let mut sites = Sites::new(access_url.or_else(|| AccessUrl::parse("https://unknown.invalid").ok())?);
     let identity = identity::read(reader);
     let (routes, targets) = routes::read(reader, &mut sites, default_target?, &identity);
+    let serves_apps = targets.iter().any(|(target, _)| !target.upstreams.is_empty());
     let redirect_url = further_sites(reader, &mut sites);
     let cookies = cookies::read(reader, sites.main().is_https());
     let branding = pages::read(reader);
@@ -131,6 +138,11 @@ pub(super) fn read(
             request_ids: exchange::RequestIds::default(),
         },
         routes,
+        forward_auth: match (answers_ingresses?, serves_apps) {
+            (false, _) => ForwardAuth::Off,
+            (true, true) => ForwardAuth::BesideProxy,
+            (true, false) => ForwardAuth::Only,
+        },
         redirect_unknown_hosts: redirect_unknown_hosts?,
         strict_transport_security: strict_transport_security?,
         prefix: path_prefix?,

@@ -3,7 +3,7 @@
 use http::{HeaderName, HeaderValue, header};
 
 use super::{
-    forward::{TrustedTarget, protocol},
+    forward::{TrustedTarget, may_lack_upstream, protocol},
     identity::{
         HeaderSets, IdentitySettings, ROUTE_ASSERTION, ROUTE_BASIC_PASSWORD_FILE, ROUTE_BASIC_USER, ROUTE_IDENTITY,
         ROUTE_IDENTITY_HEADERS, ROUTE_PASS_ACCESS_TOKEN,
@@ -78,7 +78,7 @@ const UPSTREAM: Setting = setting(
     "upstream",
     ValueType::List,
     "",
-    "One upstream address or several, balanced in turn (load balancing by round robin); Evergate skips one that it cannot connect to. Default `CODER_UPSTREAM_URL`.",
+    "One upstream address or several, balanced in turn (load balancing by round robin); Evergate skips one that it cannot connect to. Default `CODER_UPSTREAM_URL`. With `CODER_FORWARD_AUTH` it may be left out of a route that an ingress serves.",
 );
 const PROTOCOL: Setting = setting("protocol", ValueType::Text, "", "As `CODER_UPSTREAM_PROTOCOL`.");
 const OUTAGE: Setting = setting(
@@ -135,12 +135,15 @@ const SET_ANSWER_HEADERS: Setting =
 
 /// What routes begin from, and share.
 struct Defaults<'a> {
+    /// Whether a route may be for an ingress alone, which asks about its requests.
+    may_lack_upstream: bool,
     target: &'a TrustedTarget,
     identity: &'a IdentitySettings,
     sets: HeaderSets,
 }
 
-/// The routes of the file and, last, that of `CODER_UPSTREAM_URL`, if it is set. Their hosts are added to the sites.
+/// The routes of the file and, last, that of `CODER_UPSTREAM_URL` or, with `CODER_FORWARD_AUTH`, of whatever an ingress has. Their
+/// hosts are added to the sites.
 pub(super) fn read(
     reader: &mut Reader<'_>,
     sites: &mut Sites,
@@ -148,8 +151,8 @@ pub(super) fn read(
     identity: &IdentitySettings,
 ) -> (Routes, Vec<TrustedTarget>) {
     let (mut routes, mut targets) = (Vec::new(), Vec::new());
-    let tables = reader.routes();
-    let mut defaults = Defaults { target: &default_target, identity, sets: HeaderSets::default() };
+    let (tables, may_lack_upstream) = (reader.routes(), may_lack_upstream(reader));
+    let mut defaults = Defaults { may_lack_upstream, target: &default_target, identity, sets: HeaderSets::default() };
     for (at, given) in tables.iter().enumerate() {
         let mut route_reader = RouteReader { number: at + 1, given, problems: &mut reader.problems };
         let (route, target) = route_reader.read(sites, &mut defaults, targets.len());
@@ -157,7 +160,7 @@ pub(super) fn read(
         targets.push(target);
     }
     let mut sets = defaults.sets;
-    if !default_target.0.upstreams.is_empty() {
+    if !default_target.0.upstreams.is_empty() || may_lack_upstream {
         let rule = Rule::signed_in(Policy::default());
         let assertion = identity.assertion.then(|| sites.main().at("").into());
         let identity = sets.share(identity.header_set().unwrap_or_default());
@@ -251,7 +254,7 @@ impl RouteReader<'_> {
                 ping: base.timeouts.ping,
             },
         };
-        if target.upstreams.is_empty() {
+        if target.upstreams.is_empty() && !defaults.may_lack_upstream {
             self.problem(&UPSTREAM, "is required, because CODER_UPSTREAM_URL is not set");
         }
         let trust = self.trust(trust);

@@ -3,7 +3,10 @@
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Response, header};
 use hyper::body::Incoming;
-use url::form_urlencoded::{self, Serializer};
+use url::{
+    Url,
+    form_urlencoded::{self, Serializer},
+};
 
 use super::{Call, Endpoints, Refused, read_form};
 use crate::{
@@ -30,7 +33,13 @@ impl Endpoints {
             return Err(Refusal::BadRequest("the login that another site began is for another provider").into());
         }
         let routes = &self.components.routes;
-        let target = call.return_to(call.query, routes).or_else(|| call.page_named_by("target_link_uri", call.query, routes));
+        if let Some(location) = self.start_elsewhere(&call) {
+            return Ok(redirect(&Redirect { location, cookies: Vec::new() }, "sign_in"));
+        }
+        let target = call
+            .return_to(call.query, routes)
+            .or_else(|| call.page_named_by("target_link_uri", call.query, routes))
+            .or_else(|| call.page_of_ingress(routes));
         let return_to = target.unwrap_or_else(ReturnTo::front_page);
         let hint = call.parameter("login_hint").filter(|hint| !hint.is_empty() && hint.len() <= MAX_HINT_LEN);
         let purpose = match &hint {
@@ -47,6 +56,19 @@ impl Endpoints {
                 allow: None,
             }),
         }
+    }
+
+    /// Where a login for a page of another site of ours begins: there, because sessions are a site's own. An ingress may send the
+    /// browsers of all its hosts to one address (ingress-nginx's `auth-signin`).
+    fn start_elsewhere(&self, call: &Call<'_>) -> Option<String> {
+        let page = Url::parse(&call.parameter("rd")?).ok()?;
+        let host = page
+            .port()
+            .map_or_else(|| page.host_str().map(str::to_owned), |port| Some(format!("{}:{port}", page.host_str()?)))?;
+        let site = self.components.sign_in.redirect_uris.sites.find(&host)?;
+        let is_another = site.authority() != call.exchange.site.authority() && site.scheme() == page.scheme();
+        let query = Serializer::new(String::new()).extend_pairs(form_urlencoded::parse(call.query.as_bytes())).finish();
+        is_another.then(|| format!("{}?{query}", site.at(&format!("{}/start", self.components.prefix))))
     }
 
     /// Begins a login that a third party began with a form: by GET, because browsers send no Lax cookies with another site's form.

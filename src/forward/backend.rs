@@ -58,7 +58,7 @@ impl Backend {
     }
 
     /// Adds who is signed in.
-    fn add_identity_headers(permit: &Permit, own_headers: &mut OwnHeaders) {
+    pub(super) fn add_identity_headers(permit: &Permit, own_headers: &mut OwnHeaders) {
         let Some(identity) = permit.forwarded_identity() else { return };
         own_headers.extend(identity.headers.iter().cloned());
         own_headers.extend(identity.assertion.iter().map(|token| (identity::ASSERTION, token.clone())));

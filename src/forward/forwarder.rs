@@ -2,7 +2,7 @@
 
 use base64::prelude::*;
 use http::{
-    HeaderValue, Request, Response, StatusCode, Version, header,
+    HeaderName, HeaderValue, Request, Response, StatusCode, Version, header,
     uri::{Authority, PathAndQuery},
 };
 use hyper::{body::Incoming, upgrade::OnUpgrade};
@@ -86,6 +86,23 @@ impl Forwarder {
     pub fn new(targets: Vec<(Target, rustls::ClientConfig)>, cookies: &Cookies, tasks: TaskTracker, drain: Drain) -> Self {
         let backends = targets.into_iter().map(|(target, tls)| Backend::new(target, &tls, cookies.clone())).collect();
         Self { backends, tasks, drain }
+    }
+
+    /// Whether requests to this target reach any upstream.
+    pub fn has_upstream(&self, target: usize) -> bool {
+        self.backends.get(target).is_some_and(|backend| !backend.target.upstreams.is_empty())
+    }
+
+    /// The lines that say who sends a request, as they are added to one that goes to this target.
+    pub fn identity_headers(&self, permit: &Permit) -> Vec<(HeaderName, HeaderValue)> {
+        let mut lines = Vec::new();
+        Backend::add_identity_headers(permit, &mut lines);
+        lines
+    }
+
+    /// The names of the lines by which this target's or another's app is told who sends a request.
+    pub fn identity_names(&self, target: usize) -> &[HeaderName] {
+        self.backends.get(target).map_or(&[], |backend| &backend.target.identity_headers)
     }
 
     /// Sends a request on and hands its response back; both bodies stream. What outlives the request is cut when its session

@@ -87,6 +87,7 @@ impl Line {
     fn write(&self, end: &'static str) {
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let (exchange, trace) = (&self.exchange, &self.trace);
+        let original = trace.original.as_deref();
         tracing::info!(
             target: ACCESS,
             {
@@ -100,7 +101,9 @@ impl Line {
                 http.response.body.size = self.sent, end, rpc.grpc.status_code = self.grpc,
                 client.address = %exchange.origin.client, request.id = exchange.id_text(),
                 response = self.mark.as_ref().and_then(|mark| mark.to_str().ok()).unwrap_or("upstream"),
-                reason = trace.reason,
+                reason = trace.reason, original.method = original.map(|original| original.method.as_str()),
+                original.host = original.map(|original| original.origin.host.as_str()),
+                original.path = original.map(|original| original.path()).as_deref(),
             },
             "request"
         );

@@ -2,9 +2,9 @@
 
 use http::request;
 
-use super::settings::Settings;
+use super::settings::{ForwardAuth, Settings};
 use crate::{
-    endpoints,
+    endpoints::{self, forward_auth::Form},
     exchange::{Exchange, Malformed},
     refusal::Refusal,
     routing::{NoRoute, Route},
@@ -15,6 +15,8 @@ use crate::{
 pub(super) enum Destination<'a> {
     /// To one of our own pages, with this path below the prefix.
     Endpoint(&'a str),
+    /// To wherever an ingress is about to send another request, which it asks about in this form.
+    ForwardAuth(Form),
     /// To an app.
     Route(&'a Route),
 }
@@ -26,9 +28,17 @@ pub(super) fn find<'a>(
 ) -> Result<Destination<'a>, Refusal> {
     Malformed::check(exchange, head)?;
     let path = exchange.raw_path();
+    // What asks oauth2-proxy for its health does so beside its prefix, where no app is in the way.
+    if settings.forward_auth == ForwardAuth::Only && endpoints::is_probe(path) {
+        return Ok(Destination::Endpoint(path));
+    }
     let own = path.strip_prefix(settings.prefix.as_str()).filter(|rest| rest.is_empty() || rest.starts_with('/'));
     if let Some(own) = own.filter(|path| endpoints::is_probe(path)) {
         return Ok(Destination::Endpoint(own));
+    }
+    // Before the host is looked at: an ingress may ask by whatever address it finds us at, and says which the client's was.
+    if let Some(form) = own.filter(|_| settings.forward_auth != ForwardAuth::Off).and_then(Form::of) {
+        return Ok(Destination::ForwardAuth(form));
     }
     if !exchange.names_host {
         return Err(Refusal::BadRequest("the request names no host, or several"));

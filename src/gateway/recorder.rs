@@ -23,6 +23,7 @@ use crate::{
 pub(super) struct Recorder {
     routes: Vec<Recorded>,
     endpoints: Recorded,
+    forward_auth: Recorded,
     nowhere: Recorded,
     user: LoggedUser,
 }
@@ -40,6 +41,7 @@ impl Recorder {
         Self {
             routes: settings.routes.names().map(|name| recorded(&name)).collect(),
             endpoints: recorded("endpoints"),
+            forward_auth: recorded("forward_auth"),
             nowhere: recorded("none"),
             user,
         }
@@ -65,6 +67,7 @@ impl Recorder {
         let recorded = match trace.route {
             RouteTaken::None => &self.nowhere,
             RouteTaken::Endpoint => &self.endpoints,
+            RouteTaken::ForwardAuth => &self.forward_auth,
             RouteTaken::App(position) => self.routes.get(position).unwrap_or(&self.nowhere),
         };
         let head = exchange.elapsed();

@@ -18,6 +18,8 @@ pub struct Settings {
     pub exchange: exchange::Settings,
     /// Where requests lead.
     pub routes: Routes,
+    /// `CODER_FORWARD_AUTH`: whether ingresses may ask about requests of theirs.
+    pub forward_auth: ForwardAuth,
     /// `CODER_REDIRECT_TO_ACCESS_URL`: whether a request for an unknown host is redirected to the access URL.
     pub redirect_unknown_hosts: bool,
     /// `CODER_STRICT_TRANSPORT_SECURITY`: the value of that header, where it is to be set.
@@ -30,6 +32,17 @@ pub struct Settings {
     pub branding: Arc<Branding>,
     /// Whether routes ask for groups, and no claim is known that holds them.
     pub lacks_group_claim: bool,
+}
+
+/// Whether ingresses may ask about requests of theirs (forward authentication).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForwardAuth {
+    /// They may not.
+    Off,
+    /// They may, and some requests are forwarded here.
+    BesideProxy,
+    /// They may, and no request is forwarded here.
+    Only,
 }
 
 impl Settings {

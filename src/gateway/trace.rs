@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use http::uri::Authority;
 
 use crate::{
+    exchange::Exchange,
     forward::ByteCount,
     grant::Grant,
     secret::{hex, sha256},
@@ -16,6 +17,8 @@ use crate::{
 pub(super) struct Trace {
     /// The route that it took, by its place among the gateway's.
     pub(super) route: RouteTaken,
+    /// The request that an ingress asked about.
+    pub(super) original: Option<Box<Exchange>>,
     /// The grant of the user that it was authenticated as.
     pub(super) user: Option<Arc<Grant>>,
     /// Why it was refused, where its user or its client can do something about that.
@@ -34,6 +37,8 @@ pub(super) enum RouteTaken {
     None,
     /// One of our own pages.
     Endpoint,
+    /// An ingress's, which asked about it.
+    ForwardAuth,
     /// To an app, by its place among the routes.
     App(usize),
 }

@@ -1,5 +1,6 @@
 //! A world for a test: a provider, an upstream, one or more gateways, and visitors.
 
+pub mod behind_ingress;
 pub mod certificates;
 pub mod client_key;
 pub mod connect_proxy;
@@ -8,6 +9,7 @@ pub mod eventually;
 pub mod faults;
 pub mod frames;
 pub mod idp;
+pub mod ingress;
 pub mod logs;
 pub mod pgbouncer;
 pub mod postgres;

@@ -16,7 +16,7 @@ pub(super) const VOCABULARY: [&str; 10] = [
 pub(super) const ARROWS: &[(&str, &[&str])] = &[
     ("cli", &["app", "check", "config", "demo", "doctor", "sign_out", "history", "grant", "session", "store", "telemetry"]),
     // It asks what is configured by the means of those who use it.
-    ("check", &["config", "oidc", "store", "forward", "tls", "telemetry"]),
+    ("check", &["config", "gateway", "oidc", "store", "forward", "tls", "telemetry"]),
     // The demonstration's provider signs its tokens.
     ("demo", &["app", "config", "jose"]),
     (
@@ -211,6 +211,9 @@ pub(super) const PURE: &[&str] = &[
     "admission/next_step",
     "exchange/kind",
     "exchange/malformed",
+    "exchange/original",
+    "endpoints/forward_auth",
+    "endpoints/forward_auth/restrictions",
     "exchange/grpc",
     "refusal/table",
     "visitor/reason",
@@ -226,6 +229,7 @@ pub(super) const CHOOSE_STATUSES: &[&str] = &[
     "refusal/response",
     "refusal/login",
     "cli/doctor/callback",
+    "endpoints/forward_auth",
     "endpoints/health",
     "endpoints/jwks",
     "endpoints/logout",

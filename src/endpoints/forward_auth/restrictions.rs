@@ -1,0 +1,122 @@
+//! What an ingress demands of a user besides the rules, in the query of its question, as oauth2-proxy has it.
+
+use url::form_urlencoded;
+
+use crate::{identity::Identity, policy::Denied};
+
+/// Lists of which each that is given must name the user. One that is given and names nobody admits nobody.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Restrictions {
+    /// `allowed_groups`: names of groups.
+    groups: Option<Vec<String>>,
+    /// `allowed_emails`: whole addresses.
+    emails: Option<Vec<String>>,
+    /// `allowed_email_domains`: domains, or `*.example.com` and `.example.com` for those below one.
+    email_domains: Option<Vec<String>>,
+}
+
+impl Restrictions {
+    /// Reads a query. Lists are separated by commas, and a parameter that comes again adds to its list.
+    pub fn of_query(query: &str) -> Self {
+        let mut restrictions = Self::default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            let list = match &*name {
+                "allowed_groups" => &mut restrictions.groups,
+                "allowed_emails" => &mut restrictions.emails,
+                "allowed_email_domains" => &mut restrictions.email_domains,
+                _ => continue,
+            };
+            let members = value.split(',').map(str::trim).filter(|member| !member.is_empty());
+            list.get_or_insert_default().extend(members.map(str::to_owned));
+        }
+        restrictions
+    }
+
+    /// Checks a user.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub fn admit(&self, identity: &Identity) -> Result<(), Denied> {
+        let names_a_group = |groups: &Vec<String>| identity.group_names().iter().any(|group| groups.contains(group));
+        if !self.groups.as_ref().is_none_or(names_a_group) {
+            return Err(Denied::Group);
+        }
+        let email = identity.email.as_deref().unwrap_or_default();
+        if !self.emails.as_ref().is_none_or(|emails| emails.iter().any(|allowed| allowed.eq_ignore_ascii_case(email))) {
+            return Err(Denied::EmailDomain);
+        }
+        let domain = match email.split_once('@') {
+            Some((user, domain)) if !user.is_empty() && !domain.contains('@') => domain,
+            Some(_) | None => "",
+        };
+        let is_allowed = |domains: &Vec<String>| domains.iter().any(|allowed| covers(allowed, domain));
+        if self.email_domains.as_ref().is_none_or(is_allowed) { Ok(()) } else { Err(Denied::EmailDomain) }
+    }
+}
+
+/// Whether a domain is the allowed one, or one of those below it that it stands for.
+fn covers(allowed: &str, domain: &str) -> bool {
+    let below = allowed.strip_prefix('*').unwrap_or(allowed);
+    if !below.starts_with('.') {
+        return !domain.is_empty() && allowed.eq_ignore_ascii_case(domain);
+    }
+    let Some(at) = domain.len().checked_sub(below.len()).filter(|at| *at > 0) else { return false };
+    domain.get(at..).is_some_and(|end| end.eq_ignore_ascii_case(below))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admits(query: &str, email: &str, groups: &[&str]) -> bool {
+        let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+        let email = Some(email.to_owned()).filter(|email| !email.is_empty());
+        Restrictions::of_query(query).admit(&Identity { email, groups, ..Identity::default() }).is_ok()
+    }
+
+    #[test]
+    fn a_user_must_be_in_one_of_each_list() {
+        let ann = |query: &str| admits(query, "ann@example.com", &["b", "c"]);
+        for query in [
+            "",
+            "x=y",
+            "allowed_groups=a,b",
+            "allowed_groups=a&allowed_groups=b",
+            "allowed_groups=%20b%20,",
+            "allowed_emails=bob@example.com,Ann@example.com",
+            "allowed_email_domains=other.test,EXAMPLE.com",
+            "allowed_groups=b&allowed_email_domains=example.com",
+        ] {
+            assert!(ann(query), "{query}");
+        }
+        for query in [
+            "allowed_groups=a",
+            "allowed_groups=B",
+            "allowed_groups=",
+            "allowed_groups=,",
+            "allowed_emails=",
+            "allowed_emails=example.com",
+            "allowed_email_domains=",
+            "allowed_email_domains=*",
+            "allowed_groups=b&allowed_emails=bob@example.com",
+            "allowed_groups=a&allowed_email_domains=example.com",
+        ] {
+            assert!(!ann(query), "{query}");
+        }
+        assert!(!admits("allowed_emails=,", "", &[]) && !admits("allowed_email_domains=,", "", &[]));
+    }
+
+    #[test]
+    fn a_domain_is_compared_whole_or_below_a_dot() {
+        let admits = |domain: &str, email: &str| admits(&format!("allowed_email_domains={domain}"), email, &[]);
+        for domain in [".example.com", "*.example.com"] {
+            assert!(admits(domain, "a@bar.example.com") && admits(domain, "a@x.bar.EXAMPLE.com"), "{domain}");
+            for email in ["a@example.com", "a@evilexample.com", "a@example.com.evil", "@.example.com", "a@b@bar.example.com"] {
+                assert!(!admits(domain, email), "{domain} {email}");
+            }
+        }
+        for email in ["a@sub.example.com", "a@evil-example.com", "a@evil.com@example.com", "example.com", "@example.com", ""] {
+            assert!(!admits("example.com", email), "{email}");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Judges requests that do not come here but to an ingress, which asks about each (forward authentication). The request that is
+//! asked about is rebuilt, read and judged as one that came here; only its forwarding is the ingress's.
+
+use http::request;
+
+use super::{
+    Answered, Caller, Gateway, Judged, RETRY_AFTER,
+    destination::{self, Destination},
+    for_method,
+    trace::{RouteTaken, Trace},
+    webdav,
+};
+use crate::{
+    address::requested_host,
+    admission::{Inquiry, NotAdmitted},
+    endpoints::forward_auth::{Form, IdentityLines},
+    exchange::{Exchange, Original},
+    policy::{Policy, Rule},
+    refusal::Refusal,
+    visitor::ConnectionMemo,
+};
+
+/// What is asked.
+#[derive(Clone, Copy, Debug)]
+struct Question<'a> {
+    form: Form,
+    /// The request that asks.
+    asked: &'a request::Parts,
+    has_no_body: bool,
+    memo: &'a ConnectionMemo,
+}
+
+impl Gateway {
+    /// Answers an ingress that asks with `asked` about another request.
+    pub(super) async fn answer_ingress(
+        &self,
+        exchange: &Exchange,
+        caller: &Caller,
+        (form, asked): (Form, &request::Parts),
+        has_no_body: bool,
+        trace: &mut Trace,
+    ) -> Answered {
+        trace.route = RouteTaken::ForwardAuth;
+        let settings = &self.parts.settings;
+        let response = match form.original(exchange, asked, &settings.prefix) {
+            Ok(original) => {
+                let read = exchange.begin_original(&caller.peer, &settings.exchange, &original.head);
+                let question = Question { form, asked, has_no_body, memo: &caller.memo };
+                let judged = self.judge_original(&read, &original, question, trace).await;
+                trace.original = Some(Box::new(read.clone()));
+                judged.map_err(|refusal| (read, refusal))
+            }
+            Err(why) => Err((exchange.clone(), Refusal::BadRequest(why))),
+        };
+        let response = match response {
+            Ok(identity) => form.permitted(identity),
+            Err((read, refusal)) => {
+                trace.reason = refusal.reason();
+                if let Refusal::BadRequest(why) = refusal {
+                    // Few clients forge their headers: mostly it is the ingress that is not configured as it should be.
+                    tracing::info!(request.id = exchange.id_text(), why, "an ingress's question is refused");
+                }
+                form.refused(self.refusal_response(&read, refusal))
+            }
+        };
+        for_method(exchange, response)
+    }
+
+    /// The lines that say who sends a request that may pass.
+    async fn judge_original(
+        &self,
+        exchange: &Exchange,
+        original: &Original,
+        question: Question<'_>,
+        trace: &mut Trace,
+    ) -> Result<IdentityLines<'_>, Refusal> {
+        let settings = &self.parts.settings;
+        if self.names_two_sites(exchange, original) {
+            return Err(Refusal::BadRequest(
+                "Host and X-Forwarded-Host name two sites, of which one may be forged; an ingress may ask by an address that is no \
+                 site, or by that of CODER_OIDC_REDIRECT_URL",
+            ));
+        }
+        let route = match destination::find(settings, exchange, &original.head)? {
+            Destination::Route(route) if original.has_path => Some(route),
+            Destination::Route(_) => settings.routes.only(exchange.site.authority()),
+            // The ingress sends them here without asking.
+            Destination::Endpoint(_) | Destination::ForwardAuth(_) => return Err(Refusal::NoSuchPage),
+        };
+        let Some(route) = route else { return Err(self.refuse_unknown_page(exchange, original, question).await) };
+        let depends_on_method = !route.rule.methods.is_empty() || original.head.headers.contains_key("destination");
+        if !original.has_method && depends_on_method {
+            return Err(Refusal::BadRequest("the ingress does not say which method the original request has"));
+        }
+        let headers = &original.head.headers;
+        webdav::check(settings, exchange, route, headers)?;
+        let judged = self.judge(exchange, question.memo, route, headers, question.has_no_body).await;
+        let permit = match judged {
+            Ok(Judged::Anybody(permit)) => permit,
+            Ok(Judged::User(admitted)) => {
+                trace.user = self.recorder.user(&admitted.usable.grant);
+                let identity = &admitted.usable.grant.identity;
+                let admits = question.form.restrictions(question.asked).admit(identity);
+                admits.map_err(|denied| Refusal::Denied(denied, Some(identity.display().to_owned())))?;
+                admitted.permit
+            }
+            Err(not_admitted) => return Err(self.send_original_to_login(exchange, original, question.form, not_admitted).await),
+        };
+        let identity = IdentityLines {
+            names: self.parts.forwarder.identity_names(route.target),
+            lines: self.parts.forwarder.identity_headers(&permit),
+        };
+        if identity.are_forged_by(headers) {
+            return Err(Refusal::BadRequest("the client says who it is by headers that are Evergate's to send"));
+        }
+        // The ingress was refused a moment ago, and its client gets no empty page of it.
+        if question.form == Form::Refused { Err(Refusal::RenewalUnavailable(RETRY_AFTER)) } else { Ok(identity) }
+    }
+
+    /// Whether an ingress hands one site's name on and another is forwarded, by which a client could choose among the sites' rules.
+    /// Where logins of all sites return, no app is, and an ingress may ask there about others.
+    fn names_two_sites(&self, exchange: &Exchange, original: &Original) -> bool {
+        let settings = &self.parts.settings;
+        let host = requested_host(&original.head.uri, &original.head.headers).unwrap_or_default();
+        let named = settings.exchange.sites.find(host);
+        named.is_some_and(|named| named != exchange.site && settings.redirect_url.as_ref() != Some(&*named))
+    }
+
+    /// Refuses a request whose path is not known where rules differ by paths.
+    async fn refuse_unknown_page(&self, exchange: &Exchange, original: &Original, question: Question<'_>) -> Refusal {
+        let rule = Rule::signed_in(Policy::default());
+        let inquiry = Inquiry::about_the_visitor(exchange, &original.head.headers, &rule);
+        match self.parts.admission.admit(inquiry).await {
+            Ok(_) => Refusal::BadRequest(
+                "nobody who is trusted says which page is asked for (X-Forwarded-Uri, CODER_PROXY_TRUSTED_ORIGINS)",
+            ),
+            Err(not_admitted) => self.send_original_to_login(exchange, original, question.form, not_admitted).await,
+        }
+    }
+
+    /// What becomes of a request that may not pass: its client is sent to a login, where the response reaches it.
+    async fn send_original_to_login(
+        &self,
+        exchange: &Exchange,
+        original: &Original,
+        form: Form,
+        not_admitted: NotAdmitted,
+    ) -> Refusal {
+        match not_admitted {
+            NotAdmitted::SignIn(reason, grant) if form.reaches_the_client() && original.has_path => {
+                self.parts.admission.send_to_login(exchange, &original.head.headers, reason, grant).await
+            }
+            NotAdmitted::SignIn(reason, _) => Refusal::SignInNeeded(reason),
+            NotAdmitted::Refused(refusal) => refusal,
+        }
+    }
+}
