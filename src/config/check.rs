@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use super::{
     Problem, Problems, Raw, claims, forward, gateway, oidc, policy,
+    raw::RouteTable,
     reader::Reader,
     renewal, server, session,
     store::{self, EncryptionKeys},
@@ -101,12 +102,13 @@ fn claims_of_routes(gateway: Option<&crate::gateway::Settings>) -> Vec<String> {
 /// Microsoft Entra ID says of none whether it is verified.
 fn warn_of_foreign_addresses(reader: &mut Reader<'_>, oidc: Option<&crate::oidc::Settings>, policy: &Policy) {
     let believes_all = oidc.is_some_and(|oidc| oidc.serves_many_tenants() && oidc.mapping.ignore_email_verified);
-    let has_rule = !policy.email_domains.is_empty() || reader.routes().iter().any(|table| table.contains_key("email_domains"));
+    let asks = |table: &RouteTable| ["email_domains", "emails", "emails_file"].iter().any(|key| table.contains_key(*key));
+    let has_rule = !policy.email_domains.is_empty() || policy.emails.is_given() || reader.routes().iter().any(asks);
     if believes_all && has_rule {
         reader.warn(
             &claims::IGNORE_EMAIL_VERIFIED,
-            "is set, the issuer is for the accounts of every organization, and a rule asks for an e-mail domain: whoever \
-             administers any organization can write an address of that domain (nOAuth); name the tenant in CODER_OIDC_ISSUER_URL, \
+            "is set, the issuer is for the accounts of every organization, and a rule asks for an e-mail address or its \
+             domain: whoever administers any organization can write such an address (nOAuth); name the tenant in CODER_OIDC_ISSUER_URL, \
              or let groups decide",
         );
     }

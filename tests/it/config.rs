@@ -73,9 +73,14 @@ fn addresses_that_any_tenant_s_administrator_can_write_are_warned_of() {
         ("CODER_OIDC_ISSUER_URL", "https://login.microsoftonline.com/11111111-2222-3333-4444-555555555555/v2.0");
     const BELIEVED: (&str, &str) = ("CODER_OIDC_IGNORE_EMAIL_VERIFIED", "true");
     const RULE: (&str, &str) = ("CODER_OIDC_EMAIL_DOMAIN", "example.com");
-    for (settings, expected) in
-        [(&[MANY, BELIEVED, RULE][..], true), (&[ONE, BELIEVED, RULE], false), (&[MANY, RULE], false), (&[MANY, BELIEVED], false)]
-    {
+    const ADDRESS: (&str, &str) = ("CODER_OIDC_ALLOWED_EMAILS", "ann@example.com");
+    for (settings, expected) in [
+        (&[MANY, BELIEVED, RULE][..], true),
+        (&[MANY, BELIEVED, ADDRESS], true),
+        (&[ONE, BELIEVED, RULE], false),
+        (&[MANY, RULE], false),
+        (&[MANY, BELIEVED], false),
+    ] {
         let warnings: Vec<_> = with(settings).unwrap().warnings.iter().map(ToString::to_string).collect();
         assert_eq!(warnings.iter().any(|warning| warning.contains("(nOAuth)")), expected, "{settings:?}: {warnings:?}");
     }
