@@ -122,6 +122,13 @@ pub const LEEWAY: Duration = Duration::from_secs(60);
 /// The deadline of calls other than token calls: discovery, keys, user info, revocation, introspection.
 const SHORT_CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
+impl Settings {
+    /// How long ago a user may have authenticated at the provider, by `max_age` among the parameters of the authorization request.
+    fn max_age(&self) -> Option<Duration> {
+        self.auth_params.get("max_age")?.parse().ok().map(Duration::from_secs)
+    }
+}
+
 #[cfg(test)]
 impl Settings {
     /// A public client's settings, all others at their defaults.

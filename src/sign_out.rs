@@ -116,8 +116,7 @@ impl SignOut {
 
     /// What the provider gives back with the browser: where the logout leads, and the site where it began, if that is another one.
     fn state(&self, site: &AccessUrl, return_to: Option<&str>) -> Option<String> {
-        let state = LogoutState::new(return_to, self.signed_out_uris.remembered(site), self.clock.now())?;
-        state.seal(&self.keys)
+        LogoutState::new(return_to, self.signed_out_uris.remembered(site), self.clock.now()).seal(&self.keys)
     }
 
     async fn end_here(

@@ -82,7 +82,7 @@ const AUTH_URL_PARAMS: Setting = setting(
     "oidc_auth_url_params",
     ValueType::Map,
     "",
-    "Further parameters of the authorization URL, as in `{\"prompt\":\"consent\"}`. Evergate refuses to start with those that break every login: a `response_mode` other than `query` and `form_post`, or `prompt` with `none`.",
+    "Further parameters of the authorization URL, as in `{\"prompt\":\"consent\"}`. Evergate refuses to start with those that break every login: a `response_mode` other than `query` and `form_post`, or `prompt` with `none`. With `max_age` (seconds), a login is refused whose ID token says that its user authenticated longer ago (`auth_time`), or does not say when.",
 );
 const PAR: Setting = setting(
     "oidc_par",
@@ -212,6 +212,9 @@ fn auth_params(text: &str) -> Result<BTreeMap<String, String>, String> {
     if value("prompt").split_whitespace().any(|prompt| prompt == "none") {
         return Err("must not set prompt to none: nobody who is not signed in at the provider could log in".to_owned());
     }
+    if params.get("max_age").is_some_and(|seconds| seconds.parse::<u32>().is_err()) {
+        return Err("must set max_age to a number of seconds".to_owned());
+    }
     Ok(params)
 }
 
@@ -233,6 +236,7 @@ mod tests {
             (r#"{"response_mode":"fragment"}"#, "response_mode"),
             (r#"{"response_mode":"query.jwt"}"#, "response_mode"),
             (r#"{"prompt":"none"}"#, "prompt"),
+            (r#"{"max_age":"1h"}"#, "max_age"),
             ("[]", "map of texts"),
         ] {
             assert!(auth_params(bad).unwrap_err().contains(named), "{bad}");

@@ -1,6 +1,8 @@
 //! Validation of an ID token's claims once its signature is verified (OIDC Core section 3.1.3.7, and 12.2 for a refresh).
 //! Each claim that matters is read on its own; the others are ignored.
 
+use std::time::Duration;
+
 use base64::prelude::*;
 use serde_json::Value;
 
@@ -106,6 +108,19 @@ pub(super) fn validate_claims(token: &JsonObject, expected: Expected<'_>) -> Res
         return refused("its at_hash is another access token's");
     }
     check_validity(token, expected.now)
+}
+
+/// Checks that the user authenticated at the provider no longer ago than the request's `max_age` (OpenID Connect Core section
+/// 3.1.2.1), with [`LEEWAY`]. `auth_time` is required then.
+pub(super) fn check_max_age(token: &JsonObject, max_age: Duration, now: Timestamp) -> Result<(), VerifyError> {
+    let is_repeated = token.repeated.iter().any(|name| name == "auth_time");
+    let Some(authenticated_at) = time(token, "auth_time").filter(|_| !is_repeated) else {
+        return Err(VerifyError::Refused("max_age was asked for, and it has no auth_time that is a time"));
+    };
+    if now >= authenticated_at.plus(max_age).plus(LEEWAY) {
+        return Err(VerifyError::Refused("its user authenticated longer ago than max_age"));
+    }
+    Ok(())
 }
 
 /// `exp`, `iat` and `nbf`, with [`LEEWAY`].

@@ -128,7 +128,11 @@ impl Provider {
     ) -> Result<JsonObject, ProviderError> {
         let token = tokens.id_token.as_ref().ok_or(ProviderError::NoIdToken)?;
         let signed = self.verify_signature(metadata, token.expose(), &metadata.algorithms, KeyPurpose::Login).await?;
-        Ok(self.validate_id_token(metadata, signed, tokens, None, ExpectedNonce::Exactly(nonce))?)
+        let claims = self.validate_id_token(metadata, signed, tokens, None, ExpectedNonce::Exactly(nonce))?;
+        if let Some(max_age) = self.settings.max_age() {
+            id_token::check_max_age(&claims, max_age, self.clock.now())?;
+        }
+        Ok(claims)
     }
 
     fn validate_id_token(

@@ -25,10 +25,9 @@ pub(super) struct LogoutState {
 }
 
 impl LogoutState {
-    /// A state that says something; `None` if there is nothing to say.
-    pub(super) fn new(to: Option<&str>, site: Option<&str>, now: Timestamp) -> Option<Self> {
-        let says_something = to.is_some() || site.is_some();
-        says_something.then(|| Self { to: to.map(str::to_owned), site: site.map(str::to_owned), at: now.0 })
+    /// The state of a logout that begins now. It is sent even if it has nothing to say, as providers' logout pages are used to it.
+    pub(super) fn new(to: Option<&str>, site: Option<&str>, now: Timestamp) -> Self {
+        Self { to: to.map(str::to_owned), site: site.map(str::to_owned), at: now.0 }
     }
 
     /// Encrypts it.
@@ -53,7 +52,7 @@ mod tests {
     fn only_a_state_of_ours_leads_anywhere_and_not_forever() {
         let (keys, others) = [(), ()].map(|()| KeyRing::from_base64([KeyRing::generate().as_str()]).unwrap()).into();
         let at = Timestamp(1_000_000);
-        let state = LogoutState::new(Some("/bye?a=b"), None, at).unwrap().seal(&keys).unwrap();
+        let state = LogoutState::new(Some("/bye?a=b"), None, at).seal(&keys).unwrap();
         let leads_to = |keys: &KeyRing, state: &str, now| LogoutState::open(keys, state, now).and_then(|state| state.to);
         assert_eq!(leads_to(&keys, &state, at).as_deref(), Some("/bye?a=b"));
         assert_eq!(leads_to(&others, &state, at), None);
@@ -61,6 +60,7 @@ mod tests {
         for planted in ["", "/bye", "xyz", &format!("{state}A")] {
             assert_eq!(leads_to(&keys, planted, at), None, "{planted:?}");
         }
-        assert!(LogoutState::new(None, None, at).is_none());
+        let nothing = LogoutState::new(None, None, at).seal(&keys).unwrap();
+        assert_eq!(leads_to(&keys, &nothing, at), None);
     }
 }

@@ -102,6 +102,7 @@ async fn a_logout_token_that_is_not_to_be_believed_ends_nothing() {
     for (what, claims, header) in cases {
         let refused = announce(&world, claims, header).await;
         assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{what}: {}", refused.text());
+        assert_eq!(refused.header("cache-control"), "no-store");
     }
     for (what, body) in [
         ("no logout_token", "a=b".to_owned()),

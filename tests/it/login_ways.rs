@@ -42,6 +42,36 @@ async fn a_response_that_comes_as_a_form_completes_the_login_by_get() {
 }
 
 #[tokio::test]
+async fn an_error_that_comes_as_a_form_is_shown_as_one_that_comes_by_query() {
+    let world = World::build().set("oidc_auth_url_params", r#"{"response_mode":"form_post"}"#).start().await;
+    let visitor = world.visitor();
+    let request = visitor.get("/page").await.location();
+    let state = request.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
+    let form = format!("state={state}&error=access_denied&error_description=no");
+    let by_get = world.visitor().send(Method::POST, "/oauth2/callback", &FOREIGN_FORM, &form).await.location();
+    let shown = visitor.get(&path_of(&by_get)).await;
+    assert_eq!(shown.status, StatusCode::FORBIDDEN);
+    assert!(visitor.session().is_none() && !shown.text().contains("error_description"));
+}
+
+#[tokio::test]
+async fn who_authenticated_at_the_provider_longer_ago_than_max_age_gets_no_session() {
+    let world = World::build().set("oidc_auth_url_params", r#"{"max_age":"600"}"#).start().await;
+    let log_in = async |claims: fn(&mut serde_json::Value)| {
+        world.idp.edit_id_token(claims);
+        let visitor = world.visitor();
+        let request = visitor.get("/page").await.location();
+        assert!(parameters(&request).contains(&("max_age".into(), "600".into())));
+        visitor.get(&path_of(&world.idp.authorize(&request).await)).await.status
+    };
+    let recently = |claims: &mut serde_json::Value| claims["auth_time"] = json!(claims["iat"].as_i64().unwrap() - 590);
+    assert_eq!(log_in(recently).await, StatusCode::SEE_OTHER);
+    assert_eq!(log_in(|claims| claims["auth_time"] = json!(claims["iat"].as_i64().unwrap() - 700)).await, StatusCode::FORBIDDEN);
+    assert_eq!(log_in(|claims| claims["auth_time"] = json!("today")).await, StatusCode::FORBIDDEN);
+    assert_eq!(log_in(|claims| drop(claims.as_object_mut().unwrap().remove("auth_time"))).await, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
 async fn a_form_that_is_no_response_is_refused() {
     let world = World::start().await;
     let send = async |form: &str| world.visitor().send(Method::POST, "/oauth2/callback", &FOREIGN_FORM, form).await.status;
