@@ -129,6 +129,11 @@ impl Permit {
 /// Headers that make frameworks treat a request as one of another method.
 const OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
 
+/// Whether a request says by a header, in any spelling, that it is of another method.
+pub fn overrides_method(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| OVERRIDES.iter().any(|own| header_names::are_equivalent(name.as_str(), own)))
+}
+
 impl Rule {
     /// Creates a rule that allows everybody.
     pub fn public() -> Self {
@@ -170,8 +175,7 @@ impl Rule {
         if self.methods.is_empty() {
             return Ok(());
         }
-        let overridden = headers.keys().any(|name| OVERRIDES.iter().any(|own| header_names::are_equivalent(name.as_str(), own)));
-        if self.methods.contains(method) && !overridden { Ok(()) } else { Err(Denied::Method) }
+        if self.methods.contains(method) && !overrides_method(headers) { Ok(()) } else { Err(Denied::Method) }
     }
 
     /// Permits a request if the route needs no authentication.

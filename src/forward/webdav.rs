@@ -3,6 +3,8 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
+use crate::policy::overrides_method;
+
 /// The header.
 pub const DESTINATION: HeaderName = HeaderName::from_static("destination");
 
@@ -20,12 +22,14 @@ pub struct Destination<'a> {
 pub struct BadDestination;
 
 impl<'a> Destination<'a> {
-    /// The destination of a request; `None` for one that has none, by its method or without the header.
+    /// The destination of a request; `None` for one that has none, by its method or without the header. What an app may take for a
+    /// COPY or MOVE is one: in lower case, or by a header that overrides the method.
     ///
     /// # Errors
     /// [`BadDestination`].
     pub fn of(method: &Method, headers: &'a HeaderMap) -> Result<Option<Self>, BadDestination> {
-        if !matches!(method.as_str(), "COPY" | "MOVE") {
+        let is_copy_or_move = ["COPY", "MOVE"].iter().any(|name| method.as_str().eq_ignore_ascii_case(name));
+        if !is_copy_or_move && !overrides_method(headers) {
             return Ok(None);
         }
         let mut lines = headers.get_all(DESTINATION).iter();

@@ -73,6 +73,17 @@ async fn nothing_is_copied_or_moved_to_where_another_rule_holds() {
             assert_eq!(reply.status, status, "{destination}");
         }
     }
+    let private = ("destination", "/dav/private/b");
+    for (method, header) in [
+        ("move", ("x-a", "b")),
+        ("Copy", ("x-a", "b")),
+        ("POST", ("x-http-method-override", "MOVE")),
+        ("PUT", ("x_http_method", "COPY")),
+    ] {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let headers = [private, header, ("sec-fetch-site", "same-origin")];
+        assert_eq!(visitor.send(method, "/dav/a", &headers, "").await.status, StatusCode::FORBIDDEN, "{header:?}");
+    }
     let two = [("destination", "/dav/b"), ("destination", "/dav/private/b"), ("sec-fetch-site", "same-origin")];
     assert_eq!(visitor.send(Method::from_bytes(b"MOVE").unwrap(), "/dav/a", &two, "").await.status, StatusCode::BAD_REQUEST);
     assert_eq!(world.upstream.requests().len(), before, "none of them arrives");
