@@ -14,7 +14,7 @@ use crate::{
     exchange::Exchange,
     grant::{EndReason, Grant},
     identity::HeaderSet,
-    policy::{CrossOrigin, Denied, Permit, Policy, Rule},
+    policy::{Cors, CrossOrigin, Denied, Permit, Policy, Rule},
     refusal::Refusal,
     renewal::{Renewer, Unusable, Usable},
     routing::Route,
@@ -59,6 +59,8 @@ pub struct Inquiry<'a> {
     identity: Option<&'a Arc<HeaderSet>>,
     /// Whom a signed assertion is for, if the app gets one.
     assertion: Option<&'a Arc<str>>,
+    /// Which other origins' pages may use the route.
+    cors: Option<&'a Cors>,
 }
 
 /// A request that may pass.
@@ -99,12 +101,23 @@ impl<'a> Inquiry<'a> {
             memo: Some(memo),
             identity: Some(&route.identity),
             assertion: route.assertion.as_ref(),
+            cors: route.cors.as_deref(),
         }
     }
 
     /// Whether a request's visitor passes `rule`. To ask is no use of the session.
     pub fn about_the_visitor(exchange: &'a Exchange, headers: &'a HeaderMap, rule: &'a Rule) -> Self {
-        Self { exchange, headers, rule, serves_stale: true, views_a_page: false, memo: None, identity: None, assertion: None }
+        Self {
+            exchange,
+            headers,
+            rule,
+            serves_stale: true,
+            views_a_page: false,
+            memo: None,
+            identity: None,
+            assertion: None,
+            cors: None,
+        }
     }
 }
 
@@ -183,7 +196,10 @@ impl Admission {
         let Inquiry { exchange, headers, .. } = inquiry;
         // A foreign page's image or script changes nothing as long as browsers send it no cookie.
         let may_change = exchange.asks_for_upgrade || exchange.is_foreign_part;
-        if !self.cross_origin.allows(&exchange.method, may_change, headers, &exchange.site) {
+        let is_allowed = self.cross_origin.allows(&exchange.method, may_change, headers, &exchange.site);
+        let is_let_through =
+            || inquiry.cors.is_some_and(|cors| cors.lets_through(&exchange.method, exchange.asks_for_upgrade, headers));
+        if !is_allowed && !is_let_through() {
             return Err(self.refuse_cross_origin(exchange, headers));
         }
         if inquiry.memo.is_some() {
@@ -285,7 +301,7 @@ impl Admission {
             http.request.header.origin = origin,
             allowed_origins = allowed,
             "cross-site request refused: a page of another site sent a request that could change something; \
-             CODER_ALLOWED_ORIGINS names the origins that may"
+             CODER_ALLOWED_ORIGINS, or cors of the route with credentials, names the origins that may"
         );
         Refusal::Denied(Denied::CrossOrigin, None)
     }

@@ -21,6 +21,7 @@ pub mod table;
 mod claims;
 mod client_auth;
 mod cookies;
+mod cors;
 mod forward;
 mod gateway;
 mod identity;

@@ -2,6 +2,7 @@
 //! module of its own.
 
 mod access_line;
+mod cors;
 mod destination;
 mod forward_auth;
 mod recorder;
@@ -26,7 +27,7 @@ use crate::{
     policy::Permit,
     refusal::{
         Links, OwnPages, Refusal,
-        response::{allow_cors, grpc_deadline_exceeded},
+        response::{allow_cors, grpc_deadline_exceeded, preflight_response},
     },
     routing::Route,
     server::{Peer, StreamReset},
@@ -35,6 +36,7 @@ use crate::{
     visitor::ConnectionMemo,
 };
 
+use cors::Readers;
 use destination::Destination;
 use recorder::Recorder;
 use trace::{RouteTaken, Trace};
@@ -121,7 +123,7 @@ impl Gateway {
         let (head, body) = request.into_parts();
         let exchange = Exchange::begin(&caller.peer, &self.parts.settings.exchange, &head, !body.is_end_stream());
         let mut pending = PendingResponse { gateway: &self, exchange: &exchange, trace: Trace::default(), is_answered: false };
-        let response = match self.answer(&exchange, &caller, (head, body), &mut pending.trace).await {
+        let mut response = match self.answer(&exchange, &caller, (head, body), &mut pending.trace).await {
             Ok(response) => response,
             Err(NotServed::ByGateway(Refusal::Upstream(ForwardError::Reset(error)))) if exchange.version == Version::HTTP_2 => {
                 pending.is_answered = true;
@@ -137,6 +139,9 @@ impl Gateway {
                 self.refuse_at_endpoint(&exchange, refused)
             }
         };
+        if let Some(readers) = &pending.trace.readers {
+            readers.write(&mut response);
+        }
         if caller.peer.interims.are_waiting() {
             poll_fn(|context| caller.peer.interims.poll_sent(context)).await;
         }
@@ -185,6 +190,12 @@ impl Gateway {
             return Err(Refusal::NoSuchPage.into());
         }
         trace.route = RouteTaken::App(self.parts.settings.routes.position(route));
+        trace.readers = Readers::of(route, exchange, &head.headers, body.is_end_stream());
+        if let Some(readers) = trace.readers.as_ref().filter(|readers| readers.is_preflight()) {
+            // It has no cookies, so that nobody need be signed in, and the app does not see it.
+            cors::permit_preflight(exchange, route, readers, &head.headers)?;
+            return Ok(for_method(exchange, preflight_response()));
+        }
         webdav::check(&self.parts.settings, exchange, route, &head.headers)?;
         let (permit, watch) = self.permit(exchange, &caller.memo, route, &head.headers, body.is_end_stream(), trace).await?;
         let (origin, id) = (&exchange.origin, exchange.id_header());
@@ -233,7 +244,9 @@ impl Gateway {
         has_no_body: bool,
     ) -> Result<Judged, NotAdmitted> {
         let (rule, admission) = (&route.rule, &self.parts.admission);
-        if let Some(asked) = admission.cross_origin.preflight(&exchange.method, headers)
+        // Where the route has a CORS policy, its preflights were judged by that.
+        if route.cors.is_none()
+            && let Some(asked) = admission.cross_origin.preflight(&exchange.method, headers)
             && has_no_body
         {
             return Ok(Judged::Anybody(rule.permit_preflight(exchange.origin.client, &asked, headers).map_err(Refusal::from)?));

@@ -1,8 +1,10 @@
 //! Authorization: who may access what. Pure: an identity goes in, a permit or a refusal comes out.
 
 mod claim_rule;
+mod cors;
 mod cross_origin;
 mod emails;
+mod origin_pattern;
 
 use std::net::IpAddr;
 
@@ -15,8 +17,10 @@ use crate::{
 };
 
 pub use claim_rule::{ClaimRule, ClaimTest, InvalidPattern, Pattern};
+pub use cors::{Allowed, Cors, CorsSettings, RequestOrigin, ResponseMaker, is_preflight};
 pub use cross_origin::CrossOrigin;
 pub use emails::{AllowedEmails, EmailFile};
+pub use origin_pattern::OriginPattern;
 
 /// The rule for users (`CODER_OIDC_EMAIL_DOMAIN`, `CODER_OIDC_ALLOWED_EMAILS`, `CODER_OIDC_ALLOWED_GROUPS`). What is empty allows all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,6 +69,9 @@ pub enum Denied {
     /// Another site's page sent the request (CSRF).
     #[error("another site's page sent a request that could change something")]
     CrossOrigin,
+    /// The route's CORS policy does not allow the origin of a preflight.
+    #[error("the origin of the preflight is none of those of the route's cors")]
+    Origin,
     /// The route does not allow this method.
     #[error("the route does not take this method")]
     Method,
@@ -93,7 +100,7 @@ impl Denied {
     pub fn is_about_the_user(self) -> bool {
         match self {
             Self::EmailNotVerified | Self::EmailDomain | Self::GroupsUnknown | Self::Group | Self::Claim => true,
-            Self::CrossOrigin | Self::Method | Self::Network | Self::Destination => false,
+            Self::CrossOrigin | Self::Origin | Self::Method | Self::Network | Self::Destination => false,
         }
     }
 
@@ -103,6 +110,7 @@ impl Denied {
             Self::EmailNotVerified => "email_not_verified",
             Self::EmailDomain => "email_domain",
             Self::CrossOrigin => "cross_origin",
+            Self::Origin => "origin",
             Self::Method => "method",
             Self::GroupsUnknown => "groups_unknown",
             Self::Group => "group",
@@ -168,14 +176,17 @@ impl Rule {
     /// # Errors
     /// [`Denied::Network`], [`Denied::Method`].
     pub fn takes(&self, client: IpAddr, method: &Method, headers: &HeaderMap) -> Result<(), Denied> {
-        let client = client.to_canonical();
-        if !self.networks.is_empty() && !self.networks.iter().any(|network| network.contains(&client)) {
-            return Err(Denied::Network);
-        }
+        self.takes_from(client)?;
         if self.methods.is_empty() {
             return Ok(());
         }
         if self.methods.contains(method) && !overrides_method(headers) { Ok(()) } else { Err(Denied::Method) }
+    }
+
+    fn takes_from(&self, client: IpAddr) -> Result<(), Denied> {
+        let client = client.to_canonical();
+        let is_inside = self.networks.is_empty() || self.networks.iter().any(|network| network.contains(&client));
+        if is_inside { Ok(()) } else { Err(Denied::Network) }
     }
 
     /// Permits a request if the route needs no authentication.
@@ -199,6 +210,15 @@ impl Rule {
     /// [`Denied::Network`], [`Denied::Method`].
     pub fn permit_preflight(&self, client: IpAddr, method: &Method, headers: &HeaderMap) -> Result<Permit, Denied> {
         self.takes(client, method, headers)?;
+        Ok(Permit { forwarded_identity: None })
+    }
+
+    /// Permits a preflight that a CORS policy answers for, without an identity.
+    ///
+    /// # Errors
+    /// [`Denied::Network`].
+    pub fn permit_preflight_from(&self, client: IpAddr) -> Result<Permit, Denied> {
+        self.takes_from(client)?;
         Ok(Permit { forwarded_identity: None })
     }
 

@@ -7,7 +7,10 @@ pub mod interpretations;
 
 use std::sync::Arc;
 
-use crate::{identity::HeaderSet, policy::Rule};
+use crate::{
+    identity::HeaderSet,
+    policy::{Cors, Rule},
+};
 
 use interpretations::{alternatives, alternatives_behind_prefix, strip_prefix_ignoring_case};
 
@@ -26,6 +29,8 @@ pub struct Route {
     pub identity: Arc<HeaderSet>,
     /// Whom signed assertions are for, if the app gets them: the route's URL.
     pub assertion: Option<Arc<str>>,
+    /// Whose scripts may use it from pages of other origins; `None` leaves that to the app.
+    pub cors: Option<Arc<Cors>>,
     /// Where the route leads: one of the forwarder's targets.
     pub target: usize,
 }

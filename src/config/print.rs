@@ -115,6 +115,7 @@ fn type_name(value_type: ValueType) -> &'static str {
         ValueType::List => "list",
         ValueType::Map => "map",
         ValueType::MapOfLists => "map of lists",
+        ValueType::Table => "table",
         ValueType::Secret => "secret",
         ValueType::Secrets => "list of secrets",
     }
@@ -125,7 +126,7 @@ fn toml_default(key: &Setting) -> String {
         ValueType::Bool if key.default.is_empty() => "false".to_owned(),
         ValueType::Bool | ValueType::Number => key.default.to_owned(),
         ValueType::List => "[]".to_owned(),
-        ValueType::Map | ValueType::MapOfLists => "{}".to_owned(),
+        ValueType::Map | ValueType::MapOfLists | ValueType::Table => "{}".to_owned(),
         ValueType::Text | ValueType::Url | ValueType::Address | ValueType::Duration | ValueType::Secret | ValueType::Secrets => {
             format!("\"{}\"", key.default)
         }

@@ -16,6 +16,10 @@ impl RouteReader<'_> {
         self.problems.add(format!("route[{}].{}", self.number, key.name), message.into());
     }
 
+    pub(super) fn member_problem(&mut self, key: &Setting, member: &str, message: impl Into<String>) {
+        self.problems.add(format!("route[{}].{}.{member}", self.number, key.name), message.into());
+    }
+
     pub(super) fn parsed<T>(&mut self, key: &Setting, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         match self.given.get(key.name)?.as_deref().map_err(|message: &String| message.clone()).and_then(parse) {
             Ok(value) => Some(value),

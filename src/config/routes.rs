@@ -1,8 +1,11 @@
 //! Settings of `routing`, which only the file can hold: `[[route]]` tables, each with a place and a target.
 
+use std::sync::Arc;
+
 use http::{HeaderName, HeaderValue, header};
 
 use super::{
+    cors::CORS,
     forward::{TrustedTarget, may_lack_upstream, protocol},
     identity::{
         HeaderSets, IdentitySettings, ROUTE_ASSERTION, ROUTE_BASIC_PASSWORD_FILE, ROUTE_BASIC_USER, ROUTE_IDENTITY,
@@ -40,6 +43,7 @@ pub(super) const KEYS: &[&Setting] = &[
     &CLAIMS_EXIST,
     &NETWORKS,
     &METHODS,
+    &CORS,
     &OUTAGE,
     &STRIP_PREFIX,
     &UPGRADES,
@@ -171,6 +175,7 @@ pub(super) fn read(
             serves_stale: true,
             identity,
             assertion,
+            cors: None,
             target: targets.len(),
         });
         targets.push(default_target);
@@ -232,7 +237,8 @@ impl RouteReader<'_> {
         let request_edits = self.edits(&REMOVE_HEADERS, &SET_HEADERS);
         self.check_edits(&request_edits, &identity);
         let identity = defaults.sets.share(identity);
-        let route = Route { host, prefix: prefix.clone(), rule, serves_stale, identity, assertion, target };
+        let cors = self.cors(&rule).map(Arc::new);
+        let route = Route { host, prefix: prefix.clone(), rule, serves_stale, identity, assertion, cors, target };
         let (base, trust) = defaults.target;
         let target = Target {
             upstreams: self.upstreams().unwrap_or_else(|| base.upstreams.clone()),
@@ -254,6 +260,10 @@ impl RouteReader<'_> {
                 ping: base.timeouts.ping,
             },
         };
+        let is_cors = |(name, _): &(HeaderName, HeaderValue)| name.as_str().starts_with("access-control-");
+        if route.cors.is_some() && target.answer_edits.set.iter().any(is_cors) {
+            self.problem(&SET_ANSWER_HEADERS, "names a header that cors writes");
+        }
         if target.upstreams.is_empty() && !defaults.may_lack_upstream {
             self.problem(&UPSTREAM, "is required, because CODER_UPSTREAM_URL is not set");
         }

@@ -34,6 +34,8 @@ pub enum ValueType {
     Map,
     /// A map of lists of texts, likewise.
     MapOfLists,
+    /// A map whose members are texts or lists, likewise.
+    Table,
     /// A text that is never printed. It has no flag, but its file has.
     Secret,
     /// Secrets separated by commas.

@@ -18,6 +18,7 @@ pub(super) fn text_of(value_type: ValueType, value: &Value) -> Result<String, St
         (ValueType::List | ValueType::Secrets, Value::Array(_, members)) => return list(members),
         (ValueType::Map, Value::Dict(_, members)) => object(members, plain),
         (ValueType::MapOfLists, Value::Dict(_, members)) => object(members, texts),
+        (ValueType::Table, Value::Dict(_, members)) => object(members, plain_or_list),
         (_, _) => None,
     };
     text.ok_or_else(|| must_be(value_type).to_owned())
@@ -31,6 +32,7 @@ fn must_be(value_type: ValueType) -> &'static str {
         ValueType::Number => "must be a whole number",
         ValueType::List | ValueType::Secrets => "must be a list of texts like [\"one\", \"two\"]",
         ValueType::Map => "must be a table of texts like { one = \"two\" }",
+        ValueType::Table => "must be a table like { one = \"two\", three = [\"four\"] }",
         ValueType::MapOfLists => "must be a table of lists like { one = [\"two\", \"three\"] }",
     }
 }
@@ -67,6 +69,10 @@ fn object<T: Into<serde_json::Value>>(members: &figment::value::Dict, read: impl
 /// A list of texts, whatever is in them.
 fn texts(value: &Value) -> Option<Vec<String>> {
     value.as_array()?.iter().map(|member| member.as_str().map(str::to_owned)).collect()
+}
+
+fn plain_or_list(value: &Value) -> Option<serde_json::Value> {
+    plain(value).map(Into::into).or_else(|| texts(value).map(Into::into))
 }
 
 /// A secret as it is used.

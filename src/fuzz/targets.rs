@@ -31,6 +31,7 @@ fn request_path() {
         serves_stale: true,
         identity: Default::default(),
         assertion: None,
+        cors: None,
         target,
     };
     let admins = Policy { allowed_groups: vec!["admins".to_owned()], ..Policy::default() };

@@ -5,6 +5,7 @@ use http::request;
 
 use super::{
     Answered, Caller, Gateway, Judged, RETRY_AFTER,
+    cors::{self, Readers},
     destination::{self, Destination},
     for_method,
     trace::{RouteTaken, Trace},
@@ -94,7 +95,12 @@ impl Gateway {
         }
         let headers = &original.head.headers;
         webdav::check(settings, exchange, route, headers)?;
-        let judged = self.judge(exchange, question.memo, route, headers, question.has_no_body).await;
+        trace.readers = Readers::of(route, exchange, headers, question.has_no_body);
+        let judged = match trace.readers.as_ref().filter(|readers| readers.is_preflight()) {
+            // The ingress sends it to the app, which answers it.
+            Some(readers) => Ok(Judged::Anybody(cors::permit_preflight(exchange, route, readers, headers)?)),
+            None => self.judge(exchange, question.memo, route, headers, question.has_no_body).await,
+        };
         let permit = match judged {
             Ok(Judged::Anybody(permit)) => permit,
             Ok(Judged::User(admitted)) => {

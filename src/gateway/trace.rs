@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::uri::Authority;
 
+use super::cors::Readers;
 use crate::{
     exchange::Exchange,
     forward::ByteCount,
@@ -19,6 +20,8 @@ pub(super) struct Trace {
     pub(super) route: RouteTaken,
     /// The request that an ingress asked about.
     pub(super) original: Option<Box<Exchange>>,
+    /// Who may read its response, where its route says so.
+    pub(super) readers: Option<Readers>,
     /// The grant of the user that it was authenticated as.
     pub(super) user: Option<Arc<Grant>>,
     /// Why it was refused, where its user or its client can do something about that.

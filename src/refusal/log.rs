@@ -33,7 +33,7 @@ impl Refusal {
             Self::HeadTooLarge => tracing::debug!(request.id = id, "a request with too large a head"),
             Self::MethodNotAllowed | Self::NoSuchPage | Self::NoPage | Self::RedirectToAccessUrl => {}
             // Logged where it is judged, with what was judged.
-            Self::Denied(Denied::CrossOrigin, _) => {}
+            Self::Denied(Denied::CrossOrigin | Denied::Origin, _) => {}
             Self::Denied(Denied::GroupsUnknown, _) => tracing::warn!(
                 request.id = id,
                 reason = Denied::GroupsUnknown.as_str(),

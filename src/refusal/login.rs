@@ -17,6 +17,12 @@ pub(super) fn denied_row(denied: Denied, row: impl Fn(StatusCode, &'static str, 
             "Request refused",
             "A page of another site, or one that hides where it comes from (Referrer-Policy: no-referrer), sent this request, which may not be done here. Nothing was changed, and you are still signed in.",
         ),
+        Denied::Origin => row(
+            StatusCode::FORBIDDEN,
+            "access_denied",
+            "Request refused",
+            "Pages of the origin that sent this request may not use this service (CORS).",
+        ),
         Denied::EmailNotVerified => Row {
             offers: Offer::SignIn,
             ..no_access(

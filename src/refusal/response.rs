@@ -166,6 +166,14 @@ pub fn allow_cors(headers: &mut HeaderMap, origin: &HeaderValue) {
     headers.append(header::VARY, HeaderValue::from_static("origin"));
 }
 
+/// The response to a preflight, without what it allows.
+pub fn preflight_response() -> Response<axum::body::Body> {
+    let mut response = Response::new(axum::body::Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    own_headers(response.headers_mut(), "preflight");
+    response
+}
+
 /// A page.
 pub fn html(page: &Page<'_>, status: StatusCode, mark: &'static str) -> Response<axum::body::Body> {
     let mut response = Response::new(axum::body::Body::from(page.html()));

@@ -9,6 +9,7 @@ fn route(host: Option<&str>, prefix: &str, rule: Rule, target: usize) -> Route {
         serves_stale: true,
         identity: Default::default(),
         assertion: None,
+        cors: None,
         target,
     }
 }

@@ -195,7 +195,9 @@ fn checked_claims(identity: &Identity, denied: Denied) -> Option<String> {
         Denied::GroupsUnknown => "the provider did not tell the groups".to_owned(),
         Denied::Group if identity.groups.is_empty() => "no groups".to_owned(),
         Denied::Group => format!("groups: {}", identity.groups.join(", ")),
-        Denied::Claim | Denied::Network | Denied::CrossOrigin | Denied::Method | Denied::Destination => return None,
+        Denied::Claim | Denied::Network | Denied::CrossOrigin | Denied::Origin | Denied::Method | Denied::Destination => {
+            return None;
+        }
     };
     Some(text.chars().take(MAX_DETAIL_LEN).collect())
 }

@@ -68,6 +68,7 @@ impl Upstream {
                 }),
             )
             .route("/cookies", any(|| async { AppendHeaders([(header::SET_COOKIE, "a=1"), (header::SET_COOKIE, "b=2")]) }))
+            .route("/{place}/own-cors", any(own_cors))
             .fallback(record)
             .with_state(Arc::clone(&seen));
         tokio::spawn(async move { axum::serve(listener, pages).await });
@@ -105,6 +106,21 @@ async fn record(State(shared): State<Arc<Shared>>, request: Request) -> Response
     let seen = note(&shared, request).await;
     let mut response = Response::new(Body::from(format!("{} {} {}", seen.method, seen.target, seen.body.len())));
     response.headers_mut().insert("x-upstream", "yes".parse().unwrap());
+    response
+}
+
+/// Says itself whose scripts may read it.
+async fn own_cors(state: State<Arc<Shared>>, request: Request) -> Response {
+    let mut response = record(state, request).await;
+    for (name, value) in [
+        ("access-control-allow-origin", "*"),
+        ("access-control-allow-origin", "https://evil.example"),
+        ("access-control-allow-credentials", "true"),
+        ("access-control-allow-private-network", "true"),
+        ("vary", "Accept"),
+    ] {
+        response.headers_mut().append(name, value.parse().unwrap());
+    }
     response
 }
 

@@ -2,6 +2,7 @@
 
 mod client_auth;
 mod coder;
+mod cors;
 mod file;
 mod secrets;
 

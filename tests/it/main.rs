@@ -18,6 +18,7 @@ mod claims;
 mod client_auth;
 mod coder_environment;
 mod config;
+mod cors;
 mod credentials;
 mod cross_origin;
 mod database_contract;

@@ -176,6 +176,8 @@ pub(super) const PURE: &[&str] = &[
     "renewal/classify",
     "store/error",
     "policy",
+    "policy/cors",
+    "policy/origin_pattern",
     "routing",
     "routing/interpretations",
     "pages",
