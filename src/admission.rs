@@ -3,6 +3,8 @@
 //! It is asked with what a request's head says, and answers with a permit or a refusal. It needs no body, so whatever wants to
 //! know who may pass can ask it.
 
+mod admitted;
+mod by_token;
 mod next_step;
 
 use std::{sync::Arc, time::Duration};
@@ -10,10 +12,11 @@ use std::{sync::Arc, time::Duration};
 use http::HeaderMap;
 
 use crate::{
-    assertion::Assertions,
+    assertion::{About, Assertions},
+    bearer::{self, BearerTokens},
     exchange::Exchange,
     grant::{EndReason, Grant},
-    identity::HeaderSet,
+    identity::{ForwardedIdentity, HeaderSet, Identity},
     policy::{Cors, CrossOrigin, Denied, Permit, Policy, Rule},
     refusal::Refusal,
     renewal::{Renewer, Unusable, Usable},
@@ -25,6 +28,8 @@ use crate::{
 };
 
 use next_step::{Facts, Need, NextStep};
+
+pub use admitted::{Admitted, AdmittedSession, Credential, NotAdmitted};
 
 /// Judges requests.
 #[derive(Debug)]
@@ -41,6 +46,8 @@ pub struct Admission {
     pub cross_origin: CrossOrigin,
     /// Signs who sends a request, for apps that want proof.
     pub assertions: Arc<Assertions>,
+    /// Verifies the tokens of API clients.
+    pub bearer: Arc<BearerTokens>,
 }
 
 /// What is asked.
@@ -61,26 +68,6 @@ pub struct Inquiry<'a> {
     assertion: Option<&'a Arc<str>>,
     /// Which other origins' pages may use the route.
     cors: Option<&'a Cors>,
-}
-
-/// A request that may pass.
-#[derive(Debug)]
-pub struct Admitted {
-    /// Proof of it.
-    pub permit: Permit,
-    /// Whose request it is.
-    pub signed_in: SignedIn,
-    /// The grant that it is served with.
-    pub usable: Usable,
-}
-
-/// Why a request may not pass.
-#[derive(Debug)]
-pub enum NotAdmitted {
-    /// Its user must sign in first; the grant that they had, if any.
-    SignIn(SignInReason, Option<Arc<Grant>>),
-    /// Signing in does not help, or not now.
-    Refused(Refusal),
 }
 
 /// A strict route is tried again after this.
@@ -121,35 +108,25 @@ impl<'a> Inquiry<'a> {
     }
 }
 
-impl NotAdmitted {
-    /// Whether the request is to be served as nobody's where that is possible: nobody is signed in any more, or somebody whom the
-    /// policy for every user does not admit. During an outage it is not known who it is, and another site's request is no one's.
-    pub fn is_of_nobody(&self) -> bool {
-        match self {
-            Self::SignIn(..) => true,
-            Self::Refused(refusal) => matches!(refusal, Refusal::Denied(denied, _) if denied.is_about_the_user()),
-        }
-    }
-}
-
-impl From<Refusal> for NotAdmitted {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-
-impl From<StoreError> for NotAdmitted {
-    fn from(error: StoreError) -> Self {
-        Self::Refused(error.into())
-    }
-}
-
 impl Admission {
-    /// Judges a request whose user must be known: authentication, CSRF, a fresh grant, the rule.
+    /// Judges a request whose user must be known, by their session or by a bearer token where the rule takes such.
     ///
     /// # Errors
     /// [`NotAdmitted`].
     pub async fn admit(&self, inquiry: Inquiry<'_>) -> Result<Admitted, NotAdmitted> {
+        if let Some(accepted) = &inquiry.rule.tokens
+            && let Some(token) = bearer::presented(inquiry.headers).map_err(|bearer::Malformed(why)| Refusal::BadRequest(why))?
+        {
+            return Box::pin(self.admit_token(inquiry, token, accepted)).await;
+        }
+        self.admit_session(inquiry).await.map(Admitted::from)
+    }
+
+    /// Judges a request by its session alone: authentication, CSRF, a fresh grant, the rule.
+    ///
+    /// # Errors
+    /// [`NotAdmitted`].
+    pub async fn admit_session(&self, inquiry: Inquiry<'_>) -> Result<AdmittedSession, NotAdmitted> {
         let Inquiry { exchange, headers, serves_stale, views_a_page, memo, .. } = inquiry;
         let visitor = match memo {
             Some(memo) => self.visitors.recognise_on_connection(headers, memo).await?,
@@ -183,7 +160,12 @@ impl Admission {
 
     /// Judges a request whose session is remembered, because the store failed with `error`. Nothing is refreshed, and nobody is
     /// sent to a login.
-    fn admit_remembered(&self, inquiry: Inquiry<'_>, signed_in: SignedIn, error: StoreError) -> Result<Admitted, NotAdmitted> {
+    fn admit_remembered(
+        &self,
+        inquiry: Inquiry<'_>,
+        signed_in: SignedIn,
+        error: StoreError,
+    ) -> Result<AdmittedSession, NotAdmitted> {
         self.check_origin_and_touch(inquiry, &signed_in)?;
         let usable = self.renewer.serve_without_store(Arc::clone(&signed_in.grant)).filter(|_| inquiry.serves_stale);
         let Some(usable) = usable else { return Err(error.into()) };
@@ -208,20 +190,27 @@ impl Admission {
         Ok(())
     }
 
-    /// Applies the rule.
-    fn permit(&self, inquiry: Inquiry<'_>, signed_in: SignedIn, usable: Usable) -> Result<Admitted, NotAdmitted> {
-        let (grant, identity) = (&usable.grant, &usable.grant.identity);
-        let session = &signed_in.session.session.hash;
+    /// Applies the rule to a session's request.
+    fn permit(&self, inquiry: Inquiry<'_>, signed_in: SignedIn, usable: Usable) -> Result<AdmittedSession, NotAdmitted> {
+        let grant = &usable.grant;
+        let about = About::session(&signed_in.session.session.hash, grant);
         let forwarded = || {
             let mut forwarded = grant.forwarded_identity(inquiry.identity?, usable.stale);
-            forwarded.assertion = inquiry.assertion.and_then(|audience| self.assertions.of(audience, session, grant));
+            forwarded.assertion = inquiry.assertion.and_then(|audience| self.assertions.of(audience, about));
             Some(forwarded)
         };
-        let permit = inquiry
-            .rule
-            .permit(&self.policy, identity, forwarded)
-            .map_err(|denied| Refusal::Denied(denied, Some(identity.display().to_owned())))?;
-        Ok(Admitted { permit, signed_in, usable })
+        let permit = self.apply_rule(inquiry, &grant.identity, forwarded)?;
+        Ok(AdmittedSession { permit, signed_in, usable })
+    }
+
+    fn apply_rule(
+        &self,
+        inquiry: Inquiry<'_>,
+        identity: &Identity,
+        forwarded: impl FnOnce() -> Option<ForwardedIdentity>,
+    ) -> Result<Permit, Refusal> {
+        let denied = |denied| Refusal::Denied(denied, Some(identity.display().to_owned()));
+        inquiry.rule.permit(Some(&self.policy), identity, forwarded).map_err(denied)
     }
 
     /// Why the browser of a usable grant should get another one from the provider all the same, now that its user views a page.

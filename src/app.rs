@@ -22,6 +22,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     assertion::Assertions,
+    bearer::BearerTokens,
     clock::Clock,
     config::{Checked, EncryptionKeys},
     forward::Drain,
@@ -174,6 +175,7 @@ pub async fn start(settings: Checked, clock: Clock, timings: Timings) -> anyhow:
         policy: settings.policy.clone(),
         clock: clock.clone(),
     }));
+    let bearer = BearerTokens::new(settings.bearer, Arc::clone(&provider), clock.clone(), metrics.clone());
     let issuer = settings.gateway.exchange.sites.main().at("");
     let assertions = Arc::new(Assertions::new(keys.clone(), issuer, clock.clone()));
     let sign_in = SignIn {
@@ -199,6 +201,7 @@ pub async fn start(settings: Checked, clock: Clock, timings: Timings) -> anyhow:
         sign_in,
         sign_out: sign_out.clone(),
         assertions,
+        bearer: Arc::new(bearer),
         certificates: cert_resolver.clone(),
         draining: Arc::clone(&draining),
         drain: drain.clone(),

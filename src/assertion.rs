@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::{
     clock::{Clock, Timestamp},
     grant::Grant,
-    identity::{AUTH_TIME, AssertionFor},
+    identity::{AUTH_TIME, AssertionFor, Identity, SignedAssertions},
     jose::{Algorithm, SigningError, SigningKey},
     seal::{KeyId, KeyRing},
     secret::{hex, sha256},
@@ -42,6 +42,34 @@ pub struct Assertions {
     keys: RwLock<Option<Arc<Keys>>>,
 }
 
+/// Whom an assertion is about.
+#[derive(Clone, Copy, Debug)]
+pub struct About<'a> {
+    /// The verified claims.
+    pub identity: &'a Identity,
+    /// The hash of the session's cookie or of the bearer token.
+    pub credential: &'a [u8; 32],
+    /// When they logged in, if that is known and their claims do not say it.
+    pub login_at: Option<Timestamp>,
+    /// When their claims were last verified.
+    pub verified_at: Timestamp,
+    /// The assertions about them that were signed before.
+    pub kept: &'a SignedAssertions,
+}
+
+impl<'a> About<'a> {
+    /// The user of a session with this grant.
+    pub fn session(session: &'a SessionHash, grant: &'a Grant) -> Self {
+        Self {
+            identity: &grant.identity,
+            credential: &session.0,
+            login_at: Some(grant.created_at),
+            verified_at: grant.unverified_since.unwrap_or(grant.renewed_at),
+            kept: &grant.assertions,
+        }
+    }
+}
+
 /// The keys of one period.
 #[derive(Debug)]
 struct Keys {
@@ -58,17 +86,17 @@ impl Assertions {
         Self { ring, issuer, clock, keys: RwLock::default() }
     }
 
-    /// The token that tells the app at `audience` of a grant and a session. `None`: it cannot be signed, which is logged.
-    pub fn of(&self, audience: &Arc<str>, session: &SessionHash, grant: &Grant) -> Option<HeaderValue> {
+    /// The token that tells the app at `audience` who sends a request. `None`: it cannot be signed, which is logged.
+    pub fn of(&self, audience: &Arc<str>, about: About<'_>) -> Option<HeaderValue> {
         let now = self.clock.now();
-        let wanted = AssertionFor { audience: Arc::clone(audience), session: session.0 };
+        let wanted = AssertionFor { audience: Arc::clone(audience), session: *about.credential };
         let is_fresh = |signed_at: Timestamp| signed_at <= now && now.since(signed_at) < REUSE;
-        if let Some(value) = grant.assertions.get(&wanted, is_fresh) {
+        if let Some(value) = about.kept.get(&wanted, is_fresh) {
             return Some(value);
         }
-        match self.sign(audience, session, grant, now) {
+        match self.sign(audience, about, now) {
             Ok(value) => {
-                grant.assertions.keep(wanted, now, value.clone());
+                about.kept.keep(wanted, now, value.clone());
                 Some(value)
             }
             Err(error) => {
@@ -86,8 +114,8 @@ impl Assertions {
         Ok(self.keys(self.clock.now())?.published.clone())
     }
 
-    fn sign(&self, audience: &str, session: &SessionHash, grant: &Grant, now: Timestamp) -> Result<HeaderValue, SigningError> {
-        let identity = &grant.identity;
+    fn sign(&self, audience: &str, about: About<'_>, now: Timestamp) -> Result<HeaderValue, SigningError> {
+        let identity = about.identity;
         let login = identity.claims.get(AUTH_TIME).filter(|time| time.is_i64()).cloned();
         let mut claims = json!({
             "iss": self.issuer,
@@ -95,9 +123,9 @@ impl Assertions {
             "sub": identity.subject,
             "iat": now.seconds(),
             "exp": now.plus(LIFETIME).seconds(),
-            "sid": session_id(session),
-            "auth_time": login.unwrap_or_else(|| grant.created_at.seconds().into()),
-            "renewed_at": grant.unverified_since.unwrap_or(grant.renewed_at).seconds(),
+            "sid": session_id(about.credential),
+            "auth_time": login.or_else(|| about.login_at.map(|at| at.seconds().into())),
+            "renewed_at": about.verified_at.seconds(),
             "email": identity.email,
             "preferred_username": identity.username,
             "name": identity.name,
@@ -143,9 +171,9 @@ impl Assertions {
     }
 }
 
-/// Names a session to apps: by its hash's hash, because the store finds sessions by the hash.
-fn session_id(session: &SessionHash) -> String {
-    hex(sha256(&[b"sid", &session.0[..]].concat()).first_chunk::<16>().unwrap_or(&[0; 16]))
+/// Names a session or a bearer token to apps: by its hash's hash, because the store finds sessions by the hash.
+fn session_id(credential: &[u8; 32]) -> String {
+    hex(sha256(&[b"sid", &credential[..]].concat()).first_chunk::<16>().unwrap_or(&[0; 16]))
 }
 
 #[cfg(test)]

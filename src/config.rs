@@ -18,6 +18,7 @@ mod unknown;
 
 pub mod table;
 
+mod bearer;
 mod claims;
 mod client_auth;
 mod cookies;

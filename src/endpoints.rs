@@ -18,7 +18,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, request};
 use hyper::body::Incoming;
 
 use crate::{
-    admission::{Admission, Admitted, Inquiry, NotAdmitted},
+    admission::{Admission, AdmittedSession, Inquiry, NotAdmitted},
     assertion::Assertions,
     exchange::Exchange,
     pages::Branding,
@@ -197,16 +197,16 @@ impl Endpoints {
             Who::SignedIn(page) => {
                 let admitted = self.admit(&call).await?;
                 match page {
-                    UserPage::UserInfo => Ok(userinfo::respond(&admitted)),
+                    UserPage::UserInfo => Ok(userinfo::respond(&admitted.usable.grant)),
                 }
             }
         }
     }
 
     /// The visitor, if the app's pages would be shown to them.
-    async fn admit(&self, call: &Call<'_>) -> Result<Admitted, Refusal> {
+    async fn admit(&self, call: &Call<'_>) -> Result<AdmittedSession, Refusal> {
         let inquiry = Inquiry::about_the_visitor(call.exchange, call.headers, &self.everybody);
-        self.components.admission.admit(inquiry).await.map_err(|not_admitted| match not_admitted {
+        self.components.admission.admit_session(inquiry).await.map_err(|not_admitted| match not_admitted {
             NotAdmitted::SignIn(reason, _) => Refusal::SignInNeeded(reason),
             NotAdmitted::Refused(refusal) => refusal,
         })

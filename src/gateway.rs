@@ -224,8 +224,8 @@ impl Gateway {
         match self.judge(exchange, memo, route, headers, has_no_body).await {
             Ok(Judged::Anybody(permit)) => Ok((permit, None)),
             Ok(Judged::User(admitted)) => {
-                trace.user = self.recorder.user(&admitted.usable.grant);
-                Ok((admitted.permit, Some(self.parts.admission.visitors.watch(admitted.signed_in))))
+                trace.user = self.recorder.user(&admitted.by);
+                Ok((admitted.permit, Some(self.parts.admission.watch(admitted.by))))
             }
             Err(NotAdmitted::SignIn(reason, grant)) => {
                 Err(Box::pin(self.parts.admission.send_to_login(exchange, headers, reason, grant)).await)
@@ -271,7 +271,8 @@ impl Gateway {
 
     /// The response to a request for the app that is refused, with its body.
     fn refusal_response(&self, exchange: &Exchange, refusal: Refusal) -> Response<axum::body::Body> {
-        let links = Links::of_the_app(exchange, self.own_pages());
+        let route = self.parts.settings.routes.find(exchange.site.authority(), &exchange.path()).ok();
+        let links = Links::of_the_app(exchange, self.own_pages(), route.and_then(|route| route.rule.tokens.as_ref()));
         // Nobody says what else such a client sends.
         let closes = exchange.leaves_body || (exchange.version < Version::HTTP_2 && matches!(refusal, Refusal::HeadTooLarge));
         let may_be_late = refusal.may_come_of_lateness();

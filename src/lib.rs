@@ -26,6 +26,7 @@ pub mod sign_in;
 pub mod sign_out;
 
 pub mod assertion;
+pub mod bearer;
 pub mod forward;
 pub mod pages;
 pub mod policy;

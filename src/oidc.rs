@@ -5,6 +5,7 @@
 //! Metadata and claims are read here too: the crate parses all of them into types, so that a member that nobody needs could
 //! make logins fail. Signatures are verified in [`jose`](crate::jose).
 
+mod access_token;
 mod access_token_claims;
 mod authorization;
 mod back_channel_logout;
@@ -45,6 +46,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crate::secret::Secret;
 
+pub use access_token::{AccessToken, AccessTokenError};
 pub use authorization::{AuthorizationOptions, CallbackProof};
 pub use claims::{ClaimMapping, Claims, ClaimsError};
 pub use client_auth_method::ClientAuthMethod;

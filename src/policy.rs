@@ -3,8 +3,10 @@
 mod claim_rule;
 mod cors;
 mod cross_origin;
+mod denied;
 mod emails;
 mod origin_pattern;
+mod tokens;
 
 use std::net::IpAddr;
 
@@ -19,8 +21,10 @@ use crate::{
 pub use claim_rule::{ClaimRule, ClaimTest, InvalidPattern, Pattern};
 pub use cors::{Allowed, Cors, CorsSettings, RequestOrigin, ResponseMaker, is_preflight};
 pub use cross_origin::CrossOrigin;
+pub use denied::Denied;
 pub use emails::{AllowedEmails, EmailFile};
 pub use origin_pattern::OriginPattern;
+pub use tokens::{AcceptedTokens, TokenDenied, TokenIssuer, TokenUse};
 
 /// The rule for users (`CODER_OIDC_EMAIL_DOMAIN`, `CODER_OIDC_ALLOWED_EMAILS`, `CODER_OIDC_ALLOWED_GROUPS`). What is empty allows all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,6 +47,8 @@ pub struct Rule {
     pub methods: Vec<Method>,
     /// The networks that clients may be in; an empty list allows all.
     pub networks: Vec<IpNet>,
+    /// The bearer tokens by which requests may be authenticated besides the session cookie; `None` takes none.
+    pub tokens: Option<AcceptedTokens>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,82 +61,31 @@ enum Access {
     Authenticated(Policy),
 }
 
-/// Why a request or a user is denied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Denied {
-    /// The provider has not verified the e-mail address.
-    #[error("the e-mail address is not verified (email_verified is not true; CODER_OIDC_IGNORE_EMAIL_VERIFIED accepts it)")]
-    EmailNotVerified,
-    /// The e-mail address is missing, or neither it nor its domain is allowed.
-    #[error(
-        "the e-mail address is not of an allowed domain (CODER_OIDC_EMAIL_DOMAIN, or the route's own), nor one of the allowed addresses"
-    )]
-    EmailDomain,
-    /// Another site's page sent the request (CSRF).
-    #[error("another site's page sent a request that could change something")]
-    CrossOrigin,
-    /// The route's CORS policy does not allow the origin of a preflight.
-    #[error("the origin of the preflight is none of those of the route's cors")]
-    Origin,
-    /// The route does not allow this method.
-    #[error("the route does not take this method")]
-    Method,
-    /// The provider has not told the user's groups.
-    #[error(
-        "the provider has not told the user's groups, which are too many for its tokens (groups overage); the log says why they \
-         could not be asked for"
-    )]
-    GroupsUnknown,
-    /// The user is in none of the allowed groups.
-    #[error("the user is in none of the allowed groups (CODER_OIDC_ALLOWED_GROUPS, or the route's own)")]
-    Group,
-    /// A claim is not as the route's rule wants it.
-    #[error("a claim is missing or not as the route's rule wants it")]
-    Claim,
-    /// The client is in none of the allowed networks.
-    #[error("the client's address is in none of the route's networks")]
-    Network,
-    /// A COPY or MOVE leads to another server or another route.
-    #[error("the Destination of a COPY or MOVE is not on the route of the request")]
-    Destination,
-}
-
-impl Denied {
-    /// Whether it is this user who is not let in, whatever they ask for.
-    pub fn is_about_the_user(self) -> bool {
-        match self {
-            Self::EmailNotVerified | Self::EmailDomain | Self::GroupsUnknown | Self::Group | Self::Claim => true,
-            Self::CrossOrigin | Self::Origin | Self::Method | Self::Network | Self::Destination => false,
-        }
-    }
-
-    /// Returns the rule's name in responses, in logs and in the history.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::EmailNotVerified => "email_not_verified",
-            Self::EmailDomain => "email_domain",
-            Self::CrossOrigin => "cross_origin",
-            Self::Origin => "origin",
-            Self::Method => "method",
-            Self::GroupsUnknown => "groups_unknown",
-            Self::Group => "group",
-            Self::Claim => "claim",
-            Self::Network => "network",
-            Self::Destination => "destination",
-        }
-    }
-}
-
 /// Proof that the rule allows this request. Only [`Rule`] creates one, and nothing is forwarded without one.
 #[derive(Debug)]
 pub struct Permit {
     forwarded_identity: Option<ForwardedIdentity>,
+    hides_authorization: bool,
 }
 
 impl Permit {
     /// The identity that is forwarded to the upstream; `None` if the request was not authenticated, or no app is told.
     pub fn forwarded_identity(&self) -> Option<&ForwardedIdentity> {
         self.forwarded_identity.as_ref()
+    }
+
+    /// The same for a request that was authenticated by a token which is not the app's to see.
+    pub fn hiding_authorization(self) -> Self {
+        Self { hides_authorization: true, ..self }
+    }
+
+    /// Whether the request's `Authorization` header is not for the app.
+    pub fn hides_authorization(&self) -> bool {
+        self.hides_authorization
+    }
+
+    fn anonymous() -> Self {
+        Self { forwarded_identity: None, hides_authorization: false }
     }
 }
 
@@ -159,7 +114,7 @@ impl Rule {
     }
 
     fn of(access: Access) -> Self {
-        Self { access, methods: Vec::new(), networks: Vec::new() }
+        Self { access, methods: Vec::new(), networks: Vec::new(), tokens: None }
     }
 
     /// The policy for this route's users, if they must be signed in.
@@ -191,12 +146,12 @@ impl Rule {
 
     /// Permits a request if the route needs no authentication.
     pub fn permit_anybody(&self) -> Option<Permit> {
-        matches!(self.access, Access::Public).then_some(Permit { forwarded_identity: None })
+        matches!(self.access, Access::Public).then(Permit::anonymous)
     }
 
     /// Permits a request of nobody who is known, if the route recognises who is signed in and needs nobody to be.
     pub fn permit_anonymous(&self) -> Option<Permit> {
-        self.is_optional().then_some(Permit { forwarded_identity: None })
+        self.is_optional().then(Permit::anonymous)
     }
 
     /// Whether the route recognises who is signed in and needs nobody to be.
@@ -210,7 +165,7 @@ impl Rule {
     /// [`Denied::Network`], [`Denied::Method`].
     pub fn permit_preflight(&self, client: IpAddr, method: &Method, headers: &HeaderMap) -> Result<Permit, Denied> {
         self.takes(client, method, headers)?;
-        Ok(Permit { forwarded_identity: None })
+        Ok(Permit::anonymous())
     }
 
     /// Permits a preflight that a CORS policy answers for, without an identity.
@@ -219,24 +174,27 @@ impl Rule {
     /// [`Denied::Network`].
     pub fn permit_preflight_from(&self, client: IpAddr) -> Result<Permit, Denied> {
         self.takes_from(client)?;
-        Ok(Permit { forwarded_identity: None })
+        Ok(Permit::anonymous())
     }
 
-    /// Permits a request of `identity` if both the policy for every user (`everybody`) and the route's admit it.
+    /// Permits a request of `identity` if both the policy for every user (`everybody`) and the route's admit it. Who is no user of the
+    /// provider has no such policy.
     ///
     /// # Errors
     /// [`Denied`].
     pub fn permit(
         &self,
-        everybody: &Policy,
+        everybody: Option<&Policy>,
         identity: &Identity,
         forwarded_identity: impl FnOnce() -> Option<ForwardedIdentity>,
     ) -> Result<Permit, Denied> {
-        everybody.admit(identity)?;
+        if let Some(everybody) = everybody {
+            everybody.admit(identity)?;
+        }
         if let Access::Authenticated(policy) = &self.access {
             policy.admit_to_route(identity)?;
         }
-        Ok(Permit { forwarded_identity: forwarded_identity() })
+        Ok(Permit { forwarded_identity: forwarded_identity(), hides_authorization: false })
     }
 }
 

@@ -3,6 +3,8 @@
 //! `table` says what the client sees of each: fixed text and a request id. The cause goes to the log. `response` renders it as a
 //! page, as JSON, or as a redirect.
 
+mod challenge;
+mod links;
 mod log;
 mod login;
 pub mod response;
@@ -12,6 +14,7 @@ mod table;
 use std::time::Duration;
 
 use crate::{
+    bearer::TokenRefusal,
     exchange::Malformed,
     forward::ForwardError,
     oidc::{ProviderError, VerifyError},
@@ -21,7 +24,7 @@ use crate::{
     visitor::SignInReason,
 };
 
-pub use response::{Links, OwnPages};
+pub use links::{Links, OwnPages};
 
 /// Why a request is not served.
 #[derive(Debug)]
@@ -56,6 +59,8 @@ pub enum Refusal {
     LogoutToken(VerifyError),
     /// A rule does not let it pass; the name of the user's account, where the rule needs a user.
     Denied(Denied, Option<String>),
+    /// The bearer token that it brings does not let it pass.
+    Token(TokenRefusal),
     /// The store cannot say whose request it is.
     StoreUnavailable(StoreError),
     /// The grant cannot be renewed now; to be tried again after this long.
@@ -117,7 +122,10 @@ impl Refusal {
     /// Whether the reason may be that time was up. What is wrong with a request is wrong at any time.
     pub fn may_come_of_lateness(&self) -> bool {
         match self {
-            Self::Upstream(_) | Self::RenewalUnavailable(_) | Self::StoreUnavailable(_) => true,
+            Self::Upstream(_)
+            | Self::RenewalUnavailable(_)
+            | Self::StoreUnavailable(_)
+            | Self::Token(TokenRefusal::Unavailable(_)) => true,
             Self::BadRequest(_)
             | Self::Unreadable(_)
             | Self::HeadTooLarge
@@ -132,6 +140,7 @@ impl Refusal {
             | Self::NoPage
             | Self::AccessWithdrawn(_)
             | Self::LogoutToken(_)
+            | Self::Token(TokenRefusal::Invalid(_) | TokenRefusal::Denied(_))
             | Self::Denied(_, _)
             | Self::ProviderUnavailable(_)
             | Self::Callback(_) => false,

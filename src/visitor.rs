@@ -16,7 +16,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 
 use crate::{
-    clock::Clock,
+    clock::{Clock, Timestamp},
     policy::Policy,
     session::{
         self, SessionHash,
@@ -172,6 +172,11 @@ impl Visitors {
     /// The right to register connections that are cut when the session ends.
     pub fn watch(&self, signed_in: SignedIn) -> Watch {
         self.live.watch(signed_in.session)
+    }
+
+    /// The right to register connections that are cut at a time, which is found from the present one.
+    pub fn watch_until(&self, end: impl FnOnce(Timestamp) -> Timestamp) -> Watch {
+        Watch::until(end(self.sources.clock.now()), self.sources.clock.clone())
     }
 
     /// Forgets what memory holds of the browser's session. A login may just have given it another grant, and the browser's next

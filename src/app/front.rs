@@ -13,6 +13,7 @@ use super::email_files;
 use crate::{
     admission::Admission,
     assertion::Assertions,
+    bearer::BearerTokens,
     clock::Clock,
     endpoints::{self, Endpoints, health::Health},
     forward::{Drain, Forwarder, Target},
@@ -42,6 +43,7 @@ pub(super) struct Core {
     /// Likewise.
     pub(super) sign_out: SignOut,
     pub(super) assertions: Arc<Assertions>,
+    pub(super) bearer: Arc<BearerTokens>,
     pub(super) certificates: Option<Arc<CertResolver>>,
     pub(super) draining: Arc<AtomicBool>,
     pub(super) drain: Drain,
@@ -153,6 +155,7 @@ impl Core {
             policy: self.policy.clone(),
             cross_origin: exchange.cross_origin.clone(),
             assertions: Arc::clone(&self.assertions),
+            bearer: Arc::clone(&self.bearer),
         });
         let endpoints = Endpoints::new(endpoints::Components {
             prefix: settings.prefix.clone(),

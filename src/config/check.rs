@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use super::{
-    Problem, Problems, Raw, claims, forward, gateway, oidc, policy,
+    Problem, Problems, Raw, bearer, claims, forward, gateway, oidc, policy,
     raw::RouteTable,
     reader::Reader,
     renewal, server, session,
@@ -21,6 +21,8 @@ pub struct Checked {
     pub gateway: crate::gateway::Settings,
     /// The provider.
     pub oidc: crate::oidc::Settings,
+    /// How API clients' tokens are verified.
+    pub bearer: crate::bearer::Settings,
     /// When access tokens are renewed.
     pub renewal: crate::renewal::Settings,
     /// How long sessions live.
@@ -61,6 +63,7 @@ pub fn check(raw: &Raw, problems: Problems) -> Result<Checked, Problems> {
     let claims = claims_of_routes(gateway.as_ref());
     oidc.iter_mut().for_each(|oidc| oidc.mapping.further.clone_from(&claims));
     renewal.iter_mut().for_each(|renewal| renewal.claims.clone_from(&claims));
+    let bearer = bearer::read(&mut reader, renewal.as_ref());
     let session_cache = session::cache(&mut reader);
     let event_retention = store::event_retention(&mut reader);
     let (store, keys) = store::read(&mut reader);
@@ -71,6 +74,7 @@ pub fn check(raw: &Raw, problems: Problems) -> Result<Checked, Problems> {
             server: server?,
             gateway: crate::gateway::Settings { lacks_group_claim, ..gateway? },
             oidc: oidc?,
+            bearer: bearer?,
             renewal: renewal?,
             session: session?,
             session_cache: session_cache?,

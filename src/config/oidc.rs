@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use url::Url;
 
 use super::{
+    bearer::INTROSPECTION_CACHE,
     claims::{self, SCOPES},
     client_auth::{
         self, CLIENT_AUTH_METHOD, CLIENT_CERT_FILE, CLIENT_KEY_FILE, CLIENT_KEY_ID, CLIENT_SECRET, CLIENT_SECRET_PREVIOUS,
@@ -41,6 +42,7 @@ pub(super) const SECTION: Section = Section {
         &TOKEN_TIMEOUT,
         &REFRESH_TOKEN_GRACE,
         &INTROSPECTION_URL,
+        &INTROSPECTION_CACHE,
         &GRAPH_URL,
     ],
 };
@@ -112,7 +114,7 @@ const INTROSPECTION_URL: Setting = setting(
     "oidc_introspection_url",
     ValueType::Url,
     "",
-    "The token introspection endpoint (RFC 7662) for refresh tokens. Not set: the one in the provider's metadata. Evergate introspects only a refresh token of unknown outcome, after a lost response: if it is still active, Evergate uses it; else the browser goes through the provider again.",
+    "The token introspection endpoint (RFC 7662). Not set: the one in the provider's metadata. Evergate introspects a refresh token of unknown outcome, after a lost response: if it is still active, Evergate uses it; else the browser goes through the provider again. It also introspects opaque access tokens of API clients, on routes that take them (`bearer_tokens`).",
 );
 
 const GRAPH_URL: Setting = setting(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue, header};
 
 use super::{
+    bearer::{BEARER_AUDIENCES, BEARER_CLIENTS, BEARER_PASS, BEARER_SCOPES, BEARER_TOKENS},
     cors::CORS,
     forward::{TrustedTarget, may_lack_upstream, protocol},
     identity::{
@@ -44,6 +45,11 @@ pub(super) const KEYS: &[&Setting] = &[
     &NETWORKS,
     &METHODS,
     &CORS,
+    &BEARER_TOKENS,
+    &BEARER_AUDIENCES,
+    &BEARER_CLIENTS,
+    &BEARER_SCOPES,
+    &BEARER_PASS,
     &OUTAGE,
     &STRIP_PREFIX,
     &UPGRADES,
@@ -227,11 +233,12 @@ impl RouteReader<'_> {
         // The site's spelling leaves out the scheme's default port.
         let host = host.map(|host| sites.find(&host).map_or(host, |site| site.authority().to_owned()));
         let prefix = self.parsed(&PATH, path).unwrap_or_default();
-        let rule = self.rule();
+        let mut rule = self.rule();
         let serves_stale = self.choice(&OUTAGE, "grace", "strict");
         let strip_prefix = self.parsed(&STRIP_PREFIX, values::boolean).unwrap_or(false);
         let own_host = !self.choice(&HOST_HEADER, "keep", "upstream");
         let site = host.as_deref().and_then(|host| sites.find(host)).unwrap_or_else(|| sites.main().clone());
+        rule.tokens = self.bearer_tokens(&rule, &site, &prefix);
         let assertion = self.assertion(defaults.identity, &rule, site.at(&prefix));
         let identity = self.identity(defaults.identity, &rule);
         let request_edits = self.edits(&REMOVE_HEADERS, &SET_HEADERS);

@@ -4,10 +4,9 @@ use axum::body::Body;
 use http::{Response, StatusCode};
 use serde_json::json;
 
-use crate::{admission::Admitted, refusal::response::json as json_response};
+use crate::{grant::Grant, refusal::response::json as json_response};
 
-pub(super) fn respond(admitted: &Admitted) -> Response<Body> {
-    let grant = &admitted.usable.grant;
+pub(super) fn respond(grant: &Grant) -> Response<Body> {
     let body = json!({
         "user": grant.identity.subject,
         "email": grant.identity.email,

@@ -49,6 +49,9 @@ impl Backend {
         reserved_headers::remove_reserved_headers(headers, &self.target.identity_headers);
         hop_by_hop::remove(headers);
         self.cookies.strip_reserved_cookies(headers);
+        if permit.hides_authorization() {
+            headers.remove(header::AUTHORIZATION);
+        }
         self.target.request_edits.apply(headers);
         let mut own_headers = OwnHeaders::with_capacity(USUAL_OWN_HEADERS);
         forwarding_headers::write_forwarding_headers(headers, &mut own_headers, origin);

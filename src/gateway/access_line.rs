@@ -12,7 +12,7 @@ use http::{HeaderValue, Method, Response};
 use http_body_util::Either;
 use hyper::body::{Body as _, Frame, SizeHint};
 
-use super::trace::{Trace, name};
+use super::trace::Trace;
 use crate::{
     exchange::{Exchange, grpc_status},
     forward::{self, BodyError, ByteCount, RESPONSE_MARK},
@@ -93,7 +93,7 @@ impl Line {
             {
                 http.request.method = exchange.method.as_str(), url.path = exchange.path().as_ref(),
                 http.response.status_code = self.status, server.address = exchange.origin.host, http.route = &*self.route,
-                user.id = trace.user.as_ref().and_then(|grant| name(self.user, grant)),
+                user.id = trace.user.as_ref().and_then(|user| user.name(self.user)),
                 duration.us = micros(exchange.elapsed()), head.us = micros(self.head),
                 upstream.address = trace.upstream.as_ref().map(|(upstream, _)| upstream.as_str()),
                 upstream.us = trace.upstream.as_ref().map(|(_, took)| micros(*took)),

@@ -104,8 +104,8 @@ impl Gateway {
         let permit = match judged {
             Ok(Judged::Anybody(permit)) => permit,
             Ok(Judged::User(admitted)) => {
-                trace.user = self.recorder.user(&admitted.usable.grant);
-                let identity = &admitted.usable.grant.identity;
+                trace.user = self.recorder.user(&admitted.by);
+                let identity = admitted.by.identity();
                 let admits = question.form.restrictions(question.asked).admit(identity);
                 admits.map_err(|denied| Refusal::Denied(denied, Some(identity.display().to_owned())))?;
                 admitted.permit
@@ -136,7 +136,7 @@ impl Gateway {
     async fn refuse_unknown_page(&self, exchange: &Exchange, original: &Original, question: Question<'_>) -> Refusal {
         let rule = Rule::signed_in(Policy::default());
         let inquiry = Inquiry::about_the_visitor(exchange, &original.head.headers, &rule);
-        match self.parts.admission.admit(inquiry).await {
+        match self.parts.admission.admit_session(inquiry).await {
             Ok(_) => Refusal::BadRequest(
                 "nobody who is trusted says which page is asked for (X-Forwarded-Uri, CODER_PROXY_TRUSTED_ORIGINS)",
             ),

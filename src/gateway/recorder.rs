@@ -7,11 +7,11 @@ use http::Response;
 use super::{
     access_line::{self, Body, Line, Source},
     settings::Settings,
-    trace::{RouteTaken, Trace},
+    trace::{RouteTaken, Trace, TracedUser},
 };
 use crate::{
+    admission::Credential,
     exchange::Exchange,
-    grant::Grant,
     telemetry::{
         LoggedUser,
         metrics::{Metrics, RouteMetrics},
@@ -48,8 +48,8 @@ impl Recorder {
     }
 
     /// What is kept of a user until the access line is written: nothing that the line does not tell.
-    pub(super) fn user(&self, grant: &Arc<Grant>) -> Option<Arc<Grant>> {
-        (self.user != LoggedUser::None).then(|| Arc::clone(grant))
+    pub(super) fn user(&self, by: &Credential) -> Option<TracedUser> {
+        (self.user != LoggedUser::None).then(|| TracedUser::of(by))
     }
 
     /// Counts a request whose response's head is ready, and has its line written when the response has ended.

@@ -6,6 +6,8 @@ use http::uri::Authority;
 
 use super::cors::Readers;
 use crate::{
+    admission::Credential,
+    bearer::VerifiedToken,
     exchange::Exchange,
     forward::ByteCount,
     grant::Grant,
@@ -22,8 +24,8 @@ pub(super) struct Trace {
     pub(super) original: Option<Box<Exchange>>,
     /// Who may read its response, where its route says so.
     pub(super) readers: Option<Readers>,
-    /// The grant of the user that it was authenticated as.
-    pub(super) user: Option<Arc<Grant>>,
+    /// Whom it was authenticated as.
+    pub(super) user: Option<TracedUser>,
     /// Why it was refused, where its user or its client can do something about that.
     pub(super) reason: Option<&'static str>,
     /// The upstream that answered, and the time from when the request was forwarded to the head of its response.
@@ -46,16 +48,36 @@ pub(super) enum RouteTaken {
     App(usize),
 }
 
-/// The name that the access line gives the grant's user.
-pub(super) fn name(user: LoggedUser, grant: &Grant) -> Option<String> {
-    match user {
-        LoggedUser::None => None,
-        LoggedUser::Hash => {
-            let digest = sha256(format!("{} {}", grant.issuer, grant.identity.subject).as_bytes());
-            Some(hex(digest.first_chunk::<8>().unwrap_or(&[0; 8])))
+/// Whom a request was authenticated as: the user of a grant, or of a bearer token.
+#[derive(Clone, Debug)]
+pub(super) enum TracedUser {
+    Grant(Arc<Grant>),
+    Token(Arc<VerifiedToken>),
+}
+
+impl TracedUser {
+    pub(super) fn of(by: &Credential) -> Self {
+        match by {
+            Credential::Session { usable, .. } => Self::Grant(Arc::clone(&usable.grant)),
+            Credential::Token(token) => Self::Token(Arc::clone(token)),
         }
-        // Control characters could steer the terminal of whoever reads the log.
-        LoggedUser::Subject => Some(grant.identity.subject.escape_debug().to_string()),
+    }
+
+    /// The name that the access line gives them.
+    pub(super) fn name(&self, as_set: LoggedUser) -> Option<String> {
+        let (issuer, subject) = match self {
+            Self::Grant(grant) => (&grant.issuer, &grant.identity.subject),
+            Self::Token(token) => (&token.issuer, &token.identity.subject),
+        };
+        match as_set {
+            LoggedUser::None => None,
+            LoggedUser::Hash => {
+                let digest = sha256(format!("{issuer} {subject}").as_bytes());
+                Some(hex(digest.first_chunk::<8>().unwrap_or(&[0; 8])))
+            }
+            // Control characters could steer the terminal of whoever reads the log.
+            LoggedUser::Subject => Some(subject.escape_debug().to_string()),
+        }
     }
 }
 
@@ -67,6 +89,7 @@ mod tests {
     fn a_user_is_named_as_the_setting_says_and_by_no_control_character() {
         let mut grant = Grant::sample();
         (grant.issuer, grant.identity.subject) = ("https://idp.example".to_owned(), "ann\u{1b}[2J".to_owned());
+        let name = |as_set, grant: &Grant| TracedUser::Grant(Arc::new(grant.clone())).name(as_set);
         assert_eq!(name(LoggedUser::None, &grant), None);
         assert_eq!(name(LoggedUser::Subject, &grant).as_deref(), Some("ann\\u{1b}[2J"));
         let hash = name(LoggedUser::Hash, &grant).unwrap();

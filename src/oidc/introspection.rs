@@ -1,16 +1,20 @@
-//! Token introspection (RFC 7662): whether a refresh token is still valid, without using it. It is called only for a token
-//! whose fate is unknown, because the response to its use was lost.
+//! Token introspection (RFC 7662): whether a refresh token is still valid, without using it, which is asked only of one whose fate is
+//! unknown, because the response to its use was lost; and what an opaque access token says that an API client presents.
 
 use http::StatusCode;
 use serde_json::{Map, Value};
 
 use super::{
-    Provider, SHORT_CALL_TIMEOUT,
+    AccessToken, AccessTokenError, Provider, SHORT_CALL_TIMEOUT,
+    access_token::check_claims,
     client_auth::ClientEndpoint,
     client_credentials::FormPost,
+    discovery::ProviderMetadata,
     http::{FetchError, HttpResponse},
+    id_token::time,
+    issuer::IssuerMatch,
 };
-use crate::{secret::Secret, telemetry::logs::causes};
+use crate::{jose::JsonObject, secret::Secret, telemetry::logs::causes};
 
 /// What introspection tells about a refresh token.
 #[derive(Debug)]
@@ -28,7 +32,7 @@ pub enum Introspection {
 impl Provider {
     /// Whether refresh tokens can be introspected.
     pub fn supports_introspection(&self) -> bool {
-        self.metadata().is_ok_and(|metadata| metadata.introspection_endpoint.is_some())
+        self.metadata().is_ok_and(|metadata| metadata.introspection_endpoint.is_some() && metadata.introspects_refresh_tokens)
     }
 
     /// Asks whether a refresh token is still valid.
@@ -36,17 +40,65 @@ impl Provider {
         let Ok(metadata) = self.metadata() else {
             return Introspection::Unavailable("the provider is not known yet".to_owned());
         };
-        let Some(url) = &metadata.introspection_endpoint else { return Introspection::Inconclusive("no_introspection") };
-        let parameters = [("token", refresh_token.expose()), ("token_type_hint", "refresh_token")];
+        let response = match metadata.introspects_refresh_tokens {
+            true => self.ask_about(&metadata, refresh_token, "refresh_token").await,
+            false => None,
+        };
+        response.map_or(Introspection::Inconclusive("no_introspection"), read)
+    }
+
+    /// Asks what an opaque access token says.
+    pub(super) async fn introspect_access_token(&self, token: &Secret) -> Result<AccessToken, AccessTokenError> {
+        let metadata = self.metadata().map_err(|error| AccessTokenError::Unavailable(error.to_string()))?;
+        let Some(response) = self.ask_about(&metadata, token, "access_token").await else {
+            return Err(AccessTokenError::because("it is no JWT, and the provider has no introspection endpoint"));
+        };
+        let claims = read_claims(response)?;
+        if claims.members.contains_key("iss") && metadata.issuer.compare(&claims) != IssuerMatch::Same {
+            return Err(AccessTokenError::because("its iss is another issuer"));
+        }
+        check_claims(&claims, self.clock.now())?;
+        let tenant = metadata.issuer.tenant(&claims.members).map(str::to_owned);
+        let expires_at = time(&claims, "exp");
+        self.access_token(claims, expires_at, tenant)
+    }
+
+    /// Calls the introspection endpoint, if there is one.
+    async fn ask_about(
+        &self,
+        metadata: &ProviderMetadata,
+        token: &Secret,
+        kind: &'static str,
+    ) -> Option<Result<HttpResponse, FetchError>> {
+        let parameters = [("token", token.expose()), ("token_type_hint", kind)];
         let post = FormPost {
             endpoint: ClientEndpoint::Introspection,
-            url,
-            metadata: &metadata,
+            url: metadata.introspection_endpoint.as_ref()?,
+            metadata,
             parameters: &parameters,
             deadline: SHORT_CALL_TIMEOUT,
         };
-        read(self.credentials.post(&self.http, post).await)
+        Some(self.credentials.post(&self.http, post).await)
     }
+}
+
+/// The claims of an access token that is active. An answer that says nothing about the token is no refusal of it.
+fn read_claims(response: Result<HttpResponse, FetchError>) -> Result<JsonObject, AccessTokenError> {
+    let response = response.map_err(|error| AccessTokenError::Unavailable(causes(&error)))?;
+    if !response.status.is_success() {
+        return Err(AccessTokenError::Unavailable(format!("introspection was answered with status {}", response.status)));
+    }
+    let Some(claims) = JsonObject::parse(&response.body) else {
+        return Err(AccessTokenError::Unavailable("the answer of introspection is no JSON object".to_owned()));
+    };
+    if claims.repeated.iter().any(|name| name == "active") || claims.members.get("active") != Some(&Value::Bool(true)) {
+        return Err(AccessTokenError::because("the provider says that it is not active"));
+    }
+    let token_type = claims.members.get("token_type").and_then(Value::as_str);
+    if token_type.is_some_and(|token_type| !token_type.eq_ignore_ascii_case("bearer")) {
+        return Err(AccessTokenError::because("its token_type is not Bearer"));
+    }
+    Ok(claims)
 }
 
 fn read(response: Result<HttpResponse, FetchError>) -> Introspection {

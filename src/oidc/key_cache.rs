@@ -1,6 +1,6 @@
 //! The cached keys of the provider, and how often they are fetched.
 //!
-//! Who can cause a fetch differs: a login's token comes from the token endpoint, a logout token from anybody. So each purpose
+//! Who can cause a fetch differs: a login's token comes from the token endpoint, a logout token or an API client's from anybody. So each purpose
 //! has a rate limit of its own, and fetches that one of them wastes do not delay the others.
 
 use std::{
@@ -19,6 +19,7 @@ pub(super) enum KeyPurpose {
     Login,
     Renewal,
     Logout,
+    AccessToken,
     /// To tell whether the provider can still verify an `id_token_hint`.
     LogoutHint,
 }
@@ -29,14 +30,14 @@ impl KeyPurpose {
         match self {
             Self::Login => Duration::from_secs(3),
             Self::Renewal => Duration::from_secs(30),
-            Self::Logout => Duration::from_secs(10),
+            Self::Logout | Self::AccessToken => Duration::from_secs(10),
             Self::LogoutHint => Duration::from_secs(60),
         }
     }
 
     pub(super) fn unknown_key_ids(self) -> UnknownKeyIds {
         match self {
-            Self::Login | Self::Logout | Self::LogoutHint => UnknownKeyIds::Reject,
+            Self::Login | Self::Logout | Self::AccessToken | Self::LogoutHint => UnknownKeyIds::Reject,
             Self::Renewal => UnknownKeyIds::Accept,
         }
     }
@@ -49,6 +50,7 @@ pub(super) struct KeyCache {
     login: FetchLimit,
     renewal: FetchLimit,
     logout: FetchLimit,
+    access_token: FetchLimit,
     logout_hint: FetchLimit,
 }
 
@@ -71,6 +73,7 @@ impl KeyCache {
             KeyPurpose::Login => &self.login,
             KeyPurpose::Renewal => &self.renewal,
             KeyPurpose::Logout => &self.logout,
+            KeyPurpose::AccessToken => &self.access_token,
             KeyPurpose::LogoutHint => &self.logout_hint,
         }
     }

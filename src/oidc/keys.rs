@@ -29,7 +29,8 @@ impl Provider {
                 let newer = self.newer_keys(metadata, &keys, purpose).await?;
                 let names_unknown_key =
                     || SignedToken::parse(token).is_ok_and(|token| token.key_id().is_some_and(|id| !keys.may_contain(id)));
-                if purpose == KeyPurpose::Logout && Arc::ptr_eq(&newer, &keys) && names_unknown_key() {
+                let is_anybody_s = matches!(purpose, KeyPurpose::Logout | KeyPurpose::AccessToken);
+                if is_anybody_s && Arc::ptr_eq(&newer, &keys) && names_unknown_key() {
                     // Anybody may have used up the rate limit, so a token that may be genuine is not refused for good.
                     return Err(ProviderError::Keys("they were fetched a moment ago".to_owned()));
                 }

@@ -1,7 +1,7 @@
 //! The log line of each refusal: its cause, once, where it is handled.
 
 use super::Refusal;
-use crate::{exchange::Exchange, policy::Denied, store::StoreError, telemetry::logs::causes};
+use crate::{bearer::TokenRefusal, exchange::Exchange, policy::Denied, store::StoreError, telemetry::logs::causes};
 
 impl Refusal {
     /// Logs the cause.
@@ -51,6 +51,13 @@ impl Refusal {
                 _,
             ) => {
                 tracing::info!(request.id = id, reason = denied.as_str(), %denied, "access denied")
+            }
+            Self::Token(TokenRefusal::Invalid(error)) => tracing::info!(request.id = id, %error, "a bearer token is refused"),
+            Self::Token(TokenRefusal::Denied(denied)) => {
+                tracing::info!(request.id = id, error = %denied, "a bearer token is refused")
+            }
+            Self::Token(TokenRefusal::Unavailable(why)) => {
+                tracing::warn!(request.id = id, why, "a bearer token cannot be verified")
             }
             // That the store is away is said once, when it is found out.
             Self::StoreUnavailable(error @ StoreError::KnownUnavailable { .. }) => {

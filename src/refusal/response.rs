@@ -5,65 +5,17 @@ use url::form_urlencoded::byte_serialize;
 
 use super::{
     Refusal,
+    challenge::challenges,
+    links::Links,
     row::{Offer, Row},
 };
 use crate::{
-    exchange::{Exchange, MAX_AUTO_RETRIES, RequestKind, auto_retry_delay},
+    exchange::{MAX_AUTO_RETRIES, RequestKind, auto_retry_delay},
     forward::{OLD_RESPONSE_MARK, RESPONSE_MARK},
-    pages::{Action, Branding, Page},
-    session::cookie::Cookies,
-    sign_in::{CallbackError, Redirect, return_to::ReturnTo},
+    pages::{Action, Page},
+    sign_in::{CallbackError, Redirect},
     visitor::SignInReason,
 };
-
-/// Where a response can lead whoever reads it.
-#[derive(Debug)]
-pub struct Links<'a> {
-    exchange: &'a Exchange,
-    /// Where logins begin.
-    start: String,
-    /// Where error pages reload themselves through.
-    again: String,
-    /// The page that a login begun from here leads to.
-    return_to: Option<ReturnTo>,
-    own: OwnPages<'a>,
-}
-
-/// What all of Evergate's own pages have in common.
-#[derive(Clone, Copy, Debug)]
-pub struct OwnPages<'a> {
-    /// Their path.
-    pub prefix: &'a str,
-    /// The cookies that they set.
-    pub cookies: &'a Cookies,
-    /// How they look.
-    pub branding: &'a Branding,
-}
-
-impl<'a> Links<'a> {
-    /// For a page of the app's: back to itself, or to the page whose form was sent.
-    pub fn of_the_app(exchange: &'a Exchange, own: OwnPages<'a>) -> Self {
-        let site = &exchange.site;
-        let return_to = match &exchange.method {
-            &Method::GET | &Method::HEAD => Some(ReturnTo::parse(exchange.path_and_query(), site)),
-            _ => exchange.referer.as_ref().and_then(|page| page.to_str().ok()).and_then(|page| ReturnTo::of_page(page, site)),
-        };
-        Self::to(exchange, own, return_to)
-    }
-
-    /// With logins that lead to `return_to`.
-    pub fn to(exchange: &'a Exchange, own: OwnPages<'a>, return_to: Option<ReturnTo>) -> Self {
-        let at = |page: &str| exchange.site.at(&format!("{}/{page}", own.prefix));
-        Self { exchange, start: at("start"), again: at("again"), return_to, own }
-    }
-
-    /// Where a login begins that comes back here.
-    fn sign_in(&self, another: bool) -> String {
-        let rd = self.return_to.as_ref().map(|to| format!("rd={}", byte_serialize(to.path().as_bytes()).collect::<String>()));
-        let parameters: Vec<String> = another.then(|| "another=true".to_owned()).into_iter().chain(rd).collect();
-        if parameters.is_empty() { self.start.clone() } else { format!("{}?{}", self.start, parameters.join("&")) }
-    }
-}
 
 impl Refusal {
     /// Logs the cause and makes the response.
@@ -84,9 +36,8 @@ impl Refusal {
         if let Some(wait) = row.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
         }
-        if row.status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().extend(challenge(links).map(|challenge| (header::WWW_AUTHENTICATE, challenge)));
-        }
+        let challenges = challenges(&self, &row, links).into_iter();
+        response.headers_mut().extend(challenges.map(|challenge| (header::WWW_AUTHENTICATE, challenge)));
         response
     }
 
@@ -147,13 +98,6 @@ impl Refusal {
         }
         json(&body, row.status, row.error)
     }
-}
-
-/// How one signs in here (RFC 9110 section 15.5.2 demands that a 401 says it): by a cookie, which a login brings. No registered
-/// scheme means that, and any of those would make some clients ask for a password or send a token.
-fn challenge(links: &Links<'_>) -> Option<HeaderValue> {
-    let (start, cookie) = (&links.start, links.own.cookies.session());
-    HeaderValue::try_from(format!("Cookie realm=\"Evergate\", form-action=\"{start}\", cookie-name=\"{cookie}\"")).ok()
 }
 
 /// Lets scripts of an allowed origin read the response, as they may read the app's (CORS, Fetch section 3.2): else a 401 is no more

@@ -9,10 +9,13 @@ use super::{
     login::{callback_row, denied_row},
     row::{Offer, Row, SOON},
 };
-use crate::{forward::ForwardError, sign_in::CallbackError};
+use crate::{bearer::TokenRefusal, forward::ForwardError, policy::TokenDenied, sign_in::CallbackError};
 
 /// Discovery of a provider that cannot be used as it is configured is retried this often.
 const RECONFIGURED: Option<Duration> = Some(Duration::from_secs(30));
+
+/// RFC 6750 section 3.1.
+const INVALID_TOKEN: &str = "invalid_token";
 
 impl Refusal {
     /// What the client sees.
@@ -88,6 +91,32 @@ impl Refusal {
             Self::LogoutToken(_) => {
                 row(StatusCode::BAD_REQUEST, "invalid_request", "Bad request", "The logout token is not acceptable.")
             }
+            // RFC 6750 section 3.1.
+            Self::Token(TokenRefusal::Denied(TokenDenied::Scope)) => row(
+                StatusCode::FORBIDDEN,
+                "insufficient_scope",
+                "Not allowed",
+                "The access token lacks a scope that this service demands.",
+            ),
+            Self::Token(TokenRefusal::Denied(TokenDenied::Audience | TokenDenied::Client)) => {
+                row(StatusCode::UNAUTHORIZED, INVALID_TOKEN, "Access token refused", "The access token is not for this service.")
+            }
+            Self::Token(TokenRefusal::Invalid(_)) => row(
+                StatusCode::UNAUTHORIZED,
+                INVALID_TOKEN,
+                "Access token refused",
+                "The access token is expired, revoked, or not one of those that are taken here.",
+            ),
+            Self::Token(TokenRefusal::Unavailable(_)) => Row {
+                retry_after: SOON,
+                offers: Offer::TryAgain,
+                ..row(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "token_unverifiable",
+                    "Just a moment",
+                    "The access token cannot be verified right now. Please try again shortly.",
+                )
+            },
             Self::Denied(denied, _) => denied_row(*denied, row),
             Self::StoreUnavailable(_) => Row {
                 retry_after: SOON,
@@ -205,6 +234,7 @@ impl Refusal {
             | Self::NoSuchPage
             | Self::NoPage
             | Self::LogoutToken(_)
+            | Self::Token(_)
             | Self::StoreUnavailable(_)
             | Self::RenewalUnavailable(_)
             | Self::ProviderUnavailable(_)

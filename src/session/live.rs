@@ -1,5 +1,5 @@
 //! Registers connections that outlive their request (WebSockets, Server-Sent Events, long downloads), so that they can be cut
-//! when their session ends.
+//! when their session ends, or the token ends that they were opened with.
 
 use std::{
     collections::HashMap,
@@ -7,15 +7,19 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{
     SessionHash, Settings,
     cache::{CachedSession, SessionCache},
 };
-use crate::{clock::Clock, grant::GrantId};
+use crate::{
+    clock::{Clock, Timestamp},
+    grant::GrantId,
+};
 
 /// The sessions of one replica that have long-lived connections.
 #[derive(Debug)]
@@ -46,9 +50,18 @@ struct LiveSession {
     is_new: bool,
 }
 
-/// Registers connections of one session.
+/// Registers connections of one session, or of something that ends at a time known beforehand.
 #[derive(Clone, Debug)]
-pub struct Watch {
+pub struct Watch(Watched);
+
+#[derive(Clone, Debug)]
+enum Watched {
+    Session(WatchedSession),
+    Until(Timestamp, Clock),
+}
+
+#[derive(Clone, Debug)]
+struct WatchedSession {
     connections: Arc<LiveSessions>,
     cached: Arc<CachedSession>,
 }
@@ -56,10 +69,22 @@ pub struct Watch {
 /// One long-lived connection. Dropping it unregisters it.
 #[derive(Debug)]
 pub struct Connection {
-    watch: Watch,
-    entry: u64,
     ended: CancellationToken,
+    registration: Registration,
 }
+
+#[derive(Debug)]
+enum Registration {
+    Session {
+        session: WatchedSession,
+        /// The entry of the registry.
+        entry: u64,
+    },
+    Until(#[expect(dead_code, reason = "it ends with the connection")] AbortOnDropHandle<()>),
+}
+
+/// How often the clock is looked at, which may have been set, or have gone on while the machine slept.
+const LOOK_AT_CLOCK: Duration = Duration::from_secs(2);
 
 /// A live session as it was at one moment.
 #[derive(Clone, Copy, Debug)]
@@ -93,7 +118,7 @@ impl LiveSessions {
 
     /// Returns the handle that registers connections of this session.
     pub fn watch(self: &Arc<Self>, cached: Arc<CachedSession>) -> Watch {
-        Watch { connections: Arc::clone(self), cached }
+        Watch(Watched::Session(WatchedSession { connections: Arc::clone(self), cached }))
     }
 
     /// The number of long-lived connections.
@@ -138,8 +163,36 @@ impl LiveSessions {
 }
 
 impl Watch {
+    /// Registers connections that are cut at `end`.
+    pub fn until(end: Timestamp, clock: Clock) -> Self {
+        Self(Watched::Until(end, clock))
+    }
+
     /// Registers a connection.
     pub fn open(&self) -> Connection {
+        match &self.0 {
+            Watched::Session(session) => session.open(),
+            Watched::Until(end, clock) => {
+                let (end, clock, ended) = (*end, clock.clone(), CancellationToken::new());
+                let at_the_end = ended.clone();
+                let waiting = tokio::spawn(async move {
+                    loop {
+                        let rest = end.since(clock.now());
+                        if rest.is_zero() {
+                            break;
+                        }
+                        tokio::time::sleep(rest.min(LOOK_AT_CLOCK)).await;
+                    }
+                    at_the_end.cancel();
+                });
+                Connection { ended, registration: Registration::Until(AbortOnDropHandle::new(waiting)) }
+            }
+        }
+    }
+}
+
+impl WatchedSession {
+    fn open(&self) -> Connection {
         let session = &self.cached.session;
         let number = self.connections.opened.fetch_add(1, Ordering::Relaxed);
         let mut shard = self.connections.shard(session.hash);
@@ -156,7 +209,31 @@ impl Watch {
         open.is_new = true;
         open.newest = number;
         self.connections.count.fetch_add(1, Ordering::Relaxed);
-        Connection { entry: open.id, ended: open.ended.clone(), watch: self.clone() }
+        let registration = Registration::Session { session: self.clone(), entry: open.id };
+        Connection { ended: open.ended.clone(), registration }
+    }
+
+    /// Records that the user sent something.
+    fn used(&self, entry: u64) {
+        let hash = self.cached.session.hash;
+        let connections = &self.connections;
+        // Its session may have followed the one with which it was opened.
+        let cached = connections.shard(hash).get(&hash).filter(|open| open.id == entry).map(|open| Arc::clone(&open.cached));
+        let cached = cached.as_ref().unwrap_or(&self.cached);
+        connections.cache.touch(cached, &connections.settings, connections.clock.now());
+    }
+
+    fn close(&self, entry: u64) {
+        let connections = &self.connections;
+        connections.count.fetch_sub(1, Ordering::Relaxed);
+        let hash = self.cached.session.hash;
+        let mut shard = connections.shard(hash);
+        if let Some(open) = shard.get_mut(&hash).filter(|open| open.id == entry) {
+            open.connections = open.connections.saturating_sub(1);
+            if open.connections == 0 {
+                shard.remove(&hash);
+            }
+        }
     }
 }
 
@@ -168,26 +245,16 @@ impl Connection {
 
     /// Records that the user sent something, which is use of the session as much as a request is.
     pub fn used(&self) {
-        let connections = &self.watch.connections;
-        let hash = self.watch.cached.session.hash;
-        // Its session may have followed the one with which it was opened.
-        let cached = connections.shard(hash).get(&hash).filter(|open| open.id == self.entry).map(|open| Arc::clone(&open.cached));
-        let cached = cached.as_ref().unwrap_or(&self.watch.cached);
-        connections.cache.touch(cached, &connections.settings, connections.clock.now());
+        if let Registration::Session { session, entry } = &self.registration {
+            session.used(*entry);
+        }
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        let connections = &self.watch.connections;
-        connections.count.fetch_sub(1, Ordering::Relaxed);
-        let hash = self.watch.cached.session.hash;
-        let mut shard = connections.shard(hash);
-        if let Some(open) = shard.get_mut(&hash).filter(|open| open.id == self.entry) {
-            open.connections = open.connections.saturating_sub(1);
-            if open.connections == 0 {
-                shard.remove(&hash);
-            }
+        if let Registration::Session { session, entry } = &self.registration {
+            session.close(*entry);
         }
     }
 }

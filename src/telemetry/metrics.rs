@@ -28,6 +28,7 @@ struct Inner {
     route_seconds: Family<RouteClass, Histogram, fn() -> Histogram>,
     logins: Family<Outcome, Counter>,
     logouts: Counter,
+    bearer_tokens: Family<Outcome, Counter>,
     renewals: Family<Renewal, Counter>,
     provider_seconds: Family<Call, Histogram, fn() -> Histogram>,
     store_seconds: Family<Operation, Histogram, fn() -> Histogram>,
@@ -53,6 +54,8 @@ struct Inner {
 /// What can become of a login.
 const LOGIN_OUTCOMES: [&str; 8] =
     ["ok", "unknown_attempt", "refused", "busy", "declined", "provider_error", "denied", "store_error"];
+/// What can become of a bearer token.
+const BEARER_OUTCOMES: [&str; 3] = ["accepted", "refused", "unavailable"];
 /// What most often becomes of a token refresh; the provider's own error codes come besides.
 const RENEWAL_OUTCOMES: [(&str, &str); 12] = [
     ("ok", "rotated"),
@@ -104,6 +107,7 @@ impl Default for Metrics {
             route_seconds: Family::new_with_constructor(seconds as fn() -> Histogram),
             logins: Family::default(),
             logouts: Counter::default(),
+            bearer_tokens: Family::default(),
             renewals: Family::default(),
             provider_seconds: Family::new_with_constructor(seconds as fn() -> Histogram),
             store_seconds: Family::new_with_constructor(seconds as fn() -> Histogram),
@@ -145,6 +149,10 @@ impl Default for Metrics {
         }
         registry.register("logins", "Login attempts that returned, by outcome", inner.logins.clone());
         registry.register("logouts", "Sessions that their users ended", inner.logouts.clone());
+        for outcome in BEARER_OUTCOMES {
+            drop(inner.bearer_tokens.get_or_create(&Outcome { outcome }));
+        }
+        registry.register("bearer_tokens", "Requests with a bearer token, by what became of it", inner.bearer_tokens.clone());
         registry.register("renewals", "Renewals by outcome class and reason", inner.renewals.clone());
         registry.register_with_unit("provider", "Calls to the provider", Unit::Seconds, inner.provider_seconds.clone());
         registry.register_with_unit("store", "Calls to the store, by operation", Unit::Seconds, inner.store_seconds.clone());
@@ -242,6 +250,11 @@ impl Metrics {
     /// Counts a login attempt that returned.
     pub fn login(&self, outcome: &'static str) {
         self.0.logins.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// Counts a request that brings a bearer token.
+    pub fn bearer_token(&self, outcome: &'static str) {
+        self.0.bearer_tokens.get_or_create(&Outcome { outcome }).inc();
     }
 
     /// Counts a logout.

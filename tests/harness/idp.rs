@@ -1,5 +1,6 @@
 //! An identity provider that signs for real, rotates as told, detects reuse, and misbehaves on request.
 
+mod access_tokens;
 pub mod client_check;
 mod endpoints;
 mod signing;
@@ -125,6 +126,8 @@ pub(super) struct State {
     revoked_families: HashSet<u64>,
     families: u64,
     access: HashMap<String, Value>,
+    /// What introspection says of access tokens.
+    opaque: HashMap<String, Value>,
     revoked: Vec<String>,
     reuses: usize,
     presented: usize,
@@ -199,6 +202,7 @@ impl Idp {
             revoked_families: HashSet::new(),
             families: 0,
             access: HashMap::new(),
+            opaque: HashMap::new(),
             revoked: Vec::new(),
             reuses: 0,
             presented: 0,

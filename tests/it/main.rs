@@ -12,6 +12,7 @@ mod answers;
 mod architecture;
 mod assertion;
 mod back_channel_logout;
+mod bearer;
 mod broken_answers;
 mod check;
 mod claims;

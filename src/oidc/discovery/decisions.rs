@@ -36,10 +36,10 @@ pub(super) fn decisions(settings: &Settings, metadata: &ProviderMetadata) -> [De
     };
     let (introspection, introspection_reason) = match (&settings.introspection_url, &metadata.introspection_endpoint) {
         (Some(_), _) => ("asked", "as configured"),
-        (None, Some(_)) => ("asked", "the metadata name the endpoint"),
-        (None, None) if metadata.preset.introspection == RefreshIntrospection::Unreliable => {
+        (None, _) if metadata.preset.introspection == RefreshIntrospection::Unreliable => {
             ("not asked", "this provider calls every refresh token inactive")
         }
+        (None, Some(_)) => ("asked", "the metadata name the endpoint"),
         (None, None) => ("not asked", "the metadata name no endpoint"),
     };
     let silent = match (settings.silent_login, metadata.supports_prompt_none, metadata.preset.supports_prompt_none) {

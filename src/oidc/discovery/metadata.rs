@@ -27,6 +27,8 @@ pub(in crate::oidc) struct ProviderMetadata {
     pub(in crate::oidc) userinfo_endpoint: Option<String>,
     pub(in crate::oidc) revocation_endpoint: Option<String>,
     pub(in crate::oidc) introspection_endpoint: Option<String>,
+    /// Whether introspection tells a valid refresh token from a used one.
+    pub(in crate::oidc) introspects_refresh_tokens: bool,
     /// Microsoft Graph, which tells groups that are left out of tokens.
     pub(in crate::oidc) graph_url: Option<Url>,
     pub(in crate::oidc) end_session_endpoint: Option<Url>,
@@ -153,9 +155,10 @@ impl ProviderMetadata {
             revocation_endpoint: optional("revocation_endpoint")?.map(Into::into),
             introspection_endpoint: match &settings.introspection_url {
                 Some(url) => Some(url.to_string()),
-                None if preset.introspection == RefreshIntrospection::Unreliable => None,
                 None => optional("introspection_endpoint")?.map(Into::into),
             },
+            introspects_refresh_tokens: settings.introspection_url.is_some()
+                || preset.introspection != RefreshIntrospection::Unreliable,
             graph_url: match &settings.graph_url {
                 Some(url) => Some(url.clone()),
                 None if preset.tells_groups_by_graph => graph_of_cloud(document),

@@ -353,6 +353,9 @@ async fn introspect(Shared(idp): Provider, headers: HeaderMap, Form(form): Form<
             return refuse(StatusCode::UNAUTHORIZED, &state.refuses_clients_with);
         }
         let presented = form.get("token").map(String::as_str).unwrap_or_default();
+        if let Some(told) = state.opaque.get(presented) {
+            return Json(told.clone()).into_response();
+        }
         let lives = |token: &Token| token.used_at.is_none() && !state.revoked_families.contains(&token.family);
         let active = state.refresh.get(presented).is_some_and(lives) && !state.revoked.iter().any(|token| token == presented);
         Json(json!({ "active": active && !state.introspects_badly })).into_response()

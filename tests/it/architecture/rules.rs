@@ -29,6 +29,7 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
             "endpoints",
             "admission",
             "assertion",
+            "bearer",
             "visitor",
             "sign_in",
             "sign_out",
@@ -54,6 +55,7 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
             "gateway",
             "exchange",
             "renewal",
+            "bearer",
             "policy",
             "routing",
             "forward",
@@ -80,8 +82,9 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
             "forward",
             // How our own pages look is the gateway's to say.
             "pages",
-            // The access line tells the user.
+            // The access line tells the user, who is a grant's or a bearer token's.
             "grant",
+            "bearer",
             "session",
             "telemetry",
         ],
@@ -101,6 +104,8 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
             "routing",
             "pages",
             "oidc",
+            // The visitor's page of facts is about their grant.
+            "grant",
             "session",
             "store",
             "telemetry",
@@ -112,6 +117,7 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
         "admission",
         &[
             "assertion",
+            "bearer",
             "refusal",
             "exchange",
             "visitor",
@@ -120,11 +126,16 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
             "policy",
             "routing",
             "grant",
+            // What outlives a request is registered with its session.
+            "session",
             "store",
             "telemetry",
         ],
     ),
-    ("refusal", &["exchange", "visitor", "sign_in", "forward", "policy", "oidc", "pages", "session", "store", "telemetry"]),
+    (
+        "refusal",
+        &["exchange", "visitor", "bearer", "sign_in", "forward", "policy", "oidc", "pages", "session", "store", "telemetry"],
+    ),
     // The server says who the client end of a connection is.
     ("exchange", &["server", "forward", "policy", "session"]),
     ("visitor", &["policy", "grant", "session", "store", "telemetry"]),
@@ -134,6 +145,8 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
     ("sign_out", &["oidc", "history", "session", "store", "telemetry"]),
     ("renewal", &["oidc", "grant", "history", "store", "telemetry"]),
     ("policy", &[]),
+    // Tokens are verified by whoever issued them, for routes that take them.
+    ("bearer", &["oidc", "jose", "policy", "telemetry"]),
     // It tells of a grant and a session.
     ("assertion", &["jose", "grant", "session", "telemetry"]),
     // The permit is the entry ticket, and our cookies' names are the session's.
@@ -165,7 +178,7 @@ pub(super) const HOMES: &[(&str, &[&str])] = &[
     ("tower_cookies", &["session"]),
     ("anyhow", &["cli", "app", "demo", "telemetry"]),
     ("prometheus_client", &["telemetry"]),
-    ("quick_cache", &["session"]),
+    ("quick_cache", &["session", "bearer"]),
     ("regex", &["oidc", "policy", "telemetry"]),
 ];
 
@@ -218,6 +231,7 @@ pub(super) const PURE: &[&str] = &[
     "endpoints/forward_auth/restrictions",
     "exchange/grpc",
     "refusal/table",
+    "bearer/presented",
     "visitor/reason",
     "config/values",
     "doctor/verdict",
@@ -229,6 +243,7 @@ pub(super) const PURE: &[&str] = &[
 pub(super) const CHOOSE_STATUSES: &[&str] = &[
     "refusal/table",
     "refusal/response",
+    "refusal/challenge",
     "refusal/login",
     "cli/doctor/callback",
     "endpoints/forward_auth",

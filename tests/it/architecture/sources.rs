@@ -56,7 +56,8 @@ pub(super) fn rooms_named(source: &Source) -> Vec<(usize, String)> {
             // Only the group's own level names rooms; deeper ones are indented further.
             let deep = source.text.lines().nth(at).unwrap().starts_with("        ");
             if !deep && !line.starts_with('}') {
-                named.push((at, line.split([':', ',', ' ']).next().unwrap().to_owned()));
+                // A short group is on one line whole.
+                named.extend(top_level(line).into_iter().map(|room| (at, room)));
             }
             in_group = deep || line != "};";
             continue;

@@ -1,0 +1,94 @@
+//! What judging a request comes to: that it may pass and by what it was authenticated, or why not.
+
+use std::sync::Arc;
+
+use crate::{
+    bearer::VerifiedToken,
+    grant::Grant,
+    identity::Identity,
+    policy::Permit,
+    refusal::Refusal,
+    renewal::Usable,
+    store::StoreError,
+    visitor::{SignInReason, SignedIn},
+};
+
+/// A request that may pass.
+#[derive(Debug)]
+pub struct Admitted {
+    /// Proof of it.
+    pub permit: Permit,
+    /// How it was authenticated.
+    pub by: Credential,
+}
+
+/// A session's request that may pass.
+#[derive(Debug)]
+pub struct AdmittedSession {
+    pub(super) permit: Permit,
+    pub(super) signed_in: SignedIn,
+    /// The grant that it is served with.
+    pub usable: Usable,
+}
+
+impl From<AdmittedSession> for Admitted {
+    fn from(AdmittedSession { permit, signed_in, usable }: AdmittedSession) -> Self {
+        Self { permit, by: Credential::Session { signed_in, usable } }
+    }
+}
+
+/// By what a request was authenticated.
+#[derive(Debug)]
+pub enum Credential {
+    /// The session cookie.
+    Session {
+        /// Whose request it is.
+        signed_in: SignedIn,
+        /// The grant that it is served with.
+        usable: Usable,
+    },
+    /// A bearer token.
+    Token(Arc<VerifiedToken>),
+}
+
+impl Credential {
+    /// Who sends the request.
+    pub fn identity(&self) -> &Identity {
+        match self {
+            Self::Session { usable, .. } => &usable.grant.identity,
+            Self::Token(token) => &token.identity,
+        }
+    }
+}
+
+/// Why a request may not pass.
+#[derive(Debug)]
+pub enum NotAdmitted {
+    /// Its user must sign in first; the grant that they had, if any.
+    SignIn(SignInReason, Option<Arc<Grant>>),
+    /// Signing in does not help, or not now.
+    Refused(Refusal),
+}
+
+impl NotAdmitted {
+    /// Whether the request is to be served as nobody's where that is possible: nobody is signed in any more, or somebody whom the
+    /// policy for every user does not admit. During an outage it is not known who it is, and another site's request is no one's.
+    pub fn is_of_nobody(&self) -> bool {
+        match self {
+            Self::SignIn(..) => true,
+            Self::Refused(refusal) => matches!(refusal, Refusal::Denied(denied, _) if denied.is_about_the_user()),
+        }
+    }
+}
+
+impl From<Refusal> for NotAdmitted {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<StoreError> for NotAdmitted {
+    fn from(error: StoreError) -> Self {
+        Self::Refused(error.into())
+    }
+}

@@ -1,0 +1,178 @@
+//! API clients: who sends a request, by the bearer token that it brings (RFC 6750), on routes that take tokens.
+//!
+//! [`presented`] reads a request's token; [`BearerTokens`] has it verified by whoever issued it, once for many requests; and
+//! [`VerifiedToken`] is what a good one says, with the header lines that tell an app of it.
+
+mod kept;
+mod presented;
+mod verified;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::Semaphore;
+
+use crate::{
+    clock::{Clock, Timestamp},
+    jose::SignedToken,
+    oidc::{AccessToken, AccessTokenError, Provider, VerifyError},
+    policy::{AcceptedTokens, TokenDenied, TokenIssuer, TokenUse},
+    secret::{Secret, sha256},
+    telemetry::metrics::Metrics,
+};
+
+use kept::{KeptTokens, Known, Verdict};
+
+pub use presented::{Malformed, presented};
+pub use verified::VerifiedToken;
+
+/// Settings of bearer tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// `CODER_OIDC_INTROSPECTION_CACHE`: how long the answer of introspection is used.
+    pub introspection_cache: Duration,
+    /// `CODER_OIDC_OUTAGE_GRACE`: how long it is used while the provider does not answer, within the token's life.
+    pub outage_grace: Duration,
+}
+
+/// Verifies bearer tokens.
+#[derive(Debug)]
+pub struct BearerTokens {
+    settings: Settings,
+    provider: Arc<Provider>,
+    kept: KeptTokens,
+    /// Strangers' tokens must not make more calls than the provider bears.
+    calls: Semaphore,
+    clock: Clock,
+    metrics: Metrics,
+}
+
+/// Why a token does not let a request pass.
+#[derive(Debug)]
+pub enum TokenRefusal {
+    /// It is not good. The reason is for the log.
+    Invalid(VerifyError),
+    /// It is good, and not for this route.
+    Denied(TokenDenied),
+    /// It cannot be verified now. The reason is for the log.
+    Unavailable(String),
+}
+
+/// How many tokens are introspected at the same time.
+const MAX_CALLS: usize = 32;
+/// How long a request waits for its turn.
+const MAX_WAIT: Duration = Duration::from_secs(2);
+
+impl BearerTokens {
+    /// Verifies tokens of `provider`.
+    pub fn new(settings: Settings, provider: Arc<Provider>, clock: Clock, metrics: Metrics) -> Self {
+        let (kept, calls) = (KeptTokens::default(), Semaphore::new(MAX_CALLS));
+        Self { settings, provider, kept, calls, clock, metrics }
+    }
+
+    /// Verifies a token for a route that takes such ones. Requests that bring the same token at the same time have it verified once.
+    ///
+    /// # Errors
+    /// [`TokenRefusal`].
+    pub async fn verify(&self, token: &str, accepted: &AcceptedTokens) -> Result<Arc<VerifiedToken>, TokenRefusal> {
+        let verdict = self.verdict(token, accepted).await;
+        self.metrics.bearer_token(match &verdict {
+            Ok(_) => "accepted",
+            Err(TokenRefusal::Invalid(_) | TokenRefusal::Denied(_)) => "refused",
+            Err(TokenRefusal::Unavailable(_)) => "unavailable",
+        });
+        verdict
+    }
+
+    async fn verdict(&self, token: &str, accepted: &AcceptedTokens) -> Result<Arc<VerifiedToken>, TokenRefusal> {
+        if !accepted.issuers.contains(&TokenIssuer::Provider) {
+            return Err(TokenRefusal::Invalid(VerifyError::Refused("its issuer is none of the route's")));
+        }
+        let kept = self.kept.entry(sha256(token.as_bytes()), token.len());
+        let known = match kept.get().filter(|known| self.is_current(known)) {
+            Some(known) => known,
+            None => {
+                let _asking = kept.asking().await;
+                match kept.get() {
+                    Some(known) if self.is_current(&known) => known,
+                    before => {
+                        let known = self.ask(token, before.as_deref()).await;
+                        kept.keep(Arc::clone(&known));
+                        known
+                    }
+                }
+            }
+        };
+        match &known.verdict {
+            Verdict::Good(token) if token.expires_at.is_some_and(|at| self.clock.now() >= at) => {
+                Err(TokenRefusal::Invalid(VerifyError::OutsideValidity("it has expired")))
+            }
+            Verdict::Good(token) => match accepted.admit(&token.usage) {
+                Ok(()) => Ok(Arc::clone(token)),
+                Err(denied) => Err(TokenRefusal::Denied(denied)),
+            },
+            Verdict::Refused(error) => Err(TokenRefusal::Invalid(error.clone())),
+            Verdict::Unavailable(why) => Err(TokenRefusal::Unavailable(why.clone())),
+        }
+    }
+
+    /// Whether what is known of a token need not be asked again.
+    fn is_current(&self, known: &Known) -> bool {
+        let now = self.clock.now();
+        // A clock that was set back says nothing of its age.
+        known.asked_at <= now && now.since(known.asked_at) < known.life(self.settings.introspection_cache)
+    }
+
+    /// Has a token verified. While that cannot be done, what was known `before` holds within the grace.
+    async fn ask(&self, token: &str, before: Option<&Known>) -> Arc<Known> {
+        let now = self.clock.now();
+        let asked = match self.verify_anew(token).await {
+            Ok(found) => Known::new(Verdict::Good(self.verified(token, found, before)), now),
+            Err(AccessTokenError::Refused(error)) => Known::new(Verdict::Refused(error), now),
+            Err(AccessTokenError::Unavailable(why)) => match before.filter(|before| self.is_within_grace(before, now)) {
+                Some(before) => before.again_at(now),
+                None => Known::new(Verdict::Unavailable(why), now),
+            },
+        };
+        Arc::new(asked)
+    }
+
+    async fn verify_anew(&self, token: &str) -> Result<AccessToken, AccessTokenError> {
+        let (is_opaque, token) = (SignedToken::parse(token).is_err(), Secret::new(token));
+        if !is_opaque {
+            return self.provider.verify_access_token(&token).await;
+        }
+        let Ok(Ok(_turn)) = tokio::time::timeout(MAX_WAIT, self.calls.acquire()).await else {
+            return Err(AccessTokenError::Unavailable("too many tokens wait for introspection".to_owned()));
+        };
+        let timer = self.metrics.provider_timer("introspection");
+        let asked = self.provider.verify_access_token(&token).await;
+        timer.finish();
+        asked
+    }
+
+    /// The token that was found good, which is the one `before` if nothing has changed, with all that was rendered of it.
+    fn verified(&self, token: &str, found: AccessToken, before: Option<&Known>) -> Arc<VerifiedToken> {
+        let usage = TokenUse { audiences: found.audiences, client: found.client, scopes: found.scopes };
+        if let Some(Verdict::Good(before)) = before.map(|before| &before.verdict)
+            && (&before.identity, &before.usage, before.expires_at) == (&found.identity, &usage, found.expires_at)
+        {
+            return Arc::clone(before);
+        }
+        Arc::new(VerifiedToken {
+            issuer: self.provider.issuer().to_owned(),
+            identity: found.identity,
+            usage,
+            expires_at: found.expires_at,
+            is_self_contained: found.is_self_contained,
+            verified_at: self.clock.now(),
+            hash: sha256(token.as_bytes()),
+            token: Secret::new(token),
+            headers: Default::default(),
+            assertions: Default::default(),
+        })
+    }
+
+    fn is_within_grace(&self, before: &Known, now: Timestamp) -> bool {
+        matches!(before.verdict, Verdict::Good(_)) && now.since(before.known_at) < self.settings.outage_grace
+    }
+}

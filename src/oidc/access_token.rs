@@ -1,0 +1,180 @@
+//! Access tokens that API clients present (RFC 6750): JWTs are verified by the issuer's keys (RFC 9068, RFC 8725), opaque ones by
+//! introspection (RFC 7662).
+
+use serde_json::Value;
+
+use super::{
+    Claims, LEEWAY, Provider, ProviderError,
+    id_token::{VerifyError, audiences, time},
+    issuer::IssuerMatch,
+    key_cache::KeyPurpose,
+};
+use crate::{
+    clock::Timestamp,
+    identity::Identity,
+    jose::{Algorithm, JsonObject, SignedToken},
+    secret::Secret,
+};
+
+/// A good access token.
+#[derive(Debug)]
+pub struct AccessToken {
+    /// Whose it is.
+    pub identity: Identity,
+    /// Its audiences (`aud`).
+    pub audiences: Vec<String>,
+    /// The client that obtained it.
+    pub client: Option<String>,
+    /// Its scopes.
+    pub scopes: Vec<String>,
+    /// When it expires; `None` if introspection does not say.
+    pub expires_at: Option<Timestamp>,
+    /// Whether it was verified here, so that nothing but time changes the verdict.
+    pub is_self_contained: bool,
+}
+
+/// Why an access token is not accepted. The texts are for the log.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessTokenError {
+    /// It is refused.
+    #[error(transparent)]
+    Refused(#[from] VerifyError),
+    /// It cannot be verified now; it may be a good one.
+    #[error("it cannot be verified now: {0}")]
+    Unavailable(String),
+}
+
+impl AccessTokenError {
+    pub(super) fn because(what: &'static str) -> Self {
+        Self::Refused(VerifyError::Refused(what))
+    }
+}
+
+/// The claims that are validated. A token that repeats one is refused, because two readers may take different values.
+const VALIDATED_CLAIMS: [&str; 11] = ["iss", "sub", "aud", "exp", "iat", "nbf", "azp", "client_id", "scope", "scp", "cnf"];
+
+/// The claims by which a client is named: RFC 9068, OpenID Connect, Okta, and Microsoft Entra ID's first version.
+const CLIENT_CLAIMS: [&str; 4] = ["client_id", "azp", "cid", "appid"];
+
+impl Provider {
+    /// Verifies an access token of the provider.
+    ///
+    /// # Errors
+    /// [`AccessTokenError`].
+    pub async fn verify_access_token(&self, token: &Secret) -> Result<AccessToken, AccessTokenError> {
+        match SignedToken::parse(token.expose()) {
+            Ok(parsed) => self.verify_signed(token.expose(), &parsed).await,
+            // Not for us to read: the provider says what it is.
+            Err(_) => self.introspect_access_token(token).await,
+        }
+    }
+
+    async fn verify_signed(&self, token: &str, parsed: &SignedToken<'_>) -> Result<AccessToken, AccessTokenError> {
+        let unavailable = |error: ProviderError| AccessTokenError::Unavailable(error.to_string());
+        check_type(parsed)?;
+        let metadata = self.metadata().map_err(unavailable)?;
+        // Nobody makes keys be fetched by a token that another has issued.
+        if metadata.issuer.compare(parsed.unverified()) != IssuerMatch::Same {
+            return Err(AccessTokenError::because("its iss is another issuer"));
+        }
+        // The provider announces algorithms for ID tokens alone. A client secret signs no access token.
+        let signed = self.verify_signature(&metadata, token, &Algorithm::ASYMMETRIC, KeyPurpose::AccessToken).await;
+        let (claims, _) = signed.map_err(unavailable)?.map_err(VerifyError::from)?;
+        check_claims(&claims, self.clock.now())?;
+        let expires_at = time(&claims, "exp");
+        if expires_at.is_none() {
+            return Err(AccessTokenError::because("it has no exp that is a time"));
+        }
+        let tenant = metadata.issuer.tenant(&claims.members).map(str::to_owned);
+        Ok(AccessToken { is_self_contained: true, ..self.access_token(claims, expires_at, tenant)? })
+    }
+
+    /// Reads the claims of a token that is good.
+    pub(super) fn access_token(
+        &self,
+        mut claims: JsonObject,
+        expires_at: Option<Timestamp>,
+        tenant: Option<String>,
+    ) -> Result<AccessToken, AccessTokenError> {
+        let audiences = audiences(&claims).into_iter().map(str::to_owned).collect();
+        let (client, scopes) = (client(&claims.members), scopes(&claims.members));
+        if let Some(client) = &client {
+            // A client that acts for itself need not have a subject in introspection (RFC 7662 section 2.2). The name is no user's.
+            claims.members.entry("sub").or_insert_with(|| format!("client:{client}").into());
+        }
+        let identity = self.settings.mapping.identity(&claims.members);
+        let identity = identity.map_err(|_| AccessTokenError::because("it has no sub that is a text"))?;
+        Ok(AccessToken {
+            identity: Identity { tenant, ..identity },
+            audiences,
+            client,
+            scopes,
+            expires_at,
+            is_self_contained: false,
+        })
+    }
+}
+
+/// Refuses what another kind of token is by its header (RFC 8725 section 3.11). Few issuers write `at+jwt`.
+pub(super) fn check_type(token: &SignedToken<'_>) -> Result<(), AccessTokenError> {
+    let is_access_token = token.typ().as_deref() == Some("at+jwt");
+    if !is_access_token && token.typ().is_some_and(|typ| typ != "jwt") {
+        return Err(AccessTokenError::because("its typ is another token's"));
+    }
+    let claims = &token.unverified().members;
+    // Keycloak's access tokens had the nonce of their login, and say of themselves what they are.
+    let is_said_to_be = is_access_token || claims.get("typ").and_then(Value::as_str) == Some("Bearer");
+    let has = |names: &[&str]| names.iter().any(|name| claims.contains_key(*name));
+    if has(&["at_hash", "c_hash", "s_hash"]) || (!is_said_to_be && has(&["nonce"])) {
+        return Err(AccessTokenError::because("it is the ID token of a login"));
+    }
+    if has(&["events"]) {
+        return Err(AccessTokenError::because("it is a security event token"));
+    }
+    Ok(())
+}
+
+/// Refuses by the claims what is no bearer token, or is not yet or no longer valid. A clock that is late by less than [`LEEWAY`]
+/// refuses no new token; an expired one is refused at once, because its client knows when to get another.
+pub(super) fn check_claims(claims: &JsonObject, now: Timestamp) -> Result<(), AccessTokenError> {
+    if claims.repeated.iter().any(|name| VALIDATED_CLAIMS.contains(&name.as_str())) {
+        return Err(AccessTokenError::because("one of its claims stands there twice"));
+    }
+    let text = |name: &str| claims.members.get(name).and_then(Value::as_str);
+    // Keycloak writes `typ` (Bearer, ID, Refresh, Offline), Cognito and Hydra `token_use` (access, id; access_token, refresh_token).
+    let is_other_kind = text("typ").is_some_and(|typ| !typ.eq_ignore_ascii_case("bearer"))
+        || text("token_use").is_some_and(|token_use| !matches!(token_use, "access" | "access_token"));
+    if is_other_kind {
+        return Err(AccessTokenError::because("it says that it is no access token"));
+    }
+    // Whoever presents it would have to prove that they have a key (RFC 9449 section 7.1, RFC 8705 section 3).
+    if claims.members.get("cnf").is_some_and(|confirmation| !confirmation.is_null()) {
+        return Err(AccessTokenError::because("it is bound to a key (cnf), and is no bearer token"));
+    }
+    let outside = |what| Err(AccessTokenError::Refused(VerifyError::OutsideValidity(what)));
+    if time(claims, "exp").is_some_and(|at| now >= at) {
+        return outside("it has expired");
+    }
+    if time(claims, "nbf").is_some_and(|at| at > now.plus(LEEWAY)) {
+        return outside("it is not good yet (nbf)");
+    }
+    if time(claims, "iat").is_some_and(|at| at > now.plus(LEEWAY)) {
+        return outside("it was issued in the future");
+    }
+    Ok(())
+}
+
+fn client(claims: &Claims) -> Option<String> {
+    let text = |name: &&str| claims.get(*name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    CLIENT_CLAIMS.iter().find_map(text).map(str::to_owned)
+}
+
+/// `scope` is a text with spaces (RFC 8693 section 4.2); `scp` is one in Entra ID, and a list in Okta.
+fn scopes(claims: &Claims) -> Vec<String> {
+    let of = |value: &Value| match value {
+        Value::String(text) => text.split(' ').filter(|scope| !scope.is_empty()).map(str::to_owned).collect(),
+        Value::Array(members) => members.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => Vec::new(),
+    };
+    ["scope", "scp"].iter().filter_map(|name| claims.get(*name)).flat_map(of).collect()
+}

@@ -1,0 +1,59 @@
+//! Where a response can lead whoever reads it.
+
+use http::Method;
+use url::form_urlencoded::byte_serialize;
+
+use crate::{
+    exchange::Exchange, pages::Branding, policy::AcceptedTokens, session::cookie::Cookies, sign_in::return_to::ReturnTo,
+};
+
+/// Where a response can lead whoever reads it.
+#[derive(Debug)]
+pub struct Links<'a> {
+    pub(super) exchange: &'a Exchange,
+    /// Where logins begin.
+    pub(super) start: String,
+    /// Where error pages reload themselves through.
+    pub(super) again: String,
+    /// The page that a login begun from here leads to.
+    return_to: Option<ReturnTo>,
+    pub(super) own: OwnPages<'a>,
+    /// The bearer tokens that the request could be authenticated by instead.
+    pub(super) tokens: Option<&'a AcceptedTokens>,
+}
+
+/// What all of Evergate's own pages have in common.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnPages<'a> {
+    /// Their path.
+    pub prefix: &'a str,
+    /// The cookies that they set.
+    pub cookies: &'a Cookies,
+    /// How they look.
+    pub branding: &'a Branding,
+}
+
+impl<'a> Links<'a> {
+    /// For a page of the app's: back to itself, or to the page whose form was sent. `tokens` are those that its route takes.
+    pub fn of_the_app(exchange: &'a Exchange, own: OwnPages<'a>, tokens: Option<&'a AcceptedTokens>) -> Self {
+        let site = &exchange.site;
+        let return_to = match &exchange.method {
+            &Method::GET | &Method::HEAD => Some(ReturnTo::parse(exchange.path_and_query(), site)),
+            _ => exchange.referer.as_ref().and_then(|page| page.to_str().ok()).and_then(|page| ReturnTo::of_page(page, site)),
+        };
+        Self { tokens, ..Self::to(exchange, own, return_to) }
+    }
+
+    /// With logins that lead to `return_to`.
+    pub fn to(exchange: &'a Exchange, own: OwnPages<'a>, return_to: Option<ReturnTo>) -> Self {
+        let at = |page: &str| exchange.site.at(&format!("{}/{page}", own.prefix));
+        Self { exchange, start: at("start"), again: at("again"), return_to, own, tokens: None }
+    }
+
+    /// Where a login begins that comes back here.
+    pub(super) fn sign_in(&self, another: bool) -> String {
+        let rd = self.return_to.as_ref().map(|to| format!("rd={}", byte_serialize(to.path().as_bytes()).collect::<String>()));
+        let parameters: Vec<String> = another.then(|| "another=true".to_owned()).into_iter().chain(rd).collect();
+        if parameters.is_empty() { self.start.clone() } else { format!("{}?{}", self.start, parameters.join("&")) }
+    }
+}
