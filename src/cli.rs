@@ -13,6 +13,7 @@ mod runtime;
 mod serve;
 mod sessions;
 mod signals;
+mod translate;
 
 use std::{collections::BTreeMap, process::ExitCode};
 
@@ -41,7 +42,11 @@ pub fn main() -> ExitCode {
             return exit_code(check::run(&environment(&matches), verb.get_flag("json")));
         }
         None | Some(("serve", _)) => serve::run(&environment(&matches)),
-        Some(("config", verb)) => config::run(&environment(&matches), verb.subcommand_name()),
+        Some(("config", verb)) => match verb.subcommand() {
+            Some(("translate", verb)) => return exit_code(translate::run(&environment(&matches), verb)),
+            Some((what, _)) => config::run(&environment(&matches), Some(what)),
+            None => config::run(&environment(&matches), None),
+        },
         Some(("demo", verb)) => {
             demo::run(verb.get_one::<u16>("port").copied(), verb.get_one::<String>("app").map(String::as_str))
         }
@@ -70,7 +75,8 @@ fn command() -> Command {
     let config = verb("config", "Show the settings in effect and where each comes from")
         .subcommand(verb("show", "The settings in effect (the default)"))
         .subcommand(verb("example", "A configuration file with every setting and its default"))
-        .subcommand(verb("reference", "The settings reference as Markdown"));
+        .subcommand(verb("reference", "The settings reference as Markdown"))
+        .subcommand(translate::command());
     let port = Arg::new("port")
         .long("port")
         .value_parser(clap::value_parser!(u16))

@@ -8,6 +8,7 @@
 mod check;
 mod coder;
 mod coder_yaml;
+pub mod document;
 mod file;
 mod layer;
 pub mod print;

@@ -6,6 +6,8 @@
 pub mod check;
 pub mod cli;
 
+pub mod translate;
+
 pub mod app;
 pub mod server;
 

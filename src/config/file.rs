@@ -123,7 +123,8 @@ fn no_such_setting(name: &str, near: Option<&str>, problems: &mut Problems) {
     problems.add(name, format!("there is no such setting{hint}"));
 }
 
-fn position(error: &figment::Error) -> String {
+/// Where a parser's error is, without the line that it quotes.
+pub(super) fn position(error: &figment::Error) -> String {
     let text = error.to_string();
     match text.find("line ") {
         Some(at) => text

@@ -111,6 +111,9 @@ const QUICK: Timings = Timings {
 /// Makes the text of routes from the address of the world's upstream.
 type Routes = Box<dyn Fn(&str) -> String>;
 
+/// Makes all settings from the issuer and the address of the world's upstream.
+type Configuration = Box<dyn Fn(&str, &str) -> Environment>;
+
 pub struct Builder {
     log: Log,
     kind: Kind,
@@ -124,6 +127,7 @@ pub struct Builder {
     pooling: Option<Pooling>,
     is_deaf: bool,
     routes: Option<Routes>,
+    configuration: Option<Configuration>,
     provider_url: Option<String>,
     variables: BTreeMap<String, String>,
 }
@@ -144,6 +148,7 @@ impl World {
             pooling: None,
             is_deaf: false,
             routes: None,
+            configuration: None,
             provider_url: None,
             variables: BTreeMap::new(),
         }
@@ -334,6 +339,12 @@ impl Builder {
         self
     }
 
+    /// With no settings but these, and where a gateway of a test listens and keeps its grants.
+    pub fn configured(mut self, environment: impl Fn(&str, &str) -> Environment + 'static) -> Self {
+        self.configuration = Some(Box::new(environment));
+        self
+    }
+
     /// TLS is spoken as well, with a certificate of this authority.
     pub fn secure(self, authority: &Authority) -> Self {
         let (certificate, key) = authority.issue("front", &["app.test"]);
@@ -412,7 +423,17 @@ impl Builder {
             std::fs::write(&path, text(&format!("http://{}", upstream.address))).unwrap();
             path.display().to_string()
         });
-        let environment = Environment { flags, config_path, variables: self.variables, ..Environment::default() };
+        let environment = match self.configuration {
+            Some(configuration) => {
+                let mut given = configuration(idp.issuer(), &format!("http://{}", upstream.address));
+                flags.retain(|name, _| {
+                    ["http_address", "data_dir", "pg_connection_url", "external_token_encryption_keys"].contains(&name.as_str())
+                });
+                given.flags.extend(flags);
+                given
+            }
+            None => Environment { flags, config_path, variables: self.variables, ..Environment::default() },
+        };
         let mut world = World {
             idp,
             idp_line,
@@ -454,7 +475,8 @@ async fn replica(environment: &Environment, clock: &Clock, timings: Timings, fin
     let checked = check(&raw, problems).expect("the harness's settings are right");
     let running = app::start(checked, clock.clone(), timings).await.unwrap();
     let ready = Visitor::new(running.address);
-    let prefix = environment.flags.get("path_prefix").map_or("/oauth2", String::as_str);
+    let prefix = environment.flags.get("path_prefix").or_else(|| environment.variables.get("CODER_PATH_PREFIX"));
+    let prefix = prefix.map_or("/oauth2", String::as_str);
     eventually::eventually("the gateway hears of its store's changes, and has its provider", async || {
         let state = ready.get(&format!("{prefix}/readyz")).await.json();
         state["store"] == "ok"

@@ -78,6 +78,7 @@ mod store_grace;
 mod store_rollbacks;
 mod targets;
 mod tls;
+mod translate;
 mod unknown_fate;
 mod unreadable;
 mod unverified_renewals;

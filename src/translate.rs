@@ -1,0 +1,118 @@
+//! Translates the configuration of oauth2-proxy into Evergate's, and says what has no equivalent. Pure: texts go in and come out.
+//!
+//! It promises that nobody may enter whom oauth2-proxy kept out, and that no path is public that was not: what cannot be said here is
+//! stricter in the result, and is told. The [table of options](options) is what the translation and `docs/oauth2-proxy-options.md` go by.
+
+mod access;
+mod addresses;
+mod alpha;
+mod alpha_config;
+mod given;
+mod headers;
+mod manifest;
+mod options;
+mod patterns;
+mod print;
+mod provider;
+mod public_paths;
+mod result;
+mod sessions;
+mod source_reader;
+mod sources;
+mod upstreams;
+
+use std::collections::BTreeMap;
+
+use crate::config::Problems;
+
+use access::RouteRule;
+use given::Given;
+use options::{Form, Meaning};
+use result::{RouteTable, Value};
+
+pub use print::{Output, Secrets, options as options_page};
+pub use result::{Note, Severity, Translation};
+pub use sources::Sources;
+
+/// Translates what `sources` say. `open` reads a file, and `settings` are Evergate's own that an administrator has set already, by
+/// their names.
+///
+/// # Errors
+/// What cannot be read.
+pub fn translate(
+    sources: &Sources,
+    settings: &BTreeMap<&'static str, String>,
+    open: &dyn Fn(&str) -> std::io::Result<String>,
+) -> Result<Translation, Problems> {
+    let read = sources::read(sources, open)?;
+    let (mut given, alpha) = (read.given, read.alpha);
+    let mut result = Translation { notes: std::mem::take(&mut given.notes), ..Translation::default() };
+    let serves = upstreams::translate(&mut given, &alpha, &mut result);
+    let answers_ingresses = addresses::translate(&mut given, serves, !alpha.response_headers.is_empty(), &mut result);
+    let rule = access::translate(&mut given, &mut result);
+    provider::translate(&mut given, &alpha, &mut result);
+    headers::translate(&mut given, &alpha, answers_ingresses, &mut result);
+    sessions::translate(&mut given, &mut result);
+    public_paths::translate(&mut given, &mut result);
+    restrict(&rule, &mut result);
+    account_for_the_rest(&given, &mut result);
+    for (name, value) in settings {
+        result.put(name, Value::Text(value.clone()), format!("--{}", name.replace('_', "-")));
+        result.notes.retain(|note| !note.message.starts_with(&format!("set CODER_{}:", name.to_uppercase())));
+    }
+    result.notes.sort_by_key(|note| std::cmp::Reverse(note.severity));
+    result.notes.dedup();
+    Ok(result)
+}
+
+/// Has every route that is not public ask for what all users must have, and send the fixed headers.
+fn restrict(rule: &RouteRule, result: &mut Translation) {
+    let is_restricted = !rule.claims.is_empty() || !rule.claims_match.is_empty() || !rule.bearer_audiences.is_empty();
+    let is_front = |route: &RouteTable| route.path == "/" && !route.is_commented_out;
+    if (is_restricted || !result.fixed_headers.is_empty()) && !result.routes.iter().any(is_front) {
+        result
+            .routes
+            .insert(0, RouteTable { path: "/".to_owned(), comment: "every other path".to_owned(), ..RouteTable::default() });
+    }
+    let headers = result.fixed_headers.clone();
+    for route in &mut result.routes {
+        route.set_headers.clone_from(&headers);
+        if is_restricted && !route.is_public {
+            route.claims.clone_from(&rule.claims);
+            route.claims_match.clone_from(&rule.claims_match);
+            route.bearer_audiences.clone_from(&rule.bearer_audiences);
+            route.comment = format!("{}; for users as {} says", route.comment, rule.comment.join(", "));
+        }
+    }
+}
+
+/// Says of every option that has become nothing why that is so.
+fn account_for_the_rest(given: &Given, result: &mut Translation) {
+    for (flag, option) in given.unused() {
+        let Some(known) = options::find(flag) else { continue };
+        // A switch that says what oauth2-proxy does anyway asks for nothing.
+        let is_default =
+            known.form == Form::Switch && option.values.iter().all(|value| (value == "true") == (flag == "proxy-websockets"));
+        result.notes.push(match known.meaning {
+            Meaning::NoEffect(why) => Note::info(&option.origin, format!("has no effect here: {why}")),
+            Meaning::NoEquivalent(_) if is_default => Note::info(&option.origin, "is as Evergate does it"),
+            Meaning::NoEquivalent(why) => Note::warning(&option.origin, format!("has no equivalent: {why}")),
+            Meaning::NoRestriction(why) => {
+                Note::error(&option.origin, format!("restricts who may enter and has no equivalent: {why}"))
+            }
+            Meaning::Becomes(_) => continue,
+        });
+    }
+    // Nothing is left out silently: an option of which nothing speaks says what oauth2-proxy does anyway, or needs another one.
+    let spoken_of: Vec<String> = result.comments().collect();
+    let is_longer = |next: char| next.is_alphanumeric() || next == '-';
+    let is_spoken_of =
+        |origin: &str| spoken_of.iter().any(|comment| comment.split(origin).skip(1).any(|rest| !rest.starts_with(is_longer)));
+    let silent: Vec<_> = given.origins().filter(|origin| !is_spoken_of(origin)).map(str::to_owned).collect();
+    result
+        .notes
+        .extend(silent.iter().map(|origin| Note::info(origin, "changes nothing here, with the other options as they are")));
+}
+
+#[cfg(test)]
+mod tests;
