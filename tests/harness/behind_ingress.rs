@@ -51,7 +51,7 @@ pub async fn everything_works(kind: Kind) {
 impl Kind {
     /// Whether it cannot take a cookie off.
     fn hands_cookies_on(self) -> bool {
-        matches!(self, Self::Traefik | Self::Envoy)
+        matches!(self, Self::Traefik | Self::TraefikOfReadme | Self::Envoy)
     }
 }
 

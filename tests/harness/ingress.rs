@@ -19,6 +19,8 @@ pub enum Kind {
     Caddy,
     HaProxy,
     Traefik,
+    /// Traefik as the README shows it.
+    TraefikOfReadme,
     Envoy,
 }
 
@@ -38,12 +40,16 @@ impl Drop for Ingress {
 
 /// The block of the guide that is written in this language, and begins with this text.
 fn block(language: &str, start: &str) -> String {
-    let guide = include_str!("../../docs/forward-auth.md");
+    block_of(include_str!("../../docs/forward-auth.md"), language, start)
+}
+
+/// The block of a document that is written in this language, and begins with this text.
+pub fn block_of(guide: &str, language: &str, start: &str) -> String {
     let blocks = guide.split("\n```").skip(1).step_by(2);
     let mut found =
         blocks.filter_map(|block| block.strip_prefix(language)?.strip_prefix('\n')).filter(|text| text.starts_with(start));
-    let text = found.next().unwrap_or_else(|| panic!("docs/forward-auth.md has no {language}"));
-    assert!(found.next().is_none(), "docs/forward-auth.md has several of {language}");
+    let text = found.next().unwrap_or_else(|| panic!("no block of {language} begins with {start}"));
+    assert!(found.next().is_none(), "several blocks of {language} begin with {start}");
     text.to_owned()
 }
 
@@ -114,8 +120,10 @@ impl Ingress {
                 command.args(["-db", "-q", "-f"]).arg(write("haproxy.cfg", config + "\n"));
                 command
             }
-            Kind::Traefik => {
-                let dynamic = write("dynamic.yaml", here(block("yaml", "# traefik")));
+            Kind::Traefik | Kind::TraefikOfReadme => {
+                let readme = include_str!("../../README.md");
+                let text = if kind == Kind::Traefik { block("yaml", "# traefik") } else { block_of(readme, "yaml", "# traefik") };
+                let dynamic = write("dynamic.yaml", here(text));
                 let entry = format!("entryPoints:\n  web:\n    address: \"{address}\"\n");
                 let config = format!("{entry}providers:\n  file:\n    filename: {}\nlog:\n  level: ERROR\n", dynamic.display());
                 let mut command = program("traefik");

@@ -57,6 +57,7 @@ mod process;
 mod protocols;
 mod provider_proxy;
 mod pushed_authorization;
+mod readme;
 mod reload;
 mod renewal;
 mod renewal_failures;
