@@ -8,6 +8,7 @@
 #[path = "../harness/world.rs"]
 mod harness;
 
+mod browser_origins;
 mod chaos;
 mod conformance;
 mod crash;
