@@ -1,5 +1,6 @@
 //! Evergate's own addresses, and the origin of requests behind trusted proxies.
 
+mod host_pattern;
 mod redirect_uris;
 mod sites;
 mod trusted_proxies;
@@ -9,6 +10,7 @@ use std::net::IpAddr;
 use http::{HeaderMap, header};
 use url::Url;
 
+pub use host_pattern::HostPattern;
 pub use redirect_uris::RedirectUris;
 pub use sites::Sites;
 pub use trusted_proxies::TrustedProxies;

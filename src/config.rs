@@ -41,6 +41,7 @@ mod tls;
 mod problem;
 mod raw;
 mod reader;
+mod route_host;
 mod route_reader;
 mod route_rule;
 mod setting;

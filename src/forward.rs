@@ -17,6 +17,7 @@ mod edits;
 
 mod outgoing;
 mod reply;
+mod templated;
 mod upstream;
 
 mod http1_client;
@@ -40,9 +41,12 @@ mod drain;
 mod guards;
 
 mod address;
+mod address_template;
 mod error;
+mod resolver;
 
 pub use address::{Address, BadAddress};
+pub use address_template::{AddressTemplate, UpstreamTemplate};
 pub use body_error::BodyError;
 pub use drain::Drain;
 pub use edits::Edits;

@@ -5,9 +5,10 @@
 
 pub mod interpretations;
 
-use std::sync::Arc;
+use std::{cmp::Reverse, sync::Arc};
 
 use crate::{
+    address::HostPattern,
     identity::HeaderSet,
     policy::{Cors, Rule},
 };
@@ -17,8 +18,8 @@ use interpretations::{alternatives, alternatives_behind_prefix, strip_prefix_ign
 /// One route.
 #[derive(Clone, Debug)]
 pub struct Route {
-    /// The site's host and port as browsers name it; `None` is every site.
-    pub host: Option<String>,
+    /// The sites that it is for; `None` is every site.
+    pub host: Option<RouteHost>,
     /// The path and all below it; empty is every path. It begins with a slash and does not end with one.
     pub prefix: String,
     /// Who may pass.
@@ -33,6 +34,33 @@ pub struct Route {
     pub cors: Option<Arc<Cors>>,
     /// Where the route leads: one of the forwarder's targets.
     pub target: usize,
+}
+
+/// The sites that a route is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RouteHost {
+    /// One, by its host and port as browsers name them.
+    One(String),
+    /// All that match.
+    Matching(HostPattern),
+}
+
+impl RouteHost {
+    fn is(&self, host: &str) -> bool {
+        match self {
+            Self::One(own) => own.eq_ignore_ascii_case(host),
+            Self::Matching(pattern) => pattern.values(host).is_some(),
+        }
+    }
+}
+
+impl std::fmt::Display for RouteHost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::One(host) => f.write_str(host),
+            Self::Matching(pattern) => pattern.fmt(f),
+        }
+    }
 }
 
 /// All routes, the longest prefix first.
@@ -55,9 +83,15 @@ pub enum NoRoute {
 }
 
 impl Routes {
-    /// Orders routes: those of one host before those of all, and the longest prefix first.
+    /// Orders routes: those of one host before those of hosts that match, the narrowest pattern first, and these before those of all;
+    /// then the longest prefix first.
     pub fn new(mut routes: Vec<Route>) -> Self {
-        routes.sort_by_key(|route| (route.host.is_none(), std::cmp::Reverse(route.prefix.len())));
+        let breadth = |route: &Route| match &route.host {
+            Some(RouteHost::One(_)) => (0, Reverse(0)),
+            Some(RouteHost::Matching(pattern)) => (1, Reverse(pattern.fixed_len())),
+            None => (2, Reverse(0)),
+        };
+        routes.sort_by_key(|route| (breadth(route), Reverse(route.prefix.len())));
         let has_upper_case = routes.iter().any(|route| route.prefix.contains(|letter: char| letter.is_ascii_uppercase()));
         Self { all: routes, has_upper_case }
     }
@@ -109,7 +143,8 @@ impl Routes {
     pub fn names(&self) -> impl Iterator<Item = String> {
         self.all.iter().map(|route| {
             let prefix = if route.prefix.is_empty() { "/" } else { &route.prefix };
-            format!("{}{prefix}", route.host.as_deref().unwrap_or_default())
+            let host = route.host.as_ref().map(RouteHost::to_string).unwrap_or_default();
+            format!("{host}{prefix}")
         })
     }
 
@@ -121,7 +156,7 @@ impl Routes {
     /// The first route of the host to whose prefix `rest` finds a rest that begins with a whole segment.
     fn longest<'a>(&self, host: &str, rest: impl Fn(&str) -> Option<&'a str>) -> Option<&Route> {
         self.all.iter().find(|route| {
-            route.host.as_deref().is_none_or(|own| own.eq_ignore_ascii_case(host))
+            route.host.as_ref().is_none_or(|own| own.is(host))
                 && rest(&route.prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         })
     }

@@ -21,11 +21,11 @@ impl RedirectUris {
         self.for_all.as_ref().unwrap_or(site).at(&self.path)
     }
 
-    /// All that must be registered at the provider, that of the access URL first. Of a wildcard it has one example.
+    /// All that must be registered at the provider, that of the access URL first. Of a pattern it has one example.
     pub fn all(&self) -> Vec<String> {
         let mut all: Vec<String> = Vec::new();
-        let example = self.sites.wildcard_example();
-        for uri in self.sites.all().map(|site| self.of(site)).chain(example.map(|site| self.of(&site))) {
+        let examples = self.sites.pattern_examples().map(|(_, example)| self.of(&example));
+        for uri in self.sites.all().map(|site| self.of(site)).chain(examples) {
             if !all.contains(&uri) {
                 all.push(uri);
             }

@@ -2,31 +2,21 @@
 
 use std::sync::Arc;
 
-use super::AccessUrl;
+use super::{AccessUrl, HostPattern};
 
-/// The addresses that browsers know this gateway by: the access URL, those of routes for other hosts, and all that match the
-/// wildcard access URL. Each has its own cookies and sessions.
+/// The addresses that browsers know this gateway by: the access URL, those of routes for other hosts, and all that match a pattern: the
+/// wildcard access URL's, or a route's. Each has its own cookies and sessions.
 #[derive(Clone, Debug)]
 pub struct Sites {
     main: Arc<AccessUrl>,
     others: Vec<Arc<AccessUrl>>,
-    wildcard: Option<Wildcard>,
+    patterns: Vec<HostPattern>,
 }
-
-/// Hosts that differ in a part of one label.
-#[derive(Clone, Debug)]
-struct Wildcard {
-    /// What follows that part, in lower case, with the port if it is not the scheme's own.
-    suffix: String,
-}
-
-/// The longest label of a host name, in bytes (RFC 1035 section 2.3.4).
-const MAX_LABEL_LEN: usize = 63;
 
 impl Sites {
     /// Creates the set with the access URL alone.
     pub fn new(main: AccessUrl) -> Self {
-        Self { main: Arc::new(main), others: Vec::new(), wildcard: None }
+        Self { main: Arc::new(main), others: Vec::new(), patterns: Vec::new() }
     }
 
     /// Adds another host, which has the access URL's scheme.
@@ -45,22 +35,18 @@ impl Sites {
         Ok(())
     }
 
-    /// Adds all hosts of a pattern like `*.apps.example.com` or `*--apps.example.com`, whose star stands for letters, digits and
-    /// dashes at the beginning of one label.
+    /// Adds all hosts of a pattern, which have the access URL's scheme.
     ///
     /// # Errors
     /// What is wrong, as the end of a sentence.
-    pub fn add_wildcard(&mut self, pattern: &str) -> Result<(), &'static str> {
-        const WRONG: &str = "must be a host whose first label begins with a star, as in *.apps.example.com";
-        let suffix = pattern.strip_prefix('*').filter(|suffix| !suffix.contains('*')).ok_or(WRONG)?.to_ascii_lowercase();
-        // A star for a whole top-level domain would make everybody's host a site of ours.
-        let labels = suffix.split(':').next().unwrap_or_default().split('.').skip(1).count();
-        let example = format!("a{suffix}");
-        let site = self.site(&example).map_err(|_| WRONG)?;
-        if labels < 2 || !site.is_host(&example) {
-            return Err(WRONG);
+    pub fn add_pattern(&mut self, pattern: &HostPattern) -> Result<(), &'static str> {
+        let example = pattern.example();
+        if self.site(&example)?.authority() != example {
+            return Err("must be hosts as browsers write them, without the scheme's own port");
         }
-        self.wildcard = Some(Wildcard { suffix: site.authority().strip_prefix('a').unwrap_or_default().to_owned() });
+        if !self.patterns.contains(pattern) {
+            self.patterns.push(pattern.clone());
+        }
         Ok(())
     }
 
@@ -74,36 +60,30 @@ impl Sites {
         std::iter::once(&self.main).chain(&self.others)
     }
 
-    /// Returns one of the sites that match the wildcard access URL, if it is set.
-    pub fn wildcard_example(&self) -> Option<AccessUrl> {
-        let Wildcard { suffix } = self.wildcard.as_ref()?;
-        self.of_wildcard(&format!("any{suffix}"))
+    /// The patterns, each with one of its sites.
+    pub fn pattern_examples(&self) -> impl Iterator<Item = (&HostPattern, AccessUrl)> {
+        self.patterns.iter().filter_map(|pattern| Some((pattern, self.site(&pattern.example()).ok()?)))
     }
 
-    /// Returns the host names that certificates must be for, one of them an example of the wildcard access URL's.
+    /// Returns the host names that certificates must be for, of each pattern an example.
     pub fn certificate_hosts(&self) -> Vec<String> {
-        let example = self.wildcard_example();
-        self.all().map(Arc::as_ref).chain(&example).map(|site| site.host().to_owned()).collect()
-    }
-
-    /// The pattern of the wildcard access URL, if it is set.
-    pub fn wildcard_pattern(&self) -> Option<String> {
-        self.wildcard.as_ref().map(|wildcard| format!("*{}", wildcard.suffix))
+        let examples = self.pattern_examples().map(|(_, example)| example.host().to_owned());
+        self.all().map(|site| site.host().to_owned()).chain(examples).collect()
     }
 
     /// Returns the site that a `Host` value names.
     pub fn find(&self, host: &str) -> Option<Arc<AccessUrl>> {
         let named = self.all().find(|site| site.is_host(host)).map(Arc::clone);
-        named.or_else(|| self.of_wildcard(host).map(Arc::new))
+        named.or_else(|| self.of_pattern(host).map(Arc::new))
     }
 
-    fn of_wildcard(&self, host: &str) -> Option<AccessUrl> {
-        let Wildcard { suffix } = self.wildcard.as_ref()?;
+    fn of_pattern(&self, host: &str) -> Option<AccessUrl> {
+        if self.patterns.is_empty() {
+            return None;
+        }
         let site = self.site(host).ok()?;
-        let label = site.authority().strip_suffix(suffix.as_str())?;
-        let is_one_label = label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-        let is_name = (1..=MAX_LABEL_LEN).contains(&label.len()) && !label.starts_with('-') && is_one_label;
-        (is_name && site.is_host(host)).then_some(site)
+        let matches = self.patterns.iter().any(|pattern| pattern.values(site.authority()).is_some());
+        (matches && site.is_host(host)).then_some(site)
     }
 
     fn site(&self, host: &str) -> Result<AccessUrl, &'static str> {
@@ -117,7 +97,7 @@ mod tests {
 
     fn sites(pattern: &str) -> Sites {
         let mut sites = Sites::new(AccessUrl::parse("https://app.example").unwrap());
-        sites.add_wildcard(pattern).unwrap();
+        sites.add_pattern(&HostPattern::parse(pattern).unwrap()).unwrap();
         sites
     }
 
@@ -156,19 +136,9 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_that_would_take_in_strangers_hosts_is_refused() {
+    fn a_pattern_with_the_scheme_s_own_port_would_match_no_host_and_is_refused() {
         let mut sites = Sites::new(AccessUrl::parse("https://app.example").unwrap());
-        for pattern in [
-            "*",
-            "*.",
-            "*.com",
-            "apps.example.com",
-            "a.*.example.com",
-            "*.*.example.com",
-            "https://*.example.com",
-            "*.example.com/x",
-        ] {
-            assert!(sites.add_wildcard(pattern).is_err(), "{pattern}");
-        }
+        assert!(sites.add_pattern(&HostPattern::parse("*.example.com:443").unwrap()).is_err());
+        assert!(sites.add_pattern(&HostPattern::parse("*.example.com:80").unwrap()).is_ok());
     }
 }

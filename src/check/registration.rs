@@ -6,13 +6,14 @@ use crate::config::Checked;
 /// The addresses, each once.
 pub(super) fn check(checked: &Checked) -> Vec<Finding> {
     let gateway = &checked.gateway;
-    let pattern = gateway.exchange.sites.wildcard_pattern().unwrap_or_default();
-    let pattern = pattern.split(':').next().unwrap_or_default().to_owned();
     let of_all_sites = |page: &str| {
         let uris = gateway.redirect_uris(page);
         let mut all: Vec<_> = gateway.exchange.sites.all().map(|site| uris.of(site)).collect();
-        // Without one redirect URI for all sites, each host of the wildcard has its own.
-        all.extend(gateway.exchange.sites.wildcard_example().map(|site| uris.of(&site).replace(site.host(), &pattern)));
+        // Without one redirect URI for all sites, each host of a pattern has its own.
+        all.extend(gateway.exchange.sites.pattern_examples().map(|(pattern, site)| {
+            let pattern = pattern.to_string();
+            uris.of(&site).replace(site.host(), pattern.split(':').next().unwrap_or_default())
+        }));
         all.sort();
         all.dedup();
         all.join(" ")

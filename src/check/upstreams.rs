@@ -27,6 +27,11 @@ pub(super) async fn check(checked: &Checked) -> Vec<Finding> {
     for (address, trust) in upstreams {
         findings.extend(check_one(address, trust).await);
     }
+    for template in checked.targets.iter().filter_map(|(target, _)| target.template.as_ref()) {
+        let seen =
+            format!("{} was not tried: the host of a request says which app that is ({})", template.address, template.hosts);
+        findings.push(Finding::info(CHECK, seen));
+    }
     if findings.is_empty() && checked.gateway.forward_auth == ForwardAuth::Only {
         return vec![Finding::ok(CHECK, "no app is proxied: an ingress asks about its requests (CODER_FORWARD_AUTH)")];
     }

@@ -140,6 +140,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<TrustedTarget> {
     };
     let target = forward::Target {
         upstreams,
+        template: None,
         protocol: protocol?,
         strip_prefix: String::new(),
         upgrades: Vec::new(),

@@ -7,12 +7,13 @@ use super::{
     forward::{self, TrustedTarget},
     identity, pages,
     reader::Reader,
+    route_host::check_own_ports,
     routes, server,
     setting::{Section, Setting, ValueType, setting},
     values,
 };
 use crate::{
-    address::{AccessUrl, Sites, TrustedProxies},
+    address::{AccessUrl, HostPattern, Sites, TrustedProxies},
     exchange,
     gateway::{self, ForwardAuth},
     policy::CrossOrigin,
@@ -124,7 +125,8 @@ pub(super) fn read(
     let mut sites = Sites::new(access_url.or_else(|| AccessUrl::parse("https://unknown.invalid").ok())?);
     let identity = identity::read(reader);
     let (routes, targets) = routes::read(reader, &mut sites, default_target?, &identity);
-    let serves_apps = targets.iter().any(|(target, _)| !target.upstreams.is_empty());
+    check_own_ports(reader, &targets);
+    let serves_apps = targets.iter().any(|(target, _)| target.has_upstream());
     let redirect_url = further_sites(reader, &mut sites);
     let cookies = cookies::read(reader, sites.main().is_https());
     let branding = pages::read(reader);
@@ -161,7 +163,11 @@ fn further_sites(reader: &mut Reader<'_>, sites: &mut Sites) -> Option<AccessUrl
             reader.problem(&REDIRECT_ALLOWED_HOSTS, message);
         }
     }
-    if let Some(Err(message)) = reader.text(&WILDCARD_ACCESS_URL).map(|pattern| sites.add_wildcard(pattern)) {
+    let wildcard = reader.parsed(&WILDCARD_ACCESS_URL, |text| match text.starts_with('*') && !text.contains('{') {
+        true => HostPattern::parse(text).map_err(str::to_owned),
+        false => Err("must be a host whose first label begins with a star, as in *.apps.example.com".to_owned()),
+    });
+    if let Some(Err(message)) = wildcard.map(|pattern| sites.add_pattern(&pattern)) {
         reader.problem(&WILDCARD_ACCESS_URL, message);
     }
     let redirect_url = reader.parsed(&REDIRECT_URL, |text| AccessUrl::parse(text).map_err(str::to_owned))?;

@@ -13,6 +13,7 @@ use super::{
         ROUTE_IDENTITY_HEADERS, ROUTE_PASS_ACCESS_TOKEN,
     },
     reader::Reader,
+    route_host::{HOST, PORTS, UPSTREAM, UPSTREAM_NETWORKS, Upstreams},
     route_reader::RouteReader,
     route_rule::{CLAIMS, CLAIMS_EXIST, CLAIMS_MATCH, EMAIL_DOMAINS, EMAILS, EMAILS_FILE, GROUPS, METHODS, NETWORKS, RULE},
     setting::{Setting, ValueType, setting},
@@ -24,7 +25,7 @@ use crate::{
     header_names,
     identity::HeaderSet,
     policy::{Policy, Rule},
-    routing::{Route, Routes},
+    routing::{Route, RouteHost, Routes},
     tls::ClientTls,
 };
 
@@ -33,6 +34,8 @@ pub(super) const KEYS: &[&Setting] = &[
     &HOST,
     &PATH,
     &UPSTREAM,
+    &PORTS,
+    &UPSTREAM_NETWORKS,
     &PROTOCOL,
     &RULE,
     &GROUPS,
@@ -76,20 +79,8 @@ pub(super) const KEYS: &[&Setting] = &[
     &SET_ANSWER_HEADERS,
 ];
 
-const HOST: Setting = setting(
-    "host",
-    ValueType::Text,
-    "",
-    "The host (virtual host), with its port unless that is the scheme's default. It becomes a site, an external address of Evergate beside the access URL: register its `/oauth2/callback` and `/oauth2/signed_out` at the provider too. Without it, the route applies to every host.",
-);
 const PATH: Setting =
     setting("path", ValueType::Text, "", "The path prefix, by whole segments; the longest prefix wins. Default `/`.");
-const UPSTREAM: Setting = setting(
-    "upstream",
-    ValueType::List,
-    "",
-    "One upstream address or several, balanced in turn (load balancing by round robin); Evergate skips one that it cannot connect to. Default `CODER_UPSTREAM_URL`. With `CODER_FORWARD_AUTH` it may be left out of a route that an ingress serves.",
-);
 const PROTOCOL: Setting = setting("protocol", ValueType::Text, "", "As `CODER_UPSTREAM_PROTOCOL`.");
 const OUTAGE: Setting = setting(
     "outage",
@@ -202,11 +193,14 @@ pub(super) fn read(
 fn keep_from_clients(sets: &HeaderSets, routes: &[Route], targets: &mut [TrustedTarget]) {
     let names = sets.names();
     let sets_it = |route: &&Route| route.identity.names().any(|name| name == header::AUTHORIZATION);
-    let upstreams = |target: usize| targets.get(target).into_iter().flat_map(|(target, _)| &target.upstreams);
-    let apps: Vec<String> =
-        routes.iter().filter(sets_it).flat_map(|route| upstreams(route.target)).map(Address::to_string).collect();
+    let apps_of = |target: &Target| -> Vec<String> {
+        let template = target.template.iter().map(|template| template.address.to_string());
+        target.upstreams.iter().map(Address::to_string).chain(template).collect()
+    };
+    let of_route = |route: &Route| targets.get(route.target).map(|(target, _)| apps_of(target)).unwrap_or_default();
+    let apps: Vec<String> = routes.iter().filter(sets_it).flat_map(of_route).collect();
     for (target, _) in targets {
-        let has_such_app = target.upstreams.iter().any(|address| apps.contains(&address.to_string()));
+        let has_such_app = apps_of(target).iter().any(|app| apps.contains(app));
         let is_kept = |name: &&HeaderName| **name != header::AUTHORIZATION || has_such_app;
         target.identity_headers = names.iter().filter(is_kept).cloned().collect();
     }
@@ -224,31 +218,34 @@ impl RouteReader<'_> {
                 self.problems.add(format!("route[{}].{name}", self.number), message);
             }
         }
-        let host = self.parsed(&HOST, |host| Ok(host.to_ascii_lowercase()));
-        if let Some(host) = &host
-            && let Err(error) = sites.add(host)
-        {
-            self.problem(&HOST, error);
-        }
-        // The site's spelling leaves out the scheme's default port.
-        let host = host.map(|host| sites.find(&host).map_or(host, |site| site.authority().to_owned()));
+        let host = self.host(sites);
         let prefix = self.parsed(&PATH, path).unwrap_or_default();
         let mut rule = self.rule();
         let serves_stale = self.choice(&OUTAGE, "grace", "strict");
         let strip_prefix = self.parsed(&STRIP_PREFIX, values::boolean).unwrap_or(false);
         let own_host = !self.choice(&HOST_HEADER, "keep", "upstream");
-        let site = host.as_deref().and_then(|host| sites.find(host)).unwrap_or_else(|| sites.main().clone());
+        let site = self.only_site(host.as_ref(), sites).unwrap_or_else(|| sites.main().clone());
         rule.tokens = self.bearer_tokens(&rule, &site, &prefix);
         let assertion = self.assertion(defaults.identity, &rule, site.at(&prefix));
+        if matches!(host, Some(RouteHost::Matching(_))) {
+            self.check_audiences_of_pattern(rule.tokens.is_some(), assertion.is_some());
+        }
         let identity = self.identity(defaults.identity, &rule);
         let request_edits = self.edits(&REMOVE_HEADERS, &SET_HEADERS);
         self.check_edits(&request_edits, &identity);
         let identity = defaults.sets.share(identity);
         let cors = self.cors(&rule).map(Arc::new);
+        let upstreams = self.upstreams(host.as_ref());
         let route = Route { host, prefix: prefix.clone(), rule, serves_stale, identity, assertion, cors, target };
         let (base, trust) = defaults.target;
+        let (upstreams, template) = match upstreams {
+            Some(Upstreams::Listed(listed)) => (listed, None),
+            Some(Upstreams::Templated(template)) => (Vec::new(), Some(template)),
+            None => (base.upstreams.clone(), None),
+        };
         let target = Target {
-            upstreams: self.upstreams().unwrap_or_else(|| base.upstreams.clone()),
+            upstreams,
+            template,
             protocol: self.parsed(&PROTOCOL, protocol).unwrap_or(base.protocol),
             strip_prefix: if strip_prefix { prefix } else { String::new() },
             upgrades: self.upgrades(),
@@ -271,7 +268,7 @@ impl RouteReader<'_> {
         if route.cors.is_some() && target.answer_edits.set.iter().any(is_cors) {
             self.problem(&SET_ANSWER_HEADERS, "names a header that cors writes");
         }
-        if target.upstreams.is_empty() && !defaults.may_lack_upstream {
+        if !target.has_upstream() && !defaults.may_lack_upstream && !self.is_given(&UPSTREAM) {
             self.problem(&UPSTREAM, "is required, because CODER_UPSTREAM_URL is not set");
         }
         let trust = self.trust(trust);
@@ -293,12 +290,6 @@ impl RouteReader<'_> {
             self.problem(&UPGRADES, "must be names of protocols, as in [\"tcp\"]");
         }
         names
-    }
-
-    fn upstreams(&mut self) -> Option<Vec<Address>> {
-        self.parsed(&UPSTREAM, |text| {
-            values::list(text).iter().map(|one| Address::parse(one).map_err(|error| error.to_string())).collect()
-        })
     }
 
     fn edits(&mut self, remove: &Setting, set: &Setting) -> Edits {

@@ -40,7 +40,7 @@ pub(super) const TLS_ENABLE: Setting = setting(
     "false",
     "Whether Evergate terminates TLS (TLS termination) on `CODER_TLS_ADDRESS`. It listens on `CODER_HTTP_ADDRESS` as well.",
 );
-const TLS_ADDRESS: Setting = setting(
+pub(super) const TLS_ADDRESS: Setting = setting(
     "tls_address",
     ValueType::Address,
     "127.0.0.1:3443",

@@ -31,13 +31,13 @@ const ACCESS_LOG_USER: Setting = setting(
     "hash",
     "How the access line names the user (`user.id`): `hash` tells users apart and does not name them, `subject` is the `sub` claim, `none` leaves it out.",
 );
-const PROMETHEUS_ENABLE: Setting = setting(
+pub(super) const PROMETHEUS_ENABLE: Setting = setting(
     "prometheus_enable",
     ValueType::Bool,
     "false",
     "Whether Evergate serves Prometheus metrics at `/metrics` on `prometheus_address`.",
 );
-const PROMETHEUS_ADDRESS: Setting =
+pub(super) const PROMETHEUS_ADDRESS: Setting =
     setting("prometheus_address", ValueType::Address, "127.0.0.1:2112", "The address and port that Evergate serves metrics on.");
 
 /// The settings of logs and metrics.

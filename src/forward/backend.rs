@@ -2,7 +2,10 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request, uri::PathAndQuery};
+use http::{
+    HeaderMap, HeaderValue, Response, StatusCode, header, request,
+    uri::{Authority, PathAndQuery},
+};
 
 use super::{
     error::ForwardError,
@@ -14,7 +17,9 @@ use super::{
     own_headers::{OwnHeaders, REQUEST_ID, USUAL_OWN_HEADERS},
     reply::{Reply, Undelivered},
     reserved_headers,
+    resolver::AllowedAddresses,
     target::Target,
+    templated::TemplatedClients,
     upstream::{SendMode, UpstreamClient},
     webdav,
 };
@@ -26,13 +31,19 @@ pub(super) struct Backend {
     pub(super) target: Target,
     cookies: Cookies,
     clients: Vec<UpstreamClient>,
+    templated: Option<TemplatedClients>,
     next: AtomicUsize,
 }
 
+/// A reply, the upstream that it came from, and the place among its requests.
+pub(super) type Sent = (Reply, Authority, Option<RequestSlot>);
+
 impl Backend {
     pub(super) fn new(target: Target, tls: &rustls::ClientConfig, cookies: Cookies) -> Self {
-        let clients = target.upstreams.iter().map(|address| UpstreamClient::new(address, &target, tls)).collect();
-        Self { target, cookies, clients, next: AtomicUsize::new(0) }
+        let any = AllowedAddresses::Any;
+        let clients = target.upstreams.iter().map(|address| UpstreamClient::new(address, &target, tls, &any)).collect();
+        let templated = target.template.clone().map(|template| TemplatedClients::new(template, tls));
+        Self { target, cookies, clients, templated, next: AtomicUsize::new(0) }
     }
 
     /// Removes from a request's headers what is not for the upstream, and returns the lines that are added to them.
@@ -70,29 +81,51 @@ impl Backend {
         }
     }
 
-    /// Sends to the upstream whose turn it is, and to the next if that has no slot or cannot be reached.
+    /// Sends to the upstream of `site`, or to the one whose turn it is, and to the next if that has no slot or cannot be reached.
     pub(super) async fn send(
         &self,
-        mut outgoing: Box<Outgoing>,
-        origin: &Origin,
+        outgoing: Box<Outgoing>,
+        (site, origin): (&str, &Origin),
         path: PathAndQuery,
         mode: SendMode,
         interim: InterimHandler<'_>,
-    ) -> Result<(Reply, &UpstreamClient, Option<RequestSlot>), ForwardError> {
-        let first = self.next.fetch_add(1, Ordering::Relaxed);
+    ) -> Result<Sent, ForwardError> {
+        if let Some(templated) = &self.templated {
+            let client = templated.client(site, &self.target).ok_or(ForwardError::NoUpstream)?;
+            let sent = self.send_to(&client, outgoing, origin, path, mode, interim);
+            return Box::pin(sent).await.map_err(|Undelivered { error, .. }| error);
+        }
+        let (mut outgoing, first) = (outgoing, self.next.fetch_add(1, Ordering::Relaxed));
         let mut last_error = if self.clients.is_empty() { ForwardError::NoUpstream } else { ForwardError::Busy };
         for offset in 0..self.clients.len() {
             let Some(client) = self.clients.get((first + offset) % self.clients.len()) else { continue };
-            let Ok(slot) = client.try_acquire_slot() else { continue };
-            outgoing.body.hold_slot(slot.clone());
-            self.address(&mut outgoing.head, client, origin, path.clone(), mode)?;
-            match client.send(outgoing, mode, self.target.timeouts.head, interim).await {
-                Ok(reply) => return Ok((reply, client, slot)),
+            match self.send_to(client, outgoing, origin, path.clone(), mode, interim).await {
+                Ok(sent) => return Ok(sent),
+                Err(Undelivered { error: ForwardError::Busy, outgoing: Some(unsent) }) => outgoing = unsent,
                 Err(Undelivered { error, outgoing: Some(unsent) }) => (last_error, outgoing) = (error, unsent),
                 Err(Undelivered { error, outgoing: None }) => return Err(error),
             }
         }
         Err(last_error)
+    }
+
+    /// Sends to one upstream, if it has a slot.
+    async fn send_to(
+        &self,
+        client: &UpstreamClient,
+        mut outgoing: Box<Outgoing>,
+        origin: &Origin,
+        path: PathAndQuery,
+        mode: SendMode,
+        interim: InterimHandler<'_>,
+    ) -> Result<Sent, Undelivered> {
+        let Ok(slot) = client.try_acquire_slot() else {
+            return Err(Undelivered { error: ForwardError::Busy, outgoing: Some(outgoing) });
+        };
+        outgoing.body.hold_slot(slot.clone());
+        self.address(&mut outgoing.head, client, origin, path, mode)?;
+        let reply = client.send(outgoing, mode, self.target.timeouts.head, interim).await?;
+        Ok((reply, client.authority().clone(), slot))
     }
 
     /// Writes the request target, and the host where the upstream gets its own name.

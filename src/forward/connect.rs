@@ -26,6 +26,7 @@ use tower_service::Service;
 
 use super::{
     http1::{BoxError, Transport},
+    resolver::{AllowedAddresses, Resolver},
     target::Protocol,
 };
 use crate::connect_timeout::ConnectTimeout;
@@ -41,7 +42,7 @@ const KEEPALIVE_RETRIES: u32 = 4;
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Connects over TCP, and TLS where the scheme says so.
-pub(super) type TcpConnector = ConnectTimeout<HttpsConnector<HttpConnector>>;
+pub(super) type TcpConnector = ConnectTimeout<HttpsConnector<HttpConnector<Resolver>>>;
 
 /// Connects to one upstream, for HTTP/1.1.
 #[derive(Debug)]
@@ -74,15 +75,16 @@ fn transport(stream: MaybeHttpsStream<TokioIo<TcpStream>>) -> Transport {
     }
 }
 
-/// Connects to `authority` and speaks `protocol` there.
+/// Connects to `authority`, whose name may lead to `allowed`, and speaks `protocol` there.
 pub(super) fn tcp(
     scheme: &Scheme,
     authority: &Authority,
     protocol: Protocol,
     within: Duration,
     tls: &rustls::ClientConfig,
+    allowed: &AllowedAddresses,
 ) -> TcpConnector {
-    let mut tcp = HttpConnector::new();
+    let mut tcp = HttpConnector::new_with_resolver(Resolver::new(allowed.clone()));
     tcp.set_connect_timeout(Some(within));
     tcp.set_nodelay(true);
     tcp.set_keepalive(Some(KEEPALIVE_TIME));

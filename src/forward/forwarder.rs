@@ -50,6 +50,8 @@ pub struct Outbound<'a> {
     pub permit: &'a Permit,
     /// Which of the targets it goes to.
     pub target: usize,
+    /// The site that it is for: host, and port if it is not the scheme's own.
+    pub site: &'a str,
     /// Where it came from.
     pub origin: &'a Origin,
     /// The request's id.
@@ -90,7 +92,7 @@ impl Forwarder {
 
     /// Whether requests to this target reach any upstream.
     pub fn has_upstream(&self, target: usize) -> bool {
-        self.backends.get(target).is_some_and(|backend| !backend.target.upstreams.is_empty())
+        self.backends.get(target).is_some_and(|backend| backend.target.has_upstream())
     }
 
     /// The lines that say who sends a request, as they are added to one that goes to this target.
@@ -111,7 +113,7 @@ impl Forwarder {
     /// # Errors
     /// [`ForwardError`]; the response's body may still fail later, which the client sees.
     pub async fn forward(&self, outbound: Outbound<'_>) -> Result<Forwarded, ForwardError> {
-        let Outbound { permit, target, origin, id, guards, interim, mut request } = outbound;
+        let Outbound { permit, target, site, origin, id, guards, interim, mut request } = outbound;
         let backend = self.backends.get(target).ok_or(ForwardError::NoUpstream)?;
         let upgrade = Upgrade::requested(&request, &backend.target.upgrades);
         let client_side = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
@@ -137,17 +139,17 @@ impl Forwarder {
         let interim: InterimHandler<'_> = hand_on.as_ref().map(|hand_on| hand_on as _);
         let sent = tokio::select! {
             biased;
-            sent = backend.send(outgoing, origin, path, mode, interim) => sent,
+            sent = backend.send(outgoing, (site, origin), path, mode, interim) => sent,
             () = cut::session_ended(guards.watch.as_ref()) => Err(ForwardError::SessionEnded),
         };
-        let (reply, client, slot) = sent?;
+        let (reply, upstream, slot) = sent?;
         let response = match reply {
             Reply::Response(response) => self.respond(backend, response, upgrade.as_ref(), guards, slot)?,
             Reply::Upgraded(response, upstream_side) => {
                 self.open_tunnel(backend, response, upstream_side, upgrade, guards, slot)?
             }
         };
-        Ok(Forwarded { response, upstream: client.authority().clone() })
+        Ok(Forwarded { response, upstream })
     }
 
     /// Hands a response back.

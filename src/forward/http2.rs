@@ -27,6 +27,7 @@ use super::{
     outgoing::Outgoing,
     reply::{Reply, Undelivered},
     request_body::RequestBody,
+    resolver::AllowedAddresses,
     response_body::UpstreamBody,
     target::{Protocol, Timeouts},
 };
@@ -67,7 +68,7 @@ enum LegacyClient {
 }
 
 impl Http2Client {
-    pub(super) fn new(address: &Address, timeouts: &Timeouts, tls: &rustls::ClientConfig) -> Self {
+    pub(super) fn new(address: &Address, timeouts: &Timeouts, tls: &rustls::ClientConfig, allowed: &AllowedAddresses) -> Self {
         let mut builder = legacy::Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE_TIMEOUT).set_host(false).http2_only(true);
         // By default none: gRPC servers end a connection, with all calls on it, for more than one in five minutes.
@@ -75,7 +76,7 @@ impl Http2Client {
         builder.http2_max_header_list_size(MAX_HEADER_LIST);
         builder.http2_initial_stream_window_size(STREAM_WINDOW).http2_initial_connection_window_size(CONNECTION_WINDOW);
         let tcp = |scheme: &Scheme, authority: &Authority| {
-            let connector = connect::tcp(scheme, authority, Protocol::Http2, timeouts.connect, tls);
+            let connector = connect::tcp(scheme, authority, Protocol::Http2, timeouts.connect, tls, allowed);
             LegacyClient::Tcp(builder.build(connector))
         };
         let unix = |path: &Path| LegacyClient::Unix(builder.build(connect::unix(path.to_owned(), timeouts.connect)));

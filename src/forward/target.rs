@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::{address::Address, edits::Edits};
+use super::{address::Address, address_template::UpstreamTemplate, edits::Edits};
 
 /// Where a route leads, and what is done to requests and responses on the way.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// The upstream's addresses, taken in turn. One that cannot be reached is passed over.
     pub upstreams: Vec<Address>,
+    /// In their place: where the upstream of each host is, on a route whose host is a pattern.
+    pub template: Option<UpstreamTemplate>,
     /// What is spoken with them.
     pub protocol: Protocol,
     /// Taken off the path.
@@ -31,6 +33,13 @@ pub struct Target {
     pub max_requests: Option<usize>,
     /// How long things may take.
     pub timeouts: Timeouts,
+}
+
+impl Target {
+    /// Whether requests reach any upstream.
+    pub fn has_upstream(&self) -> bool {
+        self.template.is_some() || !self.upstreams.is_empty()
+    }
 }
 
 /// What is spoken with an upstream.

@@ -17,6 +17,7 @@ use super::{
     http2::Http2Client,
     outgoing::Outgoing,
     reply::{Reply, Undelivered},
+    resolver::AllowedAddresses,
     target::{Protocol, Target},
 };
 
@@ -41,11 +42,12 @@ pub(super) enum SendMode {
 }
 
 impl UpstreamClient {
-    pub(super) fn new(address: &Address, target: &Target, tls: &rustls::ClientConfig) -> Self {
+    /// Connects to `address`, whose name may lead to `allowed`.
+    pub(super) fn new(address: &Address, target: &Target, tls: &rustls::ClientConfig, allowed: &AllowedAddresses) -> Self {
         let timeout = target.timeouts.connect;
         let (scheme, authority, connector) = match address {
             Address::Tcp { scheme, authority } => {
-                let connector = connect::tcp(scheme, authority, Protocol::Http1, timeout, tls);
+                let connector = connect::tcp(scheme, authority, Protocol::Http1, timeout, tls, allowed);
                 (scheme.clone(), authority.clone(), Connector::Tcp(connector))
             }
             Address::Unix(path) => {
@@ -57,7 +59,7 @@ impl UpstreamClient {
             scheme,
             authority,
             http1: Http1Client::new(connector),
-            http2: (target.protocol == Protocol::Http2).then(|| Http2Client::new(address, &target.timeouts, tls)),
+            http2: (target.protocol == Protocol::Http2).then(|| Http2Client::new(address, &target.timeouts, tls, allowed)),
             limit: RequestLimit::new(target.max_requests),
         }
     }

@@ -3,7 +3,10 @@ use crate::policy::Policy;
 
 fn route(host: Option<&str>, prefix: &str, rule: Rule, target: usize) -> Route {
     Route {
-        host: host.map(str::to_owned),
+        host: host.map(|host| match HostPattern::parse(host) {
+            Ok(pattern) => RouteHost::Matching(pattern),
+            Err(_) => RouteHost::One(host.to_owned()),
+        }),
         prefix: prefix.into(),
         rule,
         serves_stale: true,
@@ -224,4 +227,28 @@ fn with_one_route_only_what_no_server_should_be_asked_for_is_refused() {
     }
     let none = Routes::new(vec![route(None, "/app", everybody(), 0)]);
     assert_eq!(none.find("app.example", "/other").map(|_| ()), Err(NoRoute::Unknown));
+}
+
+#[test]
+fn one_host_goes_before_hosts_that_match_the_narrowest_pattern_first_and_these_before_all() {
+    let routes = Routes::new(vec![
+        route(None, "", everybody(), 0),
+        route(Some("*.e.example"), "", everybody(), 1),
+        route(Some("{port}--{name}.e.example"), "", everybody(), 2),
+        route(Some("{port}--{name}.e.example"), "/api", everybody(), 3),
+        route(Some("docs.e.example"), "", everybody(), 4),
+    ]);
+    for (host, path, target) in [
+        ("app.example", "/", 0),
+        ("one.e.example", "/", 1),
+        ("one.e.example", "/api", 1),
+        ("8080--one.e.example", "/", 2),
+        ("8080--one.e.example", "/api/x", 3),
+        ("x--one.e.example", "/", 1),
+        ("docs.e.example", "/", 4),
+        ("a.b.e.example", "/", 0),
+    ] {
+        assert_eq!(routes.find(host, path).unwrap().target, target, "{host}{path}");
+    }
+    assert_eq!(routes.names().next().unwrap(), "docs.e.example/");
 }

@@ -4,6 +4,7 @@ mod client_auth;
 mod coder;
 mod cors;
 mod file;
+mod hosts;
 mod secrets;
 
 use std::collections::BTreeMap;

@@ -33,6 +33,7 @@ mod full_disk;
 mod further_sites;
 mod groups_overage;
 mod history;
+mod hosts;
 mod identity;
 mod ingress;
 mod interim_answers;

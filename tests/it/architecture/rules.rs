@@ -215,6 +215,7 @@ pub(super) const PURE: &[&str] = &[
     "sign_in/return_to",
     "sign_in/redirect_loop",
     "sign_in/silent_history",
+    "forward/address_template",
     "forward/reserved_headers",
     "forward/hop_by_hop",
     "forward/forwarding_headers",

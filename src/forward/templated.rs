@@ -1,0 +1,122 @@
+//! The upstreams of a route whose host is a pattern: one for each host, made when the first request for it comes. Their number is
+//! bounded, because whoever may use the route chooses the hosts.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use super::{address_template::UpstreamTemplate, resolver::AllowedAddresses, target::Target, upstream::UpstreamClient};
+
+/// The most hosts whose connections are kept. The one that was used longest ago makes room, which costs its next request a new
+/// connection.
+const MAX_HOSTS: usize = 256;
+
+/// The connections to the upstreams of hosts.
+#[derive(Debug)]
+pub(super) struct TemplatedClients {
+    template: UpstreamTemplate,
+    tls: rustls::ClientConfig,
+    kept: Mutex<HashMap<Box<str>, Kept>>,
+    uses: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Kept {
+    client: Arc<UpstreamClient>,
+    last_use: u64,
+}
+
+impl TemplatedClients {
+    pub(super) fn new(template: UpstreamTemplate, tls: &rustls::ClientConfig) -> Self {
+        Self { template, tls: tls.clone(), kept: Mutex::default(), uses: AtomicU64::new(0) }
+    }
+
+    /// The connections to the upstream of `host`; `None` if the route is for other hosts.
+    pub(super) fn client(&self, host: &str, target: &Target) -> Option<Arc<UpstreamClient>> {
+        let last_use = self.uses.fetch_add(1, Ordering::Relaxed);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = kept.get_mut(host) {
+            known.last_use = last_use;
+            return Some(Arc::clone(&known.client));
+        }
+        let address = self.template.address.fill(&self.template.hosts.values(host)?)?;
+        if kept.len() >= MAX_HOSTS {
+            // One that is in use is let be as long as others are not, so that it goes on counting its requests.
+            let oldest = kept.iter().min_by_key(|(_, kept)| (Arc::strong_count(&kept.client) > 1, kept.last_use));
+            if let Some(oldest) = oldest.map(|(host, _)| host.clone()) {
+                kept.remove(&oldest);
+            }
+        }
+        let client = Arc::new(UpstreamClient::new(&address, target, &self.tls, &allowed(&self.template)));
+        kept.insert(host.into(), Kept { client: Arc::clone(&client), last_use });
+        Some(client)
+    }
+
+    #[cfg(test)]
+    fn kept(&self) -> usize {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+/// The addresses that names of a template may lead to.
+fn allowed(template: &UpstreamTemplate) -> AllowedAddresses {
+    match &template.networks {
+        _ if !template.address.names_hosts() => AllowedAddresses::Any,
+        Some(networks) => AllowedAddresses::Only(networks.as_slice().into()),
+        None => AllowedAddresses::Usual,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        address::HostPattern,
+        forward::{AddressTemplate, Edits, Protocol, Timeouts},
+        tls::ClientTls,
+    };
+
+    fn target() -> Target {
+        let second = Duration::from_secs(1);
+        Target {
+            upstreams: Vec::new(),
+            template: None,
+            protocol: Protocol::Http1,
+            strip_prefix: String::new(),
+            upgrades: Vec::new(),
+            own_host: false,
+            rewrites_destination: false,
+            identity_headers: Vec::new(),
+            request_edits: Edits::default(),
+            answer_edits: Edits::default(),
+            max_requests: Some(1),
+            timeouts: Timeouts { connect: second, body: None, head: None, idle: None, total: None, ping: None },
+        }
+    }
+
+    #[tokio::test]
+    async fn connections_of_a_bounded_number_of_hosts_are_kept_and_those_in_use_go_last() {
+        let hosts = HostPattern::parse("*.apps.example.com").unwrap();
+        let address = AddressTemplate::parse("unix:/run/apps/{label}.sock", &hosts).unwrap();
+        let template = UpstreamTemplate { hosts, address, networks: None };
+        let clients = TemplatedClients::new(template, &ClientTls::default().client_config().unwrap());
+        let host = |number: usize| format!("h{number}.apps.example.com");
+        let client = |number| clients.client(&host(number), &target()).unwrap();
+        assert!(clients.client("apps.example.com", &target()).is_none() && clients.client("a.b", &target()).is_none());
+        let in_use = client(0);
+        assert!(Arc::ptr_eq(&in_use, &client(0)));
+        for number in 1..3 * MAX_HOSTS {
+            client(number);
+        }
+        assert_eq!(clients.kept(), MAX_HOSTS);
+        assert!(Arc::ptr_eq(&in_use, &client(0)), "it goes on counting its requests");
+        let all_in_use: Vec<_> = (0..2 * MAX_HOSTS).map(client).collect();
+        assert_eq!((clients.kept(), all_in_use.len()), (MAX_HOSTS, 2 * MAX_HOSTS), "a request is not refused for that");
+    }
+}
