@@ -14,7 +14,7 @@ use http::HeaderMap;
 use crate::{
     assertion::{About, Assertions},
     bearer::{self, BearerTokens},
-    exchange::Exchange,
+    exchange::{Exchange, is_of_a_program},
     grant::{EndReason, Grant},
     identity::{ForwardedIdentity, HeaderSet, Identity},
     policy::{Cors, CrossOrigin, Denied, Permit, Policy, Rule},
@@ -115,9 +115,9 @@ impl Admission {
     /// [`NotAdmitted`].
     pub async fn admit(&self, inquiry: Inquiry<'_>) -> Result<Admitted, NotAdmitted> {
         if let Some(accepted) = &inquiry.rule.tokens
-            && let Some(token) = bearer::presented(inquiry.headers).map_err(|bearer::Malformed(why)| Refusal::BadRequest(why))?
+            && let Some(presented) = bearer::presented(inquiry.headers)?
         {
-            return Box::pin(self.admit_token(inquiry, token, accepted)).await;
+            return Box::pin(self.admit_token(inquiry, &presented, accepted)).await;
         }
         self.admit_session(inquiry).await.map(Admitted::from)
     }
@@ -127,11 +127,16 @@ impl Admission {
     /// # Errors
     /// [`NotAdmitted`].
     pub async fn admit_session(&self, inquiry: Inquiry<'_>) -> Result<AdmittedSession, NotAdmitted> {
-        let Inquiry { exchange, headers, serves_stale, views_a_page, memo, .. } = inquiry;
-        let visitor = match memo {
-            Some(memo) => self.visitors.recognise_on_connection(headers, memo).await?,
-            None => Box::pin(self.visitors.recognise(headers)).await?,
+        let visitor = match inquiry.memo {
+            Some(memo) => self.visitors.recognise_on_connection(inquiry.headers, memo).await?,
+            None => Box::pin(self.visitors.recognise(inquiry.headers)).await?,
         };
+        self.admit_visitor(inquiry, visitor).await
+    }
+
+    /// Judges a request of this visitor.
+    async fn admit_visitor(&self, inquiry: Inquiry<'_>, visitor: Visitor) -> Result<AdmittedSession, NotAdmitted> {
+        let Inquiry { exchange, headers, serves_stale, views_a_page, .. } = inquiry;
         let signed_in = match visitor {
             Visitor::SignedIn(signed_in) => signed_in,
             Visitor::Remembered(signed_in, error) => return self.admit_remembered(inquiry, signed_in, *error),
@@ -234,6 +239,21 @@ impl Admission {
             return Some(SignInReason::GrantEnded(EndReason::KeyLost)).filter(leads_to_a_login);
         }
         has_changed.then_some(SignInReason::SettingsChanged).filter(leads_to_a_login)
+    }
+
+    /// What becomes of a request of nobody who is known, on a route with this rule: a program is asked for a token where the rule takes
+    /// such, and a browser is sent to a login.
+    pub async fn refuse_anonymous(
+        &self,
+        exchange: &Exchange,
+        headers: &HeaderMap,
+        rule: &Rule,
+        (reason, grant): (SignInReason, Option<Arc<Grant>>),
+    ) -> Refusal {
+        if rule.tokens.as_ref().is_some_and(|tokens| tokens.personal) && is_of_a_program(headers) {
+            return Refusal::TokenNeeded(reason);
+        }
+        self.send_to_login(exchange, headers, reason, grant).await
     }
 
     /// Sends a browser that must sign in where it belongs: a page navigation to the provider and back to its page, silently if its

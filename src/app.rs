@@ -202,6 +202,7 @@ pub async fn start(settings: Checked, clock: Clock, timings: Timings) -> anyhow:
         sign_out: sign_out.clone(),
         assertions,
         bearer: Arc::new(bearer),
+        personal_tokens: settings.personal_tokens,
         certificates: cert_resolver.clone(),
         draining: Arc::clone(&draining),
         drain: drain.clone(),

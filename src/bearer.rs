@@ -15,14 +15,14 @@ use crate::{
     clock::{Clock, Timestamp},
     jose::SignedToken,
     oidc::{AccessToken, AccessTokenError, Provider, VerifyError},
-    policy::{AcceptedTokens, TokenDenied, TokenIssuer, TokenUse},
+    policy::{AcceptedTokens, TokenDenied, TokenUse},
     secret::{Secret, sha256},
     telemetry::metrics::Metrics,
 };
 
 use kept::{KeptTokens, Known, Verdict};
 
-pub use presented::{Malformed, presented};
+pub use presented::{Malformed, Presented, presented};
 pub use verified::VerifiedToken;
 
 /// Settings of bearer tokens.
@@ -84,8 +84,8 @@ impl BearerTokens {
     }
 
     async fn verdict(&self, token: &str, accepted: &AcceptedTokens) -> Result<Arc<VerifiedToken>, TokenRefusal> {
-        if !accepted.issuers.contains(&TokenIssuer::Provider) {
-            return Err(TokenRefusal::Invalid(VerifyError::Refused("its issuer is none of the route's")));
+        if !accepted.of_provider {
+            return Err(TokenRefusal::Invalid(VerifyError::Refused("the route takes no tokens of the provider")));
         }
         let kept = self.kept.entry(sha256(token.as_bytes()), token.len());
         let known = match kept.get().filter(|known| self.is_current(known)) {

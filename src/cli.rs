@@ -1,11 +1,13 @@
 //! The command line: one subcommand per file.
 
+mod callback;
 mod check;
 mod config;
 mod demo;
 mod doctor;
 mod healthcheck;
 mod keys;
+mod login;
 mod migrate;
 mod output;
 mod reload;
@@ -52,6 +54,9 @@ pub fn main() -> ExitCode {
         }
         Some(("doctor", verb)) => return exit_code(doctor::run(&environment(&matches), verb)),
         Some(("healthcheck", _)) => healthcheck::run(&environment(&matches)),
+        Some(("login", verb)) => login::login(verb),
+        Some(("token", verb)) => login::token(verb),
+        Some(("git-credential", verb)) => login::git_credential(verb),
         Some(("keys", verb)) => keys::run(&environment(&matches), verb),
         Some(("migrate", _)) => migrate::run(&environment(&matches)),
         Some(("sessions", verb)) => sessions::run(&environment(&matches), verb),
@@ -103,6 +108,7 @@ fn command() -> Command {
         .subcommand(verb("migrate", "Bring the database up to date and exit"))
         .subcommand(doctor::command())
         .subcommand(keys::command())
+        .subcommands(login::commands())
         .subcommand(sessions::command())
         .subcommand(verb("healthcheck", "Ask the gateway on this machine whether it is alive"))
         .arg(

@@ -8,6 +8,7 @@ pub mod health;
 mod jwks;
 mod login;
 mod logout;
+mod tokens;
 mod userinfo;
 
 use std::{sync::Arc, time::Duration};
@@ -22,6 +23,7 @@ use crate::{
     assertion::Assertions,
     exchange::Exchange,
     pages::Branding,
+    personal_tokens::PersonalTokens,
     policy::{Policy, Rule},
     refusal::Refusal,
     routing::Routes,
@@ -51,6 +53,8 @@ pub struct Components {
     pub sign_out: SignOut,
     /// What readiness tells.
     pub health: Health,
+    /// Personal access tokens.
+    pub personal_tokens: PersonalTokens,
     /// The keys that verify assertions.
     pub assertions: Arc<Assertions>,
 }
@@ -90,6 +94,9 @@ enum Page {
     Liveness,
     Readiness,
     KeySet,
+    Tokens,
+    Terminal,
+    TerminalToken,
 }
 
 #[derive(Clone, Copy)]
@@ -101,7 +108,7 @@ const GET: &[Method] = &[Method::GET, Method::HEAD];
 const POST: &[Method] = &[Method::POST];
 const FORM: &[Method] = &[Method::GET, Method::POST];
 
-const TABLE: [Endpoint; 13] = [
+const TABLE: [Endpoint; 16] = [
     Endpoint { path: "/start", methods: FORM, who: Who::Anybody(Page::Start) },
     // oauth2-proxy's name.
     Endpoint { path: "/sign_in", methods: FORM, who: Who::Anybody(Page::Start) },
@@ -111,6 +118,9 @@ const TABLE: [Endpoint; 13] = [
     Endpoint { path: "/signed_out", methods: GET, who: Who::Anybody(Page::SignedOut) },
     Endpoint { path: "/backchannel_logout", methods: POST, who: Who::Anybody(Page::BackchannelLogout) },
     Endpoint { path: "/userinfo", methods: GET, who: Who::SignedIn(UserPage::UserInfo) },
+    Endpoint { path: "/tokens", methods: FORM, who: Who::Anybody(Page::Tokens) },
+    Endpoint { path: "/terminal", methods: FORM, who: Who::Anybody(Page::Terminal) },
+    Endpoint { path: "/terminal/token", methods: POST, who: Who::Anybody(Page::TerminalToken) },
     Endpoint { path: "/jwks", methods: GET, who: Who::Anybody(Page::KeySet) },
     Endpoint { path: "/healthz", methods: GET, who: Who::Anybody(Page::Liveness) },
     Endpoint { path: "/readyz", methods: GET, who: Who::Anybody(Page::Readiness) },
@@ -188,6 +198,9 @@ impl Endpoints {
             Who::Anybody(Page::SignOut) => self.sign_out(call, body).await,
             Who::Anybody(Page::SignedOut) => Ok(self.signed_out(&call)),
             Who::Anybody(Page::BackchannelLogout) => self.backchannel_logout(body).await,
+            Who::Anybody(Page::Tokens) => self.tokens(&call, body).await,
+            Who::Anybody(Page::Terminal) => self.terminal(&call, body).await,
+            Who::Anybody(Page::TerminalToken) => self.terminal_token(body).await,
             Who::Anybody(Page::KeySet) => Ok(jwks::respond(&self.components.assertions)),
             Who::Anybody(Page::Liveness) => Ok(health::alive()),
             Who::Anybody(Page::Readiness) => {

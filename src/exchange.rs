@@ -25,7 +25,7 @@ use crate::{
 
 pub use auto_retry::{LIMIT as MAX_AUTO_RETRIES, cookie as auto_retry_cookie, delay as auto_retry_delay};
 pub use grpc::{Call, status as grpc_status};
-pub use kind::{RequestKind, is_not_a_page};
+pub use kind::{RequestKind, is_not_a_page, is_of_a_program};
 pub use malformed::Malformed;
 pub use original::Original;
 pub use request_id::RequestIds;

@@ -229,7 +229,7 @@ impl Gateway {
                 Ok((admitted.permit, Some(self.parts.admission.watch(admitted.by))))
             }
             Err(NotAdmitted::SignIn(reason, grant)) => {
-                Err(Box::pin(self.parts.admission.send_to_login(exchange, headers, reason, grant)).await)
+                Err(Box::pin(self.parts.admission.refuse_anonymous(exchange, headers, &route.rule, (reason, grant))).await)
             }
             Err(NotAdmitted::Refused(refusal)) => Err(refusal),
         }
@@ -253,6 +253,7 @@ impl Gateway {
             return Ok(Judged::Anybody(rule.permit_preflight(exchange.origin.client, &asked, headers).map_err(Refusal::from)?));
         }
         rule.takes(exchange.origin.client, &exchange.method, headers).map_err(Refusal::from)?;
+        Admission::refuse_misplaced_token(rule, headers)?;
         if let Some(permit) = rule.permit_anybody() {
             return Ok(Judged::Anybody(permit));
         }

@@ -2,11 +2,16 @@
 //! them is escaped.
 
 mod branding;
+mod html;
+mod tokens;
 
-use std::{fmt::Write, time::Duration};
+use std::time::Duration;
 
-use branding::STYLE;
+use html::document_with;
+
 pub use branding::{Branding, NotPrintable};
+pub use html::escape;
+pub use tokens::{SecretPage, TerminalPage, TokenLine, TokensPage};
 
 /// A page with one message.
 #[derive(Clone, Debug)]
@@ -69,37 +74,9 @@ impl Page<'_> {
         let again = self
             .again
             .map(|(pause, to)| format!("<meta http-equiv=\"refresh\" content=\"{}; url={}\">\n", pause.as_secs(), escape(to)));
-        // Decoration: it says nothing that the page's text does not.
-        let icon =
-            self.branding.icon.as_ref().map(|icon| format!("<img class=\"icon\" alt=\"\" src=\"{}\">\n", escape(icon.as_str())));
-        format!(
-            "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-             {again}<title>{title}</title>\n<style>{STYLE}</style>\n<main>\n{icon}<h1>{title}</h1>\n<p>{text}</p>\n{action}\n<footer>Request {id}</footer>\n</main>\n</html>\n",
-            again = again.unwrap_or_default(),
-            icon = icon.unwrap_or_default(),
-            title = escape(self.title),
-            text = escape(self.text),
-            id = escape(self.request_id)
-        )
+        let body = format!("<p>{}</p>\n{action}", escape(self.text));
+        document_with(&again.unwrap_or_default(), self.title, &body, self.branding, self.request_id)
     }
-}
-
-/// A text as HTML, in an element or an attribute in quotes.
-pub fn escape(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut out, character| {
-        match character {
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '&' => out.push_str("&amp;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            control if control.is_control() => {
-                let _infallible = write!(out, "\u{fffd}");
-            }
-            other => out.push(other),
-        }
-        out
-    })
 }
 
 #[cfg(test)]

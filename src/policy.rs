@@ -24,7 +24,7 @@ pub use cross_origin::CrossOrigin;
 pub use denied::Denied;
 pub use emails::{AllowedEmails, EmailFile};
 pub use origin_pattern::OriginPattern;
-pub use tokens::{AcceptedTokens, TokenDenied, TokenIssuer, TokenUse};
+pub use tokens::{AcceptedTokens, TokenDenied, TokenUse};
 
 /// The rule for users (`CODER_OIDC_EMAIL_DOMAIN`, `CODER_OIDC_ALLOWED_EMAILS`, `CODER_OIDC_ALLOWED_GROUPS`). What is empty allows all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

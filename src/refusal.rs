@@ -14,7 +14,7 @@ mod table;
 use std::time::Duration;
 
 use crate::{
-    bearer::TokenRefusal,
+    bearer::{self, TokenRefusal},
     exchange::Malformed,
     forward::ForwardError,
     oidc::{ProviderError, VerifyError},
@@ -47,6 +47,8 @@ pub enum Refusal {
     SignIn(SignInReason, Redirect),
     /// It must be authenticated, and a redirect would reach no person.
     SignInNeeded(SignInReason),
+    /// The same of a program, which may bring a token as a password.
+    TokenNeeded(SignInReason),
     /// The provider's grants end as soon as they are obtained.
     SignInDoesNotLast(SignInReason),
     /// The browser has logged in again and again, and does not send the session cookie.
@@ -86,6 +88,12 @@ impl From<Malformed> for Refusal {
             Malformed::TooLarge => Self::HeadTooLarge,
             Malformed::Because(why) => Self::BadRequest(why),
         }
+    }
+}
+
+impl From<bearer::Malformed> for Refusal {
+    fn from(bearer::Malformed(why): bearer::Malformed) -> Self {
+        Self::BadRequest(why)
     }
 }
 
@@ -135,6 +143,7 @@ impl Refusal {
             | Self::NoSuchPage
             | Self::SignIn(_, _)
             | Self::SignInNeeded(_)
+            | Self::TokenNeeded(_)
             | Self::SignInDoesNotLast(_)
             | Self::SignInNotKept(_)
             | Self::NoPage

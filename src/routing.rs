@@ -71,6 +71,12 @@ pub struct Routes {
     has_upper_case: bool,
 }
 
+/// The name of a route: its host, where it has one, and its prefix.
+pub fn route_name(host: Option<&RouteHost>, prefix: &str) -> String {
+    let prefix = if prefix.is_empty() { "/" } else { prefix };
+    format!("{}{prefix}", host.map(RouteHost::to_string).unwrap_or_default())
+}
+
 /// Why a request takes no route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoRoute {
@@ -141,11 +147,7 @@ impl Routes {
 
     /// The names of all routes: host, where there is one, and prefix.
     pub fn names(&self) -> impl Iterator<Item = String> {
-        self.all.iter().map(|route| {
-            let prefix = if route.prefix.is_empty() { "/" } else { &route.prefix };
-            let host = route.host.as_ref().map(RouteHost::to_string).unwrap_or_default();
-            format!("{host}{prefix}")
-        })
+        self.all.iter().map(|route| route_name(route.host.as_ref(), &route.prefix))
     }
 
     /// The index of a route among the names; their number for a route that is none of these.

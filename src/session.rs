@@ -1,17 +1,18 @@
-//! The session: one browser, identified by a random cookie value, of which only the hash is stored.
+//! The session: one browser, identified by a random cookie value, of which only the hash is stored; or a script, by a token.
 
 pub mod cache;
 pub mod cookie;
 pub mod live;
+mod personal_token;
+mod session_hash;
 pub mod unrecorded;
 
 use std::time::Duration;
 
-use crate::{
-    clock::Timestamp,
-    grant::GrantId,
-    secret::{Secret, hex, random_text, sha256},
-};
+use crate::{clock::Timestamp, grant::GrantId};
+
+pub use personal_token::{PersonalToken, TokenScope};
+pub use session_hash::SessionHash;
 
 /// How long sessions live.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,10 +24,6 @@ pub struct Settings {
     /// Whether requests prolong a session. False with `CODER_DISABLE_SESSION_EXPIRY_REFRESH`.
     pub sliding: bool,
 }
-
-/// SHA-256 of a session's cookie value; identifies the session in the store.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SessionHash(pub [u8; 32]);
 
 /// A stored session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +40,8 @@ pub struct Session {
     pub provider_session: Option<Box<str>>,
     /// The site that its login was for, as the browser names it; `None` if an older release made the session.
     pub site: Option<Box<str>>,
+    /// What is particular of it if it is a personal access token's, and no browser's.
+    pub token: Option<Box<PersonalToken>>,
 }
 
 /// The limit that a session has reached.
@@ -63,36 +62,14 @@ impl Settings {
 
     /// Returns the limit that a session has reached at `now`, if any.
     pub fn reached(&self, session: &Session, last_seen: Timestamp, now: Timestamp) -> Option<Limit> {
+        if let Some(token) = &session.token {
+            return (now >= token.expires_at).then_some(Limit::Absolute);
+        }
         if now >= session.created_at.plus(self.absolute) {
             return Some(Limit::Absolute);
         }
         let (from, slack) = if self.sliding { (last_seen, self.granularity()) } else { (session.created_at, Duration::ZERO) };
         (now >= from.plus(self.idle + slack)).then_some(Limit::Idle)
-    }
-}
-
-impl SessionHash {
-    /// Hashes the cookie value `value`.
-    pub fn of(value: &str) -> Self {
-        Self(sha256(value.as_bytes()))
-    }
-
-    /// Generates a new session's cookie value, which is sent once, and the hash that is stored.
-    pub fn fresh() -> (Secret, Self) {
-        let value = random_text::<32>();
-        let hash = Self::of(&value);
-        (Secret::new(value), hash)
-    }
-
-    /// Returns the beginning of the hash: enough to follow one session through the logs, too little to find it in the store.
-    pub fn short(&self) -> String {
-        hex(self.0.first_chunk::<4>().unwrap_or(&[0; 4]))
-    }
-}
-
-impl std::fmt::Debug for SessionHash {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.short())
     }
 }
 
@@ -112,6 +89,7 @@ mod tests {
             last_seen: now,
             provider_session: None,
             site: None,
+            token: None,
         };
         settings.reached(&session, now.minus(seen), now)
     }

@@ -189,6 +189,14 @@ impl SignOut {
         Ok(sessions)
     }
 
+    /// Ends a personal access token. Its user's browsers stay as they are.
+    ///
+    /// # Errors
+    /// The token may be alive still.
+    pub async fn end_token(&self, hash: SessionHash, by: LogoutInitiator) -> Result<(), StoreError> {
+        self.end_one(hash, by).await.map(|_ended| ())
+    }
+
     async fn end_one(&self, hash: SessionHash, by: LogoutInitiator) -> Result<Option<EndedSession>, StoreError> {
         let ended = self.store.end_session(hash).await?;
         self.cache.forget_session(hash);

@@ -45,6 +45,7 @@ pub use facts::DatabaseFacts;
 pub use postgres::{PostgresSettings, PostgresUrl};
 pub use records::{
     EndedSession, Expired, ExpiredAttempt, Fence, IdleExpiry, KeyUsage, Knowledge, ListPosition, ListedGrant, ListedSession,
-    LoginSaved, LoginTarget, NewGrant, NewIntent, Renewed, Resealed, SessionFilter, Sharing, Swept, Tokens, Unverified,
+    LoginSaved, LoginTarget, NewGrant, NewIntent, NewToken, Renewed, Resealed, SessionFilter, Sharing, Swept, TokenSaved, Tokens,
+    Unverified,
 };
 pub use settings::Settings;

@@ -1,6 +1,6 @@
 //! Recognises who sends a request, and cuts what they have open when their session ends.
 //!
-//! Authentication is by session cookie. [`Visitors::recognise`] answers "who is it", [`ConnectionMemo`] answers it again for the
+//! Authentication is by session cookie, or by a personal access token, which is a session's too. [`Visitors::recognise`] answers "who is it", [`ConnectionMemo`] answers it again for the
 //! next request of the same connection, and `recheck` answers it for connections that outlive their request.
 
 mod changed_grants;
@@ -96,6 +96,19 @@ impl Visitors {
         self.find(headers).await.map(|(visitor, _)| visitor)
     }
 
+    /// Recognises the visitor by a personal access token.
+    ///
+    /// # Errors
+    /// The store is away; see [`Visitors::recognise`].
+    pub async fn recognise_token(&self, token: &str) -> Result<Visitor, StoreError> {
+        let hash = SessionHash::of(token);
+        let visitor = match self.look_up(hash).await {
+            Err(error) if !error.is_refusal() => self.remember(hash, error)?,
+            found => found?.0,
+        };
+        Ok(visitor.if_session(|session| session.token.is_some()))
+    }
+
     /// Finds the visitor, and of which versions of their session and grant that is true, if of any.
     async fn find(&self, headers: &HeaderMap) -> Result<(Visitor, Option<Versions>), StoreError> {
         let Some(value) = self.sources.cookies.session_value(headers) else {
@@ -104,7 +117,8 @@ impl Visitors {
         let hash = SessionHash::of(value);
         match self.look_up(hash).await {
             Err(error) if !error.is_refusal() => Ok((self.remember(hash, error)?, None)),
-            found => found,
+            // A token is no cookie.
+            found => found.map(|(visitor, versions)| (visitor.if_session(|session| session.token.is_none()), versions)),
         }
     }
 

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use crate::{
-    bearer::VerifiedToken,
+    bearer::{self, VerifiedToken},
     grant::Grant,
     identity::Identity,
     policy::Permit,
     refusal::Refusal,
     renewal::Usable,
+    session::Session,
     store::StoreError,
     visitor::{SignInReason, SignedIn},
 };
@@ -29,6 +30,13 @@ pub struct AdmittedSession {
     pub(super) signed_in: SignedIn,
     /// The grant that it is served with.
     pub usable: Usable,
+}
+
+impl AdmittedSession {
+    /// The session.
+    pub fn session(&self) -> &Session {
+        &self.signed_in.session.session
+    }
 }
 
 impl From<AdmittedSession> for Admitted {
@@ -78,6 +86,12 @@ impl NotAdmitted {
             Self::SignIn(..) => true,
             Self::Refused(refusal) => matches!(refusal, Refusal::Denied(denied, _) if denied.is_about_the_user()),
         }
+    }
+}
+
+impl From<bearer::Malformed> for NotAdmitted {
+    fn from(malformed: bearer::Malformed) -> Self {
+        Self::Refused(malformed.into())
     }
 }
 

@@ -1,18 +1,32 @@
 //! Requests of API clients, which bring a bearer token.
 
+use http::{HeaderMap, header};
+
 use super::{Admission, Admitted, Credential, Inquiry, NotAdmitted};
-use crate::{assertion::About, bearer::VerifiedToken, policy::AcceptedTokens, refusal::Refusal, session::live::Watch};
+use crate::{
+    assertion::About,
+    bearer::{self, Presented, TokenRefusal, VerifiedToken},
+    oidc::VerifyError,
+    policy::{AcceptedTokens, Rule, TokenDenied},
+    refusal::Refusal,
+    session::{PersonalToken, live::Watch},
+    visitor::Visitor,
+};
+
+const NOT_TAKEN: &str = "the route takes no personal access tokens";
 
 impl Admission {
-    /// Judges a request that brings a bearer token: the token decides, and not the session whose cookie may come with it. No browser
-    /// sends one by itself, so that no other site's page can (CSRF).
+    /// Judges a request that brings a token: the token decides, and not the session whose cookie may come with it.
     pub(super) async fn admit_token(
         &self,
         inquiry: Inquiry<'_>,
-        token: &str,
+        presented: &Presented<'_>,
         accepted: &AcceptedTokens,
     ) -> Result<Admitted, NotAdmitted> {
-        let token = self.bearer.verify(token, accepted).await.map_err(Refusal::Token)?;
+        if PersonalToken::is_one(presented.text()) {
+            return self.admit_personal(inquiry, presented.text(), accepted).await;
+        }
+        let token = self.bearer.verify(presented.text(), accepted).await.map_err(Refusal::Token)?;
         let forwarded = || {
             let mut forwarded = token.forwarded_identity(inquiry.identity?);
             forwarded.assertion = inquiry.assertion.and_then(|audience| self.assertions.of(audience, about(&token)));
@@ -21,6 +35,45 @@ impl Admission {
         let permit = self.apply_rule(inquiry, &token.identity, forwarded)?;
         let permit = if accepted.passes_authorization { permit } else { permit.hiding_authorization() };
         Ok(Admitted { permit, by: Credential::Token(token) })
+    }
+
+    /// Judges a request that brings a personal access token, as one of its session: with a fresh grant, by the rule. No app sees the
+    /// token. A browser keeps passwords and sends them by itself, so that other sites' requests are refused as for a cookie.
+    async fn admit_personal(
+        &self,
+        inquiry: Inquiry<'_>,
+        token: &str,
+        accepted: &AcceptedTokens,
+    ) -> Result<Admitted, NotAdmitted> {
+        let refused = |refusal| NotAdmitted::Refused(Refusal::Token(refusal));
+        let invalid = |why| refused(TokenRefusal::Invalid(VerifyError::Refused(why)));
+        if !accepted.personal {
+            return Err(invalid(NOT_TAKEN));
+        }
+        let visitor = self.visitors.recognise_token(token).await?;
+        if let Visitor::SignedIn(signed_in) | Visitor::Remembered(signed_in, _) = &visitor
+            && !signed_in.session.session.token.as_ref().is_some_and(|token| token.admits(&accepted.route))
+        {
+            return Err(refused(TokenRefusal::Denied(TokenDenied::Route)));
+        }
+        let admitted = self.admit_visitor(Inquiry { views_a_page: false, ..inquiry }, visitor).await;
+        match admitted.map(Admitted::from) {
+            Ok(Admitted { permit, by }) => Ok(Admitted { permit: permit.hiding_authorization(), by }),
+            Err(NotAdmitted::SignIn(..)) => Err(invalid("it is unknown, has expired, or its user's grant has ended")),
+            Err(not_admitted @ NotAdmitted::Refused(_)) => Err(not_admitted),
+        }
+    }
+
+    /// Refuses a personal access token on a route that takes none: its app would get it, and could use it elsewhere.
+    ///
+    /// # Errors
+    /// [`Refusal::Token`].
+    pub fn refuse_misplaced_token(rule: &Rule, headers: &HeaderMap) -> Result<(), Refusal> {
+        if rule.tokens.is_some() || !headers.contains_key(header::AUTHORIZATION) {
+            return Ok(());
+        }
+        let is_personal = matches!(bearer::presented(headers), Ok(Some(presented)) if PersonalToken::is_one(presented.text()));
+        if is_personal { Err(Refusal::Token(TokenRefusal::Invalid(VerifyError::Refused(NOT_TAKEN)))) } else { Ok(()) }
     }
 
     /// The right to register what outlives an admitted request, and is cut when the session or the token ends.

@@ -19,6 +19,7 @@ use crate::{
     forward::{Drain, Forwarder, Target},
     gateway::{self, Gateway},
     oidc::Provider,
+    personal_tokens::{self, PersonalTokens},
     policy::Policy,
     renewal::Renewer,
     routing::Routes,
@@ -44,6 +45,7 @@ pub(super) struct Core {
     pub(super) sign_out: SignOut,
     pub(super) assertions: Arc<Assertions>,
     pub(super) bearer: Arc<BearerTokens>,
+    pub(super) personal_tokens: personal_tokens::Settings,
     pub(super) certificates: Option<Arc<CertResolver>>,
     pub(super) draining: Arc<AtomicBool>,
     pub(super) drain: Drain,
@@ -163,6 +165,14 @@ impl Core {
             cookies: cookies.clone(),
             branding: Arc::clone(&settings.branding),
             admission: Arc::clone(&admission),
+            personal_tokens: PersonalTokens {
+                settings: self.personal_tokens.clone(),
+                routes: names_of_token_routes(&settings.routes),
+                store: self.store.clone(),
+                keys: self.sign_out.keys.clone(),
+                sign_out: sign_out.clone(),
+                clock: self.clock.clone(),
+            },
             sign_in,
             sign_out,
             assertions: Arc::clone(&self.assertions),
@@ -200,4 +210,10 @@ impl Core {
             }
         }
     }
+}
+
+/// The names of the routes that take personal access tokens.
+fn names_of_token_routes(routes: &Routes) -> Vec<String> {
+    let tokens = routes.iter().filter_map(|route| route.rule.tokens.as_ref());
+    tokens.filter(|tokens| tokens.personal).map(|tokens| tokens.route.clone()).collect()
 }

@@ -1,6 +1,9 @@
-//! The token that a request brings. Pure.
+//! The token that a request brings: a bearer token, or a personal access token as a password. Pure.
 
+use base64::prelude::*;
 use http::{HeaderMap, header};
+
+use crate::{secret::Secret, session::PersonalToken};
 
 /// Why a request's `Authorization` cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,43 +12,73 @@ pub struct Malformed(pub &'static str);
 /// No longer one is verified; those of providers with many groups have some 8 KiB.
 const MAX_LENGTH: usize = 16 * 1024;
 
-/// Returns the bearer token of a request (RFC 6750 section 2.1), if it brings one. Tokens in the query or in forms (sections 2.2 and
-/// 2.3) are none: they end up in logs.
+/// A token as a request brings it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Presented<'a> {
+    /// `Authorization: Bearer`.
+    Bearer(&'a str),
+    /// A personal access token as the password of `Authorization: Basic` (RFC 7617), as Git and many tools send it.
+    Password(Secret),
+}
+
+impl Presented<'_> {
+    /// The token.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Bearer(token) => token,
+            Self::Password(token) => token.expose(),
+        }
+    }
+}
+
+/// Returns the token of a request (RFC 6750 section 2.1), if it brings one. Tokens in the query or in forms (sections 2.2 and 2.3) are
+/// none: they end up in logs. A password that is no personal access token is the app's.
 ///
 /// # Errors
 /// [`Malformed`]: two readers could take different ones.
-pub fn presented(headers: &HeaderMap) -> Result<Option<&str>, Malformed> {
+pub fn presented(headers: &HeaderMap) -> Result<Option<Presented<'_>>, Malformed> {
     let mut lines = headers.get_all(header::AUTHORIZATION).iter();
     let Some(line) = lines.next() else { return Ok(None) };
-    let another = lines.next();
-    let Some(token) = bearer(line.as_bytes()) else {
-        let hides_one = another.is_some_and(|line| bearer(line.as_bytes()).is_some());
-        return if hides_one { Err(Malformed("it has two Authorization headers")) } else { Ok(None) };
-    };
-    if another.is_some() {
-        return Err(Malformed("it has two Authorization headers"));
+    match lines.next() {
+        None => read(line.as_bytes()),
+        Some(another) if read(line.as_bytes()) == Ok(None) && read(another.as_bytes()) == Ok(None) => Ok(None),
+        Some(_) => Err(Malformed("it has two Authorization headers")),
     }
-    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte);
+}
+
+fn read(line: &[u8]) -> Result<Option<Presented<'_>>, Malformed> {
+    if let Some(credentials) = credentials_of(line, b"basic") {
+        return Ok(password(credentials)
+            .filter(|password| PersonalToken::is_one(password))
+            .map(|it| Presented::Password(Secret::new(it))));
+    }
+    let Some(token) = credentials_of(line, b"bearer") else { return Ok(None) };
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
     match std::str::from_utf8(token) {
-        Ok(token) if !token.is_empty() && token.len() <= MAX_LENGTH && token.bytes().all(|byte| is_plain(&byte)) => {
-            Ok(Some(token))
+        Ok(token) if !token.is_empty() && token.len() <= MAX_LENGTH && token.bytes().all(is_plain) => {
+            Ok(Some(Presented::Bearer(token)))
         }
         Ok(_) | Err(_) => Err(Malformed("its bearer token is empty, too long, or has characters that no token has")),
     }
 }
 
 /// What follows the scheme, whose case does not matter (RFC 9110 section 11.1).
-fn bearer(line: &[u8]) -> Option<&[u8]> {
-    const SCHEME: &[u8] = b"bearer";
-    let (scheme, rest) = line.split_at_checked(SCHEME.len())?;
-    if !scheme.eq_ignore_ascii_case(SCHEME) {
+fn credentials_of<'a>(line: &'a [u8], expected: &[u8]) -> Option<&'a [u8]> {
+    let (scheme, rest) = line.split_at_checked(expected.len())?;
+    if !scheme.eq_ignore_ascii_case(expected) {
         return None;
     }
     match rest.split_first() {
-        Some((b' ', token)) => Some(token.trim_ascii()),
+        Some((b' ', credentials)) => Some(credentials.trim_ascii()),
         Some(_) => None,
         None => Some(rest),
     }
+}
+
+/// What follows the first colon: a user name has none.
+fn password(credentials: &[u8]) -> Option<String> {
+    let pair = String::from_utf8(BASE64_STANDARD.decode(credentials).ok()?).ok()?;
+    pair.split_once(':').map(|(_, password)| password.to_owned())
 }
 
 #[cfg(test)]
@@ -61,6 +94,11 @@ mod tests {
             (&["Bearer abc.DEF-1_2~+/="][..], Ok(Some("abc.DEF-1_2~+/="))),
             (&["bEARER   abc"], Ok(Some("abc"))),
             (&["Basic YTpi"], Ok(None)),
+            (&["basic YW5uOmV2Z194"], Ok(Some("evg_x"))),
+            (&["Basic OmV2Z19hOmI="], Ok(Some("evg_a:b"))),
+            (&["Basic ZXZnX3g6"], Ok(None)),
+            (&["Basic YW5uOmV2Z194", "Bearer a"], Err(())),
+            (&["Basic !"], Ok(None)),
             (&["BearerX abc"], Ok(None)),
             (&["DPoP abc"], Ok(None)),
             (&["Bearer"], Err(())),
@@ -77,7 +115,12 @@ mod tests {
             for line in lines {
                 headers.append(header::AUTHORIZATION, HeaderValue::from_bytes(line.as_bytes()).unwrap());
             }
-            assert_eq!(presented(&headers).map_err(|Malformed(_)| ()), expected, "{lines:?}");
+            let found = presented(&headers).map(|found| found.map(|found| found.text().to_owned()));
+            assert_eq!(
+                found.map_err(|Malformed(_)| ()),
+                expected.map(|expected: Option<&str>| expected.map(str::to_owned)),
+                "{lines:?}"
+            );
         }
         let mut headers = HeaderMap::new();
         headers.insert(header::AUTHORIZATION, format!("Bearer {}", "a".repeat(MAX_LENGTH + 1)).parse().unwrap());

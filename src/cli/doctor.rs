@@ -1,6 +1,5 @@
 //! `evergate doctor`: one real login that shows whether the provider lets users stay logged in.
 
-mod callback;
 mod terminal;
 
 use std::process::ExitCode;

@@ -8,9 +8,10 @@ use super::{
 };
 use crate::{
     address::AccessUrl,
-    bearer,
-    policy::{AcceptedTokens, Rule, TokenIssuer},
+    bearer, personal_tokens,
+    policy::{AcceptedTokens, Rule},
     renewal,
+    routing::{RouteHost, route_name},
 };
 
 pub(super) const INTROSPECTION_CACHE: Setting = setting(
@@ -24,7 +25,7 @@ pub(super) const BEARER_TOKENS: Setting = setting(
     "bearer_tokens",
     ValueType::List,
     "",
-    "Whose bearer tokens (`Authorization: Bearer`, RFC 6750) authenticate requests besides the session cookie: `provider`, for access tokens of the provider. A JWT is verified by the provider's keys, an opaque token by introspection. Not set: none, and the header is the app's.",
+    "Whose bearer tokens (`Authorization: Bearer`, RFC 6750) authenticate requests besides the session cookie: `provider`, for access tokens of the provider: a JWT is verified by the provider's keys, an opaque token by introspection; `personal`, for the tokens that users make at `/oauth2/tokens` or with `evergate login`, also as the password of Basic authentication. Not set: none, and the header is the app's.",
 );
 pub(super) const BEARER_AUDIENCES: Setting = setting(
     "bearer_audiences",
@@ -47,6 +48,25 @@ pub(super) const BEARER_PASS: Setting = setting(
     "Whether the app gets the `Authorization` header with the bearer token. Default false: the app is told who it is, and cannot use the token elsewhere.",
 );
 
+pub(super) const MAX_TOKEN_LIFETIME: Setting = setting(
+    "max_token_lifetime",
+    ValueType::Duration,
+    "90d",
+    "How long a personal access token may live. It also ends with its user's grant at the provider.",
+);
+pub(super) const DEFAULT_TOKEN_LIFETIME: Setting = setting(
+    "default_token_lifetime",
+    ValueType::Duration,
+    "30d",
+    "How long a personal access token lives whose user does not say it.",
+);
+
+/// How long personal access tokens may live.
+pub(super) fn personal(reader: &mut Reader<'_>) -> Option<personal_tokens::Settings> {
+    let (longest, default) = (reader.positive(&MAX_TOKEN_LIFETIME), reader.positive(&DEFAULT_TOKEN_LIFETIME));
+    Some(personal_tokens::Settings { longest: longest?, default: default? })
+}
+
 /// How tokens are verified.
 pub(super) fn read(reader: &mut Reader<'_>, renewal: Option<&renewal::Settings>) -> Option<bearer::Settings> {
     let introspection_cache = reader.duration(&INTROSPECTION_CACHE);
@@ -55,17 +75,26 @@ pub(super) fn read(reader: &mut Reader<'_>, renewal: Option<&renewal::Settings>)
 
 impl RouteReader<'_> {
     /// The bearer tokens that a route takes, whose place is `prefix` on `site`.
-    pub(super) fn bearer_tokens(&mut self, rule: &Rule, site: &AccessUrl, prefix: &str) -> Option<AcceptedTokens> {
-        let issuers = self.parsed(&BEARER_TOKENS, |text| {
+    pub(super) fn bearer_tokens(
+        &mut self,
+        rule: &Rule,
+        site: &AccessUrl,
+        (host, prefix): (Option<&RouteHost>, &str),
+    ) -> Option<AcceptedTokens> {
+        let route = route_name(host, prefix);
+        let taken = self.parsed(&BEARER_TOKENS, |text| {
             let names = values::list(text);
-            let issuers =
-                names.iter().map(|name| (name == "provider").then_some(TokenIssuer::Provider)).collect::<Option<Vec<_>>>();
-            issuers.filter(|issuers| !issuers.is_empty()).ok_or_else(|| "must be [\"provider\"]".to_owned())
+            let has = |name: &str| names.iter().any(|found| found == name);
+            let is_known = |name: &String| matches!(name.as_str(), "provider" | "personal");
+            let is_good = !names.is_empty() && names.iter().all(is_known);
+            is_good
+                .then(|| (has("provider"), has("personal")))
+                .ok_or_else(|| "must be a list of provider and personal".to_owned())
         });
         let (audiences, clients) = (self.list(&BEARER_AUDIENCES), self.list(&BEARER_CLIENTS));
         let scopes = self.list(&BEARER_SCOPES);
         let passes_authorization = self.parsed(&BEARER_PASS, values::boolean).unwrap_or(false);
-        let Some(issuers) = issuers else {
+        let Some((of_provider, personal)) = taken else {
             for key in [&BEARER_AUDIENCES, &BEARER_CLIENTS, &BEARER_SCOPES, &BEARER_PASS] {
                 if self.is_given(key) && !self.is_given(&BEARER_TOKENS) {
                     self.problem(key, "is about bearer tokens, and bearer_tokens is not set");
@@ -82,6 +111,13 @@ impl RouteReader<'_> {
         }
         let own = || [site.at(prefix), site.at(&format!("{prefix}/"))].into();
         let audiences = if audiences.is_empty() && clients.is_empty() { own() } else { audiences };
-        Some(AcceptedTokens { issuers, audiences, clients, scopes, passes_authorization })
+        if !of_provider {
+            for key in [&BEARER_AUDIENCES, &BEARER_CLIENTS, &BEARER_SCOPES, &BEARER_PASS] {
+                if self.is_given(key) {
+                    self.problem(key, "is about tokens of the provider, which bearer_tokens does not name");
+                }
+            }
+        }
+        Some(AcceptedTokens { route, of_provider, personal, audiences, clients, scopes, passes_authorization })
     }
 }

@@ -23,6 +23,8 @@ pub struct Checked {
     pub oidc: crate::oidc::Settings,
     /// How API clients' tokens are verified.
     pub bearer: crate::bearer::Settings,
+    /// How long personal access tokens may live.
+    pub personal_tokens: crate::personal_tokens::Settings,
     /// When access tokens are renewed.
     pub renewal: crate::renewal::Settings,
     /// How long sessions live.
@@ -64,6 +66,7 @@ pub fn check(raw: &Raw, problems: Problems) -> Result<Checked, Problems> {
     oidc.iter_mut().for_each(|oidc| oidc.mapping.further.clone_from(&claims));
     renewal.iter_mut().for_each(|renewal| renewal.claims.clone_from(&claims));
     let bearer = bearer::read(&mut reader, renewal.as_ref());
+    let personal_tokens = bearer::personal(&mut reader);
     let session_cache = session::cache(&mut reader);
     let event_retention = store::event_retention(&mut reader);
     let (store, keys) = store::read(&mut reader);
@@ -75,6 +78,7 @@ pub fn check(raw: &Raw, problems: Problems) -> Result<Checked, Problems> {
             gateway: crate::gateway::Settings { lacks_group_claim, ..gateway? },
             oidc: oidc?,
             bearer: bearer?,
+            personal_tokens: personal_tokens?,
             renewal: renewal?,
             session: session?,
             session_cache: session_cache?,

@@ -34,15 +34,8 @@ pub(super) const WITHOUT_EFFECT: &[WithoutEffect] = &[
     ),
     because("the OpenID Connect provider alone logs users in", &["oauth2_github_"]),
     because(
-        "Evergate issues no tokens of its own",
-        &[
-            "api_keys_retention",
-            "default_oauth_refresh_lifetime",
-            "default_token_lifetime",
-            "max_admin_token_lifetime",
-            "max_token_lifetime",
-            "oauth2_provider_",
-        ],
+        "Evergate has no API keys and is no OAuth provider; its personal access tokens are limited by CODER_MAX_TOKEN_LIFETIME",
+        &["api_keys_retention", "default_oauth_refresh_lifetime", "max_admin_token_lifetime", "oauth2_provider_"],
     ),
     because(
         "it is Coder's old name; use CODER_HTTP_ADDRESS, CODER_TLS_ADDRESS or CODER_REDIRECT_TO_ACCESS_URL",

@@ -225,10 +225,10 @@ impl RouteReader<'_> {
         let strip_prefix = self.parsed(&STRIP_PREFIX, values::boolean).unwrap_or(false);
         let own_host = !self.choice(&HOST_HEADER, "keep", "upstream");
         let site = self.only_site(host.as_ref(), sites).unwrap_or_else(|| sites.main().clone());
-        rule.tokens = self.bearer_tokens(&rule, &site, &prefix);
+        rule.tokens = self.bearer_tokens(&rule, &site, (host.as_ref(), &prefix));
         let assertion = self.assertion(defaults.identity, &rule, site.at(&prefix));
         if matches!(host, Some(RouteHost::Matching(_))) {
-            self.check_audiences_of_pattern(rule.tokens.is_some(), assertion.is_some());
+            self.check_audiences_of_pattern(rule.tokens.as_ref().is_some_and(|tokens| tokens.of_provider), assertion.is_some());
         }
         let identity = self.identity(defaults.identity, &rule);
         let request_edits = self.edits(&REMOVE_HEADERS, &SET_HEADERS);

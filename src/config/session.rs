@@ -1,6 +1,7 @@
 //! Settings of `session`: how long sessions live.
 
 use super::{
+    bearer::{DEFAULT_TOKEN_LIFETIME, MAX_TOKEN_LIFETIME},
     reader::Reader,
     setting::{Section, Setting, ValueType, setting},
 };
@@ -15,6 +16,8 @@ pub(super) const SECTION: Section = Section {
         &DISABLE_SESSION_EXPIRY_REFRESH,
         &SESSION_CACHE_ENTRIES,
         &STORE_OUTAGE_GRACE,
+        &DEFAULT_TOKEN_LIFETIME,
+        &MAX_TOKEN_LIFETIME,
     ],
 };
 

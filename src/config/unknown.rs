@@ -110,7 +110,7 @@ mod tests {
             "telemetry_enable",
             "telemetry_url",
             "ssh_hostname_prefix",
-            "max_token_lifetime",
+            "max_admin_token_lifetime",
             "rate_limit_api",
             "oauth2_github_client_id",
             "oauth2_github_client_secret",

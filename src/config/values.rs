@@ -50,7 +50,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 
 /// So many seconds, limited to a century, so that later arithmetic on times cannot overflow.
 fn seconds(number: u64, unit: u64) -> Option<Duration> {
-    number.checked_mul(unit).filter(|seconds| *seconds <= 100 * 365 * 86_400).map(Duration::from_secs)
+    number.checked_mul(unit).filter(|seconds| *seconds <= 100 * 366 * 86_400).map(Duration::from_secs)
 }
 
 /// A limit; 0 is no limit.

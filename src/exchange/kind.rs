@@ -38,6 +38,12 @@ pub(super) fn of(method: &Method, headers: &HeaderMap, reads_html: bool, has_fra
     if navigates && !is_prefetch(headers) { RequestKind::PageNavigation } else { RequestKind::Api }
 }
 
+/// Whether no browser sends it. A browser would ask its user for a password where it is asked for one.
+pub fn is_of_a_program(headers: &HeaderMap) -> bool {
+    let is_browser = headers.get(header::USER_AGENT).is_some_and(|agent| agent.as_bytes().starts_with(b"Mozilla/"));
+    !is_browser && !headers.contains_key(SEC_FETCH_MODE) && !headers.contains_key(header::ORIGIN)
+}
+
 /// Whether it is certain that no person is about to see the response as a page: Fetch metadata say that this is no navigation of the
 /// top-level page (nor of a frame, if `has_frames`), or the browser prefetches a page.
 pub fn is_not_a_page(headers: &HeaderMap, has_frames: bool) -> bool {

@@ -15,7 +15,7 @@ use crate::{
     address::requested_host,
     admission::{Inquiry, NotAdmitted},
     endpoints::forward_auth::{Form, IdentityLines},
-    exchange::{Exchange, Original},
+    exchange::{Exchange, Original, is_of_a_program},
     policy::{Policy, Rule},
     refusal::Refusal,
     visitor::ConnectionMemo,
@@ -109,6 +109,11 @@ impl Gateway {
                 let admits = question.form.restrictions(question.asked).admit(identity);
                 admits.map_err(|denied| Refusal::Denied(denied, Some(identity.display().to_owned())))?;
                 admitted.permit
+            }
+            Err(NotAdmitted::SignIn(reason, _))
+                if route.rule.tokens.as_ref().is_some_and(|tokens| tokens.personal) && is_of_a_program(headers) =>
+            {
+                return Err(Refusal::TokenNeeded(reason));
             }
             Err(not_admitted) => return Err(self.send_original_to_login(exchange, original, question.form, not_admitted).await),
         };

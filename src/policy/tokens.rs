@@ -1,21 +1,14 @@
 //! Which bearer tokens a route takes, and whether one is for it.
 
-use std::sync::Arc;
-
-/// Who has issued a token.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum TokenIssuer {
-    /// The provider that users log in at.
-    Provider,
-    /// Another one, by the name that the settings give it.
-    Named(Arc<str>),
-}
-
 /// The bearer tokens that a route takes (`bearer_tokens` and the settings that belong to it).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AcceptedTokens {
-    /// Who may have issued them.
-    pub issuers: Vec<TokenIssuer>,
+    /// The route's name, as the access line has it, by which personal access tokens are limited.
+    pub route: String,
+    /// Whether it takes access tokens of the provider.
+    pub of_provider: bool,
+    /// Whether it takes personal access tokens, which users make.
+    pub personal: bool,
     /// The audiences of which a token must name one (RFC 9068 section 4, RFC 8707). Empty, it need name none, because its client is
     /// named.
     pub audiences: Vec<String>,
@@ -50,10 +43,13 @@ pub enum TokenDenied {
     /// It lacks a scope.
     #[error("it lacks a scope that the route demands (bearer_scopes)")]
     Scope,
+    /// Its user made it for other routes.
+    #[error("its user made it for other routes")]
+    Route,
 }
 
 impl AcceptedTokens {
-    /// Checks whether a token is for the route.
+    /// Checks whether a token of the provider is for the route.
     ///
     /// # Errors
     /// [`TokenDenied`].
@@ -78,7 +74,9 @@ mod tests {
     fn a_token_is_for_the_route_by_its_audience_its_client_and_its_scopes() {
         let texts = |all: &[&str]| all.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>();
         let accepted = |audiences: &[&str], clients: &[&str], scopes: &[&str]| AcceptedTokens {
-            issuers: vec![TokenIssuer::Provider],
+            route: "/api".to_owned(),
+            of_provider: true,
+            personal: false,
             audiences: texts(audiences),
             clients: texts(clients),
             scopes: texts(scopes),

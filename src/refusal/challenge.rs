@@ -11,11 +11,17 @@ pub(super) fn challenges(refusal: &Refusal, row: &Row, links: &Links<'_>) -> Vec
     let all = match (refused, links.tokens) {
         (true, _) => vec![bearer(links, Some(row))],
         (false, _) if row.status != StatusCode::UNAUTHORIZED => Vec::new(),
+        // Git and curl send a password only where they are asked for one (RFC 7617 section 2).
+        (false, Some(_)) if matches!(refusal, Refusal::TokenNeeded(_)) => {
+            vec![bearer(links, None), BASIC.to_owned(), cookie(links)]
+        }
         (false, Some(_)) => vec![bearer(links, None), cookie(links)],
         (false, None) => vec![cookie(links)],
     };
     all.into_iter().filter_map(|challenge| HeaderValue::try_from(challenge).ok()).collect()
 }
+
+const BASIC: &str = "Basic realm=\"Evergate\", charset=\"UTF-8\"";
 
 /// How one signs in here: by a cookie, which a login brings. No registered scheme means that, and any of those would make some clients
 /// ask for a password or send a token.

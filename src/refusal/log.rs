@@ -8,7 +8,7 @@ impl Refusal {
     pub(super) fn log(&self, exchange: &Exchange) {
         let id = exchange.id_text();
         match self {
-            Self::SignIn(reason, _) | Self::SignInNeeded(reason) => {
+            Self::SignIn(reason, _) | Self::SignInNeeded(reason) | Self::TokenNeeded(reason) => {
                 tracing::debug!(request.id = id, reason = reason.as_str(), "sign-in needed")
             }
             Self::SignInDoesNotLast(reason) => {

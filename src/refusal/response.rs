@@ -12,7 +12,7 @@ use super::{
 use crate::{
     exchange::{MAX_AUTO_RETRIES, RequestKind, auto_retry_delay},
     forward::{OLD_RESPONSE_MARK, RESPONSE_MARK},
-    pages::{Action, Page},
+    pages::{Action, Branding, Page},
     sign_in::{CallbackError, Redirect},
     visitor::SignInReason,
 };
@@ -120,11 +120,16 @@ pub fn preflight_response() -> Response<axum::body::Body> {
 
 /// A page.
 pub fn html(page: &Page<'_>, status: StatusCode, mark: &'static str) -> Response<axum::body::Body> {
-    let mut response = Response::new(axum::body::Body::from(page.html()));
+    document(page.html(), page.branding, status, mark)
+}
+
+/// A page that is rendered.
+pub fn document(text: String, branding: &Branding, status: StatusCode, mark: &'static str) -> Response<axum::body::Body> {
+    let mut response = Response::new(axum::body::Body::from(text));
     *response.status_mut() = status;
     own_headers(response.headers_mut(), mark);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, page.branding.policy().clone());
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, branding.policy().clone());
     response
 }
 

@@ -51,7 +51,7 @@ impl Refusal {
             ),
             Self::NoSuchPage => row(StatusCode::NOT_FOUND, "not_found", "Not found", "There is no such page."),
             Self::SignIn(_, _) => row(StatusCode::SEE_OTHER, "sign_in", "Sign in", ""),
-            Self::SignInNeeded(_) => Row {
+            Self::SignInNeeded(_) | Self::TokenNeeded(_) => Row {
                 offers: Offer::SignIn,
                 ..row(StatusCode::UNAUTHORIZED, "sign_in_required", "Sign in", "You need to sign in to see this page.")
             },
@@ -98,7 +98,7 @@ impl Refusal {
                 "Not allowed",
                 "The access token lacks a scope that this service demands.",
             ),
-            Self::Token(TokenRefusal::Denied(TokenDenied::Audience | TokenDenied::Client)) => {
+            Self::Token(TokenRefusal::Denied(TokenDenied::Audience | TokenDenied::Client | TokenDenied::Route)) => {
                 row(StatusCode::UNAUTHORIZED, INVALID_TOKEN, "Access token refused", "The access token is not for this service.")
             }
             Self::Token(TokenRefusal::Invalid(_)) => row(
@@ -221,6 +221,7 @@ impl Refusal {
         match self {
             Self::SignIn(reason, _)
             | Self::SignInNeeded(reason)
+            | Self::TokenNeeded(reason)
             | Self::SignInDoesNotLast(reason)
             | Self::SignInNotKept(reason)
             | Self::AccessWithdrawn(reason) => Some(reason.as_str()),

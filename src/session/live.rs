@@ -280,6 +280,7 @@ mod tests {
             last_seen: clock.now(),
             provider_session: None,
             site: None,
+            token: None,
         };
         let cached = cache.session(session.hash, clock.now(), || ready(Ok::<_, Infallible>(Some(session.clone())))).await;
         let cached = cached.unwrap().unwrap();

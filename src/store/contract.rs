@@ -10,6 +10,7 @@ mod heartbeat;
 mod keys;
 mod listings;
 mod logouts;
+mod personal_tokens;
 mod renewals;
 mod repairs;
 mod revocations;

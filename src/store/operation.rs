@@ -43,6 +43,8 @@ operations! {
     SessionsByPrefix "sessions_by_prefix" Read,
     TouchSessions "touch_sessions" Repeatable,
     EndSession "end_session" Once,
+    SaveToken "save_token" Once,
+    TokensOf "tokens_of" Read,
     // Login attempts and logouts at the provider.
     ConsumeOnce "consume_once" Once,
     IsConsumed "is_consumed" Read,

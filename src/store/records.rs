@@ -8,7 +8,7 @@ use crate::{
     identity::Identity,
     seal::KeyId,
     secret::Secret,
-    session::{Session, SessionHash},
+    session::{PersonalToken, Session, SessionHash},
 };
 
 /// The tokens of one token response.
@@ -84,6 +84,34 @@ pub struct LoginSaved {
     pub renewable: bool,
     /// The session that the new one replaced, if it was still there.
     pub replaced: Option<SessionHash>,
+}
+
+/// A personal access token that is to be saved.
+#[derive(Clone, Copy, Debug)]
+pub struct NewToken<'a> {
+    /// The token's hash.
+    pub hash: SessionHash,
+    /// The session of the browser in which it is made.
+    pub made_from: SessionHash,
+    /// What is particular of it.
+    pub token: &'a PersonalToken,
+    /// How many a user may have.
+    pub most: usize,
+    /// The present time.
+    pub at: Timestamp,
+}
+
+/// What became of a personal access token that was to be saved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenSaved {
+    /// It is saved, and has this grant.
+    Saved(GrantId),
+    /// The session that it was to be made from has ended, or its grant has.
+    SessionEnded,
+    /// The user has as many as they may have.
+    TooMany,
+    /// It was saved before.
+    Repeated,
 }
 
 /// A session with its grant, as an administrator sees it: without tokens, which are not read.

@@ -9,7 +9,7 @@ use crate::{
     identity::{Identity, RenderedHeaders, SignedAssertions},
     seal::{KeyRing, SealError},
     secret::{Secret, hex},
-    session::{Session, SessionHash},
+    session::{PersonalToken, Session, SessionHash, TokenScope},
 };
 
 /// A session that has ended, with its grant as it was.
@@ -143,7 +143,19 @@ pub(super) fn session_from(row: &Row) -> Result<Session, StoreError> {
         last_seen: Timestamp(row.get("last_seen")?),
         provider_session: row.get::<Option<String>>("provider_session")?.map(Box::from),
         site: row.get::<Option<String>>("site")?.map(Box::from),
+        token: token_from(row.get("token_expires_at")?, row.get("token")?)?,
     })
+}
+
+/// The columns of a personal access token, of which a browser's session has none.
+pub(super) fn token_from(expires_at: Option<i64>, scope: Option<&str>) -> Result<Option<Box<PersonalToken>>, StoreError> {
+    let (Some(expires_at), Some(scope)) = (expires_at, scope) else { return Ok(None) };
+    let scope = serde_json::from_str(scope).map_err(|_| StoreError::Malformed("token"))?;
+    Ok(Some(Box::new(PersonalToken { expires_at: Timestamp(expires_at), scope })))
+}
+
+pub(super) fn token_scope_to_text(scope: &TokenScope) -> Result<String, StoreError> {
+    serde_json::to_string(scope).map_err(|_| StoreError::Malformed("token"))
 }
 
 /// A stored length of time; one that is negative because a clock was set back is zero.

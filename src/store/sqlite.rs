@@ -84,6 +84,7 @@ impl Sqlite {
             migration(6, "costs that do not grow", include_str!("../../migrations/sqlite/0006_costs_that_do_not_grow.sql")),
             migration(7, "heartbeats are counted", include_str!("../../migrations/sqlite/0007_heartbeats_are_counted.sql")),
             migration(8, "sessions have a site", include_str!("../../migrations/sqlite/0008_sessions_have_a_site.sql")),
+            migration(10, "personal access tokens", include_str!("../../migrations/sqlite/0010_personal_access_tokens.sql")),
         ];
         let migrator = Migrator { migrations: migrations.into(), ignore_missing: true, ..Migrator::DEFAULT };
         Ok(migrator.run(&self.pool).await?)

@@ -10,6 +10,7 @@ mod keep_alive;
 mod keys;
 mod listings;
 mod logins;
+mod personal_tokens;
 mod renewals;
 mod replicas;
 mod revocations;

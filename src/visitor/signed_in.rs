@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use super::reason::SignInReason;
-use crate::{grant::Grant, session::cache::CachedSession, store::StoreError};
+use crate::{
+    grant::Grant,
+    session::{Session, cache::CachedSession},
+    store::StoreError,
+};
 
 /// Who sends a request.
 #[derive(Debug)]
@@ -23,4 +27,16 @@ pub struct SignedIn {
     pub session: Arc<CachedSession>,
     /// The grant that it points to.
     pub grant: Arc<Grant>,
+}
+
+impl Visitor {
+    /// The visitor if their session is one of this kind; nobody else.
+    pub(super) fn if_session(self, is_one: impl Fn(&Session) -> bool) -> Self {
+        match &self {
+            Self::SignedIn(signed_in) | Self::Remembered(signed_in, _) if !is_one(&signed_in.session.session) => {
+                Self::Anonymous(SignInReason::UnknownSession)
+            }
+            Self::Anonymous(_) | Self::SignedIn(_) | Self::Remembered(..) => self,
+        }
+    }
 }

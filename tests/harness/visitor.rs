@@ -25,6 +25,7 @@ use super::idp::Idp;
 #[derive(Clone)]
 pub struct Visitor {
     address: SocketAddr,
+    host: Arc<str>,
     cookies: Arc<Mutex<BTreeMap<String, String>>>,
     /// Who sits before it; else the provider's present user.
     person: Option<Arc<Value>>,
@@ -77,12 +78,17 @@ const SCRIPT: [(&str, &str); 4] =
 
 impl Visitor {
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, cookies: Arc::default(), person: None }
+        Self { address, host: "app.test".into(), cookies: Arc::default(), person: None }
     }
 
     /// A browser of this person's.
     pub fn of(address: SocketAddr, person: Value) -> Self {
         Self { person: Some(Arc::new(person)), ..Self::new(address) }
+    }
+
+    /// The same browser, at a site of another name.
+    pub fn on_host(&self, host: &str) -> Self {
+        Self { host: host.into(), ..self.clone() }
     }
 
     /// The same browser, its requests reaching another replica.
@@ -162,7 +168,7 @@ impl Visitor {
         tokio::spawn(connection);
         let mut request = Request::builder().method(method).uri(path);
         if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
-            request = request.header("host", "app.test");
+            request = request.header("host", &*self.host);
         }
         for (name, value) in headers {
             request = request.header(*name, *value);

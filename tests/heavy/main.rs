@@ -14,6 +14,7 @@ mod conformance;
 mod crash;
 mod crowd;
 mod floods;
+mod git;
 mod grpc;
 mod peers;
 mod readings;

@@ -174,8 +174,8 @@ fn cookies_that_browsers_would_refuse_are_a_problem_and_what_is_so_anyway_is_sai
 #[test]
 fn values_that_could_not_work_are_problems_each_with_what_would_be_right() {
     for (name, value, said) in [
-        ("CODER_WILDCARD_ACCESS_URL", "coder.example", "must be a host whose first label begins with a star"),
-        ("CODER_WILDCARD_ACCESS_URL", "*.com", "must be a host whose first label begins with a star"),
+        ("CODER_WILDCARD_ACCESS_URL", "coder.example", "must be a host whose first of at least three labels has a star"),
+        ("CODER_WILDCARD_ACCESS_URL", "*.com", "must be a host whose first of at least three labels has a star"),
         ("CODER_OIDC_REDIRECT_URL", "http://login.example", "must have the scheme of CODER_ACCESS_URL"),
         ("CODER_OIDC_REDIRECT_URL", "https://login.example/callback", "must be scheme, host and port alone"),
         ("CODER_OIDC_REDIRECT_ALLOWED_HOSTS", "https://x", "must be"),
@@ -270,10 +270,10 @@ fn the_file_of_coder_s_is_read_with_its_own_paths_and_what_has_no_effect_is_said
     assert_eq!(checked.oidc.auth_params["access_type"], "offline");
     assert_eq!(checked.policy.allowed_groups, ["developers"]);
     assert_eq!(checked.session.idle.as_secs(), 12 * 3600);
+    assert_eq!(checked.personal_tokens.longest.as_secs(), 876_600 * 3600);
     let told: Vec<_> = checked.warnings.iter().map(ToString::to_string).collect();
     for (path, reason) in [
         ("oidc.allowSignups", "has no effect: Evergate has no accounts"),
-        ("networking.http.maxTokenLifetime", "has no effect: Evergate issues no tokens"),
         ("networking.derp", "has no effect: Evergate has no such setting"),
         ("provisioning", "has no effect: Evergate has no such setting"),
     ] {

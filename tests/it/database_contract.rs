@@ -3,6 +3,7 @@
 mod history;
 mod idle_expiry;
 mod logins;
+mod personal_tokens;
 mod renewals;
 mod sessions;
 mod sweep;
@@ -144,6 +145,7 @@ fn session_of(grant: GrantId) -> Session {
         last_seen: Timestamp(1000),
         provider_session: None,
         site: None,
+        token: None,
     }
 }
 

@@ -50,6 +50,7 @@ mod lost_logins;
 mod odd_metadata;
 mod odd_tokens;
 mod operations;
+mod personal_tokens;
 mod plans;
 mod poolers;
 mod postgres_connections;

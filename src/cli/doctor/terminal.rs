@@ -5,11 +5,13 @@ use std::io::{self, BufRead};
 use tokio::sync::mpsc;
 use url::Url;
 
-use super::callback::Callback;
 use crate::{
-    cli::output::print_error,
+    cli::{callback::Callback, output::print_error},
     doctor::{Browser, Errand},
 };
+
+const PAGE: &str = "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>evergate doctor</title>\n\
+    <p>Done. The report is in the terminal; this window can be closed.</p>\n</html>\n";
 
 /// The terminal, and the listener where browsers come back by themselves.
 pub(super) struct Terminal {
@@ -22,7 +24,7 @@ impl Terminal {
     pub(super) async fn open(redirect: Option<&Url>) -> Self {
         let callback = match redirect {
             None => None,
-            Some(redirect) => match Callback::listen(redirect).await {
+            Some(redirect) => match Callback::listen(redirect, PAGE).await {
                 Ok(callback) => Some(callback),
                 Err(error) => {
                     print_error(&format!("{redirect} cannot be listened on ({error}), so its address is to be pasted here."));

@@ -24,6 +24,9 @@ fn time(at: Timestamp) -> String {
 /// Returns when a session ends if it is not used any more, and by which limit.
 fn ends(listed: &ListedSession, limits: &Settings) -> (Timestamp, &'static str) {
     let session = &listed.session;
+    if let Some(token) = &session.token {
+        return (token.expires_at, "its expiry");
+    }
     let absolute = session.created_at.plus(limits.absolute);
     let idle = if limits.sliding { session.last_seen.plus(limits.idle) } else { session.created_at.plus(limits.idle) };
     if idle < absolute { (idle, "idle limit") } else { (absolute, "absolute limit") }
@@ -196,7 +199,7 @@ pub(super) fn session_json(listed: &ListedSession, limits: &Settings) -> serde_j
         "session": session.hash.short(), "grant": grant.id.to_string(), "user": grant.identity.subject,
         "email": grant.identity.email, "preferredUsername": grant.identity.username,
         "createdAt": session.created_at.seconds(), "lastSeenAt": session.last_seen.seconds(),
-        "site": session.site, "endsAt": ends_at.seconds(), "endsBy": ends_by, "accessTokenExpiresAt": grant.expires_at.seconds(),
+        "site": session.site, "token": session.token.as_ref().map(|token| &token.scope.name), "endsAt": ends_at.seconds(), "endsBy": ends_by, "accessTokenExpiresAt": grant.expires_at.seconds(),
         "renewable": grant.has_refresh_token, "renewedAt": grant.renewed_at.seconds(), "renewals": grant.generation,
         "rotation": grant.rotation.as_str(), "refreshTokenUntil": grant.refresh_until.map(Timestamp::seconds),
         "endedBecause": grant.ended.as_ref().map(|ended| ended.reason.as_str()),

@@ -7,7 +7,15 @@ const HASH: SessionHash = SessionHash([1; 32]);
 const OTHER: SessionHash = SessionHash([3; 32]);
 
 fn session() -> Session {
-    Session { hash: HASH, grant: GrantId([2; 16]), created_at: NOW, last_seen: NOW, provider_session: None, site: None }
+    Session {
+        hash: HASH,
+        grant: GrantId([2; 16]),
+        created_at: NOW,
+        last_seen: NOW,
+        provider_session: None,
+        site: None,
+        token: None,
+    }
 }
 
 async fn is_cached(cache: &SessionCache, now: Timestamp) -> bool {

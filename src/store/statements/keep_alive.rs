@@ -7,7 +7,7 @@ use crate::{
 
 impl Connection<'_> {
     /// Takes a batch of grants that are to be looked at, and returns those whose refresh token soon expires for want of use, though
-    /// a session used them within one life of the token. Replicas that call this concurrently take different ones.
+    /// a session used them within one life of the token or has a personal access token, which may rest for long. Replicas that call this concurrently take different ones.
     pub(in crate::store) async fn due_before_idle_expiry(&mut self, now: Timestamp) -> Result<IdleExpiry, StoreError> {
         // Kept for a day after the token has expired, because the result of a renewal may be saved late.
         const DELETE: &Template = &Template::new(
@@ -28,7 +28,7 @@ impl Connection<'_> {
              RETURNING grant_id, (SELECT 1 FROM grants WHERE grants.id = keep_alive.grant_id AND refresh_until > $1 \
              AND refresh_until - refresh_life / 4 <= $1 AND refresh_token IS NOT NULL AND ended_reason IS NULL \
              AND COALESCE(retry_at, 0) <= $1 AND EXISTS (SELECT 1 FROM sessions WHERE sessions.grant_id = grants.id \
-             AND last_seen > $1 - refresh_life)) AS due",
+             AND (last_seen > $1 - refresh_life OR token IS NOT NULL))) AS due",
         );
         let mut transaction = self.begin().await?;
         let deleted = transaction.connection().query(DELETE).bind(now.0).execute().await?;

@@ -42,7 +42,7 @@ impl Connection<'_> {
         after: ListPosition,
     ) -> Result<(Vec<ListedSession>, Option<ListPosition>), StoreError> {
         const SQL: &Template = &Template::new(
-            "SELECT {listed_columns} FROM (SELECT hash, grant_id, created_at, last_seen, provider_session, site FROM sessions \
+            "SELECT {listed_columns} FROM (SELECT hash, grant_id, created_at, last_seen, provider_session, site, token_expires_at, token FROM sessions \
              WHERE (created_at, hash) < ($1, $2) ORDER BY created_at DESC, hash DESC LIMIT {batch}) AS sessions \
              JOIN grants ON grants.id = sessions.grant_id ORDER BY sessions.created_at DESC, sessions.hash DESC",
         );
@@ -126,6 +126,7 @@ fn listed(hash: SessionHash, row: &Row) -> Result<ListedSession, StoreError> {
             last_seen: Timestamp(row.get("last_seen")?),
             provider_session: row.get::<Option<String>>("provider_session")?.map(Box::from),
             site: row.get::<Option<String>>("site")?.map(Box::from),
+            token: rows::token_from(row.get("token_expires_at")?, row.get("token")?)?,
         },
         grant: ListedGrant {
             id,

@@ -23,7 +23,7 @@ pub(in crate::store) struct Sample {
 impl Connection<'_> {
     pub(in crate::store) async fn session(&mut self, hash: SessionHash) -> Result<Option<Session>, StoreError> {
         let row = self
-            .query("SELECT hash, grant_id, created_at, last_seen, provider_session, site FROM sessions WHERE hash = $1")
+            .query("SELECT hash, grant_id, created_at, last_seen, provider_session, site, token_expires_at, token FROM sessions WHERE hash = $1")
             .bind(&hash.0[..])
             .fetch_optional()
             .await?;
@@ -32,7 +32,7 @@ impl Connection<'_> {
 
     pub(in crate::store) async fn successor(&mut self, hash: SessionHash) -> Result<Option<Session>, StoreError> {
         let row = self
-            .query("SELECT hash, grant_id, created_at, last_seen, provider_session, site FROM sessions WHERE follows = $1")
+            .query("SELECT hash, grant_id, created_at, last_seen, provider_session, site, token_expires_at, token FROM sessions WHERE follows = $1")
             .bind(&hash.0[..])
             .fetch_optional()
             .await?;

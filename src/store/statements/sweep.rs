@@ -15,12 +15,14 @@ use crate::{
 pub(in crate::store) enum SweepStep {
     OldSessions,
     IdleSessions,
+    ExpiredTokens,
     LeftGrants,
     ExpiredRows,
 }
 
 impl SweepStep {
-    pub(in crate::store) const ALL: [Self; 4] = [Self::OldSessions, Self::IdleSessions, Self::LeftGrants, Self::ExpiredRows];
+    pub(in crate::store) const ALL: [Self; 5] =
+        [Self::OldSessions, Self::IdleSessions, Self::ExpiredTokens, Self::LeftGrants, Self::ExpiredRows];
 }
 
 impl Connection<'_> {
@@ -34,6 +36,7 @@ impl Connection<'_> {
         let Step { removed, seen } = match step {
             SweepStep::OldSessions => self.sweep_old_sessions(expired, replica).await?,
             SweepStep::IdleSessions => self.sweep_idle_sessions(expired, replica).await?,
+            SweepStep::ExpiredTokens => self.sweep_expired_tokens(expired, replica).await?,
             SweepStep::LeftGrants => self.sweep_left_grants().await?,
             SweepStep::ExpiredRows => self.sweep_expired(expired).await?,
         };
@@ -43,7 +46,7 @@ impl Connection<'_> {
     /// Deletes sessions that reached their absolute limit.
     async fn sweep_old_sessions(&mut self, expired: &Expired, replica: &str) -> Result<Step, StoreError> {
         const SQL: &Template = &Template::new(
-            "WITH due AS MATERIALIZED (SELECT hash FROM sessions WHERE created_at <= $1 \
+            "WITH due AS MATERIALIZED (SELECT hash FROM sessions WHERE created_at <= $1 AND token IS NULL \
              ORDER BY created_at LIMIT {batch}{skip_locked}) \
              DELETE FROM sessions WHERE hash IN (SELECT hash FROM due) \
              RETURNING hash, grant_id, (SELECT identity FROM grants WHERE grants.id = grant_id) AS identity",
@@ -59,13 +62,13 @@ impl Connection<'_> {
     /// so that they are not looked at again for as long as they may be idle.
     async fn sweep_idle_sessions(&mut self, expired: &Expired, replica: &str) -> Result<Step, StoreError> {
         const DELETE: &Template = &Template::new(
-            "WITH due AS MATERIALIZED (SELECT hash FROM sessions WHERE COALESCE(seen_floor, created_at) <= $1 \
+            "WITH due AS MATERIALIZED (SELECT hash FROM sessions WHERE COALESCE(seen_floor, created_at) <= $1 AND token IS NULL \
              ORDER BY COALESCE(seen_floor, created_at) LIMIT {batch}{skip_locked}) \
              DELETE FROM sessions WHERE hash IN (SELECT hash FROM due) AND last_seen <= $1 \
              RETURNING hash, grant_id, (SELECT identity FROM grants WHERE grants.id = grant_id) AS identity",
         );
         const NOTE: &Template = &Template::new(
-            "WITH due AS MATERIALIZED (SELECT hash FROM sessions WHERE COALESCE(seen_floor, created_at) <= $1 \
+            "WITH due AS MATERIALIZED (SELECT hash FROM sessions WHERE COALESCE(seen_floor, created_at) <= $1 AND token IS NULL \
              ORDER BY COALESCE(seen_floor, created_at) LIMIT {batch}{skip_locked}) \
              UPDATE sessions SET seen_floor = last_seen WHERE hash IN (SELECT hash FROM due) AND last_seen > $1",
         );
@@ -75,6 +78,21 @@ impl Connection<'_> {
         let seen = transaction.connection().query(NOTE).bind(expired.seen_before.0).execute().await?;
         transaction.commit().await?;
         Ok(Step { removed: count(&gone), seen: count(&gone).saturating_add(seen) })
+    }
+
+    /// Deletes personal access tokens that have expired.
+    async fn sweep_expired_tokens(&mut self, expired: &Expired, replica: &str) -> Result<Step, StoreError> {
+        const SQL: &Template = &Template::new(
+            "WITH due AS MATERIALIZED (SELECT hash FROM sessions WHERE token_expires_at <= $1 \
+             ORDER BY token_expires_at LIMIT {batch}{skip_locked}) \
+             DELETE FROM sessions WHERE hash IN (SELECT hash FROM due) \
+             RETURNING hash, grant_id, (SELECT identity FROM grants WHERE grants.id = grant_id) AS identity",
+        );
+        let mut transaction = self.begin().await?;
+        let gone = transaction.connection().query(SQL).bind(expired.now.0).fetch_all().await?;
+        transaction.connection().record_limit(&gone, "token_expired", expired, replica).await?;
+        transaction.commit().await?;
+        Ok(Step { removed: count(&gone), seen: count(&gone) })
     }
 
     /// Records why sessions were deleted.

@@ -14,6 +14,7 @@ pub(super) const VOCABULARY: [&str; 10] = [
     "header_names",
 ];
 pub(super) const ARROWS: &[(&str, &[&str])] = &[
+    // A login in a terminal trusts as a client does.
     (
         "cli",
         &[
@@ -29,6 +30,7 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
             "session",
             "store",
             "telemetry",
+            "tls",
         ],
     ),
     // It reads documents, and says what is wrong with them as with settings.
@@ -48,6 +50,7 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
             "admission",
             "assertion",
             "bearer",
+            "personal_tokens",
             "visitor",
             "sign_in",
             "sign_out",
@@ -74,6 +77,7 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
             "exchange",
             "renewal",
             "bearer",
+            "personal_tokens",
             "policy",
             "routing",
             "forward",
@@ -115,8 +119,11 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
             "assertion",
             "refusal",
             "exchange",
+            // Who is not signed in is told why.
+            "visitor",
             "sign_in",
             "sign_out",
+            "personal_tokens",
             "renewal",
             "policy",
             "routing",
@@ -143,6 +150,8 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
             "renewal",
             "policy",
             "routing",
+            // Why a token is refused.
+            "oidc",
             "grant",
             // What outlives a request is registered with its session.
             "session",
@@ -164,7 +173,9 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
     ("renewal", &["oidc", "grant", "history", "store", "telemetry"]),
     ("policy", &[]),
     // Tokens are verified by whoever issued them, for routes that take them.
-    ("bearer", &["oidc", "jose", "policy", "telemetry"]),
+    ("bearer", &["oidc", "jose", "policy", "session", "telemetry"]),
+    // How a token ends is the logout's.
+    ("personal_tokens", &["sign_out", "grant", "history", "session", "store"]),
     // It tells of a grant and a session.
     ("assertion", &["jose", "grant", "session", "telemetry"]),
     // The permit is the entry ticket, and our cookies' names are the session's.
@@ -283,11 +294,12 @@ pub(super) const CHOOSE_STATUSES: &[&str] = &[
     "refusal/response",
     "refusal/challenge",
     "refusal/login",
-    "cli/doctor/callback",
+    "cli/callback",
     "endpoints/forward_auth",
     "endpoints/health",
     "endpoints/jwks",
     "endpoints/logout",
+    "endpoints/tokens",
     "endpoints/userinfo",
     "demo/provider",
     "renewal/classify",

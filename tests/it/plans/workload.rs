@@ -9,10 +9,10 @@ use evergate::{
     identity::Identity,
     seal::KeyRing,
     secret::{Secret, hex},
-    session::{Session, SessionHash},
+    session::{PersonalToken, Session, SessionHash, TokenScope},
     store::{
-        Expired, ExpiredAttempt, Fence, ListPosition, LoginSaved, LoginTarget, NewGrant, NewIntent, Renewed, SessionFilter,
-        Settings, Sharing, Store, Tokens,
+        Expired, ExpiredAttempt, Fence, ListPosition, LoginSaved, LoginTarget, NewGrant, NewIntent, NewToken, Renewed,
+        SessionFilter, Settings, Sharing, Store, TokenSaved, Tokens,
     },
     telemetry::metrics::Metrics,
 };
@@ -69,6 +69,11 @@ async fn logins_and_sessions(store: &Store) {
     for prefix in [hash.chars().take(12).collect(), hash, id] {
         assert!(!store.sessions_by_prefix(&prefix).await.unwrap().is_empty(), "{prefix}");
     }
+    let scope = TokenScope { name: "script".into(), routes: Vec::new() };
+    let token = PersonalToken { expires_at: Timestamp(i64::MAX), scope };
+    let new = NewToken { hash: PersonalToken::fresh().1, made_from: shared, token: &token, most: 9, at: AT };
+    assert!(matches!(store.save_token(&new).await.unwrap(), TokenSaved::Saved(_)));
+    assert!(store.tokens_of("https://idp", "c", "nobody").await.unwrap().is_empty());
     assert!(store.grant(grant).await.unwrap().is_some() && store.id_token(grant).await.unwrap().is_some());
     store.consume_once(shared.0, AT).await.unwrap();
     assert!(store.is_consumed(shared.0).await.unwrap());
@@ -176,7 +181,15 @@ async fn login(
 }
 
 fn new_session(grant: GrantId) -> Session {
-    Session { hash: SessionHash::fresh().1, grant, created_at: AT, last_seen: AT, provider_session: None, site: None }
+    Session {
+        hash: SessionHash::fresh().1,
+        grant,
+        created_at: AT,
+        last_seen: AT,
+        provider_session: None,
+        site: None,
+        token: None,
+    }
 }
 
 fn new_grant(subject: &str, has_token: bool) -> NewGrant {

@@ -14,31 +14,38 @@ use tokio::{
 };
 use url::{Url, form_urlencoded};
 
-const PAGE: &str = "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>evergate doctor</title>\n\
-    <p>Done. The report is in the terminal; this window can be closed.</p>\n</html>\n";
-
 /// The listener at the redirect URI. It goes when this is dropped.
 pub(super) struct Callback {
     queries: mpsc::Receiver<String>,
+    port: u16,
     _accepting: JoinSet<()>,
 }
 
 impl Callback {
-    /// Listens on each loopback address of the redirect URI's host.
+    /// Listens on each loopback address of the redirect URI's host. A browser that comes back is shown `page`, which is HTML.
     ///
     /// # Errors
     /// None of them can be listened on.
-    pub(super) async fn listen(redirect: &Url) -> io::Result<Self> {
+    pub(super) async fn listen(redirect: &Url, page: &'static str) -> io::Result<Self> {
         let path: Arc<str> = redirect.path().into();
         let (sender, queries) = mpsc::channel(1);
         let (mut accepting, mut refusal) = (JoinSet::new(), io::Error::from(io::ErrorKind::AddrNotAvailable));
+        let mut port = 0;
         for address in redirect.socket_addrs(|| None)?.into_iter().filter(|address| address.ip().is_loopback()) {
             match TcpListener::bind(address).await {
-                Ok(listener) => drop(accepting.spawn(accept(listener, Arc::clone(&path), sender.clone()))),
+                Ok(listener) => {
+                    port = listener.local_addr()?.port();
+                    accepting.spawn(accept(listener, Arc::clone(&path), page, sender.clone()));
+                }
                 Err(error) => refusal = error,
             }
         }
-        if accepting.is_empty() { Err(refusal) } else { Ok(Self { queries, _accepting: accepting }) }
+        if accepting.is_empty() { Err(refusal) } else { Ok(Self { queries, port, _accepting: accepting }) }
+    }
+
+    /// The port that it listens on.
+    pub(super) fn port(&self) -> u16 {
+        self.port
     }
 
     /// The query of the next browser that comes back with this `state`. Others may be left over from another login.
@@ -57,16 +64,16 @@ fn has_state(query: &str, state: Option<&str>) -> bool {
     state.is_some() && form_urlencoded::parse(query.as_bytes()).any(|(name, value)| name == "state" && Some(&*value) == state)
 }
 
-async fn accept(listener: TcpListener, path: Arc<str>, queries: mpsc::Sender<String>) {
+async fn accept(listener: TcpListener, path: Arc<str>, page: &'static str, queries: mpsc::Sender<String>) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        connections.spawn(serve(stream, Arc::clone(&path), queries.clone()));
+        connections.spawn(serve(stream, Arc::clone(&path), page, queries.clone()));
         while connections.try_join_next().is_some() {}
     }
 }
 
-async fn serve(stream: TcpStream, path: Arc<str>, queries: mpsc::Sender<String>) {
-    let service = service_fn(|request| respond(request, &path, &queries));
+async fn serve(stream: TcpStream, path: Arc<str>, page: &'static str, queries: mpsc::Sender<String>) {
+    let service = service_fn(|request| respond(request, &path, page, &queries));
     let connection = hyper::server::conn::http1::Builder::new().keep_alive(false).serve_connection(TokioIo::new(stream), service);
     // A browser that goes away early has still delivered its query.
     let _closed = connection.await;
@@ -75,6 +82,7 @@ async fn serve(stream: TcpStream, path: Arc<str>, queries: mpsc::Sender<String>)
 async fn respond(
     request: Request<Incoming>,
     path: &str,
+    page: &'static str,
     queries: &mpsc::Sender<String>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let query = request.uri().query().filter(|_| request.uri().path() == path);
@@ -84,7 +92,7 @@ async fn respond(
         return Ok(response);
     };
     let _nobody_waits = queries.send(query.to_owned()).await;
-    let mut response = Response::new(Full::from(PAGE));
+    let mut response = Response::new(Full::from(page));
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/html; charset=utf-8"));
     response.headers_mut().insert(header::REFERRER_POLICY, header::HeaderValue::from_static("no-referrer"));
     Ok(response)

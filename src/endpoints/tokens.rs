@@ -1,0 +1,233 @@
+//! `tokens`: a user's personal access tokens; `terminal`: how `evergate login` gets one.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use hyper::body::Incoming;
+use serde_json::json;
+use url::form_urlencoded;
+
+use super::{Call, Endpoints, Refused, read_form};
+use crate::{
+    admission::{AdmittedSession, Inquiry, NotAdmitted},
+    pages::{Action, Page, SecretPage, TerminalPage, TokenLine, TokensPage},
+    personal_tokens::{NotMade, TerminalRequest, Wanted, days, days_left, identifier},
+    refusal::{
+        Refusal,
+        response::{document, html, json as json_response, redirect},
+    },
+    session::Session,
+    sign_in::Redirect,
+    sign_out::LogoutRequest,
+    visitor::SignInReason,
+};
+
+/// Whatever a page says that tells a secret, the app's own scripts must not read it: they are of the same origin. A sandbox gives the
+/// page an origin of its own (CSP 3 section 6.3.2).
+const SANDBOX: &str = "sandbox allow-top-navigation allow-top-navigation-by-user-activation";
+
+impl Endpoints {
+    /// Shows the user's tokens, makes one and ends one.
+    pub(super) async fn tokens(&self, call: &Call<'_>, body: Incoming) -> Result<Response<Body>, Refused> {
+        let admitted = self.token_user(call).await?;
+        if call.exchange.method != Method::POST {
+            return self.tokens_page(call, &admitted).await;
+        }
+        self.refuse_unless_sent_by_person(call)?;
+        let form = read_form(body).await?;
+        let fields = || form_urlencoded::parse(&form);
+        let field = |name: &str| fields().find(|(found, _)| found == name).map(|(_, value)| value.into_owned());
+        let grant = &admitted.usable.grant;
+        let tokens = &self.components.personal_tokens;
+        if let Some(named) = field("end") {
+            tokens.end(grant, &named).await.map_err(Refusal::from)?;
+            let location = call.exchange.site.at(&self.tokens_href());
+            return Ok(redirect(&Redirect { location, cookies: Vec::new() }, "token_ended"));
+        }
+        let lifetime = match field("days") {
+            Some(text) => Some(days(&text).ok_or(Refusal::BadRequest("days is no number"))?),
+            None => None,
+        };
+        let routes = fields().filter(|(name, _)| name == "route").map(|(_, route)| route.into_owned()).collect();
+        let wanted = Wanted { name: field("name").unwrap_or_default(), lifetime, routes };
+        let made = match tokens.make(admitted.session(), grant, &wanted).await {
+            Ok(made) => made,
+            Err(error) => return Ok(self.not_made(call, error)?),
+        };
+        let (href, id) = (self.tokens_href(), call.exchange.id_text());
+        let page = SecretPage {
+            title: "Your new token",
+            text: "Copy it now: it is not shown again. Whoever has it acts as you.",
+            secret: made.text.expose(),
+            back: Some((&href, "Back to the tokens")),
+            branding: &self.components.branding,
+            request_id: &id,
+        };
+        Ok(self.secret_page(&page, "token_made"))
+    }
+
+    /// Asks the user whether a terminal may act as them, and hands it a code if they agree.
+    pub(super) async fn terminal(&self, call: &Call<'_>, body: Incoming) -> Result<Response<Body>, Refused> {
+        let admitted = self.token_user(call).await?;
+        if call.exchange.method != Method::POST {
+            let request = TerminalRequest::parse(|name| call.parameter(name)).map_err(Refusal::BadRequest)?;
+            return Ok(self.terminal_page(call, &admitted, &request));
+        }
+        self.refuse_unless_sent_by_person(call)?;
+        let form = read_form(body).await?;
+        let field =
+            |name: &str| form_urlencoded::parse(&form).find(|(found, _)| found == name).map(|(_, value)| value.into_owned());
+        let request = TerminalRequest::parse(field).map_err(Refusal::BadRequest)?;
+        let code = match self.components.personal_tokens.code(admitted.session().hash, &request) {
+            Ok(code) => code,
+            Err(error) => return Ok(self.not_made(call, error)?),
+        };
+        if let Some(port) = request.port {
+            let query = form_urlencoded::Serializer::new(String::new())
+                .append_pair("code", code.expose())
+                .append_pair("state", &request.state)
+                .finish();
+            let location = format!("http://127.0.0.1:{port}/?{query}");
+            return Ok(redirect(&Redirect { location, cookies: Vec::new() }, "terminal_code"));
+        }
+        let id = call.exchange.id_text();
+        let page = SecretPage {
+            title: "Back to your terminal",
+            text: "Copy this code into the terminal within five minutes. It works there alone.",
+            secret: code.expose(),
+            back: None,
+            branding: &self.components.branding,
+            request_id: &id,
+        };
+        Ok(self.secret_page(&page, "terminal_code"))
+    }
+
+    /// Redeems a terminal's code. No cookie plays a part in it.
+    pub(super) async fn terminal_token(&self, body: Incoming) -> Result<Response<Body>, Refused> {
+        let form = read_form(body).await?;
+        let field =
+            |name: &str| form_urlencoded::parse(&form).find(|(found, _)| found == name).map(|(_, value)| value.into_owned());
+        let (code, verifier) = (field("code").unwrap_or_default(), field("code_verifier").unwrap_or_default());
+        let tokens = &self.components.personal_tokens;
+        let made = tokens.redeem(&code, &verifier).await.map_err(|error| match error {
+            NotMade::Store(error) => Refusal::from(error),
+            NotMade::SessionEnded => Refusal::SignInNeeded(SignInReason::UnknownSession),
+            NotMade::Unfit(why) | NotMade::Code(why) => Refusal::BadRequest(why),
+            NotMade::TooMany => Refusal::BadRequest("the user has too many tokens"),
+        })?;
+        let body = json!({
+            "access_token": made.text.expose(), "token_type": "Bearer",
+            "expires_in": made.token.expires_at.since(tokens.clock.now()).as_secs(), "name": made.token.scope.name,
+        });
+        Ok(json_response(&body, StatusCode::OK, "token_made"))
+    }
+
+    /// Whose tokens a page is about. A browser that is not signed in is sent to a login, and comes back.
+    async fn token_user(&self, call: &Call<'_>) -> Result<AdmittedSession, Refused> {
+        if !self.components.personal_tokens.are_taken() {
+            return Err(Refusal::NoSuchPage.into());
+        }
+        let (admission, exchange) = (&self.components.admission, call.exchange);
+        let inquiry = Inquiry::about_the_visitor(exchange, call.headers, &self.everybody);
+        match admission.admit_session(inquiry).await {
+            Ok(admitted) => Ok(admitted),
+            Err(NotAdmitted::Refused(refusal)) => Err(refusal.into()),
+            Err(NotAdmitted::SignIn(reason, grant)) if exchange.method == Method::GET => {
+                Err(admission.send_to_login(exchange, call.headers, reason, grant).await.into())
+            }
+            Err(NotAdmitted::SignIn(reason, _)) => Err(Refusal::SignInNeeded(reason).into()),
+        }
+    }
+
+    /// Refuses what no person has sent by a button of these pages: another site's form, or the app's script, which is of the same
+    /// origin and could turn a moment on the app's page into a token for weeks.
+    fn refuse_unless_sent_by_person(&self, call: &Call<'_>) -> Result<(), Refusal> {
+        let is_own = LogoutRequest::classify(&call.exchange.method, call.headers, &call.exchange.site) == LogoutRequest::Intended;
+        let is_navigation = |headers: &HeaderMap| headers.get("sec-fetch-mode").is_none_or(|mode| mode == "navigate");
+        if is_own && is_navigation(call.headers) { Ok(()) } else { Err(Refusal::NoPage) }
+    }
+
+    async fn tokens_page(&self, call: &Call<'_>, admitted: &AdmittedSession) -> Result<Response<Body>, Refused> {
+        let (tokens, grant, id) = (&self.components.personal_tokens, &admitted.usable.grant, call.exchange.id_text());
+        let found = tokens.of_user(grant).await.map_err(Refusal::from)?;
+        let now = tokens.clock.now();
+        let ago = |at| {
+            let days = now.since(at).as_secs() / DAY.as_secs();
+            if days == 0 { "today".to_owned() } else { format!("{days} days ago") }
+        };
+        let line = |session: &Session| {
+            let token = session.token.as_ref()?;
+            let used = if session.last_seen == session.created_at { "never".to_owned() } else { ago(session.last_seen) };
+            let routes = if token.scope.routes.is_empty() { "everywhere".to_owned() } else { token.scope.routes.join(", ") };
+            let times = format!("made {}, used {used}, ends in {} days", ago(session.created_at), days_left(token, now));
+            Some(TokenLine { id: identifier(session.hash), name: token.scope.name.to_string(), routes, times })
+        };
+        let page = TokensPage {
+            user: grant.identity.display(),
+            tokens: &found.iter().filter_map(line).collect::<Vec<_>>(),
+            routes: &tokens.routes,
+            days: (in_days(tokens.settings.longest), in_days(tokens.settings.default.min(tokens.settings.longest))),
+            href: &self.tokens_href(),
+            branding: &self.components.branding,
+            request_id: &id,
+        };
+        Ok(self.form_page(page.html(), "tokens"))
+    }
+
+    fn terminal_page(&self, call: &Call<'_>, admitted: &AdmittedSession, request: &TerminalRequest) -> Response<Body> {
+        let (tokens, id) = (&self.components.personal_tokens, call.exchange.id_text());
+        let lifetime = request.wanted.lifetime.unwrap_or(tokens.settings.default.min(tokens.settings.longest));
+        let fields: Vec<_> = form_urlencoded::parse(call.query.as_bytes()).into_owned().collect();
+        let page = TerminalPage {
+            user: admitted.usable.grant.identity.display(),
+            name: &request.wanted.name,
+            days: in_days(lifetime),
+            href: &format!("{}/terminal", self.components.prefix),
+            fields: &fields,
+            branding: &self.components.branding,
+            request_id: &id,
+        };
+        self.form_page(page.html(), "terminal")
+    }
+
+    /// What a person sees whose token is not made.
+    fn not_made(&self, call: &Call<'_>, error: NotMade) -> Result<Response<Body>, Refusal> {
+        let (title, text, status) = match error {
+            NotMade::Store(error) => return Err(error.into()),
+            NotMade::SessionEnded => return Err(Refusal::SignInNeeded(SignInReason::UnknownSession)),
+            NotMade::Code(why) => return Err(Refusal::BadRequest(why)),
+            NotMade::Unfit(why) => ("No token was made", format!("It cannot be made so: {why}."), StatusCode::BAD_REQUEST),
+            NotMade::TooMany => {
+                ("No token was made", "You have as many as you may have. End one first.".into(), StatusCode::CONFLICT)
+            }
+        };
+        let (id, href) = (call.exchange.id_text(), self.tokens_href());
+        let action = Action::Link { href: &href, label: "Back to the tokens" };
+        let branding = &self.components.branding;
+        Ok(html(&Page { title, text: &text, action, again: None, branding, request_id: &id }, status, "token_not_made"))
+    }
+
+    fn tokens_href(&self) -> String {
+        format!("{}/tokens", self.components.prefix)
+    }
+
+    /// A page with a form. Without a referrer browsers send no origin either, and its own post would look like a stranger's.
+    fn form_page(&self, text: String, mark: &'static str) -> Response<Body> {
+        let mut response = document(text, &self.components.branding, StatusCode::OK, mark);
+        response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+        response
+    }
+
+    fn secret_page(&self, page: &SecretPage<'_>, mark: &'static str) -> Response<Body> {
+        let mut response = document(page.html(), page.branding, StatusCode::OK, mark);
+        response.headers_mut().append(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(SANDBOX));
+        response
+    }
+}
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+fn in_days(lifetime: Duration) -> u64 {
+    (lifetime.as_secs() / DAY.as_secs()).max(1)
+}

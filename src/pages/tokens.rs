@@ -1,0 +1,173 @@
+//! The pages of personal access tokens.
+
+use std::fmt::Write;
+
+use super::{Branding, escape, html::document};
+
+/// The page on which a user sees their tokens, ends them and makes more.
+#[derive(Clone, Debug)]
+pub struct TokensPage<'a> {
+    /// Whose they are, as they know themselves.
+    pub user: &'a str,
+    /// Their tokens.
+    pub tokens: &'a [TokenLine],
+    /// The routes that take tokens.
+    pub routes: &'a [String],
+    /// How many days a token may live, and how many it does by default.
+    pub days: (u64, u64),
+    /// Where the forms go.
+    pub href: &'a str,
+    /// What the administrator sets of every page.
+    pub branding: &'a Branding,
+    /// The request ID.
+    pub request_id: &'a str,
+}
+
+/// What the page tells of a token.
+#[derive(Clone, Debug)]
+pub struct TokenLine {
+    /// Names it in the form that ends it.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Where it may be used.
+    pub routes: String,
+    /// When it was made, when it was last used, and how long it lives still.
+    pub times: String,
+}
+
+impl TokensPage<'_> {
+    /// Renders the page.
+    pub fn html(&self) -> String {
+        let (href, user, (most, usual)) = (escape(self.href), escape(self.user), self.days);
+        let mut body = format!(
+            "<p>Scripts, terminals and Git sign in with these as {user}: as a bearer token, or as a password with any user name. \
+             Whoever has one acts as you.</p>\n"
+        );
+        if !self.tokens.is_empty() {
+            body += "<ul class=\"list\">\n";
+            for TokenLine { id, name, routes, times } in self.tokens {
+                let (id, name, routes, times) = (escape(id), escape(name), escape(routes), escape(times));
+                let _infallible = writeln!(
+                    body,
+                    "<li><div><strong>{name}</strong><br>{routes}<br><small>{times}</small></div>\
+                     <form method=\"post\" action=\"{href}\"><input type=\"hidden\" name=\"end\" value=\"{id}\">\
+                     <button class=\"button quiet\" aria-label=\"End {name}\">End</button></form></li>"
+                );
+            }
+            body += "</ul>\n";
+        }
+        let mut places = String::new();
+        if self.routes.len() > 1 {
+            places += "<fieldset><legend>Where it may be used (all, if none is chosen)</legend>\n";
+            for route in self.routes {
+                let route = escape(route);
+                let _infallible =
+                    writeln!(places, "<label><input type=\"checkbox\" name=\"route\" value=\"{route}\"> {route}</label>");
+            }
+            places += "</fieldset>\n";
+        }
+        let _infallible = write!(
+            body,
+            "<h2>A new token</h2>\n<form class=\"fields\" method=\"post\" action=\"{href}\">\n\
+             <label>Name <input name=\"name\" required maxlength=\"64\" autocomplete=\"off\"></label>\n\
+             <label>Days <input name=\"days\" type=\"number\" min=\"1\" max=\"{most}\" value=\"{usual}\" required></label>\n\
+             {places}<button class=\"button\">Make a token</button>\n</form>"
+        );
+        document("Access tokens", &body, self.branding, self.request_id)
+    }
+}
+
+/// The page that tells a new token, or a terminal's code, once.
+#[derive(Clone, Debug)]
+pub struct SecretPage<'a> {
+    /// The heading.
+    pub title: &'a str,
+    /// What to do with it.
+    pub text: &'a str,
+    /// What is told.
+    pub secret: &'a str,
+    /// Where to go from here.
+    pub back: Option<(&'a str, &'a str)>,
+    /// What the administrator sets of every page.
+    pub branding: &'a Branding,
+    /// The request ID.
+    pub request_id: &'a str,
+}
+
+impl SecretPage<'_> {
+    /// Renders the page.
+    pub fn html(&self) -> String {
+        let back =
+            self.back.map(|(href, label)| format!("\n<a class=\"button\" href=\"{}\">{}</a>", escape(href), escape(label)));
+        let (text, secret) = (escape(self.text), escape(self.secret));
+        let body = format!("<p>{text}</p>\n<p><code>{secret}</code></p>{}", back.unwrap_or_default());
+        document(self.title, &body, self.branding, self.request_id)
+    }
+}
+
+/// The page on which a user agrees to a terminal's request.
+#[derive(Clone, Debug)]
+pub struct TerminalPage<'a> {
+    /// Who would be signed in.
+    pub user: &'a str,
+    /// What the token would be called.
+    pub name: &'a str,
+    /// How many days it would live.
+    pub days: u64,
+    /// Where the form goes.
+    pub href: &'a str,
+    /// The request's parameters.
+    pub fields: &'a [(String, String)],
+    /// What the administrator sets of every page.
+    pub branding: &'a Branding,
+    /// The request ID.
+    pub request_id: &'a str,
+}
+
+impl TerminalPage<'_> {
+    /// Renders the page.
+    pub fn html(&self) -> String {
+        let fields: String = self.fields.iter().fold(String::new(), |mut all, (name, value)| {
+            let _infallible = write!(all, "<input type=\"hidden\" name=\"{}\" value=\"{}\">", escape(name), escape(value));
+            all
+        });
+        let (user, name, href) = (escape(self.user), escape(self.name), escape(self.href));
+        let body = format!(
+            "<p>“{name}” asks for an access token that acts as {user} for {} days. Allow it only if you have just run \
+             <code>evergate login</code> yourself.</p>\n<form method=\"post\" action=\"{href}\">{fields}\
+             <button class=\"button\">Allow</button> <a href=\"/\">Do not allow</a></form>",
+            self.days
+        );
+        document("Sign in a terminal?", &body, self.branding, self.request_id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_of_these_pages_is_markup() {
+        let evil = "<script>alert('x')</script>\"&";
+        let branding = Branding::new(None, None, None, &[]).unwrap();
+        let line = TokenLine { id: evil.into(), name: evil.into(), routes: evil.into(), times: evil.into() };
+        let (routes, fields) = (vec![evil.to_owned(); 2], [(evil.to_owned(), evil.to_owned())]);
+        let tokens = TokensPage {
+            user: evil,
+            tokens: &[line],
+            routes: &routes,
+            days: (90, 30),
+            href: evil,
+            branding: &branding,
+            request_id: evil,
+        };
+        let secret =
+            SecretPage { title: evil, text: evil, secret: evil, back: Some((evil, evil)), branding: &branding, request_id: evil };
+        let terminal =
+            TerminalPage { user: evil, name: evil, days: 1, href: evil, fields: &fields, branding: &branding, request_id: evil };
+        for html in [tokens.html(), secret.html(), terminal.html()] {
+            assert!(!html.contains("<script") && !html.contains("alert('x')"), "{html}");
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Personal access tokens: a user makes them for scripts, terminals and Git, names them, sees them and ends them.
+//!
+//! A token is a session without a browser. It has the grant of the session in which it was made, so that all that holds for sessions
+//! holds for it: token refresh, outages, rules, the end of the grant. `terminal` is how `evergate login` gets one.
+
+mod terminal;
+
+use std::time::Duration;
+
+use crate::{
+    clock::{Clock, Timestamp},
+    grant::Grant,
+    history::{Event, Kind},
+    seal::KeyRing,
+    secret::{Secret, hex, sha256},
+    session::{PersonalToken, Session, SessionHash, TokenScope},
+    sign_out::{LogoutInitiator, SignOut},
+    store::{NewToken, Store, StoreError, TokenSaved},
+};
+
+pub use terminal::TerminalRequest;
+
+/// Settings of personal access tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// `CODER_MAX_TOKEN_LIFETIME`: how long a token may live.
+    pub longest: Duration,
+    /// `CODER_DEFAULT_TOKEN_LIFETIME`: how long one lives whose user does not say it.
+    pub default: Duration,
+}
+
+/// Makes, lists and ends personal access tokens.
+#[derive(Debug)]
+pub struct PersonalTokens {
+    /// How long they may live.
+    pub settings: Settings,
+    /// The names of the routes that take them.
+    pub routes: Vec<String>,
+    /// Where they are kept.
+    pub store: Store,
+    /// What seals the codes that a terminal redeems.
+    pub keys: KeyRing,
+    /// How they end.
+    pub sign_out: SignOut,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// What a user wants of a new token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its name.
+    pub name: String,
+    /// How long it lives; `None` as long as is usual.
+    pub lifetime: Option<Duration>,
+    /// The routes where it may be used; none is all.
+    pub routes: Vec<String>,
+}
+
+/// A token that was made.
+#[derive(Debug)]
+pub struct Made {
+    /// The token, which is told once.
+    pub text: Secret,
+    /// What is kept of it.
+    pub token: PersonalToken,
+}
+
+/// Why no token is made.
+#[derive(Debug, thiserror::Error)]
+pub enum NotMade {
+    /// What is wanted cannot be had.
+    #[error("{0}")]
+    Unfit(&'static str),
+    /// The user's session has ended.
+    #[error("the session in which it was to be made has ended")]
+    SessionEnded,
+    /// The user has too many.
+    #[error("its user has {MOST} already")]
+    TooMany,
+    /// A terminal's code is not ours, too old, was redeemed before, or was asked for by another terminal.
+    #[error("the code of the terminal is not to be redeemed: {0}")]
+    Code(&'static str),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// How many a user may have.
+const MOST: usize = 50;
+/// How long a name may be, in characters.
+const LONGEST_NAME: usize = 64;
+
+impl PersonalTokens {
+    /// Whether any route takes them.
+    pub fn are_taken(&self) -> bool {
+        !self.routes.is_empty()
+    }
+
+    /// Makes a token of the user of this session and its grant.
+    ///
+    /// # Errors
+    /// [`NotMade`].
+    pub async fn make(&self, made_from: &Session, grant: &Grant, wanted: &Wanted) -> Result<Made, NotMade> {
+        let (text, hash) = PersonalToken::fresh();
+        let token = self.checked(wanted)?;
+        self.save(made_from.hash, hash, &token, Some(grant)).await?;
+        Ok(Made { text, token })
+    }
+
+    /// The tokens of a grant's user, the newest first.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn of_user(&self, grant: &Grant) -> Result<Vec<Session>, StoreError> {
+        let now = self.clock.now();
+        let mut all = self.store.tokens_of(&grant.issuer, &grant.client_id, &grant.identity.subject).await?;
+        all.retain(|session| session.token.as_ref().is_some_and(|token| now < token.expires_at));
+        Ok(all)
+    }
+
+    /// Ends the token of a grant's user that [`identifier`] names so. `false`: there is none.
+    ///
+    /// # Errors
+    /// The store failed, and the token may be alive.
+    pub async fn end(&self, grant: &Grant, named: &str) -> Result<bool, StoreError> {
+        let found = self.of_user(grant).await?.into_iter().find(|session| identifier(session.hash) == named);
+        let Some(session) = found else { return Ok(false) };
+        self.sign_out.end_token(session.hash, LogoutInitiator::User).await?;
+        Ok(true)
+    }
+
+    /// What is kept of a token as it is wanted.
+    fn checked(&self, wanted: &Wanted) -> Result<PersonalToken, NotMade> {
+        let name = wanted.name.trim();
+        if name.is_empty() || name.chars().count() > LONGEST_NAME || name.contains(char::is_control) {
+            return Err(NotMade::Unfit("a token needs a name of 64 characters at most"));
+        }
+        let lifetime = wanted.lifetime.unwrap_or(self.settings.default.min(self.settings.longest));
+        if lifetime.is_zero() || lifetime > self.settings.longest {
+            return Err(NotMade::Unfit("the token would live for longer than it may (CODER_MAX_TOKEN_LIFETIME), or not at all"));
+        }
+        if !wanted.routes.iter().all(|route| self.routes.contains(route)) {
+            return Err(NotMade::Unfit("there is no such route that takes tokens"));
+        }
+        let routes = wanted.routes.iter().map(|route| route.as_str().into()).collect();
+        let scope = TokenScope { name: name.into(), routes };
+        Ok(PersonalToken { expires_at: self.clock.now().plus(lifetime), scope })
+    }
+
+    async fn save(
+        &self,
+        made_from: SessionHash,
+        hash: SessionHash,
+        token: &PersonalToken,
+        grant: Option<&Grant>,
+    ) -> Result<(), NotMade> {
+        let at = self.clock.now();
+        match self.store.save_token(&NewToken { hash, made_from, token, most: MOST, at }).await? {
+            TokenSaved::Saved(id) => {
+                if let Some(grant) = grant {
+                    let event = Event::of(Kind::Login, id, &grant.identity, at).of_session(hash).because("personal_token");
+                    self.store.enqueue_event(event);
+                }
+                tracing::info!(session = hash.short(), "a personal access token was made");
+                Ok(())
+            }
+            TokenSaved::SessionEnded => Err(NotMade::SessionEnded),
+            TokenSaved::TooMany => Err(NotMade::TooMany),
+            TokenSaved::Repeated => Err(NotMade::Code("it was redeemed before")),
+        }
+    }
+}
+
+/// Names a token to its user: by its hash's hash, because the store finds tokens by the hash.
+pub fn identifier(token: SessionHash) -> String {
+    hex(sha256(&[b"token", &token.0[..]].concat()).first_chunk::<8>().unwrap_or(&[0; 8]))
+}
+
+/// How long a token lives of which its user says a number of days.
+pub fn days(text: &str) -> Option<Duration> {
+    text.trim().parse().ok().and_then(|days: u64| days.checked_mul(24 * 3600)).map(Duration::from_secs)
+}
+
+/// The whole days until a token ends.
+pub fn days_left(token: &PersonalToken, now: Timestamp) -> u64 {
+    token.expires_at.since(now).as_secs().div_ceil(24 * 3600)
+}

@@ -1,0 +1,56 @@
+//! Personal access tokens: what a user makes for a script, a terminal or Git. Each is a session that is found by the token, and not by
+//! a cookie; it has the grant of the browser session in which it was made, and lives as long as that.
+
+use serde::{Deserialize, Serialize};
+
+use super::session_hash::SessionHash;
+use crate::{
+    clock::Timestamp,
+    secret::{Secret, random_text},
+};
+
+/// What is particular of a session that is a token's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PersonalToken {
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// What its user calls it, and where it may be used.
+    pub scope: TokenScope,
+}
+
+/// What a user calls a token, and where it may be used. Stored as JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenScope {
+    /// What its user calls it.
+    pub name: Box<str>,
+    /// The names of the routes where it may be used; empty is all that take such tokens.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<Box<str>>,
+}
+
+/// What such tokens begin with, so that they are recognised where they should not be: in a repository, or in a cookie.
+const PREFIX: &str = "evg_";
+
+impl PersonalToken {
+    /// Whether `text` looks like such a token.
+    pub fn is_one(text: &str) -> bool {
+        text.starts_with(PREFIX)
+    }
+
+    /// Generates a new token, which is told once, and the hash that is stored.
+    pub fn fresh() -> (Secret, SessionHash) {
+        Self::of_seed(&random_text::<32>())
+    }
+
+    /// The token that is made of 32 random bytes, as text.
+    pub fn of_seed(seed: &str) -> (Secret, SessionHash) {
+        let text = format!("{PREFIX}{seed}");
+        let hash = SessionHash::of(&text);
+        (Secret::new(text), hash)
+    }
+
+    /// Whether it may be used on the route of this name.
+    pub fn admits(&self, route: &str) -> bool {
+        self.scope.routes.is_empty() || self.scope.routes.iter().any(|own| &**own == route)
+    }
+}

@@ -1,0 +1,25 @@
+//! Personal access tokens.
+
+use super::Store;
+use crate::{
+    session::Session,
+    store::{NewToken, StoreError, TokenSaved, operation::Operation},
+};
+
+impl Store {
+    /// Saves a personal access token with the grant of the session that it is made from.
+    ///
+    /// # Errors
+    /// Nothing was saved, unless the error is [`StoreError::Commit`] or [`StoreError::TimedOut`].
+    pub async fn save_token(&self, new: &NewToken<'_>) -> Result<TokenSaved, StoreError> {
+        self.call(Operation::SaveToken, |connection| Box::pin(connection.save_token(new))).await
+    }
+
+    /// The personal access tokens of a user, the newest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`], [`StoreError::Malformed`].
+    pub async fn tokens_of(&self, issuer: &str, client_id: &str, subject: &str) -> Result<Vec<Session>, StoreError> {
+        self.call(Operation::TokensOf, |connection| Box::pin(connection.tokens_of(issuer, client_id, subject))).await
+    }
+}

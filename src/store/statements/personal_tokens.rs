@@ -1,0 +1,72 @@
+//! Statements on personal access tokens, which are sessions without a browser.
+
+use crate::{
+    session::Session,
+    store::{NewToken, StoreError, TokenSaved, connection::Connection, rows, sql::Template},
+};
+
+impl Connection<'_> {
+    /// Saves a token with the grant of the session that it is made from.
+    pub(in crate::store) async fn save_token(&mut self, new: &NewToken<'_>) -> Result<TokenSaved, StoreError> {
+        let mut transaction = self.begin().await?;
+        let saved = transaction.connection().write_token(new).await?;
+        match saved {
+            TokenSaved::Saved(_) => transaction.commit().await?,
+            TokenSaved::SessionEnded | TokenSaved::TooMany | TokenSaved::Repeated => transaction.rollback().await?,
+        }
+        Ok(saved)
+    }
+
+    /// Writes a token within a transaction, which is to be rolled back unless it is saved.
+    async fn write_token(&mut self, new: &NewToken<'_>) -> Result<TokenSaved, StoreError> {
+        // Locked, so that neither the end of its last session nor another token of the user is missed.
+        const GRANT: &Template = &Template::new(
+            "SELECT id, issuer, client_id, subject FROM grants WHERE ended_reason IS NULL AND id = \
+             (SELECT grant_id FROM sessions WHERE hash = $1 AND token IS NULL){for_update}",
+        );
+        let Some(grant) = self.query(GRANT).bind(&new.made_from.0[..]).fetch_optional().await? else {
+            return Ok(TokenSaved::SessionEnded);
+        };
+        let id = rows::grant_from(grant.get("id")?)?;
+        let (issuer, client_id, subject): (String, String, String) =
+            (grant.get("issuer")?, grant.get("client_id")?, grant.get("subject")?);
+        if self.tokens_of(&issuer, &client_id, &subject).await?.len() >= new.most {
+            return Ok(TokenSaved::TooMany);
+        }
+        let inserted = self
+            .query(
+                "INSERT INTO sessions (hash, grant_id, created_at, last_seen, token_expires_at, token) \
+                 VALUES ($1, $2, $3, $3, $4, $5) ON CONFLICT (hash) DO NOTHING",
+            )
+            .bind(&new.hash.0[..])
+            .bind(&id.0[..])
+            .bind(new.at.0)
+            .bind(new.token.expires_at.0)
+            .bind(rows::token_scope_to_text(&new.token.scope)?)
+            .execute()
+            .await?;
+        Ok(if inserted == 0 { TokenSaved::Repeated } else { TokenSaved::Saved(id) })
+    }
+
+    /// The tokens of a user, the newest first.
+    pub(in crate::store) async fn tokens_of(
+        &mut self,
+        issuer: &str,
+        client_id: &str,
+        subject: &str,
+    ) -> Result<Vec<Session>, StoreError> {
+        let found = self
+            .query(
+                "SELECT sessions.hash, grant_id, sessions.created_at, last_seen, sessions.provider_session, site, \
+                 token_expires_at, token FROM grants JOIN sessions ON sessions.grant_id = grants.id \
+                 WHERE grants.issuer = $1 AND grants.client_id = $2 AND grants.subject = $3 AND token IS NOT NULL \
+                 ORDER BY sessions.created_at DESC, sessions.hash",
+            )
+            .bind(issuer)
+            .bind(client_id)
+            .bind(subject)
+            .fetch_all()
+            .await?;
+        found.iter().map(rows::session_from).collect()
+    }
+}

@@ -1,0 +1,79 @@
+//! Personal access tokens, which are sessions without a browser.
+
+use evergate::{
+    clock::Timestamp,
+    grant::EndReason,
+    session::{PersonalToken, SessionHash, TokenScope},
+    store::{Expired, Fence, NewToken, Store, TokenSaved},
+};
+
+use super::{contract, keep, login, new_grant, session_of, to_be_revoked};
+
+fn token(name: &str, expires_at: i64) -> PersonalToken {
+    let scope = TokenScope { name: name.into(), routes: vec!["/api".into(), "app.test/ü".into()] };
+    PersonalToken { expires_at: Timestamp(expires_at), scope }
+}
+
+async fn save(store: &Store, made_from: SessionHash, token: &PersonalToken) -> (SessionHash, TokenSaved) {
+    let (_, hash) = PersonalToken::fresh();
+    let saved = store.save_token(&NewToken { hash, made_from, token, most: 2, at: Timestamp(2000) }).await.unwrap();
+    (hash, saved)
+}
+
+contract! {
+    a_token_has_the_grant_of_its_session_and_is_read_as_it_was_saved(store) {
+        let (grant, browser) = login(&store).await;
+        let (hash, saved) = save(&store, browser, &token("a", 9000)).await;
+        assert_eq!(saved, TokenSaved::Saved(grant));
+        let session = store.session(hash).await.unwrap().unwrap();
+        assert_eq!((session.grant, session.created_at, session.token.as_deref()), (grant, Timestamp(2000), Some(&token("a", 9000))));
+        assert_eq!(store.session(browser).await.unwrap().unwrap().token, None);
+        assert_eq!(store.tokens_of("https://idp", "c", "s").await.unwrap(), std::slice::from_ref(&session));
+        assert!(store.tokens_of("https://idp", "c", "other").await.unwrap().is_empty());
+        let repeated = NewToken { hash, made_from: browser, token: &token("b", 1), most: 9, at: Timestamp(1) };
+        assert_eq!(store.save_token(&repeated).await.unwrap(), TokenSaved::Repeated);
+        assert_eq!(store.session(hash).await.unwrap(), Some(session));
+        let listed = store.sessions_named("s").await.unwrap();
+        assert!(listed.iter().any(|listed| listed.session.hash == hash && listed.session.token.is_some()));
+    }
+    a_token_keeps_the_grant_when_its_browser_s_session_ends_and_takes_it_along_as_the_last(store) {
+        let (grant, browser) = login(&store).await;
+        let (hash, _) = save(&store, browser, &token("a", 9000)).await;
+        store.end_session(browser).await.unwrap();
+        assert!(store.grant(grant).await.unwrap().is_some() && to_be_revoked(&store).await.is_empty());
+        store.end_session(hash).await.unwrap();
+        assert!(store.grant(grant).await.unwrap().is_none());
+        assert_eq!(to_be_revoked(&store).await, ["refresh-0"]);
+    }
+    no_token_is_made_of_a_session_that_has_ended_nor_of_a_token_nor_of_a_grant_that_has_ended(store) {
+        let (grant, browser) = login(&store).await;
+        let (first, _) = save(&store, browser, &token("a", 9000)).await;
+        assert_eq!(save(&store, first, &token("b", 9000)).await.1, TokenSaved::SessionEnded, "a token makes no token");
+        assert_eq!(save(&store, SessionHash([7; 32]), &token("b", 9000)).await.1, TokenSaved::SessionEnded);
+        assert!(store.end_grant(grant, Fence::Generation(0), EndReason::Dead, None).await.unwrap());
+        assert_eq!(save(&store, browser, &token("b", 9000)).await.1, TokenSaved::SessionEnded);
+    }
+    a_user_has_so_many_tokens_whatever_session_they_are_made_of(store) {
+        let (_, browser) = login(&store).await;
+        let other = new_grant();
+        let there = session_of(other.id);
+        keep(&store, &other, there.clone(), None).await;
+        save(&store, browser, &token("a", 9000)).await;
+        save(&store, there.hash, &token("b", 9000)).await;
+        assert_eq!(save(&store, browser, &token("c", 9000)).await.1, TokenSaved::TooMany);
+    }
+    the_limits_of_browsers_leave_tokens_alone_and_their_own_end_does_not(store) {
+        let (_, browser) = login(&store).await;
+        let (hash, _) = save(&store, browser, &token("a", 9000)).await;
+        let all = |now| Expired {
+            created_before: Timestamp(100_000),
+            seen_before: Timestamp(100_000),
+            events_before: Timestamp(0),
+            now: Timestamp(now),
+        };
+        store.sweep(&all(8999)).await.unwrap();
+        assert!(store.session(browser).await.unwrap().is_none() && store.session(hash).await.unwrap().is_some());
+        store.sweep(&all(9000)).await.unwrap();
+        assert!(store.session(hash).await.unwrap().is_none());
+    }
+}
