@@ -174,8 +174,8 @@ fn cookies_that_browsers_would_refuse_are_a_problem_and_what_is_so_anyway_is_sai
 #[test]
 fn values_that_could_not_work_are_problems_each_with_what_would_be_right() {
     for (name, value, said) in [
-        ("CODER_WILDCARD_ACCESS_URL", "coder.example", "must be a host whose first of at least three labels has a star"),
-        ("CODER_WILDCARD_ACCESS_URL", "*.com", "must be a host whose first label begins with a star"),
+        ("CODER_WILDCARD_ACCESS_URL", "coder.example", "must be a host whose first label begins with a star"),
+        ("CODER_WILDCARD_ACCESS_URL", "*.com", "must be a host whose first of at least three labels has a star"),
         ("CODER_OIDC_REDIRECT_URL", "http://login.example", "must have the scheme of CODER_ACCESS_URL"),
         ("CODER_OIDC_REDIRECT_URL", "https://login.example/callback", "must be scheme, host and port alone"),
         ("CODER_OIDC_REDIRECT_ALLOWED_HOSTS", "https://x", "must be"),
