@@ -8,6 +8,7 @@ pub mod health;
 mod jwks;
 mod login;
 mod logout;
+mod resource_metadata;
 mod tokens;
 mod userinfo;
 

@@ -178,6 +178,10 @@ impl Gateway {
                 let has_no_body = body.is_end_stream();
                 return Ok(Box::pin(self.answer_ingress(exchange, caller, (form, &head), has_no_body, trace)).await);
             }
+            Destination::ResourceMetadata(route) => {
+                trace.route = RouteTaken::Endpoint;
+                return Ok(for_method(exchange, self.parts.endpoints.resource_metadata(exchange, route)?));
+            }
             Destination::Endpoint(path) => {
                 trace.route = RouteTaken::Endpoint;
                 let response =
@@ -274,7 +278,7 @@ impl Gateway {
     /// The response to a request for the app that is refused, with its body.
     fn refusal_response(&self, exchange: &Exchange, refusal: Refusal) -> Response<axum::body::Body> {
         let route = self.parts.settings.routes.find(exchange.site.authority(), &exchange.path()).ok();
-        let links = Links::of_the_app(exchange, self.own_pages(), route.and_then(|route| route.rule.tokens.as_ref()));
+        let links = Links::of_the_app(exchange, self.own_pages(), route);
         // Nobody says what else such a client sends.
         let closes = exchange.leaves_body || (exchange.version < Version::HTTP_2 && matches!(refusal, Refusal::HeadTooLarge));
         let may_be_late = refusal.may_come_of_lateness();

@@ -71,6 +71,9 @@ pub struct Routes {
     has_upper_case: bool,
 }
 
+/// The path under which protected resource metadata are (RFC 9728 section 3.1); a route's prefix follows.
+pub const PROTECTED_RESOURCE: &str = "/.well-known/oauth-protected-resource";
+
 /// The name of a route: its host, where it has one, and its prefix.
 pub fn route_name(host: Option<&RouteHost>, prefix: &str) -> String {
     let prefix = if prefix.is_empty() { "/" } else { prefix };
@@ -133,6 +136,13 @@ impl Routes {
             found.is_some_and(|found| std::ptr::eq(found, route))
         };
         if others.iter().map(String::as_str).chain(as_sent).all(leads_to_route) { Ok(route) } else { Err(NoRoute::Ambiguous) }
+    }
+
+    /// The route that takes tokens of the provider and whose protected resource metadata are asked for by this path.
+    pub fn protected_resource(&self, host: &str, path: &str) -> Option<&Route> {
+        let prefix = path.strip_prefix(PROTECTED_RESOURCE)?;
+        let of_provider = |route: &&Route| route.rule.tokens.as_ref().is_some_and(|tokens| tokens.of_provider);
+        self.longest(host, |own| prefix.strip_prefix(own)).filter(|route| route.prefix == prefix).filter(of_provider)
     }
 
     /// All routes, the longest prefix first.

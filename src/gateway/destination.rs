@@ -17,6 +17,8 @@ pub(super) enum Destination<'a> {
     Endpoint(&'a str),
     /// To wherever an ingress is about to send another request, which it asks about in this form.
     ForwardAuth(Form),
+    /// To what we say of a route whose clients bring tokens of the provider.
+    ResourceMetadata(&'a Route),
     /// To an app.
     Route(&'a Route),
 }
@@ -53,6 +55,9 @@ pub(super) fn find<'a>(
     }
     if let Some(own) = own {
         return Ok(Destination::Endpoint(own));
+    }
+    if let Some(route) = settings.routes.protected_resource(exchange.site.authority(), path) {
+        return Ok(Destination::ResourceMetadata(route));
     }
     match settings.routes.find(exchange.site.authority(), path) {
         Ok(route) => Ok(Destination::Route(route)),

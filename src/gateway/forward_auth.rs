@@ -86,7 +86,9 @@ impl Gateway {
             Destination::Route(route) if original.has_path => Some(route),
             Destination::Route(_) => settings.routes.only(exchange.site.authority()),
             // The ingress sends them here without asking.
-            Destination::Endpoint(_) | Destination::ForwardAuth(_) => return Err(Refusal::NoSuchPage),
+            Destination::Endpoint(_) | Destination::ForwardAuth(_) | Destination::ResourceMetadata(_) => {
+                return Err(Refusal::NoSuchPage);
+            }
         };
         let Some(route) = route else { return Err(self.refuse_unknown_page(exchange, original, question).await) };
         let depends_on_method = !route.rule.methods.is_empty() || original.head.headers.contains_key("destination");

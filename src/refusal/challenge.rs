@@ -8,7 +8,7 @@ use crate::bearer::TokenRefusal;
 /// The challenges of a refusal, if it is one that authentication could change.
 pub(super) fn challenges(refusal: &Refusal, row: &Row, links: &Links<'_>) -> Vec<HeaderValue> {
     let refused = matches!(refusal, Refusal::Token(TokenRefusal::Invalid(_) | TokenRefusal::Denied(_)));
-    let all = match (refused, links.tokens) {
+    let all = match (refused, links.tokens()) {
         (true, _) => vec![bearer(links, Some(row))],
         (false, _) if row.status != StatusCode::UNAUTHORIZED => Vec::new(),
         // Git and curl send a password only where they are asked for one (RFC 7617 section 2).
@@ -36,7 +36,11 @@ fn bearer(links: &Links<'_>, wrong: Option<&Row>) -> String {
     if let Some(row) = wrong {
         challenge += &format!(", error=\"{}\", error_description=\"{}\"", row.error, row.text);
     }
-    let scopes = links.tokens.map(|tokens| tokens.scopes.join(" ")).unwrap_or_default();
+    // RFC 9728 section 5.1.
+    if let Some(address) = links.resource_metadata() {
+        challenge += &format!(", resource_metadata=\"{address}\"");
+    }
+    let scopes = links.tokens().map(|tokens| tokens.scopes.join(" ")).unwrap_or_default();
     if !scopes.is_empty() {
         challenge += &format!(", scope=\"{scopes}\"");
     }

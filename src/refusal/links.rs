@@ -4,7 +4,12 @@ use http::Method;
 use url::form_urlencoded::byte_serialize;
 
 use crate::{
-    exchange::Exchange, pages::Branding, policy::AcceptedTokens, session::cookie::Cookies, sign_in::return_to::ReturnTo,
+    exchange::Exchange,
+    pages::Branding,
+    policy::AcceptedTokens,
+    routing::{PROTECTED_RESOURCE, Route},
+    session::cookie::Cookies,
+    sign_in::return_to::ReturnTo,
 };
 
 /// Where a response can lead whoever reads it.
@@ -18,8 +23,8 @@ pub struct Links<'a> {
     /// The page that a login begun from here leads to.
     return_to: Option<ReturnTo>,
     pub(super) own: OwnPages<'a>,
-    /// The bearer tokens that the request could be authenticated by instead.
-    pub(super) tokens: Option<&'a AcceptedTokens>,
+    /// The route of the request, if it is for an app.
+    route: Option<&'a Route>,
 }
 
 /// What all of Evergate's own pages have in common.
@@ -34,20 +39,20 @@ pub struct OwnPages<'a> {
 }
 
 impl<'a> Links<'a> {
-    /// For a page of the app's: back to itself, or to the page whose form was sent. `tokens` are those that its route takes.
-    pub fn of_the_app(exchange: &'a Exchange, own: OwnPages<'a>, tokens: Option<&'a AcceptedTokens>) -> Self {
+    /// For a page of the app's: back to itself, or to the page whose form was sent.
+    pub fn of_the_app(exchange: &'a Exchange, own: OwnPages<'a>, route: Option<&'a Route>) -> Self {
         let site = &exchange.site;
         let return_to = match &exchange.method {
             &Method::GET | &Method::HEAD => Some(ReturnTo::parse(exchange.path_and_query(), site)),
             _ => exchange.referer.as_ref().and_then(|page| page.to_str().ok()).and_then(|page| ReturnTo::of_page(page, site)),
         };
-        Self { tokens, ..Self::to(exchange, own, return_to) }
+        Self { route, ..Self::to(exchange, own, return_to) }
     }
 
     /// With logins that lead to `return_to`.
     pub fn to(exchange: &'a Exchange, own: OwnPages<'a>, return_to: Option<ReturnTo>) -> Self {
         let at = |page: &str| exchange.site.at(&format!("{}/{page}", own.prefix));
-        Self { exchange, start: at("start"), again: at("again"), return_to, own, tokens: None }
+        Self { exchange, start: at("start"), again: at("again"), return_to, own, route: None }
     }
 
     /// Where a login begins that comes back here.
@@ -55,5 +60,16 @@ impl<'a> Links<'a> {
         let rd = self.return_to.as_ref().map(|to| format!("rd={}", byte_serialize(to.path().as_bytes()).collect::<String>()));
         let parameters: Vec<String> = another.then(|| "another=true".to_owned()).into_iter().chain(rd).collect();
         if parameters.is_empty() { self.start.clone() } else { format!("{}?{}", self.start, parameters.join("&")) }
+    }
+
+    /// The bearer tokens that the request could be authenticated by instead.
+    pub(super) fn tokens(&self) -> Option<&'a AcceptedTokens> {
+        self.route?.rule.tokens.as_ref()
+    }
+
+    /// Where a client finds the provider whose tokens the route takes (RFC 9728).
+    pub(super) fn resource_metadata(&self) -> Option<String> {
+        let route = self.route.filter(|_| self.tokens().is_some_and(|tokens| tokens.of_provider))?;
+        Some(self.exchange.site.at(&format!("{PROTECTED_RESOURCE}{}", route.prefix)))
     }
 }

@@ -16,6 +16,7 @@ mod crowd;
 mod floods;
 mod git;
 mod grpc;
+mod mcp;
 mod peers;
 mod readings;
 mod stalled_uploads;

@@ -30,8 +30,8 @@ const PEERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers");
 const ACCESS: &str = "http://app.test";
 
 /// npm's `oidc-provider`, certified by the OpenID Foundation. Ends with its standard input.
-struct Certified {
-    issuer: Url,
+pub(super) struct Certified {
+    pub(super) issuer: Url,
     events: Arc<Mutex<Vec<Value>>>,
     commands: ChildStdin,
     _process: Child,
@@ -42,7 +42,7 @@ impl Certified {
         Self::start_with(&[])
     }
 
-    fn start_with(arguments: &[&str]) -> Self {
+    pub(super) fn start_with(arguments: &[&str]) -> Self {
         let mut process = Command::new("node")
             .args(["oidc-provider.mjs", "--access-token-seconds", "2", "--redirect-uri", &format!("{ACCESS}/oauth2/callback")])
             .args(arguments)
@@ -73,7 +73,7 @@ impl Certified {
         self.events.lock().unwrap().iter().filter(|event| has(event)).count()
     }
 
-    fn renewals(&self) -> usize {
+    pub(super) fn renewals(&self) -> usize {
         self.count(&json!({"event": "grant.success", "grant_type": "refresh_token"}))
     }
 

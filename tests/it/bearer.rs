@@ -166,7 +166,12 @@ async fn the_token_decides_and_not_the_session_beside_it_and_a_request_without_o
     assert_eq!(world.upstream.last().header("cookie"), None);
     let told = world.visitor().fetch("/scoped").await;
     assert_eq!(told.status, StatusCode::UNAUTHORIZED);
-    assert_eq!(told.header("www-authenticate"), "Bearer realm=\"Evergate\", scope=\"write admin\"");
+    assert_eq!(
+        told.header("www-authenticate"),
+        format!(
+            "Bearer realm=\"Evergate\", resource_metadata=\"{ACCESS}/.well-known/oauth-protected-resource/scoped\", scope=\"write admin\""
+        )
+    );
     let page = world.visitor().get("/api").await;
     assert_eq!(page.status, StatusCode::SEE_OTHER, "a person's browser is sent to a login as anywhere");
     for (what, lines) in [
@@ -385,4 +390,30 @@ async fn an_ingress_is_told_of_tokens_as_of_sessions() {
     let bad = ask("nobody-s").await;
     assert_eq!(bad.status, StatusCode::UNAUTHORIZED);
     assert!(bad.header("www-authenticate").contains("invalid_token"));
+}
+
+#[tokio::test]
+async fn a_client_finds_the_provider_by_the_metadata_of_the_route_and_other_well_known_paths_are_the_app_s() {
+    let world = world().start().await;
+    let client = world.visitor();
+    let metadata = client.fetch("/.well-known/oauth-protected-resource/scoped").await;
+    assert_eq!(metadata.header("access-control-allow-origin"), "*");
+    let expected = json!({
+        "resource": format!("{ACCESS}/scoped"), "authorization_servers": [world.idp.issuer()],
+        "bearer_methods_supported": ["header"], "scopes_supported": ["write", "admin"],
+    });
+    assert_eq!(metadata.json(), expected);
+    let of_api = client.fetch("/.well-known/oauth-protected-resource/api").await.json();
+    assert_eq!((of_api["resource"].as_str(), of_api.get("scopes_supported")), (Some(api().as_str()), None));
+    let preflight = [("origin", "https://inspector.example"), ("access-control-request-method", "GET")];
+    let preflight = client.send(Method::OPTIONS, "/.well-known/oauth-protected-resource/api", &preflight, "").await;
+    assert_eq!((preflight.status, preflight.header("access-control-allow-headers")), (StatusCode::NO_CONTENT, "*"));
+    let posted = client.send(Method::POST, "/.well-known/oauth-protected-resource/api", &[], "").await;
+    assert_eq!(posted.status, StatusCode::METHOD_NOT_ALLOWED);
+    let ann = world.signed_in().await;
+    for path in ["", "/", "/api/", "/api/deeper", "/other", "/API"] {
+        let path = format!("/.well-known/oauth-protected-resource{path}");
+        assert!(ann.fetch(&path).await.is_upstreams(), "{path}");
+        assert_eq!(client.fetch(&path).await.status, StatusCode::UNAUTHORIZED, "{path}");
+    }
 }

@@ -3,8 +3,9 @@
 //   node oidc-provider.mjs --redirect-uri URI [--redirect-uri URI ...] [--post-logout-redirect-uri URI ...]
 //        [--client-id evergate] [--client-secret SECRET] [--port 0] [--access-token-seconds 2]
 //        [--client-auth-method client_secret_basic] [--client-jwk JSON] [--require-par]
-//        [--issuer URL] [--backchannel-logout-uri URI] [--introspection]
+//        [--issuer URL] [--backchannel-logout-uri URI] [--introspection] [--resources]
 //
+// `--resources` lets clients register, and issues JWTs for the resource that they name (RFC 8707).
 // `--issuer` is for a provider behind a proxy; else it is the address that it listens at.
 //
 // There is one confidential client. PKCE (S256) is required; refresh tokens rotate on every use, and a used one
@@ -78,6 +79,7 @@ const { values: options } = parseArgs({
     issuer: { type: 'string' },
     'backchannel-logout-uri': { type: 'string' },
     introspection: { type: 'boolean', default: false },
+    resources: { type: 'boolean', default: false },
   },
 });
 
@@ -107,7 +109,7 @@ const provider = new Provider(issuer, {
   ...(backChannel && { fetch: (url, { dispatcher, ...rest }) => globalThis.fetch(url, rest) }),
   jwks: { keys: [{ ...generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ format: 'jwk' }), use: 'sig', alg: 'RS256' }] },
   cookies: { keys: [randomBytes(32).toString('hex')] },
-  scopes: ['openid', 'profile', 'email', 'offline_access'],
+  scopes: ['openid', 'profile', 'email', 'offline_access', ...(options.resources ? ['tools'] : [])],
   claims: { openid: ['sub'], profile: ['preferred_username'], email: ['email', 'email_verified'] },
   findAccount: (_, id) => ({
     accountId: id,
@@ -126,6 +128,15 @@ const provider = new Provider(issuer, {
     revocation: { enabled: true, allowedPolicy: (_, client, token) => token.clientId === client.clientId },
     rpInitiatedLogout: { enabled: true },
     backchannelLogout: { enabled: Boolean(backChannel) },
+    registration: { enabled: options.resources },
+    resourceIndicators: {
+      enabled: options.resources,
+      getResourceServerInfo: (_, resource) => ({
+        scope: 'tools', audience: resource, accessTokenFormat: 'jwt', accessTokenTTL: Number(options['access-token-seconds']),
+        jwt: { sign: { alg: 'RS256' } },
+      }),
+      useGrantedResource: () => true,
+    },
     introspection: { enabled: options.introspection, allowedPolicy: (_, client, token) => token.clientId === client.clientId },
   },
 });

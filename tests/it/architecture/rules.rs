@@ -161,7 +161,21 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "refusal",
-        &["exchange", "visitor", "bearer", "sign_in", "forward", "policy", "oidc", "pages", "session", "store", "telemetry"],
+        &[
+            "exchange",
+            "visitor",
+            "bearer",
+            "sign_in",
+            "forward",
+            "policy",
+            // How one may authenticate is the route's.
+            "routing",
+            "oidc",
+            "pages",
+            "session",
+            "store",
+            "telemetry",
+        ],
     ),
     // The server says who the client end of a connection is.
     ("exchange", &["server", "forward", "policy", "session"]),
@@ -299,6 +313,7 @@ pub(super) const CHOOSE_STATUSES: &[&str] = &[
     "endpoints/health",
     "endpoints/jwks",
     "endpoints/logout",
+    "endpoints/resource_metadata",
     "endpoints/tokens",
     "endpoints/userinfo",
     "demo/provider",
