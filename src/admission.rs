@@ -60,7 +60,9 @@ pub struct Inquiry<'a> {
     serves_stale: bool,
     /// Whether a person is about to see the response, whom nothing keeps from a redirect through the provider.
     views_a_page: bool,
-    /// For a request that uses the session: whom its connection's last request came from.
+    /// Whether the request is use of the session, which extends it.
+    is_use: bool,
+    /// Whom the last request of the connection came from, where requests to apps are asked about.
     memo: Option<&'a ConnectionMemo>,
     /// The headers that tell the app of the visitor; `None` where no app is told.
     identity: Option<&'a Arc<HeaderSet>>,
@@ -85,6 +87,7 @@ impl<'a> Inquiry<'a> {
             serves_stale: route.serves_stale,
             // Where nobody needs to be signed in, nobody is sent through the provider.
             views_a_page: exchange.views_a_page() && !route.rule.is_optional(),
+            is_use: true,
             memo: Some(memo),
             identity: Some(&route.identity),
             assertion: route.assertion.as_ref(),
@@ -100,11 +103,17 @@ impl<'a> Inquiry<'a> {
             rule,
             serves_stale: true,
             views_a_page: false,
+            is_use: false,
             memo: None,
             identity: None,
             assertion: None,
             cors: None,
         }
+    }
+
+    /// The same of a visitor who says that they still use their session.
+    pub fn to_keep_the_session(exchange: &'a Exchange, headers: &'a HeaderMap, rule: &'a Rule) -> Self {
+        Self { is_use: true, ..Self::about_the_visitor(exchange, headers, rule) }
     }
 }
 
@@ -189,7 +198,7 @@ impl Admission {
         if !is_allowed && !is_let_through() {
             return Err(self.refuse_cross_origin(exchange, headers));
         }
-        if inquiry.memo.is_some() {
+        if inquiry.is_use {
             self.visitors.touch(signed_in);
         }
         Ok(())

@@ -5,6 +5,7 @@
 
 pub mod forward_auth;
 pub mod health;
+mod in_page;
 mod jwks;
 mod login;
 mod logout;
@@ -98,18 +99,21 @@ enum Page {
     Tokens,
     Terminal,
     TerminalToken,
+    Script,
+    LoginDone,
 }
 
 #[derive(Clone, Copy)]
 enum UserPage {
     UserInfo,
+    Refresh,
 }
 
 const GET: &[Method] = &[Method::GET, Method::HEAD];
 const POST: &[Method] = &[Method::POST];
 const FORM: &[Method] = &[Method::GET, Method::POST];
 
-const TABLE: [Endpoint; 16] = [
+const TABLE: [Endpoint; 19] = [
     Endpoint { path: "/start", methods: FORM, who: Who::Anybody(Page::Start) },
     // oauth2-proxy's name.
     Endpoint { path: "/sign_in", methods: FORM, who: Who::Anybody(Page::Start) },
@@ -122,6 +126,9 @@ const TABLE: [Endpoint; 16] = [
     Endpoint { path: "/tokens", methods: FORM, who: Who::Anybody(Page::Tokens) },
     Endpoint { path: "/terminal", methods: FORM, who: Who::Anybody(Page::Terminal) },
     Endpoint { path: "/terminal/token", methods: POST, who: Who::Anybody(Page::TerminalToken) },
+    Endpoint { path: "/refresh", methods: POST, who: Who::SignedIn(UserPage::Refresh) },
+    Endpoint { path: "/session.js", methods: GET, who: Who::Anybody(Page::Script) },
+    Endpoint { path: "/signed_in", methods: GET, who: Who::Anybody(Page::LoginDone) },
     Endpoint { path: "/jwks", methods: GET, who: Who::Anybody(Page::KeySet) },
     Endpoint { path: "/healthz", methods: GET, who: Who::Anybody(Page::Liveness) },
     Endpoint { path: "/readyz", methods: GET, who: Who::Anybody(Page::Readiness) },
@@ -203,23 +210,31 @@ impl Endpoints {
             Who::Anybody(Page::Terminal) => self.terminal(&call, body).await,
             Who::Anybody(Page::TerminalToken) => self.terminal_token(body).await,
             Who::Anybody(Page::KeySet) => Ok(jwks::respond(&self.components.assertions)),
+            Who::Anybody(Page::Script) => Ok(in_page::script()),
+            Who::Anybody(Page::LoginDone) => Ok(in_page::signed_in(&self.components.branding, &exchange.id_text())),
             Who::Anybody(Page::Liveness) => Ok(health::alive()),
             Who::Anybody(Page::Readiness) => {
                 let Components { health, sign_in, admission, .. } = &self.components;
                 Ok(health.ready(&sign_in.refresh_tokens, &admission.renewer))
             }
-            Who::SignedIn(page) => {
+            Who::SignedIn(UserPage::UserInfo) => {
                 let admitted = self.admit(&call).await?;
-                match page {
-                    UserPage::UserInfo => Ok(userinfo::respond(&admitted.usable.grant)),
-                }
+                Ok(userinfo::respond(&admitted.usable.grant))
+            }
+            Who::SignedIn(UserPage::Refresh) => {
+                in_page::check_origin(&head.headers, &exchange.site)?;
+                let admitted = self.admit_by(Inquiry::to_keep_the_session(exchange, &head.headers, &self.everybody)).await?;
+                Ok(userinfo::respond(&admitted.usable.grant))
             }
         }
     }
 
     /// The visitor, if the app's pages would be shown to them.
     async fn admit(&self, call: &Call<'_>) -> Result<AdmittedSession, Refusal> {
-        let inquiry = Inquiry::about_the_visitor(call.exchange, call.headers, &self.everybody);
+        self.admit_by(Inquiry::about_the_visitor(call.exchange, call.headers, &self.everybody)).await
+    }
+
+    async fn admit_by(&self, inquiry: Inquiry<'_>) -> Result<AdmittedSession, Refusal> {
         self.components.admission.admit_session(inquiry).await.map_err(|not_admitted| match not_admitted {
             NotAdmitted::SignIn(reason, _) => Refusal::SignInNeeded(reason),
             NotAdmitted::Refused(refusal) => refusal,

@@ -17,6 +17,7 @@ mod floods;
 mod git;
 mod grpc;
 mod mcp;
+mod pages;
 mod peers;
 mod readings;
 mod stalled_uploads;

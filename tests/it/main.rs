@@ -35,6 +35,7 @@ mod groups_overage;
 mod history;
 mod hosts;
 mod identity;
+mod in_page;
 mod ingress;
 mod interim_answers;
 mod judgement;

@@ -311,6 +311,7 @@ pub(super) const CHOOSE_STATUSES: &[&str] = &[
     "cli/callback",
     "endpoints/forward_auth",
     "endpoints/health",
+    "endpoints/in_page",
     "endpoints/jwks",
     "endpoints/logout",
     "endpoints/resource_metadata",

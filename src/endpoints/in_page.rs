@@ -1,0 +1,81 @@
+//! What a page uses that outlives its session: a script that waits for the session's return, and the page at which a login in a new
+//! window ends. `refresh` keeps a session alive.
+
+use axum::body::Body;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+
+use crate::{
+    address::AccessUrl,
+    pages::{Action, Branding, Page},
+    policy::Denied,
+    refusal::{
+        Refusal,
+        response::{html, own_headers},
+    },
+};
+
+/// The script as it is written, with comments.
+const SOURCE: &str = include_str!("session.js");
+/// How long browsers keep it. A page may have an older one for so long after a deploy.
+const SCRIPT_CACHE: HeaderValue = HeaderValue::from_static("public, max-age=300");
+
+/// `session.js`, without comments and line ends.
+pub(super) fn script() -> Response<Body> {
+    let lines = SOURCE.lines().map(str::trim).filter(|line| !line.starts_with("//"));
+    let mut response = Response::new(Body::from(lines.collect::<String>()));
+    let headers = response.headers_mut();
+    own_headers(headers, "script");
+    headers.insert(header::CACHE_CONTROL, SCRIPT_CACHE);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/javascript; charset=utf-8"));
+    response
+}
+
+/// Checks that no page of another origin sends a request, whatever origins may send requests to apps. Clients that are no browsers
+/// say nothing of an origin.
+///
+/// # Errors
+/// [`Denied::CrossOrigin`].
+pub(super) fn check_origin(headers: &HeaderMap, site: &AccessUrl) -> Result<(), Refusal> {
+    let is_other = |name: &str, own: &str| headers.get(name).is_some_and(|value| value.as_bytes() != own.as_bytes());
+    let is_foreign = is_other("origin", &site.at("")) || is_other("sec-fetch-site", "same-origin");
+    if is_foreign { Err(Refusal::Denied(Denied::CrossOrigin, None)) } else { Ok(()) }
+}
+
+/// Where a login in a new window ends. The page that opened the window closes it; where the provider keeps it from that
+/// (Cross-Origin-Opener-Policy), its user does.
+pub(super) fn signed_in(branding: &Branding, request_id: &str) -> Response<Body> {
+    let (title, text) = ("You are signed in", "Close this window, and go on where you were.");
+    html(&Page { title, text, action: Action::None, again: None, branding, request_id }, StatusCode::OK, "signed_in")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_page_of_another_origin_keeps_a_session_alive() {
+        let site = AccessUrl::parse("https://app.example").unwrap();
+        let checked = |lines: &[(&'static str, &str)]| {
+            let headers = lines.iter().map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap()));
+            check_origin(&headers.collect(), &site).is_ok()
+        };
+        for own in [&[][..], &[("origin", "https://app.example")], &[("sec-fetch-site", "same-origin")]] {
+            assert!(checked(own), "{own:?}");
+        }
+        for other in [
+            &[("origin", "https://evil.example")][..],
+            &[("origin", "null")],
+            &[("sec-fetch-site", "same-site")],
+            &[("sec-fetch-site", "none")],
+            &[("origin", "https://app.example"), ("sec-fetch-site", "cross-site")],
+        ] {
+            assert!(!checked(other), "{other:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_script_has_two_kibibytes_at_most_as_it_is_sent() {
+        let sent = axum::body::to_bytes(script().into_body(), 1 << 20).await.unwrap();
+        assert!((1..=2048).contains(&sent.len()), "{} bytes", sent.len());
+    }
+}
