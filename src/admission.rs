@@ -213,18 +213,8 @@ impl Admission {
             forwarded.assertion = inquiry.assertion.and_then(|audience| self.assertions.of(audience, about));
             Some(forwarded)
         };
-        let permit = self.apply_rule(inquiry, &grant.identity, forwarded)?;
+        let permit = apply_rule(inquiry, Some(&self.policy), &grant.identity, forwarded)?;
         Ok(AdmittedSession { permit, signed_in, usable })
-    }
-
-    fn apply_rule(
-        &self,
-        inquiry: Inquiry<'_>,
-        identity: &Identity,
-        forwarded: impl FnOnce() -> Option<ForwardedIdentity>,
-    ) -> Result<Permit, Refusal> {
-        let denied = |denied| Refusal::Denied(denied, Some(identity.display().to_owned()));
-        inquiry.rule.permit(Some(&self.policy), identity, forwarded).map_err(denied)
     }
 
     /// Why the browser of a usable grant should get another one from the provider all the same, now that its user views a page.
@@ -323,6 +313,17 @@ impl Admission {
         );
         Refusal::Denied(Denied::CrossOrigin, None)
     }
+}
+
+/// Applies the policy for every user, if there is one for whoever sends the request, and the rule.
+fn apply_rule(
+    inquiry: Inquiry<'_>,
+    everybody: Option<&Policy>,
+    identity: &Identity,
+    forwarded: impl FnOnce() -> Option<ForwardedIdentity>,
+) -> Result<Permit, Refusal> {
+    let denied = |denied| Refusal::Denied(denied, Some(identity.display().to_owned()));
+    inquiry.rule.permit(everybody, identity, forwarded).map_err(denied)
 }
 
 /// What becomes of a request whose grant cannot be used.

@@ -27,7 +27,7 @@ use crate::{
     config::{Checked, EncryptionKeys},
     forward::Drain,
     gateway::Caller,
-    oidc::Provider,
+    oidc::{Provider, TokenIssuer},
     renewal::Renewer,
     seal::KeyRing,
     server,
@@ -175,7 +175,10 @@ pub async fn start(settings: Checked, clock: Clock, timings: Timings) -> anyhow:
         policy: settings.policy.clone(),
         clock: clock.clone(),
     }));
-    let bearer = BearerTokens::new(settings.bearer, Arc::clone(&provider), clock.clone(), metrics.clone());
+    let issuers = settings.token_issuers.into_iter();
+    let issuers = issuers.map(|(issuer, trust)| Ok(TokenIssuer::new(issuer, trust.client_config()?, clock.clone())));
+    let issuers = issuers.collect::<anyhow::Result<_>>()?;
+    let bearer = BearerTokens::new(settings.bearer, Arc::clone(&provider), issuers, clock.clone(), metrics.clone());
     let issuer = settings.gateway.exchange.sites.main().at("");
     let assertions = Arc::new(Assertions::new(keys.clone(), issuer, clock.clone()));
     let sign_in = SignIn {

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use crate::{
     clock::{Clock, Timestamp},
     jose::SignedToken,
-    oidc::{AccessToken, AccessTokenError, Provider, VerifyError},
+    oidc::{AccessToken, AccessTokenError, Provider, TokenIssuer, VerifyError},
     policy::{AcceptedTokens, TokenDenied, TokenUse},
     secret::{Secret, sha256},
     telemetry::metrics::Metrics,
@@ -39,6 +39,7 @@ pub struct Settings {
 pub struct BearerTokens {
     settings: Settings,
     provider: Arc<Provider>,
+    issuers: Vec<TokenIssuer>,
     kept: KeptTokens,
     /// Strangers' tokens must not make more calls than the provider bears.
     calls: Semaphore,
@@ -63,10 +64,10 @@ const MAX_CALLS: usize = 32;
 const MAX_WAIT: Duration = Duration::from_secs(2);
 
 impl BearerTokens {
-    /// Verifies tokens of `provider`.
-    pub fn new(settings: Settings, provider: Arc<Provider>, clock: Clock, metrics: Metrics) -> Self {
+    /// Verifies tokens of `provider` and of `issuers`.
+    pub fn new(settings: Settings, provider: Arc<Provider>, issuers: Vec<TokenIssuer>, clock: Clock, metrics: Metrics) -> Self {
         let (kept, calls) = (KeptTokens::default(), Semaphore::new(MAX_CALLS));
-        Self { settings, provider, kept, calls, clock, metrics }
+        Self { settings, provider, issuers, kept, calls, clock, metrics }
     }
 
     /// Verifies a token for a route that takes such ones. Requests that bring the same token at the same time have it verified once.
@@ -84,8 +85,9 @@ impl BearerTokens {
     }
 
     async fn verdict(&self, token: &str, accepted: &AcceptedTokens) -> Result<Arc<VerifiedToken>, TokenRefusal> {
-        if !accepted.of_provider {
-            return Err(TokenRefusal::Invalid(VerifyError::Refused("the route takes no tokens of the provider")));
+        let by = self.issuer(token);
+        if !by.map_or(accepted.of_provider, |issuer| accepted.issuers.iter().any(|name| name == issuer.name())) {
+            return Err(TokenRefusal::Invalid(VerifyError::Refused("the route takes no tokens of its issuer")));
         }
         let kept = self.kept.entry(sha256(token.as_bytes()), token.len());
         let known = match kept.get().filter(|known| self.is_current(known)) {
@@ -95,7 +97,7 @@ impl BearerTokens {
                 match kept.get() {
                     Some(known) if self.is_current(&known) => known,
                     before => {
-                        let known = self.ask(token, before.as_deref()).await;
+                        let known = self.ask(token, by, before.as_deref()).await;
                         kept.keep(Arc::clone(&known));
                         known
                     }
@@ -123,10 +125,10 @@ impl BearerTokens {
     }
 
     /// Has a token verified. While that cannot be done, what was known `before` holds within the grace.
-    async fn ask(&self, token: &str, before: Option<&Known>) -> Arc<Known> {
+    async fn ask(&self, token: &str, by: Option<&TokenIssuer>, before: Option<&Known>) -> Arc<Known> {
         let now = self.clock.now();
-        let asked = match self.verify_anew(token).await {
-            Ok(found) => Known::new(Verdict::Good(self.verified(token, found, before)), now),
+        let asked = match self.verify_anew(token, by).await {
+            Ok(found) => Known::new(Verdict::Good(self.verified(token, by, found, before)), now),
             Err(AccessTokenError::Refused(error)) => Known::new(Verdict::Refused(error), now),
             Err(AccessTokenError::Unavailable(why)) => match before.filter(|before| self.is_within_grace(before, now)) {
                 Some(before) => before.again_at(now),
@@ -136,7 +138,19 @@ impl BearerTokens {
         Arc::new(asked)
     }
 
-    async fn verify_anew(&self, token: &str) -> Result<AccessToken, AccessTokenError> {
+    /// The issuer that a token says it is of; `None` is the provider.
+    fn issuer(&self, token: &str) -> Option<&TokenIssuer> {
+        if self.issuers.is_empty() {
+            return None;
+        }
+        let parsed = SignedToken::parse(token).ok()?;
+        self.issuers.iter().find(|issuer| issuer.has_issued(parsed.unverified()))
+    }
+
+    async fn verify_anew(&self, token: &str, by: Option<&TokenIssuer>) -> Result<AccessToken, AccessTokenError> {
+        if let Some(issuer) = by {
+            return issuer.verify(&Secret::new(token)).await;
+        }
         let (is_opaque, token) = (SignedToken::parse(token).is_err(), Secret::new(token));
         if !is_opaque {
             return self.provider.verify_access_token(&token).await;
@@ -151,7 +165,7 @@ impl BearerTokens {
     }
 
     /// The token that was found good, which is the one `before` if nothing has changed, with all that was rendered of it.
-    fn verified(&self, token: &str, found: AccessToken, before: Option<&Known>) -> Arc<VerifiedToken> {
+    fn verified(&self, token: &str, by: Option<&TokenIssuer>, found: AccessToken, before: Option<&Known>) -> Arc<VerifiedToken> {
         let usage = TokenUse { audiences: found.audiences, client: found.client, scopes: found.scopes };
         if let Some(Verdict::Good(before)) = before.map(|before| &before.verdict)
             && (&before.identity, &before.usage, before.expires_at) == (&found.identity, &usage, found.expires_at)
@@ -159,7 +173,8 @@ impl BearerTokens {
             return Arc::clone(before);
         }
         Arc::new(VerifiedToken {
-            issuer: self.provider.issuer().to_owned(),
+            issuer: by.map_or(self.provider.issuer(), TokenIssuer::name).to_owned(),
+            is_of_provider: by.is_none(),
             identity: found.identity,
             usage,
             expires_at: found.expires_at,

@@ -37,6 +37,7 @@ mod session;
 mod store;
 mod telemetry;
 mod tls;
+mod token_issuers;
 
 mod problem;
 mod raw;

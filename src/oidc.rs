@@ -40,6 +40,7 @@ mod refresh_verification;
 mod revocation;
 mod roles;
 mod token_call;
+mod token_issuer;
 mod userinfo;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -65,6 +66,7 @@ pub use proxy::ProxySettings;
 pub use refresh_verification::{LocalVerdict, RefreshVerdict};
 pub use roles::Roles;
 pub use token_call::{TokenFailure, TokenResponse, VerifiedLogin, safe_description};
+pub use token_issuer::{TokenIssuer, TokenIssuerSettings};
 
 /// The administrator's settings of the provider.
 #[derive(Clone, Debug)]

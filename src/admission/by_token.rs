@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, header};
 
-use super::{Admission, Admitted, Credential, Inquiry, NotAdmitted};
+use super::{Admission, Admitted, Credential, Inquiry, NotAdmitted, apply_rule};
 use crate::{
     assertion::About,
     bearer::{self, Presented, TokenRefusal, VerifiedToken},
@@ -32,7 +32,8 @@ impl Admission {
             forwarded.assertion = inquiry.assertion.and_then(|audience| self.assertions.of(audience, about(&token)));
             Some(forwarded)
         };
-        let permit = self.apply_rule(inquiry, &token.identity, forwarded)?;
+        let everybody = token.is_of_provider.then_some(&self.policy);
+        let permit = apply_rule(inquiry, everybody, &token.identity, forwarded)?;
         let permit = if accepted.passes_authorization { permit } else { permit.hiding_authorization() };
         Ok(Admitted { permit, by: Credential::Token(token) })
     }

@@ -14,6 +14,8 @@ use crate::{
 pub struct VerifiedToken {
     /// Who has issued it.
     pub issuer: String,
+    /// Whether that is the provider, for whose users there is a policy.
+    pub is_of_provider: bool,
     /// Whose it is.
     pub identity: Identity,
     /// Where it may be used.

@@ -25,7 +25,7 @@ pub(super) const BEARER_TOKENS: Setting = setting(
     "bearer_tokens",
     ValueType::List,
     "",
-    "Whose bearer tokens (`Authorization: Bearer`, RFC 6750) authenticate requests besides the session cookie: `provider`, for access tokens of the provider: a JWT is verified by the provider's keys, an opaque token by introspection; `personal`, for the tokens that users make at `/oauth2/tokens` or with `evergate login`, also as the password of Basic authentication. Not set: none, and the header is the app's.",
+    "Whose bearer tokens (`Authorization: Bearer`, RFC 6750) authenticate requests besides the session cookie: `provider`, for access tokens of the provider: a JWT is verified by the provider's keys, an opaque token by introspection; `personal`, for the tokens that users make at `/oauth2/tokens` or with `evergate login`, also as the password of Basic authentication; the name of a `[[token_issuer]]`, for its tokens. Not set: none, and the header is the app's.",
 );
 pub(super) const BEARER_AUDIENCES: Setting = setting(
     "bearer_audiences",
@@ -80,21 +80,20 @@ impl RouteReader<'_> {
         rule: &Rule,
         site: &AccessUrl,
         (host, prefix): (Option<&RouteHost>, &str),
+        known_issuers: &[String],
     ) -> Option<AcceptedTokens> {
         let route = route_name(host, prefix);
         let taken = self.parsed(&BEARER_TOKENS, |text| {
             let names = values::list(text);
-            let has = |name: &str| names.iter().any(|found| found == name);
-            let is_known = |name: &String| matches!(name.as_str(), "provider" | "personal");
+            let is_known = |name: &String| matches!(name.as_str(), "provider" | "personal") || known_issuers.contains(name);
             let is_good = !names.is_empty() && names.iter().all(is_known);
-            is_good
-                .then(|| (has("provider"), has("personal")))
-                .ok_or_else(|| "must be a list of provider and personal".to_owned())
+            let wrong = || "must be a list of provider, personal and names of token_issuer".to_owned();
+            if is_good { Ok(names) } else { Err(wrong()) }
         });
         let (audiences, clients) = (self.list(&BEARER_AUDIENCES), self.list(&BEARER_CLIENTS));
         let scopes = self.list(&BEARER_SCOPES);
         let passes_authorization = self.parsed(&BEARER_PASS, values::boolean).unwrap_or(false);
-        let Some((of_provider, personal)) = taken else {
+        let Some(names) = taken else {
             for key in [&BEARER_AUDIENCES, &BEARER_CLIENTS, &BEARER_SCOPES, &BEARER_PASS] {
                 if self.is_given(key) && !self.is_given(&BEARER_TOKENS) {
                     self.problem(key, "is about bearer tokens, and bearer_tokens is not set");
@@ -102,6 +101,9 @@ impl RouteReader<'_> {
             }
             return None;
         };
+        let has = |name: &str| names.iter().any(|found| found == name);
+        let (of_provider, personal) = (has("provider"), has("personal"));
+        let issuers: Vec<_> = names.iter().filter(|name| !matches!(name.as_str(), "provider" | "personal")).cloned().collect();
         if rule.permit_anybody().is_some() {
             self.problem(&BEARER_TOKENS, "is set on a public route, where nobody is authenticated");
         }
@@ -111,13 +113,13 @@ impl RouteReader<'_> {
         }
         let own = || [site.at(prefix), site.at(&format!("{prefix}/"))].into();
         let audiences = if audiences.is_empty() && clients.is_empty() { own() } else { audiences };
-        if !of_provider {
+        if !of_provider && issuers.is_empty() {
             for key in [&BEARER_AUDIENCES, &BEARER_CLIENTS, &BEARER_SCOPES, &BEARER_PASS] {
                 if self.is_given(key) {
-                    self.problem(key, "is about tokens of the provider, which bearer_tokens does not name");
+                    self.problem(key, "is about tokens of an issuer, and bearer_tokens names none");
                 }
             }
         }
-        Some(AcceptedTokens { route, of_provider, personal, audiences, clients, scopes, passes_authorization })
+        Some(AcceptedTokens { route, of_provider, issuers, personal, audiences, clients, scopes, passes_authorization })
     }
 }

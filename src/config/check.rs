@@ -8,7 +8,7 @@ use super::{
     reader::Reader,
     renewal, server, session,
     store::{self, EncryptionKeys},
-    telemetry, values,
+    telemetry, token_issuers, values,
 };
 use crate::{forward::Target, identity::AUTH_TIME, policy::Policy, tls::ClientTls};
 
@@ -23,6 +23,8 @@ pub struct Checked {
     pub oidc: crate::oidc::Settings,
     /// How API clients' tokens are verified.
     pub bearer: crate::bearer::Settings,
+    /// Issuers of bearer tokens besides the provider, each with the certificates that it is trusted by.
+    pub token_issuers: Vec<(crate::oidc::TokenIssuerSettings, ClientTls)>,
     /// How long personal access tokens may live.
     pub personal_tokens: crate::personal_tokens::Settings,
     /// When access tokens are renewed.
@@ -67,6 +69,9 @@ pub fn check(raw: &Raw, problems: Problems) -> Result<Checked, Problems> {
     renewal.iter_mut().for_each(|renewal| renewal.claims.clone_from(&claims));
     let bearer = bearer::read(&mut reader, renewal.as_ref());
     let personal_tokens = bearer::personal(&mut reader);
+    let (provider, proxy) = oidc.as_ref().map(|oidc| (oidc.issuer.clone(), oidc.proxy.clone())).unzip();
+    let mut token_issuers = token_issuers::read(&mut reader, provider.as_deref(), &proxy.unwrap_or_default());
+    token_issuers.iter_mut().for_each(|(issuer, _)| issuer.claims.clone_from(&claims));
     let session_cache = session::cache(&mut reader);
     let event_retention = store::event_retention(&mut reader);
     let (store, keys) = store::read(&mut reader);
@@ -78,6 +83,7 @@ pub fn check(raw: &Raw, problems: Problems) -> Result<Checked, Problems> {
             gateway: crate::gateway::Settings { lacks_group_claim, ..gateway? },
             oidc: oidc?,
             bearer: bearer?,
+            token_issuers,
             personal_tokens: personal_tokens?,
             renewal: renewal?,
             session: session?,

@@ -24,8 +24,9 @@ pub(super) struct File {
     pub(super) warnings: Vec<Problem>,
 }
 
-/// The only setting that must be in the file.
+/// What must be in the file.
 pub(super) const ROUTES: &str = "route";
+pub(super) const TOKEN_ISSUERS: &str = "token_issuer";
 
 /// Reads the file at `path`.
 ///
@@ -44,7 +45,12 @@ pub(super) fn read(path: &str, problems: &mut Problems) -> Result<File, String> 
     }
     let values = Figment::new().merge(Toml::string(&text));
     let data = values.data().map_err(|error| format!("the file {path} is not valid TOML ({})", position(&error)))?;
-    for name in data.values().flatten().map(|(name, _)| name).filter(|name| *name != ROUTES && !is_known(name)) {
+    for name in data
+        .values()
+        .flatten()
+        .map(|(name, _)| name)
+        .filter(|name| ![ROUTES, TOKEN_ISSUERS].contains(&name.as_str()) && !is_known(name))
+    {
         no_such_setting(name, unknown::meant(name), problems);
     }
     Ok(File { values, warnings: Vec::new() })
@@ -69,8 +75,8 @@ fn of_coder(members: &[(String, Node)], problems: &mut Problems) -> File {
                     None => set(&mut values, &path, name, value, problems),
                 }
             }
-            PathMeaning::Unknown { .. } if path == ROUTES && *node != Node::Null => {
-                set(&mut values, &path, ROUTES, whole(node), problems)
+            PathMeaning::Unknown { .. } if [ROUTES, TOKEN_ISSUERS].contains(&path.as_str()) && *node != Node::Null => {
+                set(&mut values, &path, &path, whole(node), problems)
             }
             PathMeaning::Unknown { .. } if is_known(&path) => {
                 let Some(value) = value(node) else { continue };

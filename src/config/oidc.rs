@@ -194,7 +194,7 @@ fn issuer(text: &str) -> Result<String, String> {
 }
 
 /// An address of the provider's. Tokens are sent there, so it must be https except on loopback.
-fn provider_url(text: &str) -> Result<Url, String> {
+pub(super) fn provider_url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|_| "is not a URL".to_owned())?;
     match url.scheme() {
         "https" => {}

@@ -6,6 +6,7 @@ use super::{
     Raw, coder, routes,
     setting::{Setting, ValueType},
     table::{self, SECTIONS},
+    token_issuers,
 };
 
 /// The settings in effect with their sources; secrets are masked.
@@ -41,6 +42,10 @@ pub fn example() -> String {
     for key in routes::KEYS {
         let _infallible = write!(out, "\n{}# {} =\n", comment(key.help), key.name);
     }
+    out.push_str("\n## Issuers of bearer tokens (only in the file): whose tokens a route may take besides the provider's.\n\n# [[token_issuer]]\n");
+    for key in token_issuers::KEYS {
+        let _infallible = write!(out, "\n{}# {} =\n", comment(key.help), key.name);
+    }
     out
 }
 
@@ -55,7 +60,7 @@ pub fn reference() -> String {
          YAML, as in `{prompt: consent}`.\n\n\
          The file is TOML with these names in lower case and without `CODER_` (`config/example.toml`), or Coder's file: YAML with\n\
          Coder's paths, as in `oidc: {issuerURL: …}`, by its name that ends in `.yaml` or `.yml`. At its top that may have Evergate's own\n\
-         names as well, `route` among them.\n\n\
+         names as well, `route` and `token_issuer` among them.\n\n\
          A secret can also come from a file: append `_FILE` to the name and give the file's path. A secret has no flag of its own,\n\
          because other users of a machine can read flags. Evergate uses the file's bytes as they are, without a byte order mark and\n\
          line ends at the end; the start log warns about quotes, blanks and empty lines around a secret. An empty secret is an\n\
@@ -89,6 +94,15 @@ pub fn reference() -> String {
          | key | meaning |\n|---|---|\n",
     );
     for key in routes::KEYS {
+        let _infallible = writeln!(out, "| `{}` | {} |", key.name, key.help);
+    }
+    out.push_str(
+        "\n## Issuers of bearer tokens\n\n\
+         `[[token_issuer]]` tables name issuers whose tokens a route may take besides the provider's\n\
+         ([api-clients.md](api-clients.md#kubernetes-service-accounts-and-other-issuers)). A change takes a restart.\n\n\
+         | key | meaning |\n|---|---|\n",
+    );
+    for key in token_issuers::KEYS {
         let _infallible = writeln!(out, "| `{}` | {} |", key.name, key.help);
     }
     out.push_str(

@@ -14,6 +14,8 @@ pub struct Raw {
     pub(super) unreadable: BTreeSet<&'static str>,
     /// The file's `[[route]]` tables.
     pub(super) routes: Vec<RouteTable>,
+    /// The file's `[[token_issuer]]` tables.
+    pub(super) token_issuers: Vec<RouteTable>,
     /// The values of `HTTPS_PROXY` and `NO_PROXY`, which are no settings of Evergate's own.
     pub(super) proxy: ProxyVariables,
     /// Oddities that prevent nothing from working.
@@ -29,7 +31,7 @@ pub(super) struct ProxyVariables {
     pub(super) exceptions: String,
 }
 
-/// The texts of a `[[route]]` table by key; `Err` says what the value must be.
+/// The texts of a `[[route]]` or `[[token_issuer]]` table by key; `Err` says what the value must be.
 pub(super) type RouteTable = BTreeMap<String, Result<String, String>>;
 
 /// One setting's text.

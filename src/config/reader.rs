@@ -43,6 +43,11 @@ impl<'a> Reader<'a> {
         &self.raw.routes
     }
 
+    /// The file's `[[token_issuer]]` tables.
+    pub(super) fn token_issuers(&self) -> &'a [RouteTable] {
+        &self.raw.token_issuers
+    }
+
     /// The proxy of the environment. One that cannot be used is a problem.
     pub(super) fn proxy(&mut self) -> Option<ProxySettings> {
         let ProxyVariables { https, exceptions } = &self.raw.proxy;

@@ -1,6 +1,6 @@
 //! Which settings a process that runs takes over.
 
-use super::{Raw, table};
+use super::{Raw, file::TOKEN_ISSUERS, table};
 
 impl Raw {
     /// These settings with what a process that runs can take over from `newer` ones, and the names of the settings that differ besides:
@@ -15,6 +15,9 @@ impl Raw {
             }
             given.extend(old.map(|old| (setting.name, old.clone())));
         }
-        (Self { given, ..newer }, kept)
+        if self.token_issuers != newer.token_issuers {
+            kept.push(TOKEN_ISSUERS.to_owned());
+        }
+        (Self { given, token_issuers: self.token_issuers.clone(), ..newer }, kept)
     }
 }

@@ -1,4 +1,4 @@
-//! Reads the values of one `[[route]]` table.
+//! Reads the values of one table of the file, as `[[route]]`.
 
 use std::time::Duration;
 
@@ -6,6 +6,8 @@ use super::{Problems, raw::RouteTable, setting::Setting, values};
 
 /// Reads one table.
 pub(super) struct RouteReader<'a> {
+    /// The tables' name.
+    pub(super) kind: &'static str,
     pub(super) number: usize,
     pub(super) given: &'a RouteTable,
     pub(super) problems: &'a mut Problems,
@@ -13,11 +15,11 @@ pub(super) struct RouteReader<'a> {
 
 impl RouteReader<'_> {
     pub(super) fn problem(&mut self, key: &Setting, message: impl Into<String>) {
-        self.problems.add(format!("route[{}].{}", self.number, key.name), message.into());
+        self.problems.add(format!("{}[{}].{}", self.kind, self.number, key.name), message.into());
     }
 
     pub(super) fn member_problem(&mut self, key: &Setting, member: &str, message: impl Into<String>) {
-        self.problems.add(format!("route[{}].{}.{member}", self.number, key.name), message.into());
+        self.problems.add(format!("{}[{}].{}.{member}", self.kind, self.number, key.name), message.into());
     }
 
     pub(super) fn parsed<T>(&mut self, key: &Setting, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
@@ -58,5 +60,19 @@ impl RouteReader<'_> {
     /// Whether a key is given, even if its value is unreadable.
     pub(super) fn is_given(&self, key: &Setting) -> bool {
         self.given.contains_key(key.name)
+    }
+
+    /// Reports keys that are none of these.
+    pub(super) fn refuse_unknown_keys(&mut self, keys: &[&Setting]) {
+        for name in self.given.keys() {
+            if !keys.iter().any(|key| key.name == name) {
+                let near = keys.iter().map(|key| key.name).min_by_key(|key| strsim::damerau_levenshtein(key, name));
+                let hint = near
+                    .filter(|near| strsim::damerau_levenshtein(near, name) <= 3)
+                    .map(|near| format!("; did you mean {near}?"));
+                let message = format!("there is no such setting of a {}{}", self.kind, hint.unwrap_or_default());
+                self.problems.add(format!("{}[{}].{name}", self.kind, self.number), message);
+            }
+        }
     }
 }

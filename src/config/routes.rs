@@ -17,7 +17,7 @@ use super::{
     route_reader::RouteReader,
     route_rule::{CLAIMS, CLAIMS_EXIST, CLAIMS_MATCH, EMAIL_DOMAINS, EMAILS, EMAILS_FILE, GROUPS, METHODS, NETWORKS, RULE},
     setting::{Setting, ValueType, setting},
-    values,
+    token_issuers, values,
 };
 use crate::{
     address::Sites,
@@ -140,6 +140,8 @@ struct Defaults<'a> {
     may_lack_upstream: bool,
     target: &'a TrustedTarget,
     identity: &'a IdentitySettings,
+    /// The names of issuers whose tokens routes may take.
+    token_issuers: &'a [String],
     sets: HeaderSets,
 }
 
@@ -153,9 +155,16 @@ pub(super) fn read(
 ) -> (Routes, Vec<TrustedTarget>) {
     let (mut routes, mut targets) = (Vec::new(), Vec::new());
     let (tables, may_lack_upstream) = (reader.routes(), may_lack_upstream(reader));
-    let mut defaults = Defaults { may_lack_upstream, target: &default_target, identity, sets: HeaderSets::default() };
+    let token_issuers = token_issuers::names(reader.token_issuers());
+    let mut defaults = Defaults {
+        may_lack_upstream,
+        target: &default_target,
+        identity,
+        token_issuers: &token_issuers,
+        sets: HeaderSets::default(),
+    };
     for (at, given) in tables.iter().enumerate() {
-        let mut route_reader = RouteReader { number: at + 1, given, problems: &mut reader.problems };
+        let mut route_reader = RouteReader { kind: "route", number: at + 1, given, problems: &mut reader.problems };
         let (route, target) = route_reader.read(sites, &mut defaults, targets.len());
         routes.push(route);
         targets.push(target);
@@ -208,16 +217,7 @@ fn keep_from_clients(sets: &HeaderSets, routes: &[Route], targets: &mut [Trusted
 
 impl RouteReader<'_> {
     fn read(&mut self, sites: &mut Sites, defaults: &mut Defaults<'_>, target: usize) -> (Route, TrustedTarget) {
-        for name in self.given.keys() {
-            if !KEYS.iter().any(|key| key.name == name) {
-                let near = KEYS.iter().map(|key| key.name).min_by_key(|key| strsim::damerau_levenshtein(key, name));
-                let hint = near
-                    .filter(|near| strsim::damerau_levenshtein(near, name) <= 3)
-                    .map(|near| format!("; did you mean {near}?"));
-                let message = format!("there is no such setting of a route{}", hint.unwrap_or_default());
-                self.problems.add(format!("route[{}].{name}", self.number), message);
-            }
-        }
+        self.refuse_unknown_keys(KEYS);
         let host = self.host(sites);
         let prefix = self.parsed(&PATH, path).unwrap_or_default();
         let mut rule = self.rule();
@@ -225,7 +225,7 @@ impl RouteReader<'_> {
         let strip_prefix = self.parsed(&STRIP_PREFIX, values::boolean).unwrap_or(false);
         let own_host = !self.choice(&HOST_HEADER, "keep", "upstream");
         let site = self.only_site(host.as_ref(), sites).unwrap_or_else(|| sites.main().clone());
-        rule.tokens = self.bearer_tokens(&rule, &site, (host.as_ref(), &prefix));
+        rule.tokens = self.bearer_tokens(&rule, &site, (host.as_ref(), &prefix), defaults.token_issuers);
         let assertion = self.assertion(defaults.identity, &rule, site.at(&prefix));
         if matches!(host, Some(RouteHost::Matching(_))) {
             self.check_audiences_of_pattern(rule.tokens.as_ref().is_some_and(|tokens| tokens.of_provider), assertion.is_some());

@@ -10,14 +10,14 @@ use figment::{
 
 use super::{
     Problem, Problems, coder,
-    file::{self, ROUTES},
+    file::{self, ROUTES, TOKEN_ISSUERS},
     layer::layer,
     raw::{ENVIRONMENT_PREFIX, Given, ProxyVariables, Raw, RouteTable, SettingSource},
     routes,
     setting::{Setting, ValueType},
     table::{self, FILE_SUFFIX},
     texts::{secret, text_of},
-    unknown,
+    token_issuers, unknown,
 };
 use crate::secret::Secret;
 
@@ -76,7 +76,9 @@ impl Environment {
         let mut reader = SourceReader { figment: &figment, path: path.as_deref(), problems, warnings, unreadable };
         let given = table::all().filter_map(|key| Some((key.name, reader.setting(key)?))).collect();
         let SourceReader { warnings, unreadable, problems, .. } = reader;
-        Raw { given, unreadable, routes: route_tables(&figment, problems), proxy: self.proxy(), warnings }
+        let routes = tables(&figment, ROUTES, routes::KEYS, problems);
+        let token_issuers = tables(&figment, TOKEN_ISSUERS, token_issuers::KEYS, problems);
+        Raw { given, unreadable, routes, token_issuers, proxy: self.proxy(), warnings }
     }
 
     /// The variables that name a proxy, in capitals or else not, as Go reads them.
@@ -129,7 +131,9 @@ impl Environment {
             }
             match unknown::meant(&key).filter(|_| !unknown::is_kubernetes(&key, value)) {
                 Some(near) => no_such_setting(&SettingSource::Environment, &key, Some(near), problems),
-                None if key == ROUTES => no_such_setting(&SettingSource::Environment, &key, None, problems),
+                None if [ROUTES, TOKEN_ISSUERS].contains(&key.as_str()) => {
+                    no_such_setting(&SettingSource::Environment, &key, None, problems)
+                }
                 None if name == CONFIG_PATH => {}
                 // Escaped, because the name may contain control characters.
                 None => foreign.push(name.escape_debug().to_string()),
@@ -159,16 +163,16 @@ fn source_of(figment: &Figment, value: &Value, path: Option<&str>) -> SettingSou
     }
 }
 
-/// The `[[route]]` tables as texts.
-fn route_tables(figment: &Figment, problems: &mut Problems) -> Vec<RouteTable> {
-    let Ok(value) = figment.find_value(ROUTES) else { return Vec::new() };
+/// The tables of this name as texts.
+fn tables(figment: &Figment, name: &'static str, keys: &[&Setting], problems: &mut Problems) -> Vec<RouteTable> {
+    let Ok(value) = figment.find_value(name) else { return Vec::new() };
     let tables = value.as_array().and_then(|tables| tables.iter().map(Value::as_dict).collect::<Option<Vec<_>>>());
     let Some(tables) = tables else {
-        problems.add(ROUTES, "must be tables, each under [[route]]");
+        problems.add(name, format!("must be tables, each under [[{name}]]"));
         return Vec::new();
     };
     // An unknown key is reported where the table is understood.
-    let type_of = |name: &str| routes::KEYS.iter().find(|key| key.name == name).map_or(ValueType::Text, |key| key.value_type);
+    let type_of = |name: &str| keys.iter().find(|key| key.name == name).map_or(ValueType::Text, |key| key.value_type);
     let texts = |table: &Dict| table.iter().map(|(name, value)| (name.clone(), text_of(type_of(name), value))).collect();
     tables.into_iter().map(texts).collect()
 }

@@ -96,8 +96,7 @@ impl Provider {
         expires_at: Option<Timestamp>,
         tenant: Option<String>,
     ) -> Result<AccessToken, AccessTokenError> {
-        let audiences = audiences(&claims).into_iter().map(str::to_owned).collect();
-        let (client, scopes) = (client(&claims.members), scopes(&claims.members));
+        let (audiences, client, scopes) = use_of(&claims);
         if let Some(client) = &client {
             // A client that acts for itself need not have a subject in introspection (RFC 7662 section 2.2). The name is no user's.
             claims.members.entry("sub").or_insert_with(|| format!("client:{client}").into());
@@ -162,6 +161,12 @@ pub(super) fn check_claims(claims: &JsonObject, now: Timestamp) -> Result<(), Ac
         return outside("it was issued in the future");
     }
     Ok(())
+}
+
+/// Where a token says that it may be used: its audiences, the client that obtained it, and its scopes.
+pub(super) fn use_of(claims: &JsonObject) -> (Vec<String>, Option<String>, Vec<String>) {
+    let audiences = audiences(claims).into_iter().map(str::to_owned).collect();
+    (audiences, client(&claims.members), scopes(&claims.members))
 }
 
 fn client(claims: &Claims) -> Option<String> {

@@ -7,6 +7,8 @@ pub struct AcceptedTokens {
     pub route: String,
     /// Whether it takes access tokens of the provider.
     pub of_provider: bool,
+    /// The names of other issuers whose tokens it takes.
+    pub issuers: Vec<String>,
     /// Whether it takes personal access tokens, which users make.
     pub personal: bool,
     /// The audiences of which a token must name one (RFC 9068 section 4, RFC 8707). Empty, it need name none, because its client is
@@ -76,6 +78,7 @@ mod tests {
         let accepted = |audiences: &[&str], clients: &[&str], scopes: &[&str]| AcceptedTokens {
             route: "/api".to_owned(),
             of_provider: true,
+            issuers: Vec::new(),
             personal: false,
             audiences: texts(audiences),
             clients: texts(clients),

@@ -82,6 +82,7 @@ mod store_grace;
 mod store_rollbacks;
 mod targets;
 mod tls;
+mod token_issuers;
 mod translate;
 mod unknown_fate;
 mod unreadable;

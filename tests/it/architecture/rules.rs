@@ -327,6 +327,7 @@ pub(super) const CHOOSE_STATUSES: &[&str] = &[
     "forward/http1/response_head",
     "oidc/client_auth",
     "oidc/introspection",
+    "oidc/token_issuer",
     "oidc/discovery",
     "oidc/error",
     "oidc/preset/table",

@@ -1,0 +1,213 @@
+//! Issuers of tokens at which nobody logs in: a Kubernetes cluster for its service accounts, a CI system for its jobs. Their tokens are
+//! JWTs, which the issuer's keys verify (RFC 7519, OpenID Connect Discovery 1.0).
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, StatusCode, header};
+use http_body_util::Full;
+use serde_json::Value;
+
+use super::{
+    AccessToken, AccessTokenError, ClaimMapping, ProxySettings, SHORT_CALL_TIMEOUT, VerifyError,
+    access_token::{check_claims, check_type, use_of},
+    http::HttpClient,
+    id_token::time,
+};
+use crate::{
+    clock::{Clock, Timestamp},
+    identity::Identity,
+    jose::{Algorithm, JoseError, JsonObject, KeySet, SignedToken, UnknownKeyIds, VerificationOptions},
+    secret::Secret,
+    telemetry::logs::causes,
+};
+
+/// Settings of one issuer (`[[token_issuer]]`).
+#[derive(Clone, Debug)]
+pub struct TokenIssuerSettings {
+    /// The name by which routes take its tokens. Subjects are told to apps behind it, so that no issuer makes a user of another.
+    pub name: String,
+    /// The issuer (`iss`), exactly as the tokens have it.
+    pub issuer: String,
+    /// Where its keys are; `None` asks its metadata.
+    pub jwks_url: Option<url::Url>,
+    /// A file with the token that it wants for its keys, as the API server of Kubernetes does. It is read each time.
+    pub token_file: Option<PathBuf>,
+    /// The subjects that may come; a star at the end stands for any end.
+    pub subjects: Vec<String>,
+    /// The paths of further claims, which headers and rules of routes name.
+    pub claims: Vec<String>,
+    /// `HTTPS_PROXY` and `NO_PROXY`.
+    pub proxy: ProxySettings,
+}
+
+/// One issuer.
+#[derive(Debug)]
+pub struct TokenIssuer {
+    settings: TokenIssuerSettings,
+    http: HttpClient,
+    clock: Clock,
+    keys: Mutex<Arc<KeySet>>,
+    /// When keys were last asked for. Locked meanwhile, so that others wait for them.
+    asked_at: tokio::sync::Mutex<Option<Timestamp>>,
+}
+
+/// The shortest time between two fetches of keys: anybody can cause one.
+const MIN_FETCH_INTERVAL: Duration = Duration::from_secs(10);
+
+impl TokenIssuer {
+    /// An issuer that is not called before it is needed.
+    pub fn new(settings: TokenIssuerSettings, tls: rustls::ClientConfig, clock: Clock) -> Self {
+        let http = HttpClient::new(tls, settings.proxy.clone());
+        Self { settings, http, clock, keys: Mutex::default(), asked_at: Default::default() }
+    }
+
+    /// The name by which routes take its tokens.
+    pub fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    /// Whether a token says that it is this issuer's.
+    pub fn has_issued(&self, claims: &JsonObject) -> bool {
+        claims.members.get("iss").and_then(Value::as_str) == Some(&self.settings.issuer)
+    }
+
+    /// Verifies a token of this issuer.
+    ///
+    /// # Errors
+    /// [`AccessTokenError`].
+    pub async fn verify(&self, token: &Secret) -> Result<AccessToken, AccessTokenError> {
+        let parsed = SignedToken::parse(token.expose()).map_err(VerifyError::from)?;
+        check_type(&parsed)?;
+        if !self.has_issued(parsed.unverified()) {
+            return Err(AccessTokenError::because("its iss is another issuer"));
+        }
+        let claims = self.verified(token).await?;
+        check_claims(&claims, self.clock.now())?;
+        let Some(expires_at) = time(&claims, "exp") else {
+            return Err(AccessTokenError::because("it has no exp that is a time"));
+        };
+        let mapping = ClaimMapping {
+            // Whose users may be named like those of the provider, and are others.
+            username: String::new(),
+            name: String::new(),
+            email: String::new(),
+            further: self.settings.claims.clone(),
+            ..ClaimMapping::default()
+        };
+        let identity = mapping.identity(&claims.members);
+        let identity = identity.map_err(|_| AccessTokenError::because("it has no sub that is a text"))?;
+        if !self.settings.subjects.iter().any(|pattern| matches(pattern, &identity.subject)) {
+            return Err(AccessTokenError::because("its sub is none of the issuer's subjects"));
+        }
+        let subject = format!("{}:{}", self.settings.name, identity.subject);
+        let (audiences, client, scopes) = use_of(&claims);
+        let identity = Identity { subject, ..identity };
+        Ok(AccessToken { identity, audiences, client, scopes, expires_at: Some(expires_at), is_self_contained: true })
+    }
+
+    /// Verifies the signature by the keys at hand, or else by newer ones.
+    async fn verified(&self, token: &Secret) -> Result<JsonObject, AccessTokenError> {
+        let keys = Arc::clone(&self.keys.lock().unwrap_or_else(PoisonError::into_inner));
+        match verify_with(token, &keys) {
+            Err(error) if error.may_need_newer_keys() => {
+                let newer = self.newer_keys(&keys).await.map_err(AccessTokenError::Unavailable)?;
+                Ok(verify_with(token, &newer).map_err(VerifyError::from)?)
+            }
+            judged => Ok(judged.map_err(VerifyError::from)?),
+        }
+    }
+
+    async fn newer_keys(&self, seen: &Arc<KeySet>) -> Result<Arc<KeySet>, String> {
+        let mut asked_at = self.asked_at.lock().await;
+        let (newest, now) = (Arc::clone(&self.keys.lock().unwrap_or_else(PoisonError::into_inner)), self.clock.now());
+        if !Arc::ptr_eq(&newest, seen) {
+            return Ok(newest);
+        }
+        if asked_at.is_some_and(|at| now.since(at) < MIN_FETCH_INTERVAL) {
+            // Anybody may have used up the rate limit, so that a token that may be good is not refused for good.
+            return Err("keys were asked for a moment ago".to_owned());
+        }
+        *asked_at = Some(now);
+        let keys = self.fetch_keys().await.inspect_err(|error| {
+            tracing::warn!(oidc.issuer = self.settings.issuer, error, "the keys of an issuer of tokens cannot be fetched");
+        })?;
+        let keys = Arc::new(keys);
+        *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&keys);
+        Ok(keys)
+    }
+
+    async fn fetch_keys(&self) -> Result<KeySet, String> {
+        let address = match &self.settings.jwks_url {
+            Some(address) => address.to_string(),
+            None => self.discovered_jwks_url().await?,
+        };
+        KeySet::parse(&self.fetch(&address).await?).map_err(|error| error.to_string())
+    }
+
+    /// Where the metadata say that the keys are. They must be this issuer's (OpenID Connect Discovery section 4.3).
+    async fn discovered_jwks_url(&self) -> Result<String, String> {
+        let address = format!("{}/.well-known/openid-configuration", self.settings.issuer.trim_end_matches('/'));
+        let metadata = JsonObject::parse(&self.fetch(&address).await?).ok_or("its metadata are no JSON object")?;
+        if metadata.members.get("issuer").and_then(Value::as_str) != Some(&self.settings.issuer) {
+            return Err("its metadata are another issuer's".to_owned());
+        }
+        let found = metadata.members.get("jwks_uri").and_then(Value::as_str).ok_or("its metadata name no jwks_uri")?;
+        let address = url::Url::parse(found).map_err(|_| "its jwks_uri is no URL")?;
+        let is_safe = address.scheme() == "https" || super::is_loopback(&address);
+        if is_safe { Ok(address.into()) } else { Err("its jwks_uri is not https".to_owned()) }
+    }
+
+    async fn fetch(&self, address: &str) -> Result<Bytes, String> {
+        let mut request = Request::get(address).header(header::ACCEPT, "application/json");
+        if let Some(path) = &self.settings.token_file {
+            let token = std::fs::read_to_string(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+            request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.trim()));
+        }
+        let request = request.body(Full::default()).map_err(|_| "its address or its token file is malformed")?;
+        let response = self.http.send(request, SHORT_CALL_TIMEOUT).await.map_err(|error| causes(&error))?;
+        match response.status {
+            StatusCode::OK => Ok(response.body),
+            status => Err(format!("it answered status {status}")),
+        }
+    }
+}
+
+fn verify_with(token: &Secret, keys: &KeySet) -> Result<JsonObject, JoseError> {
+    let options = VerificationOptions {
+        algorithms: &Algorithm::ASYMMETRIC,
+        keys,
+        key_issuer: None,
+        unknown_key_ids: UnknownKeyIds::Reject,
+        secrets: &[],
+    };
+    SignedToken::parse(token.expose())?.verify(options).map(|(claims, _)| claims)
+}
+
+/// Whether a subject is as a pattern says, which is whole unless it ends in a star.
+fn matches(pattern: &str, subject: &str) -> bool {
+    pattern.strip_suffix('*').map_or(pattern == subject, |start| subject.starts_with(start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_is_compared_whole_unless_the_pattern_ends_in_a_star() {
+        for (pattern, subject, expected) in [
+            ("system:serviceaccount:ci:deployer", "system:serviceaccount:ci:deployer", true),
+            ("system:serviceaccount:ci:deployer", "system:serviceaccount:ci:deployer2", false),
+            ("system:serviceaccount:ci:*", "system:serviceaccount:ci:deployer", true),
+            ("system:serviceaccount:ci:*", "system:serviceaccount:ci2:deployer", false),
+            ("*", "anybody", true),
+            ("repo:*:main", "repo:x:main", false),
+        ] {
+            assert_eq!(matches(pattern, subject), expected, "{pattern} {subject}");
+        }
+    }
+}
