@@ -70,6 +70,8 @@ pub struct Inquiry<'a> {
     assertion: Option<&'a Arc<str>>,
     /// Which other origins' pages may use the route.
     cors: Option<&'a Cors>,
+    /// Whether a browser sends what authenticates it by itself, also with another site's request.
+    is_ambient: bool,
 }
 
 /// A strict route is tried again after this.
@@ -92,6 +94,7 @@ impl<'a> Inquiry<'a> {
             identity: Some(&route.identity),
             assertion: route.assertion.as_ref(),
             cors: route.cors.as_deref(),
+            is_ambient: true,
         }
     }
 
@@ -108,6 +111,7 @@ impl<'a> Inquiry<'a> {
             identity: None,
             assertion: None,
             cors: None,
+            is_ambient: true,
         }
     }
 
@@ -192,7 +196,7 @@ impl Admission {
         let Inquiry { exchange, headers, .. } = inquiry;
         // A foreign page's image or script changes nothing as long as browsers send it no cookie.
         let may_change = exchange.asks_for_upgrade || exchange.is_foreign_part;
-        let is_allowed = self.cross_origin.allows(&exchange.method, may_change, headers, &exchange.site);
+        let is_allowed = !inquiry.is_ambient || self.cross_origin.allows(&exchange.method, may_change, headers, &exchange.site);
         let is_let_through =
             || inquiry.cors.is_some_and(|cors| cors.lets_through(&exchange.method, exchange.asks_for_upgrade, headers));
         if !is_allowed && !is_let_through() {

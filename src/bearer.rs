@@ -20,9 +20,9 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 
-use kept::{KeptTokens, Known, Verdict};
+use kept::{Kept, KeptTokens, Known, Verdict};
 
-pub use presented::{Malformed, Presented, presented};
+pub use presented::{Malformed, Presented, carries_personal_token, presented};
 pub use verified::VerifiedToken;
 
 /// Settings of bearer tokens.
@@ -41,8 +41,8 @@ pub struct BearerTokens {
     provider: Arc<Provider>,
     issuers: Vec<TokenIssuer>,
     kept: KeptTokens,
-    /// Strangers' tokens must not make more calls than the provider bears.
-    calls: Semaphore,
+    /// Strangers' tokens must not make more calls than the provider bears, nor hold up those that were good before.
+    calls: Calls,
     clock: Clock,
     metrics: Metrics,
 }
@@ -58,15 +58,29 @@ pub enum TokenRefusal {
     Unavailable(String),
 }
 
-/// How many tokens are introspected at the same time.
-const MAX_CALLS: usize = 32;
-/// How long a request waits for its turn.
-const MAX_WAIT: Duration = Duration::from_secs(2);
+/// The calls of introspection that may be under way.
+#[derive(Debug)]
+struct Calls {
+    /// For tokens of which nothing good is known.
+    unknown: Semaphore,
+    /// For those that were good when they were last asked about.
+    known: Semaphore,
+}
+
+/// How many tokens of each kind are introspected at the same time.
+const MAX_CALLS: usize = 16;
+/// How long a token waits for its turn.
+const MAX_TURN: Duration = Duration::from_secs(2);
+/// How long a request waits for what is found out.
+const MAX_WAIT: Duration = Duration::from_secs(8);
+/// How long one waits whose token was good a moment ago, before it is served by that.
+const BRIEF_WAIT: Duration = Duration::from_secs(1);
 
 impl BearerTokens {
     /// Verifies tokens of `provider` and of `issuers`.
     pub fn new(settings: Settings, provider: Arc<Provider>, issuers: Vec<TokenIssuer>, clock: Clock, metrics: Metrics) -> Self {
-        let (kept, calls) = (KeptTokens::default(), Semaphore::new(MAX_CALLS));
+        let (kept, calls) =
+            (KeptTokens::default(), Calls { unknown: Semaphore::new(MAX_CALLS), known: Semaphore::new(MAX_CALLS) });
         Self { settings, provider, issuers, kept, calls, clock, metrics }
     }
 
@@ -74,7 +88,7 @@ impl BearerTokens {
     ///
     /// # Errors
     /// [`TokenRefusal`].
-    pub async fn verify(&self, token: &str, accepted: &AcceptedTokens) -> Result<Arc<VerifiedToken>, TokenRefusal> {
+    pub async fn verify(self: &Arc<Self>, token: &str, accepted: &AcceptedTokens) -> Result<Arc<VerifiedToken>, TokenRefusal> {
         let verdict = self.verdict(token, accepted).await;
         self.metrics.bearer_token(match &verdict {
             Ok(_) => "accepted",
@@ -84,7 +98,7 @@ impl BearerTokens {
         verdict
     }
 
-    async fn verdict(&self, token: &str, accepted: &AcceptedTokens) -> Result<Arc<VerifiedToken>, TokenRefusal> {
+    async fn verdict(self: &Arc<Self>, token: &str, accepted: &AcceptedTokens) -> Result<Arc<VerifiedToken>, TokenRefusal> {
         let by = self.issuer(token);
         if !by.map_or(accepted.of_provider, |issuer| accepted.issuers.iter().any(|name| name == issuer.name())) {
             return Err(TokenRefusal::Invalid(VerifyError::Refused("the route takes no tokens of its issuer")));
@@ -92,17 +106,7 @@ impl BearerTokens {
         let kept = self.kept.entry(sha256(token.as_bytes()), token.len());
         let known = match kept.get().filter(|known| self.is_current(known)) {
             Some(known) => known,
-            None => {
-                let _asking = kept.asking().await;
-                match kept.get() {
-                    Some(known) if self.is_current(&known) => known,
-                    before => {
-                        let known = self.ask(token, by, before.as_deref()).await;
-                        kept.keep(Arc::clone(&known));
-                        known
-                    }
-                }
-            }
+            None => self.found_out(&kept, token).await?,
         };
         match &known.verdict {
             Verdict::Good(token) if token.expires_at.is_some_and(|at| self.clock.now() >= at) => {
@@ -117,6 +121,25 @@ impl BearerTokens {
         }
     }
 
+    /// Waits for what is found out about a token. It is asked by a task of its own, which no request that goes away can cancel. While
+    /// that takes long, what was known before holds within the grace.
+    async fn found_out(self: &Arc<Self>, kept: &Arc<Kept>, token: &str) -> Result<Arc<Known>, TokenRefusal> {
+        let before = kept.get().filter(|before| self.is_within_grace(before, self.clock.now()));
+        let mut found = kept.subscribe();
+        if kept.may_ask() {
+            let (this, kept, token, before) = (Arc::clone(self), Arc::clone(kept), Secret::new(token), before.clone());
+            tokio::spawn(async move {
+                let known = this.ask(token.expose(), before.as_deref()).await;
+                kept.keep(known);
+            });
+        }
+        let wait = if before.is_some() { BRIEF_WAIT } else { MAX_WAIT };
+        match tokio::time::timeout(wait, found.changed()).await {
+            Ok(Ok(())) if let Some(known) = found.borrow().clone() => Ok(known),
+            Ok(_) | Err(_) => before.ok_or_else(|| TokenRefusal::Unavailable("its verification takes too long".to_owned())),
+        }
+    }
+
     /// Whether what is known of a token need not be asked again.
     fn is_current(&self, known: &Known) -> bool {
         let now = self.clock.now();
@@ -124,13 +147,16 @@ impl BearerTokens {
         known.asked_at <= now && now.since(known.asked_at) < known.life(self.settings.introspection_cache)
     }
 
-    /// Has a token verified. While that cannot be done, what was known `before` holds within the grace.
-    async fn ask(&self, token: &str, by: Option<&TokenIssuer>, before: Option<&Known>) -> Arc<Known> {
+    /// Has a token verified. While that cannot be done, what was known `before` holds.
+    async fn ask(&self, token: &str, before: Option<&Known>) -> Arc<Known> {
+        let by = self.issuer(token);
+        let found = self.verify_anew(token, by, before.is_some()).await;
+        // Now, and not when it began: a call may take longer than its answer is used.
         let now = self.clock.now();
-        let asked = match self.verify_anew(token, by).await {
+        let asked = match found {
             Ok(found) => Known::new(Verdict::Good(self.verified(token, by, found, before)), now),
             Err(AccessTokenError::Refused(error)) => Known::new(Verdict::Refused(error), now),
-            Err(AccessTokenError::Unavailable(why)) => match before.filter(|before| self.is_within_grace(before, now)) {
+            Err(AccessTokenError::Unavailable(why)) => match before {
                 Some(before) => before.again_at(now),
                 None => Known::new(Verdict::Unavailable(why), now),
             },
@@ -147,7 +173,7 @@ impl BearerTokens {
         self.issuers.iter().find(|issuer| issuer.has_issued(parsed.unverified()))
     }
 
-    async fn verify_anew(&self, token: &str, by: Option<&TokenIssuer>) -> Result<AccessToken, AccessTokenError> {
+    async fn verify_anew(&self, token: &str, by: Option<&TokenIssuer>, was_good: bool) -> Result<AccessToken, AccessTokenError> {
         if let Some(issuer) = by {
             return issuer.verify(&Secret::new(token)).await;
         }
@@ -155,7 +181,8 @@ impl BearerTokens {
         if !is_opaque {
             return self.provider.verify_access_token(&token).await;
         }
-        let Ok(Ok(_turn)) = tokio::time::timeout(MAX_WAIT, self.calls.acquire()).await else {
+        let calls = if was_good { &self.calls.known } else { &self.calls.unknown };
+        let Ok(Ok(_turn)) = tokio::time::timeout(MAX_TURN, calls.acquire()).await else {
             return Err(AccessTokenError::Unavailable("too many tokens wait for introspection".to_owned()));
         };
         let timer = self.metrics.provider_timer("introspection");

@@ -263,7 +263,12 @@ impl Gateway {
         }
         match admission.admit(Inquiry::for_route(exchange, headers, route, memo)).await {
             Ok(admitted) => Ok(Judged::User(admitted)),
-            Err(not_admitted) if let Some(permit) = rule.permit_anonymous().filter(|_| not_admitted.is_of_nobody()) => {
+            // Who brings a token is somebody, and is told why it does not let them in; the app never sees it.
+            Err(not_admitted)
+                if let Some(permit) = rule.permit_anonymous()
+                    && not_admitted.is_of_nobody()
+                    && !Admission::brings_token(rule, headers) =>
+            {
                 Ok(Judged::Anybody(permit))
             }
             Err(not_admitted) => Err(not_admitted),

@@ -51,6 +51,8 @@ pub struct PersonalTokens {
 pub struct Wanted {
     /// Its name.
     pub name: String,
+    /// The site where it is made.
+    pub site: String,
     /// How long it lives; `None` as long as is usual.
     pub lifetime: Option<Duration>,
     /// The routes where it may be used; none is all.
@@ -131,7 +133,10 @@ impl PersonalTokens {
     }
 
     /// What is kept of a token as it is wanted.
-    fn checked(&self, wanted: &Wanted) -> Result<PersonalToken, NotMade> {
+    ///
+    /// # Errors
+    /// [`NotMade::Unfit`].
+    pub fn checked(&self, wanted: &Wanted) -> Result<PersonalToken, NotMade> {
         let name = wanted.name.trim();
         if name.is_empty() || name.chars().count() > LONGEST_NAME || name.contains(char::is_control) {
             return Err(NotMade::Unfit("a token needs a name of 64 characters at most"));
@@ -144,7 +149,7 @@ impl PersonalTokens {
             return Err(NotMade::Unfit("there is no such route that takes tokens"));
         }
         let routes = wanted.routes.iter().map(|route| route.as_str().into()).collect();
-        let scope = TokenScope { name: name.into(), routes };
+        let scope = TokenScope { name: name.into(), site: wanted.site.as_str().into(), routes };
         Ok(PersonalToken { expires_at: self.clock.now().plus(lifetime), scope })
     }
 

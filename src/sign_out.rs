@@ -17,6 +17,7 @@ use url::Url;
 use crate::{
     address::{AccessUrl, RedirectUris},
     clock::Clock,
+    grant::Grant,
     history::{Event, Kind},
     oidc::Provider,
     seal::KeyRing,
@@ -147,10 +148,16 @@ impl SignOut {
 
     /// Ends a session in the store, and for [`LogoutInitiator::UserEverywhere`] its user's others.
     async fn end_recorded(&self, hash: SessionHash, by: LogoutInitiator) -> Result<Option<EndedSession>, StoreError> {
-        if by == LogoutInitiator::UserEverywhere {
-            self.end_others(hash, by).await?;
+        if by != LogoutInitiator::UserEverywhere {
+            return self.end_one(hash, by).await;
         }
-        self.end_one(hash, by).await
+        let Some(grant) = self.grant_of(hash).await? else { return self.end_one(hash, by).await };
+        // The others end first, so that after a failure halfway the user can try again with this one.
+        self.end_all_of_user(&grant, Some(hash), by).await?;
+        let ended = self.end_one(hash, by).await?;
+        // What was made of it meanwhile.
+        self.end_all_of_user(&grant, None, by).await?;
+        Ok(ended)
     }
 
     /// Returns the path to which a logout with this `state` leads; `None` if the state is not ours or has expired.
@@ -165,10 +172,14 @@ impl SignOut {
         self.signed_out_uris.elsewhere(&state.site?, site, query)
     }
 
-    /// Ends the other sessions of a session's user. They end first, so that after a failure halfway the user can try again with
-    /// the remaining one.
-    async fn end_others(&self, own: SessionHash, by: LogoutInitiator) -> Result<(), StoreError> {
-        for hash in self.others_of_user(own).await? {
+    async fn grant_of(&self, session: SessionHash) -> Result<Option<Grant>, StoreError> {
+        let Some(session) = self.store.session(session).await? else { return Ok(None) };
+        self.store.grant(session.grant).await
+    }
+
+    /// Ends the sessions of a grant's user, but for this one.
+    async fn end_all_of_user(&self, grant: &Grant, but: Option<SessionHash>, by: LogoutInitiator) -> Result<(), StoreError> {
+        for hash in self.sessions_of_user(grant).await?.into_iter().filter(|hash| Some(*hash) != but) {
             self.end_one(hash, by).await?;
         }
         Ok(())
@@ -176,17 +187,20 @@ impl SignOut {
 
     /// The other sessions of a session's user, by the store.
     async fn others_of_user(&self, own: SessionHash) -> Result<Vec<SessionHash>, StoreError> {
-        let Some(session) = self.store.session(own).await? else { return Ok(Vec::new()) };
-        let Some(grant) = self.store.grant(session.grant).await? else { return Ok(Vec::new()) };
+        let Some(grant) = self.grant_of(own).await? else { return Ok(Vec::new()) };
+        let mut sessions = self.sessions_of_user(&grant).await?;
+        sessions.retain(|hash| *hash != own);
+        Ok(sessions)
+    }
+
+    async fn sessions_of_user(&self, grant: &Grant) -> Result<Vec<SessionHash>, StoreError> {
         let filter = SessionFilter {
             issuer: &grant.issuer,
             client_id: &grant.client_id,
             subject: Some(&grant.identity.subject),
             provider_session: None,
         };
-        let mut sessions = self.store.find_sessions(filter).await?;
-        sessions.retain(|hash| *hash != own);
-        Ok(sessions)
+        self.store.find_sessions(filter).await
     }
 
     /// Ends a personal access token. Its user's browsers stay as they are.

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, header};
 
-use super::{Admission, Admitted, Credential, Inquiry, NotAdmitted, apply_rule};
+use super::{Admission, Admitted, Credential, Inquiry, NotAdmitted, RETRY_AFTER, apply_rule};
 use crate::{
     assertion::About,
     bearer::{self, Presented, TokenRefusal, VerifiedToken},
@@ -10,7 +10,7 @@ use crate::{
     policy::{AcceptedTokens, Rule, TokenDenied},
     refusal::Refusal,
     session::{PersonalToken, live::Watch},
-    visitor::Visitor,
+    visitor::{SignInReason, Visitor},
 };
 
 const NOT_TAKEN: &str = "the route takes no personal access tokens";
@@ -24,7 +24,7 @@ impl Admission {
         accepted: &AcceptedTokens,
     ) -> Result<Admitted, NotAdmitted> {
         if PersonalToken::is_one(presented.text()) {
-            return self.admit_personal(inquiry, presented.text(), accepted).await;
+            return self.admit_personal(inquiry, presented, accepted).await;
         }
         let token = self.bearer.verify(presented.text(), accepted).await.map_err(Refusal::Token)?;
         let forwarded = || {
@@ -39,11 +39,11 @@ impl Admission {
     }
 
     /// Judges a request that brings a personal access token, as one of its session: with a fresh grant, by the rule. No app sees the
-    /// token. A browser keeps passwords and sends them by itself, so that other sites' requests are refused as for a cookie.
+    /// token. A browser keeps passwords and sends them by itself, so that other sites' requests with one are refused as for a cookie.
     async fn admit_personal(
         &self,
         inquiry: Inquiry<'_>,
-        token: &str,
+        presented: &Presented<'_>,
         accepted: &AcceptedTokens,
     ) -> Result<Admitted, NotAdmitted> {
         let refused = |refusal| NotAdmitted::Refused(Refusal::Token(refusal));
@@ -51,18 +51,31 @@ impl Admission {
         if !accepted.personal {
             return Err(invalid(NOT_TAKEN));
         }
-        let visitor = self.visitors.recognise_token(token).await?;
+        let visitor = self.visitors.recognise_token(presented.text()).await?;
         if let Visitor::SignedIn(signed_in) | Visitor::Remembered(signed_in, _) = &visitor
-            && !signed_in.session.session.token.as_ref().is_some_and(|token| token.admits(&accepted.route))
+            && !signed_in
+                .session
+                .session
+                .token
+                .as_ref()
+                .is_some_and(|token| token.admits(inquiry.exchange.site.authority(), &accepted.route))
         {
             return Err(refused(TokenRefusal::Denied(TokenDenied::Route)));
         }
-        let admitted = self.admit_visitor(Inquiry { views_a_page: false, ..inquiry }, visitor).await;
+        let is_ambient = matches!(presented, Presented::Password(_));
+        let admitted = self.admit_visitor(Inquiry { views_a_page: false, is_ambient, ..inquiry }, visitor).await;
         match admitted.map(Admitted::from) {
             Ok(Admitted { permit, by }) => Ok(Admitted { permit: permit.hiding_authorization(), by }),
+            // It may be renewed again: nobody should forget their token for that.
+            Err(NotAdmitted::SignIn(SignInReason::GrantRefused, _)) => Err(Refusal::RenewalUnavailable(RETRY_AFTER).into()),
             Err(NotAdmitted::SignIn(..)) => Err(invalid("it is unknown, has expired, or its user's grant has ended")),
             Err(not_admitted @ NotAdmitted::Refused(_)) => Err(not_admitted),
         }
+    }
+
+    /// Whether a request is judged by a token.
+    pub fn brings_token(rule: &Rule, headers: &HeaderMap) -> bool {
+        rule.tokens.is_some() && !matches!(bearer::presented(headers), Ok(None))
     }
 
     /// Refuses a personal access token on a route that takes none: its app would get it, and could use it elsewhere.
@@ -70,11 +83,14 @@ impl Admission {
     /// # Errors
     /// [`Refusal::Token`].
     pub fn refuse_misplaced_token(rule: &Rule, headers: &HeaderMap) -> Result<(), Refusal> {
-        if rule.tokens.is_some() || !headers.contains_key(header::AUTHORIZATION) {
+        if rule.tokens.as_ref().is_some_and(|tokens| tokens.personal) || !headers.contains_key(header::AUTHORIZATION) {
             return Ok(());
         }
-        let is_personal = matches!(bearer::presented(headers), Ok(Some(presented)) if PersonalToken::is_one(presented.text()));
-        if is_personal { Err(Refusal::Token(TokenRefusal::Invalid(VerifyError::Refused(NOT_TAKEN)))) } else { Ok(()) }
+        if bearer::carries_personal_token(headers) {
+            Err(Refusal::Token(TokenRefusal::Invalid(VerifyError::Refused(NOT_TAKEN))))
+        } else {
+            Ok(())
+        }
     }
 
     /// The right to register what outlives an admitted request, and is cut when the session or the token ends.

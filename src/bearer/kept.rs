@@ -1,12 +1,15 @@
 //! What is known of tokens that were asked about: so many of them as fit into a fixed memory.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use quick_cache::{Weighter, sync::Cache};
-use tokio::sync::MutexGuard;
+use tokio::sync::watch;
 
 use super::VerifiedToken;
 use crate::{clock::Timestamp, oidc::VerifyError};
@@ -62,23 +65,29 @@ impl Known {
 /// One token, by its hash.
 #[derive(Debug)]
 pub(super) struct Kept {
-    known: Mutex<Option<Arc<Known>>>,
-    asking: tokio::sync::Mutex<()>,
+    known: watch::Sender<Option<Arc<Known>>>,
+    is_asking: AtomicBool,
     weight: u64,
 }
 
 impl Kept {
     pub(super) fn get(&self) -> Option<Arc<Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.known.borrow().clone()
     }
 
     pub(super) fn keep(&self, known: Arc<Known>) {
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
+        self.known.send_replace(Some(known));
+        self.is_asking.store(false, Ordering::Release);
     }
 
-    /// The right to ask about it, which one has at a time.
-    pub(super) async fn asking(&self) -> MutexGuard<'_, ()> {
-        self.asking.lock().await
+    /// The right to ask about it, which one has at a time: until [`Kept::keep`].
+    pub(super) fn may_ask(&self) -> bool {
+        !self.is_asking.swap(true, Ordering::AcqRel)
+    }
+
+    /// Hears of what is found out from now on.
+    pub(super) fn subscribe(&self) -> watch::Receiver<Option<Arc<Known>>> {
+        self.known.subscribe()
     }
 }
 
@@ -117,8 +126,13 @@ impl KeptTokens {
         let text = u64::try_from(length).unwrap_or(u64::MAX);
         // Its text, its claims, and what is rendered of them.
         let weight = text.saturating_mul(3).saturating_add(OVERHEAD);
-        let new =
-            || Ok::<_, std::convert::Infallible>(Arc::new(Kept { known: Mutex::default(), asking: Default::default(), weight }));
+        let new = || {
+            Ok::<_, std::convert::Infallible>(Arc::new(Kept {
+                known: watch::Sender::default(),
+                is_asking: AtomicBool::new(false),
+                weight,
+            }))
+        };
         match self.0.get_or_insert_with(&hash, new) {
             Ok(kept) => kept,
             Err(never) => match never {},

@@ -1,7 +1,7 @@
 //! The token that a request brings: a bearer token, or a personal access token as a password. Pure.
 
-use base64::prelude::*;
-use http::{HeaderMap, header};
+use base64::engine::{DecodePaddingMode, Engine, GeneralPurpose, GeneralPurposeConfig};
+use http::{HeaderMap, HeaderValue, header};
 
 use crate::{secret::Secret, session::PersonalToken};
 
@@ -48,9 +48,7 @@ pub fn presented(headers: &HeaderMap) -> Result<Option<Presented<'_>>, Malformed
 
 fn read(line: &[u8]) -> Result<Option<Presented<'_>>, Malformed> {
     if let Some(credentials) = credentials_of(line, b"basic") {
-        return Ok(password(credentials)
-            .filter(|password| PersonalToken::is_one(password))
-            .map(|it| Presented::Password(Secret::new(it))));
+        return Ok(personal_token(credentials).map(|token| Presented::Password(Secret::new(token))));
     }
     let Some(token) = credentials_of(line, b"bearer") else { return Ok(None) };
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
@@ -75,16 +73,31 @@ fn credentials_of<'a>(line: &'a [u8], expected: &[u8]) -> Option<&'a [u8]> {
     }
 }
 
-/// What follows the first colon: a user name has none.
-fn password(credentials: &[u8]) -> Option<String> {
-    let pair = String::from_utf8(BASE64_STANDARD.decode(credentials).ok()?).ok()?;
-    pair.split_once(':').map(|(_, password)| password.to_owned())
+/// The personal access token among a user name and a password: mostly the password, though some tools know but one field.
+fn personal_token(credentials: &[u8]) -> Option<String> {
+    let pair = String::from_utf8(ANY_PADDING.decode(credentials).ok()?).ok()?;
+    // A user name has no colon.
+    let (user, password) = pair.split_once(':').unwrap_or((&pair, ""));
+    [password, user].into_iter().find(|text| PersonalToken::is_one(text)).map(str::to_owned)
+}
+
+/// Apps read what is not padded as well.
+const ANY_PADDING: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_decode_allow_trailing_bits(true),
+);
+
+/// Whether any `Authorization` line has a personal access token, also where no token can be read of them.
+pub fn carries_personal_token(headers: &HeaderMap) -> bool {
+    headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes).any(|line| {
+        let mut words = line.split(|byte| byte.is_ascii_whitespace());
+        let is_written_out = words.any(|word| word.starts_with(PersonalToken::PREFIX.as_bytes()));
+        is_written_out || credentials_of(line, b"basic").is_some_and(|credentials| personal_token(credentials).is_some())
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     #[test]
@@ -96,7 +109,9 @@ mod tests {
             (&["Basic YTpi"], Ok(None)),
             (&["basic YW5uOmV2Z194"], Ok(Some("evg_x"))),
             (&["Basic OmV2Z19hOmI="], Ok(Some("evg_a:b"))),
-            (&["Basic ZXZnX3g6"], Ok(None)),
+            (&["Basic ZXZnX3g6"], Ok(Some("evg_x"))),
+            (&["Basic ZXZnX3g"], Ok(Some("evg_x"))),
+            (&["Basic YW5uOnhldmdf"], Ok(None)),
             (&["Basic YW5uOmV2Z194", "Bearer a"], Err(())),
             (&["Basic !"], Ok(None)),
             (&["BearerX abc"], Ok(None)),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 use hyper::body::Incoming;
 use serde_json::json;
 use url::form_urlencoded;
@@ -49,8 +49,9 @@ impl Endpoints {
             Some(text) => Some(days(&text).ok_or(Refusal::BadRequest("days is no number"))?),
             None => None,
         };
+        let site = call.exchange.site.authority();
         let routes = fields().filter(|(name, _)| name == "route").map(|(_, route)| route.into_owned()).collect();
-        let wanted = Wanted { name: field("name").unwrap_or_default(), lifetime, routes };
+        let wanted = Wanted { name: field("name").unwrap_or_default(), site: site.to_owned(), lifetime, routes };
         let made = match tokens.make(admitted.session(), grant, &wanted).await {
             Ok(made) => made,
             Err(error) => return Ok(self.not_made(call, error)?),
@@ -69,16 +70,20 @@ impl Endpoints {
 
     /// Asks the user whether a terminal may act as them, and hands it a code if they agree.
     pub(super) async fn terminal(&self, call: &Call<'_>, body: Incoming) -> Result<Response<Body>, Refused> {
-        let admitted = self.token_user(call).await?;
+        let (admitted, site) = (self.token_user(call).await?, call.exchange.site.authority());
         if call.exchange.method != Method::POST {
-            let request = TerminalRequest::parse(|name| call.parameter(name)).map_err(Refusal::BadRequest)?;
+            let request = TerminalRequest::parse(site, |name| call.parameter(name)).map_err(Refusal::BadRequest)?;
+            // A stranger's link could have the page say anything.
+            if let Err(error) = self.components.personal_tokens.checked(&request.wanted) {
+                return Ok(self.not_made(call, error)?);
+            }
             return Ok(self.terminal_page(call, &admitted, &request));
         }
         self.refuse_unless_sent_by_person(call)?;
         let form = read_form(body).await?;
         let field =
             |name: &str| form_urlencoded::parse(&form).find(|(found, _)| found == name).map(|(_, value)| value.into_owned());
-        let request = TerminalRequest::parse(field).map_err(Refusal::BadRequest)?;
+        let request = TerminalRequest::parse(site, field).map_err(Refusal::BadRequest)?;
         let code = match self.components.personal_tokens.code(admitted.session().hash, &request) {
             Ok(code) => code,
             Err(error) => return Ok(self.not_made(call, error)?),
@@ -144,8 +149,14 @@ impl Endpoints {
     /// origin and could turn a moment on the app's page into a token for weeks.
     fn refuse_unless_sent_by_person(&self, call: &Call<'_>) -> Result<(), Refusal> {
         let is_own = LogoutRequest::classify(&call.exchange.method, call.headers, &call.exchange.site) == LogoutRequest::Intended;
-        let is_navigation = |headers: &HeaderMap| headers.get("sec-fetch-mode").is_none_or(|mode| mode == "navigate");
-        if is_own && is_navigation(call.headers) { Ok(()) } else { Err(Refusal::NoPage) }
+        // Of browsers that say nothing, none of these is known.
+        let says = |name: &str, value: &str| call.headers.get(name).is_none_or(|said| said == value);
+        let is_click = !call.headers.contains_key("sec-fetch-mode") || call.headers.contains_key("sec-fetch-user");
+        if is_own && is_click && says("sec-fetch-mode", "navigate") && says("sec-fetch-dest", "document") {
+            Ok(())
+        } else {
+            Err(Refusal::NoPage)
+        }
     }
 
     async fn tokens_page(&self, call: &Call<'_>, admitted: &AdmittedSession) -> Result<Response<Body>, Refused> {
@@ -159,7 +170,8 @@ impl Endpoints {
         let line = |session: &Session| {
             let token = session.token.as_ref()?;
             let used = if session.last_seen == session.created_at { "never".to_owned() } else { ago(session.last_seen) };
-            let routes = if token.scope.routes.is_empty() { "everywhere".to_owned() } else { token.scope.routes.join(", ") };
+            let routes = if token.scope.routes.is_empty() { "every route".to_owned() } else { token.scope.routes.join(", ") };
+            let routes = format!("{routes} at {}", token.scope.site);
             let times = format!("made {}, used {used}, ends in {} days", ago(session.created_at), days_left(token, now));
             Some(TokenLine { id: identifier(session.hash), name: token.scope.name.to_string(), routes, times })
         };
@@ -183,6 +195,7 @@ impl Endpoints {
             user: admitted.usable.grant.identity.display(),
             name: &request.wanted.name,
             days: in_days(lifetime),
+            routes: &request.wanted.routes,
             href: &format!("{}/terminal", self.components.prefix),
             fields: &fields,
             branding: &self.components.branding,

@@ -14,8 +14,10 @@ use super::{
 use crate::{
     address::requested_host,
     admission::{Inquiry, NotAdmitted},
+    bearer::{self, TokenRefusal},
     endpoints::forward_auth::{Form, IdentityLines},
     exchange::{Exchange, Original, is_of_a_program},
+    oidc::VerifyError,
     policy::{Policy, Rule},
     refusal::Refusal,
     visitor::ConnectionMemo,
@@ -97,6 +99,10 @@ impl Gateway {
         }
         let headers = &original.head.headers;
         webdav::check(settings, exchange, route, headers)?;
+        if bearer::carries_personal_token(headers) {
+            let why = "the ingress would hand a personal access token on to the app, so that none is taken by forward auth";
+            return Err(Refusal::Token(TokenRefusal::Invalid(VerifyError::Refused(why))));
+        }
         trace.readers = Readers::of(route, exchange, headers, question.has_no_body);
         let judged = match trace.readers.as_ref().filter(|readers| readers.is_preflight()) {
             // The ingress sends it to the app, which answers it.

@@ -53,6 +53,9 @@ impl AccessTokenError {
 /// The claims that are validated. A token that repeats one is refused, because two readers may take different values.
 const VALIDATED_CLAIMS: [&str; 11] = ["iss", "sub", "aud", "exp", "iat", "nbf", "azp", "client_id", "scope", "scp", "cnf"];
 
+/// What access tokens have of which ID tokens know nothing; nonce and at_hash are not in every ID token.
+const MARKS: [&str; 6] = ["scope", "scp", "client_id", "cid", "appid", "roles"];
+
 /// The claims by which a client is named: RFC 9068, OpenID Connect, Okta, and Microsoft Entra ID's first version.
 const CLIENT_CLAIMS: [&str; 4] = ["client_id", "azp", "cid", "appid"];
 
@@ -81,6 +84,11 @@ impl Provider {
         let signed = self.verify_signature(&metadata, token, &Algorithm::ASYMMETRIC, KeyPurpose::AccessToken).await;
         let (claims, _) = signed.map_err(unavailable)?.map_err(VerifyError::from)?;
         check_claims(&claims, self.clock.now())?;
+        let says_so = parsed.typ().as_deref() == Some("at+jwt")
+            || ["typ", "token_use"].iter().any(|name| claims.members.contains_key(*name));
+        if !says_so && !MARKS.iter().any(|name| claims.members.contains_key(*name)) {
+            return Err(AccessTokenError::because("nothing in it says that it is an access token, and not an ID token"));
+        }
         let expires_at = time(&claims, "exp");
         if expires_at.is_none() {
             return Err(AccessTokenError::because("it has no exp that is a time"));

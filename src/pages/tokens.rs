@@ -115,6 +115,8 @@ pub struct TerminalPage<'a> {
     pub name: &'a str,
     /// How many days it would live.
     pub days: u64,
+    /// The routes where it could be used; none is all.
+    pub routes: &'a [String],
     /// Where the form goes.
     pub href: &'a str,
     /// The request's parameters.
@@ -133,8 +135,9 @@ impl TerminalPage<'_> {
             all
         });
         let (user, name, href) = (escape(self.user), escape(self.name), escape(self.href));
+        let where_to = if self.routes.is_empty() { String::new() } else { format!(" at {}", escape(&self.routes.join(", "))) };
         let body = format!(
-            "<p>“{name}” asks for an access token that acts as {user} for {} days. Allow it only if you have just run \
+            "<p>“{name}” asks for an access token that acts as {user} for {} days{where_to}. Allow it only if you have just run \
              <code>evergate login</code> yourself.</p>\n<form method=\"post\" action=\"{href}\">{fields}\
              <button class=\"button\">Allow</button> <a href=\"/\">Do not allow</a></form>",
             self.days
@@ -164,8 +167,16 @@ mod tests {
         };
         let secret =
             SecretPage { title: evil, text: evil, secret: evil, back: Some((evil, evil)), branding: &branding, request_id: evil };
-        let terminal =
-            TerminalPage { user: evil, name: evil, days: 1, href: evil, fields: &fields, branding: &branding, request_id: evil };
+        let terminal = TerminalPage {
+            user: evil,
+            name: evil,
+            days: 1,
+            routes: &routes,
+            href: evil,
+            fields: &fields,
+            branding: &branding,
+            request_id: evil,
+        };
         for html in [tokens.html(), secret.html(), terminal.html()] {
             assert!(!html.contains("<script") && !html.contains("alert('x')"), "{html}");
         }

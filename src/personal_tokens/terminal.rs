@@ -42,6 +42,7 @@ struct Code {
     session: [u8; 32],
     challenge: String,
     name: String,
+    site: String,
     seconds: Option<u64>,
     routes: Vec<String>,
     /// What the token is made of, so that a code makes one token however often it is redeemed.
@@ -50,11 +51,11 @@ struct Code {
 }
 
 impl TerminalRequest {
-    /// Reads the parameters of a request, of which anybody may have made the link.
+    /// Reads the parameters of a request at a site, of which anybody may have made the link.
     ///
     /// # Errors
     /// What is wrong.
-    pub fn parse(parameter: impl Fn(&str) -> Option<String>) -> Result<Self, &'static str> {
+    pub fn parse(site: &str, parameter: impl Fn(&str) -> Option<String>) -> Result<Self, &'static str> {
         let challenge = parameter("code_challenge").unwrap_or_default();
         let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
         if challenge.len() != CHALLENGE || !is_plain(&challenge) {
@@ -72,7 +73,7 @@ impl TerminalRequest {
         let lifetime = parameter("days").map(|days| super::days(&days).ok_or("days is no number")).transpose()?;
         let routes = parameter("route").into_iter().collect();
         let name = parameter("name").unwrap_or_default();
-        Ok(Self { wanted: Wanted { name, lifetime, routes }, challenge, port, state })
+        Ok(Self { wanted: Wanted { name, site: site.to_owned(), lifetime, routes }, challenge, port, state })
     }
 }
 
@@ -87,6 +88,7 @@ impl PersonalTokens {
             session: session.0,
             challenge: request.challenge.clone(),
             name: request.wanted.name.clone(),
+            site: request.wanted.site.clone(),
             seconds: request.wanted.lifetime.map(|lifetime| lifetime.as_secs()),
             routes: request.wanted.routes.clone(),
             seed: random_text::<32>(),
@@ -112,11 +114,17 @@ impl PersonalTokens {
         if aws_lc_rs::constant_time::verify_slices_are_equal(challenge.as_bytes(), code.challenge.as_bytes()).is_err() {
             return Err(NotMade::Code("another terminal asked for it"));
         }
-        let wanted = Wanted { name: code.name, lifetime: code.seconds.map(Duration::from_secs), routes: code.routes };
+        let wanted =
+            Wanted { name: code.name, site: code.site, lifetime: code.seconds.map(Duration::from_secs), routes: code.routes };
         let (text, hash) = PersonalToken::of_seed(&code.seed);
         let token = self.checked(&wanted)?;
         let made_from = SessionHash(code.session);
         let grant = self.grant_of(made_from).await?;
+        // Its token may have been ended meanwhile, and must not come back.
+        let once = sha256(&[b"terminal code", code.seed.as_bytes()].concat());
+        if !self.store.consume_once(once, Timestamp(code.at).plus(LIFE)).await? {
+            return Err(NotMade::Code("it was redeemed before"));
+        }
         self.save(made_from, hash, &token, grant.as_ref()).await?;
         Ok(Made { text, token })
     }

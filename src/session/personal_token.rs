@@ -23,18 +23,20 @@ pub struct PersonalToken {
 pub struct TokenScope {
     /// What its user calls it.
     pub name: Box<str>,
-    /// The names of the routes where it may be used; empty is all that take such tokens.
+    /// The site where it was made, and where alone it may be used: its host, and its port if that is not the scheme's.
+    pub site: Box<str>,
+    /// The names of the routes where it may be used; empty is all of the site that take such tokens.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<Box<str>>,
 }
 
-/// What such tokens begin with, so that they are recognised where they should not be: in a repository, or in a cookie.
-const PREFIX: &str = "evg_";
-
 impl PersonalToken {
+    /// What such tokens begin with, so that they are recognised where they should not be: in a repository, or in a cookie.
+    pub const PREFIX: &str = "evg_";
+
     /// Whether `text` looks like such a token.
     pub fn is_one(text: &str) -> bool {
-        text.starts_with(PREFIX)
+        text.starts_with(Self::PREFIX)
     }
 
     /// Generates a new token, which is told once, and the hash that is stored.
@@ -44,13 +46,14 @@ impl PersonalToken {
 
     /// The token that is made of 32 random bytes, as text.
     pub fn of_seed(seed: &str) -> (Secret, SessionHash) {
-        let text = format!("{PREFIX}{seed}");
+        let text = format!("{}{seed}", Self::PREFIX);
         let hash = SessionHash::of(&text);
         (Secret::new(text), hash)
     }
 
-    /// Whether it may be used on the route of this name.
-    pub fn admits(&self, route: &str) -> bool {
-        self.scope.routes.is_empty() || self.scope.routes.iter().any(|own| &**own == route)
+    /// Whether it may be used at this site on the route of this name.
+    pub fn admits(&self, site: &str, route: &str) -> bool {
+        let TokenScope { site: own, routes, .. } = &self.scope;
+        own.eq_ignore_ascii_case(site) && (routes.is_empty() || routes.iter().any(|own| &**own == route))
     }
 }

@@ -84,6 +84,7 @@ async fn git_pushes_and_clones_thirty_megabytes_with_a_token_that_outlives_five_
     let own = [
         ("sec-fetch-site", "same-origin"),
         ("sec-fetch-mode", "navigate"),
+        ("sec-fetch-user", "?1"),
         ("origin", access.as_str()),
         ("content-type", "application/x-www-form-urlencoded"),
     ];

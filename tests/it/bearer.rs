@@ -94,6 +94,7 @@ async fn a_signed_token_for_the_route_is_its_user_s_and_one_that_is_not_good_is_
         ("issued in the future", json!({"iat": now + 120}), json!({})),
         ("without a subject or a client", json!({"sub": null, "client_id": null}), json!({})),
         ("an ID token with a nonce", json!({"nonce": "n"}), json!({"typ": "JWT"})),
+        ("an ID token that has neither", json!({"scope": null, "client_id": null, "azp": "cli"}), json!({"typ": "JWT"})),
         ("an ID token with a hash", json!({"at_hash": "h"}), json!({"typ": "at+jwt"})),
         ("Keycloak's ID token", json!({"typ": "ID"}), json!({"typ": "JWT"})),
         ("Keycloak's offline token", json!({"typ": "Offline"}), json!({"typ": "JWT"})),
@@ -416,4 +417,29 @@ async fn a_client_finds_the_provider_by_the_metadata_of_the_route_and_other_well
         assert!(ann.fetch(&path).await.is_upstreams(), "{path}");
         assert_eq!(client.fetch(&path).await.status, StatusCode::UNAUTHORIZED, "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_provider_that_hangs_holds_up_no_token_that_was_good_a_moment_ago() {
+    let world = world().in_real_time().set("oidc_introspection_cache", "0").start_with(|idp| idp.introspect(true)).await;
+    let (idp, client) = (&world.idp, world.visitor());
+    let told =
+        json!({"active": true, "sub": "sub-ann", "aud": api(), "client_id": "cli", "exp": world.clock.now().seconds() + 5000});
+    idp.tell_of("known", told);
+    assert!(call(&client, "/api", "known").await.is_upstreams());
+    idp.misbehave(Endpoint::Introspection, Misbehaviour::Held);
+    // More than may be under way at a time, of tokens that nobody knows.
+    let strangers: Vec<_> = (0..40)
+        .map(|number| {
+            let client = client.copy();
+            tokio::spawn(async move { call(&client, "/api", &format!("stranger-{number}")).await.status })
+        })
+        .collect();
+    let replies = futures_util::future::join_all((0..8).map(|_| call(&client, "/api", "known"))).await;
+    assert!(replies.iter().all(Reply::is_upstreams), "{:?}", replies.iter().map(|reply| reply.status).collect::<Vec<_>>());
+    for stranger in strangers {
+        assert_eq!(stranger.await.unwrap(), StatusCode::SERVICE_UNAVAILABLE);
+    }
+    idp.behave(Endpoint::Introspection);
+    assert!(call(&client, "/api", "known").await.is_upstreams());
 }

@@ -43,8 +43,8 @@ const ROUTES: &str = r#"
     rule = "public"
 "#;
 
-const OWN_PAGE: [(&str, &str); 3] =
-    [("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
+const OWN_PAGE: [(&str, &str); 4] =
+    [("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document"), ("sec-fetch-user", "?1")];
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 fn world() -> crate::harness::Builder {
@@ -90,7 +90,7 @@ async fn a_user_makes_a_token_sees_it_once_uses_it_as_bearer_or_password_and_end
             assert_eq!(seen.header("authorization"), None, "no app sees it, whatever the route says of others");
         }
         let page = ann.get("/oauth2/tokens").await;
-        assert!(page.text().contains("backup &lt;b&gt;") && page.text().contains("everywhere"), "{}", page.text());
+        assert!(page.text().contains("backup &lt;b&gt;") && page.text().contains("every route at app.test"), "{}", page.text());
         assert!(page.text().contains("ends in 7 days") && !page.text().contains(&token), "{}", page.text());
         let stored = format!("{:?}", world.replicas[0].metrics);
         assert!(!stored.contains(&token));
@@ -210,6 +210,28 @@ async fn no_other_site_and_no_script_of_the_app_makes_or_ends_a_token_or_reads_o
         ),
         ("a sibling's form", &[("sec-fetch-site", "same-site"), ("sec-fetch-mode", "navigate")]),
         ("a script of the app", &[("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "cors"), ("origin", ACCESS)]),
+        (
+            "a frame of the app's",
+            &[
+                ("sec-fetch-site", "same-origin"),
+                ("sec-fetch-mode", "navigate"),
+                ("sec-fetch-dest", "iframe"),
+                ("sec-fetch-user", "?1"),
+            ],
+        ),
+        (
+            "a form that a script sends",
+            &[("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")],
+        ),
+        (
+            "a worker of the app",
+            &[
+                ("sec-fetch-site", "same-origin"),
+                ("sec-fetch-mode", "navigate"),
+                ("sec-fetch-dest", "empty"),
+                ("sec-fetch-user", "?1"),
+            ],
+        ),
         ("a script of the app without CORS", &[("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "no-cors")]),
         ("an old browser on another site", &[("origin", "https://evil.example")]),
     ] {
@@ -305,7 +327,14 @@ async fn a_terminal_redeems_its_own_code_once_and_soon() {
     let told = redeem(&code, &verifier).await.json();
     assert_eq!((told["token_type"].as_str(), told["expires_in"].as_u64()), (Some("Bearer"), Some(2 * 24 * 3600)));
     assert!(call(&terminal, "/api", told["access_token"].as_str().unwrap()).await.is_upstreams());
-    assert_eq!(redeem(&code, &verifier).await.status, StatusCode::BAD_REQUEST, "a code is redeemed once");
+    let page = ann.get("/oauth2/tokens").await.text();
+    let id = page.split("name=\"end\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+    submit(&ann, "/oauth2/tokens", &format!("end={id}")).await;
+    assert_eq!(
+        redeem(&code, &verifier).await.status,
+        StatusCode::BAD_REQUEST,
+        "a code is redeemed once, also after its token's end"
+    );
     let late = submit(&ann, "/oauth2/terminal", &query).await.text();
     let late = late.split("<code>").nth(1).unwrap().split("</code>").next().unwrap().to_owned();
     world.clock.advance(Duration::from_secs(300));
@@ -315,7 +344,13 @@ async fn a_terminal_redeems_its_own_code_once_and_soon() {
     submit(&ann, "/oauth2/sign_out", "").await;
     assert_eq!(redeem(&of_ended, &verifier).await.status, StatusCode::UNAUTHORIZED, "whose session has ended meanwhile");
     let ann = world.signed_in().await;
-    for wrong in ["name=a&code_challenge=short", &format!("{query}&port=80"), &format!("{query}&port=evil.example"), "name=a"] {
+    for wrong in [
+        "name=a&code_challenge=short",
+        &format!("{query}&port=80"),
+        &format!("{query}&port=evil.example"),
+        "name=a",
+        &format!("{query}&name={}", "a".repeat(65)).replace("name=laptop&", ""),
+    ] {
         assert_eq!(ann.get(&format!("/oauth2/terminal?{wrong}")).await.status, StatusCode::BAD_REQUEST, "{wrong}");
     }
 }
@@ -373,4 +408,76 @@ async fn evergate_login_brings_a_terminal_a_token_that_curl_and_git_can_use() {
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(file).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
     assert_eq!(evergate(&["token", "https://other.example"]).output().unwrap().status.code(), Some(69));
+}
+
+#[tokio::test]
+async fn a_token_is_for_the_host_where_it_was_made_and_no_ingress_hands_one_to_an_app() {
+    let routes = "[[route]]\nhost = \"other.test\"\npath = \"/api\"\nbearer_tokens = [\"personal\"]\n\
+        [[route]]\npath = \"/api\"\nbearer_tokens = [\"personal\"]\n";
+    let build =
+        World::build().routes(|_| routes.to_owned()).set("forward_auth", "true").set("proxy_trusted_origins", "127.0.0.1");
+    let world = build.start().await;
+    let (ann, script) = (world.signed_in().await, world.visitor());
+    let token = token(&ann, "name=a").await;
+    assert!(call(&script, "/api", &token).await.is_upstreams());
+    assert_eq!(call(&script.on_host("other.test"), "/api", &token).await.status, StatusCode::UNAUTHORIZED);
+    let authorization = format!("Bearer {token}");
+    let lines = [
+        ("x-forwarded-method", "GET"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-host", "app.test"),
+        ("x-forwarded-uri", "/api"),
+        ("authorization", authorization.as_str()),
+    ];
+    let asked = script.send(Method::GET, "/oauth2/forward_auth", &lines, "").await;
+    assert_eq!((asked.status, asked.json()["error"].as_str()), (StatusCode::UNAUTHORIZED, Some("invalid_token")));
+}
+
+#[tokio::test]
+async fn where_a_login_is_optional_no_app_sees_the_token_of_somebody_who_may_not_enter() {
+    let routes = "[[route]]\npath = \"/optional\"\nrule = \"optional\"\nbearer_tokens = [\"personal\", \"provider\"]\n";
+    let world = World::build().routes(|_| routes.to_owned()).start().await;
+    let ann = world.signed_in().await;
+    let token = token(&ann, "name=a").await;
+    let mut world = world;
+    world.restart_with(&[("oidc_email_domain", "other.example")]).await;
+    let script = world.visitor();
+    let good = world.idp.signed_access_token(&format!("{ACCESS}/optional"), serde_json::json!({}), serde_json::json!({}));
+    for token in [&token, &good] {
+        let reply = call(&script, "/optional", token).await;
+        assert_eq!(reply.status, StatusCode::FORBIDDEN, "{}", reply.text());
+    }
+    assert!(script.fetch("/optional").await.is_upstreams());
+}
+
+#[tokio::test]
+async fn tokens_go_on_with_the_grant_that_their_browser_s_session_gets_in_place_of_a_lost_one() {
+    let world = world().start().await;
+    let (ann, script) = (world.signed_in().await, world.visitor());
+    let token = token(&ann, "name=a").await;
+    // As after a lost response.
+    world.sql("UPDATE grants SET ended_reason = 'outcome_unknown'").await;
+    let mut world = world;
+    world.restart_with(&[]).await;
+    let (ann, script) = (ann.at(world.address()), script.at(world.address()));
+    world.clock.advance(Duration::from_secs(301));
+    assert_eq!(call(&script, "/api", &token).await.status, StatusCode::UNAUTHORIZED);
+    assert!(ann.browse(&world.idp, "/").await.is_upstreams(), "the browser returns silently");
+    assert!(call(&script, "/api", &token).await.is_upstreams(), "and its tokens with it");
+}
+
+#[tokio::test]
+async fn a_script_of_another_origin_that_brings_a_token_needs_no_cookie_s_protection() {
+    let world = world().start().await;
+    let ann = world.signed_in().await;
+    let token = token(&ann, "name=a").await;
+    let lines = |credentials: &str| vec![("origin", "https://spa.example".to_owned()), ("authorization", credentials.to_owned())];
+    let send = async |credentials: String| {
+        let lines = lines(&credentials);
+        let lines: Vec<_> = lines.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        world.visitor().send(Method::POST, "/api", &lines, "x").await.status
+    };
+    assert_eq!(send(format!("Bearer {token}")).await, StatusCode::OK);
+    let kept_by_a_browser = format!("Basic {}", BASE64_STANDARD.encode(format!("a:{token}")));
+    assert_eq!(send(kept_by_a_browser).await, StatusCode::FORBIDDEN);
 }

@@ -63,7 +63,7 @@ impl Cluster {
     }
 
     /// A token of a service account for `path`.
-    fn token(&self, path: &str, claims: Value) -> String {
+    fn token(&self, path: &str, claims: &Value) -> String {
         let mut all = json!({
             "sub": SUBJECT, "client_id": null, "scope": null, "email": "ann@example.com", "email_verified": true,
             "preferred_username": "ann", "groups": ["staff"], "kubernetes.io": {"namespace": "ci", "serviceaccount": {"name": "deployer"}},
@@ -81,18 +81,18 @@ async fn call(visitor: &Visitor, path: &str, token: &str) -> Reply {
 async fn a_service_account_gets_in_under_a_name_that_no_user_has_and_brings_no_address_and_no_groups() {
     let cluster = Cluster::start().await;
     let (world, job) = (&cluster.world, cluster.world.visitor());
-    let reply = call(&job, "/api/deploy", &cluster.token("/api", json!({}))).await;
+    let reply = call(&job, "/api/deploy", &cluster.token("/api", &json!({}))).await;
     assert!(reply.is_upstreams(), "{} {}", reply.status, reply.text());
     let seen = world.upstream.last();
     assert_eq!(seen.header("x-forwarded-user"), Some(format!("cluster:{SUBJECT}").as_str()));
     for name in ["x-forwarded-email", "x-forwarded-groups", "x-forwarded-preferred-username", "authorization"] {
         assert_eq!(seen.header(name), None, "{name}");
     }
-    assert!(call(&job, "/namespace", &cluster.token("/namespace", json!({}))).await.is_upstreams());
+    assert!(call(&job, "/namespace", &cluster.token("/namespace", &json!({}))).await.is_upstreams());
     let other = json!({"kubernetes.io": {"namespace": "dev"}});
-    assert_eq!(call(&job, "/namespace", &cluster.token("/namespace", other)).await.status, StatusCode::FORBIDDEN);
-    assert_eq!(call(&job, "/admins", &cluster.token("/admins", json!({}))).await.status, StatusCode::FORBIDDEN);
-    assert!(call(&job, "/api", &cluster.token("/api", json!({"sub": "system:serviceaccount:ops:backup"}))).await.is_upstreams());
+    assert_eq!(call(&job, "/namespace", &cluster.token("/namespace", &other)).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(call(&job, "/admins", &cluster.token("/admins", &json!({}))).await.status, StatusCode::FORBIDDEN);
+    assert!(call(&job, "/api", &cluster.token("/api", &json!({"sub": "system:serviceaccount:ops:backup"}))).await.is_upstreams());
     assert_eq!(cluster.issuer.calls(Endpoint::Jwks), 1, "its keys are asked for once");
 }
 
@@ -111,7 +111,7 @@ async fn tokens_of_other_subjects_audiences_issuers_and_routes_are_refused() {
         ("of an issuer that nobody named", "/api", json!({"iss": "https://other.example"})),
         ("the provider's by name alone", "/api", json!({"iss": cluster.world.idp.issuer()})),
     ] {
-        let reply = call(&job, path, &cluster.token(path, claims)).await;
+        let reply = call(&job, path, &cluster.token(path, &claims)).await;
         assert_eq!(reply.status, StatusCode::UNAUTHORIZED, "{what}");
     }
     let by_provider =
@@ -128,7 +128,7 @@ async fn while_its_keys_cannot_be_had_a_token_is_told_to_come_again_and_known_on
     let cluster = Cluster::start().await;
     let (world, job) = (&cluster.world, cluster.world.visitor());
     cluster.issuer.misbehave(Endpoint::Jwks, Misbehaviour::Answer(503, String::new(), vec![]));
-    let token = cluster.token("/api", json!({"exp": world.clock.now().seconds() + 3600}));
+    let token = cluster.token("/api", &json!({"exp": world.clock.now().seconds() + 3600}));
     assert_eq!(call(&job, "/api", &token).await.status, StatusCode::SERVICE_UNAVAILABLE);
     cluster.issuer.behave(Endpoint::Jwks);
     world.clock.advance(Duration::from_secs(11));
@@ -138,7 +138,7 @@ async fn while_its_keys_cannot_be_had_a_token_is_told_to_come_again_and_known_on
     assert!(call(&job, "/api", &token).await.is_upstreams(), "by the keys that are known");
     cluster.issuer.rotate_keys(true);
     cluster.issuer.behave(Endpoint::Jwks);
-    let newer = cluster.token("/api", json!({}));
+    let newer = cluster.token("/api", &json!({}));
     assert!(call(&job, "/api", &newer).await.is_upstreams(), "a new key is fetched for it");
 }
 

@@ -50,6 +50,7 @@ impl Connection<'_> {
         if joined.is_none() {
             self.insert_grant(login).await?;
         }
+        let tokens = if has_token { self.move_tokens(login, grant).await? } else { Vec::new() };
         let (session, replaced) = match login.target {
             LoginTarget::New { session, replaces } => {
                 self.insert_session(login, session, grant, *replaces).await?;
@@ -66,7 +67,8 @@ impl Connection<'_> {
                 (*hash, None)
             }
         };
-        let taken_over = if is_shared && has_token { self.take_sessions_over(login.grant).await? } else { Vec::new() };
+        let mut taken_over = if is_shared && has_token { self.take_sessions_over(login.grant).await? } else { Vec::new() };
+        taken_over.extend(tokens);
         Ok(Some((LoginSaved { session, grant, renewable: joined.is_some() || has_token, replaced }, taken_over)))
     }
 
@@ -211,6 +213,33 @@ impl Connection<'_> {
             .execute()
             .await?;
         Ok(moved > 0)
+    }
+
+    /// Points the personal access tokens that have the grant of the browser's present session to its next one: they were made in it,
+    /// and what it loses by a lost response or by other settings, they would too. Those of a grant that is dead stay dead.
+    async fn move_tokens(&mut self, login: Login<'_>, grant: GrantId) -> Result<Vec<SessionHash>, StoreError> {
+        let before = match login.target {
+            LoginTarget::Existing(hash) => Some(*hash),
+            LoginTarget::New { replaces, .. } => *replaces,
+        };
+        let Some(before) = before else { return Ok(Vec::new()) };
+        // Locked in the order in which last-seen times are written.
+        const SQL: &Template = &Template::new(
+            "UPDATE sessions SET grant_id = $1 WHERE hash IN (SELECT hash FROM sessions WHERE token IS NOT NULL \
+             AND grant_id = (SELECT id FROM grants WHERE id = (SELECT grant_id FROM sessions WHERE hash = $2) \
+             AND issuer = $3 AND client_id = $4 AND subject = $5 AND id <> $1 \
+             AND COALESCE(ended_reason, 'outcome_unknown') = 'outcome_unknown') ORDER BY hash{for_update}) RETURNING hash",
+        );
+        let rows = self
+            .query(SQL)
+            .bind(&grant.0[..])
+            .bind(&before.0[..])
+            .bind(&login.grant.issuer)
+            .bind(&login.grant.client_id)
+            .bind(&login.grant.identity.subject)
+            .fetch_all()
+            .await?;
+        rows.iter().map(|row| rows::session_hash_from(row.get("hash")?)).collect()
     }
 
     /// Points the user's other sessions to the new grant, because the provider has ended their grants by this login.

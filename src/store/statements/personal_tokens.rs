@@ -2,7 +2,7 @@
 
 use crate::{
     session::Session,
-    store::{NewToken, StoreError, TokenSaved, connection::Connection, rows, sql::Template},
+    store::{NewToken, StoreError, TokenSaved, connection::Connection, rows},
 };
 
 impl Connection<'_> {
@@ -19,11 +19,10 @@ impl Connection<'_> {
 
     /// Writes a token within a transaction, which is to be rolled back unless it is saved.
     async fn write_token(&mut self, new: &NewToken<'_>) -> Result<TokenSaved, StoreError> {
-        // Locked, so that neither the end of its last session nor another token of the user is missed.
-        const GRANT: &Template = &Template::new(
-            "SELECT id, issuer, client_id, subject FROM grants WHERE ended_reason IS NULL AND id = \
-             (SELECT grant_id FROM sessions WHERE hash = $1 AND token IS NULL){for_update}",
-        );
+        // A write, which locks the row so that the end of its last session is not missed. SQLite, which would refuse to write after
+        // what was read has changed, gives the turn to write at once.
+        const GRANT: &str = "UPDATE grants SET scopes = scopes WHERE ended_reason IS NULL AND id = \
+             (SELECT grant_id FROM sessions WHERE hash = $1 AND token IS NULL) RETURNING id, issuer, client_id, subject";
         let Some(grant) = self.query(GRANT).bind(&new.made_from.0[..]).fetch_optional().await? else {
             return Ok(TokenSaved::SessionEnded);
         };

@@ -107,6 +107,8 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
             // The access line tells the user, who is a grant's or a bearer token's.
             "grant",
             "bearer",
+            // Why a token is refused.
+            "oidc",
             "session",
             "telemetry",
         ],
@@ -183,7 +185,7 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
     // A route's rule is the policy's.
     ("routing", &["policy"]),
     ("sign_in", &["policy", "oidc", "grant", "history", "session", "store", "telemetry"]),
-    ("sign_out", &["oidc", "history", "session", "store", "telemetry"]),
+    ("sign_out", &["oidc", "grant", "history", "session", "store", "telemetry"]),
     ("renewal", &["oidc", "grant", "history", "store", "telemetry"]),
     ("policy", &[]),
     // Tokens are verified by whoever issued them, for routes that take them.

@@ -10,7 +10,7 @@ use evergate::{
 use super::{contract, keep, login, new_grant, session_of, to_be_revoked};
 
 fn token(name: &str, expires_at: i64) -> PersonalToken {
-    let scope = TokenScope { name: name.into(), routes: vec!["/api".into(), "app.test/ü".into()] };
+    let scope = TokenScope { name: name.into(), site: "app.test".into(), routes: vec!["/api".into(), "app.test/ü".into()] };
     PersonalToken { expires_at: Timestamp(expires_at), scope }
 }
 

@@ -69,7 +69,7 @@ async fn logins_and_sessions(store: &Store) {
     for prefix in [hash.chars().take(12).collect(), hash, id] {
         assert!(!store.sessions_by_prefix(&prefix).await.unwrap().is_empty(), "{prefix}");
     }
-    let scope = TokenScope { name: "script".into(), routes: Vec::new() };
+    let scope = TokenScope { name: "script".into(), site: "app.test".into(), routes: Vec::new() };
     let token = PersonalToken { expires_at: Timestamp(i64::MAX), scope };
     let new = NewToken { hash: PersonalToken::fresh().1, made_from: shared, token: &token, most: 9, at: AT };
     assert!(matches!(store.save_token(&new).await.unwrap(), TokenSaved::Saved(_)));
