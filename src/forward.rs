@@ -28,6 +28,7 @@ mod connect;
 
 pub mod http1;
 
+mod injection;
 mod request_body;
 mod response_body;
 mod tunnel;
@@ -55,6 +56,7 @@ pub use forwarder::{Forwarded, Forwarder, Outbound};
 pub use guards::{ByteCount, RequestGuards};
 pub use hop_by_hop::{is_extended_connect, is_framing_header};
 pub use http1::InterimHandler;
+pub use injection::Injection;
 pub use own_headers::{OLD_RESPONSE_MARK, REQUEST_ID, RESPONSE_MARK};
 pub use reserved_headers::is_reserved_header;
 pub use response_body::ResponseBody;

@@ -208,8 +208,8 @@ impl Gateway {
         let send = |interim| caller.peer.interims.send(&interim);
         let interim: InterimHandler<'_> = if exchange.version == Version::HTTP_11 { Some(&send) } else { None };
         let request = Request::from_parts(head, body);
-        let site = exchange.site.authority();
-        let outbound = Outbound { permit: &permit, target: route.target, site, origin, id, guards, interim, request };
+        let (site, is_page) = (exchange.site.authority(), exchange.views_a_page());
+        let outbound = Outbound { permit: &permit, target: route.target, site, origin, id, guards, interim, is_page, request };
         let sent_at = exchange.elapsed();
         let Forwarded { response, upstream } = self.parts.forwarder.forward(outbound).await.map_err(Refusal::from)?;
         trace.upstream = Some((upstream, exchange.elapsed().saturating_sub(sent_at)));

@@ -149,6 +149,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<TrustedTarget> {
         identity_headers: Vec::new(),
         request_edits: forward::Edits::default(),
         answer_edits: forward::Edits::default(),
+        injection: None,
         max_requests: max_requests?,
         timeouts,
     };

@@ -124,7 +124,8 @@ pub(super) fn read(
     // The routes are read even if the access URL is unusable, so that their mistakes are reported with it.
     let mut sites = Sites::new(access_url.or_else(|| AccessUrl::parse("https://unknown.invalid").ok())?);
     let identity = identity::read(reader);
-    let (routes, targets) = routes::read(reader, &mut sites, default_target?, &identity);
+    let (routes, targets) =
+        routes::read(reader, &mut sites, default_target?, &identity, path_prefix.as_deref().unwrap_or("/oauth2"));
     check_own_ports(reader, &targets);
     let serves_apps = targets.iter().any(|(target, _)| target.has_upstream());
     let redirect_url = further_sites(reader, &mut sites);

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     address::Sites,
-    forward::{Address, Edits, Target, is_framing_header, is_reserved_header},
+    forward::{Address, Edits, Injection, Target, is_framing_header, is_reserved_header},
     header_names,
     identity::HeaderSet,
     policy::{Policy, Rule},
@@ -77,6 +77,7 @@ pub(super) const KEYS: &[&Setting] = &[
     &SET_HEADERS,
     &REMOVE_ANSWER_HEADERS,
     &SET_ANSWER_HEADERS,
+    &SESSION_SCRIPT,
 ];
 
 const PATH: Setting =
@@ -134,6 +135,13 @@ const REMOVE_ANSWER_HEADERS: Setting =
 const SET_ANSWER_HEADERS: Setting =
     setting("set_answer_headers", ValueType::Map, "", "A table of headers that Evergate sets on responses.");
 
+const SESSION_SCRIPT: Setting = setting(
+    "session_script",
+    ValueType::Bool,
+    "",
+    "Whether Evergate puts `<script src=\"/oauth2/session.js\">` into the app's pages, which has what meets the end of a session wait for a login ([sessions-in-pages.md](sessions-in-pages.md)). Default false.",
+);
+
 /// What routes begin from, and share.
 struct Defaults<'a> {
     /// Whether a route may be for an ingress alone, which asks about its requests.
@@ -143,6 +151,8 @@ struct Defaults<'a> {
     /// The names of issuers whose tokens routes may take.
     token_issuers: &'a [String],
     sets: HeaderSets,
+    /// `CODER_PATH_PREFIX`.
+    own_pages: &'a str,
 }
 
 /// The routes of the file and, last, that of `CODER_UPSTREAM_URL` or, with `CODER_FORWARD_AUTH`, of whatever an ingress has. Their
@@ -152,6 +162,7 @@ pub(super) fn read(
     sites: &mut Sites,
     default_target: TrustedTarget,
     identity: &IdentitySettings,
+    own_pages: &str,
 ) -> (Routes, Vec<TrustedTarget>) {
     let (mut routes, mut targets) = (Vec::new(), Vec::new());
     let (tables, may_lack_upstream) = (reader.routes(), may_lack_upstream(reader));
@@ -162,6 +173,7 @@ pub(super) fn read(
         identity,
         token_issuers: &token_issuers,
         sets: HeaderSets::default(),
+        own_pages,
     };
     for (at, given) in tables.iter().enumerate() {
         let mut route_reader = RouteReader { kind: "route", number: at + 1, given, problems: &mut reader.problems };
@@ -254,6 +266,7 @@ impl RouteReader<'_> {
             identity_headers: Vec::new(),
             request_edits,
             answer_edits: self.edits(&REMOVE_ANSWER_HEADERS, &SET_ANSWER_HEADERS),
+            injection: self.injection(defaults.own_pages),
             max_requests: self.parsed(&MAX_REQUESTS, values::limit).unwrap_or(base.max_requests),
             timeouts: crate::forward::Timeouts {
                 connect: self.parsed(&CONNECT_TIMEOUT, values::duration).unwrap_or(base.timeouts.connect),
@@ -273,6 +286,12 @@ impl RouteReader<'_> {
         }
         let trust = self.trust(trust);
         (route, (target, trust))
+    }
+
+    /// What pages get.
+    fn injection(&mut self, own_pages: &str) -> Option<Injection> {
+        let is_wanted = self.parsed(&SESSION_SCRIPT, values::boolean).unwrap_or(false);
+        is_wanted.then(|| Injection::script(&format!("{own_pages}/session.js")))
     }
 
     /// Protocols other than WebSocket. HTTP and TLS are refused, because requests that nobody has checked would pass through the

@@ -17,6 +17,7 @@ use super::{
     guards::{RequestGuards, RequestSlot},
     hop_by_hop::Upgrade,
     http1::{Connection, InterimHandler},
+    injection::Injection,
     outgoing::Outgoing,
     reply::Reply,
     request_body::RequestBody,
@@ -60,6 +61,8 @@ pub struct Outbound<'a> {
     pub guards: RequestGuards,
     /// What takes interim responses, if its client can be sent any.
     pub interim: InterimHandler<'a>,
+    /// Whether a browser is about to show the response as a page.
+    pub is_page: bool,
     /// The request as the client sent it.
     pub request: Request<Incoming>,
 }
@@ -113,7 +116,7 @@ impl Forwarder {
     /// # Errors
     /// [`ForwardError`]; the response's body may still fail later, which the client sees.
     pub async fn forward(&self, outbound: Outbound<'_>) -> Result<Forwarded, ForwardError> {
-        let Outbound { permit, target, site, origin, id, guards, interim, mut request } = outbound;
+        let Outbound { permit, target, site, origin, id, guards, interim, is_page, mut request } = outbound;
         let backend = self.backends.get(target).ok_or(ForwardError::NoUpstream)?;
         let upgrade = Upgrade::requested(&request, &backend.target.upgrades);
         let client_side = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
@@ -124,6 +127,10 @@ impl Forwarder {
         }
         head.version = Version::HTTP_11;
         head.extensions.clear();
+        let injection = backend.target.injection.as_ref().filter(|_| is_page);
+        if injection.is_some() {
+            Injection::ask(&mut head.headers);
+        }
         let own_headers = backend.prepare_headers(&mut head.headers, permit, origin, id);
         let upgrade = upgrade.zip(client_side).map(|(upgrade, connection)| {
             upgrade.write_to_upstream(&mut head.method, &mut head.headers, websocket_key);
@@ -144,7 +151,15 @@ impl Forwarder {
         };
         let (reply, upstream, slot) = sent?;
         let response = match reply {
-            Reply::Response(response) => self.respond(backend, response, upgrade.as_ref(), guards, slot)?,
+            Reply::Response(response) => {
+                let mut response = self.respond(backend, response, upgrade.as_ref(), guards, slot)?;
+                let injection = injection.filter(|_| response.status() == StatusCode::OK);
+                let injector = injection.and_then(|injection| injection.begin(response.headers_mut()));
+                if let Some(injector) = injector {
+                    response.body_mut().inject(injector);
+                }
+                response
+            }
             Reply::Upgraded(response, upstream_side) => {
                 self.open_tunnel(backend, response, upstream_side, upgrade, guards, slot)?
             }

@@ -15,6 +15,7 @@ use super::{
     drain::{ScheduledEnd, ScheduledEndFuture},
     guards::{RequestGuards, RequestSlot},
     http1::Http1ResponseBody,
+    injection::Injector,
     outgoing::Outgoing,
 };
 use crate::connection_slot::InUse;
@@ -27,6 +28,7 @@ pub struct ResponseBody {
     cut: Option<SessionCut>,
     draining: Option<ScheduledEndFuture>,
     deadlines: Option<Box<Deadlines>>,
+    injector: Option<Box<Injector>>,
     _in_use: Option<InUse>,
     _slot: Option<RequestSlot>,
 }
@@ -54,12 +56,17 @@ impl ResponseBody {
         let cut = SessionCut::new(&body, guards.watch.as_ref());
         let draining = scheduled_end.map(ScheduledEnd::into_future);
         let deadlines = Deadlines::new(&body, timeouts);
-        Self { body, cut, draining, deadlines, _in_use: Some(guards.in_use), _slot: slot }
+        Self { body, cut, draining, deadlines, injector: None, _in_use: Some(guards.in_use), _slot: slot }
     }
 
     /// No body, where another protocol is spoken on the connection.
     pub(super) fn empty() -> Self {
-        Self { body: UpstreamBody::Empty, cut: None, draining: None, deadlines: None, _in_use: None, _slot: None }
+        Self { body: UpstreamBody::Empty, cut: None, draining: None, deadlines: None, injector: None, _in_use: None, _slot: None }
+    }
+
+    /// Has the body, which is a page, get a script on its way.
+    pub(super) fn inject(&mut self, injector: Injector) {
+        self.injector = Some(Box::new(injector));
     }
 }
 
@@ -74,7 +81,11 @@ impl Body for ResponseBody {
         if self.draining.as_mut().is_some_and(|draining| draining.poll(context).is_ready()) {
             return Poll::Ready(Some(Err(BodyError::Draining)));
         }
-        let frame = Pin::new(&mut self.body).poll_frame(context);
+        let this = &mut *self;
+        let frame = match &mut this.injector {
+            Some(injector) => injector.poll_frame(&mut this.body, context),
+            None => Pin::new(&mut this.body).poll_frame(context),
+        };
         if frame.is_pending() && self.cut.as_mut().is_some_and(|cut| cut.is_over_while_waiting(context)) {
             return Poll::Ready(Some(Err(BodyError::SessionEnded)));
         }
@@ -87,11 +98,11 @@ impl Body for ResponseBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.is_end_stream() && !self.injector.as_ref().is_some_and(|injector| injector.holds_something())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        if self.injector.is_some() { SizeHint::default() } else { self.body.size_hint() }
     }
 }
 

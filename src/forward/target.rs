@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::{address::Address, address_template::UpstreamTemplate, edits::Edits};
+use super::{address::Address, address_template::UpstreamTemplate, edits::Edits, injection::Injection};
 
 /// Where a route leads, and what is done to requests and responses on the way.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub struct Target {
     pub request_edits: Edits,
     /// Edits of responses' headers.
     pub answer_edits: Edits,
+    /// What pages get.
+    pub injection: Option<Injection>,
     /// How many requests each address may have at the same time (`CODER_UPSTREAM_MAX_REQUESTS`).
     pub max_requests: Option<usize>,
     /// How long things may take.

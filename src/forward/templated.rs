@@ -95,6 +95,7 @@ mod tests {
             identity_headers: Vec::new(),
             request_edits: Edits::default(),
             answer_edits: Edits::default(),
+            injection: None,
             max_requests: Some(1),
             timeouts: Timeouts { connect: second, body: None, head: None, idle: None, total: None, ping: None },
         }

@@ -98,7 +98,9 @@ pub(crate) const TOKENS: &[ProxyOption] = &[
     option(
         "extra-jwt-issuers",
         Form::List,
-        Meaning::NoEquivalent("tokens of other issuers than the provider do not get in ([api-clients.md](api-clients.md))"),
+        Meaning::NoEquivalent(
+            "write a `[[token_issuer]]` table with the subjects that may come ([api-clients.md](api-clients.md))",
+        ),
     ),
     option(
         "bearer-token-login-fallback",

@@ -245,6 +245,7 @@ pub(super) const PURE: &[&str] = &[
     "forward/address_template",
     "forward/reserved_headers",
     "forward/hop_by_hop",
+    "forward/injection",
     "forward/forwarding_headers",
     "forward/websocket",
     "forward/http1/request_head",
