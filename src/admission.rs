@@ -21,6 +21,7 @@ use crate::{
     refusal::Refusal,
     renewal::{Renewer, Unusable, Usable},
     routing::Route,
+    session::SessionHash,
     sign_in::{LoginBrowser, Purpose, SignIn, return_to::ReturnTo},
     store::StoreError,
     telemetry::logs::causes,
@@ -145,6 +146,15 @@ impl Admission {
             None => Box::pin(self.visitors.recognise(inquiry.headers)).await?,
         };
         self.admit_visitor(inquiry, visitor).await
+    }
+
+    /// Judges a request whose sender has proof of this session that no browser sends by itself.
+    ///
+    /// # Errors
+    /// [`NotAdmitted`].
+    pub async fn admit_proven(&self, inquiry: Inquiry<'_>, session: SessionHash) -> Result<AdmittedSession, NotAdmitted> {
+        let visitor = self.visitors.recognise_session(session).await?;
+        self.admit_visitor(Inquiry { is_ambient: false, ..inquiry }, visitor).await
     }
 
     /// Judges a request of this visitor.

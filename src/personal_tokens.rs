@@ -3,6 +3,7 @@
 //! A token is a session without a browser. It has the grant of the session in which it was made, so that all that holds for sessions
 //! holds for it: token refresh, outages, rules, the end of the grant. `terminal` is how `evergate login` gets one.
 
+mod form_seal;
 mod terminal;
 
 use std::time::Duration;
@@ -130,6 +131,16 @@ impl PersonalTokens {
         let Some(session) = found else { return Ok(false) };
         self.sign_out.end_token(session.hash, LogoutInitiator::User).await?;
         Ok(true)
+    }
+
+    /// The seal of a form that is shown to this session.
+    pub fn form_seal(&self, session: SessionHash) -> String {
+        form_seal::seal(&self.keys, session, self.clock.now()).unwrap_or_default()
+    }
+
+    /// The session that a form with this seal was shown to; `None` if no page of ours has lately shown it.
+    pub fn shown_to(&self, seal: &str) -> Option<SessionHash> {
+        form_seal::open(&self.keys, seal, self.clock.now())
     }
 
     /// What is kept of a token as it is wanted.

@@ -96,6 +96,14 @@ impl Visitors {
         self.find(headers).await.map(|(visitor, _)| visitor)
     }
 
+    /// Recognises the visitor by their browser's session, of which somebody has proof.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn recognise_session(&self, hash: SessionHash) -> Result<Visitor, StoreError> {
+        self.look_up(hash).await.map(|(visitor, _)| visitor.if_session(|session| session.token.is_none()))
+    }
+
     /// Recognises the visitor by a personal access token.
     ///
     /// # Errors

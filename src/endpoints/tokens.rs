@@ -19,25 +19,23 @@ use crate::{
     },
     session::Session,
     sign_in::Redirect,
-    sign_out::LogoutRequest,
     visitor::SignInReason,
 };
 
-/// Whatever a page says that tells a secret, the app's own scripts must not read it: they are of the same origin. A sandbox gives the
-/// page an origin of its own (CSP 3 section 6.3.2).
-const SANDBOX: &str = "sandbox allow-top-navigation allow-top-navigation-by-user-activation";
+/// These pages have an origin of their own (CSP 3 section 6.3.2): the app is of the same one as we are, and its scripts could read a new
+/// token, or press the buttons. As a form of theirs comes without our cookie, it brings a seal.
+const SANDBOX: &str = "sandbox allow-forms allow-top-navigation allow-top-navigation-by-user-activation";
 
 impl Endpoints {
     /// Shows the user's tokens, makes one and ends one.
     pub(super) async fn tokens(&self, call: &Call<'_>, body: Incoming) -> Result<Response<Body>, Refused> {
-        let admitted = self.token_user(call).await?;
         if call.exchange.method != Method::POST {
-            return self.tokens_page(call, &admitted).await;
+            return self.tokens_page(call, &self.token_user(call).await?).await;
         }
-        self.refuse_unless_sent_by_person(call)?;
         let form = read_form(body).await?;
+        let admitted = self.sender_of(call, &form).await?;
         let fields = || form_urlencoded::parse(&form);
-        let field = |name: &str| fields().find(|(found, _)| found == name).map(|(_, value)| value.into_owned());
+        let field = |name: &str| field_of(&form, name);
         let grant = &admitted.usable.grant;
         let tokens = &self.components.personal_tokens;
         if let Some(named) = field("end") {
@@ -65,13 +63,14 @@ impl Endpoints {
             branding: &self.components.branding,
             request_id: &id,
         };
-        Ok(self.secret_page(&page, "token_made"))
+        Ok(self.own_page(page.html(), "token_made"))
     }
 
     /// Asks the user whether a terminal may act as them, and hands it a code if they agree.
     pub(super) async fn terminal(&self, call: &Call<'_>, body: Incoming) -> Result<Response<Body>, Refused> {
-        let (admitted, site) = (self.token_user(call).await?, call.exchange.site.authority());
+        let site = call.exchange.site.authority();
         if call.exchange.method != Method::POST {
+            let admitted = self.token_user(call).await?;
             let request = TerminalRequest::parse(site, |name| call.parameter(name)).map_err(Refusal::BadRequest)?;
             // A stranger's link could have the page say anything.
             if let Err(error) = self.components.personal_tokens.checked(&request.wanted) {
@@ -79,10 +78,9 @@ impl Endpoints {
             }
             return Ok(self.terminal_page(call, &admitted, &request));
         }
-        self.refuse_unless_sent_by_person(call)?;
         let form = read_form(body).await?;
-        let field =
-            |name: &str| form_urlencoded::parse(&form).find(|(found, _)| found == name).map(|(_, value)| value.into_owned());
+        let admitted = self.sender_of(call, &form).await?;
+        let field = |name: &str| field_of(&form, name);
         let request = TerminalRequest::parse(site, field).map_err(Refusal::BadRequest)?;
         let code = match self.components.personal_tokens.code(admitted.session().hash, &request) {
             Ok(code) => code,
@@ -105,7 +103,7 @@ impl Endpoints {
             branding: &self.components.branding,
             request_id: &id,
         };
-        Ok(self.secret_page(&page, "terminal_code"))
+        Ok(self.own_page(page.html(), "terminal_code"))
     }
 
     /// Redeems a terminal's code. No cookie plays a part in it.
@@ -128,35 +126,37 @@ impl Endpoints {
         Ok(json_response(&body, StatusCode::OK, "token_made"))
     }
 
-    /// Whose tokens a page is about. A browser that is not signed in is sent to a login, and comes back.
+    /// Whose tokens a page is about. A browser that is not signed in is sent to a login, and comes back. The page is shown to persons
+    /// alone: a script of the app that fetched it would have its seal.
     async fn token_user(&self, call: &Call<'_>) -> Result<AdmittedSession, Refused> {
-        if !self.components.personal_tokens.are_taken() {
-            return Err(Refusal::NoSuchPage.into());
-        }
+        self.refuse_without_tokens()?;
+        refuse_unless_navigation(call)?;
         let (admission, exchange) = (&self.components.admission, call.exchange);
         let inquiry = Inquiry::about_the_visitor(exchange, call.headers, &self.everybody);
         match admission.admit_session(inquiry).await {
             Ok(admitted) => Ok(admitted),
             Err(NotAdmitted::Refused(refusal)) => Err(refusal.into()),
-            Err(NotAdmitted::SignIn(reason, grant)) if exchange.method == Method::GET => {
+            Err(NotAdmitted::SignIn(reason, grant)) => {
                 Err(admission.send_to_login(exchange, call.headers, reason, grant).await.into())
             }
-            Err(NotAdmitted::SignIn(reason, _)) => Err(Refusal::SignInNeeded(reason).into()),
         }
     }
 
-    /// Refuses what no person has sent by a button of these pages: another site's form, or the app's script, which is of the same
-    /// origin and could turn a moment on the app's page into a token for weeks.
-    fn refuse_unless_sent_by_person(&self, call: &Call<'_>) -> Result<(), Refusal> {
-        let is_own = LogoutRequest::classify(&call.exchange.method, call.headers, &call.exchange.site) == LogoutRequest::Intended;
-        // Of browsers that say nothing, none of these is known.
-        let says = |name: &str, value: &str| call.headers.get(name).is_none_or(|said| said == value);
-        let is_click = !call.headers.contains_key("sec-fetch-mode") || call.headers.contains_key("sec-fetch-user");
-        if is_own && is_click && says("sec-fetch-mode", "navigate") && says("sec-fetch-dest", "document") {
-            Ok(())
-        } else {
-            Err(Refusal::NoPage)
-        }
+    /// Who sent a form of these pages: whoever it was shown to.
+    async fn sender_of(&self, call: &Call<'_>, form: &[u8]) -> Result<AdmittedSession, Refused> {
+        self.refuse_without_tokens()?;
+        refuse_unless_navigation(call)?;
+        let seal = field_of(form, "seal").unwrap_or_default();
+        let session = self.components.personal_tokens.shown_to(&seal).ok_or(Refusal::NoPage)?;
+        let inquiry = Inquiry::about_the_visitor(call.exchange, call.headers, &self.everybody);
+        self.components.admission.admit_proven(inquiry, session).await.map_err(|not_admitted| match not_admitted {
+            NotAdmitted::SignIn(reason, _) => Refusal::SignInNeeded(reason).into(),
+            NotAdmitted::Refused(refusal) => refusal.into(),
+        })
+    }
+
+    fn refuse_without_tokens(&self) -> Result<(), Refusal> {
+        if self.components.personal_tokens.are_taken() { Ok(()) } else { Err(Refusal::NoSuchPage) }
     }
 
     async fn tokens_page(&self, call: &Call<'_>, admitted: &AdmittedSession) -> Result<Response<Body>, Refused> {
@@ -181,10 +181,11 @@ impl Endpoints {
             routes: &tokens.routes,
             days: (in_days(tokens.settings.longest), in_days(tokens.settings.default.min(tokens.settings.longest))),
             href: &self.tokens_href(),
+            seal: &tokens.form_seal(admitted.session().hash),
             branding: &self.components.branding,
             request_id: &id,
         };
-        Ok(self.form_page(page.html(), "tokens"))
+        Ok(self.own_page(page.html(), "tokens"))
     }
 
     fn terminal_page(&self, call: &Call<'_>, admitted: &AdmittedSession, request: &TerminalRequest) -> Response<Body> {
@@ -197,11 +198,12 @@ impl Endpoints {
             days: in_days(lifetime),
             routes: &request.wanted.routes,
             href: &format!("{}/terminal", self.components.prefix),
+            seal: &tokens.form_seal(admitted.session().hash),
             fields: &fields,
             branding: &self.components.branding,
             request_id: &id,
         };
-        self.form_page(page.html(), "terminal")
+        self.own_page(page.html(), "terminal")
     }
 
     /// What a person sees whose token is not made.
@@ -225,18 +227,21 @@ impl Endpoints {
         format!("{}/tokens", self.components.prefix)
     }
 
-    /// A page with a form. Without a referrer browsers send no origin either, and its own post would look like a stranger's.
-    fn form_page(&self, text: String, mark: &'static str) -> Response<Body> {
+    fn own_page(&self, text: String, mark: &'static str) -> Response<Body> {
         let mut response = document(text, &self.components.branding, StatusCode::OK, mark);
-        response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
-        response
-    }
-
-    fn secret_page(&self, page: &SecretPage<'_>, mark: &'static str) -> Response<Body> {
-        let mut response = document(page.html(), page.branding, StatusCode::OK, mark);
         response.headers_mut().append(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(SANDBOX));
         response
     }
+}
+
+/// Refuses what a browser says that no person will see as a page: a frame, or what a script or a worker fetches.
+fn refuse_unless_navigation(call: &Call<'_>) -> Result<(), Refusal> {
+    let says = |name: &str, value: &str| call.headers.get(name).is_none_or(|said| said == value);
+    if says("sec-fetch-mode", "navigate") && says("sec-fetch-dest", "document") { Ok(()) } else { Err(Refusal::NoPage) }
+}
+
+fn field_of(form: &[u8], name: &str) -> Option<String> {
+    form_urlencoded::parse(form).find(|(found, _)| found == name).map(|(_, value)| value.into_owned())
 }
 
 const DAY: Duration = Duration::from_secs(24 * 3600);

@@ -17,6 +17,8 @@ pub struct TokensPage<'a> {
     pub days: (u64, u64),
     /// Where the forms go.
     pub href: &'a str,
+    /// What proves that they came from here.
+    pub seal: &'a str,
     /// What the administrator sets of every page.
     pub branding: &'a Branding,
     /// The request ID.
@@ -40,6 +42,7 @@ impl TokensPage<'_> {
     /// Renders the page.
     pub fn html(&self) -> String {
         let (href, user, (most, usual)) = (escape(self.href), escape(self.user), self.days);
+        let seal = sealed(self.seal);
         let mut body = format!(
             "<p>Scripts, terminals and Git sign in with these as {user}: as a bearer token, or as a password with any user name. \
              Whoever has one acts as you.</p>\n"
@@ -51,7 +54,7 @@ impl TokensPage<'_> {
                 let _infallible = writeln!(
                     body,
                     "<li><div><strong>{name}</strong><br>{routes}<br><small>{times}</small></div>\
-                     <form method=\"post\" action=\"{href}\"><input type=\"hidden\" name=\"end\" value=\"{id}\">\
+                     <form method=\"post\" action=\"{href}\">{seal}<input type=\"hidden\" name=\"end\" value=\"{id}\">\
                      <button class=\"button quiet\" aria-label=\"End {name}\">End</button></form></li>"
                 );
             }
@@ -69,7 +72,7 @@ impl TokensPage<'_> {
         }
         let _infallible = write!(
             body,
-            "<h2>A new token</h2>\n<form class=\"fields\" method=\"post\" action=\"{href}\">\n\
+            "<h2>A new token</h2>\n<form class=\"fields\" method=\"post\" action=\"{href}\">{seal}\n\
              <label>Name <input name=\"name\" required maxlength=\"64\" autocomplete=\"off\"></label>\n\
              <label>Days <input name=\"days\" type=\"number\" min=\"1\" max=\"{most}\" value=\"{usual}\" required></label>\n\
              {places}<button class=\"button\">Make a token</button>\n</form>"
@@ -119,6 +122,8 @@ pub struct TerminalPage<'a> {
     pub routes: &'a [String],
     /// Where the form goes.
     pub href: &'a str,
+    /// What proves that it came from here.
+    pub seal: &'a str,
     /// The request's parameters.
     pub fields: &'a [(String, String)],
     /// What the administrator sets of every page.
@@ -135,15 +140,20 @@ impl TerminalPage<'_> {
             all
         });
         let (user, name, href) = (escape(self.user), escape(self.name), escape(self.href));
+        let seal = sealed(self.seal);
         let where_to = if self.routes.is_empty() { String::new() } else { format!(" at {}", escape(&self.routes.join(", "))) };
         let body = format!(
             "<p>“{name}” asks for an access token that acts as {user} for {} days{where_to}. Allow it only if you have just run \
-             <code>evergate login</code> yourself.</p>\n<form method=\"post\" action=\"{href}\">{fields}\
+             <code>evergate login</code> yourself.</p>\n<form method=\"post\" action=\"{href}\">{seal}{fields}\
              <button class=\"button\">Allow</button> <a href=\"/\">Do not allow</a></form>",
             self.days
         );
         document("Sign in a terminal?", &body, self.branding, self.request_id)
     }
+}
+
+fn sealed(seal: &str) -> String {
+    format!("<input type=\"hidden\" name=\"seal\" value=\"{}\">", escape(seal))
 }
 
 #[cfg(test)]
@@ -162,6 +172,7 @@ mod tests {
             routes: &routes,
             days: (90, 30),
             href: evil,
+            seal: evil,
             branding: &branding,
             request_id: evil,
         };
@@ -173,6 +184,7 @@ mod tests {
             days: 1,
             routes: &routes,
             href: evil,
+            seal: evil,
             fields: &fields,
             branding: &branding,
             request_id: evil,

@@ -96,6 +96,11 @@ impl Visitor {
         Self { address, ..self.clone() }
     }
 
+    /// A browser at the same place without any cookies.
+    pub fn without_cookies(&self) -> Self {
+        Self { cookies: Arc::default(), ..self.clone() }
+    }
+
     /// Another browser with the same cookies, as when they are copied.
     pub fn copy(&self) -> Self {
         Self { cookies: Arc::new(Mutex::new(self.cookies())), ..self.clone() }

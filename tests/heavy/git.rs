@@ -81,14 +81,11 @@ async fn git_pushes_and_clones_thirty_megabytes_with_a_token_that_outlives_five_
         World::build().set("access_url", &access).set("http_address", &address).routes(move |_| routes.clone()).start().await;
     let ann = Visitor::new(world.address()).on_host(&address);
     ann.log_in(&world.idp, "/").await;
-    let own = [
-        ("sec-fetch-site", "same-origin"),
-        ("sec-fetch-mode", "navigate"),
-        ("sec-fetch-user", "?1"),
-        ("origin", access.as_str()),
-        ("content-type", "application/x-www-form-urlencoded"),
-    ];
-    let page = ann.send(Method::POST, "/oauth2/tokens", &own, "name=git").await.text();
+    let page = ann.get("/oauth2/tokens").await.text();
+    let seal = page.split("name=\"seal\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+    let form = format!("name=git&seal={seal}");
+    let page =
+        ann.send(Method::POST, "/oauth2/tokens", &[("content-type", "application/x-www-form-urlencoded")], &form).await.text();
     let token = page.split("<code>").nth(1).unwrap().split("</code>").next().unwrap().to_owned();
 
     let home = tempfile::tempdir().unwrap();

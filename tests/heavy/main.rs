@@ -9,6 +9,7 @@
 mod harness;
 
 mod browser_origins;
+mod browser_tokens;
 mod chaos;
 mod conformance;
 mod crash;

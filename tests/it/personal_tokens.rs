@@ -51,11 +51,29 @@ fn world() -> crate::harness::Builder {
     World::build().routes(|_| ROUTES.to_owned())
 }
 
-/// Sends a form of the page of tokens.
+/// Sends a form of one of our own pages, as the browser does in which the page is shown.
 async fn submit(visitor: &Visitor, path: &str, form: &str) -> Reply {
-    let mut lines = OWN_PAGE.to_vec();
-    lines.extend([("origin", ACCESS), ("accept", "text/html"), ("content-type", "application/x-www-form-urlencoded")]);
-    visitor.send(Method::POST, path, &lines, form).await
+    let shown = if path.starts_with("/oauth2/terminal") { format!("{path}?{form}") } else { path.to_owned() };
+    let page = visitor.get(&shown).await.text();
+    send(visitor, path, &format!("{form}&seal={}", seal_of(&page)), &OWN_PAGE).await
+}
+
+/// What a page of ours puts into its forms.
+fn seal_of(page: &str) -> String {
+    page.split("name=\"seal\" value=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default().to_owned()
+}
+
+/// Without the cookie: the page has an origin of its own.
+async fn send(visitor: &Visitor, path: &str, form: &str, from: &[(&str, &str)]) -> Reply {
+    let mut lines = from.to_vec();
+    lines.extend([("accept", "text/html"), ("content-type", "application/x-www-form-urlencoded")]);
+    visitor.without_cookies().send(Method::POST, path, &lines, form).await
+}
+
+/// A form of the app's page.
+async fn sign_out(visitor: &Visitor, path: &str) {
+    let lines = [("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "navigate"), ("origin", ACCESS), ("accept", "text/html")];
+    visitor.send(Method::POST, path, &lines, "").await;
 }
 
 /// Makes a token as a person does, and reads it off the page.
@@ -144,7 +162,7 @@ async fn a_token_outlives_the_browser_s_logout_and_ends_with_the_user_s_grant() 
     let world = world().start().await;
     let (ann, script) = (world.signed_in().await, world.visitor());
     let kept = token(&ann, "name=kept").await;
-    submit(&ann, "/oauth2/sign_out", "").await;
+    sign_out(&ann, "/oauth2/sign_out").await;
     assert!(!ann.fetch("/").await.is_upstreams());
     assert!(call(&script, "/api", &kept).await.is_upstreams());
     assert!(world.idp.revoked().is_empty(), "its refresh token is in use");
@@ -161,7 +179,7 @@ async fn a_logout_everywhere_and_an_administrator_end_tokens_too() {
     let world = world().start().await;
     let (ann, script) = (world.signed_in().await, world.visitor());
     let first = token(&ann, "name=first").await;
-    submit(&ann, "/oauth2/sign_out?everywhere=true", "").await;
+    sign_out(&ann, "/oauth2/sign_out?everywhere=true").await;
     assert_eq!(call(&script, "/api", &first).await.status, StatusCode::UNAUTHORIZED);
     let ann = world.signed_in().await;
     let second = token(&ann, "name=second").await;
@@ -240,13 +258,37 @@ async fn no_other_site_and_no_script_of_the_app_makes_or_ends_a_token_or_reads_o
             assert_eq!(reply.status, StatusCode::FORBIDDEN, "{what} {path}");
         }
     }
+    for (what, lines) in [
+        ("a script of the app", [("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "cors"), ("sec-fetch-dest", "empty")]),
+        ("a worker of the app", [("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "empty")]),
+        (
+            "a frame of the app's",
+            [("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")],
+        ),
+    ] {
+        let reply = ann.send(Method::GET, "/oauth2/tokens", &lines, "").await;
+        assert_eq!((reply.status, seal_of(&reply.text())), (StatusCode::FORBIDDEN, String::new()), "{what} gets no seal");
+    }
+    let shown = seal_of(&ann.get("/oauth2/tokens").await.text());
+    for lines in [
+        [("sec-fetch-mode", "cors"), ("sec-fetch-dest", "empty")],
+        [("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")],
+    ] {
+        let reply = send(&ann, "/oauth2/tokens", &format!("name=evil&seal={shown}"), &lines).await;
+        assert_eq!(reply.status, StatusCode::FORBIDDEN, "nor is one of use to it");
+    }
     assert!(!ann.get("/oauth2/tokens").await.text().contains("evil"));
     let page = submit(&ann, "/oauth2/tokens", "name=good").await;
     let policies: Vec<_> =
         page.headers.get_all("content-security-policy").iter().map(|policy| policy.to_str().unwrap()).collect();
     assert!(policies.iter().any(|policy| policy.starts_with("sandbox") && !policy.contains("allow-same-origin")), "{policies:?}");
     let stranger = world.visitor();
-    assert_eq!(submit(&stranger, "/oauth2/tokens", "name=a").await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(submit(&stranger, "/oauth2/tokens", "name=a").await.status, StatusCode::FORBIDDEN);
+    let ended = world.signed_in().await;
+    let seal = seal_of(&ended.get("/oauth2/tokens").await.text());
+    sign_out(&ended, "/oauth2/sign_out").await;
+    let late = send(&ended, "/oauth2/tokens", &format!("name=a&seal={seal}"), &OWN_PAGE).await;
+    assert_eq!(late.status, StatusCode::UNAUTHORIZED, "whose session has ended meanwhile");
     let sent = stranger.get("/oauth2/tokens").await;
     assert_eq!(sent.status, StatusCode::SEE_OTHER, "a person is sent to a login, and comes back");
     assert_eq!(stranger.browse(&world.idp, "/oauth2/tokens").await.status, StatusCode::OK);
@@ -341,7 +383,7 @@ async fn a_terminal_redeems_its_own_code_once_and_soon() {
     assert_eq!(redeem(&late, &verifier).await.status, StatusCode::BAD_REQUEST, "and soon");
     let of_ended = submit(&ann, "/oauth2/terminal", &query).await.text();
     let of_ended = of_ended.split("<code>").nth(1).unwrap().split("</code>").next().unwrap().to_owned();
-    submit(&ann, "/oauth2/sign_out", "").await;
+    sign_out(&ann, "/oauth2/sign_out").await;
     assert_eq!(redeem(&of_ended, &verifier).await.status, StatusCode::UNAUTHORIZED, "whose session has ended meanwhile");
     let ann = world.signed_in().await;
     for wrong in [
@@ -377,11 +419,11 @@ async fn evergate_login_brings_a_terminal_a_token_that_curl_and_git_can_use() {
         BufReader::new(told).lines().find_map(|line| page(line.unwrap())).expect("it says where to go")
     });
     let page = page.await.unwrap();
-    assert!(ann.get(&page).await.text().contains("laptop"));
+    let shown = ann.get(&page).await.text();
+    assert!(shown.contains("laptop"));
     let (_, query) = page.split_once('?').unwrap();
-    let mut own_page = OWN_PAGE.to_vec();
-    own_page.extend([("origin", access.as_str()), ("host", &address), ("content-type", "application/x-www-form-urlencoded")]);
-    let sent = ann.send(Method::POST, "/oauth2/terminal", &own_page, query).await.location();
+    let form = format!("{query}&seal={}", seal_of(&shown));
+    let sent = send(&ann, "/oauth2/terminal", &form, &OWN_PAGE).await.location();
     let mut stream = TcpStream::connect(("127.0.0.1", sent.port().unwrap())).await.unwrap();
     AsyncWriteExt::write_all(
         &mut stream,

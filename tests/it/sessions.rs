@@ -5,9 +5,14 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use serde_json::json;
 
-use crate::harness::{Database, Kind, World, eventually::eventually, idp::user, visitor::Visitor};
+use crate::harness::{Builder, Database, Kind, World, eventually::eventually, idp::user, visitor::Visitor};
 
 const HOUR: Duration = Duration::from_secs(3600);
+
+/// A world in which no sweep takes a session away before a request meets its limit.
+fn unswept() -> Builder {
+    World::build().timed(|timings| timings.housekeeping_interval = 1000 * HOUR)
+}
 
 async fn reason(visitor: &Visitor) -> serde_json::Value {
     let reply = visitor.fetch("/").await;
@@ -18,7 +23,7 @@ async fn reason(visitor: &Visitor) -> serde_json::Value {
 #[tokio::test]
 async fn a_session_that_is_used_lives_on_and_one_that_is_idle_ends() {
     for kind in [Kind::Sqlite, Kind::Postgres] {
-        let world = World::build().on(kind).set("session_duration", "2h").start().await;
+        let world = unswept().on(kind).set("session_duration", "2h").start().await;
         let visitor = world.signed_in().await;
         for _ in 0..4 {
             world.clock.advance(HOUR);
@@ -32,7 +37,7 @@ async fn a_session_that_is_used_lives_on_and_one_that_is_idle_ends() {
 
 #[tokio::test]
 async fn a_session_ends_at_its_absolute_limit_however_much_it_is_used() {
-    let world = World::build().set("session_max_duration", "3h").start().await;
+    let world = unswept().set("session_max_duration", "3h").start().await;
     let visitor = world.signed_in().await;
     for _ in 0..2 {
         world.clock.advance(HOUR);
@@ -44,7 +49,7 @@ async fn a_session_ends_at_its_absolute_limit_however_much_it_is_used() {
 
 #[tokio::test]
 async fn without_expiry_refresh_a_session_ends_when_it_was_told_to() {
-    let world = World::build().set("session_duration", "2h").set("disable_session_expiry_refresh", "true").start().await;
+    let world = unswept().set("session_duration", "2h").set("disable_session_expiry_refresh", "true").start().await;
     let visitor = world.signed_in().await;
     world.clock.advance(2 * HOUR - Duration::from_secs(1));
     assert!(visitor.get("/").await.is_upstreams());
