@@ -165,6 +165,9 @@ impl Admission {
             Visitor::Remembered(signed_in, error) => return self.admit_remembered(inquiry, signed_in, *error),
             Visitor::Anonymous(reason) => return Err(NotAdmitted::SignIn(reason, None)),
         };
+        if is_of_another_site(inquiry.exchange, &signed_in) {
+            return Err(NotAdmitted::SignIn(SignInReason::NoSession, None));
+        }
         self.check_origin_and_touch(inquiry, &signed_in)?;
         let usable = match self.renewer.keep_fresh(Arc::clone(&signed_in.grant)).await {
             Ok(usable) => usable,
@@ -194,6 +197,9 @@ impl Admission {
         signed_in: SignedIn,
         error: StoreError,
     ) -> Result<AdmittedSession, NotAdmitted> {
+        if is_of_another_site(inquiry.exchange, &signed_in) {
+            return Err(error.into());
+        }
         self.check_origin_and_touch(inquiry, &signed_in)?;
         let usable = self.renewer.serve_without_store(Arc::clone(&signed_in.grant)).filter(|_| inquiry.serves_stale);
         let Some(usable) = usable else { return Err(error.into()) };
@@ -338,6 +344,13 @@ fn apply_rule(
 ) -> Result<Permit, Refusal> {
     let denied = |denied| Refusal::Denied(denied, Some(identity.display().to_owned()));
     inquiry.rule.permit(everybody, identity, forwarded).map_err(denied)
+}
+
+/// Whether a session was handed over to another site than that of the request. Browsers do not send its cookie there; whoever got hold
+/// of it at one host must not enter at another.
+fn is_of_another_site(exchange: &Exchange, signed_in: &SignedIn) -> bool {
+    let session = &signed_in.session.session;
+    session.login.is_some() && session.site.as_deref() != Some(exchange.site.authority())
 }
 
 /// What becomes of a request whose grant cannot be used.

@@ -183,6 +183,7 @@ pub async fn start(settings: Checked, clock: Clock, timings: Timings) -> anyhow:
     let assertions = Arc::new(Assertions::new(keys.clone(), issuer, clock.clone()));
     let sign_in = SignIn {
         redirect_uris: settings.gateway.redirect_uris("callback"),
+        shares_login: settings.gateway.shares_login,
         cookies,
         sessions: settings.session.clone(),
         provider: Arc::clone(&provider),

@@ -4,6 +4,7 @@
 //! itself.
 
 pub mod forward_auth;
+mod hand_over;
 pub mod health;
 mod in_page;
 mod jwks;
@@ -89,6 +90,8 @@ enum Who {
 enum Page {
     Start,
     Callback,
+    HandOver,
+    HandedOver,
     Again,
     SignOut,
     SignedOut,
@@ -113,11 +116,13 @@ const GET: &[Method] = &[Method::GET, Method::HEAD];
 const POST: &[Method] = &[Method::POST];
 const FORM: &[Method] = &[Method::GET, Method::POST];
 
-const TABLE: [Endpoint; 19] = [
+const TABLE: [Endpoint; 21] = [
     Endpoint { path: "/start", methods: FORM, who: Who::Anybody(Page::Start) },
     // oauth2-proxy's name.
     Endpoint { path: "/sign_in", methods: FORM, who: Who::Anybody(Page::Start) },
     Endpoint { path: "/callback", methods: FORM, who: Who::Anybody(Page::Callback) },
+    Endpoint { path: "/hand_over", methods: GET, who: Who::Anybody(Page::HandOver) },
+    Endpoint { path: "/handed_over", methods: GET, who: Who::Anybody(Page::HandedOver) },
     Endpoint { path: "/again", methods: GET, who: Who::Anybody(Page::Again) },
     Endpoint { path: "/sign_out", methods: FORM, who: Who::Anybody(Page::SignOut) },
     Endpoint { path: "/signed_out", methods: GET, who: Who::Anybody(Page::SignedOut) },
@@ -202,6 +207,8 @@ impl Endpoints {
             Who::Anybody(Page::Start) => self.start(call).await,
             Who::Anybody(Page::Callback) if head.method == Method::POST => self.callback_by_form(&call, body).await,
             Who::Anybody(Page::Callback) => self.callback(call).await,
+            Who::Anybody(Page::HandOver) => self.hand_over(call).await,
+            Who::Anybody(Page::HandedOver) => self.handed_over(call).await,
             Who::Anybody(Page::Again) => Ok(self.again(&call)),
             Who::Anybody(Page::SignOut) => self.sign_out(call, body).await,
             Who::Anybody(Page::SignedOut) => Ok(self.signed_out(&call)),

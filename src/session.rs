@@ -42,6 +42,8 @@ pub struct Session {
     pub site: Option<Box<str>>,
     /// What is particular of it if it is a personal access token's, and no browser's.
     pub token: Option<Box<PersonalToken>>,
+    /// The session at the login site that it was handed over from, if it was (`CODER_SHARED_LOGIN`).
+    pub login: Option<SessionHash>,
 }
 
 /// The limit that a session has reached.
@@ -90,6 +92,7 @@ mod tests {
             provider_session: None,
             site: None,
             token: None,
+            login: None,
         };
         settings.reached(&session, now.minus(seen), now)
     }

@@ -12,6 +12,7 @@
 //! | `code_exchanges` | rate limit of the provider calls that anybody can cause |
 //! | `save_login` | saves the grant and the session |
 //! | `refresh_tokens` | whether logins bring refresh tokens |
+//! | `hand_over` | hands the session of the login site over to other sites |
 //! | `failed` | what to do for a browser whose login failed |
 //! | `silent`, `silent_history` | silent re-authentication (`prompt=none`), and its record in a browser's cookie |
 //! | `redirect_loop` | detects redirect loops |
@@ -24,6 +25,7 @@ mod callback;
 mod callback_error;
 mod code_exchanges;
 mod failed;
+mod hand_over;
 mod long_return_to;
 mod redirect_loop;
 mod refresh_tokens;
@@ -56,6 +58,7 @@ pub use begin::Purpose;
 pub use callback_error::CallbackError;
 pub use code_exchanges::CodeExchanges;
 pub use failed::FailedLogin;
+pub use hand_over::HandOverRequest;
 pub use refresh_tokens::RefreshTokens;
 pub use silent::{BrowserHistory, Lasted};
 pub use stored_return_tos::StoredReturnTos;
@@ -69,6 +72,8 @@ pub struct SignIn {
     pub cookies: Cookies,
     /// How long sessions live; the cookie expires no later.
     pub sessions: session::Settings,
+    /// `CODER_SHARED_LOGIN`: whether all sites share the login at one of them.
+    pub shares_login: bool,
     /// The provider.
     pub provider: Arc<Provider>,
     /// The policy for every user.

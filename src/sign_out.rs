@@ -222,6 +222,11 @@ impl SignOut {
         self.metrics.logout();
         tracing::info!(session = hash.short(), by = by.as_str(), "logged out");
         let event = Event::of(Kind::Logout, ended.grant, &ended.identity, self.clock.now()).of_session(hash);
+        for other in &ended.others {
+            self.cache.forget_session(*other);
+            let event = Event::of(Kind::Logout, ended.grant, &ended.identity, self.clock.now()).of_session(*other);
+            self.store.enqueue_event(event.because(by.as_str()));
+        }
         self.store.enqueue_event(event.because(by.as_str()));
         self.revocations.notify_one();
         Ok(Some(ended))

@@ -37,6 +37,11 @@ impl AdmittedSession {
     pub fn session(&self) -> &Session {
         &self.signed_in.session.session
     }
+
+    /// Whose session it is.
+    pub fn signed_in(&self) -> &SignedIn {
+        &self.signed_in
+    }
 }
 
 impl From<AdmittedSession> for Admitted {

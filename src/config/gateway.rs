@@ -27,6 +27,7 @@ pub(super) const SECTION: Section = Section {
         &WILDCARD_ACCESS_URL,
         &REDIRECT_URL,
         &REDIRECT_ALLOWED_HOSTS,
+        &SHARED_LOGIN,
         &PATH_PREFIX,
         &REDIRECT_TO_ACCESS_URL,
         &STRICT_TRANSPORT_SECURITY,
@@ -61,6 +62,12 @@ const REDIRECT_ALLOWED_HOSTS: Setting = setting(
     ValueType::List,
     "",
     "Further sites: hosts by which browsers reach Evergate besides the access URL's, as in `other.example.com`. Each has its own cookies, sessions and redirect URI; routes without a `host` serve it.",
+);
+const SHARED_LOGIN: Setting = setting(
+    "shared_login",
+    ValueType::Bool,
+    "false",
+    "One login for all sites: a browser without a session at a site is sent through the site of `CODER_OIDC_REDIRECT_URL`, or else the access URL, whose session is handed over to the site without a prompt. A logout at one site ends the sessions of all. Only that site's redirect URI is registered at the provider (`docs/hosts.md`).",
 );
 pub(super) const PATH_PREFIX: Setting = setting(
     "path_prefix",
@@ -113,6 +120,7 @@ pub(super) fn read(
     let trusted_proxies = trusted_proxies(reader);
     let redirect_unknown_hosts = reader.boolean(&REDIRECT_TO_ACCESS_URL);
     let serves_tls = reader.boolean(&server::TLS_ENABLE);
+    let shares_login = reader.boolean(&SHARED_LOGIN);
     let answers_ingresses = reader.boolean(&forward::FORWARD_AUTH);
     if answers_ingresses == Some(true) && !reader.is_given(&PROXY_TRUSTED_ORIGINS) {
         reader.warn(&PROXY_TRUSTED_ORIGINS, "is not set, so that no ingress is believed which page and host it asks about");
@@ -151,6 +159,7 @@ pub(super) fn read(
         prefix: path_prefix?,
         branding: branding?,
         redirect_url,
+        shares_login: shares_login?,
         // The claims belong to the provider's settings; `check` fills this in.
         lacks_group_claim: false,
     };

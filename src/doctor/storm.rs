@@ -149,8 +149,16 @@ async fn save_expired(store: &Store, provider: &Provider, grant: &HeldGrant) -> 
         },
     };
     let (_value, hash) = SessionHash::fresh();
-    let session =
-        Session { hash, grant: new.id, created_at: now, last_seen: now, provider_session: None, site: None, token: None };
+    let session = Session {
+        hash,
+        grant: new.id,
+        created_at: now,
+        last_seen: now,
+        provider_session: None,
+        site: None,
+        token: None,
+        login: None,
+    };
     let target = LoginTarget::New { session, replaces: None };
     let saved = store.save_login(&new, &target, Sharing::Own, now).await.map_err(|error| reason(&error))?;
     saved.map(|saved| saved.grant).ok_or_else(|| "the temporary store did not take the grant".to_owned())

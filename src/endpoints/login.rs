@@ -41,7 +41,7 @@ impl Endpoints {
             .or_else(|| call.page_named_by("target_link_uri", call.query, routes))
             .or_else(|| call.page_of_ingress(routes));
         let return_to = target.unwrap_or_else(ReturnTo::front_page);
-        let hint = call.parameter("login_hint").filter(|hint| !hint.is_empty() && hint.len() <= MAX_HINT_LEN);
+        let hint = call.login_hint();
         let purpose = match &hint {
             _ if call.flag("another") => Purpose::AnotherAccount,
             Some(hint) => Purpose::LoginOf(hint),
@@ -126,7 +126,7 @@ impl Endpoints {
     }
 
     /// What becomes of a browser whose login failed.
-    async fn after_failed_login(&self, failed: FailedLogin, call: &Call<'_>) -> Result<Response<Body>, Refused> {
+    pub(super) async fn after_failed_login(&self, failed: FailedLogin, call: &Call<'_>) -> Result<Response<Body>, Refused> {
         // Who went back in the history, or finished in another tab, is signed in all the same. Only who would be let pass is
         // redirected to the page, or they would come round again.
         if failed.is_of_another_attempt() && self.admit(call).await.is_ok() {
@@ -141,7 +141,7 @@ impl Endpoints {
     }
 
     /// Whether it is certain that nobody is about to see the response as a page.
-    fn is_not_a_page(&self, headers: &HeaderMap) -> bool {
+    pub(super) fn is_not_a_page(&self, headers: &HeaderMap) -> bool {
         is_not_a_page(headers, self.components.cookies.is_embedded())
     }
 
@@ -155,7 +155,14 @@ impl Endpoints {
     }
 }
 
+impl Call<'_> {
+    /// What another party that begins a login says of its user.
+    pub(super) fn login_hint(&self) -> Option<String> {
+        self.parameter("login_hint").filter(|hint| !hint.is_empty() && hint.len() <= MAX_HINT_LEN)
+    }
+}
+
 /// The browser that a login begins or completes for.
-fn browser_of<'a>(call: &'a Call<'_>) -> LoginBrowser<'a> {
+pub(super) fn browser_of<'a>(call: &'a Call<'_>) -> LoginBrowser<'a> {
     LoginBrowser { site: &call.exchange.site, headers: call.headers, client: call.exchange.origin.client }
 }

@@ -28,6 +28,8 @@ pub struct Settings {
     pub prefix: String,
     /// `CODER_OIDC_REDIRECT_URL`: the site of the redirect URI, where it is one for all sites.
     pub redirect_url: Option<AccessUrl>,
+    /// `CODER_SHARED_LOGIN`: whether all sites share the login at one of them.
+    pub shares_login: bool,
     /// How our own pages look.
     pub branding: Arc<Branding>,
     /// Whether routes ask for groups, and no claim is known that holds them.
@@ -49,6 +51,9 @@ impl Settings {
     /// The addresses of our page `page`, to which the provider sends browsers back.
     pub fn redirect_uris(&self, page: &str) -> RedirectUris {
         let path = format!("{}/{page}", self.prefix);
-        RedirectUris { path, for_all: self.redirect_url.clone(), sites: self.exchange.sites.clone() }
+        // Where sites share a login, it is at one of them.
+        let shared = || self.shares_login.then(|| self.exchange.sites.main().as_ref().clone());
+        let for_all = self.redirect_url.clone().or_else(shared);
+        RedirectUris { path, for_all, sites: self.exchange.sites.clone() }
     }
 }

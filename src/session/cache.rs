@@ -247,6 +247,13 @@ impl SessionCache {
         self.find_known(|session, grant| session.hash != hash && grant.is_some_and(is_users))
     }
 
+    /// The other sessions in memory of a session's login.
+    pub fn find_others_of_login(&self, hash: SessionHash) -> Vec<SessionHash> {
+        let Some(own) = self.sessions.peek(&hash) else { return Vec::new() };
+        let login = own.record.session.login.unwrap_or(hash);
+        self.find_known(|session, _| session.hash != hash && (session.hash == login || session.login == Some(login)))
+    }
+
     /// Counts a request that was served with a remembered session.
     pub fn count_remembered(&self) {
         self.metrics.served_from_memory();
@@ -296,7 +303,10 @@ impl SessionCache {
             return;
         }
         if cached.seen.compare_exchange(seen, now.0, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            self.touched.lock().unwrap_or_else(PoisonError::into_inner).insert(cached.session.hash, now);
+            let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+            touched.insert(cached.session.hash, now);
+            // The login lasts as long as it is used at any site.
+            touched.extend(cached.session.login.map(|login| (login, now)));
         }
     }
 

@@ -281,6 +281,7 @@ mod tests {
             provider_session: None,
             site: None,
             token: None,
+            login: None,
         };
         let cached = cache.session(session.hash, clock.now(), || ready(Ok::<_, Infallible>(Some(session.clone())))).await;
         let cached = cached.unwrap().unwrap();

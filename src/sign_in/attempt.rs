@@ -61,6 +61,8 @@ pub(super) enum LoginMode {
     Silent,
     /// A login with `prompt=consent`, because the previous one brought no refresh token.
     Consent,
+    /// None at the provider: the session of the login site is handed over.
+    HandOver,
 }
 
 /// The parameters of a new attempt.

@@ -1,5 +1,7 @@
 //! Redirects a browser to the provider.
 
+use http::HeaderMap;
+
 use super::{
     LoginBrowser, Redirect, SignIn,
     attempt::{self, Attempt, AttemptParams, Binding, LoginMode, MAX_CARRIED_LEN},
@@ -56,6 +58,9 @@ impl SignIn {
         return_to: &ReturnTo,
         purpose: Purpose<'_>,
     ) -> Result<Redirect, ProviderError> {
+        if let Some(login_site) = self.login_site_of(at.site) {
+            return Ok(self.ask_for_hand_over(at, login_site, return_to, purpose).await);
+        }
         let _permit = match self.provider.pushes_authorization_requests() {
             true => Some(self.exchanges.acquire(at.client).await.ok_or(ProviderError::TooManyLogins)?),
             false => None,
@@ -71,6 +76,9 @@ impl SignIn {
         purpose: Purpose<'_>,
     ) -> Result<Redirect, ProviderError> {
         let LoginBrowser { site, headers, client: _ } = at;
+        if let Some(login_site) = self.login_site_of(site) {
+            return Ok(self.ask_for_hand_over(at, login_site, return_to, purpose).await);
+        }
         let id_token = self.id_token_for(purpose).await;
         let options = match purpose {
             Purpose::Login | Purpose::LoginOnTheWay | Purpose::LoginOnceMore => AuthorizationOptions::default(),
@@ -89,10 +97,7 @@ impl SignIn {
                 ..AuthorizationOptions::default()
             },
         };
-        let rounds = match purpose {
-            Purpose::LoginOnTheWay | Purpose::LoginOnceMore | Purpose::Silent(_) => self.rounds(headers).saturating_add(1),
-            Purpose::Login | Purpose::LoginOf(_) | Purpose::AnotherAccount | Purpose::Consent(_) => 0,
-        };
+        let rounds = self.rounds_of(purpose, headers);
         let (now, is_second) = (self.clock.now(), matches!(purpose, Purpose::LoginOnceMore));
         let (name, binding) = Binding::of_or_new(&self.cookies, headers);
         let mut attempt = Attempt::new(&binding, AttemptParams { at: now, mode: purpose.mode(), rounds, is_second });
@@ -109,6 +114,14 @@ impl SignIn {
             cookies.extend(self.cookies.set(self.cookies.silent_login(), &sent, silent_history::COOKIE_MAX_AGE));
         }
         Ok(Redirect { location: url.into(), cookies })
+    }
+
+    /// The number of consecutive rounds without a click, that of `purpose` included.
+    pub(super) fn rounds_of(&self, purpose: Purpose<'_>, headers: &HeaderMap) -> u32 {
+        match purpose {
+            Purpose::LoginOnTheWay | Purpose::LoginOnceMore | Purpose::Silent(_) => self.rounds(headers).saturating_add(1),
+            Purpose::Login | Purpose::LoginOf(_) | Purpose::AnotherAccount | Purpose::Consent(_) => 0,
+        }
     }
 
     /// Returns the `id_token_hint` of silent re-authentication. Only an ID token of this provider for this client, whose signing

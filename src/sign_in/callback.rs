@@ -43,6 +43,10 @@ impl SignIn {
     /// The address of the callback at the site where the login began, if the browser has come back to `site` with `query` and that
     /// is another one.
     pub fn callback_elsewhere(&self, site: &AccessUrl, query: &str) -> Option<String> {
+        // Where sites share a login, none begins elsewhere, and no code is sent on.
+        if self.shares_login {
+            return None;
+        }
         let attempt = self.attempt_of(&AuthorizationResponse::parse(query).ok()?).ok()?;
         self.redirect_uris.elsewhere(attempt.site()?, site, query)
     }
@@ -60,6 +64,9 @@ impl SignIn {
     async fn try_complete(&self, browser: LoginBrowser<'_>, query: &str) -> Result<Redirect, CallbackError> {
         let response = AuthorizationResponse::parse(query)?;
         let attempt = self.attempt_of(&response)?;
+        if attempt.mode() == LoginMode::HandOver {
+            return Err(CallbackError::UnknownAttempt("it did not go to the provider"));
+        }
         let binding = self.binding_of(&attempt, browser.headers)?;
         // Before a permit is held that others wait for.
         let _too_long = tokio::time::timeout(self.store_wait, self.store.until_writable()).await;
@@ -79,12 +86,18 @@ impl SignIn {
             LoginMode::Login => self.finish_login(browser, login?, None, &return_to, &attempt).await?,
             LoginMode::Silent => self.complete_silently(browser, login, &return_to, &attempt).await?,
             LoginMode::Consent => self.complete_consent(browser, login, &return_to, &attempt).await?,
+            LoginMode::HandOver => return Err(CallbackError::UnknownAttempt("it did not go to the provider")),
         };
+        self.record_round(&attempt, &mut redirect);
+        Ok(redirect)
+    }
+
+    /// Records a round that a browser has made without a click.
+    pub(super) fn record_round(&self, attempt: &Attempt, redirect: &mut Redirect) {
         if attempt.rounds() > 0 {
             let value = redirect_loop::cookie_after_round(attempt.rounds(), self.clock.now());
             redirect.cookies.extend(self.cookies.set(self.cookies.redirect_rounds(), &value, redirect_loop::COOKIE_MAX_AGE));
         }
-        Ok(redirect)
     }
 
     /// Decrypts the attempt in a response's `state`.
@@ -94,7 +107,7 @@ impl SignIn {
 
     /// Returns this browser's binding of an attempt that has not expired. Without the binding the code is not used, which
     /// prevents login CSRF and session fixation.
-    fn binding_of(&self, attempt: &Attempt, headers: &HeaderMap) -> Result<Binding, CallbackError> {
+    pub(super) fn binding_of(&self, attempt: &Attempt, headers: &HeaderMap) -> Result<Binding, CallbackError> {
         let binding = attempt
             .binding_in(&self.cookies, headers)
             .ok_or(CallbackError::UnknownAttempt("this browser did not begin it, or has completed another"))?;
@@ -105,7 +118,7 @@ impl SignIn {
     }
 
     /// Consumes an attempt: it is accepted once, on any replica.
-    async fn consume(&self, attempt: &Attempt) -> Result<(), CallbackError> {
+    pub(super) async fn consume(&self, attempt: &Attempt) -> Result<(), CallbackError> {
         let (name, until) = (attempt.name("returned"), attempt.at().plus(attempt::LIFE));
         let is_first = self.with_patience(|| self.store.consume_once(name, until)).await?;
         if is_first { Ok(()) } else { Err(CallbackError::UnknownAttempt("it has returned before")) }

@@ -152,7 +152,8 @@ impl SignIn {
         let replaces = self.cookies.session_value(at.headers).map(SessionHash::of);
         let provider_session = grant.provider_session.as_deref().map(Box::from);
         let site = Some(Box::from(at.site.authority()));
-        let session = Session { hash, grant: grant.id, created_at: now, last_seen: now, provider_session, site, token: None };
+        let session =
+            Session { hash, grant: grant.id, created_at: now, last_seen: now, provider_session, site, token: None, login: None };
         let target = existing.map_or(LoginTarget::New { session, replaces }, LoginTarget::Existing);
         let sharing = if self.provider.preset().shares_refresh_tokens { Sharing::Shared } else { Sharing::Own };
         let Some(saved) = self.with_patience(|| self.store.save_login(&grant, &target, sharing, now)).await? else {

@@ -27,6 +27,7 @@ impl SignOut {
     /// The given `error`, if the session is not known to exist or too many ends wait already.
     pub(super) async fn end_locally(&self, hash: SessionHash, extent: Extent, error: StoreError) -> Result<(), StoreError> {
         let is_known = self.cache.knows(&hash) || matches!(self.store.session(hash).await, Ok(Some(_)));
+        self.end_others_locally(hash, self.cache.find_others_of_login(hash));
         if extent == Extent::AllOfUser {
             self.end_others_locally(hash, self.cache.find_others_of_user(hash));
             self.end_others_locally(hash, self.others_of_user(hash).await.unwrap_or_default());

@@ -35,6 +35,7 @@ macro_rules! operations {
 operations! {
     // Logins and sessions.
     SaveLogin "save_login" Once,
+    HandOver "hand_over" Once,
     Session "session" Read,
     Successor "successor" Read,
     FindSessions "find_sessions" Read,

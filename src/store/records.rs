@@ -63,6 +63,19 @@ pub enum LoginTarget {
     Existing(SessionHash),
 }
 
+/// A session that is handed over to another site.
+#[derive(Clone, Debug)]
+pub struct HandedOver {
+    /// The new session.
+    pub session: SessionHash,
+    /// Its site.
+    pub site: String,
+    /// The session that the browser had there before, which ends.
+    pub replaces: Option<SessionHash>,
+    /// When that is.
+    pub at: Timestamp,
+}
+
 /// How many live refresh tokens a provider keeps for one user and client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sharing {
@@ -271,6 +284,8 @@ pub struct EndedSession {
     pub identity: Identity,
     /// The ID token, for `id_token_hint`.
     pub id_token: Option<Secret>,
+    /// The other sessions of its login, at other sites, which have ended too.
+    pub others: Vec<SessionHash>,
 }
 
 /// What is old enough to be deleted.

@@ -20,6 +20,8 @@ pub(super) struct EndedSessionRow {
     pub(super) client_id: String,
     pub(super) identity: String,
     pub(super) id_token: Option<Vec<u8>>,
+    /// The other sessions of its login, which have ended too, with their grants.
+    pub(super) others: Vec<(SessionHash, GrantId)>,
 }
 
 /// A row of `grants` as a request reads it.
@@ -144,6 +146,7 @@ pub(super) fn session_from(row: &Row) -> Result<Session, StoreError> {
         provider_session: row.get::<Option<String>>("provider_session")?.map(Box::from),
         site: row.get::<Option<String>>("site")?.map(Box::from),
         token: token_from(row.get("token_expires_at")?, row.get("token")?)?,
+        login: row.get::<Option<Vec<u8>>>("login")?.map(|hash| session_hash_from(&hash)).transpose()?,
     })
 }
 

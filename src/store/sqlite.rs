@@ -85,6 +85,7 @@ impl Sqlite {
             migration(7, "heartbeats are counted", include_str!("../../migrations/sqlite/0007_heartbeats_are_counted.sql")),
             migration(8, "sessions have a site", include_str!("../../migrations/sqlite/0008_sessions_have_a_site.sql")),
             migration(10, "personal access tokens", include_str!("../../migrations/sqlite/0010_personal_access_tokens.sql")),
+            migration(11, "sessions share a login", include_str!("../../migrations/sqlite/0011_sessions_share_a_login.sql")),
         ];
         let migrator = Migrator { migrations: migrations.into(), ignore_missing: true, ..Migrator::DEFAULT };
         Ok(migrator.run(&self.pool).await?)

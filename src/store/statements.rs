@@ -16,6 +16,7 @@ mod replicas;
 mod revocations;
 mod rollbacks;
 mod sessions;
+mod shared_logins;
 mod sweep;
 
 pub(in crate::store) use listings::PrefixRange;

@@ -6,6 +6,7 @@ mod logins;
 mod personal_tokens;
 mod renewals;
 mod sessions;
+mod shared_logins;
 mod sweep;
 
 use std::time::Duration;
@@ -146,6 +147,7 @@ fn session_of(grant: GrantId) -> Session {
         provider_session: None,
         site: None,
         token: None,
+        login: None,
     }
 }
 

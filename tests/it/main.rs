@@ -73,6 +73,7 @@ mod rules;
 mod session_cache;
 mod sessions;
 mod shared_grants;
+mod shared_login;
 mod silent_return;
 mod smuggling;
 mod snapshots;

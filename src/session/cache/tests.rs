@@ -15,6 +15,7 @@ fn session() -> Session {
         provider_session: None,
         site: None,
         token: None,
+        login: None,
     }
 }
 

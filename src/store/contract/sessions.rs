@@ -5,7 +5,7 @@ use crate::{
     clock::Timestamp,
     session::{Session, SessionHash},
     store::{
-        Change, EndedSession, LoginSaved, LoginTarget, NewGrant, SessionFilter, Sharing, StoreError,
+        Change, EndedSession, HandedOver, LoginSaved, LoginTarget, NewGrant, SessionFilter, Sharing, StoreError,
         operation::Operation,
         rows,
         sealing::{self, SealedTokens},
@@ -47,6 +47,21 @@ impl Store {
         Ok(Some(saved))
     }
 
+    /// Hands the session `from` over to another site. `None`: it has ended, and nothing was saved.
+    ///
+    /// # Errors
+    /// Nothing was saved, unless the error is [`StoreError::Commit`] or [`StoreError::TimedOut`].
+    pub async fn hand_over(&self, from: SessionHash, new: &HandedOver) -> Result<Option<Session>, StoreError> {
+        let session = self.call(Operation::HandOver, |connection| Box::pin(connection.hand_over(from, new))).await?;
+        if session.is_some()
+            && let Some(replaced) = new.replaces
+        {
+            self.committed.session_ended(replaced);
+            self.announce(Change::Session(replaced));
+        }
+        Ok(session)
+    }
+
     /// Reads a session.
     ///
     /// # Errors
@@ -79,7 +94,7 @@ impl Store {
         self.call(Operation::TouchSessions, |connection| Box::pin(connection.touch_sessions(seen))).await
     }
 
-    /// Ends a session, and with the last session of a grant the grant.
+    /// Ends a session and the others of its login, and with the last session of a grant the grant.
     ///
     /// # Errors
     /// Whether the session ended is unknown, unless [`StoreError::nothing_was_written`].
@@ -89,6 +104,13 @@ impl Store {
         self.committed.session_ended(hash);
         self.announce(Change::Session(hash));
         self.announce(Change::Grant(ended.grant));
+        for (other, grant) in &ended.others {
+            self.committed.session_ended(*other);
+            self.announce(Change::Session(*other));
+            if *grant != ended.grant {
+                self.announce(Change::Grant(*grant));
+            }
+        }
         // An ID token that cannot be decrypted any more prevents no logout.
         let open = |sealed: Vec<u8>| sealing::open(&self.keys, "id_token", ended.grant, &sealed).ok();
         Ok(Some(EndedSession {
@@ -97,6 +119,7 @@ impl Store {
             client_id: ended.client_id,
             identity: rows::identity_from(&ended.identity)?,
             id_token: ended.id_token.and_then(open),
+            others: ended.others.into_iter().map(|(hash, _)| hash).collect(),
         }))
     }
 

@@ -42,6 +42,7 @@ fn all() -> impl IntoIterator<Item = Migration> {
         8 "sessions have a site" "0008_sessions_have_a_site.sql"
         9 "tokens are stored apart" "0009_tokens_are_stored_apart.sql"
         10 "personal access tokens" "0010_personal_access_tokens.sql"
+        11 "sessions share a login" "0011_sessions_share_a_login.sql"
     }
 }
 

@@ -42,8 +42,8 @@ impl Connection<'_> {
         after: ListPosition,
     ) -> Result<(Vec<ListedSession>, Option<ListPosition>), StoreError> {
         const SQL: &Template = &Template::new(
-            "SELECT {listed_columns} FROM (SELECT hash, grant_id, created_at, last_seen, provider_session, site, token_expires_at, token FROM sessions \
-             WHERE (created_at, hash) < ($1, $2) ORDER BY created_at DESC, hash DESC LIMIT {batch}) AS sessions \
+            "SELECT {listed_columns} FROM (SELECT hash, grant_id, created_at, last_seen, provider_session, site, login, \
+             token_expires_at, token FROM sessions WHERE (created_at, hash) < ($1, $2) ORDER BY created_at DESC, hash DESC LIMIT {batch}) AS sessions \
              JOIN grants ON grants.id = sessions.grant_id ORDER BY sessions.created_at DESC, sessions.hash DESC",
         );
         let rows = self.query(SQL).bind(after.created_at.0).bind(&after.hash.0[..]).fetch_all().await?;
@@ -127,6 +127,7 @@ fn listed(hash: SessionHash, row: &Row) -> Result<ListedSession, StoreError> {
             provider_session: row.get::<Option<String>>("provider_session")?.map(Box::from),
             site: row.get::<Option<String>>("site")?.map(Box::from),
             token: rows::token_from(row.get("token_expires_at")?, row.get("token")?)?,
+            login: row.get::<Option<Vec<u8>>>("login")?.map(|hash| rows::session_hash_from(&hash)).transpose()?,
         },
         grant: ListedGrant {
             id,

@@ -22,6 +22,20 @@ pub(in crate::store) struct Login<'a> {
     pub(in crate::store) at: Timestamp,
 }
 
+/// Whose session it is, as a grant names them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct User<'a> {
+    pub(super) issuer: &'a str,
+    pub(super) client_id: &'a str,
+    pub(super) subject: &'a str,
+}
+
+impl<'a> User<'a> {
+    fn of(grant: &'a NewGrant) -> Self {
+        Self { issuer: &grant.issuer, client_id: &grant.client_id, subject: &grant.identity.subject }
+    }
+}
+
 impl Connection<'_> {
     /// Saves a login and returns what it became, with the sessions of other browsers that moved to its grant. `None`: the
     /// session that it was for has ended, and nothing was saved.
@@ -51,25 +65,33 @@ impl Connection<'_> {
             self.insert_grant(login).await?;
         }
         let tokens = if has_token { self.move_tokens(login, grant).await? } else { Vec::new() };
-        let (session, replaced) = match login.target {
+        let user = User::of(login.grant);
+        let (session, replaced, mut followers) = match login.target {
             LoginTarget::New { session, replaces } => {
-                self.insert_session(login, session, grant, *replaces).await?;
-                let is_replaced = match replaces {
-                    Some(before) => self.delete_replaced(login.grant, session.hash, *before).await?,
-                    None => false,
-                };
-                (session.hash, replaces.filter(|_| is_replaced))
+                let provider_session = login.grant.provider_session.as_deref().map(Box::from);
+                let session = Session { grant, provider_session, ..session.clone() };
+                self.insert_session(user, &session, *replaces).await?;
+                let (mut is_replaced, mut followers) = (false, Vec::new());
+                if let Some(before) = *replaces {
+                    self.lock_login(&before.0).await?;
+                    is_replaced = self.delete_replaced(user, session.hash, before).await?;
+                    followers = self.follow_login(login, before, session.hash, grant).await?;
+                }
+                (session.hash, replaces.filter(|_| is_replaced), followers)
             }
             LoginTarget::Existing(hash) => {
-                if !self.move_session(login, *hash, grant).await? {
+                let moved = self.move_session(login, *hash, grant).await?;
+                if !moved.contains(hash) {
                     return Ok(None);
                 }
-                (*hash, None)
+                (*hash, None, moved)
             }
         };
-        let mut taken_over = if is_shared && has_token { self.take_sessions_over(login.grant).await? } else { Vec::new() };
-        taken_over.extend(tokens);
-        Ok(Some((LoginSaved { session, grant, renewable: joined.is_some() || has_token, replaced }, taken_over)))
+        if is_shared && has_token {
+            followers.extend(self.take_sessions_over(login.grant).await?);
+        }
+        followers.extend(tokens);
+        Ok(Some((LoginSaved { session, grant, renewable: joined.is_some() || has_token, replaced }, followers)))
     }
 
     /// Makes the logins of one user take turns, so that none misses the grant of another.
@@ -148,28 +170,28 @@ impl Connection<'_> {
     }
 
     /// Inserts the new session. It follows the one that it replaces only if that was the same user's.
-    async fn insert_session(
+    pub(super) async fn insert_session(
         &mut self,
-        login: Login<'_>,
+        user: User<'_>,
         session: &Session,
-        grant: GrantId,
         replaces: Option<SessionHash>,
     ) -> Result<(), StoreError> {
         self.query(
-            "INSERT INTO sessions (hash, grant_id, created_at, last_seen, provider_session, site, follows) \
-             VALUES ($1, $2, $3, $4, $5, $10, (SELECT sessions.hash FROM sessions JOIN grants ON grants.id = grant_id \
+            "INSERT INTO sessions (hash, grant_id, created_at, last_seen, provider_session, site, login, follows) \
+             VALUES ($1, $2, $3, $4, $5, $10, $11, (SELECT sessions.hash FROM sessions JOIN grants ON grants.id = grant_id \
              WHERE (sessions.hash = $6 OR follows = $6) AND issuer = $7 AND client_id = $8 AND subject = $9 LIMIT 1))",
         )
         .bind(&session.hash.0[..])
-        .bind(&grant.0[..])
+        .bind(&session.grant.0[..])
         .bind(session.created_at.0)
         .bind(session.last_seen.0)
-        .bind(login.grant.provider_session.as_ref())
+        .bind(session.provider_session.as_deref())
         .bind(replaces.map(|hash| hash.0.to_vec()))
-        .bind(&login.grant.issuer)
-        .bind(&login.grant.client_id)
-        .bind(&login.grant.identity.subject)
+        .bind(user.issuer)
+        .bind(user.client_id)
+        .bind(user.subject)
         .bind(session.site.as_deref())
+        .bind(session.login.map(|hash| hash.0.to_vec()))
         .execute()
         .await?;
         Ok(())
@@ -178,9 +200,9 @@ impl Connection<'_> {
     /// Deletes the session that `session` replaces. `false`: there was none.
     ///
     /// Of two tabs that come back with one cookie, the second finds the session that the first has made in its place.
-    async fn delete_replaced(
+    pub(super) async fn delete_replaced(
         &mut self,
-        grant: &NewGrant,
+        user: User<'_>,
         session: SessionHash,
         replaced: SessionHash,
     ) -> Result<bool, StoreError> {
@@ -191,28 +213,34 @@ impl Connection<'_> {
             )
             .bind(&replaced.0[..])
             .bind(&session.0[..])
-            .bind(&grant.issuer)
-            .bind(&grant.client_id)
-            .bind(&grant.identity.subject)
+            .bind(user.issuer)
+            .bind(user.client_id)
+            .bind(user.subject)
             .fetch_all()
             .await?;
         Ok(!deleted.is_empty())
     }
 
-    /// Points a session to the login's grant. `false`: the session has ended.
-    async fn move_session(&mut self, login: Login<'_>, hash: SessionHash, grant: GrantId) -> Result<bool, StoreError> {
+    /// Points a session, and those that were handed over from it, to the login's grant. Returns them: without itself, if it has ended.
+    async fn move_session(
+        &mut self,
+        login: Login<'_>,
+        hash: SessionHash,
+        grant: GrantId,
+    ) -> Result<Vec<SessionHash>, StoreError> {
+        self.lock_login(&hash.0).await?;
         let moved = self
             .query(
                 "UPDATE sessions SET grant_id = $2, last_seen = $3, provider_session = COALESCE($4, provider_session) \
-                 WHERE hash = $1",
+                 WHERE hash = $1 OR login = $1 RETURNING hash",
             )
             .bind(&hash.0[..])
             .bind(&grant.0[..])
             .bind(login.at.0)
             .bind(login.grant.provider_session.as_ref())
-            .execute()
+            .fetch_all()
             .await?;
-        Ok(moved > 0)
+        moved.iter().map(|row| rows::session_hash_from(row.get("hash")?)).collect()
     }
 
     /// Points the personal access tokens that have the grant of the browser's present session to its next one: they were made in it,

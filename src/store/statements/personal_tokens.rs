@@ -56,7 +56,7 @@ impl Connection<'_> {
     ) -> Result<Vec<Session>, StoreError> {
         let found = self
             .query(
-                "SELECT sessions.hash, grant_id, sessions.created_at, last_seen, sessions.provider_session, site, \
+                "SELECT sessions.hash, grant_id, sessions.created_at, last_seen, sessions.provider_session, site, login, \
                  token_expires_at, token FROM grants JOIN sessions ON sessions.grant_id = grants.id \
                  WHERE grants.issuer = $1 AND grants.client_id = $2 AND grants.subject = $3 AND token IS NOT NULL \
                  ORDER BY sessions.created_at DESC, sessions.hash",

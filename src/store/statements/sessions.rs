@@ -2,6 +2,7 @@
 
 use crate::{
     clock::Timestamp,
+    grant::GrantId,
     secret::hex,
     session::{Session, SessionHash},
     store::{SessionFilter, StoreError, connection::Connection, rows, rows::EndedSessionRow, sql::Sql, sql::Template},
@@ -23,7 +24,10 @@ pub(in crate::store) struct Sample {
 impl Connection<'_> {
     pub(in crate::store) async fn session(&mut self, hash: SessionHash) -> Result<Option<Session>, StoreError> {
         let row = self
-            .query("SELECT hash, grant_id, created_at, last_seen, provider_session, site, token_expires_at, token FROM sessions WHERE hash = $1")
+            .query(
+                "SELECT hash, grant_id, created_at, last_seen, provider_session, site, login, token_expires_at, token \
+                 FROM sessions WHERE hash = $1",
+            )
             .bind(&hash.0[..])
             .fetch_optional()
             .await?;
@@ -32,7 +36,10 @@ impl Connection<'_> {
 
     pub(in crate::store) async fn successor(&mut self, hash: SessionHash) -> Result<Option<Session>, StoreError> {
         let row = self
-            .query("SELECT hash, grant_id, created_at, last_seen, provider_session, site, token_expires_at, token FROM sessions WHERE follows = $1")
+            .query(
+                "SELECT hash, grant_id, created_at, last_seen, provider_session, site, login, token_expires_at, token \
+                 FROM sessions WHERE follows = $1",
+            )
             .bind(&hash.0[..])
             .fetch_optional()
             .await?;
@@ -74,22 +81,26 @@ impl Connection<'_> {
         rows.iter().map(|row| rows::session_hash_from(row.get("hash")?)).collect()
     }
 
-    /// Ends a session. Its last session takes the grant with it, whose refresh token is enqueued to be revoked.
+    /// Ends a session, and the others of its login. Its last session takes a grant with it, whose refresh token is enqueued to be
+    /// revoked.
     pub(in crate::store) async fn end_session(&mut self, hash: SessionHash) -> Result<Option<EndedSessionRow>, StoreError> {
         const SQL: &Template =
             &Template::new("SELECT issuer, client_id, identity, id_token FROM grants WHERE id = $1{for_update}");
         let mut transaction = self.begin().await?;
-        let row = transaction
-            .connection()
-            .query("DELETE FROM sessions WHERE hash = $1 RETURNING grant_id")
-            .bind(&hash.0[..])
-            .fetch_optional()
-            .await?;
-        let Some(row) = row else { return Ok(None) };
-        let id = rows::grant_from(row.get("grant_id")?)?;
+        let mut ended = transaction.connection().delete_login(hash).await?;
+        let Some(own) = ended.iter().position(|(ended, _)| *ended == hash) else {
+            transaction.rollback().await?;
+            return Ok(None);
+        };
+        let (_, id) = ended.swap_remove(own);
         // The row is locked while its sessions are counted: of two last sessions that end concurrently, one must delete the grant.
         let grant = transaction.connection().query(SQL).bind(&id.0[..]).fetch_one().await?;
-        transaction.connection().delete_unused_grant(id, Some(hash)).await?;
+        let mut grants: Vec<GrantId> = ended.iter().map(|(_, grant)| *grant).chain([id]).collect();
+        grants.sort_unstable_by_key(|grant| grant.0);
+        grants.dedup();
+        for grant in grants {
+            transaction.connection().delete_unused_grant(grant, Some(hash)).await?;
+        }
         transaction.commit().await?;
         Ok(Some(EndedSessionRow {
             grant: id,
@@ -97,6 +108,7 @@ impl Connection<'_> {
             client_id: grant.get("client_id")?,
             identity: grant.get("identity")?,
             id_token: grant.get("id_token")?,
+            others: ended,
         }))
     }
 

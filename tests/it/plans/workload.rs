@@ -11,8 +11,8 @@ use evergate::{
     secret::{Secret, hex},
     session::{PersonalToken, Session, SessionHash, TokenScope},
     store::{
-        Expired, ExpiredAttempt, Fence, ListPosition, LoginSaved, LoginTarget, NewGrant, NewIntent, NewToken, Renewed,
-        SessionFilter, Settings, Sharing, Store, TokenSaved, Tokens,
+        Expired, ExpiredAttempt, Fence, HandedOver, ListPosition, LoginSaved, LoginTarget, NewGrant, NewIntent, NewToken,
+        Renewed, SessionFilter, Settings, Sharing, Store, TokenSaved, Tokens,
     },
     telemetry::metrics::Metrics,
 };
@@ -46,6 +46,8 @@ async fn logins_and_sessions(store: &Store) {
     let existing = LoginTarget::Existing(shared);
     store.save_login(&new_grant("user-7", false), &existing, Sharing::Own, AT).await.unwrap().unwrap();
     assert!(store.session(shared).await.unwrap().is_some() && store.successor(session).await.unwrap().is_some());
+    let handed_over = HandedOver { session: SessionHash::fresh().1, site: "one.test".to_owned(), replaces: None, at: AT };
+    store.hand_over(shared, &handed_over).await.unwrap().unwrap();
     store.touch_sessions(&[(shared, Timestamp(NOW + 1)), (session, Timestamp(NOW + 1))]).await.unwrap();
     for (subject, provider_session) in
         [(Some("user-9000"), None), (None, Some("sid-9000")), (Some("user-9000"), Some("sid-18000"))]
@@ -189,6 +191,7 @@ fn new_session(grant: GrantId) -> Session {
         provider_session: None,
         site: None,
         token: None,
+        login: None,
     }
 }
 

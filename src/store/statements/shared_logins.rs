@@ -1,0 +1,129 @@
+//! Statements on sessions of several sites that come of one login: those at other sites are handed over from that at the login site.
+
+use crate::{
+    grant::GrantId,
+    session::{Session, SessionHash},
+    store::{
+        HandedOver, StoreError,
+        connection::Connection,
+        rows,
+        sql::{Sql, Template},
+    },
+};
+
+use super::logins::{Login, User};
+
+impl Connection<'_> {
+    /// Hands the session `from` over to another site, as `HandedOver::session`. `None`: it has ended, and nothing was saved.
+    ///
+    /// Its row is locked until the new one is there: whoever ends a login locks it too, and finds the new session.
+    pub(in crate::store) async fn hand_over(
+        &mut self,
+        from: SessionHash,
+        new: &HandedOver,
+    ) -> Result<Option<Session>, StoreError> {
+        let mut transaction = self.begin().await?;
+        let session = transaction.connection().write_hand_over(from, new).await?;
+        match session {
+            Some(_) => transaction.commit().await?,
+            None => transaction.rollback().await?,
+        }
+        Ok(session)
+    }
+
+    async fn write_hand_over(&mut self, from: SessionHash, new: &HandedOver) -> Result<Option<Session>, StoreError> {
+        const SQL: &Template = &Template::new(
+            "SELECT hash, grant_id, created_at, last_seen, provider_session, site, login, token_expires_at, token FROM sessions \
+             WHERE hash = $1 AND token IS NULL{for_update}",
+        );
+        self.lock_file().await?;
+        let Some(row) = self.query(SQL).bind(&from.0[..]).fetch_optional().await? else { return Ok(None) };
+        let parent = rows::session_from(&row)?;
+        let grant = self
+            .query("SELECT issuer, client_id, subject FROM grants WHERE id = $1")
+            .bind(&parent.grant.0[..])
+            .fetch_one()
+            .await?;
+        let (issuer, client_id, subject): (String, String, String) =
+            (grant.get("issuer")?, grant.get("client_id")?, grant.get("subject")?);
+        let user = User { issuer: &issuer, client_id: &client_id, subject: &subject };
+        let session = Session {
+            hash: new.session,
+            grant: parent.grant,
+            // The absolute limit counts from the login.
+            created_at: parent.created_at,
+            last_seen: new.at,
+            provider_session: parent.provider_session.clone(),
+            site: Some(new.site.as_str().into()),
+            token: None,
+            login: Some(parent.login.unwrap_or(parent.hash)),
+        };
+        self.insert_session(user, &session, new.replaces).await?;
+        if let Some(replaced) = new.replaces {
+            self.delete_replaced(user, session.hash, replaced).await?;
+        }
+        Ok(Some(session))
+    }
+
+    /// Takes SQLite's lock on the whole file, which the first write of a transaction takes. A transaction that has read before fails
+    /// if another has written meanwhile.
+    async fn lock_file(&mut self) -> Result<(), StoreError> {
+        const SQL: Sql = Sql { postgres: "SELECT 1", sqlite: "DELETE FROM sessions WHERE hash IS NULL" };
+        if !self.is_postgres() {
+            self.query(SQL).execute().await?;
+        }
+        Ok(())
+    }
+
+    /// Has the sessions that were handed over from a session which a login has replaced go on with that login, if it is the same
+    /// user's, and ends them otherwise. Returns them.
+    pub(in crate::store) async fn follow_login(
+        &mut self,
+        login: Login<'_>,
+        replaced: SessionHash,
+        session: SessionHash,
+        grant: GrantId,
+    ) -> Result<Vec<SessionHash>, StoreError> {
+        let moved = self
+            .query(
+                "UPDATE sessions SET login = $2, grant_id = $3 WHERE login = $1 AND grant_id IN \
+                 (SELECT id FROM grants WHERE issuer = $4 AND client_id = $5 AND subject = $6) RETURNING hash",
+            )
+            .bind(&replaced.0[..])
+            .bind(&session.0[..])
+            .bind(&grant.0[..])
+            .bind(&login.grant.issuer)
+            .bind(&login.grant.client_id)
+            .bind(&login.grant.identity.subject)
+            .fetch_all()
+            .await?;
+        let ended = self.query("DELETE FROM sessions WHERE login = $1 RETURNING hash").bind(&replaced.0[..]).fetch_all().await?;
+        moved.iter().chain(&ended).map(|row| rows::session_hash_from(row.get("hash")?)).collect()
+    }
+
+    /// Locks a session and those that were handed over from it, in the order in which last-seen times are written, so that neither
+    /// transaction waits for the other.
+    pub(super) async fn lock_login(&mut self, root: &[u8]) -> Result<(), StoreError> {
+        const SQL: &Template =
+            &Template::new("SELECT hash FROM sessions WHERE hash = $1 OR login = $1 ORDER BY hash{for_update}");
+        self.query(SQL).bind(root).fetch_all().await?;
+        Ok(())
+    }
+
+    /// Deletes all sessions of the login that a session comes of, and returns each with its grant. The rows are locked before.
+    pub(super) async fn delete_login(&mut self, hash: SessionHash) -> Result<Vec<(SessionHash, GrantId)>, StoreError> {
+        self.lock_file().await?;
+        let row = self.query("SELECT login FROM sessions WHERE hash = $1").bind(&hash.0[..]).fetch_optional().await?;
+        let Some(row) = row else { return Ok(Vec::new()) };
+        let login = row.get::<Option<Vec<u8>>>("login")?;
+        let root = login.as_deref().unwrap_or(&hash.0);
+        self.lock_login(root).await?;
+        // A statement of its own, which sees what a hand-over has committed while the lock was waited for.
+        let rows = self
+            .query("DELETE FROM sessions WHERE hash = $1 OR login = $1 RETURNING hash, grant_id")
+            .bind(root)
+            .fetch_all()
+            .await?;
+        rows.iter().map(|row| Ok((rows::session_hash_from(row.get("hash")?)?, rows::grant_from(row.get("grant_id")?)?))).collect()
+    }
+}

@@ -1,0 +1,126 @@
+//! One login for all sites: the session of the login site is handed over to the others.
+
+mod attacks;
+mod browser;
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+
+use crate::harness::{
+    Builder, World,
+    eventually::eventually,
+    idp::{Endpoint, user},
+};
+
+use browser::Browser;
+
+const ONE: &str = "one.apps.test";
+const TWO: &str = "two.apps.test";
+const LOGIN: &str = "login.test";
+
+fn build() -> Builder {
+    World::build()
+        .set("shared_login", "true")
+        .set("oidc_redirect_url", "https://login.test")
+        .set("wildcard_access_url", "*.apps.test")
+}
+
+async fn sessions(world: &World) -> Vec<serde_json::Value> {
+    let (_, text) = world.command(&["sessions", "list", "--json"]).await;
+    let list: serde_json::Value = serde_json::from_str(&text).unwrap();
+    list["sessions"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn the_second_host_needs_no_login_and_each_has_a_session_of_its_own_with_the_same_grant() {
+    let world = build().start().await;
+    let browser = Browser::new(&world);
+    assert!(browser.browse(ONE, "/doc?x=1").await.is_upstreams());
+    assert_eq!(world.upstream.last().target, "/doc?x=1");
+    assert_eq!(browser.hosts_on_the_way(), [ONE, LOGIN, "the provider", LOGIN, LOGIN, ONE, ONE]);
+    let long = format!("/doc?{}", "x".repeat(3000));
+    assert!(browser.browse(TWO, &long).await.is_upstreams());
+    assert_eq!((world.upstream.last().target, world.upstream.last().header("x-forwarded-user")), (long.clone(), Some("sub-ann")));
+    assert_eq!(browser.hosts_on_the_way(), [TWO, LOGIN, TWO, TWO], "two redirects and no provider");
+    let cookies = [ONE, TWO, LOGIN].map(|host| browser.session(host).unwrap());
+    assert!(cookies[0] != cookies[1] && cookies[1] != cookies[2] && cookies[0] != cookies[2]);
+    assert_eq!(world.idp.calls(Endpoint::Code), 1);
+
+    // All of them are renewed by one token call.
+    world.clock.advance(Duration::from_secs(301));
+    for host in [ONE, TWO, LOGIN] {
+        assert!(browser.get(host, "/").await.is_upstreams(), "{host}");
+    }
+    assert_eq!(world.idp.calls(Endpoint::Refresh), 1);
+}
+
+#[tokio::test]
+async fn signing_out_at_one_host_ends_the_sessions_of_all_hosts_on_all_replicas_and_those_of_no_other_browser() {
+    let world = build().replicas(2).start().await;
+    let (browser, other) = (Browser::new(&world), Browser::new(&world));
+    for host in [ONE, TWO] {
+        assert!(browser.browse(host, "/").await.is_upstreams());
+        assert!(other.browse(host, "/").await.is_upstreams());
+    }
+    let elsewhere = browser.at(world.replicas[1].address);
+    assert!(elsewhere.fetch(TWO, "/").await.is_upstreams());
+    let at_provider = browser.send(ONE, Method::POST, "/oauth2/sign_out", &[("sec-fetch-site", "same-origin")]).await.location();
+    let back = at_provider.query_pairs().find(|(name, _)| name == "post_logout_redirect_uri").unwrap().1.into_owned();
+    assert_eq!(back, "https://login.test/oauth2/signed_out");
+    for host in [TWO, LOGIN] {
+        assert_eq!(browser.fetch(host, "/").await.status, StatusCode::UNAUTHORIZED, "{host}");
+        eventually("the other replica has heard", async || elsewhere.fetch(host, "/").await.status == StatusCode::UNAUTHORIZED)
+            .await;
+    }
+    for host in [ONE, TWO, LOGIN] {
+        assert!(other.fetch(host, "/").await.is_upstreams(), "{host}");
+    }
+    // The grant went with the last of its sessions.
+    eventually("its refresh token is revoked", async || world.idp.revoked().len() == 1).await;
+}
+
+#[tokio::test]
+async fn a_new_login_at_the_login_site_takes_its_user_s_other_hosts_along_and_ends_those_of_another_user() {
+    let world = build().start().await;
+    let browser = Browser::new(&world);
+    assert!(browser.browse(ONE, "/").await.is_upstreams());
+    let before = browser.session(ONE);
+    assert!(browser.browse(LOGIN, "/oauth2/start?rd=/").await.is_upstreams());
+    assert!(browser.fetch(ONE, "/").await.is_upstreams(), "the same user");
+    assert_eq!(browser.session(ONE), before);
+    let out = browser.send(LOGIN, Method::POST, "/oauth2/sign_out", &[("sec-fetch-site", "same-origin")]).await;
+    assert_eq!(out.status, StatusCode::SEE_OTHER);
+    assert_eq!(browser.fetch(ONE, "/").await.status, StatusCode::UNAUTHORIZED, "it follows the new login");
+
+    assert!(browser.browse(ONE, "/").await.is_upstreams());
+    world.idp.log_in_as(user("bob"));
+    assert!(browser.browse(LOGIN, "/oauth2/start?another=true&rd=/").await.is_upstreams());
+    assert_eq!(browser.fetch(ONE, "/").await.status, StatusCode::UNAUTHORIZED, "ann is not signed in any more");
+    assert!(browser.browse(ONE, "/").await.is_upstreams());
+    assert_eq!(world.upstream.last().header("x-forwarded-user"), Some("sub-bob"));
+    assert_eq!(sessions(&world).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_login_lasts_as_long_as_it_is_used_at_any_host_and_no_longer_than_its_absolute_limit() {
+    let world = build().set("session_duration", "2h").set("session_max_duration", "5h").start().await;
+    let browser = Browser::new(&world);
+    assert!(browser.browse(ONE, "/").await.is_upstreams());
+    for _ in 0..3 {
+        world.clock.advance(Duration::from_secs(90 * 60));
+        assert!(browser.fetch(ONE, "/").await.is_upstreams());
+        let now = world.clock.now().seconds();
+        eventually("the use is recorded, also of the login", async || {
+            let seen: Vec<_> = sessions(&world).await.iter().map(|session| session["lastSeenAt"].as_i64().unwrap()).collect();
+            seen == [now, now]
+        })
+        .await;
+    }
+    assert!(browser.browse(TWO, "/").await.is_upstreams());
+    assert_eq!(world.idp.calls(Endpoint::Code), 1, "nobody was at the login site for four hours and a half");
+    world.clock.advance(Duration::from_secs(31 * 60));
+    for host in [ONE, TWO, LOGIN] {
+        assert_eq!(browser.fetch(host, "/").await.status, StatusCode::UNAUTHORIZED, "{host}");
+    }
+}
