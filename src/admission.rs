@@ -99,6 +99,12 @@ impl<'a> Inquiry<'a> {
         }
     }
 
+    /// As [`Inquiry::about_the_visitor`], of the page to which other sites send browsers for what the login has to give: a grant that
+    /// should be replaced is.
+    pub fn about_a_login(exchange: &'a Exchange, headers: &'a HeaderMap, rule: &'a Rule) -> Self {
+        Self { views_a_page: exchange.views_a_page(), ..Self::about_the_visitor(exchange, headers, rule) }
+    }
+
     /// Whether a request's visitor passes `rule`. To ask is no use of the session.
     pub fn about_the_visitor(exchange: &'a Exchange, headers: &'a HeaderMap, rule: &'a Rule) -> Self {
         Self {

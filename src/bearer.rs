@@ -1,6 +1,6 @@
 //! API clients: who sends a request, by the bearer token that it brings (RFC 6750), on routes that take tokens.
 //!
-//! [`presented`] reads a request's token; [`BearerTokens`] has it verified by whoever issued it, once for many requests; and
+//! [`presented()`] reads a request's token; [`BearerTokens`] has it verified by whoever issued it, once for many requests; and
 //! [`VerifiedToken`] is what a good one says, with the header lines that tell an app of it.
 
 mod kept;

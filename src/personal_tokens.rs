@@ -111,14 +111,15 @@ impl PersonalTokens {
         Ok(Made { text, token })
     }
 
-    /// The tokens of a grant's user, the newest first.
+    /// The tokens of a grant's user, the newest first; those of one `site`, if it is a session of that alone that asks.
     ///
     /// # Errors
     /// The store failed.
-    pub async fn of_user(&self, grant: &Grant) -> Result<Vec<Session>, StoreError> {
+    pub async fn of_user(&self, grant: &Grant, site: Option<&str>) -> Result<Vec<Session>, StoreError> {
         let now = self.clock.now();
         let mut all = self.store.tokens_of(&grant.issuer, &grant.client_id, &grant.identity.subject).await?;
-        all.retain(|session| session.token.as_ref().is_some_and(|token| now < token.expires_at));
+        let is_shown = |token: &PersonalToken| now < token.expires_at && site.is_none_or(|site| &*token.scope.site == site);
+        all.retain(|session| session.token.as_deref().is_some_and(is_shown));
         Ok(all)
     }
 
@@ -126,21 +127,22 @@ impl PersonalTokens {
     ///
     /// # Errors
     /// The store failed, and the token may be alive.
-    pub async fn end(&self, grant: &Grant, named: &str) -> Result<bool, StoreError> {
-        let found = self.of_user(grant).await?.into_iter().find(|session| identifier(session.hash) == named);
+    pub async fn end(&self, grant: &Grant, site: Option<&str>, named: &str) -> Result<bool, StoreError> {
+        let found = self.of_user(grant, site).await?.into_iter().find(|session| identifier(session.hash) == named);
         let Some(session) = found else { return Ok(false) };
         self.sign_out.end_token(session.hash, LogoutInitiator::User).await?;
         Ok(true)
     }
 
-    /// The seal of a form that is shown to this session.
-    pub fn form_seal(&self, session: SessionHash) -> String {
-        form_seal::seal(&self.keys, session, self.clock.now()).unwrap_or_default()
+    /// The seal of a form that is shown to this session at this site.
+    pub fn form_seal(&self, session: SessionHash, site: &str) -> String {
+        form_seal::seal(&self.keys, session, site, self.clock.now()).unwrap_or_default()
     }
 
-    /// The session that a form with this seal was shown to; `None` if no page of ours has lately shown it.
-    pub fn shown_to(&self, seal: &str) -> Option<SessionHash> {
-        form_seal::open(&self.keys, seal, self.clock.now())
+    /// The session that a form with this seal was shown to; `None` if no page of ours at this site has lately shown
+    /// it.
+    pub fn shown_to(&self, seal: &str, site: &str) -> Option<SessionHash> {
+        form_seal::open(&self.keys, seal, site, self.clock.now())
     }
 
     /// What is kept of a token as it is wanted.

@@ -157,8 +157,9 @@ pub(super) fn check_own_ports(reader: &mut Reader<'_>, targets: &[TrustedTarget]
     let own: Vec<_> = own.into_iter().filter(|(_, listens)| *listens).filter_map(|(setting, _)| port_of(setting)).collect();
     for (at, (target, _)) in targets.iter().enumerate() {
         let Some(template) = target.template.as_ref().filter(|template| template.address.has_local_port()) else { continue };
-        let is_limited = *template.hosts.ports() != (1..=u16::MAX);
-        for (setting, port) in own.iter().filter(|(_, port)| is_limited && template.hosts.ports().contains(port)) {
+        // That none are given is a problem of its own.
+        let is_given = reader.routes().get(at).is_some_and(|table| table.contains_key(PORTS.name));
+        for (setting, port) in own.iter().filter(|(_, port)| is_given && template.hosts.ports().contains(port)) {
             let message = format!("contains {port}, on which Evergate itself listens ({})", reader.name(setting));
             reader.problems.add(format!("route[{}].{}", at + 1, PORTS.name), message);
         }

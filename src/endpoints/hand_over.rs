@@ -31,7 +31,7 @@ impl Endpoints {
             let begun = sign_in.begin(browser_of(&call), &own_page, purpose).await;
             return begun.map(|to| redirect(&to, "sign_in")).map_err(|error| refused(Refusal::ProviderUnavailable(error)));
         }
-        let inquiry = Inquiry::about_the_visitor(call.exchange, call.headers, &self.everybody);
+        let inquiry = Inquiry::about_a_login(call.exchange, call.headers, &self.everybody);
         match admission.admit_session(inquiry).await {
             Ok(admitted) => {
                 let signed_in = admitted.signed_in();

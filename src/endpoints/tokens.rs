@@ -39,7 +39,7 @@ impl Endpoints {
         let grant = &admitted.usable.grant;
         let tokens = &self.components.personal_tokens;
         if let Some(named) = field("end") {
-            tokens.end(grant, &named).await.map_err(Refusal::from)?;
+            tokens.end(grant, own_site(call, &admitted), &named).await.map_err(Refusal::from)?;
             let location = call.exchange.site.at(&self.tokens_href());
             return Ok(redirect(&Redirect { location, cookies: Vec::new() }, "token_ended"));
         }
@@ -147,7 +147,7 @@ impl Endpoints {
         self.refuse_without_tokens()?;
         refuse_unless_navigation(call)?;
         let seal = field_of(form, "seal").unwrap_or_default();
-        let session = self.components.personal_tokens.shown_to(&seal).ok_or(Refusal::NoPage)?;
+        let session = self.components.personal_tokens.shown_to(&seal, call.exchange.site.authority()).ok_or(Refusal::NoPage)?;
         let inquiry = Inquiry::about_the_visitor(call.exchange, call.headers, &self.everybody);
         self.components.admission.admit_proven(inquiry, session).await.map_err(|not_admitted| match not_admitted {
             NotAdmitted::SignIn(reason, _) => Refusal::SignInNeeded(reason).into(),
@@ -161,7 +161,7 @@ impl Endpoints {
 
     async fn tokens_page(&self, call: &Call<'_>, admitted: &AdmittedSession) -> Result<Response<Body>, Refused> {
         let (tokens, grant, id) = (&self.components.personal_tokens, &admitted.usable.grant, call.exchange.id_text());
-        let found = tokens.of_user(grant).await.map_err(Refusal::from)?;
+        let found = tokens.of_user(grant, own_site(call, admitted)).await.map_err(Refusal::from)?;
         let now = tokens.clock.now();
         let ago = |at| {
             let days = now.since(at).as_secs() / DAY.as_secs();
@@ -181,7 +181,7 @@ impl Endpoints {
             routes: &tokens.routes,
             days: (in_days(tokens.settings.longest), in_days(tokens.settings.default.min(tokens.settings.longest))),
             href: &self.tokens_href(),
-            seal: &tokens.form_seal(admitted.session().hash),
+            seal: &tokens.form_seal(admitted.session().hash, call.exchange.site.authority()),
             branding: &self.components.branding,
             request_id: &id,
         };
@@ -198,7 +198,7 @@ impl Endpoints {
             days: in_days(lifetime),
             routes: &request.wanted.routes,
             href: &format!("{}/terminal", self.components.prefix),
-            seal: &tokens.form_seal(admitted.session().hash),
+            seal: &tokens.form_seal(admitted.session().hash, call.exchange.site.authority()),
             fields: &fields,
             branding: &self.components.branding,
             request_id: &id,
@@ -238,6 +238,11 @@ impl Endpoints {
 fn refuse_unless_navigation(call: &Call<'_>) -> Result<(), Refusal> {
     let says = |name: &str, value: &str| call.headers.get(name).is_none_or(|said| said == value);
     if says("sec-fetch-mode", "navigate") && says("sec-fetch-dest", "document") { Ok(()) } else { Err(Refusal::NoPage) }
+}
+
+/// The site beyond which a session that was handed over has no say.
+fn own_site<'a>(call: &'a Call<'_>, admitted: &AdmittedSession) -> Option<&'a str> {
+    admitted.session().login.as_ref().map(|_| call.exchange.site.authority())
 }
 
 fn field_of(form: &[u8], name: &str) -> Option<String> {

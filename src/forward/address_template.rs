@@ -69,7 +69,10 @@ impl AddressTemplate {
 
     /// Whether the port of this very machine is a value.
     pub fn has_local_port(&self) -> bool {
-        let host = self.text.split_once("://").and_then(|(_, authority)| authority.strip_suffix(":{port}"));
+        let host = self.text.trim_end_matches('/').split_once("://").and_then(|(_, authority)| authority.strip_suffix(":{port}"));
+        // As a URL spells it: 127.1 and 0x7f.1 are addresses too.
+        let spelled = host.and_then(|host| url::Url::parse(&format!("http://{host}")).ok()?.host_str().map(str::to_owned));
+        let host = spelled.as_deref().map(|host| host.trim_end_matches('.'));
         host.is_some_and(|host| {
             let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
             host.eq_ignore_ascii_case("localhost")
@@ -154,6 +157,22 @@ mod tests {
             "unix:run/{name}.sock",
         ] {
             assert!(AddressTemplate::parse(text, &hosts()).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_port_of_this_machine_is_one_however_its_address_is_spelled() {
+        for (text, is_local) in [
+            ("http://127.0.0.1:{port}", true),
+            ("http://127.0.0.1:{port}/", true),
+            ("http://127.1:{port}", true),
+            ("http://0x7f.1:{port}", true),
+            ("http://localhost.:{port}", true),
+            ("http://[::1]:{port}", true),
+            ("http://10.0.0.1:{port}", false),
+            ("http://apps.internal:{port}", false),
+        ] {
+            assert_eq!(AddressTemplate::parse(text, &hosts()).unwrap().has_local_port(), is_local, "{text}");
         }
     }
 }

@@ -41,7 +41,10 @@ impl Injection {
         let is_encoded = text(header::CONTENT_ENCODING).is_some_and(|encoding| encoding.trim_ascii() != b"identity");
         // RFC 9111 section 5.2.2.6.
         let is_fixed = headers.get_all(header::CACHE_CONTROL).iter().any(|line| has(line.as_bytes(), b"no-transform"));
-        if !is_html || !is_ascii || is_encoded || is_fixed {
+        // What is saved stays as the app has made it.
+        let is_saved = text(header::CONTENT_DISPOSITION)
+            .is_some_and(|disposition| disposition.trim_ascii_start().starts_with(b"attachment"));
+        if !is_html || !is_ascii || is_encoded || is_fixed || is_saved {
             return None;
         }
         for name in [header::CONTENT_LENGTH, header::ACCEPT_RANGES] {
@@ -264,6 +267,7 @@ mod tests {
             &[("content-type", "text/html; charset=UTF-16")],
             &[html, ("content-encoding", "gzip")],
             &[html, ("cache-control", "max-age=1, no-transform")],
+            &[html, ("content-disposition", "Attachment; filename=\"a.html\"")],
             &[("content-type", "text/html2")],
             &[],
         ] {

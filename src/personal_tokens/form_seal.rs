@@ -16,20 +16,21 @@ const LIFE: Duration = Duration::from_secs(3600);
 #[derive(Serialize, Deserialize)]
 struct FormSeal {
     session: [u8; 32],
+    site: String,
     at: i64,
 }
 
-/// The seal of a form that is shown to this session.
-pub(super) fn seal(keys: &KeyRing, session: SessionHash, now: Timestamp) -> Option<String> {
-    let plain = serde_json::to_vec(&FormSeal { session: session.0, at: now.0 }).ok()?;
+/// The seal of a form that is shown to this session at this site.
+pub(super) fn seal(keys: &KeyRing, session: SessionHash, site: &str, now: Timestamp) -> Option<String> {
+    let plain = serde_json::to_vec(&FormSeal { session: session.0, site: site.to_owned(), at: now.0 }).ok()?;
     Some(BASE64_URL_SAFE_NO_PAD.encode(keys.seal(CONTEXT, &plain).ok()?))
 }
 
-/// The session that a form was shown to; `None` if the seal is not ours or too old.
-pub(super) fn open(keys: &KeyRing, seal: &str, now: Timestamp) -> Option<SessionHash> {
+/// The session that a form was shown to; `None` if the seal is not ours, another site's, or too old.
+pub(super) fn open(keys: &KeyRing, seal: &str, site: &str, now: Timestamp) -> Option<SessionHash> {
     let sealed = BASE64_URL_SAFE_NO_PAD.decode(seal).ok()?;
     let seal: FormSeal = serde_json::from_slice(&keys.open(CONTEXT, &sealed).ok()?).ok()?;
-    (now < Timestamp(seal.at).plus(LIFE)).then_some(SessionHash(seal.session))
+    (seal.site == site && now < Timestamp(seal.at).plus(LIFE)).then_some(SessionHash(seal.session))
 }
 
 #[cfg(test)]
@@ -40,12 +41,13 @@ mod tests {
     fn a_seal_names_its_session_for_an_hour_and_nobody_else_makes_one() {
         let [keys, others] = [(), ()].map(|()| KeyRing::from_base64([KeyRing::generate().as_str()]).unwrap());
         let (session, at) = (SessionHash([7; 32]), Timestamp(1_000_000));
-        let sealed = seal(&keys, session, at).unwrap();
-        assert_eq!(open(&keys, &sealed, at), Some(session));
-        assert_eq!(open(&others, &sealed, at), None);
-        assert_eq!(open(&keys, &sealed, at.plus(LIFE)), None);
+        let sealed = seal(&keys, session, "a.example", at).unwrap();
+        assert_eq!(open(&keys, &sealed, "a.example", at), Some(session));
+        assert_eq!(open(&keys, &sealed, "b.example", at), None, "at another site");
+        assert_eq!(open(&others, &sealed, "a.example", at), None);
+        assert_eq!(open(&keys, &sealed, "a.example", at.plus(LIFE)), None);
         for forged in ["", "x", &format!("{sealed}A")] {
-            assert_eq!(open(&keys, forged, at), None, "{forged:?}");
+            assert_eq!(open(&keys, forged, "a.example", at), None, "{forged:?}");
         }
     }
 }

@@ -114,7 +114,12 @@ impl SignIn {
             Purpose::Login | Purpose::LoginOnTheWay | Purpose::LoginOnceMore | Purpose::Silent(_) | Purpose::Consent(_) => {}
         }
         let location = format!("{}?{}", login_site.at(&self.path_of("hand_over")), query.finish());
-        Redirect { location, cookies: self.cookies.set(&name, binding.value(), attempt::LIFE).into_iter().collect() }
+        let mut cookies: Vec<_> = self.cookies.set(&name, binding.value(), attempt::LIFE).into_iter().collect();
+        if matches!(purpose, Purpose::Silent(_)) {
+            // Whatever the login site has to give, it is asked for it once in a while.
+            cookies.extend(self.silent_attempt_is_over());
+        }
+        Redirect { location, cookies }
     }
 
     /// Reads what a browser that comes to the login site from another site asks for.

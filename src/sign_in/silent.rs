@@ -99,6 +99,11 @@ impl SignIn {
         if attempt.mode() != LoginMode::Silent || attempt.binding_in(&self.cookies, headers).is_none() {
             return None;
         }
+        self.silent_attempt_is_over()
+    }
+
+    /// The cookie that records that a silent attempt is over.
+    pub(super) fn silent_attempt_is_over(&self) -> Option<HeaderValue> {
         let back = silent_history::back(self.provider.issuer(), self.clock.now());
         self.cookies.set(self.cookies.silent_login(), &back, silent_history::COOKIE_MAX_AGE)
     }

@@ -463,6 +463,9 @@ async fn a_token_is_for_the_host_where_it_was_made_and_no_ingress_hands_one_to_a
     let token = token(&ann, "name=a").await;
     assert!(call(&script, "/api", &token).await.is_upstreams());
     assert_eq!(call(&script.on_host("other.test"), "/api", &token).await.status, StatusCode::UNAUTHORIZED);
+    let seal = seal_of(&ann.get("/oauth2/tokens").await.text());
+    let elsewhere = send(&ann.on_host("other.test"), "/oauth2/tokens", &format!("name=b&seal={seal}"), &OWN_PAGE).await;
+    assert_eq!(elsewhere.status, StatusCode::FORBIDDEN, "nor is a form of one host's page taken at another");
     let authorization = format!("Bearer {token}");
     let lines = [
         ("x-forwarded-method", "GET"),

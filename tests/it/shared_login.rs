@@ -124,3 +124,21 @@ async fn a_login_lasts_as_long_as_it_is_used_at_any_host_and_no_longer_than_its_
         assert_eq!(browser.fetch(host, "/").await.status, StatusCode::UNAUTHORIZED, "{host}");
     }
 }
+
+#[tokio::test]
+async fn after_a_change_of_settings_every_host_gets_the_new_grant_by_one_way_through_the_provider() {
+    let mut world = build().start().await;
+    let browser = Browser::new(&world);
+    for host in [ONE, TWO] {
+        assert!(browser.browse(host, "/").await.is_upstreams());
+    }
+    world.restart_with(&[("oidc_scopes", "openid,profile,email,offline_access,groups")]).await;
+    let browser = browser.at(world.address());
+    assert!(browser.browse(ONE, "/").await.is_upstreams());
+    assert_eq!(world.idp.calls(Endpoint::Code), 2);
+    world.clock.advance(Duration::from_secs(11));
+    assert!(browser.browse(ONE, "/").await.is_upstreams());
+    assert_eq!(browser.hosts_on_the_way(), [ONE], "it has what there is to have");
+    assert!(browser.browse(TWO, "/").await.is_upstreams());
+    assert_eq!(world.idp.calls(Endpoint::Code), 2, "and so has the other host");
+}

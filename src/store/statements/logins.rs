@@ -74,8 +74,12 @@ impl Connection<'_> {
                 let (mut is_replaced, mut followers) = (false, Vec::new());
                 if let Some(before) = *replaces {
                     self.lock_login(&before.0).await?;
-                    is_replaced = self.delete_replaced(user, session.hash, before).await?;
-                    followers = self.follow_login(login, before, session.hash, grant).await?;
+                    let deleted = self.delete_replaced(user, session.hash, before).await?;
+                    is_replaced = !deleted.is_empty();
+                    // Another tab may have replaced it before, and its session may have been handed over already.
+                    for replaced in deleted.into_iter().filter(|hash| *hash != before).chain([before]) {
+                        followers.extend(self.follow_login(login, replaced, session.hash, grant).await?);
+                    }
                 }
                 (session.hash, replaces.filter(|_| is_replaced), followers)
             }
@@ -197,7 +201,7 @@ impl Connection<'_> {
         Ok(())
     }
 
-    /// Deletes the session that `session` replaces. `false`: there was none.
+    /// Deletes the session that `session` replaces, and returns what was deleted.
     ///
     /// Of two tabs that come back with one cookie, the second finds the session that the first has made in its place.
     pub(super) async fn delete_replaced(
@@ -205,7 +209,7 @@ impl Connection<'_> {
         user: User<'_>,
         session: SessionHash,
         replaced: SessionHash,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Vec<SessionHash>, StoreError> {
         let deleted = self
             .query(
                 "DELETE FROM sessions WHERE hash <> $2 AND (hash = $1 OR (follows = $1 AND grant_id IN \
@@ -218,7 +222,7 @@ impl Connection<'_> {
             .bind(user.subject)
             .fetch_all()
             .await?;
-        Ok(!deleted.is_empty())
+        deleted.iter().map(|row| rows::session_hash_from(row.get("hash")?)).collect()
     }
 
     /// Points a session, and those that were handed over from it, to the login's grant. Returns them: without itself, if it has ended.

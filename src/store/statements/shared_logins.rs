@@ -13,6 +13,9 @@ use crate::{
 
 use super::logins::{Login, User};
 
+/// How often the login of a session is looked for that changes meanwhile.
+const MAX_ROOTS: usize = 4;
+
 impl Connection<'_> {
     /// Hands the session `from` over to another site, as `HandedOver::session`. `None`: it has ended, and nothing was saved.
     ///
@@ -113,15 +116,23 @@ impl Connection<'_> {
     /// Deletes all sessions of the login that a session comes of, and returns each with its grant. The rows are locked before.
     pub(super) async fn delete_login(&mut self, hash: SessionHash) -> Result<Vec<(SessionHash, GrantId)>, StoreError> {
         self.lock_file().await?;
-        let row = self.query("SELECT login FROM sessions WHERE hash = $1").bind(&hash.0[..]).fetch_optional().await?;
-        let Some(row) = row else { return Ok(Vec::new()) };
-        let login = row.get::<Option<Vec<u8>>>("login")?;
-        let root = login.as_deref().unwrap_or(&hash.0);
-        self.lock_login(root).await?;
+        let mut root = Vec::new();
+        // A login may replace the one that it comes of while the lock is waited for.
+        for _ in 0..MAX_ROOTS {
+            let row = self.query("SELECT login FROM sessions WHERE hash = $1").bind(&hash.0[..]).fetch_optional().await?;
+            let Some(row) = row else { return Ok(Vec::new()) };
+            let found = row.get::<Option<Vec<u8>>>("login")?.unwrap_or_else(|| hash.0.to_vec());
+            if found == root {
+                break;
+            }
+            self.lock_login(&found).await?;
+            root = found;
+        }
         // A statement of its own, which sees what a hand-over has committed while the lock was waited for.
         let rows = self
-            .query("DELETE FROM sessions WHERE hash = $1 OR login = $1 RETURNING hash, grant_id")
+            .query("DELETE FROM sessions WHERE hash = $1 OR login = $1 OR hash = $2 RETURNING hash, grant_id")
             .bind(root)
+            .bind(&hash.0[..])
             .fetch_all()
             .await?;
         rows.iter().map(|row| Ok((rows::session_hash_from(row.get("hash")?)?, rows::grant_from(row.get("grant_id")?)?))).collect()

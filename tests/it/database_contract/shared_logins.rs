@@ -88,4 +88,17 @@ contract! {
         store.save_login(&others, &target, Sharing::Own, AT).await.unwrap().unwrap();
         assert!(!lives(&store, one).await && lives(&store, theirs.hash).await);
     }
+    what_was_handed_over_of_one_of_two_logins_at_once_follows_the_last(store) {
+        let (_, root) = login(&store).await;
+        let [first, second] = [new_grant(), new_grant()].map(|grant| (session_of(grant.id), grant));
+        let replacing = |session: &evergate::session::Session| LoginTarget::New { session: session.clone(), replaces: Some(root) };
+        store.save_login(&first.1, &replacing(&first.0), Sharing::Own, AT).await.unwrap().unwrap();
+        let handed_over = hand_over(&store, first.0.hash, "one.test").await;
+        // Of another tab, with the cookie of before.
+        store.save_login(&second.1, &replacing(&second.0), Sharing::Own, AT).await.unwrap().unwrap();
+        assert!(!lives(&store, first.0.hash).await);
+        assert_eq!(store.session(handed_over).await.unwrap().unwrap().login, Some(second.0.hash));
+        store.end_session(second.0.hash).await.unwrap().unwrap();
+        assert!(!lives(&store, handed_over).await);
+    }
 }
