@@ -37,6 +37,8 @@ const REQUESTS = {
 const told = {};
 try {
   const context = await browser.newContext();
+  // However slow the machine is.
+  context.setDefaultTimeout(240_000);
   const [name, value] = cookie.split('=');
   await context.addCookies([{ name, value, url: 'http://app.test/', httpOnly: true, sameSite: 'Lax' }]);
   for (const host of ['friend.app.test', 'evil.app.test']) {

@@ -35,6 +35,8 @@ async function submit(name, into) {
 const told = {};
 try {
   const context = await browser.newContext();
+  // However slow the machine is.
+  context.setDefaultTimeout(240_000);
   const [name, value] = cookie.split('=');
   await context.addCookies([{ name, value, url: origin, httpOnly: true, sameSite: 'Lax' }]);
   const page = await context.newPage();
