@@ -104,9 +104,9 @@ impl BearerTokens {
             return Err(TokenRefusal::Invalid(VerifyError::Refused("the route takes no tokens of its issuer")));
         }
         let kept = self.kept.entry(sha256(token.as_bytes()), token.len());
-        let known = match kept.get().filter(|known| self.is_current(known)) {
-            Some(known) => known,
-            None => self.found_out(&kept, token).await?,
+        let known = match kept.get() {
+            Some(known) if self.is_current(&known) => known,
+            outdated => self.found_out(&kept, token, outdated).await?,
         };
         match &known.verdict {
             Verdict::Good(token) if token.expires_at.is_some_and(|at| self.clock.now() >= at) => {
@@ -121,22 +121,23 @@ impl BearerTokens {
         }
     }
 
-    /// Waits for what is found out about a token. It is asked by a task of its own, which no request that goes away can cancel. While
-    /// that takes long, what was known before holds within the grace.
-    async fn found_out(self: &Arc<Self>, kept: &Arc<Kept>, token: &str) -> Result<Arc<Known>, TokenRefusal> {
-        let before = kept.get().filter(|before| self.is_within_grace(before, self.clock.now()));
-        let mut found = kept.subscribe();
-        if kept.may_ask() {
-            let (this, kept, token, before) = (Arc::clone(self), Arc::clone(kept), Secret::new(token), before.clone());
-            tokio::spawn(async move {
-                let known = this.ask(token.expose(), before.as_deref()).await;
-                kept.keep(known);
-            });
+    /// Waits for what is found out about a token of which only what is `outdated` is known. It is asked by a task of its own, which no
+    /// request that goes away can cancel. While that takes long, what was known before holds within the grace.
+    async fn found_out(
+        self: &Arc<Self>,
+        kept: &Arc<Kept>,
+        token: &str,
+        outdated: Option<Arc<Known>>,
+    ) -> Result<Arc<Known>, TokenRefusal> {
+        let before = outdated.clone().filter(|before| self.is_within_grace(before, self.clock.now()));
+        if let Some(asking) = Kept::begin_to_ask(kept) {
+            let (this, token, before) = (Arc::clone(self), Secret::new(token), before.clone());
+            tokio::spawn(async move { asking.keep(this.ask(token.expose(), before.as_deref()).await) });
         }
         let wait = if before.is_some() { BRIEF_WAIT } else { MAX_WAIT };
-        match tokio::time::timeout(wait, found.changed()).await {
-            Ok(Ok(())) if let Some(known) = found.borrow().clone() => Ok(known),
-            Ok(_) | Err(_) => before.ok_or_else(|| TokenRefusal::Unavailable("its verification takes too long".to_owned())),
+        match tokio::time::timeout(wait, kept.newer_than(outdated.as_ref())).await {
+            Ok(Some(known)) => Ok(known),
+            Ok(None) | Err(_) => before.ok_or_else(|| TokenRefusal::Unavailable("its verification takes too long".to_owned())),
         }
     }
 

@@ -75,19 +75,32 @@ impl Kept {
         self.known.borrow().clone()
     }
 
-    pub(super) fn keep(&self, known: Arc<Known>) {
-        self.known.send_replace(Some(known));
-        self.is_asking.store(false, Ordering::Release);
+    /// The right to ask about it, which one has at a time.
+    pub(super) fn begin_to_ask(this: &Arc<Self>) -> Option<Asking> {
+        let is_mine = !this.is_asking.swap(true, Ordering::AcqRel);
+        is_mine.then(|| Asking(Arc::clone(this)))
     }
 
-    /// The right to ask about it, which one has at a time: until [`Kept::keep`].
-    pub(super) fn may_ask(&self) -> bool {
-        !self.is_asking.swap(true, Ordering::AcqRel)
+    /// Waits until something else is known than what was `seen`, which may be so already.
+    pub(super) async fn newer_than(&self, seen: Option<&Arc<Known>>) -> Option<Arc<Known>> {
+        let is_newer = |known: &Option<Arc<Known>>| known.as_ref().map(Arc::as_ptr) != seen.map(Arc::as_ptr);
+        self.known.subscribe().wait_for(is_newer).await.ok()?.clone()
     }
+}
 
-    /// Hears of what is found out from now on.
-    pub(super) fn subscribe(&self) -> watch::Receiver<Option<Arc<Known>>> {
-        self.known.subscribe()
+/// The right to ask about a token. Whoever drops it without an answer lets the next one ask.
+#[derive(Debug)]
+pub(super) struct Asking(Arc<Kept>);
+
+impl Asking {
+    pub(super) fn keep(self, known: Arc<Known>) {
+        self.0.known.send_replace(Some(known));
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.0.is_asking.store(false, Ordering::Release);
     }
 }
 
@@ -137,5 +150,36 @@ impl KeptTokens {
             Ok(kept) => kept,
             Err(never) => match never {},
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    fn unavailable() -> Arc<Known> {
+        Arc::new(Known::new(Verdict::Unavailable("it does not answer".to_owned()), Timestamp(1)))
+    }
+
+    #[test]
+    fn one_asks_at_a_time_and_the_next_one_does_where_asking_came_to_nothing() {
+        let kept = KeptTokens::default().entry([0; 32], 8);
+        let asking = Kept::begin_to_ask(&kept);
+        assert!(asking.is_some() && Kept::begin_to_ask(&kept).is_none());
+        drop(asking);
+        Kept::begin_to_ask(&kept).unwrap().keep(unavailable());
+        assert!(Kept::begin_to_ask(&kept).is_some());
+    }
+
+    #[test]
+    fn nobody_waits_for_what_was_found_out_since_they_looked() {
+        let kept = KeptTokens::default().entry([0; 32], 8);
+        assert!(kept.newer_than(None).now_or_never().is_none(), "nothing is known");
+        let first = unavailable();
+        Kept::begin_to_ask(&kept).unwrap().keep(Arc::clone(&first));
+        assert!(kept.newer_than(None).now_or_never().flatten().is_some());
+        assert!(kept.newer_than(Some(&first)).now_or_never().is_none(), "it was seen");
     }
 }
