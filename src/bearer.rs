@@ -39,7 +39,7 @@ pub struct Settings {
 pub struct BearerTokens {
     settings: Settings,
     provider: Arc<Provider>,
-    issuers: Vec<TokenIssuer>,
+    issuers: Vec<Arc<TokenIssuer>>,
     kept: KeptTokens,
     /// Strangers' tokens must not make more calls than the provider bears, nor hold up those that were good before.
     calls: Calls,
@@ -79,6 +79,7 @@ const BRIEF_WAIT: Duration = Duration::from_secs(1);
 impl BearerTokens {
     /// Verifies tokens of `provider` and of `issuers`.
     pub fn new(settings: Settings, provider: Arc<Provider>, issuers: Vec<TokenIssuer>, clock: Clock, metrics: Metrics) -> Self {
+        let issuers = issuers.into_iter().map(Arc::new).collect();
         let (kept, calls) =
             (KeptTokens::default(), Calls { unknown: Semaphore::new(MAX_CALLS), known: Semaphore::new(MAX_CALLS) });
         Self { settings, provider, issuers, kept, calls, clock, metrics }
@@ -99,11 +100,17 @@ impl BearerTokens {
     }
 
     async fn verdict(self: &Arc<Self>, token: &str, accepted: &AcceptedTokens) -> Result<Arc<VerifiedToken>, TokenRefusal> {
-        let by = self.issuer(token);
-        if !by.map_or(accepted.of_provider, |issuer| accepted.issuers.iter().any(|name| name == issuer.name())) {
+        let hash = sha256(token.as_bytes());
+        let found = self.kept.get(&hash);
+        // A token is not parsed again whose issuer is known.
+        let by = found.as_ref().map_or_else(|| self.issuer(token), |kept| kept.by);
+        if !by
+            .and_then(|by| self.issuers.get(by))
+            .map_or(accepted.of_provider, |by| accepted.issuers.iter().any(|name| name == by.name()))
+        {
             return Err(TokenRefusal::Invalid(VerifyError::Refused("the route takes no tokens of its issuer")));
         }
-        let kept = self.kept.entry(sha256(token.as_bytes()), token.len());
+        let kept = found.unwrap_or_else(|| self.kept.entry(hash, by, token.len()));
         let known = match kept.get() {
             Some(known) if self.is_current(&known) => known,
             outdated => self.found_out(&kept, token, outdated).await?,
@@ -131,8 +138,8 @@ impl BearerTokens {
     ) -> Result<Arc<Known>, TokenRefusal> {
         let before = outdated.clone().filter(|before| self.is_within_grace(before, self.clock.now()));
         if let Some(asking) = Kept::begin_to_ask(kept) {
-            let (this, token, before) = (Arc::clone(self), Secret::new(token), before.clone());
-            tokio::spawn(async move { asking.keep(this.ask(token.expose(), before.as_deref()).await) });
+            let (this, by, token, before) = (Arc::clone(self), kept.by, Secret::new(token), before.clone());
+            tokio::spawn(async move { asking.keep(this.ask(token.expose(), by, before.as_deref()).await) });
         }
         let wait = if before.is_some() { BRIEF_WAIT } else { MAX_WAIT };
         match tokio::time::timeout(wait, kept.newer_than(outdated.as_ref())).await {
@@ -149,8 +156,8 @@ impl BearerTokens {
     }
 
     /// Has a token verified. While that cannot be done, what was known `before` holds.
-    async fn ask(&self, token: &str, before: Option<&Known>) -> Arc<Known> {
-        let by = self.issuer(token);
+    async fn ask(&self, token: &str, by: Option<usize>, before: Option<&Known>) -> Arc<Known> {
+        let by = by.and_then(|by| self.issuers.get(by));
         let found = self.verify_anew(token, by, before.is_some()).await;
         // Now, and not when it began: a call may take longer than its answer is used.
         let now = self.clock.now();
@@ -165,16 +172,21 @@ impl BearerTokens {
         Arc::new(asked)
     }
 
-    /// The issuer that a token says it is of; `None` is the provider.
-    fn issuer(&self, token: &str) -> Option<&TokenIssuer> {
+    /// Which issuer a token says it is of; `None` is the provider.
+    fn issuer(&self, token: &str) -> Option<usize> {
         if self.issuers.is_empty() {
             return None;
         }
         let parsed = SignedToken::parse(token).ok()?;
-        self.issuers.iter().find(|issuer| issuer.has_issued(parsed.unverified()))
+        self.issuers.iter().position(|issuer| issuer.has_issued(parsed.unverified()))
     }
 
-    async fn verify_anew(&self, token: &str, by: Option<&TokenIssuer>, was_good: bool) -> Result<AccessToken, AccessTokenError> {
+    async fn verify_anew(
+        &self,
+        token: &str,
+        by: Option<&Arc<TokenIssuer>>,
+        was_good: bool,
+    ) -> Result<AccessToken, AccessTokenError> {
         if let Some(issuer) = by {
             return issuer.verify(&Secret::new(token)).await;
         }
@@ -193,7 +205,13 @@ impl BearerTokens {
     }
 
     /// The token that was found good, which is the one `before` if nothing has changed, with all that was rendered of it.
-    fn verified(&self, token: &str, by: Option<&TokenIssuer>, found: AccessToken, before: Option<&Known>) -> Arc<VerifiedToken> {
+    fn verified(
+        &self,
+        token: &str,
+        by: Option<&Arc<TokenIssuer>>,
+        found: AccessToken,
+        before: Option<&Known>,
+    ) -> Arc<VerifiedToken> {
         let usage = TokenUse { audiences: found.audiences, client: found.client, scopes: found.scopes };
         if let Some(Verdict::Good(before)) = before.map(|before| &before.verdict)
             && (&before.identity, &before.usage, before.expires_at) == (&found.identity, &usage, found.expires_at)
@@ -201,7 +219,7 @@ impl BearerTokens {
             return Arc::clone(before);
         }
         Arc::new(VerifiedToken {
-            issuer: by.map_or(self.provider.issuer(), TokenIssuer::name).to_owned(),
+            issuer: by.map_or(self.provider.issuer(), |issuer| issuer.name()).to_owned(),
             is_of_provider: by.is_none(),
             identity: found.identity,
             usage,

@@ -65,6 +65,8 @@ impl Known {
 /// One token, by its hash.
 #[derive(Debug)]
 pub(super) struct Kept {
+    /// Which of the further issuers it says it is of; `None` is the provider.
+    pub(super) by: Option<usize>,
     known: watch::Sender<Option<Arc<Known>>>,
     is_asking: AtomicBool,
     weight: u64,
@@ -131,16 +133,19 @@ impl Default for KeptTokens {
 }
 
 impl KeptTokens {
-    /// The token with this hash and length.
-    pub(super) fn entry(&self, hash: [u8; 32], length: usize) -> Arc<Kept> {
-        if let Some(kept) = self.0.get(&hash) {
-            return kept;
-        }
+    /// The token with this hash, if it is known.
+    pub(super) fn get(&self, hash: &[u8; 32]) -> Option<Arc<Kept>> {
+        self.0.get(hash)
+    }
+
+    /// The token with this hash, issuer and length, which is known from now on.
+    pub(super) fn entry(&self, hash: [u8; 32], by: Option<usize>, length: usize) -> Arc<Kept> {
         let text = u64::try_from(length).unwrap_or(u64::MAX);
         // Its text, its claims, and what is rendered of them.
         let weight = text.saturating_mul(3).saturating_add(OVERHEAD);
         let new = || {
             Ok::<_, std::convert::Infallible>(Arc::new(Kept {
+                by,
                 known: watch::Sender::default(),
                 is_asking: AtomicBool::new(false),
                 weight,
@@ -165,7 +170,7 @@ mod tests {
 
     #[test]
     fn one_asks_at_a_time_and_the_next_one_does_where_asking_came_to_nothing() {
-        let kept = KeptTokens::default().entry([0; 32], 8);
+        let kept = KeptTokens::default().entry([0; 32], None, 8);
         let asking = Kept::begin_to_ask(&kept);
         assert!(asking.is_some() && Kept::begin_to_ask(&kept).is_none());
         drop(asking);
@@ -175,7 +180,7 @@ mod tests {
 
     #[test]
     fn nobody_waits_for_what_was_found_out_since_they_looked() {
-        let kept = KeptTokens::default().entry([0; 32], 8);
+        let kept = KeptTokens::default().entry([0; 32], None, 8);
         assert!(kept.newer_than(None).now_or_never().is_none(), "nothing is known");
         let first = unavailable();
         Kept::begin_to_ask(&kept).unwrap().keep(Arc::clone(&first));

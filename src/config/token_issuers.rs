@@ -81,7 +81,8 @@ impl RouteReader<'_> {
         let name = self.parsed(&NAME, |text| {
             let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
             match text {
-                "provider" | "personal" => Err("is a name that has a meaning already".to_owned()),
+                // Subjects of the provider's clients begin with `client:`.
+                "provider" | "personal" | "client" => Err("is a name that has a meaning already".to_owned()),
                 text if !text.is_empty() && text.bytes().all(is_plain) => Ok(text.to_owned()),
                 _ => Err("must be letters, digits, - and _".to_owned()),
             }

@@ -53,8 +53,9 @@ impl AccessTokenError {
 /// The claims that are validated. A token that repeats one is refused, because two readers may take different values.
 const VALIDATED_CLAIMS: [&str; 11] = ["iss", "sub", "aud", "exp", "iat", "nbf", "azp", "client_id", "scope", "scp", "cnf"];
 
-/// What access tokens have of which ID tokens know nothing; nonce and at_hash are not in every ID token.
-const MARKS: [&str; 6] = ["scope", "scp", "client_id", "cid", "appid", "roles"];
+/// What access tokens have of which ID tokens know nothing; nonce and at_hash are not in every ID token. Microsoft Entra ID writes
+/// `roles` into both kinds, and how the client has proved itself (`azpacr`, `appidacr`) into access tokens alone.
+const MARKS: [&str; 7] = ["scope", "scp", "client_id", "cid", "appid", "azpacr", "appidacr"];
 
 /// The claims by which a client is named: RFC 9068, OpenID Connect, Okta, and Microsoft Entra ID's first version.
 const CLIENT_CLAIMS: [&str; 4] = ["client_id", "azp", "cid", "appid"];

@@ -54,7 +54,7 @@ pub(super) struct KeyCache {
     logout_hint: FetchLimit,
 }
 
-/// When a fetch last started; locked during a fetch, so that others with the same purpose wait for it.
+/// When a fetch was last under way; locked during a fetch, so that others with the same purpose wait for it.
 pub(super) type FetchLimit = tokio::sync::Mutex<Option<Timestamp>>;
 
 impl KeyCache {

@@ -60,8 +60,8 @@ impl Provider {
         })
     }
 
-    /// Keys newer than `seen`: those that another task has just fetched, or else by a fetch. The rate limit counts a fetch when
-    /// it starts, so that a failing endpoint is not hammered.
+    /// Keys newer than `seen`: those that another task has just fetched, or else by a fetch. The rate limit counts from a fetch's
+    /// end, so that whoever has waited for one that failed does not begin the next, and from its begin, if it is cancelled.
     pub(super) async fn newer_keys(
         &self,
         metadata: &ProviderMetadata,
@@ -75,7 +75,9 @@ impl Provider {
             return Ok(newest);
         }
         *fetched_at = Some(now);
-        self.fetch_keys(metadata).await
+        let fetched = self.fetch_keys(metadata).await;
+        *fetched_at = Some(self.clock.now());
+        fetched
     }
 
     /// Fetches the keys. Their address was checked when the metadata were read.

@@ -51,13 +51,22 @@ pub struct TokenIssuer {
     settings: TokenIssuerSettings,
     http: HttpClient,
     clock: Clock,
-    keys: Mutex<Arc<KeySet>>,
+    keys: Mutex<Keys>,
     /// When keys were last asked for. Locked meanwhile, so that others wait for them.
     asked_at: tokio::sync::Mutex<Option<Timestamp>>,
 }
 
+/// The issuer's keys, as they were at one time.
+#[derive(Clone, Debug, Default)]
+struct Keys {
+    set: Arc<KeySet>,
+    fetched_at: Option<Timestamp>,
+}
+
 /// The shortest time between two fetches of keys: anybody can cause one.
 const MIN_FETCH_INTERVAL: Duration = Duration::from_secs(10);
+/// Keys that are older than this are asked for again, because one may have been withdrawn.
+const KEYS_ARE_FRESH_FOR: Duration = Duration::from_secs(3600);
 
 impl TokenIssuer {
     /// An issuer that is not called before it is needed.
@@ -80,7 +89,7 @@ impl TokenIssuer {
     ///
     /// # Errors
     /// [`AccessTokenError`].
-    pub async fn verify(&self, token: &Secret) -> Result<AccessToken, AccessTokenError> {
+    pub async fn verify(self: &Arc<Self>, token: &Secret) -> Result<AccessToken, AccessTokenError> {
         let parsed = SignedToken::parse(token.expose()).map_err(VerifyError::from)?;
         check_type(&parsed)?;
         if !self.has_issued(parsed.unverified()) {
@@ -111,34 +120,50 @@ impl TokenIssuer {
     }
 
     /// Verifies the signature by the keys at hand, or else by newer ones.
-    async fn verified(&self, token: &Secret) -> Result<JsonObject, AccessTokenError> {
-        let keys = Arc::clone(&self.keys.lock().unwrap_or_else(PoisonError::into_inner));
+    async fn verified(self: &Arc<Self>, token: &Secret) -> Result<JsonObject, AccessTokenError> {
+        let Keys { set: keys, fetched_at } = self.keys();
+        if fetched_at.is_some_and(|at| self.clock.now().since(at) >= KEYS_ARE_FRESH_FOR) {
+            // Nobody waits for it: while the issuer is away, its keys are the best that is known.
+            let (this, keys) = (Arc::clone(self), Arc::clone(&keys));
+            tokio::spawn(async move { this.newer_keys(&keys).await.map(drop) });
+        }
         match verify_with(token, &keys) {
             Err(error) if error.may_need_newer_keys() => {
                 let newer = self.newer_keys(&keys).await.map_err(AccessTokenError::Unavailable)?;
+                if Arc::ptr_eq(&newer, &keys) && names_a_key_that_is_not_in(&keys, token) {
+                    // Anybody may have used up the rate limit, so that a token that may be good is not refused for good.
+                    return Err(AccessTokenError::Unavailable("keys were asked for a moment ago".to_owned()));
+                }
                 Ok(verify_with(token, &newer).map_err(VerifyError::from)?)
             }
             judged => Ok(judged.map_err(VerifyError::from)?),
         }
     }
 
+    fn keys(&self) -> Keys {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Keys newer than `seen`, unless they were asked for a moment ago. Whoever has waited for a fetch that failed does not begin
+    /// another.
     async fn newer_keys(&self, seen: &Arc<KeySet>) -> Result<Arc<KeySet>, String> {
         let mut asked_at = self.asked_at.lock().await;
-        let (newest, now) = (Arc::clone(&self.keys.lock().unwrap_or_else(PoisonError::into_inner)), self.clock.now());
+        let (Keys { set: newest, fetched_at }, now) = (self.keys(), self.clock.now());
         if !Arc::ptr_eq(&newest, seen) {
             return Ok(newest);
         }
         if asked_at.is_some_and(|at| now.since(at) < MIN_FETCH_INTERVAL) {
-            // Anybody may have used up the rate limit, so that a token that may be good is not refused for good.
-            return Err("keys were asked for a moment ago".to_owned());
+            return if fetched_at.is_some() { Ok(newest) } else { Err("keys were asked for a moment ago".to_owned()) };
         }
         *asked_at = Some(now);
-        let keys = self.fetch_keys().await.inspect_err(|error| {
+        let fetched = self.fetch_keys().await;
+        *asked_at = Some(self.clock.now());
+        let set = Arc::new(fetched.inspect_err(|error| {
             tracing::warn!(oidc.issuer = self.settings.issuer, error, "the keys of an issuer of tokens cannot be fetched");
-        })?;
-        let keys = Arc::new(keys);
-        *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&keys);
-        Ok(keys)
+        })?);
+        let keys = Keys { set: Arc::clone(&set), fetched_at: Some(self.clock.now()) };
+        *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = keys;
+        Ok(set)
     }
 
     async fn fetch_keys(&self) -> Result<KeySet, String> {
@@ -186,6 +211,10 @@ fn verify_with(token: &Secret, keys: &KeySet) -> Result<JsonObject, JoseError> {
         secrets: &[],
     };
     SignedToken::parse(token.expose())?.verify(options).map(|(claims, _)| claims)
+}
+
+fn names_a_key_that_is_not_in(keys: &KeySet, token: &Secret) -> bool {
+    SignedToken::parse(token.expose()).is_ok_and(|token| token.key_id().is_some_and(|id| !keys.may_contain(id)))
 }
 
 /// Whether a subject is as a pattern says, which is whole unless it ends in a star.

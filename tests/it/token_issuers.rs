@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     ACCESS, World,
+    eventually::eventually,
     faults::FaultProxy,
     idp::{Endpoint, Idp, Misbehaviour},
     visitor::{Reply, Visitor},
@@ -142,6 +143,36 @@ async fn while_its_keys_cannot_be_had_a_token_is_told_to_come_again_and_known_on
     assert!(call(&job, "/api", &newer).await.is_upstreams(), "a new key is fetched for it");
 }
 
+#[tokio::test]
+async fn a_forgery_by_a_known_key_s_name_is_refused_however_often_it_comes() {
+    let cluster = Cluster::start().await;
+    let job = cluster.world.visitor();
+    assert!(call(&job, "/api", &cluster.token("/api", &json!({}))).await.is_upstreams());
+    for name in ["a", "b", "c"] {
+        let token = cluster.token("/api", &json!({"jti": name}));
+        let (signed, signature) = token.rsplit_once('.').unwrap();
+        let forged = format!("{signed}.{}", signature.chars().rev().collect::<String>());
+        assert_eq!(call(&job, "/api", &forged).await.status, StatusCode::UNAUTHORIZED, "nobody is to send it again");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_the_issuer_withdraws_verifies_nothing_after_a_while_though_no_newer_one_is_seen() {
+    let cluster = Cluster::start().await;
+    let (world, job) = (&cluster.world, cluster.world.visitor());
+    let token = cluster.token("/api", &json!({"exp": world.clock.now().seconds() + 1_000_000_000}));
+    assert!(call(&job, "/api", &token).await.is_upstreams());
+    cluster.issuer.rotate_keys(true);
+    world.clock.advance(Duration::from_secs(61));
+    assert!(call(&job, "/api", &token).await.is_upstreams(), "its keys are looked at once an hour");
+    world.clock.advance(Duration::from_secs(3600));
+    eventually("it is refused", async || {
+        world.clock.advance(Duration::from_secs(61));
+        call(&job, "/api", &token).await.status == StatusCode::UNAUTHORIZED
+    })
+    .await;
+}
+
 #[test]
 fn what_is_wrong_with_a_table_of_an_issuer_is_told() {
     let directory = tempfile::tempdir().unwrap();
@@ -163,6 +194,7 @@ fn what_is_wrong_with_a_table_of_an_issuer_is_told() {
     for (tables, expected) in [
         ("[[token_issuer]]\nname = \"k\"\nissuer = \"https://k.example\"\n".to_owned(), "token_issuer[1].subjects: is required"),
         ("[[token_issuer]]\nname = \"provider\"\n".to_owned(), "token_issuer[1].name: is a name that has a meaning already"),
+        ("[[token_issuer]]\nname = \"client\"\n".to_owned(), "token_issuer[1].name: is a name that has a meaning already"),
         (format!("{good}{good}"), "token_issuer[2].name: is another issuer's too"),
         (good.replace("https://k.example", "https://idp.example"), "token_issuer[1].issuer: is the provider's"),
         (good.replace("https://", "http://"), "token_issuer[1].issuer: must begin with https://"),
