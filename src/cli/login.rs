@@ -19,7 +19,7 @@ use super::{
 use crate::secret::{random_text, sha256};
 
 use client::Client;
-use kept::{KeptToken, KeptTokens};
+use kept::KeptTokens;
 
 const PAGE: &str = "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>evergate login</title>\n\
     <p>Done. The terminal is signed in; this window can be closed.</p>\n</html>\n";
@@ -59,6 +59,7 @@ pub(super) fn login(verb: &ArgMatches) -> anyhow::Result<()> {
     let app = origin(&text("url").unwrap_or_default())?;
     let prefix = text("prefix").unwrap_or_else(|| "/oauth2".to_owned());
     let client = Client::new(text("ca").as_deref().map(Path::new))?;
+    let kept = KeptTokens::open()?;
     let verifier = random_text::<32>();
     let challenge = BASE64_URL_SAFE_NO_PAD.encode(sha256(verifier.as_bytes()));
     let state = random_text::<16>();
@@ -92,7 +93,7 @@ pub(super) fn login(verb: &ArgMatches) -> anyhow::Result<()> {
         client.redeem(&format!("{app}{prefix}/terminal/token"), &code, &verifier).await
     })?;
     let days = token.expires_in / (24 * 3600);
-    KeptTokens::open()?.keep(&app, &token.into())?;
+    kept.keep(&app, &token.into())?;
     print_error(&format!(
         "Signed in at {} for {days} days. Use the token with: $(evergate token {})",
         printable(&app),
@@ -107,6 +108,9 @@ pub(super) fn token(verb: &ArgMatches) -> anyhow::Result<()> {
     let Some(kept) = KeptTokens::open()?.find(&app)? else {
         bail!("there is no token for {}: run evergate login {0}", printable(&app))
     };
+    if kept.has_expired() {
+        bail!("{}", expired(&app));
+    }
     print_out(&format!("{}\n", kept.token.expose()));
     Ok(())
 }
@@ -127,10 +131,16 @@ pub(super) fn git_credential(verb: &ArgMatches) -> anyhow::Result<()> {
         }
     }
     let Ok(app) = origin(&format!("{protocol}://{host}")) else { return Ok(()) };
-    if let Some(KeptToken { token, .. }) = KeptTokens::open()?.find(&app)? {
-        print_out(&format!("username=evergate\npassword={}\n", token.expose()));
+    match KeptTokens::open()?.find(&app)? {
+        Some(kept) if kept.has_expired() => print_error(&expired(&app)),
+        Some(kept) => print_out(&format!("username=evergate\npassword={}\n", kept.token.expose())),
+        None => {}
     }
     Ok(())
+}
+
+fn expired(app: &str) -> String {
+    format!("the token for {} has expired: run evergate login {0}", printable(app))
 }
 
 /// The origin of an app's address. A token is sent there, so that it must be https, except on this machine.

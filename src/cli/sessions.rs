@@ -94,20 +94,40 @@ pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Resul
                         "the provider cannot be reached; refresh tokens are revoked there by the next gateway that runs: {error}\n"
                     ));
                 }
-                let mut failures = 0;
-                for listed in &sessions {
-                    let name = listed.session.hash.short();
-                    match sign_out
-                        .end(listed.session.hash, LogoutInitiator::Administrator, settings.gateway.exchange.sites.main(), None)
-                        .await
-                    {
-                        Ok(_) => print_out(&format!("ended session {name} of {}\n", printable(listed.grant.identity.display()))),
-                        Err(error) => {
-                            failures += 1;
-                            print_out(&format!("session {name} could not be ended: {error}\n"));
+                let end_all = async |sessions: &[ListedSession]| {
+                    let mut failures = 0;
+                    for listed in sessions {
+                        let name = listed.session.hash.short();
+                        match sign_out
+                            .end(
+                                listed.session.hash,
+                                LogoutInitiator::Administrator,
+                                settings.gateway.exchange.sites.main(),
+                                None,
+                            )
+                            .await
+                        {
+                            Ok(_) => {
+                                print_out(&format!("ended session {name} of {}\n", printable(listed.grant.identity.display())))
+                            }
+                            Err(error) => {
+                                failures += 1;
+                                print_out(&format!("session {name} could not be ended: {error}\n"));
+                            }
                         }
                     }
-                }
+                    failures
+                };
+                let mut failures = end_all(&sessions).await;
+                // A token that was made of one of them while the others ended.
+                let mut made_meanwhile = match name {
+                    Some(name) => find::named(&store, name).await?,
+                    None => find::all(&store).await?,
+                };
+                made_meanwhile.retain(|listed| {
+                    listed.session.token.is_some() && sessions.iter().all(|ended| ended.session.hash != listed.session.hash)
+                });
+                failures += end_all(&made_meanwhile).await;
                 // What has ended is revoked and recorded even if others failed.
                 sign_out.tasks.close();
                 sign_out.tasks.wait().await;

@@ -62,9 +62,12 @@ impl SignOut {
         }
         // Recorded first, so that a concurrent login is either found here or finds this record.
         self.store.remember_logout(filter, at).await?;
-        for hash in self.store.find_sessions(filter).await? {
-            if self.is_older_than(token, hash).await? {
-                self.end_one(hash, LogoutInitiator::Provider).await?;
+        // Twice, because a token may be made of a session that has not ended yet.
+        for _ in 0..2 {
+            for hash in self.store.find_sessions(filter).await? {
+                if self.is_older_than(token, hash).await? {
+                    self.end_one(hash, LogoutInitiator::Provider).await?;
+                }
             }
         }
         // Consumed last: a token that could not be processed may be sent again.
@@ -73,8 +76,13 @@ impl SignOut {
     }
 
     async fn is_older_than(&self, token: &LogoutToken, hash: SessionHash) -> Result<bool, StoreError> {
-        let session = self.store.session(hash).await?;
-        Ok(session.is_some_and(|session| session.created_at <= token.issued_at.plus(LEEWAY)))
+        let Some(session) = self.store.session(hash).await? else { return Ok(false) };
+        // A personal access token is as old as the login that it comes of.
+        let began_at = match &session.token {
+            Some(_) => self.store.grant(session.grant).await?.map_or(session.created_at, |grant| grant.created_at),
+            None => session.created_at,
+        };
+        Ok(began_at <= token.issued_at.plus(LEEWAY))
     }
 
     /// Ends on this replica the sessions that the token names, as far as they are in memory or the store can be read.

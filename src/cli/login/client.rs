@@ -15,7 +15,7 @@ use serde::Deserialize;
 use url::form_urlencoded;
 
 use super::kept::KeptToken;
-use crate::{cli::output::printable, secret::Secret, tls::ClientTls};
+use crate::{cli::output::printable, clock::Clock, secret::Secret, tls::ClientTls};
 
 /// Calls Evergate.
 pub(super) struct Client(Http<HttpsConnector<HttpConnector>, Full<Bytes>>);
@@ -33,7 +33,8 @@ pub(super) struct Told {
 
 impl From<Told> for KeptToken {
     fn from(told: Told) -> Self {
-        Self { token: Secret::new(told.access_token) }
+        let expires_at = Clock::System.now().plus(Duration::from_secs(told.expires_in));
+        Self { token: Secret::new(told.access_token), expires_at }
     }
 }
 

@@ -8,12 +8,32 @@ use std::{
 };
 
 use anyhow::Context;
+use serde::{Deserialize, Serialize};
 
-use crate::secret::Secret;
+use crate::{
+    clock::{Clock, Timestamp},
+    secret::Secret,
+};
 
-/// A token, by the app that it is for.
+/// A token as it is kept.
 pub(super) struct KeptToken {
     pub(super) token: Secret,
+    /// When it ends.
+    pub(super) expires_at: Timestamp,
+}
+
+impl KeptToken {
+    pub(super) fn has_expired(&self) -> bool {
+        Clock::System.now() >= self.expires_at
+    }
+}
+
+/// The same in the file.
+#[derive(Serialize, Deserialize)]
+struct Line {
+    token: String,
+    /// In seconds since 1970.
+    expires_at: i64,
 }
 
 /// The file.
@@ -36,7 +56,10 @@ impl KeptTokens {
     /// # Errors
     /// The file cannot be read.
     pub(super) fn find(&self, app: &str) -> anyhow::Result<Option<KeptToken>> {
-        Ok(self.read()?.remove(app).map(|token| KeptToken { token: Secret::new(token) }))
+        Ok(self.read()?.remove(app).map(|Line { token, expires_at }| KeptToken {
+            token: Secret::new(token),
+            expires_at: Timestamp(expires_at.saturating_mul(1000)),
+        }))
     }
 
     /// Keeps the token for an app, in place of an older one.
@@ -45,11 +68,12 @@ impl KeptTokens {
     /// The file cannot be read, or not be written.
     pub(super) fn keep(&self, app: &str, kept: &KeptToken) -> anyhow::Result<()> {
         let mut all = self.read()?;
-        all.insert(app.to_owned(), kept.token.expose().to_owned());
+        let line = Line { token: kept.token.expose().to_owned(), expires_at: kept.expires_at.seconds() };
+        all.insert(app.to_owned(), line);
         self.write(&all).with_context(|| format!("the token cannot be kept in {}", self.0.display()))
     }
 
-    fn read(&self) -> anyhow::Result<BTreeMap<String, String>> {
+    fn read(&self) -> anyhow::Result<BTreeMap<String, Line>> {
         match fs::read(&self.0) {
             Ok(text) => serde_json::from_slice(&text).with_context(|| format!("{} is not a file of tokens", self.0.display())),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(BTreeMap::new()),
@@ -58,7 +82,7 @@ impl KeptTokens {
     }
 
     /// Writes another file in its place, so that none is left half-written.
-    fn write(&self, all: &BTreeMap<String, String>) -> anyhow::Result<()> {
+    fn write(&self, all: &BTreeMap<String, Line>) -> anyhow::Result<()> {
         let directory = self.0.parent().context("it has no directory")?;
         fs::create_dir_all(directory)?;
         let new = directory.join(format!(".tokens.{}", std::process::id()));
