@@ -105,10 +105,7 @@ impl PersonalTokens {
     /// # Errors
     /// [`NotMade`].
     pub async fn make(&self, made_from: &Session, grant: &Grant, wanted: &Wanted) -> Result<Made, NotMade> {
-        let (text, hash) = PersonalToken::fresh();
-        let token = self.checked(wanted)?;
-        self.save(made_from.hash, hash, &token, Some(grant)).await?;
-        Ok(Made { text, token })
+        self.save(made_from.hash, wanted, Some(grant), None).await
     }
 
     /// The tokens of a grant's user, the newest first; those of one `site`, if it is a session of that alone that asks.
@@ -166,24 +163,29 @@ impl PersonalTokens {
         Ok(PersonalToken { expires_at: self.clock.now().plus(lifetime), scope })
     }
 
+    /// Makes a token for something that may be done `once`, until then.
     async fn save(
         &self,
         made_from: SessionHash,
-        hash: SessionHash,
-        token: &PersonalToken,
+        wanted: &Wanted,
         grant: Option<&Grant>,
-    ) -> Result<(), NotMade> {
-        let at = self.clock.now();
-        match self.store.save_token(&NewToken { hash, made_from, token, most: MOST, at }).await? {
+        once: Option<([u8; 32], Timestamp)>,
+    ) -> Result<Made, NotMade> {
+        let (text, hash) = PersonalToken::fresh();
+        let (token, at) = (self.checked(wanted)?, self.clock.now());
+        match self.store.save_token(&NewToken { hash, made_from, token: &token, most: MOST, at, once }).await? {
             TokenSaved::Saved(id) => {
                 if let Some(grant) = grant {
                     let event = Event::of(Kind::Login, id, &grant.identity, at).of_session(hash).because("personal_token");
                     self.store.enqueue_event(event);
                 }
                 tracing::info!(session = hash.short(), "a personal access token was made");
-                Ok(())
+                Ok(Made { text, token })
             }
             TokenSaved::SessionEnded => Err(NotMade::SessionEnded),
+            TokenSaved::NotRenewable => Err(NotMade::Unfit(
+                "your login has brought no refresh token (offline_access), so that the token would end with it",
+            )),
             TokenSaved::TooMany => Err(NotMade::TooMany),
             TokenSaved::Repeated => Err(NotMade::Code("it was redeemed before")),
         }

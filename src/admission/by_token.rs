@@ -78,19 +78,21 @@ impl Admission {
         rule.tokens.is_some() && !matches!(bearer::presented(headers), Ok(None))
     }
 
-    /// Refuses a personal access token on a route that takes none: its app would get it, and could use it elsewhere.
+    /// Refuses a personal access token that decides nothing, because the route takes none or because it is not written as a token:
+    /// the app would get it, and could use it elsewhere.
     ///
     /// # Errors
     /// [`Refusal::Token`].
     pub fn refuse_misplaced_token(rule: &Rule, headers: &HeaderMap) -> Result<(), Refusal> {
-        if rule.tokens.as_ref().is_some_and(|tokens| tokens.personal) || !headers.contains_key(header::AUTHORIZATION) {
+        if !headers.contains_key(header::AUTHORIZATION) || !bearer::carries_personal_token(headers) {
             return Ok(());
         }
-        if bearer::carries_personal_token(headers) {
-            Err(Refusal::Token(TokenRefusal::Invalid(VerifyError::Refused(NOT_TAKEN))))
-        } else {
-            Ok(())
+        let takes_them = rule.tokens.as_ref().is_some_and(|tokens| tokens.personal);
+        if takes_them && !matches!(bearer::presented(headers), Ok(None)) {
+            return Ok(());
         }
+        let why = if takes_them { "it is neither a bearer token nor a password" } else { NOT_TAKEN };
+        Err(Refusal::Token(TokenRefusal::Invalid(VerifyError::Refused(why))))
     }
 
     /// The right to register what outlives an admitted request, and is cut when the session or the token ends.

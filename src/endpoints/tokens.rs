@@ -179,7 +179,8 @@ impl Endpoints {
             user: grant.identity.display(),
             tokens: &found.iter().filter_map(line).collect::<Vec<_>>(),
             routes: &tokens.routes,
-            days: (in_days(tokens.settings.longest), in_days(tokens.settings.default.min(tokens.settings.longest))),
+            days: (tokens.settings.longest >= DAY)
+                .then(|| (in_days(tokens.settings.longest), in_days(tokens.settings.default.min(tokens.settings.longest)))),
             href: &self.tokens_href(),
             seal: &tokens.form_seal(admitted.session().hash, call.exchange.site.authority()),
             branding: &self.components.branding,
@@ -213,9 +214,11 @@ impl Endpoints {
             NotMade::SessionEnded => return Err(Refusal::SignInNeeded(SignInReason::UnknownSession)),
             NotMade::Code(why) => return Err(Refusal::BadRequest(why)),
             NotMade::Unfit(why) => ("No token was made", format!("It cannot be made so: {why}."), StatusCode::BAD_REQUEST),
-            NotMade::TooMany => {
-                ("No token was made", "You have as many as you may have. End one first.".into(), StatusCode::CONFLICT)
-            }
+            NotMade::TooMany => (
+                "No token was made",
+                "You have as many as you may have, at all sites. End one first.".into(),
+                StatusCode::CONFLICT,
+            ),
         };
         let (id, href) = (call.exchange.id_text(), self.tokens_href());
         let action = Action::Link { href: &href, label: "Back to the tokens" };
@@ -234,10 +237,13 @@ impl Endpoints {
     }
 }
 
-/// Refuses what a browser says that no person will see as a page: a frame, or what a script or a worker fetches.
+/// Refuses what a browser says that no person will see as a page: a frame, or what a script or a worker fetches. A service worker reads
+/// the answer to a navigation that its browser sends beforehand (Service Workers, navigation preload), which says so.
 fn refuse_unless_navigation(call: &Call<'_>) -> Result<(), Refusal> {
     let says = |name: &str, value: &str| call.headers.get(name).is_none_or(|said| said == value);
-    if says("sec-fetch-mode", "navigate") && says("sec-fetch-dest", "document") { Ok(()) } else { Err(Refusal::NoPage) }
+    let is_for_a_worker = call.headers.contains_key("service-worker-navigation-preload");
+    let is_shown = says("sec-fetch-mode", "navigate") && says("sec-fetch-dest", "document") && !is_for_a_worker;
+    if is_shown { Ok(()) } else { Err(Refusal::NoPage) }
 }
 
 /// The site beyond which a session that was handed over has no say.

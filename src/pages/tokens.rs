@@ -13,8 +13,8 @@ pub struct TokensPage<'a> {
     pub tokens: &'a [TokenLine],
     /// The routes that take tokens.
     pub routes: &'a [String],
-    /// How many days a token may live, and how many it does by default.
-    pub days: (u64, u64),
+    /// How many days a token may live, and how many it does by default; `None` where it is less than one.
+    pub days: Option<(u64, u64)>,
     /// Where the forms go.
     pub href: &'a str,
     /// What proves that they came from here.
@@ -41,7 +41,7 @@ pub struct TokenLine {
 impl TokensPage<'_> {
     /// Renders the page.
     pub fn html(&self) -> String {
-        let (href, user, (most, usual)) = (escape(self.href), escape(self.user), self.days);
+        let (href, user) = (escape(self.href), escape(self.user));
         let seal = sealed(self.seal);
         let mut body = format!(
             "<p>Scripts, terminals and Git sign in with these as {user}: as a bearer token, or as a password with any user name. \
@@ -70,12 +70,17 @@ impl TokensPage<'_> {
             }
             places += "</fieldset>\n";
         }
+        let days = self.days.map(|(most, usual)| {
+            format!(
+                "<label>Days <input name=\"days\" type=\"number\" min=\"1\" max=\"{most}\" value=\"{usual}\" required></label>\n"
+            )
+        });
+        let days = days.unwrap_or_default();
         let _infallible = write!(
             body,
             "<h2>A new token</h2>\n<form class=\"fields\" method=\"post\" action=\"{href}\">{seal}\n\
              <label>Name <input name=\"name\" required maxlength=\"64\" autocomplete=\"off\"></label>\n\
-             <label>Days <input name=\"days\" type=\"number\" min=\"1\" max=\"{most}\" value=\"{usual}\" required></label>\n\
-             {places}<button class=\"button\">Make a token</button>\n</form>"
+             {days}{places}<button class=\"button\">Make a token</button>\n</form>"
         );
         document("Access tokens", &body, self.branding, self.request_id)
     }
@@ -170,7 +175,7 @@ mod tests {
             user: evil,
             tokens: &[line],
             routes: &routes,
-            days: (90, 30),
+            days: Some((90, 30)),
             href: evil,
             seal: evil,
             branding: &branding,

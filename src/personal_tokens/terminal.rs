@@ -2,7 +2,7 @@
 //! the terminal redeems. As with PKCE (RFC 7636, RFC 8252), the code is worth nothing without the verifier, which never leaves the
 //! terminal, so that whoever sees the code on its way gets no token.
 //!
-//! The code is sealed and nothing of it is stored: any replica redeems it.
+//! The code is sealed, and any replica redeems it. With the token it is stored that it was redeemed.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::{
     clock::Timestamp,
     grant::Grant,
     secret::{Secret, random_text, sha256},
-    session::{PersonalToken, SessionHash},
+    session::SessionHash,
 };
 
 const CONTEXT: &str = "terminal code";
@@ -45,8 +45,8 @@ struct Code {
     site: String,
     seconds: Option<u64>,
     routes: Vec<String>,
-    /// What the token is made of, so that a code makes one token however often it is redeemed.
-    seed: String,
+    /// Tells it from every other code.
+    nonce: String,
     at: i64,
 }
 
@@ -91,7 +91,7 @@ impl PersonalTokens {
             site: request.wanted.site.clone(),
             seconds: request.wanted.lifetime.map(|lifetime| lifetime.as_secs()),
             routes: request.wanted.routes.clone(),
-            seed: random_text::<32>(),
+            nonce: random_text::<16>(),
             at: self.clock.now().0,
         };
         let plain = serde_json::to_vec(&code).map_err(|_| NotMade::Code("it cannot be written"))?;
@@ -116,17 +116,11 @@ impl PersonalTokens {
         }
         let wanted =
             Wanted { name: code.name, site: code.site, lifetime: code.seconds.map(Duration::from_secs), routes: code.routes };
-        let (text, hash) = PersonalToken::of_seed(&code.seed);
-        let token = self.checked(&wanted)?;
         let made_from = SessionHash(code.session);
         let grant = self.grant_of(made_from).await?;
         // Its token may have been ended meanwhile, and must not come back.
-        let once = sha256(&[b"terminal code", code.seed.as_bytes()].concat());
-        if !self.store.consume_once(once, Timestamp(code.at).plus(LIFE)).await? {
-            return Err(NotMade::Code("it was redeemed before"));
-        }
-        self.save(made_from, hash, &token, grant.as_ref()).await?;
-        Ok(Made { text, token })
+        let once = (sha256(&[b"terminal code", code.nonce.as_bytes()].concat()), Timestamp(code.at).plus(LIFE));
+        self.save(made_from, &wanted, grant.as_ref(), Some(once)).await
     }
 
     /// Whose token it is becomes part of the history.

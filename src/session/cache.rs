@@ -296,10 +296,12 @@ impl SessionCache {
         cached.seen.fetch_max(at.0, Ordering::Relaxed);
     }
 
-    /// Records a request. Only the first one in [`Settings::granularity`](super::Settings::granularity) is queued to be written.
+    /// Records a request. Only the first one in [`Settings::granularity`](super::Settings::granularity) is queued to be written, and
+    /// that of a token, by which its user sees whether it was ever used.
     pub fn touch(&self, cached: &CachedSession, settings: &super::Settings, now: Timestamp) {
         let seen = cached.seen.load(Ordering::Relaxed);
-        if now.since(Timestamp(seen)) < settings.granularity() {
+        let is_first = || cached.session.token.is_some() && seen == cached.session.created_at.0;
+        if now.since(Timestamp(seen)) < settings.granularity() && !is_first() {
             return;
         }
         if cached.seen.compare_exchange(seen, now.0, Ordering::Relaxed, Ordering::Relaxed).is_ok() {

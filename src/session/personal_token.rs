@@ -41,12 +41,7 @@ impl PersonalToken {
 
     /// Generates a new token, which is told once, and the hash that is stored.
     pub fn fresh() -> (Secret, SessionHash) {
-        Self::of_seed(&random_text::<32>())
-    }
-
-    /// The token that is made of 32 random bytes, as text.
-    pub fn of_seed(seed: &str) -> (Secret, SessionHash) {
-        let text = format!("{}{seed}", Self::PREFIX);
+        let text = format!("{}{}", Self::PREFIX, random_text::<32>());
         let hash = SessionHash::of(&text);
         (Secret::new(text), hash)
     }

@@ -112,6 +112,8 @@ pub struct NewToken<'a> {
     pub most: usize,
     /// The present time.
     pub at: Timestamp,
+    /// What it is made for, by hash, if that may be done once, and how long this is remembered.
+    pub once: Option<([u8; 32], Timestamp)>,
 }
 
 /// What became of a personal access token that was to be saved.
@@ -121,9 +123,11 @@ pub enum TokenSaved {
     Saved(GrantId),
     /// The session that it was to be made from has ended, or its grant has.
     SessionEnded,
+    /// The grant has no refresh token: it ends with its access token, and a token would too.
+    NotRenewable,
     /// The user has as many as they may have.
     TooMany,
-    /// It was saved before.
+    /// What it is made for was done before.
     Repeated,
 }
 

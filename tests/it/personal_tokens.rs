@@ -1,25 +1,19 @@
 //! Personal access tokens: made by users for scripts, terminals and Git.
 
-use std::{
-    io::{BufRead, BufReader, Write},
-    process::{Command, Stdio},
-    time::Duration,
-};
+mod attacks;
+mod terminal;
+
+use std::time::Duration;
 
 use base64::prelude::*;
-use evergate::secret::{random_text, sha256};
 use futures_util::{SinkExt, StreamExt};
 use http::{Method, StatusCode};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
+use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use crate::harness::{
     ACCESS, Kind, World,
     eventually::eventually,
-    process::free_port,
     visitor::{Reply, Visitor},
 };
 
@@ -41,6 +35,11 @@ const ROUTES: &str = r#"
     [[route]]
     path = "/public"
     rule = "public"
+
+    [[route]]
+    path = "/optional"
+    rule = "optional"
+    bearer_tokens = ["personal"]
 "#;
 
 const OWN_PAGE: [(&str, &str); 4] =
@@ -191,112 +190,6 @@ async fn a_logout_everywhere_and_an_administrator_end_tokens_too() {
 }
 
 #[tokio::test]
-async fn a_token_is_no_cookie_a_cookie_is_no_token_and_no_app_gets_one_that_is_not_taken() {
-    let world = world().start().await;
-    let ann = world.signed_in().await;
-    let token = token(&ann, "name=a").await;
-    let script = world.visitor();
-    script.set_cookie("__Host-evergate_session", &token);
-    assert_eq!(script.fetch("/api").await.status, StatusCode::UNAUTHORIZED);
-    let script = world.visitor();
-    assert_eq!(call(&script, "/api", &ann.session().unwrap()).await.status, StatusCode::UNAUTHORIZED);
-    let seen = world.upstream.requests().len();
-    for path in ["/", "/public", "/provider"] {
-        for visitor in [&script, &ann] {
-            assert_eq!(call(visitor, path, &token).await.status, StatusCode::UNAUTHORIZED, "{path}");
-            assert_eq!(by_password(visitor, path, &token).await.status, StatusCode::UNAUTHORIZED, "{path}");
-        }
-    }
-    assert_eq!(world.upstream.requests().len(), seen);
-    let app_s = BASE64_STANDARD.encode("ann:the-app's-own");
-    let own = ann.send(Method::GET, "/git", &[("authorization", &format!("Basic {app_s}"))], "").await;
-    assert!(own.is_upstreams(), "a password that is no token of ours is the app's");
-    assert_eq!(world.upstream.last().header("authorization"), Some(format!("Basic {app_s}").as_str()));
-    for unknown in ["evg_", "evg_x", &format!("evg_{}", random_text::<32>())] {
-        assert_eq!(call(&script, "/api", unknown).await.status, StatusCode::UNAUTHORIZED, "{unknown}");
-    }
-}
-
-#[tokio::test]
-async fn no_other_site_and_no_script_of_the_app_makes_or_ends_a_token_or_reads_one() {
-    let world = world().start().await;
-    let ann = world.signed_in().await;
-    for (what, lines) in [
-        (
-            "another site's form",
-            &[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("origin", "https://evil.example")][..],
-        ),
-        ("a sibling's form", &[("sec-fetch-site", "same-site"), ("sec-fetch-mode", "navigate")]),
-        ("a script of the app", &[("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "cors"), ("origin", ACCESS)]),
-        (
-            "a frame of the app's",
-            &[
-                ("sec-fetch-site", "same-origin"),
-                ("sec-fetch-mode", "navigate"),
-                ("sec-fetch-dest", "iframe"),
-                ("sec-fetch-user", "?1"),
-            ],
-        ),
-        (
-            "a form that a script sends",
-            &[("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")],
-        ),
-        (
-            "a worker of the app",
-            &[
-                ("sec-fetch-site", "same-origin"),
-                ("sec-fetch-mode", "navigate"),
-                ("sec-fetch-dest", "empty"),
-                ("sec-fetch-user", "?1"),
-            ],
-        ),
-        ("a script of the app without CORS", &[("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "no-cors")]),
-        ("an old browser on another site", &[("origin", "https://evil.example")]),
-    ] {
-        for path in ["/oauth2/tokens", "/oauth2/terminal"] {
-            let reply = ann.send(Method::POST, path, lines, "name=evil&days=1").await;
-            assert_eq!(reply.status, StatusCode::FORBIDDEN, "{what} {path}");
-        }
-    }
-    for (what, lines) in [
-        ("a script of the app", [("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "cors"), ("sec-fetch-dest", "empty")]),
-        ("a worker of the app", [("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "empty")]),
-        (
-            "a frame of the app's",
-            [("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")],
-        ),
-    ] {
-        let reply = ann.send(Method::GET, "/oauth2/tokens", &lines, "").await;
-        assert_eq!((reply.status, seal_of(&reply.text())), (StatusCode::FORBIDDEN, String::new()), "{what} gets no seal");
-    }
-    let shown = seal_of(&ann.get("/oauth2/tokens").await.text());
-    for lines in [
-        [("sec-fetch-mode", "cors"), ("sec-fetch-dest", "empty")],
-        [("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")],
-    ] {
-        let reply = send(&ann, "/oauth2/tokens", &format!("name=evil&seal={shown}"), &lines).await;
-        assert_eq!(reply.status, StatusCode::FORBIDDEN, "nor is one of use to it");
-    }
-    assert!(!ann.get("/oauth2/tokens").await.text().contains("evil"));
-    let page = submit(&ann, "/oauth2/tokens", "name=good").await;
-    let policies: Vec<_> =
-        page.headers.get_all("content-security-policy").iter().map(|policy| policy.to_str().unwrap()).collect();
-    assert!(policies.iter().any(|policy| policy.starts_with("sandbox") && !policy.contains("allow-same-origin")), "{policies:?}");
-    let stranger = world.visitor();
-    assert_eq!(submit(&stranger, "/oauth2/tokens", "name=a").await.status, StatusCode::FORBIDDEN);
-    let ended = world.signed_in().await;
-    let seal = seal_of(&ended.get("/oauth2/tokens").await.text());
-    sign_out(&ended, "/oauth2/sign_out").await;
-    let late = send(&ended, "/oauth2/tokens", &format!("name=a&seal={seal}"), &OWN_PAGE).await;
-    assert_eq!(late.status, StatusCode::UNAUTHORIZED, "whose session has ended meanwhile");
-    let sent = stranger.get("/oauth2/tokens").await;
-    assert_eq!(sent.status, StatusCode::SEE_OTHER, "a person is sent to a login, and comes back");
-    assert_eq!(stranger.browse(&world.idp, "/oauth2/tokens").await.status, StatusCode::OK);
-    let none = World::start().await;
-    assert_eq!(none.signed_in().await.get("/oauth2/tokens").await.status, StatusCode::NOT_FOUND, "where no route takes any");
-}
-
-#[tokio::test]
 async fn git_and_curl_are_asked_for_a_password_and_a_browser_s_scripts_are_not() {
     let world = world().start().await;
     let visitor = world.visitor();
@@ -347,155 +240,6 @@ async fn a_websocket_that_was_opened_with_a_token_is_cut_when_the_token_is_ended
 }
 
 #[tokio::test]
-async fn a_terminal_redeems_its_own_code_once_and_soon() {
-    let world = world().start().await;
-    let (ann, terminal) = (world.signed_in().await, world.visitor());
-    let verifier = random_text::<32>();
-    let challenge = BASE64_URL_SAFE_NO_PAD.encode(sha256(verifier.as_bytes()));
-    let query = format!("name=laptop&days=2&code_challenge={challenge}&state=abc");
-    let page = ann.get(&format!("/oauth2/terminal?{query}&port=4711")).await;
-    assert!(page.text().contains("“laptop”") && page.text().contains("ann@example.com"), "{}", page.text());
-    let sent = submit(&ann, "/oauth2/terminal", &format!("{query}&port=4711")).await;
-    assert_eq!(sent.status, StatusCode::SEE_OTHER);
-    let location = sent.location();
-    assert_eq!((location.host_str(), location.port(), location.path()), (Some("127.0.0.1"), Some(4711), "/"));
-    let code = location.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned();
-    let redeem = async |code: &str, verifier: &str| {
-        let form = format!("code={code}&code_verifier={verifier}");
-        terminal.send(Method::POST, "/oauth2/terminal/token", &[("accept", "application/json")], &form).await
-    };
-    assert_eq!(redeem(&code, &random_text::<32>()).await.status, StatusCode::BAD_REQUEST, "another terminal's verifier");
-    assert_eq!(redeem("nothing", &verifier).await.status, StatusCode::BAD_REQUEST);
-    let told = redeem(&code, &verifier).await.json();
-    assert_eq!((told["token_type"].as_str(), told["expires_in"].as_u64()), (Some("Bearer"), Some(2 * 24 * 3600)));
-    assert!(call(&terminal, "/api", told["access_token"].as_str().unwrap()).await.is_upstreams());
-    let page = ann.get("/oauth2/tokens").await.text();
-    let id = page.split("name=\"end\" value=\"").nth(1).unwrap().split('"').next().unwrap();
-    submit(&ann, "/oauth2/tokens", &format!("end={id}")).await;
-    assert_eq!(
-        redeem(&code, &verifier).await.status,
-        StatusCode::BAD_REQUEST,
-        "a code is redeemed once, also after its token's end"
-    );
-    let late = submit(&ann, "/oauth2/terminal", &query).await.text();
-    let late = late.split("<code>").nth(1).unwrap().split("</code>").next().unwrap().to_owned();
-    world.clock.advance(Duration::from_secs(300));
-    assert_eq!(redeem(&late, &verifier).await.status, StatusCode::BAD_REQUEST, "and soon");
-    let of_ended = submit(&ann, "/oauth2/terminal", &query).await.text();
-    let of_ended = of_ended.split("<code>").nth(1).unwrap().split("</code>").next().unwrap().to_owned();
-    sign_out(&ann, "/oauth2/sign_out").await;
-    assert_eq!(redeem(&of_ended, &verifier).await.status, StatusCode::UNAUTHORIZED, "whose session has ended meanwhile");
-    let ann = world.signed_in().await;
-    for wrong in [
-        "name=a&code_challenge=short",
-        &format!("{query}&port=80"),
-        &format!("{query}&port=evil.example"),
-        "name=a",
-        &format!("{query}&name={}", "a".repeat(65)).replace("name=laptop&", ""),
-    ] {
-        assert_eq!(ann.get(&format!("/oauth2/terminal?{wrong}")).await.status, StatusCode::BAD_REQUEST, "{wrong}");
-    }
-}
-
-#[tokio::test]
-async fn evergate_login_brings_a_terminal_a_token_that_curl_and_git_can_use() {
-    let address = format!("127.0.0.1:{}", free_port());
-    let access = format!("http://{address}");
-    let world =
-        World::build().set("access_url", &access).set("http_address", &address).routes(|_| ROUTES.to_owned()).start().await;
-    let ann = world.visitor().on_host(&address);
-    ann.log_in(&world.idp, "/").await;
-    let home = tempfile::tempdir().unwrap();
-    let evergate = |arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_evergate"));
-        command.args(arguments).env_clear().env("HOME", home.path()).env("PATH", "/nowhere");
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-    };
-    let mut login = evergate(&["login", &access, "--name", "laptop"]).spawn().unwrap();
-    let (told, here) = (login.stderr.take().unwrap(), access.clone());
-    let page = tokio::task::spawn_blocking(move || {
-        let page = |line: String| line.trim().strip_prefix(&here).map(str::to_owned);
-        BufReader::new(told).lines().find_map(|line| page(line.unwrap())).expect("it says where to go")
-    });
-    let page = page.await.unwrap();
-    let shown = ann.get(&page).await.text();
-    assert!(shown.contains("laptop"));
-    let (_, query) = page.split_once('?').unwrap();
-    let form = format!("{query}&seal={}", seal_of(&shown));
-    let sent = send(&ann, "/oauth2/terminal", &form, &OWN_PAGE).await.location();
-    let mut stream = TcpStream::connect(("127.0.0.1", sent.port().unwrap())).await.unwrap();
-    AsyncWriteExt::write_all(
-        &mut stream,
-        format!("GET /?{} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n", sent.query().unwrap()).as_bytes(),
-    )
-    .await
-    .unwrap();
-    let mut shown = String::new();
-    stream.read_to_string(&mut shown).await.unwrap();
-    assert!(shown.contains("can be closed"), "{shown}");
-    assert!(tokio::task::spawn_blocking(move || login.wait()).await.unwrap().unwrap().success());
-    let printed = evergate(&["token", &access]).output().unwrap();
-    let token = String::from_utf8(printed.stdout).unwrap().trim().to_owned();
-    let script = world.visitor().on_host(&address);
-    assert!(call(&script, "/api", &token).await.is_upstreams());
-    let mut helper = evergate(&["git-credential", "get"]).spawn().unwrap();
-    helper.stdin.take().unwrap().write_all(format!("protocol=http\nhost={address}\n\n").as_bytes()).unwrap();
-    let told = helper.wait_with_output().unwrap();
-    assert_eq!(String::from_utf8(told.stdout).unwrap(), format!("username=evergate\npassword={token}\n"));
-    let mut helper = evergate(&["git-credential", "get"]).spawn().unwrap();
-    helper.stdin.take().unwrap().write_all(b"protocol=https\nhost=other.example\n\n").unwrap();
-    assert!(helper.wait_with_output().unwrap().stdout.is_empty(), "other servers get none");
-    let file = home.path().join(".config/evergate/tokens.json");
-    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(file).unwrap().permissions());
-    assert_eq!(mode & 0o777, 0o600);
-    assert_eq!(evergate(&["token", "https://other.example"]).output().unwrap().status.code(), Some(69));
-}
-
-#[tokio::test]
-async fn a_token_is_for_the_host_where_it_was_made_and_no_ingress_hands_one_to_an_app() {
-    let routes = "[[route]]\nhost = \"other.test\"\npath = \"/api\"\nbearer_tokens = [\"personal\"]\n\
-        [[route]]\npath = \"/api\"\nbearer_tokens = [\"personal\"]\n";
-    let build =
-        World::build().routes(|_| routes.to_owned()).set("forward_auth", "true").set("proxy_trusted_origins", "127.0.0.1");
-    let world = build.start().await;
-    let (ann, script) = (world.signed_in().await, world.visitor());
-    let token = token(&ann, "name=a").await;
-    assert!(call(&script, "/api", &token).await.is_upstreams());
-    assert_eq!(call(&script.on_host("other.test"), "/api", &token).await.status, StatusCode::UNAUTHORIZED);
-    let seal = seal_of(&ann.get("/oauth2/tokens").await.text());
-    let elsewhere = send(&ann.on_host("other.test"), "/oauth2/tokens", &format!("name=b&seal={seal}"), &OWN_PAGE).await;
-    assert_eq!(elsewhere.status, StatusCode::FORBIDDEN, "nor is a form of one host's page taken at another");
-    let authorization = format!("Bearer {token}");
-    let lines = [
-        ("x-forwarded-method", "GET"),
-        ("x-forwarded-proto", "https"),
-        ("x-forwarded-host", "app.test"),
-        ("x-forwarded-uri", "/api"),
-        ("authorization", authorization.as_str()),
-    ];
-    let asked = script.send(Method::GET, "/oauth2/forward_auth", &lines, "").await;
-    assert_eq!((asked.status, asked.json()["error"].as_str()), (StatusCode::UNAUTHORIZED, Some("invalid_token")));
-}
-
-#[tokio::test]
-async fn where_a_login_is_optional_no_app_sees_the_token_of_somebody_who_may_not_enter() {
-    let routes = "[[route]]\npath = \"/optional\"\nrule = \"optional\"\nbearer_tokens = [\"personal\", \"provider\"]\n";
-    let world = World::build().routes(|_| routes.to_owned()).start().await;
-    let ann = world.signed_in().await;
-    let token = token(&ann, "name=a").await;
-    let mut world = world;
-    world.restart_with(&[("oidc_email_domain", "other.example")]).await;
-    let script = world.visitor();
-    let good = world.idp.signed_access_token(&format!("{ACCESS}/optional"), serde_json::json!({}), serde_json::json!({}));
-    for token in [&token, &good] {
-        let reply = call(&script, "/optional", token).await;
-        assert_eq!(reply.status, StatusCode::FORBIDDEN, "{}", reply.text());
-    }
-    assert!(script.fetch("/optional").await.is_upstreams());
-}
-
-#[tokio::test]
 async fn tokens_go_on_with_the_grant_that_their_browser_s_session_gets_in_place_of_a_lost_one() {
     let world = world().start().await;
     let (ann, script) = (world.signed_in().await, world.visitor());
@@ -512,17 +256,38 @@ async fn tokens_go_on_with_the_grant_that_their_browser_s_session_gets_in_place_
 }
 
 #[tokio::test]
-async fn a_script_of_another_origin_that_brings_a_token_needs_no_cookie_s_protection() {
+async fn a_late_logout_of_the_provider_s_ends_the_tokens_that_were_made_meanwhile() {
+    let world = world().start().await;
+    let ann = world.signed_in().await;
+    let end = world.clock.now().seconds() + 3600;
+    let told = world.idp.logout_token(serde_json::json!({"exp": end}), serde_json::json!({}));
+    world.clock.advance(Duration::from_secs(600));
+    let token = token(&ann, "name=a").await;
+    let body = format!("logout_token={told}");
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    let sent = world.visitor().send(Method::POST, "/oauth2/backchannel_logout", &form, &body).await;
+    assert_eq!(sent.status, StatusCode::OK);
+    assert_eq!(call(&world.visitor(), "/api", &token).await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_user_sees_of_a_token_whether_it_was_ever_used() {
     let world = world().start().await;
     let ann = world.signed_in().await;
     let token = token(&ann, "name=a").await;
-    let lines = |credentials: &str| vec![("origin", "https://spa.example".to_owned()), ("authorization", credentials.to_owned())];
-    let send = async |credentials: String| {
-        let lines = lines(&credentials);
-        let lines: Vec<_> = lines.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        world.visitor().send(Method::POST, "/api", &lines, "x").await.status
-    };
-    assert_eq!(send(format!("Bearer {token}")).await, StatusCode::OK);
-    let kept_by_a_browser = format!("Basic {}", BASE64_STANDARD.encode(format!("a:{token}")));
-    assert_eq!(send(kept_by_a_browser).await, StatusCode::FORBIDDEN);
+    assert!(ann.get("/oauth2/tokens").await.text().contains("used never"));
+    world.clock.advance(Duration::from_secs(1));
+    assert!(call(&world.visitor(), "/api", &token).await.is_upstreams());
+    eventually("the page tells of its use", async || ann.get("/oauth2/tokens").await.text().contains("used today")).await;
+}
+
+#[tokio::test]
+async fn where_tokens_live_for_less_than_a_day_none_is_asked_for_how_many() {
+    let world = world().set("max_token_lifetime", "12h").start().await;
+    let ann = world.signed_in().await;
+    assert!(!ann.get("/oauth2/tokens").await.text().contains("name=\"days\""));
+    let token = token(&ann, "name=a").await;
+    assert!(call(&world.visitor(), "/api", &token).await.is_upstreams());
+    world.clock.advance(DAY / 2);
+    assert_eq!(call(&world.visitor(), "/api", &token).await.status, StatusCode::UNAUTHORIZED);
 }

@@ -12,7 +12,9 @@ impl Connection<'_> {
         let saved = transaction.connection().write_token(new).await?;
         match saved {
             TokenSaved::Saved(_) => transaction.commit().await?,
-            TokenSaved::SessionEnded | TokenSaved::TooMany | TokenSaved::Repeated => transaction.rollback().await?,
+            TokenSaved::SessionEnded | TokenSaved::NotRenewable | TokenSaved::TooMany | TokenSaved::Repeated => {
+                transaction.rollback().await?;
+            }
         }
         Ok(saved)
     }
@@ -22,29 +24,39 @@ impl Connection<'_> {
         // A write, which locks the row so that the end of its last session is not missed. SQLite, which would refuse to write after
         // what was read has changed, gives the turn to write at once.
         const GRANT: &str = "UPDATE grants SET scopes = scopes WHERE ended_reason IS NULL AND id = \
-             (SELECT grant_id FROM sessions WHERE hash = $1 AND token IS NULL) RETURNING id, issuer, client_id, subject";
+             (SELECT grant_id FROM sessions WHERE hash = $1 AND token IS NULL) \
+             RETURNING id, issuer, client_id, subject, CASE WHEN refresh_token IS NULL THEN 0 ELSE 1 END AS renewable";
         let Some(grant) = self.query(GRANT).bind(&new.made_from.0[..]).fetch_optional().await? else {
             return Ok(TokenSaved::SessionEnded);
         };
         let id = rows::grant_from(grant.get("id")?)?;
         let (issuer, client_id, subject): (String, String, String) =
             (grant.get("issuer")?, grant.get("client_id")?, grant.get("subject")?);
-        if self.tokens_of(&issuer, &client_id, &subject).await?.len() >= new.most {
+        if grant.get::<i32>("renewable")? == 0 {
+            return Ok(TokenSaved::NotRenewable);
+        }
+        let is_alive = |session: &&Session| session.token.as_ref().is_some_and(|token| new.at < token.expires_at);
+        if self.tokens_of(&issuer, &client_id, &subject).await?.iter().filter(is_alive).count() >= new.most {
             return Ok(TokenSaved::TooMany);
         }
-        let inserted = self
-            .query(
-                "INSERT INTO sessions (hash, grant_id, created_at, last_seen, token_expires_at, token) \
-                 VALUES ($1, $2, $3, $3, $4, $5) ON CONFLICT (hash) DO NOTHING",
-            )
-            .bind(&new.hash.0[..])
-            .bind(&id.0[..])
-            .bind(new.at.0)
-            .bind(new.token.expires_at.0)
-            .bind(rows::token_scope_to_text(&new.token.scope)?)
-            .execute()
-            .await?;
-        Ok(if inserted == 0 { TokenSaved::Repeated } else { TokenSaved::Saved(id) })
+        if let Some((what, until)) = new.once
+            && !self.consume_once(what, until).await?
+        {
+            return Ok(TokenSaved::Repeated);
+        }
+        // The idle limit is not a token's: the sweep, which looks for the lowest `seen_floor`, does not come to it while it lives.
+        self.query(
+            "INSERT INTO sessions (hash, grant_id, created_at, last_seen, seen_floor, token_expires_at, token) \
+             VALUES ($1, $2, $3, $3, $4, $4, $5)",
+        )
+        .bind(&new.hash.0[..])
+        .bind(&id.0[..])
+        .bind(new.at.0)
+        .bind(new.token.expires_at.0)
+        .bind(rows::token_scope_to_text(&new.token.scope)?)
+        .execute()
+        .await?;
+        Ok(TokenSaved::Saved(id))
     }
 
     /// The tokens of a user, the newest first.

@@ -4,10 +4,10 @@ use evergate::{
     clock::Timestamp,
     grant::EndReason,
     session::{PersonalToken, SessionHash, TokenScope},
-    store::{Expired, Fence, NewToken, Store, TokenSaved},
+    store::{Expired, Fence, NewGrant, NewToken, Store, TokenSaved, Tokens},
 };
 
-use super::{contract, keep, login, new_grant, session_of, to_be_revoked};
+use super::{contract, keep, login, new_grant, session_of, to_be_revoked, tokens};
 
 fn token(name: &str, expires_at: i64) -> PersonalToken {
     let scope = TokenScope { name: name.into(), site: "app.test".into(), routes: vec!["/api".into(), "app.test/ü".into()] };
@@ -16,7 +16,7 @@ fn token(name: &str, expires_at: i64) -> PersonalToken {
 
 async fn save(store: &Store, made_from: SessionHash, token: &PersonalToken) -> (SessionHash, TokenSaved) {
     let (_, hash) = PersonalToken::fresh();
-    let saved = store.save_token(&NewToken { hash, made_from, token, most: 2, at: Timestamp(2000) }).await.unwrap();
+    let saved = store.save_token(&NewToken { hash, made_from, token, most: 2, at: Timestamp(2000), once: None }).await.unwrap();
     (hash, saved)
 }
 
@@ -30,11 +30,21 @@ contract! {
         assert_eq!(store.session(browser).await.unwrap().unwrap().token, None);
         assert_eq!(store.tokens_of("https://idp", "c", "s").await.unwrap(), std::slice::from_ref(&session));
         assert!(store.tokens_of("https://idp", "c", "other").await.unwrap().is_empty());
-        let repeated = NewToken { hash, made_from: browser, token: &token("b", 1), most: 9, at: Timestamp(1) };
-        assert_eq!(store.save_token(&repeated).await.unwrap(), TokenSaved::Repeated);
-        assert_eq!(store.session(hash).await.unwrap(), Some(session));
         let listed = store.sessions_named("s").await.unwrap();
         assert!(listed.iter().any(|listed| listed.session.hash == hash && listed.session.token.is_some()));
+    }
+    what_may_be_done_once_makes_one_token_and_what_makes_none_may_be_done_again(store) {
+        let (grant, browser) = login(&store).await;
+        let once = Some(([9; 32], Timestamp(9000)));
+        let (wanted, at) = (token("a", 9000), Timestamp(2000));
+        let make = async |most| {
+            let (_, hash) = PersonalToken::fresh();
+            store.save_token(&NewToken { hash, made_from: browser, token: &wanted, most, at, once }).await.unwrap()
+        };
+        assert_eq!(make(0).await, TokenSaved::TooMany);
+        assert_eq!(make(9).await, TokenSaved::Saved(grant));
+        assert_eq!(make(9).await, TokenSaved::Repeated);
+        assert_eq!(store.tokens_of("https://idp", "c", "s").await.unwrap().len(), 1);
     }
     a_token_keeps_the_grant_when_its_browser_s_session_ends_and_takes_it_along_as_the_last(store) {
         let (grant, browser) = login(&store).await;
@@ -45,11 +55,15 @@ contract! {
         assert!(store.grant(grant).await.unwrap().is_none());
         assert_eq!(to_be_revoked(&store).await, ["refresh-0"]);
     }
-    no_token_is_made_of_a_session_that_has_ended_nor_of_a_token_nor_of_a_grant_that_has_ended(store) {
+    no_token_is_made_of_a_session_that_has_ended_nor_of_a_token_nor_of_a_grant_that_has_ended_or_cannot_be_refreshed(store) {
         let (grant, browser) = login(&store).await;
         let (first, _) = save(&store, browser, &token("a", 9000)).await;
         assert_eq!(save(&store, first, &token("b", 9000)).await.1, TokenSaved::SessionEnded, "a token makes no token");
         assert_eq!(save(&store, SessionHash([7; 32]), &token("b", 9000)).await.1, TokenSaved::SessionEnded);
+        let unrenewable = NewGrant { tokens: Tokens { refresh: None, ..tokens("0") }, ..new_grant() };
+        let there = session_of(unrenewable.id);
+        keep(&store, &unrenewable, there.clone(), None).await;
+        assert_eq!(save(&store, there.hash, &token("b", 9000)).await.1, TokenSaved::NotRenewable);
         assert!(store.end_grant(grant, Fence::Generation(0), EndReason::Dead, None).await.unwrap());
         assert_eq!(save(&store, browser, &token("b", 9000)).await.1, TokenSaved::SessionEnded);
     }
@@ -61,6 +75,9 @@ contract! {
         save(&store, browser, &token("a", 9000)).await;
         save(&store, there.hash, &token("b", 9000)).await;
         assert_eq!(save(&store, browser, &token("c", 9000)).await.1, TokenSaved::TooMany);
+        let expired = token("a", 9000);
+        let new = NewToken { hash: PersonalToken::fresh().1, made_from: browser, token: &expired, most: 2, at: Timestamp(9000), once: None };
+        assert!(matches!(store.save_token(&new).await.unwrap(), TokenSaved::Saved(_)), "those that have expired do not count");
     }
     the_limits_of_browsers_leave_tokens_alone_and_their_own_end_does_not(store) {
         let (_, browser) = login(&store).await;

@@ -71,9 +71,17 @@ async fn logins_and_sessions(store: &Store) {
     for prefix in [hash.chars().take(12).collect(), hash, id] {
         assert!(!store.sessions_by_prefix(&prefix).await.unwrap().is_empty(), "{prefix}");
     }
+    let (_, browser) = login(store, "user-7", true, Sharing::Own, None).await;
     let scope = TokenScope { name: "script".into(), site: "app.test".into(), routes: Vec::new() };
     let token = PersonalToken { expires_at: Timestamp(i64::MAX), scope };
-    let new = NewToken { hash: PersonalToken::fresh().1, made_from: shared, token: &token, most: 9, at: AT };
+    let new = NewToken {
+        hash: PersonalToken::fresh().1,
+        made_from: browser,
+        token: &token,
+        most: 9,
+        at: AT,
+        once: Some((SessionHash::fresh().1.0, AT)),
+    };
     assert!(matches!(store.save_token(&new).await.unwrap(), TokenSaved::Saved(_)));
     assert!(store.tokens_of("https://idp", "c", "nobody").await.unwrap().is_empty());
     assert!(store.grant(grant).await.unwrap().is_some() && store.id_token(grant).await.unwrap().is_some());
