@@ -7,6 +7,8 @@ mod access;
 mod addresses;
 mod alpha;
 mod alpha_config;
+mod chart;
+mod entries;
 mod given;
 mod headers;
 mod manifest;
@@ -28,20 +30,20 @@ use crate::config::Problems;
 use access::RouteRule;
 use given::Given;
 use options::{Form, Meaning};
-use result::{RouteTable, Value};
+use result::RouteTable;
 
 pub use print::{Output, Secrets, options as options_page};
 pub use result::{Note, Severity, Translation};
 pub use sources::Sources;
 
 /// Translates what `sources` say. `open` reads a file, and `settings` are Evergate's own that an administrator has set already, by
-/// their names.
+/// their names: a secret with `_file` after it and the path of its file.
 ///
 /// # Errors
 /// What cannot be read.
 pub fn translate(
     sources: &Sources,
-    settings: &BTreeMap<&'static str, String>,
+    settings: &BTreeMap<String, String>,
     open: &dyn Fn(&str) -> std::io::Result<String>,
 ) -> Result<Translation, Problems> {
     let read = sources::read(sources, open)?;
@@ -56,9 +58,9 @@ pub fn translate(
     public_paths::translate(&mut given, &mut result);
     restrict(&rule, &mut result);
     account_for_the_rest(&given, &mut result);
+    access::close(&mut result);
     for (name, value) in settings {
-        result.put(name, Value::Text(value.clone()), format!("--{}", name.replace('_', "-")));
-        result.notes.retain(|note| !note.message.starts_with(&format!("set CODER_{}:", name.to_uppercase())));
+        result.answer(name, value);
     }
     result.notes.sort_by_key(|note| std::cmp::Reverse(note.severity));
     result.notes.dedup();
@@ -98,9 +100,9 @@ fn account_for_the_rest(given: &Given, result: &mut Translation) {
             Meaning::NoEquivalent(_) if is_default => Note::info(&option.origin, "is as Evergate does it"),
             Meaning::NoEquivalent(why) => Note::warning(&option.origin, format!("has no equivalent: {why}")),
             Meaning::NoRestriction(why) => {
-                Note::error(&option.origin, format!("restricts who may enter and has no equivalent: {why}"))
+                Note::closing(&option.origin, format!("restricts who may enter and has no equivalent: {why}"))
             }
-            Meaning::Becomes(_) => continue,
+            Meaning::Becomes(_) | Meaning::Restriction(_) => continue,
         });
     }
     // Nothing is left out silently: an option of which nothing speaks says what oauth2-proxy does anyway, or needs another one.
@@ -108,11 +110,19 @@ fn account_for_the_rest(given: &Given, result: &mut Translation) {
     let is_longer = |next: char| next.is_alphanumeric() || next == '-';
     let is_spoken_of =
         |origin: &str| spoken_of.iter().any(|comment| comment.split(origin).skip(1).any(|rest| !rest.starts_with(is_longer)));
-    let silent: Vec<_> = given.origins().filter(|origin| !is_spoken_of(origin)).map(str::to_owned).collect();
-    result
-        .notes
-        .extend(silent.iter().map(|origin| Note::info(origin, "changes nothing here, with the other options as they are")));
+    let silent = given.all().filter(|(_, option)| !is_spoken_of(&option.origin));
+    result.notes.extend(silent.filter_map(|(flag, option)| {
+        Some(match options::find(flag)?.meaning {
+            Meaning::Restriction(_) | Meaning::NoRestriction(_) => {
+                Note::closing(&option.origin, "decides who may enter, and is not translated with the other options as they are")
+            }
+            Meaning::Becomes(_) | Meaning::NoEffect(_) | Meaning::NoEquivalent(_) => Note::info(&option.origin, CHANGES_NOTHING),
+        })
+    }));
 }
+
+/// What is said of an option of which nothing else speaks.
+const CHANGES_NOTHING: &str = "changes nothing here, with the other options as they are";
 
 #[cfg(test)]
 mod tests;

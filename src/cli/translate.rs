@@ -1,7 +1,6 @@
 //! `evergate config translate`.
 
 use std::{
-    collections::BTreeMap,
     io::Write as _,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::Path,
@@ -13,7 +12,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::output::{print_error, print_out, printable};
 use crate::{
-    config::{Environment, table},
+    config::Environment,
     translate::{self, Output, Secrets, Severity, Sources},
 };
 
@@ -57,9 +56,7 @@ pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Resul
     }
     let all = |name: &str| verb.get_many::<String>(name).unwrap_or_default().cloned().collect();
     let sources = Sources { arguments: all("argument"), variables: environment.variables.clone(), files: all("file") };
-    let settings: BTreeMap<_, _> =
-        table::all().filter_map(|setting| Some((setting.name, environment.flags.get(setting.name)?.clone()))).collect();
-    let translation = translate::translate(&sources, &settings, &|path| std::fs::read_to_string(path))?;
+    let translation = translate::translate(&sources, &environment.flags, &|path| std::fs::read_to_string(path))?;
     match verb.get_one::<String>("output") {
         Some(folder) => {
             let folder = std::path::absolute(folder)?;

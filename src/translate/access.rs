@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    given::Given,
+    given::{Given, GivenOption},
+    options::{self, Form, Meaning},
     result::{Note, Translation},
 };
 
@@ -23,6 +24,7 @@ const NOBODY: &str = "nobody-until-an-administrator-decides";
 /// Translates who may enter.
 pub(super) fn translate(given: &mut Given, result: &mut Translation) -> RouteRule {
     let mut rule = RouteRule::default();
+    result.notes.extend(given.all().filter_map(|(flag, option)| unreadable(flag, option)));
     emails(given, &mut rule, result);
     groups(given, &mut rule, result);
     if let Some((tenants, origin)) = given.list("entra-id-allowed-tenant") {
@@ -40,18 +42,65 @@ pub(super) fn translate(given: &mut Given, result: &mut Translation) -> RouteRul
     rule
 }
 
+/// Has nobody enter if something that may restrict who enters was not translated.
+pub(super) fn close(result: &mut Translation) {
+    let mut origins: Vec<String> = Vec::new();
+    for note in result.notes.iter().filter(|note| note.closes) {
+        if !origins.contains(&note.subject) {
+            origins.push(note.subject.clone());
+        }
+    }
+    if origins.is_empty() {
+        return;
+    }
+    result.set("oidc_allowed_groups", NOBODY, origins.join(", "));
+    if result.value("oidc_group_field").is_none() {
+        result.set("oidc_group_field", "groups", "what CODER_OIDC_ALLOWED_GROUPS is compared with");
+    }
+}
+
+/// What is to be said of an option whose value is not here, or is not what it seems to be.
+fn unreadable(flag: &str, option: &GivenOption) -> Option<Note> {
+    let meaning = options::find(flag)?.meaning;
+    let restricts = matches!(meaning, Meaning::Restriction(_) | Meaning::NoRestriction(_));
+    if let Some(place) = &option.elsewhere {
+        let message = format!("has its value in {place}, which is not translated; give it as a flag");
+        return match meaning {
+            Meaning::NoEffect(_) => None,
+            Meaning::Restriction(_) | Meaning::NoRestriction(_) => Some(Note::closing(&option.origin, message)),
+            // What these are in is said where they are written.
+            Meaning::Becomes(_) if ["client-id", "client-secret", "basic-auth-password", "jwt-key"].contains(&flag) => None,
+            Meaning::Becomes(_) | Meaning::NoEquivalent(_) => Some(Note::error(&option.origin, message)),
+        };
+    }
+    // oauth2-proxy reads lists of flags as CSV, with quotes, and those of files as they are; here a comma separates.
+    let is_list = options::find(flag)?.form == Form::List;
+    let is_strange = |value: &String| value.contains([',', '"']) || value.trim() != value;
+    (restricts && is_list && option.values.iter().any(is_strange)).then(|| {
+        let message =
+            "has a value with a comma, a quotation mark, or a blank before or after it, which no setting holds as it is";
+        Note::closing(&option.origin, message)
+    })
+}
+
 fn emails(given: &mut Given, rule: &mut RouteRule, result: &mut Translation) {
     let file = given.text("authenticated-emails-file");
     let Some((domains, origin)) = given.list("email-domain") else {
         match file {
             Some((file, origin)) => result.set("oidc_allowed_emails_file", file, origin),
-            None => result.notes.push(Note::warning(
+            // What is given elsewhere is told already.
+            None if given.has("email-domain") || given.has("authenticated-emails-file") => {}
+            None => result.notes.push(Note::closing(
                 "--email-domain",
-                "is not given, with which oauth2-proxy lets nobody in; here everybody enters whom the provider and the other rules admit",
+                "is not given, nor is --authenticated-emails-file, and oauth2-proxy does not start without both: the rule stands where \
+                 this translation does not read; give it as a flag (--email-domain=* is the default of the Helm chart)",
             )),
         }
         return;
     };
+    if let Some(domain) = domains.iter().find(|domain| !is_domain(domain)) {
+        return result.notes.push(Note::closing(&origin, format!("names {domain}, which is no domain")));
+    }
     if domains.iter().any(|domain| domain == "*") {
         result.notes.push(Note::info(&origin, "admits every address, which Evergate does if no setting names any"));
         if let Some((_, origin)) = file {
@@ -83,6 +132,13 @@ fn emails(given: &mut Given, rule: &mut RouteRule, result: &mut Translation) {
     rule.comment.push(origin);
 }
 
+/// Whether it is `*`, or a domain that may have `.` or `*.` before it.
+fn is_domain(text: &str) -> bool {
+    let name = text.strip_prefix("*.").or_else(|| text.strip_prefix('.')).unwrap_or(text);
+    let is_name = !name.starts_with('.') && name.chars().all(|letter| letter.is_alphanumeric() || ".-_".contains(letter));
+    text == "*" || (is_name && !name.is_empty())
+}
+
 /// A regular expression for a domain, or with `.` or `*.` before it for those below it.
 fn domain_pattern(domain: &str) -> String {
     let name = domain.trim_start_matches(['*', '.']);
@@ -90,46 +146,48 @@ fn domain_pattern(domain: &str) -> String {
     if name.len() == domain.len() { escaped } else { format!("[^@]+\\.{escaped}") }
 }
 
+/// The options that name groups, and the providers of oauth2-proxy that read them; none means all.
+const GROUPS: [(&str, &[&str]); 3] =
+    [("allowed-group", &[]), ("keycloak-group", &["keycloak", "keycloak-oidc"]), ("gitlab-group", &["gitlab"])];
+
 fn groups(given: &mut Given, rule: &mut RouteRule, result: &mut Translation) {
-    let (mut allowed, mut origins) = (Vec::new(), Vec::new());
-    for flag in ["allowed-group", "keycloak-group", "gitlab-group"] {
-        if let Some((groups, origin)) = given.list(flag) {
-            allowed.extend(groups);
-            origins.push(origin);
+    let provider = given.text("provider").map_or_else(|| "google".to_owned(), |(provider, _)| provider);
+    let mut allowed = None::<(Vec<String>, String)>;
+    for (flag, providers) in GROUPS {
+        let Some((groups, origin)) = given.list(flag) else { continue };
+        if !providers.is_empty() && !providers.contains(&provider.as_str()) {
+            let message =
+                format!("has no effect, as in oauth2-proxy: the provider is {provider}, not {}", providers.join(" or "));
+            result.notes.push(Note::info(&origin, message));
+            continue;
+        }
+        match &mut allowed {
+            Some((others, other)) if *others != groups => {
+                let message = format!("is given besides {other} with other groups; give the one that is to count");
+                result.notes.push(Note::closing(&origin, message));
+            }
+            Some((_, other)) => *other = format!("{other}, {origin}"),
+            None => allowed = Some((groups, origin)),
         }
     }
-    let roles = given.list("allowed-role");
-    if allowed.is_empty()
-        && let Some((roles, origin)) = &roles
-    {
-        role_claims(roles, origin, rule, result);
-    } else if let Some((roles, origin)) = &roles {
-        role_claims(roles, origin, rule, result);
-        result.notes.push(Note::error(
-            origin,
-            "is given besides groups: one of both was enough there, and both must hold here; decide which it is to be",
-        ));
+    if let Some((roles, origin)) = given.list("allowed-role") {
+        role_claims(&roles, &origin, rule, result);
+        if allowed.is_some() {
+            result.notes.push(Note::error(
+                &origin,
+                "is given besides groups: one of both was enough there, and both must hold here; decide which it is to be",
+            ));
+        }
     }
-    let lost: Vec<_> = [
-        "google-group",
-        "gitlab-project",
-        "github-org",
-        "github-team",
-        "github-repo",
-        "github-user",
-        "bitbucket-team",
-        "bitbucket-repository",
-    ]
-    .into_iter()
-    .filter(|flag| given.unused().any(|(unused, _)| unused == *flag))
-    .map(|flag| given.origin(flag))
-    .collect();
-    if !lost.is_empty() && allowed.is_empty() {
-        allowed.push(NOBODY.to_owned());
-        origins.extend(lost);
-    }
-    if !allowed.is_empty() {
-        result.set("oidc_allowed_groups", allowed.join(","), origins.join(", "));
+    if let Some((groups, origin)) = allowed {
+        result.set("oidc_allowed_groups", groups.join(","), origin);
+        // One of both was enough there, so that those of the groups entered. The others are told as every restriction that is lost.
+        if provider == "gitlab"
+            && let Some((_, origin)) = given.list("gitlab-project")
+        {
+            let message = "has no equivalent: GitLab's tokens hold no projects; members of the groups alone may enter";
+            result.notes.push(Note::error(&origin, message));
+        }
     }
 }
 

@@ -21,6 +21,12 @@ pub(super) fn is_alpha(node: &Node) -> bool {
     !names.is_empty() && names.iter().all(|name| TOP.contains(&name.as_str()))
 }
 
+/// Whether a line begins a part of an alpha configuration that nothing else has.
+pub(super) fn is_heading(line: &str) -> bool {
+    line.split_once(':')
+        .is_some_and(|(name, _)| TOP.iter().take(4).any(|top| name.trim_matches(['"', '\'']).eq_ignore_ascii_case(top)))
+}
+
 /// Reads one.
 pub(super) fn read(reader: &mut SourceReader<'_>, name: &str, node: &Node) {
     let node = substituted(reader, name, node);
@@ -34,19 +40,27 @@ pub(super) fn read(reader: &mut SourceReader<'_>, name: &str, node: &Node) {
             continue;
         }
         match key_of(&leaf.path).map(|key| key.meaning) {
+            Some(AlphaMeaning::Option(flag)) if leaf.value.contains("${") => {
+                let place = "a variable that is not set here".to_owned();
+                reader.read.given.add_elsewhere(flag, &origin, place, Precedence::File);
+            }
             Some(AlphaMeaning::Option(flag)) => {
                 reader.read.given.add(flag, vec![leaf.value], &origin, Precedence::File);
             }
             Some(AlphaMeaning::Own(Meaning::Becomes(_))) => {}
             Some(AlphaMeaning::Own(Meaning::NoEffect(why))) => reader.read.given.notes.push(Note::info(&origin, no_effect(why))),
-            Some(AlphaMeaning::Own(Meaning::NoEquivalent(why) | Meaning::NoRestriction(why))) => {
+            Some(AlphaMeaning::Own(Meaning::Restriction(why) | Meaning::NoRestriction(why))) => {
+                reader.read.given.notes.push(Note::closing(&origin, why));
+            }
+            Some(AlphaMeaning::Own(Meaning::NoEquivalent(why))) => {
                 if leaf.value != "false" {
                     reader.read.given.notes.push(Note::warning(&origin, format!("has no equivalent: {why}")));
                 }
             }
-            None => {
-                reader.read.given.notes.push(Note::error(&origin, "is no key of the alpha configuration of oauth2-proxy 7.15"))
-            }
+            None => reader.read.given.notes.push(Note::closing(
+                &origin,
+                "is no key of the alpha configuration of oauth2-proxy 7.15, and may restrict who enters",
+            )),
         }
     }
     let alpha = &mut reader.read.alpha;
@@ -139,10 +153,12 @@ fn substituted(reader: &mut SourceReader<'_>, name: &str, node: &Node) -> Node {
                 match reader.variables.get(variable) {
                     Some(value) => whole.push_str(value),
                     None if !default.is_empty() => whole.push_str(default),
-                    None => reader.read.given.notes.push(Note::warning(
-                        &format!("${{{variable}}} in {name}"),
-                        "is a variable that is not set here; set it for this command, or fill its value in",
-                    )),
+                    None => {
+                        let subject = format!("${{{variable}}} in {name}");
+                        let message = "is a variable that is not set here; set it for this command, or fill its value in";
+                        reader.read.given.notes.push(Note::warning(&subject, message));
+                        whole.push_str(&format!("${{{variable}}}"));
+                    }
                 }
                 rest = after;
             }

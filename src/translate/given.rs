@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    options::{self, Form, ProxyOption},
+    options::{self, Form, Meaning, ProxyOption},
     result::Note,
 };
 
@@ -23,7 +23,7 @@ pub(super) struct GivenOption {
     /// Where they came from, as an administrator would look for it.
     pub(super) origin: String,
     precedence: Precedence,
-    /// Where the value is, if it is not here: a Kubernetes secret.
+    /// Where the value is, or more values are, that are not here: a Kubernetes secret.
     pub(super) elsewhere: Option<String>,
 }
 
@@ -34,6 +34,8 @@ pub(super) struct Given {
     /// What cannot be translated of the sources themselves.
     pub(super) notes: Vec<Note>,
     used: BTreeSet<&'static str>,
+    /// How many times something was added.
+    pub(super) additions: usize,
 }
 
 impl Given {
@@ -41,14 +43,25 @@ impl Given {
     pub(super) fn add(&mut self, name: &str, values: Vec<String>, origin: &str, precedence: Precedence) {
         match options::find(name) {
             Some(option) => self.add_option(option, values, origin, precedence),
-            None => self.notes.push(Note::error(origin, "is no option of oauth2-proxy 7.15 that this release of Evergate knows")),
+            None => self.is_unknown(origin),
         }
+    }
+
+    fn is_unknown(&mut self, origin: &str) {
+        let message = "is no option of oauth2-proxy 7.15 that this release of Evergate knows, and may restrict who enters";
+        self.notes.push(Note::closing(origin, message));
     }
 
     /// Adds values, each of which is a list of its own if the option is one: separated by commas.
     pub(super) fn add_separated(&mut self, name: &str, value: &str, origin: &str, precedence: Precedence) {
-        let is_list = options::find(name).is_some_and(|option| option.form == Form::List);
-        let values = if is_list { value.split(',').map(|part| part.trim().to_owned()).collect() } else { vec![value.to_owned()] };
+        let values = match options::find(name) {
+            // oauth2-proxy compares what decides who may enter with its blanks.
+            Some(ProxyOption { form: Form::List, meaning: Meaning::Restriction(_), .. }) => {
+                value.split(',').map(str::to_owned).collect()
+            }
+            Some(ProxyOption { form: Form::List, .. }) => value.split(',').map(|part| part.trim().to_owned()).collect(),
+            Some(_) | None => vec![value.to_owned()],
+        };
         self.add(name, values, origin, precedence);
     }
 
@@ -57,10 +70,22 @@ impl Given {
         if values.is_empty() {
             return;
         }
+        self.additions += 1;
         match self.options.get_mut(option.flag) {
             Some(before) if before.precedence > precedence => {}
-            Some(before) if before.precedence == precedence && option.form == Form::List => before.values.extend(values),
-            Some(_) | None => {
+            // A variable has one value, unlike a flag and a list in a file.
+            Some(before)
+                if before.precedence == precedence && option.form == Form::List && precedence != Precedence::Environment =>
+            {
+                before.values.extend(values);
+            }
+            before => {
+                if let Some(before) = before.filter(|before| before.precedence == precedence && before.origin != origin)
+                    && matches!(option.meaning, Meaning::Restriction(_) | Meaning::NoRestriction(_))
+                    && before.values != values
+                {
+                    self.notes.push(Note::closing(origin, format!("is also given as {}, with another value", before.origin)));
+                }
                 let given = GivenOption { values, origin: origin.to_owned(), precedence, elsewhere: None };
                 self.options.insert(option.flag, given);
             }
@@ -68,16 +93,27 @@ impl Given {
     }
 
     /// Adds an option whose value is not here but at `place`.
-    pub(super) fn add_elsewhere(&mut self, name: &str, origin: &str, place: String) {
-        if let Some(option) = options::find(name) {
-            let given = GivenOption {
-                values: Vec::new(),
-                origin: origin.to_owned(),
-                precedence: Precedence::Environment,
-                elsewhere: Some(place),
-            };
-            self.options.insert(option.flag, given);
+    pub(super) fn add_elsewhere(&mut self, name: &str, origin: &str, place: String, precedence: Precedence) {
+        let Some(option) = options::find(name) else { return self.is_unknown(origin) };
+        self.additions += 1;
+        match self.options.get_mut(option.flag) {
+            Some(before) if before.precedence > precedence => {}
+            Some(before) if before.precedence == precedence && option.form == Form::List => before.elsewhere = Some(place),
+            Some(_) | None => {
+                let given = GivenOption { values: Vec::new(), origin: origin.to_owned(), precedence, elsewhere: Some(place) };
+                self.options.insert(option.flag, given);
+            }
         }
+    }
+
+    /// All options.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&'static str, &GivenOption)> {
+        self.options.iter().map(|(flag, given)| (*flag, given))
+    }
+
+    /// Whether an option was given, here or elsewhere.
+    pub(super) fn has(&self, flag: &str) -> bool {
+        self.options.contains_key(flag)
     }
 
     /// An option, which counts as looked at from then on.
@@ -108,13 +144,8 @@ impl Given {
         self.options.get(flag).map_or_else(|| format!("--{flag}"), |given| given.origin.clone())
     }
 
-    /// Where all options came from.
-    pub(super) fn origins(&self) -> impl Iterator<Item = &str> {
-        self.options.values().map(|given| given.origin.as_str())
-    }
-
     /// The options that nobody has looked at.
     pub(super) fn unused(&self) -> impl Iterator<Item = (&'static str, &GivenOption)> {
-        self.options.iter().filter(|(flag, _)| !self.used.contains(*flag)).map(|(flag, given)| (*flag, given))
+        self.all().filter(|(flag, _)| !self.used.contains(*flag))
     }
 }

@@ -1,9 +1,14 @@
-//! Files that hold how oauth2-proxy is started: Kubernetes manifests, compose files, and values of its Helm chart.
+//! Files that hold how oauth2-proxy is started: Kubernetes manifests and compose files. Values of its Helm chart are found here too.
 
 use std::collections::BTreeMap;
 
-use super::{given::Precedence, result::Note, source_reader::SourceReader};
-use crate::config::document::{self, Node};
+use super::{
+    alpha, chart,
+    entries::{environment_entry, from_elsewhere, is_strange, text_of, variable_entry},
+    result::Note,
+    source_reader::{PREFIX, SourceReader},
+};
+use crate::config::document::Node;
 
 /// The documents of a YAML stream.
 pub(super) fn documents(text: &str) -> impl Iterator<Item = &str> {
@@ -13,10 +18,10 @@ pub(super) fn documents(text: &str) -> impl Iterator<Item = &str> {
 /// Whether a document speaks of oauth2-proxy.
 pub(super) fn is_ours(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
-    ["oauth2-proxy", "oauth2_proxy"].iter().any(|name| text.contains(name))
+    ["oauth2-proxy", "oauth2_proxy"].iter().any(|name| text.contains(name)) || text.lines().any(alpha::is_heading)
 }
 
-/// Reads all containers, services and values of oauth2-proxy in a document, and the files that it holds.
+/// Reads the container, service or values of oauth2-proxy in a document, and the files that it holds.
 pub(super) fn read(reader: &mut SourceReader<'_>, name: &str, node: &Node) {
     match node {
         Node::Map(members) => {
@@ -24,11 +29,17 @@ pub(super) fn read(reader: &mut SourceReader<'_>, name: &str, node: &Node) {
                 let texts = files.iter().filter_map(|(file, text)| Some((file.clone(), text_of(text)?)));
                 reader.embedded.extend(texts);
             }
-            if members.get("image").and_then(text_of).is_some_and(|image| is_ours(&image)) {
+            if members.get("image").and_then(text_of).is_some_and(|image| is_ours(&image) || has_variables(members)) {
+                reader.proxies += 1;
                 container(reader, name, members);
             }
-            if members.contains_key("extraArgs") || members.get("config").is_some_and(is_chart_config) {
-                chart_values(reader, name, members);
+            if CHART_KEYS.iter().any(|key| members.contains_key(*key)) || members.get("config").is_some_and(is_chart_config) {
+                reader.proxies += 1;
+                chart::read(reader, name, members);
+            }
+            if members.contains_key("values") && members.contains_key("valuesFrom") {
+                let message = "takes values from elsewhere, which are not translated and may restrict who enters; write them out";
+                reader.read.given.notes.push(Note::closing(&format!("valuesFrom in {name}"), message));
             }
             for member in members.values() {
                 read(reader, name, member);
@@ -39,132 +50,59 @@ pub(super) fn read(reader: &mut SourceReader<'_>, name: &str, node: &Node) {
     }
 }
 
-fn text_of(node: &Node) -> Option<String> {
-    match node {
-        Node::Text(text) => Some(text.clone()),
-        Node::Null | Node::List(_) | Node::Map(_) => None,
-    }
+/// Keys of the Helm chart's values that other charts do not have.
+const CHART_KEYS: [&str; 4] = ["extraArgs", "alphaConfig", "authenticatedEmailsFile", "htpasswdFile"];
+
+fn is_chart_config(node: &Node) -> bool {
+    let keys = ["clientID", "existingSecret", "existingConfig", "configFile"];
+    matches!(node, Node::Map(members) if keys.iter().any(|key| members.contains_key(*key)))
+}
+
+/// Whether a container has variables of oauth2-proxy, whatever its image is called.
+fn has_variables(members: &BTreeMap<String, Node>) -> bool {
+    let is_one = |name: &str| name.starts_with(PREFIX);
+    ["env", "environment"].iter().filter_map(|key| members.get(*key)).any(|node| match node {
+        Node::Map(variables) => variables.keys().any(|name| is_one(name)),
+        Node::List(entries) => entries.iter().any(|entry| match entry {
+            Node::Text(line) => is_one(line),
+            Node::Map(entry) => entry.get("name").and_then(text_of).is_some_and(|name| is_one(&name)),
+            Node::Null | Node::List(_) => false,
+        }),
+        Node::Null | Node::Text(_) => false,
+    })
 }
 
 /// A container of a pod, or a service of a compose file.
 fn container(reader: &mut SourceReader<'_>, name: &str, members: &BTreeMap<String, Node>) {
     for key in ["command", "args", "entrypoint"] {
-        let words = match members.get(key) {
-            Some(Node::List(words)) => words.iter().filter_map(text_of).collect(),
-            Some(Node::Text(line)) => words_of(line),
-            Some(Node::Null | Node::Map(_)) | None => continue,
-        };
-        reader.arguments(&words, &format!(" in {name}"));
+        match members.get(key) {
+            Some(Node::List(words)) => {
+                let texts: Vec<_> = words.iter().filter_map(text_of).collect();
+                if texts.len() < words.len() {
+                    is_strange(reader, &format!("{key} in {name}"));
+                }
+                reader.arguments(&texts, &format!(" in {name}"));
+            }
+            Some(Node::Text(line)) => reader.arguments(&words_of(line), &format!(" in {name}")),
+            Some(Node::Map(_)) => is_strange(reader, &format!("{key} in {name}")),
+            Some(Node::Null) | None => {}
+        }
     }
     for key in ["env", "environment"] {
         match members.get(key) {
             Some(Node::Map(variables)) => {
-                for (variable, value) in variables.iter().filter_map(|(variable, value)| Some((variable, text_of(value)?))) {
-                    reader.variable(variable, &value);
+                for (variable, value) in variables {
+                    variable_entry(reader, variable, Some(value), "the environment of docker compose");
                 }
             }
-            Some(Node::List(entries)) => entries.iter().for_each(|entry| environment_entry(reader, entry)),
-            Some(Node::Null | Node::Text(_)) | None => {}
+            Some(Node::List(entries)) => entries.iter().for_each(|entry| environment_entry(reader, name, entry)),
+            Some(Node::Text(_)) => is_strange(reader, &format!("{key} in {name}")),
+            Some(Node::Null) | None => {}
         }
     }
-    if members.contains_key("envFrom") || members.contains_key("env_file") {
-        let message =
-            "takes variables from elsewhere, which are not translated; give them as a file NAME=VALUE whose name ends in .env";
-        reader.read.given.notes.push(Note::warning(&format!("the container in {name}"), message));
-    }
-}
-
-/// `NAME=value`, or Kubernetes' `{name, value}` and `{name, valueFrom}`.
-fn environment_entry(reader: &mut SourceReader<'_>, entry: &Node) {
-    match entry {
-        Node::Text(line) => {
-            if let Some((variable, value)) = line.split_once('=') {
-                reader.variable(variable, value);
-            }
-        }
-        Node::Map(members) => {
-            let Some(variable) = members.get("name").and_then(text_of) else { return };
-            if let Some(value) = members.get("value").and_then(text_of) {
-                reader.variable(&variable, &value);
-            } else if let Some(option) = variable.strip_prefix("OAUTH2_PROXY_") {
-                let place = members.get("valueFrom").map_or_else(|| "elsewhere".to_owned(), place_of);
-                reader.read.given.add_elsewhere(option, &variable, place);
-            }
-        }
-        Node::Null | Node::List(_) => {}
-    }
-}
-
-/// Where a value is: `the key KEY of the secret NAME`.
-fn place_of(node: &Node) -> String {
-    let Node::Map(members) = node else { return "elsewhere".to_owned() };
-    for (kind, word) in [("secretKeyRef", "secret"), ("configMapKeyRef", "config map")] {
-        if let Some(Node::Map(reference)) = members.get(kind) {
-            let part = |key: &str| reference.get(key).and_then(text_of).unwrap_or_default();
-            return format!("the key {} of the {word} {}", part("key"), part("name"));
-        }
-    }
-    "elsewhere".to_owned()
-}
-
-fn is_chart_config(node: &Node) -> bool {
-    matches!(node, Node::Map(members) if ["clientID", "existingSecret", "configFile"].iter().any(|key| members.contains_key(*key)))
-}
-
-/// Values of the Helm chart `oauth2-proxy`, also as a dependency of another chart.
-fn chart_values(reader: &mut SourceReader<'_>, name: &str, members: &BTreeMap<String, Node>) {
-    match members.get("extraArgs") {
-        Some(Node::Map(flags)) => {
-            for (flag, value) in flags {
-                let origin = format!("extraArgs.{flag} in {name}");
-                match value {
-                    Node::List(values) => {
-                        reader.read.given.add(flag, values.iter().filter_map(text_of).collect(), &origin, Precedence::Flag);
-                    }
-                    Node::Text(text) => reader.read.given.add_separated(flag, text, &origin, Precedence::Flag),
-                    // A flag without a value.
-                    Node::Null => reader.read.given.add_separated(flag, "true", &origin, Precedence::Flag),
-                    Node::Map(_) => {}
-                }
-            }
-        }
-        Some(Node::List(words)) => {
-            let words: Vec<_> = words.iter().filter_map(text_of).collect();
-            reader.arguments(&words, &format!(" in {name}"));
-        }
-        Some(Node::Null | Node::Text(_)) | None => {}
-    }
-    if let Some(Node::List(entries)) = members.get("extraEnv") {
-        entries.iter().for_each(|entry| environment_entry(reader, entry));
-    }
-    if let Some(Node::Map(config)) = members.get("config") {
-        for (key, flag) in [
-            ("clientID", "client-id"),
-            ("clientSecret", "client-secret"),
-            ("cookieSecret", "cookie-secret"),
-            ("cookieName", "cookie-name"),
-        ] {
-            if let Some(value) = config.get(key).and_then(text_of) {
-                reader.read.given.add(flag, vec![value], &format!("config.{key} in {name}"), Precedence::Environment);
-            }
-        }
-        if let Some(secret) = config.get("existingSecret").and_then(text_of) {
-            let origin = format!("config.existingSecret in {name}");
-            for (flag, key) in [("client-id", "client-id"), ("client-secret", "client-secret")] {
-                reader.read.given.add_elsewhere(flag, &origin, format!("the key {key} of the secret {secret}"));
-            }
-        }
-        if let Some(text) = config.get("configFile").and_then(text_of) {
-            reader.config_file(&format!("config.configFile of {name}"), &text);
-        }
-    }
-    if let Some(Node::Map(alpha)) = members.get("alphaConfig") {
-        match alpha.get("configData") {
-            Some(node @ Node::Map(_)) => reader.alpha_documents.push((format!("alphaConfig.configData of {name}"), node.clone())),
-            Some(Node::Null | Node::Text(_) | Node::List(_)) | None => {}
-        }
-        if let Some(Ok(node)) = alpha.get("configFile").and_then(text_of).map(|text| document::yaml(&text)) {
-            reader.alpha_documents.push((format!("alphaConfig.configFile of {name}"), node));
+    for key in ["envFrom", "env_file"] {
+        if members.get(key).is_some_and(|node| *node != Node::Null) {
+            from_elsewhere(reader, &format!("{key} in {name}"));
         }
     }
 }

@@ -16,7 +16,9 @@ pub(super) enum Paths {
 /// The sets that an expression matches together; `None` if no route can say it.
 pub(super) fn paths(expression: &str) -> Option<Vec<Paths>> {
     match expression {
-        "" | ".*" | "^.*" | "^.*$" | "/.*" | "^/" | "^/.*" | "^/.*$" | "/" => return Some(vec![Paths::From(String::new())]),
+        "" | "^" | ".*" | ".*$" | "^.*" | "^.*$" | "/" | "/.*" | "/.*$" | "^/" | "^/.*" | "^/.*$" => {
+            return Some(vec![Paths::From(String::new())]);
+        }
         _ => {}
     }
     // Without `^` it matches in the middle of a path too. Fewer paths are public then, not more.
@@ -71,7 +73,7 @@ fn of_one(body: &str) -> Option<Paths> {
     };
     (path.is_empty() || path.starts_with('/')).then(|| match make(path) {
         Paths::Only(path) if path.is_empty() => Paths::Only("/".to_owned()),
-        Paths::Below(path) | Paths::Beginning(path) if path.is_empty() => Paths::From(path),
+        Paths::Beginning(path) if path.is_empty() => Paths::From(path),
         set @ (Paths::Only(_) | Paths::Below(_) | Paths::From(_) | Paths::Beginning(_)) => set,
     })
 }
@@ -118,6 +120,9 @@ mod tests {
             ("^/api/v1.*", vec![beginning("/api/v1")]),
             ("^/(health|metrics)$", vec![only("/health"), only("/metrics")]),
             ("^/", vec![from("")]),
+            ("^/.*$", vec![from("")]),
+            ("^/.+$", vec![below("")]),
+            ("/.+", vec![below("")]),
             (".*", vec![from("")]),
         ] {
             assert_eq!(paths(expression), Some(expected), "{expression}");

@@ -71,8 +71,8 @@ impl Written {
     fn of(line: &Line, secrets: &Secrets) -> Self {
         let variable = |name: &str, value: &str| Self::Variable(format!("CODER_{}={value}", name.to_uppercase()));
         match (&line.value, secrets) {
-            (Value::Text(text), _) => Self::text(line.name, text),
-            (Value::Secret(Some(text)), Secrets::Shown) => Self::text(line.name, text),
+            (Value::Text(text), _) => Self::text(&line.name, text),
+            (Value::Secret(Some(text)), Secrets::Shown) => Self::text(&line.name, text),
             (Value::Secret(_), Secrets::In(folder)) => {
                 variable(&format!("{}_file", line.name), &format!("{folder}/{}", line.name))
             }
@@ -186,7 +186,7 @@ pub fn options() -> String {
 
 fn meaning(meaning: Meaning) -> String {
     match meaning {
-        Meaning::Becomes(what) => what.replace('|', "\\|"),
+        Meaning::Becomes(what) | Meaning::Restriction(what) => what.replace('|', "\\|"),
         Meaning::NoEffect(why) => format!("no effect: {why}"),
         Meaning::NoEquivalent(why) => format!("**no equivalent**: {why}"),
         Meaning::NoRestriction(why) => format!("**no equivalent, nobody enters**: {why}"),

@@ -56,6 +56,9 @@ fn issuer(given: &mut Given, result: &mut Translation) {
         );
         result.notes.push(Note::error(&origin, message));
         result.put("oidc_issuer_url", Value::ToFillIn("https://dex.example.com"), "the bridge's issuer");
+        if let Some((_, origin)) = configured {
+            result.notes.push(Note::info(&origin, format!("has no effect: {kind} has no issuer")));
+        }
         return;
     }
     match (configured, known) {
@@ -67,6 +70,17 @@ fn issuer(given: &mut Given, result: &mut Translation) {
             &origin,
             "the provider's issuer, as its metadata have it",
         ),
+    }
+    let is_microsoft_s = matches!(kind.as_str(), "azure" | "entra-id");
+    match &tenant {
+        Some((_, origin)) if !is_microsoft_s => {
+            result.notes.push(Note::info(origin, format!("has no effect, as in oauth2-proxy: the provider is {kind}")));
+        }
+        Some((tenant, origin)) if result.value("oidc_issuer_url").is_some_and(|issuer| issuer.contains(tenant.as_str())) => {
+            result.notes.push(Note::info(origin, "is the tenant in CODER_OIDC_ISSUER_URL"));
+        }
+        // The issuer is of other tenants too, or of others alone.
+        Some(_) | None => {}
     }
     if let Some(url) = result.value("oidc_issuer_url").and_then(|issuer| Url::parse(issuer).ok())
         && url.scheme() == "http"
@@ -120,7 +134,8 @@ fn client(given: &mut Given, result: &mut Translation) {
         Some(id) => {
             let place = id.elsewhere.unwrap_or_default();
             result.put("oidc_client_id", Value::ToFillIn("CLIENT-ID"), format!("{}: {place}", id.origin));
-            result.notes.push(Note::warning(&id.origin, format!("set CODER_OIDC_CLIENT_ID to what is in {place}")));
+            let message = format!("set CODER_OIDC_CLIENT_ID to what is in {place}");
+            result.notes.push(Note::asking(&["oidc_client_id"], &id.origin, message));
         }
         None => result.ask_for("oidc_client_id", "CLIENT-ID", "--client-id", "the client ID at the provider"),
     }
@@ -179,10 +194,17 @@ fn claims(given: &mut Given, result: &mut Translation) {
     if given.is_on("skip-claims-from-profile-url", false) {
         result.set("oidc_ignore_userinfo", "true", given.origin("skip-claims-from-profile-url"));
     }
-    let email = given.text("oidc-email-claim").filter(|(claim, _)| claim != "email");
-    let user = given.text("user-id-claim").filter(|(claim, _)| claim != "email");
-    if let Some((claim, origin)) = email.or(user) {
-        result.set("oidc_email_field", claim, origin);
+    let mut field = None;
+    for flag in ["oidc-email-claim", "user-id-claim"] {
+        let Some((claim, origin)) = given.text(flag) else { continue };
+        if claim == "email" {
+            result.notes.push(Note::info(&origin, "is as Evergate does it"));
+        } else if let Some(other) = &field {
+            result.notes.push(Note::info(&origin, format!("has no effect, as in oauth2-proxy: {other} is given")));
+        } else {
+            result.set("oidc_email_field", claim, origin.clone());
+            field = Some(origin);
+        }
     }
     let is_google = result.value("oidc_issuer_url") == Some("https://accounts.google.com");
     match given.text("oidc-groups-claim") {

@@ -24,6 +24,12 @@ pub(super) fn translate(given: &mut Given, result: &mut Translation) {
     }
     let negated = skips.iter().filter(|skip| skip.is_negated).count();
     for skip in &skips {
+        if !skip.methods.iter().all(|method| method.chars().all(|letter| letter.is_ascii_alphabetic())) {
+            let message =
+                "has `=` within its expression, before which oauth2-proxy reads a method that no request has; nothing is public";
+            result.notes.push(Note::warning(&skip.origin, message));
+            continue;
+        }
         match paths(&skip.expression) {
             Some(sets) if skip.is_negated => all_but(skip, &sets, negated == 1, result),
             Some(sets) => sets.iter().for_each(|set| public(skip, set, result)),
@@ -38,14 +44,10 @@ pub(super) fn translate(given: &mut Given, result: &mut Translation) {
     }
 }
 
-/// `[METHOD=|METHOD!=|!=]expression`.
+/// `[METHOD=|METHOD!=|!=]expression`, which oauth2-proxy splits at the first sign, wherever it is.
 fn parse(text: &str, has_method: bool, origin: &str) -> Skip {
-    let is_method = |name: &str| name.chars().all(|letter| letter.is_ascii_alphabetic());
-    let split = ["!=", "="].iter().find_map(|sign| {
-        let (method, expression) = text.split_once(sign)?;
-        is_method(method).then_some((method, expression, *sign == "!="))
-    });
-    let (method, expression, is_negated) = split.filter(|_| has_method).unwrap_or(("", text, false));
+    let split = ["!=", "="].iter().find_map(|sign| Some((text.split_once(sign)?, *sign == "!=")));
+    let ((method, expression), is_negated) = split.filter(|_| has_method).unwrap_or((("", text), false));
     let methods = if method.is_empty() { Vec::new() } else { vec![method.to_ascii_uppercase()] };
     Skip { methods, is_negated, expression: expression.to_owned(), origin: origin.to_owned() }
 }
@@ -61,7 +63,13 @@ fn public(skip: &Skip, set: &Paths, result: &mut Translation) {
         Paths::From(path) => route.path.clone_from(path),
         Paths::Below(path) => {
             route.path.clone_from(path);
-            route.comment.push_str(&format!("; {path} itself is public too"));
+            route.is_commented_out = true;
+            let message = format!(
+                "`{}` opens what is below {path}/ alone; a route opens {path} itself too, and is commented out in evergate.toml. If that \
+                 may be public, write `^{path}(/|$)`",
+                skip.expression
+            );
+            result.notes.push(Note::warning(&skip.origin, message));
         }
         Paths::Beginning(path) => {
             route.path.clone_from(path);
@@ -91,9 +99,18 @@ fn public(skip: &Skip, set: &Paths, result: &mut Translation) {
 
 /// Everything is public but what the expression matches.
 fn all_but(skip: &Skip, sets: &[Paths], is_the_only_one: bool, result: &mut Translation) {
-    // Where a path ends within a segment, more would be public than before.
-    let is_exact =
-        is_precise(&skip.expression) && sets.iter().all(|set| matches!(set, Paths::Only(_) | Paths::Below(_) | Paths::From(_)));
+    let is_everything = |set: &Paths| matches!(set, Paths::From(path) if path.is_empty());
+    if sets.iter().any(is_everything) {
+        let message = format!("`{}` makes public what it does not match, which is nothing", skip.expression);
+        return result.notes.push(Note::info(&skip.origin, message));
+    }
+    // Where a path ends within a segment, more would be public than before; and of `/` no route says that it is public for what is below
+    // it alone.
+    let can_be_said = |set: &Paths| match set {
+        Paths::Only(path) | Paths::Below(path) | Paths::From(path) => !matches!(path.as_str(), "" | "/"),
+        Paths::Beginning(_) => false,
+    };
+    let is_exact = is_precise(&skip.expression) && sets.iter().all(can_be_said);
     let is_commented_out = !is_exact || !is_the_only_one || !skip.methods.is_empty();
     if is_commented_out {
         let message = format!(

@@ -19,7 +19,7 @@ pub struct Translation {
 #[derive(Clone, Debug)]
 pub(super) struct Line {
     /// The setting, as in `oidc_client_id`.
-    pub(super) name: &'static str,
+    pub(super) name: String,
     pub(super) value: Value,
     /// Which option it came from, and why, as a comment.
     pub(super) comment: String,
@@ -75,11 +75,15 @@ pub struct Note {
     pub subject: String,
     /// The rest of the sentence.
     pub message: String,
+    /// Whether nobody enters because of it: something may restrict who enters and is not translated.
+    pub(super) closes: bool,
+    /// The settings that it asks an administrator for.
+    pub(super) asks_for: Vec<&'static str>,
 }
 
 impl Note {
     fn new(severity: Severity, subject: &str, message: impl Into<String>) -> Self {
-        Self { severity, subject: subject.to_owned(), message: message.into() }
+        Self { severity, subject: subject.to_owned(), message: message.into(), closes: false, asks_for: Vec::new() }
     }
 
     pub(super) fn info(subject: &str, message: impl Into<String>) -> Self {
@@ -92,6 +96,16 @@ impl Note {
 
     pub(super) fn error(subject: &str, message: impl Into<String>) -> Self {
         Self::new(Severity::Error, subject, message)
+    }
+
+    /// An error about what may restrict who enters: nobody enters until it is decided.
+    pub(super) fn closing(subject: &str, message: impl Into<String>) -> Self {
+        Self { closes: true, ..Self::error(subject, message) }
+    }
+
+    /// A warning that settings are to be filled in.
+    pub(super) fn asking(settings: &[&'static str], subject: &str, message: impl Into<String>) -> Self {
+        Self { asks_for: settings.to_vec(), ..Self::warning(subject, message) }
     }
 }
 
@@ -131,13 +145,27 @@ impl Translation {
     /// Sets a setting; what was set before counts no more.
     pub(super) fn put(&mut self, name: &'static str, value: Value, comment: impl Into<String>) {
         self.lines.retain(|line| line.name != name);
-        self.lines.push(Line { name, value, comment: comment.into() });
+        self.lines.push(Line { name: name.to_owned(), value, comment: comment.into() });
+    }
+
+    /// Sets what an administrator has set: `name` is a setting, or with `_file` after it a secret, whose value is the path of its file.
+    /// Nobody is asked for it any more.
+    pub(super) fn answer(&mut self, name: &str, value: &str) {
+        let is_it = |other: &str| other == name || Some(other) == name.strip_suffix("_file");
+        self.lines.retain(|line| !is_it(&line.name));
+        let comment = format!("--{}", name.replace('_', "-"));
+        self.lines.push(Line { name: name.to_owned(), value: Value::Text(value.to_owned()), comment });
+        self.notes.retain_mut(|note| {
+            let asked = !note.asks_for.is_empty();
+            note.asks_for.retain(|other| !is_it(other));
+            !asked || !note.asks_for.is_empty()
+        });
     }
 
     /// Asks the administrator for a value.
     pub(super) fn ask_for(&mut self, name: &'static str, example: &'static str, subject: &str, why: &str) {
         self.put(name, Value::ToFillIn(example), why);
-        self.notes.push(Note::warning(subject, format!("set CODER_{}: {why}", name.to_uppercase())));
+        self.notes.push(Note::asking(&[name], subject, format!("set CODER_{}: {why}", name.to_uppercase())));
     }
 
     /// The text of a setting, if it has one.

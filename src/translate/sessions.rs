@@ -69,7 +69,8 @@ fn store(given: &mut Given, result: &mut Translation) {
         "sessions were in {kind}: set CODER_PG_CONNECTION_URL_FILE and CODER_EXTERNAL_TOKEN_ENCRYPTION_KEYS_FILE if there are several \
          replicas; without them one process has its sessions in SQLite (CODER_DATA_DIR)"
     );
-    result.notes.push(Note::warning(&origin, message));
+    let asked = ["pg_connection_url_file", "external_token_encryption_keys_file"];
+    result.notes.push(Note::asking(&asked, &origin, message));
 }
 
 fn pages_and_logs(given: &mut Given, result: &mut Translation) {

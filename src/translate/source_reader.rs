@@ -20,7 +20,8 @@ pub(super) struct Read {
     pub(super) alpha: Alpha,
 }
 
-const PREFIX: &str = "OAUTH2_PROXY_";
+/// What the names of its variables begin with.
+pub(super) const PREFIX: &str = "OAUTH2_PROXY_";
 
 /// While sources are read.
 pub(super) struct SourceReader<'a> {
@@ -31,11 +32,16 @@ pub(super) struct SourceReader<'a> {
     pub(super) embedded: BTreeMap<String, String>,
     /// Alpha configurations that a manifest holds, with their names.
     pub(super) alpha_documents: Vec<(String, Node)>,
+    /// How many containers, services and values of oauth2-proxy were read.
+    pub(super) proxies: usize,
+    /// How many files of oauth2-proxy's own were read.
+    pub(super) config_files: usize,
 }
 
 impl SourceReader<'_> {
     /// A file of oauth2-proxy's own, TOML.
     pub(super) fn config_file(&mut self, name: &str, text: &str) {
+        self.config_files += 1;
         let members = match document::toml(text) {
             Ok(Node::Map(members)) => members,
             Ok(Node::Null | Node::Text(_) | Node::List(_)) => return,
@@ -46,14 +52,22 @@ impl SourceReader<'_> {
             match value {
                 Node::Text(text) => self.read.given.add_separated(&key, &text, &origin, Precedence::File),
                 Node::List(members) => {
+                    let count = members.len();
                     let texts = members.into_iter().filter_map(|member| match member {
                         Node::Text(text) => Some(text),
                         Node::Null | Node::List(_) | Node::Map(_) => None,
                     });
-                    self.read.given.add(&key, texts.collect(), &origin, Precedence::File);
+                    let texts: Vec<_> = texts.collect();
+                    if texts.len() < count {
+                        self.read.given.notes.push(Note::closing(&origin, "holds what is no text, and may restrict who enters"));
+                    }
+                    self.read.given.add(&key, texts, &origin, Precedence::File);
                 }
                 Node::Null => {}
-                Node::Map(_) => self.read.given.notes.push(Note::error(&origin, "is no option of oauth2-proxy's")),
+                Node::Map(_) => {
+                    let message = "is no option of oauth2-proxy's, and may restrict who enters";
+                    self.read.given.notes.push(Note::closing(&origin, message));
+                }
             }
         }
     }
@@ -82,7 +96,8 @@ impl SourceReader<'_> {
             let Some(flag) = argument.strip_prefix("--").or_else(|| argument.strip_prefix('-')).filter(|flag| !flag.is_empty())
             else {
                 if !argument.trim_matches('-').is_empty() {
-                    self.read.given.notes.push(Note::error("the command line", "has a word that belongs to no flag"));
+                    let message = "has a word that belongs to no flag; what follows it may restrict who enters";
+                    self.read.given.notes.push(Note::closing("the command line", message));
                 }
                 continue;
             };

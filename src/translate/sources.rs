@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     alpha, manifest,
+    result::Note,
     source_reader::{Read, SourceReader},
 };
 use crate::config::{Problems, document};
@@ -41,6 +42,8 @@ pub(super) fn read(sources: &Sources, open: Open<'_>) -> Result<Read, Problems> 
         problems: Problems::default(),
         embedded: BTreeMap::new(),
         alpha_documents: Vec::new(),
+        proxies: 0,
+        config_files: 0,
     };
     let mut files = Files { reader, open, loaded: Vec::new() };
     for path in &sources.files {
@@ -52,6 +55,16 @@ pub(super) fn read(sources: &Sources, open: Open<'_>) -> Result<Read, Problems> 
     files.reader.arguments(&sources.arguments, "");
     files.named_files();
     let mut reader = files.reader;
+    for (count, what) in [
+        (reader.proxies, "several oauth2-proxies"),
+        (reader.config_files, "several files of oauth2-proxy's"),
+        (reader.alpha_documents.len(), "several alpha configurations"),
+    ] {
+        // Together they would let in the users of each.
+        if count > 1 {
+            reader.problems.add("what is given", format!("configures {what}; give one of them at a time"));
+        }
+    }
     for (name, node) in std::mem::take(&mut reader.alpha_documents) {
         alpha::read(&mut reader, &name, &node);
     }
@@ -76,22 +89,36 @@ impl Files<'_> {
         let name = file_name(path).to_owned();
         self.loaded.push(name.clone());
         let extension = name.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+        let before = self.progress();
         match extension.as_str() {
             "yaml" | "yml" | "json" => self.yaml(&name, text),
             "env" => self.reader.env_file(text),
             _ => self.reader.config_file(&name, text),
         }
+        if self.progress() == before {
+            self.reader.problems.add(name, "holds nothing of oauth2-proxy's");
+        }
+    }
+
+    /// What grows with whatever is read.
+    fn progress(&self) -> [usize; 6] {
+        let SourceReader { read, problems, embedded, alpha_documents, proxies, .. } = &self.reader;
+        [read.given.additions, read.given.notes.len(), problems.0.len(), embedded.len(), alpha_documents.len(), *proxies]
     }
 
     fn yaml(&mut self, name: &str, text: &str) {
+        let (found, mut unreadable) = (self.reader.proxies + self.reader.alpha_documents.len(), Vec::new());
         for part in manifest::documents(text) {
             match document::yaml(part) {
                 Ok(node) if alpha::is_alpha(&node) => self.reader.alpha_documents.push((name.to_owned(), node)),
                 Ok(node) => manifest::read(&mut self.reader, name, &node),
-                // Other documents of the same file are none of ours.
-                Err(_) if !manifest::is_ours(part) => {}
-                Err(message) => self.reader.problems.add(name, message),
+                Err(message) => unreadable.push((manifest::is_ours(part), message)),
             }
+        }
+        // Other documents of a file that holds ours are none of ours, unless they speak of it.
+        let has_ours = self.reader.proxies + self.reader.alpha_documents.len() > found;
+        for (_, message) in unreadable.into_iter().filter(|(is_ours, _)| *is_ours || !has_ours) {
+            self.reader.problems.add(name, message);
         }
     }
 
@@ -99,6 +126,7 @@ impl Files<'_> {
     fn named_files(&mut self) {
         for (flag, is_alpha) in [("config", false), ("alpha-config", true)] {
             let Some((path, origin)) = self.reader.read.given.text(flag) else { continue };
+            self.reader.read.given.notes.push(Note::info(&origin, "is read along"));
             let name = file_name(&path).to_owned();
             if self.loaded.contains(&name) {
                 continue;

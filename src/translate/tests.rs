@@ -1,6 +1,10 @@
 use std::collections::BTreeMap;
 
 use super::*;
+
+mod closed_door;
+mod public;
+
 use crate::config::{self, Environment};
 
 fn sources(arguments: &[&str]) -> Sources {
@@ -13,6 +17,19 @@ fn translated(sources: &Sources, files: &[(&str, &str)]) -> Translation {
         found.map(|(_, text)| (*text).to_owned()).ok_or_else(|| std::io::ErrorKind::NotFound.into())
     };
     translate(sources, &BTreeMap::new(), &open).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+/// The problems of files that cannot be translated.
+fn problems(files: &[(&str, &str)]) -> String {
+    let given = Sources { files: files.iter().map(|(name, _)| (*name).to_owned()).collect(), ..sources(&BASE) };
+    let open = |path: &str| {
+        let found = files.iter().find(|(name, _)| *name == path);
+        found.map(|(_, text)| (*text).to_owned()).ok_or_else(|| std::io::ErrorKind::NotFound.into())
+    };
+    match translate(&given, &BTreeMap::new(), &open) {
+        Ok(translation) => panic!("{translation:?}"),
+        Err(problems) => problems.to_string(),
+    }
 }
 
 /// The setting's value or the route's table, all in one text.
@@ -61,8 +78,28 @@ fn check(translation: &Translation) -> Result<config::Checked, String> {
         .map_err(|problems| format!("{problems}\n{}\n{}", output.environment, output.file.unwrap_or_default()))
 }
 
+/// Options that may be no more than listed: they ask for what Evergate does, or only say more about others.
+const MAY_CHANGE_NOTHING: &[&str] = &[
+    // As Evergate does it, with the value that the test gives them.
+    "use-system-trust-store",
+    "pass-user-headers",
+    "pass-basic-auth",
+    "cookie-samesite",
+    "pass-host-header",
+    // Nothing listens for TLS without a certificate and its key.
+    "https-address",
+    "tls-key-file",
+    "tls-min-version",
+    // No header of a proxy counts without --reverse-proxy.
+    "trusted-proxy-ip",
+    "real-client-ip-header",
+    // As Evergate does it.
+    "request-logging",
+];
+
 #[test]
-fn of_every_option_something_is_said() {
+fn of_every_option_something_is_said_besides_that_it_changes_nothing() {
+    let mut silent = Vec::new();
     for option in options::SECTIONS.iter().flat_map(|(_, options)| options.iter()) {
         if matches!(option.flag, "config" | "alpha-config") {
             continue;
@@ -71,6 +108,7 @@ fn of_every_option_something_is_said() {
             ("upstream", _) => "http://127.0.0.1:9000/more/",
             ("provider", _) => "github",
             ("http-address", _) => "0.0.0.0:4000",
+            ("email-domain", _) => "b.example",
             (_, Form::Switch) => "true",
             (_, Form::Text | Form::List | Form::Secret) => "^/some.value",
         };
@@ -79,62 +117,12 @@ fn of_every_option_something_is_said() {
         let translation = translated(&sources(&[base, vec![&flag]].concat()), &[]);
         let name = format!("--{}", option.flag);
         assert!(translation.comments().any(|comment| comment.contains(&name)), "{flag}: {translation:?}");
-        if matches!(option.meaning, Meaning::NoRestriction(_)) {
-            assert_eq!(translation.severity(), Severity::Error, "{flag}");
+        let changes_nothing = translation.notes().iter().any(|note| note.subject == name && note.message == CHANGES_NOTHING);
+        if changes_nothing {
+            silent.push(option.flag);
         }
     }
-}
-
-#[test]
-fn a_restriction_that_there_is_not_lets_nobody_in() {
-    for flag in ["--google-group=a@example.com", "--gitlab-project=a/b", "--github-org=a", "--bitbucket-team=a"] {
-        let text = written(&with(&[flag]));
-        assert!(text.contains("CODER_OIDC_ALLOWED_GROUPS=nobody-until-an-administrator-decides"), "{flag}: {text}");
-    }
-    let text = written(&with(&["--gitlab-project=a/b", "--gitlab-group=c"]));
-    assert!(text.contains("CODER_OIDC_ALLOWED_GROUPS=c\n"), "those of the group were let in, and are: {text}");
-}
-
-#[test]
-fn no_path_is_public_that_was_not() {
-    for (pattern, path, is_active) in [
-        ("^/static/", "/static", true),
-        ("^/static(/|$)", "/static", true),
-        ("^/metrics", "/metrics", true),
-        ("^/health$", "/health", false),
-        ("^/$", "/", false),
-    ] {
-        let flag = format!("--skip-auth-route={pattern}");
-        let text = written(&[&BASE[..], &[&flag]].concat());
-        let lines = format!("path = \"{path}\"\n");
-        let table = text.split("[[route]]").find(|table| table.contains(&lines)).unwrap_or_else(|| panic!("{pattern}: {text}"));
-        let rule = if is_active { "\nrule = \"public\"" } else { "\n#rule = \"public\"" };
-        assert!(table.contains(rule), "{pattern}: {text}");
-    }
-    for pattern in ["^/a.*\\.css$", "\\.js$", "^/(a|b/c)"] {
-        let flag = format!("--skip-auth-route={pattern}");
-        assert!(!written(&[&BASE[..], &[&flag]].concat()).contains("public"), "{pattern}");
-        assert!(notes(&[&BASE[..], &[&flag]].concat(), Severity::Warning).contains("write routes by hand"), "{pattern}");
-    }
-}
-
-#[test]
-fn what_is_public_but_for_some_paths_is_so_only_where_routes_can_say_it() {
-    let routes = |flags: &[&'static str]| {
-        let text = written(&with(flags));
-        text.split_once("[[route]]").map_or_else(String::new, |(_, routes)| format!("[[route]]{routes}"))
-    };
-    let exact = routes(&["--skip-auth-route=!=^/api/"]);
-    assert!(exact.contains("\npath = \"/\"\nrule = \"public\"") && exact.contains("\npath = \"/api\"\n"), "{exact}");
-    for inexact in [
-        &["--skip-auth-route=!=^/api"][..],
-        &["--skip-auth-route=!=/api/"],
-        &["--skip-auth-route=!=^/a.i/"],
-        &["--skip-auth-route=!=^/api/", "--skip-auth-route=!=^/admin/"],
-    ] {
-        let text = routes(inexact);
-        assert!(!text.contains("\nrule = \"public\""), "{text}");
-    }
+    assert_eq!(silent, MAY_CHANGE_NOTHING, "which of the options nothing else is said of");
 }
 
 #[test]
@@ -195,10 +183,29 @@ fn an_unknown_option_is_for_an_administrator_to_decide() {
 #[test]
 fn settings_that_an_administrator_has_set_fill_in_what_was_asked_for() {
     let given = sources(&with(&["--reverse-proxy"]));
-    let settings = BTreeMap::from([("proxy_trusted_origins", "10.0.0.0/8".to_owned())]);
+    let settings = BTreeMap::from([("proxy_trusted_origins".to_owned(), "10.0.0.0/8".to_owned())]);
     let translation = translate(&given, &settings, &|_| Err(std::io::ErrorKind::NotFound.into())).unwrap();
     assert_eq!((translation.severity(), translation.value("proxy_trusted_origins")), (Severity::Info, Some("10.0.0.0/8")));
     check(&translation).unwrap();
+}
+
+#[test]
+fn secrets_that_an_administrator_has_set_are_the_paths_of_their_files_and_nobody_is_asked_for_them() {
+    let given = sources(&with(&["--session-store-type=redis", "--client-secret=hush"]));
+    let translated = |names: &[&str]| {
+        let settings = names.iter().map(|name| ((*name).to_owned(), format!("/mine/{name}"))).collect();
+        translate(&given, &settings, &|_| Err(std::io::ErrorKind::NotFound.into())).unwrap()
+    };
+    let one = translated(&["pg_connection_url_file"]);
+    assert_eq!(one.severity(), Severity::Warning, "the keys are still to be set: {:?}", one.notes());
+    let all = translated(&["pg_connection_url_file", "external_token_encryption_keys_file", "oidc_client_secret_file"]);
+    assert_eq!(all.severity(), Severity::Info, "{:?}", all.notes());
+    let text = all.output(&Secrets::In("/run/secrets".to_owned()), "evergate.toml");
+    for name in ["PG_CONNECTION_URL_FILE", "EXTERNAL_TOKEN_ENCRYPTION_KEYS_FILE", "OIDC_CLIENT_SECRET_FILE"] {
+        assert_eq!(text.environment.matches(&format!("CODER_{name}")).count(), 1, "{}", text.environment);
+    }
+    assert!(text.environment.contains("\nCODER_OIDC_CLIENT_SECRET_FILE=/mine/oidc_client_secret_file\n"), "{}", text.environment);
+    assert!(text.secrets.is_empty());
 }
 
 #[test]

@@ -1,14 +1,15 @@
 //! Options about who may enter, and what apps are told.
 
-use super::option::{Form, Meaning, ProxyOption, list, option, secret, switch, text};
+use super::option::{Form, Meaning, ProxyOption, list, option, restriction, secret, switch};
 
 pub(crate) const ACCESS: &[ProxyOption] = &[
-    list(
+    restriction(
         "email-domain",
+        Form::List,
         "`CODER_OIDC_EMAIL_DOMAIN`; nothing for `*`; `claims_match` of each route for subdomains (`.example.com`, `*.example.com`)",
     ),
-    text("authenticated-emails-file", "`CODER_OIDC_ALLOWED_EMAILS_FILE`"),
-    list("allowed-group", "`CODER_OIDC_ALLOWED_GROUPS`"),
+    restriction("authenticated-emails-file", Form::Text, "`CODER_OIDC_ALLOWED_EMAILS_FILE`"),
+    restriction("allowed-group", Form::List, "`CODER_OIDC_ALLOWED_GROUPS`"),
     option(
         "htpasswd-file",
         Form::Text,

@@ -1,6 +1,6 @@
 //! Options about addresses, TLS, pages, logs and health.
 
-use super::option::{Form, Meaning, ProxyOption, list, option, switch, text};
+use super::option::{Form, Meaning, ProxyOption, list, option, restriction, switch, text};
 
 pub(crate) const SERVER: &[ProxyOption] = &[
     text("http-address", "`CODER_HTTP_ADDRESS`. Sockets (`unix://`) and `fd:` have no equivalent"),
@@ -71,8 +71,8 @@ pub(crate) const OPERATION: &[ProxyOption] = &[
     option("logging-max-age", Form::Text, Meaning::NoEffect(NO_FILES)),
     option("logging-max-backups", Form::Text, Meaning::NoEffect(NO_FILES)),
     option("logging-max-size", Form::Text, Meaning::NoEffect(NO_FILES)),
-    text("config", "read along"),
-    text("alpha-config", "read along"),
+    restriction("config", Form::Text, "read along"),
+    restriction("alpha-config", Form::Text, "read along"),
     option("config-test", Form::Switch, Meaning::NoEffect("`evergate config` and `evergate check` test the settings")),
     option("convert-config-to-alpha", Form::Switch, Meaning::NoEffect("it asks oauth2-proxy for something else")),
     option("version", Form::Switch, Meaning::NoEffect("it asks oauth2-proxy for something else")),

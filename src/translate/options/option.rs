@@ -31,6 +31,8 @@ pub(crate) enum Form {
 pub(crate) enum Meaning {
     /// Settings, as the text says in Markdown.
     Becomes(&'static str),
+    /// Settings, as for `Becomes`; it decides who may enter, so that nobody may where its value is not known.
+    Restriction(&'static str),
     /// Nothing, because of this.
     NoEffect(&'static str),
     /// Evergate has nothing like it. What to do instead.
@@ -57,4 +59,8 @@ pub(super) const fn switch(flag: &'static str, becomes: &'static str) -> ProxyOp
 
 pub(super) const fn secret(flag: &'static str, becomes: &'static str) -> ProxyOption {
     option(flag, Form::Secret, Meaning::Becomes(becomes))
+}
+
+pub(super) const fn restriction(flag: &'static str, form: Form, becomes: &'static str) -> ProxyOption {
+    option(flag, form, Meaning::Restriction(becomes))
 }

@@ -1,14 +1,15 @@
 //! Options about the provider.
 
-use super::option::{Form, Meaning, ProxyOption, list, option, secret, switch, text};
+use super::option::{Form, Meaning, ProxyOption, list, option, restriction, secret, switch, text};
 
 pub(crate) const PROVIDER: &[ProxyOption] = &[
-    text(
+    restriction(
         "provider",
+        Form::Text,
         "`oidc`, `keycloak-oidc`, `google`, `azure`, `entra-id`, `adfs`, `gitlab`, `cidaas` and `keycloak`: the issuer in \
          `CODER_OIDC_ISSUER_URL`. The others are not OpenID Connect and need a bridge ([github.md](providers/github.md))",
     ),
-    text("oidc-issuer-url", "`CODER_OIDC_ISSUER_URL`"),
+    restriction("oidc-issuer-url", Form::Text, "`CODER_OIDC_ISSUER_URL`"),
     text("client-id", "`CODER_OIDC_CLIENT_ID`"),
     secret("client-secret", "`CODER_OIDC_CLIENT_SECRET_FILE`"),
     text("client-secret-file", "`CODER_OIDC_CLIENT_SECRET_FILE`"),
@@ -52,9 +53,9 @@ pub(crate) const TOKENS: &[ProxyOption] = &[
         Meaning::NoEffect("a token is refreshed before it expires, and a dead grant is known by the provider's answer"),
     ),
     switch("skip-claims-from-profile-url", "`CODER_OIDC_IGNORE_USERINFO`"),
-    text("oidc-email-claim", "`CODER_OIDC_EMAIL_FIELD`"),
-    text("user-id-claim", "`CODER_OIDC_EMAIL_FIELD`, as there, if `oidc-email-claim` is not set"),
-    text("oidc-groups-claim", "`CODER_OIDC_GROUP_FIELD`"),
+    restriction("oidc-email-claim", Form::Text, "`CODER_OIDC_EMAIL_FIELD`"),
+    restriction("user-id-claim", Form::Text, "`CODER_OIDC_EMAIL_FIELD`, as there, if `oidc-email-claim` is not set"),
+    restriction("oidc-groups-claim", Form::Text, "`CODER_OIDC_GROUP_FIELD`"),
     option(
         "oidc-audience-claim",
         Form::List,
@@ -116,13 +117,13 @@ const NOT_OIDC: &str = "this provider is not OpenID Connect; its bridge decides 
 const NO_GROUPS: &str = "Google's tokens hold no groups. Until you decide who may enter, nobody does";
 
 pub(crate) const PRODUCTS: &[ProxyOption] = &[
-    text("azure-tenant", "the tenant in `CODER_OIDC_ISSUER_URL`"),
+    restriction("azure-tenant", Form::Text, "the tenant in `CODER_OIDC_ISSUER_URL`"),
     option(
         "azure-graph-group-field",
         Form::Text,
         Meaning::NoEquivalent("groups are the identifiers that the tokens hold; `CODER_OIDC_GROUP_MAPPING` names them"),
     ),
-    list("entra-id-allowed-tenant", "`claims = { tid = [...] }` of each route"),
+    restriction("entra-id-allowed-tenant", Form::List, "`claims = { tid = [...] }` of each route"),
     option(
         "entra-id-federated-token-auth",
         Form::Switch,
@@ -133,13 +134,14 @@ pub(crate) const PRODUCTS: &[ProxyOption] = &[
         Form::Text,
         Meaning::NoEquivalent("the token request names no scopes; name those of one resource in `CODER_OIDC_SCOPES`"),
     ),
-    list("keycloak-group", "`CODER_OIDC_ALLOWED_GROUPS`"),
-    list(
+    restriction("keycloak-group", Form::List, "`CODER_OIDC_ALLOWED_GROUPS`"),
+    restriction(
         "allowed-role",
+        Form::List,
         "`claims` of each route on `realm_access.roles` or `resource_access.CLIENT.roles`, with \
          `CODER_OIDC_ACCESS_TOKEN_CLAIMS`, because Keycloak has roles in the access token",
     ),
-    list("gitlab-group", "`CODER_OIDC_ALLOWED_GROUPS`"),
+    restriction("gitlab-group", Form::List, "`CODER_OIDC_ALLOWED_GROUPS`"),
     option(
         "gitlab-project",
         Form::List,

@@ -66,7 +66,7 @@ fn it_writes_a_folder_for_its_owner_alone_that_evergate_starts_from_and_overwrit
     let files = tempfile::tempdir().unwrap();
     let folder = files.path().join("evergate");
     let output = ["--output", folder.to_str().unwrap()];
-    let flags = ["--skip-auth-route=^/public/", "--client-secret=hush-hush"];
+    let flags = ["--skip-auth-route=^/public(/|$)", "--client-secret=hush-hush"];
     let (status, stdout, stderr) = run(&output, &flags, &[]);
     assert_eq!((status, stdout.as_str()), (0, ""), "{stderr}");
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -91,6 +91,12 @@ fn evergate_s_own_flags_fill_in_what_it_cannot_know() {
     let (status, stdout, stderr) = run(&["--proxy-trusted-origins", "10.0.0.0/8"], &["--reverse-proxy"], &[]);
     assert_eq!(status, 0, "{stderr}");
     assert!(stdout.contains("# --proxy-trusted-origins\nCODER_PROXY_TRUSTED_ORIGINS=10.0.0.0/8\n"), "{stdout}");
+    let secrets = ["--pg-connection-url-file", "/run/secrets/pg", "--external-token-encryption-keys-file", "/run/secrets/keys"];
+    let (status, stdout, stderr) = run(&secrets, &["--session-store-type=redis"], &[]);
+    assert_eq!(status, 0, "{stderr}");
+    for line in ["CODER_PG_CONNECTION_URL_FILE=/run/secrets/pg", "CODER_EXTERNAL_TOKEN_ENCRYPTION_KEYS_FILE=/run/secrets/keys"] {
+        assert!(stdout.contains(&format!("\n{line}\n")), "{stdout}");
+    }
 }
 
 #[test]

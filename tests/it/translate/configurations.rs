@@ -204,7 +204,7 @@ const CASES: &[Case] = &[
         files: &[(
             "compose.yml",
             "services:\n  auth:\n    image: quay.io/oauth2-proxy/oauth2-proxy:v7.14.1\n    command: --http-address 0.0.0.0:4180 --upstream=\"http://app:3000\" \
-             --skip-auth-route='GET=^/hooks/' --skip-auth-route=^/healthz$\n    environment:\n      OAUTH2_PROXY_PROVIDER: oidc\n      \
+             --skip-auth-route='GET=^/hooks(/|$)' --skip-auth-route=^/healthz$\n    environment:\n      OAUTH2_PROXY_PROVIDER: oidc\n      \
              OAUTH2_PROXY_OIDC_ISSUER_URL: https://auth.example.org/application/o/app/\n      OAUTH2_PROXY_CLIENT_ID: app\n      \
              OAUTH2_PROXY_CLIENT_SECRET: hush\n      OAUTH2_PROXY_EMAIL_DOMAINS: '*'\n      OAUTH2_PROXY_REDIRECT_URL: https://app.example.org/oauth2/callback\n      \
              OAUTH2_PROXY_SESSION_STORE_TYPE: redis\n      OAUTH2_PROXY_REDIS_CONNECTION_URL: redis://:hush@redis\n      \

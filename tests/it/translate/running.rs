@@ -28,7 +28,7 @@ async fn a_user_logs_in_and_the_app_gets_what_oauth2_proxy_sent_it() {
     let (world, _folder) = world(
         "provider = \"oidc\"\noidc_issuer_url = \"{issuer}\"\nclient_id = \"gateway\"\nclient_secret = \"s3cr%t:with+odd&characters\"\n\
          redirect_url = \"https://app.test/oauth2/callback\"\nupstreams = [ \"{app}\" ]\nemail_domains = [ \"example.com\" ]\n\
-         skip_auth_routes = [ \"^/public/\" ]\npass_access_token = true\npass_authorization_header = true\nproxy_prefix = \"/auth\"\n\
+         skip_auth_routes = [ \"^/public(/|$)\" ]\npass_access_token = true\npass_authorization_header = true\nproxy_prefix = \"/auth\"\n\
          cookie_name = \"_oauth2_proxy\"\nscope = \"openid email profile\"\n",
     )
     .await;
@@ -59,7 +59,7 @@ async fn an_ingress_is_answered_at_the_endpoints_that_it_knows() {
     let (world, _folder) = world(
         "provider = \"oidc\"\noidc_issuer_url = \"{issuer}\"\nclient_id = \"gateway\"\nclient_secret = \"s3cr%t:with+odd&characters\"\n\
          redirect_url = \"https://app.test/oauth2/callback\"\nupstreams = \"static://202\"\nemail_domains = \"*\"\nreverse_proxy = true\n\
-         trusted_proxy_ips = \"127.0.0.1\"\nset_xauthrequest = true\nset_authorization_header = true\nskip_auth_routes = \"^/public/\"\n",
+         trusted_proxy_ips = \"127.0.0.1\"\nset_xauthrequest = true\nset_authorization_header = true\nskip_auth_routes = \"^/public(/|$)\"\n",
     )
     .await;
     world.idp.log_in_as(user("ann"));
