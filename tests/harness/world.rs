@@ -1,5 +1,6 @@
 //! A world for a test: a provider, an upstream, one or more gateways, and visitors.
 
+pub mod assertion;
 pub mod behind_ingress;
 pub mod certificates;
 pub mod client_key;

@@ -1,18 +1,22 @@
 //! Signed assertions: an app knows by itself who sends a request.
 
 use std::{
+    path::Path,
     process::{Command, Stdio},
     time::Duration,
 };
 
 use base64::prelude::*;
-use evergate::jose::{Algorithm, KeySet, SignedToken, UnknownKeyIds, VerificationOptions};
 use http::Method;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::harness::{ACCESS, World, idp::user, visitor::Visitor};
+use crate::harness::{
+    ACCESS, World,
+    assertion::{ASSERTION, verified},
+    idp::user,
+    visitor::Visitor,
+};
 
-const ASSERTION: &str = "x-evergate-assertion";
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The token that the app at `path` gets.
@@ -20,19 +24,6 @@ async fn token(world: &World, visitor: &Visitor, path: &str) -> String {
     let reply = visitor.fetch(path).await;
     assert!(reply.is_upstreams(), "{path}: {} {}", reply.status, reply.text());
     world.upstream.last().header(ASSERTION).unwrap_or_else(|| panic!("{path} got none")).to_owned()
-}
-
-/// What an app reads by its own means.
-fn verified(token: &str, key_set: &Value) -> Option<Map<String, Value>> {
-    let keys = KeySet::parse(key_set.to_string().as_bytes()).unwrap();
-    let options = VerificationOptions {
-        algorithms: &[Algorithm::Es256],
-        keys: &keys,
-        key_issuer: None,
-        unknown_key_ids: UnknownKeyIds::Reject,
-        secrets: &[],
-    };
-    SignedToken::parse(token).ok()?.verify(options).ok().map(|(claims, _)| claims.members)
 }
 
 async fn key_set(world: &World) -> Value {
@@ -138,51 +129,103 @@ async fn replicas_and_restarts_sign_with_the_same_keys_which_are_known_a_week_be
     assert!(verified(&here, &key_set(&world).await).is_none());
 }
 
-/// The program under a heading of the document.
-fn program(heading: &str) -> String {
-    let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/assertion.md")).unwrap();
-    let section = document.split(&format!("\n### {heading}\n")).nth(1).unwrap();
-    let code = section.split("```").nth(1).unwrap();
-    code.split_once('\n').unwrap().1.to_owned()
+/// A program of the document.
+struct Program {
+    heading: &'static str,
+    file: &'static str,
+    /// What compiles it, if anything does: a program and its arguments.
+    compiler: &'static [&'static str],
+    /// What runs it in its folder.
+    command: &'static [&'static str],
 }
 
-#[tokio::test]
+const PROGRAMS: [Program; 5] = [
+    Program { heading: "Node.js", file: "verify.js", compiler: &[], command: &["node", "verify.js"] },
+    Program { heading: "Python", file: "verify.py", compiler: &[], command: &["python3", "verify.py"] },
+    Program { heading: "PHP", file: "verify.php", compiler: &[], command: &["php", "verify.php"] },
+    Program { heading: "Go", file: "verify.go", compiler: &["go", "build", "-o", "verify", "verify.go"], command: &["./verify"] },
+    Program {
+        heading: "Java",
+        file: "Verify.java",
+        compiler: &["javac", "-cp", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/java/*"), "Verify.java"],
+        command: &["java", "-cp", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/java/*:."), "Verify"],
+    },
+];
+
+/// Runs a program and returns whether it succeeded, and what it printed and said.
+fn run(folder: &Path, command: &[&str], arguments: &[&str]) -> (bool, String, String) {
+    let output = Command::new(command[0])
+        .args(&command[1..])
+        .args(arguments)
+        .current_dir(folder)
+        .env("PYTHONPATH", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/python"))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}; tests/run installs it"));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    (output.status.success(), text(&output.stdout), text(&output.stderr))
+}
+
+impl Program {
+    /// Writes it out of the document into a folder, and compiles it.
+    fn prepare(&self, folder: &Path) {
+        let document = include_str!("../../docs/assertion.md");
+        let section = document.split(&format!("\n### {}\n", self.heading)).nth(1).unwrap();
+        let code = section.split("```").nth(1).unwrap().split_once('\n').unwrap().1;
+        std::fs::write(folder.join(self.file), code).unwrap();
+        if !self.compiler.is_empty() {
+            let (compiled, printed, said) = run(folder, self.compiler, &[]);
+            assert!(compiled, "{}: {printed} {said}", self.heading);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_programs_of_the_document_verify_it_and_refuse_what_is_not_good() {
     let world = World::build().routes(|_| ROUTES.to_owned()).start().await;
     let visitor = world.signed_in().await;
     let (token, keys) = (token(&world, &visitor, "/reports").await, key_set(&world).await.to_string());
-    let audience = format!("{ACCESS}/reports");
     let now = world.clock.now().seconds();
     let parts: Vec<&str> = token.split('.').collect();
-    let mut claims: Value = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(parts[1]).unwrap()).unwrap();
-    claims["sub"] = json!("eve");
-    let forged = format!("{}.{}.{}", parts[0], BASE64_URL_SAFE_NO_PAD.encode(claims.to_string()), parts[2]);
-    let files = tempfile::tempdir().unwrap();
-    for (heading, command, file) in
-        [("Node.js", "node", "verify.js"), ("Python", "python3", "verify.py"), ("PHP", "php", "verify.php")]
-    {
-        let path = files.path().join(file);
-        std::fs::write(&path, program(heading)).unwrap();
-        let run = |token: &str, audience: &str, now: i64| {
-            let output = Command::new(command)
-                .arg(&path)
-                .args([token, &keys, ACCESS, audience, &now.to_string()])
-                .env("PYTHONPATH", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/python"))
-                .stdin(Stdio::null())
-                .output()
-                .unwrap();
-            (output.status.success(), String::from_utf8_lossy(&output.stdout).trim().to_owned(), output.stderr)
+    // The token with another member in a part of it, and what is left of it.
+    let changed = |part: &str, name: &str, value: &str| {
+        let mut members: Value = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap();
+        members[name] = json!(value);
+        BASE64_URL_SAFE_NO_PAD.encode(members.to_string())
+    };
+    let forged = format!("{}.{}.{}", parts[0], changed(parts[1], "sub", "eve"), parts[2]);
+    let unsigned = format!("{}.{}.", changed(parts[0], "alg", "none"), parts[1]);
+    let of_another_key = format!("{}.{}.{}", changed(parts[0], "kid", "another"), parts[1], parts[2]);
+    let judge = move |program: &Program| {
+        let folder = tempfile::tempdir().unwrap();
+        program.prepare(folder.path());
+        let audience = format!("{ACCESS}/reports");
+        let verify = |token: &str, issuer: &str, audience: &str, now: i64| {
+            run(folder.path(), program.command, &[token, &keys, issuer, audience, &now.to_string()])
         };
-        let (good, subject, said) = run(&token, &audience, now);
-        assert!(good, "{heading}: {}", String::from_utf8_lossy(&said));
-        assert_eq!(subject, "sub-ann", "{heading}");
-        for (what, token, audience, now) in [
-            ("another audience", &token, ACCESS, now),
-            ("too late", &token, audience.as_str(), now + 61),
-            ("forged", &forged, audience.as_str(), now),
+        let (good, subject, said) = verify(&token, ACCESS, &audience, now);
+        assert!(good, "{}: {said}", program.heading);
+        assert_eq!(subject, "sub-ann", "{}", program.heading);
+        for (what, token, issuer, audience, now) in [
+            ("another issuer", &token, "https://other.test", audience.as_str(), now),
+            ("another audience", &token, ACCESS, ACCESS, now),
+            ("too late", &token, ACCESS, &audience, now + 61),
+            ("forged", &forged, ACCESS, &audience, now),
+            ("unsigned", &unsigned, ACCESS, &audience, now),
+            ("of another key", &of_another_key, ACCESS, &audience, now),
         ] {
-            let (passed, subject, _) = run(token, audience, now);
-            assert!(!passed && subject != "eve", "{heading}: {what} {subject}");
+            let (passed, subject, _) = verify(token, issuer, audience, now);
+            assert!(!passed && subject.is_empty(), "{}: {what} {subject}", program.heading);
         }
+    };
+    let judging: Vec<_> = PROGRAMS
+        .iter()
+        .map(|program| {
+            let judge = judge.clone();
+            tokio::task::spawn_blocking(move || judge(program))
+        })
+        .collect();
+    for judged in judging {
+        judged.await.unwrap();
     }
 }
