@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, req
 use crate::{
     exchange::{Exchange, Original},
     header_names,
+    identity::ASSERTION,
     refusal::response::own_headers,
 };
 
@@ -79,7 +80,7 @@ impl Form {
         if self != Self::AuthRequest {
             // An ingress that copies an absent line may leave a client's own in its place, or write something of its own there.
             let usual = CLAIMS.iter().flat_map(|claim| [format!("{OURS}{claim}"), format!("{THEIRS}{claim}")]);
-            let usual = usual.filter_map(|name| HeaderName::try_from(name).ok());
+            let usual = usual.filter_map(|name| HeaderName::try_from(name).ok()).chain([ASSERTION]);
             for name in usual.chain(identity.own_names().cloned()) {
                 headers.insert(name, HeaderValue::from_static(""));
             }
@@ -187,6 +188,7 @@ mod tests {
             assert_eq!((told("x-forwarded-user").as_deref(), told("x-auth-request-user").as_deref()), (Some("ann"), Some("ann")));
             assert_eq!((told("x-forwarded-email").as_deref(), told("x-auth-request-email").as_deref()), (Some(""), Some("")));
             assert_eq!((told("x-webauth-user").as_deref(), told("authorization")), (Some(""), None));
+            assert_eq!(told("x-evergate-assertion").as_deref(), Some(""));
             let has_one_of_each = response.headers().keys().all(|name| response.headers().get_all(name).iter().count() == 1);
             assert!(has_one_of_each, "{response:?}");
         }

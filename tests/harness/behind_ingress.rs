@@ -9,7 +9,8 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::{Error, Message, client::IntoClientRequest};
 
 use super::{
-    World,
+    ACCESS, World,
+    assertion::{ASSERTION, verified},
     eventually::eventually,
     idp::{Endpoint, Misbehaviour},
     ingress::{Ingress, Kind},
@@ -27,6 +28,7 @@ pub async fn everything_works(kind: Kind) {
         .without("upstream_url")
         .set("forward_auth", "true")
         .set("proxy_trusted_origins", "127.0.0.1")
+        .set("identity_assertion", "true")
         .set("oidc_outage_grace", "0s")
         .routes(move |_| routes.to_owned())
         .start()
@@ -39,6 +41,7 @@ pub async fn everything_works(kind: Kind) {
     .await;
     let behind = Behind { kind, world, app, ingress };
     let visitor = behind.a_user_logs_in().await;
+    behind.the_app_can_verify_who_its_user_is(&visitor).await;
     behind.requests_pass_unchanged(&visitor).await;
     behind.nobody_gets_past_the_rules(&visitor).await;
     behind.nobody_poses_as_somebody(&visitor).await;
@@ -84,6 +87,22 @@ impl Behind {
 
     async fn subject(&self, visitor: &Visitor) -> String {
         visitor.fetch("/oauth2/userinfo").await.json()["user"].as_str().unwrap().to_owned()
+    }
+
+    async fn the_app_can_verify_who_its_user_is(&self, visitor: &Visitor) {
+        let keys = visitor.fetch("/oauth2/jwks").await.json();
+        assert!(visitor.get("/doc").await.is_upstreams());
+        let token = self.app.last().header(ASSERTION).unwrap_or_default().to_owned();
+        // The README's few lines do not copy it.
+        if self.kind == Kind::TraefikOfReadme {
+            return assert_eq!(token, "");
+        }
+        let claims = verified(&token, &keys).unwrap_or_else(|| panic!("the assertion is not good: {token:?}"));
+        let subject = self.subject(visitor).await;
+        assert_eq!((&claims["aud"], &claims["sub"]), (&json!(ACCESS), &json!(subject)));
+        self.world.clock.advance(Duration::from_secs(31));
+        assert!(visitor.get("/doc").await.is_upstreams());
+        assert_ne!(self.app.last().header(ASSERTION), Some(token.as_str()), "another one, long before the first has expired");
     }
 
     async fn requests_pass_unchanged(&self, visitor: &Visitor) {
@@ -132,16 +151,24 @@ impl Behind {
     }
 
     async fn nobody_poses_as_somebody(&self, visitor: &Visitor) {
-        for name in
-            ["x-forwarded-user", "x-forwarded-groups", "x_forwarded_user", "x-auth-request-user", "x-forwarded-access-token"]
-        {
+        for name in [
+            "x-forwarded-user",
+            "x-forwarded-groups",
+            "x_forwarded_user",
+            "x-auth-request-user",
+            "x-forwarded-access-token",
+            ASSERTION,
+            "x_evergate_assertion",
+        ] {
             for (who, page) in [(visitor, "/doc"), (&self.stranger(), "/public/page")] {
                 who.send(Method::GET, page, &[(name, "intruder")], "").await;
             }
         }
         assert!(!self.app.everything().contains("intruder"), "the app was told so: {}", self.app.everything());
         assert!(self.stranger().get("/public/page").await.is_upstreams());
-        assert_eq!(self.app.last().header("x-forwarded-user").unwrap_or_default(), "");
+        for name in ["x-forwarded-user", ASSERTION] {
+            assert_eq!(self.app.last().header(name).unwrap_or_default(), "", "{name}");
+        }
     }
 
     async fn a_websocket_passes_from_our_own_pages_alone(&self, visitor: &Visitor) {

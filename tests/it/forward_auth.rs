@@ -9,7 +9,8 @@ use http::{Method, StatusCode};
 use serde_json::json;
 
 use crate::harness::{
-    Builder, Kind, World,
+    ACCESS, Builder, Kind, World,
+    assertion::{ASSERTION, verified},
     eventually::eventually,
     idp::{Endpoint, Misbehaviour, user},
     logs::lines_with,
@@ -127,6 +128,54 @@ async fn the_identity_is_in_the_response_as_the_app_would_get_it_and_by_oauth2_p
     assert!(!reply.headers.keys().any(|name| name.as_str().ends_with("access-token")), "only where it is passed to apps");
     let reply = ask(&visitor, "/oauth2/forward_auth", ("GET", "/"), &PAGE).await;
     assert_eq!((reply.header("x-forwarded-access-token"), reply.headers.contains_key("x-forwarded-roles")), ("", true));
+}
+
+#[tokio::test]
+async fn the_assertion_is_in_the_response_for_the_route_that_is_asked_about_and_for_no_other() {
+    let routes = r#"
+        [[route]]
+        path = "/public"
+        rule = "public"
+
+        [[route]]
+        path = "/anybody"
+        rule = "optional"
+        assertion = true
+
+        [[route]]
+        path = "/reports"
+        assertion = true
+
+        [[route]]
+        host = "other.test"
+        assertion = true
+    "#;
+    let world = service().routes(move |_| routes.to_owned()).start().await;
+    world.idp.log_in_as(user("ann"));
+    let keys = world.visitor().fetch("/oauth2/jwks").await.json();
+    let (ann, there) = (world.visitor(), world.visitor().on_host("other.test"));
+    for visitor in [&ann, &there] {
+        visitor.log_in(&world.idp, "/oauth2/start").await;
+    }
+    for at in ["/oauth2/auth", "/oauth2/forward_auth"] {
+        let audience = async |visitor: &Visitor, page: &str| {
+            let reply = ask(visitor, at, ("GET", page), &PAGE).await;
+            assert!(reply.status.is_success(), "{at} {page}: {} {}", reply.status, reply.text());
+            let token = reply.headers.contains_key(ASSERTION).then(|| reply.header(ASSERTION).to_owned());
+            token.map(|token| verified(&token, &keys).map_or(token, |claims| claims["aud"].as_str().unwrap().to_owned()))
+        };
+        assert_eq!(audience(&ann, "/reports/1?q=2").await, Some(format!("{ACCESS}/reports")), "{at}");
+        assert_eq!(audience(&there, "/reports").await.as_deref(), Some("https://other.test"), "{at}");
+        // An ingress that copies an absent line may leave a client's own in its place.
+        let none = (at != "/oauth2/auth").then_some("");
+        assert_eq!(audience(&ann, "/page").await.as_deref(), none, "{at}");
+        for page in ["/public/page", "/anybody"] {
+            assert_eq!(audience(&world.visitor(), page).await.as_deref(), none, "{at} {page}");
+        }
+        assert_eq!(audience(&ann, "/anybody").await, Some(format!("{ACCESS}/anybody")), "{at}");
+    }
+    let by_request_line = ann.send(Method::GET, "/oauth2/auth/reports/1", &PAGE, "").await;
+    assert_eq!(verified(by_request_line.header(ASSERTION), &keys).unwrap()["aud"], format!("{ACCESS}/reports"));
 }
 
 #[tokio::test]
