@@ -73,12 +73,12 @@ impl Connection<'_> {
                 self.insert_session(user, &session, *replaces).await?;
                 let (mut is_replaced, mut followers) = (false, Vec::new());
                 if let Some(before) = *replaces {
-                    self.lock_login(&before.0).await?;
+                    self.lock_replaced(before, None).await?;
                     let deleted = self.delete_replaced(user, session.hash, before).await?;
                     is_replaced = !deleted.is_empty();
                     // Another tab may have replaced it before, and its session may have been handed over already.
                     for replaced in deleted.into_iter().filter(|hash| *hash != before).chain([before]) {
-                        followers.extend(self.follow_login(login, replaced, session.hash, grant).await?);
+                        followers.extend(self.follow_login(user, replaced, &session).await?);
                     }
                 }
                 (session.hash, replaces.filter(|_| is_replaced), followers)

@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-use super::logins::{Login, User};
+use super::logins::User;
 
 /// How often the login of a session is looked for that changes meanwhile.
 const MAX_ROOTS: usize = 4;
@@ -40,6 +40,9 @@ impl Connection<'_> {
              WHERE hash = $1 AND token IS NULL{for_update}",
         );
         self.lock_file().await?;
+        if let Some(replaced) = new.replaces {
+            self.lock_replaced(replaced, Some(from)).await?;
+        }
         let Some(row) = self.query(SQL).bind(&from.0[..]).fetch_optional().await? else { return Ok(None) };
         let parent = rows::session_from(&row)?;
         let grant = self
@@ -78,26 +81,30 @@ impl Connection<'_> {
         Ok(())
     }
 
-    /// Has the sessions that were handed over from a session which a login has replaced go on with that login, if it is the same
-    /// user's, and ends them otherwise. Returns them.
-    pub(in crate::store) async fn follow_login(
+    /// Has the sessions that were handed over from a session which a login has replaced go on with that login's `session`, if it is
+    /// the same user's, and ends them otherwise. Returns them.
+    ///
+    /// They go on as if they had been handed over from it: a late logout at the provider of the session before does not end them.
+    pub(super) async fn follow_login(
         &mut self,
-        login: Login<'_>,
+        user: User<'_>,
         replaced: SessionHash,
-        session: SessionHash,
-        grant: GrantId,
+        session: &Session,
     ) -> Result<Vec<SessionHash>, StoreError> {
         let moved = self
             .query(
-                "UPDATE sessions SET login = $2, grant_id = $3 WHERE login = $1 AND grant_id IN \
+                "UPDATE sessions SET login = $2, grant_id = $3, created_at = $7, provider_session = $8 \
+                 WHERE login = $1 AND grant_id IN \
                  (SELECT id FROM grants WHERE issuer = $4 AND client_id = $5 AND subject = $6) RETURNING hash",
             )
             .bind(&replaced.0[..])
-            .bind(&session.0[..])
-            .bind(&grant.0[..])
-            .bind(&login.grant.issuer)
-            .bind(&login.grant.client_id)
-            .bind(&login.grant.identity.subject)
+            .bind(&session.hash.0[..])
+            .bind(&session.grant.0[..])
+            .bind(user.issuer)
+            .bind(user.client_id)
+            .bind(user.subject)
+            .bind(session.created_at.0)
+            .bind(session.provider_session.as_deref())
             .fetch_all()
             .await?;
         let ended = self.query("DELETE FROM sessions WHERE login = $1 RETURNING hash").bind(&replaced.0[..]).fetch_all().await?;
@@ -110,6 +117,19 @@ impl Connection<'_> {
         const SQL: &Template =
             &Template::new("SELECT hash FROM sessions WHERE hash = $1 OR login = $1 ORDER BY hash{for_update}");
         self.query(SQL).bind(root).fetch_all().await?;
+        Ok(())
+    }
+
+    /// Locks, in the same order, what a session that is `replaced` takes with it: those that were handed over from it, and the one that
+    /// another tab has put in its place already, with its own. And `other`, in the same statement.
+    pub(super) async fn lock_replaced(&mut self, replaced: SessionHash, other: Option<SessionHash>) -> Result<(), StoreError> {
+        const SQL: &Template = &Template::new(
+            "SELECT hash FROM sessions WHERE hash IN \
+             (SELECT hash FROM sessions WHERE hash = $1 OR hash = $2 OR login = $1 OR follows = $1 \
+             UNION ALL SELECT handed_over.hash FROM sessions AS later JOIN sessions AS handed_over \
+             ON handed_over.login = later.hash WHERE later.follows = $1) ORDER BY hash{for_update}",
+        );
+        self.query(SQL).bind(&replaced.0[..]).bind(other.map(|hash| hash.0.to_vec())).fetch_all().await?;
         Ok(())
     }
 

@@ -2,11 +2,15 @@
 
 use evergate::{
     clock::Timestamp,
-    session::SessionHash,
-    store::{HandedOver, LoginTarget, Sharing, Store},
+    seal::KeyRing,
+    session::{Session, SessionHash},
+    store::{HandedOver, LoginTarget, NewGrant, Settings, Sharing, Store},
+    telemetry::metrics::Metrics,
 };
+use sqlx::{Connection, Executor, PgConnection};
 
-use super::{contract, login, new_grant, session_of};
+use super::{contract, keep, login, new_grant, session_of};
+use crate::harness::{eventually::eventually, postgres};
 
 const AT: Timestamp = Timestamp(5000);
 
@@ -68,12 +72,13 @@ contract! {
     a_login_that_follows_takes_its_user_s_sessions_along_and_ends_another_s(store) {
         let (_, root) = login(&store).await;
         let one = hand_over(&store, root, "one.test").await;
-        let again = new_grant();
-        let session = session_of(again.id);
+        let again = NewGrant { provider_session: Some("sid-2".into()), ..new_grant() };
+        let session = Session { created_at: AT, ..session_of(again.id) };
         let target = LoginTarget::New { session: session.clone(), replaces: Some(root) };
         store.save_login(&again, &target, Sharing::Own, AT).await.unwrap().unwrap();
         let followed = store.session(one).await.unwrap().unwrap();
         assert_eq!((followed.login, followed.grant), (Some(session.hash), again.id));
+        assert_eq!((followed.created_at, followed.provider_session.as_deref()), (AT, Some("sid-2")), "it began with that login");
 
         // A silent login renews them all.
         let renewed = new_grant();
@@ -91,7 +96,7 @@ contract! {
     what_was_handed_over_of_one_of_two_logins_at_once_follows_the_last(store) {
         let (_, root) = login(&store).await;
         let [first, second] = [new_grant(), new_grant()].map(|grant| (session_of(grant.id), grant));
-        let replacing = |session: &evergate::session::Session| LoginTarget::New { session: session.clone(), replaces: Some(root) };
+        let replacing = |session: &Session| LoginTarget::New { session: session.clone(), replaces: Some(root) };
         store.save_login(&first.1, &replacing(&first.0), Sharing::Own, AT).await.unwrap().unwrap();
         let handed_over = hand_over(&store, first.0.hash, "one.test").await;
         // Of another tab, with the cookie of before.
@@ -100,5 +105,52 @@ contract! {
         assert_eq!(store.session(handed_over).await.unwrap().unwrap().login, Some(second.0.hash));
         store.end_session(second.0.hash).await.unwrap().unwrap();
         assert!(!lives(&store, handed_over).await);
+    }
+}
+
+fn session_with(hash: SessionHash, grant: &NewGrant) -> Session {
+    Session { hash, ..session_of(grant.id) }
+}
+
+#[tokio::test]
+async fn a_hand_over_and_a_login_lock_sessions_in_the_order_in_which_last_seen_times_are_written() {
+    let (url, _) = postgres::fresh_database().await;
+    let keys = KeyRing::from_base64([KeyRing::generate().as_str()]).unwrap();
+    let store = Store::open(&Settings::Postgres(postgres::settings(&url, 4)), keys, Metrics::default()).unwrap();
+    let grant = new_grant();
+    let [root, old, first, new, again, last] = [9, 8, 1, 7, 10, 11].map(|byte| SessionHash([byte; 32]));
+    keep(&store, &grant, session_with(root, &grant), None).await;
+    let replacing = |session, replaces| HandedOver { session, replaces, ..at("one.test", None) };
+    store.hand_over(root, &replacing(old, None)).await.unwrap().unwrap();
+    store.hand_over(root, &replacing(first, Some(old))).await.unwrap().unwrap();
+
+    let (mut other, mut observer) = (PgConnection::connect(&url).await.unwrap(), PgConnection::connect(&url).await.unwrap());
+    let is_waited_for = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    const LOCK: &str = "SELECT 1 FROM sessions WHERE hash = $1 FOR UPDATE NOWAIT";
+    // The session that the hand-over replaces has a follower; so has, at last, that which the login replaces.
+    for (login, smallest, greatest) in [(None, first, root), (Some(again), new, root), (Some(last), new, again)] {
+        other.execute("BEGIN").await.unwrap();
+        sqlx::query(LOCK).bind(&smallest.0[..]).execute(&mut other).await.unwrap();
+        let store = store.clone();
+        let written = tokio::spawn(async move {
+            match login {
+                Some(hash) => {
+                    let grant = new_grant();
+                    let target = LoginTarget::New { session: session_with(hash, &grant), replaces: Some(root) };
+                    store.save_login(&grant, &target, Sharing::Own, AT).await.map(|saved| saved.is_some())
+                }
+                None => store.hand_over(root, &replacing(new, Some(old))).await.map(|session| session.is_some()),
+            }
+        });
+        eventually("the lock is waited for", async || {
+            sqlx::query_scalar::<_, i64>(is_waited_for).fetch_one(&mut observer).await.unwrap() == 1
+        })
+        .await;
+        sqlx::query(LOCK).bind(&greatest.0[..]).execute(&mut other).await.expect("it is not locked yet");
+        other.execute("COMMIT").await.unwrap();
+        assert!(written.await.unwrap().unwrap());
+    }
+    for (hash, is_there) in [(root, false), (first, false), (again, false), (new, true), (last, true)] {
+        assert_eq!(lives(&store, hash).await, is_there, "{}", hash.0[0]);
     }
 }
