@@ -151,9 +151,11 @@ impl SignOut {
         if by != LogoutInitiator::UserEverywhere {
             return self.end_one(hash, by).await;
         }
-        let Some(grant) = self.grant_of(hash).await? else { return self.end_one(hash, by).await };
-        // The others end first, so that after a failure halfway the user can try again with this one.
-        self.end_all_of_user(&grant, Some(hash), by).await?;
+        let Some(session) = self.store.session(hash).await? else { return self.end_one(hash, by).await };
+        let Some(grant) = self.store.grant(session.grant).await? else { return self.end_one(hash, by).await };
+        // Those of other logins end first, so that after a failure halfway the user can try again with this one. Those of its own login
+        // end with it.
+        self.end_all_of_user(&grant, Some(session.login.unwrap_or(hash)), by).await?;
         let ended = self.end_one(hash, by).await?;
         // What was made of it meanwhile.
         self.end_all_of_user(&grant, None, by).await?;
@@ -177,10 +179,14 @@ impl SignOut {
         self.store.grant(session.grant).await
     }
 
-    /// Ends the sessions of a grant's user, but for this one.
+    /// Ends the sessions of a grant's user, but for those of this login.
     async fn end_all_of_user(&self, grant: &Grant, but: Option<SessionHash>, by: LogoutInitiator) -> Result<(), StoreError> {
-        for hash in self.sessions_of_user(grant).await?.into_iter().filter(|hash| Some(*hash) != but) {
-            self.end_one(hash, by).await?;
+        for hash in self.sessions_of_user(grant).await? {
+            // It may have ended with another one of its login.
+            let Some(session) = self.store.session(hash).await? else { continue };
+            if Some(session.login.unwrap_or(hash)) != but {
+                self.end_one(hash, by).await?;
+            }
         }
         Ok(())
     }

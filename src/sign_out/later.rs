@@ -1,7 +1,7 @@
 //! Ends of sessions that the store could not record: they take effect on this replica immediately, and are recorded once the
 //! store is available.
 
-use std::{collections::HashSet, time::Duration};
+use std::{cmp::Reverse, collections::HashSet, time::Duration};
 
 use super::{LogoutInitiator, SignOut};
 use crate::{
@@ -98,7 +98,10 @@ impl SignOut {
                 }
             }
             let mut has_failed = false;
-            for (hash, extent) in self.cache.unrecorded().waiting() {
+            let mut waiting = self.cache.unrecorded().waiting();
+            // The widest first: with another session of its login, that one would be gone by which the user is found.
+            waiting.sort_unstable_by_key(|(_, extent)| Reverse(*extent));
+            for (hash, extent) in waiting {
                 let recorded = self.record_end(hash, extent).await;
                 if recorded.is_ok() {
                     // Before lookups may find it again.

@@ -6,9 +6,10 @@ mod browser;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
+use serde_json::{Value, json};
 
 use crate::harness::{
-    Builder, World,
+    Builder, Kind, World,
     eventually::eventually,
     idp::{Endpoint, user},
 };
@@ -26,9 +27,9 @@ fn build() -> Builder {
         .set("wildcard_access_url", "*.apps.test")
 }
 
-async fn sessions(world: &World) -> Vec<serde_json::Value> {
+async fn sessions(world: &World) -> Vec<Value> {
     let (_, text) = world.command(&["sessions", "list", "--json"]).await;
-    let list: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let list: Value = serde_json::from_str(&text).unwrap();
     list["sessions"].as_array().unwrap().clone()
 }
 
@@ -81,6 +82,26 @@ async fn signing_out_at_one_host_ends_the_sessions_of_all_hosts_on_all_replicas_
 }
 
 #[tokio::test]
+async fn signing_out_everywhere_at_one_host_ends_all_browsers_sessions_and_reaches_the_provider() {
+    for host in [ONE, LOGIN] {
+        let world = build().start().await;
+        let (browser, other) = (Browser::new(&world), Browser::new(&world));
+        for place in [ONE, TWO] {
+            assert!(browser.browse(place, "/").await.is_upstreams());
+            assert!(other.browse(place, "/").await.is_upstreams());
+        }
+        let headers = [("sec-fetch-site", "same-origin")];
+        let out = browser.send(host, Method::POST, "/oauth2/sign_out?everywhere=true", &headers).await;
+        assert_eq!(out.status, StatusCode::SEE_OTHER, "{host}");
+        assert!(out.location().as_str().contains("id_token_hint"), "{host}: {}", out.location());
+        for (place, left) in [ONE, TWO, LOGIN].into_iter().flat_map(|place| [(place, &browser), (place, &other)]) {
+            assert_eq!(left.fetch(place, "/").await.status, StatusCode::UNAUTHORIZED, "{place}");
+        }
+        assert!(sessions(&world).await.is_empty());
+    }
+}
+
+#[tokio::test]
 async fn a_new_login_at_the_login_site_takes_its_user_s_other_hosts_along_and_ends_those_of_another_user() {
     let world = build().start().await;
     let browser = Browser::new(&world);
@@ -100,6 +121,43 @@ async fn a_new_login_at_the_login_site_takes_its_user_s_other_hosts_along_and_en
     assert!(browser.browse(ONE, "/").await.is_upstreams());
     assert_eq!(world.upstream.last().header("x-forwarded-user"), Some("sub-bob"));
     assert_eq!(sessions(&world).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_late_logout_at_the_provider_of_the_session_before_ends_nothing_of_a_new_login() {
+    let world = build().start().await;
+    let browser = Browser::new(&world);
+    world.idp.edit_id_token(|claims| claims["sid"] = json!("sid-1"));
+    assert!(browser.browse(ONE, "/").await.is_upstreams());
+    world.clock.advance(Duration::from_secs(600));
+    world.idp.edit_id_token(|claims| claims["sid"] = json!("sid-2"));
+    assert!(browser.browse(LOGIN, "/oauth2/start?rd=/").await.is_upstreams());
+    let announce = async |sid: &str| {
+        let token = world.idp.logout_token(json!({"sid": sid, "sub": null}), json!({}));
+        let form = [("content-type", "application/x-www-form-urlencoded")];
+        let body = format!("logout_token={token}");
+        world.visitor().send(Method::POST, "/oauth2/backchannel_logout", &form, &body).await.status
+    };
+    for (sid, left) in [("sid-1", StatusCode::OK), ("sid-2", StatusCode::UNAUTHORIZED)] {
+        assert_eq!(announce(sid).await, StatusCode::OK);
+        for host in [ONE, LOGIN] {
+            assert_eq!(browser.fetch(host, "/").await.status, left, "{sid} {host}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn whoever_signs_out_everywhere_while_the_store_is_away_is_signed_out_also_in_browsers_that_only_the_store_knows() {
+    let world = build().on(Kind::Postgres).replicas(2).start().await;
+    let (browser, other) = (Browser::new(&world), Browser::new(&world).at(world.replicas[1].address));
+    for host in ["three.apps.test", TWO, ONE] {
+        assert!(browser.browse(host, "/").await.is_upstreams());
+    }
+    assert!(other.browse(ONE, "/").await.is_upstreams());
+    world.store_line.as_ref().unwrap().cut();
+    browser.send(ONE, Method::POST, "/oauth2/sign_out?everywhere=true", &[("sec-fetch-site", "same-origin")]).await.location();
+    world.store_line.as_ref().unwrap().mend();
+    eventually("the store is told", async || sessions(&world).await.is_empty()).await;
 }
 
 #[tokio::test]
