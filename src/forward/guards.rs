@@ -37,7 +37,13 @@ impl ByteCount {
 
 /// How many requests an upstream may have at the same time.
 #[derive(Debug)]
-pub(super) struct RequestLimit(Option<Arc<Semaphore>>);
+pub(super) struct RequestLimit(Option<Slots>);
+
+#[derive(Debug)]
+struct Slots {
+    free: Arc<Semaphore>,
+    max: usize,
+}
 
 /// One of the requests that an upstream may have, held by whatever is under way of it.
 #[derive(Clone, Debug)]
@@ -46,7 +52,7 @@ pub(super) struct RequestSlot(#[expect(dead_code, reason = "it is held")] Arc<Ow
 impl RequestLimit {
     /// So many, or any number.
     pub(super) fn new(max: Option<usize>) -> Self {
-        Self(max.map(|max| Arc::new(Semaphore::new(max))))
+        Self(max.map(|max| Slots { free: Arc::new(Semaphore::new(max)), max }))
     }
 
     /// Takes a slot, if there is a limit.
@@ -55,6 +61,11 @@ impl RequestLimit {
     /// The upstream has as many requests as it may have.
     pub(super) fn try_acquire(&self) -> Result<Option<RequestSlot>, TryAcquireError> {
         let Some(slots) = &self.0 else { return Ok(None) };
-        Arc::clone(slots).try_acquire_owned().map(|slot| Some(RequestSlot(Arc::new(slot))))
+        Arc::clone(&slots.free).try_acquire_owned().map(|slot| Some(RequestSlot(Arc::new(slot))))
+    }
+
+    /// Whether a slot is taken. Without a limit, none ever is.
+    pub(super) fn has_requests(&self) -> bool {
+        self.0.as_ref().is_some_and(|slots| slots.free.available_permits() < slots.max)
     }
 }

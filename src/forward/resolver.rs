@@ -26,7 +26,17 @@ pub(super) enum AllowedAddresses {
 }
 
 /// Services that clouds offer to each machine, credentials among them, at addresses that are not link-local.
-const CLOUD_SERVICES: [&str; 4] = ["100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254"];
+/// In their order: Alibaba, Azure, Oracle; AWS (all that is the instance's own), Google, Oracle, Scaleway, Alibaba.
+const CLOUD_SERVICES: [&str; 8] = [
+    "100.100.100.200/32",
+    "168.63.129.16/32",
+    "192.0.0.192/32",
+    "fd00:ec2::/32",
+    "fd20:ce::254/128",
+    "fd00:c1::a9fe:a9fe/128",
+    "fd00:42::42/128",
+    "fd00:100::100:200/128",
+];
 
 impl AllowedAddresses {
     fn allow(&self, address: IpAddr) -> bool {
@@ -44,7 +54,8 @@ fn is_special(address: IpAddr) -> bool {
         IpAddr::V4(v4) => v4.is_link_local() || v4.is_broadcast() || v4.octets()[0] == 0,
         IpAddr::V6(v6) => v6.is_unicast_link_local(),
     };
-    let is_cloud_service = CLOUD_SERVICES.iter().any(|service| service.parse() == Ok(address));
+    let is_cloud_service =
+        CLOUD_SERVICES.iter().any(|network| network.parse().is_ok_and(|network: IpNet| network.contains(&address)));
     is_of_one_kind || is_cloud_service || address.is_loopback() || address.is_unspecified() || address.is_multicast()
 }
 
@@ -107,6 +118,15 @@ mod tests {
             ("::ffff:169.254.169.254", false, false),
             ("fe80::1", false, false),
             ("fd00:ec2::254", false, false),
+            ("fd00:ec2::23", false, false),
+            ("fd00:ec2:1::1", false, false),
+            ("fd00:ec3::254", true, false),
+            ("fd20:ce::254", false, false),
+            ("fd00:c1::a9fe:a9fe", false, false),
+            ("fd00:42::42", false, false),
+            ("fd00:100::100:200", false, false),
+            ("fd00:100::1", true, false),
+            ("192.0.0.192", false, false),
             ("100.100.100.200", false, false),
             ("168.63.129.16", false, false),
             ("224.0.0.1", false, false),

@@ -45,8 +45,9 @@ impl TemplatedClients {
         }
         let address = self.template.address.fill(&self.template.hosts.values(host)?)?;
         if kept.len() >= MAX_HOSTS {
-            // One that is in use is let be as long as others are not, so that it goes on counting its requests.
-            let oldest = kept.iter().min_by_key(|(_, kept)| (Arc::strong_count(&kept.client) > 1, kept.last_use));
+            // One that counts requests is let be as long as others do not, so that it goes on counting. So is one that is about to.
+            let is_in_use = |client: &Arc<UpstreamClient>| client.has_requests() || Arc::strong_count(client) > 1;
+            let oldest = kept.iter().min_by_key(|(_, kept)| (is_in_use(&kept.client), kept.last_use));
             if let Some(oldest) = oldest.map(|(host, _)| host.clone()) {
                 kept.remove(&oldest);
             }
@@ -110,13 +111,16 @@ mod tests {
         let host = |number: usize| format!("h{number}.apps.example.com");
         let client = |number| clients.client(&host(number), &target()).unwrap();
         assert!(clients.client("apps.example.com", &target()).is_none() && clients.client("a.b", &target()).is_none());
-        let in_use = client(0);
-        assert!(Arc::ptr_eq(&in_use, &client(0)));
+        // A tunnel holds its place among the requests alone.
+        let in_use = client(0).try_acquire_slot().unwrap();
+        assert!(client(0).try_acquire_slot().is_err());
         for number in 1..3 * MAX_HOSTS {
             client(number);
         }
         assert_eq!(clients.kept(), MAX_HOSTS);
-        assert!(Arc::ptr_eq(&in_use, &client(0)), "it goes on counting its requests");
+        assert!(client(0).try_acquire_slot().is_err(), "it goes on counting its requests");
+        drop(in_use);
+        assert!(client(0).try_acquire_slot().is_ok());
         let all_in_use: Vec<_> = (0..2 * MAX_HOSTS).map(client).collect();
         assert_eq!((clients.kept(), all_in_use.len()), (MAX_HOSTS, 2 * MAX_HOSTS), "a request is not refused for that");
     }

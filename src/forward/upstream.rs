@@ -89,6 +89,11 @@ impl UpstreamClient {
         self.limit.try_acquire()
     }
 
+    /// Whether a request is under way that counts towards a limit, be it a body or a tunnel.
+    pub(super) fn has_requests(&self) -> bool {
+        self.limit.has_requests()
+    }
+
     /// Sends a request. The head of its response must come within `head_timeout` from when all of it was sent.
     pub(super) async fn send(
         &self,
