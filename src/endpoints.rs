@@ -116,6 +116,9 @@ const GET: &[Method] = &[Method::GET, Method::HEAD];
 const POST: &[Method] = &[Method::POST];
 const FORM: &[Method] = &[Method::GET, Method::POST];
 
+/// Where a login in a new window ends.
+const SIGNED_IN: &str = "/signed_in";
+
 const TABLE: [Endpoint; 21] = [
     Endpoint { path: "/start", methods: FORM, who: Who::Anybody(Page::Start) },
     // oauth2-proxy's name.
@@ -133,7 +136,7 @@ const TABLE: [Endpoint; 21] = [
     Endpoint { path: "/terminal/token", methods: POST, who: Who::Anybody(Page::TerminalToken) },
     Endpoint { path: "/refresh", methods: POST, who: Who::SignedIn(UserPage::Refresh) },
     Endpoint { path: "/session.js", methods: GET, who: Who::Anybody(Page::Script) },
-    Endpoint { path: "/signed_in", methods: GET, who: Who::Anybody(Page::LoginDone) },
+    Endpoint { path: SIGNED_IN, methods: GET, who: Who::Anybody(Page::LoginDone) },
     Endpoint { path: "/jwks", methods: GET, who: Who::Anybody(Page::KeySet) },
     Endpoint { path: "/healthz", methods: GET, who: Who::Anybody(Page::Liveness) },
     Endpoint { path: "/readyz", methods: GET, who: Who::Anybody(Page::Readiness) },
@@ -261,25 +264,26 @@ impl Call<'_> {
     }
 
     /// Where the parameter `rd` of `parameters` leads, if a route serves that; the front page else. `None`: there is none.
-    fn return_to(&self, parameters: &str, routes: &Routes) -> Option<ReturnTo> {
-        self.page_named_by("rd", parameters, routes)
+    fn return_to(&self, parameters: &str, components: &Components) -> Option<ReturnTo> {
+        self.page_named_by("rd", parameters, components)
     }
 
-    fn page_named_by(&self, name: &str, parameters: &str, routes: &Routes) -> Option<ReturnTo> {
-        Some(self.served(return_from(parameters, name, &self.exchange.site)?, routes))
+    fn page_named_by(&self, name: &str, parameters: &str, components: &Components) -> Option<ReturnTo> {
+        Some(self.served(return_from(parameters, name, &self.exchange.site)?, components))
     }
 
     /// The page whose request an ingress refused and sent here, if it says so (oauth2-proxy's `X-Auth-Request-Redirect`).
-    fn page_of_ingress(&self, routes: &Routes) -> Option<ReturnTo> {
+    fn page_of_ingress(&self, components: &Components) -> Option<ReturnTo> {
         let page = self.headers.get("x-auth-request-redirect").filter(|_| self.exchange.is_from_trusted_proxy)?;
-        Some(self.served(ReturnTo::parse(page.to_str().ok()?, &self.exchange.site), routes))
+        Some(self.served(ReturnTo::parse(page.to_str().ok()?, &self.exchange.site), components))
     }
 
-    /// The page, if a route serves it; the front page else.
-    fn served(&self, return_to: ReturnTo, routes: &Routes) -> ReturnTo {
+    /// The page, if a route serves it or a login in a new window ends there; the front page else.
+    fn served(&self, return_to: ReturnTo, components: &Components) -> ReturnTo {
         let site = &self.exchange.site;
         let path = return_to.path().split('?').next().unwrap_or_default();
-        let is_served = routes.find(site.authority(), path).is_ok();
+        let is_own = path.strip_prefix(&components.prefix) == Some(SIGNED_IN);
+        let is_served = is_own || components.routes.find(site.authority(), path).is_ok();
         if is_served { return_to } else { ReturnTo::front_page() }
     }
 }

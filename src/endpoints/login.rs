@@ -32,14 +32,13 @@ impl Endpoints {
         if call.parameter("iss").is_some_and(|issuer| issuer != self.components.sign_in.provider.issuer()) {
             return Err(Refusal::BadRequest("the login that another site began is for another provider").into());
         }
-        let routes = &self.components.routes;
         if let Some(location) = self.start_elsewhere(&call) {
             return Ok(redirect(&Redirect { location, cookies: Vec::new() }, "sign_in"));
         }
         let target = call
-            .return_to(call.query, routes)
-            .or_else(|| call.page_named_by("target_link_uri", call.query, routes))
-            .or_else(|| call.page_of_ingress(routes));
+            .return_to(call.query, &self.components)
+            .or_else(|| call.page_named_by("target_link_uri", call.query, &self.components))
+            .or_else(|| call.page_of_ingress(&self.components));
         let return_to = target.unwrap_or_else(ReturnTo::front_page);
         let hint = call.login_hint();
         let purpose = match &hint {

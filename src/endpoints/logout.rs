@@ -26,8 +26,7 @@ impl Endpoints {
         let (components, exchange) = (&self.components, call.exchange);
         let form = read_form(body).await?;
         let form = String::from_utf8_lossy(&form);
-        let routes = &components.routes;
-        let return_to = call.return_to(&form, routes).or_else(|| call.return_to(call.query, routes));
+        let return_to = call.return_to(&form, components).or_else(|| call.return_to(call.query, components));
         let initiator = if call.flag("everywhere") { LogoutInitiator::UserEverywhere } else { LogoutInitiator::User };
         if LogoutRequest::classify(&exchange.method, call.headers, &exchange.site) == LogoutRequest::NeedsConfirmation {
             let text = match initiator {

@@ -68,6 +68,19 @@ async fn the_script_is_for_everybody_and_a_login_may_end_at_a_page_that_says_so(
     assert!(visitor.get("/oauth2/signed_in").await.text().contains("Close this window"));
 }
 
+#[tokio::test]
+async fn a_login_of_a_new_window_ends_at_its_page_also_at_a_host_that_has_no_front_page() {
+    let wiki = |upstream: &str| format!("[[route]]\npath = \"/wiki\"\nupstream = \"{upstream}\"\n");
+    let world = World::build().without("upstream_url").routes(wiki).start().await;
+    let visitor = world.visitor();
+    for (rd, end) in [("/oauth2/signed_in", "/oauth2/signed_in"), ("/oauth2/sign_out", "/"), ("/oauth2/signed_in/x", "/")] {
+        let landed = visitor.log_in(&world.idp, &format!("/oauth2/start?rd={rd}")).await;
+        assert_eq!(landed.path(), end);
+    }
+    assert!(visitor.get("/oauth2/signed_in").await.text().contains("Close this window"));
+    assert!(visitor.get("/wiki").await.is_upstreams());
+}
+
 const SCRIPT: &str = "<script src=\"/oauth2/session.js\"></script>";
 const PAGE: [(&str, &str); 4] =
     [("accept", "text/html"), ("accept-encoding", "gzip"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
