@@ -1,22 +1,22 @@
 // Keeps the work of a page whose session ends: what meets the end waits until the user is signed in again, and goes on.
 //
 // What is sent is this without comments and line ends, of 2 KiB at most, which is why names are short. B is the path of our own pages,
-// D what the page says in attributes, F the browser's fetch, U the user, W what all wait for, N whether the user does not want to sign
-// in for now.
+// D what the page says in attributes, F the browser's fetch, U the user, I what tells it first, W what all wait for, N whether the user
+// does not want to sign in for now.
 (()=>{
-let d=document,S=d.currentScript,B=new URL('.',S.src),D=S.dataset,F=fetch.bind(self),T=EventSource,U,W,N,
+let d=document,S=d.currentScript,B=new URL('.',S.src),D=S.dataset,F=fetch,T=EventSource,U,W,N,
 A='addEventListener',P='dispatchEvent',Q='setRequestHeader',H='evergate-response',R=['readystatechange','load','loadend'],
-// Who is signed in; false is nobody. A network that fails says nothing about the session.
-who=()=>F(B+'userinfo').then(async r=>r.ok?(await r.json()).user:r.status!=401&&U,()=>U),
-// Whether a response with this mark is to a request that did not reach the app.
-E=m=>m=='sign_in_required',
-// Listens before all others, to what the browser says alone, and keeps it from them where q holds.
-on=(x,T,f,q)=>T.map(t=>x[A](t,e=>{if(e.isTrusted&&(!q||q())){e.stopImmediatePropagation();f(t,e)}})),
-// Waits for the session, once for all who wait. Nothing: the user does not want to sign in now.
-back=()=>W||=wait().finally(()=>W=0),
-wait=async()=>{
-let u=await who();
-if(!u&&!N){
+// V: who is signed in; false is nobody. A network that fails says nothing about the session.
+V=()=>F(B+'userinfo').then(async r=>r.ok?(await r.json()).user:r.status!=401&&U,()=>U),
+// E: whether a response with this mark from this address is ours, to a request that did not reach the app. Other origins may set it too.
+E=(m,a)=>m=='sign_in_required'&&a.startsWith(B.origin+'/'),
+// O listens before all others, to what the browser says alone, and keeps it from them where q holds.
+O=(x,T,f,q)=>T.map(t=>x[A](t,e=>{if(e.isTrusted&&(!q||q())){e.stopImmediatePropagation();f(t,e)}})),
+// K waits for the session, once for all who wait. Nothing: the user does not want to sign in now, or was not signed in.
+K=()=>W||=(async()=>{
+await I;
+let u=await V();
+if(!u&&U&&!N){
 let x=d.createElement('dialog'),b=d.createElement('button'),w;
 x.append(x.ariaLabel=D.text||'Your session has ended. ',b);
 b.textContent=D.button||'Sign in';
@@ -24,58 +24,56 @@ b.onclick=()=>w=open(B+'start?rd='+B.pathname+'signed_in');
 x.oncancel=()=>N=setTimeout(()=>N=0,6e4);
 d.body.append(x);
 x.showModal();
-while(!u&&!N){await new Promise(y=>setTimeout(y,1500));u=await who()}
+for(;!u&&!N;u=await V())await new Promise(y=>setTimeout(y,1500));
 x.remove();
 w?.close()
 }
 // The work of one user is not sent as another's.
 return u&&(U&&u!=U?new Promise(()=>location.reload()):U=u)
-};
-who().then(u=>U=u);
+})().finally(()=>W=0),
+I=V().then(u=>U=u);
 fetch=async(a,o)=>{
 let c=a.clone?.()||a,r=await F(a,o);
-return E(r.headers.get(H))&&await back()?F(c,o):r
+return E(r.headers.get(H),r.url)&&await K()?F(c,o):r
 };
 XMLHttpRequest=class extends XMLHttpRequest{
-constructor(){
-super();
-on(this,R,async t=>{
-if(t==R[2])if(await back()){
-super.open(...this.o);
-this.h.map(h=>super[Q](...h));
-super.send(this.b)
-}else R.map(t=>this[P](new ProgressEvent(t)))
-},()=>this.o[2]!==!1&&E(this.getResponseHeader(H)))
-}
-open(...o){this.h=[];super.open(...this.o=o)}
-[Q](...h){this.h.push(h);super[Q](...h)}
-send(b){super.send(this.b=b)}
+// The page may have given up meanwhile, or have begun another request with it. It is sent again once: from then on it is let be, as
+// synchronous ones are.
+x=O(this,R,async(t,e,o=this.o)=>t==R[2]&&(t=await K(),o==this.o)&&(t?(
+super.open(...o),
+o.h.map(h=>super[Q](...h)),
+o[2]=!1,
+super.send(o.b)
+):R.map(t=>this[P](new ProgressEvent(t)))),
+()=>this.o[2]!==!1&&E(this.getResponseHeader(H),this.responseURL));
+open(...o){o.h=[];super.open(...this.o=o)}
+[Q](...h){this.o.h.push(h);super[Q](...h)}
+send(b){super.send(this.o.b=b)}
+abort(){this.o=0;super.abort()}
 };
 // A browser does not connect an event stream again that was refused. Another one speaks for it then.
 EventSource=class extends T{
+t=new Set(['open','message']);
 constructor(...a){
 super(...a);
-this.t=new Set(['open','message']);
-let hear=s=>on(s,['error'],async t=>{
-if(s.readyState>1&&!await who()&&await back()){
-hear(s=this.s=new T(...a));
-this.t.forEach(t=>s[A](t,e=>this[P](new MessageEvent(t,e))))
-}else this[P](new Event(t))
+let X=this,L=s=>O(s,['error'],async t=>{
+let u=s.readyState>1&&!await V()&&await K();
+X.c||(u?(
+L(s=X.s=new T(...a)),
+X.t.forEach(t=>s[A](t,e=>X[P](new MessageEvent(t,e))))
+):X[P](new Event(t)))
 });
-hear(this)
+L(X)
 }
 [A](t,...r){this.t?.add(t);super[A](t,...r)}
-close(){super.close();this.s?.close()}
+close(){this.c=1;super.close();this.s?.close()}
 };
 // What was said on a WebSocket cannot be said again by whoever does not know it. The page hears of its end when it can open
 // another one.
 WebSocket=class extends WebSocket{
-constructor(...a){
-super(...a);
-on(this,['error','close'],async(t,e)=>{
-await back();
+x=O(this,['error','close'],async(t,e)=>{
+await K();
 this[P](new e.constructor(t,e))
 })
-}
 }
 })()

@@ -5,11 +5,29 @@ use std::{
     time::Duration,
 };
 
+use axum::{Router, response::Html};
+use tokio::net::TcpListener;
+
+use crate::harness::World;
+
+/// An app that everybody may see, but for `/api`.
+async fn public() -> World {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let app = listener.local_addr().unwrap();
+    let pages = Router::new().fallback(async || Html("<!doctype html><title>A page</title>"));
+    tokio::spawn(async move { axum::serve(listener, pages).await });
+    let route = move |more: &str| format!("[[route]]\nupstream = \"http://{app}\"\n{more}\n");
+    let routes = move |_: &str| route("path = \"/\"\nrule = \"public\"\nsession_script = true") + &route("path = \"/api\"");
+    World::build().set("access_url", "http://public.test").routes(routes).start().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn in_a_browser_what_meets_the_end_of_a_session_waits_and_goes_on() {
-    let run = tokio::task::spawn_blocking(|| {
+    let public = public().await;
+    let address = public.address().to_string();
+    let run = tokio::task::spawn_blocking(move || {
         Command::new("node")
-            .args(["session.mjs", env!("CARGO_BIN_EXE_evergate")])
+            .args(["session.mjs", env!("CARGO_BIN_EXE_evergate"), &address])
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers"))
             .stdin(Stdio::null())
             .output()

@@ -1,7 +1,9 @@
 // Pages that do not lose work: a real browser, an app of its own, and `evergate demo` between them. Sessions end under the pages, and
 // what they do then waits for the user to sign in again.
 //
-//   node session.mjs EVERGATE        EVERGATE is the binary
+//   node session.mjs EVERGATE PUBLIC        EVERGATE is the binary
+//
+// PUBLIC is the host:port of an Evergate whose pages everybody may see, but for /api; the browser finds public.test there.
 //
 // It prints a line for each check and ends with 1 if one failed. The browser is CHROMIUM, or /usr/bin/chromium.
 
@@ -11,7 +13,7 @@ import { createServer } from 'node:http';
 import { AxeBuilder } from '@axe-core/playwright';
 import { chromium } from 'playwright-core';
 
-const [binary] = process.argv.slice(2);
+const [binary, openToAll] = process.argv.slice(2);
 const failures = [];
 function check(what, holds, detail = '') {
   console.log(`${holds ? 'ok  ' : 'FAIL'} ${what}${holds || !detail ? '' : `: ${detail}`}`);
@@ -27,11 +29,15 @@ const app = createServer((request, response) => {
     const { pathname } = new URL(request.url, 'http://app');
     const body = Buffer.concat(chunks).toString();
     if (pathname !== '/favicon.ico') requests.push({ method: request.method, pathname, body, user: request.headers['x-forwarded-user'], kind: request.headers['x-kind'] });
-    if (pathname === '/events') {
+    if (pathname === '/refuses') {
+      // What another origin may say of itself.
+      response.writeHead(401, { 'access-control-allow-origin': '*', 'access-control-expose-headers': 'evergate-response', 'evergate-response': 'sign_in_required' });
+      response.end();
+    } else if (pathname === '/events') {
       response.writeHead(200, { 'content-type': 'text/event-stream' });
       response.write(`event: hello\ndata: ${request.headers['x-forwarded-user']}\n\ndata: tick\n\n`);
     } else if (pathname === '/page') {
-      response.writeHead(200, { 'content-type': 'text/html', 'content-security-policy': "default-src 'self'; script-src 'self'; require-trusted-types-for 'script'" });
+      response.writeHead(200, { 'content-type': 'text/html', 'content-security-policy': `default-src 'self'; script-src 'self'; connect-src 'self' ${appAt()}; require-trusted-types-for 'script'` });
       response.end('<!doctype html><html lang="en"><title>An app</title><script src="/oauth2/session.js"></script><main><h1>An app</h1></main>');
     } else {
       response.writeHead(200, { 'content-type': 'application/json' });
@@ -47,15 +53,17 @@ app.on('upgrade', (request, socket) => {
   socket.write(Buffer.concat([Buffer.from([0x81, text.length]), text]));
 });
 await new Promise((listening) => app.listen(0, '127.0.0.1', listening));
+// The app's own address is another origin than Evergate's.
+const appAt = () => `http://127.0.0.1:${app.address().port}`;
 
-const demo = spawn(binary, ['demo', '--app', `http://127.0.0.1:${app.address().port}`], { stdio: ['ignore', 'pipe', 'ignore'] });
+const demo = spawn(binary, ['demo', '--app', appAt()], { stdio: ['ignore', 'pipe', 'ignore'] });
 const url = await new Promise((found) => {
   let said = '';
   demo.stdout.on('data', (text) => { said += text; const at = /http:\/\/localhost:\d+/.exec(said); if (at) found(at[0]); });
 });
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', `--host-resolver-rules=MAP public.test:80 ${openToAll}`],
 });
 const context = await browser.newContext();
 context.setDefaultTimeout(120_000);
@@ -140,7 +148,39 @@ async function visit() {
   await signInAgain(page);
   await page.waitForFunction(() => heard.length === 4);
   check('an EventSource goes on with its listeners', await page.evaluate(() => source instanceof EventSource && heard.join() === 'maya,tick,maya,tick'), await page.evaluate(() => heard.join()));
-  await page.evaluate(() => source.close());
+  const streams = sent('/events');
+  await endSession();
+  await page.getByRole('dialog').waitFor();
+  await page.evaluate(() => {
+    source.close();
+    window.givenUp = new XMLHttpRequest();
+    givenUp.open('POST', '/given-up');
+    givenUp.send('x');
+    window.later = fetch('/later').then((r) => r.ok);
+  });
+  await page.waitForFunction(() => givenUp.readyState === 4);
+  await page.evaluate(() => givenUp.abort());
+  await signInAgain(page);
+  check('what waits besides goes on', await page.evaluate(() => later));
+  check('who closes an EventSource while it waits hears no more of it', sent('/events') === streams && await page.evaluate(() => heard.length === 4));
+  check('who aborts an XMLHttpRequest while it waits has it not sent', sent('/given-up') === 0);
+
+  const refused = `${appAt()}/refuses`;
+  const foreign = await page.evaluate((url) => fetch(url).then((r) => `${r.status},${r.headers.get('evergate-response')}`), refused);
+  check("another origin's refusal is its own", foreign === '401,sign_in_required' && sent('/refuses') === 1, `${foreign} ${sent('/refuses')}`);
+  const status = (url) => page.evaluate((url) => new Promise((done) => {
+    const request = new XMLHttpRequest();
+    request.onloadend = () => done(request.status);
+    request.open('GET', url);
+    request.send();
+  }), url);
+  check("so is that of an XMLHttpRequest", await status(refused) === 401 && sent('/refuses') === 2, `${sent('/refuses')}`);
+  let times = 0;
+  await page.route('**/refused', (route) => {
+    times += 1;
+    return route.fulfill({ status: 401, headers: { 'evergate-response': 'sign_in_required' } });
+  });
+  check('an XMLHttpRequest that is refused again is not sent a third time', await status('/refused') === 401 && times === 2, `${times}`);
 
   await page.evaluate(() => {
     window.told = [];
@@ -175,7 +215,24 @@ async function visit() {
   check('no error is thrown', errors.length === 0, errors.join('; '));
 }
 
+// Nobody has ever signed in here: no session has ended.
+async function visitAnonymously() {
+  const page = await (await browser.newContext()).newPage();
+  const asked = page.getByRole('dialog').waitFor({ timeout: 0 }).then(() => 'asked', () => {});
+  await page.goto('http://public.test/');
+  const found = page.evaluate(async () => {
+    const { status } = await fetch('/api');
+    const closed = await new Promise((done) => { new WebSocket('ws://public.test/').onclose = ({ code }) => done(code); });
+    const failed = await new Promise((done) => { new EventSource('/api').onerror = () => done('failed'); });
+    return [typeof fetch.prototype, status, closed, failed].join();
+  });
+  const told = await Promise.race([found, asked]);
+  check('an anonymous visitor is told of refusals, and nothing of a session', told === 'undefined,401,1006,failed', told);
+  await page.close();
+}
+
 try {
+  await visitAnonymously();
   await visit();
 } catch (error) {
   check('the visit goes to its end', false, error.stack);
