@@ -9,6 +9,7 @@ pub mod health;
 mod in_page;
 mod jwks;
 mod login;
+mod logo;
 mod logout;
 mod resource_metadata;
 mod tokens;
@@ -25,7 +26,7 @@ use crate::{
     admission::{Admission, AdmittedSession, Inquiry, NotAdmitted},
     assertion::Assertions,
     exchange::Exchange,
-    pages::Branding,
+    pages::{Branding, Look},
     personal_tokens::PersonalTokens,
     policy::{Policy, Rule},
     refusal::Refusal,
@@ -104,6 +105,7 @@ enum Page {
     TerminalToken,
     Script,
     LoginDone,
+    Logo,
 }
 
 #[derive(Clone, Copy)]
@@ -119,7 +121,7 @@ const FORM: &[Method] = &[Method::GET, Method::POST];
 /// Where a login in a new window ends.
 const SIGNED_IN: &str = "/signed_in";
 
-const TABLE: [Endpoint; 21] = [
+const TABLE: [Endpoint; 22] = [
     Endpoint { path: "/start", methods: FORM, who: Who::Anybody(Page::Start) },
     // oauth2-proxy's name.
     Endpoint { path: "/sign_in", methods: FORM, who: Who::Anybody(Page::Start) },
@@ -137,6 +139,7 @@ const TABLE: [Endpoint; 21] = [
     Endpoint { path: "/refresh", methods: POST, who: Who::SignedIn(UserPage::Refresh) },
     Endpoint { path: "/session.js", methods: GET, who: Who::Anybody(Page::Script) },
     Endpoint { path: SIGNED_IN, methods: GET, who: Who::Anybody(Page::LoginDone) },
+    Endpoint { path: "/logo", methods: GET, who: Who::Anybody(Page::Logo) },
     Endpoint { path: "/jwks", methods: GET, who: Who::Anybody(Page::KeySet) },
     Endpoint { path: "/healthz", methods: GET, who: Who::Anybody(Page::Liveness) },
     Endpoint { path: "/readyz", methods: GET, who: Who::Anybody(Page::Readiness) },
@@ -221,7 +224,8 @@ impl Endpoints {
             Who::Anybody(Page::TerminalToken) => self.terminal_token(body).await,
             Who::Anybody(Page::KeySet) => Ok(jwks::respond(&self.components.assertions)),
             Who::Anybody(Page::Script) => Ok(in_page::script()),
-            Who::Anybody(Page::LoginDone) => Ok(in_page::signed_in(&self.components.branding, &exchange.id_text())),
+            Who::Anybody(Page::LoginDone) => Ok(in_page::signed_in(&self.look(&call))),
+            Who::Anybody(Page::Logo) => Ok(logo::respond(&self.components.branding)?),
             Who::Anybody(Page::Liveness) => Ok(health::alive()),
             Who::Anybody(Page::Readiness) => {
                 let Components { health, sign_in, admission, .. } = &self.components;
@@ -237,6 +241,11 @@ impl Endpoints {
                 Ok(userinfo::respond(&admitted.usable.grant))
             }
         }
+    }
+
+    /// How a response's pages look.
+    fn look(&self, call: &Call<'_>) -> Look<'_> {
+        Look { branding: &self.components.branding, language: call.exchange.language(), request_id: call.exchange.id_text() }
     }
 
     /// The visitor, if the app's pages would be shown to them.

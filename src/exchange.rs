@@ -18,6 +18,7 @@ use http::{HeaderValue, Method, Uri, Version, header, request};
 use crate::{
     address::{AccessUrl, Origin, Scheme, Sites, TrustedProxies, requested_host},
     forward::is_extended_connect,
+    language::Language,
     policy::CrossOrigin,
     server::Peer,
     session::cookie::Cookies,
@@ -71,6 +72,10 @@ pub struct Exchange {
     pub kind: RequestKind,
     /// Whether the client reads HTML rather than JSON.
     pub reads_html: bool,
+    /// Whether a frame of a page is to show the response.
+    pub is_in_frame: bool,
+    /// `Accept-Language`, of a client that reads HTML.
+    accept_language: Option<HeaderValue>,
     /// Whether it asks for a WebSocket or another protocol on its connection.
     pub asks_for_upgrade: bool,
     /// The page that a form was sent from, as its browser says.
@@ -120,6 +125,8 @@ impl Exchange {
             is_from_trusted_proxy: settings.trusted.trusts(peer.address),
             kind,
             reads_html,
+            is_in_frame: reads_html && kind::is_in_frame(headers),
+            accept_language: if reads_html { headers.get(header::ACCEPT_LANGUAGE).cloned() } else { None },
             asks_for_upgrade: is_extended_connect || headers.contains_key(header::UPGRADE),
             referer: sends_form.then(|| headers.get(header::REFERER).cloned()).flatten(),
             is_foreign_part: has_frames && kind::is_foreign_part(headers),
@@ -155,6 +162,11 @@ impl Exchange {
     /// The path with its query, as it was sent.
     pub fn path_and_query(&self) -> &str {
         self.uri.path_and_query().map_or("/", |path| path.as_str())
+    }
+
+    /// The language of the pages that the client is shown.
+    pub fn language(&self) -> Language {
+        Language::preferred(self.accept_language.as_ref())
     }
 
     /// Whether a person is about to see the response as a page.

@@ -52,6 +52,7 @@ pub mod connection_slot;
 pub mod header_names;
 pub mod identity;
 pub mod jose;
+pub mod language;
 pub mod seal;
 pub mod secret;
 pub mod timings;

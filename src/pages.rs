@@ -1,16 +1,27 @@
-//! Renders Evergate's own HTML pages. They load nothing from elsewhere but an icon that the administrator names, and every text in
-//! them is escaped.
+//! Renders Evergate's own HTML pages. They load nothing from elsewhere but an icon that the administrator names, they need no script,
+//! and every text in them is escaped. What they say is in `pages/texts`, a file for each language.
 
 mod branding;
+mod colour;
 mod html;
+mod logo;
+mod look;
+mod message;
+mod text;
+mod texts;
 mod tokens;
 
 use std::time::Duration;
 
 use html::document_with;
 
-pub use branding::{Branding, NotPrintable};
+pub use branding::{Brand, Branding, Contact, NotPrintable};
+pub use colour::{Colour, contrast};
 pub use html::escape;
+pub use logo::{Logo, LogoError};
+pub use look::Look;
+pub use message::Message;
+pub use text::Text;
 pub use tokens::{SecretPage, TerminalPage, TokenLine, TokensPage};
 
 /// A page with one message.
@@ -24,10 +35,8 @@ pub struct Page<'a> {
     pub action: Action<'a>,
     /// When and where the page redirects by itself.
     pub again: Option<(Duration, &'a str)>,
-    /// What the administrator sets of every page.
-    pub branding: &'a Branding,
-    /// The request ID, shown so that a report of the page leads to its log line.
-    pub request_id: &'a str,
+    /// How it looks.
+    pub look: &'a Look<'a>,
 }
 
 /// What a page offers.
@@ -41,6 +50,13 @@ pub enum Action<'a> {
         href: &'a str,
         /// The label.
         label: &'a str,
+    },
+    /// A link that opens a new window, and one for afterwards.
+    NewWindow {
+        /// The address and the label of what opens.
+        opens: (&'a str, &'a str),
+        /// The address and the label of the other.
+        then: (&'a str, &'a str),
     },
     /// A button that posts.
     Post {
@@ -61,8 +77,15 @@ impl Page<'_> {
         let action = match &self.action {
             Action::None => String::new(),
             Action::Link { href, label } => format!(r#"<a class="button" href="{}">{}</a>"#, escape(href), escape(label)),
+            Action::NewWindow { opens: (href, label), then: (other, text) } => format!(
+                r#"<p class="actions"><a class="button" href="{}" target="_blank" rel="noopener">{}</a> <a href="{}">{}</a></p>"#,
+                escape(href),
+                escape(label),
+                escape(other),
+                escape(text)
+            ),
             Action::Post { href, label, field: (name, value), instead: (other, text) } => format!(
-                r#"<form method="post" action="{}"><input type="hidden" name="{}" value="{}"><button class="button">{}</button> <a href="{}">{}</a></form>"#,
+                r#"<form class="actions" method="post" action="{}"><input type="hidden" name="{}" value="{}"><button class="button">{}</button> <a href="{}">{}</a></form>"#,
                 escape(href),
                 escape(name),
                 escape(value),
@@ -75,29 +98,41 @@ impl Page<'_> {
             .again
             .map(|(pause, to)| format!("<meta http-equiv=\"refresh\" content=\"{}; url={}\">\n", pause.as_secs(), escape(to)));
         let body = format!("<p>{}</p>\n{action}", escape(self.text));
-        document_with(&again.unwrap_or_default(), self.title, &body, self.branding, self.request_id)
+        document_with(&again.unwrap_or_default(), self.title, &body, self.look)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::language::Language;
 
     #[test]
     fn no_text_of_a_page_is_markup() {
         let evil = "<script>alert('x')</script>\"&";
         let icon = url::Url::parse("https://cdn.example/a?\"><script>alert('x')</script>").ok();
-        let branding = Branding::new(None, None, icon, &[]).unwrap();
-        let page = Page {
-            branding: &branding,
-            title: evil,
-            text: evil,
-            action: Action::Post { href: evil, label: evil, field: (evil, evil), instead: (evil, evil) },
-            again: None,
-            request_id: evil,
-        };
-        let html = page.html();
-        assert!(!html.contains("<script") && !html.contains("alert('x')"), "{html}");
-        assert_eq!(html.matches("&lt;script&gt;").count(), 10);
+        let contact = url::Url::parse("https://help.example/?\"><script>alert('x')</script>").ok().map(Contact);
+        let brand = Brand { icon, contact, name: Some(evil.to_owned()), ..Brand::default() };
+        let branding = Branding::new(brand, &[]).unwrap();
+        let look = Look { branding: &branding, language: Language::English, request_id: evil.to_owned() };
+        for action in [
+            Action::Post { href: evil, label: evil, field: (evil, evil), instead: (evil, evil) },
+            Action::NewWindow { opens: (evil, evil), then: (evil, evil) },
+            Action::Link { href: evil, label: evil },
+        ] {
+            let html = Page { title: evil, text: evil, action, again: Some((Duration::ZERO, evil)), look: &look }.html();
+            assert!(!html.contains("<script") && !html.contains("alert('x')"), "{html}");
+        }
+    }
+
+    #[test]
+    fn every_page_of_one_message_is_small() {
+        let branding = Branding::default();
+        for (message, language) in Message::ALL.iter().flat_map(|message| Language::ALL.map(|language| (*message, language))) {
+            let look = Look { branding: &branding, language, request_id: "0123456789abcdef".to_owned() };
+            let (title, text) = look.message(message);
+            let html = Page { title, text, action: Action::None, again: None, look: &look }.html();
+            assert!(html.len() < 20 * 1024 && html.contains(&format!("<html lang=\"{}\">", language.tag())), "{html}");
+        }
     }
 }

@@ -73,8 +73,8 @@ pub struct Made {
 #[derive(Debug, thiserror::Error)]
 pub enum NotMade {
     /// What is wanted cannot be had.
-    #[error("{0}")]
-    Unfit(&'static str),
+    #[error("{}", .0.as_str())]
+    Unfit(Unfit),
     /// The user's session has ended.
     #[error("the session in which it was to be made has ended")]
     SessionEnded,
@@ -87,6 +87,31 @@ pub enum NotMade {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// What is wrong with a token that is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// Its name is empty or too long.
+    Name,
+    /// Its lifetime is.
+    Lifetime,
+    /// It would be for a route that there is not, or that takes none.
+    Route,
+    /// Its grant ends with the access token.
+    NotRenewable,
+}
+
+impl Unfit {
+    /// The same for programs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Name => "a token needs a name of 64 characters at most",
+            Self::Lifetime => "the token would live for longer than it may (CODER_MAX_TOKEN_LIFETIME), or not at all",
+            Self::Route => "there is no such route that takes tokens",
+            Self::NotRenewable => "the login has brought no refresh token (offline_access), so that the token would end with it",
+        }
+    }
 }
 
 /// How many a user may have.
@@ -149,14 +174,14 @@ impl PersonalTokens {
     pub fn checked(&self, wanted: &Wanted) -> Result<PersonalToken, NotMade> {
         let name = wanted.name.trim();
         if name.is_empty() || name.chars().count() > LONGEST_NAME || name.contains(char::is_control) {
-            return Err(NotMade::Unfit("a token needs a name of 64 characters at most"));
+            return Err(NotMade::Unfit(Unfit::Name));
         }
         let lifetime = wanted.lifetime.unwrap_or(self.settings.default.min(self.settings.longest));
         if lifetime.is_zero() || lifetime > self.settings.longest {
-            return Err(NotMade::Unfit("the token would live for longer than it may (CODER_MAX_TOKEN_LIFETIME), or not at all"));
+            return Err(NotMade::Unfit(Unfit::Lifetime));
         }
         if !wanted.routes.iter().all(|route| self.routes.contains(route)) {
-            return Err(NotMade::Unfit("there is no such route that takes tokens"));
+            return Err(NotMade::Unfit(Unfit::Route));
         }
         let routes = wanted.routes.iter().map(|route| route.as_str().into()).collect();
         let scope = TokenScope { name: name.into(), site: wanted.site.as_str().into(), routes };
@@ -183,9 +208,7 @@ impl PersonalTokens {
                 Ok(Made { text, token })
             }
             TokenSaved::SessionEnded => Err(NotMade::SessionEnded),
-            TokenSaved::NotRenewable => Err(NotMade::Unfit(
-                "your login has brought no refresh token (offline_access), so that the token would end with it",
-            )),
+            TokenSaved::NotRenewable => Err(NotMade::Unfit(Unfit::NotRenewable)),
             TokenSaved::TooMany => Err(NotMade::TooMany),
             TokenSaved::Repeated => Err(NotMade::Code("it was redeemed before")),
         }

@@ -7,6 +7,7 @@ mod challenge;
 mod links;
 mod log;
 mod login;
+mod page;
 pub mod response;
 mod row;
 mod table;

@@ -138,7 +138,7 @@ pub(super) fn read(
     let serves_apps = targets.iter().any(|(target, _)| target.has_upstream());
     let redirect_url = further_sites(reader, &mut sites);
     let cookies = cookies::read(reader, sites.main().is_https());
-    let branding = pages::read(reader);
+    let branding = pages::read(reader, path_prefix.as_deref().unwrap_or("/oauth2"));
     let settings = gateway::Settings {
         exchange: exchange::Settings {
             sites,

@@ -1,18 +1,35 @@
 //! Settings of Evergate's own pages: texts, icon and policy.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use url::Url;
 
 use super::{
     reader::Reader,
     setting::{Section, Setting, ValueType, setting},
+    values,
 };
-use crate::pages::Branding;
+use crate::{
+    language::Language,
+    pages::{Brand, Branding, Colour, Contact, Logo, Message, contrast},
+};
 
 /// The settings under their heading.
-pub(super) const SECTION: Section =
-    Section { title: "Pages", settings: &[&SIGN_IN_TEXT, &ICON_URL, &SIGNUPS_DISABLED_TEXT, &ADDITIONAL_CSP_POLICY] };
+pub(super) const SECTION: Section = Section {
+    title: "Pages",
+    settings: &[
+        &APPLICATION_NAME,
+        &SIGN_IN_TEXT,
+        &ICON_URL,
+        &LOGO_FILE,
+        &ACCENT_COLOR,
+        &ACCENT_COLOR_DARK,
+        &SUPPORT_ADDRESS,
+        &PAGE_TEXTS,
+        &SIGNUPS_DISABLED_TEXT,
+        &ADDITIONAL_CSP_POLICY,
+    ],
+};
 
 const SIGN_IN_TEXT: Setting = setting(
     "oidc_sign_in_text",
@@ -39,16 +56,68 @@ const ADDITIONAL_CSP_POLICY: Setting = setting(
     "Further directives of the Content-Security-Policy of Evergate's own pages, as in `frame-ancestors https://portal.example.com`. A directive replaces Evergate's own of the same name. The app's pages have the app's policy.",
 );
 
-/// What is set of the pages.
-pub(super) fn read(reader: &mut Reader<'_>) -> Option<Arc<Branding>> {
+const APPLICATION_NAME: Setting = setting(
+    "application_name",
+    ValueType::Text,
+    "",
+    "What the service is called, above the heading and in the title of Evergate's own pages, as in `Wiki of Example`.",
+);
+const LOGO_FILE: Setting = setting(
+    "logo_file",
+    ValueType::Text,
+    "",
+    "An image of 256 KiB at most (PNG, WebP, JPEG, SVG) on Evergate's own pages, which Evergate serves at `/oauth2/logo`. `CODER_OIDC_ICON_URL` goes before it.",
+);
+const ACCENT_COLOR: Setting = setting(
+    "accent_color",
+    ValueType::Text,
+    "#1f7a4d",
+    "The colour of the buttons of Evergate's own pages, as in `#1f7a4d`. Their text is white.",
+);
+const ACCENT_COLOR_DARK: Setting = setting(
+    "accent_color_dark",
+    ValueType::Text,
+    "#4cc38a",
+    "The same where the browser asks for dark pages. Their text is `#18241e`.",
+);
+const SUPPORT_ADDRESS: Setting = setting(
+    "support_address",
+    ValueType::Text,
+    "",
+    "An e-mail address, or an https URL, for people who need help, below every page of Evergate's own.",
+);
+const PAGE_TEXTS: Setting = setting(
+    "page_texts",
+    ValueType::Map,
+    "",
+    "Texts of Evergate's own pages in other words: by language and message, as in `{\"en.upstream_unreachable\":\"The wiki sleeps from 2 to 3.\",\"de.upstream_unreachable\":\"Das Wiki schläft von 2 bis 3.\"}`. [docs/pages.md](pages.md) has the messages.",
+);
+
+/// What is set of the pages, of which the image has an address below `prefix`.
+pub(super) fn read(reader: &mut Reader<'_>, prefix: &str) -> Option<Arc<Branding>> {
     let given = reader.text(&ICON_URL).is_some_and(|text| text.starts_with('/'));
     if given {
-        reader.warn(&ICON_URL, "has no effect: Evergate serves no icons of its own; name a whole https URL");
+        reader.warn(
+            &ICON_URL,
+            "has no effect: Evergate serves no icons of its own; name a whole https URL, or a file with CODER_LOGO_FILE",
+        );
     }
     let icon = if given { None } else { reader.parsed(&ICON_URL, icon) };
     let directives = reader.list(&ADDITIONAL_CSP_POLICY);
-    let (sign_in_text, denied_text) = (reader.owned(&SIGN_IN_TEXT), reader.owned(&SIGNUPS_DISABLED_TEXT));
-    let branding = Branding::new(sign_in_text, denied_text, icon, &directives);
+    let accents = (accent(reader, &ACCENT_COLOR, CARD), accent(reader, &ACCENT_COLOR_DARK, DARK_CARD));
+    let logo = reader.parsed(&LOGO_FILE, logo).map(|logo| (format!("{prefix}/logo"), logo));
+    let texts = reader.parsed(&PAGE_TEXTS, texts).unwrap_or_default();
+    let brand = Brand {
+        name: reader.owned(&APPLICATION_NAME),
+        sign_in_text: reader.owned(&SIGN_IN_TEXT),
+        icon,
+        logo,
+        denied_text: reader.owned(&SIGNUPS_DISABLED_TEXT),
+        contact: reader.parsed(&SUPPORT_ADDRESS, contact),
+        accents,
+        texts,
+    };
+    let branding = Branding::new(brand, &directives);
     if branding.is_err() || directives.iter().any(|directive| directive.contains(';')) {
         reader.problem(&ADDITIONAL_CSP_POLICY, "must be directives of printable ASCII separated by commas, without semicolons");
     }
@@ -58,4 +127,80 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Arc<Branding>> {
 fn icon(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).ok().filter(|url| url.scheme() == "https" && url.has_host());
     url.ok_or_else(|| "must be an https URL, as in https://cdn.example.com/logo.svg".to_owned())
+}
+
+fn logo(path: &str) -> Result<Logo, String> {
+    let bytes = std::fs::read(path).map_err(|error| format!("names a file that cannot be read: {error}"))?;
+    Logo::parse(bytes).map_err(|error| error.to_string())
+}
+
+/// The colours of a button's text in `pages/style.css`.
+const CARD: &str = "#ffffff";
+const DARK_CARD: &str = "#18241e";
+
+/// A colour, with a warning if nobody could read a button of it.
+fn accent(reader: &mut Reader<'_>, setting: &Setting, text: &str) -> Option<Colour> {
+    let wrong = || "must be a colour like #1f7a4d".to_owned();
+    let colour = reader.parsed(setting, |text| Colour::parse(text).ok_or_else(wrong))?;
+    if Colour::parse(text).is_some_and(|text| contrast(colour, text) < 4.5) {
+        reader.warn(setting, format!("is hard to read: the contrast with a button's text ({text}) is below 4.5 (WCAG 2.2)"));
+    }
+    Some(colour)
+}
+
+/// An address of the web, or of e-mail.
+fn contact(text: &str) -> Result<Contact, String> {
+    let url = match Url::parse(text) {
+        Ok(url) if url.scheme() == "https" && url.has_host() => Some(url),
+        _ => {
+            let is_address = text.split_once('@').is_some_and(|(user, host)| !user.is_empty() && host.contains('.'))
+                && text.chars().all(|letter| letter.is_ascii_alphanumeric() || "@.+-_".contains(letter));
+            Url::parse(&format!("mailto:{text}")).ok().filter(|_| is_address)
+        }
+    };
+    url.map(Contact).ok_or_else(|| "must be an e-mail address or an https URL".to_owned())
+}
+
+fn texts(text: &str) -> Result<HashMap<(Language, Message), String>, String> {
+    let own = |(name, text): (String, String)| {
+        let (tag, message) = name.split_once('.').unwrap_or_default();
+        let language = Language::tagged(tag);
+        let message = Message::ALL.iter().copied().find(|known| known.name() == message);
+        let (Some(language), Some(message)) = (language, message) else {
+            return Err(
+                "has a text that is none of ours: each is named by a language and a message, as in de.not_found".to_owned()
+            );
+        };
+        Ok(((language, message), text))
+    };
+    values::map(text)?.into_iter().map(own).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_help_is_one_of_the_web_or_of_e_mail() {
+        for (text, address) in [
+            ("help@example.com", "mailto:help@example.com"),
+            ("https://help.example.com/wiki?x", "https://help.example.com/wiki?x"),
+        ] {
+            assert_eq!(contact(text).unwrap().0.as_str(), address);
+        }
+        for text in
+            ["", "help", "@example.com", "a@b", "http://help.example", "javascript:alert(1)", "a@b.c?bcc=x@y.z", "a b@c.de"]
+        {
+            assert!(contact(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_of_the_administrator_s_is_for_a_language_and_a_message() {
+        let own = texts(r#"{"de.not_found": "Weg.", "en.not_found": "Gone."}"#).unwrap();
+        assert_eq!(own.get(&(Language::German, Message::NotFound)).map(String::as_str), Some("Weg."));
+        for text in [r#"{"not_found": "x"}"#, r#"{"fr.not_found": "x"}"#, r#"{"de.nothing": "x"}"#, "[]"] {
+            assert!(texts(text).is_err(), "{text}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use crate::{
     address::AccessUrl,
-    pages::{Action, Branding, Page},
+    pages::{Action, Look, Message, Page},
     policy::Denied,
     refusal::{
         Refusal,
@@ -43,9 +43,9 @@ pub(super) fn check_origin(headers: &HeaderMap, site: &AccessUrl) -> Result<(), 
 
 /// Where a login in a new window ends. The page that opened the window closes it; where the provider keeps it from that
 /// (Cross-Origin-Opener-Policy), its user does.
-pub(super) fn signed_in(branding: &Branding, request_id: &str) -> Response<Body> {
-    let (title, text) = ("You are signed in", "Close this window, and go on where you were.");
-    html(&Page { title, text, action: Action::None, again: None, branding, request_id }, StatusCode::OK, "signed_in")
+pub(super) fn signed_in(look: &Look<'_>) -> Response<Body> {
+    let (title, text) = look.message(Message::LoginDone);
+    html(&Page { title, text, action: Action::None, again: None, look }, StatusCode::OK, "signed_in")
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{Call, Endpoints, Refused, read_form};
 use crate::{
     oidc::ProviderError,
-    pages::{Action, Page},
+    pages::{Action, Message, Page, Text},
     refusal::{
         Refusal,
         response::{html, json as json_response, redirect},
@@ -29,13 +29,11 @@ impl Endpoints {
         let return_to = call.return_to(&form, components).or_else(|| call.return_to(call.query, components));
         let initiator = if call.flag("everywhere") { LogoutInitiator::UserEverywhere } else { LogoutInitiator::User };
         if LogoutRequest::classify(&exchange.method, call.headers, &exchange.site) == LogoutRequest::NeedsConfirmation {
-            let text = match initiator {
-                LogoutInitiator::UserEverywhere => "You will be signed out of this service in all your browsers.",
-                LogoutInitiator::User | LogoutInitiator::Administrator | LogoutInitiator::Provider => {
-                    "You will be signed out of this service."
-                }
+            let question = match initiator {
+                LogoutInitiator::UserEverywhere => Message::SignOutEverywhere,
+                LogoutInitiator::User | LogoutInitiator::Administrator | LogoutInitiator::Provider => Message::SignOut,
             };
-            return Ok(self.confirmation(&call, ("Sign out?", text), initiator, return_to.as_ref()));
+            return Ok(self.confirmation(&call, question, initiator, return_to.as_ref()));
         }
         let path = return_to.as_ref().map(ReturnTo::path);
         let end_session = match components.cookies.session_value(call.headers) {
@@ -97,28 +95,28 @@ impl Endpoints {
             let location = call.exchange.site.at(return_to.path());
             return redirect(&Redirect { location, cookies: Vec::new() }, "signed_out");
         }
-        let (href, id) = (format!("{}/start", self.components.prefix), call.exchange.id_text());
-        let branding = &self.components.branding;
-        let action = Action::Link { href: &href, label: branding.sign_in_label("Sign in again") };
-        let text = "You are signed out of this service.";
-        html(&Page { title: "Signed out", text, action, again: None, branding, request_id: &id }, StatusCode::OK, "signed_out")
+        let (href, look) = (format!("{}/start", self.components.prefix), self.look(call));
+        let label = look.sign_in_label(Text::SignInAgain);
+        let (title, text) = look.message(Message::SignedOut);
+        let action = Action::Link { href: &href, label: &label };
+        html(&Page { title, text, action, again: None, look: &look }, StatusCode::OK, "signed_out")
     }
 
     /// A page with a button that signs out.
     fn confirmation(
         &self,
         call: &Call<'_>,
-        (title, text): (&str, &str),
+        question: Message,
         initiator: LogoutInitiator,
         return_to: Option<&ReturnTo>,
     ) -> Response<Body> {
         let everywhere = if initiator == LogoutInitiator::UserEverywhere { "?everywhere=true" } else { "" };
-        let (rd, id) = (return_to.map_or("", ReturnTo::path), call.exchange.id_text());
+        let (rd, look) = (return_to.map_or("", ReturnTo::path), self.look(call));
         let href = format!("{}/sign_out{everywhere}", self.components.prefix);
-        let action = Action::Post { href: &href, label: "Sign out", field: ("rd", rd), instead: ("/", "Stay signed in") };
-        let branding = &self.components.branding;
-        let mut response =
-            html(&Page { title, text, action, again: None, branding, request_id: &id }, StatusCode::OK, "sign_out");
+        let (label, stay) = (look.text(Text::SignOut), look.text(Text::StaySignedIn));
+        let action = Action::Post { href: &href, label: &label, field: ("rd", rd), instead: ("/", &stay) };
+        let (title, text) = look.message(question);
+        let mut response = html(&Page { title, text, action, again: None, look: &look }, StatusCode::OK, "sign_out");
         // Without a referrer browsers send no origin either, and the button's own post would look like a stranger's.
         response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
         response
@@ -133,8 +131,7 @@ impl Endpoints {
         return_to: Option<&ReturnTo>,
     ) -> Response<Body> {
         tracing::warn!(request.id = call.exchange.id_text(), error = causes(error), "a session could not be ended");
-        let text = "The service cannot end your session right now: you are not signed out yet. Please try again shortly.";
-        let mut response = self.confirmation(call, ("Not signed out", text), initiator, return_to);
+        let mut response = self.confirmation(call, Message::NotSignedOut, initiator, return_to);
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         response
     }

@@ -11,8 +11,8 @@ use url::form_urlencoded;
 use super::{Call, Endpoints, Refused, read_form};
 use crate::{
     admission::{AdmittedSession, Inquiry, NotAdmitted},
-    pages::{Action, Page, SecretPage, TerminalPage, TokenLine, TokensPage},
-    personal_tokens::{NotMade, TerminalRequest, Wanted, days, days_left, identifier},
+    pages::{Action, Look, Message, Page, SecretPage, TerminalPage, Text, TokenLine, TokensPage},
+    personal_tokens::{NotMade, TerminalRequest, Unfit, Wanted, days, days_left, identifier},
     refusal::{
         Refusal,
         response::{document, html, json as json_response, redirect},
@@ -54,16 +54,11 @@ impl Endpoints {
             Ok(made) => made,
             Err(error) => return Ok(self.not_made(call, error)?),
         };
-        let (href, id) = (self.tokens_href(), call.exchange.id_text());
-        let page = SecretPage {
-            title: "Your new token",
-            text: "Copy it now: it is not shown again. Whoever has it acts as you.",
-            secret: made.text.expose(),
-            back: Some((&href, "Back to the tokens")),
-            branding: &self.components.branding,
-            request_id: &id,
-        };
-        Ok(self.own_page(page.html(), "token_made"))
+        let (href, look) = (self.tokens_href(), self.look(call));
+        let (title, text) = look.message(Message::NewToken);
+        let back = look.text(Text::BackToTokens);
+        let page = SecretPage { title, text, secret: made.text.expose(), back: Some((&href, &back)), look: &look };
+        Ok(own_page(page.html(), &look, "token_made"))
     }
 
     /// Asks the user whether a terminal may act as them, and hands it a code if they agree.
@@ -94,16 +89,10 @@ impl Endpoints {
             let location = format!("http://127.0.0.1:{port}/?{query}");
             return Ok(redirect(&Redirect { location, cookies: Vec::new() }, "terminal_code"));
         }
-        let id = call.exchange.id_text();
-        let page = SecretPage {
-            title: "Back to your terminal",
-            text: "Copy this code into the terminal within five minutes. It works there alone.",
-            secret: code.expose(),
-            back: None,
-            branding: &self.components.branding,
-            request_id: &id,
-        };
-        Ok(self.own_page(page.html(), "terminal_code"))
+        let look = self.look(call);
+        let (title, text) = look.message(Message::TerminalCode);
+        let page = SecretPage { title, text, secret: code.expose(), back: None, look: &look };
+        Ok(own_page(page.html(), &look, "terminal_code"))
     }
 
     /// Redeems a terminal's code. No cookie plays a part in it.
@@ -116,7 +105,8 @@ impl Endpoints {
         let made = tokens.redeem(&code, &verifier).await.map_err(|error| match error {
             NotMade::Store(error) => Refusal::from(error),
             NotMade::SessionEnded => Refusal::SignInNeeded(SignInReason::UnknownSession),
-            NotMade::Unfit(why) | NotMade::Code(why) => Refusal::BadRequest(why),
+            NotMade::Unfit(why) => Refusal::BadRequest(why.as_str()),
+            NotMade::Code(why) => Refusal::BadRequest(why),
             NotMade::TooMany => Refusal::BadRequest("the user has too many tokens"),
         })?;
         let body = json!({
@@ -160,19 +150,16 @@ impl Endpoints {
     }
 
     async fn tokens_page(&self, call: &Call<'_>, admitted: &AdmittedSession) -> Result<Response<Body>, Refused> {
-        let (tokens, grant, id) = (&self.components.personal_tokens, &admitted.usable.grant, call.exchange.id_text());
+        let (tokens, grant, look) = (&self.components.personal_tokens, &admitted.usable.grant, self.look(call));
         let found = tokens.of_user(grant, own_site(call, admitted)).await.map_err(Refusal::from)?;
         let now = tokens.clock.now();
-        let ago = |at| {
-            let days = now.since(at).as_secs() / DAY.as_secs();
-            if days == 0 { "today".to_owned() } else { format!("{days} days ago") }
-        };
+        let days_since = |at| now.since(at).as_secs() / DAY.as_secs();
         let line = |session: &Session| {
             let token = session.token.as_ref()?;
-            let used = if session.last_seen == session.created_at { "never".to_owned() } else { ago(session.last_seen) };
-            let routes = if token.scope.routes.is_empty() { "every route".to_owned() } else { token.scope.routes.join(", ") };
-            let routes = format!("{routes} at {}", token.scope.site);
-            let times = format!("made {}, used {used}, ends in {} days", ago(session.created_at), days_left(token, now));
+            let used = (session.last_seen != session.created_at).then(|| days_since(session.last_seen));
+            let times = Text::TokenTimes { made: days_since(session.created_at), used, left: days_left(token, now) };
+            let routes = Text::TokenRoutes(&token.scope.routes, &token.scope.site);
+            let (routes, times) = (look.text(routes).into_owned(), look.text(times).into_owned());
             Some(TokenLine { id: identifier(session.hash), name: token.scope.name.to_string(), routes, times })
         };
         let page = TokensPage {
@@ -183,14 +170,13 @@ impl Endpoints {
                 .then(|| (in_days(tokens.settings.longest), in_days(tokens.settings.default.min(tokens.settings.longest)))),
             href: &self.tokens_href(),
             seal: &tokens.form_seal(admitted.session().hash, call.exchange.site.authority()),
-            branding: &self.components.branding,
-            request_id: &id,
+            look: &look,
         };
-        Ok(self.own_page(page.html(), "tokens"))
+        Ok(own_page(page.html(), &look, "tokens"))
     }
 
     fn terminal_page(&self, call: &Call<'_>, admitted: &AdmittedSession, request: &TerminalRequest) -> Response<Body> {
-        let (tokens, id) = (&self.components.personal_tokens, call.exchange.id_text());
+        let (tokens, look) = (&self.components.personal_tokens, self.look(call));
         let lifetime = request.wanted.lifetime.unwrap_or(tokens.settings.default.min(tokens.settings.longest));
         let fields: Vec<_> = form_urlencoded::parse(call.query.as_bytes()).into_owned().collect();
         let page = TerminalPage {
@@ -201,40 +187,42 @@ impl Endpoints {
             href: &format!("{}/terminal", self.components.prefix),
             seal: &tokens.form_seal(admitted.session().hash, call.exchange.site.authority()),
             fields: &fields,
-            branding: &self.components.branding,
-            request_id: &id,
+            look: &look,
         };
-        self.own_page(page.html(), "terminal")
+        own_page(page.html(), &look, "terminal")
     }
 
     /// What a person sees whose token is not made.
     fn not_made(&self, call: &Call<'_>, error: NotMade) -> Result<Response<Body>, Refusal> {
+        let look = self.look(call);
+        let unfit = |text: Text<'_>| (look.text(Text::NoTokenMade), look.text(text), StatusCode::BAD_REQUEST);
         let (title, text, status) = match error {
             NotMade::Store(error) => return Err(error.into()),
             NotMade::SessionEnded => return Err(Refusal::SignInNeeded(SignInReason::UnknownSession)),
             NotMade::Code(why) => return Err(Refusal::BadRequest(why)),
-            NotMade::Unfit(why) => ("No token was made", format!("It cannot be made so: {why}."), StatusCode::BAD_REQUEST),
-            NotMade::TooMany => (
-                "No token was made",
-                "You have as many as you may have, at all sites. End one first.".into(),
-                StatusCode::CONFLICT,
-            ),
+            NotMade::Unfit(Unfit::Name) => unfit(Text::TokenNameUnfit),
+            NotMade::Unfit(Unfit::Lifetime) => unfit(Text::TokenLifetimeUnfit),
+            NotMade::Unfit(Unfit::Route) => unfit(Text::TokenRouteUnfit),
+            NotMade::Unfit(Unfit::NotRenewable) => unfit(Text::TokenNotRenewable),
+            NotMade::TooMany => {
+                let (title, text) = look.message(Message::TooManyTokens);
+                (title.into(), text.into(), StatusCode::CONFLICT)
+            }
         };
-        let (id, href) = (call.exchange.id_text(), self.tokens_href());
-        let action = Action::Link { href: &href, label: "Back to the tokens" };
-        let branding = &self.components.branding;
-        Ok(html(&Page { title, text: &text, action, again: None, branding, request_id: &id }, status, "token_not_made"))
+        let (href, label) = (self.tokens_href(), look.text(Text::BackToTokens));
+        let action = Action::Link { href: &href, label: &label };
+        Ok(html(&Page { title: &title, text: &text, action, again: None, look: &look }, status, "token_not_made"))
     }
 
     fn tokens_href(&self) -> String {
         format!("{}/tokens", self.components.prefix)
     }
+}
 
-    fn own_page(&self, text: String, mark: &'static str) -> Response<Body> {
-        let mut response = document(text, &self.components.branding, StatusCode::OK, mark);
-        response.headers_mut().append(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(SANDBOX));
-        response
-    }
+fn own_page(text: String, look: &Look<'_>, mark: &'static str) -> Response<Body> {
+    let mut response = document(text, look, StatusCode::OK, mark);
+    response.headers_mut().append(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(SANDBOX));
+    response
 }
 
 /// Refuses what a browser says that no person will see as a page: a frame, or what a script or a worker fetches. A service worker reads

@@ -52,6 +52,11 @@ pub fn is_not_a_page(headers: &HeaderMap, has_frames: bool) -> bool {
     !navigates || is_prefetch(headers)
 }
 
+/// Whether a frame of a page is to show the response.
+pub(super) fn is_in_frame(headers: &HeaderMap) -> bool {
+    headers.get(SEC_FETCH_DEST).is_some_and(|dest| matches!(dest.as_bytes(), b"iframe" | b"frame"))
+}
+
 /// Whether a navigation's destination shows a page.
 fn is_page(dest: &[u8], has_frames: bool) -> bool {
     dest == b"document" || (has_frames && matches!(dest, b"iframe" | b"frame"))

@@ -2,23 +2,33 @@
 
 use std::fmt::Write;
 
-use super::branding::{Branding, STYLE};
+use super::{Contact, Look, Text};
 
 /// A page of this body, which is HTML.
-pub(super) fn document(title: &str, body: &str, branding: &Branding, request_id: &str) -> String {
-    document_with("", title, body, branding, request_id)
+pub(super) fn document(title: &str, body: &str, look: &Look<'_>) -> String {
+    document_with("", title, body, look)
 }
 
 /// The same with more in its head.
-pub(super) fn document_with(head: &str, title: &str, body: &str, branding: &Branding, request_id: &str) -> String {
+pub(super) fn document_with(head: &str, title: &str, body: &str, look: &Look<'_>) -> String {
+    let brand = &look.branding.brand;
+    let name = brand.name.as_deref().map(escape);
+    let (title, whose) = (escape(title), name.as_ref().map(|name| format!(" · {name}")).unwrap_or_default());
     // Decoration: it says nothing that the page's text does not.
-    let icon = branding.icon.as_ref().map(|icon| format!("<img class=\"icon\" alt=\"\" src=\"{}\">\n", escape(icon.as_str())));
+    let icon =
+        brand.image().map(|source| format!("<img class=\"icon\" alt=\"\" src=\"{}\">\n", escape(source))).unwrap_or_default();
+    let name = name.map(|name| format!("<p class=\"name\">{name}</p>\n")).unwrap_or_default();
+    let help = brand
+        .contact
+        .as_ref()
+        .map(|Contact(address)| format!("<a href=\"{}\">{}</a> · ", escape(address.as_str()), escape(&look.text(Text::Help))));
     format!(
-        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         {head}<title>{title}</title>\n<style>{STYLE}</style>\n<main>\n{icon}<h1>{title}</h1>\n{body}\n<footer>Request {id}</footer>\n</main>\n</html>\n",
-        icon = icon.unwrap_or_default(),
-        title = escape(title),
-        id = escape(request_id)
+        "<!doctype html>\n<html lang=\"{language}\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         {head}<title>{title}{whose}</title>\n<style>{style}</style>\n<main>\n{icon}{name}<h1>{title}</h1>\n{body}\n<footer>{help}{id}</footer>\n</main>\n</html>\n",
+        language = look.language.tag(),
+        style = look.branding.style(),
+        help = help.unwrap_or_default(),
+        id = escape(&look.text(Text::Request(&look.request_id)))
     )
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Branding, escape, html::document};
+use super::{Look, Text, escape, html::document};
 
 /// The page on which a user sees their tokens, ends them and makes more.
 #[derive(Clone, Debug)]
@@ -19,10 +19,8 @@ pub struct TokensPage<'a> {
     pub href: &'a str,
     /// What proves that they came from here.
     pub seal: &'a str,
-    /// What the administrator sets of every page.
-    pub branding: &'a Branding,
-    /// The request ID.
-    pub request_id: &'a str,
+    /// How it looks.
+    pub look: &'a Look<'a>,
 }
 
 /// What the page tells of a token.
@@ -41,28 +39,26 @@ pub struct TokenLine {
 impl TokensPage<'_> {
     /// Renders the page.
     pub fn html(&self) -> String {
-        let (href, user) = (escape(self.href), escape(self.user));
-        let seal = sealed(self.seal);
-        let mut body = format!(
-            "<p>Scripts, terminals and Git sign in with these as {user}: as a bearer token, or as a password with any user name. \
-             Whoever has one acts as you.</p>\n"
-        );
+        let (href, seal) = (escape(self.href), sealed(self.seal));
+        let said = |text: Text<'_>| escape(&self.look.text(text));
+        let mut body = format!("<p>{}</p>\n", said(Text::TokensAreOf(self.user)));
         if !self.tokens.is_empty() {
             body += "<ul class=\"list\">\n";
             for TokenLine { id, name, routes, times } in self.tokens {
+                let (end, end_named) = (said(Text::End), said(Text::EndNamed(name)));
                 let (id, name, routes, times) = (escape(id), escape(name), escape(routes), escape(times));
                 let _infallible = writeln!(
                     body,
                     "<li><div><strong>{name}</strong><br>{routes}<br><small>{times}</small></div>\
                      <form method=\"post\" action=\"{href}\">{seal}<input type=\"hidden\" name=\"end\" value=\"{id}\">\
-                     <button class=\"button quiet\" aria-label=\"End {name}\">End</button></form></li>"
+                     <button class=\"button quiet\" aria-label=\"{end_named}\">{end}</button></form></li>"
                 );
             }
             body += "</ul>\n";
         }
         let mut places = String::new();
         if self.routes.len() > 1 {
-            places += "<fieldset><legend>Where it may be used (all, if none is chosen)</legend>\n";
+            places += &format!("<fieldset><legend>{}</legend>\n", said(Text::TokenPlaces));
             for route in self.routes {
                 let route = escape(route);
                 let _infallible =
@@ -71,18 +67,20 @@ impl TokensPage<'_> {
             places += "</fieldset>\n";
         }
         let days = self.days.map(|(most, usual)| {
+            let label = said(Text::TokenDays);
             format!(
-                "<label>Days <input name=\"days\" type=\"number\" min=\"1\" max=\"{most}\" value=\"{usual}\" required></label>\n"
+                "<label>{label} <input name=\"days\" type=\"number\" min=\"1\" max=\"{most}\" value=\"{usual}\" required></label>\n"
             )
         });
         let days = days.unwrap_or_default();
+        let (heading, name, make) = (said(Text::NewTokenHeading), said(Text::TokenName), said(Text::MakeToken));
         let _infallible = write!(
             body,
-            "<h2>A new token</h2>\n<form class=\"fields\" method=\"post\" action=\"{href}\">{seal}\n\
-             <label>Name <input name=\"name\" required maxlength=\"64\" autocomplete=\"off\"></label>\n\
-             {days}{places}<button class=\"button\">Make a token</button>\n</form>"
+            "<h2>{heading}</h2>\n<form class=\"fields\" method=\"post\" action=\"{href}\">{seal}\n\
+             <label>{name} <input name=\"name\" required maxlength=\"64\" autocomplete=\"off\"></label>\n\
+             {days}{places}<button class=\"button\">{make}</button>\n</form>"
         );
-        document("Access tokens", &body, self.branding, self.request_id)
+        document(&self.look.text(Text::Tokens), &body, self.look)
     }
 }
 
@@ -97,10 +95,8 @@ pub struct SecretPage<'a> {
     pub secret: &'a str,
     /// Where to go from here.
     pub back: Option<(&'a str, &'a str)>,
-    /// What the administrator sets of every page.
-    pub branding: &'a Branding,
-    /// The request ID.
-    pub request_id: &'a str,
+    /// How it looks.
+    pub look: &'a Look<'a>,
 }
 
 impl SecretPage<'_> {
@@ -110,7 +106,7 @@ impl SecretPage<'_> {
             self.back.map(|(href, label)| format!("\n<a class=\"button\" href=\"{}\">{}</a>", escape(href), escape(label)));
         let (text, secret) = (escape(self.text), escape(self.secret));
         let body = format!("<p>{text}</p>\n<p><code>{secret}</code></p>{}", back.unwrap_or_default());
-        document(self.title, &body, self.branding, self.request_id)
+        document(self.title, &body, self.look)
     }
 }
 
@@ -131,10 +127,8 @@ pub struct TerminalPage<'a> {
     pub seal: &'a str,
     /// The request's parameters.
     pub fields: &'a [(String, String)],
-    /// What the administrator sets of every page.
-    pub branding: &'a Branding,
-    /// The request ID.
-    pub request_id: &'a str,
+    /// How it looks.
+    pub look: &'a Look<'a>,
 }
 
 impl TerminalPage<'_> {
@@ -144,16 +138,15 @@ impl TerminalPage<'_> {
             let _infallible = write!(all, "<input type=\"hidden\" name=\"{}\" value=\"{}\">", escape(name), escape(value));
             all
         });
-        let (user, name, href) = (escape(self.user), escape(self.name), escape(self.href));
-        let seal = sealed(self.seal);
-        let where_to = if self.routes.is_empty() { String::new() } else { format!(" at {}", escape(&self.routes.join(", "))) };
+        let (href, seal) = (escape(self.href), sealed(self.seal));
+        let said = |text: Text<'_>| escape(&self.look.text(text));
+        let asks = Text::TerminalAsks { name: self.name, user: self.user, left: self.days, routes: self.routes };
+        let (asks, allow, refuse) = (said(asks), said(Text::Allow), said(Text::DoNotAllow));
         let body = format!(
-            "<p>“{name}” asks for an access token that acts as {user} for {} days{where_to}. Allow it only if you have just run \
-             <code>evergate login</code> yourself.</p>\n<form method=\"post\" action=\"{href}\">{seal}{fields}\
-             <button class=\"button\">Allow</button> <a href=\"/\">Do not allow</a></form>",
-            self.days
+            "<p>{asks}</p>\n<form class=\"actions\" method=\"post\" action=\"{href}\">{seal}{fields}\
+             <button class=\"button\">{allow}</button> <a href=\"/\">{refuse}</a></form>"
         );
-        document("Sign in a terminal?", &body, self.branding, self.request_id)
+        document(&self.look.text(Text::TerminalTitle), &body, self.look)
     }
 }
 
@@ -164,11 +157,13 @@ fn sealed(seal: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{language::Language, pages::Branding};
 
     #[test]
     fn no_text_of_these_pages_is_markup() {
         let evil = "<script>alert('x')</script>\"&";
-        let branding = Branding::new(None, None, None, &[]).unwrap();
+        let branding = Branding::default();
+        let look = Look { branding: &branding, language: Language::German, request_id: evil.to_owned() };
         let line = TokenLine { id: evil.into(), name: evil.into(), routes: evil.into(), times: evil.into() };
         let (routes, fields) = (vec![evil.to_owned(); 2], [(evil.to_owned(), evil.to_owned())]);
         let tokens = TokensPage {
@@ -178,11 +173,9 @@ mod tests {
             days: Some((90, 30)),
             href: evil,
             seal: evil,
-            branding: &branding,
-            request_id: evil,
+            look: &look,
         };
-        let secret =
-            SecretPage { title: evil, text: evil, secret: evil, back: Some((evil, evil)), branding: &branding, request_id: evil };
+        let secret = SecretPage { title: evil, text: evil, secret: evil, back: Some((evil, evil)), look: &look };
         let terminal = TerminalPage {
             user: evil,
             name: evil,
@@ -191,8 +184,7 @@ mod tests {
             href: evil,
             seal: evil,
             fields: &fields,
-            branding: &branding,
-            request_id: evil,
+            look: &look,
         };
         for html in [tokens.html(), secret.html(), terminal.html()] {
             assert!(!html.contains("<script") && !html.contains("alert('x')"), "{html}");

@@ -34,7 +34,7 @@ fn cookie(links: &Links<'_>) -> String {
 fn bearer(links: &Links<'_>, wrong: Option<&Row>) -> String {
     let mut challenge = "Bearer realm=\"Evergate\"".to_owned();
     if let Some(row) = wrong {
-        challenge += &format!(", error=\"{}\", error_description=\"{}\"", row.error, row.text);
+        challenge += &format!(", error=\"{}\", error_description=\"{}\"", row.error, row.message.for_programs());
     }
     // RFC 9728 section 5.1.
     if let Some(address) = links.resource_metadata() {

@@ -5,7 +5,7 @@ use url::form_urlencoded::byte_serialize;
 
 use crate::{
     exchange::Exchange,
-    pages::Branding,
+    pages::{Branding, Look},
     policy::AcceptedTokens,
     routing::{PROTECTED_RESOURCE, Route},
     session::cookie::Cookies,
@@ -38,6 +38,13 @@ pub struct OwnPages<'a> {
     pub branding: &'a Branding,
 }
 
+impl<'a> OwnPages<'a> {
+    /// How the pages of this exchange's response look.
+    pub fn look(&self, exchange: &Exchange) -> Look<'a> {
+        Look { branding: self.branding, language: exchange.language(), request_id: exchange.id_text() }
+    }
+}
+
 impl<'a> Links<'a> {
     /// For a page of the app's: back to itself, or to the page whose form was sent.
     pub fn of_the_app(exchange: &'a Exchange, own: OwnPages<'a>, route: Option<&'a Route>) -> Self {
@@ -60,6 +67,12 @@ impl<'a> Links<'a> {
         let rd = self.return_to.as_ref().map(|to| format!("rd={}", byte_serialize(to.path().as_bytes()).collect::<String>()));
         let parameters: Vec<String> = another.then(|| "another=true".to_owned()).into_iter().chain(rd).collect();
         if parameters.is_empty() { self.start.clone() } else { format!("{}?{}", self.start, parameters.join("&")) }
+    }
+
+    /// Where a login begins in a window of its own, which says in the end that it can be closed.
+    pub(super) fn in_new_window(&self) -> String {
+        let done = format!("{}/signed_in", self.own.prefix);
+        format!("{}?rd={}", self.start, byte_serialize(done.as_bytes()).collect::<String>())
     }
 
     /// The bearer tokens that the request could be authenticated by instead.

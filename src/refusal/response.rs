@@ -1,7 +1,6 @@
 //! Responses that Evergate makes itself: pages for people, JSON for scripts, redirects.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
-use url::form_urlencoded::byte_serialize;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
 use super::{
     Refusal,
@@ -10,10 +9,9 @@ use super::{
     row::{Offer, Row},
 };
 use crate::{
-    exchange::{MAX_AUTO_RETRIES, RequestKind, auto_retry_delay},
     forward::{OLD_RESPONSE_MARK, RESPONSE_MARK},
-    pages::{Action, Branding, Page},
-    sign_in::{CallbackError, Redirect},
+    pages::{Look, Page},
+    sign_in::Redirect,
     visitor::SignInReason,
 };
 
@@ -41,54 +39,13 @@ impl Refusal {
         response
     }
 
-    fn page(&self, row: &Row, links: &Links<'_>) -> Response<axum::body::Body> {
-        let exchange = links.exchange;
-        let (id, again) = (exchange.id_text(), exchange.site.at(exchange.path_and_query()));
-        let (sign_in, another) = (links.sign_in(false), links.sign_in(true));
-        let lost_a_form = matches!(self, Self::SignInNeeded(_)) && !matches!(exchange.method, Method::GET | Method::HEAD);
-        // What a form carried is gone, and is not sent again by itself.
-        let tries_again = row.offers == Offer::TryAgain && exchange.method == Method::GET;
-        let branding = links.own.branding;
-        let action = match row.offers {
-            Offer::SignIn if lost_a_form => Action::Link { href: &sign_in, label: "Sign in and go back to the page" },
-            Offer::SignIn => Action::Link { href: &sign_in, label: branding.sign_in_label("Sign in") },
-            Offer::AnotherAccount => Action::Link { href: &another, label: "Use another account" },
-            Offer::TryAgain if tries_again => Action::Link { href: &again, label: "Try again" },
-            Offer::TryAgain | Offer::Nothing => Action::None,
-        };
-        let text = if lost_a_form {
-            "You are not signed in any more, so what you sent was not taken. Sign in, go back to the page, and send it again."
-        } else {
-            row.text
-        };
-        let mut text = text.to_owned();
-        if let Self::Denied(_, Some(account)) = self {
-            text = format!("{text} You are signed in as {account}.");
-        }
-        if let Self::Denied(denied, _) | Self::Callback(CallbackError::Denied(denied, _)) = self
-            && denied.is_about_the_user()
-            && let Some(denied_text) = &branding.denied_text
-        {
-            text = format!("{text} {denied_text}");
-        }
-        let reloads = tries_again && exchange.kind == RequestKind::PageNavigation && exchange.auto_retries < MAX_AUTO_RETRIES;
-        let by_itself = format!(
-            "{}?n={}&rd={}",
-            links.again,
-            exchange.auto_retries.saturating_add(1),
-            byte_serialize(exchange.path_and_query().as_bytes()).collect::<String>()
-        );
-        let again = reloads.then(|| (auto_retry_delay(exchange.auto_retries), by_itself.as_str()));
-        html(&Page { title: row.title, text: &text, action, again, branding, request_id: &id }, row.status, row.error)
-    }
-
     fn for_scripts(&self, row: &Row, links: &Links<'_>) -> Response<axum::body::Body> {
         let message = if matches!(self, Self::SignInNeeded(SignInReason::NoSession)) {
             "You are not signed in. Reload the page to sign in."
         } else if matches!(self, Self::SignInNeeded(_)) {
             "Your session has ended. Reload the page to sign in again."
         } else {
-            row.text
+            row.message.for_programs()
         };
         let mut body = serde_json::json!({ "error": row.error, "message": message, "request_id": links.exchange.id_text() });
         if let Some(members) = body.as_object_mut() {
@@ -120,16 +77,18 @@ pub fn preflight_response() -> Response<axum::body::Body> {
 
 /// A page.
 pub fn html(page: &Page<'_>, status: StatusCode, mark: &'static str) -> Response<axum::body::Body> {
-    document(page.html(), page.branding, status, mark)
+    document(page.html(), page.look, status, mark)
 }
 
 /// A page that is rendered.
-pub fn document(text: String, branding: &Branding, status: StatusCode, mark: &'static str) -> Response<axum::body::Body> {
+pub fn document(text: String, look: &Look<'_>, status: StatusCode, mark: &'static str) -> Response<axum::body::Body> {
     let mut response = Response::new(axum::body::Body::from(text));
     *response.status_mut() = status;
-    own_headers(response.headers_mut(), mark);
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, branding.policy().clone());
+    let headers = response.headers_mut();
+    own_headers(headers, mark);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(header::CONTENT_LANGUAGE, look.language.header());
+    headers.insert(header::CONTENT_SECURITY_POLICY, look.branding.policy().clone());
     response
 }
 

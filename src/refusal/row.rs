@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::pages::Message;
+
 /// What the client sees.
 pub(super) struct Row {
     pub(super) status: StatusCode,
     /// `error` of the JSON, and the value of the `Evergate-Response` header.
     pub(super) error: &'static str,
-    pub(super) title: &'static str,
-    pub(super) text: &'static str,
+    pub(super) message: Message,
     pub(super) retry_after: Option<Duration>,
     pub(super) offers: Offer,
 }

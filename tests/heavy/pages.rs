@@ -1,4 +1,4 @@
-//! Pages that outlive their session, in a real browser.
+//! Our own pages, and pages that outlive their session, in a real browser.
 
 use std::{
     process::{Command, Stdio},
@@ -24,10 +24,20 @@ async fn public() -> World {
 #[tokio::test(flavor = "multi_thread")]
 async fn in_a_browser_what_meets_the_end_of_a_session_waits_and_goes_on() {
     let public = public().await;
-    let address = public.address().to_string();
+    run("session.mjs", &[&public.address().to_string()]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_browser_our_own_pages_are_for_every_width_and_everybody_and_a_frame_opens_the_login_beside_it() {
+    run("pages.mjs", &[]).await;
+}
+
+async fn run(script: &'static str, arguments: &[&str]) {
+    let arguments: Vec<_> = arguments.iter().map(|&argument| argument.to_owned()).collect();
     let run = tokio::task::spawn_blocking(move || {
         Command::new("node")
-            .args(["session.mjs", env!("CARGO_BIN_EXE_evergate"), &address])
+            .args([script, env!("CARGO_BIN_EXE_evergate")])
+            .args(arguments)
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers"))
             .stdin(Stdio::null())
             .output()

@@ -6,6 +6,8 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
+use evergate::pages::Message;
+
 /// What engineers who know other proxies search for.
 const USUAL_NAMES: [&str; 15] = [
     "CSRF",
@@ -269,4 +271,13 @@ fn every_preset_is_in_the_index_of_providers() {
     let index = documents()["docs/providers/README.md"].text();
     let missing: Vec<_> = presets.into_iter().filter(|preset| !index.contains(&format!("`{preset}`"))).collect();
     assert!(missing.is_empty(), "docs/providers/README.md does not name {missing:?}");
+}
+
+#[test]
+fn every_message_of_our_pages_is_in_the_document_with_its_text() {
+    let document = fs::read_to_string(root().join("docs/pages.md")).unwrap();
+    for message in Message::ALL {
+        let row = format!("| `{}` | {} |", message.name(), message.for_programs());
+        assert!(document.contains(&row), "{row}");
+    }
 }

@@ -1,7 +1,7 @@
 //! What the module structure is to be.
 
 /// Which module may use which. A module may always use itself.
-pub(super) const VOCABULARY: [&str; 10] = [
+pub(super) const VOCABULARY: [&str; 11] = [
     "identity",
     "address",
     "seal",
@@ -12,6 +12,7 @@ pub(super) const VOCABULARY: [&str; 10] = [
     "connection_slot",
     "timings",
     "header_names",
+    "language",
 ];
 pub(super) const ARROWS: &[(&str, &[&str])] = &[
     // A login in a terminal trusts as a client does.

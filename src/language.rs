@@ -1,0 +1,107 @@
+//! The languages of Evergate's own pages.
+
+use http::HeaderValue;
+
+/// A language that every text of a page has been written in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Language {
+    /// What is spoken where nothing is asked for that we speak.
+    #[default]
+    English,
+    /// German.
+    German,
+}
+
+impl Language {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::English, Self::German];
+
+    /// The language tag (RFC 5646), as `lang` and `Content-Language` name it.
+    pub const fn tag(self) -> &'static str {
+        match self {
+            Self::English => "en",
+            Self::German => "de",
+        }
+    }
+
+    /// The language with this tag.
+    pub fn tagged(tag: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|language| language.tag().eq_ignore_ascii_case(tag))
+    }
+
+    /// The language that a client prefers of ours, by `Accept-Language` (RFC 9110 section 12.5.4): each range counts by its primary
+    /// subtag, so that `de-AT` gets German. Of ranges with the same weight the first one counts.
+    pub fn preferred(accepted: Option<&HeaderValue>) -> Self {
+        let accepted = accepted.and_then(|line| line.to_str().ok()).unwrap_or_default();
+        let mut best = (Self::default(), 0);
+        for (language, weight) in accepted.split(',').take(MOST_RANGES).filter_map(weighted) {
+            if weight > best.1 {
+                best = (language, weight);
+            }
+        }
+        best.0
+    }
+
+    /// The value of `Content-Language`.
+    pub const fn header(self) -> HeaderValue {
+        HeaderValue::from_static(self.tag())
+    }
+}
+
+/// Browsers send a handful.
+const MOST_RANGES: usize = 32;
+
+/// A range of `Accept-Language` that names a language of ours, with its weight in thousandths.
+fn weighted(range: &str) -> Option<(Language, u32)> {
+    let mut parts = range.split(';').map(str::trim);
+    let primary = parts.next()?.split('-').next()?;
+    let language = if primary == "*" { Language::default() } else { Language::tagged(primary)? };
+    let weight = match parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q="))) {
+        None => 1000,
+        Some(text) => thousandths(text)?,
+    };
+    Some((language, weight))
+}
+
+/// A weight of RFC 9110 section 12.4.2: `0`, `1`, or with up to three digits behind a point.
+fn thousandths(text: &str) -> Option<u32> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = format!("{fraction:0<3}");
+    if digits.len() != 3 || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    match whole {
+        "0" => digits.parse().ok(),
+        "1" if digits == "000" => Some(1000),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_language_is_what_the_client_likes_best_of_ours() {
+        let preferred = |line: &str| Language::preferred(Some(&line.parse().unwrap())).tag();
+        for (line, tag) in [
+            ("", "en"),
+            ("de", "de"),
+            ("DE-at, en;q=0.8", "de"),
+            ("de-CH-1996", "de"),
+            ("en-GB,en;q=0.9,de;q=0.8", "en"),
+            ("fr-FR, fr;q=0.9, de;q=0.5, en;q=0.4", "de"),
+            ("fr, *;q=0.5, de;q=0.1", "en"),
+            ("de;q=0", "en"),
+            ("de;q=0.000, en;q=0.001", "en"),
+            ("de;q=0.5, en;q=0.5", "de"),
+            ("de;q=2", "en"),
+            ("de;q=0.1234", "en"),
+            ("de;q=-1, den, deutsch", "en"),
+            ("*", "en"),
+        ] {
+            assert_eq!(preferred(line), tag, "{line}");
+        }
+        assert_eq!(Language::preferred(None), Language::English);
+    }
+}

@@ -1,0 +1,113 @@
+//! The labels and sentences of pages, in every language.
+
+use std::borrow::Cow;
+
+use super::texts;
+use crate::language::Language;
+
+/// A label or a sentence, with what it is about. It is text: whoever writes it into a page escapes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Text<'a> {
+    /// Begins a login.
+    SignIn,
+    /// Begins a login after a logout.
+    SignInAgain,
+    /// Begins a login that leads to the page whose form was lost.
+    SignInAndGoBack,
+    /// Begins a login beside a frame.
+    SignInInNewWindow,
+    /// Begins a login as somebody else.
+    AnotherAccount,
+    /// Asks for the same page once more.
+    TryAgain,
+    /// Ends the session.
+    SignOut,
+    /// Does not end the session.
+    StaySignedIn,
+    /// Leads to whoever helps.
+    Help,
+    /// The request ID.
+    Request(&'a str),
+    /// The account that one is signed in as.
+    SignedInAs(&'a str),
+    /// The `error` code of the provider.
+    ProviderCode(&'a str),
+    /// What may be wrong: the authorization request.
+    HintRequest,
+    /// What may be wrong: the client's registration.
+    HintClient,
+    /// What may be wrong: the scopes.
+    HintScopes,
+    /// What may be wrong: the provider.
+    HintProvider,
+    /// What may be wrong: the `prompt`.
+    HintInteraction,
+    /// The heading of a user's tokens.
+    Tokens,
+    /// Whose tokens they are, and what they do.
+    TokensAreOf(&'a str),
+    /// Ends a token.
+    End,
+    /// The same to who does not see which.
+    EndNamed(&'a str),
+    /// The legend of the routes.
+    TokenPlaces,
+    /// The routes and the site of a token; no routes are all.
+    TokenRoutes(&'a [Box<str>], &'a str),
+    /// A token's times, in days.
+    TokenTimes {
+        /// How long ago it was made.
+        made: u64,
+        /// How long ago it was last used, if ever.
+        used: Option<u64>,
+        /// How long it lives still.
+        left: u64,
+    },
+    /// The heading of the form that makes a token.
+    NewTokenHeading,
+    /// The label of a token's name.
+    TokenName,
+    /// The label of a token's lifetime.
+    TokenDays,
+    /// Makes a token.
+    MakeToken,
+    /// Leads to the tokens.
+    BackToTokens,
+    /// The title where no token was made.
+    NoTokenMade,
+    /// A token's name does not do.
+    TokenNameUnfit,
+    /// A token's lifetime does not do.
+    TokenLifetimeUnfit,
+    /// A token's routes do not do.
+    TokenRouteUnfit,
+    /// A login does not outlive its access token.
+    TokenNotRenewable,
+    /// The heading of a terminal's request.
+    TerminalTitle,
+    /// What a terminal asks for.
+    TerminalAsks {
+        /// What the token would be called.
+        name: &'a str,
+        /// Who would be signed in.
+        user: &'a str,
+        /// How long it would live, in days.
+        left: u64,
+        /// The routes where it could be used; none are all.
+        routes: &'a [String],
+    },
+    /// Agrees.
+    Allow,
+    /// Does not agree.
+    DoNotAllow,
+}
+
+impl Text<'_> {
+    /// The text in a language.
+    pub fn said(&self, language: Language) -> Cow<'static, str> {
+        match language {
+            Language::English => texts::english::text(self),
+            Language::German => texts::german::text(self),
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! The texts of our pages, a file for each language. That none is missing is the compiler's to see.
+
+pub(super) mod english;
+pub(super) mod german;

@@ -1,0 +1,212 @@
+//! The texts of our pages in English.
+
+use std::borrow::Cow;
+
+use crate::pages::{Message, Text};
+
+/// The title and the text of a page of one message.
+pub(in crate::pages) const fn message(message: Message) -> (&'static str, &'static str) {
+    match message {
+        Message::HeadTooLarge => ("Request too large", "The header of the request is larger than it may be."),
+        Message::TargetTooLong => ("Address too long", "The address is longer than it may be."),
+        Message::BadRequest => ("Bad request", "The request is malformed."),
+        Message::Misdirected => (
+            "Wrong address",
+            "This service is not known by the address that was asked for. Its administrator sets the address with CODER_ACCESS_URL.",
+        ),
+        Message::Elsewhere => ("Elsewhere", "This service has another address."),
+        Message::MethodNotAllowed => ("Method not allowed", "This method is not allowed here."),
+        Message::NotFound => ("Not found", "There is no such page."),
+        Message::SignIn => ("Sign in", "You need to sign in to see this page."),
+        Message::SignInFrame => (
+            "Sign in",
+            "You need to sign in to see what belongs here. That takes a window of its own; when you are done there, load this again.",
+        ),
+        Message::FormLost => (
+            "Sign in",
+            "You are not signed in any more, so what you sent was not taken. Sign in, go back to the page, and send it again.",
+        ),
+        Message::SignInDoesNotLast => (
+            "Sign-in does not last",
+            "The sign-in service signed you in, and ended it at once. Please try again; if it happens again, tell whoever runs this service.",
+        ),
+        Message::SignInNotKept => (
+            "Sign-in does not last",
+            "You signed in, and your browser did not keep it, or kept two of them. Please delete this site's cookies, allow it to keep new ones, and sign in again.",
+        ),
+        Message::NoPage => ("Request refused", "A sign-in begins and ends in a page of its own, not within another."),
+        Message::AccessWithdrawn => (
+            "No access",
+            "The sign-in service has withdrawn your access shortly after you signed in. You can sign in again, or with another account.",
+        ),
+        Message::LogoutToken => ("Bad request", "The logout token is not acceptable."),
+        Message::TokenScope => ("Not allowed", "The access token lacks a scope that this service demands."),
+        Message::TokenElsewhere => ("Access token refused", "The access token is not for this service."),
+        Message::TokenInvalid => {
+            ("Access token refused", "The access token is expired, revoked, or not one of those that are taken here.")
+        }
+        Message::TokenUnverifiable => {
+            ("Just a moment", "The access token cannot be verified right now. Please try again shortly.")
+        }
+        Message::StoreUnavailable => (
+            "Just a moment",
+            "The service cannot look up who is signed in right now. Nobody is signed out by that; please try again shortly.",
+        ),
+        Message::LoginUnsaved => ("Just a moment", "The service cannot keep your sign-in right now. Please try again shortly."),
+        Message::RenewalUnavailable => {
+            ("Just a moment", "Your sign-in cannot be renewed right now. You are still signed in; please try again shortly.")
+        }
+        Message::ProviderMisconfigured => (
+            "Sign-in is not set up correctly",
+            "This service and its sign-in service are not configured to fit each other, which only an administrator can mend. Please tell whoever runs this service, and try again after.",
+        ),
+        Message::ProviderUnavailable => {
+            ("Just a moment", "The sign-in service does not answer right now. Please try again shortly.")
+        }
+        Message::UpstreamUnreachable => {
+            ("The application is not running", "The application behind this gateway cannot be reached. Please try again shortly.")
+        }
+        Message::UpstreamBroken => ("The application failed", "The application broke off before it answered."),
+        Message::UpstreamBusy => (
+            "The application is busy",
+            "The application behind this gateway has as much to do as it may have. Please try again shortly.",
+        ),
+        Message::UpstreamTimedOut => ("The application is too slow", "The application did not answer in time."),
+        Message::RequestIncomplete => {
+            ("The request broke off", "The rest of the request did not come, or was not wanted any more.")
+        }
+        Message::CrossOrigin => (
+            "Request refused",
+            "A page of another site, or one that hides where it comes from (Referrer-Policy: no-referrer), sent this request, which may not be done here. Nothing was changed, and you are still signed in.",
+        ),
+        Message::Origin => ("Request refused", "Pages of the origin that sent this request may not use this service (CORS)."),
+        Message::EmailNotVerified => (
+            "No access",
+            "The sign-in service has not verified your e-mail address, which this service needs. Have it verified there, and sign in again.",
+        ),
+        Message::EmailDomain => (
+            "No access",
+            "Your account's e-mail address is not one that may use this service. If you have another account, sign in with that one.",
+        ),
+        Message::GroupsUnknown => (
+            "No access",
+            "The sign-in service did not tell which groups your account is in, because there are too many. Please try again; if it happens again, tell whoever runs this service.",
+        ),
+        Message::Group => (
+            "No access",
+            "Your account is in none of the groups that may use this page. If you have another account, sign in with that one.",
+        ),
+        Message::Claim => {
+            ("No access", "Your account may not use this page. If you have another account, sign in with that one.")
+        }
+        Message::Network => ("No access", "This page cannot be used from where you are."),
+        Message::Destination => ("No access", "Nothing can be copied or moved from here to there."),
+        Message::CallbackIncomplete => ("Sign-in failed", "The answer of the sign-in service is incomplete."),
+        Message::AttemptUnknown => (
+            "Sign-in expired",
+            "This sign-in was begun in another browser, too long ago, or has been completed already. Please begin again.",
+        ),
+        Message::WrongIssuer => ("Sign-in failed", "The answer does not come from this service's sign-in service."),
+        Message::LoginDeclined => ("Sign-in declined", "The sign-in was declined. You can try again."),
+        Message::LoginRefused => ("Sign-in failed", "The sign-in service reported an error."),
+        Message::LoginBusy => ("Just a moment", "Many people sign in right now. This page tries again by itself."),
+        Message::ProviderFailed => ("Sign-in failed", "The sign-in service could not complete the sign-in. Please try again."),
+        Message::IdentityRefused => ("Sign-in failed", "The sign-in service's answer could not be verified."),
+        Message::ClaimsRefused => ("No access", "The sign-in service does not say who you are."),
+        Message::SignedOut => ("Signed out", "You are signed out of this service."),
+        Message::SignOut => ("Sign out?", "You will be signed out of this service."),
+        Message::SignOutEverywhere => ("Sign out?", "You will be signed out of this service in all your browsers."),
+        Message::NotSignedOut => (
+            "Not signed out",
+            "The service cannot end your session right now: you are not signed out yet. Please try again shortly.",
+        ),
+        Message::LoginDone => ("You are signed in", "Close this window, and go on where you were."),
+        Message::NewToken => ("Your new token", "Copy it now: it is not shown again. Whoever has it acts as you."),
+        Message::TooManyTokens => ("No token was made", "You have as many as you may have, at all sites. End one first."),
+        Message::TerminalCode => {
+            ("Back to your terminal", "Copy this code into the terminal within five minutes. It works there alone.")
+        }
+    }
+}
+
+/// A label or a sentence.
+pub(in crate::pages) fn text(text: &Text<'_>) -> Cow<'static, str> {
+    Cow::Borrowed(match *text {
+        Text::SignIn => "Sign in",
+        Text::SignInAgain => "Sign in again",
+        Text::SignInAndGoBack => "Sign in and go back to the page",
+        Text::SignInInNewWindow => "Sign in in a new window",
+        Text::AnotherAccount => "Use another account",
+        Text::TryAgain => "Try again",
+        Text::SignOut => "Sign out",
+        Text::StaySignedIn => "Stay signed in",
+        Text::Help => "Help",
+        Text::Request(id) => return format!("Request {id}").into(),
+        Text::SignedInAs(account) => return format!("You are signed in as {account}.").into(),
+        Text::ProviderCode(code) => return format!("Its error code is {code}.").into(),
+        Text::HintRequest => {
+            "For administrators: the provider does not accept the request as it is; the log has what it says, and evergate check what is configured."
+        }
+        Text::HintClient => {
+            "For administrators: the client may not use the authorization code flow; allow it where the client is registered."
+        }
+        Text::HintScopes => "For administrators: the provider does not grant one of CODER_OIDC_SCOPES.",
+        Text::HintProvider => "For administrators: the provider itself has failed, and nothing is to be changed here.",
+        Text::HintInteraction => {
+            "For administrators: the provider needs to ask its user something that it was told not to; see CODER_OIDC_AUTH_URL_PARAMS."
+        }
+        Text::Tokens => "Access tokens",
+        Text::TokensAreOf(user) => {
+            return format!(
+                "Scripts, terminals and Git sign in with these as {user}: as a bearer token, or as a password with any user name. \
+                 Whoever has one acts as you."
+            )
+            .into();
+        }
+        Text::End => "End",
+        Text::EndNamed(name) => return format!("End {name}").into(),
+        Text::TokenPlaces => "Where it may be used (all, if none is chosen)",
+        Text::TokenRoutes(&[], site) => return format!("every route at {site}").into(),
+        Text::TokenRoutes(routes, site) => return format!("{} at {site}", routes.join(", ")).into(),
+        Text::TokenTimes { made, used, left } => {
+            let used = used.map_or_else(|| "never".to_owned(), days_ago);
+            return format!("made {}, used {used}, ends in {}", days_ago(made), days(left)).into();
+        }
+        Text::NewTokenHeading => "A new token",
+        Text::TokenName => "Name",
+        Text::TokenDays => "Days",
+        Text::MakeToken => "Make a token",
+        Text::BackToTokens => "Back to the tokens",
+        Text::NoTokenMade => "No token was made",
+        Text::TokenNameUnfit => "A token needs a name of 64 characters at most.",
+        Text::TokenLifetimeUnfit => "The token would live for longer than it may (CODER_MAX_TOKEN_LIFETIME), or not at all.",
+        Text::TokenRouteUnfit => "There is no such route that takes tokens.",
+        Text::TokenNotRenewable => {
+            "Your login has brought no refresh token (offline_access), so that the token would end with it."
+        }
+        Text::TerminalTitle => "Sign in a terminal?",
+        Text::TerminalAsks { name, user, left, routes } => {
+            let at = if routes.is_empty() { String::new() } else { format!(" at {}", routes.join(", ")) };
+            return format!(
+                "“{name}” asks for an access token that acts as {user} for {}{at}. Allow it only if you have just run \
+                 evergate login yourself.",
+                days(left)
+            )
+            .into();
+        }
+        Text::Allow => "Allow",
+        Text::DoNotAllow => "Do not allow",
+    })
+}
+
+fn days(count: u64) -> String {
+    if count == 1 { "1 day".to_owned() } else { format!("{count} days") }
+}
+
+fn days_ago(count: u64) -> String {
+    match count {
+        0 => "today".to_owned(),
+        1 => "yesterday".to_owned(),
+        _ => format!("{count} days ago"),
+    }
+}
