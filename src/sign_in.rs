@@ -17,6 +17,7 @@
 //! | `silent`, `silent_history` | silent re-authentication (`prompt=none`), and its record in a browser's cookie |
 //! | `redirect_loop` | detects redirect loops |
 //! | `return_to`, `long_return_to`, `stored_return_tos` | the page that a login leads to: guards against open redirects, and stores long ones |
+//! | `site_page` | the page that a logout leads to |
 
 mod attempt;
 mod authorization_response;
@@ -33,6 +34,7 @@ pub mod return_to;
 mod save_login;
 mod silent;
 mod silent_history;
+mod site_page;
 mod stored_return_tos;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
@@ -61,6 +63,7 @@ pub use failed::FailedLogin;
 pub use hand_over::HandOverRequest;
 pub use refresh_tokens::RefreshTokens;
 pub use silent::{BrowserHistory, Lasted};
+pub use site_page::SitePage;
 pub use stored_return_tos::StoredReturnTos;
 
 /// The login workflow.

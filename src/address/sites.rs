@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use url::Url;
+
 use super::{AccessUrl, HostPattern};
 
 /// The addresses that browsers know this gateway by: the access URL, those of routes for other hosts, and all that match a pattern: the
@@ -75,6 +77,13 @@ impl Sites {
     pub fn find(&self, host: &str) -> Option<Arc<AccessUrl>> {
         let named = self.all().find(|site| site.is_host(host)).map(Arc::clone);
         named.or_else(|| self.of_pattern(host).map(Arc::new))
+    }
+
+    /// Returns the site whose page a URL is of, by its scheme, host and port.
+    pub fn of_url(&self, url: &Url) -> Option<Arc<AccessUrl>> {
+        let host = url.host_str()?;
+        let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        self.find(&authority).filter(|site| site.scheme() == url.scheme())
     }
 
     fn of_pattern(&self, host: &str) -> Option<AccessUrl> {

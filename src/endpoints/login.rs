@@ -61,11 +61,8 @@ impl Endpoints {
     /// browsers of all its hosts to one address (ingress-nginx's `auth-signin`).
     fn start_elsewhere(&self, call: &Call<'_>) -> Option<String> {
         let page = Url::parse(&call.parameter("rd")?).ok()?;
-        let host = page
-            .port()
-            .map_or_else(|| page.host_str().map(str::to_owned), |port| Some(format!("{}:{port}", page.host_str()?)))?;
-        let site = self.components.sign_in.redirect_uris.sites.find(&host)?;
-        let is_another = site.authority() != call.exchange.site.authority() && site.scheme() == page.scheme();
+        let site = self.components.sign_in.redirect_uris.sites.of_url(&page)?;
+        let is_another = site.authority() != call.exchange.site.authority();
         let query = Serializer::new(String::new()).extend_pairs(form_urlencoded::parse(call.query.as_bytes())).finish();
         is_another.then(|| format!("{}?{query}", site.at(&format!("{}/start", self.components.prefix))))
     }

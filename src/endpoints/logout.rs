@@ -4,6 +4,7 @@ use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
 use hyper::body::Incoming;
 use serde_json::json;
+use url::form_urlencoded;
 
 use super::{Call, Endpoints, Refused, read_form};
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
         response::{html, json as json_response, redirect},
     },
     session::SessionHash,
-    sign_in::{Redirect, return_to::ReturnTo},
+    sign_in::{Redirect, SitePage},
     sign_out::{LogoutInitiator, LogoutRequest},
     store::StoreError,
     telemetry::logs::causes,
@@ -26,30 +27,31 @@ impl Endpoints {
         let (components, exchange) = (&self.components, call.exchange);
         let form = read_form(body).await?;
         let form = String::from_utf8_lossy(&form);
-        let return_to = call.return_to(&form, components).or_else(|| call.return_to(call.query, components));
+        let next = self.page_after(&call, &form).or_else(|| self.page_after(&call, call.query));
         let initiator = if call.flag("everywhere") { LogoutInitiator::UserEverywhere } else { LogoutInitiator::User };
         if LogoutRequest::classify(&exchange.method, call.headers, &exchange.site) == LogoutRequest::NeedsConfirmation {
             let question = match initiator {
                 LogoutInitiator::UserEverywhere => Message::SignOutEverywhere,
                 LogoutInitiator::User | LogoutInitiator::Administrator | LogoutInitiator::Provider => Message::SignOut,
             };
-            return Ok(self.confirmation(&call, question, initiator, return_to.as_ref()));
+            return Ok(self.confirmation(&call, question, initiator, next.as_ref()));
         }
-        let path = return_to.as_ref().map(ReturnTo::path);
+        let seen_from_here = next.as_ref().map(|page| page.seen_from(&exchange.site));
+        let to = seen_from_here.as_deref();
         let end_session = match components.cookies.session_value(call.headers) {
-            Some(value) => match components.sign_out.end(SessionHash::of(value), initiator, &exchange.site, path).await {
+            Some(value) => match components.sign_out.end(SessionHash::of(value), initiator, &exchange.site, to).await {
                 Ok(end_session) => end_session,
                 Err(error) if exchange.reads_html => {
-                    return Ok(self.not_signed_out(&call, &error, initiator, return_to.as_ref()));
+                    return Ok(self.not_signed_out(&call, &error, initiator, next.as_ref()));
                 }
                 Err(error) => return Err(error.into()),
             },
             // Who has no session here may have one there all the same, as the wrong account that was refused.
-            None => components.sign_out.at_provider(&exchange.site, path),
+            None => components.sign_out.at_provider(&exchange.site, to),
         };
         let mut response = match end_session {
             Some(provider) => redirect(&Redirect { location: provider.into(), cookies: Vec::new() }, "signed_out"),
-            None => self.after_sign_out(&call, return_to.as_ref()),
+            None => self.after_sign_out(&call, next.as_ref()),
         };
         // Who signs out and in again has clicked: the next login is no round of a redirect loop.
         let cookies = &components.cookies;
@@ -65,16 +67,31 @@ impl Endpoints {
         if let Some(location) = sign_out.signed_out_elsewhere(&call.exchange.site, &state, call.query) {
             return redirect(&Redirect { location, cookies: Vec::new() }, "signed_out");
         }
-        let to = sign_out.destination(&state);
-        let return_to = to.map(|to| ReturnTo::parse(&to, &call.exchange.site));
-        self.after_sign_out(call, return_to.as_ref())
+        // Its site may be none of ours any more.
+        let next = sign_out.destination(&state).map(|to| self.served_page(call, &to));
+        self.after_sign_out(call, next.as_ref())
+    }
+
+    /// The page that the parameter `rd` of `parameters` names. An empty one, as in a form that had none to pass on, counts as none.
+    fn page_after(&self, call: &Call<'_>, parameters: &str) -> Option<SitePage> {
+        let (_, text) = form_urlencoded::parse(parameters.as_bytes()).find(|(name, text)| name == "rd" && !text.is_empty())?;
+        Some(self.served_page(call, &text))
+    }
+
+    /// The page at this address, if it is of one of our sites and a route serves it; the front page of this site else.
+    fn served_page(&self, call: &Call<'_>, address: &str) -> SitePage {
+        let here = &call.exchange.site;
+        let page = SitePage::parse(address, here, &self.components.sign_in.redirect_uris.sites);
+        let path = page.path().split('?').next().unwrap_or_default();
+        let is_served = self.components.routes.find(page.site().authority(), path).is_ok();
+        if is_served { page } else { SitePage::front_page(here) }
     }
 
     /// Receives the provider's message that somebody has logged out there (OIDC Back-Channel Logout 1.0 section 2.5). It gets 200
     /// once their sessions have ended, 400 for a token that is not to be believed, and 503 when it should come again.
     pub(super) async fn backchannel_logout(&self, body: Incoming) -> Result<Response<Body>, Refused> {
         let form = read_form(body).await?;
-        let mut tokens = url::form_urlencoded::parse(&form).filter(|(name, _)| name == "logout_token");
+        let mut tokens = form_urlencoded::parse(&form).filter(|(name, _)| name == "logout_token");
         let (Some((_, token)), None) = (tokens.next(), tokens.next()) else {
             return Err(Refusal::BadRequest("there is not one logout_token").into());
         };
@@ -90,10 +107,9 @@ impl Endpoints {
 
     /// The end of a logout: the page that was asked for, or one that says so. Never the app's front page by itself, which would
     /// begin the next login.
-    fn after_sign_out(&self, call: &Call<'_>, return_to: Option<&ReturnTo>) -> Response<Body> {
-        if let Some(return_to) = return_to {
-            let location = call.exchange.site.at(return_to.path());
-            return redirect(&Redirect { location, cookies: Vec::new() }, "signed_out");
+    fn after_sign_out(&self, call: &Call<'_>, next: Option<&SitePage>) -> Response<Body> {
+        if let Some(page) = next {
+            return redirect(&Redirect { location: page.url(), cookies: Vec::new() }, "signed_out");
         }
         let (href, look) = (format!("{}/start", self.components.prefix), self.look(call));
         let label = look.sign_in_label(Text::SignInAgain);
@@ -108,13 +124,13 @@ impl Endpoints {
         call: &Call<'_>,
         question: Message,
         initiator: LogoutInitiator,
-        return_to: Option<&ReturnTo>,
+        next: Option<&SitePage>,
     ) -> Response<Body> {
         let everywhere = if initiator == LogoutInitiator::UserEverywhere { "?everywhere=true" } else { "" };
-        let (rd, look) = (return_to.map_or("", ReturnTo::path), self.look(call));
+        let (rd, look) = (next.map_or_else(String::new, |page| page.seen_from(&call.exchange.site)), self.look(call));
         let href = format!("{}/sign_out{everywhere}", self.components.prefix);
         let (label, stay) = (look.text(Text::SignOut), look.text(Text::StaySignedIn));
-        let action = Action::Post { href: &href, label: &label, field: ("rd", rd), instead: ("/", &stay) };
+        let action = Action::Post { href: &href, label: &label, field: ("rd", &rd), instead: ("/", &stay) };
         let (title, text) = look.message(question);
         let mut response = html(&Page { title, text, action, again: None, look: &look }, StatusCode::OK, "sign_out");
         // Without a referrer browsers send no origin either, and the button's own post would look like a stranger's.
@@ -128,10 +144,10 @@ impl Endpoints {
         call: &Call<'_>,
         error: &StoreError,
         initiator: LogoutInitiator,
-        return_to: Option<&ReturnTo>,
+        next: Option<&SitePage>,
     ) -> Response<Body> {
         tracing::warn!(request.id = call.exchange.id_text(), error = causes(error), "a session could not be ended");
-        let mut response = self.confirmation(call, Message::NotSignedOut, initiator, return_to);
+        let mut response = self.confirmation(call, Message::NotSignedOut, initiator, next);
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         response
     }

@@ -88,3 +88,82 @@ async fn a_forged_state_sends_no_browser_to_another_site() {
         }
     }
 }
+
+async fn sign_out(visitor: &Visitor, host: &str, rd: &str) -> Reply {
+    let rd: String = url::form_urlencoded::byte_serialize(rd.as_bytes()).collect();
+    let headers = [("host", host), ("sec-fetch-site", "same-origin")];
+    visitor.send(Method::POST, &format!("/oauth2/sign_out?rd={rd}"), &headers, "").await
+}
+
+#[tokio::test]
+async fn a_logout_leads_to_a_page_of_any_of_our_sites_and_to_no_other() {
+    let routes = |upstream: &str| {
+        let route =
+            |host: &str, path: &str| format!("[[route]]\nhost = \"{host}\"\npath = \"{path}\"\nupstream = \"{upstream}\"\n");
+        [("portal.test:8443", "/"), ("wiki.test", "/wiki"), ("*.apps.test", "/"), ("app.test", "/")]
+            .map(|(host, path)| route(host, path))
+            .concat()
+    };
+    let without_end_session =
+        |idp: &crate::harness::idp::Idp| idp.set_metadata(serde_json::json!({"end_session_endpoint": null}));
+    let world = World::build().without("upstream_url").routes(routes).start_with(without_end_session).await;
+    for (rd, page) in [
+        ("https://portal.test:8443/bye?a=b", "https://portal.test:8443/bye?a=b"),
+        ("https://wiki.test/wiki/x", "https://wiki.test/wiki/x"),
+        ("https://Two.apps.test/", "https://two.apps.test/"),
+        ("https://app.test/bye", "https://app.test/bye"),
+        ("https://one.apps.test/bye", "https://one.apps.test/bye"),
+        ("/bye", "https://one.apps.test/bye"),
+        // No route has it.
+        ("https://wiki.test/other", "https://one.apps.test/"),
+    ] {
+        assert_eq!(sign_out(&world.visitor(), "one.apps.test", rd).await.location().as_str(), page, "{rd}");
+    }
+    for evil in [
+        "https://evil.test/",
+        "//portal.test:8443/",
+        "http://portal.test:8443/bye",
+        "https://portal.test/bye",
+        "https://portal.test:8443@evil.test/",
+        "https://u:p@portal.test:8443/",
+        "https://evil.test\\@portal.test:8443/",
+        "https:\\\\portal.test:8443/",
+        "https://two.apps.test:8443/",
+        "https://a.b.apps.test/",
+        "https://two.apps.test.evil.test/",
+        "https://two.apps\t.test/",
+        "\thttps://two.apps.test/",
+        "https://two.apps.test//evil.test",
+        "javascript://two.apps.test/%0aalert(1)",
+    ] {
+        assert_eq!(
+            sign_out(&world.visitor(), "one.apps.test", evil).await.location().as_str(),
+            "https://one.apps.test/",
+            "{evil:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_logout_leads_to_another_site_also_after_the_provider_s_and_after_the_question_as_long_as_that_is_ours() {
+    for for_all in [None, Some("https://login.test")] {
+        let build = World::build().set("wildcard_access_url", "*.apps.test");
+        let mut world = match for_all {
+            Some(uri) => build.set("oidc_redirect_url", uri).start().await,
+            None => build.start().await,
+        };
+        let (visitor, here) = (world.visitor(), "one.apps.test");
+        let question = [("host", here), ("sec-fetch-site", "cross-site"), ("accept", "text/html")];
+        let asked = visitor.send(Method::GET, "/oauth2/sign_out?rd=https://two.apps.test/bye", &question, "").await.text();
+        assert!(asked.contains("value=\"https://two.apps.test/bye\""), "{asked}");
+        let at_provider = sign_out(&visitor, here, "https://two.apps.test/bye").await.location();
+        let back = format!("/oauth2/signed_out?state={}", parameter(&at_provider, "state").unwrap());
+        if for_all.is_some() {
+            assert_eq!(get(&visitor, "login.test", &back).await.location().as_str(), format!("https://{here}{back}"));
+        }
+        assert_eq!(get(&visitor, here, &back).await.location().as_str(), "https://two.apps.test/bye");
+        world.restart_with(&[("wildcard_access_url", "*.others.test"), ("oidc_redirect_allowed_hosts", here)]).await;
+        let end = get(&visitor.at(world.address()), here, &back).await;
+        assert_eq!(end.location().as_str(), "https://one.apps.test/");
+    }
+}
