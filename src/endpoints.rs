@@ -3,6 +3,7 @@
 //! An endpoint gets the components that it needs, answers with a response of its own or with a refusal, and renders no refusal
 //! itself.
 
+mod account;
 pub mod forward_auth;
 mod hand_over;
 pub mod health;
@@ -12,6 +13,7 @@ mod login;
 mod logo;
 mod logout;
 mod resource_metadata;
+mod sessions;
 mod tokens;
 mod userinfo;
 
@@ -31,7 +33,7 @@ use crate::{
     policy::{Policy, Rule},
     refusal::Refusal,
     routing::Routes,
-    session::cookie::Cookies,
+    session::{FormSeals, cookie::Cookies},
     sign_in::{SignIn, return_from, return_to::ReturnTo},
     sign_out::SignOut,
 };
@@ -57,6 +59,8 @@ pub struct Components {
     pub sign_out: SignOut,
     /// What readiness tells.
     pub health: Health,
+    /// What proves that a form came from one of our own pages.
+    pub form_seals: FormSeals,
     /// Personal access tokens.
     pub personal_tokens: PersonalTokens,
     /// The keys that verify assertions.
@@ -100,6 +104,7 @@ enum Page {
     Liveness,
     Readiness,
     KeySet,
+    Sessions,
     Tokens,
     Terminal,
     TerminalToken,
@@ -121,7 +126,7 @@ const FORM: &[Method] = &[Method::GET, Method::POST];
 /// Where a login in a new window ends.
 const SIGNED_IN: &str = "/signed_in";
 
-const TABLE: [Endpoint; 22] = [
+const TABLE: [Endpoint; 23] = [
     Endpoint { path: "/start", methods: FORM, who: Who::Anybody(Page::Start) },
     // oauth2-proxy's name.
     Endpoint { path: "/sign_in", methods: FORM, who: Who::Anybody(Page::Start) },
@@ -133,6 +138,7 @@ const TABLE: [Endpoint; 22] = [
     Endpoint { path: "/signed_out", methods: GET, who: Who::Anybody(Page::SignedOut) },
     Endpoint { path: "/backchannel_logout", methods: POST, who: Who::Anybody(Page::BackchannelLogout) },
     Endpoint { path: "/userinfo", methods: GET, who: Who::SignedIn(UserPage::UserInfo) },
+    Endpoint { path: "/sessions", methods: FORM, who: Who::Anybody(Page::Sessions) },
     Endpoint { path: "/tokens", methods: FORM, who: Who::Anybody(Page::Tokens) },
     Endpoint { path: "/terminal", methods: FORM, who: Who::Anybody(Page::Terminal) },
     Endpoint { path: "/terminal/token", methods: POST, who: Who::Anybody(Page::TerminalToken) },
@@ -219,6 +225,7 @@ impl Endpoints {
             Who::Anybody(Page::SignOut) => self.sign_out(call, body).await,
             Who::Anybody(Page::SignedOut) => Ok(self.signed_out(&call)),
             Who::Anybody(Page::BackchannelLogout) => self.backchannel_logout(body).await,
+            Who::Anybody(Page::Sessions) => self.sessions(&call, body).await,
             Who::Anybody(Page::Tokens) => self.tokens(&call, body).await,
             Who::Anybody(Page::Terminal) => self.terminal(&call, body).await,
             Who::Anybody(Page::TerminalToken) => self.terminal_token(body).await,

@@ -7,6 +7,7 @@ mod html;
 mod logo;
 mod look;
 mod message;
+mod sessions;
 mod text;
 mod texts;
 mod tokens;
@@ -21,6 +22,7 @@ pub use html::escape;
 pub use logo::{Logo, LogoError};
 pub use look::Look;
 pub use message::Message;
+pub use sessions::{SessionLine, SessionsPage};
 pub use text::Text;
 pub use tokens::{SecretPage, TerminalPage, TokenLine, TokensPage};
 

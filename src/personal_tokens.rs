@@ -3,7 +3,6 @@
 //! A token is a session without a browser. It has the grant of the session in which it was made, so that all that holds for sessions
 //! holds for it: token refresh, outages, rules, the end of the grant. `terminal` is how `evergate login` gets one.
 
-mod form_seal;
 mod terminal;
 
 use std::time::Duration;
@@ -152,19 +151,8 @@ impl PersonalTokens {
     pub async fn end(&self, grant: &Grant, site: Option<&str>, named: &str) -> Result<bool, StoreError> {
         let found = self.of_user(grant, site).await?.into_iter().find(|session| identifier(session.hash) == named);
         let Some(session) = found else { return Ok(false) };
-        self.sign_out.end_token(session.hash, LogoutInitiator::User).await?;
+        self.sign_out.end_other(session.hash, LogoutInitiator::User).await?;
         Ok(true)
-    }
-
-    /// The seal of a form that is shown to this session at this site.
-    pub fn form_seal(&self, session: SessionHash, site: &str) -> String {
-        form_seal::seal(&self.keys, session, site, self.clock.now()).unwrap_or_default()
-    }
-
-    /// The session that a form with this seal was shown to; `None` if no page of ours at this site has lately shown
-    /// it.
-    pub fn shown_to(&self, seal: &str, site: &str) -> Option<SessionHash> {
-        form_seal::open(&self.keys, seal, site, self.clock.now())
     }
 
     /// What is kept of a token as it is wanted.

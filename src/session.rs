@@ -2,7 +2,9 @@
 
 pub mod cache;
 pub mod cookie;
+mod form_seal;
 pub mod live;
+mod opener;
 mod personal_token;
 mod session_hash;
 pub mod unrecorded;
@@ -11,6 +13,8 @@ use std::time::Duration;
 
 use crate::{clock::Timestamp, grant::GrantId};
 
+pub use form_seal::FormSeals;
+pub use opener::Opener;
 pub use personal_token::{PersonalToken, TokenScope};
 pub use session_hash::SessionHash;
 
@@ -60,6 +64,16 @@ impl Settings {
     /// idle limit is extended by it, so that no user is logged out early.
     pub fn granularity(&self) -> Duration {
         (self.idle / 20).clamp(Duration::from_secs(1), Duration::from_secs(60))
+    }
+
+    /// Returns when a session ends if it is not used any more, and by which limit.
+    pub fn ends(&self, session: &Session, last_seen: Timestamp) -> (Timestamp, Limit) {
+        if let Some(token) = &session.token {
+            return (token.expires_at, Limit::Absolute);
+        }
+        let absolute = session.created_at.plus(self.absolute);
+        let idle = if self.sliding { last_seen } else { session.created_at }.plus(self.idle);
+        if idle < absolute { (idle, Limit::Idle) } else { (absolute, Limit::Absolute) }
     }
 
     /// Returns the limit that a session has reached at `now`, if any.

@@ -209,11 +209,11 @@ impl SignOut {
         self.store.find_sessions(filter).await
     }
 
-    /// Ends a personal access token. Its user's browsers stay as they are.
+    /// Ends a session or a personal access token that its user names from another browser, which stays as it is.
     ///
     /// # Errors
-    /// The token may be alive still.
-    pub async fn end_token(&self, hash: SessionHash, by: LogoutInitiator) -> Result<(), StoreError> {
+    /// It may be alive still.
+    pub async fn end_other(&self, hash: SessionHash, by: LogoutInitiator) -> Result<(), StoreError> {
         self.end_one(hash, by).await.map(|_ended| ())
     }
 

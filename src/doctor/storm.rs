@@ -20,7 +20,7 @@ use crate::{
     renewal::{self, Renewer},
     seal::KeyRing,
     secret::{Secret, random, random_text},
-    session::{Session, SessionHash},
+    session::{Opener, Session, SessionHash},
     store::{self, LoginTarget, NewGrant, NewIntent, Sharing, Store, Tokens},
     telemetry::metrics::Metrics,
     timings::Timings,
@@ -147,6 +147,7 @@ async fn save_expired(store: &Store, provider: &Provider, grant: &HeldGrant) -> 
             lifetime: Duration::from_secs(60),
             refresh_life: None,
         },
+        opener: Opener::default(),
     };
     let (_value, hash) = SessionHash::fresh();
     let session = Session {

@@ -3,28 +3,28 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use http::{HeaderValue, Method, Response, StatusCode, header};
+use http::{Method, Response, StatusCode};
 use hyper::body::Incoming;
 use serde_json::json;
 use url::form_urlencoded;
 
-use super::{Call, Endpoints, Refused, read_form};
+use super::{
+    Call, Endpoints, Refused,
+    account::{field_of, own_page},
+    read_form,
+};
 use crate::{
-    admission::{AdmittedSession, Inquiry, NotAdmitted},
-    pages::{Action, Look, Message, Page, SecretPage, TerminalPage, Text, TokenLine, TokensPage},
+    admission::AdmittedSession,
+    pages::{Action, Message, Page, SecretPage, TerminalPage, Text, TokenLine, TokensPage},
     personal_tokens::{NotMade, TerminalRequest, Unfit, Wanted, days, days_left, identifier},
     refusal::{
         Refusal,
-        response::{document, html, json as json_response, redirect},
+        response::{html, json as json_response, redirect},
     },
     session::Session,
     sign_in::Redirect,
     visitor::SignInReason,
 };
-
-/// These pages have an origin of their own (CSP 3 section 6.3.2): the app is of the same one as we are, and its scripts could read a new
-/// token, or press the buttons. As a form of theirs comes without our cookie, it brings a seal.
-const SANDBOX: &str = "sandbox allow-forms allow-top-navigation allow-top-navigation-by-user-activation";
 
 impl Endpoints {
     /// Shows the user's tokens, makes one and ends one.
@@ -32,6 +32,7 @@ impl Endpoints {
         if call.exchange.method != Method::POST {
             return self.tokens_page(call, &self.token_user(call).await?).await;
         }
+        self.refuse_without_tokens()?;
         let form = read_form(body).await?;
         let admitted = self.sender_of(call, &form).await?;
         let fields = || form_urlencoded::parse(&form);
@@ -73,6 +74,7 @@ impl Endpoints {
             }
             return Ok(self.terminal_page(call, &admitted, &request));
         }
+        self.refuse_without_tokens()?;
         let form = read_form(body).await?;
         let admitted = self.sender_of(call, &form).await?;
         let field = |name: &str| field_of(&form, name);
@@ -116,33 +118,9 @@ impl Endpoints {
         Ok(json_response(&body, StatusCode::OK, "token_made"))
     }
 
-    /// Whose tokens a page is about. A browser that is not signed in is sent to a login, and comes back. The page is shown to persons
-    /// alone: a script of the app that fetched it would have its seal.
     async fn token_user(&self, call: &Call<'_>) -> Result<AdmittedSession, Refused> {
         self.refuse_without_tokens()?;
-        refuse_unless_navigation(call)?;
-        let (admission, exchange) = (&self.components.admission, call.exchange);
-        let inquiry = Inquiry::about_the_visitor(exchange, call.headers, &self.everybody);
-        match admission.admit_session(inquiry).await {
-            Ok(admitted) => Ok(admitted),
-            Err(NotAdmitted::Refused(refusal)) => Err(refusal.into()),
-            Err(NotAdmitted::SignIn(reason, grant)) => {
-                Err(admission.send_to_login(exchange, call.headers, reason, grant).await.into())
-            }
-        }
-    }
-
-    /// Who sent a form of these pages: whoever it was shown to.
-    async fn sender_of(&self, call: &Call<'_>, form: &[u8]) -> Result<AdmittedSession, Refused> {
-        self.refuse_without_tokens()?;
-        refuse_unless_navigation(call)?;
-        let seal = field_of(form, "seal").unwrap_or_default();
-        let session = self.components.personal_tokens.shown_to(&seal, call.exchange.site.authority()).ok_or(Refusal::NoPage)?;
-        let inquiry = Inquiry::about_the_visitor(call.exchange, call.headers, &self.everybody);
-        self.components.admission.admit_proven(inquiry, session).await.map_err(|not_admitted| match not_admitted {
-            NotAdmitted::SignIn(reason, _) => Refusal::SignInNeeded(reason).into(),
-            NotAdmitted::Refused(refusal) => refusal.into(),
-        })
+        self.account_user(call).await
     }
 
     fn refuse_without_tokens(&self) -> Result<(), Refusal> {
@@ -169,7 +147,7 @@ impl Endpoints {
             days: (tokens.settings.longest >= DAY)
                 .then(|| (in_days(tokens.settings.longest), in_days(tokens.settings.default.min(tokens.settings.longest)))),
             href: &self.tokens_href(),
-            seal: &tokens.form_seal(admitted.session().hash, call.exchange.site.authority()),
+            seal: &self.form_seal(call, admitted),
             look: &look,
         };
         Ok(own_page(page.html(), &look, "tokens"))
@@ -185,7 +163,7 @@ impl Endpoints {
             days: in_days(lifetime),
             routes: &request.wanted.routes,
             href: &format!("{}/terminal", self.components.prefix),
-            seal: &tokens.form_seal(admitted.session().hash, call.exchange.site.authority()),
+            seal: &self.form_seal(call, admitted),
             fields: &fields,
             look: &look,
         };
@@ -214,33 +192,14 @@ impl Endpoints {
         Ok(html(&Page { title: &title, text: &text, action, again: None, look: &look }, status, "token_not_made"))
     }
 
-    fn tokens_href(&self) -> String {
+    pub(super) fn tokens_href(&self) -> String {
         format!("{}/tokens", self.components.prefix)
     }
-}
-
-fn own_page(text: String, look: &Look<'_>, mark: &'static str) -> Response<Body> {
-    let mut response = document(text, look, StatusCode::OK, mark);
-    response.headers_mut().append(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(SANDBOX));
-    response
-}
-
-/// Refuses what a browser says that no person will see as a page: a frame, or what a script or a worker fetches. A service worker reads
-/// the answer to a navigation that its browser sends beforehand (Service Workers, navigation preload), which says so.
-fn refuse_unless_navigation(call: &Call<'_>) -> Result<(), Refusal> {
-    let says = |name: &str, value: &str| call.headers.get(name).is_none_or(|said| said == value);
-    let is_for_a_worker = call.headers.contains_key("service-worker-navigation-preload");
-    let is_shown = says("sec-fetch-mode", "navigate") && says("sec-fetch-dest", "document") && !is_for_a_worker;
-    if is_shown { Ok(()) } else { Err(Refusal::NoPage) }
 }
 
 /// The site beyond which a session that was handed over has no say.
 fn own_site<'a>(call: &'a Call<'_>, admitted: &AdmittedSession) -> Option<&'a str> {
     admitted.session().login.as_ref().map(|_| call.exchange.site.authority())
-}
-
-fn field_of(form: &[u8], name: &str) -> Option<String> {
-    form_urlencoded::parse(form).find(|(found, _)| found == name).map(|(_, value)| value.into_owned())
 }
 
 const DAY: Duration = Duration::from_secs(24 * 3600);

@@ -1,6 +1,6 @@
 //! The labels and sentences of pages, in every language.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use super::texts;
 use crate::language::Language;
@@ -46,7 +46,35 @@ pub enum Text<'a> {
     Tokens,
     /// Whose tokens they are, and what they do.
     TokensAreOf(&'a str),
-    /// Ends a token.
+    /// The heading of a user's sessions.
+    Sessions,
+    /// Whose sessions they are.
+    SessionsAreOf(&'a str),
+    /// The session of the browser that asks.
+    ThisBrowser,
+    /// The browser of a session that nothing is known of.
+    UnknownBrowser,
+    /// A session's times.
+    SessionTimes {
+        /// How long ago it began.
+        since: Duration,
+        /// How long ago it was last used, if it was.
+        seen: Option<Duration>,
+    },
+    /// A session's end.
+    SessionEnds {
+        /// How far off that is.
+        left: Duration,
+        /// Whether use puts it off.
+        unused: bool,
+    },
+    /// So many more are not shown.
+    More(usize),
+    /// Ends all sessions but this browser's.
+    EndOthers,
+    /// Ends all sessions.
+    SignOutEverywhere,
+    /// Ends a session or a token.
     End,
     /// The same to who does not see which.
     EndNamed(&'a str),

@@ -43,18 +43,17 @@ impl TokensPage<'_> {
         let said = |text: Text<'_>| escape(&self.look.text(text));
         let mut body = format!("<p>{}</p>\n", said(Text::TokensAreOf(self.user)));
         if !self.tokens.is_empty() {
-            body += "<ul class=\"list\">\n";
+            let _infallible = writeln!(body, "<form method=\"post\" action=\"{href}\">{seal}<ul class=\"list\">");
             for TokenLine { id, name, routes, times } in self.tokens {
                 let (end, end_named) = (said(Text::End), said(Text::EndNamed(name)));
                 let (id, name, routes, times) = (escape(id), escape(name), escape(routes), escape(times));
                 let _infallible = writeln!(
                     body,
                     "<li><div><strong>{name}</strong><br>{routes}<br><small>{times}</small></div>\
-                     <form method=\"post\" action=\"{href}\">{seal}<input type=\"hidden\" name=\"end\" value=\"{id}\">\
-                     <button class=\"button quiet\" aria-label=\"{end_named}\">{end}</button></form></li>"
+                     <button class=\"button quiet\" name=\"end\" value=\"{id}\" aria-label=\"{end_named}\">{end}</button></li>"
                 );
             }
-            body += "</ul>\n";
+            body += "</ul></form>\n";
         }
         let mut places = String::new();
         if self.routes.len() > 1 {

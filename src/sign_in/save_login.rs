@@ -1,6 +1,6 @@
 //! Saves a login: the grant, and the session that points to it.
 
-use http::HeaderValue;
+use http::{HeaderValue, header};
 
 use super::{
     LoginBrowser, Redirect, SignIn,
@@ -15,7 +15,7 @@ use crate::{
     identity::Identity,
     oidc::VerifiedLogin,
     policy::Denied,
-    session::{Session, SessionHash},
+    session::{Opener, Session, SessionHash},
     store::{LoginSaved, LoginTarget, NewGrant, OrphanedToken, SessionFilter, Sharing, Tokens},
     telemetry::logs::causes,
 };
@@ -146,6 +146,7 @@ impl SignIn {
                 lifetime: tokens.expires_in,
                 refresh_life,
             },
+            opener: Opener::of(at.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()), at.client),
         };
         let (value, fresh) = SessionHash::fresh();
         let hash = existing.unwrap_or(fresh);

@@ -41,6 +41,7 @@ operations! {
     FindSessions "find_sessions" Read,
     ListSessions "list_sessions" Read,
     SessionsNamed "sessions_named" Read,
+    SessionsOfUser "sessions_of_user" Read,
     SessionsByPrefix "sessions_by_prefix" Read,
     TouchSessions "touch_sessions" Repeatable,
     EndSession "end_session" Once,

@@ -8,7 +8,7 @@ use crate::{
     identity::Identity,
     seal::KeyId,
     secret::Secret,
-    session::{PersonalToken, Session, SessionHash},
+    session::{Opener, PersonalToken, Session, SessionHash},
 };
 
 /// The tokens of one token response.
@@ -47,6 +47,8 @@ pub struct NewGrant {
     pub provider_session: Option<String>,
     /// The tokens.
     pub tokens: Tokens,
+    /// What the session of the login is opened by, if that is a new one.
+    pub opener: Opener,
 }
 
 /// Which session a login is for.
@@ -138,6 +140,8 @@ pub struct ListedSession {
     pub session: Session,
     /// The grant that the session points to.
     pub grant: ListedGrant,
+    /// What the session was opened by.
+    pub opener: Opener,
 }
 
 /// What a list shows of a grant.

@@ -86,6 +86,11 @@ impl Sqlite {
             migration(8, "sessions have a site", include_str!("../../migrations/sqlite/0008_sessions_have_a_site.sql")),
             migration(10, "personal access tokens", include_str!("../../migrations/sqlite/0010_personal_access_tokens.sql")),
             migration(11, "sessions share a login", include_str!("../../migrations/sqlite/0011_sessions_share_a_login.sql")),
+            migration(
+                12,
+                "sessions tell what opened them",
+                include_str!("../../migrations/sqlite/0012_sessions_tell_what_opened_them.sql"),
+            ),
         ];
         let migrator = Migrator { migrations: migrations.into(), ignore_missing: true, ..Migrator::DEFAULT };
         Ok(migrator.run(&self.pool).await?)

@@ -17,7 +17,7 @@ use evergate::{
     identity::Identity,
     seal::KeyRing,
     secret::Secret,
-    session::{Session, SessionHash},
+    session::{Opener, Session, SessionHash},
     store::{
         Expired, ExpiredAttempt, LoginTarget, NewGrant, NewIntent, Renewed, RevocationToken, Settings, Sharing, Store, Tokens,
     },
@@ -106,6 +106,7 @@ fn new_grant() -> NewGrant {
         fingerprint: Fingerprint::of("asked read"),
         provider_session: None,
         tokens: tokens("0"),
+        opener: Opener { browser: Some("Firefox, Linux".into()), address: "2001:db8::1".parse().ok() },
     }
 }
 

@@ -51,6 +51,7 @@ mod lost_logins;
 mod odd_metadata;
 mod odd_tokens;
 mod operations;
+mod own_sessions;
 mod pages;
 mod personal_tokens;
 mod plans;

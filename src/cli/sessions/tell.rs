@@ -9,7 +9,7 @@ use crate::{
     clock::Timestamp,
     grant::{EndReason, Ended},
     history::{Event, Kind},
-    session::{Limit, Settings},
+    session::{Limit, Opener, Settings},
     store::ListedSession,
 };
 
@@ -24,12 +24,13 @@ fn time(at: Timestamp) -> String {
 /// Returns when a session ends if it is not used any more, and by which limit.
 fn ends(listed: &ListedSession, limits: &Settings) -> (Timestamp, &'static str) {
     let session = &listed.session;
-    if let Some(token) = &session.token {
-        return (token.expires_at, "its expiry");
-    }
-    let absolute = session.created_at.plus(limits.absolute);
-    let idle = if limits.sliding { session.last_seen.plus(limits.idle) } else { session.created_at.plus(limits.idle) };
-    if idle < absolute { (idle, "idle limit") } else { (absolute, "absolute limit") }
+    let (at, limit) = limits.ends(session, session.last_seen);
+    let by = match limit {
+        _ if session.token.is_some() => "its expiry",
+        Limit::Idle => "idle limit",
+        Limit::Absolute => "absolute limit",
+    };
+    (at, by)
 }
 
 /// The state of a session at one moment.
@@ -144,7 +145,7 @@ pub(super) fn show(sessions: &[ListedSession], limits: &Settings, events: &[Line
         let _infallible = write!(
             out,
             "session {}\n  user            {} (sub {})\n  grant           {}\n  state           {}\n  login           {}\n  last seen       {}\n  \
-             ends unused     {} ({by})\n  access token    expires {}\n  refresh token   {}\n  last renewed    {} ({} renewals, rotation {})\n\n",
+             opened by       {}\n  ends unused     {} ({by})\n  access token    expires {}\n  refresh token   {}\n  last renewed    {} ({} renewals, rotation {})\n\n",
             session.hash.short(),
             printable(grant.identity.display()),
             printable(&grant.identity.subject),
@@ -152,6 +153,7 @@ pub(super) fn show(sessions: &[ListedSession], limits: &Settings, events: &[Line
             state(listed, limits, now),
             time(session.created_at),
             time(session.last_seen),
+            opener(&listed.opener),
             time(at),
             time(grant.expires_at),
             match (grant.has_refresh_token, grant.refresh_until) {
@@ -180,6 +182,13 @@ pub(super) fn show(sessions: &[ListedSession], limits: &Settings, events: &[Line
         );
     }
     printable_lines(&out)
+}
+
+/// The browser and the address that a session was opened by.
+fn opener(opener: &Opener) -> String {
+    let address = opener.address.map(|address| address.to_string());
+    let known: Vec<_> = [opener.browser.as_deref().map(printable), address].into_iter().flatten().collect();
+    if known.is_empty() { "unknown".to_owned() } else { known.join(", ") }
 }
 
 /// Returns the details of an event: the provider's error code and description, or others.

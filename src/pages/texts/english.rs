@@ -1,6 +1,6 @@
 //! The texts of our pages in English.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use crate::pages::{Message, Text};
 
@@ -163,6 +163,19 @@ pub(in crate::pages) fn text(text: &Text<'_>) -> Cow<'static, str> {
             )
             .into();
         }
+        Text::Sessions => "Your sessions",
+        Text::SessionsAreOf(user) => return format!("Where {user} is signed in. End what you do not know.").into(),
+        Text::ThisBrowser => "this browser",
+        Text::UnknownBrowser => "A browser",
+        Text::SessionTimes { since, seen } => {
+            let seen = seen.map(|seen| format!(", last used {} ago", span(seen))).unwrap_or_default();
+            return format!("since {} ago{seen}", span(since)).into();
+        }
+        Text::SessionEnds { left, unused: true } => return format!("ends in {} unless it is used", span(left)).into(),
+        Text::SessionEnds { left, unused: false } => return format!("ends in {}", span(left)).into(),
+        Text::More(count) => return format!("and {count} more").into(),
+        Text::EndOthers => "End all others",
+        Text::SignOutEverywhere => "Sign out everywhere",
         Text::End => "End",
         Text::EndNamed(name) => return format!("End {name}").into(),
         Text::TokenPlaces => "Where it may be used (all, if none is chosen)",
@@ -197,6 +210,17 @@ pub(in crate::pages) fn text(text: &Text<'_>) -> Cow<'static, str> {
         Text::Allow => "Allow",
         Text::DoNotAllow => "Do not allow",
     })
+}
+
+/// A length of time in its largest unit.
+fn span(time: Duration) -> String {
+    let (count, unit) = match time.as_secs() {
+        0..60 => return "less than a minute".to_owned(),
+        seconds @ 60..3600 => (seconds / 60, "minute"),
+        seconds @ 3600..86_400 => (seconds / 3600, "hour"),
+        seconds => (seconds / 86_400, "day"),
+    };
+    if count == 1 { format!("1 {unit}") } else { format!("{count} {unit}s") }
 }
 
 fn days(count: u64) -> String {

@@ -1,6 +1,6 @@
 //! The texts of our pages in German.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use crate::pages::{Message, Text};
 
@@ -186,6 +186,21 @@ pub(in crate::pages) fn text(text: &Text<'_>) -> Cow<'static, str> {
             )
             .into();
         }
+        Text::Sessions => "Ihre Sitzungen",
+        Text::SessionsAreOf(user) => return format!("Wo {user} angemeldet ist. Beenden Sie, was Sie nicht kennen.").into(),
+        Text::ThisBrowser => "dieser Browser",
+        Text::UnknownBrowser => "Ein Browser",
+        Text::SessionTimes { since, seen } => {
+            let seen = seen.map(|seen| format!(", zuletzt benutzt vor {}", span(seen))).unwrap_or_default();
+            return format!("begonnen vor {}{seen}", span(since)).into();
+        }
+        Text::SessionEnds { left, unused: true } => {
+            return format!("endet in {}, wenn nichts geschieht", span(left)).into();
+        }
+        Text::SessionEnds { left, unused: false } => return format!("endet in {}", span(left)).into(),
+        Text::More(count) => return format!("und {count} weitere").into(),
+        Text::EndOthers => "Alle anderen beenden",
+        Text::SignOutEverywhere => "Überall abmelden",
         Text::End => "Beenden",
         Text::EndNamed(name) => return format!("{name} beenden").into(),
         Text::TokenPlaces => "Wo es gilt (überall, wenn nichts gewählt ist)",
@@ -220,6 +235,17 @@ pub(in crate::pages) fn text(text: &Text<'_>) -> Cow<'static, str> {
         Text::Allow => "Erlauben",
         Text::DoNotAllow => "Nicht erlauben",
     })
+}
+
+/// A length of time in its largest unit, in the dative.
+fn span(time: Duration) -> String {
+    let (count, one, many) = match time.as_secs() {
+        0..60 => return "weniger als einer Minute".to_owned(),
+        seconds @ 60..3600 => (seconds / 60, "Minute", "Minuten"),
+        seconds @ 3600..86_400 => (seconds / 3600, "Stunde", "Stunden"),
+        seconds => (seconds / 86_400, "Tag", "Tagen"),
+    };
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 fn days(count: u64) -> String {

@@ -4,6 +4,15 @@ use super::Store;
 use crate::store::{ListPosition, ListedSession, StoreError, operation::Operation, statements::PrefixRange};
 
 impl Store {
+    /// The sessions and personal access tokens of one user, those that were used last first, a hundred at most.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
+    pub async fn sessions_of_user(&self, issuer: &str, client_id: &str, subject: &str) -> Result<Vec<ListedSession>, StoreError> {
+        let user = (issuer, client_id, subject);
+        self.call(Operation::SessionsOfUser, |connection| Box::pin(connection.sessions_of_user(user.0, user.1, user.2))).await
+    }
+
     /// Lists a page of all sessions with their grants, the last login first, and says where the next page begins.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use crate::{
     clock::Timestamp,
     grant::{EndReason, Ended, Rotation},
-    session::{Session, SessionHash},
+    session::{Opener, Session, SessionHash},
     store::{
         ListPosition, ListedGrant, ListedSession, StoreError,
         connection::{Connection, Row},
@@ -43,7 +43,7 @@ impl Connection<'_> {
     ) -> Result<(Vec<ListedSession>, Option<ListPosition>), StoreError> {
         const SQL: &Template = &Template::new(
             "SELECT {listed_columns} FROM (SELECT hash, grant_id, created_at, last_seen, provider_session, site, login, \
-             token_expires_at, token FROM sessions WHERE (created_at, hash) < ($1, $2) ORDER BY created_at DESC, hash DESC LIMIT {batch}) AS sessions \
+             token_expires_at, token, browser, address FROM sessions WHERE (created_at, hash) < ($1, $2) ORDER BY created_at DESC, hash DESC LIMIT {batch}) AS sessions \
              JOIN grants ON grants.id = sessions.grant_id ORDER BY sessions.created_at DESC, sessions.hash DESC",
         );
         let rows = self.query(SQL).bind(after.created_at.0).bind(&after.hash.0[..]).fetch_all().await?;
@@ -67,6 +67,21 @@ impl Connection<'_> {
         let key = if self.is_postgres() { escaped(name) } else { name.to_owned() };
         let email = key.to_ascii_lowercase();
         readable(&self.query(SQL).bind(name).bind(key).bind(email).fetch_all().await?)
+    }
+
+    /// Lists the sessions and tokens of one user, those that were used last first, without those that were handed over to another site.
+    pub(in crate::store) async fn sessions_of_user(
+        &mut self,
+        issuer: &str,
+        client_id: &str,
+        subject: &str,
+    ) -> Result<Vec<ListedSession>, StoreError> {
+        const SQL: &Template = &Template::new(
+            "SELECT {listed_columns} FROM grants JOIN sessions ON sessions.grant_id = grants.id WHERE grants.issuer = $1 \
+             AND grants.client_id = $2 AND grants.subject = $3 AND sessions.login IS NULL \
+             ORDER BY sessions.last_seen DESC, sessions.hash DESC LIMIT {batch}",
+        );
+        readable(&self.query(SQL).bind(issuer).bind(client_id).bind(subject).fetch_all().await?)
     }
 
     pub(in crate::store) async fn sessions_by_prefix(&mut self, range: &PrefixRange) -> Result<Vec<ListedSession>, StoreError> {
@@ -141,6 +156,11 @@ fn listed(hash: SessionHash, row: &Row) -> Result<ListedSession, StoreError> {
             is_outcome_unknown: is_presented && row.get("lapsed")?,
             refused: row.get("refused_code")?,
             ended,
+        },
+        opener: Opener {
+            browser: row.get("browser")?,
+            // What is no address is none: it decides nothing.
+            address: row.get::<Option<&str>>("address")?.and_then(|address| address.parse().ok()),
         },
     })
 }

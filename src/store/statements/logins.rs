@@ -3,7 +3,7 @@
 use crate::{
     clock::{Timestamp, millis},
     grant::GrantId,
-    session::{Session, SessionHash},
+    session::{Opener, Session, SessionHash},
     store::{
         LoginSaved, LoginTarget, NewGrant, Sharing, StoreError, connection::Connection, rows, sealing::SealedTokens,
         sql::Template,
@@ -70,7 +70,7 @@ impl Connection<'_> {
             LoginTarget::New { session, replaces } => {
                 let provider_session = login.grant.provider_session.as_deref().map(Box::from);
                 let session = Session { grant, provider_session, ..session.clone() };
-                self.insert_session(user, &session, *replaces).await?;
+                self.insert_session(user, &session, *replaces, &login.grant.opener).await?;
                 let (mut is_replaced, mut followers) = (false, Vec::new());
                 if let Some(before) = *replaces {
                     self.lock_replaced(before, None).await?;
@@ -179,10 +179,11 @@ impl Connection<'_> {
         user: User<'_>,
         session: &Session,
         replaces: Option<SessionHash>,
+        opener: &Opener,
     ) -> Result<(), StoreError> {
         self.query(
-            "INSERT INTO sessions (hash, grant_id, created_at, last_seen, provider_session, site, login, follows) \
-             VALUES ($1, $2, $3, $4, $5, $10, $11, (SELECT sessions.hash FROM sessions JOIN grants ON grants.id = grant_id \
+            "INSERT INTO sessions (hash, grant_id, created_at, last_seen, provider_session, site, login, browser, address, follows) \
+             VALUES ($1, $2, $3, $4, $5, $10, $11, $12, $13, (SELECT sessions.hash FROM sessions JOIN grants ON grants.id = grant_id \
              WHERE (sessions.hash = $6 OR follows = $6) AND issuer = $7 AND client_id = $8 AND subject = $9 LIMIT 1))",
         )
         .bind(&session.hash.0[..])
@@ -196,6 +197,8 @@ impl Connection<'_> {
         .bind(user.subject)
         .bind(session.site.as_deref())
         .bind(session.login.map(|hash| hash.0.to_vec()))
+        .bind(opener.browser.as_deref())
+        .bind(opener.address.map(|address| address.to_string()))
         .execute()
         .await?;
         Ok(())

@@ -2,7 +2,7 @@
 
 use crate::{
     grant::GrantId,
-    session::{Session, SessionHash},
+    session::{Opener, Session, SessionHash},
     store::{
         HandedOver, StoreError,
         connection::Connection,
@@ -64,7 +64,7 @@ impl Connection<'_> {
             token: None,
             login: Some(parent.login.unwrap_or(parent.hash)),
         };
-        self.insert_session(user, &session, new.replaces).await?;
+        self.insert_session(user, &session, new.replaces, &Opener::default()).await?;
         if let Some(replaced) = new.replaces {
             self.delete_replaced(user, session.hash, replaced).await?;
         }

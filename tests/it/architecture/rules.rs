@@ -313,6 +313,7 @@ pub(super) const CHOOSE_STATUSES: &[&str] = &[
     "refusal/challenge",
     "refusal/login",
     "cli/callback",
+    "endpoints/account",
     "endpoints/forward_auth",
     "endpoints/health",
     "endpoints/in_page",

@@ -9,7 +9,7 @@ use evergate::{
     identity::Identity,
     seal::KeyRing,
     secret::{Secret, hex},
-    session::{PersonalToken, Session, SessionHash, TokenScope},
+    session::{Opener, PersonalToken, Session, SessionHash, TokenScope},
     store::{
         Expired, ExpiredAttempt, Fence, HandedOver, ListPosition, LoginSaved, LoginTarget, NewGrant, NewIntent, NewToken,
         Renewed, SessionFilter, Settings, Sharing, Store, TokenSaved, Tokens,
@@ -67,6 +67,7 @@ async fn logins_and_sessions(store: &Store) {
         let grant = store.grant(found.first().expect(name).grant.id).await.unwrap().unwrap();
         assert!(grant.missing_key.is_none() && grant.access_token.expose().len() == 1200, "{name}");
     }
+    assert!(!store.sessions_of_user("https://idp", "c", "user-9000").await.unwrap().is_empty());
     let (hash, id) = (hex(&shared.0), store.session(shared).await.unwrap().unwrap().grant.to_string());
     for prefix in [hash.chars().take(12).collect(), hash, id] {
         assert!(!store.sessions_by_prefix(&prefix).await.unwrap().is_empty(), "{prefix}");
@@ -213,6 +214,7 @@ fn new_grant(subject: &str, has_token: bool) -> NewGrant {
         fingerprint: Fingerprint::of("asked"),
         provider_session: None,
         tokens: Tokens { refresh: has_token.then(|| Secret::new("refresh")), ..tokens() },
+        opener: Opener::default(),
     }
 }
 

@@ -1,0 +1,71 @@
+//! What the pages have in common that are about a user's own sessions and tokens.
+
+use axum::body::Body;
+use http::{HeaderValue, Response, StatusCode, header};
+use url::form_urlencoded;
+
+use super::{Call, Endpoints, Refused};
+use crate::{
+    admission::{AdmittedSession, Inquiry, NotAdmitted},
+    pages::Look,
+    refusal::{Refusal, response::document},
+};
+
+/// These pages have an origin of their own (CSP 3 section 6.3.2): the app is of the same one as we are, and its scripts could read a new
+/// token, or press the buttons. As a form of theirs comes without our cookie, it brings a seal.
+const SANDBOX: &str = "sandbox allow-forms allow-top-navigation allow-top-navigation-by-user-activation";
+
+impl Endpoints {
+    /// Whom a page is about. A browser that is not signed in is sent to a login, and comes back. The page is shown to persons alone: a
+    /// script of the app that fetched it would have its seal.
+    pub(super) async fn account_user(&self, call: &Call<'_>) -> Result<AdmittedSession, Refused> {
+        refuse_unless_navigation(call)?;
+        let (admission, exchange) = (&self.components.admission, call.exchange);
+        let inquiry = Inquiry::about_the_visitor(exchange, call.headers, &self.everybody);
+        match admission.admit_session(inquiry).await {
+            Ok(admitted) => Ok(admitted),
+            Err(NotAdmitted::Refused(refusal)) => Err(refusal.into()),
+            Err(NotAdmitted::SignIn(reason, grant)) => {
+                Err(admission.send_to_login(exchange, call.headers, reason, grant).await.into())
+            }
+        }
+    }
+
+    /// Who sent a form of these pages: whoever it was shown to.
+    pub(super) async fn sender_of(&self, call: &Call<'_>, form: &[u8]) -> Result<AdmittedSession, Refused> {
+        refuse_unless_navigation(call)?;
+        let seal = field_of(form, "seal").unwrap_or_default();
+        let session = self.components.form_seals.open(&seal, call.exchange.site.authority()).ok_or(Refusal::NoPage)?;
+        let inquiry = Inquiry::about_the_visitor(call.exchange, call.headers, &self.everybody);
+        self.components.admission.admit_proven(inquiry, session).await.map_err(|not_admitted| match not_admitted {
+            NotAdmitted::SignIn(reason, _) => Refusal::SignInNeeded(reason).into(),
+            NotAdmitted::Refused(refusal) => refusal.into(),
+        })
+    }
+
+    /// The seal of the forms that this user is shown here.
+    pub(super) fn form_seal(&self, call: &Call<'_>, admitted: &AdmittedSession) -> String {
+        self.components.form_seals.seal(admitted.session().hash, call.exchange.site.authority())
+    }
+}
+
+/// Refuses what a browser says that no person will see as a page: a frame, or what a script or a worker fetches. A service worker reads
+/// the answer to a navigation that its browser sends beforehand (Service Workers, navigation preload), which says so.
+fn refuse_unless_navigation(call: &Call<'_>) -> Result<(), Refusal> {
+    let says = |name: &str, value: &str| call.headers.get(name).is_none_or(|said| said == value);
+    let is_for_a_worker = call.headers.contains_key("service-worker-navigation-preload");
+    let is_shown = says("sec-fetch-mode", "navigate") && says("sec-fetch-dest", "document") && !is_for_a_worker;
+    if is_shown { Ok(()) } else { Err(Refusal::NoPage) }
+}
+
+/// A page of an origin of its own.
+pub(super) fn own_page(text: String, look: &Look<'_>, mark: &'static str) -> Response<Body> {
+    let mut response = document(text, look, StatusCode::OK, mark);
+    response.headers_mut().append(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(SANDBOX));
+    response
+}
+
+/// A field of a form.
+pub(super) fn field_of(form: &[u8], name: &str) -> Option<String> {
+    form_urlencoded::parse(form).find(|(found, _)| found == name).map(|(_, value)| value.into_owned())
+}

@@ -1,0 +1,142 @@
+//! A user's own sessions: what they see of them, and how they end them.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+
+use crate::harness::{
+    Kind, World,
+    eventually::eventually,
+    idp::user,
+    visitor::{Reply, Visitor},
+};
+
+const OWN_PAGE: [(&str, &str); 3] =
+    [("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
+const PAGE: &str = "/oauth2/sessions";
+const HOUR: Duration = Duration::from_secs(3600);
+const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:133.0) Gecko/20100101 Firefox/133.0";
+
+/// Logs in with a browser that calls itself so.
+async fn log_in_with(world: &World, agent: &str) -> Visitor {
+    let visitor = world.visitor();
+    let begun = visitor.send(Method::GET, "/", &[("accept", "text/html")], "").await;
+    let back = world.idp.authorize(&begun.location()).await;
+    let path = format!("{}?{}", back.path(), back.query().unwrap());
+    visitor.send(Method::GET, &path, &[("accept", "text/html"), ("user-agent", agent)], "").await;
+    assert!(visitor.session().is_some());
+    visitor
+}
+
+/// What a page puts into its forms under this name, each time.
+fn fields<'a>(page: &'a str, name: &str) -> Vec<&'a str> {
+    let marker = format!("name=\"{name}\" value=\"");
+    page.split(marker.as_str()).skip(1).filter_map(|rest| rest.split('"').next()).collect()
+}
+
+/// Sends a form of the page as its browser does: without the cookie, because the page has an origin of its own.
+async fn send(visitor: &Visitor, form: &str) -> Reply {
+    let mut lines = OWN_PAGE.to_vec();
+    lines.extend([("accept", "text/html"), ("content-type", "application/x-www-form-urlencoded")]);
+    visitor.without_cookies().send(Method::POST, PAGE, &lines, form).await
+}
+
+async fn is_signed_in(visitor: &Visitor) -> bool {
+    visitor.fetch("/").await.is_upstreams()
+}
+
+#[tokio::test]
+async fn a_user_sees_what_is_signed_in_and_ends_one_from_another_browser_on_every_replica() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let world = World::build().on(kind).replicas(2).set("session_duration", "24h").start().await;
+        let (here, there) = (log_in_with(&world, FIREFOX).await, log_in_with(&world, "curl/8").await);
+        let other = Visitor::of(world.address(), user("bob"));
+        other.log_in(&world.idp, "/").await;
+        assert!(is_signed_in(&there).await);
+        let page = here.get(PAGE).await;
+        assert_eq!(page.status, StatusCode::OK);
+        assert!(page.set_cookies().is_empty());
+        let text = page.text();
+        for part in [
+            "<strong>Firefox, Linux</strong>",
+            "<span>this browser</span>",
+            "<strong>A browser</strong>",
+            "127.0.0.1",
+            "app.test",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        assert!(
+            text.contains("ends in 1 day unless it is used") || text.contains("ends in 23 hours unless it is used"),
+            "{text}"
+        );
+        let (seals, ends) = (fields(&text, "seal"), fields(&text, "end"));
+        assert_eq!(ends.len(), 1, "neither this browser's nor another user's");
+        let ended = send(&here, &format!("seal={}&end={}", seals[0], ends[0])).await;
+        assert_eq!((ended.status, ended.location().path()), (StatusCode::SEE_OTHER, PAGE));
+        eventually("it has ended everywhere", async || !is_signed_in(&there).await).await;
+        assert!(is_signed_in(&here).await && is_signed_in(&other).await);
+        assert!(fields(&here.get(PAGE).await.text(), "end").is_empty());
+    }
+}
+
+#[tokio::test]
+async fn all_others_end_at_once_and_personal_tokens_with_them_only_if_they_are_named() {
+    let world =
+        World::build().routes(|_| "[[route]]\npath = \"/api\"\nbearer_tokens = [\"personal\"]\n".to_owned()).start().await;
+    let visitors = [world.signed_in().await, world.signed_in().await, world.signed_in().await];
+    let [here, second, third] = &visitors;
+    let tokens = here.get("/oauth2/tokens").await.text();
+    let mut lines = OWN_PAGE.to_vec();
+    lines.extend([("accept", "text/html"), ("content-type", "application/x-www-form-urlencoded")]);
+    let form = format!("seal={}&name=backup", fields(&tokens, "seal")[0]);
+    let made = here.without_cookies().send(Method::POST, "/oauth2/tokens", &lines, &form).await.text();
+    let token = made.split("<code>").nth(1).unwrap().split('<').next().unwrap().to_owned();
+    let authorization = format!("Bearer {token}");
+    let call = async || world.visitor().send(Method::GET, "/api", &[("authorization", &authorization)], "").await.status;
+    assert_eq!(call().await, StatusCode::OK);
+
+    let text = here.get(PAGE).await.text();
+    assert!(text.contains("<strong>backup</strong>") && fields(&text, "end").len() == 3, "{text}");
+    let seal = fields(&text, "seal")[0];
+    assert_eq!(send(here, &format!("seal={seal}&others=true")).await.status, StatusCode::SEE_OTHER);
+    assert!(is_signed_in(here).await && !is_signed_in(second).await && !is_signed_in(third).await);
+    assert_eq!(call().await, StatusCode::OK, "a script goes on");
+    let text = here.get(PAGE).await.text();
+    let ends = fields(&text, "end");
+    assert_eq!(ends.len(), 1);
+    send(here, &format!("seal={}&end={}", fields(&text, "seal")[0], ends[0])).await;
+    assert_eq!(call().await, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn nobody_else_ends_a_session_and_no_script_of_the_app_sees_the_page() {
+    let world = World::start().await;
+    let (ann, second) = (world.signed_in().await, world.signed_in().await);
+    let bob = Visitor::of(world.address(), user("bob"));
+    bob.log_in(&world.idp, "/").await;
+    let text = ann.get(PAGE).await.text();
+    let named = fields(&text, "end")[0];
+    let bobs = bob.get(PAGE).await.text();
+    let forged = ["", "x", fields(&bobs, "seal").first().copied().unwrap_or("x")];
+    for seal in forged {
+        send(&bob, &format!("seal={seal}&end={named}")).await;
+        send(&bob, &format!("seal={seal}&others=true")).await;
+    }
+    assert!(is_signed_in(&second).await && is_signed_in(&ann).await);
+    for (mode, dest) in [("cors", "empty"), ("navigate", "iframe"), ("no-cors", "script")] {
+        let lines =
+            [("accept", "text/html"), ("sec-fetch-site", "same-origin"), ("sec-fetch-mode", mode), ("sec-fetch-dest", dest)];
+        let reply = ann.send(Method::GET, PAGE, &lines, "").await;
+        assert!(reply.status == StatusCode::FORBIDDEN && !reply.text().contains("seal"), "{mode} {dest}");
+        let form = format!("seal={}&end={named}", fields(&text, "seal")[0]);
+        assert_eq!(second.send(Method::POST, PAGE, &lines, &form).await.status, StatusCode::FORBIDDEN, "{mode} {dest}");
+    }
+    assert!(is_signed_in(&second).await);
+    assert!(ann.get(PAGE).await.header("content-security-policy").contains("frame-ancestors 'none'"));
+    world.clock.advance(2 * HOUR);
+    let form = format!("seal={}&end={named}", fields(&text, "seal")[0]);
+    assert_eq!(send(&ann, &form).await.status, StatusCode::FORBIDDEN, "the page stood open for too long");
+    let stranger = world.visitor().send(Method::GET, PAGE, &[("accept", "text/html"), OWN_PAGE[1], OWN_PAGE[2]], "").await;
+    assert_eq!(stranger.status, StatusCode::SEE_OTHER, "a login leads back here");
+}
