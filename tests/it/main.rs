@@ -23,6 +23,7 @@ mod cors;
 mod credentials;
 mod cross_origin;
 mod database_contract;
+mod deployment;
 mod doctor;
 mod documentation;
 mod draining;

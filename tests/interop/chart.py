@@ -1,0 +1,231 @@
+#!/usr/bin/env python3
+"""The chart of config/helm, linted, rendered and held against Kubernetes' schemas. `chart.py --write` writes the settings into its schema.
+
+Needs once Go: Helm and kubeconform are built, and the schemas come out of Go modules, because none can be fetched at run time.
+"""
+
+import copy
+import json
+import re
+import subprocess
+import sys
+
+import chart_schema
+from world import REPOSITORY, Skip, binary, cases_of, run
+
+CHART = REPOSITORY / "config/helm/evergate"
+EXAMPLES = sorted((CHART / "examples").glob("*.yaml"))
+
+
+def start(_world):
+    import chart_tools
+
+    return chart_tools.install(), chart_tools.yaml
+
+
+def helm(world, *arguments, values, check=True):
+    """Runs Helm with values, which go through a file of their own."""
+    programs, yaml = world.shared
+    file = world.directory / "values.yaml"
+    file.write_text(yaml.safe_dump(values))
+    asked = [programs / "helm", *arguments, "--values", file]
+    env = {"HOME": str(world.directory), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(asked, env=env, capture_output=True, text=True, timeout=120)
+    assert not check or done.returncode == 0, (done.stdout + done.stderr)[-1500:]
+    return done
+
+
+def render(world, values, check=True):
+    asked = ["template", "site", CHART, "--namespace", "apps", "--kube-version", "1.36.1"]
+    return helm(world, *asked, values=values, check=check)
+
+
+def objects(world, values):
+    yaml = world.shared[1]
+    return {(it["kind"], it["metadata"]["name"]): it for it in yaml.safe_load_all(render(world, values).stdout) if it}
+
+
+def example(world, name):
+    return world.shared[1].safe_load((CHART / "examples" / f"{name}.yaml").read_text())
+
+
+def conforms(world, manifests):
+    """What kubeconform says of manifests: nothing of those that are right."""
+    programs = world.shared[0]
+    schemas = str(programs / "schemas") + "/{{.ResourceKind}}{{.KindSuffix}}.json"
+    asked = [programs / "kubeconform", "-strict", "-output", "json", "-summary", "-schema-location", schemas]
+    done = subprocess.run(asked, input=manifests, capture_output=True, text=True, timeout=120)
+    report = json.loads(done.stdout)
+    return [f"{it['kind']} {it['name']}: {it['status']} {it['msg']}" for it in report.get("resources", [])], report["summary"]
+
+
+def pod(world, values):
+    return objects(world, values)["Deployment", "site-evergate"]["spec"]["template"]["spec"]
+
+
+def edited(values, path, value):
+    """A copy of values in which one is another, or is gone."""
+    values = copy.deepcopy(values)
+    *way, last = path.split(".")
+    at = values
+    for part in way:
+        at = at.setdefault(part, {})
+    if value is None:
+        at.pop(last, None)
+    else:
+        at[last] = value
+    return values
+
+
+def the_schema_of_values_knows_every_setting(world):
+    assert chart_schema.FILE.read_text() == chart_schema.written(), "chart.py --write writes it anew"
+
+
+def every_example_is_linted_without_a_complaint(world):
+    for file in EXAMPLES:
+        told = helm(world, "lint", "--strict", CHART, values=world.shared[1].safe_load(file.read_text())).stdout
+        assert "[WARNING]" not in told and "[ERROR]" not in told, told
+
+
+def every_example_renders_what_kubernetes_knows(world):
+    kinds = set()
+    for file in EXAMPLES:
+        manifests = render(world, world.shared[1].safe_load(file.read_text())).stdout
+        wrong, summary = conforms(world, manifests)
+        assert not wrong and summary["valid"] >= 8 and not summary["skipped"], (file.name, wrong, summary)
+        kinds |= set(re.findall(r"^kind: (\w+)$", manifests, re.M))
+    every = "ConfigMap Deployment HTTPRoute HorizontalPodAutoscaler Ingress NetworkPolicy PodDisruptionBudget Service ServiceAccount ServiceMonitor"
+    assert kinds == set(every.split()), kinds
+
+
+def a_manifest_that_is_wrong_does_not_pass(world):
+    right = [render(world, example(world, name)).stdout for name in ("ingress", "gateway")]
+    for text, wrong in [
+        ("maxUnavailable: 1\n", "maxUnavailabel: 1\n"), ("runAsNonRoot: true", "runAsNonRoot: yes please"),
+        ("terminationGracePeriodSeconds: 8", "terminationGracePeriodSeconds: a8"), ("pathType: Prefix", "pathtype: Prefix"),
+        ("policyTypes: [Ingress, Egress]", "policyTypes: Ingress"), ("parentRefs:", "parents:"), ("hostnames:", "hostNames:"),
+        ("interval: 30s", "interval: often"), ("minReplicas: 3", "minReplicas: [3]"), ("appProtocol: http", "appProtocol: {http: 1}"),
+    ]:
+        manifests = next((manifests for manifests in right if text in manifests), None)
+        assert manifests, f"nothing has {text}"
+        assert conforms(world, manifests.replace(text, wrong))[0], f"{wrong} passed"
+
+
+def values_that_are_unknown_or_insecure_are_refused(world):
+    values = example(world, "ingress")
+    for path, value in {
+        "replicaCount": 1, "replicas": 2, "image.tag": "latest", "image.digest": "sha256:1", "image.repository": None,
+        "settings.access_url": "http://app.example.com", "settings.oidc_issuer_url": "http://idp.example.com", "settings.oidc_client_id": None,
+        "settings.oidc_client_secret": "x", "settings.pg_connection_url": "postgres://a", "settings.http_address": ":80",
+        "settings.oidc_scope": ["openid"], "settings.dangerous_oidc_skip_issuer_checks": True, "settings.secure_auth_cookie": False,
+        "settings.proxy_trusted_origins": ["0.0.0.0/0"], "settings.shutdown_timeout": "soon", "settings.pg_conn_max_open": "many",
+        "secrets.postgresUrl.name": "", "secrets.encryptionKeys": None, "secrets.encryptionKeys.value": "k", "runAsUser": 0,
+        "secrets.others": [{"setting": "access_url", "name": "a", "key": "b"}], "routes": [{"pathh": "/"}], "ingress.tlsSecretName": "",
+        "networkPolicy.upstreams": [], "podLabels": {"app.kubernetes.io/name": "other"}, "autoscaling.minReplicas": 1, "preStopSeconds": 0,
+        "files": [{"name": "a", "path": "/etc/a", "hostPath": "/"}], "securityContext": {"privileged": True}, "podDisruptionBudget.maxUnavailable": 0,
+    }.items():
+        changed = edited(values, path, value)
+        refused = render(world, changed, check=False)
+        assert refused.returncode and "values don't meet the specifications" in refused.stderr, f"{path}={value}: {refused.stderr[-500:]}"
+
+
+def no_values_at_all_are_refused_with_what_is_missing(world):
+    told = render(world, {}, check=False).stderr
+    assert all(word in told for word in ("repository", "access_url", "oidc_issuer_url", "postgresUrl", "encryptionKeys")), told
+
+
+def pods_are_confined(world):
+    for name in ("ingress", "gateway"):
+        spec = pod(world, example(world, name))
+        container, = spec["containers"]
+        assert spec["securityContext"]["runAsNonRoot"] and spec["securityContext"]["runAsUser"] > 0
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert spec["automountServiceAccountToken"] is False and "hostNetwork" not in spec
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False, "privileged": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
+        }
+        assert all(mount["readOnly"] for mount in container["volumeMounts"])
+
+
+def no_secret_is_made_or_rendered(world):
+    made = objects(world, example(world, "gateway"))
+    assert not [kind for kind, _ in made if kind == "Secret"]
+    assert render(world, example(world, "gateway")).stdout == render(world, example(world, "gateway")).stdout
+    container, = pod(world, example(world, "gateway"))["containers"]
+    files = {it["name"]: it["value"] for it in container["env"] if it["name"].endswith("_FILE")}
+    assert files == {
+        f"CODER_{setting.upper()}_FILE": f"/run/secrets/evergate/{setting}"
+        for setting in ("pg_connection_url", "external_token_encryption_keys", "oidc_client_secret", "oidc_client_secret_previous")
+    }, files
+
+
+def a_pod_is_not_killed_before_it_has_drained(world):
+    # preStop, half a second of being unready, the drain, and a token call that began at its end with the time to save its outcome.
+    values = example(world, "ingress")
+    assert pod(world, values)["terminationGracePeriodSeconds"] >= 5 + 0.5 + 30 + 30 + 15
+    values["settings"] |= {"shutdown_timeout": "10m", "oidc_token_timeout": "20s"}
+    values["preStopSeconds"] = 30
+    spec = pod(world, values)
+    assert spec["terminationGracePeriodSeconds"] >= 30 + 0.5 + 600 + 20 + 15
+    assert spec["containers"][0]["lifecycle"]["preStop"] == {"sleep": {"seconds": 30}}
+
+
+def an_outage_of_postgres_leaves_the_service_with_endpoints_for_its_grace(world):
+    for grace, seconds in (("1m", 60), ("90s", 90), ("1h", 3600), ("0s", 0)):
+        probe = pod(world, edited(example(world, "ingress"), "settings.store_outage_grace", grace))["containers"][0]["readinessProbe"]
+        assert probe["httpGet"]["path"] == "/oauth2/readyz"
+        assert seconds < probe["periodSeconds"] * probe["failureThreshold"] <= seconds + 10, (grace, probe)
+
+
+def routes_are_taken_over_without_a_restart_and_other_settings_with_one(world):
+    def annotation(values):
+        return objects(world, values)["Deployment", "site-evergate"]["spec"]["template"]["metadata"]["annotations"]["evergate/settings"]
+
+    values = example(world, "gateway")
+    assert annotation(values) == annotation(edited(values, "routes", values["routes"][1:]))
+    assert annotation(values) != annotation(edited(values, "settings.oidc_client_id", "other"))
+
+
+def an_autoscaler_decides_alone(world):
+    made = objects(world, example(world, "gateway"))
+    assert "replicas" not in made["Deployment", "site-evergate"]["spec"]
+    assert made["HorizontalPodAutoscaler", "site-evergate"]["spec"]["minReplicas"] == 3
+    assert objects(world, example(world, "ingress"))["Deployment", "site-evergate"]["spec"]["replicas"] == 2
+
+
+def every_host_leads_here_over_tls(world):
+    values = edited(example(world, "ingress"), "hostnames", ["grafana.example.com"])
+    ingress = objects(world, values)["Ingress", "site-evergate"]["spec"]
+    hosts = ["app.example.com", "grafana.example.com"]
+    assert [rule["host"] for rule in ingress["rules"]] == hosts and ingress["tls"] == [{"secretName": "app-tls", "hosts": hosts}]
+    route = objects(world, example(world, "gateway"))["HTTPRoute", "site-evergate"]["spec"]
+    assert route["hostnames"] == hosts and route["rules"][0]["timeouts"] == {"request": "0s"}
+
+
+def evergate_starts_with_the_file_that_is_rendered(world):
+    for name in ("ingress", "gateway"):
+        values = example(world, name)
+        text = objects(world, values)["ConfigMap", "site-evergate"]["data"]["evergate.toml"]
+        container, = pod(world, values)["containers"]
+        ca = world.directory / "ca.crt"
+        made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "/dev/null"]
+        subprocess.run([*made, "-subj", "/CN=ca", "-out", ca], check=True, capture_output=True, timeout=60)
+        (world.directory / "evergate.toml").write_text(text.replace("/etc/corporate-ca/ca.crt", str(ca)))
+        keys = subprocess.run([binary(), "keys", "generate"], check=True, capture_output=True, text=True, timeout=60).stdout
+        contents = {"pg_connection_url": "postgres://evergate@127.0.0.1/evergate", "external_token_encryption_keys": keys}
+        env = {}
+        for it in container["env"]:
+            env[it["name"]] = it["value"].replace("/run/secrets/evergate", str(world.directory)).replace("/etc/evergate", str(world.directory))
+            if it["name"].endswith("_FILE"):
+                file = world.directory / it["value"].rsplit("/", 1)[-1]
+                file.write_text(contents.get(file.name, "secret"))
+        (world.directory / "password").write_text("secret")
+        shown = subprocess.run([binary(), "config"], env=env, capture_output=True, text=True, timeout=60)
+        assert shown.returncode == 0, shown.stdout[-200:] + shown.stderr[-1500:]
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--write"]:
+        chart_schema.FILE.write_text(chart_schema.written())
+        sys.exit()
+    run(cases_of(globals()), start)

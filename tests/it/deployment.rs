@@ -1,0 +1,89 @@
+//! What deploys Evergate knows its settings: the Helm chart and the compose file. `tests/interop/chart.py` renders the chart.
+
+use std::collections::BTreeSet;
+
+use evergate::{
+    config::{
+        Environment, Problems, Raw, Setting, check,
+        document::{self, Node},
+        table,
+    },
+    seal::KeyRing,
+    timings::Timings,
+};
+use serde_json::Value;
+
+const SCHEMA: &str = include_str!("../../config/helm/evergate/values.schema.json");
+const COMPUTED: &str = include_str!("../../config/helm/evergate/templates/_helpers.tpl");
+const COMPOSE: &str = include_str!("../../compose.yaml");
+
+/// What the chart sets itself, and TLS, which ends before it.
+const SET_BY_THE_CHART: [&str; 10] = [
+    "data_dir",
+    "http_address",
+    "prometheus_address",
+    "prometheus_enable",
+    "tls_address",
+    "tls_cert_file",
+    "tls_client_auth",
+    "tls_enable",
+    "tls_key_file",
+    "tls_min_version",
+];
+
+#[test]
+fn the_chart_takes_every_setting_and_secrets_only_from_secrets() {
+    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    let properties = &schema["properties"];
+    let settings: BTreeSet<&str> = properties["settings"]["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+    let known = |secret: bool| table::all().filter(move |key: &&Setting| key.is_secret() == secret).map(|key| key.name);
+    let expected: BTreeSet<&str> = known(false).filter(|name| !SET_BY_THE_CHART.contains(name)).collect();
+    assert_eq!(settings, expected, "tests/interop/chart.py --write brings the chart's schema up to date");
+    let others = &properties["secrets"]["properties"]["others"]["items"]["properties"]["setting"]["enum"];
+    let mut secrets: BTreeSet<&str> = others.as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    secrets.extend(["external_token_encryption_keys", "oidc_client_secret", "pg_connection_url"]);
+    assert_eq!(secrets, known(true).collect(), "tests/interop/chart.py --write brings the chart's schema up to date");
+}
+
+#[test]
+fn the_chart_reckons_with_the_defaults_of_the_settings() {
+    for name in ["shutdown_timeout", "oidc_token_timeout", "store_outage_grace"] {
+        let setting = table::all().find(|key| key.name == name).unwrap();
+        let reckoned = format!(".Values.settings.{name} | default \"{}\"", setting.default);
+        assert!(COMPUTED.contains(&reckoned), "_helpers.tpl lacks {reckoned}");
+    }
+    assert!(Timings::default().unready_before_stop.as_secs_f64() <= 1.0, "the chart's grace period has a second for it");
+}
+
+#[test]
+fn the_compose_file_s_settings_are_valid() {
+    let mut node = document::yaml(&COMPOSE.replace("<<: *confined", "").replace("x-confined: &confined", "x-confined:")).unwrap();
+    for name in ["services", "evergate", "environment"] {
+        let Node::Map(mut members) = node else { panic!("{name} is not in a map") };
+        node = members.remove(name).unwrap_or_else(|| panic!("there is no {name}"));
+    }
+    let Node::Map(environment) = node else { panic!("no environment") };
+    let variables = environment.into_iter().map(|(name, value)| {
+        let Node::Text(value) = value else { panic!("{name} is no text") };
+        (name, substituted(&value))
+    });
+    let environment = Environment { variables: variables.collect(), ..Environment::default() };
+    let mut problems = Problems::default();
+    let raw: Raw = environment.read(&mut problems);
+    let checked = check(&raw, problems).unwrap();
+    assert!(checked.warnings.is_empty(), "{:?}", checked.warnings.iter().map(ToString::to_string).collect::<Vec<_>>());
+}
+
+/// A value as compose makes it, with what an administrator sets.
+fn substituted(value: &str) -> String {
+    let Some((before, rest)) = value.split_once("${") else { return value.to_owned() };
+    let (variable, after) = rest.split_once('}').unwrap();
+    let given = match variable.split_once(':').unwrap() {
+        ("CODER_ACCESS_URL", _) => "https://app.example.com".to_owned(),
+        ("CODER_OIDC_ISSUER_URL", _) => "https://idp.example.com".to_owned(),
+        ("CODER_EXTERNAL_TOKEN_ENCRYPTION_KEYS", _) => KeyRing::generate(),
+        (_, default) if default.starts_with('-') => default.trim_start_matches('-').to_owned(),
+        (_, _) => "given".to_owned(),
+    };
+    format!("{before}{given}{}", substituted(after))
+}
