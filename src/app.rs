@@ -5,6 +5,7 @@ mod descriptors;
 mod email_files;
 mod examination;
 mod front;
+mod listeners;
 mod watched_file;
 
 use std::{
@@ -35,6 +36,7 @@ use crate::{
     sign_in::SignIn,
     sign_out::SignOut,
     store::Store,
+    systemd::Sockets,
     telemetry::metrics::Metrics,
     timings::Timings,
     tls::CertResolver,
@@ -44,6 +46,7 @@ use crate::{
 use background::Background;
 use descriptors::{connections_for, raise_descriptor_limit};
 use front::{Collected, Core, CurrentFront};
+use listeners::{Listeners, serve_metrics};
 
 pub use examination::doctor;
 pub use watched_file::WatchedFile;
@@ -113,6 +116,8 @@ pub struct Running {
     heartbeat: CancellationToken,
 }
 
+/// How long the last events and heartbeat may take to be written.
+const LAST_WRITES: Duration = Duration::from_secs(10);
 /// How long the start waits for the store.
 const STORE_START_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -121,28 +126,26 @@ const STORE_START_TIMEOUT: Duration = Duration::from_secs(30);
 /// # Errors
 /// There are no keys, the store cannot be brought up to date, or an address cannot be listened on.
 pub async fn start(settings: Checked, clock: Clock, timings: Timings) -> anyhow::Result<Running> {
+    start_on(Sockets::default(), settings, clock, timings).await
+}
+
+/// The same, on sockets that were open before this process.
+///
+/// # Errors
+/// As above, or nothing is served on one of the sockets.
+pub async fn start_on(sockets: Sockets, settings: Checked, clock: Clock, timings: Timings) -> anyhow::Result<Running> {
     let (metrics, keys) = (Metrics::default(), keys(settings.keys)?);
     let most_connections = connections_for(raise_descriptor_limit());
     let collected = Collected::for_routes(&settings.renewal.claims, &settings.gateway);
     let store = Store::open(&settings.store, keys.clone(), metrics.clone()).context("cannot open the store")?;
     let store = store.reading_id_tokens(collected.id_tokens);
     migrate(&store).await?;
-    let plain = server::Listener { socket: listen(settings.server.address).await?, tls: None };
+    let (metrics_address, hosts) = (settings.telemetry.metrics_address, settings.gateway.exchange.sites.certificate_hosts());
+    let Listeners { plain, secure, metrics: metrics_listener } =
+        Listeners::open(sockets, &settings.server, metrics_address, hosts, &clock).await?;
+    let (secure, cert_resolver) = secure.unzip();
     let address = plain.socket.local_addr()?;
-    let (secure, cert_resolver) = match &settings.server.tls {
-        Some((address, certificates)) => {
-            let hosts = settings.gateway.exchange.sites.certificate_hosts();
-            let (config, cert_resolver) =
-                certificates.load(hosts, clock.clone()).context("the certificates of CODER_TLS_CERT_FILE cannot be served")?;
-            (Some(server::Listener { socket: listen(*address).await?, tls: Some(Arc::new(config).into()) }), Some(cert_resolver))
-        }
-        None => (None, None),
-    };
     let tls_address = secure.as_ref().map(|listener| listener.socket.local_addr()).transpose()?;
-    let metrics_listener = match settings.telemetry.metrics_address {
-        Some(address) => Some(listen(address).await?),
-        None => None,
-    };
     let metrics_address = metrics_listener.as_ref().map(TcpListener::local_addr).transpose()?;
 
     let (work, tunnels, background) = (TaskTracker::new(), TaskTracker::new(), CancellationToken::new());
@@ -291,10 +294,6 @@ pub async fn start(settings: Checked, clock: Clock, timings: Timings) -> anyhow:
     })
 }
 
-async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    server::bind(address).await.with_context(|| format!("cannot listen on {address}"))
-}
-
 /// Migrates the database, and waits for a store that is still starting.
 #[expect(clippy::disallowed_methods, reason = "a deadline for a start has nothing to do with tokens' times")]
 async fn migrate(store: &Store) -> anyhow::Result<()> {
@@ -337,6 +336,11 @@ impl Running {
         self.metrics.config_refused();
     }
 
+    /// The longest time that [`Self::stop`] takes.
+    pub fn longest_stop(&self) -> Duration {
+        self.unready_before_stop + self.drain_deadline + self.renewer.longest_finish() + LAST_WRITES
+    }
+
     /// Shuts down gracefully: reports unready, stops accepting connections, lets requests finish, and ends tunnels and event
     /// streams one after the other in the second half of the drain. What has not finished by the deadline is cut off, except
     /// token refreshes, which are always saved. Returns `false` if something was cut off.
@@ -376,21 +380,5 @@ impl Running {
         self.stop.cancel();
         self.background.cancel();
         self.heartbeat.cancel();
-    }
-}
-
-/// Serves metrics on their own listener, so that no route can expose them.
-async fn serve_metrics(listener: TcpListener, metrics: Metrics, stop: CancellationToken) {
-    let answer = move || {
-        let metrics = metrics.clone();
-        async move {
-            let text = metrics.render().unwrap_or_default();
-            ([(http::header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
-        }
-    };
-    let pages = axum::Router::new().route("/metrics", axum::routing::get(answer));
-    let serving = axum::serve(listener, pages).with_graceful_shutdown(async move { stop.cancelled().await });
-    if let Err(error) = serving.await {
-        tracing::warn!(%error, "metrics are no longer served");
     }
 }

@@ -55,6 +55,7 @@ pub mod jose;
 pub mod language;
 pub mod seal;
 pub mod secret;
+pub mod systemd;
 pub mod timings;
 pub mod tls;
 

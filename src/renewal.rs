@@ -222,7 +222,12 @@ impl Renewer {
     pub async fn finish(&self) -> bool {
         self.0.draining.store(true, Ordering::Release);
         self.0.tasks.close();
-        tokio::time::timeout(self.0.provider.token_timeout() + attempt::SAVING, self.0.tasks.wait()).await.is_ok()
+        tokio::time::timeout(self.longest_finish(), self.0.tasks.wait()).await.is_ok()
+    }
+
+    /// The longest time that a token refresh takes, until its outcome is saved.
+    pub fn longest_finish(&self) -> Duration {
+        self.0.provider.token_timeout() + attempt::SAVING
     }
 }
 

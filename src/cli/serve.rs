@@ -1,5 +1,7 @@
 //! `evergate serve`.
 
+use std::sync::Arc;
+
 use super::{
     output::print_warnings,
     reload::Reloader,
@@ -10,12 +12,14 @@ use crate::{
     app,
     clock::Clock,
     config::{Environment, Problems, check},
+    systemd::{Notifier, Sockets},
     telemetry::logs,
     timings::Timings,
 };
 
 /// Runs the gateway until SIGTERM, SIGINT or SIGQUIT.
 pub(super) fn run(environment: &Environment) -> anyhow::Result<()> {
+    let sockets = Sockets::inherited(environment.variables.get("LISTEN_FDNAMES").map(String::as_str))?;
     let mut problems = Problems::default();
     let mut settings = Reloader::start(environment, &mut problems);
     let raw = settings.at_start();
@@ -31,7 +35,11 @@ pub(super) fn run(environment: &Environment) -> anyhow::Result<()> {
     block_on(async {
         // Before anything is started: an early signal must not kill a process that has begun to work.
         let mut signals = Signals::install()?;
-        let running = app::start(checked, Clock::System, Timings::default()).await?;
+        let manager = Arc::new(Notifier::of(&environment.variables));
+        let running = app::start_on(sockets, checked, Clock::System, Timings::default()).await?;
+        manager.ready();
+        let alive = Arc::clone(&manager);
+        tokio::spawn(async move { alive.run_watchdog().await });
         let signal = loop {
             let signal = tokio::select! {
                 signal = signals.next() => Some(signal),
@@ -41,8 +49,10 @@ pub(super) fn run(environment: &Environment) -> anyhow::Result<()> {
                 Some(Signal::Stop(name)) => break name,
                 Some(Signal::HangUp) => {
                     tracing::info!("SIGHUP received: certificates and settings are reloaded");
+                    manager.reloading();
                     running.read_certificates_again();
                     settings.reload(&running);
+                    manager.ready();
                 }
                 None => {
                     tracing::info!("the file of settings has changed");
@@ -51,6 +61,7 @@ pub(super) fn run(environment: &Environment) -> anyhow::Result<()> {
             }
         };
         tracing::info!(signal, "stopping");
+        manager.stopping(running.longest_stop());
         running.stop().await;
         Ok(())
     })

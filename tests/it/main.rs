@@ -84,6 +84,7 @@ mod sqlite_file;
 mod store_failures;
 mod store_grace;
 mod store_rollbacks;
+mod systemd;
 mod targets;
 mod tls;
 mod token_issuers;

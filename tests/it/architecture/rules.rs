@@ -30,6 +30,7 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
             "grant",
             "session",
             "store",
+            "systemd",
             "telemetry",
             "tls",
         ],
@@ -63,6 +64,7 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
             "oidc",
             "session",
             "store",
+            "systemd",
             "telemetry",
             "tls",
         ],
@@ -200,6 +202,7 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
     ("pages", &[]),
     // The fingerprint of the settings is a grant's; signatures are checked in one place.
     ("oidc", &["grant", "jose", "telemetry"]),
+    ("systemd", &[]),
     ("jose", &[]),
     ("grant", &[]),
     ("history", &["grant", "session"]),
@@ -224,6 +227,7 @@ pub(super) const HOMES: &[(&str, &[&str])] = &[
     ("tower_cookies", &["session"]),
     ("anyhow", &["cli", "app", "demo", "telemetry"]),
     ("prometheus_client", &["telemetry"]),
+    ("listenfd", &["systemd"]),
     ("quick_cache", &["session", "bearer"]),
     ("regex", &["oidc", "policy", "telemetry"]),
 ];

@@ -1,0 +1,79 @@
+//! The sockets that clients connect to: bound here, or passed on by the service manager.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use anyhow::{Context, ensure};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{clock::Clock, server, systemd::Sockets, telemetry::metrics::Metrics, tls::CertResolver};
+
+/// Where this process listens.
+pub(super) struct Listeners {
+    pub(super) plain: server::Listener,
+    /// With TLS, and the certificates that are served there.
+    pub(super) secure: Option<(server::Listener, Arc<CertResolver>)>,
+    pub(super) metrics: Option<TcpListener>,
+}
+
+impl Listeners {
+    /// Takes over `sockets`, and binds the addresses of the others.
+    pub(super) async fn open(
+        sockets: Sockets,
+        settings: &server::Settings,
+        metrics_address: Option<SocketAddr>,
+        certificate_hosts: Vec<String>,
+        clock: &Clock,
+    ) -> anyhow::Result<Self> {
+        // Clients would connect to it, and wait for nobody.
+        ensure!(
+            sockets.https.is_none() || settings.tls.is_some(),
+            "a socket `https` was passed on, and CODER_TLS_ENABLE is not set"
+        );
+        ensure!(
+            sockets.metrics.is_none() || metrics_address.is_some(),
+            "a socket `metrics` was passed on, and CODER_PROMETHEUS_ENABLE is not set"
+        );
+        let plain = server::Listener { socket: listen(sockets.http, settings.address).await?, tls: None };
+        let secure = match &settings.tls {
+            Some((address, certificates)) => {
+                let (config, cert_resolver) = certificates
+                    .load(certificate_hosts, clock.clone())
+                    .context("the certificates of CODER_TLS_CERT_FILE cannot be served")?;
+                let socket = listen(sockets.https, *address).await?;
+                Some((server::Listener { socket, tls: Some(Arc::new(config).into()) }, cert_resolver))
+            }
+            None => None,
+        };
+        let metrics = match metrics_address {
+            Some(address) => Some(listen(sockets.metrics, address).await?),
+            None => None,
+        };
+        Ok(Self { plain, secure, metrics })
+    }
+}
+
+/// The socket that was passed on, or else one that is bound to `address`.
+async fn listen(passed_on: Option<std::net::TcpListener>, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let Some(socket) = passed_on else {
+        return server::bind(address).await.with_context(|| format!("cannot listen on {address}"));
+    };
+    socket.set_nonblocking(true)?;
+    Ok(TcpListener::from_std(socket)?)
+}
+
+/// Serves metrics on their own listener, so that no route can expose them.
+pub(super) async fn serve_metrics(listener: TcpListener, metrics: Metrics, stop: CancellationToken) {
+    let answer = move || {
+        let metrics = metrics.clone();
+        async move {
+            let text = metrics.render().unwrap_or_default();
+            ([(http::header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
+        }
+    };
+    let pages = axum::Router::new().route("/metrics", axum::routing::get(answer));
+    let serving = axum::serve(listener, pages).with_graceful_shutdown(async move { stop.cancelled().await });
+    if let Err(error) = serving.await {
+        tracing::warn!(%error, "metrics are no longer served");
+    }
+}

@@ -1,0 +1,251 @@
+//! Under a service manager: sockets that it passes on, and what it is told. The manager is the test, by systemd's protocols.
+
+use std::{
+    collections::BTreeMap,
+    net::{SocketAddr, TcpListener},
+    os::{
+        fd::OwnedFd,
+        linux::net::SocketAddrExt,
+        unix::net::{SocketAddr as UnixAddress, UnixDatagram},
+    },
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::harness::{eventually::eventually, process::free_port, visitor::Visitor};
+
+/// A manager with the sockets of a service, and where it is told of it.
+struct Manager {
+    sockets: [TcpListener; 2],
+    told: tokio::net::UnixDatagram,
+    variables: BTreeMap<&'static str, String>,
+    /// For whom the sockets are said to be, as the shell reads it.
+    listen_pid: &'static str,
+    directory: tempfile::TempDir,
+}
+
+impl Manager {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("notify");
+        let told = UnixDatagram::bind(&path).unwrap();
+        Self::told_at(told, path.display().to_string(), directory)
+    }
+
+    fn told_at(told: UnixDatagram, path: String, directory: tempfile::TempDir) -> Self {
+        told.set_nonblocking(true).unwrap();
+        let told = tokio::net::UnixDatagram::from_std(told).unwrap();
+        let sockets = [TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap()];
+        let variables = BTreeMap::from([("NOTIFY_SOCKET", path)]);
+        Self { sockets, told, variables, listen_pid: "$$", directory }
+    }
+
+    fn address(&self, socket: usize) -> SocketAddr {
+        self.sockets[socket].local_addr().unwrap()
+    }
+
+    /// Starts the service with the sockets of these names, which are passed on as file descriptors 3 and 4.
+    fn start(&self, names: &[&str]) -> Service {
+        let passed = |index: usize| match names.get(index) {
+            Some(_) => Stdio::from(OwnedFd::from(self.sockets[index].try_clone().unwrap())),
+            None => Stdio::null(),
+        };
+        // The shell's process becomes the service, so that its number is the service's.
+        let script = format!("exec 3<&0 4<&1 </dev/null >/dev/null; LISTEN_PID={} exec \"$0\" serve", self.listen_pid);
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_evergate")]).env_clear().stdin(passed(0)).stdout(passed(1));
+        command
+            .env("CODER_ACCESS_URL", "http://localhost")
+            .env("CODER_UPSTREAM_URL", "http://127.0.0.1:9")
+            .env("CODER_OIDC_ISSUER_URL", "http://127.0.0.1:9")
+            .env("CODER_OIDC_CLIENT_ID", "app")
+            .env("CODER_DATA_DIR", self.directory.path())
+            // It is not listened on.
+            .env("CODER_HTTP_ADDRESS", "127.0.0.1:1")
+            .env("LISTEN_FDS", names.len().to_string())
+            .env("LISTEN_FDNAMES", names.join(":"))
+            .envs(&self.variables);
+        Service(command.stderr(Stdio::piped()).spawn().unwrap())
+    }
+
+    /// Waits until it is told something that begins so, and returns that.
+    async fn told(&self, beginning: &str) -> String {
+        let mut message = [0; 1024];
+        let told = async {
+            loop {
+                let length = self.told.recv(&mut message).await.unwrap();
+                let text = String::from_utf8(message[..length].to_vec()).unwrap();
+                if text.starts_with(beginning) {
+                    return text;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), told).await.unwrap_or_else(|_| panic!("it was not told {beginning}"))
+    }
+}
+
+struct Service(Child);
+
+impl Service {
+    fn signal(&self, signal: &str) {
+        assert!(Command::new("kill").args([signal, &self.0.id().to_string()]).status().unwrap().success());
+    }
+
+    /// Waits for its end: its exit code and its log.
+    async fn ended(mut self) -> (Option<i32>, String) {
+        let ended = tokio::task::spawn_blocking(move || {
+            let log = std::io::read_to_string(self.0.stderr.take().unwrap()).unwrap();
+            (self.0.wait().unwrap().code(), log)
+        });
+        tokio::time::timeout(Duration::from_secs(60), ended).await.expect("it ends").unwrap()
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _gone = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
+/// Clients that each come again and again, on a new connection each time.
+struct Crowd {
+    responses: Arc<[AtomicUsize; 8]>,
+    refused: Arc<AtomicUsize>,
+    leave: Arc<AtomicBool>,
+    clients: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Crowd {
+    fn come(address: SocketAddr) -> Self {
+        let (responses, refused, leave) = (Arc::<[AtomicUsize; 8]>::default(), Arc::<AtomicUsize>::default(), Arc::default());
+        let clients = (0..8).map(|client| {
+            let (responses, refused, leave) = (Arc::clone(&responses), Arc::clone(&refused), Arc::<AtomicBool>::clone(&leave));
+            tokio::spawn(async move {
+                while !leave.load(Ordering::Relaxed) {
+                    let Ok(connection) = TcpStream::connect(address).await else {
+                        refused.fetch_add(1, Ordering::Relaxed);
+                        continue;
+                    };
+                    if is_answered(connection).await {
+                        responses[client].fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            })
+        });
+        let clients = clients.collect();
+        Self { responses, refused, leave, clients }
+    }
+
+    /// Waits until each client has had some more responses.
+    async fn is_served(&self) {
+        let had: Vec<_> = self.responses.iter().map(|count| count.load(Ordering::Relaxed)).collect();
+        eventually("each client has had some more responses", async || {
+            self.responses.iter().zip(&had).all(|(count, had)| count.load(Ordering::Relaxed) >= had + 10)
+        })
+        .await;
+    }
+}
+
+async fn is_answered(mut connection: TcpStream) -> bool {
+    let mut response = String::new();
+    let request = b"GET /oauth2/healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    connection.write_all(request).await.is_ok()
+        && connection.read_to_string(&mut response).await.is_ok()
+        && response.starts_with("HTTP/1.1 200")
+}
+
+#[tokio::test]
+async fn a_restart_behind_a_socket_of_the_manager_refuses_no_connection() {
+    let manager = Manager::new();
+    let first = manager.start(&["http"]);
+    assert_eq!(manager.told("READY").await, "READY=1");
+    let crowd = Crowd::come(manager.address(0));
+    crowd.is_served().await;
+    first.signal("-TERM");
+    let stopping = manager.told("STOPPING").await;
+    let longest: u64 = stopping.strip_prefix("STOPPING=1\nEXTEND_TIMEOUT_USEC=").unwrap().parse().unwrap();
+    assert!(longest > 60_000_000, "the drain, and a token call at its end: {longest}");
+    let (code, log) = first.ended().await;
+    assert_eq!(code, Some(0), "{log}");
+    // Nobody accepts connections now; they wait.
+    let _second = manager.start(&["http"]);
+    manager.told("READY").await;
+    crowd.is_served().await;
+    crowd.leave.store(true, Ordering::Relaxed);
+    futures_util::future::join_all(crowd.clients).await;
+    assert_eq!(crowd.refused.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn sockets_are_told_apart_by_their_names() {
+    let mut manager = Manager::new();
+    manager.variables.insert("CODER_PROMETHEUS_ENABLE", "true".to_owned());
+    let _service = manager.start(&["metrics", "http"]);
+    manager.told("READY").await;
+    let metrics = Visitor::new(manager.address(0)).get("/metrics").await;
+    assert!(metrics.text().contains("evergate_"), "{}", metrics.text());
+    assert_eq!(Visitor::new(manager.address(1)).get("/oauth2/healthz").await.text(), "ok\n");
+}
+
+#[tokio::test]
+async fn a_socket_that_nothing_is_served_on_ends_the_start() {
+    let manager = Manager::new();
+    for (names, reason) in [
+        (&["https"][..], "CODER_TLS_ENABLE is not set"),
+        (&["http", "metrics"], "CODER_PROMETHEUS_ENABLE is not set"),
+        (&["http", "http"], "two sockets that were passed on are called http"),
+        (&["http", "evergate.socket"], "is called evergate.socket"),
+    ] {
+        let (code, log) = manager.start(names).ended().await;
+        assert_eq!(code, Some(69), "{log}");
+        assert!(log.contains(reason), "{names:?}: {log}");
+    }
+}
+
+#[tokio::test]
+async fn a_socket_for_another_process_is_not_taken() {
+    let mut manager = Manager::new();
+    let port = free_port();
+    manager.variables.insert("CODER_HTTP_ADDRESS", format!("127.0.0.1:{port}"));
+    manager.listen_pid = "1";
+    let _service = manager.start(&["http"]);
+    manager.told("READY").await;
+    assert_eq!(Visitor::new(([127, 0, 0, 1], port).into()).get("/oauth2/healthz").await.text(), "ok\n");
+}
+
+#[tokio::test]
+async fn a_reload_is_told_with_its_beginning_and_its_end() {
+    let manager = Manager::new();
+    let service = manager.start(&["http"]);
+    manager.told("READY").await;
+    service.signal("-HUP");
+    let reloading = manager.told("RELOADING").await;
+    let since: u64 = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap().parse().unwrap();
+    assert!(since > 0);
+    manager.told("READY").await;
+}
+
+#[tokio::test]
+async fn a_watchdog_is_told_again_and_again_that_the_process_lives() {
+    let directory = tempfile::tempdir().unwrap();
+    // A name that is none of the file system's, as service managers of users and containers have it.
+    let name = format!("evergate-{}", directory.path().display());
+    let told = UnixDatagram::bind_addr(&UnixAddress::from_abstract_name(&name).unwrap()).unwrap();
+    let mut manager = Manager::told_at(told, format!("@{name}"), directory);
+    manager.variables.insert("WATCHDOG_USEC", "200000".to_owned());
+    let _service = manager.start(&["http"]);
+    manager.told("READY").await;
+    for _ in 0..3 {
+        manager.told("WATCHDOG=1").await;
+    }
+}
