@@ -22,6 +22,7 @@ use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    app_tokens,
     assertion::Assertions,
     bearer::BearerTokens,
     clock::Clock,
@@ -46,7 +47,7 @@ use crate::{
 use background::Background;
 use descriptors::{connections_for, raise_descriptor_limit};
 use front::{Collected, Core, CurrentFront};
-use listeners::{Listeners, serve_metrics};
+use listeners::{Listeners, listen_for_jobs, serve_metrics};
 
 pub use examination::doctor;
 pub use watched_file::WatchedFile;
@@ -95,6 +96,8 @@ pub struct Running {
     pub tls_address: Option<SocketAddr>,
     /// The address of its metrics.
     pub metrics_address: Option<SocketAddr>,
+    /// The address at which apps' jobs ask for tokens, on loopback.
+    pub app_token_address: Option<SocketAddr>,
     /// Its metrics.
     pub metrics: Metrics,
     core: Core,
@@ -147,6 +150,8 @@ pub async fn start_on(sockets: Sockets, settings: Checked, clock: Clock, timings
     let address = plain.socket.local_addr()?;
     let tls_address = secure.as_ref().map(|listener| listener.socket.local_addr()).transpose()?;
     let metrics_address = metrics_listener.as_ref().map(TcpListener::local_addr).transpose()?;
+    let app_token_listener = listen_for_jobs(settings.app_tokens.as_ref()).await?;
+    let app_token_address = app_token_listener.as_ref().and_then(app_tokens::Listener::address);
 
     let (work, tunnels, background) = (TaskTracker::new(), TaskTracker::new(), CancellationToken::new());
     let (stop, draining) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
@@ -210,6 +215,7 @@ pub async fn start_on(sockets: Sockets, settings: Checked, clock: Clock, timings
         assertions,
         bearer: Arc::new(bearer),
         personal_tokens: settings.personal_tokens,
+        app_tokens: settings.app_tokens.map(|allowed| (allowed, Arc::default())),
         certificates: cert_resolver.clone(),
         draining: Arc::clone(&draining),
         drain: drain.clone(),
@@ -247,6 +253,10 @@ pub async fn start_on(sockets: Sockets, settings: Checked, clock: Clock, timings
     if let Some(listener) = metrics_listener {
         work.spawn(serve_metrics(listener, metrics.clone(), background.clone()));
     }
+    if let Some(listener) = app_token_listener {
+        let asked = Arc::clone(&front);
+        work.spawn(listener.serve(stop.clone(), move || asked.app_tokens()));
+    }
     let served = Arc::clone(&front);
     let make_service = move |peer: server::Peer| {
         let (front, caller) = (Arc::clone(&served), Arc::new(Caller::from(peer)));
@@ -275,6 +285,7 @@ pub async fn start_on(sockets: Sockets, settings: Checked, clock: Clock, timings
         address,
         tls_address,
         metrics_address,
+        app_token_address,
         metrics,
         core,
         front,

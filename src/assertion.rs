@@ -16,7 +16,7 @@ use crate::{
     clock::{Clock, Timestamp},
     grant::Grant,
     identity::{AUTH_TIME, AssertionFor, Identity, SignedAssertions},
-    jose::{Algorithm, SigningError, SigningKey},
+    jose::{Algorithm, KeySet, SignedToken, SigningError, SigningKey, UnknownKeyIds, VerificationOptions},
     seal::{KeyId, KeyRing},
     secret::{hex, sha256},
     session::SessionHash,
@@ -70,6 +70,21 @@ impl<'a> About<'a> {
     }
 }
 
+/// What an assertion says that is one of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asserted {
+    /// The route whose app it was sent to (`aud`).
+    pub audience: String,
+    /// The user (`sub`).
+    pub subject: String,
+    /// The session (`sid`).
+    pub session: SessionName,
+}
+
+/// The name by which apps know a session or a bearer token (`sid`).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SessionName(String);
+
 /// The keys of one period.
 #[derive(Debug)]
 struct Keys {
@@ -114,6 +129,30 @@ impl Assertions {
         Ok(self.keys(self.clock.now())?.published.clone())
     }
 
+    /// What an assertion says that some replica has signed, whenever that was: who asks by it what becomes of its session does not ask
+    /// for proof of a request. `None`: it is none of ours.
+    pub fn read(&self, token: &str) -> Option<Asserted> {
+        let token = SignedToken::parse(token).ok()?;
+        let signed_at = token.unverified().members.get("iat")?.as_i64()?;
+        if signed_at > self.clock.now().plus(LIFETIME).seconds() {
+            return None;
+        }
+        let period = signed_at.div_euclid(PERIOD);
+        let keys: Vec<_> = self.ring.ids().filter_map(|from| self.key(from, period).ok()?.jwk()).collect();
+        let keys = KeySet::parse(json!({ "keys": keys }).to_string().as_bytes()).ok()?;
+        let options = VerificationOptions {
+            algorithms: &[Algorithm::Es256],
+            keys: &keys,
+            key_issuer: None,
+            unknown_key_ids: UnknownKeyIds::Reject,
+            secrets: &[],
+        };
+        let (claims, _) = token.verify(options).ok()?;
+        let text = |name| claims.members.get(name).and_then(Value::as_str).map(str::to_owned);
+        let is_ours = text("iss")? == self.issuer;
+        is_ours.then_some(Asserted { audience: text("aud")?, subject: text("sub")?, session: SessionName(text("sid")?) })
+    }
+
     fn sign(&self, audience: &str, about: About<'_>, now: Timestamp) -> Result<HeaderValue, SigningError> {
         let identity = about.identity;
         let login = identity.claims.get(AUTH_TIME).filter(|time| time.is_i64()).cloned();
@@ -123,7 +162,7 @@ impl Assertions {
             "sub": identity.subject,
             "iat": now.seconds(),
             "exp": now.plus(LIFETIME).seconds(),
-            "sid": session_id(about.credential),
+            "sid": SessionName::of(about.credential).0,
             "auth_time": login.or_else(|| about.login_at.map(|at| at.seconds().into())),
             "renewed_at": about.verified_at.seconds(),
             "email": identity.email,
@@ -171,9 +210,11 @@ impl Assertions {
     }
 }
 
-/// Names a session or a bearer token to apps: by its hash's hash, because the store finds sessions by the hash.
-fn session_id(credential: &[u8; 32]) -> String {
-    hex(sha256(&[b"sid", &credential[..]].concat()).first_chunk::<16>().unwrap_or(&[0; 16]))
+impl SessionName {
+    /// The name of what has this hash: that hash's hash, because the store finds sessions by the hash.
+    pub fn of(credential: &[u8; 32]) -> Self {
+        Self(hex(sha256(&[b"sid", &credential[..]].concat()).first_chunk::<16>().unwrap_or(&[0; 16])))
+    }
 }
 
 #[cfg(test)]
@@ -199,6 +240,34 @@ mod tests {
         assert!(key_ids(&assertions(&[&two], &clock)).iter().all(|id| !ids.contains(id)));
         let both = key_ids(&assertions(&[&two, &one], &clock));
         assert!(ids.iter().all(|id| both.contains(id)), "while keys of the ring are rotated, all are published");
+    }
+
+    #[test]
+    fn an_assertion_is_read_by_all_who_share_the_ring_however_old_it_is_and_no_other_is() {
+        let (clock, ring) = (Clock::manual(), KeyRing::generate());
+        let signer = assertions(&[&ring], &clock);
+        let identity = Identity { subject: "ann".into(), ..Identity::default() };
+        let (credential, kept) = ([7; 32], SignedAssertions::default());
+        let now = clock.now();
+        let about = About { identity: &identity, credential: &credential, login_at: None, verified_at: now, kept: &kept };
+        let token = signer.sign("https://app.example/a", about, now).unwrap();
+        let token = token.to_str().unwrap();
+        let expected =
+            Asserted { audience: "https://app.example/a".into(), subject: "ann".into(), session: SessionName::of(&credential) };
+        clock.advance(Duration::from_secs(40 * 24 * 3600));
+        let with_another_key = assertions(&[&KeyRing::generate(), &ring], &clock);
+        for reader in [&signer, &with_another_key] {
+            assert_eq!(reader.read(token), Some(expected.clone()));
+        }
+        let other_issuer = Assertions { issuer: "https://other.example".into(), ..assertions(&[&ring], &clock) };
+        let other_ring = assertions(&[&KeyRing::generate()], &clock);
+        assert_eq!((other_issuer.read(token), other_ring.read(token)), (None, None));
+        let (signed, _) = token.rsplit_once('.').unwrap();
+        for forged in [format!("{signed}."), format!("{signed}.AAAA"), signed.to_owned(), String::new(), "a.b.c".into()] {
+            assert_eq!(signer.read(&forged), None, "{forged}");
+        }
+        let of_tomorrow = signer.sign("a", about, clock.now().plus(Duration::from_secs(24 * 3600))).unwrap();
+        assert_eq!(signer.read(of_tomorrow.to_str().unwrap()), None, "no replica signs ahead of time");
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod unknown;
 
 pub mod table;
 
+mod app_tokens;
 mod bearer;
 mod claims;
 mod client_auth;

@@ -1,5 +1,7 @@
 //! The grant: what one login at the provider gave us, and the state of its renewal.
 
+mod exchanged_tokens;
+
 use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
@@ -8,6 +10,8 @@ use crate::{
     seal::KeyId,
     secret::{Secret, hex, random, sha256},
 };
+
+pub use exchanged_tokens::{ExchangeFailure, ExchangeSlot, ExchangeTarget, ExchangedToken, ExchangedTokens, KeptExchange};
 
 /// Identifies a grant: 128 random bits. It is not a secret, so logs may contain it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,6 +37,8 @@ pub struct Grant {
     pub headers: RenderedHeaders,
     /// The identity as signed tokens, each for the app of a route.
     pub assertions: SignedAssertions,
+    /// What the access token was exchanged for.
+    pub exchanged: ExchangedTokens,
     /// The newest access token.
     pub access_token: Secret,
     /// The newest ID token, if some app gets it; a token refresh need not bring one.
@@ -139,6 +145,7 @@ impl Grant {
             identity: Identity::default(),
             headers: RenderedHeaders::default(),
             assertions: SignedAssertions::default(),
+            exchanged: ExchangedTokens::default(),
             access_token: Secret::new(""),
             id_token: None,
             expires_at: Timestamp(0),

@@ -52,6 +52,8 @@ pub enum Kind {
     Limit,
     /// A refresh token was revoked at the provider, or could not be.
     Revocation,
+    /// An app's job got an access token, or one that was exchanged for it.
+    AppToken,
 }
 
 impl Kind {
@@ -63,12 +65,14 @@ impl Kind {
             Self::Logout => "logout",
             Self::Limit => "limit",
             Self::Revocation => "revocation",
+            Self::AppToken => "app_token",
         }
     }
 
     /// Parses a stored name.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Login, Self::Renewal, Self::Logout, Self::Limit, Self::Revocation].into_iter().find(|kind| kind.as_str() == text)
+        let all = [Self::Login, Self::Renewal, Self::Logout, Self::Limit, Self::Revocation, Self::AppToken];
+        all.into_iter().find(|kind| kind.as_str() == text)
     }
 }
 
@@ -115,7 +119,7 @@ mod tests {
 
     #[test]
     fn every_kind_is_read_as_it_was_written() {
-        for kind in [Kind::Login, Kind::Renewal, Kind::Logout, Kind::Limit, Kind::Revocation] {
+        for kind in [Kind::Login, Kind::Renewal, Kind::Logout, Kind::Limit, Kind::Revocation, Kind::AppToken] {
             assert_eq!(Kind::parse(kind.as_str()), Some(kind));
         }
         assert_eq!(Kind::parse("other"), None);

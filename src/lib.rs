@@ -23,6 +23,7 @@ pub mod refusal;
 pub mod exchange;
 pub mod visitor;
 
+pub mod app_tokens;
 pub mod personal_tokens;
 pub mod renewal;
 pub mod sign_in;

@@ -40,6 +40,7 @@ mod refresh_verification;
 mod revocation;
 mod roles;
 mod token_call;
+mod token_exchange;
 mod token_issuer;
 mod userinfo;
 

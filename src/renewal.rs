@@ -129,6 +129,15 @@ impl Renewer {
     /// # Errors
     /// [`Unusable`].
     pub async fn keep_fresh(&self, grant: Arc<Grant>) -> Result<Usable, Unusable> {
+        self.keep_fresh_for(grant, Duration::ZERO).await
+    }
+
+    /// The same for somebody who needs the access token to live for `lasting` from now, or for half of its lifetime. It may live
+    /// shorter while refreshes fail.
+    ///
+    /// # Errors
+    /// [`Unusable`].
+    pub async fn keep_fresh_for(&self, grant: Arc<Grant>, lasting: Duration) -> Result<Usable, Unusable> {
         let engine = &self.0;
         if !self.is_ours(&grant) {
             return Err(Unusable::SignInAgain(EndReason::OtherProvider));
@@ -137,7 +146,7 @@ impl Renewer {
             return Box::pin(engine.serve_without_tokens(grant, key)).await;
         }
         let now = engine.clock.now();
-        match decision::decide(&grant, &engine.settings, now, engine.breaker.in_trouble(now)) {
+        match decision::decide_lasting(&grant, &engine.settings, now, engine.breaker.in_trouble(now), lasting) {
             Decision::Serve { stale, refresh } => {
                 if refresh {
                     engine.start_unless_paused(&grant);

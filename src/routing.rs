@@ -30,6 +30,8 @@ pub struct Route {
     pub identity: Arc<HeaderSet>,
     /// Whom signed assertions are for, if the app gets them: the route's URL.
     pub assertion: Option<Arc<str>>,
+    /// Whether the app may ask for its users' tokens, each by an assertion.
+    pub app_tokens: bool,
     /// Whose scripts may use it from pages of other origins; `None` leaves that to the app.
     pub cors: Option<Arc<Cors>>,
     /// Where the route leads: one of the forwarder's targets.

@@ -6,6 +6,8 @@ pub mod metrics;
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use crate::secret::{hex, sha256};
+
 pub use log_filter::{InvalidLogFilter, LogFilter};
 
 /// How Evergate reports on itself.
@@ -43,4 +45,19 @@ pub enum LoggedUser {
     Hash,
     /// By the subject (`sub`), as the provider names them.
     Subject,
+}
+
+impl LoggedUser {
+    /// What a log line says of a user, as it is set.
+    pub fn name(self, issuer: &str, subject: &str) -> Option<String> {
+        match self {
+            Self::None => None,
+            Self::Hash => {
+                let digest = sha256(format!("{issuer} {subject}").as_bytes());
+                Some(hex(digest.first_chunk::<8>().unwrap_or(&[0; 8])))
+            }
+            // Control characters could steer the terminal of whoever reads the log.
+            Self::Subject => Some(subject.escape_debug().to_string()),
+        }
+    }
 }

@@ -109,12 +109,18 @@ impl Visitors {
     /// # Errors
     /// The store is away; see [`Visitors::recognise`].
     pub async fn recognise_token(&self, token: &str) -> Result<Visitor, StoreError> {
-        let hash = SessionHash::of(token);
-        let visitor = match self.look_up(hash).await {
-            Err(error) if !error.is_refusal() => self.remember(hash, error)?,
-            found => found?.0,
-        };
-        Ok(visitor.if_session(|session| session.token.is_some()))
+        Ok(self.recognise_either(SessionHash::of(token)).await?.if_session(|session| session.token.is_some()))
+    }
+
+    /// Recognises whose session this is: a browser's or a personal access token's.
+    ///
+    /// # Errors
+    /// The store is away; see [`Visitors::recognise`].
+    pub async fn recognise_either(&self, hash: SessionHash) -> Result<Visitor, StoreError> {
+        match self.look_up(hash).await {
+            Err(error) if !error.is_refusal() => self.remember(hash, error),
+            found => found.map(|(visitor, _)| visitor),
+        }
     }
 
     /// Finds the visitor, and of which versions of their session and grant that is true, if of any.

@@ -12,6 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::email_files;
 use crate::{
     admission::Admission,
+    app_tokens::{self, AppTokens},
     assertion::Assertions,
     bearer::BearerTokens,
     clock::Clock,
@@ -47,6 +48,8 @@ pub(super) struct Core {
     pub(super) assertions: Arc<Assertions>,
     pub(super) bearer: Arc<BearerTokens>,
     pub(super) personal_tokens: personal_tokens::Settings,
+    /// What apps' jobs are answered with, if they are.
+    pub(super) app_tokens: Option<(app_tokens::Settings, Arc<app_tokens::Shared>)>,
     pub(super) certificates: Option<Arc<CertResolver>>,
     pub(super) draining: Arc<AtomicBool>,
     pub(super) drain: Drain,
@@ -99,6 +102,7 @@ pub(super) struct CurrentFront(RwLock<Front>);
 #[derive(Debug)]
 struct Front {
     gateway: Arc<Gateway>,
+    app_tokens: Option<Arc<AppTokens>>,
     routes: Routes,
     /// Ends what watches its files.
     retired: CancellationToken,
@@ -117,6 +121,11 @@ impl CurrentFront {
     /// The gateway for a request that arrives now. It keeps it to the end.
     pub(super) fn gateway(&self) -> Arc<Gateway> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner).gateway)
+    }
+
+    /// What answers an app's job that asks now, if jobs may ask.
+    pub(super) fn app_tokens(&self) -> Option<Arc<AppTokens>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).app_tokens.clone()
     }
 
     /// Has new requests meet these settings. Requests under way and tunnels go on as they are.
@@ -187,6 +196,7 @@ impl Core {
                 lacks_group_claim: settings.lacks_group_claim,
             },
         });
+        let app_tokens = self.app_tokens(&settings);
         let gateway = Gateway::new(gateway::Components {
             settings,
             admission,
@@ -200,7 +210,28 @@ impl Core {
         let ended = retired.clone();
         self.work.spawn(async move { ended.run_until_cancelled(watching).await });
         self.metrics.config_in_force(self.clock.now().seconds());
-        Ok(Front { gateway: Arc::new(gateway), routes: all_routes, retired })
+        Ok(Front { gateway: Arc::new(gateway), app_tokens, routes: all_routes, retired })
+    }
+
+    /// What answers apps' jobs, if they may ask.
+    fn app_tokens(&self, settings: &gateway::Settings) -> Option<Arc<AppTokens>> {
+        let (allowed, shared) = self.app_tokens.as_ref()?;
+        Some(Arc::new(AppTokens::new(app_tokens::Components {
+            settings: allowed.clone(),
+            prefix: settings.prefix.clone(),
+            routes: settings.routes.clone(),
+            policy: self.policy.clone(),
+            visitors: Arc::clone(&self.visitors),
+            renewer: self.renewer.clone(),
+            assertions: Arc::clone(&self.assertions),
+            provider: Arc::clone(&self.provider),
+            store: self.store.clone(),
+            logged_user: self.logged_user,
+            clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
+            wait: self.timings.blocking_refresh_wait,
+            shared: Arc::clone(shared),
+        })))
     }
 
     fn warn_of_certificates(&self, targets: &[(Target, ClientTls)]) {

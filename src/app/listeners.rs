@@ -6,7 +6,7 @@ use anyhow::{Context, ensure};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{clock::Clock, server, systemd::Sockets, telemetry::metrics::Metrics, tls::CertResolver};
+use crate::{app_tokens, clock::Clock, server, systemd::Sockets, telemetry::metrics::Metrics, tls::CertResolver};
 
 /// Where this process listens.
 pub(super) struct Listeners {
@@ -60,6 +60,13 @@ async fn listen(passed_on: Option<std::net::TcpListener>, address: SocketAddr) -
     };
     socket.set_nonblocking(true)?;
     Ok(TcpListener::from_std(socket)?)
+}
+
+/// Binds the address at which apps' jobs ask for tokens, if there is one.
+pub(super) async fn listen_for_jobs(allowed: Option<&app_tokens::Settings>) -> anyhow::Result<Option<app_tokens::Listener>> {
+    let Some(address) = allowed.map(|allowed| &allowed.listen) else { return Ok(None) };
+    let bound = app_tokens::Listener::bind(address).await.map(Some);
+    bound.with_context(|| format!("cannot listen on {address} for apps' jobs (CODER_APP_TOKEN_ADDRESS)"))
 }
 
 /// Serves metrics on their own listener, so that no route can expose them.

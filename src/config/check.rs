@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use super::{
-    Problem, Problems, Raw, bearer, claims, forward, gateway, oidc, policy,
+    Problem, Problems, Raw, app_tokens, bearer, claims, forward, gateway, oidc, policy,
     raw::RouteTable,
     reader::Reader,
     renewal, server, session,
@@ -25,6 +25,8 @@ pub struct Checked {
     pub bearer: crate::bearer::Settings,
     /// Issuers of bearer tokens besides the provider, each with the certificates that it is trusted by.
     pub token_issuers: Vec<(crate::oidc::TokenIssuerSettings, ClientTls)>,
+    /// Where apps' jobs ask for tokens, and which they get, if they may.
+    pub app_tokens: Option<crate::app_tokens::Settings>,
     /// How long personal access tokens may live.
     pub personal_tokens: crate::personal_tokens::Settings,
     /// When access tokens are renewed.
@@ -60,6 +62,7 @@ pub fn check(raw: &Raw, problems: Problems) -> Result<Checked, Problems> {
     let (server, provider_trust) = (server::read(&mut reader), oidc::provider_trust(&mut reader));
     let default_target = forward::read(&mut reader);
     let (gateway, targets) = gateway::read(&mut reader, default_target).unzip();
+    let app_tokens = app_tokens::read(&mut reader, gateway.as_ref().map(|gateway| &gateway.routes));
     let (mut oidc, policy) = (oidc::read(&mut reader), policy::read(&mut reader));
     warn_of_foreign_addresses(&mut reader, oidc.as_ref(), &policy);
     let lacks_group_claim = lacks_group_claim(&mut reader, oidc.as_ref());
@@ -84,6 +87,7 @@ pub fn check(raw: &Raw, problems: Problems) -> Result<Checked, Problems> {
             oidc: oidc?,
             bearer: bearer?,
             token_issuers,
+            app_tokens,
             personal_tokens: personal_tokens?,
             renewal: renewal?,
             session: session?,

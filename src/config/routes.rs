@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue, header};
 
 use super::{
+    app_tokens::{self, ROUTE_APP_TOKENS},
     bearer::{BEARER_AUDIENCES, BEARER_CLIENTS, BEARER_PASS, BEARER_SCOPES, BEARER_TOKENS},
     cors::CORS,
     forward::{TrustedTarget, may_lack_upstream, protocol},
@@ -64,6 +65,7 @@ pub(super) const KEYS: &[&Setting] = &[
     &ROUTE_BASIC_PASSWORD_FILE,
     &ROUTE_PASS_ACCESS_TOKEN,
     &ROUTE_ASSERTION,
+    &ROUTE_APP_TOKENS,
     &CONNECT_TIMEOUT,
     &BODY_TIMEOUT,
     &TIMEOUT,
@@ -148,6 +150,8 @@ struct Defaults<'a> {
     may_lack_upstream: bool,
     target: &'a TrustedTarget,
     identity: &'a IdentitySettings,
+    /// Whether the apps of all routes may ask for tokens.
+    app_tokens: bool,
     /// The names of issuers whose tokens routes may take.
     token_issuers: &'a [String],
     sets: HeaderSets,
@@ -166,11 +170,13 @@ pub(super) fn read(
 ) -> (Routes, Vec<TrustedTarget>) {
     let (mut routes, mut targets) = (Vec::new(), Vec::new());
     let (tables, may_lack_upstream) = (reader.routes(), may_lack_upstream(reader));
+    let app_tokens = app_tokens::of_all_routes(reader);
     let token_issuers = token_issuers::names(reader.token_issuers());
     let mut defaults = Defaults {
         may_lack_upstream,
         target: &default_target,
         identity,
+        app_tokens,
         token_issuers: &token_issuers,
         sets: HeaderSets::default(),
         own_pages,
@@ -185,6 +191,7 @@ pub(super) fn read(
     if !default_target.0.upstreams.is_empty() || may_lack_upstream {
         let rule = Rule::signed_in(Policy::default());
         let assertion = identity.assertion.then(|| sites.main().at("").into());
+        let app_tokens = app_tokens && assertion.is_some();
         let identity = sets.share(identity.header_set().unwrap_or_default());
         routes.push(Route {
             host: None,
@@ -193,6 +200,7 @@ pub(super) fn read(
             serves_stale: true,
             identity,
             assertion,
+            app_tokens,
             cors: None,
             target: targets.len(),
         });
@@ -239,6 +247,7 @@ impl RouteReader<'_> {
         let site = self.only_site(host.as_ref(), sites).unwrap_or_else(|| sites.main().clone());
         rule.tokens = self.bearer_tokens(&rule, &site, (host.as_ref(), &prefix), defaults.token_issuers);
         let assertion = self.assertion(defaults.identity, &rule, site.at(&prefix));
+        let app_tokens = self.app_tokens(defaults.app_tokens, assertion.is_some());
         if matches!(host, Some(RouteHost::Matching(_))) {
             self.check_audiences_of_pattern(rule.tokens.as_ref().is_some_and(|tokens| tokens.of_provider), assertion.is_some());
         }
@@ -248,7 +257,7 @@ impl RouteReader<'_> {
         let identity = defaults.sets.share(identity);
         let cors = self.cors(&rule).map(Arc::new);
         let upstreams = self.upstreams(host.as_ref());
-        let route = Route { host, prefix: prefix.clone(), rule, serves_stale, identity, assertion, cors, target };
+        let route = Route { host, prefix: prefix.clone(), rule, serves_stale, identity, assertion, app_tokens, cors, target };
         let (base, trust) = defaults.target;
         let (upstreams, template) = match upstreams {
             Some(Upstreams::Listed(listed)) => (listed, None),

@@ -31,6 +31,7 @@ fn request_path() {
         serves_stale: true,
         identity: Default::default(),
         assertion: None,
+        app_tokens: false,
         cors: None,
         target,
     };

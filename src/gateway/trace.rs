@@ -6,13 +6,7 @@ use http::uri::Authority;
 
 use super::cors::Readers;
 use crate::{
-    admission::Credential,
-    bearer::VerifiedToken,
-    exchange::Exchange,
-    forward::ByteCount,
-    grant::Grant,
-    secret::{hex, sha256},
-    telemetry::LoggedUser,
+    admission::Credential, bearer::VerifiedToken, exchange::Exchange, forward::ByteCount, grant::Grant, telemetry::LoggedUser,
 };
 
 /// What is known of a request besides its head.
@@ -69,15 +63,7 @@ impl TracedUser {
             Self::Grant(grant) => (&grant.issuer, &grant.identity.subject),
             Self::Token(token) => (&token.issuer, &token.identity.subject),
         };
-        match as_set {
-            LoggedUser::None => None,
-            LoggedUser::Hash => {
-                let digest = sha256(format!("{issuer} {subject}").as_bytes());
-                Some(hex(digest.first_chunk::<8>().unwrap_or(&[0; 8])))
-            }
-            // Control characters could steer the terminal of whoever reads the log.
-            LoggedUser::Subject => Some(subject.escape_debug().to_string()),
-        }
+        as_set.name(issuer, subject)
     }
 }
 

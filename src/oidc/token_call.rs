@@ -89,7 +89,7 @@ impl Provider {
         self.refresh(&Secret::new(DUMMY_REFRESH_TOKEN)).await.map(drop)
     }
 
-    async fn request_tokens(
+    pub(super) async fn request_tokens(
         &self,
         metadata: &ProviderMetadata,
         parameters: &[(&str, &str)],

@@ -95,6 +95,25 @@ pub(super) fn decide(grant: &Grant, settings: &Settings, now: Timestamp, in_trou
     }
 }
 
+/// Decides for somebody who needs the access token to live for `lasting` from now, or for half of its lifetime if that is less: more
+/// than that would be a refresh for every request. Where refreshes fail, nobody waits for one, and what is left of the token has to do.
+pub(super) fn decide_lasting(
+    grant: &Grant,
+    settings: &Settings,
+    now: Timestamp,
+    in_trouble: bool,
+    lasting: Duration,
+) -> Decision {
+    let decision = decide(grant, settings, now, in_trouble);
+    let is_short = grant.expires_at.since(now) < lasting.min(grant.lifetime / 2);
+    let can_refresh = grant.has_refresh_token && grant.ended.is_none() && pause(grant, now).is_none();
+    if decision != serve(false, false) && decision != serve(false, true) || !is_short || !can_refresh {
+        return decision;
+    }
+    let just_failed = in_trouble || grant.retry_at.is_some_and(|at| at <= now);
+    if just_failed { serve(false, true) } else { Decision::RefreshFirst }
+}
+
 /// Decides on a grant whose user was never asked for a claim that some route needs since its settings changed. The request waits,
 /// because a rule may depend on it; whatever comes of the refresh, a grant that is alive is served.
 fn decide_without_claims(grant: &Grant, now: Timestamp, in_trouble: bool) -> Decision {

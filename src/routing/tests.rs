@@ -12,6 +12,7 @@ fn route(host: Option<&str>, prefix: &str, rule: Rule, target: usize) -> Route {
         serves_stale: true,
         identity: Default::default(),
         assertion: None,
+        app_tokens: false,
         cors: None,
         target,
     }

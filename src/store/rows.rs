@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{StoreError, connection::Row, sealing};
 use crate::{
     clock::Timestamp,
-    grant::{AttemptId, EndReason, Ended, Fingerprint, Grant, GrantId, Intent, Rotation},
+    grant::{AttemptId, EndReason, Ended, ExchangedTokens, Fingerprint, Grant, GrantId, Intent, Rotation},
     identity::{Identity, RenderedHeaders, SignedAssertions},
     seal::{KeyRing, SealError},
     secret::{Secret, hex},
@@ -111,6 +111,7 @@ impl GrantRow {
             client_id: self.client_id,
             headers: RenderedHeaders::default(),
             assertions: SignedAssertions::default(),
+            exchanged: ExchangedTokens::default(),
             identity,
             access_token,
             id_token: None,

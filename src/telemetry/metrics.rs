@@ -29,6 +29,7 @@ struct Inner {
     logins: Family<Outcome, Counter>,
     logouts: Counter,
     bearer_tokens: Family<Outcome, Counter>,
+    app_tokens: Family<Outcome, Counter>,
     renewals: Family<Renewal, Counter>,
     provider_seconds: Family<Call, Histogram, fn() -> Histogram>,
     store_seconds: Family<Operation, Histogram, fn() -> Histogram>,
@@ -56,6 +57,8 @@ const LOGIN_OUTCOMES: [&str; 8] =
     ["ok", "unknown_attempt", "refused", "busy", "declined", "provider_error", "denied", "store_error"];
 /// What can become of a bearer token.
 const BEARER_OUTCOMES: [&str; 3] = ["accepted", "refused", "unavailable"];
+/// What can become of a request of an app's job for a token.
+const APP_TOKEN_OUTCOMES: [&str; 4] = ["given", "exchanged", "refused", "unavailable"];
 /// What most often becomes of a token refresh; the provider's own error codes come besides.
 const RENEWAL_OUTCOMES: [(&str, &str); 12] = [
     ("ok", "rotated"),
@@ -74,7 +77,7 @@ const RENEWAL_OUTCOMES: [(&str, &str); 12] = [
 /// How changes in the store are heard of.
 const VOICES: [&str; 2] = ["notifications", "polling"];
 /// The calls to the provider that are timed.
-const PROVIDER_CALLS: [&str; 3] = ["code", "refresh", "introspection"];
+const PROVIDER_CALLS: [&str; 4] = ["code", "refresh", "introspection", "exchange"];
 
 /// The kinds of [`Record`], in its order.
 const RECORDS: [&str; 2] = ["session", "grant"];
@@ -108,6 +111,7 @@ impl Default for Metrics {
             logins: Family::default(),
             logouts: Counter::default(),
             bearer_tokens: Family::default(),
+            app_tokens: Family::default(),
             renewals: Family::default(),
             provider_seconds: Family::new_with_constructor(seconds as fn() -> Histogram),
             store_seconds: Family::new_with_constructor(seconds as fn() -> Histogram),
@@ -153,6 +157,10 @@ impl Default for Metrics {
             drop(inner.bearer_tokens.get_or_create(&Outcome { outcome }));
         }
         registry.register("bearer_tokens", "Requests with a bearer token, by what became of it", inner.bearer_tokens.clone());
+        for outcome in APP_TOKEN_OUTCOMES {
+            drop(inner.app_tokens.get_or_create(&Outcome { outcome }));
+        }
+        registry.register("app_tokens", "Requests of apps' jobs for a token, by what became of them", inner.app_tokens.clone());
         registry.register("renewals", "Renewals by outcome class and reason", inner.renewals.clone());
         registry.register_with_unit("provider", "Calls to the provider", Unit::Seconds, inner.provider_seconds.clone());
         registry.register_with_unit("store", "Calls to the store, by operation", Unit::Seconds, inner.store_seconds.clone());
@@ -255,6 +263,11 @@ impl Metrics {
     /// Counts a request that brings a bearer token.
     pub fn bearer_token(&self, outcome: &'static str) {
         self.0.bearer_tokens.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// Counts a request of an app's job for a token.
+    pub fn app_token(&self, outcome: &'static str) {
+        self.0.app_tokens.get_or_create(&Outcome { outcome }).inc();
     }
 
     /// Counts a logout.

@@ -4,6 +4,7 @@ mod access_tokens;
 pub mod client_check;
 mod endpoints;
 mod signing;
+mod token_exchange;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -58,6 +59,8 @@ pub enum Endpoint {
     Refresh,
     /// The same, with a refresh token that is nobody's; misbehaves as that does.
     Probe,
+    /// The same, for token exchanges.
+    Exchange,
     Userinfo,
     Revocation,
     Introspection,
@@ -108,6 +111,7 @@ pub(super) struct State {
     introspects_badly: bool,
     /// What Graph tells of every user's groups.
     graph_groups: Value,
+    last_exchange: HashMap<String, String>,
     metadata: Value,
     misbehaviour: HashMap<Endpoint, Misbehaviour>,
     has_moved: bool,
@@ -185,6 +189,7 @@ impl Idp {
             refuses_clients_with: "invalid_client".to_owned(),
             introspects_badly: false,
             graph_groups: json!([]),
+            last_exchange: HashMap::new(),
             metadata: json!({}),
             misbehaviour: HashMap::new(),
             has_moved: false,

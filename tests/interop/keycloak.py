@@ -5,10 +5,13 @@ Needs Java 17, unzip, Postgres, and once Maven, which fetches Keycloak. `keycloa
 INTEROP_KEYCLOAK is the port of a Keycloak that runs already, with the administrator admin, admin.
 """
 
+import base64
+import http.client
 import json
 import os
 import pathlib
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -491,6 +494,67 @@ def what_keycloak_says_of_a_refused_renewal_is_in_the_log_and_told_by_why(world)
     words = "DPoP proof is missing"
     eventually(f"the log says “{words}”", lambda: realm.replicas[0].said("failed to renew OIDC token", words), 5)
     realm.told(words)
+
+
+class Job:
+    """A job of the app's, which asks at the unix socket for the token of the session whose request came with this assertion."""
+
+    def __init__(self, path, assertion):
+        self.path, self.assertion = path, assertion
+
+    def ask(self, query=""):
+        """Status and JSON of the answer."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(30)
+            connection.connect(self.path)
+            lines = [f"GET /oauth2/token{query} HTTP/1.1", "Host: localhost", f"X-Evergate-Assertion: {self.assertion}", "Connection: close"]
+            connection.sendall("\r\n".join([*lines, "", ""]).encode())
+            answer = http.client.HTTPResponse(connection)
+            answer.begin()
+            return answer.status, json.loads(answer.read())
+
+    def claims(self, query=""):
+        """The claims of the token that it gets."""
+        status, answer = self.ask(query)
+        assert status == 200, f"{query}: {status} {answer}"
+        payload = answer["access_token"].split(".")[1]
+        return json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+
+
+def a_job_gets_fresh_tokens_and_those_of_another_client_that_keycloak_exchanges_them_for(world):
+    path = str(world.directory / "token.sock")
+    realm = Realm(world, client={"standard.token.exchange.enabled": "true"}, settings={
+        "IDENTITY_ASSERTION": "true", "APP_TOKENS": "true", "APP_TOKEN_ADDRESS": f"unix:{path}", "APP_TOKEN_AUDIENCES": "billing,nowhere",
+    })
+    realm.admin("POST", "/clients", {"clientId": "billing", "secret": OTHER_SECRET, "publicClient": False})
+    audience = {"included.client.audience": "billing", "access.token.claim": "true"}
+    mapper = {"name": "billing", "protocol": "openid-connect", "protocolMapper": "oidc-audience-mapper", "config": audience}
+    realm.admin("POST", f"/clients/{realm.client_id}/protocol-mappers/models", mapper)
+    browser = realm.log_in()
+    job = Job(path, browser.fetch(realm.url + "/").json()["headers"]["x-evergate-assertion"])
+    first = job.claims()
+    assert (first["sub"], first["azp"]) == (realm.ann, "evergate"), first
+    exchanged = job.claims("?audience=billing")
+    assert (exchanged["sub"], exchanged["aud"], exchanged["azp"]) == (realm.ann, "billing", "evergate"), exchanged
+    assert job.claims("?audience=billing")["jti"] == exchanged["jti"], "it is kept"
+    for _ in range(2):
+        realm.expire()
+        again = job.claims("?audience=billing")
+        assert again["aud"] == "billing" and again["exp"] > exchanged["exp"] and again["exp"] > time.time(), again
+        assert job.claims()["exp"] > time.time()
+        exchanged = again
+    for query, refused in [("?audience=nowhere", (400, "invalid_target")), ("?audience=billing&scope=nothing", (400, "invalid_scope"))]:
+        status, answer = job.ask(query)
+        assert (status, answer["error"]) == refused, f"{query}: {status} {answer}"
+    realm.change_client(attributes={"standard.token.exchange.enabled": "false"})
+    realm.expire()
+    status, answer = job.ask("?audience=billing")
+    assert (status, answer["error"]) == (502, "exchange_failed"), f"{status} {answer}"
+    words = "Standard token exchange is not enabled"
+    eventually(f"the log says “{words}”", lambda: realm.replicas[0].said("could not be exchanged", words), 5)
+    assert job.claims()["exp"] > time.time(), "no exchange ends the grant"
+    realm.fresh(browser)
+    realm.nobody_was_hurt()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 //! Settings: where they come from, and what is said of wrong ones.
 
+mod app_tokens;
 mod client_auth;
 mod coder;
 mod cors;

@@ -9,6 +9,7 @@ mod harness;
 
 mod access;
 mod answers;
+mod app_tokens;
 mod architecture;
 mod assertion;
 mod back_channel_logout;

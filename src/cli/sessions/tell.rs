@@ -344,7 +344,7 @@ fn ending(event: &Event) -> Option<String> {
             "the provider refused to renew, which a person must mend ({})",
             details(event).unwrap_or_else(|| reason.to_owned())
         )),
-        (Kind::Renewal | Kind::Login | Kind::Revocation, _, _) => None,
+        (Kind::Renewal | Kind::Login | Kind::Revocation | Kind::AppToken, _, _) => None,
     }
 }
 

@@ -39,6 +39,27 @@ fn a_grant_is_refreshed_in_the_background_first_and_then_before_it_is_served() {
 }
 
 #[test]
+fn a_token_that_is_to_last_is_refreshed_before_it_is_used_but_not_each_time() {
+    let seconds = Duration::from_secs;
+    let retried = |left, at| Grant { retry_at: Some(Timestamp(NOW.0 + at)), ..grant(left) };
+    let cases = [
+        ("long enough", grant(3000), seconds(600), false, SERVE),
+        ("too short", grant(500), seconds(600), false, Decision::RefreshFirst),
+        ("no longer than it must be anyway", grant(59), Duration::ZERO, false, SERVE_AND_REFRESH),
+        ("more than half of any token's life", grant(1801), seconds(86_400), false, SERVE),
+        ("while refreshes fail", grant(500), seconds(600), true, SERVE_AND_REFRESH),
+        ("after one that failed", retried(500, -1), seconds(600), false, SERVE_AND_REFRESH),
+        ("in the back-off", retried(500, 1000), seconds(600), false, SERVE),
+        ("without a refresh token", Grant { has_refresh_token: false, ..grant(500) }, seconds(600), false, SERVE),
+        ("expired", grant(-1), seconds(600), false, Decision::RefreshFirst),
+        ("unverified", Grant { unverified_since: Some(NOW), ..grant(500) }, seconds(600), false, SERVE_STALE_AND_REFRESH),
+    ];
+    for (what, grant, lasting, in_trouble, expected) in cases {
+        assert_eq!(decide_lasting(&grant, &settings(), NOW, in_trouble, lasting), expected, "{what}");
+    }
+}
+
+#[test]
 fn without_the_store_a_grant_is_good_for_what_it_is_good_for_without_its_provider() {
     let ended = |reason| Some(Ended { reason, code: None });
     let cases = [

@@ -26,6 +26,7 @@ fn route(prefix: &str, strictness: usize) -> Route {
         serves_stale: true,
         identity: Default::default(),
         assertion: None,
+        app_tokens: false,
         cors: None,
         target: strictness,
     }

@@ -17,10 +17,12 @@ use evergate::{
 };
 use serde_json::{Value, json};
 
-use super::{CLIENT_ID, Endpoint, Idp, Misbehaviour, Offline, Rotation, State, Token, client_check::authenticates, signing};
+use super::{
+    CLIENT_ID, Endpoint, Idp, Misbehaviour, Offline, Rotation, State, Token, client_check::authenticates, signing, token_exchange,
+};
 
 type Provider = Shared<Arc<Idp>>;
-type Fields = HashMap<String, String>;
+pub(super) type Fields = HashMap<String, String>;
 
 pub(super) fn router(idp: Arc<Idp>) -> Router {
     Router::new()
@@ -144,7 +146,7 @@ async fn jwks(Shared(idp): Provider) -> Response {
     answer(&idp, Endpoint::Jwks, || Json(json!({"keys": keys})).into_response()).await
 }
 
-fn refuse(status: StatusCode, code: &str) -> Response {
+pub(super) fn refuse(status: StatusCode, code: &str) -> Response {
     (status, Json(json!({"error": code, "error_description": "as the test asked"}))).into_response()
 }
 
@@ -156,12 +158,16 @@ async fn token(Shared(idp): Provider, uri: Uri, headers: HeaderMap, Form(form): 
     let endpoint = match (kind, form.get("refresh_token").map(String::as_str)) {
         (Some("refresh_token"), Some(DUMMY_REFRESH_TOKEN)) => Endpoint::Probe,
         (Some("refresh_token"), _) => Endpoint::Refresh,
+        (Some(token_exchange::GRANT_TYPE), _) => Endpoint::Exchange,
         _ => Endpoint::Code,
     };
     answer(&idp, endpoint, || {
         let mut state = idp.state();
         if !authenticates(&idp, &mut state, &headers, &form) {
             return refuse(StatusCode::UNAUTHORIZED, &state.refuses_clients_with);
+        }
+        if endpoint == Endpoint::Exchange {
+            return token_exchange::exchange(&mut state, &form);
         }
         if endpoint == Endpoint::Code { code(&idp, &mut state, &form) } else { refresh(&idp, &mut state, &form) }
     })

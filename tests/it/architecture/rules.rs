@@ -51,6 +51,7 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
             "endpoints",
             "admission",
             "assertion",
+            "app_tokens",
             "bearer",
             "personal_tokens",
             "visitor",
@@ -79,6 +80,7 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
             "gateway",
             "exchange",
             "renewal",
+            "app_tokens",
             "bearer",
             "personal_tokens",
             "policy",
@@ -193,6 +195,11 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
     ("policy", &[]),
     // Tokens are verified by whoever issued them, for routes that take them.
     ("bearer", &["oidc", "jose", "policy", "session", "telemetry"]),
+    // Apps' jobs ask for the access tokens of their users' grants, whom the routes must still admit.
+    (
+        "app_tokens",
+        &["assertion", "visitor", "renewal", "policy", "routing", "oidc", "grant", "history", "session", "store", "telemetry"],
+    ),
     // How a token ends is the logout's.
     ("personal_tokens", &["sign_out", "grant", "history", "session", "store"]),
     // It tells of a grant and a session.
@@ -228,7 +235,7 @@ pub(super) const HOMES: &[(&str, &[&str])] = &[
     ("anyhow", &["cli", "app", "demo", "telemetry"]),
     ("prometheus_client", &["telemetry"]),
     ("listenfd", &["systemd"]),
-    ("quick_cache", &["session", "bearer"]),
+    ("quick_cache", &["session", "bearer", "app_tokens"]),
     ("regex", &["oidc", "policy", "telemetry"]),
 ];
 
@@ -284,6 +291,9 @@ pub(super) const PURE: &[&str] = &[
     "exchange/grpc",
     "refusal/table",
     "bearer/presented",
+    "app_tokens/caller",
+    "app_tokens/error",
+    "app_tokens/token_request",
     "visitor/reason",
     "config/values",
     "config/document",
@@ -316,6 +326,9 @@ pub(super) const CHOOSE_STATUSES: &[&str] = &[
     "refusal/response",
     "refusal/challenge",
     "refusal/login",
+    "app_tokens/error",
+    "app_tokens/exchange",
+    "app_tokens/given",
     "cli/callback",
     "endpoints/account",
     "endpoints/forward_auth",

@@ -1,0 +1,145 @@
+//! Whose token it is: the session that an assertion names, or the newest session of a user, with a fresh grant.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    components::AppTokens,
+    error::TokenError,
+    token_request::{TokenRequest, Whose},
+};
+use crate::{
+    assertion::{Asserted, SessionName},
+    clock::Timestamp,
+    grant::Grant,
+    renewal::Unusable,
+    routing::Route,
+    session::SessionHash,
+    store::{SessionFilter, StoreError},
+    visitor::Visitor,
+};
+
+/// A grant whose access token may be given away.
+#[derive(Debug)]
+pub(super) struct Holder {
+    pub(super) grant: Arc<Grant>,
+    /// The session that it was found by.
+    pub(super) session: SessionHash,
+    /// The route whose app asks, by its URL; `None` where a user was asked for.
+    pub(super) route: Option<String>,
+}
+
+/// What cannot be had now is asked for again after this.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// How many sessions of a user are looked at. The newest that lives is found among the first, but for those that have just expired.
+const MAX_SESSIONS: usize = 32;
+
+impl Holder {
+    /// How the app said whose token it wants.
+    pub(super) fn asked_by(&self) -> &'static str {
+        if self.route.is_some() { "session" } else { "user" }
+    }
+}
+
+impl AppTokens {
+    /// Finds whose token a request asks for, and refreshes it where it must be.
+    pub(super) async fn find_holder(&self, request: &TokenRequest) -> Result<Holder, TokenError> {
+        match &request.whose {
+            Whose::Session(assertion) => self.by_session(assertion, request.lasting).await,
+            Whose::User { issuer, subject } => self.by_user(issuer.as_deref(), subject, request.lasting).await,
+        }
+    }
+
+    async fn by_session(&self, assertion: &str, lasting: Duration) -> Result<Holder, TokenError> {
+        let asserted = self.parts.assertions.read(assertion).ok_or(TokenError::InvalidAssertion)?;
+        // An app has the assertions that were sent to it, so that this is the app's route, and not one that it names.
+        let routes: Vec<&Route> =
+            self.parts.routes.iter().filter(|route| route.assertion.as_deref() == Some(asserted.audience.as_str())).collect();
+        if routes.is_empty() || !routes.iter().all(|route| route.app_tokens) {
+            return Err(TokenError::RouteNotAllowed);
+        }
+        let session = self.session_of(&asserted).await?.ok_or(TokenError::SessionEnded)?;
+        let grant = self.fresh_grant(session, lasting).await?;
+        let policy = &self.parts.policy;
+        if !routes.iter().all(|route| route.rule.permit(Some(policy), &grant.identity, || None).is_ok()) {
+            return Err(TokenError::UserNotAllowed);
+        }
+        Ok(Holder { grant, session, route: Some(asserted.audience) })
+    }
+
+    /// The session that an assertion names: one of its user's.
+    async fn session_of(&self, asserted: &Asserted) -> Result<Option<SessionHash>, TokenError> {
+        let names = &self.parts.shared.names;
+        if let Some(known) = names.get(&asserted.session) {
+            return Ok(Some(known));
+        }
+        let provider = &self.parts.provider;
+        let filter = SessionFilter {
+            issuer: provider.issuer(),
+            client_id: provider.client_id(),
+            subject: Some(&asserted.subject),
+            provider_session: None,
+        };
+        let found = self.parts.store.find_sessions(filter).await.map_err(|error| unavailable(&error))?;
+        let named = found.into_iter().find(|hash| SessionName::of(&hash.0) == asserted.session);
+        if let Some(hash) = named {
+            names.insert(asserted.session.clone(), hash);
+        }
+        Ok(named)
+    }
+
+    /// The newest session of a user whose grant lives decides. The user must still have one: no job outlives all of them.
+    async fn by_user(&self, issuer: Option<&str>, subject: &str, lasting: Duration) -> Result<Holder, TokenError> {
+        if !self.parts.settings.by_user {
+            return Err(TokenError::ByUserNotAllowed);
+        }
+        let issuer = issuer.unwrap_or_else(|| self.parts.provider.issuer());
+        let listed = self.parts.store.sessions_named(subject).await.map_err(|error| unavailable(&error))?;
+        // A name may also be another user's e-mail address.
+        let of_user = listed.iter().filter(|listed| listed.grant.identity.subject == subject && listed.grant.ended.is_none());
+        for session in of_user.map(|listed| listed.session.hash).take(MAX_SESSIONS) {
+            match self.fresh_grant(session, lasting).await {
+                Ok(grant) if grant.issuer == issuer => {
+                    self.parts.policy.admit(&grant.identity).map_err(|_| TokenError::UserNotAllowed)?;
+                    return Ok(Holder { grant, session, route: None });
+                }
+                Ok(_) | Err(TokenError::SessionEnded) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(TokenError::UnknownUser)
+    }
+
+    /// The grant of a session within its limits, with an access token that can be used. This is no use of the session: what a job does
+    /// on its own must not keep the session of a user alive who has left.
+    async fn fresh_grant(&self, session: SessionHash, lasting: Duration) -> Result<Arc<Grant>, TokenError> {
+        let visitor = self.parts.visitors.recognise_either(session).await.map_err(|error| unavailable(&error))?;
+        let usable = match visitor {
+            Visitor::Anonymous(_) => return Err(TokenError::SessionEnded),
+            Visitor::SignedIn(signed_in) => {
+                self.parts.renewer.keep_fresh_for(signed_in.grant, lasting).await.map_err(|unusable| match unusable {
+                    Unusable::SignInAgain(_) | Unusable::Gone => TokenError::SessionEnded,
+                    // It may be renewed again: nobody should take the session for ended.
+                    Unusable::Refused => TokenError::Unavailable(RETRY_AFTER),
+                    Unusable::Unavailable(wait) => TokenError::Unavailable(wait),
+                })?
+            }
+            Visitor::Remembered(signed_in, error) => {
+                let usable = self.parts.renewer.serve_without_store(signed_in.grant);
+                usable.ok_or_else(|| unavailable(&error))?
+            }
+        };
+        // During an outage a user is served with their last identity. A token that has expired, or may be another user's, is of no use.
+        let now = self.parts.clock.now();
+        Some(usable.grant).filter(|grant| can_be_given(grant, now)).ok_or(TokenError::Unavailable(RETRY_AFTER))
+    }
+}
+
+/// Whether the access token lives and is known to be its user's.
+fn can_be_given(grant: &Grant, now: Timestamp) -> bool {
+    now < grant.expires_at && grant.unverified_since.is_none() && grant.missing_key.is_none()
+}
+
+fn unavailable(error: &StoreError) -> TokenError {
+    tracing::debug!(%error, "the store could not be asked for the session of a job");
+    TokenError::Unavailable(RETRY_AFTER)
+}
