@@ -1,4 +1,5 @@
-//! What deploys Evergate knows its settings: the Helm chart and the compose file. `tests/interop/chart.py` renders the chart.
+//! What deploys Evergate: the Helm chart and the compose file know its settings, the Debian package confines it. `tests/interop` runs
+//! them (`chart.py`, `compose.py`, `debian.py`).
 
 use std::collections::BTreeSet;
 
@@ -15,6 +16,7 @@ use serde_json::Value;
 
 const SCHEMA: &str = include_str!("../../config/helm/evergate/values.schema.json");
 const COMPUTED: &str = include_str!("../../config/helm/evergate/templates/_helpers.tpl");
+const UNIT: &str = include_str!("../../config/debian/evergate.service");
 const COMPOSE: &str = include_str!("../../compose.yaml");
 
 /// What the chart sets itself, and TLS, which ends before it.
@@ -86,4 +88,20 @@ fn substituted(value: &str) -> String {
         (_, _) => "given".to_owned(),
     };
     format!("{before}{given}{}", substituted(after))
+}
+
+#[test]
+fn the_unit_of_the_debian_package_is_confined_by_systemd_s_own_measure() {
+    let judged = |unit: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("evergate.service");
+        std::fs::write(&file, unit).unwrap();
+        // In tenths: less than 2 of 10.
+        let asked = ["security", "--offline=true", "--threshold=20", "--no-pager"];
+        std::process::Command::new("systemd-analyze").args(asked).arg(file).output().unwrap()
+    };
+    let judgement = judged(UNIT);
+    assert!(judgement.status.success(), "{}", String::from_utf8_lossy(&judgement.stdout));
+    let weaker: Vec<_> = UNIT.lines().filter(|line| !line.starts_with("SystemCallFilter=")).collect();
+    assert!(!judged(&weaker.join("\n")).status.success(), "a unit with every system call passes");
 }
