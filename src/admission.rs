@@ -17,12 +17,12 @@ use crate::{
     exchange::{Exchange, is_of_a_program},
     grant::{EndReason, Grant},
     identity::{ForwardedIdentity, HeaderSet, Identity},
-    policy::{Cors, CrossOrigin, Denied, Permit, Policy, Rule},
+    policy::{Cors, CrossOrigin, Denied, Permit, Policies, Policy, Rule},
     refusal::Refusal,
     renewal::{Renewer, Unusable, Usable},
     routing::Route,
     session::SessionHash,
-    sign_in::{LoginBrowser, Purpose, SignIn, return_to::ReturnTo},
+    sign_in::{LoginBrowser, Purpose, SignIn, SignIns, return_to::ReturnTo},
     store::StoreError,
     telemetry::logs::causes,
     visitor::{ConnectionMemo, SignInReason, SignedIn, Visitor, Visitors},
@@ -40,9 +40,9 @@ pub struct Admission {
     /// Keeps their grants fresh.
     pub renewer: Renewer,
     /// Sends browsers to a login.
-    pub sign_in: Arc<SignIn>,
-    /// The policy that every user must pass.
-    pub policy: Policy,
+    pub sign_ins: SignIns,
+    /// The policies that every user must pass.
+    pub policies: Policies,
     /// Whose pages may send requests that change something.
     pub cross_origin: CrossOrigin,
     /// Signs who sends a request, for apps that want proof.
@@ -239,7 +239,11 @@ impl Admission {
             forwarded.assertion = inquiry.assertion.and_then(|audience| self.assertions.of(audience, about));
             Some(forwarded)
         };
-        let permit = apply_rule(inquiry, Some(&self.policy), &grant.identity, forwarded)?;
+        let Some(policy) = self.policies.of(&grant.issuer, &grant.client_id) else {
+            let reason = SignInReason::GrantEnded(EndReason::OtherProvider);
+            return Err(NotAdmitted::SignIn(reason, Some(Arc::clone(grant))));
+        };
+        let permit = apply_rule(inquiry, Some(policy), &grant.identity, forwarded)?;
         Ok(AdmittedSession { permit, signed_in, usable })
     }
 
@@ -247,8 +251,9 @@ impl Admission {
     async fn reason_to_replace(&self, exchange: &Exchange, headers: &HeaderMap, usable: &Usable) -> Option<SignInReason> {
         let grant = &usable.grant;
         let is_refused = usable.stale && grant.refused.is_some();
-        let has_changed = self.sign_in.has_changed_since(grant);
-        let cannot_begin = self.renewer.provider_is_in_trouble() || self.sign_in.provider.has_lately_failed_to_push();
+        let sign_in = self.sign_in_at(Some(grant));
+        let has_changed = sign_in.has_changed_since(grant);
+        let cannot_begin = self.renewer.provider_is_in_trouble(grant) || sign_in.provider.has_lately_failed_to_push();
         if !(is_refused || has_changed || grant.missing_key.is_some()) || cannot_begin {
             return None;
         }
@@ -301,23 +306,30 @@ impl Admission {
         };
         let return_to = ReturnTo::parse(exchange.path_and_query(), &exchange.site);
         let browser = LoginBrowser { site: &exchange.site, headers, client: exchange.origin.client };
-        let mut redirect = match self.sign_in.begin(browser, &return_to, purpose).await {
+        let sign_in = self.sign_in_at(grant);
+        let mut redirect = match sign_in.begin(browser, &return_to, purpose).await {
             Ok(redirect) => redirect,
             Err(error) => return Refusal::ProviderUnavailable(error),
         };
         if !matches!(purpose, Purpose::Silent(_)) {
-            redirect.cookies.extend(self.sign_in.record_lost_silent_attempt(headers));
+            redirect.cookies.extend(sign_in.record_lost_silent_attempt(headers));
         }
         Refusal::SignIn(reason, redirect)
     }
 
     fn facts(&self, exchange: &Exchange, headers: &HeaderMap, grant: Option<&Grant>) -> Facts {
+        let sign_in = self.sign_in_at(grant);
         Facts {
             kind: exchange.kind,
             has_living_grant: grant.map(|grant| grant.ended.is_none()),
-            supports_prompt_none: self.sign_in.supports_prompt_none(),
-            history: self.sign_in.history_of(headers, grant),
+            supports_prompt_none: sign_in.supports_prompt_none(),
+            history: sign_in.history_of(headers, grant),
         }
+    }
+
+    /// Where the browser of this grant logs in, or one without any.
+    fn sign_in_at(&self, grant: Option<&Grant>) -> &SignIn {
+        grant.and_then(|grant| self.sign_ins.of(grant)).unwrap_or(self.sign_ins.first())
     }
 
     /// Refuses another site's request, and logs what its administrator needs to know.

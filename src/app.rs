@@ -6,6 +6,7 @@ mod email_files;
 mod examination;
 mod front;
 mod listeners;
+mod providers;
 mod watched_file;
 
 use std::{
@@ -30,6 +31,7 @@ use crate::{
     forward::Drain,
     gateway::Caller,
     oidc::{Provider, TokenIssuer},
+    policy::Policy,
     renewal::Renewer,
     seal::KeyRing,
     server,
@@ -48,6 +50,7 @@ use background::Background;
 use descriptors::{connections_for, raise_descriptor_limit};
 use front::{Collected, Core, CurrentFront};
 use listeners::{Listeners, listen_for_jobs, serve_metrics};
+use providers::{policies, providers, sign_ins};
 
 pub use examination::doctor;
 pub use watched_file::WatchedFile;
@@ -71,9 +74,8 @@ pub fn administer(settings: &Checked) -> anyhow::Result<(Store, SignOut)> {
     let metrics = Metrics::default();
     let keys = keys(settings.keys.clone())?;
     let store = Store::open(&settings.store, keys.clone(), metrics.clone()).context("cannot open the store")?;
-    let provider = Arc::new(Provider::new(settings.oidc.clone(), settings.provider_trust.client_config()?, Clock::System)?);
     let sign_out = SignOut {
-        provider,
+        providers: providers(settings, &Clock::System)?,
         store: store.clone(),
         signed_out_uris: settings.gateway.redirect_uris("signed_out"),
         keys,
@@ -137,7 +139,8 @@ pub async fn start(settings: Checked, clock: Clock, timings: Timings) -> anyhow:
 /// # Errors
 /// As above, or nothing is served on one of the sockets.
 pub async fn start_on(sockets: Sockets, settings: Checked, clock: Clock, timings: Timings) -> anyhow::Result<Running> {
-    let (metrics, keys) = (Metrics::default(), keys(settings.keys)?);
+    let names: Vec<_> = settings.providers().map(|provider| provider.oidc.name.as_str()).collect();
+    let (metrics, keys) = (Metrics::for_providers(&names), keys(settings.keys.clone())?);
     let most_connections = connections_for(raise_descriptor_limit());
     let collected = Collected::for_routes(&settings.renewal.claims, &settings.gateway);
     let store = Store::open(&settings.store, keys.clone(), metrics.clone()).context("cannot open the store")?;
@@ -156,15 +159,12 @@ pub async fn start_on(sockets: Sockets, settings: Checked, clock: Clock, timings
     let (work, tunnels, background) = (TaskTracker::new(), TaskTracker::new(), CancellationToken::new());
     let (stop, draining) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
     let drain = Drain::new(settings.server.drain_deadline);
-    if settings.provider_trust.client_certificate.is_some() {
-        settings.provider_trust.warn_of_validity(clock.now());
-    }
-    let provider = Arc::new(Provider::new(settings.oidc, settings.provider_trust.client_config()?, clock.clone())?);
+    let (providers, policies) = (providers(&settings, &clock)?, policies(&settings));
     let cache = Arc::new(SessionCache::new(&settings.session_cache, metrics.clone()));
-    let renewer = Renewer::new(settings.renewal, timings, Arc::clone(&provider), store.clone(), clock.clone(), metrics.clone());
+    let renewer = Renewer::new(&settings.renewal, timings, &providers, store.clone(), clock.clone(), &metrics);
     let cookies = settings.gateway.exchange.cookies.clone();
     let sign_out = SignOut {
-        provider: Arc::clone(&provider),
+        providers: providers.clone(),
         store: store.clone(),
         signed_out_uris: settings.gateway.redirect_uris("signed_out"),
         keys: keys.clone(),
@@ -180,37 +180,38 @@ pub async fn start_on(sockets: Sockets, settings: Checked, clock: Clock, timings
         settings: settings.session.clone(),
         cache: Arc::clone(&cache),
         store: store.clone(),
-        policy: settings.policy.clone(),
+        policies: policies.clone(),
         clock: clock.clone(),
     }));
     let issuers = settings.token_issuers.into_iter();
     let issuers = issuers.map(|(issuer, trust)| Ok(TokenIssuer::new(issuer, trust.client_config()?, clock.clone())));
     let issuers = issuers.collect::<anyhow::Result<_>>()?;
-    let bearer = BearerTokens::new(settings.bearer, Arc::clone(&provider), issuers, clock.clone(), metrics.clone());
+    let bearer = BearerTokens::new(settings.bearer, providers.clone(), issuers, clock.clone(), metrics.clone());
     let issuer = settings.gateway.exchange.sites.main().at("");
     let assertions = Arc::new(Assertions::new(keys.clone(), issuer, clock.clone()));
-    let sign_in = SignIn {
+    let sign_in = |provider: &Arc<Provider>, policy: Policy| SignIn {
         redirect_uris: settings.gateway.redirect_uris("callback"),
         shares_login: settings.gateway.shares_login,
-        cookies,
+        cookies: cookies.clone(),
         sessions: settings.session.clone(),
-        provider: Arc::clone(&provider),
-        policy: settings.policy.clone(),
+        provider: Arc::clone(provider),
+        providers: providers.clone(),
+        policy,
         store: store.clone(),
-        keys,
+        keys: keys.clone(),
         clock: clock.clone(),
-        metrics: metrics.clone(),
+        metrics: metrics.of_provider(provider.name()),
         refresh_tokens: Arc::default(),
         return_tos: Arc::default(),
         exchanges: Arc::default(),
         store_wait: timings.login_store_wait,
     };
+    let sign_ins = sign_ins(&providers, &policies, sign_in)?;
     let core = Core {
-        provider: Arc::clone(&provider),
         store: store.clone(),
         visitors: Arc::clone(&visitors),
         renewer: renewer.clone(),
-        sign_in,
+        sign_ins,
         sign_out: sign_out.clone(),
         assertions,
         bearer: Arc::new(bearer),
@@ -220,7 +221,7 @@ pub async fn start_on(sockets: Sockets, settings: Checked, clock: Clock, timings
         draining: Arc::clone(&draining),
         drain: drain.clone(),
         tunnels: tunnels.clone(),
-        policy: settings.policy,
+        policies,
         logged_user: settings.telemetry.logged_user,
         clock: clock.clone(),
         metrics: metrics.clone(),
@@ -232,7 +233,7 @@ pub async fn start_on(sockets: Sockets, settings: Checked, clock: Clock, timings
     let front = Arc::new(CurrentFront::new(&core, settings.gateway, settings.targets)?);
     let kept_store = store.clone();
     let tasks = Background {
-        provider,
+        providers,
         store,
         visitors,
         certificates: cert_resolver.clone(),

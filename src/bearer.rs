@@ -3,6 +3,7 @@
 //! [`presented()`] reads a request's token; [`BearerTokens`] has it verified by whoever issued it, once for many requests; and
 //! [`VerifiedToken`] is what a good one says, with the header lines that tell an app of it.
 
+mod issued_by;
 mod kept;
 mod presented;
 mod verified;
@@ -14,12 +15,13 @@ use tokio::sync::Semaphore;
 use crate::{
     clock::{Clock, Timestamp},
     jose::SignedToken,
-    oidc::{AccessToken, AccessTokenError, Provider, TokenIssuer, VerifyError},
+    oidc::{AccessToken, AccessTokenError, Providers, TokenIssuer, VerifyError},
     policy::{AcceptedTokens, TokenDenied, TokenUse},
     secret::{Secret, sha256},
     telemetry::metrics::Metrics,
 };
 
+use issued_by::IssuedBy;
 use kept::{Kept, KeptTokens, Known, Verdict};
 
 pub use presented::{Malformed, Presented, carries_personal_token, presented};
@@ -38,7 +40,7 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct BearerTokens {
     settings: Settings,
-    provider: Arc<Provider>,
+    providers: Providers,
     issuers: Vec<Arc<TokenIssuer>>,
     kept: KeptTokens,
     /// Strangers' tokens must not make more calls than the provider bears, nor hold up those that were good before.
@@ -67,6 +69,8 @@ struct Calls {
     known: Semaphore,
 }
 
+const NOT_TAKEN: &str = "the route takes no tokens of its issuer";
+
 /// How many tokens of each kind are introspected at the same time.
 const MAX_CALLS: usize = 16;
 /// How long a token waits for its turn.
@@ -77,12 +81,12 @@ const MAX_WAIT: Duration = Duration::from_secs(8);
 const BRIEF_WAIT: Duration = Duration::from_secs(1);
 
 impl BearerTokens {
-    /// Verifies tokens of `provider` and of `issuers`.
-    pub fn new(settings: Settings, provider: Arc<Provider>, issuers: Vec<TokenIssuer>, clock: Clock, metrics: Metrics) -> Self {
+    /// Verifies tokens of `providers` and of `issuers`.
+    pub fn new(settings: Settings, providers: Providers, issuers: Vec<TokenIssuer>, clock: Clock, metrics: Metrics) -> Self {
         let issuers = issuers.into_iter().map(Arc::new).collect();
         let (kept, calls) =
             (KeptTokens::default(), Calls { unknown: Semaphore::new(MAX_CALLS), known: Semaphore::new(MAX_CALLS) });
-        Self { settings, provider, issuers, kept, calls, clock, metrics }
+        Self { settings, providers, issuers, kept, calls, clock, metrics }
     }
 
     /// Verifies a token for a route that takes such ones. Requests that bring the same token at the same time have it verified once.
@@ -100,17 +104,16 @@ impl BearerTokens {
     }
 
     async fn verdict(self: &Arc<Self>, token: &str, accepted: &AcceptedTokens) -> Result<Arc<VerifiedToken>, TokenRefusal> {
-        let hash = sha256(token.as_bytes());
-        let found = self.kept.get(&hash);
+        let refused = |why| TokenRefusal::Invalid(VerifyError::Refused(why));
+        let hash = self.key_of(token, accepted);
         // A token is not parsed again whose issuer is known.
-        let by = found.as_ref().map_or_else(|| self.issuer(token), |kept| kept.by);
-        if !by
-            .and_then(|by| self.issuers.get(by))
-            .map_or(accepted.of_provider, |by| accepted.issuers.iter().any(|name| name == by.name()))
-        {
-            return Err(TokenRefusal::Invalid(VerifyError::Refused("the route takes no tokens of its issuer")));
+        let kept = match self.kept.get(&hash) {
+            Some(kept) => kept,
+            None => self.kept.entry(hash, self.issuer(token, accepted).map_err(refused)?, token.len()),
+        };
+        if !kept.by.is_taken_by(accepted) {
+            return Err(refused(NOT_TAKEN));
         }
-        let kept = found.unwrap_or_else(|| self.kept.entry(hash, by, token.len()));
         let known = match kept.get() {
             Some(known) if self.is_current(&known) => known,
             outdated => self.found_out(&kept, token, outdated).await?,
@@ -138,8 +141,8 @@ impl BearerTokens {
     ) -> Result<Arc<Known>, TokenRefusal> {
         let before = outdated.clone().filter(|before| self.is_within_grace(before, self.clock.now()));
         if let Some(asking) = Kept::begin_to_ask(kept) {
-            let (this, by, token, before) = (Arc::clone(self), kept.by, Secret::new(token), before.clone());
-            tokio::spawn(async move { asking.keep(this.ask(token.expose(), by, before.as_deref()).await) });
+            let (this, by, token, before) = (Arc::clone(self), kept.by.clone(), Secret::new(token), before.clone());
+            tokio::spawn(async move { asking.keep(this.ask(token.expose(), &by, before.as_deref()).await) });
         }
         let wait = if before.is_some() { BRIEF_WAIT } else { MAX_WAIT };
         match tokio::time::timeout(wait, kept.newer_than(outdated.as_ref())).await {
@@ -156,8 +159,7 @@ impl BearerTokens {
     }
 
     /// Has a token verified. While that cannot be done, what was known `before` holds.
-    async fn ask(&self, token: &str, by: Option<usize>, before: Option<&Known>) -> Arc<Known> {
-        let by = by.and_then(|by| self.issuers.get(by));
+    async fn ask(&self, token: &str, by: &IssuedBy, before: Option<&Known>) -> Arc<Known> {
         let found = self.verify_anew(token, by, before.is_some()).await;
         // Now, and not when it began: a call may take longer than its answer is used.
         let now = self.clock.now();
@@ -172,34 +174,52 @@ impl BearerTokens {
         Arc::new(asked)
     }
 
-    /// Which issuer a token says it is of; `None` is the provider.
-    fn issuer(&self, token: &str) -> Option<usize> {
-        if self.issuers.is_empty() {
-            return None;
+    /// The name of what is known of a token: of several providers, another one may have a say on another route.
+    fn key_of(&self, token: &str, accepted: &AcceptedTokens) -> [u8; 32] {
+        match self.providers.only() {
+            Some(_) => sha256(token.as_bytes()),
+            None => sha256(format!("{} {token}", accepted.providers.join(",")).as_bytes()),
         }
-        let parsed = SignedToken::parse(token).ok()?;
-        self.issuers.iter().position(|issuer| issuer.has_issued(parsed.unverified()))
     }
 
-    async fn verify_anew(
-        &self,
-        token: &str,
-        by: Option<&Arc<TokenIssuer>>,
-        was_good: bool,
-    ) -> Result<AccessToken, AccessTokenError> {
-        if let Some(issuer) = by {
-            return issuer.verify(&Secret::new(token)).await;
+    /// Who is to verify a token: the issuer that it names. An opaque token names none, and goes to nobody but the one provider that it
+    /// can be of.
+    fn issuer(&self, token: &str, accepted: &AcceptedTokens) -> Result<IssuedBy, &'static str> {
+        let of_provider = |provider| IssuedBy::Provider(Arc::clone(provider));
+        // The only provider is to say what is wrong with a token that is of none.
+        let only = self.providers.only().map(of_provider);
+        let Ok(parsed) = SignedToken::parse(token) else {
+            let mut possible = self.providers.iter().filter(|provider| accepted.takes_provider(provider.name()));
+            return match (only, possible.next(), possible.next()) {
+                (Some(only), _, _) => Ok(only),
+                (None, Some(provider), None) => Ok(of_provider(provider)),
+                (None, None, _) => Err(NOT_TAKEN),
+                (None, Some(_), Some(_)) => Err("it does not say which provider it is of, and the route takes tokens of several"),
+            };
+        };
+        let claims = parsed.unverified();
+        if let Some(issuer) = self.issuers.iter().find(|issuer| issuer.has_issued(claims)) {
+            return Ok(IssuedBy::Issuer(Arc::clone(issuer)));
         }
+        let mut issued = self.providers.of_access_token(claims).filter(|provider| accepted.takes_provider(provider.name()));
+        only.or_else(|| issued.next().map(of_provider)).ok_or(NOT_TAKEN)
+    }
+
+    async fn verify_anew(&self, token: &str, by: &IssuedBy, was_good: bool) -> Result<AccessToken, AccessTokenError> {
+        let provider = match by {
+            IssuedBy::Issuer(issuer) => return issuer.verify(&Secret::new(token)).await,
+            IssuedBy::Provider(provider) => provider,
+        };
         let (is_opaque, token) = (SignedToken::parse(token).is_err(), Secret::new(token));
         if !is_opaque {
-            return self.provider.verify_access_token(&token).await;
+            return provider.verify_access_token(&token).await;
         }
         let calls = if was_good { &self.calls.known } else { &self.calls.unknown };
         let Ok(Ok(_turn)) = tokio::time::timeout(MAX_TURN, calls.acquire()).await else {
             return Err(AccessTokenError::Unavailable("too many tokens wait for introspection".to_owned()));
         };
-        let timer = self.metrics.provider_timer("introspection");
-        let asked = self.provider.verify_access_token(&token).await;
+        let timer = self.metrics.of_provider(provider.name()).provider_timer("introspection");
+        let asked = provider.verify_access_token(&token).await;
         timer.finish();
         asked
     }
@@ -208,7 +228,7 @@ impl BearerTokens {
     fn verified(
         &self,
         token: &str,
-        by: Option<&Arc<TokenIssuer>>,
+        by: &IssuedBy,
         found: AccessToken,
         before: Option<&Known>,
     ) -> Arc<VerifiedToken> {
@@ -219,8 +239,8 @@ impl BearerTokens {
             return Arc::clone(before);
         }
         Arc::new(VerifiedToken {
-            issuer: by.map_or(self.provider.issuer(), |issuer| issuer.name()).to_owned(),
-            is_of_provider: by.is_none(),
+            issuer: by.issuer().to_owned(),
+            provider: by.provider().map(Arc::clone),
             identity: found.identity,
             usage,
             expires_at: found.expires_at,

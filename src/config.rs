@@ -50,7 +50,7 @@ mod setting;
 mod values;
 mod yaml;
 
-pub use check::{Checked, check};
+pub use check::{Checked, ProviderSettings, check};
 pub use problem::{Problem, Problems};
 pub use raw::Raw;
 pub use setting::{Section, Setting, ValueType};

@@ -34,7 +34,7 @@ use crate::{
     refusal::Refusal,
     routing::Routes,
     session::{FormSeals, cookie::Cookies},
-    sign_in::{SignIn, return_from, return_to::ReturnTo},
+    sign_in::{SignIns, return_from, return_to::ReturnTo},
     sign_out::SignOut,
 };
 
@@ -54,7 +54,7 @@ pub struct Components {
     /// Who may pass.
     pub admission: Arc<Admission>,
     /// Login.
-    pub sign_in: Arc<SignIn>,
+    pub sign_ins: SignIns,
     /// Logout.
     pub sign_out: SignOut,
     /// What readiness tells.
@@ -235,8 +235,8 @@ impl Endpoints {
             Who::Anybody(Page::Logo) => Ok(logo::respond(&self.components.branding)?),
             Who::Anybody(Page::Liveness) => Ok(health::alive()),
             Who::Anybody(Page::Readiness) => {
-                let Components { health, sign_in, admission, .. } = &self.components;
-                Ok(health.ready(&sign_in.refresh_tokens, &admission.renewer))
+                let Components { health, sign_ins, admission, .. } = &self.components;
+                Ok(health.ready(sign_ins, &admission.renewer))
             }
             Who::SignedIn(UserPage::UserInfo) => {
                 let admitted = self.admit(&call).await?;

@@ -33,6 +33,7 @@ mod loopback;
 mod merge;
 mod preset;
 mod provider;
+mod providers;
 mod proxy;
 mod proxy_connector;
 mod pushed_authorization;
@@ -63,6 +64,7 @@ pub use logout_token::LogoutToken;
 pub use loopback::is_loopback;
 pub use preset::{ErrorMeaning, ErrorRule, PRESETS, Preset, RefreshTokenRotation};
 pub use provider::Provider;
+pub use providers::Providers;
 pub use proxy::ProxySettings;
 pub use refresh_verification::{LocalVerdict, RefreshVerdict};
 pub use roles::Roles;
@@ -72,6 +74,8 @@ pub use token_issuer::{TokenIssuer, TokenIssuerSettings};
 /// The administrator's settings of the provider.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// The name by which logins and routes name the provider: that of its `[[provider]]` table, or [`DEFAULT_NAME`].
+    pub name: String,
     /// `CODER_OIDC_ISSUER_URL`, exactly as the provider writes it.
     pub issuer: String,
     /// `CODER_DANGEROUS_OIDC_SKIP_ISSUER_CHECKS`.
@@ -114,6 +118,9 @@ pub struct Settings {
     pub proxy: ProxySettings,
 }
 
+/// The name of the provider of the environment.
+pub const DEFAULT_NAME: &str = "default";
+
 /// The assumed life of an access token whose response does not tell it.
 pub const DEFAULT_LIFETIME: Duration = Duration::from_secs(300);
 
@@ -139,6 +146,7 @@ impl Settings {
     /// A public client's settings, all others at their defaults.
     fn of_test(issuer: &str) -> Self {
         Self {
+            name: DEFAULT_NAME.into(),
             issuer: issuer.into(),
             skip_issuer_checks: false,
             preset: None,

@@ -6,6 +6,7 @@ mod cross_origin;
 mod denied;
 mod emails;
 mod origin_pattern;
+mod policies;
 mod tokens;
 
 use std::net::IpAddr;
@@ -24,6 +25,7 @@ pub use cross_origin::CrossOrigin;
 pub use denied::Denied;
 pub use emails::{AllowedEmails, EmailFile};
 pub use origin_pattern::OriginPattern;
+pub use policies::{Policies, ProviderPolicy};
 pub use tokens::{AcceptedTokens, TokenDenied, TokenUse};
 
 /// The rule for users (`CODER_OIDC_EMAIL_DOMAIN`, `CODER_OIDC_ALLOWED_EMAILS`, `CODER_OIDC_ALLOWED_GROUPS`). What is empty allows all.

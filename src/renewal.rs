@@ -49,7 +49,7 @@ use crate::{
     clock::Clock,
     grant::{EndReason, Grant},
     history::Event,
-    oidc::Provider,
+    oidc::{Provider, Providers},
     store::{Fence, IdleExpiry, Store, StoreError},
     telemetry::metrics::Metrics,
     timings::Timings,
@@ -75,53 +75,68 @@ const MIN_RETRY_AFTER: Duration = Duration::from_secs(1);
 /// The shortest pause of a request that waits for the provider's rate limit.
 const MIN_WAIT: Duration = Duration::from_millis(100);
 
-/// The token refresh of one process. Clones share it.
+/// The token refresh of one process, at each provider by itself: what happens at one concerns the grants of no other. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Renewer(Arc<Engine>);
+pub struct Renewer {
+    engines: Arc<[Arc<Engine>]>,
+    tasks: TaskTracker,
+    store: Store,
+    clock: Clock,
+    timings: Timings,
+}
 
 /// After how many refresh tokens near their idle expiry the others wait for the next interval.
 const IDLE_REFRESH_BATCH: usize = 200;
 
 impl Renewer {
-    /// Creates the token refresh for one provider.
+    /// Creates the token refresh for all providers.
     pub fn new(
-        settings: Settings,
+        settings: &Settings,
         timings: Timings,
-        provider: Arc<Provider>,
+        providers: &Providers,
         store: Store,
         clock: Clock,
-        metrics: Metrics,
+        metrics: &Metrics,
     ) -> Self {
-        let (slots, tasks) = (Slots::new(settings.max_concurrent), TaskTracker::new());
+        let tasks = TaskTracker::new();
         let pending = Arc::new(Pending::new(store.clone(), tasks.clone()));
-        let observed = Observed::new(Arc::clone(&provider), store.clone());
-        Self(Arc::new(Engine {
-            settings,
-            timings,
-            provider,
-            store,
-            clock,
-            metrics,
-            flights: Flights::default(),
-            breaker: Breaker::default(),
-            slots,
-            tasks,
-            draining: AtomicBool::new(false),
-            observed,
-            pending,
-            provider_check: tokio::sync::Mutex::default(),
-            unverified_logged_at: Mutex::default(),
-        }))
+        let engine = |provider: &Arc<Provider>| {
+            Arc::new(Engine {
+                settings: settings.clone(),
+                timings,
+                provider: Arc::clone(provider),
+                store: store.clone(),
+                clock: clock.clone(),
+                metrics: metrics.of_provider(provider.name()),
+                flights: Flights::default(),
+                breaker: Breaker::default(),
+                slots: Slots::new(settings.max_concurrent),
+                tasks: tasks.clone(),
+                draining: AtomicBool::new(false),
+                observed: Observed::new(Arc::clone(provider), store.clone()),
+                pending: Arc::clone(&pending),
+                provider_check: tokio::sync::Mutex::default(),
+                unverified_logged_at: Mutex::default(),
+            })
+        };
+        let engines = providers.iter().map(engine).collect();
+        Self { engines, tasks, store, clock, timings }
     }
 
-    /// Whether the provider accepts this client; if it does not, no grant can be refreshed.
-    pub fn client_standing(&self) -> ClientStanding {
-        self.0.breaker.client_standing()
+    /// Whether the provider of this name accepts this client; if it does not, none of its grants can be refreshed.
+    pub fn client_standing(&self, provider: &str) -> ClientStanding {
+        let engine = self.engines.iter().find(|engine| engine.provider.name() == provider);
+        engine.map_or(ClientStanding::Unknown, |engine| engine.breaker.client_standing())
     }
 
-    /// Whether the last token refreshes failed, so that users who can be served should not be sent to the provider.
-    pub fn provider_is_in_trouble(&self) -> bool {
-        self.0.breaker.in_trouble(self.0.clock.now())
+    /// Whether the last token refreshes at a grant's provider failed, so that users who can be served should not be sent there.
+    pub fn provider_is_in_trouble(&self, grant: &Grant) -> bool {
+        self.engine_of(grant).is_some_and(|engine| engine.breaker.in_trouble(self.clock.now()))
+    }
+
+    /// The token refresh at the provider that a grant is of. A refresh token is presented to no other.
+    fn engine_of(&self, grant: &Grant) -> Option<&Arc<Engine>> {
+        self.engines.iter().find(|engine| engine.provider.has_given(grant))
     }
 
     /// Returns the grant unchanged if its tokens are fresh enough, or refreshed, or to be used stale.
@@ -138,10 +153,9 @@ impl Renewer {
     /// # Errors
     /// [`Unusable`].
     pub async fn keep_fresh_for(&self, grant: Arc<Grant>, lasting: Duration) -> Result<Usable, Unusable> {
-        let engine = &self.0;
-        if !self.is_ours(&grant) {
+        let Some(engine) = self.engine_of(&grant) else {
             return Err(Unusable::SignInAgain(EndReason::OtherProvider));
-        }
+        };
         if let Some(key) = grant.missing_key {
             return Box::pin(engine.serve_without_tokens(grant, key)).await;
         }
@@ -179,16 +193,16 @@ impl Renewer {
     /// Returns a grant for a request while the store cannot be asked: stale, because nothing can be refreshed, nor is it known
     /// whether another replica has refreshed it. `None`: the grant is good for nothing without a refresh.
     pub fn serve_without_store(&self, grant: Arc<Grant>) -> Option<Usable> {
-        let left = decision::remaining_use_without_store(&grant, &self.0.settings, self.0.clock.now());
-        (self.is_ours(&grant) && left != RemainingUse::None).then_some(Usable { grant, stale: true })
+        let engine = self.engine_of(&grant)?;
+        let left = decision::remaining_use_without_store(&grant, &engine.settings, self.clock.now());
+        (left != RemainingUse::None).then_some(Usable { grant, stale: true })
     }
 
     /// Refreshes, for as long as it runs, the grants in use whose refresh token is near its idle expiry, if that is known. Unused
     /// grants are left to expire.
     pub async fn refresh_before_idle_expiry(&self) {
-        let engine = &self.0;
         loop {
-            tokio::time::sleep(engine.timings.idle_refresh_interval).await;
+            tokio::time::sleep(self.timings.idle_refresh_interval).await;
             let mut started = 0;
             while started < IDLE_REFRESH_BATCH {
                 match self.refresh_batch_before_idle_expiry().await {
@@ -209,11 +223,10 @@ impl Renewer {
 
     /// Starts to refresh one batch, and returns how many were due and whether it was the last.
     async fn refresh_batch_before_idle_expiry(&self) -> Result<(usize, bool), StoreError> {
-        let engine = &self.0;
-        let IdleExpiry { due, is_done } = engine.store.due_before_idle_expiry(engine.clock.now()).await?;
+        let IdleExpiry { due, is_done } = self.store.due_before_idle_expiry(self.clock.now()).await?;
         for id in &due {
-            if let Some(grant) = engine.store.grant(*id).await?
-                && self.is_ours(&grant)
+            if let Some(grant) = self.store.grant(*id).await?
+                && let Some(engine) = self.engine_of(&grant)
             {
                 engine.start_unless_paused(&Arc::new(grant));
             }
@@ -221,22 +234,20 @@ impl Renewer {
         Ok((due.len(), is_done))
     }
 
-    /// Whether a grant belongs to the configured provider and client. A refresh token is presented to no other.
-    fn is_ours(&self, grant: &Grant) -> bool {
-        grant.issuer == self.0.provider.issuer() && grant.client_id == self.0.provider.client_id()
-    }
-
     /// Starts no more token refreshes, and waits until those under way are saved, because there is no other copy of a rotated
     /// token. Returns `false` if one did not finish within the longest time that it can take.
     pub async fn finish(&self) -> bool {
-        self.0.draining.store(true, Ordering::Release);
-        self.0.tasks.close();
-        tokio::time::timeout(self.longest_finish(), self.0.tasks.wait()).await.is_ok()
+        for engine in self.engines.iter() {
+            engine.draining.store(true, Ordering::Release);
+        }
+        self.tasks.close();
+        tokio::time::timeout(self.longest_finish(), self.tasks.wait()).await.is_ok()
     }
 
     /// The longest time that a token refresh takes, until its outcome is saved.
     pub fn longest_finish(&self) -> Duration {
-        self.0.provider.token_timeout() + attempt::SAVING
+        let longest = self.engines.iter().map(|engine| engine.provider.token_timeout()).max().unwrap_or_default();
+        longest + attempt::SAVING
     }
 }
 

@@ -5,6 +5,7 @@
 //!
 //! | module | what it does |
 //! |---|---|
+//! | `sign_ins` | the workflows of all providers; which of them a response belongs to |
 //! | `begin` | redirects a browser to the provider |
 //! | `callback` | completes the login of a browser that comes back |
 //! | `attempt` | the login attempt that `state` carries, and the cookie that binds it to its browser |
@@ -32,6 +33,7 @@ mod redirect_loop;
 mod refresh_tokens;
 pub mod return_to;
 mod save_login;
+mod sign_ins;
 mod silent;
 mod silent_history;
 mod site_page;
@@ -45,7 +47,7 @@ use url::form_urlencoded;
 use crate::{
     address::{AccessUrl, RedirectUris},
     clock::{Clock, Stopwatch},
-    oidc::Provider,
+    oidc::{Provider, Providers},
     policy::Policy,
     seal::KeyRing,
     session::{self, cookie::Cookies},
@@ -62,11 +64,12 @@ pub use code_exchanges::CodeExchanges;
 pub use failed::FailedLogin;
 pub use hand_over::HandOverRequest;
 pub use refresh_tokens::RefreshTokens;
+pub use sign_ins::SignIns;
 pub use silent::{BrowserHistory, Lasted};
 pub use site_page::SitePage;
 pub use stored_return_tos::StoredReturnTos;
 
-/// The login workflow.
+/// The login workflow at one provider.
 #[derive(Clone, Debug)]
 pub struct SignIn {
     /// Where the provider sends browsers back to.
@@ -79,7 +82,9 @@ pub struct SignIn {
     pub shares_login: bool,
     /// The provider.
     pub provider: Arc<Provider>,
-    /// The policy for every user.
+    /// All of them: a browser may have a session of another one.
+    pub providers: Providers,
+    /// The policy for every user of this provider.
     pub policy: Policy,
     /// The store of grants and sessions.
     pub store: Store,

@@ -19,7 +19,7 @@ use crate::{
     clock::Clock,
     grant::Grant,
     history::{Event, Kind},
-    oidc::Provider,
+    oidc::{Provider, Providers},
     seal::KeyRing,
     session::{SessionHash, cache::SessionCache, unrecorded::Extent},
     store::{EndedSession, SessionFilter, Store, StoreError},
@@ -32,8 +32,8 @@ pub use pending_logouts::PendingLogouts;
 /// The logout workflow.
 #[derive(Clone, Debug)]
 pub struct SignOut {
-    /// The provider.
-    pub provider: Arc<Provider>,
+    /// The providers.
+    pub providers: Providers,
     /// The store of sessions and grants.
     pub store: Store,
     /// The post-logout redirect URIs, which must be registered at the provider.
@@ -110,9 +110,10 @@ impl SignOut {
         ending.await.unwrap_or(Ok(None))
     }
 
-    /// Returns the URL of the provider's logout for a browser of `site` that has no session here.
+    /// Returns the URL of the provider's logout for a browser of `site` that has no session here. With several providers it is unknown at
+    /// which the browser may have one.
     pub fn at_provider(&self, site: &AccessUrl, return_to: Option<&str>) -> Option<Url> {
-        self.provider.end_session_url(None, &self.signed_out_uris.of(site), self.state(site, return_to).as_deref())
+        self.providers.only()?.end_session_url(None, &self.signed_out_uris.of(site), self.state(site, return_to).as_deref())
     }
 
     /// What the provider gives back with the browser: where the logout leads, and the site where it began, if that is another one.
@@ -129,7 +130,10 @@ impl SignOut {
     ) -> Result<Option<Url>, StoreError> {
         // Keys are refreshed first, so that nothing delays the response once the session has ended, when the page's open
         // connections are cut.
-        self.provider.refresh_keys_before_logout().await;
+        let provider = self.provider_of(hash).await;
+        if let Some(provider) = &provider {
+            provider.refresh_keys_before_logout().await;
+        }
         let id_token = match self.end_recorded(hash, by).await {
             Ok(Some(ended)) => ended.id_token,
             Ok(None) => return Ok(None),
@@ -143,7 +147,16 @@ impl SignOut {
                 None
             }
         };
-        Ok(self.provider.end_session_url(id_token.as_ref(), back, state))
+        Ok(provider.and_then(|provider| provider.end_session_url(id_token.as_ref(), back, state)))
+    }
+
+    /// The provider at which a session's user logs out too.
+    async fn provider_of(&self, session: SessionHash) -> Option<Arc<Provider>> {
+        if let Some(only) = self.providers.only() {
+            return Some(Arc::clone(only));
+        }
+        let grant = self.grant_of(session).await.ok().flatten()?;
+        self.providers.of(&grant.issuer, &grant.client_id).map(Arc::clone)
     }
 
     /// Ends a session in the store, and for [`LogoutInitiator::UserEverywhere`] its user's others.
@@ -221,8 +234,8 @@ impl SignOut {
         let ended = self.store.end_session(hash).await?;
         self.cache.forget_session(hash);
         let Some(mut ended) = ended else { return Ok(None) };
-        if ended.issuer != self.provider.issuer() || ended.client_id != self.provider.client_id() {
-            // The ID token belongs to another provider or client, and must not be sent to this one.
+        if self.providers.of(&ended.issuer, &ended.client_id).is_none() {
+            // The ID token belongs to another provider or client, and must not be sent to any of these.
             ended.id_token = None;
         }
         self.metrics.logout();

@@ -17,7 +17,7 @@ use http::HeaderMap;
 
 use crate::{
     clock::{Clock, Timestamp},
-    policy::Policy,
+    policy::Policies,
     session::{
         self, SessionHash,
         cache::{CachedSession, SessionCache},
@@ -47,7 +47,7 @@ pub struct Sources {
     /// Sessions and grants in the store.
     pub store: Store,
     /// The policy that every user must pass, also for what they have open.
-    pub policy: Policy,
+    pub policies: Policies,
     /// The time.
     pub clock: Clock,
 }

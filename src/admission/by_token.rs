@@ -26,13 +26,20 @@ impl Admission {
         if PersonalToken::is_one(presented.text()) {
             return self.admit_personal(inquiry, presented, accepted).await;
         }
+        let refused = |why| NotAdmitted::Refused(Refusal::Token(TokenRefusal::Invalid(VerifyError::Refused(why))));
         let token = self.bearer.verify(presented.text(), accepted).await.map_err(Refusal::Token)?;
         let forwarded = || {
             let mut forwarded = token.forwarded_identity(inquiry.identity?);
             forwarded.assertion = inquiry.assertion.and_then(|audience| self.assertions.of(audience, about(&token)));
             Some(forwarded)
         };
-        let everybody = token.is_of_provider.then_some(&self.policy);
+        let everybody = match &token.provider {
+            Some(provider) => match self.policies.of(provider.issuer(), provider.client_id()) {
+                Some(policy) => Some(policy),
+                None => return Err(refused("it is of a provider without a policy")),
+            },
+            None => None,
+        };
         let permit = apply_rule(inquiry, everybody, &token.identity, forwarded)?;
         let permit = if accepted.passes_authorization { permit } else { permit.hiding_authorization() };
         Ok(Admitted { permit, by: Credential::Token(token) })

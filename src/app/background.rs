@@ -12,7 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     clock::{Clock, Timestamp},
-    oidc::Provider,
+    oidc::Providers,
     renewal::Renewer,
     session::{self, cache::SessionCache},
     sign_out::SignOut,
@@ -32,7 +32,7 @@ const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);
 /// The components that the background tasks use.
 #[derive(Clone)]
 pub(super) struct Background {
-    pub(super) provider: Arc<Provider>,
+    pub(super) providers: Providers,
     pub(super) store: Store,
     pub(super) visitors: Arc<Visitors>,
     pub(super) certificates: Option<Arc<CertResolver>>,
@@ -55,8 +55,9 @@ impl Background {
             tracker.spawn(async move { stop.run_until_cancelled(task).await });
         };
         let all = self;
-        let this = all.clone();
-        spawn(Box::pin(async move { this.provider.run_discovery().await }));
+        for provider in all.providers.iter().map(Arc::clone) {
+            spawn(Box::pin(async move { provider.run_discovery().await }));
+        }
         let this = all.clone();
         spawn(Box::pin(async move {
             let visitors = Arc::clone(&this.visitors);
@@ -139,7 +140,9 @@ impl Background {
 
     async fn run_housekeeping(&self) {
         loop {
-            self.metrics.provider_ready(self.provider.is_ready());
+            for provider in self.providers.iter() {
+                self.metrics.of_provider(provider.name()).provider_ready(provider.is_ready());
+            }
             let (sessions, grants) = self.cache.sizes();
             self.metrics.cached(sessions, grants);
             self.store.measure_memory();

@@ -18,8 +18,8 @@ pub fn doctor(settings: &Checked, redirect_uri: Option<&str>) -> anyhow::Result<
         None => settings.gateway.redirect_uris("callback").of(site),
     };
     Ok(Doctor::new(doctor::Settings {
-        oidc: settings.oidc.clone(),
-        tls: settings.provider_trust.client_config()?,
+        oidc: settings.provider.oidc.clone(),
+        tls: settings.provider.trust.client_config()?,
         renewal: settings.renewal.clone(),
         session_idle: settings.session.idle,
         redirect_uri,

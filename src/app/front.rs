@@ -19,13 +19,12 @@ use crate::{
     endpoints::{self, Endpoints, health::Health},
     forward::{Drain, Forwarder, Target},
     gateway::{self, Gateway},
-    oidc::Provider,
     personal_tokens::{self, PersonalTokens},
-    policy::Policy,
+    policy::Policies,
     renewal::Renewer,
     routing::Routes,
     session::FormSeals,
-    sign_in::SignIn,
+    sign_in::{SignIn, SignIns},
     sign_out::SignOut,
     store::Store,
     telemetry::{LoggedUser, metrics::Metrics},
@@ -37,12 +36,11 @@ use crate::{
 /// What a gateway is built from besides its settings.
 #[derive(Debug)]
 pub(super) struct Core {
-    pub(super) provider: Arc<Provider>,
     pub(super) store: Store,
     pub(super) visitors: Arc<Visitors>,
     pub(super) renewer: Renewer,
     /// With the redirect URIs of the start.
-    pub(super) sign_in: SignIn,
+    pub(super) sign_ins: SignIns,
     /// Likewise.
     pub(super) sign_out: SignOut,
     pub(super) assertions: Arc<Assertions>,
@@ -54,7 +52,7 @@ pub(super) struct Core {
     pub(super) draining: Arc<AtomicBool>,
     pub(super) drain: Drain,
     pub(super) tunnels: TaskTracker,
-    pub(super) policy: Policy,
+    pub(super) policies: Policies,
     pub(super) logged_user: LoggedUser,
     pub(super) clock: Clock,
     pub(super) metrics: Metrics,
@@ -155,16 +153,17 @@ impl Core {
         let targets = targets.into_iter().map(|(target, trust)| Ok((target, trust.client_config()?)));
         let targets = targets.collect::<anyhow::Result<_>>()?;
         let routes = settings.routes.iter().filter_map(|route| route.rule.policy());
-        let files = routes.chain([&self.policy]).filter_map(|policy| policy.emails.file()).cloned().collect();
+        let files = routes.chain(self.policies.iter()).filter_map(|policy| policy.emails.file()).cloned().collect();
         let (exchange, all_routes) = (&settings.exchange, settings.routes.clone());
-        let (cookies, redirect_uris) = (exchange.cookies.clone(), settings.redirect_uris("callback"));
-        let sign_in = Arc::new(SignIn { redirect_uris, ..self.sign_in.clone() });
+        let cookies = exchange.cookies.clone();
+        let sign_ins =
+            self.sign_ins.map(|sign_in| SignIn { redirect_uris: settings.redirect_uris("callback"), ..sign_in.clone() });
         let sign_out = SignOut { signed_out_uris: settings.redirect_uris("signed_out"), ..self.sign_out.clone() };
         let admission = Arc::new(Admission {
             visitors: Arc::clone(&self.visitors),
             renewer: self.renewer.clone(),
-            sign_in: Arc::clone(&sign_in),
-            policy: self.policy.clone(),
+            sign_ins: sign_ins.clone(),
+            policies: self.policies.clone(),
             cross_origin: exchange.cross_origin.clone(),
             assertions: Arc::clone(&self.assertions),
             bearer: Arc::clone(&self.bearer),
@@ -184,12 +183,11 @@ impl Core {
                 clock: self.clock.clone(),
             },
             form_seals: FormSeals { keys: self.sign_out.keys.clone(), clock: self.clock.clone() },
-            sign_in,
+            sign_ins,
             sign_out,
             assertions: Arc::clone(&self.assertions),
             health: Health {
                 store: self.store.clone(),
-                provider: Arc::clone(&self.provider),
                 certificates: self.certificates.clone(),
                 draining: Arc::clone(&self.draining),
                 access_url_is_plain_http: exchange.serves_tls && !exchange.sites.main().is_https(),
@@ -220,11 +218,11 @@ impl Core {
             settings: allowed.clone(),
             prefix: settings.prefix.clone(),
             routes: settings.routes.clone(),
-            policy: self.policy.clone(),
+            policies: self.policies.clone(),
             visitors: Arc::clone(&self.visitors),
             renewer: self.renewer.clone(),
             assertions: Arc::clone(&self.assertions),
-            provider: Arc::clone(&self.provider),
+            providers: self.sign_out.providers.clone(),
             store: self.store.clone(),
             logged_user: self.logged_user,
             clock: self.clock.clone(),

@@ -9,8 +9,8 @@ use super::settings::Settings;
 use crate::{
     assertion::{Assertions, SessionName},
     clock::Clock,
-    oidc::Provider,
-    policy::Policy,
+    oidc::Providers,
+    policy::Policies,
     renewal::Renewer,
     routing::Routes,
     session::SessionHash,
@@ -28,16 +28,16 @@ pub struct Components {
     pub prefix: String,
     /// The routes, whose apps may ask or not.
     pub routes: Routes,
-    /// The policy that every user must pass.
-    pub policy: Policy,
+    /// The policies that every user must pass.
+    pub policies: Policies,
     /// Finds sessions.
     pub visitors: Arc<Visitors>,
     /// Keeps their grants fresh.
     pub renewer: Renewer,
     /// Reads assertions, by which apps name sessions.
     pub assertions: Arc<Assertions>,
-    /// Exchanges tokens.
-    pub provider: Arc<Provider>,
+    /// Exchange tokens, each those that it has given.
+    pub providers: Providers,
     /// Finds the sessions of a user.
     pub store: Store,
     /// How log lines name users.

@@ -37,13 +37,16 @@ impl AppTokens {
             KeptExchange::Nothing | KeptExchange::Token(_) | KeptExchange::Failed(..) => {}
         }
         // Calls that would fail would only add to an outage.
-        if self.parts.renewer.provider_is_in_trouble() {
+        if self.parts.renewer.provider_is_in_trouble(grant) {
             return Err(busy());
         }
         let permit = tokio::time::timeout(self.parts.wait, self.parts.shared.exchanges.acquire()).await;
         let Ok(Ok(_permit)) = permit else { return Err(busy()) };
-        let timer = self.parts.metrics.provider_timer("exchange");
-        let result = self.parts.provider.exchange_token(&grant.access_token, target).await;
+        // A token goes to the provider that has given it, and to no other.
+        let provider = self.parts.providers.of(&grant.issuer, &grant.client_id);
+        let provider = provider.ok_or(TokenError::Exchange(ExchangeFailure::Failed))?;
+        let timer = self.parts.metrics.of_provider(provider.name()).provider_timer("exchange");
+        let result = provider.exchange_token(&grant.access_token, target).await;
         drop(timer);
         match result {
             Ok(response) => {

@@ -59,8 +59,12 @@ impl AppTokens {
         }
         let session = self.session_of(&asserted).await?.ok_or(TokenError::SessionEnded)?;
         let grant = self.fresh_grant(session, lasting).await?;
-        let policy = &self.parts.policy;
-        if !routes.iter().all(|route| route.rule.permit(Some(policy), &grant.identity, || None).is_ok()) {
+        let policy = self.parts.policies.of(&grant.issuer, &grant.client_id).ok_or(TokenError::UserNotAllowed)?;
+        let provider = self.parts.providers.of(&grant.issuer, &grant.client_id).ok_or(TokenError::UserNotAllowed)?;
+        let admits = |route: &&Route| {
+            route.rule.takes_provider(provider.name()) && route.rule.permit(Some(policy), &grant.identity, || None).is_ok()
+        };
+        if !routes.iter().all(admits) {
             return Err(TokenError::UserNotAllowed);
         }
         Ok(Holder { grant, session, route: Some(asserted.audience) })
@@ -72,15 +76,18 @@ impl AppTokens {
         if let Some(known) = names.get(&asserted.session) {
             return Ok(Some(known));
         }
-        let provider = &self.parts.provider;
-        let filter = SessionFilter {
-            issuer: provider.issuer(),
-            client_id: provider.client_id(),
-            subject: Some(&asserted.subject),
-            provider_session: None,
-        };
-        let found = self.parts.store.find_sessions(filter).await.map_err(|error| unavailable(&error))?;
-        let named = found.into_iter().find(|hash| SessionName::of(&hash.0) == asserted.session);
+        let mut named = None;
+        // Each may know the subject, and one session alone has this name.
+        for provider in self.parts.providers.iter() {
+            let filter = SessionFilter {
+                issuer: provider.issuer(),
+                client_id: provider.client_id(),
+                subject: Some(&asserted.subject),
+                provider_session: None,
+            };
+            let found = self.parts.store.find_sessions(filter).await.map_err(|error| unavailable(&error))?;
+            named = named.or_else(|| found.into_iter().find(|hash| SessionName::of(&hash.0) == asserted.session));
+        }
         if let Some(hash) = named {
             names.insert(asserted.session.clone(), hash);
         }
@@ -92,14 +99,16 @@ impl AppTokens {
         if !self.parts.settings.by_user {
             return Err(TokenError::ByUserNotAllowed);
         }
-        let issuer = issuer.unwrap_or_else(|| self.parts.provider.issuer());
+        let only = || self.parts.providers.only().map(|provider| provider.issuer());
+        let issuer = issuer.or_else(only).ok_or(TokenError::InvalidRequest("issuer is needed, because there are several providers"))?;
         let listed = self.parts.store.sessions_named(subject).await.map_err(|error| unavailable(&error))?;
         // A name may also be another user's e-mail address.
         let of_user = listed.iter().filter(|listed| listed.grant.identity.subject == subject && listed.grant.ended.is_none());
         for session in of_user.map(|listed| listed.session.hash).take(MAX_SESSIONS) {
             match self.fresh_grant(session, lasting).await {
                 Ok(grant) if grant.issuer == issuer => {
-                    self.parts.policy.admit(&grant.identity).map_err(|_| TokenError::UserNotAllowed)?;
+                    let policy = self.parts.policies.of(&grant.issuer, &grant.client_id).ok_or(TokenError::UserNotAllowed)?;
+                    policy.admit(&grant.identity).map_err(|_| TokenError::UserNotAllowed)?;
                     return Ok(Holder { grant, session, route: None });
                 }
                 Ok(_) | Err(TokenError::SessionEnded) => {}

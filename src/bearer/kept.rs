@@ -11,7 +11,7 @@ use std::{
 use quick_cache::{Weighter, sync::Cache};
 use tokio::sync::watch;
 
-use super::VerifiedToken;
+use super::{VerifiedToken, issued_by::IssuedBy};
 use crate::{clock::Timestamp, oidc::VerifyError};
 
 /// What was found out about a token.
@@ -65,8 +65,8 @@ impl Known {
 /// One token, by its hash.
 #[derive(Debug)]
 pub(super) struct Kept {
-    /// Which of the further issuers it says it is of; `None` is the provider.
-    pub(super) by: Option<usize>,
+    /// Who has issued it.
+    pub(super) by: IssuedBy,
     known: watch::Sender<Option<Arc<Known>>>,
     is_asking: AtomicBool,
     weight: u64,
@@ -139,7 +139,7 @@ impl KeptTokens {
     }
 
     /// The token with this hash, issuer and length, which is known from now on.
-    pub(super) fn entry(&self, hash: [u8; 32], by: Option<usize>, length: usize) -> Arc<Kept> {
+    pub(super) fn entry(&self, hash: [u8; 32], by: IssuedBy, length: usize) -> Arc<Kept> {
         let text = u64::try_from(length).unwrap_or(u64::MAX);
         // Its text, its claims, and what is rendered of them.
         let weight = text.saturating_mul(3).saturating_add(OVERHEAD);

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     clock::Timestamp,
     identity::{Claimant, ForwardedIdentity, HeaderSet, Identity, RenderedHeaders, SignedAssertions},
+    oidc::Provider,
     policy::TokenUse,
     secret::Secret,
 };
@@ -14,8 +15,8 @@ use crate::{
 pub struct VerifiedToken {
     /// Who has issued it.
     pub issuer: String,
-    /// Whether that is the provider, for whose users there is a policy.
-    pub is_of_provider: bool,
+    /// The provider, if it is one of those for whose users there is a policy.
+    pub provider: Option<Arc<Provider>>,
     /// Whose it is.
     pub identity: Identity,
     /// Where it may be used.

@@ -18,14 +18,14 @@ const ODD: &str = "docs/odd-providers.md";
 
 /// Discovers the provider, and asks it what it tells anybody.
 pub(super) async fn check(checked: &Checked, clock: &Clock) -> Vec<Finding> {
-    let tls = match checked.provider_trust.client_config() {
+    let tls = match checked.provider.trust.client_config() {
         Ok(tls) => tls,
         Err(error) => {
             let advice = "correct CODER_OIDC_CA_FILE, CODER_TLS_CLIENT_CERT_FILE and CODER_TLS_CLIENT_KEY_FILE";
             return vec![Finding::error(DISCOVERY, causes(&error)).advise(advice)];
         }
     };
-    let provider = match Provider::new(checked.oidc.clone(), tls, clock.clone()) {
+    let provider = match Provider::new(checked.provider.oidc.clone(), tls, clock.clone()) {
         Ok(provider) => provider,
         Err(error) => {
             let advice = "correct CODER_OIDC_CLIENT_KEY_FILE and CODER_OIDC_CLIENT_CERT_FILE";

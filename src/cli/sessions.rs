@@ -89,10 +89,14 @@ pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Resul
                     bail!("nobody by that name has a session here");
                 }
                 // Sessions end locally even if the provider cannot be reached.
-                if let Err(error) = sign_out.provider.discover().await {
-                    print_out(&format!(
-                        "the provider cannot be reached; refresh tokens are revoked there by the next gateway that runs: {error}\n"
-                    ));
+                for provider in sign_out.providers.iter() {
+                    if let Err(error) = provider.discover().await {
+                        print_out(&format!(
+                            "the provider {} cannot be reached; refresh tokens are revoked there by the next gateway that runs: \
+                             {error}\n",
+                            provider.issuer()
+                        ));
+                    }
                 }
                 let end_all = async |sessions: &[ListedSession]| {
                     let mut failures = 0;

@@ -120,6 +120,16 @@ impl RouteReader<'_> {
                 }
             }
         }
-        Some(AcceptedTokens { route, of_provider, issuers, personal, audiences, clients, scopes, passes_authorization })
+        Some(AcceptedTokens {
+            route,
+            of_provider,
+            providers: Vec::new(),
+            issuers,
+            personal,
+            audiences,
+            clients,
+            scopes,
+            passes_authorization,
+        })
     }
 }

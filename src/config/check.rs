@@ -19,8 +19,10 @@ pub struct Checked {
     pub server: crate::server::Settings,
     /// Addresses, routes and Evergate's own pages.
     pub gateway: crate::gateway::Settings,
-    /// The provider.
-    pub oidc: crate::oidc::Settings,
+    /// The provider, or the first of several.
+    pub provider: ProviderSettings,
+    /// The others.
+    pub further_providers: Vec<ProviderSettings>,
     /// How API clients' tokens are verified.
     pub bearer: crate::bearer::Settings,
     /// Issuers of bearer tokens besides the provider, each with the certificates that it is trusted by.
@@ -41,16 +43,30 @@ pub struct Checked {
     pub store: crate::store::Settings,
     /// What encrypts tokens at rest.
     pub keys: EncryptionKeys,
-    /// Who may enter.
-    pub policy: Policy,
     /// The targets of the gateway's routes, each with the certificates that its connections trust and present.
     pub targets: Vec<(Target, ClientTls)>,
-    /// The certificates that connections to the provider trust and present.
-    pub provider_trust: ClientTls,
     /// Logs and metrics.
     pub telemetry: crate::telemetry::Settings,
     /// Oddities that prevent nothing from working.
     pub warnings: Vec<Problem>,
+}
+
+/// The settings of one provider.
+#[derive(Clone, Debug)]
+pub struct ProviderSettings {
+    /// The provider, and the client that Evergate is there.
+    pub oidc: crate::oidc::Settings,
+    /// Who of its users may enter.
+    pub policy: Policy,
+    /// The certificates that connections to it trust and present.
+    pub trust: ClientTls,
+}
+
+impl Checked {
+    /// All providers, of which there is one at least.
+    pub fn providers(&self) -> impl Iterator<Item = &ProviderSettings> {
+        std::iter::once(&self.provider).chain(&self.further_providers)
+    }
 }
 
 /// Checks all settings.
@@ -84,7 +100,8 @@ pub fn check(raw: &Raw, problems: Problems) -> Result<Checked, Problems> {
         Some(Checked {
             server: server?,
             gateway: crate::gateway::Settings { lacks_group_claim, ..gateway? },
-            oidc: oidc?,
+            provider: ProviderSettings { oidc: oidc?, policy, trust: provider_trust },
+            further_providers: Vec::new(),
             bearer: bearer?,
             token_issuers,
             app_tokens,
@@ -95,9 +112,7 @@ pub fn check(raw: &Raw, problems: Problems) -> Result<Checked, Problems> {
             event_retention: event_retention?,
             store: store?,
             keys: keys?,
-            policy,
             targets: targets?,
-            provider_trust,
             telemetry: telemetry?,
             warnings,
         })

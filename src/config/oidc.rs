@@ -146,6 +146,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<oidc::Settings> {
     let proxy = reader.proxy();
     let claims::Sources { ignore_userinfo, access_token_claims } = sources?;
     Some(oidc::Settings {
+        name: oidc::DEFAULT_NAME.to_owned(),
         issuer: issuer?,
         skip_issuer_checks: skip_issuer_checks?,
         preset: preset?,

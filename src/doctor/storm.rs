@@ -16,7 +16,7 @@ use super::{
 use crate::{
     clock::{Clock, Stopwatch},
     grant::{AttemptId, GrantId},
-    oidc::Provider,
+    oidc::{Provider, Providers},
     renewal::{self, Renewer},
     seal::KeyRing,
     secret::{Secret, random, random_text},
@@ -123,7 +123,8 @@ impl Doctor {
         let outage_grace = self.settings.renewal.outage_grace.max(MIN_GRACE);
         let renewal = renewal::Settings { outage_grace, ..self.settings.renewal.clone() };
         let (clock, metrics) = (Clock::System, Metrics::default());
-        let renewer = Renewer::new(renewal, Timings::default(), Arc::clone(&provider), store.clone(), clock, metrics);
+        let providers = Providers::new(Arc::clone(&provider), Vec::new());
+        let renewer = Renewer::new(&renewal, Timings::default(), &providers, store.clone(), clock, &metrics);
         Ok(Replica { provider, store, renewer })
     }
 }

@@ -14,7 +14,7 @@ impl Endpoints {
     /// Sends a browser that comes from another site back there, with a code for its session here. One without a session logs in
     /// first.
     pub(super) async fn hand_over(&self, call: Call<'_>) -> Result<Response<Body>, Refused> {
-        let (sign_in, admission) = (&self.components.sign_in, &self.components.admission);
+        let (sign_in, admission) = (self.components.sign_ins.first(), &self.components.admission);
         if self.is_not_a_page(call.headers) {
             return Err(Refusal::NoPage.into());
         }
@@ -50,7 +50,7 @@ impl Endpoints {
         if self.is_not_a_page(call.headers) {
             return Err(Refusal::NoPage.into());
         }
-        match self.components.sign_in.complete_hand_over(browser_of(&call), call.query).await {
+        match self.components.sign_ins.first().complete_hand_over(browser_of(&call), call.query).await {
             Ok(to) => {
                 self.components.admission.visitors.forget(call.headers);
                 Ok(redirect(&to, "signed_in"))

@@ -10,10 +10,9 @@ use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
 use crate::{
-    oidc::Provider,
     refusal::response::{json as json_response, own_headers},
     renewal::{ClientStanding, Renewer},
-    sign_in::RefreshTokens,
+    sign_in::{SignIn, SignIns},
     store::{Condition, Store},
     tls::{CertResolver, CertificateState},
 };
@@ -23,8 +22,6 @@ use crate::{
 pub struct Health {
     /// Must take writes.
     pub store: Store,
-    /// Its state is told; sessions are served without it.
-    pub provider: Arc<Provider>,
     /// The state of the served certificates is told, where TLS is terminated here.
     pub certificates: Option<Arc<CertResolver>>,
     /// Set during a drain: unready first.
@@ -46,12 +43,15 @@ pub(super) fn alive() -> Response<Body> {
 impl Health {
     /// Readiness: sessions can be served. The rest is told and does not decide: without the provider nobody who is signed in needs
     /// to notice, and whoever is not served because of a certificate or a rule would not be by another replica either.
-    pub(super) fn ready(&self, refresh_tokens: &RefreshTokens, renewer: &Renewer) -> Response<Body> {
+    pub(super) fn ready(&self, sign_ins: &SignIns, renewer: &Renewer) -> Response<Body> {
         let draining = self.draining.load(Ordering::Acquire);
         let store = self.store.condition();
         let ready = store == Condition::Writable && !draining;
-        let provider = &self.provider;
-        let body = json!({
+        let told: Vec<_> = sign_ins.iter().map(|sign_in| ProviderHealth::of(sign_in, renewer)).collect();
+        // Of several, what is wrong with any of them.
+        let worst =
+            |part: fn(&ProviderHealth<'_>) -> &'static str| told.iter().map(part).find(|told| *told != "ok").unwrap_or("ok");
+        let mut body = json!({
             "ready": ready,
             "draining": draining,
             "store": match store {
@@ -62,19 +62,10 @@ impl Health {
             "announcements": self.store.hearing().name(),
             "missing_keys": self.store.missing_keys().iter().map(|under| (under.key.to_string(), under.grants.into()))
                 .collect::<serde_json::Map<_, _>>(),
-            "provider": if provider.is_ready() { "ok" } else { "not_reached" },
-            "provider_error": match (provider.is_ready(), provider.is_misconfigured()) {
-                (true, _) if provider.is_missing_an_endpoint() => Some("endpoint_not_found"),
-                (true, _) => None,
-                (false, true) => Some("configuration"),
-                (false, false) => Some("unreachable"),
-            },
-            "refresh_token": if refresh_tokens.are_missing() { "not_issued" } else { "ok" },
-            "client": match renewer.client_standing() {
-                ClientStanding::Accepted => "ok",
-                ClientStanding::Refused => "refused",
-                ClientStanding::Unknown => "unknown",
-            },
+            "provider": worst(|told| told.provider),
+            "provider_error": told.iter().find_map(|told| told.provider_error),
+            "refresh_token": worst(|told| told.refresh_token),
+            "client": worst(|told| told.client),
             "certificate": self.certificates.as_ref().map(|served| match served.certificate_state() {
                 CertificateState::Valid => "ok",
                 CertificateState::WrongName => "wrong_name",
@@ -84,6 +75,46 @@ impl Health {
             "access_url": if self.access_url_is_plain_http { "plain_http" } else { "ok" },
             "groups": if self.lacks_group_claim { "no_claim" } else { "ok" },
         });
+        if let (Some(members), None) = (body.as_object_mut(), sign_ins.only()) {
+            let each = told.iter().map(|told| (told.name.to_owned(), told.json())).collect::<serde_json::Map<_, _>>();
+            members.insert("providers".to_owned(), each.into());
+        }
         json_response(&body, if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, "readyz")
+    }
+}
+
+/// What is told of one provider.
+struct ProviderHealth<'a> {
+    name: &'a str,
+    provider: &'static str,
+    provider_error: Option<&'static str>,
+    refresh_token: &'static str,
+    client: &'static str,
+}
+
+impl<'a> ProviderHealth<'a> {
+    fn of(sign_in: &'a SignIn, renewer: &Renewer) -> Self {
+        let provider = &sign_in.provider;
+        Self {
+            name: provider.name(),
+            provider: if provider.is_ready() { "ok" } else { "not_reached" },
+            provider_error: match (provider.is_ready(), provider.is_misconfigured()) {
+                (true, _) if provider.is_missing_an_endpoint() => Some("endpoint_not_found"),
+                (true, _) => None,
+                (false, true) => Some("configuration"),
+                (false, false) => Some("unreachable"),
+            },
+            refresh_token: if sign_in.refresh_tokens.are_missing() { "not_issued" } else { "ok" },
+            client: match renewer.client_standing(provider.name()) {
+                ClientStanding::Accepted => "ok",
+                ClientStanding::Refused => "refused",
+                ClientStanding::Unknown => "unknown",
+            },
+        }
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let Self { name: _, provider, provider_error, refresh_token, client } = self;
+        json!({ "provider": provider, "provider_error": provider_error, "refresh_token": refresh_token, "client": client })
     }
 }

@@ -29,7 +29,7 @@ impl Endpoints {
         if self.is_not_a_page(call.headers) {
             return Err(Refusal::NoPage.into());
         }
-        if call.parameter("iss").is_some_and(|issuer| issuer != self.components.sign_in.provider.issuer()) {
+        if call.parameter("iss").is_some_and(|issuer| self.components.sign_ins.first().providers.of_issuer(&issuer).is_none()) {
             return Err(Refusal::BadRequest("the login that another site began is for another provider").into());
         }
         if let Some(location) = self.start_elsewhere(&call) {
@@ -46,7 +46,7 @@ impl Endpoints {
             Some(hint) => Purpose::LoginOf(hint),
             None => Purpose::Login,
         };
-        match self.components.sign_in.begin(browser_of(&call), &return_to, purpose).await {
+        match self.components.sign_ins.first().begin(browser_of(&call), &return_to, purpose).await {
             Ok(to) => Ok(redirect(&to, "sign_in")),
             Err(error) => Err(Refused {
                 refusal: Refusal::ProviderUnavailable(error),
@@ -61,7 +61,7 @@ impl Endpoints {
     /// browsers of all its hosts to one address (ingress-nginx's `auth-signin`).
     fn start_elsewhere(&self, call: &Call<'_>) -> Option<String> {
         let page = Url::parse(&call.parameter("rd")?).ok()?;
-        let site = self.components.sign_in.redirect_uris.sites.of_url(&page)?;
+        let site = self.components.sign_ins.first().redirect_uris.sites.of_url(&page)?;
         let is_another = site.authority() != call.exchange.site.authority();
         let query = Serializer::new(String::new()).extend_pairs(form_urlencoded::parse(call.query.as_bytes())).finish();
         is_another.then(|| format!("{}?{query}", site.at(&format!("{}/start", self.components.prefix))))
@@ -90,13 +90,14 @@ impl Endpoints {
             return Err(Refusal::NoPage.into());
         }
         let form = read_form(body).await?;
-        let location = self.components.sign_in.callback_of_form(&call.exchange.site, &form).map_err(Refusal::from)?;
+        let sign_in = self.components.sign_ins.of_response(&String::from_utf8_lossy(&form));
+        let location = sign_in.callback_of_form(&call.exchange.site, &form).map_err(Refusal::from)?;
         Ok(redirect(&Redirect { location, cookies: Vec::new() }, "callback"))
     }
 
     /// Receives the browser that the provider sends back (RFC 6749 section 4.1.2).
     pub(super) async fn callback(&self, call: Call<'_>) -> Result<Response<Body>, Refused> {
-        let (sign_in, headers) = (&self.components.sign_in, call.headers);
+        let (sign_in, headers) = (self.components.sign_ins.of_response(call.query), call.headers);
         if self.is_not_a_page(headers) {
             return Err(Refusal::NoPage.into());
         }
@@ -129,7 +130,7 @@ impl Endpoints {
             let location = call.exchange.site.at(failed.return_to.as_ref().map_or("/", ReturnTo::path));
             return Ok(redirect(&Redirect { location, cookies: Vec::new() }, "signed_in"));
         }
-        if let Some(again) = self.components.sign_in.begin_again(&failed, browser_of(call)).await {
+        if let Some(again) = self.components.sign_ins.of_response(call.query).begin_again(&failed, browser_of(call)).await {
             tracing::info!(request.id = call.exchange.id_text(), error = causes(&failed.error), "a login begins again");
             return Ok(redirect(&again, "sign_in"));
         }

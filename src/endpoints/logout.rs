@@ -8,7 +8,7 @@ use url::form_urlencoded;
 
 use super::{Call, Endpoints, Refused, read_form};
 use crate::{
-    oidc::ProviderError,
+    oidc::{ProviderError, VerifyError},
     pages::{Action, Message, Page, Text},
     refusal::{
         Refusal,
@@ -96,7 +96,10 @@ impl Endpoints {
             return Err(Refusal::BadRequest("there is not one logout_token").into());
         };
         let sign_out = &self.components.sign_out;
-        let token = match sign_out.provider.verify_logout_token(&token).await {
+        let Some(provider) = sign_out.providers.of_logout_token(&token) else {
+            return Err(Refusal::LogoutToken(VerifyError::Refused("its iss and aud are no provider's and client's")).into());
+        };
+        let token = match provider.verify_logout_token(&token).await {
             Ok(token) => token,
             Err(ProviderError::LogoutToken(error)) => return Err(Refusal::LogoutToken(error).into()),
             Err(error) => return Err(Refusal::ProviderUnavailable(error).into()),

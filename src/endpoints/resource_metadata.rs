@@ -45,7 +45,7 @@ impl Endpoints {
         let scopes = route.rule.tokens.as_ref().map(|tokens| tokens.scopes.as_slice()).unwrap_or_default();
         let mut body = json!({
             "resource": exchange.site.at(&route.prefix),
-            "authorization_servers": [self.components.sign_in.provider.issuer()],
+            "authorization_servers": self.issuers_of(route),
             "bearer_methods_supported": ["header"],
         });
         if let Some(members) = body.as_object_mut()
@@ -54,6 +54,19 @@ impl Endpoints {
             members.insert("scopes_supported".to_owned(), scopes.into());
         }
         json_response(&body, StatusCode::OK, MARK)
+    }
+}
+
+impl Endpoints {
+    /// The issuers of the providers whose tokens a route takes, each once.
+    fn issuers_of(&self, _route: &Route) -> Vec<&str> {
+        let mut issuers: Vec<&str> = Vec::new();
+        for provider in self.components.sign_ins.iter().map(|sign_in| &sign_in.provider) {
+            if !issuers.contains(&provider.issuer()) {
+                issuers.push(provider.issuer());
+            }
+        }
+        issuers
     }
 }
 

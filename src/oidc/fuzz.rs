@@ -75,7 +75,7 @@ fn logout_token_claims() {
             let token =
                 format!("{}.{}.AA", BASE64_URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256"}"#), BASE64_URL_SAFE_NO_PAD.encode(data));
             let Ok(token) = SignedToken::parse(&token) else { return };
-            if logout_token::validate(&token, &ExpectedIssuer::Exactly(ISSUER.to_owned()), CLIENT, NOW).is_ok() {
+            if logout_token::validate(&token, &ExpectedIssuer::Exactly(ISSUER.to_owned()), (ISSUER, CLIENT), NOW).is_ok() {
                 let claims = token.unverified();
                 assert!(is_ours(claims) && !claims.members.contains_key("nonce") && text(claims, "jti").is_some());
                 assert!(text(claims, "sub").is_some() || text(claims, "sid").is_some());

@@ -77,6 +77,16 @@ impl ExpectedIssuer {
         }
     }
 
+    /// Whether a token's `iss` is this issuer.
+    pub(super) fn is_of(&self, token: &JsonObject) -> bool {
+        self.compare(token) == IssuerMatch::Same
+    }
+
+    /// Whether it matters who the issuer is.
+    pub(super) fn is_checked(&self) -> bool {
+        !matches!(self, Self::Unchecked)
+    }
+
     /// Whether `iss` of an authorization response is this issuer (RFC 9207 section 2.4).
     pub(super) fn is_of_response(&self, iss: &str) -> bool {
         match self {

@@ -14,6 +14,10 @@ use crate::{clock::Timestamp, jose::SignedToken};
 /// Who was logged out at the provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogoutToken {
+    /// The issuer identifier of the provider, as grants have it.
+    pub issuer: String,
+    /// The client that it is for.
+    pub client_id: String,
     /// The user (`sub`), if the token names one.
     pub subject: Option<String>,
     /// The session at the provider (`sid`); without it, all of the user's sessions ended.
@@ -33,11 +37,11 @@ const DEFAULT_TOKEN_LIFE: Duration = Duration::from_secs(120);
 /// The claims that are validated. A token that repeats one is refused, because two readers may take different values.
 const VALIDATED_CLAIMS: [&str; 9] = ["iss", "aud", "iat", "exp", "jti", "sub", "sid", "nonce", "events"];
 
-/// Validates everything except the signature.
+/// Validates everything except the signature. `own_issuer` is the provider's name in grants.
 pub(super) fn validate(
     token: &SignedToken<'_>,
     issuer: &ExpectedIssuer,
-    client_id: &str,
+    (own_issuer, client_id): (&str, &str),
     now: Timestamp,
 ) -> Result<LogoutToken, VerifyError> {
     let refused = |what| Err(VerifyError::Refused(what));
@@ -82,5 +86,6 @@ pub(super) fn validate(
     if subject.is_none() && provider_session.is_none() {
         return refused("it has neither sub nor sid");
     }
-    Ok(LogoutToken { subject, provider_session, issued_at, id: id.to_owned(), expires_at })
+    let (issuer, client_id) = (own_issuer.to_owned(), client_id.to_owned());
+    Ok(LogoutToken { issuer, client_id, subject, provider_session, issued_at, id: id.to_owned(), expires_at })
 }

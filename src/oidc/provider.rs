@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, Timestamp},
-    grant::Fingerprint,
+    grant::{Fingerprint, Grant},
     identity::Identity,
     jose::Algorithm,
 };
@@ -69,6 +69,16 @@ impl Provider {
             no_push_before: Mutex::default(),
             refresh_calls: AtomicU64::new(0),
         })
+    }
+
+    /// The name by which logins and routes name it.
+    pub fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    /// Whether a grant belongs to it and to this client. A refresh token is presented to no other.
+    pub fn has_given(&self, grant: &Grant) -> bool {
+        grant.issuer == self.issuer() && grant.client_id == self.client_id()
     }
 
     /// The issuer identifier.

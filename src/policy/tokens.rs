@@ -5,8 +5,10 @@
 pub struct AcceptedTokens {
     /// The route's name, as the access line has it, by which personal access tokens are limited.
     pub route: String,
-    /// Whether it takes access tokens of the provider.
+    /// Whether it takes access tokens of providers.
     pub of_provider: bool,
+    /// The names of those providers, where the route is for some alone; an empty list is for all.
+    pub providers: Vec<String>,
     /// The names of other issuers whose tokens it takes.
     pub issuers: Vec<String>,
     /// Whether it takes personal access tokens, which users make.
@@ -51,6 +53,11 @@ pub enum TokenDenied {
 }
 
 impl AcceptedTokens {
+    /// Whether it takes access tokens of the provider with this name.
+    pub fn takes_provider(&self, name: &str) -> bool {
+        self.of_provider && (self.providers.is_empty() || self.providers.iter().any(|own| own == name))
+    }
+
     /// Checks whether a token of the provider is for the route.
     ///
     /// # Errors
@@ -78,6 +85,7 @@ mod tests {
         let accepted = |audiences: &[&str], clients: &[&str], scopes: &[&str]| AcceptedTokens {
             route: "/api".to_owned(),
             of_provider: true,
+            providers: Vec::new(),
             issuers: Vec::new(),
             personal: false,
             audiences: texts(audiences),

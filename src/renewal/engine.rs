@@ -13,7 +13,7 @@ use crate::{
     timings::Timings,
 };
 
-/// The token refresh of one process. Its steps are `impl Engine` blocks in the files of their names.
+/// The token refresh of one process at one provider. Its steps are `impl Engine` blocks in the files of their names.
 #[derive(Debug)]
 pub(super) struct Engine {
     pub(super) settings: Settings,

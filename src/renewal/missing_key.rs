@@ -39,7 +39,10 @@ impl Renewer {
     pub async fn has_lost_its_key(&self, grant: &Grant) -> bool {
         match grant.missing_key {
             None => false,
-            Some(key) => self.0.no_replica_has(key).await,
+            Some(key) => match self.engine_of(grant) {
+                Some(engine) => engine.no_replica_has(key).await,
+                None => false,
+            },
         }
     }
 }

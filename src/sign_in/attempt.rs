@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::return_to::ReturnTo;
 use crate::{
     clock::Timestamp,
-    oidc::CallbackProof,
+    oidc::{CallbackProof, DEFAULT_NAME},
     seal::KeyRing,
     secret::{Secret, random, random_text, sha256},
     session::cookie::Cookies,
@@ -46,6 +46,9 @@ pub(super) struct Attempt {
     /// The number of consecutive redirects to the provider without a click, this one included.
     #[serde(rename = "n", default)]
     rounds: u32,
+    /// The name of the provider; `None` for [`DEFAULT_NAME`], which older releases know alone.
+    #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
+    provider: Option<String>,
     /// Whether it is the automatic retry of a failed attempt. There is no further one.
     #[serde(rename = "a", default)]
     is_second: bool,
@@ -79,7 +82,7 @@ impl Attempt {
     pub(super) fn new(binding: &Binding, params: AttemptParams) -> Self {
         let AttemptParams { at, mode, rounds, is_second } = params;
         let (seed, bound) = (random_text::<32>(), binding.digest());
-        Self { seed, bound, return_to: None, site: None, at: at.0, mode, rounds, is_second }
+        Self { seed, bound, return_to: None, site: None, at: at.0, mode, rounds, provider: None, is_second }
     }
 
     /// Puts the return address into the attempt.
@@ -90,6 +93,16 @@ impl Attempt {
     /// Puts the site where it began into the attempt.
     pub(super) fn remember_site(&mut self, authority: Option<&str>) {
         self.site = authority.map(str::to_owned);
+    }
+
+    /// Says at which provider it is.
+    pub(super) fn remember_provider(&mut self, name: &str) {
+        self.provider = Some(name).filter(|name| *name != DEFAULT_NAME).map(str::to_owned);
+    }
+
+    /// The name of the provider that it is at.
+    pub(super) fn provider(&self) -> &str {
+        self.provider.as_deref().unwrap_or(DEFAULT_NAME)
     }
 
     pub(super) fn site(&self) -> Option<&str> {

@@ -105,6 +105,7 @@ impl SignIn {
             attempt.carry(&return_to.if_no_longer_than(MAX_CARRIED_LEN));
         }
         attempt.remember_site(self.redirect_uris.remembered(site));
+        attempt.remember_provider(self.provider.name());
         let state = attempt.seal(&self.keys).unwrap_or_default();
         let proof = attempt.proof(&state, &binding);
         let url = self.provider.authorization_url(&self.redirect_uris.of(site), &proof, options).await?;
@@ -128,8 +129,7 @@ impl SignIn {
     /// key the provider still publishes; the hint is optional.
     async fn id_token_for(&self, purpose: Purpose<'_>) -> Option<Secret> {
         let Purpose::Silent(grant) = purpose else { return None };
-        let ours = grant.issuer == self.provider.issuer() && grant.client_id == self.provider.client_id();
-        if !ours || !self.provider.supports_prompt_none() {
+        if !self.provider.has_given(grant) || !self.provider.supports_prompt_none() {
             return None;
         }
         let token = self.store.id_token(grant.id).await.ok().flatten()?;

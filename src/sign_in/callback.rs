@@ -64,8 +64,9 @@ impl SignIn {
     async fn try_complete(&self, browser: LoginBrowser<'_>, query: &str) -> Result<Redirect, CallbackError> {
         let response = AuthorizationResponse::parse(query)?;
         let attempt = self.attempt_of(&response)?;
-        if attempt.mode() == LoginMode::HandOver {
-            return Err(CallbackError::UnknownAttempt("it did not go to the provider"));
+        // A code is redeemed where its login began, and nowhere else.
+        if attempt.mode() == LoginMode::HandOver || attempt.provider() != self.provider.name() {
+            return Err(CallbackError::UnknownAttempt("it did not go to this provider"));
         }
         let binding = self.binding_of(&attempt, browser.headers)?;
         // Before a permit is held that others wait for.

@@ -184,8 +184,9 @@ impl SignIn {
 
     /// Whether a grant can serve requests, if need be after a refresh.
     fn is_alive(&self, grant: &Grant) -> bool {
-        let ours = grant.issuer == self.provider.issuer() && grant.client_id == self.provider.client_id();
-        ours && grant.ended.is_none()
+        let is_of_a_provider = self.providers.of(&grant.issuer, &grant.client_id).is_some();
+        is_of_a_provider
+            && grant.ended.is_none()
             && grant.missing_key.is_none()
             && (grant.has_refresh_token || self.clock.now() < grant.expires_at)
     }

@@ -7,9 +7,9 @@ use std::{
 
 use crate::{clock::Timestamp, oidc::LogoutToken};
 
-/// Logouts at the provider that wait to be recorded, by their tokens' identifiers, and when each came.
+/// Logouts at the provider that wait to be recorded, by their tokens' issuers and identifiers, and when each came.
 #[derive(Debug, Default)]
-pub struct PendingLogouts(Mutex<HashMap<String, (LogoutToken, Timestamp)>>);
+pub struct PendingLogouts(Mutex<HashMap<(String, String), (LogoutToken, Timestamp)>>);
 
 /// How many logouts wait at most. Of any other the provider is told to send it again, as of all.
 const MAX_WAITING: usize = 10_000;
@@ -20,7 +20,7 @@ impl PendingLogouts {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_first = waiting.is_empty();
         if waiting.len() < MAX_WAITING {
-            waiting.entry(token.id.clone()).or_insert_with(|| (token.clone(), at));
+            waiting.entry(name_of(token)).or_insert_with(|| (token.clone(), at));
         }
         is_first
     }
@@ -30,9 +30,14 @@ impl PendingLogouts {
     }
 
     /// Removes a logout that is recorded. Returns `false` if none waits any more.
-    pub(super) fn recorded(&self, id: &str) -> bool {
+    pub(super) fn recorded(&self, token: &LogoutToken) -> bool {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.remove(id);
+        waiting.remove(&name_of(token));
         !waiting.is_empty()
     }
+}
+
+/// An identifier is unique at its issuer alone.
+pub(super) fn name_of(token: &LogoutToken) -> (String, String) {
+    (token.issuer.clone(), token.id.clone())
 }

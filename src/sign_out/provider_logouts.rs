@@ -5,7 +5,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use super::{LogoutInitiator, SignOut};
+use super::{LogoutInitiator, SignOut, pending_logouts::name_of};
 use crate::{
     backoff::back_off,
     clock::Timestamp,
@@ -44,19 +44,10 @@ impl SignOut {
         Err(error)
     }
 
-    fn filter<'a>(&'a self, token: &'a LogoutToken) -> SessionFilter<'a> {
-        SessionFilter {
-            issuer: self.provider.issuer(),
-            client_id: self.provider.client_id(),
-            subject: token.subject.as_deref(),
-            provider_session: token.provider_session.as_deref(),
-        }
-    }
-
     /// Ends sessions in the store. `at` is when the token came.
     async fn record_provider_logout(&self, token: &LogoutToken, at: Timestamp) -> Result<(), StoreError> {
-        let filter = self.filter(token);
-        let name = sha256(format!("logout token {} {}", self.provider.issuer(), token.id).as_bytes());
+        let filter = filter(token);
+        let name = sha256(format!("logout token {} {}", token.issuer, token.id).as_bytes());
         if self.store.is_consumed(name).await? {
             return Ok(());
         }
@@ -87,14 +78,16 @@ impl SignOut {
 
     /// Ends on this replica the sessions that the token names, as far as they are in memory or the store can be read.
     async fn end_known(&self, token: &LogoutToken) {
-        let filter = self.filter(token);
+        let filter = filter(token);
         let known = self.cache.find_known(|session, grant| {
-            let is_users = |subject| {
-                grant.is_some_and(|grant| {
-                    grant.issuer == filter.issuer && grant.client_id == filter.client_id && grant.identity.subject == subject
-                })
-            };
-            session.created_at <= token.issued_at.plus(LEEWAY)
+            // Providers choose their users' subjects and session identifiers, and two may choose the same.
+            let is_of_provider = grant.map_or_else(
+                || self.providers.only().is_some(),
+                |grant| grant.issuer == filter.issuer && grant.client_id == filter.client_id,
+            );
+            let is_users = |subject| grant.is_some_and(|grant| grant.identity.subject == subject);
+            is_of_provider
+                && session.created_at <= token.issued_at.plus(LEEWAY)
                 && filter.subject.is_none_or(is_users)
                 && filter.provider_session.is_none_or(|sid| session.provider_session.as_deref() == Some(sid))
         });
@@ -119,7 +112,7 @@ impl SignOut {
         loop {
             while !self.until_writable_or_read().await {
                 for (token, _) in self.provider_logouts.waiting() {
-                    if ended.insert(token.id.clone()) {
+                    if ended.insert(name_of(&token)) {
                         self.end_known(&token).await;
                     }
                 }
@@ -136,7 +129,7 @@ impl SignOut {
                         if let Err(error) = done {
                             tracing::error!(%error, "a logout at the provider cannot be recorded");
                         }
-                        if !self.provider_logouts.recorded(&token.id) {
+                        if !self.provider_logouts.recorded(&token) {
                             return;
                         }
                     }
@@ -147,5 +140,15 @@ impl SignOut {
                 tokio::time::sleep(back_off(failures, FIRST_PAUSE, MAX_PAUSE)).await;
             }
         }
+    }
+}
+
+/// The sessions that a logout token names: those of the provider and the client that it is of.
+fn filter(token: &LogoutToken) -> SessionFilter<'_> {
+    SessionFilter {
+        issuer: &token.issuer,
+        client_id: &token.client_id,
+        subject: token.subject.as_deref(),
+        provider_session: token.provider_session.as_deref(),
     }
 }

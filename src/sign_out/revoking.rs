@@ -3,9 +3,12 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
+
 use super::SignOut;
 use crate::{
     backoff::back_off,
+    oidc::Provider,
     store::{Revocation, RevocationToken, StoreError},
     telemetry::logs::causes,
 };
@@ -40,16 +43,20 @@ impl SignOut {
         }
     }
 
-    /// Revokes what is due, one after the other, until nothing is or the provider fails.
+    /// Revokes what is due, at each provider by itself.
     pub async fn revoke_due(&self) {
-        let provider = &self.provider;
+        join_all(self.providers.iter().map(|provider| self.revoke_due_at(provider))).await;
+    }
+
+    /// Revokes what is due, one after the other, until nothing is or the provider fails.
+    async fn revoke_due_at(&self, provider: &Provider) {
         if !provider.is_ready() {
             return;
         }
         loop {
             let due = self.store.claim_revocation(provider.issuer(), provider.client_id(), LEASE).await;
             let done = match due {
-                Ok(Some(revocation)) => self.revoke(&revocation).await,
+                Ok(Some(revocation)) => self.revoke(provider, &revocation).await,
                 Ok(None) => return,
                 Err(error) => Err(error),
             };
@@ -64,8 +71,8 @@ impl SignOut {
         }
     }
 
-    async fn revoke(&self, revocation: &Revocation) -> Result<Progress, StoreError> {
-        let (provider, now) = (&self.provider, self.clock.now());
+    async fn revoke(&self, provider: &Provider, revocation: &Revocation) -> Result<Progress, StoreError> {
+        let now = self.clock.now();
         let preset = provider.preset();
         // Revocation may also end grants of another gateway, whose sessions are not known here.
         let reaches_all = preset.shares_refresh_tokens || preset.revocation_ends_all_grants;

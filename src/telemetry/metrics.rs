@@ -1,6 +1,7 @@
 //! Prometheus metrics. One cheap handle is passed to whoever counts; there is no global registry.
 
 mod labels;
+mod providers;
 mod timers;
 
 use std::{sync::Arc, time::Instant};
@@ -11,14 +12,15 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use labels::{Cached, Call, Class, Operation, Outcome, Renewal, RouteClass, Voice};
+use labels::{Cached, Class, Operation, Outcome, RouteClass, Voice};
+use providers::{ProviderLabel, ProviderMetrics};
 
 pub use labels::Record;
 pub use timers::{ProviderTimer, RouteMetrics, StoreTimer};
 
 /// The metrics of one process; cloning shares them.
 #[derive(Clone, Debug)]
-pub struct Metrics(Arc<Inner>);
+pub struct Metrics(Arc<Inner>, ProviderLabel);
 
 #[derive(Debug)]
 struct Inner {
@@ -26,12 +28,10 @@ struct Inner {
     requests: [Counter; 5],
     request_seconds: Histogram,
     route_seconds: Family<RouteClass, Histogram, fn() -> Histogram>,
-    logins: Family<Outcome, Counter>,
     logouts: Counter,
     bearer_tokens: Family<Outcome, Counter>,
     app_tokens: Family<Outcome, Counter>,
-    renewals: Family<Renewal, Counter>,
-    provider_seconds: Family<Call, Histogram, fn() -> Histogram>,
+    providers: ProviderMetrics,
     store_seconds: Family<Operation, Histogram, fn() -> Histogram>,
     store_failures: Family<Operation, Counter>,
     store_listener_connected: Gauge,
@@ -44,41 +44,17 @@ struct Inner {
     remembered: [Gauge; 2],
     sessions: Gauge,
     sessions_with_refresh_token: Gauge,
-    provider_ready: Gauge,
-    provider_outage: Gauge,
-    client_config_error: Gauge,
     certificate_expiry: Gauge,
     is_config_in_force: Gauge,
     config_in_force_since: Gauge,
 }
 
-/// What can become of a login.
-const LOGIN_OUTCOMES: [&str; 8] =
-    ["ok", "unknown_attempt", "refused", "busy", "declined", "provider_error", "denied", "store_error"];
 /// What can become of a bearer token.
 const BEARER_OUTCOMES: [&str; 3] = ["accepted", "refused", "unavailable"];
 /// What can become of a request of an app's job for a token.
 const APP_TOKEN_OUTCOMES: [&str; 4] = ["given", "exchanged", "refused", "unavailable"];
-/// What most often becomes of a token refresh; the provider's own error codes come besides.
-const RENEWAL_OUTCOMES: [(&str, &str); 12] = [
-    ("ok", "rotated"),
-    ("ok", "kept"),
-    ("ok", "unverified"),
-    ("dead", "invalid_grant"),
-    ("dead", "identity_refused"),
-    ("dead", "no_refresh_token"),
-    ("config", "invalid_client"),
-    ("retry", "unreachable"),
-    ("retry", "store_unavailable"),
-    ("ambiguous", "timed_out"),
-    ("ambiguous", "connection_broken"),
-    ("ambiguous", "outcome_unknown"),
-];
 /// How changes in the store are heard of.
 const VOICES: [&str; 2] = ["notifications", "polling"];
-/// The calls to the provider that are timed.
-const PROVIDER_CALLS: [&str; 4] = ["code", "refresh", "introspection", "exchange"];
-
 /// The kinds of [`Record`], in its order.
 const RECORDS: [&str; 2] = ["session", "grant"];
 
@@ -92,7 +68,15 @@ fn seconds() -> Histogram {
 
 impl Default for Metrics {
     fn default() -> Self {
+        Self::for_providers(&[])
+    }
+}
+
+impl Metrics {
+    /// Metrics at zero, of the providers with these names.
+    pub fn for_providers(names: &[&str]) -> Self {
         let mut registry = Registry::with_prefix("evergate");
+        let providers = ProviderMetrics::register(names, &mut registry);
         let by_class = Family::<Class, Counter>::default();
         let requests = STATUS_CLASSES.map(|status| by_class.get_or_create(&Class { status }).clone());
         let (loads, entries) = (Family::<Cached, Counter>::default(), Family::<Cached, Gauge>::default());
@@ -108,21 +92,16 @@ impl Default for Metrics {
             cache_entries: RECORDS.map(|record| entries.get_or_create(&Cached { record }).clone()),
             request_seconds: seconds(),
             route_seconds: Family::new_with_constructor(seconds as fn() -> Histogram),
-            logins: Family::default(),
             logouts: Counter::default(),
             bearer_tokens: Family::default(),
             app_tokens: Family::default(),
-            renewals: Family::default(),
-            provider_seconds: Family::new_with_constructor(seconds as fn() -> Histogram),
+            providers,
             store_seconds: Family::new_with_constructor(seconds as fn() -> Histogram),
             store_failures: Family::default(),
             store_listener_connected: Gauge::default(),
             store_voices: Family::default(),
             sessions: Gauge::default(),
             sessions_with_refresh_token: Gauge::default(),
-            provider_ready: Gauge::default(),
-            provider_outage: Gauge::default(),
-            client_config_error: Gauge::default(),
             certificate_expiry: Gauge::default(),
             is_config_in_force: Gauge::default(),
             config_in_force_since: Gauge::default(),
@@ -141,18 +120,8 @@ impl Default for Metrics {
             Unit::Seconds,
             inner.route_seconds.clone(),
         );
-        // An alert on a rate needs the zero before the first event.
-        for outcome in LOGIN_OUTCOMES {
-            drop(inner.logins.get_or_create(&Outcome { outcome }));
-        }
-        for (outcome, reason) in RENEWAL_OUTCOMES {
-            drop(inner.renewals.get_or_create(&Renewal { outcome, reason: reason.to_owned() }));
-        }
-        for call in PROVIDER_CALLS {
-            drop(inner.provider_seconds.get_or_create(&Call { call }));
-        }
-        registry.register("logins", "Login attempts that returned, by outcome", inner.logins.clone());
         registry.register("logouts", "Sessions that their users ended", inner.logouts.clone());
+        // An alert on a rate needs the zero before the first event.
         for outcome in BEARER_OUTCOMES {
             drop(inner.bearer_tokens.get_or_create(&Outcome { outcome }));
         }
@@ -161,8 +130,6 @@ impl Default for Metrics {
             drop(inner.app_tokens.get_or_create(&Outcome { outcome }));
         }
         registry.register("app_tokens", "Requests of apps' jobs for a token, by what became of them", inner.app_tokens.clone());
-        registry.register("renewals", "Renewals by outcome class and reason", inner.renewals.clone());
-        registry.register_with_unit("provider", "Calls to the provider", Unit::Seconds, inner.provider_seconds.clone());
         registry.register_with_unit("store", "Calls to the store, by operation", Unit::Seconds, inner.store_seconds.clone());
         registry.register("store_failures", "Calls to the store that failed, by operation", inner.store_failures.clone());
         registry.register(
@@ -203,12 +170,6 @@ impl Default for Metrics {
             "Those whose grant can be renewed",
             inner.sessions_with_refresh_token.clone(),
         );
-        registry.register("provider_ready", "Whether discovery has succeeded", inner.provider_ready.clone());
-        registry.register(
-            "provider_outage",
-            "Whether renewals fail and sessions are served on without",
-            inner.provider_outage.clone(),
-        );
         registry.register_with_unit(
             "certificate_expiry_timestamp",
             "When the first of the served certificates expires; 0 without TLS",
@@ -226,16 +187,9 @@ impl Default for Metrics {
             Unit::Seconds,
             inner.config_in_force_since.clone(),
         );
-        registry.register(
-            "client_config_error",
-            "Whether the provider refuses this client; needs a person",
-            inner.client_config_error.clone(),
-        );
-        Self(Arc::new(Inner { registry, ..inner }))
+        Self(Arc::new(Inner { registry, ..inner }), ProviderLabel::default())
     }
-}
 
-impl Metrics {
     /// All metrics in the OpenMetrics text format.
     ///
     /// # Errors
@@ -255,11 +209,6 @@ impl Metrics {
         RouteMetrics { requests: self.0.requests.clone(), request_seconds: self.0.request_seconds.clone(), seconds }
     }
 
-    /// Counts a login attempt that returned.
-    pub fn login(&self, outcome: &'static str) {
-        self.0.logins.get_or_create(&Outcome { outcome }).inc();
-    }
-
     /// Counts a request that brings a bearer token.
     pub fn bearer_token(&self, outcome: &'static str) {
         self.0.bearer_tokens.get_or_create(&Outcome { outcome }).inc();
@@ -273,17 +222,6 @@ impl Metrics {
     /// Counts a logout.
     pub fn logout(&self) {
         self.0.logouts.inc();
-    }
-
-    /// Counts a renewal. `reason` is the provider's error code or one of our own words.
-    pub fn renewal(&self, outcome: &'static str, reason: &str) {
-        self.0.renewals.get_or_create(&Renewal { outcome, reason: reason.to_owned() }).inc();
-    }
-
-    /// Begins to time a call to the provider.
-    #[expect(clippy::disallowed_methods, reason = "how long a call took is measured, not decided by")]
-    pub fn provider_timer(&self, call: &'static str) -> ProviderTimer {
-        ProviderTimer { seconds: self.0.provider_seconds.get_or_create(&Call { call }).clone(), started: Instant::now() }
     }
 
     /// Begins to time a call to the store. `operation` is one of a fixed list.
@@ -362,16 +300,6 @@ impl Metrics {
         self.0.sessions_with_refresh_token.set(with_refresh_token);
     }
 
-    /// Says whether the provider is known.
-    pub fn provider_ready(&self, ready: bool) {
-        self.0.provider_ready.set(i64::from(ready));
-    }
-
-    /// Says whether the provider renews no grants at present.
-    pub fn provider_outage(&self, outage: bool) {
-        self.0.provider_outage.set(i64::from(outage));
-    }
-
     /// Sets when the first of the served certificates expires, in seconds since 1970.
     pub fn certificate_expiry(&self, seconds: i64) {
         self.0.certificate_expiry.set(seconds);
@@ -386,10 +314,5 @@ impl Metrics {
     /// Says that the settings that were read last are not in force.
     pub fn config_refused(&self) {
         self.0.is_config_in_force.set(0);
-    }
-
-    /// Says whether the provider refuses this client.
-    pub fn client_config_error(&self, refused: bool) {
-        self.0.client_config_error.set(i64::from(refused));
     }
 }

@@ -222,7 +222,7 @@ fn what_is_written_is_read_whatever_stands_in_it() {
     let prompt = format!("--acr-values={strange}");
     let translation = translated(&sources(&[&BASE[..], &[&name, &prompt, "--client-secret=a b\"c"]].concat()), &[]);
     let checked = check(&translation).unwrap();
-    assert_eq!(checked.oidc.auth_params["acr_values"], strange);
+    assert_eq!(checked.provider.oidc.auth_params["acr_values"], strange);
 }
 
 #[test]

@@ -74,7 +74,7 @@ impl Visitors {
     /// user, so what is open stays open. Whom the policy does not let pass any more, by the identity of the last token refresh, is
     /// not served; a route's own rule is applied to requests alone.
     async fn still_served(&self, hash: SessionHash) -> Result<Option<Arc<CachedSession>>, StoreError> {
-        let Sources { settings, cache, store, policy, clock, .. } = &self.sources;
+        let Sources { settings, cache, store, policies, clock, .. } = &self.sources;
         let now = clock.now();
         let Some(cached) = self.session_or_successor(hash).await? else { return Ok(None) };
         let has_reached_a_limit = settings.reached(&cached.session, SessionCache::last_seen(&cached), now).is_some();
@@ -84,7 +84,9 @@ impl Visitors {
         let id = cached.session.grant;
         let Some(grant) = cache.grant(id, now, || store.grant(id)).await? else { return Ok(None) };
         let has_ended = grant.ended.as_ref().is_some_and(|ended| ended.reason != EndReason::OutcomeUnknown);
-        Ok((!has_ended && policy.admit(&grant.identity).is_ok()).then_some(cached))
+        let policy = policies.of(&grant.issuer, &grant.client_id);
+        let is_admitted = policy.is_some_and(|policy| policy.admit(&grant.identity).is_ok());
+        Ok((!has_ended && is_admitted).then_some(cached))
     }
 
     /// The session, or the one that its user's next login in the same browser made in its place.

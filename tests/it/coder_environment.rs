@@ -265,10 +265,10 @@ fn the_file_of_coder_s_is_read_with_its_own_paths_and_what_has_no_effect_is_said
     let upstream = [("CODER_UPSTREAM_URL", "http://127.0.0.1:8080"), ("CODER_OIDC_CLIENT_ID", "other")];
     let (checked, _directory) = of_file("coder.yaml", WRITTEN, &upstream);
     let checked = checked.unwrap();
-    assert_eq!(checked.oidc.client_id, "other", "the environment goes before the file");
-    assert_eq!(checked.oidc.scopes.unwrap(), ["openid", "profile", "email", "offline_access"]);
-    assert_eq!(checked.oidc.auth_params["access_type"], "offline");
-    assert_eq!(checked.policy.allowed_groups, ["developers"]);
+    assert_eq!(checked.provider.oidc.client_id, "other", "the environment goes before the file");
+    assert_eq!(checked.provider.oidc.scopes.unwrap(), ["openid", "profile", "email", "offline_access"]);
+    assert_eq!(checked.provider.oidc.auth_params["access_type"], "offline");
+    assert_eq!(checked.provider.policy.allowed_groups, ["developers"]);
     assert_eq!(checked.session.idle.as_secs(), 12 * 3600);
     assert_eq!(checked.personal_tokens.longest.as_secs(), 876_600 * 3600);
     let told: Vec<_> = checked.warnings.iter().map(ToString::to_string).collect();
@@ -390,7 +390,7 @@ client: {sshHostnamePrefix: coder., hideAITasks: false}
 fn a_file_as_coder_writes_it_starts_evergate_also_with_settings_that_are_not_known_and_empty() {
     let upstream = [("CODER_UPSTREAM_URL", "http://127.0.0.1:8080")];
     let (checked, _directory) = of_file("coder.yaml", UNSET, &upstream);
-    assert_eq!(checked.unwrap().oidc.client_id, "coder");
+    assert_eq!(checked.unwrap().provider.oidc.client_id, "coder");
     let given = UNSET.replace(r#"oidcClientKeyFile: """#, "oidcClientKeyFil: /key.pem");
     let (refused, _directory) = of_file("coder.yaml", &given, &upstream);
     assert!(refused.unwrap_err().to_string().contains("oidc.oidcClientKeyFil: there is no such setting"));
@@ -417,11 +417,11 @@ fn a_client_s_key_and_its_certificate_are_read_from_the_environment_and_from_cod
     let key = [("CODER_OIDC_CLIENT_KEY_FILE", "/etc/coder/client.pem"), ("CODER_OIDC_CLIENT_CERT_FILE", "/etc/coder/cert.pem")];
     let files = ClientKeyFiles { key: "/etc/coder/client.pem".into(), certificate: Some("/etc/coder/cert.pem".into()), id: None };
     let checked = started_with(&[&key[..], &[("CODER_OIDC_CLIENT_SECRET", "")]].concat()).unwrap();
-    assert_eq!(checked.oidc.client_key, Some(files.clone()));
+    assert_eq!(checked.provider.oidc.client_key, Some(files.clone()));
     let members = "  oidcClientKeyFile: /etc/coder/client.pem\n  oidcClientCertFile: /etc/coder/cert.pem\n";
     let text = WRITTEN.replace("  clientID: coder\n", &format!("  clientID: coder\n{members}"));
     let (checked, _directory) = of_file("coder.yaml", &text, &[("CODER_UPSTREAM_URL", "http://127.0.0.1:8080")]);
-    assert_eq!(checked.unwrap().oidc.client_key, Some(files));
+    assert_eq!(checked.unwrap().provider.oidc.client_key, Some(files));
     // Coder refuses this too.
     let problems = started_with(&key).unwrap_err().to_string();
     assert!(problems.contains("CODER_OIDC_CLIENT_KEY_FILE: and CODER_OIDC_CLIENT_SECRET exclude each other"), "{problems}");

@@ -209,13 +209,13 @@ fn claims_of_the_access_token_are_taken_only_without_user_info() {
     let said = with(&[("CODER_OIDC_ACCESS_TOKEN_CLAIMS", "true")]).unwrap_err().to_string();
     assert!(said.contains("CODER_OIDC_ACCESS_TOKEN_CLAIMS: needs CODER_OIDC_IGNORE_USERINFO to be true"), "{said}");
     let both = [("CODER_OIDC_ACCESS_TOKEN_CLAIMS", "true"), ("CODER_OIDC_IGNORE_USERINFO", "true")];
-    assert!(with(&both).unwrap().oidc.access_token_claims);
+    assert!(with(&both).unwrap().provider.oidc.access_token_claims);
 }
 
 #[test]
 fn an_empty_variable_is_not_set() {
     let settings = with(&[("CODER_OIDC_SCOPES", ""), ("CODER_PG_CONNECTION_URL", ""), ("CODER_OIDC_EMAIL_DOMAIN", "")]).unwrap();
-    assert!(settings.oidc.scopes.is_none() && settings.policy.email_domains.is_empty());
+    assert!(settings.provider.oidc.scopes.is_none() && settings.provider.policy.email_domains.is_empty());
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn a_private_key_stands_instead_of_a_secret_and_entra_id_needs_its_certificate()
         [&[KEY][..], &[KEY, CERTIFICATE, ENTRA], &[KEY, ("CODER_OIDC_CLIENT_KEY_ID", "first")], &[KEY, method("private_key_jwt")]]
     {
         let settings = with(good).unwrap();
-        assert_eq!(settings.oidc.client_key.unwrap().key.to_str(), Some("/etc/coder/key.pem"));
+        assert_eq!(settings.provider.oidc.client_key.unwrap().key.to_str(), Some("/etc/coder/key.pem"));
     }
     for (bad, message) in [
         (&[KEY, SECRET][..], "CODER_OIDC_CLIENT_KEY_FILE: and CODER_OIDC_CLIENT_SECRET exclude each other; leave one out"),

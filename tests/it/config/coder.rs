@@ -50,7 +50,7 @@ fn variables_that_others_write_are_named_in_one_warning_and_those_that_are_meant
 fn a_map_is_json_or_yaml_and_names_of_groups_need_a_claim_and_a_pattern() {
     for given in [r#"{"prompt":"consent"}"#, "{prompt: consent}", "{ 'prompt': \"consent\", }"] {
         let settings = with(&[("CODER_OIDC_AUTH_URL_PARAMS", given), ("CODER_OIDC_GROUP_MAPPING", given)]).unwrap();
-        assert_eq!(settings.oidc.auth_params["prompt"], "consent", "{given}");
+        assert_eq!(settings.provider.oidc.auth_params["prompt"], "consent", "{given}");
         let said: Vec<_> = settings.warnings.iter().map(ToString::to_string).collect();
         assert_eq!(
             said,
@@ -80,11 +80,11 @@ fn roles_are_a_map_of_lists_wherever_it_stands_and_need_a_claim() {
     let (_file, path) = file("oidc_user_role_field = \"groups\"\n[oidc_user_role_mapping]\nadmins = [\"owner\", \"a, b\"]\n");
     let mut given = environment(&WHOLE);
     given.config_path = Some(path);
-    let roles = checked(&given).unwrap().oidc.mapping.roles.unwrap();
+    let roles = checked(&given).unwrap().provider.oidc.mapping.roles.unwrap();
     assert_eq!((roles.field.as_str(), &roles.mapping["admins"]), ("groups", &vec!["owner".to_owned(), "a, b".to_owned()]));
     for mapping in [r#"{"admins":["owner"]}"#, "{admins: [owner]}"] {
         given.variables.insert("CODER_OIDC_USER_ROLE_MAPPING".to_owned(), mapping.to_owned());
-        assert_eq!(checked(&given).unwrap().oidc.mapping.roles.unwrap().mapping["admins"], ["owner"]);
+        assert_eq!(checked(&given).unwrap().provider.oidc.mapping.roles.unwrap().mapping["admins"], ["owner"]);
     }
     given.variables.insert("CODER_OIDC_USER_ROLE_MAPPING".to_owned(), "{admins: owner}".to_owned());
     insta::assert_snapshot!(checked(&given).unwrap_err(), @r#"
@@ -92,7 +92,7 @@ fn roles_are_a_map_of_lists_wherever_it_stands_and_need_a_claim() {
       CODER_OIDC_USER_ROLE_MAPPING: must be a map of lists like {"admins":["owner"]} or {admins: [owner]}, each key once
     "#);
     let settings = with(&[("CODER_OIDC_USER_ROLE_DEFAULT", "member")]).unwrap();
-    assert!(settings.oidc.mapping.roles.is_none());
+    assert!(settings.provider.oidc.mapping.roles.is_none());
     let said: Vec<_> = settings.warnings.iter().map(ToString::to_string).collect();
     insta::assert_snapshot!(said.join("\n"), @"CODER_OIDC_USER_ROLE_DEFAULT: has no effect without CODER_OIDC_USER_ROLE_FIELD, which says which claim holds the roles");
 }
@@ -143,13 +143,13 @@ fn client_certificates_that_nobody_verifies_are_not_required() {
     let settings = with(&and(&required)).unwrap();
     let warnings: Vec<_> = settings.warnings.iter().map(ToString::to_string).collect();
     insta::assert_snapshot!(warnings.join("\n"), @"CODER_HTTP_ADDRESS: is not on loopback, and asks no client for the certificate that CODER_TLS_CLIENT_AUTH requires");
-    assert_eq!(settings.provider_trust.ca_file, None);
+    assert_eq!(settings.provider.trust.ca_file, None);
     let outgoing = and(&[
         ("CODER_TLS_CLIENT_CA_FILE", "ca.pem"),
         ("CODER_TLS_CLIENT_CERT_FILE", "client.pem"),
         ("CODER_TLS_CLIENT_KEY_FILE", "client.key"),
     ]);
-    let trusted = |more: &[(&'static str, &'static str)]| with(&[&outgoing[..], more].concat()).unwrap().provider_trust.ca_file;
+    let trusted = |more: &[(&'static str, &'static str)]| with(&[&outgoing[..], more].concat()).unwrap().provider.trust.ca_file;
     assert_eq!(trusted(&[]), Some("ca.pem".into()), "as in Coder");
     assert_eq!(trusted(&[("CODER_OIDC_CA_FILE", "own.pem")]), Some("own.pem".into()));
 }

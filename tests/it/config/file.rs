@@ -28,10 +28,10 @@ fn the_file_may_use_its_own_types_and_is_read_strictly() {
     let mut given = environment(&WHOLE);
     given.config_path = Some(path);
     let settings = checked(&given).unwrap();
-    assert_eq!(settings.oidc.scopes.unwrap(), ["openid", "groups"]);
-    assert_eq!(settings.oidc.mapping.groups.as_deref(), Some("groups"), "as Coder has it");
+    assert_eq!(settings.provider.oidc.scopes.unwrap(), ["openid", "groups"]);
+    assert_eq!(settings.provider.oidc.mapping.groups.as_deref(), Some("groups"), "as Coder has it");
     assert!(settings.gateway.routes.iter().all(|route| route.identity.names().any(|name| name == "x-forwarded-access-token")));
-    assert_eq!(settings.oidc.auth_params["prompt"], "consent");
+    assert_eq!(settings.provider.oidc.auth_params["prompt"], "consent");
 
     let (_file, path) = file("oidc_client_secret = \"hunter2\noidc_scopes = 3");
     given.config_path = Some(path);

@@ -8,10 +8,10 @@ use super::{WHOLE, checked, environment, file, with};
 fn a_secret_is_kept_to_the_letter_from_wherever_it_comes() {
     for secret in ["0042", "true", "[x", "\"q\"", "1e5", " blank ", "a,b", "{}"] {
         let settings = with(&[("CODER_OIDC_CLIENT_SECRET", secret)]).unwrap();
-        assert_eq!(settings.oidc.client_secret.unwrap().expose(), secret);
+        assert_eq!(settings.provider.oidc.client_secret.unwrap().expose(), secret);
         let (_file, path) = file(&format!("{secret}\n"));
         let settings = with(&[("CODER_OIDC_CLIENT_SECRET_FILE", &path)]).unwrap();
-        assert_eq!(settings.oidc.client_secret.unwrap().expose(), secret);
+        assert_eq!(settings.provider.oidc.client_secret.unwrap().expose(), secret);
     }
     let said =
         with(&[("CODER_OIDC_CLIENT_SECRET_FILE", "/nowhere"), ("CODER_OIDC_CLIENT_SECRET", "hunter2")]).unwrap_err().to_string();
@@ -64,7 +64,7 @@ fn what_looks_like_a_slip_in_a_secret_is_said_and_the_secret_is_not() {
     ] {
         let (_file, path) = file(given);
         let settings = with(&[("CODER_OIDC_CLIENT_SECRET_FILE", &path)]).unwrap();
-        assert_eq!(settings.oidc.client_secret.unwrap().expose(), kept);
+        assert_eq!(settings.provider.oidc.client_secret.unwrap().expose(), kept);
         let warnings: Vec<_> = settings.warnings.iter().map(ToString::to_string).collect();
         assert_eq!(warnings, [format!("CODER_OIDC_CLIENT_SECRET_FILE: {said}")]);
     }

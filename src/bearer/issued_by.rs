@@ -1,0 +1,43 @@
+//! Who has issued a token, and verifies it.
+
+use std::sync::Arc;
+
+use crate::{
+    oidc::{Provider, TokenIssuer},
+    policy::AcceptedTokens,
+};
+
+/// Who has issued a token, and verifies it.
+#[derive(Clone, Debug)]
+pub(super) enum IssuedBy {
+    /// A provider, at which users log in.
+    Provider(Arc<Provider>),
+    /// An issuer at which nobody does.
+    Issuer(Arc<TokenIssuer>),
+}
+
+impl IssuedBy {
+    /// Whether a route takes its tokens.
+    pub(super) fn is_taken_by(&self, accepted: &AcceptedTokens) -> bool {
+        match self {
+            Self::Provider(provider) => accepted.takes_provider(provider.name()),
+            Self::Issuer(issuer) => accepted.issuers.iter().any(|name| name == issuer.name()),
+        }
+    }
+
+    /// What apps are told of it.
+    pub(super) fn issuer(&self) -> &str {
+        match self {
+            Self::Provider(provider) => provider.issuer(),
+            Self::Issuer(issuer) => issuer.name(),
+        }
+    }
+
+    /// The provider, if it is one.
+    pub(super) fn provider(&self) -> Option<&Arc<Provider>> {
+        match self {
+            Self::Provider(provider) => Some(provider),
+            Self::Issuer(_) => None,
+        }
+    }
+}

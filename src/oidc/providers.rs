@@ -1,0 +1,76 @@
+//! All providers at which users log in.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::Provider;
+use crate::jose::{JsonObject, SignedToken};
+
+/// The providers, of which there is one at least. A user is known by the issuer and the subject, and a grant belongs to the provider
+/// that it names by issuer and client ID: its tokens are sent to no other.
+#[derive(Clone, Debug)]
+pub struct Providers {
+    first: Arc<Provider>,
+    further: Arc<[Arc<Provider>]>,
+}
+
+impl Providers {
+    /// The providers in the order of the settings.
+    pub fn new(first: Arc<Provider>, further: Vec<Arc<Provider>>) -> Self {
+        Self { first, further: further.into() }
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Provider>> {
+        std::iter::once(&self.first).chain(self.further.iter())
+    }
+
+    /// The only one, if there is one.
+    pub fn only(&self) -> Option<&Arc<Provider>> {
+        self.further.is_empty().then_some(&self.first)
+    }
+
+    /// The provider that a grant with this issuer and client ID is of.
+    pub fn of(&self, issuer: &str, client_id: &str) -> Option<&Arc<Provider>> {
+        self.iter().find(|provider| provider.issuer() == issuer && provider.client_id() == client_id)
+    }
+
+    /// The provider that this login initiation is for (`iss`, OpenID Connect Core section 4). Of several clients at one issuer it is the
+    /// first.
+    pub fn of_issuer(&self, issuer: &str) -> Option<&Arc<Provider>> {
+        self.iter().find(|provider| provider.issuer() == issuer)
+    }
+
+    /// The provider that a logout token says it is of, by `iss` and `aud`. Nothing of it is verified. The only provider is to say what is
+    /// wrong with a token that is of none.
+    pub fn of_logout_token(&self, token: &str) -> Option<&Arc<Provider>> {
+        if let Some(only) = self.only() {
+            return Some(only);
+        }
+        let parsed = SignedToken::parse(token).ok()?;
+        let claims = parsed.unverified();
+        let is_for = |provider: &&Arc<Provider>| match claims.members.get("aud") {
+            Some(Value::String(audience)) => audience == provider.client_id(),
+            Some(Value::Array(audiences)) => audiences.iter().any(|audience| audience == provider.client_id()),
+            Some(_) | None => false,
+        };
+        self.iter().filter(|provider| provider.may_have_issued(claims)).find(is_for)
+    }
+
+    /// The providers of the issuer that an access token says it is of.
+    pub fn of_access_token<'a>(&'a self, claims: &'a JsonObject) -> impl Iterator<Item = &'a Arc<Provider>> {
+        self.iter().filter(|provider| provider.may_have_issued(claims))
+    }
+}
+
+impl Provider {
+    /// Whether a token that is not verified says that this provider has issued it. A provider whose tokens may have any issuer is asked
+    /// only for what names the configured one: it must not take what is another's.
+    fn may_have_issued(&self, claims: &JsonObject) -> bool {
+        match self.metadata() {
+            Ok(metadata) if metadata.issuer.is_checked() => metadata.issuer.is_of(claims),
+            Ok(_) | Err(_) => claims.members.get("iss").and_then(Value::as_str) == Some(self.issuer()),
+        }
+    }
+}

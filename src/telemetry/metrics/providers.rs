@@ -1,0 +1,184 @@
+//! The metrics of each provider. With several, each has the label `provider`; with one there is none, so that dashboards and alerts stay
+//! as they are.
+
+use std::{sync::Arc, time::Instant};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, LabelSetEncoder},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::{Registry, Unit},
+};
+
+use super::{Metrics, ProviderTimer, seconds};
+
+/// What can become of a login.
+const LOGIN_OUTCOMES: [&str; 8] =
+    ["ok", "unknown_attempt", "refused", "busy", "declined", "provider_error", "denied", "store_error"];
+/// What most often becomes of a token refresh; the provider's own error codes come besides.
+const RENEWAL_OUTCOMES: [(&str, &str); 12] = [
+    ("ok", "rotated"),
+    ("ok", "kept"),
+    ("ok", "unverified"),
+    ("dead", "invalid_grant"),
+    ("dead", "identity_refused"),
+    ("dead", "no_refresh_token"),
+    ("config", "invalid_client"),
+    ("retry", "unreachable"),
+    ("retry", "store_unavailable"),
+    ("ambiguous", "timed_out"),
+    ("ambiguous", "connection_broken"),
+    ("ambiguous", "outcome_unknown"),
+];
+/// The calls to the provider that are timed.
+const PROVIDER_CALLS: [&str; 4] = ["code", "refresh", "introspection", "exchange"];
+
+/// The label with the provider's name; none where there is one provider.
+#[derive(Clone, Debug, Default, Hash, PartialEq, Eq)]
+pub(super) struct ProviderLabel(Option<Arc<str>>);
+
+impl EncodeLabelSet for ProviderLabel {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> Result<(), std::fmt::Error> {
+        match &self.0 {
+            Some(name) => [("provider", &**name)].encode(encoder),
+            None => Ok(()),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Login {
+    #[prometheus(flatten)]
+    provider: ProviderLabel,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Renewal {
+    #[prometheus(flatten)]
+    provider: ProviderLabel,
+    outcome: &'static str,
+    reason: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Call {
+    #[prometheus(flatten)]
+    provider: ProviderLabel,
+    call: &'static str,
+}
+
+/// The metrics of all providers.
+#[derive(Debug)]
+pub(super) struct ProviderMetrics {
+    names: Vec<Arc<str>>,
+    logins: Family<Login, Counter>,
+    renewals: Family<Renewal, Counter>,
+    calls: Family<Call, Histogram, fn() -> Histogram>,
+    ready: Family<ProviderLabel, Gauge>,
+    outage: Family<ProviderLabel, Gauge>,
+    client_config_error: Family<ProviderLabel, Gauge>,
+}
+
+impl ProviderMetrics {
+    /// The metrics of the providers with these names, of which one alone needs none.
+    pub(super) fn register(names: &[&str], registry: &mut Registry) -> Self {
+        let this = Self {
+            names: if names.len() > 1 { names.iter().map(|name| Arc::from(*name)).collect() } else { Vec::new() },
+            logins: Family::default(),
+            renewals: Family::default(),
+            calls: Family::new_with_constructor(seconds as fn() -> Histogram),
+            ready: Family::default(),
+            outage: Family::default(),
+            client_config_error: Family::default(),
+        };
+        // An alert on a rate needs the zero before the first event.
+        for provider in this.labels() {
+            for outcome in LOGIN_OUTCOMES {
+                drop(this.logins.get_or_create(&Login { provider: provider.clone(), outcome }));
+            }
+            for (outcome, reason) in RENEWAL_OUTCOMES {
+                drop(this.renewals.get_or_create(&Renewal { provider: provider.clone(), outcome, reason: reason.to_owned() }));
+            }
+            for call in PROVIDER_CALLS {
+                drop(this.calls.get_or_create(&Call { provider: provider.clone(), call }));
+            }
+        }
+        registry.register("logins", "Login attempts that returned, by outcome", this.logins.clone());
+        registry.register("renewals", "Renewals by outcome class and reason", this.renewals.clone());
+        registry.register_with_unit("provider", "Calls to the provider", Unit::Seconds, this.calls.clone());
+        this.register_gauge(registry, "provider_ready", "Whether discovery has succeeded", &this.ready);
+        this.register_gauge(
+            registry,
+            "provider_outage",
+            "Whether renewals fail and sessions are served on without",
+            &this.outage,
+        );
+        this.register_gauge(
+            registry,
+            "client_config_error",
+            "Whether the provider refuses this client; needs a person",
+            &this.client_config_error,
+        );
+        this
+    }
+
+    fn labels(&self) -> Vec<ProviderLabel> {
+        if self.names.is_empty() {
+            return vec![ProviderLabel::default()];
+        }
+        self.names.iter().map(|name| ProviderLabel(Some(Arc::clone(name)))).collect()
+    }
+
+    fn register_gauge(&self, registry: &mut Registry, name: &str, help: &str, gauge: &Family<ProviderLabel, Gauge>) {
+        for label in self.labels() {
+            drop(gauge.get_or_create(&label));
+        }
+        if self.names.is_empty() {
+            registry.register(name, help, gauge.get_or_create(&ProviderLabel::default()).clone());
+        } else {
+            registry.register(name, help, gauge.clone());
+        }
+    }
+}
+
+impl Metrics {
+    /// The same metrics, where what is counted is the provider's of this name.
+    #[must_use]
+    pub fn of_provider(&self, name: &str) -> Self {
+        let known = self.0.providers.names.iter().find(|known| &***known == name);
+        Self(Arc::clone(&self.0), ProviderLabel(known.cloned()))
+    }
+
+    /// Counts a login attempt that returned.
+    pub fn login(&self, outcome: &'static str) {
+        self.0.providers.logins.get_or_create(&Login { provider: self.1.clone(), outcome }).inc();
+    }
+
+    /// Counts a renewal. `reason` is the provider's error code or one of our own words.
+    pub fn renewal(&self, outcome: &'static str, reason: &str) {
+        let labels = Renewal { provider: self.1.clone(), outcome, reason: reason.to_owned() };
+        self.0.providers.renewals.get_or_create(&labels).inc();
+    }
+
+    /// Begins to time a call to the provider.
+    #[expect(clippy::disallowed_methods, reason = "how long a call took is measured, not decided by")]
+    pub fn provider_timer(&self, call: &'static str) -> ProviderTimer {
+        let labels = Call { provider: self.1.clone(), call };
+        ProviderTimer { seconds: self.0.providers.calls.get_or_create(&labels).clone(), started: Instant::now() }
+    }
+
+    /// Says whether the provider is known.
+    pub fn provider_ready(&self, ready: bool) {
+        self.0.providers.ready.get_or_create(&self.1).set(i64::from(ready));
+    }
+
+    /// Says whether the provider renews no grants at present.
+    pub fn provider_outage(&self, outage: bool) {
+        self.0.providers.outage.get_or_create(&self.1).set(i64::from(outage));
+    }
+
+    /// Says whether the provider refuses this client.
+    pub fn client_config_error(&self, refused: bool) {
+        self.0.providers.client_config_error.get_or_create(&self.1).set(i64::from(refused));
+    }
+}
