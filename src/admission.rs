@@ -6,6 +6,7 @@
 mod admitted;
 mod by_token;
 mod next_step;
+mod to_login;
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +15,7 @@ use http::HeaderMap;
 use crate::{
     assertion::{About, Assertions},
     bearer::{self, BearerTokens},
-    exchange::{Exchange, is_of_a_program},
+    exchange::Exchange,
     grant::{EndReason, Grant},
     identity::{ForwardedIdentity, HeaderSet, Identity},
     policy::{Cors, CrossOrigin, Denied, Permit, Policies, Policy, Rule},
@@ -22,13 +23,13 @@ use crate::{
     renewal::{Renewer, Unusable, Usable},
     routing::Route,
     session::SessionHash,
-    sign_in::{LoginBrowser, Purpose, SignIn, SignIns, return_to::ReturnTo},
+    sign_in::SignIns,
     store::StoreError,
     telemetry::logs::causes,
     visitor::{ConnectionMemo, SignInReason, SignedIn, Visitor, Visitors},
 };
 
-use next_step::{Facts, Need, NextStep};
+use next_step::{Need, NextStep};
 
 pub use admitted::{Admitted, AdmittedSession, Credential, NotAdmitted};
 
@@ -175,12 +176,14 @@ impl Admission {
             return Err(NotAdmitted::SignIn(SignInReason::NoSession, None));
         }
         self.check_origin_and_touch(inquiry, &signed_in)?;
+        self.check_provider(inquiry.rule, &signed_in.grant)?;
         let usable = match self.renewer.keep_fresh(Arc::clone(&signed_in.grant)).await {
             Ok(usable) => usable,
             Err(unusable) => return Err(not_admitted_with(unusable, signed_in.grant)),
         };
         if views_a_page && let Some(reason) = self.reason_to_replace(exchange, headers, &usable).await {
-            let refusal = Box::pin(self.send_to_login(exchange, headers, reason, Some(Arc::clone(&usable.grant)))).await;
+            let refusal =
+                Box::pin(self.send_to_login(exchange, headers, inquiry.rule, reason, Some(Arc::clone(&usable.grant)))).await;
             // The grant can be used, so nobody is turned away because a login cannot begin.
             let Refusal::ProviderUnavailable(error) = refusal else { return Err(refusal.into()) };
             tracing::warn!(
@@ -207,6 +210,7 @@ impl Admission {
             return Err(error.into());
         }
         self.check_origin_and_touch(inquiry, &signed_in)?;
+        self.check_provider(inquiry.rule, &signed_in.grant)?;
         let usable = self.renewer.serve_without_store(Arc::clone(&signed_in.grant)).filter(|_| inquiry.serves_stale);
         let Some(usable) = usable else { return Err(error.into()) };
         self.visitors.served_from_memory();
@@ -269,67 +273,6 @@ impl Admission {
             return Some(SignInReason::GrantEnded(EndReason::KeyLost)).filter(leads_to_a_login);
         }
         has_changed.then_some(SignInReason::SettingsChanged).filter(leads_to_a_login)
-    }
-
-    /// What becomes of a request of nobody who is known, on a route with this rule: a program is asked for a token where the rule takes
-    /// such, and a browser is sent to a login.
-    pub async fn refuse_anonymous(
-        &self,
-        exchange: &Exchange,
-        headers: &HeaderMap,
-        rule: &Rule,
-        (reason, grant): (SignInReason, Option<Arc<Grant>>),
-    ) -> Refusal {
-        if rule.tokens.as_ref().is_some_and(|tokens| tokens.personal) && is_of_a_program(headers) {
-            return Refusal::TokenNeeded(reason);
-        }
-        self.send_to_login(exchange, headers, reason, grant).await
-    }
-
-    /// Sends a browser that must sign in where it belongs: a page navigation to the provider and back to its page, silently if its
-    /// session is to go on with a new grant. Anything else is told where a login begins, because a redirect would reach no person.
-    pub async fn send_to_login(
-        &self,
-        exchange: &Exchange,
-        headers: &HeaderMap,
-        reason: SignInReason,
-        grant: Option<Arc<Grant>>,
-    ) -> Refusal {
-        let grant = grant.as_deref();
-        let purpose = match (next_step::decide(reason, Need::Required, self.facts(exchange, headers, grant)), grant) {
-            (NextStep::LogInSilently, Some(grant)) => Purpose::Silent(grant),
-            (NextStep::LogIn | NextStep::LogInSilently, _) => Purpose::LoginOnTheWay,
-            (NextStep::TellToSignIn | NextStep::Serve, _) => return Refusal::SignInNeeded(reason),
-            (NextStep::AccessWithdrawn, _) => return Refusal::AccessWithdrawn(reason),
-            (NextStep::GrantDoesNotLast, _) => return Refusal::SignInDoesNotLast(reason),
-            (NextStep::CookieNotKept, _) => return Refusal::SignInNotKept(reason),
-        };
-        let return_to = ReturnTo::parse(exchange.path_and_query(), &exchange.site);
-        let browser = LoginBrowser { site: &exchange.site, headers, client: exchange.origin.client };
-        let sign_in = self.sign_in_at(grant);
-        let mut redirect = match sign_in.begin(browser, &return_to, purpose).await {
-            Ok(redirect) => redirect,
-            Err(error) => return Refusal::ProviderUnavailable(error),
-        };
-        if !matches!(purpose, Purpose::Silent(_)) {
-            redirect.cookies.extend(sign_in.record_lost_silent_attempt(headers));
-        }
-        Refusal::SignIn(reason, redirect)
-    }
-
-    fn facts(&self, exchange: &Exchange, headers: &HeaderMap, grant: Option<&Grant>) -> Facts {
-        let sign_in = self.sign_in_at(grant);
-        Facts {
-            kind: exchange.kind,
-            has_living_grant: grant.map(|grant| grant.ended.is_none()),
-            supports_prompt_none: sign_in.supports_prompt_none(),
-            history: sign_in.history_of(headers, grant),
-        }
-    }
-
-    /// Where the browser of this grant logs in, or one without any.
-    fn sign_in_at(&self, grant: Option<&Grant>) -> &SignIn {
-        grant.and_then(|grant| self.sign_ins.of(grant)).unwrap_or(self.sign_ins.first())
     }
 
     /// Refuses another site's request, and logs what its administrator needs to know.

@@ -27,11 +27,10 @@ use crate::{
     assertion::Assertions,
     bearer::BearerTokens,
     clock::Clock,
-    config::{Checked, EncryptionKeys},
+    config::{Checked, EncryptionKeys, ProviderSettings},
     forward::Drain,
     gateway::Caller,
     oidc::{Provider, TokenIssuer},
-    policy::Policy,
     renewal::Renewer,
     seal::KeyRing,
     server,
@@ -183,20 +182,23 @@ pub async fn start_on(sockets: Sockets, settings: Checked, clock: Clock, timings
         policies: policies.clone(),
         clock: clock.clone(),
     }));
-    let issuers = settings.token_issuers.into_iter();
-    let issuers = issuers.map(|(issuer, trust)| Ok(TokenIssuer::new(issuer, trust.client_config()?, clock.clone())));
+    let issuers = settings.token_issuers.iter();
+    let issuers = issuers.map(|(issuer, trust)| Ok(TokenIssuer::new(issuer.clone(), trust.client_config()?, clock.clone())));
     let issuers = issuers.collect::<anyhow::Result<_>>()?;
-    let bearer = BearerTokens::new(settings.bearer, providers.clone(), issuers, clock.clone(), metrics.clone());
+    let bearer = BearerTokens::new(settings.bearer.clone(), providers.clone(), issuers, clock.clone(), metrics.clone());
     let issuer = settings.gateway.exchange.sites.main().at("");
     let assertions = Arc::new(Assertions::new(keys.clone(), issuer, clock.clone()));
-    let sign_in = |provider: &Arc<Provider>, policy: Policy| SignIn {
-        redirect_uris: settings.gateway.redirect_uris("callback"),
+    let sign_in = |provider: &Arc<Provider>, own: &ProviderSettings| SignIn {
+        redirect_uris: settings.gateway.callback_uris(provider.name()),
+        prefix: settings.gateway.prefix.clone(),
         shares_login: settings.gateway.shares_login,
         cookies: cookies.clone(),
         sessions: settings.session.clone(),
         provider: Arc::clone(provider),
         providers: providers.clone(),
-        policy,
+        policy: own.policy.clone(),
+        text: own.text.clone(),
+        email_domains: own.email_domains.clone(),
         store: store.clone(),
         keys: keys.clone(),
         clock: clock.clone(),
@@ -206,7 +208,7 @@ pub async fn start_on(sockets: Sockets, settings: Checked, clock: Clock, timings
         exchanges: Arc::default(),
         store_wait: timings.login_store_wait,
     };
-    let sign_ins = sign_ins(&providers, &policies, sign_in)?;
+    let sign_ins = sign_ins(&settings, &providers, sign_in)?;
     let core = Core {
         store: store.clone(),
         visitors: Arc::clone(&visitors),

@@ -4,6 +4,7 @@
 //! itself.
 
 mod account;
+mod choice;
 pub mod forward_auth;
 mod hand_over;
 pub mod health;
@@ -28,6 +29,7 @@ use crate::{
     admission::{Admission, AdmittedSession, Inquiry, NotAdmitted},
     assertion::Assertions,
     exchange::Exchange,
+    oidc::DEFAULT_NAME,
     pages::{Branding, Look},
     personal_tokens::PersonalTokens,
     policy::{Policy, Rule},
@@ -206,6 +208,11 @@ impl Endpoints {
         head: &request::Parts,
         body: Incoming,
     ) -> Result<Response<Body>, Refused> {
+        let (path, provider) = match path.strip_prefix("/callback/") {
+            Some(DEFAULT_NAME) => return Err(Refusal::NoSuchPage.into()),
+            Some(name) => ("/callback", name),
+            None => (path, DEFAULT_NAME),
+        };
         let endpoint = TABLE.iter().find(|endpoint| endpoint.path == path).ok_or(Refusal::NoSuchPage)?;
         // None is a WebSocket, also where that comes as an extended CONNECT.
         if !endpoint.methods.contains(&head.method) {
@@ -217,8 +224,8 @@ impl Endpoints {
         match endpoint.who {
             Who::Anybody(Page::Start) if head.method == Method::POST => self.start_by_form(&call, body).await,
             Who::Anybody(Page::Start) => self.start(call).await,
-            Who::Anybody(Page::Callback) if head.method == Method::POST => self.callback_by_form(&call, body).await,
-            Who::Anybody(Page::Callback) => self.callback(call).await,
+            Who::Anybody(Page::Callback) if head.method == Method::POST => self.callback_by_form(&call, provider, body).await,
+            Who::Anybody(Page::Callback) => self.callback(call, provider).await,
             Who::Anybody(Page::HandOver) => self.hand_over(call).await,
             Who::Anybody(Page::HandedOver) => self.handed_over(call).await,
             Who::Anybody(Page::Again) => Ok(self.again(&call)),

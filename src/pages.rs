@@ -2,6 +2,7 @@
 //! and every text in them is escaped. What they say is in `pages/texts`, a file for each language.
 
 mod branding;
+mod choice;
 mod colour;
 mod html;
 mod logo;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use html::document_with;
 
 pub use branding::{Brand, Branding, Contact, NotPrintable};
+pub use choice::{AddressField, ChoicePage};
 pub use colour::{Colour, contrast};
 pub use html::escape;
 pub use logo::{Logo, LogoError};

@@ -5,6 +5,7 @@ mod cors;
 mod cross_origin;
 mod denied;
 mod emails;
+mod foreign_addresses;
 mod origin_pattern;
 mod policies;
 mod tokens;
@@ -24,6 +25,7 @@ pub use cors::{Allowed, Cors, CorsSettings, RequestOrigin, ResponseMaker, is_pre
 pub use cross_origin::CrossOrigin;
 pub use denied::Denied;
 pub use emails::{AllowedEmails, EmailFile};
+pub use foreign_addresses::ascii_domain;
 pub use origin_pattern::OriginPattern;
 pub use policies::{Policies, ProviderPolicy};
 pub use tokens::{AcceptedTokens, TokenDenied, TokenUse};
@@ -39,6 +41,9 @@ pub struct Policy {
     pub allowed_groups: Vec<String>,
     /// What claims must be. All of them must pass.
     pub claims: Vec<ClaimRule>,
+    /// The domains of other providers (`email_domains`), at which nobody may have an address. They are in their one form
+    /// ([`ascii_domain`]).
+    pub domains_of_others: Vec<String>,
 }
 
 /// A route's access rule.
@@ -49,6 +54,8 @@ pub struct Rule {
     pub methods: Vec<Method>,
     /// The networks that clients may be in; an empty list allows all.
     pub networks: Vec<IpNet>,
+    /// The names of the providers whose users may pass; an empty list is for all.
+    pub providers: Vec<String>,
     /// The bearer tokens by which requests may be authenticated besides the session cookie; `None` takes none.
     pub tokens: Option<AcceptedTokens>,
 }
@@ -116,7 +123,7 @@ impl Rule {
     }
 
     fn of(access: Access) -> Self {
-        Self { access, methods: Vec::new(), networks: Vec::new(), tokens: None }
+        Self { access, methods: Vec::new(), networks: Vec::new(), providers: Vec::new(), tokens: None }
     }
 
     /// The policy for this route's users, if they must be signed in.
@@ -144,6 +151,11 @@ impl Rule {
         let client = client.to_canonical();
         let is_inside = self.networks.is_empty() || self.networks.iter().any(|network| network.contains(&client));
         if is_inside { Ok(()) } else { Err(Denied::Network) }
+    }
+
+    /// Whether users of the provider with this name may pass.
+    pub fn takes_provider(&self, name: &str) -> bool {
+        self.providers.is_empty() || self.providers.iter().any(|own| own == name)
     }
 
     /// Permits a request if the route needs no authentication.
@@ -216,6 +228,9 @@ impl Policy {
     }
 
     fn check(&self, identity: &Identity, groups: &[String]) -> Result<(), Denied> {
+        if foreign_addresses::is_known_by_address_at(&self.domains_of_others, identity) {
+            return Err(Denied::ForeignAddress);
+        }
         if identity.unverified_email.is_some() {
             return Err(Denied::EmailNotVerified);
         }

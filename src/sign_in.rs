@@ -74,6 +74,8 @@ pub use stored_return_tos::StoredReturnTos;
 pub struct SignIn {
     /// Where the provider sends browsers back to.
     pub redirect_uris: RedirectUris,
+    /// `CODER_PATH_PREFIX`: the path of our own pages.
+    pub prefix: String,
     /// Evergate's cookies.
     pub cookies: Cookies,
     /// How long sessions live; the cookie expires no later.
@@ -82,6 +84,10 @@ pub struct SignIn {
     pub shares_login: bool,
     /// The provider.
     pub provider: Arc<Provider>,
+    /// The label of its button where users choose; `None` for its name.
+    pub text: Option<String>,
+    /// The domains whose addresses are its users'.
+    pub email_domains: Vec<String>,
     /// All of them: a browser may have a session of another one.
     pub providers: Providers,
     /// The policy for every user of this provider.
@@ -117,6 +123,16 @@ pub struct Redirect {
 const STORE_PAUSE: Duration = Duration::from_millis(250);
 
 impl SignIn {
+    /// The label of its button where users choose.
+    pub fn label(&self) -> &str {
+        self.text.as_deref().unwrap_or(self.provider.name())
+    }
+
+    /// Whether it is the login at this provider.
+    pub fn is_at(&self, provider: &Provider) -> bool {
+        self.provider.name() == provider.name()
+    }
+
     /// Makes a write of a login, and makes it again while the store certainly has not taken it, for a while.
     async fn with_patience<T, F>(&self, write: impl Fn() -> F) -> Result<T, StoreError>
     where

@@ -15,7 +15,7 @@ pub fn doctor(settings: &Checked, redirect_uri: Option<&str>) -> anyhow::Result<
     let site = settings.gateway.exchange.sites.main();
     let redirect_uri = match redirect_uri {
         Some(uri) => url::Url::parse(uri).context("--redirect-uri is not a URL")?.into(),
-        None => settings.gateway.redirect_uris("callback").of(site),
+        None => settings.gateway.callback_uris(&settings.provider.oidc.name).of(site),
     };
     Ok(Doctor::new(doctor::Settings {
         oidc: settings.provider.oidc.clone(),

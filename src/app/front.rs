@@ -156,8 +156,11 @@ impl Core {
         let files = routes.chain(self.policies.iter()).filter_map(|policy| policy.emails.file()).cloned().collect();
         let (exchange, all_routes) = (&settings.exchange, settings.routes.clone());
         let cookies = exchange.cookies.clone();
-        let sign_ins =
-            self.sign_ins.map(|sign_in| SignIn { redirect_uris: settings.redirect_uris("callback"), ..sign_in.clone() });
+        let sign_ins = self.sign_ins.map(|sign_in| SignIn {
+            redirect_uris: settings.callback_uris(sign_in.provider.name()),
+            prefix: settings.prefix.clone(),
+            ..sign_in.clone()
+        });
         let sign_out = SignOut { signed_out_uris: settings.redirect_uris("signed_out"), ..self.sign_out.clone() };
         let admission = Arc::new(Admission {
             visitors: Arc::clone(&self.visitors),

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use anyhow::Context;
+
 use crate::{
     clock::Clock,
     config::{Checked, ProviderSettings},
     oidc::{Provider, Providers},
-    policy::{Policies, Policy, ProviderPolicy},
+    policy::{Policies, ProviderPolicy},
     sign_in::{SignIn, SignIns},
 };
 
@@ -34,19 +36,13 @@ pub(super) fn policies(settings: &Checked) -> Policies {
     }))
 }
 
-/// The logins at each provider, as `build` makes them.
+/// The logins at each provider, as `build` makes them of it and its settings.
 pub(super) fn sign_ins(
+    settings: &Checked,
     providers: &Providers,
-    policies: &Policies,
-    build: impl Fn(&Arc<Provider>, Policy) -> SignIn,
+    build: impl Fn(&Arc<Provider>, &ProviderSettings) -> SignIn,
 ) -> anyhow::Result<SignIns> {
-    let mut all = Vec::new();
-    for provider in providers.iter() {
-        // Without its policy nobody would be kept out.
-        let policy = policies.of(provider.issuer(), provider.client_id());
-        let policy = policy.ok_or_else(|| anyhow::anyhow!("the provider {} has no policy", provider.name()))?;
-        all.push(build(provider, policy.clone()));
-    }
-    let first = if all.is_empty() { None } else { Some(all.remove(0)) };
-    Ok(SignIns::new(first.ok_or_else(|| anyhow::anyhow!("there is no provider"))?, all))
+    let mut all = providers.iter().zip(settings.providers()).map(|(provider, settings)| build(provider, settings));
+    let first = all.next().context("there is no provider")?;
+    Ok(SignIns::new(first, all.collect()))
 }

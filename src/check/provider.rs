@@ -54,7 +54,7 @@ pub(super) async fn check(checked: &Checked, clock: &Clock) -> Vec<Finding> {
     findings.extend(scopes(&examined));
     findings.extend(pkce(&examined));
     findings.push(client(provider.probe_client().await));
-    let redirect_uris = checked.gateway.redirect_uris("callback");
+    let redirect_uris = checked.gateway.callback_uris(provider.name());
     for redirect_uri in redirect_uris.all().iter().take(MAX_REDIRECT_URIS) {
         findings.extend(redirect(redirect_uri, provider.probe_redirect_uri(redirect_uri).await));
     }

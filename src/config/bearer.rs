@@ -123,7 +123,7 @@ impl RouteReader<'_> {
         Some(AcceptedTokens {
             route,
             of_provider,
-            providers: Vec::new(),
+            providers: rule.providers.clone(),
             issuers,
             personal,
             audiences,

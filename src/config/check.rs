@@ -3,14 +3,16 @@
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use super::{
-    Problem, Problems, Raw, app_tokens, bearer, claims, forward, gateway, oidc, policy,
+    Problem, Problems, Raw, app_tokens, bearer, claims, forward, gateway,
+    provider_settings::ProviderSettings,
+    providers,
     raw::RouteTable,
     reader::Reader,
     renewal, server, session,
     store::{self, EncryptionKeys},
     telemetry, token_issuers, values,
 };
-use crate::{forward::Target, identity::AUTH_TIME, policy::Policy, tls::ClientTls};
+use crate::{forward::Target, identity::AUTH_TIME, tls::ClientTls};
 
 /// Settings that are complete and make sense.
 #[derive(Clone, Debug)]
@@ -51,17 +53,6 @@ pub struct Checked {
     pub warnings: Vec<Problem>,
 }
 
-/// The settings of one provider.
-#[derive(Clone, Debug)]
-pub struct ProviderSettings {
-    /// The provider, and the client that Evergate is there.
-    pub oidc: crate::oidc::Settings,
-    /// Who of its users may enter.
-    pub policy: Policy,
-    /// The certificates that connections to it trust and present.
-    pub trust: ClientTls,
-}
-
 impl Checked {
     /// All providers, of which there is one at least.
     pub fn providers(&self) -> impl Iterator<Item = &ProviderSettings> {
@@ -75,21 +66,23 @@ impl Checked {
 /// Every problem, those of `problems` first.
 pub fn check(raw: &Raw, problems: Problems) -> Result<Checked, Problems> {
     let mut reader = Reader::new(raw, problems);
-    let (server, provider_trust) = (server::read(&mut reader), oidc::provider_trust(&mut reader));
+    let server = server::read(&mut reader);
     let default_target = forward::read(&mut reader);
     let (gateway, targets) = gateway::read(&mut reader, default_target).unzip();
     let app_tokens = app_tokens::read(&mut reader, gateway.as_ref().map(|gateway| &gateway.routes));
-    let (mut oidc, policy) = (oidc::read(&mut reader), policy::read(&mut reader));
-    warn_of_foreign_addresses(&mut reader, oidc.as_ref(), &policy);
-    let lacks_group_claim = lacks_group_claim(&mut reader, oidc.as_ref());
+    let mut providers = providers::read(&mut reader);
+    warn_of_foreign_addresses(&mut reader, providers.as_deref().unwrap_or_default());
+    let lacks_group_claim = lacks_group_claim(&mut reader, providers.as_deref().unwrap_or_default());
     let (mut renewal, session) = (renewal::read(&mut reader), session::read(&mut reader));
     let claims = claims_of_routes(gateway.as_ref());
-    oidc.iter_mut().for_each(|oidc| oidc.mapping.further.clone_from(&claims));
+    providers.iter_mut().flatten().for_each(|provider| provider.oidc.mapping.further.clone_from(&claims));
     renewal.iter_mut().for_each(|renewal| renewal.claims.clone_from(&claims));
     let bearer = bearer::read(&mut reader, renewal.as_ref());
     let personal_tokens = bearer::personal(&mut reader);
-    let (provider, proxy) = oidc.as_ref().map(|oidc| (oidc.issuer.clone(), oidc.proxy.clone())).unzip();
-    let mut token_issuers = token_issuers::read(&mut reader, provider.as_deref(), &proxy.unwrap_or_default());
+    let providers_known = providers.as_deref().unwrap_or_default();
+    let issuers: Vec<_> = providers_known.iter().map(|provider| provider.oidc.issuer.clone()).collect();
+    let proxy = providers_known.first().map(|provider| provider.oidc.proxy.clone());
+    let mut token_issuers = token_issuers::read(&mut reader, &issuers, &proxy.unwrap_or_default());
     token_issuers.iter_mut().for_each(|(issuer, _)| issuer.claims.clone_from(&claims));
     let session_cache = session::cache(&mut reader);
     let event_retention = store::event_retention(&mut reader);
@@ -97,11 +90,12 @@ pub fn check(raw: &Raw, problems: Problems) -> Result<Checked, Problems> {
     let telemetry = telemetry::read(&mut reader);
     let warnings = std::mem::take(&mut reader.warnings);
     let checked = || {
+        let mut providers = providers?.into_iter();
         Some(Checked {
             server: server?,
             gateway: crate::gateway::Settings { lacks_group_claim, ..gateway? },
-            provider: ProviderSettings { oidc: oidc?, policy, trust: provider_trust },
-            further_providers: Vec::new(),
+            provider: providers.next()?,
+            further_providers: providers.collect(),
             bearer: bearer?,
             token_issuers,
             app_tokens,
@@ -133,11 +127,15 @@ fn claims_of_routes(gateway: Option<&crate::gateway::Settings>) -> Vec<String> {
 
 /// Warns of e-mail addresses that prove nothing. Any tenant's administrator may give an account of theirs any address (nOAuth, 2023), and
 /// Microsoft Entra ID says of none whether it is verified.
-fn warn_of_foreign_addresses(reader: &mut Reader<'_>, oidc: Option<&crate::oidc::Settings>, policy: &Policy) {
-    let believes_all = oidc.is_some_and(|oidc| oidc.serves_many_tenants() && oidc.mapping.ignore_email_verified);
+fn warn_of_foreign_addresses(reader: &mut Reader<'_>, providers: &[ProviderSettings]) {
+    let believes_all =
+        |provider: &&ProviderSettings| provider.oidc.serves_many_tenants() && provider.oidc.mapping.ignore_email_verified;
     let asks = |table: &RouteTable| ["email_domains", "emails", "emails_file"].iter().any(|key| table.contains_key(*key));
-    let has_rule = !policy.email_domains.is_empty() || policy.emails.is_given() || reader.routes().iter().any(asks);
-    if believes_all && has_rule {
+    let routes_ask = reader.routes().iter().any(asks);
+    let asks_or_rules = |provider: &ProviderSettings| {
+        !provider.policy.email_domains.is_empty() || provider.policy.emails.is_given() || routes_ask
+    };
+    if providers.iter().filter(believes_all).any(asks_or_rules) {
         reader.warn(
             &claims::IGNORE_EMAIL_VERIFIED,
             "is set, the issuer is for the accounts of every organization, and a rule asks for an e-mail address or its \
@@ -148,8 +146,8 @@ fn warn_of_foreign_addresses(reader: &mut Reader<'_>, oidc: Option<&crate::oidc:
 }
 
 /// Whether routes ask for groups while no claim holds any, so that nobody passes them.
-fn lacks_group_claim(reader: &mut Reader<'_>, oidc: Option<&crate::oidc::Settings>) -> bool {
-    let has_no_claim = oidc.is_some_and(|oidc| oidc.mapping.groups.is_none());
+fn lacks_group_claim(reader: &mut Reader<'_>, providers: &[ProviderSettings]) -> bool {
+    let has_no_claim = !providers.is_empty() && providers.iter().all(|provider| provider.oidc.mapping.groups.is_none());
     let lacks = has_no_claim && reader.routes().iter().any(|table| table.contains_key("groups"));
     if lacks {
         reader.warn(&claims::GROUP_FIELD, "is not set, so that nobody may take the routes that ask for groups");

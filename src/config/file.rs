@@ -27,6 +27,9 @@ pub(super) struct File {
 /// What must be in the file.
 pub(super) const ROUTES: &str = "route";
 pub(super) const TOKEN_ISSUERS: &str = "token_issuer";
+pub(super) const PROVIDERS: &str = "provider";
+/// All tables.
+pub(super) const TABLES: [&str; 3] = [ROUTES, TOKEN_ISSUERS, PROVIDERS];
 
 /// Reads the file at `path`.
 ///
@@ -45,12 +48,7 @@ pub(super) fn read(path: &str, problems: &mut Problems) -> Result<File, String> 
     }
     let values = Figment::new().merge(Toml::string(&text));
     let data = values.data().map_err(|error| format!("the file {path} is not valid TOML ({})", position(&error)))?;
-    for name in data
-        .values()
-        .flatten()
-        .map(|(name, _)| name)
-        .filter(|name| ![ROUTES, TOKEN_ISSUERS].contains(&name.as_str()) && !is_known(name))
-    {
+    for name in data.values().flatten().map(|(name, _)| name).filter(|name| !TABLES.contains(&name.as_str()) && !is_known(name)) {
         no_such_setting(name, unknown::meant(name), problems);
     }
     Ok(File { values, warnings: Vec::new() })
@@ -75,7 +73,7 @@ fn of_coder(members: &[(String, Node)], problems: &mut Problems) -> File {
                     None => set(&mut values, &path, name, value, problems),
                 }
             }
-            PathMeaning::Unknown { .. } if [ROUTES, TOKEN_ISSUERS].contains(&path.as_str()) && *node != Node::Null => {
+            PathMeaning::Unknown { .. } if TABLES.contains(&path.as_str()) && *node != Node::Null => {
                 set(&mut values, &path, &path, whole(node), problems)
             }
             PathMeaning::Unknown { .. } if is_known(&path) => {

@@ -47,6 +47,9 @@ pub(super) const SECTION: Section = Section {
     ],
 };
 
+/// Those of them that are for all providers.
+pub(super) const OF_ALL_PROVIDERS: &[&str] = &[INTROSPECTION_CACHE.name];
+
 const ISSUER_URL: Setting = setting(
     "oidc_issuer_url",
     ValueType::Url,
@@ -124,8 +127,8 @@ const GRAPH_URL: Setting = setting(
     "Microsoft Graph, as in `https://graph.microsoft.com`, which Evergate asks for the groups of a user who has too many for the tokens of Microsoft Entra ID (groups overage), with the user's access token. Not set: the one that the metadata of Microsoft Entra ID name. If Graph does not tell them, routes and rules that need groups refuse the user with a message that says so.",
 );
 
-/// The provider's settings.
-pub(super) fn read(reader: &mut Reader<'_>) -> Option<oidc::Settings> {
+/// The settings of the provider with this name.
+pub(super) fn read(reader: &mut Reader<'_>, name: String) -> Option<oidc::Settings> {
     let issuer = reader.required(&ISSUER_URL, "https://idp.example.com", issuer);
     let skip_issuer_checks = reader.boolean(&SKIP_ISSUER_CHECKS);
     if skip_issuer_checks == Some(true) {
@@ -146,7 +149,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<oidc::Settings> {
     let proxy = reader.proxy();
     let claims::Sources { ignore_userinfo, access_token_claims } = sources?;
     Some(oidc::Settings {
-        name: oidc::DEFAULT_NAME.to_owned(),
+        name,
         issuer: issuer?,
         skip_issuer_checks: skip_issuer_checks?,
         preset: preset?,

@@ -43,6 +43,8 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Policy {
         emails: AllowedEmails::new(&reader.list(&ALLOWED_EMAILS), reader.parsed(&ALLOWED_EMAILS_FILE, email_file)),
         allowed_groups: reader.list(&ALLOWED_GROUPS),
         claims: Vec::new(),
+        // `providers` fills this in.
+        domains_of_others: Vec::new(),
     };
     // A list that is given and names nothing is a mistake that would let everybody in.
     for (setting, is_empty) in [

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{
-    Raw, coder, routes,
+    Raw, coder, provider_table, routes,
     setting::{Setting, ValueType},
     table::{self, SECTIONS},
     token_issuers,
@@ -44,6 +44,10 @@ pub fn example() -> String {
     }
     out.push_str("\n## Issuers of bearer tokens (only in the file): whose tokens a route may take besides the provider's.\n\n# [[token_issuer]]\n");
     for key in token_issuers::KEYS {
+        let _infallible = write!(out, "\n{}# {} =\n", comment(key.help), key.name);
+    }
+    out.push_str("\n## Further providers (only in the file), each with the settings of OpenID Connect, Claims and Access as well.\n\n# [[provider]]\n");
+    for key in provider_table::KEYS {
         let _infallible = write!(out, "\n{}# {} =\n", comment(key.help), key.name);
     }
     out
@@ -103,6 +107,17 @@ pub fn reference() -> String {
          | key | meaning |\n|---|---|\n",
     );
     for key in token_issuers::KEYS {
+        let _infallible = writeln!(out, "| `{}` | {} |", key.name, key.help);
+    }
+    out.push_str(
+        "\n## Providers\n\n\
+         `[[provider]]` tables name further providers, or all of them ([several-providers.md](several-providers.md)). A table has these\n\
+         keys, and every setting of the sections OpenID Connect, Claims and Access under its name in the file (`oidc_issuer_url`,\n\
+         `oidc_client_id`, `oidc_client_secret_file`, …), except `oidc_introspection_cache`, which is one for all. What is set outside\n\
+         of the tables is of the provider `default` alone. A change takes a restart.\n\n\
+         | key | meaning |\n|---|---|\n",
+    );
+    for key in provider_table::KEYS {
         let _infallible = writeln!(out, "| `{}` | {} |", key.name, key.help);
     }
     out.push_str(

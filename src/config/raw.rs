@@ -16,10 +16,35 @@ pub struct Raw {
     pub(super) routes: Vec<RouteTable>,
     /// The file's `[[token_issuer]]` tables.
     pub(super) token_issuers: Vec<RouteTable>,
+    /// The file's `[[provider]]` tables.
+    pub(super) providers: Vec<ProviderTable>,
     /// The values of `HTTPS_PROXY` and `NO_PROXY`, which are no settings of Evergate's own.
     pub(super) proxy: ProxyVariables,
     /// Oddities that prevent nothing from working.
     pub(super) warnings: Vec<Problem>,
+}
+
+/// A `[[provider]]` table.
+#[derive(Clone, Debug)]
+pub(super) struct ProviderTable {
+    /// Its place among them, from 1.
+    pub(super) number: usize,
+    /// All its keys, except secrets, as texts.
+    pub(super) own: RouteTable,
+    /// The provider's settings, with their defaults.
+    pub(super) given: BTreeMap<&'static str, Given>,
+    /// Those that were given and cannot be read.
+    pub(super) unreadable: BTreeSet<&'static str>,
+    /// Oddities of its secrets.
+    pub(super) warnings: Vec<Problem>,
+}
+
+impl PartialEq for ProviderTable {
+    /// Whether they say the same.
+    fn eq(&self, other: &Self) -> bool {
+        let texts = |table: &Self| table.given.iter().map(|(name, given)| (*name, given.text.clone())).collect::<Vec<_>>();
+        self.own == other.own && texts(self) == texts(other)
+    }
 }
 
 /// What the environment says of a proxy; empty where it says nothing.
@@ -50,6 +75,8 @@ pub(super) enum SettingSource {
     Environment,
     /// The configuration file of this path.
     File(String),
+    /// The `[[provider]]` table of this number.
+    ProviderTable(usize),
     /// The default.
     Default,
 }
@@ -64,6 +91,11 @@ pub(super) fn is_yaml(path: &str) -> bool {
 }
 
 impl Raw {
+    /// Whether a setting was given, and is not at its default.
+    pub(super) fn is_chosen(&self, name: &str) -> bool {
+        self.unreadable.contains(name) || self.given.get(name).is_some_and(|given| given.source != SettingSource::Default)
+    }
+
     /// Oddities in how settings were given that prevent nothing from working.
     pub fn warnings(&self) -> &[Problem] {
         &self.warnings
@@ -78,6 +110,7 @@ impl SettingSource {
             Self::Environment | Self::Default => format!("{ENVIRONMENT_PREFIX}{}", setting.to_uppercase()),
             Self::File(path) if is_yaml(path) => coder_yaml::path_of(setting).to_owned(),
             Self::File(_) => setting.to_owned(),
+            Self::ProviderTable(number) => format!("provider[{number}].{setting}"),
         }
     }
 }
@@ -88,6 +121,7 @@ impl std::fmt::Display for SettingSource {
             Self::Flag => f.write_str("flag"),
             Self::Environment => f.write_str("environment"),
             Self::File(path) => f.write_str(path),
+            Self::ProviderTable(number) => write!(f, "provider[{number}]"),
             Self::Default => f.write_str("default"),
         }
     }

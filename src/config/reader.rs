@@ -1,10 +1,13 @@
 //! Reads settings by their declarations, and collects every problem and warning on the way.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::{
     Problem, Problems,
-    raw::{ProxyVariables, Raw, RouteTable, SettingSource},
+    raw::{Given, ProviderTable, ProxyVariables, Raw, RouteTable, SettingSource},
     setting::Setting,
     values,
 };
@@ -13,6 +16,11 @@ use crate::{oidc::ProxySettings, secret::Secret};
 /// Reads settings; whatever is wrong with one is noted, and reading goes on.
 pub(super) struct Reader<'a> {
     raw: &'a Raw,
+    /// What is read: that of a `[[provider]]` table alone, or all.
+    given: &'a BTreeMap<&'static str, Given>,
+    unreadable: &'a BTreeSet<&'static str>,
+    /// Where settings belong that were not given.
+    place: SettingSource,
     pub(super) problems: Problems,
     pub(super) warnings: Vec<Problem>,
 }
@@ -20,12 +28,24 @@ pub(super) struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// A reader of `raw`, which adds to the problems that were found so far.
     pub(super) fn new(raw: &'a Raw, problems: Problems) -> Self {
-        Self { raw, problems, warnings: raw.warnings.clone() }
+        let warnings = raw.warnings.clone();
+        Self { raw, given: &raw.given, unreadable: &raw.unreadable, place: SettingSource::Environment, problems, warnings }
+    }
+
+    /// A reader of the provider's settings in a table of `raw`.
+    pub(super) fn of_table(table: &'a ProviderTable, raw: &'a Raw, problems: Problems) -> Self {
+        let ProviderTable { number, given, unreadable, warnings, own: _ } = table;
+        Self { raw, given, unreadable, place: SettingSource::ProviderTable(*number), problems, warnings: warnings.clone() }
+    }
+
+    /// All settings as texts.
+    pub(super) fn raw(&self) -> &'a Raw {
+        self.raw
     }
 
     /// The setting's text, if it was given or has a default.
     pub(super) fn text(&self, setting: &Setting) -> Option<&'a str> {
-        self.raw.given.get(setting.name).map(|given| given.text.as_str())
+        self.given.get(setting.name).map(|given| given.text.as_str())
     }
 
     /// The setting's text as a value of its own.
@@ -58,12 +78,13 @@ impl<'a> Reader<'a> {
 
     /// Whether the setting was given, even if its value is unreadable, which is reported where it is read.
     pub(super) fn is_given(&self, setting: &Setting) -> bool {
-        self.raw.given.contains_key(setting.name) || self.raw.unreadable.contains(setting.name)
+        self.given.contains_key(setting.name) || self.unreadable.contains(setting.name)
     }
 
     /// The name under which the setting was given, or would be.
     pub(super) fn name(&self, setting: &Setting) -> String {
-        self.raw.given.get(setting.name).map_or(&SettingSource::Environment, |given| &given.source).name(setting.name)
+        let source = self.given.get(setting.name).map(|given| &given.source).filter(|source| **source != SettingSource::Default);
+        source.unwrap_or(&self.place).name(setting.name)
     }
 
     /// Notes a problem, after which nothing is started.

@@ -1,6 +1,10 @@
 //! Which settings a process that runs takes over.
 
-use super::{Raw, file::TOKEN_ISSUERS, table};
+use super::{
+    Raw,
+    file::{PROVIDERS, TOKEN_ISSUERS},
+    table,
+};
 
 impl Raw {
     /// These settings with what a process that runs can take over from `newer` ones, and the names of the settings that differ besides:
@@ -18,6 +22,10 @@ impl Raw {
         if self.token_issuers != newer.token_issuers {
             kept.push(TOKEN_ISSUERS.to_owned());
         }
-        (Self { given, token_issuers: self.token_issuers.clone(), ..newer }, kept)
+        if self.providers != newer.providers {
+            kept.push(PROVIDERS.to_owned());
+        }
+        let providers = self.providers.clone();
+        (Self { given, providers, token_issuers: self.token_issuers.clone(), ..newer }, kept)
     }
 }

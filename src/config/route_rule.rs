@@ -55,6 +55,13 @@ pub(super) const NETWORKS: Setting = setting(
     "Only clients in these networks (CIDR), as in `[\"10.0.0.0/8\"]`; others get 403, on a public route too. The client's address is what trusted proxies say (`CODER_PROXY_TRUSTED_ORIGINS`).",
 );
 
+pub(super) const PROVIDERS: Setting = setting(
+    "providers",
+    ValueType::List,
+    "",
+    "Authorization: only users of these providers, by the names of `[[provider]]` tables or `default`. Whoever is not signed in is sent to them; users of others get 403 with a link to sign in there. Default: all.",
+);
+
 /// How a route treats who sends a request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Who {
@@ -65,7 +72,7 @@ enum Who {
 
 impl RouteReader<'_> {
     /// Who may pass.
-    pub(super) fn rule(&mut self) -> Rule {
+    pub(super) fn rule(&mut self, providers: &[String]) -> Rule {
         let who = self.parsed(&RULE, |text| match text {
             "signed_in" => Ok(Who::SignedIn),
             "optional" => Ok(Who::Optional),
@@ -85,9 +92,21 @@ impl RouteReader<'_> {
             Who::Optional => Rule::optional(),
             Who::Public => Rule::public(),
         };
+        rule.providers = self.providers(providers);
+        if who != Who::SignedIn && !rule.providers.is_empty() {
+            self.problem(&PROVIDERS, "is about who is signed in, and the route's rule lets everybody pass");
+        }
         rule.methods = self.methods();
         rule.networks = self.networks();
         rule
+    }
+
+    fn providers(&mut self, known: &[String]) -> Vec<String> {
+        let names = self.list(&PROVIDERS);
+        if let Some(unknown) = names.iter().find(|name| !known.contains(name)) {
+            self.problem(&PROVIDERS, format!("names {unknown}, and the providers are {}", known.join(", ")));
+        }
+        names
     }
 
     fn policy(&mut self) -> Policy {
@@ -97,6 +116,7 @@ impl RouteReader<'_> {
             emails: AllowedEmails::new(&self.list(&EMAILS), file),
             allowed_groups: self.list(&GROUPS),
             claims: self.claim_rules(),
+            domains_of_others: Vec::new(),
         }
     }
 

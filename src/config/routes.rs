@@ -13,10 +13,13 @@ use super::{
         HeaderSets, IdentitySettings, ROUTE_ASSERTION, ROUTE_BASIC_PASSWORD_FILE, ROUTE_BASIC_USER, ROUTE_IDENTITY,
         ROUTE_IDENTITY_HEADERS, ROUTE_PASS_ACCESS_TOKEN,
     },
+    provider_table,
     reader::Reader,
     route_host::{HOST, PORTS, UPSTREAM, UPSTREAM_NETWORKS, Upstreams},
     route_reader::RouteReader,
-    route_rule::{CLAIMS, CLAIMS_EXIST, CLAIMS_MATCH, EMAIL_DOMAINS, EMAILS, EMAILS_FILE, GROUPS, METHODS, NETWORKS, RULE},
+    route_rule::{
+        CLAIMS, CLAIMS_EXIST, CLAIMS_MATCH, EMAIL_DOMAINS, EMAILS, EMAILS_FILE, GROUPS, METHODS, NETWORKS, PROVIDERS, RULE,
+    },
     setting::{Setting, ValueType, setting},
     token_issuers, values,
 };
@@ -39,6 +42,7 @@ pub(super) const KEYS: &[&Setting] = &[
     &UPSTREAM_NETWORKS,
     &PROTOCOL,
     &RULE,
+    &PROVIDERS,
     &GROUPS,
     &EMAIL_DOMAINS,
     &EMAILS,
@@ -154,6 +158,8 @@ struct Defaults<'a> {
     app_tokens: bool,
     /// The names of issuers whose tokens routes may take.
     token_issuers: &'a [String],
+    /// The names of the providers.
+    providers: &'a [String],
     sets: HeaderSets,
     /// `CODER_PATH_PREFIX`.
     own_pages: &'a str,
@@ -172,12 +178,14 @@ pub(super) fn read(
     let (tables, may_lack_upstream) = (reader.routes(), may_lack_upstream(reader));
     let app_tokens = app_tokens::of_all_routes(reader);
     let token_issuers = token_issuers::names(reader.token_issuers());
+    let provider_names = provider_table::names(reader.raw());
     let mut defaults = Defaults {
         may_lack_upstream,
         target: &default_target,
         identity,
         app_tokens,
         token_issuers: &token_issuers,
+        providers: &provider_names,
         sets: HeaderSets::default(),
         own_pages,
     };
@@ -240,7 +248,7 @@ impl RouteReader<'_> {
         self.refuse_unknown_keys(KEYS);
         let host = self.host(sites);
         let prefix = self.parsed(&PATH, path).unwrap_or_default();
-        let mut rule = self.rule();
+        let mut rule = self.rule(defaults.providers);
         let serves_stale = self.choice(&OUTAGE, "grace", "strict");
         let strip_prefix = self.parsed(&STRIP_PREFIX, values::boolean).unwrap_or(false);
         let own_host = !self.choice(&HOST_HEADER, "keep", "upstream");

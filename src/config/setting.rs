@@ -1,5 +1,8 @@
 //! How a setting is declared.
 
+/// What is appended to a secret's name for the path of its file.
+pub(super) const FILE_SUFFIX: &str = "_file";
+
 /// One setting.
 #[derive(Debug)]
 pub struct Setting {

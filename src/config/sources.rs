@@ -10,12 +10,13 @@ use figment::{
 
 use super::{
     Problem, Problems, coder,
-    file::{self, ROUTES, TOKEN_ISSUERS},
-    layer::layer,
-    raw::{ENVIRONMENT_PREFIX, Given, ProxyVariables, Raw, RouteTable, SettingSource},
+    file::{self, PROVIDERS, ROUTES, TABLES, TOKEN_ISSUERS},
+    layer::{Layer, layer},
+    provider_table,
+    raw::{ENVIRONMENT_PREFIX, Given, ProviderTable, ProxyVariables, Raw, RouteTable, SettingSource},
     routes,
-    setting::{Setting, ValueType},
-    table::{self, FILE_SUFFIX},
+    setting::{FILE_SUFFIX, Setting, ValueType},
+    table,
     texts::{secret, text_of},
     token_issuers, unknown,
 };
@@ -73,12 +74,13 @@ impl Environment {
         warnings.extend(self.judge_unknown(problems));
         let figment = file.merge(layer("environment", self.variables())).merge(layer("flag", self.flags.clone()));
         let unreadable = self.refuse_not_utf8(problems);
-        let mut reader = SourceReader { figment: &figment, path: path.as_deref(), problems, warnings, unreadable };
+        let mut reader = SourceReader { figment: &figment, path: path.as_deref(), table: None, problems, warnings, unreadable };
         let given = table::all().filter_map(|key| Some((key.name, reader.setting(key)?))).collect();
         let SourceReader { warnings, unreadable, problems, .. } = reader;
         let routes = tables(&figment, ROUTES, routes::KEYS, problems);
         let token_issuers = tables(&figment, TOKEN_ISSUERS, token_issuers::KEYS, problems);
-        Raw { given, unreadable, routes, token_issuers, proxy: self.proxy(), warnings }
+        let providers = provider_tables(&figment, problems);
+        Raw { given, unreadable, routes, token_issuers, providers, proxy: self.proxy(), warnings }
     }
 
     /// The variables that name a proxy, in capitals or else not, as Go reads them.
@@ -131,9 +133,7 @@ impl Environment {
             }
             match unknown::meant(&key).filter(|_| !unknown::is_kubernetes(&key, value)) {
                 Some(near) => no_such_setting(&SettingSource::Environment, &key, Some(near), problems),
-                None if [ROUTES, TOKEN_ISSUERS].contains(&key.as_str()) => {
-                    no_such_setting(&SettingSource::Environment, &key, None, problems)
-                }
+                None if TABLES.contains(&key.as_str()) => no_such_setting(&SettingSource::Environment, &key, None, problems),
                 None if name == CONFIG_PATH => {}
                 // Escaped, because the name may contain control characters.
                 None => foreign.push(name.escape_debug().to_string()),
@@ -165,22 +165,45 @@ fn source_of(figment: &Figment, value: &Value, path: Option<&str>) -> SettingSou
 
 /// The tables of this name as texts.
 fn tables(figment: &Figment, name: &'static str, keys: &[&Setting], problems: &mut Problems) -> Vec<RouteTable> {
-    let Ok(value) = figment.find_value(name) else { return Vec::new() };
-    let tables = value.as_array().and_then(|tables| tables.iter().map(Value::as_dict).collect::<Option<Vec<_>>>());
-    let Some(tables) = tables else {
-        problems.add(name, format!("must be tables, each under [[{name}]]"));
-        return Vec::new();
-    };
     // An unknown key is reported where the table is understood.
     let type_of = |name: &str| keys.iter().find(|key| key.name == name).map_or(ValueType::Text, |key| key.value_type);
     let texts = |table: &Dict| table.iter().map(|(name, value)| (name.clone(), text_of(type_of(name), value))).collect();
-    tables.into_iter().map(texts).collect()
+    dicts(figment, name, problems).iter().map(texts).collect()
+}
+
+fn dicts(figment: &Figment, name: &'static str, problems: &mut Problems) -> Vec<Dict> {
+    let Ok(value) = figment.find_value(name) else { return Vec::new() };
+    let tables = value.as_array().and_then(|tables| tables.iter().map(|table| table.as_dict().cloned()).collect());
+    tables.unwrap_or_else(|| {
+        problems.add(name, format!("must be tables, each under [[{name}]]"));
+        Vec::new()
+    })
+}
+
+/// The `[[provider]]` tables, in each of which the provider's settings are read as at the top of the file.
+fn provider_tables(figment: &Figment, problems: &mut Problems) -> Vec<ProviderTable> {
+    let dicts = dicts(figment, PROVIDERS, problems);
+    let own = tables(figment, PROVIDERS, provider_table::KEYS, &mut Problems::default());
+    let read = |(at, (values, mut own)): (usize, (Dict, RouteTable))| {
+        // A secret stays where it is read.
+        own.iter_mut().filter(|(name, _)| provider_table::is_setting(name)).for_each(|(_, text)| *text = Ok(String::new()));
+        let figment = Figment::new().merge(Layer { name: "file", values });
+        let number = at + 1;
+        let (warnings, unreadable) = (Vec::new(), BTreeSet::new());
+        let mut reader = SourceReader { figment: &figment, path: None, table: Some(number), problems, warnings, unreadable };
+        let given = provider_table::settings().filter_map(|key| Some((key.name, reader.setting(key)?))).collect();
+        let SourceReader { warnings, unreadable, .. } = reader;
+        ProviderTable { number, own, given, unreadable, warnings }
+    };
+    dicts.into_iter().zip(own).enumerate().map(read).collect()
 }
 
 /// All settings while they are read.
 struct SourceReader<'a> {
     figment: &'a Figment,
     path: Option<&'a str>,
+    /// The number of the `[[provider]]` table that is read.
+    table: Option<usize>,
     problems: &'a mut Problems,
     warnings: Vec<Problem>,
     unreadable: BTreeSet<&'static str>,
@@ -220,7 +243,8 @@ impl SourceReader<'_> {
 
     fn find(&self, name: &str) -> Option<(SettingSource, Value)> {
         let value = self.figment.find_value(name).ok()?;
-        Some((source_of(self.figment, &value, self.path), value))
+        let source = self.table.map_or_else(|| source_of(self.figment, &value, self.path), SettingSource::ProviderTable);
+        Some((source, value))
     }
 
     fn secret(&mut self, key: &'static Setting, name: String, text: Result<String, String>) -> Option<String> {

@@ -3,7 +3,7 @@
 
 use super::{
     app_tokens, claims, cookies, forward, gateway, identity, oidc, pages, policy, renewal, server, session,
-    setting::{Section, Setting},
+    setting::{FILE_SUFFIX, Section, Setting},
     store, telemetry,
 };
 
@@ -30,9 +30,6 @@ pub fn all() -> impl Iterator<Item = &'static Setting> {
     SECTIONS.iter().flat_map(|section| section.settings.iter().copied())
 }
 
-/// What is appended to a secret's name for the path of its file.
-pub(super) const FILE_SUFFIX: &str = "_file";
-
 /// Whether this is the name of a setting, or of the file of a secret.
 pub(super) fn is_known(name: &str) -> bool {
     all().any(|key| key.name == name || (key.is_secret() && name.strip_suffix(FILE_SUFFIX) == Some(key.name)))
@@ -46,7 +43,7 @@ pub(super) fn is_reloadable(setting: &Setting) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{routes, token_issuers};
+    use crate::config::{provider_table, routes, token_issuers};
 
     #[test]
     fn every_setting_that_is_declared_is_in_the_table() {
@@ -54,7 +51,11 @@ mod tests {
         let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).filter(|path| path.is_file());
         let sources = files.map(|path| std::fs::read_to_string(path).unwrap());
         let declared: usize = sources.map(|source| source.matches(": Setting =").count()).sum();
-        assert_eq!(declared - 1, all().count() + routes::KEYS.len() + token_issuers::KEYS.len(), "without the one in this test");
+        assert_eq!(
+            declared - 1,
+            all().count() + routes::KEYS.len() + token_issuers::KEYS.len() + provider_table::KEYS.len(),
+            "without the one in this test"
+        );
         for setting in all() {
             assert_eq!(all().filter(|other| other.name == setting.name).count(), 1, "{}", setting.name);
         }

@@ -52,7 +52,7 @@ const TOKEN_FILE: Setting = setting(
 /// All of them, each with the certificates that it is trusted by.
 pub(super) fn read(
     reader: &mut Reader<'_>,
-    provider: Option<&str>,
+    providers: &[String],
     proxy: &ProxySettings,
 ) -> Vec<(TokenIssuerSettings, ClientTls)> {
     let mut all: Vec<(TokenIssuerSettings, ClientTls)> = Vec::new();
@@ -62,8 +62,8 @@ pub(super) fn read(
         if all.iter().any(|(other, _)| other.name == settings.name) {
             table.problem(&NAME, "is another issuer's too");
         }
-        if provider == Some(&settings.issuer) || all.iter().any(|(other, _)| other.issuer == settings.issuer) {
-            table.problem(&ISSUER, "is the provider's, or another issuer's too");
+        if providers.contains(&settings.issuer) || all.iter().any(|(other, _)| other.issuer == settings.issuer) {
+            table.problem(&ISSUER, "is a provider's, or another issuer's too");
         }
         all.push((settings, trust));
     }

@@ -26,7 +26,7 @@ impl Endpoints {
             Ok(admitted) => Ok(admitted),
             Err(NotAdmitted::Refused(refusal)) => Err(refusal.into()),
             Err(NotAdmitted::SignIn(reason, grant)) => {
-                Err(admission.send_to_login(exchange, call.headers, reason, grant).await.into())
+                Err(admission.send_to_login(exchange, call.headers, &self.everybody, reason, grant).await.into())
             }
         }
     }

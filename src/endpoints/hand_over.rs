@@ -6,8 +6,8 @@ use http::Response;
 use super::{Call, Endpoints, Refused, login::browser_of};
 use crate::{
     admission::{Inquiry, NotAdmitted},
+    policy::Denied,
     refusal::{Refusal, response::redirect},
-    sign_in::Purpose,
 };
 
 impl Endpoints {
@@ -20,18 +20,15 @@ impl Endpoints {
         }
         let request = sign_in.hand_over_request(&call.exchange.site, call.query).map_err(Refusal::from)?;
         let own_page = sign_in.hand_over_page(&request);
-        let hint = call.login_hint();
-        let purpose = match &hint {
-            _ if call.flag("another") => Some(Purpose::AnotherAccount),
-            Some(hint) => Some(Purpose::LoginOf(hint)),
-            None => None,
-        };
         let refused = |refusal| Refused { return_to: Some(own_page.clone()), ..Refused::from(refusal) };
-        if let Some(purpose) = purpose {
-            let begun = sign_in.begin(browser_of(&call), &own_page, purpose).await;
-            return begun.map(|to| redirect(&to, "sign_in")).map_err(|error| refused(Refusal::ProviderUnavailable(error)));
+        if call.flag("another") || call.login_hint().is_some() {
+            return self.begin(&call, own_page).await;
         }
-        let inquiry = Inquiry::about_a_login(call.exchange, call.headers, &self.everybody);
+        let chosen = self.named_provider(&call)?.map(|sign_in| sign_in.provider.name().to_owned());
+        let providers = chosen.as_ref().map_or_else(|| request.providers().to_vec(), |name| vec![name.clone()]);
+        let mut rule = self.everybody.clone();
+        rule.providers = providers;
+        let inquiry = Inquiry::about_a_login(call.exchange, call.headers, &rule);
         match admission.admit_session(inquiry).await {
             Ok(admitted) => {
                 let signed_in = admitted.signed_in();
@@ -39,7 +36,11 @@ impl Endpoints {
                 Ok(redirect(&sign_in.hand_over(&request, signed_in.session.session.hash), "hand_over"))
             }
             Err(NotAdmitted::SignIn(reason, grant)) => {
-                Err(refused(admission.send_to_login(call.exchange, call.headers, reason, grant).await))
+                Err(refused(admission.send_to_login(call.exchange, call.headers, &rule, reason, grant).await))
+            }
+            // The user has said which, and is signed in at another.
+            Err(NotAdmitted::Refused(Refusal::Denied(Denied::Provider, _))) if chosen.is_some() => {
+                self.begin(&call, own_page).await
             }
             Err(NotAdmitted::Refused(refusal)) => Err(refused(refusal)),
         }

@@ -12,7 +12,7 @@ use super::{Call, Endpoints, Refused, read_form};
 use crate::{
     exchange::{auto_retry_cookie, is_not_a_page},
     refusal::{Refusal, response::redirect},
-    sign_in::{FailedLogin, LoginBrowser, Purpose, Redirect, return_from, return_to::ReturnTo},
+    sign_in::{FailedLogin, LoginBrowser, Redirect, return_from, return_to::ReturnTo},
     telemetry::logs::causes,
 };
 
@@ -23,14 +23,11 @@ const MAX_QUERY_LEN: usize = 8 * 1024;
 
 impl Endpoints {
     /// Begins a login by hand; `rd` says where it leads, and `another=true` that it is to be with another account. A third party,
-    /// as a portal of the provider's, may begin it too (OpenID Connect Core section 4): `iss` must be the provider then,
+    /// as a portal of a provider's, may begin it too (OpenID Connect Core section 4): `iss` must be that provider then,
     /// `target_link_uri` says where the login leads, and `login_hint` who the user is.
     pub(super) async fn start(&self, call: Call<'_>) -> Result<Response<Body>, Refused> {
         if self.is_not_a_page(call.headers) {
             return Err(Refusal::NoPage.into());
-        }
-        if call.parameter("iss").is_some_and(|issuer| self.components.sign_ins.first().providers.of_issuer(&issuer).is_none()) {
-            return Err(Refusal::BadRequest("the login that another site began is for another provider").into());
         }
         if let Some(location) = self.start_elsewhere(&call) {
             return Ok(redirect(&Redirect { location, cookies: Vec::new() }, "sign_in"));
@@ -39,22 +36,7 @@ impl Endpoints {
             .return_to(call.query, &self.components)
             .or_else(|| call.page_named_by("target_link_uri", call.query, &self.components))
             .or_else(|| call.page_of_ingress(&self.components));
-        let return_to = target.unwrap_or_else(ReturnTo::front_page);
-        let hint = call.login_hint();
-        let purpose = match &hint {
-            _ if call.flag("another") => Purpose::AnotherAccount,
-            Some(hint) => Purpose::LoginOf(hint),
-            None => Purpose::Login,
-        };
-        match self.components.sign_ins.first().begin(browser_of(&call), &return_to, purpose).await {
-            Ok(to) => Ok(redirect(&to, "sign_in")),
-            Err(error) => Err(Refused {
-                refusal: Refusal::ProviderUnavailable(error),
-                return_to: Some(return_to),
-                cookies: Vec::new(),
-                allow: None,
-            }),
-        }
+        self.begin(&call, target.unwrap_or_else(ReturnTo::front_page)).await
     }
 
     /// Where a login for a page of another site of ours begins: there, because sessions are a site's own. An ingress may send the
@@ -73,7 +55,7 @@ impl Endpoints {
             return Err(Refusal::NoPage.into());
         }
         let form = read_form(body).await?;
-        let known = |name: &str| matches!(name, "iss" | "login_hint" | "target_link_uri" | "rd" | "another");
+        let known = |name: &str| matches!(name, "iss" | "provider" | "login_hint" | "target_link_uri" | "rd" | "another");
         let pairs = form_urlencoded::parse(&form).filter(|(name, _)| known(name));
         let query = Serializer::new(String::new()).extend_pairs(pairs).finish();
         if query.len() > MAX_QUERY_LEN {
@@ -85,19 +67,25 @@ impl Endpoints {
 
     /// Receives the browser that the provider sends back with a form (OAuth 2.0 Form Post Response Mode): the same response by GET,
     /// for the same reason.
-    pub(super) async fn callback_by_form(&self, call: &Call<'_>, body: Incoming) -> Result<Response<Body>, Refused> {
+    pub(super) async fn callback_by_form(
+        &self,
+        call: &Call<'_>,
+        provider: &str,
+        body: Incoming,
+    ) -> Result<Response<Body>, Refused> {
         if self.is_not_a_page(call.headers) {
             return Err(Refusal::NoPage.into());
         }
         let form = read_form(body).await?;
-        let sign_in = self.components.sign_ins.of_response(&String::from_utf8_lossy(&form));
+        let sign_in = self.components.sign_ins.named(provider).ok_or(Refusal::NoSuchPage)?;
         let location = sign_in.callback_of_form(&call.exchange.site, &form).map_err(Refusal::from)?;
         Ok(redirect(&Redirect { location, cookies: Vec::new() }, "callback"))
     }
 
-    /// Receives the browser that the provider sends back (RFC 6749 section 4.1.2).
-    pub(super) async fn callback(&self, call: Call<'_>) -> Result<Response<Body>, Refused> {
-        let (sign_in, headers) = (self.components.sign_ins.of_response(call.query), call.headers);
+    /// Receives the browser that the provider of this name sends back (RFC 6749 section 4.1.2), to the redirect URI that is its own.
+    pub(super) async fn callback(&self, call: Call<'_>, provider: &str) -> Result<Response<Body>, Refused> {
+        let sign_in = self.components.sign_ins.named(provider).ok_or(Refusal::NoSuchPage)?;
+        let headers = call.headers;
         if self.is_not_a_page(headers) {
             return Err(Refusal::NoPage.into());
         }

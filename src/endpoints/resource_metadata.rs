@@ -59,9 +59,9 @@ impl Endpoints {
 
 impl Endpoints {
     /// The issuers of the providers whose tokens a route takes, each once.
-    fn issuers_of(&self, _route: &Route) -> Vec<&str> {
+    fn issuers_of(&self, route: &Route) -> Vec<&str> {
         let mut issuers: Vec<&str> = Vec::new();
-        for provider in self.components.sign_ins.iter().map(|sign_in| &sign_in.provider) {
+        for provider in self.components.sign_ins.among(&route.rule.providers).into_iter().map(|sign_in| &sign_in.provider) {
             if !issuers.contains(&provider.issuer()) {
                 issuers.push(provider.issuer());
             }

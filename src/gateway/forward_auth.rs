@@ -123,7 +123,9 @@ impl Gateway {
             {
                 return Err(Refusal::TokenNeeded(reason));
             }
-            Err(not_admitted) => return Err(self.send_original_to_login(exchange, original, question.form, not_admitted).await),
+            Err(not_admitted) => {
+                return Err(self.send_original_to_login(exchange, original, &route.rule, question.form, not_admitted).await);
+            }
         };
         let identity = IdentityLines {
             names: self.parts.forwarder.identity_names(route.target),
@@ -153,7 +155,7 @@ impl Gateway {
             Ok(_) => Refusal::BadRequest(
                 "nobody who is trusted says which page is asked for (X-Forwarded-Uri, CODER_PROXY_TRUSTED_ORIGINS)",
             ),
-            Err(not_admitted) => self.send_original_to_login(exchange, original, question.form, not_admitted).await,
+            Err(not_admitted) => self.send_original_to_login(exchange, original, &rule, question.form, not_admitted).await,
         }
     }
 
@@ -162,12 +164,13 @@ impl Gateway {
         &self,
         exchange: &Exchange,
         original: &Original,
+        rule: &Rule,
         form: Form,
         not_admitted: NotAdmitted,
     ) -> Refusal {
         match not_admitted {
             NotAdmitted::SignIn(reason, grant) if form.reaches_the_client() && original.has_path => {
-                self.parts.admission.send_to_login(exchange, &original.head.headers, reason, grant).await
+                self.parts.admission.send_to_login(exchange, &original.head.headers, rule, reason, grant).await
             }
             NotAdmitted::SignIn(reason, _) => Refusal::SignInNeeded(reason),
             NotAdmitted::Refused(refusal) => refusal,

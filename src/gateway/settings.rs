@@ -7,6 +7,7 @@ use http::HeaderValue;
 use crate::{
     address::{AccessUrl, RedirectUris},
     exchange,
+    oidc::DEFAULT_NAME,
     pages::Branding,
     routing::Routes,
 };
@@ -48,6 +49,16 @@ pub enum ForwardAuth {
 }
 
 impl Settings {
+    /// The redirect URIs of the logins at the provider of this name. Each provider has its own, so that a response cannot pass for
+    /// another's (RFC 9700 section 4.4.2.2).
+    pub fn callback_uris(&self, provider: &str) -> RedirectUris {
+        if provider == DEFAULT_NAME {
+            self.redirect_uris("callback")
+        } else {
+            self.redirect_uris(&format!("callback/{provider}"))
+        }
+    }
+
     /// The addresses of our page `page`, to which the provider sends browsers back.
     pub fn redirect_uris(&self, page: &str) -> RedirectUris {
         let path = format!("{}/{page}", self.prefix);

@@ -89,6 +89,10 @@ messages! {
     EmailNotVerified = "email_not_verified",
     /// The e-mail address is none of those that may enter.
     EmailDomain = "email_domain",
+    /// The address is one of another provider's.
+    ForeignAddress = "foreign_address",
+    /// The page is for another provider's users.
+    OtherProvider = "other_provider",
     /// The provider does not tell the groups.
     GroupsUnknown = "groups_unknown",
     /// The account is in none of the groups.
@@ -117,6 +121,12 @@ messages! {
     IdentityRefused = "identity_refused",
     /// The provider does not say who the user is.
     ClaimsRefused = "claims_refused",
+    /// The user chooses a provider.
+    ChooseProvider = "choose_provider",
+    /// The user chooses a provider, or types an address that leads to one.
+    ChooseByAddress = "choose_by_address",
+    /// The address leads to no provider.
+    AddressUnknown = "address_unknown",
     /// The user is signed out.
     SignedOut = "signed_out",
     /// Whether to sign out.

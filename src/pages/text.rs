@@ -18,6 +18,12 @@ pub enum Text<'a> {
     SignInInNewWindow,
     /// Begins a login as somebody else.
     AnotherAccount,
+    /// Begins a login at the provider that the page is for.
+    SignInThere,
+    /// The label of the field for an address.
+    EmailAddress,
+    /// Goes on with the address.
+    Continue,
     /// Asks for the same page once more.
     TryAgain,
     /// Ends the session.

@@ -11,6 +11,15 @@ pub enum Denied {
         "the e-mail address is not of an allowed domain (CODER_OIDC_EMAIL_DOMAIN, or the route's own), nor one of the allowed addresses"
     )]
     EmailDomain,
+    /// The user has an address at a domain of another provider.
+    #[error(
+        "the user's name or e-mail address is at a domain of another provider (email_domains of its [[provider]]), which alone says \
+         whose such an address is"
+    )]
+    ForeignAddress,
+    /// The user is of a provider that the route is not for.
+    #[error("the user is of another provider than those of the route (providers)")]
+    Provider,
     /// Another site's page sent the request (CSRF).
     #[error("another site's page sent a request that could change something")]
     CrossOrigin,
@@ -44,7 +53,13 @@ impl Denied {
     /// Whether it is this user who is not let in, whatever they ask for.
     pub fn is_about_the_user(self) -> bool {
         match self {
-            Self::EmailNotVerified | Self::EmailDomain | Self::GroupsUnknown | Self::Group | Self::Claim => true,
+            Self::EmailNotVerified
+            | Self::EmailDomain
+            | Self::ForeignAddress
+            | Self::Provider
+            | Self::GroupsUnknown
+            | Self::Group
+            | Self::Claim => true,
             Self::CrossOrigin | Self::Origin | Self::Method | Self::Network | Self::Destination => false,
         }
     }
@@ -54,6 +69,8 @@ impl Denied {
         match self {
             Self::EmailNotVerified => "email_not_verified",
             Self::EmailDomain => "email_domain",
+            Self::ForeignAddress => "foreign_address",
+            Self::Provider => "provider",
             Self::CrossOrigin => "cross_origin",
             Self::Origin => "origin",
             Self::Method => "method",

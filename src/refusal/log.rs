@@ -34,15 +34,13 @@ impl Refusal {
             Self::MethodNotAllowed | Self::NoSuchPage | Self::NoPage | Self::RedirectToAccessUrl => {}
             // Logged where it is judged, with what was judged.
             Self::Denied(Denied::CrossOrigin | Denied::Origin, _) => {}
-            Self::Denied(Denied::GroupsUnknown, _) => tracing::warn!(
-                request.id = id,
-                reason = Denied::GroupsUnknown.as_str(),
-                denied = %Denied::GroupsUnknown,
-                "access denied"
-            ),
+            Self::Denied(denied @ (Denied::GroupsUnknown | Denied::ForeignAddress), _) => {
+                tracing::warn!(request.id = id, reason = denied.as_str(), %denied, "access denied")
+            }
             Self::Denied(
                 denied @ (Denied::EmailNotVerified
                 | Denied::EmailDomain
+                | Denied::Provider
                 | Denied::Group
                 | Denied::Claim
                 | Denied::Network

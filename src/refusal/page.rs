@@ -31,6 +31,7 @@ impl Refusal {
             Offer::SignIn if lost_a_form => (links.sign_in(false), look.text(Text::SignInAndGoBack)),
             Offer::SignIn => (links.sign_in(false), look.sign_in_label(Text::SignIn)),
             Offer::AnotherAccount => (links.sign_in(true), look.text(Text::AnotherAccount)),
+            Offer::OtherProvider => (links.sign_in(false), look.text(Text::SignInThere)),
             Offer::TryAgain if tries_again => (again, look.text(Text::TryAgain)),
             Offer::TryAgain | Offer::Nothing => Default::default(),
         };

@@ -50,7 +50,7 @@ impl Refusal {
         let mut body = serde_json::json!({ "error": row.error, "message": message, "request_id": links.exchange.id_text() });
         if let Some(members) = body.as_object_mut() {
             members.extend(self.reason().map(|reason| ("reason".to_owned(), reason.into())));
-            let signs_in = matches!(row.offers, Offer::SignIn | Offer::AnotherAccount);
+            let signs_in = matches!(row.offers, Offer::SignIn | Offer::AnotherAccount | Offer::OtherProvider);
             members.extend(signs_in.then(|| ("login_url".to_owned(), links.start.as_str().into())));
         }
         json(&body, row.status, row.error)

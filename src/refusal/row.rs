@@ -25,6 +25,8 @@ pub(super) enum Offer {
     SignIn,
     /// Sign in as somebody else.
     AnotherAccount,
+    /// Sign in at another provider, which the page is for.
+    OtherProvider,
     /// Ask for the same page once more.
     TryAgain,
 }

@@ -49,6 +49,9 @@ pub(super) struct Attempt {
     /// The name of the provider; `None` for [`DEFAULT_NAME`], which older releases know alone.
     #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
     provider: Option<String>,
+    /// Of a hand-over: the names of the providers of which the session may be; an empty list is for all.
+    #[serde(rename = "q", default, skip_serializing_if = "Vec::is_empty")]
+    providers: Vec<String>,
     /// Whether it is the automatic retry of a failed attempt. There is no further one.
     #[serde(rename = "a", default)]
     is_second: bool,
@@ -82,7 +85,18 @@ impl Attempt {
     pub(super) fn new(binding: &Binding, params: AttemptParams) -> Self {
         let AttemptParams { at, mode, rounds, is_second } = params;
         let (seed, bound) = (random_text::<32>(), binding.digest());
-        Self { seed, bound, return_to: None, site: None, at: at.0, mode, rounds, provider: None, is_second }
+        Self {
+            seed,
+            bound,
+            return_to: None,
+            site: None,
+            at: at.0,
+            mode,
+            rounds,
+            provider: None,
+            providers: Vec::new(),
+            is_second,
+        }
     }
 
     /// Puts the return address into the attempt.
@@ -98,6 +112,16 @@ impl Attempt {
     /// Says at which provider it is.
     pub(super) fn remember_provider(&mut self, name: &str) {
         self.provider = Some(name).filter(|name| *name != DEFAULT_NAME).map(str::to_owned);
+    }
+
+    /// Limits a hand-over to sessions of these providers.
+    pub(super) fn limit_to(&mut self, providers: &[String]) {
+        self.providers = providers.to_vec();
+    }
+
+    /// The providers that a hand-over is limited to.
+    pub(super) fn providers(&self) -> &[String] {
+        &self.providers
     }
 
     /// The name of the provider that it is at.

@@ -36,6 +36,14 @@ pub enum Purpose<'a> {
 }
 
 impl Purpose<'_> {
+    /// Whether a user has asked for this login, and not for a page.
+    pub(super) fn is_by_hand(self) -> bool {
+        match self {
+            Self::Login | Self::LoginOf(_) | Self::AnotherAccount => true,
+            Self::LoginOnTheWay | Self::LoginOnceMore | Self::Silent(_) | Self::Consent(_) => false,
+        }
+    }
+
     /// Returns the mode that the attempt carries.
     fn mode(self) -> LoginMode {
         match self {
@@ -59,7 +67,7 @@ impl SignIn {
         purpose: Purpose<'_>,
     ) -> Result<Redirect, ProviderError> {
         if let Some(login_site) = self.login_site_of(at.site) {
-            return Ok(self.ask_for_hand_over(at, login_site, return_to, purpose).await);
+            return Ok(self.ask_for_hand_over(at, login_site, return_to, purpose, &self.own_name()).await);
         }
         let _permit = match self.provider.pushes_authorization_requests() {
             true => Some(self.exchanges.acquire(at.client).await.ok_or(ProviderError::TooManyLogins)?),
@@ -77,7 +85,7 @@ impl SignIn {
     ) -> Result<Redirect, ProviderError> {
         let LoginBrowser { site, headers, client: _ } = at;
         if let Some(login_site) = self.login_site_of(site) {
-            return Ok(self.ask_for_hand_over(at, login_site, return_to, purpose).await);
+            return Ok(self.ask_for_hand_over(at, login_site, return_to, purpose, &self.own_name()).await);
         }
         let id_token = self.id_token_for(purpose).await;
         let options = match purpose {

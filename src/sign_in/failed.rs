@@ -1,8 +1,8 @@
 //! A failed login, and its automatic retry.
 
 use super::{
-    LoginBrowser, Redirect, SignIn, authorization_response::AuthorizationResponse, begin::Purpose, callback_error::CallbackError,
-    return_to::ReturnTo,
+    LoginBrowser, Redirect, SignIn, attempt::LoginMode, authorization_response::AuthorizationResponse, begin::Purpose,
+    callback_error::CallbackError, return_to::ReturnTo,
 };
 
 /// A failed login.
@@ -13,6 +13,8 @@ pub struct FailedLogin {
     /// The return address, if the `state` is ours, even if another browser began the attempt.
     pub return_to: Option<ReturnTo>,
     may_begin_again: bool,
+    /// The providers that a hand-over was limited to.
+    providers: Option<Vec<String>>,
 }
 
 impl FailedLogin {
@@ -48,16 +50,22 @@ impl SignIn {
             let is_of_previous_release =
                 matches!(&error, CallbackError::UnknownAttempt(_)) && self.cookies.has_attempt_of_previous_release(at.headers);
             let return_to = is_of_previous_release.then(ReturnTo::front_page);
-            return FailedLogin { error, return_to, may_begin_again: is_of_previous_release };
+            return FailedLogin { error, return_to, may_begin_again: is_of_previous_release, providers: None };
         };
         let may_begin_again = !attempt.is_second() && error.is_transient();
-        FailedLogin { error, return_to: Some(self.destination(&attempt, at.site).await), may_begin_again }
+        let providers = (attempt.mode() == LoginMode::HandOver).then(|| attempt.providers().to_vec());
+        FailedLogin { error, return_to: Some(self.destination(&attempt, at.site).await), may_begin_again, providers }
     }
 
     /// Redirects a browser to the provider once more, with the same return address: its attempt had expired or was overtaken by
     /// another tab's, or the provider failed briefly. Never twice in a row.
     pub async fn begin_again(&self, failed: &FailedLogin, at: LoginBrowser<'_>) -> Option<Redirect> {
         let return_to = failed.return_to.as_ref().filter(|_| failed.may_begin_again)?;
-        self.begin(at, return_to, Purpose::LoginOnceMore).await.ok()
+        match (self.login_site_of(at.site), &failed.providers) {
+            (Some(login_site), Some(providers)) => {
+                Some(self.ask_for_hand_over(at, login_site, return_to, Purpose::LoginOnceMore, providers).await)
+            }
+            (_, _) => self.begin(at, return_to, Purpose::LoginOnceMore).await.ok(),
+        }
     }
 }

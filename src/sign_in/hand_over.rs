@@ -44,6 +44,13 @@ pub struct HandOverRequest {
     site: AccessUrl,
 }
 
+impl HandOverRequest {
+    /// The names of the providers of which the session may be; an empty list is for all.
+    pub fn providers(&self) -> &[String] {
+        self.attempt.providers()
+    }
+}
+
 /// What the code says.
 #[derive(Debug, Serialize, Deserialize)]
 struct Code {
@@ -87,16 +94,23 @@ impl SignIn {
 
     /// The path of our page `page`.
     fn path_of(&self, page: &str) -> String {
-        format!("{}/{page}", self.redirect_uris.path.rsplit_once('/').map_or("", |(prefix, _)| prefix))
+        format!("{}/{page}", self.prefix)
     }
 
-    /// Sends a browser to the login site, to come back to `return_to` with its session.
+    /// The name of the provider, where there are several to choose from.
+    pub(super) fn own_name(&self) -> Vec<String> {
+        if self.providers.only().is_some() { Vec::new() } else { vec![self.provider.name().to_owned()] }
+    }
+
+    /// Sends a browser to the login site, to come back to `return_to` with its session, if that is of one of `providers`. A user who
+    /// has chosen one by hand logs in there, whatever the session is of.
     pub(super) async fn ask_for_hand_over(
         &self,
         at: LoginBrowser<'_>,
         login_site: &AccessUrl,
         return_to: &ReturnTo,
         purpose: Purpose<'_>,
+        providers: &[String],
     ) -> Redirect {
         let (rounds, is_second) = (self.rounds_of(purpose, at.headers), matches!(purpose, Purpose::LoginOnceMore));
         let (name, binding) = Binding::of_or_new(&self.cookies, at.headers);
@@ -106,12 +120,16 @@ impl SignIn {
             attempt.carry(&return_to.if_no_longer_than(attempt::MAX_CARRIED_LEN));
         }
         attempt.remember_site(Some(at.site.authority()));
+        attempt.limit_to(providers);
         let mut query = Serializer::new(String::new());
         query.append_pair("state", &attempt.seal(&self.keys).unwrap_or_default());
         match purpose {
             Purpose::AnotherAccount => drop(query.append_pair("another", "true")),
             Purpose::LoginOf(hint) => drop(query.append_pair("login_hint", hint)),
             Purpose::Login | Purpose::LoginOnTheWay | Purpose::LoginOnceMore | Purpose::Silent(_) | Purpose::Consent(_) => {}
+        }
+        if let (true, [chosen]) = (purpose.is_by_hand(), providers) {
+            query.append_pair("provider", chosen);
         }
         let location = format!("{}?{}", login_site.at(&self.path_of("hand_over")), query.finish());
         let mut cookies: Vec<_> = self.cookies.set(&name, binding.value(), attempt::LIFE).into_iter().collect();

@@ -193,11 +193,17 @@ fn checked_claims(identity: &Identity, denied: Denied) -> Option<String> {
     };
     let text = match denied {
         Denied::EmailNotVerified => domain(&identity.unverified_email),
-        Denied::EmailDomain => domain(&identity.email),
+        Denied::EmailDomain | Denied::ForeignAddress => domain(&identity.email),
         Denied::GroupsUnknown => "the provider did not tell the groups".to_owned(),
         Denied::Group if identity.groups.is_empty() => "no groups".to_owned(),
         Denied::Group => format!("groups: {}", identity.groups.join(", ")),
-        Denied::Claim | Denied::Network | Denied::CrossOrigin | Denied::Origin | Denied::Method | Denied::Destination => {
+        Denied::Claim
+        | Denied::Provider
+        | Denied::Network
+        | Denied::CrossOrigin
+        | Denied::Origin
+        | Denied::Method
+        | Denied::Destination => {
             return None;
         }
     };

@@ -2,8 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{SignIn, attempt::Attempt, authorization_response::AuthorizationResponse};
-use crate::grant::Grant;
+use url::form_urlencoded::Serializer;
+
+use super::{
+    LoginBrowser, Redirect, SignIn, attempt::Attempt, authorization_response::AuthorizationResponse, begin::Purpose,
+    return_to::ReturnTo,
+};
+use crate::{grant::Grant, policy::ascii_domain};
 
 /// The login workflow of each provider, of which there is one at least.
 #[derive(Clone, Debug)]
@@ -39,6 +44,23 @@ impl SignIns {
         self.further.is_empty().then_some(&self.first)
     }
 
+    /// The logins at the providers with these names; all, if there are none.
+    pub fn among(&self, names: &[String]) -> Vec<&Arc<SignIn>> {
+        let is_meant = |sign_in: &&Arc<SignIn>| names.is_empty() || names.iter().any(|name| name == sign_in.provider.name());
+        self.iter().filter(is_meant).collect()
+    }
+
+    /// The login at the provider whose users have addresses like this one.
+    pub fn of_address(&self, address: &str) -> Option<&Arc<SignIn>> {
+        let domain = ascii_domain(address.rsplit_once('@')?.1)?;
+        self.iter().find(|sign_in| sign_in.email_domains.contains(&domain))
+    }
+
+    /// Whether addresses lead to providers.
+    pub fn knows_addresses(&self) -> bool {
+        self.iter().any(|sign_in| !sign_in.email_domains.is_empty())
+    }
+
     /// The login at the provider of this name.
     pub fn named(&self, name: &str) -> Option<&Arc<SignIn>> {
         self.iter().find(|sign_in| sign_in.provider.name() == name)
@@ -50,6 +72,34 @@ impl SignIns {
             Some(only) => Some(only),
             None => self.iter().find(|sign_in| sign_in.provider.has_given(grant)),
         }
+    }
+
+    /// Where a browser at `at` is sent that may log in at several providers, with these names or at all: to the login site, where it may have
+    /// a session, or to the page where its user chooses.
+    pub async fn let_choose(
+        &self,
+        at: LoginBrowser<'_>,
+        return_to: &ReturnTo,
+        purpose: Purpose<'_>,
+        names: &[String],
+    ) -> Redirect {
+        if let Some(redirect) = self.hand_over_of_any(at, return_to, purpose, names).await {
+            return redirect;
+        }
+        let query = Serializer::new(String::new()).append_pair("rd", return_to.path()).finish();
+        Redirect { location: at.site.at(&format!("{}/start?{query}", self.first.prefix)), cookies: Vec::new() }
+    }
+
+    /// Sends a browser to the login site, if that is another one, for a session of any of these providers.
+    pub async fn hand_over_of_any(
+        &self,
+        at: LoginBrowser<'_>,
+        return_to: &ReturnTo,
+        purpose: Purpose<'_>,
+        names: &[String],
+    ) -> Option<Redirect> {
+        let login_site = self.first.login_site_of(at.site)?;
+        Some(self.first.ask_for_hand_over(at, login_site, return_to, purpose, names).await)
     }
 
     /// The login that `query`, which a provider has sent a browser back with, is the response to. The sealed `state` alone says which

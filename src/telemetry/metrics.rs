@@ -16,6 +16,7 @@ use labels::{Cached, Class, Operation, Outcome, RouteClass, Voice};
 use providers::{ProviderLabel, ProviderMetrics};
 
 pub use labels::Record;
+use timers::seconds;
 pub use timers::{ProviderTimer, RouteMetrics, StoreTimer};
 
 /// The metrics of one process; cloning shares them.
@@ -59,12 +60,6 @@ const VOICES: [&str; 2] = ["notifications", "polling"];
 const RECORDS: [&str; 2] = ["session", "grant"];
 
 const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
-
-const SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
-
-fn seconds() -> Histogram {
-    Histogram::new(SECONDS)
-}
 
 impl Default for Metrics {
     fn default() -> Self {
@@ -207,6 +202,43 @@ impl Metrics {
             self.0.route_seconds.get_or_create(&class).clone()
         });
         RouteMetrics { requests: self.0.requests.clone(), request_seconds: self.0.request_seconds.clone(), seconds }
+    }
+
+    /// The same metrics, where what is counted is the provider's of this name.
+    #[must_use]
+    pub fn of_provider(&self, name: &str) -> Self {
+        Self(Arc::clone(&self.0), self.0.providers.label(name))
+    }
+
+    /// Counts a login attempt that returned.
+    pub fn login(&self, outcome: &'static str) {
+        self.0.providers.login(&self.1, outcome).inc();
+    }
+
+    /// Counts a renewal. `reason` is the provider's error code or one of our own words.
+    pub fn renewal(&self, outcome: &'static str, reason: &str) {
+        self.0.providers.renewal(&self.1, outcome, reason).inc();
+    }
+
+    /// Begins to time a call to the provider.
+    #[expect(clippy::disallowed_methods, reason = "how long a call took is measured, not decided by")]
+    pub fn provider_timer(&self, call: &'static str) -> ProviderTimer {
+        ProviderTimer { seconds: self.0.providers.call(&self.1, call), started: Instant::now() }
+    }
+
+    /// Says whether the provider is known.
+    pub fn provider_ready(&self, ready: bool) {
+        self.0.providers.ready.get_or_create(&self.1).set(i64::from(ready));
+    }
+
+    /// Says whether the provider renews no grants at present.
+    pub fn provider_outage(&self, outage: bool) {
+        self.0.providers.outage.get_or_create(&self.1).set(i64::from(outage));
+    }
+
+    /// Says whether the provider refuses this client.
+    pub fn client_config_error(&self, refused: bool) {
+        self.0.providers.client_config_error.get_or_create(&self.1).set(i64::from(refused));
     }
 
     /// Counts a request that brings a bearer token.

@@ -88,6 +88,18 @@ pub(in crate::pages) const fn message(message: Message) -> (&'static str, &'stat
             "No access",
             "Your account's e-mail address is not one that may use this service. If you have another account, sign in with that one.",
         ),
+        Message::ForeignAddress => (
+            "No access",
+            "Your account's name or e-mail address belongs to another sign-in service than the one that you signed in with. Sign in there, or have it changed where you signed in.",
+        ),
+        Message::OtherProvider => {
+            ("No access", "This page is for users of another sign-in service than the one that you signed in with.")
+        }
+        Message::ChooseProvider => ("Sign in", "Choose how to sign in."),
+        Message::ChooseByAddress => ("Sign in", "Type your e-mail address, or choose how to sign in."),
+        Message::AddressUnknown => {
+            ("Sign in", "No sign-in service is known for that address. Correct it, or choose how to sign in.")
+        }
         Message::GroupsUnknown => (
             "No access",
             "The sign-in service did not tell which groups your account is in, because there are too many. Please try again; if it happens again, tell whoever runs this service.",
@@ -137,6 +149,9 @@ pub(in crate::pages) fn text(text: &Text<'_>) -> Cow<'static, str> {
         Text::SignInAndGoBack => "Sign in and go back to the page",
         Text::SignInInNewWindow => "Sign in in a new window",
         Text::AnotherAccount => "Use another account",
+        Text::SignInThere => "Sign in there",
+        Text::EmailAddress => "E-mail address",
+        Text::Continue => "Continue",
         Text::TryAgain => "Try again",
         Text::SignOut => "Sign out",
         Text::StaySignedIn => "Stay signed in",

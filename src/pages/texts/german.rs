@@ -98,6 +98,20 @@ pub(in crate::pages) const fn message(message: Message) -> (&'static str, &'stat
             "Kein Zugang",
             "Mit der E-Mail-Adresse Ihres Kontos darf dieser Dienst nicht benutzt werden. Wenn Sie ein anderes Konto haben, melden Sie sich damit an.",
         ),
+        Message::ForeignAddress => (
+            "Kein Zugang",
+            "Der Name oder die E-Mail-Adresse Ihres Kontos gehört zu einem anderen Anmeldedienst als dem, bei dem Sie sich angemeldet haben. Melden Sie sich dort an, oder lassen Sie die Angabe in Ihrem Konto ändern.",
+        ),
+        Message::OtherProvider => (
+            "Kein Zugang",
+            "Diese Seite ist für Benutzer eines anderen Anmeldedienstes als dem, bei dem Sie sich angemeldet haben.",
+        ),
+        Message::ChooseProvider => ("Anmelden", "Wählen Sie, wie Sie sich anmelden."),
+        Message::ChooseByAddress => ("Anmelden", "Geben Sie Ihre E-Mail-Adresse ein, oder wählen Sie, wie Sie sich anmelden."),
+        Message::AddressUnknown => (
+            "Anmelden",
+            "Für diese Adresse ist kein Anmeldedienst bekannt. Berichtigen Sie sie, oder wählen Sie, wie Sie sich anmelden.",
+        ),
         Message::GroupsUnknown => (
             "Kein Zugang",
             "Der Anmeldedienst hat nicht mitgeteilt, in welchen Gruppen Ihr Konto ist, weil es zu viele sind. Bitte versuchen Sie es noch einmal; wenn es wieder geschieht, wenden Sie sich an die Betreiber dieses Dienstes.",
@@ -160,6 +174,9 @@ pub(in crate::pages) fn text(text: &Text<'_>) -> Cow<'static, str> {
         Text::SignInAndGoBack => "Anmelden und zur Seite zurückgehen",
         Text::SignInInNewWindow => "In einem neuen Fenster anmelden",
         Text::AnotherAccount => "Ein anderes Konto benutzen",
+        Text::SignInThere => "Dort anmelden",
+        Text::EmailAddress => "E-Mail-Adresse",
+        Text::Continue => "Weiter",
         Text::TryAgain => "Noch einmal versuchen",
         Text::SignOut => "Abmelden",
         Text::StaySignedIn => "Angemeldet bleiben",

@@ -1,7 +1,7 @@
 //! The metrics of each provider. With several, each has the label `provider`; with one there is none, so that dashboards and alerts stay
 //! as they are.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, LabelSetEncoder},
@@ -9,7 +9,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::{Metrics, ProviderTimer, seconds};
+use super::timers::seconds;
 
 /// What can become of a login.
 const LOGIN_OUTCOMES: [&str; 8] =
@@ -74,9 +74,9 @@ pub(super) struct ProviderMetrics {
     logins: Family<Login, Counter>,
     renewals: Family<Renewal, Counter>,
     calls: Family<Call, Histogram, fn() -> Histogram>,
-    ready: Family<ProviderLabel, Gauge>,
-    outage: Family<ProviderLabel, Gauge>,
-    client_config_error: Family<ProviderLabel, Gauge>,
+    pub(super) ready: Family<ProviderLabel, Gauge>,
+    pub(super) outage: Family<ProviderLabel, Gauge>,
+    pub(super) client_config_error: Family<ProviderLabel, Gauge>,
 }
 
 impl ProviderMetrics {
@@ -141,44 +141,22 @@ impl ProviderMetrics {
     }
 }
 
-impl Metrics {
-    /// The same metrics, where what is counted is the provider's of this name.
-    #[must_use]
-    pub fn of_provider(&self, name: &str) -> Self {
-        let known = self.0.providers.names.iter().find(|known| &***known == name);
-        Self(Arc::clone(&self.0), ProviderLabel(known.cloned()))
+impl ProviderMetrics {
+    /// The label of the provider with this name.
+    pub(super) fn label(&self, name: &str) -> ProviderLabel {
+        ProviderLabel(self.names.iter().find(|known| &***known == name).cloned())
     }
 
-    /// Counts a login attempt that returned.
-    pub fn login(&self, outcome: &'static str) {
-        self.0.providers.logins.get_or_create(&Login { provider: self.1.clone(), outcome }).inc();
+    pub(super) fn login(&self, provider: &ProviderLabel, outcome: &'static str) -> Counter {
+        self.logins.get_or_create(&Login { provider: provider.clone(), outcome }).clone()
     }
 
-    /// Counts a renewal. `reason` is the provider's error code or one of our own words.
-    pub fn renewal(&self, outcome: &'static str, reason: &str) {
-        let labels = Renewal { provider: self.1.clone(), outcome, reason: reason.to_owned() };
-        self.0.providers.renewals.get_or_create(&labels).inc();
+    pub(super) fn renewal(&self, provider: &ProviderLabel, outcome: &'static str, reason: &str) -> Counter {
+        let labels = Renewal { provider: provider.clone(), outcome, reason: reason.to_owned() };
+        self.renewals.get_or_create(&labels).clone()
     }
 
-    /// Begins to time a call to the provider.
-    #[expect(clippy::disallowed_methods, reason = "how long a call took is measured, not decided by")]
-    pub fn provider_timer(&self, call: &'static str) -> ProviderTimer {
-        let labels = Call { provider: self.1.clone(), call };
-        ProviderTimer { seconds: self.0.providers.calls.get_or_create(&labels).clone(), started: Instant::now() }
-    }
-
-    /// Says whether the provider is known.
-    pub fn provider_ready(&self, ready: bool) {
-        self.0.providers.ready.get_or_create(&self.1).set(i64::from(ready));
-    }
-
-    /// Says whether the provider renews no grants at present.
-    pub fn provider_outage(&self, outage: bool) {
-        self.0.providers.outage.get_or_create(&self.1).set(i64::from(outage));
-    }
-
-    /// Says whether the provider refuses this client.
-    pub fn client_config_error(&self, refused: bool) {
-        self.0.providers.client_config_error.get_or_create(&self.1).set(i64::from(refused));
+    pub(super) fn call(&self, provider: &ProviderLabel, call: &'static str) -> Histogram {
+        self.calls.get_or_create(&Call { provider: provider.clone(), call }).clone()
     }
 }

@@ -4,6 +4,13 @@ use std::time::{Duration, Instant};
 
 use prometheus_client::metrics::{counter::Counter, histogram::Histogram};
 
+const SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+/// A histogram of times in seconds.
+pub(super) fn seconds() -> Histogram {
+    Histogram::new(SECONDS)
+}
+
 /// A call to the store that is being timed.
 #[derive(Debug)]
 pub struct StoreTimer {

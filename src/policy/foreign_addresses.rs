@@ -1,0 +1,79 @@
+//! Addresses that belong to another provider's users: apps that know users by e-mail would take one for the other.
+
+use url::Host;
+
+use crate::identity::Identity;
+
+/// A domain in its one form: ASCII (IDNA), in lower case, without a dot at its end; `None` if it is none.
+pub fn ascii_domain(domain: &str) -> Option<String> {
+    match Host::parse(domain.trim().trim_end_matches('.')) {
+        Ok(Host::Domain(domain)) => Some(domain),
+        Ok(Host::Ipv4(_) | Host::Ipv6(_)) | Err(_) => None,
+    }
+}
+
+/// Whether anything that an app may know this user by reads as an address at one of `domains`, which are in their one form.
+pub(super) fn is_known_by_address_at(domains: &[String], identity: &Identity) -> bool {
+    if domains.is_empty() {
+        return false;
+    }
+    let texts = [&identity.email, &identity.unverified_email, &identity.username].into_iter().flatten();
+    texts.chain([&identity.subject]).any(|text| has_address_at(domains, text))
+}
+
+/// Whether a text has an address at one of `domains`, however it is quoted, spelled or surrounded.
+fn has_address_at(domains: &[String], text: &str) -> bool {
+    let is_at = |character: char| matches!(character, '@' | '\u{ff20}' | '\u{fe6b}');
+    let is_end = |character: char| character.is_whitespace() || "<>()[]\"',;:\\".contains(character);
+    text.split(is_at).skip(1).any(|rest| {
+        let domain = rest.trim_start().split(is_end).next().and_then(ascii_domain);
+        domain.is_some_and(|domain| domains.contains(&domain))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_another_provider_s_domain_is_found_however_it_is_written() {
+        let domains = ["corp.example".to_owned(), ascii_domain("bücher.example").unwrap()];
+        for text in [
+            "ann@corp.example",
+            "Ann@CORP.Example",
+            "ann@corp.example.",
+            " ann@corp.example ",
+            "ann@corp.example@evil.example",
+            "\"ann@corp.example\"@evil.example",
+            "Ann <ann@corp.example>",
+            "ann@\u{ff43}orp.example",
+            "ann\u{ff20}corp.example",
+            "ann@co\u{ad}rp.example",
+            "ann@bücher.example",
+            "ann@xn--bcher-kva.example",
+            "@corp.example",
+        ] {
+            assert!(has_address_at(&domains, text), "{text}");
+        }
+        for text in ["ann@evil-corp.example", "ann@corp.example.evil", "ann@sub.corp.example", "corp.example", "ann", "", "ann@"]
+        {
+            assert!(!has_address_at(&domains, text), "{text}");
+        }
+    }
+
+    #[test]
+    fn whatever_an_app_may_know_a_user_by_is_looked_at() {
+        let domains = ["corp.example".to_owned()];
+        let address = || Some("ann@corp.example".to_owned());
+        for identity in [
+            Identity { email: address(), ..Identity::default() },
+            Identity { unverified_email: address(), ..Identity::default() },
+            Identity { username: address(), ..Identity::default() },
+            Identity { subject: "ann@corp.example".to_owned(), ..Identity::default() },
+        ] {
+            assert!(is_known_by_address_at(&domains, &identity), "{identity:?}");
+            assert!(!is_known_by_address_at(&[], &identity));
+        }
+        assert!(!is_known_by_address_at(&domains, &Identity { email: Some("ann@home.example".into()), ..Identity::default() }));
+    }
+}
