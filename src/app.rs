@@ -51,7 +51,7 @@ use front::{Collected, Core, CurrentFront};
 use listeners::{Listeners, listen_for_jobs, serve_metrics};
 use providers::{policies, providers, sign_ins};
 
-pub use examination::doctor;
+pub use examination::doctors;
 pub use watched_file::WatchedFile;
 
 /// Loads the keys that encrypt tokens.

@@ -225,13 +225,7 @@ impl BearerTokens {
     }
 
     /// The token that was found good, which is the one `before` if nothing has changed, with all that was rendered of it.
-    fn verified(
-        &self,
-        token: &str,
-        by: &IssuedBy,
-        found: AccessToken,
-        before: Option<&Known>,
-    ) -> Arc<VerifiedToken> {
+    fn verified(&self, token: &str, by: &IssuedBy, found: AccessToken, before: Option<&Known>) -> Arc<VerifiedToken> {
         let usage = TokenUse { audiences: found.audiences, client: found.client, scopes: found.scopes };
         if let Some(Verdict::Good(before)) = before.map(|before| &before.verdict)
             && (&before.identity, &before.usage, before.expires_at) == (&found.identity, &usage, found.expires_at)

@@ -163,6 +163,7 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
+    use crate::oidc::TokenIssuer;
 
     fn unavailable() -> Arc<Known> {
         Arc::new(Known::new(Verdict::Unavailable("it does not answer".to_owned()), Timestamp(1)))
@@ -170,7 +171,7 @@ mod tests {
 
     #[test]
     fn one_asks_at_a_time_and_the_next_one_does_where_asking_came_to_nothing() {
-        let kept = KeptTokens::default().entry([0; 32], None, 8);
+        let kept = KeptTokens::default().entry([0; 32], IssuedBy::Issuer(Arc::new(TokenIssuer::of_test())), 8);
         let asking = Kept::begin_to_ask(&kept);
         assert!(asking.is_some() && Kept::begin_to_ask(&kept).is_none());
         drop(asking);
@@ -180,7 +181,7 @@ mod tests {
 
     #[test]
     fn nobody_waits_for_what_was_found_out_since_they_looked() {
-        let kept = KeptTokens::default().entry([0; 32], None, 8);
+        let kept = KeptTokens::default().entry([0; 32], IssuedBy::Issuer(Arc::new(TokenIssuer::of_test())), 8);
         assert!(kept.newer_than(None).now_or_never().is_none(), "nothing is known");
         let first = unavailable();
         Kept::begin_to_ask(&kept).unwrap().keep(Arc::clone(&first));

@@ -23,6 +23,9 @@ pub enum Level {
 pub struct Finding {
     /// What was checked, in a word or two.
     pub check: &'static str,
+    /// The name of the provider that it is about, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
     /// How grave it is.
     pub level: Level,
     /// What was seen.
@@ -42,7 +45,7 @@ pub struct Report(pub Vec<Finding>);
 
 impl Finding {
     fn new(level: Level, check: &'static str, seen: impl Into<String>) -> Self {
-        Self { check, level, seen: seen.into(), advice: None, document: None }
+        Self { check, provider: None, level, seen: seen.into(), advice: None, document: None }
     }
 
     /// A check that is as it should be.
@@ -63,6 +66,11 @@ impl Finding {
     /// Something that users will notice.
     pub(super) fn error(check: &'static str, seen: impl Into<String>) -> Self {
         Self::new(Level::Error, check, seen)
+    }
+
+    /// Says which provider it is about.
+    pub(super) fn at(self, provider: &str) -> Self {
+        Self { provider: Some(provider.to_owned()), ..self }
     }
 
     /// Says what to do.
@@ -92,7 +100,8 @@ impl fmt::Display for Report {
                 Level::Warning => "warning",
                 Level::Error => "error",
             };
-            writeln!(f, "{level:<8} {:<22} {}", finding.check, on_one_line(&finding.seen))?;
+            let provider = finding.provider.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
+            writeln!(f, "{level:<8} {:<22} {provider}{}", finding.check, on_one_line(&finding.seen))?;
             if let Some(advice) = &finding.advice {
                 writeln!(f, "{:<8} {:<22} → {}", "", "", on_one_line(advice))?;
             }

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
+
 use super::Finding;
 use crate::{
     clock::{Clock, Timestamp},
-    config::Checked,
+    config::{Checked, ProviderSettings},
     oidc::{ClientProbe, Examination, LEEWAY, Provider, ProviderError, RedirectProbe},
     telemetry::logs::causes,
 };
@@ -16,16 +18,25 @@ const DISCOVERY: &str = "provider";
 const REFERENCE: &str = "docs/renewal.md";
 const ODD: &str = "docs/odd-providers.md";
 
-/// Discovers the provider, and asks it what it tells anybody.
+/// Discovers the providers, and asks each what it tells anybody.
 pub(super) async fn check(checked: &Checked, clock: &Clock) -> Vec<Finding> {
-    let tls = match checked.provider.trust.client_config() {
+    let all = join_all(checked.providers().map(|settings| check_one(checked, settings, clock))).await;
+    if all.len() == 1 {
+        return all.into_iter().flatten().collect();
+    }
+    let named = checked.providers().zip(all);
+    named.flat_map(|(of, findings)| findings.into_iter().map(|finding| finding.at(&of.oidc.name))).collect()
+}
+
+async fn check_one(checked: &Checked, settings: &ProviderSettings, clock: &Clock) -> Vec<Finding> {
+    let tls = match settings.trust.client_config() {
         Ok(tls) => tls,
         Err(error) => {
             let advice = "correct CODER_OIDC_CA_FILE, CODER_TLS_CLIENT_CERT_FILE and CODER_TLS_CLIENT_KEY_FILE";
             return vec![Finding::error(DISCOVERY, causes(&error)).advise(advice)];
         }
     };
-    let provider = match Provider::new(checked.provider.oidc.clone(), tls, clock.clone()) {
+    let provider = match Provider::new(settings.oidc.clone(), tls, clock.clone()) {
         Ok(provider) => provider,
         Err(error) => {
             let advice = "correct CODER_OIDC_CLIENT_KEY_FILE and CODER_OIDC_CLIENT_CERT_FILE";

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     app,
     config::{Environment, Problems, check},
-    doctor::{Extent, Level},
+    doctor::{Extent, Level, Report},
 };
 
 use terminal::Terminal;
@@ -36,6 +36,10 @@ pub(super) fn command() -> Command {
             flag("destructive", "Find out what reuse, logout and revocation do; ends the login, and may need up to two more"),
             flag("yes", "Do not ask before --destructive"),
             flag("json", "Print JSON"),
+            Arg::new("provider")
+                .long("provider")
+                .value_name("NAME")
+                .help("The provider to examine, where there are several; all of them, one after the other, if none is named"),
             Arg::new("html").long("html").value_name("FILE").help("Also write the report as one HTML page"),
             Arg::new("redirect_uri").long("redirect-uri").value_name("URI").help(
                 "Another redirect URI that is registered at the provider, as in http://localhost:8181/callback, where the doctor \
@@ -48,27 +52,39 @@ pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Resul
     let mut problems = Problems::default();
     let raw = environment.read(&mut problems);
     let settings = check(&raw, problems)?;
-    let doctor = app::doctor(&settings, verb.get_one::<String>("redirect_uri").map(String::as_str))?;
-    let extent = Extent { storm: verb.get_flag("storm"), destructive: verb.get_flag("destructive") };
-    let report = block_on(async {
-        let mut terminal = Terminal::open(doctor.loopback_redirect().as_ref()).await;
-        if extent.destructive && !verb.get_flag("yes") && !terminal.agrees_to_destructive().await? {
-            bail!("nothing was done");
-        }
-        Box::pin(doctor.examine(&mut terminal, extent)).await.context("the browser's answer cannot be read")
-    })?;
-    if let Some(path) = verb.get_one::<String>("html") {
-        std::fs::write(path, report.html()).with_context(|| format!("cannot write {path}"))?;
+    let argument = |name| verb.get_one::<String>(name).map(String::as_str);
+    let doctors = app::doctors(&settings, argument("provider"), argument("redirect_uri"))?;
+    let has_several = doctors.len() > 1;
+    if has_several && argument("html").is_some() {
+        bail!("--html is the page of one provider; name it with --provider");
     }
-    // The provider has a say in it.
-    print_out(&if verb.get_flag("json") {
-        json_text(&format!("{:#}\n", report.json()))
-    } else {
-        printable_lines(&report.text())
-    });
-    Ok(match report.level() {
-        Level::Ok => ExitCode::SUCCESS,
-        Level::Warning => ExitCode::from(EXIT_WARNING),
-        Level::Error => ExitCode::from(EXIT_ERROR),
+    let extent = Extent { storm: verb.get_flag("storm"), destructive: verb.get_flag("destructive") };
+    let mut reports = Vec::new();
+    for doctor in &doctors {
+        let report = block_on(async {
+            let mut terminal = Terminal::open(doctor.loopback_redirect().as_ref()).await;
+            if extent.destructive && !verb.get_flag("yes") && !terminal.agrees_to_destructive().await? {
+                bail!("nothing was done");
+            }
+            Box::pin(doctor.examine(&mut terminal, extent)).await.context("the browser's answer cannot be read")
+        })?;
+        if let Some(path) = argument("html") {
+            std::fs::write(path, report.html()).with_context(|| format!("cannot write {path}"))?;
+        }
+        // The provider has a say in it.
+        if !verb.get_flag("json") {
+            print_out(&printable_lines(&report.text()));
+        }
+        reports.push(report);
+    }
+    if verb.get_flag("json") {
+        let mut all: Vec<_> = reports.iter().map(Report::json).collect();
+        let whole = if has_several { serde_json::Value::Array(all) } else { all.pop().unwrap_or_default() };
+        print_out(&json_text(&format!("{whole:#}\n")));
+    }
+    Ok(match reports.iter().map(Report::level).max() {
+        Some(Level::Ok) | None => ExitCode::SUCCESS,
+        Some(Level::Warning) => ExitCode::from(EXIT_WARNING),
+        Some(Level::Error) => ExitCode::from(EXIT_ERROR),
     })
 }

@@ -44,9 +44,9 @@ impl Endpoints {
     /// The sessions and tokens of the user that are alive, those that were used last first. A session that was handed over to
     /// another site is a part of the one that it came from.
     async fn sessions_of(&self, admitted: &AdmittedSession) -> Result<Vec<ListedSession>, Refusal> {
-        let (limits, now) = (&self.components.sign_in.sessions, self.components.sign_in.clock.now());
+        let (limits, now) = (&self.components.sign_ins.first().sessions, self.components.sign_ins.first().clock.now());
         let Grant { issuer, client_id, identity, .. } = &*admitted.usable.grant;
-        let mut found = self.components.sign_in.store.sessions_of_user(issuer, client_id, &identity.subject).await?;
+        let mut found = self.components.sign_ins.first().store.sessions_of_user(issuer, client_id, &identity.subject).await?;
         found.retain(|ListedSession { session, grant, .. }| {
             grant.ended.is_none() && limits.reached(session, session.last_seen, now).is_none()
         });
@@ -76,7 +76,7 @@ impl Endpoints {
 
     fn line(&self, listed: &ListedSession, own: SessionHash, look: &Look<'_>) -> SessionLine {
         let ListedSession { session, grant, opener } = listed;
-        let (limits, now) = (&self.components.sign_in.sessions, self.components.sign_in.clock.now());
+        let (limits, now) = (&self.components.sign_ins.first().sessions, self.components.sign_ins.first().clock.now());
         let seen = (session.last_seen != session.created_at).then(|| now.since(session.last_seen));
         let (by_limit, limit) = limits.ends(session, session.last_seen);
         // Without a refresh token it ends with the access token.

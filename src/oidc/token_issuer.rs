@@ -223,6 +223,24 @@ fn matches(pattern: &str, subject: &str) -> bool {
 }
 
 #[cfg(test)]
+impl TokenIssuer {
+    /// An issuer that nobody reaches.
+    pub(crate) fn of_test() -> Self {
+        let settings = TokenIssuerSettings {
+            name: "test".to_owned(),
+            issuer: "https://issuer.test".to_owned(),
+            jwks_url: None,
+            token_file: None,
+            subjects: Vec::new(),
+            claims: Vec::new(),
+            proxy: ProxySettings::default(),
+        };
+        let tls = rustls::ClientConfig::builder().with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
+        Self::new(settings, tls, Clock::manual())
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -6,6 +6,7 @@ mod coder;
 mod cors;
 mod file;
 mod hosts;
+mod providers;
 mod secrets;
 
 use std::collections::BTreeMap;

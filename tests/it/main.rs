@@ -76,6 +76,7 @@ mod routes;
 mod rules;
 mod session_cache;
 mod sessions;
+mod several_providers;
 mod shared_grants;
 mod shared_login;
 mod silent_return;

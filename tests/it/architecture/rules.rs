@@ -331,6 +331,7 @@ pub(super) const CHOOSE_STATUSES: &[&str] = &[
     "app_tokens/given",
     "cli/callback",
     "endpoints/account",
+    "endpoints/choice",
     "endpoints/forward_auth",
     "endpoints/health",
     "endpoints/in_page",

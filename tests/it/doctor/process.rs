@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{ACCESS, provider, settings};
 use crate::harness::{
     doctor::Doctor,
-    idp::{Idp, Offline},
+    idp::{self, Idp, Offline},
     process::free_port,
     visitor::{Visitor, path_of},
 };
@@ -60,4 +60,39 @@ async fn the_login_is_not_ended_without_a_yes() {
     doctor.type_line("no");
     assert_eq!(doctor.end(), (69, String::new()));
     assert_eq!(idp.passes(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_several_providers_each_is_examined_with_a_login_at_its_own_redirect_uri() {
+    let ((ours, _line), (theirs, _other)) = (provider().await, provider().await);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("evergate.toml");
+    let table = format!(
+        "[[provider]]\nname = \"partners\"\noidc_issuer_url = \"{}\"\noidc_client_id = \"{}\"\noidc_client_secret = \"{}\"\n\
+         oidc_group_field = \"groups\"\n",
+        theirs.issuer(),
+        idp::CLIENT_ID,
+        idp::CLIENT_SECRET
+    );
+    std::fs::write(&file, table).unwrap();
+    let mut settings = settings(&ours, ACCESS);
+    settings.push(("config_path", file.display().to_string()));
+    for (arguments, examined) in [
+        (&["--json", "--provider", "partners"][..], &[(&theirs, "/oauth2/callback/partners")][..]),
+        (&["--json"], &[(&ours, "/oauth2/callback"), (&theirs, "/oauth2/callback/partners")]),
+    ] {
+        let mut doctor = Doctor::start(&settings, arguments);
+        for (idp, path) in examined {
+            let request = doctor.sends_to();
+            assert!(request.as_str().starts_with(idp.issuer()), "{request}");
+            let back = idp.authorize(&request).await;
+            assert_eq!(back.path(), *path);
+            doctor.type_line(back.as_str());
+        }
+        let (code, printed) = doctor.end();
+        let report: Value = serde_json::from_str(&printed).unwrap();
+        let reports = report.as_array().cloned().unwrap_or_else(|| vec![report.clone()]);
+        let issuers: Vec<_> = reports.iter().map(|report| report["issuer"].as_str().unwrap()).collect();
+        assert_eq!(issuers, examined.iter().map(|(idp, _)| idp.issuer()).collect::<Vec<_>>(), "{code} {printed}");
+    }
 }

@@ -1,0 +1,65 @@
+//! Bearer tokens: each goes to its own provider alone.
+
+use http::{Method, StatusCode};
+use serde_json::json;
+
+use super::Both;
+use crate::harness::{World, idp::Endpoint, visitor::Reply};
+
+const ROUTES: &str = "[[route]]\npath = \"/any\"\nbearer_tokens = [\"provider\", \"personal\"]\nbearer_clients = [\"cli\"]\n\n\
+    [[route]]\npath = \"/staff\"\nproviders = [\"default\"]\nbearer_tokens = [\"provider\", \"personal\"]\nbearer_clients = [\"cli\"]\n\n\
+    [[route]]\npath = \"/partners\"\nproviders = [\"partners\"]\nbearer_tokens = [\"provider\", \"personal\"]\nbearer_clients = [\"cli\"]\n\n";
+
+async fn ask(both: &Both, path: &str, token: &str) -> Reply {
+    let authorization = format!("Bearer {token}");
+    both.world.visitor().send(Method::GET, path, &[("authorization", &authorization)], "").await
+}
+
+#[tokio::test]
+async fn a_signed_token_is_verified_by_the_provider_that_it_names() {
+    let both = Both::with("", ROUTES).await;
+    let ours = both.world.idp.signed_access_token("x", json!({}), json!({}));
+    let theirs = both.partners.signed_access_token("x", json!({}), json!({}));
+    for (token, staff, partners) in [(&ours, true, false), (&theirs, false, true)] {
+        assert!(ask(&both, "/any", token).await.is_upstreams());
+        for (path, passes) in [("/staff", staff), ("/partners", partners)] {
+            let reply = ask(&both, path, token).await;
+            assert_eq!(reply.is_upstreams(), passes, "{path} {}", reply.text());
+            assert!(passes || reply.status == StatusCode::UNAUTHORIZED);
+        }
+    }
+    let forged = both.partners.signed_access_token("x", json!({"iss": both.world.idp.issuer()}), json!({}));
+    for path in ["/any", "/staff", "/partners"] {
+        assert_eq!(ask(&both, path, &forged).await.status, StatusCode::UNAUTHORIZED, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_opaque_token_goes_to_no_provider_but_the_only_one_of_its_route() {
+    let both = Both::prepared(World::build(), "", ROUTES, |ours, theirs| {
+        for idp in [ours, theirs] {
+            idp.introspect(true);
+        }
+    })
+    .await;
+    let told = |sub: &str| json!({"active": true, "sub": sub, "client_id": "cli", "token_type": "Bearer"});
+    both.world.idp.tell_of("opaque-1", told("ann"));
+    both.partners.tell_of("opaque-1", told("eve"));
+    assert_eq!(ask(&both, "/any", "opaque-1").await.status, StatusCode::UNAUTHORIZED, "nobody knows whose it is");
+    assert_eq!((both.world.idp.calls(Endpoint::Introspection), both.partners.calls(Endpoint::Introspection)), (0, 0));
+    assert!(ask(&both, "/partners", "opaque-1").await.is_upstreams());
+    assert_eq!(both.world.upstream.last().header("x-forwarded-user"), Some("eve"));
+    assert_eq!(both.world.idp.calls(Endpoint::Introspection), 0);
+    assert!(ask(&both, "/staff", "opaque-1").await.is_upstreams());
+    assert_eq!(both.world.upstream.last().header("x-forwarded-user"), Some("ann"), "what one says is no word of the other's");
+}
+
+#[tokio::test]
+async fn metadata_of_a_route_name_the_issuers_of_its_providers() {
+    let both = Both::with("", ROUTES).await;
+    let (ours, theirs) = (both.world.idp.issuer(), both.partners.issuer());
+    for (path, expected) in [("/any", vec![ours, theirs]), ("/staff", vec![ours]), ("/partners", vec![theirs])] {
+        let metadata = both.world.visitor().fetch(&format!("/.well-known/oauth-protected-resource{path}")).await.json();
+        assert_eq!(metadata["authorization_servers"], json!(expected), "{path}");
+    }
+}
