@@ -45,6 +45,8 @@ pub struct Assertions {
 /// Whom an assertion is about.
 #[derive(Clone, Copy, Debug)]
 pub struct About<'a> {
+    /// Who says so: the provider's issuer, or the name of an issuer of bearer tokens.
+    pub provider: &'a str,
     /// The verified claims.
     pub identity: &'a Identity,
     /// The hash of the session's cookie or of the bearer token.
@@ -61,6 +63,7 @@ impl<'a> About<'a> {
     /// The user of a session with this grant.
     pub fn session(session: &'a SessionHash, grant: &'a Grant) -> Self {
         Self {
+            provider: &grant.issuer,
             identity: &grant.identity,
             credential: &session.0,
             login_at: Some(grant.created_at),
@@ -160,6 +163,7 @@ impl Assertions {
             "iss": self.issuer,
             "aud": audience,
             "sub": identity.subject,
+            "idp": about.provider,
             "iat": now.seconds(),
             "exp": now.plus(LIFETIME).seconds(),
             "sid": SessionName::of(about.credential).0,

@@ -114,6 +114,7 @@ impl Admission {
 /// Whom an assertion tells of that a bearer token is of.
 fn about(token: &VerifiedToken) -> About<'_> {
     About {
+        provider: &token.issuer,
         identity: &token.identity,
         credential: &token.hash,
         login_at: None,

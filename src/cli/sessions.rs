@@ -28,6 +28,10 @@ pub(super) fn command() -> Command {
             "An e-mail address, user name or sub; or the beginning of a session's or grant's name, as lists and logs show it",
         )
     };
+    let issuer = || {
+        let help = "Only users of the provider with this issuer, where there are several";
+        Arg::new("issuer").long("issuer").value_name("URL").help(help)
+    };
     let json = || Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON");
     let all = Arg::new("all").long("all").action(ArgAction::SetTrue).conflicts_with("name").help("Everybody's");
     Command::new("sessions")
@@ -36,18 +40,18 @@ pub(super) fn command() -> Command {
         .subcommand(
             Command::new("list")
                 .about("All sessions, the last login first, or those of one person")
-                .args([name(), json()])
+                .args([name(), json(), issuer()])
                 .args(list::arguments()),
         )
-        .subcommand(Command::new("show").about("Sessions with their history").args([name().required(true), json()]))
-        .subcommand(Command::new("why").about("Why somebody is logged in or out, in sentences").arg(name().required(true)))
+        .subcommand(Command::new("show").about("Sessions with their history").args([name().required(true), json(), issuer()]))
+        .subcommand(Command::new("why").about("Why somebody is logged in or out, in sentences").args([name().required(true), issuer()]))
         .subcommand(Command::new("restored").about(
             "After the database was restored from a backup, before gateways start: mark all refresh tokens as possibly used since",
         ))
         .subcommand(
             Command::new("revoke")
                 .about("End sessions, here and at the provider")
-                .args([name().required_unless_present("all"), all]),
+                .args([name().required_unless_present("all"), all, issuer()]),
         )
 }
 
@@ -68,10 +72,12 @@ pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Resul
         if verb == "list" {
             return list::run(&store, name, arguments, &settings.session, now).await;
         }
-        let sessions = match name {
+        let mut sessions = match name {
             Some(name) => find::named(&store, name).await?,
             None => find::all(&store).await?,
         };
+        let issuer = arguments.try_get_one::<String>("issuer").ok().flatten();
+        sessions.retain(|listed| issuer.is_none_or(|issuer| listed.grant.issuer == *issuer));
         match verb {
             "show" | "why" => {
                 let events = history(&store, name.unwrap_or_default(), &sessions).await?;

@@ -9,6 +9,7 @@ use crate::{grant::Grant, refusal::response::json as json_response};
 pub(super) fn respond(grant: &Grant) -> Response<Body> {
     let body = json!({
         "user": grant.identity.subject,
+        "issuer": grant.issuer,
         "email": grant.identity.email,
         "preferredUsername": grant.identity.username,
         "name": grant.identity.name,

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod attacks;
+mod identity;
 mod routes;
 mod shared_login;
 mod tokens;

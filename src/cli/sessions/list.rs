@@ -39,6 +39,7 @@ const ANY: &str = "any";
 struct Filter<'a> {
     group: Option<&'a str>,
     site: Option<&'a str>,
+    issuer: Option<&'a str>,
     ended: Option<&'a str>,
     not_renewable: bool,
     not_renewed_since: Option<Timestamp>,
@@ -57,6 +58,7 @@ impl<'a> Filter<'a> {
         Ok(Self {
             group: text("group"),
             site: text("site"),
+            issuer: text("issuer"),
             ended,
             not_renewable: arguments.get_flag("not-renewable"),
             not_renewed_since: text("not-renewed-since").map(parse_time).transpose()?,
@@ -67,6 +69,7 @@ impl<'a> Filter<'a> {
         let grant = &listed.grant;
         let ended = grant.ended.as_ref().map(|ended| ended.reason.as_str());
         self.group.is_none_or(|group| grant.identity.groups.iter().any(|member| member == group))
+            && self.issuer.is_none_or(|issuer| grant.issuer == issuer)
             && self.site.is_none_or(|site| listed.session.site.as_deref().is_some_and(|at| at.eq_ignore_ascii_case(site)))
             && self.ended.is_none_or(|reason| ended.is_some_and(|ended| reason == ANY || reason == ended))
             && !(self.not_renewable && grant.has_refresh_token)

@@ -144,11 +144,12 @@ pub(super) fn show(sessions: &[ListedSession], limits: &Settings, events: &[Line
         let (at, by) = ends(listed, limits);
         let _infallible = write!(
             out,
-            "session {}\n  user            {} (sub {})\n  grant           {}\n  state           {}\n  login           {}\n  last seen       {}\n  \
+            "session {}\n  user            {} (sub {})\n  provider        {}\n  grant           {}\n  state           {}\n  login           {}\n  last seen       {}\n  \
              opened by       {}\n  ends unused     {} ({by})\n  access token    expires {}\n  refresh token   {}\n  last renewed    {} ({} renewals, rotation {})\n\n",
             session.hash.short(),
             printable(grant.identity.display()),
             printable(&grant.identity.subject),
+            printable(&grant.issuer),
             grant.id,
             state(listed, limits, now),
             time(session.created_at),
@@ -205,7 +206,7 @@ pub(super) fn session_json(listed: &ListedSession, limits: &Settings) -> serde_j
     let (session, grant) = (&listed.session, &listed.grant);
     let (ends_at, ends_by) = ends(listed, limits);
     json!({
-        "session": session.hash.short(), "grant": grant.id.to_string(), "user": grant.identity.subject,
+        "session": session.hash.short(), "grant": grant.id.to_string(), "user": grant.identity.subject, "issuer": grant.issuer,
         "email": grant.identity.email, "preferredUsername": grant.identity.username,
         "createdAt": session.created_at.seconds(), "lastSeenAt": session.last_seen.seconds(),
         "site": session.site, "token": session.token.as_ref().map(|token| &token.scope.name), "endsAt": ends_at.seconds(), "endsBy": ends_by, "accessTokenExpiresAt": grant.expires_at.seconds(),
