@@ -149,6 +149,8 @@ pub struct ListedSession {
 pub struct ListedGrant {
     /// The grant's id.
     pub id: GrantId,
+    /// The issuer identifier of the provider.
+    pub issuer: String,
     /// The user.
     pub identity: Identity,
     /// When the access token expires.

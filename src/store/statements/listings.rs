@@ -146,6 +146,7 @@ fn listed(hash: SessionHash, row: &Row) -> Result<ListedSession, StoreError> {
         },
         grant: ListedGrant {
             id,
+            issuer: row.get("issuer")?,
             identity: rows::identity_from(row.get("identity")?)?,
             expires_at: Timestamp(row.get("expires_at")?),
             renewed_at: Timestamp(row.get("renewed_at")?),
