@@ -47,7 +47,7 @@ use url::form_urlencoded;
 use crate::{
     address::{AccessUrl, RedirectUris},
     clock::{Clock, Stopwatch},
-    oidc::{Provider, Providers},
+    oidc::{DEFAULT_NAME, Provider, Providers},
     policy::Policy,
     seal::KeyRing,
     session::{self, cookie::Cookies},
@@ -125,7 +125,12 @@ const STORE_PAUSE: Duration = Duration::from_millis(250);
 impl SignIn {
     /// The label of its button where users choose.
     pub fn label(&self) -> &str {
-        self.text.as_deref().unwrap_or(self.provider.name())
+        let host = || match self.provider.name() {
+            // It says nothing to a user.
+            DEFAULT_NAME => self.provider.issuer().split('/').nth(2),
+            name => Some(name),
+        };
+        self.text.as_deref().or_else(host).unwrap_or(DEFAULT_NAME)
     }
 
     /// Whether it is the login at this provider.

@@ -18,7 +18,7 @@ use url::{Url, form_urlencoded};
 pub(super) struct Callback {
     queries: mpsc::Receiver<String>,
     port: u16,
-    _accepting: JoinSet<()>,
+    accepting: JoinSet<()>,
 }
 
 impl Callback {
@@ -40,7 +40,12 @@ impl Callback {
                 Err(error) => refusal = error,
             }
         }
-        if accepting.is_empty() { Err(refusal) } else { Ok(Self { queries, port, _accepting: accepting }) }
+        if accepting.is_empty() { Err(refusal) } else { Ok(Self { queries, port, accepting }) }
+    }
+
+    /// Listens no more, so that another one can.
+    pub(super) async fn close(mut self) {
+        self.accepting.shutdown().await;
     }
 
     /// The port that it listens on.

@@ -59,24 +59,25 @@ pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Resul
         bail!("--html is the page of one provider; name it with --provider");
     }
     let extent = Extent { storm: verb.get_flag("storm"), destructive: verb.get_flag("destructive") };
-    let mut reports = Vec::new();
-    for doctor in &doctors {
-        let report = block_on(async {
-            let mut terminal = Terminal::open(doctor.loopback_redirect().as_ref()).await;
-            if extent.destructive && !verb.get_flag("yes") && !terminal.agrees_to_destructive().await? {
-                bail!("nothing was done");
+    let reports = block_on(async {
+        let (mut terminal, mut reports) = (Terminal::open(), Vec::new());
+        if extent.destructive && !verb.get_flag("yes") && !terminal.agrees_to_destructive().await? {
+            bail!("nothing was done");
+        }
+        for doctor in &doctors {
+            terminal.listen(doctor.loopback_redirect().as_ref()).await;
+            let report = Box::pin(doctor.examine(&mut terminal, extent)).await.context("the browser's answer cannot be read")?;
+            if let Some(path) = argument("html") {
+                std::fs::write(path, report.html()).with_context(|| format!("cannot write {path}"))?;
             }
-            Box::pin(doctor.examine(&mut terminal, extent)).await.context("the browser's answer cannot be read")
-        })?;
-        if let Some(path) = argument("html") {
-            std::fs::write(path, report.html()).with_context(|| format!("cannot write {path}"))?;
+            // The provider has a say in it.
+            if !verb.get_flag("json") {
+                print_out(&printable_lines(&report.text()));
+            }
+            reports.push(report);
         }
-        // The provider has a say in it.
-        if !verb.get_flag("json") {
-            print_out(&printable_lines(&report.text()));
-        }
-        reports.push(report);
-    }
+        Ok(reports)
+    })?;
     if verb.get_flag("json") {
         let mut all: Vec<_> = reports.iter().map(Report::json).collect();
         let whole = if has_several { serde_json::Value::Array(all) } else { all.pop().unwrap_or_default() };

@@ -31,7 +31,7 @@ pub(super) const SECTION: Section = Section {
     ],
 };
 
-const SIGN_IN_TEXT: Setting = setting(
+pub(super) const SIGN_IN_TEXT: Setting = setting(
     "oidc_sign_in_text",
     ValueType::Text,
     "",

@@ -21,7 +21,7 @@ pub(super) const TEXT: Setting = setting(
     "text",
     ValueType::Text,
     "",
-    "The label of its button on the page where users choose, as in `Example staff`. Not set: the name.",
+    "The label of its button on the page where users choose, as in `Example staff`. Not set: the name; that of `default` has `oidc_sign_in_text`, or else the issuer's host.",
 );
 pub(super) const PROVIDER_EMAIL_DOMAINS: Setting = setting(
     "email_domains",

@@ -1,7 +1,9 @@
 //! Reads all providers: of the environment, at the top of the file, and of `[[provider]]` tables.
 
 use super::{
-    Problems, oidc, policy,
+    Problems, oidc,
+    pages::SIGN_IN_TEXT,
+    policy,
     provider_settings::ProviderSettings,
     provider_table::{KEYS, NAME, PROVIDER_EMAIL_DOMAINS, TEXT, is_at_the_top, is_setting, settings},
     raw::ProviderTable,
@@ -14,7 +16,9 @@ use crate::{oidc::DEFAULT_NAME, policy::ascii_domain};
 /// All providers, the one at the top first; `None` with problems.
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<Vec<ProviderSettings>> {
     let raw = reader.raw();
-    let at_the_top = is_at_the_top(raw).then(|| one(reader, DEFAULT_NAME.to_owned()));
+    let text = reader.owned(&SIGN_IN_TEXT);
+    let at_the_top =
+        is_at_the_top(raw).then(|| one(reader, DEFAULT_NAME.to_owned()).map(|settings| ProviderSettings { text, ..settings }));
     let mut all: Vec<Option<ProviderSettings>> = at_the_top.into_iter().collect();
     let mut names: Vec<String> = all.iter().map(|_| DEFAULT_NAME.to_owned()).collect();
     for (at, table) in raw.providers.iter().enumerate() {

@@ -97,6 +97,10 @@ impl Endpoints {
         };
         let sign_out = &self.components.sign_out;
         let Some(provider) = sign_out.providers.of_logout_token(&token) else {
+            // It may be of one whose issuers are not known yet, and comes again.
+            if !sign_out.providers.are_ready() {
+                return Err(Refusal::ProviderUnavailable(ProviderError::NotReady).into());
+            }
             return Err(Refusal::LogoutToken(VerifyError::Refused("its iss and aud are no provider's and client's")).into());
         };
         let token = match provider.verify_logout_token(&token).await {

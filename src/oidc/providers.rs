@@ -21,6 +21,11 @@ impl Providers {
         Self { first, further: further.into() }
     }
 
+    /// Whether discovery has succeeded at all of them.
+    pub fn are_ready(&self) -> bool {
+        self.iter().all(|provider| provider.is_ready())
+    }
+
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Provider>> {
         std::iter::once(&self.first).chain(self.further.iter())
@@ -34,12 +39,6 @@ impl Providers {
     /// The provider that a grant with this issuer and client ID is of.
     pub fn of(&self, issuer: &str, client_id: &str) -> Option<&Arc<Provider>> {
         self.iter().find(|provider| provider.issuer() == issuer && provider.client_id() == client_id)
-    }
-
-    /// The provider that this login initiation is for (`iss`, OpenID Connect Core section 4). Of several clients at one issuer it is the
-    /// first.
-    pub fn of_issuer(&self, issuer: &str) -> Option<&Arc<Provider>> {
-        self.iter().find(|provider| provider.issuer() == issuer)
     }
 
     /// The provider that a logout token says it is of, by `iss` and `aud`. Nothing of it is verified. The only provider is to say what is

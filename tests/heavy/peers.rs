@@ -99,12 +99,12 @@ fn settings(idp: &Certified, upstream: &str, directory: &Path) -> Vec<(&'static 
 /// Evergate before it, by the clock that both share.
 async fn gateway(idp: &Certified, upstream: &Upstream, directory: &Path) -> Running {
     let settings = settings(idp, &format!("http://{}", upstream.address), directory);
-    gateway_with(settings).await
+    gateway_with(settings, None).await
 }
 
-async fn gateway_with(settings: Vec<(&'static str, String)>) -> Running {
+async fn gateway_with(settings: Vec<(&'static str, String)>, config_path: Option<String>) -> Running {
     let flags = settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    let environment = Environment { flags, ..Environment::default() };
+    let environment = Environment { flags, config_path, ..Environment::default() };
     let raw = environment.read(&mut Problems::default());
     let checked = check(&raw, Problems::default()).unwrap();
     let running = app::start(checked, Clock::System, Timings::default()).await.unwrap();
@@ -258,7 +258,7 @@ async fn a_certified_provider_accepts_each_method_of_client_authentication_with_
             }
             None => settings.extend([("oidc_client_secret", SECRET.to_owned()), ("oidc_client_auth_method", method.to_owned())]),
         }
-        let running = gateway_with(settings).await;
+        let running = gateway_with(settings, None).await;
         let visitor = Visitor::new(running.address);
         log_in(&visitor, &at_provider(&idp), &idp).await;
         eventually("tokens of 2 s are renewed", async || {
@@ -289,4 +289,45 @@ async fn in_a_browser_the_demo_logs_in_renews_and_logs_out() {
     let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{told}");
     assert!(demo.gateway.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_of_two_certified_providers_stay_also_while_one_of_them_is_gone() {
+    let (first, upstream, directory) = (Certified::start(), Upstream::start().await, tempfile::tempdir().unwrap());
+    let second = Certified::start_with(&["--redirect-uri", &format!("{ACCESS}/oauth2/callback/second")]);
+    let file = directory.path().join("evergate.toml");
+    let table = format!(
+        "[[provider]]\nname = \"second\"\noidc_issuer_url = \"{}\"\noidc_client_id = \"evergate\"\n\
+         oidc_client_secret = \"not-much-of-a-secret\"\noidc_auth_url_params = {{ prompt = \"consent\" }}\n",
+        second.issuer.as_str().trim_end_matches('/')
+    );
+    std::fs::write(&file, table).unwrap();
+    let settings = settings(&first, &format!("http://{}", upstream.address), directory.path());
+    let running = gateway_with(settings, Some(file.display().to_string())).await;
+    let mut visitors = Vec::new();
+    for (name, idp) in [("default", &first), ("second", &second)] {
+        let visitor = Visitor::new(running.address);
+        let begin = visitor.get(&format!("/oauth2/start?provider={name}&rd=/deep")).await.location();
+        let landed = visitor.get(&path_of(&log_in_at(&at_provider(idp), idp, begin).await)).await.location();
+        assert_eq!(landed.as_str(), format!("{ACCESS}/deep"));
+        visitors.push(visitor);
+    }
+    eventually("both renew tokens of 2 s", async || {
+        for visitor in &visitors {
+            assert!(visitor.fetch("/").await.is_upstreams());
+        }
+        first.renewals() >= 2 && second.renewals() >= 2
+    })
+    .await;
+    drop(second);
+    let before = first.renewals();
+    eventually("the one renews on, and the other's users are served", async || {
+        for visitor in &visitors {
+            let reply = visitor.fetch("/").await;
+            assert!(reply.is_upstreams(), "{}", reply.text());
+        }
+        first.renewals() >= before + 2
+    })
+    .await;
+    assert!(running.stop().await);
 }

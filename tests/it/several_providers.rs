@@ -94,7 +94,7 @@ async fn users_choose_where_they_log_in_and_are_renewed_there() {
     assert_eq!(path_of(&to_choose), "/oauth2/start?rd=%2Fpage%3Fx%3D1");
     let page = visitor.get(&path_of(&to_choose)).await;
     assert_eq!((page.status, page.header("evergate-response")), (StatusCode::OK, "choose_provider"));
-    assert!(page.text().contains("Partners &amp; friends") && page.text().contains(">default<"), "{}", page.text());
+    assert!(page.text().contains("Partners &amp; friends") && page.text().contains(">127.0.0.1:"), "{}", page.text());
     let request = visitor.get(&links(&page)[1]).await.location();
     assert!(request.as_str().starts_with(both.partners.issuer()), "{request}");
     let redirect_uri = request.query_pairs().find(|(name, _)| name == "redirect_uri").unwrap().1;

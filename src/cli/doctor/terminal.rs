@@ -20,18 +20,8 @@ pub(super) struct Terminal {
 }
 
 impl Terminal {
-    /// Reads standard input from now on, and listens at `redirect` if that is an address of this machine.
-    pub(super) async fn open(redirect: Option<&Url>) -> Self {
-        let callback = match redirect {
-            None => None,
-            Some(redirect) => match Callback::listen(redirect, PAGE).await {
-                Ok(callback) => Some(callback),
-                Err(error) => {
-                    print_error(&format!("{redirect} cannot be listened on ({error}), so its address is to be pasted here."));
-                    None
-                }
-            },
-        };
+    /// Reads standard input from now on.
+    pub(super) fn open() -> Self {
         let (sender, lines) = mpsc::channel(1);
         // A thread of its own, because a read of standard input cannot be cancelled. It ends with the process.
         std::thread::spawn(move || {
@@ -41,7 +31,21 @@ impl Terminal {
                 }
             }
         });
-        Self { lines, callback }
+        Self { lines, callback: None }
+    }
+
+    /// Listens at `redirect` from now on, if that is an address of this machine, and nowhere else.
+    pub(super) async fn listen(&mut self, redirect: Option<&Url>) {
+        if let Some(before) = self.callback.take() {
+            before.close().await;
+        }
+        let Some(redirect) = redirect else { return };
+        match Callback::listen(redirect, PAGE).await {
+            Ok(callback) => self.callback = Some(callback),
+            Err(error) => {
+                print_error(&format!("{redirect} cannot be listened on ({error}), so its address is to be pasted here."));
+            }
+        }
     }
 
     /// Asks whether the login may be ended.

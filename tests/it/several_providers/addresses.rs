@@ -23,6 +23,12 @@ async fn an_address_chooses_its_provider() {
         let hint = request.query_pairs().find(|(name, _)| name == "login_hint").unwrap().1.into_owned();
         assert!(hint.to_lowercase().starts_with("bob@"), "the provider is told: {hint}");
     }
+    // A portal of the provider's says who it is (third-party initiated login).
+    let portal = visitor.get(&format!("/oauth2/start?iss={}", both.partners.issuer())).await.location();
+    assert!(portal.as_str().starts_with(both.partners.issuer()), "{portal}");
+    for unknown in ["iss=https://nobody.test", "provider=nobody"] {
+        assert_eq!(visitor.get(&format!("/oauth2/start?{unknown}")).await.status, StatusCode::BAD_REQUEST, "{unknown}");
+    }
     for address in ["bob%40nowhere.test", "bob", "bob%40partners.test.evil"] {
         let page = visitor.get(&format!("/oauth2/start?rd=/page&login_hint={address}")).await;
         assert!(page.text().contains("No sign-in service is known for that address."), "{}", page.text());

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::Both;
 
-const ROUTES: &str = "[[route]]\npath = \"/\"\nassertion = true\nidentity_headers = { X-User = \"{claim:iss}|{sub}\" }\n\n";
+const ROUTES: &str = "[[route]]\npath = \"/\"\nassertion = true\nidentity_headers = { X-User = \"{claim:iss}|{user}\" }\n\n";
 
 #[tokio::test]
 async fn apps_and_administrators_tell_the_same_subject_of_two_providers_apart() {
