@@ -100,7 +100,8 @@ impl AppTokens {
             return Err(TokenError::ByUserNotAllowed);
         }
         let only = || self.parts.providers.only().map(|provider| provider.issuer());
-        let issuer = issuer.or_else(only).ok_or(TokenError::InvalidRequest("issuer is needed, because there are several providers"))?;
+        let issuer =
+            issuer.or_else(only).ok_or(TokenError::InvalidRequest("issuer is needed, because there are several providers"))?;
         let listed = self.parts.store.sessions_named(subject).await.map_err(|error| unavailable(&error))?;
         // A name may also be another user's e-mail address.
         let of_user = listed.iter().filter(|listed| listed.grant.identity.subject == subject && listed.grant.ended.is_none());
