@@ -253,7 +253,8 @@ mod tests {
         let identity = Identity { subject: "ann".into(), ..Identity::default() };
         let (credential, kept) = ([7; 32], SignedAssertions::default());
         let now = clock.now();
-        let about = About { identity: &identity, credential: &credential, login_at: None, verified_at: now, kept: &kept };
+        let (provider, credential) = ("https://idp.example", &credential);
+        let about = About { provider, identity: &identity, credential, login_at: None, verified_at: now, kept: &kept };
         let token = signer.sign("https://app.example/a", about, now).unwrap();
         let token = token.to_str().unwrap();
         let expected =
