@@ -258,7 +258,7 @@ mod tests {
         let token = signer.sign("https://app.example/a", about, now).unwrap();
         let token = token.to_str().unwrap();
         let expected =
-            Asserted { audience: "https://app.example/a".into(), subject: "ann".into(), session: SessionName::of(&credential) };
+            Asserted { audience: "https://app.example/a".into(), subject: "ann".into(), session: SessionName::of(credential) };
         clock.advance(Duration::from_secs(40 * 24 * 3600));
         let with_another_key = assertions(&[&KeyRing::generate(), &ring], &clock);
         for reader in [&signer, &with_another_key] {
