@@ -19,6 +19,10 @@ use crate::secret::random;
 const CLOSE_RESERVE: Duration = Duration::from_secs(5);
 /// How long a tunnel may take to reach the end of a frame, and then again its peers to close.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// A tunnel is quiet when nothing has come for so long: most of what was asked in it has been answered.
+pub(super) const QUIET: Duration = Duration::from_millis(100);
+/// How long the end of a tunnel waits for it to be quiet.
+const QUIET_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A drain, which may have begun.
 #[derive(Clone, Debug)]
@@ -75,6 +79,11 @@ impl ScheduledEnd {
         ScheduledEndFuture(Box::pin(async move { self.wait().await }))
     }
 
+    /// How long after the moment a tunnel may be waited for to be quiet: [`QUIET_TIMEOUT`], or what a short drain has of it.
+    pub(super) fn quiet_timeout(&self) -> Duration {
+        QUIET_TIMEOUT.min(self.drain.0.lasts / 16)
+    }
+
     /// [`CLOSE_TIMEOUT`], or what a short drain has of it.
     pub(super) fn close_timeout(&self) -> Duration {
         CLOSE_TIMEOUT.min(self.drain.0.lasts / 16)
@@ -114,8 +123,8 @@ mod tests {
             assert_eq!((at(0.0), at(1.0)), (first, last), "{lasts}");
         }
         for lasts in [0, 1, 8, 30, 600].map(Duration::from_secs) {
-            let goodbye = Drain::new(lasts).schedule_end().close_timeout();
-            assert!(end_after(lasts, 1.0) + 2 * goodbye <= lasts, "{lasts:?}");
+            let end = Drain::new(lasts).schedule_end();
+            assert!(end_after(lasts, 1.0) + end.quiet_timeout() + 2 * end.close_timeout() <= lasts, "{lasts:?}");
         }
     }
 

@@ -1,13 +1,24 @@
 //! An upgraded connection: bytes go both ways until a side ends, its session ends, or a drain ends it.
 
-use std::{future::poll_fn, mem::MaybeUninit, pin::Pin, time::Duration};
+use std::{
+    future::{pending, poll_fn},
+    mem::MaybeUninit,
+    pin::{Pin, pin},
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    sync::SetOnce,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    drain::{CLOSE_TIMEOUT, ScheduledEnd},
+    drain::{CLOSE_TIMEOUT, QUIET, ScheduledEnd},
     guards::RequestSlot,
     http1,
     websocket::{Close, FrameTracker},
@@ -31,6 +42,31 @@ pub(super) struct Tunnel {
     pub(super) is_websocket: bool,
 }
 
+/// Who sends what one direction carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sender {
+    Client,
+    Upstream,
+}
+
+/// How a tunnel is to be closed.
+#[derive(Clone, Copy, Debug)]
+struct Closing {
+    why: Close,
+    /// How long each peer may take to reach the end of a frame, and then again to close.
+    timeout: Duration,
+}
+
+/// What the two directions know of each other.
+#[derive(Debug, Default)]
+struct Shared {
+    closing: SetOnce<Closing>,
+    /// Counts what has come, from either side.
+    reads: AtomicU64,
+    /// Whether nothing more comes from the client that is for the upstream.
+    client_is_done: CancellationToken,
+}
+
 impl Tunnel {
     /// Runs the tunnel once the client has upgraded as well.
     pub(super) async fn run(self, client: OnUpgrade, upstream: Box<http1::Connection>) {
@@ -41,49 +77,70 @@ impl Tunnel {
                 return;
             }
         };
-        let (from_client, to_client) = tokio::io::split(TokioIo::new(client));
-        let (from_upstream, to_upstream) = tokio::io::split(upstream);
-        let result = tokio::try_join!(
-            self.relay(from_client, to_upstream, Close::to_server, || {
-                if let Some(connection) = &self.connection {
-                    connection.used();
-                }
-            }),
-            self.relay(from_upstream, to_client, Close::to_client, || {}),
-        );
-        if let Err(error) = result {
+        if let Err(error) = self.join(TokioIo::new(client), upstream).await {
             tracing::debug!(%error, "tunnel failed");
         }
     }
 
-    /// Waits until the tunnel is to be closed: why, and how long its peers may then take to close.
-    async fn closing(&self) -> (Close, Duration) {
-        let ended = async {
-            match &self.connection {
-                Some(connection) => connection.ended().cancelled().await,
-                None => std::future::pending().await,
-            }
+    /// Runs both directions until they have ended.
+    async fn join(
+        &self,
+        client: impl AsyncRead + AsyncWrite + Unpin,
+        upstream: impl AsyncRead + AsyncWrite + Unpin,
+    ) -> std::io::Result<()> {
+        let (from_client, to_client) = tokio::io::split(client);
+        let (from_upstream, to_upstream) = tokio::io::split(upstream);
+        let shared = Shared::default();
+        tokio::select! {
+            ended = async {
+                tokio::try_join!(
+                    self.relay(Sender::Client, from_client, to_upstream, &shared),
+                    self.relay(Sender::Upstream, from_upstream, to_client, &shared),
+                )
+            } => ended.map(|_| ()),
+            () = async {
+                let closing = self.closing(&shared).await;
+                let _first = shared.closing.set(closing);
+                pending().await
+            } => Ok(()),
+        }
+    }
+
+    /// Waits until the tunnel is to be closed. A drain closes it while nothing is under way in it, if there is such a moment soon:
+    /// what one side has sent and the other has not read is lost with a WebSocket.
+    async fn closing(&self, shared: &Shared) -> Closing {
+        let drained = async {
+            self.scheduled_end.wait().await;
+            let _quiet = timeout(self.scheduled_end.quiet_timeout(), shared.quiet()).await;
         };
         tokio::select! {
-            () = ended => (Close::SessionEnded, CLOSE_TIMEOUT),
-            () = self.scheduled_end.wait() => (Close::ServiceRestart, self.scheduled_end.close_timeout()),
+            () = self.session_ended() => Closing { why: Close::SessionEnded, timeout: CLOSE_TIMEOUT },
+            () = drained => Closing { why: Close::ServiceRestart, timeout: self.scheduled_end.close_timeout() },
+        }
+    }
+
+    async fn session_ended(&self) {
+        match &self.connection {
+            Some(connection) => connection.ended().cancelled().await,
+            None => pending().await,
         }
     }
 
     /// Copies one direction. When the tunnel is to be closed, a WebSocket gets a close frame at the end of a frame.
     async fn relay(
         &self,
+        sender: Sender,
         mut from: impl AsyncRead + Unpin,
         mut to: impl AsyncWrite + Unpin,
-        frame: fn(Close) -> Vec<u8>,
-        on_bytes: impl Fn(),
+        shared: &Shared,
     ) -> std::io::Result<()> {
+        let _done = (sender == Sender::Client).then(|| shared.client_is_done.clone().drop_guard());
         let mut frames = FrameTracker::default();
-        let mut closed = std::pin::pin!(self.closing());
-        let (why, close_timeout) = loop {
+        let mut closing = pin!(shared.closing.wait());
+        let closing = loop {
             let bytes = tokio::select! {
                 bytes = read(&mut from) => bytes?,
-                why = &mut closed => break why,
+                closing = &mut closing => break *closing,
             };
             if bytes.is_empty() {
                 return to.shutdown().await;
@@ -91,40 +148,101 @@ impl Tunnel {
             if self.is_websocket {
                 frames.advance(&bytes);
             }
-            on_bytes();
-            // TLS keeps what the socket does not take until it is flushed.
-            let mut writing = std::pin::pin!(async {
-                to.write_all(&bytes).await?;
-                to.flush().await
-            });
+            self.has_read(sender, shared);
+            let mut writing = pin!(write(&mut to, &bytes));
             tokio::select! {
                 written = &mut writing => written?,
                 // A peer that does not read must not keep the tunnel open by that.
-                why = &mut closed => {
-                    tokio::time::timeout(why.1, writing).await??;
-                    break why;
+                closing = &mut closing => {
+                    timeout(closing.timeout, writing).await??;
+                    break *closing;
                 }
             }
         };
+        // The client is told first, and what it sent before it was, is still the upstream's: it counts as sent in the client.
+        let is_handshake = self.is_websocket && closing.why == Close::ServiceRestart;
+        if self.is_websocket {
+            let reads_to_close = is_handshake && sender == Sender::Client;
+            self.finish(&mut frames, &mut from, &mut to, reads_to_close, closing.timeout).await?;
+        }
+        if sender == Sender::Client {
+            shared.client_is_done.cancel();
+        }
         let close = async {
             if self.is_websocket {
-                while !frames.at_boundary() {
-                    let bytes = read(&mut from).await?;
-                    if bytes.is_empty() {
-                        return Err(std::io::ErrorKind::UnexpectedEof.into());
-                    }
-                    frames.advance(&bytes);
-                    to.write_all(&bytes).await?;
-                }
-                to.write_all(&frame(why)).await?;
+                let frame = match sender {
+                    Sender::Client => closing.why.to_server(),
+                    Sender::Upstream => closing.why.to_client(),
+                };
+                write(&mut to, &frame).await?;
+            }
+            if is_handshake && sender == Sender::Upstream {
+                // Whatever is between us and the client may hang up to it once we have, with what it sent unread.
+                shared.client_is_done.cancelled().await;
             }
             to.shutdown().await?;
             // Read to the end: a socket that is closed with bytes unread is reset, and what was written last is lost.
             while !read(&mut from).await?.is_empty() {}
             Ok(())
         };
-        tokio::time::timeout(close_timeout, close).await.unwrap_or(Ok(()))
+        timeout(closing.timeout, close).await.unwrap_or(Ok(()))
     }
+
+    /// Copies one direction to the end of a frame, or, with `reads_to_close`, until its sender closes or its time is up.
+    async fn finish(
+        &self,
+        frames: &mut FrameTracker,
+        from: &mut (impl AsyncRead + Unpin),
+        to: &mut (impl AsyncWrite + Unpin),
+        reads_to_close: bool,
+        limit: Duration,
+    ) -> std::io::Result<()> {
+        let mut time_is_up = pin!(sleep(limit));
+        while reads_to_close || !frames.at_boundary() {
+            let bytes = tokio::select! {
+                bytes = read(from) => bytes?,
+                () = self.session_ended(), if frames.at_boundary() => break,
+                () = &mut time_is_up => break,
+            };
+            let passed = if reads_to_close {
+                frames.advance_to_close(&bytes)
+            } else {
+                frames.advance(&bytes);
+                bytes.len()
+            };
+            timeout(limit, write(to, bytes.get(..passed).unwrap_or_default())).await??;
+            if bytes.is_empty() || passed < bytes.len() {
+                break;
+            }
+        }
+        if frames.at_boundary() { Ok(()) } else { Err(std::io::ErrorKind::UnexpectedEof.into()) }
+    }
+
+    fn has_read(&self, sender: Sender, shared: &Shared) {
+        shared.reads.fetch_add(1, Ordering::Relaxed);
+        if let Some(connection) = self.connection.as_ref().filter(|_| sender == Sender::Client) {
+            connection.used();
+        }
+    }
+}
+
+impl Shared {
+    /// Waits until nothing has come from either side for a while.
+    async fn quiet(&self) {
+        loop {
+            let before = self.reads.load(Ordering::Relaxed);
+            sleep(QUIET).await;
+            if self.reads.load(Ordering::Relaxed) == before {
+                return;
+            }
+        }
+    }
+}
+
+/// Writes all of it. TLS keeps what the socket does not take until it is flushed.
+async fn write(to: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> std::io::Result<()> {
+    to.write_all(bytes).await?;
+    to.flush().await
 }
 
 /// Reads what has come; nothing at the end of the stream. The buffer lives only while there is something to read, so that ten
@@ -139,33 +257,4 @@ async fn read(from: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Vec<u8>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use tokio::{
-        io::{AsyncReadExt, BufWriter, duplex},
-        sync::Semaphore,
-    };
-
-    use super::*;
-    use crate::{connection_slot::ConnectionSlot, forward::drain::Drain};
-
-    #[tokio::test]
-    async fn what_a_side_holds_back_until_it_is_flushed_does_not_wait_for_more() {
-        let in_use = ConnectionSlot::new(Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap()).in_use();
-        let scheduled_end = Drain::new(Duration::from_secs(30)).schedule_end();
-        let tunnel = Tunnel { connection: None, scheduled_end, _in_use: in_use, _slot: None, is_websocket: false };
-        let ((from, mut client), (to, mut upstream)) = (duplex(64), duplex(64));
-        let relay = tunnel.relay(from, BufWriter::new(to), Close::to_server, || {});
-        let asked = async {
-            client.write_all(b"word").await.unwrap();
-            let mut heard = [0; 4];
-            upstream.read_exact(&mut heard).await.unwrap();
-            heard
-        };
-        tokio::select! {
-            ended = relay => panic!("nobody ended it: {ended:?}"),
-            heard = asked => assert_eq!(&heard, b"word"),
-        }
-    }
-}
+mod tests;

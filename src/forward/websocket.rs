@@ -53,6 +53,10 @@ fn frame(code: u16, reason: &str, mask: Option<[u8; 4]>) -> Vec<u8> {
     [&[0x88, length][..], mask.as_ref().map_or(&[][..], |mask| &mask[..]), &payload].concat()
 }
 
+/// Where a frame's first byte has its opcode, and that of a close frame (section 5.2).
+const OPCODE: u8 = 0x0F;
+const CLOSE_OPCODE: u8 = 0x08;
+
 /// Follows the bytes of one direction, and tells whether they stand between two frames.
 #[derive(Debug, Default)]
 pub(super) struct FrameTracker {
@@ -69,19 +73,33 @@ impl FrameTracker {
     /// Follows `bytes`.
     pub(super) fn advance(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            if self.payload_left > 0 {
-                let skipped = usize::try_from(self.payload_left).unwrap_or(usize::MAX).min(bytes.len());
-                bytes = bytes.get(skipped..).unwrap_or_default();
-                self.payload_left -= skipped as u64;
-            } else if let Some((first, rest)) = bytes.split_first() {
-                self.head.push(*first);
-                bytes = rest;
-                if let Some(length) = payload_length(&self.head) {
-                    self.payload_left = length;
-                    self.head.clear();
-                }
-            }
+            bytes = self.step(bytes);
         }
+    }
+
+    /// Follows `bytes` up to a close frame, and returns how many come before it.
+    pub(super) fn advance_to_close(&mut self, bytes: &[u8]) -> usize {
+        let mut left = bytes;
+        while left.first().is_some_and(|first| !self.at_boundary() || first & OPCODE != CLOSE_OPCODE) {
+            left = self.step(left);
+        }
+        bytes.len() - left.len()
+    }
+
+    /// Follows a payload, or one byte of a head. Returns what comes after it.
+    fn step<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        if self.payload_left > 0 {
+            let skipped = usize::try_from(self.payload_left).unwrap_or(usize::MAX).min(bytes.len());
+            self.payload_left -= skipped as u64;
+            return bytes.get(skipped..).unwrap_or_default();
+        }
+        let Some((first, rest)) = bytes.split_first() else { return bytes };
+        self.head.push(*first);
+        if let Some(length) = payload_length(&self.head) {
+            self.payload_left = length;
+            self.head.clear();
+        }
+        rest
     }
 }
 
@@ -155,6 +173,26 @@ mod tests {
                     );
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_close_frame_is_found_between_frames_and_nowhere_else() {
+        // A payload that looks like a close frame.
+        let like_a_close = [&[0x82, 0x82, 0, 0, 0, 0][..], &[0x88, 0x80]].concat();
+        let close = Close::ServiceRestart.to_server();
+        let bytes = [like_a_close.clone(), data(true, 300), close, data(true, 5)].concat();
+        let expected = like_a_close.len() + data(true, 300).len();
+        for cut in [1, 2, 3, 7, bytes.len()] {
+            let (mut frames, mut passed) = (FrameTracker::default(), 0);
+            for piece in bytes.chunks(cut) {
+                let advanced = frames.advance_to_close(piece);
+                passed += advanced;
+                if advanced < piece.len() {
+                    break;
+                }
+            }
+            assert_eq!((passed, frames.at_boundary()), (expected, true), "cut {cut}");
         }
     }
 }

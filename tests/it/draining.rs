@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use http_body_util::BodyExt;
+use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::harness::{Stopwatch, World, eventually::eventually};
@@ -41,6 +42,34 @@ async fn a_deploy_has_websockets_come_again_each_at_a_moment_of_its_own_and_all_
         watch.elapsed()
     });
     are_spread(futures_util::future::join_all(closed).await);
+    assert!(stopping.await.unwrap(), "nothing had to be cut off by the deadline");
+}
+
+#[tokio::test]
+async fn what_a_client_sent_before_it_read_that_a_deploy_closes_its_websocket_reaches_the_app() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let app = format!("http://{}", listener.local_addr().unwrap());
+    let mut world = World::build().set("shutdown_timeout", DRAIN.0).set("upstream_url", &app).start().await;
+    let seen = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+        let mut seen = Vec::new();
+        while let Some(Ok(message)) = socket.next().await {
+            seen.push(message);
+        }
+        seen
+    });
+    let mut socket = world.signed_in().await.websocket().await;
+    let stopping = tokio::spawn(world.replicas.remove(0).stop());
+    // The close frame has come, and is not read yet: for this client the WebSocket is open.
+    assert_eq!(socket.get_ref().peek(&mut [0]).await.unwrap(), 1);
+    socket.send(Message::text("save it")).await.unwrap();
+    assert!(matches!(socket.next().await, Some(Ok(Message::Close(Some(frame)))) if u16::from(frame.code) == 1012));
+    // What the client answers goes out as it reads on.
+    assert!(socket.next().await.is_none());
+    let seen = seen.await.unwrap();
+    assert_eq!(seen.first(), Some(&Message::text("save it")), "{seen:?}");
+    assert!(matches!(&seen[1..], [Message::Close(Some(frame))] if u16::from(frame.code) == 1001), "{seen:?}");
     assert!(stopping.await.unwrap(), "nothing had to be cut off by the deadline");
 }
 
