@@ -196,7 +196,7 @@ fn what_is_wrong_with_a_table_of_an_issuer_is_told() {
         ("[[token_issuer]]\nname = \"provider\"\n".to_owned(), "token_issuer[1].name: is a name that has a meaning already"),
         ("[[token_issuer]]\nname = \"client\"\n".to_owned(), "token_issuer[1].name: is a name that has a meaning already"),
         (format!("{good}{good}"), "token_issuer[2].name: is another issuer's too"),
-        (good.replace("https://k.example", "https://idp.example"), "token_issuer[1].issuer: is the provider's"),
+        (good.replace("https://k.example", "https://idp.example"), "token_issuer[1].issuer: is a provider's"),
         (good.replace("https://", "http://"), "token_issuer[1].issuer: must begin with https://"),
         (
             format!("{good}subject = \"x\"\n"),
