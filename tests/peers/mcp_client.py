@@ -40,6 +40,8 @@ class Browser:
     came_back = None
 
     async def go(self, address):
+        # The client authorizes anew when a token expires on its way: that login has a `state` of its own.
+        self.came_back = None
         async with httpx2.AsyncClient() as browser:
             answer = await browser.get(address, headers={"accept": "text/html"})
             while not self.came_back:
