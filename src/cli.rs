@@ -8,6 +8,7 @@ mod doctor;
 mod healthcheck;
 mod keys;
 mod login;
+mod metrics;
 mod migrate;
 mod output;
 mod reload;
@@ -58,6 +59,7 @@ pub fn main() -> ExitCode {
         Some(("token", verb)) => login::token(verb),
         Some(("git-credential", verb)) => login::git_credential(verb),
         Some(("keys", verb)) => keys::run(&environment(&matches), verb),
+        Some(("metrics", _)) => metrics::run(),
         Some(("migrate", _)) => migrate::run(&environment(&matches)),
         Some(("sessions", verb)) => sessions::run(&environment(&matches), verb),
         Some((_, _)) => Ok(()),
@@ -105,6 +107,7 @@ fn command() -> Command {
         .subcommand(verb("demo", "Run a provider, an app and the gateway between them on this machine").args([port, app]))
         .subcommand(config)
         .subcommand(verb("check", "Find misconfiguration: settings, provider, database, upstreams; needs no user").arg(json))
+        .subcommand(verb("metrics", "The metrics reference as Markdown"))
         .subcommand(verb("migrate", "Bring the database up to date and exit"))
         .subcommand(doctor::command())
         .subcommand(keys::command())

@@ -2,6 +2,7 @@
 
 mod labels;
 mod providers;
+pub mod reference;
 mod timers;
 
 use std::{sync::Arc, time::Instant};
@@ -150,6 +151,9 @@ impl Metrics {
         );
         registry.register("store_put_right", "Records that an older database had lost and were put right", put_right);
         registry.register("session_cache_entries", "Records in memory", entries);
+        for voice in VOICES {
+            drop(inner.store_voices.get_or_create(&Voice { voice }));
+        }
         registry.register(
             "store_announcements",
             "Whether this replica hears of changes by this voice",
@@ -162,7 +166,7 @@ impl Metrics {
         );
         registry.register(
             "sessions_with_refresh_token",
-            "Those whose grant can be renewed",
+            "Those whose grant can be renewed; beyond 1024 an estimate, within 2.2 % of all sessions",
             inner.sessions_with_refresh_token.clone(),
         );
         registry.register_with_unit(

@@ -166,6 +166,19 @@ fn relative_links_between_documents_lead_to_files_and_headings() {
 }
 
 #[test]
+fn an_alert_s_runbook_is_a_section_of_a_document() {
+    let documents = documents();
+    let alerts = fs::read_to_string(root().join("config/prometheus/evergate.rules.yaml")).unwrap();
+    let runbooks: Vec<_> = alerts.lines().filter_map(|line| line.trim().strip_prefix("runbook: ")).collect();
+    assert!(!runbooks.is_empty());
+    for runbook in runbooks {
+        let (file, anchor) = resolve("README.md", runbook);
+        let document = documents.get(&file).unwrap_or_else(|| panic!("{runbook}"));
+        assert!(anchor.is_none_or(|anchor| document.sections().iter().any(|section| section.anchor == anchor)), "{runbook}");
+    }
+}
+
+#[test]
 fn the_glossary_s_index_leads_to_sections_that_name_the_concept() {
     let documents = documents();
     let index = documents[GLOSSARY].sections().into_iter().find(|section| section.anchor == "index-of-usual-names").unwrap();

@@ -50,6 +50,7 @@ mod logout;
 mod long_lived;
 mod lost_keys;
 mod lost_logins;
+mod monitoring;
 mod odd_metadata;
 mod odd_tokens;
 mod operations;
