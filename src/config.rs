@@ -31,6 +31,7 @@ mod identity;
 mod oidc;
 mod pages;
 mod policy;
+mod portal;
 mod provider_settings;
 mod provider_table;
 mod providers;

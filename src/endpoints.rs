@@ -13,6 +13,7 @@ mod jwks;
 mod login;
 mod logo;
 mod logout;
+mod portal;
 mod resource_metadata;
 mod sessions;
 mod tokens;
@@ -113,6 +114,8 @@ enum Page {
     Script,
     LoginDone,
     Logo,
+    Portal,
+    Icon,
 }
 
 #[derive(Clone, Copy)]
@@ -128,7 +131,7 @@ const FORM: &[Method] = &[Method::GET, Method::POST];
 /// Where a login in a new window ends.
 const SIGNED_IN: &str = "/signed_in";
 
-const TABLE: [Endpoint; 23] = [
+const TABLE: [Endpoint; 26] = [
     Endpoint { path: "/start", methods: FORM, who: Who::Anybody(Page::Start) },
     // oauth2-proxy's name.
     Endpoint { path: "/sign_in", methods: FORM, who: Who::Anybody(Page::Start) },
@@ -148,6 +151,9 @@ const TABLE: [Endpoint; 23] = [
     Endpoint { path: "/session.js", methods: GET, who: Who::Anybody(Page::Script) },
     Endpoint { path: SIGNED_IN, methods: GET, who: Who::Anybody(Page::LoginDone) },
     Endpoint { path: "/logo", methods: GET, who: Who::Anybody(Page::Logo) },
+    Endpoint { path: "/icon", methods: GET, who: Who::Anybody(Page::Icon) },
+    Endpoint { path: "/", methods: GET, who: Who::Anybody(Page::Portal) },
+    Endpoint { path: "", methods: GET, who: Who::Anybody(Page::Portal) },
     Endpoint { path: "/jwks", methods: GET, who: Who::Anybody(Page::KeySet) },
     Endpoint { path: "/healthz", methods: GET, who: Who::Anybody(Page::Liveness) },
     Endpoint { path: "/readyz", methods: GET, who: Who::Anybody(Page::Readiness) },
@@ -240,6 +246,8 @@ impl Endpoints {
             Who::Anybody(Page::Script) => Ok(in_page::script()),
             Who::Anybody(Page::LoginDone) => Ok(in_page::signed_in(&self.look(&call))),
             Who::Anybody(Page::Logo) => Ok(logo::respond(&self.components.branding)?),
+            Who::Anybody(Page::Portal) => self.portal(&call).await,
+            Who::Anybody(Page::Icon) => Ok(self.icon(&call)?),
             Who::Anybody(Page::Liveness) => Ok(health::alive()),
             Who::Anybody(Page::Readiness) => {
                 let Components { health, sign_ins, admission, .. } = &self.components;

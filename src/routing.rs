@@ -5,6 +5,8 @@
 
 pub mod interpretations;
 
+mod shown;
+
 use std::{cmp::Reverse, sync::Arc};
 
 use crate::{
@@ -12,6 +14,8 @@ use crate::{
     identity::HeaderSet,
     policy::{Cors, Rule},
 };
+
+pub use shown::Shown;
 
 use interpretations::{alternatives, alternatives_behind_prefix, strip_prefix_ignoring_case};
 
@@ -34,6 +38,8 @@ pub struct Route {
     pub app_tokens: bool,
     /// Whose scripts may use it from pages of other origins; `None` leaves that to the app.
     pub cors: Option<Arc<Cors>>,
+    /// How the portal shows it; `None`: not at all.
+    pub shown: Option<Arc<Shown>>,
     /// Where the route leads: one of the forwarder's targets.
     pub target: usize,
 }

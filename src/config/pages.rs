@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use url::Url;
 
 use super::{
+    portal::PORTAL_ENABLE,
     reader::Reader,
     setting::{Section, Setting, ValueType, setting},
     values,
@@ -27,6 +28,7 @@ pub(super) const SECTION: Section = Section {
         &SUPPORT_ADDRESS,
         &PAGE_TEXTS,
         &SIGNUPS_DISABLED_TEXT,
+        &PORTAL_ENABLE,
         &ADDITIONAL_CSP_POLICY,
     ],
 };
@@ -105,7 +107,7 @@ pub(super) fn read(reader: &mut Reader<'_>, prefix: &str) -> Option<Arc<Branding
     let icon = if given { None } else { reader.parsed(&ICON_URL, icon) };
     let directives = reader.list(&ADDITIONAL_CSP_POLICY);
     let accents = (accent(reader, &ACCENT_COLOR, CARD), accent(reader, &ACCENT_COLOR_DARK, DARK_CARD));
-    let logo = reader.parsed(&LOGO_FILE, logo).map(|logo| (format!("{prefix}/logo"), logo));
+    let logo = reader.parsed(&LOGO_FILE, image).map(|logo| (format!("{prefix}/logo"), logo));
     let texts = reader.parsed(&PAGE_TEXTS, texts).unwrap_or_default();
     let brand = Brand {
         name: reader.owned(&APPLICATION_NAME),
@@ -116,6 +118,7 @@ pub(super) fn read(reader: &mut Reader<'_>, prefix: &str) -> Option<Arc<Branding
         contact: reader.parsed(&SUPPORT_ADDRESS, contact),
         accents,
         texts,
+        has_portal: reader.boolean(&PORTAL_ENABLE) == Some(true),
     };
     let branding = Branding::new(brand, &directives);
     if branding.is_err() || directives.iter().any(|directive| directive.contains(';')) {
@@ -129,7 +132,8 @@ fn icon(text: &str) -> Result<Url, String> {
     url.ok_or_else(|| "must be an https URL, as in https://cdn.example.com/logo.svg".to_owned())
 }
 
-fn logo(path: &str) -> Result<Logo, String> {
+/// The image in a file.
+pub(super) fn image(path: &str) -> Result<Logo, String> {
     let bytes = std::fs::read(path).map_err(|error| format!("names a file that cannot be read: {error}"))?;
     Logo::parse(bytes).map_err(|error| error.to_string())
 }

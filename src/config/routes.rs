@@ -13,6 +13,7 @@ use super::{
         HeaderSets, IdentitySettings, ROUTE_ASSERTION, ROUTE_BASIC_PASSWORD_FILE, ROUTE_BASIC_USER, ROUTE_IDENTITY,
         ROUTE_IDENTITY_HEADERS, ROUTE_PASS_ACCESS_TOKEN,
     },
+    portal::{PORTAL_ICON, PORTAL_NAME, PORTAL_TEXT},
     provider_table,
     reader::Reader,
     route_host::{HOST, PORTS, UPSTREAM, UPSTREAM_NETWORKS, Upstreams},
@@ -84,6 +85,9 @@ pub(super) const KEYS: &[&Setting] = &[
     &REMOVE_ANSWER_HEADERS,
     &SET_ANSWER_HEADERS,
     &SESSION_SCRIPT,
+    &PORTAL_NAME,
+    &PORTAL_TEXT,
+    &PORTAL_ICON,
 ];
 
 const PATH: Setting =
@@ -210,6 +214,7 @@ pub(super) fn read(
             assertion,
             app_tokens,
             cors: None,
+            shown: None,
             target: targets.len(),
         });
         targets.push(default_target);
@@ -252,7 +257,9 @@ impl RouteReader<'_> {
         let serves_stale = self.choice(&OUTAGE, "grace", "strict");
         let strip_prefix = self.parsed(&STRIP_PREFIX, values::boolean).unwrap_or(false);
         let own_host = !self.choice(&HOST_HEADER, "keep", "upstream");
-        let site = self.only_site(host.as_ref(), sites).unwrap_or_else(|| sites.main().clone());
+        let own_site = self.only_site(host.as_ref(), sites);
+        let shown = self.shown(host.as_ref(), own_site.clone());
+        let site = own_site.unwrap_or_else(|| sites.main().clone());
         rule.tokens = self.bearer_tokens(&rule, &site, (host.as_ref(), &prefix), defaults.token_issuers);
         let assertion = self.assertion(defaults.identity, &rule, site.at(&prefix));
         let app_tokens = self.app_tokens(defaults.app_tokens, assertion.is_some());
@@ -265,7 +272,8 @@ impl RouteReader<'_> {
         let identity = defaults.sets.share(identity);
         let cors = self.cors(&rule).map(Arc::new);
         let upstreams = self.upstreams(host.as_ref());
-        let route = Route { host, prefix: prefix.clone(), rule, serves_stale, identity, assertion, app_tokens, cors, target };
+        let route =
+            Route { host, prefix: prefix.clone(), rule, serves_stale, identity, assertion, app_tokens, cors, shown, target };
         let (base, trust) = defaults.target;
         let (upstreams, template) = match upstreams {
             Some(Upstreams::Listed(listed)) => (listed, None),

@@ -4,7 +4,7 @@ use axum::body::Body;
 use http::{HeaderValue, Response, header};
 
 use crate::{
-    pages::Branding,
+    pages::{Branding, Logo},
     refusal::{Refusal, response::own_headers},
 };
 
@@ -17,11 +17,17 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; sandbox";
 /// [`Refusal::NoSuchPage`] if there is none.
 pub(super) fn respond(branding: &Branding) -> Result<Response<Body>, Refusal> {
     let (_, logo) = branding.brand.logo.as_ref().ok_or(Refusal::NoSuchPage)?;
-    let mut response = Response::new(Body::from(logo.bytes.clone()));
-    let headers = response.headers_mut();
-    own_headers(headers, "logo");
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(logo.media_type));
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("max-age=3600"));
+    let mut response = image(logo, "logo");
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("max-age=3600"));
     Ok(response)
+}
+
+/// An image of the administrator's.
+pub(super) fn image(image: &Logo, mark: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::from(image.bytes.clone()));
+    let headers = response.headers_mut();
+    own_headers(headers, mark);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(image.media_type));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    response
 }

@@ -33,6 +33,7 @@ fn request_path() {
         assertion: None,
         app_tokens: false,
         cors: None,
+        shown: None,
         target,
     };
     let admins = Policy { allowed_groups: vec!["admins".to_owned()], ..Policy::default() };

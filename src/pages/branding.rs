@@ -31,6 +31,8 @@ pub struct Brand {
     pub accents: (Option<Colour>, Option<Colour>),
     /// Texts that replace ours (`CODER_PAGE_TEXTS`).
     pub texts: HashMap<(Language, Message), String>,
+    /// Whether there is a portal, with pictures of apps that we serve (`CODER_PORTAL_ENABLE`).
+    pub has_portal: bool,
 }
 
 /// The same with what is made of it: the style sheet, and the policies.
@@ -96,8 +98,10 @@ impl Brand {
         let hash = BASE64_STANDARD.encode(crate::secret::sha256(style.as_bytes()));
         let mut own = vec!["default-src 'none'".to_owned(), format!("style-src 'sha256-{hash}'")];
         // An origin, because a path may hold characters that end a directive.
-        let images = self.icon.as_ref().map(|icon| icon.origin().ascii_serialization());
-        own.extend(images.or_else(|| self.logo.as_ref().map(|_| "'self'".to_owned())).map(|images| format!("img-src {images}")));
+        let icon = self.icon.as_ref().map(|icon| icon.origin().ascii_serialization());
+        let serves_own = self.has_portal || (icon.is_none() && self.logo.is_some());
+        let images: Vec<_> = icon.into_iter().chain(serves_own.then(|| "'self'".to_owned())).collect();
+        own.extend((!images.is_empty()).then(|| format!("img-src {}", images.join(" "))));
         own.push("base-uri 'none'".to_owned());
         own
     }
@@ -163,6 +167,9 @@ mod tests {
         assert!(!policy_of(Brand::default(), &[]).contains("img-src"));
         let logo = Some(("/oauth2/logo".to_owned(), Logo::parse(b"<svg>".to_vec()).unwrap()));
         assert!(policy_of(Brand { logo, ..Brand::default() }, &[]).contains("; img-src 'self'; "));
+        let icon = Url::parse("https://cdn.example/logo.svg").ok();
+        let own = policy_of(Brand { icon, has_portal: true, ..Brand::default() }, &[]);
+        assert!(own.contains("; img-src https://cdn.example 'self'; "), "{own}");
         assert_eq!(Branding::new(Brand::default(), &["a\nb".to_owned()]).unwrap_err(), NotPrintable);
     }
 

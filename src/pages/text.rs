@@ -52,6 +52,10 @@ pub enum Text<'a> {
     Tokens,
     /// Whose tokens they are, and what they do.
     TokensAreOf(&'a str),
+    /// The heading of the portal.
+    Apps,
+    /// There is no app on it.
+    NoApps,
     /// The heading of a user's sessions.
     Sessions,
     /// Whose sessions they are.

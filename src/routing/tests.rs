@@ -14,6 +14,7 @@ fn route(host: Option<&str>, prefix: &str, rule: Rule, target: usize) -> Route {
         assertion: None,
         app_tokens: false,
         cors: None,
+        shown: None,
         target,
     }
 }

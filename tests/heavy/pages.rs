@@ -29,7 +29,16 @@ async fn in_a_browser_what_meets_the_end_of_a_session_waits_and_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn in_a_browser_our_own_pages_are_for_every_width_and_everybody_and_a_frame_opens_the_login_beside_it() {
-    run("pages.mjs", &[]).await;
+    let routes = |_: &str| {
+        let app = |path: &str, more: &str| format!("[[route]]\npath = \"{path}\"\n{more}\n");
+        app("/wiki", "portal_name = \"Wiki\"\nportal_text = \"What everybody should know, and where it is written down.\"")
+            + &app("/charts", "portal_name = \"Verkehrsüberwachungsdiagramme\"")
+    };
+    let build = World::build().set("access_url", "http://portal.test").set("portal_enable", "true").routes(routes);
+    let portal = build.start().await;
+    let visitor = portal.visitor().on_host("portal.test");
+    visitor.log_in(&portal.idp, "/wiki").await;
+    run("pages.mjs", &[&portal.address().to_string(), &visitor.cookies()["evergate_session"]]).await;
 }
 
 async fn run(script: &'static str, arguments: &[&str]) {

@@ -59,6 +59,7 @@ mod pages;
 mod personal_tokens;
 mod plans;
 mod poolers;
+mod portal;
 mod postgres_connections;
 mod postgres_schema;
 mod process;

@@ -1,7 +1,10 @@
 // Evergate's own pages in a real browser: at three widths, light and dark, in both languages, without JavaScript, by keyboard alone,
 // and one in a frame that opens the login in a window of its own.
 //
-//   node pages.mjs EVERGATE [DIRECTORY]        EVERGATE is the binary; screenshots go to DIRECTORY
+//   node pages.mjs EVERGATE PORTAL SESSION
+//
+// EVERGATE is the binary, PORTAL the host:port of one with a portal, which the browser finds as portal.test, SESSION a session's cookie
+// there. Screenshots go to the folder EVERGATE_SCREENSHOTS, if it is set.
 //
 // It prints a line for each check and ends with 1 if one failed. The browser is CHROMIUM, or /usr/bin/chromium.
 
@@ -12,7 +15,8 @@ import { join } from 'node:path';
 import { AxeBuilder } from '@axe-core/playwright';
 import { chromium } from 'playwright-core';
 
-const [binary, directory] = process.argv.slice(2);
+const [binary, portal, session] = process.argv.slice(2);
+const directory = process.env.EVERGATE_SCREENSHOTS;
 if (directory) mkdirSync(directory, { recursive: true });
 const failures = [];
 function check(what, holds, detail = '') {
@@ -33,19 +37,22 @@ const url = await new Promise((found) => {
 });
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', `--host-resolver-rules=MAP portal.test:80 ${portal}`],
 });
 
-const PAGES = [['not-found', '/oauth2/nowhere'], ['sign-out', '/oauth2/sign_out'], ['signed-out', '/oauth2/signed_out'], ['expired', '/oauth2/callback?code=x&state=y']];
+const PAGES = [['not-found', '/oauth2/nowhere'], ['sign-out', '/oauth2/sign_out'], ['signed-out', '/oauth2/signed_out'], ['expired', '/oauth2/callback?code=x&state=y'], ['portal', 'http://portal.test/oauth2/']];
+const addressOf = (path) => new URL(path, url).href;
+const signIn = (context) => context.addCookies([{ name: 'evergate_session', value: session, url: 'http://portal.test' }]);
 
 async function look(locale, colorScheme) {
   const context = await browser.newContext({ locale, colorScheme, javaScriptEnabled: false });
   context.setDefaultTimeout(240_000);
+  await signIn(context);
   const page = await context.newPage();
   for (const [name, path] of PAGES) {
     for (const width of [280, 768, 1280]) {
       await page.setViewportSize({ width, height: 720 });
-      const response = await page.goto(`${url}${path}`);
+      const response = await page.goto(addressOf(path));
       const what = `${name} in ${locale}, ${colorScheme}, ${width} px`;
       const box = await page.locator('main').boundingBox();
       check(`${what} fits`, box.x >= 0 && box.x + box.width <= width, JSON.stringify(box));
@@ -60,9 +67,10 @@ async function look(locale, colorScheme) {
 async function read(colorScheme) {
   const context = await browser.newContext({ locale: 'de-DE', colorScheme, bypassCSP: true });
   context.setDefaultTimeout(240_000);
+  await signIn(context);
   const page = await context.newPage();
   for (const [name, path] of PAGES) {
-    await page.goto(`${url}${path}`);
+    await page.goto(addressOf(path));
     const { violations } = await new AxeBuilder({ page }).analyze();
     check(`${name}, ${colorScheme}, has no accessibility violation`, violations.length === 0, violations.map(({ id }) => id).join());
   }

@@ -178,6 +178,8 @@ pub(in crate::pages) fn text(text: &Text<'_>) -> Cow<'static, str> {
             )
             .into();
         }
+        Text::Apps => "Your apps",
+        Text::NoApps => "There is no app here that you may open.",
         Text::Sessions => "Your sessions",
         Text::SessionsAreOf(user) => return format!("Where {user} is signed in. End what you do not know.").into(),
         Text::ThisBrowser => "this browser",

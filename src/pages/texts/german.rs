@@ -203,6 +203,8 @@ pub(in crate::pages) fn text(text: &Text<'_>) -> Cow<'static, str> {
             )
             .into();
         }
+        Text::Apps => "Ihre Anwendungen",
+        Text::NoApps => "Hier gibt es keine Anwendung, die Sie öffnen dürfen.",
         Text::Sessions => "Ihre Sitzungen",
         Text::SessionsAreOf(user) => return format!("Wo {user} angemeldet ist. Beenden Sie, was Sie nicht kennen.").into(),
         Text::ThisBrowser => "dieser Browser",

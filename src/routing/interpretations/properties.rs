@@ -28,6 +28,7 @@ fn route(prefix: &str, strictness: usize) -> Route {
         assertion: None,
         app_tokens: false,
         cors: None,
+        shown: None,
         target: strictness,
     }
 }

@@ -188,7 +188,8 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
     ("exchange", &["server", "forward", "policy", "session"]),
     ("visitor", &["policy", "grant", "session", "store", "telemetry"]),
     // A route's rule is the policy's.
-    ("routing", &["policy"]),
+    // How the portal shows an app.
+    ("routing", &["policy", "pages"]),
     ("sign_in", &["policy", "oidc", "grant", "history", "session", "store", "telemetry"]),
     ("sign_out", &["oidc", "grant", "history", "session", "store", "telemetry"]),
     ("renewal", &["oidc", "grant", "history", "store", "telemetry"]),

@@ -1,0 +1,107 @@
+//! The portal: a page with the apps that a user may open.
+
+use std::fmt::Write;
+
+use super::{Look, Text, escape, html::document};
+
+/// The page with a link to each app.
+#[derive(Clone, Debug)]
+pub struct PortalPage<'a> {
+    /// Who looks, as they know themselves.
+    pub user: &'a str,
+    /// The apps, in their order.
+    pub apps: &'a [PortalApp],
+    /// Where the user's sessions are.
+    pub sessions: &'a str,
+    /// Where this browser signs out.
+    pub sign_out: &'a str,
+    /// How it looks.
+    pub look: &'a Look<'a>,
+}
+
+/// An app as its user sees it.
+#[derive(Clone, Debug)]
+pub struct PortalApp {
+    /// What it is called.
+    pub name: String,
+    /// A sentence about it.
+    pub text: Option<String>,
+    /// The address of its picture.
+    pub icon: Option<String>,
+    /// Its address.
+    pub href: String,
+}
+
+impl PortalPage<'_> {
+    /// Renders the page.
+    pub fn html(&self) -> String {
+        let said = |text: Text<'_>| escape(&self.look.text(text));
+        let mut body = format!("<p>{}</p>\n", said(Text::SignedInAs(self.user)));
+        if self.apps.is_empty() {
+            let _infallible = writeln!(body, "<p>{}</p>", said(Text::NoApps));
+        } else {
+            body += "<ul class=\"list apps\">\n";
+            for app in self.apps {
+                app.write(&mut body);
+            }
+            body += "</ul>\n";
+        }
+        let _infallible = write!(
+            body,
+            "<p class=\"actions\"><a href=\"{}\">{}</a> <a href=\"{}\">{}</a></p>",
+            escape(self.sessions),
+            said(Text::Sessions),
+            escape(self.sign_out),
+            said(Text::SignOut)
+        );
+        document(&self.look.text(Text::Apps), &body, self.look)
+    }
+}
+
+impl PortalApp {
+    fn write(&self, body: &mut String) {
+        // A picture or a letter says nothing that the name does not.
+        let letter = || self.name.chars().next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
+        let mark = match &self.icon {
+            Some(icon) => format!("<img alt=\"\" src=\"{}\">", escape(icon)),
+            None => format!("<span aria-hidden=\"true\">{}</span>", escape(&letter())),
+        };
+        let text = self.text.as_ref().map(|text| format!("<small>{}</small>", escape(text))).unwrap_or_default();
+        let (href, name) = (escape(&self.href), escape(&self.name));
+        let _infallible = writeln!(body, "<li><a href=\"{href}\">{mark}<div><strong>{name}</strong>{text}</div></a></li>");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{language::Language, pages::Branding};
+
+    fn html(apps: &[PortalApp], user: &str) -> String {
+        let branding = Branding::default();
+        let look = Look { branding: &branding, language: Language::German, request_id: "0123456789abcdef".to_owned() };
+        PortalPage { user, apps, sessions: "/oauth2/sessions", sign_out: "/oauth2/sign_out", look: &look }.html()
+    }
+
+    #[test]
+    fn no_text_of_the_page_is_markup() {
+        let evil = "<script>alert('x')</script>\"&";
+        let app = PortalApp { name: evil.into(), text: Some(evil.into()), icon: Some(evil.into()), href: evil.into() };
+        let apps = [app.clone(), PortalApp { icon: None, ..app }];
+        let html = html(&apps, evil);
+        assert!(!html.contains("<script") && !html.contains("alert('x')"), "{html}");
+        assert!(html.contains("<span aria-hidden=\"true\">&lt;</span>"));
+    }
+
+    #[test]
+    fn a_page_of_fifty_apps_is_small() {
+        let app = PortalApp {
+            name: "A middling name of an app".into(),
+            text: Some("What it is good for, in a sentence of a usual length.".into()),
+            icon: Some("/oauth2/icon?of=0123456789abcdef".into()),
+            href: "https://a-host-of-ours.example.com/an-app".into(),
+        };
+        let length = html(&vec![app; 50], "ann").len();
+        assert!(length < 20 * 1024, "{length}");
+    }
+}
