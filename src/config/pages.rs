@@ -5,7 +5,6 @@ use std::{collections::HashMap, sync::Arc};
 use url::Url;
 
 use super::{
-    portal::PORTAL_ENABLE,
     reader::Reader,
     setting::{Section, Setting, ValueType, setting},
     values,
@@ -93,6 +92,13 @@ const PAGE_TEXTS: Setting = setting(
     ValueType::Map,
     "",
     "Texts of Evergate's own pages in other words: by language and message, as in `{\"en.upstream_unreachable\":\"The wiki sleeps from 2 to 3.\",\"de.upstream_unreachable\":\"Das Wiki schläft von 2 bis 3.\"}`. [docs/pages.md](pages.md) has the messages.",
+);
+
+const PORTAL_ENABLE: Setting = setting(
+    "portal_enable",
+    ValueType::Bool,
+    "false",
+    "Whether `/oauth2/` is a page with a link to each app that its user may open: the routes that have a `portal_name` ([pages.md](pages.md#portal)).",
 );
 
 /// What is set of the pages, of which the image has an address below `prefix`.

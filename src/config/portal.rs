@@ -1,4 +1,4 @@
-//! Settings of the portal: what it is switched on by, and what routes say of their apps.
+//! Settings of the portal: what routes say of their apps.
 
 use std::sync::Arc;
 
@@ -13,12 +13,6 @@ use crate::{
     secret::sha256,
 };
 
-pub(super) const PORTAL_ENABLE: Setting = setting(
-    "portal_enable",
-    ValueType::Bool,
-    "false",
-    "Whether `/oauth2/` is a page with a link to each app that its user may open: the routes that have a `portal_name` ([pages.md](pages.md#portal)).",
-);
 pub(super) const PORTAL_NAME: Setting = setting(
     "portal_name",
     ValueType::Text,

@@ -333,6 +333,7 @@ pub(super) const CHOOSE_STATUSES: &[&str] = &[
     "cli/callback",
     "endpoints/account",
     "endpoints/choice",
+    "endpoints/portal",
     "endpoints/forward_auth",
     "endpoints/health",
     "endpoints/in_page",
