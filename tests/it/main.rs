@@ -82,6 +82,7 @@ mod several_providers;
 mod shared_grants;
 mod shared_login;
 mod silent_return;
+mod site;
 mod smuggling;
 mod snapshots;
 mod sqlite_file;
