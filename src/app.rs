@@ -19,6 +19,7 @@ use std::{
 };
 
 use anyhow::Context;
+use futures_util::future::OptionFuture;
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -97,6 +98,8 @@ pub struct Running {
     pub tls_address: Option<SocketAddr>,
     /// The address of its metrics.
     pub metrics_address: Option<SocketAddr>,
+    /// The address at which ingresses ask over gRPC.
+    pub ext_authz_address: Option<SocketAddr>,
     /// The address at which apps' jobs ask for tokens, on loopback.
     pub app_token_address: Option<SocketAddr>,
     /// Its metrics.
@@ -146,11 +149,12 @@ pub async fn start_on(sockets: Sockets, settings: Checked, clock: Clock, timings
     let store = store.reading_id_tokens(collected.id_tokens);
     migrate(&store).await?;
     let (metrics_address, hosts) = (settings.telemetry.metrics_address, settings.gateway.exchange.sites.certificate_hosts());
-    let Listeners { plain, secure, metrics: metrics_listener } =
+    let Listeners { plain, secure, ext_authz, metrics: metrics_listener } =
         Listeners::open(sockets, &settings.server, metrics_address, hosts, &clock).await?;
     let (secure, cert_resolver) = secure.unzip();
     let address = plain.socket.local_addr()?;
     let tls_address = secure.as_ref().map(|listener| listener.socket.local_addr()).transpose()?;
+    let ext_authz_address = ext_authz.as_ref().map(|listener| listener.socket.local_addr()).transpose()?;
     let metrics_address = metrics_listener.as_ref().map(TcpListener::local_addr).transpose()?;
     let app_token_listener = listen_for_jobs(settings.app_tokens.as_ref()).await?;
     let app_token_address = app_token_listener.as_ref().and_then(app_tokens::Listener::address);
@@ -275,19 +279,27 @@ pub async fn start_on(sockets: Sockets, settings: Checked, clock: Clock, timings
     }
     let slots = Arc::new(Semaphore::new(most_connections));
     let serve = |listener| server::serve(listener, Arc::clone(&slots), stop.clone(), make_service.clone());
-    let (serving_plain, serving_secure) = (serve(plain), secure.map(serve));
+    let asked = Arc::clone(&front);
+    let make_call_service = move |peer: server::Peer| {
+        let (front, caller) = (Arc::clone(&asked), Arc::new(Caller::from(peer)));
+        let (refusing, unread) = (Arc::clone(&asked), Arc::clone(&caller));
+        server::ConnectionService {
+            respond: move |request| front.gateway().handle_call(Arc::clone(&caller), request),
+            reject: Box::new(move |status| refusing.gateway().refuse_unread(&unread, status)),
+        }
+    };
+    let serve_calls = |listener| server::serve(listener, Arc::clone(&slots), stop.clone(), make_call_service);
+    let serving_calls = OptionFuture::from(ext_authz.map(serve_calls));
+    let (serving_plain, serving_secure) = (serve(plain), OptionFuture::from(secure.map(serve)));
     let serving = tokio::spawn(async move {
-        tokio::join!(serving_plain, async {
-            if let Some(serving) = serving_secure {
-                serving.await;
-            }
-        });
+        tokio::join!(serving_plain, serving_secure, serving_calls);
     });
     tracing::info!(%address, tls.address = tls_address.map(tracing::field::display), connections.most = most_connections, "listening");
     Ok(Running {
         address,
         tls_address,
         metrics_address,
+        ext_authz_address,
         app_token_address,
         metrics,
         core,

@@ -25,6 +25,7 @@ mod claims;
 mod client_auth;
 mod cookies;
 mod cors;
+mod ext_authz;
 mod forward;
 mod gateway;
 mod identity;

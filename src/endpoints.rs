@@ -203,6 +203,11 @@ impl Endpoints {
         Self { components, everybody: Rule::signed_in(Policy::default()) }
     }
 
+    /// Whether sessions can be served, as readiness tells.
+    pub fn is_ready(&self) -> bool {
+        self.components.health.is_ready()
+    }
+
     /// Answers a request whose path below the prefix is `path`.
     ///
     /// # Errors

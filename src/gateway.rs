@@ -4,6 +4,7 @@
 mod access_line;
 mod cors;
 mod destination;
+mod ext_authz;
 mod forward_auth;
 mod recorder;
 mod settings;
@@ -22,12 +23,12 @@ use crate::{
     address::Scheme,
     admission::{Admission, Admitted, Inquiry, NotAdmitted},
     endpoints::{Endpoints, Refused},
-    exchange::Exchange,
+    exchange::{CallFailure, Exchange},
     forward::{self, ByteCount, ForwardError, Forwarded, Forwarder, InterimHandler, Outbound, RequestGuards},
     policy::Permit,
     refusal::{
         Links, OwnPages, Refusal,
-        response::{allow_cors, grpc_deadline_exceeded, preflight_response},
+        response::{allow_cors, grpc_failed, preflight_response},
     },
     routing::Route,
     server::{Peer, StreamReset},
@@ -289,7 +290,7 @@ impl Gateway {
         let may_be_late = refusal.may_come_of_lateness();
         let mut response = refusal.into_response(&links);
         if may_be_late && exchange.call.is_some_and(|call| call.is_past(exchange.elapsed())) {
-            response = grpc_deadline_exceeded();
+            response = grpc_failed(CallFailure::DeadlineExceeded);
         }
         if let Some(origin) = &exchange.allowed_origin {
             allow_cors(response.headers_mut(), origin);
@@ -319,13 +320,17 @@ impl Gateway {
 
     /// Sets headers that every response carries, counts it, and has its access line written when it has ended.
     fn finish(&self, exchange: Exchange, trace: Trace, mut response: Answered) -> Response<Body> {
-        // RFC 6797 section 7.2: not where anybody could have written it.
+        self.write_hsts(&exchange, response.headers_mut());
+        self.recorder.follow(exchange, trace, response)
+    }
+
+    /// RFC 6797 section 7.2: not where anybody could have written it.
+    fn write_hsts(&self, exchange: &Exchange, headers: &mut HeaderMap) {
         if let Some(value) = &self.parts.settings.strict_transport_security
             && exchange.origin.scheme == Scheme::Https
         {
-            response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, value.clone());
+            headers.insert(header::STRICT_TRANSPORT_SECURITY, value.clone());
         }
-        self.recorder.follow(exchange, trace, response)
     }
 }
 

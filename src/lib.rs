@@ -50,6 +50,7 @@ pub mod backoff;
 pub mod clock;
 pub mod connect_timeout;
 pub mod connection_slot;
+pub mod ext_authz;
 pub mod header_names;
 pub mod identity;
 pub mod jose;

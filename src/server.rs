@@ -46,8 +46,19 @@ pub struct Settings {
     pub address: SocketAddr,
     /// `CODER_TLS_ADDRESS` and the certificates that are served there, with `CODER_TLS_ENABLE`.
     pub tls: Option<(SocketAddr, ServerCertificates)>,
+    /// `CODER_EXT_AUTHZ_ADDRESS`: where an ingress asks about its requests over gRPC.
+    pub ext_authz: Option<ExtAuthz>,
     /// `CODER_SHUTDOWN_TIMEOUT`: how long requests may take to finish when Evergate is asked to stop.
     pub drain_deadline: Duration,
+}
+
+/// A listener of ingresses.
+#[derive(Clone, Copy, Debug)]
+pub struct ExtAuthz {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// `CODER_EXT_AUTHZ_TLS`: whether it terminates TLS, with the certificates that are served to browsers.
+    pub is_secure: bool,
 }
 
 /// The client of a connection.

@@ -13,6 +13,8 @@ pub(super) struct Listeners {
     pub(super) plain: server::Listener,
     /// With TLS, and the certificates that are served there.
     pub(super) secure: Option<(server::Listener, Arc<CertResolver>)>,
+    /// Where ingresses ask over gRPC.
+    pub(super) ext_authz: Option<server::Listener>,
     pub(super) metrics: Option<TcpListener>,
 }
 
@@ -45,11 +47,19 @@ impl Listeners {
             }
             None => None,
         };
+        let ext_authz = match settings.ext_authz {
+            Some(asked) => {
+                let served = || secure.as_ref().and_then(|(listener, _)| listener.tls.clone());
+                let tls = if asked.is_secure { Some(served().context("there are no certificates to serve")?) } else { None };
+                Some(server::Listener { socket: listen(None, asked.address).await?, tls })
+            }
+            None => None,
+        };
         let metrics = match metrics_address {
             Some(address) => Some(listen(sockets.metrics, address).await?),
             None => None,
         };
-        Ok(Self { plain, secure, metrics })
+        Ok(Self { plain, secure, ext_authz, metrics })
     }
 }
 

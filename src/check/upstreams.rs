@@ -33,7 +33,10 @@ pub(super) async fn check(checked: &Checked) -> Vec<Finding> {
         findings.push(Finding::info(CHECK, seen));
     }
     if findings.is_empty() && checked.gateway.forward_auth == ForwardAuth::Only {
-        return vec![Finding::ok(CHECK, "no app is proxied: an ingress asks about its requests (CODER_FORWARD_AUTH)")];
+        return vec![Finding::ok(
+            CHECK,
+            "no app is proxied: an ingress asks about its requests (CODER_FORWARD_AUTH, CODER_EXT_AUTHZ_ADDRESS)",
+        )];
     }
     if findings.is_empty() {
         let seen = "no route leads to an app";

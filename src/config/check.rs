@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use super::{
-    Problem, Problems, Raw, app_tokens, bearer, claims, forward, gateway,
+    Problem, Problems, Raw, app_tokens, bearer, claims, ext_authz, forward, gateway,
     provider_settings::ProviderSettings,
     providers,
     raw::RouteTable,
@@ -69,6 +69,7 @@ pub fn check(raw: &Raw, problems: Problems) -> Result<Checked, Problems> {
     let server = server::read(&mut reader);
     let default_target = forward::read(&mut reader);
     let (gateway, targets) = gateway::read(&mut reader, default_target).unzip();
+    let ext_authz = ext_authz::read(&mut reader);
     let app_tokens = app_tokens::read(&mut reader, gateway.as_ref().map(|gateway| &gateway.routes));
     let mut providers = providers::read(&mut reader);
     warn_of_foreign_addresses(&mut reader, providers.as_deref().unwrap_or_default());
@@ -92,7 +93,7 @@ pub fn check(raw: &Raw, problems: Problems) -> Result<Checked, Problems> {
     let checked = || {
         let mut providers = providers?.into_iter();
         Some(Checked {
-            server: server?,
+            server: crate::server::Settings { ext_authz: ext_authz?, ..server? },
             gateway: crate::gateway::Settings { lacks_group_claim, ..gateway? },
             provider: providers.next()?,
             further_providers: providers.collect(),

@@ -33,7 +33,7 @@ const UPSTREAM_URL: Setting = setting(
     "upstream_url",
     ValueType::Url,
     "",
-    "Required unless a route has the path `/` or `CODER_FORWARD_AUTH` is set. The upstream (backend), which is the app: `http://host:port`, `https://host:port` or `unix:/path/to/socket`.",
+    "Required unless a route has the path `/`, or `CODER_FORWARD_AUTH` or `CODER_EXT_AUTHZ_ADDRESS` is set. The upstream (backend), which is the app: `http://host:port`, `https://host:port` or `unix:/path/to/socket`.",
 );
 const UPSTREAM_PROTOCOL: Setting = setting(
     "upstream_protocol",
@@ -101,7 +101,19 @@ pub(super) const FORWARD_AUTH: Setting = setting(
     "forward_auth",
     ValueType::Bool,
     "false",
-    "Forward auth: whether an ingress (nginx `auth_request`, Traefik ForwardAuth, Caddy `forward_auth`, HAProxy, Envoy `ext_authz`) may ask Evergate about its requests, at `/oauth2/auth` and `/oauth2/forward_auth`. `CODER_UPSTREAM_URL` and the routes' `upstream` are optional then. Set `CODER_PROXY_TRUSTED_ORIGINS` to the ingress's networks ([forward-auth.md](forward-auth.md)).",
+    "Forward auth: whether an ingress (nginx `auth_request`, Traefik ForwardAuth, Caddy `forward_auth`, HAProxy, Envoy `ext_authz` over HTTP) may ask Evergate about its requests, at `/oauth2/auth` and `/oauth2/forward_auth`. `CODER_UPSTREAM_URL` and the routes' `upstream` are optional then. Set `CODER_PROXY_TRUSTED_ORIGINS` to the ingress's networks ([forward-auth.md](forward-auth.md)).",
+);
+pub(super) const EXT_AUTHZ_ADDRESS: Setting = setting(
+    "ext_authz_address",
+    ValueType::Address,
+    "",
+    "Forward auth over gRPC: the address and port at which Envoy (Istio, Contour, Emissary) asks Evergate about its requests by `ext_authz` (`envoy.service.auth.v3.Authorization`), as in `:9191`. Only proxies of `CODER_PROXY_TRUSTED_ORIGINS` are answered. `CODER_UPSTREAM_URL` and the routes' `upstream` are optional then, and `CODER_FORWARD_AUTH` is not needed ([forward-auth.md](forward-auth.md#envoy-over-grpc)). Not set: nowhere.",
+);
+pub(super) const EXT_AUTHZ_TLS: Setting = setting(
+    "ext_authz_tls",
+    ValueType::Bool,
+    "false",
+    "Whether Evergate terminates TLS on `CODER_EXT_AUTHZ_ADDRESS`, with the certificates of `CODER_TLS_CERT_FILE` and the client certificates of `CODER_TLS_CLIENT_AUTH`.",
 );
 
 /// A target, and the certificates that its connections trust and present.
@@ -158,7 +170,8 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<TrustedTarget> {
 
 /// Whether requests may go to an app by another way: from an ingress that asks about them.
 pub(super) fn may_lack_upstream(reader: &Reader<'_>) -> bool {
-    reader.text(&FORWARD_AUTH).is_some_and(|text| values::boolean(text) == Ok(true))
+    let asks_by_http = reader.text(&FORWARD_AUTH).is_some_and(|text| values::boolean(text) == Ok(true));
+    asks_by_http || reader.is_given(&EXT_AUTHZ_ADDRESS)
 }
 
 /// The HTTP version that an upstream speaks.

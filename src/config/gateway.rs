@@ -36,6 +36,8 @@ pub(super) const SECTION: Section = Section {
         &PROXY_TRUSTED_HEADERS,
         &ALLOWED_ORIGINS,
         &forward::FORWARD_AUTH,
+        &forward::EXT_AUTHZ_ADDRESS,
+        &forward::EXT_AUTHZ_TLS,
     ],
 };
 
@@ -89,7 +91,7 @@ const STRICT_TRANSPORT_SECURITY: Setting = setting(
 );
 const STRICT_TRANSPORT_SECURITY_OPTIONS: Setting =
     setting("strict_transport_security_options", ValueType::List, "", "Further HSTS directives: `includeSubDomains`, `preload`.");
-const PROXY_TRUSTED_ORIGINS: Setting = setting(
+pub(super) const PROXY_TRUSTED_ORIGINS: Setting = setting(
     "proxy_trusted_origins",
     ValueType::List,
     "",
@@ -121,8 +123,8 @@ pub(super) fn read(
     let redirect_unknown_hosts = reader.boolean(&REDIRECT_TO_ACCESS_URL);
     let serves_tls = reader.boolean(&server::TLS_ENABLE);
     let shares_login = reader.boolean(&SHARED_LOGIN);
-    let answers_ingresses = reader.boolean(&forward::FORWARD_AUTH);
-    if answers_ingresses == Some(true) && !reader.is_given(&PROXY_TRUSTED_ORIGINS) {
+    let is_asked_by_http = reader.boolean(&forward::FORWARD_AUTH);
+    if is_asked_by_http == Some(true) && !reader.is_given(&PROXY_TRUSTED_ORIGINS) {
         reader.warn(&PROXY_TRUSTED_ORIGINS, "is not set, so that no ingress is believed which page and host it asks about");
     }
     let strict_transport_security = strict_transport_security(reader);
@@ -149,7 +151,8 @@ pub(super) fn read(
             request_ids: exchange::RequestIds::default(),
         },
         routes,
-        forward_auth: match (answers_ingresses?, serves_apps) {
+        is_asked_by_http: is_asked_by_http?,
+        forward_auth: match (forward::may_lack_upstream(reader), serves_apps) {
             (false, _) => ForwardAuth::Off,
             (true, true) => ForwardAuth::BesideProxy,
             (true, false) => ForwardAuth::Only,

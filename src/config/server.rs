@@ -80,7 +80,8 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<server::Settings> {
     let address = reader.parsed(&HTTP_ADDRESS, values::address);
     let drain_deadline = reader.positive(&SHUTDOWN_TIMEOUT);
     let tls = tls(reader);
-    Some(server::Settings { address: address?, tls: tls?, drain_deadline: drain_deadline? })
+    // Where ingresses ask depends on settings of others; `check` fills it in.
+    Some(server::Settings { address: address?, tls: tls?, ext_authz: None, drain_deadline: drain_deadline? })
 }
 
 /// Where TLS is terminated, and with which certificates; `Some(None)` where it is not.

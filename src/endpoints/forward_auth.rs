@@ -1,6 +1,7 @@
 //! Forward authentication: an ingress (nginx, Traefik, Caddy, HAProxy, Envoy) asks about each request whether it may pass, and who
 //! sends it. What is asked is read and judged by the gateway, as every request is; here is how it is asked, and the response.
 
+mod changes;
 mod restrictions;
 
 use axum::body::Body;
@@ -131,16 +132,18 @@ impl IdentityLines<'_> {
     /// Whether a client says who it is by a header that is ours to send. Some ingresses pass it on where the response has none, and
     /// few take off all of its spellings. Who says the same, as an app that passes on what it was sent, is no impostor.
     pub fn are_forged_by(&self, client: &HeaderMap) -> bool {
-        let is_claim = |name: &str| {
-            let is_one = |start: &str| CLAIMS.iter().any(|claim| header_names::are_equivalent(name, &format!("{start}{claim}")));
-            is_one(OURS) || is_one(THEIRS) || header_names::has_prefix(name, "x-evergate")
-        };
-        let is_own = |name: &str| self.own_names().any(|own| header_names::are_equivalent(own.as_str(), name));
         let says_the_same = |name: &HeaderName, value: &HeaderValue| {
             let is_it = |own: &HeaderName| own == name || as_auth_request(own).as_ref() == Some(name);
             self.lines.iter().any(|(own, told)| is_it(own) && told == value)
         };
-        client.iter().any(|(name, value)| (is_own(name.as_str()) || is_claim(name.as_str())) && !says_the_same(name, value))
+        client.iter().any(|(name, value)| self.are_named(name.as_str()) && !says_the_same(name, value))
+    }
+
+    /// Whether a header of this name tells an app who sends a request, in whatever spelling.
+    fn are_named(&self, name: &str) -> bool {
+        let is_claim = |start: &str| CLAIMS.iter().any(|claim| header_names::are_equivalent(name, &format!("{start}{claim}")));
+        let is_own = || self.own_names().any(|own| header_names::are_equivalent(own.as_str(), name));
+        is_own() || is_claim(OURS) || is_claim(THEIRS) || header_names::has_prefix(name, "x-evergate")
     }
 }
 

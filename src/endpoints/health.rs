@@ -41,12 +41,20 @@ pub(super) fn alive() -> Response<Body> {
 }
 
 impl Health {
+    /// Whether sessions can be served.
+    pub(super) fn is_ready(&self) -> bool {
+        self.store.condition() == Condition::Writable && !self.is_draining()
+    }
+
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
     /// Readiness: sessions can be served. The rest is told and does not decide: without the provider nobody who is signed in needs
     /// to notice, and whoever is not served because of a certificate or a rule would not be by another replica either.
     pub(super) fn ready(&self, sign_ins: &SignIns, renewer: &Renewer) -> Response<Body> {
-        let draining = self.draining.load(Ordering::Acquire);
-        let store = self.store.condition();
-        let ready = store == Condition::Writable && !draining;
+        let (draining, store) = (self.is_draining(), self.store.condition());
+        let ready = self.is_ready();
         let told: Vec<_> = sign_ins.iter().map(|sign_in| ProviderHealth::of(sign_in, renewer)).collect();
         // Of several, what is wrong with any of them.
         let worst =

@@ -9,6 +9,39 @@ use http::{HeaderMap, HeaderName, Method, Version, header, request};
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
+/// Why a call to us is not answered. The texts are what its client is told, and plain ASCII, as `grpc-message` must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallFailure {
+    /// The client no longer waits.
+    #[error("the deadline of the call has passed")]
+    DeadlineExceeded,
+    /// The message is none.
+    #[error("{0}")]
+    InvalidArgument(&'static str),
+    /// There is nothing of this name.
+    #[error("{0}")]
+    NotFound(&'static str),
+    /// Whoever calls may not.
+    #[error("{0}")]
+    PermissionDenied(&'static str),
+    /// Nobody here does this.
+    #[error("{0}")]
+    Unimplemented(&'static str),
+}
+
+impl CallFailure {
+    /// gRPC's status code (<https://github.com/grpc/grpc/blob/master/doc/statuscodes.md>).
+    pub fn code(self) -> u16 {
+        match self {
+            Self::InvalidArgument(_) => 3,
+            Self::DeadlineExceeded => 4,
+            Self::NotFound(_) => 5,
+            Self::PermissionDenied(_) => 7,
+            Self::Unimplemented(_) => 12,
+        }
+    }
+}
+
 /// A call.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
@@ -25,6 +58,11 @@ impl Call {
         let kind = head.headers.get(header::CONTENT_TYPE)?.as_bytes().strip_prefix(b"application/grpc")?;
         let is_call = matches!(kind.first(), None | Some(b'+' | b';'));
         is_call.then(|| Self { timeout: head.headers.get(TIMEOUT).and_then(|value| timeout(value.to_str().ok()?)) })
+    }
+
+    /// How long its client still waits, if it says so.
+    pub fn time_left(self, elapsed: Duration) -> Option<Duration> {
+        self.timeout.map(|timeout| timeout.saturating_sub(elapsed))
     }
 
     /// Whether its client has given it up by now.

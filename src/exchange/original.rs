@@ -5,12 +5,16 @@
 //! client's own headers on, also those that it does not write itself: where two of them disagree, one is forged, and nothing is
 //! answered but a refusal.
 
+mod of_check;
+
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Uri,
     header::{HOST, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE},
     request,
     uri::PathAndQuery,
 };
+
+pub use of_check::has_no_body as check_has_no_body;
 
 /// A request that an ingress asks about.
 #[derive(Debug)]
@@ -83,11 +87,15 @@ impl Original {
         // Browsers name the origin in every request of another site's page that could change something.
         let strictest = || if head.headers.contains_key(ORIGIN) { Method::POST } else { asked.method.clone() };
         head.method = method.unwrap_or_else(strictest);
-        // Ingresses take off the header that asks for an upgrade, and leave those that no page can write or leave out.
-        if [SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION].iter().any(|name| head.headers.contains_key(name)) {
-            head.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-        }
+        restore_upgrade(&mut head.headers);
         Ok(Self { head, has_path: true, has_method })
+    }
+}
+
+/// Ingresses take off the header that asks for an upgrade, and leave those that no page can write or leave out.
+fn restore_upgrade(headers: &mut HeaderMap) {
+    if [SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION].iter().any(|name| headers.contains_key(name)) {
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     }
 }
 

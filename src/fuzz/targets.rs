@@ -9,6 +9,8 @@ use super::run;
 use crate::{
     address::{AccessUrl, Scheme, Sites, TrustedProxies},
     config::{Environment, Problems, check, print},
+    exchange::Original,
+    ext_authz::{CheckRequest, unframed},
     jose::{KeySet, SignedToken},
     policy::{Policy, Rule},
     routing::{Route, Routes},
@@ -71,6 +73,27 @@ fn return_address() {
         assert_eq!(origin(Url::parse(&access.at(checked.path()))), access.as_url().origin());
         assert_eq!(origin(access.as_url().join(checked.path())), access.as_url().origin());
         assert_eq!(ReturnTo::parse(checked.path(), &access), checked);
+    });
+}
+
+/// What an ingress asks over gRPC is read or refused, and what is read of it is the ingress's, whatever its client says.
+#[test]
+fn check_request() {
+    let words =
+        ["\x1a", "\x22\x02/a", "\x2a", "\x6a", "\x0a", ":path", "x-forwarded-host", "x-forwarded-for", "cookie", "HTTP/2"];
+    run("check_request", &words, |data| {
+        let message = unframed(data).unwrap_or(data);
+        let Ok(Some(asked)) = CheckRequest::read(message) else { return };
+        let Ok(original) = Original::of_check(&asked) else { return };
+        let Original { head, has_path, has_method } = original;
+        assert!(has_path && has_method);
+        assert_eq!(head.uri.path_and_query().map(|target| target.as_str().as_bytes()), Some(asked.path));
+        assert!(head.uri.path().starts_with('/') && head.method.as_str().as_bytes() == asked.method);
+        assert!(head.headers.get_all(header::HOST).iter().map(HeaderValue::as_bytes).eq([asked.host]));
+        assert!(!head.headers.contains_key("x-forwarded-host"));
+        let last = head.headers.get_all("x-forwarded-for").iter().next_back().and_then(|line| line.to_str().ok());
+        let last = last.and_then(|line| line.rsplit(',').next()?.trim().parse().ok());
+        assert!(asked.source.is_none() || last == asked.source, "the chain ends with the other end of the connection");
     });
 }
 

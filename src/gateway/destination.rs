@@ -39,7 +39,7 @@ pub(super) fn find<'a>(
         return Ok(Destination::Endpoint(own));
     }
     // Before the host is looked at: an ingress may ask by whatever address it finds us at, and says which the client's was.
-    if let Some(form) = own.filter(|_| settings.forward_auth != ForwardAuth::Off).and_then(Form::of) {
+    if let Some(form) = own.filter(|_| settings.is_asked_by_http).and_then(Form::of) {
         return Ok(Destination::ForwardAuth(form));
     }
     if !exchange.names_host {

@@ -1,7 +1,7 @@
 //! Judges requests that do not come here but to an ingress, which asks about each (forward authentication). The request that is
 //! asked about is rebuilt, read and judged as one that came here; only its forwarding is the ingress's.
 
-use http::request;
+use http::{Response, request};
 
 use super::{
     Answered, Caller, Gateway, Judged, RETRY_AFTER,
@@ -15,8 +15,9 @@ use crate::{
     address::requested_host,
     admission::{Inquiry, NotAdmitted},
     bearer::{self, TokenRefusal},
-    endpoints::forward_auth::{Form, IdentityLines},
+    endpoints::forward_auth::{Form, IdentityLines, Restrictions},
     exchange::{Exchange, Original, is_of_a_program},
+    ext_authz::CheckRequest,
     oidc::VerifyError,
     policy::{Policy, Rule},
     refusal::Refusal,
@@ -25,12 +26,53 @@ use crate::{
 
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
-struct Question<'a> {
-    form: Form,
-    /// The request that asks.
-    asked: &'a request::Parts,
-    has_no_body: bool,
-    memo: &'a ConnectionMemo,
+pub(super) struct Question<'a> {
+    pub(super) asked: Asked<'a>,
+    pub(super) has_no_body: bool,
+    pub(super) memo: &'a ConnectionMemo,
+}
+
+/// How an ingress asks.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Asked<'a> {
+    /// By this request.
+    ByHttp(Form, &'a request::Parts),
+    /// By this message of gRPC.
+    ByGrpc(&'a CheckRequest<'a>),
+}
+
+impl Asked<'_> {
+    /// What is demanded of the user besides the rules.
+    fn restrictions(self) -> Restrictions {
+        match self {
+            Self::ByHttp(form, asked) => form.restrictions(asked),
+            Self::ByGrpc(asked) => Restrictions::of_context(&asked.context),
+        }
+    }
+
+    /// Whether the response reaches the client, who can be redirected by it.
+    fn reaches_the_client(self) -> bool {
+        match self {
+            Self::ByHttp(form, _) => form.reaches_the_client(),
+            Self::ByGrpc(_) => true,
+        }
+    }
+
+    /// Whether the ingress takes off what the app is not to get, as it is told.
+    fn removes_headers(self) -> bool {
+        match self {
+            Self::ByHttp(_, _) => false,
+            Self::ByGrpc(_) => true,
+        }
+    }
+}
+
+/// What may pass, and how its app is told of it.
+#[derive(Debug)]
+pub(super) struct Passed<'a> {
+    pub(super) identity: IdentityLines<'a>,
+    /// The app is not to see its `Authorization`.
+    pub(super) hides_authorization: bool,
 }
 
 impl Gateway {
@@ -43,40 +85,55 @@ impl Gateway {
         has_no_body: bool,
         trace: &mut Trace,
     ) -> Answered {
-        trace.route = RouteTaken::ForwardAuth;
-        let settings = &self.parts.settings;
-        let response = match form.original(exchange, asked, &settings.prefix) {
-            Ok(original) => {
-                let read = exchange.begin_original(&caller.peer, &settings.exchange, &original.head);
-                let question = Question { form, asked, has_no_body, memo: &caller.memo };
-                let judged = self.judge_original(&read, &original, question, trace).await;
-                trace.original = Some(Box::new(read.clone()));
-                judged.map_err(|refusal| (read, refusal))
-            }
-            Err(why) => Err((exchange.clone(), Refusal::BadRequest(why))),
-        };
-        let response = match response {
-            Ok(identity) => form.permitted(identity),
-            Err((read, refusal)) => {
-                trace.reason = refusal.reason();
-                if let Refusal::BadRequest(why) = refusal {
-                    // Few clients forge their headers: mostly it is the ingress that is not configured as it should be.
-                    tracing::info!(request.id = exchange.id_text(), why, "an ingress's question is refused");
-                }
-                form.refused(self.refusal_response(&read, refusal))
-            }
+        let original = form.original(exchange, asked, &self.parts.settings.prefix);
+        let question = Question { asked: Asked::ByHttp(form, asked), has_no_body, memo: &caller.memo };
+        let response = match self.judge_question(exchange, caller, original.as_ref(), question, trace).await {
+            Ok(passed) => form.permitted(passed.identity),
+            Err(refused) => form.refused(refused),
         };
         for_method(exchange, response)
     }
 
-    /// The lines that say who sends a request that may pass.
+    /// Reads and judges the request that is asked about.
+    ///
+    /// # Errors
+    /// It may not pass: the response that its client is to get.
+    pub(super) async fn judge_question(
+        &self,
+        exchange: &Exchange,
+        caller: &Caller,
+        original: Result<&Original, &&'static str>,
+        question: Question<'_>,
+        trace: &mut Trace,
+    ) -> Result<Passed<'_>, Response<axum::body::Body>> {
+        trace.route = RouteTaken::ForwardAuth;
+        let (read, judged) = match original {
+            Ok(original) => {
+                let read = exchange.begin_original(&caller.peer, &self.parts.settings.exchange, &original.head);
+                trace.original = Some(Box::new(read.clone()));
+                let judged = self.judge_original(&read, original, question, trace).await;
+                (read, judged)
+            }
+            Err(why) => (exchange.clone(), Err(Refusal::BadRequest(why))),
+        };
+        judged.map_err(|refusal| {
+            trace.reason = refusal.reason();
+            if let Refusal::BadRequest(why) = refusal {
+                // Few clients forge their headers: mostly it is the ingress that is not configured as it should be.
+                tracing::info!(request.id = exchange.id_text(), why, "an ingress's question is refused");
+            }
+            self.refusal_response(&read, refusal)
+        })
+    }
+
+    /// Judges a request that is asked about.
     async fn judge_original(
         &self,
         exchange: &Exchange,
         original: &Original,
         question: Question<'_>,
         trace: &mut Trace,
-    ) -> Result<IdentityLines<'_>, Refusal> {
+    ) -> Result<Passed<'_>, Refusal> {
         let settings = &self.parts.settings;
         if self.names_two_sites(exchange, original) {
             return Err(Refusal::BadRequest(
@@ -99,8 +156,9 @@ impl Gateway {
         }
         let headers = &original.head.headers;
         webdav::check(settings, exchange, route, headers)?;
-        if bearer::carries_personal_token(headers) {
-            let why = "the ingress would hand a personal access token on to the app, so that none is taken by forward auth";
+        if !question.asked.removes_headers() && bearer::carries_personal_token(headers) {
+            let why =
+                "the ingress would hand a personal access token on to the app, so that none is taken by forward auth over HTTP";
             return Err(Refusal::Token(TokenRefusal::Invalid(VerifyError::Refused(why))));
         }
         trace.readers = Readers::of(route, exchange, headers, question.has_no_body);
@@ -114,7 +172,7 @@ impl Gateway {
             Ok(Judged::User(admitted)) => {
                 trace.user = self.recorder.user(&admitted.by);
                 let identity = admitted.by.identity();
-                let admits = question.form.restrictions(question.asked).admit(identity);
+                let admits = question.asked.restrictions().admit(identity);
                 admits.map_err(|denied| Refusal::Denied(denied, Some(identity.display().to_owned())))?;
                 admitted.permit
             }
@@ -124,18 +182,23 @@ impl Gateway {
                 return Err(Refusal::TokenNeeded(reason));
             }
             Err(not_admitted) => {
-                return Err(self.send_original_to_login(exchange, original, &route.rule, question.form, not_admitted).await);
+                return Err(self.send_original_to_login(exchange, original, &route.rule, question.asked, not_admitted).await);
             }
         };
         let identity = IdentityLines {
             names: self.parts.forwarder.identity_names(route.target),
             lines: self.parts.forwarder.identity_headers(&permit),
         };
-        if identity.are_forged_by(headers) {
+        if !question.asked.removes_headers() && identity.are_forged_by(headers) {
             return Err(Refusal::BadRequest("the client says who it is by headers that are Evergate's to send"));
         }
-        // The ingress was refused a moment ago, and its client gets no empty page of it.
-        if question.form == Form::Refused { Err(Refusal::RenewalUnavailable(RETRY_AFTER)) } else { Ok(identity) }
+        match question.asked {
+            // The ingress was refused a moment ago, and its client gets no empty page of it.
+            Asked::ByHttp(Form::Refused, _) => Err(Refusal::RenewalUnavailable(RETRY_AFTER)),
+            Asked::ByHttp(Form::AuthRequest | Form::ForwardAuth | Form::ExtAuthz, _) | Asked::ByGrpc(_) => {
+                Ok(Passed { identity, hides_authorization: permit.hides_authorization() })
+            }
+        }
     }
 
     /// Whether an ingress hands one site's name on and another is forwarded, by which a client could choose among the sites' rules.
@@ -155,7 +218,7 @@ impl Gateway {
             Ok(_) => Refusal::BadRequest(
                 "nobody who is trusted says which page is asked for (X-Forwarded-Uri, CODER_PROXY_TRUSTED_ORIGINS)",
             ),
-            Err(not_admitted) => self.send_original_to_login(exchange, original, &rule, question.form, not_admitted).await,
+            Err(not_admitted) => self.send_original_to_login(exchange, original, &rule, question.asked, not_admitted).await,
         }
     }
 
@@ -165,11 +228,11 @@ impl Gateway {
         exchange: &Exchange,
         original: &Original,
         rule: &Rule,
-        form: Form,
+        asked: Asked<'_>,
         not_admitted: NotAdmitted,
     ) -> Refusal {
         match not_admitted {
-            NotAdmitted::SignIn(reason, grant) if form.reaches_the_client() && original.has_path => {
+            NotAdmitted::SignIn(reason, grant) if asked.reaches_the_client() && original.has_path => {
                 self.parts.admission.send_to_login(exchange, &original.head.headers, rule, reason, grant).await
             }
             NotAdmitted::SignIn(reason, _) => Refusal::SignInNeeded(reason),

@@ -70,6 +70,7 @@ impl Recorder {
             RouteTaken::ForwardAuth => &self.forward_auth,
             RouteTaken::App(position) => self.routes.get(position).unwrap_or(&self.nowhere),
         };
+        let status = trace.judged.unwrap_or(status);
         let head = exchange.elapsed();
         recorded.metrics.request(status, head);
         Line::new(exchange, trace, self.user, Arc::clone(&recorded.name), status, head)

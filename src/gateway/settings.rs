@@ -19,8 +19,10 @@ pub struct Settings {
     pub exchange: exchange::Settings,
     /// Where requests lead.
     pub routes: Routes,
-    /// `CODER_FORWARD_AUTH`: whether ingresses may ask about requests of theirs.
+    /// `CODER_FORWARD_AUTH`, `CODER_EXT_AUTHZ_ADDRESS`: whether ingresses may ask about requests of theirs.
     pub forward_auth: ForwardAuth,
+    /// `CODER_FORWARD_AUTH`: whether they may ask by HTTP, beside our own pages.
+    pub is_asked_by_http: bool,
     /// `CODER_REDIRECT_TO_ACCESS_URL`: whether a request for an unknown host is redirected to the access URL.
     pub redirect_unknown_hosts: bool,
     /// `CODER_STRICT_TRANSPORT_SECURITY`: the value of that header, where it is to be set.

@@ -16,6 +16,8 @@ pub(super) struct Trace {
     pub(super) route: RouteTaken,
     /// The request that an ingress asked about.
     pub(super) original: Option<Box<Exchange>>,
+    /// The status that its client gets, or 200 where it may pass, if the response to the ingress has another (gRPC).
+    pub(super) judged: Option<u16>,
     /// Who may read its response, where its route says so.
     pub(super) readers: Option<Readers>,
     /// Whom it was authenticated as.

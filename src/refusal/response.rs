@@ -9,6 +9,7 @@ use super::{
     row::{Offer, Row},
 };
 use crate::{
+    exchange::CallFailure,
     forward::{OLD_RESPONSE_MARK, RESPONSE_MARK},
     pages::{Look, Page},
     sign_in::Redirect,
@@ -115,16 +116,22 @@ pub fn redirect(redirect: &Redirect, mark: &'static str) -> Response<axum::body:
     response
 }
 
-/// The response to a gRPC call whose deadline has passed: a head that is the whole response.
-pub fn grpc_deadline_exceeded() -> Response<axum::body::Body> {
+/// The response to a gRPC call that is not answered: a head that is the whole response.
+pub fn grpc_failed(failure: CallFailure) -> Response<axum::body::Body> {
     let mut response = Response::new(axum::body::Body::empty());
-    own_headers(response.headers_mut(), "deadline_exceeded");
+    let mark = match failure {
+        CallFailure::DeadlineExceeded => "deadline_exceeded",
+        CallFailure::InvalidArgument(_) => "bad_request",
+        CallFailure::NotFound(_) | CallFailure::Unimplemented(_) => "not_found",
+        CallFailure::PermissionDenied(_) => "forbidden",
+    };
+    own_headers(response.headers_mut(), mark);
     for (name, value) in [
-        (header::CONTENT_TYPE, HeaderValue::from_static("application/grpc")),
-        (HeaderName::from_static("grpc-status"), HeaderValue::from_static("4")),
-        (HeaderName::from_static("grpc-message"), HeaderValue::from_static("the deadline of the call has passed")),
+        (header::CONTENT_TYPE, Ok(HeaderValue::from_static("application/grpc"))),
+        (HeaderName::from_static("grpc-status"), Ok(HeaderValue::from(failure.code()))),
+        (HeaderName::from_static("grpc-message"), HeaderValue::try_from(failure.to_string())),
     ] {
-        response.headers_mut().insert(name, value);
+        response.headers_mut().extend(value.ok().map(|value| (name, value)));
     }
     response
 }

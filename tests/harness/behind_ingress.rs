@@ -24,9 +24,10 @@ const HTML: (&str, &str) = ("accept", "text/html");
 /// Runs an ingress between a user and an app, and tries everything.
 pub async fn everything_works(kind: Kind) {
     let routes = "[[route]]\npath = \"/public\"\nrule = \"public\"\n[[route]]\npath = \"/admin\"\ngroups = [\"admins\"]\n";
+    let (setting, value) = if kind.asks_over_grpc() { ("ext_authz_address", "127.0.0.1:0") } else { ("forward_auth", "true") };
     let world = World::build()
         .without("upstream_url")
-        .set("forward_auth", "true")
+        .set(setting, value)
         .set("proxy_trusted_origins", "127.0.0.1")
         .set("identity_assertion", "true")
         .set("oidc_outage_grace", "0s")
@@ -34,7 +35,7 @@ pub async fn everything_works(kind: Kind) {
         .start()
         .await;
     let app = Upstream::start().await;
-    let ingress = Ingress::start(kind, world.address(), app.address).await;
+    let ingress = Ingress::start(kind, &world.replicas[0], app.address).await;
     eventually("the ingress has both behind it", async || {
         Visitor::new(ingress.address).get("/public/first").await.is_upstreams()
     })

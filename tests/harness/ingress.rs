@@ -10,6 +10,8 @@ use std::{
 
 use tokio::net::TcpStream;
 
+use evergate::app::Running;
+
 use super::{eventually::eventually, process::free_port};
 
 /// What is known of an ingress.
@@ -22,6 +24,17 @@ pub enum Kind {
     /// Traefik as the README shows it.
     TraefikOfReadme,
     Envoy,
+    /// Envoy that asks over gRPC.
+    EnvoyGrpc,
+    /// The same, and hands header lines on as they are.
+    EnvoyGrpcRaw,
+}
+
+impl Kind {
+    /// Whether it asks over gRPC.
+    pub fn asks_over_grpc(self) -> bool {
+        matches!(self, Self::EnvoyGrpc | Self::EnvoyGrpcRaw)
+    }
 }
 
 /// One that runs, and ends with the test.
@@ -63,8 +76,14 @@ fn program(name: &str) -> Command {
 }
 
 impl Ingress {
-    /// One for `app.test` before `app`, which asks the gateway at `evergate`.
-    pub async fn start(kind: Kind, evergate: SocketAddr, app: SocketAddr) -> Self {
+    /// One for `app.test` before `app`, which asks this gateway.
+    pub async fn start(kind: Kind, gateway: &Running, app: SocketAddr) -> Self {
+        Self::start_edited(kind, gateway, app, |config| config).await
+    }
+
+    /// The same with its configuration edited.
+    pub async fn start_edited(kind: Kind, gateway: &Running, app: SocketAddr, edit: impl Fn(String) -> String) -> Self {
+        let (evergate, asked) = (gateway.address, gateway.ext_authz_address);
         let (files, port) = (tempfile::tempdir().unwrap(), free_port());
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let here = |text: String| {
@@ -72,6 +91,7 @@ impl Ingress {
                 .replace("127.0.0.1:8080", &app.to_string())
                 .replace("port_value: 3000", &format!("port_value: {}", evergate.port()))
                 .replace("port_value: 8080", &format!("port_value: {}", app.port()))
+                .replace("port_value: 9191", &format!("port_value: {}", asked.map_or(0, |asked| asked.port())))
                 .replace("app.example.com", "app.test")
         };
         let write = |name: &str, text: String| {
@@ -130,8 +150,14 @@ impl Ingress {
                 command.arg(format!("--configFile={}", write("traefik.yaml", config).display())).current_dir(files.path());
                 command
             }
-            Kind::Envoy => {
-                let config = here(block("yaml", "# envoy"));
+            Kind::Envoy | Kind::EnvoyGrpc | Kind::EnvoyGrpcRaw => {
+                let start = if kind.asks_over_grpc() { "# ext_authz over gRPC" } else { "# envoy" };
+                let mut config = edit(here(block("yaml", start)));
+                if kind == Kind::EnvoyGrpcRaw {
+                    let version = "transport_api_version: V3\n";
+                    assert!(config.contains(version));
+                    config = config.replacen(version, &format!("{version}              encode_raw_headers: true\n"), 1);
+                }
                 let listener = "{address: 0.0.0.0, port_value: 443}";
                 assert!(config.contains(listener));
                 let config = config.replace(listener, &format!("{{address: 127.0.0.1, port_value: {port}}}"));

@@ -7,6 +7,7 @@ pub mod client_key;
 pub mod connect_proxy;
 pub mod doctor;
 pub mod eventually;
+pub mod ext_authz;
 pub mod faults;
 pub mod frames;
 pub mod idp;

@@ -134,6 +134,20 @@ def no_values_at_all_are_refused_with_what_is_missing(world):
     assert all(word in told for word in ("repository", "access_url", "oidc_issuer_url", "postgresUrl", "encryptionKeys")), told
 
 
+def envoy_may_ask_at_a_port_of_its_own(world):
+    values = edited(example(world, "ingress"), "service.extAuthz", True)
+    container, = pod(world, values)["containers"]
+    assert {"name": "ext-authz", "containerPort": 9191} in container["ports"]
+    assert {"name": "CODER_EXT_AUTHZ_ADDRESS", "value": ":9191"} in container["env"]
+    made = objects(world, values)
+    ports = made["Service", "site-evergate"]["spec"]["ports"]
+    assert [port["name"] for port in ports] == ["http", "grpc-ext-authz"], ports
+    assert {"port": "ext-authz", "protocol": "TCP"} in made["NetworkPolicy", "site-evergate"]["spec"]["ingress"][0]["ports"]
+    assert not conforms(world, render(world, values).stdout)[0]
+    without = objects(world, example(world, "ingress"))["Service", "site-evergate"]["spec"]["ports"]
+    assert [port["name"] for port in without] == ["http"], without
+
+
 def pods_are_confined(world):
     for name in ("ingress", "gateway"):
         spec = pod(world, example(world, name))

@@ -13,7 +13,7 @@ FILE = REPOSITORY / "config/helm/evergate/values.schema.json"
 # What the chart sets itself. TLS ends at the ingress; what is left of `tls_...` are the certificates that Evergate presents.
 CHARTS = [
     "http_address", "tls_enable", "tls_address", "tls_cert_file", "tls_key_file", "tls_min_version", "tls_client_auth",
-    "prometheus_enable", "prometheus_address", "data_dir",
+    "prometheus_enable", "prometheus_address", "data_dir", "ext_authz_address", "ext_authz_tls",
 ]
 SECONDS = {"type": "string", "pattern": "^[0-9]+[smh]$"}
 HTTPS = {"type": "string", "pattern": "^https://[^/?#@]+"}

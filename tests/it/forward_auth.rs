@@ -2,6 +2,7 @@
 
 mod attacks;
 mod drop_in;
+mod grpc;
 
 use std::time::Duration;
 

@@ -1,4 +1,7 @@
-//! What an ingress demands of a user besides the rules, in the query of its question, as oauth2-proxy has it.
+//! What an ingress demands of a user besides the rules, in the query of its question, as oauth2-proxy has it, or in what Envoy's
+//! configuration says of a route.
+
+use std::borrow::Cow;
 
 use url::form_urlencoded;
 
@@ -18,8 +21,17 @@ pub struct Restrictions {
 impl Restrictions {
     /// Reads a query. Lists are separated by commas, and a parameter that comes again adds to its list.
     pub fn of_query(query: &str) -> Self {
+        Self::of(form_urlencoded::parse(query.as_bytes()))
+    }
+
+    /// Reads the pairs that Envoy's configuration says of a route (`context_extensions`).
+    pub fn of_context(context: &[(&[u8], &[u8])]) -> Self {
+        Self::of(context.iter().map(|(name, value)| (String::from_utf8_lossy(name), String::from_utf8_lossy(value))))
+    }
+
+    fn of<'a>(pairs: impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)>) -> Self {
         let mut restrictions = Self::default();
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        for (name, value) in pairs {
             let list = match &*name {
                 "allowed_groups" => &mut restrictions.groups,
                 "allowed_emails" => &mut restrictions.emails,
@@ -103,6 +115,8 @@ mod tests {
         ] {
             assert!(!ann(query), "{query}");
         }
+        let of_route: [(&[u8], &[u8]); 2] = [(b"allowed_groups", b"b, c"), (b"other", b"x")];
+        assert_eq!(Restrictions::of_context(&of_route), Restrictions::of_query("allowed_groups=b,c"));
         assert!(!admits("allowed_emails=,", "", &[]) && !admits("allowed_email_domains=,", "", &[]));
     }
 

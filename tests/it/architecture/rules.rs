@@ -102,6 +102,8 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
             "admission",
             "refusal",
             "exchange",
+            // Questions over gRPC.
+            "ext_authz",
             "visitor",
             "server",
             "policy",
@@ -126,6 +128,8 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
             "assertion",
             "refusal",
             "exchange",
+            // How a request that may pass is changed, over gRPC.
+            "ext_authz",
             // Who is not signed in is told why.
             "visitor",
             "sign_in",
@@ -185,7 +189,7 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     // The server says who the client end of a connection is.
-    ("exchange", &["server", "forward", "policy", "session"]),
+    ("exchange", &["server", "forward", "policy", "session", "ext_authz"]),
     ("visitor", &["policy", "grant", "session", "store", "telemetry"]),
     // A route's rule is the policy's.
     // How the portal shows an app.
@@ -211,6 +215,7 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
     // The fingerprint of the settings is a grant's; signatures are checked in one place.
     ("oidc", &["grant", "jose", "telemetry"]),
     ("systemd", &[]),
+    ("ext_authz", &[]),
     ("jose", &[]),
     ("grant", &[]),
     ("history", &["grant", "session"]),
@@ -287,7 +292,15 @@ pub(super) const PURE: &[&str] = &[
     "exchange/kind",
     "exchange/malformed",
     "exchange/original",
+    "exchange/original/of_check",
+    "ext_authz",
+    "ext_authz/check_request",
+    "ext_authz/check_response",
+    "ext_authz/framing",
+    "ext_authz/health",
+    "ext_authz/protobuf",
     "endpoints/forward_auth",
+    "endpoints/forward_auth/changes",
     "endpoints/forward_auth/restrictions",
     "exchange/grpc",
     "refusal/table",
