@@ -6,6 +6,7 @@ mod email_files;
 mod examination;
 mod front;
 mod listeners;
+mod migration;
 mod providers;
 mod watched_file;
 
@@ -50,6 +51,7 @@ use background::Background;
 use descriptors::{connections_for, raise_descriptor_limit};
 use front::{Collected, Core, CurrentFront};
 use listeners::{Listeners, listen_for_jobs, serve_metrics};
+use migration::migrate;
 use providers::{policies, providers, sign_ins};
 
 pub use examination::doctors;
@@ -125,8 +127,6 @@ pub struct Running {
 
 /// How long the last events and heartbeat may take to be written.
 const LAST_WRITES: Duration = Duration::from_secs(10);
-/// How long the start waits for the store.
-const STORE_START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Starts a gateway with `settings`, whose background work and waits take `timings`.
 ///
@@ -318,22 +318,6 @@ pub async fn start_on(sockets: Sockets, settings: Checked, clock: Clock, timings
         store: kept_store,
         heartbeat,
     })
-}
-
-/// Migrates the database, and waits for a store that is still starting.
-#[expect(clippy::disallowed_methods, reason = "a deadline for a start has nothing to do with tokens' times")]
-async fn migrate(store: &Store) -> anyhow::Result<()> {
-    let deadline = tokio::time::Instant::now() + STORE_START_TIMEOUT;
-    loop {
-        match store.migrate().await {
-            Ok(()) => return Ok(()),
-            Err(error) if tokio::time::Instant::now() < deadline => {
-                tracing::warn!(error = format!("{:#}", anyhow::Error::from(error)), "the store is not ready; trying again");
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-            Err(error) => return Err(error).context("the store could not be brought up to date"),
-        }
-    }
 }
 
 impl Running {
