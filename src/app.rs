@@ -228,7 +228,7 @@ pub async fn start_on(sockets: Sockets, settings: Checked, clock: Clock, timings
         drain: drain.clone(),
         tunnels: tunnels.clone(),
         policies,
-        logged_user: settings.telemetry.logged_user,
+        access_log: settings.telemetry.access_log,
         clock: clock.clone(),
         metrics: metrics.clone(),
         timings,

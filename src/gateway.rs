@@ -33,7 +33,7 @@ use crate::{
     routing::Route,
     server::{Peer, StreamReset},
     session::live::Watch,
-    telemetry::{LoggedUser, metrics::Metrics},
+    telemetry::{AccessLog, metrics::Metrics},
     visitor::ConnectionMemo,
 };
 
@@ -56,8 +56,8 @@ pub struct Components {
     pub endpoints: Endpoints,
     /// The way to the upstreams.
     pub forwarder: Forwarder,
-    /// How access lines name users.
-    pub logged_user: LoggedUser,
+    /// Which requests have an access line, and what it tells.
+    pub access_log: AccessLog,
     /// Counts requests.
     pub metrics: Metrics,
 }
@@ -112,7 +112,7 @@ type Answered = Response<Either<forward::ResponseBody, axum::body::Body>>;
 impl Gateway {
     /// A gateway of these components.
     pub fn new(parts: Components) -> Self {
-        let recorder = Recorder::new(&parts.settings, parts.logged_user, &parts.metrics);
+        let recorder = Recorder::new(&parts.settings, parts.access_log, &parts.metrics);
         Self { parts, recorder }
     }
 

@@ -1,5 +1,6 @@
 //! What operators see: logs and metrics. Knows nothing of the rest, so that every module may use it.
 
+mod access_log;
 mod log_filter;
 pub mod logs;
 pub mod metrics;
@@ -8,6 +9,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use crate::secret::{hex, sha256};
 
+pub use access_log::{AccessLog, Field, Fields, SampleRatio};
 pub use log_filter::{InvalidLogFilter, LogFilter};
 
 /// How Evergate reports on itself.
@@ -19,8 +21,8 @@ pub struct Settings {
     pub output: LogOutput,
     /// `CODER_LOG_FILTER`.
     pub filter: LogFilter,
-    /// `CODER_ACCESS_LOG_USER`: how the access line names the user.
-    pub logged_user: LoggedUser,
+    /// Which requests have an access line, and what it tells.
+    pub access_log: AccessLog,
     /// `CODER_PROMETHEUS_ADDRESS` with `CODER_PROMETHEUS_ENABLE`.
     pub metrics_address: Option<SocketAddr>,
 }

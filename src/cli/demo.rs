@@ -13,7 +13,11 @@ pub(super) fn run(port: Option<u16>, own_app: Option<&str>) -> anyhow::Result<()
         json: None,
         output: telemetry::LogOutput::Stderr,
         filter: telemetry::LogFilter::Directives("info,evergate::access=off,evergate=debug".to_owned()),
-        logged_user: telemetry::LoggedUser::None,
+        access_log: telemetry::AccessLog {
+            user: telemetry::LoggedUser::None,
+            fields: telemetry::Fields::ALL,
+            sample: telemetry::SampleRatio::ALL,
+        },
         metrics_address: None,
     };
     let _flushes_at_end = logs::start(&settings)?;

@@ -5,12 +5,20 @@ use super::{
     setting::{Section, Setting, ValueType, setting},
     values,
 };
-use crate::telemetry::{self, LogFilter, LogOutput, LoggedUser};
+use crate::telemetry::{self, AccessLog, Fields, LogFilter, LogOutput, LoggedUser, SampleRatio};
 
 /// The settings under their heading.
 pub(super) const SECTION: Section = Section {
     title: "Operations",
-    settings: &[&LOG_FILTER, &LOGGING_JSON, &ACCESS_LOG_USER, &PROMETHEUS_ENABLE, &PROMETHEUS_ADDRESS],
+    settings: &[
+        &LOG_FILTER,
+        &LOGGING_JSON,
+        &ACCESS_LOG_USER,
+        &ACCESS_LOG_FIELDS,
+        &ACCESS_LOG_SAMPLE_RATIO,
+        &PROMETHEUS_ENABLE,
+        &PROMETHEUS_ADDRESS,
+    ],
 };
 
 const LOG_FILTER: Setting = setting(
@@ -31,6 +39,18 @@ const ACCESS_LOG_USER: Setting = setting(
     "hash",
     "How the access line names the user (`user.id`): `hash` tells users apart and does not name them, `subject` is the `sub` claim, `none` leaves it out.",
 );
+const ACCESS_LOG_FIELDS: Setting = setting(
+    "access_log_fields",
+    ValueType::List,
+    "",
+    "What an access line tells besides `request.id`, as in `http.request.method,url.path,http.response.status_code`; [data-plane.md](data-plane.md#the-access-log) lists the attributes. Not set: all.",
+);
+const ACCESS_LOG_SAMPLE_RATIO: Setting = setting(
+    "access_log_sample_ratio",
+    ValueType::Text,
+    "1",
+    "The share of access lines that Evergate writes, between 0 and 1. Lines of requests that failed (status 400 or above), were refused or sent to a login, or broke off are always written.",
+);
 pub(super) const PROMETHEUS_ENABLE: Setting = setting(
     "prometheus_enable",
     ValueType::Bool,
@@ -50,10 +70,20 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<telemetry::Settings> {
         "subject" => Ok(LoggedUser::Subject),
         _ => Err("must be hash, subject or none".to_owned()),
     });
+    let sample = reader.parsed(&ACCESS_LOG_SAMPLE_RATIO, |text| {
+        SampleRatio::parse(text).ok_or_else(|| "must be a number between 0 and 1, as in 0.1".to_owned())
+    });
+    let fields = match reader.list(&ACCESS_LOG_FIELDS) {
+        names if names.is_empty() => Some(Fields::ALL),
+        names => Fields::named(&names)
+            .map_err(|name| reader.problem(&ACCESS_LOG_FIELDS, format!("names {name}, which is no attribute of the access line")))
+            .ok(),
+    };
     let address = reader.parsed(&PROMETHEUS_ADDRESS, values::address);
     let enabled = reader.boolean(&PROMETHEUS_ENABLE);
     let metrics_address = Some(address?).filter(|_| enabled == Some(true));
-    Some(telemetry::Settings { json, output, filter: filter?, logged_user: logged_user?, metrics_address })
+    let access_log = AccessLog { user: logged_user?, fields: fields?, sample: sample? };
+    Some(telemetry::Settings { json, output, filter: filter?, access_log, metrics_address })
 }
 
 /// Whether lines are JSON, and where they go.

@@ -17,7 +17,7 @@ use crate::{
     exchange::{Exchange, grpc_status},
     forward::{self, BodyError, ByteCount, RESPONSE_MARK},
     telemetry::{
-        LoggedUser,
+        AccessLog, Field,
         logs::{ACCESS, causes},
     },
 };
@@ -32,7 +32,7 @@ pub(super) const CLIENT_LEFT: &str = "client_left";
 pub(super) struct Line {
     exchange: Exchange,
     trace: Trace,
-    user: LoggedUser,
+    log: AccessLog,
     route: Arc<str>,
     status: u16,
     /// Which response of ours it is; the app's has none.
@@ -74,8 +74,8 @@ pub(super) fn follow(mut line: Line, response: Response<Source>) -> Response<Bod
 
 impl Line {
     /// The line of a request whose response has this status and whose head took so long.
-    pub(super) fn new(exchange: Exchange, trace: Trace, user: LoggedUser, route: Arc<str>, status: u16, head: Duration) -> Self {
-        Self { exchange, trace, user, route, status, mark: None, head, sent: 0, length: None, grpc: None }
+    pub(super) fn new(exchange: Exchange, trace: Trace, log: AccessLog, route: Arc<str>, status: u16, head: Duration) -> Self {
+        Self { exchange, trace, log, route, status, mark: None, head, sent: 0, length: None, grpc: None }
     }
 
     /// Writes the line of a request that has no response, and says why.
@@ -85,28 +85,49 @@ impl Line {
     }
 
     fn write(&self, end: &'static str) {
+        if !self.is_remarkable(end) && !self.log.sample.includes(self.exchange.id_text().as_bytes()) {
+            return;
+        }
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let has = |field| self.log.fields.has(field);
         let (exchange, trace) = (&self.exchange, &self.trace);
         let original = trace.original.as_deref();
+        let (upstream, upstream_took) = trace.upstream.as_ref().map(|(upstream, took)| (upstream.as_str(), *took)).unzip();
         tracing::info!(
             target: ACCESS,
             {
-                http.request.method = exchange.method.as_str(), url.path = exchange.path().as_ref(),
-                http.response.status_code = self.status, server.address = exchange.origin.host, http.route = &*self.route,
-                user.id = trace.user.as_ref().and_then(|user| user.name(self.user)),
-                duration.us = micros(exchange.elapsed()), head.us = micros(self.head),
-                upstream.address = trace.upstream.as_ref().map(|(upstream, _)| upstream.as_str()),
-                upstream.us = trace.upstream.as_ref().map(|(_, took)| micros(*took)),
-                http.request.body.size = trace.received.as_ref().map_or(0, ByteCount::get),
-                http.response.body.size = self.sent, end, rpc.grpc.status_code = self.grpc,
-                client.address = %exchange.origin.client, request.id = exchange.id_text(),
-                response = self.mark.as_ref().and_then(|mark| mark.to_str().ok()).unwrap_or("upstream"),
-                reason = trace.reason, original.method = original.map(|original| original.method.as_str()),
-                original.host = original.map(|original| original.origin.host.as_str()),
-                original.path = original.map(|original| original.path()).as_deref(),
+                http.request.method = has(Field::Method).then_some(exchange.method.as_str()),
+                url.path = has(Field::Path).then(|| exchange.path()).as_deref(),
+                http.response.status_code = has(Field::Status).then_some(self.status),
+                server.address = has(Field::Host).then_some(&*exchange.origin.host),
+                http.route = has(Field::Route).then_some(&*self.route),
+                user.id = trace.user.as_ref().and_then(|user| user.name(self.log.user)),
+                duration.us = has(Field::Duration).then(|| micros(exchange.elapsed())),
+                head.us = has(Field::Head).then(|| micros(self.head)),
+                upstream.address = upstream.filter(|_| has(Field::Upstream)),
+                upstream.us = upstream_took.filter(|_| has(Field::UpstreamTime)).map(micros),
+                http.request.body.size = has(Field::Received).then(|| trace.received.as_ref().map_or(0, ByteCount::get)),
+                http.response.body.size = has(Field::Sent).then_some(self.sent),
+                end = has(Field::End).then_some(end), rpc.grpc.status_code = self.grpc.filter(|_| has(Field::Grpc)),
+                client.address = has(Field::Client).then(|| tracing::field::display(exchange.origin.client)),
+                request.id = exchange.id_text(), response = self.response().filter(|_| has(Field::Response)),
+                reason = trace.reason.filter(|_| has(Field::Reason)),
+                original.method = original.filter(|_| has(Field::OriginalMethod)).map(|original| original.method.as_str()),
+                original.host = original.filter(|_| has(Field::OriginalHost)).map(|original| original.origin.host.as_str()),
+                original.path = original.filter(|_| has(Field::OriginalPath)).map(|original| original.path()).as_deref(),
             },
             "request"
         );
+    }
+
+    /// Which response of ours it is, or the upstream's.
+    fn response(&self) -> Option<&str> {
+        self.mark.as_ref().map_or(Some("upstream"), |mark| mark.to_str().ok())
+    }
+
+    /// Whether somebody may ask about the request: it failed, was refused, or broke off. Its line is written, whatever the sample.
+    fn is_remarkable(&self, end: &str) -> bool {
+        self.status >= 400 || self.trace.reason.is_some() || end != COMPLETE
     }
 
     /// Writes the line of a response that broke off.

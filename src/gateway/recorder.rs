@@ -13,7 +13,7 @@ use crate::{
     admission::Credential,
     exchange::Exchange,
     telemetry::{
-        LoggedUser,
+        AccessLog,
         metrics::{Metrics, RouteMetrics},
     },
 };
@@ -25,7 +25,7 @@ pub(super) struct Recorder {
     endpoints: Recorded,
     forward_auth: Recorded,
     nowhere: Recorded,
-    user: LoggedUser,
+    log: AccessLog,
 }
 
 /// A route's name, and its figures.
@@ -36,20 +36,20 @@ struct Recorded {
 }
 
 impl Recorder {
-    pub(super) fn new(settings: &Settings, user: LoggedUser, metrics: &Metrics) -> Self {
+    pub(super) fn new(settings: &Settings, log: AccessLog, metrics: &Metrics) -> Self {
         let recorded = |name: &str| Recorded { name: name.into(), metrics: metrics.route(name) };
         Self {
             routes: settings.routes.names().map(|name| recorded(&name)).collect(),
             endpoints: recorded("endpoints"),
             forward_auth: recorded("forward_auth"),
             nowhere: recorded("none"),
-            user,
+            log,
         }
     }
 
     /// What is kept of a user until the access line is written: nothing that the line does not tell.
     pub(super) fn user(&self, by: &Credential) -> Option<TracedUser> {
-        (self.user != LoggedUser::None).then(|| TracedUser::of(by))
+        self.log.names_user().then(|| TracedUser::of(by))
     }
 
     /// Counts a request whose response's head is ready, and has its line written when the response has ended.
@@ -73,6 +73,6 @@ impl Recorder {
         let status = trace.judged.unwrap_or(status);
         let head = exchange.elapsed();
         recorded.metrics.request(status, head);
-        Line::new(exchange, trace, self.user, Arc::clone(&recorded.name), status, head)
+        Line::new(exchange, trace, self.log, Arc::clone(&recorded.name), status, head)
     }
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use evergate::timings::Timings;
+use evergate::{telemetry::Field, timings::Timings};
+use http::StatusCode;
 
 use crate::harness::{World, eventually::eventually, logs::lines_with, visitor::Visitor};
 
@@ -56,6 +57,39 @@ async fn each_request_has_one_access_line_with_its_id_and_without_its_query() {
     assert!(lines_with(&["hush"]).is_empty());
     let refused = world.visitor().fetch("/refused").await.json();
     assert_eq!(lines_with(&["evergate::access", refused["request_id"].as_str().unwrap()]).len(), 1);
+}
+
+#[tokio::test]
+async fn a_sample_of_the_access_lines_leaves_out_none_that_somebody_may_ask_about() {
+    let world = World::build().set("access_log_sample_ratio", "0").start().await;
+    let visitor = world.signed_in().await;
+    visitor.get("/left-out").await;
+    assert_eq!(visitor.get("/oauth2/nowhere-sampled").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(world.visitor().get("/login-sampled").await.status, StatusCode::SEE_OTHER);
+    for written in ["/oauth2/nowhere-sampled", "/login-sampled"] {
+        assert_eq!(lines_with(&["evergate::access", written]).len(), 1, "{written}");
+    }
+    assert!(lines_with(&["evergate::access", "/left-out"]).is_empty());
+}
+
+#[tokio::test]
+async fn an_access_line_tells_what_it_is_to_tell_and_the_id() {
+    let fields = "url.path,http.response.status_code,end";
+    let world = World::build().set("access_log_fields", fields).start().await;
+    world.signed_in().await.get("/few-fields").await;
+    let lines = lines_with(&["evergate::access", "/few-fields"]);
+    let line: serde_json::Value = serde_json::from_str(lines.last().unwrap()).unwrap();
+    let told: Vec<_> = line
+        .as_object()
+        .unwrap()
+        .keys()
+        .filter(|key| !["timestamp", "level", "target", "message"].contains(&key.as_str()))
+        .collect();
+    assert_eq!(told, ["end", "http.response.status_code", "request.id", "url.path"]);
+    let documented = include_str!("../../docs/data-plane.md");
+    let missing: Vec<_> =
+        Field::ALL.iter().map(|field| field.name()).filter(|name| !documented.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "docs/data-plane.md has no {missing:?}");
 }
 
 #[tokio::test]
