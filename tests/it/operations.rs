@@ -150,7 +150,7 @@ async fn liveness_and_readiness_answer_by_any_name() {
     let visitor = world.visitor();
     for path in ["/oauth2/healthz", "/oauth2/readyz"] {
         let reply = visitor.send(http::Method::GET, path, &[("host", "10.1.2.3:3000")], "").await;
-        assert_eq!(reply.status, http::StatusCode::OK, "{path}");
+        assert_eq!(reply.status, StatusCode::OK, "{path}");
     }
 }
 
@@ -163,7 +163,7 @@ async fn readiness_tells_of_routes_that_nobody_may_take() {
         (World::build().without("oidc_group_field").start().await, "ok"),
     ] {
         let reply = world.visitor().get("/oauth2/readyz").await;
-        assert_eq!((&reply.json()["groups"], reply.status), (&told.into(), http::StatusCode::OK), "the other routes are served");
+        assert_eq!((&reply.json()["groups"], reply.status), (&told.into(), StatusCode::OK), "the other routes are served");
     }
 }
 
@@ -176,7 +176,7 @@ async fn a_draining_gateway_is_unready_first() {
     let probe = Visitor::new(address);
     eventually("it is unready and still accepts connections", async || {
         let reply = probe.get("/oauth2/readyz").await;
-        reply.status == http::StatusCode::SERVICE_UNAVAILABLE && reply.json()["draining"] == true
+        reply.status == StatusCode::SERVICE_UNAVAILABLE && reply.json()["draining"] == true
     })
     .await;
     assert!(stopping.await.unwrap());
@@ -219,6 +219,6 @@ async fn what_an_endpoint_refuses_leads_nowhere_but_to_a_fresh_login_and_names_t
     assert!(page.contains("/oauth2/start\"") && !page.contains("callback"), "{page}");
     for (path, allowed) in [("/oauth2/healthz", "GET, HEAD"), ("/oauth2/backchannel_logout", "POST")] {
         let reply = visitor.send(http::Method::DELETE, path, &[], "").await;
-        assert_eq!((reply.status, reply.header("allow")), (http::StatusCode::METHOD_NOT_ALLOWED, allowed), "{path}");
+        assert_eq!((reply.status, reply.header("allow")), (StatusCode::METHOD_NOT_ALLOWED, allowed), "{path}");
     }
 }
