@@ -86,7 +86,7 @@ pub fn administer(settings: &Checked) -> anyhow::Result<(Store, SignOut)> {
         tasks: TaskTracker::new(),
         revocations: Arc::default(),
         cache: Arc::default(),
-        provider_logouts: Arc::default(),
+        pending_ends: Arc::default(),
     };
     Ok((store, sign_out))
 }
@@ -176,7 +176,7 @@ pub async fn start_on(sockets: Sockets, settings: Checked, clock: Clock, timings
         tasks: work.clone(),
         revocations: Arc::default(),
         cache: Arc::clone(&cache),
-        provider_logouts: Arc::default(),
+        pending_ends: Arc::default(),
     };
     let visitors = Arc::new(Visitors::new(Sources {
         cookies: cookies.clone(),

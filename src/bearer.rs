@@ -18,6 +18,7 @@ use crate::{
     oidc::{AccessToken, AccessTokenError, Providers, TokenIssuer, VerifyError},
     policy::{AcceptedTokens, TokenDenied, TokenUse},
     secret::{Secret, sha256},
+    session::TokenOwner,
     telemetry::metrics::Metrics,
 };
 
@@ -232,14 +233,16 @@ impl BearerTokens {
         {
             return Arc::clone(before);
         }
+        let now = self.clock.now();
         Arc::new(VerifiedToken {
             issuer: by.issuer().to_owned(),
             provider: by.provider().map(Arc::clone),
+            owner: TokenOwner { names: by.names_of(&found.identity), issued_at: found.issued_at.unwrap_or(now) },
             identity: found.identity,
             usage,
             expires_at: found.expires_at,
             is_self_contained: found.is_self_contained,
-            verified_at: self.clock.now(),
+            verified_at: now,
             hash: sha256(token.as_bytes()),
             token: Secret::new(token),
             headers: Default::default(),

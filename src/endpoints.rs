@@ -6,6 +6,7 @@
 mod account;
 mod choice;
 pub mod forward_auth;
+mod global_token_revocation;
 mod hand_over;
 pub mod health;
 mod in_page;
@@ -29,6 +30,7 @@ use hyper::body::Incoming;
 use crate::{
     admission::{Admission, AdmittedSession, Inquiry, NotAdmitted},
     assertion::Assertions,
+    deprovisioning::Deprovisioning,
     exchange::Exchange,
     oidc::DEFAULT_NAME,
     pages::{Branding, Look},
@@ -60,6 +62,8 @@ pub struct Components {
     pub sign_ins: SignIns,
     /// Logout.
     pub sign_out: SignOut,
+    /// Has users ended whom others say to be gone.
+    pub deprovisioning: Deprovisioning,
     /// What readiness tells.
     pub health: Health,
     /// What proves that a form came from one of our own pages.
@@ -104,6 +108,7 @@ enum Page {
     SignOut,
     SignedOut,
     BackchannelLogout,
+    GlobalTokenRevocation,
     Liveness,
     Readiness,
     KeySet,
@@ -131,7 +136,7 @@ const FORM: &[Method] = &[Method::GET, Method::POST];
 /// Where a login in a new window ends.
 const SIGNED_IN: &str = "/signed_in";
 
-const TABLE: [Endpoint; 26] = [
+const TABLE: [Endpoint; 27] = [
     Endpoint { path: "/start", methods: FORM, who: Who::Anybody(Page::Start) },
     // oauth2-proxy's name.
     Endpoint { path: "/sign_in", methods: FORM, who: Who::Anybody(Page::Start) },
@@ -142,6 +147,7 @@ const TABLE: [Endpoint; 26] = [
     Endpoint { path: "/sign_out", methods: FORM, who: Who::Anybody(Page::SignOut) },
     Endpoint { path: "/signed_out", methods: GET, who: Who::Anybody(Page::SignedOut) },
     Endpoint { path: "/backchannel_logout", methods: POST, who: Who::Anybody(Page::BackchannelLogout) },
+    Endpoint { path: "/global_token_revocation", methods: POST, who: Who::Anybody(Page::GlobalTokenRevocation) },
     Endpoint { path: "/userinfo", methods: GET, who: Who::SignedIn(UserPage::UserInfo) },
     Endpoint { path: "/sessions", methods: FORM, who: Who::Anybody(Page::Sessions) },
     Endpoint { path: "/tokens", methods: FORM, who: Who::Anybody(Page::Tokens) },
@@ -243,6 +249,7 @@ impl Endpoints {
             Who::Anybody(Page::SignOut) => self.sign_out(call, body).await,
             Who::Anybody(Page::SignedOut) => Ok(self.signed_out(&call)),
             Who::Anybody(Page::BackchannelLogout) => self.backchannel_logout(body).await,
+            Who::Anybody(Page::GlobalTokenRevocation) => self.global_token_revocation(&call, body).await,
             Who::Anybody(Page::Sessions) => self.sessions(&call, body).await,
             Who::Anybody(Page::Tokens) => self.tokens(&call, body).await,
             Who::Anybody(Page::Terminal) => self.terminal(&call, body).await,

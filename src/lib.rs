@@ -24,6 +24,7 @@ pub mod exchange;
 pub mod visitor;
 
 pub mod app_tokens;
+pub mod deprovisioning;
 pub mod personal_tokens;
 pub mod renewal;
 pub mod sign_in;

@@ -17,6 +17,7 @@ mod client_credentials;
 mod client_key;
 mod discovery;
 mod error;
+mod event_signature;
 mod examination;
 mod group_names;
 mod groups_overage;
@@ -39,6 +40,7 @@ mod proxy_connector;
 mod pushed_authorization;
 mod refresh_verification;
 mod revocation;
+mod revocation_assertion;
 mod roles;
 mod token_call;
 mod token_exchange;
@@ -55,6 +57,7 @@ pub use claims::{ClaimMapping, Claims, ClaimsError};
 pub use client_auth_method::ClientAuthMethod;
 pub use client_key::{ClientKeyError, ClientKeyFiles};
 pub use error::ProviderError;
+pub use event_signature::EventError;
 pub use examination::{ClientProbe, Examination, RedirectProbe};
 pub use group_names::{GroupNames, InvalidPattern};
 pub use http::FetchError;
@@ -67,6 +70,7 @@ pub use provider::Provider;
 pub use providers::Providers;
 pub use proxy::ProxySettings;
 pub use refresh_verification::{LocalVerdict, RefreshVerdict};
+pub use revocation_assertion::RevocationAssertion;
 pub use roles::Roles;
 pub use token_call::{TokenFailure, TokenResponse, VerifiedLogin, safe_description};
 pub use token_issuer::{TokenIssuer, TokenIssuerSettings};
@@ -112,6 +116,10 @@ pub struct Settings {
     pub introspection_url: Option<url::Url>,
     /// `CODER_OIDC_GRAPH_URL`; `None` leaves it to the metadata.
     pub graph_url: Option<url::Url>,
+    /// `CODER_OIDC_EVENT_ISSUER_URL`: who signs the provider's requests to revoke and its security events; `None` if that is the issuer.
+    pub event_issuer: Option<String>,
+    /// `CODER_OIDC_REVOCATION_SECRET`: what security tools bring to have users ended.
+    pub revocation_secret: Option<Secret>,
     /// `CODER_OIDC_TOKEN_TIMEOUT`: the deadline of a whole token call.
     pub token_timeout: Duration,
     /// `HTTPS_PROXY` and `NO_PROXY`.
@@ -165,6 +173,8 @@ impl Settings {
             refresh_token_reuse_interval: None,
             introspection_url: None,
             graph_url: None,
+            event_issuer: None,
+            revocation_secret: None,
             token_timeout: Duration::from_secs(1),
             proxy: ProxySettings::default(),
         }

@@ -2,21 +2,27 @@
 
 pub mod cache;
 pub mod cookie;
+mod end_source;
+pub mod ended_users;
 mod form_seal;
 pub mod live;
 mod opener;
 mod personal_token;
 mod session_hash;
 pub mod unrecorded;
+mod user_key;
 
 use std::time::Duration;
 
 use crate::{clock::Timestamp, grant::GrantId};
 
+pub use end_source::EndSource;
+pub use ended_users::TokenOwner;
 pub use form_seal::FormSeals;
 pub use opener::Opener;
 pub use personal_token::{PersonalToken, TokenScope};
 pub use session_hash::SessionHash;
+pub use user_key::{UserKey, UserName};
 
 /// How long sessions live.
 #[derive(Clone, Debug, PartialEq, Eq)]

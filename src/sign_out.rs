@@ -1,11 +1,12 @@
-//! Logout: ends the session locally first, then at the provider (RP-initiated logout, token revocation), and obeys back-channel
-//! logout.
+//! Logout: ends the session locally first, then at the provider (RP-initiated logout, token revocation), and obeys those who have users'
+//! sessions ended ([`UserEnd`]), as by back-channel logout.
 
 mod journey;
 mod later;
-mod pending_logouts;
-mod provider_logouts;
+mod pending_ends;
 mod revoking;
+mod user_end;
+mod user_ends;
 
 use std::sync::Arc;
 
@@ -21,13 +22,14 @@ use crate::{
     history::{Event, Kind},
     oidc::{Provider, Providers},
     seal::KeyRing,
-    session::{SessionHash, cache::SessionCache, unrecorded::Extent},
+    session::{EndSource, SessionHash, cache::SessionCache, unrecorded::Extent},
     store::{EndedSession, SessionFilter, Store, StoreError},
     telemetry::metrics::Metrics,
 };
 
 use journey::LogoutState;
-pub use pending_logouts::PendingLogouts;
+pub use pending_ends::PendingEnds;
+pub use user_end::{EndExtent, UserEnd};
 
 /// The logout workflow.
 #[derive(Clone, Debug)]
@@ -50,8 +52,8 @@ pub struct SignOut {
     pub revocations: Arc<Notify>,
     /// Cached sessions, and those whose end is not in the store yet.
     pub cache: Arc<SessionCache>,
-    /// Logouts at the provider that are not in the store yet.
-    pub provider_logouts: Arc<PendingLogouts>,
+    /// Ends of users that are not in the store yet.
+    pub pending_ends: Arc<PendingEnds>,
 }
 
 /// Whether the user intends a logout request.
@@ -72,8 +74,8 @@ pub enum LogoutInitiator {
     UserEverywhere,
     /// An administrator.
     Administrator,
-    /// The provider, which has logged the user out there.
-    Provider,
+    /// Somebody outside of Evergate, as the provider.
+    Other(EndSource),
 }
 
 impl LogoutInitiator {
@@ -82,7 +84,7 @@ impl LogoutInitiator {
             Self::User => "user",
             Self::UserEverywhere => "user_everywhere",
             Self::Administrator => "administrator",
-            Self::Provider => "provider",
+            Self::Other(source) => source.as_str(),
         }
     }
 }
@@ -141,7 +143,7 @@ impl SignOut {
                 let extent = match by {
                     LogoutInitiator::User => Extent::Session,
                     LogoutInitiator::UserEverywhere => Extent::AllOfUser,
-                    LogoutInitiator::Administrator | LogoutInitiator::Provider => return Err(error),
+                    LogoutInitiator::Administrator | LogoutInitiator::Other(_) => return Err(error),
                 };
                 self.end_locally(hash, extent, error).await?;
                 None

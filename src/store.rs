@@ -39,7 +39,7 @@ mod sqlite;
 
 pub use change::{Change, Hearing};
 pub use condition::Condition;
-pub use contract::{Counts, LOGOUT_RETENTION, OrphanedToken, Revocation, RevocationToken, Store};
+pub use contract::{Counts, END_RETENTION, LOGOUT_RETENTION, OrphanedToken, Revocation, RevocationToken, Store};
 pub use error::StoreError;
 pub use facts::DatabaseFacts;
 pub use postgres::{PostgresSettings, PostgresUrl};

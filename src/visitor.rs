@@ -4,6 +4,7 @@
 //! next request of the same connection, and `recheck` answers it for connections that outlive their request.
 
 mod changed_grants;
+mod ended_users;
 mod memo;
 mod pending_changes;
 mod reason;
@@ -19,10 +20,10 @@ use crate::{
     clock::{Clock, Timestamp},
     policy::Policies,
     session::{
-        self, SessionHash,
+        self, SessionHash, TokenOwner,
         cache::{CachedSession, SessionCache},
         cookie::Cookies,
-        live::{LiveSessions, Watch},
+        live::{LiveSessions, Watch, WatchedToken},
     },
     store::{Change, Store, StoreError},
 };
@@ -202,9 +203,20 @@ impl Visitors {
         self.live.watch(signed_in.session)
     }
 
-    /// The right to register connections that are cut at a time, which is found from the present one.
-    pub fn watch_until(&self, end: impl FnOnce(Timestamp) -> Timestamp) -> Watch {
-        Watch::until(end(self.sources.clock.now()), self.sources.clock.clone())
+    /// The right to register connections that are cut when a bearer token ends, whose time is found from the present one, or its user.
+    pub fn watch_token(&self, owner: &TokenOwner, end: impl FnOnce(Timestamp) -> Timestamp) -> Watch {
+        let Sources { clock, cache, .. } = &self.sources;
+        Watch::token(WatchedToken {
+            end: end(clock.now()),
+            owner: owner.clone(),
+            ended_users: Arc::clone(cache.ended_users()),
+            clock: clock.clone(),
+        })
+    }
+
+    /// Whether the user of a bearer token was ended since it was issued.
+    pub fn has_ended(&self, owner: &TokenOwner) -> bool {
+        self.sources.cache.ended_users().include(owner)
     }
 
     /// Forgets what memory holds of the browser's session. A login may just have given it another grant, and the browser's next
@@ -225,6 +237,8 @@ impl Visitors {
                 }
             }
             Change::Session(hash) => cache.forget_session(hash),
+            // What is open with a session of the user's ends with the session; see `follow_ended_users`.
+            Change::User(_) => return,
             Change::Everything => cache.forget_everything(),
         }
         self.check_after(change);

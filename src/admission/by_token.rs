@@ -28,6 +28,9 @@ impl Admission {
         }
         let refused = |why| NotAdmitted::Refused(Refusal::Token(TokenRefusal::Invalid(VerifyError::Refused(why))));
         let token = self.bearer.verify(presented.text(), accepted).await.map_err(Refusal::Token)?;
+        if self.visitors.has_ended(&token.owner) {
+            return Err(refused("its user's tokens were ended since it was issued"));
+        }
         let forwarded = || {
             let mut forwarded = token.forwarded_identity(inquiry.identity?);
             forwarded.assertion = inquiry.assertion.and_then(|audience| self.assertions.of(audience, about(&token)));
@@ -106,7 +109,7 @@ impl Admission {
     pub fn watch(&self, by: Credential) -> Watch {
         match by {
             Credential::Session { signed_in, .. } => self.visitors.watch(signed_in),
-            Credential::Token(token) => self.visitors.watch_until(|now| token.ends(now)),
+            Credential::Token(token) => self.visitors.watch_token(&token.owner, |now| token.ends(now)),
         }
     }
 }

@@ -71,6 +71,8 @@ impl Background {
         spawn(Box::pin(async move { this.sign_out.run_revocations(this.timings.revocation_interval).await }));
         let this = all.clone();
         spawn(Box::pin(async move { this.visitors.cut_ended_connections().await }));
+        let this = all.clone();
+        spawn(Box::pin(async move { this.visitors.follow_ended_users().await }));
         let store = all.store.clone();
         spawn(Box::pin(async move { store.run_repairs().await }));
         let store = all.store.clone();

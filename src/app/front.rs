@@ -16,6 +16,7 @@ use crate::{
     assertion::Assertions,
     bearer::BearerTokens,
     clock::Clock,
+    deprovisioning::Deprovisioning,
     endpoints::{self, Endpoints, health::Health},
     forward::{Drain, Forwarder, Target},
     gateway::{self, Gateway},
@@ -187,6 +188,7 @@ impl Core {
             },
             form_seals: FormSeals { keys: self.sign_out.keys.clone(), clock: self.clock.clone() },
             sign_ins,
+            deprovisioning: Deprovisioning { sign_out: sign_out.clone() },
             sign_out,
             assertions: Arc::clone(&self.assertions),
             health: Health {

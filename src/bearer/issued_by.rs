@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use crate::{
+    identity::Identity,
     oidc::{Provider, TokenIssuer},
     policy::AcceptedTokens,
+    session::{UserKey, UserName},
 };
 
 /// Who has issued a token, and verifies it.
@@ -31,6 +33,14 @@ impl IssuedBy {
             Self::Provider(provider) => provider.issuer(),
             Self::Issuer(issuer) => issuer.name(),
         }
+    }
+
+    /// By what the user of a token may be ended; nothing where nobody logs in.
+    pub(super) fn names_of(&self, identity: &Identity) -> Arc<[UserName]> {
+        let of = |provider: &Arc<Provider>| {
+            UserKey::all_of(identity).iter().map(|key| key.name(provider.issuer(), provider.client_id())).collect()
+        };
+        self.provider().map(of).unwrap_or_default()
     }
 
     /// The provider, if it is one.

@@ -8,6 +8,7 @@ use crate::{
     oidc::Provider,
     policy::TokenUse,
     secret::Secret,
+    session::TokenOwner,
 };
 
 /// A token that was found good.
@@ -27,6 +28,8 @@ pub struct VerifiedToken {
     pub is_self_contained: bool,
     /// When it was first verified here.
     pub verified_at: Timestamp,
+    /// Its user, and when it was issued.
+    pub owner: TokenOwner,
     /// Its SHA-256 hash.
     pub hash: [u8; 32],
     /// The identity as signed tokens, each for the app of a route.

@@ -44,6 +44,8 @@ pub(super) const SECTION: Section = Section {
         &INTROSPECTION_URL,
         &INTROSPECTION_CACHE,
         &GRAPH_URL,
+        &EVENT_ISSUER_URL,
+        &REVOCATION_SECRET,
     ],
 };
 
@@ -127,8 +129,22 @@ const GRAPH_URL: Setting = setting(
     "Microsoft Graph, as in `https://graph.microsoft.com`, which Evergate asks for the groups of a user who has too many for the tokens of Microsoft Entra ID (groups overage), with the user's access token. Not set: the one that the metadata of Microsoft Entra ID name. If Graph does not tell them, routes and rules that need groups refuse the user with a message that says so.",
 );
 
+const EVENT_ISSUER_URL: Setting = setting(
+    "oidc_event_issuer_url",
+    ValueType::Url,
+    "",
+    "The issuer that signs what the provider sends to have a user's sessions ended ([deprovisioning.md](deprovisioning.md)), where that is not `CODER_OIDC_ISSUER_URL`: of an authorization server of Okta, its org, as in `https://example.okta.com`.",
+);
+const REVOCATION_SECRET: Setting = setting(
+    "oidc_revocation_secret",
+    ValueType::Secret,
+    "",
+    "What a security tool sends as `Authorization: Bearer` to `/oauth2/global_token_revocation` to have everything of one user of this provider revoked: 32 characters at least, as from `openssl rand -hex 32`. Not set: only the provider's own signed requests are taken.",
+);
+
 /// The settings of the provider with this name.
 pub(super) fn read(reader: &mut Reader<'_>, name: String) -> Option<oidc::Settings> {
+    let event_issuer = reader.parsed(&EVENT_ISSUER_URL, issuer);
     let issuer = reader.required(&ISSUER_URL, "https://idp.example.com", issuer);
     let skip_issuer_checks = reader.boolean(&SKIP_ISSUER_CHECKS);
     if skip_issuer_checks == Some(true) {
@@ -142,6 +158,7 @@ pub(super) fn read(reader: &mut Reader<'_>, name: String) -> Option<oidc::Settin
     let reuse_interval = reader.duration(&REFRESH_TOKEN_GRACE);
     let introspection_url = reader.parsed(&INTROSPECTION_URL, provider_url);
     let graph_url = reader.parsed(&GRAPH_URL, provider_url);
+    let revocation_secret = reader.parsed(&REVOCATION_SECRET, values::long_secret);
     let mapping = claims::read(reader);
     let client_auth = client_auth::read(reader, issuer.as_deref());
     let sources = claims::sources(reader);
@@ -168,6 +185,8 @@ pub(super) fn read(reader: &mut Reader<'_>, name: String) -> Option<oidc::Settin
         refresh_token_reuse_interval: reuse_interval,
         introspection_url,
         graph_url,
+        event_issuer,
+        revocation_secret,
         token_timeout: token_timeout?,
         proxy: proxy?,
     })

@@ -9,6 +9,7 @@ use std::{
 use ipnet::IpNet;
 
 use super::yaml::{self, Node};
+use crate::secret::Secret;
 
 /// `true` or `false`, in the spellings that Go accepts, as Coder does.
 pub(super) fn boolean(text: &str) -> Result<bool, String> {
@@ -100,6 +101,15 @@ fn members_of<T>(text: &str, read: impl Fn(Node) -> Option<T>) -> Option<BTreeMa
         Ok(Node::Null | Node::Text(_) | Node::List(_)) | Err(_) => None,
     }
 }
+
+/// A secret that programs send: long enough that it cannot be guessed, and with nothing in it that a header changes.
+pub(super) fn long_secret(text: &str) -> Result<Secret, String> {
+    let is_good = text.len() >= MIN_SECRET && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_good { Ok(Secret::new(text)) } else { Err("must be 32 characters or more, without spaces".to_owned()) }
+}
+
+/// The shortest secret that programs send.
+const MIN_SECRET: usize = 32;
 
 /// Where to listen. A port alone, as Go takes it, means all interfaces, and `localhost` is IPv4's loopback.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {

@@ -16,7 +16,7 @@ use crate::{
     },
     session::SessionHash,
     sign_in::{Redirect, SitePage},
-    sign_out::{LogoutInitiator, LogoutRequest},
+    sign_out::{LogoutInitiator, LogoutRequest, UserEnd},
     store::StoreError,
     telemetry::logs::causes,
 };
@@ -32,7 +32,7 @@ impl Endpoints {
         if LogoutRequest::classify(&exchange.method, call.headers, &exchange.site) == LogoutRequest::NeedsConfirmation {
             let question = match initiator {
                 LogoutInitiator::UserEverywhere => Message::SignOutEverywhere,
-                LogoutInitiator::User | LogoutInitiator::Administrator | LogoutInitiator::Provider => Message::SignOut,
+                LogoutInitiator::User | LogoutInitiator::Administrator | LogoutInitiator::Other(_) => Message::SignOut,
             };
             return Ok(self.confirmation(&call, question, initiator, next.as_ref()));
         }
@@ -108,7 +108,7 @@ impl Endpoints {
             Err(ProviderError::LogoutToken(error)) => return Err(Refusal::LogoutToken(error).into()),
             Err(error) => return Err(Refusal::ProviderUnavailable(error).into()),
         };
-        sign_out.end_by_provider(&token).await.map_err(Refusal::from)?;
+        sign_out.end_user(&UserEnd::of_logout_token(token)).await.map_err(Refusal::from)?;
         Ok(json_response(&json!({}), StatusCode::OK, "logged_out"))
     }
 

@@ -27,6 +27,8 @@ pub struct AccessToken {
     pub client: Option<String>,
     /// Its scopes.
     pub scopes: Vec<String>,
+    /// When it was issued, if that is known.
+    pub issued_at: Option<Timestamp>,
     /// When it expires; `None` if introspection does not say.
     pub expires_at: Option<Timestamp>,
     /// Whether it was verified here, so that nothing but time changes the verdict.
@@ -106,6 +108,7 @@ impl Provider {
         tenant: Option<String>,
     ) -> Result<AccessToken, AccessTokenError> {
         let (audiences, client, scopes) = use_of(&claims);
+        let issued_at = time(&claims, "iat");
         if let Some(client) = &client {
             // A client that acts for itself need not have a subject in introspection (RFC 7662 section 2.2). The name is no user's.
             claims.members.entry("sub").or_insert_with(|| format!("client:{client}").into());
@@ -117,6 +120,7 @@ impl Provider {
             audiences,
             client,
             scopes,
+            issued_at,
             expires_at,
             is_self_contained: false,
         })

@@ -16,6 +16,7 @@ use super::{
     http::HttpClient,
     key_cache::KeyCache,
     preset::{Preset, RefreshTokenRotation},
+    token_issuer::{TokenIssuer, TokenIssuerSettings},
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -37,6 +38,8 @@ pub struct Provider {
     /// The algorithm of the last ID token that was accepted.
     signing_algorithm: Mutex<Option<Algorithm>>,
     pub(super) credentials: ClientCredentials,
+    /// The issuer of signed requests and events, where that is another.
+    pub(super) event_issuer: Option<Arc<TokenIssuer>>,
     /// The last discovery failed because of the settings or the metadata, and not because the provider did not respond.
     pub(super) misconfigured: AtomicBool,
     /// A login with `prompt=consent` brought no refresh token either.
@@ -54,7 +57,12 @@ impl Provider {
     /// # Errors
     /// The client's private key cannot be read.
     pub fn new(settings: Settings, tls: rustls::ClientConfig, clock: Clock) -> Result<Self, ClientKeyError> {
+        let event_issuer = settings.event_issuer.clone().map(|issuer| {
+            let settings = TokenIssuerSettings::of_events(settings.name.clone(), issuer, settings.proxy.clone());
+            Arc::new(TokenIssuer::new(settings, tls.clone(), clock.clone()))
+        });
         Ok(Self {
+            event_issuer,
             fingerprint: Fingerprint::of(&fingerprint_text(&settings)),
             http: HttpClient::new(tls, settings.proxy.clone()),
             credentials: ClientCredentials::new(&settings, clock.clone())?,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::Provider;
+use super::{Provider, VerifyError};
 use crate::jose::{JsonObject, SignedToken};
 
 /// The providers, of which there is one at least. A user is known by the issuer and the subject, and a grant belongs to the provider
@@ -55,6 +55,17 @@ impl Providers {
             Some(_) | None => false,
         };
         self.iter().filter(|provider| provider.may_have_issued(claims)).find(is_for)
+    }
+
+    /// The provider that has signed a request or an event, as far as that says itself, by `iss`. Nothing of it is verified.
+    ///
+    /// # Errors
+    /// It is none that a provider could have signed.
+    pub fn of_event(&self, token: &str) -> Result<&Arc<Provider>, VerifyError> {
+        let parsed = SignedToken::parse(token)?;
+        let issuer = parsed.unverified().members.get("iss").and_then(Value::as_str).unwrap_or_default();
+        let of_issuer = self.iter().find(|provider| provider.is_event_issuer(issuer));
+        of_issuer.ok_or(VerifyError::Refused("its iss is no provider's"))
     }
 
     /// The providers of the issuer that an access token says it is of.

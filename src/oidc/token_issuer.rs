@@ -45,6 +45,13 @@ pub struct TokenIssuerSettings {
     pub proxy: ProxySettings,
 }
 
+impl TokenIssuerSettings {
+    /// The issuer of a provider's signed requests and events.
+    pub(super) fn of_events(name: String, issuer: String, proxy: ProxySettings) -> Self {
+        Self { name, issuer, jwks_url: None, token_file: None, subjects: Vec::new(), claims: Vec::new(), proxy }
+    }
+}
+
 /// One issuer.
 #[derive(Debug)]
 pub struct TokenIssuer {
@@ -95,7 +102,7 @@ impl TokenIssuer {
         if !self.has_issued(parsed.unverified()) {
             return Err(AccessTokenError::because("its iss is another issuer"));
         }
-        let claims = self.verified(token).await?;
+        let claims = self.verify_signature(token).await?;
         check_claims(&claims, self.clock.now())?;
         let Some(expires_at) = time(&claims, "exp") else {
             return Err(AccessTokenError::because("it has no exp that is a time"));
@@ -116,11 +123,18 @@ impl TokenIssuer {
         let subject = format!("{}:{}", self.settings.name, identity.subject);
         let (audiences, client, scopes) = use_of(&claims);
         let identity = Identity { subject, ..identity };
-        Ok(AccessToken { identity, audiences, client, scopes, expires_at: Some(expires_at), is_self_contained: true })
+        let issued_at = time(&claims, "iat");
+        let expires_at = Some(expires_at);
+        Ok(AccessToken { identity, audiences, client, scopes, issued_at, expires_at, is_self_contained: true })
+    }
+
+    /// The issuer, exactly as its tokens have it.
+    pub(super) fn issuer(&self) -> &str {
+        &self.settings.issuer
     }
 
     /// Verifies the signature by the keys at hand, or else by newer ones.
-    async fn verified(self: &Arc<Self>, token: &Secret) -> Result<JsonObject, AccessTokenError> {
+    pub(super) async fn verify_signature(self: &Arc<Self>, token: &Secret) -> Result<JsonObject, AccessTokenError> {
         let Keys { set: keys, fetched_at } = self.keys();
         if fetched_at.is_some_and(|at| self.clock.now().since(at) >= KEYS_ARE_FRESH_FOR) {
             // Nobody waits for it: while the issuer is away, its keys are the best that is known.

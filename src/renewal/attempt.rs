@@ -322,7 +322,7 @@ async fn wait_for_change(changes: &mut broadcast::Receiver<Change>, id: GrantId)
         loop {
             match changes.recv().await {
                 Ok(Change::Grant(other)) if other != id => {}
-                Ok(Change::Session(_)) => {}
+                Ok(Change::Session(_) | Change::User(_)) => {}
                 Ok(Change::Grant(_) | Change::Everything) | Err(broadcast::error::RecvError::Lagged(_)) => return,
                 Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
             }

@@ -20,7 +20,7 @@ use std::{
 
 use quick_cache::sync::Cache;
 
-use super::{Session, SessionHash, unrecorded::UnrecordedEnds};
+use super::{Session, SessionHash, ended_users::EndedUsers, unrecorded::UnrecordedEnds};
 use crate::{
     clock::Timestamp,
     grant::{Grant, GrantId},
@@ -58,6 +58,7 @@ pub struct SessionCache {
     touched: Mutex<HashMap<SessionHash, Timestamp>>,
     /// Sessions that have ended on this replica and whose end is not in the store yet.
     unrecorded: Arc<UnrecordedEnds>,
+    ended_users: Arc<EndedUsers>,
     outage_grace: Duration,
     metrics: Metrics,
 }
@@ -106,6 +107,7 @@ impl SessionCache {
             changes: Changes::default(),
             touched: Mutex::default(),
             unrecorded: Arc::default(),
+            ended_users: Arc::default(),
             outage_grace: settings.outage_grace,
             metrics,
         }
@@ -267,6 +269,11 @@ impl SessionCache {
     /// Sessions that have ended on this replica; lookups do not find them, whatever the store holds.
     pub fn unrecorded(&self) -> &Arc<UnrecordedEnds> {
         &self.unrecorded
+    }
+
+    /// Users whom their provider has had ended.
+    pub fn ended_users(&self) -> &Arc<EndedUsers> {
+        &self.ended_users
     }
 
     /// Whether announcements of changes arrive.

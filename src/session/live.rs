@@ -13,8 +13,9 @@ use std::{
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{
-    SessionHash, Settings,
+    SessionHash, Settings, TokenOwner,
     cache::{CachedSession, SessionCache},
+    ended_users::EndedUsers,
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -50,20 +51,33 @@ struct LiveSession {
     is_new: bool,
 }
 
-/// Registers connections of one session, or of something that ends at a time known beforehand.
+/// Registers connections of one session, or of a bearer token.
 #[derive(Clone, Debug)]
 pub struct Watch(Watched);
 
 #[derive(Clone, Debug)]
 enum Watched {
     Session(WatchedSession),
-    Until(Timestamp, Clock),
+    Token(WatchedToken),
 }
 
 #[derive(Clone, Debug)]
 struct WatchedSession {
     connections: Arc<LiveSessions>,
     cached: Arc<CachedSession>,
+}
+
+/// A bearer token, which ends at a time, or before it with its user.
+#[derive(Clone, Debug)]
+pub struct WatchedToken {
+    /// When it expires.
+    pub end: Timestamp,
+    /// Whose it is.
+    pub owner: TokenOwner,
+    /// Users who were ended.
+    pub ended_users: Arc<EndedUsers>,
+    /// The time.
+    pub clock: Clock,
 }
 
 /// One long-lived connection. Dropping it unregisters it.
@@ -80,7 +94,7 @@ enum Registration {
         /// The entry of the registry.
         entry: u64,
     },
-    Until(#[expect(dead_code, reason = "it ends with the connection")] AbortOnDropHandle<()>),
+    Token(#[expect(dead_code, reason = "it ends with the connection")] AbortOnDropHandle<()>),
 }
 
 /// How often the clock is looked at, which may have been set, or have gone on while the machine slept.
@@ -163,30 +177,42 @@ impl LiveSessions {
 }
 
 impl Watch {
-    /// Registers connections that are cut at `end`.
-    pub fn until(end: Timestamp, clock: Clock) -> Self {
-        Self(Watched::Until(end, clock))
+    /// Registers connections that were opened with a bearer token.
+    pub fn token(token: WatchedToken) -> Self {
+        Self(Watched::Token(token))
     }
 
     /// Registers a connection.
     pub fn open(&self) -> Connection {
         match &self.0 {
             Watched::Session(session) => session.open(),
-            Watched::Until(end, clock) => {
-                let (end, clock, ended) = (*end, clock.clone(), CancellationToken::new());
+            Watched::Token(token) => {
+                let (token, ended) = (token.clone(), CancellationToken::new());
                 let at_the_end = ended.clone();
                 let waiting = tokio::spawn(async move {
-                    loop {
-                        let rest = end.since(clock.now());
-                        if rest.is_zero() {
-                            break;
-                        }
-                        tokio::time::sleep(rest.min(LOOK_AT_CLOCK)).await;
-                    }
+                    token.until_ended().await;
                     at_the_end.cancel();
                 });
-                Connection { ended, registration: Registration::Until(AbortOnDropHandle::new(waiting)) }
+                Connection { ended, registration: Registration::Token(AbortOnDropHandle::new(waiting)) }
             }
+        }
+    }
+}
+
+impl WatchedToken {
+    async fn until_ended(&self) {
+        let expired = async {
+            loop {
+                let rest = self.end.since(self.clock.now());
+                if rest.is_zero() {
+                    return;
+                }
+                tokio::time::sleep(rest.min(LOOK_AT_CLOCK)).await;
+            }
+        };
+        tokio::select! {
+            () = expired => {}
+            () = self.ended_users.until_included(&self.owner) => {}
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use super::SessionHash;
+use super::{EndSource, SessionHash};
 
 /// The maximum number of ends that wait.
 const MAX_UNRECORDED: usize = 10_000;
@@ -29,8 +29,8 @@ pub enum Added {
 /// What has ended, in ascending order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Extent {
-    /// One session, whose user the provider has logged out.
-    ByProvider,
+    /// One session, whose user somebody else has had ended.
+    ByOther(EndSource),
     /// One session.
     Session,
     /// All sessions of the session's user.

@@ -15,7 +15,7 @@ use crate::{
     identity::Identity,
     oidc::VerifiedLogin,
     policy::Denied,
-    session::{Opener, Session, SessionHash},
+    session::{Opener, Session, SessionHash, UserKey},
     store::{LoginSaved, LoginTarget, NewGrant, OrphanedToken, SessionFilter, Sharing, Tokens},
     telemetry::logs::causes,
 };
@@ -109,7 +109,9 @@ impl SignIn {
     ) -> Result<(), CallbackError> {
         let (issuer, client_id) = (self.provider.issuer(), self.provider.client_id());
         let whose = SessionFilter { issuer, client_id, subject: Some(&identity.subject), provider_session };
-        if !self.store.was_logged_out_since(whose, attempt.at()).await? {
+        let names: Vec<_> = UserKey::all_of(identity).iter().map(|key| key.name(issuer, client_id)).collect();
+        let was_ended = self.store.user_ended_at(&names).await?.is_some_and(|at| at >= attempt.at());
+        if !was_ended && !self.store.was_logged_out_since(whose, attempt.at()).await? {
             return Ok(());
         }
         self.store.end_session(session).await?;

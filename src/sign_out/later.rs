@@ -131,7 +131,7 @@ impl SignOut {
     /// session.
     async fn record_end(&self, hash: SessionHash, extent: Extent) -> Result<(), StoreError> {
         let by = match extent {
-            Extent::ByProvider => LogoutInitiator::Provider,
+            Extent::ByOther(source) => LogoutInitiator::Other(source),
             Extent::Session => LogoutInitiator::User,
             Extent::AllOfUser => LogoutInitiator::UserEverywhere,
         };

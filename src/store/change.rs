@@ -1,6 +1,9 @@
 //! What changed in the store, as it is announced to all replicas.
 
-use crate::{grant::GrantId, session::SessionHash};
+use crate::{
+    grant::GrantId,
+    session::{SessionHash, UserName},
+};
 
 /// A change of rows that replicas hold in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,6 +12,8 @@ pub enum Change {
     Grant(GrantId),
     /// This session was removed.
     Session(SessionHash),
+    /// This user of a provider was ended.
+    User(UserName),
     /// Anything may have changed.
     Everything,
 }

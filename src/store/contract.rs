@@ -3,6 +3,7 @@
 mod attempts;
 mod changes;
 mod counts;
+mod ended_users;
 mod events;
 mod examination;
 mod grants;
@@ -36,6 +37,7 @@ use super::{
 use crate::{clock::Timestamp, seal::KeyRing, telemetry::metrics::Metrics};
 
 pub use counts::Counts;
+pub use ended_users::END_RETENTION;
 pub use logouts::LOGOUT_RETENTION;
 pub use revocations::{OrphanedToken, Revocation, RevocationToken};
 

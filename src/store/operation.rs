@@ -54,6 +54,9 @@ operations! {
     ReturnTo "return_to" Read,
     RememberLogout "remember_logout" Repeatable,
     WasLoggedOut "was_logged_out" Read,
+    EndUsers "end_users" Repeatable,
+    EndedUsers "ended_users" Read,
+    UserEndedAt "user_ended_at" Read,
     // Grants and their renewal.
     Grant "grant" Read,
     IdToken "id_token" Read,

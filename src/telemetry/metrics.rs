@@ -13,7 +13,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use labels::{Cached, Class, Operation, Outcome, RouteClass, Voice};
+use labels::{Cached, Class, Operation, Outcome, RouteClass, UserEnd, Voice};
 use providers::{ProviderLabel, ProviderMetrics};
 
 pub use labels::Record;
@@ -31,6 +31,7 @@ struct Inner {
     request_seconds: Histogram,
     route_seconds: Family<RouteClass, Histogram, fn() -> Histogram>,
     logouts: Counter,
+    user_ends: Family<UserEnd, Counter>,
     bearer_tokens: Family<Outcome, Counter>,
     app_tokens: Family<Outcome, Counter>,
     providers: ProviderMetrics,
@@ -55,6 +56,10 @@ struct Inner {
 const BEARER_OUTCOMES: [&str; 3] = ["accepted", "refused", "unavailable"];
 /// What can become of a request of an app's job for a token.
 const APP_TOKEN_OUTCOMES: [&str; 4] = ["given", "exchanged", "refused", "unavailable"];
+/// Who may order that a user's sessions end: `EndSource` of `session`.
+const USER_END_SOURCES: [&str; 2] = ["provider", "global_token_revocation"];
+/// What can become of an order to end a user's sessions.
+const USER_END_OUTCOMES: [&str; 3] = ["ok", "unrecorded", "failed"];
 /// How changes in the store are heard of.
 const VOICES: [&str; 2] = ["notifications", "polling"];
 /// The kinds of [`Record`], in its order.
@@ -89,6 +94,7 @@ impl Metrics {
             request_seconds: seconds(),
             route_seconds: Family::new_with_constructor(seconds as fn() -> Histogram),
             logouts: Counter::default(),
+            user_ends: Family::default(),
             bearer_tokens: Family::default(),
             app_tokens: Family::default(),
             providers,
@@ -117,6 +123,16 @@ impl Metrics {
             inner.route_seconds.clone(),
         );
         registry.register("logouts", "Sessions that their users ended", inner.logouts.clone());
+        for source in USER_END_SOURCES {
+            for outcome in USER_END_OUTCOMES {
+                drop(inner.user_ends.get_or_create(&UserEnd { source, outcome }));
+            }
+        }
+        registry.register(
+            "user_ends",
+            "Orders from outside to end a user's sessions, by their source and by what became of them",
+            inner.user_ends.clone(),
+        );
         // An alert on a rate needs the zero before the first event.
         for outcome in BEARER_OUTCOMES {
             drop(inner.bearer_tokens.get_or_create(&Outcome { outcome }));
@@ -258,6 +274,11 @@ impl Metrics {
     /// Counts a logout.
     pub fn logout(&self) {
         self.0.logouts.inc();
+    }
+
+    /// Counts an order from outside to end a user's sessions.
+    pub fn user_end(&self, source: &'static str, outcome: &'static str) {
+        self.0.user_ends.get_or_create(&UserEnd { source, outcome }).inc();
     }
 
     /// Begins to time a call to the store. `operation` is one of a fixed list.

@@ -33,6 +33,7 @@ impl PendingChanges {
         match change {
             Change::Session(hash) => drop(pending.sessions.insert(hash)),
             Change::Grant(id) => drop(pending.grants.insert(id)),
+            Change::User(_) => {}
             Change::Everything => pending.everything = true,
         }
     }

@@ -25,6 +25,7 @@ mod credentials;
 mod cross_origin;
 mod database_contract;
 mod deployment;
+mod deprovisioning;
 mod doctor;
 mod documentation;
 mod draining;

@@ -44,6 +44,7 @@ fn all() -> impl IntoIterator<Item = Migration> {
         10 "personal access tokens" "0010_personal_access_tokens.sql"
         11 "sessions share a login" "0011_sessions_share_a_login.sql"
         12 "sessions tell what opened them" "0012_sessions_tell_what_opened_them.sql"
+        13 "users are ended" "0013_users_are_ended.sql"
     }
 }
 

@@ -106,7 +106,7 @@ impl Connection<'_> {
 }
 
 /// A name as it stands in the JSON of an identity, up to the first quotation mark.
-fn escaped(name: &str) -> String {
+pub(super) fn escaped(name: &str) -> String {
     let quoted = serde_json::Value::from(name).to_string();
     quoted.split('"').nth(1).unwrap_or_default().to_owned()
 }

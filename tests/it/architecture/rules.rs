@@ -54,6 +54,7 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
             "app_tokens",
             "bearer",
             "personal_tokens",
+            "deprovisioning",
             "visitor",
             "sign_in",
             "sign_out",
@@ -135,6 +136,7 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
             "sign_in",
             "sign_out",
             "personal_tokens",
+            "deprovisioning",
             "renewal",
             "policy",
             "routing",
@@ -205,6 +207,8 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
         "app_tokens",
         &["assertion", "visitor", "renewal", "policy", "routing", "oidc", "grant", "history", "session", "store", "telemetry"],
     ),
+    // Who is gone has everything ended as a logout ends it.
+    ("deprovisioning", &["sign_out", "oidc", "jose", "session", "store"]),
     // How a token ends is the logout's.
     ("personal_tokens", &["sign_out", "grant", "history", "session", "store"]),
     // It tells of a grant and a session.
@@ -305,6 +309,7 @@ pub(super) const PURE: &[&str] = &[
     "exchange/grpc",
     "refusal/table",
     "bearer/presented",
+    "deprovisioning/subject_identifier",
     "app_tokens/caller",
     "app_tokens/error",
     "app_tokens/token_request",
@@ -348,6 +353,7 @@ pub(super) const CHOOSE_STATUSES: &[&str] = &[
     "endpoints/choice",
     "endpoints/portal",
     "endpoints/forward_auth",
+    "endpoints/global_token_revocation",
     "endpoints/health",
     "endpoints/in_page",
     "endpoints/jwks",

@@ -6,11 +6,11 @@ use evergate::{
     clock::Timestamp,
     identity::Identity,
     secret::hex,
-    session::SessionHash,
-    store::{ListPosition, SessionFilter},
+    session::{SessionHash, UserKey},
+    store::{END_RETENTION, Expired, ListPosition, SessionFilter},
 };
 
-use super::{contract, keep, login, new_grant, session_of};
+use super::{NOTHING, contract, keep, login, new_grant, session_of};
 
 contract! {
     sessions_are_found_by_their_user_and_by_the_providers_session(store) {
@@ -24,6 +24,35 @@ contract! {
         assert_eq!(found(filter(None, Some("sid-1"))).await, 1);
         assert_eq!(found(filter(Some("other"), Some("sid-1"))).await, 0, "both must be right");
         assert_eq!(found(SessionFilter { issuer: "https://other", ..filter(Some("s"), None) }).await, 0);
+    }
+    users_are_ended_once_and_for_what_is_older(store) {
+        let mut grant = new_grant();
+        grant.identity.unverified_email = Some("O\"Neil@Example.com".into());
+        let session = session_of(grant.id);
+        keep(&store, &grant, session.clone(), None).await;
+        login(&store).await;
+        let found = async |issuer, key| store.find_sessions_of_key(issuer, "c", &key).await.unwrap();
+        let (address, subject) = (UserKey::email("o\"neil@example.COM"), UserKey::Subject("s".into()));
+        assert_eq!(found("https://idp", address.clone()).await, [session.hash]);
+        assert_eq!(found("https://idp", subject.clone()).await.len(), 2);
+        for (issuer, key) in [
+            ("https://other", address.clone()),
+            ("https://idp", UserKey::email("o")),
+            ("https://idp", UserKey::email("%")),
+            ("https://idp", UserKey::Subject("%".into())),
+        ] {
+            assert!(found(issuer, key.clone()).await.is_empty(), "{issuer} {key:?}");
+        }
+        let names = [subject.name("https://idp", "c"), address.name("https://idp", "c")];
+        assert_eq!(store.user_ended_at(&names).await.unwrap(), None);
+        store.end_users(&names, Timestamp(20)).await.unwrap();
+        store.end_users(&names[..1], Timestamp(10)).await.unwrap();
+        store.end_users(&names[1..], Timestamp(30)).await.unwrap();
+        assert_eq!(store.user_ended_at(&names).await.unwrap(), Some(Timestamp(30)), "later ends win");
+        assert_eq!(store.ended_users().await.unwrap(), [(names[0], Timestamp(20)), (names[1], Timestamp(30))].into());
+        let later = Timestamp(30).plus(END_RETENTION);
+        store.sweep(&Expired { now: later, ..NOTHING }).await.unwrap();
+        assert!(store.ended_users().await.unwrap().is_empty());
     }
     all_sessions_are_listed_by_pages_each_once(store) {
         for _ in 0..101 {

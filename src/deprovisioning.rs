@@ -1,0 +1,19 @@
+//! Whoever knows the users tells that one is gone: providers, security tools and directories have everything of a user ended.
+//!
+//! Each way of telling has a file here, which reads what is asked for and by whom. What they order is one and the same
+//! [`UserEnd`](crate::sign_out::UserEnd), which reaches the users of one provider alone.
+
+mod global_token_revocation;
+mod subject_identifier;
+
+use crate::sign_out::SignOut;
+
+pub use global_token_revocation::RevocationError;
+pub use subject_identifier::SubjectError;
+
+/// Has users ended.
+#[derive(Clone, Debug)]
+pub struct Deprovisioning {
+    /// Ends their sessions.
+    pub sign_out: SignOut,
+}

@@ -1,0 +1,117 @@
+//! Subject identifiers (RFC 9493): how a request or an event names a user.
+
+use serde_json::{Map, Value};
+
+use crate::session::UserKey;
+
+/// Why nobody is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubjectError {
+    /// It is no subject identifier of its format (section 3).
+    #[error("malformed: {0}")]
+    Malformed(&'static str),
+    /// Its format names nobody whom this gateway could know.
+    #[error("its format is not supported")]
+    Unsupported,
+    /// It is a user of another issuer.
+    #[error("it is another issuer's user")]
+    OtherIssuer,
+}
+
+/// The most members of a list of aliases.
+const MAX_ALIASES: usize = 16;
+/// No provider's identifier or address is longer (OpenID Connect Core section 2 has 255 characters for `sub`).
+const MAX_LENGTH: usize = 1024;
+
+/// The keys of the user whom an identifier names: of one of the issuers that `is_issuer` selects.
+pub(super) fn keys(identifier: &Value, is_issuer: impl Fn(&str) -> bool + Copy) -> Result<Vec<UserKey>, SubjectError> {
+    let Value::Object(members) = identifier else { return Err(SubjectError::Malformed("it is no object")) };
+    if text(members, "format")? == "aliases" {
+        let identifiers = members.get("identifiers").and_then(Value::as_array);
+        let identifiers = identifiers.filter(|all| (1..=MAX_ALIASES).contains(&all.len()));
+        let identifiers = identifiers.ok_or(SubjectError::Malformed("identifiers is no list, or is too long"))?;
+        return all_of_aliases(identifiers, is_issuer);
+    }
+    key(members, is_issuer).map(|key| vec![key])
+}
+
+/// The aliases of one user (section 3.2.8), of which those count that can be understood. They do not nest.
+fn all_of_aliases(identifiers: &[Value], is_issuer: impl Fn(&str) -> bool + Copy) -> Result<Vec<UserKey>, SubjectError> {
+    let mut keys = Vec::new();
+    for identifier in identifiers {
+        let Value::Object(members) = identifier else { return Err(SubjectError::Malformed("an alias is no object")) };
+        match key(members, is_issuer) {
+            Ok(key) => keys.push(key),
+            Err(SubjectError::Unsupported) => {}
+            Err(error @ (SubjectError::Malformed(_) | SubjectError::OtherIssuer)) => return Err(error),
+        }
+    }
+    if keys.is_empty() { Err(SubjectError::Unsupported) } else { Ok(keys) }
+}
+
+fn key(members: &Map<String, Value>, is_issuer: impl Fn(&str) -> bool) -> Result<UserKey, SubjectError> {
+    match text(members, "format")? {
+        // Section 3.2.3.
+        "iss_sub" => {
+            let (issuer, subject) = (text(members, "iss")?, text(members, "sub")?);
+            if is_issuer(issuer) { Ok(UserKey::Subject(subject.to_owned())) } else { Err(SubjectError::OtherIssuer) }
+        }
+        // Section 3.2.2. What is no address names nobody, least of all many.
+        "email" => {
+            let address = text(members, "email")?;
+            let is_address = address.split_once('@').is_some_and(|(user, domain)| !user.is_empty() && !domain.is_empty());
+            if is_address { Ok(UserKey::email(address)) } else { Err(SubjectError::Malformed("email is no address")) }
+        }
+        // Section 3.2.4: what the sender and the receiver have agreed on, which is the sender's `sub`.
+        "opaque" => Ok(UserKey::Subject(text(members, "id")?.to_owned())),
+        _ => Err(SubjectError::Unsupported),
+    }
+}
+
+fn text<'a>(members: &'a Map<String, Value>, name: &'static str) -> Result<&'a str, SubjectError> {
+    match members.get(name).and_then(Value::as_str) {
+        Some(text) if !text.is_empty() && text.len() <= MAX_LENGTH => Ok(text),
+        Some(_) | None => Err(SubjectError::Malformed(name)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_user_is_named_by_the_formats_of_which_the_gateway_knows_users() {
+        let subject = |text: &str| UserKey::Subject(text.into());
+        let aliases = |all: Value| json!({"format": "aliases", "identifiers": all});
+        let ann = json!({"format": "email", "email": "Ann@Example.com"});
+        for (identifier, expected) in [
+            (json!({"format": "iss_sub", "iss": "https://idp", "sub": "a"}), Ok(vec![subject("a")])),
+            (json!({"format": "iss_sub", "iss": "https://other", "sub": "a"}), Err(SubjectError::OtherIssuer)),
+            (json!({"format": "iss_sub", "iss": "https://idp"}), Err(SubjectError::Malformed("sub"))),
+            (json!({"format": "iss_sub", "iss": "https://idp", "sub": ""}), Err(SubjectError::Malformed("sub"))),
+            (json!({"format": "iss_sub", "iss": "https://idp", "sub": ["a", "b"]}), Err(SubjectError::Malformed("sub"))),
+            (ann.clone(), Ok(vec![UserKey::email("ann@example.com")])),
+            (json!({"format": "email", "email": "@example.com"}), Err(SubjectError::Malformed("email is no address"))),
+            (json!({"format": "email", "email": "%"}), Err(SubjectError::Malformed("email is no address"))),
+            (json!({"format": "opaque", "id": "a"}), Ok(vec![subject("a")])),
+            (json!({"format": "opaque", "id": "*"}), Ok(vec![subject("*")])),
+            (json!({"format": "opaque", "id": "a".repeat(1025)}), Err(SubjectError::Malformed("id"))),
+            (json!({"format": "phone_number", "phone_number": "+1"}), Err(SubjectError::Unsupported)),
+            (json!({"email": "ann@example.com"}), Err(SubjectError::Malformed("format"))),
+            (json!("ann"), Err(SubjectError::Malformed("it is no object"))),
+            (json!(null), Err(SubjectError::Malformed("it is no object"))),
+            (
+                aliases(json!([ann, {"format": "phone_number"}, {"format": "opaque", "id": "a"}])),
+                Ok(vec![UserKey::email("ann@example.com"), subject("a")]),
+            ),
+            (aliases(json!([{"format": "did"}])), Err(SubjectError::Unsupported)),
+            (aliases(json!([aliases(json!([ann]))])), Err(SubjectError::Unsupported)),
+            (aliases(json!([ann, {"format": "iss_sub", "iss": "https://other", "sub": "a"}])), Err(SubjectError::OtherIssuer)),
+            (aliases(json!(vec![ann; 17])), Err(SubjectError::Malformed("identifiers is no list, or is too long"))),
+        ] {
+            assert_eq!(keys(&identifier, |issuer| issuer == "https://idp"), expected, "{identifier}");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The JWT by which a provider authenticates where it has a user's tokens revoked (Okta's Universal Logout;
+//! draft-parecki-oauth-global-token-revocation, section 3).
+
+use serde_json::Value;
+
+use super::{
+    EventError, Provider,
+    id_token::{VerifyError, audiences, check_validity},
+};
+use crate::{
+    clock::Timestamp,
+    jose::{JsonObject, SignedToken},
+};
+
+/// An assertion that is verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevocationAssertion {
+    /// Its identifier (`jti`).
+    pub id: String,
+    /// When it stops being acceptable.
+    pub expires_at: Timestamp,
+}
+
+/// The type that makes it no other token of the provider's, which somebody else may have got.
+const TYPE: &str = "global-token-revocation+jwt";
+/// A token that repeats one of these claims is refused, because two readers may take different values.
+const VALIDATED_CLAIMS: [&str; 6] = ["iss", "aud", "iat", "exp", "nbf", "jti"];
+
+impl Provider {
+    /// Verifies an assertion that came to the endpoint with this URL.
+    ///
+    /// # Errors
+    /// [`EventError`].
+    pub async fn verify_revocation_assertion(&self, token: &str, endpoint: &str) -> Result<RevocationAssertion, EventError> {
+        let parsed = SignedToken::parse(token).map_err(VerifyError::from)?;
+        let assertion = validate(&parsed, endpoint, self.clock.now())?;
+        self.verify_event_signature(token, parsed.unverified()).await?;
+        Ok(assertion)
+    }
+}
+
+/// Validates everything except the issuer and the signature.
+fn validate(token: &SignedToken<'_>, endpoint: &str, now: Timestamp) -> Result<RevocationAssertion, VerifyError> {
+    let refused = |what| Err(VerifyError::Refused(what));
+    if token.typ().as_deref() != Some(TYPE) {
+        return refused("its typ is another token's");
+    }
+    let claims: &JsonObject = token.unverified();
+    if claims.repeated.iter().any(|name| VALIDATED_CLAIMS.contains(&name.as_str())) {
+        return refused("one of its claims stands there twice");
+    }
+    if !audiences(claims).contains(&endpoint) {
+        return refused("its aud is another endpoint");
+    }
+    let expires_at = check_validity(claims, now)?;
+    match claims.members.get("jti").and_then(Value::as_str) {
+        Some(id) if !id.is_empty() => Ok(RevocationAssertion { id: id.to_owned(), expires_at }),
+        Some(_) | None => refused("it has no jti"),
+    }
+}

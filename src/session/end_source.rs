@@ -1,0 +1,21 @@
+//! Who outside of Evergate has a user's sessions ended.
+
+/// Who outside of Evergate has a user's sessions ended. Recorded in the history, as its reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EndSource {
+    /// The provider, by a logout token (OpenID Connect Back-Channel Logout 1.0).
+    BackChannelLogout,
+    /// The provider or a security tool, by Global Token Revocation (Okta's Universal Logout).
+    GlobalTokenRevocation,
+}
+
+impl EndSource {
+    /// The name in the history, the log and the metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            // The name that the history had before there were others.
+            Self::BackChannelLogout => "provider",
+            Self::GlobalTokenRevocation => "global_token_revocation",
+        }
+    }
+}

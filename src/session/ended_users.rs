@@ -1,0 +1,183 @@
+//! Users whom their provider has had ended: what this replica knows of them, for tokens that no session stands behind.
+//!
+//! A session ends with its row. A bearer token that the provider has signed has none, and would be good until it expires: so it is
+//! compared with the time at which its user was ended, and with every stream that was opened with it.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::watch;
+
+use super::UserName;
+use crate::clock::Timestamp;
+
+/// How far the provider's clock may be ahead: a token that was issued so shortly after its user was ended may be an older one.
+const CLOCK_SKEW: Duration = Duration::from_secs(5);
+
+/// Whose a bearer token is.
+#[derive(Clone, Debug)]
+pub struct TokenOwner {
+    /// By what the user may be ended; nothing for a token of nobody's who logs in at a provider.
+    pub names: Arc<[UserName]>,
+    /// When the token was issued.
+    pub issued_at: Timestamp,
+}
+
+/// Users that were ended, and when.
+#[derive(Debug)]
+pub struct EndedUsers {
+    /// Whether there are any, so that requests take no lock while there are none.
+    has_any: AtomicBool,
+    ends: RwLock<Ends>,
+    changed: watch::Sender<()>,
+}
+
+#[derive(Debug, Default)]
+struct Ends {
+    /// As the store has them.
+    recorded: HashMap<UserName, Timestamp>,
+    /// Those that the store could not take yet. They hold on this replica.
+    unrecorded: HashMap<UserName, Timestamp>,
+}
+
+impl Default for EndedUsers {
+    fn default() -> Self {
+        Self { has_any: AtomicBool::new(false), ends: RwLock::default(), changed: watch::Sender::new(()) }
+    }
+}
+
+impl EndedUsers {
+    /// Whether a token's user was ended after it was issued.
+    pub fn include(&self, owner: &TokenOwner) -> bool {
+        if !self.has_any.load(Ordering::Acquire) {
+            return false;
+        }
+        let ends = self.ends.read().unwrap_or_else(PoisonError::into_inner);
+        let ended_at = owner.names.iter().flat_map(|name| [ends.recorded.get(name), ends.unrecorded.get(name)]).flatten().max();
+        ended_at.is_some_and(|at| owner.issued_at <= at.plus(CLOCK_SKEW))
+    }
+
+    /// Waits until [`EndedUsers::include`] is true.
+    pub async fn until_included(&self, owner: &TokenOwner) {
+        let mut changed = self.changed.subscribe();
+        while !self.include(owner) {
+            if changed.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    }
+
+    /// Takes over what the store has.
+    pub fn replace(&self, recorded: HashMap<UserName, Timestamp>) {
+        self.change(|ends| ends.recorded = recorded);
+    }
+
+    /// Takes over what the store has of one user; `None` if nothing.
+    pub fn set(&self, name: UserName, ended_at: Option<Timestamp>) {
+        self.change(|ends| {
+            match ended_at {
+                Some(at) => ends.recorded.insert(name, at),
+                None => ends.recorded.remove(&name),
+            };
+        });
+    }
+
+    /// Ends a user on this replica, before the store has it.
+    pub fn end_here(&self, names: &[UserName], at: Timestamp) {
+        self.change(|ends| {
+            for name in names {
+                let end = ends.unrecorded.entry(*name).or_insert(at);
+                *end = at.max(*end);
+            }
+        });
+    }
+
+    /// The store has taken the ends of up to `at`.
+    pub fn recorded(&self, names: &[UserName], at: Timestamp) {
+        self.change(|ends| {
+            for name in names {
+                if ends.unrecorded.get(name).is_some_and(|end| *end <= at) {
+                    ends.unrecorded.remove(name);
+                }
+                let end = ends.recorded.entry(*name).or_insert(at);
+                *end = at.max(*end);
+            }
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Ends)) {
+        let mut ends = self.ends.write().unwrap_or_else(PoisonError::into_inner);
+        change(&mut ends);
+        self.has_any.store(!ends.recorded.is_empty() || !ends.unrecorded.is_empty(), Ordering::Release);
+        drop(ends);
+        self.changed.send_replace(());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    const ANN: UserName = UserName([1; 32]);
+    const BOB: UserName = UserName([2; 32]);
+
+    fn of(names: &[UserName], issued_at: i64) -> TokenOwner {
+        TokenOwner { names: names.into(), issued_at: Timestamp(issued_at) }
+    }
+
+    #[test]
+    fn a_token_from_before_its_user_was_ended_is_refused_and_a_later_one_is_not() {
+        let ended = EndedUsers::default();
+        assert!(!ended.include(&of(&[ANN], 0)));
+        ended.set(ANN, Some(Timestamp(100_000)));
+        for (names, issued_at, expected) in [
+            (&[ANN][..], 0, true),
+            (&[BOB, ANN], 100_000, true),
+            (&[ANN], 105_000, true),
+            (&[ANN], 105_001, false),
+            (&[BOB], 0, false),
+            (&[], 0, false),
+        ] {
+            assert_eq!(ended.include(&of(names, issued_at)), expected, "{names:?} {issued_at}");
+        }
+        ended.set(ANN, None);
+        assert!(!ended.include(&of(&[ANN], 0)));
+    }
+
+    #[test]
+    fn an_end_that_the_store_could_not_take_holds_until_it_has_it() {
+        let ended = EndedUsers::default();
+        ended.end_here(&[ANN], Timestamp(10));
+        ended.replace(HashMap::new());
+        assert!(ended.include(&of(&[ANN], 10)));
+        ended.end_here(&[ANN], Timestamp(20_000));
+        ended.recorded(&[ANN], Timestamp(10));
+        ended.replace(HashMap::new());
+        assert!(ended.include(&of(&[ANN], 20_000)), "a later one is still to be recorded");
+        ended.recorded(&[ANN], Timestamp(20_000));
+        assert!(ended.include(&of(&[ANN], 20_000)));
+        ended.replace(HashMap::new());
+        assert!(!ended.include(&of(&[ANN], 0)));
+    }
+
+    #[test]
+    fn whoever_waits_hears_of_it() {
+        let ended = EndedUsers::default();
+        let ann = of(&[ANN], 1);
+        let waiting = ended.until_included(&ann);
+        let mut waiting = std::pin::pin!(waiting);
+        assert!(waiting.as_mut().now_or_never().is_none());
+        ended.set(BOB, Some(Timestamp(1)));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        ended.set(ANN, Some(Timestamp(1)));
+        assert!(waiting.now_or_never().is_some());
+    }
+}

@@ -1,0 +1,108 @@
+//! What is asked by those outside of Evergate who have users' sessions ended: whose, by whom, and up to when.
+
+use crate::{
+    clock::Timestamp,
+    oidc::{LEEWAY, LogoutToken, Provider},
+    secret::sha256,
+    session::{EndSource, UserKey, UserName},
+    store::SessionFilter,
+};
+
+/// An order to end the sessions of a provider's user. It reaches no user of another provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserEnd {
+    /// The issuer identifier of the provider, as grants have it.
+    pub issuer: String,
+    /// The client that Evergate is there.
+    pub client_id: String,
+    /// What ends.
+    pub extent: EndExtent,
+    /// Who has it ended.
+    pub source: EndSource,
+    /// What began later goes on.
+    pub until: Timestamp,
+    /// The order's identifier, which is unique at its provider. A repetition has no effect.
+    pub id: String,
+    /// Until when repetitions are recognised.
+    pub expires_at: Timestamp,
+}
+
+/// What ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EndExtent {
+    /// Sessions that came of a session at the provider (`sid`), or all of a user (`sub`); at least one of the two is given. Bearer tokens
+    /// of the user go on: somebody has logged out of a browser.
+    Logout {
+        /// The user.
+        subject: Option<String>,
+        /// The session at the provider.
+        provider_session: Option<String>,
+    },
+    /// Everything of a user who has one of these keys: sessions, personal access tokens, and bearer tokens of the provider's.
+    Everything(Vec<UserKey>),
+}
+
+impl UserEnd {
+    /// What a logout token asks for (OpenID Connect Back-Channel Logout 1.0 section 2.7).
+    pub fn of_logout_token(token: LogoutToken) -> Self {
+        let LogoutToken { issuer, client_id, subject, provider_session, issued_at, id, expires_at } = token;
+        Self {
+            issuer,
+            client_id,
+            extent: EndExtent::Logout { subject, provider_session },
+            source: EndSource::BackChannelLogout,
+            until: issued_at.plus(LEEWAY),
+            id,
+            expires_at,
+        }
+    }
+
+    /// The end of everything that a user of this provider has.
+    pub fn of_everything(
+        provider: &Provider,
+        keys: Vec<UserKey>,
+        source: EndSource,
+        until: Timestamp,
+        (id, expires_at): (String, Timestamp),
+    ) -> Self {
+        Self {
+            issuer: provider.issuer().to_owned(),
+            client_id: provider.client_id().to_owned(),
+            extent: EndExtent::Everything(keys),
+            source,
+            until,
+            id,
+            expires_at,
+        }
+    }
+
+    /// The sessions of a logout; `None` of everything.
+    pub(super) fn logout(&self) -> Option<SessionFilter<'_>> {
+        match &self.extent {
+            EndExtent::Logout { subject, provider_session } => Some(SessionFilter {
+                issuer: &self.issuer,
+                client_id: &self.client_id,
+                subject: subject.as_deref(),
+                provider_session: provider_session.as_deref(),
+            }),
+            EndExtent::Everything(_) => None,
+        }
+    }
+
+    /// The names of a user who loses everything.
+    pub(super) fn names(&self) -> Vec<UserName> {
+        match &self.extent {
+            EndExtent::Logout { .. } => Vec::new(),
+            EndExtent::Everything(keys) => keys.iter().map(|key| key.name(&self.issuer, &self.client_id)).collect(),
+        }
+    }
+
+    /// The name by which a repetition is recognised.
+    pub(super) fn replay_name(&self) -> [u8; 32] {
+        let kind = match self.source {
+            EndSource::BackChannelLogout => "logout token",
+            EndSource::GlobalTokenRevocation => "global token revocation",
+        };
+        sha256(format!("{kind} {} {}", self.issuer, self.id).as_bytes())
+    }
+}

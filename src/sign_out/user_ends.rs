@@ -1,0 +1,174 @@
+//! Ends the sessions of whom somebody outside of Evergate says that they are to end: the provider by back-channel logout (OpenID Connect
+//! Back-Channel Logout 1.0 section 2.7), and whoever else is a [`EndSource`](crate::session::EndSource).
+//!
+//! While the store cannot record it, the sessions that this replica knows end here at once, the rest later, and the sender is told to
+//! send it again: other replicas may know more sessions.
+
+use std::{collections::HashSet, time::Duration};
+
+use super::{EndExtent, LogoutInitiator, SignOut, UserEnd, pending_ends::name_of};
+use crate::{
+    backoff::back_off,
+    clock::Timestamp,
+    grant::Grant,
+    session::{Session, SessionHash, UserKey, unrecorded::Extent},
+    store::StoreError,
+    telemetry::logs::causes,
+};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const MAX_PAUSE: Duration = Duration::from_secs(10);
+
+impl SignOut {
+    /// Ends what an order names. What began later is kept, and an order that has been carried out has no effect when it is sent again.
+    ///
+    /// # Errors
+    /// What this replica knows has ended here. More may be alive still, until the store is back; the order may be sent again.
+    pub async fn end_user(&self, end: &UserEnd) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        // Tokens that no session stands behind are refused from now on.
+        self.cache.ended_users().end_here(&end.names(), end.until);
+        let error = match self.record_user_end(end, now).await {
+            Err(error) if !error.is_refusal() => error,
+            done => {
+                self.metrics.user_end(end.source.as_str(), if done.is_ok() { "ok" } else { "failed" });
+                return done;
+            }
+        };
+        self.metrics.user_end(end.source.as_str(), "unrecorded");
+        if self.pending_ends.add(end, now) {
+            tracing::warn!(
+                error = causes(&error),
+                "ends of users' sessions take effect on this replica and are recorded once the store is available"
+            );
+            let this = self.clone();
+            self.tasks.spawn(async move { this.record_pending_ends().await });
+        }
+        self.end_known(end).await;
+        Err(error)
+    }
+
+    /// Ends sessions in the store. `at` is when the order came.
+    async fn record_user_end(&self, end: &UserEnd, at: Timestamp) -> Result<(), StoreError> {
+        let (replay, names) = (end.replay_name(), end.names());
+        if self.store.is_consumed(replay).await? {
+            self.cache.ended_users().recorded(&names, end.until);
+            return Ok(());
+        }
+        // Recorded first, so that a concurrent login is either found here or finds this record.
+        if let Some(filter) = end.logout() {
+            self.store.remember_logout(filter, at).await?;
+        }
+        if !names.is_empty() {
+            self.store.end_users(&names, end.until).await?;
+            self.cache.ended_users().recorded(&names, end.until);
+        }
+        // Twice, because a token may be made of a session that has not ended yet.
+        for _ in 0..2 {
+            for hash in self.find(end).await? {
+                if self.began_before(end, hash).await? {
+                    self.end_one(hash, LogoutInitiator::Other(end.source)).await?;
+                }
+            }
+        }
+        // Consumed last: an order that could not be carried out may be sent again.
+        self.store.consume_once(replay, end.expires_at).await?;
+        Ok(())
+    }
+
+    /// The sessions that an order names, whenever they began.
+    async fn find(&self, end: &UserEnd) -> Result<Vec<SessionHash>, StoreError> {
+        let keys = match (&end.extent, end.logout()) {
+            (EndExtent::Everything(keys), _) => keys,
+            (EndExtent::Logout { .. }, Some(filter)) => return self.store.find_sessions(filter).await,
+            (EndExtent::Logout { .. }, None) => return Ok(Vec::new()),
+        };
+        let mut found = Vec::new();
+        for key in keys {
+            found.extend(self.store.find_sessions_of_key(&end.issuer, &end.client_id, key).await?);
+        }
+        Ok(found)
+    }
+
+    async fn began_before(&self, end: &UserEnd, hash: SessionHash) -> Result<bool, StoreError> {
+        let Some(session) = self.store.session(hash).await? else { return Ok(false) };
+        // A personal access token is as old as the login that it comes of.
+        let began_at = match &session.token {
+            Some(_) => self.store.grant(session.grant).await?.map_or(session.created_at, |grant| grant.created_at),
+            None => session.created_at,
+        };
+        Ok(began_at <= end.until)
+    }
+
+    /// Ends on this replica the sessions that the order names, as far as they are in memory or the store can be read.
+    async fn end_known(&self, end: &UserEnd) {
+        let is_only = self.providers.only().is_some();
+        let known = self.cache.find_known(|session, grant| names(end, session, grant, is_only));
+        known.into_iter().for_each(|hash| self.end_one_locally(end, hash));
+        for hash in self.find(end).await.unwrap_or_default() {
+            if !self.cache.unrecorded().contains(&hash) && self.began_before(end, hash).await.unwrap_or(false) {
+                self.end_one_locally(end, hash);
+            }
+        }
+    }
+
+    fn end_one_locally(&self, end: &UserEnd, hash: SessionHash) {
+        if self.wait_for_record(hash, Extent::ByOther(end.source)).is_err() {
+            tracing::warn!(session = hash.short(), "too many session ends wait for the store: this one does not take effect yet");
+        }
+    }
+
+    /// Records orders until none waits. As soon as the store can be read, the sessions end here that were not in memory when the order
+    /// came.
+    async fn record_pending_ends(&self) {
+        let (mut failures, mut ended) = (0_u32, HashSet::new());
+        loop {
+            while !self.until_writable_or_read().await {
+                for (end, _) in self.pending_ends.waiting() {
+                    if ended.insert(name_of(&end)) {
+                        self.end_known(&end).await;
+                    }
+                }
+            }
+            let mut has_failed = false;
+            for (end, at) in self.pending_ends.waiting() {
+                match self.record_user_end(&end, at).await {
+                    Err(error) if !error.is_refusal() => {
+                        tracing::debug!(%error, "the end of a user's sessions cannot be recorded yet");
+                        has_failed = true;
+                        break;
+                    }
+                    done => {
+                        if let Err(error) = done {
+                            tracing::error!(%error, "the end of a user's sessions cannot be recorded");
+                        }
+                        if !self.pending_ends.recorded(&end) {
+                            return;
+                        }
+                    }
+                }
+            }
+            failures = if has_failed { failures.saturating_add(1) } else { 0 };
+            if has_failed {
+                tokio::time::sleep(back_off(failures, FIRST_PAUSE, MAX_PAUSE)).await;
+            }
+        }
+    }
+}
+
+/// Whether an order names a session in memory, whose grant is known unless it is not in memory.
+fn names(end: &UserEnd, session: &Session, grant: Option<&Grant>, is_only_provider: bool) -> bool {
+    // Providers choose their users' subjects and session identifiers, and two may choose the same.
+    let is_of_provider = grant.map_or(is_only_provider, |grant| grant.issuer == end.issuer && grant.client_id == end.client_id);
+    let is_meant = || match &end.extent {
+        EndExtent::Logout { subject, provider_session } => {
+            let is_users = |subject: &String| grant.is_some_and(|grant| grant.identity.subject == *subject);
+            subject.as_ref().is_none_or(is_users)
+                && provider_session.as_deref().is_none_or(|sid| session.provider_session.as_deref() == Some(sid))
+        }
+        EndExtent::Everything(keys) => {
+            grant.is_some_and(|grant| UserKey::all_of(&grant.identity).iter().any(|key| keys.contains(key)))
+        }
+    };
+    is_of_provider && session.created_at <= end.until && is_meant()
+}

@@ -1,0 +1,56 @@
+//! Users whom their provider, or another system that knows them, has had ended.
+
+use std::{collections::HashMap, time::Duration};
+
+use super::Store;
+use crate::{
+    clock::Timestamp,
+    session::{SessionHash, UserKey, UserName},
+    store::{Change, StoreError, operation::Operation},
+};
+
+/// How long it is remembered that a user was ended. A bearer token that lives longer is good again then.
+pub const END_RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
+
+impl Store {
+    /// Finds the sessions of the user of a provider with this key.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
+    pub async fn find_sessions_of_key(
+        &self,
+        issuer: &str,
+        client_id: &str,
+        key: &UserKey,
+    ) -> Result<Vec<SessionHash>, StoreError> {
+        self.call(Operation::FindSessions, |connection| Box::pin(connection.find_sessions_of_key(issuer, client_id, key))).await
+    }
+
+    /// Records that users were ended at a time, for bearer tokens and logins from before then.
+    ///
+    /// # Errors
+    /// It may have been recorded; recording it again does no harm.
+    pub async fn end_users(&self, names: &[UserName], at: Timestamp) -> Result<(), StoreError> {
+        let until = at.plus(END_RETENTION);
+        self.call(Operation::EndUsers, |connection| Box::pin(connection.end_users(names, at, until))).await?;
+        names.iter().for_each(|name| self.announce(Change::User(*name)));
+        Ok(())
+    }
+
+    /// Everybody who was ended, and when.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
+    pub async fn ended_users(&self) -> Result<HashMap<UserName, Timestamp>, StoreError> {
+        let all = self.call(Operation::EndedUsers, |connection| Box::pin(connection.ended_users())).await?;
+        Ok(all.into_iter().collect())
+    }
+
+    /// When a user who has these names was ended last.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
+    pub async fn user_ended_at(&self, names: &[UserName]) -> Result<Option<Timestamp>, StoreError> {
+        self.call(Operation::UserEndedAt, |connection| Box::pin(connection.user_ended_at(names))).await
+    }
+}

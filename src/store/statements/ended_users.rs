@@ -1,0 +1,90 @@
+//! Statements on users whom their provider, or another system that knows them, has had ended.
+
+use crate::{
+    clock::Timestamp,
+    session::{SessionHash, UserKey, UserName},
+    store::{StoreError, connection::Connection, rows, sql::Template},
+};
+
+impl Connection<'_> {
+    /// Finds the sessions of the user of a provider with this key.
+    pub(in crate::store) async fn find_sessions_of_key(
+        &mut self,
+        issuer: &str,
+        client_id: &str,
+        key: &UserKey,
+    ) -> Result<Vec<SessionHash>, StoreError> {
+        const BY_SUBJECT: &Template = &Template::new(
+            "SELECT sessions.hash, grants.identity FROM grants JOIN sessions ON sessions.grant_id = grants.id \
+             WHERE grants.subject = $3 AND grants.issuer = $1 AND grants.client_id = $2",
+        );
+        const BY_EMAIL: &Template = &Template::new(
+            "SELECT sessions.hash, grants.identity FROM grants JOIN sessions ON sessions.grant_id = grants.id \
+             WHERE {email} = $3 AND grants.issuer = $1 AND grants.client_id = $2",
+        );
+        let (sql, text) = match key {
+            UserKey::Subject(subject) => (BY_SUBJECT, subject.clone()),
+            UserKey::Email(address) if self.is_postgres() => (BY_EMAIL, super::listings::escaped(address)),
+            UserKey::Email(address) => (BY_EMAIL, address.clone()),
+        };
+        let found = self.query(sql).bind(issuer).bind(client_id).bind(text).fetch_all().await?;
+        let mut sessions = Vec::with_capacity(found.len());
+        for row in found {
+            // The index has an address up to the first quotation mark. A row that cannot be read is not spared.
+            let is_users = rows::identity_from(row.get("identity")?).map_or(true, |found| UserKey::all_of(&found).contains(key));
+            if is_users {
+                sessions.push(rows::session_hash_from(row.get("hash")?)?);
+            }
+        }
+        Ok(sessions)
+    }
+
+    /// Records that users were ended, which holds for what they have from before then, until a time. Later ends win.
+    pub(in crate::store) async fn end_users(
+        &mut self,
+        names: &[UserName],
+        ended_at: Timestamp,
+        expires_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut transaction = self.begin().await?;
+        // In one order, so that two replicas cannot deadlock.
+        let mut names = names.to_vec();
+        names.sort_unstable_by_key(|name| name.0);
+        for name in names {
+            transaction
+                .connection()
+                .query(
+                    "INSERT INTO ended_users (name, ended_at, expires_at) VALUES ($1, $2, $3) ON CONFLICT (name) DO UPDATE \
+                     SET ended_at = CASE WHEN ended_users.ended_at > excluded.ended_at \
+                     THEN ended_users.ended_at ELSE excluded.ended_at END, \
+                     expires_at = CASE WHEN ended_users.expires_at > excluded.expires_at \
+                     THEN ended_users.expires_at ELSE excluded.expires_at END",
+                )
+                .bind(&name.0[..])
+                .bind(ended_at.0)
+                .bind(expires_at.0)
+                .execute()
+                .await?;
+        }
+        transaction.commit().await
+    }
+
+    /// Everybody who was ended, and when.
+    pub(in crate::store) async fn ended_users(&mut self) -> Result<Vec<(UserName, Timestamp)>, StoreError> {
+        let found = self.query("SELECT name, ended_at FROM ended_users").fetch_all().await?;
+        found
+            .iter()
+            .map(|row| Ok((UserName(rows::session_hash_from(row.get("name")?)?.0), Timestamp(row.get("ended_at")?))))
+            .collect()
+    }
+
+    /// When one of these names was ended last.
+    pub(in crate::store) async fn user_ended_at(&mut self, names: &[UserName]) -> Result<Option<Timestamp>, StoreError> {
+        let mut last = None;
+        for name in names {
+            let row = self.query("SELECT ended_at FROM ended_users WHERE name = $1").bind(&name.0[..]).fetch_optional().await?;
+            last = last.max(row.map(|row| row.get("ended_at").map(Timestamp)).transpose()?);
+        }
+        Ok(last)
+    }
+}

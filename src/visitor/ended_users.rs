@@ -1,0 +1,44 @@
+//! Users whom their provider has had ended, as the store has them: this replica follows what any of them records.
+
+use std::time::Duration;
+
+use tokio::sync::broadcast::error::RecvError;
+
+use super::{Sources, Visitors};
+use crate::store::{Change, StoreError};
+
+/// How long a replica that hears of no changes goes without asking.
+const UNHEARD: Duration = Duration::from_millis(500);
+/// The pause after the store has failed.
+const PAUSE: Duration = Duration::from_millis(500);
+
+impl Visitors {
+    /// Follows, for as long as it runs, who was ended, so that bearer tokens of theirs are refused and what is open with them is cut.
+    pub async fn follow_ended_users(&self) {
+        loop {
+            // Subscribed before they are read, so that none is missed in between.
+            let changes = self.sources.store.changes();
+            if let Err(error) = self.follow(changes).await {
+                tracing::debug!(%error, "users who were ended could not be read");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+
+    /// Reads all of them, and then those that are announced, until all have to be read again.
+    async fn follow(&self, mut changes: tokio::sync::broadcast::Receiver<Change>) -> Result<(), StoreError> {
+        let Sources { store, cache, .. } = &self.sources;
+        cache.ended_users().replace(store.ended_users().await?);
+        loop {
+            match tokio::time::timeout(UNHEARD, changes.recv()).await {
+                Ok(Ok(Change::User(name))) => cache.ended_users().set(name, store.user_ended_at(&[name]).await?),
+                Ok(Ok(Change::Session(_) | Change::Grant(_))) => {}
+                Ok(Ok(Change::Everything) | Err(RecvError::Lagged(_))) => return Ok(()),
+                // The process ends.
+                Ok(Err(RecvError::Closed)) => return std::future::pending().await,
+                Err(_elapsed) if cache.is_listener_connected() => {}
+                Err(_elapsed) => return Ok(()),
+            }
+        }
+    }
+}
