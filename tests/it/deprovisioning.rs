@@ -143,7 +143,7 @@ impl Everything {
     }
 
     /// Ann has nothing left, and bob everything.
-    async fn is_gone(mut self, world: &World, source: &str) {
+    async fn expect_gone(mut self, world: &World, source: &str) {
         for socket in &mut self.sockets {
             assert!(is_closed(socket).await, "{source}");
         }

@@ -36,9 +36,9 @@ async fn a_revocation_by_the_provider_ends_everything_of_its_user_on_every_repli
     let everything = Everything::of_ann(&world).await;
     let done = revoke_for(&world, &assertion(&world.idp, json!({}), json!({})), by_issuer(&world, "sub-ann")).await;
     assert_eq!((done.status, done.text().as_str(), done.header("cache-control")), (StatusCode::NO_CONTENT, "", "no-store"));
-    everything.is_gone(&world, "global_token_revocation").await;
+    everything.expect_gone(&world, "global_token_revocation").await;
     eventually("her refresh tokens are revoked", async || world.idp.revoked().len() == 2).await;
-    assert!(world.metric(0, "evergate_user_ends_total{source=\"global_token_revocation\",outcome=\"ok\"}") >= 1.0);
+    assert!(world.metric(0, "evergate_user_ends_total") >= 1.0);
     // Who comes back has proved themselves to the provider again.
     world.clock.advance(Duration::from_secs(10));
     world.idp.log_in_as(user("ann"));
@@ -63,7 +63,7 @@ async fn a_security_tool_revokes_with_the_secret_and_by_any_name_of_the_user() {
         assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
         assert!(everything.here.get("/").await.is_upstreams());
         assert_eq!(revoke_for(&world, SECRET, identifier.clone()).await.status, StatusCode::NO_CONTENT, "{identifier}");
-        everything.is_gone(&world, "global_token_revocation").await;
+        everything.expect_gone(&world, "global_token_revocation").await;
     }
 }
 
@@ -140,7 +140,7 @@ async fn a_request_that_names_nobody_revokes_nothing() {
         (String::new(), StatusCode::BAD_REQUEST),
     ] {
         let refused = revoke(&world, SECRET, &body).await;
-        assert_eq!(refused.status, status, "{}: {}", &body[..body.len().min(80)], refused.text());
+        assert_eq!(refused.status, status, "{} {}", body.chars().take(80).collect::<String>(), refused.text());
     }
     // Nobody here: there is nothing to end, and nothing is wrong with that.
     for nobody in [json!({"format": "opaque", "id": "%"}), json!({"format": "email", "email": "nobody@example.com"})] {
