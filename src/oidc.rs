@@ -7,6 +7,7 @@
 
 mod access_token;
 mod access_token_claims;
+mod access_token_verification;
 mod authorization;
 mod back_channel_logout;
 mod claims;
