@@ -25,6 +25,7 @@ mod claims;
 mod client_auth;
 mod cookies;
 mod cors;
+mod ended_sessions;
 mod ext_authz;
 mod forward;
 mod gateway;

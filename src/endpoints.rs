@@ -11,6 +11,7 @@ mod hand_over;
 pub mod health;
 mod in_page;
 mod jwks;
+mod kept_post;
 mod login;
 mod logo;
 mod logout;
@@ -32,6 +33,7 @@ use crate::{
     assertion::Assertions,
     deprovisioning::Deprovisioning,
     exchange::Exchange,
+    kept_posts::{self, KeptPosts},
     oidc::DEFAULT_NAME,
     pages::{Branding, Look},
     personal_tokens::PersonalTokens,
@@ -68,6 +70,8 @@ pub struct Components {
     pub health: Health,
     /// What proves that a form came from one of our own pages.
     pub form_seals: FormSeals,
+    /// Forms that met the end of their session.
+    pub kept_posts: KeptPosts,
     /// Personal access tokens.
     pub personal_tokens: PersonalTokens,
     /// The keys that verify assertions.
@@ -116,6 +120,7 @@ enum Page {
     Tokens,
     Terminal,
     TerminalToken,
+    KeptPost,
     Script,
     LoginDone,
     Logo,
@@ -136,7 +141,7 @@ const FORM: &[Method] = &[Method::GET, Method::POST];
 /// Where a login in a new window ends.
 const SIGNED_IN: &str = "/signed_in";
 
-const TABLE: [Endpoint; 27] = [
+const TABLE: [Endpoint; 28] = [
     Endpoint { path: "/start", methods: FORM, who: Who::Anybody(Page::Start) },
     // oauth2-proxy's name.
     Endpoint { path: "/sign_in", methods: FORM, who: Who::Anybody(Page::Start) },
@@ -153,6 +158,7 @@ const TABLE: [Endpoint; 27] = [
     Endpoint { path: "/tokens", methods: FORM, who: Who::Anybody(Page::Tokens) },
     Endpoint { path: "/terminal", methods: FORM, who: Who::Anybody(Page::Terminal) },
     Endpoint { path: "/terminal/token", methods: POST, who: Who::Anybody(Page::TerminalToken) },
+    Endpoint { path: kept_posts::PAGE, methods: FORM, who: Who::Anybody(Page::KeptPost) },
     Endpoint { path: "/refresh", methods: POST, who: Who::SignedIn(UserPage::Refresh) },
     Endpoint { path: "/session.js", methods: GET, who: Who::Anybody(Page::Script) },
     Endpoint { path: SIGNED_IN, methods: GET, who: Who::Anybody(Page::LoginDone) },
@@ -254,6 +260,7 @@ impl Endpoints {
             Who::Anybody(Page::Tokens) => self.tokens(&call, body).await,
             Who::Anybody(Page::Terminal) => self.terminal(&call, body).await,
             Who::Anybody(Page::TerminalToken) => self.terminal_token(body).await,
+            Who::Anybody(Page::KeptPost) => self.kept_post(&call, body).await,
             Who::Anybody(Page::KeySet) => Ok(jwks::respond(&self.components.assertions)),
             Who::Anybody(Page::Script) => Ok(in_page::script()),
             Who::Anybody(Page::LoginDone) => Ok(in_page::signed_in(&self.look(&call))),
@@ -321,11 +328,12 @@ impl Call<'_> {
         Some(self.served(ReturnTo::parse(page.to_str().ok()?, &self.exchange.site), components))
     }
 
-    /// The page, if a route serves it or a login in a new window ends there; the front page else.
+    /// The page, if a route serves it, or a login in a new window ends there, or a kept form is offered; the front page else.
     fn served(&self, return_to: ReturnTo, components: &Components) -> ReturnTo {
         let site = &self.exchange.site;
         let path = return_to.path().split('?').next().unwrap_or_default();
-        let is_own = path.strip_prefix(&components.prefix) == Some(SIGNED_IN);
+        let own = path.strip_prefix(&components.prefix);
+        let is_own = own.is_some_and(|own| own == SIGNED_IN || own == kept_posts::PAGE);
         let is_served = is_own || components.routes.find(site.authority(), path).is_ok();
         if is_served { return_to } else { ReturnTo::front_page() }
     }

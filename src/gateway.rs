@@ -2,16 +2,18 @@
 //! module of its own.
 
 mod access_line;
+mod answered;
 mod cors;
 mod destination;
 mod ext_authz;
 mod forward_auth;
+mod kept_posts;
 mod recorder;
 mod settings;
 mod trace;
 mod webdav;
 
-use std::{future::poll_fn, sync::Arc, time::Duration};
+use std::{future::poll_fn, ops::ControlFlow, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -24,7 +26,8 @@ use crate::{
     admission::{Admission, Admitted, Inquiry, NotAdmitted},
     endpoints::{Endpoints, Refused},
     exchange::{CallFailure, Exchange},
-    forward::{self, ByteCount, ForwardError, Forwarded, Forwarder, InterimHandler, Outbound, RequestGuards},
+    forward::{ByteCount, ClientBody, ForwardError, Forwarded, Forwarder, InterimHandler, Outbound, RequestGuards},
+    kept_posts::KeptPosts,
     policy::Permit,
     refusal::{
         Links, OwnPages, Refusal,
@@ -37,6 +40,7 @@ use crate::{
     visitor::ConnectionMemo,
 };
 
+use answered::{Answered, for_method};
 use cors::Readers;
 use destination::Destination;
 use recorder::Recorder;
@@ -56,6 +60,8 @@ pub struct Components {
     pub endpoints: Endpoints,
     /// The way to the upstreams.
     pub forwarder: Forwarder,
+    /// Forms that met the end of their session.
+    pub kept_posts: KeptPosts,
     /// Which requests have an access line, and what it tells.
     pub access_log: AccessLog,
     /// Counts requests.
@@ -105,9 +111,6 @@ enum Judged {
     /// As its user's.
     User(Admitted),
 }
-
-/// A response of the upstream's, or one of ours.
-type Answered = Response<Either<forward::ResponseBody, axum::body::Body>>;
 
 impl Gateway {
     /// A gateway of these components.
@@ -169,7 +172,7 @@ impl Gateway {
         &self,
         exchange: &Exchange,
         caller: &Caller,
-        (head, body): (request::Parts, Incoming),
+        (mut head, body): (request::Parts, Incoming),
         trace: &mut Trace,
     ) -> Result<Answered, NotServed> {
         let route = match destination::find(&self.parts.settings, exchange, &head)? {
@@ -202,9 +205,29 @@ impl Gateway {
             return Ok(for_method(exchange, preflight_response()));
         }
         webdav::check(&self.parts.settings, exchange, route, &head.headers)?;
-        let (permit, watch) = self.permit(exchange, &caller.memo, route, &head.headers, body.is_end_stream(), trace).await?;
+        let has_no_body = body.is_end_stream();
+        // A button of ours sends what is kept instead of its own body, which is short.
+        let (mut body, resend) = match self.may_be_resend(route, exchange, &head.headers) {
+            true => Box::pin(self.read_resend(body)).await?,
+            false => (ClientBody::Incoming(body), None),
+        };
+        let judged = match self.judge_or_refuse(exchange, &caller.memo, route, &head.headers, has_no_body).await {
+            Ok(judged) => judged,
+            Err(refusal) if route.keeps_form_posts => {
+                return Err(Box::pin(self.keep_or_refuse(exchange, &head, (body, resend.as_ref()), refusal)).await.into());
+            }
+            Err(refusal) => return Err(refusal.into()),
+        };
+        let mut sent_again = None;
+        if let Some(resend) = &resend {
+            match Box::pin(self.redeem(exchange, (&mut head, &mut body), (&judged, resend))).await? {
+                ControlFlow::Continue(kept) => sent_again = Some(kept),
+                ControlFlow::Break(answered) => return Ok(answered),
+            }
+        }
+        let (permit, watch) = self.permit(judged, trace);
         let (origin, id) = (&exchange.origin, exchange.id_header());
-        trace.received = (!body.is_end_stream()).then(ByteCount::default);
+        trace.received = (!has_no_body).then(ByteCount::default);
         let guards = RequestGuards { watch, in_use: caller.peer.slot.in_use(), received: trace.received.clone() };
         let send = |interim| caller.peer.interims.send(&interim);
         let interim: InterimHandler<'_> = if exchange.version == Version::HTTP_11 { Some(&send) } else { None };
@@ -212,27 +235,37 @@ impl Gateway {
         let (site, is_page) = (exchange.site.authority(), exchange.views_a_page());
         let outbound = Outbound { permit: &permit, target: route.target, site, origin, id, guards, interim, is_page, request };
         let sent_at = exchange.elapsed();
-        let Forwarded { response, upstream } = self.parts.forwarder.forward(outbound).await.map_err(Refusal::from)?;
+        let forwarded = self.parts.forwarder.forward(outbound).await;
+        if let Some(kept) = &sent_again {
+            Box::pin(self.put_back(kept, &forwarded)).await;
+        }
+        let Forwarded { response, upstream } = forwarded.map_err(Refusal::from)?;
         trace.upstream = Some((upstream, exchange.elapsed().saturating_sub(sent_at)));
         Ok(response.map(Either::Left))
     }
 
     /// Lets a request pass to its route. The watch registers what outlives the request, if it is a user's.
-    async fn permit(
+    fn permit(&self, judged: Judged, trace: &mut Trace) -> (Permit, Option<Watch>) {
+        match judged {
+            Judged::Anybody(permit) => (permit, None),
+            Judged::User(admitted) => {
+                trace.user = self.recorder.user(&admitted.by);
+                (admitted.permit, Some(self.parts.admission.watch(admitted.by)))
+            }
+        }
+    }
+
+    /// Judges a request by its route. Whoever must sign in is told where.
+    async fn judge_or_refuse(
         &self,
         exchange: &Exchange,
         memo: &ConnectionMemo,
         route: &Route,
         headers: &HeaderMap,
         has_no_body: bool,
-        trace: &mut Trace,
-    ) -> Result<(Permit, Option<Watch>), Refusal> {
+    ) -> Result<Judged, Refusal> {
         match self.judge(exchange, memo, route, headers, has_no_body).await {
-            Ok(Judged::Anybody(permit)) => Ok((permit, None)),
-            Ok(Judged::User(admitted)) => {
-                trace.user = self.recorder.user(&admitted.by);
-                Ok((admitted.permit, Some(self.parts.admission.watch(admitted.by))))
-            }
+            Ok(judged) => Ok(judged),
             Err(NotAdmitted::SignIn(reason, grant)) => {
                 Err(Box::pin(self.parts.admission.refuse_anonymous(exchange, headers, &route.rule, (reason, grant))).await)
             }
@@ -355,17 +388,4 @@ impl Drop for PendingResponse<'_> {
             self.gateway.recorder.unanswered(self.exchange, &self.trace, CLIENT_CLOSED_REQUEST, access_line::CLIENT_LEFT);
         }
     }
-}
-
-/// A response of ours as the method allows it: HEAD gets all but the body (RFC 9110 section 9.3.2), which hyper would send over
-/// HTTP/2.
-fn for_method(exchange: &Exchange, response: Response<axum::body::Body>) -> Answered {
-    if exchange.method != Method::HEAD {
-        return response.map(Either::Right);
-    }
-    let (mut head, body) = response.into_parts();
-    if let Some(length) = body.size_hint().exact() {
-        head.headers.entry(header::CONTENT_LENGTH).or_insert(HeaderValue::from(length));
-    }
-    Response::from_parts(head, Either::Right(axum::body::Body::empty()))
 }

@@ -25,6 +25,7 @@ pub mod visitor;
 
 pub mod app_tokens;
 pub mod deprovisioning;
+pub mod kept_posts;
 pub mod personal_tokens;
 pub mod renewal;
 pub mod sign_in;

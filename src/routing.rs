@@ -40,6 +40,8 @@ pub struct Route {
     pub cors: Option<Arc<Cors>>,
     /// How the portal shows it; `None`: not at all.
     pub shown: Option<Arc<Shown>>,
+    /// Whether forms that meet the end of a session are kept until their users sign in again.
+    pub keeps_form_posts: bool,
     /// Where the route leads: one of the forwarder's targets.
     pub target: usize,
 }

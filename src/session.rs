@@ -1,5 +1,6 @@
 //! The session: one browser, identified by a random cookie value, of which only the hash is stored; or a script, by a token.
 
+mod browser_mark;
 pub mod cache;
 pub mod cookie;
 mod end_source;
@@ -16,9 +17,10 @@ use std::time::Duration;
 
 use crate::{clock::Timestamp, grant::GrantId};
 
+pub use browser_mark::{BrowserMark, UserHash};
 pub use end_source::EndSource;
 pub use ended_users::TokenOwner;
-pub use form_seal::FormSeals;
+pub use form_seal::{FormSeals, SealedForm};
 pub use opener::Opener;
 pub use personal_token::{PersonalToken, TokenScope};
 pub use session_hash::SessionHash;

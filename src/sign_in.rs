@@ -50,7 +50,7 @@ use crate::{
     oidc::{DEFAULT_NAME, Provider, Providers},
     policy::Policy,
     seal::KeyRing,
-    session::{self, cookie::Cookies},
+    session::{self, BrowserMark, UserHash, cookie::Cookies},
     store::{Store, StoreError},
     telemetry::metrics::Metrics,
 };
@@ -92,6 +92,8 @@ pub struct SignIn {
     pub providers: Providers,
     /// The policy for every user of this provider.
     pub policy: Policy,
+    /// Whether browsers are marked with who was signed in last, because forms are kept for them.
+    pub marks_browsers: bool,
     /// The store of grants and sessions.
     pub store: Store,
     /// Encrypts login attempts.
@@ -131,6 +133,13 @@ impl SignIn {
             name => Some(name),
         };
         self.text.as_deref().or_else(host).unwrap_or(DEFAULT_NAME)
+    }
+
+    /// The cookie that marks a browser with who is signed in there, if browsers are marked.
+    fn browser_mark(&self, at: LoginBrowser<'_>, user: UserHash) -> Option<HeaderValue> {
+        let site = at.site.authority();
+        let before = self.marks_browsers.then(|| BrowserMark::of(&self.keys, &self.cookies, at.headers, site))?;
+        BrowserMark::with_user(before, user).cookie(&self.keys, &self.cookies, site, self.sessions.absolute)
     }
 
     /// Whether it is the login at this provider.

@@ -44,8 +44,8 @@ pub use error::StoreError;
 pub use facts::DatabaseFacts;
 pub use postgres::{PostgresSettings, PostgresUrl};
 pub use records::{
-    EndedSession, Expired, ExpiredAttempt, Fence, HandedOver, IdleExpiry, KeyUsage, Knowledge, ListPosition, ListedGrant,
-    ListedSession, LoginSaved, LoginTarget, NewGrant, NewIntent, NewToken, Renewed, Resealed, SessionFilter, Sharing, Swept,
-    TokenSaved, Tokens, Unverified,
+    EndedSession, Expired, ExpiredAttempt, Fence, HandedOver, IdleExpiry, KeptPostRow, KeyUsage, Knowledge, ListPosition,
+    ListedGrant, ListedSession, LoginSaved, LoginTarget, MostKept, NewGrant, NewIntent, NewToken, Renewed, Resealed,
+    SessionFilter, Sharing, Swept, TokenSaved, Tokens, Unverified,
 };
 pub use settings::Settings;

@@ -20,6 +20,7 @@ use crate::{
     endpoints::{self, Endpoints, health::Health},
     forward::{Drain, Forwarder, Target},
     gateway::{self, Gateway},
+    kept_posts::{self, KeptPosts},
     personal_tokens::{self, PersonalTokens},
     policy::Policies,
     renewal::Renewer,
@@ -54,6 +55,8 @@ pub(super) struct Core {
     pub(super) drain: Drain,
     pub(super) tunnels: TaskTracker,
     pub(super) policies: Policies,
+    /// Limits how many forms are read to be kept.
+    pub(super) form_reads: kept_posts::Reads,
     pub(super) access_log: AccessLog,
     pub(super) clock: Clock,
     pub(super) metrics: Metrics,
@@ -160,6 +163,7 @@ impl Core {
         let sign_ins = self.sign_ins.map(|sign_in| SignIn {
             redirect_uris: settings.callback_uris(sign_in.provider.name()),
             prefix: settings.prefix.clone(),
+            marks_browsers: settings.routes.iter().any(|route| route.keeps_form_posts),
             ..sign_in.clone()
         });
         let sign_out = SignOut { signed_out_uris: settings.redirect_uris("signed_out"), ..self.sign_out.clone() };
@@ -172,6 +176,18 @@ impl Core {
             assertions: Arc::clone(&self.assertions),
             bearer: Arc::clone(&self.bearer),
         });
+        let form_seals = FormSeals { keys: self.sign_out.keys.clone(), clock: self.clock.clone() };
+        let kept_posts = KeptPosts {
+            prefix: settings.prefix.clone(),
+            store: self.store.clone(),
+            keys: self.sign_out.keys.clone(),
+            cookies: cookies.clone(),
+            sessions: self.sign_ins.first().sessions.clone(),
+            form_seals: form_seals.clone(),
+            clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
+            reads: self.form_reads.clone(),
+        };
         let endpoints = Endpoints::new(endpoints::Components {
             prefix: settings.prefix.clone(),
             routes: settings.routes.clone(),
@@ -186,7 +202,8 @@ impl Core {
                 sign_out: sign_out.clone(),
                 clock: self.clock.clone(),
             },
-            form_seals: FormSeals { keys: self.sign_out.keys.clone(), clock: self.clock.clone() },
+            form_seals,
+            kept_posts: kept_posts.clone(),
             sign_ins,
             deprovisioning: Deprovisioning { sign_out: sign_out.clone() },
             sign_out,
@@ -205,6 +222,7 @@ impl Core {
             admission,
             endpoints,
             forwarder: Forwarder::new(targets, &cookies, self.tunnels.clone(), self.drain.clone()),
+            kept_posts,
             access_log: self.access_log,
             metrics: self.metrics.clone(),
         });

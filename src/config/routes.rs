@@ -8,6 +8,7 @@ use super::{
     app_tokens::{self, ROUTE_APP_TOKENS},
     bearer::{BEARER_AUDIENCES, BEARER_CLIENTS, BEARER_PASS, BEARER_SCOPES, BEARER_TOKENS},
     cors::CORS,
+    ended_sessions::{KEEP_FORM_POSTS, SESSION_SCRIPT},
     forward::{TrustedTarget, may_lack_upstream, protocol},
     identity::{
         HeaderSets, IdentitySettings, ROUTE_ASSERTION, ROUTE_BASIC_PASSWORD_FILE, ROUTE_BASIC_USER, ROUTE_IDENTITY,
@@ -26,7 +27,7 @@ use super::{
 };
 use crate::{
     address::Sites,
-    forward::{Address, Edits, Injection, Target, is_framing_header, is_reserved_header},
+    forward::{Address, Edits, Target, is_framing_header, is_reserved_header},
     header_names,
     identity::HeaderSet,
     policy::{Policy, Rule},
@@ -88,6 +89,7 @@ pub(super) const KEYS: &[&Setting] = &[
     &PORTAL_NAME,
     &PORTAL_TEXT,
     &PORTAL_ICON,
+    &KEEP_FORM_POSTS,
 ];
 
 const PATH: Setting =
@@ -144,13 +146,6 @@ const REMOVE_ANSWER_HEADERS: Setting =
     setting("remove_answer_headers", ValueType::List, "", "Headers that Evergate removes from responses.");
 const SET_ANSWER_HEADERS: Setting =
     setting("set_answer_headers", ValueType::Map, "", "A table of headers that Evergate sets on responses.");
-
-const SESSION_SCRIPT: Setting = setting(
-    "session_script",
-    ValueType::Bool,
-    "",
-    "Whether Evergate puts `<script src=\"/oauth2/session.js\">` into the app's pages, which has what meets the end of a session wait for a login ([sessions-in-pages.md](sessions-in-pages.md)). Default false.",
-);
 
 /// What routes begin from, and share.
 struct Defaults<'a> {
@@ -215,6 +210,7 @@ pub(super) fn read(
             app_tokens,
             cors: None,
             shown: None,
+            keeps_form_posts: false,
             target: targets.len(),
         });
         targets.push(default_target);
@@ -272,8 +268,20 @@ impl RouteReader<'_> {
         let identity = defaults.sets.share(identity);
         let cors = self.cors(&rule).map(Arc::new);
         let upstreams = self.upstreams(host.as_ref());
-        let route =
-            Route { host, prefix: prefix.clone(), rule, serves_stale, identity, assertion, app_tokens, cors, shown, target };
+        let keeps_form_posts = self.keeps_form_posts(&rule);
+        let route = Route {
+            host,
+            prefix: prefix.clone(),
+            rule,
+            serves_stale,
+            identity,
+            assertion,
+            app_tokens,
+            cors,
+            shown,
+            keeps_form_posts,
+            target,
+        };
         let (base, trust) = defaults.target;
         let (upstreams, template) = match upstreams {
             Some(Upstreams::Listed(listed)) => (listed, None),
@@ -311,12 +319,6 @@ impl RouteReader<'_> {
         }
         let trust = self.trust(trust);
         (route, (target, trust))
-    }
-
-    /// What pages get.
-    fn injection(&mut self, own_pages: &str) -> Option<Injection> {
-        let is_wanted = self.parsed(&SESSION_SCRIPT, values::boolean).unwrap_or(false);
-        is_wanted.then(|| Injection::script(&format!("{own_pages}/session.js")))
     }
 
     /// Protocols other than WebSocket. HTTP and TLS are refused, because requests that nobody has checked would pass through the

@@ -9,6 +9,7 @@ use crate::{
     admission::{AdmittedSession, Inquiry, NotAdmitted},
     pages::Look,
     refusal::{Refusal, response::document},
+    session::SealedForm,
 };
 
 /// These pages have an origin of their own (CSP 3 section 6.3.2): the app is of the same one as we are, and its scripts could read a new
@@ -35,7 +36,8 @@ impl Endpoints {
     pub(super) async fn sender_of(&self, call: &Call<'_>, form: &[u8]) -> Result<AdmittedSession, Refused> {
         refuse_unless_navigation(call)?;
         let seal = field_of(form, "seal").unwrap_or_default();
-        let session = self.components.form_seals.open(&seal, call.exchange.site.authority()).ok_or(Refusal::NoPage)?;
+        let session =
+            self.components.form_seals.open(SealedForm::Account, &seal, call.exchange.site.authority()).ok_or(Refusal::NoPage)?;
         let inquiry = Inquiry::about_the_visitor(call.exchange, call.headers, &self.everybody);
         self.components.admission.admit_proven(inquiry, session).await.map_err(|not_admitted| match not_admitted {
             NotAdmitted::SignIn(reason, _) => Refusal::SignInNeeded(reason).into(),
@@ -45,13 +47,13 @@ impl Endpoints {
 
     /// The seal of the forms that this user is shown here.
     pub(super) fn form_seal(&self, call: &Call<'_>, admitted: &AdmittedSession) -> String {
-        self.components.form_seals.seal(admitted.session().hash, call.exchange.site.authority())
+        self.components.form_seals.seal(SealedForm::Account, admitted.session().hash, call.exchange.site.authority())
     }
 }
 
 /// Refuses what a browser says that no person will see as a page: a frame, or what a script or a worker fetches. A service worker reads
 /// the answer to a navigation that its browser sends beforehand (Service Workers, navigation preload), which says so.
-fn refuse_unless_navigation(call: &Call<'_>) -> Result<(), Refusal> {
+pub(super) fn refuse_unless_navigation(call: &Call<'_>) -> Result<(), Refusal> {
     let says = |name: &str, value: &str| call.headers.get(name).is_none_or(|said| said == value);
     let is_for_a_worker = call.headers.contains_key("service-worker-navigation-preload");
     let is_shown = says("sec-fetch-mode", "navigate") && says("sec-fetch-dest", "document") && !is_for_a_worker;

@@ -1,6 +1,6 @@
 //! What kind of request it is: whether a person navigates to a page, or a program asks for something.
 
-use http::{HeaderMap, HeaderName, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 /// Who sends a request, which decides whether a redirect to a login reaches a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +12,7 @@ pub enum RequestKind {
 }
 
 const SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 const PURPOSE: HeaderName = HeaderName::from_static("purpose");
@@ -23,11 +24,16 @@ const REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
 /// not. Only GET and HEAD begin a login: any other method would lose the body that it carries. `has_frames`: a frame's page is one
 /// too.
 pub(super) fn of(method: &Method, headers: &HeaderMap, reads_html: bool, has_frames: bool) -> RequestKind {
-    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let reads = matches!(*method, Method::GET | Method::HEAD);
     if !reads || headers.contains_key(header::UPGRADE) {
         return RequestKind::Api;
     }
+    if navigates(headers, reads_html, has_frames) { RequestKind::PageNavigation } else { RequestKind::Api }
+}
+
+/// Whether a browser navigates by this request, and does not prefetch.
+fn navigates(headers: &HeaderMap, reads_html: bool, has_frames: bool) -> bool {
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let navigates = match (text(&SEC_FETCH_MODE), text(&SEC_FETCH_DEST)) {
         (Some(mode), Some(dest)) => mode == "navigate" && is_page(dest.as_bytes(), has_frames),
         (Some(mode), None) => mode == "navigate",
@@ -35,7 +41,18 @@ pub(super) fn of(method: &Method, headers: &HeaderMap, reads_html: bool, has_fra
         // The views of apps on Android send their app's name.
         (None, None) => reads_html && text(&REQUESTED_WITH).is_none_or(|with| !with.eq_ignore_ascii_case("XMLHttpRequest")),
     };
-    if navigates && !is_prefetch(headers) { RequestKind::PageNavigation } else { RequestKind::Api }
+    navigates && !is_prefetch(headers)
+}
+
+/// Whether a page of the origin `own` navigates the top-level page by sending a form. A page that hides where it comes from
+/// (`Referrer-Policy: no-referrer`) has the origin `null`; Fetch metadata tell then.
+pub fn is_own_form(headers: &HeaderMap, reads_html: bool, own: &str) -> bool {
+    let origin = headers.get(header::ORIGIN).map(HeaderValue::as_bytes);
+    let is_own = match headers.get(SEC_FETCH_SITE) {
+        Some(site) => site == "same-origin" && origin.is_none_or(|origin| origin == own.as_bytes() || origin == b"null"),
+        None => origin == Some(own.as_bytes()),
+    };
+    is_own && !headers.contains_key(header::UPGRADE) && navigates(headers, reads_html, false)
 }
 
 /// Whether no browser sends it. A browser would ask its user for a password where it is asked for one.
@@ -121,6 +138,40 @@ mod tests {
             &[html, ("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "image")],
         ] {
             assert_eq!(judged(Method::GET, lines), RequestKind::Api, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_form_is_of_our_own_page_only_if_its_browser_says_so() {
+        let is_own = |lines: &[(&'static str, &str)]| {
+            let headers = lines.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect();
+            is_own_form(&headers, accepts_html(&headers), "https://app.example")
+        };
+        let (html, origin, same) =
+            (("accept", "text/html"), ("origin", "https://app.example"), ("sec-fetch-site", "same-origin"));
+        let (mode, dest) = (("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document"));
+        for own in
+            [&[html, origin][..], &[html, origin, same, mode, dest], &[same, mode, dest], &[("origin", "null"), same, mode, dest]]
+        {
+            assert!(is_own(own), "{own:?}");
+        }
+        for other in [
+            &[html][..],
+            &[origin],
+            &[html, ("origin", "null")],
+            &[html, ("origin", "https://evil.app.example")],
+            &[html, ("origin", "https://app.example.evil.example")],
+            &[html, origin, ("sec-fetch-site", "cross-site"), mode, dest],
+            &[html, origin, ("sec-fetch-site", "same-site"), mode, dest],
+            &[html, ("sec-fetch-site", "none"), mode, dest],
+            &[html, ("origin", "https://evil.example"), same, mode, dest],
+            &[html, origin, same, ("sec-fetch-mode", "cors"), ("sec-fetch-dest", "empty")],
+            &[html, origin, same, mode, ("sec-fetch-dest", "iframe")],
+            &[html, origin, ("x-requested-with", "XMLHttpRequest")],
+            &[html, origin, ("upgrade", "websocket")],
+            &[html, origin, same, mode, dest, ("sec-purpose", "prefetch")],
+        ] {
+            assert!(!is_own(other), "{other:?}");
         }
     }
 

@@ -5,7 +5,7 @@ use http::{
     HeaderName, HeaderValue, Request, Response, StatusCode, Version, header,
     uri::{Authority, PathAndQuery},
 };
-use hyper::{body::Incoming, upgrade::OnUpgrade};
+use hyper::upgrade::OnUpgrade;
 use tokio_util::task::TaskTracker;
 
 use super::{
@@ -20,7 +20,7 @@ use super::{
     injection::Injection,
     outgoing::Outgoing,
     reply::Reply,
-    request_body::RequestBody,
+    request_body::{ClientBody, RequestBody},
     response_body::{ResponseBody, UpstreamBody},
     target::Target,
     tunnel::Tunnel,
@@ -64,7 +64,7 @@ pub struct Outbound<'a> {
     /// Whether a browser is about to show the response as a page.
     pub is_page: bool,
     /// The request as the client sent it.
-    pub request: Request<Incoming>,
+    pub request: Request<ClientBody>,
 }
 
 /// A request that was forwarded.

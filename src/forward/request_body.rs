@@ -7,6 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio_util::sync::CancellationToken;
 
@@ -18,12 +19,55 @@ use super::{
 };
 use crate::connection_slot::{InUse, OpenBody};
 
+/// A request's body as it comes here.
+#[derive(Debug)]
+pub enum ClientBody {
+    /// As the client sends it.
+    Incoming(Incoming),
+    /// All of it, which was read before.
+    Whole(Full<Bytes>),
+}
+
+impl From<Bytes> for ClientBody {
+    fn from(whole: Bytes) -> Self {
+        Self::Whole(Full::new(whole))
+    }
+}
+
+impl Body for ClientBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.get_mut() {
+            Self::Incoming(body) => Pin::new(body).poll_frame(context),
+            Self::Whole(body) => {
+                Pin::new(body).poll_frame(context).map(|frame| frame.map(|frame| frame.map_err(|never| match never {})))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Incoming(body) => body.is_end_stream(),
+            Self::Whole(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Incoming(body) => body.size_hint(),
+            Self::Whole(body) => body.size_hint(),
+        }
+    }
+}
+
 /// A body without its trailers. Some servers read a trailer as one more header, so that a client could say there what is removed
 /// from its headers; requests have no use for trailers (gRPC's stand in responses). The body is cut when its session ends; that of
 /// a request that is not authenticated, when it pauses for too long.
 #[derive(Debug)]
 pub(super) struct RequestBody {
-    body: Option<Incoming>,
+    body: Option<ClientBody>,
     cut: Option<SessionCut>,
     deadlines: Option<Box<Deadlines>>,
     /// Cancelled when all of the body was taken.
@@ -36,7 +80,7 @@ pub(super) struct RequestBody {
 
 impl RequestBody {
     /// A request's body. If the request is not authenticated, it may pause no longer than `max_pause`.
-    pub(super) fn new(body: Incoming, guards: &RequestGuards, max_pause: Option<Duration>) -> Self {
+    pub(super) fn new(body: ClientBody, guards: &RequestGuards, max_pause: Option<Duration>) -> Self {
         let watch = guards.watch.as_ref();
         let timeouts = BodyTimeouts { idle: max_pause.filter(|_| watch.is_none()), total: None };
         Self {

@@ -36,6 +36,7 @@ fn request_path() {
         app_tokens: false,
         cors: None,
         shown: None,
+        keeps_form_posts: false,
         target,
     };
     let admins = Policy { allowed_groups: vec!["admins".to_owned()], ..Policy::default() };

@@ -43,6 +43,12 @@ messages! {
     SignInFrame = "sign_in_frame",
     /// A form came without a session.
     FormLost = "form_lost",
+    /// Whether a form that was kept is to be sent again.
+    KeptPost = "kept_post",
+    /// A form that was kept is not there any more.
+    KeptPostGone = "kept_post_gone",
+    /// A form that was kept is another user's.
+    KeptPostOfAnother = "kept_post_of_another",
     /// The provider's grants end at once.
     SignInDoesNotLast = "sign_in_does_not_last",
     /// The browser keeps no session.

@@ -48,6 +48,21 @@ pub enum Text<'a> {
     HintProvider,
     /// What may be wrong: the `prompt`.
     HintInteraction,
+    /// Where a kept form was going, and how large it is.
+    KeptPostTarget {
+        /// The path.
+        path: &'a str,
+        /// Kibibytes, rounded up.
+        kibibytes: usize,
+    },
+    /// The heading of a kept form's fields.
+    KeptPostFields,
+    /// Sends a kept form again.
+    SendAgain,
+    /// Removes a kept form.
+    Discard,
+    /// Leads to the front page.
+    FrontPage,
     /// The heading of a user's tokens.
     Tokens,
     /// Whose tokens they are, and what they do.

@@ -15,6 +15,7 @@ fn route(host: Option<&str>, prefix: &str, rule: Rule, target: usize) -> Route {
         app_tokens: false,
         cors: None,
         shown: None,
+        keeps_form_posts: false,
         target,
     }
 }

@@ -27,6 +27,7 @@ pub struct Cookies {
     redirect_rounds: Arc<str>,
     auto_retries: Arc<str>,
     binding: Arc<str>,
+    browser: Arc<str>,
 }
 
 /// Where browsers send Evergate's cookies (`CODER_SAMESITE_AUTH_COOKIE`).
@@ -63,6 +64,7 @@ impl Cookies {
             redirect_rounds: name("rounds"),
             auto_retries: name("tries"),
             binding: name("login_"),
+            browser: name("browser"),
         }
     }
 
@@ -120,6 +122,11 @@ impl Cookies {
         &self.auto_retries
     }
 
+    /// The name of the cookie that says which browser it is, and who was signed in there last.
+    pub fn browser(&self) -> &str {
+        &self.browser
+    }
+
     /// The name of a cookie that binds login attempts to this browser, chosen by `chance`.
     pub fn binding(&self, chance: u8) -> String {
         format!("{}{}", self.binding, chance % BINDINGS)
@@ -138,6 +145,13 @@ impl Cookies {
     pub fn value<'a>(&self, headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
         let (_, value) = pairs(headers).find(|(found, _)| *found == name.as_bytes())?;
         std::str::from_utf8(value).ok()
+    }
+
+    /// Returns the value of the cookie `name`, unless it is there twice with two values: one was planted, and it is not known which.
+    pub fn only_value<'a>(&self, headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+        let mut values = pairs(headers).filter(|(found, _)| *found == name.as_bytes()).map(|(_, value)| value);
+        let first = values.next()?;
+        if values.all(|other| other == first) { std::str::from_utf8(first).ok() } else { None }
     }
 
     /// Builds a `Set-Cookie` value that keeps `value` for `age`.

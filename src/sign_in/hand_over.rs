@@ -26,7 +26,7 @@ use crate::{
     history::{Event, Kind},
     seal::KeyRing,
     secret::hex,
-    session::SessionHash,
+    session::{SessionHash, UserHash},
     store::HandedOver,
 };
 
@@ -205,7 +205,8 @@ impl SignIn {
         let new = HandedOver { session, site: at.site.authority().to_owned(), replaces, at: now };
         let handed_over = self.with_patience(|| self.store.hand_over(SessionHash(code.session), &new)).await?;
         let handed_over = handed_over.ok_or(CallbackError::UnknownAttempt("the session that it was for has ended"))?;
-        if let Some(grant) = self.store.grant(handed_over.grant).await? {
+        let grant = self.store.grant(handed_over.grant).await?;
+        if let Some(grant) = &grant {
             let event = Event::of(Kind::Login, grant.id, &grant.identity, now).of_session(session);
             self.store.enqueue_event(event.because("handed_over"));
         }
@@ -217,6 +218,7 @@ impl SignIn {
         self.record_round(&attempt, &mut redirect);
         let cookies = self.cookies.set_session(value.expose(), self.sessions.absolute, at.headers);
         redirect.cookies.extend(cookies.ok_or(CallbackError::Parameters("the session's cookie cannot be written"))?);
+        redirect.cookies.extend(grant.and_then(|grant| self.browser_mark(at, UserHash::of_grant(&grant))));
         Ok(redirect)
     }
 }

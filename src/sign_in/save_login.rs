@@ -15,7 +15,7 @@ use crate::{
     identity::Identity,
     oidc::VerifiedLogin,
     policy::Denied,
-    session::{Opener, Session, SessionHash, UserKey},
+    session::{Opener, Session, SessionHash, UserHash, UserKey},
     store::{LoginSaved, LoginTarget, NewGrant, OrphanedToken, SessionFilter, Sharing, Tokens},
     telemetry::logs::causes,
 };
@@ -84,6 +84,8 @@ impl SignIn {
             false => self.redirect_back(at, return_to),
         };
         redirect.cookies.extend(cookies);
+        let user = UserHash::of(self.provider.issuer(), self.provider.client_id(), &identity.subject);
+        redirect.cookies.extend(self.browser_mark(at, user));
         Ok(redirect)
     }
 

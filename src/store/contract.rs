@@ -8,6 +8,7 @@ mod events;
 mod examination;
 mod grants;
 mod heartbeat;
+mod kept_posts;
 mod keys;
 mod listings;
 mod logouts;

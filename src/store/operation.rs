@@ -57,6 +57,10 @@ operations! {
     EndUsers "end_users" Repeatable,
     EndedUsers "ended_users" Read,
     UserEndedAt "user_ended_at" Read,
+    // Forms that met the end of their session.
+    SaveKeptPost "save_kept_post" Repeatable,
+    KeptPost "kept_post" Read,
+    TakeKeptPost "take_kept_post" Once,
     // Grants and their renewal.
     Grant "grant" Read,
     IdToken "id_token" Read,

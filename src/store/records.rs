@@ -298,6 +298,30 @@ pub struct EndedSession {
     pub others: Vec<SessionHash>,
 }
 
+/// A form that met the end of its session, as it is stored.
+#[derive(Clone, Debug)]
+pub struct KeptPostRow {
+    /// Names it.
+    pub name: [u8; 32],
+    /// A hash of whose it is.
+    pub owner: [u8; 32],
+    /// The form, encrypted.
+    pub sealed: Vec<u8>,
+    /// When it is forgotten.
+    pub expires_at: Timestamp,
+}
+
+/// How many forms are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct MostKept {
+    /// Of one owner.
+    pub of_owner: i64,
+    /// In all.
+    pub rows: i64,
+    /// Their bytes in all.
+    pub bytes: i64,
+}
+
 /// What is old enough to be deleted.
 #[derive(Clone, Copy, Debug)]
 pub struct Expired {

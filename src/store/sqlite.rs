@@ -92,6 +92,7 @@ impl Sqlite {
                 include_str!("../../migrations/sqlite/0012_sessions_tell_what_opened_them.sql"),
             ),
             migration(13, "users are ended", include_str!("../../migrations/sqlite/0013_users_are_ended.sql")),
+            migration(14, "posts are kept", include_str!("../../migrations/sqlite/0014_posts_are_kept.sql")),
         ];
         let migrator = Migrator { migrations: migrations.into(), ignore_missing: true, ..Migrator::DEFAULT };
         Ok(migrator.run(&self.pool).await?)

@@ -8,6 +8,7 @@ mod ended_users;
 mod events;
 mod grants;
 mod keep_alive;
+mod kept_posts;
 mod keys;
 mod listings;
 mod logins;

@@ -34,6 +34,7 @@ struct Inner {
     user_ends: Family<UserEnd, Counter>,
     bearer_tokens: Family<Outcome, Counter>,
     app_tokens: Family<Outcome, Counter>,
+    kept_posts: Family<Outcome, Counter>,
     providers: ProviderMetrics,
     store_seconds: Family<Operation, Histogram, fn() -> Histogram>,
     store_failures: Family<Operation, Counter>,
@@ -60,6 +61,8 @@ const APP_TOKEN_OUTCOMES: [&str; 4] = ["given", "exchanged", "refused", "unavail
 const USER_END_SOURCES: [&str; 2] = ["provider", "global_token_revocation"];
 /// What can become of an order to end a user's sessions.
 const USER_END_OUTCOMES: [&str; 3] = ["ok", "unrecorded", "failed"];
+/// What can become of a form that met the end of its session.
+const KEPT_POST_OUTCOMES: [&str; 8] = ["kept", "sent", "discarded", "nobody", "too_large", "broke_off", "full", "unavailable"];
 /// How changes in the store are heard of.
 const VOICES: [&str; 2] = ["notifications", "polling"];
 /// The kinds of [`Record`], in its order.
@@ -97,6 +100,7 @@ impl Metrics {
             user_ends: Family::default(),
             bearer_tokens: Family::default(),
             app_tokens: Family::default(),
+            kept_posts: Family::default(),
             providers,
             store_seconds: Family::new_with_constructor(seconds as fn() -> Histogram),
             store_failures: Family::default(),
@@ -142,6 +146,14 @@ impl Metrics {
             drop(inner.app_tokens.get_or_create(&Outcome { outcome }));
         }
         registry.register("app_tokens", "Requests of apps' jobs for a token, by what became of them", inner.app_tokens.clone());
+        for outcome in KEPT_POST_OUTCOMES {
+            drop(inner.kept_posts.get_or_create(&Outcome { outcome }));
+        }
+        registry.register(
+            "kept_posts",
+            "Forms that met the end of their session, by what became of them",
+            inner.kept_posts.clone(),
+        );
         registry.register_with_unit("store", "Calls to the store, by operation", Unit::Seconds, inner.store_seconds.clone());
         registry.register("store_failures", "Calls to the store that failed, by operation", inner.store_failures.clone());
         registry.register(
@@ -269,6 +281,11 @@ impl Metrics {
     /// Counts a request of an app's job for a token.
     pub fn app_token(&self, outcome: &'static str) {
         self.0.app_tokens.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// Counts what became of a form that met the end of its session.
+    pub fn kept_post(&self, outcome: &'static str) {
+        self.0.kept_posts.get_or_create(&Outcome { outcome }).inc();
     }
 
     /// Counts a logout.

@@ -143,6 +143,8 @@ pub(super) struct State {
     /// Subjects whose browser is logged in here.
     browsers: HashSet<String>,
     wants_consent: bool,
+    /// Whether the authorization endpoint asks real browsers nothing.
+    is_seated: bool,
     prompts: usize,
     passes: usize,
     offline: Offline,
@@ -218,6 +220,7 @@ impl Idp {
             turned_away: 0,
             browsers: HashSet::new(),
             wants_consent: false,
+            is_seated: false,
             prompts: 0,
             passes: 0,
             offline: Offline::Scope,
@@ -477,6 +480,11 @@ impl Idp {
     /// Everything that no log and no table may hold.
     pub fn secrets(&self) -> Vec<String> {
         self.state().issued.clone()
+    }
+
+    /// Has the present user sit before real browsers, and known to the provider: the authorization endpoint asks nothing.
+    pub fn seat(&self) {
+        self.state().is_seated = true;
     }
 
     /// Does at the authorization endpoint what the present user's browser, and its person where one is needed, would;

@@ -2,10 +2,16 @@
 
 use std::{
     process::{Command, Stdio},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
-use axum::{Router, response::Html};
+use axum::{
+    Json, Router,
+    http::HeaderMap,
+    response::{Html, Redirect},
+    routing::{get, post},
+};
 use tokio::net::TcpListener;
 
 use crate::harness::World;
@@ -39,6 +45,37 @@ async fn in_a_browser_our_own_pages_are_for_every_width_and_everybody_and_a_fram
     let visitor = portal.visitor().on_host("portal.test");
     visitor.log_in(&portal.idp, "/wiki").await;
     run("pages.mjs", &[&portal.address().to_string(), &visitor.cookies()["evergate_session"]]).await;
+}
+
+/// An app with a form, which tells what it has received.
+async fn forms() -> (World, String) {
+    const FORM: &str = "<!doctype html><html lang=\"en\"><title>A form</title><form method=\"post\" action=\"/save?x=1\">\
+        <label>Title <input name=\"title\"></label><label>Text <textarea name=\"text\"></textarea></label>\
+        <label>Password <input name=\"password\" type=\"password\"></label><button>Save</button></form>";
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let app = listener.local_addr().unwrap();
+    let received = Arc::<Mutex<Vec<serde_json::Value>>>::default();
+    let told = Arc::clone(&received);
+    let save = async move |headers: HeaderMap, body: String| {
+        let cookie = headers.get("cookie").map_or("", |cookie| cookie.to_str().unwrap());
+        received.lock().unwrap().push(serde_json::json!({ "body": body, "cookie": cookie }));
+        Redirect::to("/saved")
+    };
+    let pages = Router::new()
+        .route("/form", get(async || ([("set-cookie", "strict=1; SameSite=Strict; Path=/")], Html(FORM))))
+        .route("/save", post(save))
+        .route("/saved", get(async || Html("<!doctype html><title>Saved</title>")))
+        .route("/received", get(async move || Json(told.lock().unwrap().clone())));
+    tokio::spawn(async move { axum::serve(listener, pages).await });
+    let routes = move |_: &str| format!("[[route]]\npath = \"/\"\nupstream = \"http://{app}\"\nkeep_form_posts = true\n");
+    (World::build().in_real_time().set("access_url", "http://forms.test").routes(routes).start().await, app.to_string())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_browser_a_form_that_meets_the_end_of_its_session_is_sent_once_after_the_login() {
+    let (world, app) = forms().await;
+    world.idp.seat();
+    run("forms.mjs", &[&world.address().to_string(), &app]).await;
 }
 
 async fn run(script: &'static str, arguments: &[&str]) {

@@ -2,6 +2,7 @@
 
 mod history;
 mod idle_expiry;
+mod kept_posts;
 mod logins;
 mod personal_tokens;
 mod renewals;

@@ -42,6 +42,7 @@ mod in_page;
 mod ingress;
 mod interim_answers;
 mod judgement;
+mod kept_posts;
 mod key_rotation;
 mod login;
 mod login_attacks;

@@ -26,6 +26,17 @@ pub(in crate::pages) const fn message(message: Message) -> (&'static str, &'stat
             "Sign in",
             "You are not signed in any more, so what you sent was not taken. Sign in, go back to the page, and send it again.",
         ),
+        Message::KeptPost => (
+            "Send it again?",
+            "You were not signed in any more when you sent this form. It was kept for you, and has not been taken yet. Send it now, or discard it.",
+        ),
+        Message::KeptPostGone => {
+            ("Nothing is kept any more", "This form has been sent or discarded already, or was kept for longer than 15 minutes.")
+        }
+        Message::KeptPostOfAnother => (
+            "Not your form",
+            "The form that is kept here was sent by somebody with another account. With that account alone can it be seen and sent.",
+        ),
         Message::SignInDoesNotLast => (
             "Sign-in does not last",
             "The sign-in service signed you in, and ended it at once. Please try again; if it happens again, tell whoever runs this service.",
@@ -170,6 +181,11 @@ pub(in crate::pages) fn text(text: &Text<'_>) -> Cow<'static, str> {
         Text::HintInteraction => {
             "For administrators: the provider needs to ask its user something that it was told not to; see CODER_OIDC_AUTH_URL_PARAMS."
         }
+        Text::KeptPostTarget { path, kibibytes } => return format!("It goes to {path} and has up to {kibibytes} KiB.").into(),
+        Text::KeptPostFields => "Its fields",
+        Text::SendAgain => "Send",
+        Text::Discard => "Discard",
+        Text::FrontPage => "To the front page",
         Text::Tokens => "Access tokens",
         Text::TokensAreOf(user) => {
             return format!(

@@ -26,6 +26,17 @@ pub(in crate::pages) const fn message(message: Message) -> (&'static str, &'stat
             "Anmelden",
             "Sie sind nicht mehr angemeldet, deshalb wurde Ihre Eingabe nicht angenommen. Melden Sie sich an, gehen Sie zur Seite zurück und senden Sie sie noch einmal.",
         ),
+        Message::KeptPost => (
+            "Noch einmal senden?",
+            "Als Sie dieses Formular gesendet haben, waren Sie nicht mehr angemeldet. Es wurde für Sie aufbewahrt und noch nicht angenommen. Senden Sie es jetzt, oder verwerfen Sie es.",
+        ),
+        Message::KeptPostGone => {
+            ("Nichts mehr aufbewahrt", "Dieses Formular wurde schon gesendet, verworfen oder länger aufbewahrt als 15 Minuten.")
+        }
+        Message::KeptPostOfAnother => (
+            "Nicht Ihr Formular",
+            "Das Formular, das hier aufbewahrt ist, hat jemand mit einem anderen Konto gesendet. Nur mit diesem Konto kann es angesehen und gesendet werden.",
+        ),
         Message::SignInDoesNotLast => (
             "Die Anmeldung hält nicht",
             "Der Anmeldedienst hat Sie angemeldet und die Anmeldung sofort wieder beendet. Bitte versuchen Sie es noch einmal; wenn es wieder geschieht, wenden Sie sich an die Betreiber dieses Dienstes.",
@@ -195,6 +206,13 @@ pub(in crate::pages) fn text(text: &Text<'_>) -> Cow<'static, str> {
         Text::HintInteraction => {
             "Für die Verwaltung: Der Anbieter muss etwas fragen, was ihm verboten wurde; siehe CODER_OIDC_AUTH_URL_PARAMS."
         }
+        Text::KeptPostTarget { path, kibibytes } => {
+            return format!("Es geht an {path} und ist bis zu {kibibytes} KiB groß.").into();
+        }
+        Text::KeptPostFields => "Seine Felder",
+        Text::SendAgain => "Senden",
+        Text::Discard => "Verwerfen",
+        Text::FrontPage => "Zur Startseite",
         Text::Tokens => "Zugriffstoken",
         Text::TokensAreOf(user) => {
             return format!(

@@ -29,6 +29,7 @@ fn route(prefix: &str, strictness: usize) -> Route {
         app_tokens: false,
         cors: None,
         shown: None,
+        keeps_form_posts: false,
         target: strictness,
     }
 }

@@ -14,7 +14,7 @@ const QUESTION: &str = "SELECT current_setting('server_version') AS version, \
      (EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT AS now, \
      COALESCE(has_schema_privilege(current_schema(), 'CREATE'), FALSE) AS may_create, \
      ARRAY(SELECT tablename::TEXT FROM pg_tables WHERE schemaname = current_schema() \
-         AND tablename IN ('grants', 'sessions', 'events', 'replicas', 'revocations', 'parked_addresses', \
+         AND tablename IN ('grants', 'sessions', 'events', 'replicas', 'revocations', 'parked_addresses', 'kept_posts', \
              'provider_knowledge', 'returned_attempts', 'left_grants', 'keep_alive') \
          AND NOT (has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), 'SELECT') \
              AND has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), 'INSERT') \

@@ -45,6 +45,7 @@ fn all() -> impl IntoIterator<Item = Migration> {
         11 "sessions share a login" "0011_sessions_share_a_login.sql"
         12 "sessions tell what opened them" "0012_sessions_tell_what_opened_them.sql"
         13 "users are ended" "0013_users_are_ended.sql"
+        14 "posts are kept" "0014_posts_are_kept.sql"
     }
 }
 

@@ -143,7 +143,7 @@ impl Connection<'_> {
         Ok(step)
     }
 
-    /// Deletes events, login attempts, return addresses, ends of users, revocations and replicas that have expired.
+    /// Deletes events, login attempts, return addresses, kept forms, ends of users, revocations and replicas that have expired.
     async fn sweep_expired(&mut self, expired: &Expired) -> Result<Step, StoreError> {
         const ATTEMPTS: &Template = &Template::new(
             "WITH due AS MATERIALIZED (SELECT hash FROM returned_attempts WHERE expires_at <= $1 \
@@ -160,9 +160,10 @@ impl Connection<'_> {
         let events = self.query(EVENTS).bind(expired.events_before.0).execute().await?;
         let addresses = self.query("DELETE FROM parked_addresses WHERE expires_at <= $1").bind(expired.now.0).execute().await?;
         let ended = self.query("DELETE FROM ended_users WHERE expires_at <= $1").bind(expired.now.0).execute().await?;
+        let posts = self.query("DELETE FROM kept_posts WHERE expires_at <= $1").bind(expired.now.0).execute().await?;
         let revocations = self.query(REVOCATIONS).execute().await?;
         let replicas = self.query(REPLICAS).execute().await?;
-        Ok(Step { removed: attempts + events + addresses + ended + revocations + replicas, seen: attempts.max(events) })
+        Ok(Step { removed: attempts + events + addresses + posts + ended + revocations + replicas, seen: attempts.max(events) })
     }
 }
 

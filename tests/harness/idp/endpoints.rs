@@ -16,6 +16,7 @@ use evergate::{
     secret::{random_text, sha256},
 };
 use serde_json::{Value, json};
+use url::Url;
 
 use super::{
     CLIENT_ID, Endpoint, Idp, Misbehaviour, Offline, Rotation, State, Token, client_check::authenticates, signing, token_exchange,
@@ -114,6 +115,11 @@ impl Drop for UnderWay<'_> {
 async fn authorize(Shared(idp): Provider, Query(query): Query<Fields>) -> Response {
     let pushed = query.get("request_uri").and_then(|reference| idp.state().pushed.remove(reference));
     let query = pushed.unwrap_or(query);
+    let is_seated = idp.state().is_seated;
+    if is_seated {
+        let request = Url::parse_with_params(&format!("{}/authorize", idp.issuer), &query).unwrap();
+        return (StatusCode::FOUND, [(header::LOCATION, idp.authorize(&request).await.to_string())]).into_response();
+    }
     let redirect_uri = query.get("redirect_uri").map(String::as_str).unwrap_or_default();
     if !redirect_uri.starts_with("https://app.test/") {
         return (StatusCode::BAD_REQUEST, "this redirect_uri is not registered").into_response();

@@ -55,6 +55,7 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
             "bearer",
             "personal_tokens",
             "deprovisioning",
+            "kept_posts",
             "visitor",
             "sign_in",
             "sign_out",
@@ -110,6 +111,9 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
             "policy",
             "routing",
             "forward",
+            // A form that is kept is answered with a redirect to our page.
+            "kept_posts",
+            "sign_in",
             // How our own pages look is the gateway's to say.
             "pages",
             // The access line tells the user, who is a grant's or a bearer token's.
@@ -137,6 +141,7 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
             "sign_out",
             "personal_tokens",
             "deprovisioning",
+            "kept_posts",
             "renewal",
             "policy",
             "routing",
@@ -211,6 +216,8 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
     ("deprovisioning", &["sign_out", "oidc", "jose", "session", "store"]),
     // How a token ends is the logout's.
     ("personal_tokens", &["sign_out", "grant", "history", "session", "store"]),
+    // What is sent again is a body that is forwarded, and a form that is kept leads to our page.
+    ("kept_posts", &["exchange", "forward", "sign_in", "grant", "session", "store", "telemetry"]),
     // It tells of a grant and a session.
     ("assertion", &["jose", "grant", "session", "telemetry"]),
     // The permit is the entry ticket, and our cookies' names are the session's.
@@ -313,6 +320,7 @@ pub(super) const PURE: &[&str] = &[
     "app_tokens/caller",
     "app_tokens/error",
     "app_tokens/token_request",
+    "kept_posts/form",
     "visitor/reason",
     "config/values",
     "config/document",
@@ -357,6 +365,7 @@ pub(super) const CHOOSE_STATUSES: &[&str] = &[
     "endpoints/health",
     "endpoints/in_page",
     "endpoints/jwks",
+    "endpoints/kept_post",
     "endpoints/logout",
     "endpoints/resource_metadata",
     "endpoints/tokens",

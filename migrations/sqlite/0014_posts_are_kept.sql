@@ -1,0 +1,9 @@
+-- Forms that met the end of their session, sealed, until their users send them again. `owner` is a hash of who was signed in last.
+CREATE TABLE kept_posts (
+    name BLOB PRIMARY KEY,
+    owner BLOB NOT NULL,
+    sealed BLOB NOT NULL,
+    expires_at INTEGER NOT NULL
+);
+
+CREATE INDEX kept_posts_by_expiry ON kept_posts (expires_at);

@@ -1,0 +1,30 @@
+//! Forms that met the end of their session.
+
+use super::Store;
+use crate::store::{KeptPostRow, MostKept, StoreError, operation::Operation};
+
+impl Store {
+    /// Saves a form. `false`: there are as many as there may be, and this one was not saved.
+    ///
+    /// # Errors
+    /// It may have been saved; saving it again does no harm.
+    pub async fn save_kept_post(&self, row: &KeptPostRow, most: MostKept) -> Result<bool, StoreError> {
+        self.call(Operation::SaveKeptPost, |connection| Box::pin(connection.save_kept_post(row, most))).await
+    }
+
+    /// Reads a form, which may have expired.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`], [`StoreError::Malformed`].
+    pub async fn kept_post(&self, name: [u8; 32]) -> Result<Option<KeptPostRow>, StoreError> {
+        self.call(Operation::KeptPost, |connection| Box::pin(connection.kept_post(name))).await
+    }
+
+    /// Removes a form: of those who try it at the same time, one succeeds. `false`: it was not there any more.
+    ///
+    /// # Errors
+    /// It may have been removed.
+    pub async fn take_kept_post(&self, name: [u8; 32]) -> Result<bool, StoreError> {
+        self.call(Operation::TakeKeptPost, |connection| Box::pin(connection.take_kept_post(name))).await
+    }
+}

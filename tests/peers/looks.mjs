@@ -1,0 +1,38 @@
+// What every page of Evergate's own is held to, and a browser for it.
+
+import { AxeBuilder } from '@axe-core/playwright';
+import { chromium } from 'playwright-core';
+
+export const WIDTHS = [280, 768, 1280];
+const failures = [];
+
+export function check(what, holds, detail = '') {
+  console.log(`${holds ? 'ok  ' : 'FAIL'} ${what}${holds || !detail ? '' : `: ${detail}`}`);
+  if (!holds) failures.push(what);
+}
+
+export const exitCode = () => (failures.length === 0 ? 0 : 1);
+
+// `hosts`: where names are found, as in { 'app.test': '127.0.0.1:80' }.
+export const launch = (hosts) => chromium.launch({
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', `--host-resolver-rules=${Object.entries(hosts).map(([name, address]) => `MAP ${name}:80 ${address}`).join(',')}`],
+});
+
+// The page that is open, at each width, and to a screen reader in light and dark. Axe is itself a script, so that the context bypasses
+// the policy.
+export async function judge(page, name) {
+  for (const width of WIDTHS) {
+    await page.setViewportSize({ width, height: 720 });
+    const box = await page.locator('main').boundingBox();
+    check(`${name} fits ${width} px`, box.x >= 0 && box.x + box.width <= width, JSON.stringify(box));
+    const beyond = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    check(`${name} does not scroll sideways at ${width} px`, beyond <= 0, `${beyond} px`);
+  }
+  for (const colorScheme of ['light', 'dark']) {
+    await page.emulateMedia({ colorScheme });
+    const { violations } = await new AxeBuilder({ page }).analyze();
+    check(`${name}, ${colorScheme}, has no accessibility violation`, violations.length === 0, violations.map(({ id }) => id).join());
+  }
+  check(`${name} is small`, (await page.content()).length <= 20 * 1024);
+}
