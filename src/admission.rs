@@ -123,6 +123,12 @@ impl<'a> Inquiry<'a> {
         }
     }
 
+    /// The same of an administrator who does something, or of their program: nothing is done in the name of an identity that the
+    /// provider has not confirmed of late.
+    pub fn to_administer(exchange: &'a Exchange, headers: &'a HeaderMap, rule: &'a Rule) -> Self {
+        Self { serves_stale: false, is_use: true, ..Self::about_the_visitor(exchange, headers, rule) }
+    }
+
     /// The same of a visitor who says that they still use their session.
     pub fn to_keep_the_session(exchange: &'a Exchange, headers: &'a HeaderMap, rule: &'a Rule) -> Self {
         Self { is_use: true, ..Self::about_the_visitor(exchange, headers, rule) }

@@ -1,5 +1,6 @@
 //! The composition root: the only module that builds the components and starts their tasks.
 
+mod administration;
 mod background;
 mod descriptors;
 mod email_files;
@@ -20,18 +21,19 @@ use std::{
 };
 
 use anyhow::Context;
-use futures_util::future::OptionFuture;
+use futures_util::future::{OptionFuture, join_all};
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    administration::Administration,
     app_tokens,
     assertion::Assertions,
     bearer::BearerTokens,
     clock::Clock,
     config::{Checked, EncryptionKeys, ProviderSettings},
     forward::Drain,
-    gateway::Caller,
+    gateway::{Caller, Entrance},
     oidc::{Provider, TokenIssuer},
     renewal::Renewer,
     seal::KeyRing,
@@ -54,6 +56,7 @@ use listeners::{Listeners, listen_for_jobs, serve_metrics};
 use migration::migrate;
 use providers::{policies, providers, sign_ins};
 
+pub use administration::administer;
 pub use examination::doctors;
 pub use watched_file::WatchedFile;
 
@@ -68,29 +71,6 @@ pub fn keys(from: EncryptionKeys) -> anyhow::Result<KeyRing> {
     }
 }
 
-/// Builds what the administrator's subcommands need: the store, and the logout workflow.
-///
-/// # Errors
-/// There are no keys, or the store cannot be opened.
-pub fn administer(settings: &Checked) -> anyhow::Result<(Store, SignOut)> {
-    let metrics = Metrics::default();
-    let keys = keys(settings.keys.clone())?;
-    let store = Store::open(&settings.store, keys.clone(), metrics.clone()).context("cannot open the store")?;
-    let sign_out = SignOut {
-        providers: providers(settings, &Clock::System)?,
-        store: store.clone(),
-        signed_out_uris: settings.gateway.redirect_uris("signed_out"),
-        keys,
-        clock: Clock::System,
-        metrics,
-        tasks: TaskTracker::new(),
-        revocations: Arc::default(),
-        cache: Arc::default(),
-        pending_ends: Arc::default(),
-    };
-    Ok((store, sign_out))
-}
-
 /// A running gateway.
 #[derive(Debug)]
 pub struct Running {
@@ -102,6 +82,8 @@ pub struct Running {
     pub metrics_address: Option<SocketAddr>,
     /// The address at which ingresses ask over gRPC.
     pub ext_authz_address: Option<SocketAddr>,
+    /// The address at which the administration is reached, if it has one of its own.
+    pub admin_address: Option<SocketAddr>,
     /// The address at which apps' jobs ask for tokens, on loopback.
     pub app_token_address: Option<SocketAddr>,
     /// Its metrics.
@@ -149,8 +131,10 @@ pub async fn start_on(sockets: Sockets, settings: Checked, clock: Clock, timings
     let store = store.reading_id_tokens(collected.id_tokens);
     migrate(&store).await?;
     let (metrics_address, hosts) = (settings.telemetry.metrics_address, settings.gateway.exchange.sites.certificate_hosts());
-    let Listeners { plain, secure, ext_authz, metrics: metrics_listener } =
-        Listeners::open(sockets, &settings.server, metrics_address, hosts, &clock).await?;
+    let admin_address = settings.administration.as_ref().and_then(|administration| administration.address);
+    let Listeners { plain, secure, ext_authz, metrics: metrics_listener, administration: admin_listener } =
+        Listeners::open(sockets, &settings.server, (metrics_address, admin_address), hosts, &clock).await?;
+    let admin_address = admin_listener.as_ref().map(|listener| listener.socket.local_addr()).transpose()?;
     let (secure, cert_resolver) = secure.unzip();
     let address = plain.socket.local_addr()?;
     let tls_address = secure.as_ref().map(|listener| listener.socket.local_addr()).transpose()?;
@@ -214,7 +198,19 @@ pub async fn start_on(sockets: Sockets, settings: Checked, clock: Clock, timings
         store_wait: timings.login_store_wait,
     };
     let sign_ins = sign_ins(&settings, &providers, sign_in)?;
+    let administration = settings.administration.map(|who| {
+        let administration = Administration {
+            store: store.clone(),
+            sign_out: sign_out.clone(),
+            renewer: renewer.clone(),
+            limits: settings.session.clone(),
+            clock: clock.clone(),
+            ends_everyone: Arc::default(),
+        };
+        (who, administration)
+    });
     let core = Core {
+        administration,
         store: store.clone(),
         visitors: Arc::clone(&visitors),
         renewer: renewer.clone(),
@@ -267,12 +263,15 @@ pub async fn start_on(sockets: Sockets, settings: Checked, clock: Clock, timings
         work.spawn(listener.serve(stop.clone(), move || asked.app_tokens()));
     }
     let served = Arc::clone(&front);
-    let make_service = move |peer: server::Peer| {
-        let (front, caller) = (Arc::clone(&served), Arc::new(Caller::from(peer)));
-        let (refusing, unread) = (Arc::clone(&served), Arc::clone(&caller));
-        server::ConnectionService {
-            respond: move |request| front.gateway().handle(Arc::clone(&caller), request),
-            reject: Box::new(move |status| refusing.gateway().refuse_unread(&unread, status)),
+    let make_service = |entrance| {
+        let served = Arc::clone(&served);
+        move |peer: server::Peer| {
+            let (front, caller) = (Arc::clone(&served), Arc::new(Caller::at(entrance, peer)));
+            let (refusing, unread) = (Arc::clone(&served), Arc::clone(&caller));
+            server::ConnectionService {
+                respond: move |request| front.gateway().handle(Arc::clone(&caller), request),
+                reject: Box::new(move |status| refusing.gateway().refuse_unread(&unread, status)),
+            }
         }
     };
     if let Some(cert_resolver) = cert_resolver.clone() {
@@ -280,10 +279,10 @@ pub async fn start_on(sockets: Sockets, settings: Checked, clock: Clock, timings
         work.spawn(async move { stop.run_until_cancelled(cert_resolver.run_reload()).await });
     }
     let slots = Arc::new(Semaphore::new(most_connections));
-    let serve = |listener| server::serve(listener, Arc::clone(&slots), stop.clone(), make_service.clone());
+    let serve = |entrance, listener| server::serve(listener, Arc::clone(&slots), stop.clone(), make_service(entrance));
     let asked = Arc::clone(&front);
     let make_call_service = move |peer: server::Peer| {
-        let (front, caller) = (Arc::clone(&asked), Arc::new(Caller::from(peer)));
+        let (front, caller) = (Arc::clone(&asked), Arc::new(Caller::at(Entrance::Public, peer)));
         let (refusing, unread) = (Arc::clone(&asked), Arc::clone(&caller));
         server::ConnectionService {
             respond: move |request| front.gateway().handle_call(Arc::clone(&caller), request),
@@ -292,9 +291,11 @@ pub async fn start_on(sockets: Sockets, settings: Checked, clock: Clock, timings
     };
     let serve_calls = |listener| server::serve(listener, Arc::clone(&slots), stop.clone(), make_call_service);
     let serving_calls = OptionFuture::from(ext_authz.map(serve_calls));
-    let (serving_plain, serving_secure) = (serve(plain), OptionFuture::from(secure.map(serve)));
+    let mut listeners = vec![serve(Entrance::Public, plain)];
+    listeners.extend(secure.map(|listener| serve(Entrance::Public, listener)));
+    listeners.extend(admin_listener.map(|listener| serve(Entrance::Administration, listener)));
     let serving = tokio::spawn(async move {
-        tokio::join!(serving_plain, serving_secure, serving_calls);
+        tokio::join!(join_all(listeners), serving_calls);
     });
     tracing::info!(%address, tls.address = tls_address.map(tracing::field::display), connections.most = most_connections, "listening");
     Ok(Running {
@@ -302,6 +303,7 @@ pub async fn start_on(sockets: Sockets, settings: Checked, clock: Clock, timings
         tls_address,
         metrics_address,
         ext_authz_address,
+        admin_address,
         app_token_address,
         metrics,
         core,

@@ -19,6 +19,7 @@ mod unknown;
 
 pub mod table;
 
+mod administration;
 mod app_tokens;
 mod bearer;
 mod claims;

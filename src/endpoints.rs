@@ -4,6 +4,8 @@
 //! itself.
 
 mod account;
+mod admin;
+mod administrators;
 mod choice;
 pub mod forward_auth;
 mod global_token_revocation;
@@ -47,6 +49,8 @@ use crate::{
 
 use health::Health;
 
+pub use administrators::Administrators;
+
 /// What endpoints work with.
 #[derive(Debug)]
 pub struct Components {
@@ -76,6 +80,8 @@ pub struct Components {
     pub personal_tokens: PersonalTokens,
     /// The keys that verify assertions.
     pub assertions: Arc<Assertions>,
+    /// Who administers, if anybody does.
+    pub administrators: Option<Administrators>,
 }
 
 /// The endpoints of a gateway.
@@ -179,6 +185,11 @@ pub fn is_probe(path: &str) -> bool {
     TABLE.iter().any(|endpoint| endpoint.path == path && matches!(endpoint.who, Who::Anybody(Page::Liveness | Page::Readiness)))
 }
 
+/// Whether a path below the prefix is the administration's, which may have a listener of its own.
+pub fn is_administration(path: &str) -> bool {
+    administrators::below(path).is_some()
+}
+
 /// A request to an endpoint.
 struct Call<'a> {
     exchange: &'a Exchange,
@@ -236,6 +247,10 @@ impl Endpoints {
             Some(name) => ("/callback", name),
             None => (path, DEFAULT_NAME),
         };
+        let call = Call { exchange, headers: &head.headers, query: head.uri.query().unwrap_or_default() };
+        if let Some(below) = administrators::below(path) {
+            return Box::pin(self.administration(&call, below, body)).await;
+        }
         let endpoint = TABLE.iter().find(|endpoint| endpoint.path == path).ok_or(Refusal::NoSuchPage)?;
         // None is a WebSocket, also where that comes as an extended CONNECT.
         if !endpoint.methods.contains(&head.method) {
@@ -243,7 +258,6 @@ impl Endpoints {
             let allow = HeaderValue::try_from(methods).ok();
             return Err(Refused { allow, ..Refusal::MethodNotAllowed.into() });
         }
-        let call = Call { exchange, headers: &head.headers, query: head.uri.query().unwrap_or_default() };
         match endpoint.who {
             Who::Anybody(Page::Start) if head.method == Method::POST => self.start_by_form(&call, body).await,
             Who::Anybody(Page::Start) => self.start(call).await,

@@ -24,7 +24,7 @@ use hyper::body::{Body as _, Incoming};
 use crate::{
     address::Scheme,
     admission::{Admission, Admitted, Inquiry, NotAdmitted},
-    endpoints::{Endpoints, Refused},
+    endpoints::{self, Endpoints, Refused},
     exchange::{CallFailure, Exchange},
     forward::{ByteCount, ClientBody, ForwardError, Forwarded, Forwarder, InterimHandler, Outbound, RequestGuards},
     kept_posts::KeptPosts,
@@ -47,7 +47,7 @@ use recorder::Recorder;
 use trace::{RouteTaken, Trace};
 
 pub use access_line::Body;
-pub use settings::{ForwardAuth, Settings};
+pub use settings::{Entrance, ForwardAuth, Settings};
 
 /// What a gateway is made of.
 #[derive(Debug)]
@@ -79,12 +79,14 @@ pub struct Gateway {
 #[derive(Debug)]
 pub struct Caller {
     peer: Peer,
+    entrance: Entrance,
     memo: ConnectionMemo,
 }
 
-impl From<Peer> for Caller {
-    fn from(peer: Peer) -> Self {
-        Self { peer, memo: ConnectionMemo::default() }
+impl Caller {
+    /// The client end of a connection of this listener.
+    pub fn at(entrance: Entrance, peer: Peer) -> Self {
+        Self { peer, entrance, memo: ConnectionMemo::default() }
     }
 }
 
@@ -176,6 +178,16 @@ impl Gateway {
         trace: &mut Trace,
     ) -> Result<Answered, NotServed> {
         let route = match destination::find(&self.parts.settings, exchange, &head)? {
+            Destination::Endpoint(path)
+                if endpoints::is_administration(path) && caller.entrance != self.parts.settings.administered_at =>
+            {
+                return Err(NotServed::ByEndpoint(Refusal::NoSuchPage.into()));
+            }
+            Destination::Route(_) | Destination::ForwardAuth(_) | Destination::ResourceMetadata(_)
+                if caller.entrance == Entrance::Administration =>
+            {
+                return Err(Refusal::NoSuchPage.into());
+            }
             Destination::Route(route) => route,
             // Boxed, as every path that few requests take: what is large there must not be carried by all.
             Destination::ForwardAuth(form) => {

@@ -54,9 +54,15 @@ pub enum Kind {
     Revocation,
     /// An app's job got an access token, or one that was exchanged for it.
     AppToken,
+    /// An administrator did something: the reason says what, and the details who.
+    Administration,
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Login, Self::Renewal, Self::Logout, Self::Limit, Self::Revocation, Self::AppToken, Self::Administration];
+
     /// Returns the stored name.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -66,13 +72,13 @@ impl Kind {
             Self::Limit => "limit",
             Self::Revocation => "revocation",
             Self::AppToken => "app_token",
+            Self::Administration => "administration",
         }
     }
 
     /// Parses a stored name.
     pub fn parse(text: &str) -> Option<Self> {
-        let all = [Self::Login, Self::Renewal, Self::Logout, Self::Limit, Self::Revocation, Self::AppToken];
-        all.into_iter().find(|kind| kind.as_str() == text)
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 }
 
@@ -100,6 +106,12 @@ impl Event {
         Self { outcome: outcome.to_owned(), ..Self::of(Kind::Renewal, grant.id, &grant.identity, at) }.because(reason)
     }
 
+    /// The provider's code and the details, in one line, if there are any.
+    pub fn words(&self) -> Option<String> {
+        let words: Vec<_> = self.code.iter().chain(&self.detail).map(String::as_str).collect();
+        (!words.is_empty()).then(|| words.join(": "))
+    }
+
     /// Sets the reason.
     #[must_use]
     pub fn because(self, reason: &str) -> Self {
@@ -119,7 +131,7 @@ mod tests {
 
     #[test]
     fn every_kind_is_read_as_it_was_written() {
-        for kind in [Kind::Login, Kind::Renewal, Kind::Logout, Kind::Limit, Kind::Revocation, Kind::AppToken] {
+        for kind in Kind::ALL {
             assert_eq!(Kind::parse(kind.as_str()), Some(kind));
         }
         assert_eq!(Kind::parse("other"), None);

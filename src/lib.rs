@@ -23,6 +23,7 @@ pub mod refusal;
 pub mod exchange;
 pub mod visitor;
 
+pub mod administration;
 pub mod app_tokens;
 pub mod deprovisioning;
 pub mod kept_posts;

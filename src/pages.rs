@@ -1,6 +1,8 @@
 //! Renders Evergate's own HTML pages. They load nothing from elsewhere but an icon that the administrator names, they need no script,
 //! and every text in them is escaped. What they say is in `pages/texts`, a file for each language.
 
+mod admin;
+mod admin_text;
 mod branding;
 mod choice;
 mod colour;
@@ -13,12 +15,15 @@ mod portal;
 mod sessions;
 mod text;
 mod texts;
+mod timeline;
 mod tokens;
 
 use std::time::Duration;
 
 use html::document_with;
 
+pub use admin::{AdminPage, Button, Part, Row, Search};
+pub use admin_text::AdminText;
 pub use branding::{Brand, Branding, Contact, NotPrintable};
 pub use choice::{AddressField, ChoicePage};
 pub use colour::{Colour, contrast};
@@ -30,6 +35,7 @@ pub use message::Message;
 pub use portal::{PortalApp, PortalPage};
 pub use sessions::{SessionLine, SessionsPage};
 pub use text::Text;
+pub use timeline::{Mark, Sign, Timeline};
 pub use tokens::{SecretPage, TerminalPage, TokenLine, TokensPage};
 
 /// A page with one message.

@@ -36,6 +36,8 @@ pub struct PersonalTokens {
     pub settings: Settings,
     /// The names of the routes that take them.
     pub routes: Vec<String>,
+    /// Whether some may be for the administration.
+    pub administration: bool,
     /// Where they are kept.
     pub store: Store,
     /// What seals the codes that a terminal redeems.
@@ -119,9 +121,9 @@ const MOST: usize = 50;
 const LONGEST_NAME: usize = 64;
 
 impl PersonalTokens {
-    /// Whether any route takes them.
+    /// Whether any route takes them, or the administration does.
     pub fn are_taken(&self) -> bool {
-        !self.routes.is_empty()
+        !self.routes.is_empty() || self.administration
     }
 
     /// Makes a token of the user of this session and its grant.
@@ -168,7 +170,10 @@ impl PersonalTokens {
         if lifetime.is_zero() || lifetime > self.settings.longest {
             return Err(NotMade::Unfit(Unfit::Lifetime));
         }
-        if !wanted.routes.iter().all(|route| self.routes.contains(route)) {
+        let is_taken =
+            |route: &String| self.routes.contains(route) || (self.administration && route == PersonalToken::ADMINISTRATION);
+        // Without a name a token is for all routes, of which there must be one.
+        if !wanted.routes.iter().all(is_taken) || (wanted.routes.is_empty() && self.routes.is_empty()) {
             return Err(NotMade::Unfit(Unfit::Route));
         }
         let routes = wanted.routes.iter().map(|route| route.as_str().into()).collect();

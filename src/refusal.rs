@@ -8,6 +8,7 @@ mod links;
 mod log;
 mod login;
 mod page;
+mod problem;
 pub mod response;
 mod row;
 mod table;

@@ -18,6 +18,7 @@
 //! | [`health`] | health probes, and what failures mean for everybody |
 //! | [`knowledge`] | what token refreshes have shown of the provider, kept in the store |
 //! | [`missing_key`] | grants whose encryption key is lost |
+//! | [`on_demand`] | a token refresh that an administrator asks for |
 
 mod attempt;
 mod breaker;
@@ -28,6 +29,7 @@ mod flight;
 mod health;
 mod knowledge;
 mod missing_key;
+mod on_demand;
 mod outcome;
 mod pending;
 mod recovery;
@@ -66,6 +68,8 @@ use slots::Slots;
 
 pub use breaker::ClientStanding;
 pub use classify::is_end_of_grant;
+pub use decision::NextRefresh;
+pub use on_demand::RefreshedNow;
 pub use result::{Unusable, Usable};
 pub use settings::Settings;
 

@@ -232,6 +232,18 @@ impl SignOut {
         self.end_one(hash, by).await.map(|_ended| ())
     }
 
+    /// Ends all sessions and tokens of a grant's user, and says how many.
+    ///
+    /// # Errors
+    /// Some may be alive still.
+    pub async fn end_user_of(&self, grant: &Grant, by: LogoutInitiator) -> Result<usize, StoreError> {
+        let count = self.sessions_of_user(grant).await?.len();
+        self.end_all_of_user(grant, None, by).await?;
+        // What was made of them meanwhile.
+        self.end_all_of_user(grant, None, by).await?;
+        Ok(count)
+    }
+
     async fn end_one(&self, hash: SessionHash, by: LogoutInitiator) -> Result<Option<EndedSession>, StoreError> {
         let ended = self.store.end_session(hash).await?;
         self.cache.forget_session(hash);

@@ -11,13 +11,14 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::email_files;
 use crate::{
+    administration::{self, Administration},
     admission::Admission,
     app_tokens::{self, AppTokens},
     assertion::Assertions,
     bearer::BearerTokens,
     clock::Clock,
     deprovisioning::Deprovisioning,
-    endpoints::{self, Endpoints, health::Health},
+    endpoints::{self, Administrators, Endpoints, health::Health},
     forward::{Drain, Forwarder, Target},
     gateway::{self, Gateway},
     kept_posts::{self, KeptPosts},
@@ -48,6 +49,8 @@ pub(super) struct Core {
     pub(super) assertions: Arc<Assertions>,
     pub(super) bearer: Arc<BearerTokens>,
     pub(super) personal_tokens: personal_tokens::Settings,
+    /// Who administers, and with what, if anybody does.
+    pub(super) administration: Option<(administration::Settings, Administration)>,
     /// What apps' jobs are answered with, if they are.
     pub(super) app_tokens: Option<(app_tokens::Settings, Arc<app_tokens::Shared>)>,
     pub(super) certificates: Option<Arc<CertResolver>>,
@@ -197,6 +200,7 @@ impl Core {
             personal_tokens: PersonalTokens {
                 settings: self.personal_tokens.clone(),
                 routes: names_of_token_routes(&settings.routes),
+                administration: self.administration.is_some(),
                 store: self.store.clone(),
                 keys: self.sign_out.keys.clone(),
                 sign_out: sign_out.clone(),
@@ -208,6 +212,11 @@ impl Core {
             deprovisioning: Deprovisioning { sign_out: sign_out.clone() },
             sign_out,
             assertions: Arc::clone(&self.assertions),
+            administrators: self.administration.as_ref().map(|(who, administration)| {
+                let sign_out =
+                    SignOut { signed_out_uris: settings.redirect_uris("signed_out"), ..administration.sign_out.clone() };
+                Administrators::new(who, Administration { sign_out, ..administration.clone() })
+            }),
             health: Health {
                 store: self.store.clone(),
                 certificates: self.certificates.clone(),

@@ -16,6 +16,8 @@ pub(super) struct Listeners {
     /// Where ingresses ask over gRPC.
     pub(super) ext_authz: Option<server::Listener>,
     pub(super) metrics: Option<TcpListener>,
+    /// For the administration alone, with TLS if that is spoken at all.
+    pub(super) administration: Option<server::Listener>,
 }
 
 impl Listeners {
@@ -23,7 +25,7 @@ impl Listeners {
     pub(super) async fn open(
         sockets: Sockets,
         settings: &server::Settings,
-        metrics_address: Option<SocketAddr>,
+        (metrics_address, admin_address): (Option<SocketAddr>, Option<SocketAddr>),
         certificate_hosts: Vec<String>,
         clock: &Clock,
     ) -> anyhow::Result<Self> {
@@ -59,7 +61,14 @@ impl Listeners {
             Some(address) => Some(listen(sockets.metrics, address).await?),
             None => None,
         };
-        Ok(Self { plain, secure, ext_authz, metrics })
+        let administration = match admin_address {
+            Some(address) => {
+                let tls = secure.as_ref().and_then(|(listener, _)| listener.tls.clone());
+                Some(server::Listener { socket: listen(None, address).await?, tls })
+            }
+            None => None,
+        };
+        Ok(Self { plain, secure, ext_authz, metrics, administration })
     }
 }
 

@@ -1,5 +1,6 @@
 //! `evergate sessions`: lists and ends sessions, and explains why a user was logged out.
 
+mod act;
 mod find;
 mod list;
 mod tell;
@@ -7,20 +8,13 @@ mod tell;
 use anyhow::{Context, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::{
-    output::{print_out, printable},
-    runtime::block_on,
-};
+use super::{output::print_out, runtime::block_on};
 use crate::{
+    administration::Administration,
     app,
-    clock::Clock,
+    clock::Timestamp,
     config::{Environment, Problems, check},
-    sign_out::LogoutInitiator,
-    store::{ListedSession, Store},
 };
-
-/// The maximum number of events shown.
-const EVENTS: i64 = 50;
 
 pub(super) fn command() -> Command {
     let name = || {
@@ -48,6 +42,10 @@ pub(super) fn command() -> Command {
         .subcommand(Command::new("restored").about(
             "After the database was restored from a backup, before gateways start: mark all refresh tokens as possibly used since",
         ))
+        .subcommand(Command::new("audit").about("What administrators did, the last first").arg(json()))
+        .subcommand(
+            Command::new("renew").about("Renew the grants of somebody's sessions now").args([name().required(true), issuer()]),
+        )
         .subcommand(
             Command::new("revoke")
                 .about("End sessions, here and at the provider")
@@ -62,89 +60,45 @@ pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Resul
     let Some((verb, arguments)) = verb.subcommand() else { return Ok(()) };
     let name = arguments.try_get_one::<String>("name").ok().flatten().map(String::as_str);
     block_on(async {
-        let (store, sign_out) = app::administer(&settings)?;
-        if verb == "restored" {
-            let marked = store.mark_restored().await?;
-            print_out(&format!("{marked} refresh tokens are marked as possibly used since the backup\n"));
-            return Ok(());
-        }
-        let now = Clock::System.now();
-        if verb == "list" {
-            return list::run(&store, name, arguments, &settings.session, now).await;
+        let administration = app::administer(&settings)?;
+        match verb {
+            "restored" => {
+                let marked = administration.store.mark_restored().await?;
+                print_out(&format!("{marked} refresh tokens are marked as possibly used since the backup\n"));
+                return Ok(());
+            }
+            "list" => return list::run(&administration, name, arguments).await,
+            "audit" => return audit(&administration, arguments.get_flag("json")).await,
+            _ => {}
         }
         let mut sessions = match name {
-            Some(name) => find::named(&store, name).await?,
-            None => find::all(&store).await?,
+            Some(name) => find::named(&administration, name).await?,
+            None => find::all(&administration).await?,
         };
         let issuer = arguments.try_get_one::<String>("issuer").ok().flatten();
         sessions.retain(|listed| issuer.is_none_or(|issuer| listed.grant.issuer == *issuer));
+        let now = administration.clock.now();
         match verb {
             "show" | "why" => {
-                let events = history(&store, name.unwrap_or_default(), &sessions).await?;
+                let events = administration.history(name.unwrap_or_default(), &sessions).await;
+                let events = events.context("the history could not be read")?;
                 if sessions.is_empty() && events.is_empty() {
                     bail!("nobody by that name has a session or a history here");
                 }
                 print_out(&match verb {
-                    "why" => tell::why(&sessions, &settings.session, &events, now),
-                    _ if arguments.get_flag("json") => tell::json(&sessions, &settings.session, &events),
-                    _ => tell::show(&sessions, &settings.session, &events, now),
+                    "why" => tell::why(&sessions, &administration.limits, &events, now),
+                    _ if arguments.get_flag("json") => tell::json(&sessions, &administration.limits, &events, now),
+                    _ => tell::show(&sessions, &administration.limits, &events, now),
                 });
             }
             _ => {
                 if sessions.is_empty() {
                     bail!("nobody by that name has a session here");
                 }
-                // Sessions end locally even if the provider cannot be reached.
-                for provider in sign_out.providers.iter() {
-                    if let Err(error) = provider.discover().await {
-                        print_out(&format!(
-                            "the provider {} cannot be reached; refresh tokens are revoked there by the next gateway that runs: \
-                             {error}\n",
-                            provider.issuer()
-                        ));
-                    }
-                }
-                let end_all = async |sessions: &[ListedSession]| {
-                    let mut failures = 0;
-                    for listed in sessions {
-                        let name = listed.session.hash.short();
-                        match sign_out
-                            .end(
-                                listed.session.hash,
-                                LogoutInitiator::Administrator,
-                                settings.gateway.exchange.sites.main(),
-                                None,
-                            )
-                            .await
-                        {
-                            Ok(_) => {
-                                print_out(&format!("ended session {name} of {}\n", printable(listed.grant.identity.display())))
-                            }
-                            Err(error) => {
-                                failures += 1;
-                                print_out(&format!("session {name} could not be ended: {error}\n"));
-                            }
-                        }
-                    }
-                    failures
-                };
-                let mut failures = end_all(&sessions).await;
-                // A token that was made of one of them while the others ended.
-                let mut made_meanwhile = match name {
-                    Some(name) => find::named(&store, name).await?,
-                    None => find::all(&store).await?,
-                };
-                made_meanwhile.retain(|listed| {
-                    listed.session.token.is_some() && sessions.iter().all(|ended| ended.session.hash != listed.session.hash)
-                });
-                failures += end_all(&made_meanwhile).await;
-                // What has ended is revoked and recorded even if others failed.
-                sign_out.tasks.close();
-                sign_out.tasks.wait().await;
-                sign_out.revoke_due().await;
-                store.flush_events().await;
-                if failures > 0 {
-                    bail!("{failures} sessions could not be ended");
+                act::discover(&administration).await;
+                match verb {
+                    "renew" => act::renew(&administration, &sessions).await?,
+                    _ => act::end(&administration, name, sessions).await?,
                 }
             }
         }
@@ -152,24 +106,13 @@ pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Resul
     })
 }
 
-/// Returns the events of a user, a session or a grant, and of the grants of the matching sessions.
-async fn history(store: &Store, name: &str, sessions: &[ListedSession]) -> anyhow::Result<Vec<tell::Line>> {
-    let mut events = store.events(name, None, EVENTS).await.context("the history could not be read")?;
-    for listed in sessions {
-        for line in store.events(&listed.session.hash.short(), Some(listed.grant.id), EVENTS).await? {
-            if !events.contains(&line) {
-                events.push(line);
-            }
-        }
-    }
-    // A session's hash leads to its grant, whose token refreshes explain why it ended.
-    for grant in events.iter().map(|(event, _)| event.grant).collect::<std::collections::HashSet<_>>() {
-        for line in store.events("", Some(grant), EVENTS).await? {
-            if !events.contains(&line) {
-                events.push(line);
-            }
-        }
-    }
-    events.sort_by_key(|(event, _)| std::cmp::Reverse(event.at));
-    Ok(events)
+/// Prints what administrators did.
+async fn audit(administration: &Administration, is_json: bool) -> anyhow::Result<()> {
+    let events = administration.audit(Timestamp(i64::MAX)).await.context("the history could not be read")?;
+    print_out(&if is_json {
+        tell::json(&[], &administration.limits, &events, administration.clock.now())
+    } else {
+        tell::audit(&events)
+    });
+    Ok(())
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use super::{
-    Problem, Problems, Raw, app_tokens, bearer, claims, ext_authz, forward, gateway,
+    Problem, Problems, Raw, administration, app_tokens, bearer, claims, ext_authz, forward, gateway,
     provider_settings::ProviderSettings,
     providers,
     raw::RouteTable,
@@ -12,7 +12,7 @@ use super::{
     store::{self, EncryptionKeys},
     telemetry, token_issuers, values,
 };
-use crate::{forward::Target, identity::AUTH_TIME, tls::ClientTls};
+use crate::{forward::Target, gateway::Entrance, identity::AUTH_TIME, tls::ClientTls};
 
 /// Settings that are complete and make sense.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub struct Checked {
     pub bearer: crate::bearer::Settings,
     /// Issuers of bearer tokens besides the provider, each with the certificates that it is trusted by.
     pub token_issuers: Vec<(crate::oidc::TokenIssuerSettings, ClientTls)>,
+    /// Who administers, if anybody does.
+    pub administration: Option<crate::administration::Settings>,
     /// Where apps' jobs ask for tokens, and which they get, if they may.
     pub app_tokens: Option<crate::app_tokens::Settings>,
     /// How long personal access tokens may live.
@@ -72,6 +74,9 @@ pub fn check(raw: &Raw, problems: Problems) -> Result<Checked, Problems> {
     let ext_authz = ext_authz::read(&mut reader);
     let app_tokens = app_tokens::read(&mut reader, gateway.as_ref().map(|gateway| &gateway.routes));
     let mut providers = providers::read(&mut reader);
+    let administration = administration::read(&mut reader, providers.as_deref().unwrap_or_default());
+    let has_own_listener = administration.as_ref().is_some_and(|administration| administration.address.is_some());
+    let administered_at = if has_own_listener { Entrance::Administration } else { Entrance::Public };
     warn_of_foreign_addresses(&mut reader, providers.as_deref().unwrap_or_default());
     let lacks_group_claim = lacks_group_claim(&mut reader, providers.as_deref().unwrap_or_default());
     let (mut renewal, session) = (renewal::read(&mut reader), session::read(&mut reader));
@@ -94,11 +99,12 @@ pub fn check(raw: &Raw, problems: Problems) -> Result<Checked, Problems> {
         let mut providers = providers?.into_iter();
         Some(Checked {
             server: crate::server::Settings { ext_authz: ext_authz?, ..server? },
-            gateway: crate::gateway::Settings { lacks_group_claim, ..gateway? },
+            gateway: crate::gateway::Settings { lacks_group_claim, administered_at, ..gateway? },
             provider: providers.next()?,
             further_providers: providers.collect(),
             bearer: bearer?,
             token_issuers,
+            administration,
             app_tokens,
             personal_tokens: personal_tokens?,
             renewal: renewal?,

@@ -165,6 +165,8 @@ pub(super) fn read(
         shares_login: shares_login?,
         // The claims belong to the provider's settings; `check` fills this in.
         lacks_group_claim: false,
+        // As above.
+        administered_at: gateway::Entrance::Public,
     };
     Some((settings, targets))
 }

@@ -2,7 +2,7 @@
 //! in Coder's style where it has none.
 
 use super::{
-    app_tokens, claims, cookies, forward, gateway, identity, oidc, pages, policy, renewal, server, session,
+    administration, app_tokens, claims, cookies, forward, gateway, identity, oidc, pages, policy, renewal, server, session,
     setting::{FILE_SUFFIX, Section, Setting},
     store, telemetry,
 };
@@ -18,6 +18,7 @@ pub const SECTIONS: &[&Section] = &[
     &oidc::SECTION,
     &claims::SECTION,
     &policy::SECTION,
+    &administration::SECTION,
     &app_tokens::SECTION,
     &renewal::SECTION,
     &session::SECTION,

@@ -8,6 +8,7 @@ use super::{Call, Endpoints, Refused};
 use crate::{
     admission::{AdmittedSession, Inquiry, NotAdmitted},
     pages::Look,
+    policy::Rule,
     refusal::{Refusal, response::document},
     session::SealedForm,
 };
@@ -20,25 +21,34 @@ impl Endpoints {
     /// Whom a page is about. A browser that is not signed in is sent to a login, and comes back. The page is shown to persons alone: a
     /// script of the app that fetched it would have its seal.
     pub(super) async fn account_user(&self, call: &Call<'_>) -> Result<AdmittedSession, Refused> {
+        self.user_by(call, &self.everybody).await
+    }
+
+    /// The same of a page for users whom this rule admits.
+    pub(super) async fn user_by(&self, call: &Call<'_>, rule: &Rule) -> Result<AdmittedSession, Refused> {
         refuse_unless_navigation(call)?;
         let (admission, exchange) = (&self.components.admission, call.exchange);
-        let inquiry = Inquiry::about_the_visitor(exchange, call.headers, &self.everybody);
+        let inquiry = Inquiry::about_the_visitor(exchange, call.headers, rule);
         match admission.admit_session(inquiry).await {
             Ok(admitted) => Ok(admitted),
             Err(NotAdmitted::Refused(refusal)) => Err(refusal.into()),
             Err(NotAdmitted::SignIn(reason, grant)) => {
-                Err(admission.send_to_login(exchange, call.headers, &self.everybody, reason, grant).await.into())
+                Err(admission.send_to_login(exchange, call.headers, rule, reason, grant).await.into())
             }
         }
     }
 
     /// Who sent a form of these pages: whoever it was shown to.
     pub(super) async fn sender_of(&self, call: &Call<'_>, form: &[u8]) -> Result<AdmittedSession, Refused> {
+        self.sender_by(call, form, Inquiry::about_the_visitor(call.exchange, call.headers, &self.everybody)).await
+    }
+
+    /// The same of a page whose users are admitted by this inquiry.
+    pub(super) async fn sender_by(&self, call: &Call<'_>, form: &[u8], inquiry: Inquiry<'_>) -> Result<AdmittedSession, Refused> {
         refuse_unless_navigation(call)?;
         let seal = field_of(form, "seal").unwrap_or_default();
         let session =
             self.components.form_seals.open(SealedForm::Account, &seal, call.exchange.site.authority()).ok_or(Refusal::NoPage)?;
-        let inquiry = Inquiry::about_the_visitor(call.exchange, call.headers, &self.everybody);
         self.components.admission.admit_proven(inquiry, session).await.map_err(|not_admitted| match not_admitted {
             NotAdmitted::SignIn(reason, _) => Refusal::SignInNeeded(reason).into(),
             NotAdmitted::Refused(refusal) => refusal.into(),

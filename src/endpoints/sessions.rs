@@ -65,7 +65,7 @@ impl Endpoints {
             user: admitted.usable.grant.identity.display(),
             sessions: &lines(&browsers),
             tokens: &lines(&tokens),
-            tokens_href: self.components.personal_tokens.are_taken().then_some(&tokens_href),
+            tokens_href: self.may_make_tokens(admitted).then_some(&tokens_href),
             href: &href,
             sign_out: &format!("{}/sign_out", self.components.prefix),
             seal: &self.form_seal(call, admitted),

@@ -21,7 +21,7 @@ use crate::{
         Refusal,
         response::{html, json as json_response, redirect},
     },
-    session::Session,
+    session::{PersonalToken, Session},
     sign_in::Redirect,
     visitor::SignInReason,
 };
@@ -49,7 +49,10 @@ impl Endpoints {
             None => None,
         };
         let site = call.exchange.site.authority();
-        let routes = fields().filter(|(name, _)| name == "route").map(|(_, route)| route.into_owned()).collect();
+        let routes: Vec<_> = fields().filter(|(name, _)| name == "route").map(|(_, route)| route.into_owned()).collect();
+        if routes.iter().any(|route| route == PersonalToken::ADMINISTRATION) && !self.offers_administration(&admitted) {
+            return Ok(self.not_made(call, NotMade::Unfit(Unfit::Route))?);
+        }
         let wanted = Wanted { name: field("name").unwrap_or_default(), site: site.to_owned(), lifetime, routes };
         let made = match tokens.make(admitted.session(), grant, &wanted).await {
             Ok(made) => made,
@@ -118,9 +121,24 @@ impl Endpoints {
         Ok(json_response(&body, StatusCode::OK, "token_made"))
     }
 
+    /// Whether a token may be made for the administration, by who may administer.
+    fn offers_administration(&self, admitted: &AdmittedSession) -> bool {
+        self.components.personal_tokens.administration && self.is_administrator(admitted)
+    }
+
     async fn token_user(&self, call: &Call<'_>) -> Result<AdmittedSession, Refused> {
         self.refuse_without_tokens()?;
-        self.account_user(call).await
+        let admitted = self.account_user(call).await?;
+        // Where only the administration takes tokens, they are nobody else's business.
+        if !self.may_make_tokens(&admitted) {
+            return Err(Refusal::NoSuchPage.into());
+        }
+        Ok(admitted)
+    }
+
+    /// Whether a user finds a use for tokens.
+    pub(super) fn may_make_tokens(&self, admitted: &AdmittedSession) -> bool {
+        !self.components.personal_tokens.routes.is_empty() || self.offers_administration(admitted)
     }
 
     fn refuse_without_tokens(&self) -> Result<(), Refusal> {
@@ -144,6 +162,7 @@ impl Endpoints {
             user: grant.identity.display(),
             tokens: &found.iter().filter_map(line).collect::<Vec<_>>(),
             routes: &tokens.routes,
+            administration: self.offers_administration(admitted).then_some(PersonalToken::ADMINISTRATION),
             days: (tokens.settings.longest >= DAY)
                 .then(|| (in_days(tokens.settings.longest), in_days(tokens.settings.default.min(tokens.settings.longest)))),
             href: &self.tokens_href(),

@@ -33,6 +33,8 @@ pub struct Settings {
     pub redirect_url: Option<AccessUrl>,
     /// `CODER_SHARED_LOGIN`: whether all sites share the login at one of them.
     pub shares_login: bool,
+    /// By which listener the administration is reached.
+    pub administered_at: Entrance,
     /// How our own pages look.
     pub branding: Arc<Branding>,
     /// Whether routes ask for groups, and no claim is known that holds them.
@@ -48,6 +50,15 @@ pub enum ForwardAuth {
     BesideProxy,
     /// They may, and no request is forwarded here.
     Only,
+}
+
+/// A listener by which requests come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entrance {
+    /// Everybody's.
+    Public,
+    /// That of `CODER_ADMIN_ADDRESS`, at which our own pages are served and no app.
+    Administration,
 }
 
 impl Settings {

@@ -9,8 +9,17 @@ pub(super) fn document(title: &str, body: &str, look: &Look<'_>) -> String {
     document_with("", title, body, look)
 }
 
+/// The same of a page that has more to show than one thing.
+pub(super) fn document_wide(title: &str, body: &str, look: &Look<'_>) -> String {
+    written("", " class=\"wide\"", title, body, look)
+}
+
 /// The same with more in its head.
 pub(super) fn document_with(head: &str, title: &str, body: &str, look: &Look<'_>) -> String {
+    written(head, "", title, body, look)
+}
+
+fn written(head: &str, class: &str, title: &str, body: &str, look: &Look<'_>) -> String {
     let brand = &look.branding.brand;
     let name = brand.name.as_deref().map(escape);
     let (title, whose) = (escape(title), name.as_ref().map(|name| format!(" · {name}")).unwrap_or_default());
@@ -24,7 +33,7 @@ pub(super) fn document_with(head: &str, title: &str, body: &str, look: &Look<'_>
         .map(|Contact(address)| format!("<a href=\"{}\">{}</a> · ", escape(address.as_str()), escape(&look.text(Text::Help))));
     format!(
         "<!doctype html>\n<html lang=\"{language}\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         {head}<title>{title}{whose}</title>\n<style>{style}</style>\n<main>\n{icon}{name}<h1>{title}</h1>\n{body}\n<footer>{help}{id}</footer>\n</main>\n</html>\n",
+         {head}<title>{title}{whose}</title>\n<style>{style}</style>\n<main{class}>\n{icon}{name}<h1>{title}</h1>\n{body}\n<footer>{help}{id}</footer>\n</main>\n</html>\n",
         language = look.language.tag(),
         style = look.branding.style(),
         help = help.unwrap_or_default(),

@@ -105,6 +105,8 @@ pub enum Text<'a> {
     EndNamed(&'a str),
     /// The legend of the routes.
     TokenPlaces,
+    /// The label of what makes a token for the administration.
+    TokenForAdministration,
     /// The routes and the site of a token; no routes are all.
     TokenRoutes(&'a [Box<str>], &'a str),
     /// A token's times, in days.

@@ -13,6 +13,8 @@ pub struct TokensPage<'a> {
     pub tokens: &'a [TokenLine],
     /// The routes that take tokens.
     pub routes: &'a [String],
+    /// What a token names that is for the administration, if one may be.
+    pub administration: Option<&'a str>,
     /// How many days a token may live, and how many it does by default; `None` where it is less than one.
     pub days: Option<(u64, u64)>,
     /// Where the forms go.
@@ -56,7 +58,7 @@ impl TokensPage<'_> {
             body += "</ul></form>\n";
         }
         let mut places = String::new();
-        if self.routes.len() > 1 {
+        if self.routes.len() > 1 || (self.administration.is_some() && !self.routes.is_empty()) {
             places += &format!("<fieldset><legend>{}</legend>\n", said(Text::TokenPlaces));
             for route in self.routes {
                 let route = escape(route);
@@ -64,6 +66,11 @@ impl TokensPage<'_> {
                     writeln!(places, "<label><input type=\"checkbox\" name=\"route\" value=\"{route}\"> {route}</label>");
             }
             places += "</fieldset>\n";
+        }
+        if let Some(name) = self.administration {
+            let (name, label) = (escape(name), said(Text::TokenForAdministration));
+            let _infallible =
+                writeln!(places, "<label><input type=\"checkbox\" name=\"route\" value=\"{name}\"> {label}</label>");
         }
         let days = self.days.map(|(most, usual)| {
             let label = said(Text::TokenDays);
@@ -169,6 +176,7 @@ mod tests {
             user: evil,
             tokens: &[line],
             routes: &routes,
+            administration: Some(evil),
             days: Some((90, 30)),
             href: evil,
             seal: evil,

@@ -42,6 +42,19 @@ pub(super) enum RemainingUse {
     None,
 }
 
+/// When a grant is refreshed next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextRefresh {
+    /// At the first use from this time on.
+    From(Timestamp),
+    /// At the next use, because it is due, or because the last one is to be verified.
+    AtNextUse,
+    /// At the first use after a pause, which ends then: the last one failed.
+    AfterPause(Timestamp),
+    /// Never: the grant has ended, or there is no refresh token that can be read.
+    Never,
+}
+
 /// A token may expire on its way, so the last seconds of its lifetime do not count.
 const LAST_SECONDS: Duration = Duration::from_secs(5);
 
@@ -129,6 +142,19 @@ fn decide_unverified(grant: &Grant, settings: &Settings, now: Timestamp, in_trou
         RemainingUse::Live | RemainingUse::Grace if in_trouble || now < grant.expires_at => serve(true, true),
         RemainingUse::Live | RemainingUse::Grace | RemainingUse::None => Decision::RefreshFirst,
     }
+}
+
+/// Returns when a grant is refreshed next, by the same windows as requests are decided by.
+pub(super) fn next_refresh(grant: &Grant, settings: &Settings, now: Timestamp) -> NextRefresh {
+    if grant.ended.is_some() || !grant.has_refresh_token || grant.missing_key.is_some() {
+        return NextRefresh::Never;
+    }
+    if let Some(pause) = pause(grant, now) {
+        return NextRefresh::AfterPause(now.plus(pause));
+    }
+    let from = grant.expires_at.minus(background_window(grant, settings));
+    let is_due = from <= now || grant.unverified_since.is_some() || grant.identity.claims.lacks_any(&settings.claims);
+    if is_due { NextRefresh::AtNextUse } else { NextRefresh::From(from) }
 }
 
 /// Returns how long this grant is backing off.

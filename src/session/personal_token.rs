@@ -34,6 +34,9 @@ impl PersonalToken {
     /// What such tokens begin with, so that they are recognised where they should not be: in a repository, or in a cookie.
     pub const PREFIX: &str = "evg_";
 
+    /// What a token names that is for the administration. No route is called so: a route's name has a slash.
+    pub const ADMINISTRATION: &str = "administration";
+
     /// Whether `text` looks like such a token.
     pub fn is_one(text: &str) -> bool {
         text.starts_with(Self::PREFIX)
@@ -49,6 +52,8 @@ impl PersonalToken {
     /// Whether it may be used at this site on the route of this name.
     pub fn admits(&self, site: &str, route: &str) -> bool {
         let TokenScope { site: own, routes, .. } = &self.scope;
-        own.eq_ignore_ascii_case(site) && (routes.is_empty() || routes.iter().any(|own| &**own == route))
+        // A token for all routes is not for the administration: whoever has it may act as its user, and not on everybody.
+        let is_for_all = routes.is_empty() && route != Self::ADMINISTRATION;
+        own.eq_ignore_ascii_case(site) && (is_for_all || routes.iter().any(|own| &**own == route))
     }
 }

@@ -31,6 +31,7 @@ impl From<&'static Template> for Sql {
 /// - `{username}` and `{email}` are those of an identity as it is stored, the latter in lower case; each has an index on Postgres, where
 ///   it is as JSON escapes it, up to the first quotation mark. It is cut out of the text, because an index on a JSON value would
 ///   refuse the row of an identity that Postgres' JSON does not take.
+/// - `{username_key}` is the name in the order of its bytes, in which names with the same beginning stand together.
 /// - `{listed_columns}` are those of a session and its grant that a list shows.
 /// - `{grant_columns}` are the columns that `GrantRow` reads.
 #[derive(Debug)]
@@ -51,6 +52,7 @@ struct Dialect {
     for_update: &'static str,
     skip_locked: &'static str,
     username: &'static str,
+    username_key: &'static str,
     email: &'static str,
 }
 
@@ -59,6 +61,7 @@ const POSTGRES: Dialect = Dialect {
     for_update: " FOR UPDATE",
     skip_locked: " FOR UPDATE SKIP LOCKED",
     username: "split_part(split_part(identity, '\"username\":\"', 2), '\"', 1)",
+    username_key: "split_part(split_part(identity, '\"username\":\"', 2), '\"', 1) COLLATE \"C\"",
     email: "lower(COALESCE(NULLIF(split_part(split_part(identity, '\"email\":\"', 2), '\"', 1), ''), \
         split_part(split_part(identity, '\"unverified_email\":\"', 2), '\"', 1)) COLLATE \"C\")",
 };
@@ -67,6 +70,7 @@ const SQLITE: Dialect = Dialect {
     for_update: "",
     skip_locked: "",
     username: "COALESCE(identity ->> '$.username', identity ->> '$.unverified.username')",
+    username_key: "COALESCE(identity ->> '$.username', identity ->> '$.unverified.username')",
     email: "lower(COALESCE(identity ->> '$.email', identity ->> '$.unverified_email'))",
 };
 
@@ -87,12 +91,12 @@ const LISTED_COLUMNS: &str = "sessions.hash, sessions.grant_id, sessions.created
 
 #[derive(Debug)]
 struct Text {
-    bytes: [u8; 1600],
+    bytes: [u8; 2800],
     length: usize,
 }
 
 impl Text {
-    const EMPTY: Self = Self { bytes: [0; 1600], length: 0 };
+    const EMPTY: Self = Self { bytes: [0; 2800], length: 0 };
 
     /// Appends a template's text.
     #[expect(clippy::indexing_slicing, clippy::panic, reason = "the compiler runs it, and refuses what is out of bounds")]
@@ -117,6 +121,8 @@ impl Text {
                 ("{batch}", "100")
             } else if starts_with(rest, b"{username}") {
                 ("{username}", dialect.username)
+            } else if starts_with(rest, b"{username_key}") {
+                ("{username_key}", dialect.username_key)
             } else if starts_with(rest, b"{email}") {
                 ("{email}", dialect.email)
             } else if starts_with(rest, b"{listed_columns}") {

@@ -8,6 +8,7 @@
 mod harness;
 
 mod access;
+mod administration;
 mod answers;
 mod app_tokens;
 mod architecture;

@@ -5,12 +5,12 @@ use clap::{Arg, ArgAction, ArgMatches, value_parser};
 
 use super::{find, tell};
 use crate::{
+    administration::{Administration, EndedBecause, Filter, parse_place, place, session_json},
     cli::output::{json_text, print_out},
     clock::Timestamp,
     grant::EndReason,
-    secret::hex,
-    session::{SessionHash, Settings},
-    store::{ListPosition, ListedSession, Store},
+    session::Settings,
+    store::{ListPosition, ListedSession},
 };
 
 /// The arguments of `list` alone.
@@ -34,47 +34,27 @@ pub(super) fn arguments() -> [Arg; 7] {
 /// Any reason for an end.
 const ANY: &str = "any";
 
-/// Which sessions are shown.
-#[derive(Debug, Default)]
-struct Filter<'a> {
-    group: Option<&'a str>,
-    site: Option<&'a str>,
-    issuer: Option<&'a str>,
-    ended: Option<&'a str>,
-    not_renewable: bool,
-    not_renewed_since: Option<Timestamp>,
-}
-
-impl<'a> Filter<'a> {
-    fn read(arguments: &'a ArgMatches) -> anyhow::Result<Self> {
-        let text = |name| arguments.get_one::<String>(name).map(String::as_str);
-        let ended = text("ended");
-        // A slip would be an empty list, as if nobody's grant had ended.
-        if let Some(odd) = ended.filter(|reason| *reason != ANY && EndReason::parse(reason).is_none()) {
-            bail!(
+/// Reads which sessions are shown.
+fn filter(arguments: &ArgMatches) -> anyhow::Result<Filter> {
+    let text = |name| arguments.get_one::<String>(name).cloned();
+    // A slip would be an empty list, as if nobody's grant had ended.
+    let reason = |reason: String| match reason.as_str() {
+        ANY => Ok(EndedBecause::Any),
+        odd => EndReason::parse(odd).map(EndedBecause::Of).with_context(|| {
+            format!(
                 "{odd:?} is no reason for an end; write dead, outcome_unknown, identity_refused, expired, other_provider or any"
-            );
-        }
-        Ok(Self {
-            group: text("group"),
-            site: text("site"),
-            issuer: text("issuer"),
-            ended,
-            not_renewable: arguments.get_flag("not-renewable"),
-            not_renewed_since: text("not-renewed-since").map(parse_time).transpose()?,
-        })
-    }
-
-    fn matches(&self, listed: &ListedSession) -> bool {
-        let grant = &listed.grant;
-        let ended = grant.ended.as_ref().map(|ended| ended.reason.as_str());
-        self.group.is_none_or(|group| grant.identity.groups.iter().any(|member| member == group))
-            && self.issuer.is_none_or(|issuer| grant.issuer == issuer)
-            && self.site.is_none_or(|site| listed.session.site.as_deref().is_some_and(|at| at.eq_ignore_ascii_case(site)))
-            && self.ended.is_none_or(|reason| ended.is_some_and(|ended| reason == ANY || reason == ended))
-            && !(self.not_renewable && grant.has_refresh_token)
-            && self.not_renewed_since.is_none_or(|since| grant.renewed_at < since)
-    }
+            )
+        }),
+    };
+    Ok(Filter {
+        group: text("group"),
+        site: text("site"),
+        issuer: text("issuer"),
+        ended: text("ended").map(reason).transpose()?,
+        not_renewable: arguments.get_flag("not-renewable"),
+        not_renewed_since: text("not-renewed-since").as_deref().map(parse_time).transpose()?,
+        ..Filter::default()
+    })
 }
 
 fn parse_time(text: &str) -> anyhow::Result<Timestamp> {
@@ -84,32 +64,9 @@ fn parse_time(text: &str) -> anyhow::Result<Timestamp> {
     Ok(Timestamp(time.timestamp_millis()))
 }
 
-/// A place in the list as it is written: the time in milliseconds, and the session's hash.
-fn place(listed: &ListedSession) -> String {
-    format!("{}-{}", listed.session.created_at.0, hex(&listed.session.hash.0))
-}
-
-fn parse_place(text: &str) -> Option<ListPosition> {
-    let (time, hash) = text.split_once('-')?;
-    let mut bytes = [0; 32];
-    if hash.len() != 64 {
-        return None;
-    }
-    for (byte, at) in bytes.iter_mut().zip((0..).step_by(2)) {
-        *byte = u8::from_str_radix(hash.get(at..at + 2)?, 16).ok()?;
-    }
-    Some(ListPosition { created_at: Timestamp(time.parse().ok()?), hash: SessionHash(bytes) })
-}
-
 /// Prints the list.
-pub(super) async fn run(
-    store: &Store,
-    name: Option<&str>,
-    arguments: &ArgMatches,
-    limits: &Settings,
-    now: Timestamp,
-) -> anyhow::Result<()> {
-    let filter = Filter::read(arguments)?;
+pub(super) async fn run(administration: &Administration, name: Option<&str>, arguments: &ArgMatches) -> anyhow::Result<()> {
+    let (filter, limits, now) = (filter(arguments)?, &administration.limits, administration.clock.now());
     let limit = arguments.get_one::<u64>("limit").map_or(usize::MAX, |limit| usize::try_from(*limit).unwrap_or(usize::MAX));
     let mut position = Some(match arguments.get_one::<String>("after") {
         Some(text) => match parse_place(text) {
@@ -124,8 +81,8 @@ pub(super) async fn run(
     while let Some(after) = position {
         let mut page;
         (page, position) = match name {
-            Some(name) => (find::named(store, name).await?, None),
-            None => find::page(store, after).await?,
+            Some(name) => (find::named(administration, name).await?, None),
+            None => find::page(administration, after).await?,
         };
         page.retain(|listed| filter.matches(listed));
         let left = limit - output.shown;
@@ -163,7 +120,7 @@ impl Output<'_> {
         if self.is_json {
             for listed in page {
                 let comma = if self.shown > 0 { "," } else { "" };
-                print_out(&format!("{comma}{}", json_text(&tell::session_json(listed, self.limits).to_string())));
+                print_out(&format!("{comma}{}", json_text(&session_json(listed, self.limits, self.now).to_string())));
                 self.shown += 1;
             }
         } else {
@@ -194,15 +151,5 @@ mod tests {
         assert_eq!(parse_time("1970-01-02").unwrap(), Timestamp(86_400_000));
         assert_eq!(parse_time("1970-01-01T01:00:00+01:00").unwrap(), Timestamp(0));
         assert!(parse_time("yesterday").unwrap_err().to_string().contains("\"yesterday\" is no time"));
-    }
-
-    #[test]
-    fn a_place_that_was_not_printed_is_none() {
-        let printed = format!("1700000000000-{}", "ab".repeat(32));
-        let position = ListPosition { created_at: Timestamp(1_700_000_000_000), hash: SessionHash([0xab; 32]) };
-        assert_eq!(parse_place(&printed), Some(position));
-        for odd in ["", "1-ab", "x", printed.trim_end_matches("ab"), &printed.replace("ab", "xy")] {
-            assert_eq!(parse_place(odd), None, "{odd}");
-        }
     }
 }

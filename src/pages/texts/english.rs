@@ -212,6 +212,7 @@ pub(in crate::pages) fn text(text: &Text<'_>) -> Cow<'static, str> {
         Text::End => "End",
         Text::EndNamed(name) => return format!("End {name}").into(),
         Text::TokenPlaces => "Where it may be used (all, if none is chosen)",
+        Text::TokenForAdministration => "The administration (only if it is chosen)",
         Text::TokenRoutes(&[], site) => return format!("every route at {site}").into(),
         Text::TokenRoutes(routes, site) => return format!("{} at {site}", routes.join(", ")).into(),
         Text::TokenTimes { made, used, left } => {

@@ -241,6 +241,7 @@ pub(in crate::pages) fn text(text: &Text<'_>) -> Cow<'static, str> {
         Text::End => "Beenden",
         Text::EndNamed(name) => return format!("{name} beenden").into(),
         Text::TokenPlaces => "Wo es gilt (überall, wenn nichts gewählt ist)",
+        Text::TokenForAdministration => "Die Verwaltung (nur, wenn sie gewählt ist)",
         Text::TokenRoutes(&[], site) => return format!("alle Routen unter {site}").into(),
         Text::TokenRoutes(routes, site) => return format!("{} unter {site}", routes.join(", ")).into(),
         Text::TokenTimes { made, used, left } => {

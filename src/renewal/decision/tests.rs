@@ -160,3 +160,26 @@ fn an_unverified_grant_is_served_stale_within_the_grace_whatever_its_access_toke
     let over = Grant { unverified_since: Some(now(3601)), ..grant(3000) };
     assert_eq!(remaining_use(&over, &settings(), NOW), RemainingUse::None, "never a logout, and never a token");
 }
+
+#[test]
+fn the_next_refresh_is_told_by_the_windows_that_requests_are_decided_by() {
+    let next = |grant: &Grant| next_refresh(grant, &settings(), NOW);
+    let in_seconds = |seconds: i64| Timestamp(NOW.0 + seconds * 1000);
+    let ended = Grant { ended: Some(Ended { reason: EndReason::Dead, code: None }), ..grant(3000) };
+    let pausing = Grant { retry_at: Some(in_seconds(5)), ..grant(10) };
+    let long_ago = Grant { retry_at: Some(in_seconds(-5)), ..grant(10) };
+    let unverified = Grant { unverified_since: Some(NOW), ..grant(3000) };
+    let without = Grant { has_refresh_token: false, ..grant(3000) };
+    for (grant, expected) in [
+        (&grant(3000), NextRefresh::From(in_seconds(2940))),
+        (&grant(60), NextRefresh::AtNextUse),
+        (&grant(-5), NextRefresh::AtNextUse),
+        (&unverified, NextRefresh::AtNextUse),
+        (&pausing, NextRefresh::AfterPause(in_seconds(5))),
+        (&long_ago, NextRefresh::AtNextUse),
+        (&without, NextRefresh::Never),
+        (&ended, NextRefresh::Never),
+    ] {
+        assert_eq!(next(grant), expected);
+    }
+}

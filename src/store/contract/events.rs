@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::Store;
 use crate::{
     backoff::back_off,
+    clock::Timestamp,
     grant::GrantId,
     history::Event,
     store::{StoreError, event_buffer::EventBuffer, operation::Operation},
@@ -25,6 +26,14 @@ impl Store {
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`], [`StoreError::Malformed`].
     pub async fn events(&self, name: &str, grant: Option<GrantId>, limit: i64) -> Result<Vec<(Event, String)>, StoreError> {
         self.call(Operation::Events, |connection| Box::pin(connection.events(name, grant, limit))).await
+    }
+
+    /// Reads what administrators did before a time, the newest first, a hundred events at most.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`], [`StoreError::Malformed`].
+    pub async fn events_of_administrators(&self, before: Timestamp) -> Result<Vec<(Event, String)>, StoreError> {
+        self.call(Operation::EventsOfAdministrators, |connection| Box::pin(connection.events_of_administrators(before))).await
     }
 
     /// Buffers an event, which is written soon.

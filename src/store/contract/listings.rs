@@ -30,6 +30,15 @@ impl Store {
         self.call(Operation::SessionsNamed, |connection| Box::pin(connection.sessions_named(name))).await
     }
 
+    /// Finds the sessions of grants whose user name or e-mail address begins so, the last login first, a hundred at most. Whoever calls
+    /// compares the names, as of [`Store::sessions_named`].
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`], [`StoreError::Malformed`].
+    pub async fn sessions_beginning(&self, beginning: &str) -> Result<Vec<ListedSession>, StoreError> {
+        self.call(Operation::SessionsBeginning, |connection| Box::pin(connection.sessions_beginning(beginning))).await
+    }
+
     /// Finds the sessions whose hash, or whose grant's id, begins with these lower-case hexadecimal digits.
     ///
     /// # Errors

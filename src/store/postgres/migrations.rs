@@ -46,6 +46,7 @@ fn all() -> impl IntoIterator<Item = Migration> {
         12 "sessions tell what opened them" "0012_sessions_tell_what_opened_them.sql"
         13 "users are ended" "0013_users_are_ended.sql"
         14 "posts are kept" "0014_posts_are_kept.sql"
+        15 "administrators search" "0015_administrators_search.sql"
     }
 }
 

@@ -4,7 +4,11 @@ use crate::{
     clock::{Timestamp, millis},
     grant::GrantId,
     history::{Event, Kind},
-    store::{StoreError, connection::Connection, rows},
+    store::{
+        StoreError,
+        connection::{Connection, Row},
+        rows,
+    },
 };
 
 impl Connection<'_> {
@@ -57,30 +61,51 @@ impl Connection<'_> {
             .bind(limit)
             .fetch_all()
             .await?;
-        // A newer replica may write kinds of events that this one does not know.
-        let known = rows.iter().filter_map(|row| match row.get::<&str>("kind") {
-            Ok(text) => Kind::parse(text).map(|kind| Ok((kind, row))),
-            Err(error) => Some(Err(StoreError::from(error))),
-        });
-        known
-            .map(|known| {
-                let (kind, row) = known?;
-                let event = Event {
-                    at: Timestamp(row.get("at")?),
-                    kind,
-                    grant: rows::grant_from(row.get("grant_id")?)?,
-                    session: row.get("session")?,
-                    subject: row.get("subject")?,
-                    who: row.get("who")?,
-                    outcome: row.get("outcome")?,
-                    reason: row.get("reason")?,
-                    code: row.get("code")?,
-                    duration: row.get::<Option<i64>>("duration")?.map(rows::duration),
-                    rotated: row.get("rotated")?,
-                    detail: row.get("detail")?,
-                };
-                Ok((event, row.get("replica")?))
-            })
-            .collect()
+        events_of(&rows)
     }
+
+    /// What administrators did, which has an index of its own.
+    pub(in crate::store) async fn events_of_administrators(
+        &mut self,
+        before: Timestamp,
+    ) -> Result<Vec<(Event, String)>, StoreError> {
+        let rows = self
+            .query(
+                "SELECT at, kind, grant_id, session, subject, who, outcome, reason, code, duration, rotated, detail, \
+                 replica FROM events WHERE kind = 'administration' AND at < $1 ORDER BY at DESC, id DESC LIMIT 100",
+            )
+            .bind(before.0)
+            .fetch_all()
+            .await?;
+        events_of(&rows)
+    }
+}
+
+/// Reads events, each with the replica that wrote it.
+fn events_of(rows: &[Row]) -> Result<Vec<(Event, String)>, StoreError> {
+    // A newer replica may write kinds of events that this one does not know.
+    let known = rows.iter().filter_map(|row| match row.get::<&str>("kind") {
+        Ok(text) => Kind::parse(text).map(|kind| Ok((kind, row))),
+        Err(error) => Some(Err(StoreError::from(error))),
+    });
+    known
+        .map(|known| {
+            let (kind, row) = known?;
+            let event = Event {
+                at: Timestamp(row.get("at")?),
+                kind,
+                grant: rows::grant_from(row.get("grant_id")?)?,
+                session: row.get("session")?,
+                subject: row.get("subject")?,
+                who: row.get("who")?,
+                outcome: row.get("outcome")?,
+                reason: row.get("reason")?,
+                code: row.get("code")?,
+                duration: row.get::<Option<i64>>("duration")?.map(rows::duration),
+                rotated: row.get("rotated")?,
+                detail: row.get("detail")?,
+            };
+            Ok((event, row.get("replica")?))
+        })
+        .collect()
 }

@@ -69,6 +69,21 @@ impl Connection<'_> {
         readable(&self.query(SQL).bind(name).bind(key).bind(email).fetch_all().await?)
     }
 
+    /// Lists sessions of a hundred grants at most whose user name or e-mail address begins so.
+    pub(in crate::store) async fn sessions_beginning(&mut self, beginning: &str) -> Result<Vec<ListedSession>, StoreError> {
+        // Of ranges, because nothing in what somebody types is a pattern.
+        const SQL: &Template = &Template::new(
+            "SELECT {listed_columns} FROM sessions JOIN grants ON grants.id = sessions.grant_id WHERE grants.id IN \
+             (SELECT id FROM (SELECT id FROM grants WHERE {email} >= $1 AND {email} <= $2 ORDER BY {email} LIMIT {batch}) AS by_email \
+             UNION SELECT id FROM (SELECT id FROM grants WHERE {username_key} >= $3 AND {username_key} <= $4 \
+             ORDER BY {username_key} LIMIT {batch}) AS by_name) ORDER BY sessions.created_at DESC, sessions.hash DESC LIMIT {batch}",
+        );
+        let name = if self.is_postgres() { escaped(beginning) } else { beginning.to_owned() };
+        let (email, last) = (name.to_ascii_lowercase(), |first: &str| format!("{first}{}", char::MAX));
+        let (last_email, last_name) = (last(&email), last(&name));
+        readable(&self.query(SQL).bind(email).bind(last_email).bind(name).bind(last_name).fetch_all().await?)
+    }
+
     /// Lists the sessions and tokens of one user, those that were used last first, without those that were handed over to another site.
     pub(in crate::store) async fn sessions_of_user(
         &mut self,

@@ -19,6 +19,7 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "administration",
             "app",
             "check",
             "config",
@@ -26,6 +27,8 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
             "doctor",
             "translate",
             "sign_out",
+            // A renewal that an administrator asks for.
+            "renewal",
             "history",
             "grant",
             "session",
@@ -50,6 +53,7 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
             "gateway",
             "endpoints",
             "admission",
+            "administration",
             "assertion",
             "app_tokens",
             "bearer",
@@ -80,6 +84,7 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
         &[
             "server",
             "gateway",
+            "administration",
             "exchange",
             "renewal",
             "app_tokens",
@@ -129,6 +134,7 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
     (
         "endpoints",
         &[
+            "administration",
             "admission",
             "assertion",
             "refusal",
@@ -149,6 +155,8 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
             "oidc",
             // The visitor's page of facts is about their grant.
             "grant",
+            // The administration shows it.
+            "history",
             "session",
             "store",
             "telemetry",
@@ -214,6 +222,8 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
     ),
     // Who is gone has everything ended as a logout ends it.
     ("deprovisioning", &["sign_out", "oidc", "jose", "session", "store"]),
+    // What administrators are told and do is about grants and their sessions.
+    ("administration", &["renewal", "sign_out", "grant", "history", "session", "store"]),
     // How a token ends is the logout's.
     ("personal_tokens", &["sign_out", "grant", "history", "session", "store"]),
     // What is sent again is a body that is forwarded, and a form that is kept leads to our page.
@@ -322,6 +332,13 @@ pub(super) const PURE: &[&str] = &[
     "app_tokens/token_request",
     "kept_posts/form",
     "visitor/reason",
+    "administration/ending",
+    "administration/json",
+    "administration/place",
+    "administration/prediction",
+    "administration/state",
+    "administration/words",
+    "endpoints/admin/api_request",
     "config/values",
     "config/document",
     "translate",
@@ -353,11 +370,13 @@ pub(super) const CHOOSE_STATUSES: &[&str] = &[
     "refusal/response",
     "refusal/challenge",
     "refusal/login",
+    "refusal/problem",
     "app_tokens/error",
     "app_tokens/exchange",
     "app_tokens/given",
     "cli/callback",
     "endpoints/account",
+    "endpoints/admin/api",
     "endpoints/choice",
     "endpoints/portal",
     "endpoints/forward_auth",

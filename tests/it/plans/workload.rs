@@ -67,6 +67,9 @@ async fn logins_and_sessions(store: &Store) {
         let grant = store.grant(found.first().expect(name).grant.id).await.unwrap().unwrap();
         assert!(grant.missing_key.is_none() && grant.access_token.expose().len() == 1200, "{name}");
     }
+    for beginning in ["user-90", "name-900"] {
+        assert!(!store.sessions_beginning(beginning).await.unwrap().is_empty(), "{beginning}");
+    }
     assert!(!store.sessions_of_user("https://idp", "c", "user-9000").await.unwrap().is_empty());
     let (hash, id) = (hex(&shared.0), store.session(shared).await.unwrap().unwrap().grant.to_string());
     for prefix in [hash.chars().take(12).collect(), hash, id] {
@@ -143,6 +146,7 @@ async fn history_and_upkeep(store: &Store) {
     for name in ["user-5", "user-5@example.com", "nobody"] {
         store.events(name, Some(grant), 50).await.unwrap();
     }
+    store.events_of_administrators(AT).await.unwrap();
     let counts = store.counts().await.unwrap();
     assert!((counts.sessions - USERS).abs() < USERS / 10 && counts.with_refresh_token > USERS / 2, "{counts:?}");
     // Few of each have expired, and the sessions that were seen first are still in use.

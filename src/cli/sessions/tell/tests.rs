@@ -26,9 +26,10 @@ fn line() -> Line {
 #[test]
 fn nothing_of_the_history_controls_the_terminal_that_shows_it() {
     let limits = Settings { idle: std::time::Duration::ZERO, absolute: std::time::Duration::ZERO, sliding: true };
-    let denied = Event { kind: Kind::Login, outcome: DENIED.to_owned(), ..line().0 };
-    let events = [line(), (denied, CONTROLS.to_owned())];
-    let json = json(&[], &limits, &events);
+    let denied = Event { kind: Kind::Login, outcome: "denied".to_owned(), ..line().0 };
+    let acted = Event { kind: Kind::Administration, ..line().0 };
+    let events = [line(), (denied, CONTROLS.to_owned()), (acted, CONTROLS.to_owned())];
+    let json = json(&[], &limits, &events, Timestamp(0));
     for shown in [show(&[], &limits, &events, Timestamp(0)), why(&[], &limits, &events, Timestamp(0)), json.clone()] {
         assert!(!shown.contains(|character| character != '\n' && is_control(character)), "{shown:?}");
     }

@@ -1,0 +1,135 @@
+//! Administration: who is signed in, until when and why not any more, and what an administrator does about it. The command line, the
+//! pages and the JSON API ask this module, and differ in how they show what it says.
+
+mod actions;
+mod ending;
+mod json;
+mod listing;
+mod place;
+mod prediction;
+mod search;
+mod settings;
+mod state;
+pub mod words;
+
+use std::sync::{Arc, atomic::AtomicBool};
+
+use crate::{
+    clock::{Clock, Timestamp},
+    grant::{Grant, GrantId},
+    history::Event,
+    renewal::{NextRefresh, Renewer},
+    session,
+    sign_out::SignOut,
+    store::{ListedSession, Store, StoreError},
+};
+
+pub use actions::{Action, Actor, Everyone};
+pub use ending::{Ending, LoggedOutBy};
+pub use json::{event_json, session_json};
+pub use listing::{EndedBecause, Filter, Listing};
+pub use place::{parse_place, place, session_id};
+pub use prediction::{EndCause, Prediction};
+pub use settings::Settings;
+pub use state::SessionState;
+
+/// The maximum number of events that are shown of a grant or a name.
+pub const EVENTS: i64 = 50;
+
+/// What administrators ask, and what they do.
+#[derive(Clone, Debug)]
+pub struct Administration {
+    /// The store.
+    pub store: Store,
+    /// How sessions end.
+    pub sign_out: SignOut,
+    /// How grants are renewed.
+    pub renewer: Renewer,
+    /// How long sessions live.
+    pub limits: session::Settings,
+    /// The time.
+    pub clock: Clock,
+    /// Whether everyone's sessions are being ended.
+    pub ends_everyone: Arc<AtomicBool>,
+}
+
+/// All that is known of a grant.
+#[derive(Debug)]
+pub struct GrantStory {
+    /// Its identifier.
+    pub id: GrantId,
+    /// The grant; `None`: it is gone, and its history is left.
+    pub grant: Option<Grant>,
+    /// Its sessions, each with when it is likely to end.
+    pub sessions: Vec<(ListedSession, Prediction)>,
+    /// When it is renewed next.
+    pub next: Option<NextRefresh>,
+    /// Its newest events, the newest first.
+    pub events: Vec<(Event, String)>,
+}
+
+impl Administration {
+    /// What is known of a grant; `None`: nothing ever was, or all is forgotten.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn grant(&self, id: GrantId) -> Result<Option<GrantStory>, StoreError> {
+        let (grant, events) = (self.store.grant(id).await?, self.store.events("", Some(id), EVENTS).await?);
+        if grant.is_none() && events.is_empty() {
+            return Ok(None);
+        }
+        let mut sessions = Vec::new();
+        if let Some(grant) = &grant {
+            let now = self.clock.now();
+            let mut found = self.store.sessions_by_prefix(&id.to_string()).await?;
+            // Of a session whose own name begins as the grant's does, another is the grant.
+            found.retain(|listed| listed.grant.id == id);
+            sessions = found
+                .into_iter()
+                .map(|listed| {
+                    let prediction = Prediction::of(&listed.session, grant, &self.limits, now);
+                    (listed, prediction)
+                })
+                .collect();
+        }
+        let next = grant.as_ref().map(|grant| self.renewer.next_refresh(grant));
+        Ok(Some(GrantStory { id, grant, sessions, next, events }))
+    }
+
+    /// The newest events of a user, by their e-mail address, user name or `sub`, of a session or of a grant, the newest first, with
+    /// those of the grants that these are about: a session's end is explained by its grant.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn history(&self, name: &str, sessions: &[ListedSession]) -> Result<Vec<(Event, String)>, StoreError> {
+        let mut events = self.store.events(name, None, EVENTS).await?;
+        let mut add = |lines: Vec<(Event, String)>| {
+            for line in lines {
+                if !events.contains(&line) {
+                    events.push(line);
+                }
+            }
+        };
+        for listed in sessions {
+            add(self.store.events(&listed.session.hash.short(), Some(listed.grant.id), EVENTS).await?);
+        }
+        let grants: std::collections::HashSet<_> = events.iter().map(|(event, _)| event.grant).collect();
+        for grant in grants {
+            for line in self.store.events("", Some(grant), EVENTS).await? {
+                if !events.contains(&line) {
+                    events.push(line);
+                }
+            }
+        }
+        events.sort_by_key(|(event, _)| std::cmp::Reverse(event.at));
+        Ok(events)
+    }
+
+    /// What administrators did before a time, the newest first.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn audit(&self, before: Timestamp) -> Result<Vec<(Event, String)>, StoreError> {
+        self.store.events_of_administrators(before).await
+    }
+}

@@ -1,0 +1,103 @@
+//! Why a session ended, or could not begin, as the history tells it. Pure.
+
+use crate::{
+    grant::EndReason,
+    history::{Event, Kind},
+};
+
+/// What an event says of an end, or of what needs a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// A rule denied a login.
+    LoginDenied {
+        /// The rule.
+        rule: String,
+        /// The groups by which it was denied.
+        detail: Option<String>,
+    },
+    /// Somebody ended the session.
+    LoggedOut(LoggedOutBy),
+    /// Nobody used it for the idle limit.
+    Idle,
+    /// It reached the absolute limit.
+    TooOld,
+    /// It was a personal access token's, which expired.
+    TokenExpired,
+    /// Its grant ended, and the provider's words, if it said any.
+    Grant(EndReason, Option<String>),
+    /// The provider refuses to renew, which a person must mend; its words, or the reason.
+    NeedsPerson(String),
+}
+
+/// Who ended a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoggedOutBy {
+    /// The user.
+    User,
+    /// The user, in all browsers.
+    UserEverywhere,
+    /// The provider.
+    Provider,
+    /// An administrator.
+    Administrator,
+    /// A newer login in the same browser.
+    AnotherLogin,
+    /// What a newer release knows.
+    Other(String),
+}
+
+/// The outcome of a login that a rule denied.
+pub(super) const DENIED: &str = "denied";
+
+impl Ending {
+    /// What an event says of an end; `None`: nothing.
+    pub fn of(event: &Event) -> Option<Self> {
+        let words = || event.words();
+        match (event.kind, event.outcome.as_str(), event.reason.as_str()) {
+            (Kind::Login, DENIED, rule) => Some(Self::LoginDenied { rule: rule.to_owned(), detail: event.detail.clone() }),
+            (Kind::Logout, _, by) => Some(Self::LoggedOut(LoggedOutBy::named(by))),
+            (Kind::Limit, _, "idle") => Some(Self::Idle),
+            (Kind::Limit, _, "token_expired") => Some(Self::TokenExpired),
+            (Kind::Limit, _, _) => Some(Self::TooOld),
+            (Kind::Renewal, "dead", "no_refresh_token") => Some(Self::Grant(EndReason::Expired, words())),
+            (Kind::Renewal, "dead", "identity_refused") => Some(Self::Grant(EndReason::IdentityRefused, words())),
+            (Kind::Renewal, "dead", _) => Some(Self::Grant(EndReason::Dead, words())),
+            (Kind::Renewal, _, "outcome_unknown") => Some(Self::Grant(EndReason::OutcomeUnknown, None)),
+            (Kind::Renewal, "config", reason) => Some(Self::NeedsPerson(words().unwrap_or_else(|| reason.to_owned()))),
+            (Kind::Renewal | Kind::Login | Kind::Revocation | Kind::AppToken | Kind::Administration, _, _) => None,
+        }
+    }
+
+    /// The name of the reason, for programs. It must not change.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::LoginDenied { .. } => "login_denied",
+            Self::LoggedOut(by) => match by {
+                LoggedOutBy::User => "user",
+                LoggedOutBy::UserEverywhere => "user_everywhere",
+                LoggedOutBy::Provider => "provider",
+                LoggedOutBy::Administrator => "administrator",
+                LoggedOutBy::AnotherLogin => "another_login",
+                LoggedOutBy::Other(_) => "other",
+            },
+            Self::Idle => "idle_limit",
+            Self::TooOld => "absolute_limit",
+            Self::TokenExpired => "token_expired",
+            Self::Grant(reason, _) => reason.as_str(),
+            Self::NeedsPerson(_) => "config",
+        }
+    }
+}
+
+impl LoggedOutBy {
+    fn named(by: &str) -> Self {
+        match by {
+            "user" => Self::User,
+            "user_everywhere" => Self::UserEverywhere,
+            "provider" => Self::Provider,
+            "administrator" => Self::Administrator,
+            "another_login" => Self::AnotherLogin,
+            other => Self::Other(other.to_owned()),
+        }
+    }
+}

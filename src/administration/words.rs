@@ -1,0 +1,102 @@
+//! What administrators read, in every language.
+
+mod english;
+mod german;
+
+use super::{EndCause, Ending, SessionState};
+use crate::{clock::Timestamp, history::Event, language::Language};
+
+/// What ended a session, or kept it from beginning, as part of a sentence.
+pub fn ending(ending: &Ending, language: Language) -> String {
+    match language {
+        Language::English => english::ending(ending),
+        Language::German => german::ending(ending),
+    }
+}
+
+/// The state of a session in a few words.
+pub fn state(state: SessionState<'_>, language: Language) -> String {
+    match language {
+        Language::English => english::state(state),
+        Language::German => german::state(state),
+    }
+}
+
+/// By what a session ends.
+pub fn end_cause(cause: EndCause, language: Language) -> &'static str {
+    match language {
+        Language::English => english::end_cause(cause),
+        Language::German => german::end_cause(cause),
+    }
+}
+
+/// What happened, in a few words.
+pub fn event(event: &Event, language: Language) -> String {
+    match language {
+        Language::English => english::event(event),
+        Language::German => german::event(event),
+    }
+}
+
+/// A time, in UTC.
+pub fn time(at: Timestamp) -> String {
+    chrono::DateTime::from_timestamp_millis(at.0).unwrap_or_default().format("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        administration::{Action, LoggedOutBy},
+        grant::{EndReason, Ended, GrantId},
+        history::Kind,
+        identity::Identity,
+        session::Limit,
+    };
+
+    #[test]
+    fn everything_is_said_in_both_languages_and_differently() {
+        let differs = |english: &str, german: &str| assert!(!english.is_empty() && english != german, "{english}");
+        let ended = Ended { reason: EndReason::Dead, code: None };
+        for state in [
+            SessionState::Limit(Limit::Idle),
+            SessionState::Limit(Limit::Absolute),
+            SessionState::Ended(&ended),
+            SessionState::Refused("x"),
+            SessionState::RefreshTokenExpired(Timestamp(0)),
+            SessionState::Unknown,
+            SessionState::Renewable,
+            SessionState::Expired,
+        ] {
+            differs(&super::state(state, Language::English), &super::state(state, Language::German));
+        }
+        for end in [
+            Ending::LoginDenied { rule: "group".into(), detail: None },
+            Ending::LoggedOut(LoggedOutBy::User),
+            Ending::LoggedOut(LoggedOutBy::Other("x".into())),
+            Ending::Idle,
+            Ending::TooOld,
+            Ending::TokenExpired,
+            Ending::Grant(EndReason::Dead, Some("invalid_grant".into())),
+            Ending::NeedsPerson("invalid_client".into()),
+        ] {
+            differs(&ending(&end, Language::English), &ending(&end, Language::German));
+        }
+        for cause in [
+            EndCause::Idle,
+            EndCause::Absolute,
+            EndCause::TokenExpiry,
+            EndCause::NoRefreshToken,
+            EndCause::RefreshTokenIdle,
+            EndCause::GrantEnded,
+        ] {
+            differs(end_cause(cause, Language::English), end_cause(cause, Language::German));
+        }
+        for kind in Kind::ALL {
+            let of = |reason: &str| Event::of(kind, GrantId([0; 16]), &Identity::default(), Timestamp(0)).because(reason);
+            for reason in Action::ALL.map(Action::as_str) {
+                differs(&event(&of(reason), Language::English), &event(&of(reason), Language::German));
+            }
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! What administrators read, in English.
+
+use crate::{
+    administration::{Action, EndCause, Ending, LoggedOutBy, SessionState},
+    grant::EndReason,
+    history::{Event, Kind},
+    session::Limit,
+};
+
+pub(super) fn state(state: SessionState<'_>) -> String {
+    match state {
+        SessionState::Limit(Limit::Idle) => "idle limit reached".to_owned(),
+        SessionState::Limit(Limit::Absolute) => "absolute limit reached".to_owned(),
+        SessionState::Ended(ended) => format!("grant ended: {}", ended.reason.as_str()),
+        SessionState::Refused(code) => format!("renewal refused: {code}"),
+        SessionState::RefreshTokenExpired(_) => "refresh token expired unused".to_owned(),
+        SessionState::Unknown => "renewal outcome unknown".to_owned(),
+        SessionState::Fresh => "ok".to_owned(),
+        SessionState::Renewable => "ok, to be renewed when used".to_owned(),
+        SessionState::Expired => "token expired, not renewable".to_owned(),
+    }
+}
+
+pub(super) fn ending(ending: &Ending) -> String {
+    match ending {
+        Ending::LoginDenied { rule, detail } => {
+            let detail = detail.as_deref().map(|detail| format!("; {detail}")).unwrap_or_default();
+            format!("a login was denied by the rule {rule}{detail}")
+        }
+        Ending::LoggedOut(by) => match by {
+            LoggedOutBy::User => "the user logged out".to_owned(),
+            LoggedOutBy::UserEverywhere => "the user logged out of all browsers".to_owned(),
+            LoggedOutBy::Provider => "the user logged out at the provider, which said so".to_owned(),
+            LoggedOutBy::Administrator => "an administrator ended the session".to_owned(),
+            LoggedOutBy::AnotherLogin => "its browser logged in again, and has another session".to_owned(),
+            LoggedOutBy::Other(other) => format!("the session was ended ({other})"),
+        },
+        Ending::Idle => "the session ended: nobody used it for CODER_SESSION_DURATION".to_owned(),
+        Ending::TooOld => "the session ended: it reached CODER_SESSION_MAX_DURATION".to_owned(),
+        Ending::TokenExpired => "the personal access token expired".to_owned(),
+        Ending::Grant(reason, words) => grant(*reason, words.as_deref()),
+        Ending::NeedsPerson(words) => format!("the provider refused to renew, which a person must mend ({words})"),
+    }
+}
+
+fn grant(reason: EndReason, words: Option<&str>) -> String {
+    let words = words.map(|words| format!(" ({words})")).unwrap_or_default();
+    match reason {
+        EndReason::Dead => format!("the provider refused its refresh token{words}"),
+        EndReason::OutcomeUnknown => {
+            "the outcome of a renewal is unknown, and this provider's refresh tokens are good for one use".to_owned()
+        }
+        EndReason::IdentityRefused => "a renewal brought an identity that is not this user's".to_owned(),
+        EndReason::Expired => "its access token expired, and the provider gave no refresh token".to_owned(),
+        EndReason::KeyLost => "its tokens were sealed under a key that is not there any more".to_owned(),
+        EndReason::OtherProvider => "it belongs to another provider or client than are configured now".to_owned(),
+    }
+}
+
+pub(super) fn end_cause(cause: EndCause) -> &'static str {
+    match cause {
+        EndCause::Idle => "the idle limit (CODER_SESSION_DURATION)",
+        EndCause::Absolute => "the absolute limit (CODER_SESSION_MAX_DURATION)",
+        EndCause::TokenExpiry => "the expiry of the personal access token",
+        EndCause::NoRefreshToken => "the expiry of the access token, because there is no refresh token",
+        EndCause::RefreshTokenIdle => "the expiry of the refresh token at the provider, if it is not used",
+        EndCause::GrantEnded => "the end of its grant: the next page passes the provider",
+    }
+}
+
+pub(super) fn event(event: &Event) -> String {
+    let words = event.words().map(|words| format!(" ({words})")).unwrap_or_default();
+    if let Some(end) = Ending::of(event) {
+        return ending(&end);
+    }
+    match (event.kind, event.outcome.as_str()) {
+        (Kind::Login, _) if event.reason == "personal_token" => "a personal access token was made".to_owned(),
+        (Kind::Login, _) => "login".to_owned(),
+        (Kind::Renewal, "ok") if event.rotated == Some(true) => "renewed, with a new refresh token".to_owned(),
+        (Kind::Renewal, "ok") => "renewed".to_owned(),
+        (Kind::Renewal, _) => format!("not renewed: {}{words}", event.reason),
+        (Kind::Revocation, "ok") => "the refresh token was revoked at the provider".to_owned(),
+        (Kind::Revocation, _) => format!("the refresh token was not revoked at the provider{words}"),
+        (Kind::AppToken, _) => format!("a job got the access token{words}"),
+        (Kind::Administration, outcome) => {
+            let who = event.detail.as_deref().unwrap_or("an administrator");
+            let what = match Action::parse(&event.reason) {
+                Some(Action::EndSession) => "ended the session",
+                Some(Action::EndUser) => "ended all sessions of the user",
+                Some(Action::EndEveryone) => "ended everyone's sessions",
+                Some(Action::Renew) => "had the grant renewed",
+                None => event.reason.as_str(),
+            };
+            format!("{who} {what} ({outcome})")
+        }
+        (Kind::Logout | Kind::Limit, _) => format!("ended{words}"),
+    }
+}

@@ -1,0 +1,260 @@
+//! `admin`: the pages and the API of the administration.
+//!
+//! Who is no administrator is told that there is no such page: the list of who may is nobody else's business. The pages have an origin
+//! of their own, as those of a user's own sessions. The API takes no cookie at all: apps are of the same origin as we are, and their
+//! scripts could ask it with the cookie of an administrator who looks at them. It takes personal access tokens that their users have
+//! made for the administration.
+
+mod api;
+mod api_request;
+mod grant_page;
+mod lists;
+
+use axum::body::Body;
+use http::{HeaderValue, Method, Response};
+use hyper::body::Incoming;
+
+use super::{
+    Call, Endpoints, Refused,
+    account::{field_of, own_page},
+    administrators::Administrators,
+    read_form,
+};
+use crate::{
+    administration::{Actor, Everyone},
+    admission::{AdmittedSession, Inquiry},
+    grant::GrantId,
+    pages::{AdminPage, AdminText, Look, Part},
+    refusal::{Refusal, response::redirect},
+    sign_in::Redirect,
+};
+
+/// The pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    SignedIn,
+    Why,
+    Audit,
+    Everyone,
+    Grant(GrantId),
+}
+
+impl Place {
+    fn of(path: &str) -> Option<Self> {
+        match path {
+            "" => Some(Self::SignedIn),
+            "/why" => Some(Self::Why),
+            "/audit" => Some(Self::Audit),
+            "/everyone" => Some(Self::Everyone),
+            other => grant_id(other.strip_prefix("/grants/")?).map(Self::Grant),
+        }
+    }
+
+    fn path(self) -> String {
+        match self {
+            Self::SignedIn => String::new(),
+            Self::Why => "/why".to_owned(),
+            Self::Audit => "/audit".to_owned(),
+            Self::Everyone => "/everyone".to_owned(),
+            Self::Grant(id) => format!("/grants/{id}"),
+        }
+    }
+
+    fn takes(self, method: &Method) -> bool {
+        let acts = matches!(self, Self::Everyone | Self::Grant(_));
+        matches!(*method, Method::GET | Method::HEAD) || (acts && *method == Method::POST)
+    }
+
+    fn allow(self) -> HeaderValue {
+        HeaderValue::from_static(if self.takes(&Method::POST) { "GET, HEAD, POST" } else { "GET, HEAD" })
+    }
+}
+
+/// A grant's identifier as links have it.
+fn grant_id(text: &str) -> Option<GrantId> {
+    let mut id = [0; 16];
+    if text.len() != 32 || !text.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')) {
+        return None;
+    }
+    for (byte, at) in id.iter_mut().zip((0..).step_by(2)) {
+        *byte = u8::from_str_radix(text.get(at..at + 2)?, 16).ok()?;
+    }
+    Some(GrantId(id))
+}
+
+/// What has just been done, as the address of the page that says so names it.
+const SESSION_ENDED: &str = "session_ended";
+const USER_ENDED: &str = "user_ended";
+const GONE: &str = "gone";
+const UNCONFIRMED: &str = "unconfirmed";
+const BEGUN: &str = "begun";
+const UNDER_WAY: &str = "already";
+/// Before the name of what became of a renewal.
+const RENEWAL: &str = "renewal_";
+
+impl Endpoints {
+    /// Answers a request to the administration, whose path is `below` its own.
+    pub(super) async fn administration(&self, call: &Call<'_>, below: &str, body: Incoming) -> Result<Response<Body>, Refused> {
+        let admin = self.components.administrators.as_ref().ok_or(Refusal::NoSuchPage)?;
+        if let Some(path) = below.strip_prefix("/api/v1") {
+            return Ok(self.admin_api(call, admin, path, body).await);
+        }
+        let place = Place::of(below).ok_or(Refusal::NoSuchPage)?;
+        if !place.takes(&call.exchange.method) {
+            return Err(Refused { allow: Some(place.allow()), ..Refusal::MethodNotAllowed.into() });
+        }
+        if call.exchange.method == Method::POST {
+            let form = read_form(body).await?;
+            let admitted = self
+                .sender_by(call, &form, Inquiry::to_administer(call.exchange, call.headers, &admin.rule))
+                .await
+                .map_err(hidden)?;
+            let done = self.act(admin, place, &admitted, &form).await?;
+            let location = call.exchange.site.at(&format!("{}?done={done}", self.admin_href(place)));
+            return Ok(redirect(&Redirect { location, cookies: Vec::new() }, "administered"));
+        }
+        let admitted = self.user_by(call, &admin.rule).await.map_err(hidden)?;
+        match place {
+            Place::SignedIn => self.signed_in_page(call, admin, &admitted).await,
+            Place::Why => self.why_page(call, admin, &admitted).await,
+            Place::Audit => self.audit_page(call, admin, &admitted).await,
+            Place::Everyone => Ok(self.everyone_page(call, &admitted)),
+            Place::Grant(id) => self.grant_page(call, admin, &admitted, id).await,
+        }
+    }
+
+    /// Does what a form asks for, and names what came of it.
+    async fn act(
+        &self,
+        admin: &Administrators,
+        place: Place,
+        admitted: &AdmittedSession,
+        form: &[u8],
+    ) -> Result<String, Refused> {
+        let (administration, field) = (&admin.administration, |name| field_of(form, name));
+        let actor =
+            Actor { who: admitted.usable.grant.identity.display().to_owned(), session: Some(admitted.session().hash.short()) };
+        if let Place::Grant(grant) = place {
+            if let Some(id) = field("end") {
+                let ended = administration.end_session(&actor, &id).await.map_err(Refusal::from)?;
+                return Ok(if ended { SESSION_ENDED } else { GONE }.to_owned());
+            }
+            if field("end_user").is_some() {
+                let ended = administration.end_user(&actor, grant).await.map_err(Refusal::from)?;
+                return Ok(if ended.is_some() { USER_ENDED } else { GONE }.to_owned());
+            }
+            if field("renew").is_some() {
+                let renewed = administration.renew(&actor, grant).await.map_err(Refusal::from)?;
+                return Ok(renewed.map_or(GONE.to_owned(), |renewed| format!("{RENEWAL}{}", renewed.name())));
+            }
+        }
+        if place == Place::Everyone {
+            let typed = field("confirm").unwrap_or_default();
+            let is_meant = crate::language::Language::ALL
+                .iter()
+                .any(|language| AdminText::EveryoneWord.said(*language).eq_ignore_ascii_case(typed.trim()));
+            return Ok(match is_meant.then(|| administration.end_everyone(&actor)) {
+                None => UNCONFIRMED.to_owned(),
+                Some(Everyone::Begun) => BEGUN.to_owned(),
+                Some(Everyone::UnderWay) => UNDER_WAY.to_owned(),
+            });
+        }
+        Err(Refusal::BadRequest("the form asks for nothing that there is").into())
+    }
+
+    fn everyone_page(&self, call: &Call<'_>, admitted: &AdmittedSession) -> Response<Body> {
+        let look = self.look(call);
+        let said = |text: AdminText<'_>| text.said(look.language).into_owned();
+        let button = crate::pages::Button { name: "end", value: "everyone".into(), label: said(AdminText::Everyone) };
+        let parts =
+            [Part::Text(said(AdminText::EveryoneText)), Part::Confirm { label: said(AdminText::EveryoneConfirm), button }];
+        self.admin_page(call, admitted, Place::Everyone, AdminText::Everyone, &parts, &look)
+    }
+
+    /// A page of the administration.
+    fn admin_page(
+        &self,
+        call: &Call<'_>,
+        admitted: &AdmittedSession,
+        place: Place,
+        title: AdminText<'_>,
+        parts: &[Part],
+        look: &Look<'_>,
+    ) -> Response<Body> {
+        let said = |text: AdminText<'_>| text.said(look.language).into_owned();
+        let pages = [
+            (Place::SignedIn, AdminText::SignedIn),
+            (Place::Why, AdminText::Why),
+            (Place::Audit, AdminText::Audit),
+            (Place::Everyone, AdminText::Everyone),
+        ];
+        let notice = call.parameter("done").as_deref().and_then(notice).map(said);
+        let page = AdminPage {
+            title: &said(title),
+            pages: &pages.map(|(place, name)| (self.admin_href(place), said(name))),
+            notice: notice.as_deref(),
+            parts,
+            href: &self.admin_href(place),
+            seal: &self.form_seal(call, admitted),
+            look,
+        };
+        own_page(page.html(), look, "administration")
+    }
+
+    fn admin_href(&self, place: Place) -> String {
+        format!("{}/admin{}", self.components.prefix, place.path())
+    }
+
+    /// Whether a user may administer.
+    pub(super) fn is_administrator(&self, admitted: &AdmittedSession) -> bool {
+        let (grant, policies) = (&admitted.usable.grant, &self.components.admission.policies);
+        let is_one = |admin: &Administrators| {
+            let provider = self.components.sign_ins.of(grant);
+            provider.is_some_and(|sign_in| admin.rule.takes_provider(sign_in.provider.name()))
+                && admin.rule.permit(policies.of(&grant.issuer, &grant.client_id), &grant.identity, || None).is_ok()
+        };
+        self.components.administrators.as_ref().is_some_and(is_one)
+    }
+}
+
+/// What has just been done, in words.
+fn notice(done: &str) -> Option<AdminText<'_>> {
+    match done {
+        SESSION_ENDED => Some(AdminText::SessionEnded),
+        USER_ENDED => Some(AdminText::UserEnded),
+        GONE => Some(AdminText::Gone),
+        UNCONFIRMED => Some(AdminText::EveryoneUnconfirmed),
+        BEGUN => Some(AdminText::EveryoneBegun),
+        UNDER_WAY => Some(AdminText::EveryoneUnderWay),
+        "renewal_renewed" => Some(AdminText::Renewed),
+        // A stranger's link could have the page say anything.
+        "renewal_ended" | "renewal_not_renewable" | "renewal_refused" | "renewal_unavailable" | "renewal_under_way" => {
+            done.strip_prefix(RENEWAL).map(AdminText::NotRenewed)
+        }
+        _ => None,
+    }
+}
+
+/// Hides the administration from whoever may not administer.
+fn hidden(refused: Refused) -> Refused {
+    let Refusal::Denied(denied, _) = &refused.refusal else { return refused };
+    tracing::info!(reason = denied.as_str(), %denied, "the administration was hidden from a user who is no administrator");
+    Refusal::NoSuchPage.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_found_by_the_path_that_leads_to_it_and_by_no_other() {
+        let grant = GrantId([0xab; 16]);
+        for place in [Place::SignedIn, Place::Why, Place::Audit, Place::Everyone, Place::Grant(grant)] {
+            assert_eq!(Place::of(&place.path()), Some(place));
+        }
+        for odd in ["/", "/why/", "/grants/", "/grants/ab", &format!("/grants/{}", "AB".repeat(16)), &format!("/grants/{grant}0")]
+        {
+            assert_eq!(Place::of(odd), None, "{odd}");
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! What a program asks of the API: a table of paths and methods, and the parameters that each takes. Pure.
+
+use http::Method;
+use serde::Deserialize;
+use url::form_urlencoded;
+
+use super::{
+    grant_id,
+    lists::{filter, searchable},
+};
+use crate::{
+    administration::{Filter, parse_place},
+    clock::Timestamp,
+    grant::GrantId,
+    refusal::Refusal,
+    store::ListPosition,
+};
+
+/// An entry of the table, which the OpenAPI document describes.
+pub(super) struct ApiPath {
+    /// The path, with the names of what stands in it.
+    pub(super) template: &'static str,
+    /// The methods that it takes.
+    pub(super) methods: &'static [Method],
+}
+
+const GET: &[Method] = &[Method::GET, Method::HEAD];
+const POST: &[Method] = &[Method::POST];
+const GET_AND_DELETE: &[Method] = &[Method::GET, Method::HEAD, Method::DELETE];
+
+/// The paths of the API.
+pub(super) const PATHS: &[ApiPath] = &[
+    ApiPath { template: "/openapi.json", methods: GET },
+    ApiPath { template: "/sessions", methods: GET },
+    ApiPath { template: "/sessions/{session}", methods: GET_AND_DELETE },
+    ApiPath { template: "/grants/{grant}", methods: GET },
+    ApiPath { template: "/grants/{grant}/renew", methods: POST },
+    ApiPath { template: "/grants/{grant}/end_user", methods: POST },
+    ApiPath { template: "/history", methods: GET },
+    ApiPath { template: "/audit", methods: GET },
+    ApiPath { template: "/everyone/end", methods: POST },
+];
+
+/// What is asked.
+#[derive(Debug, PartialEq)]
+pub(super) enum ApiCall {
+    Document,
+    Sessions(SessionQuery),
+    Session(String),
+    EndSession(String),
+    Grant(GrantId),
+    Renew(GrantId),
+    EndUser(GrantId),
+    History(String),
+    Audit(Timestamp),
+    EndEveryone,
+}
+
+/// Which sessions are listed.
+#[derive(Debug, PartialEq)]
+pub(super) struct SessionQuery {
+    /// Whose, if those of some are searched for.
+    pub(super) name: Option<String>,
+    pub(super) filter: Filter,
+    pub(super) after: ListPosition,
+    pub(super) limit: usize,
+}
+
+/// Why it is not understood.
+#[derive(Debug)]
+pub(super) enum ApiMistake {
+    Refused(Refusal),
+    /// The path takes these methods.
+    Method(&'static [Method]),
+}
+
+impl From<Refusal> for ApiMistake {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// How many sessions are listed if it is not said, and at most.
+const USUAL: usize = 50;
+const MOST: usize = 200;
+/// The latest time that is asked about, in seconds: the end of the year 9999.
+const LATEST: i64 = 253_402_300_799;
+
+impl ApiCall {
+    /// Reads a request.
+    pub(super) fn read(method: &Method, path: &str, query: &str) -> Result<Self, ApiMistake> {
+        let (found, value) = PATHS
+            .iter()
+            .find_map(|entry| Some((entry, matched(entry.template, path)?)))
+            .ok_or(ApiMistake::Refused(Refusal::NoSuchPage))?;
+        if !found.methods.contains(method) {
+            return Err(ApiMistake::Method(found.methods));
+        }
+        let grant = || grant_id(value).ok_or(ApiMistake::Refused(Refusal::NoSuchPage));
+        let session = || grant_id(value).map(|_| value.to_owned()).ok_or(ApiMistake::Refused(Refusal::NoSuchPage));
+        let call = match found.template {
+            "/sessions" => return Ok(Self::Sessions(sessions(query)?)),
+            "/history" => return Ok(Self::History(history(query)?)),
+            "/audit" => return Ok(Self::Audit(audit(query)?)),
+            "/openapi.json" => Self::Document,
+            "/sessions/{session}" if *method == Method::DELETE => Self::EndSession(session()?),
+            "/sessions/{session}" => Self::Session(session()?),
+            "/grants/{grant}" => Self::Grant(grant()?),
+            "/grants/{grant}/renew" => Self::Renew(grant()?),
+            "/grants/{grant}/end_user" => Self::EndUser(grant()?),
+            _ => Self::EndEveryone,
+        };
+        parameters(query, &[])?;
+        Ok(call)
+    }
+}
+
+/// What stands in a path where its template has a name; empty where that has none. `None`: the path is another.
+fn matched<'a>(template: &str, path: &'a str) -> Option<&'a str> {
+    let Some((before, rest)) = template.split_once('{') else { return (template == path).then_some("") };
+    let (_, after) = rest.split_once('}')?;
+    let value = path.strip_prefix(before)?.strip_suffix(after)?;
+    (!value.is_empty() && !value.contains('/')).then_some(value)
+}
+
+/// The values of these parameters, each of which stands once at most, beside no other.
+fn parameters<const N: usize>(query: &str, names: &[&str; N]) -> Result<[Option<String>; N], Refusal> {
+    let mut found = [const { None }; N];
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        let slot = names.iter().position(|known| *known == name).and_then(|at| found.get_mut(at));
+        let Some(slot) = slot else { return Err(Refusal::BadRequest("the query has an unknown parameter")) };
+        if slot.replace(value.into_owned()).is_some() {
+            return Err(Refusal::BadRequest("a parameter of the query stands twice"));
+        }
+    }
+    Ok(found)
+}
+
+fn sessions(query: &str) -> Result<SessionQuery, Refusal> {
+    let [name, show, issuer, group, after, limit] = parameters(query, &["name", "show", "issuer", "group", "after", "limit"])?;
+    for text in [&name, &issuer, &group].into_iter().flatten() {
+        searchable(text)?;
+        if text.is_empty() {
+            return Err(Refusal::BadRequest("a parameter of the query is empty"));
+        }
+    }
+    let limit = match limit.map(|text| text.parse()) {
+        None => USUAL,
+        Some(Ok(limit @ 1..=MOST)) => limit,
+        Some(_) => return Err(Refusal::BadRequest("limit must be a number from 1 to 200")),
+    };
+    let after = match after.as_deref().map(parse_place) {
+        None => ListPosition::START,
+        Some(Some(position)) => position,
+        Some(None) => return Err(Refusal::BadRequest("after must be next of another part of the list")),
+    };
+    if name.is_some() && after != ListPosition::START {
+        return Err(Refusal::BadRequest("a search has one part, so that after means nothing"));
+    }
+    let shown = filter(show.as_deref().unwrap_or("all"));
+    let shown = shown.ok_or(Refusal::BadRequest("show must be all, not_renewable, refused, ended or tokens"))?;
+    Ok(SessionQuery { name, filter: Filter { issuer, group, ..shown }, after, limit })
+}
+
+fn history(query: &str) -> Result<String, Refusal> {
+    let [name] = parameters(query, &["name"])?;
+    let name = name.filter(|name| !name.is_empty());
+    let name = name.ok_or(Refusal::BadRequest("name must say whose history is asked for"))?;
+    searchable(&name)?;
+    Ok(name)
+}
+
+fn audit(query: &str) -> Result<Timestamp, Refusal> {
+    let [before] = parameters(query, &["before"])?;
+    match before.map(|text| text.parse::<i64>()) {
+        None => Ok(Timestamp(i64::MAX)),
+        Some(Ok(seconds @ 0..=LATEST)) => Ok(Timestamp(seconds.saturating_mul(1000))),
+        Some(_) => Err(Refusal::BadRequest("before must be a time in seconds since 1970")),
+    }
+}
+
+/// What ends everyone's sessions.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Confirmation {
+    confirm: String,
+}
+
+/// The word that confirms it.
+const CONFIRMED: &str = "everyone";
+
+/// Checks that everyone's sessions are meant to end.
+///
+/// # Errors
+/// [`Refusal::BadRequest`].
+pub(super) fn check_confirmation(content_type: Option<&str>, body: &[u8]) -> Result<(), Refusal> {
+    let is_json = content_type
+        .is_some_and(|found| found.split(';').next().is_some_and(|found| found.trim().eq_ignore_ascii_case("application/json")));
+    let read = serde_json::from_slice::<Confirmation>(body).ok().filter(|_| is_json);
+    let is_meant = read.is_some_and(|read| read.confirm == CONFIRMED);
+    let wrong = "the body must be {\"confirm\": \"everyone\"} as application/json";
+    if is_meant { Ok(()) } else { Err(Refusal::BadRequest(wrong)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(method: &Method, target: &str) -> Option<ApiCall> {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        ApiCall::read(method, path, query).ok()
+    }
+
+    #[test]
+    fn each_path_is_one_call_for_each_method() {
+        let (id, grant) = ("ab".repeat(16), GrantId([0xab; 16]));
+        let get = |target: &str| read(&Method::GET, target);
+        let post = |target: &str| read(&Method::POST, target);
+        assert_eq!(get("/openapi.json"), Some(ApiCall::Document));
+        assert_eq!(get(&format!("/sessions/{id}")), Some(ApiCall::Session(id.clone())));
+        assert_eq!(read(&Method::DELETE, &format!("/sessions/{id}")), Some(ApiCall::EndSession(id.clone())));
+        assert_eq!(get(&format!("/grants/{id}")), Some(ApiCall::Grant(grant)));
+        assert_eq!(post(&format!("/grants/{id}/renew")), Some(ApiCall::Renew(grant)));
+        assert_eq!(post(&format!("/grants/{id}/end_user")), Some(ApiCall::EndUser(grant)));
+        assert_eq!(post("/everyone/end"), Some(ApiCall::EndEveryone));
+        assert_eq!(get("/history?name=ann"), Some(ApiCall::History("ann".into())));
+        assert_eq!(get("/audit?before=2"), Some(ApiCall::Audit(Timestamp(2000))));
+        for odd in ["", "/", "/sessions/", "/sessions/x", "/grants/", "/grants//renew", "/everyone", "/grants/a/b/renew"] {
+            assert_eq!(get(odd).or(post(odd)), None, "{odd}");
+        }
+        assert!(matches!(ApiCall::read(&Method::PUT, "/audit", ""), Err(ApiMistake::Method(_))));
+    }
+
+    #[test]
+    fn a_query_is_what_the_document_says_or_refused() {
+        let place = format!("1-{}", "ab".repeat(32));
+        for good in ["", "name=ann", "show=ended&issuer=x&group=y&limit=200", &format!("after={place}")] {
+            assert!(read(&Method::GET, &format!("/sessions?{good}")).is_some(), "{good}");
+        }
+        for odd in [
+            "x=y",
+            "name=",
+            "name=a&name=b",
+            "name=%00",
+            "limit=0",
+            "limit=201",
+            "limit=x",
+            "show=x",
+            "after=x",
+            &format!("name=a&after={place}"),
+        ] {
+            assert_eq!(read(&Method::GET, &format!("/sessions?{odd}")), None, "{odd}");
+        }
+        for odd in ["/history", "/history?name=", "/audit?before=x", "/audit?before=-1", "/openapi.json?x=y"] {
+            assert_eq!(read(&Method::GET, odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn everyone_is_ended_by_nothing_but_the_word() {
+        let check = |content_type, body: &str| check_confirmation(content_type, body.as_bytes()).is_ok();
+        assert!(check(Some("application/json; charset=utf-8"), "{\"confirm\":\"everyone\"}"));
+        for (content_type, body) in [
+            (None, "{\"confirm\":\"everyone\"}"),
+            (Some("text/plain"), "{\"confirm\":\"everyone\"}"),
+            (Some("application/json"), "{}"),
+            (Some("application/json"), ""),
+            (Some("application/json"), "{\"confirm\":\"Everyone\"}"),
+            (Some("application/json"), "{\"confirm\":\"everyone\",\"x\":1}"),
+        ] {
+            assert!(!check(content_type, body), "{content_type:?} {body}");
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The page of a grant: its sessions, its renewals as a picture, when it is renewed next, and when it is likely to end.
+
+use axum::body::Body;
+use http::Response;
+
+use super::{
+    Place,
+    lists::{EVENTS, event_row},
+};
+use crate::{
+    administration::{Ending, GrantStory, Prediction, SessionState, words},
+    admission::AdmittedSession,
+    clock::Timestamp,
+    endpoints::{Call, Endpoints, Refused, administrators::Administrators},
+    grant::{GrantId, Rotation},
+    history::{Event, Kind},
+    pages::{AdminText, Button, Look, Mark, Part, Row, Sign, Text, Timeline},
+    refusal::Refusal,
+    renewal::NextRefresh,
+    store::ListedSession,
+};
+
+impl Endpoints {
+    /// The page of a grant, or what is left of it.
+    pub(super) async fn grant_page(
+        &self,
+        call: &Call<'_>,
+        admin: &Administrators,
+        admitted: &AdmittedSession,
+        id: GrantId,
+    ) -> Result<Response<Body>, Refused> {
+        let look = self.look(call);
+        let said = |text: AdminText<'_>| text.said(look.language).into_owned();
+        let story = admin.administration.grant(id).await.map_err(Refusal::from)?.ok_or(Refusal::NoSuchPage)?;
+        let now = admin.administration.clock.now();
+        let mut parts = vec![Part::Facts(facts(&story, &look))];
+        parts.push(Part::Heading(said(AdminText::Timeline)));
+        parts.push(Part::Timeline(timeline(&story, now, &look)));
+        parts.push(Part::Heading(said(AdminText::Sessions)));
+        if story.sessions.is_empty() {
+            parts.push(Part::Text(said(AdminText::NoSession)));
+        } else {
+            let rows = story.sessions.iter().map(|(listed, prediction)| {
+                let state = SessionState::of(listed, &admin.administration.limits, now);
+                session_row(listed, state, *prediction, &look)
+            });
+            parts.push(Part::Rows(rows.collect()));
+        }
+        if let Some(grant) = &story.grant {
+            let button = |name, label| Button { name, value: "true".to_owned(), label: said(label) };
+            let may_renew = grant.has_refresh_token && grant.ended.is_none();
+            let renew = may_renew.then(|| button("renew", AdminText::RenewNow));
+            parts.push(Part::Buttons(renew.into_iter().chain([button("end_user", AdminText::EndUser)]).collect()));
+        }
+        parts.push(Part::Heading(said(AdminText::History)));
+        let rows = story.events.iter().take(EVENTS).map(|(event, replica)| event_row(event, replica, &look));
+        parts.push(Part::Rows(rows.collect()));
+        if story.events.len() > EVENTS {
+            parts.push(Part::Text(look.text(Text::More(story.events.len() - EVENTS)).into_owned()));
+        }
+        let title = display(&story);
+        Ok(self.admin_page(call, admitted, Place::Grant(id), AdminText::Name(&title), &parts, &look))
+    }
+}
+
+/// Whose grant it is.
+fn display(story: &GrantStory) -> String {
+    let of_grant = story.grant.as_ref().map(|grant| grant.identity.display());
+    let of_event = story.events.first().map(|(event, _)| event.who.as_str());
+    of_grant.or(of_event).unwrap_or_default().to_owned()
+}
+
+fn facts(story: &GrantStory, look: &Look<'_>) -> Vec<(String, String)> {
+    let said = |text: AdminText<'_>| text.said(look.language).into_owned();
+    let subject = story.events.first().map(|(event, _)| event.subject.clone());
+    let Some(grant) = &story.grant else {
+        return vec![
+            (said(AdminText::Subject), subject.unwrap_or_default()),
+            (said(AdminText::Grant), story.id.to_string()),
+            (said(AdminText::State), said(AdminText::NoSession)),
+        ];
+    };
+    let state = grant.ended.as_ref().map(|ended| words::ending(&Ending::Grant(ended.reason, ended.code.clone()), look.language));
+    let refused = || grant.refused.as_deref().map(|code| words::state(SessionState::Refused(code), look.language));
+    let alive = || words::state(SessionState::Fresh, look.language);
+    let groups = grant.identity.group_names().join(", ");
+    let refresh = match (grant.has_refresh_token, grant.refresh_until) {
+        (true, Some(until)) => said(AdminText::YesUntil(&words::time(until))),
+        (true, None) => said(AdminText::Yes),
+        (false, _) => said(AdminText::No),
+    };
+    let rotation = match grant.rotation {
+        Rotation::Unknown => AdminText::Unknown,
+        Rotation::Reusable => AdminText::Reusable,
+        Rotation::Rotating => AdminText::Rotating,
+    };
+    let mut facts = vec![
+        (AdminText::Subject, grant.identity.subject.clone()),
+        (AdminText::State, state.or_else(refused).unwrap_or_else(alive)),
+        (AdminText::NextRenewal, next_renewal(story.next, look)),
+        (AdminText::LastRenewed, said(AdminText::RenewedAt(&words::time(grant.renewed_at), grant.generation))),
+        (AdminText::AccessToken, said(AdminText::Expires(&words::time(grant.expires_at)))),
+        (AdminText::RefreshToken, refresh),
+        (AdminText::Rotation, said(rotation)),
+        (AdminText::Provider, grant.issuer.clone()),
+        (AdminText::Grant, grant.id.to_string()),
+    ];
+    if !groups.is_empty() {
+        facts.insert(1, (AdminText::Groups, groups));
+    }
+    facts.into_iter().map(|(name, value)| (said(name), value)).collect()
+}
+
+fn next_renewal(next: Option<NextRefresh>, look: &Look<'_>) -> String {
+    let said = |text: AdminText<'_>| text.said(look.language).into_owned();
+    match next {
+        Some(NextRefresh::From(at)) => said(AdminText::NextFrom(&words::time(at))),
+        Some(NextRefresh::AtNextUse) => said(AdminText::NextAtUse),
+        Some(NextRefresh::AfterPause(at)) => said(AdminText::NextAfterPause(&words::time(at))),
+        Some(NextRefresh::Never) | None => said(AdminText::NextNever),
+    }
+}
+
+fn session_row(listed: &ListedSession, state: SessionState<'_>, prediction: Prediction, look: &Look<'_>) -> Row {
+    let said = |text: AdminText<'_>| text.said(look.language).into_owned();
+    let ListedSession { session, opener, .. } = listed;
+    let name = match (&session.token, &opener.browser) {
+        (Some(token), _) => said(AdminText::Token(&token.scope.name)),
+        (None, Some(browser)) => browser.clone(),
+        (None, None) => look.text(Text::UnknownBrowser).into_owned(),
+    };
+    let ends = |text, (at, cause)| {
+        format!("{}: {}", said(text), said(AdminText::EndsBy(&words::time(at), words::end_cause(cause, look.language))))
+    };
+    let times = format!(
+        "{}: {} · {}: {}",
+        said(AdminText::Login),
+        words::time(session.created_at),
+        said(AdminText::LastSeen),
+        words::time(session.last_seen)
+    );
+    let address = opener.address.map(|address| address.to_string());
+    let places = [Some(session.hash.short()), address, session.site.as_deref().map(str::to_owned)];
+    let mut details = vec![
+        words::state(state, look.language),
+        times,
+        places.into_iter().flatten().collect::<Vec<_>>().join(" · "),
+        ends(AdminText::EndsUnused, prediction.unused),
+    ];
+    if prediction.used != prediction.unused {
+        details.push(ends(AdminText::EndsUsed, prediction.used));
+    }
+    let id = crate::administration::session_id(session.hash);
+    Row { name, href: None, details, button: Some(Button { name: "end", value: id, label: said(AdminText::EndSession) }) }
+}
+
+/// How far a picture reaches beyond the present at most, as a part of what it shows of the past: an end in a month would leave no room
+/// for what happened today.
+const FUTURE: i64 = 2;
+
+fn timeline(story: &GrantStory, now: Timestamp, look: &Look<'_>) -> Timeline {
+    let said = |text: AdminText<'_>| text.said(look.language).into_owned();
+    let mut marks: Vec<_> = story.events.iter().rev().filter_map(|(event, _)| mark(event, look)).collect();
+    let first = marks.iter().map(|mark| mark.at).min().unwrap_or(now.0);
+    let begun = story.grant.as_ref().map_or(first, |grant| grant.created_at.0);
+    // Of a long history, the newest events.
+    let from = if story.events.len() < usize::try_from(crate::administration::EVENTS).unwrap_or(usize::MAX) {
+        begun.min(first)
+    } else {
+        first
+    };
+    let count = |sign: Sign| marks.iter().filter(|mark| mark.sign == sign).count();
+    let (renewed, failed) = (count(Sign::Renewed), count(Sign::Failed));
+    marks.push(Mark { at: now.0, sign: Sign::Now, label: said(AdminText::SignNow) });
+    let next = match story.next {
+        Some(NextRefresh::From(at) | NextRefresh::AfterPause(at)) => Some(at),
+        Some(NextRefresh::AtNextUse | NextRefresh::Never) | None => None,
+    };
+    let end = story.sessions.iter().map(|(_, prediction)| prediction.unused.0).max();
+    let is_near =
+        |at: &Timestamp| at.0 > now.0 && at.0.saturating_sub(now.0) <= now.0.saturating_sub(from).saturating_mul(FUTURE);
+    marks.extend(next.filter(is_near).map(|at| Mark { at: at.0, sign: Sign::Next, label: next_renewal(story.next, look) }));
+    let label = |at: Timestamp| format!("{}: {}", said(AdminText::SignPredicted), words::time(at));
+    marks.extend(end.filter(is_near).map(|at| Mark { at: at.0, sign: Sign::Predicted, label: label(at) }));
+    let to = marks.iter().map(|mark| mark.at).max().unwrap_or(now.0);
+    let (first, last) = (words::time(Timestamp(from)), words::time(Timestamp(to)));
+    let is_drawn = |sign: &Sign| marks.iter().any(|mark| mark.sign == *sign);
+    let legend = Sign::ALL.into_iter().filter(is_drawn).map(|sign| (sign, said(name(sign)))).collect();
+    let says = said(AdminText::TimelineSays { renewed, failed, from: &first, to: &last });
+    Timeline { from, to, marks, says, ends: (first, last), legend }
+}
+
+fn name(sign: Sign) -> AdminText<'static> {
+    match sign {
+        Sign::Login => AdminText::SignLogin,
+        Sign::Renewed => AdminText::SignRenewed,
+        Sign::Failed => AdminText::SignFailed,
+        Sign::Ended => AdminText::SignEnded,
+        Sign::Now => AdminText::SignNow,
+        Sign::Next => AdminText::SignNext,
+        Sign::Predicted => AdminText::SignPredicted,
+    }
+}
+
+/// How an event is drawn, if it is.
+fn mark(event: &Event, look: &Look<'_>) -> Option<Mark> {
+    let sign = match (event.kind, event.outcome.as_str()) {
+        (Kind::Login, "denied") => Sign::Ended,
+        (Kind::Login, _) => Sign::Login,
+        (Kind::Renewal, "ok") => Sign::Renewed,
+        (Kind::Renewal, "dead") | (Kind::Logout | Kind::Limit, _) => Sign::Ended,
+        (Kind::Renewal, _) => Sign::Failed,
+        (Kind::Revocation | Kind::AppToken | Kind::Administration, _) => return None,
+    };
+    Some(Mark { at: event.at.0, sign, label: format!("{}: {}", words::time(event.at), words::event(event, look.language)) })
+}

@@ -1,0 +1,255 @@
+//! The pages of the administration: a heading, the way to the others, and parts of a few kinds, each of which escapes what it shows.
+
+use std::fmt::Write;
+
+use super::{AdminText, Look, Timeline, escape, html::document_wide};
+
+/// A page of the administration.
+#[derive(Clone, Debug)]
+pub struct AdminPage<'a> {
+    /// The heading.
+    pub title: &'a str,
+    /// The other pages: where they are, and their names.
+    pub pages: &'a [(String, String)],
+    /// What has just happened.
+    pub notice: Option<&'a str>,
+    /// What it shows.
+    pub parts: &'a [Part],
+    /// Where its forms go.
+    pub href: &'a str,
+    /// What proves that they came from here.
+    pub seal: &'a str,
+    /// How it looks.
+    pub look: &'a Look<'a>,
+}
+
+/// A part of a page.
+#[derive(Clone, Debug)]
+pub enum Part {
+    /// A sentence.
+    Text(String),
+    /// A heading.
+    Heading(String),
+    /// Names with their values.
+    Facts(Vec<(String, String)>),
+    /// A list.
+    Rows(Vec<Row>),
+    /// A form that asks for another part of the same page.
+    Search(Search),
+    /// Buttons, each of which does something.
+    Buttons(Vec<Button>),
+    /// A field in which a word is to be typed before the button works.
+    Confirm {
+        /// What to type.
+        label: String,
+        /// The button.
+        button: Button,
+    },
+    /// A link.
+    Link(String, String),
+    /// A picture of times.
+    Timeline(Timeline),
+}
+
+/// A line of a list.
+#[derive(Clone, Debug, Default)]
+pub struct Row {
+    /// What it is about.
+    pub name: String,
+    /// Where more is to be seen of it.
+    pub href: Option<String>,
+    /// What else is known of it, a line each.
+    pub details: Vec<String>,
+    /// What can be done about it.
+    pub button: Option<Button>,
+}
+
+/// A button of a form that does something.
+#[derive(Clone, Debug)]
+pub struct Button {
+    /// The field's name.
+    pub name: &'static str,
+    /// Its value.
+    pub value: String,
+    /// The label.
+    pub label: String,
+}
+
+/// A form that asks for another part of the same page.
+#[derive(Clone, Debug)]
+pub struct Search {
+    /// Where it goes.
+    pub href: String,
+    /// The field's name, its label, and what it says.
+    pub field: (&'static str, String, String),
+    /// The label of the choices, if there are any.
+    pub choices_label: String,
+    /// The choices: the value, its label, and whether it is chosen.
+    pub choices: Vec<(&'static str, String, bool)>,
+}
+
+impl AdminPage<'_> {
+    /// Renders the page.
+    pub fn html(&self) -> String {
+        let said = |text: AdminText<'_>| escape(&text.said(self.look.language));
+        let mut body = format!("<nav class=\"actions\" aria-label=\"{}\">", said(AdminText::Administration));
+        for (href, name) in self.pages {
+            let current = if href == self.href { " aria-current=\"page\"" } else { "" };
+            let _infallible = write!(body, "<a href=\"{}\"{current}>{}</a> ", escape(href), escape(name));
+        }
+        body += "</nav>\n";
+        if let Some(notice) = self.notice {
+            let _infallible = writeln!(body, "<p class=\"notice\" role=\"status\">{}</p>", escape(notice));
+        }
+        for part in self.parts {
+            self.part(part, &mut body);
+        }
+        document_wide(self.title, &body, self.look)
+    }
+
+    fn part(&self, part: &Part, out: &mut String) {
+        let _infallible = match part {
+            Part::Text(text) => writeln!(out, "<p>{}</p>", escape(text)),
+            Part::Heading(text) => writeln!(out, "<h2>{}</h2>", escape(text)),
+            Part::Link(href, label) => writeln!(out, "<p><a href=\"{}\">{}</a></p>", escape(href), escape(label)),
+            Part::Timeline(timeline) => write!(out, "{}", timeline.html()),
+            Part::Facts(facts) => {
+                let facts = facts.iter().fold(String::new(), |mut all, (name, value)| {
+                    let _infallible = writeln!(all, "<div><dt>{}</dt><dd>{}</dd></div>", escape(name), escape(value));
+                    all
+                });
+                writeln!(out, "<dl class=\"facts\">\n{facts}</dl>")
+            }
+            Part::Rows(rows) if rows.iter().any(|row| row.button.is_some()) => {
+                writeln!(out, "{}{}</form>", self.form(), list(rows))
+            }
+            Part::Rows(rows) => writeln!(out, "{}", list(rows)),
+            Part::Buttons(buttons) => {
+                let buttons: String = buttons.iter().map(|button| button.html("button quiet", "")).collect();
+                writeln!(out, "{}<p class=\"actions\">{buttons}</p></form>", self.form())
+            }
+            Part::Confirm { label, button } => writeln!(
+                out,
+                "{}<div class=\"fields\"><label>{} <input name=\"confirm\" required maxlength=\"40\" autocomplete=\"off\"></label></div>\n{}</form>",
+                self.form(),
+                escape(label),
+                button.html("button", "")
+            ),
+            Part::Search(search) => writeln!(out, "{}", self.search(search)),
+        };
+    }
+
+    fn form(&self) -> String {
+        let (href, seal) = (escape(self.href), escape(self.seal));
+        format!("<form method=\"post\" action=\"{href}\"><input type=\"hidden\" name=\"seal\" value=\"{seal}\">\n")
+    }
+
+    fn search(&self, search: &Search) -> String {
+        let Search { href, field: (name, label, value), choices_label, choices } = search;
+        let mut form = format!(
+            "<form class=\"fields\" method=\"get\" action=\"{}\" role=\"search\">\n<label>{} <input name=\"{name}\" maxlength=\"320\" value=\"{}\" autocomplete=\"off\"></label>\n",
+            escape(href),
+            escape(label),
+            escape(value)
+        );
+        if !choices.is_empty() {
+            let _infallible = write!(form, "<label>{} <select name=\"show\">", escape(choices_label));
+            for (value, label, is_chosen) in choices {
+                let chosen = if *is_chosen { " selected" } else { "" };
+                let _infallible = write!(form, "<option value=\"{value}\"{chosen}>{}</option>", escape(label));
+            }
+            form += "</select></label>\n";
+        }
+        let label = AdminText::Search.said(self.look.language);
+        form + &format!("<button class=\"button\">{}</button>\n</form>", escape(&label))
+    }
+}
+
+impl Button {
+    /// `whose`: what it is about, where that is not to be seen beside it.
+    fn html(&self, class: &str, whose: &str) -> String {
+        let (name, value, label) = (self.name, escape(&self.value), escape(&self.label));
+        let more = if whose.is_empty() { String::new() } else { format!(" aria-label=\"{label}: {}\"", escape(whose)) };
+        format!("<button class=\"{class}\" name=\"{name}\" value=\"{value}\"{more}>{label}</button> ")
+    }
+}
+
+fn list(rows: &[Row]) -> String {
+    let mut list = "<ul class=\"list\">\n".to_owned();
+    for Row { name, href, details, button } in rows {
+        let (shown, details) = (escape(name), details.iter().map(|line| format!("<br><small>{}</small>", escape(line))));
+        let shown = match href {
+            Some(href) => format!("<a href=\"{}\"><strong>{shown}</strong></a>", escape(href)),
+            None => format!("<strong>{shown}</strong>"),
+        };
+        let button = button.as_ref().map(|button| button.html("button quiet", name)).unwrap_or_default();
+        let _infallible = writeln!(list, "<li><div>{shown}{}</div>{button}</li>", details.collect::<String>());
+    }
+    list + "</ul>\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        language::Language,
+        pages::{Branding, Mark, Sign},
+    };
+
+    fn page(parts: &[Part], evil: &str) -> String {
+        let branding = Branding::default();
+        let look = Look { branding: &branding, language: Language::German, request_id: evil.to_owned() };
+        let pages = [(evil.to_owned(), evil.to_owned())];
+        AdminPage { title: evil, pages: &pages, notice: Some(evil), parts, href: evil, seal: evil, look: &look }.html()
+    }
+
+    #[test]
+    fn no_text_of_these_pages_is_markup() {
+        let evil = "<script>alert('x')</script>\"&";
+        let text = || evil.to_owned();
+        let button = || Button { name: "end", value: text(), label: text() };
+        let row = Row { name: text(), href: Some(text()), details: vec![text()], button: Some(button()) };
+        let mark = Mark { at: 5, sign: Sign::Failed, label: text() };
+        let timeline = Timeline {
+            from: 0,
+            to: 10,
+            marks: vec![mark],
+            says: text(),
+            ends: (text(), text()),
+            legend: vec![(Sign::Failed, text())],
+        };
+        let search =
+            Search { href: text(), field: ("name", text(), text()), choices_label: text(), choices: vec![("all", text(), true)] };
+        let parts = [
+            Part::Text(text()),
+            Part::Heading(text()),
+            Part::Facts(vec![(text(), text())]),
+            Part::Rows(vec![row.clone(), Row { href: None, button: None, ..row }]),
+            Part::Search(search),
+            Part::Buttons(vec![button()]),
+            Part::Confirm { label: text(), button: button() },
+            Part::Link(text(), text()),
+            Part::Timeline(timeline),
+        ];
+        let html = page(&parts, evil);
+        assert!(!html.contains("<script") && !html.contains("alert('x')"), "{html}");
+    }
+
+    #[test]
+    fn a_picture_of_odd_times_stays_within_its_frame() {
+        for (from, to, at) in [(0, 0, 5), (i64::MIN, i64::MAX, 0), (10, 5, i64::MAX)] {
+            let mark = Mark { at, sign: Sign::Now, label: String::new() };
+            let timeline = Timeline {
+                from,
+                to,
+                marks: vec![mark],
+                says: String::new(),
+                ends: (String::new(), String::new()),
+                legend: Vec::new(),
+            };
+            let html = timeline.html();
+            let x: f64 = html.split("class=\"ink\" x=\"").nth(1).unwrap().split('"').next().unwrap().parse().unwrap();
+            assert!((0.0..=1000.0).contains(&x), "{html}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The texts of the administration in English.
+
+use std::borrow::Cow;
+
+use crate::pages::AdminText;
+
+/// A label or a sentence.
+pub(in crate::pages) fn text(text: &AdminText<'_>) -> Cow<'static, str> {
+    Cow::Borrowed(match *text {
+        AdminText::Administration => "Administration",
+        AdminText::Name(name) => return name.to_owned().into(),
+        AdminText::SignedIn => "Who is signed in",
+        AdminText::Why => "Why logged out?",
+        AdminText::WhyLabel => "E-mail address, user name or sub; or the beginning of a session's or grant's name",
+        AdminText::WhyText => "What ended somebody's sessions, or kept them from signing in, the last first.",
+        AdminText::WhyNothing(name) => return format!("Nothing is known of “{name}”: no session, and no history.").into(),
+        AdminText::Audit => "What administrators did",
+        AdminText::AuditNothing => "Nothing that is still kept.",
+        AdminText::Everyone => "End everyone's sessions",
+        AdminText::EveryoneText => {
+            "Ends all sessions and personal access tokens of all users, yours among them, and revokes their refresh tokens at the provider."
+        }
+        AdminText::EveryoneConfirm => "Type everyone to confirm",
+        AdminText::EveryoneWord => "everyone",
+        AdminText::EveryoneUnconfirmed => "Nothing was ended: the word that you typed is another one.",
+        AdminText::EveryoneBegun => "Everyone's sessions are being ended.",
+        AdminText::EveryoneUnderWay => "Everyone's sessions are being ended already.",
+        AdminText::SearchLabel => "E-mail address or user name, or how it begins; or sub",
+        AdminText::Search => "Search",
+        AdminText::Show => "Show",
+        AdminText::ShowAll => "all",
+        AdminText::ShowNotRenewable => "without a refresh token",
+        AdminText::ShowRefused => "renewal refused by the provider",
+        AdminText::ShowEnded => "grant ended",
+        AdminText::ShowTokens => "personal access tokens",
+        AdminText::Next => "Next page",
+        AdminText::Counts(all, renewable) => {
+            return format!("{all} sessions, {renewable} of them with a refresh token. Many are estimated.").into();
+        }
+        AdminText::LookedAt(count) => return format!("{count} sessions were looked at for this page.").into(),
+        AdminText::Nobody => "No session is to be shown here.",
+        AdminText::SearchIsCut => "A hundred are shown at most. Type more of the name to see others.",
+        AdminText::Token(name) => return format!("personal access token “{name}”").into(),
+        AdminText::User => "User",
+        AdminText::Subject => "sub",
+        AdminText::Groups => "Groups",
+        AdminText::Provider => "Provider",
+        AdminText::Grant => "Grant",
+        AdminText::State => "State",
+        AdminText::Login => "Login",
+        AdminText::LastSeen => "Last used",
+        AdminText::OpenedBy => "Opened by",
+        AdminText::AccessToken => "Access token",
+        AdminText::Expires(at) => return format!("expires {at}").into(),
+        AdminText::RefreshToken => "Refresh token",
+        AdminText::Yes => "yes",
+        AdminText::YesUntil(at) => return format!("yes, good until {at} unless it is used").into(),
+        AdminText::No => "no",
+        AdminText::LastRenewed => "Last renewed",
+        AdminText::RenewedAt(at, 1) => return format!("{at}, 1 renewal").into(),
+        AdminText::RenewedAt(at, count) => return format!("{at}, {count} renewals").into(),
+        AdminText::Rotation => "Rotation",
+        AdminText::Rotating => "each renewal brings a new refresh token",
+        AdminText::Reusable => "the refresh token stays the same",
+        AdminText::Unknown => "not known yet",
+        AdminText::NextRenewal => "Next renewal",
+        AdminText::NextFrom(at) => return format!("at the first use from {at} on").into(),
+        AdminText::NextAtUse => "at the next use",
+        AdminText::NextAfterPause(at) => return format!("the last one failed; at the first use from {at} on").into(),
+        AdminText::NextNever => "none",
+        AdminText::EndsUnused => "Ends if it is not used",
+        AdminText::EndsUsed => "Ends if it is used",
+        AdminText::EndsBy(at, cause) => return format!("{at}, by {cause}").into(),
+        AdminText::Sessions => "Sessions",
+        AdminText::NoSession => "No session has this grant any more.",
+        AdminText::Timeline => "Renewals over time",
+        AdminText::TimelineSays { renewed, failed, from, to } => {
+            return format!("{renewed} renewals and {failed} that failed, from {from} to {to}. The list below has all of them.")
+                .into();
+        }
+        AdminText::SignLogin => "login",
+        AdminText::SignRenewed => "renewed",
+        AdminText::SignFailed => "not renewed",
+        AdminText::SignEnded => "ended",
+        AdminText::SignNow => "now",
+        AdminText::SignNext => "next renewal",
+        AdminText::SignPredicted => "predicted end",
+        AdminText::History => "History, the last first",
+        AdminText::EndSession => "End this session",
+        AdminText::EndUser => "End all sessions of this user",
+        AdminText::RenewNow => "Renew now",
+        AdminText::SessionEnded => "The session has ended.",
+        AdminText::UserEnded => "All sessions of the user have ended.",
+        AdminText::Gone => "It had ended before.",
+        AdminText::Renewed => "The grant was renewed.",
+        AdminText::NotRenewed(why) => return format!("The grant was not renewed: {why}.").into(),
+    })
+}

@@ -1,0 +1,109 @@
+//! The JSON API.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::{Program, administered, administrator, audit, both, browser, is_about};
+use crate::harness::{
+    eventually::eventually,
+    idp::{Endpoint, user},
+};
+
+#[tokio::test]
+async fn a_program_lists_finds_renews_and_ends_by_the_same_answers_as_the_pages() {
+    for kind in both() {
+        let world = administered().on(kind).start().await;
+        for name in ["bob", "eve", "bobby"] {
+            browser(&world, user(name)).await;
+            world.clock.advance(Duration::from_secs(1));
+        }
+        let program = Program::of(&administrator(&world).await).await;
+        let names = |list: &Value| -> Vec<String> {
+            let sessions = list["sessions"].as_array().unwrap().iter();
+            sessions.map(|session| session["preferredUsername"].as_str().unwrap().to_owned()).collect()
+        };
+        let first = program.get("/sessions?limit=3").await;
+        assert_eq!(first["sessions"].as_array().unwrap().len(), 3);
+        let next = first["next"].as_str().unwrap();
+        let second = program.get(&format!("/sessions?after={next}")).await;
+        assert_eq!((names(&second), &second["next"]), (vec!["eve".to_owned(), "bob".to_owned()], &Value::Null));
+        assert_eq!(names(&program.get("/sessions?name=bob").await), ["bob"], "an exact name is one user's");
+        assert_eq!(names(&program.get("/sessions?name=bo").await), ["bobby", "bob"]);
+        assert_eq!(names(&program.get("/sessions?show=tokens").await), ["ann"]);
+        assert!(names(&program.get("/sessions?group=nobody").await).is_empty());
+
+        let bob = program.get("/sessions?name=bob").await["sessions"][0].clone();
+        let (id, grant) = (bob["id"].as_str().unwrap(), bob["grant"].as_str().unwrap());
+        assert_eq!(program.get(&format!("/sessions/{id}")).await, bob);
+        let story = program.get(&format!("/grants/{grant}")).await;
+        assert_eq!(
+            (&story["details"]["nextRenewal"]["when"], &story["details"]["user"]),
+            (&json!("first_use_from"), &json!("sub-bob"))
+        );
+        assert!(is_about(&story["details"]["createdAt"], world.clock.now()), "{story}");
+        assert_eq!(story["sessions"][0]["predictedEnd"]["used"]["by"], "absolute_limit");
+        let calls = world.idp.calls(Endpoint::Refresh);
+        let renewed = program.ask(Method::POST, &format!("/grants/{grant}/renew"), "").await.json();
+        assert_eq!(renewed, json!({"grant": grant, "outcome": "renewed", "retryAfter": null}));
+        assert_eq!(world.idp.calls(Endpoint::Refresh), calls + 1);
+
+        assert_eq!(program.ask(Method::DELETE, &format!("/sessions/{id}"), "").await.status, StatusCode::NO_CONTENT);
+        assert_eq!(program.ask(Method::DELETE, &format!("/sessions/{id}"), "").await.status, StatusCode::NOT_FOUND);
+        let eve = program.get("/sessions?name=eve").await["sessions"][0]["grant"].as_str().unwrap().to_owned();
+        assert_eq!(program.ask(Method::POST, &format!("/grants/{eve}/end_user"), "").await.json(), json!({"ended": 1}));
+        eventually("why is told", async || {
+            let history = program.get("/history?name=bob@example.com").await;
+            history["events"].as_array().unwrap().iter().any(|event| event["why"]["code"] == "administrator")
+        })
+        .await;
+        let seen = program.get("/audit").await;
+        let events = seen["events"].as_array().unwrap();
+        assert!(events.iter().all(|event| event["detail"] == "ann@example.com"), "{seen}");
+        assert!(program.get("/audit?before=1").await["events"].as_array().unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn everyone_is_ended_by_a_program_that_says_the_word_and_its_own_token_with_them() {
+    let world = administered().start().await;
+    let program = Program::of(&administrator(&world).await).await;
+    for body in ["", "{}", "{\"confirm\":\"all\"}"] {
+        assert_eq!(program.ask(Method::POST, "/everyone/end", body).await.status, StatusCode::BAD_REQUEST, "{body}");
+    }
+    let begun = program.ask(Method::POST, "/everyone/end", "{\"confirm\":\"everyone\"}").await;
+    assert_eq!((begun.status, begun.json()), (StatusCode::ACCEPTED, json!({"begun": true})));
+    eventually("the token has ended", async || {
+        program.ask(Method::GET, "/sessions", "").await.status == StatusCode::UNAUTHORIZED
+    })
+    .await;
+    eventually("it is audited", async || audit(&world).await.iter().any(|event| event[0] == "end_everyone" && event[1] == "ok"))
+        .await;
+}
+
+#[tokio::test]
+async fn mistakes_are_problems_that_say_what_is_wrong() {
+    let world = administered().start().await;
+    let program = Program::of(&administrator(&world).await).await;
+    for (method, path, status) in [
+        (Method::GET, "/sessions?limit=0", StatusCode::BAD_REQUEST),
+        (Method::GET, "/sessions?x=y", StatusCode::BAD_REQUEST),
+        (Method::GET, "/sessions?after=1-xyz", StatusCode::BAD_REQUEST),
+        (Method::GET, "/history", StatusCode::BAD_REQUEST),
+        (Method::GET, "/grants/00", StatusCode::NOT_FOUND),
+        (Method::GET, "/grants/00112233445566778899aabbccddeeff", StatusCode::NOT_FOUND),
+        (Method::POST, "/grants/00112233445566778899aabbccddeeff/renew", StatusCode::NOT_FOUND),
+        (Method::GET, "/nowhere", StatusCode::NOT_FOUND),
+        (Method::PUT, "/sessions", StatusCode::METHOD_NOT_ALLOWED),
+    ] {
+        let reply = program.ask(method.clone(), path, "").await;
+        assert_eq!((reply.status, reply.header("content-type")), (status, "application/problem+json"), "{method} {path}");
+        let problem = reply.json();
+        assert_eq!(problem["status"], status.as_u16(), "{method} {path}");
+        assert!(!problem["detail"].as_str().unwrap().is_empty() && problem["request_id"].as_str().unwrap().len() == 16);
+        assert_eq!(reply.header("allow"), if status == StatusCode::METHOD_NOT_ALLOWED { "GET, HEAD" } else { "" });
+    }
+    let document = program.get("/openapi.json").await;
+    assert_eq!((&document["openapi"], &document["servers"][0]["url"]), (&json!("3.1.0"), &json!("/oauth2/admin/api/v1")));
+}
