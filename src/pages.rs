@@ -25,7 +25,7 @@ use html::document_with;
 pub use admin::{AdminPage, Button, Part, Row, Search};
 pub use admin_text::AdminText;
 pub use branding::{Brand, Branding, Contact, NotPrintable};
-pub use choice::{AddressField, ChoicePage};
+pub use choice::{AddressField, Choice, ChoicePage};
 pub use colour::{Colour, contrast};
 pub use html::escape;
 pub use kept_post::KeptPostPage;

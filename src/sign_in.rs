@@ -15,6 +15,7 @@
 //! | `refresh_tokens` | whether logins bring refresh tokens |
 //! | `hand_over` | hands the session of the login site over to other sites |
 //! | `failed` | what to do for a browser whose login failed |
+//! | `provider_choice` | the provider that a browser's user chose last, where there are several |
 //! | `silent`, `silent_history` | silent re-authentication (`prompt=none`), and its record in a browser's cookie |
 //! | `redirect_loop` | detects redirect loops |
 //! | `return_to`, `long_return_to`, `stored_return_tos` | the page that a login leads to: guards against open redirects, and stores long ones |
@@ -29,6 +30,7 @@ mod code_exchanges;
 mod failed;
 mod hand_over;
 mod long_return_to;
+mod provider_choice;
 mod redirect_loop;
 mod refresh_tokens;
 pub mod return_to;
@@ -63,6 +65,7 @@ pub use callback_error::CallbackError;
 pub use code_exchanges::CodeExchanges;
 pub use failed::FailedLogin;
 pub use hand_over::HandOverRequest;
+pub use provider_choice::LastChoice;
 pub use refresh_tokens::RefreshTokens;
 pub use sign_ins::SignIns;
 pub use silent::{BrowserHistory, Lasted};

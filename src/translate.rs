@@ -28,9 +28,10 @@ use std::collections::BTreeMap;
 use crate::config::Problems;
 
 use access::RouteRule;
+use alpha_config::{Alpha, FurtherProvider};
 use given::Given;
 use options::{Form, Meaning};
-use result::RouteTable;
+use result::{ProviderTable, RouteTable};
 
 pub use print::{Output, Secrets, options as options_page};
 pub use result::{Note, Severity, Translation};
@@ -47,7 +48,8 @@ pub fn translate(
     open: &dyn Fn(&str) -> std::io::Result<String>,
 ) -> Result<Translation, Problems> {
     let read = sources::read(sources, open)?;
-    let (mut given, alpha) = (read.given, read.alpha);
+    let (mut given, mut alpha) = (read.given, read.alpha);
+    let further_providers = std::mem::take(&mut alpha.further_providers);
     let mut result = Translation { notes: std::mem::take(&mut given.notes), ..Translation::default() };
     let serves = upstreams::translate(&mut given, &alpha, &mut result);
     let answers_ingresses = addresses::translate(&mut given, serves, !alpha.response_headers.is_empty(), &mut result);
@@ -58,6 +60,9 @@ pub fn translate(
     public_paths::translate(&mut given, &mut result);
     restrict(&rule, &mut result);
     account_for_the_rest(&given, &mut result);
+    for provider in further_providers {
+        add_provider(provider, &given, &mut result);
+    }
     access::close(&mut result);
     for (name, value) in settings {
         result.answer(name, value);
@@ -65,6 +70,60 @@ pub fn translate(
     result.notes.sort_by_key(|note| std::cmp::Reverse(note.severity));
     result.notes.dedup();
     Ok(result)
+}
+
+/// Adds a provider that oauth2-proxy does not use, as a table that is commented out: an administrator decides whether its users enter.
+/// What restricts them and has no equivalent keeps them out also where somebody takes the marks away.
+fn add_provider(provider: FurtherProvider, all: &Given, result: &mut Translation) {
+    let FurtherProvider { origin, id, mut given, login_parameters } = provider;
+    given.share(all, &["email-domain", "authenticated-emails-file"]);
+    let mut own = Translation { notes: std::mem::take(&mut given.notes), ..Translation::default() };
+    let rule = access::translate(&mut given, &mut own);
+    provider::translate(&mut given, &Alpha { login_parameters, ..Alpha::default() }, &mut own);
+    account_for_the_rest(&given, &mut own);
+    if !rule.claims.is_empty() || !rule.claims_match.is_empty() {
+        let message =
+            "restricts who may enter, which routes ask for and no [[provider]] table: name its routes' providers and claims";
+        own.notes.push(Note::closing(&rule.comment.join(", "), message));
+    }
+    access::close(&mut own);
+    let message = "is a further provider, which oauth2-proxy does not use; its [[provider]] table stands commented out. Take the marks \
+                   away if its users are to enter (docs/several-providers.md)";
+    result.notes.push(Note::warning(&origin, message));
+    let is_shared = |note: &Note| all.all().any(|(_, option)| option.origin == note.subject);
+    let notes = own.notes.into_iter().filter(|note| !is_shared(note) || note.closes);
+    result.notes.extend(notes.map(|note| Note {
+        subject: if note.subject.contains(&origin) || note.subject.contains("providers[") {
+            note.subject
+        } else {
+            format!("{origin}: {}", note.subject)
+        },
+        // Nobody enters by a table that is commented out.
+        closes: false,
+        asks_for: Vec::new(),
+        ..note
+    }));
+    let number = result.providers.len().saturating_add(2);
+    let name = id.as_deref().and_then(provider_name).unwrap_or_else(|| format!("provider-{number}"));
+    let is_taken = name == "default" || result.providers.iter().any(|other| other.name == name);
+    let name = if is_taken { format!("{name}-{number}") } else { name };
+    for line in &mut own.lines {
+        if line.name == "oidc_sign_in_text" {
+            line.name = "text".to_owned();
+        }
+    }
+    result.providers.push(ProviderTable {
+        name,
+        lines: own.lines,
+        comment: format!("{origin}, which oauth2-proxy does not use"),
+    });
+}
+
+/// A provider's name here, if its `id` can be made one.
+fn provider_name(id: &str) -> Option<String> {
+    let name: String =
+        id.to_ascii_lowercase().chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect();
+    Some(name.trim_matches('-').to_owned()).filter(|name| !name.is_empty() && name.len() <= MAX_NAME_LEN)
 }
 
 /// Has every route that is not public ask for what all users must have, and send the fixed headers.
@@ -120,6 +179,9 @@ fn account_for_the_rest(given: &Given, result: &mut Translation) {
         })
     }));
 }
+
+/// The longest name that is made of an `id`.
+const MAX_NAME_LEN: usize = 28;
 
 /// What is said of an option of which nothing else speaks.
 const CHANGES_NOTHING: &str = "changes nothing here, with the other options as they are";

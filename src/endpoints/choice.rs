@@ -6,12 +6,13 @@ use url::form_urlencoded::Serializer;
 
 use super::{Call, Endpoints, Refused, login::browser_of};
 use crate::{
-    pages::{AddressField, ChoicePage, Message},
+    pages::{AddressField, Choice, ChoicePage, Message},
     refusal::{
         Refusal,
         response::{document, redirect},
     },
-    sign_in::{Purpose, SignIn, return_to::ReturnTo},
+    sign_in::{LastChoice, Purpose, Redirect, SignIn, return_to::ReturnTo},
+    telemetry::logs::causes,
 };
 
 impl Endpoints {
@@ -36,10 +37,15 @@ impl Endpoints {
         };
         let browser = browser_of(call);
         let Some(sign_in) = chosen else {
-            return match sign_ins.hand_over_of_any(browser, &return_to, purpose, &names).await {
-                Some(to) => Ok(redirect(&to, "sign_in")),
-                None => Ok(self.choice(call, &candidates.iter().map(|one| &***one).collect::<Vec<_>>(), &return_to)),
-            };
+            if let Some(to) = sign_ins.hand_over_of_any(browser, &return_to, purpose, &names).await {
+                return Ok(redirect(&to, "sign_in"));
+            }
+            let last = sign_ins.last_choice(call.headers, &candidates);
+            if let Some(to) = self.begin_straight(call, last, &return_to).await {
+                return Ok(redirect(&to, "sign_in"));
+            }
+            let candidates: Vec<_> = candidates.iter().map(|one| &***one).collect();
+            return Ok(self.choice(call, &candidates, last.map(|last| last.provider), &return_to));
         };
         match sign_in.begin(browser, &return_to, purpose).await {
             Ok(to) => Ok(redirect(&to, "sign_in")),
@@ -49,6 +55,32 @@ impl Endpoints {
                 cookies: Vec::new(),
                 allow: None,
             }),
+        }
+    }
+
+    /// Begins a login at the provider that the user chose last, unless they are to be asked, say another or name an address. `None`: it
+    /// cannot begin there, or should not.
+    async fn begin_straight(&self, call: &Call<'_>, last: Option<LastChoice<'_>>, return_to: &ReturnTo) -> Option<Redirect> {
+        let LastChoice { provider, is_straight } = last?;
+        if !is_straight || call.flag("another") || call.login_hint().is_some() {
+            return None;
+        }
+        let sign_in = self.components.sign_ins.named(provider)?;
+        // It counts for the detection of redirect loops: nobody has clicked.
+        match sign_in.begin(browser_of(call), return_to, Purpose::LoginOnTheWay).await {
+            Ok(mut to) => {
+                to.cookies.extend(self.components.sign_ins.sent_straight(provider));
+                Some(to)
+            }
+            Err(error) => {
+                tracing::warn!(
+                    request.id = call.exchange.id_text(),
+                    provider,
+                    error = causes(&error),
+                    "a login cannot begin at the provider that its user chose last; they are asked"
+                );
+                None
+            }
         }
     }
 
@@ -84,7 +116,7 @@ impl Endpoints {
     }
 
     /// The page where a user chooses.
-    fn choice(&self, call: &Call<'_>, candidates: &[&SignIn], return_to: &ReturnTo) -> Response<Body> {
+    fn choice(&self, call: &Call<'_>, candidates: &[&SignIn], last: Option<&str>, return_to: &ReturnTo) -> Response<Body> {
         let (look, another) = (self.look(call), call.flag("another"));
         let start = format!("{}/start", self.components.prefix);
         let address = |name: &str| {
@@ -95,7 +127,13 @@ impl Endpoints {
             }
             format!("{start}?{}", query.finish())
         };
-        let choices: Vec<_> = candidates.iter().map(|sign_in| (address(sign_in.provider.name()), sign_in.label())).collect();
+        let choices = candidates.iter().map(|sign_in| {
+            let name = sign_in.provider.name();
+            Choice { href: address(name), label: sign_in.label(), is_last: last == Some(name) }
+        });
+        let mut choices: Vec<_> = choices.collect();
+        // A stable sort: the one that was chosen last comes first.
+        choices.sort_by_key(|choice| !choice.is_last);
         let hint = call.login_hint();
         let mut hidden = vec![("rd", return_to.path())];
         hidden.extend(another.then_some(("another", "true")));

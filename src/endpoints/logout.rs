@@ -56,7 +56,9 @@ impl Endpoints {
         // Who signs out and in again has clicked: the next login is no round of a redirect loop.
         let cookies = &components.cookies;
         let removed = cookies.clear_sessions().chain(cookies.clear(cookies.redirect_rounds()));
-        response.headers_mut().extend(removed.map(|cookie| (header::SET_COOKIE, cookie)));
+        // Nor does it go straight to a provider: who signs out may want to be at another.
+        let asks = components.sign_ins.ask_next_time(call.headers);
+        response.headers_mut().extend(removed.chain(asks).map(|cookie| (header::SET_COOKIE, cookie)));
         Ok(response)
     }
 

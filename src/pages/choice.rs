@@ -9,12 +9,23 @@ use super::{Look, Message, Text, escape, html::document};
 pub struct ChoicePage<'a> {
     /// What to do.
     pub message: Message,
-    /// The providers: the address where a login there begins, and the label.
-    pub choices: &'a [(String, &'a str)],
+    /// The providers.
+    pub choices: &'a [Choice<'a>],
     /// The field for an address, if some lead to providers.
     pub address: Option<AddressField<'a>>,
     /// How it looks.
     pub look: &'a Look<'a>,
+}
+
+/// One provider.
+#[derive(Clone, Debug)]
+pub struct Choice<'a> {
+    /// Where a login there begins.
+    pub href: String,
+    /// The label.
+    pub label: &'a str,
+    /// Whether the user chose it last.
+    pub is_last: bool,
 }
 
 /// The form with a field for an e-mail address.
@@ -49,8 +60,10 @@ impl ChoicePage<'_> {
             );
         }
         body += "<ul class=\"list\">\n";
-        for (href, label) in self.choices {
-            let _infallible = writeln!(body, "<li><a class=\"button\" href=\"{}\">{}</a></li>", escape(href), escape(label));
+        for Choice { href, label, is_last } in self.choices {
+            let last = if *is_last { format!(" <small>{}</small>", said(Text::LastUsed)) } else { String::new() };
+            let (href, label) = (escape(href), escape(label));
+            let _infallible = writeln!(body, "<li><a class=\"button\" href=\"{href}\">{label}</a>{last}</li>");
         }
         body += "</ul>";
         document(title, &body, self.look)
@@ -69,7 +82,7 @@ mod tests {
         let look = Look { branding: &branding, language: Language::German, request_id: evil.to_owned() };
         let page = ChoicePage {
             message: Message::ChooseByAddress,
-            choices: &[(evil.to_owned(), evil)],
+            choices: &[Choice { href: evil.to_owned(), label: evil, is_last: true }],
             address: Some(AddressField { href: evil, value: evil, hidden: &[(evil, evil)] }),
             look: &look,
         };

@@ -24,6 +24,8 @@ pub enum Text<'a> {
     EmailAddress,
     /// Goes on with the address.
     Continue,
+    /// Marks the provider that was chosen last.
+    LastUsed,
     /// Asks for the same page once more.
     TryAgain,
     /// Ends the session.

@@ -28,6 +28,7 @@ pub struct Cookies {
     auto_retries: Arc<str>,
     binding: Arc<str>,
     browser: Arc<str>,
+    provider: Arc<str>,
 }
 
 /// Where browsers send Evergate's cookies (`CODER_SAMESITE_AUTH_COOKIE`).
@@ -65,6 +66,7 @@ impl Cookies {
             auto_retries: name("tries"),
             binding: name("login_"),
             browser: name("browser"),
+            provider: name("provider"),
         }
     }
 
@@ -125,6 +127,11 @@ impl Cookies {
     /// The name of the cookie that says which browser it is, and who was signed in there last.
     pub fn browser(&self) -> &str {
         &self.browser
+    }
+
+    /// The name of the cookie that says at which of several providers this browser's user chose to log in.
+    pub fn provider(&self) -> &str {
+        &self.provider
     }
 
     /// The name of a cookie that binds login attempts to this browser, chosen by `chance`.

@@ -52,9 +52,18 @@ pub(super) struct Attempt {
     /// Of a hand-over: the names of the providers of which the session may be; an empty list is for all.
     #[serde(rename = "q", default, skip_serializing_if = "Vec::is_empty")]
     providers: Vec<String>,
+    /// Whether its user chose the provider, of several, on a page of ours.
+    #[serde(rename = "c", default, skip_serializing_if = "is_not")]
+    is_chosen: bool,
     /// Whether it is the automatic retry of a failed attempt. There is no further one.
     #[serde(rename = "a", default)]
     is_second: bool,
+}
+
+/// For serde, which passes a reference.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_not(flag: &bool) -> bool {
+    !flag
 }
 
 /// Why a browser is sent to the provider.
@@ -95,6 +104,7 @@ impl Attempt {
             rounds,
             provider: None,
             providers: Vec::new(),
+            is_chosen: false,
             is_second,
         }
     }
@@ -112,6 +122,16 @@ impl Attempt {
     /// Says at which provider it is.
     pub(super) fn remember_provider(&mut self, name: &str) {
         self.provider = Some(name).filter(|name| *name != DEFAULT_NAME).map(str::to_owned);
+    }
+
+    /// Says that its user chose the provider.
+    pub(super) fn remember_choice(&mut self, is_chosen: bool) {
+        self.is_chosen = is_chosen;
+    }
+
+    /// Whether its user chose the provider.
+    pub(super) fn is_chosen(&self) -> bool {
+        self.is_chosen
     }
 
     /// Limits a hand-over to sessions of these providers.

@@ -5,6 +5,7 @@ use http::HeaderMap;
 use super::{
     LoginBrowser, Redirect, SignIn,
     attempt::{self, Attempt, AttemptParams, Binding, LoginMode, MAX_CARRIED_LEN},
+    provider_choice,
     return_to::ReturnTo,
     silent_history,
 };
@@ -114,6 +115,8 @@ impl SignIn {
         }
         attempt.remember_site(self.redirect_uris.remembered(site));
         attempt.remember_provider(self.provider.name());
+        let is_chosen = purpose.is_by_hand() && provider_choice::is_of_own_page(headers);
+        attempt.remember_choice(is_chosen && self.providers.only().is_none());
         let state = attempt.seal(&self.keys).unwrap_or_default();
         let proof = attempt.proof(&state, &binding);
         let url = self.provider.authorization_url(&self.redirect_uris.of(site), &proof, options).await?;

@@ -1,6 +1,6 @@
 //! Completes the login of a browser that comes back from the provider.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 
 use super::{
     LoginBrowser, Redirect, SignIn,
@@ -8,7 +8,7 @@ use super::{
     authorization_response::AuthorizationResponse,
     callback_error::CallbackError,
     failed::FailedLogin,
-    redirect_loop,
+    provider_choice, redirect_loop,
     return_to::ReturnTo,
 };
 use crate::{
@@ -168,6 +168,20 @@ impl SignIn {
         } else {
             Err(CallbackError::Issuer)
         }
+    }
+
+    /// The cookie that remembers where a user has logged in who chose this provider now, or was sent here because they had.
+    pub(super) fn choice_after_login(&self, headers: &HeaderMap, attempt: &Attempt) -> Option<HeaderValue> {
+        let name = self.provider.name();
+        let was_chosen = || {
+            self.cookies
+                .only_value(headers, self.cookies.provider())
+                .map(|cookie| provider_choice::read(cookie, self.clock.now()))
+        };
+        let is_meant = attempt.is_chosen() || was_chosen().is_some_and(|last| last.provider == name);
+        let is_one_of_several = self.providers.only().is_none();
+        (is_meant && is_one_of_several)
+            .then(|| self.cookies.set(self.cookies.provider(), name, provider_choice::COOKIE_MAX_AGE))?
     }
 
     /// Redirects to the login's return address. Clears the bindings of the browser's other attempts, which a logged-in browser

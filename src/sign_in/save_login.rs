@@ -86,6 +86,7 @@ impl SignIn {
         redirect.cookies.extend(cookies);
         let user = UserHash::of(self.provider.issuer(), self.provider.client_id(), &identity.subject);
         redirect.cookies.extend(self.browser_mark(at, user));
+        redirect.cookies.extend(self.choice_after_login(at.headers, attempt));
         Ok(redirect)
     }
 

@@ -2,10 +2,15 @@
 
 use std::sync::Arc;
 
+use http::{HeaderMap, HeaderValue};
 use url::form_urlencoded::Serializer;
 
 use super::{
-    LoginBrowser, Redirect, SignIn, attempt::Attempt, authorization_response::AuthorizationResponse, begin::Purpose,
+    LoginBrowser, Redirect, SignIn,
+    attempt::Attempt,
+    authorization_response::AuthorizationResponse,
+    begin::Purpose,
+    provider_choice::{self, LastChoice},
     return_to::ReturnTo,
 };
 use crate::{grant::Grant, policy::ascii_domain};
@@ -88,6 +93,28 @@ impl SignIns {
         }
         let query = Serializer::new(String::new()).append_pair("rd", return_to.path()).finish();
         Redirect { location: at.site.at(&format!("{}/start?{query}", self.first.prefix)), cookies: Vec::new() }
+    }
+
+    /// The provider that this browser's user chose last, if it is still one of `candidates`.
+    pub fn last_choice<'a>(&self, headers: &'a HeaderMap, candidates: &[&Arc<SignIn>]) -> Option<LastChoice<'a>> {
+        let first = &self.first;
+        let last = provider_choice::read(first.cookies.only_value(headers, first.cookies.provider())?, first.clock.now());
+        candidates.iter().any(|candidate| candidate.provider.name() == last.provider).then_some(last)
+    }
+
+    /// The cookie that records that a browser is sent straight to the provider that its user chose last.
+    pub fn sent_straight(&self, provider: &str) -> Option<HeaderValue> {
+        self.remember(&provider_choice::sent(provider, self.first.clock.now()))
+    }
+
+    /// The cookie after a sign-out of this browser: its user is asked where they log in, if they have ever been.
+    pub fn ask_next_time(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+        let last = self.last_choice(headers, &self.iter().collect::<Vec<_>>())?;
+        self.remember(&provider_choice::asked(last.provider))
+    }
+
+    fn remember(&self, value: &str) -> Option<HeaderValue> {
+        self.first.cookies.set(self.first.cookies.provider(), value, provider_choice::COOKIE_MAX_AGE)
     }
 
     /// Sends a browser to the login site, if that is another one, for a session of any of these providers.

@@ -2,8 +2,8 @@
 //! own.
 
 use super::{
-    alpha_config::{Header, HeaderSource, Upstream},
-    given::Precedence,
+    alpha_config::{FurtherProvider, Header, HeaderSource, Upstream},
+    given::{Given, Precedence},
     options::{ALPHA, AlphaKey, AlphaMeaning, Meaning},
     result::Note,
     source_reader::SourceReader,
@@ -32,39 +32,17 @@ pub(super) fn read(reader: &mut SourceReader<'_>, name: &str, node: &Node) {
     let node = substituted(reader, name, node);
     let mut leaves = Vec::new();
     flatten(&node, "", "", &mut leaves);
+    let mut further: Vec<FurtherProvider> = items(&node, "providers").enumerate().skip(1).map(further_provider(name)).collect();
     for leaf in leaves {
-        let origin = format!("{} in {name}", leaf.shown);
-        if leaf.shown.starts_with("providers[") && !leaf.shown.starts_with("providers[0]") {
-            let message = "is of a further provider; oauth2-proxy uses the first, and so does this translation";
-            reader.read.given.notes.push(Note::error(&origin, message));
-            continue;
-        }
-        match key_of(&leaf.path).map(|key| key.meaning) {
-            Some(AlphaMeaning::Option(flag)) if leaf.value.contains("${") => {
-                let place = "a variable that is not set here".to_owned();
-                reader.read.given.add_elsewhere(flag, &origin, place, Precedence::File);
-            }
-            Some(AlphaMeaning::Option(flag)) => {
-                reader.read.given.add(flag, vec![leaf.value], &origin, Precedence::File);
-            }
-            Some(AlphaMeaning::Own(Meaning::Becomes(_))) => {}
-            Some(AlphaMeaning::Own(Meaning::NoEffect(why))) => reader.read.given.notes.push(Note::info(&origin, no_effect(why))),
-            Some(AlphaMeaning::Own(Meaning::Restriction(why) | Meaning::NoRestriction(why))) => {
-                reader.read.given.notes.push(Note::closing(&origin, why));
-            }
-            Some(AlphaMeaning::Own(Meaning::NoEquivalent(why))) => {
-                if leaf.value != "false" {
-                    reader.read.given.notes.push(Note::warning(&origin, format!("has no equivalent: {why}")));
-                }
-            }
-            None => reader.read.given.notes.push(Note::closing(
-                &origin,
-                "is no key of the alpha configuration of oauth2-proxy 7.15, and may restrict who enters",
-            )),
-        }
+        let given = match leaf.provider().and_then(|at| further.get_mut(at.checked_sub(1)?)) {
+            Some(provider) => &mut provider.given,
+            None => &mut reader.read.given,
+        };
+        add(given, leaf, name);
     }
     let alpha = &mut reader.read.alpha;
     alpha.is_given = true;
+    alpha.further_providers.append(&mut further);
     let config = member(&node, "upstreamConfig").unwrap_or(&node);
     alpha.upstreams.extend(
         items(config, "upstreams").enumerate().filter_map(|(at, item)| upstream(item, format!("upstreams[{at}] in {name}"))),
@@ -74,13 +52,52 @@ pub(super) fn read(reader: &mut SourceReader<'_>, name: &str, node: &Node) {
     {
         headers.extend(items(&node, key).filter_map(|item| header(item, name, key)));
     }
-    let parameters = items(&node, "providers").take(1).flat_map(|provider| items(provider, "loginURLParameters"));
-    alpha.login_parameters.extend(parameters.filter_map(|parameter| {
+    alpha.login_parameters.extend(items(&node, "providers").take(1).flat_map(|provider| login_parameters(provider, name)));
+}
+
+/// Adds what a text of the document means.
+fn add(given: &mut Given, leaf: Leaf, name: &str) {
+    let origin = format!("{} in {name}", leaf.shown);
+    match key_of(&leaf.path).map(|key| key.meaning) {
+        Some(AlphaMeaning::Option(flag)) if leaf.value.contains("${") => {
+            given.add_elsewhere(flag, &origin, "a variable that is not set here".to_owned(), Precedence::File);
+        }
+        Some(AlphaMeaning::Option(flag)) => given.add(flag, vec![leaf.value], &origin, Precedence::File),
+        Some(AlphaMeaning::Own(Meaning::Becomes(_))) => {}
+        Some(AlphaMeaning::Own(Meaning::NoEffect(why))) => given.notes.push(Note::info(&origin, no_effect(why))),
+        Some(AlphaMeaning::Own(Meaning::Restriction(why) | Meaning::NoRestriction(why))) => {
+            given.notes.push(Note::closing(&origin, why));
+        }
+        Some(AlphaMeaning::Own(Meaning::NoEquivalent(why))) => {
+            if leaf.value != "false" {
+                given.notes.push(Note::warning(&origin, format!("has no equivalent: {why}")));
+            }
+        }
+        None => given.notes.push(Note::closing(
+            &origin,
+            "is no key of the alpha configuration of oauth2-proxy 7.15, and may restrict who enters",
+        )),
+    }
+}
+
+/// A provider after the first, without its options.
+fn further_provider(name: &str) -> impl Fn((usize, &Node)) -> FurtherProvider {
+    move |(at, provider)| FurtherProvider {
+        origin: format!("providers[{at}] in {name}"),
+        id: text(provider, "id"),
+        given: Given::default(),
+        login_parameters: login_parameters(provider, name).collect(),
+    }
+}
+
+/// The parameters of a provider's login URL, with their values and where these were given.
+fn login_parameters(provider: &Node, name: &str) -> impl Iterator<Item = (String, (String, String))> {
+    items(provider, "loginURLParameters").filter_map(move |parameter| {
         let key = text(parameter, "name")?;
         let value = items(parameter, "default").find_map(as_text)?;
         let origin = format!("loginURLParameters.{key} in {name}");
         Some((key, (value, origin)))
-    }));
+    })
 }
 
 fn no_effect(why: &str) -> String {
@@ -94,6 +111,14 @@ struct Leaf {
     /// With their numbers.
     shown: String,
     value: String,
+}
+
+impl Leaf {
+    /// The number of the provider that it is of.
+    fn provider(&self) -> Option<usize> {
+        self.path.strip_prefix("providers[]")?;
+        self.shown.split_once('[')?.1.split_once(']')?.0.parse().ok()
+    }
 }
 
 fn flatten(node: &Node, path: &str, shown: &str, leaves: &mut Vec<Leaf>) {

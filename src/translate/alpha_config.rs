@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::given::Given;
+
 /// What the alpha configuration has that no flag has.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Alpha {
@@ -10,8 +12,23 @@ pub(super) struct Alpha {
     pub(super) upstreams: Vec<Upstream>,
     pub(super) request_headers: Vec<Header>,
     pub(super) response_headers: Vec<Header>,
-    /// Parameters of the login URL: their value and where it was given.
-    pub(super) login_parameters: BTreeMap<String, (String, String)>,
+    pub(super) login_parameters: Parameters,
+    /// The providers after the first, of which oauth2-proxy uses none.
+    pub(super) further_providers: Vec<FurtherProvider>,
+}
+
+/// Parameters of the login URL: their value and where it was given.
+pub(super) type Parameters = BTreeMap<String, (String, String)>;
+
+/// A provider that oauth2-proxy does not use.
+#[derive(Clone, Debug, Default)]
+pub(super) struct FurtherProvider {
+    /// Where it stands, as in `providers[1] in alpha.yaml`.
+    pub(super) origin: String,
+    pub(super) id: Option<String>,
+    /// Its options, as flags.
+    pub(super) given: Given,
+    pub(super) login_parameters: Parameters,
 }
 
 /// An app of oauth2-proxy's.

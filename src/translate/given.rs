@@ -106,6 +106,12 @@ impl Given {
         }
     }
 
+    /// Takes options over that are given in `other`, which everybody has in common.
+    pub(super) fn share(&mut self, other: &Self, flags: &[&'static str]) {
+        let shared = flags.iter().filter_map(|flag| Some((*flag, other.options.get(flag)?.clone())));
+        self.options.extend(shared);
+    }
+
     /// All options.
     pub(super) fn all(&self) -> impl Iterator<Item = (&'static str, &GivenOption)> {
         self.options.iter().map(|(flag, given)| (*flag, given))

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{
     options::{ALPHA, AlphaMeaning, Form, Meaning, SECTIONS},
-    result::{Line, RouteTable, Severity, Translation, Value},
+    result::{Line, ProviderTable, RouteTable, Severity, Translation, Value},
 };
 
 /// How secrets are written.
@@ -44,6 +44,9 @@ impl Translation {
         }
         for route in &self.routes {
             settings.push_str(&route_table(route));
+        }
+        for provider in &self.providers {
+            settings.push_str(&provider_table(provider, secrets, &mut values));
         }
         let file = (!settings.is_empty()).then(|| {
             let _infallible = writeln!(variables, "# what variables cannot hold\nCODER_CONFIG_PATH={file}");
@@ -151,6 +154,26 @@ fn route_table(route: &RouteTable) -> String {
     let mark = if route.is_commented_out { "#" } else { "" };
     let lines: String = lines.iter().map(|line| format!("{mark}{line}\n")).collect();
     format!("\n# {}\n{lines}", one_line(&route.comment))
+}
+
+/// A table that is commented out. The files of its secrets are written, so that it is enough to take the marks away.
+fn provider_table(table: &ProviderTable, secrets: &Secrets, values: &mut Vec<(String, String)>) -> String {
+    let mut out = format!("\n# {}\n#[[provider]]\n#name = {}\n", one_line(&table.comment), quoted(&table.name));
+    for line in &table.lines {
+        let (name, file) = (&line.name, format!("{}_{}", table.name, line.name));
+        let text = match (&line.value, secrets) {
+            (Value::Text(text), _) | (Value::Secret(Some(text)), Secrets::Shown) => format!("{name} = {}", quoted(text)),
+            (Value::Secret(value), Secrets::In(folder)) => {
+                values.extend(value.as_ref().map(|value| (file.clone(), value.clone())));
+                format!("{name}_file = {}", quoted(&format!("{folder}/{file}")))
+            }
+            (Value::Secret(None), Secrets::Shown) => format!("{name}_file = \"FILL-IN\""),
+            (Value::ToFillIn(example), _) => format!("{name} = {}", quoted(example)),
+            (Value::Map(members), _) => format!("{name} = {{ {} }}", pairs(members).join(", ")),
+        };
+        let _infallible = writeln!(out, "# {}\n#{text}", one_line(&line.comment));
+    }
+    out
 }
 
 fn pairs(members: &std::collections::BTreeMap<String, String>) -> Vec<String> {

@@ -9,6 +9,8 @@ pub struct Translation {
     pub(super) lines: Vec<Line>,
     /// The `[[route]]` tables, in order.
     pub(super) routes: Vec<RouteTable>,
+    /// The `[[provider]]` tables, in order.
+    pub(super) providers: Vec<ProviderTable>,
     /// What an administrator must know, the gravest first.
     pub(super) notes: Vec<Note>,
     /// Headers with fixed texts, for each route.
@@ -52,6 +54,14 @@ pub(super) struct RouteTable {
     pub(super) set_headers: BTreeMap<String, String>,
     /// Whether it is for an administrator to decide, and stands commented out.
     pub(super) is_commented_out: bool,
+    pub(super) comment: String,
+}
+
+/// One `[[provider]]` table. It is for an administrator to decide on, and stands commented out: oauth2-proxy lets nobody in by it.
+#[derive(Clone, Debug)]
+pub(super) struct ProviderTable {
+    pub(super) name: String,
+    pub(super) lines: Vec<Line>,
     pub(super) comment: String,
 }
 

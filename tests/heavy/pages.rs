@@ -12,9 +12,14 @@ use axum::{
     response::{Html, Redirect},
     routing::{get, post},
 };
+use evergate::clock::Clock;
 use tokio::net::TcpListener;
 
-use crate::harness::World;
+use crate::harness::{
+    World,
+    faults::FaultProxy,
+    idp::{CLIENT_ID, CLIENT_SECRET, Idp},
+};
 
 /// An app that everybody may see, but for `/api`.
 async fn public() -> World {
@@ -76,6 +81,28 @@ async fn in_a_browser_a_form_that_meets_the_end_of_its_session_is_sent_once_afte
     let (world, app) = forms().await;
     world.idp.seat();
     run("forms.mjs", &[&world.address().to_string(), &app]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_browser_the_choice_of_a_provider_is_for_every_width_and_everybody_and_is_remembered() {
+    let (clock, line) = (Clock::System, FaultProxy::start().await);
+    let partners = Idp::start(&line.url(), clock.clone()).await;
+    line.forward_to(partners.address);
+    let table = format!(
+        "[[provider]]\nname = \"partners\"\ntext = \"Partners\"\nemail_domains = [\"partner.example\"]\noidc_issuer_url = \"{}\"\n\
+         oidc_client_id = \"{CLIENT_ID}\"\noidc_client_secret = \"{CLIENT_SECRET}\"\n",
+        partners.issuer()
+    );
+    let app = Router::new().fallback(async || Html("<!doctype html><title>A page</title>"));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let builder = World::build().by(clock).set("access_url", "http://choice.test").set("upstream_url", &upstream);
+    let world = builder.routes(move |_| table.clone()).start().await;
+    for provider in [&world.idp, &partners] {
+        provider.seat();
+    }
+    run("choice.mjs", &[&world.address().to_string()]).await;
 }
 
 async fn run(script: &'static str, arguments: &[&str]) {

@@ -3,6 +3,7 @@
 mod addresses;
 mod attacks;
 mod identity;
+mod remembered;
 mod routes;
 mod shared_login;
 mod tokens;

@@ -13,10 +13,11 @@ export function check(what, holds, detail = '') {
 
 export const exitCode = () => (failures.length === 0 ? 0 : 1);
 
-// `hosts`: where names are found, as in { 'app.test': '127.0.0.1:80' }.
+// `hosts`: where names are found, as in { 'app.test': '127.0.0.1:80' }. Over plain http browsers send Fetch metadata to such alone that
+// they are told to trust.
 export const launch = (hosts) => chromium.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', `--host-resolver-rules=${Object.entries(hosts).map(([name, address]) => `MAP ${name}:80 ${address}`).join(',')}`],
+  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', `--unsafely-treat-insecure-origin-as-secure=${Object.keys(hosts).map((name) => `http://${name}`).join(',')}`, `--host-resolver-rules=${Object.entries(hosts).map(([name, address]) => `MAP ${name}:80 ${address}`).join(',')}`],
 });
 
 // The page that is open, at each width, and to a screen reader in light and dark. Axe is itself a script, so that the context bypasses

@@ -163,6 +163,7 @@ pub(in crate::pages) fn text(text: &Text<'_>) -> Cow<'static, str> {
         Text::SignInThere => "Sign in there",
         Text::EmailAddress => "E-mail address",
         Text::Continue => "Continue",
+        Text::LastUsed => "last used",
         Text::TryAgain => "Try again",
         Text::SignOut => "Sign out",
         Text::StaySignedIn => "Stay signed in",

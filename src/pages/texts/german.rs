@@ -188,6 +188,7 @@ pub(in crate::pages) fn text(text: &Text<'_>) -> Cow<'static, str> {
         Text::SignInThere => "Dort anmelden",
         Text::EmailAddress => "E-Mail-Adresse",
         Text::Continue => "Weiter",
+        Text::LastUsed => "zuletzt benutzt",
         Text::TryAgain => "Noch einmal versuchen",
         Text::SignOut => "Abmelden",
         Text::StaySignedIn => "Angemeldet bleiben",

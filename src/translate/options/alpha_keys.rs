@@ -41,7 +41,7 @@ pub(crate) const ALPHA: &[AlphaKey] = &[
     same("providers[].clientID", "client-id"),
     same("providers[].clientSecret", "client-secret"),
     same("providers[].clientSecretFile", "client-secret-file"),
-    without("providers[].id", Meaning::NoEffect("there is one provider, which needs no name")),
+    own("providers[].id", "`name` of a further provider's `[[provider]]` table; the first needs none"),
     same("providers[].name", "provider-display-name"),
     same("providers[].caFiles[]", "provider-ca-file"),
     same("providers[].useSystemTrustStore", "use-system-trust-store"),

@@ -280,6 +280,7 @@ pub(super) const PURE: &[&str] = &[
     "pages",
     "sign_in/return_to",
     "sign_in/redirect_loop",
+    "sign_in/provider_choice",
     "sign_in/silent_history",
     "forward/address_template",
     "forward/reserved_headers",

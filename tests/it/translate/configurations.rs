@@ -295,6 +295,35 @@ const CASES: &[Case] = &[
         ..NOTHING
     },
     Case {
+        what: "the alpha configuration with further providers, of which oauth2-proxy uses none",
+        files: &[(
+            "alpha.yaml",
+            "upstreamConfig:\n  upstreams:\n  - {id: app, path: /, uri: 'http://app:80'}\n\
+             injectRequestHeaders:\n- name: X-Forwarded-User\n  values:\n  - claimSource: {claim: user}\n\
+             providers:\n- provider: oidc\n  clientID: app\n  clientSecret: hush\n  oidcConfig: {issuerURL: 'https://idp.example.org'}\n\
+             - id: Partner Keycloak\n  name: Partners\n  provider: keycloak-oidc\n  clientID: other\n  clientSecret: hush\n  \
+             allowedGroups: [guests]\n  scope: openid email groups\n  \
+             oidcConfig: {issuerURL: 'https://partner.example.org/realms/main', insecureAllowUnverifiedEmail: true}\n",
+        )],
+        arguments: &["--email-domain=example.org", "--redirect-url=https://app.example.org/oauth2/callback"],
+        severity: Severity::Warning,
+        has: &[
+            "CODER_OIDC_ISSUER_URL=https://idp.example.org\n",
+            "CODER_OIDC_EMAIL_DOMAIN=example.org\n",
+            "#[[provider]]\n#name = \"partner-keycloak\"\n",
+            "#text = \"Sign in with Partners\"\n",
+            "#oidc_issuer_url = \"https://partner.example.org/realms/main\"\n",
+            "#oidc_client_id = \"other\"\n",
+            "/partner-keycloak_oidc_client_secret\"\n",
+            "#oidc_email_domain = \"example.org\"\n",
+            "#oidc_allowed_groups = \"guests\"\n",
+            "#oidc_ignore_email_verified = \"true\"\n",
+            "#oidc_scopes = \"openid,email,groups\"\n",
+        ],
+        says: &["providers[1] in alpha.yaml: is a further provider, which oauth2-proxy does not use"],
+        ..NOTHING
+    },
+    Case {
         what: "the alpha configuration of older releases",
         files: &[(
             "alpha.yaml",
