@@ -16,6 +16,7 @@ mod runtime;
 mod serve;
 mod sessions;
 mod signals;
+mod spans;
 mod translate;
 
 use std::{collections::BTreeMap, process::ExitCode};

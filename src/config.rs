@@ -46,6 +46,7 @@ mod store;
 mod telemetry;
 mod tls;
 mod token_issuers;
+mod traces;
 
 mod problem;
 mod raw;

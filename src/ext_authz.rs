@@ -9,7 +9,6 @@ mod check_request;
 mod check_response;
 mod framing;
 mod health;
-mod protobuf;
 
 pub use check_request::CheckRequest;
 #[cfg(test)]
@@ -17,7 +16,6 @@ pub(crate) use check_request::tests::written_check;
 pub use check_response::{CheckResponse, DeniedResponse, HeaderChanges};
 pub use framing::{FramingError, frame, unframed};
 pub use health::{HealthCheckRequest, health_check_response};
-pub use protobuf::Malformed;
 
 /// A method that an ingress may call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,9 @@ mod ext_authz;
 mod forward_auth;
 mod kept_posts;
 mod recorder;
+mod refusing;
 mod settings;
+mod spans;
 mod trace;
 mod webdav;
 
@@ -17,26 +19,28 @@ use std::{future::poll_fn, ops::ControlFlow, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, header, request};
+use http::{HeaderMap, Method, Request, Response, Uri, Version, header, request};
 use http_body_util::{BodyExt, Either};
 use hyper::body::{Body as _, Incoming};
+use tracing::Instrument;
 
 use crate::{
     address::Scheme,
     admission::{Admission, Admitted, Inquiry, NotAdmitted},
     endpoints::{self, Endpoints, Refused},
-    exchange::{CallFailure, Exchange},
+    exchange::Exchange,
     forward::{ByteCount, ClientBody, ForwardError, Forwarded, Forwarder, InterimHandler, Outbound, RequestGuards},
     kept_posts::KeptPosts,
     policy::Permit,
-    refusal::{
-        Links, OwnPages, Refusal,
-        response::{allow_cors, grpc_failed, preflight_response},
-    },
+    refusal::{Refusal, response::preflight_response},
     routing::Route,
     server::{Peer, StreamReset},
     session::live::Watch,
-    telemetry::{AccessLog, metrics::Metrics},
+    telemetry::{
+        AccessLog,
+        metrics::Metrics,
+        traces::{SPANS, Tracer},
+    },
     visitor::ConnectionMemo,
 };
 
@@ -66,6 +70,8 @@ pub struct Components {
     pub access_log: AccessLog,
     /// Counts requests.
     pub metrics: Metrics,
+    /// Begins the traces of requests, where there are any.
+    pub tracer: Option<Tracer>,
 }
 
 /// Everything that a request meets.
@@ -129,20 +135,18 @@ impl Gateway {
         let (head, body) = request.into_parts();
         let exchange = Exchange::begin(&caller.peer, &self.parts.settings.exchange, &head, !body.is_end_stream());
         let mut pending = PendingResponse { gateway: &self, exchange: &exchange, trace: Trace::default(), is_answered: false };
-        let mut response = match self.answer(&exchange, &caller, (head, body), &mut pending.trace).await {
+        pending.trace.spans = self.begin_spans(&exchange, &head.headers);
+        let answered = match pending.trace.span() {
+            None => self.respond(&exchange, &caller, (head, body), &mut pending.trace).await,
+            // Boxed, so that nobody carries it where there are no traces.
+            Some(span) => Box::pin(self.respond(&exchange, &caller, (head, body), &mut pending.trace).instrument(span)).await,
+        };
+        let mut response = match answered {
             Ok(response) => response,
-            Err(NotServed::ByGateway(Refusal::Upstream(ForwardError::Reset(error)))) if exchange.version == Version::HTTP_2 => {
+            Err(reset) => {
                 pending.is_answered = true;
                 self.recorder.unanswered(&exchange, &pending.trace, UPSTREAM_RESET, "upstream_reset");
-                return Err(StreamReset(error));
-            }
-            Err(NotServed::ByGateway(refusal)) => {
-                pending.trace.reason = refusal.reason();
-                self.refuse(&exchange, refusal)
-            }
-            Err(NotServed::ByEndpoint(refused)) => {
-                pending.trace.reason = refused.refusal.reason();
-                self.refuse_at_endpoint(&exchange, refused)
+                return Err(reset);
             }
         };
         if let Some(readers) = &pending.trace.readers {
@@ -168,6 +172,30 @@ impl Gateway {
         let (head, body) = self.finish(exchange, Trace::default(), refused).into_parts();
         let body = body.collect().now_or_never().and_then(Result::ok).map(|whole| whole.to_bytes());
         Response::from_parts(head, body.unwrap_or_default())
+    }
+
+    /// The response to a request: an answer, or what a refusal of it says.
+    async fn respond(
+        &self,
+        exchange: &Exchange,
+        caller: &Caller,
+        request: (request::Parts, Incoming),
+        trace: &mut Trace,
+    ) -> Result<Answered, StreamReset> {
+        match self.answer(exchange, caller, request, trace).await {
+            Ok(response) => Ok(response),
+            Err(NotServed::ByGateway(Refusal::Upstream(ForwardError::Reset(error)))) if exchange.version == Version::HTTP_2 => {
+                Err(StreamReset(error))
+            }
+            Err(NotServed::ByGateway(refusal)) => {
+                trace.reason = refusal.reason();
+                Ok(self.refuse(exchange, refusal))
+            }
+            Err(NotServed::ByEndpoint(refused)) => {
+                trace.reason = refused.refusal.reason();
+                Ok(self.refuse_at_endpoint(exchange, refused))
+            }
+        }
     }
 
     async fn answer(
@@ -243,11 +271,15 @@ impl Gateway {
         let guards = RequestGuards { watch, in_use: caller.peer.slot.in_use(), received: trace.received.clone() };
         let send = |interim| caller.peer.interims.send(&interim);
         let interim: InterimHandler<'_> = if exchange.version == Version::HTTP_11 { Some(&send) } else { None };
-        let request = Request::from_parts(head, body);
+        let mut request = Request::from_parts(head, body);
+        let way = trace.spans.as_ref().map(|spans| spans.begin_forwarding(&exchange.method, request.headers_mut()));
         let (site, is_page) = (exchange.site.authority(), exchange.views_a_page());
         let outbound = Outbound { permit: &permit, target: route.target, site, origin, id, guards, interim, is_page, request };
         let sent_at = exchange.elapsed();
-        let forwarded = self.parts.forwarder.forward(outbound).await;
+        let forwarded = match way {
+            None => self.parts.forwarder.forward(outbound).await,
+            Some(span) => Box::pin(self.forward_traced(outbound, span)).await,
+        };
         if let Some(kept) = &sent_again {
             Box::pin(self.put_back(kept, &forwarded)).await;
         }
@@ -294,6 +326,23 @@ impl Gateway {
         headers: &HeaderMap,
         has_no_body: bool,
     ) -> Result<Judged, NotAdmitted> {
+        match &self.parts.tracer {
+            None => self.judge_by_rule(exchange, memo, route, headers, has_no_body).await,
+            Some(_) => {
+                let span = tracing::trace_span!(target: SPANS, "authorize");
+                Box::pin(self.judge_by_rule(exchange, memo, route, headers, has_no_body).instrument(span)).await
+            }
+        }
+    }
+
+    async fn judge_by_rule(
+        &self,
+        exchange: &Exchange,
+        memo: &ConnectionMemo,
+        route: &Route,
+        headers: &HeaderMap,
+        has_no_body: bool,
+    ) -> Result<Judged, NotAdmitted> {
         let (rule, admission) = (&route.rule, &self.parts.admission);
         // Where the route has a CORS policy, its preflights were judged by that.
         if route.cors.is_none()
@@ -319,48 +368,6 @@ impl Gateway {
             }
             Err(not_admitted) => Err(not_admitted),
         }
-    }
-
-    /// Refuses a request for the app.
-    fn refuse(&self, exchange: &Exchange, refusal: Refusal) -> Answered {
-        for_method(exchange, self.refusal_response(exchange, refusal))
-    }
-
-    /// The response to a request for the app that is refused, with its body.
-    fn refusal_response(&self, exchange: &Exchange, refusal: Refusal) -> Response<axum::body::Body> {
-        let route = self.parts.settings.routes.find(exchange.site.authority(), &exchange.path()).ok();
-        let links = Links::of_the_app(exchange, self.own_pages(), route);
-        // Nobody says what else such a client sends.
-        let closes = exchange.leaves_body || (exchange.version < Version::HTTP_2 && matches!(refusal, Refusal::HeadTooLarge));
-        let may_be_late = refusal.may_come_of_lateness();
-        let mut response = refusal.into_response(&links);
-        if may_be_late && exchange.call.is_some_and(|call| call.is_past(exchange.elapsed())) {
-            response = grpc_failed(CallFailure::DeadlineExceeded);
-        }
-        if let Some(origin) = &exchange.allowed_origin {
-            allow_cors(response.headers_mut(), origin);
-        }
-        if closes {
-            // RFC 9112 section 9.6.
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
-        response
-    }
-
-    /// Refuses a request for one of our own pages. Other sites' scripts cannot read it (no CORS), and hyper takes care of a body that
-    /// was not read.
-    fn refuse_at_endpoint(&self, exchange: &Exchange, refused: Refused) -> Answered {
-        let Refused { refusal, return_to, cookies, allow } = refused;
-        let links = Links::to(exchange, self.own_pages(), return_to);
-        let mut response = refusal.into_response(&links);
-        response.headers_mut().extend(cookies.into_iter().map(|cookie| (header::SET_COOKIE, cookie)));
-        response.headers_mut().extend(allow.map(|methods| (header::ALLOW, methods)));
-        for_method(exchange, response)
-    }
-
-    fn own_pages(&self) -> OwnPages<'_> {
-        let settings = &self.parts.settings;
-        OwnPages { prefix: &settings.prefix, cookies: &settings.exchange.cookies, branding: &settings.branding }
     }
 
     /// Sets headers that every response carries, counts it, and has its access line written when it has ended.

@@ -58,6 +58,7 @@ pub mod header_names;
 pub mod identity;
 pub mod jose;
 pub mod language;
+pub mod protobuf;
 pub mod seal;
 pub mod secret;
 pub mod systemd;

@@ -46,6 +46,7 @@ use std::{
 };
 
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use crate::{
     clock::Clock,
@@ -53,7 +54,7 @@ use crate::{
     history::Event,
     oidc::{Provider, Providers},
     store::{Fence, IdleExpiry, Store, StoreError},
-    telemetry::metrics::Metrics,
+    telemetry::{metrics::Metrics, traces::SPANS},
     timings::Timings,
 };
 
@@ -269,13 +270,16 @@ impl Engine {
         let (flight, sender) = self.flights.join(id);
         if let Some(sender) = sender {
             let (engine, grant) = (Arc::clone(self), Arc::clone(grant));
-            self.tasks.spawn(async move {
+            // Of the request that begins it, if one does.
+            let span = tracing::trace_span!(target: SPANS, "token refresh", otel.root = true);
+            let refresh = async move {
                 let in_flight = engine.flights.guard(id);
                 let outcome = engine.renew(grant).await;
                 // Removed before the outcome is sent: a caller that comes later must not get this outcome.
                 drop(in_flight);
                 sender.send_replace(Some(outcome));
-            });
+            };
+            self.tasks.spawn(refresh.instrument(span));
         }
         flight
     }
@@ -290,7 +294,8 @@ impl Engine {
     /// rate limit, but not for one that is unavailable.
     async fn wait_for_refresh(self: &Arc<Self>, grant: &Arc<Grant>) -> Outcome {
         loop {
-            let outcome = self.start(grant).outcome().await;
+            let span = tracing::trace_span!(target: SPANS, "wait for token refresh");
+            let outcome = async { self.start(grant).outcome().await }.instrument(span).await;
             let Outcome::Busy(wait) = outcome else { return outcome };
             let refused = decision::remaining_use(grant, &self.settings, self.clock.now()) == RemainingUse::None;
             if !refused || wait >= self.timings.blocking_refresh_wait {

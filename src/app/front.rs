@@ -30,7 +30,7 @@ use crate::{
     sign_in::{SignIn, SignIns},
     sign_out::SignOut,
     store::Store,
-    telemetry::{AccessLog, metrics::Metrics},
+    telemetry::{AccessLog, metrics::Metrics, traces::Tracer},
     timings::Timings,
     tls::{CertResolver, ClientTls},
     visitor::Visitors,
@@ -61,6 +61,7 @@ pub(super) struct Core {
     /// Limits how many forms are read to be kept.
     pub(super) form_reads: kept_posts::Reads,
     pub(super) access_log: AccessLog,
+    pub(super) tracer: Option<Tracer>,
     pub(super) clock: Clock,
     pub(super) metrics: Metrics,
     pub(super) timings: Timings,
@@ -234,6 +235,7 @@ impl Core {
             kept_posts,
             access_log: self.access_log,
             metrics: self.metrics.clone(),
+            tracer: self.tracer,
         });
         let retired = self.background.child_token();
         let watching = email_files::run(files, Arc::clone(&self.visitors), self.timings.email_files_interval);

@@ -19,6 +19,7 @@ pub(super) fn run(port: Option<u16>, own_app: Option<&str>) -> anyhow::Result<()
             sample: telemetry::SampleRatio::ALL,
         },
         metrics_address: None,
+        traces: None,
     };
     let _flushes_at_end = logs::start(&settings)?;
     let directory = std::env::temp_dir().join(format!("evergate-demo-{}", random_text::<6>()));

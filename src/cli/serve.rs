@@ -1,19 +1,20 @@
 //! `evergate serve`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     output::print_warnings,
     reload::Reloader,
     runtime::block_on,
     signals::{Signal, Signals},
+    spans::Exported,
 };
 use crate::{
     app,
     clock::Clock,
     config::{Environment, Problems, check},
     systemd::{Notifier, Sockets},
-    telemetry::logs,
+    telemetry::{logs, traces::LAST_EXPORT},
     timings::Timings,
 };
 
@@ -25,7 +26,7 @@ pub(super) fn run(environment: &Environment) -> anyhow::Result<()> {
     let raw = settings.at_start();
     // The log is not started yet; the warnings may explain the problems.
     let checked = check(raw, problems).inspect_err(|_| print_warnings(raw.warnings()))?;
-    let _flushes_at_end = logs::start(&checked.telemetry)?;
+    let mut started = logs::start(&checked.telemetry)?;
     for warning in &checked.warnings {
         tracing::warn!(setting = warning.key, "{warning}");
     }
@@ -36,7 +37,10 @@ pub(super) fn run(environment: &Environment) -> anyhow::Result<()> {
         // Before anything is started: an early signal must not kill a process that has begun to work.
         let mut signals = Signals::install()?;
         let manager = Arc::new(Notifier::of(&environment.variables));
+        let exported = started.spans.take().zip(checked.telemetry.traces.clone());
+        let exported = exported.map(|(queue, settings)| Exported::prepare(queue, settings)).transpose()?;
         let running = app::start_on(sockets, checked, Clock::System, Timings::default()).await?;
+        let exporting = exported.map(|exported| exported.start(running.metrics.clone()));
         manager.ready();
         let alive = Arc::clone(&manager);
         tokio::spawn(async move { alive.run_watchdog().await });
@@ -61,8 +65,12 @@ pub(super) fn run(environment: &Environment) -> anyhow::Result<()> {
             }
         };
         tracing::info!(signal, "stopping");
-        manager.stopping(running.longest_stop());
+        let last_spans = if exporting.is_some() { LAST_EXPORT } else { Duration::ZERO };
+        manager.stopping(running.longest_stop() + last_spans);
         running.stop().await;
+        if let Some(exporting) = exporting {
+            exporting.finish().await;
+        }
         Ok(())
     })
 }

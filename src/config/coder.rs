@@ -56,7 +56,8 @@ pub(super) const WITHOUT_EFFECT: &[WithoutEffect] = &[
         "CODER_PROMETHEUS_ENABLE exports all metrics",
         &["prometheus_aggregate_agent_stats_by", "prometheus_collect_agent_stats", "prometheus_collect_db_metrics"],
     ),
-    because("Evergate has no profiler and no traces", &["pprof_", "trace", "trace_"]),
+    because("Evergate has no profiler", &["pprof_"]),
+    because("Evergate sends its traces to an OpenTelemetry collector alone (CODER_TRACE_ENABLE)", &["trace", "trace_"]),
     because("readyz tells the state of Evergate", &["health_check_", "proxy_health_interval"]),
     because(
         "it is about Coder's own pages",

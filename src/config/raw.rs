@@ -20,6 +20,8 @@ pub struct Raw {
     pub(super) providers: Vec<ProviderTable>,
     /// The values of `HTTPS_PROXY` and `NO_PROXY`, which are no settings of Evergate's own.
     pub(super) proxy: ProxyVariables,
+    /// OpenTelemetry's variables.
+    pub(super) otel: OtelVariables,
     /// Oddities that prevent nothing from working.
     pub(super) warnings: Vec<Problem>,
 }
@@ -55,6 +57,10 @@ pub(super) struct ProxyVariables {
     /// `NO_PROXY`, or else `no_proxy`.
     pub(super) exceptions: String,
 }
+
+/// OpenTelemetry's variables by their names (`OTEL_…`), without those that are empty. Some may hold keys.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OtelVariables(pub(super) BTreeMap<String, Secret>);
 
 /// The texts of a `[[route]]` or `[[token_issuer]]` table by key; `Err` says what the value must be.
 pub(super) type RouteTable = BTreeMap<String, Result<String, String>>;

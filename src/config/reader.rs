@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Problem, Problems,
-    raw::{Given, ProviderTable, ProxyVariables, Raw, RouteTable, SettingSource},
+    raw::{Given, OtelVariables, ProviderTable, ProxyVariables, Raw, RouteTable, SettingSource},
     setting::Setting,
     values,
 };
@@ -85,6 +85,16 @@ impl<'a> Reader<'a> {
     pub(super) fn name(&self, setting: &Setting) -> String {
         let source = self.given.get(setting.name).map(|given| &given.source).filter(|source| **source != SettingSource::Default);
         source.unwrap_or(&self.place).name(setting.name)
+    }
+
+    /// OpenTelemetry's variables.
+    pub(super) fn otel(&self) -> &'a OtelVariables {
+        &self.raw.otel
+    }
+
+    /// Notes a problem of a variable of the environment that is no setting of Evergate's own.
+    pub(super) fn variable_problem(&mut self, variable: &str, message: String) {
+        self.problems.add(variable, message);
     }
 
     /// Notes a problem, after which nothing is started.

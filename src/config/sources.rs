@@ -13,7 +13,7 @@ use super::{
     file::{self, PROVIDERS, ROUTES, TABLES, TOKEN_ISSUERS},
     layer::{Layer, layer},
     provider_table,
-    raw::{ENVIRONMENT_PREFIX, Given, ProviderTable, ProxyVariables, Raw, RouteTable, SettingSource},
+    raw::{ENVIRONMENT_PREFIX, Given, OtelVariables, ProviderTable, ProxyVariables, Raw, RouteTable, SettingSource},
     routes,
     setting::{FILE_SUFFIX, Setting, ValueType},
     table,
@@ -80,7 +80,7 @@ impl Environment {
         let routes = tables(&figment, ROUTES, routes::KEYS, problems);
         let token_issuers = tables(&figment, TOKEN_ISSUERS, token_issuers::KEYS, problems);
         let providers = provider_tables(&figment, problems);
-        Raw { given, unreadable, routes, token_issuers, providers, proxy: self.proxy(), warnings }
+        Raw { given, unreadable, routes, token_issuers, providers, proxy: self.proxy(), otel: self.otel(), warnings }
     }
 
     /// The variables that name a proxy, in capitals or else not, as Go reads them.
@@ -91,6 +91,12 @@ impl Environment {
             https: value(["HTTPS_PROXY", "https_proxy"]).map(Secret::new),
             exceptions: value(["NO_PROXY", "no_proxy"]).cloned().unwrap_or_default(),
         }
+    }
+
+    /// OpenTelemetry's own variables, of which an empty one counts as not set.
+    fn otel(&self) -> OtelVariables {
+        let own = self.variables.iter().filter(|(name, value)| name.starts_with("OTEL_") && !value.trim().is_empty());
+        OtelVariables(own.map(|(name, value)| (name.clone(), Secret::new(value.clone()))).collect())
     }
 
     /// Reports variables that are not UTF-8, and returns the settings that are unreadable because of them.

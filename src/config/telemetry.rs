@@ -1,9 +1,9 @@
-//! Settings of `telemetry`: logs and metrics.
+//! Settings of `telemetry`: logs, metrics, traces.
 
 use super::{
     reader::Reader,
     setting::{Section, Setting, ValueType, setting},
-    values,
+    traces, values,
 };
 use crate::telemetry::{self, AccessLog, Fields, LogFilter, LogOutput, LoggedUser, SampleRatio};
 
@@ -18,6 +18,7 @@ pub(super) const SECTION: Section = Section {
         &ACCESS_LOG_SAMPLE_RATIO,
         &PROMETHEUS_ENABLE,
         &PROMETHEUS_ADDRESS,
+        &traces::TRACE_ENABLE,
     ],
 };
 
@@ -83,7 +84,8 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<telemetry::Settings> {
     let enabled = reader.boolean(&PROMETHEUS_ENABLE);
     let metrics_address = Some(address?).filter(|_| enabled == Some(true));
     let access_log = AccessLog { user: logged_user?, fields: fields?, sample: sample? };
-    Some(telemetry::Settings { json, output, filter: filter?, access_log, metrics_address })
+    let traces = traces::read(reader);
+    Some(telemetry::Settings { json, output, filter: filter?, access_log, metrics_address, traces })
 }
 
 /// Whether lines are JSON, and where they go.

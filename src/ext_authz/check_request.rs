@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::protobuf::{Fields, Malformed, Value, pair};
+use crate::protobuf::{Fields, Malformed, Value, pair};
 
 /// What an ingress says of a request. Texts are as they came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl<'a> CheckRequest<'a> {
     /// [`Malformed`].
     pub fn read(message: &'a [u8]) -> Result<Option<Self>, Malformed> {
         let (mut read, mut fields) = (Self::default(), Fields(message));
-        while let Some((number, value)) = fields.next()? {
+        while let Some((number, value)) = fields.next_field()? {
             if let (1, Value::Bytes(attributes)) = (number, value) {
                 read.read_attributes(attributes)?;
             }
@@ -54,7 +54,7 @@ impl<'a> CheckRequest<'a> {
 
     fn read_attributes(&mut self, attributes: &'a [u8]) -> Result<(), Malformed> {
         let mut fields = Fields(attributes);
-        while let Some((number, value)) = fields.next()? {
+        while let Some((number, value)) = fields.next_field()? {
             match (number, value) {
                 (1, Value::Bytes(source)) => self.source = address(source)?.or(self.source),
                 (4, Value::Bytes(request)) => self.read_request(request)?,
@@ -67,7 +67,7 @@ impl<'a> CheckRequest<'a> {
 
     fn read_request(&mut self, request: &'a [u8]) -> Result<(), Malformed> {
         let mut fields = Fields(request);
-        while let Some((number, value)) = fields.next()? {
+        while let Some((number, value)) = fields.next_field()? {
             if let (2, Value::Bytes(http)) = (number, value) {
                 self.has_http = true;
                 self.read_http(http)?;
@@ -78,7 +78,7 @@ impl<'a> CheckRequest<'a> {
 
     fn read_http(&mut self, http: &'a [u8]) -> Result<(), Malformed> {
         let mut fields = Fields(http);
-        while let Some((number, value)) = fields.next()? {
+        while let Some((number, value)) = fields.next_field()? {
             match (number, value) {
                 (2, Value::Bytes(method)) => self.method = method,
                 (3, Value::Bytes(entry)) => self.headers.push(pair(entry)?),
@@ -89,7 +89,7 @@ impl<'a> CheckRequest<'a> {
                 (10, Value::Bytes(protocol)) => self.protocol = protocol,
                 (13, Value::Bytes(map)) => {
                     let mut lines = Fields(map);
-                    while let Some((number, value)) = lines.next()? {
+                    while let Some((number, value)) = lines.next_field()? {
                         if let (1, Value::Bytes(line)) = (number, value) {
                             self.header_map.push(pair(line)?);
                         }
@@ -112,7 +112,7 @@ fn address(peer: &[u8]) -> Result<Option<IpAddr>, Malformed> {
 /// The bytes that a field of a message holds; none where it is absent.
 fn last_message(wanted: u64, message: &[u8]) -> Result<&[u8], Malformed> {
     let (mut fields, mut held) = (Fields(message), &[][..]);
-    while let Some((number, value)) = fields.next()? {
+    while let Some((number, value)) = fields.next_field()? {
         if let Value::Bytes(bytes) = value
             && number == wanted
         {
@@ -124,7 +124,8 @@ fn last_message(wanted: u64, message: &[u8]) -> Result<&[u8], Malformed> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::{super::protobuf::Message, *};
+    use super::*;
+    use crate::protobuf::Message;
 
     /// Writes a question as Envoy does, with these fields of `HttpRequest`, and these entries of its map of headers.
     pub(crate) fn written_check(source: &str, fields: &[(u64, &str)], lines: &[(&str, &str)]) -> Vec<u8> {
@@ -154,7 +155,7 @@ pub(crate) mod tests {
                 entry.bytes(2, b"a,b");
             });
         });
-        message.0
+        message.into_bytes()
     }
 
     fn line(message: &mut Message, field: u64, name: &[u8], value: (u64, &[u8])) {

@@ -4,7 +4,7 @@ use std::str;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use super::protobuf::Message;
+use crate::protobuf::Message;
 
 /// What becomes of a request.
 #[derive(Clone, Debug)]
@@ -75,7 +75,7 @@ impl CheckResponse {
                 });
             }
         }
-        message.0
+        message.into_bytes()
     }
 }
 
@@ -114,14 +114,12 @@ fn grpc_code(status: u16) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::protobuf::{Fields, Value, pair},
-        *,
-    };
+    use super::*;
+    use crate::protobuf::{Fields, Value, pair};
 
     fn field(message: &[u8], wanted: u64) -> Vec<&[u8]> {
         let (mut fields, mut found) = (Fields(message), Vec::new());
-        while let Some((number, value)) = fields.next().unwrap() {
+        while let Some((number, value)) = fields.next_field().unwrap() {
             if let Value::Bytes(bytes) = value
                 && number == wanted
             {
@@ -132,7 +130,7 @@ mod tests {
     }
 
     fn number(message: &[u8]) -> Option<u64> {
-        match Fields(message).next().unwrap() {
+        match Fields(message).next_field().unwrap() {
             Some((1, Value::Number(number))) => Some(number),
             _ => None,
         }

@@ -1,10 +1,8 @@
 //! `grpc.health.v1`: by which load balancers and orchestrators ask whether a server of gRPC can serve
 //! (<https://github.com/grpc/grpc/blob/master/doc/health-checking.md>).
 
-use super::{
-    AUTHORIZATION,
-    protobuf::{Fields, Malformed, Message, Value},
-};
+use super::AUTHORIZATION;
+use crate::protobuf::{Fields, Malformed, Message, Value};
 
 /// Which service is asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +20,7 @@ impl HealthCheckRequest {
     /// [`Malformed`].
     pub fn read(message: &[u8]) -> Result<Self, Malformed> {
         let (mut fields, mut service) = (Fields(message), &[][..]);
-        while let Some((number, value)) = fields.next()? {
+        while let Some((number, value)) = fields.next_field()? {
             if let (1, Value::Bytes(name)) = (number, value) {
                 service = name;
             }
@@ -36,7 +34,7 @@ impl HealthCheckRequest {
 pub fn health_check_response(is_ready: bool) -> Vec<u8> {
     let mut message = Message::default();
     message.number(1, if is_ready { 1 } else { 2 });
-    message.0
+    message.into_bytes()
 }
 
 #[cfg(test)]
@@ -48,7 +46,7 @@ mod tests {
         let named = |name: &str| {
             let mut message = Message::default();
             message.bytes(1, name.as_bytes());
-            HealthCheckRequest::read(&message.0)
+            HealthCheckRequest::read(&message.into_bytes())
         };
         assert_eq!([HealthCheckRequest::read(b""), named(""), named(AUTHORIZATION)], [Ok(HealthCheckRequest::Known); 3]);
         assert_eq!(named("envoy.service.auth.v2.Authorization"), Ok(HealthCheckRequest::Unknown));

@@ -22,6 +22,8 @@ use crate::{
     },
 };
 
+/// The route of a request that took none.
+pub(super) const NOWHERE: &str = "none";
 /// All of the body was sent.
 const COMPLETE: &str = "complete";
 /// The client went away, before its response or within it.
@@ -85,6 +87,13 @@ impl Line {
     }
 
     fn write(&self, end: &'static str) {
+        let Some(spans) = &self.trace.spans else { return self.write_line(end) };
+        let mark = self.mark.as_ref().and_then(|mark| mark.to_str().ok());
+        spans.end(&self.exchange.method, Some(&*self.route).filter(|route| *route != NOWHERE), self.status, mark);
+        spans.span.in_scope(|| self.write_line(end));
+    }
+
+    fn write_line(&self, end: &'static str) {
         if !self.is_remarkable(end) && !self.log.sample.includes(self.exchange.id_text().as_bytes()) {
             return;
         }
@@ -132,6 +141,14 @@ impl Line {
 
     /// Writes the line of a response that broke off.
     fn write_broken(&self, error: &BodyError) {
+        match &self.trace.spans {
+            None => self.tell_of_break(error),
+            Some(spans) => spans.span.in_scope(|| self.tell_of_break(error)),
+        }
+        self.write(error.word());
+    }
+
+    fn tell_of_break(&self, error: &BodyError) {
         let (id, sent, error, end) = (self.exchange.id_text(), self.sent, causes(error), error.word());
         match end {
             "upstream_broken" | "goaway" | "too_slow" => {
@@ -145,7 +162,6 @@ impl Line {
             }
             _ => tracing::debug!(request.id = id, http.response.body.size = sent, end, error, "response broke off"),
         }
-        self.write(end);
     }
 }
 

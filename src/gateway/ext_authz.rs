@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
+use tracing::Instrument;
 
 use super::{
     Answered, Body, Caller, Gateway, PendingResponse,
@@ -60,7 +61,13 @@ impl Gateway {
         let (head, body) = request.into_parts();
         let exchange = Exchange::begin(&caller.peer, &self.parts.settings.exchange, &head, !body.is_end_stream());
         let mut pending = PendingResponse { gateway: &self, exchange: &exchange, trace: Trace::default(), is_answered: false };
-        let response = self.answer_call(&exchange, &caller, head.headers, body, &mut pending.trace).await;
+        pending.trace.spans = self.begin_spans(&exchange, &head.headers);
+        let response = match pending.trace.span() {
+            None => self.answer_call(&exchange, &caller, head.headers, body, &mut pending.trace).await,
+            Some(span) => {
+                Box::pin(self.answer_call(&exchange, &caller, head.headers, body, &mut pending.trace).instrument(span)).await
+            }
+        };
         pending.is_answered = true;
         let trace = std::mem::take(&mut pending.trace);
         drop(pending);

@@ -42,7 +42,7 @@ impl Recorder {
             routes: settings.routes.names().map(|name| recorded(&name)).collect(),
             endpoints: recorded("endpoints"),
             forward_auth: recorded("forward_auth"),
-            nowhere: recorded("none"),
+            nowhere: recorded(access_line::NOWHERE),
             log,
         }
     }

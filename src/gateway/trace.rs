@@ -6,7 +6,12 @@ use http::uri::Authority;
 
 use super::cors::Readers;
 use crate::{
-    admission::Credential, bearer::VerifiedToken, exchange::Exchange, forward::ByteCount, grant::Grant, telemetry::LoggedUser,
+    admission::Credential,
+    bearer::VerifiedToken,
+    exchange::Exchange,
+    forward::ByteCount,
+    grant::Grant,
+    telemetry::{LoggedUser, traces::RequestTrace},
 };
 
 /// What is known of a request besides its head.
@@ -22,12 +27,21 @@ pub(super) struct Trace {
     pub(super) readers: Option<Readers>,
     /// Whom it was authenticated as.
     pub(super) user: Option<TracedUser>,
+    /// Its spans, where it is traced.
+    pub(super) spans: Option<Box<RequestTrace>>,
     /// Why it was refused, where its user or its client can do something about that.
     pub(super) reason: Option<&'static str>,
     /// The upstream that answered, and the time from when the request was forwarded to the head of its response.
     pub(super) upstream: Option<(Authority, Duration)>,
     /// The bytes of the request's body that were read, if it has one.
     pub(super) received: Option<ByteCount>,
+}
+
+impl Trace {
+    /// The request's own span, where it is traced.
+    pub(super) fn span(&self) -> Option<tracing::Span> {
+        self.spans.as_ref().map(|spans| spans.span.clone())
+    }
 }
 
 /// The route that a request took.

@@ -18,9 +18,13 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use tokio::sync::Notify;
+use tracing::{Instrument, field::Empty};
 
 use super::{proxy::ProxySettings, proxy_connector::ProxyConnector};
-use crate::connect_timeout::ConnectTimeout;
+use crate::{
+    connect_timeout::ConnectTimeout,
+    telemetry::traces::{SPANS, fail},
+};
 
 const MAX_BODY_BYTES: usize = 1024 * 1024;
 /// The deadline for connecting. A request that gets no further was not sent.
@@ -62,6 +66,19 @@ pub enum FetchError {
     /// It arrived, and the response is unusable.
     #[error("the provider's answer cannot be read")]
     Unreadable(#[source] Arc<dyn std::error::Error + Send + Sync>),
+}
+
+impl FetchError {
+    /// The failure's name.
+    fn word(&self) -> &'static str {
+        match self {
+            Self::NotSent(_) => "not_sent",
+            Self::Untrusted(_) => "untrusted",
+            Self::Broken(_) => "broken",
+            Self::TimedOut(_) => "timeout",
+            Self::Unreadable(_) => "unreadable",
+        }
+    }
 }
 
 /// What makes a response unreadable, besides a connection that breaks.
@@ -127,7 +144,37 @@ impl HttpClient {
         self.missing_endpoint.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) async fn send(&self, mut request: Request<Full<Bytes>>, deadline: Duration) -> Result<HttpResponse, FetchError> {
+    pub(super) async fn send(&self, request: Request<Full<Bytes>>, deadline: Duration) -> Result<HttpResponse, FetchError> {
+        // The path alone: a query may hold what is nobody's to see.
+        let (uri, method) = (request.uri(), request.method().as_str());
+        let span = tracing::trace_span!(
+            target: SPANS,
+            "provider",
+            otel.name = format!("{method} {}", uri.path()),
+            otel.kind = "client",
+            otel.failed = Empty,
+            http.request.method = method,
+            url.scheme = uri.scheme_str(),
+            url.path = uri.path(),
+            server.address = uri.host(),
+            server.port = uri.port_u16(),
+            http.response.status_code = Empty,
+            error.type = Empty,
+        );
+        let sent = self.send_untraced(request, deadline).instrument(span.clone()).await;
+        match &sent {
+            Ok(response) => {
+                span.record("http.response.status_code", response.status.as_u16());
+                if response.status.as_u16() >= 400 {
+                    fail(&span, response.status.as_str());
+                }
+            }
+            Err(error) => fail(&span, error.word()),
+        }
+        sent
+    }
+
+    async fn send_untraced(&self, mut request: Request<Full<Bytes>>, deadline: Duration) -> Result<HttpResponse, FetchError> {
         request.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let call = async {
             let response = self.client.request(request).await.map_err(|error| match error.is_connect() {

@@ -31,6 +31,14 @@ pub(super) enum Backend {
 }
 
 impl Backend {
+    /// What OpenTelemetry calls the database.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Postgres(_) => "postgresql",
+            Self::Sqlite(_) => "sqlite",
+        }
+    }
+
     /// Opens the database, without connecting to it.
     pub(super) fn open(settings: &Settings) -> Result<Self, StoreError> {
         Ok(match settings {

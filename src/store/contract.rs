@@ -21,6 +21,7 @@ mod sessions;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::{broadcast, watch};
+use tracing::{Instrument, field::Empty};
 
 use super::{
     Change, Expired, Hearing, KeyUsage, Settings, StoreError, Swept,
@@ -35,7 +36,14 @@ use super::{
     rollbacks::Rollbacks,
     statements::SweepStep,
 };
-use crate::{clock::Timestamp, seal::KeyRing, telemetry::metrics::Metrics};
+use crate::{
+    clock::Timestamp,
+    seal::KeyRing,
+    telemetry::{
+        metrics::Metrics,
+        traces::{SPANS, fail},
+    },
+};
 
 pub use counts::Counts;
 pub use ended_users::END_RETENTION;
@@ -116,8 +124,21 @@ impl Store {
     ) -> Result<T, StoreError> {
         self.gate.enter(operation.access())?;
         let timer = self.metrics.store_call(operation.name());
-        let result = self.backend.call(operation.access(), statements).await;
+        let span = tracing::trace_span!(
+            target: SPANS,
+            "store",
+            otel.name = operation.name(),
+            otel.kind = "client",
+            otel.failed = Empty,
+            db.system.name = self.backend.name(),
+            db.operation.name = operation.name(),
+            error.type = Empty,
+        );
+        let result = self.backend.call(operation.access(), statements).instrument(span.clone()).await;
         timer.finish(result.is_ok());
+        if result.is_err() {
+            fail(&span, "store_failed");
+        }
         if let Err(error) = &result {
             self.gate.called(error);
         }

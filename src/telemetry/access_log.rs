@@ -2,7 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::LoggedUser;
+use crate::secret::{hex, sha256};
 
 /// What is set of the access log.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +19,32 @@ impl AccessLog {
     /// Whether the line tells who the user is.
     pub fn names_user(&self) -> bool {
         self.user != LoggedUser::None && self.fields.has(Field::User)
+    }
+}
+
+/// How the access line names the user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoggedUser {
+    /// Not at all.
+    None,
+    /// By a hash of issuer and subject, which tells users apart and does not name them.
+    Hash,
+    /// By the subject (`sub`), as the provider names them.
+    Subject,
+}
+
+impl LoggedUser {
+    /// What a log line says of a user, as it is set.
+    pub fn name(self, issuer: &str, subject: &str) -> Option<String> {
+        match self {
+            Self::None => None,
+            Self::Hash => {
+                let digest = sha256(format!("{issuer} {subject}").as_bytes());
+                Some(hex(digest.first_chunk::<8>().unwrap_or(&[0; 8])))
+            }
+            // Control characters could steer the terminal of whoever reads the log.
+            Self::Subject => Some(subject.escape_debug().to_string()),
+        }
     }
 }
 

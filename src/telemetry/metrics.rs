@@ -3,6 +3,7 @@
 mod labels;
 mod providers;
 pub mod reference;
+mod spans;
 mod timers;
 
 use std::{sync::Arc, time::Instant};
@@ -13,7 +14,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use labels::{Cached, Class, Operation, Outcome, RouteClass, UserEnd, Voice};
+use labels::{Cached, Class, Operation, Outcome, RouteClass, SPAN_DROPPED, SPAN_EXPORTED, UserEnd, Voice};
 use providers::{ProviderLabel, ProviderMetrics};
 
 pub use labels::Record;
@@ -35,6 +36,7 @@ struct Inner {
     bearer_tokens: Family<Outcome, Counter>,
     app_tokens: Family<Outcome, Counter>,
     kept_posts: Family<Outcome, Counter>,
+    trace_spans: Family<Outcome, Counter>,
     providers: ProviderMetrics,
     store_seconds: Family<Operation, Histogram, fn() -> Histogram>,
     store_failures: Family<Operation, Counter>,
@@ -101,6 +103,7 @@ impl Metrics {
             bearer_tokens: Family::default(),
             app_tokens: Family::default(),
             kept_posts: Family::default(),
+            trace_spans: Family::default(),
             providers,
             store_seconds: Family::new_with_constructor(seconds as fn() -> Histogram),
             store_failures: Family::default(),
@@ -154,6 +157,10 @@ impl Metrics {
             "Forms that met the end of their session, by what became of them",
             inner.kept_posts.clone(),
         );
+        for outcome in [SPAN_EXPORTED, SPAN_DROPPED] {
+            drop(inner.trace_spans.get_or_create(&Outcome { outcome }));
+        }
+        registry.register("trace_spans", "Spans of traces (OpenTelemetry), by what became of them", inner.trace_spans.clone());
         registry.register_with_unit("store", "Calls to the store, by operation", Unit::Seconds, inner.store_seconds.clone());
         registry.register("store_failures", "Calls to the store that failed, by operation", inner.store_failures.clone());
         registry.register(

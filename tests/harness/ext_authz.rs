@@ -8,6 +8,8 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 
+use super::protobuf::{field, fields, text};
+
 pub const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
 pub const HEALTH: &str = "/grpc.health.v1.Health/Check";
 
@@ -44,19 +46,6 @@ pub async fn call(address: SocketAddr, path: &str, headers: &[(&str, &str)], bod
 /// The frame of a message.
 pub fn framed(message: &[u8]) -> Vec<u8> {
     [&[0], &u32::try_from(message.len()).unwrap().to_be_bytes()[..], message].concat()
-}
-
-/// A field that holds bytes.
-pub fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
-    let mut written = vec![number << 3 | 2];
-    let mut length = bytes.len();
-    while length > 127 {
-        written.push(u8::try_from(length % 128).unwrap() | 128);
-        length /= 128;
-    }
-    written.push(u8::try_from(length).unwrap());
-    written.extend(bytes);
-    written
 }
 
 /// What is asked about a request.
@@ -155,22 +144,4 @@ impl Verdict {
         }
         verdict
     }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
-/// The fields of a message; of a number its bytes.
-fn fields(mut message: &[u8]) -> Vec<(u8, &[u8])> {
-    let mut fields = Vec::new();
-    while let Some((tag, rest)) = message.split_first() {
-        let end = rest.iter().position(|byte| byte & 128 == 0).unwrap() + 1;
-        let (number, rest) = rest.split_at(end);
-        let length = if tag & 7 == 2 { number.iter().rev().fold(0, |sum, byte| sum << 7 | usize::from(byte & 127)) } else { 0 };
-        let (held, rest) = rest.split_at(length);
-        fields.push((tag >> 3, if tag & 7 == 2 { held } else { number }));
-        message = rest;
-    }
-    fields
 }

@@ -6,7 +6,7 @@ use std::{
     sync::atomic::{AtomicU16, Ordering},
 };
 
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 
 use super::{World, eventually::eventually, visitor::Visitor};
 
@@ -66,6 +66,20 @@ impl Process {
     pub fn set_disk_full(&self, is_full: bool) {
         let id = Pid::from_raw(self.id().try_into().unwrap());
         prlimit(id, Resource::Fsize, Rlimit { current: is_full.then_some(0), maximum: None }).unwrap();
+    }
+
+    /// SIGTERM: whether it ends with 0 within half a minute.
+    pub async fn stop(&mut self) -> bool {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        let ended = async {
+            loop {
+                if let Some(status) = self.child.try_wait().unwrap() {
+                    return status.success();
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(30), ended).await.unwrap_or(false)
     }
 
     /// SIGKILL: nothing is finished, nothing is written.

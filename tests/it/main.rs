@@ -96,6 +96,7 @@ mod systemd;
 mod targets;
 mod tls;
 mod token_issuers;
+mod tracing;
 mod translate;
 mod unknown_fate;
 mod unreadable;

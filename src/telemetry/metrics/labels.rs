@@ -2,6 +2,10 @@
 
 use prometheus_client::encoding::EncodeLabelSet;
 
+/// What can become of a span of a trace that has ended: a collector has taken it, or none will get it.
+pub(super) const SPAN_EXPORTED: &str = "exported";
+pub(super) const SPAN_DROPPED: &str = "dropped";
+
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct Class {
     pub(super) status: &'static str,

@@ -1,7 +1,7 @@
 //! What the module structure is to be.
 
 /// Which module may use which. A module may always use itself.
-pub(super) const VOCABULARY: [&str; 11] = [
+pub(super) const VOCABULARY: [&str; 12] = [
     "identity",
     "address",
     "seal",
@@ -13,6 +13,7 @@ pub(super) const VOCABULARY: [&str; 11] = [
     "timings",
     "header_names",
     "language",
+    "protobuf",
 ];
 pub(super) const ARROWS: &[(&str, &[&str])] = &[
     // A login in a terminal trusts as a client does.
@@ -320,7 +321,10 @@ pub(super) const PURE: &[&str] = &[
     "ext_authz/check_response",
     "ext_authz/framing",
     "ext_authz/health",
-    "ext_authz/protobuf",
+    "protobuf",
+    "telemetry/traces/context",
+    "telemetry/traces/otlp",
+    "telemetry/traces/sampler",
     "endpoints/forward_auth",
     "endpoints/forward_auth/changes",
     "endpoints/forward_auth/restrictions",

@@ -286,7 +286,7 @@ async fn a_question_that_waits_for_a_renewal_gives_up_at_its_deadline_and_the_re
 async fn whoever_asks_is_told_whether_questions_are_answered() {
     let world = service().set("proxy_trusted_origins", "10.0.0.0/8").start().await;
     let at = address(&world);
-    let named = |name: &str| framed(&crate::harness::ext_authz::field(1, name.as_bytes()));
+    let named = |name: &str| framed(&crate::harness::protobuf::field(1, name.as_bytes()));
     for body in [framed(b""), named("envoy.service.auth.v3.Authorization")] {
         let called = call(at, HEALTH, &[], body).await;
         assert_eq!((called.grpc.as_deref(), &called.message[5..]), (Some("0"), &b"\x08\x01"[..]), "SERVING");

@@ -1,4 +1,5 @@
-//! The wire format of Protocol Buffers (<https://protobuf.dev/programming-guides/encoding/>), as far as messages of proto3 have it.
+//! The wire format of Protocol Buffers (<https://protobuf.dev/programming-guides/encoding/>), as far as messages of proto3 have it: what
+//! Envoy asks over gRPC, and what a collector of traces is sent.
 
 /// Bytes that are no message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -7,7 +8,7 @@ pub struct Malformed;
 
 /// What a field holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Value<'a> {
+pub enum Value<'a> {
     /// A number or an enumeration's.
     Number(u64),
     /// A text, bytes, or a message.
@@ -18,7 +19,7 @@ pub(super) enum Value<'a> {
 
 /// The fields of a message, each with its number, in the order in which they were written.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Fields<'a>(pub(super) &'a [u8]);
+pub struct Fields<'a>(pub &'a [u8]);
 
 const VARINT: u64 = 0;
 const FIXED64: u64 = 1;
@@ -27,7 +28,10 @@ const FIXED32: u64 = 5;
 
 impl<'a> Fields<'a> {
     /// The field that comes next; `None` at the end.
-    pub(super) fn next(&mut self) -> Result<Option<(u64, Value<'a>)>, Malformed> {
+    ///
+    /// # Errors
+    /// [`Malformed`].
+    pub fn next_field(&mut self) -> Result<Option<(u64, Value<'a>)>, Malformed> {
         if self.0.is_empty() {
             return Ok(None);
         }
@@ -71,9 +75,12 @@ impl<'a> Fields<'a> {
 }
 
 /// A pair of texts: an entry of a map, or a `HeaderValue` whose value may be bytes instead (field 3).
-pub(super) fn pair(bytes: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
+///
+/// # Errors
+/// [`Malformed`].
+pub fn pair(bytes: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
     let (mut fields, mut key, mut value) = (Fields(bytes), &[][..], &[][..]);
-    while let Some((number, held)) = fields.next()? {
+    while let Some((number, held)) = fields.next_field()? {
         match (number, held) {
             (1, Value::Bytes(text)) => key = text,
             (2 | 3, Value::Bytes(text)) if !text.is_empty() => value = text,
@@ -85,27 +92,38 @@ pub(super) fn pair(bytes: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
 
 /// A message that is being written.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Message(pub(super) Vec<u8>);
+pub struct Message(Vec<u8>);
 
 impl Message {
     /// Adds a field that holds a number.
-    pub(super) fn number(&mut self, field: u64, number: u64) {
+    pub fn number(&mut self, field: u64, number: u64) {
         self.varint(field << 3 | VARINT);
         self.varint(number);
     }
 
     /// Adds a field that holds a text or bytes.
-    pub(super) fn bytes(&mut self, field: u64, bytes: &[u8]) {
+    pub fn bytes(&mut self, field: u64, bytes: &[u8]) {
         self.varint(field << 3 | LENGTH_DELIMITED);
         self.varint(bytes.len() as u64);
         self.0.extend_from_slice(bytes);
     }
 
+    /// Adds a field that holds a number of a fixed width.
+    pub fn fixed64(&mut self, field: u64, number: u64) {
+        self.varint(field << 3 | FIXED64);
+        self.0.extend_from_slice(&number.to_le_bytes());
+    }
+
     /// Adds a field that holds a message.
-    pub(super) fn message(&mut self, field: u64, write: impl FnOnce(&mut Self)) {
+    pub fn message(&mut self, field: u64, write: impl FnOnce(&mut Self)) {
         let mut inner = Self::default();
         write(&mut inner);
         self.bytes(field, &inner.0);
+    }
+
+    /// What was written.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
     }
 
     fn varint(&mut self, mut number: u64) {
@@ -125,7 +143,7 @@ mod tests {
 
     fn all(bytes: &[u8]) -> Result<Vec<(u64, Value<'_>)>, Malformed> {
         let (mut fields, mut all) = (Fields(bytes), Vec::new());
-        while let Some(field) = fields.next()? {
+        while let Some(field) = fields.next_field()? {
             all.push(field);
         }
         Ok(all)
@@ -167,7 +185,8 @@ mod tests {
                 message.number(*field, *number);
             }
             message.bytes(7, &text);
-            let read = all(&message.0).unwrap();
+            let written = message.into_bytes();
+            let read = all(&written).unwrap();
             prop_assert_eq!(read.last(), Some(&(7, Value::Bytes(&text))));
             let expected: Vec<_> = numbers.iter().map(|(field, number)| (*field, Value::Number(*number))).collect();
             prop_assert_eq!(&read[..numbers.len()], &expected[..]);

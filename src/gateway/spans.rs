@@ -1,0 +1,43 @@
+//! Where a request's spans begin, and that of its way to the app ends.
+
+use http::{HeaderMap, Version};
+use tracing::{Instrument, Span};
+
+use super::Gateway;
+use crate::{
+    exchange::Exchange,
+    forward::{ForwardError, Forwarded, Outbound},
+    telemetry::traces::{RequestFacts, RequestTrace, end_forwarding, fail},
+};
+
+impl Gateway {
+    /// Begins the span of a request, where there are traces. A trusted proxy says which trace it belongs to; anybody else could have
+    /// theirs recorded, or mix it with another's.
+    pub(super) fn begin_spans(&self, exchange: &Exchange, headers: &HeaderMap) -> Option<Box<RequestTrace>> {
+        let tracer = self.parts.tracer.as_ref()?;
+        let facts = RequestFacts {
+            method: &exchange.method,
+            path: &exchange.path(),
+            scheme: exchange.origin.scheme.as_str(),
+            host: &exchange.origin.host,
+            client: exchange.origin.client,
+            version: match exchange.version {
+                Version::HTTP_10 => "1.0",
+                Version::HTTP_2 => "2",
+                _ => "1.1",
+            },
+            request_id: &exchange.id_text(),
+        };
+        Some(Box::new(tracer.begin(Some(headers).filter(|_| exchange.is_from_trusted_proxy), facts)))
+    }
+
+    /// Forwards a request within the span of its way to the app.
+    pub(super) async fn forward_traced(&self, outbound: Outbound<'_>, span: Span) -> Result<Forwarded, ForwardError> {
+        let forwarded = self.parts.forwarder.forward(outbound).instrument(span.clone()).await;
+        match &forwarded {
+            Ok(sent) => end_forwarding(&span, sent.upstream.host(), sent.upstream.port_u16(), sent.response.status().as_u16()),
+            Err(_) => fail(&span, "upstream_failed"),
+        }
+        forwarded
+    }
+}

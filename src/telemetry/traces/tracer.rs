@@ -1,0 +1,212 @@
+//! The spans of a request: its own, and that of its way to an app, which other processes are told of.
+
+use http::{HeaderMap, Method};
+use tracing::{Span, field::Empty};
+
+use super::{Propagation, RemoteContext, SPANS, Sampler, TraceContext, TraceSettings};
+use crate::secret::random;
+
+/// Begins the traces of requests.
+#[derive(Clone, Copy, Debug)]
+pub struct Tracer {
+    /// Which are exported.
+    pub sampler: Sampler,
+    /// Whether other processes are told.
+    pub propagation: Propagation,
+}
+
+/// The trace of a request.
+#[derive(Clone, Debug)]
+pub struct RequestTrace {
+    /// The request's own span.
+    pub span: Span,
+    context: TraceContext,
+    propagation: Propagation,
+}
+
+/// What is known of a request when its span begins.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestFacts<'a> {
+    /// `http.request.method`.
+    pub method: &'a Method,
+    /// `url.path`, without the query.
+    pub path: &'a str,
+    /// `url.scheme`.
+    pub scheme: &'a str,
+    /// `server.address`.
+    pub host: &'a str,
+    /// `client.address`.
+    pub client: std::net::IpAddr,
+    /// `network.protocol.version`.
+    pub version: &'a str,
+    /// The id that its log lines have too.
+    pub request_id: &'a str,
+}
+
+impl From<&TraceSettings> for Tracer {
+    fn from(settings: &TraceSettings) -> Self {
+        Self { sampler: settings.sampler, propagation: settings.propagation }
+    }
+}
+
+impl Tracer {
+    /// Begins the span of a request. `told`: its headers, if whoever sent it is trusted to say which trace it belongs to.
+    pub fn begin(&self, told: Option<&HeaderMap>, facts: RequestFacts<'_>) -> RequestTrace {
+        let told = told.filter(|_| self.propagation == Propagation::TraceContext).and_then(RemoteContext::read);
+        let trace_id = told.as_ref().map_or_else(|| u128::from_be_bytes(random()).max(1), |told| told.trace_id);
+        let context = TraceContext {
+            trace_id,
+            span_id: new_span_id(),
+            parent_id: told.as_ref().map(|told| told.span_id),
+            is_sampled: self.sampler.samples(trace_id, told.as_ref().map(|told| told.is_sampled)),
+            state: told.and_then(|told| told.state),
+        };
+        let method = method_name(facts.method);
+        let span = tracing::trace_span!(
+            target: SPANS,
+            parent: None,
+            "request",
+            otel.name = method,
+            otel.kind = "server",
+            otel.trace_id = context.trace_id,
+            otel.span_id = context.span_id,
+            otel.parent_id = context.parent_id,
+            otel.sampled = context.is_sampled,
+            otel.state = context.state.as_ref().and_then(|state| state.to_str().ok()),
+            otel.failed = Empty,
+            http.request.method = method,
+            url.path = facts.path,
+            url.scheme = facts.scheme,
+            server.address = facts.host,
+            client.address = %facts.client,
+            network.protocol.version = facts.version,
+            evergate.request.id = facts.request_id,
+            http.route = Empty,
+            http.response.status_code = Empty,
+            error.type = Empty,
+        );
+        RequestTrace { span, context, propagation: self.propagation }
+    }
+}
+
+impl RequestTrace {
+    /// Begins the span of the request's way to an app, which is told of it in the headers.
+    pub fn begin_forwarding(&self, method: &Method, headers: &mut HeaderMap) -> Span {
+        let method = method_name(method);
+        let context = TraceContext { span_id: new_span_id(), parent_id: Some(self.context.span_id), ..self.context.clone() };
+        if self.propagation == Propagation::TraceContext {
+            context.write(headers);
+        }
+        tracing::trace_span!(
+            target: SPANS,
+            parent: &self.span,
+            "forward",
+            otel.name = method,
+            otel.kind = "client",
+            otel.trace_id = context.trace_id,
+            otel.span_id = context.span_id,
+            otel.parent_id = context.parent_id,
+            otel.sampled = context.is_sampled,
+            otel.failed = Empty,
+            http.request.method = method,
+            server.address = Empty,
+            server.port = Empty,
+            http.response.status_code = Empty,
+            error.type = Empty,
+        )
+    }
+
+    /// Says which route the request took, and how it ended. `error`: the response of ours that says what failed.
+    pub fn end(&self, method: &Method, route: Option<&str>, status: u16, error: Option<&str>) {
+        let (span, is_server_error) = (&self.span, status >= 500);
+        if let Some(route) = route {
+            span.record("otel.name", format!("{} {route}", method_name(method)));
+            span.record("http.route", route);
+        }
+        span.record("http.response.status_code", status);
+        if is_server_error {
+            span.record("otel.failed", true);
+            span.record("error.type", error.map_or_else(|| status.to_string(), str::to_owned));
+        }
+    }
+}
+
+/// Says how the request's way to an app ended.
+pub fn end_forwarding(span: &Span, host: &str, port: Option<u16>, status: u16) {
+    span.record("server.address", host);
+    if let Some(port) = port {
+        span.record("server.port", port);
+    }
+    span.record("http.response.status_code", status);
+    // Of a client's span, 4xx is a failure too.
+    if status >= 400 {
+        span.record("otel.failed", true);
+        span.record("error.type", status.to_string());
+    }
+}
+
+/// Says that a call has failed in this way.
+pub fn fail(span: &Span, error: &str) {
+    span.record("otel.failed", true);
+    span.record("error.type", error);
+}
+
+/// The method, if it is one that is known: others could be any text.
+fn method_name(method: &Method) -> &str {
+    match method.as_str() {
+        known @ ("GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "CONNECT" | "OPTIONS" | "TRACE" | "PATCH") => known,
+        _ => "_OTHER",
+    }
+}
+
+fn new_span_id() -> u64 {
+    u64::from_be_bytes(random()).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    const FACTS: RequestFacts<'_> = RequestFacts {
+        method: &Method::GET,
+        path: "/",
+        scheme: "https",
+        host: "app.test",
+        client: std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+        version: "1.1",
+        request_id: "1",
+    };
+
+    fn told() -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert("traceparent", HeaderValue::from_static("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
+        headers.insert("tracestate", HeaderValue::from_static("their=1"));
+        headers
+    }
+
+    #[test]
+    fn an_app_is_told_of_our_span_in_the_trace_of_whoever_is_trusted() {
+        let sampler = Sampler { follows_parent: true, ratio: 0.0 };
+        let tracer = Tracer { sampler, propagation: Propagation::TraceContext };
+        let sent = |trace: &RequestTrace| {
+            let mut headers = told();
+            let _span = trace.begin_forwarding(&Method::GET, &mut headers);
+            RemoteContext::read(&headers).unwrap()
+        };
+        let of_trusted = sent(&tracer.begin(Some(&told()), FACTS));
+        assert_eq!(of_trusted.trace_id, 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c);
+        assert!(of_trusted.span_id != 0xb7ad_6b71_6920_3331 && of_trusted.is_sampled && of_trusted.state.is_some());
+        let of_a_client = sent(&tracer.begin(None, FACTS));
+        assert_ne!(of_a_client.trace_id, of_trusted.trace_id);
+        assert!(!of_a_client.is_sampled && of_a_client.state.is_none(), "nor does a client's own state pass");
+        let silent = Tracer { propagation: Propagation::None, ..tracer };
+        assert_eq!(sent(&silent.begin(Some(&told()), FACTS)).span_id, 0xb7ad_6b71_6920_3331, "headers pass as they are");
+    }
+
+    #[test]
+    fn a_method_that_nobody_knows_names_no_span() {
+        assert_eq!([method_name(&Method::PATCH), method_name(&Method::from_bytes(b"SECRET").unwrap())], ["PATCH", "_OTHER"]);
+    }
+}
