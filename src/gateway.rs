@@ -7,6 +7,7 @@ mod cors;
 mod destination;
 mod ext_authz;
 mod forward_auth;
+mod judging;
 mod kept_posts;
 mod recorder;
 mod refusing;
@@ -26,7 +27,7 @@ use tracing::Instrument;
 
 use crate::{
     address::Scheme,
-    admission::{Admission, Admitted, Inquiry, NotAdmitted},
+    admission::{Admission, Admitted, NotAdmitted},
     endpoints::{self, Endpoints, Refused},
     exchange::Exchange,
     forward::{ByteCount, ClientBody, ForwardError, Forwarded, Forwarder, InterimHandler, Outbound, RequestGuards},
@@ -36,11 +37,7 @@ use crate::{
     routing::Route,
     server::{Peer, StreamReset},
     session::live::Watch,
-    telemetry::{
-        AccessLog,
-        metrics::Metrics,
-        traces::{SPANS, Tracer},
-    },
+    telemetry::{AccessLog, metrics::Metrics, traces::Tracer},
     visitor::ConnectionMemo,
 };
 
@@ -314,59 +311,6 @@ impl Gateway {
                 Err(Box::pin(self.parts.admission.refuse_anonymous(exchange, headers, &route.rule, (reason, grant))).await)
             }
             Err(NotAdmitted::Refused(refusal)) => Err(refusal),
-        }
-    }
-
-    /// Judges a request by its route.
-    async fn judge(
-        &self,
-        exchange: &Exchange,
-        memo: &ConnectionMemo,
-        route: &Route,
-        headers: &HeaderMap,
-        has_no_body: bool,
-    ) -> Result<Judged, NotAdmitted> {
-        match &self.parts.tracer {
-            None => self.judge_by_rule(exchange, memo, route, headers, has_no_body).await,
-            Some(_) => {
-                let span = tracing::trace_span!(target: SPANS, "authorize");
-                Box::pin(self.judge_by_rule(exchange, memo, route, headers, has_no_body).instrument(span)).await
-            }
-        }
-    }
-
-    async fn judge_by_rule(
-        &self,
-        exchange: &Exchange,
-        memo: &ConnectionMemo,
-        route: &Route,
-        headers: &HeaderMap,
-        has_no_body: bool,
-    ) -> Result<Judged, NotAdmitted> {
-        let (rule, admission) = (&route.rule, &self.parts.admission);
-        // Where the route has a CORS policy, its preflights were judged by that.
-        if route.cors.is_none()
-            && let Some(asked) = admission.cross_origin.preflight(&exchange.method, headers)
-            && has_no_body
-        {
-            return Ok(Judged::Anybody(rule.permit_preflight(exchange.origin.client, &asked, headers).map_err(Refusal::from)?));
-        }
-        rule.takes(exchange.origin.client, &exchange.method, headers).map_err(Refusal::from)?;
-        Admission::refuse_misplaced_token(rule, headers)?;
-        if let Some(permit) = rule.permit_anybody() {
-            return Ok(Judged::Anybody(permit));
-        }
-        match admission.admit(Inquiry::for_route(exchange, headers, route, memo)).await {
-            Ok(admitted) => Ok(Judged::User(admitted)),
-            // Who brings a token is somebody, and is told why it does not let them in; the app never sees it.
-            Err(not_admitted)
-                if let Some(permit) = rule.permit_anonymous()
-                    && not_admitted.is_of_nobody()
-                    && !Admission::brings_token(rule, headers) =>
-            {
-                Ok(Judged::Anybody(permit))
-            }
-            Err(not_admitted) => Err(not_admitted),
         }
     }
 
