@@ -57,7 +57,10 @@ pub(super) const WITHOUT_EFFECT: &[WithoutEffect] = &[
         &["prometheus_aggregate_agent_stats_by", "prometheus_collect_agent_stats", "prometheus_collect_db_metrics"],
     ),
     because("Evergate has no profiler", &["pprof_"]),
-    because("Evergate sends its traces to an OpenTelemetry collector alone (CODER_TRACE_ENABLE)", &["trace", "trace_"]),
+    because(
+        "Evergate sends its traces to an OpenTelemetry collector alone (CODER_TRACE_ENABLE)",
+        &["trace", "trace_datadog", "trace_honeycomb_api_key", "trace_logs"],
+    ),
     because("readyz tells the state of Evergate", &["health_check_", "proxy_health_interval"]),
     because(
         "it is about Coder's own pages",
