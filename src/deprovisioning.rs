@@ -4,11 +4,13 @@
 //! [`UserEnd`](crate::sign_out::UserEnd), which reaches the users of one provider alone.
 
 mod global_token_revocation;
+mod scim;
 mod subject_identifier;
 
 use crate::sign_out::SignOut;
 
 pub use global_token_revocation::RevocationError;
+pub use scim::{ScimAnswer, ScimError, ScimMethod, ScimRequest};
 pub use subject_identifier::SubjectError;
 
 /// Has users ended.

@@ -19,6 +19,7 @@ mod logo;
 mod logout;
 mod portal;
 mod resource_metadata;
+mod scim;
 mod sessions;
 mod tokens;
 mod userinfo;
@@ -250,6 +251,9 @@ impl Endpoints {
         let call = Call { exchange, headers: &head.headers, query: head.uri.query().unwrap_or_default() };
         if let Some(below) = administrators::below(path) {
             return Box::pin(self.administration(&call, below, body)).await;
+        }
+        if let Some(path) = path.strip_prefix("/scim/v2/") {
+            return Box::pin(self.scim(&call, path, head, body)).await;
         }
         let endpoint = TABLE.iter().find(|endpoint| endpoint.path == path).ok_or(Refusal::NoSuchPage)?;
         // None is a WebSocket, also where that comes as an extended CONNECT.

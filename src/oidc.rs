@@ -121,6 +121,8 @@ pub struct Settings {
     pub event_issuer: Option<String>,
     /// `CODER_OIDC_REVOCATION_SECRET`: what security tools bring to have users ended.
     pub revocation_secret: Option<Secret>,
+    /// `CODER_SCIM_AUTH_HEADER`: what a SCIM client brings that provisions the provider's users.
+    pub scim_secret: Option<Secret>,
     /// `CODER_OIDC_TOKEN_TIMEOUT`: the deadline of a whole token call.
     pub token_timeout: Duration,
     /// `HTTPS_PROXY` and `NO_PROXY`.
@@ -176,6 +178,7 @@ impl Settings {
             graph_url: None,
             event_issuer: None,
             revocation_secret: None,
+            scim_secret: None,
             token_timeout: Duration::from_secs(1),
             proxy: ProxySettings::default(),
         }

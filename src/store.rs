@@ -13,6 +13,7 @@ mod condition;
 mod error;
 mod facts;
 mod records;
+mod scim_records;
 mod settings;
 
 // What a replica keeps in memory.
@@ -48,4 +49,5 @@ pub use records::{
     ListedGrant, ListedSession, LoginSaved, LoginTarget, MostKept, NewGrant, NewIntent, NewToken, Renewed, Resealed,
     SessionFilter, Sharing, Swept, TokenSaved, Tokens, Unverified,
 };
+pub use scim_records::{ScimFilter, ScimSaved, ScimUser};
 pub use settings::Settings;

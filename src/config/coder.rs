@@ -24,7 +24,7 @@ pub(super) const WITHOUT_EFFECT: &[WithoutEffect] = &[
             "oidc_allow_signups",
             "oidc_group_auto_create",
             "oidc_repair_links",
-            "scim_",
+            "scim_use_legacy",
             "terms_of_service_url",
         ],
     ),
@@ -136,7 +136,7 @@ mod tests {
     fn a_family_is_told_of_as_a_whole() {
         let (name, _) = without_effect("ai_gateway_bedrock_region").unwrap();
         assert_eq!(name, "CODER_AI_*");
-        assert_eq!(without_effect("scim_auth_header").unwrap().0, "CODER_SCIM_*");
+        assert_eq!(without_effect("scim_auth_header"), None, "it is ours too");
         assert_eq!(without_effect("workspace_name"), None, "it is a workspace's own variable");
     }
 }

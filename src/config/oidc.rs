@@ -16,7 +16,7 @@ use super::{
     tls::trust,
     values,
 };
-use crate::{oidc, tls::ClientTls};
+use crate::{oidc, secret::Secret, tls::ClientTls};
 
 /// The settings under their heading.
 pub(super) const SECTION: Section = Section {
@@ -46,6 +46,7 @@ pub(super) const SECTION: Section = Section {
         &GRAPH_URL,
         &EVENT_ISSUER_URL,
         &REVOCATION_SECRET,
+        &SCIM_AUTH_HEADER,
     ],
 };
 
@@ -142,6 +143,13 @@ const REVOCATION_SECRET: Setting = setting(
     "What a security tool sends as `Authorization: Bearer` to `/oauth2/global_token_revocation` to have everything of one user of this provider revoked: 32 characters at least, as from `openssl rand -hex 32`. Not set: only the provider's own signed requests are taken.",
 );
 
+const SCIM_AUTH_HEADER: Setting = setting(
+    "scim_auth_header",
+    ValueType::Secret,
+    "",
+    "What a SCIM client sends as `Authorization`, with or without `Bearer`, to provision the users of this provider at `/oauth2/scim/v2` ([deprovisioning.md](deprovisioning.md)): 32 characters at least, as from `openssl rand -hex 32`. Not set, or shorter: there is no SCIM.",
+);
+
 /// The settings of the provider with this name.
 pub(super) fn read(reader: &mut Reader<'_>, name: String) -> Option<oidc::Settings> {
     let event_issuer = reader.parsed(&EVENT_ISSUER_URL, issuer);
@@ -158,6 +166,7 @@ pub(super) fn read(reader: &mut Reader<'_>, name: String) -> Option<oidc::Settin
     let reuse_interval = reader.duration(&REFRESH_TOKEN_GRACE);
     let introspection_url = reader.parsed(&INTROSPECTION_URL, provider_url);
     let graph_url = reader.parsed(&GRAPH_URL, provider_url);
+    let scim_secret = scim_secret(reader);
     let revocation_secret = reader.parsed(&REVOCATION_SECRET, values::long_secret);
     let mapping = claims::read(reader);
     let client_auth = client_auth::read(reader, issuer.as_deref());
@@ -187,9 +196,16 @@ pub(super) fn read(reader: &mut Reader<'_>, name: String) -> Option<oidc::Settin
         graph_url,
         event_issuer,
         revocation_secret,
+        scim_secret,
         token_timeout: token_timeout?,
         proxy: proxy?,
     })
+}
+
+/// The secret of the SCIM client. Coder starts with any, and so does Evergate, but takes none that could be guessed: it would end everybody.
+fn scim_secret(reader: &mut Reader<'_>) -> Option<Secret> {
+    let secret = reader.owned(&SCIM_AUTH_HEADER).map(|text| values::long_secret(&text))?;
+    secret.inspect_err(|why| reader.warn(&SCIM_AUTH_HEADER, format!("{why}, so that there is no SCIM"))).ok()
 }
 
 /// The CA bundle and the client certificate of connections to the provider.

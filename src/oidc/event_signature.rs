@@ -57,9 +57,17 @@ impl Provider {
 
     /// Whether this is the secret that security tools bring to have users of this provider ended. It takes the same time for any guess.
     pub fn is_revocation_secret(&self, guess: &str) -> bool {
-        let Some(secret) = &self.settings.revocation_secret else { return false };
-        let (secret, guess) = (sha256(secret.expose().as_bytes()), sha256(guess.as_bytes()));
-        aws_lc_rs::constant_time::verify_slices_are_equal(&secret, &guess).is_ok()
+        is_secret(self.settings.revocation_secret.as_ref(), guess)
+    }
+
+    /// Whether this is the secret of the SCIM client that provisions this provider's users. It takes the same time for any guess.
+    pub fn is_scim_secret(&self, guess: &str) -> bool {
+        is_secret(self.settings.scim_secret.as_ref(), guess)
+    }
+
+    /// Whether a SCIM client provisions this provider's users.
+    pub fn has_scim_secret(&self) -> bool {
+        self.settings.scim_secret.is_some()
     }
 
     /// Verifies the signature of a JWT whose claims are validated already, because anybody can send one, and keys may have to be fetched.
@@ -88,6 +96,12 @@ impl Provider {
             Some(_) | None => is_same_issuer(self.issuer(), named).then_some(Signer::Provider),
         }
     }
+}
+
+fn is_secret(secret: Option<&Secret>, guess: &str) -> bool {
+    let Some(secret) = secret else { return false };
+    let (secret, guess) = (sha256(secret.expose().as_bytes()), sha256(guess.as_bytes()));
+    aws_lc_rs::constant_time::verify_slices_are_equal(&secret, &guess).is_ok()
 }
 
 fn is_same_issuer(one: &str, other: &str) -> bool {

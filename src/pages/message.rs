@@ -97,6 +97,8 @@ messages! {
     EmailDomain = "email_domain",
     /// The address is one of another provider's.
     ForeignAddress = "foreign_address",
+    /// A directory has deactivated the user.
+    Deprovisioned = "deprovisioned",
     /// The page is for another provider's users.
     OtherProvider = "other_provider",
     /// The provider does not tell the groups.

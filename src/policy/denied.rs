@@ -41,6 +41,9 @@ pub enum Denied {
     /// A claim is not as the route's rule wants it.
     #[error("a claim is missing or not as the route's rule wants it")]
     Claim,
+    /// A directory has deactivated or deleted the user.
+    #[error("a SCIM client has deactivated or deleted the user (active is false)")]
+    Deprovisioned,
     /// The client is in none of the allowed networks.
     #[error("the client's address is in none of the route's networks")]
     Network,
@@ -59,6 +62,7 @@ impl Denied {
             | Self::Provider
             | Self::GroupsUnknown
             | Self::Group
+            | Self::Deprovisioned
             | Self::Claim => true,
             Self::CrossOrigin | Self::Origin | Self::Method | Self::Network | Self::Destination => false,
         }
@@ -77,6 +81,7 @@ impl Denied {
             Self::GroupsUnknown => "groups_unknown",
             Self::Group => "group",
             Self::Claim => "claim",
+            Self::Deprovisioned => "deprovisioned",
             Self::Network => "network",
             Self::Destination => "destination",
         }

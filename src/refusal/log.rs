@@ -43,6 +43,7 @@ impl Refusal {
                 | Denied::Provider
                 | Denied::Group
                 | Denied::Claim
+                | Denied::Deprovisioned
                 | Denied::Network
                 | Denied::Destination
                 | Denied::Method),

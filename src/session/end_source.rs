@@ -7,6 +7,8 @@ pub enum EndSource {
     BackChannelLogout,
     /// The provider or a security tool, by Global Token Revocation (Okta's Universal Logout).
     GlobalTokenRevocation,
+    /// A directory, by SCIM.
+    Scim,
 }
 
 impl EndSource {
@@ -16,6 +18,7 @@ impl EndSource {
             // The name that the history had before there were others.
             Self::BackChannelLogout => "provider",
             Self::GlobalTokenRevocation => "global_token_revocation",
+            Self::Scim => "scim",
         }
     }
 }

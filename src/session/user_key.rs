@@ -9,6 +9,8 @@ pub enum UserKey {
     Subject(String),
     /// The e-mail address, in lower case.
     Email(String),
+    /// The user name, in lower case.
+    Username(String),
 }
 
 /// The name of a user of a provider, as a hash: what is kept of it for long tells nothing of who it was.
@@ -21,12 +23,18 @@ impl UserKey {
         Self::Email(address.trim().to_ascii_lowercase())
     }
 
+    /// A user name, which is compared without regard to case.
+    pub fn username(name: &str) -> Self {
+        Self::Username(name.trim().to_lowercase())
+    }
+
     /// All keys of a user with these claims. An address that the provider has not verified counts too: whom it names in order to be
     /// rid of them is not to stay because of it.
     pub fn all_of(identity: &Identity) -> Vec<Self> {
         let addresses = [&identity.email, &identity.unverified_email];
         let addresses = addresses.into_iter().flatten().map(|address| Self::email(address));
-        std::iter::once(Self::Subject(identity.subject.clone())).chain(addresses).collect()
+        let username = identity.username.iter().map(|name| Self::username(name));
+        std::iter::once(Self::Subject(identity.subject.clone())).chain(addresses).chain(username).collect()
     }
 
     /// The name at this provider and client: two providers may give the same subject to different people.
@@ -34,6 +42,7 @@ impl UserKey {
         let (kind, text) = match self {
             Self::Subject(text) => ("subject", text),
             Self::Email(text) => ("email", text),
+            Self::Username(text) => ("username", text),
         };
         UserName(sha256(format!("{:?}", ("user", issuer, client_id, kind, text)).as_bytes()))
     }
@@ -62,6 +71,7 @@ mod tests {
             subject("a").name("i", "d"),
             subject("A").name("i", "c"),
             UserKey::email("a").name("i", "c"),
+            UserKey::username("a").name("i", "c"),
             subject("a\", \"c").name("i", "c"),
         ];
         let distinct: std::collections::HashSet<_> = names.iter().collect();

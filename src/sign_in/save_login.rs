@@ -15,7 +15,7 @@ use crate::{
     identity::Identity,
     oidc::VerifiedLogin,
     policy::Denied,
-    session::{Opener, Session, SessionHash, UserHash, UserKey},
+    session::{Opener, Session, SessionHash, UserHash, UserKey, UserName},
     store::{LoginSaved, LoginTarget, NewGrant, OrphanedToken, SessionFilter, Sharing, Tokens},
     telemetry::logs::causes,
 };
@@ -65,6 +65,11 @@ impl SignIn {
                 return Err(CallbackError::Denied(denied, login.identity.display().to_owned()));
             }
         }
+        if self.store.is_locked_out(&self.names_of(&login.identity)).await? {
+            self.record_denied_login(&login.identity, Denied::Deprovisioned);
+            self.revoke_denied(&login).await;
+            return Err(CallbackError::Denied(Denied::Deprovisioned, login.identity.display().to_owned()));
+        }
         let (mode, identity, provider_session) = (attempt.mode(), login.identity.clone(), login.provider_session.clone());
         let brought_one = login.tokens.refresh_token.is_some();
         let Some((saved, cookies)) = self.save_login(login, existing, at).await? else {
@@ -112,14 +117,19 @@ impl SignIn {
     ) -> Result<(), CallbackError> {
         let (issuer, client_id) = (self.provider.issuer(), self.provider.client_id());
         let whose = SessionFilter { issuer, client_id, subject: Some(&identity.subject), provider_session };
-        let names: Vec<_> = UserKey::all_of(identity).iter().map(|key| key.name(issuer, client_id)).collect();
-        let was_ended = self.store.user_ended_at(&names).await?.is_some_and(|at| at >= attempt.at());
+        let was_ended = self.store.user_ended_at(&self.names_of(identity)).await?.is_some_and(|at| at >= attempt.at());
         if !was_ended && !self.store.was_logged_out_since(whose, attempt.at()).await? {
             return Ok(());
         }
         self.store.end_session(session).await?;
         tracing::info!(session = session.short(), "the provider logged a user out while their login was under way");
         Err(CallbackError::UnknownAttempt("the provider has logged its user out since it began"))
+    }
+
+    /// By what a user may have been ended.
+    fn names_of(&self, identity: &Identity) -> Vec<UserName> {
+        let (issuer, client_id) = (self.provider.issuer(), self.provider.client_id());
+        UserKey::all_of(identity).iter().map(|key| key.name(issuer, client_id)).collect()
     }
 
     /// Saves the grant, for the session `existing` or for a new one, and returns the new one's cookies. A new session replaces the
@@ -203,6 +213,7 @@ fn checked_claims(identity: &Identity, denied: Denied) -> Option<String> {
         Denied::Group if identity.groups.is_empty() => "no groups".to_owned(),
         Denied::Group => format!("groups: {}", identity.groups.join(", ")),
         Denied::Claim
+        | Denied::Deprovisioned
         | Denied::Provider
         | Denied::Network
         | Denied::CrossOrigin

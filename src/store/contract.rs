@@ -16,6 +16,7 @@ mod personal_tokens;
 mod renewals;
 mod repairs;
 mod revocations;
+mod scim_users;
 mod sessions;
 
 use std::sync::{Arc, Mutex};

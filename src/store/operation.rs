@@ -62,6 +62,9 @@ operations! {
     SaveKeptPost "save_kept_post" Repeatable,
     KeptPost "kept_post" Read,
     TakeKeptPost "take_kept_post" Once,
+    ScimUsers "scim_users" Read,
+    SaveScimUser "save_scim_user" Repeatable,
+    DeleteScimUser "delete_scim_user" Repeatable,
     // Grants and their renewal.
     Grant "grant" Read,
     IdToken "id_token" Read,

@@ -9,7 +9,7 @@ use crate::{
     identity::{Identity, RenderedHeaders, SignedAssertions},
     seal::{KeyRing, SealError},
     secret::{Secret, hex},
-    session::{PersonalToken, Session, SessionHash, TokenScope},
+    session::{PersonalToken, Session, SessionHash, TokenScope, UserName},
 };
 
 /// A session that has ended, with its grant as it was.
@@ -22,6 +22,11 @@ pub(super) struct EndedSessionRow {
     pub(super) id_token: Option<Vec<u8>>,
     /// The other sessions of its login, which have ended too, with their grants.
     pub(super) others: Vec<(SessionHash, GrantId)>,
+}
+
+/// Reads the hash of a user's name.
+pub(super) fn user_name_from(bytes: &[u8]) -> Result<UserName, StoreError> {
+    bytes.try_into().map(UserName).map_err(|_| StoreError::Malformed("user name"))
 }
 
 /// A row of `grants` as a request reads it.

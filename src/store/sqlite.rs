@@ -94,6 +94,7 @@ impl Sqlite {
             migration(13, "users are ended", include_str!("../../migrations/sqlite/0013_users_are_ended.sql")),
             migration(14, "posts are kept", include_str!("../../migrations/sqlite/0014_posts_are_kept.sql")),
             migration(15, "administrators search", include_str!("../../migrations/sqlite/0015_administrators_search.sql")),
+            migration(16, "SCIM users", include_str!("../../migrations/sqlite/0016_scim_users.sql")),
         ];
         let migrator = Migrator { migrations: migrations.into(), ignore_missing: true, ..Migrator::DEFAULT };
         Ok(migrator.run(&self.pool).await?)

@@ -17,6 +17,7 @@ mod renewals;
 mod replicas;
 mod revocations;
 mod rollbacks;
+mod scim_users;
 mod sessions;
 mod shared_logins;
 mod sweep;

@@ -1,6 +1,7 @@
 //! Who is gone at the provider is gone here: whichever way it is told, on every replica, and in the history with who told it.
 
 mod global_token_revocation;
+mod scim;
 
 use std::time::Duration;
 

@@ -99,6 +99,10 @@ pub(in crate::pages) const fn message(message: Message) -> (&'static str, &'stat
             "No access",
             "Your account's e-mail address is not one that may use this service. If you have another account, sign in with that one.",
         ),
+        Message::Deprovisioned => (
+            "No access",
+            "Your organisation has deactivated your account for this service. Please ask its administrators if that is a mistake.",
+        ),
         Message::ForeignAddress => (
             "No access",
             "Your account's name or e-mail address belongs to another sign-in service than the one that you signed in with. Sign in there, or have it changed where you signed in.",

@@ -109,6 +109,10 @@ pub(in crate::pages) const fn message(message: Message) -> (&'static str, &'stat
             "Kein Zugang",
             "Mit der E-Mail-Adresse Ihres Kontos darf dieser Dienst nicht benutzt werden. Wenn Sie ein anderes Konto haben, melden Sie sich damit an.",
         ),
+        Message::Deprovisioned => (
+            "Kein Zugang",
+            "Ihre Organisation hat Ihr Konto für diesen Dienst deaktiviert. Bitte fragen Sie deren Administratoren, falls das ein Irrtum ist.",
+        ),
         Message::ForeignAddress => (
             "Kein Zugang",
             "Der Name oder die E-Mail-Adresse Ihres Kontos gehört zu einem anderen Anmeldedienst als dem, bei dem Sie sich angemeldet haben. Melden Sie sich dort an, oder lassen Sie die Angabe in Ihrem Konto ändern.",

@@ -47,6 +47,7 @@ fn all() -> impl IntoIterator<Item = Migration> {
         13 "users are ended" "0013_users_are_ended.sql"
         14 "posts are kept" "0014_posts_are_kept.sql"
         15 "administrators search" "0015_administrators_search.sql"
+        16 "SCIM users" "0016_scim_users.sql"
     }
 }
 

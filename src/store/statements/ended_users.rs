@@ -22,8 +22,15 @@ impl Connection<'_> {
             "SELECT sessions.hash, grants.identity FROM grants JOIN sessions ON sessions.grant_id = grants.id \
              WHERE {email} = $3 AND grants.issuer = $1 AND grants.client_id = $2",
         );
+        // Names are compared in any case, for which there is no index: a directory seldom deactivates anybody.
+        const BY_USERNAME: &Template = &Template::new(
+            "SELECT sessions.hash, grants.identity FROM grants JOIN sessions ON sessions.grant_id = grants.id \
+             WHERE lower({username}) = lower($3) AND grants.issuer = $1 AND grants.client_id = $2",
+        );
         let (sql, text) = match key {
             UserKey::Subject(subject) => (BY_SUBJECT, subject.clone()),
+            UserKey::Username(name) if self.is_postgres() => (BY_USERNAME, super::listings::escaped(name)),
+            UserKey::Username(name) => (BY_USERNAME, name.clone()),
             UserKey::Email(address) if self.is_postgres() => (BY_EMAIL, super::listings::escaped(address)),
             UserKey::Email(address) => (BY_EMAIL, address.clone()),
         };
@@ -47,35 +54,41 @@ impl Connection<'_> {
         expires_at: Timestamp,
     ) -> Result<(), StoreError> {
         let mut transaction = self.begin().await?;
+        transaction.connection().write_ends(names, ended_at, expires_at).await?;
+        transaction.commit().await
+    }
+
+    /// The same within a transaction.
+    pub(super) async fn write_ends(
+        &mut self,
+        names: &[UserName],
+        ended_at: Timestamp,
+        expires_at: Timestamp,
+    ) -> Result<(), StoreError> {
         // In one order, so that two replicas cannot deadlock.
         let mut names = names.to_vec();
         names.sort_unstable_by_key(|name| name.0);
         for name in names {
-            transaction
-                .connection()
-                .query(
-                    "INSERT INTO ended_users (name, ended_at, expires_at) VALUES ($1, $2, $3) ON CONFLICT (name) DO UPDATE \
-                     SET ended_at = CASE WHEN ended_users.ended_at > excluded.ended_at \
-                     THEN ended_users.ended_at ELSE excluded.ended_at END, \
-                     expires_at = CASE WHEN ended_users.expires_at > excluded.expires_at \
-                     THEN ended_users.expires_at ELSE excluded.expires_at END",
-                )
-                .bind(&name.0[..])
-                .bind(ended_at.0)
-                .bind(expires_at.0)
-                .execute()
-                .await?;
+            self.query(
+                "INSERT INTO ended_users (name, ended_at, expires_at) VALUES ($1, $2, $3) ON CONFLICT (name) DO UPDATE \
+                 SET ended_at = CASE WHEN ended_users.ended_at > excluded.ended_at \
+                 THEN ended_users.ended_at ELSE excluded.ended_at END, \
+                 expires_at = CASE WHEN ended_users.expires_at > excluded.expires_at \
+                 THEN ended_users.expires_at ELSE excluded.expires_at END",
+            )
+            .bind(&name.0[..])
+            .bind(ended_at.0)
+            .bind(expires_at.0)
+            .execute()
+            .await?;
         }
-        transaction.commit().await
+        Ok(())
     }
 
     /// Everybody who was ended, and when.
     pub(in crate::store) async fn ended_users(&mut self) -> Result<Vec<(UserName, Timestamp)>, StoreError> {
         let found = self.query("SELECT name, ended_at FROM ended_users").fetch_all().await?;
-        found
-            .iter()
-            .map(|row| Ok((UserName(rows::session_hash_from(row.get("name")?)?.0), Timestamp(row.get("ended_at")?))))
-            .collect()
+        found.iter().map(|row| Ok((rows::user_name_from(row.get("name")?)?, Timestamp(row.get("ended_at")?)))).collect()
     }
 
     /// When one of these names was ended last.

@@ -1,0 +1,113 @@
+//! PATCH (RFC 7644 section 3.5.2), also as Microsoft Entra ID writes it: operations in any case, values without a path whose members may
+//! be paths, truth values as texts.
+
+use serde_json::Value;
+
+use super::{
+    error::ScimError,
+    user::{User, member},
+};
+
+/// The most operations of a request.
+const MAX_OPERATIONS: usize = 100;
+
+/// The user after all operations of a request. If one of them fails, none has an effect.
+pub(super) fn apply(mut user: User, body: &Value) -> Result<User, ScimError> {
+    let Value::Object(members) = body else { return Err(ScimError::Syntax("the body is no object")) };
+    let operations = member(members, "Operations").and_then(Value::as_array).filter(|all| all.len() <= MAX_OPERATIONS);
+    for operation in operations.ok_or(ScimError::Syntax("Operations is no list, or is too long"))? {
+        let Value::Object(operation) = operation else { return Err(ScimError::Syntax("an operation is no object")) };
+        let name = member(operation, "op").and_then(Value::as_str).unwrap_or_default();
+        let path = match member(operation, "path") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(path)) => Some(path.as_str()),
+            Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+                return Err(ScimError::Syntax("path is no text"));
+            }
+        };
+        let value = member(operation, "value");
+        match (name.to_ascii_lowercase().as_str(), path, value) {
+            ("add" | "replace", Some(path), Some(value)) => user.set(path, value)?,
+            ("add" | "replace", None, Some(Value::Object(attributes))) => {
+                for (name, value) in attributes {
+                    user.set(name, value)?;
+                }
+            }
+            ("add" | "replace", _, _) => return Err(ScimError::Syntax("an operation has no value")),
+            ("remove", Some(path), _) => user.remove(path)?,
+            ("remove", None, _) => return Err(ScimError::NoTarget),
+            (_, _, _) => return Err(ScimError::Syntax("op is none of add, replace and remove")),
+        }
+    }
+    Ok(user)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn ann() -> User {
+        User::read(&json!({"userName": "ann", "displayName": "Ann", "emails": [{"value": "a@x.example", "type": "work"}]}), true)
+            .unwrap()
+    }
+
+    #[test]
+    fn a_user_is_deactivated_in_each_way_in_which_directories_do_it() {
+        for operation in [
+            json!({"op": "replace", "path": "active", "value": false}),
+            json!({"op": "replace", "value": {"active": false}}),
+            json!({"op": "Replace", "path": "active", "value": "False"}),
+            json!({"op": "Add", "path": "active", "value": "false"}),
+            json!({"op": "replace", "value": {"Active": "False"}}),
+            json!({"op": "replace", "path": "urn:ietf:params:scim:schemas:core:2.0:User:active", "value": false}),
+            json!({"op": "replace", "path": null, "value": {"active": false, "unknown": {"a": 1}}}),
+        ] {
+            assert!(!apply(ann(), &json!({"Operations": [operation]})).unwrap().active, "{operation}");
+        }
+    }
+
+    #[test]
+    fn attributes_change_by_paths_and_what_is_not_kept_is_left_alone() {
+        let patched = apply(
+            ann(),
+            &json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "operations": [
+                {"op": "Replace", "path": "emails[type eq \"work\"].value", "value": "b@x.example"},
+                {"op": "Add", "path": "emails[type eq \"home\"].value", "value": "c@x.example"},
+                {"op": "replace", "value": {"name.givenName": "Ann", "userName": "anna"}},
+                {"op": "Add", "path": "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department", "value": "x"},
+                {"op": "Add", "path": "addresses[type eq \"work\"].country", "value": "x"},
+                {"op": "Remove", "path": "displayName"},
+            ]}),
+        )
+        .unwrap();
+        let addresses: Vec<_> = patched.profile.emails.iter().map(|email| email.value.as_str()).collect();
+        assert_eq!((patched.user_name.as_str(), addresses), ("anna", vec!["b@x.example", "c@x.example"]));
+        assert_eq!((patched.profile.given_name.as_deref(), patched.profile.display_name), (Some("Ann"), None));
+        assert!(patched.active);
+    }
+
+    #[test]
+    fn an_operation_that_cannot_be_done_is_refused() {
+        for body in [
+            json!({}),
+            json!({"Operations": {}}),
+            json!({"Operations": [{}]}),
+            json!({"Operations": ["replace"]}),
+            json!({"Operations": [{"op": "move", "path": "active", "value": false}]}),
+            json!({"Operations": [{"op": "replace", "path": "active"}]}),
+            json!({"Operations": [{"op": "replace", "path": "active", "value": "maybe"}]}),
+            json!({"Operations": [{"op": "replace", "path": "active", "value": [false]}]}),
+            json!({"Operations": [{"op": "replace", "value": "x"}]}),
+            json!({"Operations": [{"op": "replace", "path": ["active"], "value": false}]}),
+            json!({"Operations": [{"op": "remove"}]}),
+            json!({"Operations": [{"op": "remove", "path": "active"}]}),
+            json!({"Operations": [{"op": "remove", "path": "userName"}]}),
+            json!({"Operations": vec![json!({"op": "replace", "path": "active", "value": true}); 101]}),
+        ] {
+            assert!(apply(ann(), &body).is_err(), "{body}");
+        }
+        assert_eq!(apply(ann(), &json!({"Operations": []})).unwrap(), ann());
+    }
+}
