@@ -7,6 +7,7 @@ mod json;
 mod listing;
 mod place;
 mod prediction;
+pub mod provider_health;
 mod search;
 mod settings;
 mod state;

@@ -384,6 +384,7 @@ impl Running {
         let renewed = self.renewer.finish().await;
         // Token refreshes that finished after the event writer had stopped left events.
         self.store.flush_events().await;
+        self.store.flush_provider_hours().await;
         self.heartbeat.cancel();
         self.store.stop_heartbeat().await;
         renewed && finished

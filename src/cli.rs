@@ -51,9 +51,11 @@ pub fn main() -> ExitCode {
             Some((what, _)) => config::run(&environment(&matches), Some(what)),
             None => config::run(&environment(&matches), None),
         },
-        Some(("demo", verb)) => {
-            demo::run(verb.get_one::<u16>("port").copied(), verb.get_one::<String>("app").map(String::as_str))
-        }
+        Some(("demo", verb)) => demo::run(
+            verb.get_one::<u16>("port").copied(),
+            verb.get_one::<String>("app").map(String::as_str),
+            verb.get_flag("admin"),
+        ),
         Some(("doctor", verb)) => return exit_code(doctor::run(&environment(&matches), verb)),
         Some(("healthcheck", _)) => healthcheck::run(&environment(&matches)),
         Some(("login", verb)) => login::login(verb),
@@ -90,6 +92,10 @@ fn command() -> Command {
         .value_parser(clap::value_parser!(u16))
         .help("Where the demo listens; any free port if left out");
     let app = Arg::new("app").long("app").value_name("URL").help("An app of yours to stand in for the sample one");
+    let admin = Arg::new("admin")
+        .long("admin")
+        .action(ArgAction::SetTrue)
+        .help("Show the administration, with two weeks of made history");
     let json = Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print the findings as JSON");
     let secret_or_value = |key: &'static Setting| if key.is_secret() { format!("{}-file", key.flag()) } else { key.flag() };
     let flags = table::all().map(|key| {
@@ -105,7 +111,7 @@ fn command() -> Command {
         .about("An authenticating reverse proxy that keeps people logged in")
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand(verb("serve", "Run the gateway (the default)"))
-        .subcommand(verb("demo", "Run a provider, an app and the gateway between them on this machine").args([port, app]))
+        .subcommand(verb("demo", "Run a provider, an app and the gateway between them on this machine").args([port, app, admin]))
         .subcommand(config)
         .subcommand(verb("check", "Find misconfiguration: settings, provider, database, upstreams; needs no user").arg(json))
         .subcommand(verb("metrics", "The metrics reference as Markdown"))

@@ -3,6 +3,7 @@
 //! The provider signs its tokens, rotates refresh tokens and refuses a used one; the app knows only the headers that it is
 //! sent. The gateway itself uses nothing of this.
 
+mod history;
 mod provider;
 mod sample_app;
 
@@ -14,7 +15,7 @@ use tokio::net::TcpListener;
 use crate::{
     app::{self, Running},
     clock::Clock,
-    config::{Environment, Problems, check},
+    config::{Checked, Environment, Problems, check},
     timings::Timings,
 };
 
@@ -31,12 +32,33 @@ pub struct Demo {
     pub gateway: Running,
 }
 
+/// What a demonstration begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Nobody has ever been there.
+    Nothing,
+    /// Two weeks of made history, and its administration.
+    Administration,
+}
+
+/// The group whose members administer.
+const ADMINISTRATORS: &str = "on-call";
+
+/// Makes history in the store of these settings.
+async fn made_history(checked: &Checked, issuer: &str) -> anyhow::Result<Vec<provider::MadePerson>> {
+    let administration = app::administer(checked)?;
+    administration.store.migrate().await?;
+    let fingerprint = administration.sign_out.providers.iter().next().map(|provider| provider.fingerprint().clone());
+    let fingerprint = fingerprint.context("there is no provider")?;
+    history::fill(&administration, issuer, &fingerprint, Clock::System.now()).await
+}
+
 /// Starts provider, app and gateway on loopback; the gateway keeps its data in `directory`. `own_app` is the address of an
 /// app to stand in for the sample one.
 ///
 /// # Errors
 /// A port is taken, or the directory cannot be written.
-pub async fn start(port: Option<u16>, own_app: Option<&str>, directory: &Path) -> anyhow::Result<Demo> {
+pub async fn start(port: Option<u16>, own_app: Option<&str>, directory: &Path, content: Content) -> anyhow::Result<Demo> {
     let listen = |port| TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port)));
     let (idp, upstream) = (listen(0).await?, listen(0).await?);
     let issuer = format!("http://{}", idp.local_addr()?);
@@ -57,12 +79,18 @@ pub async fn start(port: Option<u16>, own_app: Option<&str>, directory: &Path) -
         // A demonstration should stop quickly; no replica takes its WebSockets over.
         ("shutdown_timeout", "2s".to_owned()),
     ];
+    let groups = (content == Content::Administration).then(|| ("admin_groups", ADMINISTRATORS.to_owned()));
+    let settings = settings.into_iter().chain(groups);
     let environment =
-        Environment { flags: settings.map(|(name, value)| (name.to_owned(), value)).into(), ..Environment::default() };
+        Environment { flags: settings.map(|(name, value)| (name.to_owned(), value)).collect(), ..Environment::default() };
     let mut problems = Problems::default();
     let raw = environment.read(&mut problems);
     let checked = check(&raw, problems)?;
-    let provider = provider::router(&issuer, &url)?;
+    let made = match content {
+        Content::Nothing => Vec::new(),
+        Content::Administration => made_history(&checked, &issuer).await.context("the history could not be made")?,
+    };
+    let provider = provider::router(&issuer, &url, made)?;
     tokio::spawn(async move { axum::serve(idp, provider).await });
     tokio::spawn(async move { axum::serve(upstream, sample_app::router()).await });
     let gateway = app::start(checked, Clock::System, Timings::default()).await.context("the gateway did not start")?;

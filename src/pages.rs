@@ -4,6 +4,7 @@
 mod admin;
 mod admin_text;
 mod branding;
+mod chart;
 mod choice;
 mod colour;
 mod html;
@@ -25,6 +26,7 @@ use html::document_with;
 pub use admin::{AdminPage, Button, Part, Row, Search};
 pub use admin_text::AdminText;
 pub use branding::{Brand, Branding, Contact, NotPrintable};
+pub use chart::{Chart, ChartKind, Series};
 pub use choice::{AddressField, Choice, ChoicePage};
 pub use colour::{Colour, contrast};
 pub use html::escape;

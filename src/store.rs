@@ -21,6 +21,7 @@ mod announcer;
 mod committed;
 mod event_buffer;
 mod gate;
+mod provider_hours;
 mod replica;
 mod rollbacks;
 
@@ -44,10 +45,11 @@ pub use contract::{Counts, END_RETENTION, LOGOUT_RETENTION, OrphanedToken, Revoc
 pub use error::StoreError;
 pub use facts::DatabaseFacts;
 pub use postgres::{PostgresSettings, PostgresUrl};
+pub use provider_hours::{LATENCY_BOUNDS, ProviderHour};
 pub use records::{
-    EndedSession, Expired, ExpiredAttempt, Fence, HandedOver, IdleExpiry, KeptPostRow, KeyUsage, Knowledge, ListPosition,
-    ListedGrant, ListedSession, LoginSaved, LoginTarget, MostKept, NewGrant, NewIntent, NewToken, Renewed, Resealed,
-    SessionFilter, Sharing, Swept, TokenSaved, Tokens, Unverified,
+    EndedSession, Expired, ExpiredAttempt, Fence, GrantSample, HandedOver, IdleExpiry, KeptPostRow, KeyUsage, Knowledge,
+    ListPosition, ListedGrant, ListedSession, LoginSaved, LoginTarget, MostKept, NewGrant, NewIntent, NewToken, Renewed,
+    Resealed, SessionFilter, Sharing, Swept, TokenSaved, Tokens, Unverified,
 };
 pub use scim_records::{ScimFilter, ScimSaved, ScimUser};
 pub use settings::Settings;

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Runs the demonstration until any signal arrives, SIGHUP included, and removes its files.
-pub(super) fn run(port: Option<u16>, own_app: Option<&str>) -> anyhow::Result<()> {
+pub(super) fn run(port: Option<u16>, own_app: Option<&str>, is_administered: bool) -> anyhow::Result<()> {
     let settings = telemetry::Settings {
         json: None,
         output: telemetry::LogOutput::Stderr,
@@ -25,7 +25,8 @@ pub(super) fn run(port: Option<u16>, own_app: Option<&str>) -> anyhow::Result<()
     let directory = std::env::temp_dir().join(format!("evergate-demo-{}", random_text::<6>()));
     let result = block_on(async {
         let mut signals = Signals::install()?;
-        let demo = demo::start(port, own_app, &directory).await?;
+        let content = if is_administered { demo::Content::Administration } else { demo::Content::Nothing };
+        let demo = demo::start(port, own_app, &directory, content).await?;
         print_out(&format!(
             "\n  Evergate is between you and a sample app:\n\n      {}\n\n  Open it, choose a person, and stay: access tokens live {} s and are renewed as you go.\n  \
              The log below shows every renewal. The provider is at {}.\n  Ctrl-C ends everything and leaves nothing behind.\n\n",
@@ -33,6 +34,12 @@ pub(super) fn run(port: Option<u16>, own_app: Option<&str>) -> anyhow::Result<()
             demo::ACCESS_TOKEN_LIFE.as_secs(),
             demo.issuer
         ));
+        if is_administered {
+            print_out(&format!(
+                "  The administration, with two weeks of made history, is for Maya, who is on call:\n\n      {}/oauth2/admin\n\n",
+                demo.url
+            ));
+        }
         signals.next().await;
         demo.gateway.stop().await;
         Ok(())

@@ -20,8 +20,9 @@ use url::Url;
 
 use crate::{
     clock::Clock,
+    identity::Identity,
     jose::{Algorithm, SigningKey},
-    secret::{random_text, sha256},
+    secret::{Secret, random_text, sha256},
 };
 
 /// How long access tokens live.
@@ -31,21 +32,29 @@ pub(super) const CLIENT_ID: &str = "demo";
 const COOKIE: &str = "demo_provider_session";
 const CHOOSE: &str = include_str!("choose.html");
 
-struct Person {
-    id: &'static str,
-    name: &'static str,
-    groups: &'static [&'static str],
+/// Somebody of the made history, whose grant can be renewed.
+#[derive(Debug)]
+pub(super) struct MadePerson {
+    pub(super) identity: Identity,
+    pub(super) refresh_token: Secret,
 }
 
-const PEOPLE: [Person; 2] = [
-    Person { id: "maya", name: "Maya Lindqvist", groups: &["engineering", "on-call"] },
-    Person { id: "tomas", name: "Tomás Rivera", groups: &["design"] },
-];
+struct Person {
+    id: String,
+    name: String,
+    groups: Vec<String>,
+}
+
+/// Who can be chosen.
+const PEOPLE: [(&str, &str, &[&str]); 2] =
+    [("maya", "Maya Lindqvist", &["engineering", "on-call"]), ("tomas", "Tomás Rivera", &["design"])];
 
 struct DemoProvider {
     issuer: String,
     app: String,
     key: SigningKey,
+    /// Those who can be chosen, and then those of the made history.
+    people: Vec<Person>,
     state: Mutex<DemoState>,
 }
 
@@ -68,12 +77,27 @@ struct IssuedCode {
 type Shared = State<Arc<DemoProvider>>;
 
 /// The provider's endpoints. `app` is the only origin that it redirects browsers to.
-pub(super) fn router(issuer: &str, app: &str) -> anyhow::Result<Router> {
+pub(super) fn router(issuer: &str, app: &str, made: Vec<MadePerson>) -> anyhow::Result<Router> {
+    let owned = |text: &str| text.to_owned();
+    let mut people: Vec<_> = PEOPLE
+        .iter()
+        .map(|(id, name, groups)| Person {
+            id: owned(id),
+            name: owned(name),
+            groups: groups.iter().map(|group| owned(group)).collect(),
+        })
+        .collect();
+    let mut state = DemoState::default();
+    for MadePerson { identity, refresh_token } in made {
+        state.refresh_tokens.insert(refresh_token.expose().to_owned(), people.len());
+        people.push(Person { id: identity.subject, name: identity.name.unwrap_or_default(), groups: identity.groups });
+    }
     let provider = DemoProvider {
         issuer: issuer.to_owned(),
         app: app.to_owned(),
         key: SigningKey::generate("demo")?,
-        state: Mutex::default(),
+        people,
+        state: Mutex::new(state),
     };
     Ok(Router::new()
         .route("/.well-known/openid-configuration", get(metadata))
@@ -93,7 +117,7 @@ impl DemoProvider {
 
     /// The token response for `person`, with a new refresh token.
     fn issue(&self, person: usize, nonce: Option<&str>) -> Option<Json<Value>> {
-        let who = PEOPLE.get(person)?;
+        let who = self.people.get(person)?;
         let now = Clock::System.now().seconds();
         let (access, refresh) = (random_text::<24>(), random_text::<24>());
         let mut claims = profile(who);
@@ -188,13 +212,13 @@ async fn authorize(State(provider): Shared, Query(query): Query<Authorize>, head
 }
 
 fn choose_page(query: &str) -> String {
-    let cards = PEOPLE.iter().enumerate().map(|(at, who)| {
-        let initial = who.name.chars().next().unwrap_or(' ');
+    let cards = PEOPLE.iter().enumerate().map(|(at, (_, name, groups))| {
+        let initial = name.chars().next().unwrap_or(' ');
         let href = format!("/authorize?{query}&person={at}").replace('&', "&amp;").replace('"', "&quot;");
         format!(
             r#"<a class="person" href="{href}"><span>{initial}</span><b>{}</b><small>{}</small></a>"#,
-            who.name,
-            who.groups.join(", ")
+            name,
+            groups.join(", ")
         )
     });
     CHOOSE.replace("{people}", &cards.collect::<String>())
@@ -251,7 +275,7 @@ async fn token(State(provider): Shared, Form(form): Form<TokenRequest>) -> Respo
 async fn userinfo(State(provider): Shared, headers: HeaderMap) -> Response {
     let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     let person = token.and_then(|token| provider.state().access_tokens.get(token).copied());
-    match person.and_then(|person| PEOPLE.get(person)) {
+    match person.and_then(|person| provider.people.get(person)) {
         Some(who) => Json(profile(who)).into_response(),
         None => StatusCode::UNAUTHORIZED.into_response(),
     }

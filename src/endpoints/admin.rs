@@ -9,6 +9,7 @@ mod api;
 mod api_request;
 mod grant_page;
 mod lists;
+mod provider_page;
 
 use axum::body::Body;
 use http::{HeaderValue, Method, Response};
@@ -36,6 +37,8 @@ enum Place {
     Why,
     Audit,
     Everyone,
+    Providers,
+    Keys,
     Grant(GrantId),
 }
 
@@ -46,6 +49,8 @@ impl Place {
             "/why" => Some(Self::Why),
             "/audit" => Some(Self::Audit),
             "/everyone" => Some(Self::Everyone),
+            "/providers" => Some(Self::Providers),
+            "/keys" => Some(Self::Keys),
             other => grant_id(other.strip_prefix("/grants/")?).map(Self::Grant),
         }
     }
@@ -56,6 +61,8 @@ impl Place {
             Self::Why => "/why".to_owned(),
             Self::Audit => "/audit".to_owned(),
             Self::Everyone => "/everyone".to_owned(),
+            Self::Providers => "/providers".to_owned(),
+            Self::Keys => "/keys".to_owned(),
             Self::Grant(id) => format!("/grants/{id}"),
         }
     }
@@ -118,6 +125,8 @@ impl Endpoints {
             Place::SignedIn => self.signed_in_page(call, admin, &admitted).await,
             Place::Why => self.why_page(call, admin, &admitted).await,
             Place::Audit => self.audit_page(call, admin, &admitted).await,
+            Place::Providers => self.providers_page(call, admin, &admitted).await,
+            Place::Keys => self.keys_page(call, admin, &admitted).await,
             Place::Everyone => Ok(self.everyone_page(call, &admitted)),
             Place::Grant(id) => self.grant_page(call, admin, &admitted, id).await,
         }
@@ -185,6 +194,8 @@ impl Endpoints {
         let pages = [
             (Place::SignedIn, AdminText::SignedIn),
             (Place::Why, AdminText::Why),
+            (Place::Providers, AdminText::Providers),
+            (Place::Keys, AdminText::Keys),
             (Place::Audit, AdminText::Audit),
             (Place::Everyone, AdminText::Everyone),
         ];
@@ -249,7 +260,9 @@ mod tests {
     #[test]
     fn a_place_is_found_by_the_path_that_leads_to_it_and_by_no_other() {
         let grant = GrantId([0xab; 16]);
-        for place in [Place::SignedIn, Place::Why, Place::Audit, Place::Everyone, Place::Grant(grant)] {
+        for place in
+            [Place::SignedIn, Place::Why, Place::Audit, Place::Everyone, Place::Providers, Place::Keys, Place::Grant(grant)]
+        {
             assert_eq!(Place::of(&place.path()), Some(place));
         }
         for odd in ["/", "/why/", "/grants/", "/grants/ab", &format!("/grants/{}", "AB".repeat(16)), &format!("/grants/{grant}0")]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{AdminText, Look, Timeline, escape, html::document_wide};
+use super::{AdminText, Chart, Look, Timeline, escape, html::document_wide};
 
 /// A page of the administration.
 #[derive(Clone, Debug)]
@@ -49,6 +49,17 @@ pub enum Part {
     Link(String, String),
     /// A picture of times.
     Timeline(Timeline),
+    /// A picture of figures.
+    Chart(Chart),
+    /// A table, which is shown when its caption is chosen.
+    Table {
+        /// What it shows.
+        caption: String,
+        /// The heads of the columns.
+        heads: Vec<String>,
+        /// The lines.
+        rows: Vec<Vec<String>>,
+    },
 }
 
 /// A line of a list.
@@ -113,6 +124,8 @@ impl AdminPage<'_> {
             Part::Heading(text) => writeln!(out, "<h2>{}</h2>", escape(text)),
             Part::Link(href, label) => writeln!(out, "<p><a href=\"{}\">{}</a></p>", escape(href), escape(label)),
             Part::Timeline(timeline) => write!(out, "{}", timeline.html()),
+            Part::Chart(chart) => write!(out, "{}", chart.html()),
+            Part::Table { caption, heads, rows } => write!(out, "{}", table(caption, heads, rows)),
             Part::Facts(facts) => {
                 let facts = facts.iter().fold(String::new(), |mut all, (name, value)| {
                     let _infallible = writeln!(all, "<div><dt>{}</dt><dd>{}</dd></div>", escape(name), escape(value));
@@ -174,6 +187,20 @@ impl Button {
     }
 }
 
+fn table(caption: &str, heads: &[String], rows: &[Vec<String>]) -> String {
+    let caption = escape(caption);
+    let heads: String = heads.iter().map(|head| format!("<th scope=\"col\">{}</th>", escape(head))).collect();
+    let mut table = format!(
+        "<details><summary>{caption}</summary>\n<div class=\"scroll\" role=\"region\" aria-label=\"{caption}\" tabindex=\"0\"><table><thead><tr>{heads}</tr></thead>\n<tbody>\n"
+    );
+    for row in rows {
+        let (first, rest) = row.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
+        let rest: String = rest.iter().map(|cell| format!("<td>{}</td>", escape(cell))).collect();
+        let _infallible = writeln!(table, "<tr><th scope=\"row\">{}</th>{rest}</tr>", escape(first));
+    }
+    table + "</tbody></table></div></details>\n"
+}
+
 fn list(rows: &[Row]) -> String {
     let mut list = "<ul class=\"list\">\n".to_owned();
     for Row { name, href, details, button } in rows {
@@ -193,7 +220,7 @@ mod tests {
     use super::*;
     use crate::{
         language::Language,
-        pages::{Branding, Mark, Sign},
+        pages::{Branding, ChartKind, Mark, Series, Sign},
     };
 
     fn page(parts: &[Part], evil: &str) -> String {
@@ -230,6 +257,14 @@ mod tests {
             Part::Confirm { label: text(), button: button() },
             Part::Link(text(), text()),
             Part::Timeline(timeline),
+            Part::Table { caption: text(), heads: vec![text()], rows: vec![vec![text(), text()], Vec::new()] },
+            Part::Chart(Chart {
+                says: text(),
+                ends: (text(), text()),
+                most: text(),
+                series: vec![(Series { class: "good", values: vec![Some(1), None] }, text())],
+                kind: ChartKind::Bars,
+            }),
         ];
         let html = page(&parts, evil);
         assert!(!html.contains("<script") && !html.contains("alert('x')"), "{html}");

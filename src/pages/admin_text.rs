@@ -175,6 +175,77 @@ pub enum AdminText<'a> {
     Renewed,
     /// It was not, for this reason.
     NotRenewed(&'a str),
+    /// How providers have answered.
+    Providers,
+    /// What that is counted by.
+    ProvidersText,
+    /// So many days alone.
+    LastDays(&'a str),
+    /// There were no token refreshes.
+    NoCalls(&'a str),
+    /// How far silent re-authentication is.
+    PresentSettings,
+    /// How many can be renewed.
+    WithRefreshToken,
+    /// So many of so many that were looked at.
+    PartOf(i64, i64),
+    /// What the chart of outcomes shows.
+    ChartOutcomes,
+    /// What the chart of durations shows.
+    ChartLatency,
+    /// The largest bar.
+    MostCalls(i64),
+    /// The highest point.
+    MostMilliseconds(i64),
+    /// Half of them took no longer.
+    Median,
+    /// Of twenty, nineteen took no longer.
+    Slow,
+    /// New tokens.
+    OutcomeOk,
+    /// The grant is dead.
+    OutcomeDead,
+    /// To be mended.
+    OutcomeConfig,
+    /// Tried again.
+    OutcomeRetry,
+    /// Nobody knows.
+    OutcomeAmbiguous,
+    /// A day.
+    Day,
+    /// All token refreshes.
+    Calls,
+    /// The figures of the charts.
+    AsTable,
+    /// Certificates and keys.
+    Keys,
+    /// The certificates that are served.
+    Certificates,
+    /// None are.
+    NoCertificates,
+    /// The keys of tokens at rest.
+    EncryptionKeys,
+    /// What is told of them.
+    EncryptionKeysText,
+    /// New tokens are encrypted with it.
+    KeySeals(i64),
+    /// It opens older ones.
+    KeyOpens(i64),
+    /// It is gone.
+    KeyMissing(i64),
+    /// How a provider has answered, in a sentence.
+    HealthSays {
+        /// In so many days.
+        days: &'a str,
+        /// So many calls.
+        calls: i64,
+        /// Of a hundred, so many were answered as they should be.
+        answered: i64,
+        /// Half of them within so long.
+        median: &'a str,
+        /// Of twenty, nineteen within so long.
+        slow: &'a str,
+    },
 }
 
 impl AdminText<'_> {

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     backoff::back_off,
-    clock::Stopwatch,
+    clock::{Stopwatch, Timestamp},
     grant::{AttemptId, Grant, GrantId},
     history::Event,
     oidc::Introspection,
@@ -220,10 +220,16 @@ impl Engine {
         let took = timer.finish();
         match result {
             Ok(response) => {
+                self.count_refresh("ok", took, started_at);
                 self.save_new_tokens(presentation, refresh_token, response, CallTiming { at: started_at, took }).await
             }
             Err(failure) => self.handle_failure(presentation, &failure, took).await,
         }
+    }
+
+    /// Counts a token refresh for administrators' charts.
+    pub(super) fn count_refresh(&self, outcome: &str, took: Duration, at: Timestamp) {
+        self.store.count_refresh(self.provider.issuer(), self.provider.client_id(), outcome, took, at);
     }
 
     /// Introspects a refresh token that was presented before. Returns `None` if it is active and can be presented.

@@ -158,6 +158,7 @@ impl Engine {
         let reason = classify::reason(failure);
         let now = self.clock.now();
         self.metrics.renewal(class.as_str(), &reason);
+        self.count_refresh(class.as_str(), took, now);
         let event = Event {
             code: classify::code(failure),
             detail: classify::description(failure),

@@ -13,6 +13,7 @@ mod keys;
 mod listings;
 mod logouts;
 mod personal_tokens;
+mod provider_hours;
 mod renewals;
 mod repairs;
 mod revocations;
@@ -33,6 +34,7 @@ use super::{
     event_buffer::EventBuffer,
     gate::Gate,
     operation::Operation,
+    provider_hours::HourBuffer,
     replica::replica_name,
     rollbacks::Rollbacks,
     statements::SweepStep,
@@ -63,6 +65,7 @@ pub struct Store {
     announcer: Arc<Announcer>,
     hearing: watch::Sender<Hearing>,
     events: Arc<EventBuffer>,
+    hours: Arc<HourBuffer>,
     gate: Arc<Gate>,
     committed: Arc<Committed>,
     rollbacks: Arc<Rollbacks>,
@@ -91,6 +94,7 @@ impl Store {
             announcer: Arc::default(),
             hearing: watch::Sender::new(Hearing::Nothing),
             events: Arc::default(),
+            hours: Arc::default(),
             gate: Arc::default(),
             committed: Arc::default(),
             rollbacks: Arc::default(),

@@ -322,6 +322,21 @@ pub struct MostKept {
     pub bytes: i64,
 }
 
+/// Grants in a sample that have the same settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrantSample {
+    /// The provider's issuer identifier.
+    pub issuer: String,
+    /// The client.
+    pub client_id: String,
+    /// The fingerprint of the settings that they were obtained with.
+    pub fingerprint: String,
+    /// Whether they have a refresh token.
+    pub is_renewable: bool,
+    /// How many there are.
+    pub grants: i64,
+}
+
 /// What is old enough to be deleted.
 #[derive(Clone, Copy, Debug)]
 pub struct Expired {

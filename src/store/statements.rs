@@ -13,6 +13,7 @@ mod keys;
 mod listings;
 mod logins;
 mod personal_tokens;
+mod provider_hours;
 mod renewals;
 mod replicas;
 mod revocations;

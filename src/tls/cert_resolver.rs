@@ -82,6 +82,13 @@ impl CertResolver {
         certificates.filter_map(not_after).min()
     }
 
+    /// The files of the loaded certificates, and when each expires.
+    pub fn expiries(&self) -> Vec<(String, Option<Timestamp>)> {
+        let loaded = self.loaded();
+        let ends = loaded.certificates.iter().map(|certificate| certificate.end_entity_cert().ok().and_then(not_after));
+        self.files.iter().map(|(chain, _)| chain.display().to_string()).zip(ends).collect()
+    }
+
     /// What clients of each of our hosts find now.
     fn states(&self) -> Vec<CertificateState> {
         let (loaded, now) = (self.loaded(), self.clock.now());

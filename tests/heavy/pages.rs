@@ -105,6 +105,11 @@ async fn in_a_browser_the_choice_of_a_provider_is_for_every_width_and_everybody_
     run("choice.mjs", &[&world.address().to_string()]).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_browser_the_administration_is_for_every_width_and_everybody_and_its_buttons_do_what_they_say() {
+    run("admin.mjs", &[]).await;
+}
+
 async fn run(script: &'static str, arguments: &[&str]) {
     let arguments: Vec<_> = arguments.iter().map(|&argument| argument.to_owned()).collect();
     let run = tokio::task::spawn_blocking(move || {

@@ -280,7 +280,7 @@ async fn a_certified_provider_accepts_each_method_of_client_authentication_with_
 #[tokio::test(flavor = "multi_thread")]
 async fn in_a_browser_the_demo_logs_in_renews_and_logs_out() {
     let directory = tempfile::tempdir().unwrap();
-    let demo = evergate::demo::start(None, None, directory.path()).await.unwrap();
+    let demo = evergate::demo::start(None, None, directory.path(), evergate::demo::Content::Nothing).await.unwrap();
     let url = demo.url.clone();
     let run = tokio::task::spawn_blocking(move || {
         Command::new("node").args(["browser.mjs", &url]).current_dir(PEERS).stdin(Stdio::null()).output()

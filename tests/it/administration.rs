@@ -2,6 +2,7 @@
 
 mod api;
 mod attacks;
+mod health;
 mod listener;
 mod pages;
 

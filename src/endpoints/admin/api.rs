@@ -5,6 +5,7 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
+use super::provider_page::providers_json;
 use super::{
     api_request::{ApiCall, ApiMistake, SessionQuery, check_confirmation},
     hidden,
@@ -115,6 +116,8 @@ impl Endpoints {
                 let events = administration.audit(before).await.map_err(Refusal::from)?;
                 json!({ "events": events_json(&events) })
             }
+            ApiCall::Providers => providers_json(admin).await?,
+            ApiCall::Keys => self.keys_json(admin).await?,
             ApiCall::EndEveryone => {
                 let content_type = call.headers.get(header::CONTENT_TYPE).and_then(|line| line.to_str().ok());
                 check_confirmation(content_type, &read_form(body).await?)?;

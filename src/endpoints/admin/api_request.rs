@@ -38,6 +38,8 @@ pub(super) const PATHS: &[ApiPath] = &[
     ApiPath { template: "/grants/{grant}/end_user", methods: POST },
     ApiPath { template: "/history", methods: GET },
     ApiPath { template: "/audit", methods: GET },
+    ApiPath { template: "/providers", methods: GET },
+    ApiPath { template: "/keys", methods: GET },
     ApiPath { template: "/everyone/end", methods: POST },
 ];
 
@@ -53,6 +55,8 @@ pub(super) enum ApiCall {
     EndUser(GrantId),
     History(String),
     Audit(Timestamp),
+    Providers,
+    Keys,
     EndEveryone,
 }
 
@@ -103,6 +107,8 @@ impl ApiCall {
             "/history" => return Ok(Self::History(history(query)?)),
             "/audit" => return Ok(Self::Audit(audit(query)?)),
             "/openapi.json" => Self::Document,
+            "/providers" => Self::Providers,
+            "/keys" => Self::Keys,
             "/sessions/{session}" if *method == Method::DELETE => Self::EndSession(session()?),
             "/sessions/{session}" => Self::Session(session()?),
             "/grants/{grant}" => Self::Grant(grant()?),
@@ -222,6 +228,7 @@ mod tests {
         assert_eq!(get(&format!("/grants/{id}")), Some(ApiCall::Grant(grant)));
         assert_eq!(post(&format!("/grants/{id}/renew")), Some(ApiCall::Renew(grant)));
         assert_eq!(post(&format!("/grants/{id}/end_user")), Some(ApiCall::EndUser(grant)));
+        assert_eq!((get("/providers"), get("/keys")), (Some(ApiCall::Providers), Some(ApiCall::Keys)));
         assert_eq!(post("/everyone/end"), Some(ApiCall::EndEveryone));
         assert_eq!(get("/history?name=ann"), Some(ApiCall::History("ann".into())));
         assert_eq!(get("/audit?before=2"), Some(ApiCall::Audit(Timestamp(2000))));

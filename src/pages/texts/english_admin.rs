@@ -94,5 +94,46 @@ pub(in crate::pages) fn text(text: &AdminText<'_>) -> Cow<'static, str> {
         AdminText::Gone => "It had ended before.",
         AdminText::Renewed => "The grant was renewed.",
         AdminText::NotRenewed(why) => return format!("The grant was not renewed: {why}.").into(),
+        AdminText::Providers => "Providers",
+        AdminText::ProvidersText => {
+            "Token refreshes as all replicas count them by the hour. A grant that the provider calls dead is an answer as any other."
+        }
+        AdminText::LastDays(one) => return format!("Last {one} days").into(),
+        AdminText::NoCalls(one) => return format!("No token refresh in the last {one} days.").into(),
+        AdminText::PresentSettings => "Logins with the present settings",
+        AdminText::WithRefreshToken => "Logins with a refresh token",
+        AdminText::PartOf(one, all) => return format!("{one} of {all} that were looked at").into(),
+        AdminText::ChartOutcomes => "Token refreshes over time, by what they came to; the table below has the figures.",
+        AdminText::ChartLatency => "How long token refreshes took over time; the table below has the figures.",
+        AdminText::MostCalls(one) => return format!("highest: {one}").into(),
+        AdminText::MostMilliseconds(one) => return format!("highest: {one} ms").into(),
+        AdminText::Median => "half within",
+        AdminText::Slow => "95 of 100 within",
+        AdminText::OutcomeOk => "renewed",
+        AdminText::OutcomeDead => "grant dead",
+        AdminText::OutcomeConfig => "refused, to be mended",
+        AdminText::OutcomeRetry => "failed, tried again",
+        AdminText::OutcomeAmbiguous => "outcome unknown",
+        AdminText::Day => "Day",
+        AdminText::Calls => "All",
+        AdminText::AsTable => "The figures, day by day",
+        AdminText::Keys => "Certificates and keys",
+        AdminText::Certificates => "Certificates that are served",
+        AdminText::NoCertificates => "Evergate does not terminate TLS here.",
+        AdminText::EncryptionKeys => "Encryption keys",
+        AdminText::EncryptionKeysText => {
+            "They do not expire. Of the first 1,000 grants it is told how many have a token under each."
+        }
+        AdminText::KeySeals(one) => return format!("encrypts: {one} grants").into(),
+        AdminText::KeyOpens(one) => {
+            return format!("opens older tokens: {one} grants; evergate keys reseal makes it unnecessary").into();
+        }
+        AdminText::KeyMissing(one) => return format!("is missing: {one} grants, whose users sign in again").into(),
+        AdminText::HealthSays { days, calls, answered, median, slow } => {
+            return format!(
+                "{calls} token refreshes in the last {days} days; of a hundred, {answered} were answered as they should be; half within {median}, 95 of a hundred within {slow}."
+            )
+            .into();
+        }
     })
 }

@@ -102,5 +102,46 @@ pub(in crate::pages) fn text(text: &AdminText<'_>) -> Cow<'static, str> {
         AdminText::Gone => "Sie war schon beendet.",
         AdminText::Renewed => "Der Grant wurde erneuert.",
         AdminText::NotRenewed(why) => return format!("Der Grant wurde nicht erneuert: {why}.").into(),
+        AdminText::Providers => "Anmeldedienste",
+        AdminText::ProvidersText => {
+            "Erneuerungen, wie alle Replikate sie nach Stunden zählen. Dass ein Grant tot ist, ist eine Antwort wie jede andere."
+        }
+        AdminText::LastDays(one) => return format!("Letzte {one} Tage").into(),
+        AdminText::NoCalls(one) => return format!("Keine Erneuerung in den letzten {one} Tagen.").into(),
+        AdminText::PresentSettings => "Anmeldungen mit den jetzigen Einstellungen",
+        AdminText::WithRefreshToken => "Anmeldungen mit Refresh-Token",
+        AdminText::PartOf(one, all) => return format!("{one} von {all}, die angesehen wurden").into(),
+        AdminText::ChartOutcomes => "Erneuerungen im Lauf der Zeit, nach ihrem Ergebnis; die Tabelle darunter hat die Zahlen.",
+        AdminText::ChartLatency => "Wie lange Erneuerungen im Lauf der Zeit dauerten; die Tabelle darunter hat die Zahlen.",
+        AdminText::MostCalls(one) => return format!("höchster Wert: {one}").into(),
+        AdminText::MostMilliseconds(one) => return format!("höchster Wert: {one} ms").into(),
+        AdminText::Median => "die Hälfte binnen",
+        AdminText::Slow => "95 von 100 binnen",
+        AdminText::OutcomeOk => "erneuert",
+        AdminText::OutcomeDead => "Grant tot",
+        AdminText::OutcomeConfig => "abgelehnt, zu beheben",
+        AdminText::OutcomeRetry => "gescheitert, erneut versucht",
+        AdminText::OutcomeAmbiguous => "Ausgang unbekannt",
+        AdminText::Day => "Tag",
+        AdminText::Calls => "Alle",
+        AdminText::AsTable => "Die Zahlen, Tag für Tag",
+        AdminText::Keys => "Zertifikate und Schlüssel",
+        AdminText::Certificates => "Zertifikate, die gezeigt werden",
+        AdminText::NoCertificates => "TLS endet nicht hier.",
+        AdminText::EncryptionKeys => "Schlüssel der gespeicherten Tokens",
+        AdminText::EncryptionKeysText => {
+            "Sie laufen nicht ab. Von den ersten 1000 Grants wird gesagt, wie viele ein Token unter jedem haben."
+        }
+        AdminText::KeySeals(one) => return format!("verschlüsselt: {one} Grants").into(),
+        AdminText::KeyOpens(one) => {
+            return format!("öffnet ältere Tokens: {one} Grants; evergate keys reseal macht ihn überflüssig").into();
+        }
+        AdminText::KeyMissing(one) => return format!("fehlt: {one} Grants, deren Benutzer sich neu anmelden").into(),
+        AdminText::HealthSays { days, calls, answered, median, slow } => {
+            return format!(
+                "{calls} Erneuerungen in den letzten {days} Tagen; von hundert wurden {answered} beantwortet, wie sie sollten; die Hälfte binnen {median}, 95 von hundert binnen {slow}."
+            )
+            .into();
+        }
     })
 }

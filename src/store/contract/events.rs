@@ -18,6 +18,9 @@ use crate::{
 const FLUSH_INTERVAL: Duration = Duration::from_millis(500);
 /// The pauses between tries that fail grow up to this.
 const MAX_BACKOFF: Duration = Duration::from_secs(10);
+/// The hourly figures of providers are written once in so many rounds.
+const ROUNDS_TO_FIGURES: u32 = 10;
+
 impl Store {
     /// Reads the newest events of a name, the newest first, each with the replica that wrote it. The name is a user's (`who` or
     /// `sub`) or a session's; a grant's is `grant`.
@@ -43,7 +46,7 @@ impl Store {
 
     /// Writes buffered events until `stop`, and then once more.
     pub async fn run_event_writer(&self, stop: CancellationToken) {
-        let mut failures = 0;
+        let (mut failures, mut rounds) = (0, 0);
         loop {
             let is_stopped = if failures > 0 {
                 stop.run_until_cancelled(self.until_worth_flushing(failures)).await.is_none()
@@ -55,6 +58,10 @@ impl Store {
                 }
             };
             failures = if self.flush_events().await { 0 } else { failures + 1 };
+            rounds += 1;
+            if is_stopped || rounds % ROUNDS_TO_FIGURES == 0 {
+                self.flush_provider_hours().await;
+            }
             if is_stopped {
                 return;
             }

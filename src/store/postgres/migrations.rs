@@ -48,6 +48,7 @@ fn all() -> impl IntoIterator<Item = Migration> {
         14 "posts are kept" "0014_posts_are_kept.sql"
         15 "administrators search" "0015_administrators_search.sql"
         16 "SCIM users" "0016_scim_users.sql"
+        17 "provider hours" "0017_provider_hours.sql"
     }
 }
 

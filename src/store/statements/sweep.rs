@@ -161,9 +161,13 @@ impl Connection<'_> {
         let addresses = self.query("DELETE FROM parked_addresses WHERE expires_at <= $1").bind(expired.now.0).execute().await?;
         let ended = self.query("DELETE FROM ended_users WHERE expires_at <= $1").bind(expired.now.0).execute().await?;
         let posts = self.query("DELETE FROM kept_posts WHERE expires_at <= $1").bind(expired.now.0).execute().await?;
+        let hours = self.query("DELETE FROM provider_hours WHERE hour <= $1").bind(expired.events_before.0).execute().await?;
         let revocations = self.query(REVOCATIONS).execute().await?;
         let replicas = self.query(REPLICAS).execute().await?;
-        Ok(Step { removed: attempts + events + addresses + posts + ended + revocations + replicas, seen: attempts.max(events) })
+        Ok(Step {
+            removed: attempts + events + addresses + hours + posts + ended + revocations + replicas,
+            seen: attempts.max(events),
+        })
     }
 }
 

@@ -44,7 +44,8 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
     // It asks what is configured by the means of those who use it.
     ("check", &["config", "gateway", "oidc", "store", "forward", "tls", "telemetry"]),
     // The demonstration's provider signs its tokens.
-    ("demo", &["app", "config", "jose"]),
+    // And its made history is written as all history is.
+    ("demo", &["administration", "app", "config", "jose", "grant", "history", "session", "store"]),
     (
         "app",
         &[
@@ -345,6 +346,7 @@ pub(super) const PURE: &[&str] = &[
     "administration/json",
     "administration/place",
     "administration/prediction",
+    "administration/provider_health",
     "administration/state",
     "administration/words",
     "endpoints/admin/api_request",

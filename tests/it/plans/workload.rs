@@ -147,6 +147,10 @@ async fn history_and_upkeep(store: &Store) {
         store.events(name, Some(grant), 50).await.unwrap();
     }
     store.events_of_administrators(AT).await.unwrap();
+    assert!(!store.sample_grants().await.unwrap().is_empty());
+    store.count_refresh("https://idp", "c", "ok", LEASE, AT);
+    store.flush_provider_hours().await;
+    assert_eq!(store.provider_hours(Timestamp(0)).await.unwrap().len(), 1);
     let counts = store.counts().await.unwrap();
     assert!((counts.sessions - USERS).abs() < USERS / 10 && counts.with_refresh_token > USERS / 2, "{counts:?}");
     // Few of each have expired, and the sessions that were seen first are still in use.

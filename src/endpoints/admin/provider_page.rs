@@ -1,0 +1,264 @@
+//! How providers have answered over time, how far silent re-authentication is after a change of settings, and which certificates and
+//! keys there are.
+
+use axum::body::Body;
+use http::Response;
+use serde_json::{Value, json};
+
+use super::Place;
+use crate::{
+    administration::{
+        provider_health::{Bin, OUTCOMES, bins, total},
+        words,
+    },
+    admission::AdmittedSession,
+    clock::Timestamp,
+    endpoints::{Call, Endpoints, Refused, administrators::Administrators},
+    oidc::Provider,
+    pages::{AdminText, Chart, ChartKind, Look, Part, Series},
+    refusal::Refusal,
+    store::{GrantSample, StoreError},
+};
+
+const HOUR: i64 = 3_600_000;
+/// How far back a page looks, in hours, and how many hours are one bin.
+const SPANS: [(&str, i64, i64); 2] = [("2", 48, 1), ("14", 14 * 24, 6)];
+/// The sign of each of [`OUTCOMES`] in charts.
+const CLASSES: [&str; OUTCOMES.len()] = ["good", "soft", "bad", "warn", "ink"];
+
+/// What is known of a provider.
+struct Health {
+    issuer: String,
+    bins: Vec<Bin>,
+    /// How many of the grants in the sample are of the present settings, and how many there are.
+    present: (i64, i64),
+    /// How many of them can be renewed.
+    renewable: i64,
+}
+
+impl Endpoints {
+    /// How providers have answered.
+    pub(super) async fn providers_page(
+        &self,
+        call: &Call<'_>,
+        admin: &Administrators,
+        admitted: &AdmittedSession,
+    ) -> Result<Response<Body>, Refused> {
+        let look = self.look(call);
+        let said = |text: AdminText<'_>| text.said(look.language).into_owned();
+        let days = call.parameter("days").unwrap_or_else(|| "14".to_owned());
+        let span = SPANS.iter().find(|(name, _, _)| *name == days);
+        let (_, hours, width) = span.ok_or(Refusal::BadRequest("days must be 2 or 14"))?;
+        let now = admin.administration.clock.now();
+        let mut parts = vec![Part::Text(said(AdminText::ProvidersText))];
+        for (name, _, _) in SPANS.iter().filter(|(name, _, _)| *name != days) {
+            let href = format!("{}?days={name}", self.admin_href(Place::Providers));
+            parts.push(Part::Link(href, said(AdminText::LastDays(name))));
+        }
+        for health in healths(admin, *hours, *width, now).await.map_err(Refusal::from)? {
+            parts.push(Part::Heading(health.issuer.clone()));
+            parts.extend(health_parts(&health, &days, now, &look));
+        }
+        Ok(self.admin_page(call, admitted, Place::Providers, AdminText::Providers, &parts, &look))
+    }
+
+    /// Which certificates and keys there are, and until when.
+    pub(super) async fn keys_page(
+        &self,
+        call: &Call<'_>,
+        admin: &Administrators,
+        admitted: &AdmittedSession,
+    ) -> Result<Response<Body>, Refused> {
+        let look = self.look(call);
+        let said = |text: AdminText<'_>| text.said(look.language).into_owned();
+        let certificates: Vec<_> = self
+            .certificates()
+            .into_iter()
+            .map(|(file, until)| {
+                (file, until.map_or_else(|| said(AdminText::Unknown), |at| said(AdminText::Expires(&words::time(at)))))
+            })
+            .collect();
+        let mut parts = vec![Part::Heading(said(AdminText::Certificates))];
+        parts.push(if certificates.is_empty() { Part::Text(said(AdminText::NoCertificates)) } else { Part::Facts(certificates) });
+        parts.push(Part::Heading(said(AdminText::EncryptionKeys)));
+        parts.push(Part::Text(said(AdminText::EncryptionKeysText)));
+        let keys = keys(admin).await.map_err(Refusal::from)?;
+        let role = |key: &KeyInUse| match (key.is_sealing, key.is_known) {
+            (true, _) => AdminText::KeySeals(key.grants),
+            (false, true) => AdminText::KeyOpens(key.grants),
+            (false, false) => AdminText::KeyMissing(key.grants),
+        };
+        parts.push(Part::Facts(keys.iter().map(|key| (key.id.clone(), said(role(key)))).collect()));
+        Ok(self.admin_page(call, admitted, Place::Keys, AdminText::Keys, &parts, &look))
+    }
+
+    /// The files of the certificates that are served, and when each expires.
+    fn certificates(&self) -> Vec<(String, Option<Timestamp>)> {
+        self.components.health.certificates.as_ref().map(|certificates| certificates.expiries()).unwrap_or_default()
+    }
+
+    /// The same for programs.
+    pub(super) async fn keys_json(&self, admin: &Administrators) -> Result<Value, Refusal> {
+        let certificates = self
+            .certificates()
+            .into_iter()
+            .map(|(file, until)| json!({ "file": file, "expiresAt": until.map(Timestamp::seconds) }));
+        let keys = keys(admin)
+            .await?
+            .into_iter()
+            .map(|key| json!({ "key": key.id, "seals": key.is_sealing, "known": key.is_known, "sampledGrants": key.grants }));
+        Ok(json!({ "certificates": certificates.collect::<Vec<_>>(), "encryptionKeys": keys.collect::<Vec<_>>() }))
+    }
+}
+
+/// Providers for programs: each with its hours.
+pub(super) async fn providers_json(admin: &Administrators) -> Result<Value, Refusal> {
+    let now = admin.administration.clock.now();
+    let bin = |bin: &Bin| {
+        let outcomes: serde_json::Map<_, _> =
+            OUTCOMES.iter().zip(bin.outcomes).map(|(name, count)| ((*name).to_owned(), count.into())).collect();
+        json!({
+            "from": bin.from.seconds(), "calls": bin.calls(), "outcomes": outcomes, "answeredPercent": bin.answered(),
+            "medianMilliseconds": bin.quantile(50), "p95Milliseconds": bin.quantile(95),
+        })
+    };
+    let healths = healths(admin, 14 * 24, 1, now).await?;
+    let provider = |health: &Health| {
+        json!({
+            "issuer": health.issuer,
+            "sampledGrants": health.present.1, "ofPresentSettings": health.present.0, "renewable": health.renewable,
+            "hours": health.bins.iter().filter(|bin| bin.calls() > 0).map(bin).collect::<Vec<_>>(),
+        })
+    };
+    Ok(json!({ "providers": healths.iter().map(provider).collect::<Vec<_>>() }))
+}
+
+async fn healths(admin: &Administrators, hours: i64, width: i64, now: Timestamp) -> Result<Vec<Health>, StoreError> {
+    let administration = &admin.administration;
+    // Bins begin at whole multiples of their width, so that they do not move while one looks.
+    let last = now.0.div_euclid(width * HOUR) * width * HOUR;
+    let since = Timestamp(last - (hours - width) * HOUR);
+    let rows = administration.store.provider_hours(since).await?;
+    let sample = administration.store.sample_grants().await?;
+    let health = |provider: &std::sync::Arc<Provider>| {
+        let own: Vec<&GrantSample> = sample
+            .iter()
+            .filter(|grants| grants.issuer == provider.issuer() && grants.client_id == provider.client_id())
+            .collect();
+        let count = |is_meant: &dyn Fn(&GrantSample) -> bool| {
+            own.iter().filter(|grants| is_meant(grants)).map(|grants| grants.grants).sum::<i64>()
+        };
+        Health {
+            issuer: provider.issuer().to_owned(),
+            bins: bins(&rows, (provider.issuer(), provider.client_id()), since, now, width * HOUR),
+            present: (count(&|grants| grants.fingerprint == provider.fingerprint().as_str()), count(&|_| true)),
+            renewable: count(&|grants| grants.is_renewable),
+        }
+    };
+    Ok(administration.sign_out.providers.iter().map(health).collect())
+}
+
+fn health_parts(health: &Health, days: &str, now: Timestamp, look: &Look<'_>) -> Vec<Part> {
+    let said = |text: AdminText<'_>| text.said(look.language).into_owned();
+    let all = total(&health.bins);
+    let (present, sampled) = health.present;
+    let mut parts = vec![Part::Facts(vec![
+        (said(AdminText::PresentSettings), said(AdminText::PartOf(present, sampled))),
+        (said(AdminText::WithRefreshToken), said(AdminText::PartOf(health.renewable, sampled))),
+    ])];
+    let Some(answered) = all.answered() else {
+        parts.push(Part::Text(said(AdminText::NoCalls(days))));
+        return parts;
+    };
+    let ms = |time: Option<i64>| time.map_or_else(|| said(AdminText::Unknown), |time| format!("≤ {time} ms"));
+    let (median, slow) = (ms(all.quantile(50)), ms(all.quantile(95)));
+    parts.push(Part::Text(said(AdminText::HealthSays { days, calls: all.calls(), answered, median: &median, slow: &slow })));
+    let first = health.bins.first().map_or(now, |bin| bin.from);
+    let ends = || (words::time(first), words::time(now));
+    let names = OUTCOMES.map(|outcome| said(outcome_name(outcome)));
+    let series = (0..OUTCOMES.len()).zip(CLASSES).zip(names.clone()).filter_map(|((place, class), name)| {
+        let values: Vec<_> = health.bins.iter().map(|bin| bin.outcomes.get(place).copied()).collect();
+        values.iter().flatten().any(|count| *count > 0).then_some((Series { class, values }, name))
+    });
+    let most = health.bins.iter().map(Bin::calls).max().unwrap_or(0);
+    parts.push(Part::Chart(Chart {
+        says: said(AdminText::ChartOutcomes),
+        ends: ends(),
+        most: said(AdminText::MostCalls(most)),
+        series: series.collect(),
+        kind: ChartKind::Bars,
+    }));
+    let line = |class, percent| Series { class, values: health.bins.iter().map(|bin| bin.quantile(percent)).collect() };
+    let slowest = health.bins.iter().filter_map(|bin| bin.quantile(95)).max().unwrap_or(0);
+    parts.push(Part::Chart(Chart {
+        says: said(AdminText::ChartLatency),
+        ends: ends(),
+        most: said(AdminText::MostMilliseconds(slowest)),
+        series: vec![(line("dashes", 95), said(AdminText::Slow)), (line("stroke", 50), said(AdminText::Median))],
+        kind: ChartKind::Lines,
+    }));
+    parts.push(table(health, &names, look));
+    parts
+}
+
+/// What the charts show, day by day.
+fn table(health: &Health, names: &[String], look: &Look<'_>) -> Part {
+    let said = |text: AdminText<'_>| text.said(look.language).into_owned();
+    let day = |at: Timestamp| words::time(at).chars().take(10).collect::<String>();
+    let mut rows = Vec::new();
+    for of_day in health.bins.chunk_by(|one, other| day(one.from) == day(other.from)) {
+        let sum = total(of_day);
+        let from = of_day.first().map_or(Timestamp(0), |bin| bin.from);
+        let figure = |value: Option<i64>| value.map_or_else(|| "–".to_owned(), |value| value.to_string());
+        let mut row = vec![day(from), sum.calls().to_string()];
+        row.extend(sum.outcomes.map(|count| count.to_string()));
+        row.extend([figure(sum.quantile(50)), figure(sum.quantile(95))]);
+        rows.push(row);
+    }
+    let mut heads = vec![said(AdminText::Day), said(AdminText::Calls)];
+    heads.extend(names.iter().cloned());
+    heads.extend([format!("{} (ms)", said(AdminText::Median)), format!("{} (ms)", said(AdminText::Slow))]);
+    Part::Table { caption: said(AdminText::AsTable), heads, rows }
+}
+
+fn outcome_name(outcome: &str) -> AdminText<'static> {
+    match outcome {
+        "ok" => AdminText::OutcomeOk,
+        "dead" => AdminText::OutcomeDead,
+        "config" => AdminText::OutcomeConfig,
+        "retry" => AdminText::OutcomeRetry,
+        _ => AdminText::OutcomeAmbiguous,
+    }
+}
+
+/// A key that encrypts tokens.
+struct KeyInUse {
+    id: String,
+    is_sealing: bool,
+    is_known: bool,
+    /// How many of the first thousand grants have a token under it.
+    grants: i64,
+}
+
+/// How many grants are looked at. Their ids are random, so that a key of many grants is among them.
+const SAMPLED: i64 = 1000;
+
+async fn keys(admin: &Administrators) -> Result<Vec<KeyInUse>, StoreError> {
+    let administration = &admin.administration;
+    let sealing = administration.store.sealing_key();
+    let (found, _) = administration.store.key_usage(None, SAMPLED).await?;
+    let count = |key| found.iter().find(|used| used.key == key).map_or(0, |used| used.grants);
+    let own = administration.sign_out.keys.ids().map(|key| KeyInUse {
+        id: key.to_string(),
+        is_sealing: key == sealing,
+        is_known: true,
+        grants: count(key),
+    });
+    let missing = found.iter().filter(|used| !used.is_known).map(|used| KeyInUse {
+        id: used.key.to_string(),
+        is_sealing: false,
+        is_known: false,
+        grants: used.grants,
+    });
+    Ok(own.chain(missing).collect())
+}

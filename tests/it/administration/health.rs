@@ -1,0 +1,82 @@
+//! How providers have answered, how far silent re-authentication is, and which certificates and keys there are.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::json;
+
+use super::{PAGE, Program, administered, administrator, both, browser};
+use crate::harness::{
+    eventually::eventually,
+    idp::{Endpoint, Misbehaviour, user},
+};
+
+const EXPIRED: Duration = Duration::from_secs(301);
+
+#[tokio::test]
+async fn what_became_of_token_refreshes_is_counted_by_the_hour_by_all_replicas_and_drawn() {
+    for kind in both() {
+        let build = administered().on(kind);
+        let world = if kind == crate::harness::Kind::Postgres { build.replicas(2) } else { build }.start().await;
+        let ann = administrator(&world).await;
+        assert!(ann.get(&format!("{PAGE}/providers")).await.text().contains("No token refresh in the last 14 days."));
+        let bob = browser(&world, user("bob")).await;
+        for replica in &world.replicas {
+            world.clock.advance(EXPIRED);
+            assert!(bob.at(replica.address).fetch("/").await.is_upstreams());
+        }
+        world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Answer(503, String::new(), Vec::new()));
+        world.clock.advance(EXPIRED);
+        bob.fetch("/").await;
+        world.idp.behave(Endpoint::Refresh);
+        let program = Program::of(&administrator(&world).await).await;
+        eventually("all of them are counted", async || {
+            let providers = program.get("/providers").await;
+            let hours = providers["providers"][0]["hours"].as_array().unwrap().clone();
+            let count = |outcome: &str| hours.iter().map(|hour| hour["outcomes"][outcome].as_i64().unwrap()).sum::<i64>();
+            count("ok") >= i64::try_from(world.replicas.len()).unwrap() && count("retry") >= 1
+        })
+        .await;
+        for days in ["2", "14"] {
+            let text = administrator(&world).await.get(&format!("{PAGE}/providers?days={days}")).await.text();
+            for part in
+                ["<svg class=\"chart\" role=\"img\"", "<table>", "<th scope=\"row\">", "failed, tried again", world.idp.issuer()]
+            {
+                assert!(text.contains(part), "{part} in {text}");
+            }
+            assert!(text.len() < 20 * 1024, "{}", text.len());
+        }
+        let odd = administrator(&world).await.get(&format!("{PAGE}/providers?days=400")).await;
+        assert_eq!(odd.status, StatusCode::BAD_REQUEST);
+    }
+}
+
+#[tokio::test]
+async fn after_a_change_of_settings_it_is_told_how_many_logins_have_the_new_ones() {
+    for kind in both() {
+        let mut world = administered().on(kind).start().await;
+        browser(&world, user("bob")).await;
+        world.restart_with(&[("oidc_scopes", "openid,profile,email,offline_access,phone")]).await;
+        let ann = administrator(&world).await;
+        let program = Program::of(&ann).await;
+        let told = async || program.get("/providers").await["providers"][0].clone();
+        // Ann's browser, her token and Bob's browser.
+        let provider = told().await;
+        assert_eq!(
+            (&provider["sampledGrants"], &provider["ofPresentSettings"], &provider["renewable"]),
+            (&json!(3), &json!(2), &json!(3))
+        );
+        let text = ann.get(&format!("{PAGE}/providers")).await.text();
+        assert!(text.contains("2 of 3 that were looked at"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn keys_are_told_by_name_with_what_they_encrypt() {
+    let world = administered().start().await;
+    let ann = administrator(&world).await;
+    let text = ann.get(&format!("{PAGE}/keys")).await.text();
+    assert!(text.contains("does not terminate TLS") && text.contains("encrypts: 1 grants"), "{text}");
+    let keys = Program::of(&ann).await.get("/keys").await;
+    assert_eq!((&keys["certificates"], &keys["encryptionKeys"][0]["seals"]), (&json!([]), &json!(true)));
+}
