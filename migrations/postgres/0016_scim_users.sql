@@ -25,3 +25,16 @@ CREATE TABLE scim_names (
 );
 
 CREATE INDEX scim_names_by_name ON scim_names (name);
+
+-- A directory may write a name in another case than the provider does. An index that an administrator has built before
+-- (docs/postgres.md) is taken as it is.
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_index JOIN pg_class AS class ON class.oid = indexrelid
+        WHERE NOT indisvalid AND pg_table_is_visible(class.oid) AND class.relname = 'grants_by_username_in_any_case') THEN
+        RAISE EXCEPTION 'CREATE INDEX CONCURRENTLY left grants_by_username_in_any_case invalid: drop what is, and build it again';
+    END IF;
+END
+$$;
+CREATE INDEX IF NOT EXISTS grants_by_username_in_any_case ON grants
+    ((lower(split_part(split_part(identity, '"username":"', 2), '"', 1))));

@@ -20,8 +20,10 @@ const UNIT: &str = include_str!("../../config/debian/evergate.service");
 const COMPOSE: &str = include_str!("../../compose.yaml");
 
 /// What the chart sets itself, and TLS, which ends before it.
-const SET_BY_THE_CHART: [&str; 10] = [
+const SET_BY_THE_CHART: [&str; 12] = [
     "data_dir",
+    "ext_authz_address",
+    "ext_authz_tls",
     "http_address",
     "prometheus_address",
     "prometheus_enable",

@@ -22,7 +22,7 @@ impl Connection<'_> {
             "SELECT sessions.hash, grants.identity FROM grants JOIN sessions ON sessions.grant_id = grants.id \
              WHERE {email} = $3 AND grants.issuer = $1 AND grants.client_id = $2",
         );
-        // Names are compared in any case, for which there is no index: a directory seldom deactivates anybody.
+        // A directory may write a name in another case than the provider does.
         const BY_USERNAME: &Template = &Template::new(
             "SELECT sessions.hash, grants.identity FROM grants JOIN sessions ON sessions.grant_id = grants.id \
              WHERE lower({username}) = lower($3) AND grants.issuer = $1 AND grants.client_id = $2",

@@ -9,7 +9,7 @@ use evergate::{
     identity::Identity,
     seal::KeyRing,
     secret::{Secret, hex},
-    session::{Opener, PersonalToken, Session, SessionHash, TokenScope},
+    session::{Opener, PersonalToken, Session, SessionHash, TokenScope, UserKey},
     store::{
         Expired, ExpiredAttempt, Fence, HandedOver, ListPosition, LoginSaved, LoginTarget, NewGrant, NewIntent, NewToken,
         Renewed, SessionFilter, Settings, Sharing, Store, TokenSaved, Tokens,
@@ -71,6 +71,10 @@ async fn logins_and_sessions(store: &Store) {
         assert!(!store.sessions_beginning(beginning).await.unwrap().is_empty(), "{beginning}");
     }
     assert!(!store.sessions_of_user("https://idp", "c", "user-9000").await.unwrap().is_empty());
+    let (name, address) = (UserKey::username("NAME-9001"), UserKey::email("user-9002@example.com"));
+    for key in [UserKey::Subject("user-9000".into()), name, address] {
+        assert!(!store.find_sessions_of_key("https://idp", "c", &key).await.unwrap().is_empty(), "{key:?}");
+    }
     let (hash, id) = (hex(&shared.0), store.session(shared).await.unwrap().unwrap().grant.to_string());
     for prefix in [hash.chars().take(12).collect(), hash, id] {
         assert!(!store.sessions_by_prefix(&prefix).await.unwrap().is_empty(), "{prefix}");
