@@ -22,6 +22,8 @@ use crate::{
         response::{json as json_response, own_headers},
     },
     renewal::{NextRefresh, RefreshedNow},
+    session::Session,
+    store::ListedSession,
     visitor::SignInReason,
 };
 
@@ -147,7 +149,15 @@ async fn sessions(admin: &Administrators, query: SessionQuery) -> Result<Value, 
         Some(name) => {
             let found = administration.search(&name).await?;
             let looked_at = found.len();
-            (found.into_iter().filter(|listed| filter.matches(listed)).take(limit).collect::<Vec<_>>(), None, looked_at)
+            let is_behind = |listed: &ListedSession| {
+                let Session { created_at, hash, .. } = &listed.session;
+                (*created_at, hash.0) < (after.created_at, after.hash.0)
+            };
+            (
+                found.into_iter().filter(|listed| filter.matches(listed) && is_behind(listed)).take(limit).collect::<Vec<_>>(),
+                None,
+                looked_at,
+            )
         }
         None => {
             let listing = administration.list(&filter, after, limit).await?;
