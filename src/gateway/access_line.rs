@@ -94,7 +94,7 @@ impl Line {
     }
 
     fn write_line(&self, end: &'static str) {
-        if !self.is_remarkable(end) && !self.log.sample.includes(self.exchange.id_text().as_bytes()) {
+        if !self.is_remarkable(end) && !self.log.sample.includes(|| self.exchange.id_text()) {
             return;
         }
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);

@@ -61,13 +61,14 @@ impl SampleRatio {
         text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio)).map(Self)
     }
 
-    /// Whether what has this ID is among them: the same at every replica, and of as good as that share of all IDs.
-    pub fn includes(self, id: &[u8]) -> bool {
+    /// Whether what has this ID is among them: the same at every replica, and of as good as that share of all IDs. Where all are, the ID
+    /// is not asked for.
+    pub fn includes(self, id: impl FnOnce() -> String) -> bool {
         if self == Self::ALL {
             return true;
         }
         let mut hasher = DefaultHasher::new();
-        id.hash(&mut hasher);
+        id().hash(&mut hasher);
         let [first, second, third, fourth, ..] = hasher.finish().to_be_bytes();
         f64::from(u32::from_be_bytes([first, second, third, fourth])) < self.0 * f64::from(u32::MAX)
     }
@@ -160,9 +161,9 @@ mod tests {
         let ids: Vec<_> = (0..10_000_u32).map(|id| format!("{id:016x}")).collect();
         for (text, expected) in [("0", 0..=0), ("0.1", 900..=1100), ("0.5", 4800..=5200), ("1", 10_000..=10_000)] {
             let ratio = SampleRatio::parse(text).unwrap();
-            let count = ids.iter().filter(|id| ratio.includes(id.as_bytes())).count();
+            let count = ids.iter().filter(|id| ratio.includes(|| (*id).clone())).count();
             assert!(expected.contains(&count), "{text}: {count}");
-            assert_eq!(count, ids.iter().filter(|id| ratio.includes(id.as_bytes())).count());
+            assert_eq!(count, ids.iter().filter(|id| ratio.includes(|| (*id).clone())).count());
         }
         for wrong in ["", "-0.1", "1.1", "10%", "NaN", "inf"] {
             assert_eq!(SampleRatio::parse(wrong), None, "{wrong}");

@@ -29,6 +29,7 @@ async fn a_user_sees_the_apps_that_they_may_open_and_no_others() {
                  [[route]]\npath = \"/admin\"\ngroups = [\"admins\"]\nportal_name = \"Vault\"\n\
                  [[route]]\npath = \"/elsewhere\"\nnetworks = [\"203.0.113.0/24\"]\nportal_name = \"Reactor\"\n\
                  [[route]]\npath = \"/assets\"\nrule = \"public\"\nportal_name = \"assets\"\n\
+                 [[route]]\nhost = \"other.test\"\npath = \"/board\"\nportal_name = \"Board\"\n\
                  [[route]]\npath = \"/hidden\"\n"
             )
         })
@@ -41,8 +42,14 @@ async fn a_user_sees_the_apps_that_they_may_open_and_no_others() {
     let shown = page(&visitor).await;
     assert_eq!((shown.status, shown.header("evergate-response")), (StatusCode::OK, "portal"));
     let text = shown.text();
-    for part in ["The &lt;Wiki&gt;", "What we know", "/wiki\">", "<strong>assets</strong>", "<span aria-hidden=\"true\">A</span>"]
-    {
+    for part in [
+        "The &lt;Wiki&gt;",
+        "What we know",
+        "https://app.test/wiki\">",
+        "https://other.test/board\">",
+        "<strong>assets</strong>",
+        "<span aria-hidden=\"true\">A</span>",
+    ] {
         assert!(text.contains(part), "{part} in {text}");
     }
     for part in ["Vault", "Reactor", "/hidden", "<script"] {
