@@ -29,15 +29,21 @@ impl Visitors {
     async fn follow(&self, mut changes: tokio::sync::broadcast::Receiver<Change>) -> Result<(), StoreError> {
         let Sources { store, cache, .. } = &self.sources;
         cache.ended_users().replace(store.ended_users().await?);
+        // Not a timeout of the next change: this replica's own come all the time where many log in.
+        let mut looks = tokio::time::interval(UNHEARD);
+        looks.reset();
         loop {
-            match tokio::time::timeout(UNHEARD, changes.recv()).await {
-                Ok(Ok(Change::User(name))) => cache.ended_users().set(name, store.user_ended_at(&[name]).await?),
-                Ok(Ok(Change::Session(_) | Change::Grant(_))) => {}
-                Ok(Ok(Change::Everything) | Err(RecvError::Lagged(_))) => return Ok(()),
-                // The process ends.
-                Ok(Err(RecvError::Closed)) => return std::future::pending().await,
-                Err(_elapsed) if cache.is_listener_connected() => {}
-                Err(_elapsed) => return Ok(()),
+            tokio::select! {
+                change = changes.recv() => match change {
+                    Ok(Change::User(name)) => cache.ended_users().set(name, store.user_ended_at(&[name]).await?),
+                    Ok(Change::Session(_) | Change::Grant(_)) => {}
+                    Ok(Change::Everything) | Err(RecvError::Lagged(_)) => return Ok(()),
+                    // The process ends.
+                    Err(RecvError::Closed) => return std::future::pending().await,
+                },
+                _ = looks.tick() => if !cache.is_listener_connected() {
+                    return Ok(());
+                },
             }
         }
     }

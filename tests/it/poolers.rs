@@ -4,12 +4,14 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode};
+use serde_json::json;
 
 use crate::harness::{
-    ACCESS, Kind, World, eventually::eventually, idp::Endpoint, logs::lines_with, pgbouncer::Pooling, postgres,
+    ACCESS, Builder, Kind, World, eventually::eventually, idp::Endpoint, logs::lines_with, pgbouncer::Pooling, postgres,
 };
 
 const EXPIRED: Duration = Duration::from_secs(301);
+const REVOCATION_SECRET: &str = "a-secret-of-a-security-tool-0123456789";
 
 async fn hears_by(world: &World, replica: usize, voice: &str) {
     eventually(&format!("replica {replica} hears by {voice}"), async || {
@@ -73,9 +75,9 @@ async fn notifications_are_listened_for_at_an_address_of_their_own() {
     serves_two_replicas_that_listen_at(&mut world, &direct, "notifications").await;
 }
 
-#[tokio::test]
-async fn where_neither_notifications_nor_polling_work_the_database_is_asked() {
-    let mut world = World::build().behind_pgbouncer(Pooling::Transaction).deaf().replicas(0).start().await;
+/// Two replicas of which neither hears of changes.
+async fn unheard(build: Builder) -> World {
+    let mut world = build.behind_pgbouncer(Pooling::Transaction).deaf().replicas(0).start().await;
     let url = world.database_url();
     postgres::make_serving_role(&url).await;
     postgres::run(&url, "REVOKE ALL ON changes FROM serving").await;
@@ -84,8 +86,43 @@ async fn where_neither_notifications_nor_polling_work_the_database_is_asked() {
     world.change(&[("pg_connection_url", &format!("postgres://serving@{through}/{database}"))]);
     world.add_replica().await;
     world.add_replica().await;
-    serves_users(&world).await;
     hears_by(&world, 0, "none").await;
+    world
+}
+
+#[tokio::test]
+async fn a_replica_that_hears_of_nothing_but_its_own_many_changes_learns_of_a_user_who_was_ended() {
+    let routes = |_: &str| "[[route]]\npath = \"/api\"\nbearer_tokens = [\"provider\"]\n".to_owned();
+    let world = unheard(World::build().routes(routes).set("oidc_revocation_secret", REVOCATION_SECRET)).await;
+    let token = world.idp.signed_access_token(&format!("{ACCESS}/api"), json!({"sub": "sub-gone"}), json!({}));
+    let bearer = format!("Bearer {token}");
+    let call = async || world.visitor().send(Method::GET, "/api", &[("authorization", bearer.as_str())], "").await.status;
+    assert_eq!(call().await, StatusCode::OK);
+    let secret = format!("Bearer {REVOCATION_SECRET}");
+    let lines = [("authorization", secret.as_str()), ("content-type", "application/json")];
+    let named = json!({"sub_id": {"format": "iss_sub", "iss": world.idp.issuer(), "sub": "sub-gone"}}).to_string();
+    let busy = async {
+        loop {
+            // The end of a session is a change that a replica tells itself of.
+            world.signed_in().await.send(Method::POST, "/oauth2/sign_out", &[("origin", ACCESS)], "").await;
+        }
+    };
+    let ended = async {
+        let other = world.visitor().at(world.replicas[1].address);
+        let done = other.send(Method::POST, "/oauth2/global_token_revocation", &lines, &named).await;
+        assert_eq!(done.status, StatusCode::NO_CONTENT, "{}", done.text());
+        eventually("the token is refused", async || call().await == StatusCode::UNAUTHORIZED).await;
+    };
+    tokio::select! {
+        () = busy => {}
+        () = ended => {}
+    }
+}
+
+#[tokio::test]
+async fn where_neither_notifications_nor_polling_work_the_database_is_asked() {
+    let world = unheard(World::build()).await;
+    serves_users(&world).await;
     eventually("the log tells", async || !lines_with(&["changes of other replicas are not heard of"]).is_empty()).await;
 }
 
