@@ -310,7 +310,11 @@ impl Engine {
     async fn read_after_timeout(&self, grant: &Grant) -> Outcome {
         self.flights.record_wait_timeout(grant.id);
         match self.store.grant(grant.id).await {
-            Ok(Some(newer)) if newer.ended.is_none() && newer.generation > grant.generation => Outcome::Renewed(Arc::new(newer)),
+            Ok(Some(newer))
+                if newer.ended.is_none() && newer.generation > grant.generation && self.clock.now() < newer.expires_at =>
+            {
+                Outcome::Renewed(Arc::new(newer))
+            }
             Ok(Some(_) | None) | Err(_) => Outcome::Unavailable(MIN_RETRY_AFTER),
         }
     }

@@ -98,7 +98,7 @@ impl Engine {
     }
 
     async fn try_renew(self: &Arc<Self>, known: Arc<Grant>) -> Result<Outcome, StoreError> {
-        let (id, generation) = (known.id, known.generation);
+        let (id, mut generation) = (known.id, known.generation);
         let (mut changes, mut rounds) = (self.store.changes(), 0);
         // The grant as the request had it is good enough to plan by, if a token is just to be presented: the intent is written only
         // if the row is the same.
@@ -112,7 +112,13 @@ impl Engine {
             let Some(grant) = read else { return Ok(Outcome::Gone) };
             let token_use = match recovery::plan(&grant, generation) {
                 Plan::Ended => return Ok(Outcome::Ended(grant)),
-                Plan::Renewed => return Ok(Outcome::Renewed(grant)),
+                Plan::Renewed if self.clock.now() < grant.expires_at => return Ok(Outcome::Renewed(grant)),
+                // By another replica, so long ago that this token has expired as well.
+                Plan::Renewed => {
+                    generation = grant.generation;
+                    known = Some(grant);
+                    continue;
+                }
                 // No intent is written for a token that cannot be presented.
                 Plan::KeyMissing => return Ok(Outcome::Unavailable(RECHECK)),
                 Plan::WaitFor(attempt) => {

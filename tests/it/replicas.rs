@@ -60,6 +60,20 @@ async fn a_request_that_read_its_session_before_the_renewal_uses_what_came_of_it
 }
 
 #[tokio::test]
+async fn a_renewal_that_a_replica_hears_of_when_its_token_has_expired_too_is_followed_by_its_own() {
+    let world = World::build().replicas(2).timed(without_background_work).start().await;
+    let visitor = world.signed_in().await;
+    let other = visitor.copy().at(world.replicas[1].address);
+    assert!(visitor.get("/").await.is_upstreams());
+    world.sql("ALTER TABLE grants DISABLE TRIGGER USER").await;
+    for (renewals, browser) in [(1, &other), (2, &visitor), (3, &other), (4, &other), (5, &visitor)] {
+        world.clock.advance(EXPIRED);
+        assert!(browser.get("/").await.is_upstreams());
+        assert_eq!(world.idp.calls(Endpoint::Refresh), renewals, "no expired token is passed on as fresh");
+    }
+}
+
+#[tokio::test]
 async fn a_session_that_was_ended_is_refused_by_every_replica_that_hears_of_it() {
     let world = World::build().replicas(2).start().await;
     let visitor = world.signed_in().await;
