@@ -22,7 +22,7 @@ use crate::{
     history::{Event, Kind},
     oidc::{Provider, Providers},
     seal::KeyRing,
-    session::{EndSource, SessionHash, cache::SessionCache, unrecorded::Extent},
+    session::{EndSource, SessionHash, UserKey, cache::SessionCache, unrecorded::Extent},
     store::{EndedSession, SessionFilter, Store, StoreError},
     telemetry::metrics::Metrics,
 };
@@ -232,11 +232,26 @@ impl SignOut {
         self.end_one(hash, by).await.map(|_ended| ())
     }
 
-    /// Ends all sessions and tokens of a grant's user, and says how many.
+    /// Refuses from now on the bearer tokens that a provider has issued to a user so far: no session stands behind them.
+    ///
+    /// # Errors
+    /// They may be accepted still.
+    pub async fn refuse_bearer_tokens_of(&self, issuer: &str, subject: &str) -> Result<(), StoreError> {
+        let key = UserKey::Subject(subject.to_owned());
+        let clients = self.providers.iter().filter(|provider| provider.issuer() == issuer);
+        let names: Vec<_> = clients.map(|provider| key.name(issuer, provider.client_id())).collect();
+        let now = self.clock.now();
+        self.store.end_users(&names, now).await?;
+        self.cache.ended_users().recorded(&names, now);
+        Ok(())
+    }
+
+    /// Ends all sessions and tokens of a grant's user, and says how many. The provider's bearer tokens are refused, too.
     ///
     /// # Errors
     /// Some may be alive still.
     pub async fn end_user_of(&self, grant: &Grant, by: LogoutInitiator) -> Result<usize, StoreError> {
+        self.refuse_bearer_tokens_of(&grant.issuer, &grant.identity.subject).await?;
         let count = self.sessions_of_user(grant).await?.len();
         self.end_all_of_user(grant, None, by).await?;
         // What was made of them meanwhile.

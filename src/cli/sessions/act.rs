@@ -1,6 +1,6 @@
 //! Ends sessions and renews grants, from the command line.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, bail};
 use tokio_util::sync::CancellationToken;
@@ -12,7 +12,7 @@ use crate::{
     grant::GrantId,
     identity::Identity,
     renewal::RefreshedNow,
-    sign_out::LogoutInitiator,
+    sign_out::{LogoutInitiator, SignOut},
     store::ListedSession,
 };
 
@@ -60,7 +60,11 @@ pub(super) async fn end(administration: &Administration, name: Option<&str>, ses
         }
         failures
     };
-    let mut failures = end_all(&sessions).await;
+    let mut failures = match name {
+        Some(name) => refuse_bearer_tokens(sign_out, name, &sessions).await,
+        None => 0,
+    };
+    failures += end_all(&sessions).await;
     // A token that was made of one of them while the others ended.
     let mut made_meanwhile = match name {
         Some(name) => find::named(administration, name).await?,
@@ -83,6 +87,21 @@ pub(super) async fn end(administration: &Administration, name: Option<&str>, ses
         bail!("{failures} sessions could not be ended");
     }
     Ok(())
+}
+
+/// Refuses the provider's bearer tokens of the users that `name` is a name of, and says for how many that failed. Whoever names a session
+/// means that alone.
+async fn refuse_bearer_tokens(sign_out: &SignOut, name: &str, sessions: &[ListedSession]) -> usize {
+    let of_user = sessions.iter().filter(|listed| listed.session.hash.short() != name);
+    let users: BTreeSet<_> = of_user.map(|listed| (&listed.grant.issuer, &listed.grant.identity.subject)).collect();
+    let mut failures = 0;
+    for (issuer, subject) in users {
+        if let Err(error) = sign_out.refuse_bearer_tokens_of(issuer, subject).await {
+            failures += 1;
+            print_out(&format!("bearer tokens of {} could not be refused: {error}\n", printable(subject)));
+        }
+    }
+    failures
 }
 
 /// Renews the grants of these sessions as a replica does: with a heartbeat, by which others know that it lives.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Program, administered, administrator, audit, both, browser, is_about};
 use crate::harness::{
+    ACCESS,
     eventually::eventually,
     idp::{Endpoint, user},
 };
@@ -62,6 +63,37 @@ async fn a_program_lists_finds_renews_and_ends_by_the_same_answers_as_the_pages(
         let events = seen["events"].as_array().unwrap();
         assert!(events.iter().all(|event| event["detail"] == "ann@example.com"), "{seen}");
         assert!(program.get("/audit?before=1").await["events"].as_array().unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_user_who_is_ended_has_no_bearer_token_of_the_provider_left_on_any_replica() {
+    let routes = |_: &str| "[[route]]\npath = \"/api\"\nbearer_tokens = [\"provider\"]\n".to_owned();
+    for (kind, by_command) in both().into_iter().flat_map(|kind| [(kind, false), (kind, true)]) {
+        let world = administered().on(kind).routes(routes).replicas(2).start().await;
+        browser(&world, user("eve")).await;
+        let of = |name: &str| {
+            world.idp.signed_access_token(&format!("{ACCESS}/api"), json!({"sub": format!("sub-{name}")}), json!({}))
+        };
+        let (eves, bobs) = (format!("Bearer {}", of("eve")), format!("Bearer {}", of("bob")));
+        let status = async |token: &str, replica: usize| {
+            let program = world.visitor().at(world.replicas[replica].address);
+            program.send(Method::GET, "/api", &[("authorization", token)], "").await.status
+        };
+        assert_eq!((status(&eves, 0).await, status(&eves, 1).await), (StatusCode::OK, StatusCode::OK));
+        let program = Program::of(&administrator(&world).await).await;
+        let session = program.get("/sessions?name=eve").await["sessions"][0].clone();
+        if by_command {
+            let (code, said) = world.command(&["sessions", "revoke", "sub-eve"]).await;
+            assert_eq!(code, 0, "{said}");
+        } else {
+            let path = format!("/grants/{}/end_user", session["grant"].as_str().unwrap());
+            assert_eq!(program.ask(Method::POST, &path, "").await.status, StatusCode::OK);
+        }
+        for replica in 0..2 {
+            eventually("it is refused", async || status(&eves, replica).await == StatusCode::UNAUTHORIZED).await;
+            assert_eq!(status(&bobs, replica).await, StatusCode::OK, "nobody else's is");
+        }
     }
 }
 
