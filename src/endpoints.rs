@@ -8,6 +8,7 @@ mod admin;
 mod administrators;
 mod choice;
 pub mod forward_auth;
+mod front_channel_logout;
 mod global_token_revocation;
 mod hand_over;
 pub mod health;
@@ -119,6 +120,7 @@ enum Page {
     SignOut,
     SignedOut,
     BackchannelLogout,
+    FrontchannelLogout,
     GlobalTokenRevocation,
     Liveness,
     Readiness,
@@ -148,7 +150,7 @@ const FORM: &[Method] = &[Method::GET, Method::POST];
 /// Where a login in a new window ends.
 const SIGNED_IN: &str = "/signed_in";
 
-const TABLE: [Endpoint; 28] = [
+const TABLE: [Endpoint; 29] = [
     Endpoint { path: "/start", methods: FORM, who: Who::Anybody(Page::Start) },
     // oauth2-proxy's name.
     Endpoint { path: "/sign_in", methods: FORM, who: Who::Anybody(Page::Start) },
@@ -159,6 +161,8 @@ const TABLE: [Endpoint; 28] = [
     Endpoint { path: "/sign_out", methods: FORM, who: Who::Anybody(Page::SignOut) },
     Endpoint { path: "/signed_out", methods: GET, who: Who::Anybody(Page::SignedOut) },
     Endpoint { path: "/backchannel_logout", methods: POST, who: Who::Anybody(Page::BackchannelLogout) },
+    // Its provider loads it in a frame, and a HEAD would end a session too.
+    Endpoint { path: "/frontchannel_logout", methods: &[Method::GET], who: Who::Anybody(Page::FrontchannelLogout) },
     Endpoint { path: "/global_token_revocation", methods: POST, who: Who::Anybody(Page::GlobalTokenRevocation) },
     Endpoint { path: "/userinfo", methods: GET, who: Who::SignedIn(UserPage::UserInfo) },
     Endpoint { path: "/sessions", methods: FORM, who: Who::Anybody(Page::Sessions) },
@@ -273,6 +277,7 @@ impl Endpoints {
             Who::Anybody(Page::SignOut) => self.sign_out(call, body).await,
             Who::Anybody(Page::SignedOut) => Ok(self.signed_out(&call)),
             Who::Anybody(Page::BackchannelLogout) => self.backchannel_logout(body).await,
+            Who::Anybody(Page::FrontchannelLogout) => self.front_channel_logout(&call).await,
             Who::Anybody(Page::GlobalTokenRevocation) => self.global_token_revocation(&call, body).await,
             Who::Anybody(Page::Sessions) => self.sessions(&call, body).await,
             Who::Anybody(Page::Tokens) => self.tokens(&call, body).await,

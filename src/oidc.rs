@@ -20,6 +20,7 @@ mod discovery;
 mod error;
 mod event_signature;
 mod examination;
+mod front_channel_logout;
 mod group_names;
 mod groups_overage;
 mod http;

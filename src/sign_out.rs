@@ -1,6 +1,7 @@
 //! Logout: ends the session locally first, then at the provider (RP-initiated logout, token revocation), and obeys those who have users'
 //! sessions ended ([`UserEnd`]), as by back-channel logout.
 
+mod front_channel;
 mod journey;
 mod later;
 mod pending_ends;
@@ -85,6 +86,18 @@ impl LogoutInitiator {
             Self::UserEverywhere => "user_everywhere",
             Self::Administrator => "administrator",
             Self::Other(source) => source.as_str(),
+        }
+    }
+
+    /// Whether the refresh token is revoked at the provider too. A front-channel logout proves nothing of who sent it, and ends no more than
+    /// what is here.
+    fn revokes(self) -> bool {
+        match self {
+            Self::Other(EndSource::FrontChannelLogout) => false,
+            Self::User
+            | Self::UserEverywhere
+            | Self::Administrator
+            | Self::Other(EndSource::BackChannelLogout | EndSource::GlobalTokenRevocation | EndSource::Scim) => true,
         }
     }
 }
@@ -259,8 +272,12 @@ impl SignOut {
         Ok(count)
     }
 
+    async fn end_stored(&self, hash: SessionHash, by: LogoutInitiator) -> Result<Option<EndedSession>, StoreError> {
+        if by.revokes() { self.store.end_session(hash).await } else { self.store.end_session_without_revocation(hash).await }
+    }
+
     async fn end_one(&self, hash: SessionHash, by: LogoutInitiator) -> Result<Option<EndedSession>, StoreError> {
-        let ended = self.store.end_session(hash).await?;
+        let ended = self.end_stored(hash, by).await?;
         self.cache.forget_session(hash);
         let Some(mut ended) = ended else { return Ok(None) };
         if self.providers.of(&ended.issuer, &ended.client_id).is_none() {

@@ -257,7 +257,13 @@ fn logout(examined: &Examination) -> Finding {
     let mut ways = Vec::new();
     ways.extend(has("end_session_endpoint").then_some("logs out at the provider"));
     ways.extend(has("revocation_endpoint").then_some("revokes the refresh token"));
-    ways.extend(examined.back_channel_logout.then_some("is told of logouts there, if its back-channel logout URI is registered"));
+    ways.extend(match (examined.back_channel_logout, examined.front_channel_logout) {
+        (true, _) => Some("is told of logouts there, if its back-channel logout URI is registered"),
+        (false, true) => {
+            Some("is told of logouts there, if its front-channel logout URI is registered and the ID token has a sid")
+        }
+        (false, false) => None,
+    });
     if ways.is_empty() {
         Finding::info(CHECK, "a logout ends the session here alone: the provider has no endpoint for more").see(ODD)
     } else {

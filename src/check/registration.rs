@@ -30,6 +30,7 @@ pub(super) fn check(checked: &Checked) -> Vec<Finding> {
     findings.extend([
         to_register("post-logout URI", &of_all_sites(&gateway.redirect_uris("signed_out"))),
         to_register("back-channel logout", &main("backchannel_logout")),
+        to_register("front-channel logout", &main("frontchannel_logout")),
         to_register("login initiation", &main("start")),
     ]);
     findings

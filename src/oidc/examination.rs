@@ -34,6 +34,8 @@ pub struct Examination {
     pub lists_pkce: Option<bool>,
     /// Whether it announces back-channel logout.
     pub back_channel_logout: bool,
+    /// Whether it announces front-channel logout.
+    pub front_channel_logout: bool,
     /// Which of the optional endpoints there are.
     pub optional_endpoints: Vec<&'static str>,
     /// How many keys can verify a signature.
@@ -178,6 +180,7 @@ fn examination(
             .filter(|listed| *listed || metadata.preset.lists_refresh_token_grant),
         lists_pkce: lists("code_challenge_methods_supported", "S256"),
         back_channel_logout: document.is_set("backchannel_logout_supported"),
+        front_channel_logout: document.is_set("frontchannel_logout_supported"),
         optional_endpoints: optional.into_iter().filter_map(|(name, address)| address.map(|_| name)).collect(),
         keys,
         signing_algorithms: document.list("id_token_signing_alg_values_supported"),

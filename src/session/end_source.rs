@@ -3,6 +3,8 @@
 /// Who outside of Evergate has a user's sessions ended. Recorded in the history, as its reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EndSource {
+    /// The provider, by a frame in the user's browser (OpenID Connect Front-Channel Logout 1.0). It ends the least, so that it is the least.
+    FrontChannelLogout,
     /// The provider, by a logout token (OpenID Connect Back-Channel Logout 1.0).
     BackChannelLogout,
     /// The provider or a security tool, by Global Token Revocation (Okta's Universal Logout).
@@ -19,6 +21,7 @@ impl EndSource {
             Self::BackChannelLogout => "provider",
             Self::GlobalTokenRevocation => "global_token_revocation",
             Self::Scim => "scim",
+            Self::FrontChannelLogout => "front_channel_logout",
         }
     }
 }

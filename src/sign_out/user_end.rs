@@ -102,7 +102,7 @@ impl UserEnd {
         let kind = match self.source {
             EndSource::BackChannelLogout => "logout token",
             EndSource::GlobalTokenRevocation => "global token revocation",
-            EndSource::Scim => "scim",
+            EndSource::Scim | EndSource::FrontChannelLogout => self.source.as_str(),
         };
         sha256(format!("{kind} {} {}", self.issuer, self.id).as_bytes())
     }

@@ -1,5 +1,5 @@
 //! Ends the sessions of whom somebody outside of Evergate says that they are to end: the provider by back-channel logout (OpenID Connect
-//! Back-Channel Logout 1.0 section 2.7), and whoever else is a [`EndSource`](crate::session::EndSource).
+//! Back-Channel Logout 1.0 section 2.7), and whoever else is a [`EndSource`].
 //!
 //! While the store cannot record it, the sessions that this replica knows end here at once, the rest later, and the sender is told to
 //! send it again: other replicas may know more sessions.
@@ -11,7 +11,7 @@ use crate::{
     backoff::back_off,
     clock::Timestamp,
     grant::Grant,
-    session::{Session, SessionHash, UserKey, unrecorded::Extent},
+    session::{EndSource, Session, SessionHash, UserKey, unrecorded::Extent},
     store::StoreError,
     telemetry::logs::causes,
 };
@@ -104,16 +104,16 @@ impl SignOut {
     async fn end_known(&self, end: &UserEnd) {
         let is_only = self.providers.only().is_some();
         let known = self.cache.find_known(|session, grant| names(end, session, grant, is_only));
-        known.into_iter().for_each(|hash| self.end_one_locally(end, hash));
+        known.into_iter().for_each(|hash| self.end_one_locally(end.source, hash));
         for hash in self.find(end).await.unwrap_or_default() {
             if !self.cache.unrecorded().contains(&hash) && self.began_before(end, hash).await.unwrap_or(false) {
-                self.end_one_locally(end, hash);
+                self.end_one_locally(end.source, hash);
             }
         }
     }
 
-    fn end_one_locally(&self, end: &UserEnd, hash: SessionHash) {
-        if self.wait_for_record(hash, Extent::ByOther(end.source)).is_err() {
+    pub(super) fn end_one_locally(&self, source: EndSource, hash: SessionHash) {
+        if self.wait_for_record(hash, Extent::ByOther(source)).is_err() {
             tracing::warn!(session = hash.short(), "too many session ends wait for the store: this one does not take effect yet");
         }
     }

@@ -26,6 +26,6 @@ mod sweep;
 pub(in crate::store) use listings::PrefixRange;
 pub(in crate::store) use logins::Login;
 pub(in crate::store) use renewals::Begun;
-pub(in crate::store) use revocations::{DueRevocation, NewRevocation};
+pub(in crate::store) use revocations::{DueRevocation, NewRevocation, TokenFate};
 pub(in crate::store) use sessions::Sample;
 pub(in crate::store) use sweep::SweepStep;

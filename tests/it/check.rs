@@ -56,6 +56,7 @@ async fn what_is_right_is_said_line_by_line_with_what_to_register() {
     info     redirect URIs          register at the provider: https://app.test/oauth2/callback
     info     post-logout URI        register at the provider: https://app.test/oauth2/signed_out
     info     back-channel logout    register at the provider: https://app.test/oauth2/backchannel_logout
+    info     front-channel logout   register at the provider: https://app.test/oauth2/frontchannel_logout
     info     login initiation       register at the provider: https://app.test/oauth2/start
 
     0 errors, 0 warnings

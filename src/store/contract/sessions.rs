@@ -9,7 +9,7 @@ use crate::{
         operation::Operation,
         rows,
         sealing::{self, SealedTokens},
-        statements::Login,
+        statements::{Login, TokenFate},
     },
 };
 
@@ -99,7 +99,19 @@ impl Store {
     /// # Errors
     /// Whether the session ended is unknown, unless [`StoreError::nothing_was_written`].
     pub async fn end_session(&self, hash: SessionHash) -> Result<Option<EndedSession>, StoreError> {
-        let ended = self.call(Operation::EndSession, |connection| Box::pin(connection.end_session(hash))).await?;
+        self.end(hash, TokenFate::Revoked).await
+    }
+
+    /// Ends a session as [`Store::end_session`] does, but leaves the refresh token alone at the provider.
+    ///
+    /// # Errors
+    /// Whether the session ended is unknown, unless [`StoreError::nothing_was_written`].
+    pub async fn end_session_without_revocation(&self, hash: SessionHash) -> Result<Option<EndedSession>, StoreError> {
+        self.end(hash, TokenFate::Left).await
+    }
+
+    async fn end(&self, hash: SessionHash, fate: TokenFate) -> Result<Option<EndedSession>, StoreError> {
+        let ended = self.call(Operation::EndSession, |connection| Box::pin(connection.end_session(hash, fate))).await?;
         let Some(ended) = ended else { return Ok(None) };
         self.committed.session_ended(hash);
         self.announce(Change::Session(hash));

@@ -47,6 +47,15 @@ pub(in crate::store) struct DueRevocation {
 /// provider that the revocation would end.
 const UNREQUESTED_DELAY: Duration = Duration::from_secs(60);
 
+/// What becomes at the provider of the refresh token of a grant that is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) enum TokenFate {
+    /// It is revoked.
+    Revoked,
+    /// It is forgotten here, and left to the provider: whoever asked for the end has not proved who they are.
+    Left,
+}
+
 impl Connection<'_> {
     /// Deletes a grant if no session points to it, and enqueues the revocation of its refresh token. `ended_by` is the session
     /// whose end was the grant's; `None`: nobody asked for the grant's end.
@@ -54,6 +63,7 @@ impl Connection<'_> {
         &mut self,
         id: GrantId,
         ended_by: Option<SessionHash>,
+        fate: TokenFate,
     ) -> Result<bool, StoreError> {
         let gone = self
             .query(
@@ -64,7 +74,7 @@ impl Connection<'_> {
             .fetch_all()
             .await?;
         let Some(row) = gone.first() else { return Ok(false) };
-        if let Some(token) = row.get::<Option<Vec<u8>>>("refresh_token")? {
+        if let (Some(token), TokenFate::Revoked) = (row.get::<Option<Vec<u8>>>("refresh_token")?, fate) {
             let revocation = NewRevocation {
                 id: id.0.to_vec(),
                 grant: id,

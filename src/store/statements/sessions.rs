@@ -5,7 +5,13 @@ use crate::{
     grant::GrantId,
     secret::hex,
     session::{Session, SessionHash},
-    store::{SessionFilter, StoreError, connection::Connection, rows, rows::EndedSessionRow, sql::Sql, sql::Template},
+    store::{
+        SessionFilter, StoreError,
+        connection::Connection,
+        rows::{self, EndedSessionRow},
+        sql::{Sql, Template},
+        statements::TokenFate,
+    },
 };
 
 /// The 4,096 sessions with the smallest hashes, or all if they are fewer.
@@ -82,8 +88,12 @@ impl Connection<'_> {
     }
 
     /// Ends a session, and the others of its login. Its last session takes a grant with it, whose refresh token is enqueued to be
-    /// revoked.
-    pub(in crate::store) async fn end_session(&mut self, hash: SessionHash) -> Result<Option<EndedSessionRow>, StoreError> {
+    /// revoked, if that is to be its fate.
+    pub(in crate::store) async fn end_session(
+        &mut self,
+        hash: SessionHash,
+        fate: TokenFate,
+    ) -> Result<Option<EndedSessionRow>, StoreError> {
         const SQL: &Template =
             &Template::new("SELECT issuer, client_id, identity, id_token FROM grants WHERE id = $1{for_update}");
         let mut transaction = self.begin().await?;
@@ -99,7 +109,7 @@ impl Connection<'_> {
         grants.sort_unstable_by_key(|grant| grant.0);
         grants.dedup();
         for grant in grants {
-            transaction.connection().delete_unused_grant(grant, Some(hash)).await?;
+            transaction.connection().delete_unused_grant(grant, Some(hash), fate).await?;
         }
         transaction.commit().await?;
         Ok(Some(EndedSessionRow {

@@ -7,6 +7,7 @@ use crate::{
         connection::{Connection, Row},
         rows,
         sql::{BATCH, Template},
+        statements::TokenFate,
     },
 };
 
@@ -135,7 +136,7 @@ impl Connection<'_> {
                 connection.query(LATER).bind(id).execute().await?;
                 continue;
             }
-            step.removed += u64::from(connection.delete_unused_grant(grant, None).await?);
+            step.removed += u64::from(connection.delete_unused_grant(grant, None, TokenFate::Revoked).await?);
             connection.query("DELETE FROM left_grants WHERE id = $1").bind(id).execute().await?;
         }
         drop(connection);

@@ -44,6 +44,24 @@ async fn a_subject_or_session_of_one_provider_is_nobody_s_at_another() {
 }
 
 #[tokio::test]
+async fn a_front_channel_logout_ends_sessions_of_the_provider_alone_that_it_names() {
+    let both = Both::start().await;
+    for idp in [&both.world.idp, &both.partners] {
+        idp.edit_id_token(|claims| claims["sid"] = json!("a-session-at-both-1"));
+    }
+    let (ours, theirs) = (both.of_default().await, both.of_partners().await);
+    let load = async |query: &str| {
+        let path = format!("/oauth2/frontchannel_logout?{query}");
+        both.world.visitor().send(Method::GET, &path, &[], "").await.status
+    };
+    assert_eq!(load("sid=a-session-at-both-1").await, StatusCode::BAD_REQUEST, "of several, somebody's must be named");
+    assert!(ours.get("/").await.is_upstreams() && theirs.get("/").await.is_upstreams());
+    assert_eq!(load(&format!("iss={}&sid=a-session-at-both-1", both.partners.issuer())).await, StatusCode::OK);
+    assert_eq!(theirs.fetch("/").await.status, StatusCode::UNAUTHORIZED);
+    assert!(ours.get("/").await.is_upstreams());
+}
+
+#[tokio::test]
 async fn a_response_of_one_provider_is_worth_nothing_at_the_redirect_uri_of_another() {
     let both = Both::start().await;
     let visitor = both.world.visitor();

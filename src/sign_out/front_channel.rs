@@ -1,0 +1,88 @@
+//! Front-channel logout (OpenID Connect Front-Channel Logout 1.0 section 3): the provider has the user's browser load an address, which ends
+//! the sessions that came of a session at the provider.
+//!
+//! Nobody proves who they are: knowing the session's identifier (`sid`) is all that it takes. So nothing happens at the provider, one that
+//! could be guessed counts only where the browser's own cookie is of that session, and one that is nobody's writes nothing.
+
+use std::sync::Arc;
+
+use super::{LogoutInitiator, SignOut};
+use crate::{
+    oidc::Provider,
+    session::{EndSource, SessionHash},
+    store::{SessionFilter, StoreError},
+};
+
+/// The length in bytes below which an identifier could be guessed: that of 80 random bits as hex is 20, of 96 as base64 16.
+const MIN_UNGUESSABLE: usize = 16;
+
+const SOURCE: EndSource = EndSource::FrontChannelLogout;
+
+impl SignOut {
+    /// Ends the sessions here that came of a session at this provider. `own` is the session of the browser that asks, if it has one. A frame
+    /// that is removed does not cancel it.
+    ///
+    /// # Errors
+    /// The store is away. What this replica knows has ended here, and is recorded later; more may be alive still.
+    pub async fn end_provider_session(
+        &self,
+        provider: &Arc<Provider>,
+        sid: &str,
+        own: Option<SessionHash>,
+    ) -> Result<(), StoreError> {
+        let (this, provider, sid) = (self.clone(), Arc::clone(provider), sid.to_owned());
+        let ending = self.tasks.spawn(async move { this.end_provider_session_here(&provider, &sid, own).await });
+        // Joining fails only when the process ends.
+        ending.await.unwrap_or(Ok(()))
+    }
+
+    async fn end_provider_session_here(
+        &self,
+        provider: &Provider,
+        sid: &str,
+        own: Option<SessionHash>,
+    ) -> Result<(), StoreError> {
+        if sid.len() < MIN_UNGUESSABLE && !self.came_of(own, provider, sid).await? {
+            tracing::info!("a front-channel logout had no effect: its sid is so short that it could be guessed");
+            return Ok(());
+        }
+        let (issuer, client_id) = (provider.issuer(), provider.client_id());
+        let filter = SessionFilter { issuer, client_id, subject: None, provider_session: Some(sid) };
+        let (found, mut outcome) = match self.store.find_sessions(filter).await {
+            Ok(found) => (found, Ok(())),
+            Err(error) => (self.known_of(provider, sid), Err(error)),
+        };
+        let is_any = !found.is_empty();
+        for hash in found {
+            if outcome.is_ok() {
+                outcome = self.end_one(hash, LogoutInitiator::Other(SOURCE)).await.map(drop);
+            }
+            if outcome.is_err() {
+                self.end_one_locally(SOURCE, hash);
+            }
+        }
+        // What is nobody's is not counted either, because anybody can send it.
+        if is_any {
+            self.metrics.user_end(SOURCE.as_str(), if outcome.is_ok() { "ok" } else { "unrecorded" });
+        }
+        outcome
+    }
+
+    /// The sessions in memory that came of a session at this provider.
+    fn known_of(&self, provider: &Provider, sid: &str) -> Vec<SessionHash> {
+        let is_only = self.providers.only().is_some();
+        self.cache.find_known(|session, grant| {
+            session.provider_session.as_deref() == Some(sid) && grant.map_or(is_only, |grant| provider.has_given(grant))
+        })
+    }
+
+    /// Whether a browser's own session came of this one at the provider.
+    async fn came_of(&self, own: Option<SessionHash>, provider: &Provider, sid: &str) -> Result<bool, StoreError> {
+        let Some(own) = own else { return Ok(false) };
+        let Some(session) = self.store.session(own).await? else { return Ok(false) };
+        if session.provider_session.as_deref() != Some(sid) {
+            return Ok(false);
+        }
+        Ok(self.store.grant(session.grant).await?.is_some_and(|grant| provider.has_given(&grant)))
+    }
+}
