@@ -199,10 +199,11 @@ class Evergate:
     """One replica. `settings` are without their prefix: `{"OIDC_ISSUER_URL": ...}`; None leaves one out.
 
     Replicas of one deployment are given the same ACCESS_URL, PG_CONNECTION_URL and EXTERNAL_TOKEN_ENCRYPTION_KEYS, as
-    `also(**changed)` does. A browser that is told `at=replica` reaches the access URL by that replica.
+    `also(**changed)` does. A browser that is told `at=replica` reaches the access URL by that replica. `program` is the binary that
+    it starts with next.
     """
 
-    def __init__(self, world, settings, ready=True):
+    def __init__(self, world, settings, ready=True, program=None):
         own = settings.get("HTTP_ADDRESS") or f"127.0.0.1:{world.port()}"
         self.world, self.address = world, ("127.0.0.1", int(own.rsplit(":", 1)[1]))
         defaults = {
@@ -218,7 +219,8 @@ class Evergate:
             self.settings["DATA_DIR"] = str(world.directory / f"data-{self.address[1]}")
         self.url = self.settings["ACCESS_URL"]
         self.name = f"evergate-{len(world.replicas) + 1}"
-        self.process = Process(world, self.name, [binary(), "serve"], self._env())
+        self.program = program or binary()
+        self.process = Process(world, self.name, [self.program, "serve"], self._env())
         world.replicas.append(self)
         if ready:
             self.wait_ready()
@@ -229,7 +231,7 @@ class Evergate:
     def also(self, ready=True, **changed):
         """Another replica of the same deployment."""
         inherited = {name: value for name, value in self.settings.items() if name != "HTTP_ADDRESS"}
-        return Evergate(self.world, {**inherited, **changed}, ready)
+        return Evergate(self.world, {**inherited, **changed}, ready, self.program)
 
     def ask(self, path, deadline=10):
         """Status and body of one of its pages, asked without cookies; (0, error) if it does not answer."""
@@ -252,7 +254,7 @@ class Evergate:
 
     def start(self, ready=True, **changed):
         self.settings.update(changed)
-        self.process.env = self._env()
+        self.process.env, self.process.argv[0] = self._env(), str(self.program)
         self.process.start()
         return self.wait_ready() if ready else self
 
@@ -283,7 +285,7 @@ class Evergate:
 
     def cli(self, *arguments, deadline=30):
         """What a subcommand prints, with this replica's settings."""
-        asked = [str(binary()), *arguments]
+        asked = [str(self.program), *arguments]
         return subprocess.run(asked, env=self._env(), capture_output=True, text=True, timeout=deadline).stdout
 
 
