@@ -285,7 +285,7 @@ impl Endpoints {
             Who::Anybody(Page::TerminalToken) => self.terminal_token(body).await,
             Who::Anybody(Page::KeptPost) => self.kept_post(&call, body).await,
             Who::Anybody(Page::KeySet) => Ok(jwks::respond(&self.components.assertions)),
-            Who::Anybody(Page::Script) => Ok(in_page::script()),
+            Who::Anybody(Page::Script) => Ok(in_page::script(call.headers)),
             Who::Anybody(Page::LoginDone) => Ok(in_page::signed_in(&self.look(&call))),
             Who::Anybody(Page::Logo) => Ok(logo::respond(&self.components.branding)?),
             Who::Anybody(Page::Portal) => self.portal(&call).await,

@@ -6,7 +6,8 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use crate::{
     address::AccessUrl,
-    pages::{Action, Look, Message, Page},
+    language::Language,
+    pages::{Action, Look, Message, Page, Text},
     policy::Denied,
     refusal::{
         Refusal,
@@ -19,15 +20,24 @@ const SOURCE: &str = include_str!("session.js");
 /// How long browsers keep it. A page may have an older one for so long after a deploy.
 const SCRIPT_CACHE: HeaderValue = HeaderValue::from_static("public, max-age=300");
 
-/// `session.js`, without comments and line ends.
-pub(super) fn script() -> Response<Body> {
-    let lines = SOURCE.lines().map(str::trim).filter(|line| !line.starts_with("//"));
-    let mut response = Response::new(Body::from(lines.collect::<String>()));
+/// `session.js` without comments and line ends, with its texts in the language that the browser prefers. Its own request says that: a
+/// page's `Accept-Language` is looked at only of what reads HTML.
+pub(super) fn script(headers: &HeaderMap) -> Response<Body> {
+    let language = Language::preferred(headers.get(header::ACCEPT_LANGUAGE));
+    let mut response = Response::new(Body::from(script_in(language)));
     let headers = response.headers_mut();
     own_headers(headers, "script");
     headers.insert(header::CACHE_CONTROL, SCRIPT_CACHE);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/javascript; charset=utf-8"));
+    headers.insert(header::CONTENT_LANGUAGE, language.header());
+    headers.insert(header::VARY, HeaderValue::from_name(header::ACCEPT_LANGUAGE));
     response
+}
+
+fn script_in(language: Language) -> String {
+    let lines = SOURCE.lines().map(str::trim).filter(|line| !line.starts_with("//"));
+    let texts = [("{ended}", Text::SessionEnded), ("{sign_in}", Text::SignIn)];
+    texts.into_iter().fold(lines.collect(), |script, (place, text)| script.replace(place, &text.said(language)))
 }
 
 /// Checks that no page of another origin sends a request, whatever origins may send requests to apps. Clients that are no browsers
@@ -73,9 +83,18 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn the_script_has_two_kibibytes_at_most_as_it_is_sent() {
-        let sent = axum::body::to_bytes(script().into_body(), 1 << 20).await.unwrap();
-        assert!((1..=2048).contains(&sent.len()), "{} bytes", sent.len());
+    #[test]
+    fn the_script_has_two_kibibytes_at_most_as_it_is_sent_in_each_language() {
+        for language in Language::ALL {
+            let sent = script_in(language);
+            assert!((1..=2048).contains(&sent.len()), "{} bytes", sent.len());
+            for text in [Text::SessionEnded, Text::SignIn] {
+                let said = text.said(language);
+                assert!(
+                    sent.contains(&*said) && !said.contains(['\'', '\\', '\n']),
+                    "{said} is the whole of a string of the script"
+                );
+            }
+        }
     }
 }

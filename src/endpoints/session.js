@@ -1,6 +1,7 @@
 // Keeps the work of a page whose session ends: what meets the end waits until the user is signed in again, and goes on.
 //
-// What is sent is this without comments and line ends, of 2 KiB at most, which is why names are short. B is the path of our own pages,
+// What is sent is this without comments and line ends, of 2 KiB at most, which is why names are short, and with the texts of the browser's
+// language in place of what is in braces. B is the path of our own pages,
 // D what the page says in attributes, F the browser's fetch, U the user, I what tells it first, W what all wait for, N whether the user
 // does not want to sign in for now.
 (()=>{
@@ -18,8 +19,8 @@ await I;
 let u=await V();
 if(!u&&U&&!N){
 let x=d.createElement('dialog'),b=d.createElement('button'),w;
-x.append(x.ariaLabel=D.text||'Your session has ended. ',b);
-b.textContent=D.button||'Sign in';
+x.append(x.ariaLabel=D.text||'{ended} ',b);
+b.textContent=D.button||'{sign_in}';
 b.onclick=()=>w=open(B+'start?rd='+B.pathname+'signed_in');
 x.oncancel=()=>N=setTimeout(()=>N=0,6e4);
 d.body.append(x);

@@ -10,6 +10,8 @@ use crate::language::Language;
 pub enum Text<'a> {
     /// Begins a login.
     SignIn,
+    /// Says in an app's page that its session has ended.
+    SessionEnded,
     /// Begins a login after a logout.
     SignInAgain,
     /// Begins a login that leads to the page whose form was lost.

@@ -63,6 +63,11 @@ async fn the_script_is_for_everybody_and_a_login_may_end_at_a_page_that_says_so(
     assert_eq!((script.status, script.header("content-type")), (StatusCode::OK, "text/javascript; charset=utf-8"));
     assert_eq!((script.header("cache-control"), script.header("evergate-response")), ("public, max-age=300", "script"));
     assert!(script.text().starts_with("(()=>{") && !script.text().contains("//"), "without comments");
+    let german = visitor.send(Method::GET, "/oauth2/session.js", &[("accept-language", "de-AT,en;q=0.8")], "").await;
+    for (script, language, text) in [(&script, "en", "'Sign in'"), (&german, "de", "'Anmelden'")] {
+        assert_eq!((script.header("content-language"), script.header("vary")), (language, "accept-language"));
+        assert!(script.text().contains(text), "{}", script.text());
+    }
     let landed = visitor.log_in(&world.idp, "/oauth2/start?rd=/oauth2/signed_in").await;
     assert_eq!(landed.as_str(), "https://app.test/oauth2/signed_in");
     assert!(visitor.get("/oauth2/signed_in").await.text().contains("Close this window"));

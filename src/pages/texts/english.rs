@@ -160,6 +160,7 @@ pub(in crate::pages) const fn message(message: Message) -> (&'static str, &'stat
 pub(in crate::pages) fn text(text: &Text<'_>) -> Cow<'static, str> {
     Cow::Borrowed(match *text {
         Text::SignIn => "Sign in",
+        Text::SessionEnded => "Your session has ended.",
         Text::SignInAgain => "Sign in again",
         Text::SignInAndGoBack => "Sign in and go back to the page",
         Text::SignInInNewWindow => "Sign in in a new window",

@@ -185,6 +185,7 @@ pub(in crate::pages) const fn message(message: Message) -> (&'static str, &'stat
 pub(in crate::pages) fn text(text: &Text<'_>) -> Cow<'static, str> {
     Cow::Borrowed(match *text {
         Text::SignIn => "Anmelden",
+        Text::SessionEnded => "Sie sind abgemeldet.",
         Text::SignInAgain => "Wieder anmelden",
         Text::SignInAndGoBack => "Anmelden und zur Seite zurückgehen",
         Text::SignInInNewWindow => "In einem neuen Fenster anmelden",
