@@ -6,9 +6,11 @@ Needs once Go: Helm and kubeconform are built, and the schemas come out of Go mo
 
 import copy
 import json
+import pathlib
 import re
 import subprocess
 import sys
+import tarfile
 
 import chart_schema
 from world import REPOSITORY, Skip, binary, cases_of, run
@@ -77,6 +79,13 @@ def edited(values, path, value):
     return values
 
 
+def merged(values, addition):
+    """Values with others laid over them, as Helm does with a second file."""
+    if not isinstance(values, dict) or not isinstance(addition, dict):
+        return addition
+    return {**values, **{key: merged(values.get(key), value) for key, value in addition.items()}}
+
+
 def the_schema_of_values_knows_every_setting(world):
     assert chart_schema.FILE.read_text() == chart_schema.written(), "chart.py --write writes it anew"
 
@@ -94,8 +103,21 @@ def every_example_renders_what_kubernetes_knows(world):
         wrong, summary = conforms(world, manifests)
         assert not wrong and summary["valid"] >= 8 and not summary["skipped"], (file.name, wrong, summary)
         kinds |= set(re.findall(r"^kind: (\w+)$", manifests, re.M))
-    every = "ConfigMap Deployment HTTPRoute HorizontalPodAutoscaler Ingress NetworkPolicy PodDisruptionBudget Service ServiceAccount ServiceMonitor"
+    every = (
+        "ConfigMap Deployment HTTPRoute HorizontalPodAutoscaler Ingress NetworkPolicy PodDisruptionBudget PrometheusRule Service "
+        "ServiceAccount ServiceMonitor"
+    )
     assert kinds == set(every.split()), kinds
+
+
+def the_values_of_the_guide_render_what_kubernetes_knows(world):
+    guide = (REPOSITORY / "docs/kubernetes.md").read_text()
+    assert "    helm install site config/helm/evergate --values values.yaml\n" in guide
+    first, *additions = [world.shared[1].safe_load(block) for block in re.findall("```yaml\n(.*?)```", guide, re.S)]
+    for values in (first, *(merged(first, addition) for addition in additions)):
+        wrong, summary = conforms(world, render(world, values).stdout)
+        assert not wrong and summary["valid"] >= 8, wrong
+    assert len(additions) == 3
 
 
 def a_manifest_that_is_wrong_does_not_pass(world):
@@ -104,7 +126,7 @@ def a_manifest_that_is_wrong_does_not_pass(world):
         ("maxUnavailable: 1\n", "maxUnavailabel: 1\n"), ("runAsNonRoot: true", "runAsNonRoot: yes please"),
         ("terminationGracePeriodSeconds: 8", "terminationGracePeriodSeconds: a8"), ("pathType: Prefix", "pathtype: Prefix"),
         ("policyTypes: [Ingress, Egress]", "policyTypes: Ingress"), ("parentRefs:", "parents:"), ("hostnames:", "hostNames:"),
-        ("interval: 30s", "interval: often"), ("minReplicas: 3", "minReplicas: [3]"), ("appProtocol: http", "appProtocol: {http: 1}"),
+        ("interval: 30s", "interval: often"), ("- alert: EvergateErrors", "- alarm: EvergateErrors"), ("minReplicas: 3", "minReplicas: [3]"), ("appProtocol: http", "appProtocol: {http: 1}"),
     ]:
         manifests = next((manifests for manifests in right if text in manifests), None)
         assert manifests, f"nothing has {text}"
@@ -122,7 +144,8 @@ def values_that_are_unknown_or_insecure_are_refused(world):
         "secrets.postgresUrl.name": "", "secrets.encryptionKeys": None, "secrets.encryptionKeys.value": "k", "runAsUser": 0,
         "secrets.others": [{"setting": "access_url", "name": "a", "key": "b"}], "routes": [{"pathh": "/"}], "ingress.tlsSecretName": "",
         "networkPolicy.upstreams": [], "podLabels": {"app.kubernetes.io/name": "other"}, "autoscaling.minReplicas": 1, "preStopSeconds": 0,
-        "files": [{"name": "a", "path": "/etc/a", "hostPath": "/"}], "securityContext": {"privileged": True}, "podDisruptionBudget.maxUnavailable": 0,
+        "files": [{"name": "a", "path": "/etc/a", "hostPath": "/"}], "settings.admin_address": ":3002", "administration": {"enabled": True},
+        "providers": [{"name": "a"}], "env": [{"name": "CODER_ACCESS_URL", "value": "https://a"}], "securityContext": {"privileged": True}, "podDisruptionBudget.maxUnavailable": 0,
     }.items():
         changed = edited(values, path, value)
         refused = render(world, changed, check=False)
@@ -146,6 +169,74 @@ def envoy_may_ask_at_a_port_of_its_own(world):
     assert not conforms(world, render(world, values).stdout)[0]
     without = objects(world, example(world, "ingress"))["Service", "site-evergate"]["spec"]["ports"]
     assert [port["name"] for port in without] == ["http"], without
+
+
+def the_administration_has_a_port_a_service_and_a_host_of_its_own(world):
+    values = example(world, "gateway")
+    made = objects(world, values)
+    container, = pod(world, values)["containers"]
+    assert {"name": "admin", "containerPort": 3002} in container["ports"]
+    assert {"name": "CODER_ADMIN_ADDRESS", "value": ":3002"} in container["env"]
+    service = made["Service", "site-evergate-admin"]["spec"]["ports"]
+    assert [(port["name"], port["targetPort"]) for port in service] == [("http", "admin")], service
+    assert [port["targetPort"] for port in made["Service", "site-evergate"]["spec"]["ports"]] == ["http"]
+    route = made["HTTPRoute", "site-evergate-admin"]["spec"]
+    assert route["hostnames"] == ["admin.example.com"] and route["parentRefs"] == [{"name": "internal", "namespace": "gateways"}]
+    assert "admin.example.com" not in made["HTTPRoute", "site-evergate"]["spec"]["hostnames"]
+    assert reached(made)["admin"] == values["networkPolicy"]["administration"], reached(made)
+    assert not [name for kind, name in objects(world, example(world, "ingress")) if name.endswith("-admin")]
+    ingress = edited(values, "administration.ingress", {"enabled": True, "className": "internal", "tlsSecretName": "admin-tls"})
+    rules = objects(world, ingress)["Ingress", "site-evergate-admin"]["spec"]
+    assert rules["rules"][0]["host"] == "admin.example.com" and rules["tls"][0]["secretName"] == "admin-tls"
+    assert not conforms(world, render(world, ingress).stdout)[0]
+    for path, value in {
+        "settings.admin_groups": None, "networkPolicy.administration": [], "administration.host": "",
+        "administration.ingress": {"enabled": True}, "administration.httpRoute.parentRefs": [],
+    }.items():
+        refused = render(world, edited(values, path, value), check=False)
+        assert refused.returncode and "values don't meet the specifications" in refused.stderr, f"{path}: {refused.stderr[-500:]}"
+    refused = render(world, edited(values, "administration.host", "admin.example.net"), check=False)
+    assert refused.returncode and "oidc_redirect_allowed_hosts" in refused.stderr, refused.stderr
+
+
+def reached(made):
+    """Who reaches each port of the pods, by their NetworkPolicy; None is everybody."""
+    policy = made["NetworkPolicy", "site-evergate"]["spec"]
+    return {port["port"]: rule.get("from") for rule in policy["ingress"] for port in rule["ports"]}
+
+
+def no_port_of_a_pod_is_forgotten_by_the_network_policy(world):
+    values = edited(example(world, "gateway"), "service.extAuthz", True)
+    container, = pod(world, values)["containers"]
+    assert {port["name"] for port in container["ports"]} == set(reached(objects(world, values)))
+
+
+def what_else_is_called_is_let_through(world):
+    egress = objects(world, example(world, "gateway"))["NetworkPolicy", "site-evergate"]["spec"]["egress"]
+    assert [rule for rule in egress if rule["ports"] == [{"port": 4318, "protocol": "TCP"}] and rule["to"]], egress
+    container, = pod(world, example(world, "gateway"))["containers"]
+    env = {it["name"]: it for it in container["env"]}
+    assert env["OTEL_EXPORTER_OTLP_ENDPOINT"]["value"] == "http://collector.monitoring.svc:4318"
+    assert env["OTEL_EXPORTER_OTLP_HEADERS"]["valueFrom"] == {"secretKeyRef": {"name": "collector", "key": "headers"}}
+
+
+def alerts_and_dashboard_are_those_of_the_repository(world):
+    yaml, made = world.shared[1], objects(world, example(world, "gateway"))
+    assert made["PrometheusRule", "site-evergate"]["spec"] == yaml.safe_load((REPOSITORY / "config/prometheus/evergate.rules.yaml").read_text())
+    assert made["PrometheusRule", "site-evergate"]["metadata"]["labels"]["release"] == "prometheus"
+    dashboard = made["ConfigMap", "site-evergate-dashboard"]
+    assert json.loads(dashboard["data"]["evergate.json"]) == json.loads((REPOSITORY / "config/grafana/evergate.json").read_text())
+    assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert ("ConfigMap", "site-evergate-dashboard") not in objects(world, example(world, "ingress"))
+
+
+def the_packaged_chart_has_them_too(world):
+    programs, _ = world.shared
+    subprocess.run([programs / "helm", "package", CHART, "--destination", world.directory], env={"HOME": str(world.directory)}, check=True, capture_output=True, timeout=120)
+    package, = world.directory.glob("evergate-*.tgz")
+    with tarfile.open(package) as archive:
+        files = {it.name.split("/", 1)[1]: it for it in archive.getmembers()}
+    assert all(files[f"files/{name}"].isfile() and files[f"files/{name}"].size > 5_000 for name in ("alerts.yaml", "dashboard.json")), files
 
 
 def pods_are_confined(world):
@@ -220,6 +311,7 @@ def evergate_starts_with_the_file_that_is_rendered(world):
     for name in ("ingress", "gateway"):
         values = example(world, name)
         text = objects(world, values)["ConfigMap", "site-evergate"]["data"]["evergate.toml"]
+        text = text.replace("/run/secrets/evergate", str(world.directory))
         container, = pod(world, values)["containers"]
         ca = world.directory / "ca.crt"
         made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "/dev/null"]
@@ -229,10 +321,15 @@ def evergate_starts_with_the_file_that_is_rendered(world):
         contents = {"pg_connection_url": "postgres://evergate@127.0.0.1/evergate", "external_token_encryption_keys": keys}
         env = {}
         for it in container["env"]:
+            if "value" not in it:
+                env[it["name"]] = "authorization=secret"
+                continue
             env[it["name"]] = it["value"].replace("/run/secrets/evergate", str(world.directory)).replace("/etc/evergate", str(world.directory))
             if it["name"].endswith("_FILE"):
                 file = world.directory / it["value"].rsplit("/", 1)[-1]
                 file.write_text(contents.get(file.name, "secret"))
+        for secret in re.findall(r'_file = "(.*/partners\..*)"', text):
+            pathlib.Path(secret).write_text("secret")
         (world.directory / "password").write_text("secret")
         shown = subprocess.run([binary(), "config"], env=env, capture_output=True, text=True, timeout=60)
         assert shown.returncode == 0, shown.stdout[-200:] + shown.stderr[-1500:]

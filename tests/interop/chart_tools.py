@@ -14,7 +14,7 @@ HELM, KUBECONFORM = "helm.sh/helm/v3/cmd/helm@v3.22.0", "github.com/yannh/kubeco
 CONTROLLER_GEN = "sigs.k8s.io/controller-tools/cmd/controller-gen@v0.23.0"
 KUBERNETES, GATEWAY_API = "k8s.io/kubernetes@v1.36.1", "sigs.k8s.io/gateway-api@v1.6.3"
 PROMETHEUS_OPERATOR = "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring@v0.95.2"
-BUILT = CACHE / "chart-1"
+BUILT = CACHE / "chart-2"
 
 sys.path.insert(0, str(python_packages("pyyaml-6", "PyYAML==6.0.3")))
 import yaml  # noqa: E402, it is there from here on
@@ -70,13 +70,14 @@ def of_kubernetes():
 
 
 def of_custom_resources(folder):
-    """The schemas of the Gateway API's HTTPRoute and of the Prometheus operator's ServiceMonitor, whose definition is made of its Go types."""
+    """The schemas of the Gateway API's HTTPRoute, and of the Prometheus operator's kinds, whose definitions are made of its Go types."""
     go_types, made = module(PROMETHEUS_OPERATOR), folder / "crds"
     asked = [folder / "controller-gen", "crd", "paths=./v1", f"output:crd:dir={made}"]
     subprocess.run(asked, cwd=go_types, check=True, capture_output=True, timeout=600)
     files = [
         module(GATEWAY_API) / "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml",
         made / "monitoring.coreos.com_servicemonitors.yaml",
+        made / "monitoring.coreos.com_prometheusrules.yaml",
     ]
     schemas = {}
     for file in files:

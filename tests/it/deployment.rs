@@ -20,7 +20,8 @@ const UNIT: &str = include_str!("../../config/debian/evergate.service");
 const COMPOSE: &str = include_str!("../../compose.yaml");
 
 /// What the chart sets itself, and TLS, which ends before it.
-const SET_BY_THE_CHART: [&str; 12] = [
+const SET_BY_THE_CHART: [&str; 13] = [
+    "admin_address",
     "data_dir",
     "ext_authz_address",
     "ext_authz_tls",
@@ -47,6 +48,21 @@ fn the_chart_takes_every_setting_and_secrets_only_from_secrets() {
     let mut secrets: BTreeSet<&str> = others.as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
     secrets.extend(["external_token_encryption_keys", "oidc_client_secret", "pg_connection_url"]);
     assert_eq!(secrets, known(true).collect(), "tests/interop/chart.py --write brings the chart's schema up to date");
+}
+
+#[test]
+fn the_chart_takes_every_setting_of_a_further_provider() {
+    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    let properties = &schema["properties"]["providers"]["items"]["properties"];
+    let settings: BTreeSet<&str> = properties.as_object().unwrap().keys().map(String::as_str).collect();
+    let sections = table::SECTIONS.iter().filter(|section| ["OpenID Connect", "Claims", "Access"].contains(&section.title));
+    let keys = sections.flat_map(|section| section.settings).filter(|key| key.name != "oidc_introspection_cache");
+    let (secret, plain): (Vec<&Setting>, Vec<&Setting>) = keys.partition(|key| key.is_secret());
+    let own = ["name", "text", "email_domains", "secrets"];
+    assert_eq!(settings, plain.iter().map(|key| key.name).chain(own).collect(), "tests/interop/chart.py --write");
+    let secrets = properties["secrets"]["items"]["properties"]["setting"]["enum"].as_array().unwrap();
+    let secrets: BTreeSet<&str> = secrets.iter().map(|name| name.as_str().unwrap()).collect();
+    assert_eq!(secrets, secret.iter().map(|key| key.name).collect(), "tests/interop/chart.py --write");
 }
 
 #[test]

@@ -89,6 +89,18 @@ labels:
 {{- range $key := keys .Values.settings | sortAlpha }}
 {{ $key }} = {{ include "evergate.toml" (get $.Values.settings $key) }}
 {{- end }}
+{{- range .Values.providers }}
+
+[[provider]]
+{{- $table := omit . "secrets" }}
+{{- range $key := keys $table | sortAlpha }}
+{{ $key }} = {{ include "evergate.toml" (get $table $key) }}
+{{- end }}
+{{- $name := .name }}
+{{- range .secrets }}
+{{ .setting }}_file = "/run/secrets/evergate/{{ $name }}.{{ .setting }}"
+{{- end }}
+{{- end }}
 {{- range .Values.tokenIssuers }}
 
 [[token_issuer]]
