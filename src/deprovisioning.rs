@@ -5,12 +5,15 @@
 
 mod global_token_revocation;
 mod scim;
+mod security_event;
+mod security_events;
 mod subject_identifier;
 
 use crate::sign_out::SignOut;
 
 pub use global_token_revocation::RevocationError;
 pub use scim::{ScimAnswer, ScimError, ScimMethod, ScimRequest};
+pub use security_events::SecurityEventError;
 pub use subject_identifier::SubjectError;
 
 /// Has users ended.

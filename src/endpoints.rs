@@ -21,6 +21,7 @@ mod logout;
 mod portal;
 mod resource_metadata;
 mod scim;
+mod security_events;
 mod sessions;
 mod tokens;
 mod userinfo;
@@ -122,6 +123,7 @@ enum Page {
     BackchannelLogout,
     FrontchannelLogout,
     GlobalTokenRevocation,
+    SecurityEvents,
     Liveness,
     Readiness,
     KeySet,
@@ -150,7 +152,7 @@ const FORM: &[Method] = &[Method::GET, Method::POST];
 /// Where a login in a new window ends.
 const SIGNED_IN: &str = "/signed_in";
 
-const TABLE: [Endpoint; 29] = [
+const TABLE: [Endpoint; 30] = [
     Endpoint { path: "/start", methods: FORM, who: Who::Anybody(Page::Start) },
     // oauth2-proxy's name.
     Endpoint { path: "/sign_in", methods: FORM, who: Who::Anybody(Page::Start) },
@@ -164,6 +166,7 @@ const TABLE: [Endpoint; 29] = [
     // Its provider loads it in a frame, and a HEAD would end a session too.
     Endpoint { path: "/frontchannel_logout", methods: &[Method::GET], who: Who::Anybody(Page::FrontchannelLogout) },
     Endpoint { path: "/global_token_revocation", methods: POST, who: Who::Anybody(Page::GlobalTokenRevocation) },
+    Endpoint { path: "/security_events", methods: POST, who: Who::Anybody(Page::SecurityEvents) },
     Endpoint { path: "/userinfo", methods: GET, who: Who::SignedIn(UserPage::UserInfo) },
     Endpoint { path: "/sessions", methods: FORM, who: Who::Anybody(Page::Sessions) },
     Endpoint { path: "/tokens", methods: FORM, who: Who::Anybody(Page::Tokens) },
@@ -279,6 +282,7 @@ impl Endpoints {
             Who::Anybody(Page::BackchannelLogout) => self.backchannel_logout(body).await,
             Who::Anybody(Page::FrontchannelLogout) => self.front_channel_logout(&call).await,
             Who::Anybody(Page::GlobalTokenRevocation) => self.global_token_revocation(&call, body).await,
+            Who::Anybody(Page::SecurityEvents) => self.security_event(&call, body).await,
             Who::Anybody(Page::Sessions) => self.sessions(&call, body).await,
             Who::Anybody(Page::Tokens) => self.tokens(&call, body).await,
             Who::Anybody(Page::Terminal) => self.terminal(&call, body).await,

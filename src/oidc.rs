@@ -44,6 +44,7 @@ mod refresh_verification;
 mod revocation;
 mod revocation_assertion;
 mod roles;
+mod security_event_token;
 mod token_call;
 mod token_exchange;
 mod token_issuer;
@@ -74,8 +75,9 @@ pub use proxy::ProxySettings;
 pub use refresh_verification::{LocalVerdict, RefreshVerdict};
 pub use revocation_assertion::RevocationAssertion;
 pub use roles::Roles;
+pub use security_event_token::{SecurityEventRefusal, SecurityEventToken};
 pub use token_call::{TokenFailure, TokenResponse, VerifiedLogin, safe_description};
-pub use token_issuer::{TokenIssuer, TokenIssuerSettings};
+pub use token_issuer::{IssuerMetadata, TokenIssuer, TokenIssuerSettings};
 
 /// The administrator's settings of the provider.
 #[derive(Clone, Debug)]
@@ -120,6 +122,10 @@ pub struct Settings {
     pub graph_url: Option<url::Url>,
     /// `CODER_OIDC_EVENT_ISSUER_URL`: who signs the provider's requests to revoke and its security events; `None` if that is the issuer.
     pub event_issuer: Option<String>,
+    /// `CODER_OIDC_EVENT_SECRET`: what the transmitter of security events brings besides its signature.
+    pub event_secret: Option<Secret>,
+    /// `CODER_OIDC_EVENT_AUDIENCE`: further audiences of security events.
+    pub event_audiences: Vec<String>,
     /// `CODER_OIDC_REVOCATION_SECRET`: what security tools bring to have users ended.
     pub revocation_secret: Option<Secret>,
     /// `CODER_SCIM_AUTH_HEADER`: what a SCIM client brings that provisions the provider's users.
@@ -178,6 +184,8 @@ impl Settings {
             introspection_url: None,
             graph_url: None,
             event_issuer: None,
+            event_secret: None,
+            event_audiences: Vec::new(),
             revocation_secret: None,
             scim_secret: None,
             token_timeout: Duration::from_secs(1),

@@ -97,7 +97,9 @@ impl LogoutInitiator {
             Self::User
             | Self::UserEverywhere
             | Self::Administrator
-            | Self::Other(EndSource::BackChannelLogout | EndSource::GlobalTokenRevocation | EndSource::Scim) => true,
+            | Self::Other(
+                EndSource::BackChannelLogout | EndSource::GlobalTokenRevocation | EndSource::Scim | EndSource::SecurityEvent,
+            ) => true,
         }
     }
 }

@@ -45,6 +45,8 @@ pub(super) const SECTION: Section = Section {
         &INTROSPECTION_CACHE,
         &GRAPH_URL,
         &EVENT_ISSUER_URL,
+        &EVENT_SECRET,
+        &EVENT_AUDIENCE,
         &REVOCATION_SECRET,
         &SCIM_AUTH_HEADER,
     ],
@@ -134,7 +136,19 @@ const EVENT_ISSUER_URL: Setting = setting(
     "oidc_event_issuer_url",
     ValueType::Url,
     "",
-    "The issuer that signs what the provider sends to have a user's sessions ended ([deprovisioning.md](deprovisioning.md)), where that is not `CODER_OIDC_ISSUER_URL`: of an authorization server of Okta, its org, as in `https://example.okta.com`.",
+    "The issuer that signs what the provider sends to have a user's sessions ended ([deprovisioning.md](deprovisioning.md)), where that is not `CODER_OIDC_ISSUER_URL`: of an authorization server of Okta, its org, as in `https://example.okta.com`; or the transmitter of its security events, whose keys its `/.well-known/ssf-configuration` names.",
+);
+const EVENT_SECRET: Setting = setting(
+    "oidc_event_secret",
+    ValueType::Secret,
+    "",
+    "What the transmitter of security events sends as `Authorization: Bearer` to `/oauth2/security_events` ([deprovisioning.md](deprovisioning.md#shared-signals)), besides its signature: 32 characters at least, as from `openssl rand -hex 32`. Not set: the signature alone counts, as Google sends nothing else.",
+);
+const EVENT_AUDIENCE: Setting = setting(
+    "oidc_event_audience",
+    ValueType::List,
+    "",
+    "Further audiences (`aud`) of security events that are taken, besides `CODER_OIDC_CLIENT_ID` and the URL of `/oauth2/security_events`: what the transmitter has as the stream's `aud`.",
 );
 const REVOCATION_SECRET: Setting = setting(
     "oidc_revocation_secret",
@@ -167,6 +181,8 @@ pub(super) fn read(reader: &mut Reader<'_>, name: String) -> Option<oidc::Settin
     let introspection_url = reader.parsed(&INTROSPECTION_URL, provider_url);
     let graph_url = reader.parsed(&GRAPH_URL, provider_url);
     let scim_secret = scim_secret(reader);
+    let event_secret = reader.parsed(&EVENT_SECRET, values::long_secret);
+    let event_audiences = reader.text(&EVENT_AUDIENCE).map(values::list).unwrap_or_default();
     let revocation_secret = reader.parsed(&REVOCATION_SECRET, values::long_secret);
     let mapping = claims::read(reader);
     let client_auth = client_auth::read(reader, issuer.as_deref());
@@ -195,6 +211,8 @@ pub(super) fn read(reader: &mut Reader<'_>, name: String) -> Option<oidc::Settin
         introspection_url,
         graph_url,
         event_issuer,
+        event_secret,
+        event_audiences,
         revocation_secret,
         scim_secret,
         token_timeout: token_timeout?,

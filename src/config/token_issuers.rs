@@ -10,7 +10,7 @@ use super::{
     setting::{Setting, ValueType, setting},
 };
 use crate::{
-    oidc::{ProxySettings, TokenIssuerSettings},
+    oidc::{IssuerMetadata, ProxySettings, TokenIssuerSettings},
     tls::ClientTls,
 };
 
@@ -96,6 +96,7 @@ impl RouteReader<'_> {
             name: name?,
             issuer: issuer?,
             jwks_url,
+            metadata: IssuerMetadata::OpenIdConnect,
             token_file,
             subjects,
             // `check` fills this in, from the routes.

@@ -60,6 +60,12 @@ impl Provider {
         is_secret(self.settings.revocation_secret.as_ref(), guess)
     }
 
+    /// Whether security events are taken with this bearer token: any, unless a secret is set. It takes the same time for any guess.
+    pub(super) fn takes_events_with(&self, bearer: Option<&str>) -> bool {
+        let secret = self.settings.event_secret.as_ref();
+        secret.is_none() || bearer.is_some_and(|guess| is_secret(secret, guess))
+    }
+
     /// Whether this is the secret of the SCIM client that provisions this provider's users. It takes the same time for any guess.
     pub fn is_scim_secret(&self, guess: &str) -> bool {
         is_secret(self.settings.scim_secret.as_ref(), guess)

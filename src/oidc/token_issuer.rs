@@ -26,6 +26,15 @@ use crate::{
     telemetry::logs::causes,
 };
 
+/// Where an issuer's metadata are, which name its keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IssuerMetadata {
+    /// `/.well-known/openid-configuration` (OpenID Connect Discovery section 4).
+    OpenIdConnect,
+    /// `/.well-known/ssf-configuration` (Shared Signals Framework section 7.2), or else that of OpenID Connect.
+    SharedSignals,
+}
+
 /// Settings of one issuer (`[[token_issuer]]`).
 #[derive(Clone, Debug)]
 pub struct TokenIssuerSettings {
@@ -35,6 +44,8 @@ pub struct TokenIssuerSettings {
     pub issuer: String,
     /// Where its keys are; `None` asks its metadata.
     pub jwks_url: Option<url::Url>,
+    /// Its metadata.
+    pub metadata: IssuerMetadata,
     /// A file with the token that it wants for its keys, as the API server of Kubernetes does. It is read each time.
     pub token_file: Option<PathBuf>,
     /// The subjects that may come; a star at the end stands for any end.
@@ -48,7 +59,16 @@ pub struct TokenIssuerSettings {
 impl TokenIssuerSettings {
     /// The issuer of a provider's signed requests and events.
     pub(super) fn of_events(name: String, issuer: String, proxy: ProxySettings) -> Self {
-        Self { name, issuer, jwks_url: None, token_file: None, subjects: Vec::new(), claims: Vec::new(), proxy }
+        Self {
+            name,
+            issuer,
+            jwks_url: None,
+            metadata: IssuerMetadata::SharedSignals,
+            token_file: None,
+            subjects: Vec::new(),
+            claims: Vec::new(),
+            proxy,
+        }
     }
 }
 
@@ -190,8 +210,8 @@ impl TokenIssuer {
 
     /// Where the metadata say that the keys are. They must be this issuer's (OpenID Connect Discovery section 4.3).
     async fn discovered_jwks_url(&self) -> Result<String, String> {
-        let address = format!("{}/.well-known/openid-configuration", self.settings.issuer.trim_end_matches('/'));
-        let metadata = JsonObject::parse(&self.fetch(&address).await?).ok_or("its metadata are no JSON object")?;
+        let metadata = self.fetch_metadata().await?;
+        let metadata = JsonObject::parse(&metadata).ok_or("its metadata are no JSON object")?;
         if metadata.members.get("issuer").and_then(Value::as_str) != Some(&self.settings.issuer) {
             return Err("its metadata are another issuer's".to_owned());
         }
@@ -199,6 +219,17 @@ impl TokenIssuer {
         let address = url::Url::parse(found).map_err(|_| "its jwks_uri is no URL")?;
         let is_safe = address.scheme() == "https" || super::is_loopback(&address);
         if is_safe { Ok(address.into()) } else { Err("its jwks_uri is not https".to_owned()) }
+    }
+
+    async fn fetch_metadata(&self) -> Result<Bytes, String> {
+        let issuer = self.settings.issuer.trim_end_matches('/');
+        if let (IssuerMetadata::SharedSignals, Some(address)) = (self.settings.metadata, ssf_configuration(issuer)) {
+            match self.fetch(&address).await {
+                Ok(found) => return Ok(found),
+                Err(error) => tracing::debug!(oidc.issuer = issuer, error, "a transmitter has no metadata of shared signals"),
+            }
+        }
+        self.fetch(&format!("{issuer}/.well-known/openid-configuration")).await
     }
 
     async fn fetch(&self, address: &str) -> Result<Bytes, String> {
@@ -214,6 +245,14 @@ impl TokenIssuer {
             status => Err(format!("it answered status {status}")),
         }
     }
+}
+
+/// The address of a transmitter's metadata: what is well known stands before the issuer's path (Shared Signals Framework section 7.2.1).
+fn ssf_configuration(issuer: &str) -> Option<String> {
+    let mut address = url::Url::parse(issuer).ok()?;
+    let path = address.path().trim_end_matches('/').to_owned();
+    address.set_path(&format!("/.well-known/ssf-configuration{path}"));
+    Some(address.into())
 }
 
 fn verify_with(token: &Secret, keys: &KeySet) -> Result<JsonObject, JoseError> {
@@ -244,6 +283,7 @@ impl TokenIssuer {
             name: "test".to_owned(),
             issuer: "https://issuer.test".to_owned(),
             jwks_url: None,
+            metadata: IssuerMetadata::OpenIdConnect,
             token_file: None,
             subjects: Vec::new(),
             claims: Vec::new(),
@@ -257,6 +297,16 @@ impl TokenIssuer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_metadata_of_a_transmitter_are_before_its_path() {
+        for (issuer, expected) in [
+            ("https://tr.example", "https://tr.example/.well-known/ssf-configuration"),
+            ("https://tr.example/tenant/1", "https://tr.example/.well-known/ssf-configuration/tenant/1"),
+        ] {
+            assert_eq!(ssf_configuration(issuer).as_deref(), Some(expected));
+        }
+    }
 
     #[test]
     fn a_subject_is_compared_whole_unless_the_pattern_ends_in_a_star() {

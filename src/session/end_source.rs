@@ -11,6 +11,8 @@ pub enum EndSource {
     GlobalTokenRevocation,
     /// A directory, by SCIM.
     Scim,
+    /// The provider or another transmitter of shared signals, by a security event (RFC 8417).
+    SecurityEvent,
 }
 
 impl EndSource {
@@ -21,6 +23,7 @@ impl EndSource {
             Self::BackChannelLogout => "provider",
             Self::GlobalTokenRevocation => "global_token_revocation",
             Self::Scim => "scim",
+            Self::SecurityEvent => "security_event",
             Self::FrontChannelLogout => "front_channel_logout",
         }
     }

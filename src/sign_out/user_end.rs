@@ -63,12 +63,23 @@ impl UserEnd {
         keys: Vec<UserKey>,
         source: EndSource,
         until: Timestamp,
+        order: (String, Timestamp),
+    ) -> Self {
+        Self::of_event(provider, EndExtent::Everything(keys), source, until, order)
+    }
+
+    /// The end of what a user of this provider has, for an order with this identifier, which is remembered until then.
+    pub fn of_event(
+        provider: &Provider,
+        extent: EndExtent,
+        source: EndSource,
+        until: Timestamp,
         (id, expires_at): (String, Timestamp),
     ) -> Self {
         Self {
             issuer: provider.issuer().to_owned(),
             client_id: provider.client_id().to_owned(),
-            extent: EndExtent::Everything(keys),
+            extent,
             source,
             until,
             id,
@@ -102,7 +113,7 @@ impl UserEnd {
         let kind = match self.source {
             EndSource::BackChannelLogout => "logout token",
             EndSource::GlobalTokenRevocation => "global token revocation",
-            EndSource::Scim | EndSource::FrontChannelLogout => self.source.as_str(),
+            EndSource::Scim | EndSource::SecurityEvent | EndSource::FrontChannelLogout => self.source.as_str(),
         };
         sha256(format!("{kind} {} {}", self.issuer, self.id).as_bytes())
     }

@@ -60,9 +60,9 @@ const BEARER_OUTCOMES: [&str; 3] = ["accepted", "refused", "unavailable"];
 /// What can become of a request of an app's job for a token.
 const APP_TOKEN_OUTCOMES: [&str; 4] = ["given", "exchanged", "refused", "unavailable"];
 /// Who may order that a user's sessions end: `EndSource` of `session`.
-const USER_END_SOURCES: [&str; 4] = ["provider", "global_token_revocation", "scim", "front_channel_logout"];
+const USER_END_SOURCES: [&str; 5] = ["provider", "global_token_revocation", "scim", "security_event", "front_channel_logout"];
 /// What can become of an order to end a user's sessions.
-const USER_END_OUTCOMES: [&str; 3] = ["ok", "unrecorded", "failed"];
+const USER_END_OUTCOMES: [&str; 4] = ["ok", "unrecorded", "failed", "ignored"];
 /// What can become of a form that met the end of its session.
 const KEPT_POST_OUTCOMES: [&str; 8] = ["kept", "sent", "discarded", "nobody", "too_large", "broke_off", "full", "unavailable"];
 /// How changes in the store are heard of.

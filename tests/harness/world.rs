@@ -20,6 +20,7 @@ pub mod process;
 pub mod protobuf;
 pub mod python;
 pub mod tls_front;
+pub mod transmitter;
 pub mod upstream;
 pub mod visitor;
 pub mod wire;

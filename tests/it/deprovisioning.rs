@@ -3,6 +3,7 @@
 mod front_channel_logout;
 mod global_token_revocation;
 mod scim;
+mod security_events;
 
 use std::time::Duration;
 

@@ -1,0 +1,87 @@
+//! Security events (Shared Signals Framework 1.0): a transmitter tells what has happened to a user, an account, a credential or a device.
+
+use std::time::Duration;
+
+use super::{
+    Deprovisioning,
+    security_event::{Meaning, meaning},
+    subject_identifier::SubjectError,
+};
+use crate::{
+    oidc::{LEEWAY, SecurityEventRefusal},
+    session::EndSource,
+    sign_out::UserEnd,
+    store::StoreError,
+};
+
+/// Why a security event is not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum SecurityEventError {
+    /// It is not to be believed, or cannot be verified now.
+    #[error(transparent)]
+    Refused(#[from] SecurityEventRefusal),
+    /// It is believed, and names nobody.
+    #[error("its subject names no user: {0}")]
+    Subject(SubjectError),
+    /// The store could not record it; it should be sent again.
+    #[error("the store could not record it")]
+    Store(#[from] StoreError),
+}
+
+const SOURCE: EndSource = EndSource::SecurityEvent;
+
+/// How long an event is remembered. One that is sent again later ends nothing that began since it was issued.
+const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
+
+impl Deprovisioning {
+    /// Takes a security event that came to `endpoint` with this bearer token, and does what it asks for. What is understood and does not
+    /// concern anybody here is accepted.
+    ///
+    /// # Errors
+    /// [`SecurityEventError`].
+    pub async fn receive(&self, token: &str, bearer: Option<&str>, endpoint: &str) -> Result<(), SecurityEventError> {
+        let (token, concerned) = self.sign_out.providers.verify_security_event(token, bearer, endpoint).await?;
+        let (id, event) = (&*token.id, &*token.event_type);
+        let ignore = |why: &str| {
+            self.sign_out.metrics.user_end(SOURCE.as_str(), "ignored");
+            tracing::info!(event.id = id, event.type = event, why, "a security event has ended nothing");
+        };
+        let now = self.sign_out.clock.now();
+        let mut is_of_any = false;
+        for provider in concerned {
+            let meant = meaning(&token, |issuer| provider.is_event_issuer(issuer));
+            is_of_any |= meant != Err(SubjectError::OtherIssuer);
+            let extent = match meant {
+                Ok(Meaning::End(extent)) => extent,
+                Ok(Meaning::Nothing(why)) => {
+                    ignore(why);
+                    continue;
+                }
+                Ok(Meaning::Verification) => {
+                    tracing::info!(event.id = id, "a transmitter has verified that its security events arrive");
+                    continue;
+                }
+                Ok(Meaning::StreamUpdated) => {
+                    let status = token.event.get("status").and_then(serde_json::Value::as_str).unwrap_or_default();
+                    tracing::warn!(event.id = id, status, "a transmitter has changed its stream of security events");
+                    continue;
+                }
+                // A transmitter knows more kinds of subjects than a gateway does.
+                Err(SubjectError::Unsupported) => {
+                    ignore("its subject names no user whom a gateway could know");
+                    continue;
+                }
+                // It may be a user of the next provider's.
+                Err(SubjectError::OtherIssuer) => continue,
+                Err(error @ SubjectError::Malformed(_)) => return Err(SecurityEventError::Subject(error)),
+            };
+            // Who has logged in since it was issued has proved themselves since.
+            let until = token.issued_at.plus(LEEWAY).min(now);
+            let order = (format!("{} {} {id}", provider.client_id(), token.issuer), now.plus(REMEMBERED));
+            let end = UserEnd::of_event(provider, extent, SOURCE, until, order);
+            tracing::info!(event.id = id, event.type = event, "a security event ends a user's sessions");
+            self.sign_out.end_user(&end).await?;
+        }
+        if is_of_any { Ok(()) } else { Err(SecurityEventError::Subject(SubjectError::OtherIssuer)) }
+    }
+}

@@ -1,0 +1,95 @@
+//! `security_events`: transmitters of shared signals push what has happened to users (RFC 8935).
+
+use axum::body::Body;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use hyper::body::Incoming;
+use serde_json::json;
+
+use super::{Call, Endpoints, Refused, global_token_revocation::bearer_of, read_form};
+use crate::{
+    deprovisioning::{SecurityEventError, SubjectError},
+    oidc::SecurityEventRefusal,
+    refusal::{
+        Refusal,
+        response::{json as json_response, own_headers},
+    },
+    telemetry::logs::causes,
+};
+
+impl Endpoints {
+    /// Takes one security event, and answers 202 once it has taken effect (section 2.2).
+    pub(super) async fn security_event(&self, call: &Call<'_>, body: Incoming) -> Result<Response<Body>, Refused> {
+        let Ok(body) = read_form(body).await else {
+            return Ok(refused("invalid_request", "The request is too large or too slow."));
+        };
+        if !is_security_event(call.headers) {
+            return Ok(refused("invalid_request", "The content type is not application/secevent+jwt."));
+        }
+        let authorization = call.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let token = String::from_utf8_lossy(&body);
+        let endpoint = call.exchange.site.at(&call.exchange.path());
+        let received = self.components.deprovisioning.receive(token.trim(), authorization.and_then(bearer_of), &endpoint).await;
+        let error = match received {
+            Ok(()) => {
+                let mut response = Response::new(Body::empty());
+                *response.status_mut() = StatusCode::ACCEPTED;
+                own_headers(response.headers_mut(), "accepted");
+                return Ok(response);
+            }
+            Err(SecurityEventError::Store(error)) => return Err(Refusal::from(error).into()),
+            Err(error) => error,
+        };
+        tracing::warn!(request.id = call.exchange.id_text(), error = causes(&error), "a security event was refused");
+        Ok(match code(&error) {
+            Some((code, description)) => refused(code, description),
+            None => again(),
+        })
+    }
+}
+
+/// Section 2.1 demands the type. A request without one is read all the same, because the token says what it is.
+fn is_security_event(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return true };
+    let media_type = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    media_type.eq_ignore_ascii_case("application/secevent+jwt")
+}
+
+/// What the transmitter is told (section 2.4): little of why, because anybody may ask. `None`: it is to send the event again.
+fn code(error: &SecurityEventError) -> Option<(&'static str, &'static str)> {
+    match error {
+        SecurityEventError::Refused(SecurityEventRefusal::Malformed(_)) => {
+            Some(("invalid_request", "The body is no acceptable security event token."))
+        }
+        SecurityEventError::Refused(SecurityEventRefusal::Issuer) => Some(("invalid_issuer", "The issuer is not accepted.")),
+        SecurityEventError::Refused(SecurityEventRefusal::Audience) => Some(("invalid_audience", "The audience is another.")),
+        SecurityEventError::Refused(SecurityEventRefusal::Secret) => {
+            Some(("authentication_failed", "The authorization header is not acceptable."))
+        }
+        SecurityEventError::Refused(SecurityEventRefusal::Signature(_)) => {
+            Some(("invalid_key", "The signature cannot be verified."))
+        }
+        SecurityEventError::Subject(SubjectError::OtherIssuer) => {
+            Some(("access_denied", "The subject is another issuer's user."))
+        }
+        SecurityEventError::Subject(SubjectError::Malformed(_) | SubjectError::Unsupported) => {
+            Some(("invalid_request", "The subject is malformed."))
+        }
+        SecurityEventError::Refused(SecurityEventRefusal::Unavailable(_)) | SecurityEventError::Store(_) => None,
+    }
+}
+
+/// Section 2.3.
+fn refused(code: &'static str, description: &'static str) -> Response<Body> {
+    let body = json!({"err": code, "description": description});
+    let mut response = json_response(&body, StatusCode::BAD_REQUEST, "refused");
+    response.headers_mut().insert(header::CONTENT_LANGUAGE, HeaderValue::from_static("en"));
+    response
+}
+
+/// The transmitter's keys cannot be fetched now.
+fn again() -> Response<Body> {
+    let body = json!({"err": "temporarily_unavailable", "description": "The event cannot be verified now."});
+    let mut response = json_response(&body, StatusCode::SERVICE_UNAVAILABLE, "unverifiable");
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    response
+}

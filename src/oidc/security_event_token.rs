@@ -1,0 +1,135 @@
+//! Security event tokens (SET, RFC 8417), as transmitters of shared signals send them: which providers they concern, and whether they are
+//! to be believed.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::{
+    EventError, LEEWAY, Provider, Providers,
+    id_token::{VerifyError, audiences, time},
+};
+use crate::{
+    clock::Timestamp,
+    jose::{JsonObject, SignedToken},
+};
+
+/// A security event whose transmitter is known.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SecurityEventToken {
+    /// The transmitter (`iss`).
+    pub issuer: String,
+    /// Its identifier (`jti`), which is unique at the transmitter.
+    pub id: String,
+    /// When it was issued.
+    pub issued_at: Timestamp,
+    /// The type of the event, a URI.
+    pub event_type: String,
+    /// What the event says.
+    pub event: Map<String, Value>,
+    /// Whom it is about (RFC 9493), if that stands outside of the event.
+    pub sub_id: Option<Value>,
+}
+
+/// Why a security event is refused, by the codes of RFC 8935 section 2.4.
+#[derive(Debug, thiserror::Error)]
+pub enum SecurityEventRefusal {
+    /// It is no security event (`invalid_request`).
+    #[error("it is no security event token: {0}")]
+    Malformed(#[source] VerifyError),
+    /// It is of no transmitter of the settings (`invalid_issuer`).
+    #[error("its iss is no provider's, and is not CODER_OIDC_EVENT_ISSUER_URL")]
+    Issuer,
+    /// It is for somebody else (`invalid_audience`).
+    #[error("its aud is another receiver, and not in CODER_OIDC_EVENT_AUDIENCE")]
+    Audience,
+    /// The request does not bring the secret (`authentication_failed`).
+    #[error("the request does not bring CODER_OIDC_EVENT_SECRET")]
+    Secret,
+    /// The transmitter's keys do not verify it (`invalid_key`).
+    #[error("its signature cannot be verified")]
+    Signature(#[source] VerifyError),
+    /// It cannot be verified now, and should be sent again.
+    #[error("it cannot be verified now: {0}")]
+    Unavailable(String),
+}
+
+/// The type that makes it no other token of the provider's (RFC 8417 section 2.3), which Shared Signals require.
+const TYPE: &str = "secevent+jwt";
+/// A token that repeats one of these claims is refused, because two readers may take different values.
+const VALIDATED_CLAIMS: [&str; 7] = ["iss", "aud", "iat", "exp", "jti", "events", "sub_id"];
+
+impl Providers {
+    /// Verifies a security event that came to `endpoint` with this bearer token, and says which providers' users it may be about: those
+    /// of the providers alone that the transmitter is configured for, and that the event is for.
+    ///
+    /// # Errors
+    /// [`SecurityEventRefusal`].
+    pub async fn verify_security_event(
+        &self,
+        token: &str,
+        bearer: Option<&str>,
+        endpoint: &str,
+    ) -> Result<(SecurityEventToken, Vec<&Arc<Provider>>), SecurityEventRefusal> {
+        let parsed = SignedToken::parse(token).map_err(|error| SecurityEventRefusal::Malformed(error.into()))?;
+        let claims = parsed.unverified();
+        let issuer = claims.members.get("iss").and_then(Value::as_str).unwrap_or_default();
+        let mut concerned: Vec<_> = self.iter().filter(|provider| provider.is_event_issuer(issuer)).collect();
+        let first = *concerned.first().ok_or(SecurityEventRefusal::Issuer)?;
+        // Before anything that costs more than a comparison.
+        concerned.retain(|provider| provider.takes_events_with(bearer));
+        if concerned.is_empty() {
+            return Err(SecurityEventRefusal::Secret);
+        }
+        let event = validate(&parsed, first.clock.now()).map_err(SecurityEventRefusal::Malformed)?;
+        let audiences = audiences(claims);
+        concerned.retain(|provider| audiences.iter().any(|audience| provider.is_event_audience(audience, endpoint)));
+        let verifier = concerned.first().ok_or(SecurityEventRefusal::Audience)?;
+        verifier.verify_event_signature(token, claims).await.map_err(|error| match error {
+            EventError::Refused(error) => SecurityEventRefusal::Signature(error),
+            EventError::Unavailable(why) => SecurityEventRefusal::Unavailable(why),
+        })?;
+        Ok((event, concerned))
+    }
+}
+
+impl Provider {
+    fn is_event_audience(&self, audience: &str, endpoint: &str) -> bool {
+        audience == self.client_id() || audience == endpoint || self.settings.event_audiences.iter().any(|own| own == audience)
+    }
+}
+
+/// Validates everything except issuer, audience and signature.
+fn validate(token: &SignedToken<'_>, now: Timestamp) -> Result<SecurityEventToken, VerifyError> {
+    let refused = |what| Err(VerifyError::Refused(what));
+    if token.typ().as_deref() != Some(TYPE) {
+        return refused("its typ is another token's");
+    }
+    let claims: &JsonObject = token.unverified();
+    if claims.repeated.iter().any(|name| VALIDATED_CLAIMS.contains(&name.as_str())) {
+        return refused("one of its claims stands there twice");
+    }
+    let text = |name: &str| claims.members.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let (Some(issuer), Some(id)) = (text("iss"), text("jti")) else { return refused("it has no iss or no jti") };
+    // An event stays true, so that its age is no matter: what began since is spared by whoever acts on it.
+    let Some(issued_at) = time(claims, "iat") else { return refused("it has no iat that is a time") };
+    if issued_at > now.plus(LEEWAY) {
+        return Err(VerifyError::OutsideValidity("it was issued in the future"));
+    }
+    if claims.members.contains_key("exp") && time(claims, "exp").is_none_or(|expires_at| now >= expires_at.plus(LEEWAY)) {
+        return Err(VerifyError::OutsideValidity("it has expired"));
+    }
+    let Some(Value::Object(events)) = claims.members.get("events") else { return refused("its events are no object") };
+    let mut events = events.iter();
+    let (Some((event_type, Value::Object(event))), None) = (events.next(), events.next()) else {
+        return refused("it has not one event, which is an object");
+    };
+    Ok(SecurityEventToken {
+        issuer: issuer.to_owned(),
+        id: id.to_owned(),
+        issued_at,
+        event_type: event_type.clone(),
+        event: event.clone(),
+        sub_id: claims.members.get("sub_id").cloned(),
+    })
+}
