@@ -80,7 +80,8 @@ fn exit_code(result: anyhow::Result<ExitCode>) -> ExitCode {
     }
 }
 
-fn command() -> Command {
+/// All subcommands, with their arguments and with a flag for each setting.
+pub fn command() -> Command {
     let verb = |name: &'static str, about: &'static str| Command::new(name).about(about);
     let config = verb("config", "Show the settings in effect and where each comes from")
         .subcommand(verb("show", "The settings in effect (the default)"))

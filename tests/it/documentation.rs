@@ -1,5 +1,9 @@
 //! The documents: they name each concept as the field does, and their links lead somewhere.
 
+mod blocks;
+mod commands;
+mod settings;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -226,6 +230,16 @@ fn files_that_documents_name_are_there() {
                     gone.push(format!("{name}: {file}"));
                 }
             }
+            for file in line.split('`').skip(1).step_by(2) {
+                let is_named = ["config/", "tests/", "benches/", "docs/"].iter().any(|folder| file.starts_with(folder));
+                if is_named
+                    && !file.ends_with(".rs")
+                    && !file.contains([' ', '*', '<', '…'])
+                    && !root().join(file.trim_end_matches('/')).exists()
+                {
+                    gone.push(format!("{name}: {file}"));
+                }
+            }
         }
     }
     assert!(gone.is_empty(), "files that are not there: {gone:#?}");
@@ -240,7 +254,18 @@ fn settings_that_documents_name_are_in_the_reference() {
     let read = |name: &str| fs::read_to_string(root().join(name)).unwrap();
     let known = names(&read("docs/settings.md"));
     let mut unknown = BTreeSet::new();
-    for name in documents().into_keys() {
+    // What is installed says what to set as well.
+    let installed = [
+        "config/prometheus/evergate.rules.yaml",
+        "config/grafana/evergate.json",
+        "config/debian/evergate.env",
+        "config/debian/evergate.8",
+        "config/helm/evergate/values.yaml",
+        "config/helm/evergate/templates/NOTES.txt",
+        "compose.yaml",
+        "Dockerfile",
+    ];
+    for name in documents().into_keys().chain(installed.map(str::to_owned)) {
         // Code blocks too, which people paste.
         for setting in names(&read(&name)) {
             // A secret, from a file.
