@@ -67,7 +67,7 @@ class Provider:
         claims = {
             "iss": self.issuer, "aud": self.client, "sub": subject, "iat": now, "exp": now + 300, **more,
             "preferred_username": f"name-{number}", "email": f"{subject}@example.com", "email_verified": True,
-            "groups": ["staff", "engineering"], "more": padded(subject, 400),
+            "groups": ["administrators"] if subject.startswith("admin") else ["staff", "engineering"], "more": padded(subject, 400),
         }  # fmt: skip
         return {
             "access_token": padded(f"access.{self.issued}", 1200), "refresh_token": padded(f"{subject}.new.{self.issued}", 300),

@@ -17,6 +17,7 @@ LINES = [
     ("back-channel logout by subject: p50, ms", "logout_p50_ms", "{:.1f}", min),
     ("p99, ms", "logout_p99_ms", "{:.1f}", min),
     ("`evergate sessions list`, first page: p50, ms", "list_p50_ms", "{:.0f}", min),
+    ("slowest page of the administration: p50, ms", "administration_ms", "{:.0f}", min),
     ("slowest call of a periodic statement, ms", "periodic_ms", "{:.1f}", min),
     ("sweep of 1,000 sessions and their grants: statements together, ms", "sweep_ms", "{:.0f}", min),
     ("slowest of them, ms", "sweep_slowest_ms", "{:.1f}", min),

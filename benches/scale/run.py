@@ -89,7 +89,7 @@ class Round:
     def run(self):
         self.deployment.start(2)
         updates = self.postgres.updates()
-        for measurement in [self.periodic, self.lookups, self.renewals, self.logins, self.logouts, self.lists, self.sweep]:
+        for measurement in [self.periodic, self.lookups, self.renewals, self.logins, self.logouts, self.lists, self.administration, self.sweep]:
             known = set(self.figures)
             measurement()
             new = {name: round(figure, 2) for name, figure in self.figures.items() if name not in known}
@@ -146,7 +146,7 @@ class Round:
         self.figures["renewal_wal_bytes"], self.figures["renewal_full_pages"] = (part / refreshed for part in wal)
 
     def logins(self):
-        self.percentiles("login", [self.deployment.login(f"login-{number}") for number in range(50)])
+        self.percentiles("login", [self.deployment.login(f"login-{number}")[0] for number in range(50)])
 
     def logouts(self):
         took = []
@@ -176,6 +176,31 @@ class Round:
                 sys.exit(f"the list has no hundred lines: {lines}")
         self.percentiles("list", took)
 
+    def administration(self):
+        """The slowest of the pages of an administrator, each asked for several times: the list, one of its later parts, by a filter that
+        nobody passes, searches, and what is told of providers and keys."""
+        _, cookies = self.deployment.login("admin-1")
+        at = "/oauth2/admin"
+        middle = self.postgres.run(
+            "SELECT created_at || '-' || encode(hash, 'hex') FROM sessions ORDER BY created_at, hash "
+            f"OFFSET {self.options.count // 2} LIMIT 1"
+        )[0][0]
+        user = rows.user(self.options.count // 3)
+        paths = ["", f"?after={middle}", "?show=ended", "?show=refused", "?show=not_renewable", f"?name={user}", f"?name={user}@exam"]
+        paths += ["?name=user-", "?name=nobody", f"/why?name={user}", "/providers", "/providers?days=2", "/keys", "/audit"]
+        slowest = 0
+        for path in paths:
+            took = []
+            for _ in range(9):
+                begun = time.perf_counter()
+                status, _, text = self.deployment.ask(0, at + path, cookies=cookies)
+                took.append(time.perf_counter() - begun)
+                if status != 200:
+                    sys.exit(f"{at + path}: {status} {text[:300]}")
+            print(f"    {1000 * percentile(took, 0.5):.1f} ms of {max(took) * 1000:.1f}: {path or '/'}", file=sys.stderr)
+            slowest = max(slowest, percentile(took, 0.5))
+        self.figures["administration_ms"] = 1000 * slowest
+
     def sweep(self):
         numbers = range(1000 * self.round + 1, 1000 * self.round + 1001)
         hashes = ", ".join(f"'\\x{rows.digest(rows.cookie(number)).hex()}'" for number in numbers)
@@ -200,6 +225,7 @@ def measure(world, options, count, rounds):
     template = postgres.run("SELECT issuer, client_id, fingerprint, scopes FROM grants")[0]
     deployment.stop()
     filling = argparse.Namespace(**vars(options))
+    options.count = count
     filling.url, filling.grants, filling.key, filling.now = postgres.url, count, deployment.key, int(time.time() * 1000)
     filling.issuer, filling.client, filling.fingerprint, filling.scopes = template
     begun = time.monotonic()

@@ -159,7 +159,7 @@ class Deployment:
             "ACCESS_URL": f"http://{self.host}", "UPSTREAM_URL": f"http://127.0.0.1:{app}", "OIDC_ISSUER_URL": self.issuer,
             "OIDC_CLIENT_ID": CLIENT, "OIDC_CLIENT_SECRET": SECRET, "OIDC_GROUP_FIELD": "groups", "PG_CONNECTION_URL": postgres.url,
             "EXTERNAL_TOKEN_ENCRYPTION_KEYS": self.key, "SESSION_DURATION": "1440h", "SESSION_MAX_DURATION": "1440h",
-            "LOG_FILTER": "info,evergate::access=off", "LOGGING_JSON": "true", "SHUTDOWN_TIMEOUT": "2s",
+            "LOG_FILTER": "info,evergate::access=off", "ADMIN_GROUPS": "administrators", "LOGGING_JSON": "true", "SHUTDOWN_TIMEOUT": "2s",
         }  # fmt: skip
         for port in [self.issuer_port, app]:
             wait_for("provider and app", lambda port=port: listens(port))
@@ -196,7 +196,7 @@ class Deployment:
         return response.status, response.headers, text
 
     def login(self, subject):
-        """Signs a user in at the first replica, and returns the seconds of the ways to the provider and back."""
+        """Signs a user in at the first replica, and returns the seconds of the ways to the provider and back, and the cookies."""
         begun = time.perf_counter()
         status, headers, text = self.ask(0, "/")
         if status != 303:
@@ -207,7 +207,8 @@ class Deployment:
         status, headers, text = self.ask(0, f"/oauth2/callback?{back}", cookies=cookies)
         if status != 303 or "evergate_session" not in str(headers):
             sys.exit(f"the login of {subject} failed: {status} {text[:500]}")
-        return time.perf_counter() - begun
+        took = time.perf_counter() - begun
+        return took, "; ".join(line.split(";")[0] for line in headers.get_all("Set-Cookie"))
 
     def request(self, number):
         """A request of the session with this number, and the body that it expects."""
