@@ -322,10 +322,11 @@ impl Engine {
     /// Turns a refresh's outcome into the result for the request that waited for it.
     async fn resolve(self: &Arc<Self>, mut grant: Arc<Grant>, outcome: Outcome) -> Result<Usable, Unusable> {
         let refused = match outcome {
-            Outcome::Renewed(grant) if grant.unverified_since.is_none() => return Ok(Usable { grant, stale: false }),
-            Outcome::Renewed(unverified) => {
-                return match decision::remaining_use(&unverified, &self.settings, self.clock.now()) {
-                    RemainingUse::Live | RemainingUse::Grace => Ok(Usable { grant: unverified, stale: true }),
+            // Its identity may be unverified, or its token may have expired while it could not be saved.
+            Outcome::Renewed(grant) => {
+                return match decision::remaining_use(&grant, &self.settings, self.clock.now()) {
+                    RemainingUse::Live => Ok(Usable { grant, stale: false }),
+                    RemainingUse::Grace => Ok(Usable { grant, stale: true }),
                     RemainingUse::None => Err(Unusable::Unavailable(MIN_RETRY_AFTER)),
                 };
             }

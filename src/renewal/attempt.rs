@@ -282,7 +282,7 @@ impl Engine {
         self.breaker.withdraw();
         self.pending.save_with_retry(grant.id, attempt, Write::ExpireLease(None)).await?;
         self.abandon_attempt(grant, attempt).await?;
-        Ok(Some(self.read_outcome(grant.id).await?))
+        Ok(Some(self.read_outcome(grant).await?))
     }
 
     /// Waits for the outcome of another replica's attempt. Checks now and then whether that replica is alive, to expire a dead
@@ -318,12 +318,14 @@ impl Engine {
         Ok(())
     }
 
-    /// Reads the grant's row as an outcome.
-    pub(super) async fn read_outcome(&self, id: GrantId) -> Result<Outcome, StoreError> {
-        Ok(match self.store.grant(id).await?.map(Arc::new) {
+    /// Reads what has become of a grant since it was `known`, as an outcome.
+    pub(super) async fn read_outcome(&self, known: &Grant) -> Result<Outcome, StoreError> {
+        Ok(match self.store.grant(known.id).await?.map(Arc::new) {
             None => Outcome::Gone,
             Some(grant) if grant.ended.is_some() => Outcome::Ended(grant),
-            Some(grant) => Outcome::Renewed(grant),
+            Some(grant) if grant.generation > known.generation => Outcome::Renewed(grant),
+            // Another attempt has the intent now.
+            Some(_as_it_was) => Outcome::Unavailable(RECHECK),
         })
     }
 }

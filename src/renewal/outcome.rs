@@ -75,7 +75,7 @@ impl Engine {
         });
         let generation = grant.generation;
         if !self.pending.save_with_retry(grant.id, attempt, Write::Save(generation, Arc::clone(&renewed))).await? {
-            let found = self.read_outcome(grant.id).await?;
+            let found = self.read_outcome(grant).await?;
             match &found {
                 // A logout or an end was faster. The new token, which it could not know of, must not stay valid.
                 Outcome::Gone | Outcome::Ended(_) => {
@@ -110,7 +110,7 @@ impl Engine {
                 self.record_outcome(grant, "dead", "identity_refused");
                 report(grant, "dead", "identity_refused", &error);
                 self.revoke(grant, response.refresh_token.as_ref(), "identity_refused").await;
-                return self.read_outcome(grant.id).await;
+                return self.read_outcome(grant).await;
             }
         };
         self.observed.record_rotation(rotated).await;
@@ -123,7 +123,7 @@ impl Engine {
         let event = Event::renewal(grant, timing.at, "ok", reason);
         self.store.enqueue_event(Event { duration: Some(timing.took), rotated: Some(rotated), ..event });
         tracing::debug!(grant.id = %grant.id, grant.generation = generation + 1, rotated, "a grant was renewed");
-        if is_row_known { Ok(Outcome::Renewed(Arc::new(as_saved(grant, &renewed)))) } else { self.read_outcome(grant.id).await }
+        if is_row_known { Ok(Outcome::Renewed(Arc::new(as_saved(grant, &renewed)))) } else { self.read_outcome(grant).await }
     }
 
     /// Saves the verified identity. That it is verified again must be saved; merely changed claims come again with the next token
@@ -175,14 +175,14 @@ impl Engine {
                 self.store.enqueue_event(event.because("refused_when_repeated"));
                 self.pending.save_with_retry(grant.id, attempt, Write::ExpireLease(None)).await?;
                 self.abandon_attempt(grant, attempt).await?;
-                return self.read_outcome(grant.id).await;
+                return self.read_outcome(grant).await;
             }
             // Fenced: if the intent is no longer this attempt's, another replica's token refresh decides, not this response.
             let end = Write::End(Fence::Attempt(attempt), EndReason::Dead, Some(reason));
             let event =
                 if self.pending.save_with_retry(grant.id, attempt, end).await? { event } else { event.because("a_lost_race") };
             self.store.enqueue_event(event);
-            return self.read_outcome(grant.id).await;
+            return self.read_outcome(grant).await;
         }
         self.store.enqueue_event(event);
         let pause = self.report_failure(grant, class, failure).since(now);

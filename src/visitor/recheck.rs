@@ -98,14 +98,15 @@ impl Visitors {
             return Ok(cached);
         }
         // Several tabs may have logged in one after the other, each with the cookie of before.
-        let mut last = None;
-        let mut predecessor = hash;
+        let mut last = hash;
         for _ in 0..MAX_SUCCESSORS {
-            let Some(next) = store.successor(predecessor).await? else { break };
-            predecessor = next.hash;
-            last = Some(next);
+            let Some(next) = store.successor(last).await? else { break };
+            last = next.hash;
         }
-        let Some(last) = last else { return Ok(None) };
-        cache.session(last.hash, now, || std::future::ready(Ok(Some(last)))).await
+        if last == hash {
+            return Ok(None);
+        }
+        // Read once more: only what the cache asks for itself can it tell from what was announced meanwhile.
+        cache.session(last, now, || store.session(last)).await
     }
 }

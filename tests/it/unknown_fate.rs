@@ -95,6 +95,40 @@ async fn a_token_of_unknown_fate_that_is_not_active_is_never_presented_again() {
 }
 
 #[tokio::test]
+async fn an_attempt_that_another_one_follows_before_it_is_given_up_passes_no_expired_token_on_as_renewed() {
+    let world = World::build()
+        .on(Kind::Postgres)
+        .set("oidc_preset", "authelia")
+        .set("oidc_outage_grace", "10m")
+        .start_with(|idp: &Idp| idp.introspect(true))
+        .await;
+    let visitor = world.signed_in().await;
+    lose(&world, &visitor, lost_answer()).await;
+    // Another replica's attempt takes the intent in the moment in which its lease expires.
+    world
+        .sql(
+            "CREATE FUNCTION follow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+             NEW.attempt = decode('00112233445566778899aabbccddeeff', 'hex'); \
+             NEW.lease_until = (EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT + 600000; RETURN NEW; END $$",
+        )
+        .await;
+    world
+        .sql(
+            "CREATE TRIGGER follow BEFORE UPDATE ON grants FOR EACH ROW \
+             WHEN (NEW.attempt = OLD.attempt AND NEW.lease_until < OLD.lease_until) EXECUTE FUNCTION follow()",
+        )
+        .await;
+    world.clock.advance(Duration::from_secs(600));
+    eventually("it is asked about", async || {
+        let reply = visitor.get("/").await;
+        assert!(!reply.is_upstreams(), "{reply:?}");
+        world.idp.calls(Endpoint::Introspection) == 1
+    })
+    .await;
+    assert_eq!(world.idp.calls(Endpoint::Refresh), 1);
+}
+
+#[tokio::test]
 async fn a_provider_that_has_just_called_a_token_inactive_is_not_away_and_the_browser_is_sent_there_at_once() {
     let world = introspecting(true).await;
     let visitor = world.signed_in().await;
