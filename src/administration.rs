@@ -16,26 +16,30 @@ pub mod words;
 use std::sync::{Arc, atomic::AtomicBool};
 
 use crate::{
-    clock::{Clock, Timestamp},
+    clock::Clock,
     grant::{Grant, GrantId},
     history::Event,
     renewal::{NextRefresh, Renewer},
     session,
     sign_out::SignOut,
-    store::{ListedSession, Store, StoreError},
+    store::{AuditPart, EventPlace, ListedSession, Store, StoreError},
 };
 
 pub use actions::{Action, Actor, Everyone};
 pub use ending::{Ending, LoggedOutBy};
 pub use json::{event_json, session_json};
 pub use listing::{EndedBecause, Filter, Listing};
-pub use place::{parse_place, place, session_id};
+pub use place::{event_place, parse_event_place, parse_place, place, session_id};
 pub use prediction::{EndCause, Prediction};
 pub use settings::Settings;
 pub use state::SessionState;
 
 /// The maximum number of events that are shown of a grant or a name.
 pub const EVENTS: i64 = 50;
+
+/// Of so many of somebody's sessions, the last logins first, and of so many grants the events are read: a program may have logged in as
+/// one user for thousands of times.
+const MOST_EXPLAINED: usize = 64;
 
 /// What administrators ask, and what they do.
 #[derive(Clone, Debug)]
@@ -111,10 +115,13 @@ impl Administration {
                 }
             }
         };
-        for listed in sessions {
+        for listed in sessions.iter().take(MOST_EXPLAINED) {
             add(self.store.events(&listed.session.hash.short(), Some(listed.grant.id), EVENTS).await?);
         }
-        let grants: std::collections::HashSet<_> = events.iter().map(|(event, _)| event.grant).collect();
+        let mut grants: Vec<_> = events.iter().map(|(event, _)| event.grant).collect();
+        grants.sort_unstable_by_key(|grant| grant.0);
+        grants.dedup();
+        grants.truncate(MOST_EXPLAINED);
         for grant in grants {
             for line in self.store.events("", Some(grant), EVENTS).await? {
                 if !events.contains(&line) {
@@ -126,11 +133,11 @@ impl Administration {
         Ok(events)
     }
 
-    /// What administrators did before a time, the newest first.
+    /// What administrators did behind a place, the newest first, `most` of it at most.
     ///
     /// # Errors
     /// The store failed.
-    pub async fn audit(&self, before: Timestamp) -> Result<Vec<(Event, String)>, StoreError> {
-        self.store.events_of_administrators(before).await
+    pub async fn audit(&self, after: EventPlace, most: usize) -> Result<AuditPart, StoreError> {
+        self.store.events_of_administrators(after, most).await
     }
 }

@@ -244,7 +244,23 @@ impl SignOut {
     /// # Errors
     /// It may be alive still.
     pub async fn end_other(&self, hash: SessionHash, by: LogoutInitiator) -> Result<(), StoreError> {
-        self.end_one(hash, by).await.map(|_ended| ())
+        self.end_others(vec![hash], by).await
+    }
+
+    /// Ends several. A client that disconnects does not cancel it.
+    ///
+    /// # Errors
+    /// Some may be alive still.
+    pub async fn end_others(&self, hashes: Vec<SessionHash>, by: LogoutInitiator) -> Result<(), StoreError> {
+        let this = self.clone();
+        let ending = self.tasks.spawn(async move {
+            for hash in hashes {
+                this.end_one(hash, by).await?;
+            }
+            Ok(())
+        });
+        // Joining fails only when the process ends.
+        ending.await.unwrap_or(Ok(()))
     }
 
     /// Refuses from now on the bearer tokens that a provider has issued to a user so far: no session stands behind them.

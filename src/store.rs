@@ -12,6 +12,7 @@ mod change;
 mod condition;
 mod error;
 mod facts;
+mod listed;
 mod records;
 mod scim_records;
 mod settings;
@@ -44,12 +45,13 @@ pub use condition::Condition;
 pub use contract::{Counts, END_RETENTION, LOGOUT_RETENTION, OrphanedToken, Revocation, RevocationToken, Store};
 pub use error::StoreError;
 pub use facts::DatabaseFacts;
+pub use listed::{AuditPart, EventPlace, ListPosition, ListedGrant, ListedSession};
 pub use postgres::{PostgresSettings, PostgresUrl};
 pub use provider_hours::{LATENCY_BOUNDS, ProviderHour};
 pub use records::{
     EndedSession, Expired, ExpiredAttempt, Fence, GrantSample, HandedOver, IdleExpiry, KeptPostRow, KeyUsage, Knowledge,
-    ListPosition, ListedGrant, ListedSession, LoginSaved, LoginTarget, MostKept, NewGrant, NewIntent, NewToken, Renewed,
-    Resealed, SessionFilter, Sharing, Swept, TokenSaved, Tokens, Unverified,
+    LoginSaved, LoginTarget, MostKept, NewGrant, NewIntent, NewToken, Renewed, Resealed, SessionFilter, Sharing, Swept,
+    TokenSaved, Tokens, Unverified,
 };
 pub use scim_records::{ScimFilter, ScimSaved, ScimUser};
 pub use settings::Settings;

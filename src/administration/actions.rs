@@ -78,10 +78,14 @@ impl Administration {
         let found = self.store.sessions_by_prefix(id).await?;
         let mut matching = found.into_iter().filter(|listed| super::session_id(listed.session.hash) == id);
         let Some(listed) = matching.next() else { return Ok(false) };
-        let ended = self.sign_out.end_other(listed.session.hash, LogoutInitiator::Administrator).await;
-        let about = (listed.grant.id, Some(listed.session.hash), &listed.grant.identity);
-        self.record_at_once(actor, Action::EndSession, about, outcome(ended.is_ok())).await;
-        ended.map(|()| true)
+        let (this, actor) = (self.clone(), actor.clone());
+        self.to_its_end(async move {
+            let ended = this.sign_out.end_other(listed.session.hash, LogoutInitiator::Administrator).await;
+            let about = (listed.grant.id, Some(listed.session.hash), &listed.grant.identity);
+            this.record_at_once(&actor, Action::EndSession, about, outcome(ended.is_ok())).await;
+            ended.map(|()| true)
+        })
+        .await
     }
 
     /// Ends all sessions and tokens of the user of a grant, and says how many. `None`: there is no such grant.
@@ -90,14 +94,19 @@ impl Administration {
     /// Some may be alive still.
     pub async fn end_user(&self, actor: &Actor, grant: GrantId) -> Result<Option<usize>, StoreError> {
         let Some(grant) = self.store.grant(grant).await? else { return Ok(None) };
-        let ended = self.sign_out.end_user_of(&grant, LogoutInitiator::Administrator).await;
-        self.record_at_once(actor, Action::EndUser, (grant.id, None, &grant.identity), outcome(ended.is_ok())).await;
-        ended.map(Some)
+        let (this, actor) = (self.clone(), actor.clone());
+        self.to_its_end(async move {
+            let ended = this.sign_out.end_user_of(&grant, LogoutInitiator::Administrator).await;
+            this.record_at_once(&actor, Action::EndUser, (grant.id, None, &grant.identity), outcome(ended.is_ok())).await;
+            ended.map(Some)
+        })
+        .await
     }
 
     /// Begins to end everyone's sessions, the actor's own among them, in the background: at a million that takes a while.
     pub fn end_everyone(&self, actor: &Actor) -> Everyone {
         if self.ends_everyone.swap(true, Ordering::AcqRel) {
+            self.record(actor, Action::EndEveryone, (EVERYBODY, None, &Identity::default()), "under_way");
             return Everyone::UnderWay;
         }
         let (this, actor) = (self.clone(), actor.clone());
@@ -115,16 +124,32 @@ impl Administration {
     }
 
     async fn end_all_pages(&self) -> Result<usize, StoreError> {
-        let (mut count, mut position) = (0, Some(ListPosition::START));
+        let (mut count, mut position, mut failed) = (0, Some(ListPosition::START), None);
         while let Some(after) = position {
             let (page, next) = self.store.list_sessions(after).await?;
             for listed in page {
-                self.sign_out.end_other(listed.session.hash, LogoutInitiator::Administrator).await?;
-                count += 1;
+                // One that cannot be ended keeps nobody else signed in.
+                match self.sign_out.end_other(listed.session.hash, LogoutInitiator::Administrator).await {
+                    Ok(()) => count += 1,
+                    Err(error) => failed = Some(error),
+                }
             }
             position = next;
         }
-        Ok(count)
+        failed.map_or(Ok(count), Err)
+    }
+
+    /// Does what an administrator asked for to its end, whether or not they wait for it: else whoever hangs up in time would act without
+    /// a trace, and what takes long would stay half done.
+    async fn to_its_end<T: Send + 'static>(&self, action: impl Future<Output = T> + Send + 'static) -> T {
+        match self.sign_out.tasks.spawn(action).await {
+            Ok(done) => done,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The process ends.
+                Err(_cancelled) => std::future::pending().await,
+            },
+        }
     }
 
     /// Renews a grant now. `None`: there is no such grant.
@@ -133,9 +158,13 @@ impl Administration {
     /// The store failed.
     pub async fn renew(&self, actor: &Actor, grant: GrantId) -> Result<Option<RefreshedNow>, StoreError> {
         let Some(grant) = self.store.grant(grant).await?.map(Arc::new) else { return Ok(None) };
-        let refreshed = self.renewer.refresh_now(Arc::clone(&grant)).await;
-        self.record_at_once(actor, Action::Renew, (grant.id, None, &grant.identity), refreshed.name()).await;
-        Ok(Some(refreshed))
+        let (this, actor) = (self.clone(), actor.clone());
+        let refreshed = self.to_its_end(async move {
+            let refreshed = this.renewer.refresh_now(Arc::clone(&grant)).await;
+            this.record_at_once(&actor, Action::Renew, (grant.id, None, &grant.identity), refreshed.name()).await;
+            refreshed
+        });
+        Ok(Some(refreshed.await))
     }
 
     /// Records an action, and has what it led to written: whoever acted looks at the history next. What cannot be written now is later.

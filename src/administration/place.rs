@@ -4,7 +4,7 @@ use crate::{
     clock::Timestamp,
     secret::hex,
     session::SessionHash,
-    store::{ListPosition, ListedSession},
+    store::{EventPlace, ListPosition, ListedSession},
 };
 
 /// A session's name in links and in the API: half of its hash, which finds it and nothing else.
@@ -35,9 +35,30 @@ pub fn parse_place(text: &str) -> Option<ListPosition> {
     Some(ListPosition { created_at: Timestamp(time.parse().ok()?), hash: SessionHash(bytes) })
 }
 
+/// A place in the list of events as it is written: the time in milliseconds, and the event's number.
+pub fn event_place(place: EventPlace) -> String {
+    format!("{}-{}", place.at.0, place.id)
+}
+
+/// Reads a place in the list of events. `None`: no list has written it.
+pub fn parse_event_place(text: &str) -> Option<EventPlace> {
+    let (time, id) = text.split_once('-')?;
+    let number = |digits: &str| digits.bytes().all(|digit| digit.is_ascii_digit()).then(|| digits.parse().ok()).flatten();
+    Some(EventPlace { at: Timestamp(number(time)?), id: number(id)? })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_among_events_is_read_as_it_was_written() {
+        let place = EventPlace { at: Timestamp(1_700_000_000_000), id: 12 };
+        assert_eq!(parse_event_place(&event_place(place)), Some(place));
+        for odd in ["", "1", "1-", "-1-2", "1--2", "1-2-3", "1-+2", "1-99999999999999999999", "a-1"] {
+            assert_eq!(parse_event_place(odd), None, "{odd}");
+        }
+    }
 
     #[test]
     fn a_place_that_was_not_printed_is_none() {

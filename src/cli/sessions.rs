@@ -12,8 +12,8 @@ use super::{output::print_out, runtime::block_on};
 use crate::{
     administration::Administration,
     app,
-    clock::Timestamp,
     config::{Environment, Problems, check},
+    store::EventPlace,
 };
 
 pub(super) fn command() -> Command {
@@ -106,9 +106,12 @@ pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Resul
     })
 }
 
+/// So many actions are printed.
+const NEWEST: usize = 100;
+
 /// Prints what administrators did.
 async fn audit(administration: &Administration, is_json: bool) -> anyhow::Result<()> {
-    let events = administration.audit(Timestamp(i64::MAX)).await.context("the history could not be read")?;
+    let events = administration.audit(EventPlace::START, NEWEST).await.context("the history could not be read")?.events;
     print_out(&if is_json {
         tell::json(&[], &administration.limits, &events, administration.clock.now())
     } else {

@@ -31,12 +31,13 @@ impl Endpoints {
         let admitted = self.sender_of(call, &form).await?;
         let (named, ends_others) = (field_of(&form, "end"), field_of(&form, "others").is_some());
         let own = own_login(admitted.session());
-        for ListedSession { session, .. } in self.sessions_of(&admitted).await? {
+        let mut ended = self.sessions_of(&admitted).await?;
+        ended.retain(|ListedSession { session, .. }| {
             let is_named = named.as_deref() == Some(identifier(session.hash).as_str());
-            if session.hash != own && (is_named || (ends_others && session.token.is_none())) {
-                self.components.sign_out.end_other(session.hash, LogoutInitiator::User).await.map_err(Refusal::from)?;
-            }
-        }
+            session.hash != own && (is_named || (ends_others && session.token.is_none()))
+        });
+        let ended = ended.iter().map(|listed| listed.session.hash).collect();
+        self.components.sign_out.end_others(ended, LogoutInitiator::User).await.map_err(Refusal::from)?;
         let location = call.exchange.site.at(&self.sessions_href());
         Ok(redirect(&Redirect { location, cookies: Vec::new() }, "session_ended"))
     }

@@ -50,10 +50,10 @@ impl Endpoints {
         };
         let site = call.exchange.site.authority();
         let routes: Vec<_> = fields().filter(|(name, _)| name == "route").map(|(_, route)| route.into_owned()).collect();
-        if routes.iter().any(|route| route == PersonalToken::ADMINISTRATION) && !self.offers_administration(&admitted) {
-            return Ok(self.not_made(call, NotMade::Unfit(Unfit::Route))?);
-        }
         let wanted = Wanted { name: field("name").unwrap_or_default(), site: site.to_owned(), lifetime, routes };
+        if let Err(error) = self.check_offered(&admitted, &wanted) {
+            return Ok(self.not_made(call, error)?);
+        }
         let made = match tokens.make(admitted.session(), grant, &wanted).await {
             Ok(made) => made,
             Err(error) => return Ok(self.not_made(call, error)?),
@@ -72,7 +72,7 @@ impl Endpoints {
             let admitted = self.token_user(call).await?;
             let request = TerminalRequest::parse(site, |name| call.parameter(name)).map_err(Refusal::BadRequest)?;
             // A stranger's link could have the page say anything.
-            if let Err(error) = self.components.personal_tokens.checked(&request.wanted) {
+            if let Err(error) = self.check_offered(&admitted, &request.wanted) {
                 return Ok(self.not_made(call, error)?);
             }
             return Ok(self.terminal_page(call, &admitted, &request));
@@ -82,6 +82,9 @@ impl Endpoints {
         let admitted = self.sender_of(call, &form).await?;
         let field = |name: &str| field_of(&form, name);
         let request = TerminalRequest::parse(site, field).map_err(Refusal::BadRequest)?;
+        if let Err(error) = self.check_offered(&admitted, &request.wanted) {
+            return Ok(self.not_made(call, error)?);
+        }
         let code = match self.components.personal_tokens.code(admitted.session().hash, &request) {
             Ok(code) => code,
             Err(error) => return Ok(self.not_made(call, error)?),
@@ -124,6 +127,14 @@ impl Endpoints {
     /// Whether a token may be made for the administration, by who may administer.
     fn offers_administration(&self, admitted: &AdmittedSession) -> bool {
         self.components.personal_tokens.administration && self.is_administrator(admitted)
+    }
+
+    /// Checks that a token may be made as it is wanted, by this user.
+    fn check_offered(&self, admitted: &AdmittedSession, wanted: &Wanted) -> Result<(), NotMade> {
+        if wanted.routes.iter().any(|route| route == PersonalToken::ADMINISTRATION) && !self.offers_administration(admitted) {
+            return Err(NotMade::Unfit(Unfit::Route));
+        }
+        self.components.personal_tokens.checked(wanted).map(|_fit| ())
     }
 
     async fn token_user(&self, call: &Call<'_>) -> Result<AdmittedSession, Refused> {

@@ -11,7 +11,7 @@ use super::{
     hidden,
 };
 use crate::{
-    administration::{Actor, EVENTS, Everyone, GrantStory, event_json, session_id, session_json},
+    administration::{Actor, EVENTS, Everyone, GrantStory, event_json, event_place, place, session_id, session_json},
     admission::{Credential, Inquiry, NotAdmitted},
     clock::Timestamp,
     endpoints::{Call, Endpoints, Refused, administrators::Administrators, read_form},
@@ -27,6 +27,8 @@ use crate::{
     visitor::SignInReason,
 };
 
+/// So many actions of administrators are in a part of the list.
+const ACTIONS: usize = 100;
 /// The description of the API, for its default path.
 const DOCUMENT: &str = include_str!("../../../docs/openapi.json");
 
@@ -114,9 +116,9 @@ impl Endpoints {
                 let sessions: Vec<_> = sessions.iter().map(|listed| session_json(listed, &administration.limits, now)).collect();
                 json!({ "sessions": sessions, "events": events_json(&events) })
             }
-            ApiCall::Audit(before) => {
-                let events = administration.audit(before).await.map_err(Refusal::from)?;
-                json!({ "events": events_json(&events) })
+            ApiCall::Audit(after) => {
+                let part = administration.audit(after, ACTIONS).await.map_err(Refusal::from)?;
+                json!({ "events": events_json(&part.events), "next": part.next.map(event_place) })
             }
             ApiCall::Providers => providers_json(admin).await?,
             ApiCall::Keys => self.keys_json(admin).await?,
@@ -153,11 +155,12 @@ async fn sessions(admin: &Administrators, query: SessionQuery) -> Result<Value, 
                 let Session { created_at, hash, .. } = &listed.session;
                 (*created_at, hash.0) < (after.created_at, after.hash.0)
             };
-            (
-                found.into_iter().filter(|listed| filter.matches(listed) && is_behind(listed)).take(limit).collect::<Vec<_>>(),
-                None,
-                looked_at,
-            )
+            let mut found: Vec<_> =
+                found.into_iter().filter(|listed| filter.matches(listed) && is_behind(listed)).take(limit + 1).collect();
+            let is_cut = found.len() > limit;
+            found.truncate(limit);
+            let next = found.last().filter(|_| is_cut).map(place);
+            (found, next, looked_at)
         }
         None => {
             let listing = administration.list(&filter, after, limit).await?;

@@ -9,11 +9,11 @@ use super::{
     lists::{filter, searchable},
 };
 use crate::{
-    administration::{Filter, parse_place},
+    administration::{Filter, parse_event_place, parse_place},
     clock::Timestamp,
     grant::GrantId,
     refusal::Refusal,
-    store::ListPosition,
+    store::{EventPlace, ListPosition},
 };
 
 /// An entry of the table, which the OpenAPI document describes.
@@ -54,7 +54,7 @@ pub(super) enum ApiCall {
     Renew(GrantId),
     EndUser(GrantId),
     History(String),
-    Audit(Timestamp),
+    Audit(EventPlace),
     Providers,
     Keys,
     EndEveryone,
@@ -173,13 +173,20 @@ fn history(query: &str) -> Result<String, Refusal> {
     Ok(name)
 }
 
-fn audit(query: &str) -> Result<Timestamp, Refusal> {
-    let [before] = parameters(query, &["before"])?;
-    match before.map(|text| text.parse::<i64>()) {
-        None => Ok(Timestamp(i64::MAX)),
-        Some(Ok(seconds @ 0..=LATEST)) => Ok(Timestamp(seconds.saturating_mul(1000))),
-        Some(_) => Err(Refusal::BadRequest("before must be a time in seconds since 1970")),
-    }
+fn audit(query: &str) -> Result<EventPlace, Refusal> {
+    let [before, after] = parameters(query, &["before", "after"])?;
+    let before = match before.map(|text| text.parse::<i64>()) {
+        None => EventPlace::START,
+        // No event has a number so low, so that none of that time is shown.
+        Some(Ok(seconds @ 0..=LATEST)) => EventPlace { at: Timestamp(seconds.saturating_mul(1000)), id: 0 },
+        Some(_) => return Err(Refusal::BadRequest("before must be a time in seconds since 1970")),
+    };
+    let after = match after.as_deref().map(parse_event_place) {
+        None => EventPlace::START,
+        Some(Some(place)) => place,
+        Some(None) => return Err(Refusal::BadRequest("after must be next of another part of the list")),
+    };
+    Ok(if (before.at, before.id) < (after.at, after.id) { before } else { after })
 }
 
 /// What ends everyone's sessions.
@@ -228,7 +235,7 @@ mod tests {
         assert_eq!((get("/providers"), get("/keys")), (Some(ApiCall::Providers), Some(ApiCall::Keys)));
         assert_eq!(post("/everyone/end"), Some(ApiCall::EndEveryone));
         assert_eq!(get("/history?name=ann"), Some(ApiCall::History("ann".into())));
-        assert_eq!(get("/audit?before=2"), Some(ApiCall::Audit(Timestamp(2000))));
+        assert_eq!(get("/audit?before=2"), Some(ApiCall::Audit(EventPlace { at: Timestamp(2000), id: 0 })));
         for odd in ["", "/", "/sessions/", "/sessions/x", "/grants/", "/grants//renew", "/everyone", "/grants/a/b/renew"] {
             assert_eq!(get(odd).or(post(odd)), None, "{odd}");
         }
@@ -246,7 +253,7 @@ mod tests {
         for odd in ["x=y", "name=", "name=a&name=b", "name=%00", "limit=0", "limit=201", "limit=x", "show=x", "after=x"] {
             assert_eq!(read(&Method::GET, &format!("/sessions?{odd}")), None, "{odd}");
         }
-        for odd in ["/history", "/history?name=", "/audit?before=x", "/audit?before=-1", "/openapi.json?x=y"] {
+        for odd in ["/history", "/history?name=", "/audit?before=x", "/audit?before=-1", "/audit?after=1", "/openapi.json?x=y"] {
             assert_eq!(read(&Method::GET, odd), None, "{odd}");
         }
     }

@@ -5,14 +5,13 @@ use http::Response;
 
 use super::Place;
 use crate::{
-    administration::{EndedBecause, Ending, Filter, SessionState, parse_place, words},
+    administration::{EndedBecause, Ending, Filter, SessionState, event_place, parse_event_place, parse_place, words},
     admission::AdmittedSession,
-    clock::Timestamp,
     endpoints::{Call, Endpoints, Refused, administrators::Administrators},
     history::Event,
     pages::{AdminText, Look, Part, Row, Search},
     refusal::Refusal,
-    store::{ListPosition, ListedSession},
+    store::{EventPlace, ListPosition, ListedSession},
 };
 
 /// How many sessions a page shows, so that it stays small.
@@ -172,12 +171,11 @@ impl Endpoints {
     ) -> Result<Response<Body>, Refused> {
         let look = self.look(call);
         let said = |text: AdminText<'_>| text.said(look.language).into_owned();
-        let before = match call.parameter("before").map(|text| text.parse()) {
-            None => i64::MAX,
-            Some(Ok(before)) => before,
-            Some(Err(_)) => return Err(Refusal::BadRequest("before is no time").into()),
+        let after = match call.parameter("after") {
+            Some(text) => parse_event_place(&text).ok_or(Refusal::BadRequest("after is no place in the list"))?,
+            None => EventPlace::START,
         };
-        let events = admin.administration.audit(Timestamp(before)).await.map_err(Refusal::from)?;
+        let part = admin.administration.audit(after, EVENTS).await.map_err(Refusal::from)?;
         let row = |event: &Event| {
             let mut row = event_row(event, "", &look);
             if !event.who.is_empty() {
@@ -186,11 +184,10 @@ impl Endpoints {
             }
             row
         };
-        let shown: Vec<_> = events.iter().take(EVENTS).map(|(event, _)| row(event)).collect();
+        let shown: Vec<_> = part.events.iter().map(|(event, _)| row(event)).collect();
         let mut parts = vec![if shown.is_empty() { Part::Text(said(AdminText::AuditNothing)) } else { Part::Rows(shown) }];
-        if let Some((last, _)) = events.get(EVENTS - 1).filter(|_| events.len() > EVENTS) {
-            // Those of the same millisecond are shown again rather than left out.
-            let href = format!("{}?before={}", self.admin_href(Place::Audit), last.at.0.saturating_add(1));
+        if let Some(next) = part.next {
+            let href = format!("{}?after={}", self.admin_href(Place::Audit), event_place(next));
             parts.push(Part::Link(href, said(AdminText::Next)));
         }
         Ok(self.admin_page(call, admitted, Place::Audit, AdminText::Audit, &parts, &look))

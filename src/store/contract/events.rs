@@ -8,10 +8,9 @@ use tokio_util::sync::CancellationToken;
 use super::Store;
 use crate::{
     backoff::back_off,
-    clock::Timestamp,
     grant::GrantId,
     history::Event,
-    store::{StoreError, event_buffer::EventBuffer, operation::Operation},
+    store::{AuditPart, EventPlace, StoreError, event_buffer::EventBuffer, operation::Operation},
 };
 
 /// Events are written when a batch is full, and after this time in any case.
@@ -31,12 +30,13 @@ impl Store {
         self.call(Operation::Events, |connection| Box::pin(connection.events(name, grant, limit))).await
     }
 
-    /// Reads what administrators did before a time, the newest first, a hundred events at most.
+    /// Reads what administrators did behind a place, the newest first, and `most` of it at most.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`], [`StoreError::Malformed`].
-    pub async fn events_of_administrators(&self, before: Timestamp) -> Result<Vec<(Event, String)>, StoreError> {
-        self.call(Operation::EventsOfAdministrators, |connection| Box::pin(connection.events_of_administrators(before))).await
+    pub async fn events_of_administrators(&self, after: EventPlace, most: usize) -> Result<AuditPart, StoreError> {
+        self.call(Operation::EventsOfAdministrators, |connection| Box::pin(connection.events_of_administrators(after, most)))
+            .await
     }
 
     /// Buffers an event, which is written soon.

@@ -5,7 +5,7 @@ use crate::{
     grant::GrantId,
     history::{Event, Kind},
     store::{
-        StoreError,
+        AuditPart, EventPlace, StoreError,
         connection::{Connection, Row},
         rows,
     },
@@ -67,17 +67,27 @@ impl Connection<'_> {
     /// What administrators did, which has an index of its own.
     pub(in crate::store) async fn events_of_administrators(
         &mut self,
-        before: Timestamp,
-    ) -> Result<Vec<(Event, String)>, StoreError> {
+        after: EventPlace,
+        most: usize,
+    ) -> Result<AuditPart, StoreError> {
+        // One more tells whether there is another part.
         let rows = self
             .query(
-                "SELECT at, kind, grant_id, session, subject, who, outcome, reason, code, duration, rotated, detail, \
-                 replica FROM events WHERE kind = 'administration' AND at < $1 ORDER BY at DESC, id DESC LIMIT 100",
+                "SELECT id, at, kind, grant_id, session, subject, who, outcome, reason, code, duration, rotated, detail, \
+                 replica FROM events WHERE kind = 'administration' AND at <= $1 AND (at < $1 OR id < $2) \
+                 ORDER BY at DESC, id DESC LIMIT $3",
             )
-            .bind(before.0)
+            .bind(after.at.0)
+            .bind(after.id)
+            .bind(i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1))
             .fetch_all()
             .await?;
-        events_of(&rows)
+        let shown = rows.get(..most).unwrap_or(&rows);
+        let next = match shown.last().filter(|_| rows.len() > most) {
+            Some(last) => Some(EventPlace { at: Timestamp(last.get("at")?), id: last.get("id")? }),
+            None => None,
+        };
+        Ok(AuditPart { events: events_of(shown)?, next })
     }
 }
 

@@ -5,11 +5,11 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{Program, administered, administrator, audit, both, browser, is_about};
+use super::{PAGE, Program, administered, administrator, audit, both, browser, is_about};
 use crate::harness::{
     ACCESS,
     eventually::eventually,
-    idp::{Endpoint, user},
+    idp::{Endpoint, Misbehaviour, user},
 };
 
 #[tokio::test]
@@ -64,6 +64,70 @@ async fn a_program_lists_finds_renews_and_ends_by_the_same_answers_as_the_pages(
         assert!(events.iter().all(|event| event["detail"] == "ann@example.com"), "{seen}");
         assert!(program.get("/audit?before=1").await["events"].as_array().unwrap().is_empty());
     }
+}
+
+#[tokio::test]
+async fn the_audit_is_read_whole_in_parts_also_of_what_was_done_in_the_same_moment() {
+    for kind in both() {
+        let world = administered().on(kind).start().await;
+        let ann = administrator(&world).await;
+        let program = Program::of(&ann).await;
+        let grant = program.get("/sessions?name=ann").await["sessions"][0]["grant"].as_str().unwrap().to_owned();
+        // The clock stands.
+        for _ in 0..120 {
+            assert_eq!(program.ask(Method::POST, &format!("/grants/{grant}/renew"), "").await.status, StatusCode::OK);
+        }
+        let (mut parts, mut path) = (Vec::new(), "/audit".to_owned());
+        loop {
+            let part = program.get(&path).await;
+            parts.push(part["events"].as_array().unwrap().len());
+            let Some(next) = part["next"].as_str() else { break };
+            path = format!("/audit?after={next}");
+        }
+        assert_eq!(parts, [100, 20]);
+        let (mut seen, mut path) = (0, format!("{PAGE}/audit"));
+        loop {
+            let text = ann.get(&path).await.text();
+            seen += text.matches("User: ann@example.com").count();
+            let Some(next) = text.split("/oauth2/admin/audit?after=").nth(1) else { break };
+            path = format!("{PAGE}/audit?after={}", next.split('"').next().unwrap());
+        }
+        assert_eq!(seen, 120);
+    }
+}
+
+#[tokio::test]
+async fn what_an_administrator_begins_is_finished_and_audited_though_they_hang_up() {
+    for kind in both() {
+        let world = administered().on(kind).start().await;
+        browser(&world, user("eve")).await;
+        let program = Program::of(&administrator(&world).await).await;
+        let grant = program.get("/sessions?name=eve").await["sessions"][0]["grant"].as_str().unwrap().to_owned();
+        world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Slow(Duration::from_secs(2)));
+        let path = format!("/grants/{grant}/renew");
+        tokio::select! {
+            reply = program.ask(Method::POST, &path, "") => panic!("it was answered before they hung up: {reply:?}"),
+            () = eventually("it is under way", async || world.idp.calls(Endpoint::Refresh) == 1) => {}
+        }
+        eventually("it is audited", async || {
+            audit(&world).await.iter().any(|event| event[0] == "renew" && event[1] == "renewed")
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_search_that_finds_more_than_is_asked_for_goes_on_in_parts() {
+    let world = administered().start().await;
+    for _ in 0..3 {
+        browser(&world, user("eve")).await;
+    }
+    let program = Program::of(&administrator(&world).await).await;
+    let first = program.get("/sessions?name=eve&limit=2").await;
+    let next = first["next"].as_str().unwrap();
+    let second = program.get(&format!("/sessions?name=eve&limit=2&after={next}")).await;
+    assert_eq!((first["sessions"].as_array().unwrap().len(), second["sessions"].as_array().unwrap().len()), (2, 1));
+    assert!(second["next"].is_null());
 }
 
 #[tokio::test]

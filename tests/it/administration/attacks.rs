@@ -129,6 +129,13 @@ async fn the_api_takes_no_cookie_no_password_and_no_token_that_was_made_for_some
     assert!(!bob.get("/oauth2/tokens").await.text().contains("administration"));
     let made = token(&bob, "&route=administration").await;
     assert!(made.status == StatusCode::BAD_REQUEST && !made.text().contains("<code>"), "{}", made.text());
+    let wish = |person: &str| format!("name={person}&code_challenge={}&state=abc&route=administration", "a".repeat(43));
+    for (person, name, status) in [(&bob, "bob", StatusCode::BAD_REQUEST), (&ann, "ann", StatusCode::OK)] {
+        let page = person.get("/oauth2/sessions").await.text();
+        let form = format!("seal={}&{}", fields(&page, "seal")[0], wish(name));
+        assert_eq!(send(person, "/oauth2/terminal", &form).await.status, status, "{name}");
+        assert_eq!(person.get(&format!("/oauth2/terminal?{}", wish(name))).await.status, status, "{name}");
+    }
 }
 
 #[tokio::test]

@@ -11,8 +11,8 @@ use evergate::{
     secret::{Secret, hex},
     session::{Opener, PersonalToken, Session, SessionHash, TokenScope, UserKey},
     store::{
-        Expired, ExpiredAttempt, Fence, HandedOver, ListPosition, LoginSaved, LoginTarget, NewGrant, NewIntent, NewToken,
-        Renewed, SessionFilter, Settings, Sharing, Store, TokenSaved, Tokens,
+        EventPlace, Expired, ExpiredAttempt, Fence, HandedOver, ListPosition, LoginSaved, LoginTarget, NewGrant, NewIntent,
+        NewToken, Renewed, SessionFilter, Settings, Sharing, Store, TokenSaved, Tokens,
     },
     telemetry::metrics::Metrics,
 };
@@ -150,7 +150,7 @@ async fn history_and_upkeep(store: &Store) {
     for name in ["user-5", "user-5@example.com", "nobody"] {
         store.events(name, Some(grant), 50).await.unwrap();
     }
-    store.events_of_administrators(AT).await.unwrap();
+    store.events_of_administrators(EventPlace { at: AT, id: 1 }, 100).await.unwrap();
     assert!(!store.sample_grants().await.unwrap().is_empty());
     store.count_refresh("https://idp", "c", "ok", LEASE, AT);
     store.flush_provider_hours().await;
