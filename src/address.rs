@@ -1,15 +1,15 @@
 //! Evergate's own addresses, and the origin of requests behind trusted proxies.
 
+mod client_address;
 mod host_pattern;
 mod redirect_uris;
 mod sites;
 mod trusted_proxies;
 
-use std::net::IpAddr;
-
 use http::{HeaderMap, header};
 use url::Url;
 
+pub use client_address::ClientAddress;
 pub use host_pattern::HostPattern;
 pub use redirect_uris::RedirectUris;
 pub use sites::Sites;
@@ -91,14 +91,15 @@ impl AccessUrl {
 /// Where a request comes from, as it is forwarded to the upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// The client's address: the peer's, or the rightmost untrusted one of `X-Forwarded-For`.
-    pub client: IpAddr,
+    /// The client's address: the peer's, or the rightmost of `X-Forwarded-For` that is no trusted proxy's. Where that is no address,
+    /// the client's is unknown.
+    pub client: ClientAddress,
     /// The scheme that the client used.
     pub scheme: Scheme,
     /// The host that the client requested.
     pub host: String,
     /// The addresses of `X-Forwarded-For` that trusted proxies vouch for, the client first, without the peer.
-    pub chain: Vec<IpAddr>,
+    pub chain: Vec<ClientAddress>,
 }
 
 /// The scheme that a client used.

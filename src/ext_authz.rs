@@ -10,9 +10,9 @@ mod check_response;
 mod framing;
 mod health;
 
-pub use check_request::CheckRequest;
 #[cfg(test)]
-pub(crate) use check_request::tests::written_check;
+pub(crate) use check_request::tests::{PIPE, UNSAID, WITHIN, written_check};
+pub use check_request::{CheckRequest, Source};
 pub use check_response::{CheckResponse, DeniedResponse, HeaderChanges};
 pub use framing::{FramingError, frame, unframed};
 pub use health::{HealthCheckRequest, health_check_response};

@@ -10,12 +10,11 @@ mod origin_pattern;
 mod policies;
 mod tokens;
 
-use std::net::IpAddr;
-
 use http::{HeaderMap, Method};
 use ipnet::IpNet;
 
 use crate::{
+    address::ClientAddress,
     header_names,
     identity::{ForwardedIdentity, Identity},
 };
@@ -139,7 +138,7 @@ impl Rule {
     ///
     /// # Errors
     /// [`Denied::Network`], [`Denied::Method`].
-    pub fn takes(&self, client: IpAddr, method: &Method, headers: &HeaderMap) -> Result<(), Denied> {
+    pub fn takes(&self, client: ClientAddress, method: &Method, headers: &HeaderMap) -> Result<(), Denied> {
         self.takes_from(client)?;
         if self.methods.is_empty() {
             return Ok(());
@@ -147,10 +146,8 @@ impl Rule {
         if self.methods.contains(method) && !overrides_method(headers) { Ok(()) } else { Err(Denied::Method) }
     }
 
-    fn takes_from(&self, client: IpAddr) -> Result<(), Denied> {
-        let client = client.to_canonical();
-        let is_inside = self.networks.is_empty() || self.networks.iter().any(|network| network.contains(&client));
-        if is_inside { Ok(()) } else { Err(Denied::Network) }
+    fn takes_from(&self, client: ClientAddress) -> Result<(), Denied> {
+        if self.networks.is_empty() || client.is_in(&self.networks) { Ok(()) } else { Err(Denied::Network) }
     }
 
     /// Whether users of the provider with this name may pass.
@@ -177,7 +174,7 @@ impl Rule {
     ///
     /// # Errors
     /// [`Denied::Network`], [`Denied::Method`].
-    pub fn permit_preflight(&self, client: IpAddr, method: &Method, headers: &HeaderMap) -> Result<Permit, Denied> {
+    pub fn permit_preflight(&self, client: ClientAddress, method: &Method, headers: &HeaderMap) -> Result<Permit, Denied> {
         self.takes(client, method, headers)?;
         Ok(Permit::anonymous())
     }
@@ -186,7 +183,7 @@ impl Rule {
     ///
     /// # Errors
     /// [`Denied::Network`].
-    pub fn permit_preflight_from(&self, client: IpAddr) -> Result<Permit, Denied> {
+    pub fn permit_preflight_from(&self, client: ClientAddress) -> Result<Permit, Denied> {
         self.takes_from(client)?;
         Ok(Permit::anonymous())
     }
@@ -307,7 +304,7 @@ mod tests {
     #[test]
     fn a_network_is_asked_of_the_client_s_address_in_either_form() {
         let mut rule = Rule::public();
-        let takes = |rule: &Rule, client: &str| rule.takes(client.parse().unwrap(), &Method::GET, &HeaderMap::new());
+        let takes = |rule: &Rule, client: &str| rule.takes(ClientAddress::read(client), &Method::GET, &HeaderMap::new());
         assert_eq!(takes(&rule, "203.0.113.9"), Ok(()), "none is all");
         rule.networks = vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()];
         for (client, result) in [
@@ -321,7 +318,7 @@ mod tests {
         ] {
             assert_eq!(takes(&rule, client), result, "{client}");
         }
-        let preflight = rule.permit_preflight("11.0.0.1".parse().unwrap(), &Method::GET, &HeaderMap::new());
+        let preflight = rule.permit_preflight(ClientAddress::read("11.0.0.1"), &Method::GET, &HeaderMap::new());
         assert_eq!(preflight.err(), Some(Denied::Network), "of a preflight too");
     }
 

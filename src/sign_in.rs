@@ -41,13 +41,13 @@ mod silent_history;
 mod site_page;
 mod stored_return_tos;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue};
 use url::form_urlencoded;
 
 use crate::{
-    address::{AccessUrl, RedirectUris},
+    address::{AccessUrl, ClientAddress, RedirectUris},
     clock::{Clock, Stopwatch},
     oidc::{DEFAULT_NAME, Provider, Providers},
     policy::Policy,
@@ -177,7 +177,7 @@ pub struct LoginBrowser<'a> {
     /// The request's headers.
     pub headers: &'a HeaderMap,
     /// The client's address.
-    pub client: IpAddr,
+    pub client: ClientAddress,
 }
 
 /// Parses the return address in the parameter `name`. An empty one, as in a form that had none to pass on, counts as none.

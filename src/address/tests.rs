@@ -1,4 +1,4 @@
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
 
 use super::*;
 
@@ -28,7 +28,7 @@ fn the_client_is_the_rightmost_untrusted_address_and_only_for_a_trusted_peer() {
     assert_eq!(client("127.0.0.1", "198.51.100.7"), "198.51.100.7");
     assert_eq!(client("127.0.0.1", "203.0.113.66, 198.51.100.7, 10.1.2.3"), "198.51.100.7");
     assert_eq!(client("192.0.2.10", "198.51.100.7"), "192.0.2.10");
-    assert_eq!(client("127.0.0.1", "198.51.100.7, garbage"), "127.0.0.1");
+    assert_eq!(client("127.0.0.1", "198.51.100.7, garbage"), "unknown");
     assert_eq!(client("::ffff:127.0.0.1", "198.51.100.7"), "198.51.100.7");
 }
 
@@ -42,8 +42,9 @@ fn the_client_is_in_the_first_header_that_the_administrator_trusts() {
     for (peer, headers, client, chain) in [
         ("10.0.0.1", both("198.51.100.9"), "198.51.100.9", &["198.51.100.9"][..]),
         ("10.0.0.1", both("2001:db8::9"), "2001:db8::9", &["2001:db8::9"]),
-        ("10.0.0.1", both("198.51.100.9, 198.51.100.8"), "192.0.2.7", &["192.0.2.7", "10.1.2.3"]),
-        ("10.0.0.1", two, "192.0.2.7", &["192.0.2.7", "10.1.2.3"]),
+        ("10.0.0.1", both("fe80::9%eth0"), "fe80::9", &["fe80::9"]),
+        ("10.0.0.1", both("198.51.100.9, 198.51.100.8"), "unknown", &["unknown"]),
+        ("10.0.0.1", two, "unknown", &["unknown"]),
         ("10.0.0.1", headers(&[("x-forwarded-for", "192.0.2.7")]), "192.0.2.7", &["192.0.2.7"]),
         ("10.0.0.1", headers(&[("true-client-ip", "192.0.2.7")]), "10.0.0.1", &[]),
         ("192.0.2.10", both("198.51.100.9"), "192.0.2.10", &[]),
@@ -72,10 +73,27 @@ fn an_address_is_read_with_its_port_and_brackets() {
         ("\"[2001:db8::1]:443\"", "2001:db8::1"),
         ("203.0.113.9:51234, 10.1.2.3:80", "203.0.113.9"),
         ("[::ffff:203.0.113.9]:1", "203.0.113.9"),
-        ("203.0.113.9:port", "127.0.0.1"),
-        ("unknown", "127.0.0.1"),
+        ("203.0.113.9:port", "unknown"),
+        ("unknown", "unknown"),
+        ("203.0.113.9, fe80::1%eth0", "fe80::1"),
+        // What proxies write of a client that has no address.
+        ("203.0.113.9, unix:, 10.1.2.3", "unknown"),
+        ("203.0.113.9, ", "unknown"),
+        ("", "unknown"),
     ] {
         assert_eq!(client("127.0.0.1", written), read, "{written}");
+    }
+}
+
+#[test]
+fn a_client_that_writes_no_text_hides_nothing_of_what_a_proxy_adds() {
+    for (line, read) in
+        [(&b"\xff, 198.51.100.7"[..], "198.51.100.7"), (b"10.0.0.1, \xff, 10.1.2.3", "unknown"), (b"\xff", "unknown")]
+    {
+        let headers =
+            HeaderMap::from_iter([(HeaderName::from_static("x-forwarded-for"), HeaderValue::from_bytes(line).unwrap())]);
+        let origin = trusted().origin("10.0.0.1".parse().unwrap(), Scheme::Http, "h", &headers, &sites());
+        assert_eq!(origin.client.to_string(), read, "{line:?}");
     }
 }
 

@@ -1,11 +1,11 @@
 //! Proxies in front of Evergate, and what they say about a request.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
-use super::{Origin, Scheme, Sites};
+use super::{ClientAddress, Origin, Scheme, Sites};
 
 /// The proxies whose forwarding headers are trusted.
 #[derive(Clone, Debug)]
@@ -39,7 +39,7 @@ impl TrustedProxies {
     /// Forwarding headers are used only when `peer` is a trusted proxy.
     pub fn origin(&self, peer: IpAddr, scheme: Scheme, host: &str, headers: &HeaderMap, sites: &Sites) -> Origin {
         let peer = peer.to_canonical();
-        let direct = Origin { client: peer, scheme, host: host.to_owned(), chain: Vec::new() };
+        let direct = Origin { client: peer.into(), scheme, host: host.to_owned(), chain: Vec::new() };
         if self.networks.is_empty() || !self.trusts(peer) {
             return direct;
         }
@@ -48,7 +48,7 @@ impl TrustedProxies {
         let hops = chain.len();
         let chain = self.client_chain(headers, chain);
         Origin {
-            client: chain.first().copied().unwrap_or(peer),
+            client: chain.first().copied().unwrap_or(direct.client),
             scheme: match nth_last(headers, &FORWARDED_PROTO, hops) {
                 Some(proto) if proto.eq_ignore_ascii_case("https") => Scheme::Https,
                 Some(proto) if proto.eq_ignore_ascii_case("http") => Scheme::Http,
@@ -60,32 +60,31 @@ impl TrustedProxies {
     }
 
     /// The chain of addresses by the first of the client headers that the request has: `forwarded_for` where that is
-    /// `X-Forwarded-For`, else the one address that the header consists of. A header with anything else says nothing.
-    fn client_chain(&self, headers: &HeaderMap, forwarded_for: Vec<IpAddr>) -> Vec<IpAddr> {
-        for name in self.client_headers.iter().filter(|name| headers.contains_key(*name)) {
-            if *name == FORWARDED_FOR {
-                return forwarded_for;
-            }
-            let mut lines = headers.get_all(name).iter();
-            if let (Some(line), None) = (lines.next(), lines.next())
-                && let Some(address) = line.to_str().ok().and_then(address_of)
-            {
-                return vec![address.to_canonical()];
-            }
+    /// `X-Forwarded-For`, else the one address that the header consists of. Of a header with anything else nothing is known: neither the
+    /// proxy nor what a client writes elsewhere takes the address's place.
+    fn client_chain(&self, headers: &HeaderMap, forwarded_for: Vec<ClientAddress>) -> Vec<ClientAddress> {
+        let Some(name) = self.client_headers.iter().find(|name| headers.contains_key(*name)) else { return Vec::new() };
+        if *name == FORWARDED_FOR {
+            return forwarded_for;
         }
-        Vec::new()
+        let mut lines = headers.get_all(name).iter();
+        match (lines.next(), lines.next()) {
+            (Some(line), None) => vec![ClientAddress::read(&String::from_utf8_lossy(line.as_bytes()))],
+            (Some(_) | None, _) => vec![ClientAddress::Unknown],
+        }
     }
 
     /// The tail of `X-Forwarded-For` that trusted proxies wrote: everything right of the rightmost untrusted
     /// address, and that address itself, in the order of the header.
-    fn trusted_chain(&self, headers: &HeaderMap) -> Vec<IpAddr> {
-        let all = headers.get_all(FORWARDED_FOR).iter().filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(','));
+    fn trusted_chain(&self, headers: &HeaderMap) -> Vec<ClientAddress> {
+        // A client's part of a line need not be text, and hides nothing of what a proxy added to it.
+        let all = headers.get_all(FORWARDED_FOR).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
         let mut trusted_chain = Vec::new();
         for text in all.collect::<Vec<_>>().into_iter().rev() {
-            // A trusted proxy writes addresses only; nothing left of anything else counts.
-            let Some(address) = address_of(text) else { break };
-            trusted_chain.push(address.to_canonical());
-            if !self.trusts(address) {
+            let client = ClientAddress::read(&String::from_utf8_lossy(text));
+            trusted_chain.push(client);
+            // Nothing left of what is no address counts: nobody who is trusted wrote it.
+            if !client.is_in(&self.networks) {
                 break;
             }
         }
@@ -111,11 +110,4 @@ fn nth_last<'a>(headers: &'a HeaderMap, name: &HeaderName, nth: usize) -> Option
 fn forwarded_host<'a>(headers: &'a HeaderMap, sites: &Sites) -> Option<&'a str> {
     let items = split_list(headers, &FORWARDED_HOST);
     items.iter().rev().find(|host| sites.find(host).is_some()).or(items.last()).copied()
-}
-
-/// Parses an address as proxies write it: some add the port, and then put an IPv6 address in brackets.
-fn address_of(text: &str) -> Option<IpAddr> {
-    let text = text.trim().trim_matches('"');
-    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
-    bare.unwrap_or(text).parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|socket| socket.ip()))
 }

@@ -186,7 +186,7 @@ async fn present(
         fingerprint: fingerprint.clone(),
         provider_session: None,
         tokens: tokens(begun),
-        opener: Opener::of(agent, address.into()),
+        opener: Opener::of(agent, Some(address.into())),
     };
     let mut refresh = grant.tokens.refresh.clone();
     let session = Session {

@@ -1,15 +1,24 @@
 //! `CheckRequest`: the request that is asked about, as the ingress has it.
 
-use std::net::IpAddr;
-
 use crate::protobuf::{Fields, Malformed, Value, pair};
+
+/// The other end of the ingress's connection, as the ingress says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Source<'a> {
+    /// It is in a network, by what stands for its address.
+    Address(&'a [u8]),
+    /// It is a process of the ingress's own machine, at a unix socket.
+    Pipe,
+    /// The ingress says nothing of it, or what is not known here.
+    #[default]
+    Unsaid,
+}
 
 /// What an ingress says of a request. Texts are as they came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CheckRequest<'a> {
-    /// `source.address`: the other end of the ingress's connection, which is its client or another proxy; `None` where that has no
-    /// address (a unix socket).
-    pub source: Option<IpAddr>,
+    /// `source.address`: the other end of the ingress's connection, which is its client or another proxy.
+    pub source: Source<'a>,
     /// `context_extensions`: what the ingress's configuration says besides, of the route.
     pub context: Vec<(&'a [u8], &'a [u8])>,
     /// `request.http.method`.
@@ -56,7 +65,7 @@ impl<'a> CheckRequest<'a> {
         let mut fields = Fields(attributes);
         while let Some((number, value)) = fields.next_field()? {
             match (number, value) {
-                (1, Value::Bytes(source)) => self.source = address(source)?.or(self.source),
+                (1, Value::Bytes(source)) => self.source = source_of(source)?,
                 (4, Value::Bytes(request)) => self.read_request(request)?,
                 (10, Value::Bytes(entry)) => self.context.push(pair(entry)?),
                 _ => {}
@@ -102,21 +111,25 @@ impl<'a> CheckRequest<'a> {
     }
 }
 
-/// The address of a `Peer`, if that is one of the network.
-fn address(peer: &[u8]) -> Result<Option<IpAddr>, Malformed> {
-    let socket_address = last_message(1, last_message(1, peer)?)?;
-    let text = last_message(2, socket_address)?;
-    Ok(std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()))
+/// The source that a `Peer` is. Its `Address` is a socket's (1), a pipe (2), or a listener within the ingress (3), behind which anybody
+/// may be.
+fn source_of(peer: &[u8]) -> Result<Source<'_>, Malformed> {
+    let address = last_message(1, peer)?.unwrap_or_default();
+    match (last_message(1, address)?, last_message(2, address)?) {
+        (Some(socket_address), None) => Ok(Source::Address(last_message(2, socket_address)?.unwrap_or_default())),
+        (None, Some(_)) => Ok(Source::Pipe),
+        (None, None) | (Some(_), Some(_)) => Ok(Source::Unsaid),
+    }
 }
 
-/// The bytes that a field of a message holds; none where it is absent.
-fn last_message(wanted: u64, message: &[u8]) -> Result<&[u8], Malformed> {
-    let (mut fields, mut held) = (Fields(message), &[][..]);
+/// The bytes that a field of a message holds, if it is there.
+fn last_message(wanted: u64, message: &[u8]) -> Result<Option<&[u8]>, Malformed> {
+    let (mut fields, mut held) = (Fields(message), None);
     while let Some((number, value)) = fields.next_field()? {
         if let Value::Bytes(bytes) = value
             && number == wanted
         {
-            held = bytes;
+            held = Some(bytes);
         }
     }
     Ok(held)
@@ -126,6 +139,11 @@ fn last_message(wanted: u64, message: &[u8]) -> Result<&[u8], Malformed> {
 pub(crate) mod tests {
     use super::*;
     use crate::protobuf::Message;
+
+    /// Sources that are no address: a pipe, a listener within Envoy, and nothing at all.
+    pub(crate) const PIPE: &str = "/run/envoy.sock";
+    pub(crate) const WITHIN: &str = "envoy_internal_address";
+    pub(crate) const UNSAID: &str = "nothing";
 
     /// Writes a question as Envoy does, with these fields of `HttpRequest`, and these entries of its map of headers.
     pub(crate) fn written_check(source: &str, fields: &[(u64, &str)], lines: &[(&str, &str)]) -> Vec<u8> {
@@ -139,11 +157,14 @@ pub(crate) mod tests {
         let mut message = Message::default();
         message.message(1, |attributes| {
             attributes.message(1, |peer| {
-                peer.message(1, |address| {
-                    address.message(1, |socket| {
+                peer.message(1, |address| match source {
+                    PIPE => address.message(2, |pipe| pipe.bytes(1, source.as_bytes())),
+                    WITHIN => address.message(3, |listener| listener.bytes(1, source.as_bytes())),
+                    UNSAID => {}
+                    _ => address.message(1, |socket| {
                         socket.bytes(2, source.as_bytes());
                         socket.number(3, 4711);
-                    });
+                    }),
                 });
             });
             attributes.message(4, |request| {
@@ -176,7 +197,7 @@ pub(crate) mod tests {
             http.number(9, (-1_i64).cast_unsigned());
         });
         let read = CheckRequest::read(&message).unwrap().unwrap();
-        assert_eq!(read.source, Some("192.0.2.7".parse().unwrap()));
+        assert_eq!(read.source, Source::Address(b"192.0.2.7"));
         assert_eq!(
             [read.method, read.path, read.host, read.scheme, read.protocol],
             ["GET", "/a?b=c", "app.test", "https", "HTTP/2"].map(str::as_bytes)
@@ -187,7 +208,7 @@ pub(crate) mod tests {
 
     #[test]
     fn lines_that_come_as_they_are_stay_apart() {
-        let message = written("/run/envoy.sock", |http| {
+        let message = written(PIPE, |http| {
             http.message(13, |map| {
                 line(map, 1, b"cookie", (3, b"a=1"));
                 line(map, 1, b"cookie", (3, b"b=\xe9"));
@@ -196,7 +217,7 @@ pub(crate) mod tests {
         });
         let read = CheckRequest::read(&message).unwrap().unwrap();
         assert_eq!(read.headers(), [(&b"cookie"[..], &b"a=1"[..]), (b"cookie", b"b=\xe9"), (b"x-empty", b"")]);
-        assert_eq!(read.source, None, "a unix socket has no address");
+        assert_eq!(read.source, Source::Pipe, "a unix socket has no address");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::own_headers::OwnHeaders;
-use crate::address::Origin;
+use crate::address::{ClientAddress, Origin};
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -24,14 +24,15 @@ pub(super) fn write_forwarding_headers(headers: &mut HeaderMap, own_headers: &mu
         addresses.push_str(separator);
         let start = addresses.len();
         match address {
-            IpAddr::V4(address) => push_v4(&mut addresses, *address),
-            IpAddr::V6(address) => {
+            ClientAddress::Known(IpAddr::V4(address)) => push_v4(&mut addresses, *address),
+            ClientAddress::Known(IpAddr::V6(_)) | ClientAddress::Unknown => {
                 let _infallible = write!(addresses, "{address}");
             }
         }
         let written = addresses.get(start..).unwrap_or_default();
         // As RFC 7239 section 6 writes them.
-        let [before, after] = if address.is_ipv6() { ["for=\"[", "]\""] } else { ["for=", ""] };
+        let is_ipv6 = address.known().is_some_and(|address| address.is_ipv6());
+        let [before, after] = if is_ipv6 { ["for=\"[", "]\""] } else { ["for=", ""] };
         for part in [separator, before, written, after] {
             forwarded.push_str(part);
         }
@@ -83,7 +84,7 @@ mod tests {
     #[test]
     fn the_origin_is_told_in_both_forms() {
         let (mut headers, mut own_headers) = (HeaderMap::new(), OwnHeaders::new());
-        let chain = vec!["2001:db8::1".parse().unwrap(), "10.0.0.1".parse().unwrap()];
+        let chain = ["2001:db8::1", "10.0.0.1"].map(ClientAddress::read).to_vec();
         write_forwarding_headers(
             &mut headers,
             &mut own_headers,
@@ -92,6 +93,14 @@ mod tests {
         headers.extend(own_headers);
         assert_eq!(headers[FOR], "2001:db8::1, 10.0.0.1");
         assert_eq!(headers[header::FORWARDED], "for=\"[2001:db8::1]\", for=10.0.0.1;host=\"app.example\";proto=https");
+        // An app that takes the first address for its client's takes no proxy for it.
+        let chain = ["unix:", "10.0.0.1"].map(ClientAddress::read).to_vec();
+        let (mut nothing, mut of_unknown) = (HeaderMap::new(), OwnHeaders::new());
+        let origin = Origin { client: chain[0], scheme: Scheme::Https, host: "app.example".into(), chain };
+        write_forwarding_headers(&mut nothing, &mut of_unknown, &origin);
+        nothing.extend(of_unknown);
+        assert_eq!(nothing[FOR], "unknown, 10.0.0.1");
+        assert_eq!(nothing[header::FORWARDED], "for=unknown, for=10.0.0.1;host=\"app.example\";proto=https");
         assert_eq!(
             (&headers[PROTO], &headers[HOST], &headers[header::HOST]),
             (

@@ -7,10 +7,10 @@ use url::Url;
 
 use super::run;
 use crate::{
-    address::{AccessUrl, Scheme, Sites, TrustedProxies},
+    address::{AccessUrl, ClientAddress, Scheme, Sites, TrustedProxies},
     config::{Environment, Problems, check, print},
     exchange::Original,
-    ext_authz::{CheckRequest, unframed},
+    ext_authz::{CheckRequest, Source, unframed},
     jose::{KeySet, SignedToken},
     policy::{Policy, Rule},
     routing::{Route, Routes},
@@ -92,9 +92,17 @@ fn check_request() {
         assert!(head.uri.path().starts_with('/') && head.method.as_str().as_bytes() == asked.method);
         assert!(head.headers.get_all(header::HOST).iter().map(HeaderValue::as_bytes).eq([asked.host]));
         assert!(!head.headers.contains_key("x-forwarded-host"));
-        let last = head.headers.get_all("x-forwarded-for").iter().next_back().and_then(|line| line.to_str().ok());
-        let last = last.and_then(|line| line.rsplit(',').next()?.trim().parse().ok());
-        assert!(asked.source.is_none() || last == asked.source, "the chain ends with the other end of the connection");
+        let last =
+            head.headers.get_all("x-forwarded-for").iter().next_back().map(|line| String::from_utf8_lossy(line.as_bytes()));
+        let last = last.as_deref().and_then(|line| line.rsplit(',').next()).map(ClientAddress::read);
+        match asked.source {
+            Source::Address(address) => {
+                let source = ClientAddress::read(&String::from_utf8_lossy(address));
+                assert_eq!(last, Some(source), "the chain ends with the other end of the connection");
+            }
+            Source::Unsaid => assert_eq!(last, Some(ClientAddress::Unknown), "nothing of the chain is believed"),
+            Source::Pipe => assert!(head.headers.contains_key("x-forwarded-for"), "nobody is taken for the ingress"),
+        }
     });
 }
 
@@ -126,10 +134,10 @@ fn forwarded_headers() {
     let networks: Vec<ipnet::IpNet> = vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()];
     let trusted = TrustedProxies::new(networks.clone(), Vec::new());
     let sites = Sites::new(AccessUrl::parse("https://app.example").unwrap());
-    let is_trusted = |address: &std::net::IpAddr| networks.iter().any(|net| net.contains(&address.to_canonical()));
+    let is_trusted = |address: &ClientAddress| address.is_in(&networks);
     run(
         "forwarded_headers",
-        &["10.0.0.1", ", ", "[fd00::1]:443", "::ffff:10.0.0.1", "https", "app.example", "unknown"],
+        &["10.0.0.1", ", ", "[fd00::1]:443", "::ffff:10.0.0.1", "https", "app.example", "unknown", "fe80::1%eth0"],
         |data| {
             let names = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "forwarded"].map(HeaderName::from_static);
             let headers: HeaderMap = names.iter().cycle().cloned().zip(values(data)).collect();
@@ -141,7 +149,7 @@ fn forwarded_headers() {
             assert_eq!(outside.scheme, Scheme::Http);
             let inside = trusted.origin("10.0.0.9".parse().unwrap(), Scheme::Http, "app.example", &headers, &sites);
             assert!(inside.chain.iter().skip(1).all(is_trusted), "{inside:?}");
-            assert_eq!(inside.client, inside.chain.first().copied().unwrap_or("10.0.0.9".parse().unwrap()));
+            assert_eq!(inside.client, inside.chain.first().copied().unwrap_or(ClientAddress::read("10.0.0.9")));
         },
     );
 }

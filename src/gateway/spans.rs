@@ -20,7 +20,7 @@ impl Gateway {
             path: &exchange.path(),
             scheme: exchange.origin.scheme.as_str(),
             host: &exchange.origin.host,
-            client: exchange.origin.client,
+            client: exchange.origin.client.known(),
             version: match exchange.version {
                 Version::HTTP_10 => "1.0",
                 Version::HTTP_2 => "2",

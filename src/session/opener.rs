@@ -7,14 +7,14 @@ use std::net::IpAddr;
 pub struct Opener {
     /// The browser and the system, as in `Firefox, Linux`, as far as `User-Agent` tells them. Both are names.
     pub browser: Option<String>,
-    /// The client's address.
+    /// The client's address, if it is known.
     pub address: Option<IpAddr>,
 }
 
 impl Opener {
     /// The opener of a session whose login's `User-Agent` and address are these. Of the former no more is kept than two names.
-    pub fn of(user_agent: Option<&str>, address: IpAddr) -> Self {
-        Self { browser: user_agent.and_then(described), address: Some(address) }
+    pub fn of(user_agent: Option<&str>, address: Option<IpAddr>) -> Self {
+        Self { browser: user_agent.and_then(described), address }
     }
 }
 

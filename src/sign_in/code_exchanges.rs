@@ -11,6 +11,8 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::address::ClientAddress;
+
 /// How many codes are exchanged concurrently. Token refreshes have slots of their own.
 const LIMIT: usize = 32;
 /// How many for one client address. A provider responds in a fraction of a second, so this suffices for a whole office.
@@ -24,7 +26,7 @@ const MAX_WAIT: Duration = Duration::from_secs(6);
 #[derive(Debug)]
 pub struct CodeExchanges {
     all: Arc<Semaphore>,
-    shares: Arc<Mutex<HashMap<IpAddr, Share>>>,
+    shares: Arc<Mutex<HashMap<ClientAddress, Share>>>,
 }
 
 #[derive(Debug)]
@@ -37,8 +39,8 @@ struct Share {
 #[derive(Debug)]
 pub(super) struct ExchangePermit {
     _slots: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
-    address: IpAddr,
-    shares: Arc<Mutex<HashMap<IpAddr, Share>>>,
+    address: ClientAddress,
+    shares: Arc<Mutex<HashMap<ClientAddress, Share>>>,
 }
 
 impl Default for CodeExchanges {
@@ -49,7 +51,7 @@ impl Default for CodeExchanges {
 
 impl CodeExchanges {
     /// Waits for a permit for a client at `address`. Returns `None` if too many of that address wait, or the wait times out.
-    pub(super) async fn acquire(&self, address: IpAddr) -> Option<ExchangePermit> {
+    pub(super) async fn acquire(&self, address: ClientAddress) -> Option<ExchangePermit> {
         let address = network(address);
         let slots = {
             let mut shares = lock(&self.shares);
@@ -81,15 +83,17 @@ impl Drop for ExchangePermit {
     }
 }
 
-fn lock(shares: &Mutex<HashMap<IpAddr, Share>>) -> MutexGuard<'_, HashMap<IpAddr, Share>> {
+fn lock(shares: &Mutex<HashMap<ClientAddress, Share>>) -> MutexGuard<'_, HashMap<ClientAddress, Share>> {
     shares.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Returns what counts as one client: an IPv4 address, or an IPv6 /64 network.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) & !u128::from(u64::MAX)).into(),
-        IpAddr::V4(address) => address.into(),
+/// Returns what counts as one client: an IPv4 address, an IPv6 /64 network, or all that are unknown.
+fn network(address: ClientAddress) -> ClientAddress {
+    match address {
+        ClientAddress::Known(IpAddr::V6(address)) => {
+            ClientAddress::Known(Ipv6Addr::from(u128::from(address) & !u128::from(u64::MAX)).into())
+        }
+        ClientAddress::Known(IpAddr::V4(_)) | ClientAddress::Unknown => address,
     }
 }
 
@@ -100,10 +104,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_address_cannot_take_the_turns_of_the_others() {
         let exchanges = CodeExchanges::default();
-        let (many, one) = ("2001:db8::1".parse().unwrap(), "192.0.2.1".parse().unwrap());
+        let [many, one] = ["2001:db8::1", "192.0.2.1"].map(ClientAddress::read);
         let mut held = Vec::new();
         for last in 0..LIMIT_PER_ADDRESS {
-            let neighbour = format!("2001:db8::{last:x}:1").parse().unwrap();
+            let neighbour = ClientAddress::read(&format!("2001:db8::{last:x}:1"));
             held.push(exchanges.acquire(neighbour).await.unwrap());
         }
         assert!(exchanges.acquire(many).await.is_none(), "of one network, after a while");
@@ -117,7 +121,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_queue_is_short() {
         let exchanges = Arc::new(CodeExchanges::default());
-        let address = "192.0.2.1".parse().unwrap();
+        let address = ClientAddress::read("192.0.2.1");
         let waiting: Vec<_> = (0..LIMIT_PER_ADDRESS + QUEUE + 10)
             .map(|_| {
                 let exchanges = Arc::clone(&exchanges);

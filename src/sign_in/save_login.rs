@@ -161,7 +161,7 @@ impl SignIn {
                 lifetime: tokens.expires_in,
                 refresh_life,
             },
-            opener: Opener::of(at.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()), at.client),
+            opener: Opener::of(at.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()), at.client.known()),
         };
         let (value, fresh) = SessionHash::fresh();
         let hash = existing.unwrap_or(fresh);

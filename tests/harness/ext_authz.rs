@@ -51,6 +51,7 @@ pub fn framed(message: &[u8]) -> Vec<u8> {
 /// What is asked about a request.
 #[derive(Clone)]
 pub struct Question<'a> {
+    /// The address of the other end of Envoy's connection; a path is a unix socket's.
     pub source: &'a str,
     pub method: &'a str,
     pub path: &'a str,
@@ -72,8 +73,11 @@ impl<'a> Question<'a> {
     }
 
     pub fn message(&self) -> Vec<u8> {
-        let socket_address = field(1, &field(2, self.source.as_bytes()));
-        let source = field(1, &socket_address);
+        let address = match self.source {
+            path if path.starts_with('/') => field(2, &field(1, path.as_bytes())),
+            address => field(1, &field(2, address.as_bytes())),
+        };
+        let source = field(1, &address);
         let mut http = [(2, self.method), (4, self.path), (5, self.host), (6, "https"), (10, "HTTP/1.1")]
             .map(|(number, text)| field(number, text.as_bytes()))
             .concat();
@@ -118,7 +122,7 @@ impl Verdict {
         self.removed.iter().any(|removed| removed == name)
     }
 
-    fn read(message: &[u8]) -> Self {
+    pub fn read(message: &[u8]) -> Self {
         let mut verdict = Self::default();
         for (number, bytes) in fields(message) {
             let is_denial = match number {

@@ -1,7 +1,7 @@
 //! The request that Envoy asks about over gRPC. It describes it in fields of its own, which no client writes, and hands the client's
 //! headers on besides.
 
-use std::{net::IpAddr, str};
+use std::str;
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version,
@@ -9,7 +9,10 @@ use http::{
 };
 
 use super::{FORWARDED_HOST, FORWARDED_PROTO, Original, restore_upgrade, target};
-use crate::ext_authz::CheckRequest;
+use crate::{
+    address::ClientAddress,
+    ext_authz::{CheckRequest, Source},
+};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -36,9 +39,7 @@ impl Original {
         if let Some(scheme) = scheme.and_then(|scheme| HeaderValue::from_str(scheme).ok()) {
             head.headers.insert(FORWARDED_PROTO, scheme);
         }
-        if let Some(source) = asked.source {
-            append_source(&mut head.headers, source);
-        }
+        tell_source(&mut head.headers, asked.source);
         restore_upgrade(&mut head.headers);
         Ok(Self { head, has_path: true, has_method: true })
     }
@@ -51,11 +52,23 @@ pub fn has_no_body(size: i64, headers: &HeaderMap) -> bool {
 }
 
 /// Adds the other end of the ingress's connection to the chain of addresses, unless the ingress has (`use_remote_address`). Without it
-/// a client that the ingress does not add could write the whole chain.
-fn append_source(headers: &mut HeaderMap, source: IpAddr) {
-    let last = headers.get_all(FORWARDED_FOR).iter().next_back().and_then(|line| line.to_str().ok()?.rsplit(',').next());
-    let is_told = last.and_then(|last| last.trim().parse::<IpAddr>().ok()) == Some(source);
-    if !is_told && let Ok(source) = HeaderValue::try_from(source.to_string()) {
+/// a client that the ingress does not add could write the whole chain: where it is not known what the other end is, nothing of the chain
+/// is believed.
+fn tell_source(headers: &mut HeaderMap, source: Source<'_>) {
+    let last =
+        headers.get_all(FORWARDED_FOR).iter().next_back().and_then(|line| line.as_bytes().rsplit(|byte| *byte == b',').next());
+    let last = last.map(|last| ClientAddress::read(&String::from_utf8_lossy(last)));
+    let source = match source {
+        Source::Address(address) => ClientAddress::read(&String::from_utf8_lossy(address)),
+        // Whoever the administrator lets use a socket on the ingress's machine is a proxy there, and says whom it speaks for.
+        Source::Pipe if last.is_some() => return,
+        Source::Pipe | Source::Unsaid => ClientAddress::Unknown,
+    };
+    if source == ClientAddress::Unknown {
+        headers.insert(FORWARDED_FOR, HeaderValue::from_static("unknown"));
+    } else if last != Some(source)
+        && let Ok(source) = HeaderValue::try_from(source.to_string())
+    {
         // There is room for it, or the head has more headers than any that is let pass.
         let _full = headers.try_append(FORWARDED_FOR, source);
     }
@@ -74,7 +87,7 @@ fn version(protocol: &[u8]) -> Version {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ext_authz::written_check;
+    use crate::ext_authz::{PIPE, UNSAID, WITHIN, written_check};
 
     fn read(source: &str, fields: &[(u64, &str)], lines: &[(&str, &str)]) -> Result<Original, &'static str> {
         let message = written_check(source, fields, lines);
@@ -114,7 +127,16 @@ mod tests {
             ("192.0.2.7", &[("x-forwarded-for", "10.0.0.1, 192.0.2.7")], "10.0.0.1, 192.0.2.7"),
             ("192.0.2.7", &[("x-forwarded-for", "192.0.2.7"), ("x-forwarded-for", "10.0.0.1")], "192.0.2.7, 10.0.0.1, 192.0.2.7"),
             ("2001:db8::1", &[("x-forwarded-for", "2001:db8:0::1")], "2001:db8:0::1"),
-            ("@envoy", &[("x-forwarded-for", "10.0.0.1")], "10.0.0.1"),
+            ("fe80::1%eth0", &[("x-forwarded-for", "10.0.0.1")], "10.0.0.1, fe80::1"),
+            ("fe80::1%2", &[("x-forwarded-for", "10.0.0.1, fe80::1%2")], "10.0.0.1, fe80::1%2"),
+            ("", &[("x-forwarded-for", "10.0.0.1")], "unknown"),
+            ("@envoy", &[("x-forwarded-for", "10.0.0.1"), ("x-forwarded-for", "10.0.0.1")], "unknown"),
+            ("10.0.0.1%eth0", &[], "unknown"),
+            (WITHIN, &[("x-forwarded-for", "10.0.0.1")], "unknown"),
+            (UNSAID, &[("x-forwarded-for", "10.0.0.1")], "unknown"),
+            // A proxy on Envoy's machine, and one that does not say whom it speaks for.
+            (PIPE, &[("x-forwarded-for", "10.0.0.1")], "10.0.0.1"),
+            (PIPE, &[], "unknown"),
         ] {
             assert_eq!(chain(source, lines), expected, "{source} {lines:?}");
         }

@@ -35,8 +35,8 @@ pub struct RequestFacts<'a> {
     pub scheme: &'a str,
     /// `server.address`.
     pub host: &'a str,
-    /// `client.address`.
-    pub client: std::net::IpAddr,
+    /// `client.address`, if it is known.
+    pub client: Option<std::net::IpAddr>,
     /// `network.protocol.version`.
     pub version: &'a str,
     /// The id that its log lines have too.
@@ -78,7 +78,7 @@ impl Tracer {
             url.path = facts.path,
             url.scheme = facts.scheme,
             server.address = facts.host,
-            client.address = %facts.client,
+            client.address = facts.client.map(tracing::field::display),
             network.protocol.version = facts.version,
             evergate.request.id = facts.request_id,
             http.route = Empty,
@@ -174,7 +174,7 @@ mod tests {
         path: "/",
         scheme: "https",
         host: "app.test",
-        client: std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+        client: Some(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)),
         version: "1.1",
         request_id: "1",
     };
