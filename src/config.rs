@@ -30,6 +30,7 @@ mod ended_sessions;
 mod ext_authz;
 mod forward;
 mod gateway;
+mod header_spoofing;
 mod identity;
 mod oidc;
 mod pages;

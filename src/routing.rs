@@ -56,6 +56,16 @@ pub enum RouteHost {
 }
 
 impl RouteHost {
+    /// Whether all of these sites are among those of a route for `other`, as far as the two say.
+    pub fn is_within(&self, other: Option<&Self>) -> bool {
+        match (self, other) {
+            (_, None) => true,
+            (Self::One(host), Some(other)) => other.is(host),
+            (Self::Matching(pattern), Some(Self::Matching(other))) => pattern == other,
+            (Self::Matching(_), Some(Self::One(_))) => false,
+        }
+    }
+
     fn is(&self, host: &str) -> bool {
         match self {
             Self::One(own) => own.eq_ignore_ascii_case(host),

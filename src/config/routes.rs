@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue};
 
 use super::{
     app_tokens::{self, ROUTE_APP_TOKENS},
@@ -10,6 +10,7 @@ use super::{
     cors::CORS,
     ended_sessions::{KEEP_FORM_POSTS, SESSION_SCRIPT},
     forward::{TrustedTarget, may_lack_upstream, protocol},
+    header_spoofing::keep_from_clients,
     identity::{
         HeaderSets, IdentitySettings, ROUTE_ASSERTION, ROUTE_BASIC_PASSWORD_FILE, ROUTE_BASIC_USER, ROUTE_IDENTITY,
         ROUTE_IDENTITY_HEADERS, ROUTE_PASS_ACCESS_TOKEN,
@@ -27,7 +28,7 @@ use super::{
 };
 use crate::{
     address::Sites,
-    forward::{Address, Edits, Target, is_framing_header, is_reserved_header},
+    forward::{Edits, Target, is_framing_header, is_reserved_header},
     header_names,
     identity::HeaderSet,
     policy::{Policy, Rule},
@@ -223,25 +224,6 @@ pub(super) fn read(
     }
     keep_from_clients(&sets, &routes, &mut targets);
     (Routes::new(routes), targets)
-}
-
-/// Has each target keep from its app what clients send under the names of identity headers, those of other routes among them: the
-/// same app may be behind a route without authentication. `Authorization` is more than a name, it proves itself, and other apps
-/// take it from clients. It is kept from the apps of the routes that set it.
-fn keep_from_clients(sets: &HeaderSets, routes: &[Route], targets: &mut [TrustedTarget]) {
-    let names = sets.names();
-    let sets_it = |route: &&Route| route.identity.names().any(|name| name == header::AUTHORIZATION);
-    let apps_of = |target: &Target| -> Vec<String> {
-        let template = target.template.iter().map(|template| template.address.to_string());
-        target.upstreams.iter().map(Address::to_string).chain(template).collect()
-    };
-    let of_route = |route: &Route| targets.get(route.target).map(|(target, _)| apps_of(target)).unwrap_or_default();
-    let apps: Vec<String> = routes.iter().filter(sets_it).flat_map(of_route).collect();
-    for (target, _) in targets {
-        let has_such_app = apps_of(target).iter().any(|app| apps.contains(app));
-        let is_kept = |name: &&HeaderName| **name != header::AUTHORIZATION || has_such_app;
-        target.identity_headers = names.iter().filter(is_kept).cloned().collect();
-    }
 }
 
 impl RouteReader<'_> {

@@ -82,7 +82,7 @@ impl Form {
             // An ingress that copies an absent line may leave a client's own in its place, or write something of its own there.
             let usual = CLAIMS.iter().flat_map(|claim| [format!("{OURS}{claim}"), format!("{THEIRS}{claim}")]);
             let usual = usual.filter_map(|name| HeaderName::try_from(name).ok()).chain([ASSERTION]);
-            for name in usual.chain(identity.own_names().cloned()) {
+            for name in usual.chain(identity.names.iter().cloned()) {
                 headers.insert(name, HeaderValue::from_static(""));
             }
         }
@@ -111,6 +111,9 @@ fn as_auth_request(name: &HeaderName) -> Option<HeaderName> {
     HeaderName::try_from(format!("{THEIRS}{}", name.as_str().strip_prefix(OURS)?)).ok()
 }
 
+/// The beginnings of all names that say who sends a request, and nothing else, to some app.
+const USERS: [&str; 4] = ["x-auth-request", "x-evergate", "remote-user", "x-remote-user"];
+
 /// What a client cannot say of itself: who it is, however an ingress or an app would read the name.
 const CLAIMS: [&str; 7] = ["user", "email", "preferred-username", "name", "groups", "roles", "access-token"];
 
@@ -121,14 +124,11 @@ pub struct IdentityLines<'a> {
     pub names: &'a [HeaderName],
     /// The lines, of which some may be absent.
     pub lines: Vec<(HeaderName, HeaderValue)>,
+    /// The client's `Authorization` is the token that the request was judged by, so that it forges nothing.
+    pub authorization_is_proven: bool,
 }
 
 impl IdentityLines<'_> {
-    /// The names that no client has another use for.
-    fn own_names(&self) -> impl Iterator<Item = &HeaderName> {
-        self.names.iter().filter(|name| **name != header::AUTHORIZATION)
-    }
-
     /// Whether a client says who it is by a header that is ours to send. Some ingresses pass it on where the response has none, and
     /// few take off all of its spellings. Who says the same, as an app that passes on what it was sent, is no impostor.
     pub fn are_forged_by(&self, client: &HeaderMap) -> bool {
@@ -136,14 +136,17 @@ impl IdentityLines<'_> {
             let is_it = |own: &HeaderName| own == name || as_auth_request(own).as_ref() == Some(name);
             self.lines.iter().any(|(own, told)| is_it(own) && told == value)
         };
-        client.iter().any(|(name, value)| self.are_named(name.as_str()) && !says_the_same(name, value))
+        let is_proven = |name: &HeaderName| *name == header::AUTHORIZATION && self.authorization_is_proven;
+        client.iter().any(|(name, value)| self.are_named(name.as_str()) && !is_proven(name) && !says_the_same(name, value))
     }
 
     /// Whether a header of this name tells an app who sends a request, in whatever spelling.
     fn are_named(&self, name: &str) -> bool {
         let is_claim = |start: &str| CLAIMS.iter().any(|claim| header_names::are_equivalent(name, &format!("{start}{claim}")));
-        let is_own = || self.own_names().any(|own| header_names::are_equivalent(own.as_str(), name));
-        is_own() || is_claim(OURS) || is_claim(THEIRS) || header_names::has_prefix(name, "x-evergate")
+        let is_own = || self.names.iter().any(|own| header_names::are_equivalent(own.as_str(), name));
+        // An ingress writes where its client is to land after a login (oauth2-proxy has it so).
+        let is_redirect = || header_names::are_equivalent(name, "x-auth-request-redirect");
+        is_own() || is_claim(OURS) || USERS.iter().any(|start| header_names::has_prefix(name, start)) && !is_redirect()
     }
 }
 
@@ -154,7 +157,7 @@ mod tests {
     fn lines(lines: &[(&str, &str)]) -> IdentityLines<'static> {
         let lines = lines.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
         let names = Box::leak(Box::new(["x-webauth-user", "x-forwarded-user", "authorization"].map(HeaderName::from_static)));
-        IdentityLines { names, lines }
+        IdentityLines { names, lines, authorization_is_proven: false }
     }
 
     #[test]
@@ -190,7 +193,7 @@ mod tests {
             let told = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
             assert_eq!((told("x-forwarded-user").as_deref(), told("x-auth-request-user").as_deref()), (Some("ann"), Some("ann")));
             assert_eq!((told("x-forwarded-email").as_deref(), told("x-auth-request-email").as_deref()), (Some(""), Some("")));
-            assert_eq!((told("x-webauth-user").as_deref(), told("authorization")), (Some(""), None));
+            assert_eq!((told("x-webauth-user").as_deref(), told("authorization").as_deref()), (Some(""), Some("")));
             assert_eq!(told("x-evergate-assertion").as_deref(), Some(""));
             let has_one_of_each = response.headers().keys().all(|name| response.headers().get_all(name).iter().count() == 1);
             assert!(has_one_of_each, "{response:?}");
@@ -206,11 +209,25 @@ mod tests {
         }
         for name in
             ["x_forwarded_user", "x-auth_request-groups", "x-auth-request-email", "x-forwarded-access-token", "x-webauth_user"]
+                .into_iter()
+                .chain([
+                    "authorization",
+                    "remote-user",
+                    "remote_user",
+                    "x-remote-user-groups",
+                    "x-auth-request-foo",
+                    "x.evergate.x",
+                ])
         {
             assert!(is_impostor(name, "admin"), "{name}");
         }
-        for name in ["x-forwarded-for", "x-forwarded-uri", "x-auth-request-redirect", "x-real-ip", "cookie", "authorization"] {
+        for name in ["x-forwarded-for", "x-forwarded-uri", "x-auth-request-redirect", "x-real-ip", "cookie", "remote-users"] {
             assert!(!is_impostor(name, "x"), "{name}");
         }
+        let client = lines(&[("authorization", "Bearer token")]).lines.into_iter().collect();
+        let judged_by_token = IdentityLines { authorization_is_proven: true, ..lines(&[]) };
+        assert!(!judged_by_token.are_forged_by(&client) && lines(&[]).are_forged_by(&client));
+        let elsewhere = IdentityLines { names: &[], ..lines(&[]) };
+        assert!(!elsewhere.are_forged_by(&client), "an app that is not told by it takes it from its clients");
     }
 }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     address::requested_host,
-    admission::{Inquiry, NotAdmitted},
+    admission::{Credential, Inquiry, NotAdmitted},
     bearer::{self, TokenRefusal},
     endpoints::forward_auth::{Form, IdentityLines, Restrictions},
     exchange::{Exchange, Original, is_of_a_program},
@@ -167,14 +167,14 @@ impl Gateway {
             Some(readers) => Ok(Judged::Anybody(cors::permit_preflight(exchange, route, readers, headers)?)),
             None => self.judge(exchange, question.memo, route, headers, question.has_no_body).await,
         };
-        let permit = match judged {
-            Ok(Judged::Anybody(permit)) => permit,
+        let (permit, authorization_is_proven) = match judged {
+            Ok(Judged::Anybody(permit)) => (permit, false),
             Ok(Judged::User(admitted)) => {
                 trace.user = self.recorder.user(&admitted.by);
                 let identity = admitted.by.identity();
                 let admits = question.asked.restrictions().admit(identity);
                 admits.map_err(|denied| Refusal::Denied(denied, Some(identity.display().to_owned())))?;
-                admitted.permit
+                (admitted.permit, matches!(admitted.by, Credential::Token(_)))
             }
             Err(NotAdmitted::SignIn(reason, _))
                 if route.rule.tokens.as_ref().is_some_and(|tokens| tokens.personal) && is_of_a_program(headers) =>
@@ -188,6 +188,7 @@ impl Gateway {
         let identity = IdentityLines {
             names: self.parts.forwarder.identity_names(route.target),
             lines: self.parts.forwarder.identity_headers(&permit),
+            authorization_is_proven,
         };
         if !question.asked.removes_headers() && identity.are_forged_by(headers) {
             return Err(Refusal::BadRequest("the client says who it is by headers that are Evergate's to send"));

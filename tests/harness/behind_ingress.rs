@@ -157,7 +157,10 @@ impl Behind {
             "x-forwarded-groups",
             "x_forwarded_user",
             "x-auth-request-user",
+            "x-auth-request-foo",
             "x-forwarded-access-token",
+            "remote-user",
+            "x_remote_user",
             ASSERTION,
             "x_evergate_assertion",
         ] {

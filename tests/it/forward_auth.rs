@@ -41,6 +41,31 @@ const ROUTES: &str = r#"
     rule = "public"
 "#;
 
+/// An app that is told who its user is by `Authorization`, and another one.
+const TOLD_BY_AUTHORIZATION: &str = r#"
+    [[route]]
+    path = "/optional"
+    rule = "optional"
+    identity_headers = { Authorization = "User {email}" }
+
+    [[route]]
+    path = "/lacking"
+    identity_headers = { Authorization = "User {claim:employee}" }
+
+    [[route]]
+    path = "/public"
+    rule = "public"
+
+    [[route]]
+    path = "/tokens"
+    bearer_tokens = ["provider"]
+    identity_headers = { Authorization = "User {claim:employee}" }
+
+    [[route]]
+    host = "open.test"
+    rule = "public"
+"#;
+
 /// A gateway that is asked by an ingress on loopback, and forwards nothing.
 fn service() -> Builder {
     World::build().without("upstream_url").set("forward_auth", "true").set("proxy_trusted_origins", "127.0.0.1")

@@ -8,9 +8,16 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use super::{CLAIMS, IdentityLines, OURS, THEIRS};
 use crate::{
     ext_authz::HeaderChanges,
+    forward::is_reserved_header,
     identity::{ASSERTION, RENEWED_AT},
     session::cookie::Cookies,
 };
+
+/// What an app is told of a request by the ingress itself, which writes these anew, or takes off what is not true of them.
+const OF_THE_INGRESS: [&str; 5] =
+    ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-port", "x-forwarded-client-cert", "x-request-id"];
+/// Envoy lets a client's own pass. The host that a request was judged by is in `Host`.
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 impl IdentityLines<'_> {
     /// The changes of a request with these headers. `hides_authorization`: the app is not to see its `Authorization`.
@@ -18,9 +25,13 @@ impl IdentityLines<'_> {
         let mut changes = HeaderChanges::default();
         let usual = CLAIMS.iter().flat_map(|claim| [format!("{OURS}{claim}"), format!("{THEIRS}{claim}")]);
         // Also where the question has none of them: it need not have all of the client's headers.
-        changes.remove = usual.filter_map(|name| HeaderName::try_from(name).ok()).chain([ASSERTION, RENEWED_AT]).collect();
-        changes.remove.extend(self.own_names().cloned());
-        changes.remove.extend(client.keys().filter(|name| self.are_named(name.as_str())).cloned());
+        let always = [ASSERTION, RENEWED_AT, FORWARDED_HOST];
+        changes.remove = usual.filter_map(|name| HeaderName::try_from(name).ok()).chain(always).collect();
+        changes.remove.extend(self.names.iter().cloned());
+        let is_ours = |name: &&HeaderName| {
+            self.are_named(name.as_str()) || (is_reserved_header(name.as_str()) && !OF_THE_INGRESS.contains(&name.as_str()))
+        };
+        changes.remove.extend(client.keys().filter(is_ours).cloned());
         changes.remove.extend(hides_authorization.then_some(header::AUTHORIZATION));
         match cookies_for_app(client, cookies) {
             CookieLine::AsItIs => {}
@@ -75,10 +86,22 @@ mod tests {
         [HeaderName::from_static("x-webauth-user"), HeaderName::from_static("x-forwarded-user"), header::AUTHORIZATION];
 
     fn changes(lines: &[(&'static str, &str)], client: &[(&'static str, &[u8])], hides: bool) -> HeaderChanges {
+        changes_by(false, lines, client, hides)
+    }
+
+    fn changes_by(
+        tells_by_authorization: bool,
+        lines: &[(&'static str, &str)],
+        client: &[(&'static str, &[u8])],
+        hides: bool,
+    ) -> HeaderChanges {
         let lines = lines.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect();
         let client = client.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_bytes(value).unwrap()));
         let cookies = Cookies::new(true, crate::session::cookie::DEFAULT_NAME);
-        IdentityLines { names: &NAMES, lines }.changes(&client.collect(), &cookies, hides)
+        // Another route sets `Authorization`, so that it is among the names of this one or not.
+        let names = if tells_by_authorization { &NAMES[..] } else { &NAMES[..2] };
+        let lines = IdentityLines { names, lines, authorization_is_proven: false };
+        lines.changes(&client.collect(), &cookies, hides)
     }
 
     #[test]
@@ -94,6 +117,19 @@ mod tests {
                 ("x-forwarded-for", b"192.0.2.7"),
                 ("x-app", b"1"),
                 ("authorization", b"Basic x"),
+                ("remote-user", b"admin"),
+                ("remote_user", b"admin"),
+                ("x-remote-user", b"admin"),
+                ("x-auth-request-foo", b"admin"),
+                ("x-real-ip", b"10.0.0.1"),
+                ("x_forwarded_for", b"10.0.0.1"),
+                ("true-client-ip", b"10.0.0.1"),
+                ("forwarded", b"for=10.0.0.1"),
+                ("x-original-url", b"/admin"),
+                ("proxy", b"http://evil.test"),
+                ("x-forwarded-host", b"evil.test"),
+                ("x-request-id", b"1"),
+                ("x-forwarded-proto", b"https"),
             ],
             false,
         );
@@ -109,10 +145,29 @@ mod tests {
             "x-auth-request-user",
             "x-evergate-assertion",
             "x-evergate-renewed-at",
+            "remote-user",
+            "remote_user",
+            "x-remote-user",
+            "x-auth-request-foo",
+            "x-real-ip",
+            "x_forwarded_for",
+            "true-client-ip",
+            "forwarded",
+            "x-original-url",
+            "proxy",
+            "x-forwarded-host",
         ] {
             assert!(is_removed(name), "{name}");
         }
-        for name in ["x-forwarded-user", "x-webauth-user", "x-forwarded-for", "x-app", "authorization"] {
+        for name in [
+            "x-forwarded-user",
+            "x-webauth-user",
+            "x-forwarded-for",
+            "x-app",
+            "authorization",
+            "x-request-id",
+            "x-forwarded-proto",
+        ] {
             assert!(!is_removed(name), "{name}");
         }
         let mut once = told.remove.clone();
@@ -124,6 +179,10 @@ mod tests {
     fn authorization_is_taken_off_where_the_app_is_not_to_see_it_and_replaced_where_it_tells_the_app() {
         let hidden = changes(&[], &[("authorization", b"Bearer evg_x")], true);
         assert!(hidden.remove.contains(&header::AUTHORIZATION));
+        for client in [&[("authorization", &b"User admin"[..])][..], &[]] {
+            let forged = changes_by(true, &[], client, false);
+            assert!(forged.remove.contains(&header::AUTHORIZATION), "of nobody, nothing is told");
+        }
         let told = changes(&[("authorization", "Bearer token")], &[("authorization", b"Bearer evg_x")], true);
         assert!(!told.remove.contains(&header::AUTHORIZATION));
         assert_eq!(told.set, [(header::AUTHORIZATION, HeaderValue::from_static("Bearer token"))]);

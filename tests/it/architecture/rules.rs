@@ -141,8 +141,9 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
             "assertion",
             "refusal",
             "exchange",
-            // How a request that may pass is changed, over gRPC.
+            // How a request that may pass is changed, over gRPC: our own proxy takes off the same.
             "ext_authz",
+            "forward",
             // Who is not signed in is told why.
             "visitor",
             "sign_in",

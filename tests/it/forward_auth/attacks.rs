@@ -1,8 +1,9 @@
 //! What clients send who want to get past an ingress that asks.
 
 use http::{Method, StatusCode};
+use serde_json::json;
 
-use super::{FETCH, PAGE, ROUTES, ask, service};
+use super::{FETCH, PAGE, ROUTES, TOLD_BY_AUTHORIZATION, ask, service};
 use crate::harness::{World, idp::user, visitor::Visitor};
 
 /// Paths that some server reads as one of another route.
@@ -121,6 +122,9 @@ async fn who_says_who_they_are_is_refused_however_it_is_spelt() {
         ("x_forwarded_user", subject.as_str(), &ann, 400),
         ("x-auth_request-groups", "admins", &ann, 400),
         ("x-forwarded-access-token", "t", &ann, 400),
+        ("remote-user", "admin", &ann, 400),
+        ("x_remote_user", "admin", &world.visitor(), 400),
+        ("x-auth-request-foo", "admin", &world.visitor(), 400),
         ("x-forwarded-user", "admin", &world.visitor(), 400),
         ("x-forwarded-user", subject.as_str(), &ann, 200),
         ("x-auth-request-redirect", "/page", &ann, 200),
@@ -129,6 +133,45 @@ async fn who_says_who_they_are_is_refused_however_it_is_spelt() {
         let reply = ask(who, "/oauth2/forward_auth", ("GET", page), &[(name, value)]).await;
         assert_eq!(reply.status.as_u16(), status, "{name}: {value} at {page}");
     }
+}
+
+#[tokio::test]
+async fn who_says_who_they_are_by_authorization_is_refused_where_an_app_is_told_by_it() {
+    let world = service().routes(|_| TOLD_BY_AUTHORIZATION.to_owned()).start().await;
+    let (stranger, ann) = (world.visitor(), world.visitor());
+    ann.log_in(&world.idp, "/oauth2/start").await;
+    let forged = [("authorization", "User admin@example.com")];
+    for (who, page, client, allowed) in [
+        (&stranger, "/optional/page", &forged[..], false),
+        (&stranger, "/optional/page", &[], true),
+        (&stranger, "/public/page", &forged, false),
+        (&stranger, "/public/page", &[], true),
+        (&ann, "/optional/page", &forged, false),
+        (&ann, "/optional/page", &[("authorization", "User ann@example.com")], true),
+        (&ann, "/lacking", &forged, false),
+        // Another host's app takes it from its clients.
+        (&stranger, "/page", &[forged[0], ("host", "open.test")], true),
+    ] {
+        for at in ["/oauth2/forward_auth", "/oauth2/auth"] {
+            let reply = ask(who, at, ("GET", page), client).await;
+            assert_eq!(reply.status.is_success(), allowed, "{at} {page} {client:?} {}", reply.status);
+        }
+    }
+    // Where the app is told nothing, an ingress that copies the line takes the client's off.
+    for page in ["/optional/page", "/public/page"] {
+        let told = ask(&stranger, "/oauth2/forward_auth", ("GET", page), &[]).await;
+        assert_eq!(told.headers.get("authorization").map(|line| line.as_bytes()), Some(&b""[..]), "{page}");
+    }
+    assert_eq!(
+        ask(&ann, "/oauth2/forward_auth", ("GET", "/optional/page"), &[]).await.header("authorization"),
+        "User ann@example.com"
+    );
+    // A token that the request was judged by is no forgery.
+    let token = world.idp.signed_access_token("https://app.test/tokens", json!({}), json!({}));
+    let bearer = [("authorization", format!("Bearer {token}"))];
+    let bearer = bearer.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let reply = ask(&stranger, "/oauth2/forward_auth", ("GET", "/tokens"), &bearer).await;
+    assert_eq!((reply.status, reply.header("authorization")), (StatusCode::OK, ""), "{}", reply.text());
 }
 
 #[tokio::test]
