@@ -8,6 +8,8 @@ use http::{HeaderMap, HeaderName, Method, Version, header, request};
 /// How a call ended, in its trailers, or in a head that is the whole response.
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+/// How long the way of an answer to its client is taken to be, at most: a quarter of what that waits, where it waits less than 2 s.
+const MAX_WAY: Duration = Duration::from_millis(500);
 
 /// Why a call to us is not answered. The texts are what its client is told, and plain ASCII, as `grpc-message` must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,6 +67,11 @@ impl Call {
         self.timeout.map(|timeout| timeout.saturating_sub(elapsed))
     }
 
+    /// How long an answer may still be worked on that is to reach its client in time, if that says how long it waits.
+    pub fn time_to_answer(self, elapsed: Duration) -> Option<Duration> {
+        self.timeout.map(|timeout| timeout.saturating_sub((timeout / 4).min(MAX_WAY)).saturating_sub(elapsed))
+    }
+
     /// Whether its client has given it up by now.
     pub fn is_past(self, elapsed: Duration) -> bool {
         self.timeout.is_some_and(|timeout| elapsed >= timeout)
@@ -114,6 +121,16 @@ mod tests {
         ] {
             assert_eq!(timeout(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn an_answer_is_given_before_its_client_gives_up() {
+        let left = |timeout: u64, elapsed: u64| {
+            let call = Call { timeout: Some(Duration::from_millis(timeout)) };
+            call.time_to_answer(Duration::from_millis(elapsed)).map(|left| left.as_millis())
+        };
+        assert_eq!([left(200, 0), left(200, 100), left(200, 180), left(30_000, 10)], [150, 50, 0, 29_490].map(Some));
+        assert_eq!(Call { timeout: None }.time_to_answer(Duration::ZERO), None);
     }
 
     #[test]

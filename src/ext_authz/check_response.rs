@@ -67,8 +67,10 @@ impl CheckResponse {
                         .iter()
                         .filter(|(name, value)| !UNTOLD.contains(name) && str::from_utf8(value.as_bytes()).is_ok());
                     for (name, value) in told {
-                        // Each cookie has a line of its own (RFC 6265 section 3).
-                        let existing = if name == header::SET_COOKIE { Existing::Add } else { Existing::Overwrite };
+                        // Each cookie has a line of its own (RFC 6265 section 3), and so has each challenge.
+                        let is_one_of_several = denied.headers.get_all(name).iter().nth(1).is_some();
+                        let existing =
+                            if name == header::SET_COOKIE || is_one_of_several { Existing::Add } else { Existing::Overwrite };
                         header_line(response, name, value, existing);
                     }
                     response.bytes(3, denied.body.as_bytes());
@@ -167,8 +169,14 @@ mod tests {
     #[test]
     fn a_refusal_is_told_with_its_status_its_headers_and_its_body() {
         let mut headers = HeaderMap::new();
-        for (name, value) in [("set-cookie", "a=1"), ("set-cookie", "b=2"), ("location", "https://idp"), ("connection", "close")]
-        {
+        for (name, value) in [
+            ("set-cookie", "a=1"),
+            ("set-cookie", "b=2"),
+            ("location", "https://idp"),
+            ("connection", "close"),
+            ("www-authenticate", "Bearer"),
+            ("www-authenticate", "Cookie"),
+        ] {
             headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         let message = CheckResponse::Denied(DeniedResponse { status: 303, headers, body: "ü".to_owned() }).written();
@@ -180,7 +188,13 @@ mod tests {
         let line = |name: &str, value: &str, overwrites| (name.to_owned(), value.to_owned(), overwrites);
         assert_eq!(
             told,
-            [line("location", "https://idp", true), line("set-cookie", "a=1", false), line("set-cookie", "b=2", false)]
+            [
+                line("location", "https://idp", true),
+                line("set-cookie", "a=1", false),
+                line("set-cookie", "b=2", false),
+                line("www-authenticate", "Bearer", false),
+                line("www-authenticate", "Cookie", false)
+            ]
         );
         assert_eq!(field(response, 3), ["ü".as_bytes()]);
         for (status, code) in [(400, 7), (401, 16), (403, 7), (404, 5), (431, 8), (503, 14)] {

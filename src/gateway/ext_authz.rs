@@ -13,7 +13,7 @@ use hyper::body::{Body as _, Incoming};
 use tracing::Instrument;
 
 use super::{
-    Answered, Body, Caller, Gateway, PendingResponse,
+    Answered, Body, Caller, Gateway, PendingResponse, RETRY_AFTER,
     forward_auth::{Asked, Question},
     trace::{RouteTaken, Trace},
 };
@@ -91,6 +91,7 @@ impl Gateway {
             }
         };
         let reply = match call.time_left(exchange.elapsed()) {
+            Some(Duration::ZERO) => Err(CallFailure::DeadlineExceeded),
             Some(left) => tokio::time::timeout(left, Box::pin(reply)).await.unwrap_or(Err(CallFailure::DeadlineExceeded)),
             None => Box::pin(reply).await,
         };
@@ -129,7 +130,15 @@ impl Gateway {
         let memo = ConnectionMemo::default();
         let question =
             Question { asked: Asked::ByGrpc(&asked), has_no_body: check_has_no_body(asked.size, &client), memo: &memo };
-        match self.judge_question(exchange, caller, original.as_ref(), question, trace).await {
+        let judging = Box::pin(self.judge_question(exchange, caller, original.as_ref(), question, trace));
+        let judged = match exchange.call.and_then(|call| call.time_to_answer(exchange.elapsed())) {
+            Some(time) => match tokio::time::timeout(time, judging).await {
+                Ok(judged) => judged,
+                Err(_) => Err(self.took_too_long(exchange, trace)),
+            },
+            None => judging.await,
+        };
+        match judged {
             Ok(passed) => {
                 let cookies = &self.parts.settings.exchange.cookies;
                 let changes = passed.identity.changes(&client, cookies, passed.hides_authorization);
@@ -138,6 +147,18 @@ impl Gateway {
             }
             Err(response) => Ok(self.denied(exchange, trace, response).await),
         }
+    }
+
+    /// The response to a request that cannot be judged before the ingress gives up. A client can bring that about, by a token that must
+    /// be asked about or refreshed, so that the call must not fail.
+    fn took_too_long(&self, exchange: &Exchange, trace: &mut Trace) -> Response<AxumBody> {
+        let refusal = Refusal::RenewalUnavailable(RETRY_AFTER);
+        trace.reason = refusal.reason();
+        tracing::info!(
+            request.id = exchange.id_text(),
+            "a question is refused, because an answer took longer than the ingress waits"
+        );
+        self.refusal_response(trace.original.as_deref().unwrap_or(exchange), refusal)
     }
 
     /// Has the client of a request that may not pass get this response.

@@ -1,5 +1,7 @@
 //! Forward authentication with real ingresses, by the configurations of `docs/forward-auth.md`.
 
+use std::time::Duration;
+
 use http::{Method, StatusCode};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -11,6 +13,7 @@ use crate::harness::{
     behind_ingress::everything_works,
     certificates::Authority,
     eventually::eventually,
+    idp::{Endpoint, Misbehaviour},
     ingress::{Ingress, Kind},
     upstream::Upstream,
     visitor::Visitor,
@@ -98,6 +101,35 @@ async fn envoy_that_lets_pass_what_it_cannot_ask_about_lets_nobody_pass_for_what
         replica.stop().await;
     }
     eventually("Envoy lets everything pass", async || stranger.fetch("/doc").await.is_upstreams()).await;
+}
+
+/// A token that has expired is a client's own doing, and so is the wait for its refresh.
+#[tokio::test]
+async fn envoy_that_waits_for_a_moment_lets_nobody_pass_and_hands_on_every_way_to_authenticate() {
+    let world =
+        asked_over_grpc().routes(|_| "[[route]]\npath = \"/api\"\nbearer_tokens = [\"provider\"]\n".to_owned()).start().await;
+    let app = Upstream::start().await;
+    let careless = |config: String| {
+        let (line, timeout) = ("transport_api_version: V3\n", "timeout: 30s");
+        assert!(config.contains(line) && config.contains(timeout));
+        config.replacen(line, &format!("{line}              failure_mode_allow: true\n"), 1).replacen(timeout, "timeout: 2s", 1)
+    };
+    let ingress = Ingress::start_edited(Kind::EnvoyGrpc, &world.replicas[0], app.address, careless).await;
+    let visitor = Visitor::new(ingress.address);
+    eventually("Envoy has Evergate behind it", async || visitor.fetch("/doc").await.status == StatusCode::UNAUTHORIZED).await;
+    let refused = visitor.fetch("/api").await;
+    let challenges = refused.headers.get_all("www-authenticate").iter().map(|line| line.to_str().unwrap());
+    let schemes: Vec<_> = challenges.filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(schemes, ["Bearer", "Cookie"], "{:?}", refused.headers);
+    visitor.log_in(&world.idp, "/doc").await;
+    let seen = app.requests().len();
+    world.clock.advance(Duration::from_secs(301));
+    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Held);
+    let reply = visitor.fetch("/doc").await;
+    assert_eq!((reply.status, reply.header("evergate-response")), (StatusCode::SERVICE_UNAVAILABLE, "renewal_unavailable"));
+    assert_eq!(app.requests().len(), seen, "{}", app.everything());
+    world.idp.behave(Endpoint::Refresh);
+    eventually("it is refreshed", async || visitor.fetch("/doc").await.is_upstreams()).await;
 }
 
 #[tokio::test]

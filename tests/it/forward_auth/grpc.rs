@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use http::{Method, StatusCode};
 use serde_json::json;
 
-use super::{EXPIRED, FETCH, PAGE, ROUTES};
+use super::{EXPIRED, FETCH, PAGE, ROUTES, TOLD_BY_AUTHORIZATION};
 use crate::harness::{
     Builder, Kind, World,
     assertion::ASSERTION,
@@ -106,6 +106,43 @@ async fn the_app_gets_the_identity_and_nothing_that_its_client_says_of_that_howe
 }
 
 #[tokio::test]
+async fn an_app_that_is_told_by_authorization_gets_no_client_s_own_whoever_asks() {
+    let world = service().routes(|_| TOLD_BY_AUTHORIZATION.to_owned()).start().await;
+    let (stranger, ann) = (world.visitor(), signed_in(&world).await);
+    let forged = [("authorization", "User admin@example.com")];
+    for path in ["/optional/page", "/public/page"] {
+        for client in [&forged[..], &[]] {
+            let verdict = ask(&world, &stranger, ("GET", path), client).await;
+            assert_eq!((verdict.denied, verdict.line("authorization")), (None, None), "{path}");
+            assert!(verdict.removes("authorization"), "{path} {verdict:?}");
+        }
+    }
+    let told = ask(&world, &ann, ("GET", "/optional/page"), &forged).await;
+    assert_eq!((told.denied, told.line("authorization")), (None, Some("User ann@example.com")));
+    assert!(!told.removes("authorization"));
+    // A claim that the user lacks leaves no line.
+    let lacking = ask(&world, &ann, ("GET", "/lacking"), &forged).await;
+    assert!(lacking.denied.is_none() && lacking.removes("authorization"), "{lacking:?}");
+    // Another host's app takes it from its clients.
+    let other = Question { host: "open.test", ..question(&stranger, "/page", &forged) }.ask(address(&world)).await;
+    assert!(other.denied.is_none() && !other.removes("authorization"), "{other:?}");
+}
+
+#[tokio::test]
+async fn the_app_gets_no_header_that_the_proxy_would_take_off_and_all_that_the_ingress_writes() {
+    let world = service().routes(|_| ROUTES.to_owned()).start().await;
+    let taken_off = ["remote-user", "x_remote_user", "x-auth-request-foo", "x-real-ip", "forwarded", "x-original-url", "proxy"];
+    let left = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-port", "x-request-id", "accept", "x-app"];
+    let lines: Vec<_> = taken_off.iter().chain(&left).map(|name| (*name, "10.0.0.1")).collect();
+    let verdict = ask(&world, &world.visitor(), ("GET", "/public/page"), &lines).await;
+    assert_eq!(verdict.denied, None);
+    for name in taken_off.iter().chain(&["x-forwarded-host"]) {
+        assert!(verdict.removes(name), "{name} {verdict:?}");
+    }
+    assert!(left.iter().all(|name| !verdict.removes(name)), "{verdict:?}");
+}
+
+#[tokio::test]
 async fn the_session_cookie_stays_here_and_the_app_s_cookies_go_on() {
     let world = service().start().await;
     let ann = signed_in(&world).await;
@@ -154,6 +191,13 @@ async fn a_login_and_all_that_follows_work_as_through_the_proxy() {
 async fn where_a_request_comes_from_is_what_the_ingress_s_connection_says() {
     let routes = "[[route]]\npath = \"/inside\"\nrule = \"public\"\nnetworks = [\"192.0.2.0/24\"]\n";
     let world = service().set("proxy_trusted_origins", "127.0.0.1,10.0.0.0/8").routes(move |_| routes.to_owned()).start().await;
+    // Envoy itself is inside: nobody is taken for it.
+    let routes = "[[route]]\npath = \"/own\"\nrule = \"public\"\nnetworks = [\"127.0.0.1\", \"0.0.0.0/0\"]\n";
+    let at_envoy = service().routes(move |_| routes.to_owned()).start().await;
+    for (source, denied) in [("", Some(403)), ("fe80::1%eth0", Some(403)), ("/run/envoy.sock", Some(403)), ("192.0.2.7", None)] {
+        let asked = Question { source, ..Question::get("/own") }.ask(address(&at_envoy)).await;
+        assert_eq!(asked.denied, denied, "{source}");
+    }
     for (source, chain, denied) in [
         ("192.0.2.7", None, None),
         ("198.51.100.1", None, Some(403)),
@@ -164,6 +208,17 @@ async fn where_a_request_comes_from_is_what_the_ingress_s_connection_says() {
         ("10.0.0.3", Some("192.0.2.7"), None),
         ("10.0.0.3", Some("192.0.2.7, 10.0.0.3"), None),
         ("10.0.0.3", Some("192.0.2.7, 198.51.100.1"), Some(403)),
+        // An address that is none says nothing, and nothing that a client writes takes its place.
+        ("", Some("192.0.2.7"), Some(403)),
+        ("fe80::1%2", Some("192.0.2.7"), Some(403)),
+        ("fe80::1%eth0", Some("192.0.2.7"), Some(403)),
+        ("192.0.2.7%eth0", Some("192.0.2.7"), Some(403)),
+        ("10.0.0.3", Some("192.0.2.7, fe80::1%eth0, 10.0.0.4"), Some(403)),
+        // A proxy at a unix socket of Envoy's machine says whom it speaks for.
+        ("/run/envoy.sock", Some("192.0.2.7"), None),
+        ("/run/envoy.sock", Some("192.0.2.7, 198.51.100.1"), Some(403)),
+        ("/run/envoy.sock", Some("192.0.2.7, unix:"), Some(403)),
+        ("/run/envoy.sock", None, Some(403)),
     ] {
         let asked = Question { source, ..Question::get("/inside") };
         let asked = chain.into_iter().fold(asked, |asked, chain| asked.line("x-forwarded-for", chain));
@@ -269,14 +324,18 @@ async fn a_call_that_is_none_is_told_so_in_grpc_s_words() {
 }
 
 #[tokio::test]
-async fn a_question_that_waits_for_a_renewal_gives_up_at_its_deadline_and_the_renewal_goes_on() {
+async fn a_question_that_waits_for_a_renewal_is_refused_before_its_deadline_and_the_renewal_goes_on() {
     let world = service().start().await;
     let ann = signed_in(&world).await;
     world.clock.advance(EXPIRED);
     world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Held);
     let asked = framed(&question(&ann, "/", &FETCH).message());
-    let called = call(address(&world), CHECK, &[("grpc-timeout", "200m")], asked).await;
-    assert_eq!(called.grpc.as_deref(), Some("4"), "{called:?}");
+    let called = call(address(&world), CHECK, &[("grpc-timeout", "1S")], asked).await;
+    // A call that failed would be let pass by an Envoy with `failure_mode_allow`.
+    assert_eq!(called.grpc.as_deref(), Some("0"), "{called:?}");
+    let verdict = Verdict::read(&called.message[5..]);
+    assert_eq!((verdict.denied, verdict.line("evergate-response")), (Some(503), Some("renewal_unavailable")));
+    assert!(verdict.line("retry-after").is_some());
     world.idp.behave(Endpoint::Refresh);
     assert_eq!(ask(&world, &ann, ("GET", "/"), &FETCH).await.denied, None);
     assert_eq!(world.idp.calls(Endpoint::Refresh), 1);
