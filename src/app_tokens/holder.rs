@@ -1,6 +1,6 @@
 //! Whose token it is: the session that an assertion names, or the newest session of a user, with a fresh grant.
 
-use std::{sync::Arc, time::Duration};
+use std::{cmp::Reverse, sync::Arc, time::Duration};
 
 use super::{
     components::AppTokens,
@@ -102,17 +102,21 @@ impl AppTokens {
         let only = || self.parts.providers.only().map(|provider| provider.issuer());
         let issuer =
             issuer.or_else(only).ok_or(TokenError::InvalidRequest("issuer is needed, because there are several providers"))?;
-        let listed = self.parts.store.sessions_named(subject).await.map_err(|error| unavailable(&error))?;
-        // A name may also be another user's e-mail address.
-        let of_user = listed.iter().filter(|listed| listed.grant.identity.subject == subject && listed.grant.ended.is_none());
-        for session in of_user.map(|listed| listed.session.hash).take(MAX_SESSIONS) {
+        let mut listed = Vec::new();
+        // Of this issuer's alone: the same subject at another one is another user, whose outage is not this one's.
+        for provider in self.parts.providers.iter().filter(|provider| provider.issuer() == issuer) {
+            let found = self.parts.store.sessions_of_user(issuer, provider.client_id(), subject).await;
+            listed.extend(found.map_err(|error| unavailable(&error))?);
+        }
+        listed.sort_by_key(|listed| Reverse(listed.session.created_at));
+        for session in listed.iter().map(|listed| listed.session.hash).take(MAX_SESSIONS) {
             match self.fresh_grant(session, lasting).await {
-                Ok(grant) if grant.issuer == issuer => {
+                Ok(grant) => {
                     let policy = self.parts.policies.of(&grant.issuer, &grant.client_id).ok_or(TokenError::UserNotAllowed)?;
                     policy.admit(&grant.identity).map_err(|_| TokenError::UserNotAllowed)?;
                     return Ok(Holder { grant, session, route: None });
                 }
-                Ok(_) | Err(TokenError::SessionEnded) => {}
+                Err(TokenError::SessionEnded) => {}
                 Err(error) => return Err(error),
             }
         }

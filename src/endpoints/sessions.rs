@@ -48,9 +48,7 @@ impl Endpoints {
         let (limits, now) = (&self.components.sign_ins.first().sessions, self.components.sign_ins.first().clock.now());
         let Grant { issuer, client_id, identity, .. } = &*admitted.usable.grant;
         let mut found = self.components.sign_ins.first().store.sessions_of_user(issuer, client_id, &identity.subject).await?;
-        found.retain(|ListedSession { session, grant, .. }| {
-            grant.ended.is_none() && limits.reached(session, session.last_seen, now).is_none()
-        });
+        found.retain(|ListedSession { session, .. }| limits.reached(session, session.last_seen, now).is_none());
         Ok(found)
     }
 

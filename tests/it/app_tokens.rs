@@ -1,7 +1,7 @@
 //! Apps' jobs get their users' access tokens, on a listener of their own.
 
 mod exchange;
-mod job;
+pub(crate) mod job;
 
 use std::{collections::BTreeSet, time::Duration};
 

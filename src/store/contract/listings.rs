@@ -4,7 +4,7 @@ use super::Store;
 use crate::store::{ListPosition, ListedSession, StoreError, operation::Operation, statements::PrefixRange};
 
 impl Store {
-    /// The sessions and personal access tokens of one user, those that were used last first, a hundred at most.
+    /// The sessions and personal access tokens of one user whose grants live, those that were used last first, a hundred at most.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].

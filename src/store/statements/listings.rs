@@ -84,7 +84,8 @@ impl Connection<'_> {
         readable(&self.query(SQL).bind(email).bind(last_email).bind(name).bind(last_name).fetch_all().await?)
     }
 
-    /// Lists the sessions and tokens of one user, those that were used last first, without those that were handed over to another site.
+    /// Lists the sessions and tokens of one user whose grants live, those that were used last first, without those that were handed over
+    /// to another site.
     pub(in crate::store) async fn sessions_of_user(
         &mut self,
         issuer: &str,
@@ -93,7 +94,7 @@ impl Connection<'_> {
     ) -> Result<Vec<ListedSession>, StoreError> {
         const SQL: &Template = &Template::new(
             "SELECT {listed_columns} FROM grants JOIN sessions ON sessions.grant_id = grants.id WHERE grants.issuer = $1 \
-             AND grants.client_id = $2 AND grants.subject = $3 AND sessions.login IS NULL \
+             AND grants.client_id = $2 AND grants.subject = $3 AND grants.ended_reason IS NULL AND sessions.login IS NULL \
              ORDER BY sessions.last_seen DESC, sessions.hash DESC LIMIT {batch}",
         );
         readable(&self.query(SQL).bind(issuer).bind(client_id).bind(subject).fetch_all().await?)

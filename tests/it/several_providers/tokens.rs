@@ -3,8 +3,15 @@
 use http::{Method, StatusCode};
 use serde_json::json;
 
-use super::Both;
-use crate::harness::{World, idp::Endpoint, visitor::Reply};
+use super::{Both, EXPIRED};
+use crate::{
+    app_tokens::job::{Job, SECRET, token as given},
+    harness::{
+        World,
+        idp::{Endpoint, Misbehaviour},
+        visitor::Reply,
+    },
+};
 
 const ROUTES: &str = "[[route]]\npath = \"/any\"\nbearer_tokens = [\"provider\", \"personal\"]\nbearer_clients = [\"cli\"]\n\n\
     [[route]]\npath = \"/staff\"\nproviders = [\"default\"]\nbearer_tokens = [\"provider\", \"personal\"]\nbearer_clients = [\"cli\"]\n\n\
@@ -62,4 +69,33 @@ async fn metadata_of_a_route_name_the_issuers_of_its_providers() {
         let metadata = both.world.visitor().fetch(&format!("/.well-known/oauth-protected-resource{path}")).await.json();
         assert_eq!(metadata["authorization_servers"], json!(expected), "{path}");
     }
+}
+
+/// The same subject at another provider is somebody else.
+#[tokio::test]
+async fn a_job_that_names_a_provider_s_user_waits_for_no_session_at_another_provider() {
+    let jobs =
+        World::build().set("app_token_address", "127.0.0.1:0").set("app_token_secret", SECRET).set("app_token_by_user", "true");
+    let both = Both::of(jobs, "", "").await;
+    let _ours = both.of_default().await;
+    let job = Job::of(&both.world, 0);
+    let asked = async |issuer: &str| {
+        let target = format!("/oauth2/token?subject=sub-ann&issuer={issuer}");
+        job.send(Method::GET, &target, &job.usual_headers()).await
+    };
+    let first = given(&asked(both.world.idp.issuer()).await);
+    assert_eq!(asked(both.partners.issuer()).await.status, StatusCode::NOT_FOUND);
+    // As many as are looked at, and newer ones.
+    both.world.clock.advance(EXPIRED);
+    for _ in 0..32 {
+        both.of_partners().await;
+    }
+    both.world.clock.advance(EXPIRED);
+    both.partners.misbehave(Endpoint::Refresh, Misbehaviour::Answer(503, "away".to_owned(), vec![]));
+    let refreshed = both.partners.calls(Endpoint::Refresh);
+    let second = asked(both.world.idp.issuer()).await;
+    assert_eq!(second.status, StatusCode::OK, "{}", second.text());
+    assert_ne!(given(&second), first, "it was refreshed");
+    assert_eq!(both.partners.calls(Endpoint::Refresh), refreshed, "nobody else's was");
+    assert_eq!(asked(both.partners.issuer()).await.status, StatusCode::SERVICE_UNAVAILABLE);
 }
