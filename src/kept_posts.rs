@@ -10,17 +10,18 @@
 //! | `form` | which forms are kept, and the names of their fields |
 //! | `keep` | reads a form and keeps it |
 //! | `kept_post` | a form that is kept, and what it becomes when it is sent again |
+//! | `reads` | how many are read at the same time, of one user and of all |
 //! | `resend` | what the button of our page sends |
 
 mod form;
 mod keep;
 mod kept_post;
+mod reads;
 mod resend;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use http::HeaderMap;
-use tokio::sync::Semaphore;
 
 use crate::{
     address::AccessUrl,
@@ -34,6 +35,7 @@ use crate::{
 pub use form::FormType;
 pub use keep::NotKept;
 pub use kept_post::KeptPost;
+pub use reads::Reads;
 pub use resend::{RESEND_FIELD, Resend};
 
 /// How long a form is kept: as long as a login may take.
@@ -42,8 +44,6 @@ const LIFE: Duration = Duration::from_secs(15 * 60);
 const MAX_BODY: usize = 256 * 1024;
 /// How many are kept: 64 MiB in all.
 const MOST: MostKept = MostKept { of_owner: 5, rows: 2000, bytes: 64 * 1024 * 1024 };
-/// How many are read at the same time by one replica: 8 MiB in all.
-const MAX_READS: usize = 32;
 /// How long the body of a form may take to arrive.
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
 /// The length of an id: sixteen random bytes as base64.
@@ -72,16 +72,6 @@ pub struct KeptPosts {
     pub metrics: Metrics,
     /// Limits how many are read at the same time.
     pub reads: Reads,
-}
-
-/// Limits how many forms are read at the same time; cloning shares it.
-#[derive(Clone, Debug)]
-pub struct Reads(Arc<Semaphore>);
-
-impl Default for Reads {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(MAX_READS)))
-    }
 }
 
 impl KeptPosts {

@@ -82,15 +82,16 @@ impl KeptPosts {
         // Before anything is read: a stranger's body is not.
         let mark = self.mark(site, headers);
         let user = self.last_user(exchange, headers, mark).await?.ok_or(NotKept::Nobody)?;
-        let body = self.read(body).await?;
+        let body = self.read(body, user).await?;
         let referer = headers.get(header::REFERER).and_then(|page| page.to_str().ok());
         let referer = referer.and_then(|page| ReturnTo::of_page(page, site)).map(|page| page.path().to_owned());
         let (id, bytes) = (random_text::<16>(), body.len());
         let own = BrowserMark::with_user(mark, user);
         let contents = Contents { target: target.to_owned(), form, referer, body };
-        let expires_at = self.clock.now().plus(LIFE);
+        let now = self.clock.now();
+        let expires_at = now.plus(LIFE);
         let row = contents.seal(&self.keys, site, (&own, &id), expires_at).ok_or(NotKept::Seal)?;
-        if !self.store.save_kept_post(&row, MOST).await? {
+        if !self.store.save_kept_post(&row, MOST, now).await? {
             return Err(NotKept::Full);
         }
         tracing::info!(
@@ -128,9 +129,9 @@ impl KeptPosts {
         Ok(grant.map(|grant| UserHash::of_grant(&grant)).or(of_mark))
     }
 
-    /// Reads a body that may be kept.
-    async fn read(&self, body: ClientBody) -> Result<Bytes, NotKept> {
-        let Ok(_permit) = self.reads.0.try_acquire() else { return Err(NotKept::Full) };
+    /// Reads a body of this user's that may be kept.
+    async fn read(&self, body: ClientBody, user: UserHash) -> Result<Bytes, NotKept> {
+        let _permit = self.reads.begin(user).ok_or(NotKept::Full)?;
         let read = Limited::new(body, MAX_BODY).collect();
         match tokio::time::timeout(BODY_DEADLINE, read).await {
             Ok(Ok(read)) => Ok(read.to_bytes()),

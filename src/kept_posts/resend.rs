@@ -75,7 +75,8 @@ impl KeptPosts {
     /// more, or not this user's, or was not asked for by our page, or for another target.
     ///
     /// # Errors
-    /// The store is away; whether the form is still kept is unknown.
+    /// The store is away; whether the form is still kept is unknown. It is not kept again for that: whoever else asked for it at the same
+    /// moment may have had it sent.
     pub async fn redeem(
         &self,
         exchange: &Exchange,
@@ -97,7 +98,8 @@ impl KeptPosts {
 
     /// Keeps a form again that certainly did not reach the app.
     pub async fn put_back(&self, kept: &KeptPost) {
-        let saved = tokio::time::timeout(PUT_BACK_DEADLINE, self.store.save_kept_post(kept.row(), MOST)).await;
+        let saving = self.store.save_kept_post(kept.row(), MOST, self.clock.now());
+        let saved = tokio::time::timeout(PUT_BACK_DEADLINE, saving).await;
         if let Ok(Err(error)) = saved {
             tracing::warn!(error = causes(&error), "a form that did not reach its app could not be kept again");
         }

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Tells users apart without naming them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct UserHash(pub [u8; 32]);
 
 impl UserHash {

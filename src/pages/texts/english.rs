@@ -30,9 +30,10 @@ pub(in crate::pages) const fn message(message: Message) -> (&'static str, &'stat
             "Send it again?",
             "You were not signed in any more when you sent this form. It was kept for you, and has not been taken yet. Send it now, or discard it.",
         ),
-        Message::KeptPostGone => {
-            ("Nothing is kept any more", "This form has been sent or discarded already, or was kept for longer than 15 minutes.")
-        }
+        Message::KeptPostGone => (
+            "Nothing is kept any more",
+            "This form has been sent or discarded already, was kept for longer than 15 minutes, or was lost in an outage as it was sent. See whether it has arrived before you fill it in again.",
+        ),
         Message::KeptPostOfAnother => (
             "Not your form",
             "The form that is kept here was sent by somebody with another account. With that account alone can it be seen and sent.",

@@ -30,9 +30,10 @@ pub(in crate::pages) const fn message(message: Message) -> (&'static str, &'stat
             "Noch einmal senden?",
             "Als Sie dieses Formular gesendet haben, waren Sie nicht mehr angemeldet. Es wurde für Sie aufbewahrt und noch nicht angenommen. Senden Sie es jetzt, oder verwerfen Sie es.",
         ),
-        Message::KeptPostGone => {
-            ("Nichts mehr aufbewahrt", "Dieses Formular wurde schon gesendet, verworfen oder länger aufbewahrt als 15 Minuten.")
-        }
+        Message::KeptPostGone => (
+            "Nichts mehr aufbewahrt",
+            "Dieses Formular wurde schon gesendet oder verworfen, wurde länger aufbewahrt als 15 Minuten oder ging beim Senden durch eine Störung verloren. Bitte sehen Sie nach, ob es angekommen ist, bevor Sie es noch einmal ausfüllen.",
+        ),
         Message::KeptPostOfAnother => (
             "Nicht Ihr Formular",
             "Das Formular, das hier aufbewahrt ist, hat jemand mit einem anderen Konto gesendet. Nur mit diesem Konto kann es angesehen und gesendet werden.",

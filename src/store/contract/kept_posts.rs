@@ -1,15 +1,18 @@
 //! Forms that met the end of their session.
 
 use super::Store;
-use crate::store::{KeptPostRow, MostKept, StoreError, operation::Operation};
+use crate::{
+    clock::Timestamp,
+    store::{KeptPostRow, MostKept, StoreError, operation::Operation},
+};
 
 impl Store {
-    /// Saves a form. `false`: there are as many as there may be, and this one was not saved.
+    /// Saves a form. `false`: there are as many as there may be that have not expired `now`, and this one was not saved.
     ///
     /// # Errors
     /// It may have been saved; saving it again does no harm.
-    pub async fn save_kept_post(&self, row: &KeptPostRow, most: MostKept) -> Result<bool, StoreError> {
-        self.call(Operation::SaveKeptPost, |connection| Box::pin(connection.save_kept_post(row, most))).await
+    pub async fn save_kept_post(&self, row: &KeptPostRow, most: MostKept, now: Timestamp) -> Result<bool, StoreError> {
+        self.call(Operation::SaveKeptPost, |connection| Box::pin(connection.save_kept_post(row, most, now))).await
     }
 
     /// Reads a form, which may have expired.

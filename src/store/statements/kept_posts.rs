@@ -6,8 +6,14 @@ use crate::{
 };
 
 impl Connection<'_> {
-    /// Saves a row unless there are as many as there may be. Of the same owner's the oldest make room.
-    pub(in crate::store) async fn save_kept_post(&mut self, row: &KeptPostRow, most: MostKept) -> Result<bool, StoreError> {
+    /// Saves a row unless there are as many as there may be. Of the same owner's the oldest make room; those that have expired `now` and
+    /// were not swept yet take none.
+    pub(in crate::store) async fn save_kept_post(
+        &mut self,
+        row: &KeptPostRow,
+        most: MostKept,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
         let mut transaction = self.begin().await?;
         let mut connection = transaction.connection();
         connection
@@ -25,8 +31,8 @@ impl Connection<'_> {
         let saved = connection
             .query(
                 "INSERT INTO kept_posts (name, owner, sealed, expires_at) SELECT $1, $2, $3, $4 \
-                 WHERE (SELECT COUNT(*) FROM kept_posts) < $5 \
-                 AND (SELECT COALESCE(SUM(length(sealed)), 0) FROM kept_posts) <= $6 \
+                 WHERE (SELECT COUNT(*) FROM kept_posts WHERE expires_at > $7) < $5 \
+                 AND (SELECT COALESCE(SUM(length(sealed)), 0) FROM kept_posts WHERE expires_at > $7) <= $6 \
                  ON CONFLICT (name) DO UPDATE SET expires_at = excluded.expires_at",
             )
             .bind(&row.name[..])
@@ -35,6 +41,7 @@ impl Connection<'_> {
             .bind(row.expires_at.0)
             .bind(most.rows)
             .bind(most.bytes.saturating_sub(size))
+            .bind(now.0)
             .execute()
             .await?;
         drop(connection);

@@ -103,6 +103,32 @@ async fn a_body_that_is_too_large_is_not_kept_whether_or_not_it_says_so_before()
 }
 
 #[tokio::test]
+async fn one_user_s_slow_forms_leave_room_for_others() {
+    use tokio::io::AsyncWriteExt;
+    let world = build().start().await;
+    let slow = signed_out_by_time(&world).await;
+    let other = Visitor::of(world.address(), user("bob"));
+    other.log_in(&world.idp, "/").await;
+    world.clock.advance(2 * HOUR);
+    let head: String = OWN.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let head = format!(
+        "POST /wiki HTTP/1.1\r\nhost: app.test\r\n{head}content-type: {URL_ENCODED}\r\ncookie: {}\r\ncontent-length: 5000\r\n\r\na=",
+        slow.cookie_header()
+    );
+    let mut lines = Vec::new();
+    for _ in 0..32 {
+        let mut line = tokio::net::TcpStream::connect(world.address()).await.unwrap();
+        line.write_all(head.as_bytes()).await.unwrap();
+        lines.push(line);
+    }
+    let full = || world.replicas[0].metrics.render().unwrap().contains("evergate_kept_posts_total{outcome=\"full\"} 28");
+    eventually("all but four of one user are refused", async || full()).await;
+    assert_eq!(post(&other, "/wiki", TYPED).await.status, StatusCode::SEE_OTHER, "the other's is kept");
+    assert!(outcome(&world, "kept"));
+    drop(lines);
+}
+
+#[tokio::test]
 async fn a_user_has_five_and_the_oldest_makes_room() {
     let world = build().start().await;
     let visitor = signed_out_by_time(&world).await;
