@@ -7,21 +7,22 @@
 (()=>{
 let d=document,S=d.currentScript,B=new URL('.',S.src),D=S.dataset,F=fetch,T=EventSource,U,W,N,
 A='addEventListener',P='dispatchEvent',Q='setRequestHeader',H='evergate-response',R=['readystatechange','load','loadend'],
+C=t=>d.createElement(t),
 // V: who is signed in; false is nobody. A network that fails says nothing about the session.
 V=()=>F(B+'userinfo').then(async r=>r.ok?(await r.json()).user:r.status!=401&&U,()=>U),
 // E: whether a response with this mark from this address is ours, to a request that did not reach the app. Other origins may set it too.
 E=(m,a)=>m=='sign_in_required'&&a.startsWith(B.origin+'/'),
 // O listens before all others, to what the browser says alone, and keeps it from them where q holds.
-O=(x,T,f,q)=>T.map(t=>x[A](t,e=>{if(e.isTrusted&&(!q||q())){e.stopImmediatePropagation();f(t,e)}})),
+O=(x,T,f,q)=>T.map(t=>x[A](t,e=>e.isTrusted&&(!q||q())&&(e.stopImmediatePropagation(),f(t,e)))),
 // K waits for the session, once for all who wait. Nothing: the user does not want to sign in now, or was not signed in.
-K=()=>W||=(async()=>{
+K=()=>W||=(async u=>{
 await I;
-let u=await V();
+u=await V();
 if(!u&&U&&!N){
-let x=d.createElement('dialog'),b=d.createElement('button'),w;
+let x=C('dialog'),b=C('button'),w;
 x.append(x.ariaLabel=D.text||'{ended} ',b);
-b.textContent=D.button||'{sign_in}';
-b.onclick=()=>w=open(B+'start?rd='+B.pathname+'signed_in');
+b.append(D.button||'{sign_in}');
+b.onclick=()=>w=open(B+'start?rd='+B+'signed_in');
 x.oncancel=()=>N=setTimeout(()=>N=0,6e4);
 d.body.append(x);
 x.showModal();
@@ -50,31 +51,30 @@ super.send(o.b)
 open(...o){o.h=[];super.open(...this.o=o)}
 [Q](...h){this.o.h.push(h);super[Q](...h)}
 send(b){super.send(this.o.b=b)}
-abort(){this.o=0;super.abort()}
+abort(){super.abort(this.o=0)}
 };
-// A browser does not connect an event stream again that was refused. Another one speaks for it then.
+// A browser does not connect an event stream again that was refused. Another one, s, speaks for it then, by g, of the types t, to which
+// the page may add at any time. The same listener again is none to a browser.
 EventSource=class extends T{
-t=new Set(['open','message']);
+t={open:1,message:1};
+g=e=>this[P](new MessageEvent(e.type,e));
 constructor(...a){
 super(...a);
-let X=this,L=s=>O(s,['error'],async t=>{
-let u=s.readyState>1&&!await V()&&await K();
-X.c||(u?(
-L(s=X.s=new T(...a)),
-X.t.forEach(t=>s[A](t,e=>X[P](new MessageEvent(t,e))))
-):X[P](new Event(t)))
+let X=this,L=s=>O(s,['error'],async(t,u)=>{
+u=s.readyState>1&&!await V()&&await K();
+if(!X.c)if(u){
+L(s=X.s=new T(...a));
+for(t in X.t)s[A](t,X.g)
+}else X[P](new Event(t))
 });
 L(X)
 }
-[A](t,...r){this.t?.add(t);super[A](t,...r)}
-close(){this.c=1;super.close();this.s?.close()}
+[A](t,...r){this.t[t]=1;this.s?.[A](t,this.g);super[A](t,...r)}
+close(){super.close(this.c=1);this.s?.close()}
 };
 // What was said on a WebSocket cannot be said again by whoever does not know it. The page hears of its end when it can open
 // another one.
 WebSocket=class extends WebSocket{
-x=O(this,['error','close'],async(t,e)=>{
-await K();
-this[P](new e.constructor(t,e))
-})
+x=O(this,['error','close'],async(t,e)=>this[P](new e.constructor(t,e,await K())))
 }
 })()

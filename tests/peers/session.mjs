@@ -22,6 +22,7 @@ function check(what, holds, detail = '') {
 
 // The app: a page with a strict policy, and what its script asks for.
 const requests = [];
+const eventStreams = [];
 const app = createServer((request, response) => {
   const chunks = [];
   request.on('data', (chunk) => chunks.push(chunk));
@@ -34,6 +35,7 @@ const app = createServer((request, response) => {
       response.writeHead(401, { 'access-control-allow-origin': '*', 'access-control-expose-headers': 'evergate-response', 'evergate-response': 'sign_in_required' });
       response.end();
     } else if (pathname === '/events') {
+      eventStreams.push(response);
       response.writeHead(200, { 'content-type': 'text/event-stream' });
       response.write(`event: hello\ndata: ${request.headers['x-forwarded-user']}\n\ndata: tick\n\n`);
     } else if (pathname === '/page') {
@@ -148,6 +150,14 @@ async function visit() {
   await signInAgain(page);
   await page.waitForFunction(() => heard.length === 4);
   check('an EventSource goes on with its listeners', await page.evaluate(() => source instanceof EventSource && heard.join() === 'maya,tick,maya,tick'), await page.evaluate(() => heard.join()));
+  await page.evaluate(() => {
+    window.late = [];
+    source.addEventListener('late', (event) => late.push(event.data));
+    source.addEventListener('late', (event) => late.push(event.type));
+  });
+  for (const stream of eventStreams) stream.write('event: late\ndata: now\n\n');
+  const isHeard = await page.waitForFunction(() => late.length > 1, null, { timeout: 30_000 }).then(() => true, () => false);
+  check('and hears events of a type that its page begins to listen to afterwards, each once', isHeard && await page.evaluate(() => late.join() === 'now,late'), await page.evaluate(() => late.join()));
   const streams = sent('/events');
   await endSession();
   await page.getByRole('dialog').waitFor();
