@@ -98,6 +98,23 @@ fn a_query_for_what_does_not_exist_is_noticed() {
     }
 }
 
+/// The settings that a text names and that do not exist.
+fn unknown_settings(text: &str) -> Vec<String> {
+    let names = Regex::new(r"\b(?:CODER|EVERGATE)_[A-Z0-9_]+").unwrap();
+    let known = read("docs/settings.md");
+    let is_known = |name: &str| known.contains(&format!("`{name}`"));
+    names.find_iter(text).map(|name| name.as_str().to_owned()).filter(|name| !is_known(name)).collect()
+}
+
+#[test]
+fn every_setting_that_an_alert_or_the_dashboard_names_exists() {
+    assert_eq!(unknown_settings("CODER_OIDC_REFRESH_GRACE, CODER_OIDC_OUTAGE_GRACE"), ["CODER_OIDC_REFRESH_GRACE"]);
+    for path in [ALERTS, DASHBOARD, "config/prometheus/evergate.rules.test.yaml"] {
+        assert_eq!(unknown_settings(&read(path)), Vec::<String>::new(), "{path}");
+    }
+    assert!(read(ALERTS).contains("CODER_OIDC_OUTAGE_GRACE"));
+}
+
 #[test]
 fn every_alert_asks_for_metrics_that_exist_and_is_explained() {
     let (alerts, monitoring) = (read(ALERTS), read("docs/monitoring.md"));
