@@ -12,7 +12,7 @@ mod subject_identifier;
 use crate::sign_out::SignOut;
 
 pub use global_token_revocation::RevocationError;
-pub use scim::{ScimAnswer, ScimError, ScimMethod, ScimRequest};
+pub use scim::{ScimAnswer, ScimError, ScimMethod, ScimRequest, scim_method_error};
 pub use security_events::SecurityEventError;
 pub use subject_identifier::SubjectError;
 

@@ -53,5 +53,5 @@ pub use records::{
     LoginSaved, LoginTarget, MostKept, NewGrant, NewIntent, NewToken, Renewed, Resealed, SessionFilter, Sharing, Swept,
     TokenSaved, Tokens, Unverified,
 };
-pub use scim_records::{ScimFilter, ScimSaved, ScimUser};
+pub use scim_records::{ScimDeleted, ScimFilter, ScimSaved, ScimUser};
 pub use settings::Settings;

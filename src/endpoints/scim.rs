@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{Call, Endpoints, Refused, read_form};
 use crate::{
-    deprovisioning::{ScimAnswer, ScimError, ScimMethod, ScimRequest},
+    deprovisioning::{ScimAnswer, ScimError, ScimMethod, ScimRequest, scim_method_error},
     refusal::{
         Refusal,
         response::{json as json_response, own_headers},
@@ -50,7 +50,7 @@ impl Endpoints {
             Method::PUT => ScimMethod::Put,
             Method::PATCH => ScimMethod::Patch,
             Method::DELETE => ScimMethod::Delete,
-            _ => return Ok(answer_to(&ScimError::Method)),
+            _ => return Ok(answer_to(&scim_method_error(path))),
         };
         let body = read_form(body).await?;
         let base = call.exchange.site.at(&format!("{}/scim/v2", self.components.prefix));
@@ -92,13 +92,17 @@ fn answer_to(error: &ScimError) -> Response<Body> {
         ScimError::Value(_) | ScimError::Attribute(_) => (StatusCode::BAD_REQUEST, Some("invalidValue")),
         ScimError::Filter => (StatusCode::BAD_REQUEST, Some("invalidFilter")),
         ScimError::NoTarget => (StatusCode::BAD_REQUEST, Some("noTarget")),
+        ScimError::Path => (StatusCode::BAD_REQUEST, Some("invalidPath")),
         ScimError::Uniqueness => (StatusCode::CONFLICT, Some("uniqueness")),
         ScimError::NotFound => (StatusCode::NOT_FOUND, None),
         ScimError::Unsupported(_) => (StatusCode::NOT_IMPLEMENTED, None),
-        ScimError::Method => (StatusCode::METHOD_NOT_ALLOWED, None),
-        ScimError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, None),
+        ScimError::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, None),
+        ScimError::Store(_) | ScimError::Unfinished => (StatusCode::SERVICE_UNAVAILABLE, None),
     };
     let mut response = refused(status, kind, &error.to_string());
+    if let ScimError::Method { allow } = error {
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+    }
     if status == StatusCode::SERVICE_UNAVAILABLE {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
     }

@@ -111,6 +111,17 @@ impl EndedUsers {
         });
     }
 
+    /// Ends of up to `at` that were made on this replica hold no more: the store has them otherwise.
+    pub fn withdraw(&self, names: &[UserName], at: Timestamp) {
+        self.change(|ends| {
+            for name in names {
+                if ends.unrecorded.get(name).is_some_and(|end| *end <= at) {
+                    ends.unrecorded.remove(name);
+                }
+            }
+        });
+    }
+
     fn change(&self, change: impl FnOnce(&mut Ends)) {
         let mut ends = self.ends.write().unwrap_or_else(PoisonError::into_inner);
         change(&mut ends);
@@ -162,8 +173,13 @@ mod tests {
         ended.recorded(&[ANN], Timestamp(10));
         ended.replace(HashMap::new());
         assert!(ended.include(&of(&[ANN], 20_000)), "a later one is still to be recorded");
+        ended.withdraw(&[ANN, BOB], Timestamp(19_999));
+        assert!(ended.include(&of(&[ANN], 20_000)));
         ended.recorded(&[ANN], Timestamp(20_000));
         assert!(ended.include(&of(&[ANN], 20_000)));
+        ended.end_here(&[ANN], Timestamp(40_000));
+        ended.withdraw(&[ANN], Timestamp(40_000));
+        assert!(!ended.include(&of(&[ANN], 40_000)) && ended.include(&of(&[ANN], 20_000)), "what the store has holds");
         ended.replace(HashMap::new());
         assert!(!ended.include(&of(&[ANN], 0)));
     }

@@ -40,6 +40,8 @@ pub enum EndExtent {
     },
     /// Everything of a user who has one of these keys: sessions, personal access tokens, and bearer tokens of the provider's.
     Everything(Vec<UserKey>),
+    /// The same of a user who is locked out, as the store has it already: whatever there is while they are, whenever it began.
+    LockedOut(Vec<UserKey>),
 }
 
 impl UserEnd {
@@ -87,6 +89,32 @@ impl UserEnd {
         }
     }
 
+    /// The end of everything that a user of this provider has whom the store has locked out.
+    pub fn of_locked_out(
+        provider: &Provider,
+        keys: Vec<UserKey>,
+        source: EndSource,
+        (id, expires_at): (String, Timestamp),
+    ) -> Self {
+        Self {
+            issuer: provider.issuer().to_owned(),
+            client_id: provider.client_id().to_owned(),
+            extent: EndExtent::LockedOut(keys),
+            source,
+            until: Timestamp(i64::MAX),
+            id,
+            expires_at,
+        }
+    }
+
+    /// Sessions that began later go on. A login is let in until the order is recorded, and by the clock of another replica.
+    pub(super) fn sessions_until(&self) -> Timestamp {
+        match self.extent {
+            EndExtent::Everything(_) => self.until.plus(LEEWAY),
+            EndExtent::Logout { .. } | EndExtent::LockedOut(_) => self.until,
+        }
+    }
+
     /// The sessions of a logout; `None` of everything.
     pub(super) fn logout(&self) -> Option<SessionFilter<'_>> {
         match &self.extent {
@@ -96,7 +124,7 @@ impl UserEnd {
                 subject: subject.as_deref(),
                 provider_session: provider_session.as_deref(),
             }),
-            EndExtent::Everything(_) => None,
+            EndExtent::Everything(_) | EndExtent::LockedOut(_) => None,
         }
     }
 
@@ -104,7 +132,9 @@ impl UserEnd {
     pub(super) fn names(&self) -> Vec<UserName> {
         match &self.extent {
             EndExtent::Logout { .. } => Vec::new(),
-            EndExtent::Everything(keys) => keys.iter().map(|key| key.name(&self.issuer, &self.client_id)).collect(),
+            EndExtent::Everything(keys) | EndExtent::LockedOut(keys) => {
+                keys.iter().map(|key| key.name(&self.issuer, &self.client_id)).collect()
+            }
         }
     }
 

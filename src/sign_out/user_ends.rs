@@ -26,9 +26,19 @@ impl SignOut {
     /// What this replica knows has ended here. More may be alive still, until the store is back; the order may be sent again.
     pub async fn end_user(&self, end: &UserEnd) -> Result<(), StoreError> {
         let now = self.clock.now();
-        // Tokens that no session stands behind are refused from now on.
-        self.cache.ended_users().end_here(&end.names(), end.until);
-        let error = match self.record_user_end(end, now).await {
+        // Looked up first: tokens that were issued since an order was carried out are not refused by its repetition.
+        let done = match self.store.is_consumed(end.replay_name()).await {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                self.refuse_tokens(end);
+                self.carry_out(end, now).await
+            }
+            Err(error) => {
+                self.refuse_tokens(end);
+                Err(error)
+            }
+        };
+        let error = match done {
             Err(error) if !error.is_refusal() => error,
             done => {
                 self.metrics.user_end(end.source.as_str(), if done.is_ok() { "ok" } else { "failed" });
@@ -48,38 +58,68 @@ impl SignOut {
         Err(error)
     }
 
-    /// Ends sessions in the store. `at` is when the order came.
-    async fn record_user_end(&self, end: &UserEnd, at: Timestamp) -> Result<(), StoreError> {
-        let (replay, names) = (end.replay_name(), end.names());
-        if self.store.is_consumed(replay).await? {
-            self.cache.ended_users().recorded(&names, end.until);
-            return Ok(());
+    /// Refuses on this replica, from now on, the tokens of the order's user that no session stands behind.
+    fn refuse_tokens(&self, end: &UserEnd) {
+        let (ended_users, names) = (self.cache.ended_users(), end.names());
+        match &end.extent {
+            EndExtent::Logout { .. } => {}
+            EndExtent::Everything(_) => ended_users.end_here(&names, end.until),
+            // The store has it already, unless the user is let in again meanwhile: so it is read once more.
+            EndExtent::LockedOut(_) => {
+                ended_users.recorded(&names, end.until);
+                self.store.announce_users(&names);
+            }
         }
+    }
+
+    /// Records an order that has waited. `at` is when it came.
+    async fn record_pending(&self, end: &UserEnd, at: Timestamp) -> Result<(), StoreError> {
+        if !self.store.is_consumed(end.replay_name()).await? {
+            return self.carry_out(end, at).await;
+        }
+        // Another replica has carried it out, at another time, which holds here too.
+        let names = end.names();
+        for name in &names {
+            if let Some(ended_at) = self.store.user_ended_at(&[*name]).await? {
+                self.cache.ended_users().recorded(&[*name], ended_at);
+            }
+        }
+        self.cache.ended_users().withdraw(&names, end.until);
+        self.store.announce_users(&names);
+        Ok(())
+    }
+
+    /// Ends sessions in the store. `at` is when the order came.
+    async fn carry_out(&self, end: &UserEnd, at: Timestamp) -> Result<(), StoreError> {
         // Recorded first, so that a concurrent login is either found here or finds this record.
         if let Some(filter) = end.logout() {
             self.store.remember_logout(filter, at).await?;
         }
-        if !names.is_empty() {
-            self.store.end_users(&names, end.until).await?;
-            self.cache.ended_users().recorded(&names, end.until);
+        match &end.extent {
+            EndExtent::Everything(_) => {
+                let names = end.names();
+                self.store.end_users(&names, end.until).await?;
+                self.cache.ended_users().recorded(&names, end.until);
+            }
+            EndExtent::Logout { .. } | EndExtent::LockedOut(_) => {}
         }
         // Twice, because a token may be made of a session that has not ended yet.
         for _ in 0..2 {
             for hash in self.find(end).await? {
-                if self.began_before(end, hash).await? {
+                if self.is_meant(end, hash).await? {
                     self.end_one(hash, LogoutInitiator::Other(end.source)).await?;
                 }
             }
         }
         // Consumed last: an order that could not be carried out may be sent again.
-        self.store.consume_once(replay, end.expires_at).await?;
+        self.store.consume_once(end.replay_name(), end.expires_at).await?;
         Ok(())
     }
 
     /// The sessions that an order names, whenever they began.
     async fn find(&self, end: &UserEnd) -> Result<Vec<SessionHash>, StoreError> {
         let keys = match (&end.extent, end.logout()) {
-            (EndExtent::Everything(keys), _) => keys,
+            (EndExtent::Everything(keys) | EndExtent::LockedOut(keys), _) => keys,
             (EndExtent::Logout { .. }, Some(filter)) => return self.store.find_sessions(filter).await,
             (EndExtent::Logout { .. }, None) => return Ok(Vec::new()),
         };
@@ -90,14 +130,21 @@ impl SignOut {
         Ok(found)
     }
 
-    async fn began_before(&self, end: &UserEnd, hash: SessionHash) -> Result<bool, StoreError> {
+    /// Whether a session that an order names began early enough to be ended.
+    async fn is_meant(&self, end: &UserEnd, hash: SessionHash) -> Result<bool, StoreError> {
+        let until = match &end.extent {
+            EndExtent::Logout { .. } | EndExtent::Everything(_) => Some(end.sessions_until()),
+            // Everything there is, or only what there was if the user has been let in again.
+            EndExtent::LockedOut(_) => self.store.user_ended_at(&end.names()).await?,
+        };
+        let Some(until) = until else { return Ok(false) };
         let Some(session) = self.store.session(hash).await? else { return Ok(false) };
         // A personal access token is as old as the login that it comes of.
         let began_at = match &session.token {
             Some(_) => self.store.grant(session.grant).await?.map_or(session.created_at, |grant| grant.created_at),
             None => session.created_at,
         };
-        Ok(began_at <= end.until)
+        Ok(began_at <= until)
     }
 
     /// Ends on this replica the sessions that the order names, as far as they are in memory or the store can be read.
@@ -106,7 +153,7 @@ impl SignOut {
         let known = self.cache.find_known(|session, grant| names(end, session, grant, is_only));
         known.into_iter().for_each(|hash| self.end_one_locally(end.source, hash));
         for hash in self.find(end).await.unwrap_or_default() {
-            if !self.cache.unrecorded().contains(&hash) && self.began_before(end, hash).await.unwrap_or(false) {
+            if !self.cache.unrecorded().contains(&hash) && self.is_meant(end, hash).await.unwrap_or(false) {
                 self.end_one_locally(end.source, hash);
             }
         }
@@ -132,7 +179,7 @@ impl SignOut {
             }
             let mut has_failed = false;
             for (end, at) in self.pending_ends.waiting() {
-                match self.record_user_end(&end, at).await {
+                match self.record_pending(&end, at).await {
                     Err(error) if !error.is_refusal() => {
                         tracing::debug!(%error, "the end of a user's sessions cannot be recorded yet");
                         has_failed = true;
@@ -166,9 +213,9 @@ fn names(end: &UserEnd, session: &Session, grant: Option<&Grant>, is_only_provid
             subject.as_ref().is_none_or(is_users)
                 && provider_session.as_deref().is_none_or(|sid| session.provider_session.as_deref() == Some(sid))
         }
-        EndExtent::Everything(keys) => {
+        EndExtent::Everything(keys) | EndExtent::LockedOut(keys) => {
             grant.is_some_and(|grant| UserKey::all_of(&grant.identity).iter().any(|key| keys.contains(key)))
         }
     };
-    is_of_provider && session.created_at <= end.until && is_meant()
+    is_of_provider && session.created_at <= end.sessions_until() && is_meant()
 }

@@ -43,9 +43,20 @@ pub enum ScimFilter {
 pub enum ScimSaved {
     /// The user is saved.
     Saved {
-        /// The names by which the user is locked out, if they are not active.
+        /// The names by which somebody is locked out: the user, if they are not active; or else whoever has shared them, and is not.
         blocked: Vec<UserName>,
     },
-    /// Another user has the name.
+    /// Another user has the name. Nothing was saved.
     NameTaken,
+    /// The user has been changed or deleted meanwhile. Nothing was saved.
+    Changed,
+}
+
+/// What became of a user who was to be deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScimDeleted {
+    /// There is no such user any more.
+    Deleted,
+    /// The user has been changed meanwhile, and was not deleted.
+    Changed,
 }

@@ -236,6 +236,25 @@ pub async fn run(url: &str, statement: &str) {
     execute(&Url::parse(url).unwrap(), statement.to_owned()).await;
 }
 
+/// A connection that has run these statements, and keeps the locks that they take until it is dropped.
+pub async fn held(url: &str, statements: &'static str) -> PgConnection {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    connection.execute(statements).await.unwrap();
+    connection
+}
+
+/// How many connections wait for a lock with a statement that is `LIKE` this.
+pub async fn waiting(url: &str, statement: &str) -> i64 {
+    read(
+        url,
+        &format!(
+            "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' \
+             AND pid <> pg_backend_pid() AND query LIKE '{statement}'"
+        ),
+    )
+    .await
+}
+
 async fn read<T>(url: &str, query: &str) -> T
 where
     T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres> + Send + Unpin,

@@ -6,6 +6,7 @@ mod kept_posts;
 mod logins;
 mod personal_tokens;
 mod renewals;
+mod scim_users;
 mod sessions;
 mod shared_logins;
 mod sweep;

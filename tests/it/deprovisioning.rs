@@ -4,6 +4,7 @@ mod front_channel_logout;
 mod global_token_revocation;
 mod scim;
 mod security_events;
+mod unfinished;
 
 use std::time::Duration;
 

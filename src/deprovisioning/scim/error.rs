@@ -17,9 +17,12 @@ pub enum ScimError {
     /// The filter is none of those that are supported.
     #[error("the supported filters are userName, externalId and id with eq and a text")]
     Filter,
-    /// An operation names no attribute.
-    #[error("remove needs a path")]
+    /// An operation names no attribute, or nothing that there is.
+    #[error("the operation needs a path to what there is")]
     NoTarget,
+    /// A path is none of those that are supported.
+    #[error("the supported paths are attributes, and emails by type, value or primary with eq")]
+    Path,
     /// There is a user with this name.
     #[error("there is a user with this userName")]
     Uniqueness,
@@ -31,7 +34,13 @@ pub enum ScimError {
     Unsupported(&'static str),
     /// The resource does not take this method.
     #[error("the resource does not take this method")]
-    Method,
+    Method {
+        /// Those that it takes, as the header `Allow` has them.
+        allow: &'static str,
+    },
+    /// The user is changed by others meanwhile, or the process ends; the request should be sent again.
+    #[error("it could not be finished; please try again")]
+    Unfinished,
     /// The store could not record it; the request should be sent again.
     #[error("the store is not available; please try again")]
     Store(#[from] StoreError),

@@ -5,41 +5,56 @@ use serde_json::Value;
 
 use super::{
     error::ScimError,
-    user::{User, member},
+    text::member,
+    user::{Reading, User, Verb},
 };
 
 /// The most operations of a request.
 const MAX_OPERATIONS: usize = 100;
 
-/// The user after all operations of a request. If one of them fails, none has an effect.
-pub(super) fn apply(mut user: User, body: &Value) -> Result<User, ScimError> {
+/// The user after all operations of a request. If one of them fails, none has an effect, unless the others deactivate the user.
+pub(super) fn apply(user: &User, body: &Value) -> Result<User, ScimError> {
     let Value::Object(members) = body else { return Err(ScimError::Syntax("the body is no object")) };
     let operations = member(members, "Operations").and_then(Value::as_array).filter(|all| all.len() <= MAX_OPERATIONS);
-    for operation in operations.ok_or(ScimError::Syntax("Operations is no list, or is too long"))? {
-        let Value::Object(operation) = operation else { return Err(ScimError::Syntax("an operation is no object")) };
-        let name = member(operation, "op").and_then(Value::as_str).unwrap_or_default();
-        let path = match member(operation, "path") {
-            None | Some(Value::Null) => None,
-            Some(Value::String(path)) => Some(path.as_str()),
-            Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
-                return Err(ScimError::Syntax("path is no text"));
-            }
-        };
-        let value = member(operation, "value");
-        match (name.to_ascii_lowercase().as_str(), path, value) {
-            ("add" | "replace", Some(path), Some(value)) => user.set(path, value)?,
-            ("add" | "replace", None, Some(Value::Object(attributes))) => {
-                for (name, value) in attributes {
-                    user.set(name, value)?;
-                }
-            }
-            ("add" | "replace", _, _) => return Err(ScimError::Syntax("an operation has no value")),
-            ("remove", Some(path), _) => user.remove(path)?,
-            ("remove", None, _) => return Err(ScimError::NoTarget),
-            (_, _, _) => return Err(ScimError::Syntax("op is none of add, replace and remove")),
+    let operations = operations.ok_or(ScimError::Syntax("Operations is no list, or is too long"))?;
+    let mut patched = user.clone();
+    match run(&mut patched, operations, Reading::Strict) {
+        Ok(()) => Ok(patched),
+        Err(error) => user.clone().deactivate(error, |user| run(user, operations, Reading::Tolerant)),
+    }
+}
+
+fn run(user: &mut User, operations: &[Value], reading: Reading) -> Result<(), ScimError> {
+    for operation in operations {
+        match (operate(user, operation, reading), reading) {
+            (Ok(()), _) | (Err(_), Reading::Tolerant) => {}
+            (Err(error), Reading::Strict) => return Err(error),
         }
     }
-    Ok(user)
+    Ok(())
+}
+
+fn operate(user: &mut User, operation: &Value, reading: Reading) -> Result<(), ScimError> {
+    let Value::Object(operation) = operation else { return Err(ScimError::Syntax("an operation is no object")) };
+    let name = member(operation, "op").and_then(Value::as_str).unwrap_or_default();
+    let path = match member(operation, "path") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(path)) => Some(path.as_str()),
+        Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+            return Err(ScimError::Syntax("path is no text"));
+        }
+    };
+    let verb = match name.to_ascii_lowercase().as_str() {
+        "add" => Verb::Add,
+        "replace" => Verb::Replace,
+        "remove" => return user.remove(path.ok_or(ScimError::NoTarget)?),
+        _ => return Err(ScimError::Syntax("op is none of add, replace and remove")),
+    };
+    match (path, member(operation, "value")) {
+        (Some(path), Some(value)) => user.set(verb, path, value),
+        (None, Some(Value::Object(attributes))) => user.set_all(verb, attributes, reading),
+        (_, _) => Err(ScimError::Syntax("an operation has no value")),
+    }
 }
 
 #[cfg(test)]
@@ -49,7 +64,7 @@ mod tests {
     use super::*;
 
     fn ann() -> User {
-        User::read(&json!({"userName": "ann", "displayName": "Ann", "emails": [{"value": "a@x.example", "type": "work"}]}), true)
+        User::read(&json!({"userName": "ann", "displayName": "Ann", "emails": [{"value": "a@x.example", "type": "work"}]}), None)
             .unwrap()
     }
 
@@ -64,14 +79,14 @@ mod tests {
             json!({"op": "replace", "path": "urn:ietf:params:scim:schemas:core:2.0:User:active", "value": false}),
             json!({"op": "replace", "path": null, "value": {"active": false, "unknown": {"a": 1}}}),
         ] {
-            assert!(!apply(ann(), &json!({"Operations": [operation]})).unwrap().active, "{operation}");
+            assert!(!apply(&ann(), &json!({"Operations": [operation]})).unwrap().active, "{operation}");
         }
     }
 
     #[test]
     fn attributes_change_by_paths_and_what_is_not_kept_is_left_alone() {
         let patched = apply(
-            ann(),
+            &ann(),
             &json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "operations": [
                 {"op": "Replace", "path": "emails[type eq \"work\"].value", "value": "b@x.example"},
                 {"op": "Add", "path": "emails[type eq \"home\"].value", "value": "c@x.example"},
@@ -89,6 +104,41 @@ mod tests {
     }
 
     #[test]
+    fn a_user_is_deactivated_whatever_is_written_besides() {
+        let active = json!({"op": "replace", "path": "active", "value": false});
+        for besides in [
+            json!({"op": "replace", "path": "name", "value": null}),
+            json!({"op": "replace", "path": "emails[type eq \"work\"]", "value": {"value": "b@x.example"}}),
+            json!({"op": "replace", "path": "emails[type sw \"w\"]", "value": "b@x.example"}),
+            json!({"op": "replace", "path": "userName", "value": ""}),
+            json!({"op": "remove", "path": "active"}),
+            json!({"op": "move", "path": "title"}),
+            json!("x"),
+        ] {
+            for operations in [[&besides, &active], [&active, &besides]] {
+                assert!(!apply(&ann(), &json!({"Operations": operations})).unwrap().active, "{besides}");
+            }
+        }
+        let at_once = json!({"op": "replace", "value": {"userName": null, "active": "False", "displayName": "A\tB"}});
+        assert!(!apply(&ann(), &json!({"Operations": [at_once]})).unwrap().active);
+        let and_back = json!([{"op": "move"}, active, {"op": "replace", "path": "active", "value": true}]);
+        assert!(apply(&ann(), &json!({"Operations": and_back})).is_err());
+    }
+
+    #[test]
+    fn addresses_are_added_to_those_that_there_are() {
+        for operation in [
+            json!({"op": "add", "path": "emails", "value": [{"value": "b@x.example"}]}),
+            json!({"op": "Add", "value": {"emails": {"value": "b@x.example"}}}),
+        ] {
+            let patched = apply(&ann(), &json!({"Operations": [operation]})).unwrap();
+            assert_eq!(patched.profile.emails.len(), 2, "{operation}");
+        }
+        let replaced = json!({"op": "replace", "path": "emails", "value": [{"value": "b@x.example"}]});
+        assert_eq!(apply(&ann(), &json!({"Operations": [replaced]})).unwrap().profile.emails.len(), 1);
+    }
+
+    #[test]
     fn an_operation_that_cannot_be_done_is_refused() {
         for body in [
             json!({}),
@@ -102,12 +152,14 @@ mod tests {
             json!({"Operations": [{"op": "replace", "value": "x"}]}),
             json!({"Operations": [{"op": "replace", "path": ["active"], "value": false}]}),
             json!({"Operations": [{"op": "remove"}]}),
+            json!({"Operations": [{"op": "remove", "path": "emails.value"}]}),
+            json!({"Operations": [{"op": "add", "path": "emails[type sw \"w\"].value", "value": "b@x.example"}]}),
             json!({"Operations": [{"op": "remove", "path": "active"}]}),
             json!({"Operations": [{"op": "remove", "path": "userName"}]}),
             json!({"Operations": vec![json!({"op": "replace", "path": "active", "value": true}); 101]}),
         ] {
-            assert!(apply(ann(), &body).is_err(), "{body}");
+            assert!(apply(&ann(), &body).is_err(), "{body}");
         }
-        assert_eq!(apply(ann(), &json!({"Operations": []})).unwrap(), ann());
+        assert_eq!(apply(&ann(), &json!({"Operations": []})).unwrap(), ann());
     }
 }

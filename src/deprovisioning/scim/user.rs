@@ -3,7 +3,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::error::ScimError;
+use super::{
+    emails::{self, Email, EmailPath},
+    error::ScimError,
+    text::{boolean, is_unassigned, key, member, optional_key, shown},
+};
 use crate::session::UserKey;
 
 /// The schema of users.
@@ -34,59 +38,97 @@ pub(super) struct Profile {
     pub(super) emails: Vec<Email>,
 }
 
-/// One of a user's e-mail addresses.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Email {
-    pub(super) value: String,
-    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
-    pub(super) kind: Option<String>,
-    #[serde(default)]
-    pub(super) primary: bool,
+/// How an attribute of a PATCH is changed, which makes a difference for lists alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verb {
+    Add,
+    Replace,
 }
 
-/// The longest text of an attribute that is kept.
-const MAX_TEXT: usize = 320;
-/// The most e-mail addresses of a user.
-const MAX_EMAILS: usize = 16;
+/// What becomes of a request that has something which cannot be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// It is refused.
+    Strict,
+    /// That is left as it was: the request deactivates the user, which no attribute besides may prevent.
+    Tolerant,
+}
 
 impl User {
-    /// Reads a user of a request. `active` is what they are if the request does not say.
-    pub(super) fn read(resource: &Value, active: bool) -> Result<Self, ScimError> {
+    /// Reads a user of a request, who was so `before`. A request that does not say whether the user is active leaves them as they were: to
+    /// activate somebody takes a word.
+    pub(super) fn read(resource: &Value, before: Option<&Self>) -> Result<Self, ScimError> {
         let Value::Object(members) = resource else { return Err(ScimError::Syntax("the body is no object")) };
-        let user_name = member(members, "userName").map(|value| text("userName", value)).transpose()?;
-        let mut user = Self {
-            user_name: user_name.ok_or(ScimError::Value("userName is required"))?,
-            external_id: None,
-            active,
-            profile: Profile::default(),
+        let named = || member(members, "userName").map(|value| key("userName", value)).transpose();
+        let read = |user_name: Option<String>| {
+            let mut user = Self {
+                user_name: user_name.ok_or(ScimError::Value("userName is required"))?,
+                external_id: None,
+                active: before.is_none_or(|before| before.active),
+                profile: Profile::default(),
+            };
+            user.set_all(Verb::Replace, members, Reading::Strict)?;
+            Ok(user)
         };
-        for (name, value) in members {
-            user.set(name, value)?;
-        }
-        Ok(user)
+        named().and_then(read).or_else(|error| {
+            let mut user = match (before, named()) {
+                (Some(before), _) => before.clone(),
+                (None, Ok(Some(user_name))) => Self { user_name, external_id: None, active: true, profile: Profile::default() },
+                (None, Ok(None) | Err(_)) => return Err(error),
+            };
+            user.deactivate(error, |user| user.set_all(Verb::Replace, members, Reading::Tolerant))
+        })
     }
 
-    /// Replaces an attribute, whose name may be any path of a PATCH. What is not kept is left alone: clients send whatever their
+    /// The user after a change that leaves out what cannot be taken, if it deactivates them. Otherwise it is refused, with the `error`.
+    pub(super) fn deactivate(
+        &mut self,
+        error: ScimError,
+        change: impl FnOnce(&mut Self) -> Result<(), ScimError>,
+    ) -> Result<Self, ScimError> {
+        // So that the change has to say it.
+        self.active = true;
+        match change(self) {
+            Ok(()) if !self.active => Ok(self.clone()),
+            Ok(()) | Err(_) => Err(error),
+        }
+    }
+
+    /// Changes attributes.
+    pub(super) fn set_all(&mut self, verb: Verb, members: &Map<String, Value>, reading: Reading) -> Result<(), ScimError> {
+        for (name, value) in members {
+            match (self.set(verb, name, value), reading) {
+                (Ok(()), _) | (Err(_), Reading::Tolerant) => {}
+                (Err(error), Reading::Strict) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Changes an attribute, whose name may be any path of a PATCH. What is not kept is left alone: clients send whatever their
     /// administrators have mapped.
-    pub(super) fn set(&mut self, path: &str, value: &Value) -> Result<(), ScimError> {
-        match attribute(path).as_str() {
-            "username" => self.user_name = text("userName", value)?,
-            "externalid" => self.external_id = optional("externalId", value)?,
-            "active" => self.active = boolean(value)?,
-            "displayname" => self.profile.display_name = optional("displayName", value)?,
-            "name" => {
+    pub(super) fn set(&mut self, verb: Verb, path: &str, value: &Value) -> Result<(), ScimError> {
+        let (profile, emails) = (&mut self.profile, emails::list);
+        match (attribute(path).as_str(), verb) {
+            ("username", _) => self.user_name = key("userName", value)?,
+            ("externalid", _) => self.external_id = optional_key("externalId", value)?,
+            ("active", _) => self.active = boolean("active", value)?,
+            ("displayname", _) => profile.display_name = shown(value),
+            ("name", _) if is_unassigned(value) => profile.unname(),
+            ("name", _) => {
                 let Value::Object(members) = value else { return Err(ScimError::Value("name is no object")) };
                 for (name, value) in members {
-                    self.set(&format!("name.{name}"), value)?;
+                    self.set(verb, &format!("name.{name}"), value)?;
                 }
             }
-            "name.formatted" => self.profile.formatted = optional("name.formatted", value)?,
-            "name.givenname" => self.profile.given_name = optional("name.givenName", value)?,
-            "name.familyname" => self.profile.family_name = optional("name.familyName", value)?,
-            "emails" => self.profile.emails = emails(value)?,
-            other => {
-                if let Some(kind) = email_kind(other) {
-                    self.set_email(kind, &text("emails", value)?)?;
+            ("name.formatted", _) => profile.formatted = shown(value),
+            ("name.givenname", _) => profile.given_name = shown(value),
+            ("name.familyname", _) => profile.family_name = shown(value),
+            ("emails", Verb::Replace) => profile.emails = emails(value)?,
+            ("emails", Verb::Add) => emails::add(&mut profile.emails, emails(value)?)?,
+            (other, _) => {
+                if let Some(path) = EmailPath::parse(other) {
+                    path?.set(&mut profile.emails, value)?;
                 }
             }
         }
@@ -97,25 +139,11 @@ impl User {
     pub(super) fn remove(&mut self, path: &str) -> Result<(), ScimError> {
         match attribute(path).as_str() {
             "username" | "active" => return Err(ScimError::Value("userName and active cannot be removed")),
-            "emails" => self.profile.emails.clear(),
-            "name" => (self.profile.formatted, self.profile.given_name, self.profile.family_name) = (None, None, None),
-            other => match email_kind(other) {
-                Some(kind) => self.profile.emails.retain(|email| email.kind.as_deref() != Some(kind)),
-                None => self.set(other, &Value::Null)?,
+            "name" => self.profile.unname(),
+            other => match EmailPath::parse(other) {
+                Some(path) => path?.remove(&mut self.profile.emails),
+                None => self.set(Verb::Replace, other, &Value::Null)?,
             },
-        }
-        Ok(())
-    }
-
-    fn set_email(&mut self, kind: &str, address: &str) -> Result<(), ScimError> {
-        let emails = &mut self.profile.emails;
-        if let Some(email) = emails.iter_mut().find(|email| email.kind.as_deref() == Some(kind)) {
-            address.clone_into(&mut email.value);
-        } else if emails.len() < MAX_EMAILS {
-            let primary = emails.is_empty();
-            emails.push(Email { value: address.to_owned(), kind: Some(kind.to_owned()), primary });
-        } else {
-            return Err(ScimError::Value("there are too many emails"));
         }
         Ok(())
     }
@@ -161,11 +189,6 @@ fn owned((name, value): (&String, &Value)) -> (String, Value) {
     (name.clone(), value.clone())
 }
 
-/// A member by its name in any case (RFC 7643 section 2.1).
-pub(super) fn member<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
-    members.iter().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
-}
-
 /// A path in lower case, without the schema that it may begin with.
 fn attribute(path: &str) -> String {
     let path = path.trim().to_ascii_lowercase();
@@ -173,52 +196,10 @@ fn attribute(path: &str) -> String {
     path.strip_prefix(&schema).map(str::to_owned).unwrap_or(path)
 }
 
-/// The type of the address that a path selects: `emails[type eq "work"].value`.
-fn email_kind(path: &str) -> Option<&str> {
-    let kind = path.strip_prefix("emails[type eq \"")?;
-    let kind = kind.strip_suffix("\"].value").or_else(|| kind.strip_suffix("\"]"))?;
-    kind.bytes().all(|byte| byte.is_ascii_alphanumeric()).then_some(kind)
-}
-
-fn text(name: &'static str, value: &Value) -> Result<String, ScimError> {
-    match value.as_str().map(str::trim) {
-        Some(text) if !text.is_empty() && text.len() <= MAX_TEXT && !text.contains(char::is_control) => Ok(text.to_owned()),
-        Some(_) | None => Err(ScimError::Attribute(name)),
+impl Profile {
+    fn unname(&mut self) {
+        (self.formatted, self.given_name, self.family_name) = (None, None, None);
     }
-}
-
-fn optional(name: &'static str, value: &Value) -> Result<Option<String>, ScimError> {
-    if value.is_null() || value == "" { Ok(None) } else { text(name, value).map(Some) }
-}
-
-/// Microsoft Entra ID sends `"False"`. What is neither is refused: to take it for `true` would let somebody in.
-fn boolean(value: &Value) -> Result<bool, ScimError> {
-    match value {
-        Value::Bool(value) => Ok(*value),
-        Value::String(text) if text.eq_ignore_ascii_case("true") => Ok(true),
-        Value::String(text) if text.eq_ignore_ascii_case("false") => Ok(false),
-        Value::String(_) | Value::Null | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-            Err(ScimError::Attribute("active"))
-        }
-    }
-}
-
-fn emails(value: &Value) -> Result<Vec<Email>, ScimError> {
-    let all = match value {
-        Value::Null => return Ok(Vec::new()),
-        Value::Array(all) if all.len() <= MAX_EMAILS => all,
-        Value::Array(_) | Value::Object(_) | Value::String(_) | Value::Bool(_) | Value::Number(_) => {
-            return Err(ScimError::Attribute("emails"));
-        }
-    };
-    let read = |email: &Value| {
-        let Value::Object(members) = email else { return Err(ScimError::Attribute("emails")) };
-        let address = member(members, "value").ok_or(ScimError::Attribute("emails"))?;
-        let kind = member(members, "type").map(|kind| optional("emails", kind)).transpose()?.flatten();
-        let primary = member(members, "primary").map(boolean).transpose()?.unwrap_or_default();
-        Ok(Email { value: text("emails", address)?, kind: kind.map(|kind| kind.to_ascii_lowercase()), primary })
-    };
-    all.iter().map(read).collect()
 }
 
 #[cfg(test)]
@@ -232,7 +213,7 @@ mod tests {
             "name": {"givenName": "Ann", "familyName": "Ash"}, "displayName": "Ann Ash", "groups": [], "password": "secret",
             "emails": [{"primary": true, "value": "Ann@Example.com", "type": "work"}],
         });
-        let user = User::read(&okta, true).unwrap();
+        let user = User::read(&okta, None).unwrap();
         assert_eq!(
             user.keys(),
             [UserKey::Subject("00u1".into()), UserKey::username("ann@example.com"), UserKey::email("ann@example.com")]
@@ -240,9 +221,9 @@ mod tests {
         let rendered = user.render("1", "https://x/1", "c", "m");
         assert_eq!((&rendered["emails"][0]["value"], &rendered["name"]["givenName"]), (&json!("Ann@Example.com"), &json!("Ann")));
         assert!(!rendered.to_string().contains("secret"));
-        assert_eq!(User::read(&rendered, false).unwrap(), user, "it is read as it was written");
+        assert_eq!(User::read(&rendered, Some(&user)).unwrap(), user, "it is read as it was written");
         let entra = json!({"userName": "ann@example.com", "active": "False", "emails": null, "externalId": ""});
-        assert!(!User::read(&entra, true).unwrap().active);
+        assert!(!User::read(&entra, None).unwrap().active);
         for odd in [
             json!({}),
             json!([]),
@@ -252,11 +233,53 @@ mod tests {
             json!({"userName": "a", "active": null}),
             json!({"userName": "a", "active": 0}),
             json!({"userName": "a", "emails": "a@example.com"}),
-            json!({"userName": "a", "emails": [{}]}),
+            json!({"userName": "a", "emails": ["a@example.com"]}),
+            json!({"userName": "a", "emails": [{"value": 1}]}),
+            json!({"userName": "a", "externalId": "a\tb"}),
+            json!({"userName": "a", "name": "Ann"}),
             json!({"userName": "a".repeat(321)}),
             json!({"userName": "a\u{0}"}),
         ] {
-            assert!(User::read(&odd, true).is_err(), "{odd}");
+            assert!(User::read(&odd, None).is_err(), "{odd}");
         }
+    }
+
+    #[test]
+    fn what_deactivates_a_user_is_not_refused_for_what_is_written_besides() {
+        let before =
+            User::read(&json!({"userName": "ann", "externalId": "00u1", "emails": [{"value": "a@x.example"}]}), None).unwrap();
+        for besides in [
+            json!({"name": null}),
+            json!({"name": "Ann"}),
+            json!({"emails": [{"value": ""}]}),
+            json!({"emails": null}),
+            json!({"emails": "a@x.example"}),
+            json!({"emails": (0..17).map(|at| json!({"value": format!("{at}@x")})).collect::<Vec<_>>()}),
+            json!({"userName": null}),
+            json!({"userName": "a".repeat(321)}),
+            json!({"externalId": "a\tb"}),
+            json!({"displayName": "漢".repeat(2000)}),
+            json!({"name": {"familyName": "A\tsh", "givenName": 5}}),
+        ] {
+            let mut resource = besides.clone();
+            let members = resource.as_object_mut().unwrap();
+            members.insert("active".into(), json!("False"));
+            members.entry("userName").or_insert(json!("ann"));
+            let user = User::read(&resource, Some(&before)).unwrap();
+            assert_eq!((user.active, user.user_name.as_str()), (false, "ann"), "{besides}");
+        }
+        let nameless = json!({"active": false});
+        assert!(!User::read(&nameless, Some(&before)).unwrap().active);
+        assert!(User::read(&nameless, None).is_err(), "nobody is named");
+        let again = User { active: false, ..before };
+        assert!(User::read(&json!({"userName": "", "displayName": "Ann"}), Some(&again)).is_err(), "it does not say so");
+    }
+
+    #[test]
+    fn as_much_of_a_text_is_kept_as_can_be() {
+        let user = json!({"userName": "漢".repeat(320), "displayName": "A\tB\n", "name": {"formatted": "字".repeat(400)}});
+        let user = User::read(&user, None).unwrap();
+        assert_eq!(user.profile.display_name.as_deref(), Some("A B"));
+        assert_eq!(user.profile.formatted.map(|text| text.chars().count()), Some(320));
     }
 }

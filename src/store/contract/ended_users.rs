@@ -33,8 +33,13 @@ impl Store {
     pub async fn end_users(&self, names: &[UserName], at: Timestamp) -> Result<(), StoreError> {
         let until = at.plus(END_RETENTION);
         self.call(Operation::EndUsers, |connection| Box::pin(connection.end_users(names, at, until))).await?;
-        names.iter().for_each(|name| self.announce(Change::User(*name)));
+        self.announce_users(names);
         Ok(())
+    }
+
+    /// Has this replica read again when these users were ended.
+    pub fn announce_users(&self, names: &[UserName]) {
+        names.iter().for_each(|name| self.announce(Change::User(*name)));
     }
 
     /// Everybody who was ended, and when.

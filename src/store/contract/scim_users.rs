@@ -4,7 +4,7 @@ use super::Store;
 use crate::{
     clock::Timestamp,
     session::UserName,
-    store::{Change, ScimFilter, ScimSaved, ScimUser, StoreError, operation::Operation},
+    store::{ScimDeleted, ScimFilter, ScimSaved, ScimUser, StoreError, operation::Operation},
 };
 
 impl Store {
@@ -22,27 +22,33 @@ impl Store {
         self.call(Operation::ScimUsers, |connection| Box::pin(connection.scim_users(issuer, client_id, filter, page))).await
     }
 
-    /// Saves a new user or one that is changed, who has these names. Whoever is not active is let in by no login from now on; whoever is
-    /// active is again.
+    /// Saves a user who has these names: a new one, or one who is as they were `before`. Whoever is not active is let in by no login from
+    /// now on, neither by these names nor by those of before; whoever is active is again.
     ///
     /// # Errors
     /// It may have been saved; saving it again does no harm.
-    pub async fn save_scim_user(&self, user: &ScimUser, names: &[UserName]) -> Result<ScimSaved, StoreError> {
-        let save = self.call(Operation::SaveScimUser, |connection| Box::pin(connection.save_scim_user(user, names))).await;
+    pub async fn save_scim_user(
+        &self,
+        user: &ScimUser,
+        before: Option<&ScimUser>,
+        names: &[UserName],
+    ) -> Result<ScimSaved, StoreError> {
+        let save =
+            self.call(Operation::SaveScimUser, |connection| Box::pin(connection.save_scim_user(user, before, names))).await;
         let (saved, changed) = save?;
-        changed.into_iter().for_each(|name| self.announce(Change::User(name)));
+        self.announce_users(&changed);
         Ok(saved)
     }
 
-    /// Deletes a user, who is let in by no login with these names until somebody with one of them is saved as active. Returns those names
-    /// that no active user has as well.
+    /// Deletes a user who is as they were `before`, and is let in by no login until somebody with one of their names is saved as active.
     ///
     /// # Errors
     /// The user may have been deleted.
-    pub async fn delete_scim_user(&self, id: &str, names: &[UserName]) -> Result<Vec<UserName>, StoreError> {
-        let gone = self.call(Operation::DeleteScimUser, |connection| Box::pin(connection.delete_scim_user(id, names))).await?;
-        gone.iter().for_each(|name| self.announce(Change::User(*name)));
-        Ok(gone)
+    pub async fn delete_scim_user(&self, before: &ScimUser) -> Result<ScimDeleted, StoreError> {
+        let deletion = self.call(Operation::DeleteScimUser, |connection| Box::pin(connection.delete_scim_user(before))).await;
+        let (deleted, changed) = deletion?;
+        self.announce_users(&changed);
+        Ok(deleted)
     }
 
     /// Whether a user who has one of these names is let in by no login, because a SCIM client has deactivated or deleted them.

@@ -4,10 +4,11 @@ use crate::{
     clock::{Timestamp, millis},
     session::UserName,
     store::{
-        ScimFilter, ScimSaved, ScimUser, StoreError,
+        ScimDeleted, ScimFilter, ScimSaved, ScimUser, StoreError,
         connection::{Connection, Row},
         contract::END_RETENTION,
         rows,
+        sql::Template,
     },
 };
 
@@ -49,22 +50,123 @@ impl Connection<'_> {
         Ok((found.iter().map(read).collect::<Result<_, _>>()?, total))
     }
 
-    /// Saves a user, who has these names from now on. Whoever is not active is locked out by them, in the same transaction.
+    /// Saves a user, who has these names from now on: a new one, or one whose row is as it was `before`. Whoever is not active is locked
+    /// out by them and by those that they had, in the same transaction.
     pub(in crate::store) async fn save_scim_user(
         &mut self,
         user: &ScimUser,
+        before: Option<&ScimUser>,
         names: &[UserName],
     ) -> Result<(ScimSaved, Vec<UserName>), StoreError> {
         let mut transaction = self.begin().await?;
+        let saved = transaction.connection().write_scim_user(user, before, names).await?;
+        match saved.0 {
+            ScimSaved::Saved { .. } => transaction.commit().await?,
+            ScimSaved::NameTaken | ScimSaved::Changed => transaction.rollback().await?,
+        }
+        Ok(saved)
+    }
+
+    async fn write_scim_user(
+        &mut self,
+        user: &ScimUser,
+        before: Option<&ScimUser>,
+        names: &[UserName],
+    ) -> Result<(ScimSaved, Vec<UserName>), StoreError> {
+        self.lock_scim_users(user).await?;
+        let found = self.scim_user(&user.id).await?;
+        // Saved already, where the response to the statement was lost and it is sent again.
+        let is_saved = found.as_ref() == Some(user);
+        if !is_saved && found.as_ref() != before {
+            return Ok((ScimSaved::Changed, Vec::new()));
+        }
+        if self.is_name_taken(user).await? {
+            return Ok((ScimSaved::NameTaken, Vec::new()));
+        }
+        let written = if found.is_some() { self.update_scim_user(user).await? } else { self.insert_scim_user(user).await? };
+        if written == 0 {
+            return Ok((ScimSaved::Changed, Vec::new()));
+        }
+        let mut all = self.names_of_scim_user(&user.id).await?;
+        let dropped: Vec<_> = all.iter().copied().filter(|name| !names.contains(name)).collect();
+        for name in names {
+            if !all.contains(name) {
+                all.push(*name);
+            }
+        }
+        let blocked = if user.active {
+            self.write_scim_names(&user.id, names).await?;
+            self.let_in(names, user.changed_at).await?;
+            self.leave_names(user, &dropped).await?
+        } else {
+            // Also those of before: they are let in with the user, and what the user had by them is not good meanwhile.
+            self.write_scim_names(&user.id, &all).await?;
+            self.lock_out(&user.id, &all).await?
+        };
+        Ok((ScimSaved::Saved { blocked }, all))
+    }
+
+    /// Deletes a user whose row is as it was `before`, and who stays locked out by the names that they had. Returns those names.
+    pub(in crate::store) async fn delete_scim_user(
+        &mut self,
+        before: &ScimUser,
+    ) -> Result<(ScimDeleted, Vec<UserName>), StoreError> {
+        let mut transaction = self.begin().await?;
         let mut connection = transaction.connection();
-        let saved = connection
-            .query(
-                "INSERT INTO scim_users (id, issuer, client_id, user_name, name_key, external_id, profile, active, created_at, \
-                 changed_at) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 WHERE NOT EXISTS (SELECT 1 FROM scim_users \
-                 WHERE issuer = $2 AND client_id = $3 AND name_key = $5 AND id <> $1) ON CONFLICT (id) DO UPDATE SET \
-                 user_name = excluded.user_name, name_key = excluded.name_key, external_id = excluded.external_id, \
-                 profile = excluded.profile, active = excluded.active, changed_at = excluded.changed_at",
-            )
+        connection.lock_scim_users(before).await?;
+        let deleted = match connection.scim_user(&before.id).await? {
+            None => (ScimDeleted::Deleted, Vec::new()),
+            Some(found) if found != *before => (ScimDeleted::Changed, Vec::new()),
+            Some(_) => {
+                let names = connection.names_of_scim_user(&before.id).await?;
+                connection.lock_out(&before.id, &names).await?;
+                connection.query("DELETE FROM scim_users WHERE id = $1").bind(&before.id).execute().await?;
+                (ScimDeleted::Deleted, names)
+            }
+        };
+        drop(connection);
+        transaction.commit().await?;
+        Ok(deleted)
+    }
+
+    /// Makes the changes of a provider's users take turns: whether a name is locked out depends on who else has it.
+    async fn lock_scim_users(&mut self, user: &ScimUser) -> Result<(), StoreError> {
+        if self.is_postgres() {
+            self.query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
+                .bind(format!("SCIM users {} {}", user.issuer, user.client_id))
+                .execute()
+                .await?;
+            return Ok(());
+        }
+        self.lock_file().await
+    }
+
+    async fn scim_user(&mut self, id: &str) -> Result<Option<ScimUser>, StoreError> {
+        const SQL: &Template = &Template::new(
+            "SELECT id, issuer, client_id, user_name, external_id, profile, active, created_at, changed_at FROM scim_users \
+             WHERE id = $1{for_update}",
+        );
+        self.query(SQL).bind(id).fetch_optional().await?.as_ref().map(read).transpose()
+    }
+
+    async fn is_name_taken(&mut self, user: &ScimUser) -> Result<bool, StoreError> {
+        let other = self
+            .query("SELECT 1 AS one FROM scim_users WHERE issuer = $1 AND client_id = $2 AND name_key = $3 AND id <> $4")
+            .bind(&user.issuer)
+            .bind(&user.client_id)
+            .bind(name_key(&user.user_name))
+            .bind(&user.id)
+            .fetch_optional()
+            .await?;
+        Ok(other.is_some())
+    }
+
+    async fn insert_scim_user(&mut self, user: &ScimUser) -> Result<u64, StoreError> {
+        let query = self.query(
+            "INSERT INTO scim_users (id, issuer, client_id, user_name, name_key, external_id, profile, active, created_at, \
+             changed_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        );
+        let query = query
             .bind(&user.id)
             .bind(&user.issuer)
             .bind(&user.client_id)
@@ -74,46 +176,24 @@ impl Connection<'_> {
             .bind(&user.profile)
             .bind(user.active)
             .bind(user.created_at.0)
-            .bind(user.changed_at.0)
-            .execute()
-            .await?;
-        if saved == 0 {
-            drop(connection);
-            transaction.rollback().await?;
-            return Ok((ScimSaved::NameTaken, Vec::new()));
-        }
-        let mut changed = connection.names_of_scim_user(&user.id).await?;
-        connection.query("DELETE FROM scim_names WHERE user_id = $1").bind(&user.id).execute().await?;
-        for name in names {
-            connection
-                .query("INSERT INTO scim_names (user_id, name) VALUES ($1, $2) ON CONFLICT DO NOTHING")
-                .bind(&user.id)
-                .bind(&name.0[..])
-                .execute()
-                .await?;
-        }
-        changed.extend(names);
-        let mut blocked = Vec::new();
-        if user.active {
-            connection.let_in(&changed, user.changed_at).await?;
-        } else {
-            blocked = connection.lock_out(&user.id, names).await?;
-        }
-        drop(connection);
-        transaction.commit().await?;
-        Ok((ScimSaved::Saved { blocked }, changed))
+            .bind(user.changed_at.0);
+        Ok(query.execute().await?)
     }
 
-    /// Deletes a user, who stays locked out by these names. Returns those that no active user has as well.
-    pub(in crate::store) async fn delete_scim_user(&mut self, id: &str, names: &[UserName]) -> Result<Vec<UserName>, StoreError> {
-        let mut transaction = self.begin().await?;
-        let mut connection = transaction.connection();
-        connection.query("UPDATE scim_users SET active = $2 WHERE id = $1").bind(id).bind(false).execute().await?;
-        let blocked = connection.lock_out(id, names).await?;
-        connection.query("DELETE FROM scim_users WHERE id = $1").bind(id).execute().await?;
-        drop(connection);
-        transaction.commit().await?;
-        Ok(blocked)
+    async fn update_scim_user(&mut self, user: &ScimUser) -> Result<u64, StoreError> {
+        let query = self.query(
+            "UPDATE scim_users SET user_name = $2, name_key = $3, external_id = $4, profile = $5, active = $6, changed_at = $7 \
+             WHERE id = $1",
+        );
+        let query = query
+            .bind(&user.id)
+            .bind(&user.user_name)
+            .bind(name_key(&user.user_name))
+            .bind(user.external_id.as_ref())
+            .bind(&user.profile)
+            .bind(user.active)
+            .bind(user.changed_at.0);
+        Ok(query.execute().await?)
     }
 
     async fn names_of_scim_user(&mut self, id: &str) -> Result<Vec<UserName>, StoreError> {
@@ -121,20 +201,38 @@ impl Connection<'_> {
         found.iter().map(|row| rows::user_name_from(row.get("name")?)).collect()
     }
 
+    async fn write_scim_names(&mut self, id: &str, names: &[UserName]) -> Result<(), StoreError> {
+        self.query("DELETE FROM scim_names WHERE user_id = $1").bind(id).execute().await?;
+        for name in names {
+            self.query("INSERT INTO scim_names (user_id, name) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+                .bind(id)
+                .bind(&name.0[..])
+                .execute()
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Whether another user who is active, or one who is not, has this name.
+    async fn is_name_of_another(&mut self, name: &UserName, id: &str, active: bool) -> Result<bool, StoreError> {
+        let other = self
+            .query(
+                "SELECT 1 AS one FROM scim_names JOIN scim_users ON scim_users.id = user_id \
+                 WHERE name = $1 AND user_id <> $2 AND active = $3 LIMIT 1",
+            )
+            .bind(&name.0[..])
+            .bind(id)
+            .bind(active)
+            .fetch_optional()
+            .await?;
+        Ok(other.is_some())
+    }
+
     /// Locks a user out by those of these names that no active user has: two accounts may share an address.
     async fn lock_out(&mut self, id: &str, names: &[UserName]) -> Result<Vec<UserName>, StoreError> {
         let mut blocked = Vec::new();
         for name in names {
-            let other = self
-                .query(
-                    "SELECT 1 AS one FROM scim_names JOIN scim_users ON scim_users.id = user_id \
-                     WHERE name = $1 AND user_id <> $2 AND active LIMIT 1",
-                )
-                .bind(&name.0[..])
-                .bind(id)
-                .fetch_optional()
-                .await?;
-            if other.is_none() {
+            if !self.is_name_of_another(name, id, true).await? {
                 blocked.push(*name);
             }
         }
@@ -142,8 +240,25 @@ impl Connection<'_> {
         Ok(blocked)
     }
 
+    /// Leaves the names that an active user has no more to whom they are of: a user who is not active and has shared one with them is
+    /// locked out by it from now on. Returns those names.
+    async fn leave_names(&mut self, user: &ScimUser, dropped: &[UserName]) -> Result<Vec<UserName>, StoreError> {
+        let (mut blocked, mut free) = (Vec::new(), Vec::new());
+        for name in dropped {
+            let is_locked =
+                !self.is_name_of_another(name, &user.id, true).await? && self.is_name_of_another(name, &user.id, false).await?;
+            if is_locked { blocked.push(*name) } else { free.push(*name) }
+        }
+        self.let_in(&free, user.changed_at).await?;
+        self.write_ends(&blocked, FOR_GOOD, FOR_GOOD).await?;
+        Ok(blocked)
+    }
+
     /// Lets a user in again: what they get from now on is good, and what they had before is not.
     async fn let_in(&mut self, names: &[UserName], now: Timestamp) -> Result<(), StoreError> {
+        // In the order of other writers, so that none waits for this one while this one waits for it.
+        let mut names = names.to_vec();
+        names.sort_unstable_by_key(|name| name.0);
         for name in names {
             self.query("UPDATE ended_users SET ended_at = $2, expires_at = $3 WHERE name = $1 AND ended_at = $4")
                 .bind(&name.0[..])

@@ -73,7 +73,7 @@ impl Connection<'_> {
 
     /// Takes SQLite's lock on the whole file, which the first write of a transaction takes. A transaction that has read before fails
     /// if another has written meanwhile.
-    async fn lock_file(&mut self) -> Result<(), StoreError> {
+    pub(super) async fn lock_file(&mut self) -> Result<(), StoreError> {
         const SQL: Sql = Sql { postgres: "SELECT 1", sqlite: "DELETE FROM sessions WHERE hash IS NULL" };
         if !self.is_postgres() {
             self.query(SQL).execute().await?;

@@ -158,12 +158,15 @@ async fn a_revocation_that_is_sent_again_ends_no_session_that_began_since() {
     assert_eq!(again().await, StatusCode::NO_CONTENT);
     assert_eq!(before.fetch("/").await.status, StatusCode::UNAUTHORIZED);
     world.clock.advance(Duration::from_secs(30));
-    let after = world.signed_in().await;
+    let (after, bearer) = (world.signed_in().await, bearer(&world.idp, "sub-ann"));
+    assert_eq!(call(&world.visitor(), &bearer).await, StatusCode::OK);
     assert_eq!(again().await, StatusCode::NO_CONTENT);
     assert!(after.get("/").await.is_upstreams());
+    assert_eq!(call(&world.visitor(), &bearer).await, StatusCode::OK, "nor a token that was issued since");
     let other = revoke_for(&world, &token, json!({"format": "email", "email": "ann@example.com"})).await;
     assert_eq!(other.status, StatusCode::NO_CONTENT, "one assertion may come with several users");
     assert_eq!(after.fetch("/").await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(call(&world.visitor(), &bearer).await, StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]

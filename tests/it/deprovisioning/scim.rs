@@ -3,8 +3,8 @@
 use super::*;
 use crate::harness::{Kind, visitor::Reply};
 
-const SECRET: &str = "a-secret-of-a-directory-0123456789abcdef";
-const USERS: &str = "/oauth2/scim/v2/Users";
+pub(super) const SECRET: &str = "a-secret-of-a-directory-0123456789abcdef";
+pub(super) const USERS: &str = "/oauth2/scim/v2/Users";
 
 async fn ask_with(world: &World, authorization: &str, method: Method, path: &str, body: Value) -> Reply {
     let lines = [("authorization", authorization), ("content-type", "application/scim+json")];
@@ -12,12 +12,12 @@ async fn ask_with(world: &World, authorization: &str, method: Method, path: &str
     world.visitor().send(method, path, &lines, &body).await
 }
 
-async fn ask(world: &World, method: Method, path: &str, body: Value) -> Reply {
+pub(super) async fn ask(world: &World, method: Method, path: &str, body: Value) -> Reply {
     ask_with(world, &format!("Bearer {SECRET}"), method, path, body).await
 }
 
 /// Ann as Okta provisions her.
-fn ann() -> Value {
+pub(super) fn ann() -> Value {
     json!({
         "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "ann@example.com", "externalId": "sub-ann",
         "name": {"givenName": "Ann", "familyName": "Ash"}, "emails": [{"primary": true, "value": "ann@example.com", "type": "work"}],
@@ -26,18 +26,18 @@ fn ann() -> Value {
 }
 
 /// The path of the user who is provisioned so.
-async fn provisioned(world: &World, user: Value) -> String {
+pub(super) async fn provisioned(world: &World, user: Value) -> String {
     let made = ask(world, Method::POST, USERS, user).await;
     assert_eq!(made.status, StatusCode::CREATED, "{}", made.text());
     format!("{USERS}/{}", made.json()["id"].as_str().unwrap())
 }
 
-fn operations(operation: Value) -> Value {
+pub(super) fn operations(operation: Value) -> Value {
     json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": Value::Array(vec![operation])})
 }
 
 /// What a browser gets whose user logs in.
-async fn logs_in(world: &World, name: &str) -> Reply {
+pub(super) async fn logs_in(world: &World, name: &str) -> Reply {
     world.idp.log_in_as(user(name));
     world.visitor().try_browse(&world.idp, "/").await.unwrap()
 }
@@ -146,6 +146,69 @@ async fn an_account_that_is_deactivated_takes_no_active_one_along_that_has_its_a
 }
 
 #[tokio::test]
+async fn an_address_that_an_active_account_gives_up_is_no_way_in_for_the_deactivated_one_that_shared_it() {
+    let world = world().set("scim_auth_header", SECRET).start().await;
+    let address = json!([{"value": "ann@example.com"}]);
+    let path = provisioned(&world, json!({"userName": "x", "emails": address})).await;
+    let other = provisioned(&world, json!({"userName": "y", "emails": address})).await;
+    let deactivation = operations(json!({"op": "replace", "path": "active", "value": false}));
+    assert_eq!(ask(&world, Method::PATCH, &path, deactivation).await.status, StatusCode::OK);
+    world.idp.log_in_as(user("ann"));
+    let visitor = world.signed_in().await;
+    assert!(visitor.get("/").await.is_upstreams(), "it is the active one's");
+    let removal = operations(json!({"op": "remove", "path": "emails[value eq \"Ann@example.com\"]"}));
+    assert_eq!(ask(&world, Method::PATCH, &other, removal).await.json()["emails"], Value::Null);
+    assert_eq!(visitor.fetch("/").await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(logs_in(&world, "ann").await.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn who_is_active_again_is_let_in_by_each_name_that_they_had_meanwhile() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let world = world().on(kind).set("scim_auth_header", SECRET).start().await;
+        let path = provisioned(&world, ann()).await;
+        for name in ["gone@example.com", "away@example.com"] {
+            let renamed = ask(&world, Method::PUT, &path, json!({"userName": name, "active": false})).await;
+            assert_eq!((renamed.status, &renamed.json()["userName"]), (StatusCode::OK, &json!(name)));
+            assert_eq!(logs_in(&world, "ann").await.status, StatusCode::FORBIDDEN, "who is gone is not let in by another name");
+        }
+        let done = ask(&world, Method::PATCH, &path, operations(json!({"op": "replace", "path": "active", "value": true}))).await;
+        assert_eq!(done.status, StatusCode::OK);
+        world.clock.advance(Duration::from_secs(10));
+        assert!(logs_in(&world, "ann").await.is_upstreams());
+    }
+}
+
+#[tokio::test]
+async fn whom_a_directory_deactivates_is_gone_whatever_it_writes_besides() {
+    let world = world().set("scim_auth_header", SECRET).start().await;
+    let path = provisioned(&world, ann()).await;
+    let off = json!({"op": "replace", "path": "active", "value": false});
+    let patch = |besides: Value| json!({"Operations": [besides, off]});
+    for (method, body) in [
+        (Method::PUT, json!({"userName": "ann@example.com", "active": false, "name": null})),
+        (Method::PUT, json!({"userName": "ann@example.com", "active": "False", "emails": [{"value": "", "type": "work"}]})),
+        (Method::PUT, json!({"userName": "ann@example.com", "active": false, "displayName": "漢\t".repeat(400)})),
+        (Method::PUT, json!({"userName": null, "active": false})),
+        (
+            Method::PATCH,
+            json!({"Operations": [{"op": "replace", "value": {"active": false, "name": null, "externalId": "a\tb"}}]}),
+        ),
+        (Method::PATCH, patch(json!({"op": "replace", "path": "emails[type eq \"work\"]", "value": {"value": "b@x.example"}}))),
+        (Method::PATCH, patch(json!({"op": "replace", "path": "emails[type sw \"w\"].value", "value": "b@x.example"}))),
+    ] {
+        assert_eq!(ask(&world, Method::PUT, &path, ann()).await.status, StatusCode::OK);
+        world.clock.advance(Duration::from_secs(10));
+        let visitor = world.visitor();
+        world.idp.log_in_as(user("ann"));
+        assert!(visitor.browse(&world.idp, "/").await.is_upstreams());
+        let done = ask(&world, method, &path, body.clone()).await;
+        assert_eq!((done.status, &done.json()["active"]), (StatusCode::OK, &json!(false)), "{body}: {}", done.text());
+        assert_eq!(visitor.fetch("/").await.status, StatusCode::UNAUTHORIZED, "{body}");
+    }
+}
+
+#[tokio::test]
 async fn a_directory_finds_what_it_has_provisioned_and_is_told_what_there_is() {
     for kind in [Kind::Sqlite, Kind::Postgres] {
         let world = world().on(kind).set("scim_auth_header", SECRET).start().await;
@@ -227,6 +290,15 @@ async fn what_a_directory_may_not_do_is_refused_in_scim_s_words() {
         let refused = ask(&world, method.clone(), path, body.clone()).await;
         assert_eq!((refused.status, &refused.json()["scimType"]), (status, &kind), "{method} {path} {body}: {}", refused.text());
         assert_eq!(refused.json()["status"], json!(status.as_str()));
+    }
+    for (method, path, allowed) in [
+        (Method::DELETE, USERS, "GET, POST"),
+        (Method::POST, path.as_str(), "GET, PUT, PATCH, DELETE"),
+        (Method::OPTIONS, path.as_str(), "GET, PUT, PATCH, DELETE"),
+        (Method::PUT, "/oauth2/scim/v2/Schemas", "GET"),
+    ] {
+        let refused = ask(&world, method.clone(), path, json!({})).await;
+        assert_eq!((refused.status, refused.header("allow")), (StatusCode::METHOD_NOT_ALLOWED, allowed), "{method} {path}");
     }
     let large = ask(&world, Method::POST, USERS, json!({"userName": "x", "displayName": "a".repeat(100_000)})).await;
     assert_eq!(large.status, StatusCode::BAD_REQUEST);

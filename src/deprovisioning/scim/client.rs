@@ -1,0 +1,237 @@
+//! What one provider's SCIM client reads and changes.
+//!
+//! Whoever is not to be active any more is locked out first, by the names that they have had, and has lost everything before anything
+//! else is changed or deleted. So a change that breaks off in between is finished by its repetition, which finds the user as they were.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use serde_json::Value;
+
+use super::{
+    answer::ScimAnswer,
+    documents,
+    error::ScimError,
+    patch,
+    query::Query,
+    user::{Profile, User},
+};
+use crate::{
+    clock::Timestamp,
+    oidc::Provider,
+    secret::{hex, random, random_text},
+    session::{EndSource, UserKey, UserName},
+    sign_out::{SignOut, UserEnd},
+    store::{ScimDeleted, ScimFilter, ScimSaved, ScimUser, StoreError},
+};
+
+/// How long an order is remembered, of which none is a repetition.
+const BRIEFLY: Duration = Duration::from_secs(60);
+/// How often a change is made anew of a user whom others change meanwhile.
+const MAX_ATTEMPTS: usize = 8;
+
+/// One provider's SCIM client.
+#[derive(Clone)]
+pub(super) struct Client {
+    sign_out: SignOut,
+    provider: Arc<Provider>,
+    base: Arc<str>,
+}
+
+/// A change of a user.
+#[derive(Clone, Debug)]
+pub(super) enum Change {
+    /// PUT.
+    Replace(Value),
+    /// PATCH.
+    Patch(Value),
+    /// DELETE.
+    Delete,
+}
+
+impl Client {
+    /// The client of a provider, of which `base` is the URL of `/scim/v2`.
+    pub(super) fn new(sign_out: &SignOut, provider: &Arc<Provider>, base: &str) -> Self {
+        Self { sign_out: sign_out.clone(), provider: Arc::clone(provider), base: base.into() }
+    }
+
+    /// A page of users.
+    pub(super) async fn list(&self, Query { filter, start, count }: Query) -> Result<ScimAnswer, ScimError> {
+        let (found, total) = self.find_all(&filter, (start - 1, count)).await?;
+        let users = found.iter().map(|stored| self.render(stored)).collect::<Result<Vec<_>, _>>()?;
+        Ok(ScimAnswer::Found(documents::list(&users, total, start)))
+    }
+
+    /// One user.
+    pub(super) async fn show(&self, id: &str) -> Result<ScimAnswer, ScimError> {
+        Ok(ScimAnswer::Found(self.render(&self.find(id).await?)?))
+    }
+
+    /// Provisions a user.
+    pub(super) async fn create(&self, resource: Value) -> Result<ScimAnswer, ScimError> {
+        let this = self.clone();
+        self.finish(async move { this.provision(&resource).await }).await
+    }
+
+    /// Changes a user.
+    pub(super) async fn change(&self, id: &str, change: Change) -> Result<ScimAnswer, ScimError> {
+        let (this, id) = (self.clone(), id.to_owned());
+        self.finish(async move {
+            for _ in 0..MAX_ATTEMPTS {
+                match this.try_change(&id, &change).await {
+                    Err(ScimError::Unfinished) => {}
+                    done => return done,
+                }
+            }
+            Err(ScimError::Unfinished)
+        })
+        .await
+    }
+
+    /// Does work that a client which disconnects does not cancel, and that a shutdown waits for.
+    async fn finish<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, ScimError>> + Send + 'static,
+    ) -> Result<T, ScimError> {
+        self.sign_out.tasks.spawn(work).await.unwrap_or(Err(ScimError::Unfinished))
+    }
+
+    async fn provision(&self, resource: &Value) -> Result<ScimAnswer, ScimError> {
+        let user = User::read(resource, None)?;
+        let now = self.sign_out.clock.now();
+        let stored = self.stored(hex(&random::<16>()), &user, now, now)?;
+        match self.sign_out.store.save_scim_user(&stored, None, &self.names(&user.keys())).await? {
+            ScimSaved::Saved { blocked } => self.end(user.keys(), &blocked).await?,
+            ScimSaved::NameTaken => {
+                // It may be this request's own user, of whom it could not end everything when it came first.
+                let (found, _) = self.find_all(&ScimFilter::UserName(user.user_name), (0, 1)).await?;
+                for taken in found.iter().filter(|taken| !taken.active) {
+                    self.lock_out(taken).await?;
+                }
+                return Err(ScimError::Uniqueness);
+            }
+            ScimSaved::Changed => return Err(ScimError::Unfinished),
+        }
+        Ok(ScimAnswer::Created(self.render(&stored)?, self.location(&stored.id)))
+    }
+
+    /// [`ScimError::Unfinished`]: the user has been changed meanwhile.
+    async fn try_change(&self, id: &str, change: &Change) -> Result<ScimAnswer, ScimError> {
+        let mut stored = self.find(id).await?;
+        let (user, was_active) = (read(&stored)?, stored.active);
+        let after = match change {
+            Change::Replace(resource) => Some(User::read(resource, Some(&user))?),
+            Change::Patch(operations) => Some(patch::apply(&user, operations)?),
+            Change::Delete => None,
+        };
+        let is_active = after.as_ref().is_some_and(|after| after.active);
+        if !is_active {
+            stored = self.lock_out(&stored).await?;
+        }
+        if let Some(after) = after
+            && (after.active || after != read(&stored)?)
+        {
+            stored = self.save(&stored, &after).await?;
+        }
+        if was_active != is_active {
+            tracing::info!(scim.user = id, active = is_active, "a SCIM client has changed whether a user is active");
+        }
+        match change {
+            Change::Replace(_) | Change::Patch(_) => Ok(ScimAnswer::Found(self.render(&stored)?)),
+            Change::Delete => match self.sign_out.store.delete_scim_user(&stored).await? {
+                ScimDeleted::Deleted => {
+                    tracing::info!(scim.user = id, "a SCIM client has deleted a user");
+                    Ok(ScimAnswer::Deleted)
+                }
+                ScimDeleted::Changed => Err(ScimError::Unfinished),
+            },
+        }
+    }
+
+    /// Locks a user out, who has lost everything when it returns. Also one who is locked out already: their end may be unfinished.
+    async fn lock_out(&self, stored: &ScimUser) -> Result<ScimUser, ScimError> {
+        self.save(stored, &User { active: false, ..read(stored)? }).await
+    }
+
+    /// Saves a user who is as they were `before`. Whoever is locked out by it has lost everything when it returns.
+    async fn save(&self, before: &ScimUser, after: &User) -> Result<ScimUser, ScimError> {
+        let stored = self.stored(before.id.clone(), after, before.created_at, self.sign_out.clock.now())?;
+        match self.sign_out.store.save_scim_user(&stored, Some(before), &self.names(&after.keys())).await? {
+            ScimSaved::Saved { blocked } => {
+                let mut keys = read(before)?.keys();
+                keys.extend(after.keys());
+                self.end(keys, &blocked).await?;
+                Ok(stored)
+            }
+            ScimSaved::NameTaken => Err(ScimError::Uniqueness),
+            ScimSaved::Changed => Err(ScimError::Unfinished),
+        }
+    }
+
+    /// Ends everything of whoever is locked out by one of these keys.
+    async fn end(&self, keys: Vec<UserKey>, blocked: &[UserName]) -> Result<(), ScimError> {
+        let mut locked = Vec::new();
+        for key in keys {
+            if blocked.contains(&self.name(&key)) && !locked.contains(&key) {
+                locked.push(key);
+            }
+        }
+        if locked.is_empty() {
+            return Ok(());
+        }
+        let order = (random_text::<16>(), self.sign_out.clock.now().plus(BRIEFLY));
+        let end = UserEnd::of_locked_out(&self.provider, locked, EndSource::Scim, order);
+        Ok(self.sign_out.end_user(&end).await?)
+    }
+
+    async fn find(&self, id: &str) -> Result<ScimUser, ScimError> {
+        let (found, _) = self.find_all(&ScimFilter::Id(id.to_owned()), (0, 1)).await?;
+        found.into_iter().next().ok_or(ScimError::NotFound)
+    }
+
+    async fn find_all(&self, filter: &ScimFilter, page: (i64, i64)) -> Result<(Vec<ScimUser>, i64), StoreError> {
+        self.sign_out.store.scim_users(self.provider.issuer(), self.provider.client_id(), filter, page).await
+    }
+
+    fn name(&self, key: &UserKey) -> UserName {
+        key.name(self.provider.issuer(), self.provider.client_id())
+    }
+
+    fn names(&self, keys: &[UserKey]) -> Vec<UserName> {
+        keys.iter().map(|key| self.name(key)).collect()
+    }
+
+    fn stored(&self, id: String, user: &User, created_at: Timestamp, changed_at: Timestamp) -> Result<ScimUser, ScimError> {
+        Ok(ScimUser {
+            id,
+            issuer: self.provider.issuer().to_owned(),
+            client_id: self.provider.client_id().to_owned(),
+            user_name: user.user_name.clone(),
+            external_id: user.external_id.clone(),
+            profile: serde_json::to_string(&user.profile).map_err(|_| ScimError::Syntax("it cannot be stored"))?,
+            active: user.active,
+            created_at,
+            changed_at,
+        })
+    }
+
+    fn render(&self, stored: &ScimUser) -> Result<Value, ScimError> {
+        let user = read(stored)?;
+        let (created, changed) = (date_time(stored.created_at), date_time(stored.changed_at));
+        Ok(user.render(&stored.id, &self.location(&stored.id), &created, &changed))
+    }
+
+    fn location(&self, id: &str) -> String {
+        format!("{}/Users/{id}", self.base)
+    }
+}
+
+fn read(stored: &ScimUser) -> Result<User, ScimError> {
+    let profile: Profile = serde_json::from_str(&stored.profile).map_err(|_| StoreError::Malformed("SCIM user"))?;
+    let ScimUser { user_name, external_id, active, .. } = stored;
+    Ok(User { user_name: user_name.clone(), external_id: external_id.clone(), active: *active, profile })
+}
+
+/// RFC 7643 section 2.3.5.
+fn date_time(at: Timestamp) -> String {
+    chrono::DateTime::from_timestamp_millis(at.0).unwrap_or_default().format("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
