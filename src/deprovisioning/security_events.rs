@@ -76,7 +76,8 @@ impl Deprovisioning {
                 Err(error @ SubjectError::Malformed(_)) => return Err(SecurityEventError::Subject(error)),
             };
             // Who has logged in since it was issued has proved themselves since.
-            let until = token.issued_at.plus(LEEWAY).min(now);
+            let sessions_until = token.issued_at.plus(LEEWAY);
+            let until = (sessions_until.min(now), sessions_until);
             let order = (format!("{} {} {id}", provider.client_id(), token.issuer), now.plus(REMEMBERED));
             let end = UserEnd::of_event(provider, extent, SOURCE, until, order);
             tracing::info!(event.id = id, event.type = event, "a security event ends a user's sessions");

@@ -19,8 +19,11 @@ pub struct UserEnd {
     pub extent: EndExtent,
     /// Who has it ended.
     pub source: EndSource,
-    /// What began later goes on.
+    /// A bearer token that was issued later is good, and a login that begins later is let in.
     pub until: Timestamp,
+    /// A session that began later goes on. That is later than `until`: a login is let in until the order is recorded, and has its time by the
+    /// clock of its replica.
+    pub sessions_until: Timestamp,
     /// The order's identifier, which is unique at its provider. A repetition has no effect.
     pub id: String,
     /// Until when repetitions are recognised.
@@ -54,6 +57,7 @@ impl UserEnd {
             extent: EndExtent::Logout { subject, provider_session },
             source: EndSource::BackChannelLogout,
             until: issued_at.plus(LEEWAY),
+            sessions_until: issued_at.plus(LEEWAY),
             id,
             expires_at,
         }
@@ -67,15 +71,16 @@ impl UserEnd {
         until: Timestamp,
         order: (String, Timestamp),
     ) -> Self {
-        Self::of_event(provider, EndExtent::Everything(keys), source, until, order)
+        Self::of_event(provider, EndExtent::Everything(keys), source, (until, until.plus(LEEWAY)), order)
     }
 
-    /// The end of what a user of this provider has, for an order with this identifier, which is remembered until then.
+    /// The end of what a user of this provider has, tokens and sessions up to these times, for an order with this identifier, which is
+    /// remembered until then.
     pub fn of_event(
         provider: &Provider,
         extent: EndExtent,
         source: EndSource,
-        until: Timestamp,
+        (until, sessions_until): (Timestamp, Timestamp),
         (id, expires_at): (String, Timestamp),
     ) -> Self {
         Self {
@@ -84,35 +89,16 @@ impl UserEnd {
             extent,
             source,
             until,
+            sessions_until,
             id,
             expires_at,
         }
     }
 
     /// The end of everything that a user of this provider has whom the store has locked out.
-    pub fn of_locked_out(
-        provider: &Provider,
-        keys: Vec<UserKey>,
-        source: EndSource,
-        (id, expires_at): (String, Timestamp),
-    ) -> Self {
-        Self {
-            issuer: provider.issuer().to_owned(),
-            client_id: provider.client_id().to_owned(),
-            extent: EndExtent::LockedOut(keys),
-            source,
-            until: Timestamp(i64::MAX),
-            id,
-            expires_at,
-        }
-    }
-
-    /// Sessions that began later go on. A login is let in until the order is recorded, and by the clock of another replica.
-    pub(super) fn sessions_until(&self) -> Timestamp {
-        match self.extent {
-            EndExtent::Everything(_) => self.until.plus(LEEWAY),
-            EndExtent::Logout { .. } | EndExtent::LockedOut(_) => self.until,
-        }
+    pub fn of_locked_out(provider: &Provider, keys: Vec<UserKey>, source: EndSource, order: (String, Timestamp)) -> Self {
+        let whenever = Timestamp(i64::MAX);
+        Self::of_event(provider, EndExtent::LockedOut(keys), source, (whenever, whenever), order)
     }
 
     /// The sessions of a logout; `None` of everything.

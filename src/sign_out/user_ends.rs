@@ -133,7 +133,7 @@ impl SignOut {
     /// Whether a session that an order names began early enough to be ended.
     async fn is_meant(&self, end: &UserEnd, hash: SessionHash) -> Result<bool, StoreError> {
         let until = match &end.extent {
-            EndExtent::Logout { .. } | EndExtent::Everything(_) => Some(end.sessions_until()),
+            EndExtent::Logout { .. } | EndExtent::Everything(_) => Some(end.sessions_until),
             // Everything there is, or only what there was if the user has been let in again.
             EndExtent::LockedOut(_) => self.store.user_ended_at(&end.names()).await?,
         };
@@ -217,5 +217,5 @@ fn names(end: &UserEnd, session: &Session, grant: Option<&Grant>, is_only_provid
             grant.is_some_and(|grant| UserKey::all_of(&grant.identity).iter().any(|key| keys.contains(key)))
         }
     };
-    is_of_provider && session.created_at <= end.sessions_until() && is_meant()
+    is_of_provider && session.created_at <= end.sessions_until && is_meant()
 }
