@@ -3,6 +3,7 @@
 //! Each way of telling has a file here, which reads what is asked for and by whom. What they order is one and the same
 //! [`UserEnd`](crate::sign_out::UserEnd), which reaches the users of one provider alone.
 
+mod event_poll;
 mod global_token_revocation;
 mod scim;
 mod security_event;

@@ -18,6 +18,7 @@ mod client_credentials;
 mod client_key;
 mod discovery;
 mod error;
+mod event_poll;
 mod event_signature;
 mod examination;
 mod front_channel_logout;
@@ -60,6 +61,7 @@ pub use claims::{ClaimMapping, Claims, ClaimsError};
 pub use client_auth_method::ClientAuthMethod;
 pub use client_key::{ClientKeyError, ClientKeyFiles};
 pub use error::ProviderError;
+pub use event_poll::{PollError, PollReport, Polled};
 pub use event_signature::EventError;
 pub use examination::{ClientProbe, Examination, RedirectProbe};
 pub use group_names::{GroupNames, InvalidPattern};
@@ -75,7 +77,7 @@ pub use proxy::ProxySettings;
 pub use refresh_verification::{LocalVerdict, RefreshVerdict};
 pub use revocation_assertion::RevocationAssertion;
 pub use roles::Roles;
-pub use security_event_token::{SecurityEventRefusal, SecurityEventToken};
+pub use security_event_token::{EventDelivery, SecurityEventRefusal, SecurityEventToken};
 pub use token_call::{TokenFailure, TokenResponse, VerifiedLogin, safe_description};
 pub use token_issuer::{IssuerMetadata, TokenIssuer, TokenIssuerSettings};
 
@@ -126,6 +128,8 @@ pub struct Settings {
     pub event_secret: Option<Secret>,
     /// `CODER_OIDC_EVENT_AUDIENCE`: further audiences of security events.
     pub event_audiences: Vec<String>,
+    /// `CODER_OIDC_EVENT_POLL_URL`: where security events are polled for; `None` polls for none.
+    pub event_poll: Option<EventPollSettings>,
     /// `CODER_OIDC_REVOCATION_SECRET`: what security tools bring to have users ended.
     pub revocation_secret: Option<Secret>,
     /// `CODER_SCIM_AUTH_HEADER`: what a SCIM client brings that provisions the provider's users.
@@ -134,6 +138,15 @@ pub struct Settings {
     pub token_timeout: Duration,
     /// `HTTPS_PROXY` and `NO_PROXY`.
     pub proxy: ProxySettings,
+}
+
+/// Where security events are polled for.
+#[derive(Clone, Debug)]
+pub struct EventPollSettings {
+    /// `CODER_OIDC_EVENT_POLL_URL`.
+    pub url: url::Url,
+    /// `CODER_OIDC_EVENT_POLL_TOKEN`.
+    pub token: Option<Secret>,
 }
 
 /// The name of the provider of the environment.
@@ -186,6 +199,7 @@ impl Settings {
             event_issuer: None,
             event_secret: None,
             event_audiences: Vec::new(),
+            event_poll: None,
             revocation_secret: None,
             scim_secret: None,
             token_timeout: Duration::from_secs(1),

@@ -12,6 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     clock::{Clock, Timestamp},
+    deprovisioning::Deprovisioning,
     oidc::Providers,
     renewal::Renewer,
     session::{self, cache::SessionCache},
@@ -57,6 +58,10 @@ impl Background {
         let all = self;
         for provider in all.providers.iter().map(Arc::clone) {
             spawn(Box::pin(async move { provider.run_discovery().await }));
+        }
+        for provider in all.providers.iter().filter(|provider| provider.polls_for_events()).map(Arc::clone) {
+            let (deprovisioning, interval) = (Deprovisioning { sign_out: all.sign_out.clone() }, all.timings.event_poll_interval);
+            spawn(Box::pin(async move { deprovisioning.poll(&provider, interval).await }));
         }
         let this = all.clone();
         spawn(Box::pin(async move {

@@ -47,6 +47,8 @@ pub(super) const SECTION: Section = Section {
         &EVENT_ISSUER_URL,
         &EVENT_SECRET,
         &EVENT_AUDIENCE,
+        &EVENT_POLL_URL,
+        &EVENT_POLL_TOKEN,
         &REVOCATION_SECRET,
         &SCIM_AUTH_HEADER,
     ],
@@ -150,6 +152,18 @@ const EVENT_AUDIENCE: Setting = setting(
     "",
     "Further audiences (`aud`) of security events that are taken, besides `CODER_OIDC_CLIENT_ID` and the URL of `/oauth2/security_events`: what the transmitter has as the stream's `aud`.",
 );
+const EVENT_POLL_URL: Setting = setting(
+    "oidc_event_poll_url",
+    ValueType::Url,
+    "",
+    "Where Evergate polls for security events (RFC 8936): the `endpoint_url` of the stream at a transmitter that pushes none, or that cannot reach Evergate. One replica at a time polls. Not set: none does.",
+);
+const EVENT_POLL_TOKEN: Setting = setting(
+    "oidc_event_poll_token",
+    ValueType::Secret,
+    "",
+    "What Evergate sends as `Authorization: Bearer` to `CODER_OIDC_EVENT_POLL_URL`.",
+);
 const REVOCATION_SECRET: Setting = setting(
     "oidc_revocation_secret",
     ValueType::Secret,
@@ -183,6 +197,7 @@ pub(super) fn read(reader: &mut Reader<'_>, name: String) -> Option<oidc::Settin
     let scim_secret = scim_secret(reader);
     let event_secret = reader.parsed(&EVENT_SECRET, values::long_secret);
     let event_audiences = reader.text(&EVENT_AUDIENCE).map(values::list).unwrap_or_default();
+    let event_poll = event_poll(reader);
     let revocation_secret = reader.parsed(&REVOCATION_SECRET, values::long_secret);
     let mapping = claims::read(reader);
     let client_auth = client_auth::read(reader, issuer.as_deref());
@@ -213,11 +228,20 @@ pub(super) fn read(reader: &mut Reader<'_>, name: String) -> Option<oidc::Settin
         event_issuer,
         event_secret,
         event_audiences,
+        event_poll,
         revocation_secret,
         scim_secret,
         token_timeout: token_timeout?,
         proxy: proxy?,
     })
+}
+
+fn event_poll(reader: &mut Reader<'_>) -> Option<oidc::EventPollSettings> {
+    let (url, token) = (reader.parsed(&EVENT_POLL_URL, provider_url), reader.owned(&EVENT_POLL_TOKEN).map(Secret::new));
+    if url.is_none() && token.is_some() {
+        reader.warn(&EVENT_POLL_TOKEN, "has no effect without CODER_OIDC_EVENT_POLL_URL");
+    }
+    Some(oidc::EventPollSettings { url: url?, token })
 }
 
 /// The secret of the SCIM client. Coder starts with any, and so does Evergate, but takes none that could be guessed: it would end everybody.

@@ -8,7 +8,7 @@ use super::{
     subject_identifier::SubjectError,
 };
 use crate::{
-    oidc::{LEEWAY, SecurityEventRefusal},
+    oidc::{EventDelivery, LEEWAY, SecurityEventRefusal},
     session::EndSource,
     sign_out::UserEnd,
     store::StoreError,
@@ -28,19 +28,41 @@ pub enum SecurityEventError {
     Store(#[from] StoreError),
 }
 
+impl SecurityEventError {
+    /// What the transmitter is told (RFC 8935 section 2.4, RFC 8936 section 2.6): little of why, because anybody may push an event. `None`:
+    /// it is to send the event again.
+    pub fn code(&self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Refused(SecurityEventRefusal::Malformed(_)) => {
+                Some(("invalid_request", "The body is no acceptable security event token."))
+            }
+            Self::Refused(SecurityEventRefusal::Issuer) => Some(("invalid_issuer", "The issuer is not accepted.")),
+            Self::Refused(SecurityEventRefusal::Audience) => Some(("invalid_audience", "The audience is another.")),
+            Self::Refused(SecurityEventRefusal::Secret) => {
+                Some(("authentication_failed", "The authorization header is not acceptable."))
+            }
+            Self::Refused(SecurityEventRefusal::Signature(_)) => Some(("invalid_key", "The signature cannot be verified.")),
+            Self::Subject(SubjectError::OtherIssuer) => Some(("access_denied", "The subject is another issuer's user.")),
+            Self::Subject(SubjectError::Malformed(_) | SubjectError::Unsupported) => {
+                Some(("invalid_request", "The subject is malformed."))
+            }
+            Self::Refused(SecurityEventRefusal::Unavailable(_)) | Self::Store(_) => None,
+        }
+    }
+}
+
 const SOURCE: EndSource = EndSource::SecurityEvent;
 
 /// How long an event is remembered. One that is sent again later ends nothing that began since it was issued.
 const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 
 impl Deprovisioning {
-    /// Takes a security event that came to `endpoint` with this bearer token, and does what it asks for. What is understood and does not
-    /// concern anybody here is accepted.
+    /// Takes a security event, and does what it asks for. What is understood and does not concern anybody here is accepted.
     ///
     /// # Errors
     /// [`SecurityEventError`].
-    pub async fn receive(&self, token: &str, bearer: Option<&str>, endpoint: &str) -> Result<(), SecurityEventError> {
-        let (token, concerned) = self.sign_out.providers.verify_security_event(token, bearer, endpoint).await?;
+    pub async fn receive(&self, token: &str, delivery: EventDelivery<'_>) -> Result<(), SecurityEventError> {
+        let (token, concerned) = self.sign_out.providers.verify_security_event(token, delivery).await?;
         let (id, event) = (&*token.id, &*token.event_type);
         let ignore = |why: &str| {
             self.sign_out.metrics.user_end(SOURCE.as_str(), "ignored");

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::{Call, Endpoints, Refused, global_token_revocation::bearer_of, read_form};
 use crate::{
-    deprovisioning::{SecurityEventError, SubjectError},
-    oidc::SecurityEventRefusal,
+    deprovisioning::SecurityEventError,
+    oidc::EventDelivery,
     refusal::{
         Refusal,
         response::{json as json_response, own_headers},
@@ -28,7 +28,8 @@ impl Endpoints {
         let authorization = call.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let token = String::from_utf8_lossy(&body);
         let endpoint = call.exchange.site.at(&call.exchange.path());
-        let received = self.components.deprovisioning.receive(token.trim(), authorization.and_then(bearer_of), &endpoint).await;
+        let delivery = EventDelivery::Pushed { bearer: authorization.and_then(bearer_of), endpoint: &endpoint };
+        let received = self.components.deprovisioning.receive(token.trim(), delivery).await;
         let error = match received {
             Ok(()) => {
                 let mut response = Response::new(Body::empty());
@@ -40,7 +41,7 @@ impl Endpoints {
             Err(error) => error,
         };
         tracing::warn!(request.id = call.exchange.id_text(), error = causes(&error), "a security event was refused");
-        Ok(match code(&error) {
+        Ok(match error.code() {
             Some((code, description)) => refused(code, description),
             None => again(),
         })
@@ -52,30 +53,6 @@ fn is_security_event(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(header::CONTENT_TYPE) else { return true };
     let media_type = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
     media_type.eq_ignore_ascii_case("application/secevent+jwt")
-}
-
-/// What the transmitter is told (section 2.4): little of why, because anybody may ask. `None`: it is to send the event again.
-fn code(error: &SecurityEventError) -> Option<(&'static str, &'static str)> {
-    match error {
-        SecurityEventError::Refused(SecurityEventRefusal::Malformed(_)) => {
-            Some(("invalid_request", "The body is no acceptable security event token."))
-        }
-        SecurityEventError::Refused(SecurityEventRefusal::Issuer) => Some(("invalid_issuer", "The issuer is not accepted.")),
-        SecurityEventError::Refused(SecurityEventRefusal::Audience) => Some(("invalid_audience", "The audience is another.")),
-        SecurityEventError::Refused(SecurityEventRefusal::Secret) => {
-            Some(("authentication_failed", "The authorization header is not acceptable."))
-        }
-        SecurityEventError::Refused(SecurityEventRefusal::Signature(_)) => {
-            Some(("invalid_key", "The signature cannot be verified."))
-        }
-        SecurityEventError::Subject(SubjectError::OtherIssuer) => {
-            Some(("access_denied", "The subject is another issuer's user."))
-        }
-        SecurityEventError::Subject(SubjectError::Malformed(_) | SubjectError::Unsupported) => {
-            Some(("invalid_request", "The subject is malformed."))
-        }
-        SecurityEventError::Refused(SecurityEventRefusal::Unavailable(_)) | SecurityEventError::Store(_) => None,
-    }
 }
 
 /// Section 2.3.

@@ -31,6 +31,20 @@ pub struct SecurityEventToken {
     pub sub_id: Option<Value>,
 }
 
+/// How a security event has come.
+#[derive(Clone, Copy, Debug)]
+pub enum EventDelivery<'a> {
+    /// It was pushed (RFC 8935).
+    Pushed {
+        /// The request's bearer token.
+        bearer: Option<&'a str>,
+        /// The URL that the request came to.
+        endpoint: &'a str,
+    },
+    /// It was polled for, at the stream of this provider (RFC 8936): no other's users are meant, and no secret is to be brought.
+    Polled(&'a Arc<Provider>),
+}
+
 /// Why a security event is refused, by the codes of RFC 8935 section 2.4.
 #[derive(Debug, thiserror::Error)]
 pub enum SecurityEventRefusal {
@@ -60,30 +74,29 @@ const TYPE: &str = "secevent+jwt";
 const VALIDATED_CLAIMS: [&str; 7] = ["iss", "aud", "iat", "exp", "jti", "events", "sub_id"];
 
 impl Providers {
-    /// Verifies a security event that came to `endpoint` with this bearer token, and says which providers' users it may be about: those
-    /// of the providers alone that the transmitter is configured for, and that the event is for.
+    /// Verifies a security event, and says which providers' users it may be about: those of the providers alone that the transmitter is
+    /// configured for, and that the event is for.
     ///
     /// # Errors
     /// [`SecurityEventRefusal`].
-    pub async fn verify_security_event(
-        &self,
+    pub async fn verify_security_event<'a>(
+        &'a self,
         token: &str,
-        bearer: Option<&str>,
-        endpoint: &str,
-    ) -> Result<(SecurityEventToken, Vec<&Arc<Provider>>), SecurityEventRefusal> {
+        delivery: EventDelivery<'a>,
+    ) -> Result<(SecurityEventToken, Vec<&'a Arc<Provider>>), SecurityEventRefusal> {
         let parsed = SignedToken::parse(token).map_err(|error| SecurityEventRefusal::Malformed(error.into()))?;
         let claims = parsed.unverified();
         let issuer = claims.members.get("iss").and_then(Value::as_str).unwrap_or_default();
         let mut concerned: Vec<_> = self.iter().filter(|provider| provider.is_event_issuer(issuer)).collect();
         let first = *concerned.first().ok_or(SecurityEventRefusal::Issuer)?;
         // Before anything that costs more than a comparison.
-        concerned.retain(|provider| provider.takes_events_with(bearer));
+        concerned.retain(|provider| provider.takes(delivery));
         if concerned.is_empty() {
             return Err(SecurityEventRefusal::Secret);
         }
         let event = validate(&parsed, first.clock.now()).map_err(SecurityEventRefusal::Malformed)?;
         let audiences = audiences(claims);
-        concerned.retain(|provider| audiences.iter().any(|audience| provider.is_event_audience(audience, endpoint)));
+        concerned.retain(|provider| audiences.iter().any(|audience| provider.is_event_audience(audience, delivery)));
         let verifier = concerned.first().ok_or(SecurityEventRefusal::Audience)?;
         verifier.verify_event_signature(token, claims).await.map_err(|error| match error {
             EventError::Refused(error) => SecurityEventRefusal::Signature(error),
@@ -94,8 +107,20 @@ impl Providers {
 }
 
 impl Provider {
-    fn is_event_audience(&self, audience: &str, endpoint: &str) -> bool {
-        audience == self.client_id() || audience == endpoint || self.settings.event_audiences.iter().any(|own| own == audience)
+    /// Whether it takes events that come so.
+    fn takes(self: &Arc<Self>, delivery: EventDelivery<'_>) -> bool {
+        match delivery {
+            EventDelivery::Pushed { bearer, .. } => self.takes_events_with(bearer),
+            EventDelivery::Polled(by) => Arc::ptr_eq(self, by),
+        }
+    }
+
+    fn is_event_audience(&self, audience: &str, delivery: EventDelivery<'_>) -> bool {
+        let is_endpoint = match delivery {
+            EventDelivery::Pushed { endpoint, .. } => audience == endpoint,
+            EventDelivery::Polled(_) => false,
+        };
+        is_endpoint || audience == self.client_id() || self.settings.event_audiences.iter().any(|own| own == audience)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Who is gone at the provider is gone here: whichever way it is told, on every replica, and in the history with who told it.
 
+mod event_poll;
 mod front_channel_logout;
 mod global_token_revocation;
 mod scim;

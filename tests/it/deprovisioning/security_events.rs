@@ -82,7 +82,7 @@ async fn a_transmitter_that_is_no_provider_names_users_in_its_own_ways_and_bring
         let world = world()
             .on(kind)
             .by(clock.clone())
-            .set("oidc_event_issuer_url", transmitter.issuer())
+            .set("oidc_event_issuer_url", &transmitter.issuer())
             .set("oidc_event_secret", SECRET)
             .set("oidc_event_audience", "https://receiver.example, urn:ours")
             .start()

@@ -1,0 +1,131 @@
+//! Security events that are polled for (RFC 8936).
+
+use evergate::clock::Clock;
+
+use super::*;
+use crate::harness::{
+    Kind,
+    faults::FaultProxy,
+    idp::{CLIENT_ID, CLIENT_SECRET},
+    logs::lines_with,
+    transmitter::Transmitter,
+};
+
+const TOKEN: &str = "a-token-for-the-stream";
+
+/// A world that polls a transmitter which is to be asked for events about its users.
+fn polling(builder: Builder, transmitter: &Transmitter, clock: Clock) -> Builder {
+    builder
+        .by(clock)
+        .set("oidc_event_issuer_url", &transmitter.issuer())
+        .set("oidc_event_poll_url", &transmitter.poll_url())
+        .set("oidc_event_poll_token", TOKEN)
+        // What is pushed must bring it; what is polled for need not.
+        .set("oidc_event_secret", "a-secret-of-the-transmitter-0123456789")
+}
+
+/// The claims of an event that ends everything of whoever has this address.
+fn disabled(address: &str) -> Value {
+    json!({"aud": CLIENT_ID, "sub_id": {"format": "email", "email": address},
+        "events": {"https://schemas.openid.net/secevent/risc/event-type/account-disabled": {}}})
+}
+
+#[tokio::test]
+async fn events_that_wait_at_the_transmitter_take_effect_on_every_replica_and_each_is_reported_once() {
+    let clock = Clock::manual();
+    let transmitter = Transmitter::start(clock.clone()).await;
+    transmitter.queue("nobody", disabled("nobody@example.com"));
+    let mut other = disabled("ann@example.com");
+    other["aud"] = json!("https://another-receiver.example");
+    transmitter.queue("other", other);
+    transmitter.queue("unknown", json!({"aud": CLIENT_ID, "events": {"https://example.com/of-tomorrow": {}}}));
+    let mut forged = disabled("ann@example.com");
+    forged["iss"] = json!("https://nobody.example");
+    transmitter.queue("forged", forged);
+    let world = polling(world().replicas(2), &transmitter, clock).start().await;
+    let everything = Everything::of_ann(&world).await;
+    eventually("all are reported", async || transmitter.polled().waiting.is_empty()).await;
+    assert!(everything.here.get("/").await.is_upstreams());
+    transmitter.queue("ann", disabled("ann@example.com"));
+    everything.expect_gone(&world, "security_event").await;
+    eventually("it is acknowledged", async || transmitter.polled().waiting.is_empty()).await;
+    let polled = transmitter.polled();
+    assert_eq!(polled.acknowledged, ["nobody", "unknown", "ann"]);
+    let codes = polled.refused.iter().map(|(id, error)| (id.as_str(), error["err"].as_str().unwrap()));
+    assert_eq!(codes.collect::<Vec<_>>(), [("forged", "invalid_issuer"), ("other", "invalid_audience")]);
+    assert!(polled.polls.iter().all(|authorization| *authorization == format!("Bearer {TOKEN}")));
+    assert_eq!(polled.most_at_once, 1, "one replica polls");
+}
+
+#[tokio::test]
+async fn another_replica_polls_when_the_one_that_did_is_gone() {
+    let clock = Clock::manual();
+    let transmitter = Transmitter::start(clock.clone()).await;
+    let mut world = polling(world().on(Kind::Postgres), &transmitter, clock).start().await;
+    eventually("the first polls", async || transmitter.polled().most_at_once == 1).await;
+    world.add_replica().await;
+    transmitter.queue("event-1", disabled("nobody@example.com"));
+    eventually("it is acknowledged", async || transmitter.polled().acknowledged == ["event-1"]).await;
+    assert!(world.replicas.remove(0).stop().await);
+    // Its turn passes.
+    world.clock.advance(Duration::from_secs(61));
+    transmitter.queue("event-2", disabled("nobody@example.com"));
+    eventually("it is acknowledged", async || transmitter.polled().acknowledged == ["event-1", "event-2"]).await;
+}
+
+#[tokio::test]
+async fn an_event_that_the_store_could_not_record_is_not_acknowledged_and_comes_again() {
+    let clock = Clock::manual();
+    let transmitter = Transmitter::start(clock.clone()).await;
+    let world = polling(world().on(Kind::Postgres), &transmitter, clock).start().await;
+    let visitor = world.signed_in().await;
+    eventually("a poll waits for an event", async || transmitter.polled().most_at_once == 1).await;
+    world.store_line.as_ref().unwrap().cut();
+    transmitter.queue("ann", disabled("ann@example.com"));
+    eventually("it was not taken", async || !lines_with(&["polled for was refused", "the store could not record it"]).is_empty())
+        .await;
+    assert!(transmitter.polled().acknowledged.is_empty());
+    world.store_line.as_ref().unwrap().mend();
+    eventually("it is acknowledged", async || transmitter.polled().acknowledged == ["ann"]).await;
+    assert_eq!(visitor.fetch("/").await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_transmitter_that_fails_is_polled_again() {
+    let clock = Clock::manual();
+    let transmitter = Transmitter::start(clock.clone()).await;
+    transmitter.answer_with(Some(503));
+    let world = polling(world(), &transmitter, clock).start().await;
+    let visitor = world.signed_in().await;
+    eventually("it was asked again", async || transmitter.polled().polls.len() > 2).await;
+    assert_eq!(lines_with(&["security events cannot be polled for", "503"]).len(), 1);
+    transmitter.queue("ann", disabled("ann@example.com"));
+    transmitter.answer_with(None);
+    eventually("the session has ended", async || visitor.fetch("/").await.status == StatusCode::UNAUTHORIZED).await;
+    eventually("it is acknowledged", async || transmitter.polled().acknowledged == ["ann"]).await;
+}
+
+#[tokio::test]
+async fn what_is_polled_at_one_provider_s_stream_ends_no_user_of_another_s() {
+    let clock = Clock::manual();
+    let (line, transmitter) = (FaultProxy::start().await, Transmitter::start(clock.clone()).await);
+    let partners = Idp::start(&line.url(), clock.clone()).await;
+    line.forward_to(partners.address);
+    let table = format!(
+        "[[provider]]\nname = \"partners\"\noidc_issuer_url = \"{}\"\noidc_client_id = \"{CLIENT_ID}\"\n\
+         oidc_client_secret = \"{CLIENT_SECRET}\"\noidc_event_issuer_url = \"{}\"\n\n",
+        partners.issuer(),
+        transmitter.issuer()
+    );
+    let world = polling(World::build(), &transmitter, clock).routes(move |_| table.clone()).start().await;
+    let log_in = async |name: &str, idp: &Idp| {
+        let visitor = world.visitor();
+        visitor.log_in(idp, &format!("/oauth2/start?provider={name}&rd=/")).await;
+        visitor
+    };
+    let (ours, theirs) = (log_in("default", &world.idp).await, log_in("partners", &partners).await);
+    transmitter.queue("ann", disabled("ann@example.com"));
+    eventually("it is acknowledged", async || transmitter.polled().acknowledged == ["ann"]).await;
+    assert_eq!(ours.fetch("/").await.status, StatusCode::UNAUTHORIZED);
+    assert!(theirs.get("/").await.is_upstreams(), "of the provider without the stream");
+}
