@@ -31,7 +31,7 @@ use tokio_tungstenite::{
 };
 
 use crate::harness::{
-    Stopwatch, World,
+    ACCESS, Stopwatch, World,
     eventually::eventually,
     logs::lines_with,
     python::{self, Served},
@@ -269,11 +269,12 @@ async fn grpc_calls_of_every_kind_pass_with_their_statuses_and_trailers() {
     let world = World::build()
         .set("upstream_url", &format!("http://127.0.0.1:{}", app.port))
         .set("upstream_protocol", "http2")
+        .routes(|_| "[[route]]\npath = \"/test.Echo\"\nbearer_tokens = [\"provider\"]\n".to_owned())
         .start()
         .await;
     let cookie = world.signed_in().await.cookie_header();
-    let call = async |cookie: &str| {
-        let output = python::run("grpc_peer.py", &["call", &world.address().port().to_string(), cookie]).await;
+    let call = async |credential: &str| {
+        let output = python::run("grpc_peer.py", &["call", &world.address().port().to_string(), credential]).await;
         serde_json::from_slice::<serde_json::Value>(&output.stdout).expect("what came of it")
     };
     let expected = json!({
@@ -281,7 +282,11 @@ async fn grpc_calls_of_every_kind_pass_with_their_statuses_and_trailers() {
         "chat": ["ONE", "TWO", "THREE"],
     });
     assert_eq!(call(&cookie).await, expected);
-    assert_eq!(call("").await, json!({"refused": "UNAUTHENTICATED"}));
+    let token = world.idp.signed_access_token(&format!("{ACCESS}/test.Echo"), json!({"sub": "sub-ann"}), json!({}));
+    assert_eq!(call(&format!("Bearer {token}")).await, expected);
+    for refused in ["", "Bearer none", &format!("Bearer {token}x")] {
+        assert_eq!(call(refused).await, json!({"refused": "UNAUTHENTICATED"}), "{refused}");
+    }
 }
 
 #[tokio::test]

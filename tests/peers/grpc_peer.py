@@ -60,9 +60,10 @@ def serve():
     server.stop(None)
 
 
-def call(port, cookie):
+def call(port, credential):
     options = [("grpc.default_authority", "app.test")]
-    headers = (("cookie", cookie),) if cookie else ()
+    name = "authorization" if credential.startswith("Bearer ") else "cookie"
+    headers = ((name, credential),) if credential else ()
     with grpc.insecure_channel(f"127.0.0.1:{port}", options) as channel:
         said = {}
         answer, outcome = channel.unary_unary("/test.Echo/Unary").with_call(b"hello", timeout=10, metadata=headers)
