@@ -37,7 +37,7 @@ pub use state::SessionState;
 /// The maximum number of events that are shown of a grant or a name.
 pub const EVENTS: i64 = 50;
 
-/// Of so many of somebody's sessions, the last logins first, and of so many grants the events are read: a program may have logged in as
+/// Of so many of somebody's sessions, the last logins first, and of so many grants, the last events first, the history is read: a program may have logged in as
 /// one user for thousands of times.
 const MOST_EXPLAINED: usize = 64;
 
@@ -118,11 +118,10 @@ impl Administration {
         for listed in sessions.iter().take(MOST_EXPLAINED) {
             add(self.store.events(&listed.session.hash.short(), Some(listed.grant.id), EVENTS).await?);
         }
-        let mut grants: Vec<_> = events.iter().map(|(event, _)| event.grant).collect();
-        grants.sort_unstable_by_key(|grant| grant.0);
-        grants.dedup();
-        grants.truncate(MOST_EXPLAINED);
-        for grant in grants {
+        events.sort_by_key(|(event, _)| std::cmp::Reverse(event.at));
+        let mut known = std::collections::HashSet::new();
+        let grants: Vec<_> = events.iter().map(|(event, _)| event.grant).filter(|grant| known.insert(*grant)).collect();
+        for grant in grants.into_iter().take(MOST_EXPLAINED) {
             for line in self.store.events("", Some(grant), EVENTS).await? {
                 if !events.contains(&line) {
                     events.push(line);

@@ -309,14 +309,7 @@ impl Engine {
     /// verified. Later requests do not wait for the same refresh.
     async fn read_after_timeout(&self, grant: &Grant) -> Outcome {
         self.flights.record_wait_timeout(grant.id);
-        match self.store.grant(grant.id).await {
-            Ok(Some(newer))
-                if newer.ended.is_none() && newer.generation > grant.generation && self.clock.now() < newer.expires_at =>
-            {
-                Outcome::Renewed(Arc::new(newer))
-            }
-            Ok(Some(_) | None) | Err(_) => Outcome::Unavailable(MIN_RETRY_AFTER),
-        }
+        self.read_outcome(grant).await.unwrap_or(Outcome::Unavailable(MIN_RETRY_AFTER))
     }
 
     /// Turns a refresh's outcome into the result for the request that waited for it.

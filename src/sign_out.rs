@@ -122,9 +122,20 @@ impl SignOut {
         let back = self.signed_out_uris.of(site);
         let state = self.state(site, return_to);
         let this = self.clone();
-        let ending = self.tasks.spawn(async move { this.end_here(hash, by, &back, state.as_deref()).await });
-        // Joining fails only when the process ends.
-        ending.await.unwrap_or(Ok(None))
+        self.to_its_end(async move { this.end_here(hash, by, &back, state.as_deref()).await }).await
+    }
+
+    /// Does to its end what a client that disconnects must not cancel, and what a shutdown waits for: what is half done leaves sessions
+    /// alive, or has no trace in the history.
+    pub async fn to_its_end<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> T {
+        match self.tasks.spawn(work).await {
+            Ok(done) => done,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The process ends.
+                Err(_cancelled) => std::future::pending().await,
+            },
+        }
     }
 
     /// Returns the URL of the provider's logout for a browser of `site` that has no session here. With several providers it is unknown at
@@ -253,14 +264,13 @@ impl SignOut {
     /// Some may be alive still.
     pub async fn end_others(&self, hashes: Vec<SessionHash>, by: LogoutInitiator) -> Result<(), StoreError> {
         let this = self.clone();
-        let ending = self.tasks.spawn(async move {
+        self.to_its_end(async move {
             for hash in hashes {
                 this.end_one(hash, by).await?;
             }
             Ok(())
-        });
-        // Joining fails only when the process ends.
-        ending.await.unwrap_or(Ok(()))
+        })
+        .await
     }
 
     /// Refuses from now on the bearer tokens that a provider has issued to a user so far: no session stands behind them.

@@ -79,13 +79,14 @@ impl Administration {
         let mut matching = found.into_iter().filter(|listed| super::session_id(listed.session.hash) == id);
         let Some(listed) = matching.next() else { return Ok(false) };
         let (this, actor) = (self.clone(), actor.clone());
-        self.to_its_end(async move {
-            let ended = this.sign_out.end_other(listed.session.hash, LogoutInitiator::Administrator).await;
-            let about = (listed.grant.id, Some(listed.session.hash), &listed.grant.identity);
-            this.record_at_once(&actor, Action::EndSession, about, outcome(ended.is_ok())).await;
-            ended.map(|()| true)
-        })
-        .await
+        self.sign_out
+            .to_its_end(async move {
+                let ended = this.sign_out.end_other(listed.session.hash, LogoutInitiator::Administrator).await;
+                let about = (listed.grant.id, Some(listed.session.hash), &listed.grant.identity);
+                this.record_at_once(&actor, Action::EndSession, about, outcome(ended.is_ok())).await;
+                ended.map(|()| true)
+            })
+            .await
     }
 
     /// Ends all sessions and tokens of the user of a grant, and says how many. `None`: there is no such grant.
@@ -95,12 +96,13 @@ impl Administration {
     pub async fn end_user(&self, actor: &Actor, grant: GrantId) -> Result<Option<usize>, StoreError> {
         let Some(grant) = self.store.grant(grant).await? else { return Ok(None) };
         let (this, actor) = (self.clone(), actor.clone());
-        self.to_its_end(async move {
-            let ended = this.sign_out.end_user_of(&grant, LogoutInitiator::Administrator).await;
-            this.record_at_once(&actor, Action::EndUser, (grant.id, None, &grant.identity), outcome(ended.is_ok())).await;
-            ended.map(Some)
-        })
-        .await
+        self.sign_out
+            .to_its_end(async move {
+                let ended = this.sign_out.end_user_of(&grant, LogoutInitiator::Administrator).await;
+                this.record_at_once(&actor, Action::EndUser, (grant.id, None, &grant.identity), outcome(ended.is_ok())).await;
+                ended.map(Some)
+            })
+            .await
     }
 
     /// Begins to end everyone's sessions, the actor's own among them, in the background: at a million that takes a while.
@@ -139,19 +141,6 @@ impl Administration {
         failed.map_or(Ok(count), Err)
     }
 
-    /// Does what an administrator asked for to its end, whether or not they wait for it: else whoever hangs up in time would act without
-    /// a trace, and what takes long would stay half done.
-    async fn to_its_end<T: Send + 'static>(&self, action: impl Future<Output = T> + Send + 'static) -> T {
-        match self.sign_out.tasks.spawn(action).await {
-            Ok(done) => done,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // The process ends.
-                Err(_cancelled) => std::future::pending().await,
-            },
-        }
-    }
-
     /// Renews a grant now. `None`: there is no such grant.
     ///
     /// # Errors
@@ -159,7 +148,7 @@ impl Administration {
     pub async fn renew(&self, actor: &Actor, grant: GrantId) -> Result<Option<RefreshedNow>, StoreError> {
         let Some(grant) = self.store.grant(grant).await?.map(Arc::new) else { return Ok(None) };
         let (this, actor) = (self.clone(), actor.clone());
-        let refreshed = self.to_its_end(async move {
+        let refreshed = self.sign_out.to_its_end(async move {
             let refreshed = this.renewer.refresh_now(Arc::clone(&grant)).await;
             this.record_at_once(&actor, Action::Renew, (grant.id, None, &grant.identity), refreshed.name()).await;
             refreshed

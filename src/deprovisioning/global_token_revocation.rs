@@ -69,7 +69,7 @@ impl Deprovisioning {
         let now = self.sign_out.clock.now();
         let source = EndSource::GlobalTokenRevocation;
         let end = UserEnd::of_everything(caller.provider, keys, source, now, (id, expires_at));
-        Ok(self.sign_out.end_user(&end).await?)
+        Ok(self.sign_out.end_user(end).await?)
     }
 
     async fn caller(&self, bearer: &str, endpoint: &str) -> Result<Caller<'_>, RevocationError> {

@@ -103,7 +103,7 @@ impl Deprovisioning {
             let order = (format!("{} {} {id}", provider.client_id(), token.issuer), now.plus(REMEMBERED));
             let end = UserEnd::of_event(provider, extent, SOURCE, until, order);
             tracing::info!(event.id = id, event.type = event, "a security event ends a user's sessions");
-            self.sign_out.end_user(&end).await?;
+            self.sign_out.end_user(end).await?;
         }
         if is_of_any { Ok(()) } else { Err(SecurityEventError::Subject(SubjectError::OtherIssuer)) }
     }

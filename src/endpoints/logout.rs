@@ -110,7 +110,7 @@ impl Endpoints {
             Err(ProviderError::LogoutToken(error)) => return Err(Refusal::LogoutToken(error).into()),
             Err(error) => return Err(Refusal::ProviderUnavailable(error).into()),
         };
-        sign_out.end_user(&UserEnd::of_logout_token(token)).await.map_err(Refusal::from)?;
+        sign_out.end_user(UserEnd::of_logout_token(token)).await.map_err(Refusal::from)?;
         Ok(json_response(&json!({}), StatusCode::OK, "logged_out"))
     }
 

@@ -31,9 +31,7 @@ impl SignOut {
         own: Option<SessionHash>,
     ) -> Result<(), StoreError> {
         let (this, provider, sid) = (self.clone(), Arc::clone(provider), sid.to_owned());
-        let ending = self.tasks.spawn(async move { this.end_provider_session_here(&provider, &sid, own).await });
-        // Joining fails only when the process ends.
-        ending.await.unwrap_or(Ok(()))
+        self.to_its_end(async move { this.end_provider_session_here(&provider, &sid, own).await }).await
     }
 
     async fn end_provider_session_here(

@@ -20,11 +20,17 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const MAX_PAUSE: Duration = Duration::from_secs(10);
 
 impl SignOut {
-    /// Ends what an order names. What began later is kept, and an order that has been carried out has no effect when it is sent again.
+    /// Ends what an order names. What began later is kept, and an order that has been carried out has no effect when it is sent again. A
+    /// sender that does not wait for it does not cancel it, because few send it again.
     ///
     /// # Errors
     /// What this replica knows has ended here. More may be alive still, until the store is back; the order may be sent again.
-    pub async fn end_user(&self, end: &UserEnd) -> Result<(), StoreError> {
+    pub async fn end_user(&self, end: UserEnd) -> Result<(), StoreError> {
+        let this = self.clone();
+        self.to_its_end(async move { this.end_user_here(&end).await }).await
+    }
+
+    async fn end_user_here(&self, end: &UserEnd) -> Result<(), StoreError> {
         let now = self.clock.now();
         // Looked up first: tokens that were issued since an order was carried out are not refused by its repetition.
         let done = match self.store.is_consumed(end.replay_name()).await {

@@ -3,7 +3,7 @@
 //! Whoever is not to be active any more is locked out first, by the names that they have had, and has lost everything before anything
 //! else is changed or deleted. So a change that breaks off in between is finished by its repetition, which finds the user as they were.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
 
@@ -69,13 +69,13 @@ impl Client {
     /// Provisions a user.
     pub(super) async fn create(&self, resource: Value) -> Result<ScimAnswer, ScimError> {
         let this = self.clone();
-        self.finish(async move { this.provision(&resource).await }).await
+        self.sign_out.to_its_end(async move { this.provision(&resource).await }).await
     }
 
     /// Changes a user.
     pub(super) async fn change(&self, id: &str, change: Change) -> Result<ScimAnswer, ScimError> {
         let (this, id) = (self.clone(), id.to_owned());
-        self.finish(async move {
+        let work = async move {
             for _ in 0..MAX_ATTEMPTS {
                 match this.try_change(&id, &change).await {
                     Err(ScimError::Unfinished) => {}
@@ -83,16 +83,8 @@ impl Client {
                 }
             }
             Err(ScimError::Unfinished)
-        })
-        .await
-    }
-
-    /// Does work that a client which disconnects does not cancel, and that a shutdown waits for.
-    async fn finish<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = Result<T, ScimError>> + Send + 'static,
-    ) -> Result<T, ScimError> {
-        self.sign_out.tasks.spawn(work).await.unwrap_or(Err(ScimError::Unfinished))
+        };
+        self.sign_out.to_its_end(work).await
     }
 
     async fn provision(&self, resource: &Value) -> Result<ScimAnswer, ScimError> {
@@ -180,7 +172,7 @@ impl Client {
         }
         let order = (random_text::<16>(), self.sign_out.clock.now().plus(BRIEFLY));
         let end = UserEnd::of_locked_out(&self.provider, locked, EndSource::Scim, order);
-        Ok(self.sign_out.end_user(&end).await?)
+        Ok(self.sign_out.end_user(end).await?)
     }
 
     async fn find(&self, id: &str) -> Result<ScimUser, ScimError> {

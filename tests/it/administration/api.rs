@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{PAGE, Program, administered, administrator, audit, both, browser, is_about};
 use crate::harness::{
-    ACCESS,
+    ACCESS, Kind,
     eventually::eventually,
     idp::{Endpoint, Misbehaviour, user},
 };
@@ -114,6 +114,29 @@ async fn what_an_administrator_begins_is_finished_and_audited_though_they_hang_u
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn one_session_that_cannot_be_ended_keeps_nobody_else_signed_in() {
+    let world = administered().on(Kind::Postgres).start().await;
+    let people = [browser(&world, user("bob")).await, browser(&world, user("eve")).await, browser(&world, user("joe")).await];
+    let program = Program::of(&administrator(&world).await).await;
+    world
+        .sql(
+            "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+             IF (SELECT subject FROM grants WHERE id = OLD.grant_id) = 'sub-eve' THEN RAISE 'no'; END IF; RETURN OLD; END $$",
+        )
+        .await;
+    world.sql("CREATE TRIGGER fail BEFORE DELETE ON sessions FOR EACH ROW EXECUTE FUNCTION fail()").await;
+    assert_eq!(program.ask(Method::POST, "/everyone/end", "{\"confirm\": \"everyone\"}").await.status, StatusCode::ACCEPTED);
+    for (person, is_ended) in people.iter().zip([true, false, true]) {
+        let ended = async || person.fetch("/").await.status == StatusCode::UNAUTHORIZED;
+        if is_ended { eventually("it has ended", ended).await } else { assert!(!ended().await) }
+    }
+    eventually("it is audited", async || {
+        audit(&world).await.iter().any(|event| event[0] == "end_everyone" && event[1] == "failed")
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -106,6 +106,46 @@ async fn a_directory_that_does_not_wait_for_the_end_of_its_user_does_not_prevent
 }
 
 #[tokio::test]
+async fn a_provider_that_does_not_wait_for_the_end_of_a_session_does_not_prevent_it() {
+    for way in ["backchannel_logout", "frontchannel_logout", "global_token_revocation"] {
+        let world = world().on(Kind::Postgres).set("oidc_revocation_secret", SECRET).start().await;
+        world.idp.edit_id_token(|claims| claims["sid"] = json!("0123456789abcdef"));
+        world.idp.log_in_as(user("ann"));
+        let visitor = world.signed_in().await;
+        let path = format!("/oauth2/{way}");
+        let (method, address, content_type, body) = match way {
+            "backchannel_logout" => {
+                let token = world.idp.logout_token(json!({}), json!({}));
+                (Method::POST, path.clone(), "application/x-www-form-urlencoded", format!("logout_token={token}"))
+            }
+            "frontchannel_logout" => {
+                let address = format!("{path}?iss={}&sid=0123456789abcdef", world.idp.issuer());
+                (Method::GET, address, "text/plain", String::new())
+            }
+            _ => {
+                let named = json!({"sub_id": {"format": "opaque", "id": "sub-ann"}});
+                (Method::POST, path.clone(), "application/json", named.to_string())
+            }
+        };
+        let lock = postgres::held(&world.database_url(), "BEGIN; LOCK TABLE sessions IN SHARE MODE").await;
+        let provider = world.visitor();
+        let ordering = tokio::spawn(async move {
+            let lines = [("authorization", format!("Bearer {SECRET}")), ("content-type", content_type.to_owned())];
+            let lines: Vec<_> = lines.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            provider.send(method, &address, &lines, &body).await
+        });
+        eventually("it is about to end the session", async || waits(&world, "DELETE FROM sessions WHERE hash = $1%").await).await;
+        ordering.abort();
+        eventually("the gateway notices", async || {
+            !lines_with(&[&path, "\"http.response.status_code\":499", "client_left"]).is_empty()
+        })
+        .await;
+        drop(lock);
+        eventually("the session ends", async || visitor.fetch("/").await.status == StatusCode::UNAUTHORIZED).await;
+    }
+}
+
+#[tokio::test]
 async fn what_could_not_be_finished_is_finished_when_the_directory_sends_it_again() {
     let inactive = json!({"userName": "ann@example.com", "active": false});
     for (kind, method, body, status) in [
