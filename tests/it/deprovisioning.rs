@@ -7,8 +7,9 @@ mod scim;
 mod security_events;
 mod unfinished;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use evergate::clock::Clock;
 use futures_util::{SinkExt, StreamExt};
 use http::{Method, StatusCode};
 use http_body_util::BodyExt;
@@ -22,7 +23,9 @@ use tokio_tungstenite::{
 use crate::harness::{
     ACCESS, Builder, World,
     eventually::eventually,
-    idp::{Idp, user},
+    faults::FaultProxy,
+    idp::{CLIENT_ID, CLIENT_SECRET, Idp, user},
+    transmitter::Transmitter,
     visitor::Visitor,
 };
 
@@ -41,6 +44,20 @@ fn world() -> Builder {
 fn bearer(idp: &Idp, subject: &str) -> String {
     let address = format!("{}@example.com", subject.trim_start_matches("sub-"));
     idp.signed_access_token(&format!("{ACCESS}/api"), json!({"sub": subject, "email": address}), json!({}))
+}
+
+/// A second provider, whose users a transmitter tells of: its line, itself, and its table in the settings.
+async fn partners(clock: &Clock, transmitter: &Transmitter) -> (FaultProxy, Arc<Idp>, String) {
+    let line = FaultProxy::start().await;
+    let partners = Idp::start(&line.url(), clock.clone()).await;
+    line.forward_to(partners.address);
+    let table = format!(
+        "[[provider]]\nname = \"partners\"\noidc_issuer_url = \"{}\"\noidc_client_id = \"{CLIENT_ID}\"\n\
+         oidc_client_secret = \"{CLIENT_SECRET}\"\noidc_event_issuer_url = \"{}\"\n\n",
+        partners.issuer(),
+        transmitter.issuer()
+    );
+    (line, partners, table)
 }
 
 async fn call(visitor: &Visitor, token: &str) -> StatusCode {

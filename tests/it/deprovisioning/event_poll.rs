@@ -1,15 +1,7 @@
 //! Security events that are polled for (RFC 8936).
 
-use evergate::clock::Clock;
-
 use super::*;
-use crate::harness::{
-    Kind,
-    faults::FaultProxy,
-    idp::{CLIENT_ID, CLIENT_SECRET},
-    logs::lines_with,
-    transmitter::Transmitter,
-};
+use crate::harness::{Kind, idp::CLIENT_ID, logs::lines_with, transmitter::Transmitter};
 
 const TOKEN: &str = "a-token-for-the-stream";
 
@@ -108,15 +100,8 @@ async fn a_transmitter_that_fails_is_polled_again() {
 #[tokio::test]
 async fn what_is_polled_at_one_provider_s_stream_ends_no_user_of_another_s() {
     let clock = Clock::manual();
-    let (line, transmitter) = (FaultProxy::start().await, Transmitter::start(clock.clone()).await);
-    let partners = Idp::start(&line.url(), clock.clone()).await;
-    line.forward_to(partners.address);
-    let table = format!(
-        "[[provider]]\nname = \"partners\"\noidc_issuer_url = \"{}\"\noidc_client_id = \"{CLIENT_ID}\"\n\
-         oidc_client_secret = \"{CLIENT_SECRET}\"\noidc_event_issuer_url = \"{}\"\n\n",
-        partners.issuer(),
-        transmitter.issuer()
-    );
+    let transmitter = Transmitter::start(clock.clone()).await;
+    let (_line, partners, table) = partners(&clock, &transmitter).await;
     let world = polling(World::build(), &transmitter, clock).routes(move |_| table.clone()).start().await;
     let log_in = async |name: &str, idp: &Idp| {
         let visitor = world.visitor();

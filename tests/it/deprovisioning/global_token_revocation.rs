@@ -87,7 +87,7 @@ async fn a_revocation_that_is_not_to_be_believed_revokes_nothing() {
         ("iss", json!({"iss": "https://other"}), json!({})),
         ("no iss", json!({"iss": null}), json!({})),
         ("aud", json!({"aud": "https://other.test/oauth2/global_token_revocation"}), json!({})),
-        ("the client as aud", json!({"aud": crate::harness::idp::CLIENT_ID}), json!({})),
+        ("the client as aud", json!({"aud": CLIENT_ID}), json!({})),
         ("no exp", json!({"exp": null}), json!({})),
         ("expired", json!({"exp": now - 61}), json!({})),
         ("no iat", json!({"iat": null}), json!({})),
@@ -107,9 +107,7 @@ async fn a_revocation_that_is_not_to_be_believed_revokes_nothing() {
         assert!(is_refused, "{what}: {} {}", refused.status, refused.text());
         assert_eq!(refused.status == StatusCode::SERVICE_UNAVAILABLE, what == "unknown key", "{what}");
     }
-    for (what, bearer) in
-        [("garbage", "a.b.c"), ("nothing set as secret", ""), ("the client's secret", crate::harness::idp::CLIENT_SECRET)]
-    {
+    for (what, bearer) in [("garbage", "a.b.c"), ("nothing set as secret", ""), ("the client's secret", CLIENT_SECRET)] {
         let refused = revoke_for(&world, bearer, ann.clone()).await;
         assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{what}");
         assert!(refused.header("www-authenticate").starts_with("Bearer realm="), "{what}");
@@ -210,7 +208,7 @@ async fn while_the_store_is_away_the_sender_is_told_to_come_again_and_it_holds_w
 
 #[tokio::test]
 async fn the_issuer_of_events_is_believed_under_its_own_name_and_keys_alone() {
-    let (clock, line) = (evergate::clock::Clock::manual(), FaultProxy::start().await);
+    let (clock, line) = (Clock::manual(), FaultProxy::start().await);
     let org = Idp::start(&line.url(), clock.clone()).await;
     line.forward_to(org.address);
     let world = world().by(clock).set("oidc_event_issuer_url", org.issuer()).start().await;

@@ -1,12 +1,9 @@
 //! Security events (SET, RFC 8417) that a transmitter of shared signals pushes (RFC 8935): CAEP and RISC.
 
-use evergate::clock::Clock;
-
 use super::*;
 use crate::harness::{
     Kind,
-    faults::FaultProxy,
-    idp::{CLIENT_ID, CLIENT_SECRET},
+    idp::CLIENT_ID,
     logs::lines_with,
     transmitter::Transmitter,
     visitor::{Reply, path_of},
@@ -292,15 +289,8 @@ async fn while_the_store_is_away_the_transmitter_is_told_to_come_again_and_it_ho
 #[tokio::test]
 async fn a_transmitter_ends_users_of_the_providers_alone_that_it_is_configured_for() {
     let clock = Clock::manual();
-    let (line, transmitter) = (FaultProxy::start().await, Transmitter::start(clock.clone()).await);
-    let partners = Idp::start(&line.url(), clock.clone()).await;
-    line.forward_to(partners.address);
-    let table = format!(
-        "[[provider]]\nname = \"partners\"\noidc_issuer_url = \"{}\"\noidc_client_id = \"{CLIENT_ID}\"\n\
-         oidc_client_secret = \"{CLIENT_SECRET}\"\noidc_event_issuer_url = \"{}\"\n\n",
-        partners.issuer(),
-        transmitter.issuer()
-    );
+    let transmitter = Transmitter::start(clock.clone()).await;
+    let (_line, partners, table) = partners(&clock, &transmitter).await;
     let world = World::build().by(clock).routes(move |_| table.clone()).start().await;
     let log_in = async |name: &str, idp: &Idp| {
         let visitor = world.visitor();
