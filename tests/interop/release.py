@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""What a release consists of: the bill of materials, the signature, and with RELEASE_BUILDS=1 (20 minutes) two builds that are compared.
+"""What a release consists of: the bill of materials, the signature, and with RELEASE_BUILDS=1 (an hour or more) the builds themselves.
 
-Needs once pip, for CycloneDX's own schemas.
+These are two builds for this machine, which are compared, and one with musl for each of x86-64 and arm64, which are run: the latter under
+Debian's qemu-user-static. Needs once pip, for CycloneDX's own schemas; builds with musl need root, and once Debian's packages.
 """
 
 import json
@@ -11,10 +12,14 @@ import shutil
 import subprocess
 import sys
 
+import musl
+from names import AAAA, A, Names
 from packages import python_packages
-from world import REPOSITORY, Skip, cases_of, need, run
+from world import HERE, REPOSITORY, Browser, Skip, Upstream, cases_of, eventually, need, run
 
 RELEASE = REPOSITORY / "config/release"
+# The cases of oidc_provider.py without those that only examine the provider.
+AT_A_PROVIDER = ["login", "tokens_that", "lost_answer", "logout", "check"]
 
 
 def start(_whole):
@@ -103,9 +108,13 @@ def changed_sums(folder):
     (folder / "SHA256SUMS").write_text((folder / "SHA256SUMS").read_text().replace("0", "1"))
 
 
-def two_builds_in_two_folders_are_the_same_and_static(world):
+def builds_are_wanted():
     if not os.environ.get("RELEASE_BUILDS"):
-        raise Skip("two builds of a release take 20 minutes; RELEASE_BUILDS=1")
+        raise Skip("a build of a release takes ten minutes or more; RELEASE_BUILDS=1")
+
+
+def two_builds_in_two_folders_are_the_same_and_static(world):
+    builds_are_wanted()
     made = []
     for name in ("one", "another"):
         source = world.directory / name
@@ -115,6 +124,79 @@ def two_builds_in_two_folders_are_the_same_and_static(world):
         made.append((source / "release/SHA256SUMS").read_text())
         shutil.rmtree(source / "built")
     assert made[0] == made[1], made
+
+
+def a_static_binary_for_x86_64_with_musl_does_what_is_asked_of_any(world):
+    program = unpacked(world, "x86_64", "amd64", "Advanced Micro Devices X86-64")
+    the_demo_is_logged_in_to(world, program)
+    passes("oidc_provider.py", program, *AT_A_PROVIDER)
+    passes("debian.py", program, "it_serves_behind")
+
+
+def a_static_binary_for_arm64_with_musl_does_what_is_asked_of_any(world):
+    program = unpacked(world, "aarch64", "arm64", "AArch64")
+    emulated = world.directory / "emulated"
+    emulated.write_text(f'#!/bin/sh\nexec qemu-aarch64-static {program} "$@"\n')
+    emulated.chmod(0o755)
+    the_demo_is_logged_in_to(world, emulated)
+    passes("oidc_provider.py", emulated, *AT_A_PROVIDER)
+
+
+def unpacked(world, cpu, debians, readelfs):
+    """The binary of a release with musl, whose files are what they should be for its machine."""
+    builds_are_wanted()
+    target = f"{cpu}-unknown-linux-musl"
+    folder = musl.release(target)
+
+    def said(*command):
+        return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=120).stdout
+
+    (archive,), (package,) = folder.glob("*.tar.gz"), folder.glob("*.deb")
+    sums = said("sha256sum", "--check", "--strict", "SHA256SUMS").splitlines()
+    assert sorted(line.split(":")[0] for line in sums) == sorted(f"./{name}" for name in os.listdir(folder) if name != "SHA256SUMS"), sums
+    assert {"name": "cargo:target", "value": target} in json.loads(next(folder.glob("*.cdx.json")).read_text())["metadata"]["properties"]
+    said("tar", "-xzf", archive, "-C", world.directory)
+    said("dpkg-deb", "--extract", package, world.directory / "package")
+    program = world.directory / f"{archive.name.removesuffix('.tar.gz')}/evergate"
+    assert program.read_bytes() == (world.directory / "package/usr/bin/evergate").read_bytes()
+    assert said("dpkg-deb", "--field", package, "Architecture").strip() == debians
+    assert "libc" not in said("dpkg-deb", "--field", package, "Depends")
+    elf = said("readelf", "--file-header", "--program-headers", "--dynamic", program)
+    assert readelfs in elf and "INTERP" not in elf and "NEEDED" not in elf, elf
+    return program
+
+
+def the_demo_is_logged_in_to(world, program):
+    """Somebody comes through the demo's provider to an app, whose name a DNS server knows in the domain that is searched."""
+    names, app, port, temporary = Names(world, "app"), Upstream(world), world.port(), world.directory / "temporary"
+    temporary.mkdir()
+    command = names.argv(program, "demo", "--port", port, "--app", app.url.replace("127.0.0.1", "app"))
+    demo = world.spawn("demo", command, env={"PATH": os.environ["PATH"], "TMPDIR": str(temporary)})
+    browser = Browser()
+
+    def asked():
+        assert demo.alive(), demo.text()
+        try:
+            page = browser.visit(f"http://localhost:{port}/")
+        except OSError:
+            return None
+        return page if "Maya Lindqvist" in page.text else None
+
+    page = eventually("the provider asks who it is", asked, 60)
+    page = browser.visit(f"{page.url}&person=0", referrer=page.url)
+    assert page.is_apps() and page.json()["headers"]["x-forwarded-user"] == "maya", str(page)
+    assert {("app.corp.test", A), ("app.corp.test", AAAA)} <= set(names.asked), names.asked
+    demo.signal(15)
+    eventually("it has ended", lambda: not demo.alive(), 60)
+    assert demo.child.returncode == 0 and not list(temporary.iterdir()), demo.text()
+
+
+def passes(script, program, *words):
+    """The cases of a script that have one of the words in their names."""
+    done = subprocess.run(
+        [sys.executable, HERE / script, *words], env={**os.environ, "EVERGATE": str(program)}, capture_output=True, text=True, timeout=1800
+    )
+    assert done.returncode == 0 and "\n0 passed" not in done.stdout and "0 failed, 0 skipped" in done.stdout, done.stdout + done.stderr
 
 
 if __name__ == "__main__":
