@@ -2,6 +2,7 @@
 //! pages and the JSON API ask this module, and differ in how they show what it says.
 
 mod actions;
+mod end_sessions;
 mod ending;
 mod json;
 mod listing;
@@ -13,7 +14,11 @@ mod settings;
 mod state;
 pub mod words;
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::{cmp::Reverse, collections::HashSet, sync::Arc};
+
+use tokio::sync::Mutex;
+
+use actions::About;
 
 use crate::{
     clock::Clock,
@@ -25,7 +30,8 @@ use crate::{
     store::{AuditPart, EventPlace, ListedSession, Store, StoreError},
 };
 
-pub use actions::{Action, Actor, Everyone};
+pub use actions::{Action, Actor};
+pub use end_sessions::{Ended, Everyone, Step, Whose};
 pub use ending::{Ending, LoggedOutBy};
 pub use json::{event_json, session_json};
 pub use listing::{EndedBecause, Filter, Listing};
@@ -54,8 +60,8 @@ pub struct Administration {
     pub limits: session::Settings,
     /// The time.
     pub clock: Clock,
-    /// Whether everyone's sessions are being ended.
-    pub ends_everyone: Arc<AtomicBool>,
+    /// Held by whoever ends everyone's sessions.
+    pub ends_everyone: Arc<Mutex<()>>,
 }
 
 /// All that is known of a grant.
@@ -108,27 +114,16 @@ impl Administration {
     /// The store failed.
     pub async fn history(&self, name: &str, sessions: &[ListedSession]) -> Result<Vec<(Event, String)>, StoreError> {
         let mut events = self.store.events(name, None, EVENTS).await?;
-        let mut add = |lines: Vec<(Event, String)>| {
-            for line in lines {
-                if !events.contains(&line) {
-                    events.push(line);
-                }
-            }
-        };
         for listed in sessions.iter().take(MOST_EXPLAINED) {
-            add(self.store.events(&listed.session.hash.short(), Some(listed.grant.id), EVENTS).await?);
+            add(&mut events, self.store.events(&listed.session.hash.short(), Some(listed.grant.id), EVENTS).await?);
         }
-        events.sort_by_key(|(event, _)| std::cmp::Reverse(event.at));
-        let mut known = std::collections::HashSet::new();
+        events.sort_by_key(|(event, _)| Reverse(event.at));
+        let mut known = HashSet::new();
         let grants: Vec<_> = events.iter().map(|(event, _)| event.grant).filter(|grant| known.insert(*grant)).collect();
         for grant in grants.into_iter().take(MOST_EXPLAINED) {
-            for line in self.store.events("", Some(grant), EVENTS).await? {
-                if !events.contains(&line) {
-                    events.push(line);
-                }
-            }
+            add(&mut events, self.store.events("", Some(grant), EVENTS).await?);
         }
-        events.sort_by_key(|(event, _)| std::cmp::Reverse(event.at));
+        events.sort_by_key(|(event, _)| Reverse(event.at));
         Ok(events)
     }
 
@@ -138,5 +133,14 @@ impl Administration {
     /// The store failed.
     pub async fn audit(&self, after: EventPlace, most: usize) -> Result<AuditPart, StoreError> {
         self.store.events_of_administrators(after, most).await
+    }
+}
+
+/// Adds those that are not there yet.
+fn add(events: &mut Vec<(Event, String)>, more: Vec<(Event, String)>) {
+    for line in more {
+        if !events.contains(&line) {
+            events.push(line);
+        }
     }
 }

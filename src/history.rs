@@ -58,6 +58,9 @@ pub enum Kind {
     Administration,
 }
 
+/// The reason of a [`Kind::Logout`] of a session that a later login in its browser has replaced. It is stored and must not change.
+pub const ANOTHER_LOGIN: &str = "another_login";
+
 impl Kind {
     /// All of them.
     pub const ALL: [Self; 7] =

@@ -80,13 +80,25 @@ pub enum LogoutInitiator {
 }
 
 impl LogoutInitiator {
-    fn as_str(self) -> &'static str {
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let here = [Self::User, Self::UserEverywhere, Self::Administrator];
+        here.into_iter().chain(EndSource::ALL.map(Self::Other))
+    }
+
+    /// The name in the history, which must not change.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::User => "user",
             Self::UserEverywhere => "user_everywhere",
             Self::Administrator => "administrator",
             Self::Other(source) => source.as_str(),
         }
+    }
+
+    /// Parses a name of the history.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::all().find(|initiator| initiator.as_str() == text)
     }
 
     /// Whether the refresh token is revoked at the provider too. A front-channel logout proves nothing of who sent it, and ends no more than
@@ -285,19 +297,6 @@ impl SignOut {
         self.store.end_users(&names, now).await?;
         self.cache.ended_users().recorded(&names, now);
         Ok(())
-    }
-
-    /// Ends all sessions and tokens of a grant's user, and says how many. The provider's bearer tokens are refused, too.
-    ///
-    /// # Errors
-    /// Some may be alive still.
-    pub async fn end_user_of(&self, grant: &Grant, by: LogoutInitiator) -> Result<usize, StoreError> {
-        self.refuse_bearer_tokens_of(&grant.issuer, &grant.identity.subject).await?;
-        let count = self.sessions_of_user(grant).await?.len();
-        self.end_all_of_user(grant, None, by).await?;
-        // What was made of them meanwhile.
-        self.end_all_of_user(grant, None, by).await?;
-        Ok(count)
     }
 
     async fn end_stored(&self, hash: SessionHash, by: LogoutInitiator) -> Result<Option<EndedSession>, StoreError> {

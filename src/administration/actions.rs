@@ -1,6 +1,6 @@
 //! What an administrator does. Each action is an event of the history with who did it, and a line of the log.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
 use super::Administration;
 use crate::{
@@ -8,9 +8,7 @@ use crate::{
     history::{Event, Kind},
     identity::Identity,
     renewal::RefreshedNow,
-    session::SessionHash,
-    sign_out::LogoutInitiator,
-    store::{ListPosition, StoreError},
+    store::{ListedSession, StoreError},
 };
 
 /// Who acts.
@@ -35,13 +33,15 @@ pub enum Action {
     Renew,
 }
 
-/// What became of the wish to end everyone's sessions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Everyone {
-    /// It has begun.
-    Begun,
-    /// It is under way already.
-    UnderWay,
+/// Whom an action is about, in the history.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum About<'a> {
+    /// The user of this session.
+    Session(&'a ListedSession),
+    /// The user of this grant.
+    Grant(GrantId, &'a Identity),
+    /// Everybody.
+    Everybody,
 }
 
 impl Action {
@@ -70,77 +70,6 @@ const EVERYBODY: GrantId = GrantId([0; 16]);
 const MOST_OF_NAME: usize = 200;
 
 impl Administration {
-    /// Ends the session whose name begins so. `false`: there is none.
-    ///
-    /// # Errors
-    /// It may be alive still.
-    pub async fn end_session(&self, actor: &Actor, id: &str) -> Result<bool, StoreError> {
-        let found = self.store.sessions_by_prefix(id).await?;
-        let mut matching = found.into_iter().filter(|listed| super::session_id(listed.session.hash) == id);
-        let Some(listed) = matching.next() else { return Ok(false) };
-        let (this, actor) = (self.clone(), actor.clone());
-        self.sign_out
-            .to_its_end(async move {
-                let ended = this.sign_out.end_other(listed.session.hash, LogoutInitiator::Administrator).await;
-                let about = (listed.grant.id, Some(listed.session.hash), &listed.grant.identity);
-                this.record_at_once(&actor, Action::EndSession, about, outcome(ended.is_ok())).await;
-                ended.map(|()| true)
-            })
-            .await
-    }
-
-    /// Ends all sessions and tokens of the user of a grant, and says how many. `None`: there is no such grant.
-    ///
-    /// # Errors
-    /// Some may be alive still.
-    pub async fn end_user(&self, actor: &Actor, grant: GrantId) -> Result<Option<usize>, StoreError> {
-        let Some(grant) = self.store.grant(grant).await? else { return Ok(None) };
-        let (this, actor) = (self.clone(), actor.clone());
-        self.sign_out
-            .to_its_end(async move {
-                let ended = this.sign_out.end_user_of(&grant, LogoutInitiator::Administrator).await;
-                this.record_at_once(&actor, Action::EndUser, (grant.id, None, &grant.identity), outcome(ended.is_ok())).await;
-                ended.map(Some)
-            })
-            .await
-    }
-
-    /// Begins to end everyone's sessions, the actor's own among them, in the background: at a million that takes a while.
-    pub fn end_everyone(&self, actor: &Actor) -> Everyone {
-        if self.ends_everyone.swap(true, Ordering::AcqRel) {
-            self.record(actor, Action::EndEveryone, (EVERYBODY, None, &Identity::default()), "under_way");
-            return Everyone::UnderWay;
-        }
-        let (this, actor) = (self.clone(), actor.clone());
-        self.record(&actor, Action::EndEveryone, (EVERYBODY, None, &Identity::default()), "begun");
-        self.sign_out.tasks.spawn(async move {
-            let ended = this.end_all_pages().await;
-            this.ends_everyone.store(false, Ordering::Release);
-            this.record(&actor, Action::EndEveryone, (EVERYBODY, None, &Identity::default()), outcome(ended.is_ok()));
-            match ended {
-                Ok(count) => tracing::info!(sessions = count, "everyone's sessions have ended"),
-                Err(error) => tracing::error!(%error, "not everyone's sessions could be ended; an administrator can repeat it"),
-            }
-        });
-        Everyone::Begun
-    }
-
-    async fn end_all_pages(&self) -> Result<usize, StoreError> {
-        let (mut count, mut position, mut failed) = (0, Some(ListPosition::START), None);
-        while let Some(after) = position {
-            let (page, next) = self.store.list_sessions(after).await?;
-            for listed in page {
-                // One that cannot be ended keeps nobody else signed in.
-                match self.sign_out.end_other(listed.session.hash, LogoutInitiator::Administrator).await {
-                    Ok(()) => count += 1,
-                    Err(error) => failed = Some(error),
-                }
-            }
-            position = next;
-        }
-        failed.map_or(Ok(count), Err)
-    }
-
     /// Renews a grant now. `None`: there is no such grant.
     ///
     /// # Errors
@@ -150,39 +79,29 @@ impl Administration {
         let (this, actor) = (self.clone(), actor.clone());
         let refreshed = self.sign_out.to_its_end(async move {
             let refreshed = this.renewer.refresh_now(Arc::clone(&grant)).await;
-            this.record_at_once(&actor, Action::Renew, (grant.id, None, &grant.identity), refreshed.name()).await;
+            this.record(&actor, Action::Renew, About::Grant(grant.id, &grant.identity), refreshed.name());
+            // Whoever acted looks at the history next. What cannot be written now is later.
+            this.store.flush_events().await;
             refreshed
         });
         Ok(Some(refreshed.await))
     }
 
-    /// Records an action, and has what it led to written: whoever acted looks at the history next. What cannot be written now is later.
-    async fn record_at_once(
-        &self,
-        actor: &Actor,
-        action: Action,
-        about: (GrantId, Option<SessionHash>, &Identity),
-        outcome: &str,
-    ) {
-        self.record(actor, action, about, outcome);
-        self.store.flush_events().await;
-    }
-
     /// Records an action.
-    pub fn record(
-        &self,
-        actor: &Actor,
-        action: Action,
-        (grant, session, whose): (GrantId, Option<SessionHash>, &Identity),
-        outcome: &str,
-    ) {
+    pub(super) fn record(&self, actor: &Actor, action: Action, about: About<'_>, outcome: &str) {
+        let (now, nobody) = (self.clock.now(), Identity::default());
+        let of = |grant, whose| Event::of(Kind::Administration, grant, whose, now);
+        let event = match about {
+            About::Session(listed) => of(listed.grant.id, &listed.grant.identity).of_session(listed.session.hash),
+            About::Grant(grant, whose) => of(grant, whose),
+            About::Everybody => of(EVERYBODY, &nobody),
+        };
         let who: String = actor.who.chars().filter(|character| !character.is_control()).take(MOST_OF_NAME).collect();
-        let event = Event::of(Kind::Administration, grant, whose, self.clock.now()).because(action.as_str());
-        let event = Event { outcome: outcome.to_owned(), detail: Some(who), session: session.map(|hash| hash.short()), ..event };
+        let event = Event { outcome: outcome.to_owned(), detail: Some(who), ..event.because(action.as_str()) };
         tracing::info!(
             action = action.as_str(),
             outcome,
-            grant.id = %grant,
+            grant.id = %event.grant,
             session = event.session,
             administrator.session = actor.session,
             "an administrator acted"
@@ -191,7 +110,8 @@ impl Administration {
     }
 }
 
-fn outcome(is_ok: bool) -> &'static str {
+/// How the history names what became of it.
+pub(super) fn outcome(is_ok: bool) -> &'static str {
     if is_ok { "ok" } else { "failed" }
 }
 

@@ -2,7 +2,8 @@
 
 use crate::{
     grant::EndReason,
-    history::{Event, Kind},
+    history::{ANOTHER_LOGIN, Event, Kind},
+    sign_out::LogoutInitiator,
 };
 
 /// What an event says of an end, or of what needs a person.
@@ -32,14 +33,8 @@ pub enum Ending {
 /// Who ended a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LoggedOutBy {
-    /// The user.
-    User,
-    /// The user, in all browsers.
-    UserEverywhere,
-    /// The provider.
-    Provider,
-    /// An administrator.
-    Administrator,
+    /// Whoever a logout is begun by.
+    Initiator(LogoutInitiator),
     /// A newer login in the same browser.
     AnotherLogin,
     /// What a newer release knows.
@@ -72,14 +67,9 @@ impl Ending {
     pub fn code(&self) -> &'static str {
         match self {
             Self::LoginDenied { .. } => "login_denied",
-            Self::LoggedOut(by) => match by {
-                LoggedOutBy::User => "user",
-                LoggedOutBy::UserEverywhere => "user_everywhere",
-                LoggedOutBy::Provider => "provider",
-                LoggedOutBy::Administrator => "administrator",
-                LoggedOutBy::AnotherLogin => "another_login",
-                LoggedOutBy::Other(_) => "other",
-            },
+            Self::LoggedOut(LoggedOutBy::Initiator(initiator)) => initiator.as_str(),
+            Self::LoggedOut(LoggedOutBy::AnotherLogin) => ANOTHER_LOGIN,
+            Self::LoggedOut(LoggedOutBy::Other(_)) => "other",
             Self::Idle => "idle_limit",
             Self::TooOld => "absolute_limit",
             Self::TokenExpired => "token_expired",
@@ -91,13 +81,32 @@ impl Ending {
 
 impl LoggedOutBy {
     fn named(by: &str) -> Self {
-        match by {
-            "user" => Self::User,
-            "user_everywhere" => Self::UserEverywhere,
-            "provider" => Self::Provider,
-            "administrator" => Self::Administrator,
-            "another_login" => Self::AnotherLogin,
-            other => Self::Other(other.to_owned()),
+        match LogoutInitiator::parse(by) {
+            Some(initiator) => Self::Initiator(initiator),
+            None if by == ANOTHER_LOGIN => Self::AnotherLogin,
+            None => Self::Other(by.to_owned()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{clock::Timestamp, grant::GrantId, identity::Identity};
+
+    #[test]
+    fn whoever_ended_a_session_is_known_by_the_name_that_the_history_has() {
+        let of = |reason: &str| {
+            Ending::of(&Event::of(Kind::Logout, GrantId([0; 16]), &Identity::default(), Timestamp(0)).because(reason)).unwrap()
+        };
+        let mut codes: Vec<_> = LogoutInitiator::all().map(LogoutInitiator::as_str).collect();
+        for (initiator, code) in LogoutInitiator::all().zip(&codes) {
+            assert_eq!((of(code), of(code).code()), (Ending::LoggedOut(LoggedOutBy::Initiator(initiator)), *code));
+        }
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), LogoutInitiator::all().count(), "each has a name of its own");
+        assert_eq!(of(ANOTHER_LOGIN).code(), ANOTHER_LOGIN);
+        assert_eq!((of("x"), of("x").code()), (Ending::LoggedOut(LoggedOutBy::Other("x".to_owned())), "other"));
     }
 }

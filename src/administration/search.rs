@@ -36,7 +36,8 @@ impl Administration {
     }
 }
 
-fn is_of(name: &str, listed: &ListedSession) -> bool {
+/// Whether this is a name of the session's user.
+pub(super) fn is_of(name: &str, listed: &ListedSession) -> bool {
     let identity = &listed.grant.identity;
     identity.subject == name
         || identity.username.as_deref() == Some(name)

@@ -52,6 +52,7 @@ mod tests {
         history::Kind,
         identity::Identity,
         session::Limit,
+        sign_out::LogoutInitiator,
     };
 
     #[test]
@@ -72,7 +73,7 @@ mod tests {
         }
         for end in [
             Ending::LoginDenied { rule: "group".into(), detail: None },
-            Ending::LoggedOut(LoggedOutBy::User),
+            Ending::LoggedOut(LoggedOutBy::AnotherLogin),
             Ending::LoggedOut(LoggedOutBy::Other("x".into())),
             Ending::Idle,
             Ending::TooOld,
@@ -81,6 +82,12 @@ mod tests {
             Ending::NeedsPerson("invalid_client".into()),
         ] {
             differs(&ending(&end, Language::English), &ending(&end, Language::German));
+        }
+        let mut said = std::collections::HashSet::new();
+        for initiator in LogoutInitiator::all() {
+            let end = Ending::LoggedOut(LoggedOutBy::Initiator(initiator));
+            differs(&ending(&end, Language::English), &ending(&end, Language::German));
+            assert!(said.insert(ending(&end, Language::English)), "{initiator:?} is told as another");
         }
         for cause in [
             EndCause::Idle,

@@ -16,7 +16,11 @@ pub enum EndSource {
 }
 
 impl EndSource {
-    /// The name in the history, the log and the metrics.
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::FrontChannelLogout, Self::BackChannelLogout, Self::GlobalTokenRevocation, Self::Scim, Self::SecurityEvent];
+
+    /// The name in the history, the log and the metrics. It must not change.
     pub fn as_str(self) -> &'static str {
         match self {
             // The name that the history had before there were others.
@@ -26,5 +30,16 @@ impl EndSource {
             Self::SecurityEvent => "security_event",
             Self::FrontChannelLogout => "front_channel_logout",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::metrics::USER_END_SOURCES;
+
+    #[test]
+    fn each_has_a_metric_from_the_beginning() {
+        assert_eq!(EndSource::ALL.map(EndSource::as_str), USER_END_SOURCES);
     }
 }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     grant::GrantId,
-    history::{Event, Kind},
+    history::{ANOTHER_LOGIN, Event, Kind},
     identity::Identity,
     oidc::VerifiedLogin,
     policy::Denied,
@@ -183,7 +183,7 @@ impl SignIn {
         let event = |kind, hash| Event::of(kind, saved.grant, &grant.identity, now).of_session(hash);
         self.store.enqueue_event(event(Kind::Login, hash).because(reason));
         if let Some(replaced) = saved.replaced {
-            self.store.enqueue_event(event(Kind::Logout, replaced).because("another_login"));
+            self.store.enqueue_event(event(Kind::Logout, replaced).because(ANOTHER_LOGIN));
         }
         tracing::info!(
             grant.id = %saved.grant, session = hash.short(), grant.refreshable = saved.renewable,

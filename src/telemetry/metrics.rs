@@ -59,8 +59,9 @@ struct Inner {
 const BEARER_OUTCOMES: [&str; 3] = ["accepted", "refused", "unavailable"];
 /// What can become of a request of an app's job for a token.
 const APP_TOKEN_OUTCOMES: [&str; 4] = ["given", "exchanged", "refused", "unavailable"];
-/// Who may order that a user's sessions end: `EndSource` of `session`.
-const USER_END_SOURCES: [&str; 5] = ["provider", "global_token_revocation", "scim", "security_event", "front_channel_logout"];
+/// Who may order that a user's sessions end: the names of `EndSource` in `session`, whose test compares them.
+pub(crate) const USER_END_SOURCES: [&str; 5] =
+    ["front_channel_logout", "provider", "global_token_revocation", "scim", "security_event"];
 /// What can become of an order to end a user's sessions.
 const USER_END_OUTCOMES: [&str; 4] = ["ok", "unrecorded", "failed", "ignored"];
 /// What can become of a form that met the end of its session.

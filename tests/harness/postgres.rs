@@ -237,9 +237,9 @@ pub async fn run(url: &str, statement: &str) {
 }
 
 /// A connection that has run these statements, and keeps the locks that they take until it is dropped.
-pub async fn held(url: &str, statements: &'static str) -> PgConnection {
+pub async fn held(url: &str, statements: &str) -> PgConnection {
     let mut connection = PgConnection::connect(url).await.unwrap();
-    connection.execute(statements).await.unwrap();
+    connection.execute(sqlx::AssertSqlSafe(statements.to_owned())).await.unwrap();
     connection
 }
 

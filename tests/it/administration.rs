@@ -2,6 +2,7 @@
 
 mod api;
 mod attacks;
+mod ends;
 mod health;
 mod listener;
 mod pages;
@@ -76,13 +77,13 @@ async fn grant_page(administrator: &Visitor, name: &str) -> String {
 }
 
 /// A personal access token of this user's, with these further fields of the form.
-async fn token(visitor: &Visitor, more: &str) -> Reply {
+pub async fn token(visitor: &Visitor, more: &str) -> Reply {
     let page = visitor.get("/oauth2/tokens").await.text();
     let form = format!("seal={}&name=script{more}", fields(&page, "seal").first().unwrap_or(&"none"));
     send(visitor, "/oauth2/tokens", &form).await
 }
 
-fn told(made: &Reply) -> String {
+pub fn told(made: &Reply) -> String {
     made.text().split("<code>").nth(1).unwrap().split('<').next().unwrap().to_owned()
 }
 

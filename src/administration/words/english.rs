@@ -4,7 +4,8 @@ use crate::{
     administration::{Action, EndCause, Ending, LoggedOutBy, SessionState},
     grant::EndReason,
     history::{Event, Kind},
-    session::Limit,
+    session::{EndSource, Limit},
+    sign_out::LogoutInitiator,
 };
 
 pub(super) fn state(state: SessionState<'_>) -> String {
@@ -27,20 +28,38 @@ pub(super) fn ending(ending: &Ending) -> String {
             let detail = detail.as_deref().map(|detail| format!("; {detail}")).unwrap_or_default();
             format!("a login was denied by the rule {rule}{detail}")
         }
-        Ending::LoggedOut(by) => match by {
-            LoggedOutBy::User => "the user logged out".to_owned(),
-            LoggedOutBy::UserEverywhere => "the user logged out of all browsers".to_owned(),
-            LoggedOutBy::Provider => "the user logged out at the provider, which said so".to_owned(),
-            LoggedOutBy::Administrator => "an administrator ended the session".to_owned(),
-            LoggedOutBy::AnotherLogin => "its browser logged in again, and has another session".to_owned(),
-            LoggedOutBy::Other(other) => format!("the session was ended ({other})"),
-        },
+        Ending::LoggedOut(by) => logged_out(by),
         Ending::Idle => "the session ended: nobody used it for CODER_SESSION_DURATION".to_owned(),
         Ending::TooOld => "the session ended: it reached CODER_SESSION_MAX_DURATION".to_owned(),
         Ending::TokenExpired => "the personal access token expired".to_owned(),
         Ending::Grant(reason, words) => grant(*reason, words.as_deref()),
         Ending::NeedsPerson(words) => format!("the provider refused to renew, which a person must mend ({words})"),
     }
+}
+
+fn logged_out(by: &LoggedOutBy) -> String {
+    let by = match by {
+        LoggedOutBy::Initiator(initiator) => *initiator,
+        LoggedOutBy::AnotherLogin => return "its browser logged in again, and has another session".to_owned(),
+        LoggedOutBy::Other(other) => return format!("the session was ended ({other})"),
+    };
+    let text = match by {
+        LogoutInitiator::User => "the user logged out",
+        LogoutInitiator::UserEverywhere => "the user logged out of all browsers",
+        LogoutInitiator::Administrator => "an administrator ended the session",
+        LogoutInitiator::Other(EndSource::BackChannelLogout) => "the user logged out at the provider, which said so",
+        LogoutInitiator::Other(EndSource::FrontChannelLogout) => {
+            "the user logged out at the provider, whose page said so (front-channel logout)"
+        }
+        LogoutInitiator::Other(EndSource::GlobalTokenRevocation) => {
+            "the provider or a security tool had everything of the user revoked (Global Token Revocation)"
+        }
+        LogoutInitiator::Other(EndSource::Scim) => "a directory deactivated or deleted the user (SCIM)",
+        LogoutInitiator::Other(EndSource::SecurityEvent) => {
+            "the provider or another transmitter told of a security event of the user's"
+        }
+    };
+    text.to_owned()
 }
 
 fn grant(reason: EndReason, words: Option<&str>) -> String {

@@ -4,7 +4,8 @@ use crate::{
     administration::{Action, EndCause, Ending, LoggedOutBy, SessionState},
     grant::EndReason,
     history::{Event, Kind},
-    session::Limit,
+    session::{EndSource, Limit},
+    sign_out::LogoutInitiator,
 };
 
 pub(super) fn state(state: SessionState<'_>) -> String {
@@ -27,14 +28,7 @@ pub(super) fn ending(ending: &Ending) -> String {
             let detail = detail.as_deref().map(|detail| format!("; {detail}")).unwrap_or_default();
             format!("eine Anmeldung wurde von der Regel {rule} abgewiesen{detail}")
         }
-        Ending::LoggedOut(by) => match by {
-            LoggedOutBy::User => "der Benutzer hat sich abgemeldet".to_owned(),
-            LoggedOutBy::UserEverywhere => "der Benutzer hat sich in allen Browsern abgemeldet".to_owned(),
-            LoggedOutBy::Provider => "der Benutzer hat sich beim Anmeldedienst abgemeldet, der das gemeldet hat".to_owned(),
-            LoggedOutBy::Administrator => "ein Administrator hat die Sitzung beendet".to_owned(),
-            LoggedOutBy::AnotherLogin => "der Browser hat sich neu angemeldet und hat eine andere Sitzung".to_owned(),
-            LoggedOutBy::Other(other) => format!("die Sitzung wurde beendet ({other})"),
-        },
+        Ending::LoggedOut(by) => logged_out(by),
         Ending::Idle => "die Sitzung ist zu Ende: niemand hat sie für CODER_SESSION_DURATION benutzt".to_owned(),
         Ending::TooOld => "die Sitzung ist zu Ende: sie hat CODER_SESSION_MAX_DURATION erreicht".to_owned(),
         Ending::TokenExpired => "das Zugangstoken des Benutzers ist abgelaufen".to_owned(),
@@ -43,6 +37,33 @@ pub(super) fn ending(ending: &Ending) -> String {
             format!("der Anmeldedienst verweigert die Erneuerung, was jemand beheben muss ({words})")
         }
     }
+}
+
+fn logged_out(by: &LoggedOutBy) -> String {
+    let by = match by {
+        LoggedOutBy::Initiator(initiator) => *initiator,
+        LoggedOutBy::AnotherLogin => return "der Browser hat sich neu angemeldet und hat eine andere Sitzung".to_owned(),
+        LoggedOutBy::Other(other) => return format!("die Sitzung wurde beendet ({other})"),
+    };
+    let text = match by {
+        LogoutInitiator::User => "der Benutzer hat sich abgemeldet",
+        LogoutInitiator::UserEverywhere => "der Benutzer hat sich in allen Browsern abgemeldet",
+        LogoutInitiator::Administrator => "ein Administrator hat die Sitzung beendet",
+        LogoutInitiator::Other(EndSource::BackChannelLogout) => {
+            "der Benutzer hat sich beim Anmeldedienst abgemeldet, der das gemeldet hat"
+        }
+        LogoutInitiator::Other(EndSource::FrontChannelLogout) => {
+            "der Benutzer hat sich beim Anmeldedienst abgemeldet, dessen Seite das gemeldet hat (Front-Channel-Logout)"
+        }
+        LogoutInitiator::Other(EndSource::GlobalTokenRevocation) => {
+            "der Anmeldedienst oder ein Sicherheitswerkzeug hat alles des Benutzers widerrufen (Global Token Revocation)"
+        }
+        LogoutInitiator::Other(EndSource::Scim) => "ein Verzeichnis hat den Benutzer deaktiviert oder gelöscht (SCIM)",
+        LogoutInitiator::Other(EndSource::SecurityEvent) => {
+            "der Anmeldedienst oder ein anderer Sender hat ein Sicherheitsereignis des Benutzers gemeldet"
+        }
+    };
+    text.to_owned()
 }
 
 fn grant(reason: EndReason, words: Option<&str>) -> String {

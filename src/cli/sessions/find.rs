@@ -12,7 +12,18 @@ pub(super) async fn named(administration: &Administration, name: &str) -> anyhow
     administration.named(name).await.context(UNREADABLE)
 }
 
-const UNREADABLE: &str = "the sessions could not be read";
+/// Returns those of them that are of the provider with this `issuer`, if one is given.
+pub(super) async fn named_at(
+    administration: &Administration,
+    name: &str,
+    issuer: Option<&str>,
+) -> anyhow::Result<Vec<ListedSession>> {
+    let mut sessions = named(administration, name).await?;
+    sessions.retain(|listed| issuer.is_none_or(|issuer| listed.grant.issuer == issuer));
+    Ok(sessions)
+}
+
+pub(super) const UNREADABLE: &str = "the sessions could not be read";
 
 /// Reads the page behind `after`, and says where the next one begins.
 pub(super) async fn page(
@@ -20,15 +31,4 @@ pub(super) async fn page(
     after: ListPosition,
 ) -> anyhow::Result<(Vec<ListedSession>, Option<ListPosition>)> {
     administration.store.list_sessions(after).await.context(UNREADABLE)
-}
-
-/// Reads all sessions into memory.
-pub(super) async fn all(administration: &Administration) -> anyhow::Result<Vec<ListedSession>> {
-    let (mut sessions, mut position) = (Vec::new(), Some(ListPosition::START));
-    while let Some(after) = position {
-        let (found, next) = page(administration, after).await?;
-        sessions.extend(found);
-        position = next;
-    }
-    Ok(sessions)
 }

@@ -241,7 +241,13 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::endpoints::admin::api_request::PATHS;
+    use crate::{
+        administration::Ending,
+        endpoints::admin::api_request::PATHS,
+        history::{ANOTHER_LOGIN, Kind},
+        identity::Identity,
+        sign_out::LogoutInitiator,
+    };
 
     #[test]
     fn the_document_describes_each_path_and_method_of_the_table_and_no_other() {
@@ -262,5 +268,33 @@ mod tests {
             .filter(|served| !served.starts_with("HEAD"))
             .collect();
         assert_eq!(described, served);
+    }
+    #[test]
+    fn the_document_names_each_reason_for_an_end() {
+        let document: Value = serde_json::from_str(DOCUMENT).unwrap();
+        let described =
+            &document["components"]["schemas"]["Event"]["properties"]["why"]["oneOf"][1]["properties"]["code"]["enum"];
+        let described: BTreeSet<_> = described.as_array().unwrap().iter().map(|code| code.as_str().unwrap()).collect();
+        let logouts = LogoutInitiator::all().map(LogoutInitiator::as_str).chain([ANOTHER_LOGIN, "by a newer release"]);
+        let others = [
+            (Kind::Login, "denied", "group"),
+            (Kind::Limit, "ok", "idle"),
+            (Kind::Limit, "ok", "absolute"),
+            (Kind::Limit, "ok", "token_expired"),
+            (Kind::Renewal, "dead", "invalid_grant"),
+            (Kind::Renewal, "dead", "no_refresh_token"),
+            (Kind::Renewal, "dead", "identity_refused"),
+            (Kind::Renewal, "ambiguous", "outcome_unknown"),
+            (Kind::Renewal, "config", "invalid_client"),
+        ];
+        let told: BTreeSet<_> = logouts
+            .map(|by| (Kind::Logout, "ok", by))
+            .chain(others)
+            .map(|(kind, outcome, reason)| {
+                let event = Event::of(kind, GrantId([0; 16]), &Identity::default(), Timestamp(0)).because(reason);
+                Ending::of(&Event { outcome: outcome.to_owned(), ..event }).unwrap().code()
+            })
+            .collect();
+        assert_eq!(described, told);
     }
 }

@@ -20,28 +20,59 @@ use crate::{
 pub(super) struct ApiPath {
     /// The path, with the names of what stands in it.
     pub(super) template: &'static str,
-    /// The methods that it takes.
+    /// The methods.
     pub(super) methods: &'static [Method],
+    /// What is asked by them.
+    make: fn(Asked<'_>) -> Result<ApiCall, Refusal>,
 }
 
-const GET: &[Method] = &[Method::GET, Method::HEAD];
+const READ: &[Method] = &[Method::GET, Method::HEAD];
 const POST: &[Method] = &[Method::POST];
-const GET_AND_DELETE: &[Method] = &[Method::GET, Method::HEAD, Method::DELETE];
+const DELETE: &[Method] = &[Method::DELETE];
 
 /// The paths of the API.
 pub(super) const PATHS: &[ApiPath] = &[
-    ApiPath { template: "/openapi.json", methods: GET },
-    ApiPath { template: "/sessions", methods: GET },
-    ApiPath { template: "/sessions/{session}", methods: GET_AND_DELETE },
-    ApiPath { template: "/grants/{grant}", methods: GET },
-    ApiPath { template: "/grants/{grant}/renew", methods: POST },
-    ApiPath { template: "/grants/{grant}/end_user", methods: POST },
-    ApiPath { template: "/history", methods: GET },
-    ApiPath { template: "/audit", methods: GET },
-    ApiPath { template: "/providers", methods: GET },
-    ApiPath { template: "/keys", methods: GET },
-    ApiPath { template: "/everyone/end", methods: POST },
+    ApiPath { template: "/openapi.json", methods: READ, make: |asked| asked.alone(ApiCall::Document) },
+    ApiPath { template: "/sessions", methods: READ, make: |asked| sessions(asked.query).map(ApiCall::Sessions) },
+    ApiPath { template: "/sessions/{session}", methods: READ, make: |asked| asked.alone(ApiCall::Session(asked.session()?)) },
+    ApiPath {
+        template: "/sessions/{session}",
+        methods: DELETE,
+        make: |asked| asked.alone(ApiCall::EndSession(asked.session()?)),
+    },
+    ApiPath { template: "/grants/{grant}", methods: READ, make: |asked| asked.alone(ApiCall::Grant(asked.grant()?)) },
+    ApiPath { template: "/grants/{grant}/renew", methods: POST, make: |asked| asked.alone(ApiCall::Renew(asked.grant()?)) },
+    ApiPath { template: "/grants/{grant}/end_user", methods: POST, make: |asked| asked.alone(ApiCall::EndUser(asked.grant()?)) },
+    ApiPath { template: "/history", methods: READ, make: |asked| history(asked.query).map(ApiCall::History) },
+    ApiPath { template: "/audit", methods: READ, make: |asked| audit(asked.query).map(ApiCall::Audit) },
+    ApiPath { template: "/providers", methods: READ, make: |asked| asked.alone(ApiCall::Providers) },
+    ApiPath { template: "/keys", methods: READ, make: |asked| asked.alone(ApiCall::Keys) },
+    ApiPath { template: "/everyone/end", methods: POST, make: |asked| asked.alone(ApiCall::EndEveryone) },
 ];
+
+/// What stands in a request.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    /// What stands in its path where the template has a name.
+    value: &'a str,
+    query: &'a str,
+}
+
+impl Asked<'_> {
+    fn grant(self) -> Result<GrantId, Refusal> {
+        grant_id(self.value).ok_or(Refusal::NoSuchPage)
+    }
+
+    fn session(self) -> Result<String, Refusal> {
+        // Half of its hash, which is as long as a grant's identifier.
+        self.grant().map(|_| self.value.to_owned())
+    }
+
+    /// This, which takes no parameters.
+    fn alone(self, call: ApiCall) -> Result<ApiCall, Refusal> {
+        parameters(self.query, &[]).map(|[]| call)
+    }
+}
 
 /// What is asked.
 #[derive(Debug, PartialEq)]
@@ -75,7 +106,7 @@ pub(super) struct SessionQuery {
 pub(super) enum ApiMistake {
     Refused(Refusal),
     /// The path takes these methods.
-    Method(&'static [Method]),
+    Method(Vec<Method>),
 }
 
 impl From<Refusal> for ApiMistake {
@@ -93,31 +124,14 @@ const LATEST: i64 = 253_402_300_799;
 impl ApiCall {
     /// Reads a request.
     pub(super) fn read(method: &Method, path: &str, query: &str) -> Result<Self, ApiMistake> {
-        let (found, value) = PATHS
-            .iter()
-            .find_map(|entry| Some((entry, matched(entry.template, path)?)))
-            .ok_or(ApiMistake::Refused(Refusal::NoSuchPage))?;
-        if !found.methods.contains(method) {
-            return Err(ApiMistake::Method(found.methods));
+        let at_path = || PATHS.iter().filter_map(|entry| Some((entry, matched(entry.template, path)?)));
+        let taken: Vec<_> = at_path().flat_map(|(entry, _)| entry.methods).cloned().collect();
+        if taken.is_empty() {
+            return Err(Refusal::NoSuchPage.into());
         }
-        let grant = || grant_id(value).ok_or(ApiMistake::Refused(Refusal::NoSuchPage));
-        let session = || grant_id(value).map(|_| value.to_owned()).ok_or(ApiMistake::Refused(Refusal::NoSuchPage));
-        let call = match found.template {
-            "/sessions" => return Ok(Self::Sessions(sessions(query)?)),
-            "/history" => return Ok(Self::History(history(query)?)),
-            "/audit" => return Ok(Self::Audit(audit(query)?)),
-            "/openapi.json" => Self::Document,
-            "/providers" => Self::Providers,
-            "/keys" => Self::Keys,
-            "/sessions/{session}" if *method == Method::DELETE => Self::EndSession(session()?),
-            "/sessions/{session}" => Self::Session(session()?),
-            "/grants/{grant}" => Self::Grant(grant()?),
-            "/grants/{grant}/renew" => Self::Renew(grant()?),
-            "/grants/{grant}/end_user" => Self::EndUser(grant()?),
-            _ => Self::EndEveryone,
-        };
-        parameters(query, &[])?;
-        Ok(call)
+        let found = at_path().find(|(entry, _)| entry.methods.contains(method));
+        let (entry, value) = found.ok_or(ApiMistake::Method(taken))?;
+        Ok((entry.make)(Asked { value, query })?)
     }
 }
 
@@ -239,7 +253,10 @@ mod tests {
         for odd in ["", "/", "/sessions/", "/sessions/x", "/grants/", "/grants//renew", "/everyone", "/grants/a/b/renew"] {
             assert_eq!(get(odd).or(post(odd)), None, "{odd}");
         }
-        assert!(matches!(ApiCall::read(&Method::PUT, "/audit", ""), Err(ApiMistake::Method(_))));
+        for (path, taken) in [("/audit".to_owned(), "GET HEAD"), (format!("/sessions/{id}"), "GET HEAD DELETE")] {
+            let Err(ApiMistake::Method(methods)) = ApiCall::read(&Method::PUT, &path, "") else { panic!("{path} is put") };
+            assert_eq!(methods.iter().map(Method::as_str).collect::<Vec<_>>().join(" "), taken);
+        }
     }
 
     #[test]

@@ -27,7 +27,6 @@ pub(super) const ARROWS: &[(&str, &[&str])] = &[
             "demo",
             "doctor",
             "translate",
-            "sign_out",
             // A renewal that an administrator asks for.
             "renewal",
             "history",

@@ -26,8 +26,7 @@ async fn signed_in_with(world: &World, sid: &'static str) -> Visitor {
 
 /// The history of this user names the logout.
 async fn is_in_history(world: &World, subject: &str) -> bool {
-    let (_, history) = world.command(&["sessions", "why", subject]).await;
-    history.contains("front_channel_logout")
+    is_told(world, subject, "front_channel_logout").await
 }
 
 #[tokio::test]

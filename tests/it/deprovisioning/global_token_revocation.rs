@@ -197,11 +197,7 @@ async fn while_the_store_is_away_the_sender_is_told_to_come_again_and_it_holds_w
     assert_eq!(call(&visitor, &token).await, StatusCode::UNAUTHORIZED);
     assert_ne!(visitor.fetch("/").await.status, StatusCode::OK);
     world.store_line.as_ref().unwrap().mend();
-    eventually("it is recorded", async || {
-        let (_, why) = world.command(&["sessions", "why", "sub-ann"]).await;
-        why.contains("global_token_revocation")
-    })
-    .await;
+    eventually("it is recorded", async || is_told(&world, "sub-ann", "global_token_revocation").await).await;
     assert_eq!(visitor.fetch("/").await.status, StatusCode::UNAUTHORIZED);
     assert_eq!(call(&visitor, &token).await, StatusCode::UNAUTHORIZED);
 }

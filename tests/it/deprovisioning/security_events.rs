@@ -278,11 +278,7 @@ async fn while_the_store_is_away_the_transmitter_is_told_to_come_again_and_it_ho
     assert!(!told.header("retry-after").is_empty());
     assert_ne!(visitor.fetch("/").await.status, StatusCode::OK);
     world.store_line.as_ref().unwrap().mend();
-    eventually("it is recorded", async || {
-        let (_, why) = world.command(&["sessions", "why", "sub-ann"]).await;
-        why.contains("security_event")
-    })
-    .await;
+    eventually("it is recorded", async || is_told(&world, "sub-ann", "security_event").await).await;
     assert_eq!(visitor.fetch("/").await.status, StatusCode::UNAUTHORIZED);
 }
 

@@ -5,9 +5,11 @@ use serde_json::json;
 
 use super::{Both, EXPIRED};
 use crate::{
+    administration::{token, told},
     app_tokens::job::{Job, SECRET, token as given},
     harness::{
         World,
+        eventually::eventually,
         idp::{Endpoint, Misbehaviour},
         visitor::Reply,
     },
@@ -68,6 +70,22 @@ async fn metadata_of_a_route_name_the_issuers_of_its_providers() {
     for (path, expected) in [("/any", vec![ours, theirs]), ("/staff", vec![ours]), ("/partners", vec![theirs])] {
         let metadata = both.world.visitor().fetch(&format!("/.well-known/oauth-protected-resource{path}")).await.json();
         assert_eq!(metadata["authorization_servers"], json!(expected), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_ended_at_one_provider_leaves_a_token_of_the_other_s_user() {
+    let both = Both::with("", ROUTES).await;
+    let theirs = both.of_partners().await;
+    let their_token = told(&token(&theirs, "").await);
+    for whose in ["--all", "sub-ann"] {
+        let ours = both.of_default().await;
+        let our_token = told(&token(&ours, "").await);
+        let (code, said) = both.world.command(&["sessions", "revoke", whose, "--issuer", both.world.idp.issuer()]).await;
+        assert_eq!((code, said.matches("ended session").count()), (0, 2), "{whose}: {said}");
+        eventually("ours is refused", async || ask(&both, "/any", &our_token).await.status == StatusCode::UNAUTHORIZED).await;
+        assert!(ask(&both, "/any", &their_token).await.is_upstreams(), "{whose}: {said}");
+        assert!(theirs.get("/any").await.is_upstreams(), "{whose}: {said}");
     }
 }
 

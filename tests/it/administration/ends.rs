@@ -1,0 +1,74 @@
+//! Whose sessions end, and whose do not.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use serde_json::Value;
+
+use super::{Program, administered, administrator, audit, both, browser, token, told};
+use crate::harness::{Builder, Kind, World, eventually::eventually, idp::user, postgres, visitor::Visitor};
+
+const ROUTES: &str = "[[route]]\npath = \"/\"\n\n[[route]]\npath = \"/api\"\nbearer_tokens = [\"personal\"]\n\n";
+const SECOND: Duration = Duration::from_secs(1);
+
+fn with_tokens() -> Builder {
+    administered().routes(|_| ROUTES.to_owned())
+}
+
+/// The answer to a script that brings this token.
+async fn status(world: &World, token: &str) -> StatusCode {
+    world.visitor().send(Method::GET, "/api", &[("authorization", &format!("Bearer {token}"))], "").await.status
+}
+
+async fn has_ended(visitor: &Visitor) -> bool {
+    visitor.fetch("/").await.status == StatusCode::UNAUTHORIZED
+}
+
+/// The list begins with the last login, and the token is younger than all of them.
+#[tokio::test]
+async fn a_token_that_is_made_while_everyone_is_ended_ends_with_them() {
+    let world = with_tokens().on(Kind::Postgres).start().await;
+    let bob = browser(&world, user("bob")).await;
+    world.clock.advance(SECOND);
+    let program = Program::of(&administrator(&world).await).await;
+    world.clock.advance(SECOND);
+    let eve = browser(&world, user("eve")).await;
+    let (url, hers) = (world.database_url(), "grant_id IN (SELECT id FROM grants WHERE subject = 'sub-eve')");
+    let lock = postgres::held(&url, &format!("BEGIN; SELECT hash FROM sessions WHERE {hers} FOR UPDATE")).await;
+    let begun = program.ask(Method::POST, "/everyone/end", "{\"confirm\": \"everyone\"}").await;
+    assert_eq!(begun.status, StatusCode::ACCEPTED);
+    eventually("it is under way", async || {
+        postgres::waiting(&url, "SELECT hash FROM sessions WHERE hash = $1 OR login%").await > 0
+    })
+    .await;
+    world.clock.advance(SECOND);
+    let made = told(&token(&bob, "").await);
+    assert_eq!(status(&world, &made).await, StatusCode::OK);
+    drop(lock);
+    for visitor in [&bob, &eve] {
+        eventually("they have ended", async || has_ended(visitor).await).await;
+    }
+    eventually("the token is refused", async || status(&world, &made).await == StatusCode::UNAUTHORIZED).await;
+    let is_done = |event: &[String; 3]| event[0] == "end_everyone" && event[1] == "ok";
+    eventually("it is audited", async || audit(&world).await.iter().any(is_done)).await;
+}
+
+#[tokio::test]
+async fn a_user_whose_name_is_the_beginning_of_another_s_token_is_ended_alone() {
+    for kind in both() {
+        let world = with_tokens().on(kind).start().await;
+        let made = told(&token(&browser(&world, user("bob")).await, "").await);
+        let (_, list) = world.command(&["sessions", "list", "--json"]).await;
+        let list: Value = serde_json::from_str(&list).unwrap();
+        let mut sessions = list["sessions"].as_array().unwrap().iter();
+        let name = sessions.find(|session| !session["token"].is_null()).unwrap()["session"].as_str().unwrap().to_owned();
+        let namesake = browser(&world, user(&name)).await;
+        let (code, said) = world.command(&["sessions", "revoke", &name]).await;
+        assert_eq!((code, said.matches("ended session").count()), (0, 1), "{said}");
+        eventually("they have ended", async || has_ended(&namesake).await).await;
+        assert_eq!(status(&world, &made).await, StatusCode::OK, "{said}");
+        let (code, said) = world.command(&["sessions", "revoke", &name]).await;
+        assert_eq!((code, said.matches("ended session").count()), (0, 1), "now it is the token's: {said}");
+        eventually("the token is refused", async || status(&world, &made).await == StatusCode::UNAUTHORIZED).await;
+    }
+}
