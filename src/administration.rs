@@ -18,8 +18,6 @@ use std::{cmp::Reverse, collections::HashSet, sync::Arc};
 
 use tokio::sync::Mutex;
 
-use actions::About;
-
 use crate::{
     clock::Clock,
     grant::{Grant, GrantId},

@@ -3,7 +3,11 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use super::{About, Action, Actor, Administration, actions::outcome, search::is_of};
+use super::{
+    Action, Actor, Administration,
+    actions::{About, outcome},
+    search::is_of,
+};
 use crate::{
     grant::{Grant, GrantId},
     secret::hex,

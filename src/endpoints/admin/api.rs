@@ -269,6 +269,7 @@ mod tests {
             .collect();
         assert_eq!(described, served);
     }
+
     #[test]
     fn the_document_names_each_reason_for_an_end() {
         let document: Value = serde_json::from_str(DOCUMENT).unwrap();
