@@ -4,4 +4,4 @@ mod notify;
 mod sockets;
 
 pub use notify::Notifier;
-pub use sockets::{SocketError, Sockets};
+pub use sockets::{Purpose, SocketError, Sockets};

@@ -2,11 +2,18 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{app_tokens, clock::Clock, server, systemd::Sockets, telemetry::metrics::Metrics, tls::CertResolver};
+use crate::{
+    app_tokens,
+    clock::Clock,
+    server,
+    systemd::{Purpose, Sockets},
+    telemetry::metrics::Metrics,
+    tls::CertResolver,
+};
 
 /// Where this process listens.
 pub(super) struct Listeners {
@@ -23,28 +30,19 @@ pub(super) struct Listeners {
 impl Listeners {
     /// Takes over `sockets`, and binds the addresses of the others.
     pub(super) async fn open(
-        sockets: Sockets,
+        mut sockets: Sockets,
         settings: &server::Settings,
         (metrics_address, admin_address): (Option<SocketAddr>, Option<SocketAddr>),
         certificate_hosts: Vec<String>,
         clock: &Clock,
     ) -> anyhow::Result<Self> {
-        // Clients would connect to it, and wait for nobody.
-        ensure!(
-            sockets.https.is_none() || settings.tls.is_some(),
-            "a socket `https` was passed on, and CODER_TLS_ENABLE is not set"
-        );
-        ensure!(
-            sockets.metrics.is_none() || metrics_address.is_some(),
-            "a socket `metrics` was passed on, and CODER_PROMETHEUS_ENABLE is not set"
-        );
-        let plain = server::Listener { socket: listen(sockets.http, settings.address).await?, tls: None };
+        let plain = server::Listener { socket: listen(sockets.take(Purpose::Http), settings.address).await?, tls: None };
         let secure = match &settings.tls {
             Some((address, certificates)) => {
                 let (config, cert_resolver) = certificates
                     .load(certificate_hosts, clock.clone())
                     .context("the certificates of CODER_TLS_CERT_FILE cannot be served")?;
-                let socket = listen(sockets.https, *address).await?;
+                let socket = listen(sockets.take(Purpose::Https), *address).await?;
                 Some((server::Listener { socket, tls: Some(Arc::new(config).into()) }, cert_resolver))
             }
             None => None,
@@ -53,21 +51,22 @@ impl Listeners {
             Some(asked) => {
                 let served = || secure.as_ref().and_then(|(listener, _)| listener.tls.clone());
                 let tls = if asked.is_secure { Some(served().context("there are no certificates to serve")?) } else { None };
-                Some(server::Listener { socket: listen(None, asked.address).await?, tls })
+                Some(server::Listener { socket: listen(sockets.take(Purpose::ExtAuthz), asked.address).await?, tls })
             }
             None => None,
         };
         let metrics = match metrics_address {
-            Some(address) => Some(listen(sockets.metrics, address).await?),
+            Some(address) => Some(listen(sockets.take(Purpose::Metrics), address).await?),
             None => None,
         };
         let administration = match admin_address {
             Some(address) => {
                 let tls = secure.as_ref().and_then(|(listener, _)| listener.tls.clone());
-                Some(server::Listener { socket: listen(None, address).await?, tls })
+                Some(server::Listener { socket: listen(sockets.take(Purpose::Administration), address).await?, tls })
             }
             None => None,
         };
+        sockets.all_taken()?;
         Ok(Self { plain, secure, ext_authz, metrics, administration })
     }
 }

@@ -1,19 +1,27 @@
 //! Listening sockets that outlive a process. Whoever started this one opened them and keeps them, so that while one process follows
 //! another, connections wait in the kernel's queue instead of being refused.
 
-use std::net::TcpListener;
+use std::{collections::BTreeMap, net::TcpListener};
 
 use listenfd::ListenFd;
 
-/// The sockets that were passed on, by what they are for.
+/// The sockets that were passed on, by what they are for. Whoever listens takes theirs.
 #[derive(Debug, Default)]
-pub struct Sockets {
-    /// In place of `CODER_HTTP_ADDRESS`.
-    pub http: Option<TcpListener>,
-    /// In place of `CODER_TLS_ADDRESS`.
-    pub https: Option<TcpListener>,
-    /// In place of `CODER_PROMETHEUS_ADDRESS`.
-    pub metrics: Option<TcpListener>,
+pub struct Sockets(BTreeMap<Purpose, TcpListener>);
+
+/// What a socket is for: in place of which address of the settings it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Purpose {
+    /// `CODER_HTTP_ADDRESS`.
+    Http,
+    /// `CODER_TLS_ADDRESS`.
+    Https,
+    /// `CODER_PROMETHEUS_ADDRESS`.
+    Metrics,
+    /// `CODER_ADMIN_ADDRESS`.
+    Administration,
+    /// `CODER_EXT_AUTHZ_ADDRESS`.
+    ExtAuthz,
 }
 
 /// Why what was passed on cannot be used.
@@ -23,21 +31,50 @@ pub enum SocketError {
     #[error("the socket {0} that was passed on (LISTEN_FDS) is no TCP socket")]
     NotTcp(String, #[source] std::io::Error),
     /// Its name says nothing.
-    #[error(
-        "a socket that was passed on is called {0}; FileDescriptorName must be http, https or metrics where there are several"
-    )]
+    #[error("a socket that was passed on is called {0}; where there are several, FileDescriptorName must be one of {names}", names = Purpose::names())]
     Unknown(String),
     /// Two are called the same.
     #[error("two sockets that were passed on are called {0}")]
     Twice(&'static str),
+    /// Clients would connect to it, and wait for nobody.
+    #[error("a socket `{0}` was passed on, and {1} is not set")]
+    Unused(&'static str, &'static str),
 }
 
-/// What a socket is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Purpose {
-    Http,
-    Https,
-    Metrics,
+impl Purpose {
+    const ALL: [Self; 5] = [Self::Http, Self::Https, Self::Metrics, Self::Administration, Self::ExtAuthz];
+
+    /// What such a socket is called (`FileDescriptorName`).
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::Metrics => "metrics",
+            Self::Administration => "admin",
+            Self::ExtAuthz => "ext_authz",
+        }
+    }
+
+    /// The setting without which nothing listens there.
+    const fn setting(self) -> &'static str {
+        match self {
+            Self::Http => "CODER_HTTP_ADDRESS",
+            Self::Https => "CODER_TLS_ENABLE",
+            Self::Metrics => "CODER_PROMETHEUS_ENABLE",
+            Self::Administration => "CODER_ADMIN_ADDRESS",
+            Self::ExtAuthz => "CODER_EXT_AUTHZ_ADDRESS",
+        }
+    }
+
+    fn names() -> String {
+        Self::ALL.map(Self::name).join(", ")
+    }
+
+    /// What a socket of this name is for, among `count`. One that is alone may be called anything, as systemd calls it after its unit.
+    fn of(name: &str, count: usize) -> Option<Self> {
+        let named = Self::ALL.into_iter().find(|purpose| purpose.name() == name);
+        named.or((count == 1).then_some(Self::Http))
+    }
 }
 
 impl Sockets {
@@ -48,37 +85,34 @@ impl Sockets {
     /// One is no TCP socket, or nobody can say what it is for.
     pub fn inherited(names: Option<&str>) -> Result<Self, SocketError> {
         let mut passed = ListenFd::from_env();
-        let (mut sockets, count) = (Self::default(), passed.len());
+        let (mut sockets, count) = (BTreeMap::new(), passed.len());
         for (index, name) in name_each(names, count).into_iter().enumerate() {
-            let purpose = purpose(name, count).ok_or_else(|| SocketError::Unknown(name.to_owned()))?;
+            let purpose = Purpose::of(name, count).ok_or_else(|| SocketError::Unknown(name.to_owned()))?;
             let taken = passed.take_tcp_listener(index).map_err(|error| SocketError::NotTcp(name.to_owned(), error))?;
-            let (called, place) = match purpose {
-                Purpose::Http => ("http", &mut sockets.http),
-                Purpose::Https => ("https", &mut sockets.https),
-                Purpose::Metrics => ("metrics", &mut sockets.metrics),
-            };
-            if place.is_some() {
-                return Err(SocketError::Twice(called));
+            if taken.and_then(|socket| sockets.insert(purpose, socket)).is_some() {
+                return Err(SocketError::Twice(purpose.name()));
             }
-            *place = taken;
         }
-        Ok(sockets)
+        Ok(Self(sockets))
+    }
+
+    /// The socket for this, if it was passed on.
+    pub fn take(&mut self, purpose: Purpose) -> Option<TcpListener> {
+        self.0.remove(&purpose)
+    }
+
+    /// Every socket must have been taken.
+    ///
+    /// # Errors
+    /// One was not.
+    pub fn all_taken(&self) -> Result<(), SocketError> {
+        self.0.keys().next().map_or(Ok(()), |left| Err(SocketError::Unused(left.name(), left.setting())))
     }
 }
 
 /// The names of so many sockets; those that have none are called nothing.
 fn name_each(names: Option<&str>, count: usize) -> Vec<&str> {
     names.unwrap_or_default().split(':').chain(std::iter::repeat("")).take(count).collect()
-}
-
-/// What a socket of this name is for. One that is alone may be called anything, as systemd calls it after its unit.
-fn purpose(name: &str, count: usize) -> Option<Purpose> {
-    match name {
-        "http" => Some(Purpose::Http),
-        "https" => Some(Purpose::Https),
-        "metrics" => Some(Purpose::Metrics),
-        _ => (count == 1).then_some(Purpose::Http),
-    }
 }
 
 #[cfg(test)]
@@ -92,11 +126,12 @@ mod tests {
             (Some("evergate.socket"), 1, vec![Some(Purpose::Http)]),
             (Some("https"), 1, vec![Some(Purpose::Https)]),
             (Some("metrics:http"), 2, vec![Some(Purpose::Metrics), Some(Purpose::Http)]),
+            (Some("admin:ext_authz"), 2, vec![Some(Purpose::Administration), Some(Purpose::ExtAuthz)]),
             (Some("http:unknown"), 2, vec![Some(Purpose::Http), None]),
             (Some("http"), 2, vec![Some(Purpose::Http), None]),
             (Some("http"), 0, vec![]),
         ] {
-            let found: Vec<_> = name_each(names, count).into_iter().map(|name| purpose(name, count)).collect();
+            let found: Vec<_> = name_each(names, count).into_iter().map(|name| Purpose::of(name, count)).collect();
             assert_eq!(found, expected, "{names:?}, {count}");
         }
     }

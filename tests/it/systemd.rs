@@ -21,7 +21,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::harness::{eventually::eventually, process::free_port, visitor::Visitor};
+use crate::harness::{eventually::eventually, ext_authz, process::free_port, visitor::Visitor};
 
 /// A manager with the sockets of a service, and where it is told of it.
 struct Manager {
@@ -198,11 +198,33 @@ async fn sockets_are_told_apart_by_their_names() {
 }
 
 #[tokio::test]
+async fn the_administration_and_ingresses_have_sockets_that_are_passed_on() {
+    let mut manager = Manager::new();
+    let nobody = || "127.0.0.1:1".to_owned();
+    manager.variables.extend([("CODER_ADMIN_GROUPS", "operators".to_owned()), ("CODER_OIDC_GROUP_FIELD", "groups".to_owned())]);
+    manager.variables.extend([("CODER_ADMIN_ADDRESS", nobody()), ("CODER_EXT_AUTHZ_ADDRESS", nobody())]);
+    manager.variables.insert("CODER_PROXY_TRUSTED_ORIGINS", "127.0.0.1".to_owned());
+    let port = free_port();
+    manager.variables.insert("CODER_HTTP_ADDRESS", format!("127.0.0.1:{port}"));
+    let _service = manager.start(&["admin", "ext_authz"]);
+    manager.told("READY").await;
+    // A path of no page of ours is the app's, and there is none on the administration's listener.
+    let visitor = Visitor::new(manager.address(0)).on_host("localhost");
+    assert_eq!(visitor.get("/").await.status, 404);
+    assert_eq!(visitor.get("/oauth2/admin").await.status, 503, "a login is tried, and the provider is away");
+    assert_eq!(Visitor::new(([127, 0, 0, 1], port).into()).on_host("localhost").get("/oauth2/admin").await.status, 404);
+    let asked = ext_authz::call(manager.address(1), ext_authz::HEALTH, &[], ext_authz::framed(&[])).await;
+    assert_eq!((asked.status, asked.grpc.as_deref()), (200, Some("0")));
+}
+
+#[tokio::test]
 async fn a_socket_that_nothing_is_served_on_ends_the_start() {
     let manager = Manager::new();
     for (names, reason) in [
         (&["https"][..], "CODER_TLS_ENABLE is not set"),
         (&["http", "metrics"], "CODER_PROMETHEUS_ENABLE is not set"),
+        (&["http", "admin"], "CODER_ADMIN_ADDRESS is not set"),
+        (&["http", "ext_authz"], "CODER_EXT_AUTHZ_ADDRESS is not set"),
         (&["http", "http"], "two sockets that were passed on are called http"),
         (&["http", "evergate.socket"], "is called evergate.socket"),
     ] {
