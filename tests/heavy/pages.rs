@@ -1,6 +1,7 @@
 //! Our own pages, and pages that outlive their session, in a real browser.
 
 use std::{
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{Arc, Mutex},
     time::Duration,
@@ -110,12 +111,18 @@ async fn in_a_browser_the_administration_is_for_every_width_and_everybody_and_it
     run("admin.mjs", &[]).await;
 }
 
+/// Runs a script, which must end well. It makes every picture of its pages that the documents show (`docs/screenshots`, in the folder of
+/// its name), and with `UPDATE_SCREENSHOTS` those become what it has made.
 async fn run(script: &'static str, arguments: &[&str]) {
     let arguments: Vec<_> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+    let temporary = tempfile::tempdir().unwrap();
+    let pictures = std::env::var_os("EVERGATE_SCREENSHOTS").map_or_else(|| temporary.path().to_owned(), PathBuf::from);
+    let made = pictures.clone();
     let run = tokio::task::spawn_blocking(move || {
         Command::new("node")
             .args([script, env!("CARGO_BIN_EXE_evergate")])
             .args(arguments)
+            .env("EVERGATE_SCREENSHOTS", pictures)
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers"))
             .stdin(Stdio::null())
             .output()
@@ -123,4 +130,13 @@ async fn run(script: &'static str, arguments: &[&str]) {
     let output = tokio::time::timeout(Duration::from_secs(600), run).await.unwrap().unwrap().unwrap();
     let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{told}");
+    let shown = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/screenshots").join(script.trim_end_matches(".mjs"));
+    for picture in std::fs::read_dir(shown).into_iter().flatten() {
+        let picture = picture.unwrap();
+        let made = made.join(picture.file_name());
+        assert!(made.is_file(), "the documents show {}, which {script} does not make", picture.path().display());
+        if std::env::var_os("UPDATE_SCREENSHOTS").is_some() {
+            std::fs::copy(made, picture.path()).unwrap();
+        }
+    }
 }

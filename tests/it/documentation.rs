@@ -170,6 +170,22 @@ fn relative_links_between_documents_lead_to_files_and_headings() {
 }
 
 #[test]
+fn a_screenshot_is_shown_by_a_document() {
+    let documents = documents();
+    let shown: BTreeSet<_> = documents
+        .iter()
+        .flat_map(|(name, document)| document.links().into_iter().map(|target| resolve(name, &target).0))
+        .collect();
+    for folder in fs::read_dir(root().join("docs/screenshots")).unwrap() {
+        for picture in fs::read_dir(folder.unwrap().path()).unwrap() {
+            let path = picture.unwrap().path();
+            let name = path.strip_prefix(root()).unwrap().display().to_string();
+            assert!(shown.contains(&name), "no document shows {name}");
+        }
+    }
+}
+
+#[test]
 fn an_alert_s_runbook_is_a_section_of_a_document() {
     let documents = documents();
     let alerts = fs::read_to_string(root().join("config/prometheus/evergate.rules.yaml")).unwrap();

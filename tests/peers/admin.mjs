@@ -1,8 +1,9 @@
 // The pages of the administration in a real browser: at three widths, light and dark, in both languages, without JavaScript, without
 // accessibility violations; and what they do when their buttons are pressed.
 //
-//   node admin.mjs EVERGATE [DIRECTORY]        EVERGATE is the binary; screenshots go to DIRECTORY
+//   node admin.mjs EVERGATE        the binary; screenshots go to the folder EVERGATE_SCREENSHOTS, if it is set
 //
+// A picture at the width of a desktop is what its window shows, the others are of the whole page.
 // It prints a line for each check and ends with 1 if one failed. The browser is CHROMIUM, or /usr/bin/chromium.
 
 import { spawn } from 'node:child_process';
@@ -11,7 +12,8 @@ import { join } from 'node:path';
 import { AxeBuilder } from '@axe-core/playwright';
 import { chromium } from 'playwright-core';
 
-const [binary, directory] = process.argv.slice(2);
+const [binary] = process.argv.slice(2);
+const directory = process.env.EVERGATE_SCREENSHOTS;
 if (directory) mkdirSync(directory, { recursive: true });
 const failures = [];
 function check(what, holds, detail = '') {
@@ -66,7 +68,7 @@ async function look(locale, colorScheme) {
       check(`${what} fits`, box.x >= 0 && box.x + box.width <= width && inner <= width, `${JSON.stringify(box)} ${inner}`);
       const size = (await response.body()).length;
       check(`${what} is small and in its language`, size <= 20 * 1024 && response.headers()['content-language'] === locale.slice(0, 2), `${size}`);
-      if (directory) await page.screenshot({ path: join(directory, `${name}-${locale}-${colorScheme}-${width}.png`), fullPage: true });
+      if (directory) await page.screenshot({ path: join(directory, `${name}-${locale}-${colorScheme}-${width}.png`), fullPage: width < 1280 });
     }
   }
   await context.close();
@@ -111,7 +113,7 @@ async function other() {
 }
 
 try {
-  for (const [locale, colorScheme] of [['de-AT', 'light'], ['en-US', 'dark']]) await look(locale, colorScheme);
+  for (const [locale, colorScheme] of [['de-AT', 'dark'], ['en-US', 'light']]) await look(locale, colorScheme);
   for (const colorScheme of ['light', 'dark']) await read(colorScheme);
   await act();
   await other();

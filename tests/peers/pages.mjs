@@ -101,7 +101,7 @@ async function frame() {
 }
 
 try {
-  for (const [locale, colorScheme] of [['de-AT', 'light'], ['en-US', 'dark']]) await look(locale, colorScheme);
+  for (const [locale, colorScheme] of [['de-AT', 'dark'], ['en-US', 'light']]) await look(locale, colorScheme);
   for (const colorScheme of ['light', 'dark']) await read(colorScheme);
   await frame();
 } catch (error) {
