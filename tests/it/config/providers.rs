@@ -148,3 +148,19 @@ fn tables_take_a_restart() {
         assert_eq!(checked.further_providers[0].oidc.client_secret.as_ref().unwrap().expose(), "one", "it goes on with that");
     }
 }
+
+#[test]
+fn whose_users_administer_is_said_where_there_are_several_providers() {
+    let with = |file: &str, more: &[(&str, &str)]| {
+        let groups = [("CODER_ADMIN_GROUPS", "operators"), ("CODER_OIDC_GROUP_FIELD", "groups")];
+        checked(file, &[&DEFAULT[..], &groups, more].concat())
+    };
+    let unsaid = with(PARTNERS, &[]).unwrap_err();
+    assert!(unsaid.contains("CODER_ADMIN_PROVIDERS: is required where there are several providers"), "{unsaid}");
+    let unknown = with(PARTNERS, &[("CODER_ADMIN_PROVIDERS", "default,nobody")]).unwrap_err();
+    assert!(unknown.contains("CODER_ADMIN_PROVIDERS: names a provider that there is not"), "{unknown}");
+    let own = with(PARTNERS, &[("CODER_ADMIN_PROVIDERS", "default")]).unwrap();
+    assert_eq!(own.administration.unwrap().providers, ["default"]);
+    let alone = with("", &[]).unwrap();
+    assert!(alone.administration.unwrap().providers.is_empty());
+}
