@@ -199,7 +199,7 @@ impl Renewer {
     /// whether another replica has refreshed it. `None`: the grant is good for nothing without a refresh.
     pub fn serve_without_store(&self, grant: Arc<Grant>) -> Option<Usable> {
         let engine = self.engine_of(&grant)?;
-        let left = decision::remaining_use_without_store(&grant, &engine.settings, self.clock.now());
+        let left = decision::remaining_use_without_refresh(&grant, &engine.settings, self.clock.now());
         (left != RemainingUse::None).then_some(Usable { grant, stale: true })
     }
 
@@ -363,6 +363,12 @@ impl Engine {
     /// Records once that a grant without a refresh token has expired, and logs it with the documented prefix that administrators
     /// search for.
     async fn record_expiry(&self, grant: &Grant) {
+        // A machine whose clock is ahead must not end a grant that all others can use.
+        if let Clock::System = self.clock
+            && !self.store.now().await.is_ok_and(|theirs| grant.expires_at <= theirs)
+        {
+            return;
+        }
         match self.store.end_grant(grant.id, Fence::Generation(grant.generation), EndReason::Expired, None).await {
             Ok(true) => {
                 self.record_outcome(grant, "dead", "no_refresh_token");

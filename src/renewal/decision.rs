@@ -187,8 +187,9 @@ pub(super) fn remaining_use_after_end(reason: EndReason, grant: &Grant, settings
     }
 }
 
-/// Returns what a grant, as it was last known, is good for while the store cannot be asked.
-pub(super) fn remaining_use_without_store(grant: &Grant, settings: &Settings, now: Timestamp) -> RemainingUse {
+/// Returns what a grant, as it was last known, is good for while it cannot be refreshed: the store cannot be asked, or its tokens cannot
+/// be read.
+pub(super) fn remaining_use_without_refresh(grant: &Grant, settings: &Settings, now: Timestamp) -> RemainingUse {
     let left = match &grant.ended {
         Some(ended) => remaining_use_after_end(ended.reason, grant, settings, now),
         None => remaining_use(grant, settings, now),

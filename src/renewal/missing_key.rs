@@ -18,13 +18,18 @@ use crate::{
 const RETRY_ON_ANOTHER_REPLICA: Duration = Duration::from_secs(1);
 
 impl Engine {
-    /// Returns the grant if it can be used without its tokens.
+    /// Returns the grant if it can be used without its tokens. A lost key brings no grant back that has ended, nor one that no refresh
+    /// token keeps.
     pub(super) async fn serve_without_tokens(&self, grant: Arc<Grant>, key: KeyId) -> Result<Usable, Unusable> {
-        match decision::remaining_use(&grant, &self.settings, self.clock.now()) {
+        match decision::remaining_use_without_refresh(&grant, &self.settings, self.clock.now()) {
             RemainingUse::Live => Ok(Usable { grant, stale: false }),
             RemainingUse::Grace => Ok(Usable { grant, stale: true }),
-            RemainingUse::None if self.no_replica_has(key).await => Err(Unusable::SignInAgain(EndReason::KeyLost)),
-            RemainingUse::None => Err(Unusable::Unavailable(RETRY_ON_ANOTHER_REPLICA)),
+            RemainingUse::None => Err(match &grant.ended {
+                Some(ended) => Unusable::SignInAgain(ended.reason),
+                None if !grant.has_refresh_token => Unusable::SignInAgain(EndReason::Expired),
+                None if self.no_replica_has(key).await => Unusable::SignInAgain(EndReason::KeyLost),
+                None => Unusable::Unavailable(RETRY_ON_ANOTHER_REPLICA),
+            }),
         }
     }
 

@@ -7,7 +7,12 @@ use serde_json::json;
 
 use evergate::seal::KeyRing;
 
-use crate::harness::{Kind, World, eventually::eventually, idp::Rotation, logs::lines_with};
+use crate::harness::{
+    Kind, World,
+    eventually::eventually,
+    idp::{Idp, Offline, Rotation},
+    logs::lines_with,
+};
 
 const KEYS: &str = "external_token_encryption_keys";
 const EXPIRED: Duration = Duration::from_secs(301);
@@ -128,4 +133,29 @@ async fn a_refresh_token_that_renewals_left_as_it_was_is_counted_and_sealed_anew
         renew(&world).await;
         assert_eq!((world.idp.prompts(), world.idp.passes()), (1, 1), "and nobody noticed");
     }
+}
+
+#[tokio::test]
+async fn a_missing_key_brings_no_grant_back_that_has_ended() {
+    let (old, new) = (KeyRing::generate(), KeyRing::generate());
+    let mut world = World::build().set(KEYS, &old).start().await;
+    let visitor = world.signed_in().await;
+    world.idp.kill_grants();
+    world.clock.advance(EXPIRED);
+    assert_eq!(visitor.fetch("/").await.status, StatusCode::UNAUTHORIZED);
+    world.restart_with(&[(KEYS, &new)]).await;
+    assert_eq!(visitor.at(world.address()).fetch("/").await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn without_a_refresh_token_a_missing_key_gives_no_grace() {
+    let (old, new) = (KeyRing::generate(), KeyRing::generate());
+    let prepare = |idp: &Idp| idp.give_refresh_tokens(Offline::Never);
+    let mut world = World::build().set(KEYS, &old).start_with(prepare).await;
+    let visitor = world.signed_in().await;
+    world.restart_with(&[(KEYS, &new)]).await;
+    let here = visitor.at(world.address());
+    assert_eq!(here.fetch("/").await.status, StatusCode::OK, "for as long as the token lives");
+    world.clock.advance(EXPIRED);
+    assert_eq!(here.fetch("/").await.status, StatusCode::UNAUTHORIZED);
 }

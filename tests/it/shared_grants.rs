@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 
+use evergate::seal::KeyRing;
+
 use crate::harness::{
     Kind, World,
     eventually::eventually,
@@ -49,6 +51,42 @@ async fn a_login_without_a_refresh_token_joins_the_user_s_grant() {
         second.send(Method::POST, "/oauth2/sign_out", &[], "").await;
         eventually("the last one revokes it", async || !world.idp.has_live_refresh_token()).await;
     }
+}
+
+#[tokio::test]
+async fn a_login_joins_no_grant_whose_tokens_nobody_can_read() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let mut world = google(kind).await;
+        let before = world.visitor();
+        before.browse(&world.idp, "/").await;
+        world.restart_with(&[("external_token_encryption_keys", &KeyRing::generate())]).await;
+        let (before, fresh) = (before.at(world.address()), world.visitor());
+        for visitor in [&fresh, &before] {
+            assert!(visitor.browse(&world.idp, "/").await.is_upstreams());
+        }
+        for _ in 0..2 {
+            world.clock.advance(EXPIRED);
+            assert!(is_renewed(&fresh).await, "by a refresh token that the provider was asked for");
+        }
+        assert_eq!(world.idp.prompts(), 2, "once for consent");
+        world.clock.advance(Duration::from_secs(4 * 3600));
+        assert!(before.browse(&world.idp, "/").await.is_upstreams());
+        assert!(is_renewed(&before).await, "which the other browser's next login joins");
+    }
+}
+
+#[tokio::test]
+async fn a_login_joins_no_grant_that_the_provider_refuses() {
+    let world = google(Kind::Sqlite).await;
+    let before = world.visitor();
+    before.browse(&world.idp, "/").await;
+    let refusal = r#"{"error":"access_denied_by_policy"}"#.to_owned();
+    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Answer(400, refusal, Vec::new()));
+    world.clock.advance(EXPIRED);
+    assert!(before.fetch("/").await.is_upstreams() && world.upstream.last().header("x-evergate-renewed-at").is_some());
+    let fresh = world.visitor();
+    assert!(fresh.browse(&world.idp, "/").await.is_upstreams());
+    assert!(world.upstream.last().header("x-evergate-renewed-at").is_none(), "the login's own tokens count");
 }
 
 #[tokio::test]

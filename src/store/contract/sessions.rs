@@ -30,7 +30,7 @@ impl Store {
     ) -> Result<Option<LoginSaved>, StoreError> {
         let sealed = SealedTokens::seal(&self.keys, grant.id, &grant.tokens)?;
         let identity = rows::identity_to_text(&grant.identity)?;
-        let login = Login { grant, identity: &identity, sealed: &sealed, target, sharing, at };
+        let login = Login { grant, identity: &identity, sealed: &sealed, target, sharing, keys: &self.keys, at };
         let saved = self.call(Operation::SaveLogin, |connection| Box::pin(connection.save_login(login))).await?;
         let Some((saved, taken_over)) = saved else { return Ok(None) };
         if let Some(replaced) = saved.replaced {

@@ -3,6 +3,7 @@
 use crate::{
     clock::{Timestamp, millis},
     grant::GrantId,
+    seal::KeyRing,
     session::{Opener, Session, SessionHash},
     store::{
         LoginSaved, LoginTarget, NewGrant, Sharing, StoreError, connection::Connection, rows, sealing::SealedTokens,
@@ -19,6 +20,8 @@ pub(in crate::store) struct Login<'a> {
     pub(in crate::store) sealed: &'a SealedTokens,
     pub(in crate::store) target: &'a LoginTarget,
     pub(in crate::store) sharing: Sharing,
+    /// The keys that tokens can be read with.
+    pub(in crate::store) keys: &'a KeyRing,
     pub(in crate::store) at: Timestamp,
 }
 
@@ -119,29 +122,45 @@ impl Connection<'_> {
     }
 
     /// The grant that a login without a refresh token joins: the user's, where the provider keeps one for all logins, or that of
-    /// the session that goes on. A grant with a refresh token is worth more than a new one without.
+    /// the session that goes on. A grant with a refresh token is worth more than a new one without, unless the provider refuses that
+    /// token, or it was encrypted with a key that is missing: the login's own access token would be lost for a grant that cannot serve.
     async fn join_grant(&mut self, login: Login<'_>) -> Result<Option<GrantId>, StoreError> {
         let continued = match login.target {
             LoginTarget::Existing(hash) => Some(hash.0.to_vec()),
             LoginTarget::New { .. } => None,
         };
-        let row = self
+        let candidates = self
             .query(
-                "UPDATE grants SET identity = $4, fingerprint = $5 WHERE ended_reason IS NULL AND id = \
-                 (SELECT id FROM grants WHERE issuer = $1 AND client_id = $2 AND subject = $3 AND ended_reason IS NULL \
-                 AND refresh_token IS NOT NULL AND ($6 OR id = (SELECT grant_id FROM sessions WHERE hash = $7)) \
-                 ORDER BY renewed_at DESC LIMIT 1) RETURNING id",
+                "SELECT id, refresh_token FROM grants WHERE issuer = $1 AND client_id = $2 AND subject = $3 \
+                 AND ended_reason IS NULL AND refused_code IS NULL AND refresh_token IS NOT NULL \
+                 AND ($4 OR id = (SELECT grant_id FROM sessions WHERE hash = $5)) ORDER BY renewed_at DESC",
             )
             .bind(&login.grant.issuer)
             .bind(&login.grant.client_id)
             .bind(&login.grant.identity.subject)
-            .bind(login.identity)
-            .bind(login.grant.fingerprint.as_str())
             .bind(login.sharing == Sharing::Shared)
             .bind(continued)
-            .fetch_optional()
+            .fetch_all()
             .await?;
-        row.map(|row| rows::grant_from(row.get("id")?)).transpose()
+        for row in candidates {
+            let sealed: Vec<u8> = row.get("refresh_token")?;
+            if KeyRing::key_of(&sealed).is_some_and(|key| login.keys.has(key)) {
+                return self.join(login, rows::grant_from(row.get("id")?)?).await;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Gives a grant the identity of a login that joins it. `None`: it has ended meanwhile.
+    async fn join(&mut self, login: Login<'_>, grant: GrantId) -> Result<Option<GrantId>, StoreError> {
+        let joined = self
+            .query("UPDATE grants SET identity = $2, fingerprint = $3 WHERE id = $1 AND ended_reason IS NULL")
+            .bind(&grant.0[..])
+            .bind(login.identity)
+            .bind(login.grant.fingerprint.as_str())
+            .execute()
+            .await?;
+        Ok((joined > 0).then_some(grant))
     }
 
     async fn insert_grant(&mut self, login: Login<'_>) -> Result<(), StoreError> {
