@@ -39,6 +39,10 @@ use super::{
 /// [`MAX_HEAD_BYTES`] without those is refused with a response of ours.
 const MAX_HEAD_BYTES_HTTP2: u32 = 4 * 64 * 1024;
 const MAX_STREAMS: u32 = 100;
+/// An app that takes a body slowly holds up that stream alone: what one stream may have on its way is little, and what a connection
+/// may is as much as all its streams together.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = MAX_STREAMS * STREAM_WINDOW;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client may take nothing of what is written to it.
 pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -62,6 +66,7 @@ impl Protocols {
         // No pings: some clients answer one only when they next read, and what is merely quiet must not end. A client that has
         // vanished is detected by TCP keep-alive.
         http2.enable_connect_protocol().max_concurrent_streams(MAX_STREAMS).max_header_list_size(MAX_HEAD_BYTES_HTTP2);
+        http2.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
         Self { http1, http2 }
     }
 }
