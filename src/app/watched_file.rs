@@ -24,8 +24,14 @@ impl WatchedFile {
 
     /// A file whose content now is in force already.
     pub fn in_force(path: PathBuf) -> Self {
-        let current = std::fs::read(&path).ok().map(|text| sha256(&text));
-        Self { current, ..Self::new(path) }
+        let mut file = Self::new(path);
+        file.is_in_force();
+        file
+    }
+
+    /// Says that what the file holds now is in force: it was read, or is about to be, by somebody else.
+    pub fn is_in_force(&mut self) {
+        self.current = std::fs::read(&self.path).ok().map(|text| sha256(&text));
     }
 
     /// Reads the file. Returns its content if that is another one than what was in force, and has it in force.

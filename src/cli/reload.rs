@@ -42,7 +42,11 @@ impl<'a> Reloader<'a> {
     }
 
     /// Reads the settings, and has new requests meet them. Settings that are wrong change nothing.
-    pub(super) fn reload(&self, running: &Running) {
+    pub(super) fn reload(&mut self, running: &Running) {
+        // First, as at the start. Otherwise a change that is taken back would be none.
+        if let Some(file) = &mut self.file {
+            file.is_in_force();
+        }
         let mut problems = Problems::default();
         let (settings, kept) = self.at_start.reloaded(self.environment.read(&mut problems));
         let checked = match check(&settings, problems) {

@@ -60,6 +60,18 @@ async fn a_file_that_changes_changes_routes_and_rules_for_new_requests_and_ends_
 }
 
 #[tokio::test]
+async fn a_change_that_a_signal_brought_into_force_and_that_is_taken_back_is_a_change() {
+    let (world, process, log, _directory) = running("[[route]]\npath = \"/page\"\nrule = \"public\"\n").await;
+    let (anybody, before) = (Visitor::new(process.address), std::fs::read(world.settings_file()).unwrap());
+    assert_eq!(anybody.fetch("/page").await.status, StatusCode::OK);
+    std::fs::write(world.settings_file(), format!("upstream_url = \"http://{}\"\n", world.upstream.address)).unwrap();
+    hang_up(&process);
+    is_logged(&log, "the settings were reloaded").await;
+    std::fs::write(world.settings_file(), before).unwrap();
+    eventually("the page is public again", async || anybody.fetch("/page").await.status == StatusCode::OK).await;
+}
+
+#[tokio::test]
 async fn a_file_that_is_wrong_changes_nothing_and_what_takes_a_restart_says_so() {
     let (world, process, log, _directory) = running("[[route]]\npath = \"/page\"\nrule = \"public\"\n").await;
     let anybody = Visitor::new(process.address);
