@@ -59,6 +59,6 @@ pub use http1::InterimHandler;
 pub use injection::Injection;
 pub use own_headers::{OLD_RESPONSE_MARK, REQUEST_ID, RESPONSE_MARK};
 pub use request_body::ClientBody;
-pub use reserved_headers::is_reserved_header;
+pub use reserved_headers::{is_reserved_header, may_be_set};
 pub use response_body::ResponseBody;
 pub use target::{Protocol, Target, Timeouts};

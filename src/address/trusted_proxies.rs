@@ -29,6 +29,11 @@ impl TrustedProxies {
         Self { networks, client_headers }
     }
 
+    /// The headers in which they write the client's address, besides `X-Forwarded-For`.
+    pub fn other_client_headers(&self) -> Vec<HeaderName> {
+        self.client_headers.iter().filter(|name| **name != FORWARDED_FOR).cloned().collect()
+    }
+
     /// Whether this is the address of a trusted proxy.
     pub fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();

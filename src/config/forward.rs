@@ -159,6 +159,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<TrustedTarget> {
         own_host: false,
         rewrites_destination: false,
         identity_headers: Vec::new(),
+        address_headers: Vec::new(),
         request_edits: forward::Edits::default(),
         answer_edits: forward::Edits::default(),
         injection: None,

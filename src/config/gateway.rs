@@ -101,7 +101,7 @@ const PROXY_TRUSTED_HEADERS: Setting = setting(
     "proxy_trusted_headers",
     ValueType::List,
     "X-Forwarded-For",
-    "The headers in which trusted proxies write the client's address, as in `Cf-Connecting-Ip,X-Forwarded-For`: the first one that a request has counts. Name only headers that the outermost proxy overwrites, because a client may send them too.",
+    "The headers in which trusted proxies write the client's address, as in `Cf-Connecting-Ip,X-Forwarded-For`: the first one that a request has counts. Name only headers that the outermost proxy overwrites, because a client may send them too. The app finds the address that counted under each of these names.",
 );
 const ALLOWED_ORIGINS: Setting = setting(
     "allowed_origins",
@@ -134,8 +134,11 @@ pub(super) fn read(
     // The routes are read even if the access URL is unusable, so that their mistakes are reported with it.
     let mut sites = Sites::new(access_url.or_else(|| AccessUrl::parse("https://unknown.invalid").ok())?);
     let identity = identity::read(reader);
-    let (routes, targets) =
+    let (routes, mut targets) =
         routes::read(reader, &mut sites, default_target?, &identity, path_prefix.as_deref().unwrap_or("/oauth2"));
+    if let Some(trusted) = &trusted_proxies {
+        targets.iter_mut().for_each(|(target, _)| target.address_headers = trusted.other_client_headers());
+    }
     check_own_ports(reader, &targets);
     let serves_apps = targets.iter().any(|(target, _)| target.has_upstream());
     let redirect_url = further_sites(reader, &mut sites);

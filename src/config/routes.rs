@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     address::Sites,
-    forward::{Edits, Target, is_framing_header, is_reserved_header},
+    forward::{Edits, Target, is_framing_header, may_be_set},
     header_names,
     identity::HeaderSet,
     policy::{Policy, Rule},
@@ -279,6 +279,7 @@ impl RouteReader<'_> {
             own_host,
             rewrites_destination: self.parsed(&REWRITE_DESTINATION, values::boolean).unwrap_or(false),
             identity_headers: Vec::new(),
+            address_headers: Vec::new(),
             request_edits,
             answer_edits: self.edits(&REMOVE_ANSWER_HEADERS, &SET_ANSWER_HEADERS),
             injection: self.injection(defaults.own_pages),
@@ -334,7 +335,7 @@ impl RouteReader<'_> {
             };
             values::map(text).map_err(|_| wrong())?.into_iter().map(line).collect::<Result<Vec<_>, String>>()
         });
-        if lines.iter().flatten().any(|(name, _)| is_reserved_header(name.as_str())) {
+        if lines.iter().flatten().any(|(name, _)| !may_be_set(name.as_str())) {
             self.problem(set, "names a header that is Evergate's own to send");
         }
         if names.iter().flatten().any(is_framing_header) {

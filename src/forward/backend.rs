@@ -58,7 +58,9 @@ impl Backend {
         request_id: HeaderValue,
     ) -> OwnHeaders {
         reserved_headers::remove_reserved_headers(headers, &self.target.identity_headers);
+        reserved_headers::remove_configured_headers(headers, &self.target.address_headers);
         hop_by_hop::remove(headers);
+        forwarding_headers::write_client_address(headers, &self.target.address_headers, origin);
         self.cookies.strip_reserved_cookies(headers);
         if permit.hides_authorization() {
             headers.remove(header::AUTHORIZATION);

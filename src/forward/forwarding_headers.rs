@@ -55,6 +55,16 @@ pub(super) fn write_forwarding_headers(headers: &mut HeaderMap, own_headers: &mu
     }
 }
 
+/// Writes the client's address, where it is known, under each of these names.
+pub(super) fn write_client_address(headers: &mut HeaderMap, names: &[HeaderName], origin: &Origin) {
+    let written = || origin.client.known().and_then(|address| HeaderValue::try_from(address.to_string()).ok());
+    for name in names {
+        if let Some(address) = written() {
+            headers.insert(name.clone(), address);
+        }
+    }
+}
+
 /// Writes an address without the formatter's machinery, because each request needs it.
 fn push_v4(out: &mut String, address: Ipv4Addr) {
     for (at, octet) in address.octets().into_iter().enumerate() {

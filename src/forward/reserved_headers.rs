@@ -7,9 +7,23 @@ use crate::header_names;
 /// Removes identity and forwarding headers that the client sent, those that settings name (`configured`) among them, in every spelling
 /// that some server would read as one: CGI and its successors map every character that is no letter or digit to the same one.
 pub(super) fn remove_reserved_headers(headers: &mut HeaderMap, configured: &[HeaderName]) {
-    let is_configured = |name: &str| configured.iter().any(|own| header_names::are_equivalent(name, own.as_str()));
-    let is_suspect = |name: &&HeaderName| is_reserved_header(name.as_str()) || is_configured(name.as_str());
-    let suspects: Vec<HeaderName> = headers.keys().filter(is_suspect).cloned().collect();
+    let is_of_a_proxy = |name: &str| OTHER_PROXIES_HEADERS.iter().any(|known| header_names::are_equivalent(name, known));
+    remove_all(headers, |name| is_reserved_header(name.as_str()) || is_of_a_proxy(name.as_str()) || is_one_of(name, configured));
+}
+
+/// Removes these headers alone, in every such spelling.
+pub(super) fn remove_configured_headers(headers: &mut HeaderMap, configured: &[HeaderName]) {
+    if !configured.is_empty() {
+        remove_all(headers, |name| is_one_of(name, configured));
+    }
+}
+
+fn is_one_of(name: &HeaderName, configured: &[HeaderName]) -> bool {
+    configured.iter().any(|own| header_names::are_equivalent(name.as_str(), own.as_str()))
+}
+
+fn remove_all(headers: &mut HeaderMap, is_suspect: impl Fn(&HeaderName) -> bool) {
+    let suspects: Vec<HeaderName> = headers.keys().filter(|name| is_suspect(name)).cloned().collect();
     for name in suspects {
         headers.remove(name);
     }
@@ -38,11 +52,31 @@ const RESERVED_HEADERS: &[&str] = &[
     "proxy",
 ];
 
+/// What other proxies and networks (CDNs) write of a client. Evergate writes none of them unless `CODER_PROXY_TRUSTED_HEADERS` names it,
+/// and a client's own proves nothing. A route may set them.
+const OTHER_PROXIES_HEADERS: &[&str] = &[
+    "cf-connecting-ip",
+    "fastly-client-ip",
+    "x-cluster-client-ip",
+    "x-envoy-external-address",
+    "x-original-forwarded-for",
+    "x-original-host",
+    "x-original-method",
+];
+
+/// Reserved headers that a route may set all the same, because Evergate writes nothing there: what an app is told of its own address.
+const SET_BY_ROUTES: &[&str] = &["x-forwarded-port", "x-forwarded-prefix", "x-forwarded-ssl"];
+
 /// Whether a header is one that only Evergate may send. Header names are lower case in `http`.
 pub fn is_reserved_header(name: &str) -> bool {
     // The first letter tells nearly every other header.
     matches!(name.as_bytes(), [b'x' | b'f' | b'e' | b'c' | b's' | b'r' | b't' | b'p', ..])
         && RESERVED_HEADERS.iter().any(|own| header_names::has_prefix(name, own))
+}
+
+/// Whether a route may set a header.
+pub fn may_be_set(name: &str) -> bool {
+    !is_reserved_header(name) || SET_BY_ROUTES.contains(&name)
 }
 
 #[cfg(test)]
@@ -77,6 +111,12 @@ mod tests {
             "remote-user",
             "true-client-ip",
             "x-original-url",
+            "x-original-forwarded-for",
+            "x-original-host",
+            "x-envoy-external-address",
+            "x-cluster-client-ip",
+            "cf_connecting_ip",
+            "fastly-client-ip",
         ] {
             let mut headers = HeaderMap::from_iter([(spoof.parse::<HeaderName>().unwrap(), "admin".parse().unwrap())]);
             remove_reserved_headers(&mut headers, &[]);

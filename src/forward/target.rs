@@ -25,6 +25,9 @@ pub struct Target {
     pub rewrites_destination: bool,
     /// The headers that tell some app of a visitor, in lower case: no client's own reaches this one.
     pub identity_headers: Vec<HeaderName>,
+    /// The headers, besides `X-Forwarded-For`, in which proxies write the client's address (`CODER_PROXY_TRUSTED_HEADERS`): the upstream
+    /// finds there the address that counted, and nothing that a client wrote.
+    pub address_headers: Vec<HeaderName>,
     /// Edits of requests' headers.
     pub request_edits: Edits,
     /// Edits of responses' headers.

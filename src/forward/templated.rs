@@ -94,6 +94,7 @@ mod tests {
             own_host: false,
             rewrites_destination: false,
             identity_headers: Vec::new(),
+            address_headers: Vec::new(),
             request_edits: Edits::default(),
             answer_edits: Edits::default(),
             injection: None,

@@ -82,6 +82,24 @@ async fn forwarding_headers_are_written_anew_unless_a_trusted_proxy_wrote_them()
 }
 
 #[tokio::test]
+async fn under_the_name_that_a_network_writes_clients_by_an_app_finds_the_address_that_counted() {
+    let build = || World::build().set("proxy_trusted_headers", "Cf-Connecting-Ip,X-Forwarded-For");
+    let forged = [("cf-connecting-ip", "6.6.6.6"), ("cf_connecting_ip", "7.7.7.7"), ("x-cluster-client-ip", "8.8.8.8")];
+    let told = async |world: &World| {
+        let visitor = world.signed_in().await;
+        assert!(visitor.send(Method::GET, "/", &forged, "").await.is_upstreams());
+        let seen = world.upstream.last();
+        let told = ["cf-connecting-ip", "cf_connecting_ip", "x-cluster-client-ip", "x-forwarded-for"];
+        told.map(|name| seen.header(name).map(str::to_owned))
+    };
+    let socket = Some("127.0.0.1".to_owned());
+    assert_eq!(told(&build().start().await).await, [socket.clone(), None, None, socket], "from anybody");
+    let behind = build().set("proxy_trusted_origins", "127.0.0.0/8").start().await;
+    let client = Some("6.6.6.6".to_owned());
+    assert_eq!(told(&behind).await, [client.clone(), None, None, client], "from a trusted proxy");
+}
+
+#[tokio::test]
 async fn requests_and_answers_pass_as_they_are() {
     let world = World::start().await;
     let visitor = world.signed_in().await;

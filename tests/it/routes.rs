@@ -44,7 +44,7 @@ async fn world(other: &Upstream) -> World {
                 strip_prefix = true
                 host_header = "upstream"
                 remove_headers = ["accept-language"]
-                set_headers = {{ X-Tenant = "one" }}
+                set_headers = {{ X-Tenant = "one", X-Forwarded-Prefix = "/api" }}
                 set_answer_headers = {{ X-Frame-Options = "DENY" }}
                 remove_answer_headers = ["server"]
                 outage = "strict"
