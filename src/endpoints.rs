@@ -95,7 +95,7 @@ pub struct Endpoints {
     everybody: Rule,
 }
 
-/// An entry of the table. A path that has GET has HEAD as well.
+/// An entry of the table. A path that shows something by GET has HEAD as well.
 struct Endpoint {
     path: &'static str,
     methods: &'static [Method],
@@ -147,7 +147,10 @@ enum UserPage {
 
 const GET: &[Method] = &[Method::GET, Method::HEAD];
 const POST: &[Method] = &[Method::POST];
+/// A GET begins or ends something.
 const FORM: &[Method] = &[Method::GET, Method::POST];
+/// A GET shows the form.
+const SHOWN_FORM: &[Method] = &[Method::GET, Method::HEAD, Method::POST];
 
 /// Where a login in a new window ends.
 const SIGNED_IN: &str = "/signed_in";
@@ -168,11 +171,11 @@ const TABLE: [Endpoint; 30] = [
     Endpoint { path: "/global_token_revocation", methods: POST, who: Who::Anybody(Page::GlobalTokenRevocation) },
     Endpoint { path: "/security_events", methods: POST, who: Who::Anybody(Page::SecurityEvents) },
     Endpoint { path: "/userinfo", methods: GET, who: Who::SignedIn(UserPage::UserInfo) },
-    Endpoint { path: "/sessions", methods: FORM, who: Who::Anybody(Page::Sessions) },
-    Endpoint { path: "/tokens", methods: FORM, who: Who::Anybody(Page::Tokens) },
-    Endpoint { path: "/terminal", methods: FORM, who: Who::Anybody(Page::Terminal) },
+    Endpoint { path: "/sessions", methods: SHOWN_FORM, who: Who::Anybody(Page::Sessions) },
+    Endpoint { path: "/tokens", methods: SHOWN_FORM, who: Who::Anybody(Page::Tokens) },
+    Endpoint { path: "/terminal", methods: SHOWN_FORM, who: Who::Anybody(Page::Terminal) },
     Endpoint { path: "/terminal/token", methods: POST, who: Who::Anybody(Page::TerminalToken) },
-    Endpoint { path: kept_posts::PAGE, methods: FORM, who: Who::Anybody(Page::KeptPost) },
+    Endpoint { path: kept_posts::PAGE, methods: SHOWN_FORM, who: Who::Anybody(Page::KeptPost) },
     Endpoint { path: "/refresh", methods: POST, who: Who::SignedIn(UserPage::Refresh) },
     Endpoint { path: "/session.js", methods: GET, who: Who::Anybody(Page::Script) },
     Endpoint { path: SIGNED_IN, methods: GET, who: Who::Anybody(Page::LoginDone) },

@@ -56,7 +56,7 @@ impl Filter {
     pub fn matches(&self, listed: &ListedSession) -> bool {
         let grant = &listed.grant;
         let ended = grant.ended.as_ref().map(|ended| ended.reason);
-        self.group.as_ref().is_none_or(|group| grant.identity.groups.contains(group))
+        self.group.as_ref().is_none_or(|group| grant.identity.group_names().contains(group))
             && self.issuer.as_ref().is_none_or(|issuer| grant.issuer == *issuer)
             && self
                 .site

@@ -94,13 +94,16 @@ fn is_prefetch(headers: &HeaderMap) -> bool {
 }
 
 pub(super) fn accepts_html(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(header::ACCEPT)
-        .iter()
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(','))
-        .filter_map(|kind| kind.split(';').next())
-        .any(|kind| ["text/html", "application/xhtml+xml"].iter().any(|html| kind.trim().eq_ignore_ascii_case(html)))
+    headers.get_all(header::ACCEPT).iter().filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(',')).any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let kind = parts.next().unwrap_or_default();
+        let is_html = ["text/html", "application/xhtml+xml"].iter().any(|html| kind.eq_ignore_ascii_case(html));
+        // A weight of 0 says that it is not acceptable (RFC 9110 section 12.4.2).
+        let is_refused = parts.filter_map(|part| part.split_once('=')).any(|(name, weight)| {
+            name.eq_ignore_ascii_case("q") && weight.trim_matches(['0', '.']).is_empty() && weight.starts_with('0')
+        });
+        is_html && !is_refused
+    })
 }
 
 #[cfg(test)]
@@ -126,6 +129,8 @@ mod tests {
         for lines in [
             &[][..],
             &[("accept", "*/*")],
+            &[("accept", "text/html;q=0, application/json")],
+            &[("accept", "text/html; q=0.000")],
             &[("accept", "application/json, text/plain, */*")],
             &[html, ("x-requested-with", "XMLHttpRequest")],
             &[html, ("upgrade", "websocket")],
