@@ -1,4 +1,8 @@
-FROM docker.io/library/rust:1-bookworm AS build
+# A release names both by their digests (docs/releases.md).
+ARG BUILD_IMAGE=docker.io/library/rust:1-bookworm
+ARG BASE_IMAGE=gcr.io/distroless/cc-debian12:nonroot
+
+FROM ${BUILD_IMAGE} AS build
 WORKDIR /build
 
 # The dependencies are built under an empty crate, in a layer that stays until Cargo.lock changes. The tests are
@@ -21,7 +25,7 @@ RUN touch src/lib.rs src/main.rs \
     && mkdir /image/data
 
 # There is no shell in it, and nothing to install or to update but the base itself.
-FROM gcr.io/distroless/cc-debian12:nonroot
+FROM ${BASE_IMAGE}
 ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Evergate" \

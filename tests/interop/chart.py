@@ -152,6 +152,51 @@ def values_that_are_unknown_or_insecure_are_refused(world):
         assert refused.returncode and "values don't meet the specifications" in refused.stderr, f"{path}={value}: {refused.stderr[-500:]}"
 
 
+def values_that_contradict_each_other_are_refused(world):
+    file = {"name": "a", "path": "/etc/a", "secret": "a"}
+    for name, path, value, told in [
+        ("gateway", "autoscaling.minReplicas", 7, "autoscaling.minReplicas is more"), ("gateway", "resources.requests", {}, "resources.requests.cpu"),
+        ("ingress", "files", [file, {**file, "name": "b", "path": "/etc/a/"}], "the path /etc/a"),
+        ("ingress", "files", [{**file, "path": "/etc/evergate"}], "the chart's own"), ("ingress", "files", [{**file, "path": "/run/secrets//evergate/a"}], "the chart's own"),
+    ]:
+        values = example(world, name)
+        if value == {}:
+            # Null takes a default away.
+            values["resources"] = {"requests": None}
+        else:
+            values = edited(values, path, value)
+        refused = render(world, values, check=False)
+        assert refused.returncode and told in refused.stderr, f"{path}={value}: {refused.stderr[-500:]}"
+
+
+def a_table_that_is_taken_away_is_refused_by_its_name(world):
+    for table in ("metrics", "ingress", "service", "serviceAccount", "podDisruptionBudget", "autoscaling", "httpRoute", "administration", "resources"):
+        refused = render(world, {**example(world, "ingress"), table: None}, check=False)
+        assert refused.returncode and "values don't meet the specifications" in refused.stderr and table in refused.stderr, refused.stderr[-500:]
+
+
+def a_command_is_run_once_with_all_that_a_replica_has(world):
+    for name in ("ingress", "gateway"):
+        values = example(world, name)
+        assert not [kind for kind, _ in objects(world, values) if kind == "Job"], "only when it is asked for"
+        manifests = world.shared[1].safe_load_all(render(world, {**values, "job": ["sessions", "restored"]}).stdout)
+        job, = [it for it in manifests if it and it["kind"] == "Job"]
+        # What is not created has a name, and this has one when it is.
+        named = {**job, "metadata": {**job["metadata"], "name": "once"}}
+        assert conforms(world, world.shared[1].safe_dump(named))[0] == []
+        made, served = job["spec"]["template"], objects(world, values)["Deployment", "site-evergate"]["spec"]["template"]
+        (own,), (replica,) = made["spec"]["containers"], served["spec"]["containers"]
+        assert own["args"] == ["sessions", "restored"] and made["spec"]["restartPolicy"] == "Never"
+        for part in ("image", "env", "volumeMounts", "securityContext", "resources"):
+            assert own[part] == replica[part], part
+        for part in ("volumes", "securityContext", "serviceAccountName", "automountServiceAccountToken"):
+            assert made["spec"][part] == served["spec"][part], part
+        assert "ports" not in own and "livenessProbe" not in own
+        selector = objects(world, values)["Service", "site-evergate"]["spec"]["selector"]
+        assert not selector.items() <= made["metadata"]["labels"].items(), "no Service leads to it"
+        assert not [told for told in conforms(world, render(world, {**values, "job": ["migrate"]}).stdout)[0] if "Job" not in told]
+
+
 def no_values_at_all_are_refused_with_what_is_missing(world):
     told = render(world, {}, check=False).stderr
     assert all(word in told for word in ("repository", "access_url", "oidc_issuer_url", "postgresUrl", "encryptionKeys")), told

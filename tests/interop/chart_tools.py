@@ -14,7 +14,7 @@ HELM, KUBECONFORM = "helm.sh/helm/v3/cmd/helm@v3.22.0", "github.com/yannh/kubeco
 CONTROLLER_GEN = "sigs.k8s.io/controller-tools/cmd/controller-gen@v0.23.0"
 KUBERNETES, GATEWAY_API = "k8s.io/kubernetes@v1.36.1", "sigs.k8s.io/gateway-api@v1.6.3"
 PROMETHEUS_OPERATOR = "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring@v0.95.2"
-BUILT = CACHE / "chart-2"
+BUILT = CACHE / "chart-3"
 
 sys.path.insert(0, str(python_packages("pyyaml-6", "PyYAML==6.0.3")))
 import yaml  # noqa: E402, it is there from here on
@@ -55,7 +55,7 @@ def install():
 KINDS = [
     ("", "v1", "ConfigMap"), ("", "v1", "Service"), ("", "v1", "ServiceAccount"), ("apps", "v1", "Deployment"),
     ("policy", "v1", "PodDisruptionBudget"), ("autoscaling", "v2", "HorizontalPodAutoscaler"),
-    ("networking.k8s.io", "v1", "NetworkPolicy"), ("networking.k8s.io", "v1", "Ingress"),
+    ("networking.k8s.io", "v1", "NetworkPolicy"), ("networking.k8s.io", "v1", "Ingress"), ("batch", "v1", "Job"),
 ]
 
 

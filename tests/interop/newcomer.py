@@ -42,7 +42,7 @@ def a_newcomer_has_a_protected_app_within_ten_minutes(world):
     sudo.chmod(0o755)
     here = {
         "http://localhost:3000": place.url, "http://127.0.0.1:8080": place.app.url, "https://idp.example.com": place.issuer,
-        "CLIENT_ID=app": f"CLIENT_ID={place.client}", "the-secret-of-the-client": place.secret,
+        "CLIENT_ID='app'": f"CLIENT_ID='{place.client}'", "the-secret-of-the-client": place.secret,
         "127.0.0.1:5432": f"127.0.0.1:{server.port}", "cargo build": f"cargo build --manifest-path {REPOSITORY}/Cargo.toml",
     }
     env = {
