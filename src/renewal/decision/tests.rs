@@ -73,7 +73,7 @@ fn without_the_store_a_grant_is_good_for_what_it_is_good_for_without_its_provide
         ("unverified", Grant { unverified_since: Some(NOW), ..grant(3000) }, RemainingUse::Grace),
     ];
     for (what, grant, expected) in cases {
-        assert_eq!(remaining_use_without_store(&grant, &settings(), NOW), expected, "{what}");
+        assert_eq!(remaining_use_without_refresh(&grant, &settings(), NOW), expected, "{what}");
     }
 }
 
