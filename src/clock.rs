@@ -28,6 +28,19 @@ impl Timestamp {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
+    /// Whether `other` is less than `span` away from this moment, to either side: what a clock that was set back since has dated in
+    /// the future counts for no longer than anything else.
+    pub fn is_within(self, span: Duration, other: Self) -> bool {
+        self.since(other).max(other.since(self)) < span
+    }
+
+    /// How long it is from this moment to the end of a pause that is `longest` at most. `None`: it is over, or so far away that a
+    /// clock was wrong when it began, and has been set back since.
+    pub fn pause_until(self, end: Self, longest: Duration) -> Option<Duration> {
+        let pause = end.since(self);
+        (!pause.is_zero() && pause <= longest).then_some(pause)
+    }
+
     /// Returns whole seconds since the epoch.
     pub fn seconds(self) -> i64 {
         self.0.div_euclid(1000)
@@ -82,10 +95,19 @@ impl Clock {
 
     /// Moves a manual clock forward; has no effect on the system's clock.
     pub fn advance(&self, by: Duration) {
+        self.shift(millis(by));
+    }
+
+    /// Sets a manual clock back, as a machine's that was wrong is; has no effect on the system's clock.
+    pub fn set_back(&self, by: Duration) {
+        self.shift(-millis(by));
+    }
+
+    fn shift(&self, by: i64) {
         match self {
             Self::System => {}
             Self::Manual(at) => {
-                at.fetch_add(millis(by), Ordering::Relaxed);
+                at.fetch_add(by, Ordering::Relaxed);
             }
         }
     }
@@ -97,5 +119,36 @@ fn system_millis() -> i64 {
         Ok(since) => millis(since),
         // A clock set before 1970: every stored time lies in its future, so nothing expires by mistake.
         Err(_) => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_in_the_future_of_a_clock_that_was_set_back_counts_no_longer_than_anything_else() {
+        let (now, minute, second) = (Timestamp(10_000_000), Duration::from_secs(60), Duration::from_secs(1));
+        for (other, expected) in [
+            (now, true),
+            (now.minus(minute - second), true),
+            (now.plus(minute - second), true),
+            (now.minus(minute), false),
+            (now.plus(minute), false),
+            (now.plus(60 * minute), false),
+            (Timestamp::default(), false),
+        ] {
+            assert_eq!(now.is_within(minute, other), expected, "{other:?}");
+        }
+        for (end, expected) in [
+            (now, None),
+            (now.minus(second), None),
+            (now.plus(second), Some(second)),
+            (now.plus(minute), Some(minute)),
+            (now.plus(minute + second), None),
+            (now.plus(60 * minute), None),
+        ] {
+            assert_eq!(now.pause_until(end, minute), expected, "{end:?}");
+        }
     }
 }

@@ -49,7 +49,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use crate::{
-    clock::Clock,
+    clock::{Clock, Stopwatch},
     grant::{EndReason, Grant},
     history::Event,
     oidc::{Provider, Providers},
@@ -121,6 +121,7 @@ impl Renewer {
                 observed: Observed::new(Arc::clone(provider), store.clone()),
                 pending: Arc::clone(&pending),
                 provider_check: tokio::sync::Mutex::default(),
+                provider_check_began: Mutex::default(),
                 unverified_logged_at: Mutex::default(),
             })
         };
@@ -164,7 +165,7 @@ impl Renewer {
         if let Some(key) = grant.missing_key {
             return Box::pin(engine.serve_without_tokens(grant, key)).await;
         }
-        let now = engine.clock.now();
+        let (now, waited) = (engine.clock.now(), Stopwatch::start());
         match decision::decide_lasting(&grant, &engine.settings, now, engine.breaker.in_trouble(now), lasting) {
             Decision::Serve { stale, refresh } => {
                 if refresh {
@@ -177,7 +178,7 @@ impl Renewer {
                 Err(Unusable::SignInAgain(EndReason::Expired))
             }
             Decision::Refused => Err(Unusable::Refused),
-            Decision::SignInAgain(reason) => Box::pin(engine.serve_after_end(grant, reason)).await,
+            Decision::SignInAgain(reason) => Box::pin(engine.serve_after_end(grant, reason, waited)).await,
             Decision::RefreshFirst => {
                 let outcome = if engine.may_wait_for(&grant) {
                     // The refresh continues after the wait and after a disconnect: it belongs to no request.
@@ -190,7 +191,7 @@ impl Renewer {
                 } else {
                     Outcome::Unavailable(MIN_RETRY_AFTER)
                 };
-                Box::pin(engine.resolve(grant, outcome)).await
+                Box::pin(engine.resolve(grant, outcome, waited)).await
             }
         }
     }
@@ -312,8 +313,8 @@ impl Engine {
         self.read_outcome(grant).await.unwrap_or(Outcome::Unavailable(MIN_RETRY_AFTER))
     }
 
-    /// Turns a refresh's outcome into the result for the request that waited for it.
-    async fn resolve(self: &Arc<Self>, mut grant: Arc<Grant>, outcome: Outcome) -> Result<Usable, Unusable> {
+    /// Turns a refresh's outcome into the result for the request that has `waited` for it.
+    async fn resolve(self: &Arc<Self>, mut grant: Arc<Grant>, outcome: Outcome, waited: Stopwatch) -> Result<Usable, Unusable> {
         let refused = match outcome {
             // Its identity may be unverified, or its token may have expired while it could not be saved.
             Outcome::Renewed(grant) => {
@@ -326,7 +327,7 @@ impl Engine {
             Outcome::Gone => return Err(Unusable::Gone),
             Outcome::Ended(ended) => {
                 let reason = ended.ended.as_ref().map_or(EndReason::OutcomeUnknown, |ended| ended.reason);
-                return Box::pin(self.serve_after_end(ended, reason)).await;
+                return Box::pin(self.serve_after_end(ended, reason, waited)).await;
             }
             Outcome::Refused => {
                 // The row records the refusal now, and the grant that is returned must too.
@@ -344,12 +345,17 @@ impl Engine {
         }
     }
 
-    /// Decides on a request whose grant has ended.
-    async fn serve_after_end(self: &Arc<Self>, grant: Arc<Grant>, reason: EndReason) -> Result<Usable, Unusable> {
+    /// Decides on a request whose grant has ended, and which has `waited` already.
+    async fn serve_after_end(
+        self: &Arc<Self>,
+        grant: Arc<Grant>,
+        reason: EndReason,
+        waited: Stopwatch,
+    ) -> Result<Usable, Unusable> {
         match decision::remaining_use_after_end(reason, &grant, &self.settings, self.clock.now()) {
             RemainingUse::Live => Ok(Usable { grant, stale: false }),
             // A browser is not sent to a provider that is unavailable.
-            RemainingUse::Grace if !self.is_provider_available(&grant).await => Ok(Usable { grant, stale: true }),
+            RemainingUse::Grace if !self.is_provider_available(&grant, waited).await => Ok(Usable { grant, stale: true }),
             RemainingUse::Grace | RemainingUse::None => Err(Unusable::SignInAgain(reason)),
         }
     }

@@ -33,7 +33,9 @@ impl AppTokens {
         let now = self.parts.clock.now();
         match &*kept {
             KeptExchange::Token(token) if lasts(token, lasting, now) => return Ok(token.clone()),
-            KeptExchange::Failed(failure, until) if now < *until => return Err(TokenError::Exchange(*failure)),
+            KeptExchange::Failed(failure, until) if now.pause_until(*until, pause_after(*failure)).is_some() => {
+                return Err(TokenError::Exchange(*failure));
+            }
             KeptExchange::Nothing | KeptExchange::Token(_) | KeptExchange::Failed(..) => {}
         }
         // Calls that would fail would only add to an outage.
@@ -61,12 +63,16 @@ impl AppTokens {
                     oauth.audience = target.name,
                     "an access token could not be exchanged: {failed}"
                 );
-                let pause = if let ExchangeFailure::Unavailable(wait) = failure { wait } else { REFUSAL_LIFETIME };
-                *kept = KeptExchange::Failed(failure, self.parts.clock.now().plus(pause));
+                *kept = KeptExchange::Failed(failure, self.parts.clock.now().plus(pause_after(failure)));
                 Err(TokenError::Exchange(failure))
             }
         }
     }
+}
+
+/// How long no token is exchanged after this failure.
+fn pause_after(failure: ExchangeFailure) -> Duration {
+    if let ExchangeFailure::Unavailable(wait) = failure { wait } else { REFUSAL_LIFETIME }
 }
 
 fn exchanged(response: TokenResponse) -> ExchangedToken {

@@ -65,7 +65,7 @@ impl Provider {
         let endpoint_lost = async {
             loop {
                 self.http.endpoint_lost().await;
-                if self.clock.now() >= read_at.plus(MIN_REFRESH_INTERVAL) {
+                if !self.clock.now().is_within(MIN_REFRESH_INTERVAL, read_at) {
                     break;
                 }
             }

@@ -70,7 +70,7 @@ impl Provider {
     ) -> Result<Arc<KeySet>, ProviderError> {
         let mut fetched_at = self.keys.fetch_limit(purpose).lock().await;
         let (newest, now) = (self.keys.current(), self.clock.now());
-        let too_soon = fetched_at.is_some_and(|at| now.since(at) < purpose.min_fetch_interval());
+        let too_soon = fetched_at.is_some_and(|at| now.is_within(purpose.min_fetch_interval(), at));
         if !Arc::ptr_eq(&newest, seen) || too_soon {
             return Ok(newest);
         }

@@ -55,7 +55,7 @@ impl LearntAuth {
         if std::mem::take(&mut learnt.is_confirmed) {
             learnt.pause(now);
         }
-        if now < learnt.paused_until {
+        if now.pause_until(learnt.paused_until, PAUSE).is_some() {
             return None;
         }
         let mut others = variants.iter().copied().filter(|variant| *variant != refused).skip(learnt.tried);
@@ -121,6 +121,9 @@ mod tests {
         let next = |now| learnt.next(ClientEndpoint::Token, &ALL, Basic, now);
         learnt.confirm(ClientEndpoint::Token);
         assert_eq!((next(NOW), next(NOW), next(NOW.plus(PAUSE))), (None, None, Some(BasicUnencoded)));
+        let before = NOW.minus(Duration::from_secs(300));
+        learnt.confirm(ClientEndpoint::Token);
+        assert_eq!((next(NOW), next(before)), (None, Some(BasicUnencoded)), "a clock that was set back prolongs no pause");
         learnt.confirm(ClientEndpoint::Token);
         assert_eq!((next(NOW.plus(PAUSE)), next(NOW.plus(2 * PAUSE))), (None, Some(BasicUnencoded)));
     }

@@ -16,7 +16,8 @@ const PAUSE: Duration = Duration::from_secs(60);
 impl Provider {
     /// Whether a push has failed within the last minute.
     pub fn has_lately_failed_to_push(&self) -> bool {
-        self.clock.now() < *self.no_push_before.lock().unwrap_or_else(PoisonError::into_inner)
+        let no_push_before = *self.no_push_before.lock().unwrap_or_else(PoisonError::into_inner);
+        self.clock.now().pause_until(no_push_before, PAUSE).is_some()
     }
 
     /// Whether a login begins with a call to the provider.

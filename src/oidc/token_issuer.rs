@@ -156,7 +156,7 @@ impl TokenIssuer {
     /// Verifies the signature by the keys at hand, or else by newer ones.
     pub(super) async fn verify_signature(self: &Arc<Self>, token: &Secret) -> Result<JsonObject, AccessTokenError> {
         let Keys { set: keys, fetched_at } = self.keys();
-        if fetched_at.is_some_and(|at| self.clock.now().since(at) >= KEYS_ARE_FRESH_FOR) {
+        if fetched_at.is_some_and(|at| !self.clock.now().is_within(KEYS_ARE_FRESH_FOR, at)) {
             // Nobody waits for it: while the issuer is away, its keys are the best that is known.
             let (this, keys) = (Arc::clone(self), Arc::clone(&keys));
             tokio::spawn(async move { this.newer_keys(&keys).await.map(drop) });
@@ -186,7 +186,7 @@ impl TokenIssuer {
         if !Arc::ptr_eq(&newest, seen) {
             return Ok(newest);
         }
-        if asked_at.is_some_and(|at| now.since(at) < MIN_FETCH_INTERVAL) {
+        if asked_at.is_some_and(|at| now.is_within(MIN_FETCH_INTERVAL, at)) {
             return if fetched_at.is_some() { Ok(newest) } else { Err("keys were asked for a moment ago".to_owned()) };
         }
         *asked_at = Some(now);

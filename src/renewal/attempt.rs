@@ -36,6 +36,8 @@ const RECHECK: Duration = Duration::from_millis(250);
 /// Every so many rounds of waiting, it is checked whether the holder is alive.
 const ROUNDS_TO_CHECK: u32 = 4;
 
+/// Introspection is over so long after the intent was begun: what is left of [`MAX_INTENT_AGE`] is for the presentation to begin.
+const LATEST_INTROSPECTION: Duration = MAX_INTENT_AGE.saturating_sub(Duration::from_millis(500));
 /// After this many presentations a token of unknown outcome is not introspected any more.
 const MAX_INTROSPECTIONS: i64 = 12;
 /// The shortest and the longest pause between introspections.
@@ -187,6 +189,8 @@ impl Engine {
     async fn attempt(self: &Arc<Self>, grant: &Grant, token_use: TokenUse) -> Result<Option<Outcome>, StoreError> {
         let (id, attempt, lease) = (grant.id, AttemptId::random(), self.provider.token_timeout() + SAVING);
         let (generation, retry_at, expired) = (grant.generation, grant.retry_at, token_use.follows());
+        // From before the intent is written: a store that is slow to say so may have written it long ago.
+        let begun = Stopwatch::start();
         let token = match self.store.begin_renewal(id, NewIntent { attempt, generation, retry_at, lease, expired }).await {
             Ok(Some(token)) => token,
             Ok(None) => {
@@ -201,14 +205,13 @@ impl Engine {
                 return Err(error);
             }
         };
-        let begun = Stopwatch::start();
         if let TokenUse::IfActive(_) = token_use
-            && let Some(outcome) = self.introspect(grant, attempt, &token).await?
+            && let Some(outcome) = self.introspect(grant, attempt, &token, begun).await?
         {
             return Ok(Some(outcome));
         }
         if begun.elapsed() > MAX_INTENT_AGE {
-            // This process was suspended, or introspection took long: other replicas may consider it dead and its intent expired.
+            // This process was suspended, or the store was slow: other replicas may consider it dead and its intent expired.
             self.breaker.withdraw();
             self.pending.save_with_retry(id, attempt, Write::Release(None, None)).await?;
             return Ok(Some(Outcome::Unavailable(RECHECK)));
@@ -238,15 +241,19 @@ impl Engine {
         self.store.count_refresh(self.provider.issuer(), self.provider.client_id(), outcome, took, at);
     }
 
-    /// Introspects a refresh token that was presented before. Returns `None` if it is active and can be presented.
+    /// Introspects a refresh token that was presented before, within the time in which the token may be presented after the intent
+    /// that was `begun`: a later answer would be of no use. Returns `None` if it is active and can be presented.
     async fn introspect(
         self: &Arc<Self>,
         grant: &Grant,
         attempt: AttemptId,
         refresh_token: &Secret,
+        begun: Stopwatch,
     ) -> Result<Option<Outcome>, StoreError> {
         let timer = self.metrics.provider_timer("introspection");
-        let response = self.provider.introspect(refresh_token).await;
+        let wait = LATEST_INTROSPECTION.saturating_sub(begun.elapsed());
+        let response = tokio::time::timeout(wait, self.provider.introspect(refresh_token)).await;
+        let response = response.unwrap_or_else(|_| Introspection::Unavailable("it is too slow".to_owned()));
         let took = timer.finish();
         let record = |reason: &str| {
             let event = Event::renewal(grant, self.clock.now(), FailureClass::Ambiguous.as_str(), reason);

@@ -79,7 +79,7 @@ impl Breaker {
     /// but consecutive failures do.
     pub(super) fn in_trouble(&self, now: Timestamp) -> bool {
         let state = self.state();
-        state.failures > 0 && now < state.failed_at.plus(FAILURE_TTL) && (state.outage || !state.introspection_responds)
+        state.failures > 0 && now.is_within(FAILURE_TTL, state.failed_at) && (state.outage || !state.introspection_responds)
     }
 
     /// Whether the provider refuses this client.
@@ -110,8 +110,7 @@ impl Breaker {
     /// How long to wait.
     pub(super) fn enter(&self, now: Timestamp, window: Option<Duration>) -> Result<CallKind, Duration> {
         let mut state = self.state();
-        if now < state.open_until {
-            let pause = state.open_until.since(now);
+        if let Some(pause) = state.pause(now) {
             if state.probing || state.client_refused || window.is_none_or(|window| pause < window) {
                 return Err(pause);
             }
@@ -155,15 +154,14 @@ impl Breaker {
         self.state().failures > 0
     }
 
-    /// Whether the provider has responded properly since `then`.
-    pub(super) fn answered_since(&self, then: Timestamp) -> bool {
-        self.state().answered_at.is_some_and(|at| at >= then)
+    /// Whether the provider has responded properly within this time.
+    pub(super) fn answered_within(&self, time: Duration, now: Timestamp) -> bool {
+        self.state().answered_at.is_some_and(|at| now.is_within(time, at))
     }
 
     /// How long the breaker stays open.
     pub(super) fn pause(&self, now: Timestamp) -> Option<Duration> {
-        let open_until = self.state().open_until;
-        (now < open_until).then(|| open_until.since(now))
+        self.state().pause(now)
     }
 
     /// Records a failure.
@@ -195,9 +193,17 @@ impl Breaker {
         let outage_began = affects_all && !state.outage;
         if affects_all {
             state.outage = true;
-            state.open_until = state.open_until.max(now.plus(pause.min(MAX_RETRY_AFTER)));
+            let longer = state.pause(now).unwrap_or_default().max(pause.min(MAX_RETRY_AFTER));
+            state.open_until = now.plus(longer);
         }
         FailureEffect { retry_at: now.plus(pause), outage_began }
+    }
+}
+
+impl BreakerState {
+    /// How long the breaker stays open.
+    fn pause(&self, now: Timestamp) -> Option<Duration> {
+        now.pause_until(self.open_until, MAX_RETRY_AFTER)
     }
 }
 
@@ -221,7 +227,7 @@ mod tests {
         assert!(breaker.enter(later, None).is_err(), "one probe at a time");
         breaker.withdraw();
         assert!(breaker.enter(later, None).is_ok());
-        assert!(breaker.record_success(later) && breaker.answered_since(later));
+        assert!(breaker.record_success(later) && breaker.answered_within(FAILURE_TTL, later));
         assert!(breaker.enter(later, None).is_ok() && breaker.enter(later, None).is_ok() && !breaker.in_trouble(later));
     }
 
@@ -266,5 +272,25 @@ mod tests {
             NOW.plus(Duration::from_secs(600))
         );
         assert_eq!(breaker.pause(NOW), Some(MAX_RETRY_AFTER));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_prolongs_no_outage_and_no_health() {
+        let hour = Duration::from_secs(3600);
+        let ahead = NOW.plus(hour);
+        let failing = || {
+            let breaker = Breaker::default();
+            (0..FAILURE_THRESHOLD).for_each(|_| drop(breaker.record_failure(FailureClass::Retry(None), ahead)));
+            breaker
+        };
+        assert!(failing().in_trouble(ahead) && failing().enter(ahead, None).is_err());
+        assert!(!failing().in_trouble(NOW) && failing().pause(NOW).is_none());
+        assert_eq!(failing().enter(NOW, None), Ok(CallKind::HalfOpenProbe));
+        let breaker = failing();
+        breaker.record_failure(FailureClass::Retry(None), NOW);
+        assert!(breaker.in_trouble(NOW) && breaker.enter(NOW, None).is_err(), "it opens by the clock that is right");
+        let breaker = Breaker::default();
+        breaker.record_reachable(ahead);
+        assert!(breaker.answered_within(FAILURE_TTL, ahead) && !breaker.answered_within(FAILURE_TTL, NOW));
     }
 }

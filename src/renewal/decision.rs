@@ -159,8 +159,7 @@ pub(super) fn next_refresh(grant: &Grant, settings: &Settings, now: Timestamp) -
 
 /// Returns how long this grant is backing off.
 pub(super) fn pause(grant: &Grant, now: Timestamp) -> Option<Duration> {
-    let pause = grant.retry_at?.since(now);
-    (!pause.is_zero() && pause <= MAX_PAUSE).then_some(pause)
+    now.pause_until(grant.retry_at?, MAX_PAUSE)
 }
 
 /// Returns what a grant is good for without a refresh. The grace counts from when the identity could no longer be verified, or

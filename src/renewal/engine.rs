@@ -6,7 +6,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{breaker::Breaker, flight::Flights, knowledge::Observed, pending::Pending, settings::Settings, slots::Slots};
 use crate::{
-    clock::{Clock, Timestamp},
+    clock::{Clock, Stopwatch, Timestamp},
     oidc::Provider,
     store::Store,
     telemetry::metrics::Metrics,
@@ -30,6 +30,8 @@ pub(super) struct Engine {
     pub(super) observed: Observed,
     pub(super) pending: Arc<Pending>,
     pub(super) provider_check: tokio::sync::Mutex<()>,
+    /// When the check of the provider that is under way began to ask it.
+    pub(super) provider_check_began: Mutex<Option<Stopwatch>>,
     /// When a token refresh that could not be verified was last logged as an error.
     pub(super) unverified_logged_at: Mutex<Option<Timestamp>>,
 }

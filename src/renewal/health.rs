@@ -1,7 +1,7 @@
 //! Records what token refreshes show of the provider's health, and makes health probes with a dummy refresh token.
 
 use std::{
-    sync::{Arc, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -12,7 +12,7 @@ use super::{
     result::Outcome,
 };
 use crate::{
-    clock::Timestamp,
+    clock::{Stopwatch, Timestamp},
     grant::Grant,
     oidc::{ProviderError, TokenFailure},
     telemetry::logs::causes,
@@ -68,11 +68,24 @@ impl Engine {
     }
 
     /// Whether the provider is available, by recent token refreshes or by a request. Asked for ended grants: a browser is not
-    /// sent to a provider that is unavailable.
-    pub(super) async fn is_provider_available(self: &Arc<Self>, grant: &Arc<Grant>) -> bool {
-        // A separate task: a client that disconnects must not cancel the breaker's only probe.
+    /// sent to a provider that is unavailable, nor to one that does not answer while its request, which has `waited` already, may
+    /// still wait.
+    pub(super) async fn is_provider_available(self: &Arc<Self>, grant: &Arc<Grant>, waited: Stopwatch) -> bool {
+        // Nobody waits again for a check that one request has waited for in vain.
+        let checked_for = self.provider_check_began().map(Stopwatch::elapsed).unwrap_or_default();
+        let left = self.timings.blocking_refresh_wait.saturating_sub(waited.elapsed().max(checked_for));
+        if left.is_zero() {
+            return false;
+        }
+        // A separate task: neither the end of the wait nor a client that disconnects must cancel the breaker's only probe.
         let (engine, grant) = (Arc::clone(self), Arc::clone(grant));
-        self.tasks.spawn(async move { engine.check_provider(&grant).await }).await.unwrap_or(false)
+        let check = self.tasks.spawn(async move { engine.check_provider(&grant).await });
+        matches!(tokio::time::timeout(left, check).await, Ok(Ok(true)))
+    }
+
+    /// When the check that is under way began to ask the provider.
+    fn provider_check_began(&self) -> Option<Stopwatch> {
+        *self.provider_check_began.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// If the last token call failed, here or on the replica that lost this grant's response, the provider is probed as in an
@@ -83,14 +96,16 @@ impl Engine {
         if self.breaker.in_trouble(now) {
             return false;
         }
-        if self.breaker.answered_since(now.minus(RECENT)) {
+        if self.breaker.answered_within(RECENT, now) {
             return true;
         }
         if self.breaker.enter(now, None).is_err() {
             return false;
         }
         let failed = self.breaker.has_failures() || grant.retry_at.is_some();
+        let under_way = CheckUnderWay::begin(&self.provider_check_began);
         let is_available = if failed { self.probe_provider(grant).await.is_none() } else { self.provider.is_reachable().await };
+        drop(under_way);
         match (is_available, failed) {
             (true, true) => self.record_success(&grant.issuer),
             (true, false) => self.breaker.record_reachable(now),
@@ -129,7 +144,7 @@ impl Engine {
     pub(super) fn report_unverified(&self, grant: &Grant, error: &ProviderError) {
         let now = self.clock.now();
         let mut logged_at = self.unverified_logged_at.lock().unwrap_or_else(PoisonError::into_inner);
-        if logged_at.is_some_and(|at| now < at.plus(ALARM_INTERVAL)) {
+        if logged_at.is_some_and(|at| now.is_within(ALARM_INTERVAL, at)) {
             tracing::debug!(grant.id = %grant.id, error = causes(error), "another renewal could not be verified");
             return;
         }
@@ -139,6 +154,22 @@ impl Engine {
             "a renewal could not be verified: its tokens are kept, and the identity from before is served, marked stale, until a \
              renewal can be verified or CODER_OIDC_OUTAGE_GRACE is over"
         );
+    }
+}
+
+/// A check of the provider, for as long as it asks.
+struct CheckUnderWay<'a>(&'a Mutex<Option<Stopwatch>>);
+
+impl<'a> CheckUnderWay<'a> {
+    fn begin(began: &'a Mutex<Option<Stopwatch>>) -> Self {
+        *began.lock().unwrap_or_else(PoisonError::into_inner) = Some(Stopwatch::start());
+        Self(began)
+    }
+}
+
+impl Drop for CheckUnderWay<'_> {
+    fn drop(&mut self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 

@@ -225,7 +225,7 @@ impl SessionCache {
     fn is_within_grace<T>(&self, entry: &Entry<T>, now: Timestamp) -> bool {
         let last_true = self.changes.last_true(entry.era, entry.loaded_at, now);
         // Neither does a clock that was set back prolong the grace.
-        last_true.is_some_and(|at| now.since(at).max(at.since(now)) < self.outage_grace)
+        last_true.is_some_and(|at| now.is_within(self.outage_grace, at))
     }
 
     /// The sessions in memory that `is_meant` selects, with the grant that they pointed to if that is in memory, whether or not

@@ -25,7 +25,10 @@ pub(super) enum SilentState {
 const SILENT_INTERVAL: Duration = Duration::from_secs(600);
 /// How long after the redirect a browser counts as lost.
 const RETURN_TIMEOUT: Duration = Duration::from_secs(10);
-/// The `Max-Age` of the cookie.
+/// The `Max-Age` of the cookie that records that a browser has come back: the browser forgets it when it says nothing more, also
+/// if this machine's clock was wrong when it was set.
+pub(super) const BACK_MAX_AGE: Duration = SILENT_INTERVAL;
+/// The `Max-Age` of the other cookies.
 pub(super) const COOKIE_MAX_AGE: Duration = Duration::from_secs(30 * 86_400);
 
 /// Returns the state for this provider, by the cookie.

@@ -432,3 +432,25 @@ async fn an_outage_of_statuses_500_costs_few_one_use_tokens_once_it_is_known_how
     let in_vain = world.idp.calls(Endpoint::Refresh) - presented;
     assert_eq!(in_vain, 0, "tokens were presented in vain");
 }
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_after_an_outage_does_not_prolong_it() {
+    let world = World::build().set("oidc_preset", REUSABLE).set("oidc_outage_grace", "2h").start().await;
+    let visitor = world.signed_in().await;
+    let step = Duration::from_secs(3600);
+    world.clock.advance(EXPIRED + step);
+    world.idp.misbehave(Endpoint::Refresh, answers(503, "away"));
+    eventually("the circuit breaker is open", async || {
+        world.clock.advance(Duration::from_secs(1));
+        assert!(visitor.fetch("/").await.is_upstreams());
+        !lines_with(&[world.idp.issuer(), "the provider does not renew grants"]).is_empty()
+    })
+    .await;
+    world.idp.behave(Endpoint::Refresh);
+    world.clock.set_back(step);
+    eventually("it is renewed, in no time", async || {
+        assert!(visitor.fetch("/").await.is_upstreams());
+        visitor.fetch("/oauth2/userinfo").await.json()["renewals"] == 1
+    })
+    .await;
+}

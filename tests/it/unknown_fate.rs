@@ -7,7 +7,7 @@ use crate::harness::{
     eventually::eventually,
     idp::{Endpoint, Idp, Misbehaviour, Rotation},
     logs::lines_with,
-    visitor::Visitor,
+    visitor::{Reply, Visitor},
 };
 
 const EXPIRED: Duration = Duration::from_secs(301);
@@ -174,6 +174,52 @@ async fn an_introspection_that_the_provider_cannot_answer_now_is_made_again() {
     })
     .await;
     assert_eq!(world.idp.passes(), 1, "the login alone");
+}
+
+#[tokio::test]
+async fn an_introspection_that_is_too_slow_to_be_of_use_is_made_again_and_then_given_up() {
+    let world = introspecting(true).await;
+    let visitor = world.signed_in().await;
+    // Longer than a token may be presented after its intent.
+    world.idp.misbehave(Endpoint::Introspection, Misbehaviour::Slow(Duration::from_secs(4)));
+    lose(&world, &visitor, bad_gateway()).await;
+    eventually("it was asked about", async || {
+        assert!(visitor.get("/").await.is_upstreams(), "the grace runs");
+        world.idp.calls(Endpoint::Introspection) >= 1
+    })
+    .await;
+    world.clock.advance(Duration::from_secs(3600));
+    eventually("the browser goes on with another grant", async || {
+        visitor.browse(&world.idp, "/").await.is_upstreams() && world.idp.passes() == 2
+    })
+    .await;
+    assert_eq!((world.idp.prompts(), world.idp.calls(Endpoint::Refresh)), (1, 1), "silently");
+    history_says(&world, "introspection_unavailable").await;
+}
+
+#[tokio::test]
+async fn nobody_waits_longer_than_for_a_refresh_to_learn_whether_the_provider_is_there() {
+    let world = World::build()
+        .set("oidc_token_timeout", "2m")
+        .timed(|timings| timings.blocking_refresh_wait = Duration::from_secs(1))
+        .start()
+        .await;
+    let visitor = world.signed_in().await;
+    lose(&world, &visitor, lost_answer()).await;
+    world.idp.misbehave(Endpoint::Refresh, Misbehaviour::Held);
+    eventually("the provider is asked, and answers nothing", async || {
+        assert!(visitor.fetch("/").await.is_upstreams());
+        world.idp.calls(Endpoint::Probe) == 1
+    })
+    .await;
+    let answers = tokio::time::timeout(Duration::from_secs(60), visitor.fetch_at_once(3, "/")).await;
+    assert!(answers.expect("within half of what a token call may take").iter().all(Reply::is_upstreams));
+    assert_eq!(world.idp.calls(Endpoint::Probe), 1, "one check for all of them");
+    world.idp.behave(Endpoint::Refresh);
+    eventually("the browser goes on with another grant", async || {
+        visitor.browse(&world.idp, "/").await.is_upstreams() && world.idp.passes() == 2
+    })
+    .await;
 }
 
 #[tokio::test]
