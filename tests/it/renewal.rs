@@ -98,13 +98,17 @@ async fn a_client_that_leaves_cancels_nothing() {
 /// RF-14: a response whose `expires_in` is missing, or no sensible number.
 #[tokio::test]
 async fn a_missing_or_absurd_lifetime_is_neither_believed_nor_asked_for_at_every_request() {
-    for life in [None, Some(json!("300")), Some(json!(0)), Some(json!(-1)), Some(json!("soon")), Some(json!(1e300))] {
+    let year = json!(365 * 86_400);
+    for life in [None, Some(json!("300")), Some(json!(0)), Some(json!(-1)), Some(json!("soon")), Some(json!(1e300)), Some(year)] {
         let world = World::build().start_with(|idp| idp.access_tokens_live(life.clone())).await;
         let visitor = world.signed_in().await;
         for _ in 0..5 {
             assert!(visitor.get("/").await.is_upstreams(), "{life:?}");
         }
         assert_eq!(world.idp.calls(Endpoint::Refresh), 0, "no refresh per request with {life:?}");
+        world.clock.advance(EXPIRED);
+        assert!(visitor.get("/").await.is_upstreams(), "{life:?}");
+        assert_eq!(world.idp.calls(Endpoint::Refresh), 1, "nor is it used forever with {life:?}");
     }
 }
 

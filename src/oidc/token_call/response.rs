@@ -72,6 +72,10 @@ pub enum TokenFailure {
     Unusable(&'static str),
 }
 
+/// The longest lifetime of an access token that is believed. The longest usual ones have 30 days (the most that Auth0
+/// can be set to) and 60 (LinkedIn); a thousand years come from hand-made servers, for tokens that have no end.
+const LONGEST_LIFETIME: Duration = Duration::from_secs(90 * 86_400);
+
 /// A longer `Retry-After` is cut to this, because the provider may recover sooner.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(600);
 
@@ -102,7 +106,7 @@ pub(in crate::oidc) fn read<'a>(
         access_token: Secret::new(access_token),
         refresh_token: token("refresh_token"),
         id_token: token("id_token"),
-        expires_in: seconds(members.get("expires_in")).unwrap_or(DEFAULT_LIFETIME),
+        expires_in: access_token_lifetime(members.get("expires_in")),
         refresh_expires_in: seconds(members.get("refresh_expires_in").or_else(|| members.get("refresh_token_expires_in"))),
         scope: text("scope").map(str::to_owned),
     })
@@ -120,9 +124,14 @@ pub(in crate::oidc) fn refusal<'a>(response: &HttpResponse, secrets: impl Iterat
     }
 }
 
-/// A number of seconds; Entra has written it as a string. An absurd number counts as absent, and an access token without one
-/// gets [`DEFAULT_LIFETIME`], so that it is neither renewed at every request nor used forever. Keycloak's 0 for a refresh token
-/// means that it has no limit.
+/// The lifetime of an access token. One without, or with an absurd one, gets [`DEFAULT_LIFETIME`], so that it is neither renewed at
+/// every request nor used forever: with a longer life than any provider means, its identity would not be verified again for as long.
+fn access_token_lifetime(expires_in: Option<&Value>) -> Duration {
+    seconds(expires_in).filter(|lifetime| *lifetime <= LONGEST_LIFETIME).unwrap_or(DEFAULT_LIFETIME)
+}
+
+/// A number of seconds, a year at most; Entra has written it as a string. What is no number of seconds counts as absent, as does
+/// Keycloak's 0 for a refresh token, which means that it has no limit.
 fn seconds(value: Option<&Value>) -> Option<Duration> {
     const YEAR: f64 = 365.0 * 86_400.0;
     let seconds = match value {

@@ -48,6 +48,26 @@ fn the_life_of_a_token_is_always_sensible() {
 }
 
 #[test]
+fn an_access_token_of_absurd_life_is_renewed_after_the_default_one() {
+    const DAY: u64 = 86_400;
+    for (said, expected) in [
+        (json!(30 * DAY), Duration::from_secs(30 * DAY)),
+        (json!(90 * DAY), LONGEST_LIFETIME),
+        (json!(90 * DAY + 1), DEFAULT_LIFETIME),
+        (json!(365 * DAY), DEFAULT_LIFETIME),
+        (json!(1e300), DEFAULT_LIFETIME),
+        (json!("inf"), DEFAULT_LIFETIME),
+        (json!(0), DEFAULT_LIFETIME),
+        (json!(null), DEFAULT_LIFETIME),
+    ] {
+        let body = json!({"access_token": "a", "expires_in": said, "refresh_expires_in": said}).to_string();
+        assert_eq!(answer(200, &body).unwrap().expires_in, expected, "{said}");
+    }
+    let unlimited = answer(200, r#"{"access_token":"a","refresh_expires_in":1e300}"#).unwrap();
+    assert_eq!(unlimited.refresh_expires_in, Some(Duration::from_secs(365 * DAY)), "a refresh token may live long");
+}
+
+#[test]
 fn an_error_member_decides_whatever_the_status() {
     assert_eq!(code(400, r#"{"error":"invalid_grant"}"#).as_deref(), Some("invalid_grant"));
     assert_eq!(code(200, r#"{"error":"bad_refresh_token"}"#).as_deref(), Some("bad_refresh_token"));
