@@ -78,7 +78,7 @@ pub use refresh_verification::{LocalVerdict, RefreshVerdict};
 pub use revocation_assertion::RevocationAssertion;
 pub use roles::Roles;
 pub use security_event_token::{EventDelivery, SecurityEventRefusal, SecurityEventToken};
-pub use token_call::{TokenFailure, TokenResponse, VerifiedLogin, safe_description};
+pub use token_call::{FailedExchange, TokenFailure, TokenResponse, UnverifiedToken, VerifiedLogin, safe_description};
 pub use token_issuer::{IssuerMetadata, TokenIssuer, TokenIssuerSettings};
 
 /// The administrator's settings of the provider.

@@ -29,6 +29,7 @@ mod callback_error;
 mod code_exchanges;
 mod failed;
 mod hand_over;
+mod left_over;
 mod long_return_to;
 mod provider_choice;
 mod redirect_loop;

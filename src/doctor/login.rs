@@ -58,6 +58,6 @@ impl Doctor {
         if !is_bare_error && !self.provider.is_response_issuer(response.issuer.as_deref())? {
             return Err(CallbackError::Issuer);
         }
-        Ok(self.provider.exchange_code(response.code()?, &self.redirect_uri, proof).await?)
+        self.provider.exchange_code(response.code()?, &self.redirect_uri, proof).await.map_err(|failed| failed.error.into())
     }
 }

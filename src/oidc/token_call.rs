@@ -10,7 +10,7 @@ use super::{
     DUMMY_REFRESH_TOKEN, Provider, ProviderError, authorization::CallbackProof, client_auth::ClientEndpoint,
     client_credentials::FormPost, discovery::ProviderMetadata, key_cache::KeyPurpose, merge::merge,
 };
-use crate::{identity::Identity, secret::Secret};
+use crate::{identity::Identity, jose::SignedToken, secret::Secret};
 
 pub use response::{TokenFailure, TokenResponse, safe_description};
 pub(super) use response::{error_code, refusal};
@@ -26,6 +26,43 @@ pub struct VerifiedLogin {
     pub provider_session: Option<String>,
 }
 
+/// Why a code brought no login.
+#[derive(Debug)]
+pub struct FailedExchange {
+    /// Why.
+    pub error: ProviderError,
+    /// The refresh token that it brought all the same, if it is known whose it is said to be.
+    pub left_over: Option<Box<UnverifiedToken>>,
+}
+
+/// The refresh token of a login that could not be verified.
+#[derive(Debug)]
+pub struct UnverifiedToken {
+    /// The refresh token.
+    pub refresh_token: Secret,
+    /// Whose it is said to be.
+    pub subject: String,
+    /// The browser's session at the provider (`sid`), as it is said to be.
+    pub provider_session: Option<String>,
+}
+
+impl From<ProviderError> for FailedExchange {
+    fn from(error: ProviderError) -> Self {
+        Self { error, left_over: None }
+    }
+}
+
+impl UnverifiedToken {
+    /// What is left over of a response that cannot be verified. `None` if it has no refresh token, or does not say whose it is: then
+    /// nobody can tell whom its revocation would log out.
+    fn of(tokens: TokenResponse) -> Option<Self> {
+        let (refresh_token, id_token) = (tokens.refresh_token?, tokens.id_token?);
+        let token = SignedToken::parse(id_token.expose()).ok()?;
+        let text = |name| token.unverified().members.get(name).and_then(Value::as_str).map(str::to_owned);
+        Some(Self { refresh_token, subject: text("sub").filter(|subject| !subject.is_empty())?, provider_session: text("sid") })
+    }
+}
+
 impl Provider {
     /// How long the refresh token of this response lives unused: as the response says, or as is usual of this provider.
     pub fn refresh_lifetime(&self, tokens: &TokenResponse) -> Option<Duration> {
@@ -35,13 +72,13 @@ impl Provider {
     /// Exchanges a code for tokens, verifies them and reads who logged in.
     ///
     /// # Errors
-    /// Any [`ProviderError`] except those of discovery.
+    /// [`FailedExchange`], with any [`ProviderError`] except those of discovery.
     pub async fn exchange_code(
         &self,
         code: &str,
         redirect_uri: &str,
         proof: &CallbackProof,
-    ) -> Result<VerifiedLogin, ProviderError> {
+    ) -> Result<VerifiedLogin, FailedExchange> {
         let metadata = self.metadata()?;
         let parameters = [
             ("grant_type", "authorization_code"),
@@ -49,16 +86,29 @@ impl Provider {
             ("redirect_uri", redirect_uri),
             ("code_verifier", proof.verifier.expose()),
         ];
-        let tokens = self.request_tokens(&metadata, &parameters).await?;
-        let mut claims = self.verify_login(&metadata, &tokens, proof.nonce.expose()).await?.members;
+        let tokens = self.request_tokens(&metadata, &parameters).await.map_err(ProviderError::from)?;
+        match self.read_login(&metadata, &tokens, proof).await {
+            Ok((identity, provider_session)) => Ok(VerifiedLogin { tokens, identity, provider_session }),
+            Err(error) => Err(FailedExchange { error, left_over: UnverifiedToken::of(tokens).map(Box::new) }),
+        }
+    }
+
+    /// Verifies a login's tokens, and reads who logged in, and the `sid`.
+    async fn read_login(
+        &self,
+        metadata: &ProviderMetadata,
+        tokens: &TokenResponse,
+        proof: &CallbackProof,
+    ) -> Result<(Identity, Option<String>), ProviderError> {
+        let mut claims = self.verify_login(metadata, tokens, proof.nonce.expose()).await?.members;
         let text = |name| claims.get(name).and_then(Value::as_str);
         let (subject, provider_session) = (text("sub").unwrap_or_default().to_owned(), text("sid").map(str::to_owned));
         let tenant = metadata.issuer.tenant(&claims).map(str::to_owned);
-        claims = self.with_access_token_claims(&metadata, claims, &tokens.access_token, KeyPurpose::Login).await?;
-        if let Some(userinfo) = self.fetch_userinfo(&metadata, &tokens.access_token, &subject, KeyPurpose::Login).await? {
+        claims = self.with_access_token_claims(metadata, claims, &tokens.access_token, KeyPurpose::Login).await?;
+        if let Some(userinfo) = self.fetch_userinfo(metadata, &tokens.access_token, &subject, KeyPurpose::Login).await? {
             claims = merge(claims, userinfo, &self.settings.mapping);
         }
-        claims = self.with_groups_of_graph(&metadata, claims, &tokens.access_token).await;
+        claims = self.with_groups_of_graph(metadata, claims, &tokens.access_token).await;
         let identity = Identity { tenant, ..self.settings.mapping.identity(&claims)? };
         for claim in self.settings.mapping.too_large(&claims) {
             tracing::warn!(
@@ -67,7 +117,7 @@ impl Provider {
                 "a claim is too large for a header or a rule, and counts as absent"
             );
         }
-        Ok(VerifiedLogin { tokens, identity, provider_session })
+        Ok((identity, provider_session))
     }
 
     /// Presents a refresh token.

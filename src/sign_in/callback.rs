@@ -125,7 +125,7 @@ impl SignIn {
         if is_first { Ok(()) } else { Err(CallbackError::UnknownAttempt("it has returned before")) }
     }
 
-    /// Exchanges a response's code for tokens and verifies the identity.
+    /// Exchanges a response's code for tokens and verifies the identity. What cannot be verified is revoked.
     async fn redeem(
         &self,
         site: &AccessUrl,
@@ -137,7 +137,15 @@ impl SignIn {
         let timer = self.metrics.provider_timer("code");
         let login = self.provider.exchange_code(code, &self.redirect_uris.of(site), proof).await;
         timer.finish();
-        Ok(login?)
+        match login {
+            Ok(login) => Ok(login),
+            Err(failed) => {
+                if let Some(left_over) = &failed.left_over {
+                    self.revoke_unverified(left_over).await;
+                }
+                Err(failed.error.into())
+            }
+        }
     }
 
     /// Completes an attempt that asked for consent because the previous login brought no refresh token. That login's session

@@ -7,6 +7,7 @@ use super::{
     attempt::{Attempt, LoginMode},
     begin::Purpose,
     callback_error::CallbackError,
+    left_over::LeftOver,
     return_to::ReturnTo,
 };
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
     oidc::VerifiedLogin,
     policy::Denied,
     session::{Opener, Session, SessionHash, UserHash, UserKey, UserName},
-    store::{LoginSaved, LoginTarget, NewGrant, OrphanedToken, SessionFilter, Sharing, Tokens},
+    store::{LoginSaved, LoginTarget, NewGrant, SessionFilter, Sharing, Tokens},
     telemetry::logs::causes,
 };
 
@@ -29,22 +30,6 @@ impl SignIn {
         let grant = GrantId::of_denied(self.provider.issuer(), &identity.subject);
         let event = Event::of(Kind::Login, grant, identity, self.clock.now()).because(denied.as_str());
         self.store.enqueue_event(Event { outcome: "denied".to_owned(), detail: checked_claims(identity, denied), ..event });
-    }
-
-    /// Queues the refresh token of a denied login for revocation.
-    async fn revoke_denied(&self, login: &VerifiedLogin) {
-        let Some(token) = &login.tokens.refresh_token else { return };
-        let orphaned = OrphanedToken {
-            issuer: self.provider.issuer(),
-            client_id: self.provider.client_id(),
-            identity: &login.identity,
-            provider_session: login.provider_session.as_deref(),
-            reason: "denied",
-        };
-        let grant = GrantId::of_denied(orphaned.issuer, &login.identity.subject);
-        if let Err(error) = self.store.enqueue_revocation(grant, token, orphaned).await {
-            tracing::warn!(error = causes(&error), "the refresh token of a denied login lives on at the provider");
-        }
     }
 
     /// Saves the login for the session `existing` or a new one, and redirects the browser to its return address, or once more to
@@ -61,13 +46,13 @@ impl SignIn {
             self.record_denied_login(&login.identity, denied);
             // For an existing session the policy is checked on each request, with the current identity.
             if existing.is_none() {
-                self.revoke_denied(&login).await;
+                self.revoke_login(&login, LeftOver::Denied).await;
                 return Err(CallbackError::Denied(denied, login.identity.display().to_owned()));
             }
         }
         if self.store.is_locked_out(&self.names_of(&login.identity)).await? {
             self.record_denied_login(&login.identity, Denied::Deprovisioned);
-            self.revoke_denied(&login).await;
+            self.revoke_login(&login, LeftOver::Denied).await;
             return Err(CallbackError::Denied(Denied::Deprovisioned, login.identity.display().to_owned()));
         }
         let (mode, identity, provider_session) = (attempt.mode(), login.identity.clone(), login.provider_session.clone());
@@ -134,7 +119,7 @@ impl SignIn {
 
     /// Saves the grant, for the session `existing` or for a new one, and returns the new one's cookies. A new session replaces the
     /// one that the browser presented, so that a planted cookie is useless (session fixation). Returns `None` if the existing
-    /// session has ended meanwhile.
+    /// session has ended meanwhile, and has the login's refresh token revoked then.
     async fn save_login(
         &self,
         login: VerifiedLogin,
@@ -173,6 +158,8 @@ impl SignIn {
         let target = existing.map_or(LoginTarget::New { session, replaces }, LoginTarget::Existing);
         let sharing = if self.provider.preset().shares_refresh_tokens { Sharing::Shared } else { Sharing::Own };
         let Some(saved) = self.with_patience(|| self.store.save_login(&grant, &target, sharing, now)).await? else {
+            let (sid, token) = (grant.provider_session.as_deref(), grant.tokens.refresh.as_ref());
+            self.revoke_left_over(&grant.identity, sid, token, LeftOver::SessionEnded).await;
             return Ok(None);
         };
         let reason = match (existing, saved.renewable) {

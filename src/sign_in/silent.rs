@@ -11,6 +11,7 @@ use super::{
     authorization_response::AuthorizationResponse,
     begin::Purpose,
     callback_error::CallbackError,
+    left_over::LeftOver,
     redirect_loop,
     return_to::ReturnTo,
     silent_history::{self, SilentState},
@@ -105,7 +106,7 @@ impl SignIn {
     /// The cookie that records that a silent attempt is over.
     pub(super) fn silent_attempt_is_over(&self) -> Option<HeaderValue> {
         let back = silent_history::back(self.provider.issuer(), self.clock.now());
-        self.cookies.set(self.cookies.silent_login(), &back, silent_history::COOKIE_MAX_AGE)
+        self.cookies.set(self.cookies.silent_login(), &back, silent_history::BACK_MAX_AGE)
     }
 
     fn silent_state(&self, headers: &HeaderMap) -> SilentState {
@@ -133,14 +134,18 @@ impl SignIn {
         let session_is_alive = current.as_ref().is_some_and(|(_, grant)| self.is_alive(grant));
         let error = match login {
             Ok(login) => {
-                let same = |(_, grant): &&(Session, Grant)| {
-                    grant.identity.subject == login.identity.subject && grant.issuer == self.provider.issuer()
+                let Some((session, grant)) = &current else {
+                    // A sign-out is not undone by a login that nobody has asked for. The user logs in interactively.
+                    self.revoke_login(&login, LeftOver::SessionEnded).await;
+                    return Ok(self.redirect_to_provider(at, return_to, Purpose::Login).await?);
                 };
-                let existing = current.as_ref().filter(same).map(|(session, _)| session.hash);
-                if existing.is_none() && session_is_alive {
+                let is_same = grant.identity.subject == login.identity.subject && grant.issuer == self.provider.issuer();
+                if !is_same && session_is_alive {
                     // Another user is logged in at the provider now, which is no reason to end this session.
+                    self.revoke_login(&login, LeftOver::AnotherUser).await;
                     return Ok(self.redirect_back(at, return_to));
                 }
+                let existing = is_same.then_some(session.hash);
                 return self.finish_login(at, login, existing, return_to, attempt).await;
             }
             Err(error) => error,

@@ -8,12 +8,13 @@ use serde_json::json;
 use crate::harness::{
     Kind, World,
     eventually::{eventually, looking_each},
-    idp::{Endpoint, Misbehaviour, user},
+    idp::{Endpoint, Idp, Misbehaviour, user},
+    visitor::{Visitor, path_of},
 };
 
 const LONG: Duration = Duration::from_secs(120);
 
-async fn sign_out(visitor: &crate::harness::visitor::Visitor) {
+async fn sign_out(visitor: &Visitor) {
     visitor.send(Method::POST, "/oauth2/sign_out", &[("sec-fetch-site", "same-origin")], "").await;
 }
 
@@ -128,4 +129,98 @@ async fn a_provider_that_refuses_to_revoke_is_not_asked_again_and_one_that_fails
     futures_util::future::join_all(visitors.iter().map(sign_out)).await;
     eventually("all are revoked", async || !world.idp.has_live_refresh_token() || world.idp.revoked().len() >= 12).await;
     assert_eq!(world.idp.most_at_once(), 1, "however many sign out together");
+}
+
+/// A browser whose session has no refresh token, at a gateway that has come to ask for one, and the answer to its silent attempt.
+async fn on_its_way_back(who: &str) -> (World, Visitor, String) {
+    let mut world = World::build().set("oidc_scopes", "openid,profile,email").start().await;
+    let visitor = world.signed_in().await;
+    world.restart_with(&[("oidc_scopes", "openid,profile,email,offline_access")]).await;
+    let visitor = visitor.at(world.address());
+    world.idp.log_in_as(user(who));
+    if who != "ann" {
+        // So that the provider knows them, as one of that browser's.
+        world.idp.authorize(&world.visitor().get("/").await.location()).await;
+    }
+    let request = visitor.get("/page").await.location();
+    assert!(request.query_pairs().any(|pair| pair == ("prompt".into(), "none".into())));
+    let answer = path_of(&world.idp.authorize(&request).await);
+    (world, visitor, answer)
+}
+
+#[tokio::test]
+async fn a_sign_out_is_not_undone_by_a_silent_login_that_was_under_way() {
+    for everywhere in [false, true] {
+        let (world, visitor, answer) = on_its_way_back("ann").await;
+        if everywhere {
+            let other = world.visitor();
+            other.log_in(&world.idp, "/").await;
+            other.send(Method::POST, "/oauth2/sign_out?everywhere=true", &[("sec-fetch-site", "same-origin")], "").await;
+        } else {
+            sign_out(&visitor).await;
+        }
+        world.clock.advance(Duration::from_secs(1));
+        let login = visitor.get(&answer).await.location();
+        assert!(login.as_str().starts_with(world.idp.issuer()), "{login}");
+        assert!(!login.query_pairs().any(|(name, _)| name == "prompt"), "a login that its user sees");
+        assert_eq!(visitor.fetch("/page").await.status, StatusCode::UNAUTHORIZED);
+        eventually("what it brought is revoked", async || !world.idp.has_live_refresh_token()).await;
+        visitor.get(&path_of(&world.idp.authorize(&login).await)).await.location();
+        assert!(visitor.get("/page").await.is_upstreams());
+    }
+}
+
+#[tokio::test]
+async fn the_refresh_token_of_another_user_at_the_provider_is_not_left_over_when_a_session_goes_on() {
+    let (world, visitor, answer) = on_its_way_back("bob").await;
+    let session = visitor.session();
+    assert_eq!(visitor.get(&answer).await.location().path(), "/page");
+    assert!(world.idp.calls(Endpoint::Code) >= 2 && visitor.session() == session);
+    assert!(visitor.get("/page").await.is_upstreams());
+    assert_eq!(visitor.fetch("/oauth2/userinfo").await.json()["email"], "ann@example.com");
+    eventually("it is revoked", async || !world.idp.has_live_refresh_token()).await;
+}
+
+#[tokio::test]
+async fn the_refresh_token_of_a_session_that_ends_while_its_login_is_saved_is_revoked() {
+    let (world, visitor, answer) = {
+        let mut world = World::build().on(Kind::Postgres).set("oidc_scopes", "openid,profile,email").start().await;
+        let visitor = world.signed_in().await;
+        world.restart_with(&[("oidc_scopes", "openid,profile,email,offline_access")]).await;
+        let visitor = visitor.at(world.address());
+        let answer = path_of(&world.idp.authorize(&visitor.get("/").await.location()).await);
+        (world, visitor, answer)
+    };
+    world
+        .sql("CREATE FUNCTION sign_out() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN DELETE FROM sessions; RETURN NEW; END $$")
+        .await;
+    world.sql("CREATE TRIGGER sign_out AFTER INSERT ON grants FOR EACH ROW EXECUTE FUNCTION sign_out()").await;
+    assert!(visitor.get(&answer).await.location().as_str().starts_with(world.idp.issuer()), "its user logs in again");
+    is_told(&world, "session_ended").await;
+}
+
+#[tokio::test]
+async fn the_refresh_token_of_a_login_that_cannot_be_verified_is_revoked() {
+    let spoil: [fn(&Idp); 3] = [
+        |idp| idp.edit_id_token(|claims| claims["nonce"] = json!("of another login")),
+        |idp| idp.rotate_keys(false),
+        |idp| idp.edit_userinfo(|claims| claims["sub"] = json!("somebody else")),
+    ];
+    for (number, spoil) in spoil.into_iter().enumerate() {
+        let world = World::start().await;
+        spoil(&world.idp);
+        let visitor = world.visitor();
+        assert!(!visitor.browse(&world.idp, "/").await.is_upstreams(), "{number}");
+        assert!(visitor.session().is_none() && world.idp.calls(Endpoint::Code) >= 1, "{number}");
+        eventually("it is revoked", async || !world.idp.has_live_refresh_token()).await;
+    }
+    // The provider may end all that is of one session there, so one that is in use is spared.
+    let world = World::start().await;
+    let own = world.signed_in().await;
+    world.idp.edit_id_token(|claims| claims["nonce"] = json!("of another login"));
+    world.visitor().browse(&world.idp, "/").await;
+    is_told(&world, "in_use").await;
+    assert!(world.idp.revoked().is_empty());
+    world.clock.advance(Duration::from_secs(301));
+    assert!(own.fetch("/").await.is_upstreams());
 }

@@ -1,0 +1,74 @@
+//! Refresh tokens of logins that become no session. Nobody will ever use them, so they are revoked at the provider.
+
+use super::SignIn;
+use crate::{
+    grant::GrantId,
+    identity::Identity,
+    oidc::{UnverifiedToken, VerifiedLogin},
+    secret::Secret,
+    store::OrphanedToken,
+    telemetry::logs::causes,
+};
+
+/// Why a login becomes no session, although its code brought tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LeftOver {
+    /// Its user may not log in.
+    Denied,
+    /// It cannot be verified.
+    Unverified,
+    /// It was to continue a session, which is another user's and goes on.
+    AnotherUser,
+    /// The session that it was to continue has ended.
+    SessionEnded,
+}
+
+impl LeftOver {
+    /// The reason in the history. It must not change.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Denied => "denied",
+            Self::Unverified => "not_verified",
+            Self::AnotherUser => "another_user",
+            Self::SessionEnded => "session_ended",
+        }
+    }
+}
+
+impl SignIn {
+    /// Queues the refresh token of a verified login for revocation.
+    pub(super) async fn revoke_login(&self, login: &VerifiedLogin, why: LeftOver) {
+        let token = login.tokens.refresh_token.as_ref();
+        self.revoke_left_over(&login.identity, login.provider_session.as_deref(), token, why).await;
+    }
+
+    /// The same for a login that cannot be verified. What it says of its user serves to spare their other sessions at the provider,
+    /// and nothing else.
+    pub(super) async fn revoke_unverified(&self, left_over: &UnverifiedToken) {
+        let identity = Identity { subject: left_over.subject.clone(), ..Identity::default() };
+        let (session, token) = (left_over.provider_session.as_deref(), &left_over.refresh_token);
+        self.revoke_left_over(&identity, session, Some(token), LeftOver::Unverified).await;
+    }
+
+    /// Queues a refresh token for revocation, if there is one. The provider may end its user's whole session with it, so it is spared
+    /// where that is in use.
+    pub(super) async fn revoke_left_over(
+        &self,
+        identity: &Identity,
+        provider_session: Option<&str>,
+        refresh_token: Option<&Secret>,
+        why: LeftOver,
+    ) {
+        let Some(token) = refresh_token else { return };
+        let (issuer, client_id) = (self.provider.issuer(), self.provider.client_id());
+        let grant = GrantId::of_denied(issuer, &identity.subject);
+        let orphaned = OrphanedToken { issuer, client_id, identity, provider_session, reason: why.name() };
+        if let Err(error) = self.store.enqueue_revocation(grant, token, orphaned).await {
+            tracing::warn!(
+                error = causes(&error),
+                reason = why.name(),
+                "the refresh token of a login that became no session lives on at the provider"
+            );
+        }
+    }
+}
