@@ -280,7 +280,9 @@ mod tests {
         let ahead = NOW.plus(hour);
         let failing = || {
             let breaker = Breaker::default();
-            (0..FAILURE_THRESHOLD).for_each(|_| drop(breaker.record_failure(FailureClass::Retry(None), ahead)));
+            for _ in 0..FAILURE_THRESHOLD {
+                breaker.record_failure(FailureClass::Retry(None), ahead);
+            }
             breaker
         };
         assert!(failing().in_trouble(ahead) && failing().enter(ahead, None).is_err());
