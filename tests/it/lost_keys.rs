@@ -109,7 +109,7 @@ async fn after_a_restore_no_spent_refresh_token_is_presented() {
 async fn a_refresh_token_that_renewals_left_as_it_was_is_counted_and_sealed_anew() {
     for kind in [Kind::Sqlite, Kind::Postgres] {
         let (old, new) = (KeyRing::generate(), KeyRing::generate());
-        let start = |idp: &crate::harness::idp::Idp| idp.rotate_as(Rotation::Reusable);
+        let start = |idp: &Idp| idp.rotate_as(Rotation::Reusable);
         let mut world = World::build().on(kind).set(KEYS, &old).start_with(start).await;
         let visitor = world.signed_in().await;
         let renew = async |world: &World| {
