@@ -102,8 +102,27 @@ impl Provider {
                     }
                 }
             }
+            // What only the ID token had stays, because no newer one says otherwise.
             (None, Some(userinfo)) => {
-                return RefreshVerdict::Verified(Box::new(self.settings.mapping.completed(before, &userinfo)));
+                let userinfo = merge(Claims::new(), userinfo, &self.settings.mapping);
+                let claims = self.with_groups_of_graph(&metadata, userinfo, &tokens.access_token).await;
+                return RefreshVerdict::Verified(Box::new(self.settings.mapping.updated_by(before, &claims)));
+            }
+            (None, None) if metadata.userinfo_endpoint.is_none() => {
+                let known = [("sub".to_owned(), before.subject.clone().into())].into_iter().collect();
+                let token = &tokens.access_token;
+                return match self.with_access_token_claims(&metadata, known, token, KeyPurpose::Renewal).await {
+                    Ok(claims) => RefreshVerdict::Verified(Box::new(self.without_id_token(before, &claims))),
+                    Err(ProviderError::OtherSubject) => RefreshVerdict::SubjectMismatch(ProviderError::OtherSubject),
+                    Err(error) => {
+                        tracing::warn!(
+                            oidc.issuer = self.issuer(),
+                            error = causes(&error),
+                            "the access token's claims could not be read after a token refresh; the identity stays as it was"
+                        );
+                        RefreshVerdict::Verified(Box::new(self.settings.mapping.completed(before, &Claims::new())))
+                    }
+                };
             }
             (Some(_) | None, None) => {
                 return RefreshVerdict::Verified(Box::new(self.settings.mapping.completed(before, &Claims::new())));
@@ -117,6 +136,13 @@ impl Provider {
             }
             Err(error) => RefreshVerdict::Inconclusive(error.into()),
         }
+    }
+
+    /// The identity after a token refresh without an ID token, by the claims of the access token. They take back and give nothing,
+    /// because those of an ID token, which win, are not there to be asked.
+    fn without_id_token(&self, before: &Identity, claims: &Claims) -> Identity {
+        let mapping = &self.settings.mapping;
+        mapping.restricted_by(&mapping.completed(before, claims), claims)
     }
 
     /// Verifies the ID token of a login and returns its claims.

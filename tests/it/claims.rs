@@ -133,6 +133,9 @@ async fn a_name_s_claim_can_be_another_and_no_claim_is_no_header() {
     assert_eq!(told(&world, &world.signed_in().await, "x-forwarded-name").await.as_deref(), Some("Dr. Ann"));
 }
 
+/// With this claim in the access token there is no ID token beside it.
+const WITHOUT_ID_TOKEN: &str = "without_id_token";
+
 /// A provider that leaves groups out of ID tokens, and whose access tokens are JWTs of these claims, besides those that every token
 /// has. A text in place of the claims is the access token as it is.
 async fn with_access_tokens(claims: &Arc<Mutex<Value>>) -> World {
@@ -158,6 +161,9 @@ async fn with_access_tokens(claims: &Arc<Mutex<Value>>) -> World {
                 all.extend(more.clone());
                 answer["access_token"] =
                     json!(access.sign_with_header(&json!({"alg": "RS256", "typ": "at+jwt", "kid": "access"}), &token));
+                if more.contains_key(WITHOUT_ID_TOKEN) {
+                    answer.as_object_mut().unwrap().remove("id_token");
+                }
             });
         })
         .await
@@ -179,6 +185,55 @@ async fn the_access_token_adds_claims_that_the_id_token_has_not() {
     assert_eq!(told(&world, &visitor, "x-forwarded-groups").await.as_deref(), Some("crew"), "nobody is logged out by it");
     assert!(!lines_with(&["the access token's claims could not be read after a token refresh"]).is_empty());
     *claims.lock().unwrap() = json!({"groups": ["crew"], "sub": "sub-eve"});
+    world.clock.advance(EXPIRED);
+    assert_eq!(visitor.fetch("/").await.status, StatusCode::UNAUTHORIZED, "it is proof of another user");
+}
+
+#[tokio::test]
+async fn a_token_refresh_without_an_id_token_takes_back_what_user_info_withdraws() {
+    for withdrawn in [
+        json!({"groups": []}),
+        json!({"groups": ["staff"]}),
+        json!({"email_verified": false}),
+        json!({"email": "ann@other.example"}),
+        json!({"email": "eve@example.com", "email_verified": false}),
+    ] {
+        let world = World::build().set("oidc_allowed_groups", "admins").set("oidc_email_domain", "example.com").start().await;
+        world.idp.log_in_as(member_of(&["admins"]));
+        let visitor = world.signed_in().await;
+        world.idp.edit_answer(|answer| drop(answer.as_object_mut().unwrap().remove("id_token")));
+        world.idp.edit_userinfo(|claims| claims.as_object_mut().unwrap().retain(|name, _| name == "sub"));
+        world.clock.advance(EXPIRED);
+        assert_eq!(told(&world, &visitor, "x-forwarded-groups").await.as_deref(), Some("admins"), "{withdrawn}: nothing is said");
+        let edit = withdrawn.clone();
+        world.idp.edit_userinfo(move |claims| claims.as_object_mut().unwrap().extend(edit.as_object().unwrap().clone()));
+        world.clock.advance(EXPIRED);
+        for _ in 0..2 {
+            assert_eq!(visitor.fetch("/").await.status, StatusCode::FORBIDDEN, "{withdrawn}");
+            world.clock.advance(EXPIRED);
+        }
+        // It comes back as it went.
+        world.idp.edit_userinfo(|_| ());
+        world.clock.advance(EXPIRED);
+        assert_eq!(told(&world, &visitor, "x-forwarded-groups").await.as_deref(), Some("admins"), "{withdrawn}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_refresh_without_an_id_token_takes_back_what_the_access_token_does_not_say_and_gives_nothing() {
+    let claims = Arc::new(Mutex::new(json!({"groups": ["ops", "crew"]})));
+    let world = with_access_tokens(&claims).await;
+    let visitor = world.signed_in().await;
+    for (said, groups) in [
+        (json!({WITHOUT_ID_TOKEN: true}), Some("ops,crew")),
+        (json!({WITHOUT_ID_TOKEN: true, "groups": ["crew", "owners"]}), Some("crew")),
+        (json!({WITHOUT_ID_TOKEN: true, "groups": []}), None),
+    ] {
+        claims.lock().unwrap().clone_from(&said);
+        world.clock.advance(EXPIRED);
+        assert_eq!(told(&world, &visitor, "x-forwarded-groups").await.as_deref(), groups, "{said}");
+    }
+    *claims.lock().unwrap() = json!({WITHOUT_ID_TOKEN: true, "sub": "sub-eve"});
     world.clock.advance(EXPIRED);
     assert_eq!(visitor.fetch("/").await.status, StatusCode::UNAUTHORIZED, "it is proof of another user");
 }
