@@ -1,9 +1,12 @@
 //! Reads the token endpoint's responses (RFC 6749 section 5).
 
-use std::time::{Duration, SystemTime};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
 
 use http::{HeaderMap, StatusCode, header};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, value::RawValue};
 
 use crate::{
     clock::Timestamp,
@@ -76,6 +79,29 @@ pub enum TokenFailure {
 /// can be set to) and 60 (LinkedIn); a thousand years come from hand-made servers, for tokens that have no end.
 const LONGEST_LIFETIME: Duration = Duration::from_secs(90 * 86_400);
 
+/// The members that are read.
+const READ: [&str; 10] = [
+    "access_token",
+    "token_type",
+    "refresh_token",
+    "id_token",
+    "expires_in",
+    "refresh_expires_in",
+    "refresh_token_expires_in",
+    "scope",
+    "error",
+    "error_description",
+];
+
+/// The members of a response that are read, each on its own: what is wrong with another one (half of a surrogate pair in a name, a byte
+/// that is not UTF-8, lists without end) must not cost a refresh token that works once.
+fn members(body: &[u8]) -> Option<Map<String, Value>> {
+    let text = String::from_utf8_lossy(body);
+    let all: BTreeMap<String, &RawValue> = serde_json::from_str(&text).ok()?;
+    let read = |name: &str| Some((name.to_owned(), serde_json::from_str(all.get(name)?.get()).ok()?));
+    Some(READ.into_iter().filter_map(read).collect())
+}
+
 /// A longer `Retry-After` is cut to this, because the provider may recover sooner.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(600);
 
@@ -86,17 +112,20 @@ pub(in crate::oidc) fn read<'a>(
     requested_at: Timestamp,
     secrets: impl Iterator<Item = &'a str>,
 ) -> Result<TokenResponse, TokenFailure> {
-    let members = serde_json::from_slice::<Map<String, Value>>(&response.body);
     // GitHub sends errors with status 200, so the member decides and not the status.
     if error_code(&response.body).is_some() || !response.status.is_success() {
         return Err(refusal(response, secrets));
     }
-    let members = members.map_err(|_| TokenFailure::Unusable("it is not a JSON object"))?;
+    let members = members(&response.body).ok_or(TokenFailure::Unusable("it is not a JSON object"))?;
     let text = |name| members.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     let token = |name| text(name).map(Secret::new);
     let access_token = text("access_token").ok_or(TokenFailure::Unusable("it has no access_token"))?;
     if !access_token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(TokenFailure::Unusable("its access_token has characters that no token has"));
+    }
+    // A byte that is not UTF-8 stood there, and what is kept would be another token.
+    if ["refresh_token", "id_token"].into_iter().filter_map(text).any(|token| token.contains(char::REPLACEMENT_CHARACTER)) {
+        return Err(TokenFailure::Unusable("one of its tokens is not text"));
     }
     if !text("token_type").is_none_or(|kind| kind.trim().eq_ignore_ascii_case("bearer")) {
         return Err(TokenFailure::Unusable("its token_type is not Bearer"));
@@ -114,7 +143,7 @@ pub(in crate::oidc) fn read<'a>(
 
 /// Reads an error response.
 pub(in crate::oidc) fn refusal<'a>(response: &HttpResponse, secrets: impl Iterator<Item = &'a str>) -> TokenFailure {
-    let members = serde_json::from_slice::<Map<String, Value>>(&response.body).unwrap_or_default();
+    let members = members(&response.body).unwrap_or_default();
     let said = members.get("error_description").and_then(Value::as_str);
     TokenFailure::Refused {
         status: response.status,
@@ -144,8 +173,7 @@ fn seconds(value: Option<&Value>) -> Option<Duration> {
 
 /// The `error` member of a response, if it has one that is not empty.
 pub(in crate::oidc) fn error_code(body: &[u8]) -> Option<String> {
-    let members = serde_json::from_slice::<Map<String, Value>>(body).ok()?;
-    members.get("error")?.as_str().map(safe_code).filter(|code| !code.is_empty())
+    members(body)?.get("error")?.as_str().map(safe_code).filter(|code| !code.is_empty())
 }
 
 /// The longest description that is kept. Ory Hydra's longest ones have some 450 characters.

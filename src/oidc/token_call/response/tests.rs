@@ -4,10 +4,14 @@ use serde_json::json;
 use super::*;
 
 fn answer(status: u16, body: &str) -> Result<TokenResponse, TokenFailure> {
+    answer_of_bytes(status, body.as_bytes())
+}
+
+fn answer_of_bytes(status: u16, body: &[u8]) -> Result<TokenResponse, TokenFailure> {
     let answer = HttpResponse {
         status: StatusCode::from_u16(status).unwrap(),
         headers: HeaderMap::new(),
-        body: Bytes::copy_from_slice(body.as_bytes()),
+        body: Bytes::copy_from_slice(body),
     };
     read(&answer, Timestamp(0), ["the-presented-token"].into_iter())
 }
@@ -98,6 +102,26 @@ fn a_success_without_usable_tokens_is_told_from_one_with() {
         assert!(answer.id_token.is_none());
     }
     assert!(answer(200, r#"{"access_token":"a"}"#).is_ok());
+}
+
+#[test]
+fn what_is_wrong_with_a_member_that_nobody_reads_costs_no_token() {
+    let deep = [b"[".repeat(400), b"]".repeat(400)].concat();
+    for odd in [&br#""Ann \ud83d""#[..], b"\"M\xfcller\"", b"1e999", &deep] {
+        let before = [br#"{"name":"#, odd, br#","access_token":"a","refresh_token":"r","expires_in":30}"#].concat();
+        let after = [br#"{"access_token":"a","refresh_token":"r","expires_in":30,"name":"#, odd, b"}"].concat();
+        for body in [before, after] {
+            let tokens = answer_of_bytes(200, &body).unwrap();
+            assert_eq!((tokens.refresh_token.unwrap().expose(), tokens.expires_in.as_secs()), ("r", 30));
+        }
+        let refused = [br#"{"error":"invalid_grant","name":"#, odd, b"}"].concat();
+        assert_eq!(code(400, &String::from_utf8_lossy(&refused)).as_deref(), Some("invalid_grant"));
+    }
+    for wrong in
+        [&b"{\"access_token\":\"a\",\"refresh_token\":\"r\xff\"}"[..], b"{\"access_token\":\"a\xff\"}", b"{\"access_token\":"]
+    {
+        assert!(matches!(answer_of_bytes(200, wrong), Err(TokenFailure::Unusable(_))), "another token must not be kept");
+    }
 }
 
 #[test]
