@@ -58,6 +58,9 @@ impl AuthorizationResponse {
                 return Err(CallbackError::Parameters("one of them is there twice"));
             }
         }
+        // Of a parameter without a value nothing is said (RFC 6749 section 3.1).
+        let is_given = |value: &String| !value.is_empty();
+        (response.code, response.error) = (response.code.filter(is_given), response.error.filter(is_given));
         response.state = state.filter(|state| !state.is_empty()).ok_or(CallbackError::Parameters("there is no state"))?;
         // The description comes from the browser, to which `state` is the only secret that was sent.
         let secrets = [response.state.as_str()];
@@ -83,6 +86,16 @@ impl AuthorizationResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_empty_code_or_error_is_none() {
+        let code = |query: &str| AuthorizationResponse::parse(query).unwrap().code().map(str::to_owned);
+        assert_eq!(code("state=a&code=c&error=").unwrap(), "c");
+        assert!(matches!(code("state=a&code="), Err(CallbackError::Parameters(_))));
+        assert!(matches!(code("state=a&code=&error="), Err(CallbackError::Parameters(_))));
+        assert!(matches!(code("state=a&code=&error=access_denied"), Err(CallbackError::Declined)));
+        assert!(AuthorizationResponse::parse("state=a&code=&code=c").is_err(), "and it still stands there twice");
+    }
 
     #[test]
     fn of_a_form_only_what_is_read_becomes_a_query() {
