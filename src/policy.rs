@@ -32,7 +32,7 @@ pub use tokens::{AcceptedTokens, TokenDenied, TokenUse};
 /// The rule for users (`CODER_OIDC_EMAIL_DOMAIN`, `CODER_OIDC_ALLOWED_EMAILS`, `CODER_OIDC_ALLOWED_GROUPS`). What is empty allows all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
-    /// The domains that e-mail addresses may have.
+    /// The domains that e-mail addresses may have, in their one form ([`ascii_domain`]).
     pub email_domains: Vec<String>,
     /// Single addresses that are allowed besides.
     pub emails: AllowedEmails,
@@ -248,8 +248,11 @@ impl Policy {
             return true;
         }
         match email.split_once('@') {
-            Some((user, domain)) if !user.is_empty() && !domain.contains('@') => {
-                self.email_domains.iter().any(|allowed| allowed.eq_ignore_ascii_case(domain))
+            // What the parser would read as another domain is none: nobody has an address with a blank or an escape in it.
+            Some((user, domain))
+                if !user.is_empty() && !domain.contains(|one: char| "@%".contains(one) || one.is_whitespace()) =>
+            {
+                ascii_domain(domain).is_some_and(|domain| self.email_domains.contains(&domain))
             }
             Some(_) | None => false,
         }
@@ -272,11 +275,19 @@ mod tests {
             "a@sub.example.com",
             "a@example.com.evil",
             "a@evil.com@example.com",
+            "a@exam%70le.com",
+            "a@ example.com",
+            "a@example.com ",
             "example.com",
             "@example.com",
             "",
         ] {
             assert!(!admits(denied), "{denied}");
+        }
+        let international = Policy { email_domains: vec!["xn--bcher-kva.example".into()], ..Policy::default() };
+        for email in ["a@bücher.example", "a@BÜCHER.example", "a@xn--bcher-kva.example", "a@XN--BCHER-KVA.example"] {
+            let identity = Identity { email: Some(email.into()), ..Identity::default() };
+            assert_eq!(international.admit(&identity), Ok(()), "{email}");
         }
         assert_eq!(policy.admit(&Identity::default()), Err(Denied::EmailDomain));
     }

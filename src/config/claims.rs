@@ -141,8 +141,21 @@ pub(super) fn sources(reader: &mut Reader<'_>) -> Option<Sources> {
 
 /// The claim that holds the groups: as configured, or `groups` where the scope of that name is requested.
 pub(super) fn groups_claim(reader: &Reader<'_>) -> Option<String> {
-    let requests_groups = || reader.list(&SCOPES).iter().any(|scope| scope == "groups");
+    let requests_groups = || scopes(reader).into_iter().flatten().any(|scope| scope == "groups");
     reader.owned(&GROUP_FIELD).or_else(|| requests_groups().then(|| "groups".to_owned()))
+}
+
+/// The scopes, each once; `None` if they are not set. Blanks may stand between them as well, which is OAuth's own form (RFC 6749 section
+/// 3.3).
+pub(super) fn scopes(reader: &Reader<'_>) -> Option<Vec<String>> {
+    let members = values::list(reader.text(&SCOPES)?);
+    let mut scopes: Vec<String> = Vec::new();
+    for scope in members.iter().flat_map(|member| member.split_whitespace()) {
+        if !scopes.iter().any(|known| known == scope) {
+            scopes.push(scope.to_owned());
+        }
+    }
+    Some(scopes)
 }
 
 fn roles(reader: &mut Reader<'_>) -> Option<Roles> {

@@ -108,6 +108,11 @@ pub(super) const WITHOUT_EFFECT: &[WithoutEffect] = &[
     because("Evergate has no part in AI features", &["ai_", "aibridge_", "chat_"]),
 ];
 
+/// Whether Coder has a setting of just this name that has no effect.
+pub(super) fn is_exactly(name: &str) -> bool {
+    WITHOUT_EFFECT.iter().any(|entry| entry.names.contains(&name))
+}
+
 /// The name under which a setting of Coder's is told of, its own or its family's with a star, and why it has no effect.
 pub(super) fn without_effect(name: &str) -> Option<(String, &'static str)> {
     let is_named = |known: &&&str| **known == name || (known.ends_with('_') && name.starts_with(**known));

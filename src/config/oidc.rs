@@ -187,8 +187,8 @@ pub(super) fn read(reader: &mut Reader<'_>, name: String) -> Option<oidc::Settin
         reader.warn(&SKIP_ISSUER_CHECKS, "is set: a token of any issuer is accepted if one of the provider's keys signed it");
     }
     let preset = reader.parsed(&PRESET, preset);
-    let client_id = reader.required(&CLIENT_ID, "my-app", |text| Ok(text.to_owned()));
-    let scopes = reader.text(&SCOPES).map(values::list);
+    let client_id = reader.required(&CLIENT_ID, "my-app", client_id);
+    let scopes = claims::scopes(reader);
     let auth_params = reader.parsed(&AUTH_URL_PARAMS, auth_params).unwrap_or_default();
     let token_timeout = reader.positive(&TOKEN_TIMEOUT);
     let reuse_interval = reader.duration(&REFRESH_TOKEN_GRACE);
@@ -266,6 +266,13 @@ fn preset(text: &str) -> Result<Option<&'static oidc::Preset>, String> {
     }
 }
 
+fn client_id(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() || text.contains(char::is_control) {
+        return Err("must be a client id, on one line".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 fn issuer(text: &str) -> Result<String, String> {
     let url = provider_url(text)?;
     if url.query().is_some() || url.fragment().is_some() {
@@ -274,13 +281,20 @@ fn issuer(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// An address of the provider's. Tokens are sent there, so it must be https except on loopback.
+/// An address of the provider's. Tokens are sent there, so it must be https except on loopback. The parser would leave out line ends
+/// that nothing else leaves out, and a password would be printed and not be sent.
 pub(super) fn provider_url(text: &str) -> Result<Url, String> {
+    if text.contains(|character: char| character.is_whitespace() || character.is_control()) {
+        return Err("must not have blanks or line ends in it".to_owned());
+    }
     let url = Url::parse(text).map_err(|_| "is not a URL".to_owned())?;
     match url.scheme() {
         "https" => {}
         "http" if oidc::is_loopback(&url) => {}
         _ => return Err("must begin with https:// (http:// is for a provider on loopback only)".to_owned()),
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("must not have a user name or a password in it".to_owned());
     }
     Ok(url)
 }
@@ -304,6 +318,26 @@ fn auth_params(text: &str) -> Result<BTreeMap<String, String>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_issuer_is_one_line_without_a_password() {
+        for good in ["https://idp.example", "https://idp.example/realms/a", "http://127.0.0.1:8080"] {
+            assert_eq!(issuer(good), Ok(good.to_owned()));
+        }
+        for bad in [
+            "https://idp.example\n",
+            "https://idp.exa\nmple",
+            " https://idp.example",
+            "https://idp.example/a b",
+            "https://user:pw@idp.example",
+            "https://user@idp.example",
+            "https://:pw@idp.example",
+        ] {
+            let why = issuer(bad).unwrap_err();
+            assert!(!why.contains("pw") && !why.contains("idp"), "{bad:?}: {why}");
+        }
+        assert!(client_id("app\n").is_err() && client_id(" ").is_err() && client_id("my app").is_ok());
+    }
 
     #[test]
     fn parameters_with_which_every_login_would_fail_are_refused() {

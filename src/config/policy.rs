@@ -4,6 +4,7 @@ use super::{
     claims::{GROUP_FIELD, groups_claim},
     reader::Reader,
     setting::{Section, Setting, ValueType, setting},
+    values,
 };
 use crate::policy::{AllowedEmails, EmailFile, Policy};
 
@@ -39,7 +40,7 @@ const ALLOWED_GROUPS: Setting = setting(
 /// The policy that applies to everybody, whatever the route.
 pub(super) fn read(reader: &mut Reader<'_>) -> Policy {
     let policy = Policy {
-        email_domains: reader.list(&EMAIL_DOMAIN).iter().map(|domain| domain.trim_start_matches('@').to_owned()).collect(),
+        email_domains: reader.parsed(&EMAIL_DOMAIN, email_domains).unwrap_or_default(),
         emails: AllowedEmails::new(&reader.list(&ALLOWED_EMAILS), reader.parsed(&ALLOWED_EMAILS_FILE, email_file)),
         allowed_groups: reader.list(&ALLOWED_GROUPS),
         claims: Vec::new(),
@@ -47,11 +48,8 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Policy {
         domains_of_others: Vec::new(),
     };
     // A list that is given and names nothing is a mistake that would let everybody in.
-    for (setting, is_empty) in [
-        (&EMAIL_DOMAIN, policy.email_domains.is_empty()),
-        (&ALLOWED_EMAILS, !policy.emails.is_given()),
-        (&ALLOWED_GROUPS, policy.allowed_groups.is_empty()),
-    ] {
+    for (setting, is_empty) in [(&ALLOWED_EMAILS, !policy.emails.is_given()), (&ALLOWED_GROUPS, policy.allowed_groups.is_empty())]
+    {
         if reader.text(setting).is_some() && is_empty {
             reader.problem(setting, "is set and names nothing; leave it out to allow all");
         }
@@ -60,6 +58,14 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Policy {
         reader.problem(&ALLOWED_GROUPS, "needs CODER_OIDC_GROUP_FIELD to say which claim holds the groups");
     }
     policy
+}
+
+/// The domains that addresses may have. A list that names nothing would let everybody in, and what is no domain nobody.
+pub(super) fn email_domains(text: &str) -> Result<Vec<String>, String> {
+    match values::list(text) {
+        list if list.is_empty() => Err("is set and names nothing; leave it out to allow all".to_owned()),
+        list => values::domains(&list),
+    }
 }
 
 /// A file of e-mail addresses. An empty one would lock everybody out, and is a mistake at the start.

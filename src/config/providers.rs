@@ -11,7 +11,7 @@ use super::{
     route_reader::RouteReader,
     table, values,
 };
-use crate::{oidc::DEFAULT_NAME, policy::ascii_domain};
+use crate::oidc::DEFAULT_NAME;
 
 /// All providers, the one at the top first; `None` with problems.
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<Vec<ProviderSettings>> {
@@ -66,14 +66,9 @@ fn of_table(reader: &mut Reader<'_>, table: &ProviderTable, name: String) -> Opt
 
 impl RouteReader<'_> {
     fn domains(&mut self) -> Option<Vec<String>> {
-        self.parsed(&PROVIDER_EMAIL_DOMAINS, |text| {
-            let domain = |text: &String| ascii_domain(text.trim_start_matches('@'));
-            let domains: Option<Vec<_>> = values::list(text).iter().map(domain).collect();
-            match domains {
-                Some(domains) if !domains.is_empty() => Ok(domains),
-                Some(_) => Err("is set and names nothing".to_owned()),
-                None => Err("must be domains like example.com".to_owned()),
-            }
+        self.parsed(&PROVIDER_EMAIL_DOMAINS, |text| match values::list(text) {
+            list if list.is_empty() => Err("is set and names nothing".to_owned()),
+            list => values::domains(&list),
         })
     }
 }

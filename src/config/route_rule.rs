@@ -4,7 +4,7 @@ use http::Method;
 use ipnet::IpNet;
 
 use super::{
-    policy::email_file,
+    policy::{email_domains, email_file},
     route_reader::RouteReader,
     setting::{Setting, ValueType, setting},
     values,
@@ -112,7 +112,7 @@ impl RouteReader<'_> {
     fn policy(&mut self) -> Policy {
         let file = self.parsed(&EMAILS_FILE, email_file);
         Policy {
-            email_domains: self.list(&EMAIL_DOMAINS),
+            email_domains: self.parsed(&EMAIL_DOMAINS, email_domains).unwrap_or_default(),
             emails: AllowedEmails::new(&self.list(&EMAILS), file),
             allowed_groups: self.list(&GROUPS),
             claims: self.claim_rules(),

@@ -127,22 +127,25 @@ impl Environment {
         )
     }
 
-    /// Reports variables and flags that are no settings. A variable that resembles a setting is a problem. Each of Coder's that has
-    /// no effect here is told of with the reason. The others may belong to other software and are named in one warning, without
-    /// their values.
+    /// Reports variables and flags that are no settings. A variable that resembles a setting is a problem, and so is any of login that
+    /// Coder does not have. Each of Coder's that has no effect here is told of with the reason. The others may belong to other software
+    /// and are named in one warning, without their values.
     fn judge_unknown(&self, problems: &mut Problems) -> Vec<Problem> {
         let (mut without_effect, mut foreign) = (BTreeMap::new(), Vec::new());
         for (name, key, value) in self.prefixed().chain(self.not_utf8()).filter(|(_, key, _)| !table::is_known(key)) {
-            if let Some((shown, reason)) = coder::without_effect(&key) {
+            let is_kubernetes = unknown::is_kubernetes(&key, value);
+            // A family of Coder's (`email_`) is asked last: what is meant for a rule (`email_domain`) must not pass for one of it.
+            let near = unknown::meant(&key).filter(|_| !is_kubernetes && !coder::is_exactly(&key));
+            let is_mistake = near.is_some()
+                || TABLES.contains(&key.as_str())
+                || (unknown::is_about_login(&key) && !is_kubernetes && !coder::is_exactly(&key));
+            if is_mistake {
+                no_such_setting(&SettingSource::Environment, &key, near, problems);
+            } else if let Some((shown, reason)) = coder::without_effect(&key) {
                 without_effect.insert(shown, reason);
-                continue;
-            }
-            match unknown::meant(&key).filter(|_| !unknown::is_kubernetes(&key, value)) {
-                Some(near) => no_such_setting(&SettingSource::Environment, &key, Some(near), problems),
-                None if TABLES.contains(&key.as_str()) => no_such_setting(&SettingSource::Environment, &key, None, problems),
-                None if name == CONFIG_PATH => {}
+            } else if name != CONFIG_PATH {
                 // Escaped, because the name may contain control characters.
-                None => foreign.push(name.escape_debug().to_string()),
+                foreign.push(name.escape_debug().to_string());
             }
         }
         for name in self.flags.keys().filter(|name| !table::is_known(name)) {
@@ -159,6 +162,15 @@ impl Environment {
 fn no_such_setting(source: &SettingSource, name: &str, near: Option<&str>, problems: &mut Problems) {
     let hint = near.map_or_else(String::new, |near| format!("; did you mean {}?", source.name(near)));
     problems.add(source.name(name), format!("there is no such setting{hint}"));
+}
+
+/// A text without blanks and line ends around it, which a template or an `echo` leaves there. Blanks alone stay, to be judged where
+/// they are read.
+fn without_blanks(text: String) -> String {
+    match text.trim() {
+        "" => text,
+        trimmed => trimmed.to_owned(),
+    }
 }
 
 fn source_of(figment: &Figment, value: &Value, path: Option<&str>) -> SettingSource {
@@ -238,7 +250,7 @@ impl SourceReader<'_> {
                 let text = if key.is_secret() {
                     self.secret(key, name, text)
                 } else {
-                    text.map_or_else(|message| self.refuse(key, name, message), Some)
+                    text.map_or_else(|message| self.refuse(key, name, message), |text| Some(without_blanks(text)))
                 };
                 text.map(|text| Given { text, source })
             }

@@ -3,7 +3,7 @@
 
 use figment::value::Value;
 
-use super::setting::ValueType;
+use super::{setting::ValueType, values};
 
 /// Converts a value to a text.
 ///
@@ -11,11 +11,13 @@ use super::setting::ValueType;
 /// What the value must be, without the value itself.
 pub(super) fn text_of(value_type: ValueType, value: &Value) -> Result<String, String> {
     let text = match (value_type, value) {
+        (ValueType::List, Value::String(_, text)) => return values::check_list(text).map(|()| text.clone()),
         (_, Value::String(_, text)) => Some(text.clone()),
         (ValueType::Bool, Value::Bool(_, _)) | (ValueType::Bool | ValueType::Number | ValueType::Duration, Value::Num(_, _)) => {
             plain(value)
         }
-        (ValueType::List | ValueType::Secrets, Value::Array(_, members)) => return list(members),
+        (ValueType::List, Value::Array(_, members)) => return Ok(values::list_of(&texts_of(members)?)),
+        (ValueType::Secrets, Value::Array(_, members)) => return secrets(members),
         (ValueType::Map, Value::Dict(_, members)) => object(members, plain),
         (ValueType::MapOfLists, Value::Dict(_, members)) => object(members, texts),
         (ValueType::Table, Value::Dict(_, members)) => object(members, plain_or_list),
@@ -49,14 +51,18 @@ fn plain(value: &Value) -> Option<String> {
     }
 }
 
-fn list(members: &[Value]) -> Result<String, String> {
-    let texts =
-        members.iter().map(Value::as_str).collect::<Option<Vec<_>>>().ok_or_else(|| must_be(ValueType::List).to_owned())?;
-    // It would be read as two members, and two groups could enter instead of one.
-    if texts.iter().any(|text| text.contains(',')) {
-        return Err("has a member with a comma in it, which stands between members".to_owned());
+fn texts_of(members: &[Value]) -> Result<Vec<&str>, String> {
+    members.iter().map(Value::as_str).collect::<Option<Vec<_>>>().ok_or_else(|| must_be(ValueType::List).to_owned())
+}
+
+/// Secrets as they stand in a variable, between commas, which none of them has.
+fn secrets(members: &[Value]) -> Result<String, String> {
+    match texts_of(members)? {
+        texts if texts.iter().any(|text| text.contains(',')) => {
+            Err("has a member with a comma in it, which stands between members".to_owned())
+        }
+        texts => Ok(texts.join(",")),
     }
-    Ok(texts.join(","))
 }
 
 /// A table as a JSON object. figment represents a date as a table with a name that begins with `$__`, which is refused.

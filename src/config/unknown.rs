@@ -4,10 +4,20 @@
 //! `coder-something`, and a workspace has its own. A misspelled setting must be told from these, because a rule that is
 //! misspelled and ignored would let everybody in.
 
-use super::table;
+use super::{policy, table};
+
+/// What the names of the settings of login begin with. Whoever writes such a name means Evergate or Coder, and may mean a rule.
+const LOGIN: &[&str] = &["oidc_", "dangerous_oidc_"];
+
+/// Whether a name that is neither a setting nor one of Coder's is a mistake, whatever it resembles: a rule (`oidc_required_groups`)
+/// that is ignored lets everybody in.
+pub(super) fn is_about_login(name: &str) -> bool {
+    LOGIN.iter().any(|prefix| name.starts_with(prefix))
+}
 
 /// The setting that a name (`oidc_scope`) was probably meant for: the two differ in few letters, or the name lacks the first or
-/// other words of the setting's, or has further words at its end.
+/// other words of the setting's, or has further words at its end. Of a setting of login the words may have another order, and a name
+/// with all words of a rule is meant for it.
 pub(super) fn meant(name: &str) -> Option<&'static str> {
     table::all()
         .filter_map(|key| Some((distance(name, key.name)?, key.name)))
@@ -24,7 +34,10 @@ fn distance(name: &str, setting: &str) -> Option<usize> {
         (distance <= (candidate.len() / 5).max(2)).then_some(distance)
     });
     let is_longer = name.strip_prefix(setting).is_some_and(|rest| rest.starts_with('_'));
-    let words = is_longer || (name.contains('_') && has_words(setting, name));
+    let contains_words = if setting.starts_with("oidc_") { has_words_anywhere } else { has_words };
+    let is_rule = policy::SECTION.settings.iter().any(|rule| rule.name == setting);
+    let names_rule = is_rule && tail.is_some_and(|tail| has_words_anywhere(name, tail));
+    let words = is_longer || names_rule || (name.contains('_') && contains_words(setting, name));
     typed.min().or_else(|| words.then(|| name.len().abs_diff(setting.len())))
 }
 
@@ -32,6 +45,13 @@ fn distance(name: &str, setting: &str) -> Option<usize> {
 fn has_words(many: &str, few: &str) -> bool {
     let mut words = many.split('_');
     few.split('_').all(|word| words.any(|one| one == word))
+}
+
+/// Whether the words of `few` are words of `many`, in whatever order, in the singular or the plural.
+fn has_words_anywhere(many: &str, few: &str) -> bool {
+    let singular = |word: &str| word.strip_suffix('s').unwrap_or(word).to_owned();
+    let words: Vec<_> = many.split('_').map(singular).collect();
+    few.split('_').all(|word| words.contains(&singular(word)))
 }
 
 /// Whether Kubernetes sets such a variable for a Service, with the Service's name before these words: `PORT=tcp://…`,
@@ -65,7 +85,12 @@ mod tests {
             ("oidc_issuer", "oidc_issuer_url"),
             ("oidc_groups", "oidc_allowed_groups"),
             ("allowed_groups", "oidc_allowed_groups"),
+            ("email_domain", "oidc_email_domain"),
             ("email_domains", "oidc_email_domain"),
+            ("allowed_email_domains", "oidc_allowed_emails"),
+            ("oidc_group_allowed", "oidc_allowed_groups"),
+            ("oidc_groups_allowed", "oidc_allowed_groups"),
+            ("group_allowed", "oidc_allowed_groups"),
             ("oidc_client_id_file", "oidc_client_key_file"),
             ("oidc_client_secret_file_path", "oidc_client_secret"),
             ("pg_connection", "pg_connection_url"),
@@ -102,6 +127,18 @@ mod tests {
             "config_dir",
             "owner_session_token",
             // A server's.
+            "email_from",
+            "email_hello",
+            "email_smarthost",
+            "email_force_tls",
+            "email_auth_username",
+            "email_auth_password_file",
+            "email_tls_certfile",
+            "notifications_email_from",
+            "notifications_method",
+            "oauth2_github_allowed_orgs",
+            "oauth2_github_allowed_teams",
+            "external_auth_0_scopes",
             "cache_directory",
             "pg_auth",
             "derp_server_enable",

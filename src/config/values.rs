@@ -9,7 +9,7 @@ use std::{
 use ipnet::IpNet;
 
 use super::yaml::{self, Node};
-use crate::secret::Secret;
+use crate::{policy::ascii_domain, secret::Secret};
 
 /// `true` or `false`, in the spellings that Go accepts, as Coder does.
 pub(super) fn boolean(text: &str) -> Result<bool, String> {
@@ -67,9 +67,73 @@ pub(super) fn network(text: &str) -> Option<IpNet> {
     text.parse().ok().or_else(|| text.parse::<std::net::IpAddr>().map(IpNet::from).ok())
 }
 
-/// Texts separated by commas; they are trimmed, and empty ones are left out.
+/// Texts separated by commas; they are trimmed, and empty ones are left out. One in double quotes may have commas (RFC 4180), as in
+/// Coder's lists, because groups of LDAP have them. What [`check_list`] does not take is read to its end as it stands.
 pub(super) fn list(text: &str) -> Vec<String> {
-    text.split(',').map(str::trim).filter(|member| !member.is_empty()).map(str::to_owned).collect()
+    let mut members = Vec::new();
+    let mut rest = Some(text);
+    while let Some(text) = rest {
+        let (member, tail) = quoted(text).unwrap_or_else(|| match text.split_once(',') {
+            Some((member, tail)) => (member.trim().to_owned(), Some(tail)),
+            None => (text.trim().to_owned(), None),
+        });
+        members.push(member);
+        rest = tail;
+    }
+    members.retain(|member| !member.is_empty());
+    members
+}
+
+/// The member in quotes at the beginning of a list, and what comes after its comma.
+fn quoted(text: &str) -> Option<(String, Option<&str>)> {
+    let mut rest = text.trim_start().strip_prefix('"')?;
+    let mut member = String::new();
+    loop {
+        let (part, tail) = rest.split_once('"')?;
+        member.push_str(part);
+        match tail.strip_prefix('"') {
+            Some(tail) => {
+                member.push('"');
+                rest = tail;
+            }
+            None if tail.trim().is_empty() => return Some((member, None)),
+            None => return tail.trim_start().strip_prefix(',').map(|tail| (member, Some(tail))),
+        }
+    }
+}
+
+/// Checks that a list's quotes stand around whole members: a group with a stray quote is nobody's, and locks everybody out.
+pub(super) fn check_list(text: &str) -> Result<(), String> {
+    let mut rest = Some(text);
+    while let Some(text) = rest {
+        rest = match quoted(text) {
+            Some((_, tail)) => tail,
+            None => {
+                let (member, tail) = text.split_once(',').map_or((text, None), |(member, tail)| (member, Some(tail)));
+                if member.contains('"') {
+                    let what = "must be texts separated by commas like one,two; one with a comma in it is in double quotes";
+                    return Err(what.to_owned());
+                }
+                tail
+            }
+        };
+    }
+    Ok(())
+}
+
+/// A list as the text that [`list`] reads as these members.
+pub(super) fn list_of(members: &[&str]) -> String {
+    let written = |member: &&str| match member.contains([',', '"']) {
+        true => format!("\"{}\"", member.replace('"', "\"\"")),
+        false => (*member).to_owned(),
+    };
+    members.iter().map(written).collect::<Vec<_>>().join(",")
+}
+
+/// Domains in their one form.
+pub(super) fn domains(members: &[String]) -> Result<Vec<String>, String> {
+    let domains: Option<Vec<_>> = members.iter().map(|text| ascii_domain(text.trim_start_matches('@'))).collect();
+    domains.ok_or_else(|| "must be domains like example.com".to_owned())
 }
 
 /// A map of texts, as JSON or YAML.
@@ -155,6 +219,28 @@ mod tests {
         }
         for wrong in ["", ":", "3000", "localhost", "localhost:", ":70000", "::3000", "app.example:3000", ":+3"] {
             assert!(address(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_member_in_quotes_may_have_commas_and_a_stray_quote_is_a_mistake() {
+        for (text, members) in [
+            (r#""CN=admins,OU=Groups,DC=x""#, &["CN=admins,OU=Groups,DC=x"][..]),
+            (r#" "a,b" , c,"d""#, &["a,b", "c", "d"]),
+            (r#""say ""hi""",x"#, &[r#"say "hi""#, "x"]),
+            (r#""",x"#, &["x"]),
+            ("one,two", &["one", "two"]),
+            ("'self',[::1]:80", &["'self'", "[::1]:80"]),
+        ] {
+            assert_eq!(
+                (check_list(text), list(text)),
+                (Ok(()), members.iter().map(|member| (*member).to_owned()).collect()),
+                "{text}"
+            );
+            assert_eq!(list(&list_of(members)), members, "{text}");
+        }
+        for wrong in [r#"["a","b"]"#, r#"["a"]"#, r#"a"b"#, r#""a"b,c"#, r#""a,b"#, r#"a,"b"#, r#"a,b""#, "\""] {
+            assert!(check_list(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -4,10 +4,13 @@ use url::Host;
 
 use crate::identity::Identity;
 
-/// A domain in its one form: ASCII (IDNA), in lower case, without a dot at its end; `None` if it is none.
+/// A domain in its one form: ASCII (IDNA), in lower case, without a dot at its end; `None` if it is none. The parser of URLs takes
+/// more than a domain can have, as quotes and stars.
 pub fn ascii_domain(domain: &str) -> Option<String> {
+    let is_label =
+        |label: &str| !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
     match Host::parse(domain.trim().trim_end_matches('.')) {
-        Ok(Host::Domain(domain)) => Some(domain),
+        Ok(Host::Domain(domain)) => domain.split('.').all(is_label).then_some(domain),
         Ok(Host::Ipv4(_) | Host::Ipv6(_)) | Err(_) => None,
     }
 }
@@ -34,6 +37,28 @@ fn has_address_at(domains: &[String], text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_no_domain_can_have_makes_it_none() {
+        for (text, domain) in [("Example.COM.", "example.com"), ("BÜCHER.example", "xn--bcher-kva.example"), ("corp", "corp")] {
+            assert_eq!(ascii_domain(text).as_deref(), Some(domain), "{text}");
+        }
+        for none in [
+            "\"example.com\"",
+            "*",
+            "*.example.com",
+            "ann@example.com",
+            "https://example.com",
+            "@",
+            "",
+            ".",
+            "a..b",
+            "a b",
+            "10.0.0.1",
+        ] {
+            assert_eq!(ascii_domain(none), None, "{none}");
+        }
+    }
 
     #[test]
     fn an_address_of_another_provider_s_domain_is_found_however_it_is_written() {

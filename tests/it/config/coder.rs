@@ -153,3 +153,98 @@ fn client_certificates_that_nobody_verifies_are_not_required() {
     assert_eq!(trusted(&[]), Some("ca.pem".into()), "as in Coder");
     assert_eq!(trusted(&[("CODER_OIDC_CA_FILE", "own.pem")]), Some("own.pem".into()));
 }
+
+#[test]
+fn a_rule_that_is_misspelt_starts_nothing_and_what_kubernetes_or_coder_writes_does() {
+    for name in [
+        "CODER_OIDC_GROUP_ALLOWED",
+        "CODER_OIDC_GROUPS_ALLOWED",
+        "CODER_OIDC_REQUIRED_GROUPS",
+        "CODER_OIDC_ALLOWED_EMAIL_DOMAIN",
+        "CODER_OIDC_ALLOWED_EMAIL_DOMAINS",
+        "CODER_OIDC_ALLOWED_USERS",
+        "CODER_OIDC_ALLOWED_TENANTS",
+        "CODER_DANGEROUS_OIDC_ALLOW_ALL",
+        "CODER_OIDC_PORT",
+        "CODER_EMAIL_DOMAIN",
+        "CODER_EMAIL_DOMAINS",
+        "CODER_ALLOWED_EMAIL_DOMAINS",
+        "CODER_GROUP_ALLOWED",
+    ] {
+        let said = with(&[(name, "admins")]).unwrap_err().to_string();
+        assert!(said.contains(&format!("{name}: there is no such setting")), "{said}");
+    }
+    for (name, value) in [
+        ("CODER_OIDC_SERVICE_HOST", "10.96.0.7"),
+        ("CODER_OIDC_PORT", "tcp://10.96.0.7:80"),
+        ("CODER_OIDC_PORT_80_TCP_ADDR", "10.96.0.7"),
+        ("CODER_OIDC_SERVICE_PORT_HTTP", "80"),
+        ("CODER_EMAIL_FROM", "coder@example.com"),
+        ("CODER_EMAIL_AUTH_USERNAME", "coder"),
+        ("CODER_OIDC_REPAIR_LINKS", "true"),
+        ("CODER_DANGEROUS_OIDC_EMAIL_FALLBACK", "true"),
+        ("CODER_OAUTH2_GITHUB_ALLOWED_TEAMS", "a/b"),
+    ] {
+        assert_eq!(with(&[(name, value)]).unwrap().warnings.len(), 1, "{name}");
+    }
+}
+
+#[test]
+fn scopes_stand_between_commas_or_blanks_and_each_counts_once() {
+    for given in
+        ["openid profile groups", "openid,profile,groups", " openid,  profile openid,groups\n", "openid\tprofile\ngroups"]
+    {
+        let oidc = with(&[("CODER_OIDC_SCOPES", given)]).unwrap().provider.oidc;
+        assert_eq!(oidc.scopes.unwrap(), ["openid", "profile", "groups"], "{given:?}");
+        assert_eq!(oidc.mapping.groups.as_deref(), Some("groups"), "{given:?}");
+    }
+}
+
+#[test]
+fn a_domain_of_addresses_is_one_and_stands_in_its_one_form() {
+    let domains = with(&[("CODER_OIDC_EMAIL_DOMAIN", "@Example.COM, BÜCHER.example,example.org.")]).unwrap();
+    assert_eq!(domains.provider.policy.email_domains, ["example.com", "xn--bcher-kva.example", "example.org"]);
+    for wrong in ["'example.com'", "*", "*.example.com", "ann@example.com", "https://example.com", "@", "a.example,*"] {
+        let said = with(&[("CODER_OIDC_EMAIL_DOMAIN", wrong)]).unwrap_err().to_string();
+        assert!(said.contains("CODER_OIDC_EMAIL_DOMAIN: must be domains like example.com"), "{wrong}: {said}");
+        let (_file, path) = file(&format!("[[route]]\npath = \"/a\"\nemail_domains = [\"{wrong}\"]\n"));
+        let mut given = environment(&WHOLE);
+        given.config_path = Some(path);
+        let said = checked(&given).unwrap_err().to_string();
+        assert!(said.contains("route[1].email_domains: must be domains like example.com"), "{wrong}: {said}");
+    }
+}
+
+#[test]
+fn a_group_may_have_commas_in_it_wherever_it_is_given() {
+    let groups = ["CN=admins,OU=Groups,DC=x", "ops"];
+    let field = ("CODER_OIDC_GROUP_FIELD", "groups");
+    let variable = [field, ("CODER_OIDC_ALLOWED_GROUPS", "\"CN=admins,OU=Groups,DC=x\",ops")];
+    assert_eq!(with(&variable).unwrap().provider.policy.allowed_groups, groups);
+    let list = "[\"CN=admins,OU=Groups,DC=x\", \"ops\"]";
+    let (_file, path) = file(&format!("oidc_group_field = \"groups\"\noidc_allowed_groups = {list}\n"));
+    let mut given = environment(&WHOLE);
+    given.config_path = Some(path);
+    assert_eq!(checked(&given).unwrap().provider.policy.allowed_groups, groups);
+    for wrong in ["[\"admins\",\"ops\"]", "admins\"", "\"admins,ops", "\"a\"b"] {
+        let said = with(&[field, ("CODER_OIDC_ALLOWED_GROUPS", wrong)]).unwrap_err().to_string();
+        assert!(said.contains("CODER_OIDC_ALLOWED_GROUPS: must be texts separated by commas"), "{wrong}: {said}");
+    }
+}
+
+#[test]
+fn blanks_around_what_is_no_secret_are_left_out_and_an_issuer_has_neither_blanks_nor_a_password() {
+    let settings = with(&[
+        ("CODER_OIDC_ISSUER_URL", " https://idp.example\n"),
+        ("CODER_OIDC_CLIENT_ID", "app\n"),
+        ("CODER_OIDC_GROUP_FIELD", " groups "),
+    ]);
+    let oidc = settings.unwrap().provider.oidc;
+    assert_eq!((oidc.issuer.as_str(), oidc.client_id.as_str()), ("https://idp.example", "app"));
+    assert_eq!(oidc.mapping.groups.as_deref(), Some("groups"));
+    for wrong in ["https://idp.exa\nmple", "https://idp.example/a b", "https://ann:hunter2@idp.example"] {
+        let said = with(&[("CODER_OIDC_ISSUER_URL", wrong)]).unwrap_err().to_string();
+        assert!(said.contains("CODER_OIDC_ISSUER_URL: must not have") && !said.contains("hunter2"), "{said}");
+    }
+    assert!(with(&[("CODER_OIDC_CLIENT_ID", " ")]).is_err());
+}

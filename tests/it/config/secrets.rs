@@ -101,3 +101,31 @@ fn settings_are_shown_with_their_sources_and_secrets_masked() {
         assert!(shown.lines().any(|shown| shown == line), "{line} is not in\n{shown}");
     }
 }
+
+#[test]
+fn tables_of_the_file_are_printed_without_their_secrets() {
+    let (_file, path) = file(
+        "[[provider]]\nname = \"partners\"\noidc_issuer_url = \"https://idp.partners.example\"\noidc_client_id = \"evergate\"\n\
+         oidc_client_secret = \"hunter2\"\n[[token_issuer]]\nname = \"ci\"\n[[route]]\npath = \"/a\"\ngroups = [\"a,b\", \"c\"]\n\
+         set_headers = { authorization = \"hunter2\" }\nclient_secret = \"hunter2\"\nmax_requests = true\n",
+    );
+    let mut given = environment(&WHOLE);
+    given.config_path = Some(path);
+    let shown = print::effective(&given.read(&mut Problems::default()));
+    insta::assert_snapshot!(shown.split_once("\n\n").unwrap().1, @r#"
+    [[provider]]
+    name = partners
+    oidc_issuer_url = https://idp.partners.example
+    oidc_client_id = evergate
+    oidc_client_secret = ********
+
+    [[token_issuer]]
+    name = ci
+
+    [[route]]
+    path = /a
+    groups = "a,b",c
+    max_requests # must be a whole number
+    set_headers = ********
+    "#);
+}
