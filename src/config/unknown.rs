@@ -25,6 +25,9 @@ pub(super) fn meant(name: &str) -> Option<&'static str> {
         .map(|(_, near)| near)
 }
 
+/// How much farther a setting is whose words have another order or number, so that one with the very words is nearer.
+const LOOSE: usize = 100;
+
 /// The distance between a name and a setting's; `None` if the name was not meant for the setting.
 fn distance(name: &str, setting: &str) -> Option<usize> {
     // `allowed_groups` is meant for `oidc_allowed_groups`, but one word is not enough to tell: `CODER_URL` is a workspace's.
@@ -34,11 +37,13 @@ fn distance(name: &str, setting: &str) -> Option<usize> {
         (distance <= (candidate.len() / 5).max(2)).then_some(distance)
     });
     let is_longer = name.strip_prefix(setting).is_some_and(|rest| rest.starts_with('_'));
-    let contains_words = if setting.starts_with("oidc_") { has_words_anywhere } else { has_words };
     let is_rule = policy::SECTION.settings.iter().any(|rule| rule.name == setting);
     let names_rule = is_rule && tail.is_some_and(|tail| has_words_anywhere(name, tail));
-    let words = is_longer || names_rule || (name.contains('_') && contains_words(setting, name));
-    typed.min().or_else(|| words.then(|| name.len().abs_diff(setting.len())))
+    let has_several = name.contains('_');
+    let words = is_longer || (has_several && has_words(setting, name));
+    let loosely = names_rule || (has_several && setting.starts_with("oidc_") && has_words_anywhere(setting, name));
+    let difference = name.len().abs_diff(setting.len());
+    typed.min().or_else(|| words.then_some(difference)).or_else(|| loosely.then_some(LOOSE + difference))
 }
 
 /// Whether the words of `few` are words of `many`, in the same order.
