@@ -199,7 +199,7 @@ impl Provider {
     /// Fetches a public document of the provider's.
     pub(super) async fn fetch_document(&self, url: &str, document: Document) -> Result<Bytes, DocumentError> {
         let request = Request::get(url)
-            .header(header::ACCEPT, "application/json")
+            .header(header::ACCEPT, document.media_types())
             .body(Full::<Bytes>::default())
             .map_err(|_| DocumentError::Address)?;
         let response = match document {
@@ -221,6 +221,17 @@ pub(super) enum Document {
     Metadata,
     /// The keys, whose address the metadata name.
     Keys,
+}
+
+impl Document {
+    /// What it may come as (`Accept`). A key set has a type of its own (RFC 7517 section 8.5), which most servers do not use; the API
+    /// server of Kubernetes refuses with 406 whoever does not name it.
+    pub(super) fn media_types(self) -> &'static str {
+        match self {
+            Self::Metadata => "application/json",
+            Self::Keys => "application/jwk-set+json, application/json",
+        }
+    }
 }
 
 /// Why a public document could not be fetched.

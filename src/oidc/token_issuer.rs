@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::{
     AccessToken, AccessTokenError, ClaimMapping, ProxySettings, SHORT_CALL_TIMEOUT, VerifyError,
     access_token::{check_claims, check_type, use_of},
+    discovery::Document,
     http::HttpClient,
     id_token::time,
 };
@@ -205,7 +206,7 @@ impl TokenIssuer {
             Some(address) => address.to_string(),
             None => self.discovered_jwks_url().await?,
         };
-        KeySet::parse(&self.fetch(&address).await?).map_err(|error| error.to_string())
+        KeySet::parse(&self.fetch(&address, Document::Keys).await?).map_err(|error| error.to_string())
     }
 
     /// Where the metadata say that the keys are. They must be this issuer's (OpenID Connect Discovery section 4.3).
@@ -224,16 +225,16 @@ impl TokenIssuer {
     async fn fetch_metadata(&self) -> Result<Bytes, String> {
         let issuer = self.settings.issuer.trim_end_matches('/');
         if let (IssuerMetadata::SharedSignals, Some(address)) = (self.settings.metadata, ssf_configuration(issuer)) {
-            match self.fetch(&address).await {
+            match self.fetch(&address, Document::Metadata).await {
                 Ok(found) => return Ok(found),
                 Err(error) => tracing::debug!(oidc.issuer = issuer, error, "a transmitter has no metadata of shared signals"),
             }
         }
-        self.fetch(&format!("{issuer}/.well-known/openid-configuration")).await
+        self.fetch(&format!("{issuer}/.well-known/openid-configuration"), Document::Metadata).await
     }
 
-    async fn fetch(&self, address: &str) -> Result<Bytes, String> {
-        let mut request = Request::get(address).header(header::ACCEPT, "application/json");
+    async fn fetch(&self, address: &str, document: Document) -> Result<Bytes, String> {
+        let mut request = Request::get(address).header(header::ACCEPT, document.media_types());
         if let Some(path) = &self.settings.token_file {
             let token = std::fs::read_to_string(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
             request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.trim()));

@@ -147,9 +147,16 @@ async fn metadata(Shared(idp): Provider) -> Response {
     answer(&idp, Endpoint::Discovery, || Json(document).into_response()).await
 }
 
-async fn jwks(Shared(idp): Provider) -> Response {
+/// As the API server of Kubernetes has them, which gives keys to nobody who does not ask for their own media type.
+async fn jwks(Shared(idp): Provider, headers: HeaderMap) -> Response {
+    const MEDIA_TYPE: &str = "application/jwk-set+json";
+    let accepted = headers.get(header::ACCEPT).map_or("*/*", |value| value.to_str().unwrap());
+    if !accepted.split(',').any(|kind| [MEDIA_TYPE, "*/*"].contains(&kind.trim())) {
+        return StatusCode::NOT_ACCEPTABLE.into_response();
+    }
     let keys = idp.state().published.clone();
-    answer(&idp, Endpoint::Jwks, || Json(json!({"keys": keys})).into_response()).await
+    answer(&idp, Endpoint::Jwks, || ([(header::CONTENT_TYPE, MEDIA_TYPE)], json!({"keys": keys}).to_string()).into_response())
+        .await
 }
 
 pub(super) fn refuse(status: StatusCode, code: &str) -> Response {
