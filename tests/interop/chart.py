@@ -117,7 +117,7 @@ def the_values_of_the_guide_render_what_kubernetes_knows(world):
     for values in (first, *(merged(first, addition) for addition in additions)):
         wrong, summary = conforms(world, render(world, values).stdout)
         assert not wrong and summary["valid"] >= 8, wrong
-    assert len(additions) == 3
+    assert len(additions) == 4
 
 
 def a_manifest_that_is_wrong_does_not_pass(world):
@@ -290,11 +290,25 @@ def pods_are_confined(world):
         container, = spec["containers"]
         assert spec["securityContext"]["runAsNonRoot"] and spec["securityContext"]["runAsUser"] > 0
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-        assert spec["automountServiceAccountToken"] is False and "hostNetwork" not in spec
+        # The gateway's example takes tokens of service accounts, whose keys the API server gives to service accounts alone.
+        assert spec["automountServiceAccountToken"] is (name == "gateway") and "hostNetwork" not in spec
         assert container["securityContext"] == {
             "allowPrivilegeEscalation": False, "privileged": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
         }
         assert all(mount["readOnly"] for mount in container["volumeMounts"])
+
+
+def files_of_the_service_account_are_named_only_where_pods_have_them(world):
+    right = example(world, "gateway")
+    (issuer,) = right["tokenIssuers"]
+    for needed in ("issuer_ca_file", "token_file"):
+        kept = {key: value for key, value in issuer.items() if not key.endswith("_file") or key == needed}
+        values = edited(right, "tokenIssuers", [kept])
+        refused = render(world, edited(values, "serviceAccount", None), check=False)
+        assert refused.returncode and "serviceAccount.mountToken" in refused.stderr, refused.stderr
+        render(world, values)
+    public = {key: value for key, value in issuer.items() if not key.endswith("_file")}
+    render(world, edited(edited(right, "tokenIssuers", [public]), "serviceAccount", None))
 
 
 def no_secret_is_made_or_rendered(world):
@@ -361,7 +375,9 @@ def evergate_starts_with_the_file_that_is_rendered(world):
         ca = world.directory / "ca.crt"
         made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "/dev/null"]
         subprocess.run([*made, "-subj", "/CN=ca", "-out", ca], check=True, capture_output=True, timeout=60)
-        (world.directory / "evergate.toml").write_text(text.replace("/etc/corporate-ca/ca.crt", str(ca)))
+        for mounted in ("/etc/corporate-ca/ca.crt", "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"):
+            text = text.replace(mounted, str(ca))
+        (world.directory / "evergate.toml").write_text(text)
         keys = subprocess.run([binary(), "keys", "generate"], check=True, capture_output=True, text=True, timeout=60).stdout
         contents = {"pg_connection_url": "postgres://evergate@127.0.0.1/evergate", "external_token_encryption_keys": keys}
         env = {}

@@ -1,5 +1,7 @@
+{{/* A release may be called `wiki.example.com`, and no Service may. */}}
 {{- define "evergate.name" -}}
-{{- if contains "evergate" .Release.Name }}{{ .Release.Name | trunc 53 | trimSuffix "-" }}{{ else }}{{ printf "%s-evergate" .Release.Name | trunc 53 | trimSuffix "-" }}{{ end }}
+{{- $release := .Release.Name | replace "." "-" -}}
+{{- if contains "evergate" $release }}{{ $release | trunc 53 | trimSuffix "-" }}{{ else }}{{ printf "%s-evergate" $release | trunc 53 | trimSuffix "-" }}{{ end }}
 {{- end }}
 
 {{- define "evergate.selector" -}}
@@ -19,6 +21,20 @@ name: {{ include "evergate.name" . }}
 namespace: {{ .Release.Namespace }}
 labels:
   {{- include "evergate.labels" . | nindent 2 }}
+{{- end }}
+
+{{/* How many replicas there are: a number that an upgrade takes away would be one until the autoscaler has looked. Where Helm applies
+     at the server (Helm 4) and the autoscaler has written the number, it is the autoscaler's, and naming it would be a conflict. */}}
+{{- define "evergate.liveReplicas" -}}
+{{- with lookup "apps/v1" "Deployment" .Release.Namespace (include "evergate.name" .) -}}
+{{- $isApplied := false -}}
+{{- $isScaled := false -}}
+{{- range .metadata.managedFields -}}
+{{- if eq .operation "Apply" -}}{{- $isApplied = true -}}{{- end -}}
+{{- if eq (.subresource | default "") "scale" -}}{{- $isScaled = true -}}{{- end -}}
+{{- end -}}
+{{- if not (and $isApplied $isScaled) -}}{{- .spec.replicas -}}{{- end -}}
+{{- end -}}
 {{- end }}
 
 {{- define "evergate.image" -}}
