@@ -17,6 +17,7 @@ mod client_auth_method;
 mod client_credentials;
 mod client_key;
 mod discovery;
+mod document;
 mod error;
 mod event_poll;
 mod event_signature;

@@ -13,7 +13,7 @@ use http::{Request, StatusCode, header};
 use http_body_util::Full;
 use openidconnect::IssuerUrl;
 
-use super::{FetchError, Provider, ProviderError, SHORT_CALL_TIMEOUT};
+use super::{FetchError, Provider, ProviderError, SHORT_CALL_TIMEOUT, document::Document};
 use crate::{backoff::back_off, telemetry::logs::causes};
 
 use decisions::decisions;
@@ -210,26 +210,6 @@ impl Provider {
             StatusCode::OK => Ok(response.body),
             status if status.is_redirection() => Err(DocumentError::Redirected(status)),
             status => Err(DocumentError::Refused(status)),
-        }
-    }
-}
-
-/// A public document of the provider's.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Document {
-    /// The metadata, whose address follows from the issuer.
-    Metadata,
-    /// The keys, whose address the metadata name.
-    Keys,
-}
-
-impl Document {
-    /// What it may come as (`Accept`). A key set has a type of its own (RFC 7517 section 8.5), which most servers do not use; the API
-    /// server of Kubernetes refuses with 406 whoever does not name it.
-    pub(super) fn media_types(self) -> &'static str {
-        match self {
-            Self::Metadata => "application/json",
-            Self::Keys => "application/jwk-set+json, application/json",
         }
     }
 }

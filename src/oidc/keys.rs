@@ -2,12 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{
-    Provider, ProviderError,
-    discovery::{Document, ProviderMetadata},
-    issuer::is_key_of,
-    key_cache::KeyPurpose,
-};
+use super::{Provider, ProviderError, discovery::ProviderMetadata, document::Document, issuer::is_key_of, key_cache::KeyPurpose};
 use crate::{
     jose::{Algorithm, JoseError, JsonObject, KeySet, SignedToken, VerificationOptions},
     secret::Secret,

@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::{
     AccessToken, AccessTokenError, ClaimMapping, ProxySettings, SHORT_CALL_TIMEOUT, VerifyError,
     access_token::{check_claims, check_type, use_of},
-    discovery::Document,
+    document::Document,
     http::HttpClient,
     id_token::time,
 };
