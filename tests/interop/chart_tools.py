@@ -14,7 +14,9 @@ HELM, KUBECONFORM = "helm.sh/helm/v3/cmd/helm@v3.22.0", "github.com/yannh/kubeco
 CONTROLLER_GEN = "sigs.k8s.io/controller-tools/cmd/controller-gen@v0.23.0"
 KUBERNETES, GATEWAY_API = "k8s.io/kubernetes@v1.36.1", "sigs.k8s.io/gateway-api@v1.6.3"
 PROMETHEUS_OPERATOR = "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring@v0.95.2"
-BUILT = CACHE / "chart-3"
+# The release of Kubernetes that Helm takes for a cluster's where it asks none (`helm template`), as Helm's own builds name it.
+KNOWN = " ".join(f"-X helm.sh/helm/v3/pkg/chartutil.k8sVersion{part}" for part in ("Major=1", "Minor=36"))
+BUILT = CACHE / "chart-4"
 
 sys.path.insert(0, str(python_packages("pyyaml-6", "PyYAML==6.0.3")))
 import yaml  # noqa: E402, it is there from here on
@@ -44,7 +46,7 @@ def install():
     shutil.rmtree(unfinished, ignore_errors=True)
     (unfinished / "schemas").mkdir(parents=True)
     for program in (HELM, KUBECONFORM, CONTROLLER_GEN):
-        go("install", program, env={"GOBIN": str(unfinished)})
+        go("install", "-ldflags", KNOWN, program, env={"GOBIN": str(unfinished)})
     for (group, version, kind), schema in {**of_kubernetes(), **of_custom_resources(unfinished)}.items():
         first = f"-{group.split('.')[0]}" if group else ""
         (unfinished / "schemas" / f"{kind.lower()}{first}-{version}.json").write_text(json.dumps(schema))

@@ -213,6 +213,9 @@ def is_ready(pod, number):
     conditions = [{"type": kind, "status": "True", "lastTransitionTime": now} for kind in ("Ready", "ContainersReady", "Initialized", "PodScheduled")]
     as_it_runs = {"ready": True, "started": True, "restartCount": 0, "state": {"running": {"startedAt": now}}}
     running = [{"name": it["name"], "image": it["image"], "imageID": it["image"], **as_it_runs} for it in pod["spec"]["containers"]]
+    if pod["spec"]["restartPolicy"] == "Never":
+        # Of a Job, which has done its work at once.
+        return {"phase": "Succeeded", "podIP": address}
     return {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}], "conditions": conditions, "containerStatuses": running}
 
 
