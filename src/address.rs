@@ -102,6 +102,18 @@ pub struct Origin {
     pub chain: Vec<ClientAddress>,
 }
 
+impl Origin {
+    /// The host without brackets, and the port if the client named one: OpenTelemetry's `server.address` and `server.port`.
+    pub fn server(&self) -> (&str, Option<u16>) {
+        // The port follows the last colon, and those of an IPv6 address are within brackets.
+        let (name, port) = match self.host.rsplit_once(':').map(|(name, port)| (name, port.parse().ok())) {
+            Some((name, port @ Some(_))) if !name.contains(':') || name.ends_with(']') => (name, port),
+            Some(_) | None => (self.host.as_str(), None),
+        };
+        (name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name), port)
+    }
+}
+
 /// The scheme that a client used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {

@@ -1,6 +1,7 @@
 //! What operators see: logs, metrics, traces. Knows nothing of the rest, so that every module may use it.
 
 mod access_log;
+mod log_file;
 mod log_filter;
 pub mod logs;
 pub mod metrics;
@@ -9,6 +10,7 @@ pub mod traces;
 use std::{net::SocketAddr, path::PathBuf};
 
 pub use access_log::{AccessLog, Field, Fields, LoggedUser, SampleRatio};
+pub use log_file::LogFile;
 pub use log_filter::{InvalidLogFilter, LogFilter};
 
 /// How Evergate reports on itself.

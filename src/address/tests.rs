@@ -147,3 +147,21 @@ fn the_access_url_is_an_origin_and_knows_its_default_port() {
         assert!(AccessUrl::parse(bad).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn a_server_is_told_by_its_address_and_its_port() {
+    for (host, expected) in [
+        ("app.example", ("app.example", None)),
+        ("app.example:8443", ("app.example", Some(8443))),
+        ("192.0.2.1:80", ("192.0.2.1", Some(80))),
+        ("[2001:db8::1]", ("2001:db8::1", None)),
+        ("[2001:db8::1]:8443", ("2001:db8::1", Some(8443))),
+        ("2001:db8::1", ("2001:db8::1", None)),
+        ("app.example:70000", ("app.example:70000", None)),
+        ("app.example:", ("app.example:", None)),
+        ("", ("", None)),
+    ] {
+        let origin = trusted().origin("192.0.2.10".parse().unwrap(), Scheme::Http, host, &HeaderMap::new(), &sites());
+        assert_eq!(origin.server(), expected, "{host}");
+    }
+}

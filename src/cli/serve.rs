@@ -14,7 +14,7 @@ use crate::{
     clock::Clock,
     config::{Environment, Problems, check},
     systemd::{Notifier, Sockets},
-    telemetry::{logs, traces::LAST_EXPORT},
+    telemetry::{LogFile, logs, traces::LAST_EXPORT},
     timings::Timings,
 };
 
@@ -52,6 +52,9 @@ pub(super) fn run(environment: &Environment) -> anyhow::Result<()> {
             match signal {
                 Some(Signal::Stop(name)) => break name,
                 Some(Signal::HangUp) => {
+                    if let Some(Err(error)) = started.file.as_ref().map(LogFile::reopen) {
+                        tracing::warn!(%error, "the log file could not be opened again: lines go on to the one that is open");
+                    }
                     tracing::info!("SIGHUP received: certificates and settings are reloaded");
                     manager.reloading();
                     running.read_certificates_again();

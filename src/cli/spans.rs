@@ -5,6 +5,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    secret::random,
     telemetry::{
         metrics::Metrics,
         traces::{Exporter, SpanQueue, TraceSettings},
@@ -33,7 +34,7 @@ impl Exported {
     pub(super) fn prepare(queue: SpanQueue, settings: TraceSettings) -> anyhow::Result<Self> {
         let trust = ClientTls { ca_file: settings.ca_file.clone(), client_certificate: settings.client_certificate.clone() };
         let tls = trust.client_config().context("the collector of traces cannot be reached (OTEL_EXPORTER_OTLP_CERTIFICATE)")?;
-        Ok(Self { queue, settings, tls })
+        Ok(Self { queue, settings: settings.of_instance(random()), tls })
     }
 
     pub(super) fn start(self, metrics: Metrics) -> Exporting {

@@ -32,7 +32,7 @@ const LOGGING_JSON: Setting = setting(
     "logging_json",
     ValueType::Bool,
     "",
-    "Whether log lines are JSON. Not set: text on a terminal, JSON elsewhere. A path, as in Coder, writes JSON there: `/dev/stderr`, `/dev/stdout` or a file, to which Evergate appends.",
+    "Whether log lines are JSON. Not set: text on a terminal, JSON elsewhere. A path, as in Coder, writes JSON there: `/dev/stderr`, `/dev/stdout` or a file, to which Evergate appends, and which it opens again at SIGHUP.",
 );
 const ACCESS_LOG_USER: Setting = setting(
     "access_log_user",
@@ -50,7 +50,7 @@ const ACCESS_LOG_SAMPLE_RATIO: Setting = setting(
     "access_log_sample_ratio",
     ValueType::Text,
     "1",
-    "The share of access lines that Evergate writes, between 0 and 1. Lines of requests that failed (status 400 or above), were refused or sent to a login, or broke off are always written.",
+    "The share of access lines that Evergate writes, between 0 and 1. Lines of requests that failed (status 400 or above, or a gRPC status that is not OK), were refused or sent to a login, or broke off are always written.",
 );
 pub(super) const PROMETHEUS_ENABLE: Setting = setting(
     "prometheus_enable",

@@ -250,6 +250,16 @@ mod tests {
     }
 
     #[test]
+    fn a_process_names_itself_in_its_spans_unless_it_is_named() {
+        let id = |settings: TraceSettings| {
+            let named = settings.of_instance([0xff; 16]).resource.into_iter().filter(|(name, _)| name == "service.instance.id");
+            named.map(|(_, id)| id).collect::<Vec<_>>()
+        };
+        assert_eq!(id(read(&[]).unwrap()), ["ffffffff-ffff-4fff-bfff-ffffffffffff"]);
+        assert_eq!(id(read(&[("OTEL_RESOURCE_ATTRIBUTES", "service.instance.id=pod-7")]).unwrap()), ["pod-7"]);
+    }
+
+    #[test]
     fn variables_of_traces_come_before_those_of_all_that_is_exported() {
         let settings = read(&[
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector.example/otlp/"),

@@ -19,6 +19,7 @@ use crate::{
     telemetry::{
         AccessLog, Field,
         logs::{ACCESS, causes},
+        traces::RequestEnd,
     },
 };
 
@@ -28,6 +29,9 @@ pub(super) const NOWHERE: &str = "none";
 const COMPLETE: &str = "complete";
 /// The client went away, before its response or within it.
 pub(super) const CLIENT_LEFT: &str = "client_left";
+
+/// How a gRPC call ends that has not failed.
+const GRPC_OK: u32 = 0;
 
 /// What is told of a request when its response ends.
 #[derive(Debug)]
@@ -89,7 +93,9 @@ impl Line {
     fn write(&self, end: &'static str) {
         let Some(spans) = &self.trace.spans else { return self.write_line(end) };
         let mark = self.mark.as_ref().and_then(|mark| mark.to_str().ok());
-        spans.end(&self.exchange.method, Some(&*self.route).filter(|route| *route != NOWHERE), self.status, mark);
+        let route = Some(&*self.route).filter(|route| *route != NOWHERE);
+        let grpc = self.grpc.filter(|_| self.exchange.call.is_some());
+        spans.end(&self.exchange.method, RequestEnd { route, status: self.status, response: mark, grpc });
         spans.span.in_scope(|| self.write_line(end));
     }
 
@@ -100,7 +106,7 @@ impl Line {
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let has = |field| self.log.fields.has(field);
         let (exchange, trace) = (&self.exchange, &self.trace);
-        let original = trace.original.as_deref();
+        let (original, (host, port)) = (trace.original.as_deref(), exchange.origin.server());
         let (upstream, upstream_took) = trace.upstream.as_ref().map(|(upstream, took)| (upstream.as_str(), *took)).unzip();
         tracing::info!(
             target: ACCESS,
@@ -108,7 +114,8 @@ impl Line {
                 http.request.method = has(Field::Method).then_some(exchange.method.as_str()),
                 url.path = has(Field::Path).then(|| exchange.path()).as_deref(),
                 http.response.status_code = has(Field::Status).then_some(self.status),
-                server.address = has(Field::Host).then_some(&*exchange.origin.host),
+                server.address = has(Field::Host).then_some(host),
+                server.port = port.filter(|_| has(Field::Port)),
                 http.route = has(Field::Route).then_some(&*self.route),
                 user.id = trace.user.as_ref().and_then(|user| user.name(self.log.user)),
                 duration.us = has(Field::Duration).then(|| micros(exchange.elapsed())),
@@ -136,7 +143,8 @@ impl Line {
 
     /// Whether somebody may ask about the request: it failed, was refused, or broke off. Its line is written, whatever the sample.
     fn is_remarkable(&self, end: &str) -> bool {
-        self.status >= 400 || self.trace.reason.is_some() || end != COMPLETE
+        let is_failed = self.status >= 400 || self.grpc.is_some_and(|status| status != GRPC_OK);
+        is_failed || self.trace.reason.is_some() || end != COMPLETE
     }
 
     /// Writes the line of a response that broke off.

@@ -15,11 +15,13 @@ impl Gateway {
     /// theirs recorded, or mix it with another's.
     pub(super) fn begin_spans(&self, exchange: &Exchange, headers: &HeaderMap) -> Option<Box<RequestTrace>> {
         let tracer = self.parts.tracer.as_ref()?;
+        let (host, port) = exchange.origin.server();
         let facts = RequestFacts {
             method: &exchange.method,
             path: &exchange.path(),
             scheme: exchange.origin.scheme.as_str(),
-            host: &exchange.origin.host,
+            host,
+            port,
             client: exchange.origin.client.known(),
             version: match exchange.version {
                 Version::HTTP_10 => "1.0",

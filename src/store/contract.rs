@@ -87,7 +87,6 @@ impl Store {
         metrics.store_operations(Operation::ALL.iter().map(|operation| operation.name()));
         Ok(Self {
             backend,
-            metrics,
             keys,
             replica: replica_name(),
             changes: broadcast::channel(CHANGES_BUFFERED).0,
@@ -95,11 +94,12 @@ impl Store {
             hearing: watch::Sender::new(Hearing::Nothing),
             events: Arc::default(),
             hours: Arc::default(),
-            gate: Arc::default(),
+            gate: Arc::new(Gate::new(metrics.clone())),
             committed: Arc::default(),
             rollbacks: Arc::default(),
             missing_keys: Arc::default(),
             reads_id_tokens: false,
+            metrics,
         })
     }
 

@@ -22,7 +22,7 @@ use super::{
     condition::Condition,
     error::{Fault, StoreError},
 };
-use crate::telemetry::logs::causes;
+use crate::telemetry::{logs::causes, metrics::Metrics};
 
 /// What an operation does, which decides whether it may be sent and whether it may be repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,7 @@ impl Access {
 #[derive(Debug)]
 pub(super) struct Gate {
     state: watch::Sender<State>,
+    metrics: Metrics,
     /// Whether a heartbeat runs, without which nothing would lift a refusal.
     is_attended: AtomicBool,
     suspicion: Notify,
@@ -62,15 +63,15 @@ struct State {
     since: Instant,
 }
 
-impl Default for Gate {
-    #[expect(clippy::disallowed_methods, reason = "how long the store has answered has nothing to do with tokens' times")]
-    fn default() -> Self {
-        let state = State { condition: Condition::Writable, cause: Arc::from(""), since: Instant::now() };
-        Self { state: watch::Sender::new(state), is_attended: AtomicBool::new(false), suspicion: Notify::new() }
-    }
-}
-
 impl Gate {
+    /// A gate that is open until something is known of the database. `metrics` is told of each change.
+    #[expect(clippy::disallowed_methods, reason = "how long the store has answered has nothing to do with tokens' times")]
+    pub(super) fn new(metrics: Metrics) -> Self {
+        metrics.store_writable(true);
+        let state = State { condition: Condition::Writable, cause: Arc::from(""), since: Instant::now() };
+        Self { state: watch::Sender::new(state), metrics, is_attended: AtomicBool::new(false), suspicion: Notify::new() }
+    }
+
     /// Lets a call pass, or refuses it.
     ///
     /// # Errors
@@ -117,6 +118,7 @@ impl Gate {
             }
             tracing::info!(outage.seconds = state.since.elapsed().as_secs_f64(), "the store takes writes again");
             *state = State { condition: Condition::Writable, cause: Arc::from(""), since: Instant::now() };
+            self.metrics.store_writable(true);
             true
         });
     }
@@ -131,6 +133,7 @@ impl Gate {
             let since = if state.condition == Condition::Writable { Instant::now() } else { state.since };
             tracing::error!(cause, "the store {condition}: what needs it fails at once until it is back");
             *state = State { condition, cause: Arc::from(cause), since };
+            self.metrics.store_writable(false);
             true
         });
     }
@@ -173,7 +176,7 @@ mod tests {
 
     #[test]
     fn one_failed_call_closes_nothing_and_a_failed_heartbeat_does() {
-        let gate = Gate::default();
+        let gate = Gate::new(Metrics::default());
         gate.attend();
         gate.called(&broken());
         assert!(gate.enter(Access::Once).is_ok());
@@ -188,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_store_that_takes_no_writes_is_read() {
-        let gate = Gate::default();
+        let gate = Gate::new(Metrics::default());
         gate.restrict(Condition::ReadOnly, &read_only());
         assert!(gate.enter(Access::Read).is_ok());
         assert!(gate.enter(Access::Repeatable).is_err() && gate.enter(Access::Once).is_err());

@@ -103,6 +103,7 @@ fields! {
     Path "url.path",
     Status "http.response.status_code",
     Host "server.address",
+    Port "server.port",
     Route "http.route",
     User "user.id",
     Duration "duration.us",

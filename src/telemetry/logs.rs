@@ -1,9 +1,6 @@
 //! Structured logs: text for people, JSON for machines.
 
-use std::{
-    fs::OpenOptions,
-    io::{IsTerminal, Write},
-};
+use std::io::{IsTerminal, Write};
 
 use anyhow::Context;
 use tracing::{Event, Metadata, level_filters::LevelFilter, span, subscriber::Interest};
@@ -17,7 +14,7 @@ use tracing_subscriber::{
 };
 
 use super::{
-    LogOutput, Settings,
+    LogFile, LogOutput, Settings,
     traces::{self, LineForm, SPANS, SpanQueue, WithTraceIds},
 };
 
@@ -29,6 +26,8 @@ pub const ACCESS: &str = "evergate::access";
 pub struct Started {
     /// The spans that are to be sent to a collector, where there are traces.
     pub spans: Option<SpanQueue>,
+    /// The file that lines go to, if they go to one.
+    pub file: Option<LogFile>,
     /// Writes what is left when it is dropped.
     _writes_rest: WorkerGuard,
 }
@@ -39,12 +38,13 @@ pub struct Started {
 /// # Errors
 /// The filter is malformed, the file cannot be opened, or logging was started before.
 pub fn start(settings: &Settings) -> anyhow::Result<Started> {
+    let mut file = None;
     let (output, terminal): (Box<dyn Write + Send>, _) = match &settings.output {
         LogOutput::Stderr => (Box::new(std::io::stderr()), std::io::stderr().is_terminal()),
         LogOutput::Stdout => (Box::new(std::io::stdout()), std::io::stdout().is_terminal()),
         LogOutput::File(path) => {
-            let file = OpenOptions::new().append(true).create(true).open(path);
-            (Box::new(file.with_context(|| format!("the log file {} cannot be written", path.display()))?), false)
+            let opened = LogFile::open(path).with_context(|| format!("the log file {} cannot be written", path.display()))?;
+            (Box::new(file.insert(opened).clone()), false)
         }
     };
     let (writer, guard) = NonBlockingBuilder::default().thread_name("logs").finish(output);
@@ -61,7 +61,7 @@ pub fn start(settings: &Settings) -> anyhow::Result<Started> {
             None
         }
     };
-    Ok(Started { spans, _writes_rest: guard })
+    Ok(Started { spans, file, _writes_rest: guard })
 }
 
 /// The same with spans, which each line names that belongs to one.

@@ -4,9 +4,11 @@ mod labels;
 mod providers;
 pub mod reference;
 mod spans;
+mod store;
 mod timers;
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
 use prometheus_client::{
     encoding::text::encode,
@@ -41,6 +43,8 @@ struct Inner {
     store_seconds: Family<Operation, Histogram, fn() -> Histogram>,
     store_failures: Family<Operation, Counter>,
     store_listener_connected: Gauge,
+    store_writable: Gauge,
+    encryption_keys_missing: Gauge,
     cache_loads: [Counter; 2],
     cache_entries: [Gauge; 2],
     store_voices: Family<Voice, Gauge>,
@@ -109,6 +113,8 @@ impl Metrics {
             store_seconds: Family::new_with_constructor(seconds as fn() -> Histogram),
             store_failures: Family::default(),
             store_listener_connected: Gauge::default(),
+            store_writable: Gauge::default(),
+            encryption_keys_missing: Gauge::default(),
             store_voices: Family::default(),
             sessions: Gauge::default(),
             sessions_with_refresh_token: Gauge::default(),
@@ -168,6 +174,16 @@ impl Metrics {
             "store_listener_connected",
             "Whether this replica hears of the changes that others make in the store",
             inner.store_listener_connected.clone(),
+        );
+        registry.register(
+            "store_writable",
+            "Whether the store takes writes, as this replica sees it",
+            inner.store_writable.clone(),
+        );
+        registry.register(
+            "encryption_keys_missing",
+            "How many keys that stored tokens need are not among this replica's",
+            inner.encryption_keys_missing.clone(),
         );
         registry.register("session_cache_loads", "Records that were not in memory and were asked of the store", loads);
         registry.register(
@@ -304,82 +320,6 @@ impl Metrics {
     /// Counts an order from outside to end a user's sessions.
     pub fn user_end(&self, source: &'static str, outcome: &'static str) {
         self.0.user_ends.get_or_create(&UserEnd { source, outcome }).inc();
-    }
-
-    /// Begins to time a call to the store. `operation` is one of a fixed list.
-    #[expect(clippy::disallowed_methods, reason = "how long a call took is measured, not decided by")]
-    pub fn store_call(&self, operation: &'static str) -> StoreTimer {
-        let operation = Operation { operation };
-        let (seconds, failures) = (&self.0.store_seconds, &self.0.store_failures);
-        StoreTimer {
-            seconds: seconds.get_or_create(&operation).clone(),
-            failures: failures.get_or_create(&operation).clone(),
-            started: Instant::now(),
-        }
-    }
-
-    /// Registers the store's operations, so that each is exported at zero before it is first called.
-    pub fn store_operations(&self, operations: impl Iterator<Item = &'static str>) {
-        for operation in operations.map(|operation| Operation { operation }) {
-            drop(self.0.store_seconds.get_or_create(&operation));
-            drop(self.0.store_failures.get_or_create(&operation));
-        }
-    }
-
-    /// Says by which voice changes in the store are heard of: `notifications`, `polling` or `none`.
-    pub fn store_voice(&self, heard: &str) {
-        self.0.store_listener_connected.set(i64::from(heard != "none"));
-        for voice in VOICES {
-            self.0.store_voices.get_or_create(&Voice { voice }).set(i64::from(heard == voice));
-        }
-    }
-
-    /// Counts a record that was not in memory.
-    pub fn loaded(&self, record: Record) {
-        let [sessions, grants] = &self.0.cache_loads;
-        match record {
-            Record::Session => sessions.inc(),
-            Record::Grant => grants.inc(),
-        };
-    }
-
-    /// Counts a request that was served from memory because the store could not be asked.
-    pub fn served_from_memory(&self) {
-        self.0.served_from_memory.inc();
-    }
-
-    /// Counts that the database was found to be older than what was committed.
-    pub fn store_rollback(&self) {
-        self.0.store_rollbacks.inc();
-    }
-
-    /// Sets how many ended sessions and renewed grants would be put right in an older database.
-    pub fn remembered(&self, sessions: usize, grants: usize) {
-        for (gauge, count) in self.0.remembered.iter().zip([sessions, grants]) {
-            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
-        }
-    }
-
-    /// Counts a record that an older database had lost and that was put right.
-    pub fn put_right(&self, record: Record) {
-        let [sessions, grants] = &self.0.put_right;
-        match record {
-            Record::Session => sessions.inc(),
-            Record::Grant => grants.inc(),
-        };
-    }
-
-    /// Sets how many sessions and grants are in memory.
-    pub fn cached(&self, sessions: usize, grants: usize) {
-        for (gauge, count) in self.0.cache_entries.iter().zip([sessions, grants]) {
-            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
-        }
-    }
-
-    /// Sets the figures that the store was asked for.
-    pub fn sessions(&self, all: i64, with_refresh_token: i64) {
-        self.0.sessions.set(all);
-        self.0.sessions_with_refresh_token.set(with_refresh_token);
     }
 
     /// Sets when the first of the served certificates expires, in seconds since 1970.

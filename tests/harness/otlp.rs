@@ -36,6 +36,8 @@ pub enum Behaviour {
     Takes,
     /// It answers with this status.
     Refuses(u16),
+    /// It says that it takes none of the spans of an export, with status 200.
+    Rejects,
     /// It never answers.
     Holds,
 }
@@ -88,16 +90,18 @@ impl Collector {
     }
 }
 
-async fn export(State(state): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+async fn export(State(state): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> (StatusCode, Vec<u8>) {
     assert_eq!(headers["content-type"], "application/x-protobuf");
     state.headers.lock().unwrap().push(headers);
     let behaviour = *state.behaviour.lock().unwrap();
     match behaviour {
         Behaviour::Takes => {
             state.spans.lock().unwrap().extend(read(&body));
-            StatusCode::OK
+            (StatusCode::OK, Vec::new())
         }
-        Behaviour::Refuses(status) => StatusCode::from_u16(status).unwrap(),
+        Behaviour::Refuses(status) => (StatusCode::from_u16(status).unwrap(), Vec::new()),
+        // `partial_success` with `rejected_spans` and `error_message`.
+        Behaviour::Rejects => (StatusCode::OK, b"\x0a\x0b\x08\x01\x12\x07no room".to_vec()),
         Behaviour::Holds => std::future::pending().await,
     }
 }

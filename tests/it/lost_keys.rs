@@ -33,6 +33,7 @@ async fn a_grant_whose_key_is_gone_for_good_goes_on_with_another_silently() {
                 && state.json()["missing_keys"].as_object().is_some_and(|keys| keys.values().any(|count| *count == json!(2)))
         })
         .await;
+        assert_eq!(world.metric(0, "evergate_encryption_keys_missing"), 1.0);
         assert!(!lines_with(&["is not among CODER_EXTERNAL_TOKEN_ENCRYPTION_KEYS"]).is_empty());
         let page = here.browse(&world.idp, "/page").await;
         assert!(page.is_upstreams());

@@ -129,6 +129,15 @@ async fn the_access_line_tells_the_route_the_user_the_upstream_s_time_and_why_a_
 }
 
 #[tokio::test]
+async fn the_access_line_tells_host_and_port_apart() {
+    let world = World::start().await;
+    world.visitor().send(http::Method::GET, "/oauth2/healthz", &[("host", "[2001:db8::5e4]:3000")], "").await;
+    let lines = lines_with(&["evergate::access", "2001:db8::5e4"]);
+    let line: serde_json::Value = serde_json::from_str(lines.last().expect("its line")).unwrap();
+    assert_eq!((&line["server.address"], &line["server.port"]), (&"2001:db8::5e4".into(), &3000.into()), "{line}");
+}
+
+#[tokio::test]
 async fn what_can_be_counted_is_there_from_the_start() {
     let world = World::start().await;
     let text = world.replicas[0].metrics.render().unwrap();

@@ -315,6 +315,7 @@ async fn a_client_that_went_away_is_499_in_the_log() {
 async fn grpc_calls_of_every_kind_pass_with_their_statuses_and_trailers() {
     let app = Served::start("grpc_peer.py", &["serve"]);
     let world = World::build()
+        .set("access_log_sample_ratio", "0")
         .set("upstream_url", &format!("http://127.0.0.1:{}", app.port))
         .set("upstream_protocol", "http2")
         .routes(|_| "[[route]]\npath = \"/test.Echo\"\nbearer_tokens = [\"provider\"]\n".to_owned())
@@ -330,6 +331,11 @@ async fn grpc_calls_of_every_kind_pass_with_their_statuses_and_trailers() {
         "chat": ["ONE", "TWO", "THREE"],
     });
     assert_eq!(call(&cookie).await, expected);
+    // A call that failed has its access line, whatever the sample, though its status is 200.
+    let of_failing =
+        ["evergate::access", "/test.Echo/Failing", "\"rpc.grpc.status_code\":9", "\"http.response.status_code\":200"];
+    eventually("its line is written", async || !lines_with(&of_failing).is_empty()).await;
+    assert!(lines_with(&["evergate::access", "/test.Echo/Many"]).is_empty());
     let token = world.idp.signed_access_token(&format!("{ACCESS}/test.Echo"), json!({"sub": "sub-ann"}), json!({}));
     assert_eq!(call(&format!("Bearer {token}")).await, expected);
     for refused in ["", "Bearer none", &format!("Bearer {token}x")] {

@@ -35,6 +35,27 @@ async fn is_logged(log: &PathBuf, text: &str) {
 }
 
 #[tokio::test]
+async fn at_sighup_the_log_goes_on_in_a_new_file_where_the_old_one_was_moved_away() {
+    let (world, process, log, directory) = running("").await;
+    let visitor = Visitor::new(process.address);
+    assert!(visitor.browse(&world.idp, "/").await.is_upstreams());
+    let moved = directory.path().join("log.1");
+    std::fs::rename(&log, &moved).unwrap();
+    visitor.fetch("/page-before").await;
+    is_logged(&moved, "/page-before").await;
+    hang_up(&process);
+    is_logged(&log, "SIGHUP received").await;
+    visitor.fetch("/page-after").await;
+    is_logged(&log, "/page-after").await;
+    assert!(!std::fs::read_to_string(&moved).unwrap().contains("/page-after"));
+    // Where none can be made, lines go on to the one that is open.
+    std::fs::rename(&log, directory.path().join("log.2")).unwrap();
+    std::fs::create_dir(&log).unwrap();
+    hang_up(&process);
+    is_logged(&directory.path().join("log.2"), "could not be opened again").await;
+}
+
+#[tokio::test]
 async fn a_file_that_changes_changes_routes_and_rules_for_new_requests_and_ends_nothing_that_is_open() {
     let (world, process, log, _directory) = running("[[route]]\npath = \"/page\"\nrule = \"public\"\n").await;
     let (visitor, anybody) = (Visitor::new(process.address), Visitor::new(process.address));

@@ -196,3 +196,21 @@ async fn a_dead_replicas_renewal_is_not_waited_for_longer_than_it_takes_to_know(
     // On a machine so slow that the silent way fails half-way, the next one is a login, which asks nothing either.
     assert_eq!(world.idp.prompts(), 1, "without a question");
 }
+
+#[tokio::test]
+async fn whether_the_store_takes_writes_is_a_metric_also_while_no_call_is_sent() {
+    let world = World::build().on(Kind::Postgres).start().await;
+    let is_writable = async |expected: f64| {
+        eventually("it is told", async || world.metric(0, "evergate_store_writable") == expected).await;
+    };
+    is_writable(1.0).await;
+    let line = world.store_line.as_ref().unwrap();
+    line.cut();
+    is_writable(0.0).await;
+    line.mend();
+    is_writable(1.0).await;
+    world.set_store_read_only(true, true).await;
+    is_writable(0.0).await;
+    world.set_store_read_only(false, false).await;
+    is_writable(1.0).await;
+}

@@ -10,6 +10,7 @@ use crate::harness::{
     eventually::{eventually, looking_each},
     otlp::{Behaviour, Collector, Span},
     process::Process,
+    python::{self, Served},
     visitor::Visitor,
 };
 
@@ -80,6 +81,8 @@ async fn a_request_is_a_span_in_the_trace_of_a_trusted_proxy_and_its_app_is_told
         assert_eq!(server.attributes.get(name).map(String::as_str), Some(value), "{name} {server:?}");
     }
     assert!(!server.is_failed && server.ended_at > server.started_at);
+    assert_eq!(server.resource["service.instance.id"].len(), 36, "{:?}", server.resource);
+    assert!(!server.attributes.contains_key("server.port"), "its host names none");
     for (name, value) in [("service.name", "login"), ("deployment.environment.name", "test")] {
         assert_eq!(server.resource[name], value);
     }
@@ -125,6 +128,50 @@ async fn the_wait_for_a_token_refresh_and_its_token_call_are_spans_of_the_reques
     for part in &parts[2..] {
         assert!(all(part).iter().any(|span| span.parent_id == refresh.span_id), "{part} {spans:?}");
     }
+}
+
+#[tokio::test]
+async fn a_grpc_call_that_fails_by_the_app_s_fault_is_a_failed_span_though_its_status_is_200() {
+    let (collector, app) = (Collector::start().await, Served::start("grpc_peer.py", &["serve"]));
+    let world = traced(&collector)
+        .set("upstream_url", &format!("http://127.0.0.1:{}", app.port))
+        .set("upstream_protocol", "http2")
+        .start()
+        .await;
+    let process = world.process(None).await;
+    let cookie = signed_in(&world, &process).await.cookie_header();
+    let output = python::run("grpc_peer.py", &["broken", &process.address.port().to_string(), &cookie]).await;
+    assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), "\"INTERNAL\"");
+    let of_call =
+        |span: &Span| span.kind == SERVER && span.attributes.get("url.path").is_some_and(|path| path == "/test.Echo/Broken");
+    eventually("its span is sent", async || collector.spans().iter().any(of_call)).await;
+    let span = collector.spans().into_iter().find(of_call).unwrap();
+    let told = |name: &str| span.attributes.get(name).map(String::as_str);
+    assert_eq!((told("http.response.status_code"), told("rpc.system")), (Some("200"), Some("grpc")));
+    assert_eq!((told("rpc.grpc.status_code"), told("error.type"), span.is_failed), (Some("13"), Some("INTERNAL"), true));
+}
+
+#[tokio::test]
+async fn spans_that_a_collector_rejects_with_status_200_are_told_of() {
+    let collector = Collector::start().await;
+    collector.behave(Behaviour::Rejects);
+    let files = tempfile::tempdir().unwrap();
+    let log = files.path().join("log");
+    let world = traced(&collector).set("logging_json", log.to_str().unwrap()).start().await;
+    let process = world.process(None).await;
+    let visitor = signed_in(&world, &process).await;
+    let complaints = || {
+        let log = std::fs::read_to_string(&log).unwrap_or_default();
+        log.lines().filter(|line| line.contains("does not take all spans") && line.contains("\"reason\":\"no room\"")).count()
+    };
+    eventually("it is told", async || complaints() == 1).await;
+    let before = collector.exports().len();
+    eventually("others were rejected", async || {
+        visitor.fetch("/doc").await;
+        collector.exports().len() > before + 2
+    })
+    .await;
+    assert_eq!(complaints(), 1, "once");
 }
 
 #[tokio::test]

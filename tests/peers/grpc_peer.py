@@ -3,6 +3,7 @@
 
 grpc_peer.py serve                    prints its port, and serves until its standard input ends
 grpc_peer.py call PORT COOKIE         calls it through a gateway, and prints what came of each kind of call as JSON
+grpc_peer.py broken PORT COOKIE       calls a method that fails by the app's fault
 grpc_peer.py deadlines PORT COOKIE    makes calls that the app does not answer in time, and counts how they ended as JSON
 """
 
@@ -28,6 +29,10 @@ def failing(request, context):
     context.abort(grpc.StatusCode.FAILED_PRECONDITION, "no: ü")
 
 
+def broken(request, context):
+    context.abort(grpc.StatusCode.INTERNAL, "broken")
+
+
 def many(request, context):
     for number in range(int(request)):
         yield b"%d" % number
@@ -49,6 +54,7 @@ def serve():
     methods = {
         "Unary": grpc.unary_unary_rpc_method_handler(unary),
         "Slow": grpc.unary_unary_rpc_method_handler(slow),
+        "Broken": grpc.unary_unary_rpc_method_handler(broken),
         "Failing": grpc.unary_unary_rpc_method_handler(failing),
         "Many": grpc.unary_stream_rpc_method_handler(many),
         "Chat": grpc.stream_stream_rpc_method_handler(chat),
@@ -87,6 +93,14 @@ def call(port, credential):
     print(json.dumps(said))
 
 
+def call_broken(port, cookie):
+    with grpc.insecure_channel(f"127.0.0.1:{port}", [("grpc.default_authority", "app.test")]) as channel:
+        try:
+            channel.unary_unary("/test.Echo/Broken")(b"", timeout=10, metadata=(("cookie", cookie),))
+        except grpc.RpcError as error:
+            print(json.dumps(error.code().name))
+
+
 def deadlines(port, cookie):
     ended = Counter()
     with grpc.insecure_channel(f"127.0.0.1:{port}", [("grpc.default_authority", "app.test")]) as channel:
@@ -100,6 +114,8 @@ def deadlines(port, cookie):
 
 if sys.argv[1] == "serve":
     serve()
+elif sys.argv[1] == "broken":
+    call_broken(sys.argv[2], sys.argv[3])
 elif sys.argv[1] == "deadlines":
     deadlines(sys.argv[2], sys.argv[3])
 else:

@@ -52,6 +52,7 @@ impl Store {
                  silently where the provider allows it; if the key is not lost, put it back behind the first"
             );
         }
+        self.metrics.encryption_keys_missing(missing.len());
         *self.missing_keys.lock().unwrap_or_else(PoisonError::into_inner) = missing;
         Ok(())
     }

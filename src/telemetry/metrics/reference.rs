@@ -12,7 +12,8 @@ const HEAD: &str = "\
 
 Written by `evergate metrics`. Evergate serves these in the OpenMetrics text format, for Prometheus, on a listener of their own
 (`CODER_PROMETHEUS_ENABLE`, `CODER_PROMETHEUS_ADDRESS`). All exist from the start, counters at zero, so that an alert on a rate sees the
-first event. A histogram has `_bucket`, `_sum` and `_count`; its unit is the second. [monitoring.md](monitoring.md) has alerts and a
+first event; a `reason` of `evergate_renewals_total` that is rare, such as a provider's own error
+code, alone begins with its first. A histogram has `_bucket`, `_sum` and `_count`; its unit is the second. [monitoring.md](monitoring.md) has alerts and a
 dashboard that are made of them.
 
 | metric | type | labels | what it tells |

@@ -15,7 +15,12 @@ use hyper_util::{
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{layer::SpanQueue, otlp::export_request, recording::FinishedSpan, settings::TraceSettings};
+use super::{
+    layer::SpanQueue,
+    otlp::{Rejected, export_request, rejected},
+    recording::FinishedSpan,
+    settings::TraceSettings,
+};
 use crate::telemetry::{logs::causes, metrics::Metrics};
 
 /// Empties the queue of spans.
@@ -27,6 +32,8 @@ pub struct Exporter {
     metrics: Metrics,
     /// Whether the last batch could not be sent, which is told once.
     is_failing: bool,
+    /// Whether spans of the last batch were rejected, which is told once.
+    is_rejecting: bool,
 }
 
 /// Why a batch was not taken.
@@ -46,7 +53,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// How long the last spans may take to be sent at the end.
 pub const LAST_EXPORT: Duration = Duration::from_secs(5);
-/// No more of a response is read, which nobody looks at.
+/// No more of a response is read.
 const MAX_RESPONSE: usize = 64 * 1024;
 
 impl Exporter {
@@ -57,7 +64,7 @@ impl Exporter {
         let connector =
             hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        Self { queue, settings, client, metrics, is_failing: false }
+        Self { queue, settings, client, metrics, is_failing: false, is_rejecting: false }
     }
 
     /// Sends spans until `stop`, and then those that are left, for a few seconds.
@@ -109,11 +116,11 @@ impl Exporter {
         for attempt in 1..=TRIES {
             self.metrics.spans_dropped(self.queue.dropped.swap(0, Ordering::Relaxed));
             let error = match self.export(batch).await {
-                Ok(()) => {
+                Ok(rejected) => {
                     if std::mem::take(&mut self.is_failing) {
                         tracing::info!("spans reach the collector again");
                     }
-                    return self.metrics.spans_exported(batch.len() as u64);
+                    return self.exported(batch.len() as u64, rejected);
                 }
                 Err(error) => error,
             };
@@ -129,7 +136,23 @@ impl Exporter {
         self.metrics.spans_dropped(batch.len() as u64);
     }
 
-    async fn export(&self, batch: &[FinishedSpan]) -> Result<(), NotExported> {
+    /// Counts a batch that reached the collector, of which that may have rejected some.
+    fn exported(&mut self, count: u64, rejected: Option<Rejected>) {
+        let refused = rejected.as_ref().map_or(0, |rejected| rejected.spans.min(count));
+        self.metrics.spans_exported(count - refused);
+        self.metrics.spans_dropped(refused);
+        let was_rejecting = std::mem::replace(&mut self.is_rejecting, rejected.is_some());
+        if let Some(rejected) = rejected.filter(|_| !was_rejecting) {
+            tracing::warn!(
+                spans = rejected.spans,
+                reason = rejected.reason,
+                "the collector says that it does not take all spans as they are"
+            );
+        }
+    }
+
+    /// Sends a batch, and returns what the collector rejects of it.
+    async fn export(&self, batch: &[FinishedSpan]) -> Result<Option<Rejected>, NotExported> {
         let body = export_request(&self.settings.resource, batch);
         let mut request = Request::new(Full::new(Bytes::new()));
         *request.method_mut() = http::Method::POST;
@@ -146,8 +169,11 @@ impl Exporter {
             let status = response.status();
             let retry_after = retry_after(&response);
             // To the end, so that the connection can be used again.
-            let _unread = Limited::new(response.into_body(), MAX_RESPONSE).collect().await;
-            if status.is_success() { Ok(()) } else { Err(NotExported::Refused(status.as_u16(), retry_after)) }
+            let body = Limited::new(response.into_body(), MAX_RESPONSE).collect().await;
+            if !status.is_success() {
+                return Err(NotExported::Refused(status.as_u16(), retry_after));
+            }
+            Ok(body.ok().and_then(|body| rejected(&body.to_bytes())))
         };
         timeout(self.settings.timeout, call).await.unwrap_or(Err(NotExported::TimedOut(self.settings.timeout)))
     }

@@ -1,10 +1,45 @@
 //! Spans as OTLP has them (`opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest`), in Protocol Buffers.
 
 use super::recording::{AttributeValue, FinishedSpan};
-use crate::protobuf::Message;
+use crate::protobuf::{Fields, Message, Value};
 
 const SCHEMA: &str = "https://opentelemetry.io/schemas/1.37.0";
 const ERROR: u64 = 2;
+
+/// What a collector does not take of an export.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Rejected {
+    /// How many spans; 0 of a warning.
+    pub(super) spans: u64,
+    /// Why, in its own words, of which only so many are kept, without control characters.
+    pub(super) reason: String,
+}
+
+/// How many characters of a collector's words are logged.
+const MAX_REASON: usize = 200;
+
+/// What the response to an export says that was rejected (`ExportTraceServiceResponse.partial_success`), if it says anything.
+pub(super) fn rejected(response: &[u8]) -> Option<Rejected> {
+    let mut rejected = None;
+    let mut fields = Fields(response);
+    while let Some((number, value)) = fields.next_field().ok()? {
+        if let (1, Value::Bytes(partial)) = (number, value) {
+            rejected = Some(partial);
+        }
+    }
+    let (mut spans, mut reason, mut fields) = (0, String::new(), Fields(rejected?));
+    while let Some((number, value)) = fields.next_field().ok()? {
+        match (number, value) {
+            (1, Value::Number(count)) => spans = count,
+            (2, Value::Bytes(text)) => {
+                let text = String::from_utf8_lossy(text);
+                reason = text.chars().take(MAX_REASON).collect::<String>().escape_debug().to_string();
+            }
+            _ => {}
+        }
+    }
+    (spans > 0 || !reason.is_empty()).then_some(Rejected { spans, reason })
+}
 
 /// The body of an export of these spans.
 pub(super) fn export_request(resource: &[(String, String)], spans: &[FinishedSpan]) -> Vec<u8> {
@@ -64,10 +99,7 @@ fn attribute(message: &mut Message, field: u64, name: &str, value: &AttributeVal
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        protobuf::{Fields, Value},
-        telemetry::traces::recording::SpanKind,
-    };
+    use crate::telemetry::traces::recording::SpanKind;
 
     fn fields(message: &[u8]) -> Vec<(u64, Value<'_>)> {
         let (mut fields, mut all) = (Fields(message), Vec::new());
@@ -83,6 +115,26 @@ mod tests {
             Value::Bytes(_) | Value::Number(_) | Value::Fixed => None,
         };
         message.iter().filter_map(held).collect()
+    }
+
+    #[test]
+    fn what_a_collector_rejects_is_read_and_anything_else_is_no_complaint() {
+        let response = |write: fn(&mut Message)| {
+            let mut response = Message::default();
+            response.message(1, write);
+            response.into_bytes()
+        };
+        let of_two = response(|partial| {
+            partial.number(1, 2);
+            partial.bytes(2, b"no room\x1b[2J");
+        });
+        assert_eq!(rejected(&of_two), Some(Rejected { spans: 2, reason: "no room\\u{1b}[2J".to_owned() }));
+        let warning = response(|partial| partial.bytes(2, "é".repeat(500).as_bytes()));
+        let warning = rejected(&warning).unwrap();
+        assert_eq!((warning.spans, warning.reason.chars().count()), (0, MAX_REASON));
+        for nothing in [&b""[..], &response(|_| ()), b"{}", b"\x0a\xff", b"<html>"] {
+            assert_eq!(rejected(nothing), None, "{nothing:?}");
+        }
     }
 
     #[test]

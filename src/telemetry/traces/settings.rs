@@ -35,6 +35,22 @@ pub struct TraceSettings {
     pub delay: Duration,
 }
 
+impl TraceSettings {
+    /// Names this process in its spans (`service.instance.id`, a UUID by convention), if `OTEL_RESOURCE_ATTRIBUTES` does not.
+    #[must_use]
+    pub fn of_instance(mut self, random: [u8; 16]) -> Self {
+        let name = "service.instance.id";
+        if !self.resource.iter().any(|(given, _)| given == name) {
+            // Version 4, of the variant of RFC 9562.
+            let bits = u128::from_be_bytes(random) & !(0xf << 76) & !(0b11 << 62) | 4 << 76 | 0b10 << 62;
+            let digits = format!("{bits:032x}");
+            let parts: Vec<_> = [0..8, 8..12, 12..16, 16..20, 20..32].into_iter().filter_map(|part| digits.get(part)).collect();
+            self.resource.push((name.to_owned(), parts.join("-")));
+        }
+        self
+    }
+}
+
 /// Whether other processes are told of traces, and tell of theirs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Propagation {

@@ -35,12 +35,37 @@ pub struct RequestFacts<'a> {
     pub scheme: &'a str,
     /// `server.address`.
     pub host: &'a str,
+    /// `server.port`, if the client named one.
+    pub port: Option<u16>,
     /// `client.address`, if it is known.
     pub client: Option<std::net::IpAddr>,
     /// `network.protocol.version`.
     pub version: &'a str,
     /// The id that its log lines have too.
     pub request_id: &'a str,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestEnd<'a> {
+    /// `http.route`, if it took one.
+    pub route: Option<&'a str>,
+    /// `http.response.status_code`.
+    pub status: u16,
+    /// Which response of ours it is; the app's has none.
+    pub response: Option<&'a str>,
+    /// `rpc.grpc.status_code`, of a gRPC call whose end says it.
+    pub grpc: Option<u32>,
+}
+
+impl RequestEnd<'_> {
+    /// What `error.type` says, if the server has failed: 4xx, and their like in gRPC, are the client's failures.
+    fn error(&self) -> Option<String> {
+        let of_grpc = self.grpc.and_then(grpc_failure);
+        let is_failed = self.status >= 500 || of_grpc.is_some();
+        let named = self.response.or(of_grpc);
+        is_failed.then(|| named.map_or_else(|| self.status.to_string(), str::to_owned))
+    }
 }
 
 impl From<&TraceSettings> for Tracer {
@@ -78,11 +103,14 @@ impl Tracer {
             url.path = facts.path,
             url.scheme = facts.scheme,
             server.address = facts.host,
+            server.port = facts.port,
             client.address = facts.client.map(tracing::field::display),
             network.protocol.version = facts.version,
             evergate.request.id = facts.request_id,
             http.route = Empty,
             http.response.status_code = Empty,
+            rpc.system = Empty,
+            rpc.grpc.status_code = Empty,
             error.type = Empty,
         );
         RequestTrace { span, context, propagation: self.propagation }
@@ -116,17 +144,20 @@ impl RequestTrace {
         )
     }
 
-    /// Says which route the request took, and how it ended. `error`: the response of ours that says what failed.
-    pub fn end(&self, method: &Method, route: Option<&str>, status: u16, error: Option<&str>) {
-        let (span, is_server_error) = (&self.span, status >= 500);
-        if let Some(route) = route {
+    /// Says which route the request took, and how it ended.
+    pub fn end(&self, method: &Method, end: RequestEnd<'_>) {
+        let span = &self.span;
+        if let Some(route) = end.route {
             span.record("otel.name", format!("{} {route}", method_name(method)));
             span.record("http.route", route);
         }
-        span.record("http.response.status_code", status);
-        if is_server_error {
-            span.record("otel.failed", true);
-            span.record("error.type", error.map_or_else(|| status.to_string(), str::to_owned));
+        span.record("http.response.status_code", end.status);
+        if let Some(status) = end.grpc {
+            span.record("rpc.system", "grpc");
+            span.record("rpc.grpc.status_code", status);
+        }
+        if let Some(error) = end.error() {
+            fail(span, &error);
         }
     }
 }
@@ -149,6 +180,20 @@ pub fn end_forwarding(span: &Span, host: &str, port: Option<u16>, status: u16) {
 pub fn fail(span: &Span, error: &str) {
     span.record("otel.failed", true);
     span.record("error.type", error);
+}
+
+/// The name of a gRPC status that marks the span of a server as failed
+/// (<https://opentelemetry.io/docs/specs/semconv/rpc/grpc/#grpc-status>).
+fn grpc_failure(status: u32) -> Option<&'static str> {
+    Some(match status {
+        2 => "UNKNOWN",
+        4 => "DEADLINE_EXCEEDED",
+        12 => "UNIMPLEMENTED",
+        13 => "INTERNAL",
+        14 => "UNAVAILABLE",
+        15 => "DATA_LOSS",
+        _ => return None,
+    })
 }
 
 /// The method, if it is one that is known: others could be any text.
@@ -174,6 +219,7 @@ mod tests {
         path: "/",
         scheme: "https",
         host: "app.test",
+        port: None,
         client: Some(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)),
         version: "1.1",
         request_id: "1",
@@ -203,6 +249,27 @@ mod tests {
         assert!(!of_a_client.is_sampled && of_a_client.state.is_none(), "nor does a client's own state pass");
         let silent = Tracer { propagation: Propagation::None, ..tracer };
         assert_eq!(sent(&silent.begin(Some(&told()), FACTS)).span_id, 0xb7ad_6b71_6920_3331, "headers pass as they are");
+    }
+
+    #[test]
+    fn a_server_s_span_is_failed_by_what_is_the_server_s_failure() {
+        let error = |status, response, grpc| RequestEnd { route: None, status, response, grpc }.error();
+        for (status, response, grpc, expected) in [
+            (200, None, None, None),
+            (404, Some("not_found"), None, None),
+            (502, None, None, Some("502")),
+            (503, Some("store_unavailable"), None, Some("store_unavailable")),
+            (200, None, Some(0), None),
+            (200, None, Some(5), None),
+            (200, Some("sign_in_required"), Some(16), None),
+            (200, None, Some(13), Some("INTERNAL")),
+            (200, Some("store_unavailable"), Some(14), Some("store_unavailable")),
+            (200, None, Some(99), None),
+        ] {
+            assert_eq!(error(status, response, grpc).as_deref(), expected, "{status} {response:?} {grpc:?}");
+        }
+        let failures: Vec<_> = (0..20).filter(|status| grpc_failure(*status).is_some()).collect();
+        assert_eq!(failures, [2, 4, 12, 13, 14, 15]);
     }
 
     #[test]
