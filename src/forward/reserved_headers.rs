@@ -7,7 +7,11 @@ use crate::header_names;
 /// Removes identity and forwarding headers that the client sent, those that settings name (`configured`) among them, in every spelling
 /// that some server would read as one: CGI and its successors map every character that is no letter or digit to the same one.
 pub(super) fn remove_reserved_headers(headers: &mut HeaderMap, configured: &[HeaderName]) {
-    let is_of_a_proxy = |name: &str| OTHER_PROXIES_HEADERS.iter().any(|known| header_names::are_equivalent(name, known));
+    let is_of_a_proxy = |name: &str| {
+        // The first letter tells most other headers, as below.
+        matches!(name.as_bytes(), [b'c' | b'f' | b'x', ..])
+            && OTHER_PROXIES_HEADERS.iter().any(|known| known.len() == name.len() && header_names::are_equivalent(name, known))
+    };
     remove_all(headers, |name| is_reserved_header(name.as_str()) || is_of_a_proxy(name.as_str()) || is_one_of(name, configured));
 }
 

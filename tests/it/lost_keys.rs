@@ -10,7 +10,7 @@ use evergate::seal::KeyRing;
 use crate::harness::{
     Kind, World,
     eventually::eventually,
-    idp::{Idp, Offline, Rotation},
+    idp::{Endpoint, Idp, Offline, Rotation},
     logs::lines_with,
 };
 
@@ -84,7 +84,7 @@ async fn keys_are_rotated_without_anybody_noticing() {
         for visitor in &visitors {
             assert!(visitor.at(world.address()).get("/").await.is_upstreams());
         }
-        assert_eq!((world.idp.prompts(), world.idp.calls(crate::harness::idp::Endpoint::Refresh)), (1, 2));
+        assert_eq!((world.idp.prompts(), world.idp.calls(Endpoint::Refresh)), (1, 2));
     }
 }
 
@@ -102,7 +102,7 @@ async fn after_a_restore_no_spent_refresh_token_is_presented() {
         let session = here.session();
         assert!(here.browse(&world.idp, "/page").await.is_upstreams());
         assert_eq!(here.session(), session);
-        assert_eq!(world.idp.calls(crate::harness::idp::Endpoint::Refresh), 0, "another grant was brought instead, silently");
+        assert_eq!(world.idp.calls(Endpoint::Refresh), 0, "another grant was brought instead, silently");
     }
 }
 

@@ -49,6 +49,12 @@ fn shown(block: &Code) -> Shown {
             let value = |value: &str| if value.is_empty() { KeyRing::generate() } else { value.to_owned() };
             variables.extend(own.map(|(name, text)| (name.to_owned(), value(text))));
         }
+        // A line that a command adds to a file of variables.
+        for added in before.iter().filter_map(|line| line.trim().strip_prefix("echo \"")) {
+            let name =
+                added.split_once('=').map(|(name, _)| name).filter(|name| name.starts_with("CODER_") && added.contains("$("));
+            variables.extend(name.map(|name| (name.to_owned(), KeyRing::generate())));
+        }
     }
     Shown { variables, file: if file.is_empty() { String::new() } else { format!("{whole}{}\n", file.join("\n")) } }
 }
