@@ -93,13 +93,26 @@ const READ: [&str; 10] = [
     "error_description",
 ];
 
+/// Those of them that are tokens.
+const TOKENS: [&str; 3] = ["access_token", "refresh_token", "id_token"];
+
 /// The members of a response that are read, each on its own: what is wrong with another one (half of a surrogate pair in a name, a byte
-/// that is not UTF-8, lists without end) must not cost a refresh token that works once.
+/// that is not UTF-8, lists without end) must not cost a refresh token that works once. `None` if it is no object, or a token of it
+/// cannot be read: a new refresh token that passed for none would have the old one, which is spent, presented again.
 fn members(body: &[u8]) -> Option<Map<String, Value>> {
     let text = String::from_utf8_lossy(body);
     let all: BTreeMap<String, &RawValue> = serde_json::from_str(&text).ok()?;
-    let read = |name: &str| Some((name.to_owned(), serde_json::from_str(all.get(name)?.get()).ok()?));
-    Some(READ.into_iter().filter_map(read).collect())
+    let mut members = Map::new();
+    for name in READ {
+        match all.get(name).map(|raw| serde_json::from_str(raw.get())) {
+            Some(Ok(value)) => {
+                members.insert(name.to_owned(), value);
+            }
+            Some(Err(_)) if TOKENS.contains(&name) => return None,
+            Some(Err(_)) | None => {}
+        }
+    }
+    Some(members)
 }
 
 /// A longer `Retry-After` is cut to this, because the provider may recover sooner.
@@ -116,7 +129,8 @@ pub(in crate::oidc) fn read<'a>(
     if error_code(&response.body).is_some() || !response.status.is_success() {
         return Err(refusal(response, secrets));
     }
-    let members = members(&response.body).ok_or(TokenFailure::Unusable("it is not a JSON object"))?;
+    let members =
+        members(&response.body).ok_or(TokenFailure::Unusable("it is not a JSON object with tokens that can be read"))?;
     let text = |name| members.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     let token = |name| text(name).map(Secret::new);
     let access_token = text("access_token").ok_or(TokenFailure::Unusable("it has no access_token"))?;

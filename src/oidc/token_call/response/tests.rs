@@ -117,9 +117,13 @@ fn what_is_wrong_with_a_member_that_nobody_reads_costs_no_token() {
         let refused = [br#"{"error":"invalid_grant","name":"#, odd, b"}"].concat();
         assert_eq!(code(400, &String::from_utf8_lossy(&refused)).as_deref(), Some("invalid_grant"));
     }
-    for wrong in
-        [&b"{\"access_token\":\"a\",\"refresh_token\":\"r\xff\"}"[..], b"{\"access_token\":\"a\xff\"}", b"{\"access_token\":"]
-    {
+    for wrong in [
+        &b"{\"access_token\":\"a\",\"refresh_token\":\"r\xff\"}"[..],
+        b"{\"access_token\":\"a\xff\"}",
+        b"{\"access_token\":",
+        br#"{"access_token":"a","refresh_token":"r\ud83d"}"#,
+        br#"{"access_token":"a","id_token":"\ud83d"}"#,
+    ] {
         assert!(matches!(answer_of_bytes(200, wrong), Err(TokenFailure::Unusable(_))), "another token must not be kept");
     }
 }
