@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, header};
 use ipnet::IpNet;
 
 use super::{ClientAddress, Origin, Scheme, Sites};
@@ -29,9 +29,11 @@ impl TrustedProxies {
         Self { networks, client_headers }
     }
 
-    /// The headers in which they write the client's address, besides `X-Forwarded-For`.
+    /// The headers in which they write the client's address, besides those in which Evergate tells an app where a request came from in
+    /// any case.
     pub fn other_client_headers(&self) -> Vec<HeaderName> {
-        self.client_headers.iter().filter(|name| **name != FORWARDED_FOR).cloned().collect()
+        let is_told = |name: &&HeaderName| [FORWARDED_FOR, FORWARDED_PROTO, FORWARDED_HOST, header::FORWARDED].contains(name);
+        self.client_headers.iter().filter(|name| !is_told(name)).cloned().collect()
     }
 
     /// Whether this is the address of a trusted proxy.

@@ -1,6 +1,6 @@
 //! Settings of `gateway`: the addresses that browsers know, and what is asked of every request.
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, header};
 
 use super::{
     cookies,
@@ -15,6 +15,7 @@ use super::{
 use crate::{
     address::{AccessUrl, HostPattern, Sites, TrustedProxies},
     exchange,
+    forward::is_framing_header,
     gateway::{self, ForwardAuth},
     policy::CrossOrigin,
 };
@@ -234,7 +235,13 @@ fn trusted_proxies(reader: &mut Reader<'_>) -> Option<TrustedProxies> {
     }
     let headers = reader.parsed(&PROXY_TRUSTED_HEADERS, |text| {
         let names = values::list(text).iter().map(|name| name.parse()).collect::<Result<Vec<HeaderName>, _>>();
-        names.map_err(|_| "must be names of headers, as in X-Forwarded-For".to_owned())
+        let names = names.map_err(|_| "must be names of headers, as in X-Forwarded-For".to_owned())?;
+        // An address in its place would make another message of each request.
+        let is_taken = |name: &HeaderName| is_framing_header(name) || [header::AUTHORIZATION, header::COOKIE].contains(name);
+        match names.iter().any(is_taken) {
+            true => Err("names a header in which no proxy writes an address".to_owned()),
+            false => Ok(names),
+        }
     });
     Some(TrustedProxies::new(networks?, headers?))
 }

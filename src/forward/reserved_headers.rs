@@ -10,7 +10,7 @@ pub(super) fn remove_reserved_headers(headers: &mut HeaderMap, configured: &[Hea
     let is_of_a_proxy = |name: &str| {
         // The first letter tells most other headers, as below.
         matches!(name.as_bytes(), [b'c' | b'f' | b'x', ..])
-            && OTHER_PROXIES_HEADERS.iter().any(|known| known.len() == name.len() && header_names::are_equivalent(name, known))
+            && OTHER_PROXIES_HEADERS.iter().any(|known| header_names::are_equivalent(name, known))
     };
     remove_all(headers, |name| is_reserved_header(name.as_str()) || is_of_a_proxy(name.as_str()) || is_one_of(name, configured));
 }

@@ -71,6 +71,18 @@ fn the_proxy_of_the_environment_is_a_problem_where_it_cannot_be_used() {
 }
 
 #[test]
+fn an_address_is_read_and_written_in_no_header_that_means_something_else() {
+    let read = |names: &str| with(&[("CODER_PROXY_TRUSTED_HEADERS", names)]).map(drop).map_err(|problems| problems.to_string());
+    for good in ["Cf-Connecting-Ip,X-Forwarded-For", "True-Client-Ip", "X-Real-Ip"] {
+        assert_eq!(read(good), Ok(()), "{good}");
+    }
+    for bad in ["Host", "Content-Length", "X-Forwarded-For,Transfer-Encoding", "Connection", "Cookie", "Authorization"] {
+        let problems = read(bad).unwrap_err();
+        assert!(problems.contains("names a header in which no proxy writes an address"), "{bad}: {problems}");
+    }
+}
+
+#[test]
 fn addresses_that_any_tenant_s_administrator_can_write_are_warned_of() {
     const MANY: (&str, &str) = ("CODER_OIDC_ISSUER_URL", "https://login.microsoftonline.com/common/v2.0");
     const ONE: (&str, &str) =
