@@ -56,6 +56,10 @@ async fn a_user_sees_what_is_signed_in_and_ends_one_from_another_browser_on_ever
         let page = here.get(PAGE).await;
         assert_eq!(page.status, StatusCode::OK);
         assert!(page.set_cookies().is_empty());
+        for form in [PAGE, "/oauth2/tokens", "/oauth2/terminal"] {
+            let status = async |method: Method| here.send(method, form, &[("accept", "text/html")], "").await.status;
+            assert_eq!(status(Method::HEAD).await, status(Method::GET).await, "{form} is shown by both");
+        }
         let text = page.text();
         for part in [
             "<strong>Firefox, Linux</strong>",

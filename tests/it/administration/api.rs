@@ -67,6 +67,16 @@ async fn a_program_lists_finds_renews_and_ends_by_the_same_answers_as_the_pages(
 }
 
 #[tokio::test]
+async fn groups_are_asked_for_by_the_names_that_are_shown() {
+    let mapping = r#"{"root":"wheel"}"#;
+    let world = administered().set("oidc_group_mapping", mapping).set("admin_groups", "wheel").start().await;
+    let program = Program::of(&administrator(&world).await).await;
+    let found = async |group: &str| program.get(&format!("/sessions?group={group}")).await["sessions"].as_array().unwrap().len();
+    assert!(found("wheel").await > 0);
+    assert_eq!(found("root").await, 0, "which is the provider's name");
+}
+
+#[tokio::test]
 async fn the_audit_is_read_whole_in_parts_also_of_what_was_done_in_the_same_moment() {
     for kind in both() {
         let world = administered().on(kind).start().await;
