@@ -41,7 +41,7 @@ def inside(root, script, limit, **variables):
     proxies = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
     env = {
         **proxies, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive",
-        "CARGO_HOME": "/work/cargo", **variables,
+        "CARGO_HOME": "/build/cargo", **variables,
     }
     namespaces = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"]
     asked = ["nice", *namespaces, "bash", "-euc", INSIDE, root, script]
@@ -55,9 +55,9 @@ def machines_network(root):
     if BUNDLE.exists() and (root / "etc/ssl/certs").is_dir():
         shutil.copyfile(BUNDLE, root / BUNDLE.relative_to("/"))
     settings = pathlib.Path(os.environ.get("CARGO_HOME") or pathlib.Path.home() / ".cargo") / "config.toml"
-    (root / "work/cargo").mkdir(parents=True, exist_ok=True)
+    (root / "build/cargo").mkdir(parents=True, exist_ok=True)
     if settings.exists():
-        shutil.copyfile(settings, root / "work/cargo/config.toml")
+        shutil.copyfile(settings, root / "build/cargo/config.toml")
 
 
 def install():
@@ -97,11 +97,11 @@ def release(target):
     """The folder of a release for `target`, of the last commit, as config/release/build makes it there."""
     root = install()
     machines_network(root)
-    work = root / "work"
+    work = root / "build"
     for name in ("source", f"release-{target}"):
         shutil.rmtree(work / name, ignore_errors=True)
     subprocess.run(["git", "clone", "--quiet", REPOSITORY, work / "source"], check=True, timeout=120)
-    build = f"cd /work/source; config/release/build /work/release-{target} {target}"
-    done = inside(root, build, 5400, BUILD_STD="1", CARGO_TARGET_DIR="/work/target")
+    build = f"cd /build/source; config/release/build /build/release-{target} {target}"
+    done = inside(root, build, 5400, BUILD_STD="1", CARGO_TARGET_DIR="/build/target")
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     return work / f"release-{target}"
