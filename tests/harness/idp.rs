@@ -1,13 +1,14 @@
 //! An identity provider that signs for real, rotates as told, detects reuse, and misbehaves on request.
 
 mod access_tokens;
+mod authorization;
 pub mod client_check;
 mod endpoints;
 mod signing;
+mod state;
 mod token_exchange;
 
 use std::{
-    collections::{HashMap, HashSet},
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
@@ -16,9 +17,8 @@ use std::{
 use evergate::{clock::Clock, secret::random_text};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::Notify};
-use url::Url;
 
-use client_check::ClientCheck;
+use state::{State, Token};
 
 pub use signing::{Pack, Signer};
 
@@ -35,13 +35,14 @@ pub struct Idp {
 }
 
 /// How refresh tokens are treated once used (classes A to D).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Default, Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Rotation {
     /// The same token for ever.
     Reusable,
     /// A new one each time, the one before good for this long.
     Grace(Duration),
     /// A new one each time; the one before revokes the family.
+    #[default]
     Strict,
     /// A new one each time; the one before is refused, and nothing else comes of it (Dex).
     Unpunished,
@@ -91,69 +92,11 @@ pub enum Misbehaviour {
     Endless,
 }
 
-type Edit = Box<dyn Fn(&mut Value) + Send>;
-
-pub(super) struct State {
-    keys: Vec<Signer>,
-    published: Vec<Value>,
-    rotation: Rotation,
-    life: Option<Value>,
-    user: Value,
-    secret: String,
-    client_check: ClientCheck,
-    /// The identifiers of the client's assertions.
-    assertions: HashSet<String>,
-    last_assertion: String,
-    client_keys: Vec<Value>,
-    /// What a client is told whose secret is wrong.
-    refuses_clients_with: String,
-    /// Whether introspection calls every refresh token inactive, good ones too.
-    introspects_badly: bool,
-    /// What Graph tells of every user's groups.
-    graph_groups: Value,
-    last_exchange: HashMap<String, String>,
-    metadata: Value,
-    misbehaviour: HashMap<Endpoint, Misbehaviour>,
-    has_moved: bool,
-    calls: HashMap<Endpoint, usize>,
-    edit_id_token: Option<Edit>,
-    edit_header: Option<Edit>,
-    edit_answer: Option<Edit>,
-    edit_userinfo: Option<Edit>,
-    edit_payload: Option<Box<dyn Fn(String) -> String + Send>>,
-    signs_userinfo: bool,
-    pack: Option<Pack>,
-    codes: HashMap<String, Value>,
-    /// Authorization requests by their references, each of which is used once.
-    pushed: HashMap<String, HashMap<String, String>>,
-    refresh: HashMap<String, Token>,
-    revoked_families: HashSet<u64>,
-    families: u64,
-    access: HashMap<String, Value>,
-    /// What introspection says of access tokens.
-    opaque: HashMap<String, Value>,
-    revoked: Vec<String>,
-    reuses: usize,
-    presented: usize,
-    renewed: usize,
-    issued: Vec<String>,
-    at_once: usize,
-    most_at_once: usize,
-    turned_away: usize,
-    /// Subjects whose browser is logged in here.
-    browsers: HashSet<String>,
-    wants_consent: bool,
-    /// Whether the authorization endpoint asks real browsers nothing.
-    is_seated: bool,
-    prompts: usize,
-    passes: usize,
-    offline: Offline,
-}
-
 /// When a login brings a refresh token.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Default, Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Offline {
     /// With `offline_access`, each login its own.
+    #[default]
     Scope,
     /// With `access_type=offline`, at the first login of a user, and whenever `prompt=consent` is asked (Google).
     Consent,
@@ -163,12 +106,6 @@ pub enum Offline {
     Never,
 }
 
-struct Token {
-    family: u64,
-    user: Value,
-    used_at: Option<i64>,
-}
-
 impl Idp {
     /// Reached at `url`. Its issuer has a path of its own, because ports come round again within one run and the
     /// log is searched by issuer.
@@ -176,60 +113,11 @@ impl Idp {
         let path = format!("/{}", random_text::<6>());
         let issuer = format!("{url}{path}");
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let key = Signer::generate("ES256", "first");
-        let state = State {
-            published: vec![key.jwk()],
-            keys: vec![key],
-            rotation: Rotation::Strict,
-            life: Some(json!(300)),
-            user: user("ann"),
-            secret: CLIENT_SECRET.to_owned(),
-            client_check: ClientCheck::Basic,
-            assertions: HashSet::new(),
-            last_assertion: String::new(),
-            client_keys: Vec::new(),
-            refuses_clients_with: "invalid_client".to_owned(),
-            introspects_badly: false,
-            graph_groups: json!([]),
-            last_exchange: HashMap::new(),
-            metadata: json!({}),
-            misbehaviour: HashMap::new(),
-            has_moved: false,
-            calls: HashMap::new(),
-            edit_id_token: None,
-            edit_header: None,
-            edit_answer: None,
-            edit_userinfo: None,
-            edit_payload: None,
-            signs_userinfo: false,
-            pack: None,
-            codes: HashMap::new(),
-            pushed: HashMap::new(),
-            refresh: HashMap::new(),
-            revoked_families: HashSet::new(),
-            families: 0,
-            access: HashMap::new(),
-            opaque: HashMap::new(),
-            revoked: Vec::new(),
-            reuses: 0,
-            presented: 0,
-            renewed: 0,
-            issued: vec![CLIENT_SECRET.to_owned()],
-            at_once: 0,
-            most_at_once: 0,
-            turned_away: 0,
-            browsers: HashSet::new(),
-            wants_consent: false,
-            is_seated: false,
-            prompts: 0,
-            passes: 0,
-            offline: Offline::Scope,
-        };
         let idp = Arc::new(Self {
             address: listener.local_addr().unwrap(),
             issuer,
             clock,
-            state: Mutex::new(state),
+            state: Mutex::new(State::new()),
             told: Notify::new(),
         });
         let pages = axum::Router::new().nest(&path, endpoints::router(Arc::clone(&idp)));
@@ -377,38 +265,6 @@ impl Idp {
         self.state().at_once
     }
 
-    /// A logout token with these claims besides, or instead of, the usual ones; `null` leaves one out.
-    pub fn logout_token(&self, claims: Value, header: Value) -> String {
-        let state = self.state();
-        let now = self.clock.now().seconds();
-        let key = state.keys.first().unwrap();
-        let mut all = json!({
-            "iss": self.issuer, "aud": CLIENT_ID, "iat": now, "exp": now + 120, "jti": random_text::<8>(), "sub": state.user["sub"],
-            "events": {"http://schemas.openid.net/event/backchannel-logout": {}}, "ignored": true,
-        });
-        let mut head = json!({"alg": key.algorithm(), "typ": "logout+jwt", "kid": key.jwk()["kid"]});
-        for (target, edits) in [(&mut all, claims), (&mut head, header)] {
-            for (name, value) in edits.as_object().unwrap() {
-                target[name] = value.clone();
-            }
-            target.as_object_mut().unwrap().retain(|_, value| !value.is_null());
-        }
-        key.sign_with_header(&head, &all)
-    }
-
-    /// A JWT of this type for this audience, with these claims besides, or instead of, the usual ones; `null` leaves one out.
-    pub fn signed_event(&self, typ: &str, audience: &str, claims: Value, header: Value) -> String {
-        let now = self.clock.now().seconds();
-        let mut all = json!({"aud": audience, "exp": now + 300, "nbf": now - 300, "events": null, "sub": CLIENT_ID});
-        let mut head = json!({"typ": typ});
-        for (target, edits) in [(&mut all, claims), (&mut head, header)] {
-            for (name, value) in edits.as_object().unwrap() {
-                target[name] = value.clone();
-            }
-        }
-        self.logout_token(all, head)
-    }
-
     pub fn start_counting_at_once(&self) {
         self.state().most_at_once = 0;
     }
@@ -428,23 +284,6 @@ impl Idp {
 
     pub fn edit_userinfo(&self, edit: impl Fn(&mut Value) + Send + 'static) {
         self.state().edit_userinfo = Some(Box::new(edit));
-    }
-
-    /// Signs with a new key from now on; published or not.
-    pub fn rotate_keys(&self, publish: bool) {
-        let mut state = self.state();
-        let key = Signer::generate("ES256", &random_text::<6>());
-        if publish {
-            state.published = vec![key.jwk()];
-        }
-        state.keys = vec![key];
-    }
-
-    /// All its published keys are those of this issuer, as Microsoft Entra ID writes it.
-    pub fn keys_name_issuer(&self, issuer: &str) {
-        for key in &mut self.state().published {
-            key["issuer"] = json!(issuer);
-        }
     }
 
     /// Refuses every refresh token that was issued so far.
@@ -485,53 +324,6 @@ impl Idp {
     /// Has the present user sit before real browsers, and known to the provider: the authorization endpoint asks nothing.
     pub fn seat(&self) {
         self.state().is_seated = true;
-    }
-
-    /// Does at the authorization endpoint what the present user's browser, and its person where one is needed, would;
-    /// returns where it is sent.
-    pub async fn authorize(&self, request: &Url) -> Url {
-        let user = self.state().user.clone();
-        self.authorize_as(&user, request).await
-    }
-
-    /// The same for somebody else.
-    pub async fn authorize_as(&self, user: &Value, request: &Url) -> Url {
-        assert_eq!(format!("{}/authorize", self.issuer), format!("{}{}", request.origin().ascii_serialization(), request.path()));
-        let mut query: HashMap<_, _> = request.query_pairs().into_owned().collect();
-        if let Some(reference) = query.get("request_uri") {
-            assert_eq!((query.len(), query["client_id"].as_str()), (2, CLIENT_ID), "a reference and nothing else");
-            query = self.state().pushed.remove(reference).expect("a reference that was not used before");
-        } else {
-            assert_ne!(self.state().metadata["require_pushed_authorization_requests"], true, "only pushed requests are taken");
-        }
-        assert_eq!(query["response_type"], "code");
-        assert_eq!(query["code_challenge_method"], "S256");
-        assert_eq!(query["client_id"], CLIENT_ID);
-        let prompt = query.get("prompt").map(String::as_str).unwrap_or_default();
-        let code = random_text::<16>();
-        let mut state = self.state();
-        state.passes += 1;
-        state.issued.extend([code.clone(), query["state"].clone(), query["nonce"].clone()]);
-        let known = state.browsers.contains(user["sub"].as_str().unwrap());
-        let asks = !known || state.wants_consent || matches!(prompt, "login" | "consent");
-        let answer = if asks && prompt == "none" {
-            ("error", if known { "consent_required" } else { "login_required" }.to_owned())
-        } else {
-            state.prompts += usize::from(asks);
-            state.wants_consent = false;
-            state.browsers.insert(user["sub"].as_str().unwrap().to_owned());
-            let details = json!({
-                "user": user, "nonce": query["nonce"], "challenge": query["code_challenge"], "redirect_uri": query["redirect_uri"],
-                "scope": query["scope"], "access_type": query.get("access_type"), "prompt": prompt,
-            });
-            state.codes.insert(code.clone(), details);
-            ("code", code)
-        };
-        Url::parse_with_params(
-            &query["redirect_uri"],
-            [(answer.0, answer.1.as_str()), ("state", &query["state"]), ("iss", &self.issuer)],
-        )
-        .unwrap()
     }
 }
 

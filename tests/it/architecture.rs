@@ -6,8 +6,8 @@ mod sources;
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use rules::{ARROWS, CHOOSE_STATUSES, HOMES, PURE, VOCABULARY};
-use sources::{code, rooms_named, sources};
+use rules::{ARROWS, CHOOSE_STATUSES, HOMES, LONG_TESTS, PURE, VOCABULARY};
+use sources::{code, rooms_named, sources, test_sources};
 
 #[test]
 fn modules_use_only_what_lies_below_them() {
@@ -125,6 +125,20 @@ fn files_are_of_a_size_that_one_can_read() {
         let lines = source.text.lines().count();
         assert!(lines <= 400, "src/{} has {lines} lines: what else lives in there?", source.path.display());
     }
+}
+
+#[test]
+fn tests_are_of_a_size_that_one_can_read() {
+    let mut long = Vec::new();
+    for source in test_sources() {
+        let name = source.path.display().to_string();
+        assert_ne!(source.path.file_name().unwrap(), "mod.rs", "foo.rs beside foo/ instead: tests/{name}");
+        if source.text.lines().count() > 400 {
+            long.push(name);
+        }
+    }
+    long.sort();
+    assert_eq!(long, LONG_TESTS, "tests of more than 400 lines, and those that are known to be");
 }
 
 #[test]

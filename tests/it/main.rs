@@ -89,6 +89,7 @@ mod site;
 mod smuggling;
 mod snapshots;
 mod sqlite_file;
+mod stalled_bodies;
 mod store_failures;
 mod store_grace;
 mod store_rollbacks;

@@ -39,9 +39,9 @@ use crate::harness::{
     wire::{app, read_head},
 };
 
-type Body = BoxBody<Bytes, Infallible>;
+pub type Body = BoxBody<Bytes, Infallible>;
 
-fn whole(text: impl Into<Bytes>) -> Body {
+pub fn whole(text: impl Into<Bytes>) -> Body {
     Full::new(text.into()).boxed()
 }
 
@@ -67,7 +67,7 @@ async fn http2_app() -> SocketAddr {
 }
 
 /// A connection of HTTP/2 by prior knowledge.
-async fn http2(address: SocketAddr) -> hyper::client::conn::http2::SendRequest<Body> {
+pub async fn http2(address: SocketAddr) -> hyper::client::conn::http2::SendRequest<Body> {
     let stream = TcpStream::connect(address).await.unwrap();
     let (sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
@@ -150,54 +150,6 @@ async fn a_websocket_on_a_stream_of_http_2_is_one_to_an_app_of_http_1_1() {
     let closed = tokio::time::timeout(Duration::from_secs(3), socket.next()).await.unwrap().unwrap().unwrap();
     let Message::Close(Some(frame)) = closed else { panic!("{closed:?}") };
     assert_eq!(u16::from(frame.code), 1008);
-}
-
-#[tokio::test]
-async fn a_body_that_an_app_does_not_take_holds_up_no_other_request_of_its_connection() {
-    let slow = app(|stream| async move {
-        let service = service_fn(|request: Request<Incoming>| async move {
-            if request.uri().path() == "/stalls" {
-                std::future::pending::<()>().await;
-            }
-            let taken = request.into_body().collect().await.unwrap().to_bytes().len();
-            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(taken.to_string()))))
-        });
-        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok();
-    })
-    .await;
-    let routes = move |_: &str| format!("[[route]]\npath = \"/\"\nrule = \"public\"\nupstream = \"http://{slow}\"\n");
-    let world = World::build().routes(routes).start().await;
-    let connection = http2(world.address()).await;
-    let post = async |path: &str, body: Body| {
-        let mut connection = connection.clone();
-        connection.ready().await.unwrap();
-        let request = Request::post(format!("http://app.test{path}")).body(body).unwrap();
-        connection.send_request(request).await.unwrap().into_body().collect().await.unwrap().to_bytes()
-    };
-    let taken = Arc::new(AtomicUsize::new(0));
-    let uploads: Vec<_> = (0..2)
-        .map(|_| {
-            let counted = Arc::clone(&taken);
-            let endless = futures_util::stream::repeat_with(move || {
-                counted.fetch_add(1, Ordering::Relaxed);
-                Ok::<_, Infallible>(Frame::data(Bytes::from_static(&[0; 16 * 1024])))
-            });
-            let mut connection = connection.clone();
-            let request = Request::post("http://app.test/stalls").body(BodyExt::boxed(StreamBody::new(endless))).unwrap();
-            tokio::spawn(async move { connection.send_request(request).await })
-        })
-        .collect();
-    let (mut before, mut looks) = (0, 0);
-    eventually("nothing more is taken of the uploads", async || {
-        let now = taken.load(Ordering::Relaxed);
-        looks = if now > 0 && now == before { looks + 1 } else { 0 };
-        before = now;
-        looks == 20
-    })
-    .await;
-    let small = tokio::time::timeout(Duration::from_secs(60), post("/", whole("ten bytes."))).await;
-    assert_eq!(small.expect("another body passes"), "10");
-    uploads.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
 #[tokio::test]

@@ -14,8 +14,9 @@ use url::form_urlencoded;
 use super::{CLIENT_ID, Idp, State};
 
 /// The method that the client is registered with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Default, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientCheck {
+    #[default]
     Basic,
     /// Compares what is in the header without decoding it.
     BasicUndecoded,

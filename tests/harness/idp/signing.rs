@@ -15,6 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use base64::prelude::*;
+use evergate::secret::random_text;
 use serde_json::{Value, json};
 
 use super::{CLIENT_ID, Idp, State};
@@ -132,6 +133,55 @@ pub(super) fn userinfo(idp: &Idp, state: &State, claims: Value) -> Response {
 }
 
 impl Idp {
+    /// A logout token with these claims besides, or instead of, the usual ones; `null` leaves one out.
+    pub fn logout_token(&self, claims: Value, header: Value) -> String {
+        let state = self.state();
+        let now = self.clock.now().seconds();
+        let key = state.keys.first().unwrap();
+        let mut all = json!({
+            "iss": self.issuer, "aud": CLIENT_ID, "iat": now, "exp": now + 120, "jti": random_text::<8>(), "sub": state.user["sub"],
+            "events": {"http://schemas.openid.net/event/backchannel-logout": {}}, "ignored": true,
+        });
+        let mut head = json!({"alg": key.algorithm(), "typ": "logout+jwt", "kid": key.jwk()["kid"]});
+        for (target, edits) in [(&mut all, claims), (&mut head, header)] {
+            for (name, value) in edits.as_object().unwrap() {
+                target[name] = value.clone();
+            }
+            target.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+        }
+        key.sign_with_header(&head, &all)
+    }
+
+    /// A JWT of this type for this audience, with these claims besides, or instead of, the usual ones; `null` leaves one out.
+    pub fn signed_event(&self, typ: &str, audience: &str, claims: Value, header: Value) -> String {
+        let now = self.clock.now().seconds();
+        let mut all = json!({"aud": audience, "exp": now + 300, "nbf": now - 300, "events": null, "sub": CLIENT_ID});
+        let mut head = json!({"typ": typ});
+        for (target, edits) in [(&mut all, claims), (&mut head, header)] {
+            for (name, value) in edits.as_object().unwrap() {
+                target[name] = value.clone();
+            }
+        }
+        self.logout_token(all, head)
+    }
+
+    /// Signs with a new key from now on; published or not.
+    pub fn rotate_keys(&self, publish: bool) {
+        let mut state = self.state();
+        let key = Signer::generate("ES256", &random_text::<6>());
+        if publish {
+            state.published = vec![key.jwk()];
+        }
+        state.keys = vec![key];
+    }
+
+    /// All its published keys are those of this issuer, as Microsoft Entra ID writes it.
+    pub fn keys_name_issuer(&self, issuer: &str) {
+        for key in &mut self.state().published {
+            key["issuer"] = json!(issuer);
+        }
+    }
+
     /// Signs with this key from now on, and publishes these.
     pub fn sign_with(&self, key: Signer, published: &[Value]) {
         let mut state = self.state();

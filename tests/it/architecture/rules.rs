@@ -420,3 +420,14 @@ pub(super) const CHOOSE_STATUSES: &[&str] = &[
     "oidc/error",
     "oidc/preset/table",
 ];
+
+/// Tests that are longer than others may be.
+pub(super) const LONG_TESTS: &[&str] = &[
+    "harness/world.rs",
+    "it/architecture/rules.rs",
+    "it/bearer.rs",
+    "it/coder_environment.rs",
+    "it/renewal_failures.rs",
+    "it/silent_return.rs",
+    "it/tls.rs",
+];

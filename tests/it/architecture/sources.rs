@@ -12,9 +12,23 @@ pub(super) struct Source {
 }
 
 pub(super) fn sources() -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let found = within("src", &[""]);
+    assert!(found.len() > 40, "the sources are where this test looks");
+    found
+}
+
+/// The tests and their harness.
+pub(super) fn test_sources() -> Vec<Source> {
+    let found = within("tests", &["it", "heavy", "harness"]);
+    assert!(found.len() > 40, "the tests are where this test looks");
+    found
+}
+
+/// The sources in these folders of `root`.
+fn within(root: &str, folders: &[&str]) -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(root);
     let mut found = Vec::new();
-    let mut folders = vec![root.clone()];
+    let mut folders: Vec<_> = folders.iter().map(|folder| root.join(folder)).collect();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -27,7 +41,6 @@ pub(super) fn sources() -> Vec<Source> {
             }
         }
     }
-    assert!(found.len() > 40, "the sources are where this test looks");
     found
 }
 
