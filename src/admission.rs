@@ -173,7 +173,7 @@ impl Admission {
     /// Judges a request of this visitor.
     async fn admit_visitor(&self, inquiry: Inquiry<'_>, visitor: Visitor) -> Result<AdmittedSession, NotAdmitted> {
         let Inquiry { exchange, headers, serves_stale, views_a_page, .. } = inquiry;
-        let signed_in = match visitor {
+        let mut signed_in = match visitor {
             Visitor::SignedIn(signed_in) => signed_in,
             Visitor::Remembered(signed_in, error) => return self.admit_remembered(inquiry, signed_in, *error),
             Visitor::Anonymous(reason) => return Err(NotAdmitted::SignIn(reason, None)),
@@ -185,7 +185,14 @@ impl Admission {
         self.check_provider(inquiry.rule, &signed_in.grant)?;
         let usable = match self.renewer.keep_fresh(Arc::clone(&signed_in.grant)).await {
             Ok(usable) => usable,
-            Err(unusable) => return Err(not_admitted_with(unusable, signed_in.grant)),
+            Err(unusable) => {
+                let Some(moved) = Box::pin(self.visitors.moved(&signed_in)).await? else {
+                    return Err(not_admitted_with(unusable, signed_in.grant));
+                };
+                signed_in = moved;
+                let usable = Box::pin(self.renewer.keep_fresh(Arc::clone(&signed_in.grant))).await;
+                usable.map_err(|unusable| not_admitted_with(unusable, Arc::clone(&signed_in.grant)))?
+            }
         };
         if views_a_page && let Some(reason) = self.reason_to_replace(exchange, headers, &usable).await {
             let refusal =

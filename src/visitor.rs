@@ -124,6 +124,18 @@ impl Visitors {
         }
     }
 
+    /// The visitor anew, if their session has another grant by now: a login elsewhere may have taken it over while its request waited
+    /// for the grant that it had.
+    ///
+    /// # Errors
+    /// The store is away; see [`Visitors::recognise`].
+    pub async fn moved(&self, before: &SignedIn) -> Result<Option<SignedIn>, StoreError> {
+        match self.recognise_either(before.session.session.hash).await? {
+            Visitor::SignedIn(now) if now.grant.id != before.grant.id => Ok(Some(now)),
+            Visitor::SignedIn(_) | Visitor::Remembered(..) | Visitor::Anonymous(_) => Ok(None),
+        }
+    }
+
     /// Finds the visitor, and of which versions of their session and grant that is true, if of any.
     async fn find(&self, headers: &HeaderMap) -> Result<(Visitor, Option<Versions>), StoreError> {
         let Some(value) = self.sources.cookies.session_value(headers) else {

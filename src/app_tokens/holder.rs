@@ -11,11 +11,11 @@ use crate::{
     assertion::{Asserted, SessionName},
     clock::Timestamp,
     grant::Grant,
-    renewal::Unusable,
+    renewal::{Unusable, Usable},
     routing::Route,
     session::SessionHash,
     store::{SessionFilter, StoreError},
-    visitor::Visitor,
+    visitor::{SignedIn, Visitor},
 };
 
 /// A grant whose access token may be given away.
@@ -129,14 +129,7 @@ impl AppTokens {
         let visitor = self.parts.visitors.recognise_either(session).await.map_err(|error| unavailable(&error))?;
         let usable = match visitor {
             Visitor::Anonymous(_) => return Err(TokenError::SessionEnded),
-            Visitor::SignedIn(signed_in) => {
-                self.parts.renewer.keep_fresh_for(signed_in.grant, lasting).await.map_err(|unusable| match unusable {
-                    Unusable::SignInAgain(_) | Unusable::Gone => TokenError::SessionEnded,
-                    // It may be renewed again: nobody should take the session for ended.
-                    Unusable::Refused => TokenError::Unavailable(RETRY_AFTER),
-                    Unusable::Unavailable(wait) => TokenError::Unavailable(wait),
-                })?
-            }
+            Visitor::SignedIn(signed_in) => self.keep_fresh(signed_in, lasting).await?,
             Visitor::Remembered(signed_in, error) => {
                 let usable = self.parts.renewer.serve_without_store(signed_in.grant);
                 usable.ok_or_else(|| unavailable(&error))?
@@ -145,6 +138,30 @@ impl AppTokens {
         // During an outage a user is served with their last identity. A token that has expired, or may be another user's, is of no use.
         let now = self.parts.clock.now();
         Some(usable.grant).filter(|grant| can_be_given(grant, now)).ok_or(TokenError::Unavailable(RETRY_AFTER))
+    }
+
+    /// The grant that a session has, or gets meanwhile, fresh.
+    async fn keep_fresh(&self, signed_in: SignedIn, lasting: Duration) -> Result<Usable, TokenError> {
+        let (visitors, renewer) = (&self.parts.visitors, &self.parts.renewer);
+        let unusable = match renewer.keep_fresh_for(Arc::clone(&signed_in.grant), lasting).await {
+            Ok(usable) => return Ok(usable),
+            Err(unusable) => unusable,
+        };
+        match visitors.moved(&signed_in).await.map_err(|error| unavailable(&error))? {
+            Some(moved) => renewer.keep_fresh_for(moved.grant, lasting).await.map_err(TokenError::from),
+            None => Err(unusable.into()),
+        }
+    }
+}
+
+impl From<Unusable> for TokenError {
+    fn from(unusable: Unusable) -> Self {
+        match unusable {
+            Unusable::SignInAgain(_) | Unusable::Gone => Self::SessionEnded,
+            // It may be renewed again: nobody should take the session for ended.
+            Unusable::Refused => Self::Unavailable(RETRY_AFTER),
+            Unusable::Unavailable(wait) => Self::Unavailable(wait),
+        }
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) fn command() -> Command {
         .about("Keys that seal tokens")
         .subcommand_required(true)
         .subcommand(Command::new("generate").about("Print a new key"))
-        .subcommand(Command::new("status").about("How many grants are sealed under which key"))
+        .subcommand(Command::new("status").about("How many grants and pending revocations are sealed under which key"))
         .subcommand(Command::new("reseal").about("Seal all tokens under the first key; gateways may run meanwhile"))
 }
 
@@ -47,35 +47,42 @@ fn open(environment: &Environment) -> anyhow::Result<Store> {
 
 async fn status(store: &Store) -> anyhow::Result<()> {
     let sealing = store.sealing_key();
-    let mut all = BTreeMap::from([(sealing, KeyUsage { key: sealing, grants: 0, is_known: true })]);
+    let nothing = |key, is_known| KeyUsage { key, grants: 0, revocations: 0, is_known };
+    let mut all = BTreeMap::from([(sealing, nothing(sealing, true))]);
+    let mut count = |some: Vec<KeyUsage>| {
+        for under in some {
+            let counted = all.entry(under.key).or_insert(nothing(under.key, under.is_known));
+            counted.grants += under.grants;
+            counted.revocations += under.revocations;
+        }
+    };
     let mut after = None;
     loop {
         let (some, last) = store.key_usage(after, BATCH).await?;
-        for under in some {
-            let counted = all.entry(under.key).or_insert(KeyUsage { grants: 0, ..under });
-            counted.grants += under.grants;
-        }
+        count(some);
         let Some(last) = last else { break };
         after = Some(last);
     }
+    count(store.key_usage_of_revocations().await?);
     for under in all.values() {
         let role = match (under.key == sealing, under.is_known) {
             (true, _) => "seals",
             (false, true) => "opens; `evergate keys reseal` makes it unnecessary",
             (false, false) => "is missing: these users sign in again",
         };
-        print_out(&format!("{}  {role}: {} grants\n", under.key, under.grants));
+        print_out(&format!("{}  {role}: {} grants, {} pending revocations\n", under.key, under.grants, under.revocations));
     }
     Ok(())
 }
 
 async fn reseal(store: &Store) -> anyhow::Result<()> {
-    let mut done = 0;
+    let revocations = store.reseal_revocations().await?;
+    let mut done = revocations.done;
     for _ in 0..MAX_PASSES {
         let pass = run_pass(store).await?;
         done += pass.done;
         if pass.changed == 0 {
-            print_out(&format!("sealed anew: {done}; cannot be opened: {}\n", pass.unreadable));
+            print_out(&format!("sealed anew: {done}; cannot be opened: {}\n", pass.unreadable + revocations.unreadable));
             return status(store).await;
         }
     }

@@ -57,8 +57,12 @@ const NAME_FIELD: Setting = setting(
     "name",
     "The claim for `X-Forwarded-Name`, the full name: the claim's name, or a path to it.",
 );
-const EMAIL_FIELD: Setting =
-    setting("oidc_email_field", ValueType::Text, "email", "The claim for `X-Forwarded-Email`: its name, or a path to it.");
+const EMAIL_FIELD: Setting = setting(
+    "oidc_email_field",
+    ValueType::Text,
+    "email",
+    "The claim for `X-Forwarded-Email`: its name, or a path to it. If the provider sends no such claim, a user name that is an address counts, provided that `CODER_OIDC_IGNORE_EMAIL_VERIFIED` is `true`.",
+);
 pub(super) const IGNORE_EMAIL_VERIFIED: Setting = setting(
     "oidc_ignore_email_verified",
     ValueType::Bool,

@@ -60,7 +60,7 @@ impl ClaimMapping {
     /// [`ClaimsError`].
     pub fn identity(&self, claims: &Claims) -> Result<Identity, ClaimsError> {
         let subject = text(claims, "sub").ok_or(ClaimsError::NoSubject)?;
-        let email = text(claims, &self.email);
+        let email = self.address(claims);
         let is_verified = self.ignore_email_verified || is_true(claims.get("email_verified"));
         let (email, unverified_email) = if is_verified { (email, None) } else { (None, email) };
         let groups = self.groups.as_ref().map(|field| list(find(claims, field))).unwrap_or_default();
@@ -84,6 +84,16 @@ impl ClaimMapping {
         })
     }
 
+    /// The e-mail address that claims tell. Without one it is the user name if that is an address, as in Coder and as Entra ID has it,
+    /// where the administrator vouches for addresses: who wrote a user name, `email_verified` does not say.
+    fn address(&self, claims: &Claims) -> Option<String> {
+        let vouched_for = |name: &String| self.ignore_email_verified && is_address(name);
+        match find(claims, &self.email) {
+            Some(_) => text(claims, &self.email),
+            None => text(claims, &self.username).filter(vouched_for),
+        }
+    }
+
     /// The identity `before` after a token refresh that brought no whole set of claims: what it has stays, and of the further claims
     /// that it was never asked for those are added that `claims`, of the same user, have.
     pub fn completed(&self, before: &Identity, claims: &Claims) -> Identity {
@@ -103,9 +113,13 @@ impl ClaimMapping {
         identity.username = now.username.or(identity.username);
         identity.name = now.name.or(identity.name);
         let address = now.email.as_ref().or(now.unverified_email.as_ref());
-        let is_known = address.is_none_or(|address| {
-            !newer.contains_key("email_verified") && [&before.email, &before.unverified_email].contains(&&Some(address.clone()))
-        });
+        // Without a word of the address, only one that was the user name goes with it.
+        let speaks = find(newer, &self.email).is_some() || before.email == before.username;
+        let is_known = !speaks
+            || address.is_none_or(|address| {
+                !newer.contains_key("email_verified")
+                    && [&before.email, &before.unverified_email].contains(&&Some(address.clone()))
+            });
         if !is_known {
             (identity.email, identity.unverified_email) = (now.email, now.unverified_email);
         }
@@ -155,7 +169,7 @@ impl ClaimMapping {
             identity.roles.retain(|role| remaining.contains(role));
         }
         let denied = !self.ignore_email_verified && claims.get("email_verified").is_some_and(|value| !is_true(Some(value)));
-        if denied && text(claims, &self.email) == identity.email && identity.email.is_some() {
+        if denied && self.address(claims) == identity.email && identity.email.is_some() {
             identity.unverified_email = identity.email.take();
         }
         identity.claims = self.further(|path| match (before.claims.get(path)?, find(claims, path)) {
@@ -214,6 +228,12 @@ fn is_true(value: Option<&Value>) -> bool {
         Some(Value::String(verified)) => verified.eq_ignore_ascii_case("true"),
         Some(Value::Null | Value::Number(_) | Value::Array(_) | Value::Object(_)) | None => false,
     }
+}
+
+/// Whether a user name is an e-mail address: one `@`, with something on both sides of it and no blank.
+fn is_address(name: &str) -> bool {
+    name.split_once('@').is_some_and(|(user, domain)| !user.is_empty() && !domain.is_empty() && !domain.contains('@'))
+        && !name.contains(char::is_whitespace)
 }
 
 /// Whether a claim says who is in it: a list, or the one name that some providers make of a list with one.

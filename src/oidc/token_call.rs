@@ -10,7 +10,7 @@ use super::{
     DUMMY_REFRESH_TOKEN, Provider, ProviderError, authorization::CallbackProof, client_auth::ClientEndpoint,
     client_credentials::FormPost, discovery::ProviderMetadata, key_cache::KeyPurpose, merge::merge,
 };
-use crate::{identity::Identity, jose::SignedToken, secret::Secret};
+use crate::{clock::Stopwatch, identity::Identity, jose::SignedToken, secret::Secret};
 
 pub use response::{TokenFailure, TokenResponse, safe_description};
 pub(super) use response::{error_code, refusal};
@@ -24,6 +24,8 @@ pub struct VerifiedLogin {
     pub identity: Identity,
     /// The identifier of the browser's session at the provider (`sid`), if the ID token has it.
     pub provider_session: Option<String>,
+    /// Runs since before the code was presented.
+    pub since_code: Stopwatch,
 }
 
 /// Why a code brought no login.
@@ -86,9 +88,10 @@ impl Provider {
             ("redirect_uri", redirect_uri),
             ("code_verifier", proof.verifier.expose()),
         ];
+        let since_code = Stopwatch::start();
         let tokens = self.request_tokens(&metadata, &parameters).await.map_err(ProviderError::from)?;
         match self.read_login(&metadata, &tokens, proof).await {
-            Ok((identity, provider_session)) => Ok(VerifiedLogin { tokens, identity, provider_session }),
+            Ok((identity, provider_session)) => Ok(VerifiedLogin { tokens, identity, provider_session, since_code }),
             Err(error) => Err(FailedExchange { error, left_over: UnverifiedToken::of(tokens).map(Box::new) }),
         }
     }

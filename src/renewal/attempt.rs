@@ -138,11 +138,11 @@ impl Engine {
             if self.store.holds_tokens_back() {
                 return Ok(Outcome::Unavailable(RECHECK));
             }
-            let _slot = match self.acquire_call(&grant, token_use).await {
+            let slot = match self.acquire_call(&grant, token_use).await {
                 Ok(slot) => slot,
                 Err(outcome) => return Ok(outcome),
             };
-            if let Some(outcome) = self.attempt(&grant, token_use).await? {
+            if let Some(outcome) = self.attempt(&grant, token_use, slot).await? {
                 return Ok(outcome);
             }
         }
@@ -186,7 +186,12 @@ impl Engine {
     }
 
     /// Writes the intent and presents the refresh token. Returns `None` if another attempt was faster.
-    async fn attempt(self: &Arc<Self>, grant: &Grant, token_use: TokenUse) -> Result<Option<Outcome>, StoreError> {
+    async fn attempt(
+        self: &Arc<Self>,
+        grant: &Grant,
+        token_use: TokenUse,
+        slot: Slot<'_>,
+    ) -> Result<Option<Outcome>, StoreError> {
         let (id, attempt, lease) = (grant.id, AttemptId::random(), self.provider.token_timeout() + SAVING);
         let (generation, retry_at, expired) = (grant.generation, grant.retry_at, token_use.follows());
         // From before the intent is written: a store that is slow to say so may have written it long ago.
@@ -219,11 +224,16 @@ impl Engine {
         let is_repeated = token_use.follows().is_some();
         let presented_ago = grant.presented_ago.filter(|_| is_repeated).unwrap_or_default();
         let presentation = Presentation { grant, attempt, is_repeated, presented_ago };
-        self.present(presentation, &token).await.map(Some)
+        self.present(presentation, &token, slot).await.map(Some)
     }
 
     /// Presents the refresh token and handles the result.
-    async fn present(self: &Arc<Self>, presentation: Presentation<'_>, refresh_token: &Secret) -> Result<Outcome, StoreError> {
+    async fn present(
+        self: &Arc<Self>,
+        presentation: Presentation<'_>,
+        refresh_token: &Secret,
+        slot: Slot<'_>,
+    ) -> Result<Outcome, StoreError> {
         let (started_at, timer) = (self.clock.now(), self.metrics.provider_timer("refresh"));
         let result = self.provider.refresh(refresh_token).await;
         let took = timer.finish();
@@ -232,7 +242,11 @@ impl Engine {
                 self.count_refresh("ok", took, started_at);
                 self.save_new_tokens(presentation, refresh_token, response, CallTiming { at: started_at, took }).await
             }
-            Err(failure) => self.handle_failure(presentation, &failure, took).await,
+            Err(failure) => {
+                // A refusal may have to wait for a login, and no other grant waits with it.
+                drop(slot);
+                self.handle_failure(presentation, &failure, took).await
+            }
         }
     }
 

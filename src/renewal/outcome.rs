@@ -24,6 +24,9 @@ use crate::{
 /// How soon a grant whose token refresh could not be verified is refreshed again, whatever its access token's lifetime.
 const UNVERIFIED_RETRY: Duration = Duration::from_secs(60);
 
+/// How long a login is waited for that may have ended a refused grant.
+const SAVING_A_LOGIN: Duration = Duration::from_secs(2);
+
 /// One presentation of a refresh token.
 #[derive(Clone, Copy)]
 pub(super) struct Presentation<'a> {
@@ -166,8 +169,14 @@ impl Engine {
             ..Event::renewal(grant, now, class.as_str(), &reason)
         };
         if class == FailureClass::Dead {
-            report(grant, class.as_str(), &reason, failure);
             self.record_success(&grant.issuer);
+            let event = match self.was_replaced_by_a_login(grant).await {
+                true => event.because("replaced_by_a_login"),
+                false => {
+                    report(grant, class.as_str(), &reason, failure);
+                    event
+                }
+            };
             // If the store cannot be read, the strictest rotation is assumed.
             let rotation = self.observed.rotation(grant).await.unwrap_or(RefreshTokenRotation::ReuseDetection);
             if !refusal_is_conclusive(rotation, is_repeated) {
@@ -205,6 +214,16 @@ impl Engine {
         };
         self.pending.save_with_retry(grant.id, attempt, write).await?;
         Ok(if class == FailureClass::Config(ConfigScope::Grant) { Outcome::Refused } else { self.wait_outcome(pause) })
+    }
+
+    /// Whether a login in another browser has ended a refused grant, and taken its sessions over. Where a provider keeps one refresh
+    /// token for all logins, it does so when the code is presented, and the login is saved a little later.
+    async fn was_replaced_by_a_login(&self, grant: &Grant) -> bool {
+        if !self.provider.preset().shares_refresh_tokens {
+            return false;
+        }
+        tokio::time::sleep(SAVING_A_LOGIN).await;
+        matches!(self.store.has_sessions(grant.id).await, Ok(false))
     }
 
     async fn revoke(&self, grant: &Grant, refresh_token: Option<&Secret>, reason: &str) {

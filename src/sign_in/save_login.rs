@@ -156,8 +156,11 @@ impl SignIn {
         let session =
             Session { hash, grant: grant.id, created_at: now, last_seen: now, provider_session, site, token: None, login: None };
         let target = existing.map_or(LoginTarget::New { session, replaces }, LoginTarget::Existing);
-        let sharing = if self.provider.preset().shares_refresh_tokens { Sharing::Shared } else { Sharing::Own };
-        let Some(saved) = self.with_patience(|| self.store.save_login(&grant, &target, sharing, now)).await? else {
+        let sharing = || match self.provider.preset().shares_refresh_tokens {
+            true => Sharing::Shared { redeemed_ago: login.since_code.elapsed() },
+            false => Sharing::Own,
+        };
+        let Some(saved) = self.with_patience(|| self.store.save_login(&grant, &target, sharing(), now)).await? else {
             let (sid, token) = (grant.provider_session.as_deref(), grant.tokens.refresh.as_ref());
             self.revoke_left_over(&grant.identity, sid, token, LeftOver::SessionEnded).await;
             return Ok(None);

@@ -68,6 +68,7 @@ operations! {
     // Grants and their renewal.
     Grant "grant" Read,
     IdToken "id_token" Read,
+    HasSessions "has_sessions" Read,
     BeginRenewal "begin_renewal" Repeatable,
     SaveRenewal "save_renewal" Repeatable,
     PutRight "put_right" Repeatable,
@@ -90,6 +91,8 @@ operations! {
     // Encryption keys.
     SealedTokens "sealed_tokens" Read,
     SaveResealed "save_resealed" Repeatable,
+    SealedRevocations "sealed_revocations" Read,
+    SaveResealedRevocation "save_resealed_revocation" Repeatable,
     KeysOfOthers "keys_of_others" Read,
     MarkRestored "mark_restored" Repeatable,
     // History and upkeep.

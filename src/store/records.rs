@@ -85,7 +85,10 @@ pub enum Sharing {
     Own,
     /// One for all logins. A login without a refresh token joins the user's grant, and a login with one moves all sessions of the
     /// user to its own grant.
-    Shared,
+    Shared {
+        /// How long ago the login's code was presented, with which the provider may have ended the user's other grants.
+        redeemed_ago: Duration,
+    },
 }
 
 /// What a login was saved as.
@@ -314,25 +317,27 @@ pub struct IdleExpiry {
     pub is_done: bool,
 }
 
-/// How many grants have a token that is encrypted with a key.
+/// How much is encrypted with a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyUsage {
     /// The key.
     pub key: KeyId,
-    /// The number of grants.
+    /// The number of grants that have such a token.
     pub grants: i64,
+    /// The number of such refresh tokens that wait for their revocation.
+    pub revocations: i64,
     /// Whether this replica has the key.
     pub is_known: bool,
 }
 
-/// The result of encrypting some grants with the newest key.
+/// The result of encrypting some rows with the newest key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Resealed {
-    /// Grants that were encrypted anew.
+    /// Rows that were encrypted anew.
     pub done: u64,
     /// Grants that were renewed or ended meanwhile, and are to be read again: a renewal may leave a token as it was.
     pub changed: u64,
-    /// Grants with a token that cannot be decrypted.
+    /// Rows with a token that cannot be decrypted.
     pub unreadable: u64,
     /// The last grant that was read; `None` at the end.
     pub last: Option<GrantId>,

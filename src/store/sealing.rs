@@ -60,6 +60,24 @@ impl SealedGrant {
     }
 }
 
+/// A refresh token that waits for its revocation, as it is stored: bound to the grant that it was of.
+#[derive(Debug)]
+pub(super) struct SealedRevocation {
+    pub(super) id: Vec<u8>,
+    pub(super) grant: GrantId,
+    pub(super) refresh: Vec<u8>,
+}
+
+impl SealedRevocation {
+    /// The same token, encrypted with the newest key.
+    ///
+    /// # Errors
+    /// It cannot be decrypted.
+    pub(super) fn reseal(&self, keys: &KeyRing) -> Result<Vec<u8>, SealError> {
+        keys.reseal(&context("refresh_token", self.grant), &self.refresh)
+    }
+}
+
 /// Encrypts a token for a column of a grant's row.
 pub(super) fn seal(keys: &KeyRing, column: &str, id: GrantId, token: &Secret) -> Result<Vec<u8>, SealError> {
     keys.seal(&context(column, id), token.expose().as_bytes())

@@ -10,7 +10,7 @@ use evergate::seal::KeyRing;
 use crate::harness::{
     Kind, World,
     eventually::eventually,
-    idp::{Endpoint, Idp, Offline, Rotation},
+    idp::{Endpoint, Idp, Misbehaviour, Offline, Rotation},
     logs::lines_with,
 };
 
@@ -85,6 +85,30 @@ async fn keys_are_rotated_without_anybody_noticing() {
             assert!(visitor.at(world.address()).get("/").await.is_upstreams());
         }
         assert_eq!((world.idp.prompts(), world.idp.calls(Endpoint::Refresh)), (1, 2));
+    }
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_waits_for_its_revocation_is_counted_and_sealed_anew() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let (old, new) = (KeyRing::generate(), KeyRing::generate());
+        let mut world = World::build().on(kind).set(KEYS, &old).start().await;
+        let visitor = world.signed_in().await;
+        world.idp.misbehave(Endpoint::Revocation, Misbehaviour::Answer(503, String::new(), vec![]));
+        visitor.send(Method::POST, "/oauth2/sign_out", &[("sec-fetch-site", "same-origin")], "").await;
+        eventually("it was tried", async || world.idp.calls(Endpoint::Revocation) >= 1).await;
+        world.restart_with(&[(KEYS, &format!("{new},{old}"))]).await;
+        let (_, status) = world.command(&["keys", "status"]).await;
+        assert!(status.contains("opens") && status.contains("0 grants, 1 pending revocations"), "{status}");
+        let (code, told) = world.command(&["keys", "reseal"]).await;
+        assert!(code == 0 && told.contains("sealed anew: 1") && !told.contains("opens"), "{told}");
+        world.restart_with(&[(KEYS, &new)]).await;
+        world.idp.behave(Endpoint::Revocation);
+        eventually("it is revoked without the old key", async || {
+            world.sql("UPDATE revocations SET due_at = due_at - 60000").await;
+            !world.idp.has_live_refresh_token()
+        })
+        .await;
     }
 }
 

@@ -134,6 +134,61 @@ async fn a_login_that_kills_an_older_token_takes_its_sessions_over() {
     }
 }
 
+/// A world where a new login kills the user's refresh token, with a browser in it, and what another one comes back with from the
+/// provider, which has killed that token and does not answer yet.
+async fn login_under_way(kind: Kind) -> (World, Visitor, Visitor, String) {
+    let prepare = |idp: &Idp| idp.give_refresh_tokens(Offline::Newest);
+    let world = World::build().on(kind).set("oidc_preset", "dex").start_with(prepare).await;
+    let (first, second) = (world.signed_in().await, world.visitor());
+    let login = world.idp.authorize(&second.get("/").await.location()).await;
+    world.idp.misbehave(Endpoint::Code, Misbehaviour::HeldAnswer);
+    (world, first, second, path_of(&login))
+}
+
+#[tokio::test]
+async fn a_request_that_is_refused_while_a_login_elsewhere_is_under_way_is_served_with_its_grant() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let (world, first, second, login) = login_under_way(kind).await;
+        let (codes, refreshes) = (world.idp.calls(Endpoint::Code), world.idp.calls(Endpoint::Refresh));
+        world.clock.advance(EXPIRED);
+        let idp = &world.idp;
+        let (here, _, there) = tokio::join!(
+            async {
+                eventually("the code is presented", async || idp.calls(Endpoint::Code) > codes).await;
+                first.fetch("/").await
+            },
+            async {
+                eventually("the token is presented", async || idp.calls(Endpoint::Refresh) > refreshes).await;
+                idp.behave(Endpoint::Code);
+            },
+            second.get(&login),
+        );
+        assert_eq!((here.status, there.status), (StatusCode::OK, StatusCode::SEE_OTHER));
+        assert!(is_renewed(&first).await && is_renewed(&second).await);
+        assert!(lines_with(&[world.idp.issuer(), "failed to renew"]).is_empty(), "nobody was logged out");
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_a_login_under_way_has_ended_goes_on_when_that_is_saved() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let (world, first, second, login) = login_under_way(kind).await;
+        let codes = world.idp.calls(Endpoint::Code);
+        world.clock.advance(EXPIRED);
+        let (here, there) = tokio::join!(
+            async {
+                eventually("the code is presented", async || world.idp.calls(Endpoint::Code) > codes).await;
+                let here = first.fetch("/").await;
+                world.idp.behave(Endpoint::Code);
+                here
+            },
+            second.get(&login),
+        );
+        assert_eq!((here.status, there.status), (StatusCode::UNAUTHORIZED, StatusCode::SEE_OTHER));
+        assert!(is_renewed(&first).await && is_renewed(&second).await);
+    }
+}
+
 #[tokio::test]
 async fn a_lost_answer_is_asked_for_again_within_the_provider_s_grace_and_not_after() {
     let prepare = |idp: &Idp| idp.rotate_as(Rotation::Grace(Duration::from_secs(60)));

@@ -5,7 +5,10 @@ use std::borrow::Cow;
 
 use url::form_urlencoded;
 
-use crate::{identity::Identity, policy::Denied};
+use crate::{
+    identity::Identity,
+    policy::{Denied, ascii_domain},
+};
 
 /// Lists of which each that is given must name the user. One that is given and names nobody admits nobody.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,7 +17,7 @@ pub struct Restrictions {
     groups: Option<Vec<String>>,
     /// `allowed_emails`: whole addresses.
     emails: Option<Vec<String>>,
-    /// `allowed_email_domains`: domains, or `*.example.com` and `.example.com` for those below one.
+    /// `allowed_email_domains`: domains, or `*.example.com` and `.example.com` for those below one; in ASCII (IDNA) where they are some.
     email_domains: Option<Vec<String>>,
 }
 
@@ -39,7 +42,9 @@ impl Restrictions {
                 _ => continue,
             };
             let members = value.split(',').map(str::trim).filter(|member| !member.is_empty());
-            list.get_or_insert_default().extend(members.map(str::to_owned));
+            let members =
+                members.map(|member| if &*name == "allowed_email_domains" { in_ascii(member) } else { member.to_owned() });
+            list.get_or_insert_default().extend(members);
         }
         restrictions
     }
@@ -61,8 +66,19 @@ impl Restrictions {
             Some((user, domain)) if !user.is_empty() && !domain.contains('@') => domain,
             Some(_) | None => "",
         };
-        let is_allowed = |domains: &Vec<String>| domains.iter().any(|allowed| covers(allowed, domain));
+        let domain = ascii_domain(domain).unwrap_or_else(|| domain.to_owned());
+        let is_allowed = |domains: &Vec<String>| domains.iter().any(|allowed| covers(allowed, &domain));
         if self.email_domains.as_ref().is_none_or(is_allowed) { Ok(()) } else { Err(Denied::EmailDomain) }
+    }
+}
+
+/// A domain of the list in its one form, with the star or the dot before it.
+fn in_ascii(allowed: &str) -> String {
+    let below = allowed.strip_prefix('*').unwrap_or(allowed);
+    let domain = below.strip_prefix('.').unwrap_or(below);
+    match (ascii_domain(domain), allowed.strip_suffix(domain)) {
+        (Some(domain), Some(before)) => format!("{before}{domain}"),
+        (None, _) | (_, None) => allowed.to_owned(),
     }
 }
 
@@ -128,6 +144,11 @@ mod tests {
             for email in ["a@example.com", "a@evilexample.com", "a@example.com.evil", "@.example.com", "a@b@bar.example.com"] {
                 assert!(!admits(domain, email), "{domain} {email}");
             }
+        }
+        for domain in ["bücher.example", "xn--bcher-kva.example", "Bücher.example."] {
+            assert!(admits(domain, "a@bücher.example") && admits(domain, "a@xn--bcher-kva.example"), "{domain}");
+            assert!(admits(&format!("*.{domain}"), "a@mail.BÜCHER.example"), "{domain}");
+            assert!(!admits(domain, "a@bucher.example"), "{domain}");
         }
         for email in ["a@sub.example.com", "a@evil-example.com", "a@evil.com@example.com", "example.com", "@example.com", ""] {
             assert!(!admits("example.com", email), "{email}");

@@ -53,6 +53,34 @@ fn claims_of_the_configured_names_become_the_identity() {
 }
 
 #[test]
+fn a_user_name_that_is_an_address_is_the_address_where_there_is_none_and_addresses_are_vouched_for() {
+    let vouched = ClaimMapping { ignore_email_verified: true, ..ClaimMapping::default() };
+    for (mapping, claims, expected) in [
+        (&vouched, json!({"preferred_username": "ann@x.example"}), Some("ann@x.example")),
+        (&vouched, json!({"preferred_username": "ann@x.example", "email_verified": false}), Some("ann@x.example")),
+        (&vouched, json!({"preferred_username": "ann@x.example", "email": "a@y.example"}), Some("a@y.example")),
+        (&vouched, json!({"preferred_username": "ann@x.example", "email": ""}), None),
+        (&vouched, json!({"preferred_username": "ann@x.example", "email": null}), None),
+        (&vouched, json!({"preferred_username": "ann"}), None),
+        (&vouched, json!({"preferred_username": "@x.example"}), None),
+        (&vouched, json!({"preferred_username": "a@b@x.example"}), None),
+        (&vouched, json!({"preferred_username": "ann b@x.example"}), None),
+        (&ClaimMapping::default(), json!({"preferred_username": "ann@x.example"}), None),
+        (&ClaimMapping::default(), json!({"preferred_username": "ann@x.example", "email_verified": true}), None),
+    ] {
+        let mut claims = claims;
+        claims["sub"] = json!("1");
+        let read = identity(mapping, &claims).unwrap();
+        assert_eq!((read.email.as_deref(), read.unverified_email), (expected, None), "{claims}");
+    }
+    let before = identity(&vouched, &json!({"sub": "1", "preferred_username": "ann@x.example", "email": "a@y.example"})).unwrap();
+    let newer = json!({"sub": "1", "preferred_username": "ann@z.example"});
+    assert_eq!(vouched.updated_by(&before, newer.as_object().unwrap()).email.as_deref(), Some("a@y.example"));
+    let before = identity(&vouched, &json!({"sub": "1", "preferred_username": "ann@x.example"})).unwrap();
+    assert_eq!(vouched.updated_by(&before, newer.as_object().unwrap()).email.as_deref(), Some("ann@z.example"));
+}
+
+#[test]
 fn a_field_is_a_claim_s_whole_name_first_and_else_a_path_through_objects() {
     let claims = json!({
         "sub": "1", "email_verified": true,

@@ -45,6 +45,14 @@ impl Store {
         sealed.map(|sealed| sealing::open(&self.keys, "id_token", id, &sealed)).transpose()
     }
 
+    /// Whether a session still points to a grant.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
+    pub async fn has_sessions(&self, id: GrantId) -> Result<bool, StoreError> {
+        self.call(Operation::HasSessions, |connection| Box::pin(connection.has_sessions(id))).await
+    }
+
     /// Ends a grant and erases its refresh token. `false`: the fence did not hold, and nothing was changed.
     ///
     /// # Errors

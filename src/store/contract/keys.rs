@@ -5,12 +5,19 @@ use std::{collections::BTreeMap, sync::PoisonError};
 use super::Store;
 use crate::{
     grant::GrantId,
-    seal::KeyId,
-    store::{KeyUsage, Resealed, StoreError, operation::Operation, replica::DEAD_AFTER, sealing::SealedGrant},
+    seal::{KeyId, KeyRing},
+    store::{
+        KeyUsage, Resealed, StoreError,
+        operation::Operation,
+        replica::DEAD_AFTER,
+        sealing::{SealedGrant, SealedRevocation},
+    },
 };
 
 /// How many grants are checked for keys that are missing.
 const CHECKED_GRANTS: i64 = 1000;
+/// Revocations per batch.
+const BATCH: i64 = 100;
 
 impl Store {
     /// The ids of this replica's keys, as its heartbeat publishes them.
@@ -33,8 +40,31 @@ impl Store {
         for key in found.iter().flat_map(SealedGrant::keys) {
             *counts.entry(key).or_insert(0) += 1;
         }
-        let counts = counts.into_iter().map(|(key, grants)| KeyUsage { key, grants, is_known: self.keys.has(key) });
+        let counts =
+            counts.into_iter().map(|(key, grants)| KeyUsage { key, grants, revocations: 0, is_known: self.keys.has(key) });
         Ok((counts.collect(), found.last().map(|sealed| sealed.id)))
+    }
+
+    /// Counts by key the refresh tokens that wait for their revocation.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
+    pub async fn key_usage_of_revocations(&self) -> Result<Vec<KeyUsage>, StoreError> {
+        let (mut counts, mut after) = (BTreeMap::new(), Vec::new());
+        loop {
+            let found = self.revocations_after(&after).await?;
+            for key in found.iter().filter_map(|sealed| KeyRing::key_of(&sealed.refresh)) {
+                *counts.entry(key).or_insert(0) += 1;
+            }
+            let Some(last) = found.into_iter().last() else { break };
+            after = last.id;
+        }
+        let counts = counts.into_iter();
+        Ok(counts.map(|(key, revocations)| KeyUsage { key, grants: 0, revocations, is_known: self.keys.has(key) }).collect())
+    }
+
+    async fn revocations_after(&self, after: &[u8]) -> Result<Vec<SealedRevocation>, StoreError> {
+        self.call(Operation::SealedRevocations, |connection| Box::pin(connection.sealed_revocations(after, BATCH))).await
     }
 
     /// Checks which keys this replica is missing, for the log and for [`Store::missing_keys`]. Of very many grants only the first
@@ -93,6 +123,31 @@ impl Store {
             *if is_saved { &mut resealed.done } else { &mut resealed.changed } += 1;
         }
         Ok(resealed)
+    }
+
+    /// Encrypts anew the refresh tokens that wait for their revocation and are not encrypted with the newest key. Gateways may run
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// Some may have been encrypted anew; it is safe to begin again.
+    pub async fn reseal_revocations(&self) -> Result<Resealed, StoreError> {
+        let (mut resealed, mut after) = (Resealed::default(), Vec::new());
+        loop {
+            let found = self.revocations_after(&after).await?;
+            let Some(last) = found.last() else { return Ok(resealed) };
+            after.clone_from(&last.id);
+            for sealed in found.iter().filter(|sealed| KeyRing::key_of(&sealed.refresh) != Some(self.keys.sealing())) {
+                let Ok(anew) = sealed.reseal(&self.keys) else {
+                    resealed.unreadable += 1;
+                    continue;
+                };
+                let save = self.call(Operation::SaveResealedRevocation, |connection| {
+                    Box::pin(connection.save_resealed_revocation(&sealed.id, &anew))
+                });
+                save.await?;
+                resealed.done += 1;
+            }
+        }
     }
 
     /// Marks the refresh tokens of all grants as possibly used, because the database was restored from a backup. Returns how many

@@ -18,6 +18,12 @@ impl Connection<'_> {
         Ok(row.map(|row| row.get("id_token")).transpose()?.flatten())
     }
 
+    pub(in crate::store) async fn has_sessions(&mut self, id: GrantId) -> Result<bool, StoreError> {
+        let found =
+            self.query("SELECT 1 AS one FROM sessions WHERE grant_id = $1 LIMIT 1").bind(&id.0[..]).fetch_optional().await?;
+        Ok(found.is_some())
+    }
+
     pub(in crate::store) async fn end_grant(
         &mut self,
         id: GrantId,

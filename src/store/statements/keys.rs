@@ -2,7 +2,12 @@
 
 use crate::{
     grant::GrantId,
-    store::{StoreError, connection::Connection, rows, sealing::SealedGrant},
+    store::{
+        StoreError,
+        connection::Connection,
+        rows,
+        sealing::{SealedGrant, SealedRevocation},
+    },
 };
 
 impl Connection<'_> {
@@ -56,6 +61,32 @@ impl Connection<'_> {
             .execute()
             .await?;
         Ok(updated > 0)
+    }
+
+    /// Reads the next refresh tokens that wait for their revocation, in the order of their rows' ids.
+    pub(in crate::store) async fn sealed_revocations(
+        &mut self,
+        after: &[u8],
+        limit: i64,
+    ) -> Result<Vec<SealedRevocation>, StoreError> {
+        let rows = self
+            .query("SELECT id, grant_id, refresh_token FROM revocations WHERE id > $1 ORDER BY id LIMIT $2")
+            .bind(after)
+            .bind(limit)
+            .fetch_all()
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let grant = rows::grant_from(row.get("grant_id")?)?;
+                Ok(SealedRevocation { id: row.get("id")?, grant, refresh: row.get("refresh_token")? })
+            })
+            .collect()
+    }
+
+    /// Nothing is changed if the token was revoked since it was read.
+    pub(in crate::store) async fn save_resealed_revocation(&mut self, id: &[u8], sealed: &[u8]) -> Result<(), StoreError> {
+        self.query("UPDATE revocations SET refresh_token = $2 WHERE id = $1").bind(id).bind(sealed).execute().await?;
+        Ok(())
     }
 
     /// Marks the refresh tokens of the next grants in the order of their ids as presented long ago, by an attempt whose lease has

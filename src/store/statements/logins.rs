@@ -1,5 +1,7 @@
 //! Saves a login: its grant, and the session that it is for, in one transaction.
 
+use std::time::Duration;
+
 use crate::{
     clock::{Timestamp, millis},
     grant::GrantId,
@@ -10,6 +12,9 @@ use crate::{
         sql::Template,
     },
 };
+
+/// By how much the provider may hear of a refresh token after a code that was presented later.
+const MAX_PASSING: Duration = Duration::from_secs(1);
 
 /// A login that is to be saved.
 #[derive(Clone, Copy, Debug)]
@@ -58,8 +63,7 @@ impl Connection<'_> {
     /// Writes a login within a transaction, which is to be rolled back after `None`.
     async fn write_login(&mut self, login: Login<'_>) -> Result<Option<(LoginSaved, Vec<SessionHash>)>, StoreError> {
         let has_token = login.sealed.refresh.is_some();
-        let is_shared = login.sharing == Sharing::Shared;
-        if is_shared {
+        if let Sharing::Shared { .. } = login.sharing {
             self.lock_user(login.grant).await?;
         }
         let joined = if has_token { None } else { self.join_grant(login).await? };
@@ -94,8 +98,8 @@ impl Connection<'_> {
                 (*hash, None, moved)
             }
         };
-        if is_shared && has_token {
-            followers.extend(self.take_sessions_over(login.grant).await?);
+        if has_token && let Sharing::Shared { redeemed_ago } = login.sharing {
+            followers.extend(self.take_sessions_over(login.grant, redeemed_ago).await?);
         }
         followers.extend(tokens);
         Ok(Some((LoginSaved { session, grant, renewable: joined.is_some() || has_token, replaced }, followers)))
@@ -138,7 +142,7 @@ impl Connection<'_> {
             .bind(&login.grant.issuer)
             .bind(&login.grant.client_id)
             .bind(&login.grant.identity.subject)
-            .bind(login.sharing == Sharing::Shared)
+            .bind(matches!(login.sharing, Sharing::Shared { .. }))
             .bind(continued)
             .fetch_all()
             .await?;
@@ -298,18 +302,22 @@ impl Connection<'_> {
 
     /// Points the user's other sessions to the new grant, because the provider has ended their grants by this login.
     ///
-    /// A session whose grant had ended before is left: a login elsewhere does not bring it back to life.
-    async fn take_sessions_over(&mut self, grant: &NewGrant) -> Result<Vec<SessionHash>, StoreError> {
+    /// A session whose grant had ended before is left: a login elsewhere does not bring it back to life. One whose refresh token was
+    /// refused since the login's code was presented ended by this login.
+    async fn take_sessions_over(&mut self, grant: &NewGrant, redeemed_ago: Duration) -> Result<Vec<SessionHash>, StoreError> {
+        const SQL: &Template = &Template::new(
+            "UPDATE sessions SET grant_id = $1 WHERE grant_id IN (SELECT id FROM grants \
+             WHERE issuer = $2 AND client_id = $3 AND subject = $4 AND id <> $1 \
+             AND (COALESCE(ended_reason, 'outcome_unknown') = 'outcome_unknown' \
+             OR (ended_reason = 'dead' AND presented_at >= {now} - $5))) RETURNING hash",
+        );
         let rows = self
-            .query(
-                "UPDATE sessions SET grant_id = $1 WHERE grant_id IN (SELECT id FROM grants \
-                 WHERE issuer = $2 AND client_id = $3 AND subject = $4 AND id <> $1 \
-                 AND COALESCE(ended_reason, 'outcome_unknown') = 'outcome_unknown') RETURNING hash",
-            )
+            .query(SQL)
             .bind(&grant.id.0[..])
             .bind(&grant.issuer)
             .bind(&grant.client_id)
             .bind(&grant.identity.subject)
+            .bind(millis(redeemed_ago.saturating_add(MAX_PASSING)))
             .fetch_all()
             .await?;
         rows.iter().map(|row| rows::session_hash_from(row.get("hash")?)).collect()

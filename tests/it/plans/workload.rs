@@ -41,8 +41,8 @@ pub(super) async fn everything(url: &str, older: &str) {
 
 async fn logins_and_sessions(store: &Store) {
     let (grant, session) = login(store, "user-7", true, Sharing::Own, None).await;
-    let (_, shared) = login(store, "user-7", true, Sharing::Shared, Some(session)).await;
-    login(store, "user-7", false, Sharing::Shared, None).await;
+    let (_, shared) = login(store, "user-7", true, Sharing::Shared { redeemed_ago: Duration::ZERO }, Some(session)).await;
+    login(store, "user-7", false, Sharing::Shared { redeemed_ago: Duration::ZERO }, None).await;
     let existing = LoginTarget::Existing(shared);
     store.save_login(&new_grant("user-7", false), &existing, Sharing::Own, AT).await.unwrap().unwrap();
     assert!(store.session(shared).await.unwrap().is_some() && store.successor(session).await.unwrap().is_some());
@@ -151,6 +151,7 @@ async fn history_and_upkeep(store: &Store) {
         store.events(name, Some(grant), 50).await.unwrap();
     }
     store.events_of_administrators(EventPlace { at: AT, id: 1 }, 100).await.unwrap();
+    assert!(!store.has_sessions(grant).await.unwrap());
     assert!(!store.sample_grants().await.unwrap().is_empty());
     store.count_refresh("https://idp", "c", "ok", LEASE, AT);
     store.flush_provider_hours().await;
@@ -172,6 +173,8 @@ async fn keys(older: &Store, newer: &Store) {
     older.save_login(&grant, &target, Sharing::Own, AT).await.unwrap().unwrap();
     let before = GrantId([0xff, 0xff, 0xff, 0xfe, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     assert!(newer.reseal(Some(before), 10).await.unwrap().done > 0);
+    newer.key_usage_of_revocations().await.unwrap();
+    newer.reseal_revocations().await.unwrap();
     newer.check_for_missing_keys().await.unwrap();
     newer.mark_restored().await.unwrap();
 }
