@@ -201,6 +201,36 @@ pub fn is_administration(path: &str) -> bool {
     administrators::below(path).is_some()
 }
 
+/// Whether a path below the prefix is that of a page to which a login may lead.
+fn follows_a_login(path: &str) -> bool {
+    let follows = |endpoint: &Endpoint| match endpoint.who {
+        Who::Anybody(
+            Page::HandOver | Page::Sessions | Page::Tokens | Page::Terminal | Page::KeptPost | Page::LoginDone | Page::Portal,
+        ) => true,
+        Who::Anybody(
+            Page::Start
+            | Page::Callback
+            | Page::HandedOver
+            | Page::Again
+            | Page::SignOut
+            | Page::SignedOut
+            | Page::BackchannelLogout
+            | Page::FrontchannelLogout
+            | Page::GlobalTokenRevocation
+            | Page::SecurityEvents
+            | Page::Liveness
+            | Page::Readiness
+            | Page::KeySet
+            | Page::TerminalToken
+            | Page::Script
+            | Page::Logo
+            | Page::Icon,
+        )
+        | Who::SignedIn(UserPage::UserInfo | UserPage::Refresh) => false,
+    };
+    is_administration(path) || TABLE.iter().any(|endpoint| endpoint.path == path && follows(endpoint))
+}
+
 /// A request to an endpoint.
 struct Call<'a> {
     exchange: &'a Exchange,
@@ -358,12 +388,11 @@ impl Call<'_> {
         Some(self.served(ReturnTo::parse(page.to_str().ok()?, &self.exchange.site), components))
     }
 
-    /// The page, if a route serves it, or a login in a new window ends there, or a kept form is offered; the front page else.
+    /// The page, if a route serves it, or it is one of our own that a login may lead to; the front page else.
     fn served(&self, return_to: ReturnTo, components: &Components) -> ReturnTo {
         let site = &self.exchange.site;
         let path = return_to.path().split('?').next().unwrap_or_default();
-        let own = path.strip_prefix(&components.prefix);
-        let is_own = own.is_some_and(|own| own == SIGNED_IN || own == kept_posts::PAGE);
+        let is_own = path.strip_prefix(&components.prefix).is_some_and(follows_a_login);
         let is_served = is_own || components.routes.find(site.authority(), path).is_ok();
         if is_served { return_to } else { ReturnTo::front_page() }
     }

@@ -58,7 +58,7 @@ use crate::secret::Secret;
 
 pub use access_token::{AccessToken, AccessTokenError};
 pub use authorization::{AuthorizationOptions, CallbackProof};
-pub use claims::{ClaimMapping, Claims, ClaimsError};
+pub use claims::{ClaimMapping, Claims, ClaimsError, is_name};
 pub use client_auth_method::ClientAuthMethod;
 pub use client_key::{ClientKeyError, ClientKeyFiles};
 pub use error::ProviderError;

@@ -6,6 +6,7 @@ use url::form_urlencoded;
 
 use super::{Call, Endpoints, Refused};
 use crate::{
+    oidc::is_name,
     refusal::{Refusal, response::own_headers},
     session::SessionHash,
 };
@@ -57,7 +58,7 @@ impl Parameters {
                 return Err("iss or sid is there twice");
             }
         }
-        let sid = sid.filter(|sid| !sid.is_empty()).ok_or("there is no sid")?;
+        let sid = sid.filter(|sid| is_name(sid)).ok_or("there is no sid, or none that a provider writes")?;
         if iss.as_ref().is_some_and(String::is_empty) {
             return Err("iss is empty");
         }
@@ -76,9 +77,11 @@ mod tests {
             ("iss=https%3A%2F%2Fidp&sid=a%2Bb", of(Some("https://idp"), "a+b")),
             ("sid=a", of(None, "a")),
             ("sid=a&other=b&other=c", of(None, "a")),
-            ("", Err("there is no sid")),
-            ("iss=https://idp", Err("there is no sid")),
-            ("iss=https://idp&sid=", Err("there is no sid")),
+            ("", Err("there is no sid, or none that a provider writes")),
+            ("iss=https://idp", Err("there is no sid, or none that a provider writes")),
+            ("iss=https://idp&sid=", Err("there is no sid, or none that a provider writes")),
+            ("sid=%00a", Err("there is no sid, or none that a provider writes")),
+            (&format!("sid={}", "a".repeat(2000)), Err("there is no sid, or none that a provider writes")),
             ("iss=&sid=a", Err("iss is empty")),
             ("sid=a&sid=a", Err("iss or sid is there twice")),
             ("iss=a&iss=b&sid=a", Err("iss or sid is there twice")),

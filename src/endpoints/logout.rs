@@ -40,7 +40,8 @@ impl Endpoints {
         let to = seen_from_here.as_deref();
         let end_session = match components.cookies.session_value(call.headers) {
             Some(value) => match components.sign_out.end(SessionHash::of(value), initiator, &exchange.site, to).await {
-                Ok(end_session) => end_session,
+                // The session may have ended before, as by the first of two clicks, and that at the provider goes on.
+                Ok(end_session) => end_session.or_else(|| components.sign_out.at_provider(&exchange.site, to)),
                 Err(error) if exchange.reads_html => {
                     return Ok(self.not_signed_out(&call, &error, initiator, next.as_ref()));
                 }

@@ -18,6 +18,14 @@ pub struct JsonObject {
 }
 
 impl JsonObject {
+    /// The members that stand there once: of the others nobody knows which was meant.
+    pub fn once(mut self) -> Map<String, Value> {
+        for name in &self.repeated {
+            self.members.remove(name);
+        }
+        self.members
+    }
+
     /// Parses an object; `None` for anything else.
     pub fn parse(text: &[u8]) -> Option<Self> {
         serde_json::from_slice(text).ok()

@@ -49,6 +49,6 @@ impl Provider {
             let is_proof = is_of_this_issuer && names_another && token.repeated.is_empty();
             return Err(if is_proof { ProviderError::OtherSubject } else { ProviderError::AccessToken(error) });
         }
-        Ok(merge(token.members, id_token, &self.settings.mapping))
+        Ok(merge(token.once(), id_token, &self.settings.mapping))
     }
 }

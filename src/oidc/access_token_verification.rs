@@ -69,7 +69,7 @@ impl Provider {
             // A client that acts for itself need not have a subject in introspection (RFC 7662 section 2.2). The name is no user's.
             claims.members.entry("sub").or_insert_with(|| format!("client:{client}").into());
         }
-        let identity = self.settings.mapping.identity(&claims.members);
+        let identity = self.settings.mapping.identity(&claims.once());
         let identity = identity.map_err(|_| AccessTokenError::because("it has no sub that is a text"))?;
         Ok(AccessToken {
             identity: Identity { tenant, ..identity },

@@ -72,7 +72,11 @@ impl Provider {
                 parameters.extend(hint);
                 self.push_authorization_request(&metadata, endpoint, &parameters).await
             }
-            None => Ok(url(&metadata.authorization_endpoint, &parameters, hint)),
+            None => {
+                let mut url = metadata.authorization_endpoint.clone();
+                url.query_pairs_mut().extend_pairs(&parameters);
+                Ok(with_hint(url, hint))
+            }
         }
     }
 
@@ -165,10 +169,8 @@ fn parameters<'a>(
     parameters
 }
 
-/// The authorization URL; the hint is left out of one that would be too long.
-fn url(endpoint: &Url, parameters: &[(&str, &str)], hint: Option<(&str, &str)>) -> Url {
-    let mut url = endpoint.clone();
-    url.query_pairs_mut().extend_pairs(parameters);
+/// The URL with a hint, which is left out where it would make the URL too long: an ID token may name a thousand groups.
+pub(super) fn with_hint(url: Url, hint: Option<(&str, &str)>) -> Url {
     let Some((name, value)) = hint else { return url };
     let mut with_hint = url.clone();
     with_hint.query_pairs_mut().append_pair(name, value);

@@ -214,11 +214,19 @@ fn has_parent(claims: &Claims, field: &str) -> bool {
         .any(|parent| find(claims, parent).is_some_and(Value::is_object))
 }
 
-/// A text claim, unchanged: `ann` and `ann ` are two people. A text with control characters counts as absent, because it cannot
-/// be sent in a header and would control the terminal of whoever reads it.
-fn text(claims: &Claims, field: &str) -> Option<String> {
-    let text = find(claims, field)?.as_str()?;
-    (!text.trim().is_empty() && !text.contains(char::is_control)).then(|| text.to_owned())
+/// A text claim, unchanged: `ann` and `ann ` are two people. One that is no name counts as absent.
+pub(super) fn text(claims: &Claims, field: &str) -> Option<String> {
+    find(claims, field)?.as_str().filter(|text| is_name(text)).map(str::to_owned)
+}
+
+/// The longest name that is read, in bytes: of a user, or of a session at the provider. An index of Postgres takes 2,704 for a row, and
+/// `sub` has 255 at most (OpenID Connect Core section 2).
+const LONGEST_NAME: usize = 1024;
+
+/// Whether a text can be a name. With control characters it could not be sent in a header nor stored, and would control the terminal of
+/// whoever reads it.
+pub fn is_name(text: &str) -> bool {
+    text.len() <= LONGEST_NAME && !text.trim().is_empty() && !text.contains(char::is_control)
 }
 
 /// Some providers (Entra, Cognito) write the boolean as a string.

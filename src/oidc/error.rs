@@ -1,8 +1,13 @@
 //! Everything that can go wrong with the provider.
 
+use std::time::Duration;
+
 use http::StatusCode;
 
 use super::{ClaimsError, FetchError, TokenFailure, VerifyError};
+
+/// How long a provider that is called too often is left alone, if it does not say.
+const SOON: Duration = Duration::from_secs(5);
 
 /// Why the provider could not be called, or why its response cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -121,6 +126,39 @@ impl ProviderError {
             | Self::AccessToken(_)
             | Self::OtherSubject
             | Self::Claims(_) => false,
+        }
+    }
+
+    /// For how long the provider asks not to be called again, because it is called too often or is busy (429, or `Retry-After`).
+    pub fn asks_to_wait(&self) -> Option<Duration> {
+        match self {
+            Self::Token(TokenFailure::Refused { status, retry_after, .. })
+            | Self::PushedAuthorization(TokenFailure::Refused { status, retry_after, .. }) => {
+                retry_after.or_else(|| (*status == StatusCode::TOO_MANY_REQUESTS).then_some(SOON))
+            }
+            Self::UserInfoRefused(status) => (*status == StatusCode::TOO_MANY_REQUESTS).then_some(SOON),
+            Self::PushedAuthorization(_)
+            | Self::Token(_)
+            | Self::NotReady
+            | Self::Misconfigured
+            | Self::NoMetadata(_)
+            | Self::Untrusted(_)
+            | Self::Issuer
+            | Self::Discovery(_)
+            | Self::IssuerMismatch { .. }
+            | Self::Metadata(_)
+            | Self::Keys(_)
+            | Self::Fetch(_)
+            | Self::PushedAuthorizationResponse
+            | Self::TooManyLogins
+            | Self::IdToken(_)
+            | Self::LogoutToken(_)
+            | Self::NoIdToken
+            | Self::UserInfoFetch(_)
+            | Self::UserInfo(_)
+            | Self::AccessToken(_)
+            | Self::OtherSubject
+            | Self::Claims(_) => None,
         }
     }
 

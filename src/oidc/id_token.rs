@@ -60,7 +60,7 @@ pub(super) struct Expected<'a> {
 }
 
 /// The claims that are validated. A token that repeats one is refused, because two readers may take different values.
-const VALIDATED_CLAIMS: [&str; 9] = ["iss", "sub", "aud", "exp", "iat", "nbf", "nonce", "azp", "at_hash"];
+const VALIDATED_CLAIMS: [&str; 10] = ["iss", "sub", "aud", "exp", "iat", "nbf", "nonce", "azp", "at_hash", "tid"];
 
 /// Validates the claims of an ID token whose signature is good.
 pub(super) fn validate_claims(token: &JsonObject, expected: Expected<'_>) -> Result<(), VerifyError> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::{Provider, key_cache::KeyPurpose};
+use super::{Provider, authorization::with_hint, key_cache::KeyPurpose};
 use crate::{jose::SignedToken, secret::Secret};
 
 /// A logout waits no longer than this for the provider's current keys.
@@ -21,18 +21,13 @@ impl Provider {
             url.query_pairs_mut().append_pair("client_id", self.client_id()).append_pair(own.return_to, return_to);
             return Some(url);
         }
-        {
-            let mut query = url.query_pairs_mut();
-            // The provider answers a hint that it can no longer verify with an error page of its own.
-            if let Some(token) = id_token.filter(|token| self.may_have_key_of(token)) {
-                query.append_pair("id_token_hint", token.expose());
-            }
-            query.append_pair("client_id", self.client_id()).append_pair("post_logout_redirect_uri", return_to);
-            if let Some(state) = state {
-                query.append_pair("state", state);
-            }
+        url.query_pairs_mut().append_pair("client_id", self.client_id()).append_pair("post_logout_redirect_uri", return_to);
+        if let Some(state) = state {
+            url.query_pairs_mut().append_pair("state", state);
         }
-        Some(url)
+        // The provider answers a hint that it can no longer verify with an error page of its own.
+        let hint = id_token.filter(|token| self.may_have_key_of(token));
+        Some(with_hint(url, hint.map(|token| ("id_token_hint", token.expose()))))
     }
 
     /// Whether the key that signed an ID token may be among the provider's, by the keys that are cached here. A token that names

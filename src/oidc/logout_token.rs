@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{
     LEEWAY,
+    claims::is_name,
     id_token::{VerifyError, audiences, time},
     issuer::{ExpectedIssuer, IssuerMatch},
 };
@@ -83,6 +84,9 @@ pub(super) fn validate(
     }
     let Some(id) = text("jti") else { return refused("it has no jti") };
     let (subject, provider_session) = (text("sub").map(str::to_owned), text("sid").map(str::to_owned));
+    if provider_session.as_deref().is_some_and(|sid| !is_name(sid)) {
+        return refused("its sid is longer than any, or has control characters");
+    }
     if subject.is_none() && provider_session.is_none() {
         return refused("it has neither sub nor sid");
     }

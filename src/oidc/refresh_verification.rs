@@ -64,7 +64,7 @@ impl Provider {
             (local, _) => local,
         };
         let signed = match signed {
-            Ok(signed) => signed.map(|token| token.members),
+            Ok(signed) => signed.map(JsonObject::once),
             Err(error @ VerifyError::IdentityMismatch(_)) => return RefreshVerdict::SubjectMismatch(error.into()),
             Err(error @ (VerifyError::Signature(_) | VerifyError::OutsideValidity(_) | VerifyError::Refused(_))) => {
                 return RefreshVerdict::Inconclusive(error.into());

@@ -4,16 +4,17 @@ mod response;
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use serde_json::Value;
-
 use super::{
-    DUMMY_REFRESH_TOKEN, Provider, ProviderError, authorization::CallbackProof, client_auth::ClientEndpoint,
+    DUMMY_REFRESH_TOKEN, Provider, ProviderError, authorization::CallbackProof, claims::text, client_auth::ClientEndpoint,
     client_credentials::FormPost, discovery::ProviderMetadata, key_cache::KeyPurpose, merge::merge,
 };
 use crate::{clock::Stopwatch, identity::Identity, jose::SignedToken, secret::Secret};
 
 pub use response::{TokenFailure, TokenResponse, safe_description};
 pub(super) use response::{error_code, refusal};
+
+/// The names of groups that are reported as long, in bytes: many servers take 8 KiB for the whole head of a request.
+const LONG_GROUPS: usize = 6 * 1024;
 
 /// The tokens of a login, with the identity that they prove.
 #[derive(Debug)]
@@ -60,8 +61,8 @@ impl UnverifiedToken {
     fn of(tokens: TokenResponse) -> Option<Self> {
         let (refresh_token, id_token) = (tokens.refresh_token?, tokens.id_token?);
         let token = SignedToken::parse(id_token.expose()).ok()?;
-        let text = |name| token.unverified().members.get(name).and_then(Value::as_str).map(str::to_owned);
-        Some(Self { refresh_token, subject: text("sub").filter(|subject| !subject.is_empty())?, provider_session: text("sid") })
+        let claims = &token.unverified().members;
+        Some(Self { refresh_token, subject: text(claims, "sub")?, provider_session: text(claims, "sid") })
     }
 }
 
@@ -103,9 +104,8 @@ impl Provider {
         tokens: &TokenResponse,
         proof: &CallbackProof,
     ) -> Result<(Identity, Option<String>), ProviderError> {
-        let mut claims = self.verify_login(metadata, tokens, proof.nonce.expose()).await?.members;
-        let text = |name| claims.get(name).and_then(Value::as_str);
-        let (subject, provider_session) = (text("sub").unwrap_or_default().to_owned(), text("sid").map(str::to_owned));
+        let mut claims = self.verify_login(metadata, tokens, proof.nonce.expose()).await?.once();
+        let (subject, provider_session) = (text(&claims, "sub").unwrap_or_default(), text(&claims, "sid"));
         let tenant = metadata.issuer.tenant(&claims).map(str::to_owned);
         claims = self.with_access_token_claims(metadata, claims, &tokens.access_token, KeyPurpose::Login).await?;
         if let Some(userinfo) = self.fetch_userinfo(metadata, &tokens.access_token, &subject, KeyPurpose::Login).await? {
@@ -118,6 +118,16 @@ impl Provider {
                 oidc.issuer = self.issuer(),
                 claim,
                 "a claim is too large for a header or a rule, and counts as absent"
+            );
+        }
+        let groups: usize = identity.group_names().iter().map(|group| group.len() + 1).sum();
+        if groups > LONG_GROUPS {
+            tracing::warn!(
+                oidc.issuer = self.issuer(),
+                groups = identity.group_names().len(),
+                bytes = groups,
+                "a user is in so many groups that an app or an ingress may refuse the header that names them (431); \
+                 CODER_OIDC_GROUP_REGEX_FILTER leaves out what no app asks for"
             );
         }
         Ok((identity, provider_session))

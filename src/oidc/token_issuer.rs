@@ -136,15 +136,15 @@ impl TokenIssuer {
             further: self.settings.claims.clone(),
             ..ClaimMapping::default()
         };
-        let identity = mapping.identity(&claims.members);
+        let (audiences, client, scopes) = use_of(&claims);
+        let issued_at = time(&claims, "iat");
+        let identity = mapping.identity(&claims.once());
         let identity = identity.map_err(|_| AccessTokenError::because("it has no sub that is a text"))?;
         if !self.settings.subjects.iter().any(|pattern| matches(pattern, &identity.subject)) {
             return Err(AccessTokenError::because("its sub is none of the issuer's subjects"));
         }
         let subject = format!("{}:{}", self.settings.name, identity.subject);
-        let (audiences, client, scopes) = use_of(&claims);
         let identity = Identity { subject, ..identity };
-        let issued_at = time(&claims, "iat");
         let expires_at = Some(expires_at);
         Ok(AccessToken { identity, audiences, client, scopes, issued_at, expires_at, is_self_contained: true })
     }

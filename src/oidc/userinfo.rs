@@ -37,7 +37,7 @@ impl Provider {
             return Err(ProviderError::UserInfo("it has two subs".to_owned()));
         }
         match claims.members.get("sub").and_then(Value::as_str) {
-            Some(found) if found == subject => Ok(Some(claims.members)),
+            Some(found) if found == subject => Ok(Some(claims.once())),
             Some(_) => Err(ProviderError::OtherSubject),
             None => Err(ProviderError::UserInfo("it has no sub".to_owned())),
         }

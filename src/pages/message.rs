@@ -123,6 +123,8 @@ messages! {
     LoginRefused = "login_refused",
     /// Too many log in at once.
     LoginBusy = "login_busy",
+    /// The provider asks to be called less.
+    ProviderBusy = "provider_busy",
     /// The provider could not complete the login.
     ProviderFailed = "provider_error",
     /// The provider's response could not be verified.

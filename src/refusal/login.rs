@@ -34,7 +34,12 @@ pub(super) fn callback_row(error: &CallbackError, row: impl Fn(StatusCode, &'sta
         CallbackError::Busy => {
             Row { retry_after: SOON, ..row(StatusCode::SERVICE_UNAVAILABLE, "login_busy", Message::LoginBusy) }
         }
-        CallbackError::Provider(error) => provider_row(error, row),
+        CallbackError::Provider(error) => match error.asks_to_wait() {
+            Some(wait) => {
+                Row { retry_after: Some(wait), ..row(StatusCode::SERVICE_UNAVAILABLE, "provider_busy", Message::ProviderBusy) }
+            }
+            None => provider_row(error, row),
+        },
         CallbackError::Denied(denied, _) => denied_row(*denied, row),
         CallbackError::Store(_) => row(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", Message::LoginUnsaved),
     }

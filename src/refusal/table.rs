@@ -75,8 +75,8 @@ impl Refusal {
                 offers: Offer::TryAgain,
                 ..row(StatusCode::SERVICE_UNAVAILABLE, "provider_misconfigured", Message::ProviderMisconfigured)
             },
-            Self::ProviderUnavailable(_) => Row {
-                retry_after: SOON,
+            Self::ProviderUnavailable(error) => Row {
+                retry_after: error.asks_to_wait().or(SOON),
                 offers: Offer::TryAgain,
                 ..row(StatusCode::SERVICE_UNAVAILABLE, "provider_unavailable", Message::ProviderUnavailable)
             },

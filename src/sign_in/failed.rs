@@ -29,7 +29,7 @@ impl CallbackError {
     fn is_transient(&self) -> bool {
         match self {
             Self::UnknownAttempt(_) => true,
-            Self::Provider(error) => error.may_pass(),
+            Self::Provider(error) => error.may_pass() && error.asks_to_wait().is_none(),
             Self::Parameters(_)
             | Self::Issuer
             | Self::Refused { .. }

@@ -11,6 +11,8 @@ use crate::{clock::Timestamp, seal::KeyRing};
 /// How long a logout state is valid.
 const TTL: Duration = Duration::from_secs(15 * 60);
 const CONTEXT: &str = "logout state";
+/// The longest address that travels in the provider's, in bytes.
+const LONGEST_ADDRESS: usize = 2048;
 
 /// What a logout's `state` says.
 #[derive(Debug, Serialize, Deserialize)]
@@ -26,8 +28,9 @@ pub(super) struct LogoutState {
 
 impl LogoutState {
     /// The state of a logout that begins now. It is sent even if it has nothing to say, as providers' logout pages are used to it.
+    /// An address that is too long for the provider's is left out.
     pub(super) fn new(to: Option<&str>, site: Option<&str>, now: Timestamp) -> Self {
-        Self { to: to.map(str::to_owned), site: site.map(str::to_owned), at: now.0 }
+        Self { to: to.filter(|to| to.len() <= LONGEST_ADDRESS).map(str::to_owned), site: site.map(str::to_owned), at: now.0 }
     }
 
     /// Encrypts it.

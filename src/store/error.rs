@@ -149,7 +149,8 @@ fn by_code(code: &str) -> Fault {
         "57P01" | "57P02" | "57P05" | "26000" | "42P05" => Fault::Terminated,
         "57014" | "40003" => Fault::Broken,
         "40001" | "40P01" | "55P03" => Fault::Conflict,
-        _ if code.starts_with("22") || code.starts_with("23") => Fault::Refused,
+        // The value alone is at fault: also one that is too long for an index (54000).
+        _ if code.starts_with("22") || code.starts_with("23") || code.starts_with("54") => Fault::Refused,
         _ if code.starts_with("53") => Fault::Full,
         _ if code.starts_with("08") || code.starts_with("58") || code.starts_with("XX") => Fault::Broken,
         _ => Fault::Statement,
@@ -199,6 +200,7 @@ mod tests {
             ("XX000", Fault::Broken),
             ("58030", Fault::Broken),
             ("22021", Fault::Refused),
+            ("54000", Fault::Refused),
             ("23505", Fault::Refused),
             ("42501", Fault::Statement),
             ("42P01", Fault::Statement),

@@ -101,3 +101,16 @@ async fn a_refresh_token_that_comes_with_the_consent_that_is_asked_for_next_is_n
     world.visitor().browse(&world.idp, "/").await;
     assert!(lines_with(&[world.idp.issuer(), "brought no refresh token"]).is_empty());
 }
+
+#[tokio::test]
+async fn a_provider_that_asks_for_a_pause_gets_one_and_its_user_is_told() {
+    for (headers, wait) in [(vec![("retry-after", "30")], "30"), (vec![], "5")] {
+        let world = World::start().await;
+        world.idp.misbehave(Endpoint::Code, Misbehaviour::Answer(429, String::new(), headers));
+        let page = world.visitor().browse(&world.idp, "/page").await;
+        let told = (page.status, page.header("evergate-response"), page.header("retry-after"));
+        assert_eq!(told, (StatusCode::SERVICE_UNAVAILABLE, "provider_busy", wait));
+        assert_eq!(world.idp.calls(Endpoint::Code), 1, "it is not called again at once");
+        assert!(page.text().contains("/oauth2/start?rd=%2Fpage"), "{}", page.text());
+    }
+}

@@ -137,6 +137,32 @@ async fn signing_out_without_a_session_here_reaches_the_provider_which_may_have_
 }
 
 #[tokio::test]
+async fn the_second_of_two_clicks_reaches_the_provider_too() {
+    let world = World::start().await;
+    let visitor = world.signed_in().await;
+    let cookie = format!("__Host-evergate_session={}", visitor.session().unwrap());
+    for click in ["first", "second"] {
+        let headers = [("accept", "text/html"), ("sec-fetch-site", "same-origin"), ("cookie", cookie.as_str())];
+        let reply = world.visitor().send(Method::POST, "/oauth2/sign_out", &headers, "rd=%2Fbye").await;
+        assert_eq!(reply.status, StatusCode::SEE_OTHER, "{click}");
+        assert!(reply.location().as_str().starts_with(world.idp.issuer()), "{click}: {}", reply.location());
+    }
+}
+
+#[tokio::test]
+async fn the_address_of_the_provider_s_logout_is_short_enough_whatever_it_would_tell() {
+    let world = World::start().await;
+    world.idp.edit_id_token(|claims| claims["groups"] = (0..1000).map(|number| format!("group-{number}")).collect());
+    let visitor = world.signed_in().await;
+    let form = format!("rd=%2Fbye%3F{}", "x".repeat(8000));
+    let to_provider = visitor.send(Method::POST, "/oauth2/sign_out", &OWN, &form).await.location();
+    assert!(to_provider.as_str().starts_with(world.idp.issuer()));
+    assert!(to_provider.as_str().len() < 1000, "{}", to_provider.as_str().len());
+    let (_, state) = to_provider.query_pairs().find(|(name, _)| name == "state").unwrap();
+    assert_eq!(visitor.get(&format!("/oauth2/signed_out?state={state}")).await.status, StatusCode::OK, "the signed-out page");
+}
+
+#[tokio::test]
 async fn the_tokens_of_another_client_s_grant_are_shown_to_nobody_at_a_logout() {
     let mut world = World::start().await;
     let visitor = world.signed_in().await;

@@ -6,8 +6,11 @@ use flate2::{Compression, write::GzEncoder};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use evergate::secret::random_text;
+
 use crate::harness::{
-    World,
+    Kind, World,
+    eventually::eventually,
     idp::{Endpoint, Misbehaviour, Pack, Signer},
     logs::lines_with,
 };
@@ -40,6 +43,58 @@ async fn claims_that_nobody_needs_decide_nothing_at_login_or_renewal() {
         assert_eq!(seen.header("x-evergate-renewed-at"), None);
         world.clock.advance(EXPIRED);
     }
+}
+
+#[tokio::test]
+async fn a_name_that_no_index_can_hold_costs_no_login_and_no_history() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let world = World::build().on(kind).set("oidc_email_domain", "example.com").start().await;
+        world.idp.edit_userinfo(|_| {});
+        let log_in = async |edit: &Value| {
+            let mut person = crate::harness::idp::user("ann");
+            person.as_object_mut().unwrap().extend(edit.as_object().unwrap().clone());
+            world.idp.log_in_as(person);
+            world.visitor().browse(&world.idp, "/").await
+        };
+        let long = random_text::<3000>();
+        // Denied by what nobody vouches for, which the history tells.
+        let unverified = json!({"email": format!("{long}@other.example"), "email_verified": false});
+        assert_eq!(log_in(&unverified).await.status, StatusCode::FORBIDDEN);
+        for sid in [json!(long), json!("a\u{0}b"), json!("")] {
+            assert!(log_in(&json!({"sid": sid, "preferred_username": long, "name": long})).await.is_upstreams(), "{sid}");
+            assert_eq!(world.upstream.last().header("x-forwarded-preferred-username"), None);
+        }
+        assert_eq!(log_in(&json!({"sub": long})).await.status, StatusCode::FORBIDDEN);
+        assert!(log_in(&json!({})).await.is_upstreams(), "and nobody else is kept out");
+        eventually("everything is in the history", async || {
+            let (_, told) = world.command(&["sessions", "show", "sub-ann"]).await;
+            told.contains("denied") && told.matches("renewable").count() >= 4
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_claim_that_stands_there_twice_counts_as_absent() {
+    let world = World::build().set("oidc_group_field", "groups").set("oidc_allowed_groups", "admins").start().await;
+    let twice =
+        r#"{"sub":"sub-ann","email":"ann@example.com","email":"boss@example.com","groups":["staff"],"groups":["admins"]}"#;
+    world.idp.misbehave(Endpoint::Userinfo, Misbehaviour::Answer(200, twice.to_owned(), vec![]));
+    let refused = world.visitor().browse(&world.idp, "/").await;
+    assert_eq!((refused.status, refused.header("evergate-response")), (StatusCode::FORBIDDEN, "access_denied"));
+    let once = r#"{"sub":"sub-ann","email":"ann@example.com","email":"boss@example.com","groups":["admins"]}"#;
+    world.idp.misbehave(Endpoint::Userinfo, Misbehaviour::Answer(200, once.to_owned(), vec![]));
+    assert!(world.visitor().browse(&world.idp, "/").await.is_upstreams());
+    assert_ne!(world.upstream.last().header("x-forwarded-email"), Some("boss@example.com"));
+}
+
+#[tokio::test]
+async fn many_groups_are_all_told_to_the_app_and_said_to_be_many() {
+    let world = World::build().set("oidc_group_field", "groups").start().await;
+    world.idp.edit_userinfo(|claims| claims["groups"] = (0..800).map(|number| format!("group-{number:04}")).collect());
+    assert!(world.visitor().browse(&world.idp, "/").await.is_upstreams());
+    assert_eq!(world.upstream.last().header("x-forwarded-groups").unwrap().split(',').count(), 800);
+    assert_eq!(lines_with(&[world.idp.issuer(), "is in so many groups"]).len(), 1);
 }
 
 #[tokio::test]

@@ -52,7 +52,8 @@ impl Both {
         line.forward_to(partners.address);
         let file = table("partners", partners.issuer(), keys) + tables;
         let others = Arc::clone(&partners);
-        let world = builder.by(clock).routes(move |_| file.clone()).start_with(move |own| prepare(own, &others)).await;
+        let world =
+            builder.by(clock).routes(move |app| file.replace("{app}", app)).start_with(move |own| prepare(own, &others)).await;
         Self { world, partners, _line: line }
     }
 

@@ -151,7 +151,8 @@ pub(in crate::oidc) fn read<'a>(
         id_token: token("id_token"),
         expires_in: access_token_lifetime(members.get("expires_in")),
         refresh_expires_in: seconds(members.get("refresh_expires_in").or_else(|| members.get("refresh_token_expires_in"))),
-        scope: text("scope").map(str::to_owned),
+        // What cannot be stored must not cost the tokens.
+        scope: text("scope").filter(|scope| !scope.contains(char::is_control)).map(str::to_owned),
     })
 }
 

@@ -137,6 +137,7 @@ pub(in crate::pages) const fn message(message: Message) -> (&'static str, &'stat
         Message::WrongIssuer => ("Sign-in failed", "The answer does not come from this service's sign-in service."),
         Message::LoginDeclined => ("Sign-in declined", "The sign-in was declined. You can try again."),
         Message::LoginRefused => ("Sign-in failed", "The sign-in service reported an error."),
+        Message::ProviderBusy => ("Just a moment", "The sign-in service is busy. Wait a little, then sign in."),
         Message::LoginBusy => ("Just a moment", "Many people sign in right now. This page tries again by itself."),
         Message::ProviderFailed => ("Sign-in failed", "The sign-in service could not complete the sign-in. Please try again."),
         Message::IdentityRefused => ("Sign-in failed", "The sign-in service's answer could not be verified."),

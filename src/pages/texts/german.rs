@@ -150,6 +150,9 @@ pub(in crate::pages) const fn message(message: Message) -> (&'static str, &'stat
         Message::WrongIssuer => ("Anmeldung fehlgeschlagen", "Die Antwort kommt nicht vom Anmeldedienst dieses Dienstes."),
         Message::LoginDeclined => ("Anmeldung abgelehnt", "Die Anmeldung wurde abgelehnt. Sie können es noch einmal versuchen."),
         Message::LoginRefused => ("Anmeldung fehlgeschlagen", "Der Anmeldedienst hat einen Fehler gemeldet."),
+        Message::ProviderBusy => {
+            ("Einen Moment", "Der Anmeldedienst ist ausgelastet. Bitte warten Sie ein wenig, und melden Sie sich dann an.")
+        }
         Message::LoginBusy => {
             ("Einen Moment", "Gerade melden sich viele Leute an. Diese Seite versucht es von selbst noch einmal.")
         }

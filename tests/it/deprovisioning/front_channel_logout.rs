@@ -107,7 +107,7 @@ async fn a_request_that_names_no_session_of_the_provider_ends_nothing() {
         (format!("iss={issuer}&sid={upper}"), StatusCode::OK),
         (format!("iss={issuer}&sid=%25%25%25%25%25%25%25%25%25%25%25%25%25%25%25%25"), StatusCode::OK),
         (format!("iss={issuer}&sid=________________"), StatusCode::OK),
-        (format!("iss={issuer}&sid={SID}%00"), StatusCode::OK),
+        (format!("iss={issuer}&sid={SID}%00"), StatusCode::BAD_REQUEST),
         (format!("iss={issuer}&sub=sub-ann&sid={OTHER_SID}"), StatusCode::OK),
     ] {
         assert_eq!(load(&world, &query).await.status, status, "{query}");

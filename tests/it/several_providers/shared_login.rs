@@ -67,6 +67,25 @@ async fn users_choose_at_the_login_site_once_for_all_sites() {
 }
 
 #[tokio::test]
+async fn a_login_leads_on_from_a_login_site_that_serves_no_app() {
+    let routes = "[[route]]\nhost = \"docs.test\"\nupstream = \"{app}\"\n\n";
+    let both = Both::of(World::build().set("shared_login", "true").without("upstream_url"), "", routes).await;
+    let providers = [&*both.world.idp, &*both.partners];
+    for to in ["https://docs.test/page", "https://app.test/oauth2/sessions"] {
+        let mut browser = Browser::of(&both);
+        let (at, page) = browser.go(to, &providers).await;
+        let page = match page.header("evergate-response") {
+            "sign_in_required" => browser.go(at.join(&links(&page)[0]).unwrap().as_str(), &providers).await.1,
+            _ => page,
+        };
+        assert_eq!(page.header("evergate-response"), "choose_provider", "{to}");
+        let chosen = links(&page).into_iter().find(|link| link.contains("provider=default")).unwrap();
+        let (at, page) = browser.go(&format!("https://app.test{chosen}"), &providers).await;
+        assert_eq!((at.as_str(), page.status), (to, StatusCode::OK));
+    }
+}
+
+#[tokio::test]
 async fn a_site_for_one_provider_s_users_needs_no_choice() {
     let both = Both::of(World::build().set("shared_login", "true"), "", ROUTES).await;
     let mut browser = Browser::of(&both);
