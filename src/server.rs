@@ -10,6 +10,9 @@ mod interim_responses;
 mod lifetime;
 mod lingering_close;
 mod raw_response;
+mod shared_body;
+mod stream_body;
+mod stream_task;
 #[cfg(test)]
 mod tests;
 mod write_timeout;
@@ -19,6 +22,7 @@ use std::{
     future::Future,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -82,6 +86,13 @@ pub struct ConnectionService<S> {
     pub reject: RejectMalformed,
 }
 
+/// A response's body, which may have to end while its client takes nothing of it.
+pub trait CutBody: Body<Data = Bytes> {
+    /// Ready when the body is to end now, whoever waits for what. A frame of it waits for the client meanwhile, so that nobody
+    /// comes for the next one, which would be the error.
+    fn poll_cut(&mut self, context: &mut Context<'_>) -> Poll<()>;
+}
+
 /// A stream of HTTP/2 is reset instead of being answered, with the error code of the source, if that is a reset.
 #[derive(Debug, thiserror::Error)]
 #[error("the stream is reset")]
@@ -113,7 +124,7 @@ where
     M: Fn(Peer) -> ConnectionService<S> + Clone + Send + Sync + 'static,
     S: Fn(Request<Incoming>) -> F + Send + Unpin + 'static,
     F: Future<Output = Result<Response<B>, StreamReset>> + Send + 'static,
-    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B: CutBody + Unpin + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let connections = TaskTracker::new();

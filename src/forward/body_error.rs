@@ -31,6 +31,9 @@ pub enum BodyError {
     /// The body was ended by the drain.
     #[error("the gateway drains")]
     Draining,
+    /// Nobody wants the response to the request whose body it is. The code is what its stream is reset with.
+    #[error("nobody wants the response")]
+    GivenUp(#[source] h2::Error),
     /// The body took longer than it may.
     #[error("the body took longer than it may")]
     TooSlow,
@@ -54,6 +57,7 @@ impl BodyError {
             Self::Reset(_) => "upstream_reset",
             Self::GoAway(_) => "goaway",
             Self::SessionEnded => "session_ended",
+            Self::GivenUp(_) => "client_left",
             Self::Draining => "draining",
             Self::TooSlow => "too_slow",
         }

@@ -28,7 +28,7 @@ use super::{
     reply::{Reply, Undelivered},
     request_body::RequestBody,
     resolver::AllowedAddresses,
-    response_body::UpstreamBody,
+    response_body::{Http2ResponseBody, UpstreamBody},
     target::{Protocol, Timeouts},
 };
 
@@ -122,7 +122,7 @@ impl Http2Client {
         if body.is_end_stream() || body.size_hint().exact().is_none() {
             head.headers.remove(header::CONTENT_LENGTH);
         }
-        let taken = body.taken();
+        let (taken, given_up) = (body.taken(), body.give_up_with_response());
         let request = Request::from_parts(head, body);
         let sent = async {
             Ok(match &connection.client {
@@ -138,7 +138,7 @@ impl Http2Client {
                 if response.headers().len() > http1::MAX_FIELDS as usize {
                     return Err(ForwardError::Broken("the response has too many header lines".into()).into());
                 }
-                Ok(Reply::Response(response.map(UpstreamBody::Http2)))
+                Ok(Reply::Response(response.map(|incoming| UpstreamBody::Http2(Http2ResponseBody { incoming, given_up }))))
             }
             Err(error) => Err(connection.undelivered(error, copy)),
         }

@@ -1,6 +1,7 @@
 //! A request's body on its way to the upstream.
 
 use std::{
+    future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -9,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::{
     body_error::BodyError,
@@ -72,6 +73,8 @@ pub(super) struct RequestBody {
     deadlines: Option<Box<Deadlines>>,
     /// Cancelled when all of the body was taken.
     taken: Option<CancellationToken>,
+    /// Ready when nobody wants the response.
+    given_up: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     in_use: Option<InUse>,
     open: Option<OpenBody>,
     slot: Option<RequestSlot>,
@@ -87,6 +90,7 @@ impl RequestBody {
             cut: SessionCut::new(&body, watch),
             deadlines: Deadlines::new(&body, timeouts),
             taken: None,
+            given_up: None,
             in_use: (!body.is_end_stream()).then(|| guards.in_use.clone()),
             open: (!body.is_end_stream()).then(|| guards.in_use.open_body()),
             slot: None,
@@ -97,7 +101,17 @@ impl RequestBody {
 
     /// No body.
     pub(super) fn empty() -> Self {
-        Self { body: None, cut: None, deadlines: None, taken: None, in_use: None, open: None, slot: None, received: None }
+        Self {
+            body: None,
+            cut: None,
+            deadlines: None,
+            taken: None,
+            given_up: None,
+            in_use: None,
+            open: None,
+            slot: None,
+            received: None,
+        }
     }
 
     /// Holds the upstream's slot for as long as the body is under way, which after an early response may be longer than the
@@ -114,6 +128,13 @@ impl RequestBody {
     /// What is cancelled when all of the body was taken; `None` if it is empty.
     pub(super) fn taken(&mut self) -> Option<CancellationToken> {
         (!self.is_end_stream()).then(|| self.taken.get_or_insert_default().clone())
+    }
+
+    /// What is to be cancelled when the response is given up, which ends the body; `None` if it is empty.
+    pub(super) fn give_up_with_response(&mut self) -> Option<CancellationToken> {
+        let given_up = (!self.is_end_stream()).then(CancellationToken::new)?;
+        self.given_up = Some(Box::pin(given_up.clone().cancelled_owned()));
+        Some(given_up)
     }
 
     /// Ready when the session has ended, also while nothing of the body is taken.
@@ -142,6 +163,9 @@ impl Body for RequestBody {
         let this = &mut *self;
         if this.cut.as_mut().is_some_and(|cut| cut.is_over(context)) {
             return Poll::Ready(Some(Err(BodyError::SessionEnded)));
+        }
+        if this.given_up.as_mut().is_some_and(|given_up| given_up.as_mut().poll(context).is_ready()) {
+            return Poll::Ready(Some(Err(BodyError::GivenUp(h2::Reason::CANCEL.into()))));
         }
         let Some(body) = &mut this.body else { return Poll::Ready(None) };
         loop {

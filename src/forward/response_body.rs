@@ -7,6 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     body_error::BodyError,
@@ -39,9 +40,26 @@ pub(super) enum UpstreamBody {
     /// A connection of HTTP/1.1.
     Http1(Http1ResponseBody<Outgoing>),
     /// A stream of HTTP/2.
-    Http2(Incoming),
+    Http2(Http2ResponseBody),
     /// Nowhere: another protocol is spoken on the connection.
     Empty,
+}
+
+/// What comes of a response over HTTP/2. If nobody wants the rest of it, nobody wants the rest of its request either.
+#[derive(Debug)]
+pub(super) struct Http2ResponseBody {
+    pub(super) incoming: Incoming,
+    /// Cancelled when the response is given up; `None` if its request had no body.
+    pub(super) given_up: Option<CancellationToken>,
+}
+
+impl Drop for Http2ResponseBody {
+    fn drop(&mut self) {
+        // An app that responded to all may still want the rest of what it is sent.
+        if let Some(given_up) = self.given_up.take_if(|_| !self.incoming.is_end_stream()) {
+            given_up.cancel();
+        }
+    }
 }
 
 impl ResponseBody {
@@ -62,6 +80,20 @@ impl ResponseBody {
     /// No body, where another protocol is spoken on the connection.
     pub(super) fn empty() -> Self {
         Self { body: UpstreamBody::Empty, cut: None, draining: None, deadlines: None, injector: None, _in_use: None, _slot: None }
+    }
+
+    /// Ready when the body is to end, also while nothing of it is taken.
+    pub fn poll_cut(&mut self, context: &mut Context<'_>) -> Poll<BodyError> {
+        if SessionCut::poll_over(self.cut.as_mut(), context).is_ready() {
+            return Poll::Ready(BodyError::SessionEnded);
+        }
+        if self.draining.as_mut().is_some_and(|draining| draining.poll(context).is_ready()) {
+            return Poll::Ready(BodyError::Draining);
+        }
+        if self.deadlines.as_mut().is_some_and(|deadlines| deadlines.is_over(context, false)) {
+            return Poll::Ready(BodyError::TooSlow);
+        }
+        Poll::Pending
     }
 
     /// Has the body, which is a page, get a script on its way.
@@ -113,10 +145,10 @@ impl Body for UpstreamBody {
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut *self {
             Self::Http1(body) => Pin::new(body).poll_frame(context).map_err(BodyError::from),
-            Self::Http2(body) => match ready!(Pin::new(&mut *body).poll_frame(context)) {
+            Self::Http2(body) => match ready!(Pin::new(&mut body.incoming).poll_frame(context)) {
                 Some(frame) => Poll::Ready(Some(frame.map_err(BodyError::from_http2))),
                 // A reset that claims to be no error (RFC 9113 section 8.1) ends no response that is not complete.
-                None if body.is_end_stream() => Poll::Ready(None),
+                None if body.incoming.is_end_stream() => Poll::Ready(None),
                 None => Poll::Ready(Some(Err(BodyError::Unfinished))),
             },
             Self::Empty => Poll::Ready(None),
@@ -126,7 +158,7 @@ impl Body for UpstreamBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Http1(body) => body.is_end_stream(),
-            Self::Http2(body) => body.is_end_stream(),
+            Self::Http2(body) => body.incoming.is_end_stream(),
             Self::Empty => true,
         }
     }
@@ -134,7 +166,7 @@ impl Body for UpstreamBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Http1(body) => body.size_hint(),
-            Self::Http2(body) => body.size_hint(),
+            Self::Http2(body) => body.incoming.size_hint(),
             Self::Empty => SizeHint::with_exact(0),
         }
     }

@@ -16,6 +16,7 @@ use super::trace::Trace;
 use crate::{
     exchange::{Exchange, grpc_status},
     forward::{self, BodyError, ByteCount, RESPONSE_MARK},
+    server::CutBody,
     telemetry::{
         AccessLog, Field,
         logs::{ACCESS, causes},
@@ -203,6 +204,15 @@ impl Drop for Body {
             // Nobody polls for the end of a body of which all has come.
             line.write(if line.length == Some(line.sent) { COMPLETE } else { CLIENT_LEFT });
         }
+    }
+}
+
+impl CutBody for Body {
+    fn poll_cut(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Either::Left(answer) = &mut self.source else { return Poll::Pending };
+        let error = ready!(answer.poll_cut(context));
+        self.count(Some(&Err(error)));
+        Poll::Ready(())
     }
 }
 

@@ -3,20 +3,24 @@
 //! hyper holds a read buffer, a write buffer and the memory of a request's future for as long as it serves a connection. A
 //! connection of HTTP/1 that is idle is therefore parked: hyper is taken off it, and put on again when the next bytes come.
 
-use std::{error::Error, fmt::Display, future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    fmt::Display,
+    future::{Future, poll_fn},
+    net::IpAddr,
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{Request, Response};
 use hyper::{
-    body::{Body, Incoming},
+    body::Incoming,
     server::conn::{http1, http2},
     service::{HttpService, service_fn},
 };
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    server::graceful::GracefulConnection,
-};
+use hyper_util::{rt::TokioIo, server::graceful::GracefulConnection};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
@@ -24,14 +28,19 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 
+use crate::connection_slot::ConnectionSlot;
+
 use super::{
-    ConnectionService, MAX_HEAD_BYTES, MAX_HEADER_FIELDS, Peer, StreamReset,
+    ConnectionService, CutBody, MAX_HEAD_BYTES, MAX_HEADER_FIELDS, Peer, StreamReset,
     abort_after_flush::AbortAfterFlush,
     activity::ConnectionActivity,
     alpn::{Detected, Expected},
     client_stream::ClientStream,
     lifetime::{Event, IdleTimeout, Lifetime},
     lingering_close::LingerTimeouts,
+    shared_body::SharedBody,
+    stream_body::StreamBody,
+    stream_task::StreamExecutor,
     write_timeout::WriteTimeout,
 };
 
@@ -54,7 +63,6 @@ const LINGER_TIMEOUTS: LingerTimeouts =
 #[derive(Clone, Debug)]
 pub(super) struct Protocols {
     http1: http1::Builder,
-    http2: http2::Builder<TokioExecutor>,
 }
 
 impl Protocols {
@@ -62,12 +70,17 @@ impl Protocols {
         let mut http1 = http1::Builder::new();
         // A head that does not come is an idle connection (`Lifetime`).
         http1.header_read_timeout(None).max_buf_size(MAX_HEAD_BYTES).max_headers(MAX_HEADER_FIELDS);
-        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        Self { http1 }
+    }
+
+    /// Those of a connection of HTTP/2.
+    fn http2<B>(executor: StreamExecutor<B>) -> http2::Builder<StreamExecutor<B>> {
+        let mut http2 = http2::Builder::new(executor);
         // No pings: some clients answer one only when they next read, and what is merely quiet must not end. A client that has
         // vanished is detected by TCP keep-alive.
         http2.enable_connect_protocol().max_concurrent_streams(MAX_STREAMS).max_header_list_size(MAX_HEAD_BYTES_HTTP2);
         http2.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
-        Self { http1, http2 }
+        http2
     }
 }
 
@@ -82,7 +95,7 @@ pub(super) async fn handshake<S, F, B>(
 ) where
     S: Fn(Request<Incoming>) -> F + Send + Unpin + 'static,
     F: Future<Output = Result<Response<B>, StreamReset>> + Send + 'static,
-    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B: CutBody + Unpin + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     // Without it, small responses wait for the client's acknowledgement of the one before.
@@ -116,26 +129,14 @@ pub(super) async fn serve_connection<S, F, B>(
 ) where
     S: Fn(Request<Incoming>) -> F + Send + Unpin + 'static,
     F: Future<Output = Result<Response<B>, StreamReset>> + Send + 'static,
-    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B: CutBody + Unpin + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let (address, slot, activity) = (peer.address, peer.slot.clone(), Arc::clone(&peer.interims.0));
     let ConnectionService { respond, reject } = make_service(peer);
-    let (served_slot, served_activity) = (slot.clone(), Arc::clone(&activity));
-    let mut service = service_fn(move |request: Request<Incoming>| {
-        served_activity.request_begins(&request);
-        let (in_use, activity, version) = (served_slot.in_use(), Arc::clone(&served_activity), request.version());
-        // Not awaited in a block of its own, which would hold the future, a large one, twice.
-        respond(request).map(move |response| {
-            let response = response?;
-            activity.response_begins(&response);
-            drop(in_use);
-            Ok::<_, StreamReset>(AbortAfterFlush::wrap(response, version, activity, WRITE_TIMEOUT))
-        })
-    });
     let stream = WriteTimeout::new(stream, WRITE_TIMEOUT);
     let mut stream = ClientStream::new(stream, LINGER_TIMEOUTS, Arc::clone(&activity), reject);
-    let mut lifetime = Lifetime::begin(IDLE_TIMEOUT, Arc::clone(&activity), slot, stop.clone());
+    let mut lifetime = Lifetime::begin(IDLE_TIMEOUT, Arc::clone(&activity), slot.clone(), stop.clone());
 
     let detected = tokio::select! {
         biased;
@@ -145,7 +146,15 @@ pub(super) async fn serve_connection<S, F, B>(
     match detected {
         Ok(Some(Detected::Http1)) => {}
         Ok(Some(Detected::Http2)) => {
-            let connection = Box::pin(protocols.http2.serve_connection(TokioIo::new(stream), service));
+            let executor = StreamExecutor::new(WRITE_TIMEOUT);
+            let http2 = Protocols::http2(executor.clone());
+            let service = service_fn(move |request: Request<Incoming>| {
+                let (progress, answered) = (executor.begin_stream(), Arc::clone(&activity));
+                let responding = respond_on(&activity, &slot, &respond, request);
+                responding
+                    .map(move |response| Ok::<_, StreamReset>(StreamBody::wrap(response?, progress, answered, WRITE_TIMEOUT)))
+            });
+            let connection = Box::pin(http2.serve_connection(TokioIo::new(stream), service));
             return drive_http2(connection, &mut lifetime, address).await;
         }
         Ok(Some(Detected::Unexpected | Detected::Undecided)) => {
@@ -154,9 +163,16 @@ pub(super) async fn serve_connection<S, F, B>(
         Ok(None) => return close(stream).await,
         Err(error) => return log_failure(&error, address),
     }
+    let shared = Arc::<SharedBody<B>>::default();
+    let (served_activity, served_body) = (Arc::clone(&activity), Arc::clone(&shared));
+    let mut service = service_fn(move |request: Request<Incoming>| {
+        let (activity, shared, version) = (Arc::clone(&served_activity), Arc::clone(&served_body), request.version());
+        let responding = respond_on(&activity, &slot, &respond, request);
+        responding.map(move |response| Ok::<_, StreamReset>(AbortAfterFlush::wrap(response?, version, shared, activity)))
+    });
     loop {
         let connection = Box::new(protocols.http1.serve_connection(TokioIo::new(stream), service).with_upgrades());
-        match drive_http1(connection, &mut lifetime, &activity, address).await {
+        match drive_http1(connection, &mut lifetime, (&activity, &shared), address).await {
             Http1End::Ended => return,
             Http1End::Closing(idle) => return close(idle).await,
             Http1End::Parking(parts) => {
@@ -181,6 +197,28 @@ pub(super) async fn serve_connection<S, F, B>(
     }
 }
 
+/// Has a request responded to, which is seen in the connection's `activity`.
+fn respond_on<S, F, B>(
+    activity: &Arc<ConnectionActivity>,
+    slot: &ConnectionSlot,
+    respond: &S,
+    request: Request<Incoming>,
+) -> impl Future<Output = Result<Response<B>, StreamReset>> + Send + 'static + use<S, F, B>
+where
+    S: Fn(Request<Incoming>) -> F,
+    F: Future<Output = Result<Response<B>, StreamReset>> + Send + 'static,
+{
+    activity.request_begins(&request);
+    let (in_use, activity) = (slot.in_use(), Arc::clone(activity));
+    // Not awaited in a block of its own, which would hold the future, a large one, twice.
+    respond(request).inspect(move |response| {
+        if let Ok(response) = response {
+            activity.response_begins(response);
+        }
+        drop(in_use);
+    })
+}
+
 /// What hyper's connection of HTTP/1 came to.
 enum Http1End<I, S> {
     /// The connection has ended, or has been upgraded.
@@ -195,14 +233,14 @@ enum Http1End<I, S> {
 async fn drive_http1<I, S, B>(
     mut connection: Box<http1::UpgradeableConnection<TokioIo<I>, S>>,
     lifetime: &mut Lifetime,
-    activity: &ConnectionActivity,
+    (activity, response): (&ConnectionActivity, &SharedBody<B>),
     address: IpAddr,
 ) -> Http1End<I, S>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    S: HttpService<Incoming, ResBody = B> + Unpin,
+    S: HttpService<Incoming, ResBody = AbortAfterFlush<B>> + Unpin,
     S::Error: Into<Box<dyn Error + Send + Sync>>,
-    B: Body + 'static,
+    B: CutBody + Unpin + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     // A head that comes slowly keeps hyper until it is a request.
@@ -212,6 +250,8 @@ where
         let event = tokio::select! {
             biased;
             ended = &mut *connection => break ended,
+            // The client takes nothing of what it was sent, and gets no more.
+            () = poll_fn(|context| response.poll_cut(context)) => return Http1End::Ended,
             event = lifetime.next(Some(requests_before)) => event,
         };
         let is_idle = lifetime.is_between_requests();

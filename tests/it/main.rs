@@ -84,6 +84,7 @@ mod sessions;
 mod several_providers;
 mod shared_grants;
 mod shared_login;
+mod shut_windows;
 mod silent_return;
 mod site;
 mod smuggling;
