@@ -221,7 +221,9 @@ impl Gateway {
             }
             Destination::ResourceMetadata(route) => {
                 trace.route = RouteTaken::Endpoint;
-                return Ok(for_method(exchange, self.parts.endpoints.resource_metadata(exchange, route)?));
+                let response = self.parts.endpoints.resource_metadata(exchange, route);
+                let response = response.map_err(|refused| NotServed::ByEndpoint(*refused))?;
+                return Ok(for_method(exchange, response));
             }
             Destination::Endpoint(path) => {
                 trace.route = RouteTaken::Endpoint;

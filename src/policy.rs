@@ -10,7 +10,7 @@ mod origin_pattern;
 mod policies;
 mod tokens;
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use ipnet::IpNet;
 
 use crate::{
@@ -144,6 +144,12 @@ impl Rule {
             return Ok(());
         }
         if self.methods.contains(method) && !overrides_method(headers) { Ok(()) } else { Err(Denied::Method) }
+    }
+
+    /// The methods that it takes, as `Allow` has them (RFC 9110 section 10.2.1); `None` if that is any.
+    pub fn allowed_methods(&self) -> Option<HeaderValue> {
+        let methods = self.methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+        HeaderValue::try_from(methods).ok().filter(|methods| !methods.is_empty())
     }
 
     fn takes_from(&self, client: ClientAddress) -> Result<(), Denied> {

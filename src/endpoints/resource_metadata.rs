@@ -5,7 +5,7 @@ use axum::body::Body;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use serde_json::json;
 
-use super::Endpoints;
+use super::{Endpoints, Refused};
 use crate::{
     exchange::Exchange,
     refusal::{
@@ -20,7 +20,7 @@ impl Endpoints {
     ///
     /// # Errors
     /// [`Refusal::MethodNotAllowed`].
-    pub fn resource_metadata(&self, exchange: &Exchange, route: &Route) -> Result<Response<Body>, Refusal> {
+    pub fn resource_metadata(&self, exchange: &Exchange, route: &Route) -> Result<Response<Body>, Box<Refused>> {
         let mut response = match exchange.method {
             Method::GET | Method::HEAD => self.metadata_of(exchange, route),
             // Scripts of MCP clients send headers of their own.
@@ -30,7 +30,10 @@ impl Endpoints {
                 own_headers(response.headers_mut(), MARK);
                 response
             }
-            _ => return Err(Refusal::MethodNotAllowed),
+            _ => {
+                let allow = Some(HeaderValue::from_static("GET, HEAD, OPTIONS"));
+                return Err(Box::new(Refused { allow, ..Refusal::MethodNotAllowed.into() }));
+            }
         };
         let all: [(HeaderName, &str); 3] = [
             (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),

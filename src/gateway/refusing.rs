@@ -6,10 +6,12 @@ use super::{Answered, Gateway, for_method};
 use crate::{
     endpoints::Refused,
     exchange::{CallFailure, Exchange},
+    policy::Denied,
     refusal::{
         Links, OwnPages, Refusal,
         response::{allow_cors, grpc_failed},
     },
+    routing::Route,
 };
 
 impl Gateway {
@@ -22,12 +24,17 @@ impl Gateway {
     pub(super) fn refusal_response(&self, exchange: &Exchange, refusal: Refusal) -> Response<axum::body::Body> {
         let route = self.parts.settings.routes.find(exchange.site.authority(), &exchange.path()).ok();
         let links = Links::of_the_app(exchange, self.own_pages(), route);
+        let is_of_method = matches!(refusal, Refusal::MethodNotAllowed | Refusal::Denied(Denied::Method, _));
+        let allowed = is_of_method.then(|| allowed_methods(route));
         // Nobody says what else such a client sends.
         let closes = exchange.leaves_body || (exchange.version < Version::HTTP_2 && matches!(refusal, Refusal::HeadTooLarge));
         let may_be_late = refusal.may_come_of_lateness();
         let mut response = refusal.into_response(&links);
         if may_be_late && exchange.call.is_some_and(|call| call.is_past(exchange.elapsed())) {
             response = grpc_failed(CallFailure::DeadlineExceeded);
+        }
+        if let Some(methods) = allowed {
+            response.headers_mut().insert(header::ALLOW, methods);
         }
         if let Some(origin) = &exchange.allowed_origin {
             allow_cors(response.headers_mut(), origin);
@@ -55,3 +62,11 @@ impl Gateway {
         OwnPages { prefix: &settings.prefix, cookies: &settings.exchange.cookies, branding: &settings.branding }
     }
 }
+
+/// The methods that a route takes, for a request that has another (RFC 9110 section 15.5.6).
+fn allowed_methods(route: Option<&Route>) -> HeaderValue {
+    // What a route without a list takes is the app's to say: all but CONNECT and TRACE reaches it.
+    route.and_then(|route| route.rule.allowed_methods()).unwrap_or(HeaderValue::from_static(USUAL_METHODS))
+}
+
+const USUAL_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";

@@ -437,7 +437,7 @@ async fn a_client_finds_the_provider_by_the_metadata_of_the_route_and_other_well
     let preflight = client.send(Method::OPTIONS, "/.well-known/oauth-protected-resource/api", &preflight, "").await;
     assert_eq!((preflight.status, preflight.header("access-control-allow-headers")), (StatusCode::NO_CONTENT, "*"));
     let posted = client.send(Method::POST, "/.well-known/oauth-protected-resource/api", &[], "").await;
-    assert_eq!(posted.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!((posted.status, posted.header("allow")), (StatusCode::METHOD_NOT_ALLOWED, "GET, HEAD, OPTIONS"));
     let ann = world.signed_in().await;
     for path in ["", "/", "/api/", "/api/deeper", "/other", "/API"] {
         let path = format!("/.well-known/oauth-protected-resource{path}");

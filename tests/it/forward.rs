@@ -251,6 +251,7 @@ async fn methods_and_targets_that_are_not_requests_for_a_page_are_refused() {
         let mut answer = String::new();
         let _end = tokio::time::timeout(Duration::from_secs(10), stream.read_to_string(&mut answer)).await;
         assert!(answer.get(9..12) == Some(status), "{line}: {answer}");
+        assert_eq!(answer.contains("allow: GET, HEAD, POST, PUT, PATCH, "), status == "405", "{line}: {answer}");
     }
     let mut stream = TcpStream::connect(world.address()).await.unwrap();
     stream
