@@ -4,6 +4,7 @@
 mod actions;
 mod end_sessions;
 mod ending;
+mod history;
 mod json;
 mod listing;
 mod place;
@@ -14,18 +15,17 @@ mod settings;
 mod state;
 pub mod words;
 
-use std::{cmp::Reverse, collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
 use crate::{
     clock::Clock,
     grant::{Grant, GrantId},
-    history::Event,
     renewal::{NextRefresh, Renewer},
     session,
     sign_out::SignOut,
-    store::{AuditPart, EventPlace, ListedSession, Store, StoreError},
+    store::{EventFilter, EventPart, EventPlace, EventsOf, ListedSession, Store, StoreError, StoredEvent},
 };
 
 pub use actions::{Action, Actor};
@@ -33,17 +33,13 @@ pub use end_sessions::{Ended, Everyone, Step, Whose};
 pub use ending::{Ending, LoggedOutBy};
 pub use json::{event_json, session_json};
 pub use listing::{EndedBecause, Filter, Listing};
-pub use place::{event_place, parse_event_place, parse_place, place, session_id};
+pub use place::{ListPlace, NamePosition, event_place, parse_event_place, parse_place, place, session_id};
 pub use prediction::{EndCause, Prediction};
 pub use settings::Settings;
 pub use state::SessionState;
 
-/// The maximum number of events that are shown of a grant or a name.
-pub const EVENTS: i64 = 50;
-
-/// Of so many of somebody's sessions, the last logins first, and of so many grants, the last events first, the history is read: a program may have logged in as
-/// one user for thousands of times.
-const MOST_EXPLAINED: usize = 64;
+/// How many events are in a part of a history.
+pub const EVENTS: usize = 50;
 
 /// What administrators ask, and what they do.
 #[derive(Clone, Debug)]
@@ -73,18 +69,23 @@ pub struct GrantStory {
     pub sessions: Vec<(ListedSession, Prediction)>,
     /// When it is renewed next.
     pub next: Option<NextRefresh>,
-    /// Its newest events, the newest first.
-    pub events: Vec<(Event, String)>,
+    /// A part of its events, the newest first.
+    pub events: EventPart,
+    /// The newest event that tells of an end, or of what administrators did.
+    pub last_end: Option<StoredEvent>,
 }
 
 impl Administration {
-    /// What is known of a grant; `None`: nothing ever was, or all is forgotten.
+    /// What is known of a grant, with its events behind `after`; `None`: nothing ever was, or all is forgotten.
     ///
     /// # Errors
     /// The store failed.
-    pub async fn grant(&self, id: GrantId) -> Result<Option<GrantStory>, StoreError> {
-        let (grant, events) = (self.store.grant(id).await?, self.store.events("", Some(id), EVENTS).await?);
-        if grant.is_none() && events.is_empty() {
+    pub async fn grant(&self, id: GrantId, after: EventPlace) -> Result<Option<GrantStory>, StoreError> {
+        let (grant, of) = (self.store.grant(id).await?, [EventsOf::Grant(id)]);
+        let events = self.history(&of, EventFilter::All, after, EVENTS).await?;
+        let last_end = self.history(&of, EventFilter::Ends, EventPlace::START, 1).await?.events.pop();
+        let is_known = grant.is_some() || last_end.is_some() || !events.events.is_empty();
+        if !is_known && self.store.events(&EventsOf::Grant(id), EventFilter::All, EventPlace::START, 1).await?.is_empty() {
             return Ok(None);
         }
         let mut sessions = Vec::new();
@@ -102,43 +103,14 @@ impl Administration {
                 .collect();
         }
         let next = grant.as_ref().map(|grant| self.renewer.next_refresh(grant));
-        Ok(Some(GrantStory { id, grant, sessions, next, events }))
-    }
-
-    /// The newest events of a user, by their e-mail address, user name or `sub`, of a session or of a grant, the newest first, with
-    /// those of the grants that these are about: a session's end is explained by its grant.
-    ///
-    /// # Errors
-    /// The store failed.
-    pub async fn history(&self, name: &str, sessions: &[ListedSession]) -> Result<Vec<(Event, String)>, StoreError> {
-        let mut events = self.store.events(name, None, EVENTS).await?;
-        for listed in sessions.iter().take(MOST_EXPLAINED) {
-            add(&mut events, self.store.events(&listed.session.hash.short(), Some(listed.grant.id), EVENTS).await?);
-        }
-        events.sort_by_key(|(event, _)| Reverse(event.at));
-        let mut known = HashSet::new();
-        let grants: Vec<_> = events.iter().map(|(event, _)| event.grant).filter(|grant| known.insert(*grant)).collect();
-        for grant in grants.into_iter().take(MOST_EXPLAINED) {
-            add(&mut events, self.store.events("", Some(grant), EVENTS).await?);
-        }
-        events.sort_by_key(|(event, _)| Reverse(event.at));
-        Ok(events)
+        Ok(Some(GrantStory { id, grant, sessions, next, events, last_end }))
     }
 
     /// What administrators did behind a place, the newest first, `most` of it at most.
     ///
     /// # Errors
     /// The store failed.
-    pub async fn audit(&self, after: EventPlace, most: usize) -> Result<AuditPart, StoreError> {
+    pub async fn audit(&self, after: EventPlace, most: usize) -> Result<EventPart, StoreError> {
         self.store.events_of_administrators(after, most).await
-    }
-}
-
-/// Adds those that are not there yet.
-fn add(events: &mut Vec<(Event, String)>, more: Vec<(Event, String)>) {
-    for line in more {
-        if !events.contains(&line) {
-            events.push(line);
-        }
     }
 }

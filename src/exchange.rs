@@ -126,7 +126,7 @@ impl Exchange {
             kind,
             reads_html,
             is_in_frame: reads_html && kind::is_in_frame(headers),
-            accept_language: if reads_html { headers.get(header::ACCEPT_LANGUAGE).cloned() } else { None },
+            accept_language: if reads_html { Language::accepted(headers) } else { None },
             asks_for_upgrade: is_extended_connect || headers.contains_key(header::UPGRADE),
             referer: sends_form.then(|| headers.get(header::REFERER).cloned()).flatten(),
             is_foreign_part: has_frames && kind::is_foreign_part(headers),

@@ -21,8 +21,12 @@ pub struct Event {
     pub grant: GrantId,
     /// The session, by its short hash, if the event concerns one session.
     pub session: Option<String>,
+    /// The issuer of the user's provider; empty: an older release wrote the event, or it is about everybody.
+    pub issuer: String,
     /// The user: the provider's `sub`.
     pub subject: String,
+    /// The user name, by which the history is searched also when the session is gone.
+    pub username: Option<String>,
     /// The user's display name: the e-mail address, else the user name, else `sub`.
     pub who: String,
     /// The outcome, as an identifier; for a token refresh the outcome class.
@@ -37,6 +41,8 @@ pub struct Event {
     pub rotated: Option<bool>,
     /// Details on one line: the provider's `error_description` without secrets, or the groups by which a login was denied.
     pub detail: Option<String>,
+    /// The issuer of the administrator who acted, of whom another provider may have a namesake.
+    pub actor_issuer: Option<String>,
 }
 
 /// The kinds of events. Their names are stored and must not change.
@@ -86,14 +92,16 @@ impl Kind {
 }
 
 impl Event {
-    /// Creates an event of a user's grant.
-    pub fn of(kind: Kind, grant: GrantId, identity: &Identity, at: Timestamp) -> Self {
+    /// Creates an event of the grant of a user of the provider with this issuer.
+    pub fn of(kind: Kind, grant: GrantId, issuer: &str, identity: &Identity, at: Timestamp) -> Self {
         Self {
             at,
             kind,
             grant,
             session: None,
+            issuer: issuer.to_owned(),
             subject: identity.subject.clone(),
+            username: identity.username.clone(),
             who: identity.display().to_owned(),
             outcome: "ok".to_owned(),
             reason: String::new(),
@@ -101,12 +109,14 @@ impl Event {
             duration: None,
             rotated: None,
             detail: None,
+            actor_issuer: None,
         }
     }
 
     /// Creates an event of a token refresh.
     pub fn renewal(grant: &Grant, at: Timestamp, outcome: &str, reason: &str) -> Self {
-        Self { outcome: outcome.to_owned(), ..Self::of(Kind::Renewal, grant.id, &grant.identity, at) }.because(reason)
+        Self { outcome: outcome.to_owned(), ..Self::of(Kind::Renewal, grant.id, &grant.issuer, &grant.identity, at) }
+            .because(reason)
     }
 
     /// The provider's code and the details, in one line, if there are any.

@@ -13,7 +13,7 @@ mod token;
 
 pub use algorithm::Algorithm;
 pub use error::JoseError;
-pub use key::{KeySet, UnknownKeyIds};
+pub use key::{DescribedKey, KeySet, UnknownKeyIds};
 pub use object::JsonObject;
 pub use signing_key::{PrivateKeyError, SigningError, SigningKey};
 pub use token::{SignedToken, VerificationOptions};

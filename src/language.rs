@@ -1,6 +1,8 @@
 //! The languages of Evergate's own pages.
 
-use http::HeaderValue;
+use std::cmp::Reverse;
+
+use http::{HeaderMap, HeaderValue, header};
 
 /// A language that every text of a page has been written in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -29,17 +31,38 @@ impl Language {
         Self::ALL.into_iter().find(|language| language.tag().eq_ignore_ascii_case(tag))
     }
 
+    /// What a client says of languages: `Accept-Language` in one line, however many it sent (RFC 9110 section 5.3).
+    pub fn accepted(headers: &HeaderMap) -> Option<HeaderValue> {
+        let mut lines = headers.get_all(header::ACCEPT_LANGUAGE).iter();
+        let first = lines.next()?;
+        let mut all = first.as_bytes().to_vec();
+        for line in lines.take(MOST_RANGES) {
+            all.extend_from_slice(b", ");
+            all.extend_from_slice(line.as_bytes());
+        }
+        HeaderValue::from_bytes(&all).ok()
+    }
+
     /// The language that a client prefers of ours, by `Accept-Language` (RFC 9110 section 12.5.4): each range counts by its primary
-    /// subtag, so that `de-AT` gets German. Of ranges with the same weight the first one counts.
+    /// subtag, so that `de-AT` gets German, and `*` for the languages that no other range names. Of ranges with the same weight the
+    /// first one counts.
     pub fn preferred(accepted: Option<&HeaderValue>) -> Self {
         let accepted = accepted.and_then(|line| line.to_str().ok()).unwrap_or_default();
-        let mut best = (Self::default(), 0);
-        for (language, weight) in accepted.split(',').take(MOST_RANGES).filter_map(weighted) {
-            if weight > best.1 {
-                best = (language, weight);
+        let ranges: Vec<_> = accepted.split(',').take(MOST_RANGES).filter_map(weighted).enumerate().collect();
+        let best_of = |range: Option<Self>| {
+            let named = ranges.iter().filter(|(_, (language, _))| *language == range);
+            named.map(|(place, (_, weight))| (*weight, Reverse(*place))).max()
+        };
+        let judged = |language: Self| best_of(Some(language)).or_else(|| best_of(None)).filter(|(weight, _)| *weight > 0);
+        // Of several that are liked as much, the first.
+        let mut best = (None, Self::default());
+        for language in Self::ALL {
+            let judged = judged(language);
+            if judged > best.0 {
+                best = (judged, language);
             }
         }
-        best.0
+        best.1
     }
 
     /// The value of `Content-Language`.
@@ -51,11 +74,11 @@ impl Language {
 /// Browsers send a handful.
 const MOST_RANGES: usize = 32;
 
-/// A range of `Accept-Language` that names a language of ours, with its weight in thousandths.
-fn weighted(range: &str) -> Option<(Language, u32)> {
+/// A range of `Accept-Language` that names a language of ours, or any (`None`), with its weight in thousandths.
+fn weighted(range: &str) -> Option<(Option<Language>, u32)> {
     let mut parts = range.split(';').map(str::trim);
     let primary = parts.next()?.split('-').next()?;
-    let language = if primary == "*" { Language::default() } else { Language::tagged(primary)? };
+    let language = if primary == "*" { None } else { Some(Language::tagged(primary)?) };
     let weight = match parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q="))) {
         None => 1000,
         Some(text) => thousandths(text)?,
@@ -99,9 +122,26 @@ mod tests {
             ("de;q=0.1234", "en"),
             ("de;q=-1, den, deutsch", "en"),
             ("*", "en"),
+            ("en;q=0, *", "de"),
+            ("*, en;q=0", "de"),
+            ("en;q=0.1, *", "de"),
+            ("de;q=0, *;q=0.1", "en"),
+            ("en;q=0, *;q=0", "en"),
+            ("fr, *;q=0.5, en;q=0.1", "de"),
         ] {
             assert_eq!(preferred(line), tag, "{line}");
         }
         assert_eq!(Language::preferred(None), Language::English);
+    }
+
+    #[test]
+    fn several_lines_count_as_one() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(Language::accepted(&headers), None);
+        for line in ["fr", "en;q=0.4", "de;q=0.5"] {
+            headers.append(header::ACCEPT_LANGUAGE, HeaderValue::from_static(line));
+        }
+        assert_eq!(Language::accepted(&headers).unwrap(), "fr, en;q=0.4, de;q=0.5");
+        assert_eq!(Language::preferred(Language::accepted(&headers).as_ref()), Language::German);
     }
 }

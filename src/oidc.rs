@@ -69,6 +69,7 @@ pub use group_names::{GroupNames, InvalidPattern};
 pub use http::FetchError;
 pub use id_token::VerifyError;
 pub use introspection::Introspection;
+pub use keys::PublishedKey;
 pub use logout_token::LogoutToken;
 pub use loopback::is_loopback;
 pub use preset::{ErrorMeaning, ErrorRule, PRESETS, Preset, RefreshTokenRotation};

@@ -29,7 +29,7 @@ pub use branding::{Brand, Branding, Contact, NotPrintable};
 pub use chart::{Chart, ChartKind, Series};
 pub use choice::{AddressField, Choice, ChoicePage};
 pub use colour::{Colour, contrast};
-pub use html::escape;
+pub use html::{escape, escape_cut};
 pub use kept_post::KeptPostPage;
 pub use logo::{Logo, LogoError};
 pub use look::Look;

@@ -194,7 +194,8 @@ impl PersonalTokens {
         match self.store.save_token(&NewToken { hash, made_from, token: &token, most: MOST, at, once }).await? {
             TokenSaved::Saved(id) => {
                 if let Some(grant) = grant {
-                    let event = Event::of(Kind::Login, id, &grant.identity, at).of_session(hash).because("personal_token");
+                    let event =
+                        Event::of(Kind::Login, id, &grant.issuer, &grant.identity, at).of_session(hash).because("personal_token");
                     self.store.enqueue_event(event);
                 }
                 tracing::info!(session = hash.short(), "a personal access token was made");

@@ -285,6 +285,48 @@ impl SignOut {
         .await
     }
 
+    /// Ends all sessions of browsers that a grant's user has, but for those of this login, and leaves tokens alone. A client that disconnects
+    /// does not cancel it. One that cannot be ended keeps no other alive.
+    ///
+    /// # Errors
+    /// Some may be alive still.
+    pub async fn end_other_browsers(&self, grant: &Grant, own: SessionHash) -> Result<(), StoreError> {
+        let found = self.sessions_of_user(grant).await?;
+        let this = self.clone();
+        self.to_its_end(async move {
+            let mut done = Ok(());
+            for hash in found {
+                let ended = async {
+                    let Some(session) = this.store.session(hash).await? else { return Ok(()) };
+                    if session.token.is_none() && session.login.unwrap_or(hash) != own {
+                        this.end_one(hash, LogoutInitiator::User).await?;
+                    }
+                    Ok(())
+                };
+                done = done.and(ended.await);
+            }
+            done
+        })
+        .await
+    }
+
+    /// Ends the session or token of a grant's user that `is_meant` selects by its hash, unless it is of this login.
+    ///
+    /// # Errors
+    /// It may be alive still.
+    pub async fn end_one_of_user(
+        &self,
+        grant: &Grant,
+        own: SessionHash,
+        is_meant: impl Fn(SessionHash) -> bool,
+    ) -> Result<(), StoreError> {
+        let found = self.sessions_of_user(grant).await?;
+        match found.into_iter().find(|hash| *hash != own && is_meant(*hash)) {
+            Some(hash) => self.end_other(hash, LogoutInitiator::User).await,
+            None => Ok(()),
+        }
+    }
+
     /// Refuses from now on the bearer tokens that a provider has issued to a user so far: no session stands behind them.
     ///
     /// # Errors
@@ -313,13 +355,15 @@ impl SignOut {
         }
         self.metrics.logout();
         tracing::info!(session = hash.short(), by = by.as_str(), "logged out");
-        let event = Event::of(Kind::Logout, ended.grant, &ended.identity, self.clock.now()).of_session(hash);
+        let now = self.clock.now();
+        let of_session = |hash| {
+            Event::of(Kind::Logout, ended.grant, &ended.issuer, &ended.identity, now).of_session(hash).because(by.as_str())
+        };
         for other in &ended.others {
             self.cache.forget_session(*other);
-            let event = Event::of(Kind::Logout, ended.grant, &ended.identity, self.clock.now()).of_session(*other);
-            self.store.enqueue_event(event.because(by.as_str()));
+            self.store.enqueue_event(of_session(*other));
         }
-        self.store.enqueue_event(event.because(by.as_str()));
+        self.store.enqueue_event(of_session(hash));
         self.revocations.notify_one();
         Ok(Some(ended))
     }
@@ -334,6 +378,8 @@ impl LogoutRequest {
             && text("sec-fetch-dest") == Some("document")
             && text("sec-purpose").is_none();
         match (method, text("sec-fetch-site"), text("origin")) {
+            // Whoever only asks wants nothing to end.
+            (&Method::HEAD, _, _) => Self::NeedsConfirmation,
             (&Method::POST, Some("same-origin"), _) => Self::Intended,
             (_, Some("same-origin"), _) if is_navigation => Self::Intended,
             (_, Some(_), _) => Self::NeedsConfirmation,

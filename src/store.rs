@@ -45,7 +45,10 @@ pub use condition::Condition;
 pub use contract::{Counts, END_RETENTION, LOGOUT_RETENTION, OrphanedToken, Revocation, RevocationToken, Store};
 pub use error::StoreError;
 pub use facts::DatabaseFacts;
-pub use listed::{AuditPart, EventPlace, ListPosition, ListedGrant, ListedSession};
+pub use listed::{
+    EventFilter, EventPart, EventPlace, EventsOf, ListPosition, ListedGrant, ListedSession, NameKind, SeenPosition, SessionKind,
+    StoredEvent,
+};
 pub use postgres::{PostgresSettings, PostgresUrl};
 pub use provider_hours::{LATENCY_BOUNDS, ProviderHour};
 pub use records::{

@@ -18,7 +18,7 @@ use rustls::{
 use crate::clock::Timestamp;
 
 pub use cert_resolver::CertResolver;
-pub use certificate_state::CertificateState;
+pub use certificate_state::{CertificateState, end_of_certificate};
 pub use server_certificates::{ClientAuth, MinVersion, ServerCertificates};
 
 /// What Evergate trusts, and presents, as a TLS client of the provider or of an upstream.

@@ -16,6 +16,8 @@ use crate::{
 pub struct Actor {
     /// By the name that the history tells.
     pub who: String,
+    /// The issuer of their provider, of whom another provider may have a namesake; `None` for the command line.
+    pub issuer: Option<String>,
     /// The session that they act in, by its short hash, for the log; `None` for the command line.
     pub session: Option<String>,
 }
@@ -39,9 +41,9 @@ pub(super) enum About<'a> {
     /// The user of this session.
     Session(&'a ListedSession),
     /// The user of this grant.
-    Grant(GrantId, &'a Identity),
-    /// Everybody.
-    Everybody,
+    Grant(GrantId, &'a str, &'a Identity),
+    /// Everybody, or all users of the provider with this issuer.
+    Everybody(Option<&'a str>),
 }
 
 impl Action {
@@ -79,7 +81,7 @@ impl Administration {
         let (this, actor) = (self.clone(), actor.clone());
         let refreshed = self.sign_out.to_its_end(async move {
             let refreshed = this.renewer.refresh_now(Arc::clone(&grant)).await;
-            this.record(&actor, Action::Renew, About::Grant(grant.id, &grant.identity), refreshed.name());
+            this.record(&actor, Action::Renew, About::Grant(grant.id, &grant.issuer, &grant.identity), refreshed.name());
             // Whoever acted looks at the history next. What cannot be written now is later.
             this.store.flush_events().await;
             refreshed
@@ -90,14 +92,21 @@ impl Administration {
     /// Records an action.
     pub(super) fn record(&self, actor: &Actor, action: Action, about: About<'_>, outcome: &str) {
         let (now, nobody) = (self.clock.now(), Identity::default());
-        let of = |grant, whose| Event::of(Kind::Administration, grant, whose, now);
+        let of = |grant, issuer, whose| Event::of(Kind::Administration, grant, issuer, whose, now);
         let event = match about {
-            About::Session(listed) => of(listed.grant.id, &listed.grant.identity).of_session(listed.session.hash),
-            About::Grant(grant, whose) => of(grant, whose),
-            About::Everybody => of(EVERYBODY, &nobody),
+            About::Session(listed) => {
+                of(listed.grant.id, &listed.grant.issuer, &listed.grant.identity).of_session(listed.session.hash)
+            }
+            About::Grant(grant, issuer, whose) => of(grant, issuer, whose),
+            About::Everybody(issuer) => of(EVERYBODY, issuer.unwrap_or_default(), &nobody),
         };
         let who: String = actor.who.chars().filter(|character| !character.is_control()).take(MOST_OF_NAME).collect();
-        let event = Event { outcome: outcome.to_owned(), detail: Some(who), ..event.because(action.as_str()) };
+        let event = Event {
+            outcome: outcome.to_owned(),
+            detail: Some(who),
+            actor_issuer: actor.issuer.clone(),
+            ..event.because(action.as_str())
+        };
         tracing::info!(
             action = action.as_str(),
             outcome,

@@ -128,8 +128,10 @@ impl Administration {
         match whose {
             // Each is recorded as it ends.
             Whose::Session(_) | Whose::Named(_) => {}
-            Whose::UserOf(grant) => self.record(actor, Action::EndUser, About::Grant(grant.id, &grant.identity), outcome),
-            Whose::Everyone => self.record(actor, Action::EndEveryone, About::Everybody, outcome),
+            Whose::UserOf(grant) => {
+                self.record(actor, Action::EndUser, About::Grant(grant.id, &grant.issuer, &grant.identity), outcome)
+            }
+            Whose::Everyone => self.record(actor, Action::EndEveryone, About::Everybody(issuer), outcome),
         }
         read.map(|()| ended)
     }
@@ -159,11 +161,11 @@ impl Administration {
     /// Begins to end everyone's sessions, the actor's own among them, in the background: at a million that takes a while.
     pub fn end_everyone(&self, actor: &Actor) -> Everyone {
         let Ok(turn) = Arc::clone(&self.ends_everyone).try_lock_owned() else {
-            self.record(actor, Action::EndEveryone, About::Everybody, "under_way");
+            self.record(actor, Action::EndEveryone, About::Everybody(None), "under_way");
             return Everyone::UnderWay;
         };
         let (this, actor) = (self.clone(), actor.clone());
-        self.record(&actor, Action::EndEveryone, About::Everybody, "begun");
+        self.record(&actor, Action::EndEveryone, About::Everybody(None), "begun");
         self.sign_out.tasks.spawn(async move {
             let ended = this.end(&actor, Whose::Everyone, None, |_| {}).await.and_then(Ended::into_result);
             drop(turn);

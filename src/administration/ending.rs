@@ -97,7 +97,8 @@ mod tests {
     #[test]
     fn whoever_ended_a_session_is_known_by_the_name_that_the_history_has() {
         let of = |reason: &str| {
-            Ending::of(&Event::of(Kind::Logout, GrantId([0; 16]), &Identity::default(), Timestamp(0)).because(reason)).unwrap()
+            Ending::of(&Event::of(Kind::Logout, GrantId([0; 16]), "", &Identity::default(), Timestamp(0)).because(reason))
+                .unwrap()
         };
         let mut codes: Vec<_> = LogoutInitiator::all().map(LogoutInitiator::as_str).collect();
         for (initiator, code) in LogoutInitiator::all().zip(&codes) {

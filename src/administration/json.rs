@@ -5,10 +5,9 @@ use serde_json::{Value, json};
 use super::{Ending, SessionState, place::session_id, words};
 use crate::{
     clock::Timestamp,
-    history::Event,
     language::Language,
     session::{Limit, Settings},
-    store::ListedSession,
+    store::{ListedSession, StoredEvent},
 };
 
 /// A session as JSON. Times are seconds since the epoch.
@@ -37,13 +36,14 @@ pub fn session_json(listed: &ListedSession, limits: &Settings, now: Timestamp) -
 }
 
 /// An event as JSON, with what it says of an end.
-pub fn event_json(event: &Event, replica: &str) -> Value {
+pub fn event_json(StoredEvent { event, replica, .. }: &StoredEvent) -> Value {
     let why = Ending::of(event);
     json!({
         "at": event.at.seconds(), "kind": event.kind.as_str(), "grant": event.grant.to_string(), "session": event.session,
-        "user": event.subject, "outcome": event.outcome, "reason": event.reason, "providerError": event.code,
+        "user": event.subject, "issuer": Some(&event.issuer).filter(|issuer| !issuer.is_empty()),
+        "name": event.who, "preferredUsername": event.username, "outcome": event.outcome, "reason": event.reason, "providerError": event.code,
         "milliseconds": event.duration.map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
-        "rotated": event.rotated, "detail": event.detail, "replica": replica,
+        "rotated": event.rotated, "detail": event.detail, "administratorIssuer": event.actor_issuer, "replica": replica,
         "why": why.map(|why| json!({ "code": why.code(), "text": words::ending(&why, Language::English) })),
     })
 }

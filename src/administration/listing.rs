@@ -1,6 +1,6 @@
 //! The list of all sessions, a page at a time, and what passes a filter.
 
-use super::{Administration, place::written};
+use super::{Administration, ListPlace};
 use crate::{
     clock::Timestamp,
     grant::EndReason,
@@ -49,7 +49,7 @@ pub struct Listing {
 }
 
 /// How many sessions are looked at for one part of the list, so that a filter that few pass costs no more.
-const MOST_LOOKED_AT: usize = 2000;
+pub(super) const MOST_LOOKED_AT: usize = 2000;
 
 impl Filter {
     /// Whether a session is shown.
@@ -91,7 +91,7 @@ impl Administration {
                     continue;
                 }
                 if listing.sessions.len() >= most {
-                    listing.next = Some(written(position));
+                    listing.next = Some(ListPlace::Login(position).written());
                     return Ok(listing);
                 }
                 listing.looked_at += 1;
@@ -101,7 +101,7 @@ impl Administration {
             let Some(next) = next else { return Ok(listing) };
             position = next;
             if listing.looked_at >= MOST_LOOKED_AT {
-                listing.next = Some(written(position));
+                listing.next = Some(ListPlace::Login(position).written());
                 return Ok(listing);
             }
         }

@@ -2,9 +2,10 @@
 
 use crate::{
     clock::Timestamp,
+    grant::GrantId,
     secret::hex,
     session::SessionHash,
-    store::{EventPlace, ListPosition, ListedSession},
+    store::{EventPlace, ListPosition, ListedSession, NameKind},
 };
 
 /// A session's name in links and in the API: half of its hash, which finds it and nothing else.
@@ -14,7 +15,12 @@ pub fn session_id(hash: SessionHash) -> String {
 
 /// A place in the list as it is written: the time in milliseconds, and the session's hash.
 pub fn place(listed: &ListedSession) -> String {
-    written(ListPosition { created_at: listed.session.created_at, hash: listed.session.hash })
+    written(position(listed))
+}
+
+/// The place of a session in the list.
+pub(super) fn position(listed: &ListedSession) -> ListPosition {
+    ListPosition { created_at: listed.session.created_at, hash: listed.session.hash }
 }
 
 /// The same of a position.
@@ -22,7 +28,7 @@ pub(super) fn written(position: ListPosition) -> String {
     format!("{}-{}", position.created_at.0, hex(&position.hash.0))
 }
 
-/// Reads a place. `None`: no list has written it.
+/// Reads a place in the list of all sessions. `None`: no list has written it.
 pub fn parse_place(text: &str) -> Option<ListPosition> {
     let (time, hash) = text.split_once('-')?;
     let mut bytes = [0; 32];
@@ -33,6 +39,71 @@ pub fn parse_place(text: &str) -> Option<ListPosition> {
         *byte = u8::from_str_radix(hash.get(at..at + 2)?, 16).ok()?;
     }
     Some(ListPosition { created_at: Timestamp(time.parse().ok()?), hash: SessionHash(bytes) })
+}
+
+/// A place in a list of sessions: of all sessions or those of one user, the last login first; or of those of users whose names begin so, in
+/// the order of these names. A part begins behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListPlace {
+    /// In the order of logins.
+    Login(ListPosition),
+    /// In the order of names.
+    Name(NamePosition),
+}
+
+/// A place in the list of sessions of users whose names begin so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamePosition {
+    /// By which name.
+    pub by: NameKind,
+    /// The name, as the store orders it.
+    pub key: String,
+    /// The grant.
+    pub grant: GrantId,
+    /// Its session.
+    pub session: ListPosition,
+}
+
+impl ListPlace {
+    /// Before all sessions.
+    pub const START: Self = Self::Login(ListPosition::START);
+
+    /// Writes it.
+    pub fn written(&self) -> String {
+        match self {
+            Self::Login(position) => written(*position),
+            Self::Name(NamePosition { by, key, grant, session }) => {
+                let by = match by {
+                    NameKind::Email => "e",
+                    NameKind::Username => "u",
+                };
+                format!("{by}-{}-{grant}-{}", hex(key.as_bytes()), written(*session))
+            }
+        }
+    }
+
+    /// Reads a place. `None`: no list has written it.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (kind, rest) = text.split_once('-')?;
+        let by = match kind {
+            "e" => NameKind::Email,
+            "u" => NameKind::Username,
+            _time => return parse_place(text).map(Self::Login),
+        };
+        let (key, rest) = rest.split_once('-')?;
+        let (grant, session) = rest.split_once('-')?;
+        let key = String::from_utf8(bytes(key)?).ok().filter(|key| !key.contains('\0'))?;
+        let grant = GrantId(bytes(grant)?.try_into().ok()?);
+        Some(Self::Name(NamePosition { by, key, grant, session: parse_place(session)? }))
+    }
+}
+
+/// Reads hexadecimal digits.
+fn bytes(digits: &str) -> Option<Vec<u8>> {
+    if digits.len() > 4096 || !digits.len().is_multiple_of(2) || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok()).collect()
 }
 
 /// A place in the list of events as it is written: the time in milliseconds, and the event's number.
@@ -57,6 +128,28 @@ mod tests {
         assert_eq!(parse_event_place(&event_place(place)), Some(place));
         for odd in ["", "1", "1-", "-1-2", "1--2", "1-2-3", "1-+2", "1-99999999999999999999", "a-1"] {
             assert_eq!(parse_event_place(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_place_among_names_is_read_as_it_was_written() {
+        let session = ListPosition { created_at: Timestamp(5), hash: SessionHash([0xab; 32]) };
+        for (by, key) in [(NameKind::Email, "ann-é@example.com"), (NameKind::Username, ""), (NameKind::Username, "-")] {
+            let place = ListPlace::Name(NamePosition { by, key: key.to_owned(), grant: GrantId([7; 16]), session });
+            assert_eq!(ListPlace::parse(&place.written()), Some(place));
+        }
+        assert_eq!(ListPlace::parse(&written(session)), Some(ListPlace::Login(session)));
+        let good = format!("e-61-{}-{}", "07".repeat(16), written(session));
+        for odd in [
+            "e",
+            "e-61",
+            "e-61-07",
+            &good.replace("e-61", "x-61"),
+            &good.replace("61", "6"),
+            &good.replace("61", "ff"),
+            &good.replace("61", "00"),
+        ] {
+            assert_eq!(ListPlace::parse(odd), None, "{odd}");
         }
     }
 

@@ -10,6 +10,25 @@ use crate::{
 /// The classes of outcomes, in the order in which charts stack them.
 pub const OUTCOMES: [&str; 5] = ["ok", "dead", "config", "retry", "ambiguous"];
 
+/// How long something took, as a histogram tells it. In milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Latency {
+    /// So long at most.
+    Within(i64),
+    /// Longer than the longest that is told apart.
+    Beyond(i64),
+}
+
+impl Latency {
+    /// The bound, and whether it took longer than that.
+    pub fn bound(self) -> (i64, bool) {
+        match self {
+            Self::Within(bound) => (bound, false),
+            Self::Beyond(bound) => (bound, true),
+        }
+    }
+}
+
 /// Token refreshes within a part of the time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bin {
@@ -33,16 +52,16 @@ impl Bin {
         (self.calls() > 0).then(|| (ok + dead) * 100 / self.calls())
     }
 
-    /// A time in milliseconds within which `percent` of a hundred were answered; `None`: there were none, or it is beyond the longest
-    /// bound.
-    pub fn quantile(&self, percent: i64) -> Option<i64> {
+    /// How long it took until `percent` of a hundred were answered; `None`: there were none.
+    pub fn quantile(&self, percent: i64) -> Option<Latency> {
         let all: i64 = self.buckets.values().sum();
         let wanted = (all * percent + 99) / 100;
         let mut seen = 0;
         for (bucket, calls) in &self.buckets {
             seen += calls;
             if seen >= wanted.max(1) {
-                return LATENCY_BOUNDS.get(*bucket).copied();
+                let longest = LATENCY_BOUNDS.last().copied().unwrap_or_default();
+                return Some(LATENCY_BOUNDS.get(*bucket).copied().map_or(Latency::Beyond(longest), Latency::Within));
             }
         }
         None
@@ -120,7 +139,10 @@ mod tests {
         assert_eq!(outcomes, [(2, [8, 1, 0, 0, 1]), (4, [0, 0, 0, 2, 0])]);
         let all = total(&bins);
         assert_eq!((all.calls(), all.answered()), (12, Some(75)));
-        assert_eq!((all.quantile(50), all.quantile(90), all.quantile(100)), (Some(100), Some(400), None));
+        assert_eq!(
+            (all.quantile(50), all.quantile(90), all.quantile(100)),
+            (Some(Latency::Within(100)), Some(Latency::Within(400)), Some(Latency::Beyond(12_800)))
+        );
         assert_eq!((Bin::default().answered(), Bin::default().quantile(50)), (None, None));
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     clock::Timestamp,
-    grant::Ended,
+    grant::{Ended, Grant},
     session::{Limit, Settings},
     store::ListedSession,
 };
@@ -31,26 +31,32 @@ pub enum SessionState<'a> {
 impl<'a> SessionState<'a> {
     /// The state of a session.
     pub fn of(listed: &'a ListedSession, limits: &Settings, now: Timestamp) -> Self {
-        let grant = &listed.grant;
         if let Some(limit) = limits.reached(&listed.session, listed.session.last_seen, now) {
             return Self::Limit(limit);
         }
-        if let Some(ended) = &grant.ended {
-            return Self::Ended(ended);
-        }
-        if let Some(code) = &grant.refused {
-            return Self::Refused(code);
-        }
-        if grant.is_outcome_unknown {
-            return Self::Unknown;
-        }
-        let alive = now < grant.expires_at;
-        match (grant.has_refresh_token, grant.refresh_until) {
-            (true, Some(until)) if until <= now && !alive => Self::RefreshTokenExpired(until),
-            _ if alive => Self::Fresh,
-            (true, _) => Self::Renewable,
-            (false, _) => Self::Expired,
-        }
+        let grant = &listed.grant;
+        let of_grant = GrantState {
+            ended: grant.ended.as_ref(),
+            refused: grant.refused.as_deref(),
+            is_outcome_unknown: grant.is_outcome_unknown,
+            expires_at: grant.expires_at,
+            has_refresh_token: grant.has_refresh_token,
+            refresh_until: grant.refresh_until,
+        };
+        of_grant.state(now)
+    }
+
+    /// The state of a grant, which is that of its sessions but for those that reached a limit of their own.
+    pub fn of_grant(grant: &'a Grant, now: Timestamp) -> Self {
+        let of_grant = GrantState {
+            ended: grant.ended.as_ref(),
+            refused: grant.refused.as_deref(),
+            is_outcome_unknown: grant.intent.as_ref().is_some_and(|intent| intent.lease_expired),
+            expires_at: grant.expires_at,
+            has_refresh_token: grant.has_refresh_token,
+            refresh_until: grant.refresh_until,
+        };
+        of_grant.state(now)
     }
 
     /// The name of the state, for programs. It must not change.
@@ -73,6 +79,37 @@ impl<'a> SessionState<'a> {
         match self {
             Self::Fresh | Self::Renewable | Self::Unknown | Self::Refused(_) => true,
             Self::Limit(_) | Self::Ended(_) | Self::RefreshTokenExpired(_) | Self::Expired => false,
+        }
+    }
+}
+
+/// What of a grant decides about its state.
+struct GrantState<'a> {
+    ended: Option<&'a Ended>,
+    refused: Option<&'a str>,
+    is_outcome_unknown: bool,
+    expires_at: Timestamp,
+    has_refresh_token: bool,
+    refresh_until: Option<Timestamp>,
+}
+
+impl<'a> GrantState<'a> {
+    fn state(self, now: Timestamp) -> SessionState<'a> {
+        if let Some(ended) = self.ended {
+            return SessionState::Ended(ended);
+        }
+        if let Some(code) = self.refused {
+            return SessionState::Refused(code);
+        }
+        if self.is_outcome_unknown {
+            return SessionState::Unknown;
+        }
+        let alive = now < self.expires_at;
+        match (self.has_refresh_token, self.refresh_until) {
+            (true, Some(until)) if until <= now && !alive => SessionState::RefreshTokenExpired(until),
+            _ if alive => SessionState::Fresh,
+            (true, _) => SessionState::Renewable,
+            (false, _) => SessionState::Expired,
         }
     }
 }

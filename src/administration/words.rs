@@ -38,6 +38,14 @@ pub fn event(event: &Event, language: Language) -> String {
     }
 }
 
+/// Why a renewal that an administrator asked for did not happen, by the name of its outcome.
+pub fn not_renewed(outcome: &str, language: Language) -> String {
+    match language {
+        Language::English => english::not_done(outcome),
+        Language::German => german::not_done(outcome),
+    }
+}
+
 /// A time, in UTC.
 pub fn time(at: Timestamp) -> String {
     chrono::DateTime::from_timestamp_millis(at.0).unwrap_or_default().format("%Y-%m-%d %H:%M:%S UTC").to_string()
@@ -100,7 +108,7 @@ mod tests {
             differs(end_cause(cause, Language::English), end_cause(cause, Language::German));
         }
         for kind in Kind::ALL {
-            let of = |reason: &str| Event::of(kind, GrantId([0; 16]), &Identity::default(), Timestamp(0)).because(reason);
+            let of = |reason: &str| Event::of(kind, GrantId([0; 16]), "", &Identity::default(), Timestamp(0)).because(reason);
             for reason in Action::ALL.map(Action::as_str) {
                 differs(&event(&of(reason), Language::English), &event(&of(reason), Language::German));
             }

@@ -68,7 +68,8 @@ impl AppTokens {
         let parts = [of("route", holder.route.as_deref()), of("audience", audience)];
         let detail = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
         if grant.exchanged.is_first_for(&detail) {
-            let event = Event::of(Kind::AppToken, grant.id, &grant.identity, self.parts.clock.now()).because(holder.asked_by());
+            let now = self.parts.clock.now();
+            let event = Event::of(Kind::AppToken, grant.id, &grant.issuer, &grant.identity, now).because(holder.asked_by());
             let detail = Some(detail).filter(|detail| !detail.is_empty());
             self.parts.store.enqueue_event(Event { outcome: outcome.to_owned(), detail, ..event }.of_session(holder.session));
         }

@@ -14,7 +14,7 @@ use crate::{
     renewal::{Unusable, Usable},
     routing::Route,
     session::SessionHash,
-    store::{SessionFilter, StoreError},
+    store::{SeenPosition, SessionFilter, SessionKind, StoreError},
     visitor::{SignedIn, Visitor},
 };
 
@@ -105,8 +105,9 @@ impl AppTokens {
         let mut listed = Vec::new();
         // Of this issuer's alone: the same subject at another one is another user, whose outage is not this one's.
         for provider in self.parts.providers.iter().filter(|provider| provider.issuer() == issuer) {
-            let found = self.parts.store.sessions_of_user(issuer, provider.client_id(), subject).await;
-            listed.extend(found.map_err(|error| unavailable(&error))?);
+            let user = (issuer, provider.client_id(), subject);
+            let found = self.parts.store.sessions_of_user(user, SessionKind::All, SeenPosition::START).await;
+            listed.extend(found.map_err(|error| unavailable(&error))?.0);
         }
         listed.sort_by_key(|listed| Reverse(listed.session.created_at));
         for session in listed.iter().map(|listed| listed.session.hash).take(MAX_SESSIONS) {

@@ -6,14 +6,14 @@ mod list;
 mod tell;
 
 use anyhow::{Context, bail};
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::{output::print_out, runtime::block_on};
 use crate::{
-    administration::{Administration, Whose},
+    administration::{Administration, Whose, parse_event_place},
     app,
     config::{Environment, Problems, check},
-    store::{EventPlace, ListedSession},
+    store::{EventFilter, EventPlace, EventsOf, ListedSession},
 };
 
 /// What is asked for.
@@ -56,20 +56,26 @@ impl Verb {
             .value_name("URL")
             .help("Only users of the provider with this issuer, where there are several");
         let json = Arg::new(JSON).long(JSON).action(ArgAction::SetTrue).help("Print JSON");
+        let limit = Arg::new(LIMIT)
+            .long(LIMIT)
+            .value_name("NUMBER")
+            .value_parser(value_parser!(u64).range(1..=10_000))
+            .help("Show so many events at most, and where the history goes on");
+        let after = Arg::new(AFTER).long(AFTER).value_name("PLACE").help("Go on there");
         let command = Command::new(self.name());
         match self {
             Self::List => command
                 .about("All sessions, the last login first, or those of one person")
                 .args([name, json, issuer])
                 .args(list::arguments()),
-            Self::Show => command.about("Sessions with their history").args([name.required(true), json, issuer]),
+            Self::Show => command.about("Sessions with their history").args([name.required(true), json, issuer, limit, after]),
             Self::Why => {
                 command.about("Why somebody is logged in or out, in sentences").args([name.required(true), issuer])
             }
             Self::Restored => command.about(
                 "After the database was restored from a backup, before gateways start: mark all refresh tokens as possibly used since",
             ),
-            Self::Audit => command.about("What administrators did, the last first").arg(json),
+            Self::Audit => command.about("What administrators did, the last first").args([json, limit, after]),
             Self::Renew => {
                 command.about("Renew the grants of somebody's sessions now").args([name.required(true), issuer])
             }
@@ -86,6 +92,8 @@ impl Verb {
 const NAME: &str = "name";
 const ISSUER: &str = "issuer";
 const JSON: &str = "json";
+const LIMIT: &str = "limit";
+const AFTER: &str = "after";
 const ALL: &str = "all";
 
 pub(super) fn command() -> Command {
@@ -108,24 +116,14 @@ pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Resul
         let administration = app::administer(&settings)?;
         match verb {
             Verb::List => list::run(&administration, text(NAME), arguments).await,
-            Verb::Show => {
-                let (sessions, events) = story(&administration, name()?, issuer).await?;
-                let (limits, now) = (&administration.limits, administration.clock.now());
-                let render = if arguments.get_flag(JSON) { tell::json } else { tell::show };
-                print_out(&render(&sessions, limits, &events, now));
-                Ok(())
-            }
-            Verb::Why => {
-                let (sessions, events) = story(&administration, name()?, issuer).await?;
-                print_out(&tell::why(&sessions, &administration.limits, &events, administration.clock.now()));
-                Ok(())
-            }
+            Verb::Show => show(&administration, name()?, issuer, arguments).await,
+            Verb::Why => why(&administration, name()?, issuer).await,
             Verb::Restored => {
                 let marked = administration.store.mark_restored().await?;
                 print_out(&format!("{marked} refresh tokens are marked as possibly used since the backup\n"));
                 Ok(())
             }
-            Verb::Audit => audit(&administration, arguments.get_flag(JSON)).await,
+            Verb::Audit => audit(&administration, arguments).await,
             Verb::Renew => act::renew(&administration, &find::named_at(&administration, name()?, issuer).await?).await,
             Verb::Revoke if arguments.get_flag(ALL) => act::end(&administration, Whose::Everyone, issuer).await,
             Verb::Revoke => act::end(&administration, Whose::Named(name()?), issuer).await,
@@ -133,30 +131,69 @@ pub(super) fn run(environment: &Environment, verb: &ArgMatches) -> anyhow::Resul
     })
 }
 
-/// The sessions of those who have this name, and what happened to them.
-async fn story(
+/// The sessions of those who have this name, and whose history it is.
+async fn found(
     administration: &Administration,
     name: &str,
     issuer: Option<&str>,
-) -> anyhow::Result<(Vec<ListedSession>, Vec<tell::Line>)> {
-    let sessions = find::named_at(administration, name, issuer).await?;
-    let events = administration.history(name, &sessions).await.context("the history could not be read")?;
-    if sessions.is_empty() && events.is_empty() {
+) -> anyhow::Result<(Vec<ListedSession>, Vec<EventsOf>)> {
+    let (sessions, of) = administration.found(name, issuer).await.context(find::UNREADABLE)?;
+    if sessions.is_empty() && of.is_empty() {
         bail!("nobody by that name has a session or a history here");
     }
-    Ok((sessions, events))
+    Ok((sessions, of))
 }
 
-/// So many actions are printed.
+const UNREADABLE: &str = "the history could not be read";
+/// So many events, or actions, are printed, if it is not said how many.
 const NEWEST: usize = 100;
 
-/// Prints what administrators did.
-async fn audit(administration: &Administration, is_json: bool) -> anyhow::Result<()> {
-    let events = administration.audit(EventPlace::START, NEWEST).await.context("the history could not be read")?.events;
-    print_out(&if is_json {
-        tell::json(&[], &administration.limits, &events, administration.clock.now())
+/// Prints sessions in detail with a part of their history.
+async fn show(administration: &Administration, name: &str, issuer: Option<&str>, arguments: &ArgMatches) -> anyhow::Result<()> {
+    let (sessions, of) = found(administration, name, issuer).await?;
+    let (limits, now) = (&administration.limits, administration.clock.now());
+    let part = administration.history(&of, EventFilter::All, after(arguments)?, most(arguments)).await.context(UNREADABLE)?;
+    print_out(&if arguments.get_flag(JSON) {
+        tell::json(&sessions, limits, &part, now)
     } else {
-        tell::audit(&events)
+        tell::show(&sessions, limits, &part, now)
     });
     Ok(())
+}
+
+/// Prints why sessions ended: everything that is kept, however many renewals there were in between.
+async fn why(administration: &Administration, name: &str, issuer: Option<&str>) -> anyhow::Result<()> {
+    let (sessions, of) = found(administration, name, issuer).await?;
+    let (mut ends, mut position) = (Vec::new(), Some(EventPlace::START));
+    while let Some(after) = position {
+        let part = administration.history(&of, EventFilter::Ends, after, NEWEST).await.context(UNREADABLE)?;
+        ends.extend(part.events);
+        position = part.next;
+    }
+    let logins = administration.history(&of, EventFilter::Logins, EventPlace::START, 1).await.context(UNREADABLE)?;
+    let last_login = logins.events.first().map(|stored| stored.event.at);
+    print_out(&tell::why(&sessions, &administration.limits, &ends, last_login, administration.clock.now()));
+    Ok(())
+}
+
+/// Prints what administrators did.
+async fn audit(administration: &Administration, arguments: &ArgMatches) -> anyhow::Result<()> {
+    let part = administration.audit(after(arguments)?, most(arguments)).await.context(UNREADABLE)?;
+    print_out(&if arguments.get_flag(JSON) {
+        tell::json(&[], &administration.limits, &part, administration.clock.now())
+    } else {
+        tell::audit(&part)
+    });
+    Ok(())
+}
+
+/// Where a list of events goes on.
+fn after(arguments: &ArgMatches) -> anyhow::Result<EventPlace> {
+    let Some(text) = arguments.get_one::<String>(AFTER) else { return Ok(EventPlace::START) };
+    parse_event_place(text)
+        .with_context(|| format!("{text:?} is no place in a history; the part that it goes on from has printed one"))
+}
+
+fn most(arguments: &ArgMatches) -> usize {
+    arguments.get_one::<u64>(LIMIT).map_or(NEWEST, |limit| usize::try_from(*limit).unwrap_or(usize::MAX))
 }

@@ -84,7 +84,7 @@ pub(super) async fn fill(
             groups: vec![if place % 3 == 0 { "engineering" } else { "design" }.to_owned()],
             ..Identity::default()
         };
-        past(administration, &identity, place, now, &mut numbers);
+        past(administration, issuer, &identity, place, now, &mut numbers);
         // A few are away, and others have not logged in since the settings changed.
         if place % 8 != 7 {
             let fingerprint =
@@ -122,11 +122,11 @@ fn calls(administration: &Administration, issuer: &str, now: Timestamp, numbers:
 }
 
 /// Sessions that have ended, each for a reason of its own.
-fn past(administration: &Administration, identity: &Identity, place: i64, now: Timestamp, numbers: &mut Numbers) {
+fn past(administration: &Administration, issuer: &str, identity: &Identity, place: i64, now: Timestamp, numbers: &mut Numbers) {
     let grant = GrantId::random();
     let begun = Timestamp(now.0 - 13 * DAY + numbers.below(4 * DAY));
     let session = SessionHash::fresh().1;
-    let event = |kind, at: i64| Event::of(kind, grant, identity, Timestamp(at)).of_session(session);
+    let event = |kind, at: i64| Event::of(kind, grant, issuer, identity, Timestamp(at)).of_session(session);
     let push = |event| administration.store.enqueue_event(event);
     push(event(Kind::Login, begun.0).because("renewable"));
     let count = 4 + numbers.below(8);
@@ -146,7 +146,7 @@ fn past(administration: &Administration, identity: &Identity, place: i64, now: T
         3 => push(event(Kind::Logout, end).because("provider")),
         4 => {
             let acted = event(Kind::Administration, end).because("end_session");
-            push(Event { detail: Some("maya@example.com".into()), ..acted });
+            push(Event { detail: Some("maya@example.com".into()), actor_issuer: Some(issuer.to_owned()), ..acted });
             push(event(Kind::Logout, end).because("administrator"));
         }
         _ => {
@@ -203,11 +203,11 @@ async fn present(
     let saved = store.save_login(&grant, &LoginTarget::New { session, replaces: None }, Sharing::Own, begun).await?;
     saved.context("a made login was not saved")?;
     let because = if has_token { "renewable" } else { "not_renewable" };
-    store.enqueue_event(Event::of(Kind::Login, id, identity, begun).of_session(hash).because(because));
+    store.enqueue_event(Event::of(Kind::Login, id, issuer, identity, begun).of_session(hash).because(because));
     for number in 0..count {
         let at = Timestamp(begun.0 + (number + 1) * HOUR - 60_000);
         let attempt = AttemptId::random();
-        let event = Event::of(Kind::Renewal, id, identity, at);
+        let event = Event::of(Kind::Renewal, id, issuer, identity, at);
         let took = Some(Duration::from_millis(u64::try_from(40 + numbers.below(160)).unwrap_or(0)));
         if number == 2 && place % 4 == 1 {
             let failed =

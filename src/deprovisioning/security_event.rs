@@ -10,6 +10,9 @@ use crate::{oidc::SecurityEventToken, sign_out::EndExtent};
 pub(super) enum Meaning {
     /// This ends.
     End(EndExtent),
+    /// The session at the provider that has this identifier ends; or everything of the user, if it is a `sub`. The transmitter and the
+    /// receiver agree on what it is (RFC 9493 section 3.2.4), and CAEP's examples of a revoked session name the session so.
+    EndSessionOrUser(String),
     /// Nothing, for this reason.
     Nothing(&'static str),
     /// Nothing: the transmitter tries whether its events arrive.
@@ -50,6 +53,9 @@ pub(super) fn meaning(token: &SecurityEventToken, is_issuer: impl Fn(&str) -> bo
     };
     // Earlier drafts, and Google, have the subject within the event.
     let subject = token.sub_id.as_ref().or_else(|| token.event.get("subject")).ok_or(SubjectError::Malformed("sub_id"))?;
+    if let Some(id) = session(subject).filter(|_| ends_a_session) {
+        return Ok(Meaning::EndSessionOrUser(id));
+    }
     extent(subject, ends_a_session, is_issuer).map(Meaning::End)
 }
 
@@ -106,10 +112,12 @@ fn extent(subject: &Value, ends_a_session: bool, is_issuer: impl Fn(&str) -> boo
     }
 }
 
-/// The session at the provider (`sid`).
+/// The session at the provider (`sid`). Earlier drafts call the identifier `sub`.
 fn session(identifier: &Value) -> Option<String> {
     let text = |name: &str| identifier.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-    (text("format") == Some("opaque")).then(|| text("id").map(str::to_owned)).flatten()
+    let is_opaque = text("format") == Some("opaque");
+    let id = text("id").or_else(|| text("sub")).filter(|id| is_opaque && id.len() <= subject_identifier::MAX_LENGTH);
+    id.map(str::to_owned)
 }
 
 /// The identifier with the format where RFC 9493 has it. The first drafts of RISC, as Google speaks them, call it `subject_type`, and write
@@ -149,7 +157,7 @@ mod tests {
 
     #[test]
     fn events_that_say_that_a_user_is_no_longer_to_be_trusted_end_everything_of_theirs() {
-        let ann = json!({"format": "opaque", "id": "a"});
+        let ann = json!({"format": "iss_sub", "iss": "https://idp", "sub": "a"});
         let all = [UserKey::Subject("a".into())];
         for (event_type, event, ends) in [
             ("caep/event-type/session-revoked", json!({}), true),
@@ -201,8 +209,13 @@ mod tests {
             json!({"format": "email", "email": "A@example.com"}),
         ];
         let session = json!({"format": "opaque", "id": "sid-1"});
+        let either = Ok(Meaning::EndSessionOrUser("sid-1".into()));
         let logout = Ok(Meaning::End(EndExtent::Logout { subject: None, provider_session: Some("sid-1".into()) }));
         for (subject_of_event, expected) in [
+            (session.clone(), either.clone()),
+            (json!({"format": "opaque", "sub": "sid-1"}), either),
+            (json!({"format": "opaque", "id": ""}), Err(SubjectError::Malformed("id"))),
+            (json!({"format": "opaque", "id": "a".repeat(1025)}), Err(SubjectError::Malformed("id"))),
             (by_issuer.clone(), everything(&[subject()])),
             (email.clone(), everything(&[UserKey::email("a@example.com")])),
             (json!({"subject_type": "iss-sub", "iss": "https://idp", "sub": "a"}), everything(&[subject()])),

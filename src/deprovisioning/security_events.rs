@@ -8,9 +8,10 @@ use super::{
     subject_identifier::SubjectError,
 };
 use crate::{
-    oidc::{EventDelivery, LEEWAY, SecurityEventRefusal},
-    session::EndSource,
-    sign_out::UserEnd,
+    clock::Timestamp,
+    oidc::{EventDelivery, LEEWAY, Provider, SecurityEventRefusal},
+    session::{EndSource, UserKey},
+    sign_out::{EndExtent, UserEnd},
     store::StoreError,
 };
 
@@ -73,8 +74,9 @@ impl Deprovisioning {
         for provider in concerned {
             let meant = meaning(&token, |issuer| provider.is_event_issuer(issuer));
             is_of_any |= meant != Err(SubjectError::OtherIssuer);
-            let extent = match meant {
-                Ok(Meaning::End(extent)) => extent,
+            let extents = match meant {
+                Ok(Meaning::End(extent)) => vec![extent],
+                Ok(Meaning::EndSessionOrUser(id)) => self.session_or_user(provider, id).await,
                 Ok(Meaning::Nothing(why)) => {
                     ignore(why);
                     continue;
@@ -100,11 +102,38 @@ impl Deprovisioning {
             // Who has logged in since it was issued has proved themselves since.
             let sessions_until = token.issued_at.plus(LEEWAY);
             let until = (sessions_until.min(now), sessions_until);
-            let order = (format!("{} {} {id}", provider.client_id(), token.issuer), now.plus(REMEMBERED));
-            let end = UserEnd::of_event(provider, extent, SOURCE, until, order);
-            tracing::info!(event.id = id, event.type = event, "a security event ends a user's sessions");
-            self.sign_out.end_user(end).await?;
+            let order = format!("{} {} {id}", provider.client_id(), token.issuer);
+            let (mut sessions, mut done) = (0, Ok(()));
+            for extent in extents {
+                // Each is an order of its own: what one has recorded must not pass for the other's repetition.
+                let kind = if matches!(extent, EndExtent::Logout { .. }) { " session" } else { "" };
+                let order = (format!("{order}{kind}"), now.plus(REMEMBERED));
+                let end = UserEnd::of_event(provider, extent, SOURCE, until, order);
+                sessions += self.sign_out.count_known(&end).await;
+                done = done.and(self.sign_out.end_user(end).await);
+            }
+            if sessions == 0 {
+                tracing::info!(
+                    event.id = id, event.type = event,
+                    "a security event is about a user or a session with no session here; logins and tokens that are older are refused"
+                );
+            } else {
+                tracing::info!(event.id = id, event.type = event, sessions, "a security event ends a user's sessions");
+            }
+            done?;
         }
         if is_of_any { Ok(()) } else { Err(SecurityEventError::Subject(SubjectError::OtherIssuer)) }
+    }
+
+    /// What ends where an identifier is that of a session at the provider, or of a user. A session that is known here is meant alone. Of
+    /// one that is not, a login may be under way: both are ended then, of which one at most is anybody's.
+    async fn session_or_user(&self, provider: &Provider, id: String) -> Vec<EndExtent> {
+        let of_session = EndExtent::Logout { subject: None, provider_session: Some(id.clone()) };
+        let always = Timestamp(i64::MAX);
+        let probe = UserEnd::of_event(provider, of_session.clone(), SOURCE, (always, always), (String::new(), always));
+        if self.sign_out.count_known(&probe).await > 0 {
+            return vec![of_session];
+        }
+        vec![of_session, EndExtent::Everything(vec![UserKey::Subject(id)])]
     }
 }

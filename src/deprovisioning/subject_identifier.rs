@@ -21,7 +21,7 @@ pub enum SubjectError {
 /// The most members of a list of aliases.
 const MAX_ALIASES: usize = 16;
 /// No provider's identifier or address is longer (OpenID Connect Core section 2 has 255 characters for `sub`).
-const MAX_LENGTH: usize = 1024;
+pub(super) const MAX_LENGTH: usize = 1024;
 
 /// The keys of the user whom an identifier names: of one of the issuers that `is_issuer` selects.
 pub(super) fn keys(identifier: &Value, is_issuer: impl Fn(&str) -> bool + Copy) -> Result<Vec<UserKey>, SubjectError> {

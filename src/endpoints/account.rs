@@ -81,3 +81,16 @@ pub(super) fn own_page(text: String, look: &Look<'_>, mark: &'static str) -> Res
 pub(super) fn field_of(form: &[u8], name: &str) -> Option<String> {
     form_urlencoded::parse(form).find(|(found, _)| found == name).map(|(_, value)| value.into_owned())
 }
+
+/// How many pages a list has at most: whoever has more sessions than that ends all others.
+pub(super) const MOST_PAGES: usize = 1000;
+
+/// Which page of a list is asked for, from one on.
+///
+/// # Errors
+/// [`Refusal::BadRequest`].
+pub(super) fn page_number(call: &Call<'_>) -> Result<usize, Refusal> {
+    let Some(text) = call.parameter("page") else { return Ok(1) };
+    let page = text.parse().ok().filter(|page| (1..=MOST_PAGES).contains(page));
+    page.ok_or(Refusal::BadRequest("page must be a number from 1 to 1000"))
+}

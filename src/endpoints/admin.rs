@@ -22,9 +22,10 @@ use super::{
     read_form,
 };
 use crate::{
-    administration::{Actor, Everyone},
+    administration::{Actor, Everyone, words},
     admission::{AdmittedSession, Inquiry},
     grant::GrantId,
+    language::Language,
     pages::{AdminPage, AdminText, Look, Part},
     refusal::{Refusal, response::redirect},
     sign_in::Redirect,
@@ -141,8 +142,12 @@ impl Endpoints {
         form: &[u8],
     ) -> Result<String, Refused> {
         let (administration, field) = (&admin.administration, |name| field_of(form, name));
-        let actor =
-            Actor { who: admitted.usable.grant.identity.display().to_owned(), session: Some(admitted.session().hash.short()) };
+        let grant = &admitted.usable.grant;
+        let actor = Actor {
+            who: grant.identity.display().to_owned(),
+            issuer: Some(grant.issuer.clone()),
+            session: Some(admitted.session().hash.short()),
+        };
         if let Place::Grant(grant) = place {
             if let Some(id) = field("end") {
                 let ended = administration.end_session(&actor, &id).await.map_err(Refusal::from)?;
@@ -159,9 +164,8 @@ impl Endpoints {
         }
         if place == Place::Everyone {
             let typed = field("confirm").unwrap_or_default();
-            let is_meant = crate::language::Language::ALL
-                .iter()
-                .any(|language| AdminText::EveryoneWord.said(*language).eq_ignore_ascii_case(typed.trim()));
+            let is_meant =
+                Language::ALL.iter().any(|language| AdminText::EveryoneWord.said(*language).eq_ignore_ascii_case(typed.trim()));
             return Ok(match is_meant.then(|| administration.end_everyone(&actor)) {
                 None => UNCONFIRMED.to_owned(),
                 Some(Everyone::Begun) => BEGUN.to_owned(),
@@ -199,7 +203,7 @@ impl Endpoints {
             (Place::Audit, AdminText::Audit),
             (Place::Everyone, AdminText::Everyone),
         ];
-        let notice = call.parameter("done").as_deref().and_then(notice).map(said);
+        let notice = call.parameter("done").as_deref().and_then(|done| notice(done, look.language));
         let page = AdminPage {
             title: &said(title),
             pages: &pages.map(|(place, name)| (self.admin_href(place), said(name))),
@@ -229,8 +233,8 @@ impl Endpoints {
 }
 
 /// What has just been done, in words.
-fn notice(done: &str) -> Option<AdminText<'_>> {
-    match done {
+fn notice(done: &str, language: Language) -> Option<String> {
+    let text = match done {
         SESSION_ENDED => Some(AdminText::SessionEnded),
         USER_ENDED => Some(AdminText::UserEnded),
         GONE => Some(AdminText::Gone),
@@ -240,10 +244,12 @@ fn notice(done: &str) -> Option<AdminText<'_>> {
         "renewal_renewed" => Some(AdminText::Renewed),
         // A stranger's link could have the page say anything.
         "renewal_ended" | "renewal_not_renewable" | "renewal_refused" | "renewal_unavailable" | "renewal_under_way" => {
-            done.strip_prefix(RENEWAL).map(AdminText::NotRenewed)
+            let why = words::not_renewed(done.trim_start_matches(RENEWAL), language);
+            return Some(AdminText::NotRenewed(&why).said(language).into_owned());
         }
         _ => None,
-    }
+    };
+    text.map(|text| text.said(language).into_owned())
 }
 
 /// Hides the administration from whoever may not administer.

@@ -23,7 +23,7 @@ const SCRIPT_CACHE: HeaderValue = HeaderValue::from_static("public, max-age=300"
 /// `session.js` without comments and line ends, with its texts in the language that the browser prefers. Its own request says that: a
 /// page's `Accept-Language` is looked at only of what reads HTML.
 pub(super) fn script(headers: &HeaderMap) -> Response<Body> {
-    let language = Language::preferred(headers.get(header::ACCEPT_LANGUAGE));
+    let language = Language::preferred(Language::accepted(headers).as_ref());
     let mut response = Response::new(Body::from(script_in(language)));
     let headers = response.headers_mut();
     own_headers(headers, "script");

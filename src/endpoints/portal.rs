@@ -3,13 +3,16 @@
 use axum::body::Body;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 
-use super::{Call, Endpoints, Refused, logo};
+use super::{Call, Endpoints, Refused, account::page_number, logo};
 use crate::{
     admission::AdmittedSession,
     pages::{PortalApp, PortalPage},
     refusal::{Refusal, response::document},
     routing::{Route, Shown},
 };
+
+/// How many apps are on a page, so that it stays small.
+const ON_PAGE: usize = 40;
 
 impl Endpoints {
     /// Shows the apps.
@@ -23,10 +26,14 @@ impl Endpoints {
             self.components.routes.iter().filter_map(|route| Some(self.app(call, route, &*shown(route)?))).collect();
         // Routes are in the order in which they are searched, which says nothing to people.
         apps.sort_by_key(|app| app.name.to_lowercase());
-        let (look, prefix) = (self.look(call), &self.components.prefix);
+        let (look, prefix, number) = (self.look(call), &self.components.prefix, page_number(call)?);
+        let next = format!("{prefix}/?page={}", number + 1);
+        let has_more = apps.len() > number * ON_PAGE;
+        let shown: Vec<_> = apps.into_iter().skip((number - 1) * ON_PAGE).take(ON_PAGE).collect();
         let page = PortalPage {
             user: admitted.usable.grant.identity.display(),
-            apps: &apps,
+            apps: &shown,
+            next: has_more.then_some(&next),
             sessions: &format!("{prefix}/sessions"),
             sign_out: &format!("{prefix}/sign_out"),
             look: &look,

@@ -6,20 +6,24 @@ use hyper::body::Incoming;
 
 use super::{
     Call, Endpoints, Refused,
-    account::{field_of, own_page},
+    account::{MOST_PAGES, field_of, own_page, page_number},
     read_form,
 };
 use crate::{
+    administration::SessionState,
     admission::AdmittedSession,
     grant::Grant,
     pages::{Look, SessionLine, SessionsPage, Text},
     personal_tokens::identifier,
     refusal::{Refusal, response::redirect},
+    secret::hex,
     session::{Limit, Session, SessionHash},
     sign_in::Redirect,
-    sign_out::LogoutInitiator,
-    store::ListedSession,
+    store::{ListedSession, SeenPosition, SessionKind},
 };
+
+/// How many sessions, and tokens, are on a page, so that it stays small.
+const ON_PAGE: usize = 15;
 
 impl Endpoints {
     /// Shows the user's sessions, ends one, all others, or everything.
@@ -29,41 +33,71 @@ impl Endpoints {
         }
         let form = read_form(body).await?;
         let admitted = self.sender_of(call, &form).await?;
-        let (named, ends_others) = (field_of(&form, "end"), field_of(&form, "others").is_some());
-        let own = own_login(admitted.session());
-        let mut ended = self.sessions_of(&admitted).await?;
-        ended.retain(|ListedSession { session, .. }| {
-            let is_named = named.as_deref() == Some(identifier(session.hash).as_str());
-            session.hash != own && (is_named || (ends_others && session.token.is_none()))
-        });
-        let ended = ended.iter().map(|listed| listed.session.hash).collect();
-        self.components.sign_out.end_others(ended, LogoutInitiator::User).await.map_err(Refusal::from)?;
+        let (sign_out, grant, own) = (&self.components.sign_out, &admitted.usable.grant, own_login(admitted.session()));
+        if let Some(named) = field_of(&form, "end") {
+            let is_named = |hash| identifier(hash) == named;
+            sign_out.end_one_of_user(grant, own, is_named).await.map_err(Refusal::from)?;
+        }
+        if field_of(&form, "others").is_some() {
+            sign_out.end_other_browsers(grant, own).await.map_err(Refusal::from)?;
+        }
         let location = call.exchange.site.at(&self.sessions_href());
         Ok(redirect(&Redirect { location, cookies: Vec::new() }, "session_ended"))
     }
 
-    /// The sessions and tokens of the user that are alive, those that were used last first. A session that was handed over to
-    /// another site is a part of the one that it came from.
-    async fn sessions_of(&self, admitted: &AdmittedSession) -> Result<Vec<ListedSession>, Refusal> {
-        let (limits, now) = (&self.components.sign_ins.first().sessions, self.components.sign_ins.first().clock.now());
-        let Grant { issuer, client_id, identity, .. } = &*admitted.usable.grant;
-        let mut found = self.components.sign_ins.first().store.sessions_of_user(issuer, client_id, &identity.subject).await?;
-        found.retain(|ListedSession { session, .. }| limits.reached(session, session.last_seen, now).is_none());
-        Ok(found)
+    /// Those of the user's sessions of this kind that are alive and pass, those that were used last first: `most` of them behind the first
+    /// `skip`, and whether there are more. A session that was handed over to another site is a part of the one that it came from.
+    async fn sessions_of(
+        &self,
+        grant: &Grant,
+        of_kind: SessionKind,
+        (skip, most): (usize, usize),
+        passes: impl Fn(&ListedSession) -> bool,
+    ) -> Result<(Vec<ListedSession>, bool), Refusal> {
+        let first = self.components.sign_ins.first();
+        let (limits, now) = (&first.sessions, first.clock.now());
+        let user = (&*grant.issuer, &*grant.client_id, &*grant.identity.subject);
+        let (mut found, mut position) = (Vec::new(), Some(SeenPosition::START));
+        while let Some(after) = position.filter(|_| found.len() <= skip + most) {
+            let (mut part, next) = first.store.sessions_of_user(user, of_kind, after).await?;
+            part.retain(|listed| SessionState::of(listed, limits, now).is_alive() && passes(listed));
+            found.extend(part);
+            position = next;
+        }
+        let mut shown: Vec<_> = found.into_iter().skip(skip).take(most + 1).collect();
+        let has_more = shown.len() > most;
+        shown.truncate(most);
+        Ok((shown, has_more))
     }
 
     async fn sessions_page(&self, call: &Call<'_>, admitted: &AdmittedSession) -> Result<Response<Body>, Refused> {
-        let (look, own) = (self.look(call), own_login(admitted.session()));
-        let (tokens, mut browsers): (Vec<_>, Vec<_>) =
-            self.sessions_of(admitted).await?.into_iter().partition(|listed| listed.session.token.is_some());
-        // A stable sort: this browser's first, the others as they were.
-        browsers.sort_by_key(|listed| listed.session.hash != own);
+        let (look, own, grant) = (self.look(call), own_login(admitted.session()), &admitted.usable.grant);
+        let page = page_number(call)?;
+        let is_first = page == 1;
+        // This browser's is the first of all, whenever it was used last.
+        let (mut browsers, has_more) = self
+            .sessions_of(grant, SessionKind::Browser, ((page - 1) * ON_PAGE, ON_PAGE), |listed| listed.session.hash != own)
+            .await?;
+        if is_first {
+            let mut owns =
+                self.components.sign_ins.first().store.sessions_by_prefix(&hex(&own.0)).await.map_err(Refusal::from)?;
+            owns.retain(|listed| listed.session.hash == own);
+            browsers.splice(0..0, owns);
+        }
+        let (tokens, has_more_tokens) = match is_first {
+            true => self.sessions_of(grant, SessionKind::Token, (0, ON_PAGE), |_| true).await?,
+            false => (Vec::new(), false),
+        };
         let lines = |sessions: &[ListedSession]| sessions.iter().map(|listed| self.line(listed, own, &look)).collect::<Vec<_>>();
         let (href, tokens_href) = (self.sessions_href(), self.tokens_href());
+        let next = format!("{href}?page={}", page + 1);
         let page = SessionsPage {
-            user: admitted.usable.grant.identity.display(),
+            user: grant.identity.display(),
             sessions: &lines(&browsers),
+            next: (has_more && page < MOST_PAGES).then_some(&next),
+            has_others: browsers.iter().any(|listed| listed.session.hash != own),
             tokens: &lines(&tokens),
+            has_more_tokens,
             tokens_href: self.may_make_tokens(admitted).then_some(&tokens_href),
             href: &href,
             sign_out: &format!("{}/sign_out", self.components.prefix),

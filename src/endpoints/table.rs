@@ -66,14 +66,17 @@ const SHOWN_FORM: &[Method] = &[Method::GET, Method::HEAD, Method::POST];
 const SIGNED_IN: &str = "/signed_in";
 
 pub(super) const TABLE: [Endpoint; 30] = [
-    Endpoint { path: "/start", methods: FORM, who: Who::Anybody(Page::Start) },
+    // Like an app's page, a HEAD is answered as a GET, by the beginning of a login, which ends nothing.
+    Endpoint { path: "/start", methods: SHOWN_FORM, who: Who::Anybody(Page::Start) },
     // oauth2-proxy's name.
-    Endpoint { path: "/sign_in", methods: FORM, who: Who::Anybody(Page::Start) },
+    Endpoint { path: "/sign_in", methods: SHOWN_FORM, who: Who::Anybody(Page::Start) },
+    // What it answers is not known before the attempt and its code are used up, which a HEAD must not do.
     Endpoint { path: "/callback", methods: FORM, who: Who::Anybody(Page::Callback) },
     Endpoint { path: "/hand_over", methods: GET, who: Who::Anybody(Page::HandOver) },
     Endpoint { path: "/handed_over", methods: GET, who: Who::Anybody(Page::HandedOver) },
     Endpoint { path: "/again", methods: GET, who: Who::Anybody(Page::Again) },
-    Endpoint { path: "/sign_out", methods: FORM, who: Who::Anybody(Page::SignOut) },
+    // A HEAD is answered as the GET that has to be confirmed, and ends nothing.
+    Endpoint { path: "/sign_out", methods: SHOWN_FORM, who: Who::Anybody(Page::SignOut) },
     Endpoint { path: "/signed_out", methods: GET, who: Who::Anybody(Page::SignedOut) },
     Endpoint { path: "/backchannel_logout", methods: POST, who: Who::Anybody(Page::BackchannelLogout) },
     // Its provider loads it in a frame, and a HEAD would end a session too.

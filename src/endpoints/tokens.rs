@@ -10,7 +10,7 @@ use url::form_urlencoded;
 
 use super::{
     Call, Endpoints, Refused,
-    account::{field_of, own_page},
+    account::{field_of, own_page, page_number},
     read_form,
 };
 use crate::{
@@ -25,6 +25,9 @@ use crate::{
     sign_in::Redirect,
     visitor::SignInReason,
 };
+
+/// How many tokens are on a page, so that it stays small.
+const ON_PAGE: usize = 20;
 
 impl Endpoints {
     /// Shows the user's tokens, makes one and ends one.
@@ -169,9 +172,12 @@ impl Endpoints {
             let (routes, times) = (look.text(routes).into_owned(), look.text(times).into_owned());
             Some(TokenLine { id: identifier(session.hash), name: token.scope.name.to_string(), routes, times })
         };
+        let number = page_number(call)?;
+        let next = format!("{}?page={}", self.tokens_href(), number + 1);
         let page = TokensPage {
             user: grant.identity.display(),
-            tokens: &found.iter().filter_map(line).collect::<Vec<_>>(),
+            tokens: &found.iter().skip((number - 1) * ON_PAGE).take(ON_PAGE).filter_map(line).collect::<Vec<_>>(),
+            next: (found.len() > number * ON_PAGE).then_some(&next),
             routes: &tokens.routes,
             administration: self.offers_administration(admitted).then_some(PersonalToken::ADMINISTRATION),
             days: (tokens.settings.longest >= DAY)

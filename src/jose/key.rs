@@ -27,6 +27,8 @@ pub(super) struct VerificationKey {
     algorithm: Option<String>,
     /// The issuer whose tokens it verifies (`issuer`, no registered member), if it says.
     pub(super) issuer: Option<String>,
+    /// The certificate of the key (`x5c`, DER), if it says. No signature is judged by it.
+    certificate: Option<Vec<u8>>,
     material: Material,
 }
 
@@ -44,6 +46,17 @@ enum Curve {
     P521,
 }
 
+/// What a key says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DescribedKey<'a> {
+    /// Its identifier (`kid`).
+    pub id: Option<&'a str>,
+    /// The algorithm that it is for (`alg`).
+    pub algorithm: Option<&'a str>,
+    /// Its certificate, in DER.
+    pub certificate: Option<&'a [u8]>,
+}
+
 /// Further keys of a set are ignored; no provider has so many.
 const MAX_KEYS: usize = 128;
 /// The least size of an RSA key in bits.
@@ -58,6 +71,15 @@ impl KeySet {
         let document = JsonObject::parse(text).ok_or(JoseError::KeySet)?;
         let Some(Value::Array(keys)) = document.members.get("keys") else { return Err(JoseError::KeySet) };
         Ok(Self(keys.iter().take(MAX_KEYS).filter_map(|key| VerificationKey::read(key.as_object()?)).collect()))
+    }
+
+    /// What the keys say of themselves, for whoever administers.
+    pub fn described(&self) -> impl Iterator<Item = DescribedKey<'_>> {
+        self.0.iter().map(|key| DescribedKey {
+            id: key.id.as_deref(),
+            algorithm: key.algorithm.as_deref(),
+            certificate: key.certificate.as_deref(),
+        })
     }
 
     /// The number of keys.
@@ -92,6 +114,15 @@ impl KeySet {
     }
 }
 
+/// The longest certificate that is kept, in bytes of base64.
+const MAX_CERTIFICATE_LEN: usize = 16 * 1024;
+
+/// The first certificate of a key (RFC 7517 section 4.7), which is base64 and not base64url.
+fn certificate(key: &Map<String, Value>) -> Option<Vec<u8>> {
+    let text = key.get("x5c")?.as_array()?.first()?.as_str().filter(|text| text.len() <= MAX_CERTIFICATE_LEN)?;
+    BASE64_STANDARD.decode(text).ok()
+}
+
 impl VerificationKey {
     fn read(key: &Map<String, Value>) -> Option<Self> {
         let text = |name: &str| key.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
@@ -122,6 +153,7 @@ impl VerificationKey {
             id: text("kid").map(str::to_owned),
             algorithm: text("alg").map(str::to_owned),
             issuer: text("issuer").map(str::to_owned),
+            certificate: certificate(key),
             material,
         })
     }

@@ -138,6 +138,28 @@ fn a_key_s_name_is_a_hint_and_its_purpose_is_not() {
 }
 
 #[test]
+fn a_key_tells_its_certificate_and_is_good_without_one() {
+    let (jwk, _) = ec(&ECDSA_P256_SHA256_FIXED_SIGNING, "P-256");
+    let told = |members: Value| {
+        let keys = set(&[&with(&jwk, &members)]);
+        let key = keys.described().next().unwrap();
+        (key.id.map(str::to_owned), key.algorithm.map(str::to_owned), key.certificate.map(<[u8]>::to_vec))
+    };
+    let names = || (Some("a".to_owned()), Some("ES256".to_owned()));
+    for (x5c, certificate) in [
+        (json!(["/+8=", "AQ=="]), Some(vec![0xff, 0xef])),
+        (json!([]), None),
+        (json!("AQ=="), None),
+        (json!([7]), None),
+        (json!(["no base64"]), None),
+        (json!(["A".repeat(20_000)]), None),
+    ] {
+        assert_eq!(told(json!({"kid": "a", "alg": "ES256", "x5c": x5c})), (names().0, names().1, certificate), "{x5c}");
+    }
+    assert_eq!(told(json!({})), (None, None, None));
+}
+
+#[test]
 fn a_short_rsa_key_is_refused_for_being_short() {
     let modulus = [vec![0xff; 127], vec![1]].concat();
     let short = json!({"kty": "RSA", "kid": "a", "n": encoded(&modulus), "e": "AQAB"});

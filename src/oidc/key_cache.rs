@@ -46,7 +46,7 @@ impl KeyPurpose {
 /// The keys that were last fetched, and the rate limits of fetching them.
 #[derive(Debug, Default)]
 pub(super) struct KeyCache {
-    set: RwLock<Arc<KeySet>>,
+    set: RwLock<Fetched>,
     login: FetchLimit,
     renewal: FetchLimit,
     logout: FetchLimit,
@@ -54,18 +54,27 @@ pub(super) struct KeyCache {
     logout_hint: FetchLimit,
 }
 
+/// Keys, and when they were fetched; `None`: never.
+type Fetched = (Arc<KeySet>, Option<Timestamp>);
+
 /// When a fetch was last under way; locked during a fetch, so that others with the same purpose wait for it.
 pub(super) type FetchLimit = tokio::sync::Mutex<Option<Timestamp>>;
 
 impl KeyCache {
     /// The cached keys.
     pub(super) fn current(&self) -> Arc<KeySet> {
-        Arc::clone(&self.set.read().unwrap_or_else(PoisonError::into_inner))
+        self.fetched().0
+    }
+
+    /// The same, with when they were fetched.
+    pub(super) fn fetched(&self) -> Fetched {
+        let (keys, at) = &*self.set.read().unwrap_or_else(PoisonError::into_inner);
+        (Arc::clone(keys), *at)
     }
 
     /// Replaces the cached keys.
-    pub(super) fn replace(&self, keys: Arc<KeySet>) {
-        *self.set.write().unwrap_or_else(PoisonError::into_inner) = keys;
+    pub(super) fn replace(&self, keys: Arc<KeySet>, now: Timestamp) {
+        *self.set.write().unwrap_or_else(PoisonError::into_inner) = (keys, Some(now));
     }
 
     pub(super) fn fetch_limit(&self, purpose: KeyPurpose) -> &FetchLimit {

@@ -4,10 +4,22 @@ use std::sync::Arc;
 
 use super::{Provider, ProviderError, discovery::ProviderMetadata, document::Document, issuer::is_key_of, key_cache::KeyPurpose};
 use crate::{
+    clock::Timestamp,
     jose::{Algorithm, JoseError, JsonObject, KeySet, SignedToken, VerificationOptions},
     secret::Secret,
     telemetry::logs::causes,
 };
+
+/// A key that a provider publishes, as it tells of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublishedKey {
+    /// Its identifier (`kid`).
+    pub id: Option<String>,
+    /// The algorithm that it is for (`alg`).
+    pub algorithm: Option<String>,
+    /// Its certificate (`x5c`), in DER.
+    pub certificate: Option<Vec<u8>>,
+}
 
 impl Provider {
     /// Verifies a token's signature by the cached keys, or else by newer ones, and returns its claims and its algorithm.
@@ -75,6 +87,17 @@ impl Provider {
         fetched
     }
 
+    /// The keys that verify its signatures, and when this replica fetched them; `None`: never yet.
+    pub fn published_keys(&self) -> (Vec<PublishedKey>, Option<Timestamp>) {
+        let (keys, fetched_at) = self.keys.fetched();
+        let told = keys.described().map(|key| PublishedKey {
+            id: key.id.map(str::to_owned),
+            algorithm: key.algorithm.map(str::to_owned),
+            certificate: key.certificate.map(<[u8]>::to_vec),
+        });
+        (told.collect(), fetched_at)
+    }
+
     /// Fetches the keys. Their address was checked when the metadata were read.
     pub(super) async fn fetch_keys(&self, metadata: &ProviderMetadata) -> Result<Arc<KeySet>, ProviderError> {
         let document =
@@ -84,7 +107,7 @@ impl Provider {
             tracing::warn!(oidc.issuer = self.issuer(), "provider key set has no key that can verify a signature");
         }
         let set = Arc::new(set);
-        self.keys.replace(Arc::clone(&set));
+        self.keys.replace(Arc::clone(&set), self.clock.now());
         Ok(set)
     }
 }

@@ -2,7 +2,10 @@
 
 use std::fmt::Write;
 
-use super::{AdminText, Chart, Look, Timeline, escape, html::document_wide};
+use super::{
+    AdminText, Chart, Look, Timeline, escape, escape_cut,
+    html::{document_wide, fitting},
+};
 
 /// A page of the administration.
 #[derive(Clone, Debug)]
@@ -102,6 +105,11 @@ pub struct Search {
 impl AdminPage<'_> {
     /// Renders the page.
     pub fn html(&self) -> String {
+        fitting(|most| self.html_with(most))
+    }
+
+    /// The page with texts of `most` bytes at most.
+    fn html_with(&self, most: usize) -> String {
         let said = |text: AdminText<'_>| escape(&text.said(self.look.language));
         let mut body = format!("<nav class=\"actions\" aria-label=\"{}\">", said(AdminText::Administration));
         for (href, name) in self.pages {
@@ -113,30 +121,31 @@ impl AdminPage<'_> {
             let _infallible = writeln!(body, "<p class=\"notice\" role=\"status\">{}</p>", escape(notice));
         }
         for part in self.parts {
-            self.part(part, &mut body);
+            self.part(part, most, &mut body);
         }
-        document_wide(self.title, &body, self.look)
+        document_wide(&shortened(self.title, most), &body, self.look)
     }
 
-    fn part(&self, part: &Part, out: &mut String) {
+    fn part(&self, part: &Part, most: usize, out: &mut String) {
         let _infallible = match part {
-            Part::Text(text) => writeln!(out, "<p>{}</p>", escape(text)),
-            Part::Heading(text) => writeln!(out, "<h2>{}</h2>", escape(text)),
-            Part::Link(href, label) => writeln!(out, "<p><a href=\"{}\">{}</a></p>", escape(href), escape(label)),
-            Part::Timeline(timeline) => write!(out, "{}", timeline.html()),
+            Part::Text(text) => writeln!(out, "<p>{}</p>", escape_cut(text, most.max(MOST_OF_SENTENCE))),
+            Part::Heading(text) => writeln!(out, "<h2>{}</h2>", escape_cut(text, most)),
+            Part::Link(href, label) => writeln!(out, "<p><a href=\"{}\">{}</a></p>", escape(href), escape_cut(label, most)),
+            Part::Timeline(timeline) => write!(out, "{}", timeline.html(most)),
             Part::Chart(chart) => write!(out, "{}", chart.html()),
             Part::Table { caption, heads, rows } => write!(out, "{}", table(caption, heads, rows)),
             Part::Facts(facts) => {
                 let facts = facts.iter().fold(String::new(), |mut all, (name, value)| {
-                    let _infallible = writeln!(all, "<div><dt>{}</dt><dd>{}</dd></div>", escape(name), escape(value));
+                    let _infallible =
+                        writeln!(all, "<div><dt>{}</dt><dd>{}</dd></div>", escape_cut(name, most), escape_cut(value, most));
                     all
                 });
                 writeln!(out, "<dl class=\"facts\">\n{facts}</dl>")
             }
             Part::Rows(rows) if rows.iter().any(|row| row.button.is_some()) => {
-                writeln!(out, "{}{}</form>", self.form(), list(rows))
+                writeln!(out, "{}{}</form>", self.form(), list(rows, most))
             }
-            Part::Rows(rows) => writeln!(out, "{}", list(rows)),
+            Part::Rows(rows) => writeln!(out, "{}", list(rows, most)),
             Part::Buttons(buttons) => {
                 let buttons: String = buttons.iter().map(|button| button.html("button quiet", "")).collect();
                 writeln!(out, "{}<p class=\"actions\">{buttons}</p></form>", self.form())
@@ -187,6 +196,18 @@ impl Button {
     }
 }
 
+/// A sentence of ours is not cut to less than that.
+const MOST_OF_SENTENCE: usize = 400;
+
+/// A text with so many characters at most, which may be longer as HTML.
+fn shortened(text: &str, most: usize) -> String {
+    let mut short: String = text.chars().take(most).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
+}
+
 fn table(caption: &str, heads: &[String], rows: &[Vec<String>]) -> String {
     let caption = escape(caption);
     let heads: String = heads.iter().map(|head| format!("<th scope=\"col\">{}</th>", escape(head))).collect();
@@ -201,15 +222,16 @@ fn table(caption: &str, heads: &[String], rows: &[Vec<String>]) -> String {
     table + "</tbody></table></div></details>\n"
 }
 
-fn list(rows: &[Row]) -> String {
+fn list(rows: &[Row], most: usize) -> String {
     let mut list = "<ul class=\"list\">\n".to_owned();
     for Row { name, href, details, button } in rows {
-        let (shown, details) = (escape(name), details.iter().map(|line| format!("<br><small>{}</small>", escape(line))));
+        let details = details.iter().map(|line| format!("<br><small>{}</small>", escape_cut(line, most)));
+        let shown = escape_cut(name, most);
         let shown = match href {
             Some(href) => format!("<a href=\"{}\"><strong>{shown}</strong></a>", escape(href)),
             None => format!("<strong>{shown}</strong>"),
         };
-        let button = button.as_ref().map(|button| button.html("button quiet", name)).unwrap_or_default();
+        let button = button.as_ref().map(|button| button.html("button quiet", &shortened(name, most))).unwrap_or_default();
         let _infallible = writeln!(list, "<li><div>{shown}{}</div>{button}</li>", details.collect::<String>());
     }
     list + "</ul>\n"
@@ -271,6 +293,50 @@ mod tests {
     }
 
     #[test]
+    fn a_page_is_small_however_long_everything_on_it_is() {
+        let long = "&\"<ä".repeat(2000);
+        let text = || long.clone();
+        let button =
+            || Button { name: "end", value: "0123456789abcdef0123456789abcdef".to_owned(), label: "End this session".to_owned() };
+        let row = |button| Row {
+            name: text(),
+            href: Some("/oauth2/admin/grants/0123456789abcdef".to_owned()),
+            details: vec![text(); 5],
+            button,
+        };
+        let events = vec![Row { details: vec![text()], ..row(None) }; 25];
+        let sessions = vec![row(Some(button())); 10];
+        let marks = (0..50).map(|at| Mark { at, sign: Sign::Failed, label: text() }).collect();
+        let legend = Sign::ALL.into_iter().map(|sign| (sign, "predicted end".to_owned())).collect();
+        let times = || ("2026-11-27 10:00:00 UTC".to_owned(), "2026-11-27 10:00:00 UTC".to_owned());
+        let timeline = Timeline { from: 0, to: 50, marks, says: "3 renewals".to_owned(), ends: times(), legend };
+        let parts = [
+            Part::Facts(vec![("Groups".to_owned(), text()); 11]),
+            Part::Timeline(timeline),
+            Part::Heading("Sessions".to_owned()),
+            Part::Rows(sessions),
+            Part::Buttons(vec![button(), button()]),
+            Part::Rows(events),
+        ];
+        let branding = Branding::default();
+        let look = Look { branding: &branding, language: Language::English, request_id: "0123456789abcdef".to_owned() };
+        let pages: Vec<_> =
+            (0..6).map(|number| (format!("/oauth2/admin/{number}"), "What administrators did".to_owned())).collect();
+        let page = AdminPage {
+            title: &long,
+            pages: &pages,
+            notice: Some("The session has ended."),
+            parts: &parts,
+            href: "/oauth2/admin/grants/0123456789abcdef",
+            seal: &"s".repeat(120),
+            look: &look,
+        };
+        let html = page.html();
+        assert!(html.len() <= 20 * 1024, "{}", html.len());
+        assert_eq!(html.matches("<li>").count(), 35 + Sign::ALL.len(), "nothing is left out but the ends of texts");
+    }
+
+    #[test]
     fn a_picture_of_odd_times_stays_within_its_frame() {
         for (from, to, at) in [(0, 0, 5), (i64::MIN, i64::MAX, 0), (10, 5, i64::MAX)] {
             let mark = Mark { at, sign: Sign::Now, label: String::new() };
@@ -282,7 +348,7 @@ mod tests {
                 ends: (String::new(), String::new()),
                 legend: Vec::new(),
             };
-            let html = timeline.html();
+            let html = timeline.html(1000);
             let x: f64 = html.split("class=\"ink\" x=\"").nth(1).unwrap().split('"').next().unwrap().parse().unwrap();
             assert!((0.0..=1000.0).contains(&x), "{html}");
         }

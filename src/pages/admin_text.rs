@@ -22,6 +22,8 @@ pub enum AdminText<'a> {
     WhyText,
     /// Nothing is known of that name.
     WhyNothing(&'a str),
+    /// The user is known, and no end is.
+    WhyNoEnd,
     /// What administrators did.
     Audit,
     /// Administrators did nothing.
@@ -64,8 +66,6 @@ pub enum AdminText<'a> {
     LookedAt(usize),
     /// No session is shown.
     Nobody,
-    /// A search finds no more than it shows.
-    SearchIsCut,
     /// A personal access token of this name.
     Token(&'a str),
     /// The user.
@@ -196,7 +196,19 @@ pub enum AdminText<'a> {
     /// The largest bar.
     MostCalls(i64),
     /// The highest point.
-    MostMilliseconds(i64),
+    MostMilliseconds(&'a str),
+    /// The keys with which the provider with this issuer signs.
+    KeysOf(&'a str),
+    /// When they were fetched.
+    KeysFetched(&'a str),
+    /// They have not been fetched.
+    KeysNotFetched,
+    /// A key has no name.
+    Unnamed,
+    /// A key names no end.
+    NoEnd,
+    /// Longer than so many milliseconds.
+    MoreThan(i64),
     /// Half of them took no longer.
     Median,
     /// Of twenty, nineteen took no longer.

@@ -1,7 +1,5 @@
 //! What all pages are made of.
 
-use std::fmt::Write;
-
 use super::{Contact, Look, Text};
 
 /// A page of this body, which is HTML.
@@ -44,17 +42,56 @@ fn written(head: &str, class: &str, title: &str, body: &str, look: &Look<'_>) ->
 /// A text as HTML, in an element or an attribute in quotes.
 pub fn escape(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut out, character| {
-        match character {
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '&' => out.push_str("&amp;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            control if control.is_control() => {
-                let _infallible = write!(out, "\u{fffd}");
-            }
-            other => out.push(other),
-        }
+        push(&mut out, character);
         out
     })
+}
+
+/// The same of a text that may be of any length: what is longer than so many bytes of HTML ends in an ellipsis.
+pub fn escape_cut(text: &str, most: usize) -> String {
+    let (mut out, mut fits) = (String::new(), 0);
+    for character in text.chars() {
+        push(&mut out, character);
+        if out.len() > most {
+            out.truncate(fits);
+            out.push('…');
+            return out;
+        }
+        // There is room for the ellipsis.
+        if out.len() + '…'.len_utf8() <= most {
+            fits = out.len();
+        }
+    }
+    out
+}
+
+/// The size of a page at most, in bytes.
+const MOST_OF_PAGE: usize = 20 * 1024;
+/// How long the texts of a page may be that others have written, in bytes of HTML: so long at first, and shorter where the page would be
+/// too large.
+const MOST_OF_TEXT: [usize; 6] = [1000, 400, 200, 100, 60, 40];
+
+/// A page that is not too large, however long names, addresses and messages are: rendered with longer texts first, and with shorter ones
+/// until it fits. How many lines it has is bounded by whoever renders it.
+pub(super) fn fitting(render: impl Fn(usize) -> String) -> String {
+    let mut html = String::new();
+    for most in MOST_OF_TEXT {
+        html = render(most);
+        if html.len() <= MOST_OF_PAGE {
+            break;
+        }
+    }
+    html
+}
+
+fn push(out: &mut String, character: char) {
+    match character {
+        '<' => out.push_str("&lt;"),
+        '>' => out.push_str("&gt;"),
+        '&' => out.push_str("&amp;"),
+        '"' => out.push_str("&quot;"),
+        '\'' => out.push_str("&#39;"),
+        control if control.is_control() => out.push('\u{fffd}'),
+        other => out.push(other),
+    }
 }

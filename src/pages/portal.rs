@@ -2,7 +2,10 @@
 
 use std::fmt::Write;
 
-use super::{Look, Text, escape, html::document};
+use super::{
+    Look, Text, escape, escape_cut,
+    html::{document, fitting},
+};
 
 /// The page with a link to each app.
 #[derive(Clone, Debug)]
@@ -11,6 +14,8 @@ pub struct PortalPage<'a> {
     pub user: &'a str,
     /// The apps, in their order.
     pub apps: &'a [PortalApp],
+    /// Where the list goes on, if it does.
+    pub next: Option<&'a str>,
     /// Where the user's sessions are.
     pub sessions: &'a str,
     /// Where this browser signs out.
@@ -35,16 +40,24 @@ pub struct PortalApp {
 impl PortalPage<'_> {
     /// Renders the page.
     pub fn html(&self) -> String {
+        fitting(|most| self.html_with(most))
+    }
+
+    /// The page with texts of `most` bytes at most.
+    fn html_with(&self, most: usize) -> String {
         let said = |text: Text<'_>| escape(&self.look.text(text));
-        let mut body = format!("<p>{}</p>\n", said(Text::SignedInAs(self.user)));
+        let mut body = format!("<p>{}</p>\n", escape_cut(&self.look.text(Text::SignedInAs(self.user)), most.max(200)));
         if self.apps.is_empty() {
             let _infallible = writeln!(body, "<p>{}</p>", said(Text::NoApps));
         } else {
             body += "<ul class=\"list apps\">\n";
             for app in self.apps {
-                app.write(&mut body);
+                app.write(most, &mut body);
             }
             body += "</ul>\n";
+        }
+        if let Some(next) = self.next {
+            let _infallible = writeln!(body, "<p><a href=\"{}\">{}</a></p>", escape(next), said(Text::NextPage));
         }
         let _infallible = write!(
             body,
@@ -59,15 +72,15 @@ impl PortalPage<'_> {
 }
 
 impl PortalApp {
-    fn write(&self, body: &mut String) {
+    fn write(&self, most: usize, body: &mut String) {
         // A picture or a letter says nothing that the name does not.
         let letter = || self.name.chars().next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
         let mark = match &self.icon {
             Some(icon) => format!("<img alt=\"\" src=\"{}\">", escape(icon)),
             None => format!("<span aria-hidden=\"true\">{}</span>", escape(&letter())),
         };
-        let text = self.text.as_ref().map(|text| format!("<small>{}</small>", escape(text))).unwrap_or_default();
-        let (href, name) = (escape(&self.href), escape(&self.name));
+        let text = self.text.as_ref().map(|text| format!("<small>{}</small>", escape_cut(text, most))).unwrap_or_default();
+        let (href, name) = (escape(&self.href), escape_cut(&self.name, most));
         let _infallible = writeln!(body, "<li><a href=\"{href}\">{mark}<div><strong>{name}</strong>{text}</div></a></li>");
     }
 }
@@ -80,7 +93,15 @@ mod tests {
     fn html(apps: &[PortalApp], user: &str) -> String {
         let branding = Branding::default();
         let look = Look { branding: &branding, language: Language::German, request_id: "0123456789abcdef".to_owned() };
-        PortalPage { user, apps, sessions: "/oauth2/sessions", sign_out: "/oauth2/sign_out", look: &look }.html()
+        PortalPage {
+            user,
+            apps,
+            next: Some("/oauth2/?page=2"),
+            sessions: "/oauth2/sessions",
+            sign_out: "/oauth2/sign_out",
+            look: &look,
+        }
+        .html()
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 use std::fmt::Write;
 
-use super::{Look, Text, escape, html::document};
+use super::{
+    Look, Text, escape, escape_cut,
+    html::{document, fitting},
+};
 
 /// The page on which a user sees their sessions and tokens, and ends them.
 #[derive(Clone, Debug)]
@@ -11,8 +14,14 @@ pub struct SessionsPage<'a> {
     pub user: &'a str,
     /// The sessions of browsers, this one's first.
     pub sessions: &'a [SessionLine],
+    /// Where the list of sessions goes on, if it does.
+    pub next: Option<&'a str>,
+    /// Whether there is any but this browser's.
+    pub has_others: bool,
     /// Personal access tokens.
     pub tokens: &'a [SessionLine],
+    /// Whether there are more of them.
+    pub has_more_tokens: bool,
     /// Where tokens are made, if they can be.
     pub tokens_href: Option<&'a str>,
     /// Where the forms go.
@@ -36,18 +45,23 @@ pub struct SessionLine {
     pub details: Vec<String>,
 }
 
-/// How many lines of a list are shown, so that the page stays small.
-const MOST: usize = 15;
-
 impl SessionsPage<'_> {
     /// Renders the page.
     pub fn html(&self) -> String {
+        fitting(|most| self.html_with(most))
+    }
+
+    /// The page with texts of `most` bytes at most.
+    fn html_with(&self, most: usize) -> String {
         let (said, href) = (|text: Text<'_>| escape(&self.look.text(text)), escape(self.href));
         let seal = format!("<input type=\"hidden\" name=\"seal\" value=\"{}\">", escape(self.seal));
-        let (whose, sessions) = (said(Text::SessionsAreOf(self.user)), self.list(self.sessions));
+        let (whose, sessions) =
+            (escape_cut(&self.look.text(Text::SessionsAreOf(self.user)), 500), self.list(self.sessions, false, most));
+        let link = |href: &str, text| format!("<p><a href=\"{}\">{}</a></p>\n", escape(href), said(text));
+        let next = self.next.map(|href| link(href, Text::NextPage)).unwrap_or_default();
         let mut body =
-            format!("<p>{whose}</p>\n<form method=\"post\" action=\"{href}\">{seal}\n{sessions}<p class=\"actions\">\n");
-        if self.sessions.iter().any(|line| line.id.is_some()) {
+            format!("<p>{whose}</p>\n<form method=\"post\" action=\"{href}\">{seal}\n{sessions}{next}<p class=\"actions\">\n");
+        if self.has_others {
             let label = said(Text::EndOthers);
             let _infallible = writeln!(body, "<button class=\"button\" name=\"others\" value=\"true\">{label}</button>");
         }
@@ -55,7 +69,8 @@ impl SessionsPage<'_> {
         let _infallible =
             writeln!(body, "<a href=\"{sign_out}\">{this}</a> <a href=\"{sign_out}?everywhere=true\">{everywhere}</a>\n</p>");
         if !self.tokens.is_empty() {
-            let _infallible = writeln!(body, "<h2>{}</h2>\n{}", said(Text::Tokens), self.list(self.tokens));
+            let _infallible =
+                writeln!(body, "<h2>{}</h2>\n{}", said(Text::Tokens), self.list(self.tokens, self.has_more_tokens, most));
         }
         body += "</form>";
         if let Some(href) = self.tokens_href {
@@ -64,25 +79,24 @@ impl SessionsPage<'_> {
         document(&self.look.text(Text::Sessions), &body, self.look)
     }
 
-    fn list(&self, lines: &[SessionLine]) -> String {
+    fn list(&self, lines: &[SessionLine], has_more: bool, most: usize) -> String {
         let said = |text: Text<'_>| escape(&self.look.text(text));
         let mut list = "<ul class=\"list\">\n".to_owned();
-        for SessionLine { id, name, details } in lines.iter().take(MOST) {
-            let details: String = details.iter().map(|line| format!("<br><small>{}</small>", escape(line))).collect();
+        for SessionLine { id, name, details } in lines {
+            let details: String = details.iter().map(|line| format!("<br><small>{}</small>", escape_cut(line, most))).collect();
             let end = match id {
                 None => format!("<span>{}</span>", said(Text::ThisBrowser)),
                 Some(id) => format!(
                     "<button class=\"button quiet\" name=\"end\" value=\"{}\" aria-label=\"{}\">{}</button>",
                     escape(id),
-                    said(Text::EndNamed(name)),
+                    escape_cut(&self.look.text(Text::EndNamed(name)), most),
                     said(Text::End)
                 ),
             };
-            let _infallible = writeln!(list, "<li><div><strong>{}</strong>{details}</div>{end}</li>", escape(name));
+            let _infallible = writeln!(list, "<li><div><strong>{}</strong>{details}</div>{end}</li>", escape_cut(name, most));
         }
-        let more = lines.len().saturating_sub(MOST);
-        if more > 0 {
-            let _infallible = writeln!(list, "<li>{}</li>", said(Text::More(more)));
+        if has_more {
+            let _infallible = writeln!(list, "<li>{}</li>", said(Text::MoreTokens));
         }
         list + "</ul>\n"
     }
@@ -103,7 +117,10 @@ mod tests {
         let page = SessionsPage {
             user: evil,
             sessions: &lines,
+            next: Some(evil),
+            has_others: true,
             tokens: &lines,
+            has_more_tokens: true,
             tokens_href: Some(evil),
             href: evil,
             sign_out: evil,
@@ -115,16 +132,19 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_many_sessions_is_small_and_says_that_there_are_more() {
+    fn a_page_of_as_much_as_there_may_be_on_it_is_small_and_says_that_there_is_more() {
         let branding = Branding::default();
-        let look = Look { branding: &branding, language: Language::English, request_id: "0123456789abcdef".to_owned() };
-        let line =
-            SessionLine { id: Some("0123456789abcdef".into()), name: "Firefox, Linux".into(), details: vec!["x".repeat(60); 3] };
-        let lines = vec![line; 100];
+        let evil = "&\"<".repeat(400);
+        let look = Look { branding: &branding, language: Language::German, request_id: "0123456789abcdef".to_owned() };
+        let line = SessionLine { id: Some("0123456789abcdef".into()), name: evil.clone(), details: vec![evil.clone(); 3] };
+        let lines = vec![line; 16];
         let page = SessionsPage {
-            user: "ann",
+            user: &evil,
             sessions: &lines,
+            next: Some("/oauth2/sessions?page=2"),
+            has_others: true,
             tokens: &lines,
+            has_more_tokens: true,
             tokens_href: Some("/oauth2/tokens"),
             href: "/oauth2/sessions",
             sign_out: "/oauth2/sign_out",
@@ -132,6 +152,7 @@ mod tests {
             look: &look,
         };
         let html = page.html();
-        assert!(html.len() < 20 * 1024 && html.matches("and 85 more").count() == 2, "{}: {html}", html.len());
+        assert!(html.len() < 20 * 1024, "{}: {html}", html.len());
+        assert!(html.contains("sessions?page=2\">Nächste Seite<") && html.contains("Es gibt weitere."), "{html}");
     }
 }

@@ -99,6 +99,12 @@ pub enum Text<'a> {
     },
     /// So many more are not shown.
     More(usize),
+    /// More tokens are not shown here.
+    MoreTokens,
+    /// So many routes are not to be chosen here.
+    MoreRoutes(usize),
+    /// Leads to the next part of a list.
+    NextPage,
     /// Ends all sessions but this browser's.
     EndOthers,
     /// Ends all sessions.

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use super::escape;
+use super::{escape, escape_cut};
 
 /// What is to be drawn. Times are milliseconds since the epoch.
 #[derive(Clone, Debug)]
@@ -71,11 +71,12 @@ impl Sign {
         }
     }
 
+    /// `label` is HTML.
     fn draw(self, x: f64, label: Option<&str>, svg: &mut String) {
         let (class, y, height) = self.shape();
         let _infallible = write!(svg, "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{y}\" width=\"5\" height=\"{height}\">");
         if let Some(label) = label {
-            let _infallible = write!(svg, "<title>{}</title>", escape(label));
+            let _infallible = write!(svg, "<title>{label}</title>");
         }
         svg.push_str("</rect>");
     }
@@ -83,7 +84,8 @@ impl Sign {
 
 impl Timeline {
     /// Renders the picture with its legend.
-    pub(super) fn html(&self) -> String {
+    /// Labels have `most` bytes at most.
+    pub(super) fn html(&self, most: usize) -> String {
         let span = self.to.saturating_sub(self.from).max(1) as f64;
         let mut svg = format!(
             "<svg class=\"time\" role=\"img\" viewBox=\"0 0 1005 60\" preserveAspectRatio=\"none\" aria-label=\"{}\">\
@@ -92,7 +94,7 @@ impl Timeline {
         );
         for Mark { at, sign, label } in &self.marks {
             let x = (at.saturating_sub(self.from) as f64 / span).clamp(0.0, 1.0) * WIDTH;
-            sign.draw(x, Some(label), &mut svg);
+            sign.draw(x, Some(&escape_cut(label, most)), &mut svg);
         }
         svg.push_str("</svg>\n");
         let (from, to) = (escape(&self.ends.0), escape(&self.ends.1));

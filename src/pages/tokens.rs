@@ -2,7 +2,10 @@
 
 use std::fmt::Write;
 
-use super::{Look, Text, escape, html::document};
+use super::{
+    Look, Text, escape, escape_cut,
+    html::{document, fitting},
+};
 
 /// The page on which a user sees their tokens, ends them and makes more.
 #[derive(Clone, Debug)]
@@ -11,6 +14,8 @@ pub struct TokensPage<'a> {
     pub user: &'a str,
     /// Their tokens.
     pub tokens: &'a [TokenLine],
+    /// Where the list of tokens goes on, if it does.
+    pub next: Option<&'a str>,
     /// The routes that take tokens.
     pub routes: &'a [String],
     /// What a token names that is for the administration, if one may be.
@@ -38,17 +43,25 @@ pub struct TokenLine {
     pub times: String,
 }
 
+/// How many bytes the choice of routes may take.
+const MOST_OF_ROUTES: usize = 5 * 1024;
+
 impl TokensPage<'_> {
     /// Renders the page.
     pub fn html(&self) -> String {
+        fitting(|most| self.html_with(most))
+    }
+
+    /// The page with texts of `most` bytes at most.
+    fn html_with(&self, most: usize) -> String {
         let (href, seal) = (escape(self.href), sealed(self.seal));
         let said = |text: Text<'_>| escape(&self.look.text(text));
-        let mut body = format!("<p>{}</p>\n", said(Text::TokensAreOf(self.user)));
+        let mut body = format!("<p>{}</p>\n", escape_cut(&self.look.text(Text::TokensAreOf(self.user)), most.max(400)));
         if !self.tokens.is_empty() {
             let _infallible = writeln!(body, "<form method=\"post\" action=\"{href}\">{seal}<ul class=\"list\">");
             for TokenLine { id, name, routes, times } in self.tokens {
-                let (end, end_named) = (said(Text::End), said(Text::EndNamed(name)));
-                let (id, name, routes, times) = (escape(id), escape(name), escape(routes), escape(times));
+                let (end, end_named) = (said(Text::End), escape_cut(&self.look.text(Text::EndNamed(name)), most));
+                let (id, name, routes, times) = (escape(id), escape_cut(name, most), escape_cut(routes, most), escape(times));
                 let _infallible = writeln!(
                     body,
                     "<li><div><strong>{name}</strong><br>{routes}<br><small>{times}</small></div>\
@@ -57,13 +70,23 @@ impl TokensPage<'_> {
             }
             body += "</ul></form>\n";
         }
+        if let Some(next) = self.next {
+            let _infallible = writeln!(body, "<p><a href=\"{}\">{}</a></p>", escape(next), said(Text::NextPage));
+        }
         let mut places = String::new();
         if self.routes.len() > 1 || (self.administration.is_some() && !self.routes.is_empty()) {
             places += &format!("<fieldset><legend>{}</legend>\n", said(Text::TokenPlaces));
+            // A name that is to be sent is not cut: what does not fit is for the command line.
+            let (mut left, mut shown) = (MOST_OF_ROUTES, 0);
             for route in self.routes {
                 let route = escape(route);
-                let _infallible =
-                    writeln!(places, "<label><input type=\"checkbox\" name=\"route\" value=\"{route}\"> {route}</label>");
+                let line = format!("<label><input type=\"checkbox\" name=\"route\" value=\"{route}\"> {route}</label>\n");
+                let Some(rest) = usize::checked_sub(left, line.len()) else { break };
+                (left, shown) = (rest, shown + 1);
+                places += &line;
+            }
+            if shown < self.routes.len() {
+                let _infallible = writeln!(places, "<p>{}</p>", said(Text::MoreRoutes(self.routes.len() - shown)));
             }
             places += "</fieldset>\n";
         }
@@ -175,6 +198,7 @@ mod tests {
         let tokens = TokensPage {
             user: evil,
             tokens: &[line],
+            next: Some(evil),
             routes: &routes,
             administration: Some(evil),
             days: Some((90, 30)),
@@ -196,5 +220,31 @@ mod tests {
         for html in [tokens.html(), secret.html(), terminal.html()] {
             assert!(!html.contains("<script") && !html.contains("alert('x')"), "{html}");
         }
+    }
+
+    #[test]
+    fn a_page_of_as_much_as_there_may_be_on_it_is_small() {
+        let long = "&\"<".repeat(400);
+        let branding = Branding::default();
+        let look = Look { branding: &branding, language: Language::German, request_id: "0123456789abcdef".to_owned() };
+        let times = "vor 10 Tagen ausgestellt, vor 10 Tagen benutzt, endet in 80 Tagen".to_owned();
+        let line = TokenLine { id: "0123456789abcdef".to_owned(), name: long.clone(), routes: long.clone(), times };
+        let routes: Vec<_> = (0..400).map(|number| format!("/an/app/of/number/{number}")).collect();
+        let page = TokensPage {
+            user: &long,
+            tokens: &vec![line; 20],
+            next: Some("/oauth2/tokens?page=2"),
+            routes: &routes,
+            administration: Some("administration"),
+            days: Some((90, 30)),
+            href: "/oauth2/tokens",
+            seal: &"s".repeat(120),
+            look: &look,
+        };
+        let html = page.html();
+        assert!(html.len() <= 20 * 1024, "{}", html.len());
+        let shown = html.matches("type=\"checkbox\"").count() - 1;
+        assert!(shown > 30 && html.contains(&format!("und {} weitere", 400 - shown)), "{html}");
+        assert!(html.contains("tokens?page=2\">Nächste Seite<") && html.matches("<li>").count() == 20, "{html}");
     }
 }

@@ -207,7 +207,7 @@ impl SignIn {
         let handed_over = handed_over.ok_or(CallbackError::UnknownAttempt("the session that it was for has ended"))?;
         let grant = self.store.grant(handed_over.grant).await?;
         if let Some(grant) = &grant {
-            let event = Event::of(Kind::Login, grant.id, &grant.identity, now).of_session(session);
+            let event = Event::of(Kind::Login, grant.id, &grant.issuer, &grant.identity, now).of_session(session);
             self.store.enqueue_event(event.because("handed_over"));
         }
         tracing::info!(

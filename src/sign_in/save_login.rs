@@ -28,7 +28,7 @@ impl SignIn {
     /// Records a denied login in the history, with the claims that the rule checked; the log names no users.
     fn record_denied_login(&self, identity: &Identity, denied: Denied) {
         let grant = GrantId::of_denied(self.provider.issuer(), &identity.subject);
-        let event = Event::of(Kind::Login, grant, identity, self.clock.now()).because(denied.as_str());
+        let event = Event::of(Kind::Login, grant, self.provider.issuer(), identity, self.clock.now()).because(denied.as_str());
         self.store.enqueue_event(Event { outcome: "denied".to_owned(), detail: checked_claims(identity, denied), ..event });
     }
 
@@ -170,7 +170,7 @@ impl SignIn {
             (None, true) => "renewable",
             (None, false) => "not_renewable",
         };
-        let event = |kind, hash| Event::of(kind, saved.grant, &grant.identity, now).of_session(hash);
+        let event = |kind, hash| Event::of(kind, saved.grant, &grant.issuer, &grant.identity, now).of_session(hash);
         self.store.enqueue_event(event(Kind::Login, hash).because(reason));
         if let Some(replaced) = saved.replaced {
             self.store.enqueue_event(event(Kind::Logout, replaced).because(ANOTHER_LOGIN));

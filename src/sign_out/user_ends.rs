@@ -136,6 +136,15 @@ impl SignOut {
         Ok(found)
     }
 
+    /// How many sessions an order names, whenever they began; while the store is away, of those in memory.
+    pub async fn count_known(&self, end: &UserEnd) -> usize {
+        if let Ok(found) = self.find(end).await {
+            return found.len();
+        }
+        let is_only = self.providers.only().is_some();
+        self.cache.find_known(|session, grant| names(end, session, grant, is_only)).len()
+    }
+
     /// Whether a session that an order names began early enough to be ended.
     async fn is_meant(&self, end: &UserEnd, hash: SessionHash) -> Result<bool, StoreError> {
         let until = match &end.extent {

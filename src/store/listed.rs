@@ -1,5 +1,7 @@
 //! What lists show, and their places.
 
+use std::cmp::Reverse;
+
 use crate::{
     clock::Timestamp,
     grant::{Ended, GrantId, Rotation},
@@ -62,6 +64,40 @@ impl ListPosition {
     pub const START: Self = Self { created_at: Timestamp(i64::MAX), hash: SessionHash([0xff; 32]) };
 }
 
+/// A place in the list of one user's sessions, those that were used last first. A part begins behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeenPosition {
+    /// When the session was last used.
+    pub last_seen: Timestamp,
+    /// The session.
+    pub hash: SessionHash,
+}
+
+impl SeenPosition {
+    /// Before all sessions.
+    pub const START: Self = Self { last_seen: Timestamp(i64::MAX), hash: SessionHash([0xff; 32]) };
+}
+
+/// By which name users are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NameKind {
+    /// The e-mail address.
+    Email,
+    /// The user name.
+    Username,
+}
+
+/// Which of a user's sessions are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionKind {
+    /// All.
+    All,
+    /// Those of browsers.
+    Browser,
+    /// Personal access tokens.
+    Token,
+}
+
 /// A place in the list of events, the newest first. A part begins behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventPlace {
@@ -76,11 +112,69 @@ impl EventPlace {
     pub const START: Self = Self { at: Timestamp(i64::MAX), id: i64::MAX };
 }
 
-/// A part of the list of what administrators did, each event with the replica that wrote it.
-#[derive(Clone, Debug)]
-pub struct AuditPart {
+/// An event as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredEvent {
+    /// Its number, which tells events of the same time apart.
+    pub id: i64,
+    /// The event.
+    pub event: Event,
+    /// The replica that wrote it.
+    pub replica: String,
+}
+
+impl StoredEvent {
+    /// Its place in the list of events.
+    pub fn place(&self) -> EventPlace {
+        EventPlace { at: self.event.at, id: self.id }
+    }
+}
+
+/// A part of a list of events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventPart {
     /// The events, the newest first.
-    pub events: Vec<(Event, String)>,
+    pub events: Vec<StoredEvent>,
     /// Where the next part begins, if there is one.
     pub next: Option<EventPlace>,
+}
+
+impl EventPart {
+    /// The first `most` of these events, of which one more tells that there is another part. They come in any order, and some twice.
+    pub fn of(mut events: Vec<StoredEvent>, most: usize) -> Self {
+        events.sort_by_key(|stored| Reverse((stored.event.at, stored.id)));
+        events.dedup_by_key(|stored| stored.id);
+        let is_cut = events.len() > most;
+        events.truncate(most);
+        let next = events.last().filter(|_| is_cut).map(StoredEvent::place);
+        Self { events, next }
+    }
+}
+
+/// Whose events are read.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum EventsOf {
+    /// Those of a user. Of which provider's is not known of events that an older release wrote: those are read too.
+    User {
+        /// The issuer of the user's provider; empty: of whichever.
+        issuer: String,
+        /// The provider's `sub`.
+        subject: String,
+    },
+    /// Those of a grant.
+    Grant(GrantId),
+    /// Those of a session, by its short hash.
+    Session(String),
+}
+
+/// Which events are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventFilter {
+    /// All.
+    All,
+    /// Those that tell of an end, of a login that was denied, of what needs a person, and of what administrators did. There is an index
+    /// of these alone.
+    Ends,
+    /// Logins.
+    Logins,
 }

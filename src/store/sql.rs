@@ -31,7 +31,10 @@ impl From<&'static Template> for Sql {
 /// - `{username}` and `{email}` are those of an identity as it is stored, the latter in lower case; each has an index on Postgres, where
 ///   it is as JSON escapes it, up to the first quotation mark. It is cut out of the text, because an index on a JSON value would
 ///   refuse the row of an identity that Postgres' JSON does not take.
-/// - `{username_key}` is the name in the order of its bytes, in which names with the same beginning stand together.
+/// - `{username_key}` is the name in lower case and in the order of its bytes, in which names with the same beginning stand together.
+/// - `{event_columns}` are those of an event, and `{tells_of_end}` is the condition of the index of those that tell of an end, in its own
+///   words, without which no database takes the index.
+/// - `{bytes}` compares a text by its bytes; lower case is then that of ASCII, as it is on SQLite in any case.
 /// - `{listed_columns}` are those of a session and its grant that a list shows.
 /// - `{grant_columns}` are the columns that `GrantRow` reads.
 #[derive(Debug)]
@@ -54,6 +57,7 @@ struct Dialect {
     username: &'static str,
     username_key: &'static str,
     email: &'static str,
+    bytes: &'static str,
 }
 
 const POSTGRES: Dialect = Dialect {
@@ -61,17 +65,19 @@ const POSTGRES: Dialect = Dialect {
     for_update: " FOR UPDATE",
     skip_locked: " FOR UPDATE SKIP LOCKED",
     username: "split_part(split_part(identity, '\"username\":\"', 2), '\"', 1)",
-    username_key: "split_part(split_part(identity, '\"username\":\"', 2), '\"', 1) COLLATE \"C\"",
+    username_key: "lower(split_part(split_part(identity, '\"username\":\"', 2), '\"', 1) COLLATE \"C\")",
     email: "lower(COALESCE(NULLIF(split_part(split_part(identity, '\"email\":\"', 2), '\"', 1), ''), \
         split_part(split_part(identity, '\"unverified_email\":\"', 2), '\"', 1)) COLLATE \"C\")",
+    bytes: " COLLATE \"C\"",
 };
 const SQLITE: Dialect = Dialect {
     now: "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
     for_update: "",
     skip_locked: "",
     username: "COALESCE(identity ->> '$.username', identity ->> '$.unverified.username')",
-    username_key: "COALESCE(identity ->> '$.username', identity ->> '$.unverified.username')",
+    username_key: "lower(COALESCE(identity ->> '$.username', identity ->> '$.unverified.username'))",
     email: "lower(COALESCE(identity ->> '$.email', identity ->> '$.unverified_email'))",
+    bytes: "",
 };
 
 /// The number that `{batch}` stands for.
@@ -88,6 +94,12 @@ const LISTED_COLUMNS: &str = "sessions.hash, sessions.grant_id, sessions.created
     sessions.provider_session, sessions.site, sessions.login, sessions.token_expires_at, sessions.token, sessions.browser, sessions.address, grants.identity, grants.expires_at, grants.renewed_at, grants.generation, grants.rotation, \
     CASE WHEN grants.refresh_token IS NULL THEN 0 ELSE 1 END AS has_refresh_token, grants.refresh_until, grants.attempt, \
     COALESCE(grants.lease_until, 0) <= {now} AS lapsed, grants.refused_code, grants.ended_reason, grants.ended_code";
+
+const EVENT_COLUMNS: &str = "id, at, kind, grant_id, session, issuer, subject, username, who, outcome, reason, code, duration, \
+    rotated, detail, actor_issuer, replica";
+
+const TELLS_OF_END: &str = "(kind IN ('logout', 'limit', 'administration') OR (kind = 'login' AND outcome = 'denied') \
+    OR (kind = 'renewal' AND (outcome IN ('dead', 'config') OR reason = 'outcome_unknown')))";
 
 #[derive(Debug)]
 struct Text {
@@ -127,6 +139,12 @@ impl Text {
                 ("{email}", dialect.email)
             } else if starts_with(rest, b"{listed_columns}") {
                 ("{listed_columns}", LISTED_COLUMNS)
+            } else if starts_with(rest, b"{event_columns}") {
+                ("{event_columns}", EVENT_COLUMNS)
+            } else if starts_with(rest, b"{tells_of_end}") {
+                ("{tells_of_end}", TELLS_OF_END)
+            } else if starts_with(rest, b"{bytes}") {
+                ("{bytes}", dialect.bytes)
             } else if starts_with(rest, b"{grant_columns}") {
                 ("{grant_columns}", GRANT_COLUMNS)
             } else {

@@ -46,6 +46,11 @@ pub(super) fn not_after(certificate: &CertificateDer<'_>) -> Option<Timestamp> {
     }
 }
 
+/// When a certificate in DER expires; `None`: it is none that can be read.
+pub fn end_of_certificate(der: &[u8]) -> Option<Timestamp> {
+    not_after(&CertificateDer::from(der))
+}
+
 /// The last moment that a certificate can name (RFC 5280 section 4.1.2.5): the end of the year 9999.
 const END_OF_TIME: Timestamp = Timestamp(253_402_300_799_000);
 

@@ -3,6 +3,7 @@
 mod api;
 mod attacks;
 mod ends;
+mod gone;
 mod health;
 mod listener;
 mod pages;

@@ -140,7 +140,11 @@ async fn a_denied_login_is_in_the_history_with_the_rule_and_its_user_and_nobody_
         })
         .await;
         let (_, why) = world.command(&["sessions", "why", "eve@example.com"]).await;
-        assert!(why.contains("a login was denied by the rule group; groups: guests") && !why.contains("The last login"), "{why}");
+        assert!(
+            why.contains("a login was denied: the user is in none of the groups that it takes; groups: guests")
+                && !why.contains("The last login"),
+            "{why}"
+        );
         assert!(lines_with(&["guests"]).is_empty(), "the log names neither groups nor people");
     }
 }

@@ -220,14 +220,50 @@ async fn pages_of_ours_are_safe_to_show() {
 }
 
 #[tokio::test]
+async fn a_head_ends_nothing_and_uses_nothing_up() {
+    let world = World::start().await;
+    let visitor = world.visitor();
+    let own: [(&str, &str); 3] =
+        [("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
+    let head = async |path: &str, lines: &[(&str, &str)]| {
+        let lines = [&[("accept", "text/html")], lines].concat();
+        visitor.send(http::Method::HEAD, path, &lines, "").await
+    };
+    let begun = head("/oauth2/start?rd=/page", &[]).await;
+    assert_eq!(begun.status, StatusCode::SEE_OTHER, "as by GET");
+    let back = world.idp.authorize(&visitor.get("/page").await.location()).await;
+    let callback = format!("{}?{}", back.path(), back.query().unwrap());
+    let refused = head(&callback, &[]).await;
+    assert_eq!((refused.status, refused.header("allow")), (StatusCode::METHOD_NOT_ALLOWED, "GET, POST"));
+    assert!(refused.set_cookies().is_empty());
+    assert_eq!(visitor.get(&callback).await.location().path(), "/page", "the attempt is good still");
+    for lines in [&own[..], &[]] {
+        for path in ["/oauth2/sign_out", "/oauth2/sign_out?everywhere=true"] {
+            let asked = head(path, lines).await;
+            assert!(asked.status == StatusCode::OK && asked.set_cookies().is_empty(), "{path} {lines:?}: {}", asked.status);
+        }
+    }
+    assert!(visitor.get("/").await.is_upstreams());
+}
+
+#[tokio::test]
 async fn what_an_endpoint_refuses_leads_nowhere_but_to_a_fresh_login_and_names_the_methods_it_takes() {
     let world = World::start().await;
     let visitor = world.visitor();
     let failed = visitor.send(http::Method::GET, "/oauth2/callback?code=x", &[("accept", "text/html")], "").await;
     let page = failed.text();
     assert!(page.contains("/oauth2/start\"") && !page.contains("callback"), "{page}");
-    for (path, allowed) in [("/oauth2/healthz", "GET, HEAD"), ("/oauth2/backchannel_logout", "POST")] {
+    for (path, allowed) in [
+        ("/oauth2/healthz", "GET, HEAD"),
+        ("/oauth2/backchannel_logout", "POST"),
+        ("/oauth2/sign_out", "GET, HEAD, POST"),
+        ("/oauth2/start", "GET, HEAD, POST"),
+        ("/oauth2/callback", "GET, POST"),
+        ("/oauth2/frontchannel_logout", "GET"),
+    ] {
         let reply = visitor.send(http::Method::DELETE, path, &[], "").await;
         assert_eq!((reply.status, reply.header("allow")), (StatusCode::METHOD_NOT_ALLOWED, allowed), "{path}");
     }
+    let traced = visitor.send(http::Method::TRACE, "/", &[], "").await;
+    assert!(traced.status == StatusCode::METHOD_NOT_ALLOWED && traced.header("allow").starts_with("GET, HEAD, "));
 }

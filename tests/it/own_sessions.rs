@@ -144,3 +144,61 @@ async fn nobody_else_ends_a_session_and_no_script_of_the_app_sees_the_page() {
     let stranger = world.visitor().send(Method::GET, PAGE, &[("accept", "text/html"), OWN_PAGE[1], OWN_PAGE[2]], "").await;
     assert_eq!(stranger.status, StatusCode::SEE_OTHER, "a login leads back here");
 }
+
+/// The names of the sessions that a page's forms end, on all its pages.
+async fn all_pages(visitor: &Visitor) -> (usize, std::collections::BTreeSet<String>) {
+    let (mut pages, mut all, mut path) = (0, std::collections::BTreeSet::new(), PAGE.to_owned());
+    loop {
+        let text = visitor.get(&path).await.text();
+        assert!(text.len() < 20 * 1024, "{}", text.len());
+        pages += 1;
+        all.extend(fields(&text, "end").into_iter().map(str::to_owned));
+        let Some(next) = text.split("href=\"/oauth2/sessions?page=").nth(1) else { return (pages, all) };
+        path = format!("{PAGE}?page={}", next.split('"').next().unwrap());
+    }
+}
+
+#[tokio::test]
+async fn however_many_sessions_there_are_all_are_shown_and_all_others_end() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let world = World::build().on(kind).start().await;
+        let here = world.signed_in().await;
+        let mut others = Vec::new();
+        for _ in 0..120 {
+            others.push(world.signed_in().await);
+            world.clock.advance(Duration::from_secs(1));
+        }
+        let bob = Visitor::of(world.address(), user("bob"));
+        bob.log_in(&world.idp, "/").await;
+        let (pages, all) = all_pages(&here).await;
+        assert_eq!((pages, all.len()), (8, 120));
+        let text = here.get(PAGE).await.text();
+        assert!(text.contains("<span>this browser</span>"), "it is on the first page, though it was used first: {text}");
+        for odd in ["0", "x", "-1", "1001"] {
+            assert_eq!(here.get(&format!("{PAGE}?page={odd}")).await.status, StatusCode::BAD_REQUEST, "{odd}");
+        }
+        // One that is on no first page ends, too.
+        let last = here.get(&format!("{PAGE}?page=8")).await.text();
+        let ends = fields(&last, "end");
+        send(&here, &format!("seal={}&end={}", fields(&last, "seal")[0], ends[0])).await;
+        assert_eq!(all_pages(&here).await.1.len(), 119);
+        send(&here, &format!("seal={}&others=true", fields(&text, "seal")[0])).await;
+        assert_eq!(all_pages(&here).await, (1, std::collections::BTreeSet::new()));
+        for other in &others {
+            assert!(!is_signed_in(other).await);
+        }
+        assert!(is_signed_in(&here).await && is_signed_in(&bob).await);
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_no_request_is_served_for_any_more_is_not_shown_as_if_it_were() {
+    let world = World::build().set("oidc_scopes", "openid,profile,email").start().await;
+    world.signed_in().await;
+    world.clock.advance(Duration::from_secs(301));
+    // Its access token has expired, and there is no refresh token.
+    let here = world.signed_in().await;
+    let text = here.get(PAGE).await.text();
+    assert!(fields(&text, "end").is_empty() && text.matches("<strong>").count() == 1, "{text}");
+    assert!(text.contains("signed in less than a minute ago"), "{text}");
+}

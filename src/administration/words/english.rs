@@ -12,7 +12,7 @@ pub(super) fn state(state: SessionState<'_>) -> String {
     match state {
         SessionState::Limit(Limit::Idle) => "idle limit reached".to_owned(),
         SessionState::Limit(Limit::Absolute) => "absolute limit reached".to_owned(),
-        SessionState::Ended(ended) => format!("grant ended: {}", ended.reason.as_str()),
+        SessionState::Ended(ended) => format!("grant ended: {}", grant(ended.reason, ended.code.as_deref())),
         SessionState::Refused(code) => format!("renewal refused: {code}"),
         SessionState::RefreshTokenExpired(_) => "refresh token expired unused".to_owned(),
         SessionState::Unknown => "renewal outcome unknown".to_owned(),
@@ -26,7 +26,7 @@ pub(super) fn ending(ending: &Ending) -> String {
     match ending {
         Ending::LoginDenied { rule, detail } => {
             let detail = detail.as_deref().map(|detail| format!("; {detail}")).unwrap_or_default();
-            format!("a login was denied by the rule {rule}{detail}")
+            format!("a login was denied: {}{detail}", denied(rule))
         }
         Ending::LoggedOut(by) => logged_out(by),
         Ending::Idle => "the session ended: nobody used it for CODER_SESSION_DURATION".to_owned(),
@@ -89,6 +89,7 @@ pub(super) fn end_cause(cause: EndCause) -> &'static str {
 
 pub(super) fn event(event: &Event) -> String {
     let words = event.words().map(|words| format!(" ({words})")).unwrap_or_default();
+    let more = event.words().map(|words| format!("; {words}")).unwrap_or_default();
     if let Some(end) = Ending::of(event) {
         return ending(&end);
     }
@@ -97,21 +98,65 @@ pub(super) fn event(event: &Event) -> String {
         (Kind::Login, _) => "login".to_owned(),
         (Kind::Renewal, "ok") if event.rotated == Some(true) => "renewed, with a new refresh token".to_owned(),
         (Kind::Renewal, "ok") => "renewed".to_owned(),
-        (Kind::Renewal, _) => format!("not renewed: {}{words}", event.reason),
+        (Kind::Renewal, "retry") => format!("not renewed yet, to be tried again ({}{more})", event.reason),
+        (Kind::Renewal, "ambiguous") => format!("the outcome of a renewal was not known ({}{more})", event.reason),
+        (Kind::Renewal, _) => format!("not renewed ({}{more})", event.reason),
         (Kind::Revocation, "ok") => "the refresh token was revoked at the provider".to_owned(),
         (Kind::Revocation, _) => format!("the refresh token was not revoked at the provider{words}"),
         (Kind::AppToken, _) => format!("a job got the access token{words}"),
         (Kind::Administration, outcome) => {
             let who = event.detail.as_deref().unwrap_or("an administrator");
+            let of = event.actor_issuer.as_deref().map(|issuer| format!(" ({issuer})")).unwrap_or_default();
             let what = match Action::parse(&event.reason) {
-                Some(Action::EndSession) => "ended the session",
-                Some(Action::EndUser) => "ended all sessions of the user",
-                Some(Action::EndEveryone) => "ended everyone's sessions",
-                Some(Action::Renew) => "had the grant renewed",
-                None => event.reason.as_str(),
+                Some(Action::EndSession) => "ended the session".to_owned(),
+                Some(Action::EndUser) => "ended all sessions of the user".to_owned(),
+                Some(Action::EndEveryone) if event.issuer.is_empty() => "ended everyone's sessions".to_owned(),
+                Some(Action::EndEveryone) => format!("ended the sessions of all users of {}", event.issuer),
+                Some(Action::Renew) => "had the grant renewed".to_owned(),
+                None => event.reason.clone(),
             };
-            format!("{who} {what} ({outcome})")
+            format!("{who}{of} {what}{}", outcome_of_action(outcome))
         }
         (Kind::Logout | Kind::Limit, _) => format!("ended{words}"),
     }
+}
+
+/// What became of an action, after the words that say what it was.
+fn outcome_of_action(outcome: &str) -> String {
+    match outcome {
+        "ok" | "renewed" => String::new(),
+        "begun" => ", which has begun".to_owned(),
+        "failed" => ", but not all of it has succeeded".to_owned(),
+        other => format!(": {}", not_done(other)),
+    }
+}
+
+/// Why something was not done, by its name.
+pub(super) fn not_done(why: &str) -> String {
+    match why {
+        "ended" => "it has ended",
+        "not_renewable" => "there is no refresh token",
+        "refused" => "the provider refuses it, which a person must mend",
+        "unavailable" => "the provider cannot be asked now",
+        "under_way" => "it is under way already",
+        other => other,
+    }
+    .to_owned()
+}
+
+/// By which rule a login was denied; what a newer release knows has its name.
+fn denied(rule: &str) -> String {
+    match rule {
+        "email_not_verified" => "the provider has not verified the e-mail address",
+        "email_domain" => "the e-mail address is none of the allowed",
+        "foreign_address" => "the address is at a domain of another provider",
+        "provider" => "the route is for users of other providers",
+        "groups_unknown" => "the provider did not tell the groups",
+        "group" => "the user is in none of the groups that it takes",
+        "claim" => "a claim has another value than it takes",
+        "deprovisioned" => "a directory or the provider has locked the user out",
+        "network" => "the address is in none of the allowed networks",
+        other => return format!("by the rule {other}"),
+    }
+    .to_owned()
 }

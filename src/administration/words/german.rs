@@ -12,7 +12,7 @@ pub(super) fn state(state: SessionState<'_>) -> String {
     match state {
         SessionState::Limit(Limit::Idle) => "zu lange unbenutzt".to_owned(),
         SessionState::Limit(Limit::Absolute) => "zu alt".to_owned(),
-        SessionState::Ended(ended) => format!("Grant beendet: {}", ended.reason.as_str()),
+        SessionState::Ended(ended) => format!("Grant beendet: {}", grant(ended.reason, ended.code.as_deref())),
         SessionState::Refused(code) => format!("Erneuerung abgelehnt: {code}"),
         SessionState::RefreshTokenExpired(_) => "Refresh-Token unbenutzt abgelaufen".to_owned(),
         SessionState::Unknown => "Ausgang der Erneuerung unbekannt".to_owned(),
@@ -26,12 +26,12 @@ pub(super) fn ending(ending: &Ending) -> String {
     match ending {
         Ending::LoginDenied { rule, detail } => {
             let detail = detail.as_deref().map(|detail| format!("; {detail}")).unwrap_or_default();
-            format!("eine Anmeldung wurde von der Regel {rule} abgewiesen{detail}")
+            format!("eine Anmeldung wurde abgewiesen: {}{detail}", denied(rule))
         }
         Ending::LoggedOut(by) => logged_out(by),
         Ending::Idle => "die Sitzung ist zu Ende: niemand hat sie für CODER_SESSION_DURATION benutzt".to_owned(),
         Ending::TooOld => "die Sitzung ist zu Ende: sie hat CODER_SESSION_MAX_DURATION erreicht".to_owned(),
-        Ending::TokenExpired => "das Zugangstoken des Benutzers ist abgelaufen".to_owned(),
+        Ending::TokenExpired => "das persönliche Zugriffstoken ist abgelaufen".to_owned(),
         Ending::Grant(reason, words) => grant(*reason, words.as_deref()),
         Ending::NeedsPerson(words) => {
             format!("der Anmeldedienst verweigert die Erneuerung, was jemand beheben muss ({words})")
@@ -84,7 +84,7 @@ pub(super) fn end_cause(cause: EndCause) -> &'static str {
     match cause {
         EndCause::Idle => "weil sie zu lange unbenutzt ist (CODER_SESSION_DURATION)",
         EndCause::Absolute => "weil sie zu alt ist (CODER_SESSION_MAX_DURATION)",
-        EndCause::TokenExpiry => "weil das Zugangstoken des Benutzers abläuft",
+        EndCause::TokenExpiry => "weil das persönliche Zugriffstoken abläuft",
         EndCause::NoRefreshToken => "weil das Zugriffstoken abläuft und es kein Refresh-Token gibt",
         EndCause::RefreshTokenIdle => "weil das Refresh-Token beim Anmeldedienst abläuft, wenn es nicht benutzt wird",
         EndCause::GrantEnded => "weil der Grant beendet ist: die nächste Seite führt über den Anmeldedienst",
@@ -93,29 +93,74 @@ pub(super) fn end_cause(cause: EndCause) -> &'static str {
 
 pub(super) fn event(event: &Event) -> String {
     let words = event.words().map(|words| format!(" ({words})")).unwrap_or_default();
+    let more = event.words().map(|words| format!("; {words}")).unwrap_or_default();
     if let Some(end) = Ending::of(event) {
         return ending(&end);
     }
     match (event.kind, event.outcome.as_str()) {
-        (Kind::Login, _) if event.reason == "personal_token" => "ein Zugangstoken wurde gemacht".to_owned(),
+        (Kind::Login, _) if event.reason == "personal_token" => "ein persönliches Zugriffstoken wurde gemacht".to_owned(),
         (Kind::Login, _) => "Anmeldung".to_owned(),
         (Kind::Renewal, "ok") if event.rotated == Some(true) => "erneuert, mit neuem Refresh-Token".to_owned(),
         (Kind::Renewal, "ok") => "erneuert".to_owned(),
-        (Kind::Renewal, _) => format!("nicht erneuert: {}{words}", event.reason),
+        (Kind::Renewal, "retry") => format!("noch nicht erneuert, wird wieder versucht ({}{more})", event.reason),
+        (Kind::Renewal, "ambiguous") => format!("der Ausgang einer Erneuerung war unbekannt ({}{more})", event.reason),
+        (Kind::Renewal, _) => format!("nicht erneuert ({}{more})", event.reason),
         (Kind::Revocation, "ok") => "das Refresh-Token wurde beim Anmeldedienst widerrufen".to_owned(),
         (Kind::Revocation, _) => format!("das Refresh-Token wurde beim Anmeldedienst nicht widerrufen{words}"),
         (Kind::AppToken, _) => format!("ein Auftrag der Anwendung bekam das Zugriffstoken{words}"),
         (Kind::Administration, outcome) => {
             let who = event.detail.as_deref().unwrap_or("ein Administrator");
+            let of = event.actor_issuer.as_deref().map(|issuer| format!(" ({issuer})")).unwrap_or_default();
             let what = match Action::parse(&event.reason) {
-                Some(Action::EndSession) => "hat die Sitzung beendet",
-                Some(Action::EndUser) => "hat alle Sitzungen des Benutzers beendet",
-                Some(Action::EndEveryone) => "hat alle Sitzungen beendet",
-                Some(Action::Renew) => "hat den Grant erneuern lassen",
-                None => event.reason.as_str(),
+                Some(Action::EndSession) => "hat die Sitzung beendet".to_owned(),
+                Some(Action::EndUser) => "hat alle Sitzungen des Benutzers beendet".to_owned(),
+                Some(Action::EndEveryone) if event.issuer.is_empty() => "hat alle Sitzungen beendet".to_owned(),
+                Some(Action::EndEveryone) => format!("hat die Sitzungen aller Benutzer von {} beendet", event.issuer),
+                Some(Action::Renew) => "hat den Grant erneuern lassen".to_owned(),
+                None => event.reason.clone(),
             };
-            format!("{who} {what} ({outcome})")
+            format!("{who}{of} {what}{}", outcome_of_action(outcome))
         }
         (Kind::Logout | Kind::Limit, _) => format!("beendet{words}"),
     }
+}
+
+/// What became of an action, after the words that say what it was.
+fn outcome_of_action(outcome: &str) -> String {
+    match outcome {
+        "ok" | "renewed" => String::new(),
+        "begun" => ", was begonnen hat".to_owned(),
+        "failed" => ", was nicht ganz gelungen ist".to_owned(),
+        other => format!(": {}", not_done(other)),
+    }
+}
+
+/// Why something was not done, by its name.
+pub(super) fn not_done(why: &str) -> String {
+    match why {
+        "ended" => "er ist beendet",
+        "not_renewable" => "es gibt kein Refresh-Token",
+        "refused" => "der Anmeldedienst verweigert es, was jemand beheben muss",
+        "unavailable" => "der Anmeldedienst kann jetzt nicht gefragt werden",
+        "under_way" => "das geschieht schon",
+        other => other,
+    }
+    .to_owned()
+}
+
+/// By which rule a login was denied; what a newer release knows has its name.
+fn denied(rule: &str) -> String {
+    match rule {
+        "email_not_verified" => "der Anmeldedienst hat die E-Mail-Adresse nicht bestätigt",
+        "email_domain" => "die E-Mail-Adresse ist keine der erlaubten",
+        "foreign_address" => "die Adresse gehört zu einer Domain eines anderen Anmeldedienstes",
+        "provider" => "die Route ist für Benutzer anderer Anmeldedienste",
+        "groups_unknown" => "der Anmeldedienst hat die Gruppen nicht genannt",
+        "group" => "der Benutzer ist in keiner der nötigen Gruppen",
+        "claim" => "ein Claim hat nicht den nötigen Wert",
+        "deprovisioned" => "ein Verzeichnis oder der Anmeldedienst hat den Benutzer gesperrt",
+        "network" => "die Adresse ist in keinem der erlaubten Netze",
+        other => return format!("von der Regel {other}"),
+    }
+    .to_owned()
 }

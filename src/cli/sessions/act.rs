@@ -29,7 +29,7 @@ async fn discover(administration: &Administration) {
 
 /// Whoever may read the settings may do all that an administrator may.
 fn actor() -> Actor {
-    Actor { who: "the command line".to_owned(), session: None }
+    Actor { who: "the command line".to_owned(), issuer: None, session: None }
 }
 
 /// Ends sessions, of the provider with this `issuer` alone if one is given.

@@ -5,18 +5,15 @@ use std::fmt::Write;
 use serde_json::json;
 
 use crate::{
-    administration::{Ending, SessionState, event_json, session_json, words},
+    administration::{Ending, SessionState, event_json, event_place, session_json, words},
     cli::output::{json_text, printable, printable_lines},
     clock::Timestamp,
     grant::Ended,
     history::{Event, Kind},
     language::Language,
     session::{Limit, Opener, Settings},
-    store::ListedSession,
+    store::{EventPart, ListedSession, StoredEvent},
 };
-
-/// An event, and the replica that wrote it.
-pub(super) type Line = (Event, String);
 
 /// Formats a time, in UTC.
 fn time(at: Timestamp) -> String {
@@ -86,7 +83,7 @@ fn table<const N: usize>(rows: &[[String; N]], widths: &mut [usize; N]) -> Strin
 }
 
 /// Formats each session in detail, then the history, newest first.
-pub(super) fn show(sessions: &[ListedSession], limits: &Settings, events: &[Line], now: Timestamp) -> String {
+pub(super) fn show(sessions: &[ListedSession], limits: &Settings, part: &EventPart, now: Timestamp) -> String {
     let mut out = String::new();
     for listed in sessions {
         let (session, grant) = (&listed.session, &listed.grant);
@@ -117,7 +114,7 @@ pub(super) fn show(sessions: &[ListedSession], limits: &Settings, events: &[Line
         );
     }
     out.push_str("history, the newest first\n");
-    for (event, replica) in events {
+    for StoredEvent { event, replica, .. } in &part.events {
         let took = event.duration.map(|duration| format!(" in {} ms", duration.as_millis())).unwrap_or_default();
         let by = if event.kind == Kind::Administration { "by" } else { "provider:" };
         let code = details(event).map(|words| format!(" ({by} {words})")).unwrap_or_default();
@@ -132,17 +129,24 @@ pub(super) fn show(sessions: &[ListedSession], limits: &Settings, events: &[Line
             event.grant
         );
     }
+    out.push_str(&more(part));
     printable_lines(&out)
 }
 
+/// Where a history goes on, if it does.
+fn more(part: &EventPart) -> String {
+    part.next.map(|next| format!("there are more: --after {}\n", event_place(next))).unwrap_or_default()
+}
+
 /// Formats what administrators did.
-pub(super) fn audit(events: &[Line]) -> String {
-    let lines = events.iter().map(|(event, _)| {
-        let about = if event.who.is_empty() { String::new() } else { format!(": {}", event.who) };
+pub(super) fn audit(part: &EventPart) -> String {
+    let lines = part.events.iter().map(|StoredEvent { event, .. }| {
+        let of = if event.issuer.is_empty() { String::new() } else { format!(" ({})", event.issuer) };
+        let about = if event.who.is_empty() { String::new() } else { format!(": {}{of}", event.who) };
         let session = event.session.as_deref().map(|session| format!(" session {session}")).unwrap_or_default();
         printable(&format!("{}  {}{about}{session}", time(event.at), words::event(event, Language::English))) + "\n"
     });
-    lines.collect()
+    lines.collect::<String>() + &more(part)
 }
 
 /// The browser and the address that a session was opened by.
@@ -162,14 +166,21 @@ fn details(event: &Event) -> Option<String> {
 }
 
 /// Formats sessions and history as JSON.
-pub(super) fn json(sessions: &[ListedSession], limits: &Settings, events: &[Line], now: Timestamp) -> String {
+pub(super) fn json(sessions: &[ListedSession], limits: &Settings, part: &EventPart, now: Timestamp) -> String {
     let sessions: Vec<_> = sessions.iter().map(|listed| session_json(listed, limits, now)).collect();
-    let events: Vec<_> = events.iter().map(|(event, replica)| event_json(event, replica)).collect();
-    format!("{}\n", json_text(&json!({ "sessions": sessions, "events": events }).to_string()))
+    let events: Vec<_> = part.events.iter().map(event_json).collect();
+    let next = part.next.map(event_place);
+    format!("{}\n", json_text(&json!({ "sessions": sessions, "events": events, "next": next }).to_string()))
 }
 
 /// Explains in sentences the state of each session, and what ended those that are gone.
-pub(super) fn why(sessions: &[ListedSession], limits: &Settings, events: &[Line], now: Timestamp) -> String {
+pub(super) fn why(
+    sessions: &[ListedSession],
+    limits: &Settings,
+    events: &[StoredEvent],
+    last_login: Option<Timestamp>,
+    now: Timestamp,
+) -> String {
     let mut out = String::new();
     for listed in sessions {
         let (session, grant) = (listed.session.hash.short(), &listed.grant);
@@ -213,15 +224,15 @@ pub(super) fn why(sessions: &[ListedSession], limits: &Settings, events: &[Line]
             ),
         };
     }
-    for (event, _) in events {
+    for StoredEvent { event, .. } in events {
         let done_by = (event.kind == Kind::Administration).then(|| words::event(event, Language::English));
         let ending = || Ending::of(event).map(|ending| words::ending(&ending, Language::English));
         let Some(sentence) = done_by.or_else(ending).map(|sentence| printable(&sentence)) else { continue };
         let session = event.session.as_deref().map(|session| format!(" (session {session})")).unwrap_or_default();
         let _infallible = writeln!(out, "{}{session}: {sentence}.", time(event.at));
     }
-    if let Some((login, _)) = events.iter().find(|(event, _)| event.kind == Kind::Login && Ending::of(event).is_none()) {
-        let _infallible = writeln!(out, "The last login was {}.", time(login.at));
+    if let Some(at) = last_login {
+        let _infallible = writeln!(out, "The last login was {}.", time(at));
     }
     printable_lines(&out)
 }

@@ -7,23 +7,23 @@ use serde_json::{Value, json};
 
 use super::provider_page::providers_json;
 use super::{
-    api_request::{ApiCall, ApiMistake, SessionQuery, check_confirmation},
+    api_request::{ApiCall, ApiMistake, HistoryQuery, SessionQuery, check_confirmation},
     hidden,
 };
 use crate::{
-    administration::{Actor, EVENTS, Everyone, GrantStory, event_json, event_place, place, session_id, session_json},
+    administration::{
+        Actor, EVENTS, Everyone, GrantStory, ListPlace, Listing, event_json, event_place, session_id, session_json,
+    },
     admission::{Credential, Inquiry, NotAdmitted},
     clock::Timestamp,
     endpoints::{Call, Endpoints, Refused, administrators::Administrators, read_form},
     grant::{Grant, GrantId},
-    history::Event,
     refusal::{
         Refusal,
         response::{json as json_response, own_headers},
     },
     renewal::{NextRefresh, RefreshedNow},
-    session::Session,
-    store::ListedSession,
+    store::EventPart,
     visitor::SignInReason,
 };
 
@@ -68,6 +68,7 @@ impl Endpoints {
         match admitted.by {
             Credential::Session { signed_in, usable } => Ok(Actor {
                 who: usable.grant.identity.display().to_owned(),
+                issuer: Some(usable.grant.issuer.clone()),
                 session: Some(signed_in.session.session.hash.short()),
             }),
             Credential::Token(_) => Err(Refusal::TokenNeeded(SignInReason::NoSession)),
@@ -98,8 +99,8 @@ impl Endpoints {
                 }
                 return Ok(no_content());
             }
-            ApiCall::Grant(id) => {
-                let story = administration.grant(id).await.map_err(Refusal::from)?.ok_or(Refusal::NoSuchPage)?;
+            ApiCall::Grant(id, after) => {
+                let story = administration.grant(id, after).await.map_err(Refusal::from)?.ok_or(Refusal::NoSuchPage)?;
                 grant_json(admin, &story, now)
             }
             ApiCall::Renew(id) => {
@@ -110,15 +111,15 @@ impl Endpoints {
                 let ended = administration.end_user(actor, id).await.map_err(Refusal::from)?;
                 json!({ "ended": ended.ok_or(Refusal::NoSuchPage)? })
             }
-            ApiCall::History(name) => {
-                let sessions = administration.named(&name).await.map_err(Refusal::from)?;
-                let events = administration.history(&name, &sessions).await.map_err(Refusal::from)?;
+            ApiCall::History(HistoryQuery { name, issuer, filter, after }) => {
+                let (sessions, of) = administration.found(&name, issuer.as_deref()).await.map_err(Refusal::from)?;
+                let part = administration.history(&of, filter, after, EVENTS).await.map_err(Refusal::from)?;
                 let sessions: Vec<_> = sessions.iter().map(|listed| session_json(listed, &administration.limits, now)).collect();
-                json!({ "sessions": sessions, "events": events_json(&events) })
+                json!({ "sessions": sessions, "events": events_json(&part), "next": part.next.map(event_place) })
             }
             ApiCall::Audit(after) => {
                 let part = administration.audit(after, ACTIONS).await.map_err(Refusal::from)?;
-                json!({ "events": events_json(&part.events), "next": part.next.map(event_place) })
+                json!({ "events": events_json(&part), "next": part.next.map(event_place) })
             }
             ApiCall::Providers => providers_json(admin).await?,
             ApiCall::Keys => self.keys_json(admin).await?,
@@ -147,25 +148,10 @@ async fn sessions(admin: &Administrators, query: SessionQuery) -> Result<Value, 
     let administration = &admin.administration;
     let SessionQuery { name, filter, after, limit } = query;
     let now = administration.clock.now();
-    let (sessions, next, looked_at) = match name {
-        Some(name) => {
-            let found = administration.search(&name).await?;
-            let looked_at = found.len();
-            let is_behind = |listed: &ListedSession| {
-                let Session { created_at, hash, .. } = &listed.session;
-                (*created_at, hash.0) < (after.created_at, after.hash.0)
-            };
-            let mut found: Vec<_> =
-                found.into_iter().filter(|listed| filter.matches(listed) && is_behind(listed)).take(limit + 1).collect();
-            let is_cut = found.len() > limit;
-            found.truncate(limit);
-            let next = found.last().filter(|_| is_cut).map(place);
-            (found, next, looked_at)
-        }
-        None => {
-            let listing = administration.list(&filter, after, limit).await?;
-            (listing.sessions, listing.next, listing.looked_at)
-        }
+    let Listing { sessions, next, looked_at } = match (name, after) {
+        (Some(name), after) => administration.search(&name, &filter, &after, limit).await?,
+        (None, ListPlace::Login(after)) => administration.list(&filter, after, limit).await?,
+        (None, ListPlace::Name(_)) => return Err(Refusal::BadRequest("after must be next of another part of the list")),
     };
     let sessions: Vec<_> = sessions.iter().map(|listed| session_json(listed, &administration.limits, now)).collect();
     Ok(json!({ "sessions": sessions, "next": next, "lookedAt": looked_at }))
@@ -186,6 +172,8 @@ fn grant_json(admin: &Administrators, story: &GrantStory, now: Timestamp) -> Val
         "sessions": sessions.collect::<Vec<_>>(),
         "events": events_json(&story.events),
         "mostEvents": EVENTS,
+        "next": story.events.next.map(event_place),
+        "lastEnd": story.last_end.as_ref().map(event_json),
     })
 }
 
@@ -219,8 +207,8 @@ fn renewal_json(id: GrantId, renewed: RefreshedNow) -> Value {
     json!({ "grant": id.to_string(), "outcome": renewed.name(), "retryAfter": retry })
 }
 
-fn events_json(events: &[(Event, String)]) -> Vec<Value> {
-    events.iter().map(|(event, replica)| event_json(event, replica)).collect()
+fn events_json(part: &EventPart) -> Vec<Value> {
+    part.events.iter().map(event_json).collect()
 }
 
 fn no_content() -> Response<Body> {
@@ -244,7 +232,7 @@ mod tests {
     use crate::{
         administration::Ending,
         endpoints::admin::api_request::PATHS,
-        history::{ANOTHER_LOGIN, Kind},
+        history::{ANOTHER_LOGIN, Event, Kind},
         identity::Identity,
         sign_out::LogoutInitiator,
     };
@@ -292,7 +280,7 @@ mod tests {
             .map(|by| (Kind::Logout, "ok", by))
             .chain(others)
             .map(|(kind, outcome, reason)| {
-                let event = Event::of(kind, GrantId([0; 16]), &Identity::default(), Timestamp(0)).because(reason);
+                let event = Event::of(kind, GrantId([0; 16]), "", &Identity::default(), Timestamp(0)).because(reason);
                 Ending::of(&Event { outcome: outcome.to_owned(), ..event }).unwrap().code()
             })
             .collect();

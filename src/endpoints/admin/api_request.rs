@@ -9,11 +9,11 @@ use super::{
     lists::{filter, searchable},
 };
 use crate::{
-    administration::{Filter, parse_event_place, parse_place},
+    administration::{Filter, ListPlace, parse_event_place},
     clock::Timestamp,
     grant::GrantId,
     refusal::Refusal,
-    store::{EventPlace, ListPosition},
+    store::{EventFilter, EventPlace},
 };
 
 /// An entry of the table, which the OpenAPI document describes.
@@ -40,7 +40,7 @@ pub(super) const PATHS: &[ApiPath] = &[
         methods: DELETE,
         make: |asked| asked.alone(ApiCall::EndSession(asked.session()?)),
     },
-    ApiPath { template: "/grants/{grant}", methods: READ, make: |asked| asked.alone(ApiCall::Grant(asked.grant()?)) },
+    ApiPath { template: "/grants/{grant}", methods: READ, make: |asked| grant(asked) },
     ApiPath { template: "/grants/{grant}/renew", methods: POST, make: |asked| asked.alone(ApiCall::Renew(asked.grant()?)) },
     ApiPath { template: "/grants/{grant}/end_user", methods: POST, make: |asked| asked.alone(ApiCall::EndUser(asked.grant()?)) },
     ApiPath { template: "/history", methods: READ, make: |asked| history(asked.query).map(ApiCall::History) },
@@ -81,10 +81,10 @@ pub(super) enum ApiCall {
     Sessions(SessionQuery),
     Session(String),
     EndSession(String),
-    Grant(GrantId),
+    Grant(GrantId, EventPlace),
     Renew(GrantId),
     EndUser(GrantId),
-    History(String),
+    History(HistoryQuery),
     Audit(EventPlace),
     Providers,
     Keys,
@@ -97,8 +97,18 @@ pub(super) struct SessionQuery {
     /// Whose, if those of some are searched for.
     pub(super) name: Option<String>,
     pub(super) filter: Filter,
-    pub(super) after: ListPosition,
+    pub(super) after: ListPlace,
     pub(super) limit: usize,
+}
+
+/// Which part of whose history is read.
+#[derive(Debug, PartialEq)]
+pub(super) struct HistoryQuery {
+    pub(super) name: String,
+    /// Of the user of the provider with this issuer alone.
+    pub(super) issuer: Option<String>,
+    pub(super) filter: EventFilter,
+    pub(super) after: EventPlace,
 }
 
 /// Why it is not understood.
@@ -169,8 +179,8 @@ fn sessions(query: &str) -> Result<SessionQuery, Refusal> {
         Some(Ok(limit @ 1..=MOST)) => limit,
         Some(_) => return Err(Refusal::BadRequest("limit must be a number from 1 to 200")),
     };
-    let after = match after.as_deref().map(parse_place) {
-        None => ListPosition::START,
+    let after = match after.as_deref().map(ListPlace::parse) {
+        None => ListPlace::START,
         Some(Some(position)) => position,
         Some(None) => return Err(Refusal::BadRequest("after must be next of another part of the list")),
     };
@@ -179,12 +189,34 @@ fn sessions(query: &str) -> Result<SessionQuery, Refusal> {
     Ok(SessionQuery { name, filter: Filter { issuer, group, ..shown }, after, limit })
 }
 
-fn history(query: &str) -> Result<String, Refusal> {
-    let [name] = parameters(query, &["name"])?;
+fn grant(asked: Asked<'_>) -> Result<ApiCall, Refusal> {
+    let [after] = parameters(asked.query, &["after"])?;
+    Ok(ApiCall::Grant(asked.grant()?, event_place(after.as_deref())?))
+}
+
+fn event_place(after: Option<&str>) -> Result<EventPlace, Refusal> {
+    match after.map(parse_event_place) {
+        None => Ok(EventPlace::START),
+        Some(Some(place)) => Ok(place),
+        Some(None) => Err(Refusal::BadRequest("after must be next of another part of the list")),
+    }
+}
+
+fn history(query: &str) -> Result<HistoryQuery, Refusal> {
+    let [name, issuer, show, after] = parameters(query, &["name", "issuer", "show", "after"])?;
     let name = name.filter(|name| !name.is_empty());
     let name = name.ok_or(Refusal::BadRequest("name must say whose history is asked for"))?;
     searchable(&name)?;
-    Ok(name)
+    if let Some(issuer) = &issuer {
+        searchable(issuer)?;
+    }
+    let filter = match show.as_deref() {
+        None | Some("all") => EventFilter::All,
+        Some("ends") => EventFilter::Ends,
+        Some("logins") => EventFilter::Logins,
+        Some(_) => return Err(Refusal::BadRequest("show must be all, ends or logins")),
+    };
+    Ok(HistoryQuery { name, issuer: issuer.filter(|issuer| !issuer.is_empty()), filter, after: event_place(after.as_deref())? })
 }
 
 fn audit(query: &str) -> Result<EventPlace, Refusal> {
@@ -195,11 +227,7 @@ fn audit(query: &str) -> Result<EventPlace, Refusal> {
         Some(Ok(seconds @ 0..=LATEST)) => EventPlace { at: Timestamp(seconds.saturating_mul(1000)), id: 0 },
         Some(_) => return Err(Refusal::BadRequest("before must be a time in seconds since 1970")),
     };
-    let after = match after.as_deref().map(parse_event_place) {
-        None => EventPlace::START,
-        Some(Some(place)) => place,
-        Some(None) => return Err(Refusal::BadRequest("after must be next of another part of the list")),
-    };
+    let after = event_place(after.as_deref())?;
     Ok(if (before.at, before.id) < (after.at, after.id) { before } else { after })
 }
 
@@ -243,12 +271,18 @@ mod tests {
         assert_eq!(get("/openapi.json"), Some(ApiCall::Document));
         assert_eq!(get(&format!("/sessions/{id}")), Some(ApiCall::Session(id.clone())));
         assert_eq!(read(&Method::DELETE, &format!("/sessions/{id}")), Some(ApiCall::EndSession(id.clone())));
-        assert_eq!(get(&format!("/grants/{id}")), Some(ApiCall::Grant(grant)));
+        assert_eq!(get(&format!("/grants/{id}")), Some(ApiCall::Grant(grant, EventPlace::START)));
         assert_eq!(post(&format!("/grants/{id}/renew")), Some(ApiCall::Renew(grant)));
         assert_eq!(post(&format!("/grants/{id}/end_user")), Some(ApiCall::EndUser(grant)));
         assert_eq!((get("/providers"), get("/keys")), (Some(ApiCall::Providers), Some(ApiCall::Keys)));
         assert_eq!(post("/everyone/end"), Some(ApiCall::EndEveryone));
-        assert_eq!(get("/history?name=ann"), Some(ApiCall::History("ann".into())));
+        let history = |issuer: Option<&str>, filter, after| {
+            Some(ApiCall::History(HistoryQuery { name: "ann".into(), issuer: issuer.map(str::to_owned), filter, after }))
+        };
+        assert_eq!(get("/history?name=ann"), history(None, EventFilter::All, EventPlace::START));
+        let place = EventPlace { at: Timestamp(5), id: 3 };
+        assert_eq!(get("/history?name=ann&show=ends&issuer=x&after=5-3"), history(Some("x"), EventFilter::Ends, place));
+        assert_eq!(get(&format!("/grants/{id}?after=5-3")), Some(ApiCall::Grant(grant, place)));
         assert_eq!(get("/audit?before=2"), Some(ApiCall::Audit(EventPlace { at: Timestamp(2000), id: 0 })));
         for odd in ["", "/", "/sessions/", "/sessions/x", "/grants/", "/grants//renew", "/everyone", "/grants/a/b/renew"] {
             assert_eq!(get(odd).or(post(odd)), None, "{odd}");
@@ -270,7 +304,16 @@ mod tests {
         for odd in ["x=y", "name=", "name=a&name=b", "name=%00", "limit=0", "limit=201", "limit=x", "show=x", "after=x"] {
             assert_eq!(read(&Method::GET, &format!("/sessions?{odd}")), None, "{odd}");
         }
-        for odd in ["/history", "/history?name=", "/audit?before=x", "/audit?before=-1", "/audit?after=1", "/openapi.json?x=y"] {
+        for odd in [
+            "/history",
+            "/history?name=",
+            "/history?name=a&show=x",
+            "/history?name=a&after=x",
+            "/audit?before=x",
+            "/audit?before=-1",
+            "/audit?after=1",
+            "/openapi.json?x=y",
+        ] {
             assert_eq!(read(&Method::GET, odd), None, "{odd}");
         }
     }

@@ -5,20 +5,25 @@ use http::Response;
 
 use super::{
     Place,
-    lists::{EVENTS, event_row},
+    lists::{EVENTS, event_row, place_of_events},
 };
 use crate::{
-    administration::{Ending, GrantStory, Prediction, SessionState, words},
+    administration::{GrantStory, Prediction, SessionState, event_place, words},
     admission::AdmittedSession,
     clock::Timestamp,
-    endpoints::{Call, Endpoints, Refused, administrators::Administrators},
-    grant::{GrantId, Rotation},
+    endpoints::{Call, Endpoints, Refused, account::page_number, administrators::Administrators},
+    grant::{Grant, GrantId, Rotation},
     history::{Event, Kind},
     pages::{AdminText, Button, Look, Mark, Part, Row, Sign, Text, Timeline},
     refusal::Refusal,
     renewal::NextRefresh,
-    store::ListedSession,
+    session::Settings,
+    store::{EventPart, ListedSession},
 };
+
+/// How many sessions a page shows, and how many groups, so that it stays small.
+const SESSIONS: usize = 10;
+const GROUPS: usize = 20;
 
 impl Endpoints {
     /// The page of a grant, or what is left of it.
@@ -31,20 +36,28 @@ impl Endpoints {
     ) -> Result<Response<Body>, Refused> {
         let look = self.look(call);
         let said = |text: AdminText<'_>| text.said(look.language).into_owned();
-        let story = admin.administration.grant(id).await.map_err(Refusal::from)?.ok_or(Refusal::NoSuchPage)?;
+        let after = place_of_events(call)?;
+        let story = admin.administration.grant(id, after).await.map_err(Refusal::from)?.ok_or(Refusal::NoSuchPage)?;
         let now = admin.administration.clock.now();
-        let mut parts = vec![Part::Facts(facts(&story, &look))];
+        let limits = &admin.administration.limits;
+        let mut parts = vec![Part::Facts(facts(&story, limits, now, &look))];
         parts.push(Part::Heading(said(AdminText::Timeline)));
         parts.push(Part::Timeline(timeline(&story, now, &look)));
         parts.push(Part::Heading(said(AdminText::Sessions)));
         if story.sessions.is_empty() {
             parts.push(Part::Text(said(AdminText::NoSession)));
         } else {
-            let rows = story.sessions.iter().map(|(listed, prediction)| {
+            let number = page_number(call)?;
+            let shown = story.sessions.iter().skip((number - 1) * SESSIONS).take(SESSIONS);
+            let rows = shown.map(|(listed, prediction)| {
                 let state = SessionState::of(listed, &admin.administration.limits, now);
                 session_row(listed, state, *prediction, &look)
             });
             parts.push(Part::Rows(rows.collect()));
+            if story.sessions.len() > number * SESSIONS {
+                let href = format!("{}?page={}", self.admin_href(Place::Grant(id)), number + 1);
+                parts.push(Part::Link(href, look.text(Text::More(story.sessions.len() - number * SESSIONS)).into_owned()));
+            }
         }
         if let Some(grant) = &story.grant {
             let button = |name, label| Button { name, value: "true".to_owned(), label: said(label) };
@@ -53,10 +66,12 @@ impl Endpoints {
             parts.push(Part::Buttons(renew.into_iter().chain([button("end_user", AdminText::EndUser)]).collect()));
         }
         parts.push(Part::Heading(said(AdminText::History)));
-        let rows = story.events.iter().take(EVENTS).map(|(event, replica)| event_row(event, replica, &look));
+        let shown = EventPart::of(story.events.events.clone(), EVENTS);
+        let rows = shown.events.iter().map(|stored| event_row(&stored.event, &stored.replica, &look));
         parts.push(Part::Rows(rows.collect()));
-        if story.events.len() > EVENTS {
-            parts.push(Part::Text(look.text(Text::More(story.events.len() - EVENTS)).into_owned()));
+        if let Some(next) = shown.next.or(story.events.next) {
+            let href = format!("{}?after={}", self.admin_href(Place::Grant(id)), event_place(next));
+            parts.push(Part::Link(href, said(AdminText::Next)));
         }
         let title = display(&story);
         Ok(self.admin_page(call, admitted, Place::Grant(id), AdminText::Name(&title), &parts, &look))
@@ -66,24 +81,43 @@ impl Endpoints {
 /// Whose grant it is.
 fn display(story: &GrantStory) -> String {
     let of_grant = story.grant.as_ref().map(|grant| grant.identity.display());
-    let of_event = story.events.first().map(|(event, _)| event.who.as_str());
+    let of_event = story.events.events.first().or(story.last_end.as_ref()).map(|stored| stored.event.who.as_str());
     of_grant.or(of_event).unwrap_or_default().to_owned()
 }
 
-fn facts(story: &GrantStory, look: &Look<'_>) -> Vec<(String, String)> {
+/// The state of a grant; where each of its sessions has reached a limit of its own, that of the last one.
+fn state_of<'a>(story: &'a GrantStory, grant: &'a Grant, limits: &Settings, now: Timestamp) -> SessionState<'a> {
+    let states = || story.sessions.iter().map(|(listed, _)| SessionState::of(listed, limits, now));
+    let is_limit = |state: &SessionState<'_>| match state {
+        SessionState::Limit(_) => true,
+        SessionState::Ended(_)
+        | SessionState::Refused(_)
+        | SessionState::RefreshTokenExpired(_)
+        | SessionState::Unknown
+        | SessionState::Renewable
+        | SessionState::Expired
+        | SessionState::Fresh => false,
+    };
+    let is_over = states().all(|state| is_limit(&state));
+    states().next().filter(|_| is_over).unwrap_or_else(|| SessionState::of_grant(grant, now))
+}
+
+fn facts(story: &GrantStory, limits: &Settings, now: Timestamp, look: &Look<'_>) -> Vec<(String, String)> {
     let said = |text: AdminText<'_>| text.said(look.language).into_owned();
-    let subject = story.events.first().map(|(event, _)| event.subject.clone());
+    let subject = story.events.events.first().or(story.last_end.as_ref()).map(|stored| stored.event.subject.clone());
     let Some(grant) = &story.grant else {
+        let end = story.last_end.as_ref().map(|stored| words::event(&stored.event, look.language));
+        let gone = [Some(said(AdminText::NoSession)), end].into_iter().flatten().collect::<Vec<_>>().join(" ");
         return vec![
             (said(AdminText::Subject), subject.unwrap_or_default()),
             (said(AdminText::Grant), story.id.to_string()),
-            (said(AdminText::State), said(AdminText::NoSession)),
+            (said(AdminText::State), gone),
         ];
     };
-    let state = grant.ended.as_ref().map(|ended| words::ending(&Ending::Grant(ended.reason, ended.code.clone()), look.language));
-    let refused = || grant.refused.as_deref().map(|code| words::state(SessionState::Refused(code), look.language));
-    let alive = || words::state(SessionState::Fresh, look.language);
-    let groups = grant.identity.group_names().join(", ");
+    let names = grant.identity.group_names();
+    let more = names.len().saturating_sub(GROUPS);
+    let more = (more > 0).then(|| look.text(Text::More(more)).into_owned());
+    let groups = names.iter().take(GROUPS).cloned().chain(more).collect::<Vec<_>>().join(", ");
     let refresh = match (grant.has_refresh_token, grant.refresh_until) {
         (true, Some(until)) => said(AdminText::YesUntil(&words::time(until))),
         (true, None) => said(AdminText::Yes),
@@ -96,7 +130,7 @@ fn facts(story: &GrantStory, look: &Look<'_>) -> Vec<(String, String)> {
     };
     let mut facts = vec![
         (AdminText::Subject, grant.identity.subject.clone()),
-        (AdminText::State, state.or_else(refused).unwrap_or_else(alive)),
+        (AdminText::State, words::state(state_of(story, grant, limits, now), look.language)),
         (AdminText::NextRenewal, next_renewal(story.next, look)),
         (AdminText::LastRenewed, said(AdminText::RenewedAt(&words::time(grant.renewed_at), grant.generation))),
         (AdminText::AccessToken, said(AdminText::Expires(&words::time(grant.expires_at)))),
@@ -160,15 +194,11 @@ const FUTURE: i64 = 2;
 
 fn timeline(story: &GrantStory, now: Timestamp, look: &Look<'_>) -> Timeline {
     let said = |text: AdminText<'_>| text.said(look.language).into_owned();
-    let mut marks: Vec<_> = story.events.iter().rev().filter_map(|(event, _)| mark(event, look)).collect();
+    let mut marks: Vec<_> = story.events.events.iter().rev().filter_map(|stored| mark(&stored.event, look)).collect();
     let first = marks.iter().map(|mark| mark.at).min().unwrap_or(now.0);
     let begun = story.grant.as_ref().map_or(first, |grant| grant.created_at.0);
     // Of a long history, the newest events.
-    let from = if story.events.len() < usize::try_from(crate::administration::EVENTS).unwrap_or(usize::MAX) {
-        begun.min(first)
-    } else {
-        first
-    };
+    let from = if story.events.next.is_none() { begun.min(first) } else { first };
     let count = |sign: Sign| marks.iter().filter(|mark| mark.sign == sign).count();
     let (renewed, failed) = (count(Sign::Renewed), count(Sign::Failed));
     marks.push(Mark { at: now.0, sign: Sign::Now, label: said(AdminText::SignNow) });

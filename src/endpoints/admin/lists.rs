@@ -5,17 +5,19 @@ use http::Response;
 
 use super::Place;
 use crate::{
-    administration::{EndedBecause, Ending, Filter, SessionState, event_place, parse_event_place, parse_place, words},
+    administration::{EndedBecause, Filter, ListPlace, Listing, SessionState, event_place, parse_event_place, words},
     admission::AdmittedSession,
     endpoints::{Call, Endpoints, Refused, administrators::Administrators},
     history::Event,
-    pages::{AdminText, Look, Part, Row, Search},
+    pages::{AdminText, Look, Part, Row, Search, Text},
     refusal::Refusal,
-    store::{EventPlace, ListPosition, ListedSession},
+    store::{EventFilter, EventPlace, ListPosition, ListedSession},
 };
 
 /// How many sessions a page shows, so that it stays small.
 const SESSIONS: usize = 20;
+/// How many sessions the page shows that tells why they ended.
+const WHY_SESSIONS: usize = 10;
 /// How many events.
 pub(super) const EVENTS: usize = 25;
 
@@ -60,38 +62,35 @@ impl Endpoints {
             choices_label: said(AdminText::Show),
             choices: SHOWN.iter().map(|(value, label)| (*value, said(*label), *value == show)).collect(),
         })];
-        let (sessions, next) = match &name {
-            Some(name) => {
-                let mut found = administration.search(searchable(name)?).await.map_err(Refusal::from)?;
-                found.retain(|listed| filter.matches(listed));
-                let is_cut = found.len() > SESSIONS;
-                found.truncate(SESSIONS);
-                parts.extend(is_cut.then(|| Part::Text(said(AdminText::SearchIsCut))));
-                (found, None)
+        let after = match call.parameter("after") {
+            Some(text) => ListPlace::parse(&text).ok_or(Refusal::BadRequest("after is no place in the list"))?,
+            None => ListPlace::START,
+        };
+        let listing = match (&name, &after) {
+            (Some(name), after) => {
+                administration.search(searchable(name)?, &filter, after, SESSIONS).await.map_err(Refusal::from)?
             }
-            None => {
-                let after = match call.parameter("after") {
-                    Some(text) => parse_place(&text).ok_or(Refusal::BadRequest("after is no place in the list"))?,
-                    None => ListPosition::START,
-                };
-                if after == ListPosition::START && filter == Filter::default() {
+            (None, ListPlace::Name(_)) => return Err(Refusal::BadRequest("after is no place in the list").into()),
+            (None, ListPlace::Login(after)) => {
+                if *after == ListPosition::START && filter == Filter::default() {
                     let counts = administration.store.counts().await.map_err(Refusal::from)?;
                     parts.push(Part::Text(said(AdminText::Counts(counts.sessions, counts.with_refresh_token))));
                 }
-                let listing = administration.list(&filter, after, SESSIONS).await.map_err(Refusal::from)?;
-                if listing.looked_at > SESSIONS {
-                    parts.push(Part::Text(said(AdminText::LookedAt(listing.looked_at))));
-                }
-                (listing.sessions, listing.next)
+                administration.list(&filter, *after, SESSIONS).await.map_err(Refusal::from)?
             }
         };
+        let Listing { sessions, next, looked_at } = listing;
+        if looked_at > SESSIONS {
+            parts.push(Part::Text(said(AdminText::LookedAt(looked_at))));
+        }
         if sessions.is_empty() {
             parts.push(Part::Text(said(AdminText::Nobody)));
         } else {
             parts.push(Part::Rows(sessions.iter().map(|listed| self.session_row(admin, listed, &look)).collect()));
         }
         if let Some(next) = next {
-            let href = format!("{}?show={show}&after={next}", self.admin_href(Place::SignedIn));
+            let name = name.map(|name| format!("name={}&", in_query(&name))).unwrap_or_default();
+            let href = format!("{}?{name}show={show}&after={next}", self.admin_href(Place::SignedIn));
             parts.push(Part::Link(href, said(AdminText::Next)));
         }
         Ok(self.admin_page(call, admitted, Place::SignedIn, AdminText::SignedIn, &parts, &look))
@@ -141,25 +140,43 @@ impl Endpoints {
             }),
         ];
         if !name.is_empty() {
-            let sessions = administration.named(searchable(&name)?).await.map_err(Refusal::from)?;
-            let events = administration.history(&name, &sessions).await.map_err(Refusal::from)?;
-            if sessions.is_empty() && events.is_empty() {
+            let after = place_of_events(call)?;
+            let (sessions, of) = administration.found(searchable(&name)?, None).await.map_err(Refusal::from)?;
+            let ends = administration.history(&of, EventFilter::Ends, after, EVENTS).await.map_err(Refusal::from)?;
+            if sessions.is_empty() && of.is_empty() {
                 parts.push(Part::Text(said(AdminText::WhyNothing(&name))));
             }
-            if !sessions.is_empty() {
+            if !sessions.is_empty() && after == EventPlace::START {
                 parts.push(Part::Heading(said(AdminText::Sessions)));
-                let rows = sessions.iter().take(SESSIONS).map(|listed| self.session_row(admin, listed, &look));
+                let rows = sessions.iter().take(WHY_SESSIONS).map(|listed| self.session_row(admin, listed, &look));
                 parts.push(Part::Rows(rows.collect()));
+                if sessions.len() > WHY_SESSIONS {
+                    let href = format!("{}?name={}", self.admin_href(Place::SignedIn), in_query(&name));
+                    parts.push(Part::Link(href, look.text(Text::More(sessions.len() - WHY_SESSIONS)).into_owned()));
+                }
             }
-            let ends: Vec<_> = events.iter().filter(|(event, _)| Ending::of(event).is_some()).take(EVENTS).collect();
-            if !ends.is_empty() {
+            if !of.is_empty() {
                 parts.push(Part::Heading(said(AdminText::Why)));
-                let row =
-                    |event: &Event| Row { href: Some(self.admin_href(Place::Grant(event.grant))), ..event_row(event, "", &look) };
-                parts.push(Part::Rows(ends.into_iter().map(|(event, _)| row(event)).collect()));
+                let row = |event: &Event| {
+                    let mut row = Row { href: self.grant_href(event), ..event_row(event, "", &look) };
+                    // Whoever looks for a name sees of whom of that name it is told.
+                    row.details.insert(0, whose(event));
+                    row
+                };
+                let rows: Vec<_> = ends.events.iter().map(|stored| row(&stored.event)).collect();
+                parts.push(if rows.is_empty() { Part::Text(said(AdminText::WhyNoEnd)) } else { Part::Rows(rows) });
+            }
+            if let Some(next) = ends.next {
+                let (why, name) = (self.admin_href(Place::Why), in_query(&name));
+                parts.push(Part::Link(format!("{why}?name={name}&after={}", event_place(next)), said(AdminText::Next)));
             }
         }
         Ok(self.admin_page(call, admitted, Place::Why, AdminText::Why, &parts, &look))
+    }
+
+    /// The page of the grant of an event; `None`: it is about no grant.
+    fn grant_href(&self, event: &Event) -> Option<String> {
+        (!event.who.is_empty()).then(|| self.admin_href(Place::Grant(event.grant)))
     }
 
     /// What administrators did.
@@ -171,20 +188,17 @@ impl Endpoints {
     ) -> Result<Response<Body>, Refused> {
         let look = self.look(call);
         let said = |text: AdminText<'_>| text.said(look.language).into_owned();
-        let after = match call.parameter("after") {
-            Some(text) => parse_event_place(&text).ok_or(Refusal::BadRequest("after is no place in the list"))?,
-            None => EventPlace::START,
-        };
+        let after = place_of_events(call)?;
         let part = admin.administration.audit(after, EVENTS).await.map_err(Refusal::from)?;
         let row = |event: &Event| {
             let mut row = event_row(event, "", &look);
             if !event.who.is_empty() {
-                row.details.insert(0, format!("{}: {}", said(AdminText::User), event.who));
-                row.href = Some(self.admin_href(Place::Grant(event.grant)));
+                row.details.insert(0, format!("{}: {}", said(AdminText::User), whose(event)));
+                row.href = self.grant_href(event);
             }
             row
         };
-        let shown: Vec<_> = part.events.iter().map(|(event, _)| row(event)).collect();
+        let shown: Vec<_> = part.events.iter().map(|stored| row(&stored.event)).collect();
         let mut parts = vec![if shown.is_empty() { Part::Text(said(AdminText::AuditNothing)) } else { Part::Rows(shown) }];
         if let Some(next) = part.next {
             let href = format!("{}?after={}", self.admin_href(Place::Audit), event_place(next));
@@ -192,6 +206,26 @@ impl Endpoints {
         }
         Ok(self.admin_page(call, admitted, Place::Audit, AdminText::Audit, &parts, &look))
     }
+}
+
+/// A place in a list of events, as the address has it.
+pub(super) fn place_of_events(call: &Call<'_>) -> Result<EventPlace, Refusal> {
+    match call.parameter("after") {
+        Some(text) => parse_event_place(&text).ok_or(Refusal::BadRequest("after is no place in the list")),
+        None => Ok(EventPlace::START),
+    }
+}
+
+/// A text as a query has it.
+fn in_query(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
+
+/// Whom an event is about: of a name, and of a provider where that is told.
+fn whose(event: &Event) -> String {
+    let names =
+        [Some(event.who.as_str()), event.username.as_deref().filter(|name| *name != event.who), Some(event.issuer.as_str())];
+    names.into_iter().flatten().filter(|name| !name.is_empty()).collect::<Vec<_>>().join(" · ")
 }
 
 /// An event as a line of a list.

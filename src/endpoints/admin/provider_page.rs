@@ -8,16 +8,17 @@ use serde_json::{Value, json};
 use super::Place;
 use crate::{
     administration::{
-        provider_health::{Bin, OUTCOMES, bins, total},
+        provider_health::{Bin, Latency, OUTCOMES, bins, total},
         words,
     },
     admission::AdmittedSession,
     clock::Timestamp,
-    endpoints::{Call, Endpoints, Refused, administrators::Administrators},
-    oidc::Provider,
-    pages::{AdminText, Chart, ChartKind, Look, Part, Series},
+    endpoints::{Call, Endpoints, Refused, account::page_number, administrators::Administrators},
+    oidc::{Provider, PublishedKey},
+    pages::{AdminText, Chart, ChartKind, Look, Part, Series, Text},
     refusal::Refusal,
     store::{GrantSample, StoreError},
+    tls::end_of_certificate,
 };
 
 const HOUR: i64 = 3_600_000;
@@ -51,14 +52,20 @@ impl Endpoints {
         let (_, hours, width) = span.ok_or(Refusal::BadRequest("days must be 2 or 14"))?;
         let now = admin.administration.clock.now();
         let mut parts = vec![Part::Text(said(AdminText::ProvidersText))];
+        // Of one provider at a time: the charts of several would be a large page.
+        let all = healths(admin, *hours, *width, now).await.map_err(Refusal::from)?;
+        let number = page_number(call)?;
+        let shown = all.get(number - 1).ok_or(Refusal::BadRequest("page must be the number of a provider"))?;
         for (name, _, _) in SPANS.iter().filter(|(name, _, _)| *name != days) {
-            let href = format!("{}?days={name}", self.admin_href(Place::Providers));
+            let href = format!("{}?days={name}&page={number}", self.admin_href(Place::Providers));
             parts.push(Part::Link(href, said(AdminText::LastDays(name))));
         }
-        for health in healths(admin, *hours, *width, now).await.map_err(Refusal::from)? {
-            parts.push(Part::Heading(health.issuer.clone()));
-            parts.extend(health_parts(&health, &days, now, &look));
+        for (other, health) in (1..).zip(&all).filter(|(other, _)| *other != number) {
+            let href = format!("{}?days={days}&page={other}", self.admin_href(Place::Providers));
+            parts.push(Part::Link(href, health.issuer.clone()));
         }
+        parts.push(Part::Heading(shown.issuer.clone()));
+        parts.extend(health_parts(shown, &days, now, &look));
         Ok(self.admin_page(call, admitted, Place::Providers, AdminText::Providers, &parts, &look))
     }
 
@@ -89,6 +96,25 @@ impl Endpoints {
             (false, false) => AdminText::KeyMissing(key.grants),
         };
         parts.push(Part::Facts(keys.iter().map(|key| (key.id.clone(), said(role(key)))).collect()));
+        for provider in admin.administration.sign_out.providers.iter() {
+            parts.push(Part::Heading(said(AdminText::KeysOf(provider.issuer()))));
+            let (keys, fetched_at) = provider_keys(provider);
+            parts.push(Part::Text(match fetched_at {
+                Some(at) => said(AdminText::KeysFetched(&words::time(at))),
+                None => said(AdminText::KeysNotFetched),
+            }));
+            let name = |key: &ProviderKey| {
+                let names = [key.id.clone(), key.algorithm.clone()].into_iter().flatten().collect::<Vec<_>>();
+                if names.is_empty() { said(AdminText::Unnamed) } else { names.join(" · ") }
+            };
+            let end = |key: &ProviderKey| {
+                key.ends_at.map_or_else(|| said(AdminText::NoEnd), |at| said(AdminText::Expires(&words::time(at))))
+            };
+            let more = keys.len().saturating_sub(MOST_KEYS);
+            let facts = keys.iter().take(MOST_KEYS).map(|key| (name(key), end(key))).collect::<Vec<_>>();
+            parts.extend((!facts.is_empty()).then_some(Part::Facts(facts)));
+            parts.extend((more > 0).then(|| Part::Text(look.text(Text::More(more)).into_owned())));
+        }
         Ok(self.admin_page(call, admitted, Place::Keys, AdminText::Keys, &parts, &look))
     }
 
@@ -107,7 +133,18 @@ impl Endpoints {
             .await?
             .into_iter()
             .map(|key| json!({ "key": key.id, "seals": key.is_sealing, "known": key.is_known, "sampledGrants": key.grants }));
-        Ok(json!({ "certificates": certificates.collect::<Vec<_>>(), "encryptionKeys": keys.collect::<Vec<_>>() }))
+        let of_provider = |provider: &std::sync::Arc<Provider>| {
+            let (keys, fetched_at) = provider_keys(provider);
+            let key = |key: ProviderKey| json!({ "key": key.id, "algorithm": key.algorithm, "certificateExpiresAt": key.ends_at.map(Timestamp::seconds) });
+            json!({
+                "issuer": provider.issuer(), "fetchedAt": fetched_at.map(Timestamp::seconds),
+                "keys": keys.into_iter().map(key).collect::<Vec<_>>(),
+            })
+        };
+        Ok(json!({
+            "certificates": certificates.collect::<Vec<_>>(), "encryptionKeys": keys.collect::<Vec<_>>(),
+            "providerKeys": admin.administration.sign_out.providers.iter().map(of_provider).collect::<Vec<_>>(),
+        }))
     }
 }
 
@@ -115,11 +152,13 @@ impl Endpoints {
 pub(super) async fn providers_json(admin: &Administrators) -> Result<Value, Refusal> {
     let now = admin.administration.clock.now();
     let bin = |bin: &Bin| {
+        let bound = |percent| bin.quantile(percent).map(Latency::bound);
         let outcomes: serde_json::Map<_, _> =
             OUTCOMES.iter().zip(bin.outcomes).map(|(name, count)| ((*name).to_owned(), count.into())).collect();
         json!({
             "from": bin.from.seconds(), "calls": bin.calls(), "outcomes": outcomes, "answeredPercent": bin.answered(),
-            "medianMilliseconds": bin.quantile(50), "p95Milliseconds": bin.quantile(95),
+            "medianMilliseconds": bound(50).map(|(bound, _)| bound), "medianIsLonger": bound(50).is_some_and(|(_, is_longer)| is_longer),
+            "p95Milliseconds": bound(95).map(|(bound, _)| bound), "p95IsLonger": bound(95).is_some_and(|(_, is_longer)| is_longer),
         })
     };
     let healths = healths(admin, 14 * 24, 1, now).await?;
@@ -170,7 +209,11 @@ fn health_parts(health: &Health, days: &str, now: Timestamp, look: &Look<'_>) ->
         parts.push(Part::Text(said(AdminText::NoCalls(days))));
         return parts;
     };
-    let ms = |time: Option<i64>| time.map_or_else(|| said(AdminText::Unknown), |time| format!("≤ {time} ms"));
+    let ms = |time: Option<Latency>| match time {
+        None => said(AdminText::Unknown),
+        Some(Latency::Within(bound)) => format!("{bound} ms"),
+        Some(Latency::Beyond(bound)) => said(AdminText::MoreThan(bound)),
+    };
     let (median, slow) = (ms(all.quantile(50)), ms(all.quantile(95)));
     parts.push(Part::Text(said(AdminText::HealthSays { days, calls: all.calls(), answered, median: &median, slow: &slow })));
     let first = health.bins.first().map_or(now, |bin| bin.from);
@@ -188,12 +231,15 @@ fn health_parts(health: &Health, days: &str, now: Timestamp, look: &Look<'_>) ->
         series: series.collect(),
         kind: ChartKind::Bars,
     }));
-    let line = |class, percent| Series { class, values: health.bins.iter().map(|bin| bin.quantile(percent)).collect() };
-    let slowest = health.bins.iter().filter_map(|bin| bin.quantile(95)).max().unwrap_or(0);
+    let line = |class, percent| Series {
+        class,
+        values: health.bins.iter().map(|bin| bin.quantile(percent).map(|time| time.bound().0)).collect(),
+    };
+    let slowest = health.bins.iter().filter_map(|bin| bin.quantile(95)).max();
     parts.push(Part::Chart(Chart {
         says: said(AdminText::ChartLatency),
         ends: ends(),
-        most: said(AdminText::MostMilliseconds(slowest)),
+        most: said(AdminText::MostMilliseconds(&ms(slowest))),
         series: vec![(line("dashes", 95), said(AdminText::Slow)), (line("stroke", 50), said(AdminText::Median))],
         kind: ChartKind::Lines,
     }));
@@ -209,7 +255,11 @@ fn table(health: &Health, names: &[String], look: &Look<'_>) -> Part {
     for of_day in health.bins.chunk_by(|one, other| day(one.from) == day(other.from)) {
         let sum = total(of_day);
         let from = of_day.first().map_or(Timestamp(0), |bin| bin.from);
-        let figure = |value: Option<i64>| value.map_or_else(|| "–".to_owned(), |value| value.to_string());
+        let figure = |time: Option<Latency>| match time {
+            None => "–".to_owned(),
+            Some(Latency::Within(bound)) => bound.to_string(),
+            Some(Latency::Beyond(bound)) => format!("> {bound}"),
+        };
         let mut row = vec![day(from), sum.calls().to_string()];
         row.extend(sum.outcomes.map(|count| count.to_string()));
         row.extend([figure(sum.quantile(50)), figure(sum.quantile(95))]);
@@ -229,6 +279,28 @@ fn outcome_name(outcome: &str) -> AdminText<'static> {
         "retry" => AdminText::OutcomeRetry,
         _ => AdminText::OutcomeAmbiguous,
     }
+}
+
+/// So many keys of a provider are shown, so that the page stays small.
+const MOST_KEYS: usize = 10;
+
+/// A key with which a provider signs.
+struct ProviderKey {
+    id: Option<String>,
+    algorithm: Option<String>,
+    /// When its certificate ends, if it has one.
+    ends_at: Option<Timestamp>,
+}
+
+/// The keys of a provider, and when this replica fetched them.
+fn provider_keys(provider: &Provider) -> (Vec<ProviderKey>, Option<Timestamp>) {
+    let (keys, fetched_at) = provider.published_keys();
+    let key = |PublishedKey { id, algorithm, certificate }| ProviderKey {
+        id,
+        algorithm,
+        ends_at: certificate.as_deref().and_then(end_of_certificate),
+    };
+    (keys.into_iter().map(key).collect(), fetched_at)
 }
 
 /// A key that encrypts tokens.

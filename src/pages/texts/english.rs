@@ -210,10 +210,13 @@ pub(in crate::pages) fn text(text: &Text<'_>) -> Cow<'static, str> {
         Text::UnknownBrowser => "A browser",
         Text::SessionTimes { since, seen } => {
             let seen = seen.map(|seen| format!(", last used {} ago", span(seen))).unwrap_or_default();
-            return format!("since {} ago{seen}", span(since)).into();
+            return format!("signed in {} ago{seen}", span(since)).into();
         }
         Text::SessionEnds { left, unused: true } => return format!("ends in {} unless it is used", span(left)).into(),
         Text::SessionEnds { left, unused: false } => return format!("ends in {}", span(left)).into(),
+        Text::MoreTokens => "There are more. The page of the tokens has them.",
+        Text::MoreRoutes(count) => return format!("and {count} more, which evergate login --route can name").into(),
+        Text::NextPage => "Next page",
         Text::More(count) => return format!("and {count} more").into(),
         Text::EndOthers => "End all others",
         Text::SignOutEverywhere => "Sign out everywhere",

@@ -14,6 +14,7 @@ pub(in crate::pages) fn text(text: &AdminText<'_>) -> Cow<'static, str> {
         AdminText::WhyLabel => "E-mail address, user name or sub; or the beginning of a session's or grant's name",
         AdminText::WhyText => "What ended somebody's sessions, or kept them from signing in, the last first.",
         AdminText::WhyNothing(name) => return format!("Nothing is known of “{name}”: no session, and no history.").into(),
+        AdminText::WhyNoEnd => "Nothing that is kept tells of an end.",
         AdminText::Audit => "What administrators did",
         AdminText::AuditNothing => "Nothing that is still kept.",
         AdminText::Everyone => "End everyone's sessions",
@@ -35,11 +36,15 @@ pub(in crate::pages) fn text(text: &AdminText<'_>) -> Cow<'static, str> {
         AdminText::ShowTokens => "personal access tokens",
         AdminText::Next => "Next page",
         AdminText::Counts(all, renewable) => {
-            return format!("{all} sessions, {renewable} of them with a refresh token. Many are estimated.").into();
+            return format!(
+                "{}, {renewable} of them with a refresh token. A large number is estimated.",
+                counted(all, "session")
+            )
+            .into();
         }
+        AdminText::LookedAt(1) => "1 session was looked at for this page.",
         AdminText::LookedAt(count) => return format!("{count} sessions were looked at for this page.").into(),
         AdminText::Nobody => "No session is to be shown here.",
-        AdminText::SearchIsCut => "A hundred are shown at most. Type more of the name to see others.",
         AdminText::Token(name) => return format!("personal access token “{name}”").into(),
         AdminText::User => "User",
         AdminText::Subject => "sub",
@@ -57,8 +62,7 @@ pub(in crate::pages) fn text(text: &AdminText<'_>) -> Cow<'static, str> {
         AdminText::YesUntil(at) => return format!("yes, good until {at} unless it is used").into(),
         AdminText::No => "no",
         AdminText::LastRenewed => "Last renewed",
-        AdminText::RenewedAt(at, 1) => return format!("{at}, 1 renewal").into(),
-        AdminText::RenewedAt(at, count) => return format!("{at}, {count} renewals").into(),
+        AdminText::RenewedAt(at, count) => return format!("{at}, {}", counted(count, "renewal")).into(),
         AdminText::Rotation => "Rotation",
         AdminText::Rotating => "each renewal brings a new refresh token",
         AdminText::Reusable => "the refresh token stays the same",
@@ -75,8 +79,11 @@ pub(in crate::pages) fn text(text: &AdminText<'_>) -> Cow<'static, str> {
         AdminText::NoSession => "No session has this grant any more.",
         AdminText::Timeline => "Renewals over time",
         AdminText::TimelineSays { renewed, failed, from, to } => {
-            return format!("{renewed} renewals and {failed} that failed, from {from} to {to}. The list below has all of them.")
-                .into();
+            return format!(
+                "{} and {failed} that failed, from {from} to {to}. The list below tells them in words, page by page.",
+                counted(renewed, "renewal")
+            )
+            .into();
         }
         AdminText::SignLogin => "login",
         AdminText::SignRenewed => "renewed",
@@ -106,7 +113,16 @@ pub(in crate::pages) fn text(text: &AdminText<'_>) -> Cow<'static, str> {
         AdminText::ChartOutcomes => "Token refreshes over time, by what they came to; the table below has the figures.",
         AdminText::ChartLatency => "How long token refreshes took over time; the table below has the figures.",
         AdminText::MostCalls(one) => return format!("highest: {one}").into(),
-        AdminText::MostMilliseconds(one) => return format!("highest: {one} ms").into(),
+        AdminText::MostMilliseconds(one) => return format!("highest: {one}").into(),
+        AdminText::KeysOf(issuer) => return format!("Signing keys of {issuer}").into(),
+        AdminText::KeysFetched(at) => {
+            return format!("This replica fetched them {at}, and fetches them again for a signature that none of them verifies.")
+                .into();
+        }
+        AdminText::KeysNotFetched => "This replica has not fetched them yet.",
+        AdminText::Unnamed => "a key without a name",
+        AdminText::NoEnd => "names no end",
+        AdminText::MoreThan(one) => return format!("more than {one} ms").into(),
         AdminText::Median => "half within",
         AdminText::Slow => "95 of 100 within",
         AdminText::OutcomeOk => "renewed",
@@ -124,16 +140,24 @@ pub(in crate::pages) fn text(text: &AdminText<'_>) -> Cow<'static, str> {
         AdminText::EncryptionKeysText => {
             "They do not expire. Of the first 1,000 grants it is told how many have a token under each."
         }
-        AdminText::KeySeals(one) => return format!("encrypts: {one} grants").into(),
+        AdminText::KeySeals(one) => return format!("encrypts: {}", counted(one, "grant")).into(),
         AdminText::KeyOpens(one) => {
-            return format!("opens older tokens: {one} grants; evergate keys reseal makes it unnecessary").into();
+            return format!("opens older tokens: {}; evergate keys reseal makes it unnecessary", counted(one, "grant")).into();
         }
-        AdminText::KeyMissing(one) => return format!("is missing: {one} grants, whose users sign in again").into(),
+        AdminText::KeyMissing(one) => return format!("is missing: {}, whose users sign in again", counted(one, "grant")).into(),
         AdminText::HealthSays { days, calls, answered, median, slow } => {
             return format!(
-                "{calls} token refreshes in the last {days} days; of a hundred, {answered} were answered as they should be; half within {median}, 95 of a hundred within {slow}."
+                "{} in the last {days} days; of a hundred, {answered} were answered as they should be. Half took at most: {median}; 95 of a hundred at most: {slow}.",
+                counted(calls, "token refresh")
             )
             .into();
         }
     })
+}
+
+/// So many of a thing.
+fn counted(count: impl std::fmt::Display, thing: &str) -> String {
+    let count = count.to_string();
+    let many = if thing.ends_with("sh") { "es" } else { "s" };
+    if count == "1" { format!("1 {thing}") } else { format!("{count} {thing}{many}") }
 }

@@ -223,7 +223,7 @@ pub(in crate::pages) fn text(text: &Text<'_>) -> Cow<'static, str> {
         Text::SendAgain => "Senden",
         Text::Discard => "Verwerfen",
         Text::FrontPage => "Zur Startseite",
-        Text::Tokens => "Zugriffstoken",
+        Text::Tokens => "Zugriffstokens",
         Text::TokensAreOf(user) => {
             return format!(
                 "Skripte, Terminals und Git melden sich damit als {user} an: als Bearer-Token oder als Passwort mit beliebigem \
@@ -239,12 +239,15 @@ pub(in crate::pages) fn text(text: &Text<'_>) -> Cow<'static, str> {
         Text::UnknownBrowser => "Ein Browser",
         Text::SessionTimes { since, seen } => {
             let seen = seen.map(|seen| format!(", zuletzt benutzt vor {}", span(seen))).unwrap_or_default();
-            return format!("begonnen vor {}{seen}", span(since)).into();
+            return format!("angemeldet vor {}{seen}", span(since)).into();
         }
         Text::SessionEnds { left, unused: true } => {
             return format!("endet in {}, wenn nichts geschieht", span(left)).into();
         }
         Text::SessionEnds { left, unused: false } => return format!("endet in {}", span(left)).into(),
+        Text::MoreTokens => "Es gibt weitere. Die Seite der Tokens hat sie.",
+        Text::MoreRoutes(count) => return format!("und {count} weitere, die evergate login --route nennen kann").into(),
+        Text::NextPage => "Nächste Seite",
         Text::More(count) => return format!("und {count} weitere").into(),
         Text::EndOthers => "Alle anderen beenden",
         Text::SignOutEverywhere => "Überall abmelden",

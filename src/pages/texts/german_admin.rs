@@ -18,11 +18,12 @@ pub(in crate::pages) fn text(text: &AdminText<'_>) -> Cow<'static, str> {
         AdminText::WhyNothing(name) => {
             return format!("Über „{name}“ ist nichts bekannt: keine Sitzung und keine Geschichte.").into();
         }
+        AdminText::WhyNoEnd => "Nichts, was noch aufbewahrt wird, sagt etwas über ein Ende.",
         AdminText::Audit => "Was Administratoren getan haben",
         AdminText::AuditNothing => "Nichts, was noch aufbewahrt wird.",
         AdminText::Everyone => "Alle Sitzungen beenden",
         AdminText::EveryoneText => {
-            "Beendet alle Sitzungen und Zugangstokens aller Benutzer, auch Ihre, und widerruft deren Refresh-Tokens beim Anmeldedienst."
+            "Beendet alle Sitzungen und persönlichen Zugriffstokens aller Benutzer, auch Ihre, und widerruft deren Refresh-Tokens beim Anmeldedienst."
         }
         AdminText::EveryoneConfirm => "Zur Bestätigung alle eingeben",
         AdminText::EveryoneWord => "alle",
@@ -36,15 +37,16 @@ pub(in crate::pages) fn text(text: &AdminText<'_>) -> Cow<'static, str> {
         AdminText::ShowNotRenewable => "ohne Refresh-Token",
         AdminText::ShowRefused => "Erneuerung vom Anmeldedienst abgelehnt",
         AdminText::ShowEnded => "Grant beendet",
-        AdminText::ShowTokens => "Zugangstokens",
+        AdminText::ShowTokens => "persönliche Zugriffstokens",
         AdminText::Next => "Nächste Seite",
         AdminText::Counts(all, renewable) => {
-            return format!("{all} Sitzungen, davon {renewable} mit Refresh-Token. Viele sind geschätzt.").into();
+            let sessions = counted(all, ("Sitzung", "Sitzungen"));
+            return format!("{sessions}, davon {renewable} mit Refresh-Token. Eine große Zahl ist geschätzt.").into();
         }
+        AdminText::LookedAt(1) => "Für diese Seite wurde 1 Sitzung angesehen.",
         AdminText::LookedAt(count) => return format!("Für diese Seite wurden {count} Sitzungen angesehen.").into(),
         AdminText::Nobody => "Hier ist keine Sitzung zu zeigen.",
-        AdminText::SearchIsCut => "Gezeigt werden höchstens hundert. Geben Sie mehr vom Namen ein, um andere zu sehen.",
-        AdminText::Token(name) => return format!("Zugangstoken „{name}“").into(),
+        AdminText::Token(name) => return format!("Persönliches Zugriffstoken „{name}“").into(),
         AdminText::User => "Benutzer",
         AdminText::Subject => "sub (Kennung)",
         AdminText::Groups => "Gruppen",
@@ -61,8 +63,9 @@ pub(in crate::pages) fn text(text: &AdminText<'_>) -> Cow<'static, str> {
         AdminText::YesUntil(at) => return format!("ja, gut bis {at}, wenn es nicht benutzt wird").into(),
         AdminText::No => "nein",
         AdminText::LastRenewed => "Zuletzt erneuert",
-        AdminText::RenewedAt(at, 1) => return format!("{at}, 1 Erneuerung").into(),
-        AdminText::RenewedAt(at, count) => return format!("{at}, {count} Erneuerungen").into(),
+        AdminText::RenewedAt(at, count) => {
+            return format!("{at}, {}", counted(count, ("Erneuerung", "Erneuerungen"))).into();
+        }
         AdminText::Rotation => "Wechsel",
         AdminText::Rotating => "jede Erneuerung bringt ein neues Refresh-Token",
         AdminText::Reusable => "das Refresh-Token bleibt dasselbe",
@@ -82,7 +85,8 @@ pub(in crate::pages) fn text(text: &AdminText<'_>) -> Cow<'static, str> {
         AdminText::Timeline => "Erneuerungen im Lauf der Zeit",
         AdminText::TimelineSays { renewed, failed, from, to } => {
             return format!(
-                "{renewed} Erneuerungen und {failed} gescheiterte, von {from} bis {to}. Die Liste darunter hat alle."
+                "{} und {failed} gescheiterte, von {from} bis {to}. Die Liste darunter sagt sie in Worten, Seite für Seite.",
+                counted(renewed, ("Erneuerung", "Erneuerungen"))
             )
             .into();
         }
@@ -114,7 +118,18 @@ pub(in crate::pages) fn text(text: &AdminText<'_>) -> Cow<'static, str> {
         AdminText::ChartOutcomes => "Erneuerungen im Lauf der Zeit, nach ihrem Ergebnis; die Tabelle darunter hat die Zahlen.",
         AdminText::ChartLatency => "Wie lange Erneuerungen im Lauf der Zeit dauerten; die Tabelle darunter hat die Zahlen.",
         AdminText::MostCalls(one) => return format!("höchster Wert: {one}").into(),
-        AdminText::MostMilliseconds(one) => return format!("höchster Wert: {one} ms").into(),
+        AdminText::MostMilliseconds(one) => return format!("höchster Wert: {one}").into(),
+        AdminText::KeysOf(issuer) => return format!("Signaturschlüssel von {issuer}").into(),
+        AdminText::KeysFetched(at) => {
+            return format!(
+                "Dieses Replikat hat sie {at} geholt, und holt sie neu für eine Signatur, die keiner von ihnen prüft."
+            )
+            .into();
+        }
+        AdminText::KeysNotFetched => "Dieses Replikat hat sie noch nicht geholt.",
+        AdminText::Unnamed => "ein Schlüssel ohne Namen",
+        AdminText::NoEnd => "nennt kein Ende",
+        AdminText::MoreThan(one) => return format!("mehr als {one} ms").into(),
         AdminText::Median => "die Hälfte binnen",
         AdminText::Slow => "95 von 100 binnen",
         AdminText::OutcomeOk => "erneuert",
@@ -132,16 +147,26 @@ pub(in crate::pages) fn text(text: &AdminText<'_>) -> Cow<'static, str> {
         AdminText::EncryptionKeysText => {
             "Sie laufen nicht ab. Von den ersten 1000 Grants wird gesagt, wie viele ein Token unter jedem haben."
         }
-        AdminText::KeySeals(one) => return format!("verschlüsselt: {one} Grants").into(),
+        AdminText::KeySeals(one) => return format!("verschlüsselt: {}", counted(one, ("Grant", "Grants"))).into(),
         AdminText::KeyOpens(one) => {
-            return format!("öffnet ältere Tokens: {one} Grants; evergate keys reseal macht ihn überflüssig").into();
+            let grants = counted(one, ("Grant", "Grants"));
+            return format!("öffnet ältere Tokens: {grants}; evergate keys reseal macht ihn überflüssig").into();
         }
-        AdminText::KeyMissing(one) => return format!("fehlt: {one} Grants, deren Benutzer sich neu anmelden").into(),
+        AdminText::KeyMissing(one) => {
+            return format!("fehlt: {}, deren Benutzer sich neu anmelden", counted(one, ("Grant", "Grants"))).into();
+        }
         AdminText::HealthSays { days, calls, answered, median, slow } => {
             return format!(
-                "{calls} Erneuerungen in den letzten {days} Tagen; von hundert wurden {answered} beantwortet, wie sie sollten; die Hälfte binnen {median}, 95 von hundert binnen {slow}."
+                "{} in den letzten {days} Tagen; von hundert wurden {answered} beantwortet, wie sie sollten. Die Hälfte dauerte höchstens: {median}; 95 von hundert höchstens: {slow}.",
+                counted(calls, ("Erneuerung", "Erneuerungen"))
             )
             .into();
         }
     })
+}
+
+/// So many of a thing, of which the names are given for one and for many.
+fn counted(count: impl std::fmt::Display, (one, many): (&str, &str)) -> String {
+    let count = count.to_string();
+    if count == "1" { format!("1 {one}") } else { format!("{count} {many}") }
 }

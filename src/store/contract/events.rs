@@ -10,7 +10,10 @@ use crate::{
     backoff::back_off,
     grant::GrantId,
     history::Event,
-    store::{AuditPart, EventPlace, StoreError, event_buffer::EventBuffer, operation::Operation},
+    store::{
+        EventFilter, EventPart, EventPlace, EventsOf, StoreError, StoredEvent, event_buffer::EventBuffer, operation::Operation,
+        statements::PrefixRange,
+    },
 };
 
 /// Events are written when a batch is full, and after this time in any case.
@@ -21,20 +24,56 @@ const MAX_BACKOFF: Duration = Duration::from_secs(10);
 const ROUNDS_TO_FIGURES: u32 = 10;
 
 impl Store {
-    /// Reads the newest events of a name, the newest first, each with the replica that wrote it. The name is a user's (`who` or
-    /// `sub`) or a session's; a grant's is `grant`.
+    /// Reads somebody's events behind a place, the newest first, and `most` of them at most.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`], [`StoreError::Malformed`].
-    pub async fn events(&self, name: &str, grant: Option<GrantId>, limit: i64) -> Result<Vec<(Event, String)>, StoreError> {
-        self.call(Operation::Events, |connection| Box::pin(connection.events(name, grant, limit))).await
+    pub async fn events(
+        &self,
+        of: &EventsOf,
+        filter: EventFilter,
+        after: EventPlace,
+        most: usize,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        self.call(Operation::Events, |connection| Box::pin(connection.events(of, filter, after, most))).await
     }
+
+    /// Finds the users who have an event under this name, which is an e-mail address or a user name, in whichever case, or a `sub`: each by
+    /// issuer and `sub`, the issuer empty where no event tells it. [`MOST_FOUND`](Self::MOST_FOUND) at most, of each kind of name.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`], [`StoreError::Malformed`].
+    pub async fn event_users(&self, name: &str) -> Result<Vec<(String, String)>, StoreError> {
+        self.call(Operation::EventUsers, |connection| Box::pin(connection.event_users(name))).await
+    }
+
+    /// Finds the sessions that have an event, and whose short hash begins so or is what the longer identifier begins with, each with the
+    /// grant that it had.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`], [`StoreError::Malformed`].
+    pub async fn event_sessions(&self, prefix: &str) -> Result<Vec<(String, GrantId)>, StoreError> {
+        let Some(range) = PrefixRange::of(prefix) else { return Ok(Vec::new()) };
+        self.call(Operation::EventSessions, |connection| Box::pin(connection.event_sessions(&range))).await
+    }
+
+    /// Finds the grants that have an event, and whose identifier begins so.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`], [`StoreError::Malformed`].
+    pub async fn event_grants(&self, prefix: &str) -> Result<Vec<GrantId>, StoreError> {
+        let Some(range) = PrefixRange::of(prefix).filter(|_| prefix.len() <= 32) else { return Ok(Vec::new()) };
+        self.call(Operation::EventGrants, |connection| Box::pin(connection.event_grants(&range))).await
+    }
+
+    /// The maximum number of users, sessions or grants that a name finds in the history.
+    pub const MOST_FOUND: usize = 64;
 
     /// Reads what administrators did behind a place, the newest first, and `most` of it at most.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`], [`StoreError::Malformed`].
-    pub async fn events_of_administrators(&self, after: EventPlace, most: usize) -> Result<AuditPart, StoreError> {
+    pub async fn events_of_administrators(&self, after: EventPlace, most: usize) -> Result<EventPart, StoreError> {
         self.call(Operation::EventsOfAdministrators, |connection| Box::pin(connection.events_of_administrators(after, most)))
             .await
     }

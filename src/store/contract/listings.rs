@@ -1,16 +1,27 @@
 //! Sessions as an administrator sees them: all of them, a page at a time, or those that a name finds.
 
 use super::Store;
-use crate::store::{ListPosition, ListedSession, StoreError, operation::Operation, statements::PrefixRange};
+use crate::{
+    grant::GrantId,
+    store::{
+        ListPosition, ListedSession, NameKind, SeenPosition, SessionKind, StoreError, operation::Operation,
+        statements::PrefixRange,
+    },
+};
 
 impl Store {
-    /// The sessions and personal access tokens of one user whose grants live, those that were used last first, a hundred at most.
+    /// A part of the sessions and personal access tokens of the user with this issuer, client and `sub` whose grants live, those that were
+    /// used last first, and where the next part begins.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
-    pub async fn sessions_of_user(&self, issuer: &str, client_id: &str, subject: &str) -> Result<Vec<ListedSession>, StoreError> {
-        let user = (issuer, client_id, subject);
-        self.call(Operation::SessionsOfUser, |connection| Box::pin(connection.sessions_of_user(user.0, user.1, user.2))).await
+    pub async fn sessions_of_user(
+        &self,
+        user: (&str, &str, &str),
+        of_kind: SessionKind,
+        after: SeenPosition,
+    ) -> Result<(Vec<ListedSession>, Option<SeenPosition>), StoreError> {
+        self.call(Operation::SessionsOfUser, |connection| Box::pin(connection.sessions_of_user(user, of_kind, after))).await
     }
 
     /// Lists a page of all sessions with their grants, the last login first, and says where the next page begins.
@@ -30,13 +41,19 @@ impl Store {
         self.call(Operation::SessionsNamed, |connection| Box::pin(connection.sessions_named(name))).await
     }
 
-    /// Finds the sessions of grants whose user name or e-mail address begins so, the last login first, a hundred at most. Whoever calls
-    /// compares the names, as of [`Store::sessions_named`].
+    /// Finds the sessions of a hundred grants whose user name or e-mail address begins so, in whichever case, in the order of these names,
+    /// each with the name by which it was found, and the last of these grants if there may be more. `from`: from this grant of this name
+    /// on, itself included. Whoever calls compares the names, as of [`Store::sessions_named`].
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`], [`StoreError::Malformed`].
-    pub async fn sessions_beginning(&self, beginning: &str) -> Result<Vec<ListedSession>, StoreError> {
-        self.call(Operation::SessionsBeginning, |connection| Box::pin(connection.sessions_beginning(beginning))).await
+    pub async fn sessions_beginning(
+        &self,
+        beginning: &str,
+        by: NameKind,
+        from: Option<(&str, GrantId)>,
+    ) -> Result<(Vec<(ListedSession, String)>, Option<(String, GrantId)>), StoreError> {
+        self.call(Operation::SessionsBeginning, |connection| Box::pin(connection.sessions_beginning(beginning, by, from))).await
     }
 
     /// Finds the sessions whose hash, or whose grant's id, begins with these lower-case hexadecimal digits.

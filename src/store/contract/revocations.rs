@@ -35,6 +35,7 @@ pub struct Revocation {
     provider_session: Option<String>,
     grant: GrantId,
     session: Option<String>,
+    issuer: String,
     identity: Identity,
     reason: String,
 }
@@ -42,7 +43,7 @@ pub struct Revocation {
 impl Revocation {
     /// The event of its outcome.
     pub fn event(&self, at: Timestamp, outcome: &str) -> Event {
-        let event = Event::of(Kind::Revocation, self.grant, &self.identity, at).because(&self.reason);
+        let event = Event::of(Kind::Revocation, self.grant, &self.issuer, &self.identity, at).because(&self.reason);
         Event { session: self.session.clone(), outcome: outcome.to_owned(), ..event }
     }
 }
@@ -132,6 +133,7 @@ impl Store {
                 provider_session: due.provider_session,
                 grant: due.grant,
                 session: due.session,
+                issuer: issuer.to_owned(),
                 identity: rows::identity_from(&due.identity).unwrap_or_default(),
                 reason: due.reason,
             }

@@ -49,6 +49,7 @@ fn all() -> impl IntoIterator<Item = Migration> {
         15 "administrators search" "0015_administrators_search.sql"
         16 "SCIM users" "0016_scim_users.sql"
         17 "provider hours" "0017_provider_hours.sql"
+        18 "history is searched" "0018_history_is_searched.sql"
     }
 }
 

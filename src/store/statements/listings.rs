@@ -1,11 +1,13 @@
 //! Statements that list sessions with their grants. They read no token.
 
+use std::collections::HashMap;
+
 use crate::{
     clock::Timestamp,
-    grant::{EndReason, Ended, Rotation},
+    grant::{EndReason, Ended, GrantId, Rotation},
     session::{Opener, Session, SessionHash},
     store::{
-        ListPosition, ListedGrant, ListedSession, StoreError,
+        ListPosition, ListedGrant, ListedSession, NameKind, SeenPosition, SessionKind, StoreError,
         connection::{Connection, Row},
         rows,
         sql::{BATCH, Template},
@@ -33,6 +35,37 @@ impl PrefixRange {
         };
         Some(Self { first: bytes(0), last: bytes(15) })
     }
+}
+
+/// The statements of a hundred grants whose name is in a range, in the order of their names: their sessions, and the grants themselves. They
+/// are of ranges, because nothing in what somebody types is a pattern.
+macro_rules! names_beginning {
+    ($within:literal, $key:literal) => {{
+        const SESSIONS: &Template = &Template::new(concat!(
+            "SELECT {listed_columns}, page.name_key FROM (SELECT id, ",
+            $key,
+            " AS name_key FROM grants WHERE ",
+            $within,
+            " AND (",
+            $key,
+            ", id) >= ($3, $4) ORDER BY ",
+            $key,
+            ", id LIMIT {batch}) AS page JOIN grants ON grants.id = page.id JOIN sessions ON sessions.grant_id = grants.id \
+             ORDER BY page.name_key, grants.id, sessions.created_at DESC, sessions.hash DESC"
+        ));
+        const GRANTS: &Template = &Template::new(concat!(
+            "SELECT id, ",
+            $key,
+            " AS name_key FROM grants WHERE ",
+            $within,
+            " AND (",
+            $key,
+            ", id) >= ($3, $4) ORDER BY ",
+            $key,
+            ", id LIMIT {batch}"
+        ));
+        (SESSIONS, GRANTS)
+    }};
 }
 
 impl Connection<'_> {
@@ -69,35 +102,82 @@ impl Connection<'_> {
         readable(&self.query(SQL).bind(name).bind(key).bind(email).fetch_all().await?)
     }
 
-    /// Lists sessions of a hundred grants at most whose user name or e-mail address begins so.
-    pub(in crate::store) async fn sessions_beginning(&mut self, beginning: &str) -> Result<Vec<ListedSession>, StoreError> {
-        // Of ranges, because nothing in what somebody types is a pattern.
-        const SQL: &Template = &Template::new(
-            "SELECT {listed_columns} FROM sessions JOIN grants ON grants.id = sessions.grant_id WHERE grants.id IN \
-             (SELECT id FROM (SELECT id FROM grants WHERE {email} >= $1 AND {email} <= $2 ORDER BY {email} LIMIT {batch}) AS by_email \
-             UNION SELECT id FROM (SELECT id FROM grants WHERE {username_key} >= $3 AND {username_key} <= $4 \
-             ORDER BY {username_key} LIMIT {batch}) AS by_name) ORDER BY sessions.created_at DESC, sessions.hash DESC LIMIT {batch}",
-        );
+    /// Lists the sessions of a hundred grants whose user name or e-mail address begins so, in the order of these names, from one grant on,
+    /// and says which grant is the last of the hundred.
+    pub(in crate::store) async fn sessions_beginning(
+        &mut self,
+        beginning: &str,
+        by: NameKind,
+        from: Option<(&str, GrantId)>,
+    ) -> Result<(Vec<(ListedSession, String)>, Option<(String, GrantId)>), StoreError> {
         let name = if self.is_postgres() { escaped(beginning) } else { beginning.to_owned() };
-        let (email, last) = (name.to_ascii_lowercase(), |first: &str| format!("{first}{}", char::MAX));
-        let (last_email, last_name) = (last(&email), last(&name));
-        readable(&self.query(SQL).bind(email).bind(last_email).bind(name).bind(last_name).fetch_all().await?)
+        let first = name.to_ascii_lowercase();
+        let last = format!("{first}{}", char::MAX);
+        // What is written in a link may be any name.
+        let (key, grant) = from.filter(|(key, _)| *key >= first.as_str()).unwrap_or((&first, GrantId([0; 16])));
+        let (sessions, grants) = match by {
+            NameKind::Email => names_beginning!("{email} >= $1 AND {email} <= $2", "{email}"),
+            // Those whose address begins so, too, are among the others.
+            NameKind::Username => names_beginning!(
+                "{username_key} >= $1 AND {username_key} <= $2 AND NOT COALESCE({email} >= $5 AND {email} <= $2, FALSE)",
+                "{username_key}"
+            ),
+        };
+        let mut found = Vec::new();
+        for sql in [sessions, grants] {
+            let query = self.query(sql).bind(key).bind(&last).bind(key).bind(&grant.0[..]);
+            let query = match by {
+                NameKind::Email => query,
+                NameKind::Username => query.bind(&first),
+            };
+            found.push(query.fetch_all().await?);
+        }
+        let [sessions, grants] = found.as_slice() else { return Ok((Vec::new(), None)) };
+        let is_full = u64::try_from(grants.len()).unwrap_or(u64::MAX) >= BATCH;
+        let next = match grants.last().filter(|_| is_full) {
+            Some(row) => Some((row.get("name_key")?, rows::grant_from(row.get("id")?)?)),
+            None => None,
+        };
+        let keys = sessions.iter().map(|row| Ok((rows::session_hash_from(row.get("hash")?)?, row.get("name_key")?)));
+        let keys: HashMap<SessionHash, String> = keys.collect::<Result<_, StoreError>>()?;
+        let with_key = |listed: ListedSession| {
+            let key = keys.get(&listed.session.hash).cloned().unwrap_or_default();
+            (listed, key)
+        };
+        Ok((readable(sessions)?.into_iter().map(with_key).collect(), next))
     }
 
     /// Lists the sessions and tokens of one user whose grants live, those that were used last first, without those that were handed over
-    /// to another site.
+    /// to another site: a hundred behind `after`.
     pub(in crate::store) async fn sessions_of_user(
         &mut self,
-        issuer: &str,
-        client_id: &str,
-        subject: &str,
-    ) -> Result<Vec<ListedSession>, StoreError> {
+        (issuer, client_id, subject): (&str, &str, &str),
+        of_kind: SessionKind,
+        after: SeenPosition,
+    ) -> Result<(Vec<ListedSession>, Option<SeenPosition>), StoreError> {
         const SQL: &Template = &Template::new(
             "SELECT {listed_columns} FROM grants JOIN sessions ON sessions.grant_id = grants.id WHERE grants.issuer = $1 \
              AND grants.client_id = $2 AND grants.subject = $3 AND grants.ended_reason IS NULL AND sessions.login IS NULL \
+             AND ($4 = 'all' OR ($4 = 'browser' AND sessions.token IS NULL) OR ($4 = 'token' AND sessions.token IS NOT NULL)) \
+             AND (sessions.last_seen, sessions.hash) < ($5, $6) \
              ORDER BY sessions.last_seen DESC, sessions.hash DESC LIMIT {batch}",
         );
-        readable(&self.query(SQL).bind(issuer).bind(client_id).bind(subject).fetch_all().await?)
+        let kind = match of_kind {
+            SessionKind::All => "all",
+            SessionKind::Browser => "browser",
+            SessionKind::Token => "token",
+        };
+        let query = self.query(SQL).bind(issuer).bind(client_id).bind(subject).bind(kind);
+        let rows = query.bind(after.last_seen.0).bind(&after.hash.0[..]).fetch_all().await?;
+        let is_full = u64::try_from(rows.len()).unwrap_or(u64::MAX) >= BATCH;
+        let next = match rows.last().filter(|_| is_full) {
+            Some(row) => Some(SeenPosition {
+                last_seen: Timestamp(row.get("last_seen")?),
+                hash: rows::session_hash_from(row.get("hash")?)?,
+            }),
+            None => None,
+        };
+        Ok((readable(&rows)?, next))
     }
 
     pub(in crate::store) async fn sessions_by_prefix(&mut self, range: &PrefixRange) -> Result<Vec<ListedSession>, StoreError> {

@@ -50,7 +50,8 @@ impl Connection<'_> {
             "WITH due AS MATERIALIZED (SELECT hash FROM sessions WHERE created_at <= $1 AND token IS NULL \
              ORDER BY created_at LIMIT {batch}{skip_locked}) \
              DELETE FROM sessions WHERE hash IN (SELECT hash FROM due) \
-             RETURNING hash, grant_id, (SELECT identity FROM grants WHERE grants.id = grant_id) AS identity",
+             RETURNING hash, grant_id, (SELECT identity FROM grants WHERE grants.id = grant_id) AS identity, \
+             (SELECT issuer FROM grants WHERE grants.id = grant_id) AS issuer",
         );
         let mut transaction = self.begin().await?;
         let gone = transaction.connection().query(SQL).bind(expired.created_before.0).fetch_all().await?;
@@ -66,7 +67,8 @@ impl Connection<'_> {
             "WITH due AS MATERIALIZED (SELECT hash FROM sessions WHERE COALESCE(seen_floor, created_at) <= $1 AND token IS NULL \
              ORDER BY COALESCE(seen_floor, created_at) LIMIT {batch}{skip_locked}) \
              DELETE FROM sessions WHERE hash IN (SELECT hash FROM due) AND last_seen <= $1 \
-             RETURNING hash, grant_id, (SELECT identity FROM grants WHERE grants.id = grant_id) AS identity",
+             RETURNING hash, grant_id, (SELECT identity FROM grants WHERE grants.id = grant_id) AS identity, \
+             (SELECT issuer FROM grants WHERE grants.id = grant_id) AS issuer",
         );
         const NOTE: &Template = &Template::new(
             "WITH due AS MATERIALIZED (SELECT hash FROM sessions WHERE COALESCE(seen_floor, created_at) <= $1 AND token IS NULL \
@@ -87,7 +89,8 @@ impl Connection<'_> {
             "WITH due AS MATERIALIZED (SELECT hash FROM sessions WHERE token_expires_at <= $1 \
              ORDER BY token_expires_at LIMIT {batch}{skip_locked}) \
              DELETE FROM sessions WHERE hash IN (SELECT hash FROM due) \
-             RETURNING hash, grant_id, (SELECT identity FROM grants WHERE grants.id = grant_id) AS identity",
+             RETURNING hash, grant_id, (SELECT identity FROM grants WHERE grants.id = grant_id) AS identity, \
+             (SELECT issuer FROM grants WHERE grants.id = grant_id) AS issuer",
         );
         let mut transaction = self.begin().await?;
         let gone = transaction.connection().query(SQL).bind(expired.now.0).fetch_all().await?;
@@ -101,7 +104,8 @@ impl Connection<'_> {
         for session in gone {
             // A session of a grant that cannot be read goes without an event.
             let Ok(identity) = rows::identity_from(session.get("identity")?) else { continue };
-            let event = Event::of(Kind::Limit, rows::grant_from(session.get("grant_id")?)?, &identity, expired.now)
+            let grant = rows::grant_from(session.get("grant_id")?)?;
+            let event = Event::of(Kind::Limit, grant, session.get("issuer")?, &identity, expired.now)
                 .of_session(rows::session_hash_from(session.get("hash")?)?)
                 .because(reason);
             self.record_event(&event, replica).await?;

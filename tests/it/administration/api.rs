@@ -31,7 +31,7 @@ async fn a_program_lists_finds_renews_and_ends_by_the_same_answers_as_the_pages(
         let second = program.get(&format!("/sessions?after={next}")).await;
         assert_eq!((names(&second), &second["next"]), (vec!["eve".to_owned(), "bob".to_owned()], &Value::Null));
         assert_eq!(names(&program.get("/sessions?name=bob").await), ["bob"], "an exact name is one user's");
-        assert_eq!(names(&program.get("/sessions?name=bo").await), ["bobby", "bob"]);
+        assert_eq!(names(&program.get("/sessions?name=bo").await), ["bob", "bobby"]);
         assert_eq!(names(&program.get("/sessions?show=tokens").await), ["ann"]);
         assert!(names(&program.get("/sessions?group=nobody").await).is_empty());
 
@@ -235,4 +235,60 @@ async fn mistakes_are_problems_that_say_what_is_wrong() {
     }
     let document = program.get("/openapi.json").await;
     assert_eq!((&document["openapi"], &document["servers"][0]["url"]), (&json!("3.1.0"), &json!("/oauth2/admin/api/v1")));
+}
+
+#[tokio::test]
+async fn a_filter_beside_a_search_passes_whoever_it_is_for_among_however_many_the_search_finds() {
+    for kind in both() {
+        let routes =
+            |_: &str| "[[route]]\npath = \"/\"\n\n[[route]]\npath = \"/api\"\nbearer_tokens = [\"personal\"]\n".to_owned();
+        let world = administered().routes(routes).on(kind).start().await;
+        let mut people = Vec::new();
+        for number in 0..115 {
+            let mut person = user(&format!("User{number:03}"));
+            if number % 2 == 1 {
+                // Found by the user name alone.
+                person["email"] = json!(format!("somebody{number}@example.com"));
+            }
+            people.push(browser(&world, person).await);
+            world.clock.advance(Duration::from_secs(1));
+        }
+        for number in [0, 57, 113, 114] {
+            assert_eq!(super::token(&people[number], "").await.status, StatusCode::OK);
+        }
+        let ann = administrator(&world).await;
+        let program = Program::of(&ann).await;
+        let found = async |query: &str| {
+            let (mut all, mut path) = (Vec::new(), format!("/sessions?{query}"));
+            loop {
+                let part = program.get(&path).await;
+                let names = part["sessions"].as_array().unwrap().iter();
+                all.extend(names.map(|session| session["preferredUsername"].as_str().unwrap().to_owned()));
+                let Some(next) = part["next"].as_str() else { return all };
+                path = format!("/sessions?{query}&after={next}");
+            }
+        };
+        let tokens = ["User000", "User114", "User057", "User113"];
+        for query in ["name=user&show=tokens", "name=USER&show=tokens&limit=1", "name=User&show=tokens&limit=3"] {
+            assert_eq!(found(query).await, tokens, "{query}: by the address first, then by the user name");
+        }
+        let mut all = found("name=user&limit=7").await;
+        assert_eq!(all.len(), 115 + 4, "each once");
+        all.dedup();
+        assert_eq!(all.len(), 115, "and those of one user together");
+        let text = ann.get(&format!("{PAGE}?name=user&show=tokens")).await.text();
+        assert_eq!(text.matches("/oauth2/admin/grants/").count(), 4, "{text}");
+        let (mut seen, mut path) = (0, format!("{PAGE}?name=user"));
+        loop {
+            let text = ann.get(&path).await.text();
+            seen += text.matches("/oauth2/admin/grants/").count();
+            let Some(next) = text.split("href=\"/oauth2/admin?name=").nth(1) else { break };
+            path = format!("{PAGE}?name={}", next.split('"').next().unwrap().replace("&amp;", "&"));
+        }
+        assert_eq!(seen, 119, "page by page");
+        for odd in ["e-00-00", "e-61-x", "e-61"] {
+            let path = format!("/sessions?name=user&after={odd}");
+            assert_eq!(program.ask(Method::GET, &path, "").await.status, StatusCode::BAD_REQUEST, "{odd}");
+        }
+    }
 }

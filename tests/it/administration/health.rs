@@ -76,7 +76,14 @@ async fn keys_are_told_by_name_with_what_they_encrypt() {
     let world = administered().start().await;
     let ann = administrator(&world).await;
     let text = ann.get(&format!("{PAGE}/keys")).await.text();
-    assert!(text.contains("does not terminate TLS") && text.contains("encrypts: 1 grants"), "{text}");
+    assert!(text.contains("does not terminate TLS") && text.contains("encrypts: 1 grant<"), "{text}");
     let keys = Program::of(&ann).await.get("/keys").await;
     assert_eq!((&keys["certificates"], &keys["encryptionKeys"][0]["seals"]), (&json!([]), &json!(true)));
+    let provider = &keys["providerKeys"][0];
+    assert_eq!(provider["issuer"], world.idp.issuer());
+    assert!(provider["fetchedAt"].is_i64() && provider["keys"][0]["key"].is_string(), "{keys}");
+    assert!(provider["keys"][0]["certificateExpiresAt"].is_null(), "it has no certificate");
+    let id = provider["keys"][0]["key"].as_str().unwrap();
+    assert!(text.contains(&format!("Signing keys of {}", world.idp.issuer())) && text.contains(id), "{text}");
+    assert!(text.contains("This replica fetched them") && text.contains("names no end"), "{text}");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use evergate::{
     clock::Timestamp,
     history,
-    store::{Expired, LoginTarget, Sharing, Swept},
+    store::{EventFilter, EventPlace, EventsOf, Expired, LoginTarget, Sharing, Swept},
 };
 
 use super::{EXPIRED, LEASE, NOTHING, begin, contract, keep, login, new_grant, session_of};
@@ -29,8 +29,11 @@ contract! {
         }
         assert!(removed.len() == 2 && removed.iter().sum::<u64>() == 203, "{removed:?}");
         assert!(store.session(kept).await.unwrap().is_some() && store.grant(young).await.unwrap().is_some());
-        let limits = store.events("s", None, 200).await.unwrap();
-        assert!(limits.len() == 101 && limits.iter().all(|(event, _)| event.kind == history::Kind::Limit && event.reason == "idle"));
+        // By whichever provider: the event tells it.
+        let of = EventsOf::User { issuer: String::new(), subject: "s".into() };
+        let limits = store.events(&of, EventFilter::Ends, EventPlace::START, 200).await.unwrap();
+        let is_told = |event: &history::Event| event.kind == history::Kind::Limit && event.reason == "idle" && !event.issuer.is_empty();
+        assert!(limits.len() == 101 && limits.iter().all(|stored| is_told(&stored.event)));
         let counts = store.counts().await.unwrap();
         assert_eq!((counts.sessions, counts.with_refresh_token), (1, 1));
     }

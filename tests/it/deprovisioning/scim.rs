@@ -58,8 +58,10 @@ async fn whom_a_directory_deactivates_has_nothing_left_on_any_replica_and_does_n
     let later = bearer(&world.idp, "sub-ann");
     assert_eq!(call(&world.visitor(), &later).await, StatusCode::UNAUTHORIZED, "nor by a token that is issued later");
     assert!(logs_in(&world, "bob").await.is_upstreams(), "who is not provisioned is let in as before");
-    eventually("the history says why", async || world.command(&["sessions", "why", "sub-ann"]).await.1.contains("deprovisioned"))
-        .await;
+    eventually("the history says why", async || {
+        world.command(&["sessions", "why", "sub-ann"]).await.1.contains("has locked the user out")
+    })
+    .await;
 
     let done = ask(&world, Method::PATCH, &path, operations(json!({"op": "Replace", "path": "active", "value": "True"}))).await;
     assert_eq!((done.status, &done.json()["active"]), (StatusCode::OK, &json!(true)));

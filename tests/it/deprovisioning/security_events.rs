@@ -231,6 +231,41 @@ async fn an_event_about_a_session_ends_those_alone_that_came_of_it() {
 }
 
 #[tokio::test]
+async fn a_session_that_is_named_by_an_opaque_identifier_alone_ends_and_its_user_s_others_go_on() {
+    for (round, (kind, name)) in [(Kind::Sqlite, "id"), (Kind::Postgres, "sub")].into_iter().enumerate() {
+        let world = world().on(kind).replicas(if kind == Kind::Postgres { 2 } else { 1 }).start().await;
+        world.idp.edit_id_token(|claims| claims["sid"] = json!("dMTlD|1600802906337.16|16008.16"));
+        let first = world.signed_in().await;
+        world.idp.edit_id_token(|claims| claims["sid"] = json!("another"));
+        let second = world.signed_in().await;
+        let opaque = json!({"sub_id": {"format": "opaque", name: "dMTlD|1600802906337.16|16008.16"}});
+        assert_eq!(push(&world, &of_provider(&world.idp, opaque, json!({}))).await.status, StatusCode::ACCEPTED);
+        for replica in &world.replicas {
+            let ended = async || first.at(replica.address).fetch("/").await.status == StatusCode::UNAUTHORIZED;
+            eventually("it has ended on every replica", ended).await;
+            assert!(second.at(replica.address).get("/").await.is_upstreams());
+        }
+        let token = bearer(&world.idp, "sub-ann");
+        assert_eq!(call(&world.visitor(), &token).await, StatusCode::OK, "nothing else of the user's ends");
+
+        let unknown = json!({"sub_id": {"format": "opaque", name: "nobody's"}});
+        assert_eq!(push(&world, &of_provider(&world.idp, unknown, json!({}))).await.status, StatusCode::ACCEPTED);
+        assert_eq!(lines_with(&["with no session here"]).len(), round + 1, "nothing is ended silently");
+        assert!(second.get("/").await.is_upstreams());
+    }
+}
+
+#[tokio::test]
+async fn an_event_about_an_account_ends_no_session_at_the_provider_that_has_the_same_name() {
+    let world = world().start().await;
+    world.idp.edit_id_token(|claims| claims["sid"] = json!("sub-bob"));
+    let ann = world.signed_in().await;
+    let disabled = json!({"events": {format!("{RISC}/account-disabled"): {}}, "sub_id": {"format": "opaque", "id": "sub-bob"}});
+    assert_eq!(push(&world, &of_provider(&world.idp, disabled, json!({}))).await.status, StatusCode::ACCEPTED);
+    assert!(ann.get("/").await.is_upstreams(), "what is about a user is about no session of the same name");
+}
+
+#[tokio::test]
 async fn an_event_that_comes_again_or_late_ends_no_session_that_began_since() {
     let world = world().start().await;
     let before = world.signed_in().await;

@@ -11,8 +11,9 @@ use evergate::{
     secret::{Secret, hex},
     session::{Opener, PersonalToken, Session, SessionHash, TokenScope, UserKey},
     store::{
-        EventPlace, Expired, ExpiredAttempt, Fence, HandedOver, ListPosition, LoginSaved, LoginTarget, NewGrant, NewIntent,
-        NewToken, Renewed, SessionFilter, Settings, Sharing, Store, TokenSaved, Tokens,
+        EventFilter, EventPlace, EventsOf, Expired, ExpiredAttempt, Fence, HandedOver, ListPosition, LoginSaved, LoginTarget,
+        NameKind, NewGrant, NewIntent, NewToken, Renewed, SeenPosition, SessionFilter, SessionKind, Settings, Sharing, Store,
+        TokenSaved, Tokens,
     },
     telemetry::metrics::Metrics,
 };
@@ -68,9 +69,15 @@ async fn logins_and_sessions(store: &Store) {
         assert!(grant.missing_key.is_none() && grant.access_token.expose().len() == 1200, "{name}");
     }
     for beginning in ["user-90", "name-900"] {
-        assert!(!store.sessions_beginning(beginning).await.unwrap().is_empty(), "{beginning}");
+        let mut found = 0;
+        for by in [NameKind::Email, NameKind::Username] {
+            found += store.sessions_beginning(beginning, by, None).await.unwrap().0.len();
+            store.sessions_beginning(beginning, by, Some(("user-9050", GrantId([0; 16])))).await.unwrap();
+        }
+        assert!(found > 0, "{beginning}");
     }
-    assert!(!store.sessions_of_user("https://idp", "c", "user-9000").await.unwrap().is_empty());
+    let user = ("https://idp", "c", "user-9000");
+    assert!(!store.sessions_of_user(user, SessionKind::All, SeenPosition::START).await.unwrap().0.is_empty());
     let (name, address) = (UserKey::username("NAME-9001"), UserKey::email("user-9002@example.com"));
     for key in [UserKey::Subject("user-9000".into()), name, address] {
         assert!(!store.find_sessions_of_key("https://idp", "c", &key).await.unwrap().is_empty(), "{key:?}");
@@ -145,10 +152,20 @@ async fn history_and_upkeep(store: &Store) {
     store.examine().await.unwrap();
     let grant = GrantId::random();
     let identity = Identity { subject: "user-5".into(), ..Identity::default() };
-    store.enqueue_event(Event::of(history::Kind::Login, grant, &identity, AT));
+    store.enqueue_event(Event::of(history::Kind::Login, grant, "https://idp", &identity, AT));
     assert!(store.flush_events().await);
     for name in ["user-5", "user-5@example.com", "nobody"] {
-        store.events(name, Some(grant), 50).await.unwrap();
+        store.event_users(name).await.unwrap();
+    }
+    let of_user = EventsOf::User { issuer: "https://idp".into(), subject: "user-5".into() };
+    for of in [of_user, EventsOf::Grant(grant), EventsOf::Session("0123abcd".into())] {
+        for filter in [EventFilter::All, EventFilter::Ends, EventFilter::Logins] {
+            store.events(&of, filter, EventPlace::START, 50).await.unwrap();
+        }
+    }
+    for prefix in ["0123ab", "0123abcd0123abcd"] {
+        store.event_sessions(prefix).await.unwrap();
+        store.event_grants(prefix).await.unwrap();
     }
     store.events_of_administrators(EventPlace { at: AT, id: 1 }, 100).await.unwrap();
     assert!(!store.has_sessions(grant).await.unwrap());
