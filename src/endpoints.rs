@@ -118,14 +118,6 @@ pub struct Refused {
     pub allow: Option<HeaderValue>,
 }
 
-impl Refused {
-    /// The refusal of a request for a route's metadata.
-    pub fn of_metadata(refusal: Refusal) -> Self {
-        let allow = matches!(refusal, Refusal::MethodNotAllowed).then_some(resource_metadata::METHODS);
-        Self { allow, ..refusal.into() }
-    }
-}
-
 impl<R: Into<Refusal>> From<R> for Refused {
     fn from(refusal: R) -> Self {
         Self { refusal: refusal.into(), return_to: None, cookies: Vec::new(), allow: None }

@@ -57,7 +57,7 @@ pub(super) enum UserPage {
 
 const GET: &[Method] = &[Method::GET, Method::HEAD];
 const POST: &[Method] = &[Method::POST];
-/// A GET begins or ends something.
+/// A GET uses something up.
 const FORM: &[Method] = &[Method::GET, Method::POST];
 /// A GET shows the form.
 const SHOWN_FORM: &[Method] = &[Method::GET, Method::HEAD, Method::POST];
