@@ -188,10 +188,10 @@ impl AdminPage<'_> {
 }
 
 impl Button {
-    /// `whose`: what it is about, where that is not to be seen beside it.
+    /// `whose`: what it is about, as HTML, where that is not to be seen beside it.
     fn html(&self, class: &str, whose: &str) -> String {
         let (name, value, label) = (self.name, escape(&self.value), escape(&self.label));
-        let more = if whose.is_empty() { String::new() } else { format!(" aria-label=\"{label}: {}\"", escape(whose)) };
+        let more = if whose.is_empty() { String::new() } else { format!(" aria-label=\"{label}: {whose}\"") };
         format!("<button class=\"{class}\" name=\"{name}\" value=\"{value}\"{more}>{label}</button> ")
     }
 }
@@ -231,7 +231,7 @@ fn list(rows: &[Row], most: usize) -> String {
             Some(href) => format!("<a href=\"{}\"><strong>{shown}</strong></a>", escape(href)),
             None => format!("<strong>{shown}</strong>"),
         };
-        let button = button.as_ref().map(|button| button.html("button quiet", &shortened(name, most))).unwrap_or_default();
+        let button = button.as_ref().map(|button| button.html("button quiet", &escape_cut(name, most))).unwrap_or_default();
         let _infallible = writeln!(list, "<li><div>{shown}{}</div>{button}</li>", details.collect::<String>());
     }
     list + "</ul>\n"
@@ -298,12 +298,7 @@ mod tests {
         let text = || long.clone();
         let button =
             || Button { name: "end", value: "0123456789abcdef0123456789abcdef".to_owned(), label: "End this session".to_owned() };
-        let row = |button| Row {
-            name: text(),
-            href: Some("/oauth2/admin/grants/0123456789abcdef".to_owned()),
-            details: vec![text(); 5],
-            button,
-        };
+        let row = |button| Row { name: text(), href: None, details: vec![text(); 5], button };
         let events = vec![Row { details: vec![text()], ..row(None) }; 25];
         let sessions = vec![row(Some(button())); 10];
         let marks = (0..50).map(|at| Mark { at, sign: Sign::Failed, label: text() }).collect();

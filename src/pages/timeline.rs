@@ -53,6 +53,8 @@ pub enum Sign {
 }
 
 const WIDTH: f64 = 1000.0;
+/// Labels are left out where they would be no longer than this.
+const LEAST_OF_LABEL: usize = 40;
 
 impl Sign {
     /// All of them, in the order of the legend.
@@ -94,7 +96,9 @@ impl Timeline {
         );
         for Mark { at, sign, label } in &self.marks {
             let x = (at.saturating_sub(self.from) as f64 / span).clamp(0.0, 1.0) * WIDTH;
-            sign.draw(x, Some(&escape_cut(label, most)), &mut svg);
+            // Of a page that has little room the list alone says it.
+            let label = (most > LEAST_OF_LABEL).then(|| escape_cut(label, most));
+            sign.draw(x, label.as_deref(), &mut svg);
         }
         svg.push_str("</svg>\n");
         let (from, to) = (escape(&self.ends.0), escape(&self.ends.1));

@@ -1,0 +1,48 @@
+//! What a user ends of their own from another browser: one session or token, or all other browsers'.
+
+use super::{LogoutInitiator, SignOut};
+use crate::{grant::Grant, session::SessionHash, store::StoreError};
+
+impl SignOut {
+    /// Ends all sessions of browsers that a grant's user has, but for those of this login, and leaves tokens alone. A client that disconnects
+    /// does not cancel it. One that cannot be ended keeps no other alive.
+    ///
+    /// # Errors
+    /// Some may be alive still.
+    pub async fn end_other_browsers(&self, grant: &Grant, own: SessionHash) -> Result<(), StoreError> {
+        let found = self.sessions_of_user(grant).await?;
+        let this = self.clone();
+        self.to_its_end(async move {
+            let mut done = Ok(());
+            for hash in found {
+                let ended = async {
+                    let Some(session) = this.store.session(hash).await? else { return Ok(()) };
+                    if session.token.is_none() && session.login.unwrap_or(hash) != own {
+                        this.end_one(hash, LogoutInitiator::User).await?;
+                    }
+                    Ok(())
+                };
+                done = done.and(ended.await);
+            }
+            done
+        })
+        .await
+    }
+
+    /// Ends the session or token of a grant's user that `is_meant` selects by its hash, unless it is of this login.
+    ///
+    /// # Errors
+    /// It may be alive still.
+    pub async fn end_one_of_user(
+        &self,
+        grant: &Grant,
+        own: SessionHash,
+        is_meant: impl Fn(SessionHash) -> bool,
+    ) -> Result<(), StoreError> {
+        let found = self.sessions_of_user(grant).await?;
+        match found.into_iter().find(|hash| *hash != own && is_meant(*hash)) {
+            Some(hash) => self.end_other(hash, LogoutInitiator::User).await,
+            None => Ok(()),
+        }
+    }
+}
