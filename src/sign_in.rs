@@ -151,15 +151,15 @@ impl SignIn {
         self.provider.name() == provider.name()
     }
 
-    /// Makes a write of a login, and makes it again while the store certainly has not taken it, for a while.
-    async fn with_patience<T, F>(&self, write: impl Fn() -> F) -> Result<T, StoreError>
+    /// Makes a call of the store for a login, and makes it again while the store certainly has not taken it, for a while.
+    async fn with_patience<T, F>(&self, call: impl Fn() -> F) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, StoreError>>,
     {
         let waited = Stopwatch::start();
         loop {
             let left = self.store_wait.saturating_sub(waited.elapsed());
-            match write().await {
+            match call().await {
                 Err(error) if error.nothing_was_written() && !error.is_refusal() && !left.is_zero() => {
                     tokio::time::sleep(STORE_PAUSE).await;
                     let _too_long = tokio::time::timeout(left, self.store.until_writable()).await;

@@ -50,7 +50,8 @@ impl SignIn {
                 return Err(CallbackError::Denied(denied, login.identity.display().to_owned()));
             }
         }
-        if self.store.is_locked_out(&self.names_of(&login.identity)).await? {
+        let names = self.names_of(&login.identity);
+        if self.with_patience(|| self.store.is_locked_out(&names)).await? {
             self.record_denied_login(&login.identity, Denied::Deprovisioned);
             self.revoke_login(&login, LeftOver::Denied).await;
             return Err(CallbackError::Denied(Denied::Deprovisioned, login.identity.display().to_owned()));
@@ -102,8 +103,9 @@ impl SignIn {
     ) -> Result<(), CallbackError> {
         let (issuer, client_id) = (self.provider.issuer(), self.provider.client_id());
         let whose = SessionFilter { issuer, client_id, subject: Some(&identity.subject), provider_session };
-        let was_ended = self.store.user_ended_at(&self.names_of(identity)).await?.is_some_and(|at| at >= attempt.at());
-        if !was_ended && !self.store.was_logged_out_since(whose, attempt.at()).await? {
+        let names = self.names_of(identity);
+        let was_ended = self.with_patience(|| self.store.user_ended_at(&names)).await?.is_some_and(|at| at >= attempt.at());
+        if !was_ended && !self.with_patience(|| self.store.was_logged_out_since(whose, attempt.at())).await? {
             return Ok(());
         }
         self.store.end_session(session).await?;

@@ -103,6 +103,14 @@ impl Backend {
         }
     }
 
+    /// Leaves the server that connections lead to. There is no other of SQLite's.
+    pub(super) fn leave_server(&self) {
+        match self {
+            Self::Postgres(postgres) => postgres.leave_server(),
+            Self::Sqlite(_) => {}
+        }
+    }
+
     pub(super) async fn migrate(&self) -> Result<(), StoreError> {
         match self {
             Self::Postgres(postgres) => postgres.migrate().await,

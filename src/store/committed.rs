@@ -1,5 +1,5 @@
-//! What this replica saw committed in the last minutes: the renewals that it made, the intents of those under way, and the sessions
-//! that ended. A database that goes back in time (a failover to a standby that lags, a restored backup) is put right from it.
+//! What this replica saw committed in the last minutes: the renewals that it made, the intents of those under way, and the sessions and
+//! users that were ended. A database that goes back in time (a failover to a standby that lags, a restored backup) is put right from it.
 //!
 //! Tokens are kept as they are stored: encrypted.
 
@@ -13,7 +13,7 @@ use super::{NewIntent, rows::GrantRow};
 use crate::{
     clock::{Stopwatch, Timestamp},
     grant::{AttemptId, GrantId, Rotation},
-    session::SessionHash,
+    session::{SessionHash, UserName},
 };
 
 /// How long it is remembered: longer than a standby lags that anybody lets take over.
@@ -92,6 +92,8 @@ struct State {
     bytes: usize,
     sessions: HashMap<SessionHash, Stopwatch>,
     session_order: VecDeque<SessionHash>,
+    /// When users were ended, by what was read last, and since when that is known.
+    users: HashMap<UserName, (Timestamp, Stopwatch)>,
 }
 
 #[derive(Debug)]
@@ -235,6 +237,25 @@ impl Committed {
             state.session_order.pop_front();
             state.sessions.remove(&oldest);
         }
+    }
+
+    /// This was read of a user after it was announced that it changes: when they were ended.
+    pub(super) fn user_ended(&self, name: UserName, ended_at: Option<Timestamp>) {
+        let mut state = self.state();
+        match ended_at {
+            Some(at) => drop(state.users.insert(name, (at, Stopwatch::start()))),
+            None => drop(state.users.remove(&name)),
+        }
+        if state.users.len() > MAX_SESSIONS {
+            state.users.retain(|_, (_, since)| since.elapsed() < RETENTION);
+        }
+    }
+
+    /// The users who are remembered to have been ended, and when.
+    pub(super) fn users(&self) -> Vec<(UserName, Timestamp)> {
+        let mut state = self.state();
+        state.users.retain(|_, (_, since)| since.elapsed() < RETENTION);
+        state.users.iter().map(|(name, (at, _))| (*name, *at)).collect()
     }
 
     /// Whether the session is remembered to have ended.

@@ -4,13 +4,18 @@
 //! types, and generic code would repeat sqlx's bounds on every function.
 
 use sqlx::{
-    Connection as _, Decode, Encode, PgConnection, Postgres, Row as _, Sqlite, SqliteConnection, Type,
+    Connection as _, Decode, Encode, PgConnection, Postgres, Row as _, SqlSafeStr as _, Sqlite, SqliteConnection, Type,
     postgres::{PgArguments, PgRow, PgTransactionManager},
     sqlite::{SqliteArguments, SqliteRow},
 };
 use sqlx_core::transaction::TransactionManager as _;
 
-use super::{StoreError, postgres::PooledPostgres, sql::Sql, sqlite::PooledSqlite};
+use super::{
+    StoreError,
+    postgres::{BEGIN_LIMITED, PooledPostgres},
+    sql::Sql,
+    sqlite::PooledSqlite,
+};
 
 /// A connection that statements run on: one of a pool, which is a call's own, or one that somebody else holds.
 pub(super) enum Connection<'c> {
@@ -67,11 +72,12 @@ impl Connection<'_> {
     }
 
     /// Begins a call. Behind a pooler it is one transaction as a whole, in which those of its statements are savepoints: a statement
-    /// takes two messages, and outside of a transaction each of them may reach another server process.
+    /// takes two messages, and outside of a transaction each of them may reach another server process. It has the limit of statements
+    /// that other connections have from their beginning.
     pub(super) async fn begin_call(&mut self) -> Result<(), StoreError> {
         if let Some(connection) = self.behind_a_pooler() {
             // Nothing has been asked of the database yet.
-            PgTransactionManager::begin(connection, None).await.map_err(StoreError::Unconnected)?;
+            PgTransactionManager::begin(connection, Some(BEGIN_LIMITED.into_sql_str())).await.map_err(StoreError::Unconnected)?;
         }
         Ok(())
     }

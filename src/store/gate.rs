@@ -7,7 +7,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -23,6 +23,9 @@ use super::{
     error::{Fault, StoreError},
 };
 use crate::telemetry::{logs::causes, metrics::Metrics};
+
+/// How often it is said that calls time out.
+const TOLD_AGAIN: Duration = Duration::from_secs(60);
 
 /// What an operation does, which decides whether it may be sent and whether it may be repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +57,15 @@ pub(super) struct Gate {
     /// Whether a heartbeat runs, without which nothing would lift a refusal.
     is_attended: AtomicBool,
     suspicion: Notify,
+    late: Mutex<Late>,
+}
+
+/// Calls that timed out although the database takes heartbeats.
+#[derive(Debug, Default)]
+struct Late {
+    /// Since the last heartbeat.
+    calls: u32,
+    told_at: Option<Instant>,
 }
 
 #[derive(Clone, Debug)]
@@ -69,7 +81,8 @@ impl Gate {
     pub(super) fn new(metrics: Metrics) -> Self {
         metrics.store_writable(true);
         let state = State { condition: Condition::Writable, cause: Arc::from(""), since: Instant::now() };
-        Self { state: watch::Sender::new(state), metrics, is_attended: AtomicBool::new(false), suspicion: Notify::new() }
+        let (is_attended, suspicion, late) = (AtomicBool::new(false), Notify::new(), Mutex::default());
+        Self { state: watch::Sender::new(state), metrics, is_attended, suspicion, late }
     }
 
     /// Lets a call pass, or refuses it.
@@ -89,6 +102,9 @@ impl Gate {
 
     /// Learns from a call that failed and is not repeated.
     pub(super) fn called(&self, error: &StoreError) {
+        if let StoreError::TimedOut(_) = error {
+            self.late().calls += 1;
+        }
         match error.fault() {
             // The call was repeated on other connections, and each server said the same.
             Fault::ReadOnly if self.is_attended.load(Ordering::Acquire) => self.restrict(Condition::ReadOnly, error),
@@ -105,9 +121,34 @@ impl Gate {
     /// Learns from a heartbeat that succeeded, or that found the database in this condition.
     pub(super) fn beat(&self, result: &Result<(), (Condition, StoreError)>) {
         match result {
-            Ok(()) => self.allow(),
-            Err((condition, error)) => self.restrict(*condition, error),
+            Ok(()) => {
+                self.allow();
+                self.tell_of_late_calls();
+            }
+            Err((condition, error)) => {
+                self.late().calls = 0;
+                self.restrict(*condition, error);
+            }
         }
+    }
+
+    /// Says that calls time out, once in a while.
+    #[expect(clippy::disallowed_methods, reason = "how long the store takes has nothing to do with tokens' times")]
+    fn tell_of_late_calls(&self) {
+        let mut late = self.late();
+        let calls = std::mem::take(&mut late.calls);
+        if calls > 0 && late.told_at.is_none_or(|at| at.elapsed() > TOLD_AGAIN) {
+            late.told_at = Some(Instant::now());
+            tracing::warn!(
+                calls,
+                "calls of the store time out although the database takes heartbeats: something may hold a lock on a table, or the \
+                 database is overloaded"
+            );
+        }
+    }
+
+    fn late(&self) -> MutexGuard<'_, Late> {
+        self.late.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[expect(clippy::disallowed_methods, reason = "how long the store has answered has nothing to do with tokens' times")]

@@ -8,10 +8,23 @@ mod pool;
 mod url;
 mod voices;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
-pub(super) use self::pool::{PooledPostgres, Trust};
+use sqlx::{Executor, Row};
+use tokio::time::Instant;
+
 pub use self::url::PostgresUrl;
+pub(super) use self::{
+    connector::BEGIN_LIMITED,
+    pool::{PooledPostgres, Trust},
+};
 use self::{
     connector::{Connector, Line},
     pool::Pool,
@@ -40,8 +53,25 @@ pub(super) struct Postgres {
     connector: Arc<Connector>,
     voices: Voices,
     /// The heartbeat's own connection, so that it does not queue for the pool.
-    heartbeat: tokio::sync::Mutex<Option<Line>>,
+    heartbeat: tokio::sync::Mutex<Option<Heartbeat>>,
+    /// How often the server was left, to which connections that are open for long may still lead.
+    moves: Arc<AtomicU64>,
 }
+
+/// The heartbeat's connection.
+#[derive(Debug)]
+struct Heartbeat {
+    line: Line,
+    opened_at: Instant,
+    /// The number of moves when it was opened.
+    moves: u64,
+    /// When its server started, which no other has in common.
+    server: Option<String>,
+}
+
+/// The heartbeat's connection is made anew this often. A name or a proxy may lead to another server meanwhile, while the one before goes on:
+/// nothing else would ever tell.
+const HEARTBEAT_LIFETIME: Duration = Duration::from_secs(10);
 
 /// How long connecting may take at the start, and each question before anything is changed. How long migrations take depends on the
 /// tables' sizes: one that is cut off begins anew, and never ends.
@@ -53,11 +83,13 @@ impl Postgres {
         let connector = |url: &PostgresUrl| Arc::new(Connector::new(url.clone(), settings.password_file.clone()));
         let main = connector(&settings.url);
         let listener = settings.listen_url.as_ref().map(connector);
+        let moves = Arc::<AtomicU64>::default();
         Self {
             pool: Pool::new(Arc::clone(&main), settings.max_open, settings.max_idle),
-            voices: Voices::new(Arc::clone(&main), listener),
+            voices: Voices::new(Arc::clone(&main), listener, Arc::clone(&moves)),
             connector: main,
             heartbeat: tokio::sync::Mutex::default(),
+            moves,
         }
     }
 
@@ -71,15 +103,25 @@ impl Postgres {
         self.pool.discard_open_connections();
     }
 
-    /// Writes the heartbeat, over a new connection if the last one fails: there may be another primary by now. If Postgres accepts
-    /// no further connection, an idle one of the pool is taken over.
+    /// Leaves the server that connections lead to, because it may not be the one that others write to: all of them are made anew.
+    pub(super) fn leave_server(&self) {
+        self.moves.fetch_add(1, Ordering::AcqRel);
+        self.discard_open_connections();
+    }
+
+    /// Writes the heartbeat, over a new connection if the last one fails or is old: there may be another primary by now. If Postgres
+    /// accepts no further connection, an idle one of the pool is taken over.
     pub(super) async fn beat(&self, replica: &str, keys: &str) -> Result<i64, StoreError> {
         self.pool.close_expired();
         // Taken out, so that a connection on which a heartbeat hangs is not used again.
         let mut own = self.heartbeat.lock().await;
-        if let Some(mut line) = own.take() {
-            if let Ok(beat) = write_heartbeat(&mut line, replica, keys).await {
-                *own = Some(line);
+        let before = own.take();
+        let moves = self.moves.load(Ordering::Acquire);
+        let mut server = before.as_ref().and_then(|before| before.server.clone());
+        if let Some(mut before) = before.filter(|before| before.moves == moves && before.opened_at.elapsed() < HEARTBEAT_LIFETIME)
+        {
+            if let Ok(beat) = write_heartbeat(&mut before.line, replica, keys).await {
+                *own = Some(before);
                 return Ok(beat);
             }
             self.discard_open_connections();
@@ -88,8 +130,14 @@ impl Postgres {
             Ok(line) => line,
             Err(error) => self.pool.take_idle().ok_or(StoreError::Unconnected(error))?.line,
         };
+        let there = started_at(&mut line).await;
+        if server.is_some() && there.is_some() && server != there {
+            tracing::info!("the database's address leads to another server, or to one that was started anew");
+            self.leave_server();
+        }
+        server = there.or(server);
         let beat = write_heartbeat(&mut line, replica, keys).await?;
-        *own = Some(line);
+        *own = Some(Heartbeat { line, opened_at: now(), moves: self.moves.load(Ordering::Acquire), server });
         Ok(beat)
     }
 
@@ -116,6 +164,17 @@ impl Postgres {
     pub(super) async fn listen(&self, announce: impl Fn(Change) + Sync, heard: impl Fn(Hearing) + Sync) {
         self.voices.listen(announce, heard).await;
     }
+}
+
+/// When the server was started, if it tells.
+async fn started_at(line: &mut Line) -> Option<String> {
+    let sql = "SELECT extract(epoch FROM pg_postmaster_start_time())::TEXT AS started_at";
+    line.connection.fetch_one(sqlx::raw_sql(sql)).await.ok()?.try_get("started_at").ok()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the age of a connection has nothing to do with tokens' times")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 /// In a transaction, which a pooler gives one server process.

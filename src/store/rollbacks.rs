@@ -34,6 +34,7 @@ pub(super) struct Rollbacks {
     is_repairing: AtomicBool,
     put_right: AtomicU64,
     ended_again: AtomicU64,
+    users_ended_again: AtomicU64,
     /// Sessions whose end or move was announced.
     heard: Mutex<HashSet<SessionHash>>,
     has_heard: Notify,
@@ -78,10 +79,15 @@ impl Rollbacks {
         self.is_repairing.store(true, Ordering::Release);
     }
 
-    /// Ends a repair, and returns how many grants were put right and how many sessions ended again.
-    pub(super) fn end_repair(&self) -> (u64, u64) {
+    /// Ends a repair, and returns how many grants were put right, and how many sessions and users ended again.
+    pub(super) fn end_repair(&self) -> [u64; 3] {
         self.is_repairing.store(false, Ordering::Release);
-        (self.put_right.swap(0, Ordering::Relaxed), self.ended_again.swap(0, Ordering::Relaxed))
+        [&self.put_right, &self.ended_again, &self.users_ended_again].map(|counter| counter.swap(0, Ordering::Relaxed))
+    }
+
+    /// Counts a user who was ended again.
+    pub(super) fn count_user(&self) {
+        self.users_ended_again.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a row that was put right.

@@ -35,7 +35,7 @@ impl Visitors {
         loop {
             tokio::select! {
                 change = changes.recv() => match change {
-                    Ok(Change::User(name)) => cache.ended_users().set(name, store.user_ended_at(&[name]).await?),
+                    Ok(Change::User(name)) => cache.ended_users().set(name, store.changed_user(name).await?),
                     Ok(Change::Session(_) | Change::Grant(_)) => {}
                     Ok(Change::Everything) | Err(RecvError::Lagged(_)) => return Ok(()),
                     // The process ends.

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use http::{Method, StatusCode};
+
 use evergate::{
     seal::KeyRing,
     store::{Condition, Settings, Store},
@@ -10,12 +12,14 @@ use evergate::{
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
 use crate::harness::{
-    World,
+    ACCESS, Kind, World,
     eventually::eventually,
     faults::FaultProxy,
     idp::Endpoint,
     logs::{Log, lines_with},
+    pgbouncer::Pooling,
     postgres::{self, Cluster},
+    visitor::path_of,
 };
 
 fn open(url: &str) -> Store {
@@ -75,6 +79,53 @@ async fn of_several_hosts_the_one_that_takes_writes_is_used_and_followed_at_a_fa
     })
     .await;
     drop((visitor, standby));
+}
+
+#[tokio::test]
+async fn a_database_that_moves_while_the_one_before_goes_on_is_followed_by_every_connection() {
+    let world = World::build().on_own_postgres().replicas(2).start().await;
+    let url = world.database_url();
+    world.signed_in().await;
+    assert_eq!(postgres::sessions(&url).await, 1);
+    let (moved, moved_url) = Cluster::beside(&url).await;
+    // The connections that are open lead where they led.
+    world.store_line.as_ref().unwrap().forward_to(postgres::address(&moved_url));
+    eventually("logins go to the other server", async || {
+        world.visitor().try_browse(&world.idp, "/").await;
+        postgres::sessions(&moved_url).await > 0
+    })
+    .await;
+    let there = world.signed_in().await;
+    let copy = there.copy().at(world.replicas[1].address);
+    eventually("by each replica", async || copy.get("/").await.is_upstreams()).await;
+    let renewed = async || there.fetch("/oauth2/userinfo").await.json()["renewals"] == 1;
+    world.clock.advance(std::time::Duration::from_secs(301));
+    eventually("tokens are refreshed", async || there.get("/").await.is_upstreams() && renewed().await).await;
+    copy.copy().send(Method::POST, "/oauth2/sign_out", &[("origin", ACCESS)], "").await;
+    eventually("the end is heard of", async || there.fetch("/").await.status == StatusCode::UNAUTHORIZED).await;
+    drop(moved);
+}
+
+/// A statement that waits for a lock must not keep its server process once nobody waits for it any more.
+#[tokio::test]
+async fn what_waits_for_a_lock_is_given_up_by_the_server_too() {
+    for build in [World::build().on(Kind::Postgres), World::build().behind_pgbouncer(Pooling::Transaction)] {
+        let world = build.start().await;
+        let url = world.database_url();
+        world.signed_in().await;
+        let lock = postgres::held(&url, "BEGIN; LOCK TABLE grants IN SHARE MODE").await;
+        let visitor = world.visitor();
+        let login = path_of(&world.idp.authorize(&visitor.get("/").await.location()).await);
+        let waiting = async || postgres::waiting(&url, "INSERT INTO grants%").await;
+        let (reply, ()) = tokio::join!(visitor.get(&login), async {
+            eventually("the login waits", async || waiting().await > 0).await;
+        });
+        assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
+        eventually("it is given up", async || waiting().await == 0).await;
+        drop(lock);
+        eventually("and logins go on", async || world.visitor().browse(&world.idp, "/").await.is_upstreams()).await;
+    }
+    eventually("the log says so", async || !lines_with(&["calls of the store time out"]).is_empty()).await;
 }
 
 #[tokio::test]
@@ -169,8 +220,8 @@ async fn a_role_with_rights_on_rows_alone_serves_once_the_owner_has_migrated() {
     assert!(visitor.get("/").await.is_upstreams());
     let other = visitor.copy().at(world.replicas[1].address);
     assert!(other.get("/").await.is_upstreams());
-    visitor.send(http::Method::POST, "/oauth2/sign_out", &[], "").await;
-    eventually("the other replica hears of it", async || other.fetch("/").await.status == http::StatusCode::UNAUTHORIZED).await;
+    visitor.send(Method::POST, "/oauth2/sign_out", &[], "").await;
+    eventually("the other replica hears of it", async || other.fetch("/").await.status == StatusCode::UNAUTHORIZED).await;
 }
 
 #[tokio::test]

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode};
+use serde_json::json;
 use sqlx::{Connection, Executor, PgConnection};
 
 use crate::harness::{
-    Kind, World,
+    ACCESS, Kind, World,
     eventually::eventually,
     idp::{Endpoint, Misbehaviour},
     logs::lines_with,
@@ -26,7 +27,7 @@ async fn take_copy(world: &World) {
 }
 
 /// Gives the tables back what they had when they were copied.
-const REWIND: [&str; 5] = [
+const REWIND: [&str; 6] = [
     "DELETE FROM grants WHERE id NOT IN (SELECT id FROM saved_grants)",
     "INSERT INTO grants SELECT * FROM saved_grants ON CONFLICT DO NOTHING",
     "INSERT INTO sessions SELECT * FROM saved_sessions ON CONFLICT DO NOTHING",
@@ -35,6 +36,7 @@ const REWIND: [&str; 5] = [
      attempt = saved.attempt, attempt_owner = saved.attempt_owner, lease_until = saved.lease_until, \
      last_attempt = saved.last_attempt, presented = saved.presented, presented_at = saved.presented_at \
      FROM saved_grants AS saved WHERE grants.id = saved.id",
+    "DELETE FROM ended_users",
     "UPDATE replicas SET beats = GREATEST(beats - 5, 0)",
 ];
 
@@ -247,4 +249,41 @@ async fn sessions_whose_end_the_database_forgot_are_ended_again() {
     eventually("it goes on", async || stays.get("/").await.is_upstreams()).await;
     assert_eq!(world.idp.prompts(), 1);
     eventually("what was done is said", async || !lines_with(&["is put right", "\"sessions.ended_again\":2"]).is_empty()).await;
+}
+
+#[tokio::test]
+async fn users_whose_end_the_database_forgot_are_ended_again_on_every_replica() {
+    const SECRET: &str = "a-secret-of-a-security-tool-0123456789";
+    let routes = "[[route]]\npath = \"/api\"\nbearer_tokens = [\"provider\"]\n";
+    let settings = World::build().routes(|_| routes.to_owned()).replicas(2);
+    let world = settings.set("oidc_revocation_secret", SECRET).set("scim_auth_header", SECRET).start().await;
+    let token = world.idp.signed_access_token(&format!("{ACCESS}/api"), json!({"sub": "sub-bob"}), json!({}));
+    let (bearer, secret) = (format!("Bearer {token}"), format!("Bearer {SECRET}"));
+    let call = async |replica: usize| {
+        let there = world.visitor().at(world.replicas[replica].address);
+        there.send(Method::GET, "/api", &[("authorization", bearer.as_str())], "").await.status
+    };
+    assert_eq!((call(0).await, call(1).await), (StatusCode::OK, StatusCode::OK));
+    take_copy(&world).await;
+    let told = [("authorization", secret.as_str()), ("content-type", "application/json")];
+    let bob = json!({"sub_id": {"format": "iss_sub", "iss": world.idp.issuer(), "sub": "sub-bob"}}).to_string();
+    let done = world.visitor().send(Method::POST, "/oauth2/global_token_revocation", &told, &bob).await;
+    assert_eq!(done.status, StatusCode::NO_CONTENT, "{}", done.text());
+    let ann = json!({"userName": "ann@example.com", "externalId": "sub-ann", "active": false}).to_string();
+    let done = world.visitor().send(Method::POST, "/oauth2/scim/v2/Users", &told, &ann).await;
+    assert_eq!(done.status, StatusCode::CREATED, "{}", done.text());
+    for replica in 0..2 {
+        eventually("the token is refused", async || call(replica).await == StatusCode::UNAUTHORIZED).await;
+    }
+    go_back(&world).await;
+    eventually("each replica has put right what it remembers", async || {
+        lines_with(&["is put right", "\"users.ended_again\":"]).len() >= 2
+    })
+    .await;
+    for replica in 0..2 {
+        eventually("the token is refused again", async || call(replica).await == StatusCode::UNAUTHORIZED).await;
+    }
+    world.clock.advance(Duration::from_secs(10));
+    let refused = world.visitor().try_browse(&world.idp, "/").await.unwrap();
+    assert_eq!(refused.status, StatusCode::FORBIDDEN, "{}", refused.text());
 }

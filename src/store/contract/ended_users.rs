@@ -42,13 +42,40 @@ impl Store {
         names.iter().for_each(|name| self.announce(Change::User(*name)));
     }
 
-    /// Everybody who was ended, and when.
+    /// Everybody who was ended, and when. While the database is put right that has gone back in time, also whom this replica remembers.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
     pub async fn ended_users(&self) -> Result<HashMap<UserName, Timestamp>, StoreError> {
         let all = self.call(Operation::EndedUsers, |connection| Box::pin(connection.ended_users())).await?;
-        Ok(all.into_iter().collect())
+        let mut all: HashMap<_, _> = all.into_iter().collect();
+        if self.holds_tokens_back() {
+            for (name, at) in self.committed.users() {
+                let ended_at = all.entry(name).or_insert(at);
+                *ended_at = at.max(*ended_at);
+            }
+        }
+        Ok(all)
+    }
+
+    /// When a user was ended of whom a change was announced. This replica remembers it, should the database forget it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
+    pub async fn changed_user(&self, name: UserName) -> Result<Option<Timestamp>, StoreError> {
+        let ended_at = self.user_ended_at(&[name]).await?;
+        self.committed.user_ended(name, ended_at);
+        Ok(ended_at)
+    }
+
+    /// Records once more that a user was ended, in a database that may have forgotten it.
+    pub(super) async fn end_user_again(&self, name: UserName, at: Timestamp) -> Result<(), StoreError> {
+        if self.user_ended_at(&[name]).await? >= Some(at) {
+            return Ok(());
+        }
+        self.end_users(&[name], at).await?;
+        self.rollbacks.count_user();
+        Ok(())
     }
 
     /// When a user who has these names was ended last.

@@ -13,8 +13,9 @@ use futures_util::{
 
 use super::Store;
 use crate::{
+    clock::Timestamp,
     grant::GrantId,
-    session::SessionHash,
+    session::{SessionHash, UserName},
     store::{Change, StoreError, committed::Lost, operation::Operation, rollbacks::LastBeat},
     telemetry::metrics::Record,
 };
@@ -25,6 +26,13 @@ const CONCURRENCY: usize = 4;
 /// puts it right all the same.
 const MAX_ROUNDS: u32 = 10;
 const ROUND_PAUSE: Duration = Duration::from_millis(250);
+
+/// What a replica remembers that a database may have forgotten.
+struct Remembered {
+    grants: Vec<GrantId>,
+    sessions: Vec<SessionHash>,
+    users: Vec<(UserName, Timestamp)>,
+}
 
 impl Store {
     /// Takes the count of a heartbeat that was just written.
@@ -43,6 +51,8 @@ impl Store {
     pub(super) fn notice_rollback(&self) {
         if self.rollbacks.notice() {
             self.metrics.store_rollback();
+            // It may be another database, to which not all connections lead.
+            self.backend.leave_server();
             tracing::error!(
                 "the database is older than what was committed, as after a failover to a standby that lagged or a restored backup: \
                  what this replica remembers is put right, and no refresh token is presented for a few seconds"
@@ -78,37 +88,48 @@ impl Store {
     pub async fn run_repairs(&self) {
         loop {
             self.rollbacks.begin_repair().await;
-            let (grants, sessions) = self.committed.all();
-            let (mut failed_grants, mut failed_sessions) = (grants.clone(), sessions);
-            let mut rounds = 0;
+            let mut failed = self.remembered();
+            let (grants, mut rounds) = (failed.grants.len(), 0);
             while rounds < MAX_ROUNDS {
                 self.until_writable().await;
-                (failed_grants, failed_sessions) = self.repair(failed_grants, failed_sessions).await;
-                if failed_grants.is_empty() && failed_sessions.is_empty() {
+                failed = self.repair(failed).await;
+                if failed.grants.is_empty() && failed.sessions.is_empty() && failed.users.is_empty() {
                     break;
                 }
                 // An outage is waited for, however long it takes and often it comes.
                 rounds += u32::from(self.is_writable());
                 tokio::time::sleep(ROUND_PAUSE).await;
             }
-            let (put_right, ended_again) = self.rollbacks.end_repair();
+            let [put_right, ended_again, users_ended_again] = self.rollbacks.end_repair();
             tracing::error!(
                 grants.put_right = put_right,
-                grants.remembered = grants.len(),
-                grants.failed = failed_grants.len(),
+                grants.remembered = grants,
+                grants.failed = failed.grants.len(),
                 sessions.ended_again = ended_again,
-                sessions.failed = failed_sessions.len(),
+                sessions.failed = failed.sessions.len(),
+                users.ended_again = users_ended_again,
+                users.failed = failed.users.len(),
                 "what this replica remembered of an older database is put right; what no living replica remembers stays as it is"
             );
         }
     }
 
-    /// Puts grants right and ends sessions again, and returns those with which the database failed. One that it refuses is left.
-    async fn repair(&self, grants: Vec<GrantId>, sessions: Vec<SessionHash>) -> (Vec<GrantId>, Vec<SessionHash>) {
+    fn remembered(&self) -> Remembered {
+        let (grants, sessions) = self.committed.all();
+        Remembered { users: self.committed.users(), grants, sessions }
+    }
+
+    /// Puts grants right and ends sessions and users again, and returns those with which the database failed. One that it refuses is
+    /// left. Users come first: whoever was ended must not log in meanwhile.
+    async fn repair(&self, remembered: Remembered) -> Remembered {
         let has_failed = |error: StoreError| !error.is_refusal();
-        let read = stream::iter(grants).map(|id| async move { self.grant(id).await.is_err_and(has_failed).then_some(id) });
+        let end = stream::iter(remembered.users)
+            .map(|(name, at)| async move { self.end_user_again(name, at).await.is_err_and(has_failed).then_some((name, at)) });
+        let users = end.buffer_unordered(CONCURRENCY).filter_map(future::ready).collect().await;
+        let read =
+            stream::iter(remembered.grants).map(|id| async move { self.grant(id).await.is_err_and(has_failed).then_some(id) });
         let grants = read.buffer_unordered(CONCURRENCY).filter_map(future::ready).collect().await;
-        let end = stream::iter(sessions).map(|hash| async move {
+        let end = stream::iter(remembered.sessions).map(|hash| async move {
             let ended = self.end_session(hash).await;
             if let Ok(Some(_)) = ended {
                 self.rollbacks.count(Record::Session);
@@ -116,7 +137,7 @@ impl Store {
             }
             ended.is_err_and(has_failed).then_some(hash)
         });
-        (grants, end.buffer_unordered(CONCURRENCY).filter_map(future::ready).collect().await)
+        Remembered { users, grants, sessions: end.buffer_unordered(CONCURRENCY).filter_map(future::ready).collect().await }
     }
 
     /// Finds out, for as long as it runs, which of the announced sessions have ended, to end them again should the database forget

@@ -47,6 +47,11 @@ const STAGGER: Duration = Duration::from_millis(300);
 /// A parameter of our own. A server sets it when the session begins, with the value that this connection was opened with. What is
 /// between does not know it, and gives it to no other connection.
 const PROBE: &str = "evergate.connection";
+/// How long the server works on a statement at most, in milliseconds: a little longer than anybody here waits for it. A statement that
+/// waits for a lock does not notice that its client has gone, and would hold its place among the server's connections.
+const STATEMENT_TIMEOUT: &str = "6000";
+/// Begins a transaction with that limit, where a connection does not have it from its beginning.
+pub(in crate::store) const BEGIN_LIMITED: &str = "BEGIN; SET LOCAL statement_timeout = 6000";
 
 impl Connector {
     pub(super) fn new(url: PostgresUrl, password_file: Option<PathBuf>) -> Self {
@@ -119,7 +124,9 @@ impl Connector {
     async fn open(&self, host: usize, options: PgConnectOptions) -> Result<Line, sqlx::Error> {
         let mark = random_text::<12>();
         if !self.refuses_options.load(Ordering::Relaxed) {
-            match options.clone().options([(PROBE, &mark)]).connect().await {
+            let has_own_limit = options.get_options().is_some_and(|own| own.contains("statement_timeout"));
+            let limit = (!has_own_limit).then_some(("statement_timeout", STATEMENT_TIMEOUT));
+            match options.clone().options([(PROBE, mark.as_str())].into_iter().chain(limit)).connect().await {
                 Ok(connection) => return self.examine(host, connection, &mark).await,
                 Err(error) if is_about_parameters(&error) => self.refuses_options.store(true, Ordering::Relaxed),
                 Err(error) => return Err(error),

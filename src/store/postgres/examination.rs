@@ -8,18 +8,35 @@ use crate::{
     store::{StoreError, facts::DatabaseFacts},
 };
 
+/// The tables whose rows Evergate reads and writes.
+const TABLES: [&str; 15] = [
+    "grants",
+    "sessions",
+    "returned_attempts",
+    "events",
+    "replicas",
+    "provider_knowledge",
+    "parked_addresses",
+    "revocations",
+    "left_grants",
+    "keep_alive",
+    "ended_users",
+    "kept_posts",
+    "scim_users",
+    "scim_names",
+    "provider_hours",
+];
+
 /// Version, rights and clock, and the tables of this schema without the rights on rows that Evergate needs. Announcements are written
-/// by functions with their owner's rights.
+/// by functions with their owner's rights, and read where no notifications arrive.
 const QUESTION: &str = "SELECT current_setting('server_version') AS version, \
      (EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT AS now, \
      COALESCE(has_schema_privilege(current_schema(), 'CREATE'), FALSE) AS may_create, \
      ARRAY(SELECT tablename::TEXT FROM pg_tables WHERE schemaname = current_schema() \
-         AND tablename IN ('grants', 'sessions', 'events', 'replicas', 'revocations', 'parked_addresses', 'kept_posts', \
-             'provider_knowledge', 'returned_attempts', 'left_grants', 'keep_alive') \
-         AND NOT (has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), 'SELECT') \
-             AND has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), 'INSERT') \
-             AND has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), 'UPDATE') \
-             AND has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), 'DELETE')) \
+         AND (tablename = ANY($1) OR tablename = 'changes') \
+         AND NOT (SELECT bool_and(has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), needed)) \
+             FROM unnest(CASE tablename WHEN 'changes' THEN ARRAY['SELECT'] \
+                 ELSE ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE'] END) AS needed) \
          ORDER BY tablename) AS lacking";
 
 impl Postgres {
@@ -36,7 +53,7 @@ impl Postgres {
 async fn read(connection: &mut PgConnection, is_writable: bool, is_pooled: bool) -> Result<DatabaseFacts, StoreError> {
     // In one transaction, which a pooler gives one server process.
     let mut transaction = connection.begin().await?;
-    let row = sqlx::query(QUESTION).persistent(false).fetch_one(&mut *transaction).await?;
+    let row = sqlx::query(QUESTION).bind(TABLES.as_slice()).persistent(false).fetch_one(&mut *transaction).await?;
     let pending_migrations = migrations::pending(&mut transaction).await?.len();
     transaction.rollback().await?;
     // A database that does not know these settings says nothing of itself.
@@ -51,4 +68,23 @@ async fn read(connection: &mut PgConnection, is_writable: bool, is_pooled: bool)
         now: Timestamp(row.try_get("now")?),
         may_lose,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rights_on_every_table_are_looked_at() {
+        let mut created: Vec<String> = migrations::statements()
+            .flat_map(|sql| {
+                sql.split("CREATE TABLE ").skip(1).map(|rest| rest.split(' ').next().unwrap().to_owned()).collect::<Vec<_>>()
+            })
+            .filter(|table| table != "changes")
+            .collect();
+        let mut looked_at = TABLES.map(str::to_owned);
+        created.sort();
+        looked_at.sort();
+        assert_eq!(created, looked_at);
+    }
 }

@@ -53,6 +53,12 @@ fn all() -> impl IntoIterator<Item = Migration> {
     }
 }
 
+/// The statements of all migrations.
+#[cfg(test)]
+pub(super) fn statements() -> impl Iterator<Item = String> {
+    all().into_iter().map(|migration| migration.sql.as_str().to_owned())
+}
+
 /// Applies what has not been applied.
 ///
 /// # Errors
@@ -77,7 +83,8 @@ pub(super) async fn is_current(connection: &mut PgConnection) -> Result<bool, Mi
 
 async fn migrate_once(connection: &mut PgConnection) -> Result<(), MigrateError> {
     let mut transaction = connection.begin().await?;
-    let create = "SET LOCAL lock_timeout = '3s'; \
+    // How long a statement takes depends on the tables' sizes. One that the role's own limit cut off would begin anew without end.
+    let create = "SET LOCAL lock_timeout = '3s'; SET LOCAL statement_timeout = 0; \
          CREATE TABLE IF NOT EXISTS _sqlx_migrations (version BIGINT PRIMARY KEY, description TEXT NOT NULL, \
          installed_on TIMESTAMPTZ NOT NULL DEFAULT now(), success BOOLEAN NOT NULL, checksum BYTEA NOT NULL, \
          execution_time BIGINT NOT NULL); \

@@ -13,7 +13,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -43,6 +43,8 @@ pub(super) struct Voices {
     listener: Option<Arc<Connector>>,
     /// Whether listening was found to be of no use, behind a pooler.
     never_listens: AtomicBool,
+    /// How often the server was left: what was opened before hears of nothing that is written since.
+    moves: Arc<AtomicU64>,
 }
 
 /// The channel of announced changes.
@@ -88,8 +90,13 @@ struct Attempt<'a> {
 }
 
 impl Voices {
-    pub(super) fn new(connector: Arc<Connector>, listener: Option<Arc<Connector>>) -> Self {
-        Self { connector, listener, never_listens: AtomicBool::new(false) }
+    pub(super) fn new(connector: Arc<Connector>, listener: Option<Arc<Connector>>, moves: Arc<AtomicU64>) -> Self {
+        Self { connector, listener, never_listens: AtomicBool::new(false), moves }
+    }
+
+    /// Fails once the server has been left since `moves`.
+    fn check_server(&self, moves: u64) -> Result<(), sqlx::Error> {
+        if self.moves.load(Ordering::Acquire) == moves { Ok(()) } else { Err(sqlx::Error::PoolClosed) }
     }
 
     /// Announces changes, forever. `heard` is told by which voice, whenever that changes.
@@ -147,7 +154,7 @@ impl Voices {
         if self.never_listens.load(Ordering::Relaxed) {
             return Err(Ended::Deaf);
         }
-        let own_channel = format!("evergate_{}", random_text::<9>());
+        let (own_channel, moves) = (format!("evergate_{}", random_text::<9>()), self.moves.load(Ordering::Acquire));
         let opened = timeout(CONNECT_TIMEOUT, async {
             // Connecting finds the host that takes writes; a standby has no notifications.
             let speaker = self.connector.connect().await?;
@@ -175,6 +182,7 @@ impl Voices {
         // What changed while nothing was heard is unknown, so that whoever is told of this drops what it knows.
         heard();
         loop {
+            self.check_server(moves)?;
             match timeout(CHECK, listener.try_recv()).await {
                 Ok(Ok(Some(notification))) if notification.channel() == CHANNEL => announce(parse(notification.payload())),
                 Ok(Ok(Some(_own))) => {}
@@ -192,6 +200,7 @@ impl Voices {
         announce: &'a (impl Fn(Change) + Sync),
         heard: &'a (impl Fn(Hearing) + Sync),
     ) -> Result<Attempt<'a>, sqlx::Error> {
+        let moves = self.moves.load(Ordering::Acquire);
         let begun = timeout(CONNECT_TIMEOUT, async { Poll::begin(self.connector.connect().await?).await });
         let mut poll = begun.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
         heard(Hearing::Polling);
@@ -217,6 +226,7 @@ impl Voices {
                 goes_on => attempt = goes_on,
             }
             next_poll = Instant::now() + POLL;
+            self.check_server(moves)?;
             timeout(POLL_TIMEOUT, poll.run(announce)).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
             if attempt.is_none() && Instant::now() >= next_attempt && !self.never_listens.load(Ordering::Relaxed) {
                 attempt = Some(self.begin_to_listen(announce, heard));
