@@ -27,7 +27,7 @@ pub use admin::{AdminPage, Button, Part, Row, Search};
 pub use admin_text::AdminText;
 pub use branding::{Brand, Branding, Contact, NotPrintable};
 pub use chart::{Chart, ChartKind, Series};
-pub use choice::{AddressField, Choice, ChoicePage};
+pub use choice::{Choice, ChoicePage};
 pub use colour::{Colour, contrast};
 pub use html::{escape, escape_cut};
 pub use kept_post::KeptPostPage;

@@ -6,7 +6,7 @@ use url::form_urlencoded::Serializer;
 
 use super::{Call, Endpoints, Refused, login::browser_of};
 use crate::{
-    pages::{AddressField, Choice, ChoicePage, Message},
+    pages::{Choice, ChoicePage, Message},
     refusal::{
         Refusal,
         response::{document, redirect},
@@ -129,7 +129,7 @@ impl Endpoints {
         };
         let choices = candidates.iter().map(|sign_in| {
             let name = sign_in.provider.name();
-            Choice { href: address(name), label: sign_in.label(), is_last: last == Some(name) }
+            Choice { href: address(name), name, label: sign_in.label(), is_last: last == Some(name) }
         });
         let mut choices: Vec<_> = choices.collect();
         // A stable sort: the one that was chosen last comes first.
@@ -144,8 +144,8 @@ impl Endpoints {
             Some(_) | None => Message::ChooseProvider,
         };
         let value = hint.as_deref().unwrap_or_default();
-        let address = knows_addresses.then_some(AddressField { href: &start, value, hidden: &hidden });
-        let page = ChoicePage { message, choices: &choices, address, look: &look };
+        let address = knows_addresses.then_some(value);
+        let page = ChoicePage { message, choices: &choices, address, href: &start, hidden: &hidden, look: &look };
         document(page.html(), &look, StatusCode::OK, "choose_provider")
     }
 }

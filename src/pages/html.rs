@@ -66,7 +66,7 @@ pub fn escape_cut(text: &str, most: usize) -> String {
 }
 
 /// The size of a page at most, in bytes.
-const MOST_OF_PAGE: usize = 20 * 1024;
+pub(super) const MOST_OF_PAGE: usize = 20 * 1024;
 /// How long the texts of a page may be that others have written, in bytes of HTML: so long at first, and shorter where the page would be
 /// too large.
 const MOST_OF_TEXT: [usize; 6] = [1000, 400, 200, 100, 60, 40];

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     administration::{
-        Actor, EVENTS, Everyone, GrantStory, ListPlace, Listing, event_json, event_place, session_id, session_json,
+        Actor, EVENTS, Everyone, GrantStory, ListPlace, Listing, NamePosition, event_json, event_place, session_id, session_json,
     },
     admission::{Credential, Inquiry, NotAdmitted},
     clock::Timestamp,
@@ -150,8 +150,10 @@ async fn sessions(admin: &Administrators, query: SessionQuery) -> Result<Value, 
     let now = administration.clock.now();
     let Listing { sessions, next, looked_at } = match (name, after) {
         (Some(name), after) => administration.search(&name, &filter, &after, limit).await?,
-        (None, ListPlace::Login(after)) => administration.list(&filter, after, limit).await?,
-        (None, ListPlace::Name(_)) => return Err(Refusal::BadRequest("after must be next of another part of the list")),
+        // Whoever drops the name goes on in the list of all.
+        (None, ListPlace::Login(after) | ListPlace::Name(NamePosition { session: after, .. })) => {
+            administration.list(&filter, after, limit).await?
+        }
     };
     let sessions: Vec<_> = sessions.iter().map(|listed| session_json(listed, &administration.limits, now)).collect();
     Ok(json!({ "sessions": sessions, "next": next, "lookedAt": looked_at }))

@@ -5,7 +5,9 @@ use http::Response;
 
 use super::Place;
 use crate::{
-    administration::{EndedBecause, Filter, ListPlace, Listing, SessionState, event_place, parse_event_place, words},
+    administration::{
+        EndedBecause, Filter, ListPlace, Listing, NamePosition, SessionState, event_place, parse_event_place, words,
+    },
     admission::AdmittedSession,
     endpoints::{Call, Endpoints, Refused, administrators::Administrators},
     history::Event,
@@ -70,8 +72,7 @@ impl Endpoints {
             (Some(name), after) => {
                 administration.search(searchable(name)?, &filter, after, SESSIONS).await.map_err(Refusal::from)?
             }
-            (None, ListPlace::Name(_)) => return Err(Refusal::BadRequest("after is no place in the list").into()),
-            (None, ListPlace::Login(after)) => {
+            (None, ListPlace::Login(after) | ListPlace::Name(NamePosition { session: after, .. })) => {
                 if *after == ListPosition::START && filter == Filter::default() {
                     let counts = administration.store.counts().await.map_err(Refusal::from)?;
                     parts.push(Part::Text(said(AdminText::Counts(counts.sessions, counts.with_refresh_token))));
