@@ -7,14 +7,22 @@ use super::{
 use crate::session::cookie::{Cookies, DEFAULT_NAME, EmbeddingContext, MAX_NAME_LEN};
 
 /// The settings under their heading.
-pub(super) const SECTION: Section =
-    Section { title: "Cookies", settings: &[&COOKIE_NAME, &SECURE_AUTH_COOKIE, &SAMESITE_AUTH_COOKIE, &HOST_PREFIX_COOKIE] };
+pub(super) const SECTION: Section = Section {
+    title: "Cookies",
+    settings: &[&COOKIE_NAME, &COOKIE_FORMER_NAMES, &SECURE_AUTH_COOKIE, &SAMESITE_AUTH_COOKIE, &HOST_PREFIX_COOKIE],
+};
 
 const COOKIE_NAME: Setting = setting(
     "cookie_name",
     ValueType::Text,
     DEFAULT_NAME,
-    "The prefix of the names of Evergate's cookies. Two gateways on one host name with different ports need different prefixes, because browsers do not separate cookies by port.",
+    "The prefix of the names of Evergate's cookies. Two gateways on one host name with different ports need different prefixes, because browsers do not separate cookies by port. Sessions outlive a change of this setting only if `CODER_COOKIE_FORMER_NAMES` has the name before.",
+);
+const COOKIE_FORMER_NAMES: Setting = setting(
+    "cookie_former_names",
+    ValueType::List,
+    "",
+    "What `CODER_COOKIE_NAME` was before, so that nobody is logged out by its change: session cookies of these names are accepted, and apps do not get them. Needed for as long as a session lasts (`CODER_SESSION_MAX_DURATION`).",
 );
 const SECURE_AUTH_COOKIE: Setting = setting(
     "secure_auth_cookie",
@@ -38,6 +46,13 @@ const HOST_PREFIX_COOKIE: Setting = setting(
 /// Names and attributes of the cookies of a gateway whose access URL is https or not.
 pub(super) fn read(reader: &mut Reader<'_>, is_https: bool) -> Option<Cookies> {
     let name = reader.parsed(&COOKIE_NAME, cookie_name);
+    let mut former = Vec::new();
+    for text in reader.list(&COOKIE_FORMER_NAMES) {
+        match cookie_name(&text) {
+            Ok(name) => former.push(name),
+            Err(why) => reader.problem(&COOKIE_FORMER_NAMES, &why),
+        }
+    }
     let secure = reader.boolean(&SECURE_AUTH_COOKIE);
     let same_site = reader.parsed(&SAMESITE_AUTH_COOKIE, embedding);
     let host_prefix = reader.boolean(&HOST_PREFIX_COOKIE);
@@ -50,7 +65,7 @@ pub(super) fn read(reader: &mut Reader<'_>, is_https: bool) -> Option<Cookies> {
     if host_prefix == Some(true) && !is_https {
         reader.problem(&HOST_PREFIX_COOKIE, "needs an https access URL: browsers refuse the prefix over plain http");
     }
-    let cookies = Cookies::new(is_https, &name?).sent_in(same_site?);
+    let cookies = Cookies::new(is_https, &name?).formerly(&former).sent_in(same_site?);
     let cookies = if secure == Some(true) { cookies.always_secure() } else { cookies };
     if same_site == Some(EmbeddingContext::Embedded) && !cookies.is_secure() {
         reader.problem(&SAMESITE_AUTH_COOKIE, "must be lax: browsers refuse none over plain http");

@@ -29,6 +29,15 @@ pub struct Cookies {
     binding: Arc<str>,
     browser: Arc<str>,
     provider: Arc<str>,
+    former: Arc<[FormerNames]>,
+}
+
+/// The names that cookies had before (`CODER_COOKIE_FORMER_NAMES`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct FormerNames {
+    base: Box<str>,
+    session: Box<str>,
+    partitioned_session: Box<str>,
 }
 
 /// Where browsers send Evergate's cookies (`CODER_SAMESITE_AUTH_COOKIE`).
@@ -67,7 +76,22 @@ impl Cookies {
             binding: name("login_"),
             browser: name("browser"),
             provider: name("provider"),
+            former: Arc::default(),
         }
+    }
+
+    /// Accepts session cookies also under the names that these bases make, as they were set before `CODER_COOKIE_NAME` was changed.
+    #[must_use]
+    pub fn formerly(self, bases: &[String]) -> Self {
+        let former = bases.iter().filter(|base| **base != *self.base).map(|base| {
+            let before = Self::new(self.is_host, base);
+            FormerNames {
+                base: base.as_str().into(),
+                session: (&*before.session).into(),
+                partitioned_session: (&*before.partitioned_session).into(),
+            }
+        });
+        Self { former: former.collect(), ..self }
     }
 
     /// Sets `Secure` also over plain http (`CODER_SECURE_AUTH_COOKIE`), where some browsers accept it from loopback alone.
@@ -172,24 +196,29 @@ impl Cookies {
         self.line(name, "", Duration::ZERO, self.context)
     }
 
-    /// Builds the `Set-Cookie` values that keep a session for `age`, and remove the cookie of the other jar if the request has one: a
-    /// session that has ended must not hide the new one after a change of `CODER_SAMESITE_AUTH_COOKIE`.
+    /// Builds the `Set-Cookie` values that keep a session for `age`, and remove those of another jar or name that the request has: a
+    /// session that has ended must not hide the new one after a change of `CODER_SAMESITE_AUTH_COOKIE` or `CODER_COOKIE_NAME`.
     pub fn set_session(&self, value: &str, age: Duration, request: &HeaderMap) -> Option<Vec<HeaderValue>> {
         let is_sent = |name: &str| pairs(request).any(|(found, _)| found == name.as_bytes());
-        let other = self.session_jars().filter(|(name, context)| *context != self.context && is_sent(name));
+        let other = self.session_jars().filter(|(name, _)| *name != self.session() && is_sent(name));
         let cleared = other.filter_map(|(name, context)| self.line(name, "", Duration::ZERO, context));
         Some(std::iter::once(self.set(self.session(), value, age)?).chain(cleared).collect())
     }
 
-    /// Builds the `Set-Cookie` values that remove the session cookie from both cookie jars.
+    /// Builds the `Set-Cookie` values that remove the session cookie from both cookie jars, under each name.
     pub fn clear_sessions(&self) -> impl Iterator<Item = HeaderValue> {
         self.session_jars().filter_map(|(name, context)| self.line(name, "", Duration::ZERO, context))
     }
 
-    /// The session cookie's name in each jar that browsers may have.
+    /// The session cookie's names in each jar that browsers may have.
     fn session_jars(&self) -> impl Iterator<Item = (&str, EmbeddingContext)> {
-        let partitioned = self.is_secure.then_some((&*self.partitioned_session, EmbeddingContext::Embedded));
-        [(&*self.session, EmbeddingContext::TopLevel)].into_iter().chain(partitioned)
+        let former = self.former.iter().map(|former| (&*former.session, &*former.partitioned_session));
+        // Browsers send a partitioned cookie only where it could be set.
+        let is_secure = self.is_secure;
+        std::iter::once((&*self.session, &*self.partitioned_session)).chain(former).flat_map(move |(session, partitioned)| {
+            let partitioned = is_secure.then_some((partitioned, EmbeddingContext::Embedded));
+            std::iter::once((session, EmbeddingContext::TopLevel)).chain(partitioned)
+        })
     }
 
     fn line(&self, name: &str, value: &str, age: Duration, context: EmbeddingContext) -> Option<HeaderValue> {
@@ -207,10 +236,11 @@ impl Cookies {
     /// Returns the session cookie's value if it is well formed. Two different values of one name count as none, whatever the other
     /// name has: one was planted, and it is not known which.
     pub fn session_value<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
-        // Browsers send a partitioned cookie only where it could be set.
-        let names = self.sessions().into_iter().filter(|name| self.is_secure || *name != &*self.partitioned_session);
         let mut found = None;
-        for name in names {
+        // Under the name that is set first.
+        let jars = || self.session_jars();
+        let is_first = |name: &str| name == self.session();
+        for (name, _) in jars().filter(|(name, _)| is_first(name)).chain(jars().filter(|(name, _)| !is_first(name))) {
             let mut values = pairs(headers).filter(|(found, _)| *found == name.as_bytes()).map(|(_, value)| value);
             let Some(first) = values.next() else { continue };
             if !values.all(|other| other == first) {
@@ -273,7 +303,8 @@ impl Cookies {
         }
     }
 
-    /// Whether a cookie has a name of this Evergate, or a default name, as another Evergate on the same host may have.
+    /// Whether a cookie has a name of this Evergate, one that it had before, or a default name, as another Evergate on the same host may
+    /// have.
     fn is_ours(&self, pair: &[u8]) -> bool {
         // Browsers send a cookie without a name as its value alone, which may look like a reserved name.
         let pair = pair.trim_ascii();
@@ -283,7 +314,7 @@ impl Cookies {
             Some((prefix, rest)) if prefix.eq_ignore_ascii_case(b"__Host-") => rest,
             Some(_) | None => name,
         };
-        [&*self.base, DEFAULT_NAME].iter().any(|base| {
+        [&*self.base, DEFAULT_NAME].into_iter().chain(self.former.iter().map(|former| &*former.base)).any(|base| {
             let (start, rest) = name.split_at_checked(base.len()).unwrap_or_default();
             start.eq_ignore_ascii_case(base.as_bytes()) && !start.is_empty() && rest.starts_with(b"_")
         })

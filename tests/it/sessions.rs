@@ -85,6 +85,19 @@ async fn sessions_outlive_a_restart_and_a_crash() {
 }
 
 #[tokio::test]
+async fn sessions_outlive_a_change_of_the_cookie_s_name() {
+    let mut world = World::start().await;
+    let visitor = world.signed_in().await;
+    world.restart_with(&[("cookie_name", "staff"), ("cookie_former_names", "evergate, first")]).await;
+    let there = visitor.at(world.address());
+    assert!(there.get("/").await.is_upstreams());
+    assert!(!world.upstream.last().header("cookie").unwrap_or_default().contains("session"));
+    there.send(Method::POST, "/oauth2/sign_out", &[("sec-fetch-site", "same-origin")], "").await;
+    assert_eq!(there.fetch("/").await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(visitor.session(), None, "its cookie is taken away");
+}
+
+#[tokio::test]
 async fn no_token_stands_in_the_database_as_it_is() {
     for kind in [Kind::Sqlite, Kind::Postgres] {
         let world = World::build().on(kind).start().await;

@@ -122,6 +122,28 @@ fn two_of_us_on_one_host_have_cookies_of_their_own() {
 }
 
 #[test]
+fn a_session_goes_on_under_the_name_that_its_cookie_had_before() {
+    let cookies = Cookies::new(true, "second").formerly(&["first".into(), "second".into()]);
+    let value = |letter: &str| letter.repeat(43);
+    let of = |line: String| cookies.session_value(&headers(&[&line])).map(str::to_owned);
+    assert_eq!(of(format!("__Host-first_session={}", value("a"))), Some(value("a")));
+    assert_eq!(of(format!("__Host-first_partitioned_session={}", value("a"))), Some(value("a")));
+    assert_eq!(of(format!("__Host-first_session={}; __Host-second_session={}", value("a"), value("b"))), Some(value("b")));
+    assert_eq!(of(format!("first_session={}", value("a"))), None, "without its prefix it is not ours");
+    assert_eq!(of(format!("__Host-third_session={}", value("a"))), None);
+    let planted = format!("__Host-first_session={0}; __Host-first_session={1}", value("a"), value("b"));
+    assert_eq!(of(planted), None);
+    let mut lines = headers(&["first_session=a; __Host-first_login_7=c; second_x=d; evergate_session=e; firsts=f"]);
+    cookies.strip_reserved_cookies(&mut lines);
+    assert_eq!(lines[header::COOKIE], "firsts=f");
+    let sent = headers(&[&format!("__Host-first_session={}", value("a"))]);
+    let set = cookies.set_session("v", Duration::from_secs(9), &sent).unwrap();
+    assert_eq!(set.len(), 2);
+    assert_eq!(set[1], "__Host-first_session=; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=0");
+    assert_eq!(cookies.clear_sessions().count(), 4);
+}
+
+#[test]
 fn all_of_ours_together_stay_under_four_kibibytes() {
     let cookies = Cookies::new(true, &"n".repeat(MAX_NAME_LEN));
     let names: BTreeSet<_> = (0..=u8::MAX).map(|chance| cookies.binding(chance)).collect();
