@@ -2,22 +2,25 @@
 
 use serde_json::{Value, json};
 
-use super::{Ending, SessionState, place::session_id, words};
+use super::{EndCause, Ending, Prediction, SessionState, place::session_id, words};
 use crate::{
     clock::Timestamp,
     language::Language,
-    session::{Limit, Settings},
+    session::Settings,
     store::{ListedSession, StoredEvent},
 };
 
 /// A session as JSON. Times are seconds since the epoch.
 pub fn session_json(listed: &ListedSession, limits: &Settings, now: Timestamp) -> Value {
     let (session, grant) = (&listed.session, &listed.grant);
-    let (ends_at, limit) = limits.ends(session, session.last_seen);
-    let ends_by = match limit {
-        _ if session.token.is_some() => "its expiry",
-        Limit::Idle => "idle limit",
-        Limit::Absolute => "absolute limit",
+    let (ends_at, cause) = Prediction::of_listed(listed, limits, now).unused;
+    let ends_by = match cause {
+        EndCause::Idle => "idle limit",
+        EndCause::Absolute => "absolute limit",
+        EndCause::TokenExpiry => "its expiry",
+        EndCause::NoRefreshToken => "access token's expiry",
+        EndCause::RefreshTokenIdle => "refresh token's expiry",
+        EndCause::GrantEnded => "grant's end",
     };
     json!({
         "id": session_id(session.hash), "session": session.hash.short(), "grant": grant.id.to_string(),

@@ -4,6 +4,7 @@ use crate::{
     clock::Timestamp,
     grant::Grant,
     session::{Limit, Session, Settings},
+    store::ListedSession,
 };
 
 /// When a session ends, and by what.
@@ -46,10 +47,40 @@ impl EndCause {
     }
 }
 
+/// What of a grant decides about the end of its sessions.
+struct GrantEnds {
+    has_ended: bool,
+    has_refresh_token: bool,
+    expires_at: Timestamp,
+    refresh_until: Option<Timestamp>,
+}
+
 impl Prediction {
     /// The prediction for a session of this grant. That the provider, the user or an administrator ends it is nobody's to predict.
     pub fn of(session: &Session, grant: &Grant, limits: &Settings, now: Timestamp) -> Self {
-        if grant.ended.is_some() {
+        let ends = GrantEnds {
+            has_ended: grant.ended.is_some(),
+            has_refresh_token: grant.has_refresh_token,
+            expires_at: grant.expires_at,
+            refresh_until: grant.refresh_until,
+        };
+        Self::by(session, &ends, limits, now)
+    }
+
+    /// The same for a session of a list.
+    pub fn of_listed(listed: &ListedSession, limits: &Settings, now: Timestamp) -> Self {
+        let grant = &listed.grant;
+        let ends = GrantEnds {
+            has_ended: grant.ended.is_some(),
+            has_refresh_token: grant.has_refresh_token,
+            expires_at: grant.expires_at,
+            refresh_until: grant.refresh_until,
+        };
+        Self::by(&listed.session, &ends, limits, now)
+    }
+
+    fn by(session: &Session, grant: &GrantEnds, limits: &Settings, now: Timestamp) -> Self {
+        if grant.has_ended {
             return Self { unused: (now, EndCause::GrantEnded), used: (now, EndCause::GrantEnded) };
         }
         let limit = |(at, limit): (Timestamp, Limit)| match limit {

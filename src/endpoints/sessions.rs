@@ -10,14 +10,14 @@ use super::{
     read_form,
 };
 use crate::{
-    administration::SessionState,
+    administration::{Prediction, SessionState},
     admission::AdmittedSession,
     grant::Grant,
     pages::{Look, SessionLine, SessionsPage, Text},
     personal_tokens::identifier,
     refusal::{Refusal, response::redirect},
     secret::hex,
-    session::{Limit, Session, SessionHash},
+    session::{Session, SessionHash},
     sign_in::Redirect,
     store::{ListedSession, SeenPosition, SessionKind},
 };
@@ -108,13 +108,11 @@ impl Endpoints {
     }
 
     fn line(&self, listed: &ListedSession, own: SessionHash, look: &Look<'_>) -> SessionLine {
-        let ListedSession { session, grant, opener } = listed;
+        let ListedSession { session, opener, .. } = listed;
         let (limits, now) = (&self.components.sign_ins.first().sessions, self.components.sign_ins.first().clock.now());
         let seen = (session.last_seen != session.created_at).then(|| now.since(session.last_seen));
-        let (by_limit, limit) = limits.ends(session, session.last_seen);
-        // Without a refresh token it ends with the access token.
-        let ends = if grant.has_refresh_token { by_limit } else { by_limit.min(grant.expires_at) };
-        let unused = limit == Limit::Idle && ends == by_limit;
+        let Prediction { unused: (ends, _), used } = Prediction::of_listed(listed, limits, now);
+        let unused = used.0 != ends;
         let name = match (&session.token, &opener.browser) {
             (Some(token), _) => token.scope.name.to_string(),
             (None, Some(browser)) => browser.clone(),

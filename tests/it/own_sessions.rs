@@ -202,3 +202,15 @@ async fn a_session_that_no_request_is_served_for_any_more_is_not_shown_as_if_it_
     assert!(fields(&text, "end").is_empty() && text.matches("<strong>").count() == 1, "{text}");
     assert!(text.contains("signed in less than a minute ago"), "{text}");
 }
+
+#[tokio::test]
+async fn a_page_and_the_command_line_tell_of_the_end_that_comes_first() {
+    let world = World::build().set("oidc_scopes", "openid,profile,email").set("session_duration", "24h").start().await;
+    let here = world.signed_in().await;
+    let text = here.get(PAGE).await.text();
+    assert!(text.contains("ends in 5 minutes<") || text.contains("ends in 4 minutes<"), "there is no refresh token: {text}");
+    let (_, shown) = world.command(&["sessions", "show", "ann"]).await;
+    assert!(shown.contains("(access token's expiry)") && !shown.contains("(idle limit)"), "{shown}");
+    let (_, why) = world.command(&["sessions", "why", "ann"]).await;
+    assert!(why.contains("by its access token's expiry."), "{why}");
+}

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde_json::json;
 
 use crate::{
-    administration::{Ending, SessionState, event_json, event_place, session_json, words},
+    administration::{EndCause, Ending, Prediction, SessionState, event_json, event_place, session_json, words},
     cli::output::{json_text, printable, printable_lines},
     clock::Timestamp,
     grant::Ended,
@@ -20,14 +20,16 @@ fn time(at: Timestamp) -> String {
     chrono::DateTime::from_timestamp_millis(at.0).unwrap_or_default().format("%Y-%m-%d %H:%M:%SZ").to_string()
 }
 
-/// Returns when a session ends if it is not used any more, and by which limit.
-fn ends(listed: &ListedSession, limits: &Settings) -> (Timestamp, &'static str) {
-    let session = &listed.session;
-    let (at, limit) = limits.ends(session, session.last_seen);
-    let by = match limit {
-        _ if session.token.is_some() => "its expiry",
-        Limit::Idle => "idle limit",
-        Limit::Absolute => "absolute limit",
+/// Returns when a session ends if it is not used any more, and by which end of its own.
+fn ends(listed: &ListedSession, limits: &Settings, now: Timestamp) -> (Timestamp, &'static str) {
+    let (at, cause) = Prediction::of_listed(listed, limits, now).unused;
+    let by = match cause {
+        EndCause::Idle => "idle limit",
+        EndCause::Absolute => "absolute limit",
+        EndCause::TokenExpiry => "expiry",
+        EndCause::NoRefreshToken => "access token's expiry",
+        EndCause::RefreshTokenIdle => "refresh token's expiry",
+        EndCause::GrantEnded => "grant's end",
     };
     (at, by)
 }
@@ -87,7 +89,7 @@ pub(super) fn show(sessions: &[ListedSession], limits: &Settings, part: &EventPa
     let mut out = String::new();
     for listed in sessions {
         let (session, grant) = (&listed.session, &listed.grant);
-        let (at, by) = ends(listed, limits);
+        let (at, by) = ends(listed, limits, now);
         let _infallible = write!(
             out,
             "session {}\n  user            {} (sub {})\n  provider        {}\n  grant           {}\n  state           {}\n  login           {}\n  last seen       {}\n  \
@@ -184,7 +186,7 @@ pub(super) fn why(
     let mut out = String::new();
     for listed in sessions {
         let (session, grant) = (listed.session.hash.short(), &listed.grant);
-        let (at, by) = ends(listed, limits);
+        let (at, by) = ends(listed, limits, now);
         let unused = format!("Unused, it ends {} by its {by}.", time(at));
         let _infallible = match SessionState::of(listed, limits, now) {
             SessionState::Limit(limit) => writeln!(out, "Session {session} has ended: {}.", limit_sentence(limit)),
