@@ -272,8 +272,9 @@ impl Gateway {
         let interim: InterimHandler<'_> = if exchange.version == Version::HTTP_11 { Some(&send) } else { None };
         let mut request = Request::from_parts(head, body);
         let way = trace.spans.as_ref().map(|spans| spans.begin_forwarding(&exchange.method, request.headers_mut()));
-        let (site, is_page) = (exchange.site.authority(), exchange.views_a_page());
-        let outbound = Outbound { permit: &permit, target: route.target, site, origin, id, guards, interim, is_page, request };
+        let (site, is_page, is_call) = (exchange.site.authority(), exchange.views_a_page(), exchange.call.is_some());
+        let (permit, target) = (&permit, route.target);
+        let outbound = Outbound { permit, target, site, origin, id, guards, interim, is_page, is_call, request };
         let sent_at = exchange.elapsed();
         let forwarded = match way {
             None => self.parts.forwarder.forward(outbound).await,

@@ -51,13 +51,13 @@ const CLIENT_BODY_TIMEOUT: Setting = setting(
     "client_body_timeout",
     ValueType::Duration,
     "60s",
-    "Idle timeout within a request body on a public route: how long the client may pause; then 408. `0` is no limit. It does not apply to authenticated requests, which may be long streams.",
+    "Idle timeout within a request body on a public route: how long the client may pause; then 408. `0` is no limit. It does not apply to authenticated requests, which may be long streams, to gRPC calls, or once an app of HTTP/2 has begun to respond.",
 );
 const UPSTREAM_TIMEOUT: Setting = setting(
     "upstream_timeout",
     ValueType::Duration,
     "5m",
-    "Response header timeout: how long Evergate waits for the head of the app's response after the whole request was sent; then the client gets 504. `0` waits forever. It does not limit bodies, streams and WebSockets.",
+    "Response header timeout: how long Evergate waits for the head of the app's response after the whole request was sent, and for the app to take more of an upload; then the client gets 504. `0` waits forever. It does not limit bodies, streams and WebSockets.",
 );
 const UPSTREAM_IDLE_TIMEOUT: Setting = setting(
     "upstream_idle_timeout",

@@ -10,12 +10,15 @@ pub enum BodyError {
     /// The client's side failed.
     #[error(transparent)]
     Client(hyper::Error),
+    /// The body of the request failed, so that its stream to an upstream of HTTP/2 was reset here.
+    #[error("the body of the request is not complete")]
+    RequestBody(#[source] h2::Error),
     /// An upstream of HTTP/1.1 failed, or what was to be sent to it.
     #[error(transparent)]
     Upstream(#[from] Http1Error),
     /// An upstream of HTTP/2 reset the stream. Its code is passed on with the cause.
-    #[error(transparent)]
-    Reset(hyper::Error),
+    #[error("the upstream reset the stream")]
+    Reset(#[source] h2::Error),
     /// An upstream of HTTP/2 left its connection. What it said of that is not about this stream.
     #[error("the upstream left the connection: {0}")]
     GoAway(String),
@@ -31,9 +34,6 @@ pub enum BodyError {
     /// The body was ended by the drain.
     #[error("the gateway drains")]
     Draining,
-    /// Nobody wants the response to the request whose body it is. The code is what its stream is reset with.
-    #[error("nobody wants the response")]
-    GivenUp(#[source] h2::Error),
     /// The body took longer than it may.
     #[error("the body took longer than it may")]
     TooSlow,
@@ -43,7 +43,7 @@ impl BodyError {
     /// Why the body ended, in a word, for the access line.
     pub fn word(&self) -> &'static str {
         match self {
-            Self::Client(_) | Self::Upstream(Http1Error::RequestBody(_)) => "request_incomplete",
+            Self::Client(_) | Self::RequestBody(_) | Self::Upstream(Http1Error::RequestBody(_)) => "request_incomplete",
             Self::Upstream(
                 Http1Error::Connection(_)
                 | Http1Error::UnexpectedEnd
@@ -57,18 +57,17 @@ impl BodyError {
             Self::Reset(_) => "upstream_reset",
             Self::GoAway(_) => "goaway",
             Self::SessionEnded => "session_ended",
-            Self::GivenUp(_) => "client_left",
             Self::Draining => "draining",
             Self::TooSlow => "too_slow",
         }
     }
 
     /// The error of a body that came over HTTP/2.
-    pub(super) fn from_http2(error: hyper::Error) -> Self {
+    pub(super) fn from_http2(error: h2::Error) -> Self {
         match Http2Failure::of(&error) {
             Http2Failure::Reset | Http2Failure::Refused => Self::Reset(error),
             Http2Failure::GoAway => Self::GoAway(causes(&error)),
-            Http2Failure::RequestBody => Self::Client(error),
+            Http2Failure::RequestBody => Self::RequestBody(error),
             Http2Failure::Ended | Http2Failure::Other => Self::Connection(causes(&error)),
         }
     }

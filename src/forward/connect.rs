@@ -1,26 +1,13 @@
 //! How an upstream is connected to.
 
-use std::{
-    future::{Future, poll_fn},
-    path::PathBuf,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{future::poll_fn, path::PathBuf, time::Duration};
 
 use http::{
-    Extensions, Uri,
+    Uri,
     uri::{Authority, Scheme},
 };
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
-use hyper_util::{
-    client::legacy::connect::{Connected, Connection, HttpConnector, HttpInfo},
-    rt::TokioIo,
-};
+use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
 use tokio::net::{TcpStream, UnixStream};
 use tower_service::Service;
 
@@ -44,7 +31,7 @@ const TCP_USER_TIMEOUT: Duration = Duration::from_secs(120);
 /// Connects over TCP, and TLS where the scheme says so.
 pub(super) type TcpConnector = ConnectTimeout<HttpsConnector<HttpConnector<Resolver>>>;
 
-/// Connects to one upstream, for HTTP/1.1.
+/// Connects to one upstream.
 #[derive(Debug)]
 pub(super) enum Connector {
     Tcp(TcpConnector),
@@ -60,10 +47,7 @@ impl Connector {
                 poll_fn(|context| connector.poll_ready(context)).await?;
                 Ok(transport(connector.call(Uri::default()).await?))
             }
-            Self::Unix(connector) => {
-                let UnixConnection(stream, _) = connector.clone().call(Uri::default()).await?;
-                Ok(Transport::Unix(stream.into_inner()))
-            }
+            Self::Unix(connector) => Ok(Transport::Unix(connector.connect().await?)),
         }
     }
 }
@@ -102,80 +86,16 @@ pub(super) fn tcp(
     ConnectTimeout::to(inner, target.unwrap_or_default(), within)
 }
 
-/// Connects to the socket at `path`.
-pub(super) fn unix(path: PathBuf, within: Duration) -> UnixConnector {
-    UnixConnector { path: Arc::new(path), within, made: Arc::default() }
-}
-
-/// The number of the connection that a response or an error came over, which no other to its upstream has at the same time: the
-/// local port, or what was counted here.
-pub(super) fn connection_number(extensions: &Extensions) -> Option<u64> {
-    let port = extensions.get::<HttpInfo>().map(|info| u64::from(info.local_addr().port()));
-    port.or_else(|| extensions.get::<Number>().map(|Number(number)| *number))
-}
-
-/// The number of a connection over a unix socket, whose end here has no name.
-#[derive(Clone, Copy, Debug)]
-struct Number(u64);
-
-/// Connects to one socket whatever address is asked for.
-#[derive(Clone, Debug)]
-pub(super) struct UnixConnector {
-    path: Arc<PathBuf>,
-    within: Duration,
-    /// How many connections were made.
-    made: Arc<AtomicU64>,
-}
-
-/// A connected socket.
+/// Connects to one socket.
 #[derive(Debug)]
-pub(super) struct UnixConnection(TokioIo<UnixStream>, Number);
-
-impl Service<Uri> for UnixConnector {
-    type Response = UnixConnection;
-    type Error = std::io::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<UnixConnection, std::io::Error>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Uri) -> Self::Future {
-        let (path, within) = (Arc::clone(&self.path), self.within);
-        let number = Number(self.made.fetch_add(1, Ordering::Relaxed) + 1);
-        Box::pin(async move {
-            let stream = tokio::time::timeout(within, UnixStream::connect(path.as_path())).await??;
-            Ok(UnixConnection(TokioIo::new(stream), number))
-        })
-    }
+pub(super) struct UnixConnector {
+    pub(super) path: PathBuf,
+    /// How long that may take.
+    pub(super) within: Duration,
 }
 
-impl Connection for UnixConnection {
-    fn connected(&self) -> Connected {
-        Connected::new().extra(self.1)
-    }
-}
-
-impl hyper::rt::Read for UnixConnection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: hyper::rt::ReadBufCursor<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, buffer)
-    }
-}
-
-impl hyper::rt::Write for UnixConnection {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
+impl UnixConnector {
+    async fn connect(&self) -> std::io::Result<UnixStream> {
+        tokio::time::timeout(self.within, UnixStream::connect(&self.path)).await?
     }
 }

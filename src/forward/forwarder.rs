@@ -22,7 +22,7 @@ use super::{
     reply::Reply,
     request_body::{ClientBody, RequestBody},
     response_body::{ResponseBody, UpstreamBody},
-    target::Target,
+    target::{Protocol, Target},
     tunnel::Tunnel,
     upstream::SendMode,
     webdav, websocket,
@@ -63,6 +63,8 @@ pub struct Outbound<'a> {
     pub interim: InterimHandler<'a>,
     /// Whether a browser is about to show the response as a page.
     pub is_page: bool,
+    /// Whether it is a gRPC call.
+    pub is_call: bool,
     /// The request as the client sent it.
     pub request: Request<ClientBody>,
 }
@@ -116,7 +118,7 @@ impl Forwarder {
     /// # Errors
     /// [`ForwardError`]; the response's body may still fail later, which the client sees.
     pub async fn forward(&self, outbound: Outbound<'_>) -> Result<Forwarded, ForwardError> {
-        let Outbound { permit, target, site, origin, id, guards, interim, is_page, mut request } = outbound;
+        let Outbound { permit, target, site, origin, id, guards, interim, is_page, is_call, mut request } = outbound;
         let backend = self.backends.get(target).ok_or(ForwardError::NoUpstream)?;
         let upgrade = Upgrade::requested(&request, &backend.target.upgrades);
         let client_side = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
@@ -139,7 +141,10 @@ impl Forwarder {
         });
 
         let mode = if upgrade.is_some() { SendMode::Upgrade } else { SendMode::Request };
-        let body = RequestBody::new(body, &guards, backend.target.timeouts.body);
+        // Whoever speaks first in a call is the app's to say.
+        let may_pause = backend.target.protocol == Protocol::Http2 && is_call;
+        let max_pause = backend.target.timeouts.body.filter(|_| !may_pause);
+        let body = RequestBody::new(body, &guards, max_pause);
         // Boxed, because it is handed on from function to function.
         let outgoing = Box::new(Outgoing { head, own_headers, body, is_repeated: false });
         let hand_on = interim.map(|hand_on| move |response| backend.hand_on_interim(response, hand_on));

@@ -1,197 +1,255 @@
 //! Requests to one upstream over HTTP/2.
 
+mod connection;
+mod pool;
+mod response_body;
+mod upload;
+
 use std::{
-    future::Future,
-    path::Path,
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
     time::Duration,
 };
 
-use http::{
-    Extensions, Request, header,
-    uri::{Authority, Scheme},
-};
+use bytes::Bytes;
+use h2::client::{ResponseFuture, SendRequest};
+use http::{HeaderMap, HeaderValue, Method, Request, Version, header, request};
 use hyper::body::Body;
-use hyper_util::{
-    client::legacy,
-    rt::{TokioExecutor, TokioTimer},
-};
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, Sleep};
 
 use super::{
-    address::Address,
-    connect::{self, TcpConnector, UnixConnector},
+    connect::Connector,
     error::ForwardError,
     http1,
     http2_failure::Http2Failure,
     outgoing::Outgoing,
     reply::{Reply, Undelivered},
     request_body::RequestBody,
-    resolver::AllowedAddresses,
-    response_body::{Http2ResponseBody, UpstreamBody},
-    target::{Protocol, Timeouts},
+    response_body::UpstreamBody,
+    target::Timeouts,
 };
 
-/// How long a connection stays idle. One that is just being closed says which requests it still takes (GOAWAY), so that unlike
-/// one of HTTP/1.1 it may stay as long as its server lets it.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// So many connections are kept, taken in turn: each bears some hundred requests at the same time.
-const CONNECTIONS: usize = 8;
-/// A client that reads slowly holds up its own response alone: what one stream may have on its way is little, and what a
-/// connection may, no limit.
-const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
-/// The largest head of a response, where 32 bytes are added to each line (RFC 9113 section 6.5.2): no less than HTTP/1.1 may have.
-const MAX_HEADER_LIST: u32 = http1::MAX_HEAD_BYTES + 32 * http1::MAX_FIELDS;
-/// How long an upstream may take to answer a ping, where pings are configured.
-const PONG_TIMEOUT: Duration = Duration::from_secs(20);
+use connection::Opener;
+use pool::{Http2Pool, Place};
+use upload::{Progress, ResponseEnd, Upload};
+
+pub(super) use response_body::Http2ResponseBody;
+
+/// A request of which nothing was sent is tried on so many connections, each of which took no more.
+const MAX_TRIES: usize = 4;
 
 /// Sends requests to one upstream over HTTP/2.
 #[derive(Debug)]
 pub(super) struct Http2Client {
-    connections: Vec<SharedConnection>,
-    next: AtomicUsize,
+    pool: Arc<Http2Pool>,
 }
 
-/// One connection, made anew when it ends.
-#[derive(Debug)]
-struct SharedConnection {
-    client: LegacyClient,
-    /// The number of the last connection that has answered a request; 0 for none.
-    answered: AtomicU64,
-}
-
-#[derive(Debug)]
-enum LegacyClient {
-    Tcp(legacy::Client<TcpConnector, RequestBody>),
-    Unix(legacy::Client<UnixConnector, RequestBody>),
+/// A request that is under way, and whose response has not begun.
+struct Sent {
+    place: Arc<Place>,
+    response: ResponseFuture,
+    upload: Option<Upload>,
+    /// The request itself, if it has no body.
+    copy: Option<Box<Outgoing>>,
 }
 
 impl Http2Client {
-    pub(super) fn new(address: &Address, timeouts: &Timeouts, tls: &rustls::ClientConfig, allowed: &AllowedAddresses) -> Self {
-        let mut builder = legacy::Client::builder(TokioExecutor::new());
-        builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE_TIMEOUT).set_host(false).http2_only(true);
-        // By default none: gRPC servers end a connection, with all calls on it, for more than one in five minutes.
-        builder.timer(TokioTimer::new()).http2_keep_alive_interval(timeouts.ping).http2_keep_alive_timeout(PONG_TIMEOUT);
-        builder.http2_max_header_list_size(MAX_HEADER_LIST);
-        builder.http2_initial_stream_window_size(STREAM_WINDOW).http2_initial_connection_window_size(CONNECTION_WINDOW);
-        let tcp = |scheme: &Scheme, authority: &Authority| {
-            let connector = connect::tcp(scheme, authority, Protocol::Http2, timeouts.connect, tls, allowed);
-            LegacyClient::Tcp(builder.build(connector))
-        };
-        let unix = |path: &Path| LegacyClient::Unix(builder.build(connect::unix(path.to_owned(), timeouts.connect)));
-        let connection = |_| SharedConnection {
-            client: match address {
-                Address::Tcp { scheme, authority } => tcp(scheme, authority),
-                Address::Unix(path) => unix(path),
-            },
-            answered: AtomicU64::new(0),
-        };
-        Self { connections: (0..CONNECTIONS).map(connection).collect(), next: AtomicUsize::new(0) }
+    pub(super) fn new(connector: Connector, timeouts: &Timeouts) -> Self {
+        let opener = Opener { connector, timeout: timeouts.connect, ping: timeouts.ping };
+        Self { pool: Http2Pool::with_reaper(opener, timeouts.connect) }
     }
 
-    /// Sends a request. The head of its response must come within `head_timeout` from when all of it was sent.
+    /// Sends a request. The upstream may keep it waiting for no longer than `head_timeout`: between two pieces that it takes of the
+    /// request, and for the head of its response.
     pub(super) async fn send(&self, outgoing: Box<Outgoing>, head_timeout: Option<Duration>) -> Result<Reply, Undelivered> {
-        let at = self.next_connection();
-        match self.send_once(at, outgoing, head_timeout).await {
+        match self.send_once(outgoing, head_timeout).await {
+            // A connection that has ended is made anew. One that is just being left, or takes no more, is not tried again.
             Err(Undelivered { error: ForwardError::Broken(_) | ForwardError::Reset(_), outgoing: Some(again) }) => {
-                // A connection that has ended is made anew. One that is just being left, or takes no more, is not tried again.
-                let at = if again.is_repeated { at } else { self.next_connection() };
-                self.send_once(at, again, head_timeout).await
+                self.send_once(again, head_timeout).await
             }
             sent => sent,
         }
     }
 
-    fn next_connection(&self) -> usize {
-        self.next.fetch_add(1, Ordering::Relaxed) % self.connections.len().max(1)
-    }
-
     /// Sends on one of the connections. The request comes back if nothing was done about it, or if it may be sent once more
     /// whatever was done.
-    async fn send_once(&self, at: usize, outgoing: Box<Outgoing>, head_timeout: Option<Duration>) -> Result<Reply, Undelivered> {
-        let connection = self.connections.get(at).ok_or(ForwardError::NoUpstream)?;
-        // The connection is made, and fails, with the request in it; without a body it can be written again.
-        let copy = outgoing.copy();
-        let Outgoing { mut head, own_headers, mut body, .. } = *outgoing;
-        // What is sent after the end of the response cannot be seen here, and holds nothing any more.
-        body.release_guards();
-        head.headers.extend(own_headers);
-        // What a client said of its body goes on only if it is true.
-        head.headers.remove(header::TRANSFER_ENCODING);
-        if body.is_end_stream() || body.size_hint().exact().is_none() {
-            head.headers.remove(header::CONTENT_LENGTH);
-        }
-        let (taken, given_up) = (body.taken(), body.give_up_with_response());
-        let request = Request::from_parts(head, body);
-        let sent = async {
-            Ok(match &connection.client {
-                LegacyClient::Tcp(client) => client.request(request).await,
-                LegacyClient::Unix(client) => client.request(request).await,
-            })
+    async fn send_once(&self, outgoing: Box<Outgoing>, head_timeout: Option<Duration>) -> Result<Reply, Undelivered> {
+        let Sent { place, response, upload, copy } = self.begin(outgoing).await?;
+        let mut waiting = AwaitingHead { response, upload, wait: Wait::new(head_timeout) };
+        let response = match poll_fn(|context| waiting.poll(context)).await {
+            Ok(response) => response,
+            Err(NoHead::TimedOut) => return Err(ForwardError::TimedOut.into()),
+            Err(NoHead::RequestBody(error)) => return Err(ForwardError::Incomplete(error.into()).into()),
+            Err(NoHead::Failed(error)) => return Err(undelivered(&place, error, copy)),
         };
-        match within(head_timeout, taken, sent).await? {
-            Ok(response) => {
-                if let Some(number) = connect::connection_number(response.extensions()) {
-                    connection.answered.store(number, Ordering::Relaxed);
+        place.connection.note_answer();
+        if response.headers().len() > http1::MAX_FIELDS as usize {
+            return Err(ForwardError::Broken("the response has too many header lines".into()).into());
+        }
+        let end = waiting.upload.filter(|upload| upload.progress() != Progress::Over).map(|upload| {
+            let end = ResponseEnd::default();
+            tokio::spawn(upload.finish(end.clone(), Arc::clone(&place)));
+            end
+        });
+        let (head, stream) = response.into_parts();
+        let body = Http2ResponseBody::new(&head.headers, stream, end, place);
+        Ok(Reply::Response(http::Response::from_parts(head, UpstreamBody::Http2(body))))
+    }
+
+    /// Opens a stream for a request, on a connection that takes it.
+    async fn begin(&self, mut outgoing: Box<Outgoing>) -> Result<Sent, Undelivered> {
+        let mut last_error = ForwardError::Busy;
+        for _ in 0..MAX_TRIES {
+            // What is repeated goes over a new connection: another idle one may be as dead as the first.
+            let place = if outgoing.is_repeated { self.pool.checkout_new().await } else { self.pool.checkout().await };
+            let place = match place {
+                Ok(place) => Arc::new(place),
+                Err(error) => return Err(Undelivered { error, outgoing: Some(outgoing) }),
+            };
+            match open_stream(place.connection.requests(), &outgoing).await {
+                Ok((response, stream)) => {
+                    if outgoing.body.is_end_stream() {
+                        return Ok(Sent { place, response, upload: None, copy: Some(outgoing) });
+                    }
+                    let body = std::mem::replace(&mut outgoing.body, RequestBody::empty());
+                    return Ok(Sent { place, response, upload: Some(Upload::new(stream, body)), copy: None });
                 }
-                if response.headers().len() > http1::MAX_FIELDS as usize {
-                    return Err(ForwardError::Broken("the response has too many header lines".into()).into());
+                // Nothing was sent.
+                Err(error) => {
+                    place.connection.close();
+                    last_error = ForwardError::Broken(error.into());
                 }
-                Ok(Reply::Response(response.map(|incoming| UpstreamBody::Http2(Http2ResponseBody { incoming, given_up }))))
             }
-            Err(error) => Err(connection.undelivered(error, copy)),
+        }
+        Err(Undelivered { error: last_error, outgoing: Some(outgoing) })
+    }
+}
+
+/// Opens a stream for a request and sends its head. An error is the connection's: nothing was sent.
+async fn open_stream(
+    mut requests: SendRequest<Bytes>,
+    outgoing: &Outgoing,
+) -> Result<(ResponseFuture, h2::SendStream<Bytes>), h2::Error> {
+    let request = head_of(outgoing);
+    poll_fn(|context| requests.poll_ready(context)).await?;
+    requests.send_request(request, outgoing.body.is_end_stream())
+}
+
+/// The head of a request as it goes over HTTP/2.
+fn head_of(Outgoing { head, own_headers, body, .. }: &Outgoing) -> Request<()> {
+    let request::Parts { method, uri, headers, .. } = head.clone();
+    let mut request = Request::new(());
+    (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (method, uri, headers);
+    *request.version_mut() = Version::HTTP_2;
+    request.headers_mut().extend(own_headers.iter().cloned());
+    let method = request.method().clone();
+    write_framing(&method, request.headers_mut(), body);
+    request
+}
+
+/// Writes what a head says of its body, in place of what a client said.
+fn write_framing(method: &Method, headers: &mut HeaderMap, body: &RequestBody) {
+    for name in [header::TRANSFER_ENCODING, header::CONNECTION, header::UPGRADE] {
+        headers.remove(name);
+    }
+    let length = body.size_hint().exact().filter(|_| !body.is_end_stream());
+    // One without a body says so where a body is usual (RFC 9110 section 8.6).
+    let has_usually_none = matches!(*method, Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS);
+    match length {
+        Some(length) => {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        None if body.is_end_stream() && !has_usually_none => {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(0));
+        }
+        None => {
+            headers.remove(header::CONTENT_LENGTH);
         }
     }
 }
 
-impl SharedConnection {
-    /// Why a request failed, and its copy if that may be sent once more.
-    fn undelivered(&self, error: legacy::Error, copy: Option<Box<Outgoing>>) -> Undelivered {
-        if error.is_connect() {
-            return Undelivered { error: ForwardError::Unreachable(error.into()), outgoing: copy };
-        }
-        match Http2Failure::of(&error) {
-            Http2Failure::Reset => ForwardError::Reset(error.into()).into(),
-            Http2Failure::RequestBody => ForwardError::Incomplete(error.into()).into(),
-            // Nothing was done about streams beyond those that a GOAWAY names (RFC 9113 section 6.8).
-            Http2Failure::GoAway => Undelivered { error: ForwardError::Broken(error.into()), outgoing: copy },
-            // Nor about one that is refused (section 8.7).
-            Http2Failure::Refused => Undelivered { error: ForwardError::Reset(error.into()), outgoing: copy },
-            // Whether anything was done is not known.
-            Http2Failure::Ended => {
-                let again = copy.filter(|_| self.has_answered_on(&error)).and_then(Outgoing::repeat);
-                Undelivered { error: ForwardError::Broken(error.into()), outgoing: again }
-            }
-            Http2Failure::Other => ForwardError::Broken(error.into()).into(),
-        }
-    }
+/// An exchange whose request is being sent, and the head of whose response has not come yet.
+struct AwaitingHead {
+    response: ResponseFuture,
+    upload: Option<Upload>,
+    wait: Wait,
+}
 
-    /// Whether the connection of a request that failed had answered one before.
-    fn has_answered_on(&self, error: &legacy::Error) -> bool {
-        let mut extensions = Extensions::new();
-        if let Some(connected) = error.connect_info() {
-            connected.get_extras(&mut extensions);
+/// Why no head came.
+enum NoHead {
+    /// The upstream kept the request waiting for too long.
+    TimedOut,
+    /// The body of the request failed.
+    RequestBody(super::BodyError),
+    /// The stream or its connection failed.
+    Failed(h2::Error),
+}
+
+impl AwaitingHead {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<http::Response<h2::RecvStream>, NoHead>> {
+        // First, because an upstream that has responded may refuse the rest of the request.
+        if let Poll::Ready(response) = Pin::new(&mut self.response).poll(context) {
+            return Poll::Ready(response.map_err(NoHead::Failed));
         }
-        connect::connection_number(&extensions).is_some_and(|number| number == self.answered.load(Ordering::Relaxed))
+        let mut progress = Progress::Over;
+        if let Some(upload) = &mut self.upload {
+            if let Poll::Ready(Err(error)) = upload.poll(context) {
+                return Poll::Ready(Err(NoHead::RequestBody(error)));
+            }
+            progress = upload.progress();
+        }
+        if self.wait.is_over(progress, context) { Poll::Ready(Err(NoHead::TimedOut)) } else { Poll::Pending }
     }
 }
 
-/// Waits for the head of a response, for no longer than `timeout` from when all of the request's body was `taken`.
-async fn within<T>(
+/// How long the upstream has kept a request waiting.
+struct Wait {
     timeout: Option<Duration>,
-    taken: Option<CancellationToken>,
-    sent: impl Future<Output = Result<T, ForwardError>>,
-) -> Result<T, ForwardError> {
-    let Some(timeout) = timeout else { return sent.await };
-    let over = async {
-        if let Some(taken) = taken {
-            taken.cancelled().await;
+    timer: Option<Pin<Box<Sleep>>>,
+    waits_since: Progress,
+}
+
+impl Wait {
+    fn new(timeout: Option<Duration>) -> Self {
+        Self { timeout, timer: None, waits_since: Progress::AwaitsClient }
+    }
+
+    /// Whether it has done so for too long. A client that is waited for costs the upstream nothing.
+    #[expect(clippy::disallowed_methods, reason = "how long an app may take has nothing to do with tokens' times")]
+    fn is_over(&mut self, progress: Progress, context: &mut Context<'_>) -> bool {
+        let Some(timeout) = self.timeout else { return false };
+        if progress != self.waits_since {
+            self.waits_since = progress;
+            // A time that no clock reaches is none.
+            match (Instant::now().checked_add(timeout), &mut self.timer) {
+                (Some(deadline), Some(timer)) => timer.as_mut().reset(deadline),
+                (deadline, timer) => *timer = deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline))),
+            }
         }
-        tokio::time::sleep(timeout).await;
-    };
-    tokio::select! {
-        response = sent => response,
-        () = over => Err(ForwardError::TimedOut),
+        progress != Progress::AwaitsClient && self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(context).is_ready())
+    }
+}
+
+/// Why a request failed, and its copy if that may be sent once more.
+fn undelivered(place: &Place, error: h2::Error, copy: Option<Box<Outgoing>>) -> Undelivered {
+    match Http2Failure::of(&error) {
+        Http2Failure::Reset => ForwardError::Reset(error.into()).into(),
+        Http2Failure::RequestBody => ForwardError::Incomplete(error.into()).into(),
+        // Nothing was done about streams beyond those that a GOAWAY names (RFC 9113 section 6.8).
+        Http2Failure::GoAway => {
+            place.connection.close();
+            Undelivered { error: ForwardError::Broken(error.into()), outgoing: copy }
+        }
+        // Nor about one that is refused (section 8.7).
+        Http2Failure::Refused => Undelivered { error: ForwardError::Reset(error.into()), outgoing: copy },
+        // Whether anything was done is not known.
+        Http2Failure::Ended => {
+            place.connection.close();
+            let again = copy.filter(|_| place.connection.has_answered()).and_then(Outgoing::repeat);
+            Undelivered { error: ForwardError::Broken(error.into()), outgoing: again }
+        }
+        Http2Failure::Other => ForwardError::Broken(error.into()).into(),
     }
 }

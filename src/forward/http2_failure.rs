@@ -29,17 +29,22 @@ impl Http2Failure {
                     return if error.reason() == Some(h2::Reason::REFUSED_STREAM) { Self::Refused } else { Self::Reset };
                 }
                 Some(error) if error.is_go_away() && error.is_remote() => return Self::GoAway,
+                Some(error) if let Some(error) = error.get_io() => return Self::of_io(error),
                 Some(error) if error.is_reset() && !error.is_library() => return Self::RequestBody,
                 Some(_) => return Self::Other,
                 None => {}
             }
-            // hyper takes these out of h2's errors. Invalid data came over TLS and is not what was sent.
+            // hyper takes these out of h2's errors.
             match error.downcast_ref::<io::Error>() {
-                Some(error) if error.kind() != io::ErrorKind::InvalidData => return Self::Ended,
-                Some(_) => return Self::Other,
+                Some(error) => return Self::of_io(error),
                 None => cause = error.source(),
             }
         }
         Self::Other
+    }
+
+    /// Invalid data came over TLS and is not what was sent.
+    fn of_io(error: &io::Error) -> Self {
+        if error.kind() == io::ErrorKind::InvalidData { Self::Other } else { Self::Ended }
     }
 }

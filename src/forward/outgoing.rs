@@ -22,12 +22,6 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    /// A copy, if the request has no body.
-    pub(super) fn copy(&self) -> Option<Box<Self>> {
-        let (head, own_headers, is_repeated) = (self.head.clone(), self.own_headers.clone(), self.is_repeated);
-        self.body.is_end_stream().then(|| Box::new(Self { head, own_headers, body: RequestBody::empty(), is_repeated }))
-    }
-
     /// The request to be sent once more though the upstream may have got it, if that can do no harm: its method is safe (RFC 9110
     /// sections 9.2.1 and 9.2.2), it has no body, and this is not the second time. A proxy does so for no other, because only its
     /// client knows what it meant by one (RFC 9112 section 9.3.1).

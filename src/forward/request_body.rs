@@ -1,7 +1,6 @@
 //! A request's body on its way to the upstream.
 
 use std::{
-    future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -10,7 +9,6 @@ use std::{
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::{
     body_error::BodyError,
@@ -71,11 +69,7 @@ pub(super) struct RequestBody {
     body: Option<ClientBody>,
     cut: Option<SessionCut>,
     deadlines: Option<Box<Deadlines>>,
-    /// Cancelled when all of the body was taken.
-    taken: Option<CancellationToken>,
-    /// Ready when nobody wants the response.
-    given_up: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
-    in_use: Option<InUse>,
+    _in_use: Option<InUse>,
     open: Option<OpenBody>,
     slot: Option<RequestSlot>,
     received: Option<ByteCount>,
@@ -89,9 +83,7 @@ impl RequestBody {
         Self {
             cut: SessionCut::new(&body, watch),
             deadlines: Deadlines::new(&body, timeouts),
-            taken: None,
-            given_up: None,
-            in_use: (!body.is_end_stream()).then(|| guards.in_use.clone()),
+            _in_use: (!body.is_end_stream()).then(|| guards.in_use.clone()),
             open: (!body.is_end_stream()).then(|| guards.in_use.open_body()),
             slot: None,
             received: guards.received.clone(),
@@ -101,17 +93,7 @@ impl RequestBody {
 
     /// No body.
     pub(super) fn empty() -> Self {
-        Self {
-            body: None,
-            cut: None,
-            deadlines: None,
-            taken: None,
-            given_up: None,
-            in_use: None,
-            open: None,
-            slot: None,
-            received: None,
-        }
+        Self { body: None, cut: None, deadlines: None, _in_use: None, open: None, slot: None, received: None }
     }
 
     /// Holds the upstream's slot for as long as the body is under way, which after an early response may be longer than the
@@ -120,38 +102,15 @@ impl RequestBody {
         self.slot = slot.filter(|_| !self.is_end_stream());
     }
 
-    /// Releases what the response holds as well.
-    pub(super) fn release_guards(&mut self) {
-        (self.in_use, self.slot) = (None, None);
-    }
-
-    /// What is cancelled when all of the body was taken; `None` if it is empty.
-    pub(super) fn taken(&mut self) -> Option<CancellationToken> {
-        (!self.is_end_stream()).then(|| self.taken.get_or_insert_default().clone())
-    }
-
-    /// What is to be cancelled when the response is given up, which ends the body; `None` if it is empty.
-    pub(super) fn give_up_with_response(&mut self) -> Option<CancellationToken> {
-        let given_up = (!self.is_end_stream()).then(CancellationToken::new)?;
-        self.given_up = Some(Box::pin(given_up.clone().cancelled_owned()));
-        Some(given_up)
+    /// Lets the body pause for as long as it likes, because the upstream has begun to respond: in a call with two directions a client
+    /// may have nothing to say.
+    pub(super) fn allow_pauses(&mut self) {
+        self.deadlines = None;
     }
 
     /// Ready when the session has ended, also while nothing of the body is taken.
     pub(super) fn poll_cut(&mut self, context: &mut Context<'_>) -> Poll<BodyError> {
         SessionCut::poll_over(self.cut.as_mut(), context).map(|()| BodyError::SessionEnded)
-    }
-
-    fn note_taken(&self) {
-        if let Some(taken) = &self.taken {
-            taken.cancel();
-        }
-    }
-}
-
-impl Drop for RequestBody {
-    fn drop(&mut self) {
-        self.note_taken();
     }
 }
 
@@ -163,9 +122,6 @@ impl Body for RequestBody {
         let this = &mut *self;
         if this.cut.as_mut().is_some_and(|cut| cut.is_over(context)) {
             return Poll::Ready(Some(Err(BodyError::SessionEnded)));
-        }
-        if this.given_up.as_mut().is_some_and(|given_up| given_up.as_mut().poll(context).is_ready()) {
-            return Poll::Ready(Some(Err(BodyError::GivenUp(h2::Reason::CANCEL.into()))));
         }
         let Some(body) = &mut this.body else { return Poll::Ready(None) };
         loop {
@@ -188,7 +144,6 @@ impl Body for RequestBody {
                 }
                 None => {
                     this.open = None;
-                    this.note_taken();
                     return Poll::Ready(None);
                 }
             }

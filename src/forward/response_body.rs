@@ -2,12 +2,11 @@
 
 use std::{
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio_util::sync::CancellationToken;
+use hyper::body::{Body, Frame, SizeHint};
 
 use super::{
     body_error::BodyError,
@@ -16,6 +15,7 @@ use super::{
     drain::{ScheduledEnd, ScheduledEndFuture},
     guards::{RequestGuards, RequestSlot},
     http1::Http1ResponseBody,
+    http2::Http2ResponseBody,
     injection::Injector,
     outgoing::Outgoing,
 };
@@ -43,23 +43,6 @@ pub(super) enum UpstreamBody {
     Http2(Http2ResponseBody),
     /// Nowhere: another protocol is spoken on the connection.
     Empty,
-}
-
-/// What comes of a response over HTTP/2. If nobody wants the rest of it, nobody wants the rest of its request either.
-#[derive(Debug)]
-pub(super) struct Http2ResponseBody {
-    pub(super) incoming: Incoming,
-    /// Cancelled when the response is given up; `None` if its request had no body.
-    pub(super) given_up: Option<CancellationToken>,
-}
-
-impl Drop for Http2ResponseBody {
-    fn drop(&mut self) {
-        // An app that responded to all may still want the rest of what it is sent.
-        if let Some(given_up) = self.given_up.take_if(|_| !self.incoming.is_end_stream()) {
-            given_up.cancel();
-        }
-    }
 }
 
 impl ResponseBody {
@@ -145,12 +128,7 @@ impl Body for UpstreamBody {
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut *self {
             Self::Http1(body) => Pin::new(body).poll_frame(context).map_err(BodyError::from),
-            Self::Http2(body) => match ready!(Pin::new(&mut body.incoming).poll_frame(context)) {
-                Some(frame) => Poll::Ready(Some(frame.map_err(BodyError::from_http2))),
-                // A reset that claims to be no error (RFC 9113 section 8.1) ends no response that is not complete.
-                None if body.incoming.is_end_stream() => Poll::Ready(None),
-                None => Poll::Ready(Some(Err(BodyError::Unfinished))),
-            },
+            Self::Http2(body) => Pin::new(body).poll_frame(context),
             Self::Empty => Poll::Ready(None),
         }
     }
@@ -158,7 +136,7 @@ impl Body for UpstreamBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Http1(body) => body.is_end_stream(),
-            Self::Http2(body) => body.incoming.is_end_stream(),
+            Self::Http2(body) => body.is_end_stream(),
             Self::Empty => true,
         }
     }
@@ -166,7 +144,7 @@ impl Body for UpstreamBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Http1(body) => body.size_hint(),
-            Self::Http2(body) => body.incoming.size_hint(),
+            Self::Http2(body) => body.size_hint(),
             Self::Empty => SizeHint::with_exact(0),
         }
     }

@@ -10,7 +10,7 @@ use tokio::sync::TryAcquireError;
 
 use super::{
     address::Address,
-    connect::{self, Connector},
+    connect::{self, Connector, UnixConnector},
     guards::{RequestLimit, RequestSlot},
     http1::InterimHandler,
     http1_client::Http1Client,
@@ -45,21 +45,22 @@ impl UpstreamClient {
     /// Connects to `address`, whose name may lead to `allowed`.
     pub(super) fn new(address: &Address, target: &Target, tls: &rustls::ClientConfig, allowed: &AllowedAddresses) -> Self {
         let timeout = target.timeouts.connect;
-        let (scheme, authority, connector) = match address {
+        let connector = |protocol| match address {
             Address::Tcp { scheme, authority } => {
-                let connector = connect::tcp(scheme, authority, Protocol::Http1, timeout, tls, allowed);
-                (scheme.clone(), authority.clone(), Connector::Tcp(connector))
+                Connector::Tcp(connect::tcp(scheme, authority, protocol, timeout, tls, allowed))
             }
-            Address::Unix(path) => {
-                let connector = connect::unix(path.clone(), timeout);
-                (Scheme::HTTP, Authority::from_static("localhost"), Connector::Unix(connector))
-            }
+            Address::Unix(path) => Connector::Unix(UnixConnector { path: path.clone(), within: timeout }),
         };
+        let (scheme, authority) = match address {
+            Address::Tcp { scheme, authority } => (scheme.clone(), authority.clone()),
+            Address::Unix(_) => (Scheme::HTTP, Authority::from_static("localhost")),
+        };
+        let speaks_http2 = target.protocol == Protocol::Http2;
         Self {
             scheme,
             authority,
-            http1: Http1Client::new(connector),
-            http2: (target.protocol == Protocol::Http2).then(|| Http2Client::new(address, &target.timeouts, tls, allowed)),
+            http1: Http1Client::new(connector(Protocol::Http1)),
+            http2: speaks_http2.then(|| Http2Client::new(connector(Protocol::Http2), &target.timeouts)),
             limit: RequestLimit::new(target.max_requests),
         }
     }

@@ -28,8 +28,6 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 
-use crate::connection_slot::ConnectionSlot;
-
 use super::{
     ConnectionService, CutBody, MAX_HEAD_BYTES, MAX_HEADER_FIELDS, Peer, StreamReset,
     abort_after_flush::AbortAfterFlush,
@@ -149,10 +147,14 @@ pub(super) async fn serve_connection<S, F, B>(
             let executor = StreamExecutor::new(WRITE_TIMEOUT);
             let http2 = Protocols::http2(executor.clone());
             let service = service_fn(move |request: Request<Incoming>| {
-                let (progress, answered) = (executor.begin_stream(), Arc::clone(&activity));
-                let responding = respond_on(&activity, &slot, &respond, request);
-                responding
-                    .map(move |response| Ok::<_, StreamReset>(StreamBody::wrap(response?, progress, answered, WRITE_TIMEOUT)))
+                activity.request_begins(&request);
+                let (progress, in_use, activity) = (executor.begin_stream(), slot.in_use(), Arc::clone(&activity));
+                // Not awaited in a block of its own, which would hold the future, a large one, twice.
+                respond(request).map(move |response| {
+                    let response = response?;
+                    drop(in_use);
+                    Ok::<_, StreamReset>(StreamBody::wrap(response, progress, activity, WRITE_TIMEOUT))
+                })
             });
             let connection = Box::pin(http2.serve_connection(TokioIo::new(stream), service));
             return drive_http2(connection, &mut lifetime, address).await;
@@ -166,9 +168,15 @@ pub(super) async fn serve_connection<S, F, B>(
     let shared = Arc::<SharedBody<B>>::default();
     let (served_activity, served_body) = (Arc::clone(&activity), Arc::clone(&shared));
     let mut service = service_fn(move |request: Request<Incoming>| {
-        let (activity, shared, version) = (Arc::clone(&served_activity), Arc::clone(&served_body), request.version());
-        let responding = respond_on(&activity, &slot, &respond, request);
-        responding.map(move |response| Ok::<_, StreamReset>(AbortAfterFlush::wrap(response?, version, shared, activity)))
+        served_activity.request_begins(&request);
+        let (in_use, activity, version) = (slot.in_use(), Arc::clone(&served_activity), request.version());
+        let shared = Arc::clone(&served_body);
+        respond(request).map(move |response| {
+            let response = response?;
+            activity.response_begins(&response);
+            drop(in_use);
+            Ok::<_, StreamReset>(AbortAfterFlush::wrap(response, version, shared, activity))
+        })
     });
     loop {
         let connection = Box::new(protocols.http1.serve_connection(TokioIo::new(stream), service).with_upgrades());
@@ -195,28 +203,6 @@ pub(super) async fn serve_connection<S, F, B>(
             Err(error) => return log_failure(&error, address),
         }
     }
-}
-
-/// Has a request responded to, which is seen in the connection's `activity`.
-fn respond_on<S, F, B>(
-    activity: &Arc<ConnectionActivity>,
-    slot: &ConnectionSlot,
-    respond: &S,
-    request: Request<Incoming>,
-) -> impl Future<Output = Result<Response<B>, StreamReset>> + Send + 'static + use<S, F, B>
-where
-    S: Fn(Request<Incoming>) -> F,
-    F: Future<Output = Result<Response<B>, StreamReset>> + Send + 'static,
-{
-    activity.request_begins(&request);
-    let (in_use, activity) = (slot.in_use(), Arc::clone(activity));
-    // Not awaited in a block of its own, which would hold the future, a large one, twice.
-    respond(request).inspect(move |response| {
-        if let Ok(response) = response {
-            activity.response_begins(response);
-        }
-        drop(in_use);
-    })
 }
 
 /// What hyper's connection of HTTP/1 came to.

@@ -87,6 +87,7 @@ mod shared_login;
 mod shut_windows;
 mod silent_return;
 mod site;
+mod slow_apps;
 mod smuggling;
 mod snapshots;
 mod sqlite_file;

@@ -19,6 +19,7 @@ use super::{
     request_writer::{RequestWriter, WriteError},
     response_body::Http1ResponseBody,
     response_head::{ParsedHead, ResponseFraming, ResponseHead, parse_response_head},
+    timer::ReusableTimer,
 };
 
 /// What takes interim responses (RFC 9110 section 15.2), if anything does.
@@ -46,8 +47,8 @@ pub enum SendError<R> {
     TimedOut,
 }
 
-/// Sends a request and waits for the head of its response, for no longer than `head_timeout` from when all of the request was
-/// sent. After the response the connection goes to `pool`, if it takes another request.
+/// Sends a request and waits for the head of its response. The server may keep it waiting for no longer than `head_timeout`: between
+/// two pieces that it takes of the request, and for the head when it has all of it. After the response the connection goes to `pool`, if it takes another request.
 ///
 /// # Errors
 /// [`SendError`].
@@ -60,6 +61,7 @@ pub async fn send_request<R: OutgoingRequest>(
 ) -> Result<Http1Reply<R>, SendError<R>> {
     let mut waiting = AwaitingHead {
         deadline: head_timeout.map_or(HeadDeadline::None, HeadDeadline::AfterRequest),
+        stalled: None,
         interim,
         has_received: false,
         write_error: None,
@@ -88,11 +90,20 @@ pub async fn send_request<R: OutgoingRequest>(
 /// An exchange whose request is being sent, and the head of whose response has not come yet.
 struct AwaitingHead<'a> {
     deadline: HeadDeadline,
+    stalled: Option<Stalled>,
     interim: InterimHandler<'a>,
     /// Anything came over the connection.
     has_received: bool,
     /// Why the rest of the request could not be written. The server may have responded before it closed the connection.
     write_error: Option<io::Error>,
+}
+
+/// The server takes no more of the request.
+struct Stalled {
+    /// So many bytes were written.
+    written: u64,
+    /// It must take more before that.
+    until: Instant,
 }
 
 /// Why no head came.
@@ -126,9 +137,26 @@ impl AwaitingHead<'_> {
             if self.deadline.start().is_some_and(|deadline| connection.timer.poll_elapsed(deadline, context)) {
                 return Poll::Ready(Err(self.timed_out()));
             }
+        } else if self.is_stalled(writer, &mut connection.timer, context) {
+            return Poll::Ready(Err(HeadError::TimedOut));
         }
         let head = ready!(self.poll_head(connection, writer.is_head_request(), context));
         Poll::Ready(head.map_err(|error| self.failed(error)))
+    }
+
+    /// Whether the server has taken nothing of the request for too long. A client that is slow to send it costs the server nothing.
+    fn is_stalled<R: OutgoingRequest>(
+        &mut self,
+        writer: &RequestWriter<R>,
+        timer: &mut ReusableTimer,
+        context: &mut Context<'_>,
+    ) -> bool {
+        let written = writer.written();
+        self.stalled.take_if(|stalled| !writer.waits_for_server() || stalled.written != written);
+        if self.stalled.is_none() && writer.waits_for_server() {
+            self.stalled = self.deadline.begun_now().map(|until| Stalled { written, until });
+        }
+        self.stalled.as_ref().is_some_and(|stalled| timer.poll_elapsed(stalled.until, context))
     }
 
     /// Reads up to the head of the final response, and hands on the interim ones before it.
@@ -177,12 +205,20 @@ enum HeadDeadline {
 }
 
 impl HeadDeadline {
-    /// The deadline, whose time runs from the first call.
+    /// The deadline, if it began to run now.
     #[expect(clippy::disallowed_methods, reason = "how long an app may take has nothing to do with tokens' times")]
-    fn start(&mut self) -> Option<Instant> {
-        if let Self::AfterRequest(timeout) = *self {
+    fn begun_now(&self) -> Option<Instant> {
+        match *self {
             // A time that no clock reaches is none.
-            *self = Instant::now().checked_add(timeout).map_or(Self::None, Self::At);
+            Self::AfterRequest(timeout) => Instant::now().checked_add(timeout),
+            Self::None | Self::At(_) => None,
+        }
+    }
+
+    /// The deadline, whose time runs from the first call.
+    fn start(&mut self) -> Option<Instant> {
+        if let Self::AfterRequest(_) = *self {
+            *self = self.begun_now().map_or(Self::None, Self::At);
         }
         match *self {
             Self::At(deadline) => Some(deadline),

@@ -27,6 +27,8 @@ pub struct RequestWriter<R> {
     body: BodyProgress,
     output: Output,
     delivery: Delivery,
+    /// The server has to take something before more is written.
+    waits_for_server: bool,
 }
 
 /// How far the body has been taken from the request, with what is still to be taken.
@@ -91,7 +93,8 @@ impl<R: OutgoingRequest> RequestWriter<R> {
         };
         let mut head = BytesMut::new();
         write_request_head(&mut head, request.method(), request.target(), request.fields(), framing);
-        Self { request, body: BodyProgress::Untouched(framing), output: Output::new(head), delivery: Delivery::NotStarted }
+        let (body, output) = (BodyProgress::Untouched(framing), Output::new(head));
+        Self { request, body, output, delivery: Delivery::NotStarted, waits_for_server: false }
     }
 
     /// The request as it was, if nothing was taken of its body. A body that was taken looks as if there had been none.
@@ -118,6 +121,11 @@ impl<R: OutgoingRequest> RequestWriter<R> {
             Delivery::Started { written, .. } => written,
             Delivery::NotStarted | Delivery::Failed => 0,
         }
+    }
+
+    /// Whether the server has to take something before more is written. If not, the body is waited for.
+    pub(super) fn waits_for_server(&self) -> bool {
+        self.waits_for_server
     }
 
     /// Whether the request will never be written to its end.
@@ -149,7 +157,9 @@ impl<R: OutgoingRequest> RequestWriter<R> {
 
     fn poll_to_end(&mut self, transport: &mut Transport, context: &mut Context<'_>) -> Poll<Result<(), WriteError>> {
         loop {
+            self.waits_for_server = false;
             let source = self.fill_output(context)?;
+            self.waits_for_server = true;
             if !self.output.is_empty() {
                 ready!(self.poll_write(transport, context))?;
                 continue;
@@ -158,7 +168,10 @@ impl<R: OutgoingRequest> RequestWriter<R> {
             ready!(self.poll_flush(transport, context))?;
             match source {
                 Source::Output => {}
-                Source::Waiting => return Poll::Pending,
+                Source::Waiting => {
+                    self.waits_for_server = false;
+                    return Poll::Pending;
+                }
                 Source::Ended => return Poll::Ready(Ok(())),
             }
         }
