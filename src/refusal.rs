@@ -55,8 +55,10 @@ pub enum Refusal {
     SignInDoesNotLast(SignInReason),
     /// The browser has logged in again and again, and does not send the session cookie.
     SignInNotKept(SignInReason),
-    /// A login begins and ends in top-level navigations only.
-    NoPage,
+    /// What no person would see as a page of its own: a login begins and ends in top-level navigations only, and so are our forms sent.
+    NavigationRequired,
+    /// A form of ours was sent later than it may be, or is not one that this user was shown.
+    FormExpired,
     /// The provider has withdrawn the user's access shortly after the login.
     AccessWithdrawn(SignInReason),
     /// A back-channel logout token is not to be believed.
@@ -148,7 +150,8 @@ impl Refusal {
             | Self::TokenNeeded(_)
             | Self::SignInDoesNotLast(_)
             | Self::SignInNotKept(_)
-            | Self::NoPage
+            | Self::NavigationRequired
+            | Self::FormExpired
             | Self::AccessWithdrawn(_)
             | Self::LogoutToken(_)
             | Self::Token(TokenRefusal::Invalid(_) | TokenRefusal::Denied(_))

@@ -47,8 +47,11 @@ impl Endpoints {
     pub(super) async fn sender_by(&self, call: &Call<'_>, form: &[u8], inquiry: Inquiry<'_>) -> Result<AdmittedSession, Refused> {
         refuse_unless_navigation(call)?;
         let seal = field_of(form, "seal").unwrap_or_default();
-        let session =
-            self.components.form_seals.open(SealedForm::Account, &seal, call.exchange.site.authority()).ok_or(Refusal::NoPage)?;
+        let session = self
+            .components
+            .form_seals
+            .open(SealedForm::Account, &seal, call.exchange.site.authority())
+            .ok_or(Refusal::FormExpired)?;
         self.components.admission.admit_proven(inquiry, session).await.map_err(|not_admitted| match not_admitted {
             NotAdmitted::SignIn(reason, _) => Refusal::SignInNeeded(reason).into(),
             NotAdmitted::Refused(refusal) => refusal.into(),
@@ -67,7 +70,7 @@ pub(super) fn refuse_unless_navigation(call: &Call<'_>) -> Result<(), Refusal> {
     let says = |name: &str, value: &str| call.headers.get(name).is_none_or(|said| said == value);
     let is_for_a_worker = call.headers.contains_key("service-worker-navigation-preload");
     let is_shown = says("sec-fetch-mode", "navigate") && says("sec-fetch-dest", "document") && !is_for_a_worker;
-    if is_shown { Ok(()) } else { Err(Refusal::NoPage) }
+    if is_shown { Ok(()) } else { Err(Refusal::NavigationRequired) }
 }
 
 /// A page of an origin of its own.

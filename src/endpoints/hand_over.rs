@@ -16,7 +16,7 @@ impl Endpoints {
     pub(super) async fn hand_over(&self, call: Call<'_>) -> Result<Response<Body>, Refused> {
         let (sign_in, admission) = (self.components.sign_ins.first(), &self.components.admission);
         if self.is_not_a_page(call.headers) {
-            return Err(Refusal::NoPage.into());
+            return Err(Refusal::NavigationRequired.into());
         }
         let request = sign_in.hand_over_request(&call.exchange.site, call.query).map_err(Refusal::from)?;
         let own_page = sign_in.hand_over_page(&request);
@@ -49,7 +49,7 @@ impl Endpoints {
     /// Receives the browser that the login site sends back, and gives it a session of this site's own.
     pub(super) async fn handed_over(&self, call: Call<'_>) -> Result<Response<Body>, Refused> {
         if self.is_not_a_page(call.headers) {
-            return Err(Refusal::NoPage.into());
+            return Err(Refusal::NavigationRequired.into());
         }
         match self.components.sign_ins.first().complete_hand_over(browser_of(&call), call.query).await {
             Ok(to) => {

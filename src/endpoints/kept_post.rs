@@ -69,7 +69,7 @@ impl Endpoints {
         let sealed_for = self.components.form_seals.open(SealedForm::KeptPost(kept.name()), resend.seal(), site.authority());
         let is_own = kept.is_of(UserHash::of_grant(&admitted.usable.grant));
         if sealed_for != Some(admitted.session().hash) || !is_own {
-            return Err(Refusal::NoPage.into());
+            return Err(Refusal::FormExpired.into());
         }
         posts.discard(&kept).await.map_err(Refusal::from)?;
         let back = kept.referer().map_or_else(ReturnTo::front_page, |page| ReturnTo::parse(page, site));

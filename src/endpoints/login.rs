@@ -27,7 +27,7 @@ impl Endpoints {
     /// `target_link_uri` says where the login leads, and `login_hint` who the user is.
     pub(super) async fn start(&self, call: Call<'_>) -> Result<Response<Body>, Refused> {
         if self.is_not_a_page(call.headers) {
-            return Err(Refusal::NoPage.into());
+            return Err(Refusal::NavigationRequired.into());
         }
         if let Some(location) = self.start_elsewhere(&call) {
             return Ok(redirect(&Redirect { location, cookies: Vec::new() }, "sign_in"));
@@ -52,7 +52,7 @@ impl Endpoints {
     /// Begins a login that a third party began with a form: by GET, because browsers send no Lax cookies with another site's form.
     pub(super) async fn start_by_form(&self, call: &Call<'_>, body: Incoming) -> Result<Response<Body>, Refused> {
         if self.is_not_a_page(call.headers) {
-            return Err(Refusal::NoPage.into());
+            return Err(Refusal::NavigationRequired.into());
         }
         let form = read_form(body).await?;
         let known = |name: &str| matches!(name, "iss" | "provider" | "login_hint" | "target_link_uri" | "rd" | "another");
@@ -74,7 +74,7 @@ impl Endpoints {
         body: Incoming,
     ) -> Result<Response<Body>, Refused> {
         if self.is_not_a_page(call.headers) {
-            return Err(Refusal::NoPage.into());
+            return Err(Refusal::NavigationRequired.into());
         }
         let form = read_form(body).await?;
         let sign_in = self.components.sign_ins.named(provider).ok_or(Refusal::NoSuchPage)?;
@@ -87,7 +87,7 @@ impl Endpoints {
         let sign_in = self.components.sign_ins.named(provider).ok_or(Refusal::NoSuchPage)?;
         let headers = call.headers;
         if self.is_not_a_page(headers) {
-            return Err(Refusal::NoPage.into());
+            return Err(Refusal::NavigationRequired.into());
         }
         if let Some(location) = sign_in.callback_elsewhere(&call.exchange.site, call.query) {
             return Ok(redirect(&Redirect { location, cookies: Vec::new() }, "callback"));

@@ -198,7 +198,8 @@ impl Endpoints {
             name: &request.wanted.name,
             days: in_days(lifetime),
             routes: &request.wanted.routes,
-            href: &format!("{}/terminal", self.components.prefix),
+            // With its query: a form that was sent too late leads back to this page.
+            href: &format!("{}/terminal?{}", self.components.prefix, call.query),
             seal: &self.form_seal(call, admitted),
             fields: &fields,
             look: &look,

@@ -54,7 +54,9 @@ messages! {
     /// The browser keeps no session.
     SignInNotKept = "sign_in_not_kept",
     /// What was asked for is for a page of its own.
-    NoPage = "navigation_required",
+    NavigationRequired = "navigation_required",
+    /// A form was sent later than it may be.
+    FormExpired = "form_expired",
     /// The provider has withdrawn access.
     AccessWithdrawn = "access_withdrawn",
     /// A logout token is not to be believed.

@@ -30,6 +30,8 @@ pub enum Text<'a> {
     LastUsed,
     /// Asks for the same page once more.
     TryAgain,
+    /// Loads the page of a form once more.
+    LoadAgain,
     /// Ends the session.
     SignOut,
     /// Does not end the session.

@@ -25,13 +25,17 @@ impl Refusal {
             Self::LogoutToken(error) => tracing::warn!(request.id = id, %error, "a logout token was refused"),
             Self::Misdirected => tracing::info!(
                 request.id = id,
-                http.host = exchange.origin.host,
-                "a request names another host than CODER_ACCESS_URL"
+                server.address = exchange.origin.host,
+                "a request names a host that is none of the sites"
             ),
             Self::BadRequest(why) => tracing::debug!(request.id = id, why, "bad request"),
             Self::Unreadable(status) => tracing::debug!(request.id = id, status, "a request that cannot be read"),
             Self::HeadTooLarge => tracing::debug!(request.id = id, "a request with too large a head"),
-            Self::MethodNotAllowed | Self::NoSuchPage | Self::NoPage | Self::RedirectToAccessUrl => {}
+            Self::MethodNotAllowed
+            | Self::NoSuchPage
+            | Self::NavigationRequired
+            | Self::FormExpired
+            | Self::RedirectToAccessUrl => {}
             // Logged where it is judged, with what was judged.
             Self::Denied(Denied::CrossOrigin | Denied::Origin, _) => {}
             Self::Denied(denied @ (Denied::GroupsUnknown | Denied::ForeignAddress), _) => {

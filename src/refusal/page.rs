@@ -33,6 +33,7 @@ impl Refusal {
             Offer::AnotherAccount => (links.sign_in(true), look.text(Text::AnotherAccount)),
             Offer::OtherProvider => (links.sign_in(false), look.text(Text::SignInThere)),
             Offer::TryAgain if tries_again => (again, look.text(Text::TryAgain)),
+            Offer::LoadAgain => (again, look.text(Text::LoadAgain)),
             Offer::TryAgain | Offer::Nothing => Default::default(),
         };
         let action = if href.is_empty() { Action::None } else { Action::Link { href: &href, label: &label } };

@@ -29,6 +29,8 @@ pub(super) enum Offer {
     OtherProvider,
     /// Ask for the same page once more.
     TryAgain,
+    /// Load the page of a form once more, which is at the address that the form was sent to.
+    LoadAgain,
 }
 
 /// The `Retry-After` of what is expected to pass.

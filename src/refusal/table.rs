@@ -41,7 +41,10 @@ impl Refusal {
             Self::SignInNotKept(_) => {
                 Row { offers: Offer::SignIn, ..row(StatusCode::BAD_REQUEST, "sign_in_not_kept", Message::SignInNotKept) }
             }
-            Self::NoPage => row(StatusCode::FORBIDDEN, "navigation_required", Message::NoPage),
+            Self::NavigationRequired => row(StatusCode::FORBIDDEN, "navigation_required", Message::NavigationRequired),
+            Self::FormExpired => {
+                Row { offers: Offer::LoadAgain, ..row(StatusCode::FORBIDDEN, "form_expired", Message::FormExpired) }
+            }
             Self::AccessWithdrawn(_) => {
                 Row { offers: Offer::SignIn, ..row(StatusCode::FORBIDDEN, "access_withdrawn", Message::AccessWithdrawn) }
             }
@@ -127,7 +130,8 @@ impl Refusal {
             | Self::RedirectToAccessUrl
             | Self::MethodNotAllowed
             | Self::NoSuchPage
-            | Self::NoPage
+            | Self::NavigationRequired
+            | Self::FormExpired
             | Self::LogoutToken(_)
             | Self::Token(_)
             | Self::StoreUnavailable(_)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 
 use crate::harness::{
-    Kind, World,
+    ACCESS, Kind, World,
     eventually::eventually,
     idp::user,
     visitor::{Reply, Visitor},
@@ -140,7 +140,10 @@ async fn nobody_else_ends_a_session_and_no_script_of_the_app_sees_the_page() {
     assert!(ann.get(PAGE).await.header("content-security-policy").contains("frame-ancestors 'none'"));
     world.clock.advance(2 * HOUR);
     let form = format!("seal={}&end={named}", fields(&text, "seal")[0]);
-    assert_eq!(send(&ann, &form).await.status, StatusCode::FORBIDDEN, "the page stood open for too long");
+    let late = send(&ann, &form).await;
+    assert_eq!((late.status, late.header("evergate-response")), (StatusCode::FORBIDDEN, "form_expired"));
+    assert!(late.text().contains(&format!("href=\"{ACCESS}{PAGE}\">Load again</a>")), "{}", late.text());
+    assert!(!fields(&ann.get(PAGE).await.text(), "seal").is_empty(), "it leads back to the page");
     let stranger = world.visitor().send(Method::GET, PAGE, &[("accept", "text/html"), OWN_PAGE[1], OWN_PAGE[2]], "").await;
     assert_eq!(stranger.status, StatusCode::SEE_OTHER, "a login leads back here");
 }

@@ -46,7 +46,11 @@ pub(in crate::pages) const fn message(message: Message) -> (&'static str, &'stat
             "Sign-in does not last",
             "You signed in, and your browser did not keep it, or kept two of them. Please delete this site's cookies, allow it to keep new ones, and sign in again.",
         ),
-        Message::NoPage => ("Request refused", "A sign-in begins and ends in a page of its own, not within another."),
+        Message::NavigationRequired => ("Request refused", "This takes place in a page of its own, not within another."),
+        Message::FormExpired => (
+            "This page is too old",
+            "It was open for more than an hour, or you have signed in again since, so what you sent was not taken. Load it again, and repeat what you did.",
+        ),
         Message::AccessWithdrawn => (
             "No access",
             "The sign-in service has withdrawn your access shortly after you signed in. You can sign in again, or with another account.",
@@ -172,6 +176,7 @@ pub(in crate::pages) fn text(text: &Text<'_>) -> Cow<'static, str> {
         Text::Continue => "Continue",
         Text::LastUsed => "last used",
         Text::TryAgain => "Try again",
+        Text::LoadAgain => "Load again",
         Text::SignOut => "Sign out",
         Text::StaySignedIn => "Stay signed in",
         Text::Help => "Help",

@@ -46,9 +46,13 @@ pub(in crate::pages) const fn message(message: Message) -> (&'static str, &'stat
             "Die Anmeldung hält nicht",
             "Sie haben sich angemeldet, aber Ihr Browser hat die Anmeldung nicht behalten oder zwei davon behalten. Bitte löschen Sie die Cookies dieser Website, erlauben Sie ihr neue und melden Sie sich noch einmal an.",
         ),
-        Message::NoPage => {
-            ("Anfrage abgelehnt", "Eine Anmeldung beginnt und endet in einer eigenen Seite, nicht innerhalb einer anderen.")
+        Message::NavigationRequired => {
+            ("Anfrage abgelehnt", "Das geschieht in einer eigenen Seite, nicht innerhalb einer anderen.")
         }
+        Message::FormExpired => (
+            "Diese Seite ist zu alt",
+            "Sie war länger als eine Stunde offen, oder Sie haben sich seither neu angemeldet; deshalb wurde nicht angenommen, was Sie gesendet haben. Laden Sie die Seite neu und wiederholen Sie, was Sie getan haben.",
+        ),
         Message::AccessWithdrawn => (
             "Kein Zugang",
             "Der Anmeldedienst hat Ihren Zugang kurz nach der Anmeldung entzogen. Sie können sich noch einmal oder mit einem anderen Konto anmelden.",
@@ -199,6 +203,7 @@ pub(in crate::pages) fn text(text: &Text<'_>) -> Cow<'static, str> {
         Text::Continue => "Weiter",
         Text::LastUsed => "zuletzt benutzt",
         Text::TryAgain => "Noch einmal versuchen",
+        Text::LoadAgain => "Neu laden",
         Text::SignOut => "Abmelden",
         Text::StaySignedIn => "Angemeldet bleiben",
         Text::Help => "Hilfe",

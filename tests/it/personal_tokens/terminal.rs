@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{OWN_PAGE, ROUTES, call, seal_of, send, sign_out, submit, world};
-use crate::harness::{World, process::free_port};
+use crate::harness::{ACCESS, World, process::free_port};
 
 #[tokio::test]
 async fn a_terminal_redeems_its_own_code_once_and_soon() {
@@ -66,6 +66,26 @@ async fn a_terminal_redeems_its_own_code_once_and_soon() {
     ] {
         assert_eq!(ann.get(&format!("/oauth2/terminal?{wrong}")).await.status, StatusCode::BAD_REQUEST, "{wrong}");
     }
+}
+
+#[tokio::test]
+async fn a_terminal_s_page_that_stood_open_for_too_long_leads_back_to_itself() {
+    let world = world().start().await;
+    let ann = world.signed_in().await;
+    let challenge = BASE64_URL_SAFE_NO_PAD.encode(sha256(b"verifier"));
+    let query = format!("name=laptop&days=2&code_challenge={challenge}&state=abc&port=4711");
+    let page = ann.get(&format!("/oauth2/terminal?{query}")).await.text();
+    let address = page.split("action=\"").nth(1).unwrap().split('"').next().unwrap().replace("&amp;", "&");
+    assert_eq!(address, format!("/oauth2/terminal?{query}"));
+    world.clock.advance(Duration::from_secs(3600));
+    for (language, said) in [("en", "This page is too old"), ("de", "Diese Seite ist zu alt")] {
+        let lines = [OWN_PAGE.as_slice(), &[("accept-language", language)]].concat();
+        let late = send(&ann, &address, &format!("{query}&seal={}", seal_of(&page)), &lines).await;
+        assert_eq!((late.status, late.header("evergate-response")), (StatusCode::FORBIDDEN, "form_expired"));
+        let link = format!("href=\"{ACCESS}{}\"", address.replace('&', "&amp;"));
+        assert!(late.text().contains(said) && late.text().contains(&link), "{}", late.text());
+    }
+    assert_eq!(submit(&ann, "/oauth2/terminal", &query).await.status, StatusCode::SEE_OTHER, "the page is as it was");
 }
 
 #[tokio::test]
