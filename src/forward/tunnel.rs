@@ -28,6 +28,10 @@ use crate::{connection_slot::InUse, session::live::Connection};
 /// How many bytes are read at a time.
 const BUFFER: usize = 16 * 1024;
 
+/// How long a client may take over a buffer of what the upstream sends. Over HTTP/1.1 its connection ends anyway; over HTTP/2 it may
+/// keep the window of one stream shut.
+const SEND_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// A tunnel, with what ends it and what it holds.
 pub(super) struct Tunnel {
     /// The tunnel's registration with its session, if it is a session's.
@@ -157,6 +161,8 @@ impl Tunnel {
                     timeout(closing.timeout, writing).await??;
                     break *closing;
                 }
+                // An app that does not read, such as a terminal that is paused, may do so for as long as it likes.
+                () = sleep(SEND_TIMEOUT), if sender == Sender::Upstream => return Err(std::io::ErrorKind::TimedOut.into()),
             }
         };
         // The client is told first, and what it sent before it was, is still the upstream's: it counts as sent in the client.

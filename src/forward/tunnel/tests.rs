@@ -122,3 +122,27 @@ async fn a_drain_closes_in_time_what_never_rests() {
     assert!(began.elapsed() <= Duration::from_secs(26), "{:?}", began.elapsed());
     sending.abort();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_nothing_for_a_minute_ends_the_tunnel_and_an_app_that_takes_nothing_does_not() {
+    for sender in [Sender::Client, Sender::Upstream] {
+        let (tunnel, _drain) = tunnel(false).await;
+        let ((here, mut client), (there, mut upstream)) = (duplex(64), duplex(64));
+        let began = now();
+        let joined = tokio::spawn(async move { tunnel.join(here, there).await });
+        let sending = if sender == Sender::Client { &mut client } else { &mut upstream };
+        let sending = sending.write_all(&[7; 1024]);
+        let sent = timeout(Duration::from_secs(3600), sending)
+            .await
+            .map_err(|_| "it waits")
+            .and_then(|sent| sent.map_err(|_| "it ended"));
+        match sender {
+            Sender::Client => assert_eq!((sent, joined.is_finished()), (Err("it waits"), false)),
+            Sender::Upstream => {
+                assert_eq!(sent, Err("it ended"));
+                assert!(joined.await.unwrap().is_err());
+                assert!((SEND_TIMEOUT..2 * SEND_TIMEOUT).contains(&began.elapsed()), "{:?}", began.elapsed());
+            }
+        }
+    }
+}
