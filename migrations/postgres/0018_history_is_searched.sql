@@ -16,10 +16,6 @@ BEGIN
 END
 $$;
 
--- Users are found by the beginnings of their names, in whichever case.
-CREATE INDEX IF NOT EXISTS grants_by_username_beginning ON grants
-    ((lower(split_part(split_part(identity, '"username":"', 2), '"', 1) COLLATE "C")));
-
 -- These serve what events_by_subject and events_by_grant served, too.
 CREATE INDEX IF NOT EXISTS events_of_user ON events (subject, at, id);
 CREATE INDEX IF NOT EXISTS events_of_grant ON events (grant_id, at, id);
@@ -41,3 +37,14 @@ CREATE INDEX IF NOT EXISTS events_by_name ON events (lower(who COLLATE "C"), sub
 CREATE INDEX IF NOT EXISTS events_by_username ON events (lower(username COLLATE "C"), subject, issuer) WHERE username IS NOT NULL;
 DROP INDEX events_by_subject;
 DROP INDEX events_by_grant;
+
+-- Users are found by the beginnings of their names, in whichever case. Last: from here on to the end logins and token refreshes wait.
+DO $$
+BEGIN
+    -- Even to find it there takes the lock.
+    IF to_regclass('grants_by_username_beginning') IS NULL THEN
+        CREATE INDEX grants_by_username_beginning ON grants
+            ((lower(split_part(split_part(identity, '"username":"', 2), '"', 1) COLLATE "C")));
+    END IF;
+END
+$$;

@@ -5,8 +5,8 @@ mod response;
 use std::{sync::atomic::Ordering, time::Duration};
 
 use super::{
-    DUMMY_REFRESH_TOKEN, Provider, ProviderError, authorization::CallbackProof, claims::text, client_auth::ClientEndpoint,
-    client_credentials::FormPost, discovery::ProviderMetadata, key_cache::KeyPurpose, merge::merge,
+    ClaimsError, DUMMY_REFRESH_TOKEN, Provider, ProviderError, authorization::CallbackProof, claims::text,
+    client_auth::ClientEndpoint, client_credentials::FormPost, discovery::ProviderMetadata, key_cache::KeyPurpose, merge::merge,
 };
 use crate::{clock::Stopwatch, identity::Identity, jose::SignedToken, secret::Secret};
 
@@ -105,7 +105,8 @@ impl Provider {
         proof: &CallbackProof,
     ) -> Result<(Identity, Option<String>), ProviderError> {
         let mut claims = self.verify_login(metadata, tokens, proof.nonce.expose()).await?.once();
-        let (subject, provider_session) = (text(&claims, "sub").unwrap_or_default(), text(&claims, "sid"));
+        let subject = text(&claims, "sub").ok_or(ClaimsError::NoSubject)?;
+        let provider_session = text(&claims, "sid");
         let tenant = metadata.issuer.tenant(&claims).map(str::to_owned);
         claims = self.with_access_token_claims(metadata, claims, &tokens.access_token, KeyPurpose::Login).await?;
         if let Some(userinfo) = self.fetch_userinfo(metadata, &tokens.access_token, &subject, KeyPurpose::Login).await? {

@@ -171,7 +171,7 @@ impl Engine {
         if class == FailureClass::Dead {
             self.record_success(&grant.issuer);
             let event = match self.was_replaced_by_a_login(grant).await {
-                true => event.because("replaced_by_a_login"),
+                true => superseded(event, "replaced_by_a_login"),
                 false => {
                     report(grant, class.as_str(), &reason, failure);
                     event
@@ -188,9 +188,8 @@ impl Engine {
             }
             // Fenced: if the intent is no longer this attempt's, another replica's token refresh decides, not this response.
             let end = Write::End(Fence::Attempt(attempt), EndReason::Dead, Some(reason));
-            let event =
-                if self.pending.save_with_retry(grant.id, attempt, end).await? { event } else { event.because("a_lost_race") };
-            self.store.enqueue_event(event);
+            let has_ended = self.pending.save_with_retry(grant.id, attempt, end).await?;
+            self.store.enqueue_event(if has_ended { event } else { superseded(event, "a_lost_race") });
             return self.read_outcome(grant).await;
         }
         self.store.enqueue_event(event);
@@ -234,6 +233,11 @@ impl Engine {
             tracing::warn!(error = causes(&error), "the refresh token of a grant that has ended lives on at the provider");
         }
     }
+}
+
+/// The event of a refusal that ended nobody's session, because something newer had taken the token's place.
+fn superseded(event: Event, by: &'static str) -> Event {
+    Event { outcome: "superseded".to_owned(), ..event.because(by) }
 }
 
 /// A grant as the store has it when it has saved `renewed`, whose identity is as it was.

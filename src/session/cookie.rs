@@ -196,29 +196,32 @@ impl Cookies {
         self.line(name, "", Duration::ZERO, self.context)
     }
 
-    /// Builds the `Set-Cookie` values that keep a session for `age`, and remove those of another jar or name that the request has: a
-    /// session that has ended must not hide the new one after a change of `CODER_SAMESITE_AUTH_COOKIE` or `CODER_COOKIE_NAME`.
+    /// Builds the `Set-Cookie` values that keep a session for `age`, and remove the cookie of the other jar if the request has one: a
+    /// session that has ended must not hide the new one after a change of `CODER_SAMESITE_AUTH_COOKIE`. One of a former name hides
+    /// nothing, and may be another gateway's by now.
     pub fn set_session(&self, value: &str, age: Duration, request: &HeaderMap) -> Option<Vec<HeaderValue>> {
         let is_sent = |name: &str| pairs(request).any(|(found, _)| found == name.as_bytes());
-        let other = self.session_jars().filter(|(name, _)| *name != self.session() && is_sent(name));
+        let other = self.session_jars().filter(|(name, context)| *context != self.context && is_sent(name));
         let cleared = other.filter_map(|(name, context)| self.line(name, "", Duration::ZERO, context));
         Some(std::iter::once(self.set(self.session(), value, age)?).chain(cleared).collect())
     }
 
-    /// Builds the `Set-Cookie` values that remove the session cookie from both cookie jars, under each name.
+    /// Builds the `Set-Cookie` values that remove the session cookie from both cookie jars.
     pub fn clear_sessions(&self) -> impl Iterator<Item = HeaderValue> {
         self.session_jars().filter_map(|(name, context)| self.line(name, "", Duration::ZERO, context))
     }
 
-    /// The session cookie's names in each jar that browsers may have.
+    /// The session cookie's name in each jar that browsers may have.
     fn session_jars(&self) -> impl Iterator<Item = (&str, EmbeddingContext)> {
-        let former = self.former.iter().map(|former| (&*former.session, &*former.partitioned_session));
+        let partitioned = self.is_secure.then_some((&*self.partitioned_session, EmbeddingContext::Embedded));
+        [(&*self.session, EmbeddingContext::TopLevel)].into_iter().chain(partitioned)
+    }
+
+    /// The names of session cookies that are accepted, in the order in which they count: the one that is set first.
+    fn accepted(&self) -> impl Iterator<Item = &str> {
+        let former = self.former.iter().flat_map(|former| [&*former.session, &*former.partitioned_session]);
         // Browsers send a partitioned cookie only where it could be set.
-        let is_secure = self.is_secure;
-        std::iter::once((&*self.session, &*self.partitioned_session)).chain(former).flat_map(move |(session, partitioned)| {
-            let partitioned = is_secure.then_some((partitioned, EmbeddingContext::Embedded));
-            std::iter::once((session, EmbeddingContext::TopLevel)).chain(partitioned)
-        })
+        self.sessions().into_iter().filter(|name| self.is_secure || *name != &*self.partitioned_session).chain(former)
     }
 
     fn line(&self, name: &str, value: &str, age: Duration, context: EmbeddingContext) -> Option<HeaderValue> {
@@ -237,10 +240,7 @@ impl Cookies {
     /// name has: one was planted, and it is not known which.
     pub fn session_value<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
         let mut found = None;
-        // Under the name that is set first.
-        let jars = || self.session_jars();
-        let is_first = |name: &str| name == self.session();
-        for (name, _) in jars().filter(|(name, _)| is_first(name)).chain(jars().filter(|(name, _)| !is_first(name))) {
+        for name in self.accepted() {
             let mut values = pairs(headers).filter(|(found, _)| *found == name.as_bytes()).map(|(_, value)| value);
             let Some(first) = values.next() else { continue };
             if !values.all(|other| other == first) {

@@ -11,7 +11,7 @@ mod voices;
 use std::{
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -56,6 +56,8 @@ pub(super) struct Postgres {
     heartbeat: tokio::sync::Mutex<Option<Heartbeat>>,
     /// How often the server was left, to which connections that are open for long may still lead.
     moves: Arc<AtomicU64>,
+    /// When the server started that heartbeats were written to last, which no other has in common with it.
+    server: Mutex<Option<String>>,
 }
 
 /// The heartbeat's connection.
@@ -65,8 +67,6 @@ struct Heartbeat {
     opened_at: Instant,
     /// The number of moves when it was opened.
     moves: u64,
-    /// When its server started, which no other has in common.
-    server: Option<String>,
 }
 
 /// The heartbeat's connection is made anew this often. A name or a proxy may lead to another server meanwhile, while the one before goes on:
@@ -90,6 +90,7 @@ impl Postgres {
             connector: main,
             heartbeat: tokio::sync::Mutex::default(),
             moves,
+            server: Mutex::default(),
         }
     }
 
@@ -109,6 +110,18 @@ impl Postgres {
         self.discard_open_connections();
     }
 
+    /// Leaves the server before, if this is another one.
+    fn arrive_at(&self, there: String) {
+        let mut server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_another = server.as_ref().is_some_and(|before| *before != there);
+        *server = Some(there);
+        drop(server);
+        if is_another {
+            tracing::info!("the database's address leads to another server, or to one that was started anew");
+            self.leave_server();
+        }
+    }
+
     /// Writes the heartbeat, over a new connection if the last one fails or is old: there may be another primary by now. If Postgres
     /// accepts no further connection, an idle one of the pool is taken over.
     pub(super) async fn beat(&self, replica: &str, keys: &str) -> Result<i64, StoreError> {
@@ -117,7 +130,6 @@ impl Postgres {
         let mut own = self.heartbeat.lock().await;
         let before = own.take();
         let moves = self.moves.load(Ordering::Acquire);
-        let mut server = before.as_ref().and_then(|before| before.server.clone());
         if let Some(mut before) = before.filter(|before| before.moves == moves && before.opened_at.elapsed() < HEARTBEAT_LIFETIME)
         {
             if let Ok(beat) = write_heartbeat(&mut before.line, replica, keys).await {
@@ -130,14 +142,11 @@ impl Postgres {
             Ok(line) => line,
             Err(error) => self.pool.take_idle().ok_or(StoreError::Unconnected(error))?.line,
         };
-        let there = started_at(&mut line).await;
-        if server.is_some() && there.is_some() && server != there {
-            tracing::info!("the database's address leads to another server, or to one that was started anew");
-            self.leave_server();
+        if let Some(there) = started_at(&mut line).await {
+            self.arrive_at(there);
         }
-        server = there.or(server);
         let beat = write_heartbeat(&mut line, replica, keys).await?;
-        *own = Some(Heartbeat { line, opened_at: now(), moves: self.moves.load(Ordering::Acquire), server });
+        *own = Some(Heartbeat { line, opened_at: now(), moves: self.moves.load(Ordering::Acquire) });
         Ok(beat)
     }
 

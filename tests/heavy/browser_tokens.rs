@@ -29,7 +29,7 @@ async fn a_person_s_click_makes_a_token_and_a_script_of_the_app_neither_makes_on
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let told: Value = serde_json::from_str(&said).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
     assert!(told["made"].as_str().unwrap().starts_with("evg_"), "{told}");
-    assert_eq!((&told["fetch"], &told["script"]), (&json!(403), &json!("Request refused")), "{told}");
+    assert_eq!((&told["fetch"], &told["script"]), (&json!(403), &json!("This page is too old")), "{told}");
     assert_eq!((&told["opener"], &told["seal"]), (&json!("SecurityError"), &json!(403)), "{told}");
     let mut names: Vec<_> = told["names"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     names.sort_unstable();

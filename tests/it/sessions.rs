@@ -94,7 +94,6 @@ async fn sessions_outlive_a_change_of_the_cookie_s_name() {
     assert!(!world.upstream.last().header("cookie").unwrap_or_default().contains("session"));
     there.send(Method::POST, "/oauth2/sign_out", &[("sec-fetch-site", "same-origin")], "").await;
     assert_eq!(there.fetch("/").await.status, StatusCode::UNAUTHORIZED);
-    assert_eq!(visitor.session(), None, "its cookie is taken away");
 }
 
 #[tokio::test]

@@ -166,6 +166,12 @@ async fn a_request_that_is_refused_while_a_login_elsewhere_is_under_way_is_serve
         assert_eq!((here.status, there.status), (StatusCode::OK, StatusCode::SEE_OTHER));
         assert!(is_renewed(&first).await && is_renewed(&second).await);
         assert!(lines_with(&[world.idp.issuer(), "failed to renew"]).is_empty(), "nobody was logged out");
+        eventually("the history says so", async || {
+            world.command(&["sessions", "show", "sub-ann"]).await.1.contains("replaced_by_a_login")
+        })
+        .await;
+        let (_, why) = world.command(&["sessions", "why", "sub-ann"]).await;
+        assert!(!why.contains("refused"), "{why}");
     }
 }
 

@@ -100,6 +100,7 @@ pub(super) fn event(event: &Event) -> String {
         (Kind::Renewal, "ok") => "renewed".to_owned(),
         (Kind::Renewal, "retry") => format!("not renewed yet, to be tried again ({}{more})", event.reason),
         (Kind::Renewal, "ambiguous") => format!("the outcome of a renewal was not known ({}{more})", event.reason),
+        (Kind::Renewal, "superseded") => "not renewed, because a newer login or renewal had taken its place".to_owned(),
         (Kind::Renewal, _) => format!("not renewed ({}{more})", event.reason),
         (Kind::Revocation, "ok") => "the refresh token was revoked at the provider".to_owned(),
         (Kind::Revocation, _) => format!("the refresh token was not revoked at the provider{words}"),

@@ -104,6 +104,9 @@ pub(super) fn event(event: &Event) -> String {
         (Kind::Renewal, "ok") => "erneuert".to_owned(),
         (Kind::Renewal, "retry") => format!("noch nicht erneuert, wird wieder versucht ({}{more})", event.reason),
         (Kind::Renewal, "ambiguous") => format!("der Ausgang einer Erneuerung war unbekannt ({}{more})", event.reason),
+        (Kind::Renewal, "superseded") => {
+            "nicht erneuert, weil eine neuere Anmeldung oder Erneuerung an seine Stelle getreten war".to_owned()
+        }
         (Kind::Renewal, _) => format!("nicht erneuert ({}{more})", event.reason),
         (Kind::Revocation, "ok") => "das Refresh-Token wurde beim Anmeldedienst widerrufen".to_owned(),
         (Kind::Revocation, _) => format!("das Refresh-Token wurde beim Anmeldedienst nicht widerrufen{words}"),

@@ -138,9 +138,7 @@ fn a_session_goes_on_under_the_name_that_its_cookie_had_before() {
     assert_eq!(lines[header::COOKIE], "firsts=f");
     let sent = headers(&[&format!("__Host-first_session={}", value("a"))]);
     let set = cookies.set_session("v", Duration::from_secs(9), &sent).unwrap();
-    assert_eq!(set.len(), 2);
-    assert_eq!(set[1], "__Host-first_session=; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=0");
-    assert_eq!(cookies.clear_sessions().count(), 4);
+    assert_eq!((set.len(), cookies.clear_sessions().count()), (1, 2), "which another gateway on the host may have by now");
 }
 
 #[test]

@@ -59,8 +59,8 @@ impl Store {
             Ok(Ok(beat)) => return Ok(beat),
             Ok(Err(error)) => error,
             Err(_) => {
-                // The pool's connections may hang on the same thing.
-                self.backend.discard_open_connections();
+                // All other connections may hang on the same thing.
+                self.backend.leave_server();
                 StoreError::TimedOut(DEADLINE)
             }
         };

@@ -120,11 +120,13 @@ impl Poll {
         let sql = format!("SELECT COUNT(*) AS seen FROM changes WHERE id BETWEEN {} AND {}", leap.first, leap.last);
         let row = self.line.connection.fetch_one(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await?;
         let seen = row.try_get("seen")?;
-        if seen > leap.seen {
+        let is_over = leap.since.elapsed() > LONGEST_TRANSACTION;
+        // Rows that are deleted meanwhile may hide what has come: at the end it is announced in any case.
+        if seen > leap.seen || is_over {
             announce(Change::Everything);
         }
         leap.seen = seen;
-        if leap.since.elapsed() > LONGEST_TRANSACTION {
+        if is_over {
             self.seen.leapt = None;
         }
         Ok(())
@@ -138,8 +140,9 @@ impl Seen {
         let (after, nearest) = (self.newest.saturating_add(1), id.saturating_sub(NEAREST));
         self.missing.extend((after.max(nearest)..id).map(|between| (between, now)));
         if after < nearest {
-            let (first, seen) = self.leapt.as_ref().map_or((after, 0), |leap| (leap.first, leap.seen));
-            self.leapt = Some(Leap { first, last: nearest - 1, since: now, seen });
+            // From the first one on, so that it ends however often the numbers leap.
+            let (first, since, seen) = self.leapt.as_ref().map_or((after, now, 0), |leap| (leap.first, leap.since, leap.seen));
+            self.leapt = Some(Leap { first, last: nearest - 1, since, seen });
         }
         self.newest = self.newest.max(id);
     }
