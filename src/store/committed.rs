@@ -5,6 +5,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    hash::Hash,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -20,8 +21,8 @@ use crate::{
 const RETENTION: Duration = Duration::from_secs(15 * 60);
 /// How many bytes of tokens are kept; the oldest go first.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
-/// How many ended sessions are remembered.
-const MAX_SESSIONS: usize = 100_000;
+/// How many ended sessions are remembered, and how many users.
+const MAX_ENDED: usize = 100_000;
 /// How many writes are kept in order at least.
 const MIN_ORDER: usize = 1024;
 /// What an entry takes besides its tokens.
@@ -90,10 +91,42 @@ struct State {
     order: VecDeque<(GrantId, u64)>,
     writes: u64,
     bytes: usize,
-    sessions: HashMap<SessionHash, Stopwatch>,
-    session_order: VecDeque<SessionHash>,
-    /// When users were ended, by what was read last, and since when that is known.
-    users: HashMap<UserName, (Timestamp, Stopwatch)>,
+    sessions: Recent<SessionHash, ()>,
+    /// When users were ended, by what was read last.
+    users: Recent<UserName, Option<Timestamp>>,
+}
+
+/// What was learnt of late, the oldest of which goes when it is too old or too much.
+#[derive(Debug)]
+struct Recent<K, V> {
+    entries: HashMap<K, (V, Stopwatch)>,
+    order: VecDeque<K>,
+}
+
+impl<K, V> Default for Recent<K, V> {
+    fn default() -> Self {
+        Self { entries: HashMap::new(), order: VecDeque::new() }
+    }
+}
+
+impl<K: Copy + Eq + Hash, V: Copy> Recent<K, V> {
+    fn learn(&mut self, key: K, value: V) {
+        if self.entries.insert(key, (value, Stopwatch::start())).is_none() {
+            self.order.push_back(key);
+        }
+        while let Some(oldest) = self.order.front() {
+            let is_too_old = self.entries.get(oldest).is_none_or(|(_, since)| since.elapsed() > RETENTION);
+            if !is_too_old && self.entries.len() <= MAX_ENDED {
+                break;
+            }
+            self.entries.remove(oldest);
+            self.order.pop_front();
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = (K, V)> {
+        self.entries.iter().map(|(key, (value, _))| (*key, *value))
+    }
 }
 
 #[derive(Debug)]
@@ -225,42 +258,22 @@ impl Committed {
 
     /// The session has ended.
     pub(super) fn session_ended(&self, hash: SessionHash) {
-        let mut state = self.state();
-        if state.sessions.insert(hash, Stopwatch::start()).is_none() {
-            state.session_order.push_back(hash);
-        }
-        while let Some(oldest) = state.session_order.front().copied() {
-            let is_too_old = state.sessions.get(&oldest).is_none_or(|since| since.elapsed() > RETENTION);
-            if !is_too_old && state.sessions.len() <= MAX_SESSIONS {
-                break;
-            }
-            state.session_order.pop_front();
-            state.sessions.remove(&oldest);
-        }
+        self.state().sessions.learn(hash, ());
     }
 
     /// This was read of a user after it was announced that it changes: when they were ended.
     pub(super) fn user_ended(&self, name: UserName, ended_at: Option<Timestamp>) {
-        let mut state = self.state();
-        match ended_at {
-            Some(at) => drop(state.users.insert(name, (at, Stopwatch::start()))),
-            None => drop(state.users.remove(&name)),
-        }
-        if state.users.len() > MAX_SESSIONS {
-            state.users.retain(|_, (_, since)| since.elapsed() < RETENTION);
-        }
+        self.state().users.learn(name, ended_at);
     }
 
     /// The users who are remembered to have been ended, and when.
     pub(super) fn users(&self) -> Vec<(UserName, Timestamp)> {
-        let mut state = self.state();
-        state.users.retain(|_, (_, since)| since.elapsed() < RETENTION);
-        state.users.iter().map(|(name, (at, _))| (*name, *at)).collect()
+        self.state().users.all().filter_map(|(name, at)| Some((name, at?))).collect()
     }
 
     /// Whether the session is remembered to have ended.
     pub(super) fn has_ended(&self, hash: &SessionHash) -> bool {
-        self.state().sessions.contains_key(hash)
+        self.state().sessions.entries.contains_key(hash)
     }
 
     /// What is missing in a row. A row that has ended is missing nothing, unless it ended because an outcome was unknown.
@@ -293,13 +306,13 @@ impl Committed {
     /// How many grants and ended sessions are remembered.
     pub(super) fn sizes(&self) -> (usize, usize) {
         let state = self.state();
-        (state.grants.len(), state.sessions.len())
+        (state.grants.len(), state.sessions.entries.len())
     }
 
     /// All grants and all ended sessions that are remembered.
     pub(super) fn all(&self) -> (Vec<GrantId>, Vec<SessionHash>) {
         let state = self.state();
-        (state.grants.keys().copied().collect(), state.sessions.keys().copied().collect())
+        (state.grants.keys().copied().collect(), state.sessions.all().map(|(hash, ())| hash).collect())
     }
 }
 

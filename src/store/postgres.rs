@@ -18,7 +18,7 @@ use std::{
 };
 
 use sqlx::{Executor, Row};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 pub use self::url::PostgresUrl;
 pub(super) use self::{
@@ -72,6 +72,8 @@ struct Heartbeat {
 /// The heartbeat's connection is made anew this often. A name or a proxy may lead to another server meanwhile, while the one before goes on:
 /// nothing else would ever tell.
 const HEARTBEAT_LIFETIME: Duration = Duration::from_secs(10);
+/// How long that may take: a server or a network that takes no new connections at the moment is no outage while the old ones work.
+const RENEWAL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long connecting may take at the start, and each question before anything is changed. How long migrations take depends on the
 /// tables' sizes: one that is cut off begins anew, and never ends.
@@ -122,25 +124,33 @@ impl Postgres {
         }
     }
 
-    /// Writes the heartbeat, over a new connection if the last one fails or is old: there may be another primary by now. If Postgres
-    /// accepts no further connection, an idle one of the pool is taken over.
+    /// Writes the heartbeat, over a new connection if the last one fails or is old: there may be another primary by now. An old one that
+    /// works is used on where there is no new one. If Postgres accepts no further connection, an idle one of the pool is taken over.
     pub(super) async fn beat(&self, replica: &str, keys: &str) -> Result<i64, StoreError> {
         self.pool.close_expired();
         // Taken out, so that a connection on which a heartbeat hangs is not used again.
         let mut own = self.heartbeat.lock().await;
-        let before = own.take();
         let moves = self.moves.load(Ordering::Acquire);
-        if let Some(mut before) = before.filter(|before| before.moves == moves && before.opened_at.elapsed() < HEARTBEAT_LIFETIME)
-        {
-            if let Ok(beat) = write_heartbeat(&mut before.line, replica, keys).await {
-                *own = Some(before);
-                return Ok(beat);
+        let mut newer = None;
+        if let Some(mut before) = own.take().filter(|before| before.moves == moves) {
+            if before.opened_at.elapsed() >= HEARTBEAT_LIFETIME {
+                newer = timeout(RENEWAL_TIMEOUT, self.connector.connect()).await.ok().and_then(Result::ok);
+                before.opened_at = now();
             }
-            self.discard_open_connections();
+            if newer.is_none() {
+                if let Ok(beat) = write_heartbeat(&mut before.line, replica, keys).await {
+                    *own = Some(before);
+                    return Ok(beat);
+                }
+                self.discard_open_connections();
+            }
         }
-        let mut line = match self.connector.connect().await {
-            Ok(line) => line,
-            Err(error) => self.pool.take_idle().ok_or(StoreError::Unconnected(error))?.line,
+        let mut line = match newer {
+            Some(line) => line,
+            None => match self.connector.connect().await {
+                Ok(line) => line,
+                Err(error) => self.pool.take_idle().ok_or(StoreError::Unconnected(error))?.line,
+            },
         };
         if let Some(there) = started_at(&mut line).await {
             self.arrive_at(there);
@@ -156,16 +166,16 @@ impl Postgres {
     }
 
     pub(super) async fn migrate(&self) -> Result<(), StoreError> {
-        let connected = tokio::time::timeout(START_TIMEOUT, self.connector.connect()).await;
+        let connected = timeout(START_TIMEOUT, self.connector.connect()).await;
         let connected = connected.unwrap_or(Err(sqlx::Error::PoolTimedOut));
         let mut connection = connected.map_err(StoreError::Unconnected)?.connection;
-        let is_current = tokio::time::timeout(START_TIMEOUT, migrations::is_current(&mut connection)).await;
+        let is_current = timeout(START_TIMEOUT, migrations::is_current(&mut connection)).await;
         if !is_current.map_err(|_| StoreError::TimedOut(START_TIMEOUT))?? {
             tracing::info!("the database is brought up to date, which takes minutes where its tables are large");
-            let migrated = tokio::time::timeout(MIGRATION_TIMEOUT, migrations::migrate(&mut connection)).await;
+            let migrated = timeout(MIGRATION_TIMEOUT, migrations::migrate(&mut connection)).await;
             migrated.map_err(|_| StoreError::TimedOut(MIGRATION_TIMEOUT))??;
         }
-        let _warned = tokio::time::timeout(START_TIMEOUT, durability::warn(&mut connection)).await;
+        let _warned = timeout(START_TIMEOUT, durability::warn(&mut connection)).await;
         Ok(())
     }
 

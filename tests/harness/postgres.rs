@@ -172,6 +172,11 @@ pub async fn sessions(url: &str) -> i64 {
     read(url, "SELECT COUNT(*) FROM sessions").await
 }
 
+/// How many heartbeats the busiest replica has written.
+pub async fn heartbeats(url: &str) -> i64 {
+    read(url, "SELECT COALESCE(MAX(beats), 0) FROM replicas").await
+}
+
 /// How many announced ends of sessions the database keeps.
 pub async fn announcements(url: &str) -> i64 {
     read(url, "SELECT COUNT(*) FROM public.changes WHERE payload LIKE 'session %'").await

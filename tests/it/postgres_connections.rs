@@ -106,6 +106,18 @@ async fn a_database_that_moves_while_the_one_before_goes_on_is_followed_by_every
     drop(moved);
 }
 
+#[tokio::test]
+async fn a_server_that_takes_no_new_connections_is_no_outage_while_the_old_ones_work() {
+    let world = World::build().on(Kind::Postgres).start().await;
+    let (url, visitor) = (world.database_url(), world.signed_in().await);
+    world.store_line.as_ref().unwrap().connect_in(std::time::Duration::from_secs(3600));
+    let before = postgres::heartbeats(&url).await;
+    // Past the time at which the heartbeat's connection would be made anew.
+    eventually("heartbeats go on", async || postgres::heartbeats(&url).await > before + 14).await;
+    assert_eq!(world.visitor().get("/oauth2/readyz").await.json()["store"], "ok");
+    assert!(visitor.get("/").await.is_upstreams());
+}
+
 /// A statement that waits for a lock must not keep its server process once nobody waits for it any more.
 #[tokio::test]
 async fn what_waits_for_a_lock_is_given_up_by_the_server_too() {

@@ -112,9 +112,10 @@ impl Http2Pool {
                 Err(Choice::Open) => return self.open().await,
                 Err(Choice::Use(_) | Choice::Wait) => {}
             }
-            let (_counted, deadline) = match &mut waiting {
-                Some(waiting) => waiting,
-                None => waiting.insert(self.begin_to_wait()?),
+            // Whoever leaves a place looks for those who are counted: what was left before is looked for once more.
+            let Some((_counted, deadline)) = &waiting else {
+                waiting = Some(self.begin_to_wait()?);
+                continue;
             };
             timeout_at(*deadline, changed).await.map_err(|_| ForwardError::Busy)?;
         }

@@ -119,7 +119,7 @@ fn no_more_is_remembered_than_fits() {
         hash[..8].copy_from_slice(&number.to_le_bytes());
         committed.session_ended(SessionHash(hash));
     }
-    assert_eq!(committed.all().1.len(), MAX_SESSIONS);
+    assert_eq!(committed.all().1.len(), MAX_ENDED);
 }
 
 #[test]
@@ -131,4 +131,22 @@ fn a_grant_that_is_not_written_again_keeps_none_of_the_writes_of_others() {
     }
     let state = committed.state();
     assert!(state.grants.len() == 2 && state.order.len() <= 2 * 2 + MIN_ORDER, "{}", state.order.len());
+}
+
+#[test]
+fn of_users_who_were_ended_the_last_word_counts_and_no_more_are_remembered_than_fit() {
+    let committed = Committed::default();
+    let name = |number: usize| {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&number.to_le_bytes());
+        UserName(bytes)
+    };
+    committed.user_ended(name(0), Some(Timestamp(5)));
+    assert_eq!(committed.users(), [(name(0), Timestamp(5))]);
+    committed.user_ended(name(0), None);
+    assert_eq!(committed.users(), [], "let in again");
+    for number in 1..=MAX_ENDED + 10 {
+        committed.user_ended(name(number), Some(Timestamp(1)));
+    }
+    assert_eq!(committed.users().len(), MAX_ENDED);
 }
