@@ -95,6 +95,11 @@ fn facts_of(facts: &DatabaseFacts, clock: &Clock) -> Vec<Finding> {
 
 fn migrations(facts: &DatabaseFacts) -> Option<Finding> {
     const CHECK: &str = "migrations";
+    if !facts.leftover_tables.is_empty() {
+        let tables = facts.leftover_tables.join(", ");
+        let seen = format!("a backup was restored over a newer schema, whose tables ({tables}) no migration can make any more");
+        return Some(Finding::error(CHECK, seen).advise("restore it again, into an empty schema").see("docs/operations.md"));
+    }
     let seen = format!("{} migrations have not been applied", facts.pending_migrations);
     match (facts.pending_migrations, facts.may_create) {
         (0, _) => Some(Finding::ok(CHECK, "the schema is up to date")),

@@ -39,6 +39,12 @@ pub enum StoreError {
     /// A token cannot be decrypted, or encrypted.
     #[error("a token in the store cannot be opened")]
     Sealed(#[from] SealError),
+    /// The schema has tables of migrations that it has not recorded, so that it cannot be brought up to date.
+    #[error(
+        "there are tables of a newer schema than the one that is recorded ({0}): a backup was restored over them; \
+         restore it again as docs/operations.md has it"
+    )]
+    Leftovers(String),
     /// The schema could not be brought up to date.
     #[error("the migrations failed")]
     Migration(#[from] sqlx::migrate::MigrateError),
@@ -107,7 +113,7 @@ impl StoreError {
             }
             Self::Outdated => Fault::Conflict,
             Self::TimedOut(_) => Fault::Broken,
-            Self::Migration(_) => Fault::Statement,
+            Self::Migration(_) | Self::Leftovers(_) => Fault::Statement,
             Self::Malformed(_) | Self::Sealed(_) => Fault::Refused,
         }
     }

@@ -13,6 +13,8 @@ pub struct DatabaseFacts {
     pub is_pooled: bool,
     /// How many migrations have not been applied.
     pub pending_migrations: usize,
+    /// The tables of those migrations that are there all the same, because a backup was restored over them.
+    pub leftover_tables: Vec<String>,
     /// Whether this role may create tables in the schema.
     pub may_create: bool,
     /// The tables on whose rows this role lacks a right that Evergate needs.

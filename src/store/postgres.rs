@@ -169,8 +169,12 @@ impl Postgres {
         let connected = timeout(START_TIMEOUT, self.connector.connect()).await;
         let connected = connected.unwrap_or(Err(sqlx::Error::PoolTimedOut));
         let mut connection = connected.map_err(StoreError::Unconnected)?.connection;
-        let is_current = timeout(START_TIMEOUT, migrations::is_current(&mut connection)).await;
-        if !is_current.map_err(|_| StoreError::TimedOut(START_TIMEOUT))?? {
+        let state = timeout(START_TIMEOUT, migrations::state(&mut connection)).await;
+        let state = state.map_err(|_| StoreError::TimedOut(START_TIMEOUT))??;
+        if !state.leftovers.is_empty() {
+            return Err(StoreError::Leftovers(state.leftovers.join(", ")));
+        }
+        if state.pending > 0 {
             tracing::info!("the database is brought up to date, which takes minutes where its tables are large");
             let migrated = timeout(MIGRATION_TIMEOUT, migrations::migrate(&mut connection)).await;
             migrated.map_err(|_| StoreError::TimedOut(MIGRATION_TIMEOUT))??;

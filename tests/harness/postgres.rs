@@ -236,6 +236,14 @@ pub async fn make_serving_role(url: &str) {
     run(url, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO serving").await;
 }
 
+/// Brings an empty database to where the migrations before `number` leave it.
+pub async fn migrate_before(url: &str, number: i64) {
+    let directory = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/postgres"));
+    let mut migrator = sqlx::migrate::Migrator::new(directory).await.unwrap();
+    migrator.migrations.to_mut().retain(|migration| migration.version < number);
+    migrator.run(&mut PgConnection::connect(url).await.unwrap()).await.unwrap();
+}
+
 /// Runs a statement.
 pub async fn run(url: &str, statement: &str) {
     execute(&Url::parse(url).unwrap(), statement.to_owned()).await;
@@ -260,7 +268,8 @@ pub async fn waiting(url: &str, statement: &str) -> i64 {
     .await
 }
 
-async fn read<T>(url: &str, query: &str) -> T
+/// The value that a query returns.
+pub async fn read<T>(url: &str, query: &str) -> T
 where
     T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres> + Send + Unpin,
 {

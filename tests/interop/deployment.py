@@ -23,8 +23,13 @@ class Deployment:
     def start(self, replicas, settings):
         self.app = Upstream(self.world)
         own = {"ACCESS_URL": self.url, "HTTP_ADDRESS": f"127.0.0.1:{self.port}", "UPSTREAM_URL": self.app.url, "OIDC_TOKEN_TIMEOUT": "5s"}
-        first = Evergate(self.world, {**own, **settings})
+        first = self.evergate(self.world, {**own, **settings})
         self.replicas = [first, *(first.also() for _ in range(replicas - 1))]
+
+    @staticmethod
+    def evergate(*arguments, **more):
+        """The first replica."""
+        return Evergate(*arguments, **more)
 
     def renewals(self):
         return self.line.calls(self.token_path, grant_type="refresh_token")

@@ -11,7 +11,8 @@ import subprocess
 import sys
 
 from oidc_provider import OidcProvider
-from world import HERE, REPOSITORY, binary, cases_of, eventually, need, run
+from previous_release import previous_release
+from world import HERE, REPOSITORY, Evergate, binary, cases_of, eventually, need, run
 
 PAGE = (REPOSITORY / "docs/operations.md").read_text()
 
@@ -22,14 +23,19 @@ def blocks(section):
     return re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
 
 
-def do(place, section, number=0, statuses=(0,)):
-    """Runs a block of the page where the deployment's environment is, and returns what it printed."""
-    replica, folder = place.replicas[0], place.world.directory
-    programs = folder / "programs"
+def programs_of(place):
+    """A folder that is searched first for programs: Evergate's is the one under test."""
+    programs = place.world.directory / "programs"
     if not programs.exists():
         programs.mkdir()
         (programs / "evergate").symlink_to(binary())
-    env = {**replica._env(), "PATH": f"{programs}:{os.environ['PATH']}"}
+    return programs
+
+
+def do(place, section, number=0, statuses=(0,), url=None):
+    """Runs a block of the page where the deployment's environment is, or with the URL of another role, and returns what it printed."""
+    replica, folder = place.replicas[0], place.world.directory
+    env = {**replica._env(), "PATH": f"{programs_of(place)}:{os.environ['PATH']}", **({"CODER_PG_CONNECTION_URL": url} if url else {})}
     asked = ["bash", "-euo", "pipefail", "-c", blocks(section)[number]]
     done = subprocess.run(asked, env=env, cwd=folder, capture_output=True, text=True, timeout=60)
     assert done.returncode in statuses, f"{section}: {done.returncode}: {done.stdout}{done.stderr}"
@@ -71,7 +77,7 @@ def restart(place, **changed):
 
 
 def a_backup_is_restored_and_nobody_types_a_password(world):
-    need("pg_dump", "pg_restore")
+    need("pg_dump", "pg_restore", "psql")
     place = OidcProvider(world)
     browser = place.log_in()
     do(place, "Backup")
@@ -82,6 +88,48 @@ def a_backup_is_restored_and_nobody_types_a_password(world):
     do(place, "Restore")
     for replica in place.replicas:
         replica.start()
+    spent = len(place.renewals())
+    on_the_page(place, browser)
+    assert len(place.renewals()) == spent, "the token that was spent is not presented again"
+
+
+class WithTwoRoles(OidcProvider):
+    """A deployment of the previous release whose schema has an owner, as whom it does not serve."""
+
+    def settings(self):
+        url, (_, self.program) = self.world.shared.world.postgres(), previous_release()
+        server, name = url.rsplit("/", 1)
+        owner, role = f"owner_{name}", f"serving_{name}"
+        self.world.sql(url, f"CREATE ROLE {owner} LOGIN; CREATE ROLE {role} LOGIN; ALTER DATABASE {name} OWNER TO {owner}")
+        self.owner, serving = (re.sub("//[^@]*@", f"//{user}@", server) + "/" + name for user in (owner, role))
+        self.world.sql(self.owner, f"ALTER DEFAULT PRIVILEGES GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {role}")
+        self.world.sql(self.owner, f"GRANT USAGE ON SCHEMA public TO {role}")
+        return {**super().settings(), "PG_CONNECTION_URL": serving}
+
+    def start(self, replicas, settings):
+        env = {name: value for name, value in os.environ.items() if not name.startswith("CODER_")}
+        keys = base64.b64encode(secrets.token_bytes(32)).decode()
+        env |= {"CODER_PG_CONNECTION_URL": self.owner, "CODER_EXTERNAL_TOKEN_ENCRYPTION_KEYS": keys}
+        subprocess.run([self.program, "migrate"], env=env, check=True, capture_output=True, timeout=60)
+        super().start(replicas, {**settings, "EXTERNAL_TOKEN_ENCRYPTION_KEYS": keys})
+
+    def evergate(self, *arguments, **more):
+        return Evergate(*arguments, program=self.program, **more)
+
+
+def a_backup_of_the_previous_release_is_restored_after_the_upgrade(world):
+    need("pg_dump", "pg_restore", "psql")
+    place = WithTwoRoles(world)
+    browser, (replica,) = place.log_in(), place.replicas
+    do(place, "Backup", url=place.owner)
+    do(place, "Upgrade", statuses=(0, 1), url=place.owner)
+    replica.program = binary()
+    replica.restart()
+    place.expire()
+    place.fresh(browser)
+    replica.stop()
+    do(place, "Restore", url=place.owner)
+    replica.start()
     spent = len(place.renewals())
     on_the_page(place, browser)
     assert len(place.renewals()) == spent, "the token that was spent is not presented again"

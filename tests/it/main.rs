@@ -76,6 +76,7 @@ mod renewal_failures;
 mod renewal_knowledge;
 mod repeats;
 mod replicas;
+mod restored_backups;
 mod revocations;
 mod routes;
 mod rules;

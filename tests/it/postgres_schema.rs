@@ -5,7 +5,7 @@ use evergate::{
     store::{Settings, Store},
     telemetry::{logs::causes, metrics::Metrics},
 };
-use sqlx::{Connection, Executor, PgConnection, migrate::Migrator};
+use sqlx::{Connection, Executor, PgConnection};
 
 use crate::harness::{
     World,
@@ -97,10 +97,7 @@ fn documented_indexes() -> Vec<String> {
 /// A database as the migrations before `number` leave it.
 async fn database_before(cluster: &Cluster, number: i64) -> String {
     let url = cluster.empty_database().await;
-    let directory = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/postgres"));
-    let mut migrator = Migrator::new(directory).await.unwrap();
-    migrator.migrations.to_mut().retain(|migration| migration.version < number);
-    migrator.run(&mut connect(&url).await).await.unwrap();
+    postgres::migrate_before(&url, number).await;
     url
 }
 

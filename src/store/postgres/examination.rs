@@ -2,7 +2,10 @@
 
 use sqlx::{Connection as _, PgConnection, Row};
 
-use super::{Postgres, durability, migrations};
+use super::{
+    Postgres, durability,
+    migrations::{self, State},
+};
 use crate::{
     clock::Timestamp,
     store::{StoreError, facts::DatabaseFacts},
@@ -54,8 +57,8 @@ async fn read(connection: &mut PgConnection, is_writable: bool, is_pooled: bool)
     // In one transaction, which a pooler gives one server process.
     let mut transaction = connection.begin().await?;
     let row = sqlx::query(QUESTION).bind(TABLES.as_slice()).persistent(false).fetch_one(&mut *transaction).await?;
-    let pending_migrations = migrations::pending(&mut transaction).await?.len();
     transaction.rollback().await?;
+    let State { pending: pending_migrations, leftovers: leftover_tables } = migrations::state(connection).await?;
     // A database that does not know these settings says nothing of itself.
     let may_lose = durability::read(connection).await.ok().and_then(|durability| durability::warning(&durability));
     Ok(DatabaseFacts {
@@ -63,6 +66,7 @@ async fn read(connection: &mut PgConnection, is_writable: bool, is_pooled: bool)
         is_writable,
         is_pooled,
         pending_migrations,
+        leftover_tables,
         may_create: row.try_get("may_create")?,
         tables_without_rights: row.try_get("lacking")?,
         now: Timestamp(row.try_get("now")?),
@@ -77,9 +81,7 @@ mod tests {
     #[test]
     fn the_rights_on_every_table_are_looked_at() {
         let mut created: Vec<String> = migrations::statements()
-            .flat_map(|sql| {
-                sql.split("CREATE TABLE ").skip(1).map(|rest| rest.split(' ').next().unwrap().to_owned()).collect::<Vec<_>>()
-            })
+            .flat_map(|sql| migrations::created_tables(&sql).map(str::to_owned).collect::<Vec<_>>())
             .filter(|table| table != "changes")
             .collect();
         let mut looked_at = TABLES.map(str::to_owned);

@@ -73,12 +73,32 @@ pub(super) async fn migrate(connection: &mut PgConnection) -> Result<(), Migrate
     Ok(())
 }
 
-/// Whether there is nothing to apply. A role that may not change the schema needs nothing but the right to read what is recorded.
-pub(super) async fn is_current(connection: &mut PgConnection) -> Result<bool, MigrateError> {
+/// What the schema has of the migrations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct State {
+    /// How many have not been applied.
+    pub(super) pending: usize,
+    /// The tables of those that have not been applied and are there all the same: what a backup is restored over stays, unless it is
+    /// emptied before. No migration can make them.
+    pub(super) leftovers: Vec<String>,
+}
+
+/// Compares the schema with the migrations. A role that may not change it needs nothing but the right to read what is recorded.
+pub(super) async fn state(connection: &mut PgConnection) -> Result<State, MigrateError> {
     let mut transaction = connection.begin().await?;
-    let is_current = pending(&mut transaction).await?.is_empty();
+    // One snapshot, so that what another replica commits in between is in neither answer or in both.
+    sqlx::raw_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ").execute(&mut *transaction).await?;
+    let pending = pending(&mut transaction).await?;
+    let created: Vec<&str> = pending.iter().flat_map(|migration| created_tables(migration.sql.as_str())).collect();
+    let existing = "SELECT tablename::TEXT FROM pg_tables WHERE schemaname = current_schema() AND tablename = ANY($1) ORDER BY 1";
+    let leftovers = sqlx::query_scalar(existing).persistent(false).bind(created).fetch_all(&mut *transaction).await?;
     transaction.rollback().await?;
-    Ok(is_current)
+    Ok(State { pending: pending.len(), leftovers })
+}
+
+/// The names of the tables that a migration's statements create.
+pub(super) fn created_tables(sql: &str) -> impl Iterator<Item = &str> {
+    sql.split("CREATE TABLE ").skip(1).filter_map(|rest| rest.split(' ').next())
 }
 
 async fn migrate_once(connection: &mut PgConnection) -> Result<(), MigrateError> {
@@ -108,7 +128,7 @@ async fn migrate_once(connection: &mut PgConnection) -> Result<(), MigrateError>
 }
 
 /// The migrations that have not been applied. A newer replica may have applied more; what it added, this one does not miss.
-pub(super) async fn pending(transaction: &mut PgConnection) -> Result<Vec<Migration>, MigrateError> {
+async fn pending(transaction: &mut PgConnection) -> Result<Vec<Migration>, MigrateError> {
     let exists = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL AS exists";
     let exists: bool = sqlx::query(exists).persistent(false).fetch_one(&mut *transaction).await?.try_get("exists")?;
     let mut applied = HashMap::new();
