@@ -1,6 +1,6 @@
 //! `evergate serve`.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use super::{
     output::print_warnings,
@@ -10,13 +10,16 @@ use super::{
     spans::Exported,
 };
 use crate::{
-    app,
+    app::{self, Running},
     clock::Clock,
     config::{Environment, Problems, check},
     systemd::{Notifier, Sockets},
     telemetry::{LogFile, logs, traces::LAST_EXPORT},
     timings::Timings,
 };
+
+/// How long the service manager is to wait for the next word of a start that goes on. A migration takes as long as the tables are large.
+const START_EXTENSION: Duration = Duration::from_secs(30);
 
 /// Runs the gateway until SIGTERM, SIGINT or SIGQUIT.
 pub(super) fn run(environment: &Environment) -> anyhow::Result<()> {
@@ -39,15 +42,25 @@ pub(super) fn run(environment: &Environment) -> anyhow::Result<()> {
         let manager = Arc::new(Notifier::of(&environment.variables));
         let exported = started.spans.take().zip(checked.telemetry.traces.clone());
         let exported = exported.map(|(queue, settings)| Exported::prepare(queue, settings)).transpose()?;
-        let running = app::start_on(sockets, checked, Clock::System, Timings::default()).await?;
+        let starting = app::start_on(sockets, checked, Clock::System, Timings::default());
+        let (running, mut early) = match start(starting, &mut signals, &manager).await? {
+            Start::Running { running, early } => (running, early),
+            Start::Stopped { signal } => {
+                tracing::info!(signal, "stopping before anything was served");
+                return Ok(());
+            }
+        };
         let exporting = exported.map(|exported| exported.start(running.metrics.clone()));
         manager.ready();
         let alive = Arc::clone(&manager);
         tokio::spawn(async move { alive.run_watchdog().await });
         let signal = loop {
-            let signal = tokio::select! {
-                signal = signals.next() => Some(signal),
-                () = settings.file_changes() => None,
+            let signal = match early.take() {
+                Some(signal) => Some(signal),
+                None => tokio::select! {
+                    signal = signals.next() => Some(signal),
+                    () = settings.file_changes() => None,
+                },
             };
             match signal {
                 Some(Signal::Stop(name)) => break name,
@@ -76,4 +89,33 @@ pub(super) fn run(environment: &Environment) -> anyhow::Result<()> {
         }
         Ok(())
     })
+}
+
+/// What a start comes to.
+enum Start {
+    /// The gateway serves. `early` is a signal that came meanwhile and waits for that.
+    Running { running: Running, early: Option<Signal> },
+    /// A signal to stop came first.
+    Stopped { signal: &'static str },
+}
+
+/// Waits until the gateway has started, unless a signal to stop comes first: nobody is served yet, so that there is nothing to drain, and
+/// the database rolls a migration back whose connection ends. The service manager hears that the start goes on, however long it takes.
+async fn start(
+    starting: impl Future<Output = anyhow::Result<Running>>,
+    signals: &mut Signals,
+    manager: &Notifier,
+) -> anyhow::Result<Start> {
+    let (mut starting, mut early) = (pin!(starting), None);
+    let mut goes_on = tokio::time::interval(START_EXTENSION / 3);
+    loop {
+        tokio::select! {
+            running = &mut starting => return Ok(Start::Running { running: running?, early }),
+            signal = signals.next() => match signal {
+                Signal::Stop(signal) => return Ok(Start::Stopped { signal }),
+                Signal::HangUp => early = Some(signal),
+            },
+            _ = goes_on.tick() => manager.starting(START_EXTENSION),
+        }
+    }
 }

@@ -33,6 +33,11 @@ impl Notifier {
         Self { socket, watchdog }
     }
 
+    /// The process still starts, and says something again within this time: it is not to be ended before, whatever the unit's timeout is.
+    pub fn starting(&self, at_most: Duration) {
+        self.tell(&format!("EXTEND_TIMEOUT_USEC={}", at_most.as_micros()));
+    }
+
     /// Requests are served; also after settings were reloaded.
     pub fn ready(&self) {
         self.tell("READY=1");

@@ -16,6 +16,7 @@ use serde_json::Value;
 
 const SCHEMA: &str = include_str!("../../config/helm/evergate/values.schema.json");
 const COMPUTED: &str = include_str!("../../config/helm/evergate/templates/_helpers.tpl");
+const DEPLOYMENT: &str = include_str!("../../config/helm/evergate/templates/deployment.yaml");
 const UNIT: &str = include_str!("../../config/debian/evergate.service");
 const COMPOSE: &str = include_str!("../../compose.yaml");
 
@@ -73,6 +74,17 @@ fn the_chart_reckons_with_the_defaults_of_the_settings() {
         assert!(COMPUTED.contains(&reckoned), "_helpers.tpl lacks {reckoned}");
     }
     assert!(Timings::default().unready_before_stop.as_secs_f64() <= 1.0, "the chart's grace period has a second for it");
+}
+
+#[test]
+fn the_chart_s_startup_probe_outlasts_the_longest_migration() {
+    let figure = |name: &str| {
+        let probe = DEPLOYMENT.split_once("startupProbe:").unwrap().1;
+        probe.split_once(name).unwrap().1.lines().next().unwrap().trim().parse::<u64>().unwrap()
+    };
+    let store = include_str!("../../src/store/postgres.rs");
+    assert!(store.contains("MIGRATION_TIMEOUT: Duration = Duration::from_secs(60 * 60)"));
+    assert!(figure("periodSeconds:") * figure("failureThreshold:") > 60 * 60 + 30, "it waits half a minute for its database");
 }
 
 #[test]

@@ -16,12 +16,13 @@ use std::{
     time::Duration,
 };
 
+use evergate::seal::KeyRing;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
-use crate::harness::{eventually::eventually, ext_authz, process::free_port, visitor::Visitor};
+use crate::harness::{eventually::eventually, ext_authz, postgres, process::free_port, visitor::Visitor};
 
 /// A manager with the sockets of a service, and where it is told of it.
 struct Manager {
@@ -51,6 +52,11 @@ impl Manager {
 
     fn address(&self, socket: usize) -> SocketAddr {
         self.sockets[socket].local_addr().unwrap()
+    }
+
+    fn on_postgres(&mut self, url: &str) {
+        self.variables.insert("CODER_PG_CONNECTION_URL", url.to_owned());
+        self.variables.insert("CODER_EXTERNAL_TOKEN_ENCRYPTION_KEYS", KeyRing::generate());
     }
 
     /// Starts the service with the sockets of these names, which are passed on as file descriptors 3 and 4.
@@ -184,6 +190,41 @@ async fn a_restart_behind_a_socket_of_the_manager_refuses_no_connection() {
     crowd.leave.store(true, Ordering::Relaxed);
     futures_util::future::join_all(crowd.clients).await;
     assert_eq!(crowd.refused.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn a_start_that_waits_for_its_database_says_that_it_goes_on_and_heeds_a_signal() {
+    let mut manager = Manager::new();
+    manager.on_postgres("postgres://evergate@127.0.0.1:9/evergate");
+    let service = manager.start(&["http"]);
+    assert_eq!(manager.told("EXTEND").await, "EXTEND_TIMEOUT_USEC=30000000");
+    service.signal("-TERM");
+    let (code, log) = service.ended().await;
+    assert!(code == Some(0) && log.contains("stopping before anything was served"), "{code:?} {log}");
+}
+
+#[tokio::test]
+async fn a_signal_during_a_migration_ends_the_process_and_the_schema_is_as_before() {
+    let cluster = postgres::Cluster::start_own().await;
+    let url = cluster.empty_database().await;
+    postgres::migrate_before(&url, 13).await;
+    let mut manager = Manager::new();
+    manager.on_postgres(&url);
+    let reader = postgres::held(&url, "BEGIN; SELECT * FROM events").await;
+    let service = manager.start(&["http"]);
+    eventually("a migration waits for the table", async || postgres::waiting(&url, "%").await == 1).await;
+    service.signal("-TERM");
+    let (code, log) = service.ended().await;
+    assert_eq!(code, Some(0), "{log}");
+    drop(reader);
+    eventually("the server has noticed", async || {
+        let others = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        postgres::read::<i64>(&url, others).await == 0
+    })
+    .await;
+    assert_eq!(postgres::read::<i64>(&url, "SELECT MAX(version) FROM _sqlx_migrations").await, 12);
+    let _service = manager.start(&["http"]);
+    manager.told("READY").await;
 }
 
 #[tokio::test]
