@@ -106,13 +106,16 @@ impl Renewer {
         let tasks = TaskTracker::new();
         let pending = Arc::new(Pending::new(store.clone(), tasks.clone()));
         let engine = |provider: &Arc<Provider>| {
+            let metrics = metrics.of_provider(provider.name());
+            // Of every preset, because metadata that say which one it is may come late.
+            classify::codes_of_presets().for_each(|(class, code)| metrics.expect_renewal(class, code));
             Arc::new(Engine {
                 settings: settings.clone(),
                 timings,
                 provider: Arc::clone(provider),
                 store: store.clone(),
                 clock: clock.clone(),
-                metrics: metrics.of_provider(provider.name()),
+                metrics,
                 flights: Flights::default(),
                 breaker: Breaker::default(),
                 slots: Slots::new(settings.max_concurrent),

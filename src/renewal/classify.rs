@@ -1,11 +1,11 @@
 //! Classifies failed token refreshes by the protocol's `error` member and the transport, never by message texts, which providers
 //! change.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use http::StatusCode;
 
-use crate::oidc::{ErrorMeaning, ErrorRule, FetchError, TokenFailure};
+use crate::oidc::{ErrorMeaning, ErrorRule, FetchError, PRESETS, TokenFailure};
 
 /// The class of a failed token refresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +100,7 @@ fn by_status(status: StatusCode, retry_after: Option<Duration>) -> FailureClass 
     }
 }
 
-/// Returns the reason for the log and the metrics: the provider's `error` code, or an identifier for what happened.
+/// Returns the reason for the log and the history: the provider's `error` code, or an identifier for what happened.
 pub(super) fn reason(failure: &TokenFailure) -> String {
     match failure {
         TokenFailure::NotReady => "provider_not_ready".to_owned(),
@@ -112,6 +112,37 @@ pub(super) fn reason(failure: &TokenFailure) -> String {
         TokenFailure::Refused { code: Some(code), .. } => code.clone(),
         TokenFailure::Refused { status, code: None, .. } => format!("status_{}", status.as_u16()),
     }
+}
+
+/// Returns the reason as metrics have it. What ends grants or leaves outcomes unknown is alerted on, and its counters must exist before it
+/// happens: so of a server that fails, whose codes may be any, only the status counts.
+pub(super) fn counted_reason(failure: &TokenFailure, class: FailureClass) -> Cow<'static, str> {
+    match (failure, class) {
+        (TokenFailure::Refused { status, .. }, FailureClass::Ambiguous) if let Some(reason) = failed_status(*status) => {
+            Cow::Borrowed(reason)
+        }
+        (failure, _) => Cow::Owned(reason(failure)),
+    }
+}
+
+fn failed_status(status: StatusCode) -> Option<&'static str> {
+    match status {
+        StatusCode::REQUEST_TIMEOUT => Some("status_408"),
+        StatusCode::INTERNAL_SERVER_ERROR => Some("status_500"),
+        StatusCode::BAD_GATEWAY => Some("status_502"),
+        StatusCode::SERVICE_UNAVAILABLE => Some("status_503"),
+        StatusCode::GATEWAY_TIMEOUT => Some("status_504"),
+        status => status.is_server_error().then_some("status_5xx"),
+    }
+}
+
+/// The error codes that presets say end a grant or leave its outcome unknown, with their classes.
+pub(super) fn codes_of_presets() -> impl Iterator<Item = (&'static str, &'static str)> {
+    PRESETS.iter().flat_map(|preset| preset.error_rules).filter_map(|rule| match rule.meaning {
+        ErrorMeaning::Dead => Some((FailureClass::Dead.as_str(), rule.code)),
+        ErrorMeaning::Ambiguous => Some((FailureClass::Ambiguous.as_str(), rule.code)),
+        ErrorMeaning::Client | ErrorMeaning::Grant | ErrorMeaning::Retry => None,
+    })
 }
 
 /// Returns the provider's `error` code, if it sent one.

@@ -160,7 +160,7 @@ impl Engine {
         let class = classify::classify(failure, self.provider.preset().error_rules);
         let reason = classify::reason(failure);
         let now = self.clock.now();
-        self.metrics.renewal(class.as_str(), &reason);
+        self.metrics.renewal(class.as_str(), &classify::counted_reason(failure, class));
         self.count_refresh(class.as_str(), took, now);
         let event = Event {
             code: classify::code(failure),

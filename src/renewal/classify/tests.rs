@@ -1,7 +1,7 @@
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::*;
-use crate::oidc::{PRESETS, Preset};
+use crate::{oidc::Preset, telemetry::metrics::Metrics};
 
 const CLIENT: FailureClass = FailureClass::Config(ConfigScope::Client);
 const GRANT: FailureClass = FailureClass::Config(ConfigScope::Grant);
@@ -139,4 +139,49 @@ fn what_was_surely_not_sent_is_told_from_what_may_have_arrived() {
     assert_eq!(classify(&FetchError::Broken(cause()).into(), &[]), FailureClass::Ambiguous);
     assert_eq!(classify(&FetchError::TimedOut(Duration::ZERO).into(), &[]), FailureClass::Ambiguous);
     assert_eq!(classify(&TokenFailure::Unusable("x"), &[]), FailureClass::Ambiguous);
+}
+
+#[test]
+fn whatever_ends_a_grant_or_leaves_its_outcome_unknown_is_counted_from_zero() {
+    let metrics = Metrics::default();
+    codes_of_presets().for_each(|(class, code)| metrics.expect_renewal(class, code));
+    let text = metrics.render().unwrap();
+    let codes = PRESETS.iter().flat_map(|preset| preset.error_rules).map(|rule| rule.code).chain([
+        "invalid_grant",
+        "interaction_required",
+        "consent_required",
+        "login_required",
+        "invalid_client",
+        "invalid_request",
+        "server_error",
+        "temporarily_unavailable",
+        "unheard_of",
+    ]);
+    let refused = |status: u16, code: Option<&str>| TokenFailure::Refused {
+        status: StatusCode::from_u16(status).unwrap(),
+        code: code.map(str::to_owned),
+        description: None,
+        retry_after: None,
+    };
+    let codes: Vec<_> = codes.map(Some).chain([None]).collect();
+    let mut failures: Vec<_> = (400..600)
+        .flat_map(|status| codes.iter().map(move |code| (status, *code)))
+        .map(|(status, code)| refused(status, code))
+        .collect();
+    let lost = || Arc::new(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
+    failures.push(TokenFailure::NoResponse(FetchError::Broken(lost())));
+    failures.push(TokenFailure::NoResponse(FetchError::TimedOut(Duration::from_secs(1))));
+    failures.push(TokenFailure::NoResponse(FetchError::Unreadable(lost())));
+    let mut seen = BTreeSet::new();
+    for (preset, failure) in PRESETS.iter().flat_map(|preset| failures.iter().map(move |failure| (preset, failure))) {
+        let class = classify(failure, preset.error_rules);
+        if matches!(class, FailureClass::Dead | FailureClass::Ambiguous) {
+            let (class, reason) = (class.as_str(), counted_reason(failure, class));
+            seen.insert(format!("evergate_renewals_total{{outcome=\"{class}\",reason=\"{reason}\"}} 0\n"));
+        }
+    }
+    assert!(seen.len() > 12, "{seen:?}");
+    for line in seen {
+        assert!(text.contains(&line), "{line} is not there before it happens");
+    }
 }

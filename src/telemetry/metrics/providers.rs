@@ -14,12 +14,16 @@ use super::timers::seconds;
 /// What can become of a login.
 const LOGIN_OUTCOMES: [&str; 8] =
     ["ok", "unknown_attempt", "refused", "busy", "declined", "provider_error", "denied", "store_error"];
-/// What most often becomes of a token refresh; the provider's own error codes come besides.
-const RENEWAL_OUTCOMES: [(&str, &str); 12] = [
+/// What becomes of a token refresh: whatever ends a grant or leaves its outcome unknown, and the most frequent of the rest. What presets
+/// say of their providers' own error codes is expected besides ([`Metrics::expect_renewal`](super::Metrics::expect_renewal)).
+const RENEWAL_OUTCOMES: [(&str, &str); 23] = [
     ("ok", "rotated"),
     ("ok", "kept"),
     ("ok", "unverified"),
     ("dead", "invalid_grant"),
+    ("dead", "interaction_required"),
+    ("dead", "consent_required"),
+    ("dead", "login_required"),
     ("dead", "identity_refused"),
     ("dead", "no_refresh_token"),
     ("config", "invalid_client"),
@@ -27,6 +31,14 @@ const RENEWAL_OUTCOMES: [(&str, &str); 12] = [
     ("retry", "store_unavailable"),
     ("ambiguous", "timed_out"),
     ("ambiguous", "connection_broken"),
+    ("ambiguous", "unusable_answer"),
+    ("ambiguous", "server_error"),
+    ("ambiguous", "status_408"),
+    ("ambiguous", "status_500"),
+    ("ambiguous", "status_502"),
+    ("ambiguous", "status_503"),
+    ("ambiguous", "status_504"),
+    ("ambiguous", "status_5xx"),
     ("ambiguous", "outcome_unknown"),
 ];
 /// The calls to the provider that are timed.

@@ -12,8 +12,8 @@ const HEAD: &str = "\
 
 Written by `evergate metrics`. Evergate serves these in the OpenMetrics text format, for Prometheus, on a listener of their own
 (`CODER_PROMETHEUS_ENABLE`, `CODER_PROMETHEUS_ADDRESS`). All exist from the start, counters at zero, so that an alert on a rate sees the
-first event; a `reason` of `evergate_renewals_total` that is rare, such as a provider's own error
-code, alone begins with its first. A histogram has `_bucket`, `_sum` and `_count`; its unit is the second. [monitoring.md](monitoring.md) has alerts and a
+first event; a `reason` of `evergate_renewals_total` that neither ends a grant nor leaves its outcome unknown, such as a provider's own
+error code for a misconfiguration, alone may begin with its first. A histogram has `_bucket`, `_sum` and `_count`; its unit is the second. [monitoring.md](monitoring.md) has alerts and a
 dashboard that are made of them.
 
 | metric | type | labels | what it tells |
@@ -24,7 +24,10 @@ dashboard that are made of them.
 const OPEN_LABELS: [(&str, &str); 4] = [
     ("operation", "what is asked of the store, as `session`"),
     ("provider", "with [several providers](several-providers.md) alone: the provider's name"),
-    ("reason", "the provider's error code, or a word of ours"),
+    (
+        "reason",
+        "the provider's error code, or a word of ours; of an unknown outcome at a server that fails the status, as `status_500`",
+    ),
     ("route", "the route's host and path; `endpoints` for our own pages, `forward_auth`, `none`"),
 ];
 
