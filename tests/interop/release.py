@@ -85,7 +85,8 @@ def a_release_that_was_signed_is_told_from_one_that_was_changed(world):
     assert is_genuine(folder, public)
     assert not is_genuine(folder, pathlib.Path(f"{key(world.directory, 'other')}.pub")), "another's key"
     assert not is_genuine(folder, public, namespace="git"), "a key for another purpose"
-    for change in (changed_file, added_file, changed_sums, removed_file):
+    changes = (changed_file, changed_sums, removed_file, added_file, added_script, added_package, added_folder, link_in_place, odd_name)
+    for change in changes:
         copy = world.directory / change.__name__ / "release"
         shutil.copytree(folder, copy)
         change(copy)
@@ -98,6 +99,28 @@ def changed_file(folder):
 
 def added_file(folder):
     (folder / "evergate-2.tar.gz").write_text("unsigned")
+
+
+def added_script(folder):
+    (folder / "install.sh").write_text("unsigned")
+
+
+def added_package(folder):
+    (folder / "Evergate_2_amd64.deb").write_text("unsigned")
+
+
+def added_folder(folder):
+    (folder / "bin").mkdir()
+    (folder / "bin/evergate").write_text("unsigned")
+
+
+def link_in_place(folder):
+    (folder / "evergate-1.tar.gz").rename(folder.parent / "elsewhere")
+    (folder / "evergate-1.tar.gz").symlink_to(folder.parent / "elsewhere")
+
+
+def odd_name(folder):
+    (folder / "evergate-1.tar.gz\n").write_text("unsigned")
 
 
 def removed_file(folder):
