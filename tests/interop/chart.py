@@ -157,6 +157,10 @@ def values_that_contradict_each_other_are_refused(world):
     for name, path, value, told in [
         ("gateway", "autoscaling.minReplicas", 7, "autoscaling.minReplicas is more"), ("gateway", "resources.requests", {}, "resources.requests.cpu"),
         ("ingress", "files", [file, {**file, "name": "b", "path": "/etc/a/"}], "the path /etc/a"),
+        ("ingress", "files", [file, {**file, "path": "/etc/b"}], "two of files have one name"),
+        ("ingress", "env", [{"name": "HTTPS_PROXY", "value": "a"}] * 2, "two of env have one name"),
+        ("ingress", "secrets.others", [{"setting": "scim_auth_header", "name": "a", "key": "b"}] * 2, "two of secrets.others have one name"),
+        ("ingress", "routes", [{"path": "/", "rule": None}], "null is no value"), ("ingress", "routes", [{"path": "/", "timeout": 1.5}], "1.5 is no whole number"),
         ("ingress", "files", [{**file, "path": "/etc/evergate"}], "the chart's own"), ("ingress", "files", [{**file, "path": "/run/secrets//evergate/a"}], "the chart's own"),
     ]:
         values = example(world, name)
@@ -242,6 +246,36 @@ def the_administration_has_a_port_a_service_and_a_host_of_its_own(world):
         assert refused.returncode and "values don't meet the specifications" in refused.stderr, f"{path}: {refused.stderr[-500:]}"
     refused = render(world, edited(values, "administration.host", "admin.example.net"), check=False)
     assert refused.returncode and "oidc_redirect_allowed_hosts" in refused.stderr, refused.stderr
+
+
+def the_administration_and_the_apps_have_one_host_at_different_entrances_alone(world):
+    for host in ("app.example.com", "wiki.example.com"):
+        values = edited(edited(example(world, "gateway"), "administration.host", host), "hostnames", ["wiki.example.com"])
+        values["settings"]["oidc_redirect_allowed_hosts"] += [host]
+        render(world, values)
+        values["administration"]["httpRoute"]["parentRefs"] = [{"name": "public", "namespace": "gateways"}]
+        refused = render(world, values, check=False)
+        assert refused.returncode and "both have one Gateway" in refused.stderr, refused.stderr
+        values["administration"] |= {"httpRoute": {"enabled": False}, "ingress": {"enabled": True, "className": "nginx", "tlsSecretName": "a"}}
+        values |= {"httpRoute": {"enabled": False}, "ingress": {"enabled": True, "className": "internal", "tlsSecretName": "a"}}
+        render(world, values)
+        values["ingress"]["className"] = "nginx"
+        refused = render(world, values, check=False)
+        assert refused.returncode and "both have one className" in refused.stderr, refused.stderr
+
+
+def a_prefix_that_ends_in_a_slash_is_the_one_that_evergate_serves(world):
+    for prefix in ("/auth", "/auth/", "/auth//"):
+        container, = pod(world, edited(example(world, "ingress"), "settings.path_prefix", prefix))["containers"]
+        assert container["livenessProbe"]["httpGet"]["path"] == "/auth/healthz", prefix
+
+
+def names_are_looked_up_at_the_ports_that_answer(world):
+    for ports in ([53], [5353, 53]):
+        values = example(world, "ingress")
+        values = edited(values, "networkPolicy.dnsPorts", ports) if ports != [53] else values
+        egress = objects(world, values)["NetworkPolicy", "site-evergate"]["spec"]["egress"]
+        assert egress[0]["ports"] == [{"port": port, "protocol": kind} for port in ports for kind in ("UDP", "TCP")]
 
 
 def reached(made):

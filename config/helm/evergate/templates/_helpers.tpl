@@ -66,7 +66,7 @@ labels:
 {{- end }}
 
 {{- define "evergate.prefix" -}}
-{{- .Values.settings.path_prefix | default "/oauth2" -}}
+{{- regexReplaceAll "/+$" (.Values.settings.path_prefix | default "/oauth2") "" -}}
 {{- end }}
 
 {{- define "evergate.hostnames" -}}
@@ -96,6 +96,10 @@ labels:
 {{- . -}}
 {{- else if kindIs "string" . -}}
 {{- . | toJson -}}
+{{- else if kindIs "invalid" . -}}
+{{- fail "null is no value of a setting or of a route's, an issuer's or a provider's key: leave it out" -}}
+{{- else if ne (floor .) (float64 .) -}}
+{{- fail (printf "%v is no whole number" .) -}}
 {{- else -}}
 {{- . | int64 -}}
 {{- end -}}
