@@ -97,6 +97,11 @@ impl<'a> Reader<'a> {
         self.problems.add(variable, message);
     }
 
+    /// Notes that a variable that is no setting of Evergate's own is ignored.
+    pub(super) fn variable_warning(&mut self, variable: &str, message: String) {
+        self.warnings.push(Problem { key: variable.to_owned(), message });
+    }
+
     /// Notes a problem, after which nothing is started.
     pub(super) fn problem(&mut self, setting: &Setting, message: impl Into<String>) {
         self.problems.add(self.name(setting), message.into());

@@ -10,7 +10,7 @@ use super::{
     reader::Reader,
     setting::{Setting, ValueType, setting},
 };
-use crate::telemetry::traces::{Propagation, Sampler, TraceSettings};
+use crate::telemetry::traces::{Propagation, Sampler, SamplerError, TraceSettings};
 
 pub(super) const TRACE_ENABLE: Setting = setting(
     "trace_enable",
@@ -24,51 +24,50 @@ const DEFAULT_ENDPOINT: &str = "http://localhost:4318";
 /// The settings of traces; `None` where there are none.
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<TraceSettings> {
     let is_enabled = reader.boolean(&TRACE_ENABLE)?;
-    let mut variables = Variables { given: reader.otel(), problems: Vec::new() };
+    let mut variables = Variables { given: reader.otel(), problems: Vec::new(), warnings: Vec::new() };
     let is_off = variables.text(&["OTEL_SDK_DISABLED"]).is_some_and(|text| text.eq_ignore_ascii_case("true"))
-        || variables.text(&["OTEL_TRACES_EXPORTER"]).is_some_and(|text| text == "none");
+        || variables.choice(&["OTEL_TRACES_EXPORTER"]).is_some_and(|text| text == "none");
     if !is_enabled || is_off {
         return None;
     }
     let settings = variables.settings();
+    for (name, message) in variables.warnings {
+        reader.variable_warning(name, message);
+    }
     for (name, message) in variables.problems {
         reader.variable_problem(name, message);
     }
     settings
 }
 
-/// OpenTelemetry's variables while they are read.
+/// OpenTelemetry's variables while they are read. They are often given to all of a cluster at once, and the specification has a name or a
+/// number that is not understood warned of and ignored. Where spans would go elsewhere, or without their key, it is a problem.
 struct Variables<'a> {
     given: &'a OtelVariables,
     problems: Vec<(&'static str, String)>,
+    warnings: Vec<(&'static str, String)>,
 }
 
 impl<'a> Variables<'a> {
     fn settings(&mut self) -> Option<TraceSettings> {
-        if let Some(exporter) = self.text(&["OTEL_TRACES_EXPORTER"])
-            && exporter != "otlp"
-        {
-            self.problem("OTEL_TRACES_EXPORTER", "must be otlp or none");
+        if self.choice(&["OTEL_TRACES_EXPORTER"]).is_some_and(|exporter| exporter != "otlp") {
+            self.ignored("OTEL_TRACES_EXPORTER", "otlp", "otlp or none");
         }
-        if let Some(protocol) = self.text(&["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"])
-            && protocol != "http/protobuf"
-        {
-            self.problem(
-                "OTEL_EXPORTER_OTLP_PROTOCOL",
-                "must be http/protobuf: spans are sent over HTTP (a collector's port 4318)",
-            );
+        let protocol = self.choice(&["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"]);
+        if protocol.is_some_and(|protocol| protocol != "http/protobuf") {
+            let known = "http/protobuf alone, over HTTP (a collector's port 4318)";
+            self.ignored("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", known);
         }
-        let is_compressed = match self.text(&["OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"]) {
+        let compression = self.choice(&["OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"]);
+        let is_compressed = match compression.as_deref() {
             Some("gzip") => true,
             Some("none") | None => false,
             Some(_) => {
-                self.problem("OTEL_EXPORTER_OTLP_COMPRESSION", "must be gzip or none");
+                self.ignored("OTEL_EXPORTER_OTLP_COMPRESSION", "none", "gzip or none");
                 false
             }
         };
-        let sampler = self.text(&["OTEL_TRACES_SAMPLER"]).unwrap_or("parentbased_always_on");
-        let sampler = Sampler::parse(sampler, self.text(&["OTEL_TRACES_SAMPLER_ARG"]));
-        let sampler = sampler.map_err(|message| self.problem("OTEL_TRACES_SAMPLER", message)).ok();
+        let sampler = self.sampler();
         let file = |name| self.text(&[name]).map(PathBuf::from);
         let ca_file = file("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE").or_else(|| file("OTEL_EXPORTER_OTLP_CERTIFICATE"));
         let chain =
@@ -79,6 +78,8 @@ impl<'a> Variables<'a> {
         }
         let (endpoint, headers) = (self.endpoint(), self.headers());
         let timeout = self.millis(&["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"], 10_000);
+        // As in other implementations, which limit nothing then.
+        let timeout = if timeout.is_zero() { Duration::MAX } else { timeout };
         let delay = self.millis(&["OTEL_BSP_SCHEDULE_DELAY"], 5_000);
         let max_queue = self.count("OTEL_BSP_MAX_QUEUE_SIZE", 2048);
         let max_batch = self.count("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512).min(max_queue);
@@ -91,7 +92,7 @@ impl<'a> Variables<'a> {
             ca_file,
             client_certificate: chain.zip(key),
             resource,
-            sampler: sampler?,
+            sampler,
             propagation,
             max_queue,
             max_batch,
@@ -99,9 +100,36 @@ impl<'a> Variables<'a> {
         })
     }
 
-    /// The first of these variables that is set.
+    /// The first of these variables that is set. An empty one is not.
     fn text(&self, names: &[&str]) -> Option<&'a str> {
-        names.iter().find_map(|name| self.given.0.get(*name)).map(|value| value.expose().trim())
+        let texts = names.iter().filter_map(|name| self.given.0.get(*name)).map(|value| value.expose().trim());
+        texts.into_iter().find(|text| !text.is_empty())
+    }
+
+    /// The same where a name is chosen, in any case.
+    fn choice(&self, names: &[&str]) -> Option<String> {
+        self.text(names).map(str::to_ascii_lowercase)
+    }
+
+    /// Notes that a variable is ignored, and what counts instead. `known` is what would not be.
+    fn ignored(&mut self, name: &'static str, instead: &str, known: &str) {
+        self.warnings.push((name, format!("is ignored, and {instead} counts: Evergate knows {known}")));
+    }
+
+    fn sampler(&mut self) -> Sampler {
+        let name = self.choice(&["OTEL_TRACES_SAMPLER"]).unwrap_or_else(|| "parentbased_always_on".to_owned());
+        match Sampler::parse(&name, self.text(&["OTEL_TRACES_SAMPLER_ARG"])) {
+            Ok(sampler) => sampler,
+            Err(SamplerError::Name) => {
+                let known = "always_on, always_off, traceidratio, and each of them after parentbased_";
+                self.ignored("OTEL_TRACES_SAMPLER", "parentbased_always_on", known);
+                Sampler { follows_parent: true, ratio: 1.0 }
+            }
+            Err(SamplerError::Ratio { follows_parent }) => {
+                self.ignored("OTEL_TRACES_SAMPLER_ARG", "1", "ratios from 0 to 1");
+                Sampler { follows_parent, ratio: 1.0 }
+            }
+        }
     }
 
     fn problem(&mut self, name: &'static str, message: impl Into<String>) {
@@ -112,7 +140,10 @@ impl<'a> Variables<'a> {
     fn endpoint(&mut self) -> Option<Uri> {
         let own = self.text(&["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"]).map(str::to_owned);
         let of_all = || self.text(&["OTEL_EXPORTER_OTLP_ENDPOINT"]).unwrap_or(DEFAULT_ENDPOINT);
-        let text = own.unwrap_or_else(|| format!("{}/v1/traces", of_all().trim_end_matches('/')));
+        let text = own.unwrap_or_else(|| {
+            let (base, query) = of_all().split_at(of_all().find('?').unwrap_or(of_all().len()));
+            format!("{}/v1/traces{query}", base.trim_end_matches('/'))
+        });
         let is_http =
             |uri: &Uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty());
         let parsed = text.parse::<Uri>().ok().filter(is_http);
@@ -152,7 +183,9 @@ impl<'a> Variables<'a> {
         ]);
         match pairs(self.text(&["OTEL_RESOURCE_ATTRIBUTES"]).unwrap_or_default()) {
             Some(attributes) => resource.extend(attributes),
-            None => self.problem("OTEL_RESOURCE_ATTRIBUTES", "must be attributes as in deployment.environment.name=production"),
+            None => {
+                self.ignored("OTEL_RESOURCE_ATTRIBUTES", "nothing", "attributes as in deployment.environment.name=production")
+            }
         }
         let name = self.text(&["OTEL_SERVICE_NAME"]).map(str::to_owned);
         resource.extend(name.map(|name| ("service.name".to_owned(), name)));
@@ -160,13 +193,15 @@ impl<'a> Variables<'a> {
     }
 
     fn propagation(&mut self) -> Propagation {
-        let names = self.text(&["OTEL_PROPAGATORS"]).unwrap_or("tracecontext,baggage").split(',').map(str::trim);
-        let names: Vec<_> = names.filter(|name| !name.is_empty()).collect();
+        let given = self.choice(&["OTEL_PROPAGATORS"]).unwrap_or_default();
+        let names = given.split(',').map(str::trim).filter(|name| !name.is_empty());
         // Baggage is the client's to send and the app's to read: it passes as it is.
-        if names.iter().any(|name| !matches!(*name, "tracecontext" | "baggage" | "none")) {
-            self.problem("OTEL_PROPAGATORS", "must be tracecontext, baggage or none");
+        let (known, unknown): (Vec<_>, Vec<_>) = names.partition(|name| matches!(*name, "tracecontext" | "baggage" | "none"));
+        let instead = if known.is_empty() { "tracecontext,baggage".to_owned() } else { known.join(",") };
+        if !unknown.is_empty() {
+            self.ignored("OTEL_PROPAGATORS", &instead, "tracecontext, baggage and none");
         }
-        if names.contains(&"tracecontext") { Propagation::TraceContext } else { Propagation::None }
+        if instead.split(',').any(|name| name == "tracecontext") { Propagation::TraceContext } else { Propagation::None }
     }
 
     /// A time in milliseconds, of the first of these variables that is set.
@@ -174,9 +209,9 @@ impl<'a> Variables<'a> {
         let Some(name) = names.iter().copied().find(|name| self.text(&[name]).is_some()) else {
             return Duration::from_millis(default);
         };
-        let parsed = self.text(&[name]).and_then(|text| text.parse().ok()).filter(|millis| *millis > 0);
+        let parsed = self.text(&[name]).and_then(|text| text.parse().ok());
         Duration::from_millis(parsed.unwrap_or_else(|| {
-            self.problem(name, "must be a number of milliseconds");
+            self.ignored(name, &default.to_string(), "numbers of milliseconds");
             default
         }))
     }
@@ -185,7 +220,7 @@ impl<'a> Variables<'a> {
         let parsed =
             self.text(&[name]).map_or(Some(default), |text| text.parse().ok().filter(|count| (1..=1_000_000).contains(count)));
         parsed.unwrap_or_else(|| {
-            self.problem(name, "must be a number from 1 to 1000000");
+            self.ignored(name, &default.to_string(), "numbers from 1 to 1000000");
             default
         })
     }
@@ -227,12 +262,16 @@ mod tests {
     use crate::secret::Secret;
 
     fn read(variables: &[(&str, &str)]) -> Result<TraceSettings, Vec<&'static str>> {
+        read_with_warnings(variables).map(|(settings, _)| settings)
+    }
+
+    fn read_with_warnings(variables: &[(&str, &str)]) -> Result<(TraceSettings, Vec<(&'static str, String)>), Vec<&'static str>> {
         let given = variables.iter().map(|(name, value)| ((*name).to_owned(), Secret::new(*value))).collect();
         let given = OtelVariables(given);
-        let mut variables = Variables { given: &given, problems: Vec::new() };
+        let mut variables = Variables { given: &given, problems: Vec::new(), warnings: Vec::new() };
         let settings = variables.settings();
         if variables.problems.is_empty() {
-            Ok(settings.unwrap())
+            Ok((settings.unwrap(), variables.warnings))
         } else {
             Err(variables.problems.into_iter().map(|(name, _)| name).collect())
         }
@@ -284,24 +323,62 @@ mod tests {
         assert_eq!(settings.propagation, Propagation::None);
         let own = read(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a"), ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://b:1/x")]);
         assert_eq!(own.unwrap().endpoint, "http://b:1/x", "as it stands");
+        let query = read(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c/pre/?tenant=a/b")]).unwrap();
+        assert_eq!(query.endpoint, "http://c/pre/v1/traces?tenant=a/b");
+    }
+
+    #[test]
+    fn a_name_or_a_number_that_is_not_understood_is_warned_of_and_ignored() {
+        let unset = format!("{:?}", read(&[]).unwrap());
+        for (name, value) in [
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon"),
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd"),
+            ("OTEL_RESOURCE_ATTRIBUTES", "a"),
+            ("OTEL_RESOURCE_ATTRIBUTES", "a=%zz"),
+            ("OTEL_TRACES_SAMPLER", "jaeger_remote"),
+            ("OTEL_TRACES_EXPORTER", "zipkin"),
+            ("OTEL_TRACES_EXPORTER", "otlp,none"),
+            ("OTEL_PROPAGATORS", "b3"),
+            ("OTEL_PROPAGATORS", "tracecontext,b3"),
+            ("OTEL_BSP_SCHEDULE_DELAY", "-1"),
+            ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
+        ] {
+            let (settings, warnings) = read_with_warnings(&[(name, value)]).unwrap();
+            assert_eq!(format!("{settings:?}"), unset, "{name}={value}");
+            let [(named, message)] = &warnings[..] else { panic!("{name}={value}: {warnings:?}") };
+            assert!(*named == name && message.starts_with("is ignored, and "), "{warnings:?}");
+        }
+        let (settings, warnings) =
+            read_with_warnings(&[("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "some")]).unwrap();
+        assert_eq!((settings.sampler, warnings[0].0), (Sampler { follows_parent: false, ratio: 1.0 }, "OTEL_TRACES_SAMPLER_ARG"));
+    }
+
+    #[test]
+    fn zero_is_no_delay_and_no_limit_and_an_empty_variable_is_not_set() {
+        let (settings, warnings) = read_with_warnings(&[
+            ("OTEL_BSP_SCHEDULE_DELAY", "0"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "0"),
+            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", ""),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c"),
+            ("OTEL_TRACES_SAMPLER", "Always_Off"),
+            ("OTEL_PROPAGATORS", "NONE"),
+        ])
+        .unwrap();
+        assert!(warnings.is_empty(), "{warnings:?}");
+        assert_eq!((settings.delay, settings.timeout), (Duration::ZERO, Duration::MAX));
+        assert_eq!((settings.sampler.ratio, settings.propagation), (0.0, Propagation::None));
+        assert_eq!(settings.endpoint, "http://c/v1/traces");
     }
 
     #[test]
     fn what_cannot_be_meant_is_a_problem() {
         for (name, value) in [
-            ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4318"),
             ("OTEL_EXPORTER_OTLP_HEADERS", "api-key"),
             ("OTEL_EXPORTER_OTLP_HEADERS", "api key=1"),
-            ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon"),
-            ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd"),
             ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "/a.pem"),
-            ("OTEL_RESOURCE_ATTRIBUTES", "a"),
-            ("OTEL_RESOURCE_ATTRIBUTES", "a=%zz"),
-            ("OTEL_TRACES_SAMPLER", "jaeger_remote"),
-            ("OTEL_TRACES_EXPORTER", "zipkin"),
-            ("OTEL_PROPAGATORS", "b3"),
-            ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
         ] {
             assert_eq!(read(&[(name, value)]).unwrap_err(), [name], "{value}");
         }

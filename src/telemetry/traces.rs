@@ -19,7 +19,7 @@ pub use context::{RemoteContext, TraceContext};
 pub use exporter::{Exporter, LAST_EXPORT};
 pub use layer::{SpanLayer, SpanQueue, queue};
 pub(super) use log_format::{LineForm, WithTraceIds};
-pub use sampler::Sampler;
+pub use sampler::{Sampler, SamplerError};
 pub use settings::{Propagation, TraceSettings};
 pub use tracer::{RequestEnd, RequestFacts, RequestTrace, Tracer, end_forwarding, fail};
 

@@ -1,11 +1,15 @@
 //! W3C Trace Context (<https://www.w3.org/TR/trace-context/>): which trace a request belongs to.
 
+use std::collections::BTreeSet;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// As long a `tracestate` has to be handed on (section 3.3.1.5).
 const MAX_STATE: usize = 512;
+/// How many members it may have (section 3.3.1.1).
+const MAX_MEMBERS: usize = 32;
 const SAMPLED: u8 = 1;
 
 /// The span that a request belongs to, as whoever sent it says.
@@ -79,12 +83,43 @@ fn number(text: &str, digits: usize) -> Option<u128> {
     if is_hex { u128::from_str_radix(text, 16).ok() } else { None }
 }
 
-/// The lines of `tracestate` as one.
+/// The lines of `tracestate` as one. If a member is malformed, all of them are dropped (section 3.3.1.1).
 fn state(headers: &HeaderMap) -> Option<HeaderValue> {
     let lines: Vec<&[u8]> = headers.get_all(TRACESTATE).iter().map(HeaderValue::as_bytes).collect();
     let joined = lines.join(&b","[..]);
-    let is_plain = joined.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t'));
-    HeaderValue::try_from(joined).ok().filter(|state| !state.is_empty() && state.len() <= MAX_STATE && is_plain)
+    let is_valid = std::str::from_utf8(&joined).is_ok_and(is_list);
+    HeaderValue::try_from(joined).ok().filter(|state| !state.is_empty() && state.len() <= MAX_STATE && is_valid)
+}
+
+/// Whether a text is a list of members with keys of their own, of which some may be empty (section 3.3.1).
+fn is_list(text: &str) -> bool {
+    let mut keys = BTreeSet::new();
+    let members = text.split(',').map(|member| member.trim_matches([' ', '\t'])).filter(|member| !member.is_empty());
+    let mut members = members.map(|member| member.split_once('='));
+    let is_each_valid =
+        members.all(|member| member.is_some_and(|(key, value)| is_key(key) && is_value(value) && keys.insert(key)));
+    is_each_valid && keys.len() <= MAX_MEMBERS
+}
+
+/// Whether a text is a key: a system's name, or a tenant's and a system's (section 3.3.1.3.1).
+fn is_key(text: &str) -> bool {
+    let is_name = |text: &str, longest: usize, is_first: fn(u8) -> bool| {
+        text.len() <= longest
+            && text.bytes().next().is_some_and(is_first)
+            && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'*' | b'/'))
+    };
+    let is_letter = |byte: u8| byte.is_ascii_lowercase();
+    match text.split_once('@') {
+        None => is_name(text, 256, is_letter),
+        Some((tenant, system)) => {
+            is_name(tenant, 241, |byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) && is_name(system, 14, is_letter)
+        }
+    }
+}
+
+/// Whether a text is a value (section 3.3.1.3.2). Spaces behind it are none of its own.
+fn is_value(text: &str) -> bool {
+    (1..=256).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'=')
 }
 
 #[cfg(test)]
@@ -105,7 +140,45 @@ mod tests {
         assert!(!read(&[("traceparent", &GOOD.replace("-01", "-00"))]).unwrap().is_sampled);
         let newer = format!("{}-more", GOOD.replacen("00-", "cc-", 1));
         assert!(read(&[("traceparent", &newer)]).is_some(), "a newer version begins as this one");
-        assert_eq!(read(&[("traceparent", GOOD), ("tracestate", &"x".repeat(513))]).unwrap().state, None);
+    }
+
+    #[test]
+    fn a_state_is_handed_on_as_a_whole_or_not_at_all() {
+        let members = |count: usize| (0..count).map(|index| format!("k{index}=v")).collect::<Vec<_>>().join(",");
+        let state = |text: &str| read(&[("traceparent", GOOD), ("tracestate", text)]).unwrap().state;
+        for whole in [
+            "a=1",
+            "congo=t61rcWkgMzE, rojo=00f067aa0ba902b7",
+            "a=1,,\tb=2 ,",
+            "2tenant@system=x y",
+            "a_-*/9=!~",
+            &members(32),
+            &format!("{}=v", "x".repeat(256)),
+        ] {
+            assert_eq!(state(whole).unwrap(), *whole, "{whole}");
+        }
+        for wrong in [
+            "a",
+            "a=",
+            "=1",
+            "A=1",
+            "9a=1",
+            "a=1=2",
+            "a b=1",
+            "a =1",
+            "foo@=1",
+            "@foo=1",
+            "t@s@u=1",
+            "tenant@abcdefghijklmno=1",
+            "foo=1,bar=3,foo=2",
+            "a=\u{e9}",
+            &members(33),
+            &format!("{}=v", "x".repeat(257)),
+            &format!("a={}", "x".repeat(257)),
+            &format!("a={0},b={0}", "x".repeat(255)),
+        ] {
+            assert_eq!(state(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -9,12 +9,26 @@ pub struct Sampler {
     pub ratio: f64,
 }
 
+/// Why there is no such sampler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SamplerError {
+    /// It is none of the specification's, or one that Evergate does not have.
+    #[error("there is no sampler of this name")]
+    Name,
+    /// Its argument is not a number from 0 to 1.
+    #[error("the sampler's argument is no ratio from 0 to 1")]
+    Ratio {
+        /// Whether it is a sampler that follows the request's own trace.
+        follows_parent: bool,
+    },
+}
+
 impl Sampler {
     /// The sampler of this name and argument, as OpenTelemetry's specification of environment variables has them.
     ///
     /// # Errors
-    /// What is wrong.
-    pub fn parse(name: &str, argument: Option<&str>) -> Result<Self, String> {
+    /// The name is none of those, or the argument is no ratio.
+    pub fn parse(name: &str, argument: Option<&str>) -> Result<Self, SamplerError> {
         let (follows_parent, own) = match name.strip_prefix("parentbased_") {
             Some(own) => (true, own),
             None => (false, name),
@@ -24,9 +38,9 @@ impl Sampler {
             "always_off" => 0.0,
             "traceidratio" => match argument.unwrap_or("1").parse::<f64>() {
                 Ok(ratio) if (0.0..=1.0).contains(&ratio) => ratio,
-                Ok(_) | Err(_) => return Err("must have a ratio from 0 to 1 in OTEL_TRACES_SAMPLER_ARG".to_owned()),
+                Ok(_) | Err(_) => return Err(SamplerError::Ratio { follows_parent }),
             },
-            _ => return Err("must be always_on, always_off, traceidratio, or one of them after parentbased_".to_owned()),
+            _ => return Err(SamplerError::Name),
         };
         Ok(Self { follows_parent, ratio })
     }
