@@ -1,6 +1,6 @@
 //! The set-ups that the README shows: each is read from it, started, and used.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use evergate::{
     config::{
@@ -94,7 +94,16 @@ async fn several_replicas_with_postgres() {
     let Some(Node::Map(mut services)) = compose.remove("services") else { panic!("no services") };
     let Some(Node::Map(mut service)) = services.remove("evergate") else { panic!("no service") };
     let Some(Node::Map(environment)) = service.remove("environment") else { panic!("no environment") };
+    let Some(Node::Map(secrets)) = compose.remove("secrets") else { panic!("no secrets") };
+    let Some(Node::List(mounted)) = service.remove("secrets") else { panic!("no secrets of the service") };
     let text = |node: Node| if let Node::Text(text) = node { text } else { panic!("{node:?}") };
+    let mounted: BTreeSet<_> = mounted.into_iter().map(text).collect();
+    let block = block_of(README, "yaml", "services:");
+    let read = block.split("/run/secrets/").skip(1).filter_map(|rest| rest.split_whitespace().next());
+    assert_eq!(mounted, read.map(str::to_owned).collect(), "what is read is there");
+    assert!(secrets.keys().eq(&mounted), "{secrets:?}");
+    // Two containers cannot have one port of the machine.
+    assert!(block.contains("deploy: {replicas: 2}") && block.contains(":3000-3001:3000"), "{block}");
     let set_up = SetUp::new(environment.into_iter().map(|(name, value)| (name, text(value))).collect(), None);
     let (url, _) = postgres::fresh_database().await;
     set_up.secret("postgres", &url);
