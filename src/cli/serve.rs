@@ -94,7 +94,7 @@ pub(super) fn run(environment: &Environment) -> anyhow::Result<()> {
 /// What a start comes to.
 enum Start {
     /// The gateway serves. `early` is a signal that came meanwhile and waits for that.
-    Running { running: Running, early: Option<Signal> },
+    Running { running: Box<Running>, early: Option<Signal> },
     /// A signal to stop came first.
     Stopped { signal: &'static str },
 }
@@ -110,7 +110,7 @@ async fn start(
     let mut goes_on = tokio::time::interval(START_EXTENSION / 3);
     loop {
         tokio::select! {
-            running = &mut starting => return Ok(Start::Running { running: running?, early }),
+            running = &mut starting => return Ok(Start::Running { running: Box::new(running?), early }),
             signal = signals.next() => match signal {
                 Signal::Stop(signal) => return Ok(Start::Stopped { signal }),
                 Signal::HangUp => early = Some(signal),

@@ -261,11 +261,13 @@ mod tests {
     use super::*;
     use crate::secret::Secret;
 
+    type Warnings = Vec<(&'static str, String)>;
+
     fn read(variables: &[(&str, &str)]) -> Result<TraceSettings, Vec<&'static str>> {
         read_with_warnings(variables).map(|(settings, _)| settings)
     }
 
-    fn read_with_warnings(variables: &[(&str, &str)]) -> Result<(TraceSettings, Vec<(&'static str, String)>), Vec<&'static str>> {
+    fn read_with_warnings(variables: &[(&str, &str)]) -> Result<(TraceSettings, Warnings), Vec<&'static str>> {
         let given = variables.iter().map(|(name, value)| ((*name).to_owned(), Secret::new(*value))).collect();
         let given = OtelVariables(given);
         let mut variables = Variables { given: &given, problems: Vec::new(), warnings: Vec::new() };

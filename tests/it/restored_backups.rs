@@ -80,7 +80,9 @@ fn shell(folder: &Path, block: &str, environment: &[(&str, &str)]) -> (Option<i3
         .args(["-euo", "pipefail", "-c", &own(block).replace("/etc/evergate/", &own("/tmp/"))])
         .current_dir(folder)
         .env_clear();
-    command.env("PATH", format!("{}:{}", folder.display(), std::env::var("PATH").unwrap())).envs(environment.iter().copied());
+    command
+        .env("PATH", format!("{}:{}", folder.display(), std::env::var_os("PATH").unwrap().display()))
+        .envs(environment.iter().copied());
     let done = command.output().unwrap();
     (done.status.code(), String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned())
 }
