@@ -22,6 +22,8 @@ async fn metrics_tell_of_requests_logins_renewals_and_sessions_on_a_listener_of_
         "evergate_requests_total{status=\"4xx\"} 1",
         "evergate_logins_total{outcome=\"ok\"} 1",
         "evergate_renewals_total{outcome=\"ok\",reason=\"rotated\"} 1",
+        "evergate_renewals_total{outcome=\"dead\",reason=\"consent_required\"} 0",
+        "evergate_renewals_total{outcome=\"dead\",reason=\"bad_refresh_token\"} 0",
         "evergate_provider_seconds_count{call=\"refresh\"} 1",
         "evergate_store_seconds_count{operation=\"session\"}",
         "evergate_store_seconds_count{operation=\"mark_restored\"} 0",

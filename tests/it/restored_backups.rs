@@ -13,15 +13,33 @@ use crate::harness::postgres::{self, Cluster, read, run};
 
 const PAGE: &str = include_str!("../../docs/operations.md");
 
-/// systemd is none of a test's. What it does here: it gives a command the settings in the file, and no more than those.
-const SYSTEMD_RUN: &str = r#"#!/bin/bash
-while [[ $1 == --* ]]; do
+/// Service managers are none of a test's. What stands in for them runs a command where they would: with the settings in the file and no
+/// more than those, where Postgres is on this machine, and with nothing but its standard input.
+const STAND_INS: [(&str, &str); 5] = [
+    (
+        "systemd-run",
+        r#"while [[ $1 == --* ]]; do
   case $1 in --property=EnvironmentFile=*) settings+=($(<"${1##*=}")) ;; esac
   shift
 done
-exec env -i PATH="$PATH" "${settings[@]}" "$@"
-"#;
-const SYSTEMCTL: &str = "#!/bin/sh\necho \"$@\" >>systemctl.log\n";
+exec env -i PATH="$PATH" "${settings[@]}" "$@""#,
+    ),
+    ("systemctl", r#"echo "$@" >>systemctl.log"#),
+    (
+        "docker",
+        r#"did=$2; shift 4
+case $did in exec) exec env -i PATH="$PATH" PGHOST=127.0.0.1 PGPORT="$PORT" "$@" ;; run) exec evergate "$@" ;; esac"#,
+    ),
+    (
+        "kubectl",
+        r#"case $1 in
+  get) echo "$CODER_PG_CONNECTION_URL" ;;
+  run) while [[ $1 != -- ]]; do shift; done; shift; exec env -i PATH="$PATH" "$@" ;;
+  create) cat ;;
+esac"#,
+    ),
+    ("helm", r#"[[ " $* " == *" --set job={sessions,restored} "* ]] && exec evergate sessions restored"#),
+];
 
 fn section(name: &str) -> &'static str {
     let (_, after) = PAGE.split_once(&format!("\n## {name}\n")).unwrap();
@@ -33,24 +51,38 @@ fn shell_block(name: &str) -> String {
     section(name).split("```sh\n").nth(1).unwrap().split("```").next().unwrap().to_owned()
 }
 
-/// The block of a section that is for Debian.
-fn debian_block(name: &str) -> String {
-    let (_, after) = section(name).split_once("\nOn Debian").unwrap();
-    let lines = after.lines().skip_while(|line| !line.starts_with("    ")).take_while(|line| line.starts_with("    "));
-    lines.map(|line| format!("{}\n", line.trim_start())).collect()
+/// The block of a section that begins with a call of `program`.
+fn block_with(program: &str, name: &str) -> String {
+    let is_code = |line: &&str| line.starts_with("    ");
+    let lines: Vec<_> = section(name).lines().collect();
+    let mut blocks = lines.chunk_by(|one, next| is_code(one) == is_code(next));
+    let block = blocks.find(|block| is_code(&block[0]) && block[0].trim_start().starts_with(program)).unwrap();
+    block.iter().map(|line| format!("{}\n", line.trim_start())).collect()
 }
 
-/// A database as the migrations before the last six leave it, its owner's URL, and the URL of the role that serves.
+fn debian_block(name: &str) -> String {
+    block_with("system", name)
+}
+
+fn compose_block(name: &str) -> String {
+    block_with("docker ", name)
+}
+
+fn kubernetes_block(name: &str) -> String {
+    block_with("kubectl ", name)
+}
+
+/// A database as the migrations before the last six leave it: the URL of its owner, who has Compose's name, and of the role that serves.
 async fn of_an_earlier_release(cluster: &Cluster) -> (String, String) {
-    let url = cluster.empty_database().await;
-    let name = url.rsplit('/').next().unwrap();
-    run(&url, "CREATE ROLE evergate_owner LOGIN; CREATE ROLE evergate LOGIN").await;
-    run(&url, &format!("ALTER DATABASE {name} OWNER TO evergate_owner")).await;
-    let (owner, serving) = (url.replace("postgres@", "evergate_owner@"), url.replace("postgres@", "evergate@"));
+    let other = cluster.empty_database().await;
+    run(&other, "CREATE ROLE evergate LOGIN; CREATE ROLE serving LOGIN").await;
+    run(&other, "CREATE DATABASE evergate OWNER evergate").await;
+    let url = format!("{}/evergate", other.rsplit_once('/').unwrap().0);
+    let (owner, serving) = (url.replace("postgres@", "evergate@"), url.replace("postgres@", "serving@"));
     // As docs/postgres.md has it.
     run(
         &owner,
-        "ALTER DEFAULT PRIVILEGES GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO evergate; GRANT USAGE ON SCHEMA public TO evergate",
+        "ALTER DEFAULT PRIVILEGES GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO serving; GRANT USAGE ON SCHEMA public TO serving",
     )
     .await;
     postgres::migrate_before(&owner, 13).await;
@@ -94,8 +126,8 @@ async fn goes_back_to_a_backup_of_before(blocks: fn(&str) -> String) -> tempfile
     run(&serving, EVENT).await;
     let folder = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_evergate"), folder.path().join("evergate")).unwrap();
-    program(folder.path(), "systemd-run", SYSTEMD_RUN);
-    program(folder.path(), "systemctl", SYSTEMCTL);
+    STAND_INS.iter().for_each(|(name, text)| program(folder.path(), name, &format!("#!/bin/bash\n{text}\n")));
+    let port = postgres::address(&owner).port().to_string();
     let keys = KeyRing::generate();
     let environment = [
         ("CODER_PG_CONNECTION_URL", owner.as_str()),
@@ -104,6 +136,7 @@ async fn goes_back_to_a_backup_of_before(blocks: fn(&str) -> String) -> tempfile
         ("CODER_UPSTREAM_URL", "http://127.0.0.1:9"),
         ("CODER_OIDC_ISSUER_URL", "https://idp.test"),
         ("CODER_OIDC_CLIENT_ID", "app"),
+        ("PORT", port.as_str()),
     ];
     let lines: String = environment.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
     fs::write(folder.path().join("evergate.env"), lines).unwrap();
@@ -124,8 +157,10 @@ async fn goes_back_to_a_backup_of_before(blocks: fn(&str) -> String) -> tempfile
     fs::write(folder.path().join("evergate.dump"), &whole).unwrap();
     let (code, said) = shell(folder.path(), &block, own);
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("the store is up to date"), "{said}");
+    assert!(said.contains("possibly used since the backup"), "{said}");
 
+    // In Kubernetes the first pod migrates, or a Job before.
+    open(&owner).migrate().await.unwrap();
     open(&serving).migrate().await.expect("it starts, as the role that serves");
     assert_eq!(read::<i64>(&serving, EVENTS).await, 1);
     assert_eq!(read::<i64>(&serving, "SELECT COUNT(*) FROM ended_users").await, 0);
@@ -157,6 +192,12 @@ async fn the_commands_for_debian_find_the_service_s_settings_and_stop_its_socket
             format!("start {units}")
         ]
     );
+}
+
+#[tokio::test]
+async fn the_commands_for_compose_and_for_kubernetes_do_the_same_in_their_containers() {
+    goes_back_to_a_backup_of_before(compose_block).await;
+    goes_back_to_a_backup_of_before(kubernetes_block).await;
 }
 
 #[tokio::test]

@@ -246,6 +246,24 @@ async fn a_collector_that_is_slow_or_away_costs_a_request_nothing_and_what_it_mi
 }
 
 #[tokio::test]
+async fn variables_of_a_whole_cluster_that_it_does_not_understand_stop_neither_it_nor_its_traces() {
+    let collector = Collector::start().await;
+    let world = traced(&collector)
+        .variable("OTEL_PROPAGATORS", "tracecontext,b3")
+        .variable("OTEL_TRACES_SAMPLER", "jaeger_remote")
+        .variable("OTEL_TRACES_EXPORTER", "otlp,none")
+        .variable("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")
+        .variable("OTEL_BSP_SCHEDULE_DELAY", "0")
+        .variable("OTEL_EXPORTER_OTLP_TIMEOUT", "0")
+        .start()
+        .await;
+    let mut process = world.process(None).await;
+    let visitor = signed_in(&world, &process).await;
+    assert!(!trace_of(&collector, &visitor, "/doc").await.is_empty());
+    assert!(process.stop().await, "it ends with 0");
+}
+
+#[tokio::test]
 async fn the_last_spans_are_sent_before_the_end_and_log_lines_name_their_trace() {
     let collector = Collector::start().await;
     let files = tempfile::tempdir().unwrap();
