@@ -8,12 +8,13 @@ mod by_token;
 mod next_step;
 mod to_login;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use http::HeaderMap;
 
 use crate::{
     assertion::{About, Assertions},
+    backoff::SOON,
     bearer::{self, BearerTokens},
     exchange::Exchange,
     grant::{EndReason, Grant},
@@ -76,8 +77,6 @@ pub struct Inquiry<'a> {
     is_ambient: bool,
 }
 
-/// A strict route is tried again after this.
-const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// No more of an origin than this is logged.
 const LOGGED_ORIGIN: usize = 256;
 
@@ -206,7 +205,7 @@ impl Admission {
             );
         }
         if usable.stale && !serves_stale {
-            return Err(Refusal::RenewalUnavailable(RETRY_AFTER).into());
+            return Err(Refusal::RenewalUnavailable(SOON).into());
         }
         self.permit(inquiry, signed_in, usable)
     }

@@ -1,8 +1,11 @@
-//! Exponential backoff with jitter: how long to wait before a retry.
+//! How long to wait before a retry: exponential backoff with jitter for us, and what a client is told.
 
 use std::time::Duration;
 
 use crate::secret::random;
+
+/// After how long a client is told to send a request again that would probably pass then (`Retry-After`), where nobody knows it better.
+pub const SOON: Duration = Duration::from_secs(2);
 
 /// Returns the pause after `failures` consecutive failures: `first`, then twice as long each time up to `longest`. Half of it is
 /// random, so that replicas that failed together do not retry together.

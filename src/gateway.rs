@@ -16,7 +16,7 @@ mod spans;
 mod trace;
 mod webdav;
 
-use std::{future::poll_fn, ops::ControlFlow, sync::Arc, time::Duration};
+use std::{future::poll_fn, ops::ControlFlow, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -333,8 +333,6 @@ impl Gateway {
     }
 }
 
-/// What was refused a moment ago and would pass now is tried again after this.
-const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// The client went away before its response: nginx's 499, in the log alone.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 /// The stream was reset instead of being answered, as the app had done: in the log alone.

@@ -2,9 +2,10 @@
 
 use http::{HeaderMap, header};
 
-use super::{Admission, Admitted, Credential, Inquiry, NotAdmitted, RETRY_AFTER, apply_rule};
+use super::{Admission, Admitted, Credential, Inquiry, NotAdmitted, apply_rule};
 use crate::{
     assertion::About,
+    backoff::SOON,
     bearer::{self, Presented, TokenRefusal, VerifiedToken},
     oidc::VerifyError,
     policy::{AcceptedTokens, Rule, TokenDenied},
@@ -77,7 +78,7 @@ impl Admission {
         match admitted.map(Admitted::from) {
             Ok(Admitted { permit, by }) => Ok(Admitted { permit: permit.hiding_authorization(), by }),
             // It may be renewed again: nobody should forget their token for that.
-            Err(NotAdmitted::SignIn(SignInReason::GrantRefused, _)) => Err(Refusal::RenewalUnavailable(RETRY_AFTER).into()),
+            Err(NotAdmitted::SignIn(SignInReason::GrantRefused, _)) => Err(Refusal::RenewalUnavailable(SOON).into()),
             Err(NotAdmitted::SignIn(..)) => Err(invalid("it is unknown, has expired, or its user's grant has ended")),
             Err(not_admitted @ NotAdmitted::Refused(_)) => Err(not_admitted),
         }

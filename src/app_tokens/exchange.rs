@@ -7,13 +7,12 @@ use http::StatusCode;
 
 use super::{components::AppTokens, error::TokenError};
 use crate::{
+    backoff::SOON,
     clock::Timestamp,
     grant::{ExchangeFailure, ExchangeTarget, ExchangedToken, Grant, KeptExchange},
     oidc::{TokenFailure, TokenResponse},
 };
 
-/// A provider that does not respond is asked again after this, where it does not say when.
-const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// What was refused is asked for again after this: an administrator may have allowed it.
 const REFUSAL_LIFETIME: Duration = Duration::from_secs(10);
 /// A token may expire on its way, so the last seconds of its lifetime do not count.
@@ -27,7 +26,7 @@ impl AppTokens {
         target: &ExchangeTarget,
         lasting: Duration,
     ) -> Result<ExchangedToken, TokenError> {
-        let busy = || TokenError::Exchange(ExchangeFailure::Unavailable(RETRY_AFTER));
+        let busy = || TokenError::Exchange(ExchangeFailure::Unavailable(SOON));
         let slot = grant.exchanged.slot(target);
         let mut kept = tokio::time::timeout(self.parts.wait, slot.lock()).await.map_err(|_| busy())?;
         let now = self.parts.clock.now();
@@ -93,7 +92,7 @@ fn lasts(token: &ExchangedToken, lasting: Duration, now: Timestamp) -> bool {
 /// What a failure means for whoever asked (RFC 6749 section 5.2, RFC 8693 section 2.2.2). None means anything for the grant.
 fn classify(failure: &TokenFailure) -> ExchangeFailure {
     match failure {
-        TokenFailure::NotReady | TokenFailure::NoResponse(_) => ExchangeFailure::Unavailable(RETRY_AFTER),
+        TokenFailure::NotReady | TokenFailure::NoResponse(_) => ExchangeFailure::Unavailable(SOON),
         TokenFailure::Unusable(_) => ExchangeFailure::Failed,
         TokenFailure::Refused { status, code, retry_after, .. } => match code.as_deref().unwrap_or_default() {
             "invalid_target" => ExchangeFailure::InvalidTarget,
@@ -102,9 +101,9 @@ fn classify(failure: &TokenFailure) -> ExchangeFailure {
             "invalid_scope" => ExchangeFailure::InvalidScope,
             "access_denied" => ExchangeFailure::Denied,
             "unsupported_grant_type" | "unauthorized_client" => ExchangeFailure::Unsupported,
-            "temporarily_unavailable" | "slow_down" => ExchangeFailure::Unavailable(retry_after.unwrap_or(RETRY_AFTER)),
+            "temporarily_unavailable" | "slow_down" => ExchangeFailure::Unavailable(retry_after.unwrap_or(SOON)),
             _ if status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS => {
-                ExchangeFailure::Unavailable(retry_after.unwrap_or(RETRY_AFTER))
+                ExchangeFailure::Unavailable(retry_after.unwrap_or(SOON))
             }
             _ => ExchangeFailure::Failed,
         },
@@ -136,9 +135,9 @@ mod tests {
             (refused(400, Some("invalid_grant"), None), ExchangeFailure::Failed),
             (refused(404, None, None), ExchangeFailure::Failed),
             (refused(429, None, Some(wait)), ExchangeFailure::Unavailable(wait)),
-            (refused(503, None, None), ExchangeFailure::Unavailable(RETRY_AFTER)),
+            (refused(503, None, None), ExchangeFailure::Unavailable(SOON)),
             (refused(400, Some("temporarily_unavailable"), Some(wait)), ExchangeFailure::Unavailable(wait)),
-            (TokenFailure::NotReady, ExchangeFailure::Unavailable(RETRY_AFTER)),
+            (TokenFailure::NotReady, ExchangeFailure::Unavailable(SOON)),
             (TokenFailure::Unusable("x"), ExchangeFailure::Failed),
         ] {
             assert_eq!(classify(&failure), expected, "{failure}");

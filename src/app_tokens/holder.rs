@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     assertion::{Asserted, SessionName},
+    backoff::SOON,
     clock::Timestamp,
     grant::Grant,
     renewal::{Unusable, Usable},
@@ -28,8 +29,6 @@ pub(super) struct Holder {
     pub(super) route: Option<String>,
 }
 
-/// What cannot be had now is asked for again after this.
-const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// How many sessions of a user are looked at. The newest that lives is found among the first, but for those that have just expired.
 const MAX_SESSIONS: usize = 32;
 
@@ -138,7 +137,7 @@ impl AppTokens {
         };
         // During an outage a user is served with their last identity. A token that has expired, or may be another user's, is of no use.
         let now = self.parts.clock.now();
-        Some(usable.grant).filter(|grant| can_be_given(grant, now)).ok_or(TokenError::Unavailable(RETRY_AFTER))
+        Some(usable.grant).filter(|grant| can_be_given(grant, now)).ok_or(TokenError::Unavailable(SOON))
     }
 
     /// The grant that a session has, or gets meanwhile, fresh.
@@ -160,7 +159,7 @@ impl From<Unusable> for TokenError {
         match unusable {
             Unusable::SignInAgain(_) | Unusable::Gone => Self::SessionEnded,
             // It may be renewed again: nobody should take the session for ended.
-            Unusable::Refused => Self::Unavailable(RETRY_AFTER),
+            Unusable::Refused => Self::Unavailable(SOON),
             Unusable::Unavailable(wait) => Self::Unavailable(wait),
         }
     }
@@ -173,5 +172,5 @@ fn can_be_given(grant: &Grant, now: Timestamp) -> bool {
 
 fn unavailable(error: &StoreError) -> TokenError {
     tracing::debug!(%error, "the store could not be asked for the session of a job");
-    TokenError::Unavailable(RETRY_AFTER)
+    TokenError::Unavailable(SOON)
 }

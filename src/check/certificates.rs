@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A certificate that expires sooner is worth a warning.
-const SOON: Duration = Duration::from_secs(14 * 86_400);
+const EXPIRY_WARNING: Duration = Duration::from_secs(14 * 86_400);
 
 /// Whether they can be served, fit the sites' names, and are valid.
 pub(super) fn check(checked: &Checked, clock: &Clock) -> Vec<Finding> {
@@ -24,7 +24,7 @@ pub(super) fn check(checked: &Checked, clock: &Clock) -> Vec<Finding> {
     let days = |then: crate::clock::Timestamp| then.since(clock.now()).as_secs() / 86_400;
     vec![
         match (resolver.certificate_state(), resolver.first_expiry()) {
-            (CertificateState::Valid, Some(expiry)) if expiry.since(clock.now()) < SOON => {
+            (CertificateState::Valid, Some(expiry)) if expiry.since(clock.now()) < EXPIRY_WARNING => {
                 Finding::warning(CHECK, format!("it expires in {} days", days(expiry)))
                     .advise("replace the files of CODER_TLS_CERT_FILE; they are reloaded within seconds")
             }

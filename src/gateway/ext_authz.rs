@@ -13,11 +13,12 @@ use hyper::body::{Body as _, Incoming};
 use tracing::Instrument;
 
 use super::{
-    Answered, Body, Caller, Gateway, PendingResponse, RETRY_AFTER,
+    Answered, Body, Caller, Gateway, PendingResponse,
     forward_auth::{Asked, Question},
     trace::{RouteTaken, Trace},
 };
 use crate::{
+    backoff::SOON,
     exchange::{CallFailure, Exchange, Original, check_has_no_body},
     ext_authz::{
         CheckRequest, CheckResponse, DeniedResponse, FramingError, HealthCheckRequest, Rpc, frame, health_check_response,
@@ -152,7 +153,7 @@ impl Gateway {
     /// The response to a request that cannot be judged before the ingress gives up. A client can bring that about, by a token that must
     /// be asked about or refreshed, so that the call must not fail.
     fn took_too_long(&self, exchange: &Exchange, trace: &mut Trace) -> Response<AxumBody> {
-        let refusal = Refusal::RenewalUnavailable(RETRY_AFTER);
+        let refusal = Refusal::RenewalUnavailable(SOON);
         trace.reason = refusal.reason();
         tracing::info!(
             request.id = exchange.id_text(),

@@ -4,7 +4,7 @@
 use http::{Response, request};
 
 use super::{
-    Answered, Caller, Gateway, Judged, RETRY_AFTER,
+    Answered, Caller, Gateway, Judged,
     cors::{self, Readers},
     destination::{self, Destination},
     for_method,
@@ -14,6 +14,7 @@ use super::{
 use crate::{
     address::requested_host,
     admission::{Credential, Inquiry, NotAdmitted},
+    backoff::SOON,
     bearer::{self, TokenRefusal},
     endpoints::forward_auth::{Form, IdentityLines, Restrictions},
     exchange::{Exchange, Original, is_of_a_program},
@@ -195,7 +196,7 @@ impl Gateway {
         }
         match question.asked {
             // The ingress was refused a moment ago, and its client gets no empty page of it.
-            Asked::ByHttp(Form::Refused, _) => Err(Refusal::RenewalUnavailable(RETRY_AFTER)),
+            Asked::ByHttp(Form::Refused, _) => Err(Refusal::RenewalUnavailable(SOON)),
             Asked::ByHttp(Form::AuthRequest | Form::ForwardAuth | Form::ExtAuthz, _) | Asked::ByGrpc(_) => {
                 Ok(Passed { identity, hides_authorization: permit.hides_authorization() })
             }

@@ -7,7 +7,7 @@ use http::StatusCode;
 use super::{ClaimsError, FetchError, TokenFailure, VerifyError};
 
 /// How long a provider that is called too often is left alone, if it does not say.
-const SOON: Duration = Duration::from_secs(5);
+const RATE_LIMIT_PAUSE: Duration = Duration::from_secs(5);
 
 /// Why the provider could not be called, or why its response cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -134,9 +134,9 @@ impl ProviderError {
         match self {
             Self::Token(TokenFailure::Refused { status, retry_after, .. })
             | Self::PushedAuthorization(TokenFailure::Refused { status, retry_after, .. }) => {
-                retry_after.or_else(|| (*status == StatusCode::TOO_MANY_REQUESTS).then_some(SOON))
+                retry_after.or_else(|| (*status == StatusCode::TOO_MANY_REQUESTS).then_some(RATE_LIMIT_PAUSE))
             }
-            Self::UserInfoRefused(status) => (*status == StatusCode::TOO_MANY_REQUESTS).then_some(SOON),
+            Self::UserInfoRefused(status) => (*status == StatusCode::TOO_MANY_REQUESTS).then_some(RATE_LIMIT_PAUSE),
             Self::PushedAuthorization(_)
             | Self::Token(_)
             | Self::NotReady

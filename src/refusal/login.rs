@@ -2,8 +2,8 @@
 
 use http::StatusCode;
 
-use super::row::{Offer, Row, SOON};
-use crate::{oidc::ProviderError, pages::Message, policy::Denied, sign_in::CallbackError};
+use super::row::{Offer, Row};
+use crate::{backoff::SOON, oidc::ProviderError, pages::Message, policy::Denied, sign_in::CallbackError};
 
 pub(super) fn denied_row(denied: Denied, row: impl Fn(StatusCode, &'static str, Message) -> Row) -> Row {
     let no_access = |message| row(StatusCode::FORBIDDEN, "access_denied", message);
@@ -32,7 +32,7 @@ pub(super) fn callback_row(error: &CallbackError, row: impl Fn(StatusCode, &'sta
         CallbackError::Declined => row(StatusCode::FORBIDDEN, "login_declined", Message::LoginDeclined),
         CallbackError::Refused { .. } => row(StatusCode::BAD_GATEWAY, "login_refused", Message::LoginRefused),
         CallbackError::Busy => {
-            Row { retry_after: SOON, ..row(StatusCode::SERVICE_UNAVAILABLE, "login_busy", Message::LoginBusy) }
+            Row { retry_after: Some(SOON), ..row(StatusCode::SERVICE_UNAVAILABLE, "login_busy", Message::LoginBusy) }
         }
         CallbackError::Provider(error) => match error.asks_to_wait() {
             Some(wait) => {

@@ -32,6 +32,3 @@ pub(super) enum Offer {
     /// Load the page of a form once more, which is at the address that the form was sent to.
     LoadAgain,
 }
-
-/// The `Retry-After` of what is expected to pass.
-pub(super) const SOON: Option<Duration> = Some(Duration::from_secs(2));

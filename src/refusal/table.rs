@@ -7,9 +7,11 @@ use http::StatusCode;
 use super::{
     Refusal,
     login::{callback_row, denied_row},
-    row::{Offer, Row, SOON},
+    row::{Offer, Row},
 };
-use crate::{bearer::TokenRefusal, forward::ForwardError, pages::Message, policy::TokenDenied, sign_in::CallbackError};
+use crate::{
+    backoff::SOON, bearer::TokenRefusal, forward::ForwardError, pages::Message, policy::TokenDenied, sign_in::CallbackError,
+};
 
 /// Discovery of a provider that cannot be used as it is configured is retried this often.
 const RECONFIGURED: Option<Duration> = Some(Duration::from_secs(30));
@@ -58,13 +60,13 @@ impl Refusal {
             }
             Self::Token(TokenRefusal::Invalid(_)) => row(StatusCode::UNAUTHORIZED, INVALID_TOKEN, Message::TokenInvalid),
             Self::Token(TokenRefusal::Unavailable(_)) => Row {
-                retry_after: SOON,
+                retry_after: Some(SOON),
                 offers: Offer::TryAgain,
                 ..row(StatusCode::SERVICE_UNAVAILABLE, "token_unverifiable", Message::TokenUnverifiable)
             },
             Self::Denied(denied, _) => denied_row(*denied, row),
             Self::StoreUnavailable(_) => Row {
-                retry_after: SOON,
+                retry_after: Some(SOON),
                 offers: Offer::TryAgain,
                 ..row(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", Message::StoreUnavailable)
             },
@@ -79,14 +81,14 @@ impl Refusal {
                 ..row(StatusCode::SERVICE_UNAVAILABLE, "provider_misconfigured", Message::ProviderMisconfigured)
             },
             Self::ProviderUnavailable(error) => Row {
-                retry_after: error.asks_to_wait().or(SOON),
+                retry_after: error.asks_to_wait().or(Some(SOON)),
                 offers: Offer::TryAgain,
                 ..row(StatusCode::SERVICE_UNAVAILABLE, "provider_unavailable", Message::ProviderUnavailable)
             },
             Self::Callback(CallbackError::Busy) => Row { offers: Offer::TryAgain, ..callback_row(&CallbackError::Busy, row) },
             Self::Callback(error) => Row { offers: Offer::SignIn, ..callback_row(error, row) },
             Self::Upstream(ForwardError::Unreachable(_)) => Row {
-                retry_after: SOON,
+                retry_after: Some(SOON),
                 offers: Offer::TryAgain,
                 ..row(StatusCode::BAD_GATEWAY, "upstream_unreachable", Message::UpstreamUnreachable)
             },
@@ -101,7 +103,7 @@ impl Refusal {
                 row(StatusCode::REQUEST_TIMEOUT, "request_incomplete", Message::RequestIncomplete)
             }
             Self::Upstream(ForwardError::Busy) => Row {
-                retry_after: SOON,
+                retry_after: Some(SOON),
                 offers: Offer::TryAgain,
                 ..row(StatusCode::SERVICE_UNAVAILABLE, "upstream_busy", Message::UpstreamBusy)
             },
