@@ -249,7 +249,7 @@ impl Admission {
     /// Applies the rule to a session's request.
     fn permit(&self, inquiry: Inquiry<'_>, signed_in: SignedIn, usable: Usable) -> Result<AdmittedSession, NotAdmitted> {
         let grant = &usable.grant;
-        let about = About::session(&signed_in.session.session.hash, grant);
+        let about = About::session(&signed_in.session().hash, grant);
         let forwarded = || {
             let mut forwarded = grant.forwarded_identity(inquiry.identity?, usable.stale);
             forwarded.assertion = inquiry.assertion.and_then(|audience| self.assertions.of(audience, about));
@@ -322,7 +322,7 @@ fn apply_rule(
 /// Whether a session was handed over to another site than that of the request. Browsers do not send its cookie there; whoever got hold
 /// of it at one host must not enter at another.
 fn is_of_another_site(exchange: &Exchange, signed_in: &SignedIn) -> bool {
-    let session = &signed_in.session.session;
+    let session = signed_in.session();
     session.login.is_some() && session.site.as_deref() != Some(exchange.site.authority())
 }
 

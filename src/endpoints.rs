@@ -222,10 +222,7 @@ impl Endpoints {
     }
 
     async fn admit_by(&self, inquiry: Inquiry<'_>) -> Result<AdmittedSession, Refusal> {
-        self.components.admission.admit_session(inquiry).await.map_err(|not_admitted| match not_admitted {
-            NotAdmitted::SignIn(reason, _) => Refusal::SignInNeeded(reason),
-            NotAdmitted::Refused(refusal) => refusal,
-        })
+        self.components.admission.admit_session(inquiry).await.map_err(NotAdmitted::without_redirect)
     }
 }
 

@@ -51,6 +51,18 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     out
 }
 
+/// Decodes `N` bytes of lower-case hexadecimal. `None`: [`hex`] has not written it.
+pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    if text.len() != 2 * N || !text.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')) {
+        return None;
+    }
+    for (byte, at) in bytes.iter_mut().zip((0..).step_by(2)) {
+        *byte = u8::from_str_radix(text.get(at..at + 2)?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
 /// Encodes bytes as lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     use fmt::Write;
@@ -58,4 +70,18 @@ pub fn hex(bytes: &[u8]) -> String {
         let _infallible = write!(text, "{byte:02x}");
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hexadecimal_is_read_as_it_is_written_and_no_other_way() {
+        assert_eq!(hex(&[0x01, 0xab]), "01ab");
+        assert_eq!(unhex("01ab"), Some([0x01, 0xab]));
+        for odd in ["", "01a", "01abc", "01ab01", "01AB", "+1ab", "01a\u{e9}", "01 b"] {
+            assert_eq!(unhex::<2>(odd), None, "{odd:?}");
+        }
+    }
 }

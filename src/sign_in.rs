@@ -125,6 +125,13 @@ pub struct Redirect {
     pub cookies: Vec<HeaderValue>,
 }
 
+impl Redirect {
+    /// A redirect that sets no cookie.
+    pub fn to(location: String) -> Self {
+        Self { location, cookies: Vec::new() }
+    }
+}
+
 /// The least pause before a write that the store has not taken is made again.
 const STORE_PAUSE: Duration = Duration::from_millis(250);
 

@@ -75,11 +75,10 @@ impl Visitors {
     /// The store is away; see [`Visitors::recognise`].
     pub async fn recognise_on_connection(&self, headers: &HeaderMap, memo: &ConnectionMemo) -> Result<Visitor, StoreError> {
         let Some(cookies) = memo::only_cookie_line(headers) else { return Box::pin(self.recognise(headers)).await };
-        if let Some(signed_in) = memo.recall(cookies, &self.sources.cache) {
-            let (session, last_seen) = (&signed_in.session.session, SessionCache::last_seen(&signed_in.session));
-            if self.sources.settings.reached(session, last_seen, self.sources.clock.now()).is_none() {
-                return Ok(Visitor::SignedIn(signed_in));
-            }
+        if let Some(signed_in) = memo.recall(cookies, &self.sources.cache)
+            && signed_in.session.reached(&self.sources.settings, self.sources.clock.now()).is_none()
+        {
+            return Ok(Visitor::SignedIn(signed_in));
         }
         let (visitor, versions) = Box::pin(self.find(headers)).await?;
         if let (Visitor::SignedIn(signed_in), Some(versions)) = (&visitor, versions) {
@@ -130,7 +129,7 @@ impl Visitors {
     /// # Errors
     /// The store is away; see [`Visitors::recognise`].
     pub async fn moved(&self, before: &SignedIn) -> Result<Option<SignedIn>, StoreError> {
-        match self.recognise_either(before.session.session.hash).await? {
+        match self.recognise_either(before.session().hash).await? {
             Visitor::SignedIn(now) if now.grant.id != before.grant.id => Ok(Some(now)),
             Visitor::SignedIn(_) | Visitor::Remembered(..) | Visitor::Anonymous(_) => Ok(None),
         }
@@ -157,7 +156,7 @@ impl Visitors {
         let Sources { settings, cache, clock, .. } = &self.sources;
         let now = clock.now();
         match cache.remembered(hash, now) {
-            Some((session, grant)) if settings.reached(&session.session, SessionCache::last_seen(&session), now).is_none() => {
+            Some((session, grant)) if session.reached(settings, now).is_none() => {
                 Ok(Visitor::Remembered(SignedIn { session, grant }, Box::new(error)))
             }
             Some(_) | None => Err(error),
@@ -173,7 +172,7 @@ impl Visitors {
         let Some(session) = cache.session(hash, now, || Box::pin(store.session(hash))).await? else {
             return anonymous(SignInReason::UnknownSession);
         };
-        let has_reached_a_limit = settings.reached(&session.session, SessionCache::last_seen(&session), now).is_some();
+        let has_reached_a_limit = session.reached(settings, now).is_some();
         if has_reached_a_limit && self.has_expired(&session).await? {
             return anonymous(SignInReason::SessionExpired);
         }
@@ -196,7 +195,7 @@ impl Visitors {
     /// Whether a session that memory takes for expired really is: it may have been used through another replica.
     async fn has_expired(&self, cached: &CachedSession) -> Result<bool, StoreError> {
         let Some(stored) = self.sources.store.session(cached.session.hash).await? else { return Ok(true) };
-        SessionCache::was_seen(cached, stored.last_seen);
+        cached.was_seen(stored.last_seen);
         Ok(self.sources.settings.reached(&stored, stored.last_seen, self.sources.clock.now()).is_some())
     }
 

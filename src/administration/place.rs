@@ -3,7 +3,7 @@
 use crate::{
     clock::Timestamp,
     grant::GrantId,
-    secret::hex,
+    secret::{hex, unhex},
     session::SessionHash,
     store::{EventPlace, ListPosition, ListedSession, NameKind},
 };
@@ -31,15 +31,8 @@ pub(super) fn written(position: ListPosition) -> String {
 /// Reads a place in the list of all sessions. `None`: no list has written it.
 pub fn parse_place(text: &str) -> Option<ListPosition> {
     let (time, hash) = text.split_once('-')?;
-    let mut bytes = [0; 32];
-    if hash.len() != 64 || !hash.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return None;
-    }
-    for (byte, at) in bytes.iter_mut().zip((0..).step_by(2)) {
-        *byte = u8::from_str_radix(hash.get(at..at + 2)?, 16).ok()?;
-    }
     let time = i64::try_from(time.parse::<u64>().ok()?).unwrap_or(i64::MAX);
-    Some(ListPosition { created_at: Timestamp(time), hash: SessionHash(bytes) })
+    Some(ListPosition { created_at: Timestamp(time), hash: SessionHash(unhex(hash)?) })
 }
 
 /// A place in a list of sessions: of all sessions or those of one user, the last login first; or of those of users whose names begin so, in

@@ -35,7 +35,7 @@ pub struct AdmittedSession {
 impl AdmittedSession {
     /// The session.
     pub fn session(&self) -> &Session {
-        &self.signed_in.session.session
+        self.signed_in.session()
     }
 
     /// Whose session it is.
@@ -84,6 +84,14 @@ pub enum NotAdmitted {
 }
 
 impl NotAdmitted {
+    /// The refusal of a request that is led to no login.
+    pub fn without_redirect(self) -> Refusal {
+        match self {
+            Self::SignIn(reason, _) => Refusal::SignInNeeded(reason),
+            Self::Refused(refusal) => refusal,
+        }
+    }
+
     /// Whether the request is to be served as nobody's where that is possible: nobody is signed in any more, or somebody whom the
     /// policy for every user does not admit. During an outage it is not known who it is, and another site's request is no one's.
     pub fn is_of_nobody(&self) -> bool {

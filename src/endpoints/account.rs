@@ -52,10 +52,8 @@ impl Endpoints {
             .form_seals
             .open(SealedForm::Account, &seal, call.exchange.site.authority())
             .ok_or(Refusal::FormExpired)?;
-        self.components.admission.admit_proven(inquiry, session).await.map_err(|not_admitted| match not_admitted {
-            NotAdmitted::SignIn(reason, _) => Refusal::SignInNeeded(reason).into(),
-            NotAdmitted::Refused(refusal) => refusal.into(),
-        })
+        let admitted = self.components.admission.admit_proven(inquiry, session).await;
+        admitted.map_err(|not_admitted| not_admitted.without_redirect().into())
     }
 
     /// The seal of the forms that this user is shown here.

@@ -28,6 +28,7 @@ use crate::{
     language::Language,
     pages::{AdminPage, AdminText, Look, Part},
     refusal::{Refusal, response::redirect},
+    secret::unhex,
     sign_in::Redirect,
 };
 
@@ -80,14 +81,7 @@ impl Place {
 
 /// A grant's identifier as links have it.
 fn grant_id(text: &str) -> Option<GrantId> {
-    let mut id = [0; 16];
-    if text.len() != 32 || !text.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')) {
-        return None;
-    }
-    for (byte, at) in id.iter_mut().zip((0..).step_by(2)) {
-        *byte = u8::from_str_radix(text.get(at..at + 2)?, 16).ok()?;
-    }
-    Some(GrantId(id))
+    unhex(text).map(GrantId)
 }
 
 /// What has just been done, as the address of the page that says so names it.
@@ -119,7 +113,7 @@ impl Endpoints {
                 .map_err(hidden)?;
             let done = self.act(admin, place, &admitted, &form).await?;
             let location = call.exchange.site.at(&format!("{}?done={done}", self.admin_href(place)));
-            return Ok(redirect(&Redirect { location, cookies: Vec::new() }, "administered"));
+            return Ok(redirect(&Redirect::to(location), "administered"));
         }
         let admitted = self.user_by(call, &admin.rule).await.map_err(hidden)?;
         match place {

@@ -33,7 +33,7 @@ impl Endpoints {
             Ok(admitted) => {
                 let signed_in = admitted.signed_in();
                 admission.visitors.touch(signed_in);
-                Ok(redirect(&sign_in.hand_over(&request, signed_in.session.session.hash), "hand_over"))
+                Ok(redirect(&sign_in.hand_over(&request, signed_in.session().hash), "hand_over"))
             }
             Err(NotAdmitted::SignIn(reason, grant)) => {
                 Err(refused(admission.send_to_login(call.exchange, call.headers, &rule, reason, grant).await))

@@ -73,7 +73,7 @@ impl Endpoints {
         }
         posts.discard(&kept).await.map_err(Refusal::from)?;
         let back = kept.referer().map_or_else(ReturnTo::front_page, |page| ReturnTo::parse(page, site));
-        Ok(redirect(&Redirect { location: site.at(back.path()), cookies: Vec::new() }, "kept_post_discarded"))
+        Ok(redirect(&Redirect::to(site.at(back.path())), "kept_post_discarded"))
     }
 
     /// Who is offered a form. A browser that is not signed in is sent to a login, and comes back.

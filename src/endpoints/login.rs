@@ -30,7 +30,7 @@ impl Endpoints {
             return Err(Refusal::NavigationRequired.into());
         }
         if let Some(location) = self.start_elsewhere(&call) {
-            return Ok(redirect(&Redirect { location, cookies: Vec::new() }, "sign_in"));
+            return Ok(redirect(&Redirect::to(location), "sign_in"));
         }
         let target = call
             .return_to(call.query, &self.components)
@@ -62,7 +62,7 @@ impl Endpoints {
             return Err(Refusal::BadRequest("the form is too long for an address").into());
         }
         let location = format!("{}?{query}", call.exchange.site.at(&format!("{}/start", self.components.prefix)));
-        Ok(redirect(&Redirect { location, cookies: Vec::new() }, "sign_in"))
+        Ok(redirect(&Redirect::to(location), "sign_in"))
     }
 
     /// Receives the browser that the provider sends back with a form (OAuth 2.0 Form Post Response Mode): the same response by GET,
@@ -79,7 +79,7 @@ impl Endpoints {
         let form = read_form(body).await?;
         let sign_in = self.components.sign_ins.named(provider).ok_or(Refusal::NoSuchPage)?;
         let location = sign_in.callback_of_form(&call.exchange.site, &form).map_err(Refusal::from)?;
-        Ok(redirect(&Redirect { location, cookies: Vec::new() }, "callback"))
+        Ok(redirect(&Redirect::to(location), "callback"))
     }
 
     /// Receives the browser that the provider of this name sends back (RFC 6749 section 4.1.2), to the redirect URI that is its own.
@@ -90,7 +90,7 @@ impl Endpoints {
             return Err(Refusal::NavigationRequired.into());
         }
         if let Some(location) = sign_in.callback_elsewhere(&call.exchange.site, call.query) {
-            return Ok(redirect(&Redirect { location, cookies: Vec::new() }, "callback"));
+            return Ok(redirect(&Redirect::to(location), "callback"));
         }
         let silent_attempt_returned = sign_in.record_returned_silent_attempt(call.query, headers);
         let mut result = match sign_in.complete(browser_of(&call), call.query).await {
@@ -116,7 +116,7 @@ impl Endpoints {
         // redirected to the page, or they would come round again.
         if failed.is_of_another_attempt() && self.admit(call).await.is_ok() {
             let location = call.exchange.site.at(failed.return_to.as_ref().map_or("/", ReturnTo::path));
-            return Ok(redirect(&Redirect { location, cookies: Vec::new() }, "signed_in"));
+            return Ok(redirect(&Redirect::to(location), "signed_in"));
         }
         if let Some(again) = self.components.sign_ins.of_response(call.query).begin_again(&failed, browser_of(call)).await {
             tracing::info!(request.id = call.exchange.id_text(), error = causes(&failed.error), "a login begins again");

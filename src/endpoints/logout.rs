@@ -51,7 +51,7 @@ impl Endpoints {
             None => components.sign_out.at_provider(&exchange.site, to),
         };
         let mut response = match end_session {
-            Some(provider) => redirect(&Redirect { location: provider.into(), cookies: Vec::new() }, "signed_out"),
+            Some(provider) => redirect(&Redirect::to(provider.into()), "signed_out"),
             None => self.after_sign_out(&call, next.as_ref()),
         };
         // Who signs out and in again has clicked: the next login is no round of a redirect loop.
@@ -68,7 +68,7 @@ impl Endpoints {
     pub(super) fn signed_out(&self, call: &Call<'_>) -> Response<Body> {
         let (sign_out, state) = (&self.components.sign_out, call.parameter("state").unwrap_or_default());
         if let Some(location) = sign_out.signed_out_elsewhere(&call.exchange.site, &state, call.query) {
-            return redirect(&Redirect { location, cookies: Vec::new() }, "signed_out");
+            return redirect(&Redirect::to(location), "signed_out");
         }
         // Its site may be none of ours any more.
         let next = sign_out.destination(&state).map(|to| self.served_page(call, &to));
@@ -119,7 +119,7 @@ impl Endpoints {
     /// begin the next login.
     fn after_sign_out(&self, call: &Call<'_>, next: Option<&SitePage>) -> Response<Body> {
         if let Some(page) = next {
-            return redirect(&Redirect { location: page.url(), cookies: Vec::new() }, "signed_out");
+            return redirect(&Redirect::to(page.url()), "signed_out");
         }
         let (href, look) = (format!("{}/start", self.components.prefix), self.look(call));
         let label = look.sign_in_label(Text::SignInAgain);

@@ -42,7 +42,7 @@ impl Endpoints {
             sign_out.end_other_browsers(grant, own).await.map_err(Refusal::from)?;
         }
         let location = call.exchange.site.at(&self.sessions_href());
-        Ok(redirect(&Redirect { location, cookies: Vec::new() }, "session_ended"))
+        Ok(redirect(&Redirect::to(location), "session_ended"))
     }
 
     /// Those of the user's sessions of this kind that are alive and pass, those that were used last first: `most` of them behind the first

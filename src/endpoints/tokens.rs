@@ -45,7 +45,7 @@ impl Endpoints {
         if let Some(named) = field("end") {
             tokens.end(grant, own_site(call, &admitted), &named).await.map_err(Refusal::from)?;
             let location = call.exchange.site.at(&self.tokens_href());
-            return Ok(redirect(&Redirect { location, cookies: Vec::new() }, "token_ended"));
+            return Ok(redirect(&Redirect::to(location), "token_ended"));
         }
         let lifetime = match field("days") {
             Some(text) => Some(days(&text).ok_or(Refusal::BadRequest("days is no number"))?),
@@ -98,7 +98,7 @@ impl Endpoints {
                 .append_pair("state", &request.state)
                 .finish();
             let location = format!("http://127.0.0.1:{port}/?{query}");
-            return Ok(redirect(&Redirect { location, cookies: Vec::new() }, "terminal_code"));
+            return Ok(redirect(&Redirect::to(location), "terminal_code"));
         }
         let look = self.look(call);
         let (title, text) = look.message(Message::TerminalCode);

@@ -62,6 +62,30 @@ impl BodyError {
         }
     }
 
+    /// Whether whoever runs the upstream may have to look at it.
+    pub fn is_upstreams_fault(&self) -> bool {
+        match self {
+            Self::Upstream(
+                Http1Error::Connection(_)
+                | Http1Error::UnexpectedEnd
+                | Http1Error::Syntax(_)
+                | Http1Error::Invalid(_)
+                | Http1Error::AmbiguousFraming(_)
+                | Http1Error::TooLong(_),
+            )
+            | Self::Connection(_)
+            | Self::Unfinished
+            | Self::GoAway(_)
+            | Self::TooSlow => true,
+            Self::Client(_)
+            | Self::RequestBody(_)
+            | Self::Upstream(Http1Error::RequestBody(_))
+            | Self::Reset(_)
+            | Self::SessionEnded
+            | Self::Draining => false,
+        }
+    }
+
     /// The error of a body that came over HTTP/2.
     pub(super) fn from_http2(error: h2::Error) -> Self {
         match Http2Failure::of(&error) {

@@ -158,18 +158,12 @@ impl Line {
     }
 
     fn tell_of_break(&self, error: &BodyError) {
-        let (id, sent, error, end) = (self.exchange.id_text(), self.sent, causes(error), error.word());
-        match end {
-            "upstream_broken" | "goaway" | "too_slow" => {
-                tracing::warn!(
-                    request.id = id,
-                    http.response.body.size = sent,
-                    end,
-                    error,
-                    "upstream broke off within its response"
-                );
-            }
-            _ => tracing::debug!(request.id = id, http.response.body.size = sent, end, error, "response broke off"),
+        let (id, sent, end, is_upstreams) = (self.exchange.id_text(), self.sent, error.word(), error.is_upstreams_fault());
+        let error = causes(error);
+        if is_upstreams {
+            tracing::warn!(request.id = id, http.response.body.size = sent, end, error, "upstream broke off within its response");
+        } else {
+            tracing::debug!(request.id = id, http.response.body.size = sent, end, error, "response broke off");
         }
     }
 }

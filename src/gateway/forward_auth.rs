@@ -237,8 +237,7 @@ impl Gateway {
             NotAdmitted::SignIn(reason, grant) if asked.reaches_the_client() && original.has_path => {
                 self.parts.admission.send_to_login(exchange, &original.head.headers, rule, reason, grant).await
             }
-            NotAdmitted::SignIn(reason, _) => Refusal::SignInNeeded(reason),
-            NotAdmitted::Refused(refusal) => refusal,
+            other @ (NotAdmitted::SignIn(..) | NotAdmitted::Refused(_)) => other.without_redirect(),
         }
     }
 }

@@ -72,7 +72,7 @@ impl Gateway {
         let Judged::User(Admitted { by: Credential::Session { signed_in, usable }, .. }) = judged else {
             return Ok(look_again());
         };
-        let whose = (signed_in.session.session.hash, &*usable.grant);
+        let whose = (signed_in.session().hash, &*usable.grant);
         let Some(kept) = self.parts.kept_posts.redeem(exchange, &head.headers, resend, whose).await? else {
             return Ok(look_again());
         };
@@ -101,6 +101,6 @@ impl Gateway {
 
     /// Sends a browser to the page that offers the form.
     fn offer(&self, exchange: &Exchange, resend: &Resend) -> Redirect {
-        Redirect { location: exchange.site.at(&self.parts.kept_posts.page(resend.id())), cookies: Vec::new() }
+        Redirect::to(exchange.site.at(&self.parts.kept_posts.page(resend.id())))
     }
 }

@@ -27,7 +27,7 @@ impl Refusal {
         }
         if let Self::RedirectToAccessUrl = &self {
             let location = exchange.site.at(exchange.path_and_query());
-            let mut response = redirect(&Redirect { location, cookies: Vec::new() }, row.error);
+            let mut response = redirect(&Redirect::to(location), row.error);
             *response.status_mut() = row.status;
             return response;
         }

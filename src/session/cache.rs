@@ -20,7 +20,7 @@ use std::{
 
 use quick_cache::sync::Cache;
 
-use super::{Session, SessionHash, ended_users::EndedUsers, unrecorded::UnrecordedEnds};
+use super::{Limit, Session, SessionHash, ended_users::EndedUsers, unrecorded::UnrecordedEnds};
 use crate::{
     clock::Timestamp,
     grant::{Grant, GrantId},
@@ -69,6 +69,23 @@ pub struct CachedSession {
     /// The session, as it was loaded.
     pub session: Session,
     seen: AtomicI64,
+}
+
+impl CachedSession {
+    /// Returns the time of the session's last request that this replica knows of.
+    pub fn last_seen(&self) -> Timestamp {
+        Timestamp(self.seen.load(Ordering::Relaxed))
+    }
+
+    /// Merges the time of the last request that the store has, which another replica may have handled.
+    pub fn was_seen(&self, at: Timestamp) {
+        self.seen.fetch_max(at.0, Ordering::Relaxed);
+    }
+
+    /// Returns the limit that the session has reached at `now`, if any, as far as this replica knows.
+    pub fn reached(&self, limits: &super::Settings, now: Timestamp) -> Option<Limit> {
+        limits.reached(&self.session, self.last_seen(), now)
+    }
 }
 
 /// A record in memory.
@@ -138,7 +155,7 @@ impl SessionCache {
         let record = Arc::new(CachedSession::from(session));
         // What this replica has seen of it may not be in the store yet.
         if let Some(seen) = self.touched.lock().unwrap_or_else(PoisonError::into_inner).get(&hash) {
-            Self::was_seen(&record, *seen);
+            record.was_seen(*seen);
         }
         self.changes.unless_changed(&version, || {
             self.sessions.insert(hash, Entry { record: Arc::clone(&record), loaded_at: now, era: version.era });
@@ -291,16 +308,6 @@ impl SessionCache {
     /// How many sessions and grants are in memory.
     pub fn sizes(&self) -> (usize, usize) {
         (self.sessions.len(), self.grants.len())
-    }
-
-    /// Returns the time of a session's last request that this replica knows of.
-    pub fn last_seen(cached: &CachedSession) -> Timestamp {
-        Timestamp(cached.seen.load(Ordering::Relaxed))
-    }
-
-    /// Merges the time of the last request that the store has, which another replica may have handled.
-    pub fn was_seen(cached: &CachedSession, at: Timestamp) {
-        cached.seen.fetch_max(at.0, Ordering::Relaxed);
     }
 
     /// Records a request. Only the first one in [`Settings::granularity`](super::Settings::granularity) is queued to be written, and

@@ -152,8 +152,7 @@ impl LiveSessions {
                 grant: open.grant,
                 newest: open.newest,
                 is_new: open.is_new,
-                reached_a_limit:
-                    self.settings.reached(&open.cached.session, SessionCache::last_seen(&open.cached), now).is_some(),
+                reached_a_limit: open.cached.reached(&self.settings, now).is_some(),
             }));
         }
         all

@@ -171,7 +171,7 @@ impl SignIn {
             .append_pair("state", &request.state)
             .append_pair("code", &code.seal(&self.keys).unwrap_or_default())
             .finish();
-        Redirect { location: format!("{}?{query}", request.site.at(&self.path_of("handed_over"))), cookies: Vec::new() }
+        Redirect::to(format!("{}?{query}", request.site.at(&self.path_of("handed_over"))))
     }
 
     /// Gives a browser that comes back from the login site a session of this site's.

@@ -92,7 +92,7 @@ impl SignIns {
             return redirect;
         }
         let query = Serializer::new(String::new()).append_pair("rd", return_to.path()).finish();
-        Redirect { location: at.site.at(&format!("{}/start?{query}", self.first.prefix)), cookies: Vec::new() }
+        Redirect::to(at.site.at(&format!("{}/start?{query}", self.first.prefix)))
     }
 
     /// The provider that this browser's user chose last, if it is still one of `candidates`.

@@ -10,11 +10,7 @@ use futures_util::{
 use super::{Sources, Visitors};
 use crate::{
     grant::EndReason,
-    session::{
-        SessionHash,
-        cache::{CachedSession, SessionCache},
-        live::Snapshot,
-    },
+    session::{SessionHash, cache::CachedSession, live::Snapshot},
     store::{Change, StoreError},
     telemetry::logs::causes,
 };
@@ -77,7 +73,7 @@ impl Visitors {
         let Sources { settings, cache, store, policies, clock, .. } = &self.sources;
         let now = clock.now();
         let Some(cached) = self.session_or_successor(hash).await? else { return Ok(None) };
-        let has_reached_a_limit = settings.reached(&cached.session, SessionCache::last_seen(&cached), now).is_some();
+        let has_reached_a_limit = cached.reached(settings, now).is_some();
         if has_reached_a_limit && self.has_expired(&cached).await? {
             return Ok(None);
         }

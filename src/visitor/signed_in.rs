@@ -29,11 +29,18 @@ pub struct SignedIn {
     pub grant: Arc<Grant>,
 }
 
+impl SignedIn {
+    /// The session, as it was loaded.
+    pub fn session(&self) -> &Session {
+        &self.session.session
+    }
+}
+
 impl Visitor {
     /// The visitor if their session is one of this kind; nobody else.
     pub(super) fn if_session(self, is_one: impl Fn(&Session) -> bool) -> Self {
         match &self {
-            Self::SignedIn(signed_in) | Self::Remembered(signed_in, _) if !is_one(&signed_in.session.session) => {
+            Self::SignedIn(signed_in) | Self::Remembered(signed_in, _) if !is_one(signed_in.session()) => {
                 Self::Anonymous(SignInReason::UnknownSession)
             }
             Self::Anonymous(_) | Self::SignedIn(_) | Self::Remembered(..) => self,

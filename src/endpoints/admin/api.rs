@@ -69,7 +69,7 @@ impl Endpoints {
             Credential::Session { signed_in, usable } => Ok(Actor {
                 who: usable.grant.identity.display().to_owned(),
                 issuer: Some(usable.grant.issuer.clone()),
-                session: Some(signed_in.session.session.hash.short()),
+                session: Some(signed_in.session().hash.short()),
             }),
             Credential::Token(_) => Err(Refusal::TokenNeeded(SignInReason::NoSession)),
         }

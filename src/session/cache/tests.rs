@@ -70,7 +70,7 @@ async fn what_was_seen_of_a_session_outlives_its_entry_until_it_is_written() {
     cache.touch(&cached, &settings, NOW.plus(hour / 2));
     cache.forget_everything();
     let cached = cache.session(HASH, NOW, load).await.unwrap().unwrap();
-    assert_eq!(SessionCache::last_seen(&cached), NOW.plus(hour / 2));
+    assert_eq!(cached.last_seen(), NOW.plus(hour / 2));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use crate::{
     grant::GrantId,
+    secret::unhex,
     session::{SessionHash, UserName},
     store::Change,
 };
@@ -16,17 +17,6 @@ pub(super) fn parse(payload: &str) -> Change {
     };
     // An unknown payload comes from a newer schema: everything may have changed.
     change().unwrap_or(Change::Everything)
-}
-
-fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let mut out = [0; N];
-    if text.len() != 2 * N {
-        return None;
-    }
-    for (byte, at) in out.iter_mut().zip((0..).step_by(2)) {
-        *byte = u8::from_str_radix(text.get(at..at + 2)?, 16).ok()?;
-    }
-    Some(out)
 }
 
 #[cfg(test)]
