@@ -255,7 +255,7 @@ impl Admission {
             forwarded.assertion = inquiry.assertion.and_then(|audience| self.assertions.of(audience, about));
             Some(forwarded)
         };
-        let Some(policy) = self.policies.of(&grant.issuer, &grant.client_id) else {
+        let Some(policy) = self.policies.of(grant.registration()) else {
             let reason = SignInReason::GrantEnded(EndReason::OtherProvider);
             return Err(NotAdmitted::SignIn(reason, Some(Arc::clone(grant))));
         };

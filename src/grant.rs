@@ -5,6 +5,7 @@ mod exchanged_tokens;
 use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
+    client_registration::ClientRegistration,
     clock::Timestamp,
     identity::{Claimant, ForwardedIdentity, HeaderSet, Identity, RenderedHeaders, SignedAssertions},
     seal::KeyId,
@@ -202,6 +203,13 @@ impl Fingerprint {
     /// Returns the stored form.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl Grant {
+    /// The client registration that it was given to.
+    pub fn registration(&self) -> ClientRegistration<'_> {
+        ClientRegistration { issuer: &self.issuer, client_id: &self.client_id }
     }
 }
 

@@ -50,6 +50,7 @@ pub mod telemetry;
 
 pub mod address;
 pub mod backoff;
+pub mod client_registration;
 pub mod clock;
 pub mod connect_timeout;
 pub mod connection_slot;

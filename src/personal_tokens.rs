@@ -140,7 +140,7 @@ impl PersonalTokens {
     /// The store failed.
     pub async fn of_user(&self, grant: &Grant, site: Option<&str>) -> Result<Vec<Session>, StoreError> {
         let now = self.clock.now();
-        let mut all = self.store.tokens_of(&grant.issuer, &grant.client_id, &grant.identity.subject).await?;
+        let mut all = self.store.tokens_of(grant.registration(), &grant.identity.subject).await?;
         let is_shown = |token: &PersonalToken| now < token.expires_at && site.is_none_or(|site| &*token.scope.site == site);
         all.retain(|session| session.token.as_deref().is_some_and(is_shown));
         Ok(all)

@@ -197,7 +197,7 @@ impl SignOut {
             return Some(Arc::clone(only));
         }
         let grant = self.grant_of(session).await.ok().flatten()?;
-        self.providers.of(&grant.issuer, &grant.client_id).map(Arc::clone)
+        self.providers.of(grant.registration()).map(Arc::clone)
     }
 
     /// Ends a session in the store, and for [`LogoutInitiator::UserEverywhere`] its user's others.
@@ -254,12 +254,8 @@ impl SignOut {
     }
 
     async fn sessions_of_user(&self, grant: &Grant) -> Result<Vec<SessionHash>, StoreError> {
-        let filter = SessionFilter {
-            issuer: &grant.issuer,
-            client_id: &grant.client_id,
-            subject: Some(&grant.identity.subject),
-            provider_session: None,
-        };
+        let filter =
+            SessionFilter { registration: grant.registration(), subject: Some(&grant.identity.subject), provider_session: None };
         self.store.find_sessions(filter).await
     }
 
@@ -293,7 +289,7 @@ impl SignOut {
     pub async fn refuse_bearer_tokens_of(&self, issuer: &str, subject: &str) -> Result<(), StoreError> {
         let key = UserKey::Subject(subject.to_owned());
         let clients = self.providers.iter().filter(|provider| provider.issuer() == issuer);
-        let names: Vec<_> = clients.map(|provider| key.name(issuer, provider.client_id())).collect();
+        let names: Vec<_> = clients.map(|provider| key.name(provider.registration())).collect();
         let now = self.clock.now();
         self.store.end_users(&names, now).await?;
         self.cache.ended_users().recorded(&names, now);
@@ -308,7 +304,7 @@ impl SignOut {
         let ended = self.end_stored(hash, by).await?;
         self.cache.forget_session(hash);
         let Some(mut ended) = ended else { return Ok(None) };
-        if self.providers.of(&ended.issuer, &ended.client_id).is_none() {
+        if self.providers.of(ended.registration()).is_none() {
             // The ID token belongs to another provider or client, and must not be sent to any of these.
             ended.id_token = None;
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
+    client_registration::ClientRegistration,
     clock::Timestamp,
     store::{LATENCY_BOUNDS, ProviderHour},
 };
@@ -78,12 +79,18 @@ impl Bin {
 }
 
 /// The aggregates of one provider in bins of `width` milliseconds, from `since` to the one in which `now` is.
-pub fn bins(hours: &[ProviderHour], (issuer, client_id): (&str, &str), since: Timestamp, now: Timestamp, width: i64) -> Vec<Bin> {
+pub fn bins(
+    hours: &[ProviderHour],
+    registration: ClientRegistration<'_>,
+    since: Timestamp,
+    now: Timestamp,
+    width: i64,
+) -> Vec<Bin> {
     let width = width.max(1);
     let count = usize::try_from(now.0.saturating_sub(since.0) / width).unwrap_or(0) + 1;
     let mut bins: Vec<Bin> =
         (0..).map(|at| Bin { from: Timestamp(since.0 + at * width), ..Bin::default() }).take(count).collect();
-    for hour in hours.iter().filter(|hour| hour.issuer == issuer && hour.client_id == client_id) {
+    for hour in hours.iter().filter(|hour| hour.registration() == registration) {
         let at = usize::try_from((hour.hour.0 - since.0).div_euclid(width)).ok();
         if let Some(bin) = at.and_then(|at| bins.get_mut(at)) {
             bin.add(hour);
@@ -134,7 +141,8 @@ mod tests {
             hour(4, "retry", 4, 2),
             other,
         ];
-        let bins = bins(&hours, ("idp", "c"), Timestamp(2 * HOUR), Timestamp(5 * HOUR), 2 * HOUR);
+        let registration = ClientRegistration { issuer: "idp", client_id: "c" };
+        let bins = bins(&hours, registration, Timestamp(2 * HOUR), Timestamp(5 * HOUR), 2 * HOUR);
         let outcomes: Vec<_> = bins.iter().map(|bin| (bin.from.0 / HOUR, bin.outcomes)).collect();
         assert_eq!(outcomes, [(2, [8, 1, 0, 0, 1]), (4, [0, 0, 0, 2, 0])]);
         let all = total(&bins);

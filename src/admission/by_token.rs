@@ -38,7 +38,7 @@ impl Admission {
             Some(forwarded)
         };
         let everybody = match &token.provider {
-            Some(provider) => match self.policies.of(provider.issuer(), provider.client_id()) {
+            Some(provider) => match self.policies.of(provider.registration()) {
                 Some(policy) => Some(policy),
                 None => return Err(refused("it is of a provider without a policy")),
             },

@@ -44,7 +44,7 @@ impl AppTokens {
         let permit = tokio::time::timeout(self.parts.wait, self.parts.shared.exchanges.acquire()).await;
         let Ok(Ok(_permit)) = permit else { return Err(busy()) };
         // A token goes to the provider that has given it, and to no other.
-        let provider = self.parts.providers.of(&grant.issuer, &grant.client_id);
+        let provider = self.parts.providers.of(grant.registration());
         let provider = provider.ok_or(TokenError::Exchange(ExchangeFailure::Failed))?;
         let timer = self.parts.metrics.of_provider(provider.name()).provider_timer("exchange");
         let result = provider.exchange_token(&grant.access_token, target).await;

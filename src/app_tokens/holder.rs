@@ -58,8 +58,8 @@ impl AppTokens {
         }
         let session = self.session_of(&asserted).await?.ok_or(TokenError::SessionEnded)?;
         let grant = self.fresh_grant(session, lasting).await?;
-        let policy = self.parts.policies.of(&grant.issuer, &grant.client_id).ok_or(TokenError::UserNotAllowed)?;
-        let provider = self.parts.providers.of(&grant.issuer, &grant.client_id).ok_or(TokenError::UserNotAllowed)?;
+        let policy = self.parts.policies.of(grant.registration()).ok_or(TokenError::UserNotAllowed)?;
+        let provider = self.parts.providers.of(grant.registration()).ok_or(TokenError::UserNotAllowed)?;
         let admits = |route: &&Route| {
             route.rule.takes_provider(provider.name()) && route.rule.permit(Some(policy), &grant.identity, || None).is_ok()
         };
@@ -78,12 +78,8 @@ impl AppTokens {
         let mut named = None;
         // Each may know the subject, and one session alone has this name.
         for provider in self.parts.providers.iter() {
-            let filter = SessionFilter {
-                issuer: provider.issuer(),
-                client_id: provider.client_id(),
-                subject: Some(&asserted.subject),
-                provider_session: None,
-            };
+            let filter =
+                SessionFilter { registration: provider.registration(), subject: Some(&asserted.subject), provider_session: None };
             let found = self.parts.store.find_sessions(filter).await.map_err(|error| unavailable(&error))?;
             named = named.or_else(|| found.into_iter().find(|hash| SessionName::of(&hash.0) == asserted.session));
         }
@@ -104,15 +100,15 @@ impl AppTokens {
         let mut listed = Vec::new();
         // Of this issuer's alone: the same subject at another one is another user, whose outage is not this one's.
         for provider in self.parts.providers.iter().filter(|provider| provider.issuer() == issuer) {
-            let user = (issuer, provider.client_id(), subject);
-            let found = self.parts.store.sessions_of_user(user, SessionKind::All, SeenPosition::START).await;
+            let registration = provider.registration();
+            let found = self.parts.store.sessions_of_user(registration, subject, SessionKind::All, SeenPosition::START).await;
             listed.extend(found.map_err(|error| unavailable(&error))?.0);
         }
         listed.sort_by_key(|listed| Reverse(listed.session.created_at));
         for session in listed.iter().map(|listed| listed.session.hash).take(MAX_SESSIONS) {
             match self.fresh_grant(session, lasting).await {
                 Ok(grant) => {
-                    let policy = self.parts.policies.of(&grant.issuer, &grant.client_id).ok_or(TokenError::UserNotAllowed)?;
+                    let policy = self.parts.policies.of(grant.registration()).ok_or(TokenError::UserNotAllowed)?;
                     policy.admit(&grant.identity).map_err(|_| TokenError::UserNotAllowed)?;
                     return Ok(Holder { grant, session, route: None });
                 }

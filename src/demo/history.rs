@@ -7,6 +7,7 @@ use anyhow::Context;
 use super::provider::{CLIENT_ID, MadePerson};
 use crate::{
     administration::Administration,
+    client_registration::ClientRegistration,
     clock::Timestamp,
     grant::{AttemptId, Fingerprint, GrantId, Rotation},
     history::{Event, Kind},
@@ -116,7 +117,7 @@ fn calls(administration: &Administration, issuer: &str, now: Timestamp, numbers:
                 _ => ("ok", 40 + numbers.below(120) + if numbers.below(20) == 0 { 700 } else { 0 }),
             };
             let took = Duration::from_millis(u64::try_from(took).unwrap_or(0));
-            administration.store.count_refresh(issuer, CLIENT_ID, outcome, took, at);
+            administration.store.count_refresh(ClientRegistration { issuer, client_id: CLIENT_ID }, outcome, took, at);
         }
     }
 }

@@ -220,7 +220,7 @@ impl Endpoints {
         let is_one = |admin: &Administrators| {
             let provider = self.components.sign_ins.of(grant);
             provider.is_some_and(|sign_in| admin.rule.takes_provider(sign_in.provider.name()))
-                && admin.rule.permit(policies.of(&grant.issuer, &grant.client_id), &grant.identity, || None).is_ok()
+                && admin.rule.permit(policies.of(grant.registration()), &grant.identity, || None).is_ok()
         };
         self.components.administrators.as_ref().is_some_and(is_one)
     }

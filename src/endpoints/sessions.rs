@@ -56,10 +56,10 @@ impl Endpoints {
     ) -> Result<(Vec<ListedSession>, bool), Refusal> {
         let first = self.components.sign_ins.first();
         let (limits, now) = (&first.sessions, first.clock.now());
-        let user = (&*grant.issuer, &*grant.client_id, &*grant.identity.subject);
+        let (registration, subject) = (grant.registration(), &grant.identity.subject);
         let (mut found, mut position) = (Vec::new(), Some(SeenPosition::START));
         while let Some(after) = position.filter(|_| found.len() <= skip + most) {
-            let (mut part, next) = first.store.sessions_of_user(user, of_kind, after).await?;
+            let (mut part, next) = first.store.sessions_of_user(registration, subject, of_kind, after).await?;
             part.retain(|listed| SessionState::of(listed, limits, now).is_alive() && passes(listed));
             found.extend(part);
             position = next;

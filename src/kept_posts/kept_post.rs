@@ -151,12 +151,14 @@ fn context(name: [u8; 32], owner: [u8; 32], site: &AccessUrl) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client_registration::ClientRegistration;
 
     #[test]
     fn a_form_opens_in_its_own_row_and_at_its_own_site_alone() {
         let keys = KeyRing::from_base64([KeyRing::generate().as_str()]).unwrap();
         let site = AccessUrl::parse("https://app.example").unwrap();
-        let [ann, bob] = ["ann", "bob"].map(|subject| UserHash::of("https://idp.example", "app", subject));
+        let [ann, bob] = ["ann", "bob"]
+            .map(|subject| UserHash::of(ClientRegistration { issuer: "https://idp.example", client_id: "app" }, subject));
         let mark = BrowserMark::with_user(None, ann);
         for form in [FormType::UrlEncoded, FormType::Multipart("--B".into())] {
             let contents = Contents {

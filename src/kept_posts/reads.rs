@@ -60,9 +60,10 @@ impl Drop for ReadPermit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client_registration::ClientRegistration;
 
     fn user(number: usize) -> UserHash {
-        UserHash::of("https://idp.example", "client", &number.to_string())
+        UserHash::of(ClientRegistration { issuer: "https://idp.example", client_id: "client" }, &number.to_string())
     }
 
     #[test]

@@ -19,6 +19,7 @@ use super::{
     token_issuer::{TokenIssuer, TokenIssuerSettings},
 };
 use crate::{
+    client_registration::ClientRegistration,
     clock::{Clock, Timestamp},
     grant::{Fingerprint, Grant},
     identity::Identity,
@@ -86,7 +87,12 @@ impl Provider {
 
     /// Whether a grant belongs to it and to this client. A refresh token is presented to no other.
     pub fn has_given(&self, grant: &Grant) -> bool {
-        grant.issuer == self.issuer() && grant.client_id == self.client_id()
+        grant.registration() == self.registration()
+    }
+
+    /// What identifies Evergate as its client, in grants and in the store.
+    pub fn registration(&self) -> ClientRegistration<'_> {
+        ClientRegistration { issuer: self.issuer(), client_id: self.client_id() }
     }
 
     /// The issuer identifier.

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{Provider, VerifyError};
-use crate::jose::{JsonObject, SignedToken};
+use crate::{
+    client_registration::ClientRegistration,
+    jose::{JsonObject, SignedToken},
+};
 
 /// The providers, of which there is one at least. A user is known by the issuer and the subject, and a grant belongs to the provider
 /// that it names by issuer and client ID: its tokens are sent to no other.
@@ -36,9 +39,9 @@ impl Providers {
         self.further.is_empty().then_some(&self.first)
     }
 
-    /// The provider that a grant with this issuer and client ID is of.
-    pub fn of(&self, issuer: &str, client_id: &str) -> Option<&Arc<Provider>> {
-        self.iter().find(|provider| provider.issuer() == issuer && provider.client_id() == client_id)
+    /// The provider that grants of this registration are of.
+    pub fn of(&self, registration: ClientRegistration<'_>) -> Option<&Arc<Provider>> {
+        self.iter().find(|provider| provider.registration() == registration)
     }
 
     /// The provider that a logout token says it is of, by `iss` and `aud`. Nothing of it is verified. The only provider is to say what is

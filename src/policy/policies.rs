@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use super::Policy;
 
+use crate::client_registration::ClientRegistration;
+
 /// The policy for every user of each provider.
 #[derive(Clone, Debug)]
 pub struct Policies(Arc<[ProviderPolicy]>);
@@ -19,6 +21,12 @@ pub struct ProviderPolicy {
     pub policy: Policy,
 }
 
+impl ProviderPolicy {
+    fn registration(&self) -> ClientRegistration<'_> {
+        ClientRegistration { issuer: &self.issuer, client_id: &self.client_id }
+    }
+}
+
 impl Policies {
     /// The policies of all providers.
     pub fn new(policies: impl IntoIterator<Item = ProviderPolicy>) -> Self {
@@ -30,12 +38,12 @@ impl Policies {
         self.0.iter().map(|of| &of.policy)
     }
 
-    /// The policy for the users of the provider that has given grants with this issuer and client ID. Nobody else's user is admitted.
-    pub fn of(&self, issuer: &str, client_id: &str) -> Option<&Policy> {
+    /// The policy for the users of the provider that has given grants of this registration. Nobody else's user is admitted.
+    pub fn of(&self, registration: ClientRegistration<'_>) -> Option<&Policy> {
         match &*self.0 {
             // Whether the grant is of the only provider is asked where it is used.
             [only] => Some(&only.policy),
-            several => several.iter().find(|of| of.issuer == issuer && of.client_id == client_id).map(|of| &of.policy),
+            several => several.iter().find(|of| of.registration() == registration).map(|of| &of.policy),
         }
     }
 }

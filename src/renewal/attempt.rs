@@ -252,7 +252,7 @@ impl Engine {
 
     /// Counts a token refresh for administrators' charts.
     pub(super) fn count_refresh(&self, outcome: &str, took: Duration, at: Timestamp) {
-        self.store.count_refresh(self.provider.issuer(), self.provider.client_id(), outcome, took, at);
+        self.store.count_refresh(self.provider.registration(), outcome, took, at);
     }
 
     /// Introspects a refresh token that was presented before, within the time in which the token may be presented after the intent

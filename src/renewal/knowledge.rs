@@ -37,7 +37,7 @@ impl Observed {
         if class != RefreshTokenRotation::Observed {
             return Ok(class);
         }
-        let mut known = self.store.provider_knowledge(self.provider.issuer(), self.provider.client_id()).await?;
+        let mut known = self.store.provider_knowledge(self.provider.registration()).await?;
         known.add(self.state().observed_here);
         Ok(known_rotation(class, known.rotates, grant.rotation))
     }
@@ -65,14 +65,14 @@ impl Observed {
             return true;
         }
         // If the store cannot be read, nothing more is known.
-        let stored = self.store.provider_knowledge(self.provider.issuer(), self.provider.client_id()).await.unwrap_or_default();
+        let stored = self.store.provider_knowledge(self.provider.registration()).await.unwrap_or_default();
         self.state().stored.add(stored);
         stored.rejects_dummy == Some(true)
     }
 
     async fn save_observation(&self, observed_here: Knowledge) {
         self.state().observed_here.add(observed_here);
-        match self.store.save_provider_knowledge(self.provider.issuer(), self.provider.client_id(), observed_here).await {
+        match self.store.save_provider_knowledge(self.provider.registration(), observed_here).await {
             Ok(()) => self.state().stored.add(observed_here),
             // This process uses it anyway, and the next token refresh shows it again.
             Err(error) => tracing::debug!(%error, "an observation of the provider could not be saved yet"),

@@ -227,8 +227,8 @@ impl Engine {
 
     async fn revoke(&self, grant: &Grant, refresh_token: Option<&Secret>, reason: &str) {
         let Some(token) = refresh_token else { return };
-        let (issuer, client_id) = (self.provider.issuer(), self.provider.client_id());
-        let orphaned = OrphanedToken { issuer, client_id, identity: &grant.identity, provider_session: None, reason };
+        let registration = self.provider.registration();
+        let orphaned = OrphanedToken { registration, identity: &grant.identity, provider_session: None, reason };
         if let Err(error) = self.store.enqueue_revocation(grant.id, token, orphaned).await {
             tracing::warn!(error = causes(&error), "the refresh token of a grant that has ended lives on at the provider");
         }

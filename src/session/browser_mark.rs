@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderValue};
 
 use super::cookie::Cookies;
 use crate::{
+    client_registration::ClientRegistration,
     grant::Grant,
     seal::KeyRing,
     secret::{random, sha256},
@@ -20,14 +21,14 @@ use crate::{
 pub struct UserHash(pub [u8; 32]);
 
 impl UserHash {
-    /// The user of this subject at an issuer and client.
-    pub fn of(issuer: &str, client_id: &str, subject: &str) -> Self {
+    /// The user of this subject at a provider.
+    pub fn of(ClientRegistration { issuer, client_id }: ClientRegistration<'_>, subject: &str) -> Self {
         Self(sha256(format!("{:?}", ("user", issuer, client_id, subject)).as_bytes()))
     }
 
     /// The user of a grant.
     pub fn of_grant(grant: &Grant) -> Self {
-        Self::of(&grant.issuer, &grant.client_id, &grant.identity.subject)
+        Self::of(grant.registration(), &grant.identity.subject)
     }
 }
 
@@ -82,8 +83,9 @@ mod tests {
     fn a_mark_is_read_at_its_own_site_with_our_key_and_only_if_it_is_the_only_one() {
         let [ours, others] = [(), ()].map(|()| KeyRing::from_base64([KeyRing::generate().as_str()]).unwrap());
         let cookies = Cookies::new(true, "evergate");
-        let [ann, bob] = ["ann", "bob"].map(|subject| UserHash::of("https://idp.example", "app", subject));
-        assert_ne!(ann, UserHash::of("https://idp.example", "ap", "pann"));
+        let user = |client_id, subject| UserHash::of(ClientRegistration { issuer: "https://idp.example", client_id }, subject);
+        let [ann, bob] = ["ann", "bob"].map(|subject| user("app", subject));
+        assert_ne!(ann, user("ap", "pann"));
         let of = |keys: &KeyRing, cookie: &str, site: &str| {
             BrowserMark::of(keys, &cookies, &HeaderMap::from_iter([(header::COOKIE, cookie.parse().unwrap())]), site)
         };

@@ -260,9 +260,8 @@ impl SessionCache {
     pub fn find_others_of_user(&self, hash: SessionHash) -> Vec<SessionHash> {
         let own = self.sessions.peek(&hash).and_then(|session| self.grants.peek(&session.record.session.grant));
         let Some(own) = own.map(|entry| entry.record) else { return Vec::new() };
-        let is_users = |grant: &Grant| {
-            grant.identity.subject == own.identity.subject && grant.issuer == own.issuer && grant.client_id == own.client_id
-        };
+        let is_users =
+            |grant: &Grant| grant.identity.subject == own.identity.subject && grant.registration() == own.registration();
         self.find_known(|session, grant| session.hash != hash && grant.is_some_and(is_users))
     }
 

@@ -1,6 +1,6 @@
 //! By what those who have users' sessions ended name a user.
 
-use crate::{identity::Identity, secret::sha256};
+use crate::{client_registration::ClientRegistration, identity::Identity, secret::sha256};
 
 /// By what a user of a provider is named.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -37,8 +37,8 @@ impl UserKey {
         std::iter::once(Self::Subject(identity.subject.clone())).chain(addresses).chain(username).collect()
     }
 
-    /// The name at this provider and client: two providers may give the same subject to different people.
-    pub fn name(&self, issuer: &str, client_id: &str) -> UserName {
+    /// The name of a provider's user: two providers may give the same subject to different people.
+    pub fn name(&self, ClientRegistration { issuer, client_id }: ClientRegistration<'_>) -> UserName {
         let (kind, text) = match self {
             Self::Subject(text) => ("subject", text),
             Self::Email(text) => ("email", text),
@@ -64,15 +64,16 @@ mod tests {
     #[test]
     fn no_two_users_have_one_name() {
         let subject = |text: &str| UserKey::Subject(text.into());
+        let at = |issuer, client_id| ClientRegistration { issuer, client_id };
         let names = [
-            subject("a").name("i", "c"),
-            subject("b").name("i", "c"),
-            subject("a").name("j", "c"),
-            subject("a").name("i", "d"),
-            subject("A").name("i", "c"),
-            UserKey::email("a").name("i", "c"),
-            UserKey::username("a").name("i", "c"),
-            subject("a\", \"c").name("i", "c"),
+            subject("a").name(at("i", "c")),
+            subject("b").name(at("i", "c")),
+            subject("a").name(at("j", "c")),
+            subject("a").name(at("i", "d")),
+            subject("A").name(at("i", "c")),
+            UserKey::email("a").name(at("i", "c")),
+            UserKey::username("a").name(at("i", "c")),
+            subject("a\", \"c").name(at("i", "c")),
         ];
         let distinct: std::collections::HashSet<_> = names.iter().collect();
         assert_eq!(distinct.len(), names.len());

@@ -60,9 +60,9 @@ impl SignIn {
         why: LeftOver,
     ) {
         let Some(token) = refresh_token else { return };
-        let (issuer, client_id) = (self.provider.issuer(), self.provider.client_id());
-        let grant = GrantId::of_denied(issuer, &identity.subject);
-        let orphaned = OrphanedToken { issuer, client_id, identity, provider_session, reason: why.name() };
+        let registration = self.provider.registration();
+        let grant = GrantId::of_denied(registration.issuer, &identity.subject);
+        let orphaned = OrphanedToken { registration, identity, provider_session, reason: why.name() };
         if let Err(error) = self.store.enqueue_revocation(grant, token, orphaned).await {
             tracing::warn!(
                 error = causes(&error),

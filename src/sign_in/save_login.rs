@@ -75,7 +75,7 @@ impl SignIn {
             false => self.redirect_back(at, return_to),
         };
         redirect.cookies.extend(cookies);
-        let user = UserHash::of(self.provider.issuer(), self.provider.client_id(), &identity.subject);
+        let user = UserHash::of(self.provider.registration(), &identity.subject);
         redirect.cookies.extend(self.browser_mark(at, user));
         redirect.cookies.extend(self.choice_after_login(at.headers, attempt));
         Ok(redirect)
@@ -101,8 +101,8 @@ impl SignIn {
         session: SessionHash,
         attempt: &Attempt,
     ) -> Result<(), CallbackError> {
-        let (issuer, client_id) = (self.provider.issuer(), self.provider.client_id());
-        let whose = SessionFilter { issuer, client_id, subject: Some(&identity.subject), provider_session };
+        let whose =
+            SessionFilter { registration: self.provider.registration(), subject: Some(&identity.subject), provider_session };
         let names = self.names_of(identity);
         let was_ended = self.with_patience(|| self.store.user_ended_at(&names)).await?.is_some_and(|at| at >= attempt.at());
         if !was_ended && !self.with_patience(|| self.store.was_logged_out_since(whose, attempt.at())).await? {
@@ -115,8 +115,8 @@ impl SignIn {
 
     /// By what a user may have been ended.
     fn names_of(&self, identity: &Identity) -> Vec<UserName> {
-        let (issuer, client_id) = (self.provider.issuer(), self.provider.client_id());
-        UserKey::all_of(identity).iter().map(|key| key.name(issuer, client_id)).collect()
+        let registration = self.provider.registration();
+        UserKey::all_of(identity).iter().map(|key| key.name(registration)).collect()
     }
 
     /// Saves the grant, for the session `existing` or for a new one, and returns the new one's cookies. A new session replaces the

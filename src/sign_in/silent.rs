@@ -189,7 +189,7 @@ impl SignIn {
 
     /// Whether a grant can serve requests, if need be after a refresh.
     fn is_alive(&self, grant: &Grant) -> bool {
-        let is_of_a_provider = self.providers.of(&grant.issuer, &grant.client_id).is_some();
+        let is_of_a_provider = self.providers.of(grant.registration()).is_some();
         is_of_a_provider
             && grant.ended.is_none()
             && grant.missing_key.is_none()

@@ -44,8 +44,7 @@ impl SignOut {
             tracing::info!("a front-channel logout had no effect: its sid is so short that it could be guessed");
             return Ok(());
         }
-        let (issuer, client_id) = (provider.issuer(), provider.client_id());
-        let filter = SessionFilter { issuer, client_id, subject: None, provider_session: Some(sid) };
+        let filter = SessionFilter { registration: provider.registration(), subject: None, provider_session: Some(sid) };
         let (found, mut outcome) = match self.store.find_sessions(filter).await {
             Ok(found) => (found, Ok(())),
             Err(error) => (self.known_of(provider, sid), Err(error)),

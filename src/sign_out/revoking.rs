@@ -54,7 +54,7 @@ impl SignOut {
             return;
         }
         loop {
-            let due = self.store.claim_revocation(provider.issuer(), provider.client_id(), LEASE).await;
+            let due = self.store.claim_revocation(provider.registration(), LEASE).await;
             let done = match due {
                 Ok(Some(revocation)) => self.revoke(provider, &revocation).await,
                 Ok(None) => return,
@@ -88,9 +88,9 @@ impl SignOut {
             }
             RevocationToken::Dead => return finish("failed").await,
         };
-        let (issuer, client_id) = (provider.issuer(), provider.client_id());
         let is_skipped = (revocation.nobody_asked && reaches_all)
-            || (revocation.spares_others && self.store.would_end_others(revocation, issuer, client_id, reaches_all).await?);
+            || (revocation.spares_others
+                && self.store.would_end_others(revocation, provider.registration(), reaches_all).await?);
         if is_skipped {
             return finish("in_use").await;
         }

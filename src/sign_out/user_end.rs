@@ -1,6 +1,7 @@
 //! What is asked by those outside of Evergate who have users' sessions ended: whose, by whom, and up to when.
 
 use crate::{
+    client_registration::ClientRegistration,
     clock::Timestamp,
     oidc::{LEEWAY, LogoutToken, Provider},
     secret::sha256,
@@ -101,12 +102,16 @@ impl UserEnd {
         Self::of_event(provider, EndExtent::LockedOut(keys), source, (whenever, whenever), order)
     }
 
+    /// The client registration of the provider that the user is of.
+    pub(super) fn registration(&self) -> ClientRegistration<'_> {
+        ClientRegistration { issuer: &self.issuer, client_id: &self.client_id }
+    }
+
     /// The sessions of a logout; `None` of everything.
     pub(super) fn logout(&self) -> Option<SessionFilter<'_>> {
         match &self.extent {
             EndExtent::Logout { subject, provider_session } => Some(SessionFilter {
-                issuer: &self.issuer,
-                client_id: &self.client_id,
+                registration: self.registration(),
                 subject: subject.as_deref(),
                 provider_session: provider_session.as_deref(),
             }),
@@ -119,7 +124,7 @@ impl UserEnd {
         match &self.extent {
             EndExtent::Logout { .. } => Vec::new(),
             EndExtent::Everything(keys) | EndExtent::LockedOut(keys) => {
-                keys.iter().map(|key| key.name(&self.issuer, &self.client_id)).collect()
+                keys.iter().map(|key| key.name(self.registration())).collect()
             }
         }
     }

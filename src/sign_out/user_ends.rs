@@ -131,7 +131,7 @@ impl SignOut {
         };
         let mut found = Vec::new();
         for key in keys {
-            found.extend(self.store.find_sessions_of_key(&end.issuer, &end.client_id, key).await?);
+            found.extend(self.store.find_sessions_of_key(end.registration(), key).await?);
         }
         Ok(found)
     }
@@ -221,7 +221,7 @@ impl SignOut {
 /// Whether an order names a session in memory, whose grant is known unless it is not in memory.
 fn names(end: &UserEnd, session: &Session, grant: Option<&Grant>, is_only_provider: bool) -> bool {
     // Providers choose their users' subjects and session identifiers, and two may choose the same.
-    let is_of_provider = grant.map_or(is_only_provider, |grant| grant.issuer == end.issuer && grant.client_id == end.client_id);
+    let is_of_provider = grant.map_or(is_only_provider, |grant| grant.registration() == end.registration());
     let is_meant = || match &end.extent {
         EndExtent::Logout { subject, provider_session } => {
             let is_users = |subject: &String| grant.is_some_and(|grant| grant.identity.subject == *subject);

@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use crate::clock::{Timestamp, millis};
+use crate::{
+    client_registration::ClientRegistration,
+    clock::{Timestamp, millis},
+};
 
 /// The upper bounds of the classes of durations, in milliseconds. What takes longer than all is in a class of its own.
 pub const LATENCY_BOUNDS: [i64; 10] = [25, 50, 100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800];
@@ -38,12 +41,19 @@ pub(super) type Key = (i64, String, String, String, usize);
 #[derive(Debug, Default)]
 pub(super) struct HourBuffer(Mutex<BTreeMap<Key, i64>>);
 
+impl ProviderHour {
+    /// The client registration.
+    pub fn registration(&self) -> ClientRegistration<'_> {
+        ClientRegistration { issuer: &self.issuer, client_id: &self.client_id }
+    }
+}
+
 impl HourBuffer {
-    pub(super) fn count(&self, issuer: &str, client_id: &str, outcome: &str, took: Duration, at: Timestamp) {
+    pub(super) fn count(&self, registration: ClientRegistration<'_>, outcome: &str, took: Duration, at: Timestamp) {
         let hour = at.0.div_euclid(HOUR).saturating_mul(HOUR);
         let took = millis(took);
         let bucket = LATENCY_BOUNDS.iter().position(|bound| took <= *bound).unwrap_or(LATENCY_BOUNDS.len());
-        let key = (hour, issuer.to_owned(), client_id.to_owned(), outcome.to_owned(), bucket);
+        let key = (hour, registration.issuer.to_owned(), registration.client_id.to_owned(), outcome.to_owned(), bucket);
         *self.waiting().entry(key).or_insert(0) += 1;
     }
 
@@ -72,7 +82,8 @@ mod tests {
     #[test]
     fn calls_of_an_hour_that_came_to_the_same_are_one_row() {
         let buffer = HourBuffer::default();
-        let count = |outcome, took, at| buffer.count("idp", "c", outcome, Duration::from_millis(took), Timestamp(at));
+        let registration = ClientRegistration { issuer: "idp", client_id: "c" };
+        let count = |outcome, took, at| buffer.count(registration, outcome, Duration::from_millis(took), Timestamp(at));
         for (outcome, took, at) in
             [("ok", 25, HOUR), ("ok", 3, 2 * HOUR - 1), ("ok", 26, HOUR), ("dead", 99_999, HOUR), ("ok", 1, 2 * HOUR)]
         {

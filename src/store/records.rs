@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::{
+    client_registration::ClientRegistration,
     clock::Timestamp,
     grant::{AttemptId, Fingerprint, GrantId, Rotation},
     identity::Identity,
@@ -49,6 +50,13 @@ pub struct NewGrant {
     pub tokens: Tokens,
     /// What the session of the login is opened by, if that is a new one.
     pub opener: Opener,
+}
+
+impl NewGrant {
+    /// The client registration that it was given to.
+    pub fn registration(&self) -> ClientRegistration<'_> {
+        ClientRegistration { issuer: &self.issuer, client_id: &self.client_id }
+    }
 }
 
 /// Which session a login is for.
@@ -139,10 +147,8 @@ pub enum TokenSaved {
 /// Selects sessions by the user or by the session at the provider. Sessions match all of what is given.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionFilter<'a> {
-    /// The provider's issuer identifier.
-    pub issuer: &'a str,
-    /// The client.
-    pub client_id: &'a str,
+    /// The provider.
+    pub registration: ClientRegistration<'a>,
     /// The user (`sub`); `None` matches any.
     pub subject: Option<&'a str>,
     /// The session at the provider (`sid`); `None` matches any.
@@ -247,6 +253,13 @@ pub struct EndedSession {
     pub others: Vec<SessionHash>,
 }
 
+impl EndedSession {
+    /// The client registration that its grant was given to.
+    pub fn registration(&self) -> ClientRegistration<'_> {
+        ClientRegistration { issuer: &self.issuer, client_id: &self.client_id }
+    }
+}
+
 /// A form that met the end of its session, as it is stored.
 #[derive(Clone, Debug)]
 pub struct KeptPostRow {
@@ -284,6 +297,13 @@ pub struct GrantSample {
     pub is_renewable: bool,
     /// How many there are.
     pub grants: i64,
+}
+
+impl GrantSample {
+    /// The client registration that they were given to.
+    pub fn registration(&self) -> ClientRegistration<'_> {
+        ClientRegistration { issuer: &self.issuer, client_id: &self.client_id }
+    }
 }
 
 /// What is old enough to be deleted.

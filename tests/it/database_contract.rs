@@ -14,6 +14,7 @@ mod sweep;
 use std::time::Duration;
 
 use evergate::{
+    client_registration::ClientRegistration,
     clock::Timestamp,
     grant::{AttemptId, Fingerprint, GrantId, Rotation},
     identity::Identity,
@@ -35,6 +36,8 @@ const EXPIRED: Expired =
     Expired { created_before: Timestamp(0), seen_before: Timestamp(8000), events_before: Timestamp(0), now: Timestamp(6) };
 const NOTHING: Expired = Expired { seen_before: Timestamp(0), ..EXPIRED };
 const LEASE: Duration = Duration::from_secs(60);
+/// Whose grants the tests save.
+const REGISTRATION: ClientRegistration<'_> = ClientRegistration { issuer: "https://idp", client_id: "c" };
 
 struct Opened {
     store: Store,
@@ -124,7 +127,7 @@ async fn keep(store: &Store, grant: &NewGrant, session: Session, replaces: Optio
 /// What is due to be revoked, and taken by that.
 async fn to_be_revoked(store: &Store) -> Vec<String> {
     let mut tokens = Vec::new();
-    while let Some(revocation) = store.claim_revocation("https://idp", "c", LEASE).await.unwrap() {
+    while let Some(revocation) = store.claim_revocation(REGISTRATION, LEASE).await.unwrap() {
         match revocation.token {
             RevocationToken::Readable(token) => tokens.push(token.expose().to_owned()),
             other @ (RevocationToken::KeyMissing | RevocationToken::Dead) => panic!("{other:?}"),

@@ -181,11 +181,11 @@ impl Client {
     }
 
     async fn find_all(&self, filter: &ScimFilter, page: (i64, i64)) -> Result<(Vec<ScimUser>, i64), StoreError> {
-        self.sign_out.store.scim_users(self.provider.issuer(), self.provider.client_id(), filter, page).await
+        self.sign_out.store.scim_users(self.provider.registration(), filter, page).await
     }
 
     fn name(&self, key: &UserKey) -> UserName {
-        key.name(self.provider.issuer(), self.provider.client_id())
+        key.name(self.provider.registration())
     }
 
     fn names(&self, keys: &[UserKey]) -> Vec<UserName> {

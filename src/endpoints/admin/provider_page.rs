@@ -180,16 +180,13 @@ async fn healths(admin: &Administrators, hours: i64, width: i64, now: Timestamp)
     let rows = administration.store.provider_hours(since).await?;
     let sample = administration.store.sample_grants().await?;
     let health = |provider: &std::sync::Arc<Provider>| {
-        let own: Vec<&GrantSample> = sample
-            .iter()
-            .filter(|grants| grants.issuer == provider.issuer() && grants.client_id == provider.client_id())
-            .collect();
+        let own: Vec<&GrantSample> = sample.iter().filter(|grants| grants.registration() == provider.registration()).collect();
         let count = |is_meant: &dyn Fn(&GrantSample) -> bool| {
             own.iter().filter(|grants| is_meant(grants)).map(|grants| grants.grants).sum::<i64>()
         };
         Health {
             issuer: provider.issuer().to_owned(),
-            bins: bins(&rows, (provider.issuer(), provider.client_id()), since, now, width * HOUR),
+            bins: bins(&rows, provider.registration(), since, now, width * HOUR),
             present: (count(&|grants| grants.fingerprint == provider.fingerprint().as_str()), count(&|_| true)),
             renewable: count(&|grants| grants.is_renewable),
         }

@@ -4,6 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use super::Store;
 use crate::{
+    client_registration::ClientRegistration,
     clock::Timestamp,
     session::{SessionHash, UserKey, UserName},
     store::{Change, StoreError, operation::Operation},
@@ -19,11 +20,10 @@ impl Store {
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
     pub async fn find_sessions_of_key(
         &self,
-        issuer: &str,
-        client_id: &str,
+        registration: ClientRegistration<'_>,
         key: &UserKey,
     ) -> Result<Vec<SessionHash>, StoreError> {
-        self.call(Operation::FindSessions, |connection| Box::pin(connection.find_sessions_of_key(issuer, client_id, key))).await
+        self.call(Operation::FindSessions, |connection| Box::pin(connection.find_sessions_of_key(registration, key))).await
     }
 
     /// Records that users were ended at a time, for bearer tokens and logins from before then.

@@ -2,6 +2,7 @@
 
 use super::Store;
 use crate::{
+    client_registration::ClientRegistration,
     grant::GrantId,
     store::{
         ListPosition, ListedSession, NameKind, SeenPosition, SessionKind, StoreError, operation::Operation,
@@ -10,18 +11,22 @@ use crate::{
 };
 
 impl Store {
-    /// A part of the sessions and personal access tokens of the user with this issuer, client and `sub` whose grants live, those that were
+    /// A part of the sessions and personal access tokens of a provider's user whose grants live, those that were
     /// used last first, and where the next part begins.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
     pub async fn sessions_of_user(
         &self,
-        user: (&str, &str, &str),
+        registration: ClientRegistration<'_>,
+        subject: &str,
         of_kind: SessionKind,
         after: SeenPosition,
     ) -> Result<(Vec<ListedSession>, Option<SeenPosition>), StoreError> {
-        self.call(Operation::SessionsOfUser, |connection| Box::pin(connection.sessions_of_user(user, of_kind, after))).await
+        self.call(Operation::SessionsOfUser, |connection| {
+            Box::pin(connection.sessions_of_user(registration, subject, of_kind, after))
+        })
+        .await
     }
 
     /// Lists a page of all sessions with their grants, the last login first, and says where the next page begins.

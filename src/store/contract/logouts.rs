@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Store;
 use crate::{
+    client_registration::ClientRegistration,
     clock::Timestamp,
     secret::sha256,
     store::{SessionFilter, StoreError, operation::Operation},
@@ -36,6 +37,6 @@ impl Store {
 }
 
 fn name(filter: SessionFilter<'_>) -> [u8; 32] {
-    let SessionFilter { issuer, client_id, subject, provider_session } = filter;
+    let SessionFilter { registration: ClientRegistration { issuer, client_id }, subject, provider_session } = filter;
     sha256(format!("{:?}", ("logged out at the provider", issuer, client_id, subject, provider_session)).as_bytes())
 }

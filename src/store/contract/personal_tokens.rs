@@ -2,6 +2,7 @@
 
 use super::Store;
 use crate::{
+    client_registration::ClientRegistration,
     session::Session,
     store::{NewToken, StoreError, TokenSaved, operation::Operation},
 };
@@ -19,7 +20,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`], [`StoreError::Malformed`].
-    pub async fn tokens_of(&self, issuer: &str, client_id: &str, subject: &str) -> Result<Vec<Session>, StoreError> {
-        self.call(Operation::TokensOf, |connection| Box::pin(connection.tokens_of(issuer, client_id, subject))).await
+    pub async fn tokens_of(&self, registration: ClientRegistration<'_>, subject: &str) -> Result<Vec<Session>, StoreError> {
+        self.call(Operation::TokensOf, |connection| Box::pin(connection.tokens_of(registration, subject))).await
     }
 }

@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use super::Store;
 use crate::{
+    client_registration::ClientRegistration,
     clock::Timestamp,
     store::{GrantSample, ProviderHour, StoreError, operation::Operation},
 };
 
 impl Store {
     /// Counts a token refresh, which is written soon.
-    pub fn count_refresh(&self, issuer: &str, client_id: &str, outcome: &str, took: Duration, at: Timestamp) {
-        self.hours.count(issuer, client_id, outcome, took, at);
+    pub fn count_refresh(&self, registration: ClientRegistration<'_>, outcome: &str, took: Duration, at: Timestamp) {
+        self.hours.count(registration, outcome, took, at);
     }
 
     /// Writes what was counted. What surely was not written is kept for the next time; what may have been written is not written

@@ -2,6 +2,7 @@
 
 use super::Store;
 use crate::{
+    client_registration::ClientRegistration,
     clock::Timestamp,
     grant::{AttemptId, GrantId},
     secret::Secret,
@@ -164,17 +165,21 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
-    pub async fn provider_knowledge(&self, issuer: &str, client_id: &str) -> Result<Knowledge, StoreError> {
-        self.call(Operation::ProviderKnowledge, |connection| Box::pin(connection.provider_knowledge(issuer, client_id))).await
+    pub async fn provider_knowledge(&self, registration: ClientRegistration<'_>) -> Result<Knowledge, StoreError> {
+        self.call(Operation::ProviderKnowledge, |connection| Box::pin(connection.provider_knowledge(registration))).await
     }
 
     /// Adds what was observed of a provider. That it rotates is never forgotten.
     ///
     /// # Errors
     /// It may have been saved; saving it again does no harm.
-    pub async fn save_provider_knowledge(&self, issuer: &str, client_id: &str, observed: Knowledge) -> Result<(), StoreError> {
+    pub async fn save_provider_knowledge(
+        &self,
+        registration: ClientRegistration<'_>,
+        observed: Knowledge,
+    ) -> Result<(), StoreError> {
         self.call(Operation::SaveProviderKnowledge, |connection| {
-            Box::pin(connection.save_provider_knowledge(issuer, client_id, observed))
+            Box::pin(connection.save_provider_knowledge(registration, observed))
         })
         .await
     }

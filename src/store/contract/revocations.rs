@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Store;
 use crate::{
+    client_registration::ClientRegistration,
     clock::Timestamp,
     grant::GrantId,
     history::{Event, Kind},
@@ -51,10 +52,8 @@ impl Revocation {
 /// Describes a refresh token that is to be revoked and belongs to no stored grant.
 #[derive(Clone, Copy, Debug)]
 pub struct OrphanedToken<'a> {
-    /// The provider's issuer identifier.
-    pub issuer: &'a str,
-    /// The client that the token was issued to.
-    pub client_id: &'a str,
+    /// The client registration that the token was issued to.
+    pub registration: ClientRegistration<'a>,
     /// The user.
     pub identity: &'a Identity,
     /// The user's session at the provider (`sid`), where it is known.
@@ -90,8 +89,8 @@ impl Store {
             id: random::<16>().to_vec(),
             grant,
             session: None,
-            issuer: orphaned.issuer.to_owned(),
-            client_id: orphaned.client_id.to_owned(),
+            issuer: orphaned.registration.issuer.to_owned(),
+            client_id: orphaned.registration.client_id.to_owned(),
             subject: orphaned.identity.subject.clone(),
             provider_session: orphaned.provider_session.map(str::to_owned),
             identity: rows::identity_to_text(orphaned.identity)?,
@@ -109,12 +108,11 @@ impl Store {
     /// One may have been claimed, and is due again after `lease`.
     pub async fn claim_revocation(
         &self,
-        issuer: &str,
-        client_id: &str,
+        registration: ClientRegistration<'_>,
         lease: Duration,
     ) -> Result<Option<Revocation>, StoreError> {
         let due = self
-            .call(Operation::ClaimRevocation, |connection| Box::pin(connection.claim_revocation(issuer, client_id, lease)))
+            .call(Operation::ClaimRevocation, |connection| Box::pin(connection.claim_revocation(registration, lease)))
             .await?;
         let read = |due: DueRevocation| {
             let token = match sealing::open(&self.keys, "refresh_token", due.grant, &due.sealed) {
@@ -133,7 +131,7 @@ impl Store {
                 provider_session: due.provider_session,
                 grant: due.grant,
                 session: due.session,
-                issuer: issuer.to_owned(),
+                issuer: registration.issuer.to_owned(),
                 identity: rows::identity_from(&due.identity).unwrap_or_default(),
                 reason: due.reason,
             }
@@ -149,13 +147,11 @@ impl Store {
     pub async fn would_end_others(
         &self,
         revocation: &Revocation,
-        issuer: &str,
-        client_id: &str,
+        registration: ClientRegistration<'_>,
         shared: bool,
     ) -> Result<bool, StoreError> {
         let filter = SessionFilter {
-            issuer,
-            client_id,
+            registration,
             subject: Some(&revocation.subject),
             provider_session: revocation.provider_session.as_deref(),
         };

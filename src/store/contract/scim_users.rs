@@ -2,6 +2,7 @@
 
 use super::Store;
 use crate::{
+    client_registration::ClientRegistration,
     clock::Timestamp,
     session::UserName,
     store::{ScimDeleted, ScimFilter, ScimSaved, ScimUser, StoreError, operation::Operation},
@@ -14,12 +15,11 @@ impl Store {
     /// [`StoreError::Unavailable`], [`StoreError::TimedOut`].
     pub async fn scim_users(
         &self,
-        issuer: &str,
-        client_id: &str,
+        registration: ClientRegistration<'_>,
         filter: &ScimFilter,
         page: (i64, i64),
     ) -> Result<(Vec<ScimUser>, i64), StoreError> {
-        self.call(Operation::ScimUsers, |connection| Box::pin(connection.scim_users(issuer, client_id, filter, page))).await
+        self.call(Operation::ScimUsers, |connection| Box::pin(connection.scim_users(registration, filter, page))).await
     }
 
     /// Saves a user who has these names: a new one, or one who is as they were `before`. Whoever is not active is let in by no login from

@@ -1,6 +1,7 @@
 //! Statements on users whom their provider, or another system that knows them, has had ended.
 
 use crate::{
+    client_registration::ClientRegistration,
     clock::Timestamp,
     session::{SessionHash, UserKey, UserName},
     store::{StoreError, connection::Connection, rows, sql::Template},
@@ -10,8 +11,7 @@ impl Connection<'_> {
     /// Finds the sessions of the user of a provider with this key.
     pub(in crate::store) async fn find_sessions_of_key(
         &mut self,
-        issuer: &str,
-        client_id: &str,
+        registration: ClientRegistration<'_>,
         key: &UserKey,
     ) -> Result<Vec<SessionHash>, StoreError> {
         const BY_SUBJECT: &Template = &Template::new(
@@ -34,7 +34,7 @@ impl Connection<'_> {
             UserKey::Email(address) if self.is_postgres() => (BY_EMAIL, super::listings::escaped(address)),
             UserKey::Email(address) => (BY_EMAIL, address.clone()),
         };
-        let found = self.query(sql).bind(issuer).bind(client_id).bind(text).fetch_all().await?;
+        let found = self.query(sql).bind(registration.issuer).bind(registration.client_id).bind(text).fetch_all().await?;
         let mut sessions = Vec::with_capacity(found.len());
         for row in found {
             // The index has an address up to the first quotation mark. A row that cannot be read is not spared.

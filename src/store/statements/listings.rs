@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::{
+    client_registration::ClientRegistration,
     clock::Timestamp,
     grant::{EndReason, Ended, GrantId, Rotation},
     session::{Opener, Session, SessionHash},
@@ -151,7 +152,8 @@ impl Connection<'_> {
     /// to another site: a hundred behind `after`.
     pub(in crate::store) async fn sessions_of_user(
         &mut self,
-        (issuer, client_id, subject): (&str, &str, &str),
+        registration: ClientRegistration<'_>,
+        subject: &str,
         of_kind: SessionKind,
         after: SeenPosition,
     ) -> Result<(Vec<ListedSession>, Option<SeenPosition>), StoreError> {
@@ -167,7 +169,7 @@ impl Connection<'_> {
             SessionKind::Browser => "browser",
             SessionKind::Token => "token",
         };
-        let query = self.query(SQL).bind(issuer).bind(client_id).bind(subject).bind(kind);
+        let query = self.query(SQL).bind(registration.issuer).bind(registration.client_id).bind(subject).bind(kind);
         let rows = query.bind(after.last_seen.0).bind(&after.hash.0[..]).fetch_all().await?;
         let is_full = u64::try_from(rows.len()).unwrap_or(u64::MAX) >= BATCH;
         let next = match rows.last().filter(|_| is_full) {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::{
+    client_registration::ClientRegistration,
     clock::{Timestamp, millis},
     grant::GrantId,
     seal::KeyRing,
@@ -33,14 +34,13 @@ pub(in crate::store) struct Login<'a> {
 /// Whose session it is, as a grant names them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct User<'a> {
-    pub(super) issuer: &'a str,
-    pub(super) client_id: &'a str,
+    pub(super) registration: ClientRegistration<'a>,
     pub(super) subject: &'a str,
 }
 
 impl<'a> User<'a> {
     fn of(grant: &'a NewGrant) -> Self {
-        Self { issuer: &grant.issuer, client_id: &grant.client_id, subject: &grant.identity.subject }
+        Self { registration: grant.registration(), subject: &grant.identity.subject }
     }
 }
 
@@ -215,8 +215,8 @@ impl Connection<'_> {
         .bind(session.last_seen.0)
         .bind(session.provider_session.as_deref())
         .bind(replaces.map(|hash| hash.0.to_vec()))
-        .bind(user.issuer)
-        .bind(user.client_id)
+        .bind(user.registration.issuer)
+        .bind(user.registration.client_id)
         .bind(user.subject)
         .bind(session.site.as_deref())
         .bind(session.login.map(|hash| hash.0.to_vec()))
@@ -243,8 +243,8 @@ impl Connection<'_> {
             )
             .bind(&replaced.0[..])
             .bind(&session.0[..])
-            .bind(user.issuer)
-            .bind(user.client_id)
+            .bind(user.registration.issuer)
+            .bind(user.registration.client_id)
             .bind(user.subject)
             .fetch_all()
             .await?;

@@ -1,6 +1,7 @@
 //! Statements on personal access tokens, which are sessions without a browser.
 
 use crate::{
+    client_registration::ClientRegistration,
     session::Session,
     store::{NewToken, StoreError, TokenSaved, connection::Connection, rows},
 };
@@ -32,11 +33,12 @@ impl Connection<'_> {
         let id = rows::grant_from(grant.get("id")?)?;
         let (issuer, client_id, subject): (String, String, String) =
             (grant.get("issuer")?, grant.get("client_id")?, grant.get("subject")?);
+        let registration = ClientRegistration { issuer: &issuer, client_id: &client_id };
         if grant.get::<i32>("renewable")? == 0 {
             return Ok(TokenSaved::NotRenewable);
         }
         let is_alive = |session: &&Session| session.token.as_ref().is_some_and(|token| new.at < token.expires_at);
-        if self.tokens_of(&issuer, &client_id, &subject).await?.iter().filter(is_alive).count() >= new.most {
+        if self.tokens_of(registration, &subject).await?.iter().filter(is_alive).count() >= new.most {
             return Ok(TokenSaved::TooMany);
         }
         if let Some((what, until)) = new.once
@@ -62,8 +64,7 @@ impl Connection<'_> {
     /// The tokens of a user, the newest first.
     pub(in crate::store) async fn tokens_of(
         &mut self,
-        issuer: &str,
-        client_id: &str,
+        registration: ClientRegistration<'_>,
         subject: &str,
     ) -> Result<Vec<Session>, StoreError> {
         let found = self
@@ -73,8 +74,8 @@ impl Connection<'_> {
                  WHERE grants.issuer = $1 AND grants.client_id = $2 AND grants.subject = $3 AND token IS NOT NULL \
                  ORDER BY sessions.created_at DESC, sessions.hash",
             )
-            .bind(issuer)
-            .bind(client_id)
+            .bind(registration.issuer)
+            .bind(registration.client_id)
             .bind(subject)
             .fetch_all()
             .await?;

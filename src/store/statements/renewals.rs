@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::{
+    client_registration::ClientRegistration,
     clock::{Timestamp, millis},
     grant::{AttemptId, GrantId},
     store::{
@@ -187,11 +188,14 @@ impl Connection<'_> {
         Ok(updated > 0)
     }
 
-    pub(in crate::store) async fn provider_knowledge(&mut self, issuer: &str, client_id: &str) -> Result<Knowledge, StoreError> {
+    pub(in crate::store) async fn provider_knowledge(
+        &mut self,
+        registration: ClientRegistration<'_>,
+    ) -> Result<Knowledge, StoreError> {
         let row = self
             .query("SELECT rotates, rejects_dummy FROM provider_knowledge WHERE issuer = $1 AND client_id = $2")
-            .bind(issuer)
-            .bind(client_id)
+            .bind(registration.issuer)
+            .bind(registration.client_id)
             .fetch_optional()
             .await?;
         let Some(row) = row else { return Ok(Knowledge::default()) };
@@ -200,8 +204,7 @@ impl Connection<'_> {
 
     pub(in crate::store) async fn save_provider_knowledge(
         &mut self,
-        issuer: &str,
-        client_id: &str,
+        registration: ClientRegistration<'_>,
         observed: Knowledge,
     ) -> Result<(), StoreError> {
         self.query(
@@ -211,8 +214,8 @@ impl Connection<'_> {
              ELSE COALESCE(excluded.rotates, provider_knowledge.rotates) END, \
              rejects_dummy = COALESCE(excluded.rejects_dummy, provider_knowledge.rejects_dummy)",
         )
-        .bind(issuer)
-        .bind(client_id)
+        .bind(registration.issuer)
+        .bind(registration.client_id)
         .bind(observed.rotates)
         .bind(observed.rejects_dummy)
         .execute()

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::{
+    client_registration::ClientRegistration,
     clock::millis,
     grant::GrantId,
     session::SessionHash,
@@ -129,8 +130,7 @@ impl Connection<'_> {
     /// Claims the next revocation that is due, for `lease`, after which another replica may try: logouts by users come first.
     pub(in crate::store) async fn claim_revocation(
         &mut self,
-        issuer: &str,
-        client_id: &str,
+        registration: ClientRegistration<'_>,
         lease: Duration,
     ) -> Result<Option<DueRevocation>, StoreError> {
         const SQL: &Template = &Template::new(
@@ -141,7 +141,7 @@ impl Connection<'_> {
              tries, CASE WHEN expires_at <= {now} THEN 1 ELSE 0 END AS expired",
         );
         // `fetch_all`, because SQLite commits after the last row.
-        let rows = self.query(SQL).bind(issuer).bind(client_id).bind(millis(lease)).fetch_all().await?;
+        let rows = self.query(SQL).bind(registration.issuer).bind(registration.client_id).bind(millis(lease)).fetch_all().await?;
         rows.first()
             .map(|row| {
                 Ok(DueRevocation {
@@ -173,8 +173,8 @@ impl Connection<'_> {
                  WHERE issuer = $1 AND client_id = $2 AND subject = $3 AND ended_reason IS NULL \
                  AND ($4 OR $5 IS NULL OR sessions.provider_session IS NULL OR sessions.provider_session = $5) LIMIT 1",
             )
-            .bind(filter.issuer)
-            .bind(filter.client_id)
+            .bind(filter.registration.issuer)
+            .bind(filter.registration.client_id)
             .bind(filter.subject)
             .bind(by_any)
             .bind(filter.provider_session)

@@ -1,6 +1,7 @@
 //! Statements on users whom a SCIM client provisions, and on whom it has locked out.
 
 use crate::{
+    client_registration::ClientRegistration,
     clock::{Timestamp, millis},
     session::UserName,
     store::{
@@ -34,8 +35,7 @@ impl Connection<'_> {
     /// A page of the users of a provider in the order of their ids, and how many there are.
     pub(in crate::store) async fn scim_users(
         &mut self,
-        issuer: &str,
-        client_id: &str,
+        registration: ClientRegistration<'_>,
         filter: &ScimFilter,
         (skip, most): (i64, i64),
     ) -> Result<(Vec<ScimUser>, i64), StoreError> {
@@ -45,8 +45,23 @@ impl Connection<'_> {
             ScimFilter::UserName(name) => (users_where!("name_key = $3"), name_key(name)),
             ScimFilter::ExternalId(id) => (users_where!("external_id = $3"), id.clone()),
         };
-        let found = self.query(page).bind(issuer).bind(client_id).bind(key.as_str()).bind(skip).bind(most).fetch_all().await?;
-        let total = self.query(total).bind(issuer).bind(client_id).bind(key.as_str()).fetch_one().await?.get("total")?;
+        let found = self
+            .query(page)
+            .bind(registration.issuer)
+            .bind(registration.client_id)
+            .bind(key.as_str())
+            .bind(skip)
+            .bind(most)
+            .fetch_all()
+            .await?;
+        let total = self
+            .query(total)
+            .bind(registration.issuer)
+            .bind(registration.client_id)
+            .bind(key.as_str())
+            .fetch_one()
+            .await?
+            .get("total")?;
         Ok((found.iter().map(read).collect::<Result<_, _>>()?, total))
     }
 

@@ -60,16 +60,16 @@ impl Connection<'_> {
                     "SELECT sessions.hash FROM grants JOIN sessions ON sessions.grant_id = grants.id \
                      WHERE grants.issuer = $1 AND grants.client_id = $2 AND grants.subject = $3",
                 )
-                .bind(filter.issuer)
-                .bind(filter.client_id)
+                .bind(filter.registration.issuer)
+                .bind(filter.registration.client_id)
                 .bind(subject),
             (None, Some(session)) => self
                 .query(
                     "SELECT sessions.hash FROM sessions JOIN grants ON grants.id = sessions.grant_id \
                      WHERE grants.issuer = $1 AND grants.client_id = $2 AND sessions.provider_session = $3",
                 )
-                .bind(filter.issuer)
-                .bind(filter.client_id)
+                .bind(filter.registration.issuer)
+                .bind(filter.registration.client_id)
                 .bind(session),
             (Some(subject), Some(session)) => self
                 .query(
@@ -77,8 +77,8 @@ impl Connection<'_> {
                      WHERE grants.issuer = $1 AND grants.client_id = $2 AND grants.subject = $3 \
                      AND sessions.provider_session = $4",
                 )
-                .bind(filter.issuer)
-                .bind(filter.client_id)
+                .bind(filter.registration.issuer)
+                .bind(filter.registration.client_id)
                 .bind(subject)
                 .bind(session),
             (None, None) => return Ok(Vec::new()),

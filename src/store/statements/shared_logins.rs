@@ -1,6 +1,7 @@
 //! Statements on sessions of several sites that come of one login: those at other sites are handed over from that at the login site.
 
 use crate::{
+    client_registration::ClientRegistration,
     grant::GrantId,
     session::{Opener, Session, SessionHash},
     store::{
@@ -52,7 +53,8 @@ impl Connection<'_> {
             .await?;
         let (issuer, client_id, subject): (String, String, String) =
             (grant.get("issuer")?, grant.get("client_id")?, grant.get("subject")?);
-        let user = User { issuer: &issuer, client_id: &client_id, subject: &subject };
+        let registration = ClientRegistration { issuer: &issuer, client_id: &client_id };
+        let user = User { registration, subject: &subject };
         let session = Session {
             hash: new.session,
             grant: parent.grant,
@@ -100,8 +102,8 @@ impl Connection<'_> {
             .bind(&replaced.0[..])
             .bind(&session.hash.0[..])
             .bind(&session.grant.0[..])
-            .bind(user.issuer)
-            .bind(user.client_id)
+            .bind(user.registration.issuer)
+            .bind(user.registration.client_id)
             .bind(user.subject)
             .bind(session.created_at.0)
             .bind(session.provider_session.as_deref())

@@ -1,12 +1,13 @@
 //! What the module structure is to be.
 
 /// Which module may use which. A module may always use itself.
-pub(super) const VOCABULARY: [&str; 12] = [
+pub(super) const VOCABULARY: [&str; 13] = [
     "identity",
     "address",
     "seal",
     "secret",
     "backoff",
+    "client_registration",
     "clock",
     "connect_timeout",
     "connection_slot",

@@ -6,7 +6,7 @@ use evergate::{
     store::{ScimDeleted, ScimFilter, ScimSaved, ScimUser, Store},
 };
 
-use super::contract;
+use super::{REGISTRATION, contract};
 
 const FOR_GOOD: Option<Timestamp> = Some(Timestamp(i64::MAX));
 
@@ -25,11 +25,11 @@ fn named(id: &str, active: bool) -> ScimUser {
 }
 
 fn name(text: &str) -> UserName {
-    UserKey::email(text).name("https://idp", "c")
+    UserKey::email(text).name(REGISTRATION)
 }
 
 async fn all(store: &Store) -> Vec<ScimUser> {
-    store.scim_users("https://idp", "c", &ScimFilter::All, (0, 10)).await.unwrap().0
+    store.scim_users(REGISTRATION, &ScimFilter::All, (0, 10)).await.unwrap().0
 }
 
 contract! {

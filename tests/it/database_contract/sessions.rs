@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use evergate::{
+    client_registration::ClientRegistration,
     clock::Timestamp,
     identity::Identity,
     secret::hex,
@@ -10,7 +11,7 @@ use evergate::{
     store::{END_RETENTION, Expired, ListPosition, SessionFilter},
 };
 
-use super::{NOTHING, contract, keep, login, new_grant, session_of};
+use super::{NOTHING, REGISTRATION, contract, keep, login, new_grant, session_of};
 
 contract! {
     sessions_are_found_by_their_user_and_by_the_providers_session(store) {
@@ -18,12 +19,13 @@ contract! {
         grant.provider_session = Some("sid-1".into());
         keep(&store, &grant, session_of(grant.id), None).await;
         login(&store).await;
-        let filter = |subject, provider_session| SessionFilter { issuer: "https://idp", client_id: "c", subject, provider_session };
+        let filter = |subject, provider_session| SessionFilter { registration: REGISTRATION, subject, provider_session };
         let found = async |filter| store.find_sessions(filter).await.unwrap().len();
+        let other = ClientRegistration { issuer: "https://other", ..REGISTRATION };
         assert_eq!(found(filter(Some("s"), None)).await, 2);
         assert_eq!(found(filter(None, Some("sid-1"))).await, 1);
         assert_eq!(found(filter(Some("other"), Some("sid-1"))).await, 0, "both must be right");
-        assert_eq!(found(SessionFilter { issuer: "https://other", ..filter(Some("s"), None) }).await, 0);
+        assert_eq!(found(SessionFilter { registration: other, ..filter(Some("s"), None) }).await, 0);
     }
     users_are_ended_once_and_for_what_is_older(store) {
         let mut grant = new_grant();
@@ -31,7 +33,10 @@ contract! {
         let session = session_of(grant.id);
         keep(&store, &grant, session.clone(), None).await;
         login(&store).await;
-        let found = async |issuer, key| store.find_sessions_of_key(issuer, "c", &key).await.unwrap();
+        let found = async |issuer, key| {
+            let registration = ClientRegistration { issuer, ..REGISTRATION };
+            store.find_sessions_of_key(registration, &key).await.unwrap()
+        };
         let (address, subject) = (UserKey::email("o\"neil@example.COM"), UserKey::Subject("s".into()));
         assert_eq!(found("https://idp", address.clone()).await, [session.hash]);
         assert_eq!(found("https://idp", subject.clone()).await.len(), 2);
@@ -43,7 +48,7 @@ contract! {
         ] {
             assert!(found(issuer, key.clone()).await.is_empty(), "{issuer} {key:?}");
         }
-        let names = [subject.name("https://idp", "c"), address.name("https://idp", "c")];
+        let names = [subject.name(REGISTRATION), address.name(REGISTRATION)];
         assert_eq!(store.user_ended_at(&names).await.unwrap(), None);
         store.end_users(&names, Timestamp(20)).await.unwrap();
         store.end_users(&names[..1], Timestamp(10)).await.unwrap();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use evergate::{
+    client_registration::ClientRegistration,
     clock::Timestamp,
     grant::{AttemptId, EndReason, Fingerprint, GrantId, Rotation},
     history::{self, Event},
@@ -24,6 +25,8 @@ use super::filling::{EACH, NOW, START, USERS};
 
 const LEASE: Duration = Duration::from_secs(60);
 const AT: Timestamp = Timestamp(NOW);
+/// Whose grants the tests save.
+const REGISTRATION: ClientRegistration<'_> = ClientRegistration { issuer: "https://idp", client_id: "c" };
 
 pub(super) async fn everything(url: &str, older: &str) {
     let newer = KeyRing::generate();
@@ -53,7 +56,7 @@ async fn logins_and_sessions(store: &Store) {
     for (subject, provider_session) in
         [(Some("user-9000"), None), (None, Some("sid-9000")), (Some("user-9000"), Some("sid-18000"))]
     {
-        let filter = SessionFilter { issuer: "https://idp", client_id: "c", subject, provider_session };
+        let filter = SessionFilter { registration: REGISTRATION, subject, provider_session };
         assert!(!store.find_sessions(filter).await.unwrap().is_empty(), "{filter:?}");
         store.remember_logout(filter, AT).await.unwrap();
         store.was_logged_out_since(filter, AT).await.unwrap();
@@ -76,11 +79,12 @@ async fn logins_and_sessions(store: &Store) {
         }
         assert!(found > 0, "{beginning}");
     }
-    let user = ("https://idp", "c", "user-9000");
-    assert!(!store.sessions_of_user(user, SessionKind::All, SeenPosition::START).await.unwrap().0.is_empty());
+    assert!(
+        !store.sessions_of_user(REGISTRATION, "user-9000", SessionKind::All, SeenPosition::START).await.unwrap().0.is_empty()
+    );
     let (name, address) = (UserKey::username("NAME-9001"), UserKey::email("user-9002@example.com"));
     for key in [UserKey::Subject("user-9000".into()), name, address] {
-        assert!(!store.find_sessions_of_key("https://idp", "c", &key).await.unwrap().is_empty(), "{key:?}");
+        assert!(!store.find_sessions_of_key(REGISTRATION, &key).await.unwrap().is_empty(), "{key:?}");
     }
     let (hash, id) = (hex(&shared.0), store.session(shared).await.unwrap().unwrap().grant.to_string());
     for prefix in [hash.chars().take(12).collect(), hash, id] {
@@ -98,7 +102,7 @@ async fn logins_and_sessions(store: &Store) {
         once: Some((SessionHash::fresh().1.0, AT)),
     };
     assert!(matches!(store.save_token(&new).await.unwrap(), TokenSaved::Saved(_)));
-    assert!(store.tokens_of("https://idp", "c", "nobody").await.unwrap().is_empty());
+    assert!(store.tokens_of(REGISTRATION, "nobody").await.unwrap().is_empty());
     assert!(store.grant(grant).await.unwrap().is_some() && store.id_token(grant).await.unwrap().is_some());
     store.consume_once(shared.0, AT).await.unwrap();
     assert!(store.is_consumed(shared.0).await.unwrap());
@@ -144,8 +148,8 @@ async fn ends(store: &Store) {
     }
     let (_, session) = login(store, "user-6", true, Sharing::Own, None).await;
     store.end_session(session).await.unwrap().unwrap();
-    let revocation = store.claim_revocation("https://idp", "c", LEASE).await.unwrap().unwrap();
-    store.would_end_others(&revocation, "https://idp", "c", true).await.unwrap();
+    let revocation = store.claim_revocation(REGISTRATION, LEASE).await.unwrap().unwrap();
+    store.would_end_others(&revocation, REGISTRATION, true).await.unwrap();
 }
 
 async fn history_and_upkeep(store: &Store) {
@@ -170,7 +174,7 @@ async fn history_and_upkeep(store: &Store) {
     store.events_of_administrators(EventPlace { at: AT, id: 1 }, 100).await.unwrap();
     assert!(!store.has_sessions(grant).await.unwrap());
     assert!(!store.sample_grants().await.unwrap().is_empty());
-    store.count_refresh("https://idp", "c", "ok", LEASE, AT);
+    store.count_refresh(REGISTRATION, "ok", LEASE, AT);
     store.flush_provider_hours().await;
     assert_eq!(store.provider_hours(Timestamp(0)).await.unwrap().len(), 1);
     let counts = store.counts().await.unwrap();
