@@ -10,6 +10,7 @@ use std::{
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use super::{components::Core, foundations::Foundations};
 use crate::{
     clock::{Clock, Timestamp},
     deprovisioning::Deprovisioning,
@@ -50,6 +51,26 @@ pub(super) struct Background {
 }
 
 impl Background {
+    /// The tasks of a gateway of these components.
+    pub(super) fn of(core: &Core, sessions: session::Settings, event_retention: Duration) -> Self {
+        let Foundations { keys: _, store, metrics, clock, timings } = core.foundations.clone();
+        Self {
+            providers: core.providers.clone(),
+            store,
+            visitors: Arc::clone(&core.visitors),
+            certificates: core.certificates.clone(),
+            cache: Arc::clone(&core.cache),
+            sessions,
+            event_retention,
+            renewer: core.renewer.clone(),
+            sign_out: core.sign_out.clone(),
+            clock,
+            timings,
+            metrics,
+            has_unwritten_last_seen: Arc::default(),
+        }
+    }
+
     pub(super) fn start(self, stop: &CancellationToken, tracker: &TaskTracker) {
         let spawn = |task: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
             let stop = stop.clone();
@@ -86,6 +107,9 @@ impl Background {
         spawn(Box::pin(async move { this.visitors.reload_changed_grants().await }));
         let this = all.clone();
         spawn(Box::pin(async move { this.run_housekeeping().await }));
+        if let Some(certificates) = all.certificates.clone() {
+            spawn(Box::pin(async move { certificates.run_reload().await }));
+        }
         let this = all.clone();
         spawn(Box::pin(async move { this.renewer.refresh_before_idle_expiry().await }));
         // These are not cancelled but notified, so that they write the last events, announcements and last-seen times.

@@ -3,103 +3,28 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, PoisonError, RwLock, atomic::AtomicBool},
+    sync::{Arc, PoisonError, RwLock},
 };
 
-use anyhow::bail;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
-use super::email_files;
+use super::{collected::Collected, components::Core, email_files};
 use crate::{
-    administration::{self, Administration},
+    administration::Administration,
     admission::Admission,
     app_tokens::{self, AppTokens},
-    assertion::Assertions,
-    bearer::BearerTokens,
-    clock::Clock,
     deprovisioning::Deprovisioning,
     endpoints::{self, Administrators, Endpoints, health::Health},
-    forward::{Drain, Forwarder, Target},
+    forward::{Forwarder, Target},
     gateway::{self, Gateway},
-    kept_posts::{self, KeptPosts},
-    personal_tokens::{self, PersonalTokens},
-    policy::Policies,
-    renewal::Renewer,
+    kept_posts::KeptPosts,
+    personal_tokens::PersonalTokens,
     routing::Routes,
     session::FormSeals,
-    sign_in::{SignIn, SignIns},
+    sign_in::{LoginParts, SignIn},
     sign_out::SignOut,
-    store::Store,
-    telemetry::{AccessLog, metrics::Metrics, traces::Tracer},
-    timings::Timings,
-    tls::{CertResolver, ClientTls},
-    visitor::Visitors,
+    tls::ClientTls,
 };
-
-/// What a gateway is built from besides its settings.
-#[derive(Debug)]
-pub(super) struct Core {
-    pub(super) store: Store,
-    pub(super) visitors: Arc<Visitors>,
-    pub(super) renewer: Renewer,
-    /// With the redirect URIs of the start.
-    pub(super) sign_ins: SignIns,
-    /// Likewise.
-    pub(super) sign_out: SignOut,
-    pub(super) assertions: Arc<Assertions>,
-    pub(super) bearer: Arc<BearerTokens>,
-    pub(super) personal_tokens: personal_tokens::Settings,
-    /// Who administers, and with what, if anybody does.
-    pub(super) administration: Option<(administration::Settings, Administration)>,
-    /// What apps' jobs are answered with, if they are.
-    pub(super) app_tokens: Option<(app_tokens::Settings, Arc<app_tokens::Shared>)>,
-    pub(super) certificates: Option<Arc<CertResolver>>,
-    pub(super) draining: Arc<AtomicBool>,
-    pub(super) drain: Drain,
-    pub(super) tunnels: TaskTracker,
-    pub(super) policies: Policies,
-    /// Limits how many forms are read to be kept.
-    pub(super) form_reads: kept_posts::Reads,
-    pub(super) access_log: AccessLog,
-    pub(super) tracer: Option<Tracer>,
-    pub(super) clock: Clock,
-    pub(super) metrics: Metrics,
-    pub(super) timings: Timings,
-    /// What logins are asked for.
-    pub(super) collected: Collected,
-    /// Background work, which ends with it.
-    pub(super) background: CancellationToken,
-    pub(super) work: TaskTracker,
-}
-
-/// What is kept of a user's tokens beyond what every route needs. What a route needs besides has to be asked for from the start.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Collected {
-    /// The paths of claims.
-    pub(super) claims: Vec<String>,
-    /// Whether ID tokens are read.
-    pub(super) id_tokens: bool,
-}
-
-impl Collected {
-    /// What these settings need.
-    pub(super) fn for_routes(claims: &[String], settings: &gateway::Settings) -> Self {
-        let id_tokens = settings.routes.iter().any(|route| route.identity.has_id_token());
-        Self { claims: claims.to_vec(), id_tokens }
-    }
-
-    /// # Errors
-    /// Something that `wanted` has is missing.
-    fn check(&self, wanted: &Self) -> anyhow::Result<()> {
-        if let Some(claim) = wanted.claims.iter().find(|claim| !self.claims.contains(claim)) {
-            bail!("a route needs the claim {claim}, which is not kept of users since the start; it takes a restart");
-        }
-        if wanted.id_tokens && !self.id_tokens {
-            bail!("a route sends the ID token, which is not read since the start; it takes a restart");
-        }
-        Ok(())
-    }
-}
 
 /// The gateway that takes new requests.
 #[derive(Debug)]
@@ -164,10 +89,16 @@ impl Core {
         let files = routes.chain(self.policies.iter()).filter_map(|policy| policy.emails.file()).cloned().collect();
         let (exchange, all_routes) = (&settings.exchange, settings.routes.clone());
         let cookies = exchange.cookies.clone();
-        let sign_ins = self.sign_ins.map(|sign_in| SignIn {
-            redirect_uris: settings.callback_uris(sign_in.provider.name()),
+        let parts = Arc::new(LoginParts {
             prefix: settings.prefix.clone(),
+            sites: exchange.sites.clone(),
+            login_site: settings.login_site(),
             marks_browsers: settings.routes.iter().any(|route| route.keeps_form_posts),
+            ..self.sign_ins.parts().clone()
+        });
+        let sign_ins = self.sign_ins.map(|sign_in| SignIn {
+            parts: Arc::clone(&parts),
+            redirect_uris: settings.callback_uris(sign_in.provider.name()),
             ..sign_in.clone()
         });
         let sign_out = SignOut { signed_out_uris: settings.redirect_uris("signed_out"), ..self.sign_out.clone() };
@@ -180,16 +111,16 @@ impl Core {
             assertions: Arc::clone(&self.assertions),
             bearer: Arc::clone(&self.bearer),
         });
-        let form_seals = FormSeals { keys: self.sign_out.keys.clone(), clock: self.clock.clone() };
+        let form_seals = FormSeals { keys: self.foundations.keys.clone(), clock: self.foundations.clock.clone() };
         let kept_posts = KeptPosts {
             prefix: settings.prefix.clone(),
-            store: self.store.clone(),
-            keys: self.sign_out.keys.clone(),
+            store: self.foundations.store.clone(),
+            keys: self.foundations.keys.clone(),
             cookies: cookies.clone(),
-            sessions: self.sign_ins.first().sessions.clone(),
+            sessions: self.sign_ins.parts().sessions.clone(),
             form_seals: form_seals.clone(),
-            clock: self.clock.clone(),
-            metrics: self.metrics.clone(),
+            clock: self.foundations.clock.clone(),
+            metrics: self.foundations.metrics.clone(),
             reads: self.form_reads.clone(),
         };
         let endpoints = Endpoints::new(endpoints::Components {
@@ -202,10 +133,10 @@ impl Core {
                 settings: self.personal_tokens.clone(),
                 routes: names_of_token_routes(&settings.routes),
                 administration: self.administration.is_some(),
-                store: self.store.clone(),
-                keys: self.sign_out.keys.clone(),
+                store: self.foundations.store.clone(),
+                keys: self.foundations.keys.clone(),
                 sign_out: sign_out.clone(),
-                clock: self.clock.clone(),
+                clock: self.foundations.clock.clone(),
             },
             form_seals,
             kept_posts: kept_posts.clone(),
@@ -219,9 +150,9 @@ impl Core {
                 Administrators::new(who, Administration { sign_out, ..administration.clone() })
             }),
             health: Health {
-                store: self.store.clone(),
+                store: self.foundations.store.clone(),
                 certificates: self.certificates.clone(),
-                draining: Arc::clone(&self.draining),
+                draining: Arc::clone(&self.shutdown.draining),
                 access_url_is_plain_http: exchange.serves_tls && !exchange.sites.main().is_https(),
                 lacks_group_claim: settings.lacks_group_claim,
             },
@@ -231,17 +162,17 @@ impl Core {
             settings,
             admission,
             endpoints,
-            forwarder: Forwarder::new(targets, &cookies, self.tunnels.clone(), self.drain.clone()),
+            forwarder: Forwarder::new(targets, &cookies, self.shutdown.tunnels.clone(), self.shutdown.drain.clone()),
             kept_posts,
             access_log: self.access_log,
-            metrics: self.metrics.clone(),
+            metrics: self.foundations.metrics.clone(),
             tracer: self.tracer,
         });
-        let retired = self.background.child_token();
-        let watching = email_files::run(files, Arc::clone(&self.visitors), self.timings.email_files_interval);
+        let retired = self.shutdown.background.child_token();
+        let watching = email_files::run(files, Arc::clone(&self.visitors), self.foundations.timings.email_files_interval);
         let ended = retired.clone();
-        self.work.spawn(async move { ended.run_until_cancelled(watching).await });
-        self.metrics.config_in_force(self.clock.now().seconds());
+        self.shutdown.work.spawn(async move { ended.run_until_cancelled(watching).await });
+        self.foundations.metrics.config_in_force(self.foundations.clock.now().seconds());
         Ok(Front { gateway: Arc::new(gateway), app_tokens, routes: all_routes, retired })
     }
 
@@ -256,12 +187,12 @@ impl Core {
             visitors: Arc::clone(&self.visitors),
             renewer: self.renewer.clone(),
             assertions: Arc::clone(&self.assertions),
-            providers: self.sign_out.providers.clone(),
-            store: self.store.clone(),
+            providers: self.providers.clone(),
+            store: self.foundations.store.clone(),
             logged_user: self.access_log.user,
-            clock: self.clock.clone(),
-            metrics: self.metrics.clone(),
-            wait: self.timings.blocking_refresh_wait,
+            clock: self.foundations.clock.clone(),
+            metrics: self.foundations.metrics.clone(),
+            wait: self.foundations.timings.blocking_refresh_wait,
             shared: Arc::clone(shared),
         })))
     }
@@ -271,7 +202,7 @@ impl Core {
         for (_, trust) in targets {
             // One warning per client certificate, however many routes use it.
             if trust.client_certificate.as_ref().is_some_and(|(chain, _)| warned.insert(chain)) {
-                trust.warn_of_validity(self.clock.now());
+                trust.warn_of_validity(self.foundations.clock.now());
             }
         }
     }

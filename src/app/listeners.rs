@@ -4,11 +4,14 @@ use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context;
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use super::serving::Served;
 use crate::{
     app_tokens,
     clock::Clock,
+    config::Checked,
     server,
     systemd::{Purpose, Sockets},
     telemetry::metrics::Metrics,
@@ -17,58 +20,85 @@ use crate::{
 
 /// Where this process listens.
 pub(super) struct Listeners {
-    pub(super) plain: server::Listener,
-    /// With TLS, and the certificates that are served there.
-    pub(super) secure: Option<(server::Listener, Arc<CertResolver>)>,
-    /// Where ingresses ask over gRPC.
-    pub(super) ext_authz: Option<server::Listener>,
+    pub(super) served: Served,
+    /// The certificates that are served, with TLS.
+    pub(super) certificates: Option<Arc<CertResolver>>,
     pub(super) metrics: Option<TcpListener>,
-    /// For the administration alone, with TLS if that is spoken at all.
-    pub(super) administration: Option<server::Listener>,
+    /// For apps' jobs that ask for tokens.
+    pub(super) jobs: Option<app_tokens::Listener>,
+}
+
+/// The addresses of the listeners.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Addresses {
+    pub(super) plain: SocketAddr,
+    pub(super) secure: Option<SocketAddr>,
+    pub(super) ext_authz: Option<SocketAddr>,
+    pub(super) metrics: Option<SocketAddr>,
+    pub(super) administration: Option<SocketAddr>,
+    /// On loopback.
+    pub(super) jobs: Option<SocketAddr>,
 }
 
 impl Listeners {
     /// Takes over `sockets`, and binds the addresses of the others.
-    pub(super) async fn open(
-        mut sockets: Sockets,
-        settings: &server::Settings,
-        (metrics_address, admin_address): (Option<SocketAddr>, Option<SocketAddr>),
-        certificate_hosts: Vec<String>,
-        clock: &Clock,
-    ) -> anyhow::Result<Self> {
-        let plain = server::Listener { socket: listen(sockets.take(Purpose::Http), settings.address).await?, tls: None };
-        let secure = match &settings.tls {
+    ///
+    /// # Errors
+    /// An address cannot be listened on, the certificates cannot be served, or nothing is served on one of the sockets.
+    pub(super) async fn open(mut sockets: Sockets, settings: &Checked, clock: &Clock) -> anyhow::Result<Self> {
+        let hosts = settings.gateway.exchange.sites.certificate_hosts();
+        let plain = listener(sockets.take(Purpose::Http), settings.server.address, None).await?;
+        let (secure, certificates) = match &settings.server.tls {
             Some((address, certificates)) => {
-                let (config, cert_resolver) = certificates
-                    .load(certificate_hosts, clock.clone())
-                    .context("the certificates of CODER_TLS_CERT_FILE cannot be served")?;
-                let socket = listen(sockets.take(Purpose::Https), *address).await?;
-                Some((server::Listener { socket, tls: Some(Arc::new(config).into()) }, cert_resolver))
+                let loaded = certificates.load(hosts, clock.clone());
+                let (config, resolver) = loaded.context("the certificates of CODER_TLS_CERT_FILE cannot be served")?;
+                let tls = Some(Arc::new(config).into());
+                (Some(listener(sockets.take(Purpose::Https), *address, tls).await?), Some(resolver))
             }
-            None => None,
+            None => (None, None),
         };
-        let ext_authz = match settings.ext_authz {
+        let tls = || secure.as_ref().and_then(|listener| listener.tls.clone());
+        let ext_authz = match settings.server.ext_authz {
             Some(asked) => {
-                let served = || secure.as_ref().and_then(|(listener, _)| listener.tls.clone());
-                let tls = if asked.is_secure { Some(served().context("there are no certificates to serve")?) } else { None };
-                Some(server::Listener { socket: listen(sockets.take(Purpose::ExtAuthz), asked.address).await?, tls })
+                let tls = if asked.is_secure { Some(tls().context("there are no certificates to serve")?) } else { None };
+                Some(listener(sockets.take(Purpose::ExtAuthz), asked.address, tls).await?)
             }
             None => None,
         };
-        let metrics = match metrics_address {
+        let metrics = match settings.telemetry.metrics_address {
             Some(address) => Some(listen(sockets.take(Purpose::Metrics), address).await?),
             None => None,
         };
-        let administration = match admin_address {
-            Some(address) => {
-                let tls = secure.as_ref().and_then(|(listener, _)| listener.tls.clone());
-                Some(server::Listener { socket: listen(sockets.take(Purpose::Administration), address).await?, tls })
-            }
+        let administration = match settings.administration.as_ref().and_then(|administration| administration.address) {
+            Some(address) => Some(listener(sockets.take(Purpose::Administration), address, tls()).await?),
             None => None,
         };
         sockets.all_taken()?;
-        Ok(Self { plain, secure, ext_authz, metrics, administration })
+        let jobs = listen_for_jobs(settings.app_tokens.as_ref()).await?;
+        let served = Served { plain, secure, administration, ext_authz };
+        Ok(Self { served, certificates, metrics, jobs })
     }
+
+    /// Where they listen, also where the settings leave the port to the system.
+    pub(super) fn addresses(&self) -> std::io::Result<Addresses> {
+        let of = |listener: &Option<server::Listener>| listener.as_ref().map(|listener| listener.socket.local_addr()).transpose();
+        Ok(Addresses {
+            plain: self.served.plain.socket.local_addr()?,
+            secure: of(&self.served.secure)?,
+            ext_authz: of(&self.served.ext_authz)?,
+            metrics: self.metrics.as_ref().map(TcpListener::local_addr).transpose()?,
+            administration: of(&self.served.administration)?,
+            jobs: self.jobs.as_ref().and_then(app_tokens::Listener::address),
+        })
+    }
+}
+
+async fn listener(
+    passed_on: Option<std::net::TcpListener>,
+    address: SocketAddr,
+    tls: Option<TlsAcceptor>,
+) -> anyhow::Result<server::Listener> {
+    Ok(server::Listener { socket: listen(passed_on, address).await?, tls })
 }
 
 /// The socket that was passed on, or else one that is bound to `address`.
@@ -81,7 +111,7 @@ async fn listen(passed_on: Option<std::net::TcpListener>, address: SocketAddr) -
 }
 
 /// Binds the address at which apps' jobs ask for tokens, if there is one.
-pub(super) async fn listen_for_jobs(allowed: Option<&app_tokens::Settings>) -> anyhow::Result<Option<app_tokens::Listener>> {
+async fn listen_for_jobs(allowed: Option<&app_tokens::Settings>) -> anyhow::Result<Option<app_tokens::Listener>> {
     let Some(address) = allowed.map(|allowed| &allowed.listen) else { return Ok(None) };
     let bound = app_tokens::Listener::bind(address).await.map(Some);
     bound.with_context(|| format!("cannot listen on {address} for apps' jobs (CODER_APP_TOKEN_ADDRESS)"))

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
+use super::foundations::Foundations;
 use crate::{
     clock::Clock,
     config::{Checked, ProviderSettings},
     oidc::{Provider, Providers},
     policy::{Policies, ProviderPolicy},
-    sign_in::{SignIn, SignIns},
+    sign_in::{LoginParts, SignIn, SignIns},
 };
 
 /// The providers, none of which is called yet.
@@ -36,13 +37,35 @@ pub(super) fn policies(settings: &Checked) -> Policies {
     }))
 }
 
-/// The logins at each provider, as `build` makes them of it and its settings.
-pub(super) fn sign_ins(
-    settings: &Checked,
-    providers: &Providers,
-    build: impl Fn(&Arc<Provider>, &ProviderSettings) -> SignIn,
-) -> anyhow::Result<SignIns> {
-    let mut all = providers.iter().zip(settings.providers()).map(|(provider, settings)| build(provider, settings));
+/// The logins at these providers.
+pub(super) fn sign_ins(settings: &Checked, foundations: &Foundations, providers: &Providers) -> anyhow::Result<SignIns> {
+    let parts = Arc::new(LoginParts {
+        prefix: settings.gateway.prefix.clone(),
+        sites: settings.gateway.exchange.sites.clone(),
+        shares_login: settings.gateway.shares_login,
+        login_site: settings.gateway.login_site(),
+        cookies: settings.gateway.exchange.cookies.clone(),
+        marks_browsers: false,
+        sessions: settings.session.clone(),
+        providers: providers.clone(),
+        store: foundations.store.clone(),
+        store_wait: foundations.timings.login_store_wait,
+        return_tos: Arc::default(),
+        keys: foundations.keys.clone(),
+        clock: foundations.clock.clone(),
+    });
+    let sign_in = |(provider, own): (&Arc<Provider>, &ProviderSettings)| SignIn {
+        parts: Arc::clone(&parts),
+        provider: Arc::clone(provider),
+        redirect_uris: settings.gateway.callback_uris(provider.name()),
+        text: own.text.clone(),
+        email_domains: own.email_domains.clone(),
+        policy: own.policy.clone(),
+        metrics: foundations.metrics.of_provider(provider.name()),
+        refresh_tokens: Arc::default(),
+        exchanges: Arc::default(),
+    };
+    let mut all = providers.iter().zip(settings.providers()).map(sign_in);
     let first = all.next().context("there is no provider")?;
     Ok(SignIns::new(first, all.collect()))
 }

@@ -42,7 +42,7 @@ pub(super) fn run(environment: &Environment) -> anyhow::Result<()> {
         let manager = Arc::new(Notifier::of(&environment.variables));
         let exported = started.spans.take().zip(checked.telemetry.traces.clone());
         let exported = exported.map(|(queue, settings)| Exported::prepare(queue, settings)).transpose()?;
-        let starting = app::start_on(sockets, checked, Clock::System, Timings::default());
+        let starting = Box::pin(app::start_on(sockets, checked, Clock::System, Timings::default()));
         let (running, mut early) = match start(starting, &mut signals, &manager).await? {
             Start::Running { running, early } => (running, early),
             Start::Stopped { signal } => {

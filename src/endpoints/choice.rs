@@ -108,7 +108,7 @@ impl Endpoints {
         let (path, query) = return_to.path().split_once('?').unwrap_or((return_to.path(), ""));
         // Another site's page, whose browser has come here for a session.
         if let Some("/hand_over") = path.strip_prefix(self.components.prefix.as_str()) {
-            let request = self.components.sign_ins.first().hand_over_request(site, query);
+            let request = self.components.sign_ins.parts().hand_over_request(site, query);
             return request.map(|request| request.providers().to_vec()).unwrap_or_default();
         }
         let route = self.components.routes.find(site.authority(), path);

@@ -14,12 +14,12 @@ impl Endpoints {
     /// Sends a browser that comes from another site back there, with a code for its session here. One without a session logs in
     /// first.
     pub(super) async fn hand_over(&self, call: Call<'_>) -> Result<Response<Body>, Refused> {
-        let (sign_in, admission) = (self.components.sign_ins.first(), &self.components.admission);
+        let (logins, admission) = (self.components.sign_ins.parts(), &self.components.admission);
         if self.is_not_a_page(call.headers) {
             return Err(Refusal::NavigationRequired.into());
         }
-        let request = sign_in.hand_over_request(&call.exchange.site, call.query).map_err(Refusal::from)?;
-        let own_page = sign_in.hand_over_page(&request);
+        let request = logins.hand_over_request(&call.exchange.site, call.query).map_err(Refusal::from)?;
+        let own_page = logins.hand_over_page(&request);
         let refused = |refusal| Refused { return_to: Some(own_page.clone()), ..Refused::from(refusal) };
         if call.flag("another") || call.login_hint().is_some() {
             return self.begin(&call, own_page).await;
@@ -33,7 +33,7 @@ impl Endpoints {
             Ok(admitted) => {
                 let signed_in = admitted.signed_in();
                 admission.visitors.touch(signed_in);
-                Ok(redirect(&sign_in.hand_over(&request, signed_in.session().hash), "hand_over"))
+                Ok(redirect(&logins.hand_over(&request, signed_in.session().hash), "hand_over"))
             }
             Err(NotAdmitted::SignIn(reason, grant)) => {
                 Err(refused(admission.send_to_login(call.exchange, call.headers, &rule, reason, grant).await))
@@ -51,7 +51,7 @@ impl Endpoints {
         if self.is_not_a_page(call.headers) {
             return Err(Refusal::NavigationRequired.into());
         }
-        match self.components.sign_ins.first().complete_hand_over(browser_of(&call), call.query).await {
+        match self.components.sign_ins.parts().complete_hand_over(browser_of(&call), call.query).await {
             Ok(to) => {
                 self.components.admission.visitors.forget(call.headers);
                 Ok(redirect(&to, "signed_in"))

@@ -43,7 +43,7 @@ impl Endpoints {
     /// browsers of all its hosts to one address (ingress-nginx's `auth-signin`).
     fn start_elsewhere(&self, call: &Call<'_>) -> Option<String> {
         let page = Url::parse(&call.parameter("rd")?).ok()?;
-        let site = self.components.sign_ins.first().redirect_uris.sites.of_url(&page)?;
+        let site = self.components.sign_ins.parts().sites.of_url(&page)?;
         let is_another = site.authority() != call.exchange.site.authority();
         let query = Serializer::new(String::new()).extend_pairs(form_urlencoded::parse(call.query.as_bytes())).finish();
         is_another.then(|| format!("{}?{query}", site.at(&format!("{}/start", self.components.prefix))))

@@ -84,7 +84,7 @@ impl Endpoints {
     /// The page at this address, if it is of one of our sites and a route serves it; the front page of this site else.
     fn served_page(&self, call: &Call<'_>, address: &str) -> SitePage {
         let here = &call.exchange.site;
-        let page = SitePage::parse(address, here, &self.components.sign_ins.first().redirect_uris.sites);
+        let page = SitePage::parse(address, here, &self.components.sign_ins.parts().sites);
         let path = page.path().split('?').next().unwrap_or_default();
         let is_served = self.components.routes.find(page.site().authority(), path).is_ok();
         if is_served { page } else { SitePage::front_page(here) }

@@ -54,12 +54,12 @@ impl Endpoints {
         (skip, most): (usize, usize),
         passes: impl Fn(&ListedSession) -> bool,
     ) -> Result<(Vec<ListedSession>, bool), Refusal> {
-        let first = self.components.sign_ins.first();
-        let (limits, now) = (&first.sessions, first.clock.now());
+        let parts = self.components.sign_ins.parts();
+        let (limits, now) = (&parts.sessions, parts.clock.now());
         let (registration, subject) = (grant.registration(), &grant.identity.subject);
         let (mut found, mut position) = (Vec::new(), Some(SeenPosition::START));
         while let Some(after) = position.filter(|_| found.len() <= skip + most) {
-            let (mut part, next) = first.store.sessions_of_user(registration, subject, of_kind, after).await?;
+            let (mut part, next) = parts.store.sessions_of_user(registration, subject, of_kind, after).await?;
             part.retain(|listed| SessionState::of(listed, limits, now).is_alive() && passes(listed));
             found.extend(part);
             position = next;
@@ -80,7 +80,7 @@ impl Endpoints {
             .await?;
         if is_first {
             let mut owns =
-                self.components.sign_ins.first().store.sessions_by_prefix(&hex(&own.0)).await.map_err(Refusal::from)?;
+                self.components.sign_ins.parts().store.sessions_by_prefix(&hex(&own.0)).await.map_err(Refusal::from)?;
             owns.retain(|listed| listed.session.hash == own);
             browsers.splice(0..0, owns);
         }
@@ -109,7 +109,8 @@ impl Endpoints {
 
     fn line(&self, listed: &ListedSession, own: SessionHash, look: &Look<'_>) -> SessionLine {
         let ListedSession { session, opener, .. } = listed;
-        let (limits, now) = (&self.components.sign_ins.first().sessions, self.components.sign_ins.first().clock.now());
+        let parts = self.components.sign_ins.parts();
+        let (limits, now) = (&parts.sessions, parts.clock.now());
         let seen = (session.last_seen != session.created_at).then(|| now.since(session.last_seen));
         let Prediction { unused: (ends, _), used } = Prediction::of_listed(listed, limits, now);
         let unused = used.0 != ends;

@@ -72,12 +72,16 @@ impl Settings {
         }
     }
 
+    /// The site at which the login is that sites share, if they do.
+    pub fn login_site(&self) -> AccessUrl {
+        self.redirect_url.clone().unwrap_or_else(|| self.exchange.sites.main().as_ref().clone())
+    }
+
     /// The addresses of our page `page`, to which the provider sends browsers back.
     pub fn redirect_uris(&self, page: &str) -> RedirectUris {
         let path = format!("{}/{page}", self.prefix);
         // Where sites share a login, it is at one of them.
-        let shared = || self.shares_login.then(|| self.exchange.sites.main().as_ref().clone());
-        let for_all = self.redirect_url.clone().or_else(shared);
+        let for_all = self.redirect_url.clone().or_else(|| self.shares_login.then(|| self.login_site()));
         RedirectUris { path, for_all, sites: self.exchange.sites.clone() }
     }
 }

@@ -1,59 +1,17 @@
 //! Redirects a browser to the provider.
 
-use http::HeaderMap;
-
 use super::{
     LoginBrowser, Redirect, SignIn,
-    attempt::{self, Attempt, AttemptParams, Binding, LoginMode, MAX_CARRIED_LEN},
+    attempt::{self, Attempt, AttemptParams, Binding, MAX_CARRIED_LEN},
     provider_choice,
+    purpose::Purpose,
     return_to::ReturnTo,
     silent_history,
 };
 use crate::{
-    grant::Grant,
-    identity::Identity,
     oidc::{AuthorizationOptions, ProviderError},
     secret::Secret,
 };
-
-/// Why a browser is redirected to the provider.
-#[derive(Clone, Copy, Debug)]
-pub enum Purpose<'a> {
-    /// An interactive login.
-    Login,
-    /// An interactive login that another party began for a user it knows, with what it says of them (`login_hint`).
-    LoginOf(&'a str),
-    /// An interactive login with account selection.
-    AnotherAccount,
-    /// An interactive login of a browser that requested a page, perhaps without a click; it counts for the detection of redirect
-    /// loops.
-    LoginOnTheWay,
-    /// The automatic retry of a failed login. There is no further one.
-    LoginOnceMore,
-    /// Silent re-authentication (`prompt=none`), to replace this grant.
-    Silent(&'a Grant),
-    /// A login with `prompt=consent`, because this user's login brought no refresh token.
-    Consent(&'a Identity),
-}
-
-impl Purpose<'_> {
-    /// Whether a user has asked for this login, and not for a page.
-    pub(super) fn is_by_hand(self) -> bool {
-        match self {
-            Self::Login | Self::LoginOf(_) | Self::AnotherAccount => true,
-            Self::LoginOnTheWay | Self::LoginOnceMore | Self::Silent(_) | Self::Consent(_) => false,
-        }
-    }
-
-    /// Returns the mode that the attempt carries.
-    fn mode(self) -> LoginMode {
-        match self {
-            Self::Login | Self::LoginOf(_) | Self::LoginOnTheWay | Self::LoginOnceMore | Self::AnotherAccount => LoginMode::Login,
-            Self::Silent(_) => LoginMode::Silent,
-            Self::Consent(_) => LoginMode::Consent,
-        }
-    }
-}
 
 impl SignIn {
     /// Redirects a browser to the provider, to return to `return_to` after the login.
@@ -67,7 +25,7 @@ impl SignIn {
         return_to: &ReturnTo,
         purpose: Purpose<'_>,
     ) -> Result<Redirect, ProviderError> {
-        if let Some(login_site) = self.login_site_of(at.site) {
+        if let Some(login_site) = self.parts.login_site_of(at.site) {
             return Ok(self.ask_for_hand_over(at, login_site, return_to, purpose, &self.own_name()).await);
         }
         let _permit = match self.provider.pushes_authorization_requests() {
@@ -85,7 +43,7 @@ impl SignIn {
         purpose: Purpose<'_>,
     ) -> Result<Redirect, ProviderError> {
         let LoginBrowser { site, headers, client: _ } = at;
-        if let Some(login_site) = self.login_site_of(site) {
+        if let Some(login_site) = self.parts.login_site_of(site) {
             return Ok(self.ask_for_hand_over(at, login_site, return_to, purpose, &self.own_name()).await);
         }
         let id_token = self.id_token_for(purpose).await;
@@ -106,34 +64,26 @@ impl SignIn {
                 ..AuthorizationOptions::default()
             },
         };
-        let rounds = self.rounds_of(purpose, headers);
-        let (now, is_second) = (self.clock.now(), matches!(purpose, Purpose::LoginOnceMore));
-        let (name, binding) = Binding::of_or_new(&self.cookies, headers);
+        let rounds = self.parts.rounds_of(purpose, headers);
+        let (now, is_second) = (self.parts.clock.now(), matches!(purpose, Purpose::LoginOnceMore));
+        let (name, binding) = Binding::of_or_new(&self.parts.cookies, headers);
         let mut attempt = Attempt::new(&binding, AttemptParams { at: now, mode: purpose.mode(), rounds, is_second });
-        if return_to.path().len() <= MAX_CARRIED_LEN || !self.store_return_to(&attempt, return_to).await {
+        if return_to.path().len() <= MAX_CARRIED_LEN || !self.parts.store_return_to(&attempt, return_to).await {
             attempt.carry(&return_to.if_no_longer_than(MAX_CARRIED_LEN));
         }
         attempt.remember_site(self.redirect_uris.remembered(site));
         attempt.remember_provider(self.provider.name());
         let is_chosen = purpose.is_by_hand() && provider_choice::is_of_own_page(headers);
-        attempt.remember_choice(is_chosen && self.providers.only().is_none());
-        let state = attempt.seal(&self.keys).unwrap_or_default();
+        attempt.remember_choice(is_chosen && self.parts.providers.only().is_none());
+        let state = attempt.seal(&self.parts.keys).unwrap_or_default();
         let proof = attempt.proof(&state, &binding);
         let url = self.provider.authorization_url(&self.redirect_uris.of(site), &proof, options).await?;
-        let mut cookies: Vec<_> = self.cookies.set(&name, binding.value(), attempt::LIFE).into_iter().collect();
+        let mut cookies: Vec<_> = self.parts.cookies.set(&name, binding.value(), attempt::LIFE).into_iter().collect();
         if let Purpose::Silent(_) = purpose {
             let sent = silent_history::sent(self.provider.issuer(), now);
-            cookies.extend(self.cookies.set(self.cookies.silent_login(), &sent, silent_history::COOKIE_MAX_AGE));
+            cookies.extend(self.parts.cookies.set(self.parts.cookies.silent_login(), &sent, silent_history::COOKIE_MAX_AGE));
         }
         Ok(Redirect { location: url.into(), cookies })
-    }
-
-    /// The number of consecutive rounds without a click, that of `purpose` included.
-    pub(super) fn rounds_of(&self, purpose: Purpose<'_>, headers: &HeaderMap) -> u32 {
-        match purpose {
-            Purpose::LoginOnTheWay | Purpose::LoginOnceMore | Purpose::Silent(_) => self.rounds(headers).saturating_add(1),
-            Purpose::Login | Purpose::LoginOf(_) | Purpose::AnotherAccount | Purpose::Consent(_) => 0,
-        }
     }
 
     /// Returns the `id_token_hint` of silent re-authentication. Only an ID token of this provider for this client, whose signing
@@ -143,7 +93,7 @@ impl SignIn {
         if !self.provider.has_given(grant) || !self.provider.supports_prompt_none() {
             return None;
         }
-        let token = self.store.id_token(grant.id).await.ok().flatten()?;
+        let token = self.parts.store.id_token(grant.id).await.ok().flatten()?;
         self.provider.may_have_key_of(&token).then_some(token)
     }
 }

@@ -4,11 +4,11 @@ use http::{HeaderMap, HeaderValue};
 
 use super::{
     LoginBrowser, Redirect, SignIn,
-    attempt::{self, Attempt, Binding, LoginMode},
+    attempt::{Attempt, LoginMode},
     authorization_response::AuthorizationResponse,
     callback_error::CallbackError,
     failed::FailedLogin,
-    provider_choice, redirect_loop,
+    provider_choice,
     return_to::ReturnTo,
 };
 use crate::{
@@ -36,7 +36,7 @@ impl SignIn {
         });
         match result {
             Ok(redirect) => Ok(redirect),
-            Err(error) => Err(self.describe_failure(error, at, query).await),
+            Err(error) => Err(self.parts.describe_failure(error, at, query).await),
         }
     }
 
@@ -44,10 +44,10 @@ impl SignIn {
     /// is another one.
     pub fn callback_elsewhere(&self, site: &AccessUrl, query: &str) -> Option<String> {
         // Where sites share a login, none begins elsewhere, and no code is sent on.
-        if self.shares_login {
+        if self.parts.shares_login {
             return None;
         }
-        let attempt = self.attempt_of(&AuthorizationResponse::parse(query).ok()?).ok()?;
+        let attempt = self.parts.attempt_of(&AuthorizationResponse::parse(query).ok()?).ok()?;
         self.redirect_uris.elsewhere(attempt.site()?, site, query)
     }
 
@@ -63,25 +63,25 @@ impl SignIn {
 
     async fn try_complete(&self, browser: LoginBrowser<'_>, query: &str) -> Result<Redirect, CallbackError> {
         let response = AuthorizationResponse::parse(query)?;
-        let attempt = self.attempt_of(&response)?;
+        let attempt = self.parts.attempt_of(&response)?;
         // A code is redeemed where its login began, and nowhere else.
         if attempt.mode() == LoginMode::HandOver || attempt.provider() != self.provider.name() {
             return Err(CallbackError::UnknownAttempt("it did not go to this provider"));
         }
-        let binding = self.binding_of(&attempt, browser.headers)?;
+        let binding = self.parts.binding_of(&attempt, browser.headers)?;
         // Before a permit is held that others wait for.
-        let _too_long = tokio::time::timeout(self.store_wait, self.store.until_writable()).await;
+        let _too_long = tokio::time::timeout(self.parts.store_wait, self.parts.store.until_writable()).await;
         // Before the attempt is consumed, so that a browser that is refused can try again.
-        let return_to = self.destination(&attempt, browser.site).await;
+        let return_to = self.parts.destination(&attempt, browser.site).await;
         let _permit = match self.exchanges.acquire(browser.client).await {
             Some(permit) => permit,
             // The session is alive, and silent re-authentication is not tried again so soon.
-            None if attempt.mode() == LoginMode::Silent && self.has_live_session(browser.headers).await? => {
-                return Ok(self.redirect_back(browser, &return_to));
+            None if attempt.mode() == LoginMode::Silent && self.parts.has_live_session(browser.headers).await? => {
+                return Ok(self.parts.redirect_back(browser, &return_to));
             }
             None => return Err(CallbackError::Busy),
         };
-        self.consume(&attempt).await?;
+        self.parts.consume(&attempt).await?;
         let login = self.redeem(browser.site, &response, &attempt.proof(&response.state, &binding)).await;
         let mut redirect = match attempt.mode() {
             LoginMode::Login => self.finish_login(browser, login?, None, &return_to, &attempt).await?,
@@ -89,40 +89,8 @@ impl SignIn {
             LoginMode::Consent => self.complete_consent(browser, login, &return_to, &attempt).await?,
             LoginMode::HandOver => return Err(CallbackError::UnknownAttempt("it did not go to the provider")),
         };
-        self.record_round(&attempt, &mut redirect);
+        self.parts.record_round(&attempt, &mut redirect);
         Ok(redirect)
-    }
-
-    /// Records a round that a browser has made without a click.
-    pub(super) fn record_round(&self, attempt: &Attempt, redirect: &mut Redirect) {
-        if attempt.rounds() > 0 {
-            let value = redirect_loop::cookie_after_round(attempt.rounds(), self.clock.now());
-            redirect.cookies.extend(self.cookies.set(self.cookies.redirect_rounds(), &value, redirect_loop::COOKIE_MAX_AGE));
-        }
-    }
-
-    /// Decrypts the attempt in a response's `state`.
-    pub(super) fn attempt_of(&self, response: &AuthorizationResponse) -> Result<Attempt, CallbackError> {
-        Attempt::open(&self.keys, &response.state).ok_or(CallbackError::UnknownAttempt("its state is not one of ours"))
-    }
-
-    /// Returns this browser's binding of an attempt that has not expired. Without the binding the code is not used, which
-    /// prevents login CSRF and session fixation.
-    pub(super) fn binding_of(&self, attempt: &Attempt, headers: &HeaderMap) -> Result<Binding, CallbackError> {
-        let binding = attempt
-            .binding_in(&self.cookies, headers)
-            .ok_or(CallbackError::UnknownAttempt("this browser did not begin it, or has completed another"))?;
-        if self.clock.now() >= attempt.at().plus(attempt::LIFE) {
-            return Err(CallbackError::UnknownAttempt("it is too old"));
-        }
-        Ok(binding)
-    }
-
-    /// Consumes an attempt: it is accepted once, on any replica.
-    pub(super) async fn consume(&self, attempt: &Attempt) -> Result<(), CallbackError> {
-        let (name, until) = (attempt.name("returned"), attempt.at().plus(attempt::LIFE));
-        let is_first = self.with_patience(|| self.store.consume_once(name, until)).await?;
-        if is_first { Ok(()) } else { Err(CallbackError::UnknownAttempt("it has returned before")) }
     }
 
     /// Exchanges a response's code for tokens and verifies the identity. What cannot be verified is revoked.
@@ -159,9 +127,9 @@ impl SignIn {
     ) -> Result<Redirect, CallbackError> {
         match login {
             Ok(login) => self.finish_login(browser, login, None, return_to, attempt).await,
-            Err(error) if self.current_session(browser.headers).await?.is_some() => {
+            Err(error) if self.parts.current_session(browser.headers).await?.is_some() => {
                 tracing::info!(error = causes(&error), "login for consent failed: the provider gave no refresh token");
-                Ok(self.redirect_back(browser, return_to))
+                Ok(self.parts.redirect_back(browser, return_to))
             }
             Err(error) => Err(error),
         }
@@ -182,21 +150,14 @@ impl SignIn {
     pub(super) fn choice_after_login(&self, headers: &HeaderMap, attempt: &Attempt) -> Option<HeaderValue> {
         let name = self.provider.name();
         let was_chosen = || {
-            self.cookies
-                .only_value(headers, self.cookies.provider())
-                .map(|cookie| provider_choice::read(cookie, self.clock.now()))
+            self.parts
+                .cookies
+                .only_value(headers, self.parts.cookies.provider())
+                .map(|cookie| provider_choice::read(cookie, self.parts.clock.now()))
         };
         let is_meant = attempt.is_chosen() || was_chosen().is_some_and(|last| last.provider == name);
-        let is_one_of_several = self.providers.only().is_none();
+        let is_one_of_several = self.parts.providers.only().is_none();
         (is_meant && is_one_of_several)
-            .then(|| self.cookies.set(self.cookies.provider(), name, provider_choice::COOKIE_MAX_AGE))?
-    }
-
-    /// Redirects to the login's return address. Clears the bindings of the browser's other attempts, which a logged-in browser
-    /// does not need.
-    pub(super) fn redirect_back(&self, at: LoginBrowser<'_>, return_to: &ReturnTo) -> Redirect {
-        let names = self.cookies.bindings(at.headers).map(|(name, _)| name);
-        let cookies = names.filter_map(|name| self.cookies.clear(name)).collect();
-        Redirect { location: at.site.at(return_to.path()), cookies }
+            .then(|| self.parts.cookies.set(self.parts.cookies.provider(), name, provider_choice::COOKIE_MAX_AGE))?
     }
 }

@@ -1,8 +1,8 @@
 //! A failed login, and its automatic retry.
 
 use super::{
-    LoginBrowser, Redirect, SignIn, attempt::LoginMode, authorization_response::AuthorizationResponse, begin::Purpose,
-    callback_error::CallbackError, return_to::ReturnTo,
+    LoginBrowser, LoginParts, Redirect, SignIn, attempt::LoginMode, authorization_response::AuthorizationResponse,
+    callback_error::CallbackError, purpose::Purpose, return_to::ReturnTo,
 };
 
 /// A failed login.
@@ -41,7 +41,7 @@ impl CallbackError {
     }
 }
 
-impl SignIn {
+impl LoginParts {
     /// Describes a failed login.
     pub(super) async fn describe_failure(&self, error: CallbackError, at: LoginBrowser<'_>, query: &str) -> FailedLogin {
         let attempt = AuthorizationResponse::parse(query).ok().and_then(|response| self.attempt_of(&response).ok());
@@ -56,12 +56,14 @@ impl SignIn {
         let providers = (attempt.mode() == LoginMode::HandOver).then(|| attempt.providers().to_vec());
         FailedLogin { error, return_to: Some(self.destination(&attempt, at.site).await), may_begin_again, providers }
     }
+}
 
+impl SignIn {
     /// Redirects a browser to the provider once more, with the same return address: its attempt had expired or was overtaken by
     /// another tab's, or the provider failed briefly. Never twice in a row.
     pub async fn begin_again(&self, failed: &FailedLogin, at: LoginBrowser<'_>) -> Option<Redirect> {
         let return_to = failed.return_to.as_ref().filter(|_| failed.may_begin_again)?;
-        match (self.login_site_of(at.site), &failed.providers) {
+        match (self.parts.login_site_of(at.site), &failed.providers) {
             (Some(login_site), Some(providers)) => {
                 Some(self.ask_for_hand_over(at, login_site, return_to, Purpose::LoginOnceMore, providers).await)
             }

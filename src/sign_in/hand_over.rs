@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 use url::form_urlencoded::Serializer;
 
 use super::{
-    LoginBrowser, Redirect, SignIn,
+    LoginBrowser, LoginParts, Redirect, SignIn,
     attempt::{self, Attempt, AttemptParams, Binding, LoginMode},
     authorization_response::AuthorizationResponse,
-    begin::Purpose,
     callback_error::CallbackError,
     failed::FailedLogin,
+    purpose::Purpose,
     return_to::ReturnTo,
 };
 use crate::{
@@ -80,64 +80,15 @@ fn name_of(attempt: &Attempt) -> String {
     hex(&attempt.name("handed over"))
 }
 
-impl SignIn {
+impl LoginParts {
     /// The login site, if the login of a browser at `site` is there.
     pub(super) fn login_site_of(&self, site: &AccessUrl) -> Option<&AccessUrl> {
-        let login_site = self.login_site();
-        (self.shares_login && login_site != site).then_some(login_site)
-    }
-
-    fn login_site(&self) -> &AccessUrl {
-        let uris = &self.redirect_uris;
-        uris.for_all.as_ref().unwrap_or(uris.sites.main())
+        (self.shares_login && self.login_site != *site).then_some(&self.login_site)
     }
 
     /// The path of our page `page`.
     fn path_of(&self, page: &str) -> String {
         format!("{}/{page}", self.prefix)
-    }
-
-    /// The name of the provider, where there are several to choose from.
-    pub(super) fn own_name(&self) -> Vec<String> {
-        if self.providers.only().is_some() { Vec::new() } else { vec![self.provider.name().to_owned()] }
-    }
-
-    /// Sends a browser to the login site, to come back to `return_to` with its session, if that is of one of `providers`. A user who
-    /// has chosen one by hand logs in there, whatever the session is of.
-    pub(super) async fn ask_for_hand_over(
-        &self,
-        at: LoginBrowser<'_>,
-        login_site: &AccessUrl,
-        return_to: &ReturnTo,
-        purpose: Purpose<'_>,
-        providers: &[String],
-    ) -> Redirect {
-        let (rounds, is_second) = (self.rounds_of(purpose, at.headers), matches!(purpose, Purpose::LoginOnceMore));
-        let (name, binding) = Binding::of_or_new(&self.cookies, at.headers);
-        let params = AttemptParams { at: self.clock.now(), mode: LoginMode::HandOver, rounds, is_second };
-        let mut attempt = Attempt::new(&binding, params);
-        if return_to.path().len() <= MAX_CARRIED_LEN || !self.store_return_to(&attempt, return_to).await {
-            attempt.carry(&return_to.if_no_longer_than(attempt::MAX_CARRIED_LEN));
-        }
-        attempt.remember_site(Some(at.site.authority()));
-        attempt.limit_to(providers);
-        let mut query = Serializer::new(String::new());
-        query.append_pair("state", &attempt.seal(&self.keys).unwrap_or_default());
-        match purpose {
-            Purpose::AnotherAccount => drop(query.append_pair("another", "true")),
-            Purpose::LoginOf(hint) => drop(query.append_pair("login_hint", hint)),
-            Purpose::Login | Purpose::LoginOnTheWay | Purpose::LoginOnceMore | Purpose::Silent(_) | Purpose::Consent(_) => {}
-        }
-        if let (true, [chosen]) = (purpose.is_by_hand(), providers) {
-            query.append_pair("provider", chosen);
-        }
-        let location = format!("{}?{}", login_site.at(&self.path_of("hand_over")), query.finish());
-        let mut cookies: Vec<_> = self.cookies.set(&name, binding.value(), attempt::LIFE).into_iter().collect();
-        if matches!(purpose, Purpose::Silent(_)) {
-            // Whatever the login site has to give, it is asked for it once in a while.
-            cookies.extend(self.silent_attempt_is_over());
-        }
-        Redirect { location, cookies }
     }
 
     /// Reads what a browser that comes to the login site from another site asks for.
@@ -147,11 +98,11 @@ impl SignIn {
     pub fn hand_over_request(&self, site: &AccessUrl, query: &str) -> Result<HandOverRequest, CallbackError> {
         let response = AuthorizationResponse::parse(query)?;
         let attempt = self.attempt_of(&response)?;
-        let other = attempt.site().and_then(|authority| self.redirect_uris.sites.find(authority));
-        let Some(other) = other.filter(|other| **other != *self.login_site()) else {
+        let other = attempt.site().and_then(|authority| self.sites.find(authority));
+        let Some(other) = other.filter(|other| **other != self.login_site) else {
             return Err(CallbackError::UnknownAttempt("the site that it was for is none of ours"));
         };
-        let is_of_ours = self.shares_login && *site == *self.login_site() && attempt.mode() == LoginMode::HandOver;
+        let is_of_ours = self.shares_login && *site == self.login_site && attempt.mode() == LoginMode::HandOver;
         if !is_of_ours || self.clock.now() >= attempt.at().plus(attempt::LIFE) {
             return Err(CallbackError::UnknownAttempt("it asks for no session, or is too old"));
         }
@@ -161,7 +112,7 @@ impl SignIn {
     /// The page of the login site that goes on with `request` after a login.
     pub fn hand_over_page(&self, request: &HandOverRequest) -> ReturnTo {
         let query = Serializer::new(String::new()).append_pair("state", &request.state).finish();
-        ReturnTo::parse(&format!("{}?{query}", self.path_of("hand_over")), self.login_site())
+        ReturnTo::parse(&format!("{}?{query}", self.path_of("hand_over")), &self.login_site)
     }
 
     /// Sends a browser back to the site that it came from, with a code for its session at the login site.
@@ -220,5 +171,50 @@ impl SignIn {
         redirect.cookies.extend(cookies.ok_or(CallbackError::Parameters("the session's cookie cannot be written"))?);
         redirect.cookies.extend(grant.and_then(|grant| self.browser_mark(at, UserHash::of_grant(&grant))));
         Ok(redirect)
+    }
+}
+
+impl SignIn {
+    /// The name of the provider, where there are several to choose from.
+    pub(super) fn own_name(&self) -> Vec<String> {
+        if self.parts.providers.only().is_some() { Vec::new() } else { vec![self.provider.name().to_owned()] }
+    }
+
+    /// Sends a browser to the login site, to come back to `return_to` with its session, if that is of one of `providers`. A user who
+    /// has chosen one by hand logs in there, whatever the session is of.
+    pub(super) async fn ask_for_hand_over(
+        &self,
+        at: LoginBrowser<'_>,
+        login_site: &AccessUrl,
+        return_to: &ReturnTo,
+        purpose: Purpose<'_>,
+        providers: &[String],
+    ) -> Redirect {
+        let (rounds, is_second) = (self.parts.rounds_of(purpose, at.headers), matches!(purpose, Purpose::LoginOnceMore));
+        let (name, binding) = Binding::of_or_new(&self.parts.cookies, at.headers);
+        let params = AttemptParams { at: self.parts.clock.now(), mode: LoginMode::HandOver, rounds, is_second };
+        let mut attempt = Attempt::new(&binding, params);
+        if return_to.path().len() <= MAX_CARRIED_LEN || !self.parts.store_return_to(&attempt, return_to).await {
+            attempt.carry(&return_to.if_no_longer_than(attempt::MAX_CARRIED_LEN));
+        }
+        attempt.remember_site(Some(at.site.authority()));
+        attempt.limit_to(providers);
+        let mut query = Serializer::new(String::new());
+        query.append_pair("state", &attempt.seal(&self.parts.keys).unwrap_or_default());
+        match purpose {
+            Purpose::AnotherAccount => drop(query.append_pair("another", "true")),
+            Purpose::LoginOf(hint) => drop(query.append_pair("login_hint", hint)),
+            Purpose::Login | Purpose::LoginOnTheWay | Purpose::LoginOnceMore | Purpose::Silent(_) | Purpose::Consent(_) => {}
+        }
+        if let (true, [chosen]) = (purpose.is_by_hand(), providers) {
+            query.append_pair("provider", chosen);
+        }
+        let location = format!("{}?{}", login_site.at(&self.parts.path_of("hand_over")), query.finish());
+        let mut cookies: Vec<_> = self.parts.cookies.set(&name, binding.value(), attempt::LIFE).into_iter().collect();
+        if matches!(purpose, Purpose::Silent(_)) {
+            // Whatever the login site has to give, it is asked for it once in a while.
+            cookies.extend(self.silent_attempt_is_over());
+        }
+        Redirect { location, cookies }
     }
 }

@@ -63,7 +63,7 @@ impl SignIn {
         let registration = self.provider.registration();
         let grant = GrantId::of_denied(registration.issuer, &identity.subject);
         let orphaned = OrphanedToken { registration, identity, provider_session, reason: why.name() };
-        if let Err(error) = self.store.enqueue_revocation(grant, token, orphaned).await {
+        if let Err(error) = self.parts.store.enqueue_revocation(grant, token, orphaned).await {
             tracing::warn!(
                 error = causes(&error),
                 reason = why.name(),

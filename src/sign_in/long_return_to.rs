@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{
-    SignIn,
+    LoginParts,
     attempt::{Attempt, LIFE},
     return_to::ReturnTo,
 };
@@ -18,7 +18,7 @@ const MAX_WAIT: Duration = Duration::from_secs(2);
 const FULL_RETRY: Duration = Duration::from_secs(10);
 const CONTEXT: &str = "parked address";
 
-impl SignIn {
+impl LoginParts {
     /// Stores an attempt's return address. Returns `false` if it was not stored, so that the login leads to the front page.
     pub(super) async fn store_return_to(&self, attempt: &Attempt, return_to: &ReturnTo) -> bool {
         // One at a time, and none while the limit is reached: unauthenticated clients must not keep the store busy.

@@ -5,9 +5,9 @@ use http::{HeaderValue, header};
 use super::{
     LoginBrowser, Redirect, SignIn,
     attempt::{Attempt, LoginMode},
-    begin::Purpose,
     callback_error::CallbackError,
     left_over::LeftOver,
+    purpose::Purpose,
     return_to::ReturnTo,
 };
 use crate::{
@@ -28,8 +28,9 @@ impl SignIn {
     /// Records a denied login in the history, with the claims that the rule checked; the log names no users.
     fn record_denied_login(&self, identity: &Identity, denied: Denied) {
         let grant = GrantId::of_denied(self.provider.issuer(), &identity.subject);
-        let event = Event::of(Kind::Login, grant, self.provider.issuer(), identity, self.clock.now()).because(denied.as_str());
-        self.store.enqueue_event(Event { outcome: "denied".to_owned(), detail: checked_claims(identity, denied), ..event });
+        let event =
+            Event::of(Kind::Login, grant, self.provider.issuer(), identity, self.parts.clock.now()).because(denied.as_str());
+        self.parts.store.enqueue_event(Event { outcome: "denied".to_owned(), detail: checked_claims(identity, denied), ..event });
     }
 
     /// Saves the login for the session `existing` or a new one, and redirects the browser to its return address, or once more to
@@ -51,7 +52,7 @@ impl SignIn {
             }
         }
         let names = self.names_of(&login.identity);
-        if self.with_patience(|| self.store.is_locked_out(&names)).await? {
+        if self.parts.with_patience(|| self.parts.store.is_locked_out(&names)).await? {
             self.record_denied_login(&login.identity, Denied::Deprovisioned);
             self.revoke_login(&login, LeftOver::Denied).await;
             return Err(CallbackError::Denied(Denied::Deprovisioned, login.identity.display().to_owned()));
@@ -72,11 +73,11 @@ impl SignIn {
         }
         let mut redirect = match asks_again {
             true => self.ask_for_consent(at, return_to, &identity).await,
-            false => self.redirect_back(at, return_to),
+            false => self.parts.redirect_back(at, return_to),
         };
         redirect.cookies.extend(cookies);
         let user = UserHash::of(self.provider.registration(), &identity.subject);
-        redirect.cookies.extend(self.browser_mark(at, user));
+        redirect.cookies.extend(self.parts.browser_mark(at, user));
         redirect.cookies.extend(self.choice_after_login(at.headers, attempt));
         Ok(redirect)
     }
@@ -87,7 +88,7 @@ impl SignIn {
             Ok(redirect) => redirect,
             Err(error) => {
                 tracing::warn!(error = causes(&error), "a user cannot be asked for consent; the session has no refresh token");
-                self.redirect_back(at, return_to)
+                self.parts.redirect_back(at, return_to)
             }
         }
     }
@@ -104,11 +105,12 @@ impl SignIn {
         let whose =
             SessionFilter { registration: self.provider.registration(), subject: Some(&identity.subject), provider_session };
         let names = self.names_of(identity);
-        let was_ended = self.with_patience(|| self.store.user_ended_at(&names)).await?.is_some_and(|at| at >= attempt.at());
-        if !was_ended && !self.with_patience(|| self.store.was_logged_out_since(whose, attempt.at())).await? {
+        let was_ended =
+            self.parts.with_patience(|| self.parts.store.user_ended_at(&names)).await?.is_some_and(|at| at >= attempt.at());
+        if !was_ended && !self.parts.with_patience(|| self.parts.store.was_logged_out_since(whose, attempt.at())).await? {
             return Ok(());
         }
-        self.store.end_session(session).await?;
+        self.parts.store.end_session(session).await?;
         tracing::info!(session = session.short(), "the provider logged a user out while their login was under way");
         Err(CallbackError::UnknownAttempt("the provider has logged its user out since it began"))
     }
@@ -128,7 +130,7 @@ impl SignIn {
         existing: Option<SessionHash>,
         at: LoginBrowser<'_>,
     ) -> Result<Option<(LoginSaved, Vec<HeaderValue>)>, CallbackError> {
-        let now = self.clock.now();
+        let now = self.parts.clock.now();
         let tokens = login.tokens;
         let expires_at = tokens.expires_at();
         let refresh_life = self.provider.refresh_lifetime(&tokens);
@@ -152,7 +154,7 @@ impl SignIn {
         };
         let (value, fresh) = SessionHash::fresh();
         let hash = existing.unwrap_or(fresh);
-        let replaces = self.cookies.session_value(at.headers).map(SessionHash::of);
+        let replaces = self.parts.cookies.session_value(at.headers).map(SessionHash::of);
         let provider_session = grant.provider_session.as_deref().map(Box::from);
         let site = Some(Box::from(at.site.authority()));
         let session =
@@ -162,7 +164,7 @@ impl SignIn {
             true => Sharing::Shared { redeemed_ago: login.since_code.elapsed() },
             false => Sharing::Own,
         };
-        let Some(saved) = self.with_patience(|| self.store.save_login(&grant, &target, sharing(), now)).await? else {
+        let Some(saved) = self.parts.with_patience(|| self.parts.store.save_login(&grant, &target, sharing(), now)).await? else {
             let (sid, token) = (grant.provider_session.as_deref(), grant.tokens.refresh.as_ref());
             self.revoke_left_over(&grant.identity, sid, token, LeftOver::SessionEnded).await;
             return Ok(None);
@@ -173,9 +175,9 @@ impl SignIn {
             (None, false) => "not_renewable",
         };
         let event = |kind, hash| Event::of(kind, saved.grant, &grant.issuer, &grant.identity, now).of_session(hash);
-        self.store.enqueue_event(event(Kind::Login, hash).because(reason));
+        self.parts.store.enqueue_event(event(Kind::Login, hash).because(reason));
         if let Some(replaced) = saved.replaced {
-            self.store.enqueue_event(event(Kind::Logout, replaced).because(ANOTHER_LOGIN));
+            self.parts.store.enqueue_event(event(Kind::Logout, replaced).because(ANOTHER_LOGIN));
         }
         tracing::info!(
             grant.id = %saved.grant, session = hash.short(), grant.refreshable = saved.renewable,
@@ -185,8 +187,9 @@ impl SignIn {
             return Ok(Some((saved, Vec::new())));
         }
         let cookies = self
+            .parts
             .cookies
-            .set_session(value.expose(), self.sessions.absolute, at.headers)
+            .set_session(value.expose(), self.parts.sessions.absolute, at.headers)
             .ok_or(CallbackError::Parameters("the session's cookie cannot be written"))?;
         Ok(Some((saved, cookies)))
     }

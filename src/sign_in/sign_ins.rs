@@ -6,11 +6,11 @@ use http::{HeaderMap, HeaderValue};
 use url::form_urlencoded::Serializer;
 
 use super::{
-    LoginBrowser, Redirect, SignIn,
+    LoginBrowser, LoginParts, Redirect, SignIn,
     attempt::Attempt,
     authorization_response::AuthorizationResponse,
-    begin::Purpose,
     provider_choice::{self, LastChoice},
+    purpose::Purpose,
     return_to::ReturnTo,
 };
 use crate::{grant::Grant, policy::ascii_domain};
@@ -39,7 +39,12 @@ impl SignIns {
         std::iter::once(&self.first).chain(self.further.iter())
     }
 
-    /// The first. What is the same at all providers can be asked of it.
+    /// What they share.
+    pub fn parts(&self) -> &LoginParts {
+        &self.first.parts
+    }
+
+    /// The first, where any will do.
     pub fn first(&self) -> &Arc<SignIn> {
         &self.first
     }
@@ -92,19 +97,19 @@ impl SignIns {
             return redirect;
         }
         let query = Serializer::new(String::new()).append_pair("rd", return_to.path()).finish();
-        Redirect::to(at.site.at(&format!("{}/start?{query}", self.first.prefix)))
+        Redirect::to(at.site.at(&format!("{}/start?{query}", self.parts().prefix)))
     }
 
     /// The provider that this browser's user chose last, if it is still one of `candidates`.
     pub fn last_choice<'a>(&self, headers: &'a HeaderMap, candidates: &[&Arc<SignIn>]) -> Option<LastChoice<'a>> {
-        let first = &self.first;
-        let last = provider_choice::read(first.cookies.only_value(headers, first.cookies.provider())?, first.clock.now());
+        let LoginParts { cookies, clock, .. } = self.parts();
+        let last = provider_choice::read(cookies.only_value(headers, cookies.provider())?, clock.now());
         candidates.iter().any(|candidate| candidate.provider.name() == last.provider).then_some(last)
     }
 
     /// The cookie that records that a browser is sent straight to the provider that its user chose last.
     pub fn sent_straight(&self, provider: &str) -> Option<HeaderValue> {
-        self.remember(&provider_choice::sent(provider, self.first.clock.now()))
+        self.remember(&provider_choice::sent(provider, self.parts().clock.now()))
     }
 
     /// The cookie after a sign-out of this browser: its user is asked where they log in, if they have ever been.
@@ -114,7 +119,7 @@ impl SignIns {
     }
 
     fn remember(&self, value: &str) -> Option<HeaderValue> {
-        self.first.cookies.set(self.first.cookies.provider(), value, provider_choice::COOKIE_MAX_AGE)
+        self.parts().cookies.set(self.parts().cookies.provider(), value, provider_choice::COOKIE_MAX_AGE)
     }
 
     /// Sends a browser to the login site, if that is another one, for a session of any of these providers.
@@ -125,7 +130,7 @@ impl SignIns {
         purpose: Purpose<'_>,
         names: &[String],
     ) -> Option<Redirect> {
-        let login_site = self.first.login_site_of(at.site)?;
+        let login_site = self.parts().login_site_of(at.site)?;
         Some(self.first.ask_for_hand_over(at, login_site, return_to, purpose, names).await)
     }
 
@@ -133,7 +138,7 @@ impl SignIns {
     /// provider that is (RFC 9700 section 4.4). Without one of ours it is the first, which says what is wrong.
     pub fn of_response(&self, query: &str) -> &Arc<SignIn> {
         let attempt =
-            AuthorizationResponse::parse(query).ok().and_then(|response| Attempt::open(&self.first.keys, &response.state));
+            AuthorizationResponse::parse(query).ok().and_then(|response| Attempt::open(&self.parts().keys, &response.state));
         let named = attempt.and_then(|attempt| self.named(attempt.provider()));
         named.unwrap_or(&self.first)
     }

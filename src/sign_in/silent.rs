@@ -9,20 +9,14 @@ use super::{
     LoginBrowser, Redirect, SignIn,
     attempt::{Attempt, LoginMode},
     authorization_response::AuthorizationResponse,
-    begin::Purpose,
     callback_error::CallbackError,
     left_over::LeftOver,
+    purpose::Purpose,
     redirect_loop,
     return_to::ReturnTo,
     silent_history::{self, SilentState},
 };
-use crate::{
-    grant::Grant,
-    oidc::VerifiedLogin,
-    session::{Session, SessionHash},
-    store::StoreError,
-    telemetry::logs::causes,
-};
+use crate::{grant::Grant, oidc::VerifiedLogin, telemetry::logs::causes};
 
 /// A provider that ends a grant this soon after the login would end the next one too.
 const SHORT_LIFETIME: Duration = Duration::from_secs(30);
@@ -66,7 +60,7 @@ impl SignIn {
 
     /// Returns a browser's recent logins, by its cookies and its grant.
     pub fn history_of(&self, headers: &HeaderMap, grant: Option<&Grant>) -> BrowserHistory {
-        let now = self.clock.now();
+        let now = self.parts.clock.now();
         BrowserHistory {
             may_be_silent: self.silent_state(headers) == SilentState::Allowed,
             grant_lasted: match grant.map(|grant| now.since(grant.created_at)) {
@@ -74,7 +68,7 @@ impl SignIn {
                 Some(age) if age < SHORT_LIFETIME => Lasted::Shortly,
                 Some(_) | None => Lasted::Long,
             },
-            is_redirect_loop: redirect_loop::is_loop(self.rounds(headers)),
+            is_redirect_loop: redirect_loop::is_loop(self.parts.rounds(headers)),
         }
     }
 
@@ -89,15 +83,15 @@ impl SignIn {
             "a browser that was sent to the provider silently (prompt=none) never came back, and is not sent so again; \
              CODER_OIDC_SILENT_LOGIN=false turns it off for all"
         );
-        let off = silent_history::off(self.provider.issuer(), self.clock.now());
-        self.cookies.set(self.cookies.silent_login(), &off, silent_history::COOKIE_MAX_AGE)
+        let off = silent_history::off(self.provider.issuer(), self.parts.clock.now());
+        self.parts.cookies.set(self.parts.cookies.silent_login(), &off, silent_history::COOKIE_MAX_AGE)
     }
 
     /// Returns a cookie that records that a silent attempt of this browser has come back, whatever its result.
     pub fn record_returned_silent_attempt(&self, query: &str, headers: &HeaderMap) -> Option<HeaderValue> {
         let response = AuthorizationResponse::parse(query).ok()?;
-        let attempt = self.attempt_of(&response).ok()?;
-        if attempt.mode() != LoginMode::Silent || attempt.binding_in(&self.cookies, headers).is_none() {
+        let attempt = self.parts.attempt_of(&response).ok()?;
+        if attempt.mode() != LoginMode::Silent || attempt.binding_in(&self.parts.cookies, headers).is_none() {
             return None;
         }
         self.silent_attempt_is_over()
@@ -105,21 +99,16 @@ impl SignIn {
 
     /// The cookie that records that a silent attempt is over.
     pub(super) fn silent_attempt_is_over(&self) -> Option<HeaderValue> {
-        let back = silent_history::back(self.provider.issuer(), self.clock.now());
-        self.cookies.set(self.cookies.silent_login(), &back, silent_history::BACK_MAX_AGE)
+        let back = silent_history::back(self.provider.issuer(), self.parts.clock.now());
+        self.parts.cookies.set(self.parts.cookies.silent_login(), &back, silent_history::BACK_MAX_AGE)
     }
 
     fn silent_state(&self, headers: &HeaderMap) -> SilentState {
-        silent_history::state(self.cookies.value(headers, self.cookies.silent_login()), self.provider.issuer(), self.clock.now())
-    }
-
-    pub(super) fn rounds(&self, headers: &HeaderMap) -> u32 {
-        redirect_loop::consecutive_rounds(self.cookies.value(headers, self.cookies.redirect_rounds()), self.clock.now())
-    }
-
-    /// Whether this browser has a session that needs no new grant.
-    pub(super) async fn has_live_session(&self, headers: &HeaderMap) -> Result<bool, StoreError> {
-        Ok(self.current_session(headers).await?.is_some_and(|(_, grant)| self.is_alive(&grant)))
+        silent_history::state(
+            self.parts.cookies.value(headers, self.parts.cookies.silent_login()),
+            self.provider.issuer(),
+            self.parts.clock.now(),
+        )
     }
 
     /// Completes silent re-authentication. Whatever its result, a session that is still alive continues.
@@ -130,8 +119,8 @@ impl SignIn {
         return_to: &ReturnTo,
         attempt: &Attempt,
     ) -> Result<Redirect, CallbackError> {
-        let current = self.current_session(at.headers).await?;
-        let session_is_alive = current.as_ref().is_some_and(|(_, grant)| self.is_alive(grant));
+        let current = self.parts.current_session(at.headers).await?;
+        let session_is_alive = current.as_ref().is_some_and(|(_, grant)| self.parts.is_alive(grant));
         let error = match login {
             Ok(login) => {
                 let Some((session, grant)) = &current else {
@@ -143,7 +132,7 @@ impl SignIn {
                 if !is_same && session_is_alive {
                     // Another user is logged in at the provider now, which is no reason to end this session.
                     self.revoke_login(&login, LeftOver::AnotherUser).await;
-                    return Ok(self.redirect_back(at, return_to));
+                    return Ok(self.parts.redirect_back(at, return_to));
                 }
                 let existing = is_same.then_some(session.hash);
                 return self.finish_login(at, login, existing, return_to, attempt).await;
@@ -155,7 +144,7 @@ impl SignIn {
         let needs_interaction =
             matches!(&error, CallbackError::Refused { code, .. } if code == "consent_required" || code == "interaction_required");
         if session_is_alive && !needs_interaction {
-            return Ok(self.redirect_back(at, return_to));
+            return Ok(self.parts.redirect_back(at, return_to));
         }
         match error {
             // Another login would end in the same way.
@@ -170,29 +159,10 @@ impl SignIn {
             | CallbackError::Provider(_) => match self.redirect_to_provider(at, return_to, Purpose::Login).await {
                 Err(error) if session_is_alive => {
                     tracing::warn!(error = causes(&error), "a login cannot begin; the session continues with its grant");
-                    Ok(self.redirect_back(at, return_to))
+                    Ok(self.parts.redirect_back(at, return_to))
                 }
                 redirect => Ok(redirect?),
             },
         }
-    }
-
-    /// Returns this browser's session, if it is within its limits, and its grant.
-    pub(super) async fn current_session(&self, headers: &HeaderMap) -> Result<Option<(Session, Grant)>, StoreError> {
-        let Some(value) = self.cookies.session_value(headers) else { return Ok(None) };
-        let Some(session) = self.store.session(SessionHash::of(value)).await? else { return Ok(None) };
-        if self.sessions.reached(&session, session.last_seen, self.clock.now()).is_some() {
-            return Ok(None);
-        }
-        Ok(self.store.grant(session.grant).await?.map(|grant| (session, grant)))
-    }
-
-    /// Whether a grant can serve requests, if need be after a refresh.
-    fn is_alive(&self, grant: &Grant) -> bool {
-        let is_of_a_provider = self.providers.of(grant.registration()).is_some();
-        is_of_a_provider
-            && grant.ended.is_none()
-            && grant.missing_key.is_none()
-            && (grant.has_refresh_token || self.clock.now() < grant.expires_at)
     }
 }

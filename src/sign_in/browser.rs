@@ -1,0 +1,40 @@
+//! A browser on its way through a login, and where it is sent.
+
+use http::{HeaderMap, HeaderValue};
+use url::form_urlencoded;
+
+use super::return_to::ReturnTo;
+use crate::address::{AccessUrl, ClientAddress};
+
+/// A browser that is sent to the provider, or comes back from it.
+#[derive(Clone, Copy, Debug)]
+pub struct LoginBrowser<'a> {
+    /// The site that it is at.
+    pub site: &'a AccessUrl,
+    /// The request's headers.
+    pub headers: &'a HeaderMap,
+    /// The client's address.
+    pub client: ClientAddress,
+}
+
+/// A redirect with its cookies.
+#[derive(Debug)]
+pub struct Redirect {
+    /// The `Location`, always absolute.
+    pub location: String,
+    /// `Set-Cookie` values.
+    pub cookies: Vec<HeaderValue>,
+}
+
+impl Redirect {
+    /// A redirect that sets no cookie.
+    pub fn to(location: String) -> Self {
+        Self { location, cookies: Vec::new() }
+    }
+}
+
+/// Parses the return address in the parameter `name`. An empty one, as in a form that had none to pass on, counts as none.
+pub fn return_from(query: &str, name: &str, access: &AccessUrl) -> Option<ReturnTo> {
+    let (_, text) = form_urlencoded::parse(query.as_bytes()).find(|(found, text)| found == name && !text.is_empty())?;
+    Some(ReturnTo::parse(&text, access))
+}
