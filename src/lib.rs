@@ -55,6 +55,7 @@ pub mod clock;
 pub mod connect_timeout;
 pub mod connection_slot;
 pub mod ext_authz;
+pub mod fetch_metadata;
 pub mod header_names;
 pub mod identity;
 pub mod jose;

@@ -12,7 +12,7 @@ mod user_ends;
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, header};
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 use url::Url;
@@ -20,6 +20,7 @@ use url::Url;
 use crate::{
     address::{AccessUrl, RedirectUris},
     clock::Clock,
+    fetch_metadata::{FetchDest, FetchMetadata, FetchMode, FetchSite},
     grant::Grant,
     history::{Event, Kind},
     oidc::{Provider, Providers},
@@ -328,17 +329,17 @@ impl LogoutRequest {
     /// Classifies a request by its Fetch metadata and `Origin`. A link on another site must not log a user out (logout CSRF), nor
     /// an image or a prefetch of the app's own pages; a link of the app must.
     pub fn classify(method: &Method, headers: &HeaderMap, access: &AccessUrl) -> Self {
-        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let is_navigation = text("sec-fetch-mode") == Some("navigate")
-            && text("sec-fetch-dest") == Some("document")
-            && text("sec-purpose").is_none();
-        match (method, text("sec-fetch-site"), text("origin")) {
+        let fetch = FetchMetadata::of(headers);
+        let is_navigation = fetch.mode() == Some(FetchMode::Navigate)
+            && fetch.dest() == Some(FetchDest::Document)
+            && !headers.contains_key("sec-purpose");
+        match (method, fetch.site(), headers.get(header::ORIGIN)) {
             // Whoever only asks wants nothing to end.
             (&Method::HEAD, _, _) => Self::NeedsConfirmation,
-            (&Method::POST, Some("same-origin"), _) => Self::Intended,
-            (_, Some("same-origin"), _) if is_navigation => Self::Intended,
+            (&Method::POST, Some(FetchSite::SameOrigin), _) => Self::Intended,
+            (_, Some(FetchSite::SameOrigin), _) if is_navigation => Self::Intended,
             (_, Some(_), _) => Self::NeedsConfirmation,
-            (&Method::POST, None, Some(origin)) if origin == access.at("") => Self::Intended,
+            (&Method::POST, None, Some(origin)) if origin == &access.at("") => Self::Intended,
             // Current browsers send one of these headers. For others, SameSite=Lax keeps the cookie off a foreign page's form.
             (&Method::POST, None, None) => Self::Intended,
             (_, None, _) => Self::NeedsConfirmation,

@@ -9,7 +9,10 @@ use std::net::SocketAddr;
 use http::{HeaderMap, header, request};
 
 use super::error::TokenError;
-use crate::secret::{Secret, sha256};
+use crate::{
+    fetch_metadata::FetchMetadata,
+    secret::{Secret, sha256},
+};
 
 /// How a request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +28,7 @@ pub(super) enum ReachedBy {
 /// # Errors
 /// [`TokenError::Browser`], [`TokenError::WrongHost`], [`TokenError::InvalidClient`].
 pub(super) fn check(head: &request::Parts, reached: ReachedBy, secret: Option<&Secret>) -> Result<(), TokenError> {
-    let is_of_browser = |name: &http::HeaderName| *name == header::ORIGIN || name.as_str().starts_with("sec-fetch-");
-    if head.headers.keys().any(is_of_browser) {
+    if head.headers.contains_key(header::ORIGIN) || FetchMetadata::of(&head.headers).are_there() {
         return Err(TokenError::Browser);
     }
     if let ReachedBy::Loopback(address) = reached {

@@ -7,6 +7,7 @@ use url::form_urlencoded;
 use super::{Call, Endpoints, Refused};
 use crate::{
     admission::{AdmittedSession, Inquiry, NotAdmitted},
+    fetch_metadata::{FetchDest, FetchMetadata, FetchMode},
     pages::Look,
     policy::Rule,
     refusal::{Refusal, response::document},
@@ -65,9 +66,10 @@ impl Endpoints {
 /// Refuses what a browser says that no person will see as a page: a frame, or what a script or a worker fetches. A service worker reads
 /// the answer to a navigation that its browser sends beforehand (Service Workers, navigation preload), which says so.
 pub(super) fn refuse_unless_navigation(call: &Call<'_>) -> Result<(), Refusal> {
-    let says = |name: &str, value: &str| call.headers.get(name).is_none_or(|said| said == value);
+    let fetch = FetchMetadata::of(call.headers);
+    let navigates = fetch.mode().is_none_or(|mode| mode == FetchMode::Navigate);
     let is_for_a_worker = call.headers.contains_key("service-worker-navigation-preload");
-    let is_shown = says("sec-fetch-mode", "navigate") && says("sec-fetch-dest", "document") && !is_for_a_worker;
+    let is_shown = navigates && fetch.dest().is_none_or(|dest| dest == FetchDest::Document) && !is_for_a_worker;
     if is_shown { Ok(()) } else { Err(Refusal::NavigationRequired) }
 }
 

@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use crate::{
     address::AccessUrl,
+    fetch_metadata::{FetchMetadata, FetchSite},
     language::Language,
     pages::{Action, Look, Message, Page, Text},
     policy::Denied,
@@ -46,8 +47,8 @@ fn script_in(language: Language) -> String {
 /// # Errors
 /// [`Denied::CrossOrigin`].
 pub(super) fn check_origin(headers: &HeaderMap, site: &AccessUrl) -> Result<(), Refusal> {
-    let is_other = |name: &str, own: &str| headers.get(name).is_some_and(|value| value.as_bytes() != own.as_bytes());
-    let is_foreign = is_other("origin", &site.at("")) || is_other("sec-fetch-site", "same-origin");
+    let is_foreign = headers.get(header::ORIGIN).is_some_and(|origin| origin != &site.at(""))
+        || FetchMetadata::of(headers).site().is_some_and(|site| site != FetchSite::SameOrigin);
     if is_foreign { Err(Refusal::Denied(Denied::CrossOrigin, None)) } else { Ok(()) }
 }
 

@@ -2,6 +2,8 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
+use crate::fetch_metadata::{FetchDest, FetchMetadata, FetchMode, FetchSite};
+
 /// Who sends a request, which decides whether a redirect to a login reaches a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestKind {
@@ -12,15 +14,12 @@ pub enum RequestKind {
 }
 
 const SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
-const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 const PURPOSE: HeaderName = HeaderName::from_static("purpose");
 const X_PURPOSE: HeaderName = HeaderName::from_static("x-purpose");
 const X_MOZ: HeaderName = HeaderName::from_static("x-moz");
 const REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
 
-/// Judges by Fetch metadata (`Sec-Fetch-Mode`, `Sec-Fetch-Dest`) where the browser sends them, and by older conventions where
+/// Judges by Fetch metadata where the browser sends them, and by older conventions where
 /// not. Only GET and HEAD begin a login: any other method would lose the body that it carries. `has_frames`: a frame's page is one
 /// too.
 pub(super) fn of(method: &Method, headers: &HeaderMap, reads_html: bool, has_frames: bool) -> RequestKind {
@@ -33,13 +32,15 @@ pub(super) fn of(method: &Method, headers: &HeaderMap, reads_html: bool, has_fra
 
 /// Whether a browser navigates by this request, and does not prefetch.
 fn navigates(headers: &HeaderMap, reads_html: bool, has_frames: bool) -> bool {
-    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    let navigates = match (text(&SEC_FETCH_MODE), text(&SEC_FETCH_DEST)) {
-        (Some(mode), Some(dest)) => mode == "navigate" && is_page(dest.as_bytes(), has_frames),
-        (Some(mode), None) => mode == "navigate",
-        (None, Some(dest)) => dest == "document",
+    let fetch = FetchMetadata::of(headers);
+    let is_of_script = || headers.get(REQUESTED_WITH).is_some_and(|with| with.as_bytes().eq_ignore_ascii_case(b"XMLHttpRequest"));
+    let navigates = match (fetch.mode(), fetch.dest()) {
+        (Some(FetchMode::Navigate), Some(dest)) => is_page(dest, has_frames),
+        (Some(FetchMode::Navigate), None) => true,
+        (Some(FetchMode::Other), _) => false,
+        (None, Some(dest)) => dest == FetchDest::Document,
         // The views of apps on Android send their app's name.
-        (None, None) => reads_html && text(&REQUESTED_WITH).is_none_or(|with| !with.eq_ignore_ascii_case("XMLHttpRequest")),
+        (None, None) => reads_html && !is_of_script(),
     };
     navigates && !is_prefetch(headers)
 }
@@ -48,8 +49,9 @@ fn navigates(headers: &HeaderMap, reads_html: bool, has_frames: bool) -> bool {
 /// (`Referrer-Policy: no-referrer`) has the origin `null`; Fetch metadata tell then.
 pub fn is_own_form(headers: &HeaderMap, reads_html: bool, own: &str) -> bool {
     let origin = headers.get(header::ORIGIN).map(HeaderValue::as_bytes);
-    let is_own = match headers.get(SEC_FETCH_SITE) {
-        Some(site) => site == "same-origin" && origin.is_none_or(|origin| origin == own.as_bytes() || origin == b"null"),
+    let is_own = match FetchMetadata::of(headers).site() {
+        Some(FetchSite::SameOrigin) => origin.is_none_or(|origin| origin == own.as_bytes() || origin == b"null"),
+        Some(FetchSite::SameSite | FetchSite::CrossSite | FetchSite::User | FetchSite::Unknown) => false,
         None => origin == Some(own.as_bytes()),
     };
     is_own && !headers.contains_key(header::UPGRADE) && navigates(headers, reads_html, false)
@@ -58,31 +60,35 @@ pub fn is_own_form(headers: &HeaderMap, reads_html: bool, own: &str) -> bool {
 /// Whether no browser sends it. A browser would ask its user for a password where it is asked for one.
 pub fn is_of_a_program(headers: &HeaderMap) -> bool {
     let is_browser = headers.get(header::USER_AGENT).is_some_and(|agent| agent.as_bytes().starts_with(b"Mozilla/"));
-    !is_browser && !headers.contains_key(SEC_FETCH_MODE) && !headers.contains_key(header::ORIGIN)
+    !is_browser && FetchMetadata::of(headers).mode().is_none() && !headers.contains_key(header::ORIGIN)
 }
 
 /// Whether it is certain that no person is about to see the response as a page: Fetch metadata say that this is no navigation of the
 /// top-level page (nor of a frame, if `has_frames`), or the browser prefetches a page.
 pub fn is_not_a_page(headers: &HeaderMap, has_frames: bool) -> bool {
-    let is = |name: &HeaderName, is_own: &dyn Fn(&[u8]) -> bool| headers.get(name).is_none_or(|value| is_own(value.as_bytes()));
-    let navigates = is(&SEC_FETCH_MODE, &|mode| mode == b"navigate") && is(&SEC_FETCH_DEST, &|dest| is_page(dest, has_frames));
-    !navigates || is_prefetch(headers)
+    let fetch = FetchMetadata::of(headers);
+    let is_shown = || fetch.dest().is_none_or(|dest| is_page(dest, has_frames));
+    fetch.mode() == Some(FetchMode::Other) || !is_shown() || is_prefetch(headers)
 }
 
 /// Whether a frame of a page is to show the response.
 pub(super) fn is_in_frame(headers: &HeaderMap) -> bool {
-    headers.get(SEC_FETCH_DEST).is_some_and(|dest| matches!(dest.as_bytes(), b"iframe" | b"frame"))
+    FetchMetadata::of(headers).dest() == Some(FetchDest::Frame)
 }
 
 /// Whether a navigation's destination shows a page.
-fn is_page(dest: &[u8], has_frames: bool) -> bool {
-    dest == b"document" || (has_frames && matches!(dest, b"iframe" | b"frame"))
+fn is_page(dest: FetchDest, has_frames: bool) -> bool {
+    match dest {
+        FetchDest::Document => true,
+        FetchDest::Frame => has_frames,
+        FetchDest::Other => false,
+    }
 }
 
 /// Whether a page of another site has a browser read this as a part of itself, as an image, a script or by `fetch`.
 pub(super) fn is_foreign_part(headers: &HeaderMap) -> bool {
-    let is = |name: &str, text: &str| headers.get(name).is_some_and(|value| value.as_bytes() == text.as_bytes());
-    is("sec-fetch-site", "cross-site") && headers.contains_key(SEC_FETCH_MODE) && !is(SEC_FETCH_MODE.as_str(), "navigate")
+    let fetch = FetchMetadata::of(headers);
+    fetch.site() == Some(FetchSite::CrossSite) && fetch.mode() == Some(FetchMode::Other)
 }
 
 /// Whether a browser prefetches what its user may never ask for. Each of these names has been some browser's.

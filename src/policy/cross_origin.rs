@@ -6,7 +6,10 @@
 
 use http::{HeaderMap, HeaderValue, Method, header};
 
-use crate::address::AccessUrl;
+use crate::{
+    address::AccessUrl,
+    fetch_metadata::{FetchMetadata, FetchSite},
+};
 
 /// The origins, besides Evergate's own, whose pages may send requests that change something (`CODER_ALLOWED_ORIGINS`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,14 +29,13 @@ impl CrossOrigin {
         if reads {
             return true;
         }
-        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let origin = text("origin");
-        if origin.is_some_and(|origin| origin == access.at("")) || self.allowed_origin(headers).is_some() {
+        let origin = headers.get(header::ORIGIN);
+        if origin.is_some_and(|origin| origin == &access.at("")) || self.allowed_origin(headers).is_some() {
             return true;
         }
-        match text("sec-fetch-site") {
-            // `none`: the user themselves, from the address bar or a bookmark.
-            Some(site) => matches!(site, "same-origin" | "none"),
+        match FetchMetadata::of(headers).site() {
+            Some(FetchSite::SameOrigin | FetchSite::User) => true,
+            Some(FetchSite::SameSite | FetchSite::CrossSite | FetchSite::Unknown) => false,
             None => origin.is_none(),
         }
     }

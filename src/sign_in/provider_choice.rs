@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
-use crate::clock::Timestamp;
+use crate::{
+    clock::Timestamp,
+    fetch_metadata::{FetchMetadata, FetchSite},
+};
 
 /// The `Max-Age` of the cookie.
 pub(super) const COOKIE_MAX_AGE: Duration = Duration::from_secs(180 * 24 * 3600);
@@ -48,7 +51,7 @@ pub(super) fn asked(provider: &str) -> String {
 
 /// Whether a page of the same origin sends this request, by which a user chooses.
 pub(super) fn is_of_own_page(headers: &HeaderMap) -> bool {
-    headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin")
+    FetchMetadata::of(headers).site() == Some(FetchSite::SameOrigin)
 }
 
 #[cfg(test)]

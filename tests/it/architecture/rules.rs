@@ -1,7 +1,7 @@
 //! What the module structure is to be.
 
 /// Which module may use which. A module may always use itself.
-pub(super) const VOCABULARY: [&str; 13] = [
+pub(super) const VOCABULARY: [&str; 14] = [
     "identity",
     "address",
     "seal",
@@ -12,6 +12,7 @@ pub(super) const VOCABULARY: [&str; 13] = [
     "connect_timeout",
     "connection_slot",
     "timings",
+    "fetch_metadata",
     "header_names",
     "language",
     "protobuf",
@@ -271,6 +272,7 @@ pub(super) const HOMES: &[(&str, &[&str])] = &[
 
 /// Files that decide and do nothing else.
 pub(super) const PURE: &[&str] = &[
+    "fetch_metadata",
     "renewal/decision",
     "renewal/recovery",
     "renewal/classify",
