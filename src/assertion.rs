@@ -4,10 +4,7 @@
 //! keys without asking each other or the store, also while that is away, and each key is published a week before the first token is
 //! signed with it and a week after the last.
 
-use std::{
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use http::HeaderValue;
 use serde_json::{Value, json};
@@ -17,6 +14,7 @@ use crate::{
     grant::Grant,
     identity::{AUTH_TIME, AssertionFor, Identity, SignedAssertions},
     jose::{Algorithm, KeySet, SignedToken, SigningError, SigningKey, UnknownKeyIds, VerificationOptions},
+    lock::RwLock,
     seal::{KeyId, KeyRing},
     secret::{hex, sha256},
     session::SessionHash,
@@ -187,7 +185,7 @@ impl Assertions {
     /// The keys of the present period.
     fn keys(&self, now: Timestamp) -> Result<Arc<Keys>, SigningError> {
         let period = now.seconds().div_euclid(PERIOD);
-        let known = self.keys.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = self.keys.read().clone();
         if let Some(keys) = known.filter(|keys| keys.period == period) {
             return Ok(keys);
         }
@@ -199,7 +197,7 @@ impl Assertions {
         }
         let current = self.key(self.ring.sealing(), period)?;
         let keys = Arc::new(Keys { period, current, published: json!({ "keys": published }) });
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&keys));
+        *self.keys.write() = Some(Arc::clone(&keys));
         Ok(keys)
     }
 

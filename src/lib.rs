@@ -60,6 +60,7 @@ pub mod header_names;
 pub mod identity;
 pub mod jose;
 pub mod language;
+pub mod lock;
 pub mod protobuf;
 pub mod seal;
 pub mod secret;

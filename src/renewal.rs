@@ -39,7 +39,7 @@ mod slots;
 
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -52,6 +52,7 @@ use crate::{
     clock::{Clock, Stopwatch},
     grant::{EndReason, Grant},
     history::Event,
+    lock::Mutex,
     oidc::{Provider, Providers},
     store::{Fence, IdleExpiry, Store, StoreError},
     telemetry::{metrics::Metrics, traces::SPANS},

@@ -1,10 +1,7 @@
 //! What a request meets, from the gateway inwards: built at the start, and anew at each reload of the settings. What lasts from one
 //! to the next, such as the sessions in memory, is in [`Core`].
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +15,7 @@ use crate::{
     forward::{Forwarder, Target},
     gateway::{self, Gateway},
     kept_posts::KeptPosts,
+    lock::RwLock,
     personal_tokens::PersonalTokens,
     routing::Routes,
     session::FormSeals,
@@ -51,12 +49,12 @@ impl CurrentFront {
 
     /// The gateway for a request that arrives now. It keeps it to the end.
     pub(super) fn gateway(&self) -> Arc<Gateway> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner).gateway)
+        Arc::clone(&self.0.read().gateway)
     }
 
     /// What answers an app's job that asks now, if jobs may ask.
     pub(super) fn app_tokens(&self) -> Option<Arc<AppTokens>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).app_tokens.clone()
+        self.0.read().app_tokens.clone()
     }
 
     /// Has new requests meet these settings. Requests under way and tunnels go on as they are.
@@ -73,9 +71,9 @@ impl CurrentFront {
         core.collected.check(&Collected::for_routes(claims, &settings))?;
         core.warn_of_certificates(&targets);
         let mut settings = settings;
-        settings.routes.share_identities(&self.0.read().unwrap_or_else(PoisonError::into_inner).routes);
+        settings.routes.share_identities(&self.0.read().routes);
         let front = core.build(settings, targets)?;
-        let old = std::mem::replace(&mut *self.0.write().unwrap_or_else(PoisonError::into_inner), front);
+        let old = std::mem::replace(&mut *self.0.write(), front);
         old.retired.cancel();
         Ok(())
     }

@@ -1,10 +1,6 @@
 //! The demonstration's identity provider: two people, one client, tokens that live for seconds.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use axum::{
     Form, Json, Router,
@@ -22,6 +18,7 @@ use crate::{
     clock::Clock,
     identity::Identity,
     jose::{Algorithm, SigningKey},
+    lock::{Mutex, MutexGuard},
     secret::{Secret, random_text, sha256},
 };
 
@@ -112,7 +109,7 @@ pub(super) fn router(issuer: &str, app: &str, made: Vec<MadePerson>) -> anyhow::
 
 impl DemoProvider {
     fn state(&self) -> MutexGuard<'_, DemoState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// The token response for `person`, with a new refresh token.

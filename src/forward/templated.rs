@@ -4,12 +4,14 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
 
 use super::{address_template::UpstreamTemplate, resolver::AllowedAddresses, target::Target, upstream::UpstreamClient};
+
+use crate::lock::Mutex;
 
 /// The most hosts whose connections are kept. The one that was used longest ago makes room, which costs its next request a new
 /// connection.
@@ -38,7 +40,7 @@ impl TemplatedClients {
     /// The connections to the upstream of `host`; `None` if the route is for other hosts.
     pub(super) fn client(&self, host: &str, target: &Target) -> Option<Arc<UpstreamClient>> {
         let last_use = self.uses.fetch_add(1, Ordering::Relaxed);
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock();
         if let Some(known) = kept.get_mut(host) {
             known.last_use = last_use;
             return Some(Arc::clone(&known.client));
@@ -59,7 +61,7 @@ impl TemplatedClients {
 
     #[cfg(test)]
     fn kept(&self) -> usize {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.kept.lock().len()
     }
 }
 

@@ -1,12 +1,9 @@
 //! What apps' jobs got of a grant, kept with the grant as this process knows it: a renewal or the end of the grant drops it with the
 //! access token that it came from.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use crate::{clock::Timestamp, secret::Secret};
+use crate::{clock::Timestamp, lock::Mutex, secret::Secret};
 
 /// What an access token is exchanged for (RFC 8693).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -84,7 +81,7 @@ impl Clone for ExchangedTokens {
 impl ExchangedTokens {
     /// The slot of a target. The one that was asked for longest ago makes room.
     pub fn slot(&self, target: &ExchangeTarget) -> ExchangeSlot {
-        let mut slots = lock(&self.slots);
+        let mut slots = self.slots.lock();
         let known = slots.iter().position(|(known, _)| known == target);
         let (target, slot) = match known {
             Some(at) => slots.remove(at),
@@ -99,7 +96,7 @@ impl ExchangedTokens {
 
     /// Whether nothing was given to this app yet, by the name of its route and of the other service.
     pub fn is_first_for(&self, app: &str) -> bool {
-        let mut given = lock(&self.given);
+        let mut given = self.given.lock();
         if given.iter().any(|known| known == app) {
             return false;
         }
@@ -109,10 +106,6 @@ impl ExchangedTokens {
         given.push(app.to_owned());
         true
     }
-}
-
-fn lock<T>(kept: &Mutex<T>) -> MutexGuard<'_, T> {
-    kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -133,7 +126,7 @@ mod tests {
             exchanged.slot(&target(number.to_string()));
             assert!(Arc::ptr_eq(&first, &exchanged.slot(&target("billing".into()))), "what is used stays");
         }
-        assert_eq!(lock(&exchanged.slots).len(), MAX_KEPT);
+        assert_eq!(exchanged.slots.lock().len(), MAX_KEPT);
         for number in 0..MAX_KEPT {
             exchanged.slot(&target(number.to_string()));
         }
@@ -150,6 +143,6 @@ mod tests {
         for number in 0..MAX_KEPT * 2 {
             assert!(given.is_first_for(&number.to_string()));
         }
-        assert_eq!(lock(&given.given).len(), MAX_KEPT);
+        assert_eq!(given.given.lock().len(), MAX_KEPT);
     }
 }

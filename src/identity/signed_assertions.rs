@@ -1,10 +1,10 @@
 //! Signed assertions of one grant, each kept for as long as it may be sent.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use http::HeaderValue;
 
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, lock::Mutex};
 
 /// Whom an assertion is for, and which session of the grant it tells of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,13 +31,13 @@ impl Clone for SignedAssertions {
 impl SignedAssertions {
     /// Returns the assertion, if there is one whose time of signing `is_fresh`.
     pub fn get(&self, wanted: &AssertionFor, is_fresh: impl Fn(Timestamp) -> bool) -> Option<HeaderValue> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.0.lock();
         kept.iter().find(|(known, signed_at, _)| known == wanted && is_fresh(*signed_at)).map(|(_, _, value)| value.clone())
     }
 
     /// Keeps an assertion in place of an older one.
     pub fn keep(&self, wanted: AssertionFor, signed_at: Timestamp, value: HeaderValue) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.0.lock();
         kept.retain(|(known, _, _)| *known != wanted);
         if kept.len() >= MAX_KEPT {
             kept.remove(0);
@@ -64,7 +64,7 @@ mod tests {
         for session in 3..40 {
             kept.keep(of("a", session), Timestamp(30), HeaderValue::from_static("more"));
         }
-        assert_eq!(kept.0.lock().unwrap().len(), MAX_KEPT);
+        assert_eq!(kept.0.lock().len(), MAX_KEPT);
         assert!(kept.get(&of("a", 39), |_| true).is_some() && kept.get(&of("a", 1), |_| true).is_none());
     }
 }

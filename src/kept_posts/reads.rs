@@ -1,11 +1,11 @@
 //! How many forms are read at the same time: a slow body holds memory for as long as it may take, and one user leaves room for others.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
 
-use crate::session::UserHash;
+use crate::{
+    lock::{Mutex, MutexGuard},
+    session::UserHash,
+};
 
 /// How many are read at the same time by one replica: 8 MiB in all.
 const MAX_READS: usize = 32;
@@ -41,7 +41,7 @@ impl Reads {
     }
 
     fn counts(&self) -> MutexGuard<'_, HashMap<UserHash, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -1,12 +1,7 @@
 //! The private key of `private_key_jwt` and its certificate: files that are read again when they change, so that a key is
 //! rotated without a restart.
 
-use std::{
-    fs, io,
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-    time::SystemTime,
-};
+use std::{fs, io, path::PathBuf, sync::Arc, time::SystemTime};
 
 use aws_lc_rs::digest::{self, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 use base64::prelude::*;
@@ -18,6 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     jose::{PrivateKeyError, SigningKey},
+    lock::Mutex,
     telemetry::logs::causes,
 };
 
@@ -77,7 +73,7 @@ impl ClientKey {
 
     /// The key. Files that have changed are read again, and replace what was read before if they can be used.
     pub(super) fn current(&self) -> Arc<SigningKey> {
-        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut loaded = self.loaded.lock();
         let modified = self.files.modification_times();
         if loaded.modified != modified {
             loaded.modified = modified;

@@ -4,7 +4,7 @@ mod decisions;
 mod metadata;
 
 use std::{
-    sync::{Arc, PoisonError, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -96,13 +96,13 @@ impl Provider {
             Ok(metadata) => metadata,
             Err(error) => {
                 self.misconfigured.store(error.is_configuration(), Ordering::Release);
-                let mut mismatch = self.mismatching_issuer.write().unwrap_or_else(PoisonError::into_inner);
+                let mut mismatch = self.mismatching_issuer.write();
                 *mismatch = if let ProviderError::IssuerMismatch { found, .. } = &error { Some(found.clone()) } else { None };
                 return Err(error);
             }
         };
         let metadata = Arc::new(metadata);
-        let before = self.metadata.write().unwrap_or_else(PoisonError::into_inner).replace(Arc::clone(&metadata));
+        let before = self.metadata.write().replace(Arc::clone(&metadata));
         if let Some(before) = &before {
             self.log_endpoint_changes(before, &metadata);
         }

@@ -2,11 +2,7 @@
 //! for the response, and a new connection for each call, because a request that fails on a reused connection may or may not
 //! have arrived. Compression is not requested, but a compressed response is decompressed: a refresh token was spent for it.
 
-use std::{
-    io::Read,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{io::Read, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
@@ -23,6 +19,7 @@ use tracing::{Instrument, field::Empty};
 use super::{proxy::ProxySettings, proxy_connector::ProxyConnector};
 use crate::{
     connect_timeout::ConnectTimeout,
+    lock::{Mutex, MutexGuard},
     telemetry::traces::{SPANS, fail},
 };
 
@@ -141,7 +138,7 @@ impl HttpClient {
     }
 
     fn missing_endpoint(&self) -> MutexGuard<'_, Option<Uri>> {
-        self.missing_endpoint.lock().unwrap_or_else(PoisonError::into_inner)
+        self.missing_endpoint.lock()
     }
 
     pub(super) async fn send(&self, request: Request<Full<Bytes>>, deadline: Duration) -> Result<HttpResponse, FetchError> {

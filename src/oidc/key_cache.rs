@@ -3,14 +3,12 @@
 //! Who can cause a fetch differs: a login's token comes from the token endpoint, a logout token or an API client's from anybody. So each purpose
 //! has a rate limit of its own, and fetches that one of them wastes do not delay the others.
 
-use std::{
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     clock::Timestamp,
     jose::{KeySet, UnknownKeyIds},
+    lock::RwLock,
 };
 
 /// What a signature is verified for.
@@ -68,13 +66,13 @@ impl KeyCache {
 
     /// The same, with when they were fetched.
     pub(super) fn fetched(&self) -> Fetched {
-        let (keys, at) = &*self.set.read().unwrap_or_else(PoisonError::into_inner);
+        let (keys, at) = &*self.set.read();
         (Arc::clone(keys), *at)
     }
 
     /// Replaces the cached keys.
     pub(super) fn replace(&self, keys: Arc<KeySet>, now: Timestamp) {
-        *self.set.write().unwrap_or_else(PoisonError::into_inner) = (keys, Some(now));
+        *self.set.write() = (keys, Some(now));
     }
 
     pub(super) fn fetch_limit(&self, purpose: KeyPurpose) -> &FetchLimit {

@@ -5,13 +5,13 @@
 //! after the first refusal of a form that was accepted before, which is rather about the secret: so a wrong secret does not
 //! multiply calls.
 
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use super::client_auth::{ClientAuthVariant, ClientEndpoint};
-use crate::clock::Timestamp;
+use crate::{
+    clock::Timestamp,
+    lock::{Mutex, MutexGuard},
+};
 
 /// How long no other form is tried after all have been refused, or after one has been learnt.
 const PAUSE: Duration = Duration::from_secs(300);
@@ -86,7 +86,7 @@ impl LearntAuth {
             ClientEndpoint::Revocation => &self.revocation,
             ClientEndpoint::Introspection => &self.introspection,
         };
-        learnt.lock().unwrap_or_else(PoisonError::into_inner)
+        learnt.lock()
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -24,6 +24,7 @@ use crate::{
     grant::{Fingerprint, Grant},
     identity::Identity,
     jose::Algorithm,
+    lock::{Mutex, RwLock},
 };
 
 /// The OpenID provider.
@@ -161,8 +162,8 @@ impl Provider {
 
     /// The metadata, once discovery has succeeded.
     pub(super) fn metadata(&self) -> Result<Arc<ProviderMetadata>, ProviderError> {
-        let metadata = self.metadata.read().unwrap_or_else(PoisonError::into_inner).clone();
-        metadata.ok_or_else(|| match self.mismatching_issuer.read().unwrap_or_else(PoisonError::into_inner).clone() {
+        let metadata = self.metadata.read().clone();
+        metadata.ok_or_else(|| match self.mismatching_issuer.read().clone() {
             Some(found) => ProviderError::IssuerMismatch { expected: self.settings.issuer.clone(), found },
             None if self.is_misconfigured() => ProviderError::Misconfigured,
             None => ProviderError::NotReady,
@@ -171,12 +172,12 @@ impl Provider {
 
     /// Records the algorithm of an ID token that was accepted.
     pub(super) fn record_signing_algorithm(&self, algorithm: Algorithm) {
-        *self.signing_algorithm.lock().unwrap_or_else(PoisonError::into_inner) = Some(algorithm);
+        *self.signing_algorithm.lock() = Some(algorithm);
     }
 
     /// The algorithm of the last ID token that this process has accepted, if there was one.
     pub(super) fn signing_algorithm(&self) -> Option<Algorithm> {
-        *self.signing_algorithm.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.signing_algorithm.lock()
     }
 }
 

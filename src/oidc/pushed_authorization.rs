@@ -1,6 +1,6 @@
 //! Pushed authorization requests (PAR, RFC 9126): the parameters go to the provider directly, and the browser carries a reference.
 
-use std::{sync::PoisonError, time::Duration};
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 use url::Url;
@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_secs(60);
 impl Provider {
     /// Whether a push has failed within the last minute.
     pub fn has_lately_failed_to_push(&self) -> bool {
-        let no_push_before = *self.no_push_before.lock().unwrap_or_else(PoisonError::into_inner);
+        let no_push_before = *self.no_push_before.lock();
         self.clock.now().pause_until(no_push_before, PAUSE).is_some()
     }
 
@@ -37,7 +37,7 @@ impl Provider {
     ) -> Result<Url, ProviderError> {
         let pushed = self.push(metadata, endpoint, parameters).await;
         if pushed.is_err() {
-            *self.no_push_before.lock().unwrap_or_else(PoisonError::into_inner) = self.clock.now().plus(PAUSE);
+            *self.no_push_before.lock() = self.clock.now().plus(PAUSE);
         }
         let mut url = metadata.authorization_endpoint.clone();
         url.query_pairs_mut().append_pair("client_id", self.client_id()).append_pair("request_uri", &pushed?);

@@ -1,11 +1,7 @@
 //! Issuers of tokens at which nobody logs in: a Kubernetes cluster for its service accounts, a CI system for its jobs. Their tokens are
 //! JWTs, which the issuer's keys verify (RFC 7519, OpenID Connect Discovery 1.0).
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
@@ -23,6 +19,7 @@ use crate::{
     clock::{Clock, Timestamp},
     identity::Identity,
     jose::{Algorithm, JoseError, JsonObject, KeySet, SignedToken, UnknownKeyIds, VerificationOptions},
+    lock::Mutex,
     secret::Secret,
     telemetry::logs::causes,
 };
@@ -176,7 +173,7 @@ impl TokenIssuer {
     }
 
     fn keys(&self) -> Keys {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.keys.lock().clone()
     }
 
     /// Keys newer than `seen`, unless they were asked for a moment ago. Whoever has waited for a fetch that failed does not begin
@@ -197,7 +194,7 @@ impl TokenIssuer {
             tracing::warn!(oidc.issuer = self.settings.issuer, error, "the keys of an issuer of tokens cannot be fetched");
         })?);
         let keys = Keys { set: Arc::clone(&set), fetched_at: Some(self.clock.now()) };
-        *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = keys;
+        *self.keys.lock() = keys;
         Ok(set)
     }
 

@@ -3,8 +3,10 @@
 use std::{
     collections::HashSet,
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
+    sync::Arc,
 };
+
+use crate::lock::RwLock;
 
 /// Allowed addresses. They are compared whole, without regard to case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,20 +59,20 @@ impl EmailFile {
 
     /// How many addresses it has.
     pub fn count(&self) -> usize {
-        self.addresses.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.addresses.read().len()
     }
 
     /// Takes over its content. Returns whether that changed anything.
     pub fn replace(&self, text: &str) -> bool {
         let newer = addresses(text);
-        let mut current = self.addresses.write().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.addresses.write();
         let has_changed = *current != newer;
         *current = newer;
         has_changed
     }
 
     fn has(&self, address: &str) -> bool {
-        self.addresses.read().unwrap_or_else(PoisonError::into_inner).contains(address)
+        self.addresses.read().contains(address)
     }
 }
 

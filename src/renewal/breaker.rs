@@ -1,13 +1,14 @@
 //! The circuit breaker of a provider. After failures in a row it opens: token refreshes pause, with exponential back-off or for as
 //! long as the provider says (`Retry-After`). Then it is half open, and one probe finds out whether the outage is over.
 
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use super::classify::{ConfigScope, FailureClass};
-use crate::{backoff::back_off, clock::Timestamp};
+use crate::{
+    backoff::back_off,
+    clock::Timestamp,
+    lock::{Mutex, MutexGuard},
+};
 
 /// The breaker of one provider.
 #[derive(Debug, Default)]
@@ -72,7 +73,7 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 impl Breaker {
     fn state(&self) -> MutexGuard<'_, BreakerState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Whether the last token refreshes failed recently. If the introspection endpoint responds, a single failure does not count,

@@ -1,12 +1,13 @@
 //! What every attempt at a token refresh works with.
 
-use std::sync::{Arc, Mutex, atomic::AtomicBool};
+use std::sync::{Arc, atomic::AtomicBool};
 
 use tokio_util::task::TaskTracker;
 
 use super::{breaker::Breaker, flight::Flights, knowledge::Observed, pending::Pending, settings::Settings, slots::Slots};
 use crate::{
     clock::{Clock, Stopwatch, Timestamp},
+    lock::Mutex,
     oidc::Provider,
     store::Store,
     telemetry::metrics::Metrics,

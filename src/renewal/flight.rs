@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -13,7 +13,11 @@ use std::{
 use tokio::{sync::watch, time::Instant};
 
 use super::result::Outcome;
-use crate::{backoff::back_off, grant::GrantId};
+use crate::{
+    backoff::back_off,
+    grant::GrantId,
+    lock::{Mutex, MutexGuard},
+};
 
 /// The token refreshes under way, and the grants whose refresh the store has just failed.
 #[derive(Debug, Default)]
@@ -59,7 +63,7 @@ impl Flight {
 
 impl Flights {
     fn state(&self) -> MutexGuard<'_, FlightState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Joins the grant's token refresh, or registers one that the caller starts and whose outcome it sends.

@@ -1,9 +1,6 @@
 //! Records what token refreshes show of the provider's health, and makes health probes with a dummy refresh token.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use super::{
     breaker::FailureEffect,
@@ -14,6 +11,7 @@ use super::{
 use crate::{
     clock::{Stopwatch, Timestamp},
     grant::Grant,
+    lock::Mutex,
     oidc::{ProviderError, TokenFailure},
     telemetry::logs::causes,
 };
@@ -85,7 +83,7 @@ impl Engine {
 
     /// When the check that is under way began to ask the provider.
     fn provider_check_began(&self) -> Option<Stopwatch> {
-        *self.provider_check_began.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.provider_check_began.lock()
     }
 
     /// If the last token call failed, here or on the replica that lost this grant's response, the provider is probed as in an
@@ -143,7 +141,7 @@ impl Engine {
     /// out, and none is served for longer than the grace. One line a minute is enough, because the cause affects all users.
     pub(super) fn report_unverified(&self, grant: &Grant, error: &ProviderError) {
         let now = self.clock.now();
-        let mut logged_at = self.unverified_logged_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut logged_at = self.unverified_logged_at.lock();
         if logged_at.is_some_and(|at| now.is_within(ALARM_INTERVAL, at)) {
             tracing::debug!(grant.id = %grant.id, error = causes(error), "another renewal could not be verified");
             return;
@@ -162,14 +160,14 @@ struct CheckUnderWay<'a>(&'a Mutex<Option<Stopwatch>>);
 
 impl<'a> CheckUnderWay<'a> {
     fn begin(began: &'a Mutex<Option<Stopwatch>>) -> Self {
-        *began.lock().unwrap_or_else(PoisonError::into_inner) = Some(Stopwatch::start());
+        *began.lock() = Some(Stopwatch::start());
         Self(began)
     }
 }
 
 impl Drop for CheckUnderWay<'_> {
     fn drop(&mut self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.0.lock() = None;
     }
 }
 

@@ -1,11 +1,12 @@
 //! Observations of the provider from token refreshes, kept in the store: a process that has refreshed nothing itself needs the
 //! observations of others before it presents a token of unknown outcome again.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::recovery::known_rotation;
 use crate::{
     grant::Grant,
+    lock::{Mutex, MutexGuard},
     oidc::{Provider, RefreshTokenRotation},
     store::{Knowledge, Store, StoreError},
 };
@@ -80,6 +81,6 @@ impl Observed {
     }
 
     fn state(&self) -> MutexGuard<'_, ObservedState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }

@@ -1,11 +1,7 @@
 //! Writes that wait for the store. New tokens have no other copy, so they are kept in memory until they are saved, by one worker
 //! per process, which waits while the store is not writable and backs off exponentially.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::stream::{self, StreamExt};
 use tokio::{
@@ -19,6 +15,7 @@ use crate::{
     clock::Timestamp,
     grant::{AttemptId, EndReason, GrantId},
     identity::Identity,
+    lock::{Mutex, MutexGuard},
     store::{Fence, Renewed, Store, StoreError},
 };
 
@@ -109,7 +106,7 @@ impl Pending {
     }
 
     fn state(&self) -> MutexGuard<'_, PendingState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Whether a write of a grant is pending, before which its refresh token must not be presented.

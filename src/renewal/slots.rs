@@ -3,14 +3,14 @@
 //! of the limit that was too high, then grows by one a round. So replicas that know nothing of each other find what the provider
 //! bears together, and few calls are refused on the way.
 
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::clock::Timestamp;
+use crate::{
+    clock::Timestamp,
+    lock::{Mutex, MutexGuard},
+};
 
 /// The slots of one provider.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl Slots {
     }
 
     fn state(&self) -> MutexGuard<'_, SlotState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Waits for a slot, in FIFO order.

@@ -1,14 +1,13 @@
 //! What is observed of a connection, from the requests above hyper and from the bytes below it.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
-};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use http::{Request, Response, Version};
 use hyper::upgrade::OnUpgrade;
 
 use super::interim_queue::InterimQueue;
+
+use crate::lock::Mutex;
 
 /// The state of a connection that hyper does not tell.
 #[derive(Debug, Default)]
@@ -55,7 +54,7 @@ impl ConnectionActivity {
             self.is_http2.store(is_http2, Ordering::Relaxed);
         }
         if !is_http2 && let Some(upgrade) = request.extensions().get::<OnUpgrade>() {
-            *self.requested_upgrade.lock().unwrap_or_else(PoisonError::into_inner) = Some(upgrade.clone());
+            *self.requested_upgrade.lock() = Some(upgrade.clone());
         }
     }
 
@@ -137,7 +136,7 @@ impl ConnectionActivity {
 
     /// Takes the upgrade that a client asked for and was not granted.
     pub(super) fn take_refused_upgrade(&self) -> Option<OnUpgrade> {
-        self.requested_upgrade.lock().unwrap_or_else(PoisonError::into_inner).take().filter(|_| !self.is_tunnel())
+        self.requested_upgrade.lock().take().filter(|_| !self.is_tunnel())
     }
 
     /// Notes whether a write waits for the client to read.

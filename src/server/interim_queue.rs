@@ -2,16 +2,15 @@
 
 use std::{
     io,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     task::{Context, Poll, Waker, ready},
 };
 
 use http::Response;
 
 use super::raw_response;
+
+use crate::lock::{Mutex, MutexGuard};
 
 /// No more interim responses are queued beyond so many bytes.
 const MAX_QUEUED_BYTES: usize = 256 * 1024;
@@ -32,7 +31,7 @@ struct Queued {
 
 impl InterimQueue {
     fn lock(&self) -> MutexGuard<'_, Queued> {
-        self.queued.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queued.lock()
     }
 
     pub(super) fn push(&self, response: &Response<()>) {

@@ -5,10 +5,7 @@
 
 use std::{
     pin::Pin,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     task::{Context, Poll},
 };
 
@@ -16,6 +13,8 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 
 use super::CutBody;
+
+use crate::lock::{Mutex, MutexGuard};
 
 /// A response's body, shared by hyper and whoever serves the connection or the stream. Both are the same task.
 #[derive(Debug)]
@@ -45,7 +44,7 @@ impl<B> Default for SharedBody<B> {
 
 impl<B> SharedBody<B> {
     fn lock(&self) -> MutexGuard<'_, Option<B>> {
-        self.body.lock().unwrap_or_else(PoisonError::into_inner)
+        self.body.lock()
     }
 
     /// Begins with a body.

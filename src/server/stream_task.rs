@@ -8,7 +8,7 @@
 use std::{
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -21,6 +21,8 @@ use tokio::{
 };
 
 use super::{CutBody, stream_body::StreamProgress};
+
+use crate::lock::Mutex;
 
 /// Spawns the tasks of one connection.
 #[derive(Debug)]
@@ -46,12 +48,12 @@ impl<B> StreamExecutor<B> {
     pub(super) fn begin_stream(&self) -> Arc<StreamProgress<B>> {
         let progress = Arc::new(StreamProgress::default());
         let next = NextStream { progress: Arc::clone(&progress), connection: task::try_id() };
-        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(next);
+        *self.next.lock() = Some(next);
         progress
     }
 
     fn take_next(&self) -> Option<Arc<StreamProgress<B>>> {
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = self.next.lock();
         next.take_if(|next| next.connection == task::try_id()).map(|next| next.progress)
     }
 }

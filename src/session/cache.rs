@@ -12,7 +12,7 @@ use std::{
     collections::HashMap,
     future::Future,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicI64, Ordering},
     },
     time::Duration,
@@ -24,6 +24,7 @@ use super::{Limit, Session, SessionHash, ended_users::EndedUsers, unrecorded::Un
 use crate::{
     clock::Timestamp,
     grant::{Grant, GrantId},
+    lock::Mutex,
     telemetry::metrics::{Metrics, Record},
 };
 
@@ -154,7 +155,7 @@ impl SessionCache {
         let Some(session) = load().await? else { return Ok(None) };
         let record = Arc::new(CachedSession::from(session));
         // What this replica has seen of it may not be in the store yet.
-        if let Some(seen) = self.touched.lock().unwrap_or_else(PoisonError::into_inner).get(&hash) {
+        if let Some(seen) = self.touched.lock().get(&hash) {
             record.was_seen(*seen);
         }
         self.changes.unless_changed(&version, || {
@@ -318,7 +319,7 @@ impl SessionCache {
             return;
         }
         if cached.seen.compare_exchange(seen, now.0, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut touched = self.touched.lock();
             touched.insert(cached.session.hash, now);
             // The login lasts as long as it is used at any site.
             touched.extend(cached.session.login.map(|login| (login, now)));
@@ -327,12 +328,12 @@ impl SessionCache {
 
     /// Takes the last-seen times that wait to be written. The caller writes them, or calls [`SessionCache::give_back`].
     pub fn take_touched(&self) -> Vec<(SessionHash, Timestamp)> {
-        std::mem::take(&mut *self.touched.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().collect()
+        std::mem::take(&mut *self.touched.lock()).into_iter().collect()
     }
 
     /// Puts back last-seen times that could not be written.
     pub fn give_back(&self, touched: Vec<(SessionHash, Timestamp)>) {
-        let mut pending = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pending = self.touched.lock();
         for (hash, seen) in touched {
             pending.entry(hash).and_modify(|later| *later = (*later).max(seen)).or_insert(seen);
         }

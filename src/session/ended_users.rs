@@ -6,7 +6,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -15,7 +15,7 @@ use std::{
 use tokio::sync::watch;
 
 use super::UserName;
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, lock::RwLock};
 
 /// How far the provider's clock may be ahead: a token that was issued so shortly after its user was ended may be an older one.
 const CLOCK_SKEW: Duration = Duration::from_secs(5);
@@ -58,7 +58,7 @@ impl EndedUsers {
         if !self.has_any.load(Ordering::Acquire) {
             return false;
         }
-        let ends = self.ends.read().unwrap_or_else(PoisonError::into_inner);
+        let ends = self.ends.read();
         let ended_at = owner.names.iter().flat_map(|name| [ends.recorded.get(name), ends.unrecorded.get(name)]).flatten().max();
         ended_at.is_some_and(|at| owner.issued_at <= at.plus(CLOCK_SKEW))
     }
@@ -123,7 +123,7 @@ impl EndedUsers {
     }
 
     fn change(&self, change: impl FnOnce(&mut Ends)) {
-        let mut ends = self.ends.write().unwrap_or_else(PoisonError::into_inner);
+        let mut ends = self.ends.write();
         change(&mut ends);
         self.has_any.store(!ends.recorded.is_empty() || !ends.unrecorded.is_empty(), Ordering::Release);
         drop(ends);

@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -20,6 +20,7 @@ use super::{
 use crate::{
     clock::{Clock, Timestamp},
     grant::GrantId,
+    lock::{Mutex, MutexGuard},
 };
 
 /// The sessions of one replica that have long-lived connections.
@@ -127,7 +128,7 @@ impl LiveSessions {
         let [first, ..] = hash.0;
         let [zeroth, rest @ ..] = &self.shards;
         let shard = rest.get(usize::from(first) % SHARDS).unwrap_or(zeroth);
-        shard.lock().unwrap_or_else(PoisonError::into_inner)
+        shard.lock()
     }
 
     /// Returns the handle that registers connections of this session.
@@ -145,7 +146,7 @@ impl LiveSessions {
         let now = self.clock.now();
         let mut all = Vec::new();
         for shard in &self.shards {
-            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            let shard = shard.lock();
             all.extend(shard.iter().map(|(hash, open)| Snapshot {
                 hash: *hash,
                 current: open.cached.session.hash,

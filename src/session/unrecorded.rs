@@ -2,13 +2,12 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 use super::{EndSource, SessionHash};
+
+use crate::lock::{Mutex, MutexGuard};
 
 /// The maximum number of ends that wait.
 const MAX_UNRECORDED: usize = 10_000;
@@ -47,7 +46,7 @@ pub struct UnrecordedEnds {
 
 impl UnrecordedEnds {
     fn ends(&self) -> MutexGuard<'_, HashMap<SessionHash, Extent>> {
-        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ends.lock()
     }
 
     /// Adds an end; of two ends of the same session the wider one is kept.

@@ -5,13 +5,13 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::address::ClientAddress;
+use crate::{address::ClientAddress, lock::Mutex};
 
 /// How many codes are exchanged concurrently. Token refreshes have slots of their own.
 const LIMIT: usize = 32;
@@ -54,7 +54,7 @@ impl CodeExchanges {
     pub(super) async fn acquire(&self, address: ClientAddress) -> Option<ExchangePermit> {
         let address = network(address);
         let slots = {
-            let mut shares = lock(&self.shares);
+            let mut shares = self.shares.lock();
             let share =
                 shares.entry(address).or_insert_with(|| Share { slots: Arc::new(Semaphore::new(LIMIT_PER_ADDRESS)), here: 0 });
             if share.here >= LIMIT_PER_ADDRESS + QUEUE {
@@ -73,7 +73,7 @@ impl CodeExchanges {
 
 impl Drop for ExchangePermit {
     fn drop(&mut self) {
-        let mut shares = lock(&self.shares);
+        let mut shares = self.shares.lock();
         if let Some(share) = shares.get_mut(&self.address) {
             share.here = share.here.saturating_sub(1);
             if share.here == 0 {
@@ -81,10 +81,6 @@ impl Drop for ExchangePermit {
             }
         }
     }
-}
-
-fn lock(shares: &Mutex<HashMap<ClientAddress, Share>>) -> MutexGuard<'_, HashMap<ClientAddress, Share>> {
-    shares.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Returns what counts as one client: an IPv4 address, an IPv6 /64 network, or all that are unknown.
@@ -115,7 +111,7 @@ mod tests {
         held.pop();
         assert!(exchanges.acquire(many).await.is_some(), "a waiting client gets the permit when another is dropped");
         drop(held);
-        assert!(lock(&exchanges.shares).is_empty(), "nothing is left of who has gone");
+        assert!(exchanges.shares.lock().is_empty(), "nothing is left of who has gone");
     }
 
     #[tokio::test(start_paused = true)]

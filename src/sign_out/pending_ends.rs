@@ -1,12 +1,9 @@
 //! Ends of users that the store could not record.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-};
+use std::collections::HashMap;
 
 use super::UserEnd;
-use crate::{clock::Timestamp, session::EndSource};
+use crate::{clock::Timestamp, lock::Mutex, session::EndSource};
 
 /// Orders that wait to be recorded, and when each came.
 #[derive(Debug, Default)]
@@ -21,7 +18,7 @@ const MAX_WAITING: usize = 10_000;
 impl PendingEnds {
     /// Adds an order. Returns whether it is the only one, so that the caller must start the task that records them.
     pub(super) fn add(&self, end: &UserEnd, at: Timestamp) -> bool {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.0.lock();
         let is_first = waiting.is_empty();
         if waiting.len() < MAX_WAITING {
             waiting.entry(name_of(end)).or_insert_with(|| (end.clone(), at));
@@ -30,12 +27,12 @@ impl PendingEnds {
     }
 
     pub(super) fn waiting(&self) -> Vec<(UserEnd, Timestamp)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.0.lock().values().cloned().collect()
     }
 
     /// Removes an order that is recorded. Returns `false` if none waits any more.
     pub(super) fn recorded(&self, end: &UserEnd) -> bool {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.0.lock();
         waiting.remove(&name_of(end));
         !waiting.is_empty()
     }

@@ -1,13 +1,13 @@
 //! Changed grants that wait to be announced to other replicas in batches.
 
-use std::{
-    collections::HashSet,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::HashSet;
 
 use tokio::sync::Notify;
 
-use crate::grant::GrantId;
+use crate::{
+    grant::GrantId,
+    lock::{Mutex, MutexGuard},
+};
 
 /// Changed grants that are to be announced.
 #[derive(Debug, Default)]
@@ -44,6 +44,6 @@ impl Announcer {
     }
 
     fn waiting(&self) -> MutexGuard<'_, HashSet<GrantId>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock()
     }
 }

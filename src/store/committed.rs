@@ -6,7 +6,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     hash::Hash,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -14,6 +14,7 @@ use super::{NewIntent, rows::GrantRow};
 use crate::{
     clock::{Stopwatch, Timestamp},
     grant::{AttemptId, GrantId, Rotation},
+    lock::{Mutex, MutexGuard},
     session::{SessionHash, UserName},
 };
 
@@ -191,7 +192,7 @@ impl State {
 
 impl Committed {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// An intent was committed, with this refresh token.

@@ -20,7 +20,7 @@ mod revocations;
 mod scim_users;
 mod sessions;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use tokio::sync::{broadcast, watch};
 use tracing::{Instrument, field::Empty};
@@ -41,6 +41,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
+    lock::Mutex,
     seal::KeyRing,
     telemetry::{
         metrics::Metrics,

@@ -1,10 +1,11 @@
 //! Events that wait to be written, so that no renewal waits for its own history.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use tokio::sync::Notify;
 
-use crate::history::Event;
+use crate::{
+    history::Event,
+    lock::{Mutex, MutexGuard},
+};
 
 /// Events that wait to be written.
 #[derive(Debug, Default)]
@@ -47,6 +48,6 @@ impl EventBuffer {
     }
 
     fn waiting(&self) -> MutexGuard<'_, Vec<Event>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock()
     }
 }

@@ -7,7 +7,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -22,7 +22,10 @@ use super::{
     condition::Condition,
     error::{Fault, StoreError},
 };
-use crate::telemetry::{logs::causes, metrics::Metrics};
+use crate::{
+    lock::{Mutex, MutexGuard},
+    telemetry::{logs::causes, metrics::Metrics},
+};
 
 /// How often it is said that calls time out.
 const TOLD_AGAIN: Duration = Duration::from_secs(60);
@@ -148,7 +151,7 @@ impl Gate {
     }
 
     fn late(&self) -> MutexGuard<'_, Late> {
-        self.late.lock().unwrap_or_else(PoisonError::into_inner)
+        self.late.lock()
     }
 
     #[expect(clippy::disallowed_methods, reason = "how long the store has answered has nothing to do with tokens' times")]

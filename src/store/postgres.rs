@@ -11,7 +11,7 @@ mod voices;
 use std::{
     path::PathBuf,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -31,6 +31,8 @@ use self::{
     voices::Voices,
 };
 use super::{Change, Hearing, StoreError, connection::Connection};
+
+use crate::lock::Mutex;
 
 /// How to reach Postgres.
 #[derive(Clone, Debug)]
@@ -114,7 +116,7 @@ impl Postgres {
 
     /// Leaves the server before, if this is another one.
     fn arrive_at(&self, there: String) {
-        let mut server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut server = self.server.lock();
         let is_another = server.as_ref().is_some_and(|before| *before != there);
         *server = Some(there);
         drop(server);

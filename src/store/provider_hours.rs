@@ -1,14 +1,11 @@
 //! Token refreshes as hourly aggregates: what waits to be written, and what is read.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     client_registration::ClientRegistration,
     clock::{Timestamp, millis},
+    lock::{Mutex, MutexGuard},
 };
 
 /// The upper bounds of the classes of durations, in milliseconds. What takes longer than all is in a class of its own.
@@ -71,7 +68,7 @@ impl HourBuffer {
     }
 
     fn waiting(&self) -> MutexGuard<'_, BTreeMap<Key, i64>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

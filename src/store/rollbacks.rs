@@ -2,17 +2,14 @@
 
 use std::{
     collections::HashSet,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::Duration,
 };
 
 use tokio::sync::Notify;
 
 use super::replica::DEAD_AFTER;
-use crate::{clock::Stopwatch, session::SessionHash, telemetry::metrics::Record};
+use crate::{clock::Stopwatch, lock::Mutex, session::SessionHash, telemetry::metrics::Record};
 
 /// How long no refresh token is presented after the database went back: as long as a replica that has not said that it lives counts
 /// as living, and so may still put its grants right.
@@ -50,18 +47,18 @@ pub(super) struct LastBeat<'a> {
 impl Rollbacks {
     /// The count of the last heartbeat that may be compared; 0 if there is none.
     pub(super) fn last_beat(&self) -> i64 {
-        lock(&self.last_beat).filter(|(_, at)| at.elapsed() < MAX_BEAT_AGE).map_or(0, |(count, _)| count)
+        self.last_beat.lock().filter(|(_, at)| at.elapsed() < MAX_BEAT_AGE).map_or(0, |(count, _)| count)
     }
 
     /// Takes the count of a heartbeat that was just written. Returns whether it shows that the database went back.
     pub(super) fn is_shown_by(&self, beat: i64) -> bool {
-        let last = lock(&self.last_beat).replace((beat, Stopwatch::start()));
+        let last = self.last_beat.lock().replace((beat, Stopwatch::start()));
         last.is_some_and(|(last, at)| beat <= last && at.elapsed() < MAX_BEAT_AGE)
     }
 
     /// Begins to hold back refresh tokens, and asks for a repair unless one is under way. Returns whether this is a new loss.
     pub(super) fn notice(&self) -> bool {
-        let before = lock(&self.noticed).replace(Stopwatch::start());
+        let before = self.noticed.lock().replace(Stopwatch::start());
         if !self.is_repairing.load(Ordering::Acquire) {
             self.needs_repair.notify_one();
         }
@@ -70,7 +67,7 @@ impl Rollbacks {
 
     /// Whether refresh tokens are held back.
     pub(super) fn holds_tokens_back(&self) -> bool {
-        lock(&self.noticed).is_some_and(|noticed| noticed.elapsed() < HOLD)
+        self.noticed.lock().is_some_and(|noticed| noticed.elapsed() < HOLD)
     }
 
     /// Waits until a repair is asked for, which begins then.
@@ -101,7 +98,7 @@ impl Rollbacks {
 
     /// Takes note of a session whose end or move was announced.
     pub(super) fn hear(&self, hash: SessionHash) {
-        let mut heard = lock(&self.heard);
+        let mut heard = self.heard.lock();
         if heard.len() < MAX_HEARD {
             heard.insert(hash);
             self.has_heard.notify_one();
@@ -111,10 +108,6 @@ impl Rollbacks {
     /// Waits until a session's end or move is announced, and takes out all that were.
     pub(super) async fn heard(&self) -> HashSet<SessionHash> {
         self.has_heard.notified().await;
-        std::mem::take(&mut *lock(&self.heard))
+        std::mem::take(&mut *self.heard.lock())
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

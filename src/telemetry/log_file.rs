@@ -4,8 +4,10 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
+
+use crate::lock::Mutex;
 
 /// The file; cloning shares it.
 #[derive(Clone, Debug)]
@@ -29,7 +31,7 @@ impl LogFile {
     /// It cannot be opened; lines go on to the file that is open.
     pub fn reopen(&self) -> io::Result<()> {
         let file = open(&self.path)?;
-        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = file;
+        *self.file.lock() = file;
         Ok(())
     }
 }
@@ -37,12 +39,12 @@ impl LogFile {
 impl Write for LogFile {
     /// Writes all of a line, so that none is in two files.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.lock().unwrap_or_else(PoisonError::into_inner).write_all(bytes)?;
+        self.file.lock().write_all(bytes)?;
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.lock().unwrap_or_else(PoisonError::into_inner).flush()
+        self.file.lock().flush()
     }
 }
 

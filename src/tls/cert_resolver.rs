@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, Timestamp},
+    lock::{RwLock, RwLockReadGuard},
     telemetry::logs::causes,
 };
 
@@ -145,7 +146,7 @@ impl CertResolver {
     pub fn reload(&self) -> Result<(), TlsError> {
         match load(&self.files) {
             Ok(loaded) => {
-                *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = loaded;
+                *self.loaded.write() = loaded;
                 tracing::info!("certificates reloaded");
                 Ok(())
             }
@@ -157,7 +158,7 @@ impl CertResolver {
     }
 
     fn loaded(&self) -> RwLockReadGuard<'_, Loaded> {
-        self.loaded.read().unwrap_or_else(PoisonError::into_inner)
+        self.loaded.read()
     }
 }
 

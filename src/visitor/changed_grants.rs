@@ -1,13 +1,10 @@
 //! Grants that have changed while they were in memory.
 
-use std::{
-    collections::HashSet,
-    sync::{Mutex, PoisonError},
-};
+use std::collections::HashSet;
 
 use tokio::sync::Notify;
 
-use crate::grant::GrantId;
+use crate::{grant::GrantId, lock::Mutex};
 
 /// Grants that are to be read again.
 #[derive(Debug, Default)]
@@ -21,7 +18,7 @@ const MAX_WAITING: usize = 1024;
 
 impl ChangedGrants {
     pub(super) fn add(&self, id: GrantId) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting.lock();
         if waiting.len() < MAX_WAITING {
             waiting.insert(id);
             self.added.notify_one();
@@ -31,6 +28,6 @@ impl ChangedGrants {
     /// Waits for grants that have changed, and takes them.
     pub(super) async fn next(&self) -> HashSet<GrantId> {
         self.added.notified().await;
-        std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.waiting.lock())
     }
 }

@@ -1,11 +1,12 @@
 //! Whom a connection's last request came from.
 
-use std::sync::{Mutex, PoisonError};
-
 use http::{HeaderMap, HeaderValue, header};
 
 use super::signed_in::SignedIn;
-use crate::session::cache::{SessionCache, Version};
+use crate::{
+    lock::Mutex,
+    session::cache::{SessionCache, Version},
+};
 
 /// What one connection remembers of its last visitor. The next request nearly always carries the same cookies; then none of them
 /// is parsed, hashed or looked up, as long as no change of its session and grant was announced in between.
@@ -28,7 +29,7 @@ pub(super) struct Versions {
 
 impl ConnectionMemo {
     pub(super) fn recall(&self, cookies: &HeaderValue, cache: &SessionCache) -> Option<SignedIn> {
-        let memo = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let memo = self.0.lock();
         let is_current = |versions: &Versions| cache.is_current(&versions.session) && cache.is_current(&versions.grant);
         memo.as_ref().filter(|memo| is_current(&memo.versions) && memo.cookies == cookies).map(|memo| memo.signed_in.clone())
     }
@@ -37,7 +38,7 @@ impl ConnectionMemo {
         // A copy: the line itself would keep the whole block alive that was read from the socket.
         let Ok(cookies) = HeaderValue::from_bytes(cookies.as_bytes()) else { return };
         let memo = Memo { cookies, versions, signed_in: signed_in.clone() };
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(memo);
+        *self.0.lock() = Some(memo);
     }
 }
 

@@ -1,12 +1,10 @@
 //! Announced changes whose sessions have not been checked yet.
 
-use std::{
-    collections::HashSet,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::HashSet;
 
 use crate::{
     grant::GrantId,
+    lock::{Mutex, MutexGuard},
     session::{SessionHash, live::Snapshot},
     store::Change,
 };
@@ -24,7 +22,7 @@ pub(super) struct Changes {
 
 impl PendingChanges {
     fn lock(&self) -> MutexGuard<'_, Changes> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Adds a change.

@@ -5,7 +5,7 @@
 //! beyond that the request waits for a place.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -15,7 +15,10 @@ use tokio::{
 };
 
 use super::connection::{Http2Connection, Opener};
-use crate::forward::error::ForwardError;
+use crate::{
+    forward::error::ForwardError,
+    lock::{Mutex, MutexGuard},
+};
 
 /// So many connections are opened before one bears two requests at the same time: one alone would be served by one core, and lose
 /// all its requests with a single packet.
@@ -96,7 +99,7 @@ impl Http2Pool {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Takes a place on a connection with room.

@@ -5,15 +5,15 @@
 //! lock that all databases of a Postgres server share. If such an announcement is lost with its replica, other replicas use the
 //! grant as they know it until its access token expires, and find the new one when they are about to refresh it.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::Store;
-use crate::store::{Change, Hearing, StoreError, operation::Operation};
+use crate::{
+    lock::Mutex,
+    store::{Change, Hearing, StoreError, operation::Operation},
+};
 
 /// How long changes are gathered for one batch.
 const GATHER: Duration = Duration::from_millis(3);
@@ -77,7 +77,7 @@ impl Store {
             self.metrics.store_voice(hearing.name());
             heard(hearing);
             if hearing != Hearing::Nothing {
-                tell(&mut told.lock().unwrap_or_else(PoisonError::into_inner), hearing, self.backend.is_postgres());
+                tell(&mut told.lock(), hearing, self.backend.is_postgres());
             }
         };
         let announce = |change| {

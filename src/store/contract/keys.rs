@@ -1,6 +1,6 @@
 //! The keys that stored tokens are encrypted with: which are in use, which replicas have them, and the change to a new one.
 
-use std::{collections::BTreeMap, sync::PoisonError};
+use std::collections::BTreeMap;
 
 use super::Store;
 use crate::{
@@ -83,13 +83,13 @@ impl Store {
             );
         }
         self.metrics.encryption_keys_missing(missing.len());
-        *self.missing_keys.lock().unwrap_or_else(PoisonError::into_inner) = missing;
+        *self.missing_keys.lock() = missing;
         Ok(())
     }
 
     /// The keys that the last [`Store::check_for_missing_keys`] found missing.
     pub fn missing_keys(&self) -> Vec<KeyUsage> {
-        self.missing_keys.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.missing_keys.lock().clone()
     }
 
     /// Whether another live replica has this key, or does not publish its keys.

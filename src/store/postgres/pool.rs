@@ -7,7 +7,7 @@
 
 use std::{
     ops::{Deref, DerefMut},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -18,7 +18,11 @@ use tokio::{
 };
 
 use super::connector::{Connector, Line};
-use crate::{backoff::back_off, store::StoreError};
+use crate::{
+    backoff::back_off,
+    lock::{Mutex, MutexGuard},
+    store::StoreError,
+};
 
 /// How long a call queues for a permit, and how long it may take then to find an idle connection that works, or to open one. The
 /// rest of the call's deadline is for its statements.
@@ -192,7 +196,7 @@ impl Pool {
     }
 
     fn state(&self) -> MutexGuard<'_, PoolState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 
