@@ -8,6 +8,7 @@
 
 pub mod body_decoder;
 pub mod chunks;
+pub mod reaper;
 pub mod request_head;
 pub mod response_head;
 

@@ -2,16 +2,17 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use tokio::time::Instant;
 
-use super::connection::Connection;
+use super::{
+    connection::Connection,
+    reaper::{now, spawn_reaper},
+};
 
-/// How often idle connections are looked at. None is used beyond its limit, however long ago that was.
-const REAP_INTERVAL: Duration = Duration::from_secs(1);
 /// The most connections that are kept idle.
 const MAX_IDLE: usize = 1024;
 
@@ -52,7 +53,7 @@ impl IdlePool {
     /// An empty pool, with a task that closes connections which nobody uses, for as long as the pool exists.
     pub fn with_reaper() -> Arc<Self> {
         let pool = Arc::<Self>::default();
-        tokio::spawn(reap_periodically(Arc::downgrade(&pool)));
+        spawn_reaper(&pool, Self::reap);
         pool
     }
 
@@ -84,21 +85,6 @@ impl IdlePool {
     fn reap(&self) {
         let now = now();
         self.lock().retain_mut(|idle| idle.is_usable(now));
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "how long a connection stays idle has nothing to do with tokens' times")]
-fn now() -> Instant {
-    Instant::now()
-}
-
-async fn reap_periodically(pool: Weak<IdlePool>) {
-    let mut ticks = tokio::time::interval(REAP_INTERVAL);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let Some(pool) = pool.upgrade() else { return };
-        pool.reap();
     }
 }
 

@@ -14,7 +14,10 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::connection::{Http2Connection, Opener};
+use super::{
+    super::http1::reaper::{now, spawn_reaper},
+    connection::{Http2Connection, Opener},
+};
 use crate::{
     forward::error::ForwardError,
     lock::{Mutex, MutexGuard},
@@ -30,8 +33,6 @@ const MAX_WAITING: usize = 1024;
 /// How long a connection stays idle. One that is just being closed says which requests it still takes (GOAWAY), so that unlike
 /// one of HTTP/1.1 it may stay as long as its server lets it.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How often idle connections are looked at.
-const REAP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The connections to one upstream.
 #[derive(Debug)]
@@ -94,7 +95,7 @@ impl Http2Pool {
     /// `wait_timeout` for a place.
     pub(super) fn with_reaper(opener: Opener, wait_timeout: Duration) -> Arc<Self> {
         let pool = Arc::new(Self { opener, wait_timeout, state: Mutex::default(), changed: Notify::new() });
-        tokio::spawn(reap_periodically(Arc::downgrade(&pool)));
+        spawn_reaper(&pool, Self::reap);
         pool
     }
 
@@ -241,21 +242,6 @@ fn choose(loads: impl Iterator<Item = Load>, opening: usize) -> Choice {
         // One after the other: the first may have room for all who wait.
         None if opening == 0 && open < MAX_CONNECTIONS => Choice::Open,
         None => Choice::Wait,
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "how long a connection stays idle has nothing to do with tokens' times")]
-fn now() -> Instant {
-    Instant::now()
-}
-
-async fn reap_periodically(pool: Weak<Http2Pool>) {
-    let mut ticks = tokio::time::interval(REAP_INTERVAL);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let Some(pool) = pool.upgrade() else { return };
-        pool.reap();
     }
 }
 
