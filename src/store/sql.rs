@@ -90,7 +90,7 @@ const GRANT_COLUMNS: &str = "grants.issuer, grants.client_id, grants.identity, g
     COALESCE(grants.lease_until, 0) <= {now} AS lapsed, grants.retry_at, grants.refused_code, grants.unverified_since, \
     grants.ended_reason, grants.ended_code";
 
-const LISTED_COLUMNS: &str = "sessions.hash, sessions.grant_id, sessions.created_at AS began_at, sessions.last_seen, grants.issuer, \
+const LISTED_COLUMNS: &str = "sessions.hash, sessions.grant_id, sessions.created_at, sessions.last_seen, grants.issuer, \
     sessions.provider_session, sessions.site, sessions.login, sessions.token_expires_at, sessions.token, sessions.browser, sessions.address, grants.identity, grants.expires_at, grants.renewed_at, grants.generation, grants.rotation, \
     CASE WHEN grants.refresh_token IS NULL THEN 0 ELSE 1 END AS has_refresh_token, grants.refresh_until, grants.attempt, \
     COALESCE(grants.lease_until, 0) <= {now} AS lapsed, grants.refused_code, grants.ended_reason, grants.ended_code";

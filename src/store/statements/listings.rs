@@ -6,7 +6,7 @@ use crate::{
     client_registration::ClientRegistration,
     clock::Timestamp,
     grant::{EndReason, Ended, GrantId, Rotation},
-    session::{Opener, Session, SessionHash},
+    session::{Opener, SessionHash},
     store::{
         ListPosition, ListedGrant, ListedSession, NameKind, SeenPosition, SessionKind, StoreError,
         connection::{Connection, Row},
@@ -81,10 +81,9 @@ impl Connection<'_> {
              JOIN grants ON grants.id = sessions.grant_id ORDER BY sessions.created_at DESC, sessions.hash DESC",
         );
         let rows = self.query(SQL).bind(after.created_at.0).bind(&after.hash.0[..]).fetch_all().await?;
-        let is_full = u64::try_from(rows.len()).unwrap_or(u64::MAX) >= BATCH;
-        let next = match rows.last().filter(|_| is_full) {
+        let next = match last_if_full(&rows) {
             Some(row) => Some(ListPosition {
-                created_at: Timestamp(row.get("began_at")?),
+                created_at: Timestamp(row.get("created_at")?),
                 hash: rows::session_hash_from(row.get("hash")?)?,
             }),
             None => None,
@@ -134,8 +133,7 @@ impl Connection<'_> {
             found.push(query.fetch_all().await?);
         }
         let [sessions, grants] = found.as_slice() else { return Ok((Vec::new(), None)) };
-        let is_full = u64::try_from(grants.len()).unwrap_or(u64::MAX) >= BATCH;
-        let next = match grants.last().filter(|_| is_full) {
+        let next = match last_if_full(grants) {
             Some(row) => Some((row.get("name_key")?, rows::grant_from(row.get("id")?)?)),
             None => None,
         };
@@ -171,8 +169,7 @@ impl Connection<'_> {
         };
         let query = self.query(SQL).bind(registration.issuer).bind(registration.client_id).bind(subject).bind(kind);
         let rows = query.bind(after.last_seen.0).bind(&after.hash.0[..]).fetch_all().await?;
-        let is_full = u64::try_from(rows.len()).unwrap_or(u64::MAX) >= BATCH;
-        let next = match rows.last().filter(|_| is_full) {
+        let next = match last_if_full(&rows) {
             Some(row) => Some(SeenPosition {
                 last_seen: Timestamp(row.get("last_seen")?),
                 hash: rows::session_hash_from(row.get("hash")?)?,
@@ -209,12 +206,17 @@ pub(super) fn escaped(name: &str) -> String {
     quoted.split('"').nth(1).unwrap_or_default().to_owned()
 }
 
+/// The last row of a page that is full, behind which there may be another.
+fn last_if_full(rows: &[Row]) -> Option<&Row> {
+    rows.last().filter(|_| u64::try_from(rows.len()).unwrap_or(u64::MAX) >= BATCH)
+}
+
 /// Reads rows, and leaves out those that cannot be read: one must not hide the others.
 fn readable(rows: &[Row]) -> Result<Vec<ListedSession>, StoreError> {
     let mut sessions = Vec::with_capacity(rows.len());
     for row in rows {
         let hash = rows::session_hash_from(row.get("hash")?)?;
-        match listed(hash, row) {
+        match listed(row) {
             Ok(listed) => sessions.push(listed),
             Err(error) => {
                 tracing::error!(session = hash.short(), %error, "a session's grant cannot be read, and is left out");
@@ -224,7 +226,7 @@ fn readable(rows: &[Row]) -> Result<Vec<ListedSession>, StoreError> {
     Ok(sessions)
 }
 
-fn listed(hash: SessionHash, row: &Row) -> Result<ListedSession, StoreError> {
+fn listed(row: &Row) -> Result<ListedSession, StoreError> {
     let id = rows::grant_from(row.get("grant_id")?)?;
     let (code, reason) = (row.get("ended_code")?, row.get::<Option<&str>>("ended_reason")?);
     let ended = reason
@@ -232,16 +234,7 @@ fn listed(hash: SessionHash, row: &Row) -> Result<ListedSession, StoreError> {
         .transpose()?;
     let is_presented = row.get::<Option<Vec<u8>>>("attempt")?.is_some();
     Ok(ListedSession {
-        session: Session {
-            hash,
-            grant: id,
-            created_at: Timestamp(row.get("began_at")?),
-            last_seen: Timestamp(row.get("last_seen")?),
-            provider_session: row.get::<Option<String>>("provider_session")?.map(Box::from),
-            site: row.get::<Option<String>>("site")?.map(Box::from),
-            token: rows::token_from(row.get("token_expires_at")?, row.get("token")?)?,
-            login: row.get::<Option<Vec<u8>>>("login")?.map(|hash| rows::session_hash_from(&hash)).transpose()?,
-        },
+        session: rows::session_from(row)?,
         grant: ListedGrant {
             id,
             issuer: row.get("issuer")?,
