@@ -13,14 +13,13 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 import urllib.parse
 
-from world import CACHE, HERE, Browser, Evergate, Skip, cases_of, eventually, need, run
+from world import CACHE, HERE, Browser, Evergate, Skip, accept, cases_of, eventually, need, run
 
 PEERS = HERE.parent / "peers"
 LONG = 120
@@ -84,15 +83,7 @@ class Resetting:
     """An app that resets each of its streams after a moment, with CANCEL and without a word before."""
 
     def __init__(self, world, after):
-        self.after, self.listener = after, socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        world.at_end(self.listener.close)
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self):
-        with contextlib.suppress(OSError):
-            while True:
-                threading.Thread(target=self._serve, args=(self.listener.accept()[0],), daemon=True).start()
+        self.after, self.port = after, accept(world, self._serve)
 
     def _serve(self, line):
         import h2_conformance as h2

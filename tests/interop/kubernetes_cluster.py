@@ -19,7 +19,7 @@ import threading
 import time
 
 from chart_tools import KUBERNETES, go, module
-from world import CACHE, Skip, binary, eventually
+from world import CACHE, Skip, accept, binary, eventually
 
 VERSION = KUBERNETES.rsplit("@v", 1)[1]
 BUILT = CACHE / f"kubernetes-{VERSION}"
@@ -224,15 +224,7 @@ class ForwardProxy:
 
     def __init__(self, world, known):
         self.known, self.asked = known, []
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
-        world.at_end(self.listener.close)
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self):
-        with contextlib.suppress(OSError):
-            while True:
-                threading.Thread(target=self._serve, args=(self.listener.accept()[0],), daemon=True).start()
+        self.url = f"http://127.0.0.1:{accept(world, self._serve)}"
 
     def _serve(self, client):
         with contextlib.suppress(OSError), client:

@@ -51,6 +51,20 @@ def serve(world, answer, port=0):
     return server
 
 
+def accept(world, answer):
+    """A listener on loopback, each of whose connections is given to `answer` on a thread of its own; returns its port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    world.at_end(listener.close)
+
+    def run():
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=answer, args=(listener.accept()[0],), daemon=True).start()
+
+    threading.Thread(target=run, daemon=True).start()
+    return listener.getsockname()[1]
+
+
 class Upstream:
     """An app that answers with what it saw, as JSON, and remembers it."""
 

@@ -25,7 +25,7 @@ import traceback
 import urllib.parse
 import urllib.request
 
-from web import Answer, Browser, Fault, FaultLine, Upstream, serve  # noqa: F401, what scripts import from here
+from web import Answer, Browser, Fault, FaultLine, Upstream, accept, serve  # noqa: F401, what scripts import from here
 
 HERE = pathlib.Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
