@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{collected::Collected, components::Core, email_files};
+use super::{collected::Collected, components::Core, email_files, foundations::Foundations};
 use crate::{
     administration::Administration,
     admission::Admission,
@@ -19,7 +19,7 @@ use crate::{
     personal_tokens::PersonalTokens,
     routing::Routes,
     session::FormSeals,
-    sign_in::{LoginParts, SignIn},
+    sign_in::{LoginParts, SignIn, SignIns},
     sign_out::SignOut,
     tls::ClientTls,
 };
@@ -87,18 +87,7 @@ impl Core {
         let files = routes.chain(self.policies.iter()).filter_map(|policy| policy.emails.file()).cloned().collect();
         let (exchange, all_routes) = (&settings.exchange, settings.routes.clone());
         let cookies = exchange.cookies.clone();
-        let parts = Arc::new(LoginParts {
-            prefix: settings.prefix.clone(),
-            sites: exchange.sites.clone(),
-            login_site: settings.login_site(),
-            marks_browsers: settings.routes.iter().any(|route| route.keeps_form_posts),
-            ..self.sign_ins.parts().clone()
-        });
-        let sign_ins = self.sign_ins.map(|sign_in| SignIn {
-            parts: Arc::clone(&parts),
-            redirect_uris: settings.callback_uris(sign_in.provider.name()),
-            ..sign_in.clone()
-        });
+        let sign_ins = self.sign_ins_of(&settings);
         let sign_out = SignOut { signed_out_uris: settings.redirect_uris("signed_out"), ..self.sign_out.clone() };
         let admission = Arc::new(Admission {
             visitors: Arc::clone(&self.visitors),
@@ -109,51 +98,22 @@ impl Core {
             assertions: Arc::clone(&self.assertions),
             bearer: Arc::clone(&self.bearer),
         });
-        let form_seals = FormSeals { keys: self.foundations.keys.clone(), clock: self.foundations.clock.clone() };
-        let kept_posts = KeptPosts {
-            prefix: settings.prefix.clone(),
-            store: self.foundations.store.clone(),
-            keys: self.foundations.keys.clone(),
-            cookies: cookies.clone(),
-            sessions: self.sign_ins.parts().sessions.clone(),
-            form_seals: form_seals.clone(),
-            clock: self.foundations.clock.clone(),
-            metrics: self.foundations.metrics.clone(),
-            reads: self.form_reads.clone(),
-        };
+        let kept_posts = self.kept_posts(&settings);
         let endpoints = Endpoints::new(endpoints::Components {
             prefix: settings.prefix.clone(),
             routes: settings.routes.clone(),
             cookies: cookies.clone(),
             branding: Arc::clone(&settings.branding),
             admission: Arc::clone(&admission),
-            personal_tokens: PersonalTokens {
-                settings: self.personal_tokens.clone(),
-                routes: names_of_token_routes(&settings.routes),
-                administration: self.administration.is_some(),
-                store: self.foundations.store.clone(),
-                keys: self.foundations.keys.clone(),
-                sign_out: sign_out.clone(),
-                clock: self.foundations.clock.clone(),
-            },
-            form_seals,
+            personal_tokens: self.personal_tokens(&settings, &sign_out),
+            form_seals: kept_posts.form_seals.clone(),
             kept_posts: kept_posts.clone(),
             sign_ins,
             deprovisioning: Deprovisioning { sign_out: sign_out.clone() },
             sign_out,
             assertions: Arc::clone(&self.assertions),
-            administrators: self.administration.as_ref().map(|(who, administration)| {
-                let sign_out =
-                    SignOut { signed_out_uris: settings.redirect_uris("signed_out"), ..administration.sign_out.clone() };
-                Administrators::new(who, Administration { sign_out, ..administration.clone() })
-            }),
-            health: Health {
-                store: self.foundations.store.clone(),
-                certificates: self.certificates.clone(),
-                draining: Arc::clone(&self.shutdown.draining),
-                access_url_is_plain_http: exchange.serves_tls && !exchange.sites.main().is_https(),
-                lacks_group_claim: settings.lacks_group_claim,
-            },
+            administrators: self.administrators(&settings),
+            health: self.health(&settings),
         });
         let app_tokens = self.app_tokens(&settings);
         let gateway = Gateway::new(gateway::Components {
@@ -172,6 +132,68 @@ impl Core {
         self.shutdown.work.spawn(async move { ended.run_until_cancelled(watching).await });
         self.foundations.metrics.config_in_force(self.foundations.clock.now().seconds());
         Ok(Front { gateway: Arc::new(gateway), app_tokens, routes: all_routes, retired })
+    }
+
+    /// The logins, which come back to the sites of these settings.
+    fn sign_ins_of(&self, settings: &gateway::Settings) -> SignIns {
+        let parts = Arc::new(LoginParts {
+            prefix: settings.prefix.clone(),
+            sites: settings.exchange.sites.clone(),
+            login_site: settings.login_site(),
+            marks_browsers: settings.routes.iter().any(|route| route.keeps_form_posts),
+            ..self.sign_ins.parts().clone()
+        });
+        self.sign_ins.map(|sign_in| SignIn {
+            parts: Arc::clone(&parts),
+            redirect_uris: settings.callback_uris(sign_in.provider.name()),
+            ..sign_in.clone()
+        })
+    }
+
+    fn kept_posts(&self, settings: &gateway::Settings) -> KeptPosts {
+        let Foundations { keys, store, metrics, clock, timings: _ } = self.foundations.clone();
+        KeptPosts {
+            prefix: settings.prefix.clone(),
+            store,
+            keys: keys.clone(),
+            cookies: settings.exchange.cookies.clone(),
+            sessions: self.sign_ins.parts().sessions.clone(),
+            form_seals: FormSeals { keys, clock: clock.clone() },
+            clock,
+            metrics,
+            reads: self.form_reads.clone(),
+        }
+    }
+
+    fn personal_tokens(&self, settings: &gateway::Settings, sign_out: &SignOut) -> PersonalTokens {
+        PersonalTokens {
+            settings: self.personal_tokens.clone(),
+            routes: names_of_token_routes(&settings.routes),
+            administration: self.administration.is_some(),
+            store: self.foundations.store.clone(),
+            keys: self.foundations.keys.clone(),
+            sign_out: sign_out.clone(),
+            clock: self.foundations.clock.clone(),
+        }
+    }
+
+    /// Who administers, and by what, if anybody does.
+    fn administrators(&self, settings: &gateway::Settings) -> Option<Administrators> {
+        let (who, administration) = self.administration.as_ref()?;
+        let signed_out_uris = settings.redirect_uris("signed_out");
+        let sign_out = SignOut { signed_out_uris, ..administration.sign_out.clone() };
+        Some(Administrators::new(who, Administration { sign_out, ..administration.clone() }))
+    }
+
+    fn health(&self, settings: &gateway::Settings) -> Health {
+        let exchange = &settings.exchange;
+        Health {
+            store: self.foundations.store.clone(),
+            certificates: self.certificates.clone(),
+            draining: Arc::clone(&self.shutdown.draining),
+            access_url_is_plain_http: exchange.serves_tls && !exchange.sites.main().is_https(),
+            lacks_group_claim: settings.lacks_group_claim,
+        }
     }
 
     /// What answers apps' jobs, if they may ask.

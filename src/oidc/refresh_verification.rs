@@ -13,6 +13,7 @@ use super::{
 use crate::{
     identity::Identity,
     jose::{Algorithm, JoseError, JsonObject},
+    secret::Secret,
     telemetry::logs::causes,
 };
 
@@ -52,23 +53,9 @@ impl Provider {
             Ok(metadata) => metadata,
             Err(error) => return RefreshVerdict::Inconclusive(error),
         };
-        let signed = match (local.0, &tokens.id_token) {
-            (Err(VerifyError::Signature(error)), Some(token)) if error.may_need_newer_keys() => {
-                match self.verify_signature(&metadata, token.expose(), &metadata.algorithms, KeyPurpose::Renewal).await {
-                    Ok(signed) => {
-                        self.validate_id_token(&metadata, signed, tokens, Some(before), ExpectedNonce::Unchecked).map(Some)
-                    }
-                    Err(error) => return RefreshVerdict::Inconclusive(error),
-                }
-            }
-            (local, _) => local,
-        };
-        let signed = match signed {
-            Ok(signed) => signed.map(JsonObject::once),
-            Err(error @ VerifyError::IdentityMismatch(_)) => return RefreshVerdict::SubjectMismatch(error.into()),
-            Err(error @ (VerifyError::Signature(_) | VerifyError::OutsideValidity(_) | VerifyError::Refused(_))) => {
-                return RefreshVerdict::Inconclusive(error.into());
-            }
+        let signed = match self.signed_claims(&metadata, tokens, before, local).await {
+            Ok(signed) => signed,
+            Err(verdict) => return verdict,
         };
         let userinfo = match self.fetch_userinfo(&metadata, &tokens.access_token, &before.subject, KeyPurpose::Renewal).await {
             Ok(userinfo) => userinfo,
@@ -89,17 +76,12 @@ impl Provider {
             (Some(signed), Some(userinfo)) => merge(signed, userinfo, &self.settings.mapping),
             (Some(signed), None) if metadata.userinfo_endpoint.is_none() => {
                 let token = &tokens.access_token;
-                match self.with_access_token_claims(&metadata, signed.clone(), token, KeyPurpose::Renewal).await {
-                    Ok(claims) => claims,
-                    Err(ProviderError::OtherSubject) => return RefreshVerdict::SubjectMismatch(ProviderError::OtherSubject),
-                    Err(error) => {
-                        tracing::warn!(
-                            oidc.issuer = self.issuer(),
-                            error = causes(&error),
-                            "the access token's claims could not be read after a token refresh; the identity stays as it was"
-                        );
+                match self.with_claims_of_new_token(&metadata, signed.clone(), token).await {
+                    Ok(Some(claims)) => claims,
+                    Ok(None) => {
                         return RefreshVerdict::Verified(Box::new(self.settings.mapping.restricted_by(before, &signed)));
                     }
+                    Err(verdict) => return verdict,
                 }
             }
             // What only the ID token had stays, because no newer one says otherwise.
@@ -111,17 +93,10 @@ impl Provider {
             (None, None) if metadata.userinfo_endpoint.is_none() => {
                 let known = [("sub".to_owned(), before.subject.clone().into())].into_iter().collect();
                 let token = &tokens.access_token;
-                return match self.with_access_token_claims(&metadata, known, token, KeyPurpose::Renewal).await {
-                    Ok(claims) => RefreshVerdict::Verified(Box::new(self.without_id_token(before, &claims))),
-                    Err(ProviderError::OtherSubject) => RefreshVerdict::SubjectMismatch(ProviderError::OtherSubject),
-                    Err(error) => {
-                        tracing::warn!(
-                            oidc.issuer = self.issuer(),
-                            error = causes(&error),
-                            "the access token's claims could not be read after a token refresh; the identity stays as it was"
-                        );
-                        RefreshVerdict::Verified(Box::new(self.settings.mapping.completed(before, &Claims::new())))
-                    }
+                return match self.with_claims_of_new_token(&metadata, known, token).await {
+                    Ok(Some(claims)) => RefreshVerdict::Verified(Box::new(self.without_id_token(before, &claims))),
+                    Ok(None) => RefreshVerdict::Verified(Box::new(self.settings.mapping.completed(before, &Claims::new()))),
+                    Err(verdict) => verdict,
                 };
             }
             (Some(_) | None, None) => {
@@ -135,6 +110,55 @@ impl Provider {
                 RefreshVerdict::Verified(Box::new(identity.with_groups_known_before(before)))
             }
             Err(error) => RefreshVerdict::Inconclusive(error.into()),
+        }
+    }
+
+    /// The claims of the ID token, if there is one, verified with newer keys where they are needed.
+    async fn signed_claims(
+        &self,
+        metadata: &ProviderMetadata,
+        tokens: &TokenResponse,
+        before: &Identity,
+        local: LocalVerdict,
+    ) -> Result<Option<Claims>, RefreshVerdict> {
+        let checked = match (local.0, &tokens.id_token) {
+            (Err(VerifyError::Signature(error)), Some(token)) if error.may_need_newer_keys() => {
+                match self.verify_signature(metadata, token.expose(), &metadata.algorithms, KeyPurpose::Renewal).await {
+                    Ok(signed) => {
+                        self.validate_id_token(metadata, signed, tokens, Some(before), ExpectedNonce::Unchecked).map(Some)
+                    }
+                    Err(error) => return Err(RefreshVerdict::Inconclusive(error)),
+                }
+            }
+            (local, _) => local,
+        };
+        match checked {
+            Ok(signed) => Ok(signed.map(JsonObject::once)),
+            Err(error @ VerifyError::IdentityMismatch(_)) => Err(RefreshVerdict::SubjectMismatch(error.into())),
+            Err(error @ (VerifyError::Signature(_) | VerifyError::OutsideValidity(_) | VerifyError::Refused(_))) => {
+                Err(RefreshVerdict::Inconclusive(error.into()))
+            }
+        }
+    }
+
+    /// `known` with the claims of the new access token. `None`: they could not be read, which is logged.
+    async fn with_claims_of_new_token(
+        &self,
+        metadata: &ProviderMetadata,
+        known: Claims,
+        token: &Secret,
+    ) -> Result<Option<Claims>, RefreshVerdict> {
+        match self.with_access_token_claims(metadata, known, token, KeyPurpose::Renewal).await {
+            Ok(claims) => Ok(Some(claims)),
+            Err(ProviderError::OtherSubject) => Err(RefreshVerdict::SubjectMismatch(ProviderError::OtherSubject)),
+            Err(error) => {
+                tracing::warn!(
+                    oidc.issuer = self.issuer(),
+                    error = causes(&error),
+                    "the access token's claims could not be read after a token refresh; the identity stays as it was"
+                );
+                Ok(None)
+            }
         }
     }
 
