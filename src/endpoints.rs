@@ -124,6 +124,8 @@ impl<R: Into<Refusal>> From<R> for Refused {
     }
 }
 
+/// After how many seconds another system, such as a directory, sends again what cannot be recorded now. No person waits for it.
+const SYSTEMS_RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 /// Our forms hold one short field.
 const LARGEST_FORM: usize = 16 * 1024;
 const FORM_DEADLINE: Duration = Duration::from_secs(10);

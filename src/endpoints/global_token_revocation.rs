@@ -6,7 +6,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use hyper::body::Incoming;
 use serde_json::json;
 
-use super::{Call, Endpoints, Refused, read_form};
+use super::{Call, Endpoints, Refused, SYSTEMS_RETRY_AFTER, read_form};
 use crate::{
     deprovisioning::{RevocationError, SubjectError},
     refusal::{
@@ -47,7 +47,7 @@ impl Endpoints {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"Evergate\""));
             }
             StatusCode::SERVICE_UNAVAILABLE => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+                headers.insert(header::RETRY_AFTER, SYSTEMS_RETRY_AFTER);
             }
             // A status of another kind needs no header.
             _ => {}

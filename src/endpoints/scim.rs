@@ -5,7 +5,7 @@ use http::{HeaderValue, Method, Response, StatusCode, header, request};
 use hyper::body::Incoming;
 use serde_json::json;
 
-use super::{Call, Endpoints, Refused, read_form};
+use super::{Call, Endpoints, Refused, SYSTEMS_RETRY_AFTER, read_form};
 use crate::{
     deprovisioning::{ScimAnswer, ScimError, ScimMethod, ScimRequest, scim_method_error},
     refusal::{
@@ -104,7 +104,7 @@ fn answer_to(error: &ScimError) -> Response<Body> {
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
     }
     if status == StatusCode::SERVICE_UNAVAILABLE {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        response.headers_mut().insert(header::RETRY_AFTER, SYSTEMS_RETRY_AFTER);
     }
     response
 }

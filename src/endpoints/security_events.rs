@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use hyper::body::Incoming;
 use serde_json::json;
 
-use super::{Call, Endpoints, Refused, global_token_revocation::bearer_of, read_form};
+use super::{Call, Endpoints, Refused, SYSTEMS_RETRY_AFTER, global_token_revocation::bearer_of, read_form};
 use crate::{
     deprovisioning::SecurityEventError,
     oidc::EventDelivery,
@@ -67,6 +67,6 @@ fn refused(code: &'static str, description: &'static str) -> Response<Body> {
 fn again() -> Response<Body> {
     let body = json!({"err": "temporarily_unavailable", "description": "The event cannot be verified now."});
     let mut response = json_response(&body, StatusCode::SERVICE_UNAVAILABLE, "unverifiable");
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    response.headers_mut().insert(header::RETRY_AFTER, SYSTEMS_RETRY_AFTER);
     response
 }
